@@ -7,9 +7,9 @@ import re
 import subprocess
 import sys
 
+from cores import CORES
+
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-CORES = ("agent/core", "updater/core", "server-stub/core", "updater/plan",
-         "proto/memory", "engine/run/core")
 SHELLS = ("agent/shell", "agent/serve", "server-stub/state",
           "server-stub/mqtt", "server-stub/rest", "server-stub/run")
 BRANCH = re.compile(r"\b(?:if|while|for) \(|\bcase |\? ")
