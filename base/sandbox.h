@@ -160,6 +160,7 @@ enum flo_sandbox_access {
     FLO_SANDBOX_RUN,     /* read, and run as programs */
     FLO_SANDBOX_SCRATCH, /* read, write, make and remove all but devices */
     FLO_SANDBOX_DEVICE,  /* read, write and control */
+    FLO_SANDBOX_OWN,     /* read, and write to files that are there: /proc/self */
 };
 /* TCP: none; to connect; to serve, too. */
 enum flo_sandbox_net { FLO_SANDBOX_NO_TCP, FLO_SANDBOX_CONNECTS, FLO_SANDBOX_TCP };

@@ -13,6 +13,13 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 SHELLS = ("agent/shell", "agent/serve", "server-stub/state",
           "server-stub/mqtt", "server-stub/rest", "server-stub/run")
 BRANCH = re.compile(r"\b(?:if|while|for) \(|\bcase |\? ")
+# Texts, signs and comments, which may hold anything.
+QUOTED = re.compile(r"""/\*.*?\*/|"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'""", re.S)
+# A test of an error: of its code, of a missing pointer, of what a call returned.
+ERROR = re.compile(r"\br[cv]\b|\berrn?o?\b|[=!]= NULL|\bFLO_E_|"
+                   r"\b\w*(?:ok|failed|bad|broken)\b|"
+                   r"\b(?!strn?cmp|strn?casecmp|memcmp)\w+"
+                   r"\((?:[^()]|\([^()]*\))*\) (?:!=|==|<) 0")
 
 
 def files(*patterns):
@@ -29,6 +36,18 @@ def files(*patterns):
 def within(sources, folders):
     return "".join(text for path, text in sources.items()
                    if path.startswith(tuple(f + "/" for f in folders)))
+
+
+def decisions(text):
+    """How many conditions and cases of it test no error."""
+    text, count = QUOTED.sub("", text), 0
+    for found in re.finditer(r"\b(?:if|while) \(", text):
+        end = depth = 1
+        while depth > 0:
+            depth += {"(": 1, ")": -1}.get(text[found.end() + end - 1], 0)
+            end += 1
+        count += ERROR.search(text[found.end():found.end() + end - 2]) is None
+    return count + len(re.findall(r"\bcase (?!FLO_E_)", text))
 
 
 def lines(text):
@@ -49,6 +68,9 @@ def main():
             ("%d : %d" % (len(BRANCH.findall(within(product, SHELLS))),
                           len(BRANCH.findall(core))),
              "branches in shells : in cores"),
+            ("%.0f %%" % (100 * decisions(core) / (
+                decisions(core) + decisions(within(product, SHELLS)))),
+             "of the decisions that test no error are in cores"),
             ("%.1f" % (1000 * asserts / lines(core)),
              "asserts per 1,000 lines of core (%d in %d)" % (
                  asserts, lines(core))),

@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <linux/securebits.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -265,6 +266,12 @@ static void end_gently(pid_t runtime, uint64_t stop_ms)
     }
 }
 
+bool flo_keeper_show_processes(void)
+{
+    return unshare(CLONE_NEWNS) == 0 && mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
+           mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) == 0;
+}
+
 _Noreturn void flo_keeper_run(const struct flo_keeping *keeping)
 {
     struct sigaction action;
@@ -284,6 +291,9 @@ _Noreturn void flo_keeper_run(const struct flo_keeping *keeping)
         _exit(ENDED_EARLY);
     }
     setpgid(0, 0);
+    if (is_first) {
+        (void)flo_keeper_show_processes(); /* start.c knows who can't do without */
+    }
     pid_t runtime = fork();
     if (runtime == 0) {
         run(keeping);

@@ -148,6 +148,10 @@ struct flo_keeping {
     uint32_t uid, gid;
     pid_t proxy;
 };
+/* A /proc of the process namespace, for its first process: false where hidden
+ * folders of /proc forbid it.  Without one a process reads another's number in
+ * /proc/self, and a GPU's driver refuses it. */
+bool flo_keeper_show_processes(void);
 /* The scratch folder may have a neighbour SCRATCH.tree, a mount. */
 _Noreturn void flo_keeper_run(const struct flo_keeping *keeping);
 /* Remove a folder and all in it. */

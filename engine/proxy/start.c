@@ -79,14 +79,33 @@ static bool raise_loopback(void)
 }
 
 /* The proxy goes into the network itself, so that it reaches a port there. */
+/* The first process of a namespace does what its keeper will do. */
+static bool can_show_processes(void)
+{
+    int status = 1;
+
+    fflush(NULL);
+    pid_t trial = fork();
+    if (trial == 0) {
+        pid_t first = enter(CLONE_NEWNET | CLONE_NEWPID) ? fork() : -1;
+        if (first == 0) {
+            _exit(flo_keeper_show_processes() ? 0 : 1);
+        }
+        _exit(first > 0 && waitpid(first, &status, 0) == first && status == 0 ? 0 : 1);
+    }
+    return trial > 0 && waitpid(trial, &status, 0) == trial && status == 0;
+}
+
 static int isolate(const struct flo_runtime *runtime, bool uses_port, enum flo_sandbox_mode mode,
                    struct flo_err *err)
 {
+    int processes = runtime->devices[0] == NULL || can_show_processes() ? CLONE_NEWPID : 0;
+
     if (runtime->has_network) {
-        (void)enter(CLONE_NEWPID); /* the keeper works without it, too */
+        (void)(processes != 0 && enter(processes)); /* the keeper works without it, too */
         return 0;
     }
-    if ((enter(CLONE_NEWNET | CLONE_NEWPID) || enter(CLONE_NEWNET)) && raise_loopback()) {
+    if ((enter(CLONE_NEWNET | processes) || enter(CLONE_NEWNET)) && raise_loopback()) {
         return 0;
     }
     if (!uses_port && mode == FLO_SANDBOX_PREFERRED) {
@@ -197,7 +216,6 @@ static size_t list_paths(const struct flo_runtime *runtime, const char *tree, co
                                       "/etc/ld.so.conf",
                                       "/etc/ld.so.conf.d",
                                       "/etc/localtime",
-                                      "/proc/self",
                                       "/proc/cpuinfo",
                                       "/proc/meminfo",
                                       "/proc/stat",
@@ -218,6 +236,9 @@ static size_t list_paths(const struct flo_runtime *runtime, const char *tree, co
     for (size_t i = 0; i < FLO_COUNT(change); i++) {
         out[n++] = (struct flo_sandbox_path){change[i], FLO_SANDBOX_DEVICE};
     }
+    /* A GPU's driver names its threads there. */
+    out[n++] = (struct flo_sandbox_path){
+        "/proc/self", runtime->devices[0] != NULL ? FLO_SANDBOX_OWN : FLO_SANDBOX_READ};
     out[n++] = (struct flo_sandbox_path){runtime->exec[0], FLO_SANDBOX_RUN};
     out[n++] = (struct flo_sandbox_path){tree, FLO_SANDBOX_READ};
     out[n++] = (struct flo_sandbox_path){scratch, FLO_SANDBOX_SCRATCH};

@@ -689,7 +689,9 @@ def checker(start):
     def begin(code, **more):
         one = start(api="none", exec=["/bin/sh", "-c", code, "sh", "{file}"],
                     **more)
-        assert one.ready().text(23) == "fake"
+        ready = one.ready()
+        assert ready.text(23) == "fake"
+        one.is_sandboxed = ready.fields[17]
         return one
     return begin
 
@@ -719,6 +721,29 @@ def test_a_check_gives_its_words_and_its_status(checker):
     assert play(proxy)[1].fields[14] == 3  # a namespace of its own each
     proxy = checker("kill -9 $$")
     assert play(proxy)[1].fields[14] == 128 + 9
+
+
+READS_ITSELF = """
+read -r number rest </proc/self/stat; echo "$number $$"
+echo named >/proc/self/comm && read -r name </proc/self/comm && echo "$name"
+echo x >/proc/1/comm && echo other
+"""
+
+
+def test_a_program_with_devices_reads_itself_and_names_its_threads(checker):
+    """As a GPU's driver does before it answers."""
+    proxy = checker(READS_ITSELF, devices=["/dev/null"])
+    numbers, *more = play(proxy)[0].decode().splitlines()
+    assert len(set(numbers.split())) == 1
+    assert more[0] == "named"
+    assert len(more) == 1 or not proxy.is_sandboxed  # and no other process
+
+
+def test_a_program_without_devices_reads_itself_alone(checker):
+    proxy = checker(READS_ITSELF)
+    numbers, *more = play(proxy)[0].decode().splitlines()
+    assert len(set(numbers.split())) == 1
+    assert not more or not proxy.is_sandboxed
 
 
 @pytest.mark.parametrize("code, more, error", [
