@@ -13,6 +13,9 @@
 #include "server-stub/mqtt/proved.h"
 #include "server-stub/mqtt/publisher.h"
 #include "server-stub/state/audit/head.h"
+#include "server-stub/state/orders/orders.h"
+#include "server-stub/state/proofs/proofs.h"
+#include "server-stub/state/rollouts/rollouts.h"
 
 #define BATCH_MS 20
 #define RUSH 64         /* answers in a batch: a whole fleet answers, and ... */

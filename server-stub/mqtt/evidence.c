@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "server-stub/mqtt/evidence.h"
+#include "server-stub/state/rollouts/rollouts.h"
 
 /* ---- asking ---- */
 

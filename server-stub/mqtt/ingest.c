@@ -13,10 +13,17 @@
 #include "base/crash.h"
 #include "server-stub/core/orders/intent.h"
 #include "server-stub/mqtt/ingest_inside.h"
+#include "server-stub/state/audit/audit.h"
 #include "server-stub/state/audit/witness.h"
 #include "server-stub/state/controller.h"
+#include "server-stub/state/foreign.h"
 #include "server-stub/state/orders/making.h"
+#include "server-stub/state/orders/orders.h"
+#include "server-stub/state/outgoing.h"
+#include "server-stub/state/proofs/proofs.h"
+#include "server-stub/state/rollouts/rollouts.h"
 #include "server-stub/state/telemetry_link.h"
+#include "server-stub/state/trust/trust.h"
 
 #define PAYLOAD_BYTES_MAX 65536
 #define WITNESSES_MAX 2

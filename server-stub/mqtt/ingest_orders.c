@@ -10,6 +10,12 @@
 #include "server-stub/core/orders/take_back.h"
 #include "server-stub/mqtt/ingest_inside.h"
 #include "server-stub/state/controller.h"
+#include "server-stub/state/foreign.h"
+#include "server-stub/state/orders/orders.h"
+#include "server-stub/state/outgoing.h"
+#include "server-stub/state/rollouts/rollouts.h"
+#include "server-stub/state/text_list.h"
+#include "server-stub/state/trust/trust.h"
 
 #define REPORT_BYTES_MAX (1u << 20)
 

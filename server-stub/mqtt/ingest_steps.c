@@ -7,6 +7,7 @@
 #include "server-stub/core/orders/take_back.h"
 #include "server-stub/mqtt/ingest_inside.h"
 #include "server-stub/state/controller.h"
+#include "server-stub/state/rollouts/rollouts.h"
 
 /* Text of a device that has no line ends goes to the store as it came. */
 static bool is_one_line(const char *text, size_t bytes)

@@ -1,4 +1,5 @@
 #include "server-stub/mqtt/proved.h"
+#include "server-stub/state/proofs/proofs.h"
 
 #include <flotilla/errors/mqtt.h>
 

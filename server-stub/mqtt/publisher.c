@@ -11,6 +11,13 @@
 #include "server-stub/mqtt/broker/broker.h"
 #include "server-stub/mqtt/held.h"
 #include "server-stub/mqtt/publisher.h"
+#include "server-stub/state/orders/orders.h"
+#include "server-stub/state/outgoing.h"
+#include "server-stub/state/pki/pki.h"
+#include "server-stub/state/proofs/proofs.h"
+#include "server-stub/state/text_list.h"
+#include "server-stub/state/trust/trust.h"
+#include "server-stub/store/fleet.h"
 
 #define PIECE_MS 5
 #define QUIET_PIECE 5 /* documents that can wait: so many, then a pause */

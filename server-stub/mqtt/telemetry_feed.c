@@ -2,6 +2,8 @@
 #include <stdlib.h>
 
 #include "server-stub/mqtt/telemetry_feed.h"
+#include "server-stub/state/outgoing.h"
+#include "server-stub/state/rollouts/rollouts.h"
 
 static int hear(struct flo_controller *controller, const struct flo_lane_fact *facts, size_t count,
                 struct flo_err *err)

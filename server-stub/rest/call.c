@@ -4,6 +4,7 @@
 
 #include <flotilla/errors/rest.h>
 
+#include "base/host/crypto.h"
 #include "base/host/digest.h"
 
 #include "server-stub/core/oidc/oidc.h"

@@ -9,10 +9,15 @@
 #include "server-stub/core/select/labels.h"
 #include "server-stub/mqtt/broker/broker.h"
 #include "server-stub/rest/rest.h"
+#include "server-stub/state/addresses.h"
 #include "server-stub/state/devices/devices.h"
 #include "server-stub/state/devices/serials.h"
+#include "server-stub/state/groups/groups.h"
 #include "server-stub/state/objects.h"
+#include "server-stub/state/outgoing.h"
+#include "server-stub/state/pki/pki.h"
 #include "server-stub/state/telemetry_link.h"
+#include "server-stub/state/trust/trust.h"
 
 /* ---- enrolment ---- */
 

@@ -16,6 +16,7 @@
 #include "server-stub/core/request/request.h"
 #include "server-stub/rest/live.h"
 #include "server-stub/rest/rest.h"
+#include "server-stub/state/audit/audit.h"
 
 enum {
     READ = 0,

@@ -9,6 +9,7 @@
 #include "server-stub/rest/live.h"
 #include "server-stub/rest/rest.h"
 #include "server-stub/state/objects.h"
+#include "server-stub/state/outgoing.h"
 
 #define RING_EVENTS 16384
 #define RING_BYTES_MAX (32u << 20)

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "server-stub/rest/rest.h"
+#include "server-stub/state/rollouts/rollouts.h"
 
 static enum flo_members which_of(const struct flo_rest_call *call)
 {

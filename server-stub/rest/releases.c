@@ -10,8 +10,11 @@
 
 #include "server-stub/core/orders/offer.h"
 #include "server-stub/rest/rest.h"
+#include "server-stub/state/artifacts/artifacts.h"
+#include "server-stub/state/artifacts/depot.h"
 #include "server-stub/state/objects.h"
 #include "server-stub/state/orders/emergency.h"
+#include "server-stub/state/outgoing.h"
 
 /* Two people who publish and yank at once: the second one looks again. */
 static void tag(struct flo_rest_call *call, const char *digest, const char *state)

@@ -118,6 +118,7 @@ enum flo_rest_stream {
 #define FLO_REST_ROUTE(...)
 #define FLO_REST_STREAM(name, ...) FLO_STREAM_##name,
 #include "server-stub/rest/routes.def"
+#include "server-stub/state/rollouts/rollouts.h"
 #undef FLO_REST_ROUTE
 #undef FLO_REST_STREAM
     FLO_STREAM_COUNT

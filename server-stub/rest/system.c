@@ -5,6 +5,7 @@
 #include "server-stub/mqtt/batches.h"
 #include "server-stub/mqtt/broker/broker.h"
 #include "server-stub/rest/rest.h"
+#include "server-stub/state/proofs/proofs.h"
 
 int flo_rest_healthz(struct flo_rest_call *call, struct flo_err *err)
 {

@@ -3,6 +3,7 @@
 
 #include "base/host/wake.h"
 #include "server-stub/run/disk.h"
+#include "server-stub/state/outgoing.h"
 
 static void wake(void *context)
 {

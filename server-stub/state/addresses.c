@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "server-stub/state/addresses.h"
 #include "server-stub/state/controller.h"
 
 bool flo_address_is_any(const char *host)

@@ -3,7 +3,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "server-stub/state/audit/audit.h"
 #include "server-stub/state/controller.h"
+#include "server-stub/state/outgoing.h"
+#include "server-stub/state/proofs/proofs.h"
 #include "server-stub/store/seals.h"
 
 #define ROWS_FROM (UINT64_C(1) << 62) /* above all that are given */

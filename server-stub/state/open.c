@@ -3,10 +3,23 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "server-stub/state/addresses.h"
+#include "server-stub/state/artifacts/artifacts.h"
+#include "server-stub/state/audit/audit.h"
 #include "server-stub/state/audit/head.h"
 #include "server-stub/state/controller.h"
+#include "server-stub/state/groups/groups.h"
+#include "server-stub/state/keyring/keyring.h"
 #include "server-stub/state/orders/emergency.h"
+#include "server-stub/state/orders/orders.h"
+#include "server-stub/state/outgoing.h"
+#include "server-stub/state/pki/pki.h"
+#include "server-stub/state/proofs/proofs.h"
+#include "server-stub/state/rollouts/rollouts.h"
+#include "server-stub/state/rules/rules.h"
 #include "server-stub/state/telemetry_link.h"
+#include "server-stub/state/trust/trust.h"
+#include "server-stub/state/watch/watch.h"
 #include "server-stub/store/fleet.h"
 
 #define HEARTBEAT_MS 60000

@@ -4,6 +4,8 @@
 #include <string.h>
 
 #include "server-stub/state/controller.h"
+#include "server-stub/state/outgoing.h"
+#include "server-stub/state/text_list.h"
 #include "server-stub/store/fleet.h"
 
 /* ---- lists ---- */

@@ -1,7 +1,9 @@
 /* Telemetry link: which devices and releases the lane counts for. */
 #include <string.h>
 
+#include "server-stub/state/proofs/proofs.h"
 #include "server-stub/state/telemetry_link.h"
+#include "server-stub/store/fleet.h"
 
 static void tell(struct flo_controller *controller, const char *device, const char *hardware)
 {

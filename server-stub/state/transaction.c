@@ -2,6 +2,12 @@
  * messages leave after it. */
 #include "server-stub/state/audit/head.h"
 #include "server-stub/state/controller.h"
+#include "server-stub/state/keyring/keyring.h"
+#include "server-stub/state/outgoing.h"
+#include "server-stub/state/rollouts/rollouts.h"
+#include "server-stub/state/rules/rules.h"
+#include "server-stub/state/trust/trust.h"
+#include "server-stub/state/watch/watch.h"
 
 /* A cancel may not be able to read: the store has failed.  There is no change
  * before it was read. */

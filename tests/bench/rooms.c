@@ -7,6 +7,7 @@
 
 #include <flotilla/metrics.h>
 
+#include "server-stub/state/rollouts/rollouts.h"
 #include "server-stub/telemetry/observe/inside.h"
 #include "tests/bench/rooms.h"
 

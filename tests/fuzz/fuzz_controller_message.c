@@ -8,6 +8,7 @@
 
 #include "server-stub/mqtt/ingest.h"
 #include "server-stub/state/orders/emergency.h"
+#include "server-stub/state/rollouts/rollouts.h"
 #include "tests/fuzz/fuzz_fleet.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);

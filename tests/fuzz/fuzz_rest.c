@@ -22,6 +22,7 @@ static const struct {
 #define FLO_REST_ROUTE(method, pattern, access, flags, handler, what, query, body)                 \
     {pattern, query, body},
 #include "server-stub/rest/routes.def"
+#include "server-stub/state/rollouts/rollouts.h"
 #undef FLO_REST_ROUTE
 #undef FLO_REST_STREAM
 };

@@ -4,6 +4,7 @@
 #include "base/host/json.h"
 #include "server-stub/state/audit/head.h"
 #include "server-stub/state/controller.h"
+#include "server-stub/state/rollouts/rollouts.h"
 #include "tests/sim/people.h"
 
 #define OBEYED_MS 15000

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "server-stub/mqtt/broker/inside.h"
+#include "server-stub/state/pki/pki.h"
 
 static int write_one(const char *folder, const struct flo_authority *authority,
                      char name[FLO_AUTHORITY_NAME], struct flo_err *err)

@@ -17,6 +17,10 @@
 
 #include "server-stub/core/timers.h"
 #include "server-stub/mqtt/broker/inside.h"
+#include "server-stub/state/addresses.h"
+#include "server-stub/state/pki/pki.h"
+#include "server-stub/state/text_list.h"
+#include "server-stub/state/trust/trust.h"
 
 #define WATCH_MS 250
 

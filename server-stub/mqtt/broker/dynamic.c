@@ -9,6 +9,8 @@
 #include <unistd.h>
 
 #include "server-stub/mqtt/broker/inside.h"
+#include "server-stub/state/text_list.h"
+#include "server-stub/state/trust/trust.h"
 
 #define CONTROL "$CONTROL/dynamic-security/#"
 

@@ -10,6 +10,8 @@
 #include <unistd.h>
 
 #include "server-stub/mqtt/broker/inside.h"
+#include "server-stub/state/addresses.h"
+#include "server-stub/state/pki/pki.h"
 
 static int write_file(const struct flo_controller *controller, const char *name,
                       const struct flo_buf *text, struct flo_err *err)

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "server-stub/rest/rest.h"
+#include "server-stub/state/outgoing.h"
 
 #define TYPE "application/json"
 

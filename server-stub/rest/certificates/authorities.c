@@ -4,6 +4,7 @@
 #include <flotilla/errors/ca.h>
 
 #include "server-stub/rest/rest.h"
+#include "server-stub/state/pki/pki.h"
 
 #define NAMES_MAX 1000 /* names of devices in an answer */
 

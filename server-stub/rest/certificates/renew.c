@@ -9,6 +9,7 @@
 #include <flotilla/errors/rest.h>
 
 #include "server-stub/rest/rest.h"
+#include "server-stub/state/pki/pki.h"
 
 #define AUTHORITIES_MAX 16 /* that a device may name */
 

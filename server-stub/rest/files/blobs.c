@@ -17,6 +17,9 @@
 
 #include "server-stub/core/orders/offer.h"
 #include "server-stub/rest/files/offers.h"
+#include "server-stub/state/artifacts/artifacts.h"
+#include "server-stub/state/artifacts/depot.h"
+#include "server-stub/state/audit/audit.h"
 
 #define BLOB_BYTES_MAX (UINT64_C(64) << 30)
 #define SYNC_BYTES (UINT64_C(8) << 20) /* at once: the loop waits meanwhile */

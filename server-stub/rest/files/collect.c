@@ -1,5 +1,6 @@
 /* REST: what the folder of artifacts keeps, and the collection at once. */
 #include "server-stub/rest/rest.h"
+#include "server-stub/state/artifacts/artifacts.h"
 
 #define ITEMS_MAX 1000 /* the counts have all of them */
 

@@ -5,6 +5,7 @@
 #include <flotilla/errors/blob.h>
 
 #include "server-stub/rest/files/offers.h"
+#include "server-stub/state/audit/audit.h"
 
 #define REFUSED_MS 600000 /* between two records of the audit */
 

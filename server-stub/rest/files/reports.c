@@ -8,7 +8,9 @@
 
 #include "server-stub/core/report.h"
 #include "server-stub/rest/rest.h"
+#include "server-stub/state/audit/audit.h"
 #include "server-stub/state/objects.h"
+#include "server-stub/state/outgoing.h"
 
 /* ---- in ---- */
 

@@ -6,7 +6,9 @@
 #include "server-stub/core/select/labels.h"
 #include "server-stub/rest/fleet/fleet.h"
 #include "server-stub/state/devices/devices.h"
+#include "server-stub/state/groups/groups.h"
 #include "server-stub/state/objects.h"
+#include "server-stub/state/outgoing.h"
 
 #define BULK_DEVICES_MAX 1000
 #define BULK_PINS_MAX 100 /* each is an order to sign */

@@ -9,6 +9,8 @@
 
 #include "server-stub/core/member/claim.h"
 #include "server-stub/rest/fleet/fleet.h"
+#include "server-stub/state/groups/groups.h"
+#include "server-stub/state/rollouts/rollouts.h"
 #include "server-stub/store/groups.h"
 
 #define SELECTOR_MAX 1025 /* the row `selector` of types.def, and an end */

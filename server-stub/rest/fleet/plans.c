@@ -8,6 +8,7 @@
 #include <event2/event.h>
 
 #include "server-stub/rest/rest.h"
+#include "server-stub/state/rollouts/rollouts.h"
 
 #define PLANS_MAX 16
 #define ACCOUNT_MAX 4

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "server-stub/rest/rest.h"
+#include "server-stub/state/rules/rules.h"
 
 /* ---- approvals ---- */
 

@@ -2,6 +2,8 @@
 #include <string.h>
 
 #include "server-stub/rest/lead/controllers.h"
+#include "server-stub/state/addresses.h"
+#include "server-stub/state/keyring/keyring.h"
 
 static void say_alone(const struct flo_rest *rest, struct flo_lead_view *out)
 {

@@ -11,6 +11,9 @@
 #include "server-stub/rest/live.h"
 #include "server-stub/rest/metrics/metrics.h"
 #include "server-stub/state/audit/head.h"
+#include "server-stub/state/foreign.h"
+#include "server-stub/state/pki/pki.h"
+#include "server-stub/state/proofs/proofs.h"
 
 #define CERTIFICATES_MS 60000 /* between two looks at the files */
 #define SHARES_MS 3600000

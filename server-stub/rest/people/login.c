@@ -4,6 +4,8 @@
  * and brings back what the browser is sent back with.  The controller alone
  * talks to the provider, and makes a session: a token that ends soon. */
 #include "server-stub/rest/people/login.h"
+#include "server-stub/state/audit/audit.h"
+#include "server-stub/state/pki/pki.h"
 
 #include <arpa/inet.h>
 #include <stdlib.h>

@@ -3,6 +3,8 @@
 #include <string.h>
 
 #include "server-stub/rest/rest.h"
+#include "server-stub/state/pki/pki.h"
+#include "server-stub/state/trust/trust.h"
 
 #define ACCOUNT_DAYS 825
 #define SHOWN_MAX 50

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "server-stub/rest/rest.h"
+#include "server-stub/state/trust/trust.h"
 
 #define CHECKED_MAX 64 /* releases whose signatures are looked at */
 #define ANSWER_BYTES_MAX (1u << 20)

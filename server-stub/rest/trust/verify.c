@@ -12,6 +12,7 @@
 
 #include "server-stub/rest/rest.h"
 #include "server-stub/state/audit/head.h"
+#include "server-stub/state/rollouts/rollouts.h"
 
 #define CHECKS_MAX 8
 

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "server-stub/rest/rest.h"
+#include "server-stub/state/watch/watch.h"
 
 int flo_rest_alerts(struct flo_rest_call *call, struct flo_err *err)
 {

@@ -18,6 +18,7 @@
 #include "server-stub/run/program/pulse.h"
 #include "server-stub/run/program/standby.h"
 #include "server-stub/run/run.h"
+#include "server-stub/state/addresses.h"
 
 #define LINGER_MS 60000
 #define LINGER_MS_MAX 3600000

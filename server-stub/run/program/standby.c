@@ -17,6 +17,7 @@
 #include "base/host/service.h"
 #include "server-stub/run/program/pulse.h"
 #include "server-stub/run/program/standby.h"
+#include "server-stub/state/keyring/keyring.h"
 #include "server-stub/store/lead.h"
 
 #define LOOK_MS 50

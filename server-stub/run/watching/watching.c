@@ -8,6 +8,7 @@
 #include "server-stub/rest/metrics/metrics.h"
 #include "server-stub/run/watching/sender.h"
 #include "server-stub/run/watching/watching.h"
+#include "server-stub/state/watch/watch.h"
 
 #define DUE_MAX 64
 #define UNSTORED_RULE "store-failing"

@@ -3,6 +3,7 @@
 #define FLOTILLA_SERVER_RUN_WATCHING_H
 
 #include "server-stub/rest/rest.h"
+#include "server-stub/state/watch/watch.h"
 
 struct event_base;
 struct flo_sender;

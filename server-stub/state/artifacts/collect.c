@@ -5,6 +5,7 @@
 #include <flotilla/plural.h>
 
 #include "server-stub/state/artifacts/inside.h"
+#include "server-stub/state/audit/audit.h"
 #include "server-stub/state/controller.h"
 
 #define PASS_PAUSE_MS (UINT64_C(3600) * 1000)

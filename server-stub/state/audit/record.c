@@ -2,7 +2,9 @@
  * people. */
 #include <string.h>
 
+#include "server-stub/state/audit/audit.h"
 #include "server-stub/state/controller.h"
+#include "server-stub/state/outgoing.h"
 
 int flo_controller_audit(struct flo_controller *controller, const char *who, const char *what,
                          const char *object, const char *result, const char *detail,

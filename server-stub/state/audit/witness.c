@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "server-stub/state/audit/audit.h"
 #include "server-stub/state/audit/head.h"
 
 /* Most devices say the same line: it is looked at once. */

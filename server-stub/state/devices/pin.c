@@ -12,6 +12,9 @@
 #include "server-stub/state/devices/devices.h"
 #include "server-stub/state/forecast/forecast.h"
 #include "server-stub/state/objects.h"
+#include "server-stub/state/orders/orders.h"
+#include "server-stub/state/outgoing.h"
+#include "server-stub/state/rules/rules.h"
 
 /* ---- the release ---- */
 

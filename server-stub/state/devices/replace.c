@@ -9,7 +9,9 @@
 #include "server-stub/core/select/labels.h"
 #include "server-stub/state/controller.h"
 #include "server-stub/state/devices/devices.h"
+#include "server-stub/state/groups/groups.h"
 #include "server-stub/state/objects.h"
+#include "server-stub/state/outgoing.h"
 #include "server-stub/store/fleet.h"
 
 /* The decisions of people about a device. */

@@ -1,6 +1,10 @@
 /* Devices: one leaves the fleet for good. */
 #include "server-stub/state/controller.h"
 #include "server-stub/state/devices/devices.h"
+#include "server-stub/state/orders/orders.h"
+#include "server-stub/state/outgoing.h"
+#include "server-stub/state/rollouts/rollouts.h"
+#include "server-stub/state/text_list.h"
 
 int flo_devices_retire(struct flo_controller *controller, const char *id, struct flo_err *err)
 {

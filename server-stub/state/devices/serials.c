@@ -7,6 +7,7 @@
 #include "server-stub/core/select/labels.h"
 #include "server-stub/state/controller.h"
 #include "server-stub/state/devices/serials.h"
+#include "server-stub/state/groups/groups.h"
 #include "server-stub/state/objects.h"
 #include "server-stub/store/fleet.h"
 

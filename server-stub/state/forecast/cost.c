@@ -5,6 +5,7 @@
 
 #include "server-stub/state/controller.h"
 #include "server-stub/state/forecast/cost.h"
+#include "server-stub/state/rollouts/rollouts.h"
 
 #define GROUPS_SHOWN 20
 

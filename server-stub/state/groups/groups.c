@@ -8,6 +8,10 @@
 #include "server-stub/state/controller.h"
 #include "server-stub/state/groups/inside.h"
 #include "server-stub/state/orders/making.h"
+#include "server-stub/state/orders/orders.h"
+#include "server-stub/state/outgoing.h"
+#include "server-stub/state/rollouts/rollouts.h"
+#include "server-stub/state/text_list.h"
 #include "server-stub/store/fleet.h"
 
 #define TURN_MS 10     /* then everything else has its turn */

@@ -2,6 +2,8 @@
 #include <string.h>
 
 #include "server-stub/state/controller.h"
+#include "server-stub/state/keyring/keyring.h"
+#include "server-stub/state/pki/pki.h"
 
 #define RESTORED_SKIP 100000 /* more numbers than come between backups */
 

@@ -5,6 +5,7 @@
 
 #include "server-stub/core/timers.h"
 #include "server-stub/state/controller.h"
+#include "server-stub/state/orders/orders.h"
 #include "server-stub/store/groups.h"
 
 #define CARDS_MAX 1024

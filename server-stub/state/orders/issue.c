@@ -4,7 +4,10 @@
 
 #include "base/host/digest.h"
 
+#include "server-stub/state/audit/audit.h"
 #include "server-stub/state/controller.h"
+#include "server-stub/state/orders/orders.h"
+#include "server-stub/state/outgoing.h"
 
 /* A name for `by`: letters that are not allowed become '-'. */
 static void by_name(const char *by, char *out)

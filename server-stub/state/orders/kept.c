@@ -5,6 +5,7 @@
 #include "server-stub/state/controller.h"
 #include "server-stub/state/objects.h"
 #include "server-stub/state/orders/inside.h"
+#include "server-stub/state/outgoing.h"
 #include "server-stub/store/making.h"
 
 /* The order that a desired document holds. */

@@ -8,6 +8,8 @@
 #include "server-stub/state/controller.h"
 #include "server-stub/state/orders/inside.h"
 #include "server-stub/state/orders/making.h"
+#include "server-stub/state/orders/orders.h"
+#include "server-stub/state/outgoing.h"
 #include "server-stub/store/fleet.h"
 
 struct leaver {

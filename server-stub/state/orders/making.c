@@ -6,6 +6,7 @@
 #include "server-stub/state/objects.h"
 #include "server-stub/state/orders/inside.h"
 #include "server-stub/state/orders/making.h"
+#include "server-stub/state/outgoing.h"
 #include "server-stub/store/making.h"
 
 /* A slice of one order. */

@@ -9,6 +9,9 @@
 #include "server-stub/state/controller.h"
 #include "server-stub/state/orders/inside.h"
 #include "server-stub/state/orders/making.h"
+#include "server-stub/state/orders/orders.h"
+#include "server-stub/state/outgoing.h"
+#include "server-stub/state/rollouts/rollouts.h"
 #include "server-stub/store/making.h"
 
 /* Who reports nothing of the model may be told of it all the same. */

@@ -5,6 +5,9 @@
 #include "server-stub/core/orders/renewal.h"
 #include "server-stub/state/controller.h"
 #include "server-stub/state/orders/making.h"
+#include "server-stub/state/orders/orders.h"
+#include "server-stub/state/outgoing.h"
+#include "server-stub/state/text_list.h"
 
 struct held {
     char id[FLO_NAME_MAX + 1];

@@ -1,6 +1,8 @@
 /* Orders that ask one device for a report. */
 #include "server-stub/state/controller.h"
 #include "server-stub/state/orders/inside.h"
+#include "server-stub/state/orders/orders.h"
+#include "server-stub/state/outgoing.h"
 
 /* The order goes to the device by name.  One that is away, or whose answer is
  * missing, is asked again when it reports (core/orders/answer.h). */

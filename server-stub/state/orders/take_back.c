@@ -11,6 +11,10 @@
 #include "server-stub/state/controller.h"
 #include "server-stub/state/orders/inside.h"
 #include "server-stub/state/orders/making.h"
+#include "server-stub/state/orders/orders.h"
+#include "server-stub/state/outgoing.h"
+#include "server-stub/state/rollouts/rollouts.h"
+#include "server-stub/state/rules/rules.h"
 
 static int take_digest(void *context, const struct flo_fleet_release *release)
 {

@@ -4,6 +4,8 @@
 #include "server-stub/core/orders/intent.h"
 #include "server-stub/state/controller.h"
 #include "server-stub/state/orders/inside.h"
+#include "server-stub/state/outgoing.h"
+#include "server-stub/state/rollouts/rollouts.h"
 
 struct of_release {
     struct flo_text_list ids;

@@ -3,6 +3,9 @@
 
 #include "proto/lifetime.h"
 #include "server-stub/state/pki/inside.h"
+#include "server-stub/state/pki/pki.h"
+#include "server-stub/state/proofs/proofs.h"
+#include "server-stub/state/text_list.h"
 
 #define PAUSE_MS_MIN 1000
 #define PAUSE_MS_MAX 60000

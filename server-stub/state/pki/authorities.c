@@ -10,7 +10,9 @@
 
 #include <flotilla/errors/keys.h>
 
+#include "server-stub/state/keyring/keyring.h"
 #include "server-stub/state/pki/inside.h"
+#include "server-stub/state/pki/pki.h"
 
 #define CA_DAYS 7300
 

@@ -3,6 +3,9 @@
 #include <string.h>
 
 #include "server-stub/state/pki/inside.h"
+#include "server-stub/state/pki/pki.h"
+#include "server-stub/state/proofs/proofs.h"
+#include "server-stub/state/text_list.h"
 #include "server-stub/store/fleet.h"
 
 int flo_pki_issue(struct flo_controller *controller, const struct flo_authority *authority,

@@ -1,4 +1,6 @@
 /* PKI: paths and keys below DIR. */
+#include "base/host/crypto.h"
+
 #include "server-stub/state/pki/inside.h"
 
 int flo_pki_path(const struct flo_controller *controller, const char *name, char *out,

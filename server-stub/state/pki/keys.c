@@ -16,6 +16,7 @@
 
 #include "server-stub/core/access/tokens.h"
 #include "server-stub/state/pki/inside.h"
+#include "server-stub/state/pki/pki.h"
 
 static int order_key_open(struct flo_controller *controller, struct flo_err *err)
 {

@@ -4,6 +4,7 @@
 
 #include "proto/lifetime.h"
 #include "server-stub/state/pki/inside.h"
+#include "server-stub/state/pki/pki.h"
 
 /* Host names and addresses of the server certificate. */
 struct hosts {

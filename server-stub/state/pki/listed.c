@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "server-stub/state/pki/inside.h"
+#include "server-stub/state/pki/pki.h"
 
 const struct flo_authority *flo_pki_authority(const struct flo_pki *pki, const char *name)
 {

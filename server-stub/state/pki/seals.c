@@ -8,8 +8,11 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "server-stub/state/audit/audit.h"
 #include "server-stub/state/audit/head.h"
+#include "server-stub/state/keyring/keyring.h"
 #include "server-stub/state/pki/inside.h"
+#include "server-stub/state/pki/pki.h"
 #include "server-stub/store/seals.h"
 
 #define PURPOSE "flotilla seals of rows 1"

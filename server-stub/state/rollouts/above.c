@@ -3,7 +3,10 @@
 #include <string.h>
 
 #include "server-stub/state/controller.h"
+#include "server-stub/state/groups/groups.h"
 #include "server-stub/state/rollouts/inside.h"
+#include "server-stub/state/rollouts/rollouts.h"
+#include "server-stub/state/text_list.h"
 
 struct above {
     const struct flo_rollout_entry *entry;

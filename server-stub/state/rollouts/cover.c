@@ -9,6 +9,8 @@
 
 #include "server-stub/core/gate/slices/spread.h"
 #include "server-stub/state/rollouts/inside.h"
+#include "server-stub/state/rollouts/rollouts.h"
+#include "server-stub/state/rollouts/words.h"
 
 static int by_number(const void *a, const void *b)
 {

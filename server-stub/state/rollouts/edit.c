@@ -5,6 +5,7 @@
 
 #include "server-stub/state/controller.h"
 #include "server-stub/state/rollouts/inside.h"
+#include "server-stub/state/rollouts/rollouts.h"
 
 /* Other people agreed to what was asked, and to nothing else. */
 static int check_people(struct flo_controller *controller, struct flo_rollout_entry *entry,

@@ -9,6 +9,7 @@
 
 #include "server-stub/state/controller.h"
 #include "server-stub/state/rollouts/inside.h"
+#include "server-stub/state/rollouts/rollouts.h"
 
 #define FLO_EXPLAIN_BYTES 65536
 

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "server-stub/state/controller.h"
+#include "server-stub/state/rollouts/rollouts.h"
 
 const struct flo_rollout_entry *flo_rollouts_follower(const struct flo_controller *controller,
                                                       const struct flo_rollout_entry *entry)

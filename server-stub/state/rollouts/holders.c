@@ -5,7 +5,9 @@
 #include <string.h>
 
 #include "server-stub/state/controller.h"
+#include "server-stub/state/outgoing.h"
 #include "server-stub/state/rollouts/inside.h"
+#include "server-stub/state/rollouts/rollouts.h"
 
 static bool has_it(const struct flo_rollout_member *member)
 {

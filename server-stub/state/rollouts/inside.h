@@ -2,6 +2,7 @@
 #ifndef FLOTILLA_SERVER_STATE_ROLLOUTS_INSIDE_H
 #define FLOTILLA_SERVER_STATE_ROLLOUTS_INSIDE_H
 
+#include "server-stub/core/member/member.h"
 #include "server-stub/state/controller.h"
 
 /* drafted.c.  Members without a row become one text, if they are many: these

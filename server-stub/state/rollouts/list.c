@@ -5,6 +5,8 @@
 #include "server-stub/core/orders/intent.h"
 #include "server-stub/state/controller.h"
 #include "server-stub/state/rollouts/inside.h"
+#include "server-stub/state/rollouts/rollouts.h"
+#include "server-stub/state/text_list.h"
 
 #define DRAFTED_MAX 8
 

@@ -9,6 +9,8 @@
 #include "server-stub/core/orders/intent.h"
 #include "server-stub/state/controller.h"
 #include "server-stub/state/rollouts/inside.h"
+#include "server-stub/state/rollouts/rollouts.h"
+#include "server-stub/state/rules/rules.h"
 
 /* ---- rules ---- */
 

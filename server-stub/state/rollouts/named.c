@@ -5,6 +5,7 @@
 
 #include "server-stub/state/controller.h"
 #include "server-stub/state/rollouts/inside.h"
+#include "server-stub/state/rollouts/rollouts.h"
 
 #define SHORT 8 /* characters of an id in a text of the core */
 #define REMAINING_SHOWN 32

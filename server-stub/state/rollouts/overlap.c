@@ -4,7 +4,10 @@
 
 #include "server-stub/core/orders/intent.h"
 #include "server-stub/state/controller.h"
+#include "server-stub/state/outgoing.h"
 #include "server-stub/state/rollouts/inside.h"
+#include "server-stub/state/rollouts/rollouts.h"
+#include "server-stub/state/text_list.h"
 
 /* ---- joining ---- */
 

@@ -2,6 +2,7 @@
 #include "server-stub/core/orders/intent.h"
 #include "server-stub/state/controller.h"
 #include "server-stub/state/rollouts/inside.h"
+#include "server-stub/state/rollouts/rollouts.h"
 
 static bool has_not_begun(const struct flo_rollout_member *member)
 {

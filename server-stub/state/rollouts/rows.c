@@ -4,6 +4,7 @@
 
 #include "server-stub/state/controller.h"
 #include "server-stub/state/rollouts/inside.h"
+#include "server-stub/state/rollouts/rollouts.h"
 #include "server-stub/store/drafts.h"
 
 int flo_rollouts_store_member(struct flo_controller *controller, struct flo_rollout_entry *entry,

@@ -6,6 +6,7 @@
 
 #include "server-stub/state/controller.h"
 #include "server-stub/state/rollouts/inside.h"
+#include "server-stub/state/rollouts/rollouts.h"
 
 static int take_release(void *context, const struct flo_fleet_release *release)
 {

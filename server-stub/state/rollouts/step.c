@@ -1,6 +1,9 @@
 /* Steps of rollouts: events in, actions carried out, rows written. */
 #include "server-stub/state/controller.h"
+#include "server-stub/state/outgoing.h"
 #include "server-stub/state/rollouts/inside.h"
+#include "server-stub/state/rollouts/rollouts.h"
+#include "server-stub/state/watch/updates.h"
 
 static bool goes_on_again(const struct flo_rollout *core, enum flo_rollout_event_kind kind)
 {

@@ -4,6 +4,8 @@
 
 #include "server-stub/state/controller.h"
 #include "server-stub/state/rollouts/inside.h"
+#include "server-stub/state/rollouts/rollouts.h"
+#include "server-stub/state/text_list.h"
 
 #define FINISHED_LOADED 16 /* at start */
 #define PARTLY_BACK_LOADED 4

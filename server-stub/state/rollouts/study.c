@@ -4,6 +4,7 @@
 
 #include "base/host/digest.h"
 
+#include "server-stub/state/audit/audit.h"
 #include "server-stub/state/controller.h"
 #include "server-stub/state/objects.h"
 #include "server-stub/state/rollouts/inside.h"

@@ -2,6 +2,7 @@
  * own. */
 #include "server-stub/state/controller.h"
 #include "server-stub/state/rollouts/inside.h"
+#include "server-stub/state/rollouts/rollouts.h"
 
 #define FAILED_MS 5000 /* to the next turn: all rollouts were read again */
 #define ROWS 250       /* rows of a slice */

@@ -8,6 +8,8 @@
 #include "base/zone.h"
 
 #include "server-stub/state/controller.h"
+#include "server-stub/state/rules/rules.h"
+#include "server-stub/store/fleet.h"
 
 #define SETTING "rules"
 #define SETTING_BYTES_MAX 65536

@@ -6,7 +6,10 @@
 #include <flotilla/errors/mqtt.h>
 #include <flotilla/errors/sig.h>
 
+#include "server-stub/state/audit/audit.h"
 #include "server-stub/state/controller.h"
+#include "server-stub/state/outgoing.h"
+#include "server-stub/state/trust/trust.h"
 
 #define AHEAD_MS (UINT64_C(400) * 24 * 3600 * 1000)
 

@@ -9,6 +9,12 @@
 
 #include "base/host/json.h"
 #include "server-stub/state/controller.h"
+#include "server-stub/state/keyring/keyring.h"
+#include "server-stub/state/orders/orders.h"
+#include "server-stub/state/outgoing.h"
+#include "server-stub/state/pki/pki.h"
+#include "server-stub/state/proofs/proofs.h"
+#include "server-stub/state/trust/trust.h"
 
 #define ORDER_KEY "keys/order.key"
 #define NEXT_KEY "keys/order-next.key"

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "server-stub/state/watch/inside.h"
+#include "server-stub/state/watch/watch.h"
 #include "server-stub/store/fleet.h"
 
 #define KEPT_MS (UINT64_C(7) * 24 * 3600 * 1000) /* that are over */

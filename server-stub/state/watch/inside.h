@@ -2,6 +2,7 @@
 #ifndef FLOTILLA_SERVER_STATE_WATCH_INSIDE_H
 #define FLOTILLA_SERVER_STATE_WATCH_INSIDE_H
 
+#include "server-stub/core/alert/alert.h"
 #include "server-stub/state/controller.h"
 
 FLO_MUST_USE int flo_watch_write_alert(struct flo_controller *controller,

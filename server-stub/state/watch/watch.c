@@ -2,7 +2,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "server-stub/state/rollouts/rollouts.h"
 #include "server-stub/state/watch/inside.h"
+#include "server-stub/state/watch/watch.h"
 
 #define BODY_BYTES_MAX 8192
 #define FIRST_SHIPPED 20 /* rules that a fleet has whose setting is "1" */

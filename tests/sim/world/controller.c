@@ -8,6 +8,9 @@
 #include "server-stub/mqtt/batches.h"
 #include "server-stub/state/audit/head.h"
 #include "server-stub/state/controller.h"
+#include "server-stub/state/groups/groups.h"
+#include "server-stub/state/orders/orders.h"
+#include "server-stub/state/rollouts/rollouts.h"
 #include "tests/sim/people.h"
 #include "tests/sim/world/host.h"
 

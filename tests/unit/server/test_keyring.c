@@ -14,6 +14,7 @@
 #include <flotilla/errors/sig.h>
 
 #include "server-stub/state/controller.h"
+#include "server-stub/state/keyring/keyring.h"
 
 struct fleet {
     struct flo_key *authority, *one, *other;

@@ -3,8 +3,13 @@
 #include "tests/unit/server/rest_world.h"
 
 #include "base/host/digest.h"
+#include "server-stub/state/artifacts/artifacts.h"
+#include "server-stub/state/audit/audit.h"
+#include "server-stub/state/outgoing.h"
+#include "server-stub/state/pki/pki.h"
 #include "server-stub/state/trust/trust.h"
 #include "server-stub/store/calls/inside.h"
+#include "server-stub/store/fleet.h"
 #include "tests/unit/updater/publisher.h"
 #include "tests/unit/waits.h"
 

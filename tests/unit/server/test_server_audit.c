@@ -9,6 +9,7 @@
 
 #include <flotilla/errors/audit.h>
 
+#include "server-stub/state/audit/audit.h"
 #include "server-stub/state/audit/head.h"
 #include "server-stub/state/audit/witness.h"
 

@@ -7,6 +7,7 @@
 
 #include "server-stub/state/objects.h"
 #include "server-stub/state/rollouts/inside.h"
+#include "server-stub/state/rules/rules.h"
 #include "server-stub/store/calls/inside.h"
 #include "tests/unit/server/world.h"
 #include "tests/unit/waits.h"

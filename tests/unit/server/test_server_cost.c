@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "server-stub/state/rollouts/rollouts.h"
 #include "tests/unit/server/world.h"
 #include "unit/server/store/store.h"
 

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include "server-stub/state/devices/devices.h"
+#include "server-stub/state/rollouts/rollouts.h"
 #include "server-stub/store/drafts.h"
 #include "tests/unit/server/world.h"
 #include "unit/remove_tree.h"

@@ -1,6 +1,7 @@
 /* Acts of strangers: what no key of this fleet did is told, and stays in sight.
  */
 #include "server-stub/state/foreign.h"
+#include "server-stub/state/rollouts/rollouts.h"
 #include "server-stub/store/calls/inside.h"
 #include "tests/unit/server/world.h"
 #include "tests/unit/waits.h"

@@ -3,7 +3,10 @@
 #include <unistd.h>
 
 #include "server-stub/state/devices/devices.h"
+#include "server-stub/state/groups/groups.h"
 #include "server-stub/state/orders/making.h"
+#include "server-stub/state/orders/orders.h"
+#include "server-stub/state/rollouts/rollouts.h"
 #include "server-stub/store/making.h"
 #include "tests/unit/server/world.h"
 #include "unit/remove_tree.h"

@@ -2,6 +2,8 @@
  * has.  An order that still holds then gets a newer number from
  * the controller. */
 #include "server-stub/core/orders/renewal.h"
+#include "server-stub/state/orders/orders.h"
+#include "server-stub/state/rollouts/rollouts.h"
 #include "server-stub/store/calls/inside.h"
 #include "tests/unit/server/world.h"
 

@@ -3,6 +3,8 @@
 #include <flotilla/errors/release.h>
 
 #include "server-stub/state/objects.h"
+#include "server-stub/state/orders/orders.h"
+#include "server-stub/state/watch/updates.h"
 #include "tests/unit/server/world.h"
 #include "tests/unit/waits.h"
 

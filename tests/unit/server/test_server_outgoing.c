@@ -8,6 +8,8 @@
 #include <event2/event.h>
 
 #include "server-stub/mqtt/publisher.h"
+#include "server-stub/state/audit/audit.h"
+#include "server-stub/state/outgoing.h"
 #include "server-stub/store/calls/inside.h"
 #include "unit/waits.h"
 

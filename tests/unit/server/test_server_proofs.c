@@ -12,6 +12,7 @@
 #include "proto/proof.h"
 #include "server-stub/mqtt/proved.h"
 #include "server-stub/state/controller.h"
+#include "server-stub/state/proofs/proofs.h"
 
 #define DEVICE "11111111-1111-4111-8111-111111111111"
 #define OTHER "22222222-2222-4222-8222-222222222222"

@@ -5,6 +5,7 @@
 #include "server-stub/core/gate/study/study.h"
 #include "server-stub/core/rollout/inside.h"
 #include "server-stub/mqtt/evidence.h"
+#include "server-stub/state/rollouts/rollouts.h"
 #include "server-stub/telemetry/observe/observe.h"
 #include "tests/unit/server/study_sites.h"
 #include "tests/unit/server/study_waves.h"

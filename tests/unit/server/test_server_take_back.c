@@ -4,6 +4,9 @@
 
 #include "server-stub/core/orders/take_back.h"
 #include "server-stub/state/objects.h"
+#include "server-stub/state/orders/orders.h"
+#include "server-stub/state/outgoing.h"
+#include "server-stub/state/rules/rules.h"
 #include "tests/unit/server/world.h"
 
 #define NEW DIGEST

@@ -13,6 +13,8 @@
 
 #include "base/host/crypto.h"
 #include "server-stub/state/controller.h"
+#include "server-stub/state/orders/orders.h"
+#include "server-stub/state/trust/trust.h"
 #include "tests/unit/waits.h"
 
 struct world {
