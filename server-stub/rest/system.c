@@ -5,6 +5,7 @@
 #include "server-stub/mqtt/batches.h"
 #include "server-stub/mqtt/broker/broker.h"
 #include "server-stub/rest/rest.h"
+#include "server-stub/state/audit/audit.h"
 #include "server-stub/state/proofs/proofs.h"
 
 int flo_rest_healthz(struct flo_rest_call *call, struct flo_err *err)
@@ -50,10 +51,10 @@ int flo_rest_readyz(struct flo_rest_call *call, struct flo_err *err)
     call->out = json_pack(
         "{s:s,s:s,s:s,s:b,s:b,s:I,s:I,s:I,s:I,s:{s:s,s:I,s:I}}", "status", state, "blobs",
         blobs_state(controller), "database", failed.code != 0 ? flo_error_id(failed.code) : "ok",
-        "audit_ok", (int)!controller->audit.is_broken, "broker", (int)is_up, "devices_online",
-        (json_int_t)count.online, "devices_max", (json_int_t)devices_max, "devices_unproved",
-        (json_int_t)flo_proofs_missing(controller->proofs, count.devices), "disk_free_bytes",
-        (json_int_t)flo_disk_free(controller->dir), "telemetry", "state",
+        "audit_ok", (int)!flo_audit_is_broken(controller->audit), "broker", (int)is_up,
+        "devices_online", (json_int_t)count.online, "devices_max", (json_int_t)devices_max,
+        "devices_unproved", (json_int_t)flo_proofs_missing(controller->proofs, count.devices),
+        "disk_free_bytes", (json_int_t)flo_disk_free(controller->dir), "telemetry", "state",
         !lane.listens                            ? "waiting"
         : flo_lane_is_shedding(controller->lane) ? "shedding"
                                                  : "ok",

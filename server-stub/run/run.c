@@ -233,7 +233,7 @@ static int tick(struct flo_run *run, struct flo_err *err)
             err);
         rv = rv < 0 ? rv : hear_connected(run, now_ms, err);
     }
-    if (rv == 0 && ticks && controller->orders.is_overtaken) {
+    if (rv == 0 && ticks && flo_orders_are_overtaken(controller->orders)) {
         rv = flo_orders_overtaken(controller, err);
     }
     if (rv == 0 && hourly) {

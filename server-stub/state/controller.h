@@ -11,28 +11,28 @@
 #include <flotilla/release.h>
 
 #include "server-stub/state/addresses.h"
-#include "server-stub/state/artifacts/artifacts.h"
 #include "server-stub/state/artifacts/depot.h"
-#include "server-stub/state/audit/audit.h"
-#include "server-stub/state/foreign.h"
 #include "server-stub/state/groups/groups.h"
-#include "server-stub/state/keyring/keyring.h"
-#include "server-stub/state/orders/orders.h"
 #include "server-stub/state/outgoing.h"
 #include "server-stub/state/pki/pki.h"
 #include "server-stub/state/proofs/proofs.h"
 #include "server-stub/state/rollouts/rollouts.h"
+#include "server-stub/state/rollouts/updates.h"
 #include "server-stub/state/rules/rules.h"
 #include "server-stub/state/trust/trust.h"
-#include "server-stub/state/watch/updates.h"
 #include "server-stub/state/watch/watch.h"
 #include "server-stub/store/store.h"
 #include "server-stub/telemetry/lane.h"
 
 #define FLO_CONTROLLER_HOST_NAMES_MAX 8
 
+struct flo_audit;
+struct flo_collector;
+struct flo_foreign;
 struct flo_httpd_tls;
+struct flo_keyring_kept;
 struct flo_lead_view;
+struct flo_orders;
 
 /* Work on many devices goes on in turns that end after this; other calls come
  * between two (docs/decisions/slices.md). */
@@ -127,20 +127,20 @@ struct flo_controller {
     struct flo_depot *depot; /* store of artifacts; NULL: they are here alone */
     struct flo_addresses addresses;
     struct flo_pki pki;
-    struct flo_keyring_kept keyring;
+    struct flo_keyring_kept *keyring;
     struct flo_trust *trust; /* publishers' keys and our order key */
     struct flo_trust_change trust_change;
     struct flo_rollouts rollouts;
     struct flo_rules rules;
-    struct flo_orders orders;
+    struct flo_orders *orders;
     struct flo_groups groups;
-    struct flo_audit audit;
+    struct flo_audit *audit;
     struct flo_update_counts updates;
     struct flo_watches *watch; /* alerts */
-    struct flo_foreign foreign;
-    struct flo_proofs *proofs; /* keys that prove devices' messages */
-    bool refuses_unproved;     /* as options.unproved, or as it is stored */
-    struct flo_collector collector;
+    struct flo_foreign *foreign;
+    struct flo_proofs *proofs;       /* keys that prove devices' messages */
+    bool refuses_unproved;           /* as options.unproved, or as it is stored */
+    struct flo_collector *collector; /* of artifacts */
     struct flo_outgoing outgoing;
     struct flo_subscribers subscribers;
 };

@@ -12,6 +12,26 @@
 #define ROWS_FROM (UINT64_C(1) << 62) /* above all that are given */
 #define TOLD_MS (UINT64_C(24) * 3600 * 1000)
 
+struct flo_foreign_item {
+    char what[160]; /* series of the alert */
+    uint64_t at_ms; /* wall; told last; 0: free */
+};
+struct flo_foreign {
+    struct flo_foreign_item items[FLO_FOREIGN_KINDS][FLO_FOREIGN_MAX];
+    size_t counts[FLO_FOREIGN_KINDS];
+    size_t rows_recorded; /* in the audit, since the start */
+};
+
+struct flo_foreign *flo_foreign_new(void)
+{
+    return calloc(1, sizeof(struct flo_foreign));
+}
+
+void flo_foreign_free(struct flo_foreign *foreign)
+{
+    free(foreign);
+}
+
 const char *flo_foreign_word(enum flo_foreign_kind kind)
 {
     static const char *const words[] = {"order", "statement", "message", "row"};
@@ -23,8 +43,8 @@ const char *flo_foreign_word(enum flo_foreign_kind kind)
  * was not there? */
 static bool tell(struct flo_controller *controller, enum flo_foreign_kind kind, const char *what)
 {
-    struct flo_foreign_item *items = controller->foreign.items[kind];
-    size_t *count = &controller->foreign.counts[kind];
+    struct flo_foreign_item *items = controller->foreign->items[kind];
+    size_t *count = &controller->foreign->counts[kind];
     size_t at = 0;
 
     while (at < *count && strcmp(items[at].what, what) != 0) {
@@ -47,7 +67,7 @@ static bool tell(struct flo_controller *controller, enum flo_foreign_kind kind, 
 bool flo_foreign_at(const struct flo_controller *controller, size_t place, uint64_t now_ms,
                     enum flo_foreign_kind *kind, const char **what)
 {
-    const struct flo_foreign *foreign = &controller->foreign;
+    const struct flo_foreign *foreign = controller->foreign;
 
     for (size_t i = 0; i < FLO_FOREIGN_KINDS * FLO_FOREIGN_MAX; i++) {
         const struct flo_foreign_item *item =
@@ -82,12 +102,12 @@ int flo_foreign_unsealed(struct flo_controller *controller, struct flo_err *err)
 
     while (rv == 0 && flo_fleet_unsealed(controller->store, what)) {
         if (!tell(controller, FLO_FOREIGN_ROW, what) ||
-            controller->foreign.rows_recorded == FLO_FOREIGN_ROWS_MAX) {
+            controller->foreign->rows_recorded == FLO_FOREIGN_ROWS_MAX) {
             continue;
         }
         flo_log(FLO_LOG_ERROR, "store", "%s has no right seal: somebody wrote to the database",
                 what);
-        controller->foreign.rows_recorded++;
+        controller->foreign->rows_recorded++;
         if ((rv = flo_controller_begin(controller, err)) < 0) {
             break;
         }

@@ -27,16 +27,11 @@ enum flo_foreign_kind {
 #define FLO_FOREIGN_MAX 16 /* at a time, of each kind; the oldest go */
 #define FLO_FOREIGN_ORDERS_MAX 32
 #define FLO_FOREIGN_OP "foreign" /* op of its row, whose id is foreign-<id> */
-struct flo_foreign_item {
-    char what[160]; /* series of the alert */
-    uint64_t at_ms; /* wall; told last; 0: free */
-};
-struct flo_foreign {
-    struct flo_foreign_item items[FLO_FOREIGN_KINDS][FLO_FOREIGN_MAX];
-    size_t counts[FLO_FOREIGN_KINDS];
-    size_t rows_recorded; /* in the audit, since the start */
-};
 
+struct flo_foreign;
+/* Nothing was told; NULL: no memory. */
+struct flo_foreign *flo_foreign_new(void);
+void flo_foreign_free(struct flo_foreign *foreign);
 /* "order", "statement", "message" or "row". */
 const char *flo_foreign_word(enum flo_foreign_kind kind);
 /* A device obeyed this order, or knows this number; within a transaction.  One

@@ -8,6 +8,7 @@
 #include "server-stub/state/audit/audit.h"
 #include "server-stub/state/audit/head.h"
 #include "server-stub/state/controller.h"
+#include "server-stub/state/foreign.h"
 #include "server-stub/state/groups/groups.h"
 #include "server-stub/state/keyring/keyring.h"
 #include "server-stub/state/orders/emergency.h"
@@ -76,7 +77,6 @@ static int settings_load(struct flo_controller *controller, struct flo_err *err)
 
 static int load(struct flo_controller *controller, struct flo_err *err)
 {
-    controller->orders.leave = flo_orders_leave_model;
     int rv = flo_fleet_begin(controller->store, err);
 
     if (rv < 0) {
@@ -208,10 +208,41 @@ static int open_tables(struct flo_controller *controller, struct flo_err *err)
     return rv == 0 && address != NULL && has_file ? import(controller, file, moved, err) : rv;
 }
 
+/* Memory of the rooms, which the store fills. */
+static bool rooms_new(struct flo_controller *controller)
+{
+    return (controller->foreign = flo_foreign_new()) != NULL &&
+           (controller->keyring = flo_keyring_new()) != NULL &&
+           (controller->audit = flo_audit_new()) != NULL &&
+           (controller->collector = flo_collector_new()) != NULL &&
+           (controller->orders = flo_orders_new(flo_orders_leave_model)) != NULL;
+}
+
+static void rooms_free(struct flo_controller *controller)
+{
+    flo_orders_free(controller->orders);
+    flo_collector_free(controller->collector);
+    flo_audit_free(controller->audit);
+    flo_keyring_free(controller->keyring);
+    flo_foreign_free(controller->foreign);
+}
+
+static struct flo_controller *controller_new(void)
+{
+    struct flo_controller *controller = calloc(1, sizeof(*controller));
+
+    if (controller != NULL && !rooms_new(controller)) {
+        rooms_free(controller);
+        free(controller);
+        controller = NULL;
+    }
+    return controller;
+}
+
 int flo_controller_open(const struct flo_controller_options *options, struct flo_controller **out,
                         struct flo_err *err)
 {
-    struct flo_controller *controller = calloc(1, sizeof(*controller));
+    struct flo_controller *controller = controller_new();
 
     if (controller == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "controller");
@@ -266,14 +297,13 @@ void flo_controller_close(struct flo_controller *controller)
     flo_rules_clear(&controller->rules);
     flo_groups_deinit(&controller->groups);
     flo_watches_close(controller->watch);
-    flo_collector_close(&controller->collector);
     flo_outgoing_clear(&controller->outgoing);
     flo_audit_head_close(controller);
     flo_trust_free(controller->trust);
     flo_pki_close(&controller->pki);
-    flo_keyring_deinit(&controller->keyring.as_stored);
     flo_lane_close(controller->lane);
     flo_proofs_free(controller->proofs);
+    rooms_free(controller);
     flo_fleet_close(controller->store);
     free(controller);
 }

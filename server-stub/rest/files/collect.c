@@ -7,21 +7,21 @@
 static json_t *show_counts(const struct flo_controller *controller,
                            const struct flo_artifact_counts *counts)
 {
-    const struct flo_collector *collector = &controller->collector;
+    struct flo_artifact_removed removed = flo_collector_removed(controller->collector);
 
-    return json_pack(
-        "{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I}", "at_ms", (json_int_t)counts->at_ms, "files",
-        (json_int_t)counts->files, "bytes", (json_int_t)counts->bytes, "deltas",
-        (json_int_t)counts->deltas, "delta_bytes", (json_int_t)counts->delta_bytes, "unnamed",
-        (json_int_t)counts->unnamed, "unnamed_bytes", (json_int_t)counts->unnamed_bytes, "removed",
-        (json_int_t)collector->removed, "removed_bytes", (json_int_t)collector->removed_bytes,
-        "kept_ms", (json_int_t)flo_collect_kept_ms(controller));
+    return json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I}", "at_ms",
+                     (json_int_t)counts->at_ms, "files", (json_int_t)counts->files, "bytes",
+                     (json_int_t)counts->bytes, "deltas", (json_int_t)counts->deltas, "delta_bytes",
+                     (json_int_t)counts->delta_bytes, "unnamed", (json_int_t)counts->unnamed,
+                     "unnamed_bytes", (json_int_t)counts->unnamed_bytes, "removed",
+                     (json_int_t)removed.files, "removed_bytes", (json_int_t)removed.bytes,
+                     "kept_ms", (json_int_t)flo_collect_kept_ms(controller));
 }
 
 int flo_rest_collection(struct flo_rest_call *call, struct flo_err *err)
 {
     (void)err;
-    call->out = show_counts(call->controller, &call->controller->collector.found);
+    call->out = show_counts(call->controller, flo_collector_found(call->controller->collector));
     return 0;
 }
 

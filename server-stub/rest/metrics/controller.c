@@ -10,8 +10,11 @@
 #include "server-stub/rest/lead/controllers.h"
 #include "server-stub/rest/live.h"
 #include "server-stub/rest/metrics/metrics.h"
+#include "server-stub/state/artifacts/artifacts.h"
+#include "server-stub/state/audit/audit.h"
 #include "server-stub/state/audit/head.h"
 #include "server-stub/state/foreign.h"
+#include "server-stub/state/orders/orders.h"
 #include "server-stub/state/pki/pki.h"
 #include "server-stub/state/proofs/proofs.h"
 
@@ -160,6 +163,7 @@ static void add_store(const struct flo_controller *controller, struct flo_sample
     struct flo_fleet_store *store = controller->store;
     struct flo_err failed = {0};
     uint64_t durable = flo_fleet_durable(store, &failed);
+    struct flo_artifact_removed removed = flo_collector_removed(controller->collector);
     bool is_disk = strcmp(controller->dir, ":memory:") != 0;
     const struct {
         enum flo_exposed metric;
@@ -172,9 +176,9 @@ static void add_store(const struct flo_controller *controller, struct flo_sample
         {FLO_EXPOSED_BLOBS_FAILED,
          controller->depot != NULL && atomic_load(&controller->depot->failing) != 0 ? 1 : 0},
         {FLO_EXPOSED_DISK_FREE, is_disk ? flo_disk_free(controller->dir) : 0},
-        {FLO_EXPOSED_ARTIFACT_BYTES, controller->collector.found.bytes},
-        {FLO_EXPOSED_COLLECTED, controller->collector.removed},
-        {FLO_EXPOSED_COLLECTED_BYTES, controller->collector.removed_bytes}};
+        {FLO_EXPOSED_ARTIFACT_BYTES, flo_collector_found(controller->collector)->bytes},
+        {FLO_EXPOSED_COLLECTED, removed.files},
+        {FLO_EXPOSED_COLLECTED_BYTES, removed.bytes}};
 
     for (size_t i = 0; i < FLO_COUNT(rows); i++) {
         flo_samples_add(samples, rows[i].metric, NULL, (double)rows[i].value);
@@ -216,9 +220,9 @@ void flo_metrics_controller(struct flo_rest *rest, struct flo_samples *samples)
                 {FLO_EXPOSED_MESSAGES, messages.messages},
                 {FLO_EXPOSED_MESSAGES_DROPPED, messages.dropped},
                 {FLO_EXPOSED_BATCHES, messages.batches},
-                {FLO_EXPOSED_ORDERS_SIGNED, controller->orders.signed_count},
+                {FLO_EXPOSED_ORDERS_SIGNED, flo_orders_signed(controller->orders)},
                 {FLO_EXPOSED_HTTP_REQUESTS, rest->requests},
-                {FLO_EXPOSED_AUDIT_BROKEN, controller->audit.is_broken ? 1 : 0},
+                {FLO_EXPOSED_AUDIT_BROKEN, flo_audit_is_broken(controller->audit) ? 1 : 0},
                 {FLO_EXPOSED_AUDIT_SIGNED, flo_audit_head_newest(controller).number},
                 {FLO_EXPOSED_STRANGERS, rest->strangers_refused},
                 {FLO_EXPOSED_PROCESS_MEMORY, rss}};

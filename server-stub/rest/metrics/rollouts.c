@@ -3,7 +3,7 @@
 
 #include "server-stub/rest/metrics/metrics.h"
 #include "server-stub/state/rollouts/rollouts.h"
-#include "server-stub/state/watch/updates.h"
+#include "server-stub/state/rollouts/updates.h"
 
 #define DAY_MS (UINT64_C(24) * 3600 * 1000)
 

@@ -44,13 +44,17 @@ struct flo_artifact_counts {
     uint64_t unnamed_bytes;
 };
 
-/* The caller's; zero at first. */
-struct flo_collector {
-    struct flo_collect_pass *pass;    /* under way; NULL: none */
-    uint64_t due_ms;                  /* begin of the next one, monotonic */
-    struct flo_artifact_counts found; /* by the last whole pass */
-    uint64_t removed, removed_bytes;  /* since the start */
+struct flo_collector;
+/* No pass was made; NULL: no memory. */
+struct flo_collector *flo_collector_new(void);
+void flo_collector_free(struct flo_collector *collector);
+/* Of the last whole pass. */
+const struct flo_artifact_counts *flo_collector_found(const struct flo_collector *collector);
+/* Since the start. */
+struct flo_artifact_removed {
+    uint64_t files, bytes;
 };
+struct flo_artifact_removed flo_collector_removed(const struct flo_collector *collector);
 
 /* An artifact that goes.  `release`, `file`: the delta's; NULL: no release
  * names it.  All borrowed. */
@@ -73,6 +77,5 @@ FLO_MUST_USE int flo_collect_all(struct flo_controller *controller, bool is_dry,
                                  struct flo_err *err);
 /* A release came: a pass under way decided without it, and ends. */
 void flo_collect_again(struct flo_controller *controller);
-void flo_collector_close(struct flo_collector *collector);
 
 #endif

@@ -2,6 +2,8 @@
  *
  * A pass reads thousands of documents, so the hourly one goes in pieces of a
  * few milliseconds.  A release that comes in between ends it. */
+#include <stdlib.h>
+
 #include <flotilla/plural.h>
 
 #include "server-stub/state/artifacts/inside.h"
@@ -11,6 +13,36 @@
 #define PASS_PAUSE_MS (UINT64_C(3600) * 1000)
 #define STEPS 8 /* steps of a piece: documents, or files */
 
+struct flo_collector {
+    struct flo_collect_pass *pass;    /* under way; NULL: none */
+    uint64_t due_ms;                  /* begin of the next one, monotonic */
+    struct flo_artifact_counts found; /* by the last whole pass */
+    struct flo_artifact_removed removed;
+};
+
+struct flo_collector *flo_collector_new(void)
+{
+    return calloc(1, sizeof(struct flo_collector));
+}
+
+void flo_collector_free(struct flo_collector *collector)
+{
+    if (collector != NULL) {
+        flo_pass_free(collector->pass);
+    }
+    free(collector);
+}
+
+const struct flo_artifact_counts *flo_collector_found(const struct flo_collector *collector)
+{
+    return &collector->found;
+}
+
+struct flo_artifact_removed flo_collector_removed(const struct flo_collector *collector)
+{
+    return collector->removed;
+}
+
 /* The figures of a whole pass, and a line of the log when something went. */
 static void finish(struct flo_collector *collector, const struct flo_artifact_counts *counts,
                    bool is_dry)
@@ -19,8 +51,8 @@ static void finish(struct flo_collector *collector, const struct flo_artifact_co
     if (is_dry || counts->deltas + counts->unnamed == 0) {
         return;
     }
-    collector->removed += counts->deltas + counts->unnamed;
-    collector->removed_bytes += counts->delta_bytes + counts->unnamed_bytes;
+    collector->removed.files += counts->deltas + counts->unnamed;
+    collector->removed.bytes += counts->delta_bytes + counts->unnamed_bytes;
     flo_log(FLO_LOG_INFO, "artifacts",
             "removed %llu delta%s that no device can begin with, %llu bytes, "
             "and %llu file%s of no release, %llu bytes",
@@ -40,7 +72,7 @@ int flo_collect_all(struct flo_controller *controller, bool is_dry, flo_collect_
     }
     if (rv == 0) {
         *out = *flo_pass_counts(pass);
-        finish(&controller->collector, out, is_dry);
+        finish(controller->collector, out, is_dry);
     }
     flo_pass_free(pass);
     return rv;
@@ -69,7 +101,7 @@ static int audit(struct flo_controller *controller, const struct flo_artifact_co
 
 static int turn(struct flo_controller *controller, struct flo_err *err)
 {
-    struct flo_collector *collector = &controller->collector;
+    struct flo_collector *collector = controller->collector;
     int rv = 0;
 
     if (collector->pass == NULL) {
@@ -94,7 +126,7 @@ static int turn(struct flo_controller *controller, struct flo_err *err)
 
 bool flo_collect_turn(struct flo_controller *controller, uint64_t now_ms)
 {
-    struct flo_collector *collector = &controller->collector;
+    struct flo_collector *collector = controller->collector;
     struct flo_err err = {0};
 
     if (collector->due_ms == 0) {
@@ -116,11 +148,8 @@ bool flo_collect_turn(struct flo_controller *controller, uint64_t now_ms)
 
 void flo_collect_again(struct flo_controller *controller)
 {
-    flo_collector_close(&controller->collector);
-}
+    struct flo_collector *collector = controller->collector;
 
-void flo_collector_close(struct flo_collector *collector)
-{
     flo_pass_free(collector->pass);
     collector->pass = NULL;
 }

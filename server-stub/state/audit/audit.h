@@ -6,19 +6,17 @@
 
 #include "server-stub/core/audit.h"
 
+struct flo_audit;
 struct flo_controller;
-struct flo_audit_head; /* head.h */
 
-struct flo_audit {
-    struct flo_audit_head *head; /* NULL in memory */
-    uint64_t unmarked;           /* records since the last mark */
-    bool is_broken;
-    char cut[192];                     /* what a witness showed (witness.h); "": nothing */
-    char seen[4][FLO_AUDIT_LINE_TEXT]; /* lines of witnesses */
-    size_t seen_next;
-    bool has_new_key; /* keys/audit.key was lost and made again, as asked */
-};
-
+/* Without a record; NULL: no memory. */
+struct flo_audit *flo_audit_new(void);
+void flo_audit_free(struct flo_audit *audit);
+/* Table, file and witnesses do not fit together (head.h, witness.h). */
+bool flo_audit_is_broken(const struct flo_audit *audit);
+/* keys/audit.key was lost and made again, as asked. */
+void flo_audit_key_is_new(struct flo_audit *audit);
+bool flo_audit_has_new_key(const struct flo_audit *audit);
 FLO_MUST_USE int flo_controller_audit(struct flo_controller *controller, const char *who,
                                       const char *what, const char *object, const char *result,
                                       const char *detail, struct flo_err *err);

@@ -11,6 +11,7 @@
 #include "base/host/crypto.h"
 #include "server-stub/state/audit/head.h"
 #include "server-stub/state/audit/lines.h"
+#include "server-stub/state/audit/memory.h"
 
 #define FILE_BYTES_MAX (64u << 20)
 #define CONTEXT "flotilla audit 1\n"
@@ -148,7 +149,7 @@ static int read_file(struct flo_audit_head *head, const char *path, off_t *whole
 static int write_mark(struct flo_controller *controller, const struct flo_audit_mark *mark,
                       struct flo_err *err)
 {
-    struct flo_audit_head *head = controller->audit.head;
+    struct flo_audit_head *head = controller->audit->head;
     uint8_t signature[FLO_SIGNATURE_BYTES];
     char text[FLO_AUDIT_MARK_TEXT + 32];
     char line[FLO_AUDIT_LINE_TEXT];
@@ -201,7 +202,7 @@ static int newest_record(struct flo_controller *controller, struct flo_audit_mar
 
 struct flo_audit_mark flo_audit_head_newest(const struct flo_controller *controller)
 {
-    const struct flo_audit_head *head = controller->audit.head;
+    const struct flo_audit_head *head = controller->audit->head;
 
     return head != NULL && head->count > 0 ? head->marks[head->count - 1]
                                            : (struct flo_audit_mark){0};
@@ -209,14 +210,14 @@ struct flo_audit_mark flo_audit_head_newest(const struct flo_controller *control
 
 const char *flo_audit_head_line(const struct flo_controller *controller)
 {
-    const struct flo_audit_head *head = controller->audit.head;
+    const struct flo_audit_head *head = controller->audit->head;
 
-    return head != NULL && !controller->audit.is_broken ? head->line : "";
+    return head != NULL && !controller->audit->is_broken ? head->line : "";
 }
 
 uint64_t flo_audit_head_from_ms(const struct flo_controller *controller)
 {
-    const struct flo_audit_head *head = controller->audit.head;
+    const struct flo_audit_head *head = controller->audit->head;
 
     return head != NULL ? head->from_ms : 0;
 }
@@ -224,7 +225,7 @@ uint64_t flo_audit_head_from_ms(const struct flo_controller *controller)
 bool flo_audit_head_is_ours(const struct flo_controller *controller,
                             const struct flo_audit_mark *mark, const uint8_t *signature)
 {
-    const struct flo_audit_head *head = controller->audit.head;
+    const struct flo_audit_head *head = controller->audit->head;
 
     return head != NULL && is_signed(head, mark, signature);
 }
@@ -235,7 +236,7 @@ static void mark_newest(struct flo_controller *controller)
     struct flo_audit_mark mark;
     struct flo_err err = {0};
 
-    if (controller->audit.is_broken || controller->audit.head->fd < 0) {
+    if (controller->audit->is_broken || controller->audit->head->fd < 0) {
         return;
     }
     int rv = newest_record(controller, &mark, &err);
@@ -250,16 +251,16 @@ static void mark_newest(struct flo_controller *controller)
 
 void flo_audit_head_grew(struct flo_controller *controller)
 {
-    if (controller->audit.head != NULL && controller->audit.unmarked >= FLO_AUDIT_MARK_RECORDS) {
+    if (controller->audit->head != NULL && controller->audit->unmarked >= FLO_AUDIT_MARK_RECORDS) {
         /* Also where it cannot be signed: not at each commit from now on. */
-        controller->audit.unmarked = 0;
+        controller->audit->unmarked = 0;
         flo_audit_head_tick(controller, UINT64_MAX);
     }
 }
 
 int flo_audit_head_restart(struct flo_controller *controller, struct flo_err *err)
 {
-    struct flo_audit_head *head = controller->audit.head;
+    struct flo_audit_head *head = controller->audit->head;
     struct flo_audit_mark mark;
 
     if (head == NULL) {
@@ -272,7 +273,7 @@ int flo_audit_head_restart(struct flo_controller *controller, struct flo_err *er
         rv = write_mark(controller, &mark, err);
     }
     if (rv == 0) {
-        controller->audit.is_broken = head->file_what[0] != '\0';
+        controller->audit->is_broken = head->file_what[0] != '\0';
     }
     return rv;
 }
@@ -303,7 +304,7 @@ static int look_at(void *context, const struct flo_audit_record *record,
 int flo_audit_check_on(struct flo_controller *controller, struct flo_audit_check *check,
                        struct flo_err *err)
 {
-    const struct flo_audit_head *head = controller->audit.head;
+    const struct flo_audit_head *head = controller->audit->head;
     struct look look = {.walk = &check->walk, .head = head, .next = &check->next, .err = err};
     int rv = flo_fleet_audit_list(controller->store, check->walk.number + 1, ROWS_A_LOOK, look_at,
                                   &look, err);
@@ -316,8 +317,8 @@ int flo_audit_check_on(struct flo_controller *controller, struct flo_audit_check
     if (rv == 0 && head->file_what[0] != '\0') {
         rv = flo_fail(err, FLO_E_AUDIT_CHAIN, "%s", head->file_what);
     }
-    if (rv == 0 && controller->audit.cut[0] != '\0') {
-        rv = flo_fail(err, FLO_E_AUDIT_CUT, "%s", controller->audit.cut);
+    if (rv == 0 && controller->audit->cut[0] != '\0') {
+        rv = flo_fail(err, FLO_E_AUDIT_CUT, "%s", controller->audit->cut);
     }
     return rv;
 }
@@ -325,7 +326,7 @@ int flo_audit_check_on(struct flo_controller *controller, struct flo_audit_check
 /* Check so many records at a time, round and round, and the end each time. */
 static int look_on(struct flo_controller *controller, struct flo_err *err)
 {
-    struct flo_audit_head *head = controller->audit.head;
+    struct flo_audit_head *head = controller->audit->head;
     struct flo_audit_mark end;
     struct look look = {.walk = &head->walk, .head = head, .next = &head->next, .err = err};
     int rv = newest_record(controller, &end, err);
@@ -351,7 +352,7 @@ static int look_on(struct flo_controller *controller, struct flo_err *err)
 static void say_broken(struct flo_controller *controller, const struct flo_err *why)
 {
     if (why->code == FLO_E_AUDIT_CHAIN) {
-        controller->audit.is_broken = true;
+        controller->audit->is_broken = true;
     }
     flo_log_err(FLO_LOG_ERROR, "audit", why);
 }
@@ -359,7 +360,7 @@ static void say_broken(struct flo_controller *controller, const struct flo_err *
 /* First the look, then the mark: nothing is signed that was not compared. */
 void flo_audit_head_tick(struct flo_controller *controller, uint64_t now_ms)
 {
-    struct flo_audit_head *head = controller->audit.head;
+    struct flo_audit_head *head = controller->audit->head;
     struct flo_err err = {0};
 
     if (head == NULL || now_ms - head->marked_at_ms < FLO_AUDIT_MARK_MS) {
@@ -473,7 +474,7 @@ static int open_file(struct flo_controller *controller, struct flo_audit_head *h
     if (rv == 0 && head->fd >= 0) {
         return flo_fleet_setting_set(controller->store, MADE, "1", err);
     }
-    if (rv == 0 && (controller->options.is_restored || controller->audit.has_new_key)) {
+    if (rv == 0 && (controller->options.is_restored || controller->audit->has_new_key)) {
         head->file_what[0] = '\0';
         head->count = head->lines = 0;
         head->latest_ms = 0;
@@ -498,7 +499,7 @@ int flo_audit_head_open(struct flo_controller *controller, struct flo_err *err)
     }
     head->fd = -1;
     head->marked_at_ms = flo_now_ms();
-    controller->audit.head = head;
+    controller->audit->head = head;
     int rv = open_file(controller, head, err);
     if (rv < 0) {
         return rv;
@@ -516,7 +517,7 @@ int flo_audit_head_open(struct flo_controller *controller, struct flo_err *err)
 
 void flo_audit_head_close(struct flo_controller *controller)
 {
-    struct flo_audit_head *head = controller->audit.head;
+    struct flo_audit_head *head = controller->audit->head;
 
     if (head == NULL) {
         return;
@@ -528,5 +529,5 @@ void flo_audit_head_close(struct flo_controller *controller)
     flo_key_free(head->key);
     free(head->marks);
     free(head);
-    controller->audit.head = NULL;
+    controller->audit->head = NULL;
 }

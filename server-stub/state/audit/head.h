@@ -15,7 +15,7 @@
 
 /* Read the file, compare the table with it and go on in it.  A broken audit is
  * no reason not to start: it is said, and counted in
- * controller->audit.is_broken.  A store in memory has no such file. */
+ * controller->audit->is_broken.  A store in memory has no such file. */
 FLO_MUST_USE int flo_audit_head_open(struct flo_controller *controller, struct flo_err *err);
 /* Were key and file made, at this start or an earlier one? */
 FLO_MUST_USE int flo_audit_head_was_made(struct flo_controller *controller, bool *out,

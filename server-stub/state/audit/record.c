@@ -1,10 +1,36 @@
 /* Records of the audit: operators and their actions, stored and shown to
  * people. */
+#include <stdlib.h>
 #include <string.h>
 
-#include "server-stub/state/audit/audit.h"
+#include "server-stub/state/audit/memory.h"
 #include "server-stub/state/controller.h"
 #include "server-stub/state/outgoing.h"
+
+struct flo_audit *flo_audit_new(void)
+{
+    return calloc(1, sizeof(struct flo_audit));
+}
+
+void flo_audit_free(struct flo_audit *audit)
+{
+    free(audit);
+}
+
+bool flo_audit_is_broken(const struct flo_audit *audit)
+{
+    return audit->is_broken;
+}
+
+void flo_audit_key_is_new(struct flo_audit *audit)
+{
+    audit->has_new_key = true;
+}
+
+bool flo_audit_has_new_key(const struct flo_audit *audit)
+{
+    return audit->has_new_key;
+}
 
 int flo_controller_audit(struct flo_controller *controller, const char *who, const char *what,
                          const char *object, const char *result, const char *detail,
@@ -23,7 +49,7 @@ int flo_controller_audit(struct flo_controller *controller, const char *who, con
     flo_text_clean(detail, strlen(detail), clean, sizeof(clean));
     int rv = flo_fleet_audit_add(controller->store, &record, err);
     if (rv == 0) {
-        controller->audit.unmarked++;
+        controller->audit->unmarked++;
         flo_outgoing_audit(controller,
                            json_pack("{s:I,s:I,s:s,s:s,s:s,s:s,s:s}", "number",
                                      (json_int_t)record.number, "at_ms", (json_int_t)record.at_ms,

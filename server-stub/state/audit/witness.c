@@ -4,8 +4,8 @@
 
 #include <string.h>
 
-#include "server-stub/state/audit/audit.h"
 #include "server-stub/state/audit/head.h"
+#include "server-stub/state/audit/memory.h"
 
 /* Most devices say the same line: it is looked at once. */
 static bool was_seen(struct flo_audit *audit, const char *line)
@@ -38,7 +38,7 @@ static int compare(void *context, const struct flo_audit_record *record,
 static int tell(struct flo_controller *controller, const char *device,
                 const struct flo_audit_mark *mark, bool is_there, struct flo_err *err)
 {
-    struct flo_audit *audit = &controller->audit;
+    struct flo_audit *audit = controller->audit;
 
     audit->is_broken = true;
     if (audit->cut[0] != '\0') {
@@ -60,10 +60,9 @@ int flo_audit_witness(struct flo_controller *controller, const char *device, con
     struct found found = {.mark = &mark};
     size_t bytes = strlen(line);
 
-    if (controller->audit.head == NULL || bytes >= FLO_AUDIT_LINE_TEXT ||
-        was_seen(&controller->audit, line) ||
-        !flo_audit_line_parse(line, bytes, &mark, signature) || mark.is_restart ||
-        mark.number == 0 || mark.at_ms < flo_audit_head_from_ms(controller)) {
+    if (controller->audit->head == NULL || bytes >= FLO_AUDIT_LINE_TEXT ||
+        was_seen(controller->audit, line) || !flo_audit_line_parse(line, bytes, &mark, signature) ||
+        mark.is_restart || mark.number == 0 || mark.at_ms < flo_audit_head_from_ms(controller)) {
         return 0;
     }
     int rv = flo_fleet_audit_list(controller->store, mark.number, 1, compare, &found, err);

@@ -7,7 +7,7 @@
 #include "server-stub/state/controller.h"
 
 /* A device says this line; within a transaction.  One that is signed by our key
- * and does not fit the table breaks the audit: controller->audit.cut says how,
+ * and does not fit the table breaks the audit: controller->audit->cut says how,
  * once for each start, and a record of the audit, too.  Any other line is
  * passed over, as one from before the data came from a backup. */
 FLO_MUST_USE int flo_audit_witness(struct flo_controller *controller, const char *device,

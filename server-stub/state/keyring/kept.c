@@ -1,15 +1,29 @@
 /* Keyring: the leader's part.  Without a common database there is none. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "server-stub/state/controller.h"
-#include "server-stub/state/keyring/keyring.h"
+#include "server-stub/state/keyring/memory.h"
 #include "server-stub/state/pki/pki.h"
 
 #define RESTORED_SKIP 100000 /* more numbers than come between backups */
 
+struct flo_keyring_kept *flo_keyring_new(void)
+{
+    return calloc(1, sizeof(struct flo_keyring_kept));
+}
+
+void flo_keyring_free(struct flo_keyring_kept *kept)
+{
+    if (kept != NULL) {
+        flo_keyring_deinit(&kept->as_stored);
+    }
+    free(kept);
+}
+
 void flo_keyring_changed(struct flo_controller *controller)
 {
-    controller->keyring.is_stale = true;
+    controller->keyring->is_stale = true;
 }
 
 static json_t *row_of(const char *name, const char *pem)
@@ -39,8 +53,8 @@ static int admit_self(struct flo_controller *controller, json_t *list, struct fl
     }
     const char *keyid = flo_key_public(own)->keyid;
     flo_public_key_pem(flo_key_public(own), pem);
-    snprintf(controller->keyring.own, sizeof(controller->keyring.own), "%s", keyid);
-    if (json_object_get(list, keyid) == NULL && (rv = remember(&controller->keyring, err)) == 0) {
+    snprintf(controller->keyring->own, sizeof(controller->keyring->own), "%s", keyid);
+    if (json_object_get(list, keyid) == NULL && (rv = remember(controller->keyring, err)) == 0) {
         const char *name = controller->options.name;
         json_object_set_new(list, keyid, row_of(name != NULL ? name : "", pem));
     }
@@ -55,7 +69,7 @@ struct row {
 /* A document that somebody put back may name them. */
 static int leave_out_dismissed(struct flo_controller *controller, struct flo_err *err)
 {
-    json_t *list = controller->keyring.as_stored.controllers;
+    json_t *list = controller->keyring->as_stored.controllers;
     const char *keyid;
     json_t *one;
     void *next;
@@ -65,7 +79,7 @@ static int leave_out_dismissed(struct flo_controller *controller, struct flo_err
     {
         bool is_dismissed = false;
         rv = rv < 0 ? rv : flo_keyring_dismissed(controller->dir, keyid, &is_dismissed, err);
-        if (is_dismissed && (rv = remember(&controller->keyring, err)) == 0) {
+        if (is_dismissed && (rv = remember(controller->keyring, err)) == 0) {
             json_object_del(list, keyid);
         }
     }
@@ -84,20 +98,20 @@ static int take_row(void *context, uint64_t number, const char *digest, const ch
         return rv;
     }
     rv = flo_keyring_open(body, strlen(body), own, controller->pki.ca.data, NULL,
-                          &controller->keyring.as_stored, &why);
-    flo_json_secret_cleanup(&controller->keyring.as_stored.files);
+                          &controller->keyring->as_stored, &why);
+    flo_json_secret_cleanup(&controller->keyring->as_stored.files);
     if (rv == FLO_E_MEMORY) {
         return flo_fail(row->err, rv, "keyring");
     }
     if (rv == 0) {
-        snprintf(controller->keyring.digest, sizeof(controller->keyring.digest), "%s", digest);
+        snprintf(controller->keyring->digest, sizeof(controller->keyring->digest), "%s", digest);
         rv = leave_out_dismissed(controller, row->err);
     } else {
         /* The controller has the files from elsewhere.  Those that were
          * admitted before are admitted again by people: nobody else says who
          * they are. */
         flo_log_err(FLO_LOG_WARN, "keyring", &why);
-        controller->keyring.as_stored.number = number;
+        controller->keyring->as_stored.number = number;
         rv = 0;
     }
     return rv < 0 || controller->options.is_restored
@@ -107,7 +121,7 @@ static int take_row(void *context, uint64_t number, const char *digest, const ch
 
 int flo_keyring_load(struct flo_controller *controller, struct flo_err *err)
 {
-    struct flo_keyring *stored = &controller->keyring.as_stored;
+    struct flo_keyring *stored = &controller->keyring->as_stored;
     struct row row = {controller, err};
 
     if (!flo_controller_is_shared(controller)) {
@@ -132,7 +146,7 @@ static int store(struct flo_controller *controller, json_t *files, const char *d
                  struct flo_err *err)
 {
     FLO_CLEANUP(flo_buf_deinit) struct flo_buf text = {0};
-    struct flo_keyring next = controller->keyring.as_stored;
+    struct flo_keyring next = controller->keyring->as_stored;
 
     next.files = files;
     next.number++;
@@ -142,7 +156,7 @@ static int store(struct flo_controller *controller, json_t *files, const char *d
         rv < 0 ? rv : flo_fleet_keyring_put(controller->store, next.number, digest, text.data, err);
     if (rv == 0) {
         next.files = NULL;
-        controller->keyring.as_stored = next;
+        controller->keyring->as_stored = next;
     }
     return rv;
 }
@@ -153,16 +167,16 @@ int flo_keyring_keep(struct flo_controller *controller, struct flo_err *err)
     FLO_CLEANUP(flo_json_secret_cleanup) json_t *files = NULL;
     char digest[FLO_KEYRING_DIGEST];
 
-    if (!controller->keyring.is_stale || !flo_controller_is_shared(controller)) {
+    if (!controller->keyring->is_stale || !flo_controller_is_shared(controller)) {
         return 0;
     }
     int rv = flo_keyring_read(controller->dir, &files, err);
     rv = rv < 0 ? rv : flo_keyring_digest(files, digest, err);
     if (rv == 0 &&
-        (controller->keyring.before != NULL || strcmp(digest, controller->keyring.digest) != 0)) {
+        (controller->keyring->before != NULL || strcmp(digest, controller->keyring->digest) != 0)) {
         rv = store(controller, files, digest, err);
-        controller->keyring.is_written = rv == 0;
-        snprintf(controller->keyring.digest, sizeof(controller->keyring.digest), "%s",
+        controller->keyring->is_written = rv == 0;
+        snprintf(controller->keyring->digest, sizeof(controller->keyring->digest), "%s",
                  rv == 0 ? digest : "");
     }
     flo_secret_stack_wipe();
@@ -173,12 +187,12 @@ int flo_keyring_keep(struct flo_controller *controller, struct flo_err *err)
 
 bool flo_keyring_is_admitted(const struct flo_controller *controller, const char *keyid)
 {
-    return json_object_get(controller->keyring.as_stored.controllers, keyid) != NULL;
+    return json_object_get(controller->keyring->as_stored.controllers, keyid) != NULL;
 }
 
 void flo_keyring_settle(struct flo_controller *controller, bool is_committed)
 {
-    struct flo_keyring_kept *kept = &controller->keyring;
+    struct flo_keyring_kept *kept = controller->keyring;
     struct flo_err err = {0};
 
     if (is_committed) {
@@ -202,8 +216,8 @@ void flo_keyring_settle(struct flo_controller *controller, bool is_committed)
 static int change(struct flo_controller *controller, const char *keyid, json_t *row_or_null,
                   struct flo_err *err)
 {
-    json_t *list = controller->keyring.as_stored.controllers;
-    int rv = remember(&controller->keyring, err);
+    json_t *list = controller->keyring->as_stored.controllers;
+    int rv = remember(controller->keyring, err);
 
     rv = rv < 0 ? rv : flo_keyring_dismissed_set(controller->dir, keyid, row_or_null == NULL, err);
     if (rv < 0) {
@@ -222,7 +236,7 @@ static int change(struct flo_controller *controller, const char *keyid, json_t *
 int flo_keyring_admit(struct flo_controller *controller, const char *name, const char *pem,
                       struct flo_err *err)
 {
-    json_t *list = controller->keyring.as_stored.controllers;
+    json_t *list = controller->keyring->as_stored.controllers;
     struct flo_public_key key;
     int rv = !flo_controller_is_shared(controller)
                  ? flo_fail(err, FLO_E_STATE,
@@ -246,7 +260,7 @@ int flo_keyring_admit(struct flo_controller *controller, const char *name, const
 
 int flo_keyring_dismiss(struct flo_controller *controller, const char *keyid, struct flo_err *err)
 {
-    if (strcmp(keyid, controller->keyring.own) == 0) {
+    if (strcmp(keyid, controller->keyring->own) == 0) {
         return flo_fail(err, FLO_E_STATE, "this controller leads");
     }
     if (!flo_keyring_is_admitted(controller, keyid)) {

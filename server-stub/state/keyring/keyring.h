@@ -38,17 +38,6 @@ struct flo_keyring {
 void flo_keyring_deinit(struct flo_keyring *keyring);
 void flo_keyring_cleanup(struct flo_keyring *keyring);
 
-/* The keyring of a leader. */
-struct flo_keyring_kept {
-    struct flo_keyring as_stored; /* without files; number 0: none is */
-    json_t *before;               /* controllers before this transaction; NULL: as they are */
-    bool is_written;              /* in this transaction */
-    /* Digest of the files as stored; "": unknown. */
-    char digest[FLO_KEYRING_DIGEST];
-    bool is_stale;            /* a file has changed since, perhaps */
-    char own[FLO_KEYID_TEXT]; /* key of the controller that leads */
-};
-
 /* ---- document.c: no file ---- */
 
 /* Hex SHA-256 of the files alone: who has the same ones has the same. */
@@ -97,6 +86,10 @@ FLO_MUST_USE int flo_keyring_number_set(const char *dir, uint64_t number, struct
 
 /* ---- kept.c: of a leader ---- */
 
+struct flo_keyring_kept;
+/* None is stored; NULL: no memory. */
+struct flo_keyring_kept *flo_keyring_new(void);
+void flo_keyring_free(struct flo_keyring_kept *kept);
 /* Inside a transaction, when keys and trust are open. */
 FLO_MUST_USE int flo_keyring_load(struct flo_controller *controller, struct flo_err *err);
 /* A file of it was written: the next commit stores it. */

@@ -1,13 +1,39 @@
 /* Orders: completed, signed and stored. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/host/digest.h"
 
 #include "server-stub/state/audit/audit.h"
 #include "server-stub/state/controller.h"
-#include "server-stub/state/orders/orders.h"
+#include "server-stub/state/orders/memory.h"
 #include "server-stub/state/outgoing.h"
+
+struct flo_orders *flo_orders_new(flo_orders_leave_fn leave)
+{
+    struct flo_orders *orders = calloc(1, sizeof(*orders));
+
+    if (orders != NULL) {
+        orders->leave = leave;
+    }
+    return orders;
+}
+
+void flo_orders_free(struct flo_orders *orders)
+{
+    free(orders);
+}
+
+uint64_t flo_orders_signed(const struct flo_orders *orders)
+{
+    return orders->signed_count;
+}
+
+bool flo_orders_are_overtaken(const struct flo_orders *orders)
+{
+    return orders->is_overtaken;
+}
 
 /* A name for `by`: letters that are not allowed become '-'. */
 static void by_name(const char *by, char *out)
@@ -133,9 +159,9 @@ int flo_orders_issue_row(struct flo_controller *controller, struct flo_order *or
     if ((rv = flo_fleet_order_add(controller->store, &row, err)) < 0) {
         return rv;
     }
-    controller->orders.signed_count++;
+    controller->orders->signed_count++;
     if (order->op == FLO_ORDER_ROLLBACK && !row.is_desired_only) {
-        controller->orders.is_overtaken = true;
+        controller->orders->is_overtaken = true;
     }
     snprintf(id, FLO_NAME_MAX + 1, "%s", order->id);
     if (order->op != FLO_ORDER_DEPLOY && !row.is_desired_only) {

@@ -6,6 +6,7 @@
 #include "server-stub/state/objects.h"
 #include "server-stub/state/orders/inside.h"
 #include "server-stub/state/orders/making.h"
+#include "server-stub/state/orders/memory.h"
 #include "server-stub/state/outgoing.h"
 #include "server-stub/store/making.h"
 
@@ -184,7 +185,7 @@ static int remove_one(struct slice *slice, const char *device)
     int rv = flo_fleet_device_get(controller->store, device, take_there, slice, slice->err);
 
     rv = rv < 0 ? rv : flo_scope_remove(&slice->order, device, slice->is_there, slice->err);
-    return rv < 0 ? rv : controller->orders.leave(controller, device, slice->model, slice->err);
+    return rv < 0 ? rv : controller->orders->leave(controller, device, slice->model, slice->err);
 }
 
 static int take_way(void *context, const struct flo_fleet_device *device)
@@ -266,7 +267,7 @@ static int make_slice(struct flo_controller *controller, const struct flo_making
         flo_outgoing_change(controller, FLO_OBJECT_ORDER, slice.making.order);
     }
     free(slice.places);
-    return rv < 0 ? rv : controller->orders.leave(controller, NULL, NULL, err);
+    return rv < 0 ? rv : controller->orders->leave(controller, NULL, NULL, err);
 }
 
 /* Slices until `until_ms`, the oldest order first; at least one. */
@@ -320,7 +321,7 @@ static int make_one(struct flo_controller *controller, const struct flo_making *
 
     if (rv == 0 && slice.is_by_report) {
         rv = open_one(&slice, device);
-        return rv < 0 ? rv : controller->orders.leave(controller, NULL, NULL, err);
+        return rv < 0 ? rv : controller->orders->leave(controller, NULL, NULL, err);
     }
     rv = rv < 0 ? rv : await_one(&slice, device);
     if (rv < 0 || slice.order.release == NULL) {

@@ -9,14 +9,18 @@
 
 struct flo_controller;
 
-struct flo_orders {
-    /* A model leaves a device: no rollout of it, above, brings it back. Without
-     * a device: no more come, and the rollouts are written.  Given at open. */
-    int (*leave)(struct flo_controller *controller, const char *device, const char *model,
-                 struct flo_err *err);
-    bool is_overtaken; /* a rollback is newer than deploys that are held */
-    uint64_t signed_count;
-};
+/* A model leaves a device: no rollout of it, above, brings it back. Without a
+ * device: no more come, and the rollouts are written. */
+typedef int (*flo_orders_leave_fn)(struct flo_controller *controller, const char *device,
+                                   const char *model, struct flo_err *err);
+struct flo_orders;
+/* None was signed; NULL: no memory. */
+struct flo_orders *flo_orders_new(flo_orders_leave_fn leave);
+void flo_orders_free(struct flo_orders *orders);
+/* Since the start. */
+uint64_t flo_orders_signed(const struct flo_orders *orders);
+/* A rollback is newer than deploys that are held: flo_orders_overtaken. */
+bool flo_orders_are_overtaken(const struct flo_orders *orders);
 
 /* Complete (id, seq, times), sign and store an order; `id` receives its id. */
 FLO_MUST_USE int flo_orders_issue(struct flo_controller *controller, struct flo_order *order,
@@ -33,7 +37,7 @@ FLO_MUST_USE int flo_orders_sign_alone(struct flo_controller *controller, struct
  * groups (flo_fleet_order_standing), then those that desired documents hold. */
 FLO_MUST_USE int flo_orders_renew(struct flo_controller *controller, struct flo_err *err);
 /* The second half of it: after a rollback, what desired documents say about its
- * model is due at once (orders.is_overtaken). */
+ * model is due at once. */
 FLO_MUST_USE int flo_orders_overtaken(struct flo_controller *controller, struct flo_err *err);
 /* All of them: devices know higher numbers than this store. */
 FLO_MUST_USE int flo_orders_renew_each(struct flo_controller *controller, struct flo_err *err);

@@ -5,7 +5,7 @@
 #include "server-stub/core/orders/renewal.h"
 #include "server-stub/state/controller.h"
 #include "server-stub/state/orders/making.h"
-#include "server-stub/state/orders/orders.h"
+#include "server-stub/state/orders/memory.h"
 #include "server-stub/state/outgoing.h"
 #include "server-stub/state/text_list.h"
 
@@ -275,7 +275,7 @@ int flo_orders_overtaken(struct flo_controller *controller, struct flo_err *err)
     if (flo_making_is_open(controller)) {
         return 0; /* asked again with the next tick */
     }
-    controller->orders.is_overtaken = false;
+    controller->orders->is_overtaken = false;
     return renew_held(controller, false, err);
 }
 

@@ -46,7 +46,7 @@ static int open_key(struct flo_controller *controller, struct flo_key **out, str
         return flo_pki_key(controller, "keys/audit.key", path, out, err);
     }
     if (controller->options.seals_again) {
-        controller->audit.has_new_key = true;
+        flo_audit_key_is_new(controller->audit);
         return flo_pki_key(controller, "keys/audit.key", path, out, err);
     }
     flo_log(FLO_LOG_ERROR, "pki",
@@ -76,9 +76,9 @@ int flo_pki_seals_key(struct flo_controller *controller, struct flo_err *err)
 
 static int seal_all(struct flo_controller *controller, uint64_t wrong, struct flo_err *err)
 {
-    const char *why = controller->audit.has_new_key     ? "key made again"
-                      : controller->options.seals_again ? "--seal-again"
-                                                        : "first time";
+    const char *why = flo_audit_has_new_key(controller->audit) ? "key made again"
+                      : controller->options.seals_again        ? "--seal-again"
+                                                               : "first time";
     char detail[96];
     uint64_t count;
     int rv = flo_controller_begin(controller, err);

@@ -3,7 +3,7 @@
 #include "server-stub/state/outgoing.h"
 #include "server-stub/state/rollouts/inside.h"
 #include "server-stub/state/rollouts/rollouts.h"
-#include "server-stub/state/watch/updates.h"
+#include "server-stub/state/rollouts/updates.h"
 
 static bool goes_on_again(const struct flo_rollout *core, enum flo_rollout_event_kind kind)
 {

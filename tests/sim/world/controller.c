@@ -52,7 +52,8 @@ static int step_rollouts(uint64_t now_ms, bool stalled, struct flo_err *err)
         run.heard_ms = now_ms + HEARD_MS;
         rv = flo_fleet_online_each(ours()->store, hear_one, err);
     }
-    return rv == 0 && ours()->orders.is_overtaken ? flo_orders_overtaken(ours(), err) : rv;
+    return rv == 0 && flo_orders_are_overtaken(ours()->orders) ? flo_orders_overtaken(ours(), err)
+                                                               : rv;
 }
 
 static int tick(struct flo_err *err)

@@ -279,7 +279,7 @@ static void a_delta_from_what_nobody_has_goes(void **state)
     assert_true(is_here(place, whole(1)));
     assert_int_equal(counts.files, 3 * 7 + 11 - 4);
     assert_int_equal(counts.bytes, 280);
-    assert_int_equal(place->world.controller->collector.removed, 4);
+    assert_int_equal(flo_collector_removed(place->world.controller->collector).files, 4);
     assert_int_equal(collect(place, false).deltas, 0);
 }
 
@@ -436,7 +436,7 @@ static void a_dry_pass_removes_nothing(void **state)
     assert_int_equal(counts.unnamed, 1);
     assert_true(is_here(place, delta(2, 1)));
     assert_true(is_here(place, whole(100)));
-    assert_int_equal(place->world.controller->collector.removed, 0);
+    assert_int_equal(flo_collector_removed(place->world.controller->collector).files, 0);
 }
 
 static void another_fleets_database_removes_nothing(void **state)
@@ -509,7 +509,7 @@ static void the_first_pass_is_an_hour_after_the_start(void **state)
     assert_true(is_here(place, delta(2, 1)));
     assert_true(turn_until_done(place, 1000 + HOUR_MS) >= 4);
     assert_false(is_here(place, delta(2, 1)));
-    assert_int_equal(place->world.controller->collector.found.deltas, 6);
+    assert_int_equal(flo_collector_found(place->world.controller->collector)->deltas, 6);
     put(place, delta(2, 1), OLD_S);
     assert_int_equal(turn_until_done(place, 2 * HOUR_MS), 0);
     assert_true(turn_until_done(place, 1000 + 2 * HOUR_MS) > 0);

@@ -10,7 +10,7 @@
 #include <flotilla/metrics.h>
 
 #include "server-stub/core/exposition/exposition.h"
-#include "server-stub/state/watch/updates.h"
+#include "server-stub/state/rollouts/updates.h"
 #include "server-stub/telemetry/tally.h"
 
 static char *text_of(const struct flo_samples *samples)

@@ -14,7 +14,7 @@
 #include <flotilla/errors/sig.h>
 
 #include "server-stub/state/controller.h"
-#include "server-stub/state/keyring/keyring.h"
+#include "server-stub/state/keyring/memory.h"
 
 struct fleet {
     struct flo_key *authority, *one, *other;
@@ -203,7 +203,9 @@ static void who_is_admitted_is_as_the_transaction_ends(void **state)
     snprintf(controller.dir, sizeof(controller.dir), "%s", fleet->dir);
     make_keys(fleet);
     flo_public_key_pem(flo_key_public(fleet->other), pem);
-    controller.keyring.as_stored.controllers = json_object();
+    controller.keyring = flo_keyring_new();
+    assert_non_null(controller.keyring);
+    controller.keyring->as_stored.controllers = json_object();
     for (int is_committed = 0; is_committed < 2; is_committed++) {
         assert_int_equal(flo_keyring_admit(&controller, "b", pem, NULL), 0);
         flo_keyring_settle(&controller, is_committed);
@@ -214,7 +216,7 @@ static void who_is_admitted_is_as_the_transaction_ends(void **state)
         flo_keyring_settle(&controller, is_committed);
         assert_int_equal(flo_keyring_is_admitted(&controller, keyid), !is_committed);
     }
-    flo_keyring_deinit(&controller.keyring.as_stored);
+    flo_keyring_free(controller.keyring);
 }
 
 /* ---- what stays in memory ---- */

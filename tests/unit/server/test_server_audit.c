@@ -96,7 +96,7 @@ static int verify(struct world *world, uint64_t *records)
 static bool the_running_one_sees(struct world *world)
 {
     flo_audit_head_tick(world->controller, UINT64_MAX);
-    return world->controller->audit.is_broken;
+    return flo_audit_is_broken(world->controller->audit);
 }
 
 static void each_64_records_have_a_signed_head(void **state)
@@ -146,7 +146,7 @@ static void a_cut_tail_fails(void **state)
     assert_int_equal(verify(world, NULL), FLO_E_AUDIT_CHAIN);
     flo_controller_close(world->controller);
     open_controller(world, false);
-    assert_true(world->controller->audit.is_broken);
+    assert_true(flo_audit_is_broken(world->controller->audit));
     assert_int_equal(verify(world, NULL), FLO_E_AUDIT_CHAIN);
 }
 
@@ -204,7 +204,8 @@ static void heads_that_are_removed_or_changed_fail(void **state)
         snprintf(command, sizeof(command), "cd '%s' && %s", world->dir, harms[i]);
         assert_int_equal(system(command), 0);
         open_controller(world, false);
-        if (!world->controller->audit.is_broken || verify(world, NULL) != FLO_E_AUDIT_CHAIN) {
+        if (!flo_audit_is_broken(world->controller->audit) ||
+            verify(world, NULL) != FLO_E_AUDIT_CHAIN) {
             fail_msg("`%s` was not seen", harms[i]);
         }
         flo_controller_close(world->controller);
@@ -226,7 +227,7 @@ static void a_table_that_forgets_its_heads_fails(void **state)
     sql(world, "DELETE FROM setting WHERE name = 'audit_head'");
     flo_controller_close(world->controller);
     open_controller(world, false);
-    assert_true(world->controller->audit.is_broken);
+    assert_true(flo_audit_is_broken(world->controller->audit));
     assert_int_equal(verify(world, NULL), FLO_E_AUDIT_CHAIN);
 }
 
@@ -240,7 +241,7 @@ static void half_a_line_of_a_lost_power_is_no_break(void **state)
     snprintf(command, sizeof(command), "printf 'head 99 sha' >>'%s'/audit.head", world->dir);
     assert_int_equal(system(command), 0);
     open_controller(world, false);
-    assert_false(world->controller->audit.is_broken);
+    assert_false(flo_audit_is_broken(world->controller->audit));
     act(world, 70, "x");
     flo_controller_close(world->controller);
     open_controller(world, false);
@@ -256,7 +257,7 @@ static void a_broken_chain_is_not_looked_at_by_each_commit(void **state)
     sql(world, "UPDATE audit SET object = 'y' WHERE n = 20");
     flo_controller_close(world->controller);
     open_controller(world, false);
-    assert_true(world->controller->audit.is_broken);
+    assert_true(flo_audit_is_broken(world->controller->audit));
     act(world, 64, "x");
     uint64_t before = flo_fleet_statements(world->controller->store);
     act(world, 1, "x");
@@ -275,7 +276,7 @@ static void a_broken_chain_gets_no_further_signature(void **state)
     sql(world, "UPDATE audit SET object = 'y' WHERE n = 20");
     flo_controller_close(world->controller);
     open_controller(world, false);
-    assert_true(world->controller->audit.is_broken);
+    assert_true(flo_audit_is_broken(world->controller->audit));
     uint64_t newest = flo_audit_head_newest(world->controller).number;
     act(world, 140, "x");
     flo_controller_close(world->controller);
@@ -303,7 +304,7 @@ static void an_old_head_at_the_end_of_the_file_excuses_no_cut(void **state)
              (unsigned long long)kept);
     assert_int_equal(system(command), 0);
     open_controller(world, false);
-    assert_true(world->controller->audit.is_broken);
+    assert_true(flo_audit_is_broken(world->controller->audit));
     assert_int_equal(verify(world, NULL), FLO_E_AUDIT_CHAIN);
 }
 
@@ -327,7 +328,7 @@ static void excuse_a_cut(struct world *world, const char *harm)
              world->dir, harm);
     assert_int_equal(system(command), 0);
     open_controller(world, false);
-    assert_true(world->controller->audit.is_broken);
+    assert_true(flo_audit_is_broken(world->controller->audit));
     assert_int_equal(verify(world, NULL), FLO_E_AUDIT_CHAIN);
 }
 
@@ -350,7 +351,7 @@ static void a_backup_that_is_taken_by_its_word_goes_on(void **state)
     sql(world, "DELETE FROM audit WHERE n > 20");
     flo_controller_close(world->controller);
     open_controller(world, true);
-    assert_false(world->controller->audit.is_broken);
+    assert_false(flo_audit_is_broken(world->controller->audit));
     assert_int_equal(verify(world, NULL), 0);
     act(world, 140, "y");
     flo_controller_close(world->controller);
@@ -420,7 +421,7 @@ static void cut_back(struct world *world, char told[FLO_AUDIT_LINE_TEXT])
              (unsigned long long)kept.number, world->dir);
     assert_int_equal(system(command), 0);
     open_controller(world, false);
-    assert_false(world->controller->audit.is_broken); /* nothing here tells */
+    assert_false(flo_audit_is_broken(world->controller->audit)); /* nothing here tells */
     assert_int_equal(verify(world, NULL), 0);
 }
 
@@ -432,9 +433,9 @@ static void a_witness_shows_that_table_and_file_were_cut(void **state)
 
     cut_back(world, told);
     hear(world, flo_audit_head_line(world->controller));
-    assert_false(world->controller->audit.is_broken);
+    assert_false(flo_audit_is_broken(world->controller->audit));
     hear(world, told);
-    assert_true(world->controller->audit.is_broken);
+    assert_true(flo_audit_is_broken(world->controller->audit));
     assert_int_equal(verify(world, &records), FLO_E_AUDIT_CUT);
     assert_non_null(strstr(world->err.what, "told to device gw-1"));
     assert_string_equal(flo_audit_head_line(world->controller), "");
@@ -475,7 +476,7 @@ static void a_line_that_a_device_invents_shows_nothing(void **state)
     flo_digest_text(&mark.hash, hash);
     snprintf(line, sizeof(line), "head 999999%s", strrchr(newest, ' '));
     hear(world, line);
-    assert_false(world->controller->audit.is_broken);
+    assert_false(flo_audit_is_broken(world->controller->audit));
 }
 
 /* A line costs its query once, however many devices say it. */
@@ -500,10 +501,10 @@ static void a_restored_audit_excuses_lines_from_before(void **state)
     cut_back(world, told);
     again(world, true);
     hear(world, told);
-    assert_false(world->controller->audit.is_broken);
+    assert_false(flo_audit_is_broken(world->controller->audit));
     again(world, false);
     hear(world, told);
-    assert_false(world->controller->audit.is_broken);
+    assert_false(flo_audit_is_broken(world->controller->audit));
     assert_int_equal(verify(world, NULL), 0);
 }
 

@@ -4,7 +4,7 @@
 #include "server-stub/state/devices/devices.h"
 #include "server-stub/state/objects.h"
 #include "server-stub/state/rollouts/inside.h"
-#include "server-stub/state/watch/updates.h"
+#include "server-stub/state/rollouts/updates.h"
 #include "tests/unit/server/world.h"
 #include "tests/unit/waits.h"
 #include "unit/server/store/store.h"

@@ -280,12 +280,12 @@ static void what_a_rollback_is_still_to_replace_is_not_signed_again(void **state
     made_world(&world, dir);
     issue(&world, FLO_ORDER_ROLLBACK, order);
     holds(&world, DEVICES - 1, "o-0001");
-    assert_true(world.controller->orders.is_overtaken);
+    assert_true(flo_orders_are_overtaken(world.controller->orders));
     begin(&world);
     assert_int_equal(flo_orders_overtaken(world.controller, &world.err), 0);
     commit(&world);
     holds(&world, DEVICES - 1, "o-0001");
-    assert_true(world.controller->orders.is_overtaken);
+    assert_true(flo_orders_are_overtaken(world.controller->orders));
 
     /* A report asks what its device holds: it is reached before. */
     char topic[FLO_TOPIC_TEXT];

@@ -88,14 +88,14 @@ static void an_emergency_rollback_leaves_other_models_alone(void **state)
     assert_int_equal(
         takes_back(world->controller, "tiny@2.1.0", "all", "ops", "bad", id, &world->err), 0);
     assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
-    uint64_t signed_before = world->controller->orders.signed_count;
+    uint64_t signed_before = flo_orders_signed(world->controller->orders);
     assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
     assert_int_equal(flo_orders_overtaken(world->controller, &world->err), 0);
     assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
 
     /* The deploy of the other model is not overtaken: it is not signed again.
      */
-    assert_int_equal(world->controller->orders.signed_count, signed_before);
+    assert_int_equal(flo_orders_signed(world->controller->orders), signed_before);
     for (size_t i = 0; i < FLO_COUNT(ids); i++) {
         assert_string_equal(assigned(world, i, "tiny"), id);
         assert_string_equal(assigned(world, i, "help"), "o-0002");

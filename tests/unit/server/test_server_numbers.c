@@ -159,7 +159,7 @@ static void a_deploy_that_a_rollback_overtook_gets_a_newer_number(void **state)
 
     take_back_the_release_before(world, id); /* o-0003 */
     assert_string_equal(order_of(world, 0), "o-0002");
-    assert_true(world->controller->orders.is_overtaken);
+    assert_true(flo_orders_are_overtaken(world->controller->orders));
     hour(world);
 
     assert_string_equal(op_of(world, ids[0]), "deploy");
@@ -290,13 +290,13 @@ static void what_many_hold_is_signed_once_for_all_of_them(void **state)
     assert_int_equal(
         flo_fleet_desired_set(world->controller->store, ids[0], "tiny", "o-0002", &world->err), 0);
     assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
-    uint64_t before = world->controller->orders.signed_count;
+    uint64_t before = flo_orders_signed(world->controller->orders);
     hour(world);
     struct flo_order order = held_by(world, device);
 
     assert_true(is_in_scope(&order, device));
     assert_true(is_in_scope(&order, ids[0]));
-    assert_int_equal(world->controller->orders.signed_count, before + 1);
+    assert_int_equal(flo_orders_signed(world->controller->orders), before + 1);
 }
 
 static void a_deploy_that_is_superseded_ends_so(void **state)

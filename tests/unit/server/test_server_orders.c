@@ -4,7 +4,7 @@
 
 #include "server-stub/state/objects.h"
 #include "server-stub/state/orders/orders.h"
-#include "server-stub/state/watch/updates.h"
+#include "server-stub/state/rollouts/updates.h"
 #include "tests/unit/server/world.h"
 #include "tests/unit/waits.h"
 
@@ -172,13 +172,13 @@ static void add_old(struct world *world, const char *op, const char *rollout, ui
  * of the three gets one of its own. */
 static void assert_renewed(struct world *world, const char *id, const char *wanted)
 {
-    uint64_t before = world->controller->orders.signed_count;
+    uint64_t before = flo_orders_signed(world->controller->orders);
     char op[16];
 
     for (int hour = 0; hour < 2; hour++) { /* young in the second: stays */
         assert_int_equal(flo_orders_renew(world->controller, &world->err), 0);
     }
-    assert_int_equal(world->controller->orders.signed_count,
+    assert_int_equal(flo_orders_signed(world->controller->orders),
                      before + (strcmp(wanted, "rollback") == 0 ? 4 : 1));
     assert_int_equal(flo_fleet_order_get(world->controller->store, id, take_op, op, &world->err),
                      0);
@@ -234,7 +234,7 @@ static void a_resume_is_not_signed_again_when_nobody_waits_for_it(void **state)
 
     event(world, device_in_phase(entry, 0), "downloading");
     assert_int_equal(flo_orders_renew(world->controller, &world->err), 0);
-    assert_int_equal(world->controller->orders.signed_count, 1);
+    assert_int_equal(flo_orders_signed(world->controller->orders), 1);
 }
 
 static void a_resume_is_not_signed_again_behind_an_abort(void **state)
@@ -244,7 +244,7 @@ static void a_resume_is_not_signed_again_behind_an_abort(void **state)
 
     does(world, entry, FLO_ROLLOUT_EVENT_ABORT); /* o-0004 */
     assert_int_equal(flo_orders_renew(world->controller, &world->err), 0);
-    assert_int_equal(world->controller->orders.signed_count, 2);
+    assert_int_equal(flo_orders_signed(world->controller->orders), 2);
 }
 
 static void a_resume_ends_the_pause_of_who_accepted_just_before_it_came(void **state)
@@ -333,7 +333,7 @@ static void an_order_that_expired_on_the_way_is_sent_again_not_rejected(void **s
     assert_int_equal(canary->state, FLO_EXECUTION_NOTIFIED);
     assert_int_equal(world->controller->rollouts.items[0]->core.state, FLO_ROLLOUT_RUNNING);
     assert_string_equal(op_of(world, canary->device), "deploy");
-    assert_int_equal(world->controller->orders.signed_count, 2);
+    assert_int_equal(flo_orders_signed(world->controller->orders), 2);
 }
 
 static void an_aged_order_refused_for_what_it_says_is_rejected(void **state)
@@ -472,7 +472,7 @@ static void a_rollback_of_a_group_without_devices_is_refused(void **state)
         FLO_E_GROUP_ABSENT);
 
     assert_int_equal(entry->core.state, FLO_ROLLOUT_RUNNING);
-    assert_int_equal(world->controller->orders.signed_count, 1);
+    assert_int_equal(flo_orders_signed(world->controller->orders), 1);
 }
 
 static void a_completed_rollout_that_nobody_asked_for_says_taken_back(void **state)
@@ -553,7 +553,7 @@ static void an_emergency_rollback_is_not_signed_again_for_nobody(void **state)
     assert_int_equal(flo_fleet_device_retire(world->controller->store, ids[2], &world->err), 0);
     assert_int_equal(flo_orders_renew(world->controller, &world->err), 0);
     /* the deploy that it overtook, for the two that are there */
-    assert_int_equal(world->controller->orders.signed_count, 5);
+    assert_int_equal(flo_orders_signed(world->controller->orders), 5);
     assert_string_equal(op_of(world, ids[0]), "deploy");
 }
 
@@ -567,7 +567,7 @@ static void a_rollouts_own_rollback_is_not_signed_again_in_the_list(void **state
         flo_fleet_order_get(world->controller->store, "o-0002", add_expired, world, &world->err),
         0);
     assert_int_equal(flo_orders_renew(world->controller, &world->err), 0);
-    assert_int_equal(world->controller->orders.signed_count, 2);
+    assert_int_equal(flo_orders_signed(world->controller->orders), 2);
 }
 
 /* A device that a freeze after the backup reached must not be unfrozen by

@@ -113,7 +113,7 @@ static void a_plan_says_who_goes_who_fetches_who_cannot_and_changes_nothing(void
     assert_int_equal(number(plan, "cannot"), 1);
     assert_true(json_is_false(json_object_get(plan, "frozen")));
     json_decref(plan);
-    assert_int_equal(world->controller->orders.signed_count, 0);
+    assert_int_equal(flo_orders_signed(world->controller->orders), 0);
 }
 
 /* Two of three devices wait for the second phase. */
@@ -219,7 +219,7 @@ static void where_nobody_can_go_back_nothing_is_yanked_without_a_word(void **sta
     assert_int_equal(orders(world, (struct flo_take_back){.device = ids[1], .is_yanked = true}, id),
                      FLO_E_ORDER_NOBODY);
     assert_string_equal(state_of_release(world), "published");
-    assert_int_equal(world->controller->orders.signed_count, 0);
+    assert_int_equal(flo_orders_signed(world->controller->orders), 0);
 
     /* with one it is */
     assert_int_equal(

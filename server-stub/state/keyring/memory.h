@@ -1,0 +1,18 @@
+/* Keyring in memory: for the files of this folder, not for others. */
+#ifndef FLOTILLA_SERVER_STATE_KEYRING_MEMORY_H
+#define FLOTILLA_SERVER_STATE_KEYRING_MEMORY_H
+
+#include "server-stub/state/keyring/keyring.h"
+
+/* The keyring of a leader. */
+struct flo_keyring_kept {
+    struct flo_keyring as_stored; /* without files; number 0: none is */
+    json_t *before;               /* controllers before this transaction; NULL: as they are */
+    bool is_written;              /* in this transaction */
+    /* Digest of the files as stored; "": unknown. */
+    char digest[FLO_KEYRING_DIGEST];
+    bool is_stale;            /* a file has changed since, perhaps */
+    char own[FLO_KEYID_TEXT]; /* key of the controller that leads */
+};
+
+#endif
