@@ -279,7 +279,7 @@ static void on_answer(void *context, const struct flo_lane_query *query, const c
     struct flo_err failed = {0};
 
     (void)text;
-    controller->rollouts.evidence_asked--;
+    flo_rollouts_count_evidence(controller->rollouts, -1);
     if (err->code != 0) {
         flo_log_err(FLO_LOG_ERROR, "evidence", err);
     } else if (take(controller, query, &failed) < 0) {
@@ -305,27 +305,27 @@ static void ask(struct flo_controller *controller, struct flo_lane_evidence *evi
     if (flo_lane_ask(controller->lane, query, &err) < 0) {
         flo_log(FLO_LOG_DEBUG, "evidence", "%s", err.what); /* the next time */
     } else {
-        controller->rollouts.evidence_asked++;
+        flo_rollouts_count_evidence(controller->rollouts, 1);
     }
 }
 
 void flo_evidence_tick(struct flo_controller *controller, uint64_t now_ms)
 {
-    if (now_ms < controller->rollouts.evidence_at_ms || controller->rollouts.evidence_asked > 0) {
+    uint64_t block_ms = controller->options.evidence_block_ms;
+    uint64_t pause_ms =
+        block_ms > 0 && block_ms < FLO_EVIDENCE_EVERY_MS ? block_ms : FLO_EVIDENCE_EVERY_MS;
+
+    if (!flo_rollouts_begin_evidence(controller->rollouts, now_ms, pause_ms)) {
         return;
     }
-    uint64_t block_ms = controller->options.evidence_block_ms;
-    controller->rollouts.evidence_at_ms =
-        now_ms +
-        (block_ms > 0 && block_ms < FLO_EVIDENCE_EVERY_MS ? block_ms : FLO_EVIDENCE_EVERY_MS);
-    for (size_t i = 0; i < controller->rollouts.count; i++) {
+    for (size_t i = 0; i < flo_rollouts_count(controller->rollouts); i++) {
         struct flo_lane_evidence *evidence =
-            flo_evidence_ask(controller, controller->rollouts.items[i]);
+            flo_evidence_ask(controller, flo_rollouts_at(controller->rollouts, i));
         if (evidence != NULL) {
             ask(controller, evidence, NULL);
         }
         struct flo_observe_study *study =
-            flo_evidence_study(controller, controller->rollouts.items[i]);
+            flo_evidence_study(controller, flo_rollouts_at(controller->rollouts, i));
         if (study != NULL) {
             ask(controller, NULL, study);
         }

@@ -4,6 +4,8 @@
 
 #include "server-stub/state/controller.h"
 
+struct flo_rollout_entry;
+
 #define FLO_EVIDENCE_EVERY_MS 5000
 
 /* Ask for each rollout whose gates want evidence, when it is due.  The answer

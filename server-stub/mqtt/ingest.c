@@ -91,9 +91,9 @@ static int execution(const struct flo_message *message, const char *id, const js
     const char *note = json_string_value(json_object_get(why, "id"));
     flo_ingest_dump(why, &error);
     flo_ingest_dump(json_object_get(object, "detail"), &detail);
-    struct flo_said *said = &message->controller->rollouts.said;
+    struct flo_rollouts *rollouts = message->controller->rollouts;
     if (error.bytes > 0 || detail.bytes > 0) {
-        *said = (struct flo_said){message->device, error.data, detail.data};
+        flo_rollouts_say(rollouts, message->device, error.data, detail.data);
     }
     rv = flo_ingest_step(message, entry,
                          (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_EXECUTION,
@@ -104,8 +104,7 @@ static int execution(const struct flo_message *message, const char *id, const js
                                                     .is_retained = message->retained,
                                                     .note = flo_rollout_cause_id(note)},
                          err);
-    bool is_left = said->device != NULL;
-    *said = (struct flo_said){0};
+    bool is_left = flo_rollouts_unsay(rollouts);
     flo_rollouts_carried(&entry->core, message->device, json_object_get(object, "detail"));
     if (rv == 0 && is_left) {
         rv = flo_fleet_member_detail(message->controller->store, rollout, message->device,

@@ -3,6 +3,7 @@
 #define FLOTILLA_SERVER_MQTT_INGEST_INSIDE_H
 
 #include "server-stub/mqtt/ingest.h"
+#include "server-stub/state/rollouts/rollouts.h"
 
 #define WALL_MS_MAX (INT64_C(1) << 53)
 

@@ -23,8 +23,8 @@
 
 static bool any_goes_back(const struct flo_controller *controller)
 {
-    for (size_t i = 0; i < controller->rollouts.count; i++) {
-        if (flo_return_concerns(controller->rollouts.items[i]->core.state, false)) {
+    for (size_t i = 0; i < flo_rollouts_count(controller->rollouts); i++) {
+        if (flo_return_concerns(flo_rollouts_at(controller->rollouts, i)->core.state, false)) {
             return true;
         }
     }
@@ -48,8 +48,8 @@ static int tell_rollouts(const struct flo_message *message, const char *release_
     bool is_named = release_or_null != NULL && flo_digest_parse(release_or_null, &release);
     int rv = 0;
 
-    for (size_t i = 0; i < controller->rollouts.count && rv == 0; i++) {
-        struct flo_rollout_entry *entry = controller->rollouts.items[i];
+    for (size_t i = 0; i < flo_rollouts_count(controller->rollouts) && rv == 0; i++) {
+        struct flo_rollout_entry *entry = flo_rollouts_at(controller->rollouts, i);
         if (!flo_return_concerns(entry->core.state, is_ordered)) {
             continue;
         }

@@ -179,13 +179,13 @@ static int forget(const struct flo_message *message, struct flo_rollout_entry *e
 int flo_ingest_forgotten(const struct flo_message *message, const json_t *models,
                          struct flo_err *err)
 {
-    struct flo_rollouts *rollouts = &message->controller->rollouts;
+    struct flo_rollouts *rollouts = message->controller->rollouts;
     bool is_sure = false;
     bool is_asked = false;
     int rv = 0;
 
-    for (size_t i = 0; i < rollouts->count && rv == 0; i++) {
-        if (!is_forgotten(message, rollouts->items[i], models)) {
+    for (size_t i = 0; i < flo_rollouts_count(rollouts) && rv == 0; i++) {
+        if (!is_forgotten(message, flo_rollouts_at(rollouts, i), models)) {
             continue;
         }
         if (!is_asked) {
@@ -193,7 +193,7 @@ int flo_ingest_forgotten(const struct flo_message *message, const json_t *models
             rv = has_told_all(message, &is_sure, err);
         }
         if (rv == 0 && is_sure) {
-            rv = forget(message, rollouts->items[i], err);
+            rv = forget(message, flo_rollouts_at(rollouts, i), err);
         }
     }
     return rv;

@@ -60,8 +60,7 @@ static void on_news(void *context)
         flo_log_err(FLO_LOG_ERROR, "telemetry", &err);
     }
     if (count > 0) {
-        controller->outgoing.telemetry_devices = count;
-        flo_outgoing_flush(controller);
+        flo_outgoing_telemetry(controller, count);
     }
     free(facts);
 }

@@ -13,6 +13,7 @@
 #include "server-stub/core/request/rate.h"
 #include "server-stub/core/timers.h"
 #include "server-stub/state/controller.h"
+#include "server-stub/state/rollouts/rollouts.h"
 
 #define FLO_TAG_PEOPLE 0
 #define FLO_TAG_DEVICES 1
@@ -118,7 +119,6 @@ enum flo_rest_stream {
 #define FLO_REST_ROUTE(...)
 #define FLO_REST_STREAM(name, ...) FLO_STREAM_##name,
 #include "server-stub/rest/routes.def"
-#include "server-stub/state/rollouts/rollouts.h"
 #undef FLO_REST_ROUTE
 #undef FLO_REST_STREAM
     FLO_STREAM_COUNT

@@ -13,14 +13,8 @@
 #include "server-stub/state/addresses.h"
 #include "server-stub/state/artifacts/depot.h"
 #include "server-stub/state/groups/groups.h"
-#include "server-stub/state/outgoing.h"
 #include "server-stub/state/pki/pki.h"
 #include "server-stub/state/proofs/proofs.h"
-#include "server-stub/state/rollouts/rollouts.h"
-#include "server-stub/state/rollouts/updates.h"
-#include "server-stub/state/rules/rules.h"
-#include "server-stub/state/trust/trust.h"
-#include "server-stub/state/watch/watch.h"
 #include "server-stub/store/store.h"
 #include "server-stub/telemetry/lane.h"
 
@@ -33,6 +27,13 @@ struct flo_httpd_tls;
 struct flo_keyring_kept;
 struct flo_lead_view;
 struct flo_orders;
+struct flo_outgoing;
+struct flo_rollouts;
+struct flo_rules;
+struct flo_subscribers;
+struct flo_transaction_part;
+struct flo_trust_change;
+struct flo_watches;
 
 /* Work on many devices goes on in turns that end after this; other calls come
  * between two (docs/decisions/slices.md). */
@@ -107,11 +108,6 @@ struct flo_controller_options {
     } unproved; /* messages of devices that never proved one */
 };
 
-/* In memory, and not as it is stored. */
-struct flo_stale {
-    bool has_rules, has_watch, has_rollouts;
-};
-
 struct flo_controller {
     struct flo_controller_options options;
     char dir[4096];
@@ -121,7 +117,8 @@ struct flo_controller {
     uint64_t heartbeat_ms;
     uint64_t devices_at_start;
     uint64_t commits_failed;
-    struct flo_stale stale;
+    const struct flo_transaction_part *const *parts; /* of rooms, in each transaction */
+    size_t part_count;
     struct flo_fleet_store *store;
     struct flo_lane *lane;   /* telemetry's */
     struct flo_depot *depot; /* store of artifacts; NULL: they are here alone */
@@ -129,20 +126,19 @@ struct flo_controller {
     struct flo_pki pki;
     struct flo_keyring_kept *keyring;
     struct flo_trust *trust; /* publishers' keys and our order key */
-    struct flo_trust_change trust_change;
-    struct flo_rollouts rollouts;
-    struct flo_rules rules;
+    struct flo_trust_change *trust_change;
+    struct flo_rollouts *rollouts;
+    struct flo_rules *rules;
     struct flo_orders *orders;
     struct flo_groups groups;
     struct flo_audit *audit;
-    struct flo_update_counts updates;
     struct flo_watches *watch; /* alerts */
     struct flo_foreign *foreign;
     struct flo_proofs *proofs;       /* keys that prove devices' messages */
     bool refuses_unproved;           /* as options.unproved, or as it is stored */
     struct flo_collector *collector; /* of artifacts */
-    struct flo_outgoing outgoing;
-    struct flo_subscribers subscribers;
+    struct flo_outgoing *outgoing;
+    struct flo_subscribers *subscribers; /* of commits */
 };
 
 /* Store, keys, trust and rollouts, without network.  `dir` ":memory:" keeps

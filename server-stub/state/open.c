@@ -19,6 +19,7 @@
 #include "server-stub/state/rollouts/rollouts.h"
 #include "server-stub/state/rules/rules.h"
 #include "server-stub/state/telemetry_link.h"
+#include "server-stub/state/transaction.h"
 #include "server-stub/state/trust/trust.h"
 #include "server-stub/state/watch/watch.h"
 #include "server-stub/store/fleet.h"
@@ -208,23 +209,41 @@ static int open_tables(struct flo_controller *controller, struct flo_err *err)
     return rv == 0 && address != NULL && has_file ? import(controller, file, moved, err) : rv;
 }
 
+/* Rooms whose memory follows the store, in the order in which they are asked:
+ * rollouts write what they kept back, keys come behind them, and messages leave
+ * before the audit signs. */
+static const struct flo_transaction_part *const parts[] = {
+    &flo_rules_part, &flo_watch_part,    &flo_rollouts_part, &flo_keyring_part,
+    &flo_trust_part, &flo_outgoing_part, &flo_audit_part,
+};
+
 /* Memory of the rooms, which the store fills. */
 static bool rooms_new(struct flo_controller *controller)
 {
-    return (controller->foreign = flo_foreign_new()) != NULL &&
+    return (controller->outgoing = flo_outgoing_new()) != NULL &&
+           (controller->subscribers = flo_subscribers_new()) != NULL &&
+           (controller->foreign = flo_foreign_new()) != NULL &&
            (controller->keyring = flo_keyring_new()) != NULL &&
            (controller->audit = flo_audit_new()) != NULL &&
            (controller->collector = flo_collector_new()) != NULL &&
-           (controller->orders = flo_orders_new(flo_orders_leave_model)) != NULL;
+           (controller->trust_change = flo_trust_change_new()) != NULL &&
+           (controller->rules = flo_rules_new()) != NULL &&
+           (controller->orders = flo_orders_new(flo_orders_leave_model)) != NULL &&
+           (controller->rollouts = flo_rollouts_new()) != NULL;
 }
 
 static void rooms_free(struct flo_controller *controller)
 {
+    flo_rollouts_free(controller->rollouts);
     flo_orders_free(controller->orders);
+    flo_rules_free(controller->rules);
+    flo_trust_change_free(controller->trust_change);
     flo_collector_free(controller->collector);
     flo_audit_free(controller->audit);
     flo_keyring_free(controller->keyring);
     flo_foreign_free(controller->foreign);
+    flo_subscribers_free(controller->subscribers);
+    flo_outgoing_free(controller->outgoing);
 }
 
 static struct flo_controller *controller_new(void)
@@ -247,6 +266,8 @@ int flo_controller_open(const struct flo_controller_options *options, struct flo
     if (controller == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "controller");
     }
+    controller->parts = parts;
+    controller->part_count = FLO_COUNT(parts);
     controller->options = *options;
     if (controller->options.certificate_life_ms == 0) {
         controller->options.certificate_life_ms = FLO_CERTIFICATE_LIFE_MS;
@@ -293,11 +314,8 @@ void flo_controller_close(struct flo_controller *controller)
     if (controller == NULL) {
         return;
     }
-    flo_rollouts_forget(controller);
-    flo_rules_clear(&controller->rules);
     flo_groups_deinit(&controller->groups);
     flo_watches_close(controller->watch);
-    flo_outgoing_clear(&controller->outgoing);
     flo_audit_head_close(controller);
     flo_trust_free(controller->trust);
     flo_pki_close(&controller->pki);

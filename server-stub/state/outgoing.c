@@ -6,7 +6,13 @@
 #include "server-stub/state/controller.h"
 #include "server-stub/state/outgoing.h"
 #include "server-stub/state/text_list.h"
+#include "server-stub/state/transaction.h"
 #include "server-stub/store/fleet.h"
+
+struct flo_subscribers {
+    struct flo_subscriber items[FLO_SUBSCRIBERS_MAX];
+    size_t count;
+};
 
 /* ---- lists ---- */
 
@@ -127,17 +133,17 @@ const char *flo_object_word(enum flo_object object)
 
 void flo_outgoing_desired(struct flo_controller *controller, const char *device)
 {
-    flo_text_list_add(&controller->outgoing.desired, device);
+    flo_text_list_add(&controller->outgoing->desired, device);
 }
 
 void flo_outgoing_later(struct flo_controller *controller, const char *device)
 {
-    flo_text_list_add(&controller->outgoing.later, device);
+    flo_text_list_add(&controller->outgoing->later, device);
 }
 
 void flo_outgoing_defer(struct flo_controller *controller)
 {
-    struct flo_outgoing *outgoing = &controller->outgoing;
+    struct flo_outgoing *outgoing = controller->outgoing;
 
     for (size_t i = 0; i < outgoing->desired.count; i++) {
         flo_text_list_add(&outgoing->later, outgoing->desired.items[i]);
@@ -147,29 +153,53 @@ void flo_outgoing_defer(struct flo_controller *controller)
 
 void flo_outgoing_came(struct flo_controller *controller, const char *device)
 {
-    flo_text_list_add(&controller->outgoing.came, device);
+    flo_text_list_add(&controller->outgoing->came, device);
     flo_outgoing_desired(controller, device);
 }
 
 void flo_outgoing_group(struct flo_controller *controller, const char *group)
 {
-    flo_text_list_add(&controller->outgoing.groups, group);
+    flo_text_list_add(&controller->outgoing->groups, group);
 }
 
 void flo_outgoing_trust(struct flo_controller *controller)
 {
-    controller->outgoing.has_trust = true;
+    controller->outgoing->has_trust = true;
 }
 
 void flo_outgoing_emergency(struct flo_controller *controller)
 {
-    controller->outgoing.has_emergency = true;
+    controller->outgoing->has_emergency = true;
+}
+
+void flo_outgoing_renewal(struct flo_controller *controller, const char *device)
+{
+    flo_text_list_add(&controller->outgoing->renewals, device);
+}
+
+const char *flo_outgoing_renewal_last(const struct flo_controller *controller)
+{
+    const struct flo_text_list *asked = &controller->outgoing->renewals;
+
+    return asked->count > 0 ? asked->items[asked->count - 1] : "";
+}
+
+void flo_outgoing_authorities(struct flo_controller *controller, bool is_lost)
+{
+    controller->outgoing->has_authorities = true;
+    controller->outgoing->lost_authority = controller->outgoing->lost_authority || is_lost;
+}
+
+void flo_outgoing_retired(struct flo_controller *controller, const char *device)
+{
+    flo_text_list_add(&controller->outgoing->cleared, device);
+    controller->outgoing->has_retired = true;
 }
 
 void flo_outgoing_ack(struct flo_controller *controller, const char *device, const char *boot,
                       uint64_t sequence)
 {
-    struct flo_acks *acks = &controller->outgoing.acks;
+    struct flo_acks *acks = &controller->outgoing->acks;
     struct flo_ack ack = {.sequence = sequence};
 
     snprintf(ack.device, sizeof(ack.device), "%s", device);
@@ -179,7 +209,7 @@ void flo_outgoing_ack(struct flo_controller *controller, const char *device, con
 
 void flo_outgoing_ask(struct flo_controller *controller, const char *device, const char *order)
 {
-    struct flo_asks *asks = &controller->outgoing.asks;
+    struct flo_asks *asks = &controller->outgoing->asks;
     struct flo_ask ask;
 
     snprintf(ask.device, sizeof(ask.device), "%s", device);
@@ -194,7 +224,7 @@ void flo_outgoing_change(struct flo_controller *controller, enum flo_object obje
     struct flo_change change = {.object = object};
 
     snprintf(change.key, sizeof(change.key), "%s", key);
-    flo_changes_add(&controller->outgoing.changes, &change);
+    flo_changes_add(&controller->outgoing->changes, &change);
 }
 
 static int change_device(void *context, const char *device)
@@ -212,16 +242,16 @@ void flo_outgoing_audit(struct flo_controller *controller, json_t *record)
 {
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
 
-    if (controller->subscribers.count > 0) {
+    if (controller->subscribers->count > 0) {
         flo_json_dump(record, &text);
         if (!text.failed) {
-            flo_text_list_add(&controller->outgoing.audit, text.data);
+            flo_text_list_add(&controller->outgoing->audit, text.data);
         }
     }
     json_decref(record);
 }
 
-void flo_outgoing_clear(struct flo_outgoing *outgoing)
+static void clear(struct flo_outgoing *outgoing)
 {
     flo_text_list_clear(&outgoing->desired);
     flo_text_list_clear(&outgoing->later);
@@ -236,11 +266,34 @@ void flo_outgoing_clear(struct flo_outgoing *outgoing)
     *outgoing = (struct flo_outgoing){0};
 }
 
+struct flo_outgoing *flo_outgoing_new(void)
+{
+    return calloc(1, sizeof(struct flo_outgoing));
+}
+
+struct flo_subscribers *flo_subscribers_new(void)
+{
+    return calloc(1, sizeof(struct flo_subscribers));
+}
+
+void flo_outgoing_free(struct flo_outgoing *outgoing)
+{
+    if (outgoing != NULL) {
+        clear(outgoing);
+    }
+    free(outgoing);
+}
+
+void flo_subscribers_free(struct flo_subscribers *all)
+{
+    free(all);
+}
+
 /* ---- leaving ---- */
 
 void flo_outgoing_subscribe(struct flo_controller *controller, struct flo_subscriber subscriber)
 {
-    struct flo_subscribers *all = &controller->subscribers;
+    struct flo_subscribers *all = controller->subscribers;
 
     assert(all->count < FLO_SUBSCRIBERS_MAX);
     all->items[all->count++] = subscriber;
@@ -248,7 +301,7 @@ void flo_outgoing_subscribe(struct flo_controller *controller, struct flo_subscr
 
 void flo_outgoing_unsubscribe(struct flo_controller *controller, const void *context)
 {
-    struct flo_subscribers *all = &controller->subscribers;
+    struct flo_subscribers *all = controller->subscribers;
     size_t kept = 0;
 
     for (size_t i = 0; i < all->count; i++) {
@@ -259,12 +312,13 @@ void flo_outgoing_unsubscribe(struct flo_controller *controller, const void *con
     all->count = kept;
 }
 
-void flo_outgoing_flush(struct flo_controller *controller)
+/* Without repetitions, in order, to all that subscribed. */
+static void flush(struct flo_controller *controller)
 {
-    const struct flo_subscribers *all = &controller->subscribers;
-    struct flo_outgoing outgoing = controller->outgoing;
+    const struct flo_subscribers *all = controller->subscribers;
+    struct flo_outgoing outgoing = *controller->outgoing;
 
-    controller->outgoing = (struct flo_outgoing){0};
+    *controller->outgoing = (struct flo_outgoing){0};
     if (all->count > 0) {
         flo_text_list_unique(&outgoing.groups);
         flo_text_list_unique(&outgoing.desired);
@@ -278,12 +332,29 @@ void flo_outgoing_flush(struct flo_controller *controller)
             all->items[i].on_committed(all->items[i].context, &outgoing);
         }
     }
-    flo_outgoing_clear(&outgoing);
+    clear(&outgoing);
+}
+
+static void settle(struct flo_controller *controller, bool is_committed)
+{
+    if (is_committed) {
+        flush(controller);
+    } else {
+        clear(controller->outgoing);
+    }
+}
+
+const struct flo_transaction_part flo_outgoing_part = {.settle = settle};
+
+void flo_outgoing_telemetry(struct flo_controller *controller, size_t devices)
+{
+    controller->outgoing->telemetry_devices = devices;
+    flush(controller);
 }
 
 void flo_outgoing_durable(struct flo_controller *controller)
 {
-    const struct flo_subscribers *all = &controller->subscribers;
+    const struct flo_subscribers *all = controller->subscribers;
     struct flo_err failed = {0};
     uint64_t number = flo_fleet_durable(controller->store, &failed);
 

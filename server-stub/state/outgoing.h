@@ -86,10 +86,14 @@ struct flo_subscriber {
     void (*on_durable)(void *context, uint64_t number, const struct flo_err *failed);
 };
 #define FLO_SUBSCRIBERS_MAX 4
-struct flo_subscribers {
-    struct flo_subscriber items[FLO_SUBSCRIBERS_MAX];
-    size_t count;
-};
+struct flo_subscribers;
+
+extern const struct flo_transaction_part flo_outgoing_part;
+/* Without a message, without a subscriber; NULL: no memory. */
+struct flo_outgoing *flo_outgoing_new(void);
+struct flo_subscribers *flo_subscribers_new(void);
+void flo_outgoing_free(struct flo_outgoing *outgoing);
+void flo_subscribers_free(struct flo_subscribers *all);
 
 /* From now on it hears of every commit. */
 void flo_outgoing_subscribe(struct flo_controller *controller, struct flo_subscriber subscriber);
@@ -119,9 +123,16 @@ void flo_outgoing_trust(struct flo_controller *controller);
 void flo_outgoing_emergency(struct flo_controller *controller);
 /* Takes the reference. */
 void flo_outgoing_audit(struct flo_controller *controller, json_t *record);
-/* Without repetitions, in order, to all that subscribed. */
-void flo_outgoing_flush(struct flo_controller *controller);
-void flo_outgoing_clear(struct flo_outgoing *outgoing);
+/* Ask it for a new certificate. */
+void flo_outgoing_renewal(struct flo_controller *controller, const char *device);
+/* The device that this transaction asked last; "": none. */
+const char *flo_outgoing_renewal_last(const struct flo_controller *controller);
+/* An authority was added, or is gone (`is_lost`). */
+void flo_outgoing_authorities(struct flo_controller *controller, bool is_lost);
+/* The device's retained messages go: it was retired. */
+void flo_outgoing_retired(struct flo_controller *controller, const char *device);
+/* So many devices sent telemetry: told at once, without a transaction. */
+void flo_outgoing_telemetry(struct flo_controller *controller, size_t devices);
 /* Tell all that subscribed how far commits are durable. */
 void flo_outgoing_durable(struct flo_controller *controller);
 

@@ -1,65 +1,71 @@
 /* Transactions: between begin and commit everything is stored or nothing;
- * messages leave after it. */
-#include "server-stub/state/audit/head.h"
+ * messages leave after it.  Rooms say what is to be done at each end: open.c has
+ * their list. */
+#include "server-stub/state/transaction.h"
+
 #include "server-stub/state/controller.h"
-#include "server-stub/state/keyring/keyring.h"
-#include "server-stub/state/outgoing.h"
-#include "server-stub/state/rollouts/rollouts.h"
-#include "server-stub/state/rules/rules.h"
-#include "server-stub/state/trust/trust.h"
-#include "server-stub/state/watch/watch.h"
 
 /* A cancel may not be able to read: the store has failed.  There is no change
  * before it was read. */
-static int read_stale(struct flo_controller *controller, struct flo_err *err)
+static int read_again(struct flo_controller *controller, struct flo_err *err)
 {
-    struct flo_stale *stale = &controller->stale;
-    int rv = stale->has_rules ? flo_rules_load(controller, err) : 0;
+    int rv = 0;
 
-    stale->has_rules = stale->has_rules && rv < 0;
-    if (rv == 0 && stale->has_watch) {
-        rv = flo_watch_load(controller, err);
-        stale->has_watch = rv < 0;
-    }
-    if (rv == 0 && stale->has_rollouts) {
-        flo_rollouts_forget(controller);
-        rv = flo_rollouts_load(controller, err);
-        stale->has_rollouts = rv < 0;
+    for (size_t i = 0; i < controller->part_count && rv == 0; i++) {
+        const struct flo_transaction_part *part = controller->parts[i];
+        rv = part->read_again != NULL ? part->read_again(controller, err) : 0;
     }
     return rv;
 }
 
+static int write_parts(struct flo_controller *controller, struct flo_err *err)
+{
+    int rv = 0;
+
+    for (size_t i = 0; i < controller->part_count && rv == 0; i++) {
+        const struct flo_transaction_part *part = controller->parts[i];
+        rv = part->write != NULL ? part->write(controller, err) : 0;
+    }
+    return rv;
+}
+
+static void settle(struct flo_controller *controller, bool is_committed)
+{
+    for (size_t i = 0; i < controller->part_count; i++) {
+        const struct flo_transaction_part *part = controller->parts[i];
+        if (part->settle != NULL) {
+            part->settle(controller, is_committed);
+        }
+    }
+}
+
 int flo_controller_begin(struct flo_controller *controller, struct flo_err *err)
 {
-    int rv = read_stale(controller, err);
+    int rv = read_again(controller, err);
 
     if (rv < 0) {
         return rv;
     }
-    controller->rollouts.has_changed = false;
-    if (controller->watch != NULL) {
-        controller->watch->has_changed = false;
+    for (size_t i = 0; i < controller->part_count; i++) {
+        const struct flo_transaction_part *part = controller->parts[i];
+        if (part->begin != NULL) {
+            part->begin(controller);
+        }
     }
     return flo_fleet_begin(controller->store, err);
 }
 
 int flo_controller_commit(struct flo_controller *controller, struct flo_err *err)
 {
-    int rv = flo_rollouts_write(controller, err);
+    int rv = write_parts(controller, err);
 
-    rv = rv < 0 ? rv : flo_keyring_keep(controller, err);
-    if (rv == 0) {
-        rv = flo_fleet_commit(controller->store, err);
-    }
+    rv = rv < 0 ? rv : flo_fleet_commit(controller->store, err);
     if (rv < 0) {
         controller->commits_failed++;
         flo_controller_cancel(controller);
         return rv;
     }
-    flo_keyring_settle(controller, true);
-    flo_trust_settle(controller, true);
-    flo_outgoing_flush(controller);
-    flo_audit_head_grew(controller);
+    settle(controller, true);
     return 0;
 }
 
@@ -68,17 +74,8 @@ void flo_controller_cancel(struct flo_controller *controller)
     struct flo_err err = {0};
 
     flo_fleet_roll_back(controller->store);
-    flo_keyring_settle(controller, false);
-    flo_trust_settle(controller, false);
-    flo_outgoing_clear(&controller->outgoing);
-    controller->stale.has_rules = true;
-    controller->stale.has_watch = controller->stale.has_watch ||
-                                  (controller->watch != NULL && controller->watch->has_changed);
-    /* Reading them again forgets who was heard when. */
-    controller->stale.has_rollouts =
-        controller->stale.has_rollouts || controller->rollouts.has_changed;
-    controller->rollouts.has_changed = false;
-    if (read_stale(controller, &err) < 0) {
+    settle(controller, false);
+    if (read_again(controller, &err) < 0) {
         flo_log_err(FLO_LOG_ERROR, "store", &err);
     }
 }

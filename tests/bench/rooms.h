@@ -14,8 +14,8 @@
 #ifndef TESTS_BENCH_ROOMS_H
 #define TESTS_BENCH_ROOMS_H
 
-#include "server-stub/state/rollouts/inside.h"
 #include "server-stub/state/rollouts/rollouts.h"
+#include "server-stub/state/rollouts/work.h"
 #include "server-stub/telemetry/observe/observe.h"
 #include "tests/bench/chance.h"
 

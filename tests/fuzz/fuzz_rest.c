@@ -9,6 +9,7 @@
 #include "server-stub/core/request/request.h"
 #include "server-stub/core/telemetry/telemetry.h"
 #include "server-stub/state/controller.h"
+#include "server-stub/state/rollouts/rollouts.h"
 #include "tests/fuzz/fuzz_fleet.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
@@ -22,7 +23,6 @@ static const struct {
 #define FLO_REST_ROUTE(method, pattern, access, flags, handler, what, query, body)                 \
     {pattern, query, body},
 #include "server-stub/rest/routes.def"
-#include "server-stub/state/rollouts/rollouts.h"
 #undef FLO_REST_ROUTE
 #undef FLO_REST_STREAM
 };

@@ -331,10 +331,10 @@ int flo_rest_group_edit(struct flo_rest_call *call, struct flo_err *err)
 /* An order may still go to the group for that rollout. */
 static int check_rollouts(struct flo_rest_call *call, const char *group, struct flo_err *err)
 {
-    const struct flo_rollouts *rollouts = &call->controller->rollouts;
+    const struct flo_rollouts *rollouts = call->controller->rollouts;
 
-    for (size_t i = 0; i < rollouts->count; i++) {
-        const struct flo_rollout_entry *entry = rollouts->items[i];
+    for (size_t i = 0; i < flo_rollouts_count(rollouts); i++) {
+        const struct flo_rollout_entry *entry = flo_rollouts_at(rollouts, i);
         if (strcmp(entry->group, group) == 0 && flo_rollout_state_is_active(entry->core.state)) {
             flo_fail(err, FLO_E_STATE, "rollout %s is under way for group %s", entry->core.id,
                      group);

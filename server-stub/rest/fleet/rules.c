@@ -8,12 +8,12 @@
 
 int flo_rest_approvals(struct flo_rest_call *call, struct flo_err *err)
 {
-    const struct flo_rules *rules = &call->controller->rules;
+    const struct flo_rule_approval *rule;
     json_t *items = json_array();
 
     (void)err;
-    for (size_t i = 0; i < rules->approval_count; i++) {
-        json_array_append_new(items, flo_rule_approval_json(&rules->approvals[i]));
+    for (size_t i = 0; (rule = flo_rules_approval_at(call->controller->rules, i)) != NULL; i++) {
+        json_array_append_new(items, flo_rule_approval_json(rule));
     }
     call->out = flo_rest_list(items, NULL);
     return 0;
@@ -48,12 +48,12 @@ int flo_rest_approval_delete(struct flo_rest_call *call, struct flo_err *err)
 
 int flo_rest_freezes(struct flo_rest_call *call, struct flo_err *err)
 {
-    const struct flo_rules *rules = &call->controller->rules;
+    const struct flo_rule_freeze *freeze;
     json_t *items = json_array();
 
     (void)err;
-    for (size_t i = 0; i < rules->freeze_count; i++) {
-        json_array_append_new(items, flo_rule_freeze_json(&rules->freezes[i], flo_wall_ms()));
+    for (size_t i = 0; (freeze = flo_rules_freeze_at(call->controller->rules, i)) != NULL; i++) {
+        json_array_append_new(items, flo_rule_freeze_json(freeze, flo_wall_ms()));
     }
     call->out = flo_rest_list(items, NULL);
     return 0;

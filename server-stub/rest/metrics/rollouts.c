@@ -101,7 +101,7 @@ static void add_awaits(const struct flo_rollout *rollout, struct flo_samples *sa
 
 static void add_updates(const struct flo_controller *controller, struct flo_samples *samples)
 {
-    const struct flo_update_counts *updates = &controller->updates;
+    const struct flo_update_counts *updates = flo_rollouts_updates(controller->rollouts);
 
     for (size_t i = 0; i < updates->count; i++) {
         for (int state = 0; state < FLO_EXECUTION_COUNT; state++) {
@@ -118,20 +118,20 @@ static void add_updates(const struct flo_controller *controller, struct flo_samp
 
 void flo_metrics_rollouts(const struct flo_controller *controller, struct flo_samples *samples)
 {
-    const struct flo_rollouts *rollouts = &controller->rollouts;
+    const struct flo_rollouts *rollouts = controller->rollouts;
     uint64_t now_ms = flo_controller_now_ms(controller);
     uint64_t states[FLO_ROLLOUT_STATE_COUNT] = {0};
     uint64_t active = 0;
     uint64_t attention = 0;
 
-    for (size_t i = 0; i < rollouts->count; i++) {
-        const struct flo_rollout *rollout = &rollouts->items[i]->core;
+    for (size_t i = 0; i < flo_rollouts_count(rollouts); i++) {
+        const struct flo_rollout *rollout = &flo_rollouts_at(rollouts, i)->core;
         const char *state = flo_rollout_state_word(rollout->state);
         states[rollout->state]++;
         active += flo_rollout_state_is_active(rollout->state) ? 1 : 0;
-        bool is_any = is_shown(controller, rollouts->items[i], now_ms);
-        if (is_any || is_over_well(controller, rollouts->items[i], now_ms)) {
-            add_slices(rollouts->items[i], samples);
+        bool is_any = is_shown(controller, flo_rollouts_at(rollouts, i), now_ms);
+        if (is_any || is_over_well(controller, flo_rollouts_at(rollouts, i), now_ms)) {
+            add_slices(flo_rollouts_at(rollouts, i), samples);
         }
         if (!is_any) {
             continue;

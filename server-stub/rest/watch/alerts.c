@@ -42,12 +42,12 @@ int flo_rest_alert_ack(struct flo_rest_call *call, struct flo_err *err)
 
 int flo_rest_alert_rules(struct flo_rest_call *call, struct flo_err *err)
 {
-    const struct flo_watches *watch = call->controller->watch;
+    const struct flo_watch_rule *rule;
     json_t *items = json_array();
 
     (void)err;
-    for (size_t i = 0; i < watch->rule_count; i++) {
-        json_array_append_new(items, flo_watch_view_rule(&watch->rules[i]));
+    for (size_t i = 0; (rule = flo_watch_rule_at(call->controller->watch, i)) != NULL; i++) {
+        json_array_append_new(items, flo_watch_view_rule(rule));
     }
     call->out = flo_rest_list(items, NULL);
     return 0;
@@ -112,12 +112,12 @@ static json_t *view_webhook(const struct flo_watch_webhook *hook)
 
 int flo_rest_webhooks(struct flo_rest_call *call, struct flo_err *err)
 {
-    const struct flo_watches *watch = call->controller->watch;
+    const struct flo_watch_webhook *hook;
     json_t *items = json_array();
 
     (void)err;
-    for (size_t i = 0; i < watch->webhook_count; i++) {
-        json_array_append_new(items, view_webhook(&watch->webhooks[i]));
+    for (size_t i = 0; (hook = flo_watch_webhook_at(call->controller->watch, i)) != NULL; i++) {
+        json_array_append_new(items, view_webhook(hook));
     }
     call->out = flo_rest_list(items, NULL);
     return 0;

@@ -134,7 +134,7 @@ static void send_due(struct flo_watching *watching)
     const struct flo_watches *watch = controller->watch;
     struct flo_err err = {0};
 
-    if ((watch->webhook_count == 0 && !watch->has_command) ||
+    if ((flo_watch_webhook_at(watch, 0) == NULL && !flo_watch_has_command(watch)) ||
         flo_fleet_durable(store, NULL) < flo_fleet_committed(store)) {
         return;
     }
@@ -150,12 +150,13 @@ static void unstored_begin(struct flo_watching *watching)
 {
     const struct flo_watches *watch = watching->rest->controller->watch;
     struct flo_unstored_target *target = watching->unstored.targets;
+    const struct flo_watch_webhook *hook;
 
     memset(target, 0, sizeof(watching->unstored.targets));
-    for (size_t i = 0; i < watch->webhook_count; i++) {
-        snprintf(target++->id, sizeof(target->id), "%s", watch->webhooks[i].id);
+    for (size_t i = 0; (hook = flo_watch_webhook_at(watch, i)) != NULL; i++) {
+        snprintf(target++->id, sizeof(target->id), "%s", hook->id);
     }
-    if (watch->has_command) {
+    if (flo_watch_has_command(watch)) {
         snprintf(target->id, sizeof(target->id), "%s", FLO_WATCH_COMMAND);
     }
 }
@@ -291,7 +292,7 @@ int flo_watching_open(struct flo_rest *rest, struct event_base *base, struct flo
                                                .takes_private = options->takes_private_webhooks};
 
     watching->rest = rest;
-    rest->controller->watch->has_command = options->alert_command != NULL;
+    flo_watch_use_command(rest->controller->watch, options->alert_command != NULL);
     return flo_sender_open(&sending, base, on_sent, watching, &watching->sender, err);
 }
 

@@ -12,6 +12,7 @@
 #include "server-stub/state/audit/head.h"
 #include "server-stub/state/audit/lines.h"
 #include "server-stub/state/audit/memory.h"
+#include "server-stub/state/transaction.h"
 
 #define FILE_BYTES_MAX (64u << 20)
 #define CONTEXT "flotilla audit 1\n"
@@ -249,14 +250,17 @@ static void mark_newest(struct flo_controller *controller)
     }
 }
 
-void flo_audit_head_grew(struct flo_controller *controller)
+static void settle(struct flo_controller *controller, bool is_committed)
 {
-    if (controller->audit->head != NULL && controller->audit->unmarked >= FLO_AUDIT_MARK_RECORDS) {
+    if (is_committed && controller->audit->head != NULL &&
+        controller->audit->unmarked >= FLO_AUDIT_MARK_RECORDS) {
         /* Also where it cannot be signed: not at each commit from now on. */
         controller->audit->unmarked = 0;
         flo_audit_head_tick(controller, UINT64_MAX);
     }
 }
+
+const struct flo_transaction_part flo_audit_part = {.settle = settle};
 
 int flo_audit_head_restart(struct flo_controller *controller, struct flo_err *err)
 {

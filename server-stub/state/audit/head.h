@@ -22,7 +22,7 @@ FLO_MUST_USE int flo_audit_head_was_made(struct flo_controller *controller, bool
                                          struct flo_err *err);
 void flo_audit_head_close(struct flo_controller *controller);
 /* After a commit: a mark when 64 records are without one. */
-void flo_audit_head_grew(struct flo_controller *controller);
+extern const struct flo_transaction_part flo_audit_part;
 /* At times: a mark each minute, and a look at the table. */
 void flo_audit_head_tick(struct flo_controller *controller, uint64_t now_ms);
 /* The data come from a backup: marks after the table's end are excused. */

@@ -17,8 +17,7 @@ int flo_devices_retire(struct flo_controller *controller, const char *id, struct
         return rv;
     }
     flo_lane_device(controller->lane, id, NULL);
-    flo_text_list_add(&controller->outgoing.cleared, id);
-    controller->outgoing.has_retired = true;
+    flo_outgoing_retired(controller, id);
     flo_outgoing_change(controller, FLO_OBJECT_DEVICE, id);
     return 0;
 }

@@ -5,6 +5,7 @@
 #include "server-stub/state/controller.h"
 #include "server-stub/state/keyring/memory.h"
 #include "server-stub/state/pki/pki.h"
+#include "server-stub/state/transaction.h"
 
 #define RESTORED_SKIP 100000 /* more numbers than come between backups */
 
@@ -119,29 +120,6 @@ static int take_row(void *context, uint64_t number, const char *digest, const ch
                : flo_keyring_number_check(controller->dir, number, row->err);
 }
 
-int flo_keyring_load(struct flo_controller *controller, struct flo_err *err)
-{
-    struct flo_keyring *stored = &controller->keyring->as_stored;
-    struct row row = {controller, err};
-
-    if (!flo_controller_is_shared(controller)) {
-        return 0;
-    }
-    int rv = flo_fleet_keyring(controller->store, take_row, &row, err);
-    if (rv < 0) {
-        return rv;
-    }
-    if (stored->controllers == NULL && (stored->controllers = json_object()) == NULL) {
-        return flo_fail(err, FLO_E_MEMORY, "keyring");
-    }
-    if (controller->options.is_restored) {
-        stored->number += RESTORED_SKIP;
-    }
-    rv = admit_self(controller, stored->controllers, err);
-    flo_keyring_changed(controller); /* perhaps: keep() compares the files */
-    return rv < 0 ? rv : flo_keyring_keep(controller, err);
-}
-
 static int store(struct flo_controller *controller, json_t *files, const char *digest,
                  struct flo_err *err)
 {
@@ -162,7 +140,7 @@ static int store(struct flo_controller *controller, json_t *files, const char *d
 }
 
 /* A number that was not committed is left out: the next one is higher. */
-int flo_keyring_keep(struct flo_controller *controller, struct flo_err *err)
+static int keep(struct flo_controller *controller, struct flo_err *err)
 {
     FLO_CLEANUP(flo_json_secret_cleanup) json_t *files = NULL;
     char digest[FLO_KEYRING_DIGEST];
@@ -181,6 +159,29 @@ int flo_keyring_keep(struct flo_controller *controller, struct flo_err *err)
     }
     flo_secret_stack_wipe();
     return rv < 0 ? flo_wrap(err, rv, "keyring") : 0;
+}
+
+int flo_keyring_load(struct flo_controller *controller, struct flo_err *err)
+{
+    struct flo_keyring *stored = &controller->keyring->as_stored;
+    struct row row = {controller, err};
+
+    if (!flo_controller_is_shared(controller)) {
+        return 0;
+    }
+    int rv = flo_fleet_keyring(controller->store, take_row, &row, err);
+    if (rv < 0) {
+        return rv;
+    }
+    if (stored->controllers == NULL && (stored->controllers = json_object()) == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "keyring");
+    }
+    if (controller->options.is_restored) {
+        stored->number += RESTORED_SKIP;
+    }
+    rv = admit_self(controller, stored->controllers, err);
+    flo_keyring_changed(controller); /* perhaps: keep() compares the files */
+    return rv < 0 ? rv : keep(controller, err);
 }
 
 /* ---- who is admitted ---- */
@@ -211,6 +212,8 @@ void flo_keyring_settle(struct flo_controller *controller, bool is_committed)
     json_decref(kept->before);
     kept->before = NULL;
 }
+
+const struct flo_transaction_part flo_keyring_part = {.write = keep, .settle = flo_keyring_settle};
 
 /* The row of this key; NULL: it has none from now on. */
 static int change(struct flo_controller *controller, const char *keyid, json_t *row_or_null,

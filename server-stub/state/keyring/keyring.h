@@ -94,9 +94,9 @@ void flo_keyring_free(struct flo_keyring_kept *kept);
 FLO_MUST_USE int flo_keyring_load(struct flo_controller *controller, struct flo_err *err);
 /* A file of it was written: the next commit stores it. */
 void flo_keyring_changed(struct flo_controller *controller);
-/* At the end of each transaction. */
-FLO_MUST_USE int flo_keyring_keep(struct flo_controller *controller, struct flo_err *err);
-/* After it: who was admitted or dismissed in one that failed was not. */
+/* It is stored at the end of each transaction. */
+extern const struct flo_transaction_part flo_keyring_part;
+/* After one: who was admitted or dismissed in one that failed was not. */
 void flo_keyring_settle(struct flo_controller *controller, bool is_committed);
 bool flo_keyring_is_admitted(const struct flo_controller *controller, const char *keyid);
 /* Inside a transaction: from now on the document is sealed for this controller,

@@ -213,8 +213,8 @@ static json_t *plan_rollouts(struct flo_controller *controller, const struct flo
 {
     json_t *ids = json_array();
 
-    for (size_t i = 0; i < controller->rollouts.count; i++) {
-        const struct flo_rollout_entry *entry = controller->rollouts.items[i];
+    for (size_t i = 0; i < flo_rollouts_count(controller->rollouts); i++) {
+        const struct flo_rollout_entry *entry = flo_rollouts_at(controller->rollouts, i);
         char digest[FLO_DIGEST_TEXT];
         flo_digest_text(&entry->release, digest);
         bool is_covered = what->group != NULL && (strcmp(what->group, "all") == 0 ||

@@ -120,8 +120,8 @@ static int end_rollouts(struct flo_controller *controller, const struct flo_remo
     bool has_ids = what->group == NULL;
     int rv = 0;
 
-    for (size_t i = 0; i < controller->rollouts.count && rv == 0; i++) {
-        struct flo_rollout_entry *entry = controller->rollouts.items[i];
+    for (size_t i = 0; i < flo_rollouts_count(controller->rollouts) && rv == 0; i++) {
+        struct flo_rollout_entry *entry = flo_rollouts_at(controller->rollouts, i);
         if (is_ended_by(entry, what)) {
             rv = flo_rollouts_step(
                 controller, entry,
@@ -140,11 +140,11 @@ static int end_rollouts(struct flo_controller *controller, const struct flo_remo
 int flo_orders_leave_model(struct flo_controller *controller, const char *device, const char *model,
                            struct flo_err *err)
 {
-    size_t count = device != NULL ? controller->rollouts.count : 0;
+    size_t count = device != NULL ? flo_rollouts_count(controller->rollouts) : 0;
     int rv = 0;
 
     for (size_t i = 0; i < count && rv == 0; i++) {
-        struct flo_rollout_entry *entry = controller->rollouts.items[i];
+        struct flo_rollout_entry *entry = flo_rollouts_at(controller->rollouts, i);
         if (strcmp(entry->model, model) == 0) {
             rv = flo_rollouts_step(
                 controller, entry,
@@ -260,8 +260,8 @@ static json_t *plan_rollouts(const struct flo_controller *controller, const stru
 {
     json_t *ids = json_array();
 
-    for (size_t i = 0; i < controller->rollouts.count; i++) {
-        const struct flo_rollout_entry *entry = controller->rollouts.items[i];
+    for (size_t i = 0; i < flo_rollouts_count(controller->rollouts); i++) {
+        const struct flo_rollout_entry *entry = flo_rollouts_at(controller->rollouts, i);
         if (is_ended_by(entry, what)) {
             json_array_append_new(ids, json_string(entry->core.id));
         }

@@ -35,8 +35,8 @@ static int leave_rollouts(struct flo_controller *controller, struct flo_scope_li
     bool has_ids = !list->is_sliced;
     int rv = 0;
 
-    for (size_t i = 0; i < controller->rollouts.count && rv == 0; i++) {
-        struct flo_rollout_entry *entry = controller->rollouts.items[i];
+    for (size_t i = 0; i < flo_rollouts_count(controller->rollouts) && rv == 0; i++) {
+        struct flo_rollout_entry *entry = flo_rollouts_at(controller->rollouts, i);
         char digest[FLO_DIGEST_TEXT];
         flo_digest_text(&entry->release, digest);
         if (flo_intent_goes_on(entry->core.state) && strcmp(digest, list->release) == 0) {
@@ -146,7 +146,7 @@ static int check_rules(struct flo_controller *controller, struct flo_scope_list 
 {
     int rv = 0;
 
-    if (controller->rules.approval_count + controller->rules.freeze_count == 0) {
+    if (flo_rules_are_none(controller->rules)) {
         return 0;
     }
     for (size_t i = 0; rv == 0 && i < list->count; i++) {
@@ -213,9 +213,7 @@ static int carry_out(struct flo_controller *controller, const struct flo_take_ba
  * report is read before. */
 static bool is_sliced(const struct flo_controller *controller, const struct flo_take_back *what)
 {
-    return what->device == NULL &&
-           (what->to == NULL ||
-            controller->rules.approval_count + controller->rules.freeze_count == 0);
+    return what->device == NULL && (what->to == NULL || flo_rules_are_none(controller->rules));
 }
 
 int flo_orders_take_back(struct flo_controller *controller, const struct flo_take_back *what,

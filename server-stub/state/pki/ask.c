@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "proto/lifetime.h"
+#include "server-stub/state/outgoing.h"
 #include "server-stub/state/pki/inside.h"
 #include "server-stub/state/pki/pki.h"
 #include "server-stub/state/proofs/proofs.h"
@@ -68,7 +69,7 @@ static int ask_one(void *context, const struct flo_fleet_certificate *one)
         return 0;
     }
     asking->count++;
-    flo_text_list_add(&controller->outgoing.renewals, one->device);
+    flo_outgoing_renewal(controller, one->device);
     return 0;
 }
 
@@ -82,7 +83,7 @@ int flo_pki_ask(struct flo_controller *controller, uint64_t now_ms, struct flo_e
     uint64_t ending = 0;
     char behind[37];
     while (flo_proofs_behind(controller->proofs, behind)) {
-        flo_text_list_add(&controller->outgoing.renewals, behind);
+        flo_outgoing_renewal(controller, behind);
     }
     int rv = flo_fleet_certificate_ending(controller->store, FLO_CERTIFICATE_HELD, now_ms,
                                           now_ms + (life_ms - flo_lifetime_ending_ms(life_ms)),
@@ -94,8 +95,7 @@ int flo_pki_ask(struct flo_controller *controller, uint64_t now_ms, struct flo_e
     rv = flo_fleet_certificate_list(controller->store, FLO_CERTIFICATE_HELD, now_ms, ask_one,
                                     &asking, err);
     pki->has_keyless = asking.keyless > 0;
-    const struct flo_text_list *asked = &controller->outgoing.renewals;
     snprintf(pki->asked, sizeof(pki->asked), "%s",
-             asking.count < FLO_PKI_ASKED_MAX ? "" : asked->items[asked->count - 1]);
+             asking.count < FLO_PKI_ASKED_MAX ? "" : flo_outgoing_renewal_last(controller));
     return rv;
 }

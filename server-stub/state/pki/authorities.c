@@ -11,6 +11,7 @@
 #include <flotilla/errors/keys.h>
 
 #include "server-stub/state/keyring/keyring.h"
+#include "server-stub/state/outgoing.h"
 #include "server-stub/state/pki/inside.h"
 #include "server-stub/state/pki/pki.h"
 
@@ -221,7 +222,7 @@ int flo_pki_rotate(struct flo_controller *controller, struct flo_err *err)
     int rv = add_next(controller, err);
 
     if (rv == 0) {
-        controller->outgoing.has_authorities = true;
+        flo_outgoing_authorities(controller, false);
     }
     return rv;
 }
@@ -311,7 +312,6 @@ int flo_pki_retire(struct flo_controller *controller, const char *name, struct f
     authority_free(&gone);
     memset(&pki->authorities[pki->authority_count], 0, sizeof(gone));
     rv = flo_pki_leaves(controller, err); /* perhaps it had issued them */
-    controller->outgoing.has_authorities = true;
-    controller->outgoing.lost_authority = true;
+    flo_outgoing_authorities(controller, true);
     return rv;
 }

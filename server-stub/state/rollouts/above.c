@@ -4,8 +4,8 @@
 
 #include "server-stub/state/controller.h"
 #include "server-stub/state/groups/groups.h"
-#include "server-stub/state/rollouts/inside.h"
 #include "server-stub/state/rollouts/rollouts.h"
+#include "server-stub/state/rollouts/work.h"
 #include "server-stub/state/text_list.h"
 
 struct above {

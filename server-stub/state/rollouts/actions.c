@@ -6,8 +6,8 @@
 #include "server-stub/state/audit/audit.h"
 #include "server-stub/state/controller.h"
 #include "server-stub/state/outgoing.h"
-#include "server-stub/state/rollouts/inside.h"
 #include "server-stub/state/rollouts/rollouts.h"
+#include "server-stub/state/rollouts/work.h"
 #include "server-stub/state/text_list.h"
 
 /* Members of a phase have the same order, or as many as they have clocks that

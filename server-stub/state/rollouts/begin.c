@@ -5,8 +5,8 @@
 
 #include "server-stub/core/orders/intent.h"
 #include "server-stub/state/controller.h"
-#include "server-stub/state/rollouts/inside.h"
 #include "server-stub/state/rollouts/rollouts.h"
+#include "server-stub/state/rollouts/work.h"
 #include "server-stub/state/rules/rules.h"
 
 #define BARS_MS 10000 /* between two looks at what forbids a step */
@@ -19,8 +19,8 @@ static int leave_to_newer(struct flo_controller *controller, struct flo_rollout_
 {
     int rv = 0;
 
-    for (size_t i = 0; i < controller->rollouts.count && rv == 0; i++) {
-        const struct flo_rollout_entry *newer = controller->rollouts.items[i];
+    for (size_t i = 0; i < controller->rollouts->count && rv == 0; i++) {
+        const struct flo_rollout_entry *newer = controller->rollouts->items[i];
         if (newer == entry || strcmp(newer->model, entry->model) != 0 ||
             !flo_intent_may_order(newer->core.state) ||
             !flo_intent_is_older(entry->core.id, newer->core.id)) {
@@ -195,11 +195,11 @@ static bool wants_a_look(struct flo_controller *controller, struct flo_rollout_e
     bool is_over = until_ms > 0 && wall_ms >= until_ms;
     uint64_t now_ms = flo_now_ms();
 
-    if (!is_open || (entry->rules_seen == controller->rules.revision &&
+    if (!is_open || (entry->rules_seen == flo_rules_revision(controller->rules) &&
                      now_ms < entry->bars_at_ms && !is_over)) {
         return false;
     }
-    entry->rules_seen = controller->rules.revision;
+    entry->rules_seen = flo_rules_revision(controller->rules);
     entry->bars_at_ms = now_ms + BARS_MS;
     return true;
 }
@@ -209,8 +209,8 @@ int flo_rollouts_calendar(struct flo_controller *controller, struct flo_err *err
     uint64_t wall_ms = flo_wall_ms();
     int rv = 0;
 
-    for (size_t i = 0; i < controller->rollouts.count && rv == 0; i++) {
-        struct flo_rollout_entry *entry = controller->rollouts.items[i];
+    for (size_t i = 0; i < controller->rollouts->count && rv == 0; i++) {
+        struct flo_rollout_entry *entry = controller->rollouts->items[i];
         if (!wants_a_look(controller, entry, wall_ms)) {
             continue;
         }

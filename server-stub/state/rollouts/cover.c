@@ -8,9 +8,9 @@
 #include <string.h>
 
 #include "server-stub/core/gate/slices/spread.h"
-#include "server-stub/state/rollouts/inside.h"
 #include "server-stub/state/rollouts/rollouts.h"
 #include "server-stub/state/rollouts/words.h"
+#include "server-stub/state/rollouts/work.h"
 
 static int by_number(const void *a, const void *b)
 {

@@ -10,8 +10,8 @@
 
 #include "server-stub/core/orders/intent.h"
 #include "server-stub/state/controller.h"
-#include "server-stub/state/rollouts/inside.h"
 #include "server-stub/state/rollouts/rollouts.h"
+#include "server-stub/state/rollouts/work.h"
 
 struct join {
     struct flo_rollout_entry *entry;
@@ -229,7 +229,7 @@ int flo_rollouts_create(struct flo_controller *controller, json_t *spec, const s
         flo_rollout_divide(&entry->core);
         return 0; /* the caller frees a plan and rolls back */
     }
-    controller->rollouts.has_changed = true;
+    controller->rollouts->has_changed = true;
     rv = flo_rollouts_keep(controller, entry, err);
     return rv < 0 ? rv : start(controller, entry, err);
 }

@@ -7,8 +7,8 @@
 
 #include "server-stub/core/rollout/decidable.h"
 #include "server-stub/state/controller.h"
-#include "server-stub/state/rollouts/inside.h"
 #include "server-stub/state/rollouts/rollouts.h"
+#include "server-stub/state/rollouts/work.h"
 
 /* The hardware class by which telemetry is compared, for each member. */
 struct classes {

@@ -18,8 +18,8 @@
 #include "base/digits.h"
 
 #include "server-stub/state/controller.h"
-#include "server-stub/state/rollouts/inside.h"
 #include "server-stub/state/rollouts/rollouts.h"
+#include "server-stub/state/rollouts/work.h"
 #include "server-stub/store/drafts.h"
 
 #define AT_ONCE 4000 /* rows that a call makes itself: about 8 ms */

@@ -4,8 +4,8 @@
 #include <flotilla/errors/rollout.h>
 
 #include "server-stub/state/controller.h"
-#include "server-stub/state/rollouts/inside.h"
 #include "server-stub/state/rollouts/rollouts.h"
+#include "server-stub/state/rollouts/work.h"
 
 /* Other people agreed to what was asked, and to nothing else. */
 static int check_people(struct flo_controller *controller, struct flo_rollout_entry *entry,
@@ -159,7 +159,7 @@ int flo_rollouts_edit(struct flo_controller *controller, struct flo_rollout_entr
     rv = rv < 0 ? rv : flo_rollout_may_edit(&entry->core, &wanted->core, err);
     if (rv == 0) {
         snprintf(note, sizeof(note), "%.64s: %s", by, names);
-        controller->rollouts.has_changed = true; /* also when it fails */
+        controller->rollouts->has_changed = true; /* also when it fails */
         rv = apply(controller, entry, wanted, note, err);
     }
     return rv;

@@ -8,7 +8,7 @@
 
 #include "server-stub/state/controller.h"
 #include "server-stub/state/objects.h"
-#include "server-stub/state/rollouts/inside.h"
+#include "server-stub/state/rollouts/work.h"
 
 #define PROBES_KEPT 7
 #define KEPT_MAX (3 * FLO_STUDY_SLICES_MAX + PROBES_KEPT)

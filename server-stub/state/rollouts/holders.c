@@ -6,8 +6,8 @@
 
 #include "server-stub/state/controller.h"
 #include "server-stub/state/outgoing.h"
-#include "server-stub/state/rollouts/inside.h"
 #include "server-stub/state/rollouts/rollouts.h"
+#include "server-stub/state/rollouts/work.h"
 
 static bool has_it(const struct flo_rollout_member *member)
 {
@@ -49,8 +49,8 @@ void flo_rollouts_holders_read(struct flo_controller *controller, struct flo_rol
 
 void flo_rollouts_holders_reported(struct flo_controller *controller, const char *device)
 {
-    for (size_t i = 0; i < controller->rollouts.count; i++) {
-        struct flo_rollout_entry *entry = controller->rollouts.items[i];
+    for (size_t i = 0; i < controller->rollouts->count; i++) {
+        struct flo_rollout_entry *entry = controller->rollouts->items[i];
         size_t index = flo_rollout_find(&entry->core, device);
         if (index == SIZE_MAX) {
             continue;

@@ -4,8 +4,9 @@
 
 #include "server-stub/core/orders/intent.h"
 #include "server-stub/state/controller.h"
-#include "server-stub/state/rollouts/inside.h"
 #include "server-stub/state/rollouts/rollouts.h"
+#include "server-stub/state/rollouts/updates.h"
+#include "server-stub/state/rollouts/work.h"
 #include "server-stub/state/text_list.h"
 
 #define DRAFTED_MAX 8
@@ -30,8 +31,8 @@ void flo_rollouts_entry_free(struct flo_rollout_entry *entry)
 
 void flo_rollouts_release_added(struct flo_controller *controller, const char *model)
 {
-    for (size_t i = 0; i < controller->rollouts.count; i++) {
-        struct flo_rollout_entry *entry = controller->rollouts.items[i];
+    for (size_t i = 0; i < controller->rollouts->count; i++) {
+        struct flo_rollout_entry *entry = controller->rollouts->items[i];
         if (strcmp(entry->model, model) == 0) {
             free(entry->others);
             entry->others = NULL;
@@ -39,12 +40,73 @@ void flo_rollouts_release_added(struct flo_controller *controller, const char *m
     }
 }
 
+struct flo_rollouts *flo_rollouts_new(void)
+{
+    return calloc(1, sizeof(struct flo_rollouts));
+}
+
+static void forget(struct flo_rollouts *rollouts)
+{
+    for (size_t i = 0; i < rollouts->count; i++) {
+        flo_rollouts_entry_free(rollouts->items[i]);
+    }
+    rollouts->count = 0;
+}
+
+void flo_rollouts_free(struct flo_rollouts *rollouts)
+{
+    if (rollouts != NULL) {
+        forget(rollouts);
+    }
+    free(rollouts);
+}
+
 void flo_rollouts_forget(struct flo_controller *controller)
 {
-    for (size_t i = 0; i < controller->rollouts.count; i++) {
-        flo_rollouts_entry_free(controller->rollouts.items[i]);
+    forget(controller->rollouts);
+}
+
+size_t flo_rollouts_count(const struct flo_rollouts *rollouts)
+{
+    return rollouts->count;
+}
+
+struct flo_rollout_entry *flo_rollouts_at(const struct flo_rollouts *rollouts, size_t place)
+{
+    return rollouts->items[place];
+}
+
+const struct flo_update_counts *flo_rollouts_updates(const struct flo_rollouts *rollouts)
+{
+    return &rollouts->updates;
+}
+
+void flo_rollouts_say(struct flo_rollouts *rollouts, const char *device, const char *error,
+                      const char *detail)
+{
+    rollouts->said = (struct flo_said){device, error, detail};
+}
+
+bool flo_rollouts_unsay(struct flo_rollouts *rollouts)
+{
+    bool is_left = rollouts->said.device != NULL;
+
+    rollouts->said = (struct flo_said){0};
+    return is_left;
+}
+
+bool flo_rollouts_begin_evidence(struct flo_rollouts *rollouts, uint64_t now_ms, uint64_t pause_ms)
+{
+    if (now_ms < rollouts->evidence_at_ms || rollouts->evidence_asked > 0) {
+        return false;
     }
-    controller->rollouts.count = 0;
+    rollouts->evidence_at_ms = now_ms + pause_ms;
+    return true;
+}
+
+void flo_rollouts_count_evidence(struct flo_rollouts *rollouts, int change)
+{
+    rollouts->evidence_asked = (size_t)((long)rollouts->evidence_asked + change);
 }
 
 static int reserve(struct flo_rollout_entry *entry, size_t capacity, struct flo_err *err)
@@ -89,8 +151,8 @@ static size_t count_active(const struct flo_controller *controller)
 {
     size_t count = 0;
 
-    for (size_t i = 0; i < controller->rollouts.count; i++) {
-        count += flo_rollout_state_is_active(controller->rollouts.items[i]->core.state);
+    for (size_t i = 0; i < controller->rollouts->count; i++) {
+        count += flo_rollout_state_is_active(controller->rollouts->items[i]->core.state);
     }
     return count;
 }
@@ -100,8 +162,8 @@ static size_t count_drafted(const struct flo_controller *controller)
 {
     size_t count = 0;
 
-    for (size_t i = 0; i < controller->rollouts.count; i++) {
-        count += controller->rollouts.items[i]->is_drafted;
+    for (size_t i = 0; i < controller->rollouts->count; i++) {
+        count += controller->rollouts->items[i]->is_drafted;
     }
     return count;
 }
@@ -131,24 +193,24 @@ int flo_rollouts_check_room(const struct flo_controller *controller, size_t max,
  * under way. */
 static bool make_room(struct flo_controller *controller)
 {
-    size_t found = controller->rollouts.count;
+    size_t found = controller->rollouts->count;
 
-    for (size_t i = 0; i < controller->rollouts.count; i++) {
-        const struct flo_rollout_entry *entry = controller->rollouts.items[i];
+    for (size_t i = 0; i < controller->rollouts->count; i++) {
+        const struct flo_rollout_entry *entry = controller->rollouts->items[i];
         if (!flo_rollout_state_is_active(entry->core.state) && !entry->is_unwritten &&
             !entry->is_drafted &&
-            (found == controller->rollouts.count ||
-             entry->used < controller->rollouts.items[found]->used)) {
+            (found == controller->rollouts->count ||
+             entry->used < controller->rollouts->items[found]->used)) {
             found = i;
         }
     }
-    if (found == controller->rollouts.count) {
+    if (found == controller->rollouts->count) {
         return false;
     }
-    flo_rollouts_entry_free(controller->rollouts.items[found]);
-    controller->rollouts.count--;
-    memmove(&controller->rollouts.items[found], &controller->rollouts.items[found + 1],
-            (controller->rollouts.count - found) * sizeof(controller->rollouts.items[0]));
+    flo_rollouts_entry_free(controller->rollouts->items[found]);
+    controller->rollouts->count--;
+    memmove(&controller->rollouts->items[found], &controller->rollouts->items[found + 1],
+            (controller->rollouts->count - found) * sizeof(controller->rollouts->items[0]));
     return true;
 }
 
@@ -157,18 +219,18 @@ static bool make_room(struct flo_controller *controller)
 int flo_rollouts_keep(struct flo_controller *controller, struct flo_rollout_entry *entry,
                       struct flo_err *err)
 {
-    if (controller->rollouts.count == FLO_ROLLOUTS_MAX && !make_room(controller)) {
+    if (controller->rollouts->count == FLO_ROLLOUTS_MAX && !make_room(controller)) {
         flo_rollouts_entry_free(entry);
         return flo_fail(err, FLO_E_REST_LIMIT, "%d rollouts are under way", FLO_ROLLOUTS_MAX);
     }
-    entry->used = ++controller->rollouts.uses;
-    size_t place = controller->rollouts.count++;
+    entry->used = ++controller->rollouts->uses;
+    size_t place = controller->rollouts->count++;
     for (; place > 0 &&
-           flo_intent_is_older(entry->core.id, controller->rollouts.items[place - 1]->core.id);
+           flo_intent_is_older(entry->core.id, controller->rollouts->items[place - 1]->core.id);
          place--) {
-        controller->rollouts.items[place] = controller->rollouts.items[place - 1];
+        controller->rollouts->items[place] = controller->rollouts->items[place - 1];
     }
-    controller->rollouts.items[place] = entry;
+    controller->rollouts->items[place] = entry;
     return 0;
 }
 

@@ -8,8 +8,8 @@
 
 #include "server-stub/core/orders/intent.h"
 #include "server-stub/state/controller.h"
-#include "server-stub/state/rollouts/inside.h"
 #include "server-stub/state/rollouts/rollouts.h"
+#include "server-stub/state/rollouts/work.h"
 #include "server-stub/state/rules/rules.h"
 
 /* ---- rules ---- */
@@ -38,12 +38,12 @@ static int touches(struct flo_controller *controller, struct flo_rollout_entry *
 int flo_rollouts_people_needed(struct flo_controller *controller, struct flo_rollout_entry *entry,
                                uint32_t *out, struct flo_err *err)
 {
-    const struct flo_rules *rules = &controller->rules;
+    const struct flo_rule_approval *rule;
     int rv = 0;
 
     *out = (uint32_t)entry->wish.approvals;
-    for (size_t i = 0; i < rules->approval_count && rv == 0; i++) {
-        const struct flo_rule_approval *rule = &rules->approvals[i];
+    for (size_t i = 0; rv == 0 && (rule = flo_rules_approval_at(controller->rules, i)) != NULL;
+         i++) {
         bool is_meant = false;
         if (rule->people > *out) {
             rv = touches(controller, entry, rule->group, &is_meant, err);
@@ -58,12 +58,12 @@ int flo_rollouts_bar_of(struct flo_controller *controller, struct flo_rollout_en
                         uint64_t wall_ms, const struct flo_rule_freeze **which, uint64_t *until_ms,
                         struct flo_err *err)
 {
-    const struct flo_rules *rules = &controller->rules;
+    const struct flo_rule_freeze *freeze;
     int rv = 0;
 
     *until_ms = 0;
-    for (size_t i = 0; i < rules->freeze_count && rv == 0; i++) {
-        const struct flo_rule_freeze *freeze = &rules->freezes[i];
+    for (size_t i = 0; rv == 0 && (freeze = flo_rules_freeze_at(controller->rules, i)) != NULL;
+         i++) {
         uint64_t ends_ms;
         bool is_meant = false;
         if (flo_rule_freeze_is_on(freeze, wall_ms, &ends_ms) && ends_ms > *until_ms) {
@@ -147,8 +147,8 @@ static int take_state(void *context, const struct flo_fleet_release *release)
 static struct flo_rollout_entry *running_for(const struct flo_controller *controller,
                                              const struct flo_rollout_entry *entry)
 {
-    for (size_t i = 0; i < controller->rollouts.count; i++) {
-        struct flo_rollout_entry *other = controller->rollouts.items[i];
+    for (size_t i = 0; i < controller->rollouts->count; i++) {
+        struct flo_rollout_entry *other = controller->rollouts->items[i];
         if (other != entry &&
             (other->core.state == FLO_ROLLOUT_RUNNING || other->core.state == FLO_ROLLOUT_PAUSED) &&
             strcmp(other->model, entry->model) == 0 && strcmp(other->group, entry->group) == 0) {

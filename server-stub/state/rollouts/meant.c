@@ -8,8 +8,8 @@
 
 #include "server-stub/core/orders/intent.h"
 #include "server-stub/state/controller.h"
-#include "server-stub/state/rollouts/inside.h"
 #include "server-stub/state/rollouts/rollouts.h"
+#include "server-stub/state/rollouts/work.h"
 #include "server-stub/store/making.h"
 
 #define PART 8 /* a query for all is quicker from this part of the fleet on */

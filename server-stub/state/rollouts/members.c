@@ -2,8 +2,8 @@
 #include <string.h>
 
 #include "server-stub/state/controller.h"
-#include "server-stub/state/rollouts/inside.h"
 #include "server-stub/state/rollouts/rollouts.h"
+#include "server-stub/state/rollouts/work.h"
 
 /* The pin of the model, "model@version"; NULL: none. */
 static const char *pin_of(const struct flo_select_device *device, const char *model)

@@ -4,8 +4,8 @@
 #include <string.h>
 
 #include "server-stub/state/controller.h"
-#include "server-stub/state/rollouts/inside.h"
 #include "server-stub/state/rollouts/rollouts.h"
+#include "server-stub/state/rollouts/work.h"
 
 #define SHORT 8 /* characters of an id in a text of the core */
 #define REMAINING_SHOWN 32

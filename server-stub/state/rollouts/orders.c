@@ -14,8 +14,8 @@
 #include "server-stub/state/controller.h"
 #include "server-stub/state/orders/orders.h"
 #include "server-stub/state/outgoing.h"
-#include "server-stub/state/rollouts/inside.h"
 #include "server-stub/state/rollouts/rollouts.h"
+#include "server-stub/state/rollouts/work.h"
 
 /* A rollout without a jitter of its own gets one.  Devices that come back
  * together (a broker that was away) then begin no faster than the pace

@@ -5,8 +5,8 @@
 #include "server-stub/core/orders/intent.h"
 #include "server-stub/state/controller.h"
 #include "server-stub/state/outgoing.h"
-#include "server-stub/state/rollouts/inside.h"
 #include "server-stub/state/rollouts/rollouts.h"
+#include "server-stub/state/rollouts/work.h"
 #include "server-stub/state/text_list.h"
 
 /* ---- joining ---- */
@@ -130,8 +130,8 @@ json_t *flo_rollouts_overlaps(const struct flo_controller *controller,
     json_t *list = json_array();
     const struct flo_rollout_entry *ended = flo_rollouts_ended_by(controller, entry);
 
-    for (size_t i = 0; i < controller->rollouts.count; i++) {
-        const struct flo_rollout_entry *older = controller->rollouts.items[i];
+    for (size_t i = 0; i < controller->rollouts->count; i++) {
+        const struct flo_rollout_entry *older = controller->rollouts->items[i];
         json_int_t devices = 0;
         for (size_t m = 0; meets(older, entry) && m < older->core.member_count; m++) {
             const struct flo_rollout_member *member = &older->core.members[m];
@@ -223,8 +223,8 @@ int flo_rollouts_supersede(struct flo_controller *controller, const struct flo_r
     struct flo_rollout_entry *ended = flo_rollouts_ended_by(controller, entry);
     int rv = ended != NULL ? leave_told(controller, ended, entry, err) : 0;
 
-    for (size_t i = 0; i < controller->rollouts.count && rv == 0; i++) {
-        struct flo_rollout_entry *older = controller->rollouts.items[i];
+    for (size_t i = 0; i < controller->rollouts->count && rv == 0; i++) {
+        struct flo_rollout_entry *older = controller->rollouts->items[i];
         for (size_t m = 0; meets(older, entry) && m < entry->core.member_count && rv == 0; m++) {
             rv = supersede_device(controller, older, entry->core.members[m].device, entry->core.id,
                                   err);

@@ -11,7 +11,7 @@
 
 #include "server-stub/state/controller.h"
 #include "server-stub/state/objects.h"
-#include "server-stub/state/rollouts/inside.h"
+#include "server-stub/state/rollouts/work.h"
 
 #define ZONE_LABEL "tz"
 #define SITE_LABEL "site"
@@ -196,6 +196,6 @@ int flo_rollouts_place_all(struct flo_controller *controller, struct flo_rollout
 void flo_rollouts_place_again(struct flo_controller *controller, struct flo_rollout_entry *entry,
                               const struct flo_select_device *device)
 {
-    controller->rollouts.has_changed |= has_places(entry);
+    controller->rollouts->has_changed |= has_places(entry);
     (void)replace_row(entry, device);
 }

@@ -1,8 +1,8 @@
 /* Something about a device changed: rollouts let it go, or it joins them. */
 #include "server-stub/core/orders/intent.h"
 #include "server-stub/state/controller.h"
-#include "server-stub/state/rollouts/inside.h"
 #include "server-stub/state/rollouts/rollouts.h"
+#include "server-stub/state/rollouts/work.h"
 
 static bool has_not_begun(const struct flo_rollout_member *member)
 {
@@ -48,8 +48,8 @@ int flo_rollouts_reconsider(struct flo_controller *controller, const char *devic
 {
     int rv = 0;
 
-    for (size_t i = 0; i < controller->rollouts.count && rv == 0; i++) {
-        struct flo_rollout_entry *entry = controller->rollouts.items[i];
+    for (size_t i = 0; i < controller->rollouts->count && rv == 0; i++) {
+        struct flo_rollout_entry *entry = controller->rollouts->items[i];
         if (flo_intent_may_order(entry->core.state) || flo_intent_goes_on(entry->core.state)) {
             rv = withdraw(controller, entry, device, err);
         }
@@ -65,8 +65,8 @@ int flo_rollouts_relabelled(struct flo_controller *controller, const char *devic
     const struct flo_select_device *facts = flo_fleet_facts_of(controller->store, device);
     bool is_any_held = false;
 
-    for (size_t i = 0; facts != NULL && i < controller->rollouts.count; i++) {
-        struct flo_rollout_entry *entry = controller->rollouts.items[i];
+    for (size_t i = 0; facts != NULL && i < controller->rollouts->count; i++) {
+        struct flo_rollout_entry *entry = controller->rollouts->items[i];
         bool has_it = flo_rollout_find(&entry->core, device) != SIZE_MAX;
         if (has_it && flo_rollout_state_is_active(entry->core.state)) {
             flo_rollouts_slices_forget(entry, device);
@@ -81,8 +81,8 @@ int flo_rollouts_relabelled(struct flo_controller *controller, const char *devic
 int flo_rollouts_reported(struct flo_controller *controller, const char *device,
                           struct flo_err *err)
 {
-    for (size_t i = 0; i < controller->rollouts.count; i++) {
-        const struct flo_rollout_entry *entry = controller->rollouts.items[i];
+    for (size_t i = 0; i < controller->rollouts->count; i++) {
+        const struct flo_rollout_entry *entry = controller->rollouts->items[i];
         size_t index = entry->core.window.is_local && entry->core.window.length_s > 0 &&
                                flo_rollout_state_is_active(entry->core.state)
                            ? flo_rollout_find(&entry->core, device)

@@ -119,27 +119,32 @@ json_t *flo_rollouts_found_view(const struct flo_rollout_entry *entry);
  */
 void flo_rollouts_found_text(const struct flo_rollout_entry *entry, struct flo_buf *out);
 
-/* Facts for people that an event brings along, written with the member. */
-struct flo_said {
-    const char *device; /* NULL: nothing, or it is written */
-    const char *error;
-    const char *detail;
-};
-
 /* Take the bytes of an execution's `detail` over to its member; NULL: nothing
  * was said. */
 void flo_rollouts_carried(struct flo_rollout *rollout, const char *device, const json_t *detail);
 
-struct flo_rollouts {
-    struct flo_rollout_entry *items[FLO_ROLLOUTS_MAX]; /* the oldest first */
-    size_t count;
-    uint64_t uses;
-    bool has_changed;        /* in the present transaction */
-    struct flo_said said;    /* by the device whose event is carried out */
-    uint64_t evidence_at_ms; /* asked of the telemetry lane, not before */
-    size_t evidence_asked;   /* answers that are under way */
-    uint64_t turn_at_ms;     /* rows of members, not before */
-};
+struct flo_rollouts;
+struct flo_update_counts;
+extern const struct flo_transaction_part flo_rollouts_part;
+/* None is in memory; NULL: no memory. */
+struct flo_rollouts *flo_rollouts_new(void);
+void flo_rollouts_free(struct flo_rollouts *rollouts);
+size_t flo_rollouts_count(const struct flo_rollouts *rollouts);
+/* Those in memory, the oldest first: `place` is below the count. */
+struct flo_rollout_entry *flo_rollouts_at(const struct flo_rollouts *rollouts, size_t place);
+/* Updates that ended since the start. */
+const struct flo_update_counts *flo_rollouts_updates(const struct flo_rollouts *rollouts);
+/* Facts for people that the next event brings along, written with its member:
+ * JSON of an error and a detail, or NULL. */
+void flo_rollouts_say(struct flo_rollouts *rollouts, const char *device, const char *error,
+                      const char *detail);
+/* ... no more; true: no member was written with them. */
+bool flo_rollouts_unsay(struct flo_rollouts *rollouts);
+/* Is evidence to be asked for, with no answer under way?  Then not again for
+ * `pause_ms`. */
+bool flo_rollouts_begin_evidence(struct flo_rollouts *rollouts, uint64_t now_ms, uint64_t pause_ms);
+/* A question is under way (1), or was answered (-1). */
+void flo_rollouts_count_evidence(struct flo_rollouts *rollouts, int change);
 
 /* Read the store's rollouts that still matter. */
 FLO_MUST_USE int flo_rollouts_load(struct flo_controller *controller, struct flo_err *err);

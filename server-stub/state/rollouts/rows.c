@@ -3,8 +3,8 @@
 #include <string.h>
 
 #include "server-stub/state/controller.h"
-#include "server-stub/state/rollouts/inside.h"
 #include "server-stub/state/rollouts/rollouts.h"
+#include "server-stub/state/rollouts/work.h"
 #include "server-stub/store/drafts.h"
 
 int flo_rollouts_store_member(struct flo_controller *controller, struct flo_rollout_entry *entry,
@@ -12,7 +12,7 @@ int flo_rollouts_store_member(struct flo_controller *controller, struct flo_roll
 {
     struct flo_rollout_member *member = &entry->core.members[index];
 
-    struct flo_said *said = &controller->rollouts.said;
+    struct flo_said *said = &controller->rollouts->said;
     bool has_said = said->device != NULL && strcmp(said->device, member->device) == 0;
 
     member->is_dirty = false;

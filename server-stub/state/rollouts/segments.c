@@ -6,7 +6,7 @@
 #include "server-stub/state/controller.h"
 #include "server-stub/state/forecast/forecast.h"
 #include "server-stub/state/objects.h"
-#include "server-stub/state/rollouts/inside.h"
+#include "server-stub/state/rollouts/work.h"
 
 #define MEMBERS_MIN 20 /* members of a segment; smaller ones are together */
 #define DRAFTS_MAX 255

@@ -11,8 +11,8 @@
 
 #include "server-stub/core/select/first.h"
 #include "server-stub/state/controller.h"
-#include "server-stub/state/rollouts/inside.h"
 #include "server-stub/state/rollouts/rollouts.h"
+#include "server-stub/state/rollouts/work.h"
 #include "server-stub/state/sayings.h"
 
 static const struct flo_saying said_error[] = {

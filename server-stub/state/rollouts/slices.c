@@ -12,9 +12,9 @@
 
 #include "server-stub/core/telemetry/telemetry.h"
 #include "server-stub/state/controller.h"
-#include "server-stub/state/rollouts/inside.h"
 #include "server-stub/state/rollouts/rollouts.h"
 #include "server-stub/state/rollouts/words.h"
+#include "server-stub/state/rollouts/work.h"
 #include "server-stub/store/fleet.h"
 #include "server-stub/telemetry/observe/observe.h"
 

@@ -5,8 +5,8 @@
 #include "base/zone.h"
 
 #include "server-stub/state/controller.h"
-#include "server-stub/state/rollouts/inside.h"
 #include "server-stub/state/rollouts/rollouts.h"
+#include "server-stub/state/rollouts/work.h"
 
 static int take_release(void *context, const struct flo_fleet_release *release)
 {

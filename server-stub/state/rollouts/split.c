@@ -3,8 +3,8 @@
 #include <string.h>
 
 #include "server-stub/state/controller.h"
-#include "server-stub/state/rollouts/inside.h"
 #include "server-stub/state/rollouts/rollouts.h"
+#include "server-stub/state/rollouts/work.h"
 
 int flo_rollouts_settle_split(struct flo_controller *controller, struct flo_rollout_entry *entry,
                               struct flo_err *err)

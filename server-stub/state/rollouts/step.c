@@ -1,9 +1,9 @@
 /* Steps of rollouts: events in, actions carried out, rows written. */
 #include "server-stub/state/controller.h"
 #include "server-stub/state/outgoing.h"
-#include "server-stub/state/rollouts/inside.h"
 #include "server-stub/state/rollouts/rollouts.h"
 #include "server-stub/state/rollouts/updates.h"
+#include "server-stub/state/rollouts/work.h"
 
 static bool goes_on_again(const struct flo_rollout *core, enum flo_rollout_event_kind kind)
 {
@@ -42,7 +42,7 @@ static void count_end(struct flo_controller *controller, const struct flo_rollou
         return;
     }
     if (flo_execution_is_end(end)) {
-        flo_updates_count(&controller->updates, core->release, end);
+        flo_updates_count(&controller->rollouts->updates, core->release, end);
     }
 }
 
@@ -74,7 +74,7 @@ int flo_rollouts_step(struct flo_controller *controller, struct flo_rollout_entr
     if (rv < 0 || actions.count == 0) {
         return rv;
     }
-    controller->rollouts.has_changed = true;
+    controller->rollouts->has_changed = true;
     for (size_t i = 0; i < actions.count && rv == 0; i++) {
         rv = flo_rollouts_carry_out(controller, entry, &event, &actions.items[i], err);
     }
@@ -89,8 +89,8 @@ int flo_rollouts_write(struct flo_controller *controller, struct flo_err *err)
 {
     int rv = 0;
 
-    for (size_t i = 0; i < controller->rollouts.count && rv == 0; i++) {
-        struct flo_rollout_entry *entry = controller->rollouts.items[i];
+    for (size_t i = 0; i < controller->rollouts->count && rv == 0; i++) {
+        struct flo_rollout_entry *entry = controller->rollouts->items[i];
         if (entry->is_unwritten) {
             entry->is_unwritten = false;
             rv = flo_rollouts_put(controller, entry, err);
@@ -104,12 +104,12 @@ int flo_rollouts_step_all(struct flo_controller *controller, struct flo_rollout_
 {
     int rv = 0;
 
-    for (size_t i = 0; i < controller->rollouts.count && rv == 0; i++) {
+    for (size_t i = 0; i < controller->rollouts->count && rv == 0; i++) {
         if (event.kind != FLO_ROLLOUT_EVENT_LEFT &&
-            !flo_rollout_state_is_active(controller->rollouts.items[i]->core.state)) {
+            !flo_rollout_state_is_active(controller->rollouts->items[i]->core.state)) {
             continue;
         }
-        rv = flo_rollouts_step(controller, controller->rollouts.items[i], event, err);
+        rv = flo_rollouts_step(controller, controller->rollouts->items[i], event, err);
     }
     return rv;
 }
@@ -119,8 +119,8 @@ int flo_rollouts_step_running(struct flo_controller *controller, struct flo_roll
 {
     int rv = 0;
 
-    for (size_t i = 0; i < controller->rollouts.count && rv == 0; i++) {
-        struct flo_rollout_entry *entry = controller->rollouts.items[i];
+    for (size_t i = 0; i < controller->rollouts->count && rv == 0; i++) {
+        struct flo_rollout_entry *entry = controller->rollouts->items[i];
         if (entry->core.state == FLO_ROLLOUT_RUNNING) {
             rv = flo_rollouts_step(controller, entry, event, err);
         }

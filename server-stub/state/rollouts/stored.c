@@ -3,9 +3,10 @@
 #include <string.h>
 
 #include "server-stub/state/controller.h"
-#include "server-stub/state/rollouts/inside.h"
 #include "server-stub/state/rollouts/rollouts.h"
+#include "server-stub/state/rollouts/work.h"
 #include "server-stub/state/text_list.h"
+#include "server-stub/state/transaction.h"
 
 #define FINISHED_LOADED 16 /* at start */
 #define PARTLY_BACK_LOADED 4
@@ -416,10 +417,10 @@ static int read_one(struct flo_controller *controller, const char *id,
 int flo_rollouts_find(struct flo_controller *controller, const char *id,
                       struct flo_rollout_entry **out, struct flo_err *err)
 {
-    for (size_t i = 0; i < controller->rollouts.count; i++) {
-        if (strcmp(controller->rollouts.items[i]->core.id, id) == 0) {
-            *out = controller->rollouts.items[i];
-            (*out)->used = ++controller->rollouts.uses;
+    for (size_t i = 0; i < controller->rollouts->count; i++) {
+        if (strcmp(controller->rollouts->items[i]->core.id, id) == 0) {
+            *out = controller->rollouts->items[i];
+            (*out)->used = ++controller->rollouts->uses;
             return 0;
         }
     }
@@ -473,9 +474,43 @@ int flo_rollouts_load(struct flo_controller *controller, struct flo_err *err)
         rv = load(controller, &wanted.active, SIZE_MAX, err);
     }
     if (rv == 0) {
-        rv = load(controller, &wanted.finished, FLO_ROLLOUTS_MAX - controller->rollouts.count, err);
+        rv =
+            load(controller, &wanted.finished, FLO_ROLLOUTS_MAX - controller->rollouts->count, err);
     }
     flo_text_list_clear(&wanted.active);
     flo_text_list_clear(&wanted.finished);
     return rv;
 }
+
+/* ---- transactions ---- */
+
+static void begin(struct flo_controller *controller)
+{
+    controller->rollouts->has_changed = false;
+}
+
+/* Reading them again forgets who was heard when. */
+static void settle(struct flo_controller *controller, bool is_committed)
+{
+    struct flo_rollouts *rollouts = controller->rollouts;
+
+    if (!is_committed) {
+        rollouts->is_stale = rollouts->is_stale || rollouts->has_changed;
+        rollouts->has_changed = false;
+    }
+}
+
+static int read_again(struct flo_controller *controller, struct flo_err *err)
+{
+    int rv = 0;
+
+    if (controller->rollouts->is_stale) {
+        flo_rollouts_forget(controller);
+        rv = flo_rollouts_load(controller, err);
+    }
+    controller->rollouts->is_stale = rv < 0;
+    return rv;
+}
+
+const struct flo_transaction_part flo_rollouts_part = {
+    .begin = begin, .write = flo_rollouts_write, .settle = settle, .read_again = read_again};

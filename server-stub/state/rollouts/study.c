@@ -7,7 +7,7 @@
 #include "server-stub/state/audit/audit.h"
 #include "server-stub/state/controller.h"
 #include "server-stub/state/objects.h"
-#include "server-stub/state/rollouts/inside.h"
+#include "server-stub/state/rollouts/work.h"
 
 /* ---- phases of a preset ---- */
 
@@ -104,8 +104,8 @@ static int read_again(struct flo_rollout_entry *entry, struct flo_err *err)
 /* A rollout of the same model knows how much devices differ. */
 static void learn_spread(const struct flo_controller *controller, struct flo_rollout_entry *entry)
 {
-    for (size_t i = 0; i < controller->rollouts.count; i++) {
-        const struct flo_rollout_entry *other = controller->rollouts.items[i];
+    for (size_t i = 0; i < controller->rollouts->count; i++) {
+        const struct flo_rollout_entry *other = controller->rollouts->items[i];
         if (strcmp(other->model, entry->model) == 0 && other->core.study.spread > 0) {
             entry->core.study.spread = other->core.study.spread;
         }

@@ -1,15 +1,15 @@
 /* Rows of members of large rollouts: a turn of slices, in a transaction of its
  * own. */
 #include "server-stub/state/controller.h"
-#include "server-stub/state/rollouts/inside.h"
 #include "server-stub/state/rollouts/rollouts.h"
+#include "server-stub/state/rollouts/work.h"
 
 #define FAILED_MS 5000 /* to the next turn: all rollouts were read again */
 #define ROWS 250       /* rows of a slice */
 
 static struct flo_rollout_entry *next_of(struct flo_controller *controller)
 {
-    struct flo_rollouts *rollouts = &controller->rollouts;
+    struct flo_rollouts *rollouts = controller->rollouts;
 
     for (size_t i = 0; i < rollouts->count; i++) {
         if (rollouts->items[i]->is_drafted) {
@@ -26,7 +26,7 @@ static int make_until(struct flo_controller *controller, struct flo_rollout_entr
     size_t rows = (size_t)controller->options.slice_devices;
     int rv;
 
-    controller->rollouts.has_changed = true; /* what is known of rows */
+    controller->rollouts->has_changed = true; /* what is known of rows */
     do {
         rv = flo_rollouts_make_rows(controller, entry, rows > 0 ? rows : ROWS, err);
     } while (rv == 0 && entry->is_drafted && flo_now_ms() < until_ms);
@@ -39,7 +39,7 @@ bool flo_rollouts_drafted_turn(struct flo_controller *controller)
     uint64_t until_ms = is_sliced ? 0 : flo_now_ms() + FLO_TURN_MS;
     struct flo_err err = {0};
 
-    if (next_of(controller) == NULL || flo_now_ms() < controller->rollouts.turn_at_ms) {
+    if (next_of(controller) == NULL || flo_now_ms() < controller->rollouts->turn_at_ms) {
         return false;
     }
     int rv = flo_controller_begin(controller, &err);
@@ -54,7 +54,7 @@ bool flo_rollouts_drafted_turn(struct flo_controller *controller)
         }
     }
     if (rv < 0) {
-        controller->rollouts.turn_at_ms = flo_now_ms() + FAILED_MS;
+        controller->rollouts->turn_at_ms = flo_now_ms() + FAILED_MS;
         flo_log_err(FLO_LOG_ERROR, "rollout", &err);
     }
     return rv == 0 && next_of(controller) != NULL;

@@ -9,10 +9,45 @@
 
 #include "server-stub/state/controller.h"
 #include "server-stub/state/rules/rules.h"
+#include "server-stub/state/transaction.h"
 #include "server-stub/store/fleet.h"
 
 #define SETTING "rules"
 #define SETTING_BYTES_MAX 65536
+
+struct flo_rules {
+    struct flo_rule_approval approvals[FLO_RULES_MAX];
+    size_t approval_count;
+    struct flo_rule_freeze freezes[FLO_RULES_MAX];
+    size_t freeze_count;
+    uint64_t revision;
+    bool is_stale; /* a transaction was taken back */
+};
+
+struct flo_rules *flo_rules_new(void)
+{
+    return calloc(1, sizeof(struct flo_rules));
+}
+
+const struct flo_rule_approval *flo_rules_approval_at(const struct flo_rules *rules, size_t place)
+{
+    return place < rules->approval_count ? &rules->approvals[place] : NULL;
+}
+
+const struct flo_rule_freeze *flo_rules_freeze_at(const struct flo_rules *rules, size_t place)
+{
+    return place < rules->freeze_count ? &rules->freezes[place] : NULL;
+}
+
+uint64_t flo_rules_revision(const struct flo_rules *rules)
+{
+    return rules->revision;
+}
+
+bool flo_rules_are_none(const struct flo_rules *rules)
+{
+    return rules->approval_count + rules->freeze_count == 0;
+}
 
 /* ---- freezes ---- */
 
@@ -78,7 +113,7 @@ json_t *flo_rule_freeze_json(const struct flo_rule_freeze *freeze, uint64_t wall
 
 static int save(struct flo_controller *controller, struct flo_err *err)
 {
-    struct flo_rules *rules = &controller->rules;
+    struct flo_rules *rules = controller->rules;
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
     json_t *approvals = json_array();
     json_t *freezes = json_array();
@@ -137,7 +172,7 @@ static int read_freeze(const json_t *json, struct flo_rules *rules, struct flo_e
     return read_window(out, err);
 }
 
-void flo_rules_clear(struct flo_rules *rules)
+static void clear(struct flo_rules *rules)
 {
     uint64_t revision = rules->revision;
 
@@ -148,15 +183,23 @@ void flo_rules_clear(struct flo_rules *rules)
     rules->revision = revision + 1;
 }
 
+void flo_rules_free(struct flo_rules *rules)
+{
+    if (rules != NULL) {
+        clear(rules);
+    }
+    free(rules);
+}
+
 int flo_rules_load(struct flo_controller *controller, struct flo_err *err)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *json = NULL;
     FLO_CLEANUP(flo_free_cleanup) char *text = malloc(SETTING_BYTES_MAX);
-    struct flo_rules *rules = &controller->rules;
+    struct flo_rules *rules = controller->rules;
     size_t i;
     json_t *one;
 
-    flo_rules_clear(rules);
+    clear(rules);
     if (text == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "rules");
     }
@@ -180,6 +223,21 @@ int flo_rules_load(struct flo_controller *controller, struct flo_err *err)
     return rv;
 }
 
+static void settle(struct flo_controller *controller, bool is_committed)
+{
+    controller->rules->is_stale = controller->rules->is_stale || !is_committed;
+}
+
+static int read_again(struct flo_controller *controller, struct flo_err *err)
+{
+    int rv = controller->rules->is_stale ? flo_rules_load(controller, err) : 0;
+
+    controller->rules->is_stale = rv < 0;
+    return rv;
+}
+
+const struct flo_transaction_part flo_rules_part = {.settle = settle, .read_again = read_again};
+
 /* ---- changes ---- */
 
 static int no_room(struct flo_err *err)
@@ -190,7 +248,7 @@ static int no_room(struct flo_err *err)
 const struct flo_rule_approval *flo_rules_approval(const struct flo_controller *controller,
                                                    const char *group)
 {
-    const struct flo_rules *rules = &controller->rules;
+    const struct flo_rules *rules = controller->rules;
 
     for (size_t i = 0; i < rules->approval_count; i++) {
         if (strcmp(rules->approvals[i].group, group) == 0) {
@@ -203,7 +261,7 @@ const struct flo_rule_approval *flo_rules_approval(const struct flo_controller *
 const struct flo_rule_freeze *flo_rules_freeze(const struct flo_controller *controller,
                                                const char *name)
 {
-    const struct flo_rules *rules = &controller->rules;
+    const struct flo_rules *rules = controller->rules;
 
     for (size_t i = 0; i < rules->freeze_count; i++) {
         if (strcmp(rules->freezes[i].name, name) == 0) {
@@ -216,7 +274,7 @@ const struct flo_rule_freeze *flo_rules_freeze(const struct flo_controller *cont
 int flo_rules_set_approval(struct flo_controller *controller, const char *group, uint32_t people,
                            const char *by, struct flo_err *err)
 {
-    struct flo_rules *rules = &controller->rules;
+    struct flo_rules *rules = controller->rules;
     const struct flo_rule_approval *there = flo_rules_approval(controller, group);
     size_t at = there != NULL ? (size_t)(there - rules->approvals) : rules->approval_count;
 
@@ -256,7 +314,7 @@ static int check_freeze(const struct flo_rule_freeze *freeze, struct flo_err *er
 int flo_rules_set_freeze(struct flo_controller *controller, const struct flo_rule_freeze *freeze,
                          struct flo_err *err)
 {
-    struct flo_rules *rules = &controller->rules;
+    struct flo_rules *rules = controller->rules;
     struct flo_rule_freeze made = *freeze;
     const struct flo_rule_freeze *there = flo_rules_freeze(controller, freeze->name);
     size_t at = there != NULL ? (size_t)(there - rules->freezes) : rules->freeze_count;
@@ -281,7 +339,7 @@ int flo_rules_set_freeze(struct flo_controller *controller, const struct flo_rul
 int flo_rules_delete_freeze(struct flo_controller *controller, const char *name,
                             struct flo_err *err)
 {
-    struct flo_rules *rules = &controller->rules;
+    struct flo_rules *rules = controller->rules;
     const struct flo_rule_freeze *there = flo_rules_freeze(controller, name);
 
     if (there == NULL) {
@@ -298,7 +356,7 @@ int flo_rules_delete_freeze(struct flo_controller *controller, const char *name,
 int flo_rules_may_bring(const struct flo_controller *controller,
                         const struct flo_fleet_device *device, struct flo_err *err)
 {
-    const struct flo_rules *rules = &controller->rules;
+    const struct flo_rules *rules = controller->rules;
 
     for (size_t i = 0; i < rules->freeze_count; i++) {
         const struct flo_rule_freeze *freeze = &rules->freezes[i];

@@ -38,17 +38,19 @@ struct flo_rule_freeze {
     char by[65];
     uint64_t at_ms;
 };
-struct flo_rules {
-    struct flo_rule_approval approvals[FLO_RULES_MAX];
-    size_t approval_count;
-    struct flo_rule_freeze freezes[FLO_RULES_MAX];
-    size_t freeze_count;
-    uint64_t revision; /* grows with each change */
-};
-
+struct flo_rules;
+extern const struct flo_transaction_part flo_rules_part;
+/* Without a rule; NULL: no memory. */
+struct flo_rules *flo_rules_new(void);
+void flo_rules_free(struct flo_rules *rules);
 /* From the setting; also after a change that was taken back. */
 FLO_MUST_USE int flo_rules_load(struct flo_controller *controller, struct flo_err *err);
-void flo_rules_clear(struct flo_rules *rules);
+/* In their order; NULL after the last. */
+const struct flo_rule_approval *flo_rules_approval_at(const struct flo_rules *rules, size_t place);
+const struct flo_rule_freeze *flo_rules_freeze_at(const struct flo_rules *rules, size_t place);
+/* Grows with each change. */
+uint64_t flo_rules_revision(const struct flo_rules *rules);
+bool flo_rules_are_none(const struct flo_rules *rules);
 
 /* `people` 0: the group needs none any more.  FLO_E_ABSENT, FLO_E_REST_LIMIT.
  */

@@ -14,11 +14,29 @@
 #include "server-stub/state/outgoing.h"
 #include "server-stub/state/pki/pki.h"
 #include "server-stub/state/proofs/proofs.h"
+#include "server-stub/state/transaction.h"
 #include "server-stub/state/trust/trust.h"
 
 #define ORDER_KEY "keys/order.key"
 #define NEXT_KEY "keys/order-next.key"
 #define BEFORE_KEY "keys/order-before.key"
+
+/* Values that a transaction replaces, until it is committed. */
+struct flo_trust_change {
+    bool is_open;
+    struct flo_trust *trust;   /* the one before */
+    struct flo_key *order_key; /* the one before; NULL: the same */
+};
+
+struct flo_trust_change *flo_trust_change_new(void)
+{
+    return calloc(1, sizeof(struct flo_trust_change));
+}
+
+void flo_trust_change_free(struct flo_trust_change *change)
+{
+    free(change);
+}
 
 static bool in_memory(const struct flo_controller *controller)
 {
@@ -318,7 +336,7 @@ static int check_next(const struct flo_controller *controller, const struct flo_
 
 static void change(struct flo_controller *controller, struct flo_trust *next, struct flo_key *key)
 {
-    struct flo_trust_change *change = &controller->trust_change;
+    struct flo_trust_change *change = controller->trust_change;
 
     change->is_open = true;
     change->trust = controller->trust;
@@ -330,14 +348,14 @@ static void change(struct flo_controller *controller, struct flo_trust *next, st
     }
 }
 
-void flo_trust_settle(struct flo_controller *controller, bool is_committed)
+static void settle(struct flo_controller *controller, bool is_committed)
 {
-    struct flo_trust_change change = controller->trust_change;
+    struct flo_trust_change change = *controller->trust_change;
 
     if (!change.is_open) {
         return;
     }
-    controller->trust_change = (struct flo_trust_change){.is_open = false};
+    *controller->trust_change = (struct flo_trust_change){.is_open = false};
     if (!is_committed) {
         flo_trust_free(controller->trust);
         controller->trust = change.trust;
@@ -358,6 +376,8 @@ void flo_trust_settle(struct flo_controller *controller, bool is_committed)
         name_key(controller);
     }
 }
+
+const struct flo_transaction_part flo_trust_part = {.settle = settle};
 
 static int tell_group(void *context, const char *group)
 {

@@ -12,12 +12,11 @@ struct flo_controller;
 struct flo_trust;
 struct flo_order_verified;
 
-/* Values that a transaction replaces, until it is committed (statements.c). */
-struct flo_trust_change {
-    bool is_open;
-    struct flo_trust *trust;   /* the one before */
-    struct flo_key *order_key; /* the one before; NULL: the same */
-};
+struct flo_trust_change;
+extern const struct flo_transaction_part flo_trust_part;
+/* NULL: no memory. */
+struct flo_trust_change *flo_trust_change_new(void);
+void flo_trust_change_free(struct flo_trust_change *change);
 
 /* statements.c */
 /* The newest statement, or the list of DIR/trust and the order key. */
@@ -42,8 +41,6 @@ FLO_MUST_USE int flo_trust_order_key(struct flo_controller *controller, char *pe
 FLO_MUST_USE int flo_trust_statements_text(struct flo_controller *controller, uint64_t after,
                                            bool is_newest, size_t bytes_max, struct flo_buf *out,
                                            struct flo_err *err);
-/* The transaction was committed, or taken back. */
-void flo_trust_settle(struct flo_controller *controller, bool is_committed);
 
 /* emergency.c */
 #define FLO_EMERGENCIES_SENT_MAX 8

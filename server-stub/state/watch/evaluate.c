@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "server-stub/state/watch/inside.h"
+#include "server-stub/state/watch/memory.h"
 #include "server-stub/state/watch/watch.h"
 #include "server-stub/store/fleet.h"
 

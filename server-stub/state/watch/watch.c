@@ -3,7 +3,8 @@
 #include <string.h>
 
 #include "server-stub/state/rollouts/rollouts.h"
-#include "server-stub/state/watch/inside.h"
+#include "server-stub/state/transaction.h"
+#include "server-stub/state/watch/memory.h"
 #include "server-stub/state/watch/watch.h"
 
 #define BODY_BYTES_MAX 8192
@@ -58,6 +59,11 @@ struct flo_watch_rule *flo_watch_rule_find(struct flo_controller *controller, co
         }
     }
     return NULL;
+}
+
+const struct flo_watch_rule *flo_watch_rule_at(const struct flo_watches *watch, size_t place)
+{
+    return place < watch->rule_count ? &watch->rules[place] : NULL;
 }
 
 /* The rule's place by name; there is room. */
@@ -303,8 +309,8 @@ static bool is_shipped(const char *rule)
 static void add_says(const struct flo_controller *controller, const struct flo_watch_alert *alert,
                      json_t *json)
 {
-    for (size_t i = 0; i < controller->rollouts.count; i++) {
-        const struct flo_rollout_entry *entry = controller->rollouts.items[i];
+    for (size_t i = 0; i < flo_rollouts_count(controller->rollouts); i++) {
+        const struct flo_rollout_entry *entry = flo_rollouts_at(controller->rollouts, i);
         if (strcmp(entry->core.id, alert->series) == 0) {
             struct flo_buf FLO_CLEANUP(flo_buf_deinit) found = {0};
             flo_rollouts_found_text(entry, &found);
@@ -404,7 +410,7 @@ static void forget(struct flo_watches *watch)
     watch->webhook_count = 0;
 }
 
-int flo_watch_load(struct flo_controller *controller, struct flo_err *err)
+static int load(struct flo_controller *controller, struct flo_err *err)
 {
     struct flo_watches *watch = controller->watch;
     struct flo_fleet_store *store = controller->store;
@@ -435,13 +441,46 @@ int flo_watch_load(struct flo_controller *controller, struct flo_err *err)
 
 int flo_watches_open(struct flo_controller *controller, struct flo_err *err)
 {
-    int rv = flo_watch_load(controller, err);
+    int rv = load(controller, err);
 
     if (rv == 0) {
         rv = ship_rules(controller, err);
         controller->watch->has_changed = false;
     }
     return rv;
+}
+
+static void begin(struct flo_controller *controller)
+{
+    controller->watch->has_changed = false;
+}
+
+static void settle(struct flo_controller *controller, bool is_committed)
+{
+    struct flo_watches *watch = controller->watch;
+
+    watch->is_stale = watch->is_stale || (!is_committed && watch->has_changed);
+}
+
+static int read_again(struct flo_controller *controller, struct flo_err *err)
+{
+    int rv = controller->watch->is_stale ? load(controller, err) : 0;
+
+    controller->watch->is_stale = rv < 0;
+    return rv;
+}
+
+const struct flo_transaction_part flo_watch_part = {
+    .begin = begin, .settle = settle, .read_again = read_again};
+
+void flo_watch_use_command(struct flo_watches *watch, bool has_command)
+{
+    watch->has_command = has_command;
+}
+
+bool flo_watch_has_command(const struct flo_watches *watch)
+{
+    return watch->has_command;
 }
 
 void flo_watches_close(struct flo_watches *watch)
@@ -455,6 +494,11 @@ void flo_watches_close(struct flo_watches *watch)
 }
 
 /* ---- webhooks ---- */
+
+const struct flo_watch_webhook *flo_watch_webhook_at(const struct flo_watches *watch, size_t place)
+{
+    return place < watch->webhook_count ? &watch->webhooks[place] : NULL;
+}
 
 const struct flo_watch_webhook *flo_watch_webhook_find(const struct flo_controller *controller,
                                                        const char *id)

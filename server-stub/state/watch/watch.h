@@ -46,23 +46,14 @@ struct flo_watch_webhook {
     bool is_page_only;
     uint64_t created_ms;
 };
-struct flo_watches {
-    struct flo_watch_rule *rules; /* [FLO_WATCH_RULES_MAX], by name */
-    size_t rule_count;
-    struct flo_watch_alert *alerts; /* [FLO_WATCH_ALERTS_MAX] */
-    size_t alert_count;
-    struct flo_watch_webhook webhooks[FLO_WATCH_WEBHOOKS_MAX];
-    size_t webhook_count;
-    bool has_command; /* mail: each message for it, too */
-    bool has_changed; /* in this transaction */
-    bool is_due;      /* deliveries may be */
-};
-
+struct flo_watches;
+extern const struct flo_transaction_part flo_watch_part;
 /* Read all, in a transaction; a new store gets the shipped rules. */
 FLO_MUST_USE int flo_watches_open(struct flo_controller *controller, struct flo_err *err);
-/* Read all again: a change was taken back. */
-FLO_MUST_USE int flo_watch_load(struct flo_controller *controller, struct flo_err *err);
 void flo_watches_close(struct flo_watches *watch);
+/* Mail: each message goes to the alert command, too. */
+void flo_watch_use_command(struct flo_watches *watch, bool has_command);
+bool flo_watch_has_command(const struct flo_watches *watch);
 
 /* Evaluate all rules with these samples: a transaction of its own where
  * something changed. */
@@ -94,6 +85,8 @@ json_t *flo_watch_view_alert(const struct flo_controller *controller,
 json_t *flo_watch_news(const struct flo_controller *controller, const struct flo_watch_alert *alert,
                        enum flo_alert_news news, uint64_t now_ms);
 json_t *flo_watch_view_rule(const struct flo_watch_rule *rule);
+/* By name; NULL after the last. */
+const struct flo_watch_rule *flo_watch_rule_at(const struct flo_watches *watch, size_t place);
 
 /* ---- webhooks ---- */
 
@@ -105,6 +98,8 @@ FLO_MUST_USE int flo_watch_webhook_add(struct flo_controller *controller, const 
                                        struct flo_err *err);
 FLO_MUST_USE int flo_watch_webhook_delete(struct flo_controller *controller, const char *id,
                                           struct flo_err *err);
+/* NULL after the last. */
+const struct flo_watch_webhook *flo_watch_webhook_at(const struct flo_watches *watch, size_t place);
 const struct flo_watch_webhook *flo_watch_webhook_find(const struct flo_controller *controller,
                                                        const char *id);
 

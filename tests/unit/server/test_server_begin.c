@@ -6,7 +6,7 @@
 #include <flotilla/errors/rollout.h>
 
 #include "server-stub/state/objects.h"
-#include "server-stub/state/rollouts/inside.h"
+#include "server-stub/state/rollouts/work.h"
 #include "server-stub/state/rules/rules.h"
 #include "server-stub/store/calls/inside.h"
 #include "tests/unit/server/world.h"
@@ -452,7 +452,8 @@ static void nothing_starts_in_a_change_freeze(void **state)
     entry->core.start_at_ms = waits_wall_ms() - 1;
     calendar(world);
     assert_int_equal(entry->core.state, FLO_ROLLOUT_SCHEDULED);
-    assert_int_equal(entry->core.put_off_ms, world->controller->rules.freezes[0].until_ms);
+    assert_int_equal(entry->core.put_off_ms,
+                     flo_rules_freeze_at(world->controller->rules, 0)->until_ms);
     begin(world);
     assert_int_equal(flo_rules_delete_freeze(world->controller, "audit", &world->err), 0);
     commit(world);
@@ -469,7 +470,8 @@ static void one_that_runs_tells_nobody_in_it_and_goes_back_all_the_same(void **s
     uint32_t before = told(entry);
     freeze_now(world, "all");
     calendar(world);
-    assert_int_equal(entry->core.barred_until_ms, world->controller->rules.freezes[0].until_ms);
+    assert_int_equal(entry->core.barred_until_ms,
+                     flo_rules_freeze_at(world->controller->rules, 0)->until_ms);
     for (size_t i = 0; i < FLO_COUNT(ids); i++) {
         size_t at = flo_rollout_find(&entry->core, ids[i]);
         if (entry->core.members[at].state != FLO_EXECUTION_QUEUED) {
@@ -523,21 +525,21 @@ static void a_freeze_has_times_or_hours_of_the_week(void **state)
     snprintf(freeze.window_text, sizeof(freeze.window_text), "fri 16:00-24:00 Europe/Paris");
     assert_int_equal(flo_rules_set_freeze(controller, &freeze, &world->err), 0);
     assert_int_equal(flo_rules_set_freeze(controller, &freeze, &world->err), 0);
-    assert_int_equal(controller->rules.freeze_count, 1);
+    assert_null(flo_rules_freeze_at(controller->rules, 1));
     commit(world);
     assert_int_equal(flo_rules_load(controller, &world->err), 0);
     /* Friday 2026-01-09, 15:30 UTC is 16:30 in Paris. */
-    assert_true(
-        flo_rule_freeze_is_on(&controller->rules.freezes[0], UINT64_C(1767972600000), &until_ms));
+    assert_true(flo_rule_freeze_is_on(flo_rules_freeze_at(controller->rules, 0),
+                                      UINT64_C(1767972600000), &until_ms));
     assert_int_equal(until_ms, UINT64_C(1767999600000));
-    assert_false(flo_rule_freeze_is_on(&controller->rules.freezes[0], UINT64_C(1767970800000) - 1,
-                                       &until_ms));
+    assert_false(flo_rule_freeze_is_on(flo_rules_freeze_at(controller->rules, 0),
+                                       UINT64_C(1767970800000) - 1, &until_ms));
 
     /* A change that is taken back is none. */
     begin(world);
     assert_int_equal(flo_rules_delete_freeze(controller, "weekend", &world->err), 0);
     flo_controller_cancel(controller);
-    assert_int_equal(controller->rules.freeze_count, 1);
+    assert_null(flo_rules_freeze_at(controller->rules, 1));
 }
 
 /* ---- reading ---- */
@@ -606,7 +608,7 @@ static void a_store_that_is_lost_in_a_commit_costs_no_rollout(void **state)
     lost.commit = lost_commit;
     lost.find = lost_find;
     begin(world);
-    controller->rollouts.has_changed = true;
+    controller->rollouts->has_changed = true;
     engine->ops = &lost;
     flo_log_level_set(FLO_LOG_ERROR);
     assert_true(flo_controller_commit(controller, &world->err) < 0);
@@ -616,7 +618,7 @@ static void a_store_that_is_lost_in_a_commit_costs_no_rollout(void **state)
 
     begin(world);
     commit(world);
-    assert_int_equal(controller->rollouts.count, 1);
+    assert_int_equal(flo_rollouts_count(controller->rollouts), 1);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, world_setup, world_teardown)

@@ -2,6 +2,7 @@
  * groups have; the group with the higher priority has the say, then the newer
  * rollout. */
 #include "server-stub/core/member/claim.h"
+#include "server-stub/state/groups/groups.h"
 #include "unit/server/world.h"
 
 #define DONE "\"phases\":[{\"share_pct\":100}]}"

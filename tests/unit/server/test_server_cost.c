@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "server-stub/state/outgoing.h"
 #include "server-stub/state/rollouts/rollouts.h"
 #include "tests/unit/server/world.h"
 #include "unit/server/store/store.h"
@@ -201,7 +202,7 @@ static size_t asked_when(struct world *world, const char *device, const char *wo
     assert_int_equal(flo_controller_begin(controller, &world->err), 0);
     assert_int_equal(
         flo_ingest(&world->ingest, topic, text, strlen(text), is_retained, &world->err), 0);
-    size_t count = controller->outgoing.asks.count;
+    size_t count = controller->outgoing->asks.count;
     assert_int_equal(flo_controller_commit(controller, &world->err), 0);
     return count;
 }
@@ -286,7 +287,7 @@ static void who_is_awaited_for_long_is_asked_when_it_reports(void **state)
         if (turn == 0) { /* issued a moment ago: it may be on its way */
             assert_int_equal(
                 flo_ingest(&world->ingest, topic, text, strlen(text), false, &world->err), 0);
-            assert_int_equal(controller->outgoing.asks.count, 0);
+            assert_int_equal(controller->outgoing->asks.count, 0);
             assert_int_equal(
                 flo_fleet_update(controller->store, FLO_TABLE_ORDER,
                                  CHANGES(add_number(FLO_FIELD_ORDER_ISSUED_AT, (uint64_t)-60000)),
@@ -295,10 +296,10 @@ static void who_is_awaited_for_long_is_asked_when_it_reports(void **state)
         } else if (turn == 1) {
             assert_int_equal(
                 flo_ingest(&world->ingest, topic, text, strlen(text), false, &world->err), 0);
-            assert_int_equal(controller->outgoing.asks.count, 1);
+            assert_int_equal(controller->outgoing->asks.count, 1);
             assert_int_equal(
                 flo_ingest(&world->ingest, topic, text, strlen(text), false, &world->err), 0);
-            assert_int_equal(controller->outgoing.asks.count, 1);
+            assert_int_equal(controller->outgoing->asks.count, 1);
         }
         assert_int_equal(flo_controller_commit(controller, &world->err), 0);
     }

@@ -8,6 +8,7 @@
 
 #include "server-stub/mqtt/evidence.h"
 #include "server-stub/state/objects.h"
+#include "server-stub/state/rollouts/work.h"
 
 #define SPEC                                                                                       \
     "{\"release\":\"tiny@2.1.0\",\"phases\":[{\"devices\":1},"                                     \
@@ -93,7 +94,7 @@ static void ask_until(struct scene *scene, bool (*is_so)(struct scene *))
     struct timeval pause = {.tv_usec = 20000};
 
     WAIT_TURNING(is_so(scene), {
-        scene->world->controller->rollouts.evidence_at_ms = 0; /* it is due */
+        scene->world->controller->rollouts->evidence_at_ms = 0; /* it is due */
         flo_evidence_tick(scene->world->controller, waits_now_ms());
         event_base_loopexit(scene->base, &pause);
         event_base_dispatch(scene->base);

@@ -3,8 +3,8 @@
 
 #include "server-stub/state/devices/devices.h"
 #include "server-stub/state/objects.h"
-#include "server-stub/state/rollouts/inside.h"
 #include "server-stub/state/rollouts/updates.h"
+#include "server-stub/state/rollouts/work.h"
 #include "tests/unit/server/world.h"
 #include "tests/unit/waits.h"
 #include "unit/server/store/store.h"
@@ -74,7 +74,7 @@ static void a_phase_read_again_waits_its_whole_soak(void **state)
         assert_int_equal(flo_rollouts_put(world->controller, entry, &world->err), 0);
         flo_rollouts_forget(world->controller);
         assert_int_equal(flo_rollouts_load(world->controller, &world->err), 0);
-        entry = world->controller->rollouts.items[0];
+        entry = flo_rollouts_at(world->controller->rollouts, 0);
         does(world, entry, FLO_ROLLOUT_EVENT_TICK);
         assert_int_equal(entry->core.phase, 0);
     }
@@ -90,7 +90,7 @@ static void a_refused_request_does_not_forget_silence(void **state)
     assert_null(start(world, "{\"release\":\"tiny@2.1.0\"}"));
     assert_int_equal(world->err.code, FLO_E_ROLLOUT_RUNNING);
 
-    assert_ptr_equal(world->controller->rollouts.items[0], entry);
+    assert_ptr_equal(flo_rollouts_at(world->controller->rollouts, 0), entry);
     assert_int_equal(entry->core.members[canary].heard_at_ms, 5);
 }
 
@@ -167,7 +167,7 @@ static void an_event_that_comes_twice_counts_once(void **state)
     struct world *world = *state;
     struct flo_rollout_entry *entry = start(world, "{\"release\":\"tiny@2.1.0\"}");
     size_t canary = device_in_phase(entry, 0);
-    const struct flo_update_counts *updates = &world->controller->updates;
+    const struct flo_update_counts *updates = flo_rollouts_updates(world->controller->rollouts);
 
     for (int i = 0; i < 2; i++) {
         world->seq = 0;
@@ -477,7 +477,7 @@ static void a_controller_full_of_rollouts_starts(void **state)
     flo_rollouts_forget(world->controller);
 
     assert_int_equal(flo_rollouts_load(world->controller, &world->err), 0);
-    assert_int_equal(world->controller->rollouts.count, FLO_ROLLOUTS_MAX);
+    assert_int_equal(flo_rollouts_count(world->controller->rollouts), FLO_ROLLOUTS_MAX);
 }
 
 static void what_was_not_looked_for_longest_makes_room(void **state)
@@ -534,7 +534,7 @@ static void specifications_out_of_bounds_are_refused(void **state)
             fail_msg("%s gave %s: %s", bad[i], flo_error_id(world->err.code), world->err.what);
         }
     }
-    assert_int_equal(world->controller->rollouts.count, 0);
+    assert_int_equal(flo_rollouts_count(world->controller->rollouts), 0);
 }
 
 static void who_speaks_is_online_and_who_left_stays_away(void **state)

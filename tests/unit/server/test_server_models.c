@@ -4,6 +4,8 @@
 #include <flotilla/errors/order.h>
 #include <flotilla/errors/target.h>
 
+#include "server-stub/state/orders/orders.h"
+#include "server-stub/state/outgoing.h"
 #include "unit/server/world.h"
 
 #define HELP_DIGEST                                                                                \
@@ -372,12 +374,12 @@ static void a_report_is_asked_of_one_device_by_name(void **state)
     snprintf(order.by, sizeof(order.by), "ops");
     assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
     assert_int_equal(flo_orders_report(world->controller, &order, id, &world->err), 0);
-    assert_int_equal(world->controller->outgoing.asks.count, 1);
-    assert_string_equal(world->controller->outgoing.asks.items[0].device, ids[1]);
-    assert_string_equal(world->controller->outgoing.asks.items[0].order, id);
+    assert_int_equal(world->controller->outgoing->asks.count, 1);
+    assert_string_equal(world->controller->outgoing->asks.items[0].device, ids[1]);
+    assert_string_equal(world->controller->outgoing->asks.items[0].order, id);
     /* Neither desired documents nor lists carry it. */
-    assert_int_equal(world->controller->outgoing.desired.count, 0);
-    assert_int_equal(world->controller->outgoing.groups.count, 0);
+    assert_int_equal(world->controller->outgoing->desired.count, 0);
+    assert_int_equal(world->controller->outgoing->groups.count, 0);
     assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
     assert_string_equal(assigned(world, 1, "tiny"), "");
     is_for(world, id, ids[1]);

@@ -4,6 +4,7 @@
 
 #include "server-stub/state/objects.h"
 #include "server-stub/state/orders/orders.h"
+#include "server-stub/state/outgoing.h"
 #include "server-stub/state/rollouts/updates.h"
 #include "tests/unit/server/world.h"
 #include "tests/unit/waits.h"
@@ -14,7 +15,7 @@ static void an_emergency_order_rewrites_yanks_and_stops(void **state)
     struct flo_rollout_entry *entry = start(world, "{\"release\":\"tiny@2.1.0\"}");
     char id[FLO_NAME_MAX + 1];
     struct flo_rollout_entry *again = NULL;
-    const struct flo_update_counts *updates = &world->controller->updates;
+    const struct flo_update_counts *updates = flo_rollouts_updates(world->controller->rollouts);
 
     event(world, device_in_phase(entry, 0), "succeeded");
     assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
@@ -133,7 +134,7 @@ static void old_orders_are_signed_again_for_those_whose_desired_holds_them(void 
     assert_string_equal(order_of(world, canary), "o-0002");
     char *after = list_of_all(world);
     assert_string_equal(after, before);
-    assert_int_equal(world->controller->outgoing.groups.count, 0);
+    assert_int_equal(world->controller->outgoing->groups.count, 0);
     free(before);
     free(after);
     assert_int_equal(flo_orders_desired_text(world->controller, ids[canary], &text, &world->err),
@@ -183,7 +184,7 @@ static void assert_renewed(struct world *world, const char *id, const char *want
     assert_int_equal(flo_fleet_order_get(world->controller->store, id, take_op, op, &world->err),
                      0);
     assert_string_equal(op, wanted);
-    assert_string_equal(world->controller->outgoing.groups.items[0], "all");
+    assert_string_equal(world->controller->outgoing->groups.items[0], "all");
     char *list = list_of_all(world);
     assert_non_null(strstr(list, "payload"));
     free(list);
@@ -331,7 +332,8 @@ static void an_order_that_expired_on_the_way_is_sent_again_not_rejected(void **s
     }
 
     assert_int_equal(canary->state, FLO_EXECUTION_NOTIFIED);
-    assert_int_equal(world->controller->rollouts.items[0]->core.state, FLO_ROLLOUT_RUNNING);
+    assert_int_equal(flo_rollouts_at(world->controller->rollouts, 0)->core.state,
+                     FLO_ROLLOUT_RUNNING);
     assert_string_equal(op_of(world, canary->device), "deploy");
     assert_int_equal(flo_orders_signed(world->controller->orders), 2);
 }

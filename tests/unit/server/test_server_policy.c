@@ -1,7 +1,7 @@
 /* A rollout's policy at the controller: labels and zones of devices, windows in
  * orders, orders of single devices. */
-#include "server-stub/state/rollouts/inside.h"
 #include "server-stub/state/rollouts/rollouts.h"
+#include "server-stub/state/rollouts/work.h"
 #include "tests/unit/server/world.h"
 
 #define MANY 40

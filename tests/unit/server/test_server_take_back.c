@@ -246,7 +246,7 @@ static void a_rollback_of_one_device_changes_nothing_elsewhere(void **state)
     assert_string_equal(op_of(world, ids[1]), "deploy");
     assert_int_equal(entry->core.members[flo_rollout_find(&entry->core, ids[0])].state,
                      FLO_EXECUTION_REMOVED);
-    assert_int_equal(world->controller->outgoing.groups.count, 0);
+    assert_int_equal(world->controller->outgoing->groups.count, 0);
 }
 
 static void to_a_release_flips_who_keeps_it_and_sends_it_to_others(void **state)

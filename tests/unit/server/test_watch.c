@@ -1,7 +1,7 @@
 /* Alerts in memory: one that comes and goes leaves no other out. */
 #include "unit/server/world.h"
 
-#include "server-stub/state/watch/watch.h"
+#include "server-stub/state/watch/memory.h"
 
 #define TEN_MINUTES 600000
 

@@ -12,6 +12,7 @@
 
 #include "server-stub/mqtt/ingest.h"
 #include "server-stub/state/orders/emergency.h"
+#include "server-stub/state/rollouts/rollouts.h"
 
 #define DIGEST                                                                                     \
     "sha256:"                                                                                      \

@@ -1,9 +1,33 @@
-/* Shared by the files of this folder; not for others. */
-#ifndef FLOTILLA_SERVER_STATE_ROLLOUTS_INSIDE_H
-#define FLOTILLA_SERVER_STATE_ROLLOUTS_INSIDE_H
+/* Rollouts in memory, and the work on one; not for others. */
+#ifndef FLOTILLA_SERVER_STATE_ROLLOUTS_WORK_H
+#define FLOTILLA_SERVER_STATE_ROLLOUTS_WORK_H
 
 #include "server-stub/core/member/member.h"
 #include "server-stub/state/controller.h"
+#include "server-stub/state/rollouts/rollouts.h"
+#include "server-stub/state/rollouts/updates.h"
+
+struct flo_rule_freeze;
+
+/* Facts for people that an event brings along, written with the member. */
+struct flo_said {
+    const char *device; /* NULL: nothing, or it is written */
+    const char *error;
+    const char *detail;
+};
+
+struct flo_rollouts {
+    struct flo_rollout_entry *items[FLO_ROLLOUTS_MAX]; /* the oldest first */
+    size_t count;
+    uint64_t uses;
+    bool has_changed;        /* in the present transaction */
+    bool is_stale;           /* ... which was taken back */
+    struct flo_said said;    /* by the device whose event is carried out */
+    uint64_t evidence_at_ms; /* asked of the telemetry lane, not before */
+    size_t evidence_asked;   /* answers that are under way */
+    uint64_t turn_at_ms;     /* rows of members, not before */
+    struct flo_update_counts updates;
+};
 
 /* drafted.c.  Members without a row become one text, if they are many: these
  * are dirty no more. */
