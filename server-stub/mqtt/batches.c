@@ -14,6 +14,7 @@
 #include "server-stub/mqtt/publisher.h"
 #include "server-stub/state/audit/head.h"
 #include "server-stub/state/orders/orders.h"
+#include "server-stub/state/pki/pki.h"
 #include "server-stub/state/proofs/proofs.h"
 #include "server-stub/state/rollouts/rollouts.h"
 
@@ -477,9 +478,9 @@ int flo_batches_open(struct flo_controller *controller, struct event_base *base,
     struct flo_mqtt_options options = {
         .url = controller->addresses.mqtt_own,
         .client_id = "controller",
-        .ca_file = controller->pki.ca_file,
-        .cert_file = controller->pki.mqtt_cert_file,
-        .key_file = controller->pki.mqtt_key_file,
+        .ca_file = flo_pki_files(controller->pki)->ca_file,
+        .cert_file = flo_pki_files(controller->pki)->mqtt_cert_file,
+        .key_file = flo_pki_files(controller->pki)->mqtt_key_file,
         .keepalive_s = 30,
         .retry_ms_min = 100,
         .retry_ms_max = 5000,

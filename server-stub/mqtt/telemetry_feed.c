@@ -3,6 +3,7 @@
 
 #include "server-stub/mqtt/telemetry_feed.h"
 #include "server-stub/state/outgoing.h"
+#include "server-stub/state/pki/pki.h"
 #include "server-stub/state/rollouts/rollouts.h"
 
 static int hear(struct flo_controller *controller, const struct flo_lane_fact *facts, size_t count,
@@ -71,9 +72,9 @@ int flo_telemetry_feed_start(struct flo_controller *controller, struct event_bas
     struct flo_mqtt_options options = {
         .url = controller->addresses.mqtt_own,
         .client_id = FLO_LANE_CLIENT,
-        .ca_file = controller->pki.ca_file,
-        .cert_file = controller->pki.lane_cert_file,
-        .key_file = controller->pki.lane_key_file,
+        .ca_file = flo_pki_files(controller->pki)->ca_file,
+        .cert_file = flo_pki_files(controller->pki)->lane_cert_file,
+        .key_file = flo_pki_files(controller->pki)->lane_key_file,
         .keepalive_s = 30,
         .retry_ms_min = 100,
         .retry_ms_max = 5000,

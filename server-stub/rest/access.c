@@ -27,7 +27,7 @@ static int make_enrol(struct flo_rest_call *call, uint64_t ttl_ms, struct flo_er
     flo_random(random, sizeof(random));
     flo_random(id_bytes, sizeof(id_bytes));
     flo_hex_encode(id_bytes, sizeof(id_bytes), id);
-    flo_enrol_token_text(random, &flo_pki_oldest(&call->controller->pki)->fingerprint, text);
+    flo_enrol_token_text(random, &flo_pki_oldest(call->controller->pki)->fingerprint, text);
     struct flo_fleet_token token = {.id = id,
                                     .kind = "enroll",
                                     .name = call->name,

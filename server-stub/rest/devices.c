@@ -197,9 +197,9 @@ static int answer_enrolled(struct flo_rest_call *call, const struct enrol *enrol
     flo_address_url(api, "https", controller->addresses.public, controller->addresses.port_devices);
     call->out = json_pack("{s:s,s:s,s:s,s:s%,s:o,s:s,s:s,s:o,s:I}", "device", enrol->id, "fleet",
                           controller->fleet, "certificate", pem->data, "ca",
-                          controller->pki.ca.data, controller->pki.ca.bytes, "trust",
-                          trust_json(controller), "mqtt", controller->addresses.mqtt, "api", api,
-                          "groups", groups, "at_ms", (json_int_t)flo_wall_ms());
+                          flo_pki_ca(controller->pki)->data, flo_pki_ca(controller->pki)->bytes,
+                          "trust", trust_json(controller), "mqtt", controller->addresses.mqtt,
+                          "api", api, "groups", groups, "at_ms", (json_int_t)flo_wall_ms());
     return call->out != NULL ? 0 : flo_fail(err, FLO_E_MEMORY, "enrolment");
 }
 
@@ -233,7 +233,7 @@ static int let_in(struct flo_rest_call *call, struct enrol *enrol, struct flo_er
 
     flo_uuid_make(enrol->id);
     snprintf(groups[1], sizeof(groups[1]), "%s", enrol->group);
-    if ((rv = flo_pki_issue(controller, flo_pki_newest(&controller->pki), enrol->id, enrol->csr,
+    if ((rv = flo_pki_issue(controller, flo_pki_newest(controller->pki), enrol->id, enrol->csr,
                             &pem, &facts, err)) < 0 ||
         (rv = flo_groups_enrol(controller, enrol->group, err)) < 0 ||
         (rv = store_device(controller, enrol, (const char(*)[FLO_NAME_MAX + 1]) groups, count,

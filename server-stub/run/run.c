@@ -99,7 +99,7 @@ static int renew_leaves(struct flo_run *run, struct flo_err *err)
     struct flo_httpd *httpd = run->rest.httpd;
     int rv;
 
-    if (!flo_pki_leaves_are_due(&controller->pki, flo_wall_ms())) {
+    if (!flo_pki_leaves_are_due(controller->pki, flo_wall_ms())) {
         return 0;
     }
     flo_log(FLO_LOG_INFO, "pki", "the controller's certificates are renewed");
@@ -498,15 +498,15 @@ static int listeners_open(struct flo_run *run, struct flo_err *err)
                                         .server_name = "flotilla",
                                         .hosts = run->host_names,
                                         .admits_addresses = true};
-    const struct flo_pki *pki = &controller->pki;
-    struct flo_httpd_tls people = {.cert_file = pki->server_cert_file,
-                                   .key_file = pki->server_key_file};
+    const struct flo_pki *pki = controller->pki;
+    struct flo_httpd_tls people = {.cert_file = flo_pki_files(pki)->server_cert_file,
+                                   .key_file = flo_pki_files(pki)->server_key_file};
     struct flo_httpd_tls devices = people;
     char address[320];
     host_names(controller, run->host_names);
     int rv = flo_httpd_open(run->base, &options, httpd, err);
 
-    devices.client_ca_file = pki->ca_file;
+    devices.client_ca_file = flo_pki_files(pki)->ca_file;
     devices.admits_out_of_date = true; /* for renewal alone */
     if (rv < 0 || (rv = flo_rest_open(&run->rest, err)) < 0 ||
         (rv = flo_metrics_open(&run->rest, err)) < 0 ||
@@ -579,7 +579,7 @@ static void say(const struct flo_run *run)
                     flo_address_is_any(controller->addresses.people) ? controller->addresses.public
                                                                      : controller->addresses.people,
                     controller->addresses.port);
-    flo_hex_encode(flo_pki_oldest(&controller->pki)->fingerprint.bytes, FLO_DIGEST_BYTES,
+    flo_hex_encode(flo_pki_oldest(controller->pki)->fingerprint.bytes, FLO_DIGEST_BYTES,
                    fingerprint);
     flo_address_url(devices, "https", controller->addresses.public,
                     controller->addresses.port_devices);

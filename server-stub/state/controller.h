@@ -13,8 +13,6 @@
 #include "server-stub/state/addresses.h"
 #include "server-stub/state/artifacts/depot.h"
 #include "server-stub/state/groups/groups.h"
-#include "server-stub/state/pki/pki.h"
-#include "server-stub/state/proofs/proofs.h"
 #include "server-stub/store/store.h"
 #include "server-stub/telemetry/lane.h"
 
@@ -28,6 +26,8 @@ struct flo_keyring_kept;
 struct flo_lead_view;
 struct flo_orders;
 struct flo_outgoing;
+struct flo_pki;
+struct flo_proofs;
 struct flo_rollouts;
 struct flo_rules;
 struct flo_subscribers;
@@ -123,7 +123,7 @@ struct flo_controller {
     struct flo_lane *lane;   /* telemetry's */
     struct flo_depot *depot; /* store of artifacts; NULL: they are here alone */
     struct flo_addresses addresses;
-    struct flo_pki pki;
+    struct flo_pki *pki;
     struct flo_keyring_kept *keyring;
     struct flo_trust *trust; /* publishers' keys and our order key */
     struct flo_trust_change *trust_change;

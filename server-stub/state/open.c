@@ -78,6 +78,7 @@ static int settings_load(struct flo_controller *controller, struct flo_err *err)
 
 static int load(struct flo_controller *controller, struct flo_err *err)
 {
+    bool has_keyless = false;
     int rv = flo_fleet_begin(controller->store, err);
 
     if (rv < 0) {
@@ -88,10 +89,10 @@ static int load(struct flo_controller *controller, struct flo_err *err)
         rv = flo_proofs_new(&controller->proofs, err);
     }
     if (rv == 0) {
-        rv = flo_proofs_load(controller, err);
+        rv = flo_proofs_load(controller, &has_keyless, err);
     }
     if (rv == 0) {
-        rv = flo_pki_open(controller, err);
+        rv = flo_pki_open(controller, has_keyless, err);
     }
     if (rv == 0) {
         rv = flo_pki_seals_key(controller, err);
@@ -226,6 +227,7 @@ static bool rooms_new(struct flo_controller *controller)
            (controller->keyring = flo_keyring_new()) != NULL &&
            (controller->audit = flo_audit_new()) != NULL &&
            (controller->collector = flo_collector_new()) != NULL &&
+           (controller->pki = flo_pki_new()) != NULL &&
            (controller->trust_change = flo_trust_change_new()) != NULL &&
            (controller->rules = flo_rules_new()) != NULL &&
            (controller->orders = flo_orders_new(flo_orders_leave_model)) != NULL &&
@@ -238,6 +240,7 @@ static void rooms_free(struct flo_controller *controller)
     flo_orders_free(controller->orders);
     flo_rules_free(controller->rules);
     flo_trust_change_free(controller->trust_change);
+    flo_pki_free(controller->pki);
     flo_collector_free(controller->collector);
     flo_audit_free(controller->audit);
     flo_keyring_free(controller->keyring);
@@ -318,7 +321,6 @@ void flo_controller_close(struct flo_controller *controller)
     flo_watches_close(controller->watch);
     flo_audit_head_close(controller);
     flo_trust_free(controller->trust);
-    flo_pki_close(&controller->pki);
     flo_lane_close(controller->lane);
     flo_proofs_free(controller->proofs);
     rooms_free(controller);

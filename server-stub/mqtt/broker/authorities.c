@@ -55,7 +55,7 @@ static int remove_others(const char *folder, char names[][FLO_AUTHORITY_NAME], s
 
 int flo_broker_authorities(struct flo_controller *controller, struct flo_err *err)
 {
-    const struct flo_pki *pki = &controller->pki;
+    const struct flo_pki *pki = controller->pki;
     char names[FLO_AUTHORITIES_MAX][FLO_AUTHORITY_NAME];
     char folder[4096];
     int rv = 0;
@@ -64,8 +64,8 @@ int flo_broker_authorities(struct flo_controller *controller, struct flo_err *er
         return flo_fail(err, FLO_E_IO_OPEN, "path %s is too long", controller->dir);
     }
     rv = flo_dir_make(folder, 0700, err);
-    for (size_t i = 0; rv == 0 && i < pki->authority_count; i++) {
-        rv = write_one(folder, &pki->authorities[i], names[i], err);
+    for (size_t i = 0; rv == 0 && i < flo_pki_authority_count(pki); i++) {
+        rv = write_one(folder, flo_pki_authority_at(pki, i), names[i], err);
     }
-    return rv < 0 ? rv : remove_others(folder, names, pki->authority_count, err);
+    return rv < 0 ? rv : remove_others(folder, names, flo_pki_authority_count(pki), err);
 }

@@ -171,11 +171,12 @@ void flo_broker_config_text(struct flo_buf *text, uint16_t port, const char *hos
 static void config_text(const struct flo_controller *controller, uint16_t port,
                         struct flo_buf *text)
 {
-    const struct flo_pki *pki = &controller->pki;
+    const struct flo_pki *pki = controller->pki;
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) rights = {0};
     char authorities[4200];
-    struct flo_broker_places places = {authorities, pki->server_cert_file, pki->server_key_file,
-                                       pki->revoked_file, NULL};
+    struct flo_broker_places places = {authorities, flo_pki_files(pki)->server_cert_file,
+                                       flo_pki_files(pki)->server_key_file,
+                                       flo_pki_files(pki)->revoked_file, NULL};
 
     snprintf(authorities, sizeof(authorities), "capath %s/mosquitto/authorities", controller->dir);
     flo_broker_guard_lines(controller, &rights);
@@ -202,7 +203,7 @@ static int config_digest(struct flo_broker *broker, const struct flo_buf *text, 
     if (rv < 0) {
         return rv;
     }
-    flo_digest_text(&flo_pki_oldest(&controller->pki)->fingerprint, authority);
+    flo_digest_text(&flo_pki_oldest(controller->pki)->fingerprint, authority);
     flo_buf_printf(&all, "%s%s%s %s %llu %llu\n", text->data, flo_broker_openssl, authority,
                    restored, (unsigned long long)broker->devices_max,
                    (unsigned long long)controller->options.broker_linger_ms);

@@ -111,10 +111,11 @@ static int write_keys(struct flo_controller *controller, const char *host, struc
         rv = flo_pki_broker(controller, host, err);
     }
     if (rv == 0) {
-        rv = copy_file(controller, controller->pki.ca_file, "broker/ca.pem", err);
+        rv = copy_file(controller, flo_pki_files(controller->pki)->ca_file, "broker/ca.pem", err);
     }
     return rv < 0 ? rv
-                  : copy_file(controller, controller->pki.revoked_file, "broker/revoked.pem", err);
+                  : copy_file(controller, flo_pki_files(controller->pki)->revoked_file,
+                              "broker/revoked.pem", err);
 }
 
 int flo_broker_external(struct flo_controller *controller, struct flo_err *err)

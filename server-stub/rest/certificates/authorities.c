@@ -20,9 +20,14 @@ static int count_holder(void *context, const char *device, const char *authority
 {
     struct holders *holders = context;
     const struct flo_authority *its = flo_pki_authority(holders->pki, authority);
+    size_t count = its != NULL ? flo_pki_authority_count(holders->pki) : 0;
+    size_t at = 0;
 
     (void)device;
-    *(its == NULL ? &holders->others : &holders->counts[its - holders->pki->authorities]) += 1;
+    while (at < count && flo_pki_authority_at(holders->pki, at) != its) {
+        at++;
+    }
+    *(at == count ? &holders->others : &holders->counts[at]) += 1;
     return 0;
 }
 
@@ -79,7 +84,7 @@ static json_t *view(const struct flo_authority *authority, uint64_t devices)
 
 static int status(struct flo_controller *controller, json_t **out, struct flo_err *err)
 {
-    const struct flo_pki *pki = &controller->pki;
+    const struct flo_pki *pki = controller->pki;
     const struct flo_controller_options *options = &controller->options;
     struct holders holders = {.pki = pki};
     uint64_t now_ms = flo_wall_ms();
@@ -96,18 +101,18 @@ static int status(struct flo_controller *controller, json_t **out, struct flo_er
         return rv;
     }
     json_t *list = json_array();
-    for (size_t i = 0; i < pki->authority_count; i++) {
-        json_t *one = view(&pki->authorities[i], holders.counts[i]);
-        json_object_set_new(one, "is_newest", json_boolean(i + 1 == pki->authority_count));
+    for (size_t i = 0; i < flo_pki_authority_count(pki); i++) {
+        json_t *one = view(flo_pki_authority_at(pki, i), holders.counts[i]);
+        json_object_set_new(one, "is_newest", json_boolean(i + 1 == flo_pki_authority_count(pki)));
         json_object_set_new(one, "signs_controller",
-                            json_boolean(&pki->authorities[i] == flo_pki_oldest(pki)));
+                            json_boolean(flo_pki_authority_at(pki, i) == flo_pki_oldest(pki)));
         json_array_append_new(list, one);
     }
     *out = json_pack("{s:o,s:I,s:I,s:I,s:I,s:I,s:I}", "authorities", list, "life_ms",
                      (json_int_t)options->certificate_life_ms, "grace_ms",
                      (json_int_t)options->certificate_grace_ms, "ending", (json_int_t)ending,
                      "ended", (json_int_t)ended, "cut_off", (json_int_t)holders.others,
-                     "controller_until_ms", (json_int_t)pki->leaves_until_ms);
+                     "controller_until_ms", (json_int_t)flo_pki_leaves_until_ms(pki));
     return *out != NULL ? 0 : flo_fail(err, FLO_E_MEMORY, "authorities");
 }
 
@@ -121,11 +126,13 @@ int flo_rest_ca_revoked(struct flo_rest_call *call, struct flo_err *err)
 {
     char FLO_CLEANUP(flo_free_cleanup) *pem = NULL;
     size_t bytes;
-    int rv = flo_file_read(call->controller->pki.revoked_file, 64u << 20, &pem, &bytes, err);
+    int rv = flo_file_read(flo_pki_files(call->controller->pki)->revoked_file, 64u << 20, &pem,
+                           &bytes, err);
 
     if (rv == 0) {
         call->out = json_pack("{s:s%,s:s%}", "revoked", pem, bytes, "authorities",
-                              call->controller->pki.ca.data, call->controller->pki.ca.bytes);
+                              flo_pki_ca(call->controller->pki)->data,
+                              flo_pki_ca(call->controller->pki)->bytes);
     }
     return rv;
 }
@@ -141,7 +148,8 @@ static void on_revoked(void *context, struct flo_httpd_request *request)
     rest->requests++;
     if ((rv = flo_rest_may_read(rest->controller, request, &err)) == 0 &&
         (rv = flo_rest_query_check(request, "", &err)) == 0) {
-        rv = flo_file_read(rest->controller->pki.revoked_file, 64u << 20, &pem, &bytes, &err);
+        rv = flo_file_read(flo_pki_files(rest->controller->pki)->revoked_file, 64u << 20, &pem,
+                           &bytes, &err);
     }
     if (rv < 0) {
         flo_httpd_answer_err(request, &err);
@@ -190,11 +198,11 @@ int flo_rest_ca_retire(struct flo_rest_call *call, struct flo_err *err)
     const char *confirm = json_string_value(json_object_get(call->in, "confirm"));
     int rv;
 
-    if ((found = flo_pki_authority(&controller->pki, name)) == NULL) {
+    if ((found = flo_pki_authority(controller->pki, name)) == NULL) {
         return flo_fail(err, FLO_E_ABSENT, "no authority %.64s", name);
     }
     struct flo_authority gone = *found;
-    bool is_newest = found == flo_pki_newest(&controller->pki);
+    bool is_newest = found == flo_pki_newest(controller->pki);
     if ((rv = holders_of(controller, gone.name, &devices, err)) < 0) {
         return rv;
     }

@@ -72,7 +72,7 @@ static int may_renew(struct flo_rest_call *call, const struct flo_httpd_peer *pe
  * would be of no use to it later: it could check nobody else's. */
 static int choose(struct flo_rest_call *call, const struct flo_authority **out, struct flo_err *err)
 {
-    const struct flo_pki *pki = &call->controller->pki;
+    const struct flo_pki *pki = call->controller->pki;
     json_t *known = NULL;
     const json_t *name;
     size_t i;
@@ -109,9 +109,10 @@ static int renew(struct flo_rest_call *call, const struct flo_httpd_peer *peer, 
         return rv;
     }
     call->rest->renewals++;
-    call->out = json_pack("{s:i,s:s,s:s,s:s,s:s%,s:I}", "v", 1, "device", peer->name, "certificate",
-                          pem.data, "authority", authority->name, "ca", controller->pki.ca.data,
-                          controller->pki.ca.bytes, "at_ms", (json_int_t)flo_wall_ms());
+    call->out =
+        json_pack("{s:i,s:s,s:s,s:s,s:s%,s:I}", "v", 1, "device", peer->name, "certificate",
+                  pem.data, "authority", authority->name, "ca", flo_pki_ca(controller->pki)->data,
+                  flo_pki_ca(controller->pki)->bytes, "at_ms", (json_int_t)flo_wall_ms());
     return call->out != NULL ? 0 : flo_fail(err, FLO_E_MEMORY, "renewal");
 }
 

@@ -52,9 +52,10 @@ static uint64_t end_of(const char *path)
 static void add_certificates(struct flo_rest *rest, struct flo_samples *samples)
 {
     static const char *const names[FLO_REST_CERTIFICATES] = {"ca", "server", "mqtt", "telemetry"};
-    const struct flo_pki *pki = &rest->controller->pki;
-    const char *const paths[FLO_REST_CERTIFICATES] = {pki->ca_file, pki->server_cert_file,
-                                                      pki->mqtt_cert_file, pki->lane_cert_file};
+    const struct flo_pki *pki = rest->controller->pki;
+    const char *const paths[FLO_REST_CERTIFICATES] = {
+        flo_pki_files(pki)->ca_file, flo_pki_files(pki)->server_cert_file,
+        flo_pki_files(pki)->mqtt_cert_file, flo_pki_files(pki)->lane_cert_file};
     uint64_t now_ms = flo_now_ms();
     bool is_due = now_ms >= rest->certificates_at_ms;
 
@@ -96,7 +97,7 @@ static void add_held(const struct flo_rest *rest, struct flo_samples *samples)
                         (const char *const[]){rows[i].state}, (double)count);
     }
     flo_samples_add(samples, FLO_EXPOSED_AUTHORITIES, NULL,
-                    (double)controller->pki.authority_count);
+                    (double)flo_pki_authority_count(controller->pki));
     flo_samples_add(samples, FLO_EXPOSED_RENEWALS, NULL, (double)rest->renewals);
 }
 

@@ -88,7 +88,7 @@ int flo_rest_emergencies(struct flo_rest_call *call, struct flo_err *err)
 int flo_rest_emergency_account(struct flo_rest_call *call, struct flo_err *err)
 {
     const struct flo_controller *controller = call->controller;
-    const struct flo_pki *pki = &controller->pki;
+    const struct flo_pki *pki = controller->pki;
     const struct flo_authority *authority = flo_pki_newest(pki);
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) pem = {0};
     const char *csr = flo_rest_text_in(call, "csr", "");
@@ -106,6 +106,7 @@ int flo_rest_emergency_account(struct flo_rest_call *call, struct flo_err *err)
     }
     call->out =
         json_pack("{s:s,s:s%,s:s,s:s}", "certificate", rv == 0 ? (const char *)pem.data : "", "ca",
-                  pki->ca.data, pki->ca.bytes, "mqtt", controller->addresses.mqtt, "topic", topic);
+                  flo_pki_ca(pki)->data, flo_pki_ca(pki)->bytes, "mqtt", controller->addresses.mqtt,
+                  "topic", topic);
     return rv;
 }

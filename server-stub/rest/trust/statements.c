@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "server-stub/rest/rest.h"
+#include "server-stub/state/pki/pki.h"
 #include "server-stub/state/trust/trust.h"
 
 #define CHECKED_MAX 64 /* releases whose signatures are looked at */
@@ -69,10 +70,11 @@ int flo_rest_trust_publish(struct flo_rest_call *call, struct flo_err *err)
         rv = flo_fleet_release_list(controller->store, check_release, &checked, err);
     }
     call->status = is_news ? 201 : 200;
-    call->out = json_pack(
-        "{s:I,s:I,s:s,s:o}", "number", (json_int_t)flo_trust_number(controller->trust), "epoch",
-        (json_int_t)flo_trust_epoch(controller->trust), "order_key",
-        flo_key_public(controller->pki.order_key)->keyid, "untrusted_releases", checked.titles);
+    call->out =
+        json_pack("{s:I,s:I,s:s,s:o}", "number", (json_int_t)flo_trust_number(controller->trust),
+                  "epoch", (json_int_t)flo_trust_epoch(controller->trust), "order_key",
+                  flo_key_public(flo_pki_order_key(controller->pki))->keyid, "untrusted_releases",
+                  checked.titles);
     return rv;
 }
 

@@ -98,7 +98,7 @@ static int take_row(void *context, uint64_t number, const char *digest, const ch
     if (rv < 0) {
         return rv;
     }
-    rv = flo_keyring_open(body, strlen(body), own, controller->pki.ca.data, NULL,
+    rv = flo_keyring_open(body, strlen(body), own, flo_pki_ca(controller->pki)->data, NULL,
                           &controller->keyring->as_stored, &why);
     flo_json_secret_cleanup(&controller->keyring->as_stored.files);
     if (rv == FLO_E_MEMORY) {
@@ -129,7 +129,7 @@ static int store(struct flo_controller *controller, json_t *files, const char *d
     next.files = files;
     next.number++;
     snprintf(next.fleet, sizeof(next.fleet), "%s", controller->fleet);
-    int rv = flo_keyring_seal(&next, flo_pki_oldest(&controller->pki)->key, &text, err);
+    int rv = flo_keyring_seal(&next, flo_pki_oldest(controller->pki)->key, &text, err);
     rv =
         rv < 0 ? rv : flo_fleet_keyring_put(controller->store, next.number, digest, text.data, err);
     if (rv == 0) {

@@ -9,6 +9,7 @@
 #include "server-stub/state/controller.h"
 #include "server-stub/state/orders/memory.h"
 #include "server-stub/state/outgoing.h"
+#include "server-stub/state/pki/pki.h"
 
 struct flo_orders *flo_orders_new(flo_orders_leave_fn leave)
 {
@@ -55,7 +56,8 @@ static int sign(struct flo_controller *controller, const struct flo_order *order
     int rv = flo_order_write(order, body, err);
 
     if (rv == 0) {
-        rv = flo_order_sign(body->data, body->bytes, controller->pki.order_key, envelope, err);
+        rv = flo_order_sign(body->data, body->bytes, flo_pki_order_key(controller->pki), envelope,
+                            err);
     }
     if (rv == 0 && (body->failed || envelope->failed)) {
         rv = flo_fail(err, FLO_E_MEMORY, "order");

@@ -3,7 +3,7 @@
 
 #include "proto/lifetime.h"
 #include "server-stub/state/outgoing.h"
-#include "server-stub/state/pki/inside.h"
+#include "server-stub/state/pki/memory.h"
 #include "server-stub/state/pki/pki.h"
 #include "server-stub/state/proofs/proofs.h"
 #include "server-stub/state/text_list.h"
@@ -25,7 +25,7 @@ uint64_t flo_pki_ask_pause_ms(const struct flo_controller *controller)
 static bool is_newest_known(const struct flo_controller *controller)
 {
     const struct flo_trust *trust = controller->trust;
-    const struct flo_authority *newest = flo_pki_newest(&controller->pki);
+    const struct flo_authority *newest = flo_pki_newest(controller->pki);
     size_t count = flo_trust_ca_count(trust);
 
     for (size_t i = 0; i < count; i++) {
@@ -49,7 +49,7 @@ struct asking {
 
 static bool is_wanted(const struct asking *asking, const struct flo_fleet_certificate *one)
 {
-    const struct flo_pki *pki = &asking->controller->pki;
+    const struct flo_pki *pki = asking->controller->pki;
     uint64_t life_ms = one->until_ms > one->issued_at_ms ? one->until_ms - one->issued_at_ms : 0;
     bool is_ending = asking->now_ms >= one->issued_at_ms + flo_lifetime_ending_ms(life_ms);
 
@@ -61,7 +61,7 @@ static int ask_one(void *context, const struct flo_fleet_certificate *one)
 {
     struct asking *asking = context;
     struct flo_controller *controller = asking->controller;
-    struct flo_pki *pki = &controller->pki;
+    struct flo_pki *pki = controller->pki;
 
     asking->keyless += one->key[0] == '\0';
     if (asking->count >= FLO_PKI_ASKED_MAX || strcmp(one->device, pki->asked) <= 0 ||
@@ -75,7 +75,7 @@ static int ask_one(void *context, const struct flo_fleet_certificate *one)
 
 int flo_pki_ask(struct flo_controller *controller, uint64_t now_ms, struct flo_err *err)
 {
-    struct flo_pki *pki = &controller->pki;
+    struct flo_pki *pki = controller->pki;
     struct asking asking = {.controller = controller,
                             .now_ms = now_ms,
                             .is_rolled = pki->authority_count > 1 && is_newest_known(controller)};

@@ -12,7 +12,7 @@
 
 #include "server-stub/state/keyring/keyring.h"
 #include "server-stub/state/outgoing.h"
-#include "server-stub/state/pki/inside.h"
+#include "server-stub/state/pki/memory.h"
 #include "server-stub/state/pki/pki.h"
 
 #define CA_DAYS 7300
@@ -47,11 +47,11 @@ static int list_text(const struct flo_pki *pki, struct flo_buf *out, struct flo_
 static int list_write(struct flo_controller *controller, struct flo_err *err)
 {
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
-    struct flo_pki *pki = &controller->pki;
+    struct flo_pki *pki = controller->pki;
     int rv = list_text(pki, &text, err);
 
     if (rv == 0 && !flo_pki_in_memory(controller)) {
-        rv = flo_file_write(pki->ca_file, text.data, text.bytes, 0644, err);
+        rv = flo_file_write(pki->files.ca_file, text.data, text.bytes, 0644, err);
         flo_keyring_changed(controller);
     }
     if (rv == 0) {
@@ -107,7 +107,7 @@ static int make(struct flo_controller *controller, struct flo_key *key, bool is_
     if (rv == 0) {
         rv = flo_certificate_read(pem.data, pem.bytes, &facts, err);
     }
-    return rv < 0 ? rv : take(&controller->pki, pem.data, pem.bytes, &facts, key, err);
+    return rv < 0 ? rv : take(controller->pki, pem.data, pem.bytes, &facts, key, err);
 }
 
 static int key_of(const struct flo_controller *controller, const struct flo_public_key *wanted,
@@ -144,7 +144,7 @@ static int read_one(struct flo_controller *controller, const struct flo_pem_part
     if (rv == 0) {
         rv = key_of(controller, &facts.key, &key, err);
     }
-    if (rv == 0 && (rv = take(&controller->pki, part->pem, part->bytes, &facts, key, err)) < 0) {
+    if (rv == 0 && (rv = take(controller->pki, part->pem, part->bytes, &facts, key, err)) < 0) {
         flo_key_free(key);
     }
     return rv;
@@ -161,9 +161,9 @@ static int read_list(struct flo_controller *controller, const char *pem, size_t 
         rv = read_one(controller, &parts[i], err);
     }
     if (rv < 0) {
-        return flo_wrap(err, rv, "%s", controller->pki.ca_file);
+        return flo_wrap(err, rv, "%s", controller->pki->files.ca_file);
     }
-    return list_text(&controller->pki, &controller->pki.ca, err);
+    return list_text(controller->pki, &controller->pki->ca, err);
 }
 
 /* ---- the first one ---- */
@@ -188,7 +188,7 @@ static int make_first(struct flo_controller *controller, struct flo_err *err)
 
 static int add_next(struct flo_controller *controller, struct flo_err *err)
 {
-    struct flo_pki *pki = &controller->pki;
+    struct flo_pki *pki = controller->pki;
     struct flo_key *key;
     char name[64];
     char path[4096];
@@ -233,7 +233,7 @@ int flo_pki_rotate(struct flo_controller *controller, struct flo_err *err)
  * one.  Its devices enrol again: docs/runbook.md. */
 static int follow_ended(struct flo_controller *controller, struct flo_err *err)
 {
-    struct flo_pki *pki = &controller->pki;
+    struct flo_pki *pki = controller->pki;
     char text[25];
 
     if (flo_wall_ms() < flo_pki_oldest(pki)->until_ms) {
@@ -247,7 +247,7 @@ static int follow_ended(struct flo_controller *controller, struct flo_err *err)
 
 int flo_pki_authorities_open(struct flo_controller *controller, struct flo_err *err)
 {
-    struct flo_pki *pki = &controller->pki;
+    struct flo_pki *pki = controller->pki;
     char FLO_CLEANUP(flo_free_cleanup) *pem = NULL;
     size_t bytes;
     int rv;
@@ -255,10 +255,10 @@ int flo_pki_authorities_open(struct flo_controller *controller, struct flo_err *
     if (flo_pki_in_memory(controller)) {
         return make_first(controller, err);
     }
-    if ((rv = flo_pki_path(controller, "pki/ca.pem", pki->ca_file, err)) < 0) {
+    if ((rv = flo_pki_path(controller, "pki/ca.pem", pki->files.ca_file, err)) < 0) {
         return rv;
     }
-    rv = flo_file_read(pki->ca_file, FLO_PEM_BYTES_MAX, &pem, &bytes, err);
+    rv = flo_file_read(pki->files.ca_file, FLO_PEM_BYTES_MAX, &pem, &bytes, err);
     if (rv == FLO_E_ABSENT) {
         return make_first(controller, err);
     }
@@ -291,7 +291,7 @@ static void forget_key(const struct flo_controller *controller,
 
 int flo_pki_retire(struct flo_controller *controller, const char *name, struct flo_err *err)
 {
-    struct flo_pki *pki = &controller->pki;
+    struct flo_pki *pki = controller->pki;
     const struct flo_authority *found = flo_pki_authority(pki, name);
 
     if (found == NULL) {

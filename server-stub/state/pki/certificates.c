@@ -2,7 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "server-stub/state/pki/inside.h"
+#include "server-stub/state/pki/memory.h"
 #include "server-stub/state/pki/pki.h"
 #include "server-stub/state/proofs/proofs.h"
 #include "server-stub/state/text_list.h"
@@ -147,7 +147,7 @@ static int take_revoked(void *context, const struct flo_fleet_certificate *one)
 static int add_list(struct flo_controller *controller, const struct flo_authority *authority,
                     struct flo_buf *out, struct flo_err *err)
 {
-    uint64_t now_ms = controller->pki.revoked_at_ms;
+    uint64_t now_ms = controller->pki->revoked_at_ms;
     struct revoked list = {.authority = authority, .now_ms = now_ms};
     /* One that just ended is listed too: whose clock is late still takes it. */
     int rv = flo_fleet_certificate_each(
@@ -168,7 +168,7 @@ static int add_list(struct flo_controller *controller, const struct flo_authorit
 int flo_pki_revoked_write(struct flo_controller *controller, struct flo_err *err)
 {
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
-    struct flo_pki *pki = &controller->pki;
+    struct flo_pki *pki = controller->pki;
     uint64_t now_ms = flo_wall_ms();
     int rv = 0;
 
@@ -183,5 +183,5 @@ int flo_pki_revoked_write(struct flo_controller *controller, struct flo_err *err
             rv = add_list(controller, &pki->authorities[i], &text, err);
         }
     }
-    return rv < 0 ? rv : flo_file_write(pki->revoked_file, text.data, text.bytes, 0644, err);
+    return rv < 0 ? rv : flo_file_write(pki->files.revoked_file, text.data, text.bytes, 0644, err);
 }

@@ -1,7 +1,7 @@
 /* PKI: paths and keys below DIR. */
 #include "base/host/crypto.h"
 
-#include "server-stub/state/pki/inside.h"
+#include "server-stub/state/pki/memory.h"
 
 int flo_pki_path(const struct flo_controller *controller, const char *name, char *out,
                  struct flo_err *err)

@@ -15,12 +15,12 @@
 #include "base/host/digest.h"
 
 #include "server-stub/core/access/tokens.h"
-#include "server-stub/state/pki/inside.h"
+#include "server-stub/state/pki/memory.h"
 #include "server-stub/state/pki/pki.h"
 
 static int order_key_open(struct flo_controller *controller, struct flo_err *err)
 {
-    struct flo_pki *pki = &controller->pki;
+    struct flo_pki *pki = controller->pki;
     char path[4096];
     int rv = flo_pki_key(controller, "keys/order.key", path, &pki->order_key, err);
 
@@ -52,7 +52,7 @@ static int check_known(const struct flo_controller *controller, struct flo_err *
     return rv;
 }
 
-int flo_pki_open(struct flo_controller *controller, struct flo_err *err)
+int flo_pki_open(struct flo_controller *controller, bool has_keyless, struct flo_err *err)
 {
     static const char *const folders[] = {"pki", "keys", "trust", "blobs", "mosquitto"};
     char path[4096];
@@ -61,7 +61,7 @@ int flo_pki_open(struct flo_controller *controller, struct flo_err *err)
     if (rv < 0) {
         return rv;
     }
-
+    controller->pki->has_keyless = has_keyless;
     for (size_t i = 0; i < FLO_COUNT(folders) && !flo_pki_in_memory(controller); i++) {
         if ((rv = flo_pki_path(controller, folders[i], path, err)) < 0 ||
             (rv = flo_dir_make(path, 0700, err)) < 0) {
@@ -70,17 +70,26 @@ int flo_pki_open(struct flo_controller *controller, struct flo_err *err)
     }
     if ((rv = flo_pki_authorities_open(controller, err)) < 0 ||
         (rv = order_key_open(controller, err)) < 0 ||
-        (rv = flo_pki_path(controller, "pki/revoked.pem", controller->pki.revoked_file, err)) < 0) {
+        (rv = flo_pki_path(controller, "pki/revoked.pem", controller->pki->files.revoked_file,
+                           err)) < 0) {
         return flo_wrap(err, rv, "keys");
     }
     rv = flo_pki_leaves(controller, err);
     return rv < 0 ? rv : flo_pki_revoked_write(controller, err);
 }
 
-void flo_pki_close(struct flo_pki *pki)
+struct flo_pki *flo_pki_new(void)
 {
-    flo_pki_authorities_close(pki);
-    flo_key_free(pki->order_key);
+    return calloc(1, sizeof(struct flo_pki));
+}
+
+void flo_pki_free(struct flo_pki *pki)
+{
+    if (pki != NULL) {
+        flo_pki_authorities_close(pki);
+        flo_key_free(pki->order_key);
+    }
+    free(pki);
 }
 
 /* ---- tokens ---- */

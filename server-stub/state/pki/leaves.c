@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "proto/lifetime.h"
-#include "server-stub/state/pki/inside.h"
+#include "server-stub/state/pki/memory.h"
 #include "server-stub/state/pki/pki.h"
 
 /* Host names and addresses of the server certificate. */
@@ -36,7 +36,7 @@ static int leaf_make(struct flo_controller *controller, const char *key_name, ch
                      const char *name, char *file, const struct flo_certificate_wish *wish,
                      struct flo_err *err)
 {
-    const struct flo_authority *by = flo_pki_oldest(&controller->pki);
+    const struct flo_authority *by = flo_pki_oldest(controller->pki);
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) pem = {0};
     FLO_CLEANUP(flo_key_cleanup) struct flo_key *key = NULL;
     int rv = flo_pki_key(controller, key_name, key_file, &key, err);
@@ -56,7 +56,7 @@ static int leaf_make(struct flo_controller *controller, const char *key_name, ch
 
 int flo_pki_leaves(struct flo_controller *controller, struct flo_err *err)
 {
-    struct flo_pki *pki = &controller->pki;
+    struct flo_pki *pki = controller->pki;
     struct hosts hosts = {0};
     uint64_t life_ms = controller->options.certificate_life_ms;
     uint64_t now_ms = flo_wall_ms();
@@ -84,16 +84,16 @@ int flo_pki_leaves(struct flo_controller *controller, struct flo_err *err)
                                           .address_count = hosts.address_count};
     struct flo_certificate_wish client = {
         .common_name = "controller", .life_ms = life_ms, .now_ms = now_ms, .is_client = true};
-    int rv = leaf_make(controller, "pki/server.key", pki->server_key_file, "pki/server.pem",
-                       pki->server_cert_file, &server, err);
+    int rv = leaf_make(controller, "pki/server.key", pki->files.server_key_file, "pki/server.pem",
+                       pki->files.server_cert_file, &server, err);
     if (rv == 0) {
-        rv = leaf_make(controller, "pki/mqtt.key", pki->mqtt_key_file, "pki/mqtt.pem",
-                       pki->mqtt_cert_file, &client, err);
+        rv = leaf_make(controller, "pki/mqtt.key", pki->files.mqtt_key_file, "pki/mqtt.pem",
+                       pki->files.mqtt_cert_file, &client, err);
     }
     client.common_name = FLO_LANE_CLIENT;
     return rv < 0 ? rv
-                  : leaf_make(controller, "pki/telemetry.key", pki->lane_key_file,
-                              "pki/telemetry.pem", pki->lane_cert_file, &client, err);
+                  : leaf_make(controller, "pki/telemetry.key", pki->files.lane_key_file,
+                              "pki/telemetry.pem", pki->files.lane_cert_file, &client, err);
 }
 
 int flo_pki_broker(struct flo_controller *controller, const char *host, struct flo_err *err)

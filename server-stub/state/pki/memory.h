@@ -1,8 +1,23 @@
-/* Shared by the files of the PKI; not for others. */
-#ifndef FLOTILLA_SERVER_STATE_PKI_INSIDE_H
-#define FLOTILLA_SERVER_STATE_PKI_INSIDE_H
+/* The PKI in memory, and its files below DIR; not for others. */
+#ifndef FLOTILLA_SERVER_STATE_PKI_MEMORY_H
+#define FLOTILLA_SERVER_STATE_PKI_MEMORY_H
 
 #include "server-stub/state/controller.h"
+#include "server-stub/state/pki/pki.h"
+
+struct flo_pki {
+    struct flo_pki_files files;
+    struct flo_authority authorities[FLO_AUTHORITIES_MAX];
+    size_t authority_count;
+    struct flo_buf ca;                      /* as files.ca_file */
+    uint64_t leaves_at_ms, leaves_until_ms; /* our own certificates */
+    uint64_t revoked_at_ms;                 /* time of the newest list */
+    char asked[37];                         /* the last device that was */
+    bool has_seal_key;
+    bool has_keyless; /* certificates whose key the store does not have */
+    struct flo_key *order_key;
+    char order_public_pem[FLO_PUBLIC_KEY_PEM_MAX];
+};
 
 static inline bool flo_pki_in_memory(const struct flo_controller *controller)
 {

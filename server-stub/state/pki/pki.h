@@ -29,8 +29,8 @@ struct flo_authority {
     uint64_t from_ms, until_ms;
 };
 
-/* Keys and certificates in memory; files below DIR (keys.c). */
-struct flo_pki {
+/* Paths below DIR (keys.c). */
+struct flo_pki_files {
     char ca_file[4096]; /* PEM of all authorities, the oldest first */
     char revoked_file[4096];
     char server_cert_file[4096];
@@ -39,32 +39,38 @@ struct flo_pki {
     char mqtt_key_file[4096];
     char lane_cert_file[4096];
     char lane_key_file[4096];
-    struct flo_authority authorities[FLO_AUTHORITIES_MAX];
-    size_t authority_count;
-    struct flo_buf ca;                      /* as ca_file */
-    uint64_t leaves_at_ms, leaves_until_ms; /* our own certificates */
-    uint64_t revoked_at_ms;                 /* time of the newest list */
-    char asked[37];                         /* the last device that was */
-    bool has_seal_key;
-    bool has_keyless; /* certificates whose key the store does not have */
-    struct flo_key *order_key;
-    char order_public_pem[FLO_PUBLIC_KEY_PEM_MAX];
 };
 
+struct flo_pki;
+/* Without a key; NULL: no memory. */
+struct flo_pki *flo_pki_new(void);
+void flo_pki_free(struct flo_pki *pki);
+const struct flo_pki_files *flo_pki_files(const struct flo_pki *pki);
+/* The text of ca_file. */
+const struct flo_buf *flo_pki_ca(const struct flo_pki *pki);
+/* End of our own certificates. */
+uint64_t flo_pki_leaves_until_ms(const struct flo_pki *pki);
+/* The key that signs orders, and its public half as PEM. */
+struct flo_key *flo_pki_order_key(const struct flo_pki *pki);
+const char *flo_pki_order_pem(const struct flo_pki *pki);
+/* Takes `key`; the one before is the caller's. */
+void flo_pki_use_order_key(struct flo_pki *pki, struct flo_key *key);
+
+/* The oldest first; NULL after the last. */
+const struct flo_authority *flo_pki_authority_at(const struct flo_pki *pki, size_t place);
+size_t flo_pki_authority_count(const struct flo_pki *pki);
 /* The oldest that has not ended: devices know it longest, so it signs the
  * controller's own certificates. */
 const struct flo_authority *flo_pki_oldest(const struct flo_pki *pki);
-static inline const struct flo_authority *flo_pki_newest(const struct flo_pki *pki)
-{
-    return &pki->authorities[pki->authority_count - 1];
-}
+const struct flo_authority *flo_pki_newest(const struct flo_pki *pki);
 
 /* Make the missing keys and certificates below DIR and read all; server
- * certificate for the given hosts.
+ * certificate for the given hosts.  `has_keyless`: the store has certificates
+ * whose key it does not know.
  *
  * FLO_E_KEYS_ABSENT  enrolled devices know the missing key */
-FLO_MUST_USE int flo_pki_open(struct flo_controller *controller, struct flo_err *err);
-void flo_pki_close(struct flo_pki *pki);
+FLO_MUST_USE int flo_pki_open(struct flo_controller *controller, bool has_keyless,
+                              struct flo_err *err);
 
 /* ---- authorities.c: inside a transaction ---- */
 

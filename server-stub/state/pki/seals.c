@@ -11,7 +11,7 @@
 #include "server-stub/state/audit/audit.h"
 #include "server-stub/state/audit/head.h"
 #include "server-stub/state/keyring/keyring.h"
-#include "server-stub/state/pki/inside.h"
+#include "server-stub/state/pki/memory.h"
 #include "server-stub/state/pki/pki.h"
 #include "server-stub/store/seals.h"
 
@@ -69,7 +69,7 @@ int flo_pki_seals_key(struct flo_controller *controller, struct flo_err *err)
     if (rv == 0 && key != NULL) {
         rv = use_key(controller, key, err);
     }
-    controller->pki.has_seal_key = rv == 0 && key != NULL;
+    controller->pki->has_seal_key = rv == 0 && key != NULL;
     flo_key_free(key);
     return rv;
 }
@@ -107,7 +107,7 @@ int flo_pki_seals_rows(struct flo_controller *controller, struct flo_err *err)
     char path[4096];
     uint64_t right, wrong;
 
-    if (!controller->pki.has_seal_key) {
+    if (!controller->pki->has_seal_key) {
         return 0;
     }
     int rv = flo_pki_path(controller, MARKER, path, err);

@@ -33,8 +33,10 @@ const char *flo_proof_word(enum flo_proof_word word);
 /* ---- the control thread ---- */
 
 FLO_MUST_USE int flo_proofs_new(struct flo_proofs **out, struct flo_err *err);
-/* Keys of all devices, and the order keys: when the controller opens. */
-FLO_MUST_USE int flo_proofs_load(struct flo_controller *controller, struct flo_err *err);
+/* Keys of all devices: when the controller opens.  *has_keyless: there are
+ * certificates whose key the store does not have. */
+FLO_MUST_USE int flo_proofs_load(struct flo_controller *controller, bool *has_keyless,
+                                 struct flo_err *err);
 /* A new fleet: it refuses messages without a proof. */
 FLO_MUST_USE int flo_proofs_begin(struct flo_controller *controller, struct flo_err *err);
 void flo_proofs_free(struct flo_proofs *proofs);

@@ -11,7 +11,8 @@
 /* ---- reading ---- */
 
 struct loading {
-    struct flo_controller *controller;
+    struct flo_proofs *proofs;
+    bool has_keyless;
     struct flo_err *err;
 };
 
@@ -21,10 +22,10 @@ static int add_row(void *context, const struct flo_fleet_certificate *row)
     struct flo_err why = {0};
 
     if (row->key[0] == '\0') {
-        loading->controller->pki.has_keyless = true;
+        loading->has_keyless = true;
         return 0;
     }
-    int rv = flo_proofs_add(loading->controller->proofs, row, false, &why);
+    int rv = flo_proofs_add(loading->proofs, row, false, &why);
     if (rv == FLO_E_MEMORY) {
         *loading->err = why;
         return rv;
@@ -35,11 +36,11 @@ static int add_row(void *context, const struct flo_fleet_certificate *row)
     return 0;
 }
 
-int flo_proofs_load(struct flo_controller *controller, struct flo_err *err)
+int flo_proofs_load(struct flo_controller *controller, bool *has_keyless, struct flo_err *err)
 {
     static const enum flo_certificate_state states[] = {FLO_CERTIFICATE_HELD,
                                                         FLO_CERTIFICATE_ISSUED};
-    struct loading loading = {controller, err};
+    struct loading loading = {.proofs = controller->proofs, .err = err};
     char word[FLO_NAME_MAX + 1];
     int rv = flo_fleet_setting_get(controller->store, SETTING, word, sizeof(word), err);
 
@@ -49,6 +50,7 @@ int flo_proofs_load(struct flo_controller *controller, struct flo_err *err)
     controller->refuses_unproved =
         controller->options.unproved == FLO_UNPROVED_REFUSE ||
         (controller->options.unproved == FLO_UNPROVED_STORED && strcmp(word, "refuse") == 0);
+    *has_keyless = loading.has_keyless;
     return rv;
 }
 

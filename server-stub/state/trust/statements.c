@@ -91,7 +91,7 @@ static int make_list(struct flo_controller *controller, struct flo_err *err)
     if (controller->trust == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "trust");
     }
-    rv = flo_trust_add(controller->trust, controller->pki.order_public_pem, FLO_ROLE_ORDER, NULL,
+    rv = flo_trust_add(controller->trust, flo_pki_order_pem(controller->pki), FLO_ROLE_ORDER, NULL,
                        err);
     if (rv < 0 || in_memory(controller) || (rv = path_of(controller, "trust", folder, err)) < 0) {
         return rv;
@@ -169,12 +169,6 @@ int flo_trust_order_key(struct flo_controller *controller, char *pem, char *keyi
     return rv;
 }
 
-static void use_key(struct flo_controller *controller, struct flo_key *key)
-{
-    controller->pki.order_key = key;
-    flo_public_key_pem(flo_key_public(key), controller->pki.order_public_pem);
-}
-
 /* The key that is in use gets its name.  The one before stays: a power cut may
  * still undo the commit.  After a crash the next start finds the right one. */
 static void name_key(struct flo_controller *controller)
@@ -191,7 +185,7 @@ static void name_key(struct flo_controller *controller)
     }
     flo_keyring_changed(controller);
     if ((unlink(before) < 0 && errno != ENOENT) || (link(path, before) < 0 && errno != ENOENT) ||
-        flo_key_save(controller->pki.order_key, path, &err) < 0 ||
+        flo_key_save(flo_pki_order_key(controller->pki), path, &err) < 0 ||
         (unlink(next) < 0 && errno != ENOENT)) {
         flo_log(FLO_LOG_ERROR, "trust", "%s is not the key in use", path);
     }
@@ -204,7 +198,7 @@ static int choose_key(struct flo_controller *controller, const struct flo_trust 
     static const char *const names[] = {NEXT_KEY, BEFORE_KEY};
 
     *other = NULL;
-    if (may_order(trust, controller->pki.order_key)) {
+    if (may_order(trust, flo_pki_order_key(controller->pki))) {
         return 0;
     }
     for (size_t i = 0; i < FLO_COUNT(names); i++) {
@@ -252,7 +246,9 @@ static int prove_for(struct flo_controller *controller, struct flo_err *err)
     FLO_CLEANUP(flo_key_cleanup) struct flo_key *before = NULL;
     int rv = load_key(controller, BEFORE_KEY, &before, err);
 
-    return rv < 0 ? rv : flo_proofs_use(controller->proofs, controller->pki.order_key, before, err);
+    return rv < 0 ? rv
+                  : flo_proofs_use(controller->proofs, flo_pki_order_key(controller->pki), before,
+                                   err);
 }
 
 static int open_trust(struct flo_controller *controller, struct flo_err *err)
@@ -273,8 +269,8 @@ static int open_trust(struct flo_controller *controller, struct flo_err *err)
         return 0;
     }
     if (next != NULL) {
-        flo_key_free(controller->pki.order_key);
-        use_key(controller, next);
+        flo_key_free(flo_pki_order_key(controller->pki));
+        flo_pki_use_order_key(controller->pki, next);
         name_key(controller);
     }
     return 0;
@@ -294,7 +290,7 @@ int flo_trust_open(struct flo_controller *controller, struct flo_err *err)
 static int check_authorities(const struct flo_controller *controller, const struct flo_trust *next,
                              struct flo_err *err)
 {
-    const struct flo_authority *signs = flo_pki_oldest(&controller->pki);
+    const struct flo_authority *signs = flo_pki_oldest(controller->pki);
     size_t count = flo_trust_ca_count(next);
     struct flo_certificate facts;
 
@@ -343,8 +339,8 @@ static void change(struct flo_controller *controller, struct flo_trust *next, st
     change->order_key = NULL;
     controller->trust = next;
     if (key != NULL) {
-        change->order_key = controller->pki.order_key;
-        use_key(controller, key);
+        change->order_key = flo_pki_order_key(controller->pki);
+        flo_pki_use_order_key(controller->pki, key);
     }
 }
 
@@ -360,16 +356,16 @@ static void settle(struct flo_controller *controller, bool is_committed)
         flo_trust_free(controller->trust);
         controller->trust = change.trust;
         if (change.order_key != NULL) {
-            flo_key_free(controller->pki.order_key);
-            use_key(controller, change.order_key);
+            flo_key_free(flo_pki_order_key(controller->pki));
+            flo_pki_use_order_key(controller->pki, change.order_key);
         }
         return;
     }
     flo_trust_free(change.trust);
     if (change.order_key != NULL) {
         struct flo_err err = {0};
-        if (flo_proofs_use(controller->proofs, controller->pki.order_key, change.order_key, &err) <
-            0) {
+        if (flo_proofs_use(controller->proofs, flo_pki_order_key(controller->pki), change.order_key,
+                           &err) < 0) {
             flo_log_err(FLO_LOG_ERROR, "proof", &err);
         }
         flo_key_free(change.order_key);

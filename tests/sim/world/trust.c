@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "server-stub/state/controller.h"
+#include "server-stub/state/pki/pki.h"
 #include "server-stub/state/trust/trust.h"
 #include "tests/sim/people.h"
 #include "tests/sim/world/host.h"
@@ -39,7 +40,7 @@ void sim_trust_begin(void)
         abort();
     }
     add_key(trust, sim->publisher, FLO_ROLE_RELEASE);
-    if (flo_trust_add(trust, ours()->pki.order_public_pem, FLO_ROLE_ORDER, NULL, &err) < 0) {
+    if (flo_trust_add(trust, flo_pki_order_pem(ours()->pki), FLO_ROLE_ORDER, NULL, &err) < 0) {
         abort();
     }
     sim->controller.trust = sim->statements[0].trust = trust;

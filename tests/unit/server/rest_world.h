@@ -20,6 +20,7 @@
 #include "base/host/crypto.h"
 #include "server-stub/rest/rest.h"
 #include "server-stub/state/outgoing.h"
+#include "server-stub/state/pki/pki.h"
 #include "tests/unit/remove_tree.h"
 
 #define ONE "11111111-1111-4111-8111-111111111111" /* of group lab */

@@ -610,7 +610,7 @@ static void a_token_that_expired_enrols_nobody(void **state)
 
     state_root(world, NULL);
     flo_enrol_token_text((const uint8_t[17]){1},
-                         &flo_pki_oldest(&world->controller->pki)->fingerprint, text);
+                         &flo_pki_oldest(world->controller->pki)->fingerprint, text);
     flo_sha256(text, strlen(text), &token.secret);
     begin(world);
     assert_int_equal(flo_fleet_token_add(world->controller->store, &token, &world->err), 0);

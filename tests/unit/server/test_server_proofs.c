@@ -114,9 +114,11 @@ static enum flo_proof_word said_nothing_about_it(void)
 /* The controller starts with what the store has. */
 static void start(void)
 {
+    bool has_keyless;
+
     flo_proofs_free(controller->proofs);
     assert_int_equal(flo_proofs_new(&controller->proofs, NULL), 0);
-    assert_int_equal(flo_proofs_load(controller, NULL), 0);
+    assert_int_equal(flo_proofs_load(controller, &has_keyless, NULL), 0);
     assert_int_equal(flo_proofs_use(controller->proofs, order, before, NULL), 0);
 }
 

@@ -14,6 +14,7 @@
 #include "base/host/crypto.h"
 #include "server-stub/state/controller.h"
 #include "server-stub/state/orders/orders.h"
+#include "server-stub/state/pki/pki.h"
 #include "server-stub/state/trust/trust.h"
 #include "tests/unit/waits.h"
 
@@ -149,7 +150,7 @@ static void a_statement_names_an_order_key_that_is_here(void **state)
 
     assert_int_equal(flo_key_generate(&other, &world->err), 0);
     add(world, draft, other, FLO_ROLE_ORDER);
-    memcpy(keyid, flo_key_public(world->controller->pki.order_key)->keyid, sizeof(keyid));
+    memcpy(keyid, flo_key_public(flo_pki_order_key(world->controller->pki))->keyid, sizeof(keyid));
     assert_int_equal(flo_trust_drop(draft, keyid, &world->err), 0);
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = finish(world, draft);
     assert_int_equal(publish(world, &text), FLO_E_STATE);
