@@ -258,14 +258,14 @@ static void add_embed(const struct flo_runtime *runtime, const struct flo_wire_e
     flo_buf_text(out, "]}");
 }
 
-static void add_head(const char *path, const char *type, const struct flo_buf *body,
-                     struct flo_buf *out)
+static void add_head(const char *prefix, const char *path, const char *type,
+                     const struct flo_buf *body, struct flo_buf *out)
 {
     flo_buf_printf(out,
-                   "POST %s HTTP/1.1\r\nHost: localhost\r\nConnection: "
+                   "POST %s%s HTTP/1.1\r\nHost: localhost\r\nConnection: "
                    "close\r\nAccept: */*\r\nContent-Type: %s\r\n"
                    "Content-Length: %zu\r\n\r\n",
-                   path, type, body->bytes);
+                   prefix, path, type, body->bytes);
     flo_buf_add(out, body->data, body->bytes);
     out->failed |= body->failed;
 }
@@ -285,14 +285,14 @@ void flo_body_write(const struct flo_runtime *runtime, const struct flo_wire_mes
     if (runtime->api == FLO_RUNTIME_HTTP && message->type == FLO_WIRE_GENERATE &&
         in->audio.bytes > 0) {
         flo_buf_add(&body, in->audio.data, in->audio.bytes);
-        add_head("/", "audio/wav", &body, out);
+        add_head("", "/", "audio/wav", &body, out);
     } else if (runtime->api == FLO_RUNTIME_HTTP) {
         struct flo_wire_text text = plain_of(in);
         flo_buf_add(&body, text.data, text.bytes);
-        add_head("/", "text/plain; charset=utf-8", &body, out);
+        add_head("", "/", "text/plain; charset=utf-8", &body, out);
     } else if (message->type == FLO_WIRE_EMBED) {
         add_embed(runtime, &message->embed, &body);
-        add_head("/v1/embeddings", "application/json", &body, out);
+        add_head(runtime->prefix, "/embeddings", "application/json", &body, out);
     } else if (in->audio.bytes > 0) {
         char boundary[40] = "flotilla", type[96];
         uint8_t random[12];
@@ -300,10 +300,10 @@ void flo_body_write(const struct flo_runtime *runtime, const struct flo_wire_mes
         flo_hex_encode(random, sizeof(random), boundary + strlen(boundary));
         snprintf(type, sizeof(type), "multipart/form-data; boundary=%s", boundary);
         add_audio(runtime, in, boundary, &body);
-        add_head("/v1/audio/transcriptions", type, &body, out);
+        add_head(runtime->prefix, "/audio/transcriptions", type, &body, out);
     } else {
         add_generate(runtime, in, &body);
-        add_head(in->n_messages > 0 ? "/v1/chat/completions" : "/v1/completions",
+        add_head(runtime->prefix, in->n_messages > 0 ? "/chat/completions" : "/completions",
                  "application/json", &body, out);
     }
 }

@@ -40,6 +40,7 @@ struct flo_runtime {
     struct flo_tree tree;
     char *text;
     const char *name, *health, *model;
+    const char *prefix; /* before the paths of OpenAI's API: /v1 */
     const char *exec[FLO_RUNTIME_ARGS_MAX + 1];
     enum flo_runtime_api api;
     uint64_t ready_ms, stop_ms, memory_bytes;

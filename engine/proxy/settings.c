@@ -83,6 +83,12 @@ static int read_env(struct flo_runtime *runtime, struct flo_err *err)
     return 0;
 }
 
+/* As the first line of a request may have it. */
+static bool is_path(const char *text)
+{
+    return text[0] == '/' && text[strcspn(text, " \r\n")] == '\0';
+}
+
 static int read_all(struct flo_runtime *out, struct flo_err *err)
 {
     const char *api = "";
@@ -92,6 +98,7 @@ static int read_all(struct flo_runtime *out, struct flo_err *err)
 
     rv = rv < 0 ? rv : read_text(out, "api", NULL, &api, err);
     rv = rv < 0 ? rv : read_text(out, "health", "/health", &out->health, err);
+    rv = rv < 0 ? rv : read_text(out, "prefix", "/v1", &out->prefix, err);
     rv = rv < 0 ? rv : read_text(out, "model", "model", &out->model, err);
     rv = rv < 0 ? rv : read_text(out, "network", "none", &network, err);
     rv = rv < 0 ? rv : read_list(out, "exec", FLO_RUNTIME_ARGS_MAX, out->exec, err);
@@ -132,8 +139,11 @@ static int read_all(struct flo_runtime *out, struct flo_err *err)
     if (out->exec[0] == NULL || out->exec[0][0] != '/') {
         return bad(err, "exec", "begins with no absolute path");
     }
-    if (out->health[0] != '/' || out->health[strcspn(out->health, " \r\n")] != '\0') {
+    if (!is_path(out->health)) {
         return bad(err, "health", "is no path");
+    }
+    if (out->prefix[0] != '\0' && !is_path(out->prefix)) {
+        return bad(err, "prefix", "is no path");
     }
     return strcmp(api, "openai") == 0 || out->api != FLO_RUNTIME_OPENAI
                ? 0

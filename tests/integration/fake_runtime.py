@@ -114,7 +114,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if self.path == "/v1/audio/transcriptions":
             return self.hear(body)
         body = json.loads(body)
-        if self.path == "/v1/embeddings":
+        if self.path.endswith("/embeddings"):
             return self.vectors(body)
         return self.stream(body)
 
@@ -146,6 +146,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         words = answer.split(" ")
         if prompt == "show":
             words = [json.dumps(body)]
+        if prompt == "where":
+            words = [self.path]
         if "response_format" in body:
             words = [json.dumps(body["response_format"])]
         likes = {k: body[k] for k in ("presence_penalty", "frequency_penalty",

@@ -205,6 +205,21 @@ def test_an_answer_comes_in_pieces_with_its_counts(start, place):
     assert proxy.end() == 0
 
 
+def test_a_server_may_have_its_paths_elsewhere(start):
+    proxy = start(prefix="/v3")
+    proxy.ready()
+    assert proxy.answer(proxy.ask("where"))[0] == "/v3/chat/completions"
+    proxy.send(GENERATE, 5, text(1, "where") + number(4, 8))
+    assert proxy.answer(5)[0] == "/v3/completions"
+    proxy.send(EMBED, 6, text(103, "ab"))
+    assert proxy.receive().kind == EMBEDDING
+    bare = start(prefix="")
+    bare.ready()
+    assert bare.answer(bare.ask("where"))[0] == "/chat/completions"
+    failed = start(prefix="/v1 HTTP/1.1\r\nX: y").failed()
+    assert failed.text(4) == "runtime.start" and "prefix" in failed.text(2)
+
+
 def test_a_text_is_answered_by_a_program_without_openai(start):
     proxy = start(api="http")
     proxy.ready()

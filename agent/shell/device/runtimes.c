@@ -17,6 +17,9 @@
 #include "agent/shell/device/device.h"
 #include "agent/shell/device/hook.h"
 
+/* No machine has more; the proxy takes 2^50. */
+#define PLANNED_MAX (UINT64_C(1) << 48)
+
 static const struct flo_config_row rows[] = {
 #define FLO_CONFIG(name, key, type, min, max, standard, meaning)                                   \
     {key, FLO_CONFIG_##type, min, max, standard, false, NULL, meaning},
@@ -133,7 +136,8 @@ static int check_kind(const struct flo_config *config, bool is_linked, struct fl
     static const char *const of_links[] = {
         "check",       "activate",     "restart",     "signal",     "pid_file",
         "soak_health", "soak_command", "soak_status", "soak_every", "soak_failures"};
-    static const char *const of_servers[] = {"exec", "health", "sessions", "context", "abilities"};
+    static const char *const of_servers[] = {"exec",     "health",  "prefix",
+                                             "sessions", "context", "abilities"};
     const char *const *keys = is_linked ? of_servers : of_links;
     size_t count = is_linked ? FLO_COUNT(of_servers) : FLO_COUNT(of_links);
 
@@ -253,16 +257,17 @@ static int make_json(const struct flo_config *config, const char *name, uint64_t
 {
     FLO_CLEANUP(flo_json_cleanup)
     json_t *json = json_pack(
-        "{s:s, s:o, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:I, s:s, s:o, s:o, "
+        "{s:s, s:o, s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:I, s:s, s:o, s:o, "
         "s:O}",
         "name", name, "exec",
         texts_json(config, strcmp(flo_config_text(config, "api"), "none") == 0 ? "check" : "exec"),
         "api", flo_config_text(config, "api"), "health", flo_config_text(config, "health"),
-        "ready_ms", number_json(config, "ready"), "stop_ms", number_json(config, "stop"),
-        "memory_bytes", number_json(config, "memory"), "sessions", number_json(config, "sessions"),
-        "context", number_json(config, "context"), "abilities", (json_int_t)bits, "network",
-        flo_config_text(config, "network"), "read", texts_json(config, "read"), "devices",
-        texts_json(config, "devices"), "env", flo_config_tree(config, "env"));
+        "prefix", flo_config_text(config, "prefix"), "ready_ms", number_json(config, "ready"),
+        "stop_ms", number_json(config, "stop"), "memory_bytes", number_json(config, "memory"),
+        "sessions", number_json(config, "sessions"), "context", number_json(config, "context"),
+        "abilities", (json_int_t)bits, "network", flo_config_text(config, "network"), "read",
+        texts_json(config, "read"), "devices", texts_json(config, "devices"), "env",
+        flo_config_tree(config, "env"));
     struct flo_buf out = {0};
 
     if (json == NULL) {
@@ -333,6 +338,42 @@ int flo_runtimes_read(const struct flo_settings *settings, const char *name,
     int rv = check_owner(folder, err);
     rv = rv < 0 ? rv : check_owner(path, err);
     return rv < 0 ? rv : load(path, name, out, err);
+}
+
+/* Bytes of a variant's files. */
+static uint64_t files_bytes(const struct flo_release *release,
+                            const struct flo_release_variant *variant)
+{
+    uint64_t bytes = 0;
+
+    for (uint32_t i = 0; i < variant->file_count; i++) {
+        bytes += release->files[variant->files[i]].bytes;
+    }
+    return bytes;
+}
+
+int flo_runtimes_plan(struct flo_device_runtime *runtime, const struct flo_release *release,
+                      const struct flo_release_variant *variant, struct flo_err *err)
+{
+    uint64_t percent = flo_config_u64(runtime->config, "memory_files");
+    uint64_t bytes = files_bytes(release, variant);
+    struct flo_buf out = {0};
+
+    if (percent == 0) {
+        return 0;
+    }
+    bytes = bytes < PLANNED_MAX ? bytes / 100 * percent : PLANNED_MAX;
+    bytes = bytes > variant->memory_bytes ? bytes : variant->memory_bytes;
+    runtime->memory_bytes += bytes < PLANNED_MAX ? bytes : PLANNED_MAX;
+    FLO_CLEANUP(flo_json_cleanup) json_t *json = json_loads(runtime->json, 0, NULL);
+    if (json == NULL || json_object_set_new(json, "memory_bytes",
+                                            json_integer((json_int_t)runtime->memory_bytes)) < 0) {
+        return flo_fail(err, FLO_E_MEMORY, "a runtime");
+    }
+    flo_json_dump(json, &out);
+    free(runtime->json);
+    runtime->json = out.data;
+    return out.failed ? flo_fail(err, FLO_E_MEMORY, "a runtime") : 0;
 }
 
 void flo_runtimes_deinit(struct flo_device_runtime *runtime)

@@ -19,6 +19,11 @@ struct flo_device_runtime {
  * errors of flo_config_load(), or FLO_E_CFG_RANGE. */
 FLO_MUST_USE int flo_runtimes_read(const struct flo_settings *settings, const char *name,
                                    struct flo_device_runtime *out, struct flo_err *err);
+/* Plan the release's own memory next to the program's: `memory_files`.  Once.
+ * FLO_E_MEMORY. */
+FLO_MUST_USE int flo_runtimes_plan(struct flo_device_runtime *runtime,
+                                   const struct flo_release *release,
+                                   const struct flo_release_variant *variant, struct flo_err *err);
 void flo_runtimes_deinit(struct flo_device_runtime *runtime);
 /* A list of {name, api, state: ready|failed|absent, why} for the profile. */
 json_t *flo_runtimes_json(const struct flo_settings *settings);

@@ -17,16 +17,19 @@ _Static_assert(FLO_MEMORY_MODELS_MAX >= FLO_AGENT_MODELS_MAX, "one place each");
 
 /* As its file says; one that cannot be read is not started either.  A program
  * that reads a link stays: no request would bring it back. */
-static void look_at_runtime(const struct flo_shell *shell,
+static void look_at_runtime(const struct flo_shell *shell, const struct flo_release *release,
                             const struct flo_release_variant *variant, struct flo_memory_model *out)
 {
     struct flo_device_runtime runtime;
 
-    if (flo_runtimes_read(&shell->settings, variant->runtime, &runtime, NULL) == 0) {
+    if (flo_runtimes_read(&shell->settings, variant->runtime, &runtime, NULL) < 0) {
+        return;
+    }
+    if (flo_runtimes_plan(&runtime, release, variant, NULL) == 0) {
         out->private_bytes[0] = runtime.memory_bytes;
         out->is_pinned = out->is_pinned || runtime.is_linked;
-        flo_runtimes_deinit(&runtime);
     }
+    flo_runtimes_deinit(&runtime);
 }
 
 /* As an engine measured this release, or the current one of its model. */
@@ -62,7 +65,7 @@ static bool tell(struct flo_shell *shell, uint32_t model, const struct flo_diges
     }
     file = flo_shell_model_file(shell, release, document, &variant);
     if (variant != NULL && !flo_release_is_native(variant)) {
-        look_at_runtime(shell, variant, out);
+        look_at_runtime(shell, document, variant, out);
         return true;
     }
     if (file != NULL) {

@@ -103,6 +103,43 @@ static void a_whole_file_becomes_the_proxys_settings(void **state)
     flo_runtimes_deinit(&runtime);
 }
 
+/* The memory that the proxy is told, and the plan's. */
+static uint64_t planned(const char *keys, uint64_t file_bytes, uint64_t told_bytes)
+{
+    static struct flo_release release; /* large */
+    struct flo_release_variant *variant = &release.variants[0];
+
+    release.files[1].bytes = file_bytes;
+    release.files[2].bytes = 7; /* of another variant */
+    variant->file_count = 1;
+    variant->files[0] = 1;
+    variant->memory_bytes = told_bytes;
+    write_file("fake", keys);
+    assert_int_equal(read_file("fake"), 0);
+    assert_int_equal(flo_runtimes_plan(&runtime, &release, variant, &err), 0);
+    json_t *json = json_loads(runtime.json, 0, NULL);
+    uint64_t bytes = (uint64_t)json_integer_value(json_object_get(json, "memory_bytes"));
+    assert_int_equal(bytes, runtime.memory_bytes);
+    json_decref(json);
+    flo_runtimes_deinit(&runtime);
+    return bytes;
+}
+
+static void a_models_files_are_planned_next_to_the_program(void **state)
+{
+    (void)state;
+    if (!is_root()) {
+        return;
+    }
+    assert_int_equal(planned(GOOD, 100 << 20, 500 << 20), 64 << 20);
+    assert_int_equal(planned(GOOD "memory_files: 110\n", 100 << 20, 0), 174 << 20);
+    assert_int_equal(planned(GOOD "memory_files: 110\n", 100 << 20, 300 << 20), 364 << 20);
+    assert_int_equal(planned(GOOD "memory_files: 1000\n", UINT64_MAX, 0),
+                     (UINT64_C(1) << 48) + (64 << 20));
+    assert_int_equal(planned(GOOD "memory_files: 1\n", 1, UINT64_MAX),
+                     (UINT64_C(1) << 48) + (64 << 20));
+}
+
 static void a_file_that_others_may_write_is_refused(void **state)
 {
     (void)state;
@@ -246,6 +283,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_whole_file_becomes_the_proxys_settings, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(a_models_files_are_planned_next_to_the_program, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(a_file_that_others_may_write_is_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_name_without_a_file_is_absent, set_up, tear_down),
