@@ -85,6 +85,28 @@ struct flo_token_cost flo_checkup_cost(const struct flo_checkup *checkup);
 /* Tokens in 1,000 s at most, by that; 0: not known. */
 uint64_t flo_checkup_rate_mtps(const struct flo_checkup *checkup);
 
+/* ---- programs of other projects (programs.def) ---- */
+
+/* One that could serve a model, and the file of runtimes.d that would use it. */
+struct flo_server_program {
+    const char *name;    /* of the runtime */
+    const char *title;   /* for people */
+    const char *program; /* in PATH; empty: `files` */
+    const char *files;   /* patterns, ':' between them */
+    const char *keys;    /* YAML; '@' is the path */
+};
+/* All of them; returns how many. */
+size_t flo_server_programs(const struct flo_server_program **out);
+
+/* A path that a file of runtimes.d can hold as it is: letters, digits and
+ * / . _ + - alone. */
+bool flo_server_path_is_plain(const char *path);
+
+/* The file that would use the program at `path`, on a machine that has these
+ * devices.  It is the owner's to look at, and to write down. */
+void flo_server_write(const struct flo_server_program *program, const char *path,
+                      const char *const *devices, size_t n_devices, struct flo_buf *out);
+
 /* ---- lines of the log ---- */
 
 #define FLO_REDACTED "[hidden]"

@@ -1,4 +1,5 @@
 /* `flotilla-agent doctor`: the faults of this device, one line per check. */
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -6,6 +7,7 @@
 
 #include "agent/core/checkup/checkup.h"
 #include "agent/shell/commands/commands.h"
+#include "agent/shell/device/programs.h"
 #include "agent/shell/device/runtimes.h"
 #include "agent/shell/identity/identity.h"
 #include "base/host/crypto.h"
@@ -271,6 +273,71 @@ static void check_runtimes(const struct flo_settings *settings)
     json_decref(list);
 }
 
+/* The runtime that has the program's name, or whose file names its path. */
+static bool is_used(const struct flo_settings *settings, const struct flo_program_found *found,
+                    char name[32])
+{
+    json_t *list = flo_runtimes_json(settings);
+    const json_t *item;
+    bool is_named = false;
+    size_t i;
+
+    json_array_foreach(list, i, item)
+    {
+        struct flo_device_runtime runtime;
+        snprintf(name, 32, "%s", json_string_value(json_object_get(item, "name")));
+        is_named = strcmp(name, found->program->name) == 0;
+        if (!is_named && flo_runtimes_read(settings, name, &runtime, NULL) == 0) {
+            is_named = strstr(runtime.json, found->path) != NULL;
+            flo_runtimes_deinit(&runtime);
+        }
+        if (is_named) {
+            break;
+        }
+    }
+    json_decref(list);
+    return is_named;
+}
+
+/* The file that would use a program, below its line. */
+static void tell_file(const char *text)
+{
+    if (checks != NULL) {
+        json_object_set_new(json_array_get(checks, json_array_size(checks) - 1), "file",
+                            json_string(text));
+        return;
+    }
+    for (const char *line = text; *line != '\0'; line += strcspn(line, "\n") + 1) {
+        printf("     %.*s\n", (int)strcspn(line, "\n"), line);
+    }
+}
+
+/* Programs that could serve a model here.  They are no fault, used or not. */
+static void check_programs(const struct flo_settings *settings)
+{
+    struct flo_program_found found[FLO_PROGRAMS_MAX];
+    size_t count = flo_programs_find(getenv("PATH"), "", found);
+    char name[48], line[700], runtime[32];
+
+    for (size_t i = 0; i < count; i++) {
+        FLO_CLEANUP(flo_buf_deinit) struct flo_buf file = {0};
+        snprintf(name, sizeof(name), "found %s", found[i].program->name);
+        if (is_used(settings, &found[i], runtime)) {
+            snprintf(line, sizeof(line), "%s, %s; see runtime %s", found[i].program->title,
+                     found[i].path, runtime);
+            tell(true, name, line);
+            continue;
+        }
+        snprintf(line, sizeof(line),
+                 "%s, %s; no runtime uses it. %.100s/%s.yaml would:", found[i].program->title,
+                 found[i].path, flo_config_text(settings->config, "runtimes_dir"),
+                 found[i].program->name);
+        tell(true, name, line);
+        flo_program_found_write(&found[i], "", &file);
+        tell_file(file.data != NULL ? file.data : "");
+    }
+}
+
 static int doctor(void *typed, struct flo_err *err)
 {
     const struct flo_args *args = typed;
@@ -288,6 +355,7 @@ static int doctor(void *typed, struct flo_err *err)
     check_program("flotilla-updater");
     check_sandbox(&settings);
     check_runtimes(&settings);
+    check_programs(&settings);
     check_store(&settings);
     check_identity(&settings);
     snprintf(line, sizeof(line), "%llu MiB available",
