@@ -7,7 +7,6 @@
 
 FLO_MUST_USE int flo_shell_open(struct flo_shell *shell, const struct flo_settings *settings,
                                 bool is_local, struct flo_err *err);
-void flo_shell_boot(struct flo_shell *shell);
 void flo_shell_close(struct flo_shell *shell);
 /* The settings that --config and --state-dir name. */
 FLO_MUST_USE int flo_run_settings(const struct flo_args *args, struct flo_settings *settings,

@@ -4,7 +4,8 @@
  * syncs; only clients and their engines have another one (agent/serve/apart).
  * flo_agent_step() gives the actions.  Rooms, each knowing only those below it:
  *   main.c commands/      a person at the device
- *   run.c                 open everything, boot, stop
+ *   run.c                 open everything, turn the loop, stop
+ *   start.c heartbeat.c   what the disk says; timers, and a look each minute
  *   link/ local/          input: the controller, the control socket
  *   loop.c                events into the core, actions out
  *   orders/               from an envelope to an event

@@ -5,6 +5,7 @@
 #include "agent/shell/device/device.h"
 #include "agent/shell/report/report.h"
 #include "agent/shell/run.h"
+#include "agent/shell/start.h"
 
 extern const struct flo_verb flo_verb_enroll, flo_verb_status, flo_verb_update, flo_verb_rollback,
     flo_verb_remove, flo_verb_doctor, flo_verb_explain, flo_verb_order, flo_verb_trust,

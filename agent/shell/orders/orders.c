@@ -8,10 +8,9 @@
 #include <string.h>
 
 #include <flotilla/errors/cmd.h>
-#include <flotilla/errors/sig.h>
-#include <flotilla/errors/target.h>
 #include <flotilla/errors/trust.h>
 
+#include "agent/core/refusal.h"
 #include "agent/shell/orders/orders.h"
 #include "agent/shell/queue/timers.h"
 #include "agent/shell/trust/trust.h"
@@ -365,39 +364,81 @@ static int take(struct flo_shell *shell, const struct flo_order_verified *verifi
     return rv;
 }
 
-static void refuse(struct flo_shell *shell, const char *order, int code, const struct flo_err *err)
+/* The controller was not asked since the order came: then it is, and the order
+ * comes again. */
+static bool was_asked(const struct flo_shell *shell)
 {
-    if (order[0] != '\0') {
+    return shell->trust.leap_ms != 0 && shell->trust.order_number_ms > shell->trust.leap_ms;
+}
+
+static void ask(struct flo_shell *shell, const struct flo_err *err)
+{
+    if (shell->trust.leap_ms == 0) {
+        shell->trust.leap_ms = flo_now_ms();
+    }
+    flo_log_err(FLO_LOG_INFO, "order", err);
+    flo_shell_trust_fetch(shell);
+}
+
+/* A statement that did not come yet may name the signer of the order. */
+static void doubt(struct flo_shell *shell)
+{
+    if (flo_trust_is_signed(shell->identity.trust)) {
+        shell->has_unkept = true;
+        flo_shell_trust_doubt(shell);
+    }
+}
+
+static void tell_refusal(struct flo_shell *shell, const char *order, const struct flo_err *err,
+                         const struct flo_refusal *refusal)
+{
+    if (refusal->is_degraded && flo_shell_degrade(shell, err)) {
+        flo_shell_link_reported(shell);
+    }
+    if (refusal->is_told) {
+        flo_shell_note(shell, "security", err);
+    }
+    if (refusal->answer == FLO_REFUSAL_REPEATS) {
+        (void)flo_shell_answer_again(shell, order);
+    } else if (refusal->answer == FLO_REFUSAL_REFUSES) {
+        flo_shell_answer(shell, order, "refused",
+                         json_pack("{s:s, s:s}", "id", flo_error_id(err->code), "what", err->what));
+    }
+}
+
+/* `order`: its id; empty: it could not be read. */
+static void refuse(struct flo_shell *shell, const char *order, uint32_t epoch,
+                   const struct flo_err *err)
+{
+    const struct flo_refusal_facts facts = {
+        .code = err->code,
+        .has_id = order[0] != '\0',
+        .is_answered = order[0] != '\0' && err->code != FLO_E_CMD_SCOPE && /* these are many */
+                       flo_shell_is_answered(shell, order),
+        .is_next_epoch = epoch == flo_trust_epoch(shell->identity.trust) + 1,
+        .was_asked = was_asked(shell)};
+    struct flo_refusal refusal;
+
+    flo_agent_refuse(&facts, &refusal);
+    if (facts.code == FLO_E_CMD_LEAP && !refusal.asks) {
+        shell->trust.leap_ms = 0;
+    }
+    if (facts.has_id && !refusal.asks && !refusal.doubts) {
         flo_shell_order_trace(shell, order, "not taken", err->what);
     }
-    /* An order for others is no fault; any other refusal is told once. */
-    if (code == FLO_E_CMD_SCOPE) {
+    if (facts.code == FLO_E_CMD_SCOPE) {
         flo_log(FLO_LOG_DEBUG, "order", "%s", err->what);
-        return;
     }
-    if (!flo_agent_is_verdict(code)) {
-        shell->has_unkept = true;
-        if (flo_shell_degrade(shell, err)) {
-            flo_shell_link_reported(shell);
-        }
-        return;
-    }
-    if (code == FLO_E_TARGET_LIMIT) {
-        flo_shell_answer(shell, order, "refused",
-                         json_pack("{s:s, s:s}", "id", flo_error_id(err->code), "what", err->what));
-        return;
-    }
-    if (code == FLO_E_CMD_EXPIRED || code == FLO_E_CMD_FUTURE) {
-        /* The clock may be right again before the next heartbeat looks. */
+    shell->has_unkept = shell->has_unkept || refusal.comes_again;
+    if (refusal.sees_clock) { /* it may be right again before the next heartbeat looks */
         shell->has_unkept = flo_shell_clock_was_set(shell) || shell->has_unkept;
     }
-    if (order[0] != '\0' && flo_shell_answer_again(shell, order)) {
-        return;
+    tell_refusal(shell, order, err, &refusal);
+    if (refusal.doubts) {
+        doubt(shell);
     }
-    flo_shell_note(shell, "security", err);
-    if (order[0] != '\0') {
-        flo_shell_answer(shell, order, "refused",
-                         json_pack("{s:s, s:s}", "id", flo_error_id(err->code), "what", err->what));
+    if (refusal.asks) {
+        ask(shell, err);
     }
 }
 
@@ -410,37 +451,7 @@ static void refuse_unknown(struct flo_shell *shell, const struct flo_order *orde
     int rv = admit(shell, order, &why);
 
     flo_shell_order_received(shell, order->id);
-    refuse(shell, order->id, rv < 0 ? rv : err->code, rv < 0 ? &why : err);
-}
-
-/* A statement that did not come yet may name the signer of the order. */
-static void distrust(struct flo_shell *shell)
-{
-    if (flo_trust_is_signed(shell->identity.trust)) {
-        shell->has_unkept = true;
-        flo_shell_trust_doubt(shell);
-    }
-}
-
-/* The controller was not asked since the order came: then it is, and the order
- * comes again. */
-static bool may_be_ours(struct flo_shell *shell)
-{
-    if (shell->trust.leap_ms != 0 && shell->trust.order_number_ms > shell->trust.leap_ms) {
-        shell->trust.leap_ms = 0;
-        return false;
-    }
-    if (shell->trust.leap_ms == 0) {
-        shell->trust.leap_ms = flo_now_ms();
-    }
-    shell->has_unkept = true;
-    flo_shell_trust_fetch(shell);
-    return true;
-}
-
-static bool is_next_epoch(const struct flo_shell *shell, const struct flo_order *order)
-{
-    return order->epoch == flo_trust_epoch(shell->identity.trust) + 1;
+    refuse(shell, order->id, 0, rv < 0 ? &why : err);
 }
 
 static int verify(const struct flo_shell *shell, const json_t *envelope,
@@ -497,10 +508,7 @@ bool flo_orders_take(struct flo_shell *shell, const json_t *envelope, bool is_li
     if (rv == FLO_E_CMD_FORMAT && verified.order.id[0] != '\0') {
         refuse_unknown(shell, &verified.order, &err);
     } else if (rv < 0) {
-        refuse(shell, "", rv, &err);
-        if (rv == FLO_E_SIG_UNKNOWN_KEY) {
-            distrust(shell);
-        }
+        refuse(shell, "", 0, &err);
     } else {
         bool is_leap = is_a_leap(shell, &verified.order);
         flo_shell_order_received(shell, verified.order.id);
@@ -508,14 +516,8 @@ bool flo_orders_take(struct flo_shell *shell, const json_t *envelope, bool is_li
         if (rv == 0 && is_leap) {
             shell->trust.leap_ms = 0;
         }
-        if (rv == FLO_E_CMD_EPOCH && is_next_epoch(shell, &verified.order)) {
-            flo_shell_note(shell, "security", &err); /* no answer: it may come
-                                                        before its statement */
-            distrust(shell);
-        } else if (rv == FLO_E_CMD_LEAP && may_be_ours(shell)) {
-            flo_log_err(FLO_LOG_INFO, "order", &err);
-        } else if (rv < 0) {
-            refuse(shell, verified.order.id, rv, &err);
+        if (rv < 0) {
+            refuse(shell, verified.order.id, verified.order.epoch, &err);
         }
     }
     return is_told;

@@ -1,0 +1,39 @@
+/* Refusal of an order: refusal.h says it. */
+#include "agent/core/refusal.h"
+
+#include <flotilla/agent.h>
+#include <flotilla/errors/cmd.h>
+#include <flotilla/errors/sig.h>
+#include <flotilla/errors/target.h>
+
+void flo_agent_refuse(const struct flo_refusal_facts *facts, struct flo_refusal *out)
+{
+    *out = (struct flo_refusal){.answer = FLO_REFUSAL_SILENT};
+    if (facts->code == FLO_E_CMD_EPOCH && facts->is_next_epoch) {
+        out->is_told = out->doubts = true; /* no answer: it may come before its statement */
+        return;
+    }
+    if (facts->code == FLO_E_CMD_LEAP && !facts->was_asked) {
+        out->asks = out->comes_again = true;
+        return;
+    }
+    if (facts->code == FLO_E_CMD_SCOPE) {
+        return; /* an order for others is no fault */
+    }
+    if (!flo_agent_is_verdict(facts->code)) {
+        out->comes_again = out->is_degraded = true;
+        return;
+    }
+    if (facts->code == FLO_E_TARGET_LIMIT) {
+        out->answer = FLO_REFUSAL_REFUSES;
+        return;
+    }
+    out->sees_clock = facts->code == FLO_E_CMD_EXPIRED || facts->code == FLO_E_CMD_FUTURE;
+    if (facts->has_id && facts->is_answered) {
+        out->answer = FLO_REFUSAL_REPEATS;
+        return;
+    }
+    out->is_told = true;
+    out->answer = facts->has_id ? FLO_REFUSAL_REFUSES : FLO_REFUSAL_SILENT;
+    out->doubts = !facts->has_id && facts->code == FLO_E_SIG_UNKNOWN_KEY;
+}

@@ -1,0 +1,79 @@
+/* Startup: what a start of the agent makes of the records that it finds.  Pure.
+ *
+ * A power cut may come between any two writes.  The slot record is the truth about
+ * releases, the database about executions; each may be one step ahead. */
+#ifndef FLOTILLA_AGENT_CORE_STARTUP_H
+#define FLOTILLA_AGENT_CORE_STARTUP_H
+
+#include <flotilla/proto.h>
+
+/* ---- the record of a model ---- */
+
+enum flo_startup_reading {
+    FLO_STARTUP_UNREAD,
+    FLO_STARTUP_WHOLE,
+    FLO_STARTUP_DAMAGED,
+    FLO_STARTUP_FAILED
+};
+struct flo_startup_record {
+    enum flo_startup_reading reading;
+    uint32_t failures; /* so often the disk did not give it */
+    bool was_searched; /* damaged: for an intact release of the model */
+    bool is_found;     /* ... there is one, and a trusted key signed it */
+};
+enum flo_startup_step {
+    FLO_STARTUP_READ,    /* the record, once more where the disk failed */
+    FLO_STARTUP_SEARCH,  /* for an intact release of the model */
+    FLO_STARTUP_RECOVER, /* that release is current, and the record is written */
+    FLO_STARTUP_TAKE,    /* the record holds */
+    FLO_STARTUP_LEAVE,   /* nothing of the model serves until its next release */
+    FLO_STARTUP_GIVE_UP, /* the disk does not give it; the next start reads it */
+};
+enum flo_startup_step flo_startup_record_next(const struct flo_startup_record *record);
+
+/* ---- the execution under way ---- */
+
+struct flo_startup_execution {
+    bool has_story;     /* the database has an open execution of the model */
+    bool has_candidate; /* the record has a candidate */
+    bool is_same;       /* both: they are about the same release */
+    bool is_trial;      /* the record: the candidate serves */
+    bool has_ended;     /* the newest execution of the candidate's rollout */
+    bool has_succeeded; /* ... and it said so */
+};
+enum flo_startup_source { FLO_STARTUP_NONE, FLO_STARTUP_STORY, FLO_STARTUP_SLOTS };
+struct flo_startup_verdict {
+    enum flo_startup_source source; /* of the execution that goes on */
+    bool drops;                     /* the candidate was superseded: clear it */
+    bool commits;                   /* its trial succeeded, as was told: make it current */
+    bool has_ended;                 /* only traces of the execution are left */
+};
+void flo_startup_execution(const struct flo_startup_execution *facts,
+                           struct flo_startup_verdict *out);
+
+/* ---- a device that is enrolled again ---- */
+
+enum flo_startup_enrolled {
+    FLO_STARTUP_STAYS,    /* nothing of an earlier rollout is under way */
+    FLO_STARTUP_DROPPED,  /* a candidate that only waits goes */
+    FLO_STARTUP_NAMELESS, /* a trial goes on, and gives way to any order */
+};
+enum flo_startup_enrolled flo_startup_enrolled(bool has_candidate, bool is_trial);
+/* The newest statement about a model, as the new controller is told of it. */
+enum flo_stated_outcome flo_startup_outcome(enum flo_stated_outcome outcome);
+
+/* ---- the device's record can be read again ---- */
+
+struct flo_startup_device {
+    bool was_unread, is_read;
+    bool is_frozen; /* in either lane, as the record says */
+    bool is_enrolled;
+};
+struct flo_startup_again {
+    bool is_news;   /* the trusted time is known again */
+    bool unfreezes; /* updates were held off for want of the record alone */
+    bool connects;
+};
+struct flo_startup_again flo_startup_device_again(const struct flo_startup_device *facts);
+
+#endif

@@ -1,0 +1,213 @@
+/* Heartbeat: the agent's timers, and its look at itself with each heartbeat. */
+#include "agent/shell/heartbeat.h"
+
+#include <string.h>
+
+#include "agent/core/checkup/checkup.h"
+#include "agent/core/startup.h"
+#include "agent/shell/link/link.h"
+#include "agent/shell/loop.h"
+#include "agent/shell/queue/timers.h"
+#include "agent/shell/renewal/renewal.h"
+#include "agent/shell/trust/trust.h"
+
+/* ---- one timer each ---- */
+
+static void on_timer(evutil_socket_t fd, short events, void *context)
+{
+    const struct flo_agent_event event = {.kind = FLO_AGENT_TIMER};
+    struct flo_shell *shell = context;
+
+    (void)fd;
+    (void)events;
+    flo_queue_post(&shell->queue, &event);
+}
+
+static void on_flush(evutil_socket_t fd, short events, void *context)
+{
+    struct flo_shell *shell = context;
+
+    (void)fd;
+    (void)events;
+    flo_events_flush(shell->db);
+    flo_loop_flush_later(shell);
+    flo_shell_link_flush(shell);
+}
+
+static void on_collect(evutil_socket_t fd, short events, void *context)
+{
+    (void)fd;
+    (void)events;
+    flo_loop_collect(context);
+}
+
+static void on_report(evutil_socket_t fd, short events, void *context)
+{
+    (void)fd, (void)events;
+    flo_shell_link_reported(context);
+    flo_shell_link_flush(context);
+}
+
+static void device_again(struct flo_shell *shell)
+{
+    const struct flo_order order = {.op = FLO_ORDER_UNFREEZE};
+    struct flo_agent_event event = {.kind = FLO_AGENT_ORDER, .order = &order};
+    struct flo_startup_device facts = {.was_unread = shell->device_is_unread,
+                                       .is_enrolled = shell->identity.is_there};
+    struct flo_err err = {0};
+
+    facts.is_read = facts.was_unread && flo_shell_device_read(shell, &err) == 0;
+    if (facts.is_read) {
+        flo_log(FLO_LOG_INFO, "store", "the device's record can be read again");
+        flo_shell_device_move(shell);
+    }
+    facts.is_frozen = shell->device.is_frozen || shell->device.is_frozen_emergency;
+    struct flo_startup_again again = flo_startup_device_again(&facts);
+    if (again.unfreezes) {
+        flo_loop_event(shell, &event);
+    }
+    if (again.is_news) {
+        flo_shell_clock_tell(shell);
+    }
+    if (again.connects &&
+        (flo_shell_link_open(shell, &err) < 0 || flo_renewal_open(shell, &err) < 0)) {
+        flo_log_err(FLO_LOG_ERROR, "mqtt", &err);
+    }
+}
+
+/* An update waits for what any release would need. */
+static const struct flo_agent_error *lacking(const struct flo_agent *agent)
+{
+    for (size_t i = 0; i < FLO_COUNT(agent->models); i++) {
+        const struct flo_agent_model *model = &agent->models[i];
+        if (model->has_execution && !flo_execution_is_end(model->execution.state) &&
+            flo_agent_lacks(model->execution.error.code)) {
+            return &model->execution.error;
+        }
+    }
+    return NULL;
+}
+
+/* A cause that shows without a try. */
+static bool is_degraded(const struct flo_shell *shell, struct flo_err *err)
+{
+    const struct flo_err *outbox = flo_outbox_db_failure(shell->db);
+
+    if (shell->device_is_unread) {
+        return flo_fail(err, FLO_E_IO_READ, "the device's record cannot be read") < 0;
+    }
+    if (outbox != NULL) {
+        *err = *outbox;
+        return true;
+    }
+    if (shell->reading.code != 0) {
+        return flo_fail(err, shell->reading.code, "%s", shell->reading.what) < 0;
+    }
+    const struct flo_agent_error *lack = lacking(&shell->agent);
+    if (lack != NULL) {
+        return flo_fail(err, lack->code, "%s", lack->what) < 0;
+    }
+    return flo_checkup_room(flo_store_disk_free(shell->store), err) < 0;
+}
+
+/* Orders that were not kept come again with a heartbeat, and say so before the
+ * next one where they fail once more. */
+static void degraded_look(struct flo_shell *shell)
+{
+    struct flo_err err = {0};
+
+    flo_trouble_look(&shell->reading);
+    if (is_degraded(shell, &err)) {
+        (void)flo_shell_degrade(shell, &err);
+        shell->agent.is_disk_gone =
+            shell->device_is_unread || flo_outbox_db_failure(shell->db) != NULL;
+    } else if (shell->degraded.error.code != 0 && !shell->has_unkept && flo_shell_writes(shell)) {
+        flo_log(FLO_LOG_INFO, "degraded", "over: %s", shell->degraded.error.what);
+        memset(&shell->degraded, 0, sizeof(shell->degraded));
+        shell->degraded.is_news = true;
+        flo_serve_degraded(shell->serve, NULL);
+    }
+    if (shell->degraded.is_news) {
+        flo_shell_link_reported(shell);
+    }
+    shell->degraded.is_news = false;
+}
+
+/* Windows of telemetry tell that it lives, and not of its disk: selectors and
+ * alerts look at the report. */
+#define FREE_TOLD_SHARE 16 /* a change of so small a part is no news */
+static bool has_other_room(struct flo_shell *shell)
+{
+    uint64_t now = flo_store_disk_free(shell->store);
+    uint64_t told = shell->free_bytes_told;
+    uint64_t differs = now > told ? now - told : told - now;
+
+    if (differs <= told / FREE_TOLD_SHARE) {
+        return false;
+    }
+    shell->free_bytes_told = now;
+    return true;
+}
+
+static void on_heartbeat(evutil_socket_t fd, short events, void *context)
+{
+    struct flo_shell *shell = context;
+
+    (void)fd;
+    (void)events;
+    flo_shell_score_look(shell);
+    bool has_room_news = has_other_room(shell);
+    if (!flo_telemetry_close_all(shell) || has_room_news) {
+        flo_shell_link_reported(shell); /* no window tells this */
+    }
+    device_again(shell);
+    flo_shell_records_write(shell);
+    flo_outbox_db_again(shell->db, shell->identity.is_there ? shell->identity.device : "");
+    degraded_look(shell);
+    shell->has_unkept = flo_shell_clock_was_set(shell) || shell->has_unkept;
+    flo_shell_link_ask_again(shell);
+    flo_shell_link_flush(shell);
+}
+
+/* The device's own word, else an order's from before this start. */
+static uint64_t first_heartbeat_ms(const struct flo_shell *shell)
+{
+    bool is_own = flo_config_is_set(shell->settings.config, "heartbeat");
+
+    return is_own || shell->device.heartbeat_ms == 0
+               ? flo_config_u64(shell->settings.config, "heartbeat")
+               : shell->device.heartbeat_ms;
+}
+
+int flo_heartbeat_open(struct flo_shell *shell, struct flo_err *err)
+{
+    shell->timer = evtimer_new(shell->base, on_timer, shell);
+    shell->heartbeat = event_new(shell->base, -1, EV_PERSIST, on_heartbeat, shell);
+    shell->flush = evtimer_new(shell->base, on_flush, shell);
+    shell->collect = evtimer_new(shell->base, on_collect, shell);
+    shell->report = evtimer_new(shell->base, on_report, shell);
+    if (shell->timer == NULL || shell->heartbeat == NULL || shell->flush == NULL ||
+        shell->collect == NULL || shell->report == NULL || flo_loop_open(shell, err) < 0) {
+        return flo_fail(err, FLO_E_MEMORY, "timers");
+    }
+    flo_shell_set_heartbeat(shell, first_heartbeat_ms(shell));
+    return 0;
+}
+
+static void drop(struct event **event)
+{
+    if (*event != NULL) {
+        event_free(*event);
+        *event = NULL;
+    }
+}
+
+void flo_heartbeat_close(struct flo_shell *shell)
+{
+    drop(&shell->timer);
+    drop(&shell->heartbeat);
+    drop(&shell->flush);
+    drop(&shell->collect);
+    drop(&shell->report);
+    flo_queue_close(&shell->queue);
+}
