@@ -28,7 +28,7 @@ ASSERT = re.compile(r"\b_?(?:static_)?assert\(", re.I)
 
 
 def compiled(build, place):
-    """{library: archive of its cores' objects}; beside each object is its note."""
+    """{library: archive of its cores' objects}; its note lies next to each object."""
     jobs, members = [], {}
     for path, ways in sorted(build.commands.items()):
         if not path.startswith(tuple(core + "/" for core in CORES)):
