@@ -2,11 +2,15 @@
 would use each.  The programs are stand-ins in PATH: the doctor starts none."""
 import json
 import os
+import shutil
 import subprocess
 
 import pytest
 
 AGENT = os.path.join(os.environ["FLOTILLA_BIN"], "flotilla-agent")
+SHIPPED = os.path.join(
+    os.path.dirname(os.path.dirname(os.path.dirname(
+        os.path.abspath(__file__)))), "deploy", "llamacpp", "llamacpp.yaml")
 PROGRAMS = {"llamacpp": "llama-server", "ollama": "ollama", "vllm": "vllm",
             "tensorrt-llm": "trtllm-serve", "openvino": "ovms"}
 
@@ -54,8 +58,28 @@ def test_each_program_comes_with_the_file_that_would_use_it(device):
     assert not os.path.exists(os.path.join(device, "ran"))
 
 
-@pytest.mark.skipif(os.geteuid() != 0,
-                    reason="files of runtimes.d belong to root")
+needs_root = pytest.mark.skipif(
+    os.geteuid() != 0, reason="files of runtimes.d belong to root")
+
+
+@needs_root
+def test_the_file_of_the_package_is_one_that_the_agent_takes(device):
+    path = os.path.join(device, "runtimes.d", "llamacpp.yaml")
+    shutil.copy(SHIPPED, path)
+    os.chmod(path, 0o644)
+
+    def told():
+        [row] = [row for row in json.loads(doctor(device, "-o", "json"))
+                 if row["check"] == "runtime llamacpp"]
+        return row["found"]
+    if not os.path.exists("/usr/lib/flotilla/llamacpp/llama-server"):
+        assert told() == "its program is not there"
+    with open(path, "a", encoding="utf-8") as out:
+        out.write("memroy: 1GiB\n")
+    assert "memroy" in told()
+
+
+@needs_root
 def test_the_file_as_it_was_printed_makes_a_runtime(device):
     for name, row in found(device).items():
         path = os.path.join(device, "runtimes.d", name + ".yaml")
