@@ -8,6 +8,7 @@
 #include "server-stub/rest/rest.h"
 #include "server-stub/state/addresses.h"
 #include "server-stub/state/groups/groups.h"
+#include "server-stub/state/membership/membership.h"
 #include "server-stub/state/pki/pki.h"
 
 #define DAY_MS (UINT64_C(24) * 3600 * 1000)

@@ -13,6 +13,7 @@
 #include "server-stub/state/devices/devices.h"
 #include "server-stub/state/devices/serials.h"
 #include "server-stub/state/groups/groups.h"
+#include "server-stub/state/membership/membership.h"
 #include "server-stub/state/objects.h"
 #include "server-stub/state/outgoing.h"
 #include "server-stub/state/pki/pki.h"

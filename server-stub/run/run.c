@@ -27,6 +27,7 @@
 #include "server-stub/state/audit/head.h"
 #include "server-stub/state/foreign.h"
 #include "server-stub/state/groups/groups.h"
+#include "server-stub/state/membership/membership.h"
 #include "server-stub/state/orders/making.h"
 #include "server-stub/state/orders/orders.h"
 #include "server-stub/state/outgoing.h"

@@ -12,7 +12,6 @@
 
 #include "server-stub/state/addresses.h"
 #include "server-stub/state/artifacts/depot.h"
-#include "server-stub/state/groups/groups.h"
 #include "server-stub/store/store.h"
 #include "server-stub/telemetry/lane.h"
 
@@ -21,6 +20,7 @@
 struct flo_audit;
 struct flo_collector;
 struct flo_foreign;
+struct flo_groups;
 struct flo_httpd_tls;
 struct flo_keyring_kept;
 struct flo_lead_view;
@@ -130,7 +130,7 @@ struct flo_controller {
     struct flo_rollouts *rollouts;
     struct flo_rules *rules;
     struct flo_orders *orders;
-    struct flo_groups groups;
+    struct flo_groups *groups;
     struct flo_audit *audit;
     struct flo_watches *watch; /* alerts */
     struct flo_foreign *foreign;

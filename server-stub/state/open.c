@@ -230,6 +230,7 @@ static bool rooms_new(struct flo_controller *controller)
            (controller->pki = flo_pki_new()) != NULL &&
            (controller->trust_change = flo_trust_change_new()) != NULL &&
            (controller->rules = flo_rules_new()) != NULL &&
+           (controller->groups = flo_groups_new()) != NULL &&
            (controller->orders = flo_orders_new(flo_orders_leave_model)) != NULL &&
            (controller->rollouts = flo_rollouts_new()) != NULL;
 }
@@ -238,6 +239,7 @@ static void rooms_free(struct flo_controller *controller)
 {
     flo_rollouts_free(controller->rollouts);
     flo_orders_free(controller->orders);
+    flo_groups_free(controller->groups);
     flo_rules_free(controller->rules);
     flo_trust_change_free(controller->trust_change);
     flo_pki_free(controller->pki);
@@ -317,7 +319,6 @@ void flo_controller_close(struct flo_controller *controller)
     if (controller == NULL) {
         return;
     }
-    flo_groups_deinit(&controller->groups);
     flo_watches_close(controller->watch);
     flo_audit_head_close(controller);
     flo_trust_free(controller->trust);

@@ -21,6 +21,7 @@
 #include "server-stub/rest/metrics/metrics.h"
 #include "server-stub/rest/rest.h"
 #include "server-stub/state/groups/groups.h"
+#include "server-stub/state/membership/membership.h"
 #include "server-stub/state/rollouts/rollouts.h"
 #include "server-stub/state/watch/watch.h"
 #include "tests/fuzz/fuzz_fleet.h"

@@ -10,6 +10,7 @@
 #include "server-stub/core/member/claim.h"
 #include "server-stub/rest/fleet/fleet.h"
 #include "server-stub/state/groups/groups.h"
+#include "server-stub/state/membership/membership.h"
 #include "server-stub/state/rollouts/rollouts.h"
 #include "server-stub/store/groups.h"
 

@@ -10,6 +10,7 @@
 #include "server-stub/state/controller.h"
 #include "server-stub/state/devices/devices.h"
 #include "server-stub/state/groups/groups.h"
+#include "server-stub/state/membership/membership.h"
 #include "server-stub/state/objects.h"
 #include "server-stub/state/outgoing.h"
 #include "server-stub/store/fleet.h"

@@ -8,6 +8,7 @@
 #include "server-stub/state/controller.h"
 #include "server-stub/state/devices/serials.h"
 #include "server-stub/state/groups/groups.h"
+#include "server-stub/state/membership/membership.h"
 #include "server-stub/state/objects.h"
 #include "server-stub/store/fleet.h"
 

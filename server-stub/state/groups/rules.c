@@ -1,13 +1,36 @@
-/* Groups by selector: which ones a device is in. */
+/* Groups by selector: which ones a device is in; and ranks. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "server-stub/core/member/claim.h"
 #include "server-stub/state/controller.h"
-#include "server-stub/state/groups/inside.h"
+#include "server-stub/state/groups/groups.h"
+#include "server-stub/state/text_list.h"
 #include "server-stub/store/fleet.h"
 
-void flo_groups_deinit(struct flo_groups *groups)
+#define SWEEP_MS 60000 /* between two looks at what changes by itself */
+
+struct flo_group_rule {
+    char name[FLO_NAME_MAX + 1];
+    struct flo_selector *selector; /* NULL: it ends, and has no member */
+};
+struct flo_groups {
+    struct flo_group_rule *rules;
+    size_t rule_count;
+    struct flo_group_rank *ranks;
+    size_t rank_count, rank_room;
+    bool is_read;         /* the rules are those of the store */
+    bool is_moving;       /* one of them asks for what changes by itself */
+    bool ends;            /* a group is to be deleted when it is empty */
+    uint64_t sweep_at_ms; /* all are looked at again */
+};
+
+struct flo_groups *flo_groups_new(void)
+{
+    return calloc(1, sizeof(struct flo_groups));
+}
+
+static void forget(struct flo_groups *groups)
 {
     for (size_t i = 0; i < groups->rule_count; i++) {
         free(groups->rules[i].selector);
@@ -16,6 +39,42 @@ void flo_groups_deinit(struct flo_groups *groups)
     free(groups->ranks);
     *groups = (struct flo_groups){.rules = NULL};
 }
+
+void flo_groups_free(struct flo_groups *groups)
+{
+    if (groups != NULL) {
+        forget(groups);
+    }
+    free(groups);
+}
+
+void flo_groups_changed(struct flo_controller *controller)
+{
+    controller->groups->is_read = false;
+    flo_fleet_changed_all(controller->store);
+}
+
+const struct flo_group_rank *flo_groups_rank_at(const struct flo_groups *groups, size_t place)
+{
+    return place < groups->rank_count ? &groups->ranks[place] : NULL;
+}
+
+bool flo_groups_any_ends(const struct flo_groups *groups)
+{
+    return groups->ends;
+}
+
+void flo_groups_sweep(struct flo_controller *controller, uint64_t now_ms)
+{
+    struct flo_groups *groups = controller->groups;
+
+    if (groups->is_moving && now_ms >= groups->sweep_at_ms) {
+        groups->sweep_at_ms = now_ms + SWEEP_MS;
+        flo_fleet_changed_all(controller->store);
+    }
+}
+
+/* ---- reading ---- */
 
 struct reading {
     struct flo_groups *groups;
@@ -61,7 +120,7 @@ static int read_rank(struct flo_groups *groups, const struct flo_fleet_group *gr
 int flo_groups_priority(struct flo_controller *controller, const char *group, uint64_t *out,
                         struct flo_err *err)
 {
-    const struct flo_groups *groups = &controller->groups;
+    const struct flo_groups *groups = controller->groups;
     int rv = flo_groups_read(controller, err);
 
     *out = FLO_PRIORITY_STANDARD;
@@ -102,13 +161,13 @@ static int read_rule(void *context, const struct flo_fleet_group *group)
 
 int flo_groups_read(struct flo_controller *controller, struct flo_err *err)
 {
-    struct flo_groups *groups = &controller->groups;
+    struct flo_groups *groups = controller->groups;
     struct reading reading = {groups, err};
 
     if (groups->is_read) {
         return 0;
     }
-    flo_groups_deinit(groups);
+    forget(groups);
     groups->rules = calloc(FLO_FLEET_GROUPS_MAX, sizeof(*groups->rules));
     if (groups->rules == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "groups");
@@ -127,8 +186,8 @@ int flo_groups_of_labels(struct flo_controller *controller, const json_t *labels
 
     json_object_foreach((json_t *)(uintptr_t)labels, key, value)
     {
-        for (size_t i = 0; rv == 0 && i < controller->groups.rule_count; i++) {
-            const struct flo_group_rule *rule = &controller->groups.rules[i];
+        for (size_t i = 0; rv == 0 && i < controller->groups->rule_count; i++) {
+            const struct flo_group_rule *rule = &controller->groups->rules[i];
             if (rule->selector != NULL && flo_selector_reads_label(rule->selector, key)) {
                 rv = fn(context, rule->name, key, err);
             }
@@ -154,7 +213,7 @@ static bool is_member(const struct flo_select_device *device, const char *group)
 size_t flo_groups_find(struct flo_controller *controller, const char *device,
                        struct flo_group_change *out)
 {
-    const struct flo_groups *groups = &controller->groups;
+    const struct flo_groups *groups = controller->groups;
     const struct flo_select_device *facts = flo_fleet_facts_of(controller->store, device);
     uint64_t now_ms = flo_wall_ms();
     size_t count = 0;
@@ -167,4 +226,37 @@ size_t flo_groups_find(struct flo_controller *controller, const char *device,
         }
     }
     return count;
+}
+
+/* ---- groups that end ---- */
+
+struct ended {
+    struct flo_text_list names;
+};
+
+static int add_ended(void *context, const struct flo_fleet_group *group)
+{
+    struct ended *ended = context;
+
+    if (group->ends) {
+        flo_text_list_add(&ended->names, group->name);
+    }
+    return 0;
+}
+
+int flo_groups_delete_ended(struct flo_controller *controller, struct flo_err *err)
+{
+    struct ended ended = {0};
+    int rv = flo_fleet_group_list(controller->store, add_ended, &ended, err);
+
+    for (size_t i = 0; i < ended.names.count && rv == 0; i++) {
+        struct flo_fleet_group_count count;
+        rv = flo_fleet_group_counts(controller->store, ended.names.items[i], &count, err);
+        if (rv == 0 && count.devices == 0) {
+            rv = flo_fleet_group_delete(controller->store, ended.names.items[i], err);
+            controller->groups->is_read = false;
+        }
+    }
+    flo_text_list_clear(&ended.names);
+    return rv;
 }

@@ -32,20 +32,19 @@ static int look_at_claim(void *context, const struct flo_fleet_claim *claim)
 int flo_rollouts_look_above(struct flo_controller *controller, struct flo_rollout_entry *entry,
                             struct flo_err *err)
 {
-    const struct flo_groups *groups = &controller->groups;
+    const struct flo_group_rank *rank;
     uint64_t own = 0;
     int rv = flo_groups_priority(controller, entry->group, &own, err);
 
     flo_text_list_clear(&entry->above);
-    for (size_t i = 0; i < groups->rank_count && rv == 0; i++) {
+    for (size_t i = 0; rv == 0 && (rank = flo_groups_rank_at(controller->groups, i)) != NULL; i++) {
         struct above above = {.entry = entry};
-        if (groups->ranks[i].priority <= own) {
+        if (rank->priority <= own) {
             continue;
         }
-        rv = flo_fleet_rollout_claims(controller->store, groups->ranks[i].name, look_at_claim,
-                                      &above, err);
+        rv = flo_fleet_rollout_claims(controller->store, rank->name, look_at_claim, &above, err);
         if (rv == 0 && above.is_other) {
-            flo_text_list_add(&entry->above, groups->ranks[i].name);
+            flo_text_list_add(&entry->above, rank->name);
         }
     }
     return rv;

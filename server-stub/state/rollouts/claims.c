@@ -31,7 +31,7 @@ int flo_rollouts_sort(struct flo_controller *controller, struct flo_text_list *i
 {
     int rv = flo_groups_read(controller, err);
 
-    if (rv < 0 || controller->groups.rank_count == 0) {
+    if (rv < 0 || flo_groups_rank_at(controller->groups, 0) == NULL) {
         return rv; /* they are by age already */
     }
     for (size_t i = 1; i < ids->count && rv == 0; i++) {

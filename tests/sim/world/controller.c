@@ -9,6 +9,7 @@
 #include "server-stub/state/audit/head.h"
 #include "server-stub/state/controller.h"
 #include "server-stub/state/groups/groups.h"
+#include "server-stub/state/membership/membership.h"
 #include "server-stub/state/orders/orders.h"
 #include "server-stub/state/rollouts/rollouts.h"
 #include "tests/sim/people.h"

@@ -9,7 +9,7 @@
 #include "server-stub/mqtt/ingest_inside.h"
 #include "server-stub/state/audit/audit.h"
 #include "server-stub/state/controller.h"
-#include "server-stub/state/groups/inside.h"
+#include "server-stub/state/membership/tell.h"
 
 static enum sim_mutant present;
 

@@ -3,6 +3,7 @@
  * rollout. */
 #include "server-stub/core/member/claim.h"
 #include "server-stub/state/groups/groups.h"
+#include "server-stub/state/membership/membership.h"
 #include "unit/server/world.h"
 
 #define DONE "\"phases\":[{\"share_pct\":100}]}"

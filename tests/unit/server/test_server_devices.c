@@ -7,6 +7,7 @@
 #include "server-stub/state/devices/devices.h"
 #include "server-stub/state/devices/serials.h"
 #include "server-stub/state/groups/groups.h"
+#include "server-stub/state/membership/membership.h"
 #include "server-stub/state/rules/rules.h"
 #include "server-stub/store/fleet.h"
 #include "tests/unit/waits.h"

@@ -4,6 +4,7 @@
 
 #include "server-stub/state/devices/devices.h"
 #include "server-stub/state/groups/groups.h"
+#include "server-stub/state/membership/membership.h"
 #include "server-stub/state/orders/making.h"
 #include "server-stub/state/orders/orders.h"
 #include "server-stub/state/rollouts/rollouts.h"

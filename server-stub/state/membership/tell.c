@@ -5,9 +5,10 @@
 #include <string.h>
 
 #include "server-stub/state/controller.h"
-#include "server-stub/state/groups/inside.h"
+#include "server-stub/state/membership/tell.h"
 #include "server-stub/state/orders/orders.h"
 #include "server-stub/state/outgoing.h"
+#include "server-stub/store/groups.h"
 
 /* A device that still knows other groups is told again with a new number: the
  * controller's data may be older than the device. */

@@ -1,4 +1,4 @@
-/* Groups: devices that changed, one after another. */
+/* Membership: devices that changed, one after another. */
 #include <string.h>
 
 #include <flotilla/errors/group.h>
@@ -6,7 +6,9 @@
 
 #include "server-stub/core/member/claim.h"
 #include "server-stub/state/controller.h"
-#include "server-stub/state/groups/inside.h"
+#include "server-stub/state/groups/groups.h"
+#include "server-stub/state/membership/membership.h"
+#include "server-stub/state/membership/tell.h"
 #include "server-stub/state/orders/making.h"
 #include "server-stub/state/orders/orders.h"
 #include "server-stub/state/outgoing.h"
@@ -14,14 +16,7 @@
 #include "server-stub/state/text_list.h"
 #include "server-stub/store/fleet.h"
 
-#define TURN_MS 10     /* then everything else has its turn */
-#define SWEEP_MS 60000 /* between two looks at what changes by itself */
-
-void flo_groups_changed(struct flo_controller *controller)
-{
-    controller->groups.is_read = false;
-    flo_fleet_changed_all(controller->store);
-}
+#define TURN_MS 10 /* then everything else has its turn */
 
 /* ---- one ---- */
 
@@ -154,38 +149,6 @@ int flo_groups_enrol(struct flo_controller *controller, const char *group, struc
 
 /* ---- many ---- */
 
-struct ended {
-    struct flo_text_list names;
-};
-
-static int add_ended(void *context, const struct flo_fleet_group *group)
-{
-    struct ended *ended = context;
-
-    if (group->ends) {
-        flo_text_list_add(&ended->names, group->name);
-    }
-    return 0;
-}
-
-/* Groups whose last member left are gone. */
-static int delete_ended(struct flo_controller *controller, struct flo_err *err)
-{
-    struct ended ended = {0};
-    int rv = flo_fleet_group_list(controller->store, add_ended, &ended, err);
-
-    for (size_t i = 0; i < ended.names.count && rv == 0; i++) {
-        struct flo_fleet_group_count count;
-        rv = flo_fleet_group_counts(controller->store, ended.names.items[i], &count, err);
-        if (rv == 0 && count.devices == 0) {
-            rv = flo_fleet_group_delete(controller->store, ended.names.items[i], err);
-            controller->groups.is_read = false;
-        }
-    }
-    flo_text_list_clear(&ended.names);
-    return rv;
-}
-
 static int look_at_some(struct flo_controller *controller, uint64_t now_ms, struct flo_err *err)
 {
     char device[37];
@@ -198,22 +161,19 @@ static int look_at_some(struct flo_controller *controller, uint64_t now_ms, stru
         }
         rv = look(controller, device, err);
     }
-    if (rv == 0 && controller->groups.ends && !flo_fleet_changed_any(controller->store)) {
-        rv = delete_ended(controller, err);
+    if (rv == 0 && flo_groups_any_ends(controller->groups) &&
+        !flo_fleet_changed_any(controller->store)) {
+        rv = flo_groups_delete_ended(controller, err);
     }
     return rv;
 }
 
 bool flo_groups_turn(struct flo_controller *controller, uint64_t now_ms)
 {
-    struct flo_groups *groups = &controller->groups;
     struct flo_err err = {0};
 
-    if (groups->is_moving && now_ms >= groups->sweep_at_ms) {
-        groups->sweep_at_ms = now_ms + SWEEP_MS;
-        flo_fleet_changed_all(controller->store);
-    }
-    if (!flo_fleet_changed_any(controller->store) && !groups->ends) {
+    flo_groups_sweep(controller, now_ms);
+    if (!flo_fleet_changed_any(controller->store) && !flo_groups_any_ends(controller->groups)) {
         return false;
     }
     int rv = flo_controller_begin(controller, &err);

@@ -1,0 +1,13 @@
+/* Groups as a device is told of them; not for others. */
+#ifndef FLOTILLA_SERVER_STATE_MEMBERSHIP_TELL_H
+#define FLOTILLA_SERVER_STATE_MEMBERSHIP_TELL_H
+
+#include <flotilla/base.h>
+
+struct flo_controller;
+
+/* The desired carries a statement while the device knows other groups. */
+FLO_MUST_USE int flo_groups_tell(struct flo_controller *controller, const char *device,
+                                 struct flo_err *err);
+
+#endif
