@@ -13,8 +13,8 @@
 #include "server-stub/state/artifacts/artifacts.h"
 #include "server-stub/state/artifacts/depot.h"
 #include "server-stub/state/objects.h"
-#include "server-stub/state/orders/emergency.h"
 #include "server-stub/state/outgoing.h"
+#include "server-stub/state/recall/recall.h"
 
 /* Two people who publish and yank at once: the second one looks again. */
 static void tag(struct flo_rest_call *call, const char *digest, const char *state)

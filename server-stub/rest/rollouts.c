@@ -7,7 +7,8 @@
 
 #include "server-stub/rest/rest.h"
 #include "server-stub/state/objects.h"
-#include "server-stub/state/orders/emergency.h"
+#include "server-stub/state/orders/orders.h"
+#include "server-stub/state/recall/recall.h"
 
 static int confirm(const struct flo_rest_call *call, const char *expected, struct flo_err *err)
 {

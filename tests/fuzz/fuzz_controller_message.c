@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "server-stub/mqtt/ingest.h"
-#include "server-stub/state/orders/emergency.h"
+#include "server-stub/state/recall/recall.h"
 #include "server-stub/state/rollouts/rollouts.h"
 #include "tests/fuzz/fuzz_fleet.h"
 

@@ -7,7 +7,7 @@
 #include "server-stub/state/controller.h"
 #include "server-stub/state/groups/groups.h"
 #include "server-stub/state/membership/membership.h"
-#include "server-stub/state/orders/emergency.h"
+#include "server-stub/state/recall/recall.h"
 #include "server-stub/state/rollouts/rollouts.h"
 #include "server-stub/telemetry/lane.h"
 #include "tests/sim/people.h"

@@ -7,7 +7,7 @@
 #include "server-stub/rest/rest.h"
 #include "server-stub/state/forecast/forecast.h"
 #include "server-stub/state/objects.h"
-#include "server-stub/state/orders/emergency.h"
+#include "server-stub/state/recall/recall.h"
 
 /* ---- a rollout ---- */
 

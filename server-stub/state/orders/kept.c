@@ -4,7 +4,7 @@
 
 #include "server-stub/state/controller.h"
 #include "server-stub/state/objects.h"
-#include "server-stub/state/orders/inside.h"
+#include "server-stub/state/orders/scope.h"
 #include "server-stub/state/outgoing.h"
 #include "server-stub/store/making.h"
 

@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "server-stub/state/controller.h"
-#include "server-stub/state/orders/inside.h"
 #include "server-stub/state/orders/making.h"
 #include "server-stub/state/orders/orders.h"
 #include "server-stub/state/outgoing.h"

@@ -4,9 +4,9 @@
 
 #include "server-stub/state/controller.h"
 #include "server-stub/state/objects.h"
-#include "server-stub/state/orders/inside.h"
 #include "server-stub/state/orders/making.h"
 #include "server-stub/state/orders/memory.h"
+#include "server-stub/state/orders/scope.h"
 #include "server-stub/state/outgoing.h"
 #include "server-stub/store/making.h"
 

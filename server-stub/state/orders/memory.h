@@ -10,4 +10,9 @@ struct flo_orders {
     uint64_t signed_count;
 };
 
+/* making.c */
+/* Slices until that time, at least one.  *left: orders that are not whole. */
+FLO_MUST_USE int flo_making_until(struct flo_controller *controller, uint64_t until_ms,
+                                  size_t *left, struct flo_err *err);
+
 #endif

@@ -79,6 +79,10 @@ FLO_MUST_USE int flo_orders_by_name(struct flo_controller *controller, const cha
  * told something else about the model by now. */
 FLO_MUST_USE int flo_orders_removed(struct flo_controller *controller, const char *device,
                                     const char *model, struct flo_err *err);
+/* logs, doctor: one device is asked for a report.  It comes by PUT
+ * /v1/reports/ID. */
+FLO_MUST_USE int flo_orders_report(struct flo_controller *controller, struct flo_order *order,
+                                   char *id, struct flo_err *err);
 /* Text of the desired document of a device, appended. */
 FLO_MUST_USE int flo_orders_desired_text(struct flo_controller *controller, const char *device,
                                          struct flo_buf *out, struct flo_err *err);

@@ -1,6 +1,5 @@
 /* Orders that ask one device for a report. */
 #include "server-stub/state/controller.h"
-#include "server-stub/state/orders/inside.h"
 #include "server-stub/state/orders/orders.h"
 #include "server-stub/state/outgoing.h"
 

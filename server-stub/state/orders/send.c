@@ -7,8 +7,8 @@
 #include <string.h>
 
 #include "server-stub/state/controller.h"
-#include "server-stub/state/orders/inside.h"
 #include "server-stub/state/orders/orders.h"
+#include "server-stub/state/orders/scope.h"
 
 /* The operator waits for the answer, and the way back from this trial is the
  * harmful release.  The target therefore serves only this long before it is

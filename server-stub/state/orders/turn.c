@@ -1,7 +1,7 @@
 /* Orders to large groups: a turn of slices, in a transaction of its own. */
 #include "server-stub/state/controller.h"
-#include "server-stub/state/orders/inside.h"
 #include "server-stub/state/orders/making.h"
+#include "server-stub/state/orders/memory.h"
 #include "server-stub/store/making.h"
 
 bool flo_making_turn(struct flo_controller *controller)

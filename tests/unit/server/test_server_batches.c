@@ -8,7 +8,7 @@
 #include <event2/event.h>
 
 #include "server-stub/mqtt/batches.h"
-#include "server-stub/state/orders/emergency.h"
+#include "server-stub/state/recall/recall.h"
 
 #include "unit/server/store/store.h"
 

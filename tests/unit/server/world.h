@@ -11,7 +11,7 @@
 #include <cmocka.h>
 
 #include "server-stub/mqtt/ingest.h"
-#include "server-stub/state/orders/emergency.h"
+#include "server-stub/state/recall/recall.h"
 #include "server-stub/state/rollouts/rollouts.h"
 
 #define DIGEST                                                                                     \

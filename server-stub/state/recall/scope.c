@@ -6,7 +6,8 @@
 
 #include "server-stub/state/controller.h"
 #include "server-stub/state/objects.h"
-#include "server-stub/state/orders/inside.h"
+#include "server-stub/state/orders/scope.h"
+#include "server-stub/state/recall/plan.h"
 
 #define ENOUGH 1 /* no error: a listing has what was asked for */
 

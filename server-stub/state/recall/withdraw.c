@@ -3,8 +3,8 @@
 
 #include "server-stub/core/orders/intent.h"
 #include "server-stub/state/controller.h"
-#include "server-stub/state/orders/inside.h"
 #include "server-stub/state/outgoing.h"
+#include "server-stub/state/recall/plan.h"
 #include "server-stub/state/rollouts/rollouts.h"
 
 struct of_release {

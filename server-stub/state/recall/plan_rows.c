@@ -1,7 +1,7 @@
 /* Rows of a plan: targets, and the devices that it lists. */
 #include <string.h>
 
-#include "server-stub/state/orders/inside.h"
+#include "server-stub/state/recall/plan.h"
 
 /* Devices with one way and one target are one row. */
 static json_t *target_row(json_t *targets, const char *way, const char *to)

@@ -7,10 +7,11 @@
 
 #include "server-stub/core/orders/intent.h"
 #include "server-stub/state/controller.h"
-#include "server-stub/state/orders/inside.h"
 #include "server-stub/state/orders/making.h"
 #include "server-stub/state/orders/orders.h"
+#include "server-stub/state/orders/scope.h"
 #include "server-stub/state/outgoing.h"
+#include "server-stub/state/recall/plan.h"
 #include "server-stub/state/rollouts/rollouts.h"
 #include "server-stub/store/making.h"
 

@@ -1,12 +1,13 @@
-/* Shared by the files of this folder; not for others. */
-#ifndef FLOTILLA_SERVER_STATE_ORDERS_INSIDE_H
-#define FLOTILLA_SERVER_STATE_ORDERS_INSIDE_H
+/* The plan of a recall, and the devices in its scope; not for others. */
+#ifndef FLOTILLA_SERVER_STATE_RECALL_PLAN_H
+#define FLOTILLA_SERVER_STATE_RECALL_PLAN_H
 
 #include "server-stub/core/orders/removal.h"
 #include "server-stub/core/orders/take_back.h"
 #include "server-stub/state/controller.h"
 #include "server-stub/state/groups/walk.h"
-#include "server-stub/state/orders/emergency.h"
+#include "server-stub/state/orders/scope.h"
+#include "server-stub/state/recall/recall.h"
 
 struct flo_take_back_release {
     struct flo_digest digest;
@@ -27,32 +28,6 @@ struct flo_take_back_pair {
 
 /* ---- scope.c ---- */
 
-struct flo_scope_member {
-    char id[37];
-    char name[FLO_NAME_MAX + 1];
-    char title[FLO_RETURN_TITLE]; /* what it keeps */
-    bool is_online;
-    enum flo_return way;
-    enum flo_removal removal;
-};
-
-struct flo_scope_list {
-    struct flo_controller *controller;
-    const char *order;
-    uint64_t seq;        /* number of the order; 0: it is the newest of all */
-    const char *model;   /* the order's model; NULL: the whole fleet */
-    const char *release; /* digest text: of the rollback; NULL: another op,
-                          * with a model a removal */
-    const char *to;      /* digest text, or NULL */
-    const char *send;    /* deploy order of `to`, for devices that must fetch
-                          * it */
-    bool is_sliced;      /* devices come in slices (making.h): one that can go
-                          * back says enough, and no more are read */
-    struct flo_scope_member *items;
-    size_t count, room;
-    struct flo_err *err;
-};
-
 /* Everybody in the group, or the device; `items` is the caller's to free.
  * is_sliced: devices that serve `title` until one can go back, at most
  * FLO_SCOPE_LOOKS of them. */
@@ -64,21 +39,6 @@ FLO_MUST_USE int flo_scope_take(void *list, const struct flo_fleet_device *devic
 /* Their ids alone. */
 FLO_MUST_USE int flo_scope_read_ids(struct flo_scope_list *list, const char *group,
                                     struct flo_err *err);
-/* kept.c: does a desired document with this order stay as it is? */
-struct flo_scope_kept {
-    bool is_kept;
-    bool is_newer; /* ... for it came behind the rollback */
-};
-FLO_MUST_USE int flo_scope_keeps(const struct flo_scope_list *list, const char *order,
-                                 struct flo_scope_kept *out, struct flo_err *err);
-/* Await the order on one of them, whose report says `way`.  No list has it. */
-FLO_MUST_USE int flo_scope_open(const struct flo_scope_list *list, const char *device,
-                                enum flo_return way, struct flo_err *err);
-/* Does its report say that it has the model? */
-bool flo_scope_has(const struct flo_fleet_device *device, const char *model);
-/* The same for a removal; one that has not got the model is passed by. */
-FLO_MUST_USE int flo_scope_remove(const struct flo_scope_list *list, const char *device,
-                                  bool is_there, struct flo_err *err);
 /* The scope's devices leave the rollout: one that brings late devices must not
  * bring these again. */
 FLO_MUST_USE int flo_scope_leave(const struct flo_scope_list *list, struct flo_rollout_entry *entry,
@@ -90,12 +50,6 @@ size_t flo_scope_count(const struct flo_scope_list *list, enum flo_return from, 
  * be one of nobody. */
 FLO_MUST_USE int flo_scope_check(struct flo_controller *controller, const char *group,
                                  const char *device, struct flo_err *err);
-
-/* ---- making.c ---- */
-
-/* Slices until that time, at least one.  *left: orders that are not whole. */
-FLO_MUST_USE int flo_making_until(struct flo_controller *controller, uint64_t until_ms,
-                                  size_t *left, struct flo_err *err);
 
 /* ---- plan.c ---- */
 
@@ -143,14 +97,6 @@ FLO_MUST_USE int flo_orders_stop_rollouts(struct flo_controller *controller, con
 FLO_MUST_USE int flo_orders_withdraw_by(struct flo_controller *controller,
                                         const struct flo_digest *release, const char *group,
                                         const char *note, bool is_for_all, struct flo_err *err);
-
-/* ---- send.c ---- */
-
-/* The deploy order for devices of this rollback (its id) that do not keep `to`;
- * issued when the first of them is met.  A release that was yanked since sends
- * nobody: the rollback itself. */
-FLO_MUST_USE int flo_orders_send(struct flo_controller *controller, const char *back, char *id,
-                                 struct flo_err *err);
 
 /* ---- take_back.c ---- */
 

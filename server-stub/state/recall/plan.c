@@ -5,7 +5,8 @@
 #include "server-stub/core/orders/intent.h"
 #include "server-stub/state/controller.h"
 #include "server-stub/state/objects.h"
-#include "server-stub/state/orders/inside.h"
+#include "server-stub/state/orders/scope.h"
+#include "server-stub/state/recall/plan.h"
 
 /* ---- its devices ---- */
 

@@ -1,6 +1,6 @@
 /* Emergency orders: a release taken back, withdrawn; the whole fleet. */
-#ifndef FLOTILLA_SERVER_STATE_ORDERS_EMERGENCY_H
-#define FLOTILLA_SERVER_STATE_ORDERS_EMERGENCY_H
+#ifndef FLOTILLA_SERVER_STATE_RECALL_H
+#define FLOTILLA_SERVER_STATE_RECALL_H
 
 #include <flotilla/base.h>
 #include <flotilla/proto.h>
@@ -89,13 +89,10 @@ FLO_MUST_USE int flo_orders_plan_removal(struct flo_controller *controller,
  * FLO_E_ORDER_NOBODY  no device in scope has the model; nothing changed */
 FLO_MUST_USE int flo_orders_remove(struct flo_controller *controller, const struct flo_remove *what,
                                    char *id, struct flo_err *err);
-/* orders.leave: the device is a member of rollouts of the model no more. */
+/* A flo_orders_leave_fn: the device is a member of rollouts of the model no
+ * more. */
 FLO_MUST_USE int flo_orders_leave_model(struct flo_controller *controller, const char *device,
                                         const char *model, struct flo_err *err);
-/* logs, doctor: one device is asked for a report.  It comes by PUT
- * /v1/reports/ID. */
-FLO_MUST_USE int flo_orders_report(struct flo_controller *controller, struct flo_order *order,
-                                   char *id, struct flo_err *err);
 /* freeze, unfreeze, config. */
 FLO_MUST_USE int flo_orders_fleet(struct flo_controller *controller, enum flo_order_op op,
                                   const char *by, uint64_t heartbeat_ms, char *id,

@@ -2,10 +2,10 @@
 #include <string.h>
 
 #include "server-stub/state/controller.h"
-#include "server-stub/state/orders/inside.h"
 #include "server-stub/state/orders/making.h"
 #include "server-stub/state/orders/orders.h"
 #include "server-stub/state/outgoing.h"
+#include "server-stub/state/recall/plan.h"
 #include "server-stub/state/rollouts/rollouts.h"
 
 int flo_orders_fleet(struct flo_controller *controller, enum flo_order_op op, const char *by,
