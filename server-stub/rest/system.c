@@ -5,6 +5,7 @@
 #include "server-stub/mqtt/batches.h"
 #include "server-stub/mqtt/broker/broker.h"
 #include "server-stub/rest/rest.h"
+#include "server-stub/state/artifacts/depot.h"
 #include "server-stub/state/audit/audit.h"
 #include "server-stub/state/proofs/proofs.h"
 

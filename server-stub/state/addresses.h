@@ -5,19 +5,7 @@
 
 #include <flotilla/base.h>
 
-struct flo_controller;
-
-#define FLO_URL_TEXT 512
-
-struct flo_addresses {
-    char people[256];  /* host of --listen */
-    char devices[256]; /* host of --listen-devices */
-    char public[256];  /* under which devices reach us */
-    uint16_t port;     /* people's */
-    uint16_t port_devices;
-    char mqtt[FLO_URL_TEXT];     /* devices' */
-    char mqtt_own[FLO_URL_TEXT]; /* ours */
-};
+#include "server-stub/state/controller.h"
 
 /* FLO_E_USAGE: it is no HOST:PORT, with [HOST] of IPv6. */
 FLO_MUST_USE int flo_address_check(const char *address, struct flo_err *err);

@@ -10,8 +10,6 @@
 #include <flotilla/proto.h>
 #include <flotilla/release.h>
 
-#include "server-stub/state/addresses.h"
-#include "server-stub/state/artifacts/depot.h"
 #include "server-stub/store/store.h"
 #include "server-stub/telemetry/lane.h"
 
@@ -19,6 +17,7 @@
 
 struct flo_audit;
 struct flo_collector;
+struct flo_depot;
 struct flo_foreign;
 struct flo_groups;
 struct flo_httpd_tls;
@@ -108,6 +107,19 @@ struct flo_controller_options {
     } unproved; /* messages of devices that never proved one */
 };
 
+/* Where it listens, and under which names people and devices reach it
+ * (addresses.h). */
+#define FLO_URL_TEXT 512
+struct flo_addresses {
+    char people[256];  /* host of --listen */
+    char devices[256]; /* host of --listen-devices */
+    char public[256];  /* under which devices reach us */
+    uint16_t port;     /* people's */
+    uint16_t port_devices;
+    char mqtt[FLO_URL_TEXT];     /* devices' */
+    char mqtt_own[FLO_URL_TEXT]; /* ours */
+};
+
 struct flo_controller {
     struct flo_controller_options options;
     char dir[4096];
@@ -125,6 +137,7 @@ struct flo_controller {
     struct flo_addresses addresses;
     struct flo_pki *pki;
     struct flo_keyring_kept *keyring;
+    bool has_new_files;      /* below DIR, of those that the keyring holds */
     struct flo_trust *trust; /* publishers' keys and our order key */
     struct flo_trust_change *trust_change;
     struct flo_rollouts *rollouts;

@@ -5,7 +5,7 @@
 
 #include "proto/memory/figures.h"
 
-#include "server-stub/state/forecast/forecast.h"
+#include "server-stub/state/fit/fit.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
 

@@ -11,6 +11,7 @@
 #include "server-stub/rest/live.h"
 #include "server-stub/rest/metrics/metrics.h"
 #include "server-stub/state/artifacts/artifacts.h"
+#include "server-stub/state/artifacts/depot.h"
 #include "server-stub/state/audit/audit.h"
 #include "server-stub/state/audit/head.h"
 #include "server-stub/state/foreign.h"

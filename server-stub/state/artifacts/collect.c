@@ -6,7 +6,7 @@
 
 #include <flotilla/plural.h>
 
-#include "server-stub/state/artifacts/inside.h"
+#include "server-stub/state/artifacts/pass.h"
 #include "server-stub/state/audit/audit.h"
 #include "server-stub/state/controller.h"
 

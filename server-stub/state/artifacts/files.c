@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#include "server-stub/state/artifacts/inside.h"
+#include "server-stub/state/artifacts/pass.h"
 #include "server-stub/state/controller.h"
 
 static bool path_of(const struct flo_controller *controller, const struct flo_digest *digest,

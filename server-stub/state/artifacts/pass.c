@@ -10,7 +10,7 @@
 #include <flotilla/plural.h>
 
 #include "server-stub/core/artifacts/use.h"
-#include "server-stub/state/artifacts/inside.h"
+#include "server-stub/state/artifacts/pass.h"
 #include "server-stub/state/controller.h"
 
 #define LISTED 64    /* releases of a step */

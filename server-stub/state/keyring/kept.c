@@ -22,11 +22,6 @@ void flo_keyring_free(struct flo_keyring_kept *kept)
     free(kept);
 }
 
-void flo_keyring_changed(struct flo_controller *controller)
-{
-    controller->keyring->is_stale = true;
-}
-
 static json_t *row_of(const char *name, const char *pem)
 {
     return json_pack("{s:s,s:s}", "name", name, "key", pem);
@@ -145,7 +140,7 @@ static int keep(struct flo_controller *controller, struct flo_err *err)
     FLO_CLEANUP(flo_json_secret_cleanup) json_t *files = NULL;
     char digest[FLO_KEYRING_DIGEST];
 
-    if (!controller->keyring->is_stale || !flo_controller_is_shared(controller)) {
+    if (!controller->has_new_files || !flo_controller_is_shared(controller)) {
         return 0;
     }
     int rv = flo_keyring_read(controller->dir, &files, err);
@@ -180,7 +175,7 @@ int flo_keyring_load(struct flo_controller *controller, struct flo_err *err)
         stored->number += RESTORED_SKIP;
     }
     rv = admit_self(controller, stored->controllers, err);
-    flo_keyring_changed(controller); /* perhaps: keep() compares the files */
+    controller->has_new_files = true; /* perhaps: keep() compares the files */
     return rv < 0 ? rv : keep(controller, err);
 }
 
@@ -197,7 +192,7 @@ void flo_keyring_settle(struct flo_controller *controller, bool is_committed)
     struct flo_err err = {0};
 
     if (is_committed) {
-        kept->is_stale = false;
+        controller->has_new_files = false;
     } else if (kept->before != NULL) {
         json_decref(kept->as_stored.controllers);
         kept->as_stored.controllers = json_incref(kept->before);
@@ -232,7 +227,7 @@ static int change(struct flo_controller *controller, const char *keyid, json_t *
     } else {
         json_object_del(list, keyid);
     }
-    flo_keyring_changed(controller);
+    controller->has_new_files = true;
     return 0;
 }
 

@@ -92,9 +92,7 @@ struct flo_keyring_kept *flo_keyring_new(void);
 void flo_keyring_free(struct flo_keyring_kept *kept);
 /* Inside a transaction, when keys and trust are open. */
 FLO_MUST_USE int flo_keyring_load(struct flo_controller *controller, struct flo_err *err);
-/* A file of it was written: the next commit stores it. */
-void flo_keyring_changed(struct flo_controller *controller);
-/* It is stored at the end of each transaction. */
+/* It is stored at the end of a transaction when controller->has_new_files. */
 extern const struct flo_transaction_part flo_keyring_part;
 /* After one: who was admitted or dismissed in one that failed was not. */
 void flo_keyring_settle(struct flo_controller *controller, bool is_committed);

@@ -11,7 +11,6 @@ struct flo_keyring_kept {
     bool is_written;              /* in this transaction */
     /* Digest of the files as stored; "": unknown. */
     char digest[FLO_KEYRING_DIGEST];
-    bool is_stale;            /* a file has changed since, perhaps */
     char own[FLO_KEYID_TEXT]; /* key of the controller that leads */
 };
 

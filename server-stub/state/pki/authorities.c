@@ -10,7 +10,6 @@
 
 #include <flotilla/errors/keys.h>
 
-#include "server-stub/state/keyring/keyring.h"
 #include "server-stub/state/outgoing.h"
 #include "server-stub/state/pki/memory.h"
 #include "server-stub/state/pki/pki.h"
@@ -52,7 +51,7 @@ static int list_write(struct flo_controller *controller, struct flo_err *err)
 
     if (rv == 0 && !flo_pki_in_memory(controller)) {
         rv = flo_file_write(pki->files.ca_file, text.data, text.bytes, 0644, err);
-        flo_keyring_changed(controller);
+        controller->has_new_files = true;
     }
     if (rv == 0) {
         struct flo_buf before = pki->ca;

@@ -10,7 +10,6 @@
 
 #include "server-stub/state/audit/audit.h"
 #include "server-stub/state/audit/head.h"
-#include "server-stub/state/keyring/keyring.h"
 #include "server-stub/state/pki/memory.h"
 #include "server-stub/state/pki/pki.h"
 #include "server-stub/store/seals.h"
@@ -122,6 +121,6 @@ int flo_pki_seals_rows(struct flo_controller *controller, struct flo_err *err)
     if (rv < 0 || is_marked) {
         return rv;
     }
-    flo_keyring_changed(controller);
+    controller->has_new_files = true;
     return flo_file_write(path, "1\n", 2, 0600, err);
 }

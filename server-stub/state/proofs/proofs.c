@@ -1,5 +1,5 @@
 /* Proofs: the keys of all devices, and the judgement. */
-#include "server-stub/state/proofs/inside.h"
+#include "server-stub/state/proofs/keys.h"
 
 #include <stddef.h>
 #include <stdlib.h>

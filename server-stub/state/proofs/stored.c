@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "server-stub/state/controller.h"
-#include "server-stub/state/proofs/inside.h"
+#include "server-stub/state/proofs/keys.h"
 #include "server-stub/store/fleet.h"
 
 #define SETTING "unproved" /* "refuse" in a fleet that began with proofs */

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "server-stub/state/controller.h"
-#include "server-stub/state/forecast/forecast.h"
+#include "server-stub/state/fit/fit.h"
 #include "server-stub/state/objects.h"
 #include "server-stub/state/rollouts/work.h"
 

@@ -9,7 +9,6 @@
 
 #include "base/host/json.h"
 #include "server-stub/state/controller.h"
-#include "server-stub/state/keyring/keyring.h"
 #include "server-stub/state/orders/orders.h"
 #include "server-stub/state/outgoing.h"
 #include "server-stub/state/pki/pki.h"
@@ -159,7 +158,7 @@ int flo_trust_order_key(struct flo_controller *controller, char *pem, char *keyi
         if (rv == 0 && !in_memory(controller)) {
             rv = path_of(controller, NEXT_KEY, path, err);
             rv = rv < 0 ? rv : flo_key_save(key, path, err);
-            flo_keyring_changed(controller);
+            controller->has_new_files = true;
         }
     }
     if (rv == 0) {
@@ -183,7 +182,7 @@ static void name_key(struct flo_controller *controller)
         path_of(controller, ORDER_KEY, path, &err) < 0) {
         return;
     }
-    flo_keyring_changed(controller);
+    controller->has_new_files = true;
     if ((unlink(before) < 0 && errno != ENOENT) || (link(path, before) < 0 && errno != ENOENT) ||
         flo_key_save(flo_pki_order_key(controller->pki), path, &err) < 0 ||
         (unlink(next) < 0 && errno != ENOENT)) {

@@ -1,6 +1,6 @@
-/* Artifacts: for its own files. */
-#ifndef FLOTILLA_SERVER_STATE_ARTIFACTS_INSIDE_H
-#define FLOTILLA_SERVER_STATE_ARTIFACTS_INSIDE_H
+/* A pass over the artifacts, and the file that one removes; not for others. */
+#ifndef FLOTILLA_SERVER_STATE_ARTIFACTS_PASS_H
+#define FLOTILLA_SERVER_STATE_ARTIFACTS_PASS_H
 
 #include "server-stub/state/artifacts/artifacts.h"
 

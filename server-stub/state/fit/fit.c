@@ -7,7 +7,7 @@
 
 #include "proto/memory/figures.h"
 
-#include "server-stub/state/forecast/forecast.h"
+#include "server-stub/state/fit/fit.h"
 
 #define PRESENT_MAX 512
 #define MODELS_MAX FLO_MEMORY_MODELS_MAX

@@ -1,6 +1,6 @@
-/* Shared by the files of proofs; not for others. */
-#ifndef FLOTILLA_SERVER_STATE_PROOFS_INSIDE_H
-#define FLOTILLA_SERVER_STATE_PROOFS_INSIDE_H
+/* Keys of devices, their used numbers; not for others. */
+#ifndef FLOTILLA_SERVER_STATE_PROOFS_KEYS_H
+#define FLOTILLA_SERVER_STATE_PROOFS_KEYS_H
 
 #include <pthread.h>
 
