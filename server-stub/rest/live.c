@@ -8,8 +8,11 @@
 #include "server-stub/core/access/tokens.h"
 #include "server-stub/rest/live.h"
 #include "server-stub/rest/rest.h"
-#include "server-stub/state/objects.h"
+#include "server-stub/state/devices/view.h"
+#include "server-stub/state/orders/view.h"
 #include "server-stub/state/outgoing.h"
+#include "server-stub/state/released.h"
+#include "server-stub/state/rollouts/view.h"
 
 #define RING_EVENTS 16384
 #define RING_BYTES_MAX (32u << 20)

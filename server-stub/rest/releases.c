@@ -12,9 +12,9 @@
 #include "server-stub/rest/rest.h"
 #include "server-stub/state/artifacts/artifacts.h"
 #include "server-stub/state/artifacts/depot.h"
-#include "server-stub/state/objects.h"
 #include "server-stub/state/outgoing.h"
 #include "server-stub/state/recall/recall.h"
+#include "server-stub/state/released.h"
 
 /* Two people who publish and yank at once: the second one looks again. */
 static void tag(struct flo_rest_call *call, const char *digest, const char *state)

@@ -6,9 +6,10 @@
 #include <flotilla/fit.h>
 
 #include "server-stub/rest/rest.h"
-#include "server-stub/state/objects.h"
 #include "server-stub/state/orders/orders.h"
+#include "server-stub/state/orders/view.h"
 #include "server-stub/state/recall/recall.h"
+#include "server-stub/state/rollouts/view.h"
 
 static int confirm(const struct flo_rest_call *call, const char *expected, struct flo_err *err)
 {

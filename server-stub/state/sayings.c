@@ -14,6 +14,11 @@ json_t *flo_saying_parsed(const char *text, json_t *otherwise)
     return otherwise;
 }
 
+json_t *flo_saying_object(const char *text)
+{
+    return flo_saying_parsed(text, json_object());
+}
+
 bool flo_saying_is_text(const json_t *json, size_t bytes_max)
 {
     return json_is_string(json) && json_string_length(json) <= bytes_max;

@@ -17,6 +17,8 @@ struct flo_saying {
 
 /* Stored JSON, or `otherwise`, which is taken: a new reference. */
 json_t *flo_saying_parsed(const char *text, json_t *otherwise);
+/* The same; an empty object without it. */
+json_t *flo_saying_object(const char *text);
 /* New; null when it is no object. */
 json_t *flo_saying_view(const json_t *from, const struct flo_saying *fields, size_t count);
 bool flo_saying_is_text(const json_t *json, size_t bytes_max);

@@ -9,8 +9,8 @@
 #include "server-stub/core/report.h"
 #include "server-stub/rest/rest.h"
 #include "server-stub/state/audit/audit.h"
-#include "server-stub/state/objects.h"
 #include "server-stub/state/outgoing.h"
+#include "server-stub/state/sayings.h"
 
 /* ---- in ---- */
 
@@ -237,7 +237,7 @@ int flo_reports_open(struct flo_rest *rest, struct flo_err *err)
 
 static json_t *view(const struct flo_fleet_report *report, bool with_body)
 {
-    json_t *json = with_body ? flo_object_parsed(report->body) : json_object();
+    json_t *json = with_body ? flo_saying_object(report->body) : json_object();
 
     json_object_set_new(json, "id", json_string(report->order));
     json_object_set_new(json, "device", json_string(report->device));

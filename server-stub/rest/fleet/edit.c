@@ -6,9 +6,10 @@
 #include "server-stub/core/select/labels.h"
 #include "server-stub/rest/fleet/fleet.h"
 #include "server-stub/state/devices/devices.h"
+#include "server-stub/state/devices/view.h"
 #include "server-stub/state/groups/groups.h"
-#include "server-stub/state/objects.h"
 #include "server-stub/state/outgoing.h"
+#include "server-stub/state/sayings.h"
 
 #define BULK_DEVICES_MAX 1000
 #define BULK_PINS_MAX 100 /* each is an order to sign */
@@ -26,8 +27,8 @@ static int take_before(void *context, const struct flo_fleet_device *device)
     struct before *before = context;
 
     snprintf(before->id, sizeof(before->id), "%s", device->id);
-    before->labels = flo_object_parsed(device->labels);
-    before->pins = flo_object_parsed(device->pins);
+    before->labels = flo_saying_object(device->labels);
+    before->pins = flo_saying_object(device->pins);
     return 0;
 }
 

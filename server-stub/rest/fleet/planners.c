@@ -6,8 +6,8 @@
 
 #include "server-stub/rest/rest.h"
 #include "server-stub/state/forecast/forecast.h"
-#include "server-stub/state/objects.h"
 #include "server-stub/state/recall/recall.h"
+#include "server-stub/state/rollouts/view.h"
 
 /* ---- a rollout ---- */
 

@@ -8,7 +8,7 @@
 #include "server-stub/core/request/request.h"
 #include "server-stub/core/select/first.h"
 #include "server-stub/rest/fleet/fleet.h"
-#include "server-stub/state/objects.h"
+#include "server-stub/state/devices/view.h"
 
 #define SORTS_MAX 4
 #define FIELDS_MAX 32

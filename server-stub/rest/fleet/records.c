@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "server-stub/rest/rest.h"
-#include "server-stub/state/objects.h"
+#include "server-stub/state/sayings.h"
 #include "server-stub/store/watch.h"
 
 #define RECORDS_MAX 10000 /* records of a kind: a site for each shop */
@@ -15,7 +15,7 @@ struct kind {
 
 static json_t *view_of(const char *name, const char *body)
 {
-    json_t *json = flo_object_parsed(body);
+    json_t *json = flo_saying_object(body);
 
     json_object_set_new(json, "name", json_string(name));
     return json;

@@ -11,10 +11,11 @@
 #include "server-stub/state/controller.h"
 #include "server-stub/state/devices/devices.h"
 #include "server-stub/state/forecast/forecast.h"
-#include "server-stub/state/objects.h"
 #include "server-stub/state/orders/orders.h"
 #include "server-stub/state/outgoing.h"
+#include "server-stub/state/rollouts/rollouts.h"
 #include "server-stub/state/rules/rules.h"
+#include "server-stub/state/sayings.h"
 
 /* ---- the release ---- */
 
@@ -91,7 +92,7 @@ static int ask_device(void *context, const struct flo_fleet_device *device)
 {
     struct asked *asked = context;
     struct flo_forecast one;
-    json_t *reported = flo_object_parsed(device->reported);
+    json_t *reported = flo_saying_object(device->reported);
 
     asked->rv = flo_forecast_one(asked->controller, reported, &asked->pinned->digest,
                                  asked->lift > 0, &one, asked->err);
@@ -247,7 +248,7 @@ struct answered {
 static int take_answer(void *context, const struct flo_fleet_outcome *outcome)
 {
     struct answered *answered = context;
-    json_t *error = flo_object_parsed(outcome->error);
+    json_t *error = flo_saying_object(outcome->error);
     const char *id = json_string_value(json_object_get(error, "id"));
     const char *what = json_string_value(json_object_get(error, "what"));
 
@@ -333,8 +334,8 @@ static json_t *row_of(struct flo_controller *controller, const struct flo_fleet_
 
 json_t *flo_devices_pins(struct flo_controller *controller, const struct flo_fleet_device *device)
 {
-    json_t *pins = flo_object_parsed(device->pins);
-    json_t *reported = flo_object_parsed(device->reported);
+    json_t *pins = flo_saying_object(device->pins);
+    json_t *reported = flo_saying_object(device->reported);
     json_t *rows = json_array();
     const char *model;
     json_t *title;

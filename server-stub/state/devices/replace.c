@@ -11,8 +11,9 @@
 #include "server-stub/state/devices/devices.h"
 #include "server-stub/state/groups/groups.h"
 #include "server-stub/state/membership/membership.h"
-#include "server-stub/state/objects.h"
 #include "server-stub/state/outgoing.h"
+#include "server-stub/state/rollouts/rollouts.h"
+#include "server-stub/state/sayings.h"
 #include "server-stub/store/fleet.h"
 
 /* The decisions of people about a device. */
@@ -32,8 +33,8 @@ static int take_place(void *context, const struct flo_fleet_device *device)
 
     place->texts = json_pack("{s:s,s:s,s:s,s:s}", "name", device->name, "note", device->note,
                              "maintenance", device->maintenance, "pins", device->pins);
-    place->labels = flo_object_parsed(device->labels);
-    place->groups = flo_object_parsed(device->groups);
+    place->labels = flo_saying_object(device->labels);
+    place->groups = flo_saying_object(device->groups);
     place->is_retired = device->is_retired;
     place->is_replaced = device->replaced_by[0] != '\0';
     place->replaces = device->replaces[0] != '\0';
@@ -158,8 +159,8 @@ static int move(struct flo_controller *controller, const char *device, const jso
 static int move_pins(struct flo_controller *controller, const struct place *old,
                      const struct place *next, const char *by, struct flo_err *err)
 {
-    json_t *before = flo_object_parsed(text_of(next, "pins"));
-    json_t *after = flo_object_parsed(text_of(old, "pins"));
+    json_t *before = flo_saying_object(text_of(next, "pins"));
+    json_t *after = flo_saying_object(text_of(old, "pins"));
     int rv = flo_devices_pin(controller, next->id, by, before, after, err);
 
     json_decref(before);

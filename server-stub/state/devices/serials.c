@@ -9,7 +9,7 @@
 #include "server-stub/state/devices/serials.h"
 #include "server-stub/state/groups/groups.h"
 #include "server-stub/state/membership/membership.h"
-#include "server-stub/state/objects.h"
+#include "server-stub/state/sayings.h"
 #include "server-stub/store/fleet.h"
 
 #define SETTING "claims"
@@ -81,7 +81,7 @@ static int take_row(void *context, const struct flo_fleet_serial *claim)
 {
     struct row *row = context;
 
-    row->body = claim->body[0] != '\0' ? flo_object_parsed(claim->body) : NULL;
+    row->body = claim->body[0] != '\0' ? flo_saying_object(claim->body) : NULL;
     row->at_ms = claim->at_ms;
     snprintf(row->device, sizeof(row->device), "%s", claim->device);
     return 0;
@@ -265,7 +265,7 @@ int flo_serials_prepare(struct flo_controller *controller, const json_t *item, s
 json_t *flo_serials_json(struct flo_controller *controller, const struct flo_fleet_serial *claim)
 {
     struct holder holder = {.is_there = false};
-    json_t *json = flo_object_parsed(claim->body);
+    json_t *json = flo_saying_object(claim->body);
     const char *state = claim->body[0] == '\0' ? "waiting" : "prepared";
 
     if (read_holder(controller, claim->device, &holder, NULL) == 0 && holder.is_there) {

@@ -7,7 +7,8 @@
 #include "server-stub/state/controller.h"
 #include "server-stub/state/forecast/cost.h"
 #include "server-stub/state/groups/walk.h"
-#include "server-stub/state/objects.h"
+#include "server-stub/state/rollouts/rollouts.h"
+#include "server-stub/state/sayings.h"
 
 #define ITEMS_MAX 200
 #define NAMES_MAX 5      /* devices that cannot, named for each reason */
@@ -207,7 +208,7 @@ static int add_device(void *context, const struct flo_fleet_device *device)
         count_excuse(all->plan, excuse, device->name);
         return 0;
     }
-    json_t *reported = flo_object_parsed(device->reported);
+    json_t *reported = flo_saying_object(device->reported);
     struct flo_forecast one;
     json_t *list;
 

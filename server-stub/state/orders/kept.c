@@ -3,9 +3,9 @@
 #include <string.h>
 
 #include "server-stub/state/controller.h"
-#include "server-stub/state/objects.h"
 #include "server-stub/state/orders/scope.h"
 #include "server-stub/state/outgoing.h"
+#include "server-stub/state/sayings.h"
 #include "server-stub/store/making.h"
 
 /* The order that a desired document holds. */
@@ -53,7 +53,7 @@ int flo_scope_keeps(const struct flo_scope_list *list, const char *order,
 
 bool flo_scope_has(const struct flo_fleet_device *device, const char *model)
 {
-    json_t *report = flo_object_parsed(device->reported);
+    json_t *report = flo_saying_object(device->reported);
     char title[FLO_REMOVAL_TITLE];
     bool has = flo_removal_is_there(report, model, title);
 

@@ -3,11 +3,11 @@
 #include <string.h>
 
 #include "server-stub/state/controller.h"
-#include "server-stub/state/objects.h"
 #include "server-stub/state/orders/making.h"
 #include "server-stub/state/orders/memory.h"
 #include "server-stub/state/orders/scope.h"
 #include "server-stub/state/outgoing.h"
+#include "server-stub/state/sayings.h"
 #include "server-stub/store/making.h"
 
 /* A slice of one order. */
@@ -192,7 +192,7 @@ static int take_way(void *context, const struct flo_fleet_device *device)
 {
     struct slice *slice = context;
     FLO_CLEANUP(flo_json_cleanup)
-    json_t *report = flo_object_parsed(device->reported);
+    json_t *report = flo_saying_object(device->reported);
     char title[FLO_RETURN_TITLE];
 
     slice->way = flo_return_plan(report, slice->release, slice->order.to, title);

@@ -4,9 +4,9 @@
 
 #include "server-stub/core/orders/intent.h"
 #include "server-stub/state/controller.h"
-#include "server-stub/state/objects.h"
 #include "server-stub/state/orders/scope.h"
 #include "server-stub/state/recall/plan.h"
+#include "server-stub/state/rollouts/rollouts.h"
 
 /* ---- its devices ---- */
 

@@ -5,9 +5,10 @@
 #include <flotilla/errors/group.h>
 
 #include "server-stub/state/controller.h"
-#include "server-stub/state/objects.h"
 #include "server-stub/state/orders/scope.h"
 #include "server-stub/state/recall/plan.h"
+#include "server-stub/state/rollouts/rollouts.h"
+#include "server-stub/state/sayings.h"
 
 #define ENOUGH 1 /* no error: a listing has what was asked for */
 
@@ -61,11 +62,11 @@ int flo_scope_take(void *context, const struct flo_fleet_device *device)
     member->is_online = device->is_online;
     snprintf(member->name, sizeof(member->name), "%s", device->name);
     if (list->release != NULL) {
-        json_t *report = flo_object_parsed(device->reported);
+        json_t *report = flo_saying_object(device->reported);
         member->way = flo_return_plan(report, list->release, list->to, member->title);
         json_decref(report);
     } else if (list->release == NULL && list->model != NULL) {
-        json_t *report = flo_object_parsed(device->reported);
+        json_t *report = flo_saying_object(device->reported);
         member->removal = flo_removal_plan(report, list->model, false, member->title);
         json_decref(report);
     }

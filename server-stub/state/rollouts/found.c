@@ -7,7 +7,6 @@
 #include <string.h>
 
 #include "server-stub/state/controller.h"
-#include "server-stub/state/objects.h"
 #include "server-stub/state/rollouts/work.h"
 
 #define PROBES_KEPT 7

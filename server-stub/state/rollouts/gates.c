@@ -2,7 +2,7 @@
 #include <math.h>
 
 #include "server-stub/state/controller.h"
-#include "server-stub/state/objects.h"
+#include "server-stub/state/rollouts/view.h"
 
 static json_t *view_arm(const struct flo_gate_arm *arm, int metric)
 {

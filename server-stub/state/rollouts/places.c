@@ -10,7 +10,6 @@
 #include "base/zone.h"
 
 #include "server-stub/state/controller.h"
-#include "server-stub/state/objects.h"
 #include "server-stub/state/rollouts/work.h"
 
 #define ZONE_LABEL "tz"

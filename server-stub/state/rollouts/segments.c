@@ -5,7 +5,6 @@
 
 #include "server-stub/state/controller.h"
 #include "server-stub/state/fit/fit.h"
-#include "server-stub/state/objects.h"
 #include "server-stub/state/rollouts/work.h"
 
 #define MEMBERS_MIN 20 /* members of a segment; smaller ones are together */

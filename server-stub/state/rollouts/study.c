@@ -6,7 +6,6 @@
 
 #include "server-stub/state/audit/audit.h"
 #include "server-stub/state/controller.h"
-#include "server-stub/state/objects.h"
 #include "server-stub/state/rollouts/work.h"
 
 /* ---- phases of a preset ---- */

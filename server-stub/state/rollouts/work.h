@@ -225,6 +225,8 @@ void flo_rollouts_hardware(const struct flo_select_device *device, char *out);
 FLO_MUST_USE int flo_rollouts_segment_late(struct flo_controller *controller,
                                            struct flo_rollout_entry *entry, const char *device,
                                            uint8_t *out, struct flo_err *err);
+/* Slices of a rollout that are held, by their names: new reference (view.c). */
+json_t *flo_object_slices(const struct flo_rollout *core, enum flo_slice_hold as);
 /* The study as it is kept with its rollout, new reference; NULL: none. */
 json_t *flo_rollouts_study_json(const struct flo_rollout *core);
 void flo_rollouts_study_read(struct flo_rollout *core, const json_t *json);

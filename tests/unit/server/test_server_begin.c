@@ -5,7 +5,7 @@
 #include <flotilla/errors/release.h>
 #include <flotilla/errors/rollout.h>
 
-#include "server-stub/state/objects.h"
+#include "server-stub/state/rollouts/view.h"
 #include "server-stub/state/rollouts/work.h"
 #include "server-stub/state/rules/rules.h"
 #include "server-stub/store/calls/inside.h"

@@ -7,7 +7,7 @@
 #include "unit/waits.h"
 
 #include "server-stub/mqtt/evidence.h"
-#include "server-stub/state/objects.h"
+#include "server-stub/state/rollouts/view.h"
 #include "server-stub/state/rollouts/work.h"
 
 #define SPEC                                                                                       \

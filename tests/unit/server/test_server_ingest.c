@@ -2,8 +2,8 @@
 #include <flotilla/errors/rollout.h>
 
 #include "server-stub/state/devices/devices.h"
-#include "server-stub/state/objects.h"
 #include "server-stub/state/rollouts/updates.h"
+#include "server-stub/state/rollouts/view.h"
 #include "server-stub/state/rollouts/work.h"
 #include "tests/unit/server/world.h"
 #include "tests/unit/waits.h"

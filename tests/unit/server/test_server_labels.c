@@ -2,7 +2,7 @@
  * names, and what is left out. */
 #include "server-stub/core/gate/study/study.h"
 #include "server-stub/mqtt/evidence.h"
-#include "server-stub/state/objects.h"
+#include "server-stub/state/rollouts/view.h"
 #include "server-stub/state/rollouts/work.h"
 #include "server-stub/telemetry/observe/observe.h"
 #include "tests/unit/server/world.h"

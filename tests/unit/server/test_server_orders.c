@@ -2,8 +2,8 @@
 #include <flotilla/errors/group.h>
 #include <flotilla/errors/release.h>
 
-#include "server-stub/state/objects.h"
 #include "server-stub/state/orders/orders.h"
+#include "server-stub/state/orders/view.h"
 #include "server-stub/state/outgoing.h"
 #include "server-stub/state/rollouts/updates.h"
 #include "tests/unit/server/world.h"

@@ -1,7 +1,7 @@
 /* Rollouts that meet on one device, and what one says about its devices. */
 #include <flotilla/errors/rollout.h>
 
-#include "server-stub/state/objects.h"
+#include "server-stub/state/rollouts/view.h"
 #include "tests/unit/waits.h"
 #include "unit/server/world.h"
 

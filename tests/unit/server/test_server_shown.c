@@ -1,6 +1,6 @@
 /* Devices of a rollout as people see them: the first ones, and page by page
  * while they change. */
-#include "server-stub/state/objects.h"
+#include "server-stub/state/rollouts/view.h"
 #include "unit/server/world.h"
 
 #define FOURTH "00000000-1111-4111-8111-111111111111"

@@ -3,8 +3,8 @@
 #include <flotilla/errors/release.h>
 
 #include "server-stub/core/orders/take_back.h"
-#include "server-stub/state/objects.h"
 #include "server-stub/state/orders/orders.h"
+#include "server-stub/state/orders/view.h"
 #include "server-stub/state/outgoing.h"
 #include "server-stub/state/rules/rules.h"
 #include "tests/unit/server/world.h"

@@ -1,0 +1,14 @@
+/* A device as people see it. */
+#ifndef FLOTILLA_SERVER_STATE_DEVICES_VIEW_H
+#define FLOTILLA_SERVER_STATE_DEVICES_VIEW_H
+
+#include "base/host/json.h"
+
+struct flo_controller;
+struct flo_fleet_device;
+
+/* Row `device` of objects.def, new reference. */
+json_t *flo_object_device(const struct flo_controller *controller,
+                          const struct flo_fleet_device *device);
+
+#endif

@@ -1,0 +1,12 @@
+/* A published release as people see it. */
+#ifndef FLOTILLA_SERVER_STATE_RELEASED_H
+#define FLOTILLA_SERVER_STATE_RELEASED_H
+
+#include "base/host/json.h"
+
+struct flo_fleet_release;
+
+/* Row `release` of objects.def, new reference. */
+json_t *flo_object_release(const struct flo_fleet_release *release, bool with_document);
+
+#endif
