@@ -272,12 +272,10 @@ int flo_histogram_decode(const char *text, size_t chars, struct flo_histogram *o
         return flo_fail(err, FLO_E_MQTT_SCHEMA, "histogram: not base64");
     }
     struct flo_histogram result;
-    int rv = flo_histogram_unpack(binary, (size_t)decoded, &at, &result, err);
-    if (rv == 0 && at != (size_t)decoded) {
-        rv = decode_refuse(err, "bad sum", at);
+    FLO_TRY(flo_histogram_unpack(binary, (size_t)decoded, &at, &result, err));
+    if (at != (size_t)decoded) {
+        return decode_refuse(err, "bad sum", at);
     }
-    if (rv == 0) {
-        *out = result;
-    }
-    return rv;
+    *out = result;
+    return 0;
 }

@@ -193,10 +193,10 @@ static int take(const struct flo_flag *flag, const char *value, void *state, str
 {
     void *out = (char *)state + flag->offset;
     uint64_t number;
-    int rv = flag->value == NULL ? 0 : check_choice(flag, value, err);
 
-    if (rv < 0 || flag->take != NULL) {
-        return rv < 0 ? rv : flag->take(state, value, err);
+    FLO_TRY(flag->value == NULL ? 0 : check_choice(flag, value, err));
+    if (flag->take != NULL) {
+        return flag->take(state, value, err);
     }
     switch (flag->kind) {
     case FLO_FLAG_ASKED:
@@ -211,16 +211,14 @@ static int take(const struct flo_flag *flag, const char *value, void *state, str
         return flo_args_read_number(flag, value, flag->min, flag->max > 0 ? flag->max : UINT64_MAX,
                                     out, err);
     case FLO_FLAG_U32:
-        rv = flo_args_read_number(flag, value, flag->min, flag->max > 0 ? flag->max : UINT32_MAX,
-                                  &number, err);
-        if (rv == 0) {
-            *(uint32_t *)out = (uint32_t)number;
-        }
+        FLO_TRY(flo_args_read_number(flag, value, flag->min, flag->max > 0 ? flag->max : UINT32_MAX,
+                                     &number, err));
+        *(uint32_t *)out = (uint32_t)number;
         break;
     case FLO_FLAG_MS:
         return flo_args_read_ms(flag, value, out, err);
     }
-    return rv;
+    return 0;
 }
 
 bool flo_args_asks_json(const struct flo_flag *flag, const char *value)

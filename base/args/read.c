@@ -131,13 +131,13 @@ int flo_args_read(const struct flo_args_program *program, int argc, char *const 
             return 0;
         }
     }
-    int rv = place.verb != NULL ? 0 : flo_args_find_verb(program, argc, argv, &place, help, err);
-    if (rv < 0 || help->bytes > 0) {
-        return rv;
+    FLO_TRY(place.verb != NULL ? 0 : flo_args_find_verb(program, argc, argv, &place, help, err));
+    if (help->bytes > 0) {
+        return 0;
     }
     *out = place.verb->state;
     **out = (struct flo_args){.program = program, .verb = place.verb};
-    rv = read_rest(*out, argc, argv, &place, help, err);
+    int rv = read_rest(*out, argc, argv, &place, help, err);
     if (rv < 0 && err->fix[0] == '\0') {
         char call[FLO_CALL_BYTES];
 

@@ -180,10 +180,7 @@ int flo_finite_add(struct flo_finite *scan, const void *data, size_t bytes, stru
             scan->position = tensor.offset;
         }
         size_t some = (size_t)(stop - scan->position);
-        int rv = scan_tensor(scan, &tensor, at, some, err);
-        if (rv < 0) {
-            return rv;
-        }
+        FLO_TRY(scan_tensor(scan, &tensor, at, some, err));
         at += some;
         scan->position = stop;
         if (stop < tensor_end) {

@@ -53,31 +53,25 @@ int flo_cursor_take(struct flo_cursor *at, uint64_t bytes, const uint8_t **out, 
 int flo_cursor_u32(struct flo_cursor *at, uint32_t *out, struct flo_err *err)
 {
     const uint8_t *p = NULL;
-    int rv = flo_cursor_take(at, 4, &p, err);
-    if (rv == 0) {
-        *out = flo_get_u32(p);
-    }
-    return rv;
+    FLO_TRY(flo_cursor_take(at, 4, &p, err));
+    *out = flo_get_u32(p);
+    return 0;
 }
 
 int flo_cursor_u64(struct flo_cursor *at, uint64_t *out, struct flo_err *err)
 {
     const uint8_t *p = NULL;
-    int rv = flo_cursor_take(at, 8, &p, err);
-    if (rv == 0) {
-        *out = flo_get_u64(p);
-    }
-    return rv;
+    FLO_TRY(flo_cursor_take(at, 8, &p, err));
+    *out = flo_get_u64(p);
+    return 0;
 }
 
 int flo_cursor_text(struct flo_cursor *at, struct flo_gguf_text *out, struct flo_err *err)
 {
     uint64_t bytes = 0;
     const uint8_t *p = NULL;
-    int rv = flo_cursor_u64(at, &bytes, err);
-    if (rv < 0 || (rv = flo_cursor_take(at, bytes, &p, err)) < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_cursor_u64(at, &bytes, err));
+    FLO_TRY(flo_cursor_take(at, bytes, &p, err));
     out->data = (const char *)p;
     out->bytes = (size_t)bytes;
     return 0;
@@ -97,10 +91,7 @@ int flo_cursor_name(struct flo_cursor *at, size_t bytes_max, struct flo_gguf_tex
                     struct flo_err *err)
 {
     uint64_t start = at->position;
-    int rv = flo_cursor_text(at, out, err);
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_cursor_text(at, out, err));
     if (out->bytes == 0 || out->bytes > bytes_max) {
         return flo_fail(err, FLO_E_GGUF_NAME,
                         "%s at byte %" PRIu64 " has a name of %zu bytes, "

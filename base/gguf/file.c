@@ -40,11 +40,8 @@ int flo_gguf_open_fd(int fd, struct flo_gguf **out, struct flo_err *err)
 int flo_gguf_open_path(const char *path, struct flo_gguf **out, struct flo_err *err)
 {
     int fd;
-    int rv = flo_file_open(path, &fd, err);
-    if (rv < 0) {
-        return rv;
-    }
-    rv = flo_gguf_open_fd(fd, out, err);
+    FLO_TRY(flo_file_open(path, &fd, err));
+    int rv = flo_gguf_open_fd(fd, out, err);
     flo_fd_cleanup(&fd);
     return rv < 0 ? flo_wrap(err, rv, "%s", path) : 0;
 }

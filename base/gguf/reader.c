@@ -94,16 +94,14 @@ static int take_kv(struct flo_cursor *at, struct flo_gguf_kv *kv, struct flo_err
     kv->item_type = kv->type;
     kv->count = 1;
     if (kv->type == FLO_GGUF_ARRAY) {
-        if ((rv = flo_cursor_u32(at, &kv->item_type, err)) < 0 ||
-            (rv = flo_cursor_u64(at, &kv->count, err)) < 0) {
-            return rv;
-        }
+        FLO_TRY(flo_cursor_u32(at, &kv->item_type, err));
+        FLO_TRY(flo_cursor_u64(at, &kv->count, err));
         if (kv->item_type >= FLO_GGUF_VALUE_TYPE_COUNT || kv->item_type == FLO_GGUF_ARRAY) {
             return flo_fail(err, FLO_E_GGUF_TYPE, "key '%.*s': array of items of type %" PRIu32,
                             (int)kv->key.bytes, kv->key.data, kv->item_type);
         }
-        rv = take_items(at, kv, err);
-        return rv < 0 ? rv : check_bools(kv, err);
+        FLO_TRY(take_items(at, kv, err));
+        return check_bools(kv, err);
     }
     if (kv->type == FLO_GGUF_STRING) {
         struct flo_gguf_text text;
@@ -121,8 +119,8 @@ static int take_kv(struct flo_cursor *at, struct flo_gguf_kv *kv, struct flo_err
                         "key '%.*s' has value type %" PRIu32 ", 0 to 12 are known",
                         (int)kv->key.bytes, kv->key.data, kv->type);
     }
-    rv = flo_cursor_take(at, kv->bytes, &kv->data, err);
-    return rv < 0 ? rv : check_bools(kv, err);
+    FLO_TRY(flo_cursor_take(at, kv->bytes, &kv->data, err));
+    return check_bools(kv, err);
 }
 
 /* Values and bytes of a tensor from its dimensions and type. */
@@ -160,10 +158,8 @@ static int take_tensor(struct flo_cursor *at, struct flo_gguf_tensor *tensor, st
 {
     struct flo_gguf_text name;
     uint32_t dim_count = 0;
-    int rv = flo_cursor_name(at, FLO_GGUF_NAME_BYTES_MAX, &name, err);
-    if (rv < 0 || (rv = flo_cursor_u32(at, &dim_count, err)) < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_cursor_name(at, FLO_GGUF_NAME_BYTES_MAX, &name, err));
+    FLO_TRY(flo_cursor_u32(at, &dim_count, err));
     memcpy(tensor->name, name.data, name.bytes);
     tensor->name[name.bytes] = '\0';
     if (dim_count == 0 || dim_count > FLO_GGUF_DIMS_MAX) {
@@ -177,18 +173,14 @@ static int take_tensor(struct flo_cursor *at, struct flo_gguf_tensor *tensor, st
         if (i >= dim_count) {
             continue;
         }
-        if ((rv = flo_cursor_u64(at, &tensor->dims[i], err)) < 0) {
-            return rv;
-        }
+        FLO_TRY(flo_cursor_u64(at, &tensor->dims[i], err));
         if (tensor->dims[i] == 0 || tensor->dims[i] > INT64_MAX) {
             return flo_fail(err, FLO_E_GGUF_SHAPE, "tensor '%s': dimension %" PRIu32 " is %" PRId64,
                             tensor->name, i, (int64_t)tensor->dims[i]);
         }
     }
-    if ((rv = flo_cursor_u32(at, &tensor->type, err)) < 0 ||
-        (rv = flo_cursor_u64(at, &tensor->offset, err)) < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_cursor_u32(at, &tensor->type, err));
+    FLO_TRY(flo_cursor_u64(at, &tensor->offset, err));
     return measure(tensor, err);
 }
 
@@ -264,10 +256,7 @@ static int read_kvs(struct flo_gguf *gguf, struct flo_cursor *at, uint64_t count
         return flo_fail(err, FLO_E_MEMORY, "%" PRIu64 " keys", count);
     }
     for (; gguf->kv_count < count; gguf->kv_count++) {
-        int rv = take_kv(at, &gguf->kvs[gguf->kv_count], err);
-        if (rv < 0) {
-            return rv;
-        }
+        FLO_TRY(take_kv(at, &gguf->kvs[gguf->kv_count], err));
     }
     int rv = sorted(gguf, gguf->kv_count, &gguf->kv_by_key, by_key, err);
     for (size_t i = 1; rv == 0 && i < gguf->kv_count; i++) {
@@ -288,10 +277,7 @@ static int read_tensors(struct flo_gguf *gguf, struct flo_cursor *at, uint64_t c
         return flo_fail(err, FLO_E_MEMORY, "%" PRIu64 " tensors", count);
     }
     for (; gguf->tensor_count < count; gguf->tensor_count++) {
-        int rv = take_tensor(at, &gguf->tensors[gguf->tensor_count], err);
-        if (rv < 0) {
-            return rv;
-        }
+        FLO_TRY(take_tensor(at, &gguf->tensors[gguf->tensor_count], err));
     }
     int rv = sorted(gguf, gguf->tensor_count, &gguf->tensor_by_name, by_name, err);
     for (size_t i = 1; rv == 0 && i < gguf->tensor_count; i++) {
@@ -307,10 +293,7 @@ static int read_tensors(struct flo_gguf *gguf, struct flo_cursor *at, uint64_t c
 static int place_tensors(struct flo_gguf *gguf, struct flo_err *err)
 {
     for (size_t i = 0; i < gguf->tensor_count; i++) {
-        int rv = place(gguf, &gguf->tensors[i], err);
-        if (rv < 0) {
-            return rv;
-        }
+        FLO_TRY(place(gguf, &gguf->tensors[i], err));
     }
     int rv = sorted(gguf, gguf->tensor_count, &gguf->tensor_by_offset, by_offset, err);
     for (size_t i = 1; rv == 0 && i < gguf->tensor_count; i++) {
@@ -352,13 +335,13 @@ static int read_magic(struct flo_cursor *at, uint32_t *version, struct flo_err *
         memcmp(magic, "GGUF", 4) != 0) {
         return flo_fail(err, FLO_E_GGUF_MAGIC, "the first four bytes are not 'GGUF'");
     }
-    int rv = flo_cursor_u32(at, version, err);
-    if (rv == 0 && (*version < FLO_GGUF_VERSION_MIN || *version > FLO_GGUF_VERSION)) {
-        rv = flo_fail(err, FLO_E_GGUF_VERSION, "version %" PRIu32 "%s; %d and %d are read",
-                      *version, *version == 0x03000000 ? " (big-endian 3)" : "",
-                      FLO_GGUF_VERSION_MIN, FLO_GGUF_VERSION);
+    FLO_TRY(flo_cursor_u32(at, version, err));
+    if (*version < FLO_GGUF_VERSION_MIN || *version > FLO_GGUF_VERSION) {
+        return flo_fail(err, FLO_E_GGUF_VERSION, "version %" PRIu32 "%s; %d and %d are read",
+                        *version, *version == 0x03000000 ? " (big-endian 3)" : "",
+                        FLO_GGUF_VERSION_MIN, FLO_GGUF_VERSION);
     }
-    return rv;
+    return 0;
 }
 
 static int read_header(struct flo_gguf *gguf, struct flo_err *err)
@@ -366,11 +349,9 @@ static int read_header(struct flo_gguf *gguf, struct flo_err *err)
     struct flo_cursor at = {.gguf = gguf, .part = "the header"};
     uint64_t tensor_count = 0;
     uint64_t kv_count = 0;
-    int rv = read_magic(&at, &gguf->version, err);
-    if (rv < 0 || (rv = flo_cursor_u64(&at, &tensor_count, err)) < 0 ||
-        (rv = flo_cursor_u64(&at, &kv_count, err)) < 0) {
-        return rv;
-    }
+    FLO_TRY(read_magic(&at, &gguf->version, err));
+    FLO_TRY(flo_cursor_u64(&at, &tensor_count, err));
+    FLO_TRY(flo_cursor_u64(&at, &kv_count, err));
     if (tensor_count > FLO_GGUF_TENSOR_COUNT_MAX ||
         tensor_count > flo_cursor_left(&at) / TENSOR_BYTES_MIN) {
         return flo_fail(err, FLO_E_GGUF_LIMIT,
@@ -379,13 +360,10 @@ static int read_header(struct flo_gguf *gguf, struct flo_err *err)
                         tensor_count, FLO_GGUF_TENSOR_COUNT_MAX, flo_cursor_left(&at));
     }
     at.part = "a key";
-    if ((rv = read_kvs(gguf, &at, kv_count, err)) < 0 || (rv = read_alignment(gguf, err)) < 0) {
-        return rv;
-    }
+    FLO_TRY(read_kvs(gguf, &at, kv_count, err));
+    FLO_TRY(read_alignment(gguf, err));
     at.part = "a tensor";
-    if ((rv = read_tensors(gguf, &at, tensor_count, err)) < 0) {
-        return rv;
-    }
+    FLO_TRY(read_tensors(gguf, &at, tensor_count, err));
     /* Cannot wrap: position is at most a file's size, alignment 2^16. */
     gguf->data_offset = (at.position + gguf->alignment - 1) & ~((uint64_t)gguf->alignment - 1);
     return place_tensors(gguf, err);

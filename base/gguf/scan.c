@@ -30,6 +30,6 @@ int flo_gguf_scan_nonfinite(const struct flo_gguf *gguf, struct flo_err *err)
 {
     struct flo_finite scan;
     flo_gguf_scan_init(&scan, gguf);
-    int rv = flo_finite_add(&scan, gguf->data, (size_t)gguf->file_bytes, err);
-    return rv < 0 ? rv : flo_finite_finish(&scan, err);
+    FLO_TRY(flo_finite_add(&scan, gguf->data, (size_t)gguf->file_bytes, err));
+    return flo_finite_finish(&scan, err);
 }

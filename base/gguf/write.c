@@ -151,10 +151,7 @@ static int pad_to(int fd, uint64_t *position, uint64_t place, struct flo_err *er
         if (some > sizeof(zeros)) {
             some = sizeof(zeros);
         }
-        int rv = flo_fd_write_all(fd, zeros, (size_t)some, err);
-        if (rv < 0) {
-            return rv;
-        }
+        FLO_TRY(flo_fd_write_all(fd, zeros, (size_t)some, err));
         *position += some;
     }
     return 0;
@@ -257,18 +254,14 @@ int flo_gguf_write(const struct flo_gguf *source, const uint32_t *types,
                    const struct flo_gguf_edit *edits, size_t edit_count,
                    flo_gguf_tensor_source *replace, void *context, int fd, struct flo_err *err)
 {
-    struct flo_gguf_tensor *tensors = NULL;
+    FLO_CLEANUP(flo_free_cleanup) struct flo_gguf_tensor *tensors = NULL;
     /* Up to the source's own end: usually the last tensor's padding. */
     uint64_t data_bytes = source->file_bytes - source->data_offset;
-    int rv = copy_tensors(source, &tensors, err);
-    if (rv == 0 && types != NULL) {
-        rv = lay_out(source, types, tensors, &data_bytes, err);
+    FLO_TRY(copy_tensors(source, &tensors, err));
+    if (types != NULL) {
+        FLO_TRY(lay_out(source, types, tensors, &data_bytes, err));
     }
-    if (rv == 0) {
-        rv = write_file(source, tensors, data_bytes, edits, edit_count, replace, context, fd, err);
-    }
-    free(tensors);
-    return rv;
+    return write_file(source, tensors, data_bytes, edits, edit_count, replace, context, fd, err);
 }
 
 #define CREATED_ALIGNMENT 32

@@ -222,10 +222,7 @@ int flo_db_open(const char *path, enum flo_db_sync sync, unsigned busy_ms, struc
     if (db == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "open %s", path);
     }
-    int rv = strcmp(path, ":memory:") != 0 ? create(path, err) : 0;
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(strcmp(path, ":memory:") != 0 ? create(path, err) : 0);
     int flags =
         SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE;
     errno = 0;
@@ -234,7 +231,7 @@ int flo_db_open(const char *path, enum flo_db_sync sync, unsigned busy_ms, struc
         return db_fail(db, result, path, err);
     }
     sqlite3_busy_timeout(db->handle, (int)(busy_ms & 0x7fffffff));
-    rv = db_set_up(db, sync, err);
+    int rv = db_set_up(db, sync, err);
     if (rv < 0) {
         return flo_wrap(err, rv, "%s", path);
     }
@@ -302,8 +299,8 @@ int flo_db_look(struct flo_db *db, struct flo_err *err)
         }
         db->has_looked = true;
     }
-    int rv = look_at(path, &db->file, err);
-    return rv < 0 ? rv : look_at(log, &db->log, err);
+    FLO_TRY(look_at(path, &db->file, err));
+    return look_at(log, &db->log, err);
 }
 
 static void statement_free(struct flo_db_statement *statement)
@@ -373,11 +370,8 @@ int flo_db_migrate(struct flo_db *db, const char *const *scripts, size_t count, 
     for (;;) {
         int64_t version = 0;
         /* Inside the write lock: two programs may start at once. */
-        int rv = flo_db_begin(db, err);
-        if (rv < 0) {
-            return rv;
-        }
-        rv = version_read(db, &version, err);
+        FLO_TRY(flo_db_begin(db, err));
+        int rv = version_read(db, &version, err);
         if (rv == 0 && (version < 0 || (uint64_t)version > count)) {
             rv = flo_fail(err, FLO_E_DB_NEWER,
                           "the database has schema version %lld, this program "
@@ -393,10 +387,7 @@ int flo_db_migrate(struct flo_db *db, const char *const *scripts, size_t count, 
             flo_db_roll_back(db);
             return rv;
         }
-        rv = flo_db_commit(db, err);
-        if (rv < 0) {
-            return rv;
-        }
+        FLO_TRY(flo_db_commit(db, err));
     }
 }
 
@@ -662,9 +653,9 @@ static int copy_pages(struct flo_db *db, const char *path, struct flo_err *err)
 static int check_file(const char *path, struct flo_err *err)
 {
     FLO_CLEANUP(flo_db_cleanup) struct flo_db *db = NULL;
-    int rv = flo_db_open(path, FLO_DB_SYNC_FULL, 0, &db, err);
 
-    return rv < 0 ? rv : flo_db_check(db, err);
+    FLO_TRY(flo_db_open(path, FLO_DB_SYNC_FULL, 0, &db, err));
+    return flo_db_check(db, err);
 }
 
 int flo_db_copy(struct flo_db *db, const char *path, struct flo_err *err)

@@ -273,10 +273,7 @@ static int send(struct flo_pg *pg, const char *sql, const struct flo_db_value *v
             data[i] = numbers[i];
         }
     }
-    int rv = prepare(pg, sql, name, err);
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(prepare(pg, sql, name, err));
     if (PQsendQueryPrepared(pg->conn, name, (int)count, data, bytes, formats, 1) != 1) {
         return fail_result(pg, NULL, err);
     }
@@ -287,9 +284,8 @@ static int send(struct flo_pg *pg, const char *sql, const struct flo_db_value *v
 int flo_pg_send(struct flo_pg *pg, const char *sql, const struct flo_db_value *values, size_t count,
                 struct flo_err *err)
 {
-    int rv = send(pg, sql, values, count, err);
-
-    return rv == 0 && pg->pending >= PENDING_MAX ? collect(pg, NULL, err) : rv;
+    FLO_TRY(send(pg, sql, values, count, err));
+    return pg->pending >= PENDING_MAX ? collect(pg, NULL, err) : 0;
 }
 
 int flo_pg_flush(struct flo_pg *pg, struct flo_err *err)

@@ -244,10 +244,7 @@ static int read_head(struct flo_safetensors *file, struct flo_err *err)
 static int open_memory(struct flo_safetensors *file, const void *data, size_t bytes,
                        struct flo_err *err)
 {
-    int rv = take_length(file, data, bytes, err);
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(take_length(file, data, bytes, err));
     file->whole = data;
     memcpy(file->head, file->whole + LENGTH_BYTES, (size_t)(file->data_offset - LENGTH_BYTES));
     return read_head(file, err);
@@ -262,15 +259,11 @@ static int open_fd(struct flo_safetensors *file, int fd, struct flo_err *err)
         return flo_fail_errno(err, FLO_E_IO_READ, "the file's descriptor");
     }
     uint64_t bytes = status.st_size > 0 ? (uint64_t)status.st_size : 0;
-    int rv = bytes < LENGTH_BYTES ? 0 : flo_fd_pread_all(fd, first, sizeof(first), 0, err);
-    if (rv == 0) {
-        rv = take_length(file, first, bytes, err);
-    }
-    if (rv == 0) {
-        rv = flo_fd_pread_all(fd, file->head, (size_t)(file->data_offset - LENGTH_BYTES),
-                              LENGTH_BYTES, err);
-    }
-    return rv < 0 ? rv : read_head(file, err);
+    FLO_TRY(bytes < LENGTH_BYTES ? 0 : flo_fd_pread_all(fd, first, sizeof(first), 0, err));
+    FLO_TRY(take_length(file, first, bytes, err));
+    FLO_TRY(flo_fd_pread_all(fd, file->head, (size_t)(file->data_offset - LENGTH_BYTES),
+                             LENGTH_BYTES, err));
+    return read_head(file, err);
 }
 
 static int finish(struct flo_safetensors *file, int rv, struct flo_safetensors **out,

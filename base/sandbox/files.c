@@ -108,10 +108,7 @@ int flo_sandbox_files(const struct flo_sandbox_path *paths, size_t count, enum f
         return flo_fail_errno(err, FLO_E_PROCESS, "landlock");
     }
     for (size_t i = 0; i < count; i++) {
-        int rv = allow(ruleset, &paths[i], attr.fs, err);
-        if (rv < 0) {
-            return rv;
-        }
+        FLO_TRY(allow(ruleset, &paths[i], attr.fs, err));
     }
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
         syscall(SYS_landlock_restrict_self, ruleset, 0) < 0) {

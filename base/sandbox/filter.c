@@ -244,10 +244,7 @@ int flo_sandbox_filter(const struct flo_sandbox_policy *policy, uint8_t stage, s
     }
     program_make(&program, policy, stage);
     struct sock_fprog fprog = {(unsigned short)program.n, program.code};
-    int rv = catch_traps(err);
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(catch_traps(err));
     if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, &fprog) == 0) {
         return 1;
     }

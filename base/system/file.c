@@ -108,11 +108,8 @@ int flo_file_read(const char *path, size_t bytes_max, char **data, size_t *bytes
 {
     FLO_CLEANUP(flo_fd_cleanup) int fd = -1;
     struct stat st;
-    int rv = flo_file_open(path, &fd, err);
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_file_open(path, &fd, err));
     if (fstat(fd, &st) < 0) {
         return flo_fail_errno(err, FLO_E_IO_READ, "%s", path);
     }

@@ -137,11 +137,8 @@ int flo_packs_find(const struct flo_packs *cache, int model_fd, int *out, struct
     FLO_CLEANUP(flo_fd_cleanup) int fd = -1;
     char name[160];
     struct stat st;
-    int rv = name_of(model_fd, name, sizeof(name), err);
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(name_of(model_fd, name, sizeof(name), err));
     fd = openat(cache->dir_fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     if (fd < 0) {
         return flo_fail_errno(err, errno == ENOENT ? FLO_E_ABSENT : FLO_E_IO_OPEN, "%s/%s",

@@ -65,13 +65,11 @@ int flo_certificates_split(const char *pem, size_t bytes, struct flo_pem_part *o
 int flo_authority_file_name(const char *pem, size_t bytes, char *out, struct flo_err *err)
 {
     FLO_CLEANUP(x509_deinit) X509 *certificate = NULL;
-    int rv = flo_x509_parse(pem, bytes, &certificate, err);
 
-    if (rv == 0) {
-        snprintf(out, FLO_AUTHORITY_NAME, "%08lx.0",
-                 X509_subject_name_hash(certificate) & 0xffffffffUL);
-    }
-    return rv;
+    FLO_TRY(flo_x509_parse(pem, bytes, &certificate, err));
+    snprintf(out, FLO_AUTHORITY_NAME, "%08lx.0",
+             X509_subject_name_hash(certificate) & 0xffffffffUL);
+    return 0;
 }
 
 /* ---- lists ---- */
@@ -151,11 +149,8 @@ int flo_crl_make(const struct flo_key *authority, const char *authority_pem, siz
     FLO_CLEANUP(key_deinit) EVP_PKEY *pair = flo_x509_private(authority);
     FLO_CLEANUP(crl_deinit) X509_CRL *crl = X509_CRL_new();
     uint64_t begin_ms = now_ms > FLO_BACKDATED_MS ? now_ms - FLO_BACKDATED_MS : 0;
-    int rv = flo_x509_parse(authority_pem, authority_bytes, &issuer, err);
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_x509_parse(authority_pem, authority_bytes, &issuer, err));
     if (pair == NULL || X509_check_private_key(issuer, pair) != 1) {
         return flo_x509_fail(err, FLO_E_STATE, "the certificate is not of this key");
     }
@@ -163,9 +158,7 @@ int flo_crl_make(const struct flo_key *authority, const char *authority_pem, siz
         return flo_x509_fail(err, FLO_E_MEMORY, "list of revoked");
     }
     for (size_t i = 0; i < count; i++) {
-        if ((rv = add_revoked(crl, &revoked[i], err)) < 0) {
-            return rv;
-        }
+        FLO_TRY(add_revoked(crl, &revoked[i], err));
     }
     BIO *bio = BIO_new(BIO_s_mem());
     if (X509_CRL_sort(crl) != 1 || X509_CRL_sign(crl, pair, EVP_sha256()) <= 0 || bio == NULL ||

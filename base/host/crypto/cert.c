@@ -129,11 +129,7 @@ int flo_x509_append(BIO *bio, struct flo_buf *pem, struct flo_err *err)
 int flo_csr_make(const struct flo_key *key, const char *common_name, struct flo_buf *pem,
                  struct flo_err *err)
 {
-    int rv = check_common_name(common_name, err);
-
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(check_common_name(common_name, err));
     FLO_CLEANUP(key_deinit) EVP_PKEY *pair = flo_x509_private(key);
     X509_REQ *request = X509_REQ_new();
     BIO *bio = BIO_new(BIO_s_mem());
@@ -154,11 +150,8 @@ int flo_csr_make(const struct flo_key *key, const char *common_name, struct flo_
 static int request_key(X509_REQ *request, struct flo_public_key *out, struct flo_err *err)
 {
     EVP_PKEY *key = X509_REQ_get0_pubkey(request);
-    int rv = public_from(key, out, err);
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(public_from(key, out, err));
     if (X509_REQ_get_signature_nid(request) != NID_ecdsa_with_SHA256) {
         return flo_fail(err, FLO_E_SIG_FORMAT, "the request is not signed with ECDSA and SHA-256");
     }
@@ -171,17 +164,14 @@ static int request_key(X509_REQ *request, struct flo_public_key *out, struct flo
 static int csr_key(const char *pem, size_t bytes, struct flo_public_key *out, struct flo_err *err)
 {
     BIO *bio;
-    int rv = flo_pem_open(pem, bytes, &bio, err);
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_pem_open(pem, bytes, &bio, err));
     X509_REQ *request = PEM_read_bio_X509_REQ(bio, NULL, NULL, NULL);
     BIO_free(bio);
     if (request == NULL) {
         return flo_x509_fail(err, FLO_E_SIG_FORMAT, "not a signing request in PEM");
     }
-    rv = request_key(request, out, err);
+    int rv = request_key(request, out, err);
     X509_REQ_free(request);
     return rv;
 }
@@ -370,9 +360,8 @@ static int write_cert(const struct flo_key *key, X509 *issuer, uint64_t end_max_
 int flo_authority_make(const struct flo_key *key, const struct flo_certificate_wish *wish,
                        struct flo_buf *pem, struct flo_err *err)
 {
-    int rv = check_wish(wish, err);
-
-    return rv < 0 ? rv : write_cert(key, NULL, UINT64_MAX, flo_key_public(key), wish, pem, err);
+    FLO_TRY(check_wish(wish, err));
+    return write_cert(key, NULL, UINT64_MAX, flo_key_public(key), wish, pem, err);
 }
 
 /* ---- reading ---- */
@@ -380,11 +369,8 @@ int flo_authority_make(const struct flo_key *key, const struct flo_certificate_w
 int flo_x509_parse(const char *pem, size_t bytes, X509 **out, struct flo_err *err)
 {
     BIO *bio;
-    int rv = flo_pem_open(pem, bytes, &bio, err);
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_pem_open(pem, bytes, &bio, err));
     *out = PEM_read_bio_X509(bio, NULL, NULL, NULL);
     BIO_free(bio);
     if (flo_x509_lacks()) { /* a certificate whose key was not read is one, too
@@ -435,11 +421,9 @@ int flo_certificate_read(const char *pem, size_t bytes, struct flo_certificate *
     FLO_CLEANUP(x509_deinit) X509 *certificate = NULL;
     struct flo_certificate result = {0};
     unsigned int digest_bytes = 0;
-    int rv = flo_x509_parse(pem, bytes, &certificate, err);
 
-    if (rv < 0 || (rv = public_from(X509_get0_pubkey(certificate), &result.key, err)) < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_x509_parse(pem, bytes, &certificate, err));
+    FLO_TRY(public_from(X509_get0_pubkey(certificate), &result.key, err));
     if (!common_name_of(X509_get_subject_name(certificate), result.common_name,
                         sizeof(result.common_name))) {
         return flo_fail(err, FLO_E_SIG_FORMAT, "the certificate has no single plain common name");
@@ -471,11 +455,8 @@ static int read_anchors(const char *pem, size_t bytes, X509_STORE *anchors, stru
     X509 *authority;
     size_t count = 0;
     BIO *bio;
-    int rv = flo_pem_open(pem, bytes, &bio, err);
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_pem_open(pem, bytes, &bio, err));
     while ((authority = PEM_read_bio_X509(bio, NULL, NULL, NULL)) != NULL) {
         count += X509_STORE_add_cert(anchors, authority) == 1;
         X509_free(authority);
@@ -570,12 +551,10 @@ int flo_certificate_issue_for(const struct flo_key *authority, const char *autho
 {
     FLO_CLEANUP(x509_deinit) X509 *issuer = NULL;
     struct flo_certificate facts;
-    int rv = check_wish(wish, err);
 
-    if (rv < 0 || (rv = read_authority(authority, authority_pem, authority_bytes, wish_now_ms(wish),
-                                       &issuer, &facts, err)) < 0) {
-        return rv;
-    }
+    FLO_TRY(check_wish(wish, err));
+    FLO_TRY(read_authority(authority, authority_pem, authority_bytes, wish_now_ms(wish), &issuer,
+                           &facts, err));
     return write_cert(authority, issuer, facts.not_after_ms, holder, wish, pem, err);
 }
 
@@ -585,11 +564,8 @@ int flo_certificate_issue(const struct flo_key *authority, const char *authority
                           struct flo_err *err)
 {
     struct flo_public_key holder;
-    int rv = csr_key(csr_pem, csr_bytes, &holder, err);
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(csr_key(csr_pem, csr_bytes, &holder, err));
     return flo_certificate_issue_for(authority, authority_pem, authority_bytes, &holder, wish, pem,
                                      err);
 }

@@ -83,10 +83,7 @@ static int read_closed(const char *path, size_t bytes_max, bool from_others, cha
     if (fstat(fd, &st) < 0) {
         return flo_fail_errno(err, FLO_E_IO_READ, "%s", path);
     }
-    int rv = check_closed(path, &st, from_others, err);
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(check_closed(path, &st, from_others, err));
     if ((uint64_t)st.st_size > bytes_max) {
         return flo_fail(err, FLO_E_META_TOO_LARGE, "%s: %llu bytes, limit %zu", path,
                         (unsigned long long)st.st_size, bytes_max);
@@ -96,7 +93,7 @@ static int read_closed(const char *path, size_t bytes_max, bool from_others, cha
     if (text == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "%s: %zu bytes", path, size);
     }
-    rv = flo_fd_pread_all(fd, text, size, 0, err);
+    int rv = flo_fd_pread_all(fd, text, size, 0, err);
     if (rv < 0) {
         flo_secret_wipe(text, size);
         free(text);

@@ -126,10 +126,7 @@ int flo_sha256_fd(int fd, struct flo_digest *out, uint64_t *bytes, struct flo_er
     if (block == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "%d bytes to read in", (int)READ_BYTES);
     }
-    int rv = flo_sha256_init(&sha, err);
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_sha256_init(&sha, err));
     for (;;) {
         ssize_t got = pread(fd, block, READ_BYTES, (off_t)offset);
         if (got < 0 && errno == EINTR) {

@@ -158,10 +158,7 @@ int flo_key_generate(struct flo_key **out, struct flo_err *err)
     if (result != 0) {
         return flo_mbed_fail(err, FLO_E_INTERNAL, result, "make a key");
     }
-    int rv = mbed_public(&key->pk, &key->public_half, err);
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(mbed_public(&key->pk, &key->public_half, err));
     *out = key;
     key = NULL;
     return 0;
@@ -181,11 +178,8 @@ static int parse_private(mbedtls_pk_context *pk, const char *pem, size_t bytes)
 int flo_key_parse(const char *pem, size_t bytes, struct flo_key **out, struct flo_err *err)
 {
     char *copy = NULL;
-    int rv = pem_copy(pem, bytes, &copy, err);
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(pem_copy(pem, bytes, &copy, err));
     FLO_CLEANUP(flo_key_cleanup) struct flo_key *key = key_new(err);
     if (key == NULL) {
         flo_secret_wipe(copy, bytes);
@@ -197,18 +191,13 @@ int flo_key_parse(const char *pem, size_t bytes, struct flo_key **out, struct fl
     free(copy);
     if (result == MBEDTLS_ERR_PK_KEY_INVALID_FORMAT) {
         /* Also when no memory was left for the public half. */
-        if ((rv = flo_x509_key_look(pem, bytes, err)) < 0) {
-            return rv;
-        }
+        FLO_TRY(flo_x509_key_look(pem, bytes, err));
         result = MBEDTLS_ERR_PK_ALLOC_FAILED;
     }
     if (result != 0) {
         return flo_mbed_fail(err, FLO_E_SIG_FORMAT, result, "not a private key in PEM");
     }
-    rv = mbed_public(&key->pk, &key->public_half, err);
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(mbed_public(&key->pk, &key->public_half, err));
     mbedtls_ecp_keypair *pair = mbedtls_pk_ec(key->pk);
     mbedtls_ecp_point point;
     mbedtls_ecp_point_init(&point);
@@ -229,12 +218,9 @@ int flo_key_load(const char *path, struct flo_key **out, struct flo_err *err)
 {
     char *pem;
     size_t bytes;
-    int rv = flo_secret_read(path, FLO_PEM_BYTES_MAX, &pem, &bytes, err);
 
-    if (rv < 0) {
-        return rv;
-    }
-    rv = flo_key_parse(pem, bytes, out, err);
+    FLO_TRY(flo_secret_read(path, FLO_PEM_BYTES_MAX, &pem, &bytes, err));
+    int rv = flo_key_parse(pem, bytes, out, err);
     flo_secret_wipe(pem, bytes);
     free(pem);
     flo_secret_stack_wipe();
@@ -286,16 +272,13 @@ int flo_public_key_parse(const char *pem, size_t bytes, struct flo_public_key *o
                          struct flo_err *err)
 {
     FLO_CLEANUP(flo_free_cleanup) char *copy = NULL;
-    int rv = pem_copy(pem, bytes, &copy, err);
+    FLO_TRY(pem_copy(pem, bytes, &copy, err));
     mbedtls_pk_context pk;
 
-    if (rv < 0) {
-        return rv;
-    }
     mbedtls_pk_init(&pk);
     int result = mbedtls_pk_parse_public_key(&pk, (const unsigned char *)copy, bytes + 1);
-    rv = result != 0 ? flo_mbed_fail(err, FLO_E_SIG_FORMAT, result, "not a public key in PEM")
-                     : mbed_public(&pk, out, err);
+    int rv = result != 0 ? flo_mbed_fail(err, FLO_E_SIG_FORMAT, result, "not a public key in PEM")
+                         : mbed_public(&pk, out, err);
     mbedtls_pk_free(&pk);
     return rv;
 }
@@ -304,12 +287,9 @@ int flo_public_key_load(const char *path, struct flo_public_key *out, struct flo
 {
     FLO_CLEANUP(flo_free_cleanup) char *pem = NULL;
     size_t bytes;
-    int rv = flo_file_read(path, FLO_PEM_BYTES_MAX, &pem, &bytes, err);
 
-    if (rv < 0) {
-        return rv;
-    }
-    rv = flo_public_key_parse(pem, bytes, out, err);
+    FLO_TRY(flo_file_read(path, FLO_PEM_BYTES_MAX, &pem, &bytes, err));
+    int rv = flo_public_key_parse(pem, bytes, out, err);
     return rv < 0 ? flo_wrap(err, rv, "%s", path) : 0;
 }
 

@@ -88,11 +88,8 @@ int flo_pem_open(const char *pem, size_t bytes, BIO **out, struct flo_err *err)
 int flo_x509_key_look(const char *pem, size_t bytes, struct flo_err *err)
 {
     BIO *bio;
-    int rv = flo_pem_open(pem, bytes, &bio, err);
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_pem_open(pem, bytes, &bio, err));
     EVP_PKEY *key = PEM_read_bio_PrivateKey(bio, NULL, NULL, NULL);
     bool is_one = key != NULL;
     BIO_free(bio);

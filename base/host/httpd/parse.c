@@ -298,11 +298,8 @@ int flo_httpd_head_parse(char *text, size_t bytes, struct httpd_head *head, int 
         if (strchr(line, '\r') != NULL) {
             return refuse(status, 400, err, "a CR inside a line");
         }
-        int rv = is_first ? parse_request_line(line, head, status, err)
-                          : parse_header(line, head, status, err);
-        if (rv < 0) {
-            return rv;
-        }
+        FLO_TRY(is_first ? parse_request_line(line, head, status, err)
+                         : parse_header(line, head, status, err));
         is_first = false;
         line = end + 1;
     }

@@ -231,12 +231,9 @@ static int check_authority(const char *path, struct flo_err *err)
     FLO_CLEANUP(flo_free_cleanup) char *pem = NULL;
     struct flo_certificate found;
     size_t bytes = 0;
-    int rv = flo_file_read(path, AUTHORITY_BYTES_MAX, &pem, &bytes, err);
 
-    if (rv == 0) {
-        rv = flo_certificate_read(pem, bytes, &found, err);
-    }
-    return rv;
+    FLO_TRY(flo_file_read(path, AUTHORITY_BYTES_MAX, &pem, &bytes, err));
+    return flo_certificate_read(pem, bytes, &found, err);
 }
 
 static void explain(struct flo_mqtt *mqtt, const struct flo_mqtt_item *item, struct flo_err *err)
@@ -474,17 +471,14 @@ int flo_mqtt_client_make(struct flo_mqtt *mqtt, struct flo_err *err)
 {
     MQTTAsync_createOptions create = MQTTAsync_createOptions_initializer;
     char url[320];
-    int rv = paho_url(&mqtt->options, url, sizeof(url), err);
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(paho_url(&mqtt->options, url, sizeof(url), err));
     /* Nobody reads paho's trace, and paho formats a line for each packet. */
     MQTTAsync_setTraceLevel(MQTTASYNC_TRACE_ERROR);
     create.MQTTVersion = MQTTVERSION_5;
     create.maxBufferedMessages = BUFFERED_MAX;
-    rv = MQTTAsync_createWithOptions(&mqtt->client, url, mqtt->options.client_id,
-                                     MQTTCLIENT_PERSISTENCE_NONE, NULL, &create);
+    int rv = MQTTAsync_createWithOptions(&mqtt->client, url, mqtt->options.client_id,
+                                         MQTTCLIENT_PERSISTENCE_NONE, NULL, &create);
     if (rv != MQTTASYNC_SUCCESS) {
         mqtt->client = NULL;
         return flo_fail(err, FLO_E_INTERNAL, "MQTT client: %s", MQTTAsync_strerror(rv));

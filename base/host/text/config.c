@@ -302,30 +302,26 @@ static int accept(const struct place *place, const struct flo_config_row *row, j
                   struct value *value, struct flo_err *err)
 {
     uint64_t number = 0;
-    int rv = 0;
 
     switch (row->type) {
     case FLO_CONFIG_TEXT:
-        rv = json_is_string(json) ? check_text(place, row, json, err)
-                                  : fail_type(place, row, json, err);
+        FLO_TRY(json_is_string(json) ? check_text(place, row, json, err)
+                                     : fail_type(place, row, json, err));
         break;
     case FLO_CONFIG_BOOL:
-        rv = json_is_boolean(json) ? 0 : fail_type(place, row, json, err);
+        FLO_TRY(json_is_boolean(json) ? 0 : fail_type(place, row, json, err));
         break;
     case FLO_CONFIG_U64:
     case FLO_CONFIG_DURATION:
     case FLO_CONFIG_SIZE:
-        rv = check_number(place, row, json, &number, err);
+        FLO_TRY(check_number(place, row, json, &number, err));
         break;
     case FLO_CONFIG_TEXTS:
     case FLO_CONFIG_MAP:
     case FLO_CONFIG_LIST:
     default:
-        rv = check_elements(place, row, json, err);
+        FLO_TRY(check_elements(place, row, json, err));
         break;
-    }
-    if (rv < 0) {
-        return rv;
     }
     json_decref(value->json);
     value->json = json_incref(json);
@@ -554,18 +550,12 @@ static int config_take(struct flo_yaml *yaml, const char *name, json_t *root,
         struct place place = {.config = config, .key = ""};
         return fail_at(&place, FLO_E_CFG_TYPE, err, "not a map of keys");
     }
-    int rv = set_standards(config, err);
-    if (rv == 0) {
-        rv = read_section(config, "", root, err);
-    }
-    if (rv == 0) {
-        rv = check_required(config, err);
-    }
-    if (rv == 0) {
-        *out = config;
-        config = NULL;
-    }
-    return rv;
+    FLO_TRY(set_standards(config, err));
+    FLO_TRY(read_section(config, "", root, err));
+    FLO_TRY(check_required(config, err));
+    *out = config;
+    config = NULL;
+    return 0;
 }
 
 int flo_config_parse(const char *text, size_t bytes, const char *name,
@@ -573,9 +563,9 @@ int flo_config_parse(const char *text, size_t bytes, const char *name,
                      struct flo_err *err)
 {
     struct flo_yaml *yaml;
-    int rv = flo_yaml_parse(text, bytes, name, &yaml, err);
 
-    return rv < 0 ? rv : config_take(yaml, name, flo_yaml_root(yaml), rows, count, out, err);
+    FLO_TRY(flo_yaml_parse(text, bytes, name, &yaml, err));
+    return config_take(yaml, name, flo_yaml_root(yaml), rows, count, out, err);
 }
 
 int flo_config_map(const json_t *map, const char *name, const struct flo_config_row *rows,
@@ -588,9 +578,9 @@ int flo_config_load(const char *path, const struct flo_config_row *rows, size_t 
                     struct flo_config **out, struct flo_err *err)
 {
     struct flo_yaml *yaml;
-    int rv = flo_yaml_load(path, &yaml, err);
 
-    return rv < 0 ? rv : config_take(yaml, path, flo_yaml_root(yaml), rows, count, out, err);
+    FLO_TRY(flo_yaml_load(path, &yaml, err));
+    return config_take(yaml, path, flo_yaml_root(yaml), rows, count, out, err);
 }
 
 /* ---- asking ---- */

@@ -97,10 +97,7 @@ int flo_json_parse(const char *text, size_t bytes, size_t bytes_max, json_t **ou
     bool is_short = bytes <= 2 * FLO_JSON_PARTS_MAX;
     lacks = false;
     json_t *json = is_short ? flo_json_quick(text, bytes) : NULL;
-    int rv = json != NULL ? 0 : check_parts(text, bytes, err);
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(json != NULL ? 0 : check_parts(text, bytes, err));
     if (!is_short) {
         json = flo_json_quick(text, bytes);
     }
@@ -197,11 +194,8 @@ int flo_json_get_text(const json_t *object, const char *key, size_t bytes_max, c
                       struct flo_err *err)
 {
     json_t *value;
-    int rv = find(object, key, 1u << JSON_STRING, "a text", &value, err);
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(find(object, key, 1u << JSON_STRING, "a text", &value, err));
     if (json_string_length(value) > bytes_max) {
         return flo_fail(err, FLO_E_META_SCHEMA, "field `%s`: %zu characters, limit %zu", key,
                         json_string_length(value), bytes_max);
@@ -224,11 +218,8 @@ int flo_json_get_u64(const json_t *object, const char *key, uint64_t min, uint64
                      uint64_t *out, struct flo_err *err)
 {
     json_t *value;
-    int rv = find(object, key, 1u << JSON_INTEGER, "a whole number", &value, err);
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(find(object, key, 1u << JSON_INTEGER, "a whole number", &value, err));
     json_int_t number = json_integer_value(value);
     if (number < 0 || (uint64_t)number < min) {
         return flo_fail(err, FLO_E_META_SCHEMA, "field `%s`: %lld is below %llu", key,
@@ -256,11 +247,8 @@ int flo_json_get_real(const json_t *object, const char *key, double min, double 
                       struct flo_err *err)
 {
     json_t *value;
-    int rv = find(object, key, 1u << JSON_INTEGER | 1u << JSON_REAL, "a number", &value, err);
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(find(object, key, 1u << JSON_INTEGER | 1u << JSON_REAL, "a number", &value, err));
     double number = json_number_value(value);
     if (!isfinite(number) || number < min || number > max) {
         return flo_fail(err, FLO_E_META_SCHEMA, "field `%s`: %g is not within %g to %g", key,
@@ -283,11 +271,8 @@ int flo_json_opt_real(const json_t *object, const char *key, double min, double 
 int flo_json_get_bool(const json_t *object, const char *key, bool *out, struct flo_err *err)
 {
     json_t *value;
-    int rv = find(object, key, 1u << JSON_TRUE | 1u << JSON_FALSE, "a boolean", &value, err);
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(find(object, key, 1u << JSON_TRUE | 1u << JSON_FALSE, "a boolean", &value, err));
     *out = json_is_true(value);
     return 0;
 }
@@ -320,11 +305,8 @@ int flo_json_get_array(const json_t *object, const char *key, size_t count_max, 
                        struct flo_err *err)
 {
     json_t *value;
-    int rv = find(object, key, 1u << JSON_ARRAY, "an array", &value, err);
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(find(object, key, 1u << JSON_ARRAY, "an array", &value, err));
     if (json_array_size(value) > count_max) {
         return flo_fail(err, FLO_E_META_SCHEMA, "field `%s`: %zu elements, limit %zu", key,
                         json_array_size(value), count_max);
@@ -347,13 +329,13 @@ int flo_json_get_digest(const json_t *object, const char *key, struct flo_digest
                         struct flo_err *err)
 {
     const char *text;
-    int rv = flo_json_get_text(object, key, FLO_DIGEST_TEXT - 1, &text, err);
 
-    if (rv == 0 && !flo_digest_parse(text, out)) {
-        rv = flo_fail(err, FLO_E_META_SCHEMA, "field `%s`: `%s` is not sha256:<64 hex digits>", key,
-                      text);
+    FLO_TRY(flo_json_get_text(object, key, FLO_DIGEST_TEXT - 1, &text, err));
+    if (!flo_digest_parse(text, out)) {
+        return flo_fail(err, FLO_E_META_SCHEMA, "field `%s`: `%s` is not sha256:<64 hex digits>",
+                        key, text);
     }
-    return rv;
+    return 0;
 }
 
 int flo_json_opt_digest(const json_t *object, const char *key, struct flo_digest *out,
@@ -369,11 +351,8 @@ int flo_json_opt_digest(const json_t *object, const char *key, struct flo_digest
 int flo_json_get_name(const json_t *object, const char *key, const char **out, struct flo_err *err)
 {
     const char *text;
-    int rv = flo_json_get_text(object, key, SIZE_MAX, &text, err);
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_json_get_text(object, key, SIZE_MAX, &text, err));
     if (!flo_name_is_valid(text)) {
         return flo_fail(err, FLO_E_META_NAME, "field `%s`: `%.80s`", key, text);
     }
@@ -394,11 +373,8 @@ int flo_json_opt_name(const json_t *object, const char *key, const char *standar
 int flo_json_get_uuid(const json_t *object, const char *key, const char **out, struct flo_err *err)
 {
     const char *text;
-    int rv = flo_json_get_text(object, key, SIZE_MAX, &text, err);
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_json_get_text(object, key, SIZE_MAX, &text, err));
     if (!flo_uuid_is_valid(text)) {
         return flo_fail(err, FLO_E_META_SCHEMA, "field `%s`: `%.80s` is no lower-case UUID", key,
                         text);
@@ -429,14 +405,11 @@ int flo_json_check_critical(const json_t *json, struct flo_err *err)
     const char *key;
     json_t *value;
     size_t index;
-    int rv = 0;
 
     if (json_is_array(json)) {
         json_array_foreach(json, index, value)
         {
-            if ((rv = flo_json_check_critical(value, err)) < 0) {
-                return rv;
-            }
+            FLO_TRY(flo_json_check_critical(value, err));
         }
         return 0;
     }
@@ -449,9 +422,7 @@ int flo_json_check_critical(const json_t *json, struct flo_err *err)
                             "version",
                             key);
         }
-        if ((rv = flo_json_check_critical(value, err)) < 0) {
-            return rv;
-        }
+        FLO_TRY(flo_json_check_critical(value, err));
     }
     return 0;
 }

@@ -226,15 +226,12 @@ static int read_list(struct reader *reader, unsigned depth, json_t *list)
     for (;;) {
         yaml_event_t event;
         json_t *value = NULL;
-        int rv = next_event(reader, &event);
-        if (rv < 0) {
-            return rv;
-        }
+        FLO_TRY(next_event(reader, &event));
         if (event.type == YAML_SEQUENCE_END_EVENT) {
             yaml_event_delete(&event);
             return 0;
         }
-        rv = note_line(reader, event.start_mark);
+        int rv = note_line(reader, event.start_mark);
         if (rv == 0) {
             rv = read_node(reader, &event, depth + 1, &value);
         }
@@ -275,12 +272,10 @@ static int read_entry(struct reader *reader, const yaml_event_t *key, unsigned d
 {
     yaml_event_t event;
     json_t *value = NULL;
-    int rv = note_line(reader, key->start_mark);
 
-    if (rv < 0 || (rv = next_event(reader, &event)) < 0) {
-        return rv;
-    }
-    rv = read_node(reader, &event, depth + 1, &value);
+    FLO_TRY(note_line(reader, key->start_mark));
+    FLO_TRY(next_event(reader, &event));
+    int rv = read_node(reader, &event, depth + 1, &value);
     yaml_event_delete(&event);
     if (rv == 0 && json_object_set_new(map, (const char *)key->data.scalar.value, value) < 0) {
         rv = no_memory(reader);
@@ -293,15 +288,12 @@ static int read_map(struct reader *reader, unsigned depth, json_t *map)
 {
     for (;;) {
         yaml_event_t key;
-        int rv = next_event(reader, &key);
-        if (rv < 0) {
-            return rv;
-        }
+        FLO_TRY(next_event(reader, &key));
         if (key.type == YAML_MAPPING_END_EVENT) {
             yaml_event_delete(&key);
             return 0;
         }
-        rv = check_key(reader, &key, map);
+        int rv = check_key(reader, &key, map);
         if (rv == 0) {
             rv = read_entry(reader, &key, depth, map);
         }
@@ -317,7 +309,6 @@ static int read_node(struct reader *reader, yaml_event_t *event, unsigned depth,
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *node = NULL;
     bool is_list = event->type == YAML_SEQUENCE_START_EVENT;
-    int rv;
 
     if (event->type == YAML_SCALAR_EVENT) {
         return scalar_value(reader, event, out);
@@ -339,12 +330,10 @@ static int read_node(struct reader *reader, yaml_event_t *event, unsigned depth,
     if (node == NULL) {
         return no_memory(reader);
     }
-    rv = is_list ? read_list(reader, depth, node) : read_map(reader, depth, node);
-    if (rv == 0) {
-        *out = node;
-        node = NULL;
-    }
-    return rv;
+    FLO_TRY(is_list ? read_list(reader, depth, node) : read_map(reader, depth, node));
+    *out = node;
+    node = NULL;
+    return 0;
 }
 
 /* ---- documents ---- */
@@ -352,16 +341,13 @@ static int read_node(struct reader *reader, yaml_event_t *event, unsigned depth,
 static int read_document(struct reader *reader, const yaml_event_t *start)
 {
     yaml_event_t event;
-    int rv;
 
     if (start->data.document_start.tag_directives.start !=
         start->data.document_start.tag_directives.end) {
         return refuse(reader, start->start_mark, "tags are not allowed");
     }
-    if ((rv = next_event(reader, &event)) < 0) {
-        return rv;
-    }
-    rv = note_line(reader, event.start_mark);
+    FLO_TRY(next_event(reader, &event));
+    int rv = note_line(reader, event.start_mark);
     if (rv == 0) {
         rv = read_node(reader, &event, 1, &reader->yaml->root);
     }
@@ -430,9 +416,9 @@ int flo_yaml_load(const char *path, struct flo_yaml **out, struct flo_err *err)
 {
     FLO_CLEANUP(flo_free_cleanup) char *text = NULL;
     size_t bytes;
-    int rv = flo_file_read(path, FLO_YAML_BYTES_MAX, &text, &bytes, err);
 
-    return rv < 0 ? rv : flo_yaml_parse(text, bytes, path, out, err);
+    FLO_TRY(flo_file_read(path, FLO_YAML_BYTES_MAX, &text, &bytes, err));
+    return flo_yaml_parse(text, bytes, path, out, err);
 }
 
 /* ---- lines ---- */

@@ -67,6 +67,18 @@ int flo_err_fix(struct flo_err *err, const char *format, ...) FLO_PRINTF(2, 3);
 /* Add where it stands: a JSON pointer, or `?` and a query parameter. */
 int flo_err_at(struct flo_err *err, const char *format, ...) FLO_PRINTF(2, 3);
 
+/* Leave the function with the code of `call` when it is an error.  With
+ * FLO_CLEANUP on what the function owns, each step is one line.  A function that
+ * has something left to do after an error keeps the code in `rv` instead, and
+ * guards each later step with `if (rv == 0)`. */
+#define FLO_TRY(call)                                                                              \
+    do {                                                                                           \
+        int flo_try_ = (call);                                                                     \
+        if (flo_try_ < 0) {                                                                        \
+            return flo_try_;                                                                       \
+        }                                                                                          \
+    } while (0)
+
 /* Facts of a code; unknown codes read as "internal". Static strings. */
 const char *flo_error_id(int code);
 const char *flo_error_meaning(int code);

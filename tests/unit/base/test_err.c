@@ -195,6 +195,28 @@ static void test_a_failure_that_nobody_hears_is_no_success(void **state)
     assert_int_not_equal(flo_url_check("http://db.example.com", &flo_url_http, NULL), 0);
 }
 
+static int two_steps(int first, int second, int *done)
+{
+    FLO_TRY(first);
+    *done += 1;
+    FLO_TRY(second);
+    *done += 1;
+    return 0;
+}
+
+static void a_step_that_fails_is_the_last_and_its_code_the_answer(void **state)
+{
+    int done = 0;
+    (void)state;
+
+    assert_int_equal(two_steps(FLO_E_ABSENT, FLO_E_STATE, &done), FLO_E_ABSENT);
+    assert_int_equal(done, 0);
+    assert_int_equal(two_steps(0, FLO_E_STATE, &done), FLO_E_STATE);
+    assert_int_equal(done, 1);
+    assert_int_equal(two_steps(1, 0, &done), 0);
+    assert_int_equal(done, 3);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -208,6 +230,7 @@ int main(void)
         cmocka_unit_test(a_context_stands_in_front),
         cmocka_unit_test(what_the_system_lacks_wins_over_the_given_code),
         cmocka_unit_test(everything_accepts_null),
+        cmocka_unit_test(a_step_that_fails_is_the_last_and_its_code_the_answer),
         cmocka_unit_test(the_printed_form_has_two_or_three_lines),
         cmocka_unit_test(every_row_is_found_by_its_id),
     };
