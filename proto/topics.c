@@ -41,11 +41,8 @@ int flo_topic_build(enum flo_topic topic, const char *fleet, const char *key, ch
 {
     const char *after;
     size_t before = path_split(topics[topic].path, &after);
-    int rv = check_fleet(fleet, err);
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(check_fleet(fleet, err));
     if (after != NULL && strcmp(key, "+") != 0 && !flo_name_is_valid(key)) {
         return flo_fail(err, FLO_E_MQTT_TOPIC, "device or group `%s` is not allowed in a topic",
                         key);
@@ -57,12 +54,9 @@ int flo_topic_build(enum flo_topic topic, const char *fleet, const char *key, ch
 
 int flo_topic_common(const char *fleet, char *out, struct flo_err *err)
 {
-    int rv = check_fleet(fleet, err);
-
-    if (rv == 0) {
-        snprintf(out, FLO_TOPIC_TEXT, "flotilla/v1/%s/c/+", fleet);
-    }
-    return rv;
+    FLO_TRY(check_fleet(fleet, err));
+    snprintf(out, FLO_TOPIC_TEXT, "flotilla/v1/%s/c/+", fleet);
+    return 0;
 }
 
 /* Does `rest` have the form of `path`, with a valid name as key? */

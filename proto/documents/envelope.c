@@ -25,11 +25,8 @@ static int read_signature(const json_t *entry, size_t index, struct flo_envelope
     const char *keyid;
     const char *text;
     uint8_t raw[96];
-    int rv = flo_json_get_text(entry, "keyid", 64, &keyid, err);
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_json_get_text(entry, "keyid", 64, &keyid, err));
     if (!is_hex64(keyid)) {
         return flo_fail(err, FLO_E_SIG_FORMAT, "keyid is not 64 lower-case hex digits");
     }
@@ -37,10 +34,7 @@ static int read_signature(const json_t *entry, size_t index, struct flo_envelope
         return flo_fail(err, FLO_E_SIG_FORMAT, "signature has %zu characters, 88 expected",
                         json_string_length(json_object_get(entry, "sig")));
     }
-    rv = flo_json_get_text(entry, "sig", 4 * 24, &text, err);
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_json_get_text(entry, "sig", 4 * 24, &text, err));
     ptrdiff_t bytes = flo_base64_decode(text, strlen(text), raw);
     if (bytes != (ptrdiff_t)sizeof(out->signatures[0].signature)) {
         return flo_fail(err, FLO_E_SIG_FORMAT, "signature is not 64 bytes in base64");
@@ -75,11 +69,8 @@ static int read_signatures(const json_t *root, bool is_draft, struct flo_envelop
 static int read_payload(const json_t *root, struct flo_envelope *out, struct flo_err *err)
 {
     const char *text;
-    int rv = flo_json_get_text(root, "payload", FLO_ENVELOPE_BYTES_MAX, &text, err);
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_json_get_text(root, "payload", FLO_ENVELOPE_BYTES_MAX, &text, err));
     size_t chars = strlen(text);
     out->body = malloc(3 * (chars / 4) + 1);
     if (out->body == NULL) {
@@ -147,21 +138,15 @@ static int parse(const char *text, size_t bytes, const char *type, bool is_draft
     FLO_CLEANUP(flo_json_cleanup) json_t *root = NULL;
     struct flo_envelope parsed = {0};
     const char *found;
-    int rv = flo_json_parse(text, bytes, FLO_ENVELOPE_BYTES_MAX, &root, err);
 
-    if (rv < 0) {
-        return rv;
-    }
-    rv = flo_json_get_text(root, "payloadType", sizeof(parsed.type) - 1, &found, err);
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_json_parse(text, bytes, FLO_ENVELOPE_BYTES_MAX, &root, err));
+    FLO_TRY(flo_json_get_text(root, "payloadType", sizeof(parsed.type) - 1, &found, err));
     if (!is_type(found, type)) {
         return flo_fail(err, FLO_E_META_WRONG_TYPE, "document is a `%s`, a `%s` was expected",
                         found, type);
     }
     strcpy(parsed.type, found);
-    rv = read_signatures(root, is_draft, &parsed, err);
+    int rv = read_signatures(root, is_draft, &parsed, err);
     if (rv == 0) {
         rv = read_payload(root, &parsed, err);
     }

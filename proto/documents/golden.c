@@ -54,10 +54,7 @@ static int read_contains(const json_t *object, struct flo_golden_case *out, stru
 {
     json_t *list, *value;
     size_t i;
-    int rv = flo_json_get_array(object, "must_contain", FLO_GOLDEN_EXPECT_MAX, &list, err);
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_json_get_array(object, "must_contain", FLO_GOLDEN_EXPECT_MAX, &list, err));
     json_array_foreach(list, i, value)
     {
         if (!json_is_string(value) || json_string_length(value) == 0) {
@@ -83,16 +80,16 @@ static int read_case_1(const json_t *object, struct flo_golden_case *out, struct
 {
     bool is_raw = json_object_get(object, "raw_prompt") != NULL;
     out->input = is_raw ? FLO_GOLDEN_RAW : FLO_GOLDEN_PROMPT;
-    int rv = flo_json_get_text(object, is_raw ? "raw_prompt" : "prompt", PROMPT_BYTES_MAX,
-                               &out->prompt, err);
-    rv = rv < 0 ? rv : read_contains(object, out, err);
-    rv = rv < 0 ? rv : read_tokens(object, out, err);
-    if (rv == 0 && out->n_expect == 0) {
-        rv = flo_fail(err, FLO_E_META_SCHEMA,
-                      "checks nothing: no must_contain and no clear "
-                      "expect_tokens");
+    FLO_TRY(flo_json_get_text(object, is_raw ? "raw_prompt" : "prompt", PROMPT_BYTES_MAX,
+                              &out->prompt, err));
+    FLO_TRY(read_contains(object, out, err));
+    FLO_TRY(read_tokens(object, out, err));
+    if (out->n_expect == 0) {
+        return flo_fail(err, FLO_E_META_SCHEMA,
+                        "checks nothing: no must_contain and no clear "
+                        "expect_tokens");
     }
-    return rv;
+    return 0;
 }
 
 /* ---- format 2 ---- */
@@ -100,11 +97,11 @@ static int read_case_1(const json_t *object, struct flo_golden_case *out, struct
 static int read_text(const json_t *object, const char *key, struct flo_golden_match *match,
                      struct flo_err *err)
 {
-    int rv = flo_json_get_text(object, key, FLO_GOLDEN_MATCH_BYTES_MAX, &match->text, err);
-    if (rv == 0 && match->text[0] == '\0' && match->kind != FLO_GOLDEN_IS) {
-        rv = flo_fail(err, FLO_E_META_SCHEMA, "field `%s` is empty", key);
+    FLO_TRY(flo_json_get_text(object, key, FLO_GOLDEN_MATCH_BYTES_MAX, &match->text, err));
+    if (match->text[0] == '\0' && match->kind != FLO_GOLDEN_IS) {
+        return flo_fail(err, FLO_E_META_SCHEMA, "field `%s` is empty", key);
     }
-    return rv;
+    return 0;
 }
 
 static int read_pattern(const json_t *object, struct flo_golden_match *match, struct flo_err *err)
@@ -126,18 +123,18 @@ static int read_pattern(const json_t *object, struct flo_golden_match *match, st
 
 static int read_pointer(const json_t *object, struct flo_golden_match *match, struct flo_err *err)
 {
-    int rv = flo_json_get_text(object, "json", FLO_GOLDEN_MATCH_BYTES_MAX, &match->text, err);
-    const char *tilde = rv < 0 ? "" : match->text;
-    if (rv == 0 && tilde[0] != '\0' && tilde[0] != '/') {
-        rv = flo_fail(err, FLO_E_META_SCHEMA, "field `json`: a pointer begins with a slash");
+    FLO_TRY(flo_json_get_text(object, "json", FLO_GOLDEN_MATCH_BYTES_MAX, &match->text, err));
+    const char *tilde = match->text;
+    if (tilde[0] != '\0' && tilde[0] != '/') {
+        return flo_fail(err, FLO_E_META_SCHEMA, "field `json`: a pointer begins with a slash");
     }
-    while (rv == 0 && (tilde = strchr(tilde, '~')) != NULL) {
+    while ((tilde = strchr(tilde, '~')) != NULL) {
         tilde++;
         if (*tilde != '0' && *tilde != '1') {
-            rv = flo_fail(err, FLO_E_META_SCHEMA, "field `json`: 0 or 1 follows a tilde");
+            return flo_fail(err, FLO_E_META_SCHEMA, "field `json`: 0 or 1 follows a tilde");
         }
     }
-    return rv;
+    return 0;
 }
 
 static int read_equals(const json_t *object, struct flo_golden_match *match, struct flo_err *err)
@@ -149,10 +146,7 @@ static int read_equals(const json_t *object, struct flo_golden_match *match, str
 static int read_within(const json_t *object, struct flo_golden_match *match, struct flo_err *err)
 {
     json_t *list;
-    int rv = flo_json_get_array(object, "within", 2, &list, err);
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_json_get_array(object, "within", 2, &list, err));
     const json_t *low = json_array_get(list, 0), *high = json_array_get(list, 1);
     match->low = json_number_value(low);
     match->high = json_number_value(high);
@@ -238,12 +232,12 @@ static int read_match(const json_t *object, struct flo_golden_case *out, struct 
     if (form->read != NULL) {
         return form->read(object, match_add(out, form->kind), err);
     }
-    int rv = flo_json_get_array(object, "tokens", FLO_GOLDEN_TOKENS_MAX, &list, err);
-    rv = rv < 0 ? rv : flo_json_get_real(object, "min_logit_gap", 0, 1e9, &gap, err);
-    if (rv == 0 && gap < FLO_GOLDEN_EXACT_GAP) {
-        rv = flo_fail(err, FLO_E_META_SCHEMA, "ids are compared from a `min_logit_gap` of 1");
+    FLO_TRY(flo_json_get_array(object, "tokens", FLO_GOLDEN_TOKENS_MAX, &list, err));
+    FLO_TRY(flo_json_get_real(object, "min_logit_gap", 0, 1e9, &gap, err));
+    if (gap < FLO_GOLDEN_EXACT_GAP) {
+        return flo_fail(err, FLO_E_META_SCHEMA, "ids are compared from a `min_logit_gap` of 1");
     }
-    return rv < 0 ? rv : add_tokens(list, gap, out, err);
+    return add_tokens(list, gap, out, err);
 }
 
 static int read_expect(const json_t *object, struct flo_golden_case *out, struct flo_err *err)
@@ -327,9 +321,9 @@ static int read_input(const json_t *object, struct flo_golden_case *out, struct 
 
 static int read_case_2(const json_t *object, struct flo_golden_case *out, struct flo_err *err)
 {
-    int rv = read_input(object, out, err);
-    rv = rv < 0 ? rv : flo_json_opt_bool(object, "trim", true, &out->trims, err);
-    return rv < 0 ? rv : read_expect(object, out, err);
+    FLO_TRY(read_input(object, out, err));
+    FLO_TRY(flo_json_opt_bool(object, "trim", true, &out->trims, err));
+    return read_expect(object, out, err);
 }
 
 /* ---- documents ---- */
@@ -353,11 +347,8 @@ static int read_case(const json_t *object, bool is_2, struct flo_golden_case *ou
                      struct flo_err *err)
 {
     uint64_t tokens_max = 1;
-    int rv = flo_json_get_text(object, "id", 63, &out->id, err);
-    if (rv < 0) {
-        return rv;
-    }
-    rv = is_2 ? read_case_2(object, out, err) : read_case_1(object, out, err);
+    FLO_TRY(flo_json_get_text(object, "id", 63, &out->id, err));
+    int rv = is_2 ? read_case_2(object, out, err) : read_case_1(object, out, err);
     if (rv == 0 && out->input < FLO_GOLDEN_TEXT) {
         rv = flo_json_get_u64(object, "max_new_tokens", 1, FLO_GOLDEN_TOKENS_MAX, &tokens_max, err);
     }

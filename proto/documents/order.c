@@ -29,33 +29,22 @@ static int read_scope(const json_t *root, struct flo_scope *out, struct flo_err 
     json_t *scope;
     json_t *buckets;
     const char *text;
-    int rv = flo_json_get_object(root, "scope", &scope, err);
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_json_get_object(root, "scope", &scope, err));
     out->bucket_to = FLO_BUCKETS;
     if (json_object_get(scope, "device") != NULL) {
-        rv = flo_json_get_uuid(scope, "device", &text, err);
-        if (rv == 0) {
-            strcpy(out->device, text);
-        }
-        return rv;
+        FLO_TRY(flo_json_get_uuid(scope, "device", &text, err));
+        strcpy(out->device, text);
+        return 0;
     }
-    rv = flo_json_get_name(scope, "group", &text, err);
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_json_get_name(scope, "group", &text, err));
     strcpy(out->group, text);
-    rv = flo_json_opt_name(scope, "salt", "", &text, err);
-    if (rv < 0 || text[0] == '\0') {
-        return rv;
+    FLO_TRY(flo_json_opt_name(scope, "salt", "", &text, err));
+    if (text[0] == '\0') {
+        return 0;
     }
     strcpy(out->salt, text);
-    rv = flo_json_get_array(scope, "buckets", 2, &buckets, err);
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_json_get_array(scope, "buckets", 2, &buckets, err));
     json_int_t from = json_integer_value(json_array_get(buckets, 0));
     json_int_t to = json_integer_value(json_array_get(buckets, 1));
     if (json_array_size(buckets) != 2 || from < 0 || to > FLO_BUCKETS || from > to) {
@@ -73,63 +62,44 @@ static int read_name(const json_t *args, const char *key, bool required, char *o
                      struct flo_err *err)
 {
     const char *text;
-    int rv = required ? flo_json_get_name(args, key, &text, err)
-                      : flo_json_opt_name(args, key, "", &text, err);
-    if (rv == 0) {
-        strcpy(out, text);
-    }
-    return rv;
+    FLO_TRY(required ? flo_json_get_name(args, key, &text, err)
+                     : flo_json_opt_name(args, key, "", &text, err));
+    strcpy(out, text);
+    return 0;
 }
 
 static int read_deploy(const json_t *args, struct flo_order *out, struct flo_err *err)
 {
     uint64_t phase;
-    int rv = read_name(args, "model", true, out->model, err);
 
-    if (rv == 0) {
-        rv = read_name(args, "version", true, out->version, err);
-    }
-    if (rv == 0) {
-        rv = read_name(args, "rollout", true, out->rollout, err);
-    }
-    if (rv == 0) {
-        rv = flo_json_get_digest(args, "release", &out->release, err);
-    }
-    if (rv == 0) {
-        rv = flo_json_opt_u64(args, "number", 0, NUMBER_MAX, 0, &out->number, err);
-    }
-    if (rv == 0) {
-        rv = flo_json_opt_u64(args, "lift", 0, NUMBER_MAX, 0, &out->lift, err);
-    }
-    if (rv == 0) {
-        rv = flo_json_opt_bool(args, "below_floor", false, &out->below_floor, err);
-    }
-    if (rv == 0) {
-        rv = flo_json_opt_u64(args, "phase", 0, 1000, 0, &phase, err);
-    }
-    if (rv == 0) {
-        out->phase = (uint32_t)phase;
-        rv = read_policy(args, &out->policy, err);
-    }
-    return rv;
+    FLO_TRY(read_name(args, "model", true, out->model, err));
+    FLO_TRY(read_name(args, "version", true, out->version, err));
+    FLO_TRY(read_name(args, "rollout", true, out->rollout, err));
+    FLO_TRY(flo_json_get_digest(args, "release", &out->release, err));
+    FLO_TRY(flo_json_opt_u64(args, "number", 0, NUMBER_MAX, 0, &out->number, err));
+    FLO_TRY(flo_json_opt_u64(args, "lift", 0, NUMBER_MAX, 0, &out->lift, err));
+    FLO_TRY(flo_json_opt_bool(args, "below_floor", false, &out->below_floor, err));
+    FLO_TRY(flo_json_opt_u64(args, "phase", 0, 1000, 0, &phase, err));
+    out->phase = (uint32_t)phase;
+    return read_policy(args, &out->policy, err);
 }
 
 static int read_rollback_from(const json_t *args, struct flo_order *out, struct flo_err *err)
 {
     json_t *from;
-    int rv = flo_json_get_array(args, "from", FLO_ORDER_FROM_MAX, &from, err);
 
-    for (size_t i = 0; rv == 0 && i < json_array_size(from); i++) {
+    FLO_TRY(flo_json_get_array(args, "from", FLO_ORDER_FROM_MAX, &from, err));
+    for (size_t i = 0; i < json_array_size(from); i++) {
         const char *text = json_string_value(json_array_get(from, i));
         if (text == NULL || !flo_digest_parse(text, &out->from[i])) {
             return flo_fail(err, FLO_E_META_SCHEMA, "from[%zu] is no digest", i);
         }
         out->from_count++;
     }
-    if (rv == 0 && out->from_count == 0) {
-        rv = flo_fail(err, FLO_E_META_SCHEMA, "field `from` is empty");
+    if (out->from_count == 0) {
+        return flo_fail(err, FLO_E_META_SCHEMA, "field `from` is empty");
     }
-    return rv;
+    return 0;
 }
 
 /* Beside `from`, one for each; absent: not said. */
@@ -158,56 +128,35 @@ static int read_from_numbers(const json_t *args, struct flo_order *out, struct f
 
 static int read_allow(const json_t *args, struct flo_order *out, struct flo_err *err)
 {
-    int rv = read_name(args, "model", true, out->model, err);
-
-    if (rv == 0) {
-        rv = read_rollback_from(args, out, err);
-    }
-    return rv < 0 ? rv : read_from_numbers(args, out, err);
+    FLO_TRY(read_name(args, "model", true, out->model, err));
+    FLO_TRY(read_rollback_from(args, out, err));
+    return read_from_numbers(args, out, err);
 }
 
 static int read_rollback(const json_t *args, struct flo_order *out, struct flo_err *err)
 {
     const char *text;
-    int rv = read_name(args, "model", true, out->model, err);
 
-    if (rv == 0) {
-        rv = read_name(args, "rollout", false, out->rollout, err);
-    }
-    if (rv == 0) {
-        rv = read_rollback_from(args, out, err);
-    }
-    if (rv == 0) {
-        rv = read_from_numbers(args, out, err);
-    }
-    if (rv == 0) {
-        rv = flo_json_get_text(args, "to", FLO_DIGEST_TEXT, &text, err);
-    }
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(read_name(args, "model", true, out->model, err));
+    FLO_TRY(read_name(args, "rollout", false, out->rollout, err));
+    FLO_TRY(read_rollback_from(args, out, err));
+    FLO_TRY(read_from_numbers(args, out, err));
+    FLO_TRY(flo_json_get_text(args, "to", FLO_DIGEST_TEXT, &text, err));
     out->to_previous = strcmp(text, "previous") == 0;
     if (!out->to_previous && !flo_digest_parse(text, &out->to)) {
         return flo_fail(err, FLO_E_META_SCHEMA, "field `to` is neither `previous` nor a digest");
     }
-    rv = flo_json_opt_text(args, "reason", sizeof(out->reason) - 1, "", &text, err);
-    if (rv == 0) {
-        strcpy(out->reason, text);
-    }
-    return rv;
+    FLO_TRY(flo_json_opt_text(args, "reason", sizeof(out->reason) - 1, "", &text, err));
+    strcpy(out->reason, text);
+    return 0;
 }
 
 static int read_remove(const json_t *args, struct flo_order *out, struct flo_err *err)
 {
     const char *keep;
-    int rv = read_name(args, "model", true, out->model, err);
 
-    if (rv == 0) {
-        rv = flo_json_opt_text(args, "keep", 8, "none", &keep, err);
-    }
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(read_name(args, "model", true, out->model, err));
+    FLO_TRY(flo_json_opt_text(args, "keep", 8, "none", &keep, err));
     out->keeps_blobs = strcmp(keep, "blobs") == 0;
     return out->keeps_blobs || strcmp(keep, "none") == 0
                ? 0
@@ -218,13 +167,10 @@ static int read_remove(const json_t *args, struct flo_order *out, struct flo_err
 static int read_logs(const json_t *args, struct flo_order *out, struct flo_err *err)
 {
     uint64_t lines;
-    int rv = flo_json_opt_u64(args, "lines", 1, FLO_LOG_LINES_MAX, 500, &lines, err);
 
-    if (rv == 0) {
-        out->lines = (uint32_t)lines;
-        rv = flo_json_opt_u64(args, "since_ms", 0, LIFE_MS_MAX, 0, &out->since_ms, err);
-    }
-    return rv;
+    FLO_TRY(flo_json_opt_u64(args, "lines", 1, FLO_LOG_LINES_MAX, 500, &lines, err));
+    out->lines = (uint32_t)lines;
+    return flo_json_opt_u64(args, "since_ms", 0, LIFE_MS_MAX, 0, &out->since_ms, err);
 }
 
 /* A statement about one device: with a group's scope it would be about all of
@@ -232,31 +178,26 @@ static int read_logs(const json_t *args, struct flo_order *out, struct flo_err *
 static int read_groups(const json_t *args, struct flo_order *out, struct flo_err *err)
 {
     json_t *groups;
-    int rv = flo_json_get_array(args, "groups", FLO_GROUPS_MAX, &groups, err);
 
-    if (rv == 0 && out->scope.device[0] == '\0') {
-        rv = flo_fail(err, FLO_E_META_SCHEMA, "field `scope`: `groups` is about one device");
+    FLO_TRY(flo_json_get_array(args, "groups", FLO_GROUPS_MAX, &groups, err));
+    if (out->scope.device[0] == '\0') {
+        return flo_fail(err, FLO_E_META_SCHEMA, "field `scope`: `groups` is about one device");
     }
-    for (size_t i = 0; rv == 0 && i < json_array_size(groups); i++) {
+    for (size_t i = 0; i < json_array_size(groups); i++) {
         const char *group = json_string_value(json_array_get(groups, i));
         if (group == NULL || !flo_name_is_valid(group)) {
             return flo_fail(err, FLO_E_META_SCHEMA, "groups[%zu] is no name", i);
         }
         strcpy(out->groups[out->group_count++], group);
     }
-    return rv == 0 && out->group_count == 0
-               ? flo_fail(err, FLO_E_META_SCHEMA, "field `groups` is empty")
-               : rv;
+    return out->group_count == 0 ? flo_fail(err, FLO_E_META_SCHEMA, "field `groups` is empty") : 0;
 }
 
 static int read_args(const json_t *root, struct flo_order *out, struct flo_err *err)
 {
     json_t *args;
-    int rv = flo_json_opt_object(root, "args", &args, err);
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_json_opt_object(root, "args", &args, err));
     switch (out->op) {
     case FLO_ORDER_DEPLOY:
         return read_deploy(args, out, err);
@@ -289,27 +230,21 @@ static int read_args(const json_t *root, struct flo_order *out, struct flo_err *
 static int read_times(const json_t *root, struct flo_order *out, struct flo_err *err)
 {
     uint64_t epoch;
-    int rv = flo_json_get_u64(root, "epoch", 0, UINT32_MAX, &epoch, err);
 
-    if (rv == 0) {
-        out->epoch = (uint32_t)epoch;
-        rv = flo_json_get_u64(root, "seq", 1, INT64_MAX, &out->seq, err);
+    FLO_TRY(flo_json_get_u64(root, "epoch", 0, UINT32_MAX, &epoch, err));
+    out->epoch = (uint32_t)epoch;
+    FLO_TRY(flo_json_get_u64(root, "seq", 1, INT64_MAX, &out->seq, err));
+    FLO_TRY(flo_json_get_u64(root, "issued_at_ms", 0, INT64_MAX, &out->issued_at_ms, err));
+    FLO_TRY(flo_json_get_u64(root, "expires_at_ms", 0, INT64_MAX, &out->expires_at_ms, err));
+    if (out->expires_at_ms < out->issued_at_ms) {
+        return flo_fail(err, FLO_E_META_SCHEMA, "field `expires_at_ms` lies before `issued_at_ms`");
     }
-    if (rv == 0) {
-        rv = flo_json_get_u64(root, "issued_at_ms", 0, INT64_MAX, &out->issued_at_ms, err);
+    if (out->expires_at_ms - out->issued_at_ms > LIFE_MS_MAX) {
+        return flo_fail(err, FLO_E_META_SCHEMA,
+                        "field `expires_at_ms` is more than 400 days after "
+                        "`issued_at_ms`");
     }
-    if (rv == 0) {
-        rv = flo_json_get_u64(root, "expires_at_ms", 0, INT64_MAX, &out->expires_at_ms, err);
-    }
-    if (rv == 0 && out->expires_at_ms < out->issued_at_ms) {
-        rv = flo_fail(err, FLO_E_META_SCHEMA, "field `expires_at_ms` lies before `issued_at_ms`");
-    }
-    if (rv == 0 && out->expires_at_ms - out->issued_at_ms > LIFE_MS_MAX) {
-        rv = flo_fail(err, FLO_E_META_SCHEMA,
-                      "field `expires_at_ms` is more than 400 days after "
-                      "`issued_at_ms`");
-    }
-    return rv;
+    return 0;
 }
 
 /* Whom it is for and when, which no later version writes otherwise. */
@@ -317,36 +252,28 @@ static int read_head(const json_t *root, const char *fleet, struct flo_order *ou
                      struct flo_err *err)
 {
     uint64_t v;
-    int rv = flo_json_get_u64(root, "v", 1, 1, &v, err);
 
-    if (rv == 0) {
-        rv = read_name(root, "fleet", true, out->fleet, err);
-    }
-    if (rv == 0 && fleet != NULL && strcmp(fleet, out->fleet) != 0) {
+    FLO_TRY(flo_json_get_u64(root, "v", 1, 1, &v, err));
+    FLO_TRY(read_name(root, "fleet", true, out->fleet, err));
+    if (fleet != NULL && strcmp(fleet, out->fleet) != 0) {
         return flo_fail(err, FLO_E_META_FLEET, "order is for fleet `%s`, this is `%s`", out->fleet,
                         fleet);
     }
-    if (rv == 0) {
-        rv = read_name(root, "id", true, out->id, err);
-    }
-    if (rv == 0) {
-        rv = read_times(root, out, err);
-    }
-    return rv < 0 ? rv : read_scope(root, &out->scope, err);
+    FLO_TRY(read_name(root, "id", true, out->id, err));
+    FLO_TRY(read_times(root, out, err));
+    return read_scope(root, &out->scope, err);
 }
 
 static int read_what(const json_t *root, struct flo_order *out, struct flo_err *err)
 {
     const char *word;
-    int rv = read_name(root, "by", false, out->by, err);
 
-    if (rv == 0) {
-        rv = flo_json_get_text(root, "op", 16, &word, err);
+    FLO_TRY(read_name(root, "by", false, out->by, err));
+    FLO_TRY(flo_json_get_text(root, "op", 16, &word, err));
+    if (!flo_order_op_parse(word, &out->op)) {
+        return flo_fail(err, FLO_E_META_SCHEMA, "field `op`: `%s` is none", word);
     }
-    if (rv == 0 && !flo_order_op_parse(word, &out->op)) {
-        rv = flo_fail(err, FLO_E_META_SCHEMA, "field `op`: `%s` is none", word);
-    }
-    return rv < 0 ? rv : read_args(root, out, err);
+    return read_args(root, out, err);
 }
 
 int flo_order_parse(const char *body, size_t bytes, const char *fleet, struct flo_order *out,

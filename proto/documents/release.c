@@ -24,31 +24,20 @@ struct release {
 static int read_way(const json_t *json, struct flo_way *out, struct flo_err *err)
 {
     const char *word;
-    int rv = flo_json_get_text(json, "codec", 32, &word, err);
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_json_get_text(json, "codec", 32, &word, err));
     if (!flo_codec_parse(word, &out->codec)) {
         return flo_fail(err, FLO_E_META_SCHEMA, "field `codec`: `%s` is none", word);
     }
-    rv = flo_json_get_digest(json, "digest", &out->digest, err);
-    if (rv == 0) {
-        rv = flo_json_get_u64(json, "bytes", 1, BYTES_MAX, &out->bytes, err);
+    FLO_TRY(flo_json_get_digest(json, "digest", &out->digest, err));
+    FLO_TRY(flo_json_get_u64(json, "bytes", 1, BYTES_MAX, &out->bytes, err));
+    FLO_TRY(flo_json_opt_digest(json, "base", &out->base, err));
+    FLO_TRY(flo_json_opt_u64(json, "memory_bytes", 0, BYTES_MAX, 0, &out->memory_bytes, err));
+    FLO_TRY(flo_json_opt_digest(json, "head", &out->head, err));
+    if (out->codec == FLO_CODEC_BSDIFF40 && flo_digest_is_zero(&out->base)) {
+        return flo_fail(err, FLO_E_META_SCHEMA, "field `base`: a bsdiff40 way needs one");
     }
-    if (rv == 0) {
-        rv = flo_json_opt_digest(json, "base", &out->base, err);
-    }
-    if (rv == 0) {
-        rv = flo_json_opt_u64(json, "memory_bytes", 0, BYTES_MAX, 0, &out->memory_bytes, err);
-    }
-    if (rv == 0) {
-        rv = flo_json_opt_digest(json, "head", &out->head, err);
-    }
-    if (rv == 0 && out->codec == FLO_CODEC_BSDIFF40 && flo_digest_is_zero(&out->base)) {
-        rv = flo_fail(err, FLO_E_META_SCHEMA, "field `base`: a bsdiff40 way needs one");
-    }
-    return rv;
+    return 0;
 }
 
 static int read_ways(const json_t *json, struct flo_release_file *out, struct flo_err *err)
@@ -89,11 +78,11 @@ static int read_chunks(const json_t *json, struct flo_release *release,
     if (release->is_first) {
         return 0;
     }
-    int rv = flo_json_opt_object(json, "chunks", &chunks, err);
-    if (rv < 0 || chunks == NULL) {
-        return rv;
+    FLO_TRY(flo_json_opt_object(json, "chunks", &chunks, err));
+    if (chunks == NULL) {
+        return 0;
     }
-    rv =
+    int rv =
         flo_json_get_u64(chunks, "bytes", CHUNK_BYTES_MIN, CHUNK_BYTES_MAX, &out->chunk_bytes, err);
     if (rv == 0) {
         rv = flo_json_get_digest(chunks, "digest", &out->chunk_list, err);
@@ -202,36 +191,20 @@ static int read_file(const json_t *json, struct flo_release *release, struct flo
 {
     const char *name;
     const char *role;
-    int rv = flo_json_get_text(json, "name", 4096, &name, err);
 
-    if (rv == 0) {
-        rv = flo_json_get_text(json, "role", sizeof(out->role) - 1, &role, err);
-    }
-    if (rv == 0) {
-        rv = check_name(release, name, err);
-    }
-    if (rv == 0 && !flo_name_is_valid(role)) {
-        rv = flo_fail(err, FLO_E_META_NAME, "field `role`: `%s` is no word", role);
-    }
-    if (rv < 0) {
-        return rv;
+    FLO_TRY(flo_json_get_text(json, "name", 4096, &name, err));
+    FLO_TRY(flo_json_get_text(json, "role", sizeof(out->role) - 1, &role, err));
+    FLO_TRY(check_name(release, name, err));
+    if (!flo_name_is_valid(role)) {
+        return flo_fail(err, FLO_E_META_NAME, "field `role`: `%s` is no word", role);
     }
     strcpy(out->name, name);
     strcpy(out->role, role);
-    rv = flo_json_get_digest(json, "digest", &out->digest, err);
-    if (rv == 0) {
-        rv = flo_json_get_u64(json, "bytes", 1, BYTES_MAX, &out->bytes, err);
-    }
-    if (rv == 0) {
-        rv = read_scale(json, out, err);
-    }
-    if (rv == 0) {
-        rv = read_ways(json, out, err);
-    }
-    if (rv == 0) {
-        rv = read_chunks(json, release, out, err);
-    }
-    return rv;
+    FLO_TRY(flo_json_get_digest(json, "digest", &out->digest, err));
+    FLO_TRY(flo_json_get_u64(json, "bytes", 1, BYTES_MAX, &out->bytes, err));
+    FLO_TRY(read_scale(json, out, err));
+    FLO_TRY(read_ways(json, out, err));
+    return read_chunks(json, release, out, err);
 }
 
 static int read_files(const json_t *root, struct flo_release *release, struct flo_err *err)
@@ -267,17 +240,17 @@ static int index_of(const struct flo_release *release, const char *name, uint8_t
 static int read_words(const json_t *json, const char *key, char (*out)[16], struct flo_err *err)
 {
     json_t *list = NULL;
-    int rv = json != NULL ? flo_json_opt_array(json, key, 4, &list, err) : 0;
 
-    for (size_t i = 0; rv == 0 && list != NULL && i < json_array_size(list); i++) {
+    FLO_TRY(json != NULL ? flo_json_opt_array(json, key, 4, &list, err) : 0);
+    for (size_t i = 0; list != NULL && i < json_array_size(list); i++) {
         const char *word = json_string_value(json_array_get(list, i));
         if (word == NULL || strlen(word) > 15 || !flo_name_is_valid(word)) {
-            rv = flo_fail(err, FLO_E_META_SCHEMA, "field `%s[%zu]` is not a short word", key, i);
+            return flo_fail(err, FLO_E_META_SCHEMA, "field `%s[%zu]` is not a short word", key, i);
         } else {
             strcpy(out[i], word);
         }
     }
-    return rv;
+    return 0;
 }
 
 static int read_numbers(const json_t *needs, struct flo_release_variant *out, struct flo_err *err)
@@ -296,10 +269,7 @@ static int read_numbers(const json_t *needs, struct flo_release_variant *out, st
     };
 
     for (size_t i = 0; i < FLO_COUNT(rows); i++) {
-        int rv = flo_json_opt_u64(needs, rows[i].key, 0, rows[i].max, 0, rows[i].to, err);
-        if (rv < 0) {
-            return rv;
-        }
+        FLO_TRY(flo_json_opt_u64(needs, rows[i].key, 0, rows[i].max, 0, rows[i].to, err));
     }
     out->context = (uint32_t)context;
     return 0;
@@ -308,37 +278,27 @@ static int read_numbers(const json_t *needs, struct flo_release_variant *out, st
 static int read_runtime(const json_t *needs, struct flo_release_variant *out, struct flo_err *err)
 {
     const char *runtime = FLO_RUNTIME_NATIVE;
-    int rv =
-        needs != NULL ? flo_json_opt_name(needs, "runtime", FLO_RUNTIME_NATIVE, &runtime, err) : 0;
 
-    if (rv == 0 && strlen(runtime) >= sizeof(out->runtime)) {
-        rv = flo_fail(err, FLO_E_META_SCHEMA, "field `runtime` has more than %zu bytes",
-                      sizeof(out->runtime) - 1);
+    FLO_TRY(needs != NULL ? flo_json_opt_name(needs, "runtime", FLO_RUNTIME_NATIVE, &runtime, err)
+                          : 0);
+    if (strlen(runtime) >= sizeof(out->runtime)) {
+        return flo_fail(err, FLO_E_META_SCHEMA, "field `runtime` has more than %zu bytes",
+                        sizeof(out->runtime) - 1);
     }
-    if (rv == 0) {
-        strcpy(out->runtime, runtime);
-    }
-    return rv;
+    strcpy(out->runtime, runtime);
+    return 0;
 }
 
 static int read_needs(const json_t *json, struct flo_release_variant *out, struct flo_err *err)
 {
     json_t *needs;
-    int rv = flo_json_opt_object(json, "needs", &needs, err);
 
-    if (rv == 0) {
-        rv = read_words(needs, "arch", out->arch, err);
-    }
-    if (rv == 0) {
-        rv = read_words(needs, "engine", out->engine, err);
-    }
-    if (rv == 0) {
-        rv = read_words(needs, "accelerator", out->accelerator, err);
-    }
-    if (rv == 0) {
-        rv = read_runtime(needs, out, err);
-    }
-    return rv == 0 && needs != NULL ? read_numbers(needs, out, err) : rv;
+    FLO_TRY(flo_json_opt_object(json, "needs", &needs, err));
+    FLO_TRY(read_words(needs, "arch", out->arch, err));
+    FLO_TRY(read_words(needs, "engine", out->engine, err));
+    FLO_TRY(read_words(needs, "accelerator", out->accelerator, err));
+    FLO_TRY(read_runtime(needs, out, err));
+    return needs != NULL ? read_numbers(needs, out, err) : 0;
 }
 
 static bool holds(const struct flo_release_variant *variant, uint8_t file)
@@ -428,19 +388,13 @@ static int read_variant(const json_t *json, const struct flo_release *release,
                         struct flo_release_variant *out, struct flo_err *err)
 {
     const char *name;
-    int rv = flo_json_get_name(json, "name", &name, err);
 
-    if (rv == 0) {
-        strcpy(out->name, name);
-        rv = read_needs(json, out, err);
-    }
-    if (rv == 0) {
-        rv = read_variant_files(json, release, out, err);
-    }
-    if (rv == 0) {
-        rv = read_entry(json, release, out, err);
-    }
-    return rv < 0 ? rv : check_variant(release, out, err);
+    FLO_TRY(flo_json_get_name(json, "name", &name, err));
+    strcpy(out->name, name);
+    FLO_TRY(read_needs(json, out, err));
+    FLO_TRY(read_variant_files(json, release, out, err));
+    FLO_TRY(read_entry(json, release, out, err));
+    return check_variant(release, out, err);
 }
 
 static int read_variants(const json_t *root, struct flo_release *out, struct flo_err *err)
@@ -481,37 +435,31 @@ static int read_golden(const json_t *probe, struct flo_release *release, struct 
 {
     const char *name = "";
     json_t *list = NULL;
-    int rv = 0;
 
     if (release->is_first) {
-        rv = flo_json_opt_name(probe, "golden", "", &name, err);
-        return rv < 0 || name[0] == '\0' ? rv : add_golden(release, name, err);
+        FLO_TRY(flo_json_opt_name(probe, "golden", "", &name, err));
+        return name[0] == '\0' ? 0 : add_golden(release, name, err);
     }
-    rv = flo_json_opt_array(probe, "golden", FLO_RELEASE_GOLDEN_MAX, &list, err);
-    for (size_t i = 0; rv == 0 && i < json_array_size(list); i++) {
-        rv = add_golden(release, json_string_value(json_array_get(list, i)), err);
+    FLO_TRY(flo_json_opt_array(probe, "golden", FLO_RELEASE_GOLDEN_MAX, &list, err));
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        FLO_TRY(add_golden(release, json_string_value(json_array_get(list, i)), err));
     }
-    return rv;
+    return 0;
 }
 
 static int read_probe(const json_t *root, struct flo_release *release, struct flo_err *err)
 {
     json_t *probe;
-    int rv = flo_json_opt_object(root, "probe", &probe, err);
 
-    if (rv < 0 || probe == NULL) {
-        return rv;
+    FLO_TRY(flo_json_opt_object(root, "probe", &probe, err));
+    if (probe == NULL) {
+        return 0;
     }
-    rv = read_golden(probe, release, err);
-    if (rv == 0) {
-        rv = flo_json_opt_real(probe, "speed_ratio_max", 0, 1000, 0,
-                               &release->probe_speed_ratio_max, err);
-    }
-    if (rv == 0) {
-        rv = flo_json_opt_u64(probe, "memory_bytes_max", 0, BYTES_MAX, 0,
-                              &release->probe_memory_bytes_max, err);
-    }
-    return rv;
+    FLO_TRY(read_golden(probe, release, err));
+    FLO_TRY(flo_json_opt_real(probe, "speed_ratio_max", 0, 1000, 0, &release->probe_speed_ratio_max,
+                              err));
+    return flo_json_opt_u64(probe, "memory_bytes_max", 0, BYTES_MAX, 0,
+                            &release->probe_memory_bytes_max, err);
 }
 
 /* ---- the head ---- */
@@ -525,32 +473,25 @@ static int read_names(const json_t *root, struct flo_release *out, struct flo_er
     const char *text;
 
     for (size_t i = 0; i < FLO_COUNT(names); i++) {
-        int rv = flo_json_get_name(root, names[i].key, &text, err);
-        if (rv < 0) {
-            return rv;
-        }
+        FLO_TRY(flo_json_get_name(root, names[i].key, &text, err));
         strcpy(names[i].to, text);
     }
-    int rv = flo_json_opt_text(root, "label", sizeof(out->label) - 1, "", &text, err);
-    if (rv == 0) {
-        strcpy(out->label, text);
-        rv = flo_json_opt_text(root, "license", sizeof(out->license) - 1, "", &text, err);
-    }
-    if (rv == 0) {
-        strcpy(out->license, text);
-    }
-    return rv;
+    FLO_TRY(flo_json_opt_text(root, "label", sizeof(out->label) - 1, "", &text, err));
+    strcpy(out->label, text);
+    FLO_TRY(flo_json_opt_text(root, "license", sizeof(out->license) - 1, "", &text, err));
+    strcpy(out->license, text);
+    return 0;
 }
 
 static int read_base(const json_t *root, struct flo_release *out, struct flo_err *err)
 {
     json_t *base;
-    int rv = flo_json_opt_object(root, "base", &base, err);
 
-    if (rv < 0 || base == NULL) {
-        return rv;
+    FLO_TRY(flo_json_opt_object(root, "base", &base, err));
+    if (base == NULL) {
+        return 0;
     }
-    rv = flo_json_get_digest(base, "release", &out->base, err);
+    int rv = flo_json_get_digest(base, "release", &out->base, err);
     if (rv == 0) {
         rv = flo_json_opt_u64(base, "number", 0, NUMBER_MAX, 0, &out->base_number, err);
     }
@@ -563,25 +504,15 @@ static int read_base(const json_t *root, struct flo_release *out, struct flo_err
 static int read_head(const json_t *root, struct flo_release *release, struct flo_err *err)
 {
     uint64_t v;
-    int rv = flo_json_check_critical(root, err);
 
-    if (rv == 0) {
-        rv = flo_json_get_u64(root, "v", 1, 2, &v, err);
-    }
-    if (rv == 0) {
-        release->is_first = v == 1;
-        rv = read_names(root, release, err);
-    }
-    if (rv == 0) {
-        rv = flo_json_get_u64(root, "number", 1, NUMBER_MAX, &release->number, err);
-    }
-    if (rv == 0) {
-        rv = flo_json_opt_u64(root, "floor", 0, release->number, 0, &release->floor, err);
-    }
-    if (rv == 0) {
-        rv = flo_json_opt_u64(root, "created_at_ms", 0, INT64_MAX, 0, &release->created_at_ms, err);
-    }
-    return rv < 0 ? rv : read_base(root, release, err);
+    FLO_TRY(flo_json_check_critical(root, err));
+    FLO_TRY(flo_json_get_u64(root, "v", 1, 2, &v, err));
+    release->is_first = v == 1;
+    FLO_TRY(read_names(root, release, err));
+    FLO_TRY(flo_json_get_u64(root, "number", 1, NUMBER_MAX, &release->number, err));
+    FLO_TRY(flo_json_opt_u64(root, "floor", 0, release->number, 0, &release->floor, err));
+    FLO_TRY(flo_json_opt_u64(root, "created_at_ms", 0, INT64_MAX, 0, &release->created_at_ms, err));
+    return read_base(root, release, err);
 }
 
 static int read_all(const json_t *root, const char *fleet, struct flo_release *release,
@@ -649,13 +580,11 @@ int flo_release_parse(const char *body, size_t bytes, const char *fleet, struct 
                       struct flo_err *err)
 {
     struct flo_release *release;
-    int rv = flo_release_new(body, bytes, fleet, &release, err);
 
-    if (rv == 0) {
-        *out = *release;
-        free(release);
-    }
-    return rv;
+    FLO_TRY(flo_release_new(body, bytes, fleet, &release, err));
+    *out = *release;
+    free(release);
+    return 0;
 }
 
 void flo_release_deinit(struct flo_release *release)

@@ -28,10 +28,10 @@ void flo_release_serve_deinit(struct flo_release_serve *serve)
 static int read_cache(const json_t *json, struct flo_release_serve *serve, struct flo_err *err)
 {
     const char *cache;
-    int rv = flo_json_opt_text(json, "cache", sizeof(serve->cache) - 1, serve->cache, &cache, err);
 
-    if (rv < 0 || cache == serve->cache) {
-        return rv;
+    FLO_TRY(flo_json_opt_text(json, "cache", sizeof(serve->cache) - 1, serve->cache, &cache, err));
+    if (cache == serve->cache) {
+        return 0;
     }
     for (size_t i = 0; i < FLO_COUNT(CACHES); i++) {
         if (strcmp(CACHES[i], cache) == 0) {
@@ -46,10 +46,10 @@ static int read_cache(const json_t *json, struct flo_release_serve *serve, struc
 static int read_system(const json_t *json, struct flo_release_serve *serve, struct flo_err *err)
 {
     const char *system;
-    int rv = flo_json_opt_text(json, "system", FLO_SERVE_SYSTEM_BYTES_MAX, NULL, &system, err);
 
-    if (rv < 0 || system == NULL) {
-        return rv;
+    FLO_TRY(flo_json_opt_text(json, "system", FLO_SERVE_SYSTEM_BYTES_MAX, NULL, &system, err));
+    if (system == NULL) {
+        return 0;
     }
     char *copy = strdup(system);
     if (copy == NULL) {
@@ -64,16 +64,13 @@ static int read_value(const json_t *json, const char *key, uint64_t max, int64_t
                       struct flo_err *err)
 {
     uint64_t value;
-    int rv;
 
     if (json_object_get(json, key) == NULL) {
         return 0;
     }
-    rv = flo_json_get_u64(json, key, 0, max, &value, err);
-    if (rv == 0) {
-        *out = (int64_t)value;
-    }
-    return rv;
+    FLO_TRY(flo_json_get_u64(json, key, 0, max, &value, err));
+    *out = (int64_t)value;
+    return 0;
 }
 
 static int read_sampling(const json_t *json, struct flo_release_sampling *out, struct flo_err *err)
@@ -98,12 +95,12 @@ static int read_split(const json_t *json, struct flo_release_serve *serve, struc
     json_t *split;
     const char *model;
     uint64_t pct;
-    int rv = flo_json_opt_object(json, "split_of", &split, err);
 
-    if (rv < 0 || split == NULL) {
-        return rv;
+    FLO_TRY(flo_json_opt_object(json, "split_of", &split, err));
+    if (split == NULL) {
+        return 0;
     }
-    rv = flo_json_get_name(split, "model", &model, err);
+    int rv = flo_json_get_name(split, "model", &model, err);
     if (rv == 0) {
         rv = flo_json_get_u64(split, "pct", 1, FLO_SPLIT_PCT_MAX, &pct, err);
     }
@@ -118,24 +115,16 @@ static int read_fields(const json_t *json, struct flo_release_serve *serve, stru
 {
     uint64_t context;
     uint64_t sessions;
-    int rv = flo_json_opt_u64(json, "context", 0, CONTEXT_MAX, serve->context, &context, err);
 
-    if (rv == 0) {
-        rv = flo_json_opt_u64(json, "sessions", 0, FLO_SERVE_SESSIONS_MAX, serve->sessions,
-                              &sessions, err);
-    }
-    if (rv == 0) {
-        serve->context = (uint32_t)context;
-        serve->sessions = (uint32_t)sessions;
-        rv = read_cache(json, serve, err);
-    }
-    if (rv == 0) {
-        rv = read_system(json, serve, err);
-    }
-    if (rv == 0) {
-        rv = read_split(json, serve, err);
-    }
-    return rv < 0 ? rv : read_sampling(json, &serve->sampling, err);
+    FLO_TRY(flo_json_opt_u64(json, "context", 0, CONTEXT_MAX, serve->context, &context, err));
+    FLO_TRY(flo_json_opt_u64(json, "sessions", 0, FLO_SERVE_SESSIONS_MAX, serve->sessions,
+                             &sessions, err));
+    serve->context = (uint32_t)context;
+    serve->sessions = (uint32_t)sessions;
+    FLO_TRY(read_cache(json, serve, err));
+    FLO_TRY(read_system(json, serve, err));
+    FLO_TRY(read_split(json, serve, err));
+    return read_sampling(json, &serve->sampling, err);
 }
 
 int flo_serve_read(const json_t *json, struct flo_release_serve *serve, struct flo_err *err)
@@ -151,12 +140,10 @@ int flo_release_serve_parse(const char *text, size_t bytes, struct flo_release_s
                             struct flo_err *err)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *root = NULL;
-    int rv = flo_json_parse(text, bytes, CONFIG_BYTES_MAX, &root, err);
 
-    if (rv == 0) {
-        rv = flo_json_check_critical(root, err);
-    }
-    return rv < 0 ? rv : flo_serve_read(root, serve, err);
+    FLO_TRY(flo_json_parse(text, bytes, CONFIG_BYTES_MAX, &root, err));
+    FLO_TRY(flo_json_check_critical(root, err));
+    return flo_serve_read(root, serve, err);
 }
 
 static void put(json_t *json, const char *key, int64_t value)

@@ -71,18 +71,17 @@ json_t *flo_memory_told_json(const struct flo_memory_told *told)
 static int read_files(const json_t *json, struct flo_memory_model *out, struct flo_err *err)
 {
     json_t *files = NULL;
-    int rv = flo_json_opt_array(json, "files", FLO_MEMORY_FILES_MAX, &files, err);
 
-    for (size_t i = 0; i < json_array_size(files) && rv == 0; i++) {
+    FLO_TRY(flo_json_opt_array(json, "files", FLO_MEMORY_FILES_MAX, &files, err));
+    for (size_t i = 0; i < json_array_size(files); i++) {
         const json_t *file = json_array_get(files, i);
         struct flo_memory_file *to = &out->files[out->n_files++];
-        rv = !json_is_object(file) ? flo_fail(err, FLO_E_META_SCHEMA, "files[%zu] is no object", i)
-                                   : flo_json_get_digest(file, "digest", &to->digest, err);
-        if (rv == 0) {
-            rv = flo_json_get_u64(file, "bytes", 0, BYTES_MAX, &to->bytes, err);
-        }
+        FLO_TRY(!json_is_object(file)
+                    ? flo_fail(err, FLO_E_META_SCHEMA, "files[%zu] is no object", i)
+                    : flo_json_get_digest(file, "digest", &to->digest, err));
+        FLO_TRY(flo_json_get_u64(file, "bytes", 0, BYTES_MAX, &to->bytes, err));
     }
-    return rv;
+    return 0;
 }
 
 static int read_rungs(const json_t *json, struct flo_memory_model *out, struct flo_err *err)
@@ -108,19 +107,16 @@ int flo_memory_told_read(const json_t *json, const char *name, struct flo_memory
     struct flo_memory_told told = {.is_measured = false};
     struct flo_memory_model *model = &told.model;
     uint64_t weight;
-    int rv;
 
     snprintf(model->name, sizeof(model->name), "%s", name);
-    if ((rv = flo_json_opt_bool(json, "pinned", false, &model->is_pinned, err)) < 0 ||
-        (rv = flo_json_opt_bool(json, "resident", true, &told.is_resident, err)) < 0 ||
-        (rv = flo_json_opt_bool(json, "measured", false, &told.is_measured, err)) < 0 ||
-        (rv = flo_json_opt_u64(json, "weight", 0, FLO_MEMORY_WEIGHT_MAX, FLO_MEMORY_WEIGHT_STANDARD,
-                               &weight, err)) < 0 ||
-        (rv = flo_json_opt_u64(json, "adapter_bytes", 0, BYTES_MAX, 0, &told.adapter_bytes, err)) <
-            0 ||
-        (rv = read_files(json, model, err)) < 0 || (rv = read_rungs(json, model, err)) < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_json_opt_bool(json, "pinned", false, &model->is_pinned, err));
+    FLO_TRY(flo_json_opt_bool(json, "resident", true, &told.is_resident, err));
+    FLO_TRY(flo_json_opt_bool(json, "measured", false, &told.is_measured, err));
+    FLO_TRY(flo_json_opt_u64(json, "weight", 0, FLO_MEMORY_WEIGHT_MAX, FLO_MEMORY_WEIGHT_STANDARD,
+                             &weight, err));
+    FLO_TRY(flo_json_opt_u64(json, "adapter_bytes", 0, BYTES_MAX, 0, &told.adapter_bytes, err));
+    FLO_TRY(read_files(json, model, err));
+    FLO_TRY(read_rungs(json, model, err));
     model->weight = (uint32_t)weight;
     *out = told;
     return 0;
