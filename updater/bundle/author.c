@@ -94,28 +94,24 @@ static int build_file(struct author_build *build, const struct flo_author_file *
 {
     FLO_CLEANUP(flo_fd_cleanup) int fd = -1;
     struct flo_release_file *file = &build->release.files[build->release.file_count];
-    int rv = check_limits(source, file, err);
 
-    if (rv == 0) {
-        (void)snprintf(file->name, sizeof file->name, "%s", source->name);
-        (void)snprintf(file->role, sizeof file->role, "%s", source->role);
-        if (strcmp(file->role, "adapter") == 0) {
-            file->scale_ppm = source->scale_ppm != 0 ? source->scale_ppm : FLO_SCALE_PPM;
-        }
+    FLO_TRY(check_limits(source, file, err));
+    (void)snprintf(file->name, sizeof file->name, "%s", source->name);
+    (void)snprintf(file->role, sizeof file->role, "%s", source->role);
+    if (strcmp(file->role, "adapter") == 0) {
+        file->scale_ppm = source->scale_ppm != 0 ? source->scale_ppm : FLO_SCALE_PPM;
     }
-    if (rv == 0 && source->published != NULL) {
+    if (source->published != NULL) {
         take_published(file, source->published);
         build->release.file_count++;
         return 0;
     }
-    if (rv == 0 && build->out == NULL && source->path[0] == '\0') {
+    if (build->out == NULL && source->path[0] == '\0') {
         /* The file would be made: nobody knows it yet. */
         build->release.file_count++;
         return 0;
     }
-    if (rv == 0) {
-        rv = flo_file_open(source->path, &fd, err);
-    }
+    int rv = flo_file_open(source->path, &fd, err);
     if (rv < 0) {
         return rv;
     }
@@ -142,12 +138,10 @@ static int copy_name(char *out, size_t out_bytes, const char *text, const char *
 static int copy_words(char (*out)[16], const char *const *words, const char *what,
                       struct flo_err *err)
 {
-    int rv = 0;
-
-    for (size_t i = 0; rv == 0 && i < 4 && words[i] != NULL; i++) {
-        rv = copy_name(out[i], sizeof out[i], words[i], what, err);
+    for (size_t i = 0; i < 4 && words[i] != NULL; i++) {
+        FLO_TRY(copy_name(out[i], sizeof out[i], words[i], what, err));
     }
-    return rv;
+    return 0;
 }
 
 static int add_variant_file(const struct flo_release *release, struct flo_release_variant *variant,
@@ -256,10 +250,7 @@ static int build_variants(struct author_build *build, struct flo_err *err)
         return build_variant(build, &standard, err);
     }
     for (size_t i = 0; i < author->variant_count; i++) {
-        int rv = build_variant(build, &author->variants[i], err);
-        if (rv < 0) {
-            return rv;
-        }
+        FLO_TRY(build_variant(build, &author->variants[i], err));
     }
     return 0;
 }
@@ -325,10 +316,9 @@ static int build_names(struct author_build *build, struct flo_err *err)
     release->base = author->base_release;
     release->base_number = author->base_number;
     release->created_at_ms = author->created_at_ms;
-    int rv = copy_name(release->label, sizeof release->label, author->label, "the label", err);
-    return rv < 0 ? rv
-                  : copy_name(release->license, sizeof release->license, author->license,
-                              "the license", err);
+    FLO_TRY(copy_name(release->label, sizeof release->label, author->label, "the label", err));
+    return copy_name(release->license, sizeof release->license, author->license, "the license",
+                     err);
 }
 
 /* ---- the document ---- */

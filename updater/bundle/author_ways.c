@@ -149,11 +149,9 @@ static int write_list(struct author_build *build, struct flo_release_file *file,
     blob->bytes = bytes;
     blob->is_chunk_list = true;
     blob->kept = true;
-    int rv = open_nameless(build->out_dir, &fd, err);
-    if (rv == 0) {
-        rv = flo_fd_write_all(fd, chunks, bytes, err);
-    }
-    return rv < 0 ? rv : name_blob(build->out_dir, fd, &blob->digest, err);
+    FLO_TRY(open_nameless(build->out_dir, &fd, err));
+    FLO_TRY(flo_fd_write_all(fd, chunks, bytes, err));
+    return name_blob(build->out_dir, fd, &blob->digest, err);
 }
 
 int flo_author_add_chunks(struct author_build *build, struct flo_release_file *file, int fd,
@@ -171,8 +169,8 @@ int flo_author_add_chunks(struct author_build *build, struct flo_release_file *f
     if (chunks == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "no memory for the chunks");
     }
-    int rv = hash_chunks(fd, file, chunks, err);
-    return rv < 0 ? rv : write_list(build, file, chunks, count * sizeof *chunks, err);
+    FLO_TRY(hash_chunks(fd, file, chunks, err));
+    return write_list(build, file, chunks, count * sizeof *chunks, err);
 }
 
 /* ---- ways ---- */

@@ -317,17 +317,16 @@ static int choose_of(const struct writer *writer, const struct flo_release *rele
                      struct carried *list, size_t *count, struct flo_err *err)
 {
     const struct flo_bundle_spec *spec = writer->spec;
-    int rv = 0;
 
-    for (uint32_t i = 0; rv == 0 && spec->blob_count == 0 && i < release->file_count; i++) {
+    for (uint32_t i = 0; spec->blob_count == 0 && i < release->file_count; i++) {
         if (flo_bundle_takes(spec, release, i)) {
-            rv = carry_way(list, count, flo_release_full_way(&release->files[i]), err);
+            FLO_TRY(carry_way(list, count, flo_release_full_way(&release->files[i]), err));
         }
     }
-    for (uint32_t i = 0; rv == 0 && i < release->file_count; i++) {
-        rv = carry_chunks(list, count, &release->files[i], err);
+    for (uint32_t i = 0; i < release->file_count; i++) {
+        FLO_TRY(carry_chunks(list, count, &release->files[i], err));
     }
-    return rv;
+    return 0;
 }
 
 /* Lists of chunks, then small to large. */
@@ -428,22 +427,18 @@ static int write_bundle(struct writer *writer, int fd, struct flo_err *err)
     FLO_CLEANUP(carried_free)
     struct carried *list = calloc(FLO_BUNDLE_ENTRIES_MAX, sizeof(*list));
     size_t count = 0;
-    int rv = list == NULL ? flo_fail(err, FLO_E_MEMORY, "a list of blobs")
-                          : choose(writer, list, &count, err);
 
-    if (rv == 0) {
-        rv = open_archive(writer, fd, err);
+    FLO_TRY(list == NULL ? flo_fail(err, FLO_E_MEMORY, "a list of blobs")
+                         : choose(writer, list, &count, err));
+    FLO_TRY(open_archive(writer, fd, err));
+    FLO_TRY(add_documents(writer, err));
+    for (size_t i = 0; i < count; i++) {
+        FLO_TRY(add_blob(writer, &list[i], err));
     }
-    if (rv == 0) {
-        rv = add_documents(writer, err);
+    if (archive_write_close(writer->archive) != ARCHIVE_OK) {
+        return archive_fail(writer, err);
     }
-    for (size_t i = 0; rv == 0 && i < count; i++) {
-        rv = add_blob(writer, &list[i], err);
-    }
-    if (rv == 0 && archive_write_close(writer->archive) != ARCHIVE_OK) {
-        rv = archive_fail(writer, err);
-    }
-    return rv;
+    return 0;
 }
 
 static int write_temporary(struct writer *writer, const char *path, struct flo_err *err)
@@ -473,14 +468,12 @@ static int parse_one(struct writer *writer, size_t index, struct flo_err *err)
 {
     const struct flo_bundle_document *document = &writer->spec->documents[index];
     struct flo_envelope envelope = {0};
-    int rv =
-        flo_envelope_parse(document->envelope, document->bytes, FLO_TYPE_RELEASE, &envelope, err);
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(
+        flo_envelope_parse(document->envelope, document->bytes, FLO_TYPE_RELEASE, &envelope, err));
     flo_sha256(envelope.body, envelope.body_bytes, &writer->ids[index]);
-    rv = flo_release_new(envelope.body, envelope.body_bytes, NULL, &writer->releases[index], err);
+    int rv =
+        flo_release_new(envelope.body, envelope.body_bytes, NULL, &writer->releases[index], err);
     flo_envelope_deinit(&envelope);
     for (size_t i = 0; rv == 0 && i < index; i++) {
         if (flo_digest_equal(&writer->ids[i], &writer->ids[index])) {
@@ -494,18 +487,16 @@ static int parse_one(struct writer *writer, size_t index, struct flo_err *err)
 static int parse_releases(struct writer *writer, struct flo_err *err)
 {
     size_t count = writer->spec->document_count;
-    int rv = count > 0 && count <= FLO_BUNDLE_RELEASES_MAX
-                 ? 0
-                 : flo_fail(err, FLO_E_USAGE, "a bundle has 1 to %d releases, not %zu",
-                            FLO_BUNDLE_RELEASES_MAX, count);
 
-    for (size_t i = 0; rv == 0 && i < count; i++) {
-        rv = parse_one(writer, i, err);
+    FLO_TRY(count > 0 && count <= FLO_BUNDLE_RELEASES_MAX
+                ? 0
+                : flo_fail(err, FLO_E_USAGE, "a bundle has 1 to %d releases, not %zu",
+                           FLO_BUNDLE_RELEASES_MAX, count));
+    for (size_t i = 0; i < count; i++) {
+        FLO_TRY(parse_one(writer, i, err));
     }
-    if (rv == 0) {
-        put_in_order(writer);
-    }
-    return rv;
+    put_in_order(writer);
+    return 0;
 }
 
 int flo_bundle_create(const char *path, const struct flo_bundle_spec *spec,

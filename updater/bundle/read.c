@@ -144,10 +144,7 @@ static int read_whole(struct reader *reader, uint64_t bytes, char *out, struct f
     while (done < bytes) {
         size_t got = 0;
         uint64_t rest = bytes - done;
-        int rv = read_data(reader, rest < PIECE_BYTES ? (size_t)rest : PIECE_BYTES, &got, err);
-        if (rv < 0) {
-            return rv;
-        }
+        FLO_TRY(read_data(reader, rest < PIECE_BYTES ? (size_t)rest : PIECE_BYTES, &got, err));
         if (got == 0) {
             return flo_fail(err, FLO_E_BUNDLE_SIZE, "the entry " TRUST_NAME " ends too early");
         }
@@ -230,10 +227,7 @@ static int read_envelope(struct reader *reader, struct document *document, uint6
     while (done < bytes) {
         size_t left = (size_t)bytes - done;
         size_t got = 0;
-        int rv = read_data(reader, left < PIECE_BYTES ? left : PIECE_BYTES, &got, err);
-        if (rv < 0) {
-            return rv;
-        }
+        FLO_TRY(read_data(reader, left < PIECE_BYTES ? left : PIECE_BYTES, &got, err));
         if (got == 0) {
             return flo_fail(err, FLO_E_BUNDLE_TRUNCATED, "the release document ends too early");
         }
@@ -457,10 +451,7 @@ static int read_entry(struct reader *reader, struct archive_entry *entry, bool i
     if (path != NULL) {
         flo_text_clean(path, strlen(path), shown, sizeof shown);
     }
-    int rv = check_kind(entry, shown, err);
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(check_kind(entry, shown, err));
     if (path == NULL || !is_harmless_path(path)) {
         return flo_fail(err, FLO_E_BUNDLE_PATH, "entry \"%s\" has a path that is not allowed",
                         shown);
@@ -487,10 +478,7 @@ static int read_entries(struct reader *reader, struct flo_err *err)
             return flo_fail(err, FLO_E_BUNDLE_LIMIT, "the bundle has more than %d entries",
                             FLO_BUNDLE_ENTRIES_MAX);
         }
-        int rv = read_entry(reader, entry, result == ARCHIVE_OK, err);
-        if (rv < 0) {
-            return rv;
-        }
+        FLO_TRY(read_entry(reader, entry, result == ARCHIVE_OK, err));
     }
 }
 

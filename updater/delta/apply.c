@@ -28,13 +28,8 @@ static int apply_raw(const struct flo_delta_job *job, uint64_t patch_bytes, stru
     for (uint64_t offset = 0; offset < patch_bytes;) {
         uint64_t left = patch_bytes - offset;
         size_t bytes = left < DELTA_PIECE_BYTES ? (size_t)left : DELTA_PIECE_BYTES;
-        int rv = flo_fd_pread_all(job->patch_fd, piece, bytes, offset, err);
-        if (rv == 0) {
-            rv = flo_delta_sink_write(sink, piece, bytes, err);
-        }
-        if (rv < 0) {
-            return rv;
-        }
+        FLO_TRY(flo_fd_pread_all(job->patch_fd, piece, bytes, offset, err));
+        FLO_TRY(flo_delta_sink_write(sink, piece, bytes, err));
         offset += bytes;
     }
     return 0;
@@ -106,23 +101,18 @@ static int apply_checked(const struct flo_delta_job *job, struct delta_sink *sin
 {
     uint64_t patch_bytes = 0;
     struct flo_digest digest;
-    int rv = flo_delta_file_bytes(job->patch_fd, "patch", &patch_bytes, err);
 
-    if (rv == 0 && codecs[job->codec].has_base) {
-        rv = check_base(job, err);
+    FLO_TRY(flo_delta_file_bytes(job->patch_fd, "patch", &patch_bytes, err));
+    if (codecs[job->codec].has_base) {
+        FLO_TRY(check_base(job, err));
     }
-    if (rv == 0) {
-        rv = codecs[job->codec].apply(job, patch_bytes, sink, err);
-    }
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(codecs[job->codec].apply(job, patch_bytes, sink, err));
     flo_sha256_final(&sink->sha, &digest);
-    rv = check_result(job, sink, &digest, err);
-    if (rv == 0 && out != NULL) {
+    FLO_TRY(check_result(job, sink, &digest, err));
+    if (out != NULL) {
         *out = digest;
     }
-    return rv;
+    return 0;
 }
 
 int flo_delta_apply(const struct flo_delta_job *job, struct flo_digest *digest, struct flo_err *err)

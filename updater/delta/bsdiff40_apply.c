@@ -97,19 +97,11 @@ static int add_old(struct apply *apply, uint64_t old_offset, uint64_t bytes, str
         size_t room = 0;
         size_t seen = 0;
         const uint8_t *old = NULL;
-        int rv = out_room(apply, bytes, &room, err);
-        if (rv == 0) {
-            rv = old_window(apply, old_offset, &old, &seen, err);
-        }
-        if (rv < 0) {
-            return rv;
-        }
+        FLO_TRY(out_room(apply, bytes, &room, err));
+        FLO_TRY(old_window(apply, old_offset, &old, &seen, err));
         size_t count = seen < room ? seen : room;
         uint8_t *out = apply->out + apply->out_bytes;
-        rv = flo_bsdiff40_part_read(&apply->diff, out, count, err);
-        if (rv < 0) {
-            return rv;
-        }
+        FLO_TRY(flo_bsdiff40_part_read(&apply->diff, out, count, err));
         for (size_t i = 0; i < count; i++) {
             out[i] = (uint8_t)(out[i] + old[i]);
         }
@@ -124,13 +116,8 @@ static int insert(struct apply *apply, uint64_t bytes, struct flo_err *err)
 {
     while (bytes > 0) {
         size_t room = 0;
-        int rv = out_room(apply, bytes, &room, err);
-        if (rv == 0) {
-            rv = flo_bsdiff40_part_read(&apply->extra, apply->out + apply->out_bytes, room, err);
-        }
-        if (rv < 0) {
-            return rv;
-        }
+        FLO_TRY(out_room(apply, bytes, &room, err));
+        FLO_TRY(flo_bsdiff40_part_read(&apply->extra, apply->out + apply->out_bytes, room, err));
         apply->out_bytes += room;
         bytes -= room;
     }
@@ -214,10 +201,7 @@ static int run_triples(struct apply *apply, struct flo_err *err)
             return flo_fail(err, FLO_E_PATCH_BOUNDS,
                             "%u triples of the patch in a row write nothing", idle);
         }
-        rv = seek_old(apply, &old_offset, triple.seek, err);
-        if (rv < 0) {
-            return rv;
-        }
+        FLO_TRY(seek_old(apply, &old_offset, triple.seek, err));
     }
     return out_flush(apply, err);
 }
@@ -240,11 +224,8 @@ static int start_parts(struct apply *apply, struct flo_err *err)
                         small + sizeof *apply, apply->memory.bytes_max + sizeof *apply);
     }
     for (size_t i = 0; i < FLO_COUNT(parts); i++) {
-        int rv =
-            flo_bsdiff40_part_start(parts[i], &apply->memory, fast > apply->memory.bytes_max, err);
-        if (rv < 0) {
-            return rv;
-        }
+        FLO_TRY(
+            flo_bsdiff40_part_start(parts[i], &apply->memory, fast > apply->memory.bytes_max, err));
     }
     return 0;
 }
@@ -259,17 +240,11 @@ static int run(struct apply *apply, const struct bsdiff40_head *head, struct flo
     flo_bsdiff40_part_place(&apply->diff, "diff", fd, offset, head->diff_bytes);
     offset += head->diff_bytes;
     flo_bsdiff40_part_place(&apply->extra, "extra", fd, offset, head->extra_bytes);
-    int rv = start_parts(apply, err);
-    if (rv == 0) {
-        rv = run_triples(apply, err);
-    }
-    if (rv == 0) {
-        rv = flo_bsdiff40_part_finish(&apply->control, err);
-    }
-    if (rv == 0) {
-        rv = flo_bsdiff40_part_finish(&apply->diff, err);
-    }
-    return rv < 0 ? rv : flo_bsdiff40_part_finish(&apply->extra, err);
+    FLO_TRY(start_parts(apply, err));
+    FLO_TRY(run_triples(apply, err));
+    FLO_TRY(flo_bsdiff40_part_finish(&apply->control, err));
+    FLO_TRY(flo_bsdiff40_part_finish(&apply->diff, err));
+    return flo_bsdiff40_part_finish(&apply->extra, err);
 }
 
 int flo_delta_bsdiff40_apply(const struct flo_delta_job *job, uint64_t patch_bytes,
@@ -279,11 +254,9 @@ int flo_delta_bsdiff40_apply(const struct flo_delta_job *job, uint64_t patch_byt
     size_t bytes = patch_bytes < sizeof data ? (size_t)patch_bytes : sizeof data;
     struct bsdiff40_head head;
     uint64_t old_bytes = 0;
-    int rv = flo_fd_pread_all(job->patch_fd, data, bytes, 0, err);
 
-    if (rv == 0) {
-        rv = flo_bsdiff40_head_read(data, bytes, patch_bytes, &head, err);
-    }
+    FLO_TRY(flo_fd_pread_all(job->patch_fd, data, bytes, 0, err));
+    int rv = flo_bsdiff40_head_read(data, bytes, patch_bytes, &head, err);
     if (rv < 0) {
         return rv;
     }
@@ -293,10 +266,7 @@ int flo_delta_bsdiff40_apply(const struct flo_delta_job *job, uint64_t patch_byt
                         "%" PRIu64,
                         head.new_bytes, job->new_bytes);
     }
-    rv = flo_delta_file_bytes(job->base_fd, "base", &old_bytes, err);
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_delta_file_bytes(job->base_fd, "base", &old_bytes, err));
     if (job->memory_bytes_max < sizeof(struct apply)) {
         return flo_fail(err, FLO_E_PATCH_LIMIT,
                         "%" PRIu64 " bytes of memory are allowed, the patch "

@@ -91,10 +91,7 @@ static int pack(struct create *create, struct packer *packer, const void *data, 
 
     while (bytes > 0) {
         size_t count = bytes < PIECE_BYTES ? (size_t)bytes : PIECE_BYTES;
-        int rv = packer_run(create, packer, p, count, BZ_RUN, err);
-        if (rv < 0) {
-            return rv;
-        }
+        FLO_TRY(packer_run(create, packer, p, count, BZ_RUN, err));
         p += count;
         bytes -= count;
     }
@@ -109,10 +106,7 @@ static int pack_difference(struct create *create, const uint8_t *new, const uint
         for (size_t i = 0; i < count; i++) {
             create->piece[i] = (uint8_t)(new[i] - old[i]);
         }
-        int rv = packer_run(create, &create->diff, create->piece, count, BZ_RUN, err);
-        if (rv < 0) {
-            return rv;
-        }
+        FLO_TRY(packer_run(create, &create->diff, create->piece, count, BZ_RUN, err));
         new += count;
         old += count;
         bytes -= count;
@@ -289,15 +283,10 @@ static int write_stretch(struct create *create, const struct alignment *now, str
     flo_bsdiff40_put(triple, (int64_t)add);
     flo_bsdiff40_put(triple + 8, (int64_t)insert);
     flo_bsdiff40_put(triple + 16, (int64_t)(next->old_offset - old_end));
-    int rv = pack(create, &create->control, triple, sizeof triple, err);
-    if (rv == 0) {
-        rv = pack_difference(create, input->new + now->new_offset, input->old + now->old_offset,
-                             add, err);
-    }
-    if (rv == 0) {
-        rv = pack(create, &create->extra, input->new + add_end, insert, err);
-    }
-    return rv;
+    FLO_TRY(pack(create, &create->control, triple, sizeof triple, err));
+    FLO_TRY(pack_difference(create, input->new + now->new_offset, input->old + now->old_offset, add,
+                            err));
+    return pack(create, &create->extra, input->new + add_end, insert, err);
 }
 
 static int write_all(struct create *create, struct flo_err *err)
@@ -311,10 +300,7 @@ static int write_all(struct create *create, struct flo_err *err)
         uint64_t run = 0;
         found = find_next(create, &now, scan, &next, &run);
         scan = next.new_offset + run;
-        int rv = write_stretch(create, &now, &next, !found, err);
-        if (rv < 0) {
-            return rv;
-        }
+        FLO_TRY(write_stretch(create, &now, &next, !found, err));
         now = next;
     }
     return 0;
@@ -326,10 +312,7 @@ static int write_patch(struct create *create, int fd, struct flo_err *err)
     uint8_t head[BSDIFF40_HEAD_BYTES] = "BSDIFF40";
 
     for (size_t i = 0; i < FLO_COUNT(packers); i++) {
-        int rv = packer_run(create, packers[i], NULL, 0, BZ_FINISH, err);
-        if (rv < 0) {
-            return rv;
-        }
+        FLO_TRY(packer_run(create, packers[i], NULL, 0, BZ_FINISH, err));
     }
     flo_bsdiff40_put(head + 8, (int64_t)create->control.out.bytes);
     flo_bsdiff40_put(head + 16, (int64_t)create->diff.out.bytes);
@@ -344,22 +327,14 @@ static int write_patch(struct create *create, int fd, struct flo_err *err)
 static int create_run(struct create *create, int fd, struct flo_err *err)
 {
     const struct delta_input *input = create->input;
-    int rv = packer_open(&create->control, err);
 
-    if (rv == 0) {
-        rv = packer_open(&create->diff, err);
-    }
-    if (rv == 0) {
-        rv = packer_open(&create->extra, err);
-    }
-    if (rv == 0) {
-        rv = flo_match_index_open(input->old, input->old_bytes, MATCH_NARROW_BYTES_MAX,
-                                  &create->index, err);
-    }
-    if (rv == 0) {
-        rv = write_all(create, err);
-    }
-    return rv < 0 ? rv : write_patch(create, fd, err);
+    FLO_TRY(packer_open(&create->control, err));
+    FLO_TRY(packer_open(&create->diff, err));
+    FLO_TRY(packer_open(&create->extra, err));
+    FLO_TRY(flo_match_index_open(input->old, input->old_bytes, MATCH_NARROW_BYTES_MAX,
+                                 &create->index, err));
+    FLO_TRY(write_all(create, err));
+    return write_patch(create, fd, err);
 }
 
 int flo_delta_bsdiff40_create(const struct delta_input *input, int fd, struct flo_err *err)

@@ -131,11 +131,8 @@ static int part_decode(struct part *part, void *out, size_t bytes, size_t *got, 
 int flo_bsdiff40_part_read(struct part *part, void *out, size_t bytes, struct flo_err *err)
 {
     size_t got = 0;
-    int rv = part_decode(part, out, bytes, &got, err);
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(part_decode(part, out, bytes, &got, err));
     if (got < bytes) {
         return flo_fail(err, FLO_E_PATCH_BOUNDS,
                         "the patch's %s part holds fewer bytes than its "
@@ -149,11 +146,8 @@ int flo_bsdiff40_part_finish(struct part *part, struct flo_err *err)
 {
     char more;
     size_t got = 0;
-    int rv = part_decode(part, &more, 1, &got, err);
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(part_decode(part, &more, 1, &got, err));
     if (got > 0) {
         return flo_fail(err, FLO_E_PATCH_BOUNDS,
                         "the patch's %s part holds more bytes than the new "

@@ -41,11 +41,8 @@ static int map_file(int fd, const char *name, const uint8_t **data, uint64_t *by
                     struct flo_err *err)
 {
     static const uint8_t nothing;
-    int rv = flo_delta_file_bytes(fd, name, bytes, err);
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_delta_file_bytes(fd, name, bytes, err));
     if (*bytes == 0) {
         *data = &nothing;
         return 0;

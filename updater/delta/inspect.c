@@ -41,13 +41,10 @@ int flo_delta_inspect(int patch_fd, struct flo_delta_facts *out, struct flo_err 
     static const uint8_t zstd_magic[] = {0x28, 0xb5, 0x2f, 0xfd};
     struct flo_delta_facts facts = {.codec = FLO_CODEC_RAW};
     uint8_t data[TENSOR_HEAD_BYTES];
-    int rv = flo_delta_file_bytes(patch_fd, "patch", &facts.patch_bytes, err);
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_delta_file_bytes(patch_fd, "patch", &facts.patch_bytes, err));
     size_t bytes = facts.patch_bytes < sizeof data ? (size_t)facts.patch_bytes : sizeof data;
-    rv = flo_fd_pread_all(patch_fd, data, bytes, 0, err);
+    int rv = flo_fd_pread_all(patch_fd, data, bytes, 0, err);
     if (rv < 0) {
         return flo_wrap(err, rv, "patch");
     }

@@ -154,10 +154,7 @@ static int decode_run(struct decode *decode, struct flo_err *err)
                                 "%" PRIu64 ": %s",
                                 decode->offset, ZSTD_getErrorName(hint));
             }
-            int rv = flo_delta_sink_write(decode->sink, decode->output, out.pos, err);
-            if (rv < 0) {
-                return rv;
-            }
+            FLO_TRY(flo_delta_sink_write(decode->sink, decode->output, out.pos, err));
         } while (hint != 0 && out.pos == out.size);
     }
     uint64_t behind = decode->patch_bytes - decode->offset + decode->in.size - decode->in.pos;

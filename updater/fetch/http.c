@@ -186,10 +186,7 @@ static int follow(struct flo_fetch *fetch, struct flo_http_request *request,
 
     options.ca_file = options.cert_file = options.key_file = NULL;
     options.bearer = options.unix_socket = options.ca_fingerprint = NULL;
-    int rv = fetch->elsewhere != NULL ? 0 : flo_http_open(&options, &fetch->elsewhere, err);
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(fetch->elsewhere != NULL ? 0 : flo_http_open(&options, &fetch->elsewhere, err));
     snprintf(url, sizeof(url), "%s", answer->location);
     if (strncmp(url, "http://", 7) == 0 && !fetch->told_plain) {
         fetch->told_plain = true;

@@ -188,17 +188,16 @@ static int get(struct flo_fetch *fetch, const char *path, const struct flo_diges
 
     err = err == NULL ? &own : err;
     fetch->is_passing = false;
-    int rv = begin(&mirrors, fetch, path, name, err);
-
-    while (rv == 0 && next_url(&mirrors, url, sizeof(url))) {
+    FLO_TRY(begin(&mirrors, fetch, path, name, err));
+    while (next_url(&mirrors, url, sizeof(url))) {
         uint64_t retry_ms = 0;
         enum flo_get_outcome outcome = flo_get_document(fetch, url, wanted, out, &retry_ms, err);
         if (outcome == FLO_GET_GOOD) {
             return 0;
         }
-        rv = after(&mirrors, outcome, 0, retry_ms, err);
+        FLO_TRY(after(&mirrors, outcome, 0, retry_ms, err));
     }
-    return rv < 0 ? rv : err->code;
+    return err->code;
 }
 
 int flo_fetch_envelope(struct flo_fetch *fetch, const struct flo_digest *release,

@@ -175,10 +175,7 @@ int flo_neighbours_ask(struct flo_fetch *fetch, struct flo_part *part,
     if (neighbours->count == 0 || flo_part_position(part) == artifact->bytes) {
         return 0;
     }
-    int rv = open_handle(fetch, err);
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(open_handle(fetch, err));
     if (neighbours->asked_ms == 0) {
         neighbours->asked_ms = flo_now_ms();
     }
@@ -193,10 +190,7 @@ int flo_neighbours_ask(struct flo_fetch *fetch, struct flo_part *part,
         if (neighbours->on_wait != NULL) {
             neighbours->on_wait(fetch->context);
         }
-        rv = flo_fetch_pause(fetch, pause_of(neighbours, round), err);
-        if (rv < 0) {
-            return rv;
-        }
+        FLO_TRY(flo_fetch_pause(fetch, pause_of(neighbours, round), err));
     }
 }
 

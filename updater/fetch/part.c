@@ -153,12 +153,11 @@ static int checkpoint(struct flo_part *part, struct flo_err *err)
         }
         part->synced = part->done;
     }
-    int rv = write_map(part, 0, err);
-
-    if (rv == 0 && sync && fdatasync(part->map_fd) < 0) {
-        rv = flo_fail_errno(err, FLO_E_IO_WRITE, "sync the download's map");
+    FLO_TRY(write_map(part, 0, err));
+    if (sync && fdatasync(part->map_fd) < 0) {
+        return flo_fail_errno(err, FLO_E_IO_WRITE, "sync the download's map");
     }
-    return rv;
+    return 0;
 }
 
 /* ---- units ---- */
@@ -242,10 +241,7 @@ static int skip_present(struct flo_part *part, struct flo_err *err)
     while (part->done < part->artifact.bytes && part->is_here != NULL &&
            get_here(part, part->done)) {
         size_t bytes = unit_bytes(part, part->done);
-        int rv = flo_fd_pread_all(part->fd, part->buffer, bytes, part->done, err);
-        if (rv < 0) {
-            return rv;
-        }
+        FLO_TRY(flo_fd_pread_all(part->fd, part->buffer, bytes, part->done, err));
         advance(part, part->buffer, bytes);
     }
     return 0;
@@ -326,25 +322,21 @@ static int resume(struct flo_part *part, bool is_fresh, struct flo_err *err)
     }
     flo_store_rotten_remove(part->store, &part->artifact.digest);
     part->synced = claims.synced < part->done ? claims.synced : part->done;
-    int rv = skip_present(part, err);
-
-    if (rv == 0 && claims.is_valid && claims.tail > 0 && part->done == claims.done &&
+    FLO_TRY(skip_present(part, err));
+    if (claims.is_valid && claims.tail > 0 && part->done == claims.done &&
         flo_fd_pread_all(part->fd, part->buffer, (size_t)claims.tail, part->done, NULL) == 0) {
         part->buffered = (size_t)claims.tail;
     }
-    return rv;
+    return 0;
 }
 
 static int open_part(struct flo_part *part, struct flo_err *err)
 {
     bool is_fresh = false;
     bool is_map_fresh = false;
-    int rv = open_file(part, ".part", &is_fresh, &part->fd, err);
 
-    if (rv < 0) {
-        return rv;
-    }
-    rv = reserve(part, err);
+    FLO_TRY(open_file(part, ".part", &is_fresh, &part->fd, err));
+    int rv = reserve(part, err);
     if (rv == 0) {
         rv = open_file(part, ".map", &is_map_fresh, &part->map_fd, err);
     }
@@ -484,8 +476,8 @@ static int flush(struct flo_part *part, struct flo_err *err)
         return flo_wrap(err, rv, "the download");
     }
     advance(part, part->buffer, bytes);
-    rv = skip_present(part, err);
-    return rv < 0 ? rv : checkpoint(part, err);
+    FLO_TRY(skip_present(part, err));
+    return checkpoint(part, err);
 }
 
 int flo_part_write(struct flo_part *part, const void *data, size_t bytes, struct flo_err *err)
@@ -526,9 +518,8 @@ static int begin_again(struct flo_part *part, struct flo_err *err)
     if (part->is_here != NULL) {
         memset(part->is_here, 0, part->artifact.chunk_count / 8 + 1);
     }
-    int rv = flo_sha256_init(&part->sha, err);
-
-    return rv < 0 ? rv : write_map(part, 0, err);
+    FLO_TRY(flo_sha256_init(&part->sha, err));
+    return write_map(part, 0, err);
 }
 
 int flo_part_finish(struct flo_part *part, int *fd, struct flo_err *err)
@@ -543,10 +534,7 @@ int flo_part_finish(struct flo_part *part, int *fd, struct flo_err *err)
     }
     flo_sha256_final(&part->sha, &actual);
     if (!flo_digest_equal(&actual, &part->artifact.digest)) {
-        int rv = begin_again(part, err);
-        if (rv < 0) {
-            return rv;
-        }
+        FLO_TRY(begin_again(part, err));
         flo_digest_text(&actual, text);
         return flo_fail(err, FLO_E_TARGET_HASH, "the bytes that came hash to %s", text);
     }

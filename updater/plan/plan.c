@@ -530,11 +530,9 @@ static int plan_variant(const struct flo_plan_input *input, uint32_t index, bool
     if (rv < 0) {
         return flo_wrap(err, rv, "%s", title);
     }
-    rv = fit_disk(&making, variant, title, err);
-    if (rv == 0) {
-        *out = making.plan;
-    }
-    return rv;
+    FLO_TRY(fit_disk(&making, variant, title, err));
+    *out = making.plan;
+    return 0;
 }
 
 /* The network is spared first, then the disk. */

@@ -11,9 +11,9 @@ static int read_named(const json_t *profile, const char *list, const char *key, 
 {
     json_t *items = NULL;
     size_t count = 0;
-    int rv = flo_json_opt_array(profile, list, 64, &items, err);
 
-    for (size_t i = 0; rv == 0 && i < json_array_size(items); i++) {
+    FLO_TRY(flo_json_opt_array(profile, list, 64, &items, err));
+    for (size_t i = 0; i < json_array_size(items); i++) {
         const json_t *item = json_array_get(items, i);
         const char *text = json_string_value(json_object_get(item, key));
         const char *state = json_string_value(json_object_get(item, "state"));
@@ -25,42 +25,33 @@ static int read_named(const json_t *profile, const char *list, const char *key, 
             snprintf(out + count++ * bytes, bytes, "%s", text);
         }
     }
-    return rv;
+    return 0;
 }
 
 static int read_hardware(const json_t *profile, struct flo_profile *out, struct flo_err *err)
 {
     json_t *bench = NULL;
-    int rv = read_named(profile, "runtimes", "name", out->runtimes[0], FLO_COUNT(out->runtimes),
-                        sizeof(out->runtimes[0]), err);
 
-    if (rv == 0) {
-        rv = read_named(profile, "accelerators", "kind", out->accelerators[0],
-                        FLO_COUNT(out->accelerators), sizeof(out->accelerators[0]), err);
-    }
-    if (rv == 0) {
-        rv = flo_json_opt_object(profile, "bench", &bench, err);
-    }
-    return rv == 0 && bench != NULL ? flo_json_opt_u64(bench, "memory_bytes_per_s", 0, INT64_MAX, 0,
-                                                       &out->memory_bytes_per_s, err)
-                                    : rv;
+    FLO_TRY(read_named(profile, "runtimes", "name", out->runtimes[0], FLO_COUNT(out->runtimes),
+                       sizeof(out->runtimes[0]), err));
+    FLO_TRY(read_named(profile, "accelerators", "kind", out->accelerators[0],
+                       FLO_COUNT(out->accelerators), sizeof(out->accelerators[0]), err));
+    FLO_TRY(flo_json_opt_object(profile, "bench", &bench, err));
+    return bench != NULL ? flo_json_opt_u64(bench, "memory_bytes_per_s", 0, INT64_MAX, 0,
+                                            &out->memory_bytes_per_s, err)
+                         : 0;
 }
 
 int flo_profile_parse(const struct json_t *profile, struct flo_profile *out, struct flo_err *err)
 {
     json_t *engines = NULL;
     const char *text = NULL;
-    int rv;
 
-    if ((rv = flo_json_get_text(profile, "arch", sizeof(out->arch) - 1, &text, err)) < 0 ||
-        (rv = flo_json_opt_u64(profile, "memory_bytes", 0, INT64_MAX, 0, &out->memory_bytes, err)) <
-            0 ||
-        (rv = flo_json_opt_bool(profile, "packs", false, &out->packs, err)) < 0 ||
-        (rv = flo_json_opt_u64(profile, "prefix_bytes", 0, INT64_MAX, 0, &out->prefix_bytes, err)) <
-            0 ||
-        (rv = flo_json_opt_array(profile, "engine", FLO_PROFILE_ENGINES_MAX, &engines, err)) < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_json_get_text(profile, "arch", sizeof(out->arch) - 1, &text, err));
+    FLO_TRY(flo_json_opt_u64(profile, "memory_bytes", 0, INT64_MAX, 0, &out->memory_bytes, err));
+    FLO_TRY(flo_json_opt_bool(profile, "packs", false, &out->packs, err));
+    FLO_TRY(flo_json_opt_u64(profile, "prefix_bytes", 0, INT64_MAX, 0, &out->prefix_bytes, err));
+    FLO_TRY(flo_json_opt_array(profile, "engine", FLO_PROFILE_ENGINES_MAX, &engines, err));
     snprintf(out->arch, sizeof(out->arch), "%s", text);
     for (size_t i = 0; i < json_array_size(engines); i++) {
         text = json_string_value(json_array_get(engines, i));

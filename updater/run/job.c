@@ -52,9 +52,9 @@ static int read_neighbours(const json_t *json, struct flo_update_job *job, struc
 static int read_profile(const json_t *json, struct flo_profile *out, struct flo_err *err)
 {
     json_t *profile = NULL;
-    int rv = flo_json_get_object(json, "profile", &profile, err);
 
-    return rv < 0 ? rv : flo_profile_parse(profile, out, err);
+    FLO_TRY(flo_json_get_object(json, "profile", &profile, err));
+    return flo_profile_parse(profile, out, err);
 }
 
 static int read_paths(const json_t *json, struct flo_update_job *job, struct flo_err *err)
@@ -66,19 +66,16 @@ static int read_paths(const json_t *json, struct flo_update_job *job, struct flo
         {"ca_file", &job->ca_file}, {"cert_file", &job->cert_file}, {"key_file", &job->key_file},
         {"bundle", &job->bundle},   {"variant", &job->variant},
     };
-    int rv = flo_json_get_text(json, "state_dir", 4000, &job->state_dir, err);
-
-    if (rv == 0) {
-        rv = flo_json_get_text(json, "trust_file", 4000, &job->trust_file, err);
-    }
-    for (size_t i = 0; rv == 0 && i < FLO_COUNT(paths); i++) {
-        rv = flo_json_opt_text(json, paths[i].key, 4000, NULL, paths[i].out, err);
+    FLO_TRY(flo_json_get_text(json, "state_dir", 4000, &job->state_dir, err));
+    FLO_TRY(flo_json_get_text(json, "trust_file", 4000, &job->trust_file, err));
+    for (size_t i = 0; i < FLO_COUNT(paths); i++) {
+        FLO_TRY(flo_json_opt_text(json, paths[i].key, 4000, NULL, paths[i].out, err));
         /* An empty path means none, as in a form. */
-        if (rv == 0 && *paths[i].out != NULL && (*paths[i].out)[0] == '\0') {
+        if (*paths[i].out != NULL && (*paths[i].out)[0] == '\0') {
             *paths[i].out = NULL;
         }
     }
-    return rv;
+    return 0;
 }
 
 static int read_numbers(const json_t *json, struct flo_update_job *job, struct flo_err *err)
@@ -113,34 +110,31 @@ static int read_numbers(const json_t *json, struct flo_update_job *job, struct f
 static int read_sandbox(const json_t *json, struct flo_update_job *job, struct flo_err *err)
 {
     const char *word = NULL;
-    int rv = flo_json_opt_text(json, "sandbox", 16, "required", &word, err);
 
-    if (rv == 0 && !flo_sandbox_mode_parse(word, &job->sandbox)) {
+    FLO_TRY(flo_json_opt_text(json, "sandbox", 16, "required", &word, err));
+    if (!flo_sandbox_mode_parse(word, &job->sandbox)) {
         return flo_fail(err, FLO_E_META_SCHEMA,
                         "field `sandbox` is neither required nor preferred");
     }
-    return rv;
+    return 0;
 }
 
 static int read_job(const json_t *json, struct flo_update_job *job, struct flo_err *err)
 {
     const char *word = NULL;
     uint64_t version = 0;
-    int rv = flo_json_get_u64(json, "v", 1, 1, &version, err);
 
-    if (rv == 0) {
-        rv = flo_json_get_text(json, "job", 32, &word, err);
-    }
-    if (rv == 0 && strcmp(word, "stage") != 0) {
+    FLO_TRY(flo_json_get_u64(json, "v", 1, 1, &version, err));
+    FLO_TRY(flo_json_get_text(json, "job", 32, &word, err));
+    if (strcmp(word, "stage") != 0) {
         return flo_fail(err, FLO_E_NOT_BUILT, "job `%s` is not known here", word);
     }
-    if (rv < 0 || (rv = read_sandbox(json, job, err)) < 0 ||
-        (rv = read_paths(json, job, err)) < 0 || (rv = read_urls(json, job, err)) < 0 ||
-        (rv = read_neighbours(json, job, err)) < 0 ||
-        (rv = read_profile(json, &job->profile, err)) < 0 ||
-        (rv = read_numbers(json, job, err)) < 0) {
-        return rv;
-    }
+    FLO_TRY(read_sandbox(json, job, err));
+    FLO_TRY(read_paths(json, job, err));
+    FLO_TRY(read_urls(json, job, err));
+    FLO_TRY(read_neighbours(json, job, err));
+    FLO_TRY(read_profile(json, &job->profile, err));
+    FLO_TRY(read_numbers(json, job, err));
     return job->bundle == NULL ? flo_json_get_digest(json, "release", &job->release, err)
                                : flo_json_opt_digest(json, "release", &job->release, err);
 }

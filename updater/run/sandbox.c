@@ -400,9 +400,8 @@ int flo_updater_sandbox_enter(const struct flo_update_job *job, struct flo_err *
     flo_sandbox_close_memory();
     flo_sandbox_limit(RLIMIT_NOFILE, 64);
     bound_memory(job->memory_bytes_max);
-    int rv = drop_rights(job, err);
-
-    rv = rv < 0 ? rv : restrict_files(job, err);
+    FLO_TRY(drop_rights(job, err));
+    int rv = restrict_files(job, err);
     if (rv == 0) {
         rv = flo_sandbox_miss(job->sandbox, FLO_SANDBOX_PART_FILES, err);
     }

@@ -80,11 +80,8 @@ static int check_document(void *context, const void *data, size_t bytes, struct 
 {
     struct stage *stage = context;
     const struct flo_digest *wanted = &stage->job->release;
-    int rv = flo_release_verify(data, bytes, stage->trust, &stage->verified, err);
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_release_verify(data, bytes, stage->trust, &stage->verified, err));
     if (!flo_digest_is_zero(wanted) && !flo_digest_equal(wanted, &stage->verified.digest)) {
         char text[FLO_DIGEST_TEXT];
         flo_digest_text(&stage->verified.digest, text);
@@ -98,11 +95,8 @@ static int check_document(void *context, const void *data, size_t bytes, struct 
 static int look_into_bundle(struct stage *stage, struct flo_buf *out, struct flo_err *err)
 {
     const struct flo_update_job *job = stage->job;
-    int rv = flo_fetch_bundle_look(job->bundle, stage->trust, &job->release, &stage->offer, err);
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_fetch_bundle_look(job->bundle, stage->trust, &job->release, &stage->offer, err));
     if (!flo_digest_is_zero(&job->release) &&
         !flo_digest_equal(&job->release, &stage->offer.release)) {
         return flo_fail(err, FLO_E_BUNDLE_MISSING, "the bundle carries another release than asked");
@@ -266,13 +260,9 @@ static int verify(struct stage *stage, const struct flo_release_file *file, int 
     if (is_stopped(stage, err)) {
         return FLO_E_INTERRUPTED;
     }
-    int rv = !is_model   ? flo_sha256_fd(fd, &actual, &bytes, err)
-             : is_native ? flo_model_scan(fd, &actual, &bytes, err)
-                         : flo_file_scan(fd, file->name, &actual, &bytes, err);
-
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(!is_model   ? flo_sha256_fd(fd, &actual, &bytes, err)
+            : is_native ? flo_model_scan(fd, &actual, &bytes, err)
+                        : flo_file_scan(fd, file->name, &actual, &bytes, err));
     if (bytes != file->bytes || !flo_digest_equal(&actual, &file->digest)) {
         return flo_fail(err, FLO_E_TARGET_HASH, "%llu bytes of another digest than signed",
                         (unsigned long long)bytes);
@@ -320,37 +310,29 @@ static int check_list(void *context, const void *data, size_t bytes, struct flo_
 
 static int fetch_list(struct stage *stage, struct chunk_list *list, struct flo_err *err)
 {
-    struct flo_buf text = {0};
+    FLO_CLEANUP(flo_buf_deinit) struct flo_buf text = {0};
     struct flo_digest put;
-    int rv =
-        flo_fetch_small(&stage->fetch, &list->digest, FLO_RELEASE_CHUNKS_MAX * FLO_DIGEST_BYTES,
-                        check_list, list, &text, err);
 
-    if (rv == 0) {
-        rv = flo_store_blob_put(stage->store, text.data, text.bytes, &put, err);
-    }
-    flo_buf_deinit(&text);
-    return rv;
+    FLO_TRY(flo_fetch_small(&stage->fetch, &list->digest, FLO_RELEASE_CHUNKS_MAX * FLO_DIGEST_BYTES,
+                            check_list, list, &text, err));
+    return flo_store_blob_put(stage->store, text.data, text.bytes, &put, err);
 }
 
 static int read_list(struct stage *stage, struct chunk_list *list, struct flo_err *err)
 {
     FLO_CLEANUP(flo_fd_cleanup) int fd = -1;
     uint64_t bytes = 0;
-    int rv = flo_store_blob_open(stage->store, &list->digest, &fd, &bytes, err);
 
-    if (rv == 0 && bytes != list->bytes) {
-        rv = flo_fail(err, FLO_E_TARGET_HASH, "its list of chunks was cut");
-    }
-    if (rv < 0) {
-        return rv;
+    FLO_TRY(flo_store_blob_open(stage->store, &list->digest, &fd, &bytes, err));
+    if (bytes != list->bytes) {
+        return flo_fail(err, FLO_E_TARGET_HASH, "its list of chunks was cut");
     }
     stage->chunks = malloc(list->bytes);
     if (stage->chunks == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "no memory for a list of chunks");
     }
-    rv = flo_fd_pread_all(fd, stage->chunks, list->bytes, 0, err);
-    return rv < 0 ? rv : check_list(list, stage->chunks, list->bytes, err);
+    FLO_TRY(flo_fd_pread_all(fd, stage->chunks, list->bytes, 0, err));
+    return check_list(list, stage->chunks, list->bytes, err);
 }
 
 static void forget_chunks(struct stage *stage)
@@ -411,26 +393,19 @@ static int fetch_way(struct stage *stage, const struct flo_release_file *file,
                      const struct flo_way *way, int *fd, struct flo_err *err)
 {
     struct flo_artifact artifact = artifact_of_way(stage, file, way);
-    int rv = flo_fetch_artifact(&stage->fetch, &artifact, fd, err);
 
-    if (rv == 0) {
-        stage->done_before += way->bytes;
-    }
-    return rv;
+    FLO_TRY(flo_fetch_artifact(&stage->fetch, &artifact, fd, err));
+    stage->done_before += way->bytes;
+    return 0;
 }
 
 static int get_raw(struct stage *stage, const struct flo_release_file *file,
                    const struct flo_way *way, struct flo_err *err)
 {
     FLO_CLEANUP(flo_fd_cleanup) int fd = -1;
-    int rv = load_chunks(stage, file, way, err);
 
-    if (rv == 0) {
-        rv = fetch_way(stage, file, way, &fd, err);
-    }
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(load_chunks(stage, file, way, err));
+    FLO_TRY(fetch_way(stage, file, way, &fd, err));
     say(stage, "verifying");
     return finish_raw(stage, file, fd, err);
 }
@@ -442,12 +417,10 @@ static int finish_made(struct stage *stage, struct flo_make *make,
     int fd = -1;
 
     say(stage, "applying");
-    int rv = flo_make_end(make, patch_fd, &fd, err);
-    if (rv == 0) {
-        say(stage, "verifying");
-        rv = verify(stage, file, fd, err);
-    }
-    return rv < 0 ? rv : flo_make_publish(make, err);
+    FLO_TRY(flo_make_end(make, patch_fd, &fd, err));
+    say(stage, "verifying");
+    FLO_TRY(verify(stage, file, fd, err));
+    return flo_make_publish(make, err);
 }
 
 static int get_made(struct stage *stage, const struct flo_release_file *file,
@@ -492,13 +465,11 @@ static int check_present(struct stage *stage, const struct flo_release_file *fil
                          struct flo_err *err)
 {
     FLO_CLEANUP(flo_fd_cleanup) int fd = -1;
-    int rv = flo_store_blob_open_verified(stage->store, &file->digest, &fd, NULL, err);
 
-    if (rv == 0) {
-        say(stage, "verifying");
-        rv = verify(stage, file, fd, err);
-    }
-    return rv < 0 ? rv : flo_store_blobs_sync(stage->store, err);
+    FLO_TRY(flo_store_blob_open_verified(stage->store, &file->digest, &fd, NULL, err));
+    say(stage, "verifying");
+    FLO_TRY(verify(stage, file, fd, err));
+    return flo_store_blobs_sync(stage->store, err);
 }
 
 /* ---- the whole ---- */
@@ -567,9 +538,9 @@ static bool find_list(const struct stage *stage, const struct flo_release_file *
 static int keep_list(struct stage *stage, const struct flo_artifact *list, struct flo_err *err)
 {
     FLO_CLEANUP(flo_fd_cleanup) int fd = -1;
-    int rv = flo_fetch_artifact(&stage->fetch, list, &fd, err);
 
-    return rv < 0 ? rv : flo_store_part_publish(stage->store, fd, &list->digest, err);
+    FLO_TRY(flo_fetch_artifact(&stage->fetch, list, &fd, err));
+    return flo_store_part_publish(stage->store, fd, &list->digest, err);
 }
 
 static bool is_wanted(const struct flo_artifact *wanted, size_t count,
@@ -629,10 +600,7 @@ static int plan_again(struct stage *stage, uint32_t step, const struct flo_err *
     if (!was_present) {
         stage->input.ways_failed[file] |= 1u << stage->plan.steps[step].way;
     }
-    int rv = make_plan(stage, &err);
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(make_plan(stage, &err));
     for (uint32_t i = 0; i < stage->plan.step_count; i++) {
         if (stage->plan.steps[i].file == file && !stage->plan.steps[i].is_present) {
             flo_event_fallback(stage->event_fd, was_present ? FLO_CODEC_RAW : from,
@@ -726,10 +694,7 @@ static int run(struct stage *stage, struct flo_err *err)
     if (rv < 0) {
         return flo_wrap(err, rv, "%s", stage->job->trust_file);
     }
-    rv = take_document(stage, err);
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(take_document(stage, err));
     if (stage->job->bundle != NULL) {
         stage->input.offered = stage->offer.digests;
         stage->input.offered_count = stage->offer.count;

@@ -13,12 +13,11 @@ static int read_texts(const json_t *json, struct flo_share_job *job, struct flo_
         {"ca_file", &job->ca_file},     {"cert_file", &job->cert_file},
         {"key_file", &job->key_file},   {"revoked_file", &job->revoked_file},
     };
-    int rv = flo_json_get_uuid(json, "device", &job->device, err);
-
-    for (size_t i = 0; rv == 0 && i < FLO_COUNT(texts); i++) {
-        rv = flo_json_get_text(json, texts[i].key, 4200, texts[i].out, err);
+    FLO_TRY(flo_json_get_uuid(json, "device", &job->device, err));
+    for (size_t i = 0; i < FLO_COUNT(texts); i++) {
+        FLO_TRY(flo_json_get_text(json, texts[i].key, 4200, texts[i].out, err));
     }
-    return rv;
+    return 0;
 }
 
 static int read_numbers(const json_t *json, struct flo_share_job *job, struct flo_err *err)
@@ -36,16 +35,17 @@ static int read_numbers(const json_t *json, struct flo_share_job *job, struct fl
         {"time_ms", 0, INT64_MAX, &job->time_ms},
     };
     const char *word = NULL;
-    int rv = flo_json_get_text(json, "sandbox", 16, &word, err);
 
-    for (size_t i = 0; rv == 0 && i < FLO_COUNT(numbers); i++) {
-        rv = flo_json_get_u64(json, numbers[i].key, numbers[i].min, numbers[i].max, numbers[i].out,
-                              err);
+    FLO_TRY(flo_json_get_text(json, "sandbox", 16, &word, err));
+    for (size_t i = 0; i < FLO_COUNT(numbers); i++) {
+        FLO_TRY(flo_json_get_u64(json, numbers[i].key, numbers[i].min, numbers[i].max,
+                                 numbers[i].out, err));
     }
-    if (rv == 0 && !flo_sandbox_mode_parse(word, &job->sandbox)) {
-        rv = flo_fail(err, FLO_E_META_SCHEMA, "field `sandbox` is neither required nor preferred");
+    if (!flo_sandbox_mode_parse(word, &job->sandbox)) {
+        return flo_fail(err, FLO_E_META_SCHEMA,
+                        "field `sandbox` is neither required nor preferred");
     }
-    return rv;
+    return 0;
 }
 
 int flo_share_job_parse(const char *line, size_t bytes, struct flo_share_job *out,
@@ -78,23 +78,17 @@ int flo_share_fetched_parse(const char *line, size_t bytes, struct flo_share_fet
     FLO_CLEANUP(flo_json_cleanup) json_t *json = NULL;
     struct flo_share_fetched fetched = {.count = 0};
     json_t *list = NULL;
-    int rv = flo_json_parse(line, bytes, FLO_SHARE_LINE_BYTES_MAX, &json, err);
 
-    if (rv == 0) {
-        rv = flo_json_get_array(json, "fetched", FLO_SHARE_FETCHED_MAX, &list, err);
-    }
-    if (rv == 0) {
-        rv = flo_json_get_bool(json, "moves", &fetched.moves, err);
-    }
-    for (size_t i = 0; rv == 0 && i < json_array_size(list); i++) {
+    FLO_TRY(flo_json_parse(line, bytes, FLO_SHARE_LINE_BYTES_MAX, &json, err));
+    FLO_TRY(flo_json_get_array(json, "fetched", FLO_SHARE_FETCHED_MAX, &list, err));
+    FLO_TRY(flo_json_get_bool(json, "moves", &fetched.moves, err));
+    for (size_t i = 0; i < json_array_size(list); i++) {
         const char *text = json_string_value(json_array_get(list, i));
         if (text == NULL || !flo_digest_parse(text, &fetched.blobs[i])) {
             return flo_fail(err, FLO_E_META_SCHEMA, "field `fetched[%zu]` is no digest", i);
         }
         fetched.count++;
     }
-    if (rv == 0) {
-        *out = fetched;
-    }
-    return rv;
+    *out = fetched;
+    return 0;
 }

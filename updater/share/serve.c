@@ -222,11 +222,9 @@ static int open_listener(struct share *share, struct flo_err *err)
     };
     uint16_t port = 0;
     char line[64];
-    int rv = flo_httpd_open(share->base, &options, &share->httpd, err);
 
-    if (rv == 0) {
-        rv = flo_httpd_route(share->httpd, "GET", "/v1/blobs/{digest}", 0, on_get, share, err);
-    }
+    FLO_TRY(flo_httpd_open(share->base, &options, &share->httpd, err));
+    int rv = flo_httpd_route(share->httpd, "GET", "/v1/blobs/{digest}", 0, on_get, share, err);
     if (rv == 0) {
         rv = flo_httpd_listen(share->httpd, job->listen, &tls, 0, &port, err);
     }
@@ -250,14 +248,8 @@ static int open_share(struct share *share, struct flo_err *err)
     if (share->base == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "event loop");
     }
-    int rv = flo_store_open(share->job->state_dir, false, &share->store, err);
-
-    if (rv == 0) {
-        rv = open_listener(share, err);
-    }
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_store_open(share->job->state_dir, false, &share->store, err));
+    FLO_TRY(open_listener(share, err));
     evutil_make_socket_nonblocking(share->fd);
     share->readable = event_new(share->base, share->fd, EV_READ | EV_PERSIST, on_readable, share);
     share->tick = event_new(share->base, -1, EV_PERSIST, on_tick, share);

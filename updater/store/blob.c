@@ -159,13 +159,11 @@ int flo_store_blob_open_verified(struct flo_store *store, const struct flo_diges
     FLO_CLEANUP(flo_fd_cleanup) int opened = -1;
     struct flo_digest actual;
     uint64_t size = 0;
-    int rv = flo_store_blob_open(store, digest, &opened, NULL, err);
 
-    if (rv == 0) {
-        rv = flo_sha256_fd(opened, &actual, &size, err);
-        if (rv == FLO_E_IO_READ) {
-            set_aside(store, digest);
-        }
+    FLO_TRY(flo_store_blob_open(store, digest, &opened, NULL, err));
+    int rv = flo_sha256_fd(opened, &actual, &size, err);
+    if (rv == FLO_E_IO_READ) {
+        set_aside(store, digest);
     }
     if (rv == 0) {
         rv = flo_store_blob_check(store, digest, &actual, err);
@@ -214,13 +212,10 @@ int flo_store_blob_create(struct flo_store *store, uint64_t bytes, int *fd, stru
     if (opened < 0) {
         return flo_fail_errno(err, FLO_E_IO_OPEN, "%s/partial: make a nameless file", store->path);
     }
-    int rv = flo_store_reserve(store, opened, bytes, err);
-
-    if (rv == 0) {
-        *fd = opened;
-        opened = -1;
-    }
-    return rv;
+    FLO_TRY(flo_store_reserve(store, opened, bytes, err));
+    *fd = opened;
+    opened = -1;
+    return 0;
 }
 
 static bool link_blob(struct flo_store *store, int fd, const char *name)
@@ -265,15 +260,9 @@ int flo_store_blob_put(struct flo_store *store, const void *data, size_t bytes,
     if (flo_store_blob_open_verified(store, digest, &fd, NULL, NULL) == 0) {
         return flo_store_blobs_sync(store, err);
     }
-    int rv = flo_store_blob_create(store, bytes, &fd, err);
-
-    if (rv == 0) {
-        rv = flo_fd_write_all(fd, data, bytes, err);
-    }
-    if (rv == 0) {
-        rv = flo_store_blob_publish(store, fd, digest, err);
-    }
-    return rv;
+    FLO_TRY(flo_store_blob_create(store, bytes, &fd, err));
+    FLO_TRY(flo_fd_write_all(fd, data, bytes, err));
+    return flo_store_blob_publish(store, fd, digest, err);
 }
 
 void flo_store_part_remove(struct flo_store *store, const struct flo_digest *digest)
@@ -305,9 +294,8 @@ static int publish_partial(struct flo_store *store, int fd, const struct flo_dig
     flo_store_part_name(digest, ".map", part);
     unlinkat(store->partial_fd, part, 0);
     flo_store_rotten_remove(store, digest);
-    int rv = flo_store_blobs_sync(store, err);
-
-    return rv < 0 ? rv : flo_store_sync_dir(store->partial_fd, "partial", err);
+    FLO_TRY(flo_store_blobs_sync(store, err));
+    return flo_store_sync_dir(store->partial_fd, "partial", err);
 }
 
 int flo_store_part_publish(struct flo_store *store, int fd, const struct flo_digest *digest,
@@ -338,12 +326,10 @@ int flo_store_made_open(struct flo_store *store, const struct flo_digest *digest
     if ((uint64_t)st.st_size > bytes && ftruncate(opened, (off_t)bytes) < 0) {
         return flo_fail_errno(err, FLO_E_IO_WRITE, "%s/partial/%s", store->path, name);
     }
-    rv = flo_store_reserve(store, opened, bytes, err);
-    if (rv == 0) {
-        *fd = opened;
-        opened = -1;
-    }
-    return rv;
+    FLO_TRY(flo_store_reserve(store, opened, bytes, err));
+    *fd = opened;
+    opened = -1;
+    return 0;
 }
 
 int flo_store_made_publish(struct flo_store *store, int fd, const struct flo_digest *digest,

@@ -38,23 +38,16 @@ struct keep {
 /* The envelope has another copy of a body that rotted. */
 static int load_from_envelope(struct keep *keep, const struct flo_digest *document)
 {
-    struct flo_buf text = {.bytes_max = FLO_ENVELOPE_BYTES_MAX};
-    struct flo_envelope envelope = {0};
+    FLO_CLEANUP(flo_buf_deinit) struct flo_buf text = {.bytes_max = FLO_ENVELOPE_BYTES_MAX};
+    FLO_CLEANUP(flo_envelope_deinit) struct flo_envelope envelope = {0};
     struct flo_digest id;
-    int rv = flo_store_envelope_load(keep->store, document, &text, NULL);
 
-    if (rv == 0) {
-        rv = flo_envelope_parse(text.data, text.bytes, FLO_TYPE_RELEASE, &envelope, NULL);
-    }
-    if (rv == 0) {
-        flo_sha256(envelope.body, envelope.body_bytes, &id);
-        rv = flo_digest_equal(&id, document)
-                 ? flo_release_parse(envelope.body, envelope.body_bytes, NULL, keep->release, NULL)
-                 : FLO_E_TARGET_HASH;
-    }
-    flo_envelope_deinit(&envelope);
-    flo_buf_deinit(&text);
-    return rv;
+    FLO_TRY(flo_store_envelope_load(keep->store, document, &text, NULL));
+    FLO_TRY(flo_envelope_parse(text.data, text.bytes, FLO_TYPE_RELEASE, &envelope, NULL));
+    flo_sha256(envelope.body, envelope.body_bytes, &id);
+    return flo_digest_equal(&id, document)
+               ? flo_release_parse(envelope.body, envelope.body_bytes, NULL, keep->release, NULL)
+               : FLO_E_TARGET_HASH;
 }
 
 static int load_release(struct keep *keep, const struct flo_digest *document, struct flo_err *err)
@@ -89,9 +82,8 @@ static int add_release(struct keep *keep, const struct flo_digest *document, boo
 static int load_and_add(struct keep *keep, const struct flo_digest *document, bool on_its_way,
                         struct flo_err *err)
 {
-    int rv = load_release(keep, document, err);
-
-    return rv < 0 ? rv : add_release(keep, document, on_its_way, err);
+    FLO_TRY(load_release(keep, document, err));
+    return add_release(keep, document, on_its_way, err);
 }
 
 /* Zero: nothing. */

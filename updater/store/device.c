@@ -214,9 +214,7 @@ int flo_store_device_write(struct flo_store *store, struct flo_device *device, s
     } record;
 
     encode(device, &record.disk);
-    int rv = flo_record_write(store, NAME, &KIND, record.bytes, &device->generation, err);
-    if (rv == 0) {
-        device->is_repaired = false;
-    }
-    return rv;
+    FLO_TRY(flo_record_write(store, NAME, &KIND, record.bytes, &device->generation, err));
+    device->is_repaired = false;
+    return 0;
 }

@@ -152,7 +152,6 @@ int flo_store_link_done(struct flo_store *store, const char *model, struct flo_e
     char name[FLO_NAME_MAX + 2];
     char word[FLO_BLOB_NAME];
     struct flo_link link;
-    int rv;
 
     if (links < 0) {
         return flo_fail_errno(err, FLO_E_IO_OPEN, "%s/links", store->path);
@@ -160,12 +159,12 @@ int flo_store_link_done(struct flo_store *store, const char *model, struct flo_e
     look(links, model, &link);
     if (link.has_link) {
         flo_store_blob_name(&link.release, word);
-        rv = put_mark(links, model, link.runtime, word, err);
+        FLO_TRY(put_mark(links, model, link.runtime, word, err));
     } else {
         snprintf(name, sizeof(name), ".%s", model);
-        rv = take_away(links, name, err);
+        FLO_TRY(take_away(links, name, err));
     }
-    return rv < 0 ? rv : flo_store_sync_dir(links, "links", err);
+    return flo_store_sync_dir(links, "links", err);
 }
 
 size_t flo_store_links(struct flo_store *store, char (*models)[FLO_NAME_MAX + 1], size_t models_max)

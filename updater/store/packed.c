@@ -117,16 +117,13 @@ int flo_store_packed_create(struct flo_store *store, uint64_t bytes, int *fd, st
     if (opened < 0) {
         return flo_fail_errno(err, FLO_E_IO_OPEN, "%s/packed: make a nameless file", store->path);
     }
-    int rv = flo_store_reserve(store, opened, bytes, err);
-
-    if (rv == 0 && ftruncate(opened, (off_t)bytes) < 0) {
-        rv = flo_fail_errno(err, FLO_E_IO_WRITE, "%s/packed", store->path);
+    FLO_TRY(flo_store_reserve(store, opened, bytes, err));
+    if (ftruncate(opened, (off_t)bytes) < 0) {
+        return flo_fail_errno(err, FLO_E_IO_WRITE, "%s/packed", store->path);
     }
-    if (rv == 0) {
-        *fd = opened;
-        opened = -1;
-    }
-    return rv;
+    *fd = opened;
+    opened = -1;
+    return 0;
 }
 
 int flo_store_packed_publish(struct flo_store *store, int fd, const struct flo_digest *model,

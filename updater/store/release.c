@@ -20,11 +20,8 @@ static int load_text(struct flo_store *store, const struct flo_digest *digest, c
     FLO_CLEANUP(flo_fd_cleanup) int fd = -1;
     struct flo_digest actual;
     uint64_t on_disk = 0;
-    int rv = flo_store_blob_open(store, digest, &fd, &on_disk, err);
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_store_blob_open(store, digest, &fd, &on_disk, err));
     if (on_disk > FLO_RELEASE_BYTES_MAX) {
         return flo_fail(err, FLO_E_META_TOO_LARGE, "%llu bytes are no release document, %d at most",
                         (unsigned long long)on_disk, FLO_RELEASE_BYTES_MAX);
@@ -35,10 +32,7 @@ static int load_text(struct flo_store *store, const struct flo_digest *digest, c
     if (data == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "%zu bytes", size);
     }
-    rv = flo_fd_pread_all(fd, data, size, 0, err);
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_fd_pread_all(fd, data, size, 0, err));
     data[size] = '\0';
     flo_sha256(data, size, &actual);
     if (!flo_digest_equal(&actual, digest)) {
@@ -99,11 +93,9 @@ int flo_store_envelope_load(struct flo_store *store, const struct flo_digest *re
     if (data == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "%lld bytes", (long long)st.st_size);
     }
-    rv = flo_fd_pread_all(fd, data, (size_t)st.st_size, 0, err);
-    if (rv == 0) {
-        flo_buf_add(out, data, (size_t)st.st_size);
-        rv = out->failed ? flo_fail(err, FLO_E_MEMORY, "an envelope") : 0;
-    }
+    FLO_TRY(flo_fd_pread_all(fd, data, (size_t)st.st_size, 0, err));
+    flo_buf_add(out, data, (size_t)st.st_size);
+    rv = out->failed ? flo_fail(err, FLO_E_MEMORY, "an envelope") : 0;
     return rv;
 }
 
@@ -133,9 +125,8 @@ int flo_store_release_put(struct flo_store *store, const struct flo_release_docu
     struct flo_digest digest;
 
     flo_sha256(document->body, document->body_bytes, &digest);
-    int rv = put_envelope(store, &digest, document->envelope, document->envelope_bytes, err);
-    return rv < 0 ? rv
-                  : flo_store_blob_put(store, document->body, document->body_bytes, &digest, err);
+    FLO_TRY(put_envelope(store, &digest, document->envelope, document->envelope_bytes, err));
+    return flo_store_blob_put(store, document->body, document->body_bytes, &digest, err);
 }
 
 /* ---- the variant that was chosen ---- */
@@ -309,13 +300,8 @@ int flo_store_slots_recover(struct flo_store *store, const char *model, struct f
     if (search.best[0].number == 0) {
         return flo_fail(err, FLO_E_ABSENT, "%s: no whole release of it is on disk", model);
     }
-    int rv = flo_store_blobs_sync(store, err);
-    if (rv == 0) {
-        rv = flo_store_sync_dir(store->releases_fd, "releases", err);
-    }
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_store_blobs_sync(store, err));
+    FLO_TRY(flo_store_sync_dir(store->releases_fd, "releases", err));
     memcpy(slots.model, model, strlen(model) + 1);
     slots.current = search.best[0].digest;
     slots.current_number = search.best[0].number;

@@ -296,25 +296,18 @@ int flo_store_slots_read(struct flo_store *store, const char *model, struct flo_
         uint8_t bytes[4096];
     } record;
     struct flo_slots slots = {.generation = 0};
-    int rv = file_name(model, name, err);
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(file_name(model, name, err));
     memcpy(slots.model, model, strlen(model) + 1);
     *out = slots;
-    rv = flo_record_read(store, name, &KIND, record.bytes, &slots.generation, &slots.is_repaired,
-                         err);
-    if (rv == 0 && slots.generation > 0) {
-        rv = check(&record.disk, model, store->path, err);
-        if (rv == 0) {
-            decode(&record.disk, &slots);
-        }
+    FLO_TRY(flo_record_read(store, name, &KIND, record.bytes, &slots.generation, &slots.is_repaired,
+                            err));
+    if (slots.generation > 0) {
+        FLO_TRY(check(&record.disk, model, store->path, err));
+        decode(&record.disk, &slots);
     }
-    if (rv == 0) {
-        *out = slots;
-    }
-    return rv;
+    *out = slots;
+    return 0;
 }
 
 int flo_store_slots_write(struct flo_store *store, struct flo_slots *slots, struct flo_err *err)
@@ -324,27 +317,18 @@ int flo_store_slots_write(struct flo_store *store, struct flo_slots *slots, stru
         struct disk_slots disk;
         uint8_t bytes[4096];
     } record;
-    int rv = file_name(slots->model, name, err);
-
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(file_name(slots->model, name, err));
     encode(slots, &record.disk);
-    rv = flo_record_write(store, name, &KIND, record.bytes, &slots->generation, err);
-    if (rv == 0) {
-        slots->is_repaired = false;
-    }
-    return rv;
+    FLO_TRY(flo_record_write(store, name, &KIND, record.bytes, &slots->generation, err));
+    slots->is_repaired = false;
+    return 0;
 }
 
 int flo_store_slots_remove(struct flo_store *store, const char *model, struct flo_err *err)
 {
     char name[FLO_NAME_MAX + 8];
-    int rv = file_name(model, name, err);
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(file_name(model, name, err));
     if (unlinkat(store->slots_fd, name, 0) < 0 && errno != ENOENT) {
         return flo_fail_errno(err, FLO_E_IO_WRITE, "slots/%s", name);
     }

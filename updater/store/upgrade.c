@@ -52,27 +52,20 @@ static int read_envelope(struct flo_store *store, const uint8_t *digest, struct 
     uint64_t bytes = 0;
 
     memcpy(name.bytes, digest, sizeof(name.bytes));
-    int rv = flo_store_blob_open(store, &name, &fd, &bytes, err);
-
-    if (rv == 0 && bytes > FLO_ENVELOPE_BYTES_MAX) {
-        rv = flo_fail(err, FLO_E_META_TOO_LARGE, "no envelope");
+    FLO_TRY(flo_store_blob_open(store, &name, &fd, &bytes, err));
+    if (bytes > FLO_ENVELOPE_BYTES_MAX) {
+        return flo_fail(err, FLO_E_META_TOO_LARGE, "no envelope");
     }
-    if (rv == 0) {
-        size_t size = (size_t)bytes;
-        FLO_CLEANUP(flo_free_cleanup) char *data = malloc(size + 1);
-        rv = data == NULL ? flo_fail(err, FLO_E_MEMORY, "an envelope")
-                          : flo_fd_pread_all(fd, data, size, 0, err);
-        if (rv == 0) {
-            flo_buf_add(out, data, size);
-        }
+    size_t size = (size_t)bytes;
+    FLO_CLEANUP(flo_free_cleanup) char *data = malloc(size + 1);
+    FLO_TRY(data == NULL ? flo_fail(err, FLO_E_MEMORY, "an envelope")
+                         : flo_fd_pread_all(fd, data, size, 0, err));
+    flo_buf_add(out, data, size);
+    flo_sha256(out->data, out->bytes, &actual);
+    if (!flo_digest_equal(&actual, &name)) {
+        return flo_fail(err, FLO_E_TARGET_HASH, "no envelope");
     }
-    if (rv == 0) {
-        flo_sha256(out->data, out->bytes, &actual);
-        if (!flo_digest_equal(&actual, &name)) {
-            rv = flo_fail(err, FLO_E_TARGET_HASH, "no envelope");
-        }
-    }
-    return rv;
+    return 0;
 }
 
 /* The envelope's body as a blob under its own digest, itself in releases/. */
@@ -80,32 +73,22 @@ static int adopt(struct flo_store *store, const uint8_t *digest, struct found *o
                  struct flo_err *err)
 {
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {.bytes_max = FLO_ENVELOPE_BYTES_MAX + 1};
-    struct flo_envelope envelope = {.body = NULL};
-    struct flo_release *release = calloc(1, sizeof(*release));
-    int rv = release == NULL ? flo_fail(err, FLO_E_MEMORY, "a release")
-                             : read_envelope(store, digest, &text, err);
+    FLO_CLEANUP(flo_envelope_deinit) struct flo_envelope envelope = {.body = NULL};
+    FLO_CLEANUP(flo_free_cleanup) struct flo_release *release = calloc(1, sizeof(*release));
 
-    if (rv == 0) {
-        rv = flo_envelope_parse(text.data, text.bytes, FLO_TYPE_RELEASE, &envelope, err);
-    }
-    if (rv == 0) {
-        rv = flo_release_parse(envelope.body, envelope.body_bytes, NULL, release, err);
-    }
-    if (rv == 0) {
-        struct flo_release_document document = {text.data, text.bytes, envelope.body,
-                                                envelope.body_bytes};
-        flo_sha256(envelope.body, envelope.body_bytes, &out->id);
-        out->number = release->number;
-        memcpy(out->model, release->model, sizeof(out->model));
-        flo_release_deinit(release);
-        rv = flo_store_release_put(store, &document, err);
-    }
-    if (rv == 0) { /* the envelope may be of an upgrade that was cut */
-        rv = flo_store_sync_dir(store->releases_fd, "releases", err);
-    }
-    flo_envelope_deinit(&envelope);
-    free(release);
-    return rv;
+    FLO_TRY(release == NULL ? flo_fail(err, FLO_E_MEMORY, "a release")
+                            : read_envelope(store, digest, &text, err));
+    FLO_TRY(flo_envelope_parse(text.data, text.bytes, FLO_TYPE_RELEASE, &envelope, err));
+    FLO_TRY(flo_release_parse(envelope.body, envelope.body_bytes, NULL, release, err));
+    struct flo_release_document document = {text.data, text.bytes, envelope.body,
+                                            envelope.body_bytes};
+    flo_sha256(envelope.body, envelope.body_bytes, &out->id);
+    out->number = release->number;
+    memcpy(out->model, release->model, sizeof(out->model));
+    flo_release_deinit(release);
+    FLO_TRY(flo_store_release_put(store, &document, err));
+    /* the envelope may be of an upgrade that was cut */
+    return flo_store_sync_dir(store->releases_fd, "releases", err);
 }
 
 /* Does the disk fail, and not the document?  Then all waits. */
@@ -179,10 +162,7 @@ static int upgrade_model(struct flo_store *store, const char *model, struct flo_
         return 0; /* damaged: the agent recovers */
     }
     for (size_t i = 0; i < FLO_COUNT(found); i++) {
-        rv = find(store, record + 16 + 32 * i, &found[i], err);
-        if (rv < 0) {
-            return rv;
-        }
+        FLO_TRY(find(store, record + 16 + 32 * i, &found[i], err));
     }
     if (memcmp(record + 16, none, 32) != 0 && flo_digest_is_zero(&found[0].id)) {
         return 0; /* the current document is gone: the agent recovers */
@@ -280,10 +260,7 @@ static int upgrade_device(struct flo_store *store, struct flo_err *err)
     if (flo_record_read(store, DEVICE, &OLD_DEVICE, record, &generation, &is_repaired, NULL) < 0) {
         return 0; /* damaged: begun again by the agent */
     }
-    rv = move_to_models(store, record, err);
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(move_to_models(store, record, err));
     memset(&device, 0, sizeof(device));
     device.is_frozen = (flo_get_u16(record + 6) & 1) != 0;
     device.epoch = flo_get_u32(record + 16);

@@ -84,11 +84,9 @@ static int create(void *state, struct flo_err *err)
     const char *choice = strcmp(codec, "bsdiff") == 0   ? "bsdiff40"
                          : strcmp(codec, "tensor") == 0 ? "tensor1"
                                                         : codec;
-    int rv = flo_file_open(paths[0], &old_fd, err);
 
-    if (rv == 0) {
-        rv = flo_file_open(paths[1], &new_fd, err);
-    }
+    FLO_TRY(flo_file_open(paths[0], &old_fd, err));
+    int rv = flo_file_open(paths[1], &new_fd, err);
     if (rv == 0) {
         rv = check_place(paths[2], old_fd, new_fd, err);
     }
@@ -164,12 +162,10 @@ static int check_base(int fd, const char *path, const char *digest, struct flo_e
     if (digest == NULL) {
         return 0;
     }
-    int rv = parse_digest(digest, "--base", &wanted, err);
-    if (rv == 0) {
-        rv = flo_sha256_fd(fd, &found, NULL, err);
-    }
-    if (rv < 0 || flo_digest_equal(&wanted, &found)) {
-        return rv;
+    FLO_TRY(parse_digest(digest, "--base", &wanted, err));
+    FLO_TRY(flo_sha256_fd(fd, &found, NULL, err));
+    if (flo_digest_equal(&wanted, &found)) {
+        return 0;
     }
     flo_digest_text(&found, text);
     return flo_fail(err, FLO_E_PATCH_BASE, "%s is %s, the patch is for %s", path, text, digest);
@@ -240,14 +236,8 @@ static int open_new(const struct tool_line *line, const char *path, struct flo_d
     if (line->partial == NULL) {
         return tool_create(path, fd, err);
     }
-    int rv = check_place(line->partial, job->base_fd, job->patch_fd, err);
-
-    if (rv == 0) {
-        rv = open_partial(line->partial, fd, err);
-    }
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(check_place(line->partial, job->base_fd, job->patch_fd, err));
+    FLO_TRY(open_partial(line->partial, fd, err));
     off_t bytes = lseek(*fd, 0, SEEK_END);
     if (bytes < 0) {
         return flo_fail_errno(err, FLO_E_IO_OPEN, "%s", line->partial);
@@ -354,14 +344,9 @@ static int info(void *state, struct flo_err *err)
     const char *path = line->args.words[0];
     FLO_CLEANUP(flo_fd_cleanup) int fd = -1;
     struct flo_delta_facts facts;
-    int rv = flo_file_open(path, &fd, err);
 
-    if (rv == 0) {
-        rv = flo_delta_inspect(fd, &facts, err);
-    }
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_file_open(path, &fd, err));
+    FLO_TRY(flo_delta_inspect(fd, &facts, err));
     json_t *answer = json_pack(
         "{s:s,s:I,s:I,s:I,s:I,s:I,s:I,s:i,s:i,s:I}", "codec", flo_codec_word(facts.codec), "bytes",
         (json_int_t)facts.patch_bytes, "new_bytes", (json_int_t)facts.new_bytes, "control_bytes",

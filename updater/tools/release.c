@@ -15,30 +15,21 @@ static int sign(void *state, struct flo_err *err)
     const char *const *paths = line->args.words;
     FLO_CLEANUP(flo_free_cleanup) char *body = NULL;
     FLO_CLEANUP(flo_key_cleanup) struct flo_key *key = NULL;
-    struct flo_buf envelope = {.bytes_max = FLO_ENVELOPE_BYTES_MAX};
+    FLO_CLEANUP(flo_buf_deinit) struct flo_buf envelope = {.bytes_max = FLO_ENVELOPE_BYTES_MAX};
     struct flo_digest digest;
     size_t bytes = 0;
-    int rv = flo_file_read(paths[0], FLO_RELEASE_BYTES_MAX, &body, &bytes, err);
 
-    if (rv == 0) {
-        rv = flo_key_load(line->key, &key, err);
-    }
-    if (rv == 0) {
-        rv = flo_release_sign(body, bytes, key, &envelope, err);
-    }
-    if (rv == 0) {
-        rv = flo_file_write(paths[1], envelope.data, envelope.bytes, 0644, err);
-    }
-    if (rv == 0) {
-        char text[FLO_DIGEST_TEXT];
-        flo_sha256(body, bytes, &digest);
-        flo_digest_text(&digest, text);
-        tool_answer(json_pack("{s:o,s:s}", "digest", tool_digest(&digest), "keyid",
-                              flo_key_public(key)->keyid),
-                    "%s: release %s\n", paths[1], text);
-    }
-    flo_buf_deinit(&envelope);
-    return rv;
+    FLO_TRY(flo_file_read(paths[0], FLO_RELEASE_BYTES_MAX, &body, &bytes, err));
+    FLO_TRY(flo_key_load(line->key, &key, err));
+    FLO_TRY(flo_release_sign(body, bytes, key, &envelope, err));
+    FLO_TRY(flo_file_write(paths[1], envelope.data, envelope.bytes, 0644, err));
+    char text[FLO_DIGEST_TEXT];
+    flo_sha256(body, bytes, &digest);
+    flo_digest_text(&digest, text);
+    tool_answer(
+        json_pack("{s:o,s:s}", "digest", tool_digest(&digest), "keyid", flo_key_public(key)->keyid),
+        "%s: release %s\n", paths[1], text);
+    return 0;
 }
 
 static const struct flo_flag sign_flags[] = {
@@ -118,11 +109,8 @@ static int show_text(const struct flo_envelope *envelope, struct flo_err *err)
 {
     struct flo_release *release = NULL;
     struct flo_buf out = {0};
-    int rv = flo_release_new(envelope->body, envelope->body_bytes, NULL, &release, err);
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_release_new(envelope->body, envelope->body_bytes, NULL, &release, err));
     flo_buf_text(&out, "not verified; signed by");
     for (size_t i = 0; i < envelope->signature_count; i++) {
         flo_buf_printf(&out, " %.16s", envelope->signatures[i].keyid);

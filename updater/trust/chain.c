@@ -71,17 +71,15 @@ int flo_trust_count_up(const struct flo_trust *draft, const struct flo_trust *he
                        struct flo_trust_tally *out, struct flo_err *err)
 {
     struct flo_trust_tally tally = {.own_needed = draft->threshold};
-    int rv = count_signatures(&draft->envelope, draft, FLO_ROLE_ROOT, &tally.own, err);
 
-    if (rv == 0 && held != NULL) {
+    FLO_TRY(count_signatures(&draft->envelope, draft, FLO_ROLE_ROOT, &tally.own, err));
+    if (held != NULL) {
         unsigned role;
         tally.held_needed = signers_of(held, &role);
-        rv = count_signatures(&draft->envelope, held, role, &tally.held, err);
+        FLO_TRY(count_signatures(&draft->envelope, held, role, &tally.held, err));
     }
-    if (rv == 0) {
-        *out = tally;
-    }
-    return rv;
+    *out = tally;
+    return 0;
 }
 
 /* A key that `held` takes orders from, and `next` does not. */
@@ -131,11 +129,8 @@ static int check_signers(const struct flo_trust *held, const struct flo_trust *n
                          struct flo_err *err)
 {
     struct flo_trust_tally tally;
-    int rv = flo_trust_count_up(next, held, &tally, err);
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_trust_count_up(next, held, &tally, err));
     if (tally.held < tally.held_needed) {
         return flo_fail(err, FLO_E_TRUST_THRESHOLD,
                         "trust statement %llu: %u of the %s keys of statement %llu signed "
@@ -175,12 +170,8 @@ int flo_trust_follows(const struct flo_trust *held, const struct flo_trust *next
         *out = FLO_TRUST_GAP;
         return 0;
     }
-    int rv = check_signers(held, next, err);
-    if (rv == 0) {
-        rv = check_epoch(held, next, err);
-    }
-    if (rv == 0) {
-        *out = FLO_TRUST_NEXT;
-    }
-    return rv;
+    FLO_TRY(check_signers(held, next, err));
+    FLO_TRY(check_epoch(held, next, err));
+    *out = FLO_TRUST_NEXT;
+    return 0;
 }

@@ -119,11 +119,8 @@ int flo_trust_draft(struct flo_trust *draft, const struct flo_trust *held, struc
     struct flo_buf body = {.bytes_max = FLO_TRUST_BODY_BYTES_MAX};
     struct flo_trust *read = NULL;
     json_t *json = NULL;
-    int rv = check_roles(draft, err);
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(check_roles(draft, err));
     if (draft->epoch == held->epoch) {
         draft->epoch = flo_trust_epoch_after(held, draft);
     }
@@ -141,8 +138,8 @@ int flo_trust_draft(struct flo_trust *draft, const struct flo_trust *held, struc
     envelope.body_bytes = body.bytes;
     flo_envelope_write(&envelope, out);
     flo_buf_deinit(&body);
-    rv = out->failed ? flo_fail(err, FLO_E_MEMORY, "no memory for a draft")
-                     : flo_trust_draft_parse((const char *)out->data, out->bytes, &read, err);
+    int rv = out->failed ? flo_fail(err, FLO_E_MEMORY, "no memory for a draft")
+                         : flo_trust_draft_parse((const char *)out->data, out->bytes, &read, err);
     flo_trust_free(read);
     return rv;
 }

@@ -33,31 +33,27 @@ static int check_keyid(const json_t *entry, const char *pem, struct flo_err *err
 {
     struct flo_public_key key;
     const char *keyid = NULL;
-    int rv = flo_json_opt_text(entry, "keyid", FLO_KEYID_TEXT - 1, NULL, &keyid, err);
 
-    if (rv < 0 || keyid == NULL) {
-        return rv;
+    FLO_TRY(flo_json_opt_text(entry, "keyid", FLO_KEYID_TEXT - 1, NULL, &keyid, err));
+    if (keyid == NULL) {
+        return 0;
     }
-    rv = flo_public_key_parse(pem, strlen(pem), &key, err);
-    if (rv == 0 && strcmp(key.keyid, keyid) != 0) {
-        rv = flo_fail(err, FLO_E_META_KEYID, "key %.16s is called %.16s", key.keyid, keyid);
+    FLO_TRY(flo_public_key_parse(pem, strlen(pem), &key, err));
+    if (strcmp(key.keyid, keyid) != 0) {
+        return flo_fail(err, FLO_E_META_KEYID, "key %.16s is called %.16s", key.keyid, keyid);
     }
-    return rv;
+    return 0;
 }
 
 static int read_key(struct flo_trust *trust, const json_t *entry, struct flo_err *err)
 {
     const char *pem = NULL;
     unsigned role_bits = 0;
-    int rv = flo_json_get_text(entry, "pem", FLO_PEM_BYTES_MAX, &pem, err);
 
-    if (rv == 0) {
-        rv = read_roles(entry, &role_bits, err);
-    }
-    if (rv == 0) {
-        rv = check_keyid(entry, pem, err);
-    }
-    return rv < 0 ? rv : flo_trust_add(trust, pem, role_bits, NULL, err);
+    FLO_TRY(flo_json_get_text(entry, "pem", FLO_PEM_BYTES_MAX, &pem, err));
+    FLO_TRY(read_roles(entry, &role_bits, err));
+    FLO_TRY(check_keyid(entry, pem, err));
+    return flo_trust_add(trust, pem, role_bits, NULL, err);
 }
 
 static int read_trust(struct flo_trust *trust, const json_t *root, struct flo_err *err)
@@ -67,11 +63,9 @@ static int read_trust(struct flo_trust *trust, const json_t *root, struct flo_er
     uint64_t version;
     uint64_t epoch = 1;
     uint64_t threshold;
-    int rv = flo_json_check_critical(root, err);
 
-    if (rv == 0) {
-        rv = flo_json_get_u64(root, "v", 1, 1, &version, err);
-    }
+    FLO_TRY(flo_json_check_critical(root, err));
+    int rv = flo_json_get_u64(root, "v", 1, 1, &version, err);
 
     if (rv == 0) {
         rv = flo_json_get_name(root, "fleet", &fleet, err);
@@ -116,11 +110,8 @@ static int parse_list(const json_t *root, struct flo_trust **out, struct flo_err
 int flo_trust_parse(const char *json, size_t bytes, struct flo_trust **out, struct flo_err *err)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *root = NULL;
-    int rv = flo_json_parse(json, bytes, LIST_BYTES_MAX, &root, err);
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_json_parse(json, bytes, LIST_BYTES_MAX, &root, err));
     return json_object_get(root, "payload") != NULL
                ? flo_trust_statement_parse(json, bytes, out, err)
                : parse_list(root, out, err);
@@ -130,12 +121,9 @@ static int load(const char *path, struct flo_trust **out, struct flo_err *err)
 {
     FLO_CLEANUP(flo_free_cleanup) char *json = NULL;
     size_t bytes = 0;
-    int rv = flo_file_read(path, LIST_BYTES_MAX, &json, &bytes, err);
 
-    if (rv < 0) {
-        return rv;
-    }
-    rv = flo_trust_parse(json, bytes, out, err);
+    FLO_TRY(flo_file_read(path, LIST_BYTES_MAX, &json, &bytes, err));
+    int rv = flo_trust_parse(json, bytes, out, err);
     return rv < 0 ? flo_wrap(err, rv, "%s", path) : 0;
 }
 

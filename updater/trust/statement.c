@@ -17,11 +17,8 @@ static int add_once(struct flo_trust *trust, const char *pem, unsigned role, con
                     struct flo_err *err)
 {
     struct flo_public_key key;
-    int rv = flo_public_key_parse(pem, strlen(pem), &key, err);
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_public_key_parse(pem, strlen(pem), &key, err));
     if (flo_trust_find(trust, key.keyid) != NULL) {
         return flo_fail(err, FLO_E_META_SCHEMA, "key %.16s stands twice; a key has one role",
                         key.keyid);
@@ -66,17 +63,10 @@ static int read_key(const json_t *entry, struct flo_trust *out, struct flo_err *
     const char *pem = NULL;
     const char *word = NULL;
     const char *name = NULL;
-    int rv = flo_json_get_text(entry, "pem", FLO_PEM_BYTES_MAX, &pem, err);
 
-    if (rv == 0) {
-        rv = flo_json_get_text(entry, "role", FLO_NAME_MAX, &word, err);
-    }
-    if (rv == 0) {
-        rv = flo_json_opt_name(entry, "name", NULL, &name, err);
-    }
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_json_get_text(entry, "pem", FLO_PEM_BYTES_MAX, &pem, err));
+    FLO_TRY(flo_json_get_text(entry, "role", FLO_NAME_MAX, &word, err));
+    FLO_TRY(flo_json_opt_name(entry, "name", NULL, &name, err));
     unsigned role = flo_trust_role(word);
     if (role == FLO_ROLE_ROOT) {
         return flo_fail(err, FLO_E_META_SCHEMA, "root keys stand in `root`");
@@ -114,16 +104,14 @@ static int read_revoked(const json_t *body, struct flo_trust *out, struct flo_er
     json_t *keys = NULL;
     json_t *releases = NULL;
     uint8_t hash[32];
-    int rv = flo_json_opt_object(body, "revoked", &revoked, err);
 
-    if (rv < 0 || revoked == NULL) {
-        return rv;
+    FLO_TRY(flo_json_opt_object(body, "revoked", &revoked, err));
+    if (revoked == NULL) {
+        return 0;
     }
-    rv = flo_json_opt_array(revoked, "keys", FLO_TRUST_REVOKED_MAX, &keys, err);
-    if (rv == 0) {
-        rv = flo_json_opt_array(revoked, "releases", FLO_TRUST_REVOKED_MAX, &releases, err);
-    }
-    for (size_t i = 0; rv == 0 && i < json_array_size(keys); i++) {
+    FLO_TRY(flo_json_opt_array(revoked, "keys", FLO_TRUST_REVOKED_MAX, &keys, err));
+    FLO_TRY(flo_json_opt_array(revoked, "releases", FLO_TRUST_REVOKED_MAX, &releases, err));
+    for (size_t i = 0; i < json_array_size(keys); i++) {
         const char *keyid = json_string_value(json_array_get(keys, i));
         if (keyid == NULL || !flo_hex_decode(keyid, hash, sizeof(hash))) {
             return flo_fail(err, FLO_E_META_SCHEMA,
@@ -131,7 +119,7 @@ static int read_revoked(const json_t *body, struct flo_trust *out, struct flo_er
         }
         strcpy(out->revoked_keys[out->revoked_key_count++], keyid);
     }
-    for (size_t i = 0; rv == 0 && i < json_array_size(releases); i++) {
+    for (size_t i = 0; i < json_array_size(releases); i++) {
         const char *text = json_string_value(json_array_get(releases, i));
         if (text == NULL ||
             !flo_digest_parse(text, &out->revoked_releases[out->revoked_release_count])) {
@@ -139,7 +127,7 @@ static int read_revoked(const json_t *body, struct flo_trust *out, struct flo_er
         }
         out->revoked_release_count++;
     }
-    return rv;
+    return 0;
 }
 
 static int read_floors(const json_t *body, struct flo_trust *out, struct flo_err *err)
@@ -189,51 +177,31 @@ static int read_head(const json_t *body, struct flo_trust *out, struct flo_err *
     const char *fleet = NULL;
     uint64_t version;
     uint64_t epoch = 0;
-    int rv = flo_json_check_critical(body, err);
 
-    if (rv == 0) {
-        rv = flo_json_get_u64(body, "v", 1, 1, &version, err);
-    }
-    if (rv == 0) {
-        rv = flo_json_get_name(body, "fleet", &fleet, err);
-    }
-    if (rv == 0) { /* the unsigned list is number 1 */
-        rv = flo_json_get_u64(body, "number", 2, INT64_MAX, &out->number, err);
-    }
-    if (rv == 0) {
-        rv = flo_json_get_u64(body, "epoch", 1, UINT32_MAX, &epoch, err);
-    }
-    if (rv == 0) {
-        rv = flo_json_opt_u64(body, "issued_at_ms", 0, INT64_MAX, 0, &out->issued_at_ms, err);
-    }
-    if (rv == 0) {
-        strcpy(out->fleet, fleet);
-        out->epoch = (uint32_t)epoch;
-    }
-    return rv;
+    FLO_TRY(flo_json_check_critical(body, err));
+    FLO_TRY(flo_json_get_u64(body, "v", 1, 1, &version, err));
+    FLO_TRY(flo_json_get_name(body, "fleet", &fleet, err));
+    /* the unsigned list is number 1 */
+    FLO_TRY(flo_json_get_u64(body, "number", 2, INT64_MAX, &out->number, err));
+    FLO_TRY(flo_json_get_u64(body, "epoch", 1, UINT32_MAX, &epoch, err));
+    FLO_TRY(flo_json_opt_u64(body, "issued_at_ms", 0, INT64_MAX, 0, &out->issued_at_ms, err));
+    strcpy(out->fleet, fleet);
+    out->epoch = (uint32_t)epoch;
+    return 0;
 }
 
 static int read_body(const char *body, size_t bytes, struct flo_trust *out, struct flo_err *err)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *root = NULL;
-    int rv = flo_json_parse(body, bytes, FLO_TRUST_BODY_BYTES_MAX, &root, err);
 
-    if (rv == 0) {
-        rv = read_head(root, out, err);
-    }
-    if (rv == 0) { /* before the keys, which must not be among them */
-        rv = read_revoked(root, out, err);
-    }
-    if (rv == 0) {
-        rv = read_roots(root, out, err);
-    }
-    if (rv == 0) {
-        rv = read_keys(root, out, err);
-    }
-    if (rv == 0) {
-        rv = read_floors(root, out, err);
-    }
-    return rv < 0 ? rv : read_ca(root, out, err);
+    FLO_TRY(flo_json_parse(body, bytes, FLO_TRUST_BODY_BYTES_MAX, &root, err));
+    FLO_TRY(read_head(root, out, err));
+    /* before the keys, which must not be among them */
+    FLO_TRY(read_revoked(root, out, err));
+    FLO_TRY(read_roots(root, out, err));
+    FLO_TRY(read_keys(root, out, err));
+    FLO_TRY(read_floors(root, out, err));
+    return read_ca(root, out, err);
 }
 
 /* ---- the whole ---- */

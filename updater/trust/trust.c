@@ -206,11 +206,8 @@ int flo_trust_add(struct flo_trust *trust, const char *pem, unsigned role_bits, 
 {
     struct flo_public_key key;
     struct trusted_key *place = NULL;
-    int rv = flo_public_key_parse(pem, strlen(pem), &key, err);
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_public_key_parse(pem, strlen(pem), &key, err));
     for (size_t i = 0; i < trust->count; i++) {
         if (strcmp(trust->keys[i].key.keyid, key.keyid) == 0) {
             place = &trust->keys[i];
@@ -312,17 +309,14 @@ int flo_trust_raise_floor(struct flo_trust *trust, const char *model, uint64_t n
 int flo_trust_add_ca(struct flo_trust *trust, const char *pem, struct flo_err *err)
 {
     struct flo_certificate facts;
-    int rv = flo_certificate_read(pem, strlen(pem), &facts, err);
 
-    if (rv == 0 && !facts.is_authority) {
-        rv =
-            flo_fail(err, FLO_E_META_SCHEMA, "certificate %s is no authority's", facts.common_name);
+    FLO_TRY(flo_certificate_read(pem, strlen(pem), &facts, err));
+    if (!facts.is_authority) {
+        return flo_fail(err, FLO_E_META_SCHEMA, "certificate %s is no authority's",
+                        facts.common_name);
     }
-    if (rv == 0 && trust->ca_count == FLO_TRUST_CA_MAX) {
-        rv = flo_fail(err, FLO_E_META_SCHEMA, "more than %d certificates", FLO_TRUST_CA_MAX);
-    }
-    if (rv < 0) {
-        return rv;
+    if (trust->ca_count == FLO_TRUST_CA_MAX) {
+        return flo_fail(err, FLO_E_META_SCHEMA, "more than %d certificates", FLO_TRUST_CA_MAX);
     }
     char *copy = strdup(pem);
     if (copy == NULL) {

@@ -22,10 +22,7 @@ static int read_pass(int fd, uint64_t bytes, struct flo_finite *scan, struct flo
     for (uint64_t offset = 0; offset < bytes;) {
         uint64_t left = bytes - offset;
         size_t count = left < PIECE_BYTES ? (size_t)left : PIECE_BYTES;
-        int rv = flo_fd_pread_all(fd, piece, count, offset, err);
-        if (rv < 0) {
-            return rv;
-        }
+        FLO_TRY(flo_fd_pread_all(fd, piece, count, offset, err));
         flo_sha256_update(sha, piece, count);
         if (verdict == 0) {
             verdict = flo_finite_add(scan, piece, count, err);
@@ -45,11 +42,8 @@ static int read_opened(int fd, uint64_t total, struct flo_finite *scan, struct f
     if (piece == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "no memory to scan a model");
     }
-    int rv = flo_sha256_init(&sha, err);
-    if (rv < 0) {
-        return rv;
-    }
-    rv = read_pass(fd, total, scan, &sha, piece, err);
+    FLO_TRY(flo_sha256_init(&sha, err));
+    int rv = read_pass(fd, total, scan, &sha, piece, err);
     flo_sha256_final(&sha, &found);
     if (rv == 0 || rv == FLO_E_MODEL_NONFINITE) {
         if (digest != NULL) {

@@ -92,12 +92,8 @@ static int open_envelope(const void *data, size_t bytes, const char *type,
                          struct flo_envelope *envelope, const struct trusted_key **signer,
                          struct flo_err *err)
 {
-    int rv = flo_envelope_parse(data, bytes, type, envelope, err);
-
-    if (rv < 0) {
-        return rv;
-    }
-    rv = check_signatures(envelope, trust, roles, signer, err);
+    FLO_TRY(flo_envelope_parse(data, bytes, type, envelope, err));
+    int rv = check_signatures(envelope, trust, roles, signer, err);
     if (rv < 0) {
         flo_envelope_deinit(envelope);
     }
@@ -111,13 +107,11 @@ int flo_release_verify(const void *data, size_t bytes, const struct flo_trust *t
 {
     struct flo_envelope envelope = {0};
     const struct trusted_key *signer = NULL;
-    int rv = open_envelope(data, bytes, FLO_TYPE_RELEASE, trust, FLO_ROLE_RELEASE, &envelope,
-                           &signer, err);
 
-    if (rv < 0) {
-        return rv;
-    }
-    rv = flo_release_parse(envelope.body, envelope.body_bytes, trust->fleet, &out->release, err);
+    FLO_TRY(open_envelope(data, bytes, FLO_TYPE_RELEASE, trust, FLO_ROLE_RELEASE, &envelope,
+                          &signer, err));
+    int rv =
+        flo_release_parse(envelope.body, envelope.body_bytes, trust->fleet, &out->release, err);
     if (rv < 0) {
         flo_envelope_deinit(&envelope);
         return rv;
@@ -175,13 +169,11 @@ int flo_order_verify(const void *data, size_t bytes, const struct flo_trust *tru
     struct flo_envelope envelope = {0};
     struct flo_order_verified verified = {0};
     const struct trusted_key *signer = NULL;
-    int rv = open_envelope(data, bytes, FLO_TYPE_ORDER, trust, FLO_ROLE_ORDER | FLO_ROLE_EMERGENCY,
-                           &envelope, &signer, err);
 
-    if (rv < 0) {
-        return rv;
-    }
-    rv = flo_order_parse(envelope.body, envelope.body_bytes, trust->fleet, &verified.order, err);
+    FLO_TRY(open_envelope(data, bytes, FLO_TYPE_ORDER, trust, FLO_ROLE_ORDER | FLO_ROLE_EMERGENCY,
+                          &envelope, &signer, err));
+    int rv =
+        flo_order_parse(envelope.body, envelope.body_bytes, trust->fleet, &verified.order, err);
     flo_sha256(envelope.body, envelope.body_bytes, &verified.body);
     flo_envelope_deinit(&envelope);
     memcpy(verified.keyid, signer->key.keyid, sizeof verified.keyid);
@@ -193,9 +185,7 @@ int flo_order_verify(const void *data, size_t bytes, const struct flo_trust *tru
     }
     verified.role = (signer->roles & FLO_ROLE_ORDER) != 0 ? FLO_ROLE_ORDER : FLO_ROLE_EMERGENCY;
     verified.order.is_emergency = verified.role == FLO_ROLE_EMERGENCY;
-    rv = check_lane(&verified, err);
-    if (rv == 0) {
-        *out = verified;
-    }
-    return rv;
+    FLO_TRY(check_lane(&verified, err));
+    *out = verified;
+    return 0;
 }

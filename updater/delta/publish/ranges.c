@@ -89,13 +89,13 @@ static int read_gguf(const uint8_t *data, uint64_t bytes, struct tensor_ranges *
         return passes(rv, err);
     }
     out->gguf = gguf;
-    rv = make_room(out, flo_gguf_tensor_count(gguf), err);
-    for (size_t i = 0; rv == 0 && i < flo_gguf_tensor_count(gguf); i++) {
+    FLO_TRY(make_room(out, flo_gguf_tensor_count(gguf), err));
+    for (size_t i = 0; i < flo_gguf_tensor_count(gguf); i++) {
         const struct flo_gguf_tensor *one = flo_gguf_tensor_at(gguf, i);
         add(out, &(struct tensor_range){one->name, strlen(one->name), flo_block_type(one->type),
                                         one->dims[0], one->values, one->offset, one->bytes});
     }
-    return rv;
+    return 0;
 }
 
 /* Floats of 8 bits are in their order as integers are, but for the sign. */
@@ -124,8 +124,8 @@ static int read_safetensors(const uint8_t *data, uint64_t bytes, struct tensor_r
         return passes(rv, err);
     }
     out->safetensors = file;
-    rv = make_room(out, flo_safetensors_count(file), err);
-    for (size_t i = 0; rv == 0 && i < flo_safetensors_count(file); i++) {
+    FLO_TRY(make_room(out, flo_safetensors_count(file), err));
+    for (size_t i = 0; i < flo_safetensors_count(file); i++) {
         const struct flo_safetensor *one = flo_safetensors_at(file, i);
         struct tensor_range tensor = {.name = one->name,
                                       .name_bytes = strlen(one->name),
@@ -134,7 +134,7 @@ static int read_safetensors(const uint8_t *data, uint64_t bytes, struct tensor_r
                                       .bytes = one->bytes};
         add_shaped(out, &tensor, one->dims, one->dim_count);
     }
-    return rv;
+    return 0;
 }
 
 static uint32_t id_of(uint64_t onnx_type)

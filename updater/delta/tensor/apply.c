@@ -78,24 +78,21 @@ static int check_files(const struct apply *apply, struct flo_err *err)
     }
     apply->sink->named = head->new_digest;
     apply->sink->has_named = true;
-    int rv = flo_delta_file_bytes(job->base_fd, "base", &base_bytes, err);
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_delta_file_bytes(job->base_fd, "base", &base_bytes, err));
     if (job->base_digest != NULL) { /* that the base has it was seen before */
         found = *job->base_digest;
     } else {
-        rv = flo_sha256_fd(job->base_fd, &found, NULL, err);
+        FLO_TRY(flo_sha256_fd(job->base_fd, &found, NULL, err));
     }
-    if (rv == 0 &&
-        (base_bytes != head->old_bytes || !flo_digest_equal(&found, &head->old_digest))) {
+    if (base_bytes != head->old_bytes || !flo_digest_equal(&found, &head->old_digest)) {
         char expected[FLO_DIGEST_TEXT];
         char text[FLO_DIGEST_TEXT];
         flo_digest_text(&head->old_digest, expected);
         flo_digest_text(&found, text);
-        rv = flo_fail(err, FLO_E_PATCH_BASE, "the patch is for %s, the base is %s", expected, text);
+        return flo_fail(err, FLO_E_PATCH_BASE, "the patch is for %s, the base is %s", expected,
+                        text);
     }
-    return rv;
+    return 0;
 }
 
 static int unpack_index(struct apply *apply, struct flo_err *err)
@@ -109,10 +106,7 @@ static int unpack_index(struct apply *apply, struct flo_err *err)
     if (packed == NULL || apply->index == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "no memory for the patch's index");
     }
-    int rv = read_patch(apply, packed, head->packed_bytes, TENSOR_HEAD_BYTES, err);
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(read_patch(apply, packed, head->packed_bytes, TENSOR_HEAD_BYTES, err));
     flo_sha256(packed, head->packed_bytes, &found);
     if (!flo_digest_equal(&found, &head->index_digest)) {
         return flo_fail(err, FLO_E_PATCH_STREAM, "the index of the patch is damaged");
@@ -157,23 +151,13 @@ static int read_plan(struct apply *apply, uint64_t patch_bytes, struct flo_err *
 {
     uint8_t data[TENSOR_HEAD_BYTES];
     size_t bytes = patch_bytes < sizeof data ? (size_t)patch_bytes : sizeof data;
-    int rv = read_patch(apply, data, bytes, 0, err);
 
-    if (rv == 0) {
-        rv = check_head(apply->job, data, bytes, err);
-    }
-    if (rv == 0) {
-        rv = flo_tensor_head_read(data, bytes, patch_bytes, &apply->head, err);
-    }
-    if (rv == 0) {
-        rv = check_files(apply, err);
-    }
-    if (rv == 0) {
-        rv = unpack_index(apply, err);
-    }
-    return rv < 0 ? rv
-                  : flo_tensor_index_check(&apply->head, apply->index, patch_bytes, &apply->needs,
-                                           err);
+    FLO_TRY(read_patch(apply, data, bytes, 0, err));
+    FLO_TRY(check_head(apply->job, data, bytes, err));
+    FLO_TRY(flo_tensor_head_read(data, bytes, patch_bytes, &apply->head, err));
+    FLO_TRY(check_files(apply, err));
+    FLO_TRY(unpack_index(apply, err));
+    return flo_tensor_index_check(&apply->head, apply->index, patch_bytes, &apply->needs, err);
 }
 
 static void begin_walk(const struct apply *apply, struct tensor_index *index)
@@ -201,11 +185,7 @@ static int fail_part(const struct tensor_entry *entry, const char *what, struct 
 
 static int read_payload(struct apply *apply, const struct tensor_entry *entry, struct flo_err *err)
 {
-    int rv = read_patch(apply, apply->payload, entry->payload_bytes, entry->payload_at, err);
-
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(read_patch(apply, apply->payload, entry->payload_bytes, entry->payload_at, err));
     if (entry->payload_hash != NULL &&
         !is_hash(apply->payload, entry->payload_bytes, entry->payload_hash)) {
         return fail_part(entry, "the payload is damaged", err);
@@ -269,17 +249,9 @@ static int make_typed(struct apply *apply, const struct tensor_entry *entry, str
 
 static int make_packed(struct apply *apply, const struct tensor_entry *entry, struct flo_err *err)
 {
-    int rv = end_group(apply, entry, err);
-
-    if (rv == 0) {
-        rv = read_payload(apply, entry, err);
-    }
-    if (rv == 0) {
-        rv = read_old(apply, entry, err);
-    }
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(end_group(apply, entry, err));
+    FLO_TRY(read_payload(apply, entry, err));
+    FLO_TRY(read_old(apply, entry, err));
     if (!is_one_frame(apply->payload, entry->payload_bytes, entry->new_bytes)) {
         return fail_part(entry, "it is not one zstd frame of its size", err);
     }
@@ -330,38 +302,31 @@ static int copy_part(struct apply *apply, const struct tensor_entry *entry, stru
 
 static int make_plain(struct apply *apply, const struct tensor_entry *entry, struct flo_err *err)
 {
-    int rv = end_group(apply, entry, err);
-
-    if (rv == 0) {
-        rv = read_patch(apply, apply->fresh, entry->payload_bytes, entry->payload_at, err);
-    }
-    return rv;
+    FLO_TRY(end_group(apply, entry, err));
+    return read_patch(apply, apply->fresh, entry->payload_bytes, entry->payload_at, err);
 }
 
 static int make_part(struct apply *apply, const struct tensor_entry *entry, struct flo_err *err)
 {
-    int rv;
-
     switch (entry->op) {
     case TENSOR_PLAIN:
-        rv = make_plain(apply, entry, err);
+        FLO_TRY(make_plain(apply, entry, err));
         break;
     case TENSOR_PACKED:
-        rv = make_packed(apply, entry, err);
+        FLO_TRY(make_packed(apply, entry, err));
         break;
     case TENSOR_TYPED:
     case TENSOR_MORE:
     case TENSOR_FOLLOWED:
-        rv = make_typed(apply, entry, err);
+        FLO_TRY(make_typed(apply, entry, err));
         break;
     default:
         return copy_part(apply, entry, err);
     }
-    if (rv == 0 && !is_hash(apply->fresh, (size_t)entry->new_bytes, entry->new_hash)) {
-        rv = fail_part(entry, "the result has another hash", err);
+    if (!is_hash(apply->fresh, (size_t)entry->new_bytes, entry->new_hash)) {
+        return fail_part(entry, "the result has another hash", err);
     }
-    return rv < 0 ? rv
-                  : flo_delta_sink_write(apply->sink, apply->fresh, (size_t)entry->new_bytes, err);
+    return flo_delta_sink_write(apply->sink, apply->fresh, (size_t)entry->new_bytes, err);
 }
 
 /* ---- what is there already ---- */
@@ -409,10 +374,8 @@ static int skip_done(struct apply *apply, struct tensor_index *index, struct flo
 
     while (is_there) {
         struct tensor_index before = at;
-        int rv = flo_tensor_index_next(&at, &entry, &is_end, err);
-        if (rv < 0) {
-            return rv;
-        }
+
+        FLO_TRY(flo_tensor_index_next(&at, &entry, &is_end, err));
         /* In front of a part that goes on, its group's begin is needed. */
         if (is_end ||
             (entry.op != TENSOR_MORE && entry.op != TENSOR_COPY && entry.op != TENSOR_ZERO)) {
@@ -421,10 +384,7 @@ static int skip_done(struct apply *apply, struct tensor_index *index, struct flo
         if (is_end || entry.new_at >= apply->job->done_bytes) {
             return 0;
         }
-        rv = is_part_there(apply, &entry, &is_there, err);
-        if (rv < 0) {
-            return rv;
-        }
+        FLO_TRY(is_part_there(apply, &entry, &is_there, err));
     }
     return 0;
 }

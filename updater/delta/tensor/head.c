@@ -86,10 +86,7 @@ int flo_tensor_head_read(const uint8_t *data, size_t bytes, uint64_t patch_bytes
         return flo_fail(err, FLO_E_PATCH_TRUNCATED, "%zu bytes are no head of a typed delta",
                         bytes);
     }
-    int rv = check_versions(data, err);
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(check_versions(data, err));
     flo_sha256(data, 144, &own);
     if (memcmp(&own, data + 144, TENSOR_HASH_BYTES) != 0) {
         return flo_fail(err, FLO_E_PATCH_FORMAT, "the head of the typed delta is damaged");
@@ -324,17 +321,12 @@ static int read_entry(struct tensor_index *index, struct tensor_entry *out, stru
         return fail_entry(index, FLO_E_PATCH_FORMAT, "unknown kind of part", err);
     }
     out->op = (enum tensor_op)op;
-    int rv = read_numbers(index, out, err);
-    if (rv == 0 && flo_tensor_predictor_of(out) > index->head->predictor) {
-        rv = fail_entry(index, FLO_E_PATCH_FORMAT,
-                        "a kind of part that its predictor does not have", err);
+    FLO_TRY(read_numbers(index, out, err));
+    if (flo_tensor_predictor_of(out) > index->head->predictor) {
+        return fail_entry(index, FLO_E_PATCH_FORMAT,
+                          "a kind of part that its predictor does not have", err);
     }
-    if (rv == 0) {
-        rv = check_entry(index, out, err);
-    }
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(check_entry(index, out, err));
     out->payload_at = index->payload_end;
     index->payload_end += out->payload_bytes;
     index->new_end += out->new_bytes;
@@ -350,8 +342,8 @@ int flo_tensor_index_next(struct tensor_index *index, struct tensor_entry *out, 
     if (*is_end) {
         return 0;
     }
-    int rv = read_entry(index, out, err);
-    return rv < 0 || index->hash_at == 0 ? rv : take_hashes(index, out, err);
+    FLO_TRY(read_entry(index, out, err));
+    return index->hash_at == 0 ? 0 : take_hashes(index, out, err);
 }
 
 static void grow(size_t *most, uint64_t bytes)
@@ -371,10 +363,7 @@ int flo_tensor_index_check(const struct tensor_head *head, const uint8_t *data,
 
     flo_tensor_index_begin(&index, head, data);
     for (;;) {
-        int rv = flo_tensor_index_next(&index, &entry, &is_end, err);
-        if (rv < 0) {
-            return rv;
-        }
+        FLO_TRY(flo_tensor_index_next(&index, &entry, &is_end, err));
         if (is_end) {
             break;
         }
