@@ -24,15 +24,13 @@ static void native_close(struct flo_backend_model *m)
 static int open_parts(struct flo_backend_model *m, const char *path,
                       const struct flo_backend_options *options, struct flo_err *err)
 {
-    int rv = flo_engine_open(path, &options->engine, &m->engine, err);
-
-    rv = rv < 0 ? rv : flo_session_open(m->engine, &m->session, err);
-    if (rv < 0 || options->adapter == NULL) {
-        return rv;
+    FLO_TRY(flo_engine_open(path, &options->engine, &m->engine, err));
+    FLO_TRY(flo_session_open(m->engine, &m->session, err));
+    if (options->adapter == NULL) {
+        return 0;
     }
-    rv = flo_adapter_open(m->engine, options->adapter, &m->adapter, err);
-    return rv < 0 ? rv
-                  : flo_session_set_adapter(m->session, m->adapter, options->adapter_scale, err);
+    FLO_TRY(flo_adapter_open(m->engine, options->adapter, &m->adapter, err));
+    return flo_session_set_adapter(m->session, m->adapter, options->adapter_scale, err);
 }
 
 static int native_open(const char *path, const struct flo_backend_options *options,

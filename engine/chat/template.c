@@ -209,15 +209,14 @@ static int probe(struct flo_template *chat, const struct flo_vocab *vocab, struc
                   {{NULL, talk, 3}, &shows_talk},
                   {{NULL, system, 2}, &chat->has_system},
                   {{NULL, later, 5}, &chat->has_later_system}};
-    int rv = 0;
-    for (size_t i = 0; rv == 0 && i < FLO_COUNT(probes); i++) {
-        rv = shows(chat, vocab, &probes[i].talk, "", probes[i].out, err);
+    for (size_t i = 0; i < FLO_COUNT(probes); i++) {
+        FLO_TRY(shows(chat, vocab, &probes[i].talk, "", probes[i].out, err));
     }
-    if (rv == 0 && (!shows_first || !shows_talk)) {
-        rv = flo_fail(err, FLO_E_MODEL_TEMPLATE, "the chat template leaves out what was said");
+    if (!shows_first || !shows_talk) {
+        return flo_fail(err, FLO_E_MODEL_TEMPLATE, "the chat template leaves out what was said");
     }
-    rv = rv < 0 ? rv : probe_tools(chat, vocab, err);
-    return rv < 0 ? rv : probe_thinking(chat, vocab, err);
+    FLO_TRY(probe_tools(chat, vocab, err));
+    return probe_thinking(chat, vocab, err);
 }
 
 struct derived {
@@ -232,11 +231,9 @@ static int render_call(void *context, const struct flo_engine_message *messages,
     const struct flo_engine_setting setting = {.tools = tools,
                                                .tools_bytes = tools == NULL ? 0 : strlen(tools)};
     const struct talk talk = {&setting, messages, count};
-    struct flo_buf marks = {0};
-    int rv = d->chat->jinja == NULL ? FLO_E_INFER_PARAM
-                                    : run(d->chat, d->vocab, &talk, false, text, &marks, NULL);
-    flo_buf_deinit(&marks);
-    return rv;
+    FLO_CLEANUP(flo_buf_deinit) struct flo_buf marks = {0};
+    return d->chat->jinja == NULL ? FLO_E_INFER_PARAM
+                                  : run(d->chat, d->vocab, &talk, false, text, &marks, NULL);
 }
 
 static void derive(struct flo_template *chat, const struct flo_vocab *vocab,
@@ -617,13 +614,10 @@ int flo_template_render(const struct flo_template *chat, const struct flo_vocab 
                         struct flo_tokens *tokens, struct flo_err *err)
 {
     const struct talk talk = {setting, messages, message_count};
-    int rv = check_messages(messages, message_count, err);
-    rv = rv < 0 ? rv : check_bytes(vocab, messages, message_count, tokens, err);
+    FLO_TRY(check_messages(messages, message_count, err));
+    FLO_TRY(check_bytes(vocab, messages, message_count, tokens, err));
     bool is_told = false;
-    rv = rv < 0 ? rv : must_tell(chat, &talk, &is_told, err);
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(must_tell(chat, &talk, &is_told, err));
     return is_told ? render_told(chat, vocab, &talk, tokens, err)
                    : render_folded(chat, vocab, &talk, tokens, err);
 }

@@ -88,16 +88,12 @@ static int read_tests(struct bench *bench, struct flo_err *err)
     while (*at != '\0') {
         size_t chars = strcspn(at, ",");
         struct test *test = &bench->tests[bench->test_count];
-        int rv;
 
         if (bench->test_count == TESTS_MAX || chars >= sizeof(test->name)) {
             return bad_test(at, err);
         }
         memcpy(test->name, at, chars);
-        rv = read_test(test, err);
-        if (rv < 0) {
-            return rv;
-        }
+        FLO_TRY(read_test(test, err));
         if (bench->tool.context < test->depth + test->count + 1) {
             bench->tool.context = test->depth + test->count + 1;
         }
@@ -187,42 +183,33 @@ static int answer(struct bench *bench, struct flo_err *err)
 {
     uint32_t context = bench->model.info->context;
     char line[sizeof(bench->tests[0].name)];
-    int rv = 0;
 
-    while (rv == 0 && fflush(stdout) == 0 && fgets(line, sizeof(line), stdin) != NULL) {
+    while (fflush(stdout) == 0 && fgets(line, sizeof(line), stdin) != NULL) {
         struct test test = {0};
         double seconds = 0.0;
 
         memcpy(test.name, line, strcspn(line, "\n"));
-        rv = read_test(&test, err);
-        if (rv == 0 && test.depth + test.count > context) {
-            rv = flo_fail(err, FLO_E_USAGE, "%s needs more than --ctx %u", test.name, context);
+        FLO_TRY(read_test(&test, err));
+        if (test.depth + test.count > context) {
+            return flo_fail(err, FLO_E_USAGE, "%s needs more than --ctx %u", test.name, context);
         }
-        if (rv == 0) {
-            rv = run_once(bench, &test, &seconds, err);
-        }
-        if (rv == 0) {
-            printf("{\"%s\":%.3f}\n", test.name, test.count / seconds);
-        }
+        FLO_TRY(run_once(bench, &test, &seconds, err));
+        printf("{\"%s\":%.3f}\n", test.name, test.count / seconds);
     }
-    return rv;
+    return 0;
 }
 
 static int run_bench(void *context, struct flo_err *err)
 {
     struct bench *bench = context;
     struct flo_random_stream random = {.state = 1};
-    int rv;
 
     if (bench->is_device) {
         return flo_bench_device(bench->read_file, bench->to, err);
     }
-    rv = read_tests(bench, err);
+    FLO_TRY(read_tests(bench, err));
 
-    if (rv < 0 ||
-        (rv = flo_tool_open(&bench->tool, FLO_VOCABULARY_IF_KNOWN, &bench->model, err)) < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_tool_open(&bench->tool, FLO_VOCABULARY_IF_KNOWN, &bench->model, err));
     const struct flo_engine_info *info = bench->model.info;
     bench->tokens = calloc(info->context, sizeof(*bench->tokens));
     if (bench->tokens == NULL) {
@@ -231,15 +218,12 @@ static int run_bench(void *context, struct flo_err *err)
     for (uint32_t i = 0; i < info->context; i++) {
         bench->tokens[i] = (int32_t)flo_random_below(&random, info->n_vocab);
     }
-    rv = first_token(bench, err);
-    for (size_t i = 0; rv == 0 && i < bench->test_count; i++) {
-        rv = run_test(bench, &bench->tests[i], err);
+    FLO_TRY(first_token(bench, err));
+    for (size_t i = 0; i < bench->test_count; i++) {
+        FLO_TRY(run_test(bench, &bench->tests[i], err));
     }
-    if (rv == 0) {
-        print_result(bench);
-        rv = is_asked(bench) ? answer(bench, err) : 0;
-    }
-    return rv;
+    print_result(bench);
+    return is_asked(bench) ? answer(bench, err) : 0;
 }
 
 static struct bench state = {.tests_text = "p128,g32"};

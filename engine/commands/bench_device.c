@@ -230,8 +230,7 @@ static int write_result(const struct device *device, const struct part *parts,
                         uint64_t read_bytes_per_s, uint64_t begun_us, int to, struct flo_err *err)
 {
     uint64_t memory = 0, int8 = 0;
-    struct flo_buf text = {0};
-    int rv;
+    FLO_CLEANUP(flo_buf_deinit) struct flo_buf text = {0};
 
     for (unsigned i = 0; i < device->threads; i++) {
         memory += rate(parts[i].read_bytes, parts[i].read_us);
@@ -243,10 +242,8 @@ static int write_result(const struct device *device, const struct part *parts,
                    ",\"threads\":%u,\"kernel\":\"%s\",\"took_ms\":%" PRIu64 "}\n",
                    memory, int8, read_bytes_per_s, device->threads, device->kernel->name,
                    (flo_now_us() - begun_us) / 1000);
-    rv = text.failed ? flo_fail(err, FLO_E_MEMORY, "bench")
-                     : flo_fd_write_all(to, text.data, text.bytes, err);
-    flo_buf_deinit(&text);
-    return rv;
+    return text.failed ? flo_fail(err, FLO_E_MEMORY, "bench")
+                       : flo_fd_write_all(to, text.data, text.bytes, err);
 }
 
 int flo_bench_device(const char *file, uint32_t to, struct flo_err *err)
@@ -255,23 +252,18 @@ int flo_bench_device(const char *file, uint32_t to, struct flo_err *err)
     struct device device = {.threads = flo_cpus_allowed()};
     uint64_t begun_us = flo_now_us();
     FLO_CLEANUP(flo_fd_cleanup) int fd = -1;
-    int rv = flo_kernel_choose(flo_kernel_wish(NULL), false, &device.kernel, err);
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_kernel_choose(flo_kernel_wish(NULL), false, &device.kernel, err));
     if (device.threads > THREADS_MAX) {
         device.threads = THREADS_MAX;
     }
     if (file != NULL) { /* a file system may know no direct reads */
         fd = open(file, O_RDONLY | O_CLOEXEC | O_DIRECT | O_NONBLOCK);
     }
-    rv = take_memory(&device, err);
-    if (rv == 0) {
-        flo_sandbox_close_memory();
-        rv = flo_engine_sandbox_enter(FLO_SANDBOX_STARTING, FLO_SANDBOX_PREFERRED, err);
-        rv = rv > 0 ? 0 : rv;
-    }
+    FLO_TRY(take_memory(&device, err));
+    flo_sandbox_close_memory();
+    int rv = flo_engine_sandbox_enter(FLO_SANDBOX_STARTING, FLO_SANDBOX_PREFERRED, err);
+    rv = rv > 0 ? 0 : rv;
     if (rv == 0) {
         rv = run_threads(&device, parts, err);
     }

@@ -313,10 +313,7 @@ static void write_text(struct flo_buf *out, const struct inspect *f)
 static int inspect(void *context, struct flo_err *err)
 {
     struct inspect *f = context;
-    int rv;
-    if ((rv = flo_gguf_open_path(f->tool.args.words[0], &f->gguf, err)) < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_gguf_open_path(f->tool.args.words[0], &f->gguf, err));
     learn(f);
     (f->tool.args.is_json ? write_json : write_text)(&f->out, f);
     return flo_tool_print(&f->out, "the report", err);

@@ -32,11 +32,10 @@ static int write_packed(void *context, int fd, struct flo_err *err)
 {
     struct pack *pack = context;
     uint64_t bytes = flo_sidecar_bytes(pack->packing.sidecar);
-    int rv = flo_outfile_reserve(fd, bytes, "packed bytes", err);
 
-    return rv < 0 ? rv
-                  : flo_sidecar_write(pack->packing.sidecar, fd, (uint32_t)pack->tool.threads, show,
-                                      pack, err);
+    FLO_TRY(flo_outfile_reserve(fd, bytes, "packed bytes", err));
+    return flo_sidecar_write(pack->packing.sidecar, fd, (uint32_t)pack->tool.threads, show, pack,
+                             err);
 }
 
 static void report(const struct pack *pack, const char *path)
@@ -65,7 +64,6 @@ static int run(void *context, struct flo_err *err)
     struct pack *pack = context;
     FLO_CLEANUP(flo_fd_cleanup) int fd = -1;
     char beside[4096];
-    int rv;
 
     if (snprintf(beside, sizeof(beside), "%s%s", pack->tool.args.words[0], FLO_SIDECAR_SUFFIX) >=
         (int)sizeof(beside)) {
@@ -77,10 +75,8 @@ static int run(void *context, struct flo_err *err)
     }
     const char *path = pack->out != NULL ? pack->out : beside;
     pack->started_us = flo_now_us();
-    if ((rv = flo_file_open(pack->tool.args.words[0], &fd, err)) < 0) {
-        return rv;
-    }
-    rv = flo_packing_open(fd, pack->is_probe, &pack->packing, err);
+    FLO_TRY(flo_file_open(pack->tool.args.words[0], &fd, err));
+    int rv = flo_packing_open(fd, pack->is_probe, &pack->packing, err);
     if (rv < 0) {
         return flo_wrap(err, rv, "%s", pack->tool.args.words[0]);
     }

@@ -72,11 +72,10 @@ static int write_prefix(void *context, int fd, struct flo_err *err)
     const struct run *run = context;
     const struct flo_tool_model *model = &run->local.answer.model;
     uint64_t bytes = flo_prefix_bytes(model->text, run->kept);
-    int rv = flo_outfile_reserve(fd, bytes, "bytes of a prefix", err);
 
-    return rv < 0 ? rv
-                  : flo_prefix_write(flo_backend_native_session(model->state), run->kept, fd, NULL,
-                                     NULL, err);
+    FLO_TRY(flo_outfile_reserve(fd, bytes, "bytes of a prefix", err));
+    return flo_prefix_write(flo_backend_native_session(model->state), run->kept, fd, NULL, NULL,
+                            err);
 }
 
 /* Worth keeping: the system's turn, or, without one, the whole prompt. */
@@ -267,11 +266,8 @@ static int choose_text(struct run *run, const char *word, struct flo_err *err)
 static int read_text(struct run *run, struct flo_err *err)
 {
     struct flo_buf *joined = &run->joined;
-    int rv = read_piped(&run->piped, err);
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(read_piped(&run->piped, err));
     flo_buf_text(joined, run->text);
     flo_buf_text(joined, joined->bytes > 0 && run->piped.bytes > 0 ? "\n\n" : "");
     flo_buf_add(joined, run->piped.data, run->piped.bytes);

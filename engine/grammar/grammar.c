@@ -124,10 +124,10 @@ int flo_grammar_open(const struct flo_engine *engine, enum flo_grammar_kind kind
 {
     const struct flo_pieces *pieces;
     struct flo_program *program = NULL;
-    int rv = need_pieces(engine, &pieces, err);
 
-    rv = rv < 0 ? rv : compile(kind, text, bytes, &program, err);
-    return rv < 0 ? rv : start(engine, pieces, program, NULL, out, err);
+    FLO_TRY(need_pieces(engine, &pieces, err));
+    FLO_TRY(compile(kind, text, bytes, &program, err));
+    return start(engine, pieces, program, NULL, out, err);
 }
 
 /* ---- calls ---- */
@@ -614,10 +614,7 @@ int flo_grammar_sample(struct flo_grammar *g, struct flo_sampler *sampler, const
         }
     }
     bool was_asleep = sleeps(g);
-    int rv = choose(g, sampler, logits, &before, sample, err);
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(choose(g, sampler, logits, &before, sample, err));
     if (!was_asleep && !flo_vocab_is_end(g->vocab, sample->token) && is_too_far(g, &before)) {
         (void)close_now(g, before.state, logits, sample);
     }

@@ -111,17 +111,14 @@ int flo_exchange_go_on(struct flo_exchange *exchange, flo_body_fn *take, void *c
                        struct flo_err *err)
 {
     static char data[READ_BYTES];
-    int rv = exchange->is_connecting ? check_connect(exchange, err) : 0;
 
-    rv = rv < 0 ? rv : send_rest(exchange, err);
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(exchange->is_connecting ? check_connect(exchange, err) : 0);
+    FLO_TRY(send_rest(exchange, err));
     ssize_t n = recv(exchange->fd, data, sizeof(data), 0);
     if (n < 0) {
         return errno == EAGAIN || errno == EINTR || errno == ENOTCONN ? 0 : broken(exchange, err);
     }
-    rv = n == 0 ? flo_reply_end(&exchange->reader, err)
-                : flo_reply_read(&exchange->reader, data, (size_t)n, take, context, err);
-    return rv < 0 ? rv : exchange->reader.state == FLO_REPLY_DONE;
+    FLO_TRY(n == 0 ? flo_reply_end(&exchange->reader, err)
+                   : flo_reply_read(&exchange->reader, data, (size_t)n, take, context, err));
+    return exchange->reader.state == FLO_REPLY_DONE;
 }

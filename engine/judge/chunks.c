@@ -31,13 +31,11 @@ int flo_chunks_of_text(const struct flo_tool_model *model, const char *path,
 {
     FLO_CLEANUP(flo_free_cleanup) char *text = NULL;
     size_t bytes;
-    int rv = flo_file_read(path, TEXT_BYTES_MAX, &text, &bytes, err);
 
-    if (rv < 0 || (rv = make_room(chunks, bytes, err)) < 0 ||
-        (rv = flo_engine_tokenise(model->text, text, bytes, 0, chunks->tokens, bytes + 8,
-                                  &chunks->tokens_count, err)) < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_file_read(path, TEXT_BYTES_MAX, &text, &bytes, err));
+    FLO_TRY(make_room(chunks, bytes, err));
+    FLO_TRY(flo_engine_tokenise(model->text, text, bytes, 0, chunks->tokens, bytes + 8,
+                                &chunks->tokens_count, err));
     chunks->begin = first_of_texts(model->text);
     return 0;
 }
@@ -48,11 +46,9 @@ int flo_chunks_of_ids(const struct flo_tool_model *model, const char *path,
     static const char between[] = " ,\t\r\n";
     FLO_CLEANUP(flo_free_cleanup) char *text = NULL;
     size_t bytes;
-    int rv = flo_file_read(path, TEXT_BYTES_MAX, &text, &bytes, err);
 
-    if (rv < 0 || (rv = make_room(chunks, bytes, err)) < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_file_read(path, TEXT_BYTES_MAX, &text, &bytes, err));
+    FLO_TRY(make_room(chunks, bytes, err));
     for (const char *at = text + strspn(text, between); *at != '\0'; at += strspn(at, between)) {
         char *end;
         unsigned long id = strtoul(at, &end, 10);

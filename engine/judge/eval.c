@@ -43,12 +43,9 @@ static int compare_row(void *context, uint32_t position, const float *logits)
     struct eval *e = context;
     struct flo_eval_distance *d = &e->report.distance;
     uint32_t n_vocab = e->report.model.about.info.n_vocab, p_best, q_best;
-    int rv = flo_eval_peer_row(e->peer, e->row, n_vocab, e->err);
 
+    FLO_TRY(flo_eval_peer_row(e->peer, e->row, n_vocab, e->err));
     (void)position;
-    if (rv < 0) {
-        return rv;
-    }
     double p_total = flo_tool_log_sum(e->row, n_vocab, &p_best);
     double q_total = flo_tool_log_sum(logits, n_vocab, &q_best);
     double kl = flo_tool_divergence(e->row, p_total, logits, q_total, n_vocab);
@@ -253,15 +250,12 @@ static int open_against(struct eval *e, struct flo_err *err)
 static int open_models(struct eval *e, struct flo_err *err)
 {
     struct flo_eval_report *r = &e->report;
-    int rv = describe(&r->model.file, e->tool.model, err);
 
-    if (rv == 0 && r->has_against) {
-        rv = open_against(e, err);
+    FLO_TRY(describe(&r->model.file, e->tool.model, err));
+    if (r->has_against) {
+        FLO_TRY(open_against(e, err));
     }
-    rv = rv < 0 ? rv : flo_eval_side_open(&e->side, &e->tool, err);
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_eval_side_open(&e->side, &e->tool, err));
     flo_eval_side_about(&e->side, &r->model.about);
     e->context = r->model.about.info.context;
     r->failed = calloc(e->suite.count, sizeof(*r->failed));
@@ -286,23 +280,19 @@ static int open_models(struct eval *e, struct flo_err *err)
 
 static int write_report(const struct eval *e, int fd, struct flo_err *err)
 {
-    struct flo_buf json = {0};
+    FLO_CLEANUP(flo_buf_deinit) struct flo_buf json = {0};
 
     flo_eval_report_json(&e->report, &json);
-    int rv = json.failed ? flo_fail(err, FLO_E_MEMORY, "the report")
-                         : flo_fd_write_all(fd, json.data, json.bytes, err);
-    flo_buf_deinit(&json);
-    return rv;
+    return json.failed ? flo_fail(err, FLO_E_MEMORY, "the report")
+                       : flo_fd_write_all(fd, json.data, json.bytes, err);
 }
 
 static int print_report(const struct eval *e, struct flo_err *err)
 {
-    struct flo_buf text = {0};
+    FLO_CLEANUP(flo_buf_deinit) struct flo_buf text = {0};
 
     (e->tool.args.is_json ? flo_eval_report_json : flo_eval_report_table)(&e->report, &text);
-    int rv = flo_tool_print(&text, "the report", err);
-    flo_buf_deinit(&text);
-    return rv;
+    return flo_tool_print(&text, "the report", err);
 }
 
 static int told_gate(struct eval *e, struct flo_err *err)
@@ -323,17 +313,11 @@ static int carry_out(void *context, int fd, struct flo_err *err)
 {
     struct eval *e = context;
     struct flo_eval_report *r = &e->report;
-    int rv = walk(e, err);
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(walk(e, err));
     flo_eval_side_about(&e->side, &r->model.about);
     if (r->has_against) {
-        rv = flo_eval_peer_about(e->peer, &r->against.about, err);
-        if (rv < 0) {
-            return rv;
-        }
+        FLO_TRY(flo_eval_peer_about(e->peer, &r->against.about, err));
         distance_end(&r->distance);
     }
     judge_gates(e);
@@ -344,7 +328,7 @@ static int eval(void *context, struct flo_err *err)
 {
     struct eval *e = context;
     struct flo_eval_report *r = &e->report;
-    int rv;
+    int rv = 0;
 
     signal(SIGPIPE, SIG_IGN); /* a peer that ends is an error, told */
     r->has_against = e->against != NULL;
@@ -360,11 +344,11 @@ static int eval(void *context, struct flo_err *err)
     }
     const struct flo_inputs inputs = {{e->tool.args.words[0], e->tool.model, e->against,
                                        e->side.model->setup.adapter, e->side.model->setup.packed}};
-    rv = e->report_path != NULL ? flo_outfile(e->report_path, inputs, carry_out, e, err)
-                                : carry_out(e, -1, err);
+    FLO_TRY(e->report_path != NULL ? flo_outfile(e->report_path, inputs, carry_out, e, err)
+                                   : carry_out(e, -1, err));
     /* The file first: after a report on stdout comes no error about it. */
-    rv = rv < 0 ? rv : print_report(e, err);
-    return rv < 0 ? rv : told_gate(e, err);
+    FLO_TRY(print_report(e, err));
+    return told_gate(e, err);
 }
 
 static struct eval state = {.tool.count = TOKENS_DEFAULT,

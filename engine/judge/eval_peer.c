@@ -77,7 +77,7 @@ static int obey(struct child *child, const struct order *order)
     struct flo_eval_side *side = &child->side;
     struct reply *reply = &child->reply;
     int32_t *tokens = side->tokens + side->n_prompt;
-    int rv;
+    int rv = 0;
 
     switch (order->kind) {
     case ORDER_ANSWER:
@@ -86,10 +86,7 @@ static int obey(struct child *child, const struct order *order)
         return send_reply(child, rv, side->tokens + side->n_prompt,
                           reply->answer.tokens_out * sizeof(*tokens));
     case ORDER_FORCE:
-        rv = receive(child->socket, tokens, order->count * sizeof(*tokens), NULL);
-        if (rv < 0) {
-            return rv;
-        }
+        FLO_TRY(receive(child->socket, tokens, order->count * sizeof(*tokens), NULL));
         rv = flo_eval_side_force(side, tokens, order->count, send_row, child, &reply->err);
         return rv < 0 ? send_reply(child, rv, NULL, 0) : 0;
     case ORDER_ABOUT:
@@ -127,7 +124,7 @@ int flo_eval_peer_open(const struct flo_tool *tool, const struct flo_suite *suit
                        struct flo_eval_about *about, struct flo_err *err)
 {
     struct reply reply;
-    int pair[2], rv;
+    int pair[2];
     pid_t pid;
 
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0) {
@@ -146,26 +143,23 @@ int flo_eval_peer_open(const struct flo_tool *tool, const struct flo_suite *suit
     }
     close(pair[1]);
     *peer = pair[0];
-    rv = hear(*peer, &reply, err);
-    return rv < 0 ? rv : flo_eval_peer_about(*peer, about, err);
+    FLO_TRY(hear(*peer, &reply, err));
+    return flo_eval_peer_about(*peer, about, err);
 }
 
 static int ask(int peer, const struct order *order, struct reply *reply, struct flo_err *err)
 {
-    int rv = flo_fd_write_all(peer, order, sizeof(*order), err);
-
-    return rv < 0 ? rv : hear(peer, reply, err);
+    FLO_TRY(flo_fd_write_all(peer, order, sizeof(*order), err));
+    return hear(peer, reply, err);
 }
 
 int flo_eval_peer_about(int peer, struct flo_eval_about *about, struct flo_err *err)
 {
     struct reply reply;
-    int rv = ask(peer, &(struct order){.kind = ORDER_ABOUT}, &reply, err);
 
-    if (rv == 0) {
-        *about = reply.about;
-    }
-    return rv;
+    FLO_TRY(ask(peer, &(struct order){.kind = ORDER_ABOUT}, &reply, err));
+    *about = reply.about;
+    return 0;
 }
 
 int flo_eval_peer_answer(int peer, size_t index, uint32_t tokens_max,
@@ -173,11 +167,8 @@ int flo_eval_peer_answer(int peer, size_t index, uint32_t tokens_max,
 {
     const struct order order = {ORDER_ANSWER, tokens_max, index};
     struct reply reply;
-    int rv = ask(peer, &order, &reply, err);
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(ask(peer, &order, &reply, err));
     *answer = reply.answer;
     return receive(peer, tokens, answer->tokens_out * sizeof(*tokens), err);
 }
@@ -185,15 +176,15 @@ int flo_eval_peer_answer(int peer, size_t index, uint32_t tokens_max,
 int flo_eval_peer_force(int peer, const int32_t *tokens, uint32_t count, struct flo_err *err)
 {
     const struct order order = {ORDER_FORCE, count, 0};
-    int rv = flo_fd_write_all(peer, &order, sizeof(order), err);
 
-    return rv < 0 ? rv : flo_fd_write_all(peer, tokens, count * sizeof(*tokens), err);
+    FLO_TRY(flo_fd_write_all(peer, &order, sizeof(order), err));
+    return flo_fd_write_all(peer, tokens, count * sizeof(*tokens), err);
 }
 
 int flo_eval_peer_row(int peer, float *row, uint32_t n_vocab, struct flo_err *err)
 {
     struct reply reply;
-    int rv = hear(peer, &reply, err);
 
-    return rv < 0 ? rv : receive(peer, row, n_vocab * sizeof(*row), err);
+    FLO_TRY(hear(peer, &reply, err));
+    return receive(peer, row, n_vocab * sizeof(*row), err);
 }

@@ -7,11 +7,7 @@
 
 int flo_eval_side_open(struct flo_eval_side *side, const struct flo_tool *tool, struct flo_err *err)
 {
-    int rv = flo_tool_answer_open(tool, FLO_VOCABULARY_NEEDED, &side->greedy, err);
-
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_tool_answer_open(tool, FLO_VOCABULARY_NEEDED, &side->greedy, err));
     side->model = &side->greedy.model;
     side->tokens = calloc(side->model->info->context, sizeof(*side->tokens));
     return side->tokens != NULL ? 0 : flo_fail(err, FLO_E_MEMORY, "the tokens");
@@ -59,12 +55,9 @@ int flo_eval_side_answer(struct flo_eval_side *side, const struct flo_suite_case
     const struct flo_tool_prompt prompt = {one->system, one->prompt, one->is_raw};
     struct flo_engine *engine = side->model->text;
     size_t count;
-    int rv =
-        flo_tool_prompt(engine, &prompt, side->tokens, side->model->info->context - 1, &count, err);
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_tool_prompt(engine, &prompt, side->tokens, side->model->info->context - 1, &count,
+                            err));
     side->n_prompt = (uint32_t)count;
     *answer = (struct flo_eval_answer){
         .tokens_in = side->n_prompt,
@@ -72,11 +65,9 @@ int flo_eval_side_answer(struct flo_eval_side *side, const struct flo_suite_case
     };
     side->model->backend->reset(side->model->state, 0);
     side->text.bytes = 0;
-    if ((rv = generate(side, tokens_max, answer, err)) < 0 ||
-        (rv = flo_engine_detokenise(engine, side->tokens + side->n_prompt, answer->tokens_out,
-                                    false, &side->text, err)) < 0) {
-        return rv;
-    }
+    FLO_TRY(generate(side, tokens_max, answer, err));
+    FLO_TRY(flo_engine_detokenise(engine, side->tokens + side->n_prompt, answer->tokens_out, false,
+                                  &side->text, err));
     const char *text = side->text.bytes > 0 ? side->text.data : "";
     answer->is_exact = flo_suite_is_exact(one, text, side->text.bytes);
     answer->is_json = flo_suite_is_json(text, side->text.bytes);

@@ -93,12 +93,9 @@ static int hear(struct golden *g, struct flo_tool_answer *a, const struct flo_su
     const struct flo_tool_prompt prompt = {one->system, one->prompt, one->is_raw};
     struct heard *heard = &g->heard;
     size_t count;
-    int rv =
-        flo_tool_prompt(a->model.text, &prompt, g->prompt, a->model.info->context - 1, &count, err);
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_tool_prompt(a->model.text, &prompt, g->prompt, a->model.info->context - 1, &count,
+                            err));
     size_t room = a->model.info->context - count;
     room = room < tokens_max ? room : tokens_max;
     heard->count = 0;
@@ -107,22 +104,20 @@ static int hear(struct golden *g, struct flo_tool_answer *a, const struct flo_su
     heard->text.bytes = 0;
     a->model.backend->reset(a->model.state, 0);
     a->count = 0;
-    rv = flo_tool_feed(&a->model, g->prompt, count, err);
-    while (rv == 0 && heard->count < room && !heard->has_ended) {
-        rv = flo_tool_answer_next(a, 1, err);
-        if (rv == 0) {
-            heard->gaps[heard->count] = a->gap;
-            heard->is_finite = heard->is_finite && a->is_finite;
-            heard->has_ended = flo_engine_is_end(a->model.text, a->tokens[0]);
-        }
-        if (rv == 0 && !heard->has_ended) {
+    FLO_TRY(flo_tool_feed(&a->model, g->prompt, count, err));
+    while (heard->count < room && !heard->has_ended) {
+        FLO_TRY(flo_tool_answer_next(a, 1, err));
+        heard->gaps[heard->count] = a->gap;
+        heard->is_finite = heard->is_finite && a->is_finite;
+        heard->has_ended = flo_engine_is_end(a->model.text, a->tokens[0]);
+        if (!heard->has_ended) {
             heard->tokens[heard->count++] = a->tokens[0];
         }
     }
-    if (rv == 0 && !heard->is_finite) {
-        rv = flo_fail(err, FLO_E_PROBE_NONFINITE, "a token came from NaN or infinity");
+    if (!heard->is_finite) {
+        return flo_fail(err, FLO_E_PROBE_NONFINITE, "a token came from NaN or infinity");
     }
-    return rv;
+    return 0;
 }
 
 /* The answer's text up to `count` tokens, NUL after. */
@@ -519,14 +514,9 @@ static int play_cases(struct golden *g, struct flo_err *err)
 {
     struct flo_engine_info first;
     struct flo_tool_answer a = {0};
-    int rv = take_cases(g, err);
 
-    if (rv == 0) {
-        rv = flo_tool_answer_open(&g->tool, FLO_VOCABULARY_NEEDED, &a, err);
-    }
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(take_cases(g, err));
+    FLO_TRY(flo_tool_answer_open(&g->tool, FLO_VOCABULARY_NEEDED, &a, err));
     first = *a.model.info;
     flo_tool_answer_close(&a);
     g->prompt = malloc(first.context * sizeof(*g->prompt));

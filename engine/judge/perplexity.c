@@ -90,17 +90,14 @@ static int perplexity(void *context, struct flo_err *err)
 {
     struct perplexity *p = context;
     struct flo_chunks *chunks = &p->chunks;
-    int rv = flo_tool_open(&p->tool, p->text == NULL ? FLO_VOCABULARY_NONE : FLO_VOCABULARY_NEEDED,
-                           &p->model, err);
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_tool_open(&p->tool, p->text == NULL ? FLO_VOCABULARY_NONE : FLO_VOCABULARY_NEEDED,
+                          &p->model, err));
     if ((p->text != NULL) == (p->tool.tokens != NULL)) {
         return flo_fail(err, FLO_E_USAGE, "one of --text and --tokens is needed");
     }
-    rv = p->text != NULL ? flo_chunks_of_text(&p->model, p->text, chunks, err)
-                         : flo_chunks_of_ids(&p->model, p->tool.tokens, chunks, err);
+    int rv = p->text != NULL ? flo_chunks_of_text(&p->model, p->text, chunks, err)
+                             : flo_chunks_of_ids(&p->model, p->tool.tokens, chunks, err);
     uint32_t length = p->model.info->context;
     if (p->tool.context == 0) {
         length = length < CONTEXT_DEFAULT ? length : CONTEXT_DEFAULT;

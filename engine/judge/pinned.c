@@ -45,19 +45,18 @@ static int open_models(struct judge *judge, struct flo_err *err)
         [FREE] = judge->files->free,
         [PINNED] = judge->files->pinned,
     };
-    int rv = open_model(judge, judge->files->floats, FLO_VOCABULARY_NEEDED, &judge->floats, err);
-
-    for (size_t i = 0; rv == 0 && i < SIDES; i++) {
-        rv = open_model(judge, paths[i], FLO_VOCABULARY_NONE, &judge->sides[i], err);
-        if (rv == 0 && judge->sides[i].info->n_vocab != judge->floats.info->n_vocab) {
-            rv = flo_fail(err, FLO_E_USAGE,
-                          "%s has %u tokens, %s has %u: their answers cannot "
-                          "be compared",
-                          paths[i], judge->sides[i].info->n_vocab, judge->files->floats,
-                          judge->floats.info->n_vocab);
+    FLO_TRY(open_model(judge, judge->files->floats, FLO_VOCABULARY_NEEDED, &judge->floats, err));
+    for (size_t i = 0; i < SIDES; i++) {
+        FLO_TRY(open_model(judge, paths[i], FLO_VOCABULARY_NONE, &judge->sides[i], err));
+        if (judge->sides[i].info->n_vocab != judge->floats.info->n_vocab) {
+            return flo_fail(err, FLO_E_USAGE,
+                            "%s has %u tokens, %s has %u: their answers cannot "
+                            "be compared",
+                            paths[i], judge->sides[i].info->n_vocab, judge->files->floats,
+                            judge->floats.info->n_vocab);
         }
     }
-    return rv;
+    return 0;
 }
 
 static void close_model(struct flo_tool_model *model)

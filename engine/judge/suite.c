@@ -156,10 +156,7 @@ static int fill_case(struct flo_suite *suite, const struct place *place,
     }
     *one = (struct flo_suite_case){.number = place->number};
     for (const struct flo_tree_node *n = object->first; n != NULL; n = n->next) {
-        rv = read_member(one, place, n, texts, &says_json, err);
-        if (rv < 0) {
-            return rv;
-        }
+        FLO_TRY(read_member(one, place, n, texts, &says_json, err));
     }
     one->id = texts[ID];
     one->system = texts[SYSTEM];
@@ -184,13 +181,9 @@ static int fill_case(struct flo_suite *suite, const struct place *place,
 static int add_case(struct flo_suite *suite, const struct place *place,
                     const struct flo_tree_node *object, struct flo_err *err)
 {
-    int rv = reserve(suite, place, err);
-
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(reserve(suite, place, err));
     suite->cases[suite->count] = (struct flo_suite_case){0};
-    rv = fill_case(suite, place, object, err);
+    int rv = fill_case(suite, place, object, err);
     suite->count++; /* what a bad one holds is freed with the others */
     return rv;
 }

@@ -23,12 +23,10 @@ void *flo_arena_take(struct flo_arena *arena, uint64_t count, uint64_t item_byte
 int flo_arena_map(struct flo_arena *arena, struct flo_err *err)
 {
     void *pages = NULL;
-    int rv = flo_pages_map(arena->used, &pages, err);
 
-    if (rv == 0) {
-        *arena = (struct flo_arena){.base = pages, .bytes = arena->used};
-    }
-    return rv;
+    FLO_TRY(flo_pages_map(arena->used, &pages, err));
+    *arena = (struct flo_arena){.base = pages, .bytes = arena->used};
+    return 0;
 }
 
 int flo_pages_map(uint64_t bytes, void **pages, struct flo_err *err)

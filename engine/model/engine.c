@@ -16,9 +16,8 @@ static const struct flo_engine_options no_options;
 static int read_head(struct flo_engine *e, const struct flo_engine_options *options,
                      struct flo_err *err)
 {
-    int rv = flo_hparams_read(e->gguf, &e->arch, &e->hparams, err);
-
-    return rv < 0 ? rv : flo_sizes_make(e->gguf, &e->hparams, options, &e->sizes, err);
+    FLO_TRY(flo_hparams_read(e->gguf, &e->arch, &e->hparams, err));
+    return flo_sizes_make(e->gguf, &e->hparams, options, &e->sizes, err);
 }
 
 static int make_plan(struct flo_engine *e, const struct flo_engine_options *options,
@@ -59,20 +58,16 @@ static bool are_rows_smaller(const struct flo_engine *e)
 static int bind_and_plan(struct flo_engine *e, const struct flo_engine_options *options,
                          const char *path, int fd, struct flo_err *err)
 {
-    int rv = flo_kernel_choose(flo_kernel_wish(options->kernel), options->trusts_kernels,
-                               &e->kernel, err);
-
-    if (rv < 0 ||
-        (rv = flo_weights_bind(e->gguf, e->arch, &e->hparams, e->kernel, &e->weights, err)) < 0 ||
-        (rv = flo_packed_attach(e, options, path, fd, err)) < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_kernel_choose(flo_kernel_wish(options->kernel), options->trusts_kernels, &e->kernel,
+                              err));
+    FLO_TRY(flo_weights_bind(e->gguf, e->arch, &e->hparams, e->kernel, &e->weights, err));
+    FLO_TRY(flo_packed_attach(e, options, path, fd, err));
     if (are_rows_smaller(e) && make_plan(e, options, NULL) < 0) {
         flo_packed_detach(e);
         flo_weights_deinit(&e->weights);
-        rv = flo_weights_bind(e->gguf, e->arch, &e->hparams, e->kernel, &e->weights, err);
+        FLO_TRY(flo_weights_bind(e->gguf, e->arch, &e->hparams, e->kernel, &e->weights, err));
     }
-    return rv < 0 ? rv : fit_plan(e, options, err);
+    return fit_plan(e, options, err);
 }
 
 /* An engine with its file open, that is all. */
@@ -131,11 +126,10 @@ int flo_engine_plan(const char *path, const struct flo_engine_options *options,
 {
     FLO_CLEANUP(flo_fd_cleanup) int fd = -1;
     struct flo_err own = {0};
-    int rv = flo_file_open(path, &fd, err);
 
-    return rv < 0 ? rv
-                  : plan_file(fd, path, options == NULL ? &no_options : options, plan,
-                              err == NULL ? &own : err);
+    FLO_TRY(flo_file_open(path, &fd, err));
+    return plan_file(fd, path, options == NULL ? &no_options : options, plan,
+                     err == NULL ? &own : err);
 }
 
 int flo_engine_plan_fd(int fd, const struct flo_engine_options *options,
@@ -148,16 +142,11 @@ int flo_engine_plan_fd(int fd, const struct flo_engine_options *options,
 
 static int map_memory(struct flo_engine *e, struct flo_err *err)
 {
-    int rv;
-
     flo_scratch_lay_out(&e->hparams, &e->sizes, &e->arena, &e->scratch);
     if (e->arena.failed) {
         return flo_fail(err, FLO_E_MEMORY, "the scratch memory overflows");
     }
-    rv = flo_arena_map(&e->arena, err);
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_arena_map(&e->arena, err));
     flo_scratch_lay_out(&e->hparams, &e->sizes, &e->arena, &e->scratch);
     return flo_pages_map(e->sizes.kv_bytes, &e->kv_pages, err);
 }
@@ -267,14 +256,12 @@ static int take_pool(struct flo_engine *e, struct flo_pool *lent, struct flo_err
 static int load(struct flo_engine *e, const struct flo_engine_options *options, const char *path,
                 int fd, struct flo_err *err)
 {
-    int rv;
-
-    if ((rv = read_head(e, options, err)) < 0 ||
-        (rv = bind_and_plan(e, options, path, fd, err)) < 0 || (rv = map_memory(e, err)) < 0 ||
-        (rv = make_sessions(e, err)) < 0 || (rv = load_vocabulary(e, options, err)) < 0 ||
-        (rv = take_pool(e, options->pool, err)) < 0) {
-        return rv;
-    }
+    FLO_TRY(read_head(e, options, err));
+    FLO_TRY(bind_and_plan(e, options, path, fd, err));
+    FLO_TRY(map_memory(e, err));
+    FLO_TRY(make_sessions(e, err));
+    FLO_TRY(load_vocabulary(e, options, err));
+    FLO_TRY(take_pool(e, options->pool, err));
     e->pass_threads[0].most = e->pass_threads[1].most = e->sizes.threads;
     flo_rope_make_rates(e);
     fill_info(e);
@@ -306,9 +293,9 @@ int flo_engine_open(const char *path, const struct flo_engine_options *options,
                     struct flo_engine **engine, struct flo_err *err)
 {
     FLO_CLEANUP(flo_fd_cleanup) int fd = -1;
-    int rv = flo_file_open(path, &fd, err);
 
-    return rv < 0 ? rv : open_model(fd, path, options, engine, err);
+    FLO_TRY(flo_file_open(path, &fd, err));
+    return open_model(fd, path, options, engine, err);
 }
 
 int flo_engine_open_fd(int fd, const struct flo_engine_options *options, struct flo_engine **engine,

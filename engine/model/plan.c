@@ -219,11 +219,8 @@ int flo_sizes_make(const struct flo_gguf *gguf, const struct flo_hparams *h,
         .adapter_bytes = options->adapter_bytes,
         .request_bytes = options->request_bytes,
     };
-    int rv = check_sizes(&s, err);
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(check_sizes(&s, err));
     if (options->vocabulary != FLO_VOCABULARY_NONE) {
         const struct flo_gguf_kv *tokens = flo_gguf_find(gguf, "tokenizer.ggml.tokens");
 

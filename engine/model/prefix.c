@@ -149,11 +149,8 @@ static int put(struct writer *w, const void *data, size_t bytes, struct flo_err 
     while (bytes > 0) {
         size_t inside = (size_t)(w->at % WINDOW_BYTES);
         size_t here = bytes < WINDOW_BYTES - inside ? bytes : WINDOW_BYTES - inside;
-        int rv = w->window == NULL ? open_window(w, err) : 0;
 
-        if (rv < 0) {
-            return rv;
-        }
+        FLO_TRY(w->window == NULL ? open_window(w, err) : 0);
         memcpy(w->window + inside, from, here);
         from += here;
         bytes -= here;
@@ -242,7 +239,6 @@ static int read_head(const struct flo_engine *e, int fd, uint8_t *head, struct f
 {
     struct stat st;
     uint64_t bytes;
-    int rv;
 
     if (fstat(fd, &st) < 0) {
         return flo_fail_errno(err, FLO_E_IO_READ, "a kept prefix");
@@ -251,10 +247,7 @@ static int read_head(const struct flo_engine *e, int fd, uint8_t *head, struct f
     if (!S_ISREG(st.st_mode) || (bytes > 0 && bytes < HEAD_BYTES)) {
         return flo_fail(err, FLO_E_USAGE, "the file holds no kept prefix");
     }
-    rv = bytes == 0 ? 0 : flo_fd_pread_all(fd, head, HEAD_BYTES, 0, err);
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(bytes == 0 ? 0 : flo_fd_pread_all(fd, head, HEAD_BYTES, 0, err));
     if (bytes == 0 || is_zero(head, HEAD_BYTES)) {
         return flo_fail(err, FLO_E_ABSENT, "no prefix is kept there yet");
     }
@@ -325,22 +318,17 @@ int flo_prefix_read(struct flo_session *session, int fd, struct flo_err *err)
 {
     uint32_t count;
     uint8_t head[HEAD_BYTES] = {0};
-    int rv;
 
-    if ((rv = check_session(session, err)) < 0 ||
-        (rv = read_head(session->engine, fd, head, err)) < 0 ||
-        (rv = check_head(session->engine, head, err)) < 0) {
-        return rv;
-    }
+    FLO_TRY(check_session(session, err));
+    FLO_TRY(read_head(session->engine, fd, head, err));
+    FLO_TRY(check_head(session->engine, head, err));
     count = flo_get_u32(head + 12);
     if (count > session->engine->sizes.context) {
         return flo_fail(err, FLO_E_INFER_TOO_LONG, "a kept prefix of %u tokens, context is %u",
                         count, session->engine->sizes.context);
     }
-    rv = read_session(session, fd, count, flo_get_u32(head + 24), err);
-    if (rv == 0) {
-        session->position = count;
-        session->has_logits = false;
-    }
-    return rv;
+    FLO_TRY(read_session(session, fd, count, flo_get_u32(head + 24), err));
+    session->position = count;
+    session->has_logits = false;
+    return 0;
 }

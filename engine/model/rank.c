@@ -123,12 +123,11 @@ int flo_engine_pair(const struct flo_engine *engine, const struct flo_rank_pair 
     struct flo_tokens ids = {.ids = tokens, .capacity = tokens_max, .count_max = tokens_max};
     struct flo_gguf_text text = {0};
     struct form form = {0};
-    int rv;
+    int rv = 0;
 
-    if ((rv = need_head(engine, err)) < 0 || (rv = flo_engine_need_vocabulary(engine, err)) < 0 ||
-        (rv = flo_gguf_string(engine->gguf, FORM_KEY, &text, err)) < 0) {
-        return rv;
-    }
+    FLO_TRY(need_head(engine, err));
+    FLO_TRY(flo_engine_need_vocabulary(engine, err));
+    FLO_TRY(flo_gguf_string(engine->gguf, FORM_KEY, &text, err));
     if (tokens_max == 0) { /* as a maximum it would mean any */
         return flo_fail(err, FLO_E_INFER_TOO_LONG, "no token fits");
     }
@@ -157,11 +156,8 @@ int flo_engine_rank(const struct flo_engine *engine, const float *state, double 
     const float *bias = engine->weights.head.bias;
     double first = 0, sum = 0, value;
     bool is_finite = true;
-    int rv = need_head(engine, err);
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(need_head(engine, err));
     /* Shares by the distance to the first: 1 / sum of exp(x[i] - x[0]). */
     for (uint32_t i = 0; i < labels; i++, row += n) {
         value = bias == NULL ? 0 : (double)bias[i];

@@ -116,10 +116,7 @@ static int run_steps(struct flo_engine *e, const struct flo_step *steps, size_t 
         request->logits = e->scratch.rows;
         request->logits_row = wanted[0].row;
     }
-    int rv = flo_forward(e, request, err);
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_forward(e, request, err));
     spent_us = flo_now_us() - started_us;
     for (size_t i = 0; i < count; i++) {
         steps[i].session->has_logits = false;
@@ -135,13 +132,10 @@ int flo_engine_step(struct flo_engine *engine, const struct flo_step *steps, siz
                     flo_stops_fn *stops, void *stops_context, struct flo_err *err)
 {
     struct flo_request request = {.stops = stops, .context = stops_context};
-    int rv = check_steps(engine, steps, count, err);
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(check_steps(engine, steps, count, err));
     pthread_mutex_lock(&engine->lock);
-    rv = run_steps(engine, steps, count, &request, err);
+    int rv = run_steps(engine, steps, count, &request, err);
     pthread_mutex_unlock(&engine->lock);
     return rv;
 }

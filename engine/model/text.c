@@ -35,28 +35,18 @@ int flo_engine_tokenise(const struct flo_engine *engine, const char *text, size_
                         struct flo_err *err)
 {
     struct flo_tokens ids;
-    int rv = flo_engine_need_vocabulary(engine, err);
 
-    if (rv == 0) {
-        rv = list_in(tokens, tokens_max, &ids, err);
-    }
-    if (rv == 0) {
-        rv = flo_tokenize(engine->vocab, text, bytes, flags, &ids, err);
-    }
-    if (rv == 0) {
-        *count = ids.count;
-    }
-    return rv;
+    FLO_TRY(flo_engine_need_vocabulary(engine, err));
+    FLO_TRY(list_in(tokens, tokens_max, &ids, err));
+    FLO_TRY(flo_tokenize(engine->vocab, text, bytes, flags, &ids, err));
+    *count = ids.count;
+    return 0;
 }
 
 int flo_engine_detokenise(const struct flo_engine *engine, const int32_t *tokens, size_t count,
                           bool shows_special, struct flo_buf *text, struct flo_err *err)
 {
-    int rv = flo_engine_need_vocabulary(engine, err);
-
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_engine_need_vocabulary(engine, err));
     for (size_t i = 0; i < count; i++) {
         flo_vocab_piece(engine->vocab, tokens[i], shows_special, text);
     }
@@ -151,17 +141,13 @@ int flo_engine_chat_with(const struct flo_engine *engine, const struct flo_engin
                          int32_t *tokens, size_t tokens_max, size_t *count, struct flo_err *err)
 {
     struct flo_tokens ids;
-    int rv = need_chat(engine, err);
 
-    if (rv < 0 || (rv = list_in(tokens, tokens_max, &ids, err)) < 0) {
-        return rv;
-    }
-    rv = flo_template_render(&engine->chat, engine->vocab, setting, messages, message_count, &ids,
-                             err);
-    if (rv == 0) {
-        *count = ids.count;
-    }
-    return rv;
+    FLO_TRY(need_chat(engine, err));
+    FLO_TRY(list_in(tokens, tokens_max, &ids, err));
+    FLO_TRY(flo_template_render(&engine->chat, engine->vocab, setting, messages, message_count,
+                                &ids, err));
+    *count = ids.count;
+    return 0;
 }
 
 int flo_engine_chat(const struct flo_engine *engine, const struct flo_engine_message *messages,

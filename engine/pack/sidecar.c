@@ -134,11 +134,8 @@ static int fill_head(struct flo_sidecar *s, int fd, struct flo_err *err)
         const struct flo_sidecar_row *row = &s->rows[i];
         uint8_t *out = s->head + HEAD_BYTES + i * ROW_BYTES;
         uint32_t crc = 0;
-        int rv = sample(row, fd, &crc, err);
 
-        if (rv < 0) {
-            return rv;
-        }
+        FLO_TRY(sample(row, fd, &crc, err));
         memcpy(out, row->tensor->name, strlen(row->tensor->name));
         flo_put_u32(out + 64, row->tensor->type);
         flo_put_u32(out + 68, crc);
@@ -246,13 +243,10 @@ int flo_sidecar_map(struct flo_sidecar *s, int fd, struct flo_err *err)
 {
     uint8_t head[HEAD_BYTES] = {0};
     size_t bytes = (size_t)s->bytes;
-    int rv;
 
-    if ((rv = flo_sidecar_check_size(s, fd, err)) < 0 ||
-        (rv = flo_fd_pread_all(fd, head, sizeof(head), 0, err)) < 0 ||
-        (rv = check_head(head, err)) < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_sidecar_check_size(s, fd, err));
+    FLO_TRY(flo_fd_pread_all(fd, head, sizeof(head), 0, err));
+    FLO_TRY(check_head(head, err));
     void *data = mmap(NULL, bytes, PROT_READ, MAP_SHARED, fd, 0);
     if (data == MAP_FAILED) {
         return flo_fail_errno(err, FLO_E_IO_MAPPING, "%zu packed bytes", bytes);

@@ -125,8 +125,8 @@ int flo_answer_call(const struct flo_tree_node **entry, struct flo_answer_call *
     }
     call->index = (uint32_t)number;
     *entry = (*entry)->next;
-    int rv = take_text(member(function, "name"), &call->name, err);
-    return rv < 0 ? rv : take_text(member(function, "arguments"), &call->arguments, err);
+    FLO_TRY(take_text(member(function, "name"), &call->name, err));
+    return take_text(member(function, "arguments"), &call->arguments, err);
 }
 
 static int take_error(const struct flo_tree_node *root, struct flo_err *err)
@@ -167,10 +167,7 @@ int flo_answer_read(char *data, size_t bytes, struct flo_tree *tree, struct flo_
                     struct flo_err *err)
 {
     *part = (struct flo_answer_part){0};
-    int rv = read_tree(data, bytes, tree, PART_VALUES_MAX, err);
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(read_tree(data, bytes, tree, PART_VALUES_MAX, err));
     const struct flo_tree_node *root = &tree->nodes[0];
     const struct flo_tree_node *choices = member(root, "choices");
     if (choices == NULL || choices->kind != FLO_TREE_ARRAY) {
@@ -182,11 +179,8 @@ int flo_answer_read(char *data, size_t bytes, struct flo_tree *tree, struct flo_
     }
     const struct flo_tree_node *choice = choices->first;
     const struct flo_tree_node *finish = member(choice, "finish_reason");
-    rv = take_text(text_in(choice), &part->text, err);
-    rv = rv < 0 ? rv : take_others(choice, part, err);
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(take_text(text_in(choice), &part->text, err));
+    FLO_TRY(take_others(choice, part, err));
     if (is_text(finish)) {
         part->has_finish = true;
         part->reason = flo_tree_is(finish, "length") ? FLO_WIRE_LENGTH : FLO_WIRE_STOP;

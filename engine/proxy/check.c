@@ -76,8 +76,8 @@ static int wait_for(struct flo_runtime_process *process, struct flo_err *err)
         }
         if (waitpid(process->pid, &status, WNOHANG) != 0) {
             process->pid = 0;
-            rv = flo_runtime_listen(process, err);
-            return rv < 0 ? rv : WIFEXITED(status) ? WEXITSTATUS(status) : STATUS_UNKNOWN;
+            FLO_TRY(flo_runtime_listen(process, err));
+            return WIFEXITED(status) ? WEXITSTATUS(status) : STATUS_UNKNOWN;
         }
         poll(&wait, 1, process->errors < 0 ? 5 : 20);
     }

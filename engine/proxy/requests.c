@@ -199,12 +199,9 @@ static int take_event(void *context, char *data, size_t bytes, struct flo_err *e
     struct flo_proxy_request *request = context;
     FLO_CLEANUP(flo_buf_deinit) struct flo_buf parts = {0};
     struct flo_answer_part part;
-    int rv = flo_answer_read(data, bytes, &request->tree, &part, err);
 
-    rv = rv < 0 ? rv : take_parts(request, &part, &parts, err);
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_answer_read(data, bytes, &request->tree, &part, err));
+    FLO_TRY(take_parts(request, &part, &parts, err));
     if (part.has_finish) {
         request->done.reason = part.reason;
     }
@@ -300,8 +297,8 @@ static int end_calls(struct flo_proxy_request *request, struct flo_err *err)
     if (request->done.reason != FLO_WIRE_STOP) {
         return 0; /* the answer was cut, perhaps in its last call */
     }
-    int rv = flo_calls_end(&request->calls, name_of(request), &parts, err);
-    return rv < 0 ? rv : take_piece(request, (struct flo_wire_text){NULL, 0}, &parts, err);
+    FLO_TRY(flo_calls_end(&request->calls, name_of(request), &parts, err));
+    return take_piece(request, (struct flo_wire_text){NULL, 0}, &parts, err);
 }
 
 static int end_answer(struct flo_proxy_request *request, struct flo_err *err)

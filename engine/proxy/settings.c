@@ -94,34 +94,28 @@ static int read_all(struct flo_runtime *out, struct flo_err *err)
     const char *api = "";
     const char *network = "";
     uint64_t sessions = 0, context = 0, threads = 0, uid = 0, gid = 0;
-    int rv = read_text(out, "name", NULL, &out->name, err);
 
-    rv = rv < 0 ? rv : read_text(out, "api", NULL, &api, err);
-    rv = rv < 0 ? rv : read_text(out, "health", "/health", &out->health, err);
-    rv = rv < 0 ? rv : read_text(out, "prefix", "/v1", &out->prefix, err);
-    rv = rv < 0 ? rv : read_text(out, "model", "model", &out->model, err);
-    rv = rv < 0 ? rv : read_text(out, "network", "none", &network, err);
-    rv = rv < 0 ? rv : read_list(out, "exec", FLO_RUNTIME_ARGS_MAX, out->exec, err);
-    rv = rv < 0 ? rv : read_list(out, "read", FLO_RUNTIME_PATHS_MAX, out->read, err);
-    rv = rv < 0 ? rv : read_list(out, "devices", FLO_RUNTIME_PATHS_MAX, out->devices, err);
-    rv = rv < 0 ? rv : read_env(out, err);
-    rv = rv < 0 ? rv : read_number(out, "ready_ms", 1, 900000, &out->ready_ms, err);
-    rv = rv < 0 ? rv : read_number(out, "stop_ms", 0, 60000, &out->stop_ms, err);
-    rv = rv < 0 ? rv : read_number(out, "memory_bytes", 1, 1ull << 50, &out->memory_bytes, err);
-    rv = rv < 0 ? rv : read_number(out, "sessions", 1, FLO_RUNTIME_SESSIONS_MAX, &sessions, err);
-    rv = rv < 0 ? rv : read_number(out, "context", 1, 1u << 24, &context, err);
-    rv = rv < 0 ? rv : read_number(out, "threads", 0, 1024, &threads, err);
-    rv = rv < 0 ? rv : read_number(out, "abilities", 0, FLO_ABILITIES_ALL, &out->abilities, err);
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(read_text(out, "name", NULL, &out->name, err));
+    FLO_TRY(read_text(out, "api", NULL, &api, err));
+    FLO_TRY(read_text(out, "health", "/health", &out->health, err));
+    FLO_TRY(read_text(out, "prefix", "/v1", &out->prefix, err));
+    FLO_TRY(read_text(out, "model", "model", &out->model, err));
+    FLO_TRY(read_text(out, "network", "none", &network, err));
+    FLO_TRY(read_list(out, "exec", FLO_RUNTIME_ARGS_MAX, out->exec, err));
+    FLO_TRY(read_list(out, "read", FLO_RUNTIME_PATHS_MAX, out->read, err));
+    FLO_TRY(read_list(out, "devices", FLO_RUNTIME_PATHS_MAX, out->devices, err));
+    FLO_TRY(read_env(out, err));
+    FLO_TRY(read_number(out, "ready_ms", 1, 900000, &out->ready_ms, err));
+    FLO_TRY(read_number(out, "stop_ms", 0, 60000, &out->stop_ms, err));
+    FLO_TRY(read_number(out, "memory_bytes", 1, 1ull << 50, &out->memory_bytes, err));
+    FLO_TRY(read_number(out, "sessions", 1, FLO_RUNTIME_SESSIONS_MAX, &sessions, err));
+    FLO_TRY(read_number(out, "context", 1, 1u << 24, &context, err));
+    FLO_TRY(read_number(out, "threads", 0, 1024, &threads, err));
+    FLO_TRY(read_number(out, "abilities", 0, FLO_ABILITIES_ALL, &out->abilities, err));
     out->has_user = field_of(out, "uid") != NULL;
     if (out->has_user) {
-        rv = read_number(out, "uid", 1, UINT32_MAX - 1, &uid, err);
-        rv = rv < 0 ? rv : read_number(out, "gid", 1, UINT32_MAX - 1, &gid, err);
-        if (rv < 0) {
-            return rv;
-        }
+        FLO_TRY(read_number(out, "uid", 1, UINT32_MAX - 1, &uid, err));
+        FLO_TRY(read_number(out, "gid", 1, UINT32_MAX - 1, &gid, err));
     }
     out->uid = (uint32_t)uid;
     out->gid = (uint32_t)gid;

@@ -56,10 +56,7 @@ static int map_tensors(struct convert *convert, struct flo_err *err)
     }
     for (size_t i = 0; i < count; i++) {
         const struct flo_safetensor *tensor = flo_safetensors_at(convert->file, i);
-        int rv = flo_peft_tensor_map(tensor, convert->base, &convert->mapped[i], err);
-        if (rv < 0) {
-            return rv;
-        }
+        FLO_TRY(flo_peft_tensor_map(tensor, convert->base, &convert->mapped[i], err));
         convert->heads[i] = convert->mapped[i].head;
         most = tensor->bytes > most ? tensor->bytes : most;
     }
@@ -112,10 +109,7 @@ static int write_adapter(void *context, int fd, struct flo_err *err)
 {
     struct convert *convert = context;
     const struct flo_arch *arch;
-    int rv = flo_arch_read(convert->base, &arch, err);
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_arch_read(convert->base, &arch, err));
     const struct flo_gguf_edit keys[] = {
         {.key = "general.type", .type = FLO_GGUF_STRING, .text = "adapter"},
         {.key = "general.architecture", .type = FLO_GGUF_STRING, .text = flo_arch_name(arch)},
@@ -123,10 +117,10 @@ static int write_adapter(void *context, int fd, struct flo_err *err)
         {.key = "adapter.lora.alpha", .type = FLO_GGUF_F32, .f32 = convert->config.alpha},
         {.key = "general.version", .type = FLO_GGUF_STRING, .text = convert->version},
     };
-    rv = flo_gguf_create(convert->heads, flo_safetensors_count(convert->file), keys,
-                         FLO_COUNT(keys) - (convert->version == NULL ? 1 : 0), give, convert, fd,
-                         err);
-    return rv < 0 ? rv : check_written(convert, fd, err);
+    FLO_TRY(flo_gguf_create(convert->heads, flo_safetensors_count(convert->file), keys,
+                            FLO_COUNT(keys) - (convert->version == NULL ? 1 : 0), give, convert, fd,
+                            err));
+    return check_written(convert, fd, err);
 }
 
 static int set_paths(struct convert *convert, struct flo_err *err)
@@ -142,13 +136,11 @@ static int convert_lora(void *context, struct flo_err *err)
     struct convert *convert = context;
     const struct flo_inputs inputs = {
         {convert->tool.model, convert->config_path, convert->tensors_path}};
-    int rv;
-    if ((rv = set_paths(convert, err)) < 0 ||
-        (rv = flo_gguf_open_path(convert->tool.model, &convert->base, err)) < 0 ||
-        (rv = read_config(convert, err)) < 0 || (rv = read_tensors(convert, err)) < 0 ||
-        (rv = flo_outfile(convert->out, inputs, write_adapter, convert, err)) < 0) {
-        return rv;
-    }
+    FLO_TRY(set_paths(convert, err));
+    FLO_TRY(flo_gguf_open_path(convert->tool.model, &convert->base, err));
+    FLO_TRY(read_config(convert, err));
+    FLO_TRY(read_tensors(convert, err));
+    FLO_TRY(flo_outfile(convert->out, inputs, write_adapter, convert, err));
     printf(convert->tool.args.is_json ? "{\"pairs\":%zu,\"rank\":%u,\"alpha\":%g}\n"
                                       : "%zu pairs of rank %u, alpha %g\n",
            convert->lora.pair_count, convert->config.rank, (double)convert->config.alpha);

@@ -42,23 +42,19 @@ static int embed_text(struct embed *e, size_t index, struct flo_err *err)
     const struct flo_engine_info *info = e->model.info;
     float *vector = e->vectors + (index > 0 ? info->n_embd : 0);
     size_t count;
-    int rv = flo_engine_tokenise(
-        e->model.text, e->tool.args.words[index], strlen(e->tool.args.words[index]),
-        FLO_TEXT_SPECIAL | FLO_TEXT_ENDS, e->tokens, info->context, &count, err);
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_engine_tokenise(e->model.text, e->tool.args.words[index],
+                                strlen(e->tool.args.words[index]), FLO_TEXT_SPECIAL | FLO_TEXT_ENDS,
+                                e->tokens, info->context, &count, err));
     memset(vector, 0, info->n_embd * sizeof(*vector));
     flo_session_reset(e->session);
-    rv = flo_session_embed(e->session, e->tokens, count, e->pooling, vector, err);
-    if (rv == 0 && !flo_embedding_finish(vector, info->n_embd)) {
-        rv = flo_fail(err, FLO_E_MODEL_NONFINITE, "text %zu: its vector is not finite", index + 1);
+    FLO_TRY(flo_session_embed(e->session, e->tokens, count, e->pooling, vector, err));
+    if (!flo_embedding_finish(vector, info->n_embd)) {
+        return flo_fail(err, FLO_E_MODEL_NONFINITE, "text %zu: its vector is not finite",
+                        index + 1);
     }
-    if (rv == 0) {
-        print_vector(e, vector, info->n_embd, count);
-    }
-    return rv;
+    print_vector(e, vector, info->n_embd, count);
+    return 0;
 }
 
 static int embed(void *context, struct flo_err *err)

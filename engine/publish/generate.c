@@ -53,22 +53,19 @@ static int generate(void *context, struct flo_err *err)
     struct generate *g = context;
     enum flo_vocabulary vocabulary = FLO_VOCABULARY_NONE;
     size_t count;
-    int rv;
 
     if (!g->prints_ids || g->tool.grammar != NULL || g->tool.schema != NULL) {
         vocabulary = FLO_VOCABULARY_NEEDED;
     } else if (g->stops) {
         vocabulary = FLO_VOCABULARY_IF_KNOWN;
     }
-    if ((rv = flo_tool_tokens(&g->tool, &g->tokens, &count, err)) < 0 ||
-        (rv = flo_tool_answer_open(&g->tool, vocabulary, &g->answer, err)) < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_tool_tokens(&g->tool, &g->tokens, &count, err));
+    FLO_TRY(flo_tool_answer_open(&g->tool, vocabulary, &g->answer, err));
     for (size_t i = 0; i < count; i++) {
         flo_sampler_accept(g->answer.sampler, g->tokens[i]);
     }
-    rv = flo_tool_feed(&g->answer.model, g->tokens, count, err);
-    return rv < 0 ? rv : loop(g, err);
+    FLO_TRY(flo_tool_feed(&g->answer.model, g->tokens, count, err));
+    return loop(g, err);
 }
 
 static struct generate state = {.tool.count = 16};

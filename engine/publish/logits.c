@@ -44,12 +44,9 @@ static int write_rows(void *context, int fd, struct flo_err *err)
 static int logits(void *context, struct flo_err *err)
 {
     struct logits *l = context;
-    int rv;
 
-    if ((rv = flo_tool_open(&l->tool, FLO_VOCABULARY_NONE, &l->model, err)) < 0 ||
-        (rv = flo_tool_tokens(&l->tool, &l->tokens, &l->count, err)) < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_tool_open(&l->tool, FLO_VOCABULARY_NONE, &l->model, err));
+    FLO_TRY(flo_tool_tokens(&l->tool, &l->tokens, &l->count, err));
     return flo_outfile(
         l->path,
         (struct flo_inputs){{l->tool.model, l->model.setup.adapter, l->model.setup.packed}},

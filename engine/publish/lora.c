@@ -19,26 +19,24 @@ int flo_lora_read(const struct flo_gguf *adapter, const struct flo_gguf *base,
 {
     const struct flo_gguf_tensor *a, *b;
     struct flo_lora lora;
-    int rv = flo_lora_check(adapter, base, &lora, err);
-    if (rv == 0 && !flo_dither_is_built()) {
-        rv = flo_fail(err, FLO_E_NOT_BUILT,
-                      "merging is not built for 32-bit machines; merge on a "
-                      "64-bit one: the bytes are the same everywhere");
+    FLO_TRY(flo_lora_check(adapter, base, &lora, err));
+    if (!flo_dither_is_built()) {
+        return flo_fail(err, FLO_E_NOT_BUILT,
+                        "merging is not built for 32-bit machines; merge on a "
+                        "64-bit one: the bytes are the same everywhere");
     }
-    for (size_t i = 0; rv == 0 && i < flo_gguf_tensor_count(base); i++) {
+    for (size_t i = 0; i < flo_gguf_tensor_count(base); i++) {
         const struct flo_gguf_tensor *tensor = flo_gguf_tensor_at(base, i);
         const struct flo_quant_type *type = flo_quant_type(tensor->type);
         bool can = method == FLO_MERGE_DITHER ? flo_dither_can(tensor->type)
                                               : type->decode != NULL && type->encode != NULL;
         if (!can && flo_lora_halves(&lora, tensor->name, &a, &b)) {
-            rv = flo_fail(err, FLO_E_NOT_BUILT, "merging into %s ('%s') is not built yet",
-                          type->name, tensor->name);
+            return flo_fail(err, FLO_E_NOT_BUILT, "merging into %s ('%s') is not built yet",
+                            type->name, tensor->name);
         }
     }
-    if (rv == 0) {
-        *out = lora;
-    }
-    return rv;
+    *out = lora;
+    return 0;
 }
 
 /* ---- one tensor ---- */

@@ -42,11 +42,8 @@ static double kept(const struct merge *merge)
 static int open_both(struct merge *merge, struct flo_err *err)
 {
     uint64_t most = 0;
-    int rv;
-    if ((rv = flo_tool_gguf(merge->tool.model, &merge->base, err)) < 0 ||
-        (rv = flo_tool_gguf(merge->tool.lora, &merge->lora_file, err)) < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_tool_gguf(merge->tool.model, &merge->base, err));
+    FLO_TRY(flo_tool_gguf(merge->tool.lora, &merge->lora_file, err));
     for (size_t i = 0; i < flo_gguf_tensor_count(merge->base); i++) {
         uint64_t bytes = flo_gguf_tensor_at(merge->base, i)->bytes;
         most = bytes > most ? bytes : most;
@@ -55,7 +52,7 @@ static int open_both(struct merge *merge, struct flo_err *err)
     if (merge->data == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "%" PRIu64 " bytes for the largest tensor", most);
     }
-    rv = flo_lora_read(merge->lora_file, merge->base, merge->options.method, &merge->lora, err);
+    int rv = flo_lora_read(merge->lora_file, merge->base, merge->options.method, &merge->lora, err);
     return rv < 0 ? flo_wrap(err, rv, "%s", merge->tool.lora) : 0;
 }
 
@@ -121,15 +118,12 @@ static int write_merged(void *context, int fd, struct flo_err *err)
 {
     struct merge *merge = context;
     char version[VERSION_BYTES_MAX];
-    int rv = find_version(merge, version, err);
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(find_version(merge, version, err));
     const struct flo_gguf_edit edit = {
         .key = "general.version", .type = FLO_GGUF_STRING, .text = version};
-    rv = flo_gguf_write(merge->base, NULL, &edit, version[0] != '\0' ? 1 : 0, replace, merge, fd,
-                        err);
-    return rv < 0 ? rv : check_kept(merge, err);
+    FLO_TRY(flo_gguf_write(merge->base, NULL, &edit, version[0] != '\0' ? 1 : 0, replace, merge, fd,
+                           err));
+    return check_kept(merge, err);
 }
 
 static void report(const struct merge *merge)
@@ -164,13 +158,10 @@ static int merge_lora(void *context, struct flo_err *err)
 {
     struct merge *merge = context;
     const struct flo_inputs inputs = {{merge->tool.model, merge->tool.lora}};
-    int rv;
     merge->started_us = flo_now_us();
     set_options(merge);
-    if ((rv = open_both(merge, err)) < 0 ||
-        (rv = flo_outfile(merge->out, inputs, write_merged, merge, err)) < 0) {
-        return rv;
-    }
+    FLO_TRY(open_both(merge, err));
+    FLO_TRY(flo_outfile(merge->out, inputs, write_merged, merge, err));
     report(merge);
     return 0;
 }

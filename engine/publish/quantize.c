@@ -192,11 +192,8 @@ static int judge(struct quantize *q, int fd, struct flo_err *err)
 {
     FLO_CLEANUP(flo_fd_cleanup) int free_fd = -1;
     char pinned[32], free_one[32];
-    int rv = write_free(q, &free_fd, err);
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(write_free(q, &free_fd, err));
     snprintf(pinned, sizeof(pinned), "/proc/self/fd/%d", fd);
     snprintf(free_one, sizeof(free_one), "/proc/self/fd/%d", free_fd);
     const struct flo_pinned_files files = {
@@ -213,12 +210,12 @@ static int judge(struct quantize *q, int fd, struct flo_err *err)
 static int write_model(void *context, int fd, struct flo_err *err)
 {
     struct quantize *q = context;
-    int rv = write_tensors(q, fd, err);
 
-    if (rv == 0 && q->judge != NULL) {
-        rv = judge(q, fd, err);
+    FLO_TRY(write_tensors(q, fd, err));
+    if (q->judge != NULL) {
+        FLO_TRY(judge(q, fd, err));
     }
-    return rv < 0 ? rv : check_kept(q, err);
+    return check_kept(q, err);
 }
 
 static int choose_types(struct quantize *q, struct flo_err *err)
@@ -362,10 +359,7 @@ static int quantize(void *context, struct flo_err *err)
 {
     struct quantize *q = context;
     struct flo_buf report = {0};
-    int rv;
-    if ((rv = find_mix(q, err)) < 0) {
-        return rv;
-    }
+    FLO_TRY(find_mix(q, err));
     if (q->tool.threads == 0) {
         unsigned cpus = flo_cpus_allowed();
         q->tool.threads = cpus < THREADS_MAX ? cpus : THREADS_MAX;
@@ -377,16 +371,14 @@ static int quantize(void *context, struct flo_err *err)
         return flo_fail(err, FLO_E_USAGE, "--judge needs --pin-grid");
     }
     const struct flo_inputs inputs = {{q->tool.args.words[0], q->pin, q->pin_floats, q->judge}};
-    if ((rv = flo_tool_gguf(q->tool.args.words[0], &q->source, err)) < 0 ||
-        (rv = flo_tool_gguf(q->pin, &q->old, err)) < 0 ||
-        (rv = flo_tool_gguf(q->pin_floats, &q->old_floats, err)) < 0 ||
-        (rv = flo_pool_open((unsigned)q->tool.threads, &q->pool, err)) < 0 ||
-        (rv = choose_types(q, err)) < 0 ||
-        (rv = flo_outfile(q->tool.args.words[1], inputs, write_model, q, err)) < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_tool_gguf(q->tool.args.words[0], &q->source, err));
+    FLO_TRY(flo_tool_gguf(q->pin, &q->old, err));
+    FLO_TRY(flo_tool_gguf(q->pin_floats, &q->old_floats, err));
+    FLO_TRY(flo_pool_open((unsigned)q->tool.threads, &q->pool, err));
+    FLO_TRY(choose_types(q, err));
+    FLO_TRY(flo_outfile(q->tool.args.words[1], inputs, write_model, q, err));
     (q->tool.args.is_json ? report_json : report_text)(q, &report);
-    rv = flo_tool_print(&report, "the report", err);
+    int rv = flo_tool_print(&report, "the report", err);
     flo_buf_deinit(&report);
     return rv;
 }

@@ -78,10 +78,8 @@ static int print_ids(const struct tokenize *t, struct flo_err *err)
 static int tokenize(void *context, struct flo_err *err)
 {
     struct tokenize *t = context;
-    int rv;
-    if ((rv = flo_gguf_open_path(t->tool.model, &t->gguf, err)) < 0) {
-        return rv;
-    }
+    int rv = 0;
+    FLO_TRY(flo_gguf_open_path(t->tool.model, &t->gguf, err));
     if ((rv = flo_vocab_open(t->gguf, &t->vocab, err)) < 0) {
         return flo_wrap(err, rv, "%s", t->tool.model);
     }
@@ -90,9 +88,9 @@ static int tokenize(void *context, struct flo_err *err)
         if (rv <= 0) {
             return rv;
         }
-        rv = print_ids(t, err);
-    } while (rv == 0 && t->is_framed);
-    return rv;
+        FLO_TRY(print_ids(t, err));
+    } while (t->is_framed);
+    return 0;
 }
 
 static struct tokenize state = {.text.bytes_max = TEXT_BYTES_MAX};

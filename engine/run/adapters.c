@@ -69,10 +69,7 @@ int flo_adapters_load(struct flo_adapters *all, struct flo_engine *engine,
 {
     char text[FLO_NAME_MAX + 1];
     struct flo_named_adapter *old = find(all, name), *place = find_free(all);
-    int rv = name_take(name, text, err);
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(name_take(name, text, err));
     if (old == NULL && count_named(all) == FLO_WIRE_ADAPTERS_MAX) {
         return flo_fail(err, FLO_E_STATE, "adapter %s: %d are loaded, as many as can be", text,
                         FLO_WIRE_ADAPTERS_MAX);
@@ -82,7 +79,7 @@ int flo_adapters_load(struct flo_adapters *all, struct flo_engine *engine,
                         "adapter %s: requests still have %d that are dropped", text,
                         FLO_ADAPTERS_MAX - FLO_WIRE_ADAPTERS_MAX);
     }
-    rv = flo_adapter_open_fd(engine, fd, &place->adapter, err);
+    int rv = flo_adapter_open_fd(engine, fd, &place->adapter, err);
     if (rv < 0) {
         return flo_wrap(err, rv, "adapter %s", text);
     }
@@ -98,10 +95,7 @@ int flo_adapters_drop(struct flo_adapters *all, struct flo_wire_text name, uint6
                       struct flo_err *err)
 {
     struct flo_adapter *adapter = NULL;
-    int rv = flo_adapters_find(all, name, &adapter, err);
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_adapters_find(all, name, &adapter, err));
     *bytes = flo_adapter_info(adapter)->bytes;
     find(all, name)->name[0] = '\0';
     return 0;

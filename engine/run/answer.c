@@ -238,8 +238,8 @@ static int sample_next(struct flo_job *job, const float *logits, struct flo_samp
                        struct flo_err *err)
 {
     if (job->grammar != NULL) {
-        int rv = flo_grammar_limit(job->grammar, job->tokens_max - job->made, err);
-        return rv < 0 ? rv : flo_grammar_sample(job->grammar, job->sampler, logits, sample, err);
+        FLO_TRY(flo_grammar_limit(job->grammar, job->tokens_max - job->made, err));
+        return flo_grammar_sample(job->grammar, job->sampler, logits, sample, err);
     }
     flo_sampler_sample(job->sampler, logits, sample);
     return 0;

@@ -107,10 +107,7 @@ static int begin_input(struct flo_embed *embed, const struct flo_engine *engine,
                        struct flo_session *session, const struct flo_wire_embed *in,
                        struct flo_err *err)
 {
-    int rv = read_input(engine, in, embed->at, &embed->tokens, &embed->count, err);
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(read_input(engine, in, embed->at, &embed->tokens, &embed->count, err));
     if (in->ranks) {
         embed->n_fed = begin_alike(embed, session);
         embed->counts.tokens_in += (uint32_t)embed->n_fed;

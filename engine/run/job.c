@@ -85,17 +85,14 @@ static int render_chat(struct flo_job *job, const struct flo_wire_generate *in, 
     struct flo_engine_message messages[FLO_WIRE_MESSAGES_MAX];
     char roles[FLO_WIRE_MESSAGES_MAX][ROLE_BYTES], effort[EFFORT_BYTES];
     struct flo_engine_setting setting;
-    int rv = read_messages(in, messages, roles, err);
-    rv = rv < 0 ? rv : read_setting(in, effort, &setting, err);
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(read_messages(in, messages, roles, err));
+    FLO_TRY(read_setting(in, effort, &setting, err));
     job->tokens = malloc(max * sizeof(*job->tokens));
     if (job->tokens == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "no memory for %zu tokens", max);
     }
-    rv = flo_engine_chat_with(job->engine, &setting, messages, in->n_messages, job->tokens, max,
-                              &count, err);
+    int rv = flo_engine_chat_with(job->engine, &setting, messages, in->n_messages, job->tokens, max,
+                                  &count, err);
     job->n_prompt = (uint32_t)count;
     if (rv == 0 && in->shifts) {
         find_kept(job, &setting, &messages[0], max);
@@ -356,10 +353,7 @@ uint32_t flo_job_common(const struct flo_job *job, const struct flo_session *ses
 int flo_job_start(struct flo_job *job, struct flo_session *session, const struct flo_session *from,
                   uint32_t common, struct flo_sampler *sampler, struct flo_err *err)
 {
-    int rv = flo_sampler_reset(sampler, &job->sampling, err);
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_sampler_reset(sampler, &job->sampling, err));
     if (job->started_at_us > 0) { /* a shift may have dropped some of them */
         flo_sampler_go_on(sampler, &job->sampled);
     } else {
@@ -371,10 +365,7 @@ int flo_job_start(struct flo_job *job, struct flo_session *session, const struct
         }
     }
     flo_session_begin_as(session, from, common);
-    rv = flo_session_set_adapter(session, job->adapter, job->adapter_scale, err);
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_session_set_adapter(session, job->adapter, job->adapter_scale, err));
     job->n_fed = flo_session_position(session);
     job->session = session;
     job->sampler = sampler;

@@ -24,13 +24,8 @@ static int open_slots(struct flo_worker *worker, size_t count, struct flo_err *e
     }
     worker->n_slots = count;
     for (size_t i = 0; i < count; i++) {
-        int rv = flo_session_open(worker->engine, &worker->slots[i].session, err);
-        if (rv == 0) {
-            rv = flo_sampler_open(worker->engine, &greedy, &worker->slots[i].sampler, err);
-        }
-        if (rv < 0) {
-            return rv;
-        }
+        FLO_TRY(flo_session_open(worker->engine, &worker->slots[i].session, err));
+        FLO_TRY(flo_sampler_open(worker->engine, &greedy, &worker->slots[i].sampler, err));
     }
     return 0;
 }

@@ -98,11 +98,8 @@ int flo_sampler_make(uint32_t n_vocab, const struct flo_sampling *sampling,
                      struct flo_sampler **out, struct flo_err *err)
 {
     struct flo_sampler *sampler;
-    int rv = flo_sampling_check(sampling, err);
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_sampling_check(sampling, err));
     sampler = malloc(sizeof(*sampler) + (size_t)n_vocab * sizeof(sampler->candidates[0]));
     if (sampler == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "a sampler for %u tokens", n_vocab);
@@ -113,7 +110,7 @@ int flo_sampler_make(uint32_t n_vocab, const struct flo_sampling *sampling,
         free(sampler);
         return flo_fail(err, FLO_E_MEMORY, "a sampler for %u tokens", n_vocab);
     }
-    rv = flo_sampler_reset(sampler, sampling, err);
+    int rv = flo_sampler_reset(sampler, sampling, err);
     if (rv < 0) {
         flo_sampler_close(sampler);
         return rv;
@@ -133,11 +130,7 @@ void flo_sampler_close(struct flo_sampler *sampler)
 int flo_sampler_reset(struct flo_sampler *sampler, const struct flo_sampling *sampling,
                       struct flo_err *err)
 {
-    int rv = flo_sampling_check(sampling, err);
-
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_sampling_check(sampling, err));
     sampler->sampling = *sampling;
     if (sampling->repeat_last == 0) {
         sampler->sampling.repeat_last = REPEAT_LAST_DEFAULT;

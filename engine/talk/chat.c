@@ -120,12 +120,9 @@ static void tell_end(const struct chat *chat)
 static int take_text(struct chat *chat, struct flo_err *err)
 {
     struct flo_history *history = &chat->history;
-    int rv = flo_history_add(history, "user", chat->input.text.data, chat->input.text.bytes, err);
 
-    if (rv < 0) {
-        return rv;
-    }
-    rv = ask(chat, err);
+    FLO_TRY(flo_history_add(history, "user", chat->input.text.data, chat->input.text.bytes, err));
+    int rv = ask(chat, err);
     if (flo_console_was_stopped(&chat->console)) {
         chat->last.end = FLO_TALK_STOPPED;
     }
@@ -201,11 +198,8 @@ static int take_command(struct chat *chat, struct flo_err *err)
 {
     enum flo_talk_command command;
     const char *words;
-    int rv = flo_talk_command(chat->input.text.data, &command, &words, err);
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_talk_command(chat->input.text.data, &command, &words, err));
     switch (command) {
     case FLO_TALK_SET:
         return set(chat, words, err);

@@ -75,10 +75,7 @@ int flo_talk_event_read(char *data, size_t bytes, struct flo_tree *tree, struct 
                         struct flo_err *err)
 {
     *out = (struct flo_talk_event){0};
-    int rv = read_tree(data, bytes, tree, err);
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(read_tree(data, bytes, tree, err));
     const struct flo_tree_node *root = &tree->nodes[0];
     const struct flo_tree_node *error = flo_tree_member(root, "error");
     if (error != NULL && error->kind == FLO_TREE_OBJECT) {

@@ -46,13 +46,10 @@ void flo_local_close(struct flo_local *local)
 /* Compute tokens behind those that are held. */
 static int feed(struct flo_local *local, const int32_t *tokens, size_t count, struct flo_err *err)
 {
-    int rv = flo_tool_feed(&local->answer.model, tokens, count, err);
-
-    if (rv == 0) {
-        memcpy(local->held + local->held_count, tokens, count * sizeof(*tokens));
-        local->held_count += count;
-    }
-    return rv;
+    FLO_TRY(flo_tool_feed(&local->answer.model, tokens, count, err));
+    memcpy(local->held + local->held_count, tokens, count * sizeof(*tokens));
+    local->held_count += count;
+    return 0;
 }
 
 /* The prompt behind what it shares with the held tokens; its last one is
@@ -161,13 +158,9 @@ static int go_on(struct flo_local *local, const struct flo_asking *asking, uint6
 {
     struct flo_tool_answer *a = &local->answer;
     uint64_t room = a->model.info->context - local->count;
-    int rv = 0;
 
-    while (rv == 0 && !flo_asking_stops(asking)) {
-        rv = next(local, most - counts->answer, err);
-        if (rv < 0) {
-            return rv;
-        }
+    while (!flo_asking_stops(asking)) {
+        FLO_TRY(next(local, most - counts->answer, err));
         if (a->count == 0 || a->count > room || flo_engine_is_end(a->model.text, a->tokens[0])) {
             counts->end = a->count > room          ? FLO_TALK_FULL
                           : counts->answer == most ? FLO_TALK_LENGTH
@@ -176,9 +169,9 @@ static int go_on(struct flo_local *local, const struct flo_asking *asking, uint6
         }
         room -= a->count;
         counts->answer += a->count;
-        rv = say(local, a->tokens, a->count, asking->said, err);
+        FLO_TRY(say(local, a->tokens, a->count, asking->said, err));
     }
-    return rv;
+    return 0;
 }
 
 static int begin(struct flo_local *local, const struct flo_asking *asking, struct flo_err *err)
@@ -233,11 +226,8 @@ int flo_local_answer(struct flo_local *local, const struct flo_asking *asking,
                      struct flo_talk_counts *counts, struct flo_err *err)
 {
     *counts = (struct flo_talk_counts){.prompt = local->count, .end = FLO_TALK_STOPPED};
-    int rv = begin(local, asking, err);
-    if (rv < 0) {
-        return rv;
-    }
-    rv = carry_out(local, asking, counts, err);
+    FLO_TRY(begin(local, asking, err));
+    int rv = carry_out(local, asking, counts, err);
     flo_engine_stream_finish(&local->stream, &local->text);
     int printed = say_text(local, true, asking->said, rv < 0 ? NULL : err);
     flo_call_reader_close(local->reader);
@@ -285,9 +275,8 @@ int flo_local_prompt(struct flo_local *local, const struct flo_asking *asking, s
 static int talk_answer(void *state, const struct flo_asking *asking, struct flo_talk_counts *counts,
                        struct flo_err *err)
 {
-    int rv = flo_local_prompt(state, asking, err);
-
-    return rv < 0 ? rv : flo_local_answer(state, asking, counts, err);
+    FLO_TRY(flo_local_prompt(state, asking, err));
+    return flo_local_answer(state, asking, counts, err);
 }
 
 static uint64_t talk_show(void *state, struct flo_buf *out)

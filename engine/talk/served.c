@@ -159,11 +159,8 @@ static int take_event(void *context, char *data, size_t bytes, struct flo_err *e
     struct call *call = context;
     struct flo_talk_said *said = call->asking->said;
     struct flo_talk_event event;
-    int rv = flo_talk_event_read(data, bytes, &call->tree, &event, err);
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_talk_event_read(data, bytes, &call->tree, &event, err));
     if (call->first_us == 0 && event.text.bytes + event.thought.bytes > 0) {
         call->first_us = flo_now_us();
     }

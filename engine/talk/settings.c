@@ -280,13 +280,11 @@ int flo_talk_settings_set(struct flo_talk_settings *settings, const char *words,
         flo_fail(err, FLO_E_USAGE, "`/set %s` needs a value", name);
         return flo_err_fix(err, "/set %s default, for the first one", name);
     }
-    int rv = flo_talk_setting_put(settings, row, rows[row].name, value, err);
-    if (rv == 0) {
-        flo_buf_printf(out, "%s ", rows[row].name);
-        add_value(settings, &rows[row], out);
-        flo_buf_text(out, "\n");
-    }
-    return rv;
+    FLO_TRY(flo_talk_setting_put(settings, row, rows[row].name, value, err));
+    flo_buf_printf(out, "%s ", rows[row].name);
+    add_value(settings, &rows[row], out);
+    flo_buf_text(out, "\n");
+    return 0;
 }
 
 /* ---- use ---- */

@@ -218,12 +218,12 @@ int flo_tokenize(const struct flo_vocab *vocab, const char *text, size_t bytes, 
     if ((flags & FLO_TEXT_BEGIN) != 0 && facts->adds_bos && facts->bos >= 0) {
         flo_tokens_add(tokens, facts->bos);
     }
-    int rv = flo_tokenize_spans(vocab, &span, 1, tokens, err);
-    if (rv == 0 && (flags & FLO_TEXT_END) != 0 && facts->adds_eos && facts->eos >= 0) {
+    FLO_TRY(flo_tokenize_spans(vocab, &span, 1, tokens, err));
+    if ((flags & FLO_TEXT_END) != 0 && facts->adds_eos && facts->eos >= 0) {
         flo_tokens_add(tokens, facts->eos);
     }
-    if (rv == 0 && tokens->failed) {
-        rv = too_long(tokens, bytes, err);
+    if (tokens->failed) {
+        return too_long(tokens, bytes, err);
     }
-    return rv;
+    return 0;
 }

@@ -33,16 +33,12 @@ static int make(struct caching *c, const struct flo_tool *tool, const char *fold
     uint64_t bytes = flo_sidecar_bytes(c->packing.sidecar);
     uint32_t threads =
         tool->threads > 0 && tool->threads <= 64 ? (uint32_t)tool->threads : flo_cpus_allowed();
-    int rv = flo_packs_begin(c->cache, c->model_fd, bytes, &fd, err);
-
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_packs_begin(c->cache, c->model_fd, bytes, &fd, err));
     fprintf(stderr, "packing the weights once: %.0f MB into %s (--no-pack)\n", (double)bytes / MB,
             folder);
     c->started_us = flo_now_us();
-    rv = flo_sidecar_write(c->packing.sidecar, fd, threads, show, c, err);
-    return rv < 0 ? rv : flo_packs_commit(c->cache, fd, c->model_fd, err);
+    FLO_TRY(flo_sidecar_write(c->packing.sidecar, fd, threads, show, c, err));
+    return flo_packs_commit(c->cache, fd, c->model_fd, err);
 }
 
 static int find_or_make(struct caching *c, const struct flo_tool *tool, int *out,
@@ -56,10 +52,7 @@ static int find_or_make(struct caching *c, const struct flo_tool *tool, int *out
         (rv = flo_packs_find(c->cache, c->model_fd, out, err)) != FLO_E_ABSENT) {
         return rv;
     }
-    rv = flo_packing_open(c->model_fd, true, &c->packing, err);
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_packing_open(c->model_fd, true, &c->packing, err));
     rv = make(c, tool, folder, err);
     flo_packing_close(&c->packing);
     return rv < 0 ? rv : flo_packs_find(c->cache, c->model_fd, out, err);

@@ -55,11 +55,8 @@ static int read_lora(const char *text, struct flo_tool_setup *setup, struct flo_
     memcpy(setup->adapter, text, chars);
     setup->adapter[chars] = '\0';
     options->adapter = setup->adapter;
-    int rv = flo_file_open(setup->adapter, &fd, err);
-    if (rv < 0) {
-        return rv;
-    }
-    rv = flo_adapter_reckon(fd, &options->engine.adapter_bytes, err);
+    FLO_TRY(flo_file_open(setup->adapter, &fd, err));
+    int rv = flo_adapter_reckon(fd, &options->engine.adapter_bytes, err);
     return rv < 0 ? flo_wrap(err, rv, "%s", setup->adapter) : 0;
 }
 
@@ -188,12 +185,10 @@ int flo_tool_answer_open(const struct flo_tool *tool, enum flo_vocabulary vocabu
                          struct flo_tool_answer *a, struct flo_err *err)
 {
     struct flo_sampling sampling;
-    int rv = read_sampling(tool, &sampling, err);
 
-    if (rv < 0 || (rv = flo_tool_open(tool, vocabulary, &a->model, err)) < 0 ||
-        (rv = flo_sampler_make(a->model.info->n_vocab, &sampling, &a->sampler, err)) < 0) {
-        return rv;
-    }
+    FLO_TRY(read_sampling(tool, &sampling, err));
+    FLO_TRY(flo_tool_open(tool, vocabulary, &a->model, err));
+    FLO_TRY(flo_sampler_make(a->model.info->n_vocab, &sampling, &a->sampler, err));
     return open_grammar(tool, a->model.text, &a->grammar, err);
 }
 
@@ -332,14 +327,10 @@ int flo_tool_by_value(const void *a, const void *b)
 
 int flo_tool_gguf(const char *path, struct flo_gguf **gguf, struct flo_err *err)
 {
-    int rv;
-
     if (path == NULL) {
         return 0;
     }
-    if ((rv = flo_gguf_open_path(path, gguf, err)) < 0) {
-        return rv;
-    }
-    rv = flo_gguf_scan_nonfinite(*gguf, err);
+    FLO_TRY(flo_gguf_open_path(path, gguf, err));
+    int rv = flo_gguf_scan_nonfinite(*gguf, err);
     return rv < 0 ? flo_wrap(err, rv, "%s", path) : 0;
 }

@@ -88,8 +88,8 @@ int flo_outfile(const char *path, struct flo_inputs inputs, flo_outfile_write *w
         return flo_fail(err, FLO_E_USAGE, "the output's path is longer than %d bytes",
                         PATH_BYTES_MAX - 6);
     }
-    int rv = check_old(path, inputs, err);
-    rv = rv < 0 ? rv : check_old(part, inputs, err);
+    FLO_TRY(check_old(path, inputs, err));
+    int rv = check_old(part, inputs, err);
     if (rv < 0) {
         return rv;
     }

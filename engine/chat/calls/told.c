@@ -30,26 +30,22 @@ static int read_json(struct flo_tree *tree, struct flo_buf *copy, const char *te
 static int put_tools(const struct flo_engine_setting *setting, struct flo_buf *out,
                      struct flo_err *err)
 {
-    struct flo_tree tree = {0};
-    struct flo_buf copy = {0};
-    int rv = read_json(&tree, &copy, setting->tools, setting->tools_bytes, "tools", err);
+    FLO_CLEANUP(flo_tree_deinit) struct flo_tree tree = {0};
+    FLO_CLEANUP(flo_buf_deinit) struct flo_buf copy = {0};
 
-    if (rv == 0) {
-        flo_buf_text(out, out->bytes > 0 ? "\n\n" : "");
-        flo_buf_text(out, "You may call these functions, each described by a "
-                          "JSON object:\n");
-        for (const struct flo_tree_node *n = flo_tree_first(tree.nodes); n != NULL; n = n->next) {
-            const struct flo_tree_node *function = flo_tree_member(n, "function");
-            flo_tree_print(function != NULL ? function : n, out);
-            flo_buf_text(out, "\n");
-        }
-        flo_buf_text(out, "To call one, answer with its name and its arguments "
-                          "alone, in this form:\n" FLO_TOLD_OPEN "\"function\"" FLO_TOLD_MID
-                          "{\"key\": \"value\"}" FLO_TOLD_CLOSE);
+    FLO_TRY(read_json(&tree, &copy, setting->tools, setting->tools_bytes, "tools", err));
+    flo_buf_text(out, out->bytes > 0 ? "\n\n" : "");
+    flo_buf_text(out, "You may call these functions, each described by a "
+                      "JSON object:\n");
+    for (const struct flo_tree_node *n = flo_tree_first(tree.nodes); n != NULL; n = n->next) {
+        const struct flo_tree_node *function = flo_tree_member(n, "function");
+        flo_tree_print(function != NULL ? function : n, out);
+        flo_buf_text(out, "\n");
     }
-    flo_tree_deinit(&tree);
-    flo_buf_deinit(&copy);
-    return rv;
+    flo_buf_text(out, "To call one, answer with its name and its arguments "
+                      "alone, in this form:\n" FLO_TOLD_OPEN "\"function\"" FLO_TOLD_MID
+                      "{\"key\": \"value\"}" FLO_TOLD_CLOSE);
+    return 0;
 }
 
 /* ---- calls and results ---- */

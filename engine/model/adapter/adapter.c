@@ -126,16 +126,12 @@ static int load_pair(struct load *load, const struct flo_gguf_tensor *tensor)
     const struct flo_gguf_tensor *a, *b;
     float *to_a, *to_b;
     size_t count;
-    int rv;
 
     if (!flo_lora_halves(&load->lora, tensor->name, &a, &b)) {
         return 0;
     }
     count = flo_weights_places(&e->weights, tensor, places);
-    rv = check_places(load, a, b, tensor->name, places, count);
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(check_places(load, a, b, tensor->name, places, count));
     to_a = take_floats(&load->adapter->arena, a->values);
     to_b = take_floats(&load->adapter->arena, b->values);
     if (to_a == NULL || to_b == NULL) {
@@ -198,19 +194,17 @@ static int load_all(struct load *load)
 {
     struct flo_adapter *adapter = load->adapter;
     struct flo_arena *arena = &adapter->arena;
-    int rv = flo_lora_check(load->lora.gguf, adapter->engine->gguf, &load->lora, load->err);
 
-    rv = rv < 0 ? rv : load_pairs(load);
-    if (rv == 0 && arena->failed) {
-        rv = flo_fail(load->err, FLO_E_MODEL_ADAPTER, "its size overflows");
+    FLO_TRY(flo_lora_check(load->lora.gguf, adapter->engine->gguf, &load->lora, load->err));
+    FLO_TRY(load_pairs(load));
+    if (arena->failed) {
+        return flo_fail(load->err, FLO_E_MODEL_ADAPTER, "its size overflows");
     }
-    if (rv < 0 || (rv = take_room(adapter->engine, "", arena->used, load->err)) < 0) {
-        return rv;
-    }
+    FLO_TRY(take_room(adapter->engine, "", arena->used, load->err));
     adapter->alpha = load->lora.alpha;
     adapter->info.bytes = arena->used;
-    rv = flo_arena_map(arena, load->err);
-    return rv < 0 ? rv : load_pairs(load);
+    FLO_TRY(flo_arena_map(arena, load->err));
+    return load_pairs(load);
 }
 
 static int open_data(struct flo_engine *engine, const void *data, size_t bytes,
@@ -250,16 +244,12 @@ int flo_adapter_open_fd(struct flo_engine *engine, int fd, struct flo_adapter **
     off_t end = lseek(fd, 0, SEEK_END);
     uint64_t bytes = end < 0 ? 0 : (uint64_t)end;
     void *data = NULL;
-    int rv;
 
     if (end < 0) {
         return flo_fail(err, FLO_E_IO_OPEN, "an adapter is a regular file");
     }
-    rv = take_room(engine, "'s file", bytes, err);
-    if (rv < 0) {
-        return rv;
-    }
-    rv = flo_pages_map(bytes, &data, err);
+    FLO_TRY(take_room(engine, "'s file", bytes, err));
+    int rv = flo_pages_map(bytes, &data, err);
     rv = rv < 0 ? rv : flo_fd_pread_all(fd, data, (size_t)bytes, 0, err);
     rv = rv < 0 ? rv : open_data(engine, data, (size_t)bytes, adapter, err);
     flo_pages_unmap(data, bytes);
@@ -271,12 +261,9 @@ int flo_adapter_open(struct flo_engine *engine, const char *path, struct flo_ada
                      struct flo_err *err)
 {
     FLO_CLEANUP(flo_fd_cleanup) int fd = -1;
-    int rv = flo_file_open(path, &fd, err);
 
-    if (rv < 0) {
-        return rv;
-    }
-    rv = flo_adapter_open_fd(engine, fd, adapter, err);
+    FLO_TRY(flo_file_open(path, &fd, err));
+    int rv = flo_adapter_open_fd(engine, fd, adapter, err);
     return rv < 0 ? flo_wrap(err, rv, "%s", path) : 0;
 }
 

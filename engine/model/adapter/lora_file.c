@@ -64,12 +64,9 @@ static int check_kind(const struct flo_gguf *adapter, const struct flo_gguf *bas
     struct flo_gguf_text kind = {"", 0};
     struct flo_gguf_text arch = {"", 0};
     struct flo_gguf_text base_arch = {"", 0};
-    int rv;
-    if ((rv = flo_gguf_string(adapter, "adapter.type", &kind, err)) < 0 ||
-        (rv = flo_gguf_string(adapter, "general.architecture", &arch, err)) < 0 ||
-        (rv = flo_gguf_string(base, "general.architecture", &base_arch, err)) < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_gguf_string(adapter, "adapter.type", &kind, err));
+    FLO_TRY(flo_gguf_string(adapter, "general.architecture", &arch, err));
+    FLO_TRY(flo_gguf_string(base, "general.architecture", &base_arch, err));
     if (!flo_gguf_text_is(kind, "lora")) {
         return flo_fail(err, FLO_E_MODEL_ADAPTER, "adapter.type is '%.*s', 'lora' is needed",
                         kind.bytes < 32 ? (int)kind.bytes : 32, kind.data);
@@ -119,20 +116,15 @@ int flo_lora_check(const struct flo_gguf *adapter, const struct flo_gguf *base,
                    struct flo_lora *out, struct flo_err *err)
 {
     struct flo_lora lora = {.gguf = adapter, .alpha = 0};
-    int rv;
-    if ((rv = check_kind(adapter, base, err)) < 0 ||
-        (rv = flo_gguf_f32(adapter, "adapter.lora.alpha", &lora.alpha, err)) < 0) {
-        return rv;
-    }
+    FLO_TRY(check_kind(adapter, base, err));
+    FLO_TRY(flo_gguf_f32(adapter, "adapter.lora.alpha", &lora.alpha, err));
     if (!(lora.alpha >= 0x1p-16f && lora.alpha <= 0x1p20f)) {
         return flo_fail(err, FLO_E_MODEL_ADAPTER,
                         "adapter.lora.alpha is %g, 2^-16 to 2^20 are allowed", (double)lora.alpha);
     }
-    rv = check_pairs(adapter, base, &lora.pair_count, err);
-    if (rv == 0) {
-        *out = lora;
-    }
-    return rv;
+    FLO_TRY(check_pairs(adapter, base, &lora.pair_count, err));
+    *out = lora;
+    return 0;
 }
 
 bool flo_lora_halves(const struct flo_lora *lora, const char *tensor,

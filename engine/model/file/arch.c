@@ -138,14 +138,9 @@ static const struct flo_arch *find(struct flo_gguf_text name)
 int flo_arch_read(const struct flo_gguf *gguf, const struct flo_arch **arch, struct flo_err *err)
 {
     struct flo_gguf_text name = {0};
-    int rv = flo_gguf_require(gguf, "general.architecture", err);
 
-    if (rv == 0) {
-        rv = flo_gguf_string(gguf, "general.architecture", &name, err);
-    }
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_gguf_require(gguf, "general.architecture", err));
+    FLO_TRY(flo_gguf_string(gguf, "general.architecture", &name, err));
     *arch = find(name);
     return *arch != NULL ? 0
                          : flo_fail(err, FLO_E_MODEL_ARCH, "architecture \"%.*s\" is not known",

@@ -46,11 +46,9 @@ static int attach(struct flo_engine *e, const struct flo_engine_options *options
     if (rv < 0 || fd < 0 || e->kernel->quantise_packed == NULL) {
         return rv;
     }
-    if ((rv = flo_sidecar_new(e->gguf, model_fd, &e->sidecar, err)) < 0 ||
-        (rv = flo_weights_can_pack(&e->weights, e->kernel, e->sidecar, err)) < 0 ||
-        (rv = flo_sidecar_map(e->sidecar, fd, err)) < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_sidecar_new(e->gguf, model_fd, &e->sidecar, err));
+    FLO_TRY(flo_weights_can_pack(&e->weights, e->kernel, e->sidecar, err));
+    FLO_TRY(flo_sidecar_map(e->sidecar, fd, err));
     e->model_fd = fcntl(model_fd, F_DUPFD_CLOEXEC, 3);
     if (e->model_fd < 0) {
         return flo_fail_errno(err, FLO_E_IO_OPEN, "the model once more");

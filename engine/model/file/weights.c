@@ -233,20 +233,17 @@ static size_t layer_prefix(uint32_t index, char prefix[16])
 static int bind_layer(struct binding *b, uint32_t index, struct flo_layer *layer)
 {
     char prefix[16], fused[FLO_GGUF_NAME_BYTES_MAX + 1];
-    int rv;
 
     layer_prefix(index, prefix);
     snprintf(fused, sizeof(fused), "%sattn_qkv.weight", prefix);
     b->is_fused = flo_gguf_tensor_find(b->gguf, fused) != NULL;
-    rv = bind_list(b, &flo_layer_tensors, prefix, layer);
-    if (rv == 0 && !b->is_fused && layer->qkv.bias != NULL) {
-        rv = flo_fail(b->err, FLO_E_MODEL_ARCH, "tensor %sattn_qkv.bias stands alone", prefix);
+    FLO_TRY(bind_list(b, &flo_layer_tensors, prefix, layer));
+    if (!b->is_fused && layer->qkv.bias != NULL) {
+        return flo_fail(b->err, FLO_E_MODEL_ARCH, "tensor %sattn_qkv.bias stands alone", prefix);
     }
-    if (rv == 0) {
-        split_fused(b->hparams, layer);
-        coarsen(layer);
-    }
-    return rv;
+    split_fused(b->hparams, layer);
+    coarsen(layer);
+    return 0;
 }
 
 /* Has the architecture a tensor of this name? */
@@ -325,7 +322,6 @@ int flo_weights_bind(const struct flo_gguf *gguf, const struct flo_arch *arch,
 {
     struct binding b = {
         .gguf = gguf, .arch = arch, .hparams = hparams, .kernel = kernel, .err = err};
-    int rv;
 
     *weights = (struct flo_weights){.n_layer = hparams->n_layer};
     sum_up(gguf, weights);
@@ -335,17 +331,12 @@ int flo_weights_bind(const struct flo_gguf *gguf, const struct flo_arch *arch,
         return flo_fail(err, FLO_E_MEMORY, "%u layers", hparams->n_layer);
     }
     b.vector = weights->vectors;
-    rv = bind_list(&b, &flo_model_tensors, "", weights);
-    for (uint32_t i = 0; rv == 0 && i < hparams->n_layer; i++) {
-        rv = bind_layer(&b, i, &weights->layers[i]);
+    FLO_TRY(bind_list(&b, &flo_model_tensors, "", weights));
+    for (uint32_t i = 0; i < hparams->n_layer; i++) {
+        FLO_TRY(bind_layer(&b, i, &weights->layers[i]));
     }
-    if (rv == 0) {
-        rv = check_unused(&b);
-    }
-    rv = rv < 0 ? rv : decode_head(weights, err);
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(check_unused(&b));
+    FLO_TRY(decode_head(weights, err));
     if ((weights->rope_short == NULL) != (weights->rope_long == NULL)) {
         return missing(&b, weights->rope_short == NULL ? "rope_factors_short.weight"
                                                        : "rope_factors_long.weight");

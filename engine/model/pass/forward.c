@@ -63,11 +63,8 @@ static int embed(struct flo_engine *e, uint32_t row, const int32_t *tokens, uint
     for (size_t t = 0; t < count; t++) {
         float *x = e->scratch.x + (row + t) * m->columns;
         const uint8_t *values;
-        int rv = flo_packed_embedding(e, tokens[t], room, &values, err);
 
-        if (rv < 0) {
-            return rv;
-        }
+        FLO_TRY(flo_packed_embedding(e, tokens[t], room, &values, err));
         m->type->decode(values, x, m->columns);
         for (size_t i = 0; scale != 1 && i < m->columns; i++) {
             x[i] *= scale;
@@ -80,11 +77,8 @@ static int embed(struct flo_engine *e, uint32_t row, const int32_t *tokens, uint
 static int add_span(struct flo_pass *pass, const struct flo_span *span, struct flo_err *err)
 {
     uint32_t position = span->session->position;
-    int rv = embed(pass->engine, pass->count, span->tokens, span->count, err);
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(embed(pass->engine, pass->count, span->tokens, span->count, err));
     flo_rope_make_tables(pass->engine, pass->count, position, span->count);
     for (uint32_t t = 0; t < span->count; t++) {
         pass->sessions[pass->count + t] = span->session;
@@ -132,11 +126,7 @@ int flo_forward(struct flo_engine *e, const struct flo_request *request, struct 
     pass.piece_count = pass.count = 0;
     pass.stop = pass.has_adapters = false;
     for (uint32_t i = 0; i < request->span_count; i++) {
-        int rv = add_span(&pass, &request->spans[i], err);
-
-        if (rv < 0) {
-            return rv;
-        }
+        FLO_TRY(add_span(&pass, &request->spans[i], err));
     }
     run_pass(&pass);
     if (pass.stop) {

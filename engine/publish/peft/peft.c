@@ -196,12 +196,12 @@ static int find_heads(const struct flo_gguf *base, const struct flo_arch *arch, 
     char key[64];
     snprintf(key, sizeof(key), "%s.attention.head_count", flo_arch_name(arch));
     *heads = 0;
-    int rv = flo_gguf_u32(base, key, heads, err);
-    if (rv == 0 && is_key) {
+    FLO_TRY(flo_gguf_u32(base, key, heads, err));
+    if (is_key) {
         snprintf(key, sizeof(key), "%s.attention.head_count_kv", flo_arch_name(arch));
-        rv = flo_gguf_u32(base, key, heads, err);
+        FLO_TRY(flo_gguf_u32(base, key, heads, err));
     }
-    return rv;
+    return 0;
 }
 
 static int find_order(const struct flo_safetensor *tensor, const struct flo_gguf *base,
@@ -221,10 +221,7 @@ static int find_order(const struct flo_safetensor *tensor, const struct flo_gguf
     if (!is_key && strstr(name, ".attn_q.weight") == NULL) {
         return 0;
     }
-    int rv = find_heads(base, arch, is_key, &heads, err);
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(find_heads(base, arch, is_key, &heads, err));
     if (heads == 0 || tensor->dims[0] % ((uint64_t)heads * 2) != 0) {
         return flo_fail(err, FLO_E_MODEL_ADAPTER,
                         "'%.64s' has %" PRIu64 " rows; the base has %" PRIu32 " heads there",
@@ -242,13 +239,8 @@ int flo_peft_tensor_map(const struct flo_safetensor *tensor, const struct flo_gg
     char name[FLO_GGUF_NAME_BYTES_MAX - 8]; /* the half's tail follows */
     size_t module_bytes;
     bool is_a;
-    int rv = check_matrix(tensor, err);
-    if (rv == 0) {
-        rv = flo_arch_read(base, &arch, err);
-    }
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(check_matrix(tensor, err));
+    FLO_TRY(flo_arch_read(base, &arch, err));
     if (!split_half(tensor->name, &module_bytes, &is_a)) {
         return flo_fail(err, FLO_E_MODEL_ADAPTER, "'%.96s' is no half of a LoRA pair",
                         tensor->name);

@@ -155,8 +155,8 @@ int flo_vocab_index(struct flo_vocab *vocab, struct flo_err *err)
 int flo_vocab_list(const struct flo_gguf *gguf, const char *key, uint32_t item_type,
                    const struct flo_gguf_kv **out, struct flo_err *err)
 {
-    int rv = flo_gguf_require(gguf, key, err);
-    return rv < 0 ? rv : flo_gguf_array(gguf, key, item_type, out, err);
+    FLO_TRY(flo_gguf_require(gguf, key, err));
+    return flo_gguf_array(gguf, key, item_type, out, err);
 }
 
 /* Scores in descending order as ascending unsigned numbers. */
@@ -267,10 +267,7 @@ int flo_vocab_load_merges(struct flo_vocab *vocab, const struct flo_gguf *gguf, 
 {
     const struct flo_gguf_kv *list;
     size_t tokens = (size_t)vocab->facts.count;
-    int rv = flo_vocab_list(gguf, "tokenizer.ggml.merges", FLO_GGUF_STRING, &list, err);
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_vocab_list(gguf, "tokenizer.ggml.merges", FLO_GGUF_STRING, &list, err));
     if (list->count > MERGES_MAX) {
         return flo_fail(err, FLO_E_GGUF_VOCAB, "%" PRIu64 " merges, %u are allowed", list->count,
                         MERGES_MAX);
@@ -280,14 +277,13 @@ int flo_vocab_load_merges(struct flo_vocab *vocab, const struct flo_gguf *gguf, 
     vocab->merge_left_bytes = malloc((count + 1) * sizeof(*vocab->merge_left_bytes));
     vocab->merge_next = malloc((count + 1) * sizeof(*vocab->merge_next));
     vocab->first_rank = malloc(tokens * sizeof(*vocab->first_rank));
-    char *joined = malloc(vocab->token_bytes_max + 1u);
+    FLO_CLEANUP(flo_free_cleanup) char *joined = malloc(vocab->token_bytes_max + 1u);
     if (vocab->merge_left_bytes == NULL || vocab->merge_next == NULL || vocab->first_rank == NULL ||
         joined == NULL) {
-        rv = flo_fail(err, FLO_E_MEMORY, "%zu merges", count);
+        return flo_fail(err, FLO_E_MEMORY, "%zu merges", count);
     } else {
         memset(vocab->first_rank, 0xff, tokens * sizeof(*vocab->first_rank));
-        rv = read_merges(vocab, list->data, joined, err);
+        FLO_TRY(read_merges(vocab, list->data, joined, err));
     }
-    free(joined);
-    return rv;
+    return 0;
 }

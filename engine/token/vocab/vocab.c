@@ -84,11 +84,8 @@ static int load_tokens(struct flo_vocab *vocab, const struct flo_gguf *gguf, str
 {
     const struct flo_gguf_kv *list;
     const struct flo_gguf_kv *types;
-    int rv = flo_vocab_list(gguf, "tokenizer.ggml.tokens", FLO_GGUF_STRING, &list, err);
-    if (rv < 0 ||
-        (rv = flo_gguf_array(gguf, "tokenizer.ggml.token_type", FLO_GGUF_I32, &types, err)) < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_vocab_list(gguf, "tokenizer.ggml.tokens", FLO_GGUF_STRING, &list, err));
+    FLO_TRY(flo_gguf_array(gguf, "tokenizer.ggml.token_type", FLO_GGUF_I32, &types, err));
     if (list->count == 0 || list->count > FLO_VOCAB_COUNT_MAX) {
         return flo_fail(err, FLO_E_GGUF_VOCAB, "%" PRIu64 " tokens, 1 to %u are allowed",
                         list->count, FLO_VOCAB_COUNT_MAX);
@@ -108,9 +105,7 @@ static int load_tokens(struct flo_vocab *vocab, const struct flo_gguf *gguf, str
         int32_t type =
             types == NULL ? FLO_TOKEN_NORMAL : (int32_t)flo_get_u32(types->data + 4 * (size_t)id);
         struct flo_gguf_text text = flo_gguf_next_string(&cursor);
-        if ((rv = load_token(vocab, id, text, type, err)) < 0) {
-            return rv;
-        }
+        FLO_TRY(load_token(vocab, id, text, type, err));
     }
     return flo_vocab_index(vocab, err);
 }
@@ -119,10 +114,7 @@ static int load_tokens(struct flo_vocab *vocab, const struct flo_gguf *gguf, str
 static int load_scores(struct flo_vocab *vocab, const struct flo_gguf *gguf, struct flo_err *err)
 {
     const struct flo_gguf_kv *list;
-    int rv = flo_vocab_list(gguf, "tokenizer.ggml.scores", FLO_GGUF_F32, &list, err);
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_vocab_list(gguf, "tokenizer.ggml.scores", FLO_GGUF_F32, &list, err));
     if (list->count != (uint64_t)vocab->facts.count) {
         return flo_fail(err, FLO_E_GGUF_VOCAB, "%" PRIu64 " token scores for %" PRId32 " tokens",
                         list->count, vocab->facts.count);
@@ -278,11 +270,9 @@ static int load_kind(struct flo_vocab *vocab, const struct flo_gguf *gguf, struc
 {
     struct flo_gguf_text model = {"", 0};
     struct flo_gguf_text pre = {"", 0};
-    int rv = flo_gguf_require(gguf, "tokenizer.ggml.model", err);
-    if (rv < 0 || (rv = flo_gguf_string(gguf, "tokenizer.ggml.model", &model, err)) < 0 ||
-        (rv = flo_gguf_string(gguf, "tokenizer.ggml.pre", &pre, err)) < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_gguf_require(gguf, "tokenizer.ggml.model", err));
+    FLO_TRY(flo_gguf_string(gguf, "tokenizer.ggml.model", &model, err));
+    FLO_TRY(flo_gguf_string(gguf, "tokenizer.ggml.pre", &pre, err));
     vocab->is_spm = flo_gguf_text_is(model, "llama");
     if (!vocab->is_spm && !flo_gguf_text_is(model, "gpt2")) {
         return flo_fail(err, FLO_E_NOT_BUILT,
