@@ -115,9 +115,7 @@ int flo_serve_adapter_drop(struct flo_serve *serve, unsigned model, enum flo_ser
     assert(model < FLO_SERVE_MODELS_MAX);
     FLO_INSIDE(serve);
     struct serve_place *place = &serve->places[model];
-    int rv = change(place, role, name, -1, false, err);
-    if (rv == 0) {
-        unlist(place->roles[role], name);
-    }
-    return rv;
+    FLO_TRY(change(place, role, name, -1, false, err));
+    unlist(place->roles[role], name);
+    return 0;
 }

@@ -223,12 +223,10 @@ int flo_serve_flip(struct flo_serve *serve, unsigned model, enum flo_serve_role 
 {
     struct serve_place *place = place_of(serve, model);
     FLO_INSIDE(serve);
-    int rv = check_ready(place, role, err);
-    if (rv == 0) {
-        set_live(place, true, role);
-        flo_router_release_held(place);
-    }
-    return rv;
+    FLO_TRY(check_ready(place, role, err));
+    set_live(place, true, role);
+    flo_router_release_held(place);
+    return 0;
 }
 
 int flo_serve_route_flip(struct flo_serve *serve, unsigned model, enum flo_serve_role role,
@@ -238,12 +236,9 @@ int flo_serve_route_flip(struct flo_serve *serve, unsigned model, enum flo_serve
     FLO_INSIDE(serve);
     bool was_live = place->is_live;
     bool is_news = !flo_digest_equal(&place->route.release, &route->release);
-    int rv = check_ready(place, role, err);
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(check_ready(place, role, err));
     place->is_live = false; /* those who wait, wait for the flip too */
-    rv = flo_serve_route_set(serve, model, route, err);
+    int rv = flo_serve_route_set(serve, model, route, err);
     place->is_live = was_live;
     if (rv < 0 || (rv = flo_serve_flip(serve, model, role, err)) < 0) {
         return rv;

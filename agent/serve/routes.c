@@ -51,10 +51,7 @@ int flo_serve_route_set(struct flo_serve *serve, unsigned model,
     assert(model < FLO_SERVE_MODELS_MAX);
     FLO_INSIDE(serve);
     struct serve_place *place = &serve->places[model];
-    int rv = check(route, err);
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(check(route, err));
     if (place->has_route && flo_serve_engine_live(place) != NULL &&
         !flo_digest_equal(&place->route.release, &route->release)) {
         place->flip_ms = flo_now_ms();

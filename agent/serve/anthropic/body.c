@@ -202,23 +202,20 @@ static void copy_fields(struct anthropic_body *body, bool is_count)
 
 static int translate(struct anthropic_body *body, bool is_count)
 {
-    int rv = 0;
-
     if (!is_count && field(body, "max_tokens") == NULL) {
         return flo_fail(body->err, FLO_E_INFER_PARAM,
                         "max_tokens must be given, a whole number from 1 to %d", PARAMS_TOKENS_MAX);
     }
     copy_fields(body, is_count);
-    rv = flo_anthropic_history(body);
-    rv = rv < 0 ? rv : read_tools(body);
-    rv = rv < 0 ? rv : read_choice(body);
-    rv = rv < 0 ? rv : read_thinking(body);
-    if (rv == 0 && !is_count) {
-        rv = read_temperature(body);
-        rv = rv < 0 ? rv : read_format(body);
+    FLO_TRY(flo_anthropic_history(body));
+    FLO_TRY(read_tools(body));
+    FLO_TRY(read_choice(body));
+    FLO_TRY(read_thinking(body));
+    if (!is_count) {
+        FLO_TRY(read_temperature(body));
+        FLO_TRY(read_format(body));
     }
-    return rv == 0 && body->failed ? flo_fail(body->err, FLO_E_MEMORY, "no memory for the body")
-                                   : rv;
+    return body->failed ? flo_fail(body->err, FLO_E_MEMORY, "no memory for the body") : 0;
 }
 
 /* A thread would be a history that is kept here.  Clients that are told so in
@@ -250,18 +247,15 @@ int flo_anthropic_read(struct serve_request *request, const struct serve_body *b
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *tree = NULL;
     struct anthropic_body reading = {.err = err};
-    int rv = parse(body, &tree, err);
 
-    rv = rv < 0 ? rv : refuse_thread(tree, &request->params, err);
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(parse(body, &tree, err));
+    FLO_TRY(refuse_thread(tree, &request->params, err));
     request->state = reading.state = calloc(1, sizeof(*reading.state));
     reading.from = tree;
     reading.to = json_object();
-    rv = reading.state == NULL || reading.to == NULL
-             ? flo_fail(err, FLO_E_MEMORY, "no memory for the body")
-             : translate(&reading, is_count);
+    int rv = reading.state == NULL || reading.to == NULL
+                 ? flo_fail(err, FLO_E_MEMORY, "no memory for the body")
+                 : translate(&reading, is_count);
     if (rv < 0) {
         json_decref(reading.to);
         return rv;

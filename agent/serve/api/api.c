@@ -430,8 +430,8 @@ static int find_hosts(struct flo_serve *serve, const struct flo_serve_options *o
         if (strncmp(*a, "unix:", 5) == 0) {
             continue;
         }
-        int rv = check_token(serve, options, *a, err);
-        rv = rv < 0 ? rv : add_host(serve, *a, &n, err);
+        FLO_TRY(check_token(serve, options, *a, err));
+        int rv = add_host(serve, *a, &n, err);
         if (rv < 0) {
             return rv;
         }
@@ -461,20 +461,19 @@ static int add_routes(struct flo_serve *serve, struct flo_err *err)
         {"GET", "/v1/responses/{id}/input_items", 0, on_input_items},
         {"DELETE", "/api/delete", BODY_BYTES_MAX, on_question},
     };
-    int rv = 0;
-    for (size_t i = 0; rv == 0 && flo_fronts_path(i) != NULL; i++) {
+    for (size_t i = 0; flo_fronts_path(i) != NULL; i++) {
         if (flo_fronts_is_on(serve, flo_fronts_path(i))) {
-            rv = flo_httpd_route(serve->httpd, "POST", flo_fronts_path(i), BODY_BYTES_MAX,
-                                 on_question, serve, err);
+            FLO_TRY(flo_httpd_route(serve->httpd, "POST", flo_fronts_path(i), BODY_BYTES_MAX,
+                                    on_question, serve, err));
         }
     }
-    for (size_t i = 0; rv == 0 && i < FLO_COUNT(routes); i++) {
+    for (size_t i = 0; i < FLO_COUNT(routes); i++) {
         if (flo_fronts_is_on(serve, routes[i].pattern)) {
-            rv = flo_httpd_route(serve->httpd, routes[i].method, routes[i].pattern,
-                                 routes[i].body_bytes_max, routes[i].handler, serve, err);
+            FLO_TRY(flo_httpd_route(serve->httpd, routes[i].method, routes[i].pattern,
+                                    routes[i].body_bytes_max, routes[i].handler, serve, err));
         }
     }
-    return rv;
+    return 0;
 }
 
 static int take_tokens(struct flo_serve *serve, const struct flo_serve_options *options,
@@ -508,11 +507,8 @@ static int take_tokens(struct flo_serve *serve, const struct flo_serve_options *
 int flo_api_open(struct flo_serve *serve, const struct flo_serve_options *options,
                  struct flo_err *err)
 {
-    int rv = take_tokens(serve, options, err);
-    rv = rv < 0 ? rv : find_hosts(serve, options, err);
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(take_tokens(serve, options, err));
+    FLO_TRY(find_hosts(serve, options, err));
     struct flo_httpd_options http = {
         .connections_max = CONNECTIONS_MAX + serve->requests_max,
         .hosts = serve->hosts,
@@ -522,10 +518,10 @@ int flo_api_open(struct flo_serve *serve, const struct flo_serve_options *option
         .admit = admit,
         .admit_context = serve,
     };
-    rv = flo_httpd_open(serve->base, &http, &serve->httpd, err);
-    rv = rv < 0 ? rv : add_routes(serve, err);
-    rv = rv < 0 ? rv : flo_batch_open(serve, options, token_of, flo_fronts_of, err);
-    rv = rv < 0 ? rv : flo_page_open(serve, err);
+    FLO_TRY(flo_httpd_open(serve->base, &http, &serve->httpd, err));
+    FLO_TRY(add_routes(serve, err));
+    FLO_TRY(flo_batch_open(serve, options, token_of, flo_fronts_of, err));
+    int rv = flo_page_open(serve, err);
     for (const char *const *a = options->listen; rv == 0 && a != NULL && *a != NULL; a++) {
         bool is_unix = strncmp(*a, "unix:", 5) == 0;
         uint16_t port = 0;

@@ -43,6 +43,6 @@ int flo_page_open(struct flo_serve *serve, struct flo_err *err)
     if (!serve->has_page) {
         return 0;
     }
-    int rv = flo_httpd_route(httpd, "GET", "/", 0, on_file, serve, err);
-    return rv < 0 ? rv : flo_httpd_route(httpd, "GET", "/app/...", 0, on_file, serve, err);
+    FLO_TRY(flo_httpd_route(httpd, "GET", "/", 0, on_file, serve, err));
+    return flo_httpd_route(httpd, "GET", "/app/...", 0, on_file, serve, err);
 }

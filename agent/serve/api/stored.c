@@ -136,10 +136,9 @@ int flo_stored_list_input(const struct flo_serve *serve, uint64_t owner, const c
     if (one == NULL) {
         return err->code;
     }
-    int rv = read_page(page, &limit, &is_ascending, err);
-    rv = rv < 0 ? rv
-                : flo_json_parse(one->items.data, one->items.bytes, one->items.bytes, &items, err);
-    return rv < 0 ? rv : add_page(items, one->n_input, page, limit, is_ascending, out, err);
+    FLO_TRY(read_page(page, &limit, &is_ascending, err));
+    FLO_TRY(flo_json_parse(one->items.data, one->items.bytes, one->items.bytes, &items, err));
+    return add_page(items, one->n_input, page, limit, is_ascending, out, err);
 }
 
 /* ---- the end of one under way ---- */

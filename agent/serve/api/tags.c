@@ -118,11 +118,8 @@ int flo_tags_show(struct flo_serve *serve, int token, const char *body, size_t b
     char name[3 * FLO_NAME_MAX + 3], created[25];
     const char *adapter;
     struct models_shown shown;
-    int rv = read_name(body, bytes, name, sizeof(name), err);
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(read_name(body, bytes, name, sizeof(name), err));
     const struct serve_place *place = flo_names_place(serve, name, token);
     if (place == NULL || !flo_models_show(place, &shown) ||
         !flo_names_match(place, name, &adapter)) {

@@ -252,13 +252,13 @@ static int take_piece(void *context, const char *data, size_t bytes, struct flo_
 {
     struct coming *coming = context;
     bool is_enough = false;
-    int rv =
-        flo_batch_desk_piece(coming->batch->desk, &coming->upload, data, bytes, &is_enough, err);
 
-    if (rv == 0 && is_enough) {
+    FLO_TRY(
+        flo_batch_desk_piece(coming->batch->desk, &coming->upload, data, bytes, &is_enough, err));
+    if (is_enough) {
         flo_httpd_upload_hold(coming->http, true);
     }
-    return rv;
+    return 0;
 }
 
 static int on_file_start(void *context, struct flo_httpd_request *http, struct flo_err *err)
@@ -353,20 +353,19 @@ static int add_routes(struct serve_batch *batch, uint64_t bytes_max, struct flo_
     };
     struct flo_httpd *httpd = batch->serve->httpd;
     const struct flo_httpd_upload upload = {on_file_start, on_file_piece, bytes_max + FORM_BYTES};
-    int rv = 0;
 
-    for (size_t i = 0; rv == 0 && i < FLO_COUNT(rows); i++) {
+    for (size_t i = 0; i < FLO_COUNT(rows); i++) {
         struct call *call = &batch->calls[rows[i].kind];
         *call = (struct call){batch, rows[i].kind};
         if (batch->desk != NULL && rows[i].kind == ASK_FILE_MAKE) {
-            rv = flo_httpd_route_upload(httpd, rows[i].method, rows[i].pattern, &upload, on_file,
-                                        call, err);
+            FLO_TRY(flo_httpd_route_upload(httpd, rows[i].method, rows[i].pattern, &upload, on_file,
+                                           call, err));
         } else {
-            rv = flo_httpd_route(httpd, rows[i].method, rows[i].pattern, FLO_OBJECT_BYTES_MAX,
-                                 batch->desk != NULL ? on_ask : on_off, call, err);
+            FLO_TRY(flo_httpd_route(httpd, rows[i].method, rows[i].pattern, FLO_OBJECT_BYTES_MAX,
+                                    batch->desk != NULL ? on_ask : on_off, call, err));
         }
     }
-    return rv;
+    return 0;
 }
 
 int flo_batch_open(struct flo_serve *serve, const struct flo_serve_options *options,

@@ -128,19 +128,16 @@ int flo_batch_desk_piece(struct flo_batch_desk *desk, struct flo_batch_upload *u
 static int write_piece(struct flo_batch_desk *desk, struct flo_batch_upload *upload,
                        const struct flo_buf *piece, struct flo_err *err)
 {
-    int rv = flo_batch_store_room(&desk->store, piece->bytes, err);
-
-    if (rv == 0 && upload->fd < 0) {
+    FLO_TRY(flo_batch_store_room(&desk->store, piece->bytes, err));
+    if (upload->fd < 0) {
         flo_object_id_make("upload-", upload->id);
-        rv = flo_batch_store_file(&desk->store, upload->id, "", O_WRONLY | O_CREAT | O_EXCL,
-                                  &upload->fd, err);
+        FLO_TRY(flo_batch_store_file(&desk->store, upload->id, "", O_WRONLY | O_CREAT | O_EXCL,
+                                     &upload->fd, err));
     }
-    rv = rv < 0 ? rv : flo_fd_write_all(upload->fd, piece->data, piece->bytes, err);
-    if (rv == 0) {
-        upload->bytes += piece->bytes;
-        desk->store.coming_bytes += piece->bytes;
-    }
-    return rv;
+    FLO_TRY(flo_fd_write_all(upload->fd, piece->data, piece->bytes, err));
+    upload->bytes += piece->bytes;
+    desk->store.coming_bytes += piece->bytes;
+    return 0;
 }
 
 static void free_piece(struct piece *piece)
@@ -254,14 +251,14 @@ static struct flo_batch_file *file_of(const struct flo_batch_desk *desk,
 static int show_content(struct flo_batch_desk *desk, struct flo_batch_ask *ask, struct flo_err *err)
 {
     struct flo_batch_file *file = file_of(desk, ask, err);
-    int rv = file == NULL
-                 ? err->code
-                 : flo_batch_store_file(&desk->store, file->id, "", O_RDONLY, &ask->fd, err);
 
-    if (rv == 0 && !ask->is_head) {
+    FLO_TRY(file == NULL
+                ? err->code
+                : flo_batch_store_file(&desk->store, file->id, "", O_RDONLY, &ask->fd, err));
+    if (!ask->is_head) {
         flo_batch_store_delivered(&desk->store, file, flo_batch_store_now_s(&desk->store));
     }
-    return rv;
+    return 0;
 }
 
 static int delete_file(struct flo_batch_desk *desk, struct flo_batch_ask *ask, struct flo_err *err)
@@ -311,24 +308,20 @@ static int make_batch(struct flo_batch_desk *desk, struct flo_batch_ask *ask, st
     }
     flo_object_id_make("batch-", batch.id);
     strcpy(batch.app, ask->app);
-    rv = flo_batch_store_begin(&desk->store, &batch, err);
-    if (rv == 0) {
-        flo_batch_write(&batch, false, &ask->out);
-    }
-    return rv;
+    FLO_TRY(flo_batch_store_begin(&desk->store, &batch, err));
+    flo_batch_write(&batch, false, &ask->out);
+    return 0;
 }
 
 static int show_batch(struct flo_batch_desk *desk, struct flo_batch_ask *ask, struct flo_err *err)
 {
     struct flo_batch *batch = flo_batch_store_batch(&desk->store, ask->app, ask->id);
-    int rv = batch == NULL                   ? absent("batch", ask->id, err)
-             : ask->kind == ASK_BATCH_CANCEL ? flo_batch_work_cancel(&desk->work, batch, err)
-                                             : 0;
 
-    if (rv == 0) {
-        flo_batch_write(batch, false, &ask->out);
-    }
-    return rv;
+    FLO_TRY(batch == NULL                   ? absent("batch", ask->id, err)
+            : ask->kind == ASK_BATCH_CANCEL ? flo_batch_work_cancel(&desk->work, batch, err)
+                                            : 0);
+    flo_batch_write(batch, false, &ask->out);
+    return 0;
 }
 
 /* ---- lists ---- */

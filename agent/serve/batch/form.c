@@ -33,11 +33,8 @@ static int begin_part(struct flo_batch_form *form, const char *head, size_t byte
     if (++form->parts > PARTS_MAX) {
         return bad(err, "more than 16 parts");
     }
-    int rv =
-        flo_multipart_heads(head, bytes, form->field, sizeof(form->field), name, sizeof(name), err);
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_multipart_heads(head, bytes, form->field, sizeof(form->field), name, sizeof(name),
+                                err));
     form->is_file = strcmp(form->field, "file") == 0;
     form->value_bytes = 0;
     if (form->is_file && form->has_file) {

@@ -37,10 +37,7 @@ static int fill(struct flo_batch_in *in, struct flo_err *err)
 int flo_batch_in_line(struct flo_batch_in *in, struct flo_err *err)
 {
     while (!in->is_ended) {
-        int rv = in->at == in->bytes ? fill(in, err) : 0;
-        if (rv < 0) {
-            return rv;
-        }
+        FLO_TRY(in->at == in->bytes ? fill(in, err) : 0);
         if (in->is_ended) {
             return flo_batch_reader_end(&in->reader);
         }
@@ -123,9 +120,9 @@ int flo_batch_check_open(struct flo_batch_check *check, struct flo_batch_in *in,
 static int end_pass(struct flo_batch_check *check, struct flo_batch_in *in, struct flo_err *err)
 {
     flo_twice_sort(&check->twice);
-    int rv = compare_names(in, &check->twice, err);
-    if (rv < 0 || !flo_twice_again(&check->twice)) {
-        return rv < 0 ? rv : 1;
+    FLO_TRY(compare_names(in, &check->twice, err));
+    if (!flo_twice_again(&check->twice)) {
+        return 1;
     }
     check->count = 0;
     flo_batch_in_go(in, 0, 0);

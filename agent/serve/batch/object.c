@@ -146,26 +146,22 @@ static int get_id(const json_t *json, const char *key, const char *prefix, bool 
                   char out[FLO_OBJECT_ID], struct flo_err *err)
 {
     const char *text;
-    int rv = flo_json_opt_text(json, key, FLO_OBJECT_ID - 1, "", &text, err);
 
-    if (rv == 0 && (is_needed || text[0] != '\0') && !flo_object_id_is(prefix, text)) {
-        rv = flo_fail(err, FLO_E_META_SCHEMA, "field `%s` is no id", key);
+    FLO_TRY(flo_json_opt_text(json, key, FLO_OBJECT_ID - 1, "", &text, err));
+    if ((is_needed || text[0] != '\0') && !flo_object_id_is(prefix, text)) {
+        return flo_fail(err, FLO_E_META_SCHEMA, "field `%s` is no id", key);
     }
-    if (rv == 0) {
-        strcpy(out, text);
-    }
-    return rv;
+    strcpy(out, text);
+    return 0;
 }
 
 static int get_app(const json_t *json, char out[FLO_NAME_MAX + 1], struct flo_err *err)
 {
     const char *text;
-    int rv = flo_json_get_text(json, "app", FLO_NAME_MAX, &text, err);
 
-    if (rv == 0) {
-        strcpy(out, text);
-    }
-    return rv;
+    FLO_TRY(flo_json_get_text(json, "app", FLO_NAME_MAX, &text, err));
+    strcpy(out, text);
+    return 0;
 }
 
 static int read_file(const json_t *json, struct flo_batch_file *out, struct flo_err *err)
@@ -190,46 +186,43 @@ int flo_batch_file_read(const char *text, size_t bytes, struct flo_batch_file *o
     FLO_CLEANUP(flo_json_cleanup) json_t *json = NULL;
 
     memset(out, 0, sizeof(*out));
-    int rv = flo_json_parse(text, bytes, FLO_OBJECT_BYTES_MAX, &json, err);
-    return rv < 0 ? rv : read_file(json, out, err);
+    FLO_TRY(flo_json_parse(text, bytes, FLO_OBJECT_BYTES_MAX, &json, err));
+    return read_file(json, out, err);
 }
 
 static int read_times(const json_t *json, struct flo_batch *out, struct flo_err *err)
 {
     char name[32];
-    int rv = 0;
 
-    for (int i = 0; rv == 0 && i < FLO_BATCH_STATUSES; i++) {
+    for (int i = 0; i < FLO_BATCH_STATUSES; i++) {
         snprintf(name, sizeof(name), "%s_at", i == FLO_BATCH_VALIDATING ? "created" : words[i]);
-        rv = flo_json_opt_u64(json, name, 0, TIME_MAX, 0, &out->at_s[i], err);
+        FLO_TRY(flo_json_opt_u64(json, name, 0, TIME_MAX, 0, &out->at_s[i], err));
     }
-    rv = rv < 0 ? rv : flo_json_opt_u64(json, "expires_at", 0, TIME_MAX, 0, &out->expires_s, err);
-    return rv < 0 ? rv
-                  : flo_json_opt_u64(json, "output_expires", 0, TIME_MAX, 0, &out->output_expires_s,
-                                     err);
+    FLO_TRY(flo_json_opt_u64(json, "expires_at", 0, TIME_MAX, 0, &out->expires_s, err));
+    return flo_json_opt_u64(json, "output_expires", 0, TIME_MAX, 0, &out->output_expires_s, err);
 }
 
 static int read_counts(const json_t *json, struct flo_batch *out, struct flo_err *err)
 {
     json_t *counts;
-    int rv = flo_json_get_object(json, "request_counts", &counts, err);
 
-    rv = rv < 0 ? rv : flo_json_get_u64(counts, "total", 0, INT64_MAX, &out->total, err);
-    rv = rv < 0 ? rv : flo_json_get_u64(counts, "completed", 0, INT64_MAX, &out->completed, err);
-    return rv < 0 ? rv : flo_json_get_u64(counts, "failed", 0, INT64_MAX, &out->failed, err);
+    FLO_TRY(flo_json_get_object(json, "request_counts", &counts, err));
+    FLO_TRY(flo_json_get_u64(counts, "total", 0, INT64_MAX, &out->total, err));
+    FLO_TRY(flo_json_get_u64(counts, "completed", 0, INT64_MAX, &out->completed, err));
+    return flo_json_get_u64(counts, "failed", 0, INT64_MAX, &out->failed, err);
 }
 
 static int read_errors(const json_t *json, struct flo_batch *out, struct flo_err *err)
 {
     json_t *errors = NULL;
-    int rv = flo_json_opt_object(json, "errors", &errors, err);
 
-    if (rv < 0 || errors == NULL) {
-        return rv;
+    FLO_TRY(flo_json_opt_object(json, "errors", &errors, err));
+    if (errors == NULL) {
+        return 0;
     }
     const json_t *one = json_array_get(json_object_get(errors, "data"), 0);
     const char *id = "", *what = "";
-    rv = flo_json_get_text(one, "code", 64, &id, err);
+    int rv = flo_json_get_text(one, "code", 64, &id, err);
     rv = rv < 0 ? rv : flo_json_get_text(one, "message", FLO_OBJECT_WHAT_MAX - 1, &what, err);
     rv = rv < 0 ? rv : flo_json_opt_u64(one, "line", 0, INT64_MAX, 0, &out->line, err);
     out->code = flo_error_code(id);
@@ -241,13 +234,10 @@ static int read_errors(const json_t *json, struct flo_batch *out, struct flo_err
 static int read_status(const json_t *json, struct flo_batch *out, struct flo_err *err)
 {
     const char *word, *path;
-    int rv = flo_json_get_text(json, "status", 32, &word, err);
+    FLO_TRY(flo_json_get_text(json, "status", 32, &word, err));
     int status = 0;
 
-    rv = rv < 0 ? rv : flo_json_get_text(json, "endpoint", 64, &path, err);
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_json_get_text(json, "endpoint", 64, &path, err));
     while (status < FLO_BATCH_STATUSES && strcmp(words[status], word) != 0) {
         status++;
     }
@@ -260,21 +250,18 @@ static int read_status(const json_t *json, struct flo_batch *out, struct flo_err
 
 static int read_batch(const json_t *json, struct flo_batch *out, struct flo_err *err)
 {
-    int rv = get_id(json, "id", "batch-", true, out->id, err);
-
-    rv = rv < 0 ? rv : get_app(json, out->app, err);
-    rv = rv < 0 ? rv : get_id(json, "input_file_id", "file-", true, out->input, err);
-    rv = rv < 0 ? rv : get_id(json, "output_file_id", "file-", false, out->output, err);
-    rv = rv < 0 ? rv : get_id(json, "error_file_id", "file-", false, out->error, err);
-    rv = rv < 0 ? rv : read_status(json, out, err);
-    rv = rv < 0 ? rv : read_times(json, out, err);
-    rv = rv < 0 ? rv : read_counts(json, out, err);
-    rv = rv < 0 ? rv : read_errors(json, out, err);
-    if (rv == 0) {
-        json_t *metadata = NULL;
-        rv = flo_json_opt_object(json, "metadata", &metadata, err);
-        out->metadata = rv == 0 ? json_incref(metadata) : NULL;
-    }
+    FLO_TRY(get_id(json, "id", "batch-", true, out->id, err));
+    FLO_TRY(get_app(json, out->app, err));
+    FLO_TRY(get_id(json, "input_file_id", "file-", true, out->input, err));
+    FLO_TRY(get_id(json, "output_file_id", "file-", false, out->output, err));
+    FLO_TRY(get_id(json, "error_file_id", "file-", false, out->error, err));
+    FLO_TRY(read_status(json, out, err));
+    FLO_TRY(read_times(json, out, err));
+    FLO_TRY(read_counts(json, out, err));
+    FLO_TRY(read_errors(json, out, err));
+    json_t *metadata = NULL;
+    int rv = flo_json_opt_object(json, "metadata", &metadata, err);
+    out->metadata = rv == 0 ? json_incref(metadata) : NULL;
     return rv;
 }
 
@@ -283,8 +270,8 @@ int flo_batch_read(const char *text, size_t bytes, struct flo_batch *out, struct
     FLO_CLEANUP(flo_json_cleanup) json_t *json = NULL;
 
     memset(out, 0, sizeof(*out));
-    int rv = flo_json_parse(text, bytes, FLO_OBJECT_BYTES_MAX, &json, err);
-    return rv < 0 ? rv : read_batch(json, out, err);
+    FLO_TRY(flo_json_parse(text, bytes, FLO_OBJECT_BYTES_MAX, &json, err));
+    return read_batch(json, out, err);
 }
 
 void flo_batch_deinit(struct flo_batch *batch)
@@ -364,8 +351,8 @@ static int take_batch(const json_t *json, uint64_t now_s, struct flo_batch *out,
     strcpy(out->input, input);
     out->at_s[FLO_BATCH_VALIDATING] = now_s;
     out->expires_s = now_s + DAY_S;
-    int rv = take_metadata(json, out, err);
-    return rv < 0 ? rv : take_expiry(json, out, err);
+    FLO_TRY(take_metadata(json, out, err));
+    return take_expiry(json, out, err);
 }
 
 int flo_batch_ask(const char *body, size_t bytes, uint64_t now_s, struct flo_batch *out,

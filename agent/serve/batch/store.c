@@ -139,11 +139,8 @@ int flo_batch_store_add(struct flo_batch_store *store, const struct flo_batch_fi
     if (flo_batch_store_find(store, file->app, file->id) != NULL) {
         return 0; /* a batch ends once more after a power cut */
     }
-    int rv = take_file(store, file, err);
-    if (rv < 0) {
-        return rv;
-    }
-    rv = keep(store, file, err);
+    FLO_TRY(take_file(store, file, err));
+    int rv = keep(store, file, err);
     if (rv < 0) {
         struct flo_batch_file *own = flo_batch_store_find(store, file->app, file->id);
         flo_batch_store_remove(store, own);
@@ -387,13 +384,12 @@ static int check_folder(const struct flo_batch_store *store, struct flo_err *err
 
 static int lock_folder(struct flo_batch_store *store, struct flo_err *err)
 {
-    int rv = flo_batch_store_file(store, "lock", "", O_RDWR | O_CREAT, &store->lock_fd, err);
-
-    if (rv == 0 && flock(store->lock_fd, LOCK_EX | LOCK_NB) < 0) {
-        rv = flo_fail(err, FLO_E_STATE_LOCKED, "another process uses batch_folder %s",
-                      store->folder);
+    FLO_TRY(flo_batch_store_file(store, "lock", "", O_RDWR | O_CREAT, &store->lock_fd, err));
+    if (flock(store->lock_fd, LOCK_EX | LOCK_NB) < 0) {
+        return flo_fail(err, FLO_E_STATE_LOCKED, "another process uses batch_folder %s",
+                        store->folder);
     }
-    return rv;
+    return 0;
 }
 
 /* "ID.json" of an object of this prefix; its id. */
@@ -543,12 +539,11 @@ int flo_batch_store_open(struct flo_batch_store *store, struct flo_err *err)
 {
     store->lock_fd = -1;
     store->clock_ms = clock_ms();
-    int rv = flo_dir_make(store->folder, 0700, err);
-    rv = rv < 0 ? rv : check_folder(store, err);
-    rv = rv < 0 ? rv : lock_folder(store, err);
-    rv = rv < 0 ? rv : each_entry(store, false, err);
-    rv = rv < 0 ? rv : each_entry(store, true, err);
-    return rv;
+    FLO_TRY(flo_dir_make(store->folder, 0700, err));
+    FLO_TRY(check_folder(store, err));
+    FLO_TRY(lock_folder(store, err));
+    FLO_TRY(each_entry(store, false, err));
+    return each_entry(store, true, err);
 }
 
 void flo_batch_store_close(struct flo_batch_store *store)

@@ -88,11 +88,9 @@ static int set_status(struct flo_batch_work *work, struct flo_batch *batch,
 
     next.status = status;
     next.at_s[status] = flo_batch_store_now_s(work->store);
-    int rv = flo_batch_store_save(work->store, &next, err);
-    if (rv == 0) {
-        *batch = next;
-    }
-    return rv;
+    FLO_TRY(flo_batch_store_save(work->store, &next, err));
+    *batch = next;
+    return 0;
 }
 
 /* The batch cannot be done: it ends, with the reason. */
@@ -105,15 +103,13 @@ static int fail(struct flo_batch_work *work, const struct flo_err *why, struct f
     next.output[0] = next.error[0] = '\0';
     next.answer_bytes = 0;
     next.waits[0] = '\0';
-    int rv = set_status(work, &next, FLO_BATCH_FAILED, err);
-    if (rv == 0) {
-        unlink_of(work, work->batch->output, "");
-        unlink_of(work, work->batch->error, "");
-        unlink_of(work, work->batch->id, ".progress");
-        *work->batch = next;
-        leave(work);
-    }
-    return rv;
+    FLO_TRY(set_status(work, &next, FLO_BATCH_FAILED, err));
+    unlink_of(work, work->batch->output, "");
+    unlink_of(work, work->batch->error, "");
+    unlink_of(work, work->batch->id, ".progress");
+    *work->batch = next;
+    leave(work);
+    return 0;
 }
 
 /* An answer's file as far as it counts. */
@@ -121,11 +117,8 @@ static int open_answers(struct flo_batch_work *work, const char *id, int *fd, ui
                         struct flo_err *err)
 {
     struct stat st;
-    int rv = flo_batch_store_file(work->store, id, "", O_RDWR | O_CREAT, fd, err);
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_batch_store_file(work->store, id, "", O_RDWR | O_CREAT, fd, err));
     if (fstat(*fd, &st) < 0 || (uint64_t)st.st_size < bytes) {
         return flo_fail(err, FLO_E_META_SCHEMA, "%s has less than the %llu bytes that were written",
                         id, (unsigned long long)bytes);
@@ -252,12 +245,11 @@ static int look_through(struct flo_batch_work *work, struct flo_err *err)
     next.total = work->check.count;
     flo_object_id_make("file-", next.output);
     flo_object_id_make("file-", next.error);
-    rv = set_status(work, &next, FLO_BATCH_IN_PROGRESS, err);
-    if (rv == 0) {
-        *work->batch = next;
-        leave(work); /* and begins at the first line */
-    }
-    return rv;
+    FLO_TRY(set_status(work, &next, FLO_BATCH_IN_PROGRESS, err));
+    *work->batch = next;
+    leave(work); /* and begins at the first line */
+
+    return 0;
 }
 
 /* ---- ask ---- */
@@ -469,11 +461,8 @@ static int write_slot(struct flo_batch_work *work, const struct flo_batch_slot *
     if (slot->text.failed) {
         return flo_fail(err, FLO_E_MEMORY, "no memory for an answer");
     }
-    int rv = flo_batch_store_room(work->store, slot->text.bytes, err);
-    rv = rv < 0 ? rv : flo_fd_pwrite_all(fd, slot->text.data, slot->text.bytes, *bytes, err);
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_batch_store_room(work->store, slot->text.bytes, err));
+    FLO_TRY(flo_fd_pwrite_all(fd, slot->text.data, slot->text.bytes, *bytes, err));
     *bytes += slot->text.bytes;
     progress->line = slot->number;
     progress->input_bytes = slot->end_bytes;
@@ -489,10 +478,7 @@ static int write_ready(struct flo_batch_work *work, struct flo_err *err)
 {
     while (work->count > 0 && slot_at(work, 0)->state == SLOT_DONE) {
         struct flo_batch_slot *slot = slot_at(work, 0);
-        int rv = write_slot(work, slot, err);
-        if (rv < 0) {
-            return rv;
-        }
+        FLO_TRY(write_slot(work, slot, err));
         flo_buf_deinit(&slot->text);
         *slot = (struct flo_batch_slot){.state = SLOT_FREE};
         work->first = (work->first + 1) % FLO_BATCH_AHEAD;
@@ -569,17 +555,14 @@ static int end(struct flo_batch_work *work, struct flo_err *err)
 {
     struct flo_batch next = *work->batch;
     const struct flo_batch_progress *progress = &work->progress;
-    int rv = cut(work->output_fd, progress->output_bytes, err);
 
-    rv = rv < 0 ? rv : cut(work->error_fd, progress->error_bytes, err);
-    if (rv == 0 && progress->output_bytes > 0) {
-        rv = give(work, next.output, "output", progress->output_bytes, err);
+    FLO_TRY(cut(work->output_fd, progress->output_bytes, err));
+    FLO_TRY(cut(work->error_fd, progress->error_bytes, err));
+    if (progress->output_bytes > 0) {
+        FLO_TRY(give(work, next.output, "output", progress->output_bytes, err));
     }
-    if (rv == 0 && progress->error_bytes > 0) {
-        rv = give(work, next.error, "error", progress->error_bytes, err);
-    }
-    if (rv < 0) {
-        return rv;
+    if (progress->error_bytes > 0) {
+        FLO_TRY(give(work, next.error, "error", progress->error_bytes, err));
     }
     const struct flo_batch before = next;
     if (progress->output_bytes == 0) {
@@ -590,14 +573,11 @@ static int end(struct flo_batch_work *work, struct flo_err *err)
     }
     next.answer_bytes = 0;
     next.waits[0] = '\0';
-    rv = set_status(work, &next,
-                    next.at_s[FLO_BATCH_CANCELLING] != 0                ? FLO_BATCH_CANCELLED
-                    : next.at_s[FLO_BATCH_FINALIZING] >= next.expires_s ? FLO_BATCH_EXPIRED
-                                                                        : FLO_BATCH_COMPLETED,
-                    err);
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(set_status(work, &next,
+                       next.at_s[FLO_BATCH_CANCELLING] != 0                ? FLO_BATCH_CANCELLED
+                       : next.at_s[FLO_BATCH_FINALIZING] >= next.expires_s ? FLO_BATCH_EXPIRED
+                                                                           : FLO_BATCH_COMPLETED,
+                       err));
     *work->batch = next;
     unlink_of(work, next.output[0] == '\0' ? before.output : "", "");
     unlink_of(work, next.error[0] == '\0' ? before.error : "", "");
@@ -731,11 +711,11 @@ int flo_batch_work_cancel(struct flo_batch_work *work, struct flo_batch *batch, 
     }
     batch->next_ms = 0;
     if (batch->status == FLO_BATCH_VALIDATING) {
-        int rv = set_status(work, batch, FLO_BATCH_CANCELLED, err);
-        if (rv == 0 && work->batch == batch) {
+        FLO_TRY(set_status(work, batch, FLO_BATCH_CANCELLED, err));
+        if (work->batch == batch) {
             leave(work);
         }
-        return rv;
+        return 0;
     }
     return set_status(work, batch, FLO_BATCH_CANCELLING, err);
 }

@@ -75,17 +75,14 @@ void flo_serve_call_unlist(struct serve_engine *engine, struct serve_call *call)
 int flo_serve_engine_say(struct serve_engine *engine, const struct flo_wire_message *message,
                          struct flo_err *err)
 {
-    struct flo_buf out = {.bytes_max = 2 * FLO_WIRE_PAYLOAD_BYTES_MAX};
+    FLO_CLEANUP(flo_buf_deinit) struct flo_buf out = {.bytes_max = 2 * FLO_WIRE_PAYLOAD_BYTES_MAX};
     struct evbuffer *output = bufferevent_get_output(engine->bev);
-    int rv = flo_wire_write(&out, message, err);
-    if (rv == 0 && evbuffer_get_length(output) + out.bytes > OUTPUT_BYTES_MAX) {
-        rv = flo_fail(err, FLO_E_INFER_BUSY, "the engine reads too slowly");
+    FLO_TRY(flo_wire_write(&out, message, err));
+    if (evbuffer_get_length(output) + out.bytes > OUTPUT_BYTES_MAX) {
+        return flo_fail(err, FLO_E_INFER_BUSY, "the engine reads too slowly");
     }
-    if (rv == 0) {
-        evbuffer_add(output, out.data, out.bytes);
-    }
-    flo_buf_deinit(&out);
-    return rv;
+    evbuffer_add(output, out.data, out.bytes);
+    return 0;
 }
 
 void flo_serve_engine_ask_stats(struct serve_engine *engine)

@@ -223,11 +223,8 @@ static int start(struct serve_packer *packer, struct flo_err *err)
 {
     struct flo_serve *serve = packer->serve;
     const struct flo_wire_message message = {.type = FLO_WIRE_PACK};
-    int rv = flo_serve_engine_spawn(serve, "worker", &packer->pid, &packer->fd, err);
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_serve_engine_spawn(serve, "worker", &packer->pid, &packer->fd, err));
     (void)setpriority(PRIO_PROCESS, (id_t)packer->pid, NICENESS);
     evutil_make_socket_nonblocking(packer->fd);
     packer->readable =

@@ -144,11 +144,8 @@ static int start(struct serve_planner *planner, struct flo_err *err)
     uint64_t ms = serve->hang_ms_max;
     const struct timeval tv = {.tv_sec = (time_t)(ms / 1000),
                                .tv_usec = (suseconds_t)(ms % 1000 * 1000)};
-    int rv = flo_serve_engine_spawn(serve, "worker", &planner->pid, &planner->fd, err);
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_serve_engine_spawn(serve, "worker", &planner->pid, &planner->fd, err));
     evutil_make_socket_nonblocking(planner->fd);
     planner->readable =
         event_new(serve->home, planner->fd, EV_READ | EV_PERSIST, on_readable, planner);

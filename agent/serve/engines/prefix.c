@@ -111,10 +111,7 @@ int flo_serve_prefix_open(const char *dir, const struct flo_digest *release, int
     FLO_CLEANUP(flo_fd_cleanup) int dir_fd = -1;
     FLO_CLEANUP(flo_fd_cleanup) int fd = -1;
     char name[NAME_BYTES];
-    int rv = flo_dir_make(dir, 0700, err);
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_dir_make(dir, 0700, err));
     dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (dir_fd < 0) {
         return flo_fail_errno(err, FLO_E_IO_OPEN, "%s", dir);
@@ -125,7 +122,7 @@ int flo_serve_prefix_open(const char *dir, const struct flo_digest *release, int
     if (fd < 0) {
         return flo_fail_errno(err, FLO_E_IO_OPEN, "%s/%s", dir, name);
     }
-    rv = lock(fd, err);
+    int rv = lock(fd, err);
     if (rv == 0 && (rv = reserve(fd, err)) < 0) {
         unlinkat(dir_fd, name, 0); /* a part of it would only take room */
     }

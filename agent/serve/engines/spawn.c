@@ -11,30 +11,26 @@
 int flo_serve_engine_send(int fd, const struct flo_wire_message *message, const int *fds,
                           size_t count, struct flo_err *err)
 {
-    struct flo_buf out = {0};
-    int rv = flo_wire_write(&out, message, err);
-    if (rv == 0) {
-        _Alignas(struct cmsghdr) char control[CMSG_SPACE(SERVE_DESCRIPTORS_MAX * sizeof(int))] = {
-            0};
-        struct iovec vector = {out.data, out.bytes};
-        struct msghdr head = {.msg_iov = &vector,
-                              .msg_iovlen = 1,
-                              .msg_control = control,
-                              .msg_controllen = CMSG_SPACE(count * sizeof(int))};
-        struct cmsghdr *c = CMSG_FIRSTHDR(&head);
-        c->cmsg_level = SOL_SOCKET;
-        c->cmsg_type = SCM_RIGHTS;
-        c->cmsg_len = CMSG_LEN(count * sizeof(int));
-        memcpy(CMSG_DATA(c), fds, count * sizeof(int));
-        ssize_t sent = sendmsg(fd, &head, MSG_NOSIGNAL);
-        if (sent < 0 && (errno == EPIPE || errno == ECONNRESET)) {
-            rv = flo_fail(err, FLO_E_ENGINE_CRASH, "the engine ended before it had the model");
-        } else if (sent != (ssize_t)out.bytes) {
-            rv = flo_fail_errno(err, FLO_E_PROCESS, "send the model");
-        }
+    FLO_CLEANUP(flo_buf_deinit) struct flo_buf out = {0};
+    FLO_TRY(flo_wire_write(&out, message, err));
+    _Alignas(struct cmsghdr) char control[CMSG_SPACE(SERVE_DESCRIPTORS_MAX * sizeof(int))] = {0};
+    struct iovec vector = {out.data, out.bytes};
+    struct msghdr head = {.msg_iov = &vector,
+                          .msg_iovlen = 1,
+                          .msg_control = control,
+                          .msg_controllen = CMSG_SPACE(count * sizeof(int))};
+    struct cmsghdr *c = CMSG_FIRSTHDR(&head);
+    c->cmsg_level = SOL_SOCKET;
+    c->cmsg_type = SCM_RIGHTS;
+    c->cmsg_len = CMSG_LEN(count * sizeof(int));
+    memcpy(CMSG_DATA(c), fds, count * sizeof(int));
+    ssize_t sent = sendmsg(fd, &head, MSG_NOSIGNAL);
+    if (sent < 0 && (errno == EPIPE || errno == ECONNRESET)) {
+        return flo_fail(err, FLO_E_ENGINE_CRASH, "the engine ended before it had the model");
+    } else if (sent != (ssize_t)out.bytes) {
+        return flo_fail_errno(err, FLO_E_PROCESS, "send the model");
     }
-    flo_buf_deinit(&out);
-    return rv;
+    return 0;
 }
 
 int flo_serve_engine_spawn(const struct flo_serve *serve, const char *verb, pid_t *pid, int *out,

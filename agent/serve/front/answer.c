@@ -215,16 +215,14 @@ static int tell(struct serve_request *request, struct flo_wire_text text,
     if (!request->has_begun && request->front->begin != NULL) {
         request->front->begin(request, out);
     }
-    int rv = take_all(request, text, parts, out, err);
-    if (rv == 0 && !asker->has_begun) {
+    FLO_TRY(take_all(request, text, parts, out, err));
+    if (!asker->has_begun) {
         flo_sink_header(&asker->sink, "X-Flotilla-Release", request->model_name);
         flo_sink_header(&asker->sink, "Cache-Control", "no-cache");
         flo_sink_begin(&asker->sink, 200, request->front->stream_type);
     }
-    if (rv == 0) {
-        request->has_begun = asker->has_begun = true;
-    }
-    return rv;
+    request->has_begun = asker->has_begun = true;
+    return 0;
 }
 
 static int send_chunk(struct serve_request *request, const struct flo_buf *out, struct flo_err *err)
@@ -262,16 +260,16 @@ int flo_answer_token(struct serve_request *request, const struct flo_wire_token 
     if (token->logprobs.bytes > 0) {
         flo_kept_add_logprobs(&request->kept, token);
     }
-    int rv = is_stream(request) ? stream_token(request, token, err)
-                                : take_all(request, token->text, token->parts, NULL, err);
-    if (rv == 0 && flo_kept_has_failed(&request->kept)) {
+    FLO_TRY(is_stream(request) ? stream_token(request, token, err)
+                               : take_all(request, token->text, token->parts, NULL, err));
+    if (flo_kept_has_failed(&request->kept)) {
         strcpy(request->params.param, "max_tokens");
         return flo_fail(err, FLO_E_INFER_PARAM,
                         "an answer of %u tokens is too long to be kept; \"stream\" "
                         "has no limit",
                         request->tokens_out);
     }
-    return rv;
+    return 0;
 }
 
 /* ---- ends ---- */
@@ -403,11 +401,10 @@ void flo_answer_frame(struct serve_request *request, const struct flo_wire_messa
 int flo_answer_collect(struct serve_request *request, const struct flo_wire_done *done,
                        struct flo_err *err)
 {
-    int rv = take_all(request, done->text, done->parts, NULL, err);
-
-    return rv == 0 && flo_kept_has_failed(&request->kept)
+    FLO_TRY(take_all(request, done->text, done->parts, NULL, err));
+    return flo_kept_has_failed(&request->kept)
                ? flo_fail(err, FLO_E_MEMORY, "no memory for the answer")
-               : rv;
+               : 0;
 }
 
 void flo_answer_let_go(struct serve_request *request, struct flo_buf *text, struct flo_buf *parts)

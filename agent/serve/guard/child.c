@@ -232,14 +232,11 @@ static int start(struct guard_child *child, const char *const argv[], struct flo
     static char language[] = "LANG=C.UTF-8";
     char *const environment[] = {path, language, NULL};
     int in[2], out[2];
-    int rv = open_pipes(in, out, err);
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(open_pipes(in, out, err));
     child->in = in[1];
     child->out = out[0];
-    rv = open_events(child, err);
+    int rv = open_events(child, err);
     if (rv == 0) {
         rv = flo_process_spawn_kept(argv, environment, in[0], out[1], &child->pid, err);
     }

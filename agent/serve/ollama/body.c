@@ -212,12 +212,11 @@ static int read_stream(const struct turn *turn)
 
 static int read_answering(const struct turn *turn)
 {
-    int rv = refuse_fields(turn);
-
-    rv = rv < 0 ? rv : read_stream(turn);
-    rv = rv < 0 ? rv : read_options(turn);
-    rv = rv < 0 ? rv : read_format(turn);
-    return rv < 0 ? rv : read_think(turn);
+    FLO_TRY(refuse_fields(turn));
+    FLO_TRY(read_stream(turn));
+    FLO_TRY(read_options(turn));
+    FLO_TRY(read_format(turn));
+    return read_think(turn);
 }
 
 /* ---- each kind ---- */
@@ -227,28 +226,26 @@ static int read_load(const struct turn *turn, bool *is_load)
 {
     *is_load = true;
     json_object_del(turn->out, "tools");
-    int rv = set(turn, "max_tokens", json_integer(1));
-
-    return rv < 0 ? rv
-                  : set(turn, "messages", json_pack("[{ssss}]", "role", "user", "content", "."));
+    FLO_TRY(set(turn, "max_tokens", json_integer(1)));
+    return set(turn, "messages", json_pack("[{ssss}]", "role", "user", "content", "."));
 }
 
 /* More messages than are taken are counted, not translated. */
 static int read_chat(const struct turn *turn, bool *is_load)
 {
     json_t *given = field(turn->in, "messages");
-    int rv = read_answering(turn);
 
-    rv = rv < 0 ? rv : copy(turn, "tools", "tools");
-    if (rv == 0 && (given == NULL || (json_is_array(given) && json_array_size(given) == 0))) {
+    FLO_TRY(read_answering(turn));
+    FLO_TRY(copy(turn, "tools", "tools"));
+    if (given == NULL || (json_is_array(given) && json_array_size(given) == 0)) {
         return read_load(turn, is_load);
     }
-    if (rv < 0 || !json_is_array(given) || json_array_size(given) > FLO_WIRE_MESSAGES_MAX) {
-        return rv < 0 ? rv : set(turn, "messages", json_incref(given));
+    if (!json_is_array(given) || json_array_size(given) > FLO_WIRE_MESSAGES_MAX) {
+        return set(turn, "messages", json_incref(given));
     }
     json_t *messages = json_array();
-    rv = set(turn, "messages", messages);
-    return rv < 0 ? rv : flo_ollama_messages(given, messages, turn->err);
+    FLO_TRY(set(turn, "messages", messages));
+    return flo_ollama_messages(given, messages, turn->err);
 }
 
 static int add_asked(const struct turn *turn, json_t *prompt, const json_t *images,
@@ -271,22 +268,19 @@ static int read_generate(const struct turn *turn, enum request_kind *kind, bool 
     json_t *system = field(turn->in, "system");
     const json_t *raw = field(turn->in, "raw");
     const json_t *images = field(turn->in, "images");
-    int rv = read_answering(turn);
 
-    if (rv == 0 && raw != NULL && !json_is_boolean(raw)) {
-        rv = refuse(turn, "raw", "must be true or false");
+    FLO_TRY(read_answering(turn));
+    if (raw != NULL && !json_is_boolean(raw)) {
+        return refuse(turn, "raw", "must be true or false");
     }
-    if (rv == 0 && images != NULL && !json_is_array(images)) {
-        rv = refuse(turn, "images", "must be a list");
+    if (images != NULL && !json_is_array(images)) {
+        return refuse(turn, "images", "must be a list");
     }
-    if (rv == 0 && prompt != NULL && !json_is_string(prompt)) {
-        rv = refuse(turn, "prompt", "must be a text");
+    if (prompt != NULL && !json_is_string(prompt)) {
+        return refuse(turn, "prompt", "must be a text");
     }
-    if (rv == 0 && system != NULL && !json_is_string(system)) {
-        rv = refuse(turn, "system", "must be a text");
-    }
-    if (rv < 0) {
-        return rv;
+    if (system != NULL && !json_is_string(system)) {
+        return refuse(turn, "system", "must be a text");
     }
     if (json_string_length(prompt) == 0 && json_array_size(images) == 0) {
         return read_load(turn, is_load);
@@ -301,23 +295,19 @@ static int read_generate(const struct turn *turn, enum request_kind *kind, bool 
         return set(turn, "prompt", json_incref(prompt));
     }
     json_t *messages = json_array();
-    rv = set(turn, "messages", messages);
-    if (rv == 0 && json_string_length(system) > 0 &&
+    FLO_TRY(set(turn, "messages", messages));
+    if (json_string_length(system) > 0 &&
         json_array_append_new(messages, json_pack("{ss sO}", "role", "system", "content", system)) <
             0) {
-        rv = flo_fail(turn->err, FLO_E_MEMORY, "no memory for a body");
+        return flo_fail(turn->err, FLO_E_MEMORY, "no memory for a body");
     }
-    return rv < 0 ? rv : add_asked(turn, prompt, images, messages);
+    return add_asked(turn, prompt, images, messages);
 }
 
 static int translate(enum ollama_ask ask, const struct turn *turn, enum request_kind *kind,
                      bool *is_load)
 {
-    int rv = read_model(turn);
-
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(read_model(turn));
     switch (ask) {
     case OLLAMA_CHAT:
         return read_chat(turn, is_load);
@@ -325,8 +315,8 @@ static int translate(enum ollama_ask ask, const struct turn *turn, enum request_
         return read_generate(turn, kind, is_load);
     case OLLAMA_EMBED:
         *kind = REQUEST_EMBED;
-        rv = copy(turn, "input", "input");
-        return rv < 0 ? rv : copy(turn, "dimensions", "dimensions");
+        FLO_TRY(copy(turn, "input", "input"));
+        return copy(turn, "dimensions", "dimensions");
     default:
         *kind = REQUEST_EMBED;
         return json_is_string(field(turn->in, "prompt")) ? copy(turn, "prompt", "input")

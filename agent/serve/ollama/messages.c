@@ -159,25 +159,24 @@ static int add_message(struct history *history, const json_t *message, json_t *o
     const char *role = json_string_value(json_object_get(message, "role"));
     const json_t *calls = json_object_get(message, "tool_calls");
     const json_t *images = json_object_get(message, "images");
-    int rv = 0;
 
-    for (size_t i = 0; rv == 0 && i < FLO_COUNT(same); i++) {
+    for (size_t i = 0; i < FLO_COUNT(same); i++) {
         json_t *value = json_object_get(message, same[i].from);
-        rv = value == NULL ? 0 : set(history, out, same[i].to, json_incref(value));
+        FLO_TRY(value == NULL ? 0 : set(history, out, same[i].to, json_incref(value)));
     }
-    if (rv == 0 && images != NULL && !json_is_null(images) && !json_is_array(images)) {
-        rv = refuse(history, "has images that are no list");
+    if (images != NULL && !json_is_null(images) && !json_is_array(images)) {
+        return refuse(history, "has images that are no list");
     }
-    if (rv == 0 && json_array_size(images) > 0) {
-        rv = add_images(history, message, out);
+    if (json_array_size(images) > 0) {
+        FLO_TRY(add_images(history, message, out));
     }
-    if (rv == 0 && calls != NULL && !json_is_null(calls)) {
-        rv = add_calls(history, calls, out);
+    if (calls != NULL && !json_is_null(calls)) {
+        FLO_TRY(add_calls(history, calls, out));
     }
-    if (rv == 0 && role != NULL && strcmp(role, "tool") == 0) {
-        rv = add_answer(history, message, out);
+    if (role != NULL && strcmp(role, "tool") == 0) {
+        FLO_TRY(add_answer(history, message, out));
     }
-    return rv;
+    return 0;
 }
 
 int flo_ollama_messages(const json_t *given, json_t *out, struct flo_err *err)

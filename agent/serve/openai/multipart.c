@@ -147,10 +147,7 @@ int flo_multipart_next(struct flo_multipart *form, struct flo_multipart_part *pa
     if (rv <= 0) {
         return rv;
     }
-    rv = read_heads(form, part, err);
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(read_heads(form, part, err));
     const char *mark = find(form->at, form->end, form->mark, form->mark_bytes);
     if (mark == NULL) {
         return bad(err, "a part has no end");

@@ -15,8 +15,8 @@ int flo_params_read_tokenise(struct params_reader *reader)
                                  FLO_WIRE_TOKENISE_MAX);
     }
     out->text = flo_reader_text(text);
-    int rv = flo_reader_bool(reader, "parse_special", &out->reads_special);
-    return rv < 0 ? rv : flo_reader_bool(reader, "add_special", &out->adds_ends);
+    FLO_TRY(flo_reader_bool(reader, "parse_special", &out->reads_special));
+    return flo_reader_bool(reader, "add_special", &out->adds_ends);
 }
 
 int flo_params_read_detokenise(struct params_reader *reader)

@@ -246,11 +246,11 @@ static int read_function_call(const struct history *history, const json_t *funct
     char id[32];
 
     snprintf(id, sizeof(id), "call_%zu", history->at);
-    int rv = add_call(history, id, function, list);
-    if (rv == 0 && json_object_set_new(history->functions, name, json_string(id)) < 0) {
-        rv = no_memory(history);
+    FLO_TRY(add_call(history, id, function, list));
+    if (json_object_set_new(history->functions, name, json_string(id)) < 0) {
+        return no_memory(history);
     }
-    return rv;
+    return 0;
 }
 
 static int read_calls(const struct history *history, const json_t *message, json_t *list)
@@ -465,11 +465,8 @@ static int read_prompt(struct params_reader *reader)
 {
     struct serve_params *params = reader->params;
     json_t *prompt = flo_reader_field(reader, "prompt");
-    int rv = flo_reader_bool(reader, "parse_special", &params->message.generate.reads_special);
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_reader_bool(reader, "parse_special", &params->message.generate.reads_special));
     if (json_is_array(prompt) && json_array_size(prompt) > 0 &&
         !json_is_integer(json_array_get(prompt, 0))) {
         size_t count = json_array_size(prompt);

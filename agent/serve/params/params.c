@@ -40,10 +40,7 @@ static int read_serving(struct params_reader *reader)
     struct flo_wire_generate *out = &reader->params->message.generate;
     const json_t *priority = flo_reader_field(reader, "priority");
     const char *by_tier = "interactive";
-    int rv = read_tier(reader, &by_tier);
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(read_tier(reader, &by_tier));
     const char *name = priority == NULL ? by_tier : json_string_value(priority);
     bool is_batch = name != NULL && strcmp(name, "batch") == 0;
     bool guesses = true;
@@ -51,7 +48,7 @@ static int read_serving(struct params_reader *reader)
         return flo_reader_refuse(reader, "priority", "must be \"interactive\" or \"batch\"");
     }
     out->priority = is_batch ? FLO_WIRE_BATCH : FLO_WIRE_USER;
-    rv = flo_reader_bool(reader, "context_shift", &out->shifts);
+    int rv = flo_reader_bool(reader, "context_shift", &out->shifts);
     rv = rv < 0 ? rv : flo_reader_bool(reader, "speculative", &guesses);
     out->no_drafts = !guesses;
     return rv;
@@ -95,10 +92,7 @@ static int read_stream(struct params_reader *reader)
 {
     struct serve_params *params = reader->params;
     const json_t *options = flo_reader_field(reader, "stream_options");
-    int rv = flo_reader_bool(reader, "stream", &params->is_stream);
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_reader_bool(reader, "stream", &params->is_stream));
     if (options != NULL && !json_is_object(options)) {
         return flo_reader_refuse(reader, "stream_options", "must be an object");
     }
@@ -139,32 +133,32 @@ static int read_echo(struct params_reader *reader)
 {
     struct serve_params *params = reader->params;
     const struct flo_wire_generate *in = &params->message.generate;
-    int rv = flo_reader_bool(reader, "echo", &params->echoes);
 
-    if (rv == 0 && params->echoes && in->logprobs > 0) {
-        rv = flo_reader_refuse(reader, "echo", "with logprobs is not built yet: leave one out");
+    FLO_TRY(flo_reader_bool(reader, "echo", &params->echoes));
+    if (params->echoes && in->logprobs > 0) {
+        return flo_reader_refuse(reader, "echo", "with logprobs is not built yet: leave one out");
     }
-    if (rv == 0 && params->echoes && in->tokens.bytes > 0) {
-        rv = flo_reader_refuse(reader, "echo", "of token ids is not built yet: send a text");
+    if (params->echoes && in->tokens.bytes > 0) {
+        return flo_reader_refuse(reader, "echo", "of token ids is not built yet: send a text");
     }
-    if (rv == 0 && flo_reader_field(reader, "suffix") != NULL) {
-        rv = flo_reader_refuse(reader, "suffix",
-                               "is not built yet: a prompt's end is where the "
-                               "answer begins");
+    if (flo_reader_field(reader, "suffix") != NULL) {
+        return flo_reader_refuse(reader, "suffix",
+                                 "is not built yet: a prompt's end is where the "
+                                 "answer begins");
     }
-    return rv;
+    return 0;
 }
 
 static int read_form(struct params_reader *reader)
 {
     struct serve_params *params = reader->params;
-    int rv = flo_format_read(reader->body, params, reader->err);
 
-    if (rv == 0 && params->message.generate.grammar_kind == FLO_GRAMMAR_GBNF &&
+    FLO_TRY(flo_format_read(reader->body, params, reader->err));
+    if (params->message.generate.grammar_kind == FLO_GRAMMAR_GBNF &&
         params->message.generate.tools.bytes > 0) {
-        rv = flo_reader_refuse(reader, params->form, "with tools is not built yet");
+        return flo_reader_refuse(reader, params->form, "with tools is not built yet");
     }
-    return rv;
+    return 0;
 }
 
 /* Before the messages, of which it may leave some out. */
@@ -184,22 +178,21 @@ static int read_truncation(struct params_reader *reader)
 static int read_generate(enum request_kind kind, struct params_reader *reader)
 {
     reader->params->message.type = FLO_WIRE_GENERATE;
-    int rv = kind == REQUEST_CHAT ? read_truncation(reader) : 0;
-
-    rv = rv < 0 ? rv : flo_params_read_text(kind, reader);
-    rv = rv < 0 ? rv : flo_tools_read(kind, reader);
-    if (rv == 0 && kind == REQUEST_CHAT) {
-        rv = flo_thinking_read(reader);
+    FLO_TRY(kind == REQUEST_CHAT ? read_truncation(reader) : 0);
+    FLO_TRY(flo_params_read_text(kind, reader));
+    FLO_TRY(flo_tools_read(kind, reader));
+    if (kind == REQUEST_CHAT) {
+        FLO_TRY(flo_thinking_read(reader));
     }
-    rv = rv < 0 ? rv : read_user(reader);
-    rv = rv < 0 ? rv : read_stream(reader);
-    rv = rv < 0 ? rv : read_serving(reader);
-    rv = rv < 0 ? rv : flo_params_read_sampling(kind, reader);
-    rv = rv < 0 ? rv : read_choices(reader);
-    if (rv == 0 && kind == REQUEST_TEXT) {
-        rv = read_echo(reader);
+    FLO_TRY(read_user(reader));
+    FLO_TRY(read_stream(reader));
+    FLO_TRY(read_serving(reader));
+    FLO_TRY(flo_params_read_sampling(kind, reader));
+    FLO_TRY(read_choices(reader));
+    if (kind == REQUEST_TEXT) {
+        FLO_TRY(read_echo(reader));
     }
-    return rv < 0 ? rv : read_form(reader);
+    return read_form(reader);
 }
 
 static int read_kind(enum request_kind kind, struct params_reader *reader)

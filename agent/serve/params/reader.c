@@ -117,9 +117,7 @@ int flo_reader_ids(struct params_reader *reader, const char *field, const json_t
                    struct flo_wire_text *out)
 {
     const struct flo_buf *parts = &reader->params->parts;
-    int rv = flo_reader_add_ids(reader, field, list);
-    if (rv == 0) {
-        *out = (struct flo_wire_text){parts->data, parts->bytes};
-    }
-    return rv;
+    FLO_TRY(flo_reader_add_ids(reader, field, list));
+    *out = (struct flo_wire_text){parts->data, parts->bytes};
+    return 0;
 }

@@ -34,10 +34,7 @@ static int read_stop(struct params_reader *reader)
     }
     json_array_foreach(stop, i, value)
     {
-        int rv = add_stop(reader, value);
-        if (rv < 0) {
-            return rv;
-        }
+        FLO_TRY(add_stop(reader, value));
     }
     return 0;
 }
@@ -155,9 +152,8 @@ static int read_logprobs(enum request_kind kind, struct params_reader *reader)
 
 int flo_params_read_sampling(enum request_kind kind, struct params_reader *reader)
 {
-    int rv = read_length(reader);
-
-    rv = rv < 0 ? rv : read_sampling(reader);
-    rv = rv < 0 ? rv : read_stop(reader);
-    return rv < 0 ? rv : read_logprobs(kind, reader);
+    FLO_TRY(read_length(reader));
+    FLO_TRY(read_sampling(reader));
+    FLO_TRY(read_stop(reader));
+    return read_logprobs(kind, reader);
 }

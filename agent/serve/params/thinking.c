@@ -60,7 +60,6 @@ static int read_template(struct params_reader *reader)
 
 int flo_thinking_read(struct params_reader *reader)
 {
-    int rv = read_effort(reader);
-
-    return rv < 0 ? rv : read_template(reader);
+    FLO_TRY(read_effort(reader));
+    return read_template(reader);
 }

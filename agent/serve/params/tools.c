@@ -118,11 +118,8 @@ static int read_list(struct params_reader *reader, const struct words *words, js
     }
     json_array_foreach(given, i, tool)
     {
-        int rv = is_old ? add_function(reader, words->list, i, tool, list)
-                        : add_tool(reader, i, tool, list);
-        if (rv < 0) {
-            return rv;
-        }
+        FLO_TRY(is_old ? add_function(reader, words->list, i, tool, list)
+                       : add_tool(reader, i, tool, list));
     }
     return check_names(reader, words->list, list);
 }
@@ -234,8 +231,8 @@ static int read_all(struct params_reader *reader, const struct words *words, jso
     out->one_call = !is_parallel;
     put_callable(params, list);
     flo_json_dump(list, &text);
-    rv = flo_reader_keep(reader, &text, &out->tools);
-    return rv == 0 && params->callable.failed ? no_memory(reader) : rv;
+    FLO_TRY(flo_reader_keep(reader, &text, &out->tools));
+    return params->callable.failed ? no_memory(reader) : 0;
 }
 
 static bool is_given(const json_t *value)

@@ -379,8 +379,8 @@ static int check_ready(const struct serve_place *place, const struct serve_engin
     if (candidate != NULL && candidate->state == ENGINE_READY) {
         return 0;
     }
-    int rv = flo_serve_engine_loss(place, FLO_ROLE_CANDIDATE, err);
-    return rv < 0 ? rv : flo_fail(err, FLO_E_STATE, "no candidate is loaded");
+    FLO_TRY(flo_serve_engine_loss(place, FLO_ROLE_CANDIDATE, err));
+    return flo_fail(err, FLO_E_STATE, "no candidate is loaded");
 }
 
 int flo_serve_probe(struct flo_serve *serve, unsigned model, struct flo_golden *golden,

@@ -106,10 +106,7 @@ int flo_pipeline_next(struct serve_request *request, struct flo_err *err)
     if (blanks == request->kept.text.bytes) {
         return flo_fail(err, FLO_E_INFER_PARAM, "no word came out of it");
     }
-    int rv = ask(request, err);
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(ask(request, err));
     place = place_of(request, request->stage + 1, err);
     if (place == NULL) {
         request->pipeline = NULL; /* the sentence has its stage */

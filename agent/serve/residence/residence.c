@@ -261,10 +261,7 @@ int flo_residence_set(struct flo_residence *residence, const struct flo_residenc
     for (size_t i = 0; i < count; i++) {
         memory[i] = models[i].memory;
     }
-    int rv = flo_memory_plan(memory, count, budget, &plan, err);
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_memory_plan(memory, count, budget, &plan, err));
     for (size_t i = count; i < residence->count; i++) {
         flo_serve_route_clear(residence->serve, (unsigned)i, FLO_GONE_REMOVED);
         unload(residence, i);

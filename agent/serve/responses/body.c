@@ -203,19 +203,15 @@ static void copy_fields(struct responses_body *body, bool is_count)
 
 static int translate(struct responses_body *body, bool is_count)
 {
-    int rv = read_not_built(body);
-
-    rv = rv < 0 ? rv : read_metadata(body);
-    rv = rv < 0 ? rv : read_store(body);
-    rv = rv < 0 ? rv : check_texts(body);
-    rv = rv < 0 ? rv : flo_responses_read_items(body);
-    rv = rv < 0 ? rv : flo_responses_read_tools(body);
-    rv = rv < 0 ? rv : read_reasoning(body);
-    if (rv == 0 && !is_count) {
-        rv = read_format(body);
-    }
-    if (rv < 0) {
-        return rv;
+    FLO_TRY(read_not_built(body));
+    FLO_TRY(read_metadata(body));
+    FLO_TRY(read_store(body));
+    FLO_TRY(check_texts(body));
+    FLO_TRY(flo_responses_read_items(body));
+    FLO_TRY(flo_responses_read_tools(body));
+    FLO_TRY(read_reasoning(body));
+    if (!is_count) {
+        FLO_TRY(read_format(body));
     }
     copy_fields(body, is_count);
     flo_responses_add_messages(body);
@@ -261,13 +257,12 @@ static int read_body(struct responses_body *body, bool is_count)
         json_decref(body->to);
         return rv;
     }
-    rv = flo_params_read_tree(REQUEST_CHAT, body->to, params, body->err);
-    if (rv < 0 || is_count) {
-        return rv;
+    FLO_TRY(flo_params_read_tree(REQUEST_CHAT, body->to, params, body->err));
+    if (is_count) {
+        return 0;
     }
-    rv = flo_responses_keep_echo(body);
-    rv = rv < 0 ? rv : keep_context(body);
-    return rv;
+    FLO_TRY(flo_responses_keep_echo(body));
+    return keep_context(body);
 }
 
 int flo_responses_read(struct serve_request *request, const struct serve_body *body, bool is_count,

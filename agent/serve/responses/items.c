@@ -130,10 +130,7 @@ static int read_content(const struct reading *reading, const json_t *item, const
     }
     json_array_foreach(content, i, part)
     {
-        int rv = read_part(reading, part, text_type, list);
-        if (rv < 0) {
-            return rv;
-        }
+        FLO_TRY(read_part(reading, part, text_type, list));
     }
     return 0;
 }

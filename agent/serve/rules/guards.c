@@ -112,11 +112,8 @@ int flo_guard_rules_read(const json_t *map, const char *where, struct flo_serve_
                          struct flo_err *err)
 {
     FLO_CLEANUP(flo_config_cleanup) struct flo_config *config = NULL;
-    int rv = flo_config_map(map, where, rows, FLO_COUNT(rows), &config, err);
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_config_map(map, where, rows, FLO_COUNT(rows), &config, err));
     const char *failure = flo_config_text(config, "on_failure");
     out->ms_max = flo_config_u64(config, "timeout");
     out->passes_on_failure = strcmp(failure, "pass") == 0;
@@ -124,8 +121,8 @@ int flo_guard_rules_read(const json_t *map, const char *where, struct flo_serve_
         return flo_fail(err, FLO_E_CFG_RANGE, "%s.on_failure: `%s` is neither refuse nor pass",
                         where, failure);
     }
-    rv = flo_models_read(config, where, out->models, &out->n_models, err);
-    rv = rv < 0 ? rv : read_stages(config, where, out, err);
-    rv = rv < 0 ? rv : read_command(config, where, out, err);
-    return rv < 0 ? rv : read_model(config, where, out, err);
+    FLO_TRY(flo_models_read(config, where, out->models, &out->n_models, err));
+    FLO_TRY(read_stages(config, where, out, err));
+    FLO_TRY(read_command(config, where, out, err));
+    return read_model(config, where, out, err);
 }

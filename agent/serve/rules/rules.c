@@ -140,13 +140,10 @@ int flo_api_rules_read(const json_t *tokens, const json_t *guards, struct flo_ap
 int flo_api_rules_load(const char *path, struct flo_api_rules *out, struct flo_err *err)
 {
     FLO_CLEANUP(flo_config_cleanup) struct flo_config *config = NULL;
-    int rv = flo_config_load(path, file_rows, FLO_COUNT(file_rows), &config, err);
 
-    if (rv < 0) {
-        return rv;
-    }
-    rv = flo_api_rules_read(flo_config_tree(config, "tokens"), flo_config_tree(config, "guards"),
-                            out, err);
+    FLO_TRY(flo_config_load(path, file_rows, FLO_COUNT(file_rows), &config, err));
+    int rv = flo_api_rules_read(flo_config_tree(config, "tokens"),
+                                flo_config_tree(config, "guards"), out, err);
     return rv < 0 ? flo_wrap(err, rv, "%s", path) : 0;
 }
 

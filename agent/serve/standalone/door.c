@@ -23,12 +23,9 @@ int flo_door_open(const struct flo_door *door, struct event_base *base,
     if (!flo_process_sibling("flotilla-engine", engine, sizeof(engine))) {
         return flo_fail(err, FLO_E_ABSENT, "no flotilla-engine next to this program");
     }
-    int rv = door->token_file == NULL ? 0 : flo_serve_token_read(door->token_file, &token, err);
-    if (rv == 0 && door->rules_file != NULL) {
-        rv = flo_api_rules_load(door->rules_file, &rules, err);
-    }
-    if (rv < 0) {
-        return rv;
+    FLO_TRY(door->token_file == NULL ? 0 : flo_serve_token_read(door->token_file, &token, err));
+    if (door->rules_file != NULL) {
+        FLO_TRY(flo_api_rules_load(door->rules_file, &rules, err));
     }
     const struct flo_serve_options options = {
         .engine_path = engine,

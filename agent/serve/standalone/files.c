@@ -15,11 +15,9 @@ int flo_serve_token_read(const char *path, char **out, struct flo_err *err)
         return flo_fail(err, FLO_E_CFG_PERM, "%s has mode %04o, others can read the token", path,
                         (unsigned)(st.st_mode & 07777));
     }
-    int rv = flo_file_read(path, 4096, out, &bytes, err);
-    if (rv == 0) {
-        (*out)[strcspn(*out, " \t\r\n")] = '\0';
-    }
-    return rv;
+    FLO_TRY(flo_file_read(path, 4096, out, &bytes, err));
+    (*out)[strcspn(*out, " \t\r\n")] = '\0';
+    return 0;
 }
 
 void flo_serve_file_name(const char *path, char out[FLO_NAME_MAX + 1])

@@ -189,11 +189,9 @@ static int plan_next(struct several *s, struct flo_err *err)
     struct flo_serve_planning planning = {
         .count = FLO_MEMORY_RUNGS, .context = s, .done = on_planned};
     if (s->n_planned == s->wish->n_models) {
-        int rv = flo_residence_set(s->residence, s->models, s->wish->n_models, s->budget, err);
-        if (rv == 0) {
-            tell_plan(s);
-        }
-        return rv;
+        FLO_TRY(flo_residence_set(s->residence, s->models, s->wish->n_models, s->budget, err));
+        tell_plan(s);
+        return 0;
     }
     for (uint32_t i = 0; i < FLO_MEMORY_RUNGS; i++) {
         const struct flo_memory_rung *rung = &s->models[s->n_planned].rungs[i];
@@ -274,8 +272,8 @@ static int open_serve(struct several *s, struct flo_err *err)
         .on_wanted = on_wanted,
     };
     const struct flo_residence_calls calls = {.context = s, .load = load};
-    int rv = flo_door_open(&s->wish->door, s->base, &handlers, &s->serve, err);
-    return rv < 0 ? rv : flo_residence_open(s->base, s->serve, &calls, &s->residence, err);
+    FLO_TRY(flo_door_open(&s->wish->door, s->base, &handlers, &s->serve, err));
+    return flo_residence_open(s->base, s->serve, &calls, &s->residence, err);
 }
 
 static int run(struct several *s, struct event *const signals[2], struct flo_err *err)
@@ -284,12 +282,9 @@ static int run(struct several *s, struct event *const signals[2], struct flo_err
         event_add(signals[1], NULL) < 0) {
         return flo_fail(err, FLO_E_MEMORY, "no signal events");
     }
-    int rv = describe(s, err);
-    rv = rv < 0 ? rv : open_serve(s, err);
-    rv = rv < 0 ? rv : plan_next(s, err);
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(describe(s, err));
+    FLO_TRY(open_serve(s, err));
+    FLO_TRY(plan_next(s, err));
     flo_door_tell(&s->wish->door, s->serve);
     event_base_dispatch(s->base);
     if (s->failure.code != 0) {

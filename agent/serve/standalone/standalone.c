@@ -366,17 +366,14 @@ static int load_packed(struct standalone *s, struct flo_err *err)
         s->cache_path[0] == '\0') {
         return load(s, err);
     }
-    int rv = flo_file_open(s->file, &s->model_fd, err);
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_file_open(s->file, &s->model_fd, err));
     fd = open_packed(s, s->model_fd);
     if (fd > 0) { /* next to the model */
         close(fd);
         flo_fd_cleanup(&s->model_fd);
         return load(s, err);
     }
-    rv = flo_packs_open(s->cache_path, FLO_PACKS_BYTES_MAX, &s->cache, &why);
+    int rv = flo_packs_open(s->cache_path, FLO_PACKS_BYTES_MAX, &s->cache, &why);
     rv = rv < 0 ? rv : flo_packs_find(s->cache, s->model_fd, &fd, &why);
     if (rv == FLO_E_ABSENT && s->cache != NULL) {
         fd = -1;
@@ -424,8 +421,8 @@ static int start_change(struct standalone *s, const struct lora_file *drop,
     if (drop != NULL) {
         return flo_serve_adapter_drop(s->serve, 0, FLO_ROLE_CURRENT, drop->name, err);
     }
-    int rv = adapter_of(file, &adapter, err);
-    return rv < 0 ? rv : flo_serve_adapter_load(s->serve, 0, FLO_ROLE_CURRENT, &adapter, err);
+    FLO_TRY(adapter_of(file, &adapter, err));
+    return flo_serve_adapter_load(s->serve, 0, FLO_ROLE_CURRENT, &adapter, err);
 }
 
 static void tell_adapters(const struct standalone *s)
