@@ -103,14 +103,11 @@ static int call(struct flo_cli *cli, struct flo_http_request *request, const cha
                 struct flo_http_answer *answer, struct flo_err *err)
 {
     char url[9216];
-    int rv = open_http(cli, err);
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(open_http(cli, err));
     snprintf(url, sizeof(url), "%s%s%s", cli->controller, path, dry_query(cli, request, path));
     request->url = url;
-    rv = traced(cli, request, path, answer, err);
+    int rv = traced(cli, request, path, answer, err);
     if (rv == FLO_E_NET_TLS && options_are_bare(cli)) {
         flo_err_fix(err,
                     "its own authority: flotilla login %.120s --token-file "
@@ -166,14 +163,12 @@ static int send_bytes(struct flo_cli *cli, const char *method, const char *path,
 int flo_api_change(struct flo_cli *cli, const char *method, const char *path, const char *etag,
                    const json_t *body, json_t **answer, struct flo_err *err)
 {
-    struct flo_buf text = {0};
+    FLO_CLEANUP(flo_buf_deinit) struct flo_buf text = {0};
 
     if (body != NULL) {
         flo_json_dump(body, &text);
     }
-    int rv = send_bytes(cli, method, path, etag, text.data, text.bytes, answer, err);
-    flo_buf_deinit(&text);
-    return rv;
+    return send_bytes(cli, method, path, etag, text.data, text.bytes, answer, err);
 }
 
 int flo_api_call(struct flo_cli *cli, const char *method, const char *path, const json_t *body,
@@ -300,11 +295,8 @@ int flo_api_some(struct flo_cli *cli, const char *path, uint64_t standard, json_
     const char *model = flo_args_text(&cli->args, "model", NULL);
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) whole = {0};
     uint64_t limit;
-    int rv = flo_args_u64(&cli->args, "limit", 1, 1000000, standard, &limit, err);
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_args_u64(&cli->args, "limit", 1, 1000000, standard, &limit, err));
     flo_buf_text(&whole, path);
     flo_api_query_add(&whole, "model", model);
     return whole.failed
@@ -340,17 +332,14 @@ int flo_api_put_blob(struct flo_cli *cli, const struct flo_digest *digest, const
     char url[160];
     struct flo_http_answer got = {0};
     FLO_CLEANUP(flo_fd_cleanup) int fd = -1;
-    int rv = flo_file_open(path, &fd, err);
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_file_open(path, &fd, err));
     blob_path(digest, url, sizeof(url));
     struct flo_http_request put = {.method = "PUT",
                                    .body_fd = fd,
                                    .low_speed_ms = KEPT_MS,
                                    .content_type = "application/octet-stream"};
-    rv = call(cli, &put, url, &got, err);
+    int rv = call(cli, &put, url, &got, err);
     if (rv == 0 && got.status / 100 != 2) {
         rv = flo_http_fail(&got, "upload", err);
     }

@@ -73,10 +73,7 @@ static int compare(struct flo_cli *cli, const struct kept *kept, struct flo_err 
     char path[64];
 
     snprintf(path, sizeof(path), "/v1/audit?cursor=%llu&limit=1", kept->number);
-    int rv = flo_api_get(cli, path, &page, err);
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_api_get(cli, path, &page, err));
     const json_t *record = json_array_get(json_object_get(page, "items"), 0);
     if (json_integer_value(json_object_get(record, "number")) != (json_int_t)kept->number) {
         return flo_fail(err, FLO_E_AUDIT_CUT, "record %llu of the witness is gone", kept->number);
@@ -92,11 +89,8 @@ static int check_witness(struct flo_cli *cli, const char *file, struct flo_err *
     FLO_CLEANUP(flo_free_cleanup) char *text = NULL;
     struct witness witness = {.count = 0};
     size_t bytes = 0;
-    int rv = flo_file_read(file, FILE_BYTES_MAX, &text, &bytes, err);
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_file_read(file, FILE_BYTES_MAX, &text, &bytes, err));
     read_answer(text, bytes, &witness);
     read_lines(text, &witness);
     if (witness.count == 0) {
@@ -105,21 +99,18 @@ static int check_witness(struct flo_cli *cli, const char *file, struct flo_err *
                         "verify -o json`",
                         file);
     }
-    for (size_t i = 0; i < witness.count && i < KEPT_MAX && rv == 0; i++) {
-        rv = compare(cli, &witness.kept[i], err);
+    for (size_t i = 0; i < witness.count && i < KEPT_MAX; i++) {
+        FLO_TRY(compare(cli, &witness.kept[i], err));
     }
-    return rv;
+    return 0;
 }
 
 int flo_cmd_audit_verify(struct flo_cli *cli, struct flo_err *err)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *answer = NULL;
     const char *file = flo_args_text(&cli->args, "witness", NULL);
-    int rv = flo_api_get(cli, "/v1/audit/verify", &answer, err);
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_api_get(cli, "/v1/audit/verify", &answer, err));
     flo_out_json(cli, answer);
     if (!json_is_true(json_object_get(answer, "ok"))) {
         const char *id = flo_out_text(answer, "code", "");

@@ -32,17 +32,11 @@ static int show_audit_list(struct flo_cli *cli, struct flo_err *err)
     const bool all = flo_args_has(&cli->args, "all");
     FLO_CLEANUP(flo_json_cleanup) json_t *page = NULL;
     FLO_CLEANUP(flo_json_cleanup) json_t *items = NULL;
-    int rv = flo_args_u64(&cli->args, "limit", 1, 1000, 50, &limit, err);
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_args_u64(&cli->args, "limit", 1, 1000, 50, &limit, err));
     snprintf(path, sizeof(path), "/v1/audit?order=newest&limit=%llu", (unsigned long long)limit);
-    rv = all ? flo_api_list(cli, "/v1/audit?limit=1000", &items, err)
-             : flo_api_get(cli, path, &page, err);
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(all ? flo_api_list(cli, "/v1/audit?limit=1000", &items, err)
+                : flo_api_get(cli, path, &page, err));
     flo_out_table(cli, all ? items : json_object_get(page, "items"), FLO_COLUMNS(audit));
     if (!all && cli->is_tty && json_is_string(json_object_get(page, "next"))) {
         flo_out_say(cli, "the newest %llu; --limit N or --all for more", (unsigned long long)limit);

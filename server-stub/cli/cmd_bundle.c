@@ -34,20 +34,16 @@ static int fetch_blob(struct flo_cli *cli, const char *dir, const struct flo_dig
     }
     flo_hex_encode(digest->bytes, FLO_DIGEST_BYTES, hex);
     snprintf(path, sizeof(path), "%.1000s/sha256-%s", dir, hex);
-    int rv = flo_api_get_blob(cli, digest, path, err);
-    if (rv == 0) {
-        out->digests[out->count++] = *digest;
-    }
-    return rv;
+    FLO_TRY(flo_api_get_blob(cli, digest, path, err));
+    out->digests[out->count++] = *digest;
+    return 0;
 }
 
 /* The files that the bundle will carry, into its folder. */
 static int fetch(struct flo_cli *cli, const struct flo_release *release,
                  const struct flo_bundle_spec *spec, struct fetched *out, struct flo_err *err)
 {
-    int rv = 0;
-
-    for (uint32_t i = 0; rv == 0 && i < release->file_count; i++) {
+    for (uint32_t i = 0; i < release->file_count; i++) {
         const struct flo_release_file *file = &release->files[i];
         const struct flo_way *way = flo_release_full_way(file);
         if (!flo_bundle_takes(spec, release, i)) {
@@ -56,12 +52,12 @@ static int fetch(struct flo_cli *cli, const struct flo_release *release,
         if (way == NULL) {
             return flo_fail(err, FLO_E_BUNDLE_MISSING, "%s has no way without a base", file->name);
         }
-        rv = fetch_blob(cli, spec->blob_dir, &way->digest, out, err);
-        if (rv == 0 && file->chunk_bytes > 0 && flo_digest_equal(&way->digest, &file->digest)) {
-            rv = fetch_blob(cli, spec->blob_dir, &file->chunk_list, out, err);
+        FLO_TRY(fetch_blob(cli, spec->blob_dir, &way->digest, out, err));
+        if (file->chunk_bytes > 0 && flo_digest_equal(&way->digest, &file->digest)) {
+            FLO_TRY(fetch_blob(cli, spec->blob_dir, &file->chunk_list, out, err));
         }
     }
-    return rv;
+    return 0;
 }
 
 /* The signed document as published, and taken apart. */
@@ -126,10 +122,10 @@ static int fetch_trust(struct flo_cli *cli, struct wanted *wanted, struct flo_bu
                        struct flo_err *err)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *answer = NULL;
-    int rv = flo_api_get(cli, "/v1/trust/statements", &answer, err);
 
-    if (rv < 0 || json_array_size(json_object_get(answer, "statements")) == 0) {
-        return rv;
+    FLO_TRY(flo_api_get(cli, "/v1/trust/statements", &answer, err));
+    if (json_array_size(json_object_get(answer, "statements")) == 0) {
+        return 0;
     }
     flo_json_dump(answer, &wanted->trust);
     wanted->statements = (struct flo_bundle_document){wanted->trust.data, wanted->trust.bytes};

@@ -33,27 +33,23 @@ static void print_status(struct flo_cli *cli, const json_t *status)
 int flo_cmd_ca_status(struct flo_cli *cli, struct flo_err *err)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *status = NULL;
-    int rv = flo_api_get(cli, "/v1/ca", &status, err);
 
-    if (rv == 0) {
-        print_status(cli, status);
-    }
-    return rv;
+    FLO_TRY(flo_api_get(cli, "/v1/ca", &status, err));
+    print_status(cli, status);
+    return 0;
 }
 
 int flo_cmd_ca_rotate(struct flo_cli *cli, struct flo_err *err)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *status = NULL;
-    int rv = flo_api_call(cli, "POST", "/v1/ca/rotate", json_object(), &status, err);
 
-    if (rv == 0) {
-        print_status(cli, status);
-        flo_out_say(cli, "next: a trust statement that lists the new one "
-                         "(flotilla key rotate ca), where devices have one; "
-                         "then wait until `flotilla ca status` says 0 devices "
-                         "for the old one, and retire it");
-    }
-    return rv;
+    FLO_TRY(flo_api_call(cli, "POST", "/v1/ca/rotate", json_object(), &status, err));
+    print_status(cli, status);
+    flo_out_say(cli, "next: a trust statement that lists the new one "
+                     "(flotilla key rotate ca), where devices have one; "
+                     "then wait until `flotilla ca status` says 0 devices "
+                     "for the old one, and retire it");
+    return 0;
 }
 
 int flo_cmd_ca_retire(struct flo_cli *cli, struct flo_err *err)
@@ -61,26 +57,23 @@ int flo_cmd_ca_retire(struct flo_cli *cli, struct flo_err *err)
     const char *confirm = flo_args_text(&cli->args, "confirm", "");
     FLO_CLEANUP(flo_json_cleanup) json_t *status = NULL;
     json_t *body = json_pack("{s:s}", "authority", cli->args.words[0]);
-    int rv;
 
     if (confirm[0] != '\0') {
         json_object_set_new(body, "confirm", json_string(confirm));
     }
-    rv = flo_api_call(cli, "POST", "/v1/ca/retire", body, &status, err);
-    if (rv == 0) {
-        const json_t *gone = json_object_get(status, "devices_cut_off");
-        const json_t *name;
-        size_t i;
-        print_status(cli, status);
-        json_array_foreach(gone, i, name)
-        {
-            flo_out_say(cli, "must enrol again: %s", json_string_value(name));
-        }
-        flo_out_say(cli, "devices believe it in TLS until a trust statement "
-                         "leaves it out: flotilla ca show > all.pem; flotilla "
-                         "key rotate ca NEW.pem --to DRAFT");
+    FLO_TRY(flo_api_call(cli, "POST", "/v1/ca/retire", body, &status, err));
+    const json_t *gone = json_object_get(status, "devices_cut_off");
+    const json_t *name;
+    size_t i;
+    print_status(cli, status);
+    json_array_foreach(gone, i, name)
+    {
+        flo_out_say(cli, "must enrol again: %s", json_string_value(name));
     }
-    return rv;
+    flo_out_say(cli, "devices believe it in TLS until a trust statement "
+                     "leaves it out: flotilla ca show > all.pem; flotilla "
+                     "key rotate ca NEW.pem --to DRAFT");
+    return 0;
 }
 
 /* PEM to stdout, for a broker elsewhere. */
@@ -88,11 +81,9 @@ int flo_cmd_ca_show(struct flo_cli *cli, struct flo_err *err)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *files = NULL;
     bool revoked = flo_args_has(&cli->args, "revoked");
-    int rv = flo_api_get(cli, "/v1/ca/revoked", &files, err);
 
-    if (rv == 0) {
-        const char *name = revoked ? "revoked" : "authorities";
-        flo_out_whole(cli, name, flo_out_text(files, name, ""));
-    }
-    return rv;
+    FLO_TRY(flo_api_get(cli, "/v1/ca/revoked", &files, err));
+    const char *name = revoked ? "revoked" : "authorities";
+    flo_out_whole(cli, name, flo_out_text(files, name, ""));
+    return 0;
 }

@@ -83,12 +83,10 @@ static int fetch_devices(struct flo_cli *cli, json_t **items, char *next, size_t
     if (limit == NULL) {
         return flo_api_list(cli, path.data, items, err);
     }
-    int rv = flo_api_get(cli, path.data, &page, err);
-    if (rv == 0) {
-        *items = json_incref(json_object_get(page, "items"));
-        snprintf(next, next_bytes, "%s", flo_out_text(page, "next", ""));
-    }
-    return rv;
+    FLO_TRY(flo_api_get(cli, path.data, &page, err));
+    *items = json_incref(json_object_get(page, "items"));
+    snprintf(next, next_bytes, "%s", flo_out_text(page, "next", ""));
+    return 0;
 }
 
 /* Nobody is in it: is there such a group at all? */
@@ -146,12 +144,10 @@ static int device_path(const struct flo_cli *cli, const char *rest, char *out, s
 static int show_timeline(struct flo_cli *cli, const char *path, struct flo_err *err)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *items = NULL;
-    int rv = flo_api_list(cli, path, &items, err);
 
-    if (rv == 0) {
-        flo_out_table(cli, items, FLO_COLUMNS(timeline));
-    }
-    return rv;
+    FLO_TRY(flo_api_list(cli, path, &items, err));
+    flo_out_table(cli, items, FLO_COLUMNS(timeline));
+    return 0;
 }
 
 static void print_line(const json_t *json, const char *path, const char *head)
@@ -399,19 +395,13 @@ int flo_cmd_device_delete(struct flo_cli *cli, struct flo_err *err)
 {
     char path[256];
     const char *name;
-    int rv = device_path(cli, "", path, sizeof(path), &name, err);
 
-    if (rv == 0) {
-        rv = flo_out_confirm(cli, "The device leaves the fleet for good.", name, err);
-    }
-    if (rv == 0) {
-        rv = flo_api_call(cli, "DELETE", path, NULL, NULL, err);
-    }
-    if (rv == 0) {
-        flo_out_done(cli, json_pack("{s:s,s:s}", "device", name, "state", "retired"),
-                     "%s is retired\n", name);
-    }
-    return rv;
+    FLO_TRY(device_path(cli, "", path, sizeof(path), &name, err));
+    FLO_TRY(flo_out_confirm(cli, "The device leaves the fleet for good.", name, err));
+    FLO_TRY(flo_api_call(cli, "DELETE", path, NULL, NULL, err));
+    flo_out_done(cli, json_pack("{s:s,s:s}", "device", name, "state", "retired"), "%s is retired\n",
+                 name);
+    return 0;
 }
 
 /* The new device, and why it may still take no rollout. */
@@ -438,25 +428,18 @@ int flo_cmd_device_replace(struct flo_cli *cli, struct flo_err *err)
     FLO_CLEANUP(flo_json_cleanup) json_t *answer = NULL;
     char path[256];
     const char *name;
-    int rv = device_path(cli, "/replace", path, sizeof(path), &name, err);
 
-    if (rv == 0 && !flo_name_is_valid(next)) {
-        rv = flo_fail(err, FLO_E_DEVICE_ABSENT, "no device `%.80s`", next);
+    FLO_TRY(device_path(cli, "/replace", path, sizeof(path), &name, err));
+    if (!flo_name_is_valid(next)) {
+        return flo_fail(err, FLO_E_DEVICE_ABSENT, "no device `%.80s`", next);
     }
-    if (rv == 0) {
-        rv = flo_out_confirm(cli, "The old device leaves the fleet for good.", name, err);
-    }
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_out_confirm(cli, "The old device leaves the fleet for good.", name, err));
     FLO_CLEANUP(flo_json_cleanup)
     json_t *body =
         json_pack("{s:s,s:s}", "by", next, "reason", flo_args_text(&cli->args, "reason", ""));
-    rv = flo_api_call(cli, "POST", path, body, &answer, err);
-    if (rv == 0) {
-        print_place(cli, answer);
-    }
-    return rv;
+    FLO_TRY(flo_api_call(cli, "POST", path, body, &answer, err));
+    print_place(cli, answer);
+    return 0;
 }
 
 /* ---- reports from afar ---- */
@@ -568,10 +551,7 @@ static int ask_report(struct flo_cli *cli, const char *op, uint64_t lines, uint6
         json_object_set_new(body, "lines", json_integer((json_int_t)lines));
         json_object_set_new(body, "since_ms", json_integer((json_int_t)since_ms));
     }
-    rv = flo_api_call(cli, "POST", "/v1/orders", body, &asked, err);
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_api_call(cli, "POST", "/v1/orders", body, &asked, err));
     const char *id = flo_out_text(asked, "id", "");
     flo_out_say(cli, "asked %s by order %s", name, id);
     rv = flo_watch_order(cli, id, timeout_ms, &order, err);
@@ -585,12 +565,10 @@ int flo_cmd_device_logs(struct flo_cli *cli, struct flo_err *err)
 {
     uint64_t lines;
     uint64_t since_ms;
-    int rv = flo_args_u64(&cli->args, "lines", 1, FLO_LOG_LINES_MAX, 500, &lines, err);
 
-    if (rv == 0) {
-        rv = flo_args_ms(&cli->args, "since", 0, &since_ms, err);
-    }
-    return rv < 0 ? rv : ask_report(cli, "logs", lines, since_ms, err);
+    FLO_TRY(flo_args_u64(&cli->args, "lines", 1, FLO_LOG_LINES_MAX, 500, &lines, err));
+    FLO_TRY(flo_args_ms(&cli->args, "since", 0, &since_ms, err));
+    return ask_report(cli, "logs", lines, since_ms, err);
 }
 
 int flo_cmd_device_doctor(struct flo_cli *cli, struct flo_err *err)

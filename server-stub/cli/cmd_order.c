@@ -79,11 +79,9 @@ static int send_order(struct flo_cli *cli, json_t *body, struct flo_err *err)
     FLO_CLEANUP(flo_json_cleanup) json_t *order = NULL;
     FLO_CLEANUP(flo_json_cleanup) json_t *ended = NULL;
     uint64_t timeout_ms;
-    int rv = flo_args_ms(&cli->args, "timeout", 60000, &timeout_ms, err);
 
-    if (rv == 0) {
-        rv = flo_api_call(cli, "POST", "/v1/orders", body, &order, err);
-    }
+    FLO_TRY(flo_args_ms(&cli->args, "timeout", 60000, &timeout_ms, err));
+    int rv = flo_api_call(cli, "POST", "/v1/orders", body, &order, err);
     if (rv < 0) {
         return rv;
     }
@@ -301,13 +299,10 @@ int flo_cmd_model_remove(struct flo_cli *cli, struct flo_err *err)
     json_t *body = json_pack("{s:s,s:s,s:s,s:s,s:s}", "op", "remove", "model", model, "keep",
                              keeps ? "blobs" : "none", "confirm", model, "reason",
                              flo_args_text(&cli->args, "reason", ""));
-    int rv = flo_name_is_valid(model) ? add_scope(&cli->args, body, err)
-                                      : flo_fail(err, FLO_E_USAGE, "no model `%.80s`", model);
-
-    if (rv == 0) {
-        rv = plan_and_confirm(cli, body, model, err);
-    }
-    return rv < 0 || flo_args_has(&cli->args, "dry-run") ? rv : send_order(cli, body, err);
+    FLO_TRY(flo_name_is_valid(model) ? add_scope(&cli->args, body, err)
+                                     : flo_fail(err, FLO_E_USAGE, "no model `%.80s`", model));
+    FLO_TRY(plan_and_confirm(cli, body, model, err));
+    return flo_args_has(&cli->args, "dry-run") ? 0 : send_order(cli, body, err);
 }
 
 /* ---- what became of orders ---- */
@@ -317,12 +312,10 @@ int flo_cmd_model_remove(struct flo_cli *cli, struct flo_err *err)
 static int show_order_list(struct flo_cli *cli, struct flo_err *err)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *items = NULL;
-    int rv = flo_api_some(cli, "/v1/orders", ORDERS_SHOWN, &items, err);
 
-    if (rv == 0) {
-        flo_out_table(cli, items, FLO_COLUMNS(order));
-    }
-    return rv;
+    FLO_TRY(flo_api_some(cli, "/v1/orders", ORDERS_SHOWN, &items, err));
+    flo_out_table(cli, items, FLO_COLUMNS(order));
+    return 0;
 }
 
 int flo_cmd_order_list(struct flo_cli *cli, struct flo_err *err)

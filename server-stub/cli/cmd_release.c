@@ -20,13 +20,10 @@ int flo_cmd_model_import(struct flo_cli *cli, struct flo_err *err)
     bool is_there = false;
     struct flo_ticker ticker;
     FLO_CLEANUP(flo_fd_cleanup) int fd = -1;
-    int rv = flo_file_open(path, &fd, err);
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_file_open(path, &fd, err));
     flo_ticker_start(&ticker, "model import");
-    rv = flo_model_scan(fd, &digest, &bytes, err);
+    int rv = flo_model_scan(fd, &digest, &bytes, err);
     if (rv == 0) {
         rv = flo_api_has_blob(cli, &digest, &is_there, err);
     }
@@ -49,12 +46,10 @@ int flo_cmd_model_import(struct flo_cli *cli, struct flo_err *err)
 static int show_release_list(struct flo_cli *cli, struct flo_err *err)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *items = NULL;
-    int rv = flo_api_list_model(cli, "/v1/releases", &items, err);
 
-    if (rv == 0) {
-        flo_out_table(cli, items, FLO_COLUMNS(release));
-    }
-    return rv;
+    FLO_TRY(flo_api_list_model(cli, "/v1/releases", &items, err));
+    flo_out_table(cli, items, FLO_COLUMNS(release));
+    return 0;
 }
 
 int flo_cmd_release_list(struct flo_cli *cli, struct flo_err *err)
@@ -69,11 +64,9 @@ static int release_path(const struct flo_cli *cli, const char *rest, char *out, 
     char model[FLO_NAME_MAX + 1];
     char version[FLO_NAME_MAX + 1];
     *title = cli->args.words[0];
-    int rv = flo_release_title_parse(*title, model, version, err);
-    if (rv == 0) {
-        snprintf(out, bytes, "/v1/releases/%s@%s%s", model, version, rest);
-    }
-    return rv;
+    FLO_TRY(flo_release_title_parse(*title, model, version, err));
+    snprintf(out, bytes, "/v1/releases/%s@%s%s", model, version, rest);
+    return 0;
 }
 
 /* The document as a device reads it. */
@@ -87,10 +80,7 @@ static int show_document(const json_t *release, struct flo_err *err)
     if (body.failed) {
         return flo_fail(err, FLO_E_MEMORY, "no memory for a release");
     }
-    int rv = flo_release_new(body.data, body.bytes, NULL, &document, err);
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_release_new(body.data, body.bytes, NULL, &document, err));
     flo_release_show(document, &out);
     flo_release_free(document);
     if (!out.failed) {
@@ -133,56 +123,36 @@ int flo_cmd_release_resign(struct flo_cli *cli, struct flo_err *err)
     FLO_CLEANUP(flo_key_cleanup) struct flo_key *key = NULL;
     FLO_CLEANUP(flo_buf_deinit) struct flo_buf old = {0};
     FLO_CLEANUP(flo_buf_deinit) struct flo_buf out = {0};
-    struct flo_envelope parts = {0};
+    FLO_CLEANUP(flo_envelope_deinit) struct flo_envelope parts = {0};
     struct flo_digest id;
     char path[256];
     const char *title;
-    int rv = release_path(cli, "", path, sizeof(path), &title, err);
 
-    if (rv == 0) {
-        rv = flo_api_get(cli, path, &release, err);
+    FLO_TRY(release_path(cli, "", path, sizeof(path), &title, err));
+    FLO_TRY(flo_api_get(cli, path, &release, err));
+    if (!flo_digest_parse(flo_out_text(release, "digest", ""), &id)) {
+        return flo_fail(err, FLO_E_META_SCHEMA, "%s has no digest", title);
     }
-    if (rv == 0 && !flo_digest_parse(flo_out_text(release, "digest", ""), &id)) {
-        rv = flo_fail(err, FLO_E_META_SCHEMA, "%s has no digest", title);
-    }
-    if (rv == 0) {
-        rv = flo_api_get_envelope(cli, &id, &old, err);
-    }
-    if (rv == 0) {
-        rv = flo_envelope_parse(old.data, old.bytes, FLO_TYPE_RELEASE, &parts, err);
-    }
-    if (rv == 0) {
-        rv = flo_key_load(flo_args_text(&cli->args, "key", ""), &key, err);
-    }
-    if (rv == 0) {
-        rv = flo_release_sign(parts.body, parts.body_bytes, key, &out, err);
-    }
-    flo_envelope_deinit(&parts);
-    if (rv == 0) {
-        rv = flo_api_send(cli, "/v1/releases", out.data, out.bytes, NULL, err);
-    }
-    if (rv == 0) {
-        flo_out_done(cli,
-                     json_pack("{s:s,s:s}", "release", title, "keyid", flo_key_public(key)->keyid),
-                     "%s is signed by %.16s…\n", title, flo_key_public(key)->keyid);
-    }
-    return rv;
+    FLO_TRY(flo_api_get_envelope(cli, &id, &old, err));
+    FLO_TRY(flo_envelope_parse(old.data, old.bytes, FLO_TYPE_RELEASE, &parts, err));
+    FLO_TRY(flo_key_load(flo_args_text(&cli->args, "key", ""), &key, err));
+    FLO_TRY(flo_release_sign(parts.body, parts.body_bytes, key, &out, err));
+    FLO_TRY(flo_api_send(cli, "/v1/releases", out.data, out.bytes, NULL, err));
+    flo_out_done(cli, json_pack("{s:s,s:s}", "release", title, "keyid", flo_key_public(key)->keyid),
+                 "%s is signed by %.16s…\n", title, flo_key_public(key)->keyid);
+    return 0;
 }
 
 int flo_cmd_release_publish(struct flo_cli *cli, struct flo_err *err)
 {
     char path[256];
     const char *title;
-    int rv = release_path(cli, "/publish", path, sizeof(path), &title, err);
 
-    if (rv == 0) {
-        rv = flo_api_call(cli, "POST", path, NULL, NULL, err);
-    }
-    if (rv == 0) {
-        flo_out_done(cli, json_pack("{s:s,s:s}", "release", title, "state", "published"),
-                     "published %s\n", title);
-    }
-    return rv;
+    FLO_TRY(release_path(cli, "/publish", path, sizeof(path), &title, err));
+    FLO_TRY(flo_api_call(cli, "POST", path, NULL, NULL, err));
+    flo_out_done(cli, json_pack("{s:s,s:s}", "release", title, "state", "published"),
+                 "published %s\n", title);
+    return 0;
 }
 
 static int change_state(struct flo_cli *cli, const char *verb, const char *question,
@@ -192,19 +162,12 @@ static int change_state(struct flo_cli *cli, const char *verb, const char *quest
     const char *title;
     FLO_CLEANUP(flo_json_cleanup)
     json_t *body = json_pack("{s:s}", "reason", flo_args_text(&cli->args, "reason", ""));
-    int rv = release_path(cli, verb, path, sizeof(path), &title, err);
-
-    if (rv == 0) {
-        rv = flo_out_confirm(cli, question, title, err);
-    }
-    if (rv == 0) {
-        rv = flo_api_call(cli, "POST", path, body, NULL, err);
-    }
-    if (rv == 0) {
-        flo_out_done(cli, json_pack("{s:s,s:s}", "release", title, "state", state), "%s %s\n",
-                     state, title);
-    }
-    return rv;
+    FLO_TRY(release_path(cli, verb, path, sizeof(path), &title, err));
+    FLO_TRY(flo_out_confirm(cli, question, title, err));
+    FLO_TRY(flo_api_call(cli, "POST", path, body, NULL, err));
+    flo_out_done(cli, json_pack("{s:s,s:s}", "release", title, "state", state), "%s %s\n", state,
+                 title);
+    return 0;
 }
 
 int flo_cmd_release_yank(struct flo_cli *cli, struct flo_err *err)
@@ -236,20 +199,13 @@ int flo_cmd_release_sign(struct flo_cli *cli, struct flo_err *err)
     const char *path = cli->args.words[0];
     FLO_CLEANUP(flo_free_cleanup) char *body = NULL;
     size_t bytes;
-    struct flo_buf out = {0};
+    FLO_CLEANUP(flo_buf_deinit) struct flo_buf out = {0};
     const char *key = flo_args_text(&cli->args, "key", NULL);
     const char *to = flo_args_text(&cli->args, "to", NULL);
-    int rv = flo_file_read(path, FLO_RELEASE_BYTES_MAX, &body, &bytes, err);
 
-    if (rv == 0) {
-        rv = sign_with(key, body, bytes, &out, err);
-    }
-    if (rv == 0) {
-        rv = flo_file_write(to, out.data, out.bytes, 0644, err);
-    }
-    if (rv == 0) {
-        flo_out_done(cli, json_pack("{s:s}", "file", to), "%s is signed\n", to);
-    }
-    flo_buf_deinit(&out);
-    return rv;
+    FLO_TRY(flo_file_read(path, FLO_RELEASE_BYTES_MAX, &body, &bytes, err));
+    FLO_TRY(sign_with(key, body, bytes, &out, err));
+    FLO_TRY(flo_file_write(to, out.data, out.bytes, 0644, err));
+    flo_out_done(cli, json_pack("{s:s}", "file", to), "%s is signed\n", to);
+    return 0;
 }

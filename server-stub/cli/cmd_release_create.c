@@ -31,17 +31,10 @@ static int read_flags(struct flo_cli *cli, struct flo_create *create, struct flo
     const char *ratio = flo_args_text(args, "speed-ratio", NULL);
     uint64_t context;
     uint64_t memory;
-    int rv = flo_args_u64(args, "context", 0, 1 << 20, 0, &context, err);
 
-    if (rv == 0) {
-        rv = flo_args_u64(args, "memory", 0, UINT64_C(1) << 44, 0, &memory, err);
-    }
-    if (rv < 0) {
-        return rv;
-    }
-    if ((rv = flo_parts_read(cli, &create->parts, err)) < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_args_u64(args, "context", 0, 1 << 20, 0, &context, err));
+    FLO_TRY(flo_args_u64(args, "memory", 0, UINT64_C(1) << 44, 0, &memory, err));
+    FLO_TRY(flo_parts_read(cli, &create->parts, err));
     create->files[0].name = "model.gguf";
     create->files[0].role = "model";
     create->files[0].path = flo_args_text(args, "model-file", NULL);
@@ -150,14 +143,11 @@ static int add_parts(struct flo_create *create, struct flo_err *err)
 static int publish(struct flo_cli *cli, const char *title, json_t *release, struct flo_err *err)
 {
     char path[256];
-    int rv;
 
     snprintf(path, sizeof(path), "/v1/releases/%.130s/publish", title);
-    rv = flo_api_call(cli, "POST", path, NULL, NULL, err);
-    if (rv == 0) {
-        json_object_set_new(release, "state", json_string("published"));
-    }
-    return rv;
+    FLO_TRY(flo_api_call(cli, "POST", path, NULL, NULL, err));
+    json_object_set_new(release, "state", json_string("published"));
+    return 0;
 }
 
 static void show_end(const struct flo_cli *cli, const char *title, const json_t *release)
@@ -263,15 +253,12 @@ static int check_model(struct flo_create *create, const struct flo_author_file *
 {
     FLO_CLEANUP(flo_fd_cleanup) int fd = -1;
     struct flo_ticker ticker;
-    int rv = flo_file_open(file->path, &fd, err);
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_file_open(file->path, &fd, err));
     flo_ticker_start(&ticker, "   looking at the model");
-    rv = create->author.allow_nonfinite ? 0
-         : create->parts.is_native      ? flo_model_scan(fd, NULL, NULL, err)
-                                        : flo_file_scan(fd, file->name, NULL, NULL, err);
+    int rv = create->author.allow_nonfinite ? 0
+             : create->parts.is_native      ? flo_model_scan(fd, NULL, NULL, err)
+                                            : flo_file_scan(fd, file->name, NULL, NULL, err);
     flo_ticker_stop(&ticker);
     return rv < 0 ? flo_wrap(err, rv, "%s", file->path) : 0;
 }
@@ -318,24 +305,21 @@ static int make_folder(struct flo_create *create, const char *to, struct flo_err
 static int create_in_folder(struct flo_cli *cli, struct flo_create *create, const char *title,
                             struct flo_err *err)
 {
-    int rv = flo_create_golden(cli, create, err);
-
-    rv = rv < 0 ? rv : flo_create_find_bases(cli, create, err);
-    return rv < 0 ? rv : build_and_upload(cli, create, title, err);
+    FLO_TRY(flo_create_golden(cli, create, err));
+    FLO_TRY(flo_create_find_bases(cli, create, err));
+    return build_and_upload(cli, create, title, err);
 }
 
 static int create_new(struct flo_cli *cli, struct flo_create *create, const char *title,
                       struct flo_err *err)
 {
     const char *to = flo_args_text(&cli->args, "to", NULL);
-    int rv = make_folder(create, to, err);
 
-    if (rv == 0) {
-        rv = create_in_folder(cli, create, title, err);
-        flo_create_forget_old(create);
-        if (to == NULL) {
-            remove_scratch(create->dir);
-        }
+    FLO_TRY(make_folder(create, to, err));
+    int rv = create_in_folder(cli, create, title, err);
+    flo_create_forget_old(create);
+    if (to == NULL) {
+        remove_scratch(create->dir);
     }
     return rv;
 }
@@ -345,10 +329,8 @@ static int create_release(struct flo_cli *cli, struct flo_create *create, struct
     const char *title = cli->args.words[0];
     FLO_CLEANUP(flo_json_cleanup) json_t *version = NULL;
     bool is_there = false;
-    int rv = flo_release_title_parse(title, create->model_name, create->version, err);
-    if (rv == 0) {
-        rv = read_flags(cli, create, err);
-    }
+    FLO_TRY(flo_release_title_parse(title, create->model_name, create->version, err));
+    int rv = read_flags(cli, create, err);
     if (rv == 0) {
         rv = check_inputs(cli, create, err);
     }

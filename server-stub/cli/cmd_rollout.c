@@ -16,12 +16,10 @@
 static int show_rollout_list(struct flo_cli *cli, struct flo_err *err)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *items = NULL;
-    int rv = flo_api_some(cli, "/v1/rollouts", ROLLOUTS_SHOWN, &items, err);
 
-    if (rv == 0) {
-        flo_out_table(cli, items, FLO_COLUMNS(rollout));
-    }
-    return rv;
+    FLO_TRY(flo_api_some(cli, "/v1/rollouts", ROLLOUTS_SHOWN, &items, err));
+    flo_out_table(cli, items, FLO_COLUMNS(rollout));
+    return 0;
 }
 
 int flo_cmd_rollout_list(struct flo_cli *cli, struct flo_err *err)
@@ -150,19 +148,15 @@ int flo_cmd_rollout_get(struct flo_cli *cli, struct flo_err *err)
     const char *id = cli->args.words[0];
     FLO_CLEANUP(flo_json_cleanup) json_t *rollout = NULL;
     bool is_file = strcmp(flo_args_text(&cli->args, "output", "table"), "yaml") == 0;
-    int rv = flo_rollout_path(id, is_file ? "?devices=0" : "", path, sizeof(path), err);
-    if (rv == 0) {
-        rv = flo_api_get(cli, path, &rollout, err);
-    }
-    if (rv == 0 && is_file) {
+    FLO_TRY(flo_rollout_path(id, is_file ? "?devices=0" : "", path, sizeof(path), err));
+    FLO_TRY(flo_api_get(cli, path, &rollout, err));
+    if (is_file) {
         print_file(rollout);
         return 0;
     }
-    rv = rv < 0 ? rv : flo_rollout_fill(cli, rollout, err);
-    if (rv == 0) {
-        flo_rollout_print(cli, rollout);
-    }
-    return rv;
+    FLO_TRY(flo_rollout_fill(cli, rollout, err));
+    flo_rollout_print(cli, rollout);
+    return 0;
 }
 
 /* A step's line begins with "[seconds.ms]" since the rollout was made; people
@@ -220,16 +214,14 @@ int flo_cmd_rollout_explain(struct flo_cli *cli, struct flo_err *err)
     FLO_CLEANUP(flo_json_cleanup) json_t *told = NULL;
     size_t i;
     json_t *item;
-    int rv = flo_rollout_path(id, "/explain", path, sizeof(path), err);
 
-    if (rv == 0 && flo_args_has(&cli->args, "devices")) {
+    FLO_TRY(flo_rollout_path(id, "/explain", path, sizeof(path), err));
+    if (flo_args_has(&cli->args, "devices")) {
         return flo_rollout_explain_devices(cli, id, err);
     }
-    if (rv == 0) {
-        rv = flo_api_get(cli, path, &told, err);
-    }
-    if (rv < 0 || flo_out_is_data(cli)) {
-        return rv < 0 ? rv : (flo_out_json(cli, told), 0);
+    FLO_TRY(flo_api_get(cli, path, &told, err));
+    if (flo_out_is_data(cli)) {
+        return flo_out_json(cli, told), 0;
     }
     if (flo_out_u64(told, "cut_bytes") > 0) {
         printf("(steps of devices and older lines are in the controller's log)\n");
@@ -271,19 +263,17 @@ static int ask(struct flo_cli *cli, const char *action, const char *typed, const
         json_object_set_new(body, "slice", json_string(slice));
     }
     snprintf(rest, sizeof(rest), "/actions%s", query);
-    int rv = flo_rollout_path(id, rest, path, sizeof(path), err);
-    return rv < 0 ? rv : flo_api_call(cli, "POST", path, body, rollout, err);
+    FLO_TRY(flo_rollout_path(id, rest, path, sizeof(path), err));
+    return flo_api_call(cli, "POST", path, body, rollout, err);
 }
 
 static int act(struct flo_cli *cli, const char *action, struct flo_err *err)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *rollout = NULL;
-    int rv = ask(cli, action, NULL, "", &rollout, err);
 
-    if (rv == 0) {
-        flo_rollout_print(cli, rollout);
-    }
-    return rv;
+    FLO_TRY(ask(cli, action, NULL, "", &rollout, err));
+    flo_rollout_print(cli, rollout);
+    return 0;
 }
 
 int flo_cmd_rollout_pause(struct flo_cli *cli, struct flo_err *err)
@@ -323,13 +313,13 @@ static int plan_back(struct flo_cli *cli, const char *release, struct flo_err *e
     if (!is_dry && flo_args_has(&cli->args, "confirm")) {
         return 0;
     }
-    int rv = ask(cli, "rollback", release, "?dry_run=true", &plan, err);
-    if (rv == 0 && is_dry && flo_out_is_data(cli)) {
+    FLO_TRY(ask(cli, "rollback", release, "?dry_run=true", &plan, err));
+    if (is_dry && flo_out_is_data(cli)) {
         flo_out_json(cli, plan);
-    } else if (rv == 0 && !flo_out_is_data(cli)) {
+    } else if (!flo_out_is_data(cli)) {
         flo_order_print_plan(cli, plan);
     }
-    return rv;
+    return 0;
 }
 
 static int refuse_any(const struct flo_args *args, const char *const *flags, const char *why,
@@ -421,11 +411,7 @@ static int take_back(struct flo_cli *cli, struct flo_err *err)
 
 int flo_cmd_rollout_rollback(struct flo_cli *cli, struct flo_err *err)
 {
-    int rv = check_back(&cli->args, err);
-
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(check_back(&cli->args, err));
     return flo_args_text(&cli->args, "release", NULL) != NULL ? flo_order_take_back(cli, err)
                                                               : take_back(cli, err);
 }

@@ -182,24 +182,20 @@ int flo_cmd_telemetry_query(struct flo_cli *cli, struct flo_err *err)
     if (body == NULL) {
         return err->code;
     }
-    int rv = flo_api_call(cli, "POST", "/v1/telemetry/query", body, &answer, err);
-    if (rv == 0 && form != FLO_OUT_CSV && form > FLO_OUT_WIDE) {
+    FLO_TRY(flo_api_call(cli, "POST", "/v1/telemetry/query", body, &answer, err));
+    if (form != FLO_OUT_CSV && form > FLO_OUT_WIDE) {
         flo_out_json(cli, answer);
         return 0;
     }
-    if (rv == 0) {
-        rv = flo_api_list(
-            cli, strcmp(query.by, "device") == 0 ? "/v1/devices?limit=1000" : "/v1/releases",
-            &names, err);
-    }
-    if (rv == 0 && strcmp(query.metric, "errors") == 0) {
+    FLO_TRY(flo_api_list(
+        cli, strcmp(query.by, "device") == 0 ? "/v1/devices?limit=1000" : "/v1/releases", &names,
+        err));
+    if (strcmp(query.metric, "errors") == 0) {
         json_object_set_new(body, "metric", json_string("requests"));
-        rv = flo_api_call(cli, "POST", "/v1/telemetry/query", body, &requests, err);
+        FLO_TRY(flo_api_call(cli, "POST", "/v1/telemetry/query", body, &requests, err));
     }
-    if (rv == 0) {
-        query.of = names;
-        query.requests = requests;
-        show(cli, &query, answer);
-    }
-    return rv;
+    query.of = names;
+    query.requests = requests;
+    show(cli, &query, answer);
+    return 0;
 }

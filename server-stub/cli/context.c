@@ -179,11 +179,9 @@ static int load_remembered(struct flo_cli *cli, struct flo_err *err)
     char name[FLO_NAME_MAX + 1];
     FLO_CLEANUP(flo_free_cleanup) char *url = NULL;
     size_t bytes;
-    int rv = config_dir(dir, sizeof(dir), err);
 
-    if (rv == 0) {
-        rv = current_name(cli, dir, name, err);
-    }
+    FLO_TRY(config_dir(dir, sizeof(dir), err));
+    int rv = current_name(cli, dir, name, err);
     if (rv < 0) {
         return rv;
     }
@@ -220,9 +218,8 @@ const char *flo_context_variable(const struct flo_cli *cli, const char *name)
 
 int flo_context_know(struct flo_cli *cli, struct flo_err *err)
 {
-    int rv = set_controller(cli, flo_args_text(&cli->args, "controller", ""), err);
-
-    return rv < 0 ? rv : load_authority(cli, err);
+    FLO_TRY(set_controller(cli, flo_args_text(&cli->args, "controller", ""), err));
+    return load_authority(cli, err);
 }
 
 int flo_context_forget(struct flo_cli *cli, struct flo_err *err)
@@ -230,14 +227,9 @@ int flo_context_forget(struct flo_cli *cli, struct flo_err *err)
     char dir[PATH_BYTES];
     char path[PATH_BYTES + 128];
     char name[FLO_NAME_MAX + 1];
-    int rv = config_dir(dir, sizeof(dir), err);
 
-    if (rv == 0) {
-        rv = current_name(cli, dir, name, err);
-    }
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(config_dir(dir, sizeof(dir), err));
+    FLO_TRY(current_name(cli, dir, name, err));
     snprintf(path, sizeof(path), "%s/%s.token", dir, name);
     return unlink(path) == 0 || errno == ENOENT ? 0
                                                 : flo_fail_errno(err, FLO_E_IO_WRITE, "%s", path);
@@ -291,8 +283,8 @@ static int save_authority(const char *dir, const char *name, const struct flo_cl
                    ? 0
                    : flo_fail_errno(err, FLO_E_IO_WRITE, "%s", path);
     }
-    int rv = flo_file_read(cli->ca_file, 65536, &pem, &bytes, err);
-    return rv < 0 ? rv : flo_file_write(path, pem, bytes, 0600, err);
+    FLO_TRY(flo_file_read(cli->ca_file, 65536, &pem, &bytes, err));
+    return flo_file_write(path, pem, bytes, 0600, err);
 }
 
 int flo_context_save(const char *name, const struct flo_cli *cli, char *path, size_t path_bytes,

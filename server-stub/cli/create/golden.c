@@ -16,7 +16,6 @@ static int run_model(const char *const *words, struct flo_err *err)
     const char *argv[16] = {program};
     int status = 0;
     pid_t pid;
-    int rv;
 
     if (!flo_process_sibling("flotilla-model", program, sizeof(program)) ||
         access(program, X_OK) != 0) {
@@ -31,10 +30,7 @@ static int run_model(const char *const *words, struct flo_err *err)
         argv[i + 1] = words[i];
     }
     (void)fflush(stdout);
-    rv = flo_process_spawn(argv, -1, &pid, err);
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_process_spawn(argv, -1, &pid, err));
     while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {
     }
     if (WIFEXITED(status) && WEXITSTATUS(status) == 0) {
@@ -102,11 +98,8 @@ static int make_golden(struct flo_cli *cli, struct flo_create *create, struct fl
     const char *context = flo_args_text(&cli->args, "context", NULL);
     const char *words[16] = {"golden", "create", create->golden};
     size_t n = 3;
-    int rv = add_player(cli, create, words, &n, err);
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(add_player(cli, create, words, &n, err));
     snprintf(create->golden, sizeof(create->golden), "%s/golden.json", create->dir);
     if (prompts != NULL) {
         words[n++] = "--prompts";
@@ -118,8 +111,8 @@ static int make_golden(struct flo_cli *cli, struct flo_create *create, struct fl
     }
     flo_out_say(cli, "   making       golden prompts, %s",
                 prompts != NULL ? prompts : "the built-in set");
-    rv = run_model(words, err);
-    return rv < 0 ? rv : flo_create_golden_check(create->golden, err);
+    FLO_TRY(run_model(words, err));
+    return flo_create_golden_check(create->golden, err);
 }
 
 int flo_create_golden(struct flo_cli *cli, struct flo_create *create, struct flo_err *err)
@@ -145,6 +138,6 @@ int flo_create_golden(struct flo_cli *cli, struct flo_create *create, struct flo
         return 0;
     }
     flo_out_say(cli, "   playing      %s", create->golden);
-    int rv = add_player(cli, create, words, &n, err);
-    return rv < 0 ? rv : run_model(words, err);
+    FLO_TRY(add_player(cli, create, words, &n, err));
+    return run_model(words, err);
 }

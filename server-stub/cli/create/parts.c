@@ -314,17 +314,14 @@ static int read_variants(const struct flo_cli *cli, struct flo_parts *parts, str
 int flo_parts_read(struct flo_cli *cli, struct flo_parts *parts, struct flo_err *err)
 {
     bool has_base = flo_args_has(&cli->args, "base");
-    int rv = 0;
 
     flo_release_serve_init(&parts->serve);
-    if ((rv = read_each(cli, parts, "adapter", read_adapter, err)) < 0 ||
-        (rv = read_each(cli, parts, "file", read_file, err)) < 0 ||
-        (rv = read_variants(cli, parts, err)) < 0 ||
-        (rv = read_each(cli, parts, "serve", read_serve, err)) < 0 ||
-        (rv = read_each(cli, parts, "split-of", read_split, err)) < 0 ||
-        (rv = flo_args_u64(&cli->args, "floor", 0, UINT64_C(1) << 52, 0, &parts->floor, err)) < 0) {
-        return rv;
-    }
+    FLO_TRY(read_each(cli, parts, "adapter", read_adapter, err));
+    FLO_TRY(read_each(cli, parts, "file", read_file, err));
+    FLO_TRY(read_variants(cli, parts, err));
+    FLO_TRY(read_each(cli, parts, "serve", read_serve, err));
+    FLO_TRY(read_each(cli, parts, "split-of", read_split, err));
+    FLO_TRY(flo_args_u64(&cli->args, "floor", 0, UINT64_C(1) << 52, 0, &parts->floor, err));
     parts->is_used = parts->is_used || parts->floor > 0 || has_base;
     return has_base != (parts->adapter != NULL)
                ? flo_fail(err, FLO_E_USAGE,
@@ -365,13 +362,8 @@ int flo_parts_take_base(struct flo_cli *cli, struct flo_parts *parts, struct flo
         return 0;
     }
     snprintf(path, sizeof(path), "/v1/releases/%.130s", title);
-    int rv = flo_api_get(cli, path, &release, err);
-    if (rv == 0) {
-        rv = parse_base(parts, release, title, err);
-    }
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_api_get(cli, path, &release, err));
+    FLO_TRY(parse_base(parts, release, title, err));
     const struct flo_release_file *model =
         flo_release_entry(parts->base, &parts->base->variants[0]);
     struct flo_author_file *file = add_file(parts, err);

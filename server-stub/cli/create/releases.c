@@ -225,9 +225,9 @@ int flo_create_find_bases(struct flo_cli *cli, struct flo_create *create, struct
     FLO_CLEANUP(flo_json_cleanup) json_t *items = NULL;
     FLO_CLEANUP(flo_free_cleanup) struct candidate *list = NULL;
     size_t count = 0;
-    int rv = flo_api_list(cli, "/v1/releases", &items, err);
 
-    rv = rv < 0 ? rv : find_candidates(create, items, &list, &count, err);
+    FLO_TRY(flo_api_list(cli, "/v1/releases", &items, err));
+    int rv = find_candidates(create, items, &list, &count, err);
     if (rv == 0) {
         tell_order(cli, create, items);
     }

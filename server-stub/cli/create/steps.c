@@ -116,12 +116,10 @@ int flo_create_keep_old(struct flo_create *create, const json_t *release, struct
     if (create->old_count == FLO_COUNT(create->old)) {
         return 0;
     }
-    int rv = flo_parts_read_document(json_object_get(release, "document"), old, err);
-    if (rv == 0) {
-        drop_ways(*old, json_object_get(release, "collected"));
-        create->old_count++;
-    }
-    return rv;
+    FLO_TRY(flo_parts_read_document(json_object_get(release, "document"), old, err));
+    drop_ways(*old, json_object_get(release, "collected"));
+    create->old_count++;
+    return 0;
 }
 
 void flo_create_forget_old(struct flo_create *create)

@@ -82,20 +82,12 @@ static int put_blobs(struct flo_cli *cli, const struct flo_create *create,
 int flo_create_upload(struct flo_cli *cli, struct flo_create *create,
                       const struct flo_author_result *made, json_t **release, struct flo_err *err)
 {
-    struct flo_buf envelope = {0};
-    int rv = flo_release_sign(made->body.data, made->body.bytes, create->key, &envelope, err);
+    FLO_CLEANUP(flo_buf_deinit) struct flo_buf envelope = {0};
 
-    if (rv == 0) {
-        rv = put_blobs(cli, create, made, NULL, err);
-    }
-    if (rv == 0) {
-        rv = flo_api_send(cli, "/v1/releases", envelope.data, envelope.bytes, release, err);
-    }
-    if (rv == 0) {
-        rv = put_blobs(cli, create, made, *release, err);
-    }
-    flo_buf_deinit(&envelope);
-    return rv;
+    FLO_TRY(flo_release_sign(made->body.data, made->body.bytes, create->key, &envelope, err));
+    FLO_TRY(put_blobs(cli, create, made, NULL, err));
+    FLO_TRY(flo_api_send(cli, "/v1/releases", envelope.data, envelope.bytes, release, err));
+    return put_blobs(cli, create, made, *release, err);
 }
 
 /* Bytes of a file as it is. */

@@ -66,16 +66,16 @@ static int show_members(struct flo_cli *cli, const char *name, struct flo_err *e
 
     flo_buf_text(&path, "/v1/devices?limit=" SHOWN "&sort=name");
     flo_api_query_add(&path, "group", name);
-    int rv =
-        path.failed ? flo_fail(err, FLO_E_MEMORY, "path") : flo_api_get(cli, path.data, &page, err);
+    FLO_TRY(path.failed ? flo_fail(err, FLO_E_MEMORY, "path")
+                        : flo_api_get(cli, path.data, &page, err));
     const json_t *items = json_object_get(page, "items");
-    if (rv == 0 && json_array_size(items) > 0) {
+    if (json_array_size(items) > 0) {
         flo_out_table(cli, items, FLO_COLUMNS(group_device));
     }
-    if (rv == 0 && json_is_string(json_object_get(page, "next"))) {
+    if (json_is_string(json_object_get(page, "next"))) {
         flo_out_say(cli, "all of them: flotilla device list --group %s", name);
     }
-    return rv;
+    return 0;
 }
 
 int flo_cmd_group_get(struct flo_cli *cli, struct flo_err *err)
@@ -83,16 +83,14 @@ int flo_cmd_group_get(struct flo_cli *cli, struct flo_err *err)
     FLO_CLEANUP(flo_json_cleanup) json_t *group = NULL;
     const char *name = cli->args.words[0];
     char path[160];
-    int rv = group_path(name, "", path, sizeof(path), err);
 
-    rv = rv < 0 ? rv : flo_api_get(cli, path, &group, err);
-    if (rv == 0) {
-        show(cli, group);
-    }
-    if (rv == 0 && !flo_out_is_data(cli)) {
+    FLO_TRY(group_path(name, "", path, sizeof(path), err));
+    FLO_TRY(flo_api_get(cli, path, &group, err));
+    show(cli, group);
+    if (!flo_out_is_data(cli)) {
         show_assignments(cli, group);
     }
-    return rv < 0 || flo_out_is_data(cli) ? rv : show_members(cli, name, err);
+    return flo_out_is_data(cli) ? 0 : show_members(cli, name, err);
 }
 
 /* ---- make, change, delete ---- */
@@ -125,15 +123,12 @@ int flo_cmd_group_create(struct flo_cli *cli, struct flo_err *err)
     FLO_CLEANUP(flo_json_cleanup) json_t *group = NULL;
     FLO_CLEANUP(flo_json_cleanup)
     json_t *body = json_pack("{s:s}", "name", cli->args.words[0]);
-    int rv = read_said(cli, body, err);
-
-    rv = rv < 0 ? rv : flo_api_call(cli, "POST", "/v1/groups", body, &group, err);
-    if (rv == 0) {
-        flo_out_done(cli, json_incref(group), "group %s is made%s\n", cli->args.words[0],
-                     where_of(cli) != NULL ? ", devices that fit join now"
-                                           : "; devices: flotilla group add");
-    }
-    return rv;
+    FLO_TRY(read_said(cli, body, err));
+    FLO_TRY(flo_api_call(cli, "POST", "/v1/groups", body, &group, err));
+    flo_out_done(cli, json_incref(group), "group %s is made%s\n", cli->args.words[0],
+                 where_of(cli) != NULL ? ", devices that fit join now"
+                                       : "; devices: flotilla group add");
+    return 0;
 }
 
 int flo_cmd_group_set(struct flo_cli *cli, struct flo_err *err)
@@ -141,17 +136,15 @@ int flo_cmd_group_set(struct flo_cli *cli, struct flo_err *err)
     FLO_CLEANUP(flo_json_cleanup) json_t *group = NULL;
     FLO_CLEANUP(flo_json_cleanup) json_t *body = json_object();
     char path[160];
-    int rv = group_path(cli->args.words[0], "", path, sizeof(path), err);
 
-    rv = rv < 0 ? rv : read_said(cli, body, err);
-    if (rv == 0 && json_object_size(body) == 0) {
-        rv = flo_fail(err, FLO_E_USAGE, "--where, --priority or --note says what to change");
+    FLO_TRY(group_path(cli->args.words[0], "", path, sizeof(path), err));
+    FLO_TRY(read_said(cli, body, err));
+    if (json_object_size(body) == 0) {
+        return flo_fail(err, FLO_E_USAGE, "--where, --priority or --note says what to change");
     }
-    rv = rv < 0 ? rv : flo_api_call(cli, "PATCH", path, body, &group, err);
-    if (rv == 0) {
-        show(cli, group);
-    }
-    return rv;
+    FLO_TRY(flo_api_call(cli, "PATCH", path, body, &group, err));
+    show(cli, group);
+    return 0;
 }
 
 int flo_cmd_group_delete(struct flo_cli *cli, struct flo_err *err)
@@ -161,22 +154,17 @@ int flo_cmd_group_delete(struct flo_cli *cli, struct flo_err *err)
     const char *name = cli->args.words[0];
     char what[200];
     char path[160];
-    int rv = group_path(name, "", path, sizeof(path), err);
 
-    rv = rv < 0 ? rv : flo_api_get(cli, path, &group, err);
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(group_path(name, "", path, sizeof(path), err));
+    FLO_TRY(flo_api_get(cli, path, &group, err));
     snprintf(what, sizeof(what), "%llu device%s %s group %s, then it is gone",
              (unsigned long long)flo_out_u64(group, "devices"),
              flo_s(flo_out_u64(group, "devices")),
              flo_plural(flo_out_u64(group, "devices"), "leaves", "leave"), name);
-    rv = flo_out_confirm(cli, what, name, err);
-    rv = rv < 0 ? rv : flo_api_call(cli, "DELETE", path, NULL, &answer, err);
-    if (rv == 0) {
-        flo_out_done(cli, json_incref(answer), "group %s ends\n", name);
-    }
-    return rv;
+    FLO_TRY(flo_out_confirm(cli, what, name, err));
+    FLO_TRY(flo_api_call(cli, "DELETE", path, NULL, &answer, err));
+    flo_out_done(cli, json_incref(answer), "group %s ends\n", name);
+    return 0;
 }
 
 /* ---- members ---- */
@@ -264,9 +252,9 @@ static int move(struct flo_cli *cli, const char *word, struct flo_err *err)
     bool is_dry = flo_args_has(&cli->args, "dry-run");
     unsigned long long changed = 0;
     char path[160];
-    int rv = group_path(name, "/members", path, sizeof(path), err);
 
-    rv = rv < 0 ? rv : list_devices(cli, devices, err);
+    FLO_TRY(group_path(name, "/members", path, sizeof(path), err));
+    int rv = list_devices(cli, devices, err);
     unsigned long long count = json_array_size(devices);
     for (size_t from = 0; rv == 0 && from < count; from += MOVED_MAX) {
         FLO_CLEANUP(flo_json_cleanup)

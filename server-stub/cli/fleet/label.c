@@ -41,15 +41,13 @@ static int read_change(const char *word, json_t *labels, struct flo_err *err)
 
 static int read_changes(const struct flo_cli *cli, size_t from, json_t *labels, struct flo_err *err)
 {
-    int rv = 0;
-
-    for (size_t i = from; i < cli->args.word_count && rv == 0; i++) {
-        rv = read_change(cli->args.words[i], labels, err);
+    for (size_t i = from; i < cli->args.word_count; i++) {
+        FLO_TRY(read_change(cli->args.words[i], labels, err));
     }
-    if (rv == 0 && json_object_size(labels) == 0) {
-        rv = flo_fail(err, FLO_E_USAGE, "no label: key=value or key- belongs here");
+    if (json_object_size(labels) == 0) {
+        return flo_fail(err, FLO_E_USAGE, "no label: key=value or key- belongs here");
     }
-    return rv;
+    return 0;
 }
 
 static void done(struct flo_cli *cli, json_int_t devices, json_int_t changed)
@@ -68,10 +66,7 @@ static int send_pages(struct flo_cli *cli, const char *path, json_t *body, json_
 {
     for (;;) {
         FLO_CLEANUP(flo_json_cleanup) json_t *answer = NULL;
-        int rv = flo_api_call(cli, "POST", path, body, &answer, err);
-        if (rv < 0) {
-            return rv;
-        }
+        FLO_TRY(flo_api_call(cli, "POST", path, body, &answer, err));
         *devices += (json_int_t)flo_out_u64(answer, "devices");
         *changed += (json_int_t)flo_out_u64(answer, "changed");
         json_t *next = json_object_get(answer, "next");
@@ -153,26 +148,21 @@ static int label_one(struct flo_cli *cli, struct flo_err *err)
     FLO_CLEANUP(flo_json_cleanup) json_t *answer = NULL;
     const char *name = cli->args.words[0];
     char path[160];
-    int rv = cli->args.word_count == 0 || !flo_name_is_valid(name)
-                 ? flo_fail(err, FLO_E_USAGE, "a device's name, --where or --file belongs here")
-                 : read_changes(cli, 1, labels, err);
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(cli->args.word_count == 0 || !flo_name_is_valid(name)
+                ? flo_fail(err, FLO_E_USAGE, "a device's name, --where or --file belongs here")
+                : read_changes(cli, 1, labels, err));
     FLO_CLEANUP(flo_json_cleanup)
     json_t *body = json_pack("{s:O}", "labels", labels);
     snprintf(path, sizeof(path), "/v1/devices/%.64s", name);
-    rv = flo_api_call(cli, "PATCH", path, body, &answer, err);
-    if (rv == 0) {
-        struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
-        flo_json_dump(json_object_get(answer, "labels"), &text);
-        bool is_dry = flo_args_has(&cli->args, "dry-run");
-        flo_out_done(cli, json_incref(answer), "%s %s the labels %s%s\n", name,
-                     is_dry ? "would have" : "has", text.data != NULL ? text.data : "",
-                     is_dry ? "; nothing was done" : "");
-    }
-    return rv;
+    FLO_TRY(flo_api_call(cli, "PATCH", path, body, &answer, err));
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
+    flo_json_dump(json_object_get(answer, "labels"), &text);
+    bool is_dry = flo_args_has(&cli->args, "dry-run");
+    flo_out_done(cli, json_incref(answer), "%s %s the labels %s%s\n", name,
+                 is_dry ? "would have" : "has", text.data != NULL ? text.data : "",
+                 is_dry ? "; nothing was done" : "");
+    return 0;
 }
 
 int flo_cmd_device_label(struct flo_cli *cli, struct flo_err *err)
@@ -247,10 +237,7 @@ int flo_cmd_device_set(struct flo_cli *cli, struct flo_err *err)
                         "belongs here");
     }
     snprintf(path, sizeof(path), "/v1/devices/%s", name);
-    int rv = flo_api_call(cli, "PATCH", path, body, &answer, err);
-    if (rv == 0) {
-        flo_out_done(cli, json_incref(answer), "%s is changed\n",
-                     flo_out_text(answer, "name", name));
-    }
-    return rv;
+    FLO_TRY(flo_api_call(cli, "PATCH", path, body, &answer, err));
+    flo_out_done(cli, json_incref(answer), "%s is changed\n", flo_out_text(answer, "name", name));
+    return 0;
 }

@@ -48,10 +48,7 @@ static int pin_where(struct flo_cli *cli, const char *where, json_t *body, struc
     json_object_set_new(body, "where", json_string(where));
     do {
         FLO_CLEANUP(flo_json_cleanup) json_t *answer = NULL;
-        int rv = flo_api_call(cli, "POST", "/v1/pins", body, &answer, err);
-        if (rv < 0) {
-            return rv;
-        }
+        FLO_TRY(flo_api_call(cli, "POST", "/v1/pins", body, &answer, err));
         devices += (json_int_t)flo_out_u64(answer, "devices");
         changed += (json_int_t)flo_out_u64(answer, "changed");
         refused += (json_int_t)json_array_size(json_object_get(answer, "refused"));
@@ -75,14 +72,12 @@ static int pin_one(struct flo_cli *cli, const char *name, json_t *body, struct f
         return flo_fail(err, FLO_E_DEVICE_ABSENT, "no device `%.80s`", name);
     }
     snprintf(path, sizeof(path), "/v1/devices/%s", name);
-    int rv = flo_api_call(cli, "PATCH", path, body, &answer, err);
-    if (rv == 0) {
-        flo_out_done(cli, json_incref(answer),
-                     "%s is changed; flotilla device get %s shows how far it "
-                     "is\n",
-                     flo_out_text(answer, "name", name), name);
-    }
-    return rv;
+    FLO_TRY(flo_api_call(cli, "PATCH", path, body, &answer, err));
+    flo_out_done(cli, json_incref(answer),
+                 "%s is changed; flotilla device get %s shows how far it "
+                 "is\n",
+                 flo_out_text(answer, "name", name), name);
+    return 0;
 }
 
 static int pin(struct flo_cli *cli, bool is_pin, struct flo_err *err)
@@ -96,10 +91,9 @@ static int pin(struct flo_cli *cli, bool is_pin, struct flo_err *err)
                         where != NULL ? "--where" : "a device",
                         is_pin ? "release model@version" : "model");
     }
-    int rv = read_pins(cli->args.words[count - 1], is_pin, &body, err);
-    return rv < 0          ? rv
-           : where != NULL ? pin_where(cli, where, body, err)
-                           : pin_one(cli, cli->args.words[0], body, err);
+    FLO_TRY(read_pins(cli->args.words[count - 1], is_pin, &body, err));
+    return where != NULL ? pin_where(cli, where, body, err)
+                         : pin_one(cli, cli->args.words[0], body, err);
 }
 
 int flo_cmd_device_pin(struct flo_cli *cli, struct flo_err *err)

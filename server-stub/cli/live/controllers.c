@@ -46,12 +46,10 @@ static int tell_key(struct flo_cli *cli, const char *verb, const char *done, str
                                 "with that controller's own log");
     }
     snprintf(path, sizeof(path), "/v1/controllers/%s/%s", key, verb);
-    int rv = flo_api_send(cli, path, "{}", 2, &answer, err);
-    if (rv == 0) {
-        flo_out_done(cli, json_incref(answer), "%s %.16s…  %s\n",
-                     flo_out_text(answer, "name", "controller"), key, done);
-    }
-    return rv;
+    FLO_TRY(flo_api_send(cli, path, "{}", 2, &answer, err));
+    flo_out_done(cli, json_incref(answer), "%s %.16s…  %s\n",
+                 flo_out_text(answer, "name", "controller"), key, done);
+    return 0;
 }
 
 int flo_cmd_controller_admit(struct flo_cli *cli, struct flo_err *err)

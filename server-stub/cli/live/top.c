@@ -173,14 +173,11 @@ static int gather(struct top *top, struct flo_err *err)
     static const char *const token[] = {"token_p50_us", "token_p95_us"};
     struct flo_cli *cli = top->cli;
     json_t *page = NULL;
-    int rv = flo_api_get(cli, "/v1/version", &top->version, err);
 
-    rv = rv < 0 ? rv : flo_api_read(cli, "/readyz", &top->ready, err);
-    rv = rv < 0 ? rv : flo_api_list(cli, "/v1/releases", &top->releases, err);
-    rv = rv < 0 ? rv : flo_api_get(cli, "/v1/rollouts?limit=5", &page, err);
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_api_get(cli, "/v1/version", &top->version, err));
+    FLO_TRY(flo_api_read(cli, "/readyz", &top->ready, err));
+    FLO_TRY(flo_api_list(cli, "/v1/releases", &top->releases, err));
+    FLO_TRY(flo_api_get(cli, "/v1/rollouts?limit=5", &page, err));
     top->rollouts = json_incref(json_object_get(page, "items"));
     json_decref(page);
     top->rows = json_array();

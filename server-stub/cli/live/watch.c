@@ -295,8 +295,8 @@ int flo_cmd_rollout_wait(struct flo_cli *cli, struct flo_err *err)
         flo_fail(err, FLO_E_USAGE, "no rollout is ever `%.40s`", wanted);
         return flo_err_fix(err, "--for %s", near != NULL ? near : "completed");
     }
-    int rv = flo_args_ms(&cli->args, "timeout", UINT64_MAX, &timeout_ms, err);
-    return rv < 0 ? rv : flo_watch_rollout(cli, id, wanted, timeout_ms, err);
+    FLO_TRY(flo_args_ms(&cli->args, "timeout", UINT64_MAX, &timeout_ms, err));
+    return flo_watch_rollout(cli, id, wanted, timeout_ms, err);
 }
 
 int flo_cmd_rollout_watch(struct flo_cli *cli, struct flo_err *err)

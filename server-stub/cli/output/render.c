@@ -172,14 +172,9 @@ int flo_out_render(const struct flo_out_wish *wish, const json_t *json,
     FLO_CLEANUP(flo_json_cleanup) json_t *items = NULL;
     FLO_CLEANUP(flo_json_cleanup) json_t *some = NULL;
     size_t shown = 0;
-    int rv = flo_choose_items(wish, json, columns, count, &items, err);
 
-    if (rv == 0) {
-        rv = flo_choose_columns(wish, items, columns, count, chosen, &shown, err);
-    }
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_choose_items(wish, json, columns, count, &items, err));
+    FLO_TRY(flo_choose_columns(wish, items, columns, count, chosen, &shown, err));
     some = wish->fields != NULL ? reduced(items, chosen, shown) : json_incref(items);
     switch (wish->form) {
     case FLO_OUT_JSON:

@@ -166,37 +166,24 @@ static int by_provider(struct flo_cli *cli, const char *name, struct flo_err *er
     uint64_t wish;
     uint64_t wait_ms;
     uint16_t port = 0;
-    int rv = flo_args_u64(&cli->args, "port", 1, 65535, 0, &wish, err);
 
-    if (rv == 0) {
-        rv = flo_args_ms(&cli->args, "timeout", WAIT_MS, &wait_ms, err);
-    }
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_args_u64(&cli->args, "port", 1, 65535, 0, &wish, err));
+    FLO_TRY(flo_args_ms(&cli->args, "timeout", WAIT_MS, &wait_ms, err));
     wait_ms = wait_ms < WAIT_MS ? wait_ms : WAIT_MS;
     FLO_CLEANUP(flo_fd_cleanup) int listener = -1;
     char redirect[64];
-    if ((rv = open_port(wish, &listener, &port, err)) < 0) {
-        return rv;
-    }
+    FLO_TRY(open_port(wish, &listener, &port, err));
     snprintf(redirect, sizeof(redirect), "http://127.0.0.1:%u%s", port, FLO_CALLBACK_PATH);
     FLO_CLEANUP(flo_json_cleanup)
     json_t *body = json_pack("{s:s}", "redirect", redirect);
-    rv = flo_api_call(cli, "POST", "/v1/login/start", body, &login, err);
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_api_call(cli, "POST", "/v1/login/start", body, &login, err));
     fprintf(stderr,
             "open this address in a browser to sign in with %s:\n\n  %s\n\n"
             "waiting; from a browser on another machine, paste the address at "
             "which it ends\n",
             name, flo_out_text(login, "url", ""));
-    rv = await(listener, flo_out_text(login, "state", ""), wait_ms, &back, err);
-    rv = rv < 0 ? rv : finish(cli, login, &back, &session, err);
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(await(listener, flo_out_text(login, "state", ""), wait_ms, &back, err));
+    FLO_TRY(finish(cli, login, &back, &session, err));
     snprintf(cli->token, sizeof(cli->token), "%s", flo_out_text(session, "token", ""));
     return 0;
 }
@@ -246,12 +233,9 @@ static int get_token(struct flo_cli *cli, struct flo_err *err)
     if (flo_args_has(&cli->args, "token-file")) {
         return flo_context_load(cli, err);
     }
-    int rv = flo_context_know(cli, err);
-    if (rv == 0 && !flo_args_has(&cli->args, "token")) {
-        rv = flo_api_get(cli, "/v1/login", &provider, err);
-    }
-    if (rv < 0) {
-        return rv;
+    FLO_TRY(flo_context_know(cli, err));
+    if (!flo_args_has(&cli->args, "token")) {
+        FLO_TRY(flo_api_get(cli, "/v1/login", &provider, err));
     }
     const char *name = flo_out_text(provider, "name", NULL);
     return name != NULL ? by_provider(cli, name, err) : ask_token(cli, err);
@@ -309,12 +293,10 @@ int flo_cmd_logout(struct flo_cli *cli, struct flo_err *err)
         *err = why;
         return rv;
     }
-    rv = flo_context_forget(cli, err);
-    if (rv == 0) {
-        flo_out_done(
-            cli, json_pack("{s:s,s:b}", "controller", cli->controller, "ended", (int)was_session),
-            "logged out of %s%s\n", cli->controller,
-            was_session ? ": the session has ended" : ": its token is forgotten here");
-    }
-    return rv;
+    FLO_TRY(flo_context_forget(cli, err));
+    flo_out_done(cli,
+                 json_pack("{s:s,s:b}", "controller", cli->controller, "ended", (int)was_session),
+                 "logged out of %s%s\n", cli->controller,
+                 was_session ? ": the session has ended" : ": its token is forgotten here");
+    return 0;
 }

@@ -29,11 +29,8 @@ int flo_cmd_token_create(struct flo_cli *cli, struct flo_err *err)
     FLO_CLEANUP(flo_json_cleanup) json_t *body = json_object();
     FLO_CLEANUP(flo_json_cleanup) json_t *token = NULL;
     /* How many are too many the controller knows. */
-    int rv = flo_args_u64(&cli->args, "uses", 1, INT64_MAX, 1, &uses, err);
-
-    if (rv == 0) {
-        rv = flo_args_ms(&cli->args, "ttl", 86400000, &ttl_ms, err);
-    }
+    FLO_TRY(flo_args_u64(&cli->args, "uses", 1, INT64_MAX, 1, &uses, err));
+    int rv = flo_args_ms(&cli->args, "ttl", 86400000, &ttl_ms, err);
     if (rv < 0) {
         return rv;
     }

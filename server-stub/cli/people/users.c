@@ -32,13 +32,11 @@ int flo_cmd_user_get(struct flo_cli *cli, struct flo_err *err)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *user = NULL;
     char path[128];
-    int rv = user_path(cli, path, sizeof(path), err);
 
-    rv = rv < 0 ? rv : flo_api_get(cli, path, &user, err);
-    if (rv == 0) {
-        show(cli, user);
-    }
-    return rv;
+    FLO_TRY(user_path(cli, path, sizeof(path), err));
+    FLO_TRY(flo_api_get(cli, path, &user, err));
+    show(cli, user);
+    return 0;
 }
 
 int flo_cmd_user_create(struct flo_cli *cli, struct flo_err *err)
@@ -47,16 +45,13 @@ int flo_cmd_user_create(struct flo_cli *cli, struct flo_err *err)
     FLO_CLEANUP(flo_json_cleanup)
     json_t *body = json_pack("{s:s,s:s}", "name", cli->args.words[0], "role",
                              flo_args_text(&cli->args, "role", "viewer"));
-    int rv = flo_api_call(cli, "POST", "/v1/users", body, &user, err);
-
-    if (rv == 0) {
-        show(cli, user);
-        flo_out_say(cli,
-                    "a token for it: flotilla token create --kind access "
-                    "--user %s",
-                    cli->args.words[0]);
-    }
-    return rv;
+    FLO_TRY(flo_api_call(cli, "POST", "/v1/users", body, &user, err));
+    show(cli, user);
+    flo_out_say(cli,
+                "a token for it: flotilla token create --kind access "
+                "--user %s",
+                cli->args.words[0]);
+    return 0;
 }
 
 int flo_cmd_user_set(struct flo_cli *cli, struct flo_err *err)

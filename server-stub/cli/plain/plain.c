@@ -121,17 +121,13 @@ static int list(struct flo_cli *cli, const struct flo_plain_noun *noun, const ch
     FLO_CLEANUP(flo_buf_deinit) struct flo_buf path = {0};
     FLO_CLEANUP(flo_json_cleanup) json_t *items = NULL;
     struct call call = {.cli = cli, .noun = noun};
-    int rv = strstr(template, "{}") != NULL ? read_word(&call, false, err) : 0;
 
-    rv = rv < 0 ? rv : fill(&call, template, &path, err);
-    if (rv == 0) {
-        rv = first > 0 ? flo_api_some(cli, path.data, first, &items, err)
-                       : flo_api_list(cli, path.data, &items, err);
-    }
-    if (rv == 0) {
-        flo_out_table(cli, items, columns, count);
-    }
-    return rv;
+    FLO_TRY(strstr(template, "{}") != NULL ? read_word(&call, false, err) : 0);
+    FLO_TRY(fill(&call, template, &path, err));
+    FLO_TRY(first > 0 ? flo_api_some(cli, path.data, first, &items, err)
+                      : flo_api_list(cli, path.data, &items, err));
+    flo_out_table(cli, items, columns, count);
+    return 0;
 }
 
 static int send(struct flo_cli *cli, const struct flo_plain_call *row, struct flo_err *err)

@@ -67,21 +67,18 @@ int flo_cmd_rollout_edit(struct flo_cli *cli, struct flo_err *err)
     FLO_CLEANUP(flo_json_cleanup) json_t *body = NULL;
     char path[256];
     const char *id = cli->args.words[0];
-    int rv = flo_rollout_path(id, "?devices=0", path, sizeof(path), err);
 
-    if (rv == 0 && !flo_rollout_edit_is_asked(&cli->args)) {
+    FLO_TRY(flo_rollout_path(id, "?devices=0", path, sizeof(path), err));
+    if (!flo_rollout_edit_is_asked(&cli->args)) {
         flo_fail(err, FLO_E_USAGE, "say what shall change");
         return flo_err_fix(err, "give a flag, as --pace 60/min, or --file; "
                                 "flotilla rollout edit --help lists them");
     }
-    rv = rv < 0 ? rv : flo_api_get(cli, path, &before, err);
-    rv = rv < 0 ? rv : flo_rollout_edit_wish(cli, json_object_get(before, "spec"), &wanted, err);
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_api_get(cli, path, &before, err));
+    FLO_TRY(flo_rollout_edit_wish(cli, json_object_get(before, "spec"), &wanted, err));
     body = json_pack("{s:o,s:s}", "change", difference(json_object_get(before, "spec"), wanted),
                      "reason", flo_args_text(&cli->args, "reason", ""));
-    rv = flo_rollout_path(id, "", path, sizeof(path), err);
+    int rv = flo_rollout_path(id, "", path, sizeof(path), err);
     rv = rv < 0 ? rv
                 : flo_api_change(cli, "PATCH", path, flo_out_text(before, "etag", NULL), body,
                                  &rollout, err);

@@ -149,13 +149,12 @@ int flo_rollout_explain_evidence(struct flo_cli *cli, const char *id, struct flo
     FLO_CLEANUP(flo_json_cleanup) json_t *slices = json_object();
     struct told told = {.slices = slices};
     char cursor[32] = "0";
-    int rv = 0;
 
-    while (rv == 0 && cursor[0] != '\0') {
-        rv = read_page(cli, id, &told, cursor, sizeof(cursor), err);
+    while (cursor[0] != '\0') {
+        FLO_TRY(read_page(cli, id, &told, cursor, sizeof(cursor), err));
     }
-    if (rv < 0 || told.records == 0) {
-        return rv;
+    if (told.records == 0) {
+        return 0;
     }
     printf("%" PRIu64 " evaluations, %" PRIu64 " looks: judged again from what is stored, %" PRIu64
            " differ (largest difference %.2g)\n",

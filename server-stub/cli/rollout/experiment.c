@@ -54,11 +54,9 @@ static int ask_split(struct flo_cli *cli, const json_t *spec, bool *out, struct 
     char path[256], text[FLO_OUT_PLAIN];
 
     snprintf(path, sizeof(path), "/v1/releases/%.130s", title);
-    int rv = flo_api_get(cli, path, &release, err);
-    if (rv == 0) {
-        *out = flo_out_plain(release, "document.serve.split_of.model", "", text)[0] != '\0';
-    }
-    return rv;
+    FLO_TRY(flo_api_get(cli, path, &release, err));
+    *out = flo_out_plain(release, "document.serve.split_of.model", "", text)[0] != '\0';
+    return 0;
 }
 
 /* A share of the group, evenly over the hardware classes, and then all.  By
@@ -94,18 +92,12 @@ static int add_phases(struct flo_cli *cli, json_t *spec, struct flo_err *err)
 int flo_cmd_experiment_start(struct flo_cli *cli, struct flo_err *err)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *spec = NULL;
-    int rv = flo_rollout_wish(cli, &spec, err);
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_rollout_wish(cli, &spec, err));
     if (json_object_get(spec, "phases") == NULL) {
-        rv = add_phases(cli, spec, err);
+        FLO_TRY(add_phases(cli, spec, err));
     } else if (flo_args_has(&cli->args, "share")) {
-        rv = flo_fail(err, FLO_E_USAGE, "--share: the file has phases of its own");
-    }
-    if (rv < 0) {
-        return rv;
+        return flo_fail(err, FLO_E_USAGE, "--share: the file has phases of its own");
     }
     if (lasting(spec) == NULL) {
         flo_fail(err, FLO_E_USAGE, "no phase of the file stays until a person promotes it");
@@ -258,10 +250,7 @@ int flo_cmd_experiment_get(struct flo_cli *cli, struct flo_err *err)
         return flo_fail(err, FLO_E_ROLLOUT_ABSENT, "no experiment `%.80s`", id);
     }
     snprintf(path, sizeof(path), "/v1/rollouts/%s?devices=0", id);
-    int rv = flo_api_get(cli, path, &rollout, err);
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_api_get(cli, path, &rollout, err));
     if (lasting(json_object_get(rollout, "spec")) == NULL) {
         flo_fail(err, FLO_E_STATE,
                  "%s is no experiment: none of its phases stays until a person "

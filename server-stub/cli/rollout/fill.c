@@ -45,10 +45,7 @@ int flo_rollout_fill(struct flo_cli *cli, json_t *rollout, struct flo_err *err)
         return 0;
     }
     snprintf(path, sizeof(path), "/v1/rollouts/%.100s/devices", flo_out_text(rollout, "id", ""));
-    int rv = flo_api_list(cli, path, &items, err);
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_api_list(cli, path, &items, err));
     json_t *devices = sorted(items);
     return devices == NULL || json_object_set_new(rollout, "devices", devices) != 0
                ? flo_fail(err, FLO_E_MEMORY, "devices of a rollout")

@@ -12,14 +12,9 @@ int flo_rollout_send(struct flo_cli *cli, const json_t *spec, struct flo_err *er
     FLO_CLEANUP(flo_json_cleanup) json_t *rollout = NULL;
     uint64_t timeout_ms;
     bool dry = flo_args_has(&cli->args, "dry-run");
-    int rv = flo_args_ms(&cli->args, "timeout", UINT64_MAX, &timeout_ms, err);
 
-    if (rv == 0) {
-        rv = flo_api_call(cli, "POST", "/v1/rollouts", spec, &rollout, err);
-    }
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_args_ms(&cli->args, "timeout", UINT64_MAX, &timeout_ms, err));
+    FLO_TRY(flo_api_call(cli, "POST", "/v1/rollouts", spec, &rollout, err));
     if (flo_out_is_data(cli)) {
         flo_out_object(cli, rollout, FLO_COLUMNS(rollout));
     } else if (dry) {
@@ -46,7 +41,7 @@ int flo_rollout_send(struct flo_cli *cli, const json_t *spec, struct flo_err *er
 int flo_cmd_rollout_start(struct flo_cli *cli, struct flo_err *err)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *spec = NULL;
-    int rv = flo_rollout_wish(cli, &spec, err);
 
-    return rv < 0 ? rv : flo_rollout_send(cli, spec, err);
+    FLO_TRY(flo_rollout_wish(cli, &spec, err));
+    return flo_rollout_send(cli, spec, err);
 }

@@ -53,10 +53,7 @@ int flo_rollout_explain_devices(struct flo_cli *cli, const char *id, struct flo_
     size_t i;
 
     snprintf(path, sizeof(path), "/v1/rollouts/%s/slices", id);
-    int rv = flo_api_get(cli, path, &answer, err);
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_api_get(cli, path, &answer, err));
     items = json_object_get(answer, "items");
     if (flo_out_is_data(cli)) {
         flo_out_json(cli, items);

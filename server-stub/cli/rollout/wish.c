@@ -180,24 +180,24 @@ static int add_ms(const struct flo_args *args, const char *flag, json_t *spec, c
                   const char *key, struct flo_err *err)
 {
     uint64_t ms;
-    int rv = flo_args_ms(args, flag, 0, &ms, err);
 
-    if (rv == 0 && flo_args_has(args, flag)) {
+    FLO_TRY(flo_args_ms(args, flag, 0, &ms, err));
+    if (flo_args_has(args, flag)) {
         json_object_set_new(object_at(spec, part), key, json_integer((json_int_t)ms));
     }
-    return rv;
+    return 0;
 }
 
 static int add_u64(const struct flo_args *args, const char *flag, uint64_t max, json_t *object,
                    const char *key, struct flo_err *err)
 {
     uint64_t value;
-    int rv = flo_args_u64(args, flag, 0, max, 0, &value, err);
 
-    if (rv == 0 && flo_args_has(args, flag)) {
+    FLO_TRY(flo_args_u64(args, flag, 0, max, 0, &value, err));
+    if (flo_args_has(args, flag)) {
         json_object_set_new(object, key, json_integer((json_int_t)value));
     }
-    return rv;
+    return 0;
 }
 
 /* "mains,idle": each sets a field of the policy. */
@@ -265,7 +265,7 @@ static void add_fields(const struct flo_args *args, json_t *spec)
 
 static int add_policy(const struct flo_args *args, json_t *spec, struct flo_err *err)
 {
-    int rv;
+    int rv = 0;
 
     if (flo_args_has(args, "urgent")) {
         json_object_set_new(object_at(spec, "policy"), "urgent", json_integer(1));
@@ -280,23 +280,23 @@ static int add_policy(const struct flo_args *args, json_t *spec, struct flo_err 
                       "rate_bytes_per_s", err)) < 0) {
         return rv;
     }
-    rv = add_ms(args, "probe-timeout", spec, "policy", "probe_timeout_ms", err);
-    return rv < 0 ? rv : add_waits(args, spec, err);
+    FLO_TRY(add_ms(args, "probe-timeout", spec, "policy", "probe_timeout_ms", err));
+    return add_waits(args, spec, err);
 }
 
 static int add_failed(const struct flo_args *args, json_t *spec, struct flo_err *err)
 {
     static const char *const flags[] = {"max-failed", "silence"};
-    int rv = 0;
 
-    for (size_t i = 0; i < FLO_COUNT(flags) && rv == 0; i++) {
+    for (size_t i = 0; i < FLO_COUNT(flags); i++) {
         if (flo_args_has(args, flags[i])) {
             json_t *gates = object_at(spec, "gates");
-            rv = i == 0 ? add_u64(args, flags[i], 100, object_at(gates, "failed"), "max_pct", err)
-                        : add_ms(args, flags[i], gates, "failed", "silence_ms_max", err);
+            FLO_TRY(i == 0
+                        ? add_u64(args, flags[i], 100, object_at(gates, "failed"), "max_pct", err)
+                        : add_ms(args, flags[i], gates, "failed", "silence_ms_max", err));
         }
     }
-    return rv;
+    return 0;
 }
 
 /* ---- the file ---- */
@@ -304,15 +304,15 @@ static int add_failed(const struct flo_args *args, json_t *spec, struct flo_err 
 static int load(const char *path, struct flo_yaml **yaml, struct flo_err *err)
 {
     static const char standard[] = "/dev/stdin";
-    int rv = flo_yaml_load(strcmp(path, "-") == 0 ? standard : path, yaml, err);
 
-    if (rv == 0 && !json_is_object(flo_yaml_root(*yaml))) {
-        rv = flo_fail(err, FLO_E_REST_SCHEMA,
-                      "%s:1: it has no fields; `flotilla rollout init` shows "
-                      "how one looks",
-                      path);
+    FLO_TRY(flo_yaml_load(strcmp(path, "-") == 0 ? standard : path, yaml, err));
+    if (!json_is_object(flo_yaml_root(*yaml))) {
+        return flo_fail(err, FLO_E_REST_SCHEMA,
+                        "%s:1: it has no fields; `flotilla rollout init` shows "
+                        "how one looks",
+                        path);
     }
-    return rv;
+    return 0;
 }
 
 /* Put the file and the line in front: of the field, or of the nearest part
@@ -372,13 +372,12 @@ static int told(const struct flo_args *args, const struct flo_yaml *yaml, int rv
 static int build(struct flo_cli *cli, json_t *spec, struct flo_err *err)
 {
     const struct flo_args *args = &cli->args;
-    int rv;
 
     add_fields(args, spec);
-    if ((rv = read_phases(args, spec, err)) < 0 || (rv = read_gates(args, spec, err)) < 0 ||
-        (rv = add_failed(args, spec, err)) < 0 || (rv = add_policy(args, spec, err)) < 0) {
-        return rv;
-    }
+    FLO_TRY(read_phases(args, spec, err));
+    FLO_TRY(read_gates(args, spec, err));
+    FLO_TRY(add_failed(args, spec, err));
+    FLO_TRY(add_policy(args, spec, err));
     return 0;
 }
 

@@ -91,16 +91,16 @@ static int sign_as_publisher(struct flo_cli *cli, struct beginning *begun, struc
     const char *path = flo_args_text(&cli->args, "sign-with", NULL);
     char beside[FLO_PAIR_PATH];
     struct flo_trust_tally tally;
-    int rv = flo_trust_count_up(begun->draft, begun->held, &tally, err);
 
-    if (rv < 0 || flo_trust_is_signed(begun->held) || tally.held >= tally.held_needed) {
-        return rv;
+    FLO_TRY(flo_trust_count_up(begun->draft, begun->held, &tally, err));
+    if (flo_trust_is_signed(begun->held) || tally.held >= tally.held_needed) {
+        return 0;
     }
     if (path == NULL) {
         snprintf(beside, sizeof(beside), "%.*s.key", (int)strlen(begun->path) - 4, begun->path);
         path = beside;
     }
-    rv = flo_key_load(path, &key, err);
+    int rv = flo_key_load(path, &key, err);
     if (rv < 0) {
         return flo_err_fix(err, "--sign-with KEY: devices of this fleet hold a "
                                 "list that nobody signed, so a publisher whom "
@@ -113,14 +113,11 @@ static int sign(struct flo_cli *cli, struct beginning *begun, struct flo_err *er
 {
     FLO_CLEANUP(flo_buf_deinit) struct flo_buf text = {0};
     enum flo_trust_standing standing;
-    int rv = flo_trust_draft(begun->draft, begun->held, &text, err);
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_trust_draft(begun->draft, begun->held, &text, err));
     flo_trust_free(begun->draft);
     begun->draft = NULL;
-    rv = flo_trust_draft_parse((const char *)text.data, text.bytes, &begun->draft, err);
+    int rv = flo_trust_draft_parse((const char *)text.data, text.bytes, &begun->draft, err);
     rv = rv < 0 ? rv : flo_trust_sign(begun->draft, begun->root, err);
     rv = rv < 0 ? rv : sign_as_publisher(cli, begun, err);
     rv = rv < 0 ? rv : flo_trust_follows(begun->held, begun->draft, &standing, err);
@@ -176,10 +173,10 @@ static int begin(struct flo_cli *cli, struct beginning *begun, struct flo_err *e
     if (rv < 0 || (flo_trust_is_signed(begun->held) && is_trusted(begun->held, begun->key.keyid))) {
         return rv;
     }
-    rv = find_root(cli, begun, err);
-    rv = rv < 0 ? rv : change(begun, err);
-    rv = rv < 0 ? rv : sign(cli, begun, err);
-    return rv < 0 ? rv : publish(cli, begun, err);
+    FLO_TRY(find_root(cli, begun, err));
+    FLO_TRY(change(begun, err));
+    FLO_TRY(sign(cli, begun, err));
+    return publish(cli, begun, err);
 }
 
 int flo_cmd_key_trust(struct flo_cli *cli, struct flo_err *err)

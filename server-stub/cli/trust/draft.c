@@ -17,11 +17,9 @@ static int read_held(struct flo_cli *cli, struct flo_buf *text, struct flo_err *
         return flo_err_fix(err, "--from FILE says what devices hold now, "
                                 "without a controller");
     }
-    rv = flo_api_get(cli, "/v1/trust", &trust, err);
-    if (rv == 0) {
-        flo_json_dump_canonical(trust, text);
-        rv = text->failed ? flo_fail(err, FLO_E_MEMORY, "trust") : 0;
-    }
+    FLO_TRY(flo_api_get(cli, "/v1/trust", &trust, err));
+    flo_json_dump_canonical(trust, text);
+    rv = text->failed ? flo_fail(err, FLO_E_MEMORY, "trust") : 0;
     return rv;
 }
 
@@ -29,25 +27,21 @@ int flo_trust_held(struct flo_cli *cli, struct flo_trust **out, struct flo_err *
 {
     FLO_CLEANUP(flo_buf_deinit) struct flo_buf text = {0};
     const char *from = flo_args_text(&cli->args, "from", NULL);
-    int rv;
 
     if (from != NULL) {
         return flo_trust_load(from, out, err);
     }
-    rv = read_held(cli, &text, err);
-    return rv < 0 ? rv : flo_trust_parse((const char *)text.data, text.bytes, out, err);
+    FLO_TRY(read_held(cli, &text, err));
+    return flo_trust_parse((const char *)text.data, text.bytes, out, err);
 }
 
 int flo_trust_file(const char *path, struct flo_trust **out, struct flo_err *err)
 {
     FLO_CLEANUP(flo_free_cleanup) char *text = NULL;
     size_t bytes = 0;
-    int rv = flo_file_read(path, FLO_TRUST_BYTES_MAX, &text, &bytes, err);
 
-    if (rv < 0) {
-        return rv;
-    }
-    rv = flo_trust_draft_parse(text, bytes, out, err);
+    FLO_TRY(flo_file_read(path, FLO_TRUST_BYTES_MAX, &text, &bytes, err));
+    int rv = flo_trust_draft_parse(text, bytes, out, err);
     return rv < 0 ? flo_wrap(err, rv, "%s", path) : 0;
 }
 

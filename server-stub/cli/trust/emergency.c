@@ -72,14 +72,9 @@ static int begin(struct flo_cli *cli, enum flo_order_op op, struct flo_order *ou
 {
     FLO_CLEANUP(flo_trust_cleanup) struct flo_trust *held = NULL;
     uint64_t life_ms;
-    int rv = flo_args_ms(&cli->args, "ttl", LIFE_MS, &life_ms, err);
 
-    if (rv == 0) {
-        rv = flo_trust_held(cli, &held, err);
-    }
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_args_ms(&cli->args, "ttl", LIFE_MS, &life_ms, err));
+    FLO_TRY(flo_trust_held(cli, &held, err));
     *out =
         (struct flo_order){.op = op, .epoch = flo_trust_epoch(held), .issued_at_ms = flo_wall_ms()};
     out->seq = out->issued_at_ms;
@@ -97,16 +92,11 @@ static int sign(struct flo_cli *cli, const struct flo_order *order, json_t **out
     FLO_CLEANUP(flo_key_cleanup) struct flo_key *key = NULL;
     FLO_CLEANUP(flo_buf_deinit) struct flo_buf body = {0};
     FLO_CLEANUP(flo_buf_deinit) struct flo_buf envelope = {0};
-    int rv = flo_key_load(flo_args_text(&cli->args, "key", ""), &key, err);
 
-    if (rv == 0) {
-        rv = flo_order_write(order, &body, err);
-    }
-    if (rv == 0) {
-        rv = flo_order_sign(body.data, body.bytes, key, &envelope, err);
-    }
-    return rv < 0 ? rv
-                  : flo_json_parse(envelope.data, envelope.bytes, FLO_ENVELOPE_BYTES_MAX, out, err);
+    FLO_TRY(flo_key_load(flo_args_text(&cli->args, "key", ""), &key, err));
+    FLO_TRY(flo_order_write(order, &body, err));
+    FLO_TRY(flo_order_sign(body.data, body.bytes, key, &envelope, err));
+    return flo_json_parse(envelope.data, envelope.bytes, FLO_ENVELOPE_BYTES_MAX, out, err);
 }
 
 /* ---- the file ---- */
@@ -173,17 +163,12 @@ static int finish(struct flo_cli *cli, const struct flo_order *order, struct flo
     FLO_CLEANUP(flo_json_cleanup) json_t *file = NULL;
     const char *path = flo_args_text(&cli->args, "to", NULL);
     bool publishes = flo_args_has(&cli->args, "publish");
-    int rv = sign(cli, order, &envelope, err);
 
-    if (rv == 0) {
-        rv = write_file(path, order, envelope, &file, err);
-    }
-    if (rv == 0 && publishes) {
-        rv = flo_context_load(cli, err);
-        rv = rv < 0 ? rv : flo_api_call(cli, "POST", "/v1/emergencies", file, NULL, err);
-    }
-    if (rv < 0) {
-        return rv;
+    FLO_TRY(sign(cli, order, &envelope, err));
+    FLO_TRY(write_file(path, order, envelope, &file, err));
+    if (publishes) {
+        FLO_TRY(flo_context_load(cli, err));
+        FLO_TRY(flo_api_call(cli, "POST", "/v1/emergencies", file, NULL, err));
     }
     flo_out_done(cli,
                  json_pack("{s:s,s:s,s:s,s:b}", "id", order->id, "op", flo_order_op_word(order->op),
@@ -200,9 +185,9 @@ static int finish(struct flo_cli *cli, const struct flo_order *order, struct flo
 static int plain(struct flo_cli *cli, enum flo_order_op op, struct flo_err *err)
 {
     struct flo_order order;
-    int rv = begin(cli, op, &order, err);
 
-    return rv < 0 ? rv : finish(cli, &order, err);
+    FLO_TRY(begin(cli, op, &order, err));
+    return finish(cli, &order, err);
 }
 
 int flo_cmd_emergency_freeze(struct flo_cli *cli, struct flo_err *err)
@@ -255,16 +240,12 @@ static int make_key(const char *dir, struct flo_buf *csr, struct flo_err *err)
 {
     FLO_CLEANUP(flo_key_cleanup) struct flo_key *key = NULL;
     char path[1200];
-    int rv = flo_dir_make(dir, 0700, err);
 
-    if (rv == 0) {
-        rv = flo_key_generate(&key, err);
-    }
-    if (rv == 0) {
-        snprintf(path, sizeof(path), "%.1000s/account.key", dir);
-        rv = flo_key_save(key, path, err);
-    }
-    return rv < 0 ? rv : flo_csr_make(key, "emergency", csr, err);
+    FLO_TRY(flo_dir_make(dir, 0700, err));
+    FLO_TRY(flo_key_generate(&key, err));
+    snprintf(path, sizeof(path), "%.1000s/account.key", dir);
+    FLO_TRY(flo_key_save(key, path, err));
+    return flo_csr_make(key, "emergency", csr, err);
 }
 
 int flo_cmd_emergency_account(struct flo_cli *cli, struct flo_err *err)
@@ -273,27 +254,19 @@ int flo_cmd_emergency_account(struct flo_cli *cli, struct flo_err *err)
     FLO_CLEANUP(flo_json_cleanup) json_t *body = NULL;
     FLO_CLEANUP(flo_json_cleanup) json_t *answer = NULL;
     const char *dir = flo_args_text(&cli->args, "to", ".");
-    int rv = make_key(dir, &csr, err);
 
-    if (rv == 0) {
-        body = json_pack("{s:s}", "csr", (const char *)csr.data);
-        rv = flo_api_call(cli, "POST", "/v1/emergencies/accounts", body, &answer, err);
-    }
-    if (rv == 0) {
-        rv = save(dir, "account.pem", flo_out_text(answer, "certificate", ""), 0644, err);
-    }
-    if (rv == 0) {
-        rv = save(dir, "ca.pem", flo_out_text(answer, "ca", ""), 0644, err);
-    }
-    if (rv == 0) {
-        const char *topic = flo_out_text(answer, "topic", "");
-        const char *mqtt = flo_out_text(answer, "mqtt", "");
-        flo_out_done(cli, json_pack("{s:s,s:s,s:s}", "folder", dir, "mqtt", mqtt, "topic", topic),
-                     "%s/account.key, account.pem, ca.pem: keep them with the "
-                     "emergency key\n"
-                     "mosquitto_pub --cafile ca.pem --cert account.pem --key "
-                     "account.key -L %s/%s -r -q 1 -f FILE\n",
-                     dir, mqtt, topic);
-    }
-    return rv;
+    FLO_TRY(make_key(dir, &csr, err));
+    body = json_pack("{s:s}", "csr", (const char *)csr.data);
+    FLO_TRY(flo_api_call(cli, "POST", "/v1/emergencies/accounts", body, &answer, err));
+    FLO_TRY(save(dir, "account.pem", flo_out_text(answer, "certificate", ""), 0644, err));
+    FLO_TRY(save(dir, "ca.pem", flo_out_text(answer, "ca", ""), 0644, err));
+    const char *topic = flo_out_text(answer, "topic", "");
+    const char *mqtt = flo_out_text(answer, "mqtt", "");
+    flo_out_done(cli, json_pack("{s:s,s:s,s:s}", "folder", dir, "mqtt", mqtt, "topic", topic),
+                 "%s/account.key, account.pem, ca.pem: keep them with the "
+                 "emergency key\n"
+                 "mosquitto_pub --cafile ca.pem --cert account.pem --key "
+                 "account.key -L %s/%s -r -q 1 -f FILE\n",
+                 dir, mqtt, topic);
+    return 0;
 }

@@ -49,14 +49,10 @@ static int find_old(struct flo_cli *cli, const struct flo_trust *held, unsigned 
 static int add_order_key(struct flo_cli *cli, struct flo_trust *draft, struct flo_err *err)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *answer = NULL;
-    int rv = flo_context_load(cli, err);
 
-    if (rv == 0) {
-        rv = flo_api_call(cli, "POST", "/v1/trust/order-keys", NULL, &answer, err);
-    }
-    return rv < 0
-               ? rv
-               : flo_trust_add(draft, flo_out_text(answer, "pem", ""), FLO_ROLE_ORDER, NULL, err);
+    FLO_TRY(flo_context_load(cli, err));
+    FLO_TRY(flo_api_call(cli, "POST", "/v1/trust/order-keys", NULL, &answer, err));
+    return flo_trust_add(draft, flo_out_text(answer, "pem", ""), FLO_ROLE_ORDER, NULL, err);
 }
 
 /* While a statement lists none, devices believe those that the controller
@@ -112,7 +108,6 @@ static int set_threshold(struct flo_cli *cli, struct flo_trust *draft, unsigned 
                          struct flo_err *err)
 {
     uint64_t threshold = 0;
-    int rv;
 
     if (!flo_args_has(&cli->args, "threshold")) {
         return 0;
@@ -120,11 +115,9 @@ static int set_threshold(struct flo_cli *cli, struct flo_trust *draft, unsigned 
     if (role != FLO_ROLE_ROOT) {
         return flo_fail(err, FLO_E_USAGE, "--threshold is of root keys alone");
     }
-    rv = flo_args_u64(&cli->args, "threshold", 1, FLO_TRUST_THRESHOLD_MAX, 1, &threshold, err);
-    if (rv == 0) {
-        flo_trust_set_threshold(draft, (uint32_t)threshold);
-    }
-    return rv;
+    FLO_TRY(flo_args_u64(&cli->args, "threshold", 1, FLO_TRUST_THRESHOLD_MAX, 1, &threshold, err));
+    flo_trust_set_threshold(draft, (uint32_t)threshold);
+    return 0;
 }
 
 int flo_cmd_key_rotate(struct flo_cli *cli, struct flo_err *err)
@@ -166,26 +159,21 @@ int flo_trust_find_release(struct flo_cli *cli, const char *title, struct flo_di
     char model[FLO_NAME_MAX + 1];
     char version[FLO_NAME_MAX + 1];
     char path[256];
-    int rv = flo_release_title_parse(title, model, version, err);
 
-    if (rv == 0) {
-        rv = flo_context_load(cli, err);
+    FLO_TRY(flo_release_title_parse(title, model, version, err));
+    FLO_TRY(flo_context_load(cli, err));
+    snprintf(path, sizeof(path), "/v1/releases/%s@%s", model, version);
+    FLO_TRY(flo_api_get(cli, path, &release, err));
+    if (!flo_digest_parse(flo_out_text(release, "digest", ""), out)) {
+        return flo_fail(err, FLO_E_META_SCHEMA, "release %s has no digest", title);
     }
-    if (rv == 0) {
-        snprintf(path, sizeof(path), "/v1/releases/%s@%s", model, version);
-        rv = flo_api_get(cli, path, &release, err);
-    }
-    if (rv == 0 && !flo_digest_parse(flo_out_text(release, "digest", ""), out)) {
-        rv = flo_fail(err, FLO_E_META_SCHEMA, "release %s has no digest", title);
-    }
-    return rv;
+    return 0;
 }
 
 static int revoke(struct flo_cli *cli, struct flo_trust *draft, const char *what,
                   struct flo_err *err)
 {
     struct flo_digest release;
-    int rv = 0;
 
     if (flo_digest_parse(what, &release)) {
         return flo_trust_revoke_release(draft, &release, err);
@@ -193,8 +181,8 @@ static int revoke(struct flo_cli *cli, struct flo_trust *draft, const char *what
     if (strchr(what, '@') == NULL) {
         return flo_trust_revoke_key(draft, what, err);
     }
-    rv = flo_trust_find_release(cli, what, &release, err);
-    return rv < 0 ? rv : flo_trust_revoke_release(draft, &release, err);
+    FLO_TRY(flo_trust_find_release(cli, what, &release, err));
+    return flo_trust_revoke_release(draft, &release, err);
 }
 
 static int raise_floor(struct flo_trust *draft, const char *text, struct flo_err *err)

@@ -33,12 +33,8 @@ static int claim(const char *path, struct flo_err *err)
 static int save_pair(const struct flo_key *key, const char *path, const char *public_path,
                      struct flo_err *err)
 {
-    int rv = claim(path, err);
-
-    if (rv < 0) {
-        return rv;
-    }
-    rv = claim(public_path, err);
+    FLO_TRY(claim(path, err));
+    int rv = claim(public_path, err);
     if (rv < 0) {
         unlink(path);
         return rv;
@@ -126,12 +122,9 @@ static int find(const char *word, char out[FLO_PAIR_PATH], struct flo_err *err)
 static int copy(const struct flo_key *key, const char *to, struct flo_err *err)
 {
     FLO_CLEANUP(flo_key_cleanup) struct flo_key *copied = NULL;
-    int rv = claim(to, err);
 
-    if (rv < 0) {
-        return rv;
-    }
-    rv = flo_key_save(key, to, err);
+    FLO_TRY(claim(to, err));
+    int rv = flo_key_save(key, to, err);
     rv = rv < 0 ? rv : flo_key_load(to, &copied, err);
     if (rv == 0 && strcmp(flo_key_public(copied)->keyid, flo_key_public(key)->keyid) != 0) {
         rv = flo_fail(err, FLO_E_IO_READ, "%s reads as another key", to);
@@ -173,33 +166,24 @@ int flo_cmd_key_move(struct flo_cli *cli, struct flo_err *err)
     char from[FLO_PAIR_PATH];
     char to[FLO_PAIR_PATH];
     char sheet[FLO_PAIR_PATH];
-    int rv = find(cli->args.words[0], from, err);
 
-    if (rv == 0) {
-        rv = flo_key_load(from, &key, err);
-    }
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(find(cli->args.words[0], from, err));
+    FLO_TRY(flo_key_load(from, &key, err));
     const char *slash = strrchr(from, '/');
     const char *name = slash == NULL ? from : slash + 1;
     snprintf(to, sizeof(to), "%.500s/%.400s", dir, name);
     snprintf(sheet, sizeof(sheet), "%.500s/%.*s.txt", dir, (int)strlen(name) - 4, name);
-    rv = copy(key, to, err);
-    if (rv == 0) {
-        rv = write_sheet(sheet, to, flo_key_public(key)->keyid, err);
+    FLO_TRY(copy(key, to, err));
+    FLO_TRY(write_sheet(sheet, to, flo_key_public(key)->keyid, err));
+    if (unlink(from) < 0) {
+        return flo_fail_errno(err, FLO_E_IO_WRITE, "%s", from);
     }
-    if (rv == 0 && unlink(from) < 0) {
-        rv = flo_fail_errno(err, FLO_E_IO_WRITE, "%s", from);
-    }
-    if (rv == 0) {
-        flo_out_done(cli,
-                     json_pack("{s:s,s:s,s:s,s:s}", "from", from, "to", to, "sheet", sheet, "keyid",
-                               flo_key_public(key)->keyid),
-                     "%s  moved to %s; %s says what it is for\n"
-                     "its bytes may still lie on the disk it left: where that "
-                     "matters, rotate it in from the stick\n",
-                     from, to, sheet);
-    }
-    return rv;
+    flo_out_done(cli,
+                 json_pack("{s:s,s:s,s:s,s:s}", "from", from, "to", to, "sheet", sheet, "keyid",
+                           flo_key_public(key)->keyid),
+                 "%s  moved to %s; %s says what it is for\n"
+                 "its bytes may still lie on the disk it left: where that "
+                 "matters, rotate it in from the stick\n",
+                 from, to, sheet);
+    return 0;
 }

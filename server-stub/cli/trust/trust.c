@@ -26,23 +26,21 @@ static int add_keys(struct flo_cli *cli, struct flo_trust *draft, const char *wo
                     struct flo_err *err)
 {
     const char *path;
-    int rv = 0;
 
-    for (size_t i = 0; rv == 0 && flo_args_each(&cli->args, word, i, &path); i++) {
-        rv = flo_trust_add_file(draft, path, flo_trust_role(word), err);
+    for (size_t i = 0; flo_args_each(&cli->args, word, i, &path); i++) {
+        FLO_TRY(flo_trust_add_file(draft, path, flo_trust_role(word), err));
     }
-    return rv;
+    return 0;
 }
 
 static int add_authorities(struct flo_cli *cli, struct flo_trust *draft, struct flo_err *err)
 {
     const char *path;
-    int rv = 0;
 
-    for (size_t i = 0; rv == 0 && flo_args_each(&cli->args, "authority", i, &path); i++) {
-        rv = flo_trust_add_authority(draft, path, err);
+    for (size_t i = 0; flo_args_each(&cli->args, "authority", i, &path); i++) {
+        FLO_TRY(flo_trust_add_authority(draft, path, err));
     }
-    return rv;
+    return 0;
 }
 
 int flo_cmd_trust_init(struct flo_cli *cli, struct flo_err *err)
@@ -50,11 +48,9 @@ int flo_cmd_trust_init(struct flo_cli *cli, struct flo_err *err)
     FLO_CLEANUP(flo_trust_cleanup) struct flo_trust *held = NULL;
     FLO_CLEANUP(flo_trust_cleanup) struct flo_trust *draft = NULL;
     uint64_t threshold;
-    int rv = flo_args_u64(&cli->args, "threshold", 1, FLO_TRUST_THRESHOLD_MAX, 1, &threshold, err);
 
-    if (rv == 0) {
-        rv = flo_trust_held(cli, &held, err);
-    }
+    FLO_TRY(flo_args_u64(&cli->args, "threshold", 1, FLO_TRUST_THRESHOLD_MAX, 1, &threshold, err));
+    int rv = flo_trust_held(cli, &held, err);
     if (rv == 0 && flo_trust_is_signed(held)) {
         flo_fail(err, FLO_E_STATE, "the fleet has a signed statement, %llu",
                  (unsigned long long)flo_trust_number(held));
@@ -247,11 +243,8 @@ int flo_cmd_trust_publish(struct flo_cli *cli, struct flo_err *err)
 int flo_cmd_trust_status(struct flo_cli *cli, struct flo_err *err)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *status = NULL;
-    int rv = flo_api_get(cli, "/v1/trust/status", &status, err);
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_api_get(cli, "/v1/trust/status", &status, err));
     if (flo_out_is_data(cli)) {
         flo_out_json(cli, status);
         return 0;
