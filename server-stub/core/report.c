@@ -103,21 +103,17 @@ static int read_head(const json_t *in, const char *op, json_t *out, struct flo_e
 {
     const char *word;
     uint64_t v;
-    int rv = flo_json_get_u64(in, "v", 1, 1, &v, err);
 
-    if (rv == 0) {
-        rv = flo_json_get_text(in, "op", 16, &word, err);
+    FLO_TRY(flo_json_get_u64(in, "v", 1, 1, &v, err));
+    FLO_TRY(flo_json_get_text(in, "op", 16, &word, err));
+    if (strcmp(word, op) != 0) {
+        return flo_fail(err, FLO_E_REST_SCHEMA, "op: `%s`, `%s` was asked for", word, op);
     }
-    if (rv == 0 && strcmp(word, op) != 0) {
-        rv = flo_fail(err, FLO_E_REST_SCHEMA, "op: `%s`, `%s` was asked for", word, op);
-    }
-    if (rv == 0) {
-        json_object_set_new(out, "op", json_string(op));
-        copy_text(out, in, "agent");
-        copy_number(out, in, "at_ms");
-        copy_number(out, in, "cut_lines");
-    }
-    return rv;
+    json_object_set_new(out, "op", json_string(op));
+    copy_text(out, in, "agent");
+    copy_number(out, in, "at_ms");
+    copy_number(out, in, "cut_lines");
+    return 0;
 }
 
 int flo_report_read(const json_t *in, const char *op, json_t **out, struct flo_err *err)

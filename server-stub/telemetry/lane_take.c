@@ -201,16 +201,14 @@ static int read_message(const struct flo_mqtt_message *message, json_t **json, s
                         struct flo_telemetry_window *window, struct flo_err *err)
 {
     uint64_t v;
-    int rv = flo_json_parse(message->data, message->bytes, PAYLOAD_BYTES_MAX, json, err);
 
-    if (rv < 0 || (rv = flo_json_get_u64(*json, "v", 1, 2, &v, err)) < 0) {
-        return rv;
+    FLO_TRY(flo_json_parse(message->data, message->bytes, PAYLOAD_BYTES_MAX, json, err));
+    FLO_TRY(flo_json_get_u64(*json, "v", 1, 2, &v, err));
+    FLO_TRY(flo_telemetry_parts(*json, parts, err));
+    for (size_t i = 0; i < *parts; i++) {
+        FLO_TRY(flo_telemetry_parse(*json, i, window, err));
     }
-    rv = flo_telemetry_parts(*json, parts, err);
-    for (size_t i = 0; i < *parts && rv == 0; i++) {
-        rv = flo_telemetry_parse(*json, i, window, err);
-    }
-    return rv;
+    return 0;
 }
 
 static void take_parts(struct flo_lane *lane, struct flo_lane_device *device, const json_t *json,

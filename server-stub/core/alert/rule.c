@@ -82,11 +82,8 @@ static int take_labels(const json_t *json, struct flo_alert_rule *out, struct fl
     json_t *match = NULL;
     const char *key;
     json_t *value;
-    int rv = flo_json_opt_object(json, "match", &match, err);
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_json_opt_object(json, "match", &match, err));
     json_object_foreach(match, key, value)
     {
         const char *text = json_string_value(value);
@@ -113,15 +110,12 @@ static int take_source(const json_t *json, struct flo_alert_rule *out, struct fl
     const char *unit = NULL;
     const char *by = NULL;
     bool has_metric = false;
-    int rv;
 
-    if ((rv = flo_json_opt_text(json, "where", FLO_SELECTOR_TEXT_MAX, "", &where, err)) < 0 ||
-        (rv = flo_json_opt_text(json, "unit", 16, "devices", &unit, err)) < 0 ||
-        (rv = flo_json_opt_text(json, "by", sizeof(out->by) - 1, "", &by, err)) < 0 ||
-        (rv = take_metric(json, "metric", &out->metric, &has_metric, err)) < 0 ||
-        (rv = take_metric(json, "per", &out->per, &out->has_per, err)) < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_json_opt_text(json, "where", FLO_SELECTOR_TEXT_MAX, "", &where, err));
+    FLO_TRY(flo_json_opt_text(json, "unit", 16, "devices", &unit, err));
+    FLO_TRY(flo_json_opt_text(json, "by", sizeof(out->by) - 1, "", &by, err));
+    FLO_TRY(take_metric(json, "metric", &out->metric, &has_metric, err));
+    FLO_TRY(take_metric(json, "per", &out->per, &out->has_per, err));
     if (has_metric == (where[0] != '\0')) {
         flo_fail(err, FLO_E_REST_MEANING, "a rule has either `metric` or `where`");
         return flo_err_at(err, "/metric");
@@ -143,25 +137,22 @@ static int take_limit(const json_t *json, struct flo_alert_rule *out, struct flo
     double above;
     double below;
     double inf = (double)INFINITY;
-    int rv;
 
-    if ((rv = flo_json_opt_real(json, "above", -1e15, 1e15, inf, &above, err)) < 0 ||
-        (rv = flo_json_opt_real(json, "below", -1e15, 1e15, inf, &below, err)) < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_json_opt_real(json, "above", -1e15, 1e15, inf, &above, err));
+    FLO_TRY(flo_json_opt_real(json, "below", -1e15, 1e15, inf, &below, err));
     if (isinf(above) == isinf(below)) {
         flo_fail(err, FLO_E_REST_MEANING, "a rule has either `above` or `below`");
         return flo_err_at(err, "/above");
     }
     out->is_below = isinf(above);
     out->limit = out->is_below ? below : above;
-    rv = flo_json_opt_real(json, "clear", -1e15, 1e15, out->limit, &out->clear, err);
-    if (rv == 0 && (out->is_below ? out->clear < out->limit : out->clear > out->limit)) {
+    FLO_TRY(flo_json_opt_real(json, "clear", -1e15, 1e15, out->limit, &out->clear, err));
+    if (out->is_below ? out->clear < out->limit : out->clear > out->limit) {
         flo_fail(err, FLO_E_REST_MEANING, "clear: %g lies on the bad side of %g", out->clear,
                  out->limit);
         return flo_err_at(err, "/clear");
     }
-    return rv;
+    return 0;
 }
 
 int flo_alert_rule_parse(const char *name, const json_t *json, struct flo_alert_rule *out,
@@ -170,20 +161,17 @@ int flo_alert_rule_parse(const char *name, const json_t *json, struct flo_alert_
     struct flo_alert_rule rule = {0};
     const char *severity = NULL;
     const char *text = NULL;
-    int rv;
 
-    if ((rv = take_source(json, &rule, err)) < 0 || (rv = take_limit(json, &rule, err)) < 0 ||
-        (rv = flo_json_opt_real(json, "per_least", 0, 1e15, 1, &rule.per_least, err)) < 0 ||
-        (rv = flo_json_opt_u64(json, "for_ms", 0, 7 * DAY_MS, 0, &rule.for_ms, err)) < 0 ||
-        (rv = flo_json_opt_u64(json, "keep_ms", 0, 7 * DAY_MS, KEEP_MS, &rule.keep_ms, err)) < 0 ||
-        (rv = flo_json_opt_u64(json, "repeat_ms", 0, 30 * DAY_MS, DAY_MS, &rule.repeat_ms, err)) <
-            0 ||
-        (rv = flo_json_opt_u64(json, "window_ms", 10000, 7 * DAY_MS, WINDOW_MS, &rule.window_ms,
-                               err)) < 0 ||
-        (rv = flo_json_opt_text(json, "severity", 16, "ticket", &severity, err)) < 0 ||
-        (rv = flo_json_opt_text(json, "text", FLO_ALERT_TEXT_MAX, "", &text, err)) < 0) {
-        return rv;
-    }
+    FLO_TRY(take_source(json, &rule, err));
+    FLO_TRY(take_limit(json, &rule, err));
+    FLO_TRY(flo_json_opt_real(json, "per_least", 0, 1e15, 1, &rule.per_least, err));
+    FLO_TRY(flo_json_opt_u64(json, "for_ms", 0, 7 * DAY_MS, 0, &rule.for_ms, err));
+    FLO_TRY(flo_json_opt_u64(json, "keep_ms", 0, 7 * DAY_MS, KEEP_MS, &rule.keep_ms, err));
+    FLO_TRY(flo_json_opt_u64(json, "repeat_ms", 0, 30 * DAY_MS, DAY_MS, &rule.repeat_ms, err));
+    FLO_TRY(
+        flo_json_opt_u64(json, "window_ms", 10000, 7 * DAY_MS, WINDOW_MS, &rule.window_ms, err));
+    FLO_TRY(flo_json_opt_text(json, "severity", 16, "ticket", &severity, err));
+    FLO_TRY(flo_json_opt_text(json, "text", FLO_ALERT_TEXT_MAX, "", &text, err));
     rule.is_page = strcmp(severity, "page") == 0;
     snprintf(rule.name, sizeof(rule.name), "%s", name);
     snprintf(rule.text, sizeof(rule.text), "%s", text);

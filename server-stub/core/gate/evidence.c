@@ -61,13 +61,10 @@ static int parse_arm(const json_t *json, const char *key, struct flo_evidence_ar
     json_t *arm;
     const char *text;
     uint64_t devices;
-    int rv;
 
-    if ((rv = flo_json_get_object(json, key, &arm, err)) < 0 ||
-        (rv = flo_json_get_u64(arm, "devices", 0, DEVICES_MAX, &devices, err)) < 0 ||
-        (rv = flo_json_get_text(arm, "values", 1 << 16, &text, err)) < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_json_get_object(json, key, &arm, err));
+    FLO_TRY(flo_json_get_u64(arm, "devices", 0, DEVICES_MAX, &devices, err));
+    FLO_TRY(flo_json_get_text(arm, "values", 1 << 16, &text, err));
     out->devices = (uint32_t)devices;
     return flo_histogram_decode(text, strlen(text), &out->values, err);
 }
@@ -75,19 +72,16 @@ static int parse_arm(const json_t *json, const char *key, struct flo_evidence_ar
 static int parse_class(const json_t *json, struct flo_comparison *out, struct flo_err *err)
 {
     const char *hardware;
-    int rv = flo_json_get_text(json, "hardware", FLO_HARDWARE_TEXT - 1, &hardware, err);
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_json_get_text(json, "hardware", FLO_HARDWARE_TEXT - 1, &hardware, err));
     uint32_t before = out->class_count;
     struct flo_evidence_class *one = flo_evidence_class(out, hardware);
     if (one == NULL || out->class_count == before) {
         return flo_fail(err, FLO_E_REST_SCHEMA, "evidence: hardware class `%s` comes twice",
                         hardware);
     }
-    rv = parse_arm(json, "updated", &one->updated, err);
-    return rv < 0 ? rv : parse_arm(json, "waiting", &one->waiting, err);
+    FLO_TRY(parse_arm(json, "updated", &one->updated, err));
+    return parse_arm(json, "waiting", &one->waiting, err);
 }
 
 int flo_evidence_parse(const json_t *json, struct flo_comparison *out, struct flo_err *err)
@@ -95,24 +89,21 @@ int flo_evidence_parse(const json_t *json, struct flo_comparison *out, struct fl
     const char *metric;
     json_t *classes;
     uint64_t phase;
-    int rv;
 
     memset(out, 0, sizeof(*out));
-    if ((rv = flo_json_get_text(json, "metric", FLO_NAME_MAX, &metric, err)) < 0 ||
-        (rv = flo_json_get_u64(json, "phase", 0, 255, &phase, err)) < 0 ||
-        (rv = flo_json_get_bool(json, "last", &out->is_last, err)) < 0 ||
-        (rv = flo_json_get_bool(json, "cut", &out->is_cut, err)) < 0 ||
-        (rv = flo_json_get_u64(json, "from_ms", 0, MS_MAX, &out->from_ms, err)) < 0 ||
-        (rv = flo_json_get_u64(json, "to_ms", 0, MS_MAX, &out->to_ms, err)) < 0 ||
-        (rv = flo_json_get_array(json, "classes", FLO_EVIDENCE_CLASSES_MAX, &classes, err)) < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_json_get_text(json, "metric", FLO_NAME_MAX, &metric, err));
+    FLO_TRY(flo_json_get_u64(json, "phase", 0, 255, &phase, err));
+    FLO_TRY(flo_json_get_bool(json, "last", &out->is_last, err));
+    FLO_TRY(flo_json_get_bool(json, "cut", &out->is_cut, err));
+    FLO_TRY(flo_json_get_u64(json, "from_ms", 0, MS_MAX, &out->from_ms, err));
+    FLO_TRY(flo_json_get_u64(json, "to_ms", 0, MS_MAX, &out->to_ms, err));
+    FLO_TRY(flo_json_get_array(json, "classes", FLO_EVIDENCE_CLASSES_MAX, &classes, err));
     if (!flo_metric_parse(metric, &out->metric)) {
         return flo_fail(err, FLO_E_REST_SCHEMA, "evidence: metric `%.40s`", metric);
     }
     out->phase = (uint32_t)phase;
-    for (size_t i = 0; i < json_array_size(classes) && rv == 0; i++) {
-        rv = parse_class(json_array_get(classes, i), out, err);
+    for (size_t i = 0; i < json_array_size(classes); i++) {
+        FLO_TRY(parse_class(json_array_get(classes, i), out, err));
     }
-    return rv;
+    return 0;
 }

@@ -114,11 +114,8 @@ static int read_metric(const struct field *field, const json_t *json, struct flo
                        struct flo_err *err)
 {
     const char *word;
-    int rv = flo_json_get_text(json, field->member, FLO_NAME_MAX, &word, err);
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_json_get_text(json, field->member, FLO_NAME_MAX, &word, err));
     return flo_metric_parse(word, place_of(field, out)) ? 0 : unknown_metric(word, err);
 }
 
@@ -126,10 +123,10 @@ static int read_on_fail(const struct field *field, const json_t *json, struct fl
                         struct flo_err *err)
 {
     const char *word;
-    int rv = flo_json_opt_text(json, field->member, 16, NULL, &word, err);
 
-    if (rv < 0 || word == NULL) {
-        return rv;
+    FLO_TRY(flo_json_opt_text(json, field->member, 16, NULL, &word, err));
+    if (word == NULL) {
+        return 0;
     }
     out->has_action = flo_on_fail_parse(word, place_of(field, out));
     return out->has_action ? 0

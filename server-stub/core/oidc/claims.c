@@ -107,14 +107,12 @@ int flo_oidc_claims_check(const json_t *claims, const struct flo_oidc_expect *ex
     if (chars == 0 || chars >= FLO_OIDC_SUBJECT) {
         return refuse(err, "sub", "is no text of 1 to 255 bytes");
     }
-    int rv = check_audience(claims, expect->client_id, err);
-    if (rv == 0) {
-        rv = check_times(claims, expect->now_ms, err);
+    FLO_TRY(check_audience(claims, expect->client_id, err));
+    FLO_TRY(check_times(claims, expect->now_ms, err));
+    if (!is_text(claims, "nonce", expect->nonce)) {
+        return refuse(err, "nonce", "is not the one of this login");
     }
-    if (rv == 0 && !is_text(claims, "nonce", expect->nonce)) {
-        rv = refuse(err, "nonce", "is not the one of this login");
-    }
-    return rv;
+    return 0;
 }
 
 /* ---- roles ---- */

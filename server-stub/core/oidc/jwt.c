@@ -137,16 +137,9 @@ int flo_jwt_parse(const char *text, size_t bytes, struct flo_jwt *out, struct fl
         return refuse(err, "has no three parts");
     }
     jwt.signed_bytes = (size_t)(second - text);
-    int rv = read_part(text, (size_t)(first - text), &header, err);
-    if (rv == 0) {
-        rv = read_header(header, &jwt, err);
-    }
-    if (rv == 0) {
-        rv = read_part(first + 1, (size_t)(second - first - 1), &claims, err);
-    }
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(read_part(text, (size_t)(first - text), &header, err));
+    FLO_TRY(read_header(header, &jwt, err));
+    FLO_TRY(read_part(first + 1, (size_t)(second - first - 1), &claims, err));
     size_t chars = (size_t)(end - second - 1);
     ptrdiff_t got = chars <= 4 * ((size_t)FLO_JWS_RSA_BYTES_MAX + 2) / 3
                         ? flo_base64url_decode(second + 1, chars, signature)

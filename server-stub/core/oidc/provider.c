@@ -123,11 +123,8 @@ int flo_jwks_parse(const char *text, size_t bytes, struct flo_jwks *out, struct 
     struct flo_jwk key;
     const json_t *item;
     size_t i;
-    int rv = read_object(text, bytes, "set of keys", &json, err);
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(read_object(text, bytes, "set of keys", &json, err));
     const json_t *keys = json_object_get(json, "keys");
     if (!json_is_array(keys)) {
         return refuse(err, "set of keys", "has no `keys`");
@@ -218,26 +215,17 @@ int flo_oidc_provider_parse(const char *text, size_t bytes, const char *issuer,
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *json = NULL;
     struct flo_oidc_provider provider = {.authorize = ""};
-    int rv = read_object(text, bytes, "description", &json, err);
 
-    if (rv == 0 && strcmp(text_of(json, "issuer"), issuer) != 0) {
-        rv = flo_fail(err, FLO_E_LOGIN_PROVIDER,
-                      "the provider calls itself `%.100s`, and `issuer` is "
-                      "`%.100s`",
-                      text_of(json, "issuer"), issuer);
+    FLO_TRY(read_object(text, bytes, "description", &json, err));
+    if (strcmp(text_of(json, "issuer"), issuer) != 0) {
+        return flo_fail(err, FLO_E_LOGIN_PROVIDER,
+                        "the provider calls itself `%.100s`, and `issuer` is "
+                        "`%.100s`",
+                        text_of(json, "issuer"), issuer);
     }
-    if (rv == 0) {
-        rv = read_url(json, "authorization_endpoint", provider.authorize, err);
-    }
-    if (rv == 0) {
-        rv = read_url(json, "token_endpoint", provider.token, err);
-    }
-    if (rv == 0) {
-        rv = read_url(json, "jwks_uri", provider.jwks, err);
-    }
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(read_url(json, "authorization_endpoint", provider.authorize, err));
+    FLO_TRY(read_url(json, "token_endpoint", provider.token, err));
+    FLO_TRY(read_url(json, "jwks_uri", provider.jwks, err));
     const char *signs = "id_token_signing_alg_values_supported";
     if (!lists(json, signs, "RS256", true) && !lists(json, signs, "ES256", true)) {
         return refuse(err, "description", "has neither RS256 nor ES256");

@@ -247,8 +247,8 @@ static int check_element(struct span inside, const struct place *place, const js
                    : check_type((struct span){inside.at + 1, inside.end - may_be_null}, place,
                                 value, err);
     }
-    int rv = check_type((struct span){object, object + sizeof(object) - 1}, place, value, err);
-    return rv < 0 ? rv : check(inside, place, value, err);
+    FLO_TRY(check_type((struct span){object, object + sizeof(object) - 1}, place, value, err));
+    return check(inside, place, value, err);
 }
 
 static int check_map(struct span inside, const struct place *place, const json_t *object,
@@ -338,10 +338,7 @@ static int check(struct span shape, const struct place *place, const json_t *obj
         if (!find_word(shape, name, &word)) {
             return refused(unknown(shape, place->path, name, "member", err), below.pointer, err);
         }
-        int rv = check_value(&word, &below, value, err);
-        if (rv < 0) {
-            return rv;
-        }
+        FLO_TRY(check_value(&word, &below, value, err));
     }
     return check_needed(shape, place, object, err);
 }
@@ -460,8 +457,8 @@ int flo_request_check(const char *shape, const json_t *body, struct flo_err *err
             return check(part, &top, body, err);
         }
         if (bar == NULL) {
-            int rv = check_names(all, body, err);
-            return rv < 0 ? rv : none_chosen(all, body, err);
+            FLO_TRY(check_names(all, body, err));
+            return none_chosen(all, body, err);
         }
     }
 }

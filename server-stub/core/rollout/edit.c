@@ -57,10 +57,7 @@ int flo_rollout_may_edit(const struct flo_rollout *rollout, const struct flo_rol
                             i, phase->name);
         }
     }
-    int rv = check_cover(rollout, draft->study.rules.cover, begun, err);
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(check_cover(rollout, draft->study.rules.cover, begun, err));
     if (is_watching && draft->phase_count != rollout->phase_count) {
         return flo_fail(err, FLO_E_REST_MEANING,
                         "phases: the last phase has passed, and its hold-out "

@@ -517,13 +517,10 @@ int flo_rollout_may(const struct flo_rollout *rollout, enum flo_rollout_event_ki
 static int undone(const struct flo_rollout *rollout, const struct flo_rollout_event *event,
                   enum effect effect, struct flo_rollout_actions *actions, struct flo_err *err)
 {
-    int rv = flo_rollout_may(rollout, event->kind, err);
-
-    if (rv == 0) {
-        flo_rollout_why(actions, "ignored: the rollout is %s%s",
-                        flo_rollout_state_word(rollout->state), effect == SAME ? " already" : "");
-    }
-    return rv;
+    FLO_TRY(flo_rollout_may(rollout, event->kind, err));
+    flo_rollout_why(actions, "ignored: the rollout is %s%s", flo_rollout_state_word(rollout->state),
+                    effect == SAME ? " already" : "");
+    return 0;
 }
 
 int flo_rollout_step(struct flo_rollout *rollout, const struct flo_rollout_event *event,

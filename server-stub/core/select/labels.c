@@ -38,11 +38,8 @@ int flo_labels_check(const json_t *labels, struct flo_err *err)
 
     json_object_foreach((json_t *)(uintptr_t)labels, key, value)
     {
-        int rv = check_key(key, err);
-        rv = rv < 0 ? rv : check_value(key, value, err);
-        if (rv < 0) {
-            return rv;
-        }
+        FLO_TRY(check_key(key, err));
+        FLO_TRY(check_value(key, value, err));
     }
     return check_count(labels, err);
 }
@@ -51,20 +48,14 @@ static int merge_one(json_t *labels, const char *key, json_t *value, bool *is_ne
                      struct flo_err *err)
 {
     const json_t *before = json_object_get(labels, key);
-    int rv = check_key(key, err);
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(check_key(key, err));
     if (json_is_null(value)) {
         *is_news = *is_news || before != NULL;
         (void)json_object_del(labels, key);
         return 0;
     }
-    rv = check_value(key, value, err);
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(check_value(key, value, err));
     *is_news = *is_news || before == NULL || !json_equal(before, value);
     json_object_set(labels, key, value);
     return 0;
@@ -78,10 +69,7 @@ int flo_labels_merge(json_t *labels, const json_t *patch, bool *is_news, struct 
     *is_news = false;
     json_object_foreach((json_t *)(uintptr_t)patch, key, value)
     {
-        int rv = merge_one(labels, key, value, is_news, err);
-        if (rv < 0) {
-            return rv;
-        }
+        FLO_TRY(merge_one(labels, key, value, is_news, err));
     }
     return check_count(labels, err);
 }

@@ -120,7 +120,6 @@ int flo_select_name_read(const struct flo_select_token *token, const struct flo_
                          struct flo_select_name *out, struct flo_err *err)
 {
     bool is_it = false;
-    int rv = 0;
 
     memset(out, 0, sizeof(*out));
     for (int i = 0; i < FLO_SELECT_FIELDS; i++) {
@@ -129,12 +128,12 @@ int flo_select_name_read(const struct flo_select_token *token, const struct flo_
             return 0;
         }
     }
-    rv = keyed(token, "label.", FLO_SELECT_LABEL, out, &is_it, err);
-    if (rv == 0 && !is_it) {
-        rv = keyed(token, "release.", FLO_SELECT_VERSION, out, &is_it, err);
+    FLO_TRY(keyed(token, "label.", FLO_SELECT_LABEL, out, &is_it, err));
+    if (!is_it) {
+        FLO_TRY(keyed(token, "release.", FLO_SELECT_VERSION, out, &is_it, err));
     }
-    if (rv < 0 || is_it) {
-        return rv;
+    if (is_it) {
+        return 0;
     }
     if (!flo_name_is_valid(token->text) ||
         (known != NULL && !known->has_label(known->context, token->text))) {

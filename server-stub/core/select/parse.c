@@ -78,13 +78,13 @@ static int values(struct parse *parse, struct flo_select_term *term)
         return unexpected(parse, "`(`");
     }
     do {
-        rv = rv < 0 ? rv : next(parse); /* ( or , */
-        rv = rv < 0 ? rv : add_value(parse, term);
-    } while (rv == 0 && is(parse, ","));
-    if (rv == 0 && !is(parse, ")")) {
+        FLO_TRY(next(parse)); /* ( or , */
+        FLO_TRY(add_value(parse, term));
+    } while (is(parse, ","));
+    if (!is(parse, ")")) {
         return unexpected(parse, "`,` or `)`");
     }
-    return rv < 0 ? rv : next(parse);
+    return next(parse);
 }
 
 static const struct {
@@ -129,11 +129,8 @@ static int operation(struct parse *parse, struct flo_select_term *term)
 {
     size_t column = parse->token.column;
     bool is_not_in;
-    int rv = not_in(parse, &is_not_in);
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(not_in(parse, &is_not_in));
     if (is_not_in || is(parse, "in")) {
         term->how = is_not_in ? FLO_SELECT_NOT_IN : FLO_SELECT_IN;
         return values(parse, term);
@@ -141,9 +138,9 @@ static int operation(struct parse *parse, struct flo_select_term *term)
     for (size_t i = 0; i < FLO_COUNT(signs); i++) {
         if (is(parse, signs[i].sign)) {
             term->how = (uint8_t)signs[i].how;
-            rv = check_how(parse, term, column);
-            rv = rv < 0 ? rv : next(parse);
-            return rv < 0 ? rv : add_value(parse, term);
+            FLO_TRY(check_how(parse, term, column));
+            FLO_TRY(next(parse));
+            return add_value(parse, term);
         }
     }
     return 0;
@@ -162,10 +159,10 @@ static int term(struct parse *parse)
                                FLO_SELECTOR_TERMS_MAX);
     }
     *term = (struct flo_select_term){.how = FLO_SELECT_THERE, .value_first = out->value_count};
-    int rv = flo_select_name_read(&parse->token, parse->known, &term->name, parse->err);
-    rv = rv < 0 ? rv : next(parse);
-    rv = rv < 0 ? rv : operation(parse, term);
-    return rv < 0 ? rv : emit(parse, (uint8_t)out->term_count++);
+    FLO_TRY(flo_select_name_read(&parse->token, parse->known, &term->name, parse->err));
+    FLO_TRY(next(parse));
+    FLO_TRY(operation(parse, term));
+    return emit(parse, (uint8_t)out->term_count++);
 }
 
 /* ---- what joins them ---- */
@@ -174,13 +171,13 @@ static int any(struct parse *parse);
 
 static int nested(struct parse *parse)
 {
-    int rv = next(parse); /* ( */
+    FLO_TRY(next(parse)); /* ( */
 
-    rv = rv < 0 ? rv : any(parse);
-    if (rv == 0 && !is(parse, ")")) {
+    FLO_TRY(any(parse));
+    if (!is(parse, ")")) {
         return unexpected(parse, "`)`");
     }
-    return rv < 0 ? rv : next(parse);
+    return next(parse);
 }
 
 static int one(struct parse *parse)
@@ -211,26 +208,24 @@ static int one(struct parse *parse)
 
 static int all(struct parse *parse)
 {
-    int rv = one(parse);
-
-    while (rv == 0 && (is(parse, "and") || is(parse, ","))) {
-        rv = next(parse);
-        rv = rv < 0 ? rv : one(parse);
-        rv = rv < 0 ? rv : emit(parse, FLO_SELECT_CODE_AND);
+    FLO_TRY(one(parse));
+    while (is(parse, "and") || is(parse, ",")) {
+        FLO_TRY(next(parse));
+        FLO_TRY(one(parse));
+        FLO_TRY(emit(parse, FLO_SELECT_CODE_AND));
     }
-    return rv;
+    return 0;
 }
 
 static int any(struct parse *parse)
 {
-    int rv = all(parse);
-
-    while (rv == 0 && is(parse, "or")) {
-        rv = next(parse);
-        rv = rv < 0 ? rv : all(parse);
-        rv = rv < 0 ? rv : emit(parse, FLO_SELECT_CODE_OR);
+    FLO_TRY(all(parse));
+    while (is(parse, "or")) {
+        FLO_TRY(next(parse));
+        FLO_TRY(all(parse));
+        FLO_TRY(emit(parse, FLO_SELECT_CODE_OR));
     }
-    return rv;
+    return 0;
 }
 
 static int check_text(const char *text, struct flo_err *err)
@@ -250,17 +245,15 @@ int flo_selector_parse(const char *text, const struct flo_select_known *known,
 {
     struct flo_selector made = {.code_count = 0};
     struct parse parse = {.text = text, .known = known, .out = &made, .err = err};
-    int rv = check_text(text, err);
 
-    rv = rv < 0 ? rv : next(&parse);
-    rv = rv < 0 ? rv : any(&parse);
-    if (rv == 0 && parse.token.kind != FLO_SELECT_TOKEN_END) {
-        rv = unexpected(&parse, "`and`, `or` or the end");
+    FLO_TRY(check_text(text, err));
+    FLO_TRY(next(&parse));
+    FLO_TRY(any(&parse));
+    if (parse.token.kind != FLO_SELECT_TOKEN_END) {
+        return unexpected(&parse, "`and`, `or` or the end");
     }
-    if (rv == 0) {
-        *out = made;
-    }
-    return rv;
+    *out = made;
+    return 0;
 }
 
 int flo_select_name_parse(const char *text, const struct flo_select_known *known,
@@ -269,14 +262,14 @@ int flo_select_name_parse(const char *text, const struct flo_select_known *known
     struct flo_select_token token;
     struct flo_select_token after = {.kind = FLO_SELECT_TOKEN_END};
     size_t at = 0;
-    int rv = check_text(text, err);
 
-    rv = rv < 0 ? rv : flo_select_token_next(text, &at, &token, err);
-    rv = rv < 0 ? rv : flo_select_token_next(text, &at, &after, err);
-    if (rv == 0 && (token.kind != FLO_SELECT_TOKEN_WORD || after.kind != FLO_SELECT_TOKEN_END)) {
+    FLO_TRY(check_text(text, err));
+    FLO_TRY(flo_select_token_next(text, &at, &token, err));
+    FLO_TRY(flo_select_token_next(text, &at, &after, err));
+    if (token.kind != FLO_SELECT_TOKEN_WORD || after.kind != FLO_SELECT_TOKEN_END) {
         return flo_select_fail(err, token.column, "one field belongs here");
     }
-    return rv < 0 ? rv : flo_select_name_read(&token, known, out, err);
+    return flo_select_name_read(&token, known, out, err);
 }
 
 const char *flo_selector_moving(const struct flo_selector *selector)

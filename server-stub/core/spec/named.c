@@ -97,7 +97,6 @@ int flo_spec_read_retries(const struct field *field, const struct place *place, 
     const char *name;
     json_t *one;
     uint32_t kind;
-    int rv = 0;
 
     if (!json_is_object(value)) {
         return put_retries(field, place, FLO_FAILURE_ANY, value);
@@ -119,9 +118,7 @@ int flo_spec_read_retries(const struct field *field, const struct place *place, 
                             "device would refuse the release",
                             path, name);
         }
-        if ((rv = put_retries(&row, &inside, kind, one)) < 0) {
-            return rv;
-        }
+        FLO_TRY(put_retries(&row, &inside, kind, one));
     }
     return 0;
 }

@@ -515,11 +515,11 @@ int flo_spec_read(const json_t *json, struct flo_spec *out, struct flo_err *err)
     limit_of_preset(out);
     name_phases(out);
     flo_spec_draft(out, &draft);
-    rv = flo_rollout_check(&draft, err);
-    rv = rv < 0 ? rv : check_times(out, err);
-    rv = rv < 0 ? rv : check_bounds(out, err);
-    rv = rv < 0 ? rv : check_spread(out, err);
-    rv = rv < 0 ? rv : check_covers(out, err);
-    rv = rv < 0 ? rv : check_hold_out(out, err);
-    return rv < 0 ? rv : check_gates(out, err);
+    FLO_TRY(flo_rollout_check(&draft, err));
+    FLO_TRY(check_times(out, err));
+    FLO_TRY(check_bounds(out, err));
+    FLO_TRY(check_spread(out, err));
+    FLO_TRY(check_covers(out, err));
+    FLO_TRY(check_hold_out(out, err));
+    return check_gates(out, err);
 }

@@ -181,11 +181,9 @@ static int unpack_histogram(struct flo_sketch *sketch, int metric, struct blob *
     if (into->count == 0) {
         return flo_histogram_unpack(blob->data, blob->bytes, &blob->at, into, err);
     }
-    int rv = flo_histogram_unpack(blob->data, blob->bytes, &blob->at, &more, err);
-    if (rv == 0) {
-        flo_histogram_merge(into, &more);
-    }
-    return rv;
+    FLO_TRY(flo_histogram_unpack(blob->data, blob->bytes, &blob->at, &more, err));
+    flo_histogram_merge(into, &more);
+    return 0;
 }
 
 static int unpack_one(struct flo_sketch *sketch, int metric, struct blob *blob, struct flo_err *err)

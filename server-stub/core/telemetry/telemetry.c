@@ -17,10 +17,10 @@ static int read_numbers(const json_t *json, const char *key, enum flo_metric_kin
     json_t *object;
     const char *word;
     json_t *value;
-    int rv = flo_json_opt_object(json, key, &object, err);
 
-    if (rv < 0 || object == NULL) {
-        return rv;
+    FLO_TRY(flo_json_opt_object(json, key, &object, err));
+    if (object == NULL) {
+        return 0;
     }
     json_object_foreach(object, word, value)
     {
@@ -75,33 +75,28 @@ static int read_histograms(const json_t *json, struct flo_telemetry_window *out,
 int flo_telemetry_parts(const json_t *json, size_t *out, struct flo_err *err)
 {
     json_t *models = NULL;
-    int rv = flo_json_opt_array(json, "models", FLO_TELEMETRY_PARTS_MAX, &models, err);
 
-    for (size_t i = 0; rv == 0 && i < json_array_size(models); i++) {
+    FLO_TRY(flo_json_opt_array(json, "models", FLO_TELEMETRY_PARTS_MAX, &models, err));
+    for (size_t i = 0; i < json_array_size(models); i++) {
         if (!json_is_object(json_array_get(models, i))) {
-            rv = flo_fail(err, FLO_E_MQTT_SCHEMA, "models[%zu] is no object", i);
+            return flo_fail(err, FLO_E_MQTT_SCHEMA, "models[%zu] is no object", i);
         }
     }
-    if (rv == 0) {
-        *out = json_array_size(models) > 0 ? json_array_size(models) : 1;
-    }
-    return rv;
+    *out = json_array_size(models) > 0 ? json_array_size(models) : 1;
+    return 0;
 }
 
 static int read_model(const json_t *json, struct flo_telemetry_window *out, struct flo_err *err)
 {
     const char *model;
     const char *version;
-    int rv;
 
-    if ((rv = flo_json_opt_name(json, "model", "", &model, err)) < 0 ||
-        (rv = flo_json_opt_name(json, "version", "", &version, err)) < 0 ||
-        (rv = flo_json_opt_digest(json, "release", &out->release, err)) < 0 ||
-        (rv = read_numbers(json, "counters", FLO_METRIC_COUNTER, out, err)) < 0 ||
-        (rv = read_numbers(json, "gauges", FLO_METRIC_GAUGE, out, err)) < 0 ||
-        (rv = read_histograms(json, out, err)) < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_json_opt_name(json, "model", "", &model, err));
+    FLO_TRY(flo_json_opt_name(json, "version", "", &version, err));
+    FLO_TRY(flo_json_opt_digest(json, "release", &out->release, err));
+    FLO_TRY(read_numbers(json, "counters", FLO_METRIC_COUNTER, out, err));
+    FLO_TRY(read_numbers(json, "gauges", FLO_METRIC_GAUGE, out, err));
+    FLO_TRY(read_histograms(json, out, err));
     snprintf(out->model, sizeof(out->model), "%s", model);
     snprintf(out->version, sizeof(out->version), "%s", version);
     return 0;
@@ -111,21 +106,18 @@ int flo_telemetry_parse(const json_t *json, size_t part, struct flo_telemetry_wi
                         struct flo_err *err)
 {
     const json_t *model = json_array_get(json_object_get(json, "models"), part);
-    int rv;
 
     assert(out->histograms != NULL);
     memset(out->has, 0, sizeof(out->has));
     out->part = part;
-    if ((rv = flo_json_opt_u64(json, "seq", 0, VALUE_MAX, 0, &out->seq, err)) < 0 ||
-        (rv = flo_json_opt_u64(json, "at_ms", 0, VALUE_MAX, 0, &out->at_ms, err)) < 0 ||
-        (rv = flo_json_opt_u64(json, "window_ms", 0, FLO_TELEMETRY_WINDOW_MS_MAX, 0,
-                               &out->window_ms, err)) < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_json_opt_u64(json, "seq", 0, VALUE_MAX, 0, &out->seq, err));
+    FLO_TRY(flo_json_opt_u64(json, "at_ms", 0, VALUE_MAX, 0, &out->at_ms, err));
+    FLO_TRY(flo_json_opt_u64(json, "window_ms", 0, FLO_TELEMETRY_WINDOW_MS_MAX, 0, &out->window_ms,
+                             err));
     if (model != NULL) {
-        rv = read_numbers(json, "gauges", FLO_METRIC_GAUGE, out, err);
+        FLO_TRY(read_numbers(json, "gauges", FLO_METRIC_GAUGE, out, err));
     }
-    return rv < 0 ? rv : read_model(model != NULL ? model : json, out, err);
+    return read_model(model != NULL ? model : json, out, err);
 }
 
 /* ---- a query ---- */
@@ -135,11 +127,8 @@ static int read_by(const json_t *json, struct flo_telemetry_query *out, struct f
     json_t *by;
     json_t *word;
     size_t i;
-    int rv = flo_json_opt_array(json, "by", 4, &by, err);
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_json_opt_array(json, "by", 4, &by, err));
     json_array_foreach(by, i, word)
     {
         const char *text = json_string_value(word);
@@ -171,11 +160,8 @@ static int read_quantiles(const json_t *json, struct flo_telemetry_query *out, s
     json_t *quantiles;
     json_t *value;
     size_t i;
-    int rv = flo_json_opt_array(json, "quantiles", FLO_QUANTILES_MAX, &quantiles, err);
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_json_opt_array(json, "quantiles", FLO_QUANTILES_MAX, &quantiles, err));
     if (quantiles == NULL) {
         memcpy(out->quantiles, standard, sizeof(standard));
         out->quantile_count = FLO_COUNT(standard);
@@ -201,18 +187,16 @@ int flo_telemetry_query_parse(const json_t *json, struct flo_telemetry_query *ou
 {
     const char *word;
     const char *model;
-    int rv;
 
     *out = (struct flo_telemetry_query){0};
-    if ((rv = flo_json_get_text(json, "metric", 64, &word, err)) < 0 ||
-        (rv = flo_json_opt_u64(json, "since_ms", 1000, FLO_TELEMETRY_COARSE_LIFE_MS, 600000,
-                               &out->since_ms, err)) < 0 ||
-        (rv = flo_json_opt_u64(json, "step_ms", FLO_TELEMETRY_FINE_MS, FLO_TELEMETRY_COARSE_LIFE_MS,
-                               FLO_TELEMETRY_FINE_MS, &out->step_ms, err)) < 0 ||
-        (rv = flo_json_opt_name(json, "model", "", &model, err)) < 0 ||
-        (rv = read_by(json, out, err)) < 0 || (rv = read_quantiles(json, out, err)) < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_json_get_text(json, "metric", 64, &word, err));
+    FLO_TRY(flo_json_opt_u64(json, "since_ms", 1000, FLO_TELEMETRY_COARSE_LIFE_MS, 600000,
+                             &out->since_ms, err));
+    FLO_TRY(flo_json_opt_u64(json, "step_ms", FLO_TELEMETRY_FINE_MS, FLO_TELEMETRY_COARSE_LIFE_MS,
+                             FLO_TELEMETRY_FINE_MS, &out->step_ms, err));
+    FLO_TRY(flo_json_opt_name(json, "model", "", &model, err));
+    FLO_TRY(read_by(json, out, err));
+    FLO_TRY(read_quantiles(json, out, err));
     if (!flo_metric_parse(word, &out->metric)) {
         flo_fail(err, FLO_E_REST_SCHEMA, "metric: `%.64s` is not known", word);
         return flo_err_fix(err, "ttft_us, errors …: docs/reference/metrics.md");

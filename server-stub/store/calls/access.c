@@ -68,9 +68,9 @@ int flo_fleet_token_add(struct flo_fleet_store *store, const struct flo_fleet_to
         set_text(FLO_FIELD_TOKEN_PERSON, token->person != NULL ? token->person : ""),
         set_text(FLO_FIELD_TOKEN_SEAL, seal)};
     size_t count = FLO_COUNT(changes);
-    int rv = flo_fleet_seal(store, FLO_TABLE_TOKEN, changes, count - 1, seal, err);
 
-    return rv < 0 ? rv : flo_fleet_insert(store, FLO_TABLE_TOKEN, changes, count, NULL, err);
+    FLO_TRY(flo_fleet_seal(store, FLO_TABLE_TOKEN, changes, count - 1, seal, err));
+    return flo_fleet_insert(store, FLO_TABLE_TOKEN, changes, count, NULL, err);
 }
 
 int flo_fleet_token_get(struct flo_fleet_store *store, const char *id,
@@ -137,42 +137,39 @@ int flo_fleet_token_used(struct flo_fleet_store *store, const char *id, uint64_t
 int flo_fleet_token_use(struct flo_fleet_store *store, const char *id, struct flo_err *err)
 {
     uint64_t changed = 0;
-    int rv = flo_fleet_update(store, FLO_TABLE_TOKEN,
-                              CHANGES(add_number(FLO_FIELD_TOKEN_USES, UINT64_MAX)),
-                              MATCHES(text_is(FLO_FIELD_TOKEN_ID, id),
-                                      number_how(FLO_FIELD_TOKEN_USES, FLO_MATCH_ABOVE, 0)),
-                              &changed, err);
 
-    return rv == 0 && changed == 0
-               ? flo_fail(err, FLO_E_ENROL_TOKEN, "the enrolment token has no use left")
-               : rv;
+    FLO_TRY(flo_fleet_update(store, FLO_TABLE_TOKEN,
+                             CHANGES(add_number(FLO_FIELD_TOKEN_USES, UINT64_MAX)),
+                             MATCHES(text_is(FLO_FIELD_TOKEN_ID, id),
+                                     number_how(FLO_FIELD_TOKEN_USES, FLO_MATCH_ABOVE, 0)),
+                             &changed, err));
+    return changed == 0 ? flo_fail(err, FLO_E_ENROL_TOKEN, "the enrolment token has no use left")
+                        : 0;
 }
 
 int flo_fleet_token_delete(struct flo_fleet_store *store, const char *id, struct flo_err *err)
 {
     uint64_t changed = 0;
-    int rv = flo_fleet_remove(store, FLO_TABLE_TOKEN, MATCHES(text_is(FLO_FIELD_TOKEN_ID, id)),
-                              &changed, err);
 
-    return rv == 0 && changed == 0 ? flo_fail(err, FLO_E_ABSENT, "no token %.64s", id) : rv;
+    FLO_TRY(flo_fleet_remove(store, FLO_TABLE_TOKEN, MATCHES(text_is(FLO_FIELD_TOKEN_ID, id)),
+                             &changed, err));
+    return changed == 0 ? flo_fail(err, FLO_E_ABSENT, "no token %.64s", id) : 0;
 }
 
 int flo_fleet_token_prune(struct flo_fleet_store *store, uint64_t now_ms, struct flo_err *err)
 {
     uint64_t old_ms = now_ms > TOKEN_EXPIRED_MS ? now_ms - TOKEN_EXPIRED_MS : 0;
-    int rv =
+
+    FLO_TRY(
         flo_fleet_remove(store, FLO_TABLE_TOKEN,
                          MATCHES(text_is(FLO_FIELD_TOKEN_KIND, "enroll"),
                                  number_how(FLO_FIELD_TOKEN_EXPIRES_AT, FLO_MATCH_BELOW, old_ms)),
-                         NULL, err);
-
-    return rv < 0 ? rv
-                  : flo_fleet_remove(
-                        store, FLO_TABLE_TOKEN,
-                        MATCHES(text_is(FLO_FIELD_TOKEN_KIND, "enroll"),
-                                number_is(FLO_FIELD_TOKEN_USES, 0),
-                                number_how(FLO_FIELD_TOKEN_EXPIRES_AT, FLO_MATCH_BELOW, now_ms)),
-                        NULL, err);
+                         NULL, err));
+    return flo_fleet_remove(
+        store, FLO_TABLE_TOKEN,
+        MATCHES(text_is(FLO_FIELD_TOKEN_KIND, "enroll"), number_is(FLO_FIELD_TOKEN_USES, 0),
+                number_how(FLO_FIELD_TOKEN_EXPIRES_AT, FLO_MATCH_BELOW, now_ms)),
+        NULL, err);
 }
 
 /* ---- people ---- */
@@ -229,19 +226,16 @@ int flo_fleet_person_put(struct flo_fleet_store *store, const struct flo_fleet_p
 {
     uint64_t at_ms = person->created_at_ms;
     char seal[FLO_FLEET_SEAL_TEXT];
-    int rv = made_at(store, person->name, &at_ms, err);
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(made_at(store, person->name, &at_ms, err));
     struct flo_field_change changes[] = {set_text(FLO_FIELD_PERSON_NAME, person->name),
                                          set_text(FLO_FIELD_PERSON_ROLE, person->role),
                                          set_number(FLO_FIELD_PERSON_DISABLED, person->is_disabled),
                                          set_number(FLO_FIELD_PERSON_CREATED_AT, at_ms),
                                          set_text(FLO_FIELD_PERSON_SEAL, seal)};
     size_t count = FLO_COUNT(changes);
-    rv = flo_fleet_seal(store, FLO_TABLE_PERSON, changes, count - 1, seal, err);
-    return rv < 0 ? rv : flo_fleet_put(store, FLO_TABLE_PERSON, changes, count, err);
+    FLO_TRY(flo_fleet_seal(store, FLO_TABLE_PERSON, changes, count - 1, seal, err));
+    return flo_fleet_put(store, FLO_TABLE_PERSON, changes, count, err);
 }
 
 int flo_fleet_person_get(struct flo_fleet_store *store, const char *name, flo_fleet_person_fn fn,
@@ -276,15 +270,14 @@ int flo_fleet_person_list(struct flo_fleet_store *store, const char *after, uint
 int flo_fleet_person_delete(struct flo_fleet_store *store, const char *name, struct flo_err *err)
 {
     uint64_t changed = 0;
-    int rv = flo_fleet_remove(store, FLO_TABLE_PERSON,
-                              MATCHES(text_is(FLO_FIELD_PERSON_NAME, name)), &changed, err);
 
-    if (rv == 0 && changed == 0) {
+    FLO_TRY(flo_fleet_remove(store, FLO_TABLE_PERSON, MATCHES(text_is(FLO_FIELD_PERSON_NAME, name)),
+                             &changed, err));
+    if (changed == 0) {
         return flo_fail(err, FLO_E_ABSENT, "no user %.64s", name);
     }
-    return rv < 0 ? rv
-                  : flo_fleet_remove(store, FLO_TABLE_TOKEN,
-                                     MATCHES(text_is(FLO_FIELD_TOKEN_PERSON, name)), NULL, err);
+    return flo_fleet_remove(store, FLO_TABLE_TOKEN, MATCHES(text_is(FLO_FIELD_TOKEN_PERSON, name)),
+                            NULL, err);
 }
 
 int flo_fleet_person_tokens(struct flo_fleet_store *store, const char *name, flo_fleet_token_fn fn,
@@ -339,19 +332,17 @@ int flo_fleet_replay_put(struct flo_fleet_store *store, const char *token, const
                          uint64_t now_ms, struct flo_err *err)
 {
     uint64_t old_ms = now_ms > REPLAY_LIFE_MS ? now_ms - REPLAY_LIFE_MS : 0;
-    int rv = flo_fleet_remove(store, FLO_TABLE_REPLAY,
-                              MATCHES(number_how(FLO_FIELD_REPLAY_AT, FLO_MATCH_BELOW, old_ms)),
-                              NULL, err);
 
-    return rv < 0 ? rv
-                  : flo_fleet_put(store, FLO_TABLE_REPLAY,
-                                  CHANGES(set_text(FLO_FIELD_REPLAY_TOKEN, token),
-                                          set_text(FLO_FIELD_REPLAY_KEY, key),
-                                          set_digest(FLO_FIELD_REPLAY_REQUEST, request),
-                                          set_number(FLO_FIELD_REPLAY_STATUS, (uint64_t)status),
-                                          set_text(FLO_FIELD_REPLAY_BODY, body),
-                                          set_number(FLO_FIELD_REPLAY_AT, now_ms)),
-                                  err);
+    FLO_TRY(flo_fleet_remove(store, FLO_TABLE_REPLAY,
+                             MATCHES(number_how(FLO_FIELD_REPLAY_AT, FLO_MATCH_BELOW, old_ms)),
+                             NULL, err));
+    return flo_fleet_put(
+        store, FLO_TABLE_REPLAY,
+        CHANGES(set_text(FLO_FIELD_REPLAY_TOKEN, token), set_text(FLO_FIELD_REPLAY_KEY, key),
+                set_digest(FLO_FIELD_REPLAY_REQUEST, request),
+                set_number(FLO_FIELD_REPLAY_STATUS, (uint64_t)status),
+                set_text(FLO_FIELD_REPLAY_BODY, body), set_number(FLO_FIELD_REPLAY_AT, now_ms)),
+        err);
 }
 
 /* ---- audit ---- */
@@ -396,12 +387,9 @@ int flo_fleet_audit_add(struct flo_fleet_store *store, struct flo_audit_record *
 
     record->number = 0;
     record->previous = (struct flo_digest){0};
-    int rv = flo_fleet_find_one(
+    FLO_TRY(flo_fleet_find_one(
         store, (struct flo_query){.table = FLO_TABLE_AUDIT, SORTED(DOWN(AUDIT_NUMBER))}, take_head,
-        record, &found, err);
-    if (rv < 0) {
-        return rv;
-    }
+        record, &found, err));
     record->number++;
     flo_audit_hash(record, &hash);
     return flo_fleet_insert(store, FLO_TABLE_AUDIT,

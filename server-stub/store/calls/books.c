@@ -71,11 +71,11 @@ static int await_unmade(struct flo_fleet_store *store, const char *order,
                         struct flo_outcome_book *book, struct flo_err *err)
 {
     const struct flo_making *making;
-    int rv = flo_fleet_making_of(store, order, &making, err);
 
-    return rv < 0 || making == NULL ? rv
-                                    : flo_fleet_numbers_each(store, making->group, making->made,
-                                                             await_number, book, err);
+    FLO_TRY(flo_fleet_making_of(store, order, &making, err));
+    return making == NULL ? 0
+                          : flo_fleet_numbers_each(store, making->group, making->made, await_number,
+                                                   book, err);
 }
 
 int flo_outcome_book_read(struct flo_fleet_store *store, const char *order,

@@ -90,14 +90,14 @@ int flo_fleet_certificate_held(struct flo_fleet_store *store, const char *device
                                const char *serial, struct flo_err *err)
 {
     uint64_t changed = 0;
-    int rv = flo_fleet_update(
-        store, FLO_TABLE_CERTIFICATE, CHANGES(set_state(FLO_CERTIFICATE_HELD)),
-        MATCHES(text_is(FLO_FIELD_CERTIFICATE_SERIAL, serial),
-                text_is(FLO_FIELD_CERTIFICATE_DEVICE, device), state_is(FLO_CERTIFICATE_ISSUED)),
-        &changed, err);
 
-    if (rv < 0 || changed == 0) {
-        return rv;
+    FLO_TRY(flo_fleet_update(store, FLO_TABLE_CERTIFICATE, CHANGES(set_state(FLO_CERTIFICATE_HELD)),
+                             MATCHES(text_is(FLO_FIELD_CERTIFICATE_SERIAL, serial),
+                                     text_is(FLO_FIELD_CERTIFICATE_DEVICE, device),
+                                     state_is(FLO_CERTIFICATE_ISSUED)),
+                             &changed, err));
+    if (changed == 0) {
+        return 0;
     }
     return flo_fleet_update(
         store, FLO_TABLE_CERTIFICATE, CHANGES(set_state(FLO_CERTIFICATE_REPLACED)),

@@ -24,19 +24,16 @@ int flo_fleet_desired_rev(struct flo_fleet_store *store, const char *device, uin
 {
     struct flo_number revision = {.field = FLO_FIELD_DESIRED_REVISION};
     bool found;
-    int rv =
-        flo_fleet_find_one(store,
-                           (struct flo_query){.table = FLO_TABLE_DESIRED,
-                                              WHERE(text_is(FLO_FIELD_DESIRED_DEVICE, device))},
-                           flo_fleet_take_number, &revision, &found, err);
 
-    if (rv == 0 && !found) {
-        rv = flo_fail(err, FLO_E_DEVICE_ABSENT, "no device %.64s", device);
+    FLO_TRY(flo_fleet_find_one(store,
+                               (struct flo_query){.table = FLO_TABLE_DESIRED,
+                                                  WHERE(text_is(FLO_FIELD_DESIRED_DEVICE, device))},
+                               flo_fleet_take_number, &revision, &found, err));
+    if (!found) {
+        return flo_fail(err, FLO_E_DEVICE_ABSENT, "no device %.64s", device);
     }
-    if (rv == 0) {
-        *out = revision.number;
-    }
-    return rv;
+    *out = revision.number;
+    return 0;
 }
 
 int flo_fleet_desired_get(struct flo_fleet_store *store, const char *device, const char *model,
@@ -134,20 +131,17 @@ int flo_fleet_desired_between(struct flo_fleet_store *store, const char *model, 
 int flo_fleet_desired_run(struct flo_fleet_store *store, const char *model, const char *first,
                           const char *last, const char *order, struct flo_err *err)
 {
-    int rv = flo_fleet_update(store, FLO_TABLE_DESIRED,
-                              CHANGES(add_number(FLO_FIELD_DESIRED_REVISION, 1)),
-                              MATCHES(text_how(FLO_FIELD_DESIRED_DEVICE, FLO_MATCH_FROM, first),
-                                      text_how(FLO_FIELD_DESIRED_DEVICE, FLO_MATCH_UP_TO, last)),
-                              NULL, err);
-
-    return rv < 0 ? rv
-                  : flo_fleet_update(
-                        store, FLO_TABLE_ASSIGNMENT,
-                        CHANGES(set_text(FLO_FIELD_ASSIGNMENT_ORDER, order)),
-                        MATCHES(text_how(FLO_FIELD_ASSIGNMENT_DEVICE, FLO_MATCH_FROM, first),
-                                text_how(FLO_FIELD_ASSIGNMENT_DEVICE, FLO_MATCH_UP_TO, last),
-                                text_is(FLO_FIELD_ASSIGNMENT_MODEL, model)),
-                        NULL, err);
+    FLO_TRY(flo_fleet_update(store, FLO_TABLE_DESIRED,
+                             CHANGES(add_number(FLO_FIELD_DESIRED_REVISION, 1)),
+                             MATCHES(text_how(FLO_FIELD_DESIRED_DEVICE, FLO_MATCH_FROM, first),
+                                     text_how(FLO_FIELD_DESIRED_DEVICE, FLO_MATCH_UP_TO, last)),
+                             NULL, err));
+    return flo_fleet_update(store, FLO_TABLE_ASSIGNMENT,
+                            CHANGES(set_text(FLO_FIELD_ASSIGNMENT_ORDER, order)),
+                            MATCHES(text_how(FLO_FIELD_ASSIGNMENT_DEVICE, FLO_MATCH_FROM, first),
+                                    text_how(FLO_FIELD_ASSIGNMENT_DEVICE, FLO_MATCH_UP_TO, last),
+                                    text_is(FLO_FIELD_ASSIGNMENT_MODEL, model)),
+                            NULL, err);
 }
 
 struct full {
@@ -195,18 +189,15 @@ int flo_fleet_desired_swap(struct flo_fleet_store *store, const char *order, con
                            struct flo_err *err)
 {
     struct flo_match holds = text_is(FLO_FIELD_ASSIGNMENT_ORDER, order);
-    int rv = flo_fleet_update(store, FLO_TABLE_DESIRED,
-                              CHANGES(add_number(FLO_FIELD_DESIRED_REVISION, 1)),
-                              MATCHES({.field = FLO_FIELD_DESIRED_DEVICE,
-                                       .how = FLO_MATCH_AMONG,
-                                       .among = FLO_FIELD_ASSIGNMENT_DEVICE,
-                                       .where = FLO_FIELD_ASSIGNMENT_ORDER,
-                                       .value.text = order}),
-                              NULL, err);
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_fleet_update(store, FLO_TABLE_DESIRED,
+                             CHANGES(add_number(FLO_FIELD_DESIRED_REVISION, 1)),
+                             MATCHES({.field = FLO_FIELD_DESIRED_DEVICE,
+                                      .how = FLO_MATCH_AMONG,
+                                      .among = FLO_FIELD_ASSIGNMENT_DEVICE,
+                                      .where = FLO_FIELD_ASSIGNMENT_ORDER,
+                                      .value.text = order}),
+                             NULL, err));
     return next[0] == '\0' ? flo_fleet_remove(store, FLO_TABLE_ASSIGNMENT, &holds, 1, NULL, err)
                            : flo_fleet_update(store, FLO_TABLE_ASSIGNMENT,
                                               CHANGES(set_text(FLO_FIELD_ASSIGNMENT_ORDER, next)),
@@ -215,10 +206,8 @@ int flo_fleet_desired_swap(struct flo_fleet_store *store, const char *order, con
 
 int flo_fleet_desired_forget(struct flo_fleet_store *store, const char *device, struct flo_err *err)
 {
-    int rv = flo_fleet_remove(store, FLO_TABLE_ASSIGNMENT, MATCHES(of_device(device)), NULL, err);
-
-    rv = rv < 0 ? rv : flo_fleet_offer_forget(store, device, err);
-    return rv < 0 ? rv
-                  : flo_fleet_remove(store, FLO_TABLE_DESIRED,
-                                     MATCHES(text_is(FLO_FIELD_DESIRED_DEVICE, device)), NULL, err);
+    FLO_TRY(flo_fleet_remove(store, FLO_TABLE_ASSIGNMENT, MATCHES(of_device(device)), NULL, err));
+    FLO_TRY(flo_fleet_offer_forget(store, device, err));
+    return flo_fleet_remove(store, FLO_TABLE_DESIRED,
+                            MATCHES(text_is(FLO_FIELD_DESIRED_DEVICE, device)), NULL, err);
 }

@@ -101,14 +101,12 @@ static struct flo_query active_named(const char *name)
 static int name_is_free(struct flo_fleet_store *store, const char *name, struct flo_err *err)
 {
     bool is_taken = false;
-    int rv = flo_fleet_name_check(name, err);
 
-    if (rv == 0) {
-        rv = flo_fleet_find_one(store, active_named(name), NULL, NULL, &is_taken, err);
-    }
+    FLO_TRY(flo_fleet_name_check(name, err));
+    FLO_TRY(flo_fleet_find_one(store, active_named(name), NULL, NULL, &is_taken, err));
 
-    if (rv < 0 || !is_taken) {
-        return rv;
+    if (!is_taken) {
+        return 0;
     }
     flo_fail(err, FLO_E_STATE, "a device named %s is enrolled already", name);
     return flo_err_fix(err,
@@ -121,32 +119,27 @@ int flo_fleet_device_add(struct flo_fleet_store *store, const struct flo_fleet_d
                          const char (*groups)[FLO_NAME_MAX + 1], size_t group_count,
                          struct flo_err *err)
 {
-    int rv = name_is_free(store, device->name, err);
-
-    if (rv == 0) {
-        rv = flo_fleet_insert(
-            store, FLO_TABLE_DEVICE,
-            CHANGES(set_text(FLO_FIELD_DEVICE_ID, device->id),
-                    set_text(FLO_FIELD_DEVICE_NAME, device->name),
-                    set_text(FLO_FIELD_DEVICE_LABELS, device->labels),
-                    set_text(FLO_FIELD_DEVICE_PROFILE, device->profile),
-                    set_text(FLO_FIELD_DEVICE_GROUPS, device->groups),
-                    set_number(FLO_FIELD_DEVICE_ENROLLED_AT, device->enrolled_at_ms)),
-            NULL, err);
+    FLO_TRY(name_is_free(store, device->name, err));
+    FLO_TRY(
+        flo_fleet_insert(store, FLO_TABLE_DEVICE,
+                         CHANGES(set_text(FLO_FIELD_DEVICE_ID, device->id),
+                                 set_text(FLO_FIELD_DEVICE_NAME, device->name),
+                                 set_text(FLO_FIELD_DEVICE_LABELS, device->labels),
+                                 set_text(FLO_FIELD_DEVICE_PROFILE, device->profile),
+                                 set_text(FLO_FIELD_DEVICE_GROUPS, device->groups),
+                                 set_number(FLO_FIELD_DEVICE_ENROLLED_AT, device->enrolled_at_ms)),
+                         NULL, err));
+    for (size_t i = 0; i < group_count; i++) {
+        FLO_TRY(flo_fleet_insert(store, FLO_TABLE_DEVICE_GROUP,
+                                 CHANGES(set_text(FLO_FIELD_DEVICE_GROUP_GROUP, groups[i]),
+                                         set_text(FLO_FIELD_DEVICE_GROUP_DEVICE, device->id)),
+                                 NULL, err));
     }
-    for (size_t i = 0; i < group_count && rv == 0; i++) {
-        rv = flo_fleet_insert(store, FLO_TABLE_DEVICE_GROUP,
-                              CHANGES(set_text(FLO_FIELD_DEVICE_GROUP_GROUP, groups[i]),
-                                      set_text(FLO_FIELD_DEVICE_GROUP_DEVICE, device->id)),
-                              NULL, err);
-    }
-    if (rv == 0) {
-        rv = flo_fleet_insert(store, FLO_TABLE_DESIRED,
-                              CHANGES(set_text(FLO_FIELD_DESIRED_DEVICE, device->id),
-                                      set_number(FLO_FIELD_DESIRED_REVISION, 1)),
-                              NULL, err);
-    }
-    if (rv == 0 && store->roster.is_loaded) {
+    FLO_TRY(flo_fleet_insert(store, FLO_TABLE_DESIRED,
+                             CHANGES(set_text(FLO_FIELD_DESIRED_DEVICE, device->id),
+                                     set_number(FLO_FIELD_DESIRED_REVISION, 1)),
+                             NULL, err));
+    if (store->roster.is_loaded) {
         FLO_CLEANUP(flo_json_cleanup) json_t *profile = NULL;
         size_t number = flo_fleet_number(store, device->id);
         if (flo_json_parse(device->profile, strlen(device->profile), 1 << 20, &profile, NULL) < 0) {
@@ -156,7 +149,7 @@ int flo_fleet_device_add(struct flo_fleet_store *store, const struct flo_fleet_d
         struct flo_fleet_said said = flo_fleet_said(store, NULL, NULL);
         flo_roster_report(&store->roster, number, NULL, profile, &said);
     }
-    return rv;
+    return 0;
 }
 
 int flo_fleet_device_get(struct flo_fleet_store *store, const char *key, flo_fleet_device_fn fn,
@@ -236,15 +229,15 @@ int flo_fleet_device_is_active(struct flo_fleet_store *store, const char *id, bo
         *out = true;
         return 0;
     }
-    int rv = flo_fleet_find_one(store,
-                                (struct flo_query){.table = FLO_TABLE_DEVICE,
-                                                   WHERE(text_is(FLO_FIELD_DEVICE_ID, id),
-                                                         number_is(FLO_FIELD_DEVICE_RETIRED, 0))},
-                                NULL, NULL, out, err);
-    if (rv == 0 && *out && (fact = flo_fleet_fact(store, id)) != NULL) {
+    FLO_TRY(flo_fleet_find_one(store,
+                               (struct flo_query){.table = FLO_TABLE_DEVICE,
+                                                  WHERE(text_is(FLO_FIELD_DEVICE_ID, id),
+                                                        number_is(FLO_FIELD_DEVICE_RETIRED, 0))},
+                               NULL, NULL, out, err));
+    if (*out && (fact = flo_fleet_fact(store, id)) != NULL) {
         fact->is_active = true;
     }
-    return rv;
+    return 0;
 }
 
 int flo_fleet_device_online(struct flo_fleet_store *store, const char *id, bool online,
@@ -292,13 +285,10 @@ int flo_fleet_device_is_online(struct flo_fleet_store *store, const char *id, bo
         fact->is_online = *out;
         return 0;
     }
-    int rv = flo_fleet_find_one(
+    FLO_TRY(flo_fleet_find_one(
         store,
         (struct flo_query){.table = FLO_TABLE_DEVICE, WHERE(text_is(FLO_FIELD_DEVICE_ID, id))},
-        flo_fleet_take_number, &online, &found, err);
-    if (rv < 0) {
-        return rv;
-    }
+        flo_fleet_take_number, &online, &found, err));
     *out = found && online.number != 0;
     if (found && fact != NULL) {
         fact->is_online_known = true;
@@ -360,15 +350,10 @@ int flo_fleet_device_reported(struct flo_fleet_store *store, const char *id, con
     const struct flo_field_change changes[] = {
         set_text(FLO_FIELD_DEVICE_REPORTED, reported), set_number(FLO_FIELD_DEVICE_DRIFTS, drifts),
         set_number(FLO_FIELD_DEVICE_TRUST, trust), set_text(FLO_FIELD_DEVICE_PROFILE, profile)};
-    int rv = flo_fleet_update(store, FLO_TABLE_DEVICE, changes, profile != NULL ? 4 : 3,
-                              MATCHES(text_is(FLO_FIELD_DEVICE_ID, id)), NULL, err);
 
-    if (rv == 0) {
-        rv = put_models(store, id, models, model_count, err);
-    }
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_fleet_update(store, FLO_TABLE_DEVICE, changes, profile != NULL ? 4 : 3,
+                             MATCHES(text_is(FLO_FIELD_DEVICE_ID, id)), NULL, err));
+    FLO_TRY(put_models(store, id, models, model_count, err));
     const json_t *facts = json_object_get(said, "profile");
     if (!json_is_object(facts)) { /* the earlier profile stays */
         flo_roster_stale(&store->roster, flo_fleet_number(store, id));
@@ -415,14 +400,11 @@ int flo_fleet_devices_offline(struct flo_fleet_store *store, struct flo_err *err
             flo_roster_online(&store->roster, i, false);
         }
     }
-    int rv =
-        flo_fleet_update(store, FLO_TABLE_DEVICE, CHANGES(set_number(FLO_FIELD_DEVICE_ONLINE, 0)),
-                         MATCHES(number_is(FLO_FIELD_DEVICE_ONLINE, 1)), NULL, err);
-
-    if (rv == 0) {
-        flo_fleet_facts_offline(store);
-    }
-    return rv;
+    FLO_TRY(flo_fleet_update(store, FLO_TABLE_DEVICE,
+                             CHANGES(set_number(FLO_FIELD_DEVICE_ONLINE, 0)),
+                             MATCHES(number_is(FLO_FIELD_DEVICE_ONLINE, 1)), NULL, err));
+    flo_fleet_facts_offline(store);
+    return 0;
 }
 
 static int take_counts(void *context, const struct flo_row *row, uint64_t count)

@@ -53,13 +53,13 @@ static int mark_get(struct flo_fleet_store *store, const char *device, const cha
 
     fact->is_mark_known = false;
     fact->mark = fact->newest = fact->outbox = fact->book = 0;
-    int rv =
+    FLO_TRY(
         flo_fleet_find_one(store,
                            (struct flo_query){.table = FLO_TABLE_EVENT_MARK,
                                               WHERE(text_is(FLO_FIELD_EVENT_MARK_DEVICE, device),
                                                     text_is(FLO_FIELD_EVENT_MARK_BOOT, boot))},
-                           take_mark, fact, &found, err);
-    return rv < 0 || found ? rv : book_of(store, device, &fact->book, err);
+                           take_mark, fact, &found, err));
+    return found ? 0 : book_of(store, device, &fact->book, err);
 }
 
 /* The first event of an outbox: its mark is stored with it. */
@@ -67,13 +67,13 @@ static int outbox_begin(struct flo_fleet_store *store, struct flo_fleet_fact *fa
                         struct flo_err *err)
 {
     uint64_t number = 0;
-    int rv = fact->outbox != 0 ? 0 : flo_fleet_next(store, "outbox", &number, err);
 
-    if (rv == 0 && number != 0) {
+    FLO_TRY(fact->outbox != 0 ? 0 : flo_fleet_next(store, "outbox", &number, err));
+    if (number != 0) {
         fact->outbox = number;
         fact->book = fact->book != 0 ? fact->book : number;
     }
-    return rv;
+    return 0;
 }
 
 static int event_exists(struct flo_fleet_store *store, const struct flo_fleet_fact *fact,
@@ -197,25 +197,23 @@ static int events_prune(struct flo_fleet_store *store, const char *device, uint6
 {
     uint64_t id;
     bool found;
-    int rv = newest_after(store, book, FLO_FLEET_ALL, KEPT, &id, &found, err);
 
-    if (rv < 0 || !found) {
-        return rv;
+    FLO_TRY(newest_after(store, book, FLO_FLEET_ALL, KEPT, &id, &found, err));
+    if (!found) {
+        return 0;
     }
-    rv = flo_fleet_remove(store, FLO_TABLE_EVENT,
-                          MATCHES(number_is(FLO_FIELD_EVENT_BOOK, book),
-                                  number_how(FLO_FIELD_EVENT_ID, FLO_MATCH_UP_TO, id)),
-                          NULL, err);
-    return rv < 0
-               ? rv
-               : flo_fleet_remove(store, FLO_TABLE_EVENT_MARK,
-                                  MATCHES(text_is(FLO_FIELD_EVENT_MARK_DEVICE, device),
-                                          (struct flo_match){.field = FLO_FIELD_EVENT_MARK_OUTBOX,
-                                                             .how = FLO_MATCH_NOT_AMONG,
-                                                             .among = FLO_FIELD_EVENT_OUTBOX,
-                                                             .where = FLO_FIELD_EVENT_BOOK,
-                                                             .value.number = book}),
-                                  NULL, err);
+    FLO_TRY(flo_fleet_remove(store, FLO_TABLE_EVENT,
+                             MATCHES(number_is(FLO_FIELD_EVENT_BOOK, book),
+                                     number_how(FLO_FIELD_EVENT_ID, FLO_MATCH_UP_TO, id)),
+                             NULL, err));
+    return flo_fleet_remove(store, FLO_TABLE_EVENT_MARK,
+                            MATCHES(text_is(FLO_FIELD_EVENT_MARK_DEVICE, device),
+                                    (struct flo_match){.field = FLO_FIELD_EVENT_MARK_OUTBOX,
+                                                       .how = FLO_MATCH_NOT_AMONG,
+                                                       .among = FLO_FIELD_EVENT_OUTBOX,
+                                                       .where = FLO_FIELD_EVENT_BOOK,
+                                                       .value.number = book}),
+                            NULL, err);
 }
 
 /* ---- events ---- */
@@ -249,41 +247,33 @@ int flo_fleet_event_add(struct flo_fleet_store *store, const char *device, const
                         const char *json, bool *is_new, uint64_t *mark, struct flo_err *err)
 {
     struct flo_fleet_fact *fact = flo_fleet_fact(store, device);
-    int rv = fact == NULL ? flo_fail(err, FLO_E_MEMORY, "event") : 0;
 
-    if (rv == 0 && strcmp(fact->boot, boot) != 0) {
-        rv = mark_load(store, device, boot, fact, err);
+    FLO_TRY(fact == NULL ? flo_fail(err, FLO_E_MEMORY, "event") : 0);
+    if (strcmp(fact->boot, boot) != 0) {
+        FLO_TRY(mark_load(store, device, boot, fact, err));
     }
-    rv = rv < 0 ? rv : outbox_begin(store, fact, err);
-    if (rv == 0) {
-        rv = event_insert(store, fact, &(struct flo_event_text){json, boot, seq, at_ms},
-                          received_at_ms, is_new, err);
+    FLO_TRY(outbox_begin(store, fact, err));
+    FLO_TRY(event_insert(store, fact, &(struct flo_event_text){json, boot, seq, at_ms},
+                         received_at_ms, is_new, err));
+    if (*is_new && store->events % PRUNE_EVERY == 0) {
+        FLO_TRY(events_prune(store, device, fact->book, err));
     }
-    if (rv == 0 && *is_new && store->events % PRUNE_EVERY == 0) {
-        rv = events_prune(store, device, fact->book, err);
-    }
-    if (rv == 0) {
-        rv = mark_move(store, device, fact, seq, from, *is_new, err);
-    }
-    if (rv == 0) {
-        *mark = fact->mark;
-    }
-    return rv;
+    FLO_TRY(mark_move(store, device, fact, seq, from, *is_new, err));
+    *mark = fact->mark;
+    return 0;
 }
 
 int flo_fleet_event_mark(struct flo_fleet_store *store, const char *device, const char *boot,
                          uint64_t *mark, struct flo_err *err)
 {
     struct flo_fleet_fact *fact = flo_fleet_fact(store, device);
-    int rv = fact == NULL ? flo_fail(err, FLO_E_MEMORY, "event") : 0;
 
-    if (rv == 0 && strcmp(fact->boot, boot) != 0) {
-        rv = mark_load(store, device, boot, fact, err);
+    FLO_TRY(fact == NULL ? flo_fail(err, FLO_E_MEMORY, "event") : 0);
+    if (strcmp(fact->boot, boot) != 0) {
+        FLO_TRY(mark_load(store, device, boot, fact, err));
     }
-    if (rv == 0) {
-        *mark = fact->is_mark_known ? fact->mark : 0;
-    }
-    return rv;
+    *mark = fact->is_mark_known ? fact->mark : 0;
+    return 0;
 }
 
 struct listing {
@@ -326,15 +316,11 @@ static int take_event(void *context, const struct flo_row *row)
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
     struct listing *listing = context;
     const char *json = flo_row_text(row, FLO_FIELD_EVENT_JSON);
-    int rv;
 
     if (flo_row_number(row, FLO_FIELD_EVENT_FORM) == 0) {
         return listing->fn(listing->context, json);
     }
-    rv = boot_of(listing, flo_row_number(row, FLO_FIELD_EVENT_OUTBOX));
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(boot_of(listing, flo_row_number(row, FLO_FIELD_EVENT_OUTBOX)));
     flo_fleet_form_join(flo_row_text(row, FLO_FIELD_EVENT_FORM_TEXT),
                         &(struct flo_event_text){json, listing->boot,
                                                  flo_row_number(row, FLO_FIELD_EVENT_SEQ),

@@ -186,16 +186,14 @@ static int write_one(struct flo_fleet_store *store, const char *id, struct flo_f
                                                 .how = FLO_CHANGE_RAISE,
                                                 .value.number = fact->seen_at_ms},
                                                set_number(FLO_FIELD_DEVICE_RSS, fact->rss_bytes)};
-    int rv = flo_fleet_update(store, FLO_TABLE_DEVICE, changes, fact->rss_bytes != 0 ? 2 : 1,
-                              MATCHES(text_is(FLO_FIELD_DEVICE_ID, id)), NULL, err);
 
-    if (rv == 0 && fact->is_mark_dirty) {
-        rv = flo_fleet_mark_put(store, id, fact, err);
+    FLO_TRY(flo_fleet_update(store, FLO_TABLE_DEVICE, changes, fact->rss_bytes != 0 ? 2 : 1,
+                             MATCHES(text_is(FLO_FIELD_DEVICE_ID, id)), NULL, err));
+    if (fact->is_mark_dirty) {
+        FLO_TRY(flo_fleet_mark_put(store, id, fact, err));
     }
-    if (rv == 0) {
-        fact->is_dirty = fact->is_mark_dirty = false;
-    }
-    return rv;
+    fact->is_dirty = fact->is_mark_dirty = false;
+    return 0;
 }
 
 int flo_fleet_facts_write(struct flo_fleet_store *store, size_t count_max, size_t *from,

@@ -151,36 +151,31 @@ static int form_make(struct flo_fleet_store *store, const char *text, uint64_t *
                      struct flo_err *err)
 {
     /* The sweep is before it is there: no event has it yet. */
-    int rv = sweep(store, err);
-
-    rv = rv < 0 ? rv : sweep(store, err);
-    rv = rv < 0 ? rv : flo_fleet_next(store, "form", number, err);
-    return rv < 0 ? rv
-                  : flo_fleet_put(store, FLO_TABLE_EVENT_FORM,
-                                  CHANGES(set_number(FLO_FIELD_EVENT_FORM_NUMBER, *number),
-                                          set_text(FLO_FIELD_EVENT_FORM_TEXT, text)),
-                                  err);
+    FLO_TRY(sweep(store, err));
+    FLO_TRY(sweep(store, err));
+    FLO_TRY(flo_fleet_next(store, "form", number, err));
+    return flo_fleet_put(store, FLO_TABLE_EVENT_FORM,
+                         CHANGES(set_number(FLO_FIELD_EVENT_FORM_NUMBER, *number),
+                                 set_text(FLO_FIELD_EVENT_FORM_TEXT, text)),
+                         err);
 }
 
 static int form_keep(struct flo_fleet_store *store, const char *text, uint64_t *number,
                      struct flo_err *err)
 {
     size_t at = flo_crc32c(0, text, strlen(text)) % FLO_COUNT(store->forms.items);
-    int rv;
 
     if (store->forms.items[at].number != 0 && strcmp(store->forms.items[at].text, text) == 0) {
         *number = store->forms.items[at].number;
         return 0;
     }
-    rv = form_find(store, text, number, err);
-    if (rv == 0 && *number == 0) {
-        rv = form_make(store, text, number, err);
+    FLO_TRY(form_find(store, text, number, err));
+    if (*number == 0) {
+        FLO_TRY(form_make(store, text, number, err));
     }
-    if (rv == 0) {
-        store->forms.items[at].number = *number;
-        snprintf(store->forms.items[at].text, sizeof(store->forms.items[at].text), "%s", text);
-    }
-    return rv;
+    store->forms.items[at].number = *number;
+    snprintf(store->forms.items[at].text, sizeof(store->forms.items[at].text), "%s", text);
+    return 0;
 }
 
 int flo_fleet_form_take(struct flo_fleet_store *store, const struct flo_event_text *event,

@@ -208,7 +208,7 @@ static int take_made(void *context, const struct flo_row *row)
 static int read_unmade(struct flo_fleet_store *store, const struct flo_making *making,
                        uint64_t limit, struct unmade *out, struct flo_err *err)
 {
-    int rv = flo_fleet_find(
+    FLO_TRY(flo_fleet_find(
         store,
         &(struct flo_query){
             .table = FLO_TABLE_DEVICE_GROUP,
@@ -216,10 +216,9 @@ static int read_unmade(struct flo_fleet_store *store, const struct flo_making *m
                   text_how(FLO_FIELD_DEVICE_GROUP_DEVICE, FLO_MATCH_ABOVE, making->made)),
             SORTED(UP(DEVICE_GROUP_DEVICE)),
             .limit = limit},
-        take_device, out, err);
-
-    if (rv < 0 || out->count == 0) {
-        return rv;
+        take_device, out, err));
+    if (out->count == 0) {
+        return 0;
     }
     return flo_fleet_find(
         store,

@@ -53,33 +53,27 @@ static int supersede(struct flo_fleet_store *store, const struct flo_fleet_order
 int flo_fleet_order_add(struct flo_fleet_store *store, const struct flo_fleet_order *order,
                         struct flo_err *err)
 {
-    int rv = supersede(store, order, err);
-
-    rv = rv < 0 ? rv
-                : flo_fleet_insert(
-                      store, FLO_TABLE_ORDER,
-                      CHANGES(set_text(FLO_FIELD_ORDER_ID, order->id),
-                              set_text(FLO_FIELD_ORDER_OP, order->op),
-                              set_text(FLO_FIELD_ORDER_GROUP, order->group),
-                              set_text(FLO_FIELD_ORDER_ENVELOPE, order->envelope),
-                              set_text(FLO_FIELD_ORDER_BODY, order->body),
-                              set_text(FLO_FIELD_ORDER_ROLLOUT, order->rollout),
-                              set_text(FLO_FIELD_ORDER_MODEL, order->model),
-                              set_text(FLO_FIELD_ORDER_RELEASE, order->release),
-                              set_number(FLO_FIELD_ORDER_PHASE, order->phase),
-                              set_number(FLO_FIELD_ORDER_SEQ, order->seq),
-                              set_number(FLO_FIELD_ORDER_ISSUED_AT, order->issued_at_ms),
-                              set_number(FLO_FIELD_ORDER_EXPIRES_AT, order->expires_at_ms),
-                              set_number(FLO_FIELD_ORDER_TRACKED, order->is_tracked),
-                              set_number(FLO_FIELD_ORDER_RELEASE_BYTES, order->release_bytes),
-                              set_number(FLO_FIELD_ORDER_DESIRED_ONLY, order->is_desired_only),
-                              set_text(FLO_FIELD_ORDER_REASON,
-                                       order->reason != NULL ? order->reason : "")),
-                      NULL, err);
-    if (rv == 0) {
-        flo_fleet_offer_remember(store, order->id, order->op, order->release);
-    }
-    return rv;
+    FLO_TRY(supersede(store, order, err));
+    FLO_TRY(flo_fleet_insert(
+        store, FLO_TABLE_ORDER,
+        CHANGES(set_text(FLO_FIELD_ORDER_ID, order->id), set_text(FLO_FIELD_ORDER_OP, order->op),
+                set_text(FLO_FIELD_ORDER_GROUP, order->group),
+                set_text(FLO_FIELD_ORDER_ENVELOPE, order->envelope),
+                set_text(FLO_FIELD_ORDER_BODY, order->body),
+                set_text(FLO_FIELD_ORDER_ROLLOUT, order->rollout),
+                set_text(FLO_FIELD_ORDER_MODEL, order->model),
+                set_text(FLO_FIELD_ORDER_RELEASE, order->release),
+                set_number(FLO_FIELD_ORDER_PHASE, order->phase),
+                set_number(FLO_FIELD_ORDER_SEQ, order->seq),
+                set_number(FLO_FIELD_ORDER_ISSUED_AT, order->issued_at_ms),
+                set_number(FLO_FIELD_ORDER_EXPIRES_AT, order->expires_at_ms),
+                set_number(FLO_FIELD_ORDER_TRACKED, order->is_tracked),
+                set_number(FLO_FIELD_ORDER_RELEASE_BYTES, order->release_bytes),
+                set_number(FLO_FIELD_ORDER_DESIRED_ONLY, order->is_desired_only),
+                set_text(FLO_FIELD_ORDER_REASON, order->reason != NULL ? order->reason : "")),
+        NULL, err));
+    flo_fleet_offer_remember(store, order->id, order->op, order->release);
+    return 0;
 }
 
 int flo_fleet_order_reason(struct flo_fleet_store *store, const char *id, const char *reason,
@@ -106,30 +100,27 @@ static int find_number(struct flo_fleet_store *store, struct flo_query query, en
 {
     struct flo_number number = {.field = field};
     bool found;
-    int rv = flo_fleet_find_one(store, query, flo_fleet_take_number, &number, &found, err);
 
-    if (rv == 0) {
-        *out = found ? number.number : 0;
-    }
-    return rv;
+    FLO_TRY(flo_fleet_find_one(store, query, flo_fleet_take_number, &number, &found, err));
+    *out = found ? number.number : 0;
+    return 0;
 }
 
 /* The number of the last order of a piece. */
 static int end_of_piece(struct flo_fleet_store *store, uint64_t from, uint64_t *out,
                         struct flo_err *err)
 {
-    int rv = find_number(
+    FLO_TRY(find_number(
         store,
         (struct flo_query){.table = FLO_TABLE_ORDER,
                            WHERE(number_how(FLO_FIELD_ORDER_SEQ, FLO_MATCH_ABOVE, from)),
                            SORTED(UP(ORDER_SEQ)),
                            .offset = FLO_FLEET_PRUNE_ORDERS - 1},
-        FLO_FIELD_ORDER_SEQ, out, err);
-
-    if (rv == 0 && *out == 0) {
+        FLO_FIELD_ORDER_SEQ, out, err));
+    if (*out == 0) {
         *out = FLO_FLEET_ALL;
     }
-    return rv;
+    return 0;
 }
 
 int flo_fleet_order_prune(struct flo_fleet_store *store, uint64_t now_ms, uint64_t *from,
@@ -137,24 +128,20 @@ int flo_fleet_order_prune(struct flo_fleet_store *store, uint64_t now_ms, uint64
 {
     uint64_t old_ms = now_ms > FLO_ORDER_KEPT_MS ? now_ms - FLO_ORDER_KEPT_MS : 0;
     uint64_t to;
-    int rv = end_of_piece(store, *from, &to, err);
 
-    if (rv == 0) {
-        rv = flo_fleet_remove(
-            store, FLO_TABLE_ORDER,
-            MATCHES(number_how(FLO_FIELD_ORDER_SEQ, FLO_MATCH_ABOVE, *from),
-                    number_how(FLO_FIELD_ORDER_SEQ, FLO_MATCH_UP_TO, to),
-                    number_how(FLO_FIELD_ORDER_EXPIRES_AT, FLO_MATCH_BELOW, old_ms),
-                    number_is(FLO_FIELD_ORDER_TRACKED, 0), number_is(FLO_FIELD_ORDER_SUPERSEDED, 1),
-                    (struct flo_match){.field = FLO_FIELD_ORDER_ID,
-                                       .how = FLO_MATCH_NOT_AMONG,
-                                       .among = FLO_FIELD_ASSIGNMENT_ORDER}),
-            NULL, err);
-    }
-    if (rv == 0) {
-        *from = to;
-    }
-    return rv;
+    FLO_TRY(end_of_piece(store, *from, &to, err));
+    FLO_TRY(flo_fleet_remove(
+        store, FLO_TABLE_ORDER,
+        MATCHES(number_how(FLO_FIELD_ORDER_SEQ, FLO_MATCH_ABOVE, *from),
+                number_how(FLO_FIELD_ORDER_SEQ, FLO_MATCH_UP_TO, to),
+                number_how(FLO_FIELD_ORDER_EXPIRES_AT, FLO_MATCH_BELOW, old_ms),
+                number_is(FLO_FIELD_ORDER_TRACKED, 0), number_is(FLO_FIELD_ORDER_SUPERSEDED, 1),
+                (struct flo_match){.field = FLO_FIELD_ORDER_ID,
+                                   .how = FLO_MATCH_NOT_AMONG,
+                                   .among = FLO_FIELD_ASSIGNMENT_ORDER}),
+        NULL, err));
+    *from = to;
+    return 0;
 }
 
 /* ---- one ---- */

@@ -92,17 +92,14 @@ int flo_fleet_outcome_get(struct flo_fleet_store *store, const char *order, cons
                           bool *known, enum flo_order_outcome *outcome, struct flo_err *err)
 {
     struct flo_number number = {.field = FLO_FIELD_OUTCOME_OUTCOME};
-    int rv =
-        flo_fleet_find_one(store,
-                           (struct flo_query){.table = FLO_TABLE_OUTCOME,
-                                              WHERE(text_is(FLO_FIELD_OUTCOME_ORDER, order),
-                                                    text_is(FLO_FIELD_OUTCOME_DEVICE, device))},
-                           flo_fleet_take_number, &number, known, err);
 
-    if (rv == 0) {
-        *outcome = *known ? (enum flo_order_outcome)number.number : FLO_OUTCOME_PENDING;
-    }
-    return rv;
+    FLO_TRY(flo_fleet_find_one(store,
+                               (struct flo_query){.table = FLO_TABLE_OUTCOME,
+                                                  WHERE(text_is(FLO_FIELD_OUTCOME_ORDER, order),
+                                                        text_is(FLO_FIELD_OUTCOME_DEVICE, device))},
+                               flo_fleet_take_number, &number, known, err));
+    *outcome = *known ? (enum flo_order_outcome)number.number : FLO_OUTCOME_PENDING;
+    return 0;
 }
 
 /* ---- many ---- */
@@ -210,17 +207,13 @@ int flo_fleet_outcome_quantile(struct flo_fleet_store *store, const char *order,
     struct flo_number heard = {.field = FLO_FIELD_OUTCOME_HEARD};
     uint64_t count = 0;
     bool found;
-    int rv = flo_fleet_count(store, &query, NULL, 0, take_count, &count, err);
 
-    if (rv == 0) {
-        uint64_t place = (count * permille + 999) / 1000;
-        query.offset = place > 0 ? place - 1 : 0;
-        rv = flo_fleet_find_one(store, query, flo_fleet_take_number, &heard, &found, err);
-    }
-    if (rv == 0) {
-        *out = heard.number;
-    }
-    return rv;
+    FLO_TRY(flo_fleet_count(store, &query, NULL, 0, take_count, &count, err));
+    uint64_t place = (count * permille + 999) / 1000;
+    query.offset = place > 0 ? place - 1 : 0;
+    FLO_TRY(flo_fleet_find_one(store, query, flo_fleet_take_number, &heard, &found, err));
+    *out = heard.number;
+    return 0;
 }
 
 /* ---- reasons ---- */

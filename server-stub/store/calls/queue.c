@@ -122,11 +122,8 @@ int flo_fleet_queue_start(struct flo_fleet_store *store, void (*wake)(void *cont
                           struct flo_err *err)
 {
     struct flo_fleet_queue *queue = &store->queue;
-    int rv = store->engine->ops->hold(store->engine, true, err);
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(store->engine->ops->hold(store->engine, true, err));
     queue->wake = wake;
     queue->context = context;
     queue->ends = false;
@@ -190,11 +187,8 @@ uint64_t flo_fleet_durable(struct flo_fleet_store *store, struct flo_err *why_or
 static int settle(struct flo_fleet_store *store, struct flo_err *err)
 {
     struct flo_fleet_queue *queue = &store->queue;
-    int rv = store->engine->ops->settle(store->engine, err);
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(store->engine->ops->settle(store->engine, err));
     pthread_mutex_lock(&queue->mutex);
     queue->durable = queue->committed;
     queue->failed = (struct flo_err){0};

@@ -156,12 +156,9 @@ int flo_fleet_release_page(struct flo_fleet_store *store, const char *model,
 int flo_fleet_release_state(struct flo_fleet_store *store, const char *digest, const char *state,
                             struct flo_err *err)
 {
-    int rv = flo_fleet_update(store, FLO_TABLE_RELEASE,
-                              CHANGES(set_text(FLO_FIELD_RELEASE_STATE, state)),
-                              MATCHES(text_is(FLO_FIELD_RELEASE_DIGEST, digest)), NULL, err);
-
-    if (rv == 0) {
-        flo_fleet_wanted_release(store, digest, state);
-    }
-    return rv;
+    FLO_TRY(flo_fleet_update(store, FLO_TABLE_RELEASE,
+                             CHANGES(set_text(FLO_FIELD_RELEASE_STATE, state)),
+                             MATCHES(text_is(FLO_FIELD_RELEASE_DIGEST, digest)), NULL, err));
+    flo_fleet_wanted_release(store, digest, state);
+    return 0;
 }

@@ -47,26 +47,24 @@ static int drop_oldest(struct flo_fleet_store *store, const struct flo_fleet_rep
         SORTED(DOWN(REPORT_AT), DOWN(REPORT_ORDER)),
         .offset = FLO_FLEET_REPORTS_MAX - 1};
     bool found;
-    int rv = flo_fleet_find_one(store, query, take_id, order, &found, err);
 
-    return rv < 0 || !found
-               ? rv
-               : flo_fleet_remove(store, FLO_TABLE_REPORT,
-                                  MATCHES(text_is(FLO_FIELD_REPORT_ORDER, order)), NULL, err);
+    FLO_TRY(flo_fleet_find_one(store, query, take_id, order, &found, err));
+    return !found ? 0
+                  : flo_fleet_remove(store, FLO_TABLE_REPORT,
+                                     MATCHES(text_is(FLO_FIELD_REPORT_ORDER, order)), NULL, err);
 }
 
 int flo_fleet_report_add(struct flo_fleet_store *store, const struct flo_fleet_report *report,
                          struct flo_err *err)
 {
-    int rv = flo_fleet_insert(store, FLO_TABLE_REPORT,
-                              CHANGES(set_text(FLO_FIELD_REPORT_ORDER, report->order),
-                                      set_text(FLO_FIELD_REPORT_DEVICE, report->device),
-                                      set_text(FLO_FIELD_REPORT_OP, report->op),
-                                      set_number(FLO_FIELD_REPORT_AT, report->at_ms),
-                                      set_text(FLO_FIELD_REPORT_BODY, report->body)),
-                              NULL, err);
-
-    return rv < 0 ? rv : drop_oldest(store, report, err);
+    FLO_TRY(flo_fleet_insert(store, FLO_TABLE_REPORT,
+                             CHANGES(set_text(FLO_FIELD_REPORT_ORDER, report->order),
+                                     set_text(FLO_FIELD_REPORT_DEVICE, report->device),
+                                     set_text(FLO_FIELD_REPORT_OP, report->op),
+                                     set_number(FLO_FIELD_REPORT_AT, report->at_ms),
+                                     set_text(FLO_FIELD_REPORT_BODY, report->body)),
+                             NULL, err));
+    return drop_oldest(store, report, err);
 }
 
 int flo_fleet_report_get(struct flo_fleet_store *store, const char *order, flo_fleet_report_fn fn,

@@ -56,7 +56,8 @@ int flo_fleet_rollout_put(struct flo_fleet_store *store, const struct flo_fleet_
 {
     const char *word = strchr(rollout->id, '-');
     uint64_t number = word != NULL ? strtoull(word + 1, NULL, 10) : 0;
-    int rv = flo_fleet_put(
+
+    FLO_TRY(flo_fleet_put(
         store, FLO_TABLE_ROLLOUT,
         CHANGES(set_text(FLO_FIELD_ROLLOUT_ID, rollout->id),
                 set_number(FLO_FIELD_ROLLOUT_NUMBER, number),
@@ -69,12 +70,9 @@ int flo_fleet_rollout_put(struct flo_fleet_store *store, const struct flo_fleet_
                 (struct flo_field_change){.field = FLO_FIELD_ROLLOUT_CREATED_AT,
                                           .how = FLO_CHANGE_SET_FIRST,
                                           .value.number = rollout->created_at_ms}),
-        err);
-
-    if (rv == 0) {
-        flo_fleet_wanted_rollout(store, rollout->digest, number, rollout->state);
-    }
-    return rv;
+        err));
+    flo_fleet_wanted_rollout(store, rollout->digest, number, rollout->state);
+    return 0;
 }
 
 int flo_fleet_rollout_get(struct flo_fleet_store *store, const char *id, flo_fleet_rollout_fn fn,

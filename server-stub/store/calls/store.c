@@ -48,9 +48,9 @@ int flo_fleet_open(const char *dir, uint64_t epoch, struct flo_fleet_store **out
                    struct flo_err *err)
 {
     struct flo_store_engine *engine = NULL;
-    int rv = open_engine(dir, epoch, &engine, err);
 
-    return rv < 0 ? rv : flo_fleet_over(engine, out, err);
+    FLO_TRY(open_engine(dir, epoch, &engine, err));
+    return flo_fleet_over(engine, out, err);
 }
 
 void flo_fleet_heed(struct flo_fleet_store *store,
@@ -190,21 +190,18 @@ int flo_fleet_newest(struct flo_fleet_store *store, const char *counter, uint64_
 {
     struct flo_number value = {.field = FLO_FIELD_COUNTER_VALUE};
     bool found;
-    int rv = flo_fleet_find_one(store,
-                                (struct flo_query){.table = FLO_TABLE_COUNTER,
-                                                   WHERE(text_is(FLO_FIELD_COUNTER_NAME, counter))},
-                                flo_fleet_take_number, &value, &found, err);
 
-    if (rv == 0) {
-        *out = value.number;
-    }
-    return rv;
+    FLO_TRY(flo_fleet_find_one(store,
+                               (struct flo_query){.table = FLO_TABLE_COUNTER,
+                                                  WHERE(text_is(FLO_FIELD_COUNTER_NAME, counter))},
+                               flo_fleet_take_number, &value, &found, err));
+    *out = value.number;
+    return 0;
 }
 
 int flo_fleet_next(struct flo_fleet_store *store, const char *counter, uint64_t *out,
                    struct flo_err *err)
 {
-    int rv = flo_fleet_skip(store, counter, 1, err);
-
-    return rv < 0 ? rv : flo_fleet_newest(store, counter, out, err);
+    FLO_TRY(flo_fleet_skip(store, counter, 1, err));
+    return flo_fleet_newest(store, counter, out, err);
 }

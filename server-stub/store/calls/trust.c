@@ -75,16 +75,14 @@ int flo_fleet_keyring(struct flo_fleet_store *store, flo_fleet_keyring_fn fn, vo
 int flo_fleet_keyring_put(struct flo_fleet_store *store, uint64_t number, const char *digest,
                           const char *body, struct flo_err *err)
 {
-    int rv = flo_fleet_remove(store, FLO_TABLE_KEYRING,
-                              MATCHES(number_how(FLO_FIELD_KEYRING_NUMBER, FLO_MATCH_ABOVE, 0)),
-                              NULL, err);
-
-    return rv < 0 ? rv
-                  : flo_fleet_insert(store, FLO_TABLE_KEYRING,
-                                     CHANGES(set_number(FLO_FIELD_KEYRING_NUMBER, number),
-                                             set_text(FLO_FIELD_KEYRING_DIGEST, digest),
-                                             set_text(FLO_FIELD_KEYRING_BODY, body)),
-                                     NULL, err);
+    FLO_TRY(flo_fleet_remove(store, FLO_TABLE_KEYRING,
+                             MATCHES(number_how(FLO_FIELD_KEYRING_NUMBER, FLO_MATCH_ABOVE, 0)),
+                             NULL, err));
+    return flo_fleet_insert(store, FLO_TABLE_KEYRING,
+                            CHANGES(set_number(FLO_FIELD_KEYRING_NUMBER, number),
+                                    set_text(FLO_FIELD_KEYRING_DIGEST, digest),
+                                    set_text(FLO_FIELD_KEYRING_BODY, body)),
+                            NULL, err);
 }
 
 /* ---- who has which ---- */
@@ -159,17 +157,16 @@ static int make_room(struct flo_fleet_store *store, bool has_envelope, struct fl
                               SORTED(DOWN(EMERGENCY_SEQ)),
                               .offset = KEPT_MAX};
     bool found;
-    int rv = flo_fleet_find_one(store, query, take_id, id, &found, err);
 
-    if (rv < 0 || !found) {
-        return rv;
+    FLO_TRY(flo_fleet_find_one(store, query, take_id, id, &found, err));
+    if (!found) {
+        return 0;
     }
     flo_outcome_books_forget(store);
-    rv = flo_fleet_remove(store, FLO_TABLE_OUTCOME, MATCHES(text_is(FLO_FIELD_OUTCOME_ORDER, id)),
-                          NULL, err);
-    return rv < 0 ? rv
-                  : flo_fleet_remove(store, FLO_TABLE_EMERGENCY,
-                                     MATCHES(text_is(FLO_FIELD_EMERGENCY_ID, id)), NULL, err);
+    FLO_TRY(flo_fleet_remove(store, FLO_TABLE_OUTCOME,
+                             MATCHES(text_is(FLO_FIELD_OUTCOME_ORDER, id)), NULL, err));
+    return flo_fleet_remove(store, FLO_TABLE_EMERGENCY,
+                            MATCHES(text_is(FLO_FIELD_EMERGENCY_ID, id)), NULL, err);
 }
 
 int flo_fleet_emergency_put(struct flo_fleet_store *store,
@@ -188,15 +185,16 @@ int flo_fleet_emergency_put(struct flo_fleet_store *store,
     if (!*is_news) {
         return rv;
     }
-    rv = flo_fleet_put(store, FLO_TABLE_EMERGENCY,
-                       CHANGES(set_text(FLO_FIELD_EMERGENCY_ID, emergency->id),
-                               set_text(FLO_FIELD_EMERGENCY_OP, emergency->op),
-                               set_text(FLO_FIELD_EMERGENCY_ENVELOPE, emergency->envelope),
-                               set_number(FLO_FIELD_EMERGENCY_SEQ, emergency->seq),
-                               set_number(FLO_FIELD_EMERGENCY_EXPIRES_AT, emergency->expires_at_ms),
-                               set_number(FLO_FIELD_EMERGENCY_HEARD_AT, emergency->heard_at_ms)),
-                       err);
-    return rv < 0 ? rv : make_room(store, emergency->envelope[0] != '\0', err);
+    FLO_TRY(
+        flo_fleet_put(store, FLO_TABLE_EMERGENCY,
+                      CHANGES(set_text(FLO_FIELD_EMERGENCY_ID, emergency->id),
+                              set_text(FLO_FIELD_EMERGENCY_OP, emergency->op),
+                              set_text(FLO_FIELD_EMERGENCY_ENVELOPE, emergency->envelope),
+                              set_number(FLO_FIELD_EMERGENCY_SEQ, emergency->seq),
+                              set_number(FLO_FIELD_EMERGENCY_EXPIRES_AT, emergency->expires_at_ms),
+                              set_number(FLO_FIELD_EMERGENCY_HEARD_AT, emergency->heard_at_ms)),
+                      err));
+    return make_room(store, emergency->envelope[0] != '\0', err);
 }
 
 struct emergencies {
@@ -228,13 +226,13 @@ static int take_emergency(void *context, const struct flo_row *row)
         .seq = flo_row_number(row, FLO_FIELD_EMERGENCY_SEQ),
         .expires_at_ms = flo_row_number(row, FLO_FIELD_EMERGENCY_EXPIRES_AT),
         .heard_at_ms = flo_row_number(row, FLO_FIELD_EMERGENCY_HEARD_AT)};
-    int rv =
+
+    FLO_TRY(
         flo_fleet_count(emergencies->store,
                         &(struct flo_query){.table = FLO_TABLE_OUTCOME,
                                             WHERE(text_is(FLO_FIELD_OUTCOME_ORDER, emergency.id))},
-                        by, FLO_COUNT(by), take_outcome, &emergency, emergencies->err);
-
-    return rv < 0 ? rv : emergencies->fn(emergencies->context, &emergency);
+                        by, FLO_COUNT(by), take_outcome, &emergency, emergencies->err));
+    return emergencies->fn(emergencies->context, &emergency);
 }
 
 int flo_fleet_emergencies(struct flo_fleet_store *store, size_t count_max,

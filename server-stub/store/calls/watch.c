@@ -188,12 +188,11 @@ int flo_fleet_delivery_replay(struct flo_fleet_store *store, const char *target,
 int flo_fleet_delivery_prune(struct flo_fleet_store *store, uint64_t before_ms,
                              const char *target_or_null, struct flo_err *err)
 {
-    int rv = flo_fleet_remove(
-        store, FLO_TABLE_DELIVERY,
-        MATCHES(number_how(FLO_FIELD_DELIVERY_AT, FLO_MATCH_BELOW, before_ms)), NULL, err);
-
-    if (rv < 0 || target_or_null == NULL) {
-        return rv;
+    FLO_TRY(flo_fleet_remove(store, FLO_TABLE_DELIVERY,
+                             MATCHES(number_how(FLO_FIELD_DELIVERY_AT, FLO_MATCH_BELOW, before_ms)),
+                             NULL, err));
+    if (target_or_null == NULL) {
+        return 0;
     }
     return flo_fleet_remove(store, FLO_TABLE_DELIVERY,
                             MATCHES(text_is(FLO_FIELD_DELIVERY_TARGET, target_or_null)), NULL, err);

@@ -168,33 +168,29 @@ static int take(struct flo_lead *lead, const struct flo_lease_row *row, uint64_t
         flo_db_text(lead->has),
         flo_db_number(lead->self.fit == NULL),
     };
-    int rv = flo_postgresql_known(lead->pg, err);
 
-    if (rv < 0) {
-        return rv;
-    }
-    rv = flo_pg_run(lead->pg,
-                    "SELECT pg_terminate_backend(s.pid) FROM pg_stat_activity s,"
-                    " flotilla_lease l WHERE l.epoch = $1::bigint AND l.beat = $2::bigint"
-                    " AND s.datname = current_database() AND s.pid <> pg_backend_pid()"
-                    " AND s.application_name = '" FLO_POSTGRESQL_LEADER "' || l.epoch::text",
-                    values, 2, NULL, err);
+    FLO_TRY(flo_postgresql_known(lead->pg, err));
+    FLO_TRY(flo_pg_run(lead->pg,
+                       "SELECT pg_terminate_backend(s.pid) FROM pg_stat_activity s,"
+                       " flotilla_lease l WHERE l.epoch = $1::bigint AND l.beat = $2::bigint"
+                       " AND s.datname = current_database() AND s.pid <> pg_backend_pid()"
+                       " AND s.application_name = '" FLO_POSTGRESQL_LEADER "' || l.epoch::text",
+                       values, 2, NULL, err));
 
-    return rv < 0 ? rv
-                  : flo_pg_run(lead->pg,
-                               "WITH taken AS (UPDATE flotilla_lease SET"
-                               " epoch = epoch + 1,"
-                               " beat = beat + 1, held = 1, holder = $3::text,"
-                               " people = $4::text, devices = $5::text"
-                               " WHERE epoch = $1::bigint AND"
-                               " beat = $2::bigint AND (needs = $7::text OR"
-                               " $8::bigint = 1) RETURNING epoch)"
-                               " INSERT INTO flotilla_lead SELECT epoch,"
-                               " $3::text, $6::text, " FLO_POSTGRESQL_NOW
-                               " FROM taken ON CONFLICT (epoch) DO UPDATE SET"
-                               " holder = excluded.holder,"
-                               " name = excluded.name, at = excluded.at",
-                               values, 8, changed, err);
+    return flo_pg_run(lead->pg,
+                      "WITH taken AS (UPDATE flotilla_lease SET"
+                      " epoch = epoch + 1,"
+                      " beat = beat + 1, held = 1, holder = $3::text,"
+                      " people = $4::text, devices = $5::text"
+                      " WHERE epoch = $1::bigint AND"
+                      " beat = $2::bigint AND (needs = $7::text OR"
+                      " $8::bigint = 1) RETURNING epoch)"
+                      " INSERT INTO flotilla_lead SELECT epoch,"
+                      " $3::text, $6::text, " FLO_POSTGRESQL_NOW
+                      " FROM taken ON CONFLICT (epoch) DO UPDATE SET"
+                      " holder = excluded.holder,"
+                      " name = excluded.name, at = excluded.at",
+                      values, 8, changed, err);
 }
 
 static int beat(struct flo_lead *lead, uint64_t epoch, uint64_t *changed, struct flo_err *err)
@@ -289,24 +285,21 @@ static int show(struct flo_lead *lead, const struct flo_lease *lease, struct flo
     bool is_leader = lease->state == FLO_LEASE_LEADER;
     bool is_news = !lead->is_shown || lead->shown_epoch != lease->epoch;
     struct flo_lead_view view;
-    int rv = flo_pg_ready(lead->pg, err);
 
-    rv = rv < 0 ? rv : flo_postgresql_show(lead->pg, &lead->self, &lead->lacks, is_news, err);
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_pg_ready(lead->pg, err));
+    FLO_TRY(flo_postgresql_show(lead->pg, &lead->self, &lead->lacks, is_news, err));
     lead->is_shown = true;
     lead->shown_epoch = lease->epoch;
     if (is_leader) {
-        rv = flo_postgresql_forget(lead->pg, err);
-        rv = rv < 0 ? rv : flo_postgresql_view(lead->pg, &view, err);
+        FLO_TRY(flo_postgresql_forget(lead->pg, err));
+        FLO_TRY(flo_postgresql_view(lead->pg, &view, err));
     }
-    if (rv == 0 && is_leader) {
+    if (is_leader) {
         pthread_mutex_lock(&lead->mutex);
         lead->view = view;
         pthread_mutex_unlock(&lead->mutex);
     }
-    return rv;
+    return 0;
 }
 
 /* The lease comes first: this is done when it has nothing to ask. */

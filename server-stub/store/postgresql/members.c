@@ -34,16 +34,14 @@ int flo_postgresql_show(struct flo_pg *pg, const struct flo_lead_self *self,
 
 int flo_postgresql_forget(struct flo_pg *pg, struct flo_err *err)
 {
-    int rv = flo_pg_run(pg,
-                        "DELETE FROM flotilla_controller WHERE heard <"
-                        " " FLO_POSTGRESQL_NOW " - " TEXT(FLO_LEASE_FORGET_MS),
-                        FLO_DB_NONE, NULL, err);
-
-    return rv < 0 ? rv
-                  : flo_pg_run(pg,
-                               "DELETE FROM flotilla_lead WHERE epoch <"
-                               " (SELECT max(epoch) FROM flotilla_lead) - 1000",
-                               FLO_DB_NONE, NULL, err);
+    FLO_TRY(flo_pg_run(pg,
+                       "DELETE FROM flotilla_controller WHERE heard <"
+                       " " FLO_POSTGRESQL_NOW " - " TEXT(FLO_LEASE_FORGET_MS),
+                       FLO_DB_NONE, NULL, err));
+    return flo_pg_run(pg,
+                      "DELETE FROM flotilla_lead WHERE epoch <"
+                      " (SELECT max(epoch) FROM flotilla_lead) - 1000",
+                      FLO_DB_NONE, NULL, err);
 }
 
 void flo_postgresql_leave(struct flo_pg *pg, const char *holder)
@@ -121,7 +119,6 @@ static int read_changes(struct flo_pg *pg, struct flo_lead_view *out, struct flo
 int flo_postgresql_view(struct flo_pg *pg, struct flo_lead_view *out, struct flo_err *err)
 {
     *out = (struct flo_lead_view){0};
-    int rv = read_members(pg, out, err);
-
-    return rv < 0 ? rv : read_changes(pg, out, err);
+    FLO_TRY(read_members(pg, out, err));
+    return read_changes(pg, out, err);
 }

@@ -132,16 +132,14 @@ static int ask(struct postgresql *store, bool *is_there, struct flo_err *err)
 /* This holder's lease beats no more, and that is the way to start again. */
 static int end_epoch(struct postgresql *store, struct flo_err *err)
 {
-    int rv = flo_pg_run(store->pg,
-                        "UPDATE flotilla_lease SET epoch = epoch + 1, beat = beat + 1,"
-                        " held = 0 WHERE epoch = $1::bigint",
-                        FLO_DB_VALUES(flo_db_number((int64_t)store->epoch)), NULL, err);
-
-    return rv < 0 ? rv
-                  : flo_fail(err, FLO_E_STATE_SUPERSEDED,
-                             "a commit that counted as failed stands: epoch %llu "
-                             "ends, and the controller reads all of it again",
-                             (unsigned long long)store->epoch);
+    FLO_TRY(flo_pg_run(store->pg,
+                       "UPDATE flotilla_lease SET epoch = epoch + 1, beat = beat + 1,"
+                       " held = 0 WHERE epoch = $1::bigint",
+                       FLO_DB_VALUES(flo_db_number((int64_t)store->epoch)), NULL, err));
+    return flo_fail(err, FLO_E_STATE_SUPERSEDED,
+                    "a commit that counted as failed stands: epoch %llu "
+                    "ends, and the controller reads all of it again",
+                    (unsigned long long)store->epoch);
 }
 
 /* Nothing is read or changed before it is known. */
@@ -189,25 +187,20 @@ static int enter(struct postgresql *store, struct flo_err *err)
 static int run(struct postgresql *store, uint64_t *changed, struct flo_err *err)
 {
     const struct flo_sql *sql = &store->sql;
-    int rv = enter(store, err);
 
-    if (rv < 0) {
-        return rv;
-    }
-    rv = changed == NULL && store->is_open
-             ? flo_pg_send(store->pg, sql->text.data, sql->values, sql->count, err)
-             : flo_pg_run(store->pg, sql->text.data, sql->values, sql->count, changed, err);
+    FLO_TRY(enter(store, err));
+    int rv = changed == NULL && store->is_open
+                 ? flo_pg_send(store->pg, sql->text.data, sql->values, sql->count, err)
+                 : flo_pg_run(store->pg, sql->text.data, sql->values, sql->count, changed, err);
     return after(store, rv);
 }
 
 static int query_sql(struct postgresql *store, struct flo_pg_rows **out, struct flo_err *err)
 {
     const struct flo_sql *sql = &store->sql;
-    int rv = enter(store, err);
 
-    return rv < 0 ? rv
-                  : after(store, flo_pg_query(store->pg, sql->text.data, sql->values, sql->count,
-                                              out, err));
+    FLO_TRY(enter(store, err));
+    return after(store, flo_pg_query(store->pg, sql->text.data, sql->values, sql->count, out, err));
 }
 
 static void read_value(const struct flo_pg_rows *rows, uint64_t row, int column,

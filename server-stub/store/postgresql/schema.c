@@ -84,17 +84,16 @@ static int make_tables(struct flo_pg *pg, struct flo_err *err)
 {
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
     struct flo_buf *sql = &text;
-    int rv = 0;
 
-    for (int table = 0; rv == 0 && table < FLO_TABLES; table++) {
+    for (int table = 0; table < FLO_TABLES; table++) {
         say_table((enum flo_table)table, sql);
-        rv = run(pg, sql, err);
+        FLO_TRY(run(pg, sql, err));
     }
-    for (int i = 0; rv == 0 && i < flo_index_count; i++) {
+    for (int i = 0; i < flo_index_count; i++) {
         say_index(&flo_indexes[i], sql);
-        rv = run(pg, sql, err);
+        FLO_TRY(run(pg, sql, err));
     }
-    return rv;
+    return 0;
 }
 
 /* ---- steps ---- */
@@ -119,14 +118,13 @@ static int newest(void)
 /* 0: nothing was counted yet. */
 static int read_step(struct flo_pg *pg, int64_t *out, struct flo_err *err)
 {
-    int rv = read_number(pg, "SELECT step FROM flotilla_schema", out, err);
-
-    if (rv == 0 && *out > newest()) {
-        rv = flo_fail(err, FLO_E_DB_NEWER,
-                      "the database is at schema step %" PRId64 ", this program knows up to %d",
-                      *out, newest());
+    FLO_TRY(read_number(pg, "SELECT step FROM flotilla_schema", out, err));
+    if (*out > newest()) {
+        return flo_fail(err, FLO_E_DB_NEWER,
+                        "the database is at schema step %" PRId64 ", this program knows up to %d",
+                        *out, newest());
     }
-    return rv;
+    return 0;
 }
 
 int flo_postgresql_known(struct flo_pg *pg, struct flo_err *err)
@@ -178,13 +176,12 @@ static int upgrade(struct flo_pg *pg, int64_t from, struct flo_err *err)
 static int fence(struct flo_pg *pg, uint64_t epoch, struct flo_err *err)
 {
     uint64_t changed = 0;
-    int rv = flo_pg_run(pg, "UPDATE flotilla_lease SET n = n WHERE epoch = $1::bigint",
-                        FLO_DB_VALUES(flo_db_number((int64_t)epoch)), &changed, err);
 
-    return rv < 0 || changed == 1
-               ? rv
-               : flo_fail(err, FLO_E_STATE_SUPERSEDED,
-                          "another controller leads since epoch %" PRIu64, epoch);
+    FLO_TRY(flo_pg_run(pg, "UPDATE flotilla_lease SET n = n WHERE epoch = $1::bigint",
+                       FLO_DB_VALUES(flo_db_number((int64_t)epoch)), &changed, err));
+    return changed == 1 ? 0
+                        : flo_fail(err, FLO_E_STATE_SUPERSEDED,
+                                   "another controller leads since epoch %" PRIu64, epoch);
 }
 
 /* One after the other, however long it takes. */
@@ -198,17 +195,16 @@ static const char *const patience[] = {
 static int make_all(struct flo_pg *pg, uint64_t epoch, struct flo_err *err)
 {
     int64_t step = 0;
-    int rv = 0;
 
-    for (size_t i = 0; rv == 0 && i < FLO_COUNT(patience); i++) {
-        rv = flo_pg_run(pg, patience[i], FLO_DB_NONE, NULL, err);
+    for (size_t i = 0; i < FLO_COUNT(patience); i++) {
+        FLO_TRY(flo_pg_run(pg, patience[i], FLO_DB_NONE, NULL, err));
     }
-    rv = rv < 0 ? rv : read_step(pg, &step, err);
-    rv = rv < 0 ? rv : flo_pg_run(pg, natural, FLO_DB_NONE, NULL, err);
-    if (rv == 0 && step < newest()) {
-        rv = upgrade(pg, step, err);
+    FLO_TRY(read_step(pg, &step, err));
+    FLO_TRY(flo_pg_run(pg, natural, FLO_DB_NONE, NULL, err));
+    if (step < newest()) {
+        FLO_TRY(upgrade(pg, step, err));
     }
-    return rv < 0 ? rv : fence(pg, epoch, err);
+    return fence(pg, epoch, err);
 }
 
 /* ---- the lease ---- */
@@ -254,13 +250,11 @@ static const char *const lease[] = {
 
 static int make_lease(struct flo_pg *pg, uint64_t none, struct flo_err *err)
 {
-    int rv = 0;
-
     (void)none;
-    for (size_t i = 0; rv == 0 && i < FLO_COUNT(lease); i++) {
-        rv = flo_pg_run(pg, lease[i], FLO_DB_NONE, NULL, err);
+    for (size_t i = 0; i < FLO_COUNT(lease); i++) {
+        FLO_TRY(flo_pg_run(pg, lease[i], FLO_DB_NONE, NULL, err));
     }
-    return rv < 0 ? rv : flo_postgresql_known(pg, err);
+    return flo_postgresql_known(pg, err);
 }
 
 static int in_transaction(struct flo_pg *pg,

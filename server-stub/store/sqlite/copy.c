@@ -8,7 +8,7 @@
 int flo_sqlite_copy(const char *from, const char *to, struct flo_err *err)
 {
     FLO_CLEANUP(flo_db_cleanup) struct flo_db *db = NULL;
-    int rv = flo_db_open(from, FLO_DB_SYNC_FULL, BUSY_MS, &db, err);
 
-    return rv < 0 ? rv : flo_db_copy(db, to, err);
+    FLO_TRY(flo_db_open(from, FLO_DB_SYNC_FULL, BUSY_MS, &db, err));
+    return flo_db_copy(db, to, err);
 }

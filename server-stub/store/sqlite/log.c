@@ -129,7 +129,7 @@ static int write_again(const struct flo_sqlite *sqlite, struct flo_err *err)
 int flo_sqlite_settle(struct flo_store_engine *engine, struct flo_err *err)
 {
     struct flo_sqlite *sqlite = sqlite_of(engine);
-    int rv = write_again(sqlite, err);
 
-    return rv < 0 ? rv : sync_log(sqlite, err);
+    FLO_TRY(write_again(sqlite, err));
+    return sync_log(sqlite, err);
 }

@@ -42,12 +42,9 @@ static const char *const schema[] = {
 static int open_file(struct flo_windows *store, struct flo_err *err)
 {
     FLO_CLEANUP(flo_db_cleanup) struct flo_db *db = NULL;
-    int rv = flo_db_open(store->path, FLO_DB_SYNC_NORMAL, BUSY_MS, &db, err);
 
-    if (rv < 0) {
-        return rv;
-    }
-    rv = flo_db_migrate(db, schema, FLO_COUNT(schema), err);
+    FLO_TRY(flo_db_open(store->path, FLO_DB_SYNC_NORMAL, BUSY_MS, &db, err));
+    int rv = flo_db_migrate(db, schema, FLO_COUNT(schema), err);
     if (rv == 0) {
         rv = flo_db_look(db, err);
     }
@@ -61,9 +58,8 @@ static int open_file(struct flo_windows *store, struct flo_err *err)
 
 static int replace_file(struct flo_windows *store, struct flo_err *err)
 {
-    int rv = flo_db_set_aside(store->path, "damaged", err);
-
-    return rv < 0 ? rv : open_file(store, err);
+    FLO_TRY(flo_db_set_aside(store->path, "damaged", err));
+    return open_file(store, err);
 }
 
 /* Is the open file sound, and where the next start looks for it? */
@@ -135,9 +131,8 @@ void flo_windows_close(struct flo_windows *store)
 
 int flo_windows_begin(struct flo_windows *store, struct flo_err *err)
 {
-    int rv = ready(store, err);
-
-    return rv < 0 ? rv : flo_db_begin(store->db, err);
+    FLO_TRY(ready(store, err));
+    return flo_db_begin(store->db, err);
 }
 
 void flo_windows_roll_back(struct flo_windows *store)
@@ -156,17 +151,15 @@ static int name_read(struct flo_windows *store, int kind, const char *text, cons
 {
     struct flo_db_statement *row;
     bool has_row;
-    int rv = flo_db_query(store->db,
-                          "INSERT INTO name (kind, text, model)"
-                          " VALUES (?, ?, ?)"
-                          " ON CONFLICT DO UPDATE SET model = excluded.model"
-                          " RETURNING n",
-                          FLO_DB_VALUES(flo_db_number(kind), flo_db_text(text), flo_db_text(model)),
-                          &row, err);
 
-    if (rv < 0 || (rv = flo_db_step(row, &has_row, err)) < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_db_query(store->db,
+                         "INSERT INTO name (kind, text, model)"
+                         " VALUES (?, ?, ?)"
+                         " ON CONFLICT DO UPDATE SET model = excluded.model"
+                         " RETURNING n",
+                         FLO_DB_VALUES(flo_db_number(kind), flo_db_text(text), flo_db_text(model)),
+                         &row, err));
+    FLO_TRY(flo_db_step(row, &has_row, err));
     *n = has_row ? flo_db_column_i64(row, 0) : 0;
     flo_db_reset(row);
     return 0;
@@ -255,10 +248,7 @@ static int window_add(struct flo_windows *store, int64_t device, int64_t release
     struct flo_sketch *sketch = &store->scratch;
 
     flo_sketch_clear(sketch);
-    int rv = sketch_read(store, READ("window", "device = ? AND release = ?"), key, sketch, err);
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(sketch_read(store, READ("window", "device = ? AND release = ?"), key, sketch, err));
     flo_sketch_add(sketch, window);
     return sketch_write(store, WRITE("window"), key, sketch, err);
 }
@@ -275,16 +265,13 @@ static int total_write(struct flo_windows *store, struct flo_telemetry_total *to
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) blob = {0};
 
     flo_sketch_clear(sketch);
-    int rv = sketch_read(store, READ("total", "release = ? AND hardware = ?"), key, sketch, err);
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(sketch_read(store, READ("total", "release = ? AND hardware = ?"), key, sketch, err));
     flo_sketch_pack(&total->sketch, &blob);
     if (blob.failed) {
         return flo_fail(err, FLO_E_MEMORY, "total");
     }
-    rv = flo_sketch_unpack(sketch, (const uint8_t *)blob.data, blob.bytes, err);
-    return rv < 0 ? rv : sketch_write(store, WRITE("total"), key, sketch, err);
+    FLO_TRY(flo_sketch_unpack(sketch, (const uint8_t *)blob.data, blob.bytes, err));
+    return sketch_write(store, WRITE("total"), key, sketch, err);
 }
 
 static int totals_write(struct flo_windows *store, struct flo_err *err)

@@ -227,12 +227,9 @@ static int prune(struct flo_windows *store, uint64_t now_ms, int64_t *left, stru
 int flo_windows_prune(struct flo_windows *store, uint64_t now_ms, bool *more, struct flo_err *err)
 {
     int64_t left = FLO_TELEMETRY_PRUNE_ROWS;
-    int rv = flo_windows_begin(store, err);
 
-    if (rv < 0) {
-        return rv;
-    }
-    rv = prune(store, now_ms, &left, err);
+    FLO_TRY(flo_windows_begin(store, err));
+    int rv = prune(store, now_ms, &left, err);
     if (rv < 0) {
         flo_windows_roll_back(store);
         return rv;

@@ -68,9 +68,7 @@ static int join(struct flo_observer *observer, struct flo_observer_entry *old,
 static int place(struct flo_observer *observer, const struct flo_observe_study *study,
                  uint32_t roster, struct flo_err *err)
 {
-    int rv = 0;
-
-    for (size_t i = 0; i < study->member_count && rv == 0; i++) {
+    for (size_t i = 0; i < study->member_count; i++) {
         const struct flo_observe_member *member = &study->members[i];
         struct flo_observer_entry *new = flo_observer_find(observer, member->device, study->model);
         struct flo_observer_entry *old =
@@ -89,10 +87,10 @@ static int place(struct flo_observer *observer, const struct flo_observe_study *
         new->site = member->site;
         new->observed.segment = member->segment;
         if (member->way == FLO_MEMBER_SWAPPED) {
-            rv = join(observer, old, new, err);
+            FLO_TRY(join(observer, old, new, err));
         }
     }
-    return rv;
+    return 0;
 }
 
 /* ---- sums ---- */

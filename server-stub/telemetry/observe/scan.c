@@ -285,10 +285,8 @@ int flo_observer_scan(struct flo_observer *observer, struct flo_observe_study *s
     if (study->label_count == 0 || look.roster->kept.waves.count == 0) {
         return 0;
     }
-    int rv = flo_crowd_open(&look.crowd, true, err);
-    if (rv == 0) {
-        rv = scan_speeds(&look, err);
-        flo_crowd_close(&look.crowd);
-    }
+    FLO_TRY(flo_crowd_open(&look.crowd, true, err));
+    int rv = scan_speeds(&look, err);
+    flo_crowd_close(&look.crowd);
     return rv < 0 ? rv : flo_observer_scan_counts(observer, study, number, err);
 }

@@ -216,15 +216,13 @@ static int get(const json_t *json, const char *key, double least, double most, d
 static int get_whole(const json_t *json, const char *key, uint64_t *out, struct flo_err *err)
 {
     double value;
-    int rv = get(json, key, 0, COUNT_MAX, NAN, &value, err);
 
-    if (rv == 0 && value != floor(value)) {
-        rv = refuse(err, key, "is no whole number");
+    FLO_TRY(get(json, key, 0, COUNT_MAX, NAN, &value, err));
+    if (value != floor(value)) {
+        return refuse(err, key, "is no whole number");
     }
-    if (rv == 0) {
-        *out = (uint64_t)value;
-    }
-    return rv;
+    *out = (uint64_t)value;
+    return 0;
 }
 
 /* ---- rules ---- */
@@ -274,57 +272,44 @@ json_t *flo_statistic_rule_json(const struct flo_statistic_rule *rule)
 /* The level is above 0 and at most all of it. */
 static int get_level(const json_t *json, double *alpha, double *weight, struct flo_err *err)
 {
-    int rv = get(json, "alpha", 1e-9, 1, FLO_ALPHA, alpha, err);
-
-    return rv < 0 ? rv : get(json, "weight", 1e-9, 1, WEIGHT, weight, err);
+    FLO_TRY(get(json, "alpha", 1e-9, 1, FLO_ALPHA, alpha, err));
+    return get(json, "weight", 1e-9, 1, WEIGHT, weight, err);
 }
 
 static int ratio_rule_parse(const json_t *json, struct flo_ratio_rule *out, struct flo_err *err)
 {
-    int rv;
-
-    if ((rv = get(json, "limit_pct", -99, 1e6, NAN, &out->limit_pct, err)) < 0 ||
-        (rv = get(json, "prove_pct", -99, 1e6, out->limit_pct, &out->prove_pct, err)) < 0 ||
-        (rv = get_level(json, &out->alpha, &out->weight, err)) < 0 ||
-        (rv = get_whole(json, "min_devices", &out->devices_min, err)) < 0 ||
-        (rv = get_whole(json, "min_controls", &out->controls_min, err)) < 0) {
-        return rv;
-    }
+    FLO_TRY(get(json, "limit_pct", -99, 1e6, NAN, &out->limit_pct, err));
+    FLO_TRY(get(json, "prove_pct", -99, 1e6, out->limit_pct, &out->prove_pct, err));
+    FLO_TRY(get_level(json, &out->alpha, &out->weight, err));
+    FLO_TRY(get_whole(json, "min_devices", &out->devices_min, err));
+    FLO_TRY(get_whole(json, "min_controls", &out->controls_min, err));
     return 0;
 }
 
 static int leak_rule_parse(const json_t *json, struct flo_leak_rule *out, struct flo_err *err)
 {
-    int rv = get(json, "limit_pct", -99, 1e6, NAN, &out->limit_pct, err);
-
-    if (rv < 0 || (rv = get_level(json, &out->alpha, &out->weight, err)) < 0 ||
-        (rv = get_whole(json, "min_devices", &out->devices_min, err)) < 0) {
-        return rv;
-    }
+    FLO_TRY(get(json, "limit_pct", -99, 1e6, NAN, &out->limit_pct, err));
+    FLO_TRY(get_level(json, &out->alpha, &out->weight, err));
+    FLO_TRY(get_whole(json, "min_devices", &out->devices_min, err));
     return get_whole(json, "min_controls", &out->controls_min, err);
 }
 
 static int count_rule_parse(const json_t *json, struct flo_count_rule *out, struct flo_err *err)
 {
-    int rv;
-
-    if ((rv = get(json, "limit_ratio", 0, 1e9, NAN, &out->limit_ratio, err)) < 0 ||
-        (rv = get(json, "floor_rate", -1e9, 1e9, NAN, &out->floor_rate, err)) < 0 ||
-        (rv = get(json, "prove_rate", -1e9, 1e9, 0, &out->prove_rate, err)) < 0 ||
-        (rv = get_level(json, &out->alpha, &out->weight, err)) < 0 ||
-        (rv = get_whole(json, "min_devices", &out->devices_min, err)) < 0 ||
-        (rv = get_whole(json, "min_controls", &out->controls_min, err)) < 0 ||
-        (rv = get(json, "min_exposure", 0, COUNT_MAX, NAN, &out->exposure_min, err)) < 0) {
-        return rv;
-    }
+    FLO_TRY(get(json, "limit_ratio", 0, 1e9, NAN, &out->limit_ratio, err));
+    FLO_TRY(get(json, "floor_rate", -1e9, 1e9, NAN, &out->floor_rate, err));
+    FLO_TRY(get(json, "prove_rate", -1e9, 1e9, 0, &out->prove_rate, err));
+    FLO_TRY(get_level(json, &out->alpha, &out->weight, err));
+    FLO_TRY(get_whole(json, "min_devices", &out->devices_min, err));
+    FLO_TRY(get_whole(json, "min_controls", &out->controls_min, err));
+    FLO_TRY(get(json, "min_exposure", 0, COUNT_MAX, NAN, &out->exposure_min, err));
     return 0;
 }
 
 static int share_rule_parse(const json_t *json, struct flo_share_rule *out, struct flo_err *err)
 {
-    int rv = get(json, "limit_pct", 0, 100, NAN, &out->limit_pct, err);
-
-    return rv < 0 ? rv : get_level(json, &out->alpha, &out->weight, err);
+    FLO_TRY(get(json, "limit_pct", 0, 100, NAN, &out->limit_pct, err));
+    return get_level(json, &out->alpha, &out->weight, err);
 }
 
 int flo_statistic_rule_parse(enum flo_statistic_kind kind, const json_t *json,
@@ -415,32 +400,26 @@ static int ratio_arm_parse(const json_t *json, const char *key, struct flo_ratio
 {
     const json_t *arm;
     uint64_t devices;
-    int rv = get_arm(json, key, &arm, err);
 
-    if (rv < 0 || (rv = get_whole(arm, "n", &devices, err)) < 0 ||
-        (rv = get(arm, "mean", -1e6, 1e6, 0, &out->mean, err)) < 0 ||
-        (rv = get(arm, "m2", -1e-12, 1e18, 0, &out->m2, err)) < 0) {
-        return rv;
-    }
+    FLO_TRY(get_arm(json, key, &arm, err));
+    FLO_TRY(get_whole(arm, "n", &devices, err));
+    FLO_TRY(get(arm, "mean", -1e6, 1e6, 0, &out->mean, err));
+    FLO_TRY(get(arm, "m2", -1e-12, 1e18, 0, &out->m2, err));
     out->devices = (int64_t)devices;
     return 0;
 }
 
 static int ratio_arms_parse(const json_t *json, struct flo_ratio_segment *out, struct flo_err *err)
 {
-    int rv = ratio_arm_parse(json, "treated", &out->treated, err);
-
-    return rv < 0 ? rv : ratio_arm_parse(json, "control", &out->control, err);
+    FLO_TRY(ratio_arm_parse(json, "treated", &out->treated, err));
+    return ratio_arm_parse(json, "control", &out->control, err);
 }
 
 static int leak_arms_parse(const json_t *json, struct flo_leak_arms *out, struct flo_err *err)
 {
-    int rv = ratio_arm_parse(json, "treated", &out->treated, err);
-
-    if (rv < 0 || (rv = ratio_arm_parse(json, "control", &out->control, err)) < 0 ||
-        (rv = get(json, "slope", -1e6, 1e6, NAN, &out->slope, err)) < 0) {
-        return rv;
-    }
+    FLO_TRY(ratio_arm_parse(json, "treated", &out->treated, err));
+    FLO_TRY(ratio_arm_parse(json, "control", &out->control, err));
+    FLO_TRY(get(json, "slope", -1e6, 1e6, NAN, &out->slope, err));
     return get(json, "latest", -1e6, 1e6, NAN, &out->latest, err);
 }
 
@@ -448,7 +427,7 @@ static int count_arm_parse(const json_t *json, const char *key, struct flo_count
                            struct flo_err *err)
 {
     const json_t *arm;
-    int rv = get_arm(json, key, &arm, err);
+    FLO_TRY(get_arm(json, key, &arm, err));
     const struct {
         const char *key;
         double *to;
@@ -460,32 +439,27 @@ static int count_arm_parse(const json_t *json, const char *key, struct flo_count
                   {"sxl", &out->sxl},
                   {"sll", &out->sll}};
 
-    for (size_t i = 0; i < FLO_COUNT(fields) && rv == 0; i++) {
-        rv = get(arm, fields[i].key, 0, 1e30, NAN, fields[i].to, err);
+    for (size_t i = 0; i < FLO_COUNT(fields); i++) {
+        FLO_TRY(get(arm, fields[i].key, 0, 1e30, NAN, fields[i].to, err));
     }
-    return rv;
+    return 0;
 }
 
 static int deaths_arm_parse(const json_t *json, const char *key, struct flo_deaths_arm *out,
                             struct flo_err *err)
 {
     const json_t *arm;
-    int rv = get_arm(json, key, &arm, err);
 
-    if (rv < 0 || (rv = get(arm, "devices_died", 0, COUNT_MAX, NAN, &out->died, err)) < 0) {
-        return rv;
-    }
+    FLO_TRY(get_arm(json, key, &arm, err));
+    FLO_TRY(get(arm, "devices_died", 0, COUNT_MAX, NAN, &out->died, err));
     return get(arm, "exposure", -COUNT_MAX, COUNT_MAX, NAN, &out->exposure, err);
 }
 
 static int share_parse(const json_t *json, struct flo_statistic_arms *out, struct flo_err *err)
 {
-    int rv = get_whole(json, "bad", &out->share.bad, err);
-
-    if (rv == 0) {
-        rv = get_whole(json, "done", &out->share.done, err);
-    }
-    return rv < 0 ? rv : get_whole(json, "members", &out->share.members, err);
+    FLO_TRY(get_whole(json, "bad", &out->share.bad, err));
+    FLO_TRY(get_whole(json, "done", &out->share.done, err));
+    return get_whole(json, "members", &out->share.members, err);
 }
 
 int flo_statistic_arms_parse(enum flo_statistic_kind kind, const json_t *json,
@@ -496,16 +470,16 @@ int flo_statistic_arms_parse(enum flo_statistic_kind kind, const json_t *json,
     memset(out, 0, sizeof(*out));
     switch (kind) {
     case FLO_STATISTIC_RATIO:
-        rv = ratio_arms_parse(json, &out->ratio, err);
-        return rv < 0 || json_object_get(json, "older") == NULL
-                   ? rv
+        FLO_TRY(ratio_arms_parse(json, &out->ratio, err));
+        return json_object_get(json, "older") == NULL
+                   ? 0
                    : ratio_arms_parse(json_object_get(json, "older"), &out->older, err);
     case FLO_STATISTIC_COUNT:
-        rv = count_arm_parse(json, "treated", &out->count.treated, err);
-        return rv < 0 ? rv : count_arm_parse(json, "control", &out->count.control, err);
+        FLO_TRY(count_arm_parse(json, "treated", &out->count.treated, err));
+        return count_arm_parse(json, "control", &out->count.control, err);
     case FLO_STATISTIC_DEATHS:
-        rv = deaths_arm_parse(json, "treated", &out->deaths.treated, err);
-        return rv < 0 ? rv : deaths_arm_parse(json, "control", &out->deaths.control, err);
+        FLO_TRY(deaths_arm_parse(json, "treated", &out->deaths.treated, err));
+        return deaths_arm_parse(json, "control", &out->deaths.control, err);
     case FLO_STATISTIC_SHARE:
         return share_parse(json, out, err);
     case FLO_STATISTIC_LEAK:
@@ -697,15 +671,12 @@ int flo_statistic_replay(const json_t *test, json_t **out, struct flo_err *err)
     enum flo_statistic_kind kind = FLO_STATISTIC_RATIO;
     uint32_t look;
     size_t count;
-    int rv;
 
     *out = NULL;
-    if ((rv = kind_parse(test, &kind, err)) < 0 ||
-        (rv = flo_statistic_rule_parse(kind, json_object_get(test, "rule"), &rule, err)) < 0 ||
-        (rv = look_parse(test, &look, err)) < 0 ||
-        (rv = segments_parse(kind, test, segments, &count, err)) < 0) {
-        return rv;
-    }
+    FLO_TRY(kind_parse(test, &kind, err));
+    FLO_TRY(flo_statistic_rule_parse(kind, json_object_get(test, "rule"), &rule, err));
+    FLO_TRY(look_parse(test, &look, err));
+    FLO_TRY(segments_parse(kind, test, segments, &count, err));
     bool is_plain = json_is_true(json_object_get(test, "plain"));
     if (!flo_statistic_evaluate(&rule, segments, count, look, is_plain, &result)) {
         return refuse(err, flo_statistic_kind_word(kind), "has numbers that cannot be");

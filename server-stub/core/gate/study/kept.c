@@ -376,13 +376,8 @@ static int replay_above(const struct replay *replay, const char *gate, const jso
     if (above == NULL) {
         return 0;
     }
-    int rv = read_side(replay, gate, json_object_get(above, "treated"), &out->arms.treated);
-    if (rv == 0) {
-        rv = read_side(replay, gate, json_object_get(above, "control"), &out->arms.control);
-    }
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(read_side(replay, gate, json_object_get(above, "treated"), &out->arms.treated));
+    FLO_TRY(read_side(replay, gate, json_object_get(above, "control"), &out->arms.control));
     out->verdict = flo_plain_judge(&out->arms.treated, &out->arms.control);
     return strcmp(steep_word(out->verdict), text_of(above, "verdict")) == 0
                ? 0
@@ -533,11 +528,8 @@ static int replay_all(struct replay *replay, const char *gate,
         !verdict_parse(text_of(row, "stands"), &standing.verdict)) {
         return refuse(replay, gate, "it has another verdict now");
     }
-    rv = replay_above(replay, gate, row, &standing.steep);
-    rv = rv < 0 ? rv : replay_soon(replay, gate, row, &standing.soon);
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(replay_above(replay, gate, row, &standing.steep));
+    FLO_TRY(replay_soon(replay, gate, row, &standing.soon));
     read_told(row, &standing.told);
     tell_row(replay, gate, rule, &standing);
     return add_gate(
@@ -560,17 +552,13 @@ static int replay_row(struct replay *replay, const json_t *row)
     if (!kind_parse(text_of(row, "kind"), &kind)) {
         return refuse(replay, gate, "its kind is not known");
     }
-    int rv = flo_statistic_rule_parse(kind, json_object_get(row, "rule"), &rule, replay->err);
-    if (rv == 0) {
-        rv = read_arms(replay, gate, kind, segments, arms, &count);
+    FLO_TRY(flo_statistic_rule_parse(kind, json_object_get(row, "rule"), &rule, replay->err));
+    FLO_TRY(read_arms(replay, gate, kind, segments, arms, &count));
+    FLO_TRY(replay_all(replay, gate, &rule, row, arms, count));
+    for (size_t i = 0; i < count; i++) {
+        FLO_TRY(replay_segment(replay, gate, &rule, json_array_get(segments, i), i, &arms[i]));
     }
-    if (rv == 0) {
-        rv = replay_all(replay, gate, &rule, row, arms, count);
-    }
-    for (size_t i = 0; i < count && rv == 0; i++) {
-        rv = replay_segment(replay, gate, &rule, json_array_get(segments, i), i, &arms[i]);
-    }
-    return rv;
+    return 0;
 }
 
 static int replay_phase(struct replay *replay)

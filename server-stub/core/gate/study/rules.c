@@ -255,13 +255,11 @@ static int read_whole(const struct field *field, const json_t *value, uint64_t *
                       struct flo_err *err)
 {
     double number = 0;
-    int rv = json_is_integer(value) ? read_number(field, value, &number, err)
-                                    : wrong(field, "a whole number", err);
 
-    if (rv == 0) {
-        *out = (uint64_t)number;
-    }
-    return rv;
+    FLO_TRY(json_is_integer(value) ? read_number(field, value, &number, err)
+                                   : wrong(field, "a whole number", err));
+    *out = (uint64_t)number;
+    return 0;
 }
 
 static int read_phases(const struct field *field, const json_t *value, struct flo_study_rule *out,
@@ -373,10 +371,8 @@ static int read_rule(const json_t *json, struct flo_study_rule *out, struct flo_
     json_object_foreach((json_t *)(uintptr_t)json, member, value)
     {
         const struct field *field = find_field(kind, member);
-        rv = field != NULL ? read_field(field, value, out, err) : unknown_member(kind, member, err);
-        if (rv < 0) {
-            break;
-        }
+        FLO_TRY(field != NULL ? read_field(field, value, out, err)
+                              : unknown_member(kind, member, err));
     }
     return rv;
 }

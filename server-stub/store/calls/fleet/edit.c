@@ -43,12 +43,9 @@ static int name_is_free(struct flo_fleet_store *store, const char *id, const cha
 {
     struct owner owner = {.id = id};
     struct flo_err absent = {0};
-    int rv = flo_fleet_name_check(name, err);
 
-    if (rv < 0) {
-        return rv;
-    }
-    rv = flo_fleet_device_get(store, name, take_owner, &owner, &absent);
+    FLO_TRY(flo_fleet_name_check(name, err));
+    int rv = flo_fleet_device_get(store, name, take_owner, &owner, &absent);
     if (rv == FLO_E_DEVICE_ABSENT || (rv == 0 && !owner.is_another)) {
         return 0;
     }
@@ -84,20 +81,18 @@ int flo_fleet_device_edit(struct flo_fleet_store *store, const char *id,
     if (rv < 0 || count == 0) {
         return rv;
     }
-    rv = flo_fleet_update(store, FLO_TABLE_DEVICE, changes, count,
-                          MATCHES(text_is(FLO_FIELD_DEVICE_ID, id)), NULL, err);
-    return rv < 0 ? rv : flo_fleet_roster_again(store, id, err);
+    FLO_TRY(flo_fleet_update(store, FLO_TABLE_DEVICE, changes, count,
+                             MATCHES(text_is(FLO_FIELD_DEVICE_ID, id)), NULL, err));
+    return flo_fleet_roster_again(store, id, err);
 }
 
 int flo_fleet_device_replaced(struct flo_fleet_store *store, const char *old, const char *next,
                               struct flo_err *err)
 {
-    int rv = flo_fleet_update(store, FLO_TABLE_DEVICE,
-                              CHANGES(set_text(FLO_FIELD_DEVICE_REPLACED_BY, next)),
-                              MATCHES(text_is(FLO_FIELD_DEVICE_ID, old)), NULL, err);
-
-    return rv < 0 ? rv
-                  : flo_fleet_update(store, FLO_TABLE_DEVICE,
-                                     CHANGES(set_text(FLO_FIELD_DEVICE_REPLACES, old)),
-                                     MATCHES(text_is(FLO_FIELD_DEVICE_ID, next)), NULL, err);
+    FLO_TRY(flo_fleet_update(store, FLO_TABLE_DEVICE,
+                             CHANGES(set_text(FLO_FIELD_DEVICE_REPLACED_BY, next)),
+                             MATCHES(text_is(FLO_FIELD_DEVICE_ID, old)), NULL, err));
+    return flo_fleet_update(store, FLO_TABLE_DEVICE,
+                            CHANGES(set_text(FLO_FIELD_DEVICE_REPLACES, old)),
+                            MATCHES(text_is(FLO_FIELD_DEVICE_ID, next)), NULL, err);
 }

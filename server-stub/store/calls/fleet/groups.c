@@ -143,28 +143,24 @@ static int has_room(struct flo_fleet_store *store, const char *group, const char
                     struct flo_err *err)
 {
     size_t count = 0;
-    int rv = groups_of(store, device, count_one, &count, err);
 
-    return rv < 0 || count < FLO_GROUPS_MAX
-               ? rv
-               : flo_fail(err, FLO_E_TARGET_LIMIT,
-                          "device %.36s is in %zu group%s already: no room for "
-                          "%.64s",
-                          device, count, flo_s(count), group);
+    FLO_TRY(groups_of(store, device, count_one, &count, err));
+    return count < FLO_GROUPS_MAX ? 0
+                                  : flo_fail(err, FLO_E_TARGET_LIMIT,
+                                             "device %.36s is in %zu group%s already: no room for "
+                                             "%.64s",
+                                             device, count, flo_s(count), group);
 }
 
 int flo_fleet_group_member(struct flo_fleet_store *store, const char *group, const char *device,
                            bool is_member, uint64_t since, bool *is_news, struct flo_err *err)
 {
     uint64_t removed = 0;
-    int rv;
+    int rv = 0;
 
     *is_news = false;
     if (is_member) {
-        rv = has_room(store, group, device, err);
-        if (rv < 0) {
-            return rv;
-        }
+        FLO_TRY(has_room(store, group, device, err));
         rv = flo_fleet_insert(store, FLO_TABLE_DEVICE_GROUP,
                               CHANGES(set_text(FLO_FIELD_DEVICE_GROUP_GROUP, group),
                                       set_text(FLO_FIELD_DEVICE_GROUP_DEVICE, device),

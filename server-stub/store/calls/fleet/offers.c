@@ -64,15 +64,15 @@ int flo_fleet_offer_add(struct flo_fleet_store *store, const char *device, const
                         struct flo_err *err)
 {
     bool found = true;
-    int rv = strcmp(store->deploy.order, order) == 0
-                 ? 0
-                 : flo_fleet_find_one(store,
-                                      (struct flo_query){.table = FLO_TABLE_ORDER,
-                                                         WHERE(text_is(FLO_FIELD_ORDER_ID, order))},
-                                      take_order, store, &found, err);
 
-    return rv < 0 || !found || store->deploy.release[0] == '\0'
-               ? rv
+    FLO_TRY(strcmp(store->deploy.order, order) == 0
+                ? 0
+                : flo_fleet_find_one(store,
+                                     (struct flo_query){.table = FLO_TABLE_ORDER,
+                                                        WHERE(text_is(FLO_FIELD_ORDER_ID, order))},
+                                     take_order, store, &found, err));
+    return !found || store->deploy.release[0] == '\0'
+               ? 0
                : flo_fleet_put(store, FLO_TABLE_OFFER,
                                CHANGES(set_text(FLO_FIELD_OFFER_DEVICE, device),
                                        set_text(FLO_FIELD_OFFER_RELEASE, store->deploy.release)),

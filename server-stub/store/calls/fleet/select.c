@@ -265,9 +265,9 @@ int flo_fleet_facts_each(struct flo_fleet_store *store, const char *group, flo_f
                          void *context, struct flo_err *err)
 {
     const struct flo_roster *roster = &store->roster;
-    int rv = settle(store, err);
 
-    rv = rv < 0 ? rv : put_in_order(store, err);
+    FLO_TRY(settle(store, err));
+    int rv = put_in_order(store, err);
     size_t count = rv == 0 ? roster->ordered : 0;
     for (size_t i = 0; i < count && rv == 0; i++) {
         if (i >= roster->ordered) { /* `fn` had it read again */
