@@ -165,7 +165,7 @@ SEAMS = {
                        "agent/shell/outbox/"),
     "base/host/pg.h": ("base/host/", "server-stub/store/postgresql/"),
     "server-stub/store/tables.h": ("server-stub/store/",),
-    "server-stub/store/calls/inside.h": ("server-stub/store/calls/",),
+    "server-stub/store/calls/kept.h": ("server-stub/store/calls/",),
 }
 PUBLIC = {"flotilla/base.h": "base/include/", "flotilla/proto.h":
           "proto/include/", "flotilla/golden.h":

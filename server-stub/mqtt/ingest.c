@@ -12,7 +12,7 @@
 
 #include "base/crash.h"
 #include "server-stub/core/orders/intent.h"
-#include "server-stub/mqtt/ingest_inside.h"
+#include "server-stub/mqtt/message.h"
 #include "server-stub/state/audit/audit.h"
 #include "server-stub/state/audit/witness.h"
 #include "server-stub/state/controller.h"

@@ -8,7 +8,7 @@
 #include "server-stub/core/orders/answer.h"
 #include "server-stub/core/orders/removal.h"
 #include "server-stub/core/orders/take_back.h"
-#include "server-stub/mqtt/ingest_inside.h"
+#include "server-stub/mqtt/message.h"
 #include "server-stub/state/controller.h"
 #include "server-stub/state/foreign.h"
 #include "server-stub/state/orders/orders.h"

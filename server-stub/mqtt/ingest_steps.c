@@ -5,7 +5,7 @@
 #include <flotilla/errors/rollout.h>
 
 #include "server-stub/core/orders/take_back.h"
-#include "server-stub/mqtt/ingest_inside.h"
+#include "server-stub/mqtt/message.h"
 #include "server-stub/state/controller.h"
 #include "server-stub/state/rollouts/rollouts.h"
 

@@ -13,7 +13,7 @@
 
 #include "base/host/wake.h"
 
-#include "server-stub/telemetry/lane_inside.h"
+#include "server-stub/telemetry/lane_thread.h"
 
 #define TRENDS_PER_SECOND 500
 #define NICE 10 /* the thread gives way to all others of the machine */

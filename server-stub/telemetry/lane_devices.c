@@ -2,7 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "server-stub/telemetry/lane_inside.h"
+#include "server-stub/telemetry/lane_thread.h"
 
 struct flo_lane_device *flo_lane_find(struct flo_lane_devices *devices, const char *id)
 {

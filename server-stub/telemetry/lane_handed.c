@@ -3,7 +3,7 @@
 #include <unistd.h>
 
 #include "server-stub/core/gate/observe/since.h"
-#include "server-stub/telemetry/lane_inside.h"
+#include "server-stub/telemetry/lane_thread.h"
 
 #define PAUSE_US 200000
 #define TOLD_MS 60000 /* the same sentence again */

@@ -9,7 +9,7 @@
 
 #include "base/host/json.h"
 
-#include "server-stub/telemetry/lane_inside.h"
+#include "server-stub/telemetry/lane_thread.h"
 
 #define PAYLOAD_BYTES_MAX 65536
 #define BATCH_MS 100

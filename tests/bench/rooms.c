@@ -8,7 +8,7 @@
 #include <flotilla/metrics.h>
 
 #include "server-stub/state/rollouts/rollouts.h"
-#include "server-stub/telemetry/observe/inside.h"
+#include "server-stub/telemetry/observe/roster.h"
 #include "tests/bench/rooms.h"
 
 #define BEGIN_BLOCK 5999905 /* at midnight */

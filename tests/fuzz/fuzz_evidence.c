@@ -11,8 +11,8 @@
 
 #include <flotilla/metrics.h>
 
-#include "server-stub/telemetry/lane_inside.h"
-#include "server-stub/telemetry/observe/inside.h"
+#include "server-stub/telemetry/lane_thread.h"
+#include "server-stub/telemetry/observe/roster.h"
 #include "tests/fuzz/must.h"
 
 #define DEVICES 36

@@ -6,7 +6,7 @@
 #include <assert.h>
 #include <string.h>
 
-#include "server-stub/core/rollout/inside.h"
+#include "server-stub/core/rollout/parts.h"
 #include "server-stub/core/rollout/rollout.h"
 
 #define LEVELS_MAX 256    /* levels of a ramp; then the pace stays */

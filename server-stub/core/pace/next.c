@@ -11,7 +11,7 @@
 
 #include "server-stub/core/experiment/ratio.h"
 #include "server-stub/core/rollout/decidable.h"
-#include "server-stub/core/rollout/inside.h"
+#include "server-stub/core/rollout/parts.h"
 #include "server-stub/core/rollout/rollout.h"
 
 #define TICK_MS 1000

@@ -10,7 +10,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "server-stub/core/rollout/inside.h"
+#include "server-stub/core/rollout/parts.h"
 #include "server-stub/core/rollout/rollout.h"
 
 /* After a gap, at most this time (or one device) is made up for. */

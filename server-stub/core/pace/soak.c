@@ -1,7 +1,7 @@
 /* Soak: how long devices, or a whole phase, still have to be watched. */
 #include <assert.h>
 
-#include "server-stub/core/rollout/inside.h"
+#include "server-stub/core/rollout/parts.h"
 #include "server-stub/core/rollout/rollout.h"
 
 static bool is_here(const struct flo_rollout_member *member)

@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "server-stub/core/rollout/inside.h"
+#include "server-stub/core/rollout/parts.h"
 #include "server-stub/core/rollout/rollout.h"
 
 /* Scratch of the pick: is_ready stands for "may be picked", is_fresh for "was

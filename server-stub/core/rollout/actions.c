@@ -7,7 +7,7 @@
 
 #include <flotilla/fit.h>
 
-#include "server-stub/core/rollout/inside.h"
+#include "server-stub/core/rollout/parts.h"
 #include "server-stub/core/rollout/rollout.h"
 
 void flo_rollout_do(struct flo_rollout_actions *actions, struct flo_rollout_action action)

@@ -1,6 +1,6 @@
 /* Again: orders that were not taken up go out once more, after a pause and
  * when a slice goes on. */
-#include "server-stub/core/rollout/inside.h"
+#include "server-stub/core/rollout/parts.h"
 #include "server-stub/core/rollout/rollout.h"
 
 /* Orders of their own are signed again. */

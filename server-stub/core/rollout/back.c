@@ -7,7 +7,7 @@
  * devices, so the last one that leaves the release makes it rolled-back. */
 #include <string.h>
 
-#include "server-stub/core/rollout/inside.h"
+#include "server-stub/core/rollout/parts.h"
 #include "server-stub/core/rollout/rollout.h"
 
 static uint32_t told_of(const struct flo_rollout *rollout)

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "server-stub/core/rollout/inside.h"
+#include "server-stub/core/rollout/parts.h"
 #include "server-stub/core/rollout/rollout.h"
 
 /* After the ids: the causes of members without one. */

@@ -7,7 +7,7 @@
 
 #include <flotilla/plural.h>
 
-#include "server-stub/core/rollout/inside.h"
+#include "server-stub/core/rollout/parts.h"
 
 /* Members by a class of theirs, up to and with a phase, and after it. */
 struct arms {

@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "server-stub/core/rollout/inside.h"
+#include "server-stub/core/rollout/parts.h"
 #include "server-stub/core/rollout/rollout.h"
 
 bool flo_rollout_is_canary(const struct flo_rollout *rollout, uint32_t phase)

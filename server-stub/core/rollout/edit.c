@@ -3,7 +3,7 @@
 #include <assert.h>
 #include <string.h>
 
-#include "server-stub/core/rollout/inside.h"
+#include "server-stub/core/rollout/parts.h"
 #include "server-stub/core/rollout/rollout.h"
 
 /* Phases that keep their devices. */

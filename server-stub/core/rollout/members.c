@@ -6,7 +6,7 @@
 
 #include <flotilla/errors/target.h>
 
-#include "server-stub/core/rollout/inside.h"
+#include "server-stub/core/rollout/parts.h"
 #include "server-stub/core/rollout/rollout.h"
 
 static size_t member_place(const struct flo_rollout *rollout, const char *device)

@@ -8,7 +8,7 @@
 #include <flotilla/fit.h>
 #include <flotilla/plural.h>
 
-#include "server-stub/core/rollout/inside.h"
+#include "server-stub/core/rollout/parts.h"
 #include "server-stub/core/rollout/rollout.h"
 
 /* Silence and deadlines are counted from now on, as the devices are ordered

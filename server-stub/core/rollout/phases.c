@@ -8,7 +8,7 @@
 #include <flotilla/plural.h>
 
 #include "server-stub/core/rollout/decidable.h"
-#include "server-stub/core/rollout/inside.h"
+#include "server-stub/core/rollout/parts.h"
 #include "server-stub/core/rollout/rollout.h"
 
 static void phase_changed(const struct flo_rollout *rollout, uint32_t index,

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "server-stub/core/gate/slices/probe.h"
-#include "server-stub/core/rollout/inside.h"
+#include "server-stub/core/rollout/parts.h"
 #include "server-stub/core/rollout/rollout.h"
 
 struct slice {

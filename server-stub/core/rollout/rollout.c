@@ -8,7 +8,7 @@
 
 #include <flotilla/errors/rollout.h>
 
-#include "server-stub/core/rollout/inside.h"
+#include "server-stub/core/rollout/parts.h"
 #include "server-stub/core/rollout/rollout.h"
 
 /* The effect of an event in a state: rollout_events.def, rollout_verbs.def. */

@@ -10,7 +10,7 @@
 
 #include <flotilla/errors/rollout.h>
 
-#include "server-stub/core/rollout/inside.h"
+#include "server-stub/core/rollout/parts.h"
 #include "server-stub/core/rollout/rollout.h"
 
 /* A rule of that measure says it, else the rollout. */

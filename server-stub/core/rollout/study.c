@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "server-stub/core/gate/statistics/numbers.h"
-#include "server-stub/core/rollout/inside.h"
+#include "server-stub/core/rollout/parts.h"
 #include "server-stub/core/rollout/rollout.h"
 
 /* Devices that phases after this one will update. */

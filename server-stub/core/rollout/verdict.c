@@ -1,7 +1,7 @@
 /* Verdicts of a rollout's gates on its present phase. */
 #include <assert.h>
 
-#include "server-stub/core/rollout/inside.h"
+#include "server-stub/core/rollout/parts.h"
 #include "server-stub/core/rollout/rollout.h"
 
 struct numbers {

@@ -2,7 +2,7 @@
 #include <assert.h>
 #include <string.h>
 
-#include "server-stub/core/rollout/inside.h"
+#include "server-stub/core/rollout/parts.h"
 #include "server-stub/core/rollout/rollout.h"
 
 struct state_fact {

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "server-stub/core/device/condition.h"
-#include "server-stub/core/select/inside.h"
+#include "server-stub/core/select/tokens.h"
 
 static const char *label_of(const struct flo_select_device *device, const char *key)
 {

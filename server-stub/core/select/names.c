@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "server-stub/core/device/condition.h"
-#include "server-stub/core/select/inside.h"
+#include "server-stub/core/select/tokens.h"
 
 #define STEADY false
 #define MOVING true

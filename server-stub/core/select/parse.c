@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "server-stub/core/select/inside.h"
+#include "server-stub/core/select/tokens.h"
 
 struct parse {
     const char *text;

@@ -73,7 +73,7 @@ const char *flo_select_text_of(const struct flo_select_name *name,
 
 struct flo_select_term {
     struct flo_select_name name;
-    uint8_t how;          /* enum flo_select_how, inside.h */
+    uint8_t how;          /* enum flo_select_how, tokens.h */
     uint16_t value_first; /* place in `values` and `numbers` */
     uint16_t value_count;
 };

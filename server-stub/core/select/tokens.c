@@ -6,7 +6,7 @@
 
 #include <flotilla/errors/rest.h>
 
-#include "server-stub/core/select/inside.h"
+#include "server-stub/core/select/tokens.h"
 
 int flo_select_fail(struct flo_err *err, size_t column, const char *format, ...)
 {

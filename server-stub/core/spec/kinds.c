@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "server-stub/core/spec/inside.h"
+#include "server-stub/core/spec/rows.h"
 
 static int read_text(const struct field *field, const struct place *place, const json_t *value)
 {

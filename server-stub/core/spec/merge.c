@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "server-stub/core/spec/inside.h"
+#include "server-stub/core/spec/rows.h"
 
 struct merge {
     char *names; /* FLO_SPEC_NAMES_MAX */

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "server-stub/core/request/request.h"
-#include "server-stub/core/spec/inside.h"
+#include "server-stub/core/spec/rows.h"
 
 #define PER_PREFIX "per_"
 

@@ -2,7 +2,7 @@
 #include <stdio.h>
 
 #include "server-stub/core/request/request.h"
-#include "server-stub/core/spec/inside.h"
+#include "server-stub/core/spec/rows.h"
 
 int flo_spec_wrong(const struct place *place, const char *name, const char *should)
 {

@@ -7,7 +7,7 @@
 
 #include "proto/policy.h"
 #include "server-stub/core/request/request.h"
-#include "server-stub/core/spec/inside.h"
+#include "server-stub/core/spec/rows.h"
 
 static const char *const parts[] = {"SPEC", "TARGET", "LIMITS", "ABORT", "RAMP", "PHASE"};
 static const size_t part_bytes[] = {sizeof(struct flo_spec),        sizeof(struct flo_spec_target),

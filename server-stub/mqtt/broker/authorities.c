@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "server-stub/mqtt/broker/inside.h"
+#include "server-stub/mqtt/broker/process.h"
 #include "server-stub/state/pki/pki.h"
 
 static int write_one(const char *folder, const struct flo_authority *authority,

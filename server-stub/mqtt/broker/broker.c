@@ -16,7 +16,7 @@
 #include "base/host/digest.h"
 
 #include "server-stub/core/timers.h"
-#include "server-stub/mqtt/broker/inside.h"
+#include "server-stub/mqtt/broker/process.h"
 #include "server-stub/state/addresses.h"
 #include "server-stub/state/pki/pki.h"
 #include "server-stub/state/text_list.h"

@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "server-stub/mqtt/broker/inside.h"
+#include "server-stub/mqtt/broker/process.h"
 #include "server-stub/state/text_list.h"
 #include "server-stub/state/trust/trust.h"
 

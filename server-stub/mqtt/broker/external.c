@@ -9,7 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "server-stub/mqtt/broker/inside.h"
+#include "server-stub/mqtt/broker/process.h"
 #include "server-stub/state/addresses.h"
 #include "server-stub/state/pki/pki.h"
 

@@ -20,7 +20,7 @@
 #include <flotilla/errors/process.h>
 
 #include "server-stub/core/timers.h"
-#include "server-stub/mqtt/broker/inside.h"
+#include "server-stub/mqtt/broker/process.h"
 
 #define LOOK_MS 200
 #define STOP_MS 3000

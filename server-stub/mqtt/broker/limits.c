@@ -8,7 +8,7 @@
 #include <flotilla/errors/process.h>
 #include <flotilla/plural.h>
 
-#include "server-stub/mqtt/broker/inside.h"
+#include "server-stub/mqtt/broker/process.h"
 
 /* Descriptors that the broker has for other things. */
 #define RESERVED 32

@@ -4,7 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "server-stub/mqtt/broker/inside.h"
+#include "server-stub/mqtt/broker/process.h"
 
 #define PROGRAM "flotilla-broker-guard.so"
 #define REPORT "mosquitto/shares"

@@ -5,7 +5,7 @@
 
 #include <flotilla/errors/process.h>
 
-#include "server-stub/mqtt/broker/inside.h"
+#include "server-stub/mqtt/broker/process.h"
 
 static const char *const programs[] = {"/usr/sbin/mosquitto", "/usr/local/sbin/mosquitto",
                                        "/usr/bin/mosquitto"};

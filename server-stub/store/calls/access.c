@@ -4,7 +4,7 @@
 
 #include <flotilla/errors/enrol.h>
 
-#include "server-stub/store/calls/inside.h"
+#include "server-stub/store/calls/kept.h"
 
 /* ---- tokens ---- */
 

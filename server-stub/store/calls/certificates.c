@@ -1,7 +1,7 @@
 /* Store: certificates of devices. */
 #include <string.h>
 
-#include "server-stub/store/calls/inside.h"
+#include "server-stub/store/calls/kept.h"
 #include "server-stub/store/fleet.h"
 
 struct certificates {

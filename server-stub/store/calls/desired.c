@@ -5,7 +5,7 @@
 
 #include <flotilla/errors/device.h>
 
-#include "server-stub/store/calls/inside.h"
+#include "server-stub/store/calls/kept.h"
 #include "server-stub/store/making.h"
 
 static struct flo_match of_device(const char *device)

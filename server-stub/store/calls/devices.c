@@ -5,7 +5,7 @@
 #include <flotilla/errors/device.h>
 
 #include "base/host/json.h"
-#include "server-stub/store/calls/inside.h"
+#include "server-stub/store/calls/kept.h"
 #include "server-stub/store/fleet.h"
 
 /* ---- a device ---- */

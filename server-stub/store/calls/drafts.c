@@ -1,6 +1,6 @@
 /* Store: members of rollouts before their rows are made. */
 #include "server-stub/store/drafts.h"
-#include "server-stub/store/calls/inside.h"
+#include "server-stub/store/calls/kept.h"
 
 int flo_fleet_draft_put(struct flo_fleet_store *store, const char *rollout, const char *members,
                         struct flo_err *err)

@@ -2,7 +2,7 @@
 #include <string.h>
 
 #include "base/host/json.h"
-#include "server-stub/store/calls/inside.h"
+#include "server-stub/store/calls/kept.h"
 
 int flo_fleet_find(struct flo_fleet_store *store, const struct flo_query *query, flo_row_take take,
                    void *context, struct flo_err *err)

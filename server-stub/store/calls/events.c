@@ -2,7 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "server-stub/store/calls/inside.h"
+#include "server-stub/store/calls/kept.h"
 
 #define KEPT 2000 /* newest events of a device */
 /* A look at what is too old, each so many events of all devices: what a device

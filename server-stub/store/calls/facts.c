@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "server-stub/store/calls/inside.h"
+#include "server-stub/store/calls/kept.h"
 
 struct flo_fleet_fact *flo_fleet_fact(struct flo_fleet_store *store, const char *id)
 {

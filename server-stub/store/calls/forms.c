@@ -13,7 +13,7 @@
 #include <string.h>
 
 #include "base/host/json.h"
-#include "server-stub/store/calls/inside.h"
+#include "server-stub/store/calls/kept.h"
 
 #define REST_BYTES_MAX 65536
 

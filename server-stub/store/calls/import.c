@@ -1,7 +1,7 @@
 /* Store: all rows of a SQLite file into an empty store of another engine. */
 #include <stdlib.h>
 
-#include "server-stub/store/calls/inside.h"
+#include "server-stub/store/calls/kept.h"
 #include "server-stub/store/sqlite/sqlite.h"
 
 struct import {

@@ -1,7 +1,7 @@
 /* Store: lines of the audit's signed heads. */
 #include "server-stub/store/lines.h"
 
-#include "server-stub/store/calls/inside.h"
+#include "server-stub/store/calls/kept.h"
 
 struct lines {
     flo_fleet_line_fn fn;

@@ -2,7 +2,7 @@
 #ifndef FLOTILLA_SERVER_CALLS_ORDERS_H
 #define FLOTILLA_SERVER_CALLS_ORDERS_H
 
-#include "server-stub/store/calls/inside.h"
+#include "server-stub/store/calls/kept.h"
 
 /* A take that hands an order on: `context` is a struct flo_orders_take. */
 struct flo_orders_take {

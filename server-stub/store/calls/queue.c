@@ -5,7 +5,7 @@
  * groups and no longer queue.  The thread owns nothing but the sync: rows are
  * written and read by the state's thread.  A third one tidies the engine after
  * syncs: that takes longer than a sync, and no commit waits for it. */
-#include "server-stub/store/calls/inside.h"
+#include "server-stub/store/calls/kept.h"
 
 #define QUEUE_MAX 64 /* commits; then the state's thread waits */
 

@@ -4,7 +4,7 @@
 
 #include <flotilla/errors/release.h>
 
-#include "server-stub/store/calls/inside.h"
+#include "server-stub/store/calls/kept.h"
 
 #define LISTED_MAX 1000
 

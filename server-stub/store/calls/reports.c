@@ -1,5 +1,5 @@
 /* Store: reports that devices sent because an order asked for them. */
-#include "server-stub/store/calls/inside.h"
+#include "server-stub/store/calls/kept.h"
 
 struct reports {
     flo_fleet_report_fn fn; /* or NULL */

@@ -5,7 +5,7 @@
 
 #include <flotilla/errors/rollout.h>
 
-#include "server-stub/store/calls/inside.h"
+#include "server-stub/store/calls/kept.h"
 
 #define HELD_BITS                                                                                  \
     2                /* enum flo_rollout_held; above: the slices that hold it                      \

@@ -12,7 +12,7 @@
 
 #include "base/host/crypto.h"
 #include "base/host/digest.h"
-#include "server-stub/store/calls/inside.h"
+#include "server-stub/store/calls/kept.h"
 
 #define CONTEXT "flotilla row 1"
 #define PARTS_MAX 16

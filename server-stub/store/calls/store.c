@@ -6,7 +6,7 @@
 #include <flotilla/errors/db.h>
 #include <flotilla/errors/io.h>
 
-#include "server-stub/store/calls/inside.h"
+#include "server-stub/store/calls/kept.h"
 #include "server-stub/store/memory/memory.h"
 #include "server-stub/store/postgresql/postgresql.h"
 #include "server-stub/store/sqlite/sqlite.h"

@@ -2,7 +2,7 @@
  * emergency keys. */
 #include <string.h>
 
-#include "server-stub/store/calls/inside.h"
+#include "server-stub/store/calls/kept.h"
 
 #define KEPT_MAX 64 /* emergencies with an envelope; and as many without */
 

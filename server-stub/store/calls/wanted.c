@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "server-stub/store/calls/inside.h"
+#include "server-stub/store/calls/kept.h"
 #include "server-stub/store/fleet.h"
 
 static bool is_stopped(const char *state)

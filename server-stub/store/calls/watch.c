@@ -1,6 +1,6 @@
 /* Store: rules, alerts and webhooks as documents, and deliveries. */
 #include "server-stub/store/watch.h"
-#include "server-stub/store/calls/inside.h"
+#include "server-stub/store/calls/kept.h"
 
 static const char *kind_of(enum flo_watch_kind kind)
 {

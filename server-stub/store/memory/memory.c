@@ -3,8 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "server-stub/store/memory/inside.h"
 #include "server-stub/store/memory/memory.h"
+#include "server-stub/store/memory/table.h"
 
 static struct flo_memory *memory_of(struct flo_store_engine *engine)
 {

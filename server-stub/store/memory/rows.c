@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "server-stub/store/memory/inside.h"
+#include "server-stub/store/memory/table.h"
 
 /* ---- tables ---- */
 

@@ -8,7 +8,7 @@
 
 #include "base/host/steady.h"
 #include "server-stub/store/handed.h"
-#include "server-stub/store/postgresql/inside.h"
+#include "server-stub/store/postgresql/connection.h"
 #include "server-stub/store/postgresql/limits.h"
 
 #define PAGE 500

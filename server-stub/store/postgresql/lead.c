@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "server-stub/store/lead.h"
-#include "server-stub/store/postgresql/inside.h"
+#include "server-stub/store/postgresql/connection.h"
 #include "server-stub/store/postgresql/limits.h"
 
 #define PAUSE_MS 50 /* between two looks at the clock */

@@ -2,7 +2,7 @@
 #include <stdio.h>
 #include <time.h>
 
-#include "server-stub/store/postgresql/inside.h"
+#include "server-stub/store/postgresql/connection.h"
 #include "server-stub/store/postgresql/limits.h"
 
 const struct flo_postgresql_limits flo_postgresql_store_limits = {

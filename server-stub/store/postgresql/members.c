@@ -2,7 +2,7 @@
  *
  * Rows for people: the lease asks none of them (lead.c). */
 #include "server-stub/store/lead.h"
-#include "server-stub/store/postgresql/inside.h"
+#include "server-stub/store/postgresql/connection.h"
 
 #define TEXT_OF(values) #values
 #define TEXT(value) TEXT_OF(value)

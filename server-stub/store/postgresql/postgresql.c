@@ -15,7 +15,7 @@
 #include <flotilla/errors/db.h>
 #include <flotilla/errors/state.h>
 
-#include "server-stub/store/postgresql/inside.h"
+#include "server-stub/store/postgresql/connection.h"
 #include "server-stub/store/postgresql/limits.h"
 #include "server-stub/store/postgresql/postgresql.h"
 #include "server-stub/store/sql/sql.h"

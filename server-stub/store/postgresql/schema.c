@@ -8,7 +8,7 @@
 #include <flotilla/errors/db.h>
 #include <flotilla/errors/state.h>
 
-#include "server-stub/store/postgresql/inside.h"
+#include "server-stub/store/postgresql/connection.h"
 #include "server-stub/store/tables.h"
 
 /* Digits by their number: each gets its length in front (flo_natural_compare).

@@ -8,7 +8,7 @@
  *
  * Databases of builds that did not count are at step 1.  Each of those builds
  * added what its predecessor did not have, so step 2 asks what is there. */
-#include "server-stub/store/postgresql/inside.h"
+#include "server-stub/store/postgresql/connection.h"
 
 #define TEXT " text COLLATE \"C\" NOT NULL DEFAULT ''"
 #define NUMBER " bigint NOT NULL DEFAULT 0"

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "server-stub/store/sqlite/inside.h"
+#include "server-stub/store/sqlite/file.h"
 
 #define MOVE_PAGES 2500       /* 10 MiB: pages that change often move once */
 #define FULL_PAGES 16000      /* 64 MiB */

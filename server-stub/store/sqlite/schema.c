@@ -1,7 +1,7 @@
 /* SQLite: the scripts that make the tables of tables.def.  A change is a new
  * script after the last one, never an edit: databases have run these scripts.
  */
-#include "server-stub/store/sqlite/inside.h"
+#include "server-stub/store/sqlite/file.h"
 
 const char *const flo_sqlite_schema[] = {
     "CREATE TABLE setting (name TEXT PRIMARY KEY, value TEXT NOT NULL)"

@@ -2,7 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "server-stub/store/sqlite/inside.h"
+#include "server-stub/store/sqlite/file.h"
 #include "server-stub/store/sqlite/sqlite.h"
 
 #define BUSY_MS 5000

@@ -5,7 +5,7 @@
 
 #include <flotilla/errors/db.h>
 
-#include "server-stub/store/sqlite/windows_inside.h"
+#include "server-stub/store/sqlite/windows_file.h"
 
 #define BUSY_MS 5000
 

@@ -1,5 +1,5 @@
 /* Telemetry store: the rows of evidence, one for each model on a device. */
-#include "server-stub/store/sqlite/windows_inside.h"
+#include "server-stub/store/sqlite/windows_file.h"
 
 static int closed(struct flo_err *err)
 {

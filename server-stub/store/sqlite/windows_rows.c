@@ -1,7 +1,7 @@
 /* Telemetry store: rows that a query reads, and rows that are forgotten. */
 #include <string.h>
 
-#include "server-stub/store/sqlite/windows_inside.h"
+#include "server-stub/store/sqlite/windows_file.h"
 
 /* ---- reading ---- */
 

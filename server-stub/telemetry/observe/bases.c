@@ -2,7 +2,7 @@
  * with. */
 #include <stdlib.h>
 
-#include "server-stub/telemetry/observe/inside.h"
+#include "server-stub/telemetry/observe/roster.h"
 
 struct flo_observe_bases *flo_observe_bases_new(size_t count)
 {

@@ -3,7 +3,7 @@
 #ifndef FLOTILLA_SERVER_OBSERVE_CROWD_H
 #define FLOTILLA_SERVER_OBSERVE_CROWD_H
 
-#include "server-stub/telemetry/observe/inside.h"
+#include "server-stub/telemetry/observe/roster.h"
 
 struct flo_crowd {
     const struct flo_observer *observer;

@@ -2,7 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "server-stub/telemetry/observe/inside.h"
+#include "server-stub/telemetry/observe/roster.h"
 
 uint32_t flo_observer_rollout_id(const char *name)
 {

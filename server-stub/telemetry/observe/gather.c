@@ -6,7 +6,7 @@
 
 #include "server-stub/core/gate/statistics/robust.h"
 #include "server-stub/core/gate/statistics/sites.h"
-#include "server-stub/telemetry/observe/inside.h"
+#include "server-stub/telemetry/observe/roster.h"
 
 #define COVERAGE_BLOCKS_MIN 6 /* half an hour */
 #define STRATA_MAX 8

@@ -1,7 +1,7 @@
 /* Observe: rows that are handed on to the next leader. */
 #include <string.h>
 
-#include "server-stub/telemetry/observe/inside.h"
+#include "server-stub/telemetry/observe/roster.h"
 
 void flo_observer_hand_on(struct flo_observer *observer, bool is_all)
 {

@@ -6,7 +6,7 @@
 
 #include <flotilla/metrics.h>
 
-#include "server-stub/telemetry/observe/inside.h"
+#include "server-stub/telemetry/observe/roster.h"
 
 #define SAVED_PER_TICK 2000
 /* A study asks every few seconds; one that is silent for so long is over. */

@@ -1,6 +1,6 @@
 /* Observe: which of the rollouts that meet on a device has its evidence. */
 #include "server-stub/core/orders/intent.h"
-#include "server-stub/telemetry/observe/inside.h"
+#include "server-stub/telemetry/observe/roster.h"
 
 /* After a start the row of its waves says that the rollout was live. */
 static uint32_t owner_of(const struct flo_observer *observer,

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "server-stub/core/gate/statistics/robust.h"
-#include "server-stub/telemetry/observe/inside.h"
+#include "server-stub/telemetry/observe/roster.h"
 
 /* ---- readings ---- */
 

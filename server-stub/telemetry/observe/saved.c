@@ -2,7 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "server-stub/telemetry/observe/inside.h"
+#include "server-stub/telemetry/observe/roster.h"
 
 /* The rollout's study asks soon, or it is over and its place is free again. */
 static void load_waves(struct flo_observer *observer, const char *rollout, const void *data,

@@ -9,7 +9,7 @@
 
 #include "server-stub/core/gate/slices/slow.h"
 #include "server-stub/core/gate/statistics/robust.h"
-#include "server-stub/telemetry/observe/inside.h"
+#include "server-stub/telemetry/observe/roster.h"
 
 /* A member, and its changes in the wave that is looked at. */
 struct member {

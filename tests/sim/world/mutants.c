@@ -6,7 +6,7 @@
 
 #include "agent/core/device/internal.h"
 #include "server-stub/core/orders/renewal.h"
-#include "server-stub/mqtt/ingest_inside.h"
+#include "server-stub/mqtt/message.h"
 #include "server-stub/state/audit/audit.h"
 #include "server-stub/state/controller.h"
 #include "server-stub/state/membership/tell.h"

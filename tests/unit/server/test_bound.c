@@ -6,7 +6,7 @@
 
 #include <cmocka.h>
 
-#include "server-stub/core/rollout/inside.h"
+#include "server-stub/core/rollout/parts.h"
 
 #define MEMBERS 60
 

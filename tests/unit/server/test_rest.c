@@ -8,7 +8,7 @@
 #include "server-stub/state/outgoing.h"
 #include "server-stub/state/pki/pki.h"
 #include "server-stub/state/trust/trust.h"
-#include "server-stub/store/calls/inside.h"
+#include "server-stub/store/calls/kept.h"
 #include "server-stub/store/fleet.h"
 #include "tests/unit/updater/publisher.h"
 #include "tests/unit/waits.h"

@@ -8,7 +8,7 @@
 #include "server-stub/state/rollouts/view.h"
 #include "server-stub/state/rollouts/work.h"
 #include "server-stub/state/rules/rules.h"
-#include "server-stub/store/calls/inside.h"
+#include "server-stub/store/calls/kept.h"
 #include "tests/unit/server/world.h"
 #include "tests/unit/waits.h"
 

@@ -1,7 +1,7 @@
 /* Our broker: who may write and read which topic, and whom it lets in at all.
  */
-#include "server-stub/mqtt/broker/inside.h"
 #include "server-stub/mqtt/broker/lines.h"
+#include "server-stub/mqtt/broker/process.h"
 #include "server-stub/state/devices/devices.h"
 #include "tests/unit/server/world.h"
 

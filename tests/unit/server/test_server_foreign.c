@@ -2,7 +2,7 @@
  */
 #include "server-stub/state/foreign.h"
 #include "server-stub/state/rollouts/rollouts.h"
-#include "server-stub/store/calls/inside.h"
+#include "server-stub/store/calls/kept.h"
 #include "tests/unit/server/world.h"
 #include "tests/unit/waits.h"
 

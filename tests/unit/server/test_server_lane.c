@@ -12,7 +12,7 @@
 
 #include "base/host/json.h"
 
-#include "server-stub/telemetry/lane_inside.h"
+#include "server-stub/telemetry/lane_thread.h"
 #include "unit/waits.h"
 
 #define ONE "11111111-1111-4111-8111-111111111111"

@@ -3,7 +3,7 @@
 
 #include <flotilla/metrics.h>
 
-#include "server-stub/telemetry/observe/inside.h"
+#include "server-stub/telemetry/observe/roster.h"
 #include "unit/server/observed_world.h"
 #include "unit/waits.h"
 

@@ -6,7 +6,7 @@
 #include "server-stub/state/forecast/forecast.h"
 #include "server-stub/state/groups/groups.h"
 #include "server-stub/state/membership/membership.h"
-#include "server-stub/store/calls/inside.h"
+#include "server-stub/store/calls/kept.h"
 #include "server-stub/store/fleet.h"
 #include "tests/unit/waits.h"
 #include "unit/server/world.h"

@@ -4,7 +4,7 @@
 #include "server-stub/core/orders/renewal.h"
 #include "server-stub/state/orders/orders.h"
 #include "server-stub/state/rollouts/rollouts.h"
-#include "server-stub/store/calls/inside.h"
+#include "server-stub/store/calls/kept.h"
 #include "tests/unit/server/world.h"
 
 /* As if so many orders had been signed for others. */

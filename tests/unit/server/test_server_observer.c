@@ -5,7 +5,7 @@
 #include <flotilla/metrics.h>
 
 #include "server-stub/core/gate/observe/since.h"
-#include "server-stub/telemetry/observe/inside.h"
+#include "server-stub/telemetry/observe/roster.h"
 #include "unit/server/observed_world.h"
 
 #define DEVICES 60

@@ -10,7 +10,7 @@
 #include "server-stub/mqtt/publisher.h"
 #include "server-stub/state/audit/audit.h"
 #include "server-stub/state/outgoing.h"
-#include "server-stub/store/calls/inside.h"
+#include "server-stub/store/calls/kept.h"
 #include "unit/waits.h"
 
 static int ended;

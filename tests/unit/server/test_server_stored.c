@@ -5,7 +5,7 @@
 #include "unit/remove_tree.h"
 #include "unit/server/world.h"
 
-#include "server-stub/store/sqlite/inside.h"
+#include "server-stub/store/sqlite/file.h"
 
 struct edited {
     struct flo_fleet_store *store;

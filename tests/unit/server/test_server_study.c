@@ -3,7 +3,7 @@
 #include <math.h>
 
 #include "server-stub/core/gate/study/study.h"
-#include "server-stub/core/rollout/inside.h"
+#include "server-stub/core/rollout/parts.h"
 #include "server-stub/mqtt/evidence.h"
 #include "server-stub/state/rollouts/rollouts.h"
 #include "server-stub/telemetry/observe/observe.h"

@@ -5,7 +5,7 @@
 #include <flotilla/errors/db.h>
 #include <flotilla/metrics.h>
 
-#include "server-stub/store/sqlite/windows_inside.h"
+#include "server-stub/store/sqlite/windows_file.h"
 #include "server-stub/telemetry/lane_evidence.h"
 #include "unit/waits.h"
 

@@ -3,7 +3,7 @@
 
 #include <flotilla/errors/device.h>
 
-#include "server-stub/store/calls/inside.h"
+#include "server-stub/store/calls/kept.h"
 #include "server-stub/store/fleet.h"
 
 int flo_fleet_device_has_come(struct flo_fleet_store *store, const char *id, bool *out,

@@ -5,7 +5,7 @@
 #include <flotilla/errors/target.h>
 #include <flotilla/plural.h>
 
-#include "server-stub/store/calls/inside.h"
+#include "server-stub/store/calls/kept.h"
 #include "server-stub/store/fleet.h"
 #include "server-stub/store/groups.h"
 

@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "server-stub/store/calls/inside.h"
+#include "server-stub/store/calls/kept.h"
 
 int flo_fleet_release_brings(struct flo_fleet_store *store, const char *release, const char *digest,
                              struct flo_err *err)

@@ -4,7 +4,7 @@
 
 #include <flotilla/errors/device.h>
 
-#include "server-stub/store/calls/inside.h"
+#include "server-stub/store/calls/kept.h"
 #include "server-stub/store/fleet.h"
 #include "server-stub/store/groups.h"
 #include "server-stub/store/making.h"

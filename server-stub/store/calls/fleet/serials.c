@@ -1,6 +1,6 @@
 /* Store: the prepared list of serial numbers. */
 #include "server-stub/store/serials.h"
-#include "server-stub/store/calls/inside.h"
+#include "server-stub/store/calls/kept.h"
 
 int flo_fleet_serial_put(struct flo_fleet_store *store, const struct flo_fleet_serial *claim,
                          struct flo_err *err)

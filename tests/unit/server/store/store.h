@@ -12,7 +12,7 @@
 
 #include "base/host/digest.h"
 
-#include "server-stub/store/calls/inside.h"
+#include "server-stub/store/calls/kept.h"
 #include "tests/unit/remove_tree.h"
 #ifdef OVER_POSTGRESQL
 #include "server-stub/store/postgresql/limits.h"

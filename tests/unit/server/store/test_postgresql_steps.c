@@ -8,7 +8,7 @@
 #include <flotilla/errors/state.h>
 
 #include "server-stub/store/lead.h"
-#include "server-stub/store/postgresql/inside.h"
+#include "server-stub/store/postgresql/connection.h"
 #include "tests/unit/server/store/store.h"
 
 static void make_step_1(void)

@@ -3,7 +3,7 @@
 
 #include "base/host/db.h"
 #include "server-stub/store/making.h"
-#include "server-stub/store/sqlite/inside.h"
+#include "server-stub/store/sqlite/file.h"
 #include "unit/server/store/store.h"
 
 static int walk_record(void *context, const struct flo_audit_record *record,

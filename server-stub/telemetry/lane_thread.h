@@ -1,6 +1,6 @@
-/* Shared by the files of the lane; not for others. */
-#ifndef FLOTILLA_SERVER_LANE_INSIDE_H
-#define FLOTILLA_SERVER_LANE_INSIDE_H
+/* The lane's thread: its commands and its devices; not for others. */
+#ifndef FLOTILLA_SERVER_LANE_THREAD_H
+#define FLOTILLA_SERVER_LANE_THREAD_H
 
 #include <pthread.h>
 #include <stdatomic.h>

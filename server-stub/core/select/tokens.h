@@ -1,6 +1,6 @@
-/* Shared by the files of this folder; not for others. */
-#ifndef FLOTILLA_SERVER_SELECT_INSIDE_H
-#define FLOTILLA_SERVER_SELECT_INSIDE_H
+/* Tokens and facts of a selector; not for others. */
+#ifndef FLOTILLA_SERVER_SELECT_TOKENS_H
+#define FLOTILLA_SERVER_SELECT_TOKENS_H
 
 #include "server-stub/core/select/select.h"
 

@@ -1,6 +1,6 @@
-/* Shared by the typed calls; not for others. */
-#ifndef FLOTILLA_SERVER_CALLS_INSIDE_H
-#define FLOTILLA_SERVER_CALLS_INSIDE_H
+/* What the typed calls keep in memory; not for others. */
+#ifndef FLOTILLA_SERVER_CALLS_KEPT_H
+#define FLOTILLA_SERVER_CALLS_KEPT_H
 
 #include <pthread.h>
 

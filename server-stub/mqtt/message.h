@@ -1,6 +1,6 @@
-/* Shared by the files of ingest; not for others. */
-#ifndef FLOTILLA_SERVER_MQTT_INGEST_INSIDE_H
-#define FLOTILLA_SERVER_MQTT_INGEST_INSIDE_H
+/* A message that is taken in, and what is done with it; not for others. */
+#ifndef FLOTILLA_SERVER_MQTT_MESSAGE_H
+#define FLOTILLA_SERVER_MQTT_MESSAGE_H
 
 #include "server-stub/mqtt/ingest.h"
 #include "server-stub/state/rollouts/rollouts.h"

@@ -1,6 +1,6 @@
-/* Shared by the files of the engine; not for others. */
-#ifndef FLOTILLA_SERVER_POSTGRESQL_INSIDE_H
-#define FLOTILLA_SERVER_POSTGRESQL_INSIDE_H
+/* The connection, its schema and its lease; not for others. */
+#ifndef FLOTILLA_SERVER_POSTGRESQL_CONNECTION_H
+#define FLOTILLA_SERVER_POSTGRESQL_CONNECTION_H
 
 #include "base/host/pg.h"
 

@@ -1,6 +1,6 @@
-/* Shared by the files of this folder; not for others. */
-#ifndef FLOTILLA_SERVER_SPEC_INSIDE_H
-#define FLOTILLA_SERVER_SPEC_INSIDE_H
+/* Rows of spec.def and how each is read; not for others. */
+#ifndef FLOTILLA_SERVER_SPEC_ROWS_H
+#define FLOTILLA_SERVER_SPEC_ROWS_H
 
 #include "server-stub/core/spec/spec.h"
 

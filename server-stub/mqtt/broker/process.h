@@ -1,6 +1,6 @@
-/* Shared by the files of the broker; not for others. */
-#ifndef FLOTILLA_SERVER_MQTT_BROKER_INSIDE_H
-#define FLOTILLA_SERVER_MQTT_BROKER_INSIDE_H
+/* The broker's process and its files; not for others. */
+#ifndef FLOTILLA_SERVER_MQTT_BROKER_PROCESS_H
+#define FLOTILLA_SERVER_MQTT_BROKER_PROCESS_H
 
 #include "server-stub/mqtt/broker/broker.h"
 #include "server-stub/mqtt/broker/lines.h"

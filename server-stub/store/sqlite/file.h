@@ -1,6 +1,6 @@
-/* Shared by the files of the engine; not for others. */
-#ifndef FLOTILLA_SERVER_SQLITE_INSIDE_H
-#define FLOTILLA_SERVER_SQLITE_INSIDE_H
+/* The file, its log and its sync; not for others. */
+#ifndef FLOTILLA_SERVER_SQLITE_FILE_H
+#define FLOTILLA_SERVER_SQLITE_FILE_H
 
 #include "base/host/db.h"
 

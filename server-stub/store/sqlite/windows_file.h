@@ -1,6 +1,6 @@
-/* Shared by the files of the telemetry store; not for others. */
-#ifndef FLOTILLA_SERVER_WINDOWS_INSIDE_H
-#define FLOTILLA_SERVER_WINDOWS_INSIDE_H
+/* The file of telemetry's windows; not for others. */
+#ifndef FLOTILLA_SERVER_WINDOWS_FILE_H
+#define FLOTILLA_SERVER_WINDOWS_FILE_H
 
 #include "base/host/db.h"
 

@@ -1,6 +1,6 @@
-/* Shared by the files of the engine; not for others. */
-#ifndef FLOTILLA_SERVER_MEMORY_INSIDE_H
-#define FLOTILLA_SERVER_MEMORY_INSIDE_H
+/* Tables in memory; not for others. */
+#ifndef FLOTILLA_SERVER_MEMORY_TABLE_H
+#define FLOTILLA_SERVER_MEMORY_TABLE_H
 
 #include "server-stub/store/tables.h"
 

@@ -1,6 +1,6 @@
-/* Shared by the files of the observer; not for others. */
-#ifndef FLOTILLA_SERVER_TELEMETRY_OBSERVE_INSIDE_H
-#define FLOTILLA_SERVER_TELEMETRY_OBSERVE_INSIDE_H
+/* The observer's roster of devices and classes; not for others. */
+#ifndef FLOTILLA_SERVER_TELEMETRY_OBSERVE_ROSTER_H
+#define FLOTILLA_SERVER_TELEMETRY_OBSERVE_ROSTER_H
 
 #include "server-stub/core/gate/observe/since.h"
 #include "server-stub/core/gate/observe/twin.h"

@@ -1,6 +1,6 @@
-/* Shared by the files of the rollout core; not for others. */
-#ifndef FLOTILLA_SERVER_ROLLOUT_INSIDE_H
-#define FLOTILLA_SERVER_ROLLOUT_INSIDE_H
+/* Parts of a step, for rollout/ and pace/. */
+#ifndef FLOTILLA_SERVER_ROLLOUT_PARTS_H
+#define FLOTILLA_SERVER_ROLLOUT_PARTS_H
 
 #include "server-stub/core/rollout/rollout.h"
 
