@@ -37,6 +37,18 @@ SHELL_LOW = ["base/", "proto/", "updater/include/", "agent/include/",
              "agent/shell/identity/pair.h",
              "agent/shell/shell.h", "agent/config.def",
              "agent/runtimes.def"]
+# Rooms of the controller's state, the lowest first: folders, and files by their
+# name without an ending.  An arrow goes up where one includes a header of a room
+# that stands above it; none does.
+STATE = "server-stub/state/"
+STATE_ROOMS = ["controller", "transaction", "text_list", "sayings", "addresses",
+               "outgoing", "released", "groups", "audit", "artifacts", "proofs",
+               "rules", "pki", "keyring", "foreign", "telemetry_link", "fit",
+               "orders", "rollouts", "trust", "membership", "recall", "watch",
+               "forecast", "devices", "open"]
+# A header that says so in its first comment is included by its own folder alone:
+# structs stand there whose fields nobody else sees.
+OWN = re.compile(r"/\*[^/]*not for\s*\*?\s*others\. \*/")
 # Folder -> project folders whose headers it may include. First match counts.
 MAY = [
     ("base/host/", ["base/"]),
@@ -183,6 +195,20 @@ def allowed_for(path):
     return None
 
 
+def state_room(path):
+    """The place of a state's file among STATE_ROOMS."""
+    name = path[len(STATE):].split("/")[0].split(".")[0]
+    return STATE_ROOMS.index(name)
+
+
+def is_own(header):
+    path = os.path.join(ROOT, header)
+    if not header.endswith(".h") or not os.path.exists(path):
+        return False
+    with open(path, encoding="utf-8") as file:
+        return OWN.match(file.read(300)) is not None
+
+
 def problems(path, text):
     may = allowed_for(path)
     for line, content in enumerate(text.split("\n"), 1):
@@ -197,6 +223,13 @@ def problems(path, text):
                 yield line, "may not include %s" % name
             if name in SEAMS and not path.startswith(SEAMS[name]):
                 yield line, "%s belongs to %s" % (name, ", ".join(SEAMS[name]))
+            if target is not None and path.startswith(STATE) and \
+                    target.startswith(STATE) and \
+                    state_room(target) > state_room(path):
+                yield line, "%s stands above this room" % name
+            if target is not None and is_own(target) and \
+                    not path.startswith(os.path.dirname(target) + "/"):
+                yield line, "%s is not for others" % name
             for package, owner in PACKAGES.items():
                 if found.group(1) == "<" and name.startswith(package) and \
                         not path.startswith(owner) and \
