@@ -4,115 +4,17 @@
 
 #include <flotilla/errors/rest.h>
 
-#include "proto/policy.h"
 #include "server-stub/core/request/request.h"
+#include "server-stub/core/request/shape.h"
 #include "server-stub/core/request/types.h"
 
 #define WORDS_MAX 32
 #define WORD_MAX 32
 
-/* A part of a shape: of what stands in one pair of brackets. */
-struct span {
-    const char *at;
-    const char *end;
-};
-
-/* One word of a span: its name, its bracket ('\0': none), what is inside. */
-struct word {
-    struct span name;
-    char bracket;
-    bool is_needed;
-    struct span inside;
-    struct span value; /* after '=' */
-    struct span type;  /* the type's row in types.def */
-};
-
-static bool span_is(struct span span, const char *text)
+static bool find_word(struct flo_shape_span shape, const char *name, struct flo_shape_word *out)
 {
-    size_t chars = (size_t)(span.end - span.at);
-
-    return strlen(text) == chars && memcmp(span.at, text, chars) == 0;
-}
-
-static size_t name_chars(const char *at, const char *end)
-{
-    size_t n = 0;
-
-    while (at + n < end && strchr(" {[=|:!?~", at[n]) == NULL) {
-        n++;
-    }
-    return n;
-}
-
-/* Past the bracket that belongs to the one at `at`. */
-static const char *bracket_end(const char *at, const char *end)
-{
-    int depth = 0;
-
-    for (; at < end; at++) {
-        depth += *at == '{' || *at == '[' ? 1 : 0;
-        depth -= *at == '}' || *at == ']' ? 1 : 0;
-        if (depth == 0) {
-            return at + 1;
-        }
-    }
-    return end;
-}
-
-/* `:type` and the marks after a name. */
-static const char *read_marks(const char *at, const char *end, struct word *out)
-{
-    out->type = out->name;
-    if (at < end && *at == ':') {
-        out->type = (struct span){at + 1, at + 1 + name_chars(at + 1, end)};
-        at = out->type.end;
-    }
-    for (; at < end && strchr("!?~", *at) != NULL; at++) {
-        out->is_needed = out->is_needed || *at == '!';
-    }
-    return at;
-}
-
-static const char *read_bracket(const char *at, const char *end, struct word *out)
-{
-    const char *past = bracket_end(at, end);
-
-    out->bracket = *at;
-    out->inside = (struct span){at + 1, past - 1};
-    if (span_is(out->inside, "@policy")) {
-        out->inside = (struct span){flo_policy_names, flo_policy_names + strlen(flo_policy_names)};
-    } else if (span_is(out->inside, "@gates")) {
-        out->inside = (struct span){"*", &"*"[1]};
-    }
-    return past;
-}
-
-static bool next_word(struct span *rest, struct word *out)
-{
-    const char *at = rest->at;
-
-    while (at < rest->end && *at == ' ') {
-        at++;
-    }
-    if (at >= rest->end) {
-        return false;
-    }
-    *out = (struct word){.name = {at, at + name_chars(at, rest->end)}};
-    at = read_marks(out->name.end, rest->end, out);
-    if (at < rest->end && *at == '=') {
-        out->value = (struct span){at + 1, at + 1 + name_chars(at + 1, rest->end)};
-        at = out->value.end;
-    } else if (at < rest->end && (*at == '{' || *at == '[')) {
-        at = read_bracket(at, rest->end, out);
-    }
-    rest->at = at > rest->at ? at : rest->at + 1;
-    return true;
-}
-
-static bool find_word(struct span shape, const char *name, struct word *out)
-{
-    while (next_word(&shape, out)) {
-        if (span_is(out->name, name)) {
+    while (flo_shape_next(&shape, out)) {
+        if (flo_shape_is(out->name, name)) {
             return true;
         }
     }
@@ -140,15 +42,15 @@ int flo_request_unknown(const char *kind, const char *where, const char *name,
     return FLO_E_REST_UNKNOWN;
 }
 
-static int unknown(struct span shape, const char *where, const char *name, const char *kind,
-                   struct flo_err *err)
+static int unknown(struct flo_shape_span shape, const char *where, const char *name,
+                   const char *kind, struct flo_err *err)
 {
     char names[WORDS_MAX][WORD_MAX];
     const char *words[WORDS_MAX];
-    struct word word;
+    struct flo_shape_word word;
     size_t count = 0;
 
-    while (count < WORDS_MAX && next_word(&shape, &word)) {
+    while (count < WORDS_MAX && flo_shape_next(&shape, &word)) {
         snprintf(names[count], WORD_MAX, "%.*s", (int)(word.name.end - word.name.at), word.name.at);
         words[count] = names[count];
         count++;
@@ -198,11 +100,11 @@ static int refused(int code, const char *pointer, struct flo_err *err)
     return code;
 }
 
-static int check(struct span shape, const struct place *place, const json_t *object,
+static int check(struct flo_shape_span shape, const struct place *place, const json_t *object,
                  struct flo_err *err);
 
 /* The value against its row, whose error names the place. */
-static int check_type(struct span word, const struct place *place, const json_t *value,
+static int check_type(struct flo_shape_span word, const struct place *place, const json_t *value,
                       struct flo_err *err)
 {
     const struct flo_rest_type *type = flo_rest_type_find(word.at, (size_t)(word.end - word.at));
@@ -217,8 +119,8 @@ static int check_type(struct span word, const struct place *place, const json_t 
 }
 
 /* A bracket without a row still says which kind of value it is. */
-static int check_kind(const struct word *word, const struct place *place, const json_t *value,
-                      struct flo_err *err)
+static int check_kind(const struct flo_shape_word *word, const struct place *place,
+                      const json_t *value, struct flo_err *err)
 {
     static const char list[] = "any_list";
     static const char object[] = "any_object";
@@ -229,14 +131,14 @@ static int check_kind(const struct word *word, const struct place *place, const 
     if (has_row || word->bracket == '\0') {
         return check_type(word->type, place, value, err);
     }
-    return check_type(is_list ? (struct span){list, list + sizeof(list) - 1}
-                              : (struct span){object, object + sizeof(object) - 1},
+    return check_type(is_list ? (struct flo_shape_span){list, list + sizeof(list) - 1}
+                              : (struct flo_shape_span){object, object + sizeof(object) - 1},
                       place, value, err);
 }
 
 /* One value inside a bracket: of a type, or an object of its own. */
-static int check_element(struct span inside, const struct place *place, const json_t *value,
-                         struct flo_err *err)
+static int check_element(struct flo_shape_span inside, const struct place *place,
+                         const json_t *value, struct flo_err *err)
 {
     static const char object[] = "any_object";
 
@@ -244,14 +146,15 @@ static int check_element(struct span inside, const struct place *place, const js
         bool may_be_null = inside.end[-1] == '~';
         return may_be_null && json_is_null(value)
                    ? 0
-                   : check_type((struct span){inside.at + 1, inside.end - may_be_null}, place,
-                                value, err);
+                   : check_type((struct flo_shape_span){inside.at + 1, inside.end - may_be_null},
+                                place, value, err);
     }
-    FLO_TRY(check_type((struct span){object, object + sizeof(object) - 1}, place, value, err));
+    FLO_TRY(check_type((struct flo_shape_span){object, object + sizeof(object) - 1}, place, value,
+                       err));
     return check(inside, place, value, err);
 }
 
-static int check_map(struct span inside, const struct place *place, const json_t *object,
+static int check_map(struct flo_shape_span inside, const struct place *place, const json_t *object,
                      struct flo_err *err)
 {
     struct place below;
@@ -276,8 +179,8 @@ static int check_map(struct span inside, const struct place *place, const json_t
     return rv;
 }
 
-static int check_value(const struct word *word, const struct place *place, const json_t *value,
-                       struct flo_err *err)
+static int check_value(const struct flo_shape_word *word, const struct place *place,
+                       const json_t *value, struct flo_err *err)
 {
     struct place below;
     json_t *item;
@@ -302,13 +205,13 @@ static int check_value(const struct word *word, const struct place *place, const
     return rv;
 }
 
-static int check_needed(struct span shape, const struct place *place, const json_t *object,
-                        struct flo_err *err)
+static int check_needed(struct flo_shape_span shape, const struct place *place,
+                        const json_t *object, struct flo_err *err)
 {
-    struct word word;
+    struct flo_shape_word word;
     char name[WORD_MAX];
 
-    while (next_word(&shape, &word)) {
+    while (flo_shape_next(&shape, &word)) {
         snprintf(name, sizeof(name), "%.*s", (int)(word.name.end - word.name.at), word.name.at);
         if (word.is_needed && json_object_get(object, name) == NULL) {
             struct place missing;
@@ -320,16 +223,16 @@ static int check_needed(struct span shape, const struct place *place, const json
     return 0;
 }
 
-static int check(struct span shape, const struct place *place, const json_t *object,
+static int check(struct flo_shape_span shape, const struct place *place, const json_t *object,
                  struct flo_err *err)
 {
-    struct word word;
+    struct flo_shape_word word;
     struct place below;
     const char *name;
     json_t *value;
 
-    if (span_is(shape, "*") || span_is(shape, "@rollout") || span_is(shape, "@edit") ||
-        span_is(shape, "@envelope")) {
+    if (flo_shape_is(shape, "*") || flo_shape_is(shape, "@rollout") ||
+        flo_shape_is(shape, "@edit") || flo_shape_is(shape, "@envelope")) {
         return 0;
     }
     json_object_foreach((json_t *)(uintptr_t)object, name, value)
@@ -345,27 +248,27 @@ static int check(struct span shape, const struct place *place, const json_t *obj
 
 /* Is this the alternative that the body's first word chooses?  One without a
  * choice is always it. */
-static bool is_chosen(struct span shape, const json_t *body)
+static bool is_chosen(struct flo_shape_span shape, const json_t *body)
 {
-    struct word first;
+    struct flo_shape_word first;
     char name[WORD_MAX];
 
-    if (!next_word(&shape, &first) || first.value.at == NULL) {
+    if (!flo_shape_next(&shape, &first) || first.value.at == NULL) {
         return true;
     }
     snprintf(name, sizeof(name), "%.*s", (int)(first.name.end - first.name.at), first.name.at);
     const char *given = json_string_value(json_object_get(body, name));
-    return given != NULL && span_is(first.value, given);
+    return given != NULL && flo_shape_is(first.value, given);
 }
 
 /* The body chooses none of several shapes: the first word of each says what
  * there is to choose from. */
-static int none_chosen(struct span all, const json_t *body, struct flo_err *err)
+static int none_chosen(struct flo_shape_span all, const json_t *body, struct flo_err *err)
 {
     char choices[WORDS_MAX][WORD_MAX];
     const char *words[WORDS_MAX];
-    struct span part = all;
-    struct word first = {0};
+    struct flo_shape_span part = all;
+    struct flo_shape_word first = {0};
     char name[WORD_MAX];
     char known[240] = "";
     char pointer[WORD_MAX + 1];
@@ -375,8 +278,8 @@ static int none_chosen(struct span all, const json_t *body, struct flo_err *err)
     while (part.at < all.end && count < WORDS_MAX) {
         const char *bar = memchr(part.at, '|', (size_t)(all.end - part.at));
         part.end = bar != NULL ? bar : all.end;
-        struct span rest = part;
-        if (next_word(&rest, &first)) {
+        struct flo_shape_span rest = part;
+        if (flo_shape_next(&rest, &first)) {
             snprintf(choices[count], WORD_MAX, "%.*s", (int)(first.value.end - first.value.at),
                      first.value.at);
             chars += chars < sizeof(known)
@@ -415,9 +318,9 @@ int flo_request_at(struct flo_err *err, const char *path)
 }
 
 /* Without a choice: a name that no form knows is told first. */
-static int check_names(struct span all, const json_t *body, struct flo_err *err)
+static int check_names(struct flo_shape_span all, const json_t *body, struct flo_err *err)
 {
-    struct word word;
+    struct flo_shape_word word;
     const char *name;
     json_t *value;
     char pointer[96];
@@ -425,7 +328,7 @@ static int check_names(struct span all, const json_t *body, struct flo_err *err)
     json_object_foreach((json_t *)(uintptr_t)body, name, value)
     {
         bool is_known = false;
-        struct span part = all;
+        struct flo_shape_span part = all;
         while (part.at < all.end && !is_known) {
             const char *bar = memchr(part.at, '|', (size_t)(all.end - part.at));
             part.end = bar != NULL ? bar : all.end;
@@ -433,9 +336,9 @@ static int check_names(struct span all, const json_t *body, struct flo_err *err)
             part.at = bar != NULL ? bar + 1 : all.end;
         }
         if (!is_known) {
-            struct span rest = all;
+            struct flo_shape_span rest = all;
             snprintf(pointer, sizeof(pointer), "/%.80s", name);
-            return next_word(&rest, &word)
+            return flo_shape_next(&rest, &word)
                        ? refused(unknown(word.name, "", name, "member", err), pointer, err)
                        : 0;
         }
@@ -446,8 +349,8 @@ static int check_names(struct span all, const json_t *body, struct flo_err *err)
 int flo_request_check(const char *shape, const json_t *body, struct flo_err *err)
 {
     static const struct place top = {"", ""};
-    struct span all = {shape, shape + strlen(shape)};
-    struct span part = all;
+    struct flo_shape_span all = {shape, shape + strlen(shape)};
+    struct flo_shape_span part = all;
 
     assert(shape != NULL);
     for (;; part.at = part.end + 1) {
@@ -466,8 +369,8 @@ int flo_request_check(const char *shape, const json_t *body, struct flo_err *err
 int flo_request_check_query(const char *shape, const char *name, const char *value,
                             struct flo_err *err)
 {
-    struct span span = {shape, shape + strlen(shape)};
-    struct word word;
+    struct flo_shape_span span = {shape, shape + strlen(shape)};
+    struct flo_shape_word word;
 
     char pointer[96];
     int rv = 0;

@@ -9,23 +9,12 @@
 
 #include <flotilla/plural.h>
 
+#include "server-stub/core/device/said.h"
 #include "server-stub/core/select/first.h"
 #include "server-stub/state/controller.h"
 #include "server-stub/state/rollouts/rollouts.h"
 #include "server-stub/state/rollouts/work.h"
 #include "server-stub/state/sayings.h"
-
-static const struct flo_saying said_error[] = {
-    {"id", FLO_NAME_MAX}, {"what", 1024}, {"step", FLO_NAME_MAX}};
-static const struct flo_saying said_detail[] = {{"codec", FLO_NAME_MAX},
-                                                {"bytes", FLO_SAYING_NUMBER},
-                                                {"full_bytes", FLO_SAYING_NUMBER},
-                                                {"took_ms", FLO_SAYING_NUMBER},
-                                                {"cases", FLO_SAYING_NUMBER},
-                                                {"passed", FLO_SAYING_NUMBER},
-                                                {"ratio", FLO_SAYING_NUMBER},
-                                                {"memory_bytes", FLO_SAYING_NUMBER},
-                                                {"neighbour_bytes", FLO_SAYING_NUMBER}};
 
 /* ---- a view ---- */
 
@@ -53,10 +42,10 @@ static void add_said(json_t *json, const char *error_json, const char *detail_js
     static const char *const own[] = {"bytes", "full_bytes", "neighbour_bytes", "codec", "took_ms"};
     json_t *said = flo_saying_parsed(error_json, json_null());
 
-    json_object_set_new(json, "error", flo_saying_view(said, said_error, FLO_COUNT(said_error)));
+    json_object_set_new(json, "error", flo_said_view("error", said));
     json_decref(said);
     said = flo_saying_parsed(detail_json, json_object());
-    json_t *detail = flo_saying_view(said, said_detail, FLO_COUNT(said_detail));
+    json_t *detail = flo_said_view("detail", said);
     json_decref(said);
     for (size_t i = 0; i < FLO_COUNT(own); i++) {
         flo_saying_copy(json, detail, own[i]);
