@@ -48,7 +48,7 @@ struct flo_collector;
 /* No pass was made; NULL: no memory. */
 struct flo_collector *flo_collector_new(void);
 void flo_collector_free(struct flo_collector *collector);
-/* Of the last whole pass. */
+/* Figures of the last whole pass. */
 const struct flo_artifact_counts *flo_collector_found(const struct flo_collector *collector);
 /* Since the start. */
 struct flo_artifact_removed {

@@ -1,4 +1,4 @@
-/* What others ask of keys and authorities: by name, the one that signs, files. */
+/* Keys and authorities as others ask for them: by name, the one that signs. */
 #include <string.h>
 
 #include "server-stub/state/pki/memory.h"

@@ -1,4 +1,4 @@
-/* What is watched, in memory: for the files of this folder, not for others. */
+/* Alert rules, alerts and webhooks in memory; not for others. */
 #ifndef FLOTILLA_SERVER_STATE_WATCH_MEMORY_H
 #define FLOTILLA_SERVER_STATE_WATCH_MEMORY_H
 

@@ -1,4 +1,4 @@
-/* What the typed calls keep in memory; not for others. */
+/* Facts, books and queues of the typed calls, in memory; not for others. */
 #ifndef FLOTILLA_SERVER_CALLS_KEPT_H
 #define FLOTILLA_SERVER_CALLS_KEPT_H
 
