@@ -33,42 +33,6 @@ static size_t count_gates(const struct flo_rollout *core)
     return count;
 }
 
-/* Other releases of the model, which waiting devices may run.  They come by
- * number: of too many, the newest are kept. */
-static int keep_release(void *context, const struct flo_fleet_release *release)
-{
-    struct flo_rollout_entry *entry = context;
-    struct flo_digest digest;
-
-    if (strcmp(release->model, entry->model) == 0 && flo_digest_parse(release->digest, &digest) &&
-        !flo_digest_equal(&digest, &entry->release)) {
-        entry->others[entry->other_count++ % FLO_EVIDENCE_RELEASES_MAX] = digest;
-    }
-    return 0;
-}
-
-static int add_releases(struct flo_controller *controller, struct flo_rollout_entry *entry,
-                        struct flo_lane_evidence *evidence, struct flo_err *err)
-{
-    if (entry->others == NULL) {
-        entry->other_count = 0;
-        entry->others = calloc(FLO_EVIDENCE_RELEASES_MAX, sizeof(*entry->others));
-        int rv = entry->others == NULL
-                     ? flo_fail(err, FLO_E_MEMORY, "releases of %s", entry->model)
-                     : flo_fleet_release_list(controller->store, keep_release, entry, err);
-        if (rv < 0) {
-            free(entry->others);
-            entry->others = NULL;
-            return rv;
-        }
-    }
-    evidence->waiting_count = entry->other_count < FLO_EVIDENCE_RELEASES_MAX
-                                  ? entry->other_count
-                                  : FLO_EVIDENCE_RELEASES_MAX;
-    memcpy(evidence->waiting, entry->others, evidence->waiting_count * sizeof(*entry->others));
-    return 0;
-}
-
 static void add_devices(const struct flo_rollout *core, struct flo_lane_evidence *evidence)
 {
     for (size_t i = 0; i < core->member_count; i++) {
@@ -134,7 +98,8 @@ struct flo_lane_evidence *flo_evidence_ask(struct flo_controller *controller,
     evidence->from_ms = flo_wall_ms() - age_ms;
     add_devices(core, evidence);
     add_gates(core, now_ms, evidence);
-    if (add_releases(controller, entry, evidence, &err) < 0) {
+    if (flo_rollouts_others(controller, entry, evidence->waiting, &evidence->waiting_count, &err) <
+        0) {
         flo_log_err(FLO_LOG_ERROR, "evidence", &err);
         flo_lane_evidence_free(evidence);
         return NULL;

@@ -7,7 +7,7 @@
 
 #include <flotilla/metrics.h>
 
-#include "server-stub/state/rollouts/rollouts.h"
+#include "server-stub/state/rollouts/work.h"
 #include "server-stub/telemetry/observe/roster.h"
 #include "tests/bench/rooms.h"
 
@@ -155,7 +155,7 @@ void room_open(struct room *room, const struct room_plan *plan, struct chance *c
 void room_close(struct room *room)
 {
     flo_observer_close(room->observer);
-    json_decref(room->entry.spec);
+    json_decref(room->own.spec);
     free(room->entry.core.members);
     free(room->devices);
     free(room->values);
@@ -434,9 +434,9 @@ static void settle(struct room *room)
             one = json_object_get(json_array_get(phases, i), "size");
         }
     }
-    json_object_set_new(entry->spec, "cover", json_string("site"));
-    json_object_set_new(entry->spec, "phases", phases);
-    must(flo_spec_read(entry->spec, &entry->wish, &err), &err);
+    json_object_set_new(entry->own->spec, "cover", json_string("site"));
+    json_object_set_new(entry->own->spec, "phases", phases);
+    must(flo_spec_read(entry->own->spec, &entry->wish, &err), &err);
     flo_spec_draft(&entry->wish, &draft);
     core->phase_count = draft.phase_count;
     memcpy(core->phases, draft.phases, sizeof(core->phases));
@@ -454,9 +454,10 @@ void room_begin(struct room *room)
     struct flo_rollout_entry *entry = &room->entry;
     struct flo_err err = {0};
 
-    entry->spec = json_pack("{s:s,s:s,s:{s:s}}", "release", "tiny@2.0.0", "group", "all", "gates",
-                            "preset", "normal");
-    must(flo_spec_read(entry->spec, &entry->wish, &err), &err);
+    entry->own = &room->own;
+    entry->own->spec = json_pack("{s:s,s:s,s:{s:s}}", "release", "tiny@2.0.0", "group", "all",
+                                 "gates", "preset", "normal");
+    must(flo_spec_read(entry->own->spec, &entry->wish, &err), &err);
     flo_spec_draft(&entry->wish, &entry->core);
     snprintf(entry->core.id, sizeof(entry->core.id), "r-0001");
     snprintf(entry->model, sizeof(entry->model), "tiny");

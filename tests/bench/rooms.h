@@ -51,6 +51,7 @@ struct room {
     struct chance *chance;
     struct flo_observer *observer;
     struct flo_rollout_entry entry;
+    struct flo_rollout_own own; /* of the entry */
     struct room_device *devices;
     double *day_shift, *shock;        /* [site] */
     double *load;                     /* [site], of the block that is reported */

@@ -36,7 +36,7 @@ int flo_rollouts_look_above(struct flo_controller *controller, struct flo_rollou
     uint64_t own = 0;
     int rv = flo_groups_priority(controller, entry->group, &own, err);
 
-    flo_text_list_clear(&entry->above);
+    flo_text_list_clear(&entry->own->above);
     for (size_t i = 0; rv == 0 && (rank = flo_groups_rank_at(controller->groups, i)) != NULL; i++) {
         struct above above = {.entry = entry};
         if (rank->priority <= own) {
@@ -44,7 +44,7 @@ int flo_rollouts_look_above(struct flo_controller *controller, struct flo_rollou
         }
         rv = flo_fleet_rollout_claims(controller->store, rank->name, look_at_claim, &above, err);
         if (rv == 0 && above.is_other) {
-            flo_text_list_add(&entry->above, rank->name);
+            flo_text_list_add(&entry->own->above, rank->name);
         }
     }
     return rv;
@@ -53,8 +53,8 @@ int flo_rollouts_look_above(struct flo_controller *controller, struct flo_rollou
 bool flo_rollouts_is_outranked(const struct flo_rollout_entry *entry,
                                const struct flo_select_device *device)
 {
-    for (size_t i = 0; i < entry->above.count; i++) {
-        if (flo_fleet_facts_in_group(device, entry->above.items[i])) {
+    for (size_t i = 0; i < entry->own->above.count; i++) {
+        if (flo_fleet_facts_in_group(device, entry->own->above.items[i])) {
             return true;
         }
     }

@@ -139,13 +139,13 @@ static int do_verdict(struct flo_controller *controller, struct flo_rollout_entr
     const struct flo_rollout *core = &entry->core;
     char text[FLO_GATE_TEXT];
 
-    if (entry->evidence == NULL) {
-        entry->evidence = json_array();
+    if (entry->own->evidence == NULL) {
+        entry->own->evidence = json_array();
     }
-    while (json_array_size(entry->evidence) < core->gate_count) {
-        json_array_append_new(entry->evidence, json_null());
+    while (json_array_size(entry->own->evidence) < core->gate_count) {
+        json_array_append_new(entry->own->evidence, json_null());
     }
-    json_array_set_new(entry->evidence, action->gate, flo_evidence_json(event->evidence));
+    json_array_set_new(entry->own->evidence, action->gate, flo_evidence_json(event->evidence));
     flo_gate_text(&core->gates[action->gate], &core->compared[action->gate], text);
     return flo_controller_audit(controller, "controller", "rollout.verdict", core->id,
                                 flo_verdict_word((enum flo_verdict)action->state), text, err);

@@ -86,7 +86,7 @@ static int begin(struct flo_controller *controller, struct flo_rollout_entry *en
     return rv < 0 ? rv
                   : flo_rollouts_step(controller, entry,
                                       (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_BEGIN,
-                                                                 .note = entry->by},
+                                                                 .note = entry->own->by},
                                       err);
 }
 
@@ -115,20 +115,20 @@ static int may_approve(const struct flo_rollout_entry *entry, const struct flo_a
     size_t i;
     json_t *one;
 
-    if (is_same(entry->by, entry->account, by)) {
+    if (is_same(entry->own->by, entry->own->account, by)) {
         return flo_fail(err, FLO_E_ROLLOUT_APPROVER,
                         "%.64s started rollout %s: another person approves it", by->name,
                         entry->core.id);
     }
-    if (is_person(entry->account) && !is_person(by->account)) {
+    if (is_person(entry->own->account) && !is_person(by->account)) {
         flo_fail(err, FLO_E_ROLLOUT_APPROVER,
                  "the token %.64s belongs to no person, and %.64s started "
                  "rollout %s as one",
-                 by->name, entry->by, entry->core.id);
+                 by->name, entry->own->by, entry->core.id);
         return flo_err_fix(err, "approve it with a token of a user: flotilla "
                                 "user list");
     }
-    json_array_foreach(entry->approvals, i, one)
+    json_array_foreach(entry->own->approvals, i, one)
     {
         const char *name = json_string_value(json_object_get(one, "by"));
         const char *account = json_string_value(json_object_get(one, "account"));
@@ -147,7 +147,7 @@ int flo_rollouts_approve(struct flo_controller *controller, struct flo_rollout_e
     int rv = is_awaited ? may_approve(entry, by, err) : 0;
 
     if (rv == 0 && is_awaited) {
-        json_array_append_new(entry->approvals,
+        json_array_append_new(entry->own->approvals,
                               json_pack("{s:s,s:s,s:I}", "by", by->name, "account", by->account,
                                         "at_ms", (json_int_t)flo_wall_ms()));
     }
@@ -195,12 +195,12 @@ static bool wants_a_look(struct flo_controller *controller, struct flo_rollout_e
     bool is_over = until_ms > 0 && wall_ms >= until_ms;
     uint64_t now_ms = flo_now_ms();
 
-    if (!is_open || (entry->rules_seen == flo_rules_revision(controller->rules) &&
-                     now_ms < entry->bars_at_ms && !is_over)) {
+    if (!is_open || (entry->own->rules_seen == flo_rules_revision(controller->rules) &&
+                     now_ms < entry->own->bars_at_ms && !is_over)) {
         return false;
     }
-    entry->rules_seen = flo_rules_revision(controller->rules);
-    entry->bars_at_ms = now_ms + BARS_MS;
+    entry->own->rules_seen = flo_rules_revision(controller->rules);
+    entry->own->bars_at_ms = now_ms + BARS_MS;
     return true;
 }
 

@@ -59,7 +59,7 @@ int flo_rollouts_is_taken_away(struct flo_controller *controller,
     uint64_t removal;
     int rv = flo_fleet_order_removal(controller->store, entry->model, entry->group, &removal, err);
 
-    *out = rv == 0 && removal > entry->removal;
+    *out = rv == 0 && removal > entry->own->removal;
     return rv;
 }
 

@@ -109,10 +109,10 @@ int flo_rollouts_choose_cover(struct flo_controller *controller, struct flo_roll
         if (!is_given) {
             snprintf(entry->wish.cover, sizeof(entry->wish.cover), "%s", labels[i]);
         }
-        flo_word_set_clear(&entry->strata);
+        flo_word_set_clear(&entry->own->strata);
         rv = flo_rollouts_place_all(controller, entry, err);
         if (rv == 0 && (is_given || has_values(&entry->core))) {
-            json_object_set_new(entry->spec, "cover", json_string(entry->wish.cover));
+            json_object_set_new(entry->own->spec, "cover", json_string(entry->wish.cover));
             return 0;
         }
     }

@@ -34,7 +34,7 @@ static int join_row(void *context, const struct flo_select_device *device)
         .bucket = flo_bucket(join->entry->core.id, device->values[FLO_SELECT_ID].text)};
 
     if (excuse != FLO_EXCUSE_NONE) {
-        join->entry->excused[excuse]++;
+        join->entry->own->excused[excuse]++;
         return 0;
     }
     int rv = flo_rollouts_grow(join->entry, join->err);
@@ -89,7 +89,8 @@ static int start(struct flo_controller *controller, struct flo_rollout_entry *en
     char note[FLO_ROLLOUT_REASON];
     int rv = flo_rollouts_put(controller, entry, err);
 
-    flo_text_fitf(note, sizeof(note), "%s%s%s", entry->by, reason[0] != '\0' ? ", " : "", reason);
+    flo_text_fitf(note, sizeof(note), "%s%s%s", entry->own->by, reason[0] != '\0' ? ", " : "",
+                  reason);
     if (rv == 0 && flo_rollouts_begins_now(entry)) {
         rv = flo_rollouts_supersede(controller, entry, err);
     }
@@ -111,9 +112,9 @@ static int check_somebody(const struct flo_rollout_entry *entry, bool dry, struc
         return 0;
     }
     for (int i = FLO_EXCUSE_NONE + 1; i < FLO_EXCUSE_COUNT; i++) {
-        if (entry->excused[i] > 0) {
+        if (entry->own->excused[i] > 0) {
             chars += (size_t)snprintf(reasons + chars, sizeof(reasons) - chars, "%s%u %s",
-                                      chars > 0 ? ", " : "", entry->excused[i],
+                                      chars > 0 ? ", " : "", entry->own->excused[i],
                                       flo_excuse_word((enum flo_excuse)i));
             last = i;
         }
@@ -193,12 +194,12 @@ int flo_rollouts_create(struct flo_controller *controller, json_t *spec, const s
         json_decref(copy);
         return rv;
     }
-    snprintf(entry->by, sizeof(entry->by), "%s", by->name);
-    snprintf(entry->account, sizeof(entry->account), "%s", by->account);
+    snprintf(entry->own->by, sizeof(entry->own->by), "%s", by->name);
+    snprintf(entry->own->account, sizeof(entry->own->account), "%s", by->account);
     rv = flo_rollouts_settle_lift(controller, entry, err);
     if (rv == 0) {
-        rv = flo_fleet_order_removal(controller->store, entry->model, entry->group, &entry->removal,
-                                     err);
+        rv = flo_fleet_order_removal(controller->store, entry->model, entry->group,
+                                     &entry->own->removal, err);
     }
     if (rv == 0) {
         rv = flo_fleet_next(controller->store, "rollout", &number, err);
@@ -224,7 +225,7 @@ int flo_rollouts_create(struct flo_controller *controller, json_t *spec, const s
         return rv;
     }
     *out = entry;
-    entry->overlaps = flo_rollouts_overlaps(controller, entry);
+    entry->own->overlaps = flo_rollouts_overlaps(controller, entry);
     if (dry) {
         flo_rollout_divide(&entry->core);
         return 0; /* the caller frees a plan and rolls back */

@@ -87,7 +87,7 @@ int flo_rollouts_draft(struct flo_controller *controller, struct flo_rollout_ent
     if (text.failed) {
         return flo_fail(err, FLO_E_MEMORY, "members of rollout %s", core->id);
     }
-    entry->is_drafted = true;
+    entry->own->is_drafted = true;
     return flo_fleet_draft_put(controller->store, core->id, text.data, err);
 }
 
@@ -163,7 +163,7 @@ static int take_text(void *context, const char *text)
         flo_fleet_facts_each(reading->controller->store, NULL, take_nobody, NULL, reading->err);
 
     reading->rows = core->member_count;
-    reading->entry->is_drafted = true;
+    reading->entry->own->is_drafted = true;
     for (; line != NULL && line[1] != '\0' && rv == 0; line = strchr(line + 1, '\n')) {
         if (!read_line(line + 1, since_at_ms, &member)) {
             return flo_fail(reading->err, FLO_E_DB, "rollout %s: a member cannot be read",

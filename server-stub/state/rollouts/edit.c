@@ -99,14 +99,14 @@ static int apply(struct flo_controller *controller, struct flo_rollout_entry *en
                  struct flo_rollout_entry *wanted, const char *note, struct flo_err *err)
 {
     bool had_study = entry->core.study.rules.count > 0;
-    bool has_new_gates = differs(entry->spec, wanted->spec, "gates");
-    bool is_of_gates = asks_gates(entry->spec, wanted->spec);
+    bool has_new_gates = differs(entry->own->spec, wanted->own->spec, "gates");
+    bool is_of_gates = asks_gates(entry->own->spec, wanted->own->spec);
 
-    json_decref(entry->spec);
-    entry->spec = json_incref(wanted->spec);
+    json_decref(entry->own->spec);
+    entry->own->spec = json_incref(wanted->own->spec);
     entry->wish = wanted->wish;
-    flo_rollouts_labels_free(entry->labels); /* by which it is scanned */
-    entry->labels = NULL;
+    flo_rollouts_labels_free(entry->own->labels); /* by which it is scanned */
+    entry->own->labels = NULL;
     int rv = place(controller, entry, &wanted->core, err);
     rv = rv < 0 ? rv
                 : flo_rollouts_step(controller, entry,
@@ -129,7 +129,7 @@ int flo_rollouts_read_edit(struct flo_controller *controller, const struct flo_r
                            struct flo_err *err)
 {
     json_t *spec = NULL;
-    int rv = flo_spec_merge(entry->spec, change, &spec, names, err);
+    int rv = flo_spec_merge(entry->own->spec, change, &spec, names, err);
 
     rv = rv < 0 ? rv : flo_rollouts_read_spec(controller, spec, out, err);
     if (rv < 0) {

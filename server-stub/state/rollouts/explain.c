@@ -34,7 +34,7 @@ static bool is_of_device(const char *step)
 /* The older half loses the steps of devices: room for decisions. */
 static void thin(struct flo_rollout_entry *entry)
 {
-    struct flo_buf *trace = &entry->trace;
+    struct flo_buf *trace = &entry->own->trace;
     char *to = trace->data;
     const char *end = trace->data + trace->bytes;
     const char *half = trace->data + trace->bytes / 2;
@@ -43,7 +43,7 @@ static void thin(struct flo_rollout_entry *entry)
         const char *next = strstr(step, "\n[");
         next = next != NULL ? next + 1 : end;
         if (step < half && is_of_device(step)) {
-            entry->trace_cut += (uint64_t)(next - step);
+            entry->own->trace_cut += (uint64_t)(next - step);
         } else {
             memmove(to, step, (size_t)(next - step));
             to += next - step;
@@ -57,7 +57,7 @@ static void thin(struct flo_rollout_entry *entry)
 /* Half of it goes at once, at the end of a line. */
 static void cut(struct flo_rollout_entry *entry)
 {
-    struct flo_buf *trace = &entry->trace;
+    struct flo_buf *trace = &entry->own->trace;
 
     if (trace->bytes <= FLO_EXPLAIN_BYTES) {
         return;
@@ -73,7 +73,7 @@ static void cut(struct flo_rollout_entry *entry)
     memmove(trace->data, trace->data + from, trace->bytes - from);
     trace->bytes -= from;
     trace->data[trace->bytes] = '\0';
-    entry->trace_cut += from;
+    entry->own->trace_cut += from;
 }
 
 static void log_lines(const struct flo_rollout_entry *entry,
@@ -102,10 +102,10 @@ void flo_rollouts_explain(struct flo_rollout_entry *entry, const struct flo_roll
         return;
     }
     log_lines(entry, actions);
-    flo_rollout_trace(&entry->core, event, actions, &entry->trace);
-    if (entry->trace.failed) { /* without memory: it begins again */
-        flo_buf_deinit(&entry->trace);
-        entry->trace = (struct flo_buf){0};
+    flo_rollout_trace(&entry->core, event, actions, &entry->own->trace);
+    if (entry->own->trace.failed) { /* without memory: it begins again */
+        flo_buf_deinit(&entry->own->trace);
+        entry->own->trace = (struct flo_buf){0};
         return;
     }
     cut(entry);
@@ -165,7 +165,7 @@ static json_t *decisions(const struct flo_controller *controller,
                          const struct flo_rollout_entry *entry)
 {
     json_t *list = json_array();
-    const char *step = entry->trace.data != NULL ? entry->trace.data : "";
+    const char *step = entry->own->trace.data != NULL ? entry->own->trace.data : "";
 
     while (*step != '\0') {
         const char *next = strstr(step, "\n[");
@@ -187,7 +187,7 @@ json_t *flo_rollouts_explained(const struct flo_controller *controller,
                                const struct flo_rollout_entry *entry)
 {
     json_t *lines = json_array();
-    const char *at = entry->trace.data != NULL ? entry->trace.data : "";
+    const char *at = entry->own->trace.data != NULL ? entry->own->trace.data : "";
 
     while (*at != '\0') {
         size_t chars = strcspn(at, "\n");
@@ -199,7 +199,7 @@ json_t *flo_rollouts_explained(const struct flo_controller *controller,
                              flo_rollout_state_word(entry->core.state), "reason",
                              flo_rollouts_named(controller, &entry->core, reason, strlen(reason)),
                              "created_at_ms", (json_int_t)entry->core.created_at_ms, "cut_bytes",
-                             (json_int_t)entry->trace_cut, "trace", lines);
+                             (json_int_t)entry->own->trace_cut, "trace", lines);
     if (json != NULL) {
         json_object_set_new(json, "decisions", decisions(controller, entry));
         flo_rollouts_show_remaining(controller, entry, json);

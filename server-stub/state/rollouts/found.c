@@ -129,7 +129,7 @@ static void add_rows(const struct flo_controller *controller, const struct flo_r
                            : is_probed                                     ? "probed"
                            : json_is_true(json_object_get(row, "culprit")) ? "named"
                                                                            : "unclear";
-        add(list, entry->slices, made_of(controller, &entry->core, record, row, kind));
+        add(list, entry->own->slices, made_of(controller, &entry->core, record, row, kind));
     }
 }
 
@@ -160,12 +160,12 @@ void flo_rollouts_found_keep(const struct flo_controller *controller,
 {
     json_t *list = json_array();
 
-    add_lasting(entry->slices, list);
+    add_lasting(entry->own->slices, list);
     add_rows(controller, entry, record, "slices", list);
     add_rows(controller, entry, record, "probed", list);
     add_rows(controller, entry, record, "moved", list);
-    json_decref(entry->slices);
-    entry->slices = list;
+    json_decref(entry->own->slices);
+    entry->own->slices = list;
 }
 
 json_t *flo_rollouts_found_read(const json_t *stored)
@@ -244,7 +244,7 @@ json_t *flo_rollouts_found_view(const struct flo_rollout_entry *entry)
     json_t *one;
     size_t i;
 
-    json_array_foreach(entry->slices, i, one)
+    json_array_foreach(entry->own->slices, i, one)
     {
         struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
         json_t *shown = json_copy(one);
@@ -276,7 +276,7 @@ void flo_rollouts_found_count(const struct flo_rollout_entry *entry, size_t coun
     size_t i;
 
     memset(counts, 0, FLO_FOUND_COUNT * sizeof(*counts));
-    json_array_foreach(entry->slices, i, one)
+    json_array_foreach(entry->own->slices, i, one)
     {
         counts[found_of(&entry->core, one)]++;
     }
@@ -292,7 +292,7 @@ void flo_rollouts_found_text(const struct flo_rollout_entry *entry, struct flo_b
     json_t *one;
     size_t i;
 
-    json_array_foreach(entry->slices, i, one)
+    json_array_foreach(entry->own->slices, i, one)
     {
         if (strcmp(end_of(&entry->core, one), told) != 0) {
             say(&entry->core, one, out);

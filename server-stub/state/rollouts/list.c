@@ -16,17 +16,54 @@ void flo_rollouts_entry_free(struct flo_rollout_entry *entry)
     if (entry != NULL) {
         free(entry->core.members);
         flo_rollouts_places_clear(entry);
-        flo_rollouts_labels_free(entry->labels);
-        free(entry->others);
-        flo_text_list_clear(&entry->above);
-        json_decref(entry->spec);
-        json_decref(entry->overlaps);
-        json_decref(entry->slices);
-        json_decref(entry->approvals);
-        json_decref(entry->evidence);
-        flo_buf_deinit(&entry->trace);
+        flo_rollouts_labels_free(entry->own->labels);
+        free(entry->own->others);
+        flo_text_list_clear(&entry->own->above);
+        json_decref(entry->own->spec);
+        json_decref(entry->own->overlaps);
+        json_decref(entry->own->slices);
+        json_decref(entry->own->approvals);
+        json_decref(entry->own->evidence);
+        flo_buf_deinit(&entry->own->trace);
         free(entry);
     }
+}
+
+/* They come by number: of too many, the newest are kept. */
+static int keep_release(void *context, const struct flo_fleet_release *release)
+{
+    const struct flo_rollout_entry *entry = context;
+    struct flo_rollout_own *own = entry->own;
+    struct flo_digest digest;
+
+    if (strcmp(release->model, entry->model) == 0 && flo_digest_parse(release->digest, &digest) &&
+        !flo_digest_equal(&digest, &entry->release)) {
+        own->others[own->other_count++ % FLO_EVIDENCE_RELEASES_MAX] = digest;
+    }
+    return 0;
+}
+
+int flo_rollouts_others(struct flo_controller *controller, struct flo_rollout_entry *entry,
+                        struct flo_digest *out, size_t *count, struct flo_err *err)
+{
+    struct flo_rollout_own *own = entry->own;
+
+    if (own->others == NULL) {
+        own->other_count = 0;
+        own->others = calloc(FLO_EVIDENCE_RELEASES_MAX, sizeof(*own->others));
+        int rv = own->others == NULL
+                     ? flo_fail(err, FLO_E_MEMORY, "releases of %s", entry->model)
+                     : flo_fleet_release_list(controller->store, keep_release, entry, err);
+        if (rv < 0) {
+            free(own->others);
+            own->others = NULL;
+            return rv;
+        }
+    }
+    *count =
+        own->other_count < FLO_EVIDENCE_RELEASES_MAX ? own->other_count : FLO_EVIDENCE_RELEASES_MAX;
+    memcpy(out, own->others, *count * sizeof(*out));
+    return 0;
 }
 
 void flo_rollouts_release_added(struct flo_controller *controller, const char *model)
@@ -34,8 +71,8 @@ void flo_rollouts_release_added(struct flo_controller *controller, const char *m
     for (size_t i = 0; i < controller->rollouts->count; i++) {
         struct flo_rollout_entry *entry = controller->rollouts->items[i];
         if (strcmp(entry->model, model) == 0) {
-            free(entry->others);
-            entry->others = NULL;
+            free(entry->own->others);
+            entry->own->others = NULL;
         }
     }
 }
@@ -163,7 +200,7 @@ static size_t count_drafted(const struct flo_controller *controller)
     size_t count = 0;
 
     for (size_t i = 0; i < controller->rollouts->count; i++) {
-        count += controller->rollouts->items[i]->is_drafted;
+        count += controller->rollouts->items[i]->own->is_drafted;
     }
     return count;
 }
@@ -197,10 +234,10 @@ static bool make_room(struct flo_controller *controller)
 
     for (size_t i = 0; i < controller->rollouts->count; i++) {
         const struct flo_rollout_entry *entry = controller->rollouts->items[i];
-        if (!flo_rollout_state_is_active(entry->core.state) && !entry->is_unwritten &&
-            !entry->is_drafted &&
+        if (!flo_rollout_state_is_active(entry->core.state) && !entry->own->is_unwritten &&
+            !entry->own->is_drafted &&
             (found == controller->rollouts->count ||
-             entry->used < controller->rollouts->items[found]->used)) {
+             entry->own->used < controller->rollouts->items[found]->own->used)) {
             found = i;
         }
     }
@@ -223,7 +260,7 @@ int flo_rollouts_keep(struct flo_controller *controller, struct flo_rollout_entr
         flo_rollouts_entry_free(entry);
         return flo_fail(err, FLO_E_REST_LIMIT, "%d rollouts are under way", FLO_ROLLOUTS_MAX);
     }
-    entry->used = ++controller->rollouts->uses;
+    entry->own->used = ++controller->rollouts->uses;
     size_t place = controller->rollouts->count++;
     for (; place > 0 &&
            flo_intent_is_older(entry->core.id, controller->rollouts->items[place - 1]->core.id);

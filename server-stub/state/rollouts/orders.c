@@ -79,7 +79,8 @@ static int build(struct flo_controller *controller, const struct flo_rollout_ent
         return rv;
     }
     *out = (struct flo_order){.op = op, .phase = phase};
-    snprintf(out->by, sizeof(out->by), "%s", entry->by[0] != '\0' ? entry->by : "controller");
+    snprintf(out->by, sizeof(out->by), "%s",
+             entry->own->by[0] != '\0' ? entry->own->by : "controller");
     snprintf(out->rollout, sizeof(out->rollout), "%s", entry->core.id);
     if (op == FLO_ORDER_DEPLOY) {
         entry_policy(entry, phase, window, &out->policy);

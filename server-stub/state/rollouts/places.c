@@ -27,7 +27,7 @@ static bool has_places(const struct flo_rollout_entry *entry)
 
 static void look(struct flo_rollout_entry *entry, size_t index)
 {
-    const struct flo_zone *zone = entry->zones[index];
+    const struct flo_zone *zone = entry->own->zones[index];
     struct flo_rollout_zone *out = &entry->core.zones[index];
 
     out->is_known = zone != NULL;
@@ -38,11 +38,11 @@ void flo_rollouts_look_at_zones(struct flo_rollout_entry *entry)
 {
     uint64_t now_ms = flo_now_ms();
 
-    if (entry->zone_names.count == 0 || now_ms < entry->zones_at_ms) {
+    if (entry->own->zone_names.count == 0 || now_ms < entry->own->zones_at_ms) {
         return;
     }
-    entry->zones_at_ms = now_ms + LOOK_MS;
-    for (size_t i = 0; i < entry->zone_names.count; i++) {
+    entry->own->zones_at_ms = now_ms + LOOK_MS;
+    for (size_t i = 0; i < entry->own->zone_names.count; i++) {
         look(entry, i);
     }
 }
@@ -50,20 +50,20 @@ void flo_rollouts_look_at_zones(struct flo_rollout_entry *entry)
 /* The zone's number; 0: nobody knows it, or there are too many. */
 static uint8_t zone_number(struct flo_rollout_entry *entry, const char *name)
 {
-    size_t before = entry->zone_names.count;
-    uint32_t number = before == FLO_ZONES_MAX ? 0 : flo_word_number(&entry->zone_names, name);
+    size_t before = entry->own->zone_names.count;
+    uint32_t number = before == FLO_ZONES_MAX ? 0 : flo_word_number(&entry->own->zone_names, name);
 
     if (number == 0 || number > FLO_ZONES_MAX) {
         return 0;
     }
-    if (entry->zone_names.count > before) {
+    if (entry->own->zone_names.count > before) {
         struct flo_err err = {0};
-        if (flo_zone_open(name, &entry->zones[number - 1], &err) < 0) {
+        if (flo_zone_open(name, &entry->own->zones[number - 1], &err) < 0) {
             flo_log(FLO_LOG_WARN, "rollout", "%s: %s", entry->core.id, err.what);
         }
         look(entry, number - 1);
     }
-    return entry->zones[number - 1] != NULL ? (uint8_t)number : 0;
+    return entry->own->zones[number - 1] != NULL ? (uint8_t)number : 0;
 }
 
 static uint8_t zone_of(struct flo_rollout_entry *entry, const struct flo_select_device *device)
@@ -92,7 +92,7 @@ static uint32_t stratum_of(struct flo_rollout_entry *entry, const struct flo_sel
 
     if (entry->core.is_covered) { /* 0: it has no value */
         const char *value = flo_select_label_value(device, entry->wish.cover);
-        return value[0] == '\0' ? 0 : flo_word_number(&entry->strata, value);
+        return value[0] == '\0' ? 0 : flo_word_number(&entry->own->strata, value);
     }
     for (uint32_t i = 0; i < entry->wish.phase_count; i++) {
         const struct flo_spec_phase *phase = &entry->wish.phases[i];
@@ -103,7 +103,7 @@ static uint32_t stratum_of(struct flo_rollout_entry *entry, const struct flo_sel
             break; /* all phases are spread by the same labels */
         }
     }
-    return key.data == NULL ? 0 : flo_word_number(&entry->strata, key.data);
+    return key.data == NULL ? 0 : flo_word_number(&entry->own->strata, key.data);
 }
 
 /* The core counts in an array of all slots. */
@@ -135,7 +135,7 @@ static uint32_t slot_of(struct flo_rollout_entry *entry, uint32_t limit,
         return 0;
     }
     snprintf(key, sizeof(key), "%u %.280s", limit, value);
-    uint32_t slot = flo_word_number(&entry->values, key);
+    uint32_t slot = flo_word_number(&entry->own->values, key);
     return has_slot(entry, slot) ? slot : 0;
 }
 
@@ -161,11 +161,11 @@ void flo_rollouts_place(struct flo_rollout_entry *entry, const struct flo_select
 void flo_rollouts_places_clear(struct flo_rollout_entry *entry)
 {
     for (size_t i = 0; i < FLO_ZONES_MAX; i++) {
-        flo_zone_close(entry->zones[i]);
+        flo_zone_close(entry->own->zones[i]);
     }
-    flo_word_set_clear(&entry->zone_names);
-    flo_word_set_clear(&entry->strata);
-    flo_word_set_clear(&entry->values);
+    flo_word_set_clear(&entry->own->zone_names);
+    flo_word_set_clear(&entry->own->strata);
+    flo_word_set_clear(&entry->own->values);
     free(entry->core.busy);
 }
 

@@ -15,7 +15,6 @@
 #include "server-stub/store/fleet.h"
 
 struct flo_controller;
-struct flo_zone;
 
 #define FLO_ACCOUNT_TEXT 72
 
@@ -33,8 +32,8 @@ struct flo_actor {
     const char *account; /* "user:mira", "token:t-0001" */
 };
 
-struct flo_rollout_labels;
 struct flo_observe_study;
+struct flo_rollout_own;
 /* A rollout in memory: the core's struct and the facts that orders need. */
 struct flo_rollout_entry {
     struct flo_rollout core;
@@ -43,39 +42,9 @@ struct flo_rollout_entry {
     char version[FLO_NAME_MAX + 1];
     struct flo_digest release;
     uint64_t release_bytes;
-    uint64_t removal;          /* number of the last one before it began; 0: none */
-    struct flo_digest *others; /* other releases of the model, the newest of
-                                  them; NULL: not listed yet; owned */
-    size_t other_count;
-    struct flo_spec wish;           /* `spec`, read */
-    char by[65];                    /* who started it */
-    char account[FLO_ACCOUNT_TEXT]; /* ... and the account */
-    json_t *approvals;              /* [{"by","account","at_ms"}] */
-    uint64_t rules_seen;            /* revision of the rules of the last look */
-    uint64_t bars_at_ms;            /* look at change freezes, not before */
-    uint64_t lift;                  /* denials up to this number do not count */
-    /* Device events of this transaction are not in its row. */
-    bool is_unwritten;
-    bool is_drafted; /* some of its members have no row yet: drafted.c */
-    size_t made;     /* up to this member all have one: a hint */
-    json_t *spec;    /* as asked */
-    /* Devices of its group that were no members at the start. */
-    uint32_t excused[FLO_EXCUSE_COUNT];
-    struct flo_text_list above; /* groups that outrank it: above.c */
-    json_t *overlaps;           /* at its start; NULL: read from the store since */
-    /* Evidence of the newest verdicts, in the order of the gates; null where
-     * none came; NULL: none at all. */
-    json_t *evidence;
-    /* Words behind the numbers of members' places. */
-    struct flo_word_set strata, values, zone_names;
-    struct flo_zone *zones[FLO_ZONES_MAX]; /* NULL: not known here */
-    uint64_t zones_at_ms;                  /* look at offsets, not before */
-    /* Labels of its slices; NULL: not numbered. */
-    struct flo_rollout_labels *labels;
-    json_t *slices;       /* that were found: found.c; NULL: none */
-    struct flo_buf trace; /* lines, the newest last: explain.c */
-    uint64_t trace_cut;   /* bytes that fell out of it */
-    uint64_t used;        /* uses when it was last looked for */
+    struct flo_spec wish;        /* its specification, read */
+    uint64_t lift;               /* denials up to this number do not count */
+    struct flo_rollout_own *own; /* what the room alone knows of it */
 };
 
 /* The labels of its members go with a study; none: they are not known now. */
@@ -89,7 +58,6 @@ FLO_MUST_USE int flo_rollouts_slices_name(const struct flo_rollout_entry *entry,
                                           const struct flo_observe_study *study,
                                           struct flo_study_evidence *evidence, uint8_t **out,
                                           struct flo_err *err);
-void flo_rollouts_labels_free(struct flo_rollout_labels *labels);
 /* Read the labels of all members now, for a plan.  FLO_E_MEMORY. */
 FLO_MUST_USE int flo_rollouts_labels_read(struct flo_controller *controller,
                                           struct flo_rollout_entry *entry, struct flo_err *err);
@@ -197,6 +165,11 @@ bool flo_rollouts_begins_now(const struct flo_rollout_entry *entry);
 /* Before each tick: begin those whose time came, look at change freezes. */
 FLO_MUST_USE int flo_rollouts_calendar(struct flo_controller *controller, struct flo_err *err);
 void flo_rollouts_entry_free(struct flo_rollout_entry *entry);
+/* Other releases of its model, which waiting devices may run: *count of them,
+ * at most FLO_EVIDENCE_RELEASES_MAX, the newest. */
+FLO_MUST_USE int flo_rollouts_others(struct flo_controller *controller,
+                                     struct flo_rollout_entry *entry, struct flo_digest *out,
+                                     size_t *count, struct flo_err *err);
 /* A release of the model came: rollouts list its releases again. */
 void flo_rollouts_release_added(struct flo_controller *controller, const char *model);
 /* A step with its actions carried out. */

@@ -53,7 +53,7 @@ int flo_rollouts_make_rows(struct flo_controller *controller, struct flo_rollout
                            size_t count, struct flo_err *err)
 {
     struct flo_rollout *core = &entry->core;
-    size_t i = entry->made < core->member_count ? entry->made : 0;
+    size_t i = entry->own->made < core->member_count ? entry->own->made : 0;
     int rv = 0;
 
     for (; i < core->member_count && count > 0 && rv == 0; i++) {
@@ -62,9 +62,9 @@ int flo_rollouts_make_rows(struct flo_controller *controller, struct flo_rollout
             count--;
         }
     }
-    entry->made = i;
+    entry->own->made = i;
     if (rv == 0 && i == core->member_count && flo_rollouts_made(entry) == core->member_count) {
-        entry->is_drafted = false;
+        entry->own->is_drafted = false;
         rv = flo_fleet_draft_remove(controller->store, core->id, err);
     }
     return rv;
@@ -73,8 +73,8 @@ int flo_rollouts_make_rows(struct flo_controller *controller, struct flo_rollout
 static int make_all(struct flo_controller *controller, struct flo_rollout_entry *entry,
                     struct flo_err *err)
 {
-    entry->made = 0;
-    return entry->is_drafted ? flo_rollouts_make_rows(controller, entry, SIZE_MAX, err) : 0;
+    entry->own->made = 0;
+    return entry->own->is_drafted ? flo_rollouts_make_rows(controller, entry, SIZE_MAX, err) : 0;
 }
 
 /* A text of before would bring it back. */

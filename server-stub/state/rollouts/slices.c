@@ -235,7 +235,7 @@ static int by_id(const void *id, const void *other)
 
 void flo_rollouts_slices_forget(struct flo_rollout_entry *entry, const char *device)
 {
-    struct flo_rollout_labels *labels = entry->labels;
+    struct flo_rollout_labels *labels = entry->own->labels;
     char(*id)[37] =
         labels == NULL || labels->member_count == 0
             ? NULL
@@ -407,11 +407,11 @@ static bool is_scanned(const struct flo_rollout_entry *entry)
 static int keep_up(struct flo_controller *controller, struct flo_rollout_entry *entry,
                    struct flo_err *err)
 {
-    struct flo_rollout_labels *labels = entry->labels;
+    struct flo_rollout_labels *labels = entry->own->labels;
     int rv = 0;
 
     if (labels == NULL) {
-        labels = entry->labels = calloc(1, sizeof(*labels));
+        labels = entry->own->labels = calloc(1, sizeof(*labels));
         if (labels == NULL) {
             return flo_fail(err, FLO_E_MEMORY, "slices of a rollout");
         }
@@ -436,7 +436,7 @@ int flo_rollouts_labels_read(struct flo_controller *controller, struct flo_rollo
     }
     do {
         rv = keep_up(controller, entry, err);
-    } while (rv == 0 && !entry->labels->is_numbered);
+    } while (rv == 0 && !entry->own->labels->is_numbered);
     return rv;
 }
 
@@ -479,7 +479,7 @@ static void note_gates(const json_t *gates, const char *note)
 
 void flo_rollouts_show_scans(const struct flo_rollout_entry *entry, json_t *json)
 {
-    const struct flo_rollout_labels *labels = entry->labels;
+    const struct flo_rollout_labels *labels = entry->own->labels;
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) notes = {0};
 
     if (labels == NULL || !labels->is_numbered || !is_scanned(entry)) {
@@ -504,7 +504,7 @@ int flo_rollouts_slices_ask(struct flo_controller *controller, struct flo_rollou
         return 0;
     }
     int rv = keep_up(controller, entry, err);
-    const struct flo_rollout_labels *labels = entry->labels;
+    const struct flo_rollout_labels *labels = entry->own->labels;
     if (rv < 0 || !labels->is_numbered) {
         return rv;
     }
@@ -547,7 +547,7 @@ int flo_rollouts_slices_name(const struct flo_rollout_entry *entry,
                              struct flo_study_evidence *evidence, uint8_t **out,
                              struct flo_err *err)
 {
-    const struct flo_rollout_labels *labels = entry->labels;
+    const struct flo_rollout_labels *labels = entry->own->labels;
     struct flo_study_slices *slices = &evidence->slices;
     size_t count = entry->core.member_count;
 

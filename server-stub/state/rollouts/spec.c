@@ -33,15 +33,23 @@ static int check_zone(const struct flo_spec *wish, struct flo_err *err)
     return rv < 0 ? flo_wrap(err, rv, "limits.window") : 0;
 }
 
+/* Both parts of an entry: freed as one. */
+struct whole {
+    struct flo_rollout_entry entry;
+    struct flo_rollout_own own;
+};
+
 int flo_rollouts_read_spec(struct flo_controller *controller, json_t *spec,
                            struct flo_rollout_entry **out, struct flo_err *err)
 {
-    struct flo_rollout_entry *entry = calloc(1, sizeof(*entry));
+    struct whole *whole = calloc(1, sizeof(*whole));
     int rv;
 
-    if (entry == NULL) {
+    if (whole == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "rollout");
     }
+    struct flo_rollout_entry *entry = &whole->entry;
+    entry->own = &whole->own;
     rv = flo_spec_read(spec, &entry->wish, err);
     rv = rv < 0 ? rv : check_zone(&entry->wish, err);
     if (rv == 0) {
@@ -59,8 +67,8 @@ int flo_rollouts_read_spec(struct flo_controller *controller, json_t *spec,
     }
     uint64_t block_ms = controller->options.evidence_block_ms;
     entry->core.study.block_ms = block_ms > 0 ? block_ms : FLO_BLOCK_MS;
-    entry->spec = spec;
-    entry->approvals = json_array();
+    entry->own->spec = spec;
+    entry->own->approvals = json_array();
     *out = entry;
     return 0;
 }

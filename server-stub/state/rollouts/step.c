@@ -81,7 +81,7 @@ int flo_rollouts_step(struct flo_controller *controller, struct flo_rollout_entr
     flo_outgoing_change(controller, FLO_OBJECT_ROLLOUT, entry->core.id);
     /* After a batch of messages, or of devices that are let go together, one
      * write of the row is enough. */
-    entry->is_unwritten = true;
+    entry->own->is_unwritten = true;
     return rv == 0 && !is_of_a_device(event.kind) ? flo_rollouts_write(controller, err) : rv;
 }
 
@@ -91,8 +91,8 @@ int flo_rollouts_write(struct flo_controller *controller, struct flo_err *err)
 
     for (size_t i = 0; i < controller->rollouts->count && rv == 0; i++) {
         struct flo_rollout_entry *entry = controller->rollouts->items[i];
-        if (entry->is_unwritten) {
-            entry->is_unwritten = false;
+        if (entry->own->is_unwritten) {
+            entry->own->is_unwritten = false;
             rv = flo_rollouts_put(controller, entry, err);
         }
     }

@@ -74,29 +74,30 @@ int flo_rollouts_put(struct flo_controller *controller, const struct flo_rollout
     }
     json_t *json = json_pack("{s:s,s:I,s:I,s:o,s:O*}", "reason", core->reason, "since_at_ms",
                              (json_int_t)core->since_at_ms, "phase", (json_int_t)core->phase,
-                             "phases", phases, "evidence", entry->evidence);
+                             "phases", phases, "evidence", entry->own->evidence);
     json_object_update_new(
-        json, json_pack("{s:s,s:i,s:O,s:I,s:b}", "account", entry->account, "people",
-                        (int)core->approvals_needed, "approvals", entry->approvals, "approve_by_ms",
-                        (json_int_t)core->approve_by_ms, "expired",
+        json, json_pack("{s:s,s:i,s:O,s:I,s:b}", "account", entry->own->account, "people",
+                        (int)core->approvals_needed, "approvals", entry->own->approvals,
+                        "approve_by_ms", (json_int_t)core->approve_by_ms, "expired",
                         (int)(entry->wish.expires_at_ms > 0 && core->expires_at_ms == 0)));
-    json_object_update_new(
-        json, json_pack("{s:s,s:I,s:I,s:I}", "by", entry->by, "lift", (json_int_t)entry->lift,
-                        "removal", (json_int_t)entry->removal, "edits", (json_int_t)core->edits));
+    json_object_update_new(json, json_pack("{s:s,s:I,s:I,s:I}", "by", entry->own->by, "lift",
+                                           (json_int_t)entry->lift, "removal",
+                                           (json_int_t)entry->own->removal, "edits",
+                                           (json_int_t)core->edits));
     json_t *broken = broken_json(core);
     if (broken != NULL) {
         json_object_set_new(json, "broken", broken);
     }
     json_t *study = flo_rollouts_study_json(core);
     if (study != NULL) {
-        if (json_array_size(entry->slices) > 0) {
-            json_object_set(study, "slices", entry->slices);
+        if (json_array_size(entry->own->slices) > 0) {
+            json_object_set(study, "slices", entry->own->slices);
         }
         json_object_set_new(json, "study", study);
     }
     flo_json_dump(json, &text);
     json_decref(json);
-    flo_json_dump(entry->spec, &spec);
+    flo_json_dump(entry->own->spec, &spec);
     if (text.failed || spec.failed) {
         return flo_fail(err, FLO_E_MEMORY, "rollout %s", core->id);
     }
@@ -176,7 +177,7 @@ static int evidence_read(struct flo_rollout_entry *entry, json_t *stored, struct
         }
     }
     free(evidence);
-    entry->evidence = json_is_array(stored) ? json_incref(stored) : NULL;
+    entry->own->evidence = json_is_array(stored) ? json_incref(stored) : NULL;
     return 0;
 }
 
@@ -186,12 +187,13 @@ static void read_people(const json_t *json, struct flo_rollout_entry *entry)
     json_t *approvals = json_object_get(json, "approvals");
     const char *account = json_string_value(json_object_get(json, "account"));
 
-    snprintf(entry->account, sizeof(entry->account), "%s", account != NULL ? account : "");
+    snprintf(entry->own->account, sizeof(entry->own->account), "%s",
+             account != NULL ? account : "");
     if (json_is_array(approvals)) {
-        json_decref(entry->approvals);
-        entry->approvals = json_incref(approvals);
+        json_decref(entry->own->approvals);
+        entry->own->approvals = json_incref(approvals);
     }
-    core->approvals = (uint32_t)json_array_size(entry->approvals);
+    core->approvals = (uint32_t)json_array_size(entry->own->approvals);
     core->approvals_needed = (uint32_t)json_integer_value(json_object_get(json, "people"));
     core->approve_by_ms = (uint64_t)json_integer_value(json_object_get(json, "approve_by_ms"));
     if (json_is_true(json_object_get(json, "expired"))) {
@@ -213,12 +215,12 @@ static int core_read(struct flo_rollout_entry *entry, const char *text, json_t *
     const char *reason = json_string_value(json_object_get(json, "reason"));
     snprintf(core->reason, sizeof(core->reason), "%s", reason != NULL ? reason : "");
     core->since_at_ms = (uint64_t)json_integer_value(json_object_get(json, "since_at_ms"));
-    entry->removal = (uint64_t)json_integer_value(json_object_get(json, "removal"));
+    entry->own->removal = (uint64_t)json_integer_value(json_object_get(json, "removal"));
     entry->lift = (uint64_t)json_integer_value(json_object_get(json, "lift"));
     core->edits = (uint32_t)json_integer_value(json_object_get(json, "edits"));
     read_people(json, entry);
     const char *by = json_string_value(json_object_get(json, "by"));
-    snprintf(entry->by, sizeof(entry->by), "%s", by != NULL ? by : "");
+    snprintf(entry->own->by, sizeof(entry->own->by), "%s", by != NULL ? by : "");
     core->phase = (uint32_t)json_integer_value(json_object_get(json, "phase"));
     if (core->phase >= core->phase_count) {
         return flo_fail(err, FLO_E_DB, "rollout %s has no phase %u", core->id, core->phase);
@@ -240,8 +242,8 @@ static int core_read(struct flo_rollout_entry *entry, const char *text, json_t *
     broken_read(core, json_object_get(json, "broken"));
     const json_t *study = json_object_get(json, "study");
     flo_rollouts_study_read(core, study);
-    json_decref(entry->slices);
-    entry->slices = flo_rollouts_found_read(json_object_get(study, "slices"));
+    json_decref(entry->own->slices);
+    entry->own->slices = flo_rollouts_found_read(json_object_get(study, "slices"));
     return evidence_read(entry, json_object_get(json, "evidence"), err);
 }
 
@@ -420,7 +422,7 @@ int flo_rollouts_find(struct flo_controller *controller, const char *id,
     for (size_t i = 0; i < controller->rollouts->count; i++) {
         if (strcmp(controller->rollouts->items[i]->core.id, id) == 0) {
             *out = controller->rollouts->items[i];
-            (*out)->used = ++controller->rollouts->uses;
+            (*out)->own->used = ++controller->rollouts->uses;
             return 0;
         }
     }

@@ -84,7 +84,7 @@ static int read_again(struct flo_rollout_entry *entry, struct flo_err *err)
     struct flo_rollout *core = &entry->core;
     struct flo_rollout draft;
     uint64_t block_ms = core->study.block_ms;
-    int rv = flo_spec_read(entry->spec, &entry->wish, err);
+    int rv = flo_spec_read(entry->own->spec, &entry->wish, err);
 
     if (rv < 0) {
         return rv;
@@ -141,7 +141,7 @@ static int settle_phases(struct flo_controller *controller, struct flo_rollout_e
     if (rv < 0) {
         return rv;
     }
-    json_object_set_new(entry->spec, "phases",
+    json_object_set_new(entry->own->spec, "phases",
                         flo_rollouts_preset_phases(&entry->wish.study, members, &cover));
     return read_again(entry, err);
 }
@@ -160,7 +160,7 @@ int flo_rollouts_settle(struct flo_controller *controller, struct flo_rollout_en
                         struct flo_err *err)
 {
     uint32_t members = (uint32_t)entry->core.member_count;
-    bool has_changed = add_standard(&entry->wish, members, entry->spec);
+    bool has_changed = add_standard(&entry->wish, members, entry->own->spec);
     int rv = has_changed ? read_again(entry, err) : 0;
     const struct flo_study_rules *rules = &entry->wish.study;
 

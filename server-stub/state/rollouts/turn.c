@@ -12,7 +12,7 @@ static struct flo_rollout_entry *next_of(struct flo_controller *controller)
     struct flo_rollouts *rollouts = controller->rollouts;
 
     for (size_t i = 0; i < rollouts->count; i++) {
-        if (rollouts->items[i]->is_drafted) {
+        if (rollouts->items[i]->own->is_drafted) {
             return rollouts->items[i];
         }
     }
@@ -29,7 +29,7 @@ static int make_until(struct flo_controller *controller, struct flo_rollout_entr
     controller->rollouts->has_changed = true; /* what is known of rows */
     do {
         rv = flo_rollouts_make_rows(controller, entry, rows > 0 ? rows : ROWS, err);
-    } while (rv == 0 && entry->is_drafted && flo_now_ms() < until_ms);
+    } while (rv == 0 && entry->own->is_drafted && flo_now_ms() < until_ms);
     return rv;
 }
 

@@ -185,7 +185,7 @@ static json_t *view_approvals(const struct flo_rollout_entry *entry)
     size_t i;
     json_t *one;
 
-    json_array_foreach(entry->approvals, i, one)
+    json_array_foreach(entry->own->approvals, i, one)
     {
         json_t *shown = json_object();
         flo_saying_copy(shown, one, "by");
@@ -249,13 +249,13 @@ int flo_object_rollout(struct flo_controller *controller, struct flo_rollout_ent
         (int)core->member_count, "phases", phases, "gates", flo_object_rollout_gates(core),
         "causes", view_causes(controller, core), "holders", held, "starts_per_s",
         core->starts_per_s, "created_at_ms", (json_int_t)core->created_at_ms, "since_at_ms",
-        (json_int_t)core->since_at_ms, "etag", etag, "spec", entry->spec);
+        (json_int_t)core->since_at_ms, "etag", etag, "spec", entry->own->spec);
     if (json == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "rollout %s", core->id);
     }
     json_object_set_new(json, "overtaken", json_integer(overtaken));
     json_object_set_new(json, "model", json_string(entry->model));
-    json_object_set_new(json, "by", json_string(entry->by));
+    json_object_set_new(json, "by", json_string(entry->own->by));
     if (follower != NULL) {
         json_object_set_new(json, "followed_by", json_string(follower->core.id));
     }
@@ -270,10 +270,10 @@ int flo_object_rollout(struct flo_controller *controller, struct flo_rollout_ent
     if (transfer != NULL) {
         json_object_set_new(json, "transfer", transfer);
     }
-    if (json_array_size(entry->overlaps) > 0) {
-        json_object_set(json, "overlaps", entry->overlaps);
+    if (json_array_size(entry->own->overlaps) > 0) {
+        json_object_set(json, "overlaps", entry->own->overlaps);
     }
-    if (entry->is_drafted) {
+    if (entry->own->is_drafted) {
         json_object_set_new(json, "making",
                             json_pack("{s:I,s:I}", "made", (json_int_t)flo_rollouts_made(entry),
                                       "of", (json_int_t)core->member_count));

@@ -8,6 +8,44 @@
 #include "server-stub/state/rollouts/updates.h"
 
 struct flo_rule_freeze;
+struct flo_zone;
+
+struct flo_rollout_labels;
+/* A rollout's facts that no other room needs. */
+struct flo_rollout_own {
+    uint64_t removal;          /* number of the last one before it began; 0: none */
+    struct flo_digest *others; /* other releases of the model, the newest of
+                                  them; NULL: not listed yet; owned */
+    size_t other_count;
+    char by[65];                    /* who started it */
+    char account[FLO_ACCOUNT_TEXT]; /* ... and the account */
+    json_t *approvals;              /* [{"by","account","at_ms"}] */
+    uint64_t rules_seen;            /* revision of the rules of the last look */
+    uint64_t bars_at_ms;            /* look at change freezes, not before */
+    /* Device events of this transaction are not in its row. */
+    bool is_unwritten;
+    bool is_drafted; /* some of its members have no row yet: drafted.c */
+    size_t made;     /* up to this member all have one: a hint */
+    json_t *spec;    /* as asked */
+    /* Devices of its group that were no members at the start. */
+    uint32_t excused[FLO_EXCUSE_COUNT];
+    struct flo_text_list above; /* groups that outrank it: above.c */
+    json_t *overlaps;           /* at its start; NULL: read from the store since */
+    /* Evidence of the newest verdicts, in the order of the gates; null where
+     * none came; NULL: none at all. */
+    json_t *evidence;
+    /* Words behind the numbers of members' places. */
+    struct flo_word_set strata, values, zone_names;
+    struct flo_zone *zones[FLO_ZONES_MAX]; /* NULL: not known here */
+    uint64_t zones_at_ms;                  /* look at offsets, not before */
+    /* Labels of its slices; NULL: not numbered. */
+    struct flo_rollout_labels *labels;
+    json_t *slices;       /* that were found: found.c; NULL: none */
+    struct flo_buf trace; /* lines, the newest last: explain.c */
+    uint64_t trace_cut;   /* bytes that fell out of it */
+    uint64_t used;        /* uses when it was last looked for */
+};
+void flo_rollouts_labels_free(struct flo_rollout_labels *labels);
 
 /* Facts for people that an event brings along, written with the member. */
 struct flo_said {
@@ -170,7 +208,7 @@ FLO_MUST_USE int flo_rollouts_read_spec(struct flo_controller *controller, json_
  * it aborts; new reference. */
 json_t *flo_rollouts_overlaps(const struct flo_controller *controller,
                               const struct flo_rollout_entry *entry);
-/* Which groups outrank it for its model: into entry->above (above.c). */
+/* Which groups outrank it for its model: into entry->own->above (above.c). */
 FLO_MUST_USE int flo_rollouts_look_above(struct flo_controller *controller,
                                          struct flo_rollout_entry *entry, struct flo_err *err);
 bool flo_rollouts_is_outranked(const struct flo_rollout_entry *entry,

@@ -168,7 +168,7 @@ static void words_that_others_approved_stay(void **state)
     needs(world, "all", 1);
     assert_string_equal(edits(world, entry, "{\"rate\":\"90/min\"}"), "rollout.approval");
     entry = reloaded(world, "r-0001");
-    assert_string_equal(json_string_value(json_object_get(entry->spec, "rate")), "60/min");
+    assert_string_equal(json_string_value(json_object_get(entry->own->spec, "rate")), "60/min");
 }
 
 static void labels_over_which_a_phase_was_spread_stay(void **state)
@@ -205,7 +205,7 @@ static void an_edit_after_its_time_went_by_may_leave_that_time(void **state)
     struct flo_rollout_entry *entry = start(world, spec);
     assert_non_null(entry);
     entry->wish.expires_at_ms = waits_wall_ms() - 1000;
-    json_object_set_new(entry->spec, "expires_at_ms",
+    json_object_set_new(entry->own->spec, "expires_at_ms",
                         json_integer((json_int_t)entry->wish.expires_at_ms));
     entry->core.expires_at_ms = 0; /* as flo_rollout_expire leaves it */
     assert_string_equal(edits(world, entry, "{\"rate\":\"60/min\"}"), "rate");
@@ -235,7 +235,7 @@ static void an_edit_of_the_pace_asks_nothing_of_the_gates(void **state)
                      "\"phases\":[{\"devices\":1},{\"share_pct\":100}],"
                      "\"gates\":{\"ratio\":[{\"metric\":\"ttft_us\"}]}}");
     assert_non_null(entry);
-    json_object_del(entry->spec, "hold_for_person");
+    json_object_del(entry->own->spec, "hold_for_person");
     entry->wish.holds_for_person = false;
     assert_string_equal(edits(world, entry, "{\"rate\":\"60/min\"}"), "rate");
     assert_string_equal(edits(world, entry,
@@ -266,7 +266,7 @@ static void who_started_it_may_not_approve_it(void **state)
     assert_int_equal(entry->core.state, FLO_ROLLOUT_RUNNING);
     assert_true(told(entry) > 0);
     assert_int_equal(approves(world, entry, &tom), 0); /* it is so already */
-    assert_int_equal(json_array_size(entry->approvals), 1);
+    assert_int_equal(json_array_size(entry->own->approvals), 1);
 }
 
 static void a_person_needs_a_person_and_not_a_token_of_nobody(void **state)
@@ -372,7 +372,7 @@ static void what_runs_puts_it_off_and_says_so(void **state)
     assert_non_null(strstr(scheduled->core.reason, "rollout r-0002 of"));
     assert_true(scheduled->core.put_off_ms > before_ms);
     does(world, running, FLO_ROLLOUT_EVENT_ABORT);
-    scheduled->bars_at_ms = 0; /* ten seconds later */
+    scheduled->own->bars_at_ms = 0; /* ten seconds later */
     calendar(world);
     assert_int_equal(scheduled->core.state, FLO_ROLLOUT_RUNNING);
 }
@@ -428,7 +428,7 @@ static void nothing_starts_in_a_frozen_fleet(void **state)
     calendar(world);
     assert_int_equal(entry->core.state, FLO_ROLLOUT_SCHEDULED);
     of_the_fleet(world, FLO_ORDER_UNFREEZE);
-    entry->bars_at_ms = 0; /* ten seconds later */
+    entry->own->bars_at_ms = 0; /* ten seconds later */
     calendar(world);
     assert_int_equal(entry->core.state, FLO_ROLLOUT_RUNNING);
 }

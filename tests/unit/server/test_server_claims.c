@@ -4,6 +4,7 @@
 #include "server-stub/core/member/claim.h"
 #include "server-stub/state/groups/groups.h"
 #include "server-stub/state/membership/membership.h"
+#include "server-stub/state/rollouts/work.h"
 #include "unit/server/world.h"
 
 #define DONE "\"phases\":[{\"share_pct\":100}]}"
@@ -148,7 +149,7 @@ static void a_group_with_a_higher_priority_has_the_say(void **state)
     /* And a rollout to everybody passes the lab by. */
     struct flo_rollout_entry *all = start(world, "{\"release\":\"tiny@2.2.0\"," DONE);
     assert_non_null(all);
-    assert_int_equal(all->excused[FLO_EXCUSE_OUTRANKED], 2);
+    assert_int_equal(all->own->excused[FLO_EXCUSE_OUTRANKED], 2);
     assert_int_equal(flo_rollout_find(&all->core, ids[0]), SIZE_MAX);
     assert_string_equal(told(world, 2).rollout, all->core.id);
     assert_string_equal(told(world, 0).rollout, "r-0001");

@@ -3,7 +3,7 @@
 #include <unistd.h>
 
 #include "server-stub/state/devices/devices.h"
-#include "server-stub/state/rollouts/rollouts.h"
+#include "server-stub/state/rollouts/work.h"
 #include "server-stub/store/drafts.h"
 #include "tests/unit/server/world.h"
 #include "unit/remove_tree.h"
@@ -165,7 +165,7 @@ static void are_same(const struct flo_rollout_entry *entry, const struct members
 
 static void is_whole(struct world *world)
 {
-    assert_false(found(world)->is_drafted);
+    assert_false(found(world)->own->is_drafted);
     assert_false(has_text(world));
     assert_int_equal(rows(world), found(world)->core.member_count);
 }
@@ -222,7 +222,7 @@ static void play(int turns, bool has_torn)
     }
     again(&world, dir);
     are_same(found(&world), &before);
-    assert_int_equal(found(&world)->is_drafted, turns < STEPS);
+    assert_int_equal(found(&world)->own->is_drafted, turns < STEPS);
     while (flo_rollouts_drafted_turn(world.controller)) {
         assert_true(rows(&world) < DEVICES);
     }

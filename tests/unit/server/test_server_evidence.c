@@ -387,9 +387,9 @@ static void explain_keeps_a_bounded_past(void **state)
         event(scene.world, scene.canary, "notified");
     }
 
-    assert_true(scene.entry->trace.bytes <= 65536);
-    assert_true(scene.entry->trace_cut > 0);
-    assert_int_equal(scene.entry->trace.data[0], '[');
+    assert_true(scene.entry->own->trace.bytes <= 65536);
+    assert_true(scene.entry->own->trace_cut > 0);
+    assert_int_equal(scene.entry->own->trace.data[0], '[');
     scene_end(&scene);
 }
 
@@ -402,8 +402,8 @@ static void explain_keeps_decisions_longer_than_steps_of_devices(void **state)
     for (int i = 0; i < 3000; i++) {
         event(scene.world, scene.canary, "notified");
     }
-    assert_non_null(strstr(scene.entry->trace.data, " start "));
-    assert_non_null(strstr(scene.entry->trace.data, "state    running"));
+    assert_non_null(strstr(scene.entry->own->trace.data, " start "));
+    assert_non_null(strstr(scene.entry->own->trace.data, "state    running"));
     scene_end(&scene);
 }
 

@@ -6,6 +6,7 @@
 #include "server-stub/state/forecast/forecast.h"
 #include "server-stub/state/groups/groups.h"
 #include "server-stub/state/membership/membership.h"
+#include "server-stub/state/rollouts/work.h"
 #include "server-stub/store/calls/kept.h"
 #include "server-stub/store/fleet.h"
 #include "tests/unit/waits.h"
@@ -71,7 +72,7 @@ static void identities_that_never_came_hold_no_rollout_up(void **state)
 
     assert_int_equal(entry->core.state, FLO_ROLLOUT_COMPLETED);
     assert_int_equal(entry->core.member_count, FLO_COUNT(ids));
-    assert_int_equal(entry->excused[FLO_EXCUSE_NEVER_CAME], PHANTOMS);
+    assert_int_equal(entry->own->excused[FLO_EXCUSE_NEVER_CAME], PHANTOMS);
 }
 
 static void a_device_is_a_member_from_its_first_message_on(void **state)
@@ -115,7 +116,7 @@ static void a_device_in_maintenance_takes_no_rollout(void **state)
     assert_non_null(entry);
     assert_false(is_member(entry, 1));
     assert_string_equal(order_of(world, 1), "");
-    assert_int_equal(entry->excused[FLO_EXCUSE_MAINTENANCE], 1);
+    assert_int_equal(entry->own->excused[FLO_EXCUSE_MAINTENANCE], 1);
     assert_int_equal(flo_forecast_plan_new(world->controller, entry, &plan, &world->err),
                      FLO_E_RELEASE_ABSENT); /* it has no document; see the plan in e2e */
 

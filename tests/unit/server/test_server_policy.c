@@ -95,10 +95,11 @@ static void a_zone_is_a_label_or_what_the_device_reported(void **state)
                                                    "\"limits\":{\"window\":\"00:00-24:00\"}}");
 
     assert_non_null(entry);
-    assert_string_equal(entry->zone_names.words[member(entry, 0)->place.zone - 1], "Europe/Paris");
-    assert_string_equal(entry->zone_names.words[member(entry, 1)->place.zone - 1], "+05:30");
+    assert_string_equal(entry->own->zone_names.words[member(entry, 0)->place.zone - 1],
+                        "Europe/Paris");
+    assert_string_equal(entry->own->zone_names.words[member(entry, 1)->place.zone - 1], "+05:30");
     /* A label that is no zone counts as none. */
-    assert_string_equal(entry->zone_names.words[member(entry, 36)->place.zone - 1],
+    assert_string_equal(entry->own->zone_names.words[member(entry, 36)->place.zone - 1],
                         "America/New_York");
     assert_int_equal(member(entry, 38)->place.zone, 0);
 }
