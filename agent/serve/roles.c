@@ -240,9 +240,8 @@ int flo_serve_route_flip(struct flo_serve *serve, unsigned model, enum flo_serve
     place->is_live = false; /* those who wait, wait for the flip too */
     int rv = flo_serve_route_set(serve, model, route, err);
     place->is_live = was_live;
-    if (rv < 0 || (rv = flo_serve_flip(serve, model, role, err)) < 0) {
-        return rv;
-    }
+    FLO_TRY(rv);
+    FLO_TRY(flo_serve_flip(serve, model, role, err));
     if (is_news && !place->awaits_first_answer) { /* by the same engine */
         place->flip_ms = flo_now_ms();
         place->awaits_first_answer = true;

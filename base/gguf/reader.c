@@ -88,9 +88,9 @@ static int check_bools(const struct flo_gguf_kv *kv, struct flo_err *err)
 static int take_kv(struct flo_cursor *at, struct flo_gguf_kv *kv, struct flo_err *err)
 {
     int rv = flo_cursor_name(at, FLO_GGUF_KEY_BYTES_MAX, &kv->key, err);
-    if (rv < 0 || (rv = flo_cursor_u32(at, &kv->type, err)) < 0) {
-        return rv;
-    }
+    FLO_TRY(rv);
+    rv = flo_cursor_u32(at, &kv->type, err);
+    FLO_TRY(rv);
     kv->item_type = kv->type;
     kv->count = 1;
     if (kv->type == FLO_GGUF_ARRAY) {

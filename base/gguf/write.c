@@ -172,9 +172,9 @@ static int write_tensors(const struct flo_gguf *source, const struct flo_gguf_te
             asked.offset = source->tensors[index].offset;
             rv = replace(context, &asked, &data, err);
         }
-        if (rv < 0 || (rv = pad_to(fd, &position, tensor->offset, err)) < 0) {
-            return rv;
-        }
+        FLO_TRY(rv);
+        rv = pad_to(fd, &position, tensor->offset, err);
+        FLO_TRY(rv);
         if (data == NULL) {
             data = flo_gguf_tensor_data(source, &source->tensors[index]);
         }
@@ -192,9 +192,7 @@ static int write_file(const struct flo_gguf *source, const struct flo_gguf_tenso
 {
     struct flo_buf header = {.bytes_max = HEADER_BYTES_MAX};
     int rv = check_edits(edits, edit_count, err);
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(rv);
     build_header(&header, source, tensors, edits, edit_count);
     if (header.failed) {
         rv = flo_fail(err, FLO_E_MEMORY, "a GGUF header of more than %u MiB",
@@ -203,7 +201,8 @@ static int write_file(const struct flo_gguf *source, const struct flo_gguf_tenso
         rv = flo_fd_write_all(fd, header.data, header.bytes, err);
     }
     flo_buf_deinit(&header);
-    return rv < 0 ? rv : write_tensors(source, tensors, data_bytes, replace, context, fd, err);
+    FLO_TRY(rv);
+    return write_tensors(source, tensors, data_bytes, replace, context, fd, err);
 }
 
 /* The tensors as they will stand, offsets counted from the data section. */

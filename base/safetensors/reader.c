@@ -198,9 +198,7 @@ static int read_tensors(struct flo_safetensors *file, struct flo_err *err)
             continue;
         }
         int rv = read_tensor(file, node, &file->tensors[file->count], err);
-        if (rv < 0) {
-            return rv;
-        }
+        FLO_TRY(rv);
         file->count++;
     }
     return check_order(file, err);
@@ -238,7 +236,8 @@ static int read_head(struct flo_safetensors *file, struct flo_err *err)
                         "values",
                         bad, VALUES_MAX);
     }
-    return rv < 0 ? rv : read_tensors(file, err);
+    FLO_TRY(rv);
+    return read_tensors(file, err);
 }
 
 static int open_memory(struct flo_safetensors *file, const void *data, size_t bytes,

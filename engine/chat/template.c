@@ -262,7 +262,8 @@ static int choose(const struct flo_gguf *gguf, const char *instead, struct flo_g
         /* Phi-2 came without one. */
         instead = rv == 0 && text->bytes == 0 && flo_gguf_text_is(arch, "phi2") ? "phi2" : NULL;
     }
-    if (rv < 0 || instead == NULL || strcmp(instead, "none") == 0) {
+    FLO_TRY(rv);
+    if (instead == NULL || strcmp(instead, "none") == 0) {
         return rv;
     }
     const char *known = flo_template_known(instead);
@@ -291,7 +292,7 @@ int flo_template_find(const struct flo_gguf *gguf, const struct flo_vocab *vocab
     }
     if (rv == 0 && text.bytes > 0) {
         rv = flo_jinja_open(text.data, text.bytes, &out->jinja, &why);
-        rv = rv < 0 ? rv : probe(out, vocab, &why);
+        rv = rv == 0 ? probe(out, vocab, &why) : rv;
     }
     if (rv == 0) {
         derive(out, vocab, &text);
@@ -499,7 +500,7 @@ static int run_on(const struct flo_template *chat, const struct flo_vocab *vocab
 
     is_begun = is_begun && !has_calls;
     before.count -= is_begun;
-    rv = rv < 0 ? rv : run_with_ids(chat, vocab, &before, text, marks, err);
+    rv = rv == 0 ? run_with_ids(chat, vocab, &before, text, marks, err) : rv;
     if (rv == 0 && is_begun) {
         add_message(&talk->messages[last], text, marks);
     }
@@ -519,7 +520,7 @@ static int render(const struct flo_template *chat, const struct flo_vocab *vocab
     if (rv == 0 && (text.failed || marks.failed)) {
         rv = flo_fail(err, FLO_E_MEMORY, "%zu messages", talk->count);
     }
-    rv = rv < 0 ? rv : tokenise(vocab, &text, &marks, tokens, err);
+    rv = rv == 0 ? tokenise(vocab, &text, &marks, tokens, err) : rv;
     flo_buf_deinit(&text);
     flo_buf_deinit(&marks);
     return rv;

@@ -267,7 +267,7 @@ int flo_bench_device(const char *file, uint32_t to, struct flo_err *err)
     if (rv == 0) {
         rv = run_threads(&device, parts, err);
     }
-    return rv < 0 ? rv
-                  : write_result(&device, parts, read_rate(fd), begun_us,
-                                 to == 0 ? STDOUT_FILENO : (int)to, err);
+    FLO_TRY(rv);
+    return write_result(&device, parts, read_rate(fd), begun_us, to == 0 ? STDOUT_FILENO : (int)to,
+                        err);
 }

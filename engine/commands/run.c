@@ -196,9 +196,7 @@ static int answer_once(struct run *run, bool is_served, struct flo_err *err)
     }
     flo_talk_said_deinit(&said);
     flo_console_close(&console);
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(rv);
     if (run->shows_stats) {
         print_stats(run);
     }
@@ -398,9 +396,13 @@ static int run_model(void *context, struct flo_err *err)
     }
     run->tool.model = has_word && !served ? name : run->tool.model;
     run->tool.caches_packed = !run->no_pack;
-    if ((rv = choose_text(run, args->words[has_word], err)) < 0 ||
-        (rv = check_flags(run, served, err)) < 0 || (rv = read_settings(run, err)) < 0 ||
-        (run->reads && (rv = read_text(run, err)) < 0)) {
+    rv = choose_text(run, args->words[has_word], err);
+    FLO_TRY(rv);
+    rv = check_flags(run, served, err);
+    FLO_TRY(rv);
+    rv = read_settings(run, err);
+    FLO_TRY(rv);
+    if (run->reads && (rv = read_text(run, err)) < 0) {
         return rv;
     }
     rv = served ? open_served(run, name, err) : flo_local_open(&run->local, &run->tool, err);

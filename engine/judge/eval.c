@@ -109,9 +109,8 @@ static int compare(struct eval *e, const struct flo_suite_case *one, size_t coun
     }
     e->err = err;
     forced = (uint32_t)count;
-    if (rv < 0 || (rv = flo_eval_peer_force(e->peer, e->forced, forced, err)) < 0) {
-        return rv;
-    }
+    FLO_TRY(rv);
+    FLO_TRY(flo_eval_peer_force(e->peer, e->forced, forced, err));
     return flo_eval_side_force(&e->side, e->forced, forced, compare_row, e, err);
 }
 
@@ -126,10 +125,8 @@ static int judge(struct eval *e, size_t index, struct flo_err *err)
     if (r->has_against) {
         rv = flo_eval_peer_answer(e->peer, index, limit, &other, e->forced, err);
     }
-    rv = rv < 0 ? rv : flo_eval_side_answer(&e->side, one, limit, &answer, err);
-    if (rv < 0) {
-        return rv;
-    }
+    rv = rv == 0 ? flo_eval_side_answer(&e->side, one, limit, &answer, err) : rv;
+    FLO_TRY(rv);
     count_answer(&r->model, one, &answer);
     r->task_cases[one->task]++;
     if (!answer.is_exact) {
@@ -223,7 +220,7 @@ static int open_suite(struct eval *e, struct flo_err *err)
     size_t bytes;
     int rv = flo_file_read(path, FLO_SUITE_BYTES_MAX, &text, &bytes, err);
 
-    rv = rv < 0 ? rv : flo_suite_take(text, bytes, &e->suite, err);
+    rv = rv == 0 ? flo_suite_take(text, bytes, &e->suite, err) : rv;
     if (rv < 0) {
         return rv == FLO_E_META_JSON || rv == FLO_E_META_SCHEMA ? flo_wrap(err, rv, "%s", path)
                                                                 : rv;
@@ -242,8 +239,8 @@ static int open_against(struct eval *e, struct flo_err *err)
     if (tool.packed != NULL && strcmp(tool.packed, "none") != 0) {
         tool.packed = NULL; /* a file of the model that is judged */
     }
-    return rv < 0 ? rv
-                  : flo_eval_peer_open(&tool, &e->suite, &e->peer, &e->report.against.about, err);
+    FLO_TRY(rv);
+    return flo_eval_peer_open(&tool, &e->suite, &e->peer, &e->report.against.about, err);
 }
 
 /* The peer before the side: this process has no threads yet. */
@@ -336,12 +333,15 @@ static int eval(void *context, struct flo_err *err)
     if (e->max_kl != NULL && !r->has_against) {
         return flo_fail(err, FLO_E_USAGE, "--max-kl needs --against");
     }
-    if ((e->min_exact != NULL &&
-         (rv = read_limit("min-exact", e->min_exact, 1, &e->exact_least, err)) < 0) ||
-        (e->max_kl != NULL && (rv = read_limit("max-kl", e->max_kl, 1e9, &e->kl_most, err)) < 0) ||
-        (rv = open_suite(e, err)) < 0 || (rv = open_models(e, err)) < 0) {
-        return rv;
+    if (e->min_exact != NULL) {
+        FLO_TRY(read_limit("min-exact", e->min_exact, 1, &e->exact_least, err));
     }
+    if (e->max_kl != NULL) {
+        FLO_TRY(read_limit("max-kl", e->max_kl, 1e9, &e->kl_most, err));
+    }
+    rv = open_suite(e, err);
+    FLO_TRY(rv);
+    FLO_TRY(open_models(e, err));
     const struct flo_inputs inputs = {{e->tool.args.words[0], e->tool.model, e->against,
                                        e->side.model->setup.adapter, e->side.model->setup.packed}};
     FLO_TRY(e->report_path != NULL ? flo_outfile(e->report_path, inputs, carry_out, e, err)

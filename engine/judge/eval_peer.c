@@ -113,7 +113,8 @@ static int hear(int peer, struct reply *reply, struct flo_err *err)
 {
     int rv = receive(peer, reply, sizeof(*reply), err);
 
-    if (rv < 0 || reply->rv == 0) {
+    FLO_TRY(rv);
+    if (reply->rv == 0) {
         return rv;
     }
     *err = reply->err;

@@ -129,7 +129,8 @@ static int read_text(struct golden *g, const struct flo_tool_answer *a, uint32_t
     text->bytes = 0;
     int rv = flo_engine_detokenise(a->model.text, g->heard.tokens, count, false, text, err);
     flo_buf_text(text, "");
-    return rv < 0 ? rv : text->failed ? flo_fail(err, FLO_E_MEMORY, "an answer") : 0;
+    FLO_TRY(rv);
+    return text->failed ? flo_fail(err, FLO_E_MEMORY, "an answer") : 0;
 }
 
 /* As the probe of a device judges it. */
@@ -188,7 +189,7 @@ static int play_one(struct golden *g, struct flo_tool_answer *a, struct golden_c
 {
     int rv = hear(g, a, &one->asked, one->asked.tokens_max, err);
 
-    rv = rv < 0 ? rv : read_text(g, a, g->heard.count, err);
+    rv = rv == 0 ? read_text(g, a, g->heard.count, err) : rv;
     if (rv < 0) {
         return flo_wrap(err, rv, "case %s", one->id);
     }
@@ -226,15 +227,13 @@ static int play(struct golden *g, const struct flo_tool *tool, struct flo_err *e
 static int play_all(struct golden *g, size_t from, const struct flo_engine_info *first,
                     struct flo_err *err)
 {
-    int rv = 0;
-
-    for (size_t i = from; rv == 0 && i < PLAYS; i++) {
+    for (size_t i = from; i < PLAYS; i++) {
         struct flo_tool tool = g->tool;
         if (set_play(&tool, i, first)) {
-            rv = play(g, &tool, err);
+            FLO_TRY(play(g, &tool, err));
         }
     }
-    return rv;
+    return 0;
 }
 
 /* ---- create: prompts ---- */
@@ -361,7 +360,7 @@ static int ask_one(struct golden *g, struct flo_tool_answer *a, struct golden_ca
         snprintf(one->why, sizeof(one->why), "%.150s", err->what);
         return 0;
     }
-    rv = rv < 0 ? rv : keep_sure(g, a, one, err);
+    rv = rv == 0 ? keep_sure(g, a, one, err) : rv;
     return rv < 0 ? flo_wrap(err, rv, "%s", one->id) : 0;
 }
 
@@ -467,7 +466,8 @@ static int create(void *context, struct flo_err *err)
         rv = play_all(g, 1, &first, err);
     }
     flo_ticker_stop(&g->ticker);
-    return rv < 0 ? rv : write_golden(g, &first, err);
+    FLO_TRY(rv);
+    return write_golden(g, &first, err);
 }
 
 /* ---- play ---- */
@@ -478,7 +478,7 @@ static int take_cases(struct golden *g, struct flo_err *err)
     char *text = NULL;
     int rv = flo_file_read(g->tool.args.words[0], FILE_BYTES_MAX, &text, &bytes, err);
 
-    rv = rv < 0 ? rv : flo_suite_take(text, bytes, &g->suite, err);
+    rv = rv == 0 ? flo_suite_take(text, bytes, &g->suite, err) : rv;
     if (rv == 0 && !g->suite.is_golden) {
         flo_fail(err, FLO_E_META_SCHEMA, "no document of the format flotilla-golden-1");
         rv = flo_err_fix(err, "flotilla-model golden create makes one");
@@ -534,9 +534,7 @@ static int play_file(void *context, struct flo_err *err)
     flo_ticker_start(&g->ticker, OPENING);
     int rv = play_cases(g, err);
     flo_ticker_stop(&g->ticker);
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(rv);
     for (size_t i = 0; i < g->count; i++) {
         if (g->cases[i].why[0] != '\0') {
             failed++;

@@ -103,15 +103,16 @@ static int perplexity(void *context, struct flo_err *err)
         length = length < CONTEXT_DEFAULT ? length : CONTEXT_DEFAULT;
         length = chunks->tokens_count < length ? (uint32_t)chunks->tokens_count : length;
     }
-    if (rv < 0 || (rv = flo_chunks_cut(chunks, length, err)) < 0) {
-        return rv;
-    }
+    FLO_TRY(rv);
+    rv = flo_chunks_cut(chunks, length, err);
+    FLO_TRY(rv);
     uint64_t started_us = flo_now_us();
     for (size_t i = 0; rv == 0 && i < chunks->count; i++) {
         rv = score_chunk(p, i, err);
         flo_tool_progress("chunk", i + 1, chunks->count, started_us);
     }
-    return rv < 0 ? rv : print_result(p, err);
+    FLO_TRY(rv);
+    return print_result(p, err);
 }
 
 static struct perplexity state;

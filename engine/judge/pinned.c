@@ -174,18 +174,17 @@ static int run(struct judge *judge, struct flo_pinned_verdict *verdict, struct f
     struct flo_chunks *chunks = &judge->chunks;
     int rv = open_models(judge, err);
 
-    if (rv < 0 || (rv = flo_chunks_of_text(&judge->floats, judge->files->text, chunks, err)) < 0) {
-        return rv;
-    }
+    FLO_TRY(rv);
+    rv = flo_chunks_of_text(&judge->floats, judge->files->text, chunks, err);
+    FLO_TRY(rv);
     uint32_t length = judge->floats.info->context;
     length = length < CHUNK_TOKENS ? length : CHUNK_TOKENS;
     if (chunks->tokens_count / CHUNKS_MIN < length) {
         return flo_fail(err, FLO_E_USAGE, "%s has %zu tokens, %d chunks of %u are needed",
                         judge->files->text, chunks->tokens_count, CHUNKS_MIN, length);
     }
-    if ((rv = flo_chunks_cut(chunks, length, err)) < 0) {
-        return rv;
-    }
+    rv = flo_chunks_cut(chunks, length, err);
+    FLO_TRY(rv);
     size_t scored = flo_chunks_scored(chunks);
     judge->rows = calloc(scored, judge->floats.info->n_vocab * sizeof(*judge->rows));
     judge->totals = calloc(scored, sizeof(*judge->totals));

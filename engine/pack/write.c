@@ -85,9 +85,8 @@ int flo_sidecar_write(const struct flo_sidecar *s, int fd, uint32_t threads,
     struct packing p = {.sidecar = s};
     int rv = 0;
 
-    if ((rv = flo_sidecar_check_size(s, fd, err)) < 0) {
-        return rv;
-    }
+    rv = flo_sidecar_check_size(s, fd, err);
+    FLO_TRY(rv);
     p.out = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     if (p.out == MAP_FAILED) {
         return flo_fail_errno(err, FLO_E_IO_MAPPING, "%zu packed bytes", bytes);

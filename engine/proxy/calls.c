@@ -149,7 +149,8 @@ int flo_calls_take(struct flo_proxy_calls *calls, const char *runtime,
                         "the other, each with its name",
                         runtime);
     }
-    if (rv < 0 || call->arguments.bytes == 0) {
+    FLO_TRY(rv);
+    if (call->arguments.bytes == 0) {
         return rv;
     }
     flo_buf_add(&calls->arguments, call->arguments.data, call->arguments.bytes);

@@ -72,7 +72,8 @@ static int wait_for(struct flo_runtime_process *process, struct flo_err *err)
         int rv = flo_runtime_listen(process, err);
         if (rv < 0 || is_ended != 0) {
             flo_runtime_stop(process, 0);
-            return rv < 0 ? rv : STATUS_UNKNOWN;
+            FLO_TRY(rv);
+            return STATUS_UNKNOWN;
         }
         if (waitpid(process->pid, &status, WNOHANG) != 0) {
             process->pid = 0;

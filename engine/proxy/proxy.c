@@ -281,9 +281,9 @@ static void open_runtime(struct flo_proxy *proxy, const struct flo_wire_open *in
         say_ready(proxy); /* nothing runs until a case is played */
         return;
     }
-    rv = rv < 0 ? rv
-                : flo_runtime_start(runtime, proxy->tree, in->entry, proxy->mode, &proxy->process,
-                                    &err);
+    rv = rv == 0 ? flo_runtime_start(runtime, proxy->tree, in->entry, proxy->mode, &proxy->process,
+                                     &err)
+                 : rv;
     if (rv < 0) {
         end(proxy, &err);
     }

@@ -174,7 +174,7 @@ static int take_parts(struct flo_proxy_request *request, const struct flo_answer
     while (rv == 0 && entry != NULL) {
         struct flo_answer_call call;
         rv = flo_answer_call(&entry, &call, err);
-        rv = rv < 0 ? rv : flo_calls_take(&request->calls, name_of(request), &call, out, err);
+        rv = rv == 0 ? flo_calls_take(&request->calls, name_of(request), &call, out, err) : rv;
     }
     return rv == 0 && part->has_finish && part->reason == FLO_WIRE_STOP
                ? flo_calls_end(&request->calls, name_of(request), out, err)

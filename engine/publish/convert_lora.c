@@ -68,9 +68,7 @@ static int read_tensors(struct convert *convert, struct flo_err *err)
 {
     size_t bytes;
     int rv = flo_file_read(convert->tensors_path, TENSORS_BYTES_MAX, &convert->data, &bytes, err);
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(rv);
     if ((rv = flo_safetensors_open(convert->data, bytes, &convert->file, err)) < 0 ||
         (rv = map_tensors(convert, err)) < 0) {
         return flo_wrap(err, rv, "%s", convert->tensors_path);

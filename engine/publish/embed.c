@@ -60,23 +60,19 @@ static int embed_text(struct embed *e, size_t index, struct flo_err *err)
 static int embed(void *context, struct flo_err *err)
 {
     struct embed *e = context;
-    int rv;
 
     e->pooling = strcmp(e->pooling_name, "last") == 0 ? FLO_POOLING_LAST : FLO_POOLING_MEAN;
-    rv = flo_tool_open(&e->tool, FLO_VOCABULARY_NEEDED, &e->model, err);
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_tool_open(&e->tool, FLO_VOCABULARY_NEEDED, &e->model, err));
     e->session = flo_backend_native_session(e->model.state);
     e->tokens = calloc(e->model.info->context, sizeof(*e->tokens));
     e->vectors = calloc(2 * (size_t)e->model.info->n_embd, sizeof(*e->vectors));
     if (e->tokens == NULL || e->vectors == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "the vectors");
     }
-    for (size_t i = 0; rv == 0 && i < FLO_ARGS_MAX && e->tool.args.words[i] != NULL; i++) {
-        rv = embed_text(e, i, err);
+    for (size_t i = 0; i < FLO_ARGS_MAX && e->tool.args.words[i] != NULL; i++) {
+        FLO_TRY(embed_text(e, i, err));
     }
-    return rv;
+    return 0;
 }
 
 static struct embed state = {.pooling_name = "mean"};

@@ -79,9 +79,7 @@ static int find_version(const struct merge *merge, char *out, struct flo_err *er
         text.bytes = strlen(merge->version);
     } else {
         int rv = flo_gguf_string(merge->lora_file, "general.version", &text, err);
-        if (rv < 0) {
-            return rv;
-        }
+        FLO_TRY(rv);
     }
     if (text.bytes >= VERSION_BYTES_MAX || memchr(text.data, '\0', text.bytes) != NULL ||
         flo_utf8_valid(text.data, text.bytes) != text.bytes) {

@@ -24,9 +24,9 @@ static int rank(struct rerank *r, const char *document, struct flo_err *err)
     int rv = flo_engine_pair(r->model.text, &pair, r->tokens, r->model.info->context, &count, err);
 
     flo_session_reset(r->session);
-    rv = rv < 0 ? rv
-                : flo_session_embed(r->session, r->tokens, count, FLO_POOLING_LAST, r->state, err);
-    rv = rv < 0 ? rv : flo_engine_rank(r->model.text, r->state, &score, err);
+    rv = rv == 0 ? flo_session_embed(r->session, r->tokens, count, FLO_POOLING_LAST, r->state, err)
+                 : rv;
+    rv = rv == 0 ? flo_engine_rank(r->model.text, r->state, &score, err) : rv;
     if (rv == 0 && r->tool.args.is_json) {
         printf("{\"tokens\":%zu,\"score\":%.9g}\n", count, score);
     } else if (rv == 0) {
@@ -41,9 +41,7 @@ static int rerank(void *context, struct flo_err *err)
     const char *const *words = r->tool.args.words;
     int rv = flo_tool_open(&r->tool, FLO_VOCABULARY_NEEDED, &r->model, err);
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(rv);
     r->session = flo_backend_native_session(r->model.state);
     r->tokens = calloc(r->model.info->context, sizeof(*r->tokens));
     r->state = calloc(r->model.info->n_embd, sizeof(*r->state));

@@ -147,9 +147,8 @@ int flo_adapters_open(struct flo_adapters *all, struct flo_engine *engine,
                       const struct flo_wire_open *in, const int *fds, struct flo_err *err)
 {
     struct flo_adapter *ignored;
-    int rv = 0;
-    for (uint32_t i = 0; rv == 0 && i < in->n_adapters; i++) {
-        rv = flo_adapters_load(all, engine, in->adapters[i], fds[i], &ignored, err);
+    for (uint32_t i = 0; i < in->n_adapters; i++) {
+        FLO_TRY(flo_adapters_load(all, engine, in->adapters[i], fds[i], &ignored, err));
     }
-    return rv;
+    return 0;
 }

@@ -178,9 +178,8 @@ static int answer(struct flo_embed *embed, const struct flo_engine *engine,
         rv =
             flo_fail(err, FLO_E_MODEL_NONFINITE, "the vector of input %u is not finite", embed->at);
     }
-    return rv < 0
-               ? rv
-               : put_vector(embed, message->request, message->embed.ranks ? 1 : n_embd, out, err);
+    FLO_TRY(rv);
+    return put_vector(embed, message->request, message->embed.ranks ? 1 : n_embd, out, err);
 }
 
 static void end_input(struct flo_embed *embed)

@@ -78,7 +78,8 @@ static int begin_reading(struct flo_worker *worker, uint32_t threads, struct flo
         rv = flo_engine_sandbox_enter(FLO_SANDBOX_OPENING, FLO_SANDBOX_REQUIRED, err);
     }
     worker->is_reading = rv >= 0;
-    return rv < 0 ? rv : 0;
+    FLO_TRY(rv);
+    return 0;
 }
 
 /* Open the engine.  If the number of sessions was not given and the budget has
@@ -190,9 +191,7 @@ static int open_model(struct flo_worker *worker, const struct flo_wire_message *
     if (rv == 0 && worker->is_sandboxed) {
         rv = flo_engine_sandbox_enter(FLO_SANDBOX_SERVING, FLO_SANDBOX_REQUIRED, err);
     }
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(rv);
     if (worker->opened != NULL) {
         worker->opened(worker->socket);
     }
@@ -221,9 +220,7 @@ static int plan_model(struct flo_worker *worker, const struct flo_wire_message *
         rv = flo_engine_plan_fd(worker->fds[0], &options, &plan, err);
     }
     flo_worker_close_fds(worker);
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(rv);
     answer.planned =
         (struct flo_wire_planned){.weights_bytes = plan.weights_bytes,
                                   .private_bytes = plan.total_bytes - plan.weights_bytes,
@@ -251,9 +248,7 @@ static int pack_model(struct flo_worker *worker, const struct flo_wire_message *
         rv = flo_sidecar_write(packing->sidecar, worker->fds[0], 1, NULL, NULL, err);
     }
     flo_worker_close_fds(worker);
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(rv);
     struct flo_wire_message answer = {.type = FLO_WIRE_PACKED,
                                       .request = message->request,
                                       .packed.bytes = flo_sidecar_bytes(packing->sidecar)};
@@ -286,7 +281,8 @@ static int change_adapters(struct flo_worker *worker, const struct flo_wire_mess
         answer.adapter.bytes = adapter == NULL ? 0 : flo_adapter_info(adapter)->bytes;
     }
     flo_worker_sweep_adapters(worker);
-    return rv < 0 ? rv : flo_wire_write(&worker->out, &answer, err);
+    FLO_TRY(rv);
+    return flo_wire_write(&worker->out, &answer, err);
 }
 
 /* GENERATE: it waits until a session is free.  Probes measure any model. */
@@ -304,7 +300,7 @@ static int enqueue(struct flo_worker *worker, const struct flo_wire_message *mes
     if (message->generate.adapter.bytes > 0) {
         rv = flo_adapters_find(&worker->adapters, message->generate.adapter, &adapter, err);
     }
-    rv = rv < 0 ? rv : flo_waiting_add(&worker->waiting, message, adapter, err);
+    rv = rv == 0 ? flo_waiting_add(&worker->waiting, message, adapter, err) : rv;
     worker->requests += rv == 0;
     return rv;
 }
@@ -381,9 +377,7 @@ static int tokenise(struct flo_worker *worker, const struct flo_wire_message *me
                                  (message->tokenise.adds_ends ? FLO_TEXT_ENDS : 0),
                              FLO_WIRE_PAYLOAD_BYTES_MAX / 4, &tokens, &count, err);
     }
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(rv);
     for (size_t i = 0; i < count; i++) {
         uint32_t id = (uint32_t)tokens[i];
         flo_put_u32(&tokens[i], id);
@@ -404,9 +398,9 @@ static int detokenise(struct flo_worker *worker, const struct flo_wire_message *
     size_t count = 0;
     int rv = flo_tokens_read(worker->engine, message->tokens.tokens, FLO_TEXT_IDS,
                              FLO_WIRE_TOKENISE_MAX, &tokens, &count, err);
-    rv = rv < 0 ? rv : flo_engine_detokenise(worker->engine, tokens, count, true, &text, err);
+    rv = rv == 0 ? flo_engine_detokenise(worker->engine, tokens, count, true, &text, err) : rv;
     answer.string.text = (struct flo_wire_text){text.data, text.bytes};
-    rv = rv < 0 ? rv : flo_wire_write(&worker->out, &answer, err);
+    rv = rv == 0 ? flo_wire_write(&worker->out, &answer, err) : rv;
     flo_buf_deinit(&text);
     free(tokens);
     return rv;

@@ -246,9 +246,7 @@ static int turn(struct chat *chat, struct flo_err *err)
     fputs(flo_talk_input_is_open(&chat->input) ? PROMPT_MORE : PROMPT, notes);
     fflush(notes);
     int rv = flo_console_read(&chat->console, &event, &line, &bytes, err);
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(rv);
     if (event == FLO_CONSOLE_LINE) {
         rv = take_line(chat, line, bytes, &why);
         if (rv < 0) {
@@ -288,5 +286,6 @@ int flo_chat(const struct flo_talker *talker, struct flo_talk_settings *settings
     flo_talk_said_deinit(&chat.said);
     flo_talk_input_deinit(&chat.input);
     flo_console_close(&chat.console);
-    return rv < 0 ? rv : 0;
+    FLO_TRY(rv);
+    return 0;
 }

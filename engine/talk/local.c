@@ -20,9 +20,7 @@ int flo_local_open(struct flo_local *local, const struct flo_tool *tool, struct 
         rv = flo_fail(err, FLO_E_USAGE, "the model ranks documents and writes no text");
         flo_err_fix(err, "flotilla-model rerank QUERY DOCUMENT... --model FILE");
     }
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(rv);
     size_t context = local->answer.model.info->context;
     local->prompt_max = 2 * context + FLO_GRAMMAR_FORCED_MAX;
     local->piece = tool->batch > 0 ? tool->batch : PIECE;
@@ -70,7 +68,8 @@ static int feed_prompt(struct flo_local *local, const struct flo_asking *asking,
 
         at += n;
         if (rv < 0 || flo_asking_stops(asking)) {
-            return rv < 0 ? rv : 1;
+            FLO_TRY(rv);
+            return 1;
         }
     }
     return 0;
@@ -189,7 +188,8 @@ static int begin(struct flo_local *local, const struct flo_asking *asking, struc
     local->text.bytes = 0;
     local->stream = (struct flo_engine_stream){0};
     flo_talk_said_begin(asking->said);
-    if (rv < 0 || local->is_raw) {
+    FLO_TRY(rv);
+    if (local->is_raw) {
         return rv;
     }
     bool in_thought = flo_engine_in_thought(engine, local->prompt, local->count);
@@ -219,7 +219,8 @@ static int carry_out(struct flo_local *local, const struct flo_asking *asking,
     counts->prompt_us = flo_now_us() - began_us;
     rv = rv != 0 ? rv : go_on(local, asking, most, counts, err);
     counts->answer_us = flo_now_us() - began_us - counts->prompt_us;
-    return rv < 0 ? rv : 0;
+    FLO_TRY(rv);
+    return 0;
 }
 
 int flo_local_answer(struct flo_local *local, const struct flo_asking *asking,
@@ -232,7 +233,8 @@ int flo_local_answer(struct flo_local *local, const struct flo_asking *asking,
     int printed = say_text(local, true, asking->said, rv < 0 ? NULL : err);
     flo_call_reader_close(local->reader);
     local->reader = NULL;
-    return rv < 0 ? rv : printed;
+    FLO_TRY(rv);
+    return printed;
 }
 
 /* ---- a conversation ---- */
@@ -269,7 +271,8 @@ int flo_local_prompt(struct flo_local *local, const struct flo_asking *asking, s
         return flo_fail(err, rv, "more than %zu tokens; the context takes %u", local->prompt_max,
                         local->answer.model.info->context);
     }
-    return rv < 0 ? rv : check_room(local, asking, err);
+    FLO_TRY(rv);
+    return check_room(local, asking, err);
 }
 
 static int talk_answer(void *state, const struct flo_asking *asking, struct flo_talk_counts *counts,

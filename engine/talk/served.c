@@ -218,9 +218,7 @@ static int carry_out(struct call *call, struct flo_err *err)
         }
         rv = polls[0].revents != 0 ? flo_exchange_go_on(&call->exchange, take_body, call, err) : 0;
     }
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(rv);
     flo_buf_text(&call->body, "");
     if (call->exchange.reader.status != 200) {
         return flo_talk_event_fail(call->body.data, call->body.bytes, call->exchange.reader.status,
@@ -310,8 +308,9 @@ int flo_served_open(struct flo_served *served, const char *address, const char *
                         "lower-case letters, digits and ._-@: alone",
                         model);
     }
-    if ((rv = read_address(served, address, err)) < 0 ||
-        (token_file != NULL && (rv = read_token(served, token_file, err)) < 0)) {
+    rv = read_address(served, address, err);
+    FLO_TRY(rv);
+    if (token_file != NULL && (rv = read_token(served, token_file, err)) < 0) {
         return rv;
     }
     served->peer = (struct flo_peer){served->called, FLO_E_NET_UNREACHABLE, FLO_E_NET_CONTENT};
@@ -385,7 +384,8 @@ int flo_served_answer(struct flo_served *served, const struct flo_asking *asking
     }
     flo_talk_said_end(asking->said);
     int printed = flo_talk_said_print(asking->said, rv < 0 ? NULL : err);
-    return rv < 0 ? rv : printed;
+    FLO_TRY(rv);
+    return printed;
 }
 
 static int talk_answer(void *state, const struct flo_asking *asking, struct flo_talk_counts *counts,

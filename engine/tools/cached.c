@@ -47,15 +47,20 @@ static int find_or_make(struct caching *c, const struct flo_tool *tool, int *out
     char folder[3000];
     int rv = flo_packs_folder(folder, sizeof(folder), err);
 
-    if (rv < 0 || folder[0] == '\0' ||
-        (rv = flo_packs_open(folder, FLO_PACKS_BYTES_MAX, &c->cache, err)) < 0 ||
-        (rv = flo_packs_find(c->cache, c->model_fd, out, err)) != FLO_E_ABSENT) {
+    FLO_TRY(rv);
+    if (folder[0] == '\0') {
+        return rv;
+    }
+    rv = flo_packs_open(folder, FLO_PACKS_BYTES_MAX, &c->cache, err);
+    FLO_TRY(rv);
+    if ((rv = flo_packs_find(c->cache, c->model_fd, out, err)) != FLO_E_ABSENT) {
         return rv;
     }
     FLO_TRY(flo_packing_open(c->model_fd, true, &c->packing, err));
     rv = make(c, tool, folder, err);
     flo_packing_close(&c->packing);
-    return rv < 0 ? rv : flo_packs_find(c->cache, c->model_fd, out, err);
+    FLO_TRY(rv);
+    return flo_packs_find(c->cache, c->model_fd, out, err);
 }
 
 int flo_tool_cached(const struct flo_tool *tool)

@@ -120,9 +120,9 @@ int flo_tool_open(const struct flo_tool *tool, enum flo_vocabulary vocabulary,
     if (rv == 0 && tool->chat_template != NULL) {
         rv = flo_wire_template_read(tool->chat_template, &chat_template, err);
     }
-    if (rv < 0 || (rv = flo_backend_find(tool->backend, &m->backend, err)) < 0) {
-        return rv;
-    }
+    FLO_TRY(rv);
+    rv = flo_backend_find(tool->backend, &m->backend, err);
+    FLO_TRY(rv);
     m->setup.options.engine.vocabulary = vocabulary;
     m->setup.options.engine.chat_template = chat_template;
     if (tool->caches_packed && tool->packed == NULL && tool->backend == NULL) {
@@ -137,9 +137,7 @@ int flo_tool_open(const struct flo_tool *tool, enum flo_vocabulary vocabulary,
     }
     m->setup.options.engine.packed_fd = 0;
     m->setup.options.engine.chat_template = NULL; /* read at open only */
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(rv);
     m->info = m->backend->info(m->state);
     m->text = m->backend->text(m->state);
     if (m->info->packed_why[0] != '\0') {
@@ -214,18 +212,14 @@ int flo_tool_answer_next(struct flo_tool_answer *a, uint64_t most, struct flo_er
     if (a->count > 0) {
         rv = flo_tool_feed(&a->model, a->tokens, a->count, err);
     }
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(rv);
     const float *logits = a->model.backend->logits(a->model.state);
     if (a->grammar == NULL) {
         flo_sampler_sample(a->sampler, logits, &sample);
     } else {
         rv = flo_grammar_sample(a->grammar, a->sampler, logits, &sample, err);
     }
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(rv);
     a->tokens[0] = sample.token;
     a->is_finite = sample.is_finite;
     a->gap = sample.gap;

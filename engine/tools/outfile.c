@@ -90,9 +90,7 @@ int flo_outfile(const char *path, struct flo_inputs inputs, flo_outfile_write *w
     }
     FLO_TRY(check_old(path, inputs, err));
     int rv = check_old(part, inputs, err);
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(rv);
     hold_signals(true);
     int fd = open(part, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
     if (fd < 0) {
@@ -104,9 +102,7 @@ int flo_outfile(const char *path, struct flo_inputs inputs, flo_outfile_write *w
         catch_signals(true);
     }
     hold_signals(false);
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(rv);
     rv = ftruncate(fd, 0) == 0 ? write(context, fd, err)
                                : flo_fail_errno(err, FLO_E_IO_WRITE, "%s", part);
     if (rv == 0 && fsync(fd) < 0) {

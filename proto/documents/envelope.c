@@ -50,9 +50,7 @@ static int read_signatures(const json_t *root, bool is_draft, struct flo_envelop
     json_t *list;
     int rv = flo_json_get_array(root, "signatures", FLO_SIGNATURES_MAX, &list, err);
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(rv);
     if (json_array_size(list) == 0 && !is_draft) {
         return flo_fail(err, FLO_E_SIG_MISSING, "document has no signature");
     }
@@ -105,9 +103,7 @@ static int check_canonical(const struct flo_envelope *envelope, const char *text
     size_t at = 0;
     int rv = check_order(envelope, err);
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(rv);
     flo_envelope_write(envelope, &again);
     if (again.failed) {
         rv = flo_fail(err, FLO_E_MEMORY, "no memory to compare an envelope");

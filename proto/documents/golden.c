@@ -70,9 +70,9 @@ static int read_tokens(const json_t *object, struct flo_golden_case *out, struct
     json_t *list;
     double gap;
     int rv = flo_json_opt_real(object, "min_logit_gap", 0, 1e9, 0, &gap, err);
-    rv = rv < 0 ? rv
-                : flo_json_opt_array(object, "expect_tokens", FLO_GOLDEN_TOKENS_MAX, &list, err);
-    rv = rv < 0 ? rv : add_tokens(list, gap, out, err);
+    rv = rv == 0 ? flo_json_opt_array(object, "expect_tokens", FLO_GOLDEN_TOKENS_MAX, &list, err)
+                 : rv;
+    rv = rv == 0 ? add_tokens(list, gap, out, err) : rv;
     return rv < 0 ? flo_wrap(err, rv, "field `expect_tokens`") : 0;
 }
 
@@ -161,18 +161,17 @@ static int read_within(const json_t *object, struct flo_golden_match *match, str
 static int read_cosine(const json_t *object, struct flo_golden_match *match, struct flo_err *err)
 {
     uint64_t ppm = 0;
-    int rv = flo_json_get_u64(object, "cosine_min_ppm", 0, 1000000, &ppm, err);
+    FLO_TRY(flo_json_get_u64(object, "cosine_min_ppm", 0, 1000000, &ppm, err));
     match->low = (double)ppm / 1e6;
-    rv = rv < 0 ? rv : flo_json_get_text(object, "vector", NAME_BYTES_MAX, &match->text, err);
-    return rv;
+    return flo_json_get_text(object, "vector", NAME_BYTES_MAX, &match->text, err);
 }
 
 static int read_exit(const json_t *object, struct flo_golden_match *match, struct flo_err *err)
 {
     uint64_t status = 0;
-    int rv = flo_json_get_u64(object, "exit", 0, 255, &status, err);
+    FLO_TRY(flo_json_get_u64(object, "exit", 0, 255, &status, err));
     match->exit_status = (int)status;
-    return rv;
+    return 0;
 }
 
 static int read_is(const json_t *object, struct flo_golden_match *match, struct flo_err *err)
@@ -266,9 +265,7 @@ static int read_messages(const json_t *object, struct flo_golden_case *out, stru
     if (rv == 0 && json_array_size(list) == 0) {
         rv = flo_fail(err, FLO_E_META_SCHEMA, "field `messages` is empty");
     }
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(rv);
     out->messages = calloc(json_array_size(list), sizeof(*out->messages));
     if (out->messages == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "no memory for golden messages");
@@ -277,9 +274,9 @@ static int read_messages(const json_t *object, struct flo_golden_case *out, stru
         struct flo_golden_message *message = &out->messages[out->n_messages];
         value = json_array_get(list, i);
         rv = flo_json_get_text(value, "role", 31, &message->role, err);
-        rv = rv < 0 ? rv
-                    : flo_json_get_text(value, "content", PROMPT_BYTES_MAX - bytes,
-                                        &message->content, err);
+        rv = rv == 0 ? flo_json_get_text(value, "content", PROMPT_BYTES_MAX - bytes,
+                                         &message->content, err)
+                     : rv;
         if (rv < 0) {
             return flo_wrap(err, rv, "messages[%zu]", i);
         }
@@ -369,7 +366,7 @@ int flo_golden_read(const char *text, size_t bytes, struct flo_golden *golden, s
     memset(golden, 0, sizeof(*golden));
     int rv = flo_json_parse(text, bytes, FLO_GOLDEN_BYTES_MAX, &json, err);
     golden->document = json;
-    rv = rv < 0 ? rv : flo_json_get_text(json, "format", 32, &format, err);
+    rv = rv == 0 ? flo_json_get_text(json, "format", 32, &format, err) : rv;
     bool is_2 = strcmp(format, "flotilla-golden-2") == 0;
     if (rv == 0 && !is_2 && strcmp(format, "flotilla-golden-1") != 0) {
         rv = flo_fail(err, FLO_E_META_SCHEMA,
@@ -377,7 +374,7 @@ int flo_golden_read(const char *text, size_t bytes, struct flo_golden *golden, s
                       "flotilla-golden-2 are known",
                       format);
     }
-    rv = rv < 0 ? rv : flo_json_get_array(json, "cases", FLO_GOLDEN_CASES_MAX, &cases, err);
+    rv = rv == 0 ? flo_json_get_array(json, "cases", FLO_GOLDEN_CASES_MAX, &cases, err) : rv;
     if (rv == 0 && json_array_size(cases) == 0) {
         rv = flo_fail(err, FLO_E_META_SCHEMA, "no golden case");
     }

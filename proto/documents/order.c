@@ -21,7 +21,8 @@ static int read_policy(const json_t *args, struct flo_policy *out, struct flo_er
     int rv = flo_json_opt_object(args, "policy", &json, err);
 
     flo_policy_default(out);
-    return rv < 0 ? rv : flo_policy_read(json, out, err);
+    FLO_TRY(rv);
+    return flo_policy_read(json, out, err);
 }
 
 static int read_scope(const json_t *root, struct flo_scope *out, struct flo_err *err)

@@ -45,9 +45,7 @@ static int read_ways(const json_t *json, struct flo_release_file *out, struct fl
     json_t *list;
     int rv = flo_json_get_array(json, "get", FLO_RELEASE_WAYS_MAX, &list, err);
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(rv);
     for (size_t i = 0; i < json_array_size(list); i++) {
         /* A codec of a newer publisher is skipped, not refused: there may be
          * another way. */
@@ -402,9 +400,7 @@ static int read_variants(const json_t *root, struct flo_release *out, struct flo
     json_t *list;
     int rv = flo_json_get_array(root, "variants", FLO_RELEASE_VARIANTS_MAX, &list, err);
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(rv);
     if (json_array_size(list) == 0) {
         return flo_fail(err, FLO_E_META_SCHEMA, "field `variants` is empty");
     }

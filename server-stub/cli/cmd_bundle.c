@@ -81,9 +81,7 @@ static int fetch_document(struct flo_cli *cli, const char *title, struct flo_buf
     if (rv == 0) {
         rv = flo_envelope_parse(envelope->data, envelope->bytes, FLO_TYPE_RELEASE, &parts, err);
     }
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(rv);
     flo_sha256(parts.body, parts.body_bytes, &found);
     rv = flo_digest_equal(&found, &id)
              ? flo_release_new(parts.body, parts.body_bytes, NULL, release, err)

@@ -111,9 +111,7 @@ static int list_devices(struct flo_cli *cli, struct flo_err *err)
     if (rv == 0 && group != NULL && json_array_size(items) == 0) {
         rv = check_group(cli, group, err);
     }
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(rv);
     if (!flo_args_has(&cli->args, "sort") && !flo_args_has(&cli->args, "limit")) {
         flo_out_sort(&items);
     }
@@ -371,9 +369,7 @@ int flo_cmd_device_get(struct flo_cli *cli, struct flo_err *err)
     bool timeline = flo_args_has(&cli->args, "timeline");
     int rv = device_path(cli, timeline ? "/timeline" : "", path, sizeof(path), &name, err);
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(rv);
     if (timeline) {
         return show_timeline(cli, path, err);
     }
@@ -541,9 +537,7 @@ static int ask_report(struct flo_cli *cli, const char *op, uint64_t lines, uint6
     if (rv == 0 && !flo_name_is_valid(name)) {
         rv = flo_fail(err, FLO_E_DEVICE_ABSENT, "no device `%.80s`", name);
     }
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(rv);
     FLO_CLEANUP(flo_json_cleanup)
     json_t *body = json_pack("{s:s,s:s,s:s}", "op", op, "device", name, "reason",
                              flo_args_text(&cli->args, "reason", ""));
@@ -558,7 +552,8 @@ static int ask_report(struct flo_cli *cli, const char *op, uint64_t lines, uint6
     if (order != NULL && flo_out_u64(order, "done") == 0) {
         return no_report(order, name, timeout_ms, err);
     }
-    return rv < 0 ? rv : show_report(cli, id, err);
+    FLO_TRY(rv);
+    return show_report(cli, id, err);
 }
 
 int flo_cmd_device_logs(struct flo_cli *cli, struct flo_err *err)

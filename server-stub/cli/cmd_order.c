@@ -81,10 +81,7 @@ static int send_order(struct flo_cli *cli, json_t *body, struct flo_err *err)
     uint64_t timeout_ms;
 
     FLO_TRY(flo_args_ms(&cli->args, "timeout", 60000, &timeout_ms, err));
-    int rv = flo_api_call(cli, "POST", "/v1/orders", body, &order, err);
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_api_call(cli, "POST", "/v1/orders", body, &order, err));
     if (!flo_out_is_data(cli)) {
         printf("order %s signed and sent to %llu device%s\n", flo_out_text(order, "id", "?"),
                (unsigned long long)flo_out_u64(order, "scope_devices"),
@@ -97,7 +94,7 @@ static int send_order(struct flo_cli *cli, json_t *body, struct flo_err *err)
         }
         return 0;
     }
-    rv = flo_watch_order(cli, flo_out_text(order, "id", ""), timeout_ms, &ended, err);
+    int rv = flo_watch_order(cli, flo_out_text(order, "id", ""), timeout_ms, &ended, err);
     if (flo_out_is_data(cli) && ended != NULL) {
         flo_out_object(cli, ended, FLO_COLUMNS(order));
     } else if (ended != NULL) {
@@ -383,9 +380,7 @@ static int freeze(struct flo_cli *cli, const char *op, struct flo_err *err)
     if (rv == 0) {
         rv = flo_out_confirm(cli, "This is for the whole fleet.", fleet, err);
     }
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(rv);
     FLO_CLEANUP(flo_json_cleanup)
     json_t *body = json_pack("{s:s,s:b,s:s,s:s}", "op", op, "everywhere", 1, "confirm", fleet,
                              "reason", flo_args_text(&cli->args, "reason", ""));

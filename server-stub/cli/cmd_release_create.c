@@ -228,9 +228,7 @@ static int look_at_name(struct flo_cli *cli, const struct flo_create *create, co
     }
     rv = flo_create_difference(create, json_object_get(release, "document"), other, sizeof(other),
                                err);
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(rv);
     if (other[0] != '\0') {
         return flo_fail(err, FLO_E_RELEASE_EXISTS, "%s is there, and %s is another", title, other);
     }
@@ -285,7 +283,8 @@ static int check_inputs(struct flo_cli *cli, struct flo_create *create, struct f
     if (rv == 0 && create->parts.is_used) {
         rv = add_parts(create, err);
     }
-    return rv < 0 ? rv : check_model(create, &create->files[0], err);
+    FLO_TRY(rv);
+    return check_model(create, &create->files[0], err);
 }
 
 static int make_folder(struct flo_create *create, const char *to, struct flo_err *err)
@@ -330,10 +329,8 @@ static int create_release(struct flo_cli *cli, struct flo_create *create, struct
     FLO_CLEANUP(flo_json_cleanup) json_t *version = NULL;
     bool is_there = false;
     FLO_TRY(flo_release_title_parse(title, create->model_name, create->version, err));
-    int rv = read_flags(cli, create, err);
-    if (rv == 0) {
-        rv = check_inputs(cli, create, err);
-    }
+    FLO_TRY(read_flags(cli, create, err));
+    int rv = check_inputs(cli, create, err);
     if (rv == 0) {
         rv = flo_api_get(cli, "/v1/version", &version, err);
     }

@@ -381,7 +381,8 @@ static int take_back(struct flo_cli *cli, struct flo_err *err)
     if (rv == 0 && !is_slice) {
         rv = plan_back(cli, release, err);
     }
-    if (rv < 0 || flo_args_has(&cli->args, "dry-run")) {
+    FLO_TRY(rv);
+    if (flo_args_has(&cli->args, "dry-run")) {
         return rv;
     }
     rv = flo_out_confirm(cli,

@@ -153,8 +153,8 @@ static json_t *body_of(const struct flo_args *args, const char *metric, const ch
     int rv = flo_args_ms(args, "since", 600000, &since, err);
 
     /* Points of 5 min are few enough for 10,000 devices. */
-    rv = rv < 0 ? rv
-                : flo_args_ms(args, "step", strcmp(by, "device") == 0 ? 300000 : 10000, &step, err);
+    rv = rv == 0 ? flo_args_ms(args, "step", strcmp(by, "device") == 0 ? 300000 : 10000, &step, err)
+                 : rv;
     if (rv < 0) {
         return NULL;
     }

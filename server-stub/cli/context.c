@@ -181,12 +181,9 @@ static int load_remembered(struct flo_cli *cli, struct flo_err *err)
     size_t bytes;
 
     FLO_TRY(config_dir(dir, sizeof(dir), err));
-    int rv = current_name(cli, dir, name, err);
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(current_name(cli, dir, name, err));
     snprintf(path, sizeof(path), "%s/%s.context", dir, name);
-    rv = flo_file_read(path, 1024, &url, &bytes, err);
+    int rv = flo_file_read(path, 1024, &url, &bytes, err);
     if (rv < 0) {
         return flo_wrap(err, rv, "context `%s`", name);
     }

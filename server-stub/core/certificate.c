@@ -69,9 +69,7 @@ int flo_certificate_may_renew(const struct flo_certificate_ask *ask, struct flo_
     }
     if (ask->is_out_of_date) {
         int rv = check_out_of_date(ask, err);
-        if (rv < 0) {
-            return rv;
-        }
+        FLO_TRY(rv);
     }
     return ask->count < FLO_CERTIFICATES_MAX
                ? 0

@@ -458,9 +458,7 @@ int flo_lane_start(struct flo_lane *lane, struct event_base *base,
     if (rv == 0 && mqtt_or_null != NULL) {
         rv = connect_own(lane, mqtt_or_null, err);
     }
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(rv);
     if (pthread_create(&lane->thread, NULL, run, lane) != 0) {
         return flo_fail(err, FLO_E_PROCESS, "telemetry's thread");
     }

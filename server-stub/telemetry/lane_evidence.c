@@ -87,9 +87,7 @@ static int add_metric(struct gather *gather, size_t gate, size_t arm, size_t dev
     if (rv == FLO_E_MQTT_SCHEMA || number.count == 0) {
         return 0;
     }
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(rv);
     struct flo_evidence_class *one = flo_evidence_class(into, hardware);
     if (one == NULL) {
         return 0;

@@ -111,12 +111,9 @@ static int build_file(struct author_build *build, const struct flo_author_file *
         build->release.file_count++;
         return 0;
     }
-    int rv = flo_file_open(source->path, &fd, err);
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_file_open(source->path, &fd, err));
     build->release.file_count++;
-    rv = build_opened(build, source, file, fd, err);
+    int rv = build_opened(build, source, file, fd, err);
     return rv < 0 ? flo_wrap(err, rv, "%s", source->path) : 0;
 }
 
@@ -335,9 +332,7 @@ static int write_body(const struct author_build *build, struct flo_err *err)
         rv = flo_json_parse(body.data, body.bytes, FLO_RELEASE_BYTES_MAX, &root, err);
     }
     flo_buf_deinit(&body);
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(rv);
     json_t *provenance = json_object();
     if (author->source != NULL) {
         json_object_set_new(provenance, "source", json_string(author->source));
@@ -396,7 +391,8 @@ static int build_all(struct author_build *build, struct flo_err *err)
     if (rv == 0) {
         rv = write_body(build, err);
     }
-    return rv < 0 ? rv : check_body(build, err);
+    FLO_TRY(rv);
+    return check_body(build, err);
 }
 
 int flo_release_build(const struct flo_author *author, const char *out_dir,

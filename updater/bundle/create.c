@@ -106,9 +106,7 @@ static int copy_blob(struct writer *writer, int fd, uint64_t bytes, const struct
         }
         offset += count;
     }
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(rv);
     flo_sha256_final(&sha, &found);
     if (!flo_digest_equal(&found, digest)) {
         return flo_fail(err, FLO_E_TARGET_HASH, "it has other bytes");
@@ -467,21 +465,20 @@ static int write_temporary(struct writer *writer, const char *path, struct flo_e
 static int parse_one(struct writer *writer, size_t index, struct flo_err *err)
 {
     const struct flo_bundle_document *document = &writer->spec->documents[index];
-    struct flo_envelope envelope = {0};
+    FLO_CLEANUP(flo_envelope_deinit) struct flo_envelope envelope = {0};
 
     FLO_TRY(
         flo_envelope_parse(document->envelope, document->bytes, FLO_TYPE_RELEASE, &envelope, err));
     flo_sha256(envelope.body, envelope.body_bytes, &writer->ids[index]);
-    int rv =
-        flo_release_new(envelope.body, envelope.body_bytes, NULL, &writer->releases[index], err);
-    flo_envelope_deinit(&envelope);
-    for (size_t i = 0; rv == 0 && i < index; i++) {
+    FLO_TRY(
+        flo_release_new(envelope.body, envelope.body_bytes, NULL, &writer->releases[index], err));
+    for (size_t i = 0; i < index; i++) {
         if (flo_digest_equal(&writer->ids[i], &writer->ids[index])) {
-            rv = flo_fail(err, FLO_E_USAGE, "%s@%s stands twice", writer->releases[i]->model,
-                          writer->releases[i]->version);
+            return flo_fail(err, FLO_E_USAGE, "%s@%s stands twice", writer->releases[i]->model,
+                            writer->releases[i]->version);
         }
     }
-    return rv;
+    return 0;
 }
 
 static int parse_releases(struct writer *writer, struct flo_err *err)

@@ -45,9 +45,7 @@ int flo_bundle_input_open(const char *path, struct bundle_input **out, struct fl
     int fd = -1;
     int rv = flo_file_open(path, &fd, err);
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(rv);
     struct bundle_input *input = calloc(1, sizeof *input);
     if (input == NULL) {
         (void)close(fd);

@@ -260,9 +260,7 @@ static int read_document(struct reader *reader, uint64_t bytes, const char *show
         rv = flo_release_verify(document->envelope, document->envelope_bytes, reader->trust,
                                 &document->verified, err);
     }
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(rv);
     document->is_verified = true;
     if (is_known(reader, &document->verified.digest)) {
         return flo_fail(err, FLO_E_BUNDLE_DUPLICATE, "entry %s is a release that stands before it",
@@ -366,9 +364,7 @@ static int stream_blob(struct reader *reader, const struct expected *blob, bool 
         if (rv == 0 && wanted && handlers->on_data != NULL) {
             rv = handlers->on_data(handlers->context, reader->piece, got, err);
         }
-        if (rv < 0) {
-            return rv;
-        }
+        FLO_TRY(rv);
         flo_sha256_update(sha, reader->piece, got);
         left -= got;
     }
@@ -390,9 +386,7 @@ static int read_blob(struct reader *reader, const struct expected *blob, struct 
     if (rv == 0) {
         rv = stream_blob(reader, blob, wanted, &sha, err);
     }
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(rv);
     flo_sha256_final(&sha, &found);
     if (!flo_digest_equal(&found, &blob->digest)) {
         flo_digest_text(&blob->digest, text);
@@ -439,7 +433,8 @@ static int read_named(struct reader *reader, const char *path, uint64_t bytes, c
         }
         return 0;
     }
-    return rv < 0 ? rv : read_blob(reader, blob, err);
+    FLO_TRY(rv);
+    return read_blob(reader, blob, err);
 }
 
 static int read_entry(struct reader *reader, struct archive_entry *entry, bool is_clean,

@@ -81,9 +81,7 @@ static int out_room(struct apply *apply, uint64_t wanted, size_t *room, struct f
 {
     if (apply->out_bytes == sizeof apply->out) {
         int rv = out_flush(apply, err);
-        if (rv < 0) {
-            return rv;
-        }
+        FLO_TRY(rv);
     }
     *room = sizeof apply->out - apply->out_bytes;
     *room = wanted < *room ? (size_t)wanted : *room;
@@ -190,9 +188,7 @@ static int run_triples(struct apply *apply, struct flo_err *err)
         if (rv == 0) {
             rv = insert(apply, (uint64_t)triple.insert, err);
         }
-        if (rv < 0) {
-            return rv;
-        }
+        FLO_TRY(rv);
         uint64_t progress = (uint64_t)triple.add + (uint64_t)triple.insert;
         left -= progress;
         old_offset += (uint64_t)triple.add;
@@ -256,10 +252,7 @@ int flo_delta_bsdiff40_apply(const struct flo_delta_job *job, uint64_t patch_byt
     uint64_t old_bytes = 0;
 
     FLO_TRY(flo_fd_pread_all(job->patch_fd, data, bytes, 0, err));
-    int rv = flo_bsdiff40_head_read(data, bytes, patch_bytes, &head, err);
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_bsdiff40_head_read(data, bytes, patch_bytes, &head, err));
     if (head.new_bytes != job->new_bytes) {
         return flo_fail(err, FLO_E_PATCH_LIMIT,
                         "the patch makes %" PRIu64 " bytes, expected are "
@@ -281,7 +274,7 @@ int flo_delta_bsdiff40_apply(const struct flo_delta_job *job, uint64_t patch_byt
     apply->sink = sink;
     apply->old_bytes = old_bytes;
     apply->memory.bytes_max = job->memory_bytes_max - sizeof *apply;
-    rv = run(apply, &head, err);
+    int rv = run(apply, &head, err);
     flo_bsdiff40_part_close(&apply->control);
     flo_bsdiff40_part_close(&apply->diff);
     flo_bsdiff40_part_close(&apply->extra);

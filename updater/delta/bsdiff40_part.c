@@ -103,9 +103,7 @@ static int part_decode(struct part *part, void *out, size_t bytes, size_t *got, 
     while (part->stream.avail_out > 0 && !part->is_ended) {
         if (part->stream.avail_in == 0) {
             int rv = part_fill(part, err);
-            if (rv < 0) {
-                return rv;
-            }
+            FLO_TRY(rv);
         }
         int result = BZ2_bzDecompress(&part->stream);
         if (result == BZ_STREAM_END) {

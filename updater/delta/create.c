@@ -145,9 +145,7 @@ static int copy_file(int from, int to, uint64_t bytes, struct flo_err *err)
     uint64_t mapped = 0;
     int rv = map_file(from, "patch", &data, &mapped, err);
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(rv);
     if (ftruncate(to, 0) != 0 || lseek(to, 0, SEEK_SET) != 0) {
         rv = flo_fail_errno(err, FLO_E_IO_WRITE, "patch");
     } else {
@@ -222,7 +220,8 @@ static int measure_all(const struct delta_input *input, struct choice choice,
         typed.wanted[FLO_CODEC_TENSOR1] = true;
         choice.wanted[FLO_CODEC_TENSOR1] = false;
         int rv = measure_some(input, typed, out, scratch, err);
-        if (rv < 0 || out->bytes <= input->new_bytes / 3 * 2) {
+        FLO_TRY(rv);
+        if (out->bytes <= input->new_bytes / 3 * 2) {
             return rv;
         }
     }
@@ -239,11 +238,11 @@ static int measure_ranges(struct delta_input *input, struct choice choice,
 
     if (choice.wanted[FLO_CODEC_TENSOR1]) {
         rv = flo_tensor_ranges_open(input->old, input->old_bytes, &old, err);
-        rv = rv < 0 ? rv : flo_tensor_ranges_open(input->new, input->new_bytes, &fresh, err);
+        rv = rv == 0 ? flo_tensor_ranges_open(input->new, input->new_bytes, &fresh, err) : rv;
         input->old_ranges = &old;
         input->new_ranges = &fresh;
     }
-    rv = rv < 0 ? rv : measure_all(input, choice, out, scratch, err);
+    rv = rv == 0 ? measure_all(input, choice, out, scratch, err) : rv;
     flo_tensor_ranges_close(&old);
     flo_tensor_ranges_close(&fresh);
     return rv;
@@ -278,17 +277,14 @@ static int create_mapped(struct delta_input *input, struct choice choice, int pa
     uint64_t begin_us = flo_now_us();
 
     take_digests(input);
-    int rv = measure_ranges(input, choice, out, &scratch, err);
-
-    if (rv == 0) {
-        out->create_ms = (flo_now_us() - begin_us) / 1000;
-        out->old_bytes = input->old_bytes;
-        out->new_bytes = input->new_bytes;
-        out->old_digest = input->old_digest;
-        out->new_digest = input->new_digest;
-        rv = copy_file(scratch, patch_fd, out->bytes, err);
-    }
-    return rv < 0 ? rv : flo_sha256_fd(patch_fd, &out->digest, NULL, err);
+    FLO_TRY(measure_ranges(input, choice, out, &scratch, err));
+    out->create_ms = (flo_now_us() - begin_us) / 1000;
+    out->old_bytes = input->old_bytes;
+    out->new_bytes = input->new_bytes;
+    out->old_digest = input->old_digest;
+    out->new_digest = input->new_digest;
+    FLO_TRY(copy_file(scratch, patch_fd, out->bytes, err));
+    return flo_sha256_fd(patch_fd, &out->digest, NULL, err);
 }
 
 int flo_delta_create(const char *word, int old_fd, int new_fd, int patch_fd,

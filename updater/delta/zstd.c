@@ -139,9 +139,7 @@ static int decode_run(struct decode *decode, struct flo_err *err)
         ZSTD_outBuffer out = {decode->output, sizeof decode->output, 0};
         if (decode->in.pos == decode->in.size) {
             int rv = fill(decode, err);
-            if (rv < 0) {
-                return rv;
-            }
+            FLO_TRY(rv);
         }
         /* Full output may hide more: go on until it is not full. */
         do {
@@ -179,9 +177,7 @@ int flo_delta_zstd_apply(const struct flo_delta_job *job, uint64_t patch_bytes,
     if (rv == 0) {
         rv = check_head(job, &head, err);
     }
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(rv);
     struct decode *decode = calloc(1, sizeof *decode);
     ZSTD_DStream *stream = ZSTD_createDStream();
     if (decode == NULL || stream == NULL ||

@@ -154,7 +154,8 @@ static int on_data(void *context, const void *data, size_t bytes, struct flo_err
         p += step;
         bytes -= step;
     }
-    return rv < 0 ? rv : look_around(taking, err);
+    FLO_TRY(rv);
+    return look_around(taking, err);
 }
 
 static int on_blob_end(void *context, const struct flo_digest *digest, struct flo_err *err)

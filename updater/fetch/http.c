@@ -155,7 +155,8 @@ static int on_data(void *context, const void *data, size_t bytes)
             flo_part_set_etag(transfer->part, transfer->answer->etag);
         }
     }
-    return rv < 0 ? rv : take(transfer, data, bytes, &transfer->err);
+    FLO_TRY(rv);
+    return take(transfer, data, bytes, &transfer->err);
 }
 
 static int on_progress(void *context, uint64_t done, uint64_t total)

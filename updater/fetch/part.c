@@ -346,7 +346,8 @@ static int open_part(struct flo_part *part, struct flo_err *err)
     if (rv == 0) {
         rv = flo_sha256_init(&part->sha, err);
     }
-    return rv < 0 ? rv : resume(part, is_fresh, err);
+    FLO_TRY(rv);
+    return resume(part, is_fresh, err);
 }
 
 static int new_part(struct flo_store *store, const struct flo_artifact *artifact,
@@ -499,9 +500,7 @@ int flo_part_write(struct flo_part *part, const void *data, size_t bytes, struct
         bytes -= take;
         if (part->buffered == unit) {
             int rv = flush(part, err);
-            if (rv < 0) {
-                return rv;
-            }
+            FLO_TRY(rv);
             if (part->done != before + unit) {
                 return 0; /* a jump: the rest of `data` is here already */
             }

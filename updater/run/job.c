@@ -46,7 +46,8 @@ static int read_neighbours(const json_t *json, struct flo_update_job *job, struc
         }
         job->neighbours[job->neighbour_count++] = url;
     }
-    return rv < 0 ? rv : flo_json_opt_bool(json, "keeps_patches", false, &job->keeps_patches, err);
+    FLO_TRY(rv);
+    return flo_json_opt_bool(json, "keeps_patches", false, &job->keeps_patches, err);
 }
 
 static int read_profile(const json_t *json, struct flo_profile *out, struct flo_err *err)

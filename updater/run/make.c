@@ -76,9 +76,7 @@ static int open_files(struct flo_make *make, struct flo_err *err)
     flo_fd_cleanup(&make->fd);
     make->fd = -1;
     make->done = 0;
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(rv);
     return flo_make_goes_on(job->way)
                ? flo_store_made_open(job->store, &job->file->digest, job->file->bytes, &make->fd,
                                      &make->done, err)

@@ -391,7 +391,8 @@ static int drop_rights(const struct flo_update_job *job, struct flo_err *err)
                         ? 0
                         : TO_READ;
 
-    return rv < 0 ? rv : flo_sandbox_keep_rights(kept, kept, err);
+    FLO_TRY(rv);
+    return flo_sandbox_keep_rights(kept, kept, err);
 }
 
 int flo_updater_sandbox_enter(const struct flo_update_job *job, struct flo_err *err)
@@ -409,5 +410,6 @@ int flo_updater_sandbox_enter(const struct flo_update_job *job, struct flo_err *
         rv = flo_sandbox_filter(&policy, 1, err);
         rv = rv != 0 ? rv : flo_sandbox_miss(job->sandbox, FLO_SANDBOX_PART_CALLS, err);
     }
-    return rv < 0 ? rv : 0;
+    FLO_TRY(rv);
+    return 0;
 }

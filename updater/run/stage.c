@@ -359,7 +359,7 @@ static int load_chunks(struct stage *stage, const struct flo_release_file *file,
         return 0;
     }
     int rv = fetch_list(stage, &list, err);
-    rv = rv < 0 ? rv : read_list(stage, &list, err);
+    rv = rv == 0 ? read_list(stage, &list, err) : rv;
     return rv < 0 ? flo_wrap(err, rv, "chunks") : 0;
 }
 
@@ -580,12 +580,12 @@ static int take_from_bundle(struct stage *stage, struct flo_err *err)
         return 0;
     }
     memcpy(wanted + count, lists, list_count * sizeof(*lists));
-    int rv = flo_fetch_bundle_take(&stage->fetch, stage->job->bundle, stage->trust, wanted,
-                                   count + list_count, err);
-    for (size_t i = 0; rv == 0 && i < list_count; i++) {
-        rv = keep_list(stage, &lists[i], err);
+    FLO_TRY(flo_fetch_bundle_take(&stage->fetch, stage->job->bundle, stage->trust, wanted,
+                                  count + list_count, err));
+    for (size_t i = 0; i < list_count; i++) {
+        FLO_TRY(keep_list(stage, &lists[i], err));
     }
-    return rv;
+    return 0;
 }
 
 /* Put the failed way aside and plan again; 0: there is another one. */

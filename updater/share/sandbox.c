@@ -135,5 +135,6 @@ int flo_share_sandbox_enter(const struct flo_share_job *job, struct flo_err *err
         rv = flo_sandbox_filter(&policy, 1, err);
         rv = rv != 0 ? rv : flo_sandbox_miss(job->sandbox, FLO_SANDBOX_PART_CALLS, err);
     }
-    return rv < 0 ? rv : 0;
+    FLO_TRY(rv);
+    return 0;
 }

@@ -224,10 +224,8 @@ static int open_listener(struct share *share, struct flo_err *err)
     char line[64];
 
     FLO_TRY(flo_httpd_open(share->base, &options, &share->httpd, err));
-    int rv = flo_httpd_route(share->httpd, "GET", "/v1/blobs/{digest}", 0, on_get, share, err);
-    if (rv == 0) {
-        rv = flo_httpd_listen(share->httpd, job->listen, &tls, 0, &port, err);
-    }
+    FLO_TRY(flo_httpd_route(share->httpd, "GET", "/v1/blobs/{digest}", 0, on_get, share, err));
+    int rv = flo_httpd_listen(share->httpd, job->listen, &tls, 0, &port, err);
     if (rv == 0) {
         int n =
             snprintf(line, sizeof(line), "{\"event\":\"listening\",\"port\":%u}\n", (unsigned)port);

@@ -168,9 +168,7 @@ int flo_store_blob_open_verified(struct flo_store *store, const struct flo_diges
     if (rv == 0) {
         rv = flo_store_blob_check(store, digest, &actual, err);
     }
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(rv);
     *fd = opened;
     opened = -1;
     if (bytes != NULL) {

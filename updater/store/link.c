@@ -136,14 +136,15 @@ int flo_store_link_set(struct flo_store *store, const char *model, const char *r
         return flo_fail_errno(err, FLO_E_IO_OPEN, "%s/links", store->path);
     }
     rv = put_mark(links, model, runtime, PENDING, err);
-    rv = rv < 0 ? rv : flo_store_sync_dir(links, "links", err);
+    rv = rv == 0 ? flo_store_sync_dir(links, "links", err) : rv;
     if (rv == 0 && release != NULL) {
         flo_store_blob_name(release, target + strlen(TARGET));
         rv = put(links, model, target, err);
     } else if (rv == 0) {
         rv = take_away(links, model, err);
     }
-    return rv < 0 ? rv : flo_store_sync_dir(links, "links", err);
+    FLO_TRY(rv);
+    return flo_store_sync_dir(links, "links", err);
 }
 
 int flo_store_link_done(struct flo_store *store, const char *model, struct flo_err *err)

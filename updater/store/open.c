@@ -22,9 +22,7 @@ static int open_folder(struct flo_store *store, const char *name, int *fd, struc
     } else if (errno != EEXIST) {
         return flo_fail_errno(err, FLO_E_IO_WRITE, "make folder %s/%s", store->path, name);
     }
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(rv);
     rv = flo_file_open_beneath(store->dir_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0, fd, err);
     return rv < 0 ? flo_wrap(err, rv, "%s", store->path) : 0;
 }
@@ -105,9 +103,7 @@ static int open_all(struct flo_store *store, const char *state_dir, bool lock, s
     struct stat st;
     int rv = flo_dir_make(state_dir, 0700, err);
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(rv);
     store->dir_fd = open(state_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (store->dir_fd < 0 || fstat(store->dir_fd, &st) < 0) {
         return flo_fail_errno(err, FLO_E_IO_OPEN, "%s", state_dir);
@@ -118,13 +114,16 @@ static int open_all(struct flo_store *store, const char *state_dir, bool lock, s
                  (unsigned)(st.st_mode & 07777));
         return flo_err_fix(err, "chmod 0700 %s", state_dir);
     }
-    if ((rv = open_folder(store, "blobs", &store->blobs_fd, err)) < 0 ||
-        (rv = open_folder(store, "releases", &store->releases_fd, err)) < 0 ||
-        (rv = open_folder(store, "partial", &store->partial_fd, err)) < 0 ||
-        (rv = open_folder(store, "packed", &store->packed_fd, err)) < 0 ||
-        (rv = open_folder(store, "slots", &store->slots_fd, err)) < 0) {
-        return rv;
-    }
+    rv = open_folder(store, "blobs", &store->blobs_fd, err);
+    FLO_TRY(rv);
+    rv = open_folder(store, "releases", &store->releases_fd, err);
+    FLO_TRY(rv);
+    rv = open_folder(store, "partial", &store->partial_fd, err);
+    FLO_TRY(rv);
+    rv = open_folder(store, "packed", &store->packed_fd, err);
+    FLO_TRY(rv);
+    rv = open_folder(store, "slots", &store->slots_fd, err);
+    FLO_TRY(rv);
     if (lock && (rv = check_nameless(store, err)) == 0) {
         rv = take_lock(store, err);
         if (rv == 0) {

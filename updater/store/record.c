@@ -68,9 +68,7 @@ static int load(struct flo_store *store, const char *name, const struct flo_reco
     int rv = flo_file_open_beneath(store->slots_fd, name, flags | O_CLOEXEC, 0, fd, err);
 
     memset(images, 0, sizeof(*images));
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(rv);
     if (fstat(*fd, &st) < 0 || !S_ISREG(st.st_mode)) {
         return flo_fail(err, FLO_E_IO_OPEN, "slots/%s: not a regular file", name);
     }
@@ -107,9 +105,7 @@ int flo_record_read(struct flo_store *store, const char *name, const struct flo_
     if (rv == FLO_E_ABSENT || (rv == 0 && !images.is_there)) {
         return 0;
     }
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(rv);
     int newest = flo_record_choose(kind, images.record[0], images.record[1], generation);
     if (newest < 0) {
         return flo_fail(err, FLO_E_STATE_SLOT, "%s/slots/%s: neither of its two records is valid",

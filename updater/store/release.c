@@ -95,8 +95,7 @@ int flo_store_envelope_load(struct flo_store *store, const struct flo_digest *re
     }
     FLO_TRY(flo_fd_pread_all(fd, data, (size_t)st.st_size, 0, err));
     flo_buf_add(out, data, (size_t)st.st_size);
-    rv = out->failed ? flo_fail(err, FLO_E_MEMORY, "an envelope") : 0;
-    return rv;
+    return out->failed ? flo_fail(err, FLO_E_MEMORY, "an envelope") : 0;
 }
 
 static int put_envelope(struct flo_store *store, const struct flo_digest *release, const void *data,

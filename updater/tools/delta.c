@@ -86,22 +86,11 @@ static int create(void *state, struct flo_err *err)
                                                         : codec;
 
     FLO_TRY(flo_file_open(paths[0], &old_fd, err));
-    int rv = flo_file_open(paths[1], &new_fd, err);
-    if (rv == 0) {
-        rv = check_place(paths[2], old_fd, new_fd, err);
-    }
-    if (rv == 0) {
-        rv = tool_create(paths[2], &patch_fd, err);
-    }
-    if (rv == 0) {
-        rv = flo_delta_create(choice, old_fd, new_fd, patch_fd, &making, &made, err);
-    }
-    if (rv == 0) {
-        rv = tool_commit(patch_fd, paths[2], err);
-    }
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_file_open(paths[1], &new_fd, err));
+    FLO_TRY(check_place(paths[2], old_fd, new_fd, err));
+    FLO_TRY(tool_create(paths[2], &patch_fd, err));
+    FLO_TRY(flo_delta_create(choice, old_fd, new_fd, patch_fd, &making, &made, err));
+    FLO_TRY(tool_commit(patch_fd, paths[2], err));
     json_t *json = json_pack(
         "{s:s,s:I,s:I,s:I,s:f,s:I,s:f,s:I,s:o,s:o,s:o}", "codec", flo_codec_word(made.codec),
         "bytes", (json_int_t)made.bytes, "full_bytes", (json_int_t)made.full_bytes, "new_bytes",
@@ -298,9 +287,7 @@ static int apply(void *state, struct flo_err *err)
     if (rv == 0) {
         rv = commit_new(line, paths[2], new_fd, err);
     }
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(rv);
     json_t *json = json_pack("{s:s,s:I,s:I,s:f,s:I,s:o}", "codec", flo_codec_word(job.codec),
                              "bytes", (json_int_t)job.new_bytes, "apply_ms", (json_int_t)took_ms,
                              "user_s", user_seconds(), "peak_rss", (json_int_t)peak_rss(), "digest",

@@ -53,22 +53,14 @@ static int verify(void *state, struct flo_err *err)
     const struct tool_line *line = state;
     const char *path = line->args.words[0];
     FLO_CLEANUP(flo_free_cleanup) char *envelope = NULL;
-    struct flo_trust *trust = NULL;
+    FLO_CLEANUP(flo_trust_cleanup) struct flo_trust *trust = NULL;
     struct flo_release_verified verified;
     char title[2 * FLO_NAME_MAX + 2];
     size_t bytes = 0;
-    int rv = tool_load_trust(&trust, err);
 
-    if (rv == 0) {
-        rv = flo_file_read(path, FLO_ENVELOPE_BYTES_MAX, &envelope, &bytes, err);
-    }
-    if (rv == 0) {
-        rv = flo_release_verify(envelope, bytes, trust, &verified, err);
-    }
-    flo_trust_free(trust);
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(tool_load_trust(&trust, err));
+    FLO_TRY(flo_file_read(path, FLO_ENVELOPE_BYTES_MAX, &envelope, &bytes, err));
+    FLO_TRY(flo_release_verify(envelope, bytes, trust, &verified, err));
     flo_release_title(&verified.release, title);
     tool_answer(json_pack("{s:s,s:I,s:o,s:s}", "release", title, "number",
                           (json_int_t)verified.release.number, "digest",

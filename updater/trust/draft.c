@@ -167,9 +167,7 @@ int flo_trust_sign(struct flo_trust *draft, const struct flo_key *key, struct fl
     rv = message.failed ? flo_fail(err, FLO_E_MEMORY, "no memory to sign")
                         : flo_sign(key, message.data, message.bytes, signature, err);
     flo_buf_deinit(&message);
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(rv);
     if (!is_there) {
         memmove(&envelope->signatures[at + 1], &envelope->signatures[at],
                 (envelope->signature_count - at) * sizeof(envelope->signatures[0]));

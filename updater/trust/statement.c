@@ -235,9 +235,7 @@ static int parse(const char *text, size_t bytes, bool is_draft, struct flo_trust
                       "it asks for %u",
                       (unsigned long long)trust->number, tally.own, tally.own_needed);
     }
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(rv);
     flo_sha256(trust->envelope.body, trust->envelope.body_bytes, &trust->digest);
     *out = trust;
     trust = NULL;

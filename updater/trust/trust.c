@@ -257,9 +257,7 @@ int flo_trust_revoke_key(struct flo_trust *trust, const char *keyid, struct flo_
     }
     if (flo_trust_find(trust, keyid) != NULL) {
         int rv = flo_trust_drop(trust, keyid, err);
-        if (rv < 0) {
-            return rv;
-        }
+        FLO_TRY(rv);
     }
     if (flo_trust_is_key_revoked(trust, keyid)) {
         return 0;

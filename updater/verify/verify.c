@@ -81,9 +81,7 @@ static int check_signatures(const struct flo_envelope *envelope, const struct fl
         }
     }
     flo_buf_deinit(&message);
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(rv);
     return *signer == NULL ? unknown_key(envelope, trust, err) : check_low(envelope, err);
 }
 
@@ -180,9 +178,7 @@ int flo_order_verify(const void *data, size_t bytes, const struct flo_trust *tru
     if (rv == FLO_E_CMD_FORMAT) {
         *out = verified;
     }
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(rv);
     verified.role = (signer->roles & FLO_ROLE_ORDER) != 0 ? FLO_ROLE_ORDER : FLO_ROLE_EMERGENCY;
     verified.order.is_emergency = verified.role == FLO_ROLE_EMERGENCY;
     FLO_TRY(check_lane(&verified, err));

@@ -236,9 +236,9 @@ static int read_blocks(struct history *history, const json_t *blocks, bool is_as
 
     json_array_foreach(blocks, i, block)
     {
-        rv = rv < 0         ? rv
-             : is_assistant ? add_assistant_block(history, block, &parts)
-                            : add_user_block(history, block, &parts);
+        rv = rv == 0 ? (is_assistant ? add_assistant_block(history, block, &parts)
+                                     : add_user_block(history, block, &parts))
+                     : rv;
     }
     /* Results alone need no message next to them. */
     if (rv == 0 && (json_array_size(parts.texts) > 0 || is_assistant ||
@@ -312,7 +312,7 @@ int flo_anthropic_history(struct anthropic_body *body)
 
     json_array_foreach(messages, history.at, message)
     {
-        rv = rv < 0 ? rv : read_message(&history, message);
+        rv = rv == 0 ? read_message(&history, message) : rv;
         if (rv < 0) {
             break;
         }

@@ -432,9 +432,7 @@ static int find_hosts(struct flo_serve *serve, const struct flo_serve_options *o
         }
         FLO_TRY(check_token(serve, options, *a, err));
         int rv = add_host(serve, *a, &n, err);
-        if (rv < 0) {
-            return rv;
-        }
+        FLO_TRY(rv);
     }
     return 0;
 }

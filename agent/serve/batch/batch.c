@@ -396,7 +396,8 @@ int flo_batch_open(struct flo_serve *serve, const struct flo_serve_options *opti
         batch->why = *err;
         rv = 0;
     }
-    return rv < 0 ? rv : add_routes(batch, desk.bytes_max, err);
+    FLO_TRY(rv);
+    return add_routes(batch, desk.bytes_max, err);
 }
 
 void flo_batch_stop(struct serve_batch *batch)

@@ -81,7 +81,8 @@ static int id_at(struct flo_batch_in *in, uint64_t offset, char id[FLO_BATCH_ID_
     if (rv == 1) {
         flo_batch_line_id(&in->reader, id);
     }
-    return rv < 0 ? rv : 0;
+    FLO_TRY(rv);
+    return 0;
 }
 
 /* Compare the lines whose names have one hash. */
@@ -137,7 +138,8 @@ int flo_batch_check_step(struct flo_batch_check *check, struct flo_batch_in *in,
     for (unsigned i = 0; i < lines_max; i++) {
         int rv = flo_batch_in_next(in, err);
         if (rv != 1) {
-            return rv < 0 ? rv : end_pass(check, in, err);
+            FLO_TRY(rv);
+            return end_pass(check, in, err);
         }
         flo_batch_line_id(&in->reader, id);
         if (id[0] != '\0') {

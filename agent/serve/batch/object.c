@@ -169,12 +169,12 @@ static int read_file(const json_t *json, struct flo_batch_file *out, struct flo_
     const char *purpose = "", *name = "";
     int rv = get_id(json, "id", "file-", true, out->id, err);
 
-    rv = rv < 0 ? rv : get_app(json, out->app, err);
-    rv = rv < 0 ? rv : flo_json_get_text(json, "filename", FLO_OBJECT_NAME_MAX, &name, err);
-    rv = rv < 0 ? rv : flo_json_get_text(json, "purpose", 32, &purpose, err);
-    rv = rv < 0 ? rv : flo_json_get_u64(json, "bytes", 0, INT64_MAX, &out->bytes, err);
-    rv = rv < 0 ? rv : flo_json_get_u64(json, "created_at", 0, TIME_MAX, &out->created_s, err);
-    rv = rv < 0 ? rv : flo_json_opt_u64(json, "expires_at", 0, TIME_MAX, 0, &out->expires_s, err);
+    rv = rv == 0 ? get_app(json, out->app, err) : rv;
+    rv = rv == 0 ? flo_json_get_text(json, "filename", FLO_OBJECT_NAME_MAX, &name, err) : rv;
+    rv = rv == 0 ? flo_json_get_text(json, "purpose", 32, &purpose, err) : rv;
+    rv = rv == 0 ? flo_json_get_u64(json, "bytes", 0, INT64_MAX, &out->bytes, err) : rv;
+    rv = rv == 0 ? flo_json_get_u64(json, "created_at", 0, TIME_MAX, &out->created_s, err) : rv;
+    rv = rv == 0 ? flo_json_opt_u64(json, "expires_at", 0, TIME_MAX, 0, &out->expires_s, err) : rv;
     strcpy(out->name, name);
     out->is_output = strcmp(purpose, "batch_output") == 0;
     return rv;
@@ -223,8 +223,8 @@ static int read_errors(const json_t *json, struct flo_batch *out, struct flo_err
     const json_t *one = json_array_get(json_object_get(errors, "data"), 0);
     const char *id = "", *what = "";
     int rv = flo_json_get_text(one, "code", 64, &id, err);
-    rv = rv < 0 ? rv : flo_json_get_text(one, "message", FLO_OBJECT_WHAT_MAX - 1, &what, err);
-    rv = rv < 0 ? rv : flo_json_opt_u64(one, "line", 0, INT64_MAX, 0, &out->line, err);
+    rv = rv == 0 ? flo_json_get_text(one, "message", FLO_OBJECT_WHAT_MAX - 1, &what, err) : rv;
+    rv = rv == 0 ? flo_json_opt_u64(one, "line", 0, INT64_MAX, 0, &out->line, err) : rv;
     out->code = flo_error_code(id);
     out->code = out->code == 0 ? FLO_E_INTERNAL : out->code;
     strcpy(out->what, what);

@@ -227,7 +227,7 @@ int flo_batch_store_begin(struct flo_batch_store *store, struct flo_batch *batch
 {
     int rv = flo_batch_store_save(store, batch, err);
 
-    rv = rv < 0 ? rv : take_batch(store, batch, err);
+    rv = rv == 0 ? take_batch(store, batch, err) : rv;
     if (rv < 0) {
         unlink_of(store, batch->id, ".json");
         flo_batch_deinit(batch);
@@ -418,7 +418,8 @@ static int read_file(struct flo_batch_store *store, const char *id, const char *
                     (uint64_t)st.st_size != file.bytes)) {
         rv = flo_fail(err, FLO_E_META_SCHEMA, "%s: its bytes are not there", id);
     }
-    return rv < 0 ? rv : take_file(store, &file, err);
+    FLO_TRY(rv);
+    return take_file(store, &file, err);
 }
 
 static int read_batch(struct flo_batch_store *store, const char *id, const char *text, size_t bytes,
@@ -430,7 +431,7 @@ static int read_batch(struct flo_batch_store *store, const char *id, const char 
     if (rv == 0 && strcmp(batch.id, id) != 0) {
         rv = flo_fail(err, FLO_E_META_SCHEMA, "%s is another batch", id);
     }
-    rv = rv < 0 ? rv : take_batch(store, &batch, err);
+    rv = rv == 0 ? take_batch(store, &batch, err) : rv;
     if (rv < 0) {
         flo_batch_deinit(&batch);
     }

@@ -151,17 +151,18 @@ static int open_files(struct flo_batch_work *work, struct flo_err *err)
     work->in.fd = work->in_fd;
     work->in.reader.bytes_max = FLO_BATCH_LINE_BYTES_MAX;
     if (rv < 0 || batch->status == FLO_BATCH_VALIDATING) {
-        return rv < 0 ? rv : flo_batch_check_open(&work->check, &work->in, err);
+        FLO_TRY(rv);
+        return flo_batch_check_open(&work->check, &work->in, err);
     }
     rv = read_progress(work, err);
-    rv = rv < 0 ? rv
-                : open_answers(work, batch->output, &work->output_fd, work->progress.output_bytes,
-                               err);
-    rv = rv < 0
-             ? rv
-             : open_answers(work, batch->error, &work->error_fd, work->progress.error_bytes, err);
+    rv = rv == 0
+             ? open_answers(work, batch->output, &work->output_fd, work->progress.output_bytes, err)
+             : rv;
+    rv = rv == 0
+             ? open_answers(work, batch->error, &work->error_fd, work->progress.error_bytes, err)
+             : rv;
     /* Their names outlive a power cut as the answers do. */
-    rv = rv < 0 ? rv : flo_dir_sync(work->store->folder, err);
+    rv = rv == 0 ? flo_dir_sync(work->store->folder, err) : rv;
     flo_batch_in_go(&work->in, work->progress.line, work->progress.input_bytes);
     return rv;
 }
@@ -342,9 +343,7 @@ static int take_lines(struct flo_batch_work *work, struct flo_err *err)
 {
     while (has_next(work)) {
         int rv = flo_batch_in_next(&work->in, err);
-        if (rv < 0) {
-            return rv;
-        }
+        FLO_TRY(rv);
         if (rv == 0) {
             work->is_ended = true;
             return 0;
@@ -641,7 +640,8 @@ static int write_all(struct flo_batch_work *work, struct flo_err *err)
     } else if (rv < 0) {
         *err = why;
     }
-    return rv < 0 ? rv : commit(work, err);
+    FLO_TRY(rv);
+    return commit(work, err);
 }
 
 static int ask(struct flo_batch_work *work, uint64_t *next_ms, struct flo_err *err)
@@ -659,7 +659,8 @@ static int ask(struct flo_batch_work *work, uint64_t *next_ms, struct flo_err *e
         rv = batch->status == FLO_BATCH_CANCELLING
                  ? 0
                  : set_status(work, batch, FLO_BATCH_FINALIZING, err);
-        return rv < 0 ? rv : end(work, err);
+        FLO_TRY(rv);
+        return end(work, err);
     }
     *next_ms = rv == 0 && has_next(work) ? 0 : rest(work);
     return rv;

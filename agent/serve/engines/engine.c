@@ -597,7 +597,8 @@ int flo_serve_engine_start(struct serve_place *place, enum flo_serve_role role,
             event_free(engine->tick);
         }
         free(engine);
-        return rv < 0 ? rv : flo_fail(err, FLO_E_MEMORY, "no event");
+        FLO_TRY(rv);
+        return flo_fail(err, FLO_E_MEMORY, "no event");
     }
     bufferevent_setcb(engine->bev, on_read, on_written, on_event, engine);
     bufferevent_setwatermark(engine->bev, EV_READ, 0, 2 * FLO_WIRE_PAYLOAD_BYTES_MAX);

@@ -75,7 +75,8 @@ static int give_file(struct serve_packer *packer, uint64_t bytes, struct flo_err
 
     packer->bytes = bytes;
     packer->has_room = true;
-    return rv < 0 ? rv : flo_serve_engine_send(packer->fd, &message, &fd, 1, err);
+    FLO_TRY(rv);
+    return flo_serve_engine_send(packer->fd, &message, &fd, 1, err);
 }
 
 /* 1: the end, well or with an error in `err`. */

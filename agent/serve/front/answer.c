@@ -147,9 +147,7 @@ static int take_piece(struct serve_request *request, enum serve_piece_kind kind,
     } else {
         keep_arguments(request, text);
     }
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(rv);
     if (kind == SERVE_PIECE_CALL || kind == SERVE_PIECE_ARGUMENTS) {
         piece.call_index = kept->n_calls - 1;
         piece.call = &kept->calls[piece.call_index];
@@ -192,7 +190,7 @@ static int take_all(struct serve_request *request, struct flo_wire_text text,
             rv = take_piece(request, SERVE_PIECE_TEXT, text, out, err);
             is_text_due = false;
         }
-        rv = rv < 0 ? rv : take_part(request, &part, out, err);
+        rv = rv == 0 ? take_part(request, &part, out, err) : rv;
     }
     if (rv == 0 && parts.bytes > 0) {
         rv = break_protocol("parts that are no list", err);
@@ -249,7 +247,7 @@ static int stream_token(struct serve_request *request, const struct flo_wire_tok
         rv = take_piece(request, SERVE_PIECE_TEXT, (struct flo_wire_text){0}, &out, err);
     }
     request->kept.logprobs.bytes = 0;
-    rv = rv < 0 ? rv : send_chunk(request, &out, err);
+    rv = rv == 0 ? send_chunk(request, &out, err) : rv;
     flo_buf_deinit(&out);
     return rv;
 }

@@ -128,7 +128,8 @@ static int read_options(const struct turn *turn)
         }
         rv = value == NULL ? 0 : set(turn, names[i].openais, number_of(value));
     }
-    return rv < 0 ? rv : refuse_options(turn, options);
+    FLO_TRY(rv);
+    return refuse_options(turn, options);
 }
 
 /* ---- form and thoughts ---- */

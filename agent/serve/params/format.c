@@ -94,9 +94,7 @@ int flo_format_read(const json_t *body, struct serve_params *params, struct flo_
             out->grammar =
                 (struct flo_wire_text){json_string_value(value), json_string_length(value)};
         }
-        if (rv < 0) {
-            return rv;
-        }
+        FLO_TRY(rv);
         if (out->grammar_kind != FLO_GRAMMAR_NONE) {
             params->form = fields[i];
         }

@@ -81,7 +81,7 @@ static int read_inputs(struct params_reader *reader)
     } else {
         json_array_foreach(input, i, value)
         {
-            rv = rv < 0 ? rv : add_input(reader, value);
+            rv = rv == 0 ? add_input(reader, value) : rv;
         }
     }
     if (rv == 0) {
@@ -107,12 +107,10 @@ int flo_params_read_embed(struct params_reader *reader)
     struct serve_params *params = reader->params;
     int64_t dimensions = 0;
     params->message.type = FLO_WIRE_EMBED;
-    int rv = read_inputs(reader);
-    rv =
-        rv < 0 ? rv : read_choice(reader, "encoding_format", "float", "base64", &params->is_base64);
-    rv = rv < 0 ? rv
-                : read_choice(reader, "pooling", "mean", "last", &params->message.embed.takes_last);
-    rv = rv < 0 ? rv : flo_reader_whole(reader, "dimensions", 1, DIMENSIONS_MAX, &dimensions);
+    FLO_TRY(read_inputs(reader));
+    FLO_TRY(read_choice(reader, "encoding_format", "float", "base64", &params->is_base64));
+    FLO_TRY(read_choice(reader, "pooling", "mean", "last", &params->message.embed.takes_last));
+    FLO_TRY(flo_reader_whole(reader, "dimensions", 1, DIMENSIONS_MAX, &dimensions));
     params->dimensions = (uint32_t)dimensions;
-    return rv;
+    return 0;
 }

@@ -266,7 +266,7 @@ static int read_calls(const struct history *history, const json_t *message, json
     }
     json_array_foreach(calls, i, call)
     {
-        rv = rv < 0 ? rv : read_call(history, call, list);
+        rv = rv == 0 ? read_call(history, call, list) : rv;
     }
     if (rv == 0 && function != NULL && !json_is_null(function)) {
         rv = json_array_size(list) > 0 ? refuse(history, "has both tool_calls and function_call")
@@ -382,7 +382,7 @@ static int read_message(const struct history *history, const json_t *message, bo
     } else if (rv == 0 && has_calls(message)) {
         rv = refuse(history, "has calls, which are an assistant's");
     }
-    rv = rv < 0 ? rv : keep_more(history, more, &out->messages[at].more);
+    rv = rv == 0 ? keep_more(history, more, &out->messages[at].more) : rv;
     out->messages[at].role = role_of(role);
     out->n_messages += !is_left_out;
     out->n_images = is_left_out ? n_images : out->n_images;

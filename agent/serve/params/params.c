@@ -48,10 +48,10 @@ static int read_serving(struct params_reader *reader)
         return flo_reader_refuse(reader, "priority", "must be \"interactive\" or \"batch\"");
     }
     out->priority = is_batch ? FLO_WIRE_BATCH : FLO_WIRE_USER;
-    int rv = flo_reader_bool(reader, "context_shift", &out->shifts);
-    rv = rv < 0 ? rv : flo_reader_bool(reader, "speculative", &guesses);
+    FLO_TRY(flo_reader_bool(reader, "context_shift", &out->shifts));
+    FLO_TRY(flo_reader_bool(reader, "speculative", &guesses));
     out->no_drafts = !guesses;
-    return rv;
+    return 0;
 }
 
 static int read_model(struct params_reader *reader)
@@ -112,21 +112,21 @@ static int read_choices(struct params_reader *reader)
 {
     struct serve_params *params = reader->params;
     int64_t n = 1, best = 1;
-    int rv = flo_reader_whole(reader, "n", 1, SERVE_N_MAX, &n);
 
-    rv = rv < 0 ? rv : flo_reader_whole(reader, "best_of", 1, SERVE_N_MAX, &best);
-    if (rv == 0 && best != 1 && best != n) {
+    FLO_TRY(flo_reader_whole(reader, "n", 1, SERVE_N_MAX, &n));
+    FLO_TRY(flo_reader_whole(reader, "best_of", 1, SERVE_N_MAX, &best));
+    if (best != 1 && best != n) {
         return flo_reader_refuse(reader, "best_of",
                                  "is %lld, can only be 1 or n (%lld): all answers are told",
                                  (long long)best, (long long)n);
     }
     params->n = (uint32_t)n;
-    if (rv == 0 && flo_params_choices(params) > SERVE_CHOICES_MAX) {
+    if (flo_params_choices(params) > SERVE_CHOICES_MAX) {
         return flo_reader_refuse(reader, "n",
                                  "is %lld for %zu prompts, at most %d answers together",
                                  (long long)n, json_array_size(params->prompts), SERVE_CHOICES_MAX);
     }
-    return rv;
+    return 0;
 }
 
 static int read_echo(struct params_reader *reader)
@@ -272,8 +272,8 @@ int flo_params_read_tree(enum request_kind kind, json_t *body, struct serve_para
     } else {
         rv = read_kind(kind, &reader);
     }
-    rv = rv < 0 ? rv : read_model(&reader);
-    rv = rv < 0 ? rv : flo_params_keep(params, err);
+    rv = rv == 0 ? read_model(&reader) : rv;
+    rv = rv == 0 ? flo_params_keep(params, err) : rv;
     if (rv < 0) {
         flo_params_deinit(params);
     }
@@ -336,7 +336,7 @@ int flo_params_choice(const struct serve_params *asked, uint32_t choice, struct 
     if (rv == 0 && out->callable.failed) {
         rv = flo_fail(err, FLO_E_MEMORY, "no memory for a choice");
     }
-    rv = rv < 0 ? rv : flo_params_keep(out, err);
+    rv = rv == 0 ? flo_params_keep(out, err) : rv;
     if (rv < 0) {
         flo_params_deinit(out);
     }

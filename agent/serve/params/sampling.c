@@ -89,44 +89,41 @@ static int read_sampling(struct params_reader *reader)
     out->temperature = TEMPERATURE_DEFAULT;
     out->top_p = 1;
     flo_random(&seed, sizeof(seed));
-    int rv = flo_reader_real(reader, "temperature", 0, 2, &out->temperature);
-    rv = rv < 0 ? rv : flo_reader_real(reader, "top_p", 0, 1, &out->top_p);
-    rv = rv < 0 ? rv : flo_reader_real(reader, "min_p", 0, 1, &out->min_p);
-    rv = rv < 0 ? rv : flo_reader_real(reader, "repeat_penalty", 0.5, 2, &repeat);
-    rv = rv < 0
-             ? rv
-             : flo_reader_whole(reader, "repeat_last_n", 0, FLO_WIRE_REPEAT_LAST_MAX, &repeat_last);
-    rv = rv < 0 ? rv : flo_reader_real(reader, "presence_penalty", -2, 2, &out->presence_penalty);
-    rv = rv < 0 ? rv : flo_reader_real(reader, "frequency_penalty", -2, 2, &out->frequency_penalty);
-    rv = rv < 0 ? rv : read_biases(reader);
-    rv = rv < 0 ? rv : flo_reader_whole(reader, "top_k", 0, PARAMS_TOKENS_MAX, &top_k);
-    rv = rv < 0 ? rv : flo_reader_whole(reader, "seed", INT64_MIN, INT64_MAX, &seed);
-    if (rv == 0 && (float)out->top_p == 0) { /* as the sampler has it */
-        out->temperature = 0;                /* the smallest nucleus is the best token */
+    FLO_TRY(flo_reader_real(reader, "temperature", 0, 2, &out->temperature));
+    FLO_TRY(flo_reader_real(reader, "top_p", 0, 1, &out->top_p));
+    FLO_TRY(flo_reader_real(reader, "min_p", 0, 1, &out->min_p));
+    FLO_TRY(flo_reader_real(reader, "repeat_penalty", 0.5, 2, &repeat));
+    FLO_TRY(flo_reader_whole(reader, "repeat_last_n", 0, FLO_WIRE_REPEAT_LAST_MAX, &repeat_last));
+    FLO_TRY(flo_reader_real(reader, "presence_penalty", -2, 2, &out->presence_penalty));
+    FLO_TRY(flo_reader_real(reader, "frequency_penalty", -2, 2, &out->frequency_penalty));
+    FLO_TRY(read_biases(reader));
+    FLO_TRY(flo_reader_whole(reader, "top_k", 0, PARAMS_TOKENS_MAX, &top_k));
+    FLO_TRY(flo_reader_whole(reader, "seed", INT64_MIN, INT64_MAX, &seed));
+    if ((float)out->top_p == 0) { /* as the sampler has it */
+        out->temperature = 0;     /* the smallest nucleus is the best token */
         out->top_p = 1;
     }
     out->repeat_penalty = repeat_last == 0 ? 1 : repeat;
     out->repeat_last = repeat_last < 0 ? 0 : (uint32_t)repeat_last;
     out->top_k = (uint32_t)top_k;
     out->seed = (uint64_t)seed;
-    return rv;
+    return 0;
 }
 
 static int read_length(struct params_reader *reader)
 {
     int64_t tokens = 0, predict = -1;
-    int rv = flo_reader_bool(reader, "ignore_eos", &reader->params->message.generate.ignores_end);
-    rv = rv < 0 ? rv : flo_reader_whole(reader, "max_tokens", 1, PARAMS_TOKENS_MAX, &tokens);
-    rv = rv < 0 ? rv
-                : flo_reader_whole(reader, "max_completion_tokens", 1, PARAMS_TOKENS_MAX, &tokens);
-    rv = rv < 0 ? rv : flo_reader_whole(reader, "n_predict", -1, PARAMS_TOKENS_MAX, &predict);
-    if (rv == 0 && predict == 0) {
+    FLO_TRY(flo_reader_bool(reader, "ignore_eos", &reader->params->message.generate.ignores_end));
+    FLO_TRY(flo_reader_whole(reader, "max_tokens", 1, PARAMS_TOKENS_MAX, &tokens));
+    FLO_TRY(flo_reader_whole(reader, "max_completion_tokens", 1, PARAMS_TOKENS_MAX, &tokens));
+    FLO_TRY(flo_reader_whole(reader, "n_predict", -1, PARAMS_TOKENS_MAX, &predict));
+    if (predict == 0) {
         return flo_reader_refuse(reader, "n_predict", "is 0, must be -1 or from 1 to %d",
                                  PARAMS_TOKENS_MAX);
     }
     tokens = predict > 0 ? predict : tokens;
     reader->params->message.generate.max_tokens = (uint32_t)tokens;
-    return rv;
+    return 0;
 }
 
 /* A chat says whether, and of how many; a completion says of how many. */
@@ -134,20 +131,18 @@ static int read_logprobs(enum request_kind kind, struct params_reader *reader)
 {
     bool wants = false;
     int64_t count = -1;
-    int rv;
     if (kind == REQUEST_TEXT) {
-        rv = flo_reader_whole(reader, "logprobs", 0, FLO_WIRE_LOGPROBS_MAX, &count);
+        FLO_TRY(flo_reader_whole(reader, "logprobs", 0, FLO_WIRE_LOGPROBS_MAX, &count));
     } else {
-        rv = flo_reader_bool(reader, "logprobs", &wants);
-        rv = rv < 0 ? rv
-                    : flo_reader_whole(reader, "top_logprobs", 0, FLO_WIRE_LOGPROBS_MAX, &count);
-        if (rv == 0 && count > 0 && !wants) {
+        FLO_TRY(flo_reader_bool(reader, "logprobs", &wants));
+        FLO_TRY(flo_reader_whole(reader, "top_logprobs", 0, FLO_WIRE_LOGPROBS_MAX, &count));
+        if (count > 0 && !wants) {
             return flo_reader_refuse(reader, "top_logprobs", "needs logprobs to be true");
         }
         count = !wants ? -1 : count < 0 ? 0 : count;
     }
     reader->params->message.generate.logprobs = (uint32_t)(count + 1);
-    return rv;
+    return 0;
 }
 
 int flo_params_read_sampling(enum request_kind kind, struct params_reader *reader)

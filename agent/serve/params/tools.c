@@ -222,8 +222,8 @@ static int read_all(struct params_reader *reader, const struct words *words, jso
     bool is_parallel = !params->is_function_call;
     int rv = read_list(reader, words, list);
 
-    rv = rv < 0 ? rv : read_choice(reader, words, list);
-    rv = rv < 0 ? rv : flo_reader_bool(reader, "parallel_tool_calls", &is_parallel);
+    rv = rv == 0 ? read_choice(reader, words, list) : rv;
+    rv = rv == 0 ? flo_reader_bool(reader, "parallel_tool_calls", &is_parallel) : rv;
     if (rv < 0 || json_array_size(list) == 0) {
         out->tool_choice = FLO_WIRE_TOOLS_AUTO; /* no tools, no choice */
         return rv;

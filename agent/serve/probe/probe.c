@@ -305,7 +305,7 @@ static int read_audio(const struct flo_probe_limits *limits, struct flo_golden_c
         return 0;
     }
     int rv = read_file(limits, c->prompt, FLO_GOLDEN_AUDIO_MAX, &data, &bytes, err);
-    rv = rv < 0 ? rv : flo_golden_set_audio(c, data, bytes, err);
+    rv = rv == 0 ? flo_golden_set_audio(c, data, bytes, err) : rv;
     return rv < 0 ? flo_wrap(err, rv, "case %s", c->id) : 0;
 }
 
@@ -328,7 +328,7 @@ static int read_files(struct flo_golden *golden, const struct flo_probe_limits *
             }
             rv = read_file(limits, c->expect[k].text, FLO_GOLDEN_VECTOR_MAX * sizeof(float), &data,
                            &bytes, err);
-            rv = rv < 0 ? rv : flo_golden_set_vector(&c->expect[k], data, bytes, err);
+            rv = rv == 0 ? flo_golden_set_vector(&c->expect[k], data, bytes, err) : rv;
             if (rv < 0) {
                 return flo_wrap(err, rv, "case %s, expect[%u]", c->id, k);
             }

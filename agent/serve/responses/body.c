@@ -272,9 +272,7 @@ int flo_responses_read(struct serve_request *request, const struct serve_body *b
     struct responses_body reading = {.request = request, .err = err};
     int rv = parse(body, &tree, err);
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(rv);
     request->state = reading.state = calloc(1, sizeof(*reading.state));
     reading.from = tree;
     reading.to = json_object();

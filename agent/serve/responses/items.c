@@ -373,7 +373,7 @@ int flo_responses_read_items(struct responses_body *body)
     }
     json_array_foreach(input, reading.at, item)
     {
-        rv = rv < 0 ? rv : read_item(&reading, item);
+        rv = rv == 0 ? read_item(&reading, item) : rv;
         if (rv < 0) {
             break;
         }

@@ -126,7 +126,7 @@ int flo_responses_read_tools(struct responses_body *body)
     json_t *parallel = flo_responses_field(body, "parallel_tool_calls");
     int rv = read_choice(body);
 
-    rv = rv < 0 ? rv : read_list(body);
+    rv = rv == 0 ? read_list(body) : rv;
     if (parallel != NULL) {
         flo_responses_put(body, "parallel_tool_calls", json_incref(parallel));
     }

@@ -77,13 +77,14 @@ static int read_app(const json_t *value, const char *where, char **secret,
     }
     if (path == NULL) {
         rv = flo_config_map(value, where, app_rows, FLO_COUNT(app_rows), &config, err);
-        rv = rv < 0 ? rv : read_bounds(config, where, &out->bounds, err);
+        rv = rv == 0 ? read_bounds(config, where, &out->bounds, err) : rv;
         path = rv < 0 ? NULL : flo_config_text(config, "file");
     }
     if (rv == 0 && path == NULL) {
         return flo_fail(err, FLO_E_CFG_KEY, "%s: missing key `file`", where);
     }
-    return rv < 0 ? rv : read_secret(path, where, secret, err);
+    FLO_TRY(rv);
+    return read_secret(path, where, secret, err);
 }
 
 static int read_apps(const json_t *tokens, struct flo_api_rules *out, struct flo_err *err)
@@ -101,9 +102,7 @@ static int read_apps(const json_t *tokens, struct flo_api_rules *out, struct flo
         snprintf(where, sizeof(where), "tokens.%s", name);
         int rv = read_app(value, where, &out->secrets[at], &out->tokens[at], err);
         out->n_tokens++;
-        if (rv < 0) {
-            return rv;
-        }
+        FLO_TRY(rv);
         strcpy(out->tokens[at].name, name);
         out->tokens[at].secret = out->secrets[at];
     }
@@ -121,9 +120,7 @@ int flo_api_rules_read(const json_t *tokens, const json_t *guards, struct flo_ap
     {
         char where[FLO_NAME_MAX + 16];
         struct flo_serve_guard *guard = &out->guards[out->n_guards];
-        if (rv < 0) {
-            return rv;
-        }
+        FLO_TRY(rv);
         if (!flo_name_is_valid(name)) {
             return flo_fail(err, FLO_E_CFG_TYPE, "guards: `%.64s` is no name", name);
         }

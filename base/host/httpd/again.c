@@ -11,9 +11,7 @@ int flo_httpd_tls_again(struct flo_httpd *httpd, int tag, bool ends, struct flo_
             continue;
         }
         int rv = flo_httpd_tls_make(&listener->files, &context, err);
-        if (rv < 0) {
-            return rv;
-        }
+        FLO_TRY(rv);
         SSL_CTX_free(listener->tls); /* connections have theirs */
         listener->tls = context;
         if (ends) {

@@ -477,9 +477,7 @@ static int read_section(struct flo_config *config, const char *section, json_t *
             struct flo_config_row row = {.key = path, .type = FLO_CONFIG_MAP};
             rv = fail_type(&place, &row, json, err);
         }
-        if (rv < 0) {
-            return rv;
-        }
+        FLO_TRY(rv);
     }
     return 0;
 }

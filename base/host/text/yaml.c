@@ -239,9 +239,7 @@ static int read_list(struct reader *reader, unsigned depth, json_t *list)
         if (rv == 0 && json_array_append_new(list, value) < 0) {
             rv = no_memory(reader);
         }
-        if (rv < 0) {
-            return rv;
-        }
+        FLO_TRY(rv);
     }
 }
 
@@ -298,9 +296,7 @@ static int read_map(struct reader *reader, unsigned depth, json_t *map)
             rv = read_entry(reader, &key, depth, map);
         }
         yaml_event_delete(&key);
-        if (rv < 0) {
-            return rv;
-        }
+        FLO_TRY(rv);
     }
 }
 
@@ -352,9 +348,8 @@ static int read_document(struct reader *reader, const yaml_event_t *start)
         rv = read_node(reader, &event, 1, &reader->yaml->root);
     }
     yaml_event_delete(&event);
-    if (rv < 0 || (rv = next_event(reader, &event)) < 0) {
-        return rv;
-    }
+    FLO_TRY(rv);
+    FLO_TRY(next_event(reader, &event));
     yaml_event_delete(&event); /* the end of the document */
     return 0;
 }
@@ -364,18 +359,14 @@ static int read_stream(struct reader *reader)
     for (bool is_done = false; !is_done;) {
         yaml_event_t event;
         int rv = next_event(reader, &event);
-        if (rv < 0) {
-            return rv;
-        }
+        FLO_TRY(rv);
         if (event.type == YAML_DOCUMENT_START_EVENT) {
             rv = reader->yaml->root != NULL ? refuse(reader, event.start_mark, "a second document")
                                             : read_document(reader, &event);
         }
         is_done = event.type == YAML_STREAM_END_EVENT;
         yaml_event_delete(&event);
-        if (rv < 0) {
-            return rv;
-        }
+        FLO_TRY(rv);
     }
     if (reader->yaml->root == NULL) {
         reader->yaml->root = json_null();

@@ -138,7 +138,7 @@ static int tell(struct flo_told_talk *told, const struct flo_engine_setting *set
         if (rv == 0 && i == 0 && has_tools && is_system) {
             rv = put_tools(setting, text, err);
         }
-        rv = rv < 0 ? rv : put_calls(m, text, err);
+        rv = rv == 0 ? put_calls(m, text, err) : rv;
     }
     return rv;
 }

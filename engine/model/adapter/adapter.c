@@ -32,9 +32,7 @@ int flo_adapter_reckon(int fd, uint64_t *bytes, struct flo_err *err)
     struct flo_gguf *gguf = NULL;
     int rv = flo_gguf_open_fd(fd, &gguf, err);
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(rv);
     flo_arena_take(&arena, FLO_LAYERS_MAX * 7 + 1, sizeof(struct flo_low_rank));
     for (size_t i = 0; i < flo_gguf_tensor_count(gguf); i++) {
         take_floats(&arena, flo_gguf_tensor_at(gguf, i)->values);
@@ -214,9 +212,7 @@ static int open_data(struct flo_engine *engine, const void *data, size_t bytes,
     struct flo_gguf *gguf = NULL;
     int rv = flo_gguf_open(data, bytes, &gguf, err);
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(rv);
     load.lora.gguf = gguf;
     load.adapter = calloc(1, sizeof(*load.adapter));
     if (load.adapter == NULL) {

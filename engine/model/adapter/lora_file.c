@@ -94,9 +94,7 @@ static int check_pairs(const struct flo_gguf *adapter, const struct flo_gguf *ba
         const struct flo_gguf_tensor *other;
         bool is_a = false;
         int rv = find_base(base, half, &tensor, &is_a, err);
-        if (rv < 0) {
-            return rv;
-        }
+        FLO_TRY(rv);
         other = half_of(adapter, tensor->name, is_a ? ".lora_b" : ".lora_a");
         if (other == NULL) {
             return flo_fail(err, FLO_E_MODEL_ADAPTER, "'%s' has no other half", half->name);
@@ -105,9 +103,7 @@ static int check_pairs(const struct flo_gguf *adapter, const struct flo_gguf *ba
             rv = check_pair(tensor, half, other, err);
             *count += 1;
         }
-        if (rv < 0) {
-            return rv;
-        }
+        FLO_TRY(rv);
     }
     return *count > 0 ? 0 : flo_fail(err, FLO_E_MODEL_ADAPTER, "the adapter holds no tensors");
 }

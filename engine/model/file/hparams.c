@@ -298,9 +298,7 @@ int flo_hparams_read(const struct flo_gguf *gguf, const struct flo_arch **arch,
     uint32_t experts = 0;
     int rv = flo_arch_read(gguf, &r.arch, err);
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(rv);
     need_u32(&r, "block_count", FLO_LAYERS_MAX, &h.n_layer);
     need_u32(&r, "embedding_length", FLO_WIDTH_MAX, &h.n_embd);
     need(&r, "feed_forward_length");

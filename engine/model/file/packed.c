@@ -43,7 +43,8 @@ static int attach(struct flo_engine *e, const struct flo_engine_options *options
         rv = open_sidecar(path, model_fd, &opened, err);
     }
     fd = fd <= 0 ? opened : fd;
-    if (rv < 0 || fd < 0 || e->kernel->quantise_packed == NULL) {
+    FLO_TRY(rv);
+    if (fd < 0 || e->kernel->quantise_packed == NULL) {
         return rv;
     }
     FLO_TRY(flo_sidecar_new(e->gguf, model_fd, &e->sidecar, err));
@@ -141,9 +142,9 @@ int flo_model_check(const struct flo_gguf *gguf, bool for_this_cpu,
     const struct flo_arch *arch;
     int rv;
 
-    if ((rv = flo_hparams_read(gguf, &arch, &hparams, err)) < 0 ||
-        (for_this_cpu &&
-         (rv = flo_kernel_choose(flo_kernel_wish(NULL), false, &kernel, err)) < 0)) {
+    rv = flo_hparams_read(gguf, &arch, &hparams, err);
+    FLO_TRY(rv);
+    if (for_this_cpu && (rv = flo_kernel_choose(flo_kernel_wish(NULL), false, &kernel, err)) < 0) {
         return rv;
     }
     rv = flo_weights_bind(gguf, arch, &hparams, kernel, &weights, err);

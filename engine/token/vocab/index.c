@@ -138,9 +138,7 @@ int flo_vocab_index(struct flo_vocab *vocab, struct flo_err *err)
         uint64_t *hash = &hashes[i % AHEAD];
         if (i >= AHEAD && vocab->tokens[i - AHEAD].bytes > 0) {
             int rv = insert(vocab, i - AHEAD, *hash, &steps_left, err);
-            if (rv < 0) {
-                return rv;
-            }
+            FLO_TRY(rv);
         }
         if (i < count) {
             *hash = hash_text(vocab->tokens[i].text, vocab->tokens[i].bytes);

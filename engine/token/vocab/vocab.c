@@ -176,7 +176,8 @@ static int load_strips(struct flo_vocab *vocab, const struct flo_gguf *gguf, str
         char c = name.data[i];
         lower[i] = c >= 'A' && c <= 'Z' ? (char)(c | 32) : c;
     }
-    if (rv < 0 || (strstr(lower, "phi-3") == NULL && strstr(lower, "phi3") == NULL)) {
+    FLO_TRY(rv);
+    if (strstr(lower, "phi-3") == NULL && strstr(lower, "phi3") == NULL) {
         return rv;
     }
     for (size_t i = 0; i < vocab->specials.count; i++) {
@@ -243,16 +244,12 @@ static int load_ids(struct flo_vocab *vocab, const struct flo_gguf *gguf, struct
         {"tokenizer.ggml.eot_token_id", -1, &facts->eot},
         {"tokenizer.ggml.unknown_token_id", 0, &facts->unknown},
     };
-    int rv = 0;
-    for (size_t i = 0; rv == 0 && i < FLO_COUNT(ids); i++) {
-        rv = load_id(vocab, gguf, ids[i].key, ids[i].spm_default, ids[i].out, err);
+    for (size_t i = 0; i < FLO_COUNT(ids); i++) {
+        FLO_TRY(load_id(vocab, gguf, ids[i].key, ids[i].spm_default, ids[i].out, err));
     }
     facts->adds_bos = vocab->split->adds_bos;
-    if (rv < 0 ||
-        (rv = flo_gguf_bool(gguf, "tokenizer.ggml.add_bos_token", &facts->adds_bos, err)) < 0 ||
-        (rv = flo_gguf_bool(gguf, "tokenizer.ggml.add_eos_token", &facts->adds_eos, err)) < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_gguf_bool(gguf, "tokenizer.ggml.add_bos_token", &facts->adds_bos, err));
+    FLO_TRY(flo_gguf_bool(gguf, "tokenizer.ggml.add_eos_token", &facts->adds_eos, err));
     if (facts->eos >= 0) {
         vocab->tokens[facts->eos].is_end = true;
     }

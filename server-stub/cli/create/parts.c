@@ -172,9 +172,9 @@ static int set_need(struct flo_author_variant *variant, const char *key, const c
                      "context, bytes-per-token or rate",
                      err);
     }
-    int rv = read_number("needs", value, &context, err);
+    FLO_TRY(read_number("needs", value, &context, err));
     variant->context = (uint32_t)context;
-    return rv;
+    return 0;
 }
 
 /* [VARIANT:]KEY=VALUE; without a name it is of each. */

@@ -231,7 +231,8 @@ int flo_create_find_bases(struct flo_cli *cli, struct flo_create *create, struct
     if (rv == 0) {
         tell_order(cli, create, items);
     }
-    if (rv < 0 || strcmp(choice, "none") == 0) {
+    FLO_TRY(rv);
+    if (strcmp(choice, "none") == 0) {
         return rv;
     }
     if (strcmp(choice, "auto") == 0) {

@@ -84,7 +84,7 @@ int flo_follow(struct flo_cli *cli, const char *topic,
         }
         rv = show(cli, err);
         fflush(stdout);
-        rv = rv < 0 ? rv : wait_event(cli, &follow, err);
+        rv = rv == 0 ? wait_event(cli, &follow, err) : rv;
     } while (rv == 0 && flo_stop_pause(PACE_MS));
     return rv;
 }

@@ -393,9 +393,7 @@ static int watch_answers(struct flo_cli *cli, const char *path, answers_fn *of, 
             (void)flo_stop_pause(POLL_MS);
             continue;
         }
-        if (rv < 0) {
-            return rv;
-        }
+        FLO_TRY(rv);
         struct answers answers = of(now);
         uint64_t all = answers.ended + answers.awaited;
         if (answers.ended != last) {

@@ -30,10 +30,7 @@ int flo_cmd_token_create(struct flo_cli *cli, struct flo_err *err)
     FLO_CLEANUP(flo_json_cleanup) json_t *token = NULL;
     /* How many are too many the controller knows. */
     FLO_TRY(flo_args_u64(&cli->args, "uses", 1, INT64_MAX, 1, &uses, err));
-    int rv = flo_args_ms(&cli->args, "ttl", 86400000, &ttl_ms, err);
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_args_ms(&cli->args, "ttl", 86400000, &ttl_ms, err));
     if (strcmp(kind, "enroll") != 0 && strcmp(kind, "access") != 0) {
         flo_fail(err, FLO_E_USAGE, "--kind `%s` is no kind of token", kind);
         return flo_err_fix(err, "--kind enroll (a device) or --kind access "
@@ -52,18 +49,14 @@ int flo_cmd_token_create(struct flo_cli *cli, struct flo_err *err)
     } else {
         set_access(cli, body);
     }
-    rv = flo_api_call(cli, "POST", "/v1/tokens", body, &token, err);
-    if (rv < 0) {
-        return rv;
-    }
+    int rv = flo_api_call(cli, "POST", "/v1/tokens", body, &token, err);
+    FLO_TRY(rv);
     const char *secret = flo_out_text(token, "token", "");
     if (file != NULL) {
         rv = flo_file_write(file, secret, strlen(secret), 0600, err);
         json_object_del(token, "token");
     }
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(rv);
     if (flo_out_is_data(cli)) {
         flo_out_object(cli, token, FLO_COLUMNS(token));
     } else if (file == NULL) {

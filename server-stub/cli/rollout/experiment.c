@@ -68,9 +68,7 @@ static int add_phases(struct flo_cli *cli, json_t *spec, struct flo_err *err)
     const char *share = flo_args_text(&cli->args, "share", is_split ? "100%" : "50%");
     json_t *size = rv == 0 ? size_of(share) : NULL;
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(rv);
     if (size == NULL) {
         return flo_fail(err, FLO_E_USAGE,
                         "--share `%.40s` is neither a number of devices nor a "

@@ -146,9 +146,7 @@ int flo_cmd_rollout_init(struct flo_cli *cli, struct flo_err *err)
 
     if (args->word_count > 0) {
         int rv = flo_release_title_parse(printer.release, model, version, err);
-        if (rv < 0) {
-            return rv;
-        }
+        FLO_TRY(rv);
     }
     if (!flo_name_is_valid(printer.group)) {
         return flo_fail(err, FLO_E_USAGE, "--group `%.80s` is no name", printer.group);

@@ -81,7 +81,8 @@ static int change(struct beginning *begun, struct flo_err *err)
         rv = flo_trust_add(begun->draft, pem, FLO_ROLE_ROOT, NULL, err);
         flo_trust_set_threshold(begun->draft, 1);
     }
-    return rv < 0 ? rv : flo_trust_add_file(begun->draft, begun->path, FLO_ROLE_RELEASE, err);
+    FLO_TRY(rv);
+    return flo_trust_add_file(begun->draft, begun->path, FLO_ROLE_RELEASE, err);
 }
 
 /* Devices of an older fleet want a key that they know already as well. */
@@ -170,7 +171,8 @@ static int begin(struct flo_cli *cli, struct beginning *begun, struct flo_err *e
     if (rv == 0) {
         rv = flo_trust_held(cli, &begun->held, err);
     }
-    if (rv < 0 || (flo_trust_is_signed(begun->held) && is_trusted(begun->held, begun->key.keyid))) {
+    FLO_TRY(rv);
+    if (flo_trust_is_signed(begun->held) && is_trusted(begun->held, begun->key.keyid)) {
         return rv;
     }
     FLO_TRY(find_root(cli, begun, err));

@@ -19,8 +19,7 @@ static int read_held(struct flo_cli *cli, struct flo_buf *text, struct flo_err *
     }
     FLO_TRY(flo_api_get(cli, "/v1/trust", &trust, err));
     flo_json_dump_canonical(trust, text);
-    rv = text->failed ? flo_fail(err, FLO_E_MEMORY, "trust") : 0;
-    return rv;
+    return text->failed ? flo_fail(err, FLO_E_MEMORY, "trust") : 0;
 }
 
 int flo_trust_held(struct flo_cli *cli, struct flo_trust **out, struct flo_err *err)
@@ -60,9 +59,7 @@ int flo_trust_begin(struct flo_cli *cli, const struct flo_trust *held, struct fl
     if (rv == 0) {
         rv = flo_trust_count_up(draft, held, &tally, err);
     }
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(rv);
     if (tally.own + tally.held > 0) {
         flo_fail(err, FLO_E_STATE, "%s is signed already", path);
         return flo_err_fix(err, "a change needs all signatures again: choose "
@@ -97,9 +94,7 @@ int flo_trust_end(struct flo_cli *cli, const struct flo_trust *held, struct flo_
     if (rv == 0) {
         rv = flo_file_write(path, text.data, text.bytes, 0644, err);
     }
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(rv);
     const char *word = flo_trust_is_signed(held) ? "root" : "release";
     flo_out_done(
         cli,
@@ -145,9 +140,7 @@ int flo_trust_add_file(struct flo_trust *draft, const char *path, unsigned role,
     if (rv == 0 && flo_trust_is_key_revoked(draft, key.keyid)) {
         rv = flo_fail(err, FLO_E_SIG_REVOKED_KEY, "%s: key %.16s was revoked", path, key.keyid);
     }
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(rv);
     flo_public_key_pem(&key, pem);
     return flo_trust_add(draft, pem, role, name_of(path, name) ? name : NULL, err);
 }

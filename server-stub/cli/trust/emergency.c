@@ -203,26 +203,20 @@ int flo_cmd_emergency_unfreeze(struct flo_cli *cli, struct flo_err *err)
 int flo_cmd_emergency_rollback(struct flo_cli *cli, struct flo_err *err)
 {
     struct flo_order order;
-    int rv = begin(cli, FLO_ORDER_ROLLBACK, &order, err);
 
-    if (rv == 0) {
-        rv = read_releases(cli, &order, err);
-    }
-    if (rv == 0) {
-        rv = read_to(cli, &order, err);
-    }
-    return rv < 0 ? rv : finish(cli, &order, err);
+    FLO_TRY(begin(cli, FLO_ORDER_ROLLBACK, &order, err));
+    FLO_TRY(read_releases(cli, &order, err));
+    FLO_TRY(read_to(cli, &order, err));
+    return finish(cli, &order, err);
 }
 
 int flo_cmd_emergency_allow(struct flo_cli *cli, struct flo_err *err)
 {
     struct flo_order order;
-    int rv = begin(cli, FLO_ORDER_ALLOW, &order, err);
 
-    if (rv == 0) {
-        rv = read_releases(cli, &order, err);
-    }
-    return rv < 0 ? rv : finish(cli, &order, err);
+    FLO_TRY(begin(cli, FLO_ORDER_ALLOW, &order, err));
+    FLO_TRY(read_releases(cli, &order, err));
+    return finish(cli, &order, err);
 }
 
 /* ---- the broker's account ---- */

@@ -71,7 +71,7 @@ static int keep_authorities(struct flo_cli *cli, struct flo_trust *draft, struct
     rv = flo_api_get(cli, "/v1/ca", &answer, err);
     json_array_foreach(json_object_get(answer, "authorities"), i, one)
     {
-        rv = rv < 0 ? rv : flo_trust_add_ca(draft, flo_out_text(one, "certificate", ""), err);
+        rv = rv == 0 ? flo_trust_add_ca(draft, flo_out_text(one, "certificate", ""), err) : rv;
     }
     return rv;
 }
@@ -90,7 +90,8 @@ static int change(struct flo_cli *cli, struct flo_trust *draft, unsigned role, s
         } else if (flo_trust_ca_count(draft) == 0) {
             rv = keep_authorities(cli, draft, err);
         }
-        return rv < 0 ? rv : flo_trust_add_authority(draft, path, err);
+        FLO_TRY(rv);
+        return flo_trust_add_authority(draft, path, err);
     }
     if (!keeps) {
         rv = find_old(cli, draft, role, old, err);
@@ -101,7 +102,8 @@ static int change(struct flo_cli *cli, struct flo_trust *draft, unsigned role, s
     if (rv == 0 && path == NULL) {
         return add_order_key(cli, draft, err);
     }
-    return rv < 0 ? rv : flo_trust_add_file(draft, path, role, err);
+    FLO_TRY(rv);
+    return flo_trust_add_file(draft, path, role, err);
 }
 
 static int set_threshold(struct flo_cli *cli, struct flo_trust *draft, unsigned role,
@@ -147,7 +149,8 @@ int flo_cmd_key_rotate(struct flo_cli *cli, struct flo_err *err)
     if (rv == 0) {
         rv = set_threshold(cli, draft, role, err);
     }
-    return rv < 0 ? rv : flo_trust_end(cli, held, draft, err);
+    FLO_TRY(rv);
+    return flo_trust_end(cli, held, draft, err);
 }
 
 /* ---- revoke ---- */
@@ -220,5 +223,6 @@ int flo_cmd_key_revoke(struct flo_cli *cli, struct flo_err *err)
     for (size_t i = 0; rv == 0 && flo_args_each(&cli->args, "floor", i, &floor); i++) {
         rv = raise_floor(draft, floor, err);
     }
-    return rv < 0 ? rv : flo_trust_end(cli, held, draft, err);
+    FLO_TRY(rv);
+    return flo_trust_end(cli, held, draft, err);
 }

@@ -73,7 +73,8 @@ int flo_cmd_trust_init(struct flo_cli *cli, struct flo_err *err)
     if (rv == 0) {
         rv = add_authorities(cli, draft, err);
     }
-    return rv < 0 ? rv : flo_trust_end(cli, held, draft, err);
+    FLO_TRY(rv);
+    return flo_trust_end(cli, held, draft, err);
 }
 
 /* ---- show ---- */
@@ -121,9 +122,7 @@ int flo_cmd_trust_show(struct flo_cli *cli, struct flo_err *err)
     if (rv == 0) {
         rv = flo_trust_count_up(trust, NULL, &tally, err);
     }
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(rv);
     FLO_CLEANUP(flo_json_cleanup) json_t *object = object_of(trust);
     if (flo_out_is_data(cli)) {
         flo_out_json(cli, object);
@@ -146,24 +145,13 @@ int flo_cmd_trust_sign(struct flo_cli *cli, struct flo_err *err)
     FLO_CLEANUP(flo_buf_deinit) struct flo_buf text = {0};
     const char *path = cli->args.words[0];
     struct flo_trust_tally tally;
-    int rv = flo_trust_file(path, &draft, err);
 
-    if (rv == 0) {
-        rv = flo_key_load(flo_args_text(&cli->args, "key", ""), &key, err);
-    }
-    if (rv == 0) {
-        rv = flo_trust_sign(draft, key, err);
-    }
-    if (rv == 0) {
-        rv = flo_trust_count_up(draft, NULL, &tally, err);
-    }
-    if (rv == 0) {
-        flo_trust_text(draft, &text);
-        rv = flo_file_write(path, text.data, text.bytes, 0644, err);
-    }
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_trust_file(path, &draft, err));
+    FLO_TRY(flo_key_load(flo_args_text(&cli->args, "key", ""), &key, err));
+    FLO_TRY(flo_trust_sign(draft, key, err));
+    FLO_TRY(flo_trust_count_up(draft, NULL, &tally, err));
+    flo_trust_text(draft, &text);
+    FLO_TRY(flo_file_write(path, text.data, text.bytes, 0644, err));
     flo_out_done(cli,
                  json_pack("{s:s,s:s,s:I,s:I,s:I}", "draft", path, "keyid",
                            flo_key_public(key)->keyid, "number",
@@ -223,21 +211,17 @@ int flo_cmd_trust_publish(struct flo_cli *cli, struct flo_err *err)
     FLO_CLEANUP(flo_trust_cleanup) struct flo_trust *trust = NULL;
     FLO_CLEANUP(flo_buf_deinit) struct flo_buf text = {0};
     FLO_CLEANUP(flo_json_cleanup) json_t *answer = NULL;
-    int rv = flo_trust_file(cli->args.words[0], &trust, err);
 
-    if (rv == 0) {
-        flo_trust_text(trust, &text);
-        rv = flo_api_send(cli, "/v1/trust/statements", text.data, text.bytes, &answer, err);
-    }
-    if (rv == 0) {
-        flo_out_done(cli, json_incref(answer),
-                     "statement %llu is published, epoch %llu; flotilla trust "
-                     "status tells who has it\n",
-                     (unsigned long long)flo_out_u64(answer, "number"),
-                     (unsigned long long)flo_out_u64(answer, "epoch"));
-        tell_untrusted(cli, answer);
-    }
-    return rv;
+    FLO_TRY(flo_trust_file(cli->args.words[0], &trust, err));
+    flo_trust_text(trust, &text);
+    FLO_TRY(flo_api_send(cli, "/v1/trust/statements", text.data, text.bytes, &answer, err));
+    flo_out_done(cli, json_incref(answer),
+                 "statement %llu is published, epoch %llu; flotilla trust "
+                 "status tells who has it\n",
+                 (unsigned long long)flo_out_u64(answer, "number"),
+                 (unsigned long long)flo_out_u64(answer, "epoch"));
+    tell_untrusted(cli, answer);
+    return 0;
 }
 
 int flo_cmd_trust_status(struct flo_cli *cli, struct flo_err *err)

@@ -35,7 +35,8 @@ static int take_metric(const json_t *json, const char *key, enum flo_exposed *ou
     int rv = flo_json_opt_text(json, key, 80, "", &word, err);
 
     *found = rv == 0 && word[0] != '\0';
-    if (rv < 0 || !*found) {
+    FLO_TRY(rv);
+    if (!*found) {
         return rv;
     }
     if (!flo_exposed_parse(word, out)) {

@@ -248,9 +248,7 @@ int flo_gates_parse(const json_t *gates_or_null, struct flo_gate_rule *out, uint
         } else {
             rv = read_list(gate, json, out, count, err);
         }
-        if (rv < 0) {
-            return rv;
-        }
+        FLO_TRY(rv);
     }
     return 0;
 }

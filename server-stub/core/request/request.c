@@ -187,7 +187,8 @@ static int check_value(const struct flo_shape_word *word, const struct place *pl
     size_t i;
     int rv = check_kind(word, place, value, err);
 
-    if (rv < 0 || word->bracket == '\0') {
+    FLO_TRY(rv);
+    if (word->bracket == '\0') {
         return rv;
     }
     if (word->bracket == '{') {

@@ -67,7 +67,8 @@ static int add_value(struct parse *parse, struct flo_select_term *term)
     int rv = flo_select_value_read(token, &term->name, &out->numbers[out->value_count], parse->err);
     out->value_count++;
     term->value_count++;
-    return rv < 0 ? rv : next(parse);
+    FLO_TRY(rv);
+    return next(parse);
 }
 
 static int values(struct parse *parse, struct flo_select_term *term)
@@ -197,8 +198,8 @@ static int one(struct parse *parse)
     parse->depth++;
     if (is_not) {
         rv = next(parse);
-        rv = rv < 0 ? rv : one(parse);
-        rv = rv < 0 ? rv : emit(parse, FLO_SELECT_CODE_NOT);
+        rv = rv == 0 ? one(parse) : rv;
+        rv = rv == 0 ? emit(parse, FLO_SELECT_CODE_NOT) : rv;
     } else {
         rv = nested(parse);
     }

@@ -133,9 +133,7 @@ static int merge_part(const struct merge *merge, enum flo_spec_part part, const 
             char deeper[FLO_SPEC_PATH_MAX];
             snprintf(deeper, sizeof(deeper), "%s%s.", path, name);
             int rv = merge_part(merge, inside, deeper, inner_of(base, name), value);
-            if (rv < 0) {
-                return rv;
-            }
+            FLO_TRY(rv);
             continue;
         }
         if (is_same(json_object_get(base, name), wanted)) {

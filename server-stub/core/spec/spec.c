@@ -77,7 +77,7 @@ static int read_gates(const struct place *place, const struct field *field, cons
         return flo_spec_wrong(place, field->name, "an object");
     }
     int rv = flo_gates_parse(value, place->spec->gates, &place->spec->gate_count, place->err);
-    rv = rv < 0 ? rv : flo_study_parse(value, &place->spec->study, place->err);
+    rv = rv == 0 ? flo_study_parse(value, &place->spec->study, place->err) : rv;
     if (rv == FLO_E_META_SCHEMA && place->err != NULL) {
         rv = place->err->code = FLO_E_REST_SCHEMA;
     }
@@ -96,7 +96,8 @@ static int read_policy(const struct place *place, const json_t *value)
     json_t *whole = json_pack("{s:O}", "policy", value);
     int rv = flo_request_check("policy{@policy}", whole, place->err);
     json_decref(whole);
-    if (rv < 0 || flo_policy_read(value, &place->spec->policy, &inner) == 0) {
+    FLO_TRY(rv);
+    if (flo_policy_read(value, &place->spec->policy, &inner) == 0) {
         return rv;
     }
     /* "policy: field `soak_ms`: 12 is ..." */
@@ -499,9 +500,7 @@ int flo_spec_read(const json_t *json, struct flo_spec *out, struct flo_err *err)
     rv = rv < 0 ? rv : read_fields(&place);
     rv = rv < 0 ? rv : check_target(&place);
     rv = rv < 0 ? rv : check_release(out, &place);
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(rv);
     out->has_jitter = out->policy.start_jitter_ms != UNSAID_MS;
     if (!out->has_jitter) {
         out->policy.start_jitter_ms = 0;

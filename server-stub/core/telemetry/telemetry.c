@@ -48,7 +48,8 @@ static int read_histograms(const json_t *json, struct flo_telemetry_window *out,
     json_t *value;
     int rv = flo_json_opt_object(json, "histograms", &object, err);
 
-    if (rv < 0 || object == NULL) {
+    FLO_TRY(rv);
+    if (object == NULL) {
         return rv;
     }
     json_object_foreach(object, word, value)

@@ -57,7 +57,8 @@ int flo_fleet_desired_set(struct flo_fleet_store *store, const char *device, con
                               CHANGES(add_number(FLO_FIELD_DESIRED_REVISION, 1)),
                               MATCHES(text_is(FLO_FIELD_DESIRED_DEVICE, device)), &is_there, err);
 
-    if (rv < 0 || is_there == 0) { /* retired */
+    FLO_TRY(rv);
+    if (is_there == 0) {
         return rv;
     }
     if (order[0] != '\0' && (rv = flo_fleet_offer_add(store, device, order, err)) < 0) {

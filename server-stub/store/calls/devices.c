@@ -389,7 +389,8 @@ int flo_fleet_device_retire(struct flo_fleet_store *store, const char *id, struc
     if (rv == 0) {
         rv = flo_fleet_certificate_revoke(store, id, err);
     }
-    return rv < 0 ? rv : flo_fleet_desired_forget(store, id, err);
+    FLO_TRY(rv);
+    return flo_fleet_desired_forget(store, id, err);
 }
 
 int flo_fleet_devices_offline(struct flo_fleet_store *store, struct flo_err *err)

@@ -117,14 +117,13 @@ static int mark_load(struct flo_fleet_store *store, const char *device, const ch
 {
     int rv = fact->is_mark_dirty ? flo_fleet_mark_put(store, device, fact, err) : 0;
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(rv);
     fact->is_mark_dirty = false;
     fact->boot[0] = '\0'; /* until all is read */
-    if ((rv = mark_get(store, device, boot, fact, err)) < 0 ||
-        (fact->is_mark_known &&
-         ((rv = event_newest(store, fact, err)) < 0 || (rv = mark_walk(store, fact, err)) < 0))) {
+    rv = mark_get(store, device, boot, fact, err);
+    FLO_TRY(rv);
+    if (fact->is_mark_known &&
+        ((rv = event_newest(store, fact, err)) < 0 || (rv = mark_walk(store, fact, err)) < 0)) {
         return rv;
     }
     snprintf(fact->boot, sizeof(fact->boot), "%s", boot);

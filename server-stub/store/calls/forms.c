@@ -138,7 +138,8 @@ static int sweep(struct flo_fleet_store *store, struct flo_err *err)
                                WHERE(number_is(FLO_FIELD_EVENT_FORM, next.number))},
             NULL, NULL, &is_used, err);
     }
-    if (rv < 0 || is_used) {
+    FLO_TRY(rv);
+    if (is_used) {
         return rv;
     }
     form_forget(store, next.number);

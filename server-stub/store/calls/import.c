@@ -71,9 +71,9 @@ int flo_fleet_import(struct flo_fleet_store *store, const char *dir, uint64_t *r
         flo_err_fix(err, "after a copy that was cut at its end rename "
                          "control.db to control.db.imported");
     }
-    if (rv < 0 || (rv = flo_sqlite_open(dir, &from, err)) < 0) {
-        return rv;
-    }
+    FLO_TRY(rv);
+    rv = flo_sqlite_open(dir, &from, err);
+    FLO_TRY(rv);
     rv = flo_fleet_begin(store, err);
     if (rv == 0) {
         rv = copy(from, &import, err);

@@ -108,7 +108,7 @@ int flo_fleet_making_begin(struct flo_fleet_store *store, const char *order, con
 
     snprintf(one.order, sizeof(one.order), "%s", order);
     snprintf(one.group, sizeof(one.group), "%s", group);
-    rv = rv < 0 ? rv : count_group(store, group, &one.devices, err);
+    rv = rv == 0 ? count_group(store, group, &one.devices, err) : rv;
     if (rv == 0) {
         rv = flo_fleet_find_one(
             store,
@@ -125,9 +125,7 @@ int flo_fleet_making_begin(struct flo_fleet_store *store, const char *order, con
                                    set_number(FLO_FIELD_MAKING_COUNT, 0)),
                            err);
     }
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(rv);
     store->makings.is_changed = true;
     struct flo_making *kept = add(&store->makings);
     if (kept == NULL) {
@@ -159,7 +157,8 @@ int flo_fleet_making_move(struct flo_fleet_store *store, const char *order, cons
 
     store->makings.is_changed = true;
     if (rv < 0 || made == NULL) {
-        return rv < 0 ? rv : end(store, order, err);
+        FLO_TRY(rv);
+        return end(store, order, err);
     }
     rv = flo_fleet_update(
         store, FLO_TABLE_MAKING,

@@ -153,7 +153,8 @@ int flo_fleet_queue_stop(struct flo_fleet_store *store, struct flo_err *err)
     deinit(queue);
     queue->runs = false;
     int held = store->engine->ops->hold(store->engine, false, err);
-    return rv < 0 ? rv : held;
+    FLO_TRY(rv);
+    return held;
 }
 
 /* ---- the state's thread ---- */

@@ -112,7 +112,8 @@ static int is_among(const struct flo_memory *memory, const struct flo_match *mat
     int rv = flo_memory_query(memory, &query, &list, err);
 
     free(list.items);
-    return rv < 0 ? rv : list.count > 0;
+    FLO_TRY(rv);
+    return list.count > 0;
 }
 
 static bool is_one_of(const struct flo_match *match, const struct flo_value *value)

@@ -154,7 +154,7 @@ static int write_rows(struct flo_handed *handed, struct flo_err *err)
 {
     int rv = flo_pg_run(handed->pg, "BEGIN", FLO_DB_NONE, NULL, err);
 
-    rv = rv < 0 ? rv : check_epoch(handed, err);
+    rv = rv == 0 ? check_epoch(handed, err) : rv;
     for (size_t i = 0; rv == 0 && i < handed->count; i++) {
         rv = send_row(handed, &handed->rows[i], err);
     }
@@ -181,7 +181,7 @@ static void write_batch(struct flo_handed *handed)
 
     pthread_mutex_unlock(&handed->mutex);
     int rv = flo_pg_ready(handed->pg, &err);
-    rv = rv < 0 ? rv : write_rows(handed, &err);
+    rv = rv == 0 ? write_rows(handed, &err) : rv;
     pthread_mutex_lock(&handed->mutex);
     handed->is_over = handed->is_over || rv == FLO_E_STATE_SUPERSEDED;
     tell(handed, rv, &err);

@@ -180,14 +180,12 @@ static int number_of(struct flo_windows *store, int kind, const char *text, cons
         *n = name->n;
         return 0;
     }
-    int rv = name_read(store, kind, text, model, n, err);
-    if (rv == 0) {
-        name->kind = kind;
-        name->n = *n;
-        snprintf(name->text, sizeof(name->text), "%s", text);
-        store->name_count++;
-    }
-    return rv;
+    FLO_TRY(name_read(store, kind, text, model, n, err));
+    name->kind = kind;
+    name->n = *n;
+    snprintf(name->text, sizeof(name->text), "%s", text);
+    store->name_count++;
+    return 0;
 }
 
 /* ---- sketches ---- */
@@ -199,7 +197,10 @@ static int sketch_read(struct flo_windows *store, const char *sql, const struct 
     bool has_row;
     int rv = flo_db_query(store->db, sql, key, 4, &row, err);
 
-    if (rv < 0 || (rv = flo_db_step(row, &has_row, err)) < 0 || !has_row) {
+    FLO_TRY(rv);
+    rv = flo_db_step(row, &has_row, err);
+    FLO_TRY(rv);
+    if (!has_row) {
         return rv;
     }
     size_t bytes;
@@ -307,9 +308,7 @@ static int total_add(struct flo_windows *store, int64_t release, int64_t hardwar
     }
     if (found == NULL && store->total_count == FLO_TELEMETRY_TOTALS_MAX) {
         int rv = totals_write(store, err);
-        if (rv < 0) {
-            return rv;
-        }
+        FLO_TRY(rv);
     }
     if (found == NULL) {
         found = &store->totals[store->total_count++];
@@ -378,13 +377,17 @@ int flo_windows_put(struct flo_windows *store, const char *device, const char *h
     flo_digest_text(&window->release, digest);
     store->fine_from_ms =
         now_ms > FLO_TELEMETRY_FINE_LIFE_MS ? now_ms - FLO_TELEMETRY_FINE_LIFE_MS : 0;
-    if ((rv = number_of(store, FLO_TELEMETRY_DEVICE, device, "", &device_n, err)) < 0 ||
-        (rv = note_merged(store, device_n, window, now_ms, is_new, err)) < 0 || !*is_new ||
-        (rv = number_of(store, FLO_TELEMETRY_RELEASE, digest, window->model, &release_n, err)) <
-            0 ||
-        (rv = number_of(store, FLO_TELEMETRY_HARDWARE, hardware, "", &hardware_n, err)) < 0) {
+    rv = number_of(store, FLO_TELEMETRY_DEVICE, device, "", &device_n, err);
+    FLO_TRY(rv);
+    rv = note_merged(store, device_n, window, now_ms, is_new, err);
+    FLO_TRY(rv);
+    if (!*is_new) {
         return rv;
     }
+    rv = number_of(store, FLO_TELEMETRY_RELEASE, digest, window->model, &release_n, err);
+    FLO_TRY(rv);
+    rv = number_of(store, FLO_TELEMETRY_HARDWARE, hardware, "", &hardware_n, err);
+    FLO_TRY(rv);
     if (at_ms >= store->fine_from_ms) {
         rv = window_add(store, device_n, release_n, at_ms, FLO_TELEMETRY_DEVICE_FINE_MS, window,
                         err);
@@ -393,5 +396,6 @@ int flo_windows_put(struct flo_windows *store, const char *device, const char *h
         rv = window_add(store, device_n, release_n, at_ms, FLO_TELEMETRY_DEVICE_COARSE_MS, window,
                         err);
     }
-    return rv < 0 ? rv : total_add(store, release_n, hardware_n, at_ms, window, err);
+    FLO_TRY(rv);
+    return total_add(store, release_n, hardware_n, at_ms, window, err);
 }

@@ -57,7 +57,10 @@ static int refuse_too_many(struct flo_windows *store, const struct flo_telemetry
     key[3] = flo_db_number(FLO_TELEMETRY_ROWS_MAX);
     int rv = flo_db_query(store->db, query->by_device ? BEYOND("window") : BEYOND("total"), key, 4,
                           &row, err);
-    if (rv < 0 || (rv = flo_db_step(row, &has_row, err)) < 0 || !has_row) {
+    FLO_TRY(rv);
+    rv = flo_db_step(row, &has_row, err);
+    FLO_TRY(rv);
+    if (!has_row) {
         return rv;
     }
     uint64_t fits_from_ms =

@@ -149,9 +149,7 @@ int flo_observer_scan_counts(const struct flo_observer *observer, struct flo_obs
                         .waves = observer->rosters[roster].kept.waves.count};
     int rv = flo_crowd_open(&look.crowd, false, err);
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(rv);
     look.devices = calloc(look.crowd.count + 1, sizeof(*look.devices));
     look.far = calloc(look.crowd.count + 1, 1);
     look.room = malloc(flo_count_scan_room_bytes(look.crowd.count));

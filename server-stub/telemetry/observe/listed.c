@@ -230,9 +230,7 @@ int flo_observer_list(struct flo_observer *observer, struct flo_observe_study *s
         return 0;
     }
     int rv = flo_crowd_open(&listing.crowd, false, err);
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(rv);
     size_t count = listing.crowd.count;
     study->listed = calloc(rows * FLO_STUDY_DEVICES_MAX, sizeof(*study->listed));
     listing.picks = calloc(count + 1, sizeof(*listing.picks));

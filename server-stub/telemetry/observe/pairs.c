@@ -270,7 +270,8 @@ int flo_observer_pairs_study(struct flo_observer *observer, struct flo_observe_s
 
     study->is_new =
         rv == 0 && !study->is_kept && observer->closed != 0 && observer->closed != study->block;
-    if (rv < 0 || !study->is_new) {
+    FLO_TRY(rv);
+    if (!study->is_new) {
         return rv;
     }
     study->evidence.phase = study->phase;

@@ -288,5 +288,6 @@ int flo_observer_scan(struct flo_observer *observer, struct flo_observe_study *s
     FLO_TRY(flo_crowd_open(&look.crowd, true, err));
     int rv = scan_speeds(&look, err);
     flo_crowd_close(&look.crowd);
-    return rv < 0 ? rv : flo_observer_scan_counts(observer, study, number, err);
+    FLO_TRY(rv);
+    return flo_observer_scan_counts(observer, study, number, err);
 }

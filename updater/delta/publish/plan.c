@@ -183,9 +183,7 @@ int flo_tensor_plan_make(const struct delta_input *input, struct tensor_plan *pl
     int rv = flo_tensor_match_open(input, &planner.match, err);
 
     plan->input = input;
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(rv);
     if (planner.old != NULL && planner.old->count > 0) {
         plan_tensors(&planner);
     } else {

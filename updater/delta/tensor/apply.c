@@ -231,9 +231,7 @@ static int make_typed(struct apply *apply, const struct tensor_entry *entry, str
     if (rv == 0) {
         rv = read_old(apply, entry, err);
     }
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(rv);
     struct tensor_part part = {
         .old_type = flo_block_type(entry->old_id),
         .new_type = flo_block_type(entry->new_id),
@@ -430,7 +428,8 @@ static int make_all(struct apply *apply, struct flo_err *err)
         }
         rv = make_part(apply, &entry, err);
     }
-    return rv < 0 ? rv : end_group(apply, &entry, err);
+    FLO_TRY(rv);
+    return end_group(apply, &entry, err);
 }
 
 /* Room for the largest part, and for a piece of what is copied. */

@@ -220,9 +220,7 @@ static int read_numbers(struct tensor_index *index, struct tensor_entry *out, st
 
     if (tensor_op_is_typed(out->op)) {
         int rv = read_typed(index, out, err);
-        if (rv < 0) {
-            return rv;
-        }
+        FLO_TRY(rv);
     } else {
         is_read = get_number(index, &out->new_bytes);
     }

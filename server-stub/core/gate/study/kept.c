@@ -515,9 +515,7 @@ static int replay_all(struct replay *replay, const char *gate,
     if (of_waves != NULL) {
         rv = replay_proof(replay, gate, rule, of_waves, &proof, &standing.result);
     }
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(rv);
     json_t *found = flo_statistic_result_json(&standing.result);
     const json_t *stored = json_object_get(row, "result");
     bool is_same =
@@ -612,7 +610,7 @@ int flo_study_replay(const json_t *record, flo_study_row_fn on_row, void *contex
     int rv = read_look(&replay);
     json_array_foreach((json_t *)(uintptr_t)rows, i, row)
     {
-        rv = rv < 0 ? rv : replay_row(&replay, row);
+        rv = rv == 0 ? replay_row(&replay, row) : rv;
     }
     if (rv == 0) {
         rv = replay_phase(&replay);

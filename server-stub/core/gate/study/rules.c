@@ -563,9 +563,7 @@ int flo_study_parse(const json_t *gates_or_null, struct flo_study_rules *out, st
     if (rv == FLO_E_META_SCHEMA && err != NULL) {
         rv = err->code = FLO_E_REST_SCHEMA;
     }
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(rv);
     yield_leak(gates_or_null, out);
     return check_weights(out, err);
 }

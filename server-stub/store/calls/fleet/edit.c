@@ -78,7 +78,8 @@ int flo_fleet_device_edit(struct flo_fleet_store *store, const char *id,
             changes[count++] = set_text(texts[i].field, texts[i].text);
         }
     }
-    if (rv < 0 || count == 0) {
+    FLO_TRY(rv);
+    if (count == 0) {
         return rv;
     }
     FLO_TRY(flo_fleet_update(store, FLO_TABLE_DEVICE, changes, count,

@@ -127,7 +127,8 @@ static int write_names(struct flo_fleet_store *store, const char *device, struct
                               CHANGES(set_text(FLO_FIELD_DEVICE_GROUPS, text.data)),
                               MATCHES(text_is(FLO_FIELD_DEVICE_ID, device)), NULL, err);
     }
-    return rv < 0 ? rv : flo_fleet_roster_again(store, device, err);
+    FLO_TRY(rv);
+    return flo_fleet_roster_again(store, device, err);
 }
 
 static int count_one(void *context, const char *group, uint64_t since)
