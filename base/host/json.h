@@ -116,6 +116,35 @@ FLO_MUST_USE int flo_json_get_uuid(const json_t *object, const char *key, const 
  * depth. */
 FLO_MUST_USE int flo_json_check_critical(const json_t *json, struct flo_err *err);
 
+/* ---- members of a tree that is known ---- */
+
+/* The tree was checked when it came in, or may lack the member: a member that
+ * is missing or of another type counts as said nothing.  Borrowed. */
+
+/* NULL: missing, or null. */
+json_t *flo_json_member(const json_t *object, const char *key);
+const char *flo_json_text(const json_t *object, const char *key, const char *standard);
+/* A whole number; 0: none above 0. */
+uint64_t flo_json_number(const json_t *object, const char *key);
+/* Is the member this text? */
+bool flo_json_says(const json_t *object, const char *key, const char *text);
+
+/* ---- making ---- */
+
+/* New values; NULL: no memory.  A number is at most INT64_MAX. */
+json_t *flo_json_u64(uint64_t value);
+/* null where the number is none, or infinite. */
+json_t *flo_json_finite(double value);
+json_t *flo_json_digest(const struct flo_digest *digest);
+/* null where the text is NULL or empty. */
+json_t *flo_json_text_or_null(const char *text);
+
+/* The object at `key`, made where there is none; borrowed. */
+json_t *flo_json_object_at(json_t *object, const char *key);
+/* A new member, or none where the value says nothing: "", 0. */
+void flo_json_put_text(json_t *object, const char *key, const char *text);
+void flo_json_put_number(json_t *object, const char *key, uint64_t number);
+
 /* ---- writing ---- */
 
 /* Append without white space, keys in the order of insertion; failure shows

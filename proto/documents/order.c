@@ -309,18 +309,6 @@ int flo_order_parse(const char *body, size_t bytes, const char *fleet, struct fl
 
 /* ---- writing ---- */
 
-static json_t *integer(uint64_t value)
-{
-    return json_integer((json_int_t)value);
-}
-
-static json_t *digest_json(const struct flo_digest *digest)
-{
-    char text[FLO_DIGEST_TEXT];
-    flo_digest_text(digest, text);
-    return json_string(text);
-}
-
 static json_t *scope_json(const struct flo_scope *scope)
 {
     if (scope->device[0] != '\0') {
@@ -333,13 +321,6 @@ static json_t *scope_json(const struct flo_scope *scope)
                      (int)scope->bucket_from, (int)scope->bucket_to);
 }
 
-static void set_text(json_t *json, const char *key, const char *text)
-{
-    if (text[0] != '\0') {
-        json_object_set_new(json, key, json_string(text));
-    }
-}
-
 static void set_from(json_t *json, const struct flo_order *order)
 {
     json_t *from = json_array();
@@ -348,8 +329,8 @@ static void set_from(json_t *json, const struct flo_order *order)
 
     for (uint32_t i = 0; i < order->from_count; i++) {
         is_said = is_said || order->from_numbers[i] > 0;
-        json_array_append_new(from, digest_json(&order->from[i]));
-        json_array_append_new(numbers, integer(order->from_numbers[i]));
+        json_array_append_new(from, flo_json_digest(&order->from[i]));
+        json_array_append_new(numbers, flo_json_u64(order->from_numbers[i]));
     }
     json_object_set_new(json, "from", from);
     if (is_said) {
@@ -362,34 +343,30 @@ static json_t *args_json(const struct flo_order *order)
 {
     json_t *json = json_object();
 
-    set_text(json, "rollout", order->rollout);
-    set_text(json, "model", order->model);
+    flo_json_put_text(json, "rollout", order->rollout);
+    flo_json_put_text(json, "model", order->model);
     if (order->op == FLO_ORDER_DEPLOY) {
-        set_text(json, "version", order->version);
-        json_object_set_new(json, "release", digest_json(&order->release));
-        if (order->number > 0) {
-            json_object_set_new(json, "number", integer(order->number));
-        }
-        if (order->lift > 0) {
-            json_object_set_new(json, "lift", integer(order->lift));
-        }
+        flo_json_put_text(json, "version", order->version);
+        json_object_set_new(json, "release", flo_json_digest(&order->release));
+        flo_json_put_number(json, "number", order->number);
+        flo_json_put_number(json, "lift", order->lift);
         if (order->below_floor) {
             json_object_set_new(json, "below_floor", json_true());
         }
-        json_object_set_new(json, "phase", integer(order->phase));
+        json_object_set_new(json, "phase", flo_json_u64(order->phase));
         json_object_set_new(json, "policy", flo_policy_json(&order->policy));
     } else if (order->op == FLO_ORDER_ALLOW) {
         set_from(json, order);
     } else if (order->op == FLO_ORDER_ROLLBACK) {
         set_from(json, order);
-        json_object_set_new(json, "to",
-                            order->to_previous ? json_string("previous") : digest_json(&order->to));
-        set_text(json, "reason", order->reason);
+        json_object_set_new(
+            json, "to", order->to_previous ? json_string("previous") : flo_json_digest(&order->to));
+        flo_json_put_text(json, "reason", order->reason);
     } else if (order->op == FLO_ORDER_CONFIG) {
-        json_object_set_new(json, "heartbeat_ms", integer(order->heartbeat_ms));
+        json_object_set_new(json, "heartbeat_ms", flo_json_u64(order->heartbeat_ms));
     } else if (order->op == FLO_ORDER_LOGS) {
-        json_object_set_new(json, "lines", integer(order->lines));
-        json_object_set_new(json, "since_ms", integer(order->since_ms));
+        json_object_set_new(json, "lines", flo_json_u64(order->lines));
+        json_object_set_new(json, "since_ms", flo_json_u64(order->since_ms));
     } else if (order->op == FLO_ORDER_GROUPS) {
         json_t *groups = json_array();
         for (uint32_t i = 0; i < order->group_count; i++) {
@@ -397,7 +374,7 @@ static json_t *args_json(const struct flo_order *order)
         }
         json_object_set_new(json, "groups", groups);
     } else if (order->op == FLO_ORDER_REMOVE) {
-        set_text(json, "keep", order->keeps_blobs ? "blobs" : "none");
+        flo_json_put_text(json, "keep", order->keeps_blobs ? "blobs" : "none");
     }
     return json;
 }
@@ -411,11 +388,11 @@ int flo_order_write(const struct flo_order *order, struct flo_buf *out, struct f
     json_object_set_new(root, "id", json_string(order->id));
     json_object_set_new(root, "op", json_string(flo_order_op_word(order->op)));
     json_object_set_new(root, "scope", scope_json(&order->scope));
-    json_object_set_new(root, "epoch", integer(order->epoch));
-    json_object_set_new(root, "seq", integer(order->seq));
-    json_object_set_new(root, "issued_at_ms", integer(order->issued_at_ms));
-    json_object_set_new(root, "expires_at_ms", integer(order->expires_at_ms));
-    set_text(root, "by", order->by);
+    json_object_set_new(root, "epoch", flo_json_u64(order->epoch));
+    json_object_set_new(root, "seq", flo_json_u64(order->seq));
+    json_object_set_new(root, "issued_at_ms", flo_json_u64(order->issued_at_ms));
+    json_object_set_new(root, "expires_at_ms", flo_json_u64(order->expires_at_ms));
+    flo_json_put_text(root, "by", order->by);
     json_object_set_new(root, "args", args_json(order));
     flo_json_dump_canonical(root, out);
     return out->failed ? flo_fail(err, FLO_E_MEMORY, "no memory for an order") : 0;

@@ -6,18 +6,6 @@
 #include "base/host/json.h"
 #include "proto/serve.h"
 
-static json_t *digest_json(const struct flo_digest *digest)
-{
-    char text[FLO_DIGEST_TEXT];
-    flo_digest_text(digest, text);
-    return json_string(text);
-}
-
-static json_t *integer(uint64_t value)
-{
-    return json_integer((json_int_t)value);
-}
-
 static json_t *words_json(const char (*words)[16])
 {
     json_t *list = json_array();
@@ -32,16 +20,16 @@ static json_t *way_json(const struct flo_way *way)
     json_t *json = json_object();
 
     json_object_set_new(json, "codec", json_string(flo_codec_word(way->codec)));
-    json_object_set_new(json, "digest", digest_json(&way->digest));
-    json_object_set_new(json, "bytes", integer(way->bytes));
+    json_object_set_new(json, "digest", flo_json_digest(&way->digest));
+    json_object_set_new(json, "bytes", flo_json_u64(way->bytes));
     if (!flo_digest_is_zero(&way->base)) {
-        json_object_set_new(json, "base", digest_json(&way->base));
+        json_object_set_new(json, "base", flo_json_digest(&way->base));
     }
     if (way->memory_bytes > 0) {
-        json_object_set_new(json, "memory_bytes", integer(way->memory_bytes));
+        json_object_set_new(json, "memory_bytes", flo_json_u64(way->memory_bytes));
     }
     if (!flo_digest_is_zero(&way->head)) {
-        json_object_set_new(json, "head", digest_json(&way->head));
+        json_object_set_new(json, "head", flo_json_digest(&way->head));
     }
     return json;
 }
@@ -53,19 +41,19 @@ static json_t *file_json(const struct flo_release_file *file)
 
     json_object_set_new(json, "name", json_string(file->name));
     json_object_set_new(json, "role", json_string(file->role));
-    json_object_set_new(json, "digest", digest_json(&file->digest));
-    json_object_set_new(json, "bytes", integer(file->bytes));
+    json_object_set_new(json, "digest", flo_json_digest(&file->digest));
+    json_object_set_new(json, "bytes", flo_json_u64(file->bytes));
     for (uint32_t i = 0; i < file->way_count; i++) {
         json_array_append_new(ways, way_json(&file->ways[i]));
     }
     json_object_set_new(json, "get", ways);
     if (strcmp(file->role, "adapter") == 0) {
-        json_object_set_new(json, "scale_ppm", integer(file->scale_ppm));
+        json_object_set_new(json, "scale_ppm", flo_json_u64(file->scale_ppm));
     }
     if (file->chunk_bytes > 0) {
         json_t *chunks = json_object();
-        json_object_set_new(chunks, "bytes", integer(file->chunk_bytes));
-        json_object_set_new(chunks, "digest", digest_json(&file->chunk_list));
+        json_object_set_new(chunks, "bytes", flo_json_u64(file->chunk_bytes));
+        json_object_set_new(chunks, "digest", flo_json_digest(&file->chunk_list));
         json_object_set_new(json, "chunks", chunks);
     }
     return json;
@@ -75,13 +63,6 @@ static void put_words(json_t *needs, const char *key, const char (*words)[16])
 {
     if (words[0][0] != '\0') {
         json_object_set_new(needs, key, words_json(words));
-    }
-}
-
-static void put_number(json_t *needs, const char *key, uint64_t number)
-{
-    if (number > 0) {
-        json_object_set_new(needs, key, integer(number));
     }
 }
 
@@ -95,11 +76,11 @@ static json_t *needs_json(const struct flo_release_variant *variant)
     if (!flo_release_is_native(variant)) {
         json_object_set_new(needs, "runtime", json_string(variant->runtime));
     }
-    put_number(needs, "memory_bytes", variant->memory_bytes);
-    put_number(needs, "disk_bytes", variant->disk_bytes);
-    put_number(needs, "context", variant->context);
-    put_number(needs, "bytes_per_token", variant->bytes_per_token);
-    put_number(needs, "rate_mtps", variant->rate_mtps);
+    flo_json_put_number(needs, "memory_bytes", variant->memory_bytes);
+    flo_json_put_number(needs, "disk_bytes", variant->disk_bytes);
+    flo_json_put_number(needs, "context", variant->context);
+    flo_json_put_number(needs, "bytes_per_token", variant->bytes_per_token);
+    flo_json_put_number(needs, "rate_mtps", variant->rate_mtps);
     return needs;
 }
 
@@ -137,7 +118,8 @@ static json_t *probe_json(const struct flo_release *release)
         json_object_set_new(json, "speed_ratio_max", json_real(release->probe_speed_ratio_max));
     }
     if (release->probe_memory_bytes_max > 0) {
-        json_object_set_new(json, "memory_bytes_max", integer(release->probe_memory_bytes_max));
+        json_object_set_new(json, "memory_bytes_max",
+                            flo_json_u64(release->probe_memory_bytes_max));
     }
     return json;
 }
@@ -146,8 +128,8 @@ static void put_base(json_t *root, const struct flo_release *release)
 {
     if (!flo_digest_is_zero(&release->base)) {
         json_t *base = json_object();
-        json_object_set_new(base, "release", digest_json(&release->base));
-        put_number(base, "number", release->base_number);
+        json_object_set_new(base, "release", flo_json_digest(&release->base));
+        flo_json_put_number(base, "number", release->base_number);
         json_object_set_new(root, "base", base);
     }
 }
@@ -162,11 +144,11 @@ int flo_release_write(const struct flo_release *release, struct flo_buf *out, st
     json_object_set_new(root, "fleet", json_string(release->fleet));
     json_object_set_new(root, "model", json_string(release->model));
     json_object_set_new(root, "version", json_string(release->version));
-    json_object_set_new(root, "number", integer(release->number));
-    put_number(root, "floor", release->floor);
+    json_object_set_new(root, "number", flo_json_u64(release->number));
+    flo_json_put_number(root, "floor", release->floor);
     json_object_set_new(root, "label", json_string(release->label));
     json_object_set_new(root, "license", json_string(release->license));
-    json_object_set_new(root, "created_at_ms", integer(release->created_at_ms));
+    json_object_set_new(root, "created_at_ms", flo_json_u64(release->created_at_ms));
     for (uint32_t i = 0; i < release->variant_count; i++) {
         json_array_append_new(variants, variant_json(release, &release->variants[i]));
     }

@@ -51,20 +51,10 @@ bool flo_object_id_is(const char *prefix, const char *id)
 
 /* ---- writing ---- */
 
-static json_t *number(uint64_t value)
-{
-    return json_integer((json_int_t)value);
-}
-
 /* A time, or null. */
 static json_t *moment(uint64_t s)
 {
-    return s == 0 ? json_null() : number(s);
-}
-
-static json_t *text_or_null(const char *text)
-{
-    return text[0] == '\0' ? json_null() : json_string(text);
+    return s == 0 ? json_null() : flo_json_u64(s);
 }
 
 static void dump(json_t *json, struct flo_buf *out)
@@ -82,8 +72,8 @@ void flo_batch_file_write(const struct flo_batch_file *file, bool is_kept, struc
     json_t *json =
         json_pack("{s:s, s:s, s:s, s:s, s:s, s:o, s:o, s:o}", "id", file->id, "object", "file",
                   "purpose", file->is_output ? "batch_output" : "batch", "filename", file->name,
-                  "status", "processed", "bytes", number(file->bytes), "created_at",
-                  number(file->created_s), "expires_at", moment(file->expires_s));
+                  "status", "processed", "bytes", flo_json_u64(file->bytes), "created_at",
+                  flo_json_u64(file->created_s), "expires_at", moment(file->expires_s));
 
     if (is_kept) {
         json_object_set_new(json, "app", json_string(file->app));
@@ -109,7 +99,7 @@ static void add_times(const struct flo_batch *batch, json_t *json)
             json_object_set_new(json, name, moment(batch->at_s[i]));
         }
     }
-    json_object_set_new(json, "created_at", number(batch->at_s[FLO_BATCH_VALIDATING]));
+    json_object_set_new(json, "created_at", flo_json_u64(batch->at_s[FLO_BATCH_VALIDATING]));
     json_object_set_new(json, "expires_at", moment(batch->expires_s));
 }
 
@@ -120,11 +110,11 @@ void flo_batch_write(const struct flo_batch *batch, bool is_kept, struct flo_buf
         "{s:s, s:s, s:s, s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:{s:o, s:o, s:o}}", "id", batch->id,
         "object", "batch", "endpoint", flo_batch_endpoint((size_t)batch->endpoint), "input_file_id",
         batch->input, "completion_window", "24h", "status", words[batch->status], "errors",
-        errors_of(batch), "output_file_id", text_or_null(has_files ? batch->output : ""),
-        "error_file_id", text_or_null(has_files ? batch->error : ""), "metadata",
+        errors_of(batch), "output_file_id", flo_json_text_or_null(has_files ? batch->output : ""),
+        "error_file_id", flo_json_text_or_null(has_files ? batch->error : ""), "metadata",
         batch->metadata == NULL ? json_null() : json_incref(batch->metadata), "request_counts",
-        "total", number(batch->total), "completed", number(batch->completed), "failed",
-        number(batch->failed));
+        "total", flo_json_u64(batch->total), "completed", flo_json_u64(batch->completed), "failed",
+        flo_json_u64(batch->failed));
 
     if (json == NULL) {
         out->failed = true;
@@ -133,9 +123,9 @@ void flo_batch_write(const struct flo_batch *batch, bool is_kept, struct flo_buf
     add_times(batch, json);
     if (is_kept) {
         json_object_set_new(json, "app", json_string(batch->app));
-        json_object_set_new(json, "output_expires", number(batch->output_expires_s));
+        json_object_set_new(json, "output_expires", flo_json_u64(batch->output_expires_s));
     } else {
-        json_object_set_new(json, "waits_for", text_or_null(batch->waits));
+        json_object_set_new(json, "waits_for", flo_json_text_or_null(batch->waits));
     }
     dump(json, out);
 }

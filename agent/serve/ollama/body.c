@@ -59,17 +59,9 @@ static int set(const struct turn *turn, const char *key, json_t *value)
                : 0;
 }
 
-/* NULL where it is absent or null. */
-static json_t *field(const json_t *object, const char *key)
-{
-    json_t *value = json_object_get(object, key);
-
-    return json_is_null(value) ? NULL : value;
-}
-
 static int copy(const struct turn *turn, const char *from, const char *to)
 {
-    json_t *value = field(turn->in, from);
+    json_t *value = flo_json_member(turn->in, from);
 
     return value == NULL ? 0 : set(turn, to, json_incref(value));
 }
@@ -85,7 +77,7 @@ static int refuse_options(const struct turn *turn, const json_t *options)
     } rows[] = {{"mirostat", 0}, {"typical_p", 1}, {"tfs_z", 1}};
 
     for (size_t i = 0; i < FLO_COUNT(rows); i++) {
-        const json_t *value = field(options, rows[i].name);
+        const json_t *value = flo_json_member(options, rows[i].name);
         if (value != NULL && json_number_value(value) != rows[i].off) {
             char name[64];
             snprintf(name, sizeof(name), "options.%s", rows[i].name);
@@ -108,7 +100,7 @@ static json_t *number_of(json_t *value)
 static int read_options(const struct turn *turn)
 {
     static const char prefix[] = "options.";
-    const json_t *options = field(turn->in, "options");
+    const json_t *options = flo_json_member(turn->in, "options");
     int rv = 0;
 
     if (options == NULL) {
@@ -119,7 +111,7 @@ static int read_options(const struct turn *turn)
     }
     for (size_t i = 0; rv == 0 && i < FLO_COUNT(names); i++) {
         bool is_option = strncmp(names[i].ours, prefix, 8) == 0;
-        json_t *value = is_option ? field(options, names[i].ours + 8) : NULL;
+        json_t *value = is_option ? flo_json_member(options, names[i].ours + 8) : NULL;
         bool is_length = strcmp(names[i].openais, "max_tokens") == 0;
 
         if (value != NULL && is_length && json_is_integer(value) &&
@@ -136,7 +128,7 @@ static int read_options(const struct turn *turn)
 
 static int read_format(const struct turn *turn)
 {
-    json_t *format = field(turn->in, "format");
+    json_t *format = flo_json_member(turn->in, "format");
     const char *word = json_string_value(format);
 
     if (format == NULL || (word != NULL && word[0] == '\0')) {
@@ -153,7 +145,7 @@ static int read_format(const struct turn *turn)
 
 static int read_think(const struct turn *turn)
 {
-    json_t *think = field(turn->in, "think");
+    json_t *think = flo_json_member(turn->in, "think");
     const char *word = json_string_value(think);
 
     if (think == NULL) {
@@ -174,7 +166,7 @@ static int read_think(const struct turn *turn)
 static int read_model(const struct turn *turn)
 {
     static const char tail[] = ":latest";
-    const json_t *model = field(turn->in, "model");
+    const json_t *model = flo_json_member(turn->in, "model");
     const char *name = json_string_value(model);
     size_t bytes = json_string_length(model), cut = sizeof(tail) - 1;
 
@@ -194,7 +186,7 @@ static int refuse_fields(const struct turn *turn)
                                          "top_logprobs"};
 
     for (size_t i = 0; i < FLO_COUNT(fields); i++) {
-        const json_t *value = field(turn->in, fields[i]);
+        const json_t *value = flo_json_member(turn->in, fields[i]);
         bool asks = json_string_length(value) > 0 || json_array_size(value) > 0 ||
                     json_is_true(value) || json_integer_value(value) != 0;
         if (asks) {
@@ -206,7 +198,7 @@ static int refuse_fields(const struct turn *turn)
 
 static int read_stream(const struct turn *turn)
 {
-    json_t *stream = field(turn->in, "stream");
+    json_t *stream = flo_json_member(turn->in, "stream");
 
     return set(turn, "stream", stream == NULL ? json_true() : json_incref(stream));
 }
@@ -234,7 +226,7 @@ static int read_load(const struct turn *turn, bool *is_load)
 /* More messages than are taken are counted, not translated. */
 static int read_chat(const struct turn *turn, bool *is_load)
 {
-    json_t *given = field(turn->in, "messages");
+    json_t *given = flo_json_member(turn->in, "messages");
 
     FLO_TRY(read_answering(turn));
     FLO_TRY(copy(turn, "tools", "tools"));
@@ -265,10 +257,10 @@ static int add_asked(const struct turn *turn, json_t *prompt, const json_t *imag
 
 static int read_generate(const struct turn *turn, enum request_kind *kind, bool *is_load)
 {
-    json_t *prompt = field(turn->in, "prompt");
-    json_t *system = field(turn->in, "system");
-    const json_t *raw = field(turn->in, "raw");
-    const json_t *images = field(turn->in, "images");
+    json_t *prompt = flo_json_member(turn->in, "prompt");
+    json_t *system = flo_json_member(turn->in, "system");
+    const json_t *raw = flo_json_member(turn->in, "raw");
+    const json_t *images = flo_json_member(turn->in, "images");
 
     FLO_TRY(read_answering(turn));
     if (raw != NULL && !json_is_boolean(raw)) {
@@ -320,8 +312,9 @@ static int translate(enum ollama_ask ask, const struct turn *turn, enum request_
         return copy(turn, "dimensions", "dimensions");
     default:
         *kind = REQUEST_EMBED;
-        return json_is_string(field(turn->in, "prompt")) ? copy(turn, "prompt", "input")
-                                                         : refuse(turn, "prompt", "must be a text");
+        return json_is_string(flo_json_member(turn->in, "prompt"))
+                   ? copy(turn, "prompt", "input")
+                   : refuse(turn, "prompt", "must be a text");
     }
 }
 

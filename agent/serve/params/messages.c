@@ -389,14 +389,10 @@ static int read_message(const struct history *history, const json_t *message, bo
     return rv;
 }
 
-static bool has_role(const json_t *messages, size_t i, const char *name)
-{
-    return is(json_object_get(json_array_get(messages, i), "role"), name);
-}
-
 static bool is_systems(const json_t *messages, size_t i)
 {
-    return has_role(messages, i, "system") || has_role(messages, i, "developer");
+    return flo_json_says(json_array_get(messages, i), "role", "system") ||
+           flo_json_says(json_array_get(messages, i), "role", "developer");
 }
 
 /* The user's message at which the newest turns begin that have room next to
@@ -405,8 +401,8 @@ static size_t first_turn(const json_t *messages, size_t count)
 {
     size_t systems = 0, i = 0;
 
-    while (i < count &&
-           !(has_role(messages, i, "user") && systems + count - i <= FLO_WIRE_MESSAGES_MAX)) {
+    while (i < count && !(flo_json_says(json_array_get(messages, i), "role", "user") &&
+                          systems + count - i <= FLO_WIRE_MESSAGES_MAX)) {
         systems += is_systems(messages, i);
         i++;
     }

@@ -31,14 +31,6 @@ static json_t *given_or(const struct echo *echo, const char *key, json_t *standa
     return standard;
 }
 
-/* null where it is absent. */
-static json_t *member(const json_t *object, const char *key)
-{
-    json_t *value = json_object_get(object, key);
-
-    return value == NULL ? json_null() : json_incref(value);
-}
-
 /* All are strict, whatever a client says. */
 static json_t *tools_of(const struct echo *echo)
 {
@@ -50,10 +42,11 @@ static json_t *tools_of(const struct echo *echo)
     json_array_foreach(tools, i, tool)
     {
         if (flo_responses_is(json_object_get(tool, "type"), "function")) {
-            json_array_append_new(list, json_pack("{s:s,s:o,s:o,s:o,s:b}", "type", "function",
-                                                  "name", member(tool, "name"), "description",
-                                                  member(tool, "description"), "parameters",
-                                                  member(tool, "parameters"), "strict", 1));
+            json_array_append_new(list,
+                                  json_pack("{s:s,s:O?,s:O?,s:O?,s:b}", "type", "function", "name",
+                                            json_object_get(tool, "name"), "description",
+                                            json_object_get(tool, "description"), "parameters",
+                                            json_object_get(tool, "parameters"), "strict", 1));
         }
     }
     return list;
@@ -67,9 +60,10 @@ static json_t *text_of(const struct echo *echo)
     json_t *out;
 
     if (flo_responses_is(type, "json_schema")) {
-        out = json_pack("{s:s,s:s,s:o,s:o,s:b}", "type", "json_schema", "name",
-                        name == NULL ? "" : name, "description", member(format, "description"),
-                        "schema", member(format, "schema"), "strict", 1);
+        out = json_pack("{s:s,s:s,s:O?,s:O?,s:b}", "type", "json_schema", "name",
+                        name == NULL ? "" : name, "description",
+                        json_object_get(format, "description"), "schema",
+                        json_object_get(format, "schema"), "strict", 1);
     } else {
         out = json_pack("{s:s}", "type", type == NULL ? "text" : json_string_value(type));
     }

@@ -20,18 +20,6 @@ static json_t *scalar(const char *text)
                        : json_string(text);
 }
 
-/* The object at `key` in `object`, made where it is missing. */
-static json_t *object_at(json_t *object, const char *key)
-{
-    json_t *inner = json_object_get(object, key);
-
-    if (!json_is_object(inner)) {
-        inner = json_object();
-        json_object_set_new(object, key, inner);
-    }
-    return inner;
-}
-
 /* ---- "VALUE,MEMBER=VALUE": phases and gates ---- */
 
 static bool is_of_kind(const char *name, const char *wanted)
@@ -70,7 +58,7 @@ static void put_member(json_t *object, char *path, const char *value)
 
     while ((dot = strchr(path, '.')) != NULL) {
         *dot = '\0';
-        object = object_at(object, path);
+        object = flo_json_object_at(object, path);
         path = dot + 1;
     }
     json_object_set_new(object, path, list_or_scalar(path, value));
@@ -168,7 +156,7 @@ static int read_gates(const struct flo_args *args, json_t *spec, struct flo_err 
         rv = read_pairs("gate", "metric", text, gate, err);
     }
     if (json_array_size(list) > 0) {
-        json_object_set(object_at(spec, "gates"), "ratio", list);
+        json_object_set(flo_json_object_at(spec, "gates"), "ratio", list);
     }
     json_decref(list);
     return rv;
@@ -183,7 +171,7 @@ static int add_ms(const struct flo_args *args, const char *flag, json_t *spec, c
 
     FLO_TRY(flo_args_ms(args, flag, 0, &ms, err));
     if (flo_args_has(args, flag)) {
-        json_object_set_new(object_at(spec, part), key, json_integer((json_int_t)ms));
+        json_object_set_new(flo_json_object_at(spec, part), key, json_integer((json_int_t)ms));
     }
     return 0;
 }
@@ -221,7 +209,7 @@ static int add_waits(const struct flo_args *args, json_t *spec, struct flo_err *
                             (int)(bytes < 80 ? bytes : 80), words);
         }
         snprintf(key, sizeof(key), "wait_%s", known[i]);
-        json_object_set_new(object_at(spec, "policy"), key, json_integer(1));
+        json_object_set_new(flo_json_object_at(spec, "policy"), key, json_integer(1));
         words += bytes + (words[bytes] == ',');
     }
     return 0;
@@ -256,7 +244,7 @@ static void add_fields(const struct flo_args *args, json_t *spec)
     for (size_t i = 0; i < FLO_COUNT(fields); i++) {
         if (flo_args_has(args, fields[i].flag)) {
             json_object_set_new(
-                fields[i].part == FLO_SPEC_LIMITS ? object_at(spec, "limits") : spec,
+                fields[i].part == FLO_SPEC_LIMITS ? flo_json_object_at(spec, "limits") : spec,
                 fields[i].name,
                 fields[i].is_switch ? json_true() : given(args, fields[i].name, fields[i].flag));
         }
@@ -268,15 +256,15 @@ static int add_policy(const struct flo_args *args, json_t *spec, struct flo_err 
     int rv = 0;
 
     if (flo_args_has(args, "urgent")) {
-        json_object_set_new(object_at(spec, "policy"), "urgent", json_integer(1));
+        json_object_set_new(flo_json_object_at(spec, "policy"), "urgent", json_integer(1));
     }
     if (flo_args_has(args, "soak-requests") &&
-        (rv = add_u64(args, "soak-requests", 1000000, object_at(spec, "policy"), "soak_requests",
-                      err)) < 0) {
+        (rv = add_u64(args, "soak-requests", 1000000, flo_json_object_at(spec, "policy"),
+                      "soak_requests", err)) < 0) {
         return rv;
     }
     if (flo_args_has(args, "rate") &&
-        (rv = add_u64(args, "rate", UINT64_C(1) << 40, object_at(spec, "policy"),
+        (rv = add_u64(args, "rate", UINT64_C(1) << 40, flo_json_object_at(spec, "policy"),
                       "rate_bytes_per_s", err)) < 0) {
         return rv;
     }
@@ -290,10 +278,10 @@ static int add_failed(const struct flo_args *args, json_t *spec, struct flo_err 
 
     for (size_t i = 0; i < FLO_COUNT(flags); i++) {
         if (flo_args_has(args, flags[i])) {
-            json_t *gates = object_at(spec, "gates");
-            FLO_TRY(i == 0
-                        ? add_u64(args, flags[i], 100, object_at(gates, "failed"), "max_pct", err)
-                        : add_ms(args, flags[i], gates, "failed", "silence_ms_max", err));
+            json_t *gates = flo_json_object_at(spec, "gates");
+            FLO_TRY(i == 0 ? add_u64(args, flags[i], 100, flo_json_object_at(gates, "failed"),
+                                     "max_pct", err)
+                           : add_ms(args, flags[i], gates, "failed", "silence_ms_max", err));
         }
     }
     return 0;

@@ -26,13 +26,6 @@ static int read_object(const char *text, size_t bytes, const char *what, json_t 
     return 0;
 }
 
-static const char *text_of(const json_t *json, const char *name)
-{
-    const char *text = json_string_value(json_object_get(json, name));
-
-    return text != NULL ? text : "";
-}
-
 /* ---- keys ---- */
 
 /* A number of at most `most` bytes; false: it is none, or larger.  Some
@@ -40,7 +33,7 @@ static const char *text_of(const json_t *json, const char *name)
 static bool read_number(const json_t *json, const char *name, size_t most, uint8_t *out,
                         size_t *bytes)
 {
-    const char *text = text_of(json, name);
+    const char *text = flo_json_text(json, name, "");
     size_t chars = strlen(text);
     uint8_t data[FLO_JWS_RSA_BYTES_MAX + 8];
     size_t zeros = 0;
@@ -94,17 +87,17 @@ static bool read_rsa(const json_t *json, struct flo_jws_key *out)
 static bool read_ec(const json_t *json, struct flo_jws_key *out)
 {
     out->algorithm = FLO_JWS_ES256;
-    return strcmp(text_of(json, "crv"), "P-256") == 0 && read_coordinate(json, "x", out->x) &&
+    return flo_json_says(json, "crv", "P-256") && read_coordinate(json, "x", out->x) &&
            read_coordinate(json, "y", out->y);
 }
 
 /* false: of another kind or use. */
 static bool read_key(const json_t *json, struct flo_jwk *out)
 {
-    const char *kind = text_of(json, "kty");
-    const char *use = text_of(json, "use");
-    const char *algorithm = text_of(json, "alg");
-    const char *kid = text_of(json, "kid");
+    const char *kind = flo_json_text(json, "kty", "");
+    const char *use = flo_json_text(json, "use", "");
+    const char *algorithm = flo_json_text(json, "alg", "");
+    const char *kid = flo_json_text(json, "kid", "");
     bool is_rsa = strcmp(kind, "RSA") == 0;
 
     *out = (struct flo_jwk){.kid = ""};
@@ -181,7 +174,7 @@ bool flo_oidc_url_is_valid(const char *url)
 
 static int read_url(const json_t *json, const char *name, char *out, struct flo_err *err)
 {
-    const char *url = text_of(json, name);
+    const char *url = flo_json_text(json, name, "");
 
     if (!flo_oidc_url_is_valid(url)) {
         return flo_fail(err, FLO_E_LOGIN_PROVIDER,
@@ -217,11 +210,11 @@ int flo_oidc_provider_parse(const char *text, size_t bytes, const char *issuer,
     struct flo_oidc_provider provider = {.authorize = ""};
 
     FLO_TRY(read_object(text, bytes, "description", &json, err));
-    if (strcmp(text_of(json, "issuer"), issuer) != 0) {
+    if (!flo_json_says(json, "issuer", issuer)) {
         return flo_fail(err, FLO_E_LOGIN_PROVIDER,
                         "the provider calls itself `%.100s`, and `issuer` is "
                         "`%.100s`",
-                        text_of(json, "issuer"), issuer);
+                        flo_json_text(json, "issuer", ""), issuer);
     }
     FLO_TRY(read_url(json, "authorization_endpoint", provider.authorize, err));
     FLO_TRY(read_url(json, "token_endpoint", provider.token, err));

@@ -20,13 +20,6 @@ const char *flo_removal_word(enum flo_removal way)
     return words[way];
 }
 
-static bool is_word(const json_t *object, const char *key, const char *word)
-{
-    const char *text = json_string_value(json_object_get(object, key));
-
-    return text != NULL && strcmp(text, word) == 0;
-}
-
 bool flo_removal_is_there(const json_t *report, const char *model, char *title)
 {
     json_t *one;
@@ -38,13 +31,13 @@ bool flo_removal_is_there(const json_t *report, const char *model, char *title)
         const json_t *serving = json_object_get(one, "serving");
         const json_t *shown = json_is_object(serving) ? serving : json_object_get(one, "current");
         const char *version = json_string_value(json_object_get(shown, "version"));
-        if (!is_word(one, "model", model)) {
+        if (!flo_json_says(one, "model", model)) {
             continue;
         }
         if (version != NULL) {
             snprintf(title, FLO_REMOVAL_TITLE, "%.64s@%.64s", model, version);
         }
-        return !is_word(one, "state", "removed");
+        return !flo_json_says(one, "state", "removed");
     }
     return false;
 }

@@ -82,18 +82,9 @@ static bool is_same(const json_t *before, const json_t *value)
     return before == NULL || value == NULL ? before == value : json_equal(before, value);
 }
 
-/* The object at `name` in `base`, made where it is missing. */
-static json_t *inner_of(json_t *base, const char *name)
-{
-    if (!json_is_object(json_object_get(base, name))) {
-        json_object_set_new(base, name, json_object());
-    }
-    return json_object_get(base, name);
-}
-
 static void merge_policy(const struct merge *merge, json_t *spec, const json_t *change)
 {
-    json_t *base = inner_of(spec, "policy");
+    json_t *base = flo_json_object_at(spec, "policy");
     const char *name;
     json_t *value;
     size_t offset;
@@ -132,7 +123,7 @@ static int merge_part(const struct merge *merge, enum flo_spec_part part, const 
             flo_spec_part_parse(field->possible, &inside)) {
             char deeper[FLO_SPEC_PATH_MAX];
             snprintf(deeper, sizeof(deeper), "%s%s.", path, name);
-            int rv = merge_part(merge, inside, deeper, inner_of(base, name), value);
+            int rv = merge_part(merge, inside, deeper, flo_json_object_at(base, name), value);
             FLO_TRY(rv);
             continue;
         }

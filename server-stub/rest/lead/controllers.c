@@ -53,11 +53,6 @@ enum flo_lease_place flo_controllers_place(const struct flo_lead_view *view,
                               now_ms > one->heard_at_ms ? now_ms - one->heard_at_ms : 0);
 }
 
-static json_t *text_or_null(const char *text)
-{
-    return text[0] != '\0' ? json_string(text) : json_null();
-}
-
 /* A name that people know it by: its own, else its address. */
 static json_t *name_of(const char *name, const char * or)
 {
@@ -82,11 +77,12 @@ static json_t *member_json(const struct flo_rest_call *call, const struct flo_le
     keyid_of(one, keyid);
     return json_pack("{s:s,s:o,s:s,s:o,s:o,s:s,s:I,s:I,s:o,s:b,s:o}", "id", one->holder, "name",
                      name_of(one->name, one->people), "state", flo_lease_place_word(place),
-                     "people", text_or_null(one->people), "devices", text_or_null(one->devices),
-                     "version", one->version, "since_ms", (json_int_t)one->since_at_ms,
-                     "heard_at_ms", (json_int_t)one->heard_at_ms, "key", text_or_null(keyid),
-                     "is_admitted", (int)flo_keyring_is_admitted(call->controller, keyid), "lacks",
-                     text_or_null(one->lacks));
+                     "people", flo_json_text_or_null(one->people), "devices",
+                     flo_json_text_or_null(one->devices), "version", one->version, "since_ms",
+                     (json_int_t)one->since_at_ms, "heard_at_ms", (json_int_t)one->heard_at_ms,
+                     "key", flo_json_text_or_null(keyid), "is_admitted",
+                     (int)flo_keyring_is_admitted(call->controller, keyid), "lacks",
+                     flo_json_text_or_null(one->lacks));
 }
 
 int flo_rest_controllers(struct flo_rest_call *call, struct flo_err *err)

@@ -5,19 +5,12 @@
 
 #include "server-stub/store/fleet.h"
 
-static const char *text_in(const json_t *model, const char *object, const char *key)
-{
-    const char *text = json_string_value(json_object_get(json_object_get(model, object), key));
-
-    return text != NULL ? text : "";
-}
-
 /* The device refused its release, or its update was called off. */
 static bool may_let_go(const json_t *model)
 {
-    const char *kind = text_in(model, "drift", "kind");
+    const json_t *drift = json_object_get(model, "drift");
 
-    return strcmp(kind, "denied") == 0 || strcmp(kind, "behind") == 0;
+    return flo_json_says(drift, "kind", "denied") || flo_json_says(drift, "kind", "behind");
 }
 
 struct pins {
@@ -54,10 +47,10 @@ static bool is_pinned(struct flo_fleet_store *store, const struct flo_select_dev
 bool flo_fleet_lets_go(struct flo_fleet_store *store, const struct flo_select_device *device,
                        const json_t *model)
 {
-    const char *target = text_in(model, "target", "release");
+    const char *target = flo_json_text(json_object_get(model, "target"), "release", "");
 
     return may_let_go(model) && target[0] != '\0' &&
-           strcmp(target, text_in(model, "serving", "release")) != 0 &&
+           !flo_json_says(json_object_get(model, "serving"), "release", target) &&
            !flo_fleet_is_wanted(store, target) && !is_pinned(store, device, target);
 }
 

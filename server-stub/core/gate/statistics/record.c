@@ -175,14 +175,9 @@ void flo_statistic_arms_add(enum flo_statistic_kind kind, struct flo_statistic_a
 
 /* ---- numbers that may be absent ---- */
 
-static json_t *number(double value)
-{
-    return isfinite(value) ? json_real(value) : json_null();
-}
-
 static json_t *number_if(bool is_known, double value)
 {
-    return is_known ? number(value) : json_null();
+    return is_known ? flo_json_finite(value) : json_null();
 }
 
 static json_t *pair_if(bool is_known, double low, double high)
@@ -229,26 +224,29 @@ static int get_whole(const json_t *json, const char *key, uint64_t *out, struct 
 
 static json_t *ratio_rule_json(const struct flo_ratio_rule *rule)
 {
-    return json_pack("{s:o,s:o,s:o,s:o,s:I,s:I}", "limit_pct", number(rule->limit_pct), "prove_pct",
-                     number(rule->prove_pct), "alpha", number(rule->alpha), "weight",
-                     number(rule->weight), "min_devices", (json_int_t)rule->devices_min,
-                     "min_controls", (json_int_t)rule->controls_min);
+    return json_pack("{s:o,s:o,s:o,s:o,s:I,s:I}", "limit_pct", flo_json_finite(rule->limit_pct),
+                     "prove_pct", flo_json_finite(rule->prove_pct), "alpha",
+                     flo_json_finite(rule->alpha), "weight", flo_json_finite(rule->weight),
+                     "min_devices", (json_int_t)rule->devices_min, "min_controls",
+                     (json_int_t)rule->controls_min);
 }
 
 static json_t *leak_rule_json(const struct flo_leak_rule *rule)
 {
-    return json_pack("{s:o,s:o,s:o,s:I,s:I}", "limit_pct", number(rule->limit_pct), "alpha",
-                     number(rule->alpha), "weight", number(rule->weight), "min_devices",
-                     (json_int_t)rule->devices_min, "min_controls", (json_int_t)rule->controls_min);
+    return json_pack("{s:o,s:o,s:o,s:I,s:I}", "limit_pct", flo_json_finite(rule->limit_pct),
+                     "alpha", flo_json_finite(rule->alpha), "weight", flo_json_finite(rule->weight),
+                     "min_devices", (json_int_t)rule->devices_min, "min_controls",
+                     (json_int_t)rule->controls_min);
 }
 
 static json_t *count_rule_json(const struct flo_count_rule *rule)
 {
-    return json_pack("{s:o,s:o,s:o,s:o,s:o,s:I,s:I,s:o}", "limit_ratio", number(rule->limit_ratio),
-                     "floor_rate", number(rule->floor_rate), "prove_rate", number(rule->prove_rate),
-                     "alpha", number(rule->alpha), "weight", number(rule->weight), "min_devices",
-                     (json_int_t)rule->devices_min, "min_controls", (json_int_t)rule->controls_min,
-                     "min_exposure", number(rule->exposure_min));
+    return json_pack(
+        "{s:o,s:o,s:o,s:o,s:o,s:I,s:I,s:o}", "limit_ratio", flo_json_finite(rule->limit_ratio),
+        "floor_rate", flo_json_finite(rule->floor_rate), "prove_rate",
+        flo_json_finite(rule->prove_rate), "alpha", flo_json_finite(rule->alpha), "weight",
+        flo_json_finite(rule->weight), "min_devices", (json_int_t)rule->devices_min, "min_controls",
+        (json_int_t)rule->controls_min, "min_exposure", flo_json_finite(rule->exposure_min));
 }
 
 json_t *flo_statistic_rule_json(const struct flo_statistic_rule *rule)
@@ -259,8 +257,9 @@ json_t *flo_statistic_rule_json(const struct flo_statistic_rule *rule)
     case FLO_STATISTIC_COUNT:
         return count_rule_json(&rule->count);
     case FLO_STATISTIC_SHARE:
-        return json_pack("{s:o,s:o,s:o}", "limit_pct", number(rule->share.limit_pct), "alpha",
-                         number(rule->share.alpha), "weight", number(rule->share.weight));
+        return json_pack("{s:o,s:o,s:o}", "limit_pct", flo_json_finite(rule->share.limit_pct),
+                         "alpha", flo_json_finite(rule->share.alpha), "weight",
+                         flo_json_finite(rule->share.weight));
     case FLO_STATISTIC_LEAK:
         return leak_rule_json(&rule->leak);
     case FLO_STATISTIC_DEATHS:
@@ -336,22 +335,22 @@ int flo_statistic_rule_parse(enum flo_statistic_kind kind, const json_t *json,
 
 static json_t *ratio_arm_json(const struct flo_ratio_arm *arm)
 {
-    return json_pack("{s:I,s:o,s:o}", "n", (json_int_t)arm->devices, "mean", number(arm->mean),
-                     "m2", number(arm->m2));
+    return json_pack("{s:I,s:o,s:o}", "n", (json_int_t)arm->devices, "mean",
+                     flo_json_finite(arm->mean), "m2", flo_json_finite(arm->m2));
 }
 
 static json_t *count_arm_json(const struct flo_count_arm *arm)
 {
-    return json_pack("{s:o,s:o,s:o,s:o,s:o,s:o,s:o}", "n", number(arm->devices), "events",
-                     number(arm->events), "expected", number(arm->expected), "exposure",
-                     number(arm->exposure), "sxx", number(arm->sxx), "sxl", number(arm->sxl), "sll",
-                     number(arm->sll));
+    return json_pack("{s:o,s:o,s:o,s:o,s:o,s:o,s:o}", "n", flo_json_finite(arm->devices), "events",
+                     flo_json_finite(arm->events), "expected", flo_json_finite(arm->expected),
+                     "exposure", flo_json_finite(arm->exposure), "sxx", flo_json_finite(arm->sxx),
+                     "sxl", flo_json_finite(arm->sxl), "sll", flo_json_finite(arm->sll));
 }
 
 static json_t *deaths_arm_json(const struct flo_deaths_arm *arm)
 {
-    return json_pack("{s:o,s:o}", "devices_died", number(arm->died), "exposure",
-                     number(arm->exposure));
+    return json_pack("{s:o,s:o}", "devices_died", flo_json_finite(arm->died), "exposure",
+                     flo_json_finite(arm->exposure));
 }
 
 static json_t *ratio_arms_json(const struct flo_statistic_arms *arms)
@@ -384,7 +383,8 @@ json_t *flo_statistic_arms_json(enum flo_statistic_kind kind, const struct flo_s
     case FLO_STATISTIC_LEAK:
         return json_pack("{s:o,s:o,s:o,s:o}", "treated", ratio_arm_json(&arms->leak.treated),
                          "control", ratio_arm_json(&arms->leak.control), "slope",
-                         number(arms->leak.slope), "latest", number(arms->leak.latest));
+                         flo_json_finite(arms->leak.slope), "latest",
+                         flo_json_finite(arms->leak.latest));
     }
     return NULL;
 }
@@ -492,18 +492,19 @@ int flo_statistic_arms_parse(enum flo_statistic_kind kind, const json_t *json,
 
 static json_t *ratio_json(const struct flo_ratio_result *of)
 {
-    json_t *json = json_pack(
-        "{s:I,s:I,s:I,s:o,s:o,s:o,s:o}", "n_treated", (json_int_t)of->treated, "n_control",
-        (json_int_t)of->control, "not_compared", (json_int_t)of->not_compared, "ln_e",
-        number(of->ln_e), "effect_pct", number_if(of->has_effect, flo_change_pct(of->delta)),
-        "ci_pct", pair_if(of->has_spread, flo_change_pct(of->low), flo_change_pct(of->high)),
-        "upper_pct", number_if(of->has_look, flo_change_pct(of->upper)));
+    json_t *json =
+        json_pack("{s:I,s:I,s:I,s:o,s:o,s:o,s:o}", "n_treated", (json_int_t)of->treated,
+                  "n_control", (json_int_t)of->control, "not_compared",
+                  (json_int_t)of->not_compared, "ln_e", flo_json_finite(of->ln_e), "effect_pct",
+                  number_if(of->has_effect, flo_change_pct(of->delta)), "ci_pct",
+                  pair_if(of->has_spread, flo_change_pct(of->low), flo_change_pct(of->high)),
+                  "upper_pct", number_if(of->has_look, flo_change_pct(of->upper)));
 
     if (of->has_spread) {
-        json_object_set_new(json, "se", number(of->se));
-        json_object_set_new(json, "t", number(of->t));
+        json_object_set_new(json, "se", flo_json_finite(of->se));
+        json_object_set_new(json, "t", flo_json_finite(of->t));
         json_object_set_new(json, "nu", json_integer((json_int_t)of->nu));
-        json_object_set_new(json, "r", number(of->r));
+        json_object_set_new(json, "r", flo_json_finite(of->r));
     }
     return json;
 }
@@ -511,19 +512,19 @@ static json_t *ratio_json(const struct flo_ratio_result *of)
 static json_t *count_json(const struct flo_count_result *of)
 {
     bool is_known = of->has_numbers;
-    json_t *json = json_pack("{s:o,s:o,s:o,s:o,s:o,s:o}", "ln_e", number(of->ln_e), "ratio",
-                             number_if(is_known && of->has_ratio, of->ratio), "ci_ratio",
+    json_t *json = json_pack("{s:o,s:o,s:o,s:o,s:o,s:o}", "ln_e", flo_json_finite(of->ln_e),
+                             "ratio", number_if(is_known && of->has_ratio, of->ratio), "ci_ratio",
                              pair_if(is_known, of->low, of->high), "upper_ratio",
                              number_if(of->has_look, of->upper_ratio), "rate_treated",
                              number_if(is_known, of->rate_treated), "rate_control",
                              number_if(is_known, of->rate_control));
 
     if (is_known) {
-        json_object_set_new(json, "phi", number(of->phi));
-        json_object_set_new(json, "p0", number(of->p0));
+        json_object_set_new(json, "phi", flo_json_finite(of->phi));
+        json_object_set_new(json, "p0", flo_json_finite(of->p0));
     }
     if (of->has_look) {
-        json_object_set_new(json, "upper_rate", number(of->upper_rate));
+        json_object_set_new(json, "upper_rate", flo_json_finite(of->upper_rate));
     }
     json_object_set_new(json, "n_treated", json_integer((json_int_t)of->treated));
     json_object_set_new(json, "n_control", json_integer((json_int_t)of->control));
@@ -533,7 +534,7 @@ static json_t *count_json(const struct flo_count_result *of)
 static json_t *leak_json(const struct flo_leak_result *of)
 {
     return json_pack("{s:I,s:I,s:o,s:o}", "n_treated", (json_int_t)of->updated, "n_control",
-                     (json_int_t)of->controls, "ln_e", number(of->ln_e), "effect_pct",
+                     (json_int_t)of->controls, "ln_e", flo_json_finite(of->ln_e), "effect_pct",
                      number_if(of->has_slope, flo_change_pct(of->slope)));
 }
 
@@ -543,7 +544,7 @@ static json_t *share_json(const struct flo_statistic_result *result)
     bool is_tested = result->share.done > 0 && result->share.limit_pct > 0;
 
     return json_pack("{s:I,s:I,s:o,s:o,s:o,s:o}", "bad", (json_int_t)result->share.bad, "done",
-                     (json_int_t)result->share.done, "ln_e", number(of->ln_e), "share_pct",
+                     (json_int_t)result->share.done, "ln_e", flo_json_finite(of->ln_e), "share_pct",
                      number_if(result->share.done > 0, of->share_pct), "ci_pct",
                      pair_if(true, of->low_pct, of->high_pct), "tail",
                      number_if(is_tested, of->tail));
@@ -595,7 +596,7 @@ json_t *flo_statistic_result_json(const struct flo_statistic_result *result)
         json = count_json(&result->count);
         break;
     case FLO_STATISTIC_DEATHS:
-        json = json_pack("{s:o,s:o}", "ln_e", number(0), "tail",
+        json = json_pack("{s:o,s:o}", "ln_e", flo_json_finite(0), "tail",
                          number_if(result->deaths.has_tail, result->deaths.tail));
         break;
     case FLO_STATISTIC_SHARE:

@@ -58,11 +58,6 @@ static json_t *soon_json(const struct flo_study_soon *soon)
                      "verdict", flo_verdict_word(soon->result.verdict));
 }
 
-static json_t *real_json(double value)
-{
-    return isfinite(value) ? json_real(value) : json_null();
-}
-
 static json_t *proof_json(const struct flo_study_proof *proof)
 {
     const struct flo_pooled_result *result = &proof->result;
@@ -74,12 +69,12 @@ static json_t *proof_json(const struct flo_study_proof *proof)
     json_t *json =
         json_pack("{s:o,s:s}", "waves", waves, "verdict", flo_verdict_word(result->verdict));
     if (result->has_effect) {
-        json_object_set_new(json, "effect", real_json(result->effect));
-        json_object_set_new(json, "se", real_json(result->se));
-        json_object_set_new(json, "upper", real_json(result->upper));
+        json_object_set_new(json, "effect", flo_json_finite(result->effect));
+        json_object_set_new(json, "se", flo_json_finite(result->se));
+        json_object_set_new(json, "upper", flo_json_finite(result->upper));
     }
     if (result->has_last) {
-        json_object_set_new(json, "last", real_json(result->last));
+        json_object_set_new(json, "last", flo_json_finite(result->last));
     }
     return json;
 }
@@ -92,15 +87,16 @@ static json_t *told_json(const struct flo_study_told *told)
 
     if (effect->has_effect) {
         double none = effect->has_interval ? 0 : INFINITY;
-        return json_pack("{s:s,s:o,s:o,s:o,s:I,s:I,s:I}", "unit", "log", "value",
-                         real_json(effect->effect), "low", real_json(effect->low + none), "high",
-                         real_json(effect->high + none), "treated", (json_int_t)effect->updated,
-                         "control", (json_int_t)effect->controls, "above_half",
-                         (json_int_t)effect->above_half);
+        return json_pack(
+            "{s:s,s:o,s:o,s:o,s:I,s:I,s:I}", "unit", "log", "value",
+            flo_json_finite(effect->effect), "low", flo_json_finite(effect->low + none), "high",
+            flo_json_finite(effect->high + none), "treated", (json_int_t)effect->updated, "control",
+            (json_int_t)effect->controls, "above_half", (json_int_t)effect->above_half);
     }
     return rate->has_rates && rate->has_ratio
-               ? json_pack("{s:s,s:o,s:o,s:o}", "unit", "ratio", "value", real_json(rate->ratio),
-                           "low", real_json(rate->low), "high", real_json(rate->high))
+               ? json_pack("{s:s,s:o,s:o,s:o}", "unit", "ratio", "value",
+                           flo_json_finite(rate->ratio), "low", flo_json_finite(rate->low), "high",
+                           flo_json_finite(rate->high))
                : NULL;
 }
 
@@ -222,13 +218,6 @@ static int refuse(const struct replay *replay, const char *gate, const char *wha
     return flo_fail(replay->err, FLO_E_GATE_EVIDENCE, "evidence, %.40s: %s", gate, what);
 }
 
-static const char *text_of(const json_t *json, const char *key)
-{
-    const char *text = json_string_value(json_object_get(json, key));
-
-    return text != NULL ? text : "";
-}
-
 static bool verdict_parse(const char *word, enum flo_verdict *out)
 {
     static const enum flo_verdict all[] = {FLO_VERDICT_INCONCLUSIVE, FLO_VERDICT_PASS,
@@ -320,7 +309,7 @@ static int replay_segment(struct replay *replay, const char *gate,
         return 0;
     }
     if (!(weight > 0 && weight <= 1) || rule->kind == FLO_STATISTIC_DEATHS ||
-        !verdict_parse(text_of(stored, "verdict"), &verdict)) {
+        !verdict_parse(flo_json_text(stored, "verdict", ""), &verdict)) {
         return refuse(replay, gate, "a segment cannot be read");
     }
     flo_statistic_weigh(&own, weight);
@@ -379,7 +368,7 @@ static int replay_above(const struct replay *replay, const char *gate, const jso
     FLO_TRY(read_side(replay, gate, json_object_get(above, "treated"), &out->arms.treated));
     FLO_TRY(read_side(replay, gate, json_object_get(above, "control"), &out->arms.control));
     out->verdict = flo_plain_judge(&out->arms.treated, &out->arms.control);
-    return strcmp(steep_word(out->verdict), text_of(above, "verdict")) == 0
+    return flo_json_says(above, "verdict", steep_word(out->verdict))
                ? 0
                : refuse(replay, gate, "devices above their past have another verdict now");
 }
@@ -406,7 +395,7 @@ static int replay_soon(const struct replay *replay, const char *gate, const json
     read_crash_arm(soon, "control", &arms.control);
     read_crash_arm(soon, "past", &arms.past);
     flo_study_crash_judge(&arms, out);
-    return strcmp(flo_verdict_word(out->result.verdict), text_of(soon, "verdict")) == 0
+    return flo_json_says(soon, "verdict", flo_verdict_word(out->result.verdict))
                ? 0
                : refuse(replay, gate, "crashes after the swap have another verdict now");
 }
@@ -432,7 +421,7 @@ static int replay_proof(struct replay *replay, const char *gate,
     }
     flo_study_prove(&rule->ratio, proof, result);
     json_t *found = proof_json(proof);
-    bool is_same = strcmp(text_of(stored, "verdict"), flo_verdict_word(proof->result.verdict)) == 0;
+    bool is_same = flo_json_says(stored, "verdict", flo_verdict_word(proof->result.verdict));
     compare(replay, stored, found);
     json_decref(found);
     return is_same ? 0 : refuse(replay, gate, "its waves have another verdict now");
@@ -450,7 +439,7 @@ static void read_told(const json_t *row, struct flo_study_told *out)
     if (!json_is_number(value)) {
         return;
     }
-    if (strcmp(text_of(told, "unit"), "log") == 0) {
+    if (flo_json_says(told, "unit", "log")) {
         out->effect = (struct flo_told){.has_effect = true,
                                         .has_interval = has_interval,
                                         .effect = json_number_value(value),
@@ -518,12 +507,11 @@ static int replay_all(struct replay *replay, const char *gate,
     FLO_TRY(rv);
     json_t *found = flo_statistic_result_json(&standing.result);
     const json_t *stored = json_object_get(row, "result");
-    bool is_same =
-        strcmp(text_of(stored, "verdict"), flo_verdict_word(standing.result.verdict)) == 0;
+    bool is_same = flo_json_says(stored, "verdict", flo_verdict_word(standing.result.verdict));
     compare(replay, stored, found);
     json_decref(found);
     if (!is_same || !json_is_object(stored) ||
-        !verdict_parse(text_of(row, "stands"), &standing.verdict)) {
+        !verdict_parse(flo_json_text(row, "stands", ""), &standing.verdict)) {
         return refuse(replay, gate, "it has another verdict now");
     }
     FLO_TRY(replay_above(replay, gate, row, &standing.steep));
@@ -540,14 +528,14 @@ static int replay_all(struct replay *replay, const char *gate,
 
 static int replay_row(struct replay *replay, const json_t *row)
 {
-    const char *gate = text_of(row, "gate");
+    const char *gate = flo_json_text(row, "gate", "");
     const json_t *segments = json_object_get(row, "segments");
     struct flo_statistic_arms arms[FLO_SEGMENTS_MAX];
     struct flo_statistic_rule rule;
     enum flo_statistic_kind kind = FLO_STATISTIC_RATIO;
     size_t count = 0;
 
-    if (!kind_parse(text_of(row, "kind"), &kind)) {
+    if (!kind_parse(flo_json_text(row, "kind", ""), &kind)) {
         return refuse(replay, gate, "its kind is not known");
     }
     FLO_TRY(flo_statistic_rule_parse(kind, json_object_get(row, "rule"), &rule, replay->err));
@@ -569,8 +557,8 @@ static int replay_phase(struct replay *replay)
                         soak_s * FLO_SOAKS_MAX, &gate);
     const char *name = gate != FLO_PHASE_NO_GATE ? replay->names[gate] : "";
 
-    if (strcmp(flo_phase_verdict_word(verdict), text_of(replay->record, "verdict")) != 0 ||
-        strcmp(name, text_of(replay->record, "gate")) != 0) {
+    if (!flo_json_says(replay->record, "verdict", flo_phase_verdict_word(verdict)) ||
+        strcmp(name, flo_json_text(replay->record, "gate", "")) != 0) {
         return refuse(replay, "phase", "it has another verdict now");
     }
     return 0;
@@ -600,7 +588,7 @@ int flo_study_replay(const json_t *record, flo_study_row_fn on_row, void *contex
     json_t *row;
     size_t i;
 
-    if (strcmp(text_of(record, "formulas"), FLO_FORMULAS) != 0) {
+    if (!flo_json_says(record, "formulas", FLO_FORMULAS)) {
         return refuse(&replay, "formulas", "they are not " FLO_FORMULAS);
     }
     if (!json_is_array(rows) || json_array_size(rows) > FLO_MEASURE_COUNT) {

@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -338,6 +339,50 @@ static void the_quick_way_leaves_the_rest_to_jansson(void **state)
     }
 }
 
+static void a_member_that_is_missing_or_another_type_says_nothing(void **state)
+{
+    FLO_CLEANUP(flo_json_cleanup)
+    json_t *json = parsed("{\"t\":\"x\",\"n\":7,\"less\":-7,\"null\":null}");
+    (void)state;
+
+    assert_string_equal(flo_json_text(json, "t", "standard"), "x");
+    assert_string_equal(flo_json_text(json, "n", "standard"), "standard");
+    assert_null(flo_json_text(NULL, "t", NULL));
+    assert_int_equal(flo_json_number(json, "n"), 7);
+    assert_int_equal(flo_json_number(json, "less"), 0);
+    assert_int_equal(flo_json_number(json, "t"), 0);
+    assert_int_equal(flo_json_number(NULL, "n"), 0);
+    assert_true(flo_json_says(json, "t", "x"));
+    assert_false(flo_json_says(json, "t", "xy"));
+    assert_false(flo_json_says(json, "none", ""));
+    assert_ptr_equal(flo_json_member(json, "n"), json_object_get(json, "n"));
+    assert_null(flo_json_member(json, "null"));
+    assert_null(flo_json_member(json, "none"));
+}
+
+static void a_value_that_says_nothing_makes_no_member(void **state)
+{
+    FLO_CLEANUP(flo_json_cleanup) json_t *json = json_object();
+    FLO_CLEANUP(flo_buf_deinit) struct flo_buf text = {0};
+    const struct flo_digest digest = {{0xab}};
+    (void)state;
+
+    flo_json_put_text(json, "empty", "");
+    flo_json_put_text(json, "text", "x");
+    flo_json_put_number(json, "zero", 0);
+    flo_json_put_number(json, "most", INT64_MAX);
+    json_object_set_new(flo_json_object_at(json, "inner"), "a", flo_json_finite(INFINITY));
+    json_object_set_new(flo_json_object_at(json, "inner"), "b", flo_json_finite(0.5));
+    json_object_set_new(json, "none", flo_json_text_or_null(""));
+    flo_json_dump(json, &text);
+
+    assert_string_equal(text.data, "{\"text\":\"x\",\"most\":9223372036854775807,"
+                                   "\"inner\":{\"a\":null,\"b\":0.5},\"none\":null}");
+    FLO_CLEANUP(flo_json_cleanup) json_t *said = flo_json_digest(&digest);
+    assert_int_equal(json_string_length(said), FLO_DIGEST_TEXT - 1);
+    assert_memory_equal(json_string_value(said), "sha256:ab00", 11);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -353,6 +398,8 @@ int main(void)
         cmocka_unit_test(the_canonical_text_does_not_depend_on_order),
         cmocka_unit_test(the_quick_way_builds_the_tree_of_jansson),
         cmocka_unit_test(the_quick_way_leaves_the_rest_to_jansson),
+        cmocka_unit_test(a_member_that_is_missing_or_another_type_says_nothing),
+        cmocka_unit_test(a_value_that_says_nothing_makes_no_member),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,83 @@
+/* JSON: members of a tree that is known, and of one that is made. */
+#include <math.h>
+#include <string.h>
+
+#include "base/host/digest.h"
+#include "base/host/json.h"
+
+/* ---- reading ---- */
+
+json_t *flo_json_member(const json_t *object, const char *key)
+{
+    json_t *value = json_object_get(object, key);
+
+    return json_is_null(value) ? NULL : value;
+}
+
+const char *flo_json_text(const json_t *object, const char *key, const char *standard)
+{
+    const char *text = json_string_value(json_object_get(object, key));
+
+    return text != NULL ? text : standard;
+}
+
+uint64_t flo_json_number(const json_t *object, const char *key)
+{
+    json_int_t number = json_integer_value(json_object_get(object, key));
+
+    return number > 0 ? (uint64_t)number : 0;
+}
+
+bool flo_json_says(const json_t *object, const char *key, const char *text)
+{
+    const char *said = flo_json_text(object, key, NULL);
+
+    return said != NULL && strcmp(said, text) == 0;
+}
+
+/* ---- making ---- */
+
+json_t *flo_json_u64(uint64_t value)
+{
+    return json_integer((json_int_t)value);
+}
+
+json_t *flo_json_finite(double value)
+{
+    return isfinite(value) ? json_real(value) : json_null();
+}
+
+json_t *flo_json_digest(const struct flo_digest *digest)
+{
+    char text[FLO_DIGEST_TEXT];
+
+    flo_digest_text(digest, text);
+    return json_string(text);
+}
+
+json_t *flo_json_text_or_null(const char *text)
+{
+    return text == NULL || text[0] == '\0' ? json_null() : json_string(text);
+}
+
+json_t *flo_json_object_at(json_t *object, const char *key)
+{
+    if (!json_is_object(json_object_get(object, key))) {
+        json_object_set_new(object, key, json_object());
+    }
+    return json_object_get(object, key);
+}
+
+void flo_json_put_text(json_t *object, const char *key, const char *text)
+{
+    if (text[0] != '\0') {
+        json_object_set_new(object, key, json_string(text));
+    }
+}
+
+void flo_json_put_number(json_t *object, const char *key, uint64_t number)
+{
+    if (number > 0) {
+        json_object_set_new(object, key, flo_json_u64(number));
+    }
+}
