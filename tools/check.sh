@@ -2,8 +2,8 @@
 # The rules of CONTRIBUTING.md that a machine can check, in under ten seconds.
 #
 # usage: tools/check.sh [format|layers|headers|symbols|circles|exports|rows|docs|
-#                        inputs|promises|mutants|stops|clocks|plurals|text|vendor|
-#                        voice|spelling|rebuilds ...]
+#                        inputs|promises|mutants|stops|clocks|plurals|idioms|
+#                        text|vendor|voice|spelling|rebuilds ...]
 # Without words all of them. A check whose tool is absent says so and is not
 # counted as passed. Symbols, circles and exports need a build (build/release, build/asan).
 set -u
@@ -118,6 +118,11 @@ check_promises() {
     python3 tools/promises.py && say promises ok || bad promises
 }
 
+# No other way to stop at an error than two, no helper of JSON in a room.
+check_idioms() {
+    out=$(python3 tools/idioms.py) && say idioms ok || { echo "$out"; bad idioms; }
+}
+
 # No count with the plural that is wrong for one.
 check_plurals() { python3 tools/plurals.py && say plurals ok || bad plurals; }
 
@@ -146,7 +151,7 @@ check_text() {
 }
 
 for check in ${*:-format layers headers symbols circles exports rows docs \
-    inputs promises mutants stops callbacks clocks plurals text vendor voice
+    inputs promises mutants stops callbacks clocks plurals idioms text vendor voice
     spelling rebuilds}; do
     "check_$check"
 done
