@@ -18,7 +18,7 @@ install(DIRECTORY docs DESTINATION share/doc/flotilla)
 find_package(Python3 COMPONENTS Interpreter)
 if(Python3_FOUND)
     install(CODE "execute_process(COMMAND \"${Python3_EXECUTABLE}\"
-        \"${CMAKE_SOURCE_DIR}/tools/man.py\" \"${CMAKE_BINARY_DIR}/man\"
+        \"${FLOTILLA_SOURCE}/tools/man.py\" \"${CMAKE_BINARY_DIR}/man\"
         COMMAND_ERROR_IS_FATAL ANY)")
     foreach(section 1 5 7 8)
         install(DIRECTORY ${CMAKE_BINARY_DIR}/man/
@@ -39,17 +39,4 @@ foreach(PROGRAMS flotilla flotilla-agent flotilla-controller flotilla-engine
     install(FILES ${CMAKE_BINARY_DIR}/completion/${PROGRAMS}.fish
         DESTINATION share/fish/vendor_completions.d)
 endforeach()
-# The engine's library, its public headers and the example that they compile.
-set(FLOTILLA_LIBDIR lib CACHE STRING "the library's folder below the prefix")
-install(TARGETS flotilla_engine flotilla_base
-    ARCHIVE DESTINATION ${FLOTILLA_LIBDIR})
-install(DIRECTORY engine/include/flotilla base/include/flotilla
-    DESTINATION include FILES_MATCHING PATTERN "*.h"
-    PATTERN engine_wire.h EXCLUDE)
-install(FILES base/exits.def DESTINATION include/flotilla/base)
-file(RELATIVE_PATH FLOTILLA_PREFIX "/${FLOTILLA_LIBDIR}/pkgconfig" /)
-string(REGEX REPLACE "/$" "" FLOTILLA_PREFIX "${FLOTILLA_PREFIX}")
-configure_file(cmake/flotilla-engine.pc.in flotilla-engine.pc @ONLY)
-install(FILES ${CMAKE_BINARY_DIR}/flotilla-engine.pc
-    DESTINATION ${FLOTILLA_LIBDIR}/pkgconfig)
-install(FILES engine/example/answer.c DESTINATION share/doc/flotilla/example)
+include(${CMAKE_CURRENT_LIST_DIR}/install_engine.cmake)

@@ -6,7 +6,7 @@ add_custom_target(programs)
 # wrong state.
 function(keep_assertions)
     foreach(source ${ARGN})
-        file(RELATIVE_PATH path ${CMAKE_SOURCE_DIR} ${source})
+        file(RELATIVE_PATH path ${FLOTILLA_SOURCE} ${source})
         if(path MATCHES "^(proto|(agent|updater|server-stub)/core)/")
             set_property(SOURCE ${source} APPEND PROPERTY
                 COMPILE_OPTIONS -UNDEBUG)
@@ -19,16 +19,17 @@ endfunction()
 function(flotilla_library name)
     cmake_parse_arguments(ARG "" "" "SOURCES;LINK" ${ARGN})
     file(GLOB sources CONFIGURE_DEPENDS ${ARG_SOURCES})
+    flotilla_rooms_keep(sources ${sources})
     if(NOT sources)
         file(WRITE ${CMAKE_BINARY_DIR}/empty.c "typedef int flo_empty;\n")
         set(sources ${CMAKE_BINARY_DIR}/empty.c)
     endif()
     add_library(${name} STATIC ${sources})
     keep_assertions(${sources})
-    target_include_directories(${name} PUBLIC ${CMAKE_SOURCE_DIR}
-        ${CMAKE_SOURCE_DIR}/base/include ${CMAKE_SOURCE_DIR}/proto/include
-        ${CMAKE_SOURCE_DIR}/engine/include ${CMAKE_SOURCE_DIR}/updater/include
-        ${CMAKE_SOURCE_DIR}/agent/include)
+    target_include_directories(${name} PUBLIC ${FLOTILLA_SOURCE}
+        ${FLOTILLA_SOURCE}/base/include ${FLOTILLA_SOURCE}/proto/include
+        ${FLOTILLA_SOURCE}/engine/include ${FLOTILLA_SOURCE}/updater/include
+        ${FLOTILLA_SOURCE}/agent/include)
     target_link_libraries(${name} PUBLIC ${ARG_LINK})
 endfunction()
 
@@ -36,6 +37,7 @@ endfunction()
 function(flotilla_program name)
     cmake_parse_arguments(ARG "" "" "SOURCES;LINK" ${ARGN})
     file(GLOB sources CONFIGURE_DEPENDS ${ARG_SOURCES})
+    flotilla_rooms_keep(sources ${sources})
     if(NOT sources)
         message(STATUS "${name}: not built yet, no sources")
         return()
@@ -59,8 +61,8 @@ function(flotilla_web library name)
     set(source ${CMAKE_CURRENT_BINARY_DIR}/${name}.c)
     add_custom_command(OUTPUT ${source}
         COMMAND ${CMAKE_COMMAND} "-DFOLDERS=${folders}" "-DALSO=${ARG_ALSO}"
-            -DNAME=${name} -DOUT=${source} -P ${CMAKE_SOURCE_DIR}/cmake/embed.cmake
-        DEPENDS ${files} ${CMAKE_SOURCE_DIR}/cmake/embed.cmake VERBATIM)
+            -DNAME=${name} -DOUT=${source} -P ${FLOTILLA_SOURCE}/cmake/embed.cmake
+        DEPENDS ${files} ${FLOTILLA_SOURCE}/cmake/embed.cmake VERBATIM)
     target_sources(${library} PRIVATE ${source})
     target_link_libraries(${library} PUBLIC flotilla_web)
 endfunction()

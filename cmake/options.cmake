@@ -1,9 +1,10 @@
 # Warnings, hardening and sanitizers of every target.
+get_filename_component(FLOTILLA_SOURCE ${CMAKE_CURRENT_LIST_DIR} DIRECTORY)
 find_program(CCACHE ccache)
 if(CCACHE)
     # A clone finds the objects of another: paths count from the build folder.
     set(CMAKE_C_COMPILER_LAUNCHER
-        env CCACHE_BASEDIR=${CMAKE_SOURCE_DIR} CCACHE_NOHASHDIR=1 ${CCACHE})
+        env CCACHE_BASEDIR=${FLOTILLA_SOURCE} CCACHE_NOHASHDIR=1 ${CCACHE})
 endif()
 
 add_compile_options(
@@ -11,7 +12,7 @@ add_compile_options(
     -Wmissing-prototypes -Wvla -Wundef -Wcast-qual -Wpointer-arith
     -Wwrite-strings -Wformat=2 -Wno-sign-conversion
     -fno-common -fstack-protector-strong
-    -ffile-prefix-map=${CMAKE_SOURCE_DIR}/=)
+    -ffile-prefix-map=${FLOTILLA_SOURCE}/=)
 add_compile_definitions(_GNU_SOURCE)
 if(CMAKE_SIZEOF_VOID_P EQUAL 4)
     add_compile_definitions(_FILE_OFFSET_BITS=64)

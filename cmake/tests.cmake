@@ -8,20 +8,21 @@ set(FLOTILLA_PLACES 4)
 set(FLOTILLA_HANG_S 1800)
 
 if(NOT CMAKE_CROSSCOMPILING)
-    add_executable(launch ${CMAKE_SOURCE_DIR}/tests/run/launch.c)
+    add_executable(launch ${FLOTILLA_SOURCE}/tests/run/launch.c)
     set_target_properties(launch PROPERTIES
         RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
 endif()
 
 # name, wall and CPU seconds of earlier runs, as `make tests-table` measured.
-file(STRINGS ${CMAKE_SOURCE_DIR}/tests/run/seconds.tsv rows REGEX "^[a-z]")
+file(STRINGS ${FLOTILLA_SOURCE}/tests/run/seconds.tsv rows REGEX "^[a-z]")
 foreach(row ${rows})
     string(REGEX MATCH "^([^\t]+)\t([0-9]+)[.]?[0-9]*\t([0-9]+)" row "${row}")
     set(FLOTILLA_WALL_${CMAKE_MATCH_1} ${CMAKE_MATCH_2})
     set(FLOTILLA_CPU_${CMAKE_MATCH_1} ${CMAKE_MATCH_3})
 endforeach()
 
-# flotilla_add_test(NAME COMMAND program arguments...): in the source folder.
+# flotilla_add_test(NAME COMMAND program arguments...): in the source folder.  One that
+# needs a room which is left out is there by name alone: disabled, and not built.
 function(flotilla_add_test name word program)
     set(command ${program} ${ARGN})
     if(NOT CMAKE_CROSSCOMPILING)
@@ -32,7 +33,7 @@ function(flotilla_add_test name word program)
             ${CMAKE_BINARY_DIR}/tests/logs ${name} ${command})
     endif()
     add_test(NAME ${name} COMMAND ${command}
-        WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
+        WORKING_DIRECTORY ${FLOTILLA_SOURCE})
     set(wall "${FLOTILLA_WALL_${name}}")
     set(cpu "${FLOTILLA_CPU_${name}}")
     if(wall STREQUAL "" AND name MATCHES "^e2e_") # a new story
@@ -53,6 +54,11 @@ function(flotilla_add_test name word program)
     endif()
     set_tests_properties(${name} PROPERTIES TIMEOUT ${FLOTILLA_HANG_S}
         COST ${wall} PROCESSORS ${places} SKIP_RETURN_CODE 77)
+    flotilla_rooms_test(${name} is_left_out ${needed_sources})
+    set_tests_properties(${name} PROPERTIES DISABLED ${is_left_out})
+    if(is_left_out AND TARGET ${name})
+        set_target_properties(${name} PROPERTIES EXCLUDE_FROM_ALL TRUE)
+    endif()
 endfunction()
 
 # The linker that takes half the time for hundreds of small programs.
@@ -62,7 +68,7 @@ if(FLOTILLA_GOLD AND NOT CMAKE_CROSSCOMPILING AND NOT FLOTILLA_SANITIZE)
 endif()
 
 # Its object is the same in each test: syncs of the disk cost nothing.
-add_library(flotilla_no_sync OBJECT ${CMAKE_SOURCE_DIR}/tests/unit/no_sync.c)
+add_library(flotilla_no_sync OBJECT ${FLOTILLA_SOURCE}/tests/unit/no_sync.c)
 
 # Sources that several tests share are compiled once: their objects for one that
 # is linked with these libraries.
@@ -75,9 +81,9 @@ function(flotilla_shared_parts out link)
         string(SUBSTRING ${key} 0 8 key)
         set(part part_${word}_${key})
         if(NOT TARGET ${part})
-            add_library(${part} OBJECT ${source})
-            target_include_directories(${part} PRIVATE ${CMAKE_SOURCE_DIR}
-                ${CMAKE_SOURCE_DIR}/tests)
+            add_library(${part} OBJECT EXCLUDE_FROM_ALL ${source})
+            target_include_directories(${part} PRIVATE ${FLOTILLA_SOURCE}
+                ${FLOTILLA_SOURCE}/tests)
             target_link_libraries(${part} PRIVATE ${link})
         endif()
         list(APPEND objects $<TARGET_OBJECTS:${part}>)
@@ -92,6 +98,8 @@ function(flotilla_test name)
     if(NOT ARG_LABELS)
         set(ARG_LABELS unit)
     endif()
+    set(needed_sources ${ARG_SOURCES}) # flotilla_add_test reads it
+    flotilla_rooms_keep(ARG_SOURCES ${ARG_SOURCES})
     set(parts ${ARG_SOURCES})
     list(FILTER parts EXCLUDE REGEX "test_[^/]*$")
     list(REMOVE_ITEM ARG_SOURCES ${parts})
@@ -100,8 +108,8 @@ function(flotilla_test name)
         $<TARGET_OBJECTS:flotilla_no_sync>)
     set_target_properties(${name} PROPERTIES
         RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
-    target_include_directories(${name} PRIVATE ${CMAKE_SOURCE_DIR}
-        ${CMAKE_SOURCE_DIR}/tests)
+    target_include_directories(${name} PRIVATE ${FLOTILLA_SOURCE}
+        ${FLOTILLA_SOURCE}/tests)
     target_link_libraries(${name} PRIVATE ${ARG_LINK} cmocka)
     target_link_options(${name} PRIVATE ${FLOTILLA_TEST_LINKER})
     flotilla_add_test(${name} COMMAND ${name})

@@ -76,12 +76,16 @@ struct flo_verb {
     const char *help; /* one line */
     const struct flo_flag *flags[FLO_VERB_TABLES + 1];
     void *state; /* begins with a struct flo_args */
-    /* Exit code or FLO_E_...; the error is printed by the caller. */
+    /* Exit code or FLO_E_...; the error is printed by the caller.  NULL: the
+     * program's does it, or it is left out. */
     int (*run)(void *state, struct flo_err *err);
     const char *more;    /* end of its help, or NULL */
     const char *example; /* behind its name, as in a shell; "": the name does;
                             NULL: a program calls it, no person */
     const char *group;   /* part of the program's help, or NULL */
+    /* Option of CMake that brings a verb which is left out: nothing behind its
+     * name is read, and FLO_E_NOT_BUILT names the option.  NULL: it is there. */
+    const char *left_out;
 };
 
 struct flo_args_program {

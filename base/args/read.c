@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/args/inside.h"
+#include "base/left_out.h"
 
 size_t flo_args_words(const char *usage, size_t *min, size_t *max)
 {
@@ -134,6 +135,9 @@ int flo_args_read(const struct flo_args_program *program, int argc, char *const 
     FLO_TRY(place.verb != NULL ? 0 : flo_args_find_verb(program, argc, argv, &place, help, err));
     if (help->bytes > 0) {
         return 0;
+    }
+    if (place.verb->left_out != NULL) {
+        return flo_left_out(err, place.verb->name, place.verb->left_out);
     }
     *out = place.verb->state;
     **out = (struct flo_args){.program = program, .verb = place.verb};

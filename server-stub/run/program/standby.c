@@ -73,8 +73,6 @@ void flo_standby_remember(char **argv)
     }
 }
 
-#ifdef FLOTILLA_POSTGRESQL
-
 struct flo_standby {
     struct flo_pulse *pulse;
     struct flo_lead *lead;
@@ -138,33 +136,6 @@ void flo_standby_again(const struct flo_err *why)
     }
     execute();
 }
-
-#endif
-
-/* ---- keys ---- */
-
-int flo_standby_fingerprint(const char *dir, char hex[65], struct flo_err *err)
-{
-    struct flo_certificate certificate;
-    char path[4096];
-    char *pem = NULL;
-    size_t bytes;
-
-    if (!flo_path_join(path, sizeof(path), dir, "pki/ca.pem")) {
-        return flo_fail(err, FLO_E_IO_OPEN, "path %s is too long", dir);
-    }
-    int rv = flo_file_read(path, FLO_PEM_BYTES_MAX, &pem, &bytes, err);
-    if (rv == 0) {
-        rv = flo_certificate_read(pem, bytes, &certificate, err);
-    }
-    free(pem);
-    if (rv == 0) {
-        flo_hex_encode(certificate.fingerprint.bytes, FLO_DIGEST_BYTES, hex);
-    }
-    return rv;
-}
-
-#ifdef FLOTILLA_POSTGRESQL
 
 /* The name of this folder, kept in it. */
 static int read_holder(const char *dir, char out[37], struct flo_err *err)
@@ -590,34 +561,3 @@ void flo_standby_close(struct flo_standby *standby)
         free(standby);
     }
 }
-
-#else
-
-int flo_standby_until_lead(struct flo_controller_options *options,
-                           const struct flo_standby_wish *wish, struct flo_pulse *pulse,
-                           struct flo_service *service, struct flo_standby **out, bool *leads,
-                           struct flo_err *err)
-{
-    (void)options, (void)wish, (void)pulse;
-    (void)service;
-    (void)out, (void)leads;
-    return flo_fail(err, FLO_E_NOT_BUILT, "this program was built without libpq");
-}
-
-void flo_standby_close(struct flo_standby *standby)
-{
-    (void)standby;
-}
-
-bool flo_standby_may_again(const struct flo_standby *standby, int rv)
-{
-    (void)standby, (void)rv;
-    return false;
-}
-
-void flo_standby_again(const struct flo_err *why)
-{
-    (void)why;
-}
-
-#endif

@@ -22,12 +22,7 @@ static int open_engine(const char *dir, uint64_t epoch, struct flo_store_engine 
     if (!flo_postgresql_is(dir)) {
         return flo_sqlite_open(dir, out, err);
     }
-#ifdef FLOTILLA_POSTGRESQL
     return flo_postgresql_open(dir, epoch, NULL, out, err);
-#else
-    (void)epoch;
-    return flo_fail(err, FLO_E_NOT_BUILT, "this program was built without libpq");
-#endif
 }
 
 int flo_fleet_over(struct flo_store_engine *engine, struct flo_fleet_store **out,

@@ -1,0 +1,8 @@
+/* Left out: one sentence for every part that a build goes without. */
+#include "base/left_out.h"
+
+int flo_left_out(struct flo_err *err, const char *part, const char *option)
+{
+    flo_fail(err, FLO_E_NOT_BUILT, "%s: left out of this program", part);
+    return flo_err_fix(err, "build it with -D%s=ON (docs/install.md)", option);
+}
