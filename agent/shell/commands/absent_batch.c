@@ -1,0 +1,9 @@
+/* The command `batch` of a build without batches. */
+#include "agent/shell/commands/commands.h"
+
+const struct flo_verb flo_verb_batch = {
+    .name = "batch",
+    .usage = "",
+    .help = "left out of this program",
+    .left_out = "FLOTILLA_BATCHES",
+};

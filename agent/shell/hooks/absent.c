@@ -1,0 +1,49 @@
+/* Runtimes, links and hooks of a build without them: a release that names a runtime is
+ * refused when it is opened, so that no link is ever made. */
+#include "agent/shell/device/runtimes.h"
+#include "agent/shell/hooks/hooks.h"
+#include "base/left_out.h"
+
+int flo_runtimes_read(const struct flo_settings *settings, const char *name,
+                      struct flo_device_runtime *out, struct flo_err *err)
+{
+    (void)settings, (void)out;
+    return flo_wrap(err, flo_left_out(err, "runtimes", "FLOTILLA_RUNTIMES"), "runtime %.40s", name);
+}
+
+void flo_runtimes_deinit(struct flo_device_runtime *runtime)
+{
+    (void)runtime;
+}
+
+json_t *flo_runtimes_json(const struct flo_settings *settings)
+{
+    (void)settings;
+    return json_array();
+}
+
+void flo_hooks_flip(struct flo_shell *shell, const struct flo_release_ref *release, bool again)
+{
+    (void)shell, (void)release, (void)again;
+}
+
+void flo_hooks_unlink(struct flo_shell *shell, const char *model)
+{
+    (void)shell, (void)model;
+}
+
+void flo_hooks_start(struct flo_shell *shell)
+{
+    (void)shell;
+}
+
+bool flo_hooks_has_link(struct flo_shell *shell, const char *model)
+{
+    (void)shell, (void)model;
+    return false;
+}
+
+void flo_hooks_close(struct flo_shell *shell)
+{
+    (void)shell;
+}

@@ -1,0 +1,14 @@
+/* Neighbours of an updater without them: they give nothing, the mirrors all. */
+#include "updater/fetch/inside.h"
+
+int flo_neighbours_ask(struct flo_fetch *fetch, struct flo_part *part,
+                       const struct flo_artifact *artifact, struct flo_err *err)
+{
+    (void)fetch, (void)part, (void)artifact, (void)err;
+    return 0;
+}
+
+void flo_neighbours_lied(struct flo_fetch *fetch, const struct flo_err *err)
+{
+    (void)fetch, (void)err;
+}
