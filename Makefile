@@ -97,8 +97,9 @@ bench-engine: build ## speed beside llama.cpp, in turns (ONLY='smollm2-*' MINUTE
 	@mkdir -p build/bench && python3 tests/bench/bench_engine.py $(BIN) \
 	    build/bench $(if $(ONLY),--only '$(ONLY)') $(if $(MINUTES),--minutes $(MINUTES))
 
-docs: ## write docs/reference from the tables
+docs: ## write docs/reference from the tables, and the page of sizes if there is a build
 	@python3 tools/docs.py
+	@test ! -d $(BUILD)/base || python3 tools/size.py $(BUILD)
 
 install: ## what was built, below PREFIX (/usr) of DESTDIR: docs/install.md
 	@DESTDIR="$(DESTDIR)" cmake --install "$(BUILD)" --prefix "$(PREFIX)"

@@ -3,9 +3,9 @@
 #
 # usage: tools/check.sh [format|layers|headers|symbols|circles|exports|rows|docs|
 #                        inputs|promises|mutants|stops|clocks|plurals|idioms|
-#                        text|vendor|voice|spelling|rebuilds ...]
+#                        text|vendor|voice|spelling|rebuilds|size ...]
 # Without words all of them. A check whose tool is absent says so and is not
-# counted as passed. Symbols, circles and exports need a build (build/release, build/asan).
+# counted as passed. Symbols, circles, exports and size need a build (build/release, build/asan).
 set -u
 cd "$(dirname "$0")/.."
 failed=0
@@ -84,6 +84,13 @@ check_rebuilds() {
     python3 tools/rebuilds.py "$build" && say rebuilds ok || bad rebuilds
 }
 
+# No capability above its budget of lines; a room's stand-in has all its functions.
+check_size() {
+    build=$(built)
+    [ -n "$build" ] || { say size "skipped: nothing is built"; return; }
+    python3 tools/size.py "$build" --check && say size ok || bad size
+}
+
 # No row of a table that nothing uses.
 check_rows() { python3 tools/rows.py && say rows ok || bad rows; }
 
@@ -152,7 +159,7 @@ check_text() {
 
 for check in ${*:-format layers headers symbols circles exports rows docs \
     inputs promises mutants stops callbacks clocks plurals idioms text vendor voice
-    spelling rebuilds}; do
+    spelling rebuilds size}; do
     "check_$check"
 done
 exit $failed
