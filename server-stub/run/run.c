@@ -9,6 +9,7 @@
 
 #include "base/crash.h"
 #include "base/host/service.h"
+#include "server-stub/core/tick.h"
 #include "server-stub/core/timers.h"
 #include "server-stub/mqtt/batches.h"
 #include "server-stub/mqtt/broker/broker.h"
@@ -37,12 +38,10 @@
 #include "server-stub/store/seals.h"
 
 #define TICK_MS 1000
-#define BEAT_MS 200 /* beat of the thread: it does not stand still */
-#define HOUR_MS (UINT64_C(3600) * 1000)
+#define BEAT_MS 200    /* beat of the thread: it does not stand still */
 #define FACTS_MS 15000 /* between two rounds of writing changed facts */
 #define FACTS_TICK 1000
-#define PROOFS_MS 300000 /* the same for telemetry's proofs */
-#define HEARD_MS 60000
+#define PROOFS_MS 300000  /* the same for telemetry's proofs */
 #define GROUPS_MS 200     /* until changed devices are looked at */
 #define GROUPS_PAUSE_MS 5 /* ... and between two pieces */
 #define MAKING_MS 100     /* until what an order left to be made is looked at */
@@ -68,11 +67,9 @@ struct flo_run {
     struct event *making; /* rows of large groups: of orders, rollouts */
     struct event *collect;
     struct event *signals[2];
-    uint64_t ticked_at_ms;
-    uint64_t hour;           /* hour of the wall clock: orders age by that */
+    struct flo_tick ticks;
     uint64_t orders_from;    /* number from which orders are to be pruned */
     size_t facts_from;       /* device from which facts are to be written */
-    uint64_t heard_at_ms;    /* when the connected are looked at again */
     uint64_t renewals_at_ms; /* when devices are asked again */
     uint64_t facts_at_ms;    /* when the next round of it begins */
     uint64_t proofs_at_ms;   /* the same for numbers of proofs */
@@ -185,10 +182,7 @@ static int hear_connected(struct flo_run *run, uint64_t now_ms, struct flo_err *
 {
     struct hearing hearing = {.controller = run->controller, .err = err};
 
-    if (now_ms < run->heard_at_ms) {
-        return 0;
-    }
-    run->heard_at_ms = now_ms + HEARD_MS;
+    flo_tick_heard(&run->ticks, now_ms);
     return flo_fleet_online_each(run->controller->store, hear_one, &hearing);
 }
 
@@ -203,42 +197,41 @@ static int prune_certificates(struct flo_controller *controller, struct flo_err 
                : flo_fleet_certificate_prune(controller->store, now_ms - kept_ms, err);
 }
 
-/* After a time without ticks (the machine slept, the disk hung), unread
- * messages wait.  That time does not count as silence. */
 static int tick(struct flo_run *run, struct flo_err *err)
 {
     struct flo_controller *controller = run->controller;
-    uint64_t now_ms = flo_now_ms();
-    uint64_t hour = flo_wall_ms() / HOUR_MS;
-    bool hourly = hour != run->hour && !flo_making_is_open(controller);
-    bool stalled = flo_ticks_stalled(run->ticked_at_ms, now_ms);
-    bool ticks = flo_batches_listens(run->rest.batches) && flo_rollouts_any_active(controller);
+    const struct flo_tick_now now = {.now_ms = flo_now_ms(),
+                                     .wall_ms = flo_wall_ms(),
+                                     .listens = flo_batches_listens(run->rest.batches),
+                                     .has_active = flo_rollouts_any_active(controller),
+                                     .is_making = flo_making_is_open(controller)};
+    struct flo_tick_due due;
     uint64_t right, wrong;
     int rv;
 
-    run->ticked_at_ms = now_ms;
-    if (!hourly && !ticks) {
+    flo_tick_next(&run->ticks, &now, &due);
+    if (!due.is_hourly && !due.steps) {
         return 0;
     }
     if ((rv = flo_controller_begin(controller, err)) < 0) {
         return rv;
     }
-    if (ticks) {
+    if (due.steps) {
         rv = flo_rollouts_calendar(controller, err);
     }
-    if (rv == 0 && ticks) {
+    if (rv == 0 && due.steps) {
         rv = flo_rollouts_step_all(
             controller,
-            (struct flo_rollout_event){.kind = stalled ? FLO_ROLLOUT_EVENT_LISTENING
-                                                       : FLO_ROLLOUT_EVENT_TICK},
+            (struct flo_rollout_event){.kind = due.is_stalled ? FLO_ROLLOUT_EVENT_LISTENING
+                                                              : FLO_ROLLOUT_EVENT_TICK},
             err);
-        rv = rv < 0 ? rv : hear_connected(run, now_ms, err);
+        rv = rv < 0 || !due.hears ? rv : hear_connected(run, now.now_ms, err);
     }
-    if (rv == 0 && ticks && flo_orders_are_overtaken(controller->orders)) {
+    if (rv == 0 && due.steps && flo_orders_are_overtaken(controller->orders)) {
         rv = flo_orders_overtaken(controller, err);
     }
-    if (rv == 0 && hourly) {
-        run->hour = hour;
+    if (rv == 0 && due.is_hourly) {
+        flo_tick_took_hour(&run->ticks, now.wall_ms);
         run->orders_from = 0;
         event_active(run->prune, EV_TIMEOUT, 0);
         rv = flo_orders_renew(controller, err);
