@@ -22,10 +22,10 @@ flotilla_room(FLOTILLA_GRAMMAR "answers that keep a form: schemas, grammars, cal
     "engine/grammar/"
     "test_(calls|format|grammar.*)|fuzz_(calls|grammar|schema)")
 flotilla_room(FLOTILLA_TEMPLATES "chat templates"
-    "engine/chat/jinja/" "")
+    "engine/chat/jinja/" "test_serve_crashes.*")
 flotilla_room(FLOTILLA_RUNTIMES "runtimes of the device's owner, links and hooks"
     "engine/proxy/|agent/shell/hooks/|agent/shell/device/(hook|runtimes)[.]c"
-    "test_hooks")
+    "test_hooks|test_serve_runtime")
 flotilla_room(FLOTILLA_NEIGHBOURS "neighbours"
     "updater/share/|agent/shell/neighbours/|updater/fetch/(neighbours|absent_neighbours)[.]c"
     "test_(neighbour_share|share_sandbox)|fuzz_share")
@@ -37,7 +37,7 @@ flotilla_room(FLOTILLA_BATCHES "batches and their files"
     "test_batch_.*|fuzz_batch.*")
 flotilla_room(FLOTILLA_GUARDS "guards"
     "agent/serve/guard/"
-    "test_verdict|fuzz_verdict")
+    "test_verdict|fuzz_verdict|test_serve_guards.*")
 flotilla_room(FLOTILLA_STANDALONE "serving without a controller"
     "agent/serve/standalone/(standalone|door|loras|several|absent)[.]c"
     "test_loras")
@@ -46,7 +46,7 @@ flotilla_room(FLOTILLA_TALK "talking to a model in a terminal"
 # A publisher's programs and commands.
 flotilla_room(FLOTILLA_PUBLISHER "making releases, deltas and bundles"
     "updater/tools/(bundle|delta|release|absent_publisher)[.]c|server-stub/cli/create/|server-stub/cli/cmd_(release_create|bundle)[.]c"
-    "engine_(commands|convert_lora|golden|merge_lora|publishing)|golden_.*|oracle_delta_page|test_tools")
+    "engine_(commands|convert_lora|golden|merge_lora|publishing)|golden_.*|oracle_delta_page|test_tools|test_tools_partial")
 # On a controller.
 flotilla_room(FLOTILLA_POSTGRESQL "PostgreSQL and several controllers"
     "base/host/pg[.]c|server-stub/store/postgresql/|server-stub/run/program/(standby|absent_standby)[.]c|server-stub/telemetry/(lane|absent)_handed[.]c|server-stub/cli/live/(controllers|absent_controllers)[.]c" "")
@@ -55,7 +55,7 @@ flotilla_room(FLOTILLA_OIDC "logins by an identity provider"
     "test_oidc|fuzz_jwt")
 flotilla_room(FLOTILLA_ALERTS "alerts and webhooks"
     "server-stub/core/alert/|server-stub/run/watching/|server-stub/state/watch/(watch|evaluate|absent)[.]c|server-stub/rest/watch/"
-    "test_(alert|watch)|fuzz_(alert_rule|room)")
+    "test_(alert|watch)|fuzz_(alert_rule|room)|test_rest")
 flotilla_room(FLOTILLA_FORECASTS "forecasts of a rollout"
     "server-stub/state/forecast/|server-stub/cli/rollout/(plan|absent_plan)[.]c"
     "test_server_(forecast|sight)")
