@@ -1,0 +1,145 @@
+#!/usr/bin/env python3
+"""A build with one room left out, which FLOTILLA_SEED draws: it links, its unit
+tests pass, and whoever asks for the room is told not.built and the option.
+
+usage: tests/lanes/options.py
+FLOTILLA_SEED draws whether a run plays it (tests/run/seed.sh), which room it is,
+and a tenth of the unit tests. FLOTILLA_PART=all: each room, then all together.
+FLOTILLA_OPTION=NAME: this room; FLOTILLA_OPTION=LEAST: all together."""
+import json
+import os
+import random
+import re
+import subprocess
+import sys
+import tempfile
+import urllib.error
+import urllib.request
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+BUILD = "build/options"
+BIN = os.path.join(ROOT, BUILD, "bin")
+LEAST = "LEAST"
+MODEL = "tests/models/tiny-v2.Q4_0.gguf"
+# A line that needs the room: of which program, and the rest.
+LINES = {
+    "FLOTILLA_RUNTIMES": ["flotilla-engine proxy"],
+    "FLOTILLA_NEIGHBOURS": ["flotilla-updater share"],
+    "FLOTILLA_BATCHES": ["flotilla-agent batch in.jsonl out.jsonl"],
+    "FLOTILLA_STANDALONE": ["flotilla-agent serve --model M --listen unix:S"],
+    "FLOTILLA_TALK": ["flotilla-engine run " + MODEL],
+    "FLOTILLA_GRAMMAR": ["flotilla-model generate --tokens 1 --grammar README.md --model " + MODEL],
+    "FLOTILLA_PUBLISHER": ["flotilla-updater delta create a b c"],
+    "FLOTILLA_POSTGRESQL": [
+        "flotilla-controller run --data {dir} --store postgresql://127.0.0.1:1/x"],
+    "FLOTILLA_OIDC": ["flotilla-controller run --data {dir} --check --oidc {dir}/none.yaml"],
+    "FLOTILLA_BACKUP": ["flotilla-controller backup {dir}/to --data {dir}"],
+    "FLOTILLA_TRUST": ["flotilla key create {dir}"],
+    "FLOTILLA_OVERVIEW": ["flotilla doctor"],
+}
+# A question to an agent that serves the tiny model.
+QUESTIONS = {
+    "FLOTILLA_DIALECTS": ("/api/chat", {"model": "m", "messages": []}),
+    "FLOTILLA_BATCHES": ("/v1/batches", {}),
+    "FLOTILLA_TEMPLATES": ("/v1/chat/completions", {
+        "messages": [{"role": "user", "content": "a"}], "max_tokens": 1}),
+    "FLOTILLA_GRAMMAR": ("/v1/completions", {
+        "prompt": "a", "max_tokens": 4, "response_format": {"type": "json_object"}}),
+}
+
+
+def rooms():
+    with open("cmake/rooms.cmake", encoding="utf-8") as file:
+        return re.findall(r"^flotilla_room\((\w+)", file.read(), re.M)
+
+
+def call(words, name, **more):
+    """Run, and show what it said where it failed."""
+    done = subprocess.run(words, capture_output=True, text=True, check=False, **more)
+    if done.returncode != 0:
+        print("\n".join((done.stdout + done.stderr).split("\n")[-40:]))
+        sys.exit("%s: %s failed" % (name, " ".join(words[:3])))
+    return done.stdout
+
+
+def expect(said, option, where):
+    if "not.built" not in said or option not in said:
+        sys.exit("%s: %s says: %s" % (option, where, said))
+
+
+def ask(at, path, body):
+    request = urllib.request.Request(at + path, json.dumps(body).encode(),
+                                     {"Content-Type": "application/json"})
+    try:
+        with urllib.request.urlopen(request, timeout=600) as answer:
+            return answer.read().decode()
+    except urllib.error.HTTPError as refusal:
+        return refusal.read().decode()
+
+
+def look_at_lines(option, folder):
+    for line in LINES.get(option, []):
+        words = line.format(dir=folder).split()
+        path = os.path.join(BIN, words[0])
+        if os.path.exists(path):  # a program may be left out as a whole
+            done = subprocess.run([path] + words[1:], capture_output=True, text=True,
+                                  stdin=subprocess.DEVNULL, check=False, timeout=600)
+            expect(done.stdout + done.stderr, option, line)
+
+
+def look_at_answers(option):
+    if option not in QUESTIONS:
+        return
+    agent = subprocess.Popen(
+        [os.path.join(BIN, "flotilla-agent"), "serve", "--model", "m=" + MODEL,
+         "--no-pack", "--listen", "127.0.0.1:0"], stdout=subprocess.PIPE, text=True)
+    try:
+        port = re.search(r"\(port (\d+)\)", agent.stdout.readline()).group(1)
+        path, body = QUESTIONS[option]
+        expect(ask("http://127.0.0.1:" + port, path, body), option, path)
+    finally:
+        agent.terminate()
+        agent.wait()
+
+
+def tests_of(option, seed):
+    """The unit tests of this tree that need no room which is left out."""
+    listed = json.loads(call(["ctest", "--show-only=json-v1", "-L", "unit"], option,
+                             cwd=BUILD))
+    names = [test["name"] for test in listed["tests"]
+             if not any(p["name"] == "DISABLED" and p["value"]
+                        for p in test.get("properties", []))
+             and test["name"].startswith("test_") and
+             not test["name"].startswith("test_postgresql")]
+    count = len(names) if option == LEAST else -(-len(names) // 10)
+    return random.Random("options %s %s" % (seed, option)).sample(sorted(names), count)
+
+
+def play(option, seed):
+    off = rooms() if option == LEAST else [option]
+    call(["cmake", "-S", ".", "-B", BUILD, "-G", "Ninja",
+          "-DCMAKE_BUILD_TYPE=RelWithDebInfo"] +
+         ["-D%s=%s" % (r, "OFF" if r in off else "ON") for r in rooms()], option)
+    tests = tests_of(option, seed)
+    call(["cmake", "--build", BUILD, "-j", str(os.cpu_count()), "--target", "programs",
+          "launch", "slow-worker", *tests], option)
+    with tempfile.TemporaryDirectory() as folder:
+        for one in off:
+            look_at_lines(one, folder)
+        if option != LEAST:
+            look_at_answers(option)
+    call(["tests/run/run.py", BUILD, "-R", "^(%s)$" % "|".join(tests)], option)
+    print("%s: %d unit tests" % (option, len(tests)), flush=True)
+
+
+def main():
+    os.chdir(ROOT)
+    seed = os.environ.get("FLOTILLA_SEED", "0")
+    drawn = random.Random("option %s" % seed).choice(rooms() + [LEAST])
+    named = os.environ.get("FLOTILLA_OPTION", drawn)
+    every = os.environ.get("FLOTILLA_PART") == "all"
+    for option in rooms() + [LEAST] if every else [named]:
+        play(option, seed)
+
+
+main()
