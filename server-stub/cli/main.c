@@ -13,9 +13,17 @@ struct command {
 };
 #define FLO_COMMAND_GROUP(group, title) static const char group_##group[] = title;
 #define FLO_COMMAND(name, function, group, usage, example, help)                                   \
-    static const struct command command_##function = {                                             \
-        {name, usage, help, {flo_flags_##function}, &cli, NULL, NULL, example, group_##group},     \
-        flo_cmd_##function};
+    static const struct command command_##function = {{name,                                       \
+                                                       usage,                                      \
+                                                       help,                                       \
+                                                       {flo_flags_##function},                     \
+                                                       &cli,                                       \
+                                                       NULL,                                       \
+                                                       NULL,                                       \
+                                                       example,                                    \
+                                                       group_##group,                              \
+                                                       NULL},                                      \
+                                                      flo_cmd_##function};
 #include "server-stub/cli/commands.def"
 
 static const struct flo_verb *const verbs[] = {
