@@ -20,9 +20,9 @@ endfunction()
 # On a device.
 flotilla_room(FLOTILLA_GRAMMAR "answers that keep a form: schemas, grammars, calls"
     "engine/grammar/"
-    "test_(calls|format|grammar.*)|fuzz_(calls|grammar|schema)")
+    "test_(calls|format|grammar.*)|fuzz_(calls|grammar|schema)|test_(choices|serve_calls)")
 flotilla_room(FLOTILLA_TEMPLATES "chat templates"
-    "engine/chat/jinja/" "test_serve_crashes.*")
+    "engine/chat/jinja/" "test_serve_crashes.*|test_(serve_.*|probes_loaded|anthropic|ollama|responses|template.*|jinja.*|chat.*|calls)|fuzz_(jinja|template).*")
 flotilla_room(FLOTILLA_RUNTIMES "runtimes of the device's owner, links and hooks"
     "engine/proxy/|agent/shell/hooks/|agent/shell/device/(hook|runtimes)[.]c"
     "test_hooks|test_serve_runtime")
@@ -31,7 +31,7 @@ flotilla_room(FLOTILLA_NEIGHBOURS "neighbours"
     "test_(neighbour_share|share_sandbox)|fuzz_share")
 flotilla_room(FLOTILLA_DIALECTS "the APIs of Anthropic and Ollama, and OpenAI's Responses"
     "agent/serve/(anthropic|ollama|responses)/|agent/serve/api/(stored|absent_dialects)[.]c"
-    "test_responses|fuzz_ollama")
+    "test_(anthropic|ollama|responses)|test_serve_guards.*|fuzz_ollama")
 flotilla_room(FLOTILLA_BATCHES "batches and their files"
     "agent/serve/batch/|agent/shell/commands/(batch|absent_batch)"
     "test_batch_.*|fuzz_batch.*")
