@@ -396,10 +396,8 @@ static int run_model(void *context, struct flo_err *err)
     }
     run->tool.model = has_word && !served ? name : run->tool.model;
     run->tool.caches_packed = !run->no_pack;
-    rv = choose_text(run, args->words[has_word], err);
-    FLO_TRY(rv);
-    rv = check_flags(run, served, err);
-    FLO_TRY(rv);
+    FLO_TRY(choose_text(run, args->words[has_word], err));
+    FLO_TRY(check_flags(run, served, err));
     rv = read_settings(run, err);
     FLO_TRY(rv);
     if (run->reads && (rv = read_text(run, err)) < 0) {

@@ -175,8 +175,7 @@ static int run(struct judge *judge, struct flo_pinned_verdict *verdict, struct f
     int rv = open_models(judge, err);
 
     FLO_TRY(rv);
-    rv = flo_chunks_of_text(&judge->floats, judge->files->text, chunks, err);
-    FLO_TRY(rv);
+    FLO_TRY(flo_chunks_of_text(&judge->floats, judge->files->text, chunks, err));
     uint32_t length = judge->floats.info->context;
     length = length < CHUNK_TOKENS ? length : CHUNK_TOKENS;
     if (chunks->tokens_count / CHUNKS_MIN < length) {

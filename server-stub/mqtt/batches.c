@@ -274,20 +274,17 @@ void flo_batches_take(void *context, const struct flo_mqtt_message *message)
 static int subscribe(struct flo_batches *batches, struct flo_err *err)
 {
     char filter[FLO_TOPIC_TEXT];
-    int rv = 0;
 
-    for (int i = 0; i < FLO_TOPIC_COUNT && rv == 0; i++) {
+    for (int i = 0; i < FLO_TOPIC_COUNT; i++) {
         const struct flo_topic_fact *fact = flo_topic_fact((enum flo_topic)i);
         if ((!fact->is_device_writing && i != FLO_TOPIC_EMERGENCY) ||
             (i == FLO_TOPIC_TELE && !batches->is_external)) {
             continue;
         }
-        rv = flo_topic_build((enum flo_topic)i, batches->controller->fleet, "+", filter, err);
-        if (rv == 0) {
-            rv = flo_mqtt_subscribe(batches->mqtt, filter, 1, err);
-        }
+        FLO_TRY(flo_topic_build((enum flo_topic)i, batches->controller->fleet, "+", filter, err));
+        FLO_TRY(flo_mqtt_subscribe(batches->mqtt, filter, 1, err));
     }
-    return rv;
+    return 0;
 }
 
 /* A device that is there says so again by its retained presence, or when it is
@@ -296,13 +293,9 @@ static int subscribe(struct flo_batches *batches, struct flo_err *err)
  * expired in it: none goes out before it is signed again. */
 static int listen_again(struct flo_controller *controller, struct flo_err *err)
 {
-    int rv = flo_controller_begin(controller, err);
-
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_controller_begin(controller, err));
     flo_proofs_again(controller->proofs);
-    rv = flo_fleet_devices_offline(controller->store, err);
+    int rv = flo_fleet_devices_offline(controller->store, err);
     if (rv == 0) {
         rv = flo_rollouts_step_all(
             controller, (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_LISTENING}, err);
@@ -471,10 +464,7 @@ int flo_batches_open(struct flo_controller *controller, struct event_base *base,
     if (batches->batch == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "mqtt");
     }
-    int rv = flo_publisher_open(controller, base, broker_or_null, &batches->publisher, err);
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_publisher_open(controller, base, broker_or_null, &batches->publisher, err));
     struct flo_mqtt_options options = {
         .url = controller->addresses.mqtt_own,
         .client_id = "controller",
@@ -496,7 +486,7 @@ int flo_batches_open(struct flo_controller *controller, struct event_base *base,
         .on_message = flo_batches_take,
         .on_refused = on_refused,
     };
-    rv = flo_mqtt_open(base, &options, &handlers, &batches->mqtt, err);
+    int rv = flo_mqtt_open(base, &options, &handlers, &batches->mqtt, err);
     flo_publisher_connect(batches->publisher, batches->mqtt);
     return rv;
 }

@@ -204,16 +204,16 @@ static int step(struct flo_controller *controller, const struct flo_lane_evidenc
                 struct flo_err *err)
 {
     struct flo_rollout_entry *entry;
-    int rv = flo_rollouts_find(controller, evidence->rollout, &entry, err);
 
-    for (size_t i = 0; i < evidence->count && rv == 0; i++) {
-        rv = flo_rollouts_step(controller, entry,
-                               (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_EVIDENCE,
-                                                          .gate = evidence->gates[i],
-                                                          .evidence = &evidence->items[i]},
-                               err);
+    FLO_TRY(flo_rollouts_find(controller, evidence->rollout, &entry, err));
+    for (size_t i = 0; i < evidence->count; i++) {
+        FLO_TRY(flo_rollouts_step(controller, entry,
+                                  (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_EVIDENCE,
+                                                             .gate = evidence->gates[i],
+                                                             .evidence = &evidence->items[i]},
+                                  err));
     }
-    return rv;
+    return 0;
 }
 
 /* Give an answer to its rollout, in a transaction of its own. */
@@ -223,13 +223,9 @@ static int take(struct flo_controller *controller, const struct flo_lane_query *
     if (query->study != NULL && !query->study->is_new) {
         return 0;
     }
-    int rv = flo_controller_begin(controller, err);
-
-    if (rv < 0) {
-        return rv;
-    }
-    rv = query->study != NULL ? step_study(controller, query->study, err)
-                              : step(controller, query->evidence, err);
+    FLO_TRY(flo_controller_begin(controller, err));
+    int rv = query->study != NULL ? step_study(controller, query->study, err)
+                                  : step(controller, query->evidence, err);
     if (rv < 0) {
         flo_controller_cancel(controller);
         return rv;

@@ -77,15 +77,14 @@ static int execution(const struct flo_message *message, const char *id, const js
         !split_execution(id, rollout, &attempt)) {
         return 0;
     }
-    int rv = flo_ingest_rollout(message->controller, rollout, &entry, err);
-    if (rv == 0 && entry == NULL && flo_execution_is_end(state)) {
+    FLO_TRY(flo_ingest_rollout(message->controller, rollout, &entry, err));
+    if (entry == NULL && flo_execution_is_end(state)) {
         return flo_ingest_sent(message, rollout,
                                flo_execution_kind(state) == FLO_EXECUTION_END_GOOD, err);
     }
-    if (rv < 0 || entry == NULL ||
-        (release != NULL &&
-         (!flo_digest_parse(release, &digest) || !flo_digest_equal(&digest, &entry->release)))) {
-        return rv;
+    if (entry == NULL || (release != NULL && (!flo_digest_parse(release, &digest) ||
+                                              !flo_digest_equal(&digest, &entry->release)))) {
+        return 0;
     }
     const json_t *why = json_object_get(object, "error");
     const char *note = json_string_value(json_object_get(why, "id"));
@@ -95,15 +94,15 @@ static int execution(const struct flo_message *message, const char *id, const js
     if (error.bytes > 0 || detail.bytes > 0) {
         flo_rollouts_say(rollouts, message->device, error.data, detail.data);
     }
-    rv = flo_ingest_step(message, entry,
-                         (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_EXECUTION,
-                                                    .device = message->device,
-                                                    .attempt = attempt,
-                                                    .execution = state,
-                                                    .waits = waits_of(object),
-                                                    .is_retained = message->retained,
-                                                    .note = flo_rollout_cause_id(note)},
-                         err);
+    int rv = flo_ingest_step(message, entry,
+                             (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_EXECUTION,
+                                                        .device = message->device,
+                                                        .attempt = attempt,
+                                                        .execution = state,
+                                                        .waits = waits_of(object),
+                                                        .is_retained = message->retained,
+                                                        .note = flo_rollout_cause_id(note)},
+                             err);
     bool is_left = flo_rollouts_unsay(rollouts);
     flo_rollouts_carried(&entry->core, message->device, json_object_get(object, "detail"));
     if (rv == 0 && is_left) {
@@ -127,32 +126,27 @@ static int on_event(const struct flo_message *message, struct flo_err *err)
     uint64_t from;
     uint64_t last;
     bool is_new = false;
-    int rv;
 
-    if ((rv = flo_json_get_uuid(message->json, "boot", &boot, err)) < 0 ||
-        (rv = flo_json_get_text(message->json, "type", 32, &type, err)) < 0 ||
-        (rv = flo_json_get_u64(message->json, "seq", 1, WALL_MS_MAX, &seq, err)) < 0 ||
-        (rv = flo_json_opt_u64(message->json, "from", 1, seq, 0, &from, err)) < 0 ||
-        (rv = flo_json_opt_u64(message->json, "at_ms", 0, WALL_MS_MAX, 0, &at_ms, err)) < 0) {
-        return rv;
-    }
-    if ((rv = flo_ingest_text(message, &text, err)) < 0 ||
-        (rv = flo_fleet_event_add(controller->store, message->device, boot, seq, from, at_ms,
-                                  message->now_ms, text.data, &is_new, &last, err)) < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_json_get_uuid(message->json, "boot", &boot, err));
+    FLO_TRY(flo_json_get_text(message->json, "type", 32, &type, err));
+    FLO_TRY(flo_json_get_u64(message->json, "seq", 1, WALL_MS_MAX, &seq, err));
+    FLO_TRY(flo_json_opt_u64(message->json, "from", 1, seq, 0, &from, err));
+    FLO_TRY(flo_json_opt_u64(message->json, "at_ms", 0, WALL_MS_MAX, 0, &at_ms, err));
+    FLO_TRY(flo_ingest_text(message, &text, err));
+    FLO_TRY(flo_fleet_event_add(controller->store, message->device, boot, seq, from, at_ms,
+                                message->now_ms, text.data, &is_new, &last, err));
     flo_outgoing_ack(controller, message->device, boot, last);
     flo_outgoing_change(controller, FLO_OBJECT_DEVICE, message->device);
     if (is_new && strcmp(type, "execution") == 0 && id != NULL) {
-        rv = execution(message, id, message->json, err);
+        FLO_TRY(execution(message, id, message->json, err));
     } else if (is_new && strcmp(type, "security") == 0) {
         flo_log(FLO_LOG_WARN, "device", "device %s reports a security event: %.300s",
                 message->device, text.data);
         flo_foreign_refused(controller, json_string_value(json_object_get(
                                             json_object_get(message->json, "error"), "what")));
-        rv = flo_ingest_distrusted(message, err);
+        FLO_TRY(flo_ingest_distrusted(message, err));
     }
-    return rv;
+    return 0;
 }
 
 /* ---- reported ---- */
@@ -170,12 +164,13 @@ static int look_at_top(const struct flo_message *message, uint64_t top, struct f
         rv = flo_fleet_newest(controller->store, "order", &newest, err);
         ingest->top_known = rv == 0 ? newest : 0;
     }
-    if (rv < 0 || top <= ingest->top_known) {
+    FLO_TRY(rv);
+    if (top <= ingest->top_known) {
         return rv;
     }
     if (flo_intent_top(top, newest, controller->options.is_restored) == FLO_INTENT_TOP_SKIP) {
-        rv = flo_fleet_skip(controller->store, "order", top - newest, err);
-        return rv < 0 ? rv : flo_orders_renew_each(controller, err);
+        FLO_TRY(flo_fleet_skip(controller->store, "order", top - newest, err));
+        return flo_orders_renew_each(controller, err);
     }
     if (!ingest->top_is_told) {
         ingest->top_is_told = true;
@@ -283,15 +278,14 @@ static int certificate(const struct flo_message *message, struct flo_err *err)
 static int witness(const struct flo_message *message, struct flo_err *err)
 {
     const json_t *lines = json_object_get(message->json, "audit");
-    int rv = 0;
 
-    for (size_t i = 0; i < WITNESSES_MAX && rv == 0; i++) {
+    for (size_t i = 0; i < WITNESSES_MAX; i++) {
         const char *line = json_string_value(json_array_get(lines, i));
         if (line != NULL) {
-            rv = flo_audit_witness(message->controller, message->device, line, err);
+            FLO_TRY(flo_audit_witness(message->controller, message->device, line, err));
         }
     }
-    return rv;
+    return 0;
 }
 
 static int on_reported(const struct flo_message *message, struct flo_err *err)
@@ -305,45 +299,33 @@ static int on_reported(const struct flo_message *message, struct flo_err *err)
     uint64_t rev;
     uint64_t top;
     uint64_t trust;
-    int rv;
 
-    if ((rv = flo_json_get_uuid(message->json, "device", &id, err)) < 0 ||
-        (rv = flo_json_opt_u64(message->json, "trust", 0, INT64_MAX, 0, &trust, err)) < 0 ||
-        (rv = flo_json_opt_u64(message->json, "rev", 0, WALL_MS_MAX, 0, &rev, err)) < 0 ||
-        (rv = flo_json_opt_u64(message->json, "top", 0, WALL_MS_MAX, 0, &top, err)) < 0 ||
-        (rv = flo_json_opt_object(message->json, "profile", &facts, err)) < 0 ||
-        (rv = flo_json_opt_array(message->json, "models", FLO_REPORTED_MODELS_MAX, &models, err)) <
-            0) {
-        return rv;
-    }
+    FLO_TRY(flo_json_get_uuid(message->json, "device", &id, err));
+    FLO_TRY(flo_json_opt_u64(message->json, "trust", 0, INT64_MAX, 0, &trust, err));
+    FLO_TRY(flo_json_opt_u64(message->json, "rev", 0, WALL_MS_MAX, 0, &rev, err));
+    FLO_TRY(flo_json_opt_u64(message->json, "top", 0, WALL_MS_MAX, 0, &top, err));
+    FLO_TRY(flo_json_opt_object(message->json, "profile", &facts, err));
+    FLO_TRY(flo_json_opt_array(message->json, "models", FLO_REPORTED_MODELS_MAX, &models, err));
     if (strcmp(id, message->device) != 0) {
         return flo_fail(err, FLO_E_MQTT_IDENTITY, "device %s reports for device %s",
                         message->device, id);
     }
     flo_ingest_dump(facts, &profile);
-    if ((rv = flo_ingest_text(message, &text, err)) < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_ingest_text(message, &text, err));
     if (profile.failed) {
         return flo_fail(err, FLO_E_MEMORY, "report");
     }
     struct flo_fleet_model known[FLO_REPORTED_MODELS_MAX];
     size_t count = read_models(models, known);
-    if ((rv = flo_fleet_device_reported(controller->store, message->device, text.data,
-                                        message->json, profile.data, drifts(models), trust, known,
-                                        count, err)) < 0) {
-        return rv;
-    }
-    if ((rv = look_at_top(message, top, err)) < 0 || (rv = certificate(message, err)) < 0 ||
-        (rv = witness(message, err)) < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_fleet_device_reported(controller->store, message->device, text.data, message->json,
+                                      profile.data, drifts(models), trust, known, count, err));
+    FLO_TRY(look_at_top(message, top, err));
+    FLO_TRY(certificate(message, err));
+    FLO_TRY(witness(message, err));
     flo_telemetry_link_device(controller, message->device, facts);
     flo_outgoing_change(controller, FLO_OBJECT_DEVICE, message->device);
-    if ((rv = flo_rollouts_reported(controller, message->device, err)) < 0) {
-        return rv;
-    }
-    rv = executions(message, models, err);
+    FLO_TRY(flo_rollouts_reported(controller, message->device, err));
+    int rv = executions(message, models, err);
     flo_rollouts_holders_reported(controller, message->device);
     if (rv == 0 && !message->retained) {
         rv = flo_ingest_forgotten(message, models, err);
@@ -371,14 +353,11 @@ static int came(const struct flo_message *message, struct flo_err *err)
 static int on_presence(const struct flo_message *message, struct flo_err *err)
 {
     bool online;
-    int rv = flo_json_get_bool(message->json, "online", &online, err);
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_json_get_bool(message->json, "online", &online, err));
     bool is_news;
     flo_outgoing_change(message->controller, FLO_OBJECT_DEVICE, message->device);
-    rv =
+    int rv =
         flo_fleet_device_online(message->controller->store, message->device, online, &is_news, err);
     if (rv == 0 && online) {
         rv = came(message, err);
@@ -393,13 +372,12 @@ static int on_presence(const struct flo_message *message, struct flo_err *err)
     } else if (online && is_news) {
         flo_outgoing_desired(message->controller, message->device);
     }
-    return rv < 0 ? rv
-                  : flo_rollouts_step_all(
-                        message->controller,
-                        (struct flo_rollout_event){.kind = online ? FLO_ROLLOUT_EVENT_HEARD
-                                                                  : FLO_ROLLOUT_EVENT_GONE,
-                                                   .device = message->device},
-                        err);
+    FLO_TRY(rv);
+    return flo_rollouts_step_all(message->controller,
+                                 (struct flo_rollout_event){.kind = online ? FLO_ROLLOUT_EVENT_HEARD
+                                                                           : FLO_ROLLOUT_EVENT_GONE,
+                                                            .device = message->device},
+                                 err);
 }
 
 /* ---- dispatch ---- */
@@ -438,15 +416,12 @@ static int is_there(const struct flo_message *message, enum flo_topic topic, str
 
 static int heard(const struct flo_message *message, enum flo_topic topic, struct flo_err *err)
 {
-    int rv = is_there(message, topic, err);
-
-    rv = rv < 0 ? rv : came(message, err);
-    return rv < 0
-               ? rv
-               : flo_rollouts_step_all(message->controller,
-                                       (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_HEARD,
-                                                                  .device = message->device},
-                                       err);
+    FLO_TRY(is_there(message, topic, err));
+    FLO_TRY(came(message, err));
+    return flo_rollouts_step_all(
+        message->controller,
+        (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_HEARD, .device = message->device},
+        err);
 }
 
 /* Orders of an emergency key, from whoever may write that topic.  One that is
@@ -457,15 +432,12 @@ static int on_emergency(struct flo_controller *controller, const char *data, siz
     FLO_CLEANUP(flo_json_cleanup) json_t *json = NULL;
     json_t *orders = NULL;
     bool is_news;
-    int rv;
 
     if (bytes == 0) {
         return 0;
     }
-    rv = flo_json_parse(data, bytes, PAYLOAD_BYTES_MAX, &json, err);
-    if (rv == 0) {
-        rv = flo_json_get_array(json, "orders", FLO_EMERGENCIES_SENT_MAX, &orders, err);
-    }
+    FLO_TRY(flo_json_parse(data, bytes, PAYLOAD_BYTES_MAX, &json, err));
+    int rv = flo_json_get_array(json, "orders", FLO_EMERGENCIES_SENT_MAX, &orders, err);
     for (size_t i = 0; rv == 0 && i < json_array_size(orders); i++) {
         struct flo_err why = {0};
         rv = flo_emergency_seen(controller, json_array_get(orders, i), &is_news, &why);
@@ -489,11 +461,8 @@ static int take(struct flo_ingest *ingest, const char *topic_text, const char *d
     bool active = false;
     uint64_t version;
     uint64_t v;
-    int rv = flo_topic_parse(topic_text, controller->fleet, &topic, key, err);
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_topic_parse(topic_text, controller->fleet, &topic, key, err));
     if (topic == FLO_TOPIC_EMERGENCY) {
         return on_emergency(controller, data, bytes, err);
     }
@@ -503,9 +472,7 @@ static int take(struct flo_ingest *ingest, const char *topic_text, const char *d
     if (!flo_uuid_is_valid(key)) {
         return flo_fail(err, FLO_E_MQTT_TOPIC, "`%s` is no device id", key);
     }
-    if ((rv = flo_fleet_device_is_active(controller->store, key, &active, err)) < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_fleet_device_is_active(controller->store, key, &active, err));
     if (!active) {
         return flo_fail(err, FLO_E_DEVICE_ABSENT, "device %s is not enrolled", key);
     }
@@ -513,10 +480,8 @@ static int take(struct flo_ingest *ingest, const char *topic_text, const char *d
         return 0;
     }
     version = topic == FLO_TOPIC_REPORTED ? 2 : 1;
-    if ((rv = flo_json_parse(data, bytes, PAYLOAD_BYTES_MAX, &json, err)) < 0 ||
-        (rv = flo_json_get_u64(json, "v", version, version, &v, err)) < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_json_parse(data, bytes, PAYLOAD_BYTES_MAX, &json, err));
+    FLO_TRY(flo_json_get_u64(json, "v", version, version, &v, err));
     struct flo_message message = {.ingest = ingest,
                                   .controller = controller,
                                   .device = key,
@@ -525,8 +490,8 @@ static int take(struct flo_ingest *ingest, const char *topic_text, const char *d
                                   .bytes = bytes,
                                   .now_ms = flo_wall_ms(),
                                   .retained = retained};
-    rv = flo_making_reach(controller, key, err);
-    rv = rv < 0 ? rv : dispatch(&message, topic, err);
+    FLO_TRY(flo_making_reach(controller, key, err));
+    int rv = dispatch(&message, topic, err);
     /* A presence has said it already: also that it is gone. */
     return rv < 0 || retained || topic == FLO_TOPIC_PRESENCE ? rv : heard(&message, topic, err);
 }

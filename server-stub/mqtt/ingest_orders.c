@@ -170,11 +170,16 @@ int flo_ingest_back_by_report(const struct flo_message *message, uint64_t rev, s
     bool counts;
     int rv = flo_fleet_device_is_awaited(controller->store, message->device, &is_awaited, err);
 
-    if (rv < 0 || (!is_awaited && !any_goes_back(controller)) ||
-        (rv = report_counts(message, rev, &counts, err)) < 0 || !counts ||
-        (rv = tell_rollouts(message, NULL, FLO_ROLLOUT_EVENT_BACK, false, err)) < 0) {
+    FLO_TRY(rv);
+    if (!is_awaited && !any_goes_back(controller)) {
         return rv;
     }
+    rv = report_counts(message, rev, &counts, err);
+    FLO_TRY(rv);
+    if (!counts) {
+        return rv;
+    }
+    FLO_TRY(tell_rollouts(message, NULL, FLO_ROLLOUT_EVENT_BACK, false, err));
     return is_awaited ? back_on_orders(message, err) : 0;
 }
 
@@ -250,14 +255,14 @@ int flo_ingest_ask(const struct flo_message *message, struct flo_err *err)
                                   &asked.is_back)) {
         return 0;
     }
-    int rv = flo_fleet_outcome_awaited(store, message->device, ask_for, &asked, err);
+    FLO_TRY(flo_fleet_outcome_awaited(store, message->device, ask_for, &asked, err));
     /* A rollback that comes by name may be newer than the deploy that the
      * device is to carry out: that one has to hold all the same. */
-    for (size_t i = 0; i < asked.count && rv == 0; i++) {
-        rv = flo_orders_outlast(message->controller, message->device, asked.rollbacks[i].model,
-                                asked.rollbacks[i].seq, err);
+    for (size_t i = 0; i < asked.count; i++) {
+        FLO_TRY(flo_orders_outlast(message->controller, message->device, asked.rollbacks[i].model,
+                                   asked.rollbacks[i].seq, err));
     }
-    return rv;
+    return 0;
 }
 
 /* ---- ack ---- */
@@ -318,29 +323,29 @@ static int deploy_refused(const struct flo_message *message, const char *rollout
     const json_t *why = json_object_get(message->json, "error");
     const char *id = json_string_value(json_object_get(why, "id"));
     struct flo_rollout_entry *entry;
-    int rv = flo_ingest_rollout(message->controller, rollout, &entry, err);
 
-    if (rv < 0 || entry == NULL) {
-        return rv < 0 ? rv : flo_ingest_sent(message, rollout, false, err);
+    FLO_TRY(flo_ingest_rollout(message->controller, rollout, &entry, err));
+    if (entry == NULL) {
+        return flo_ingest_sent(message, rollout, false, err);
     }
     size_t index = flo_rollout_find(&entry->core, message->device);
     if (index == SIZE_MAX || entry->core.members[index].state != FLO_EXECUTION_NOTIFIED) {
         return 0;
     }
     flo_ingest_dump(why, &error);
-    rv = flo_rollouts_step(message->controller, entry,
-                           (struct flo_rollout_event){
-                               .kind = FLO_ROLLOUT_EVENT_EXECUTION,
-                               .device = message->device,
-                               .attempt = entry->core.members[index].attempt + by,
-                               .execution = end,
-                               .note = end == FLO_EXECUTION_SUPERSEDED ? "a newer order holds"
-                                                                       : flo_rollout_cause_id(id)},
-                           err);
-    return rv < 0 || error.bytes == 0
-               ? rv
-               : flo_fleet_member_detail(message->controller->store, rollout, message->device,
-                                         error.data, NULL, err);
+    FLO_TRY(flo_rollouts_step(
+        message->controller, entry,
+        (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_EXECUTION,
+                                   .device = message->device,
+                                   .attempt = entry->core.members[index].attempt + by,
+                                   .execution = end,
+                                   .note = end == FLO_EXECUTION_SUPERSEDED
+                                               ? "a newer order holds"
+                                               : flo_rollout_cause_id(id)},
+        err));
+    return error.bytes == 0 ? 0
+                            : flo_fleet_member_detail(message->controller->store, rollout,
+                                                      message->device, error.data, NULL, err);
 }
 
 struct distrusted {
@@ -386,10 +391,10 @@ static int abort_done(const struct flo_message *message, const struct flo_acked 
                       struct flo_err *err)
 {
     struct flo_rollout_entry *entry;
-    int rv = flo_ingest_rollout(message->controller, acked->rollout, &entry, err);
 
-    if (rv < 0 || entry == NULL) {
-        return rv;
+    FLO_TRY(flo_ingest_rollout(message->controller, acked->rollout, &entry, err));
+    if (entry == NULL) {
+        return 0;
     }
     return flo_ingest_step(message, entry,
                            (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_BACK,
@@ -522,18 +527,16 @@ static int superseded(const struct flo_message *message, const struct flo_acked 
     const char *by =
         json_string_value(json_object_get(json_object_get(message->json, "by"), "order"));
     bool may, is_sent = false;
-    int rv = may_outrank(message, &may, err);
 
-    if (rv == 0 && !may && by != NULL && flo_name_is_valid(by)) {
-        rv = flo_foreign_order(message->controller, message->device, by, err);
+    FLO_TRY(may_outrank(message, &may, err));
+    if (!may && by != NULL && flo_name_is_valid(by)) {
+        FLO_TRY(flo_foreign_order(message->controller, message->device, by, err));
     }
-    if (rv == 0 && may) {
-        rv = flo_orders_outrank(message->controller, message->device, acked->model, acked->id,
-                                &is_sent, err);
+    if (may) {
+        FLO_TRY(flo_orders_outrank(message->controller, message->device, acked->model, acked->id,
+                                   &is_sent, err));
     }
-    return rv < 0 || is_sent
-               ? rv
-               : deploy_refused(message, acked->rollout, 1, FLO_EXECUTION_SUPERSEDED, err);
+    return is_sent ? 0 : deploy_refused(message, acked->rollout, 1, FLO_EXECUTION_SUPERSEDED, err);
 }
 
 /* The consequences of an answer for rollouts. */
@@ -571,13 +574,10 @@ int flo_ingest_ack(const struct flo_message *message, struct flo_err *err)
     const char *order;
     const char *word;
     uint64_t took_ms;
-    int rv;
 
-    if ((rv = flo_json_get_name(message->json, "order", &order, err)) < 0 ||
-        (rv = flo_json_get_text(message->json, "outcome", 16, &word, err)) < 0 ||
-        (rv = flo_json_opt_u64(message->json, "took_ms", 0, WALL_MS_MAX, 0, &took_ms, err)) < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_json_get_name(message->json, "order", &order, err));
+    FLO_TRY(flo_json_get_text(message->json, "outcome", 16, &word, err));
+    FLO_TRY(flo_json_opt_u64(message->json, "took_ms", 0, WALL_MS_MAX, 0, &took_ms, err));
     if (!flo_outcome_parse(word, &next)) {
         return flo_fail(err, FLO_E_MQTT_SCHEMA, "outcome `%s`", word);
     }
@@ -585,7 +585,7 @@ int flo_ingest_ack(const struct flo_message *message, struct flo_err *err)
         return flo_emergency_answered(message->controller, order, message->device, word, took_ms,
                                       err);
     }
-    rv = acked_find(message->ingest, order, &acked, &absent);
+    int rv = acked_find(message->ingest, order, &acked, &absent);
     if (rv == FLO_E_ABSENT) {
         return next == FLO_OUTCOME_DONE
                    ? flo_foreign_order(message->controller, message->device, order, err)
@@ -608,5 +608,6 @@ int flo_ingest_ack(const struct flo_message *message, struct flo_err *err)
     if (rv == 0 && result.is_for_good) {
         rv = outcome_of_earlier(message, &acked, next, took_ms, err);
     }
-    return rv < 0 ? rv : follow(message, &acked, result.follows, err);
+    FLO_TRY(rv);
+    return follow(message, &acked, result.follows, err);
 }

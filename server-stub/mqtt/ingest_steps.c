@@ -166,11 +166,8 @@ static int forget(const struct flo_message *message, struct flo_rollout_entry *e
     struct flo_rollout_event event = {.kind = FLO_ROLLOUT_EVENT_FORGOTTEN,
                                       .device = message->device};
     char digest[FLO_DIGEST_TEXT];
-    int rv = is_overtaken(message, entry, &event.is_overtaken, err);
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(is_overtaken(message, entry, &event.is_overtaken, err));
     flo_digest_text(&entry->release, digest);
     event.is_current = flo_return_stands(message->json, digest, &event.is_denied);
     return flo_ingest_step(message, entry, event, err);

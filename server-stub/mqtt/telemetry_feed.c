@@ -11,9 +11,7 @@ static int hear(struct flo_controller *controller, const struct flo_lane_fact *f
 {
     int rv = flo_controller_begin(controller, err);
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(rv);
     for (size_t i = 0; i < count && rv == 0; i++) {
         rv = flo_rollouts_step_all(
             controller,

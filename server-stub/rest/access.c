@@ -112,9 +112,9 @@ static int make_access(struct flo_rest_call *call, uint64_t ttl_ms, struct flo_e
                                    .expires_at_ms = flo_wall_ms() + ttl_ms};
     int rv = role_of(call, user, role, err);
 
-    if (rv < 0 || (rv = flo_token_make(call->controller, &wish, id, text, err)) < 0) {
-        return rv;
-    }
+    FLO_TRY(rv);
+    rv = flo_token_make(call->controller, &wish, id, text, err);
+    FLO_TRY(rv);
     call->out = json_pack("{s:s,s:s,s:s,s:s,s:s,s:o,s:I}", "id", id, "kind", "access", "token",
                           text, "role", role, "name", wish.name, "user",
                           user != NULL ? json_string(user) : json_null(), "expires_at_ms",

@@ -61,9 +61,7 @@ int flo_rest_authenticate(struct flo_controller *controller, struct flo_httpd_re
     if (rv == FLO_E_ABSENT) {
         return no_token(err);
     }
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(rv);
     flo_sha256(bearer, strlen(bearer), &digest);
     if (!flo_secret_equal(digest.bytes, token.secret.bytes, FLO_DIGEST_BYTES) || !token.is_access ||
         (token.expires_at_ms != 0 && token.expires_at_ms <= flo_wall_ms())) {
@@ -133,9 +131,9 @@ int flo_rest_may_device(const struct flo_rest_call *call, const char *device, st
     if (!call->is_scoped) {
         return 0;
     }
-    int rv =
-        flo_fleet_device_get(call->controller->store, device, look_at_groups, &membership, err);
-    return rv < 0 ? rv : membership.may ? 0 : flo_rest_may_group(call, device, err);
+    FLO_TRY(
+        flo_fleet_device_get(call->controller->store, device, look_at_groups, &membership, err));
+    return membership.may ? 0 : flo_rest_may_group(call, device, err);
 }
 
 /* ---- parameters ---- */

@@ -41,15 +41,11 @@ struct enrol {
 
 static int read_request(const json_t *in, struct enrol *out, struct flo_err *err)
 {
-    int rv;
-
-    if ((rv = flo_json_get_text(in, "csr", 8192, &out->csr, err)) < 0 ||
-        (rv = flo_json_opt_name(in, "name", NULL, &out->name, err)) < 0 ||
-        (rv = flo_json_opt_text(in, "serial", FLO_NAME_MAX, NULL, &out->serial, err)) < 0 ||
-        (rv = flo_json_opt_object(in, "labels", &out->labels, err)) < 0 ||
-        (rv = flo_json_opt_object(in, "profile", &out->profile, err)) < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_json_get_text(in, "csr", 8192, &out->csr, err));
+    FLO_TRY(flo_json_opt_name(in, "name", NULL, &out->name, err));
+    FLO_TRY(flo_json_opt_text(in, "serial", FLO_NAME_MAX, NULL, &out->serial, err));
+    FLO_TRY(flo_json_opt_object(in, "labels", &out->labels, err));
+    FLO_TRY(flo_json_opt_object(in, "profile", &out->profile, err));
     return out->labels != NULL ? flo_labels_check(out->labels, err) : 0;
 }
 
@@ -134,11 +130,8 @@ static int read_claim(struct flo_controller *controller, struct enrol *enrol, st
     const char *name;
     const json_t *labels;
     bool is_news;
-    int rv = flo_serials_look(controller, enrol->serial, &enrol->claim, err);
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_serials_look(controller, enrol->serial, &enrol->claim, err));
     name = json_string_value(json_object_get(enrol->claim.body, "name"));
     labels = json_object_get(enrol->claim.body, "labels");
     enrol->name = name != NULL ? name : enrol->name;
@@ -230,18 +223,14 @@ static int let_in(struct flo_rest_call *call, struct enrol *enrol, struct flo_er
     struct flo_certificate facts;
     char groups[2][FLO_NAME_MAX + 1] = {"all"};
     size_t count = strcmp(enrol->group, "all") == 0 ? 1 : 2;
-    int rv;
 
     flo_uuid_make(enrol->id);
     snprintf(groups[1], sizeof(groups[1]), "%s", enrol->group);
-    if ((rv = flo_pki_issue(controller, flo_pki_newest(controller->pki), enrol->id, enrol->csr,
-                            &pem, &facts, err)) < 0 ||
-        (rv = flo_groups_enrol(controller, enrol->group, err)) < 0 ||
-        (rv = store_device(controller, enrol, (const char(*)[FLO_NAME_MAX + 1]) groups, count,
-                           err)) < 0 ||
-        (rv = flo_serials_take(controller, &enrol->claim, enrol->id, err)) < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_pki_issue(controller, flo_pki_newest(controller->pki), enrol->id, enrol->csr, &pem,
+                          &facts, err));
+    FLO_TRY(flo_groups_enrol(controller, enrol->group, err));
+    FLO_TRY(store_device(controller, enrol, (const char(*)[FLO_NAME_MAX + 1]) groups, count, err));
+    FLO_TRY(flo_serials_take(controller, &enrol->claim, enrol->id, err));
     flo_outgoing_desired(controller, enrol->id);
     flo_outgoing_change(controller, FLO_OBJECT_DEVICE, enrol->id);
     return answer_enrolled(call, enrol, &pem, groups_json(enrol), err);
@@ -284,12 +273,9 @@ static int keep_waiting(struct flo_rest_call *call, struct flo_err *err)
     const char *serial = flo_rest_text_in(call, "serial", "");
 
     flo_controller_cancel(controller);
-    int rv = flo_controller_begin(controller, err);
-    if (rv < 0) {
-        return rv;
-    }
-    rv = flo_serials_wait(controller, serial, err);
-    return rv < 0 ? rv : flo_controller_commit(controller, err);
+    FLO_TRY(flo_controller_begin(controller, err));
+    FLO_TRY(flo_serials_wait(controller, serial, err));
+    return flo_controller_commit(controller, err);
 }
 
 int flo_rest_enroll(struct flo_rest_call *call, struct flo_err *err)
@@ -353,16 +339,13 @@ int flo_rest_timeline(struct flo_rest_call *call, struct flo_err *err)
     char next[24];
     uint64_t oldest = 0;
     uint64_t limit = flo_rest_number(call, "limit", 200);
-    int rv = flo_fleet_device_get(call->controller->store, flo_httpd_param(call->request, "id"),
-                                  take_id, id, err);
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_fleet_device_get(call->controller->store, flo_httpd_param(call->request, "id"),
+                                 take_id, id, err));
     json_t *items = json_array();
-    rv = flo_fleet_event_list(call->controller->store, id,
-                              flo_rest_number(call, "cursor", FLO_FLEET_ALL), limit, add_event,
-                              items, &oldest, err);
+    int rv = flo_fleet_event_list(call->controller->store, id,
+                                  flo_rest_number(call, "cursor", FLO_FLEET_ALL), limit, add_event,
+                                  items, &oldest, err);
     snprintf(next, sizeof(next), "%llu", (unsigned long long)oldest);
     call->out = flo_rest_list(items, oldest > 0 ? next : NULL);
     return rv;
@@ -372,11 +355,11 @@ int flo_rest_device_retire(struct flo_rest_call *call, struct flo_err *err)
 {
     struct flo_controller *controller = call->controller;
     char id[37];
-    int rv = flo_fleet_device_get(controller->store, flo_httpd_param(call->request, "id"), take_id,
-                                  id, err);
 
-    rv = rv < 0 ? rv : flo_devices_retire(controller, id, err);
-    return rv < 0 ? rv : flo_fleet_device_get(controller->store, id, take_device, call, err);
+    FLO_TRY(flo_fleet_device_get(controller->store, flo_httpd_param(call->request, "id"), take_id,
+                                 id, err));
+    FLO_TRY(flo_devices_retire(controller, id, err));
+    return flo_fleet_device_get(controller->store, id, take_device, call, err);
 }
 
 int flo_rest_device_replace(struct flo_rest_call *call, struct flo_err *err)
@@ -384,10 +367,9 @@ int flo_rest_device_replace(struct flo_rest_call *call, struct flo_err *err)
     struct flo_fleet_store *store = call->controller->store;
     char old[37];
     char next[37];
-    int rv = flo_fleet_device_get(store, flo_httpd_param(call->request, "id"), take_id, old, err);
 
-    rv = rv < 0 ? rv
-                : flo_fleet_device_get(store, flo_rest_text_in(call, "by", ""), take_id, next, err);
-    rv = rv < 0 ? rv : flo_devices_replace(call->controller, old, next, call->name, err);
-    return rv < 0 ? rv : flo_fleet_device_get(store, next, take_device, call, err);
+    FLO_TRY(flo_fleet_device_get(store, flo_httpd_param(call->request, "id"), take_id, old, err));
+    FLO_TRY(flo_fleet_device_get(store, flo_rest_text_in(call, "by", ""), take_id, next, err));
+    FLO_TRY(flo_devices_replace(call->controller, old, next, call->name, err));
+    return flo_fleet_device_get(store, next, take_device, call, err);
 }

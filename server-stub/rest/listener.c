@@ -160,7 +160,8 @@ static int read_body(struct flo_rest_call *call, const struct route *route, stru
     if (rv == 0) {
         rv = parse_body(call, route, err);
     }
-    return rv < 0 ? rv : flo_request_check(route->body, call->in, err);
+    FLO_TRY(rv);
+    return flo_request_check(route->body, call->in, err);
 }
 
 /* ---- answers ---- */
@@ -512,5 +513,6 @@ int flo_rest_open(struct flo_rest *rest, struct flo_err *err)
     if (rv == 0) {
         rv = flo_rest_revoked_open(rest, err);
     }
-    return rv < 0 ? rv : flo_web_open(rest, err);
+    FLO_TRY(rv);
+    return flo_web_open(rest, err);
 }

@@ -207,22 +207,19 @@ static int view_release(struct flo_controller *controller, const char *key, json
 {
     char model[FLO_NAME_MAX + 1];
     char version[FLO_NAME_MAX + 1];
-    int rv = flo_release_title_parse(key, model, version, err);
 
-    return rv < 0
-               ? rv
-               : flo_fleet_release_get(controller->store, model, version, take_release, out, err);
+    FLO_TRY(flo_release_title_parse(key, model, version, err));
+    return flo_fleet_release_get(controller->store, model, version, take_release, out, err);
 }
 
 static int view_rollout(struct flo_controller *controller, const char *key, json_t **out,
                         struct flo_err *err)
 {
     struct flo_rollout_entry *entry;
-    int rv = flo_rollouts_find(controller, key, &entry, err);
 
-    return rv < 0 ? rv
-                  : flo_object_rollout(controller, entry, entry->core.member_count <= 200 ? 200 : 0,
-                                       out, err);
+    FLO_TRY(flo_rollouts_find(controller, key, &entry, err));
+    return flo_object_rollout(controller, entry, entry->core.member_count <= 200 ? 200 : 0, out,
+                              err);
 }
 
 static int view(struct flo_controller *controller, const struct flo_change *change, json_t **out,

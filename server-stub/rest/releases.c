@@ -160,8 +160,8 @@ static int store_release(struct flo_rest_call *call, const struct flo_release_ve
     flo_rollouts_release_added(call->controller, release->model);
     flo_collect_again(call->controller);
     struct brings brings = {call->controller, digest};
-    int rv = flo_fleet_release_add(call->controller->store, &row, err);
-    return rv < 0 ? rv : flo_offer_each(release, note_brings, &brings, err);
+    FLO_TRY(flo_fleet_release_add(call->controller->store, &row, err));
+    return flo_offer_each(release, note_brings, &brings, err);
 }
 
 /* Does the new release fit what is known of its model? */
@@ -213,9 +213,7 @@ static int add_verified(struct flo_rest_call *call, const struct flo_release_ver
     flo_release_title(release, title);
     int rv = flo_fleet_release_page(call->controller->store, release->model, NULL, 0, 0, look_known,
                                     &known, err);
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(rv);
     if (strcmp(known.digest, digest) == 0) {
         call->status = 200;
     } else if (((rv = check_new(release, &known, title, err)) < 0 ||
@@ -224,10 +222,7 @@ static int add_verified(struct flo_rest_call *call, const struct flo_release_ver
     }
     /* Verified, so it may replace the one that is here: signed again, perhaps
      * with a new key. */
-    rv = flo_fleet_envelope_put(call->controller->store, digest, envelope, err);
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_fleet_envelope_put(call->controller->store, digest, envelope, err));
     flo_outgoing_change(call->controller, FLO_OBJECT_RELEASE, title);
     rv = flo_fleet_release_get(call->controller->store, release->model, release->version, take_view,
                                call, err);
@@ -247,11 +242,8 @@ int flo_rest_release_add(struct flo_rest_call *call, struct flo_err *err)
     if (verified == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "no memory for a release");
     }
-    int rv = flo_release_verify(body, bytes, call->controller->trust, verified, err);
-    if (rv < 0) {
-        return rv;
-    }
-    rv = add_verified(call, verified, body, err);
+    FLO_TRY(flo_release_verify(body, bytes, call->controller->trust, verified, err));
+    int rv = add_verified(call, verified, body, err);
     flo_release_verified_deinit(verified);
     return rv;
 }
@@ -286,9 +278,7 @@ static int find(struct flo_rest_call *call, struct found *found, struct flo_err 
         rv = flo_fleet_release_get(call->controller->store, found->model, found->version,
                                    take_found, found, err);
     }
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(rv);
     tag(call, found->digest, found->state);
     rv = flo_rest_match(call, flo_httpd_param(call->request, "name"), err);
     if (rv < 0) {
@@ -308,11 +298,8 @@ static int show_changed(struct flo_rest_call *call, const struct found *found, s
 int flo_rest_release_publish(struct flo_rest_call *call, struct flo_err *err)
 {
     struct found found = {0};
-    int rv = find(call, &found, err);
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(find(call, &found, err));
     struct gone gone = find_gone(call->controller, found.release);
     FLO_CLEANUP(flo_json_cleanup) json_t *missing = gone.missing;
     json_decref(gone.collected);
@@ -334,8 +321,8 @@ int flo_rest_release_publish(struct flo_rest_call *call, struct flo_err *err)
         return flo_err_fix(err, "ask again soon; `blobs` of /readyz and the "
                                 "controller's log say how it is going");
     }
-    rv = flo_fleet_release_state(call->controller->store, found.digest, "published", err);
-    return rv < 0 ? rv : show_changed(call, &found, err);
+    FLO_TRY(flo_fleet_release_state(call->controller->store, found.digest, "published", err));
+    return show_changed(call, &found, err);
 }
 
 int flo_rest_release_yank(struct flo_rest_call *call, struct flo_err *err)
@@ -343,34 +330,28 @@ int flo_rest_release_yank(struct flo_rest_call *call, struct flo_err *err)
     struct found found = {0};
     struct flo_digest digest;
     char note[96];
-    int rv = find(call, &found, err);
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(find(call, &found, err));
     flo_release_free(found.release);
     snprintf(note, sizeof(note), "yanked by %s", call->name);
-    rv = flo_digest_parse(found.digest, &digest)
-             ? flo_orders_withdraw(call->controller, &digest, "", note, err)
-             : FLO_E_DB;
-    return rv < 0 ? rv : show_changed(call, &found, err);
+    FLO_TRY(flo_digest_parse(found.digest, &digest)
+                ? flo_orders_withdraw(call->controller, &digest, "", note, err)
+                : FLO_E_DB);
+    return show_changed(call, &found, err);
 }
 
 int flo_rest_release_unyank(struct flo_rest_call *call, struct flo_err *err)
 {
     struct found found = {0};
-    int rv = find(call, &found, err);
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(find(call, &found, err));
     flo_release_free(found.release);
     if (strcmp(found.state, "yanked") != 0) {
         return flo_fail(err, FLO_E_STATE, "%s is %s, not yanked",
                         flo_httpd_param(call->request, "name"), found.state);
     }
-    rv = flo_orders_unyank(call->controller, found.digest, err);
-    return rv < 0 ? rv : show_changed(call, &found, err);
+    FLO_TRY(flo_orders_unyank(call->controller, found.digest, err));
+    return show_changed(call, &found, err);
 }
 
 /* ---- reading ---- */
@@ -409,13 +390,10 @@ int flo_rest_releases(struct flo_rest_call *call, struct flo_err *err)
 int flo_rest_release(struct flo_rest_call *call, struct flo_err *err)
 {
     struct found found = {0};
-    int rv = find(call, &found, err);
 
-    if (rv < 0) {
-        return rv;
-    }
-    rv = flo_fleet_release_get(call->controller->store, found.model, found.version, take_view, call,
-                               err);
+    FLO_TRY(find(call, &found, err));
+    int rv = flo_fleet_release_get(call->controller->store, found.model, found.version, take_view,
+                                   call, err);
     if (rv == 0) {
         show_gone(call, found.release);
     }

@@ -49,14 +49,9 @@ int flo_rest_rollout_start(struct flo_rest_call *call, struct flo_err *err)
     if (rv == 0 && call->is_dry) {
         rv = flo_rest_plan_has_room(call, false, err);
     }
-    if (rv < 0) {
-        return rv;
-    }
-    rv = flo_rollouts_create(call->controller, call->in, &by, call->is_dry, &entry, err);
+    FLO_TRY(rv);
+    FLO_TRY(flo_rollouts_create(call->controller, call->in, &by, call->is_dry, &entry, err));
 
-    if (rv < 0) {
-        return rv;
-    }
     if (call->is_dry) {
         return flo_rest_plan_rollout(call, entry, err);
     }
@@ -70,25 +65,21 @@ int flo_rest_rollout_edit(struct flo_rest_call *call, struct flo_err *err)
     struct flo_rollout_entry *entry;
     char names[FLO_SPEC_NAMES_MAX];
     char what[160];
-    int rv = flo_rollouts_find(call->controller, flo_httpd_param(call->request, "id"), &entry, err);
 
-    if (rv < 0 || (rv = flo_rest_may_group(call, entry->group, err)) < 0 ||
-        (rv = flo_rollouts_read_edit(call->controller, entry, json_object_get(call->in, "change"),
-                                     &wanted, names, err)) < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_rollouts_find(call->controller, flo_httpd_param(call->request, "id"), &entry, err));
+    FLO_TRY(flo_rest_may_group(call, entry->group, err));
+    FLO_TRY(flo_rollouts_read_edit(call->controller, entry, json_object_get(call->in, "change"),
+                                   &wanted, names, err));
     flo_object_rollout_etag(&entry->core, call->etag);
     snprintf(what, sizeof(what), "rollout %s, which is %s,", entry->core.id,
              flo_rollout_state_word(entry->core.state));
-    rv = flo_rest_match(call, what, err);
+    int rv = flo_rest_match(call, what, err);
     rv = rv < 0 ? rv : flo_rollouts_edit(call->controller, entry, wanted, call->name, names, err);
     flo_rollouts_entry_free(wanted);
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(rv);
     flo_object_rollout_etag(&entry->core, call->etag);
-    rv = flo_object_rollout(call->controller, entry, 0, &call->out, err);
-    return rv < 0 ? rv : json_object_set_new(call->out, "changed", json_string(names));
+    FLO_TRY(flo_object_rollout(call->controller, entry, 0, &call->out, err));
+    return json_object_set_new(call->out, "changed", json_string(names));
 }
 
 /* ---- lists ---- */
@@ -170,13 +161,10 @@ int flo_rest_rollout(struct flo_rest_call *call, struct flo_err *err)
 {
     uint64_t devices = flo_rest_number(call, "devices", DEVICES_SHOWN);
     struct flo_rollout_entry *entry;
-    int rv = flo_rollouts_find(call->controller, flo_httpd_param(call->request, "id"), &entry, err);
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_rollouts_find(call->controller, flo_httpd_param(call->request, "id"), &entry, err));
     flo_object_rollout_etag(&entry->core, call->etag);
-    rv = flo_object_rollout(call->controller, entry, devices, &call->out, err);
+    int rv = flo_object_rollout(call->controller, entry, devices, &call->out, err);
     if (rv == 0) {
         flo_object_rollback(call->controller, &entry->core, call->out);
     }
@@ -186,11 +174,8 @@ int flo_rest_rollout(struct flo_rest_call *call, struct flo_err *err)
 int flo_rest_rollout_explain(struct flo_rest_call *call, struct flo_err *err)
 {
     struct flo_rollout_entry *entry;
-    int rv = flo_rollouts_find(call->controller, flo_httpd_param(call->request, "id"), &entry, err);
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_rollouts_find(call->controller, flo_httpd_param(call->request, "id"), &entry, err));
     call->out = flo_rollouts_explained(call->controller, entry);
     json_object_set_new(call->out, "gates", flo_object_rollout_gates(&entry->core));
     flo_rollouts_show_scans(entry, call->out);
@@ -201,9 +186,9 @@ int flo_rest_rollout_slices(struct flo_rest_call *call, struct flo_err *err)
 {
     struct flo_rollout_entry *entry;
     json_t *items = NULL;
-    int rv = flo_rollouts_find(call->controller, flo_httpd_param(call->request, "id"), &entry, err);
 
-    rv = rv < 0 ? rv : flo_rollouts_found_show(call->controller, entry, &items, err);
+    FLO_TRY(flo_rollouts_find(call->controller, flo_httpd_param(call->request, "id"), &entry, err));
+    int rv = flo_rollouts_found_show(call->controller, entry, &items, err);
     if (rv == 0) {
         call->out = json_pack("{s:o}", "items", items);
     }
@@ -239,14 +224,11 @@ int flo_rest_rollout_evidence(struct flo_rest_call *call, struct flo_err *err)
     char next[32];
     uint64_t after = flo_rest_number(call, "cursor", 0);
     uint64_t limit = flo_rest_number(call, "limit", EVIDENCE_PAGE);
-    int rv = flo_rollouts_find(call->controller, flo_httpd_param(call->request, "id"), &entry, err);
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_rollouts_find(call->controller, flo_httpd_param(call->request, "id"), &entry, err));
     records.items = json_array();
-    rv = flo_fleet_evidence_list(call->controller->store, entry->core.id, after, limit, add_record,
-                                 &records, err);
+    int rv = flo_fleet_evidence_list(call->controller->store, entry->core.id, after, limit,
+                                     add_record, &records, err);
     snprintf(next, sizeof(next), "%llu", (unsigned long long)records.last);
     call->out = flo_rest_list(records.items, json_array_size(records.items) == limit ? next : NULL);
     return rv;
@@ -275,9 +257,9 @@ static int may_act(struct flo_controller *controller, struct flo_rollout_entry *
         (kind == FLO_ROLLOUT_EVENT_RESUME || kind == FLO_ROLLOUT_EVENT_PROMOTE) &&
         (entry->core.state == FLO_ROLLOUT_RUNNING || entry->core.state == FLO_ROLLOUT_PAUSED);
     uint64_t until_ms;
-    int rv = starts ? flo_rollouts_may_go_on(controller, err) : 0;
 
-    return rv == 0 && starts ? flo_rollouts_check_bars(controller, entry, &until_ms, err) : rv;
+    FLO_TRY(starts ? flo_rollouts_may_go_on(controller, err) : 0);
+    return starts ? flo_rollouts_check_bars(controller, entry, &until_ms, err) : 0;
 }
 
 static int act(struct flo_rest_call *call, struct flo_rollout_entry *entry,
@@ -322,7 +304,8 @@ static int plan_act(struct flo_rest_call *call, struct flo_rollout_entry *entry,
     }
     rv = rv < 0 ? rv : flo_rest_plan_has_room(call, true, err);
     rv = rv < 0 ? rv : flo_orders_plan_rollout(call->controller, entry, &plan, err);
-    return rv < 0 ? rv : flo_rest_plan_order(call, plan, err);
+    FLO_TRY(rv);
+    return flo_rest_plan_order(call, plan, err);
 }
 
 int flo_rest_rollout_act(struct flo_rest_call *call, struct flo_err *err)
@@ -332,25 +315,21 @@ int flo_rest_rollout_act(struct flo_rest_call *call, struct flo_err *err)
     enum flo_rollout_event_kind kind = action_of(flo_rest_text_in(call, "action", ""));
     int rv = flo_rollouts_find(call->controller, flo_httpd_param(call->request, "id"), &entry, err);
 
-    if (rv < 0 || (rv = flo_rest_may_group(call, entry->group, err)) < 0 ||
-        (rv = may_act(call->controller, entry, kind, err)) < 0) {
-        return rv;
-    }
+    FLO_TRY(rv);
+    FLO_TRY(flo_rest_may_group(call, entry->group, err));
+    FLO_TRY(may_act(call->controller, entry, kind, err));
     flo_object_rollout_etag(&entry->core, call->etag);
     snprintf(what, sizeof(what), "rollout %s, which is %s,", entry->core.id,
              flo_rollout_state_word(entry->core.state));
-    if ((rv = flo_rest_match(call, what, err)) < 0) {
-        return rv;
-    }
+    rv = flo_rest_match(call, what, err);
+    FLO_TRY(rv);
     if (call->is_dry) {
         return plan_act(call, entry, kind, err);
     }
     if (kind == FLO_ROLLOUT_EVENT_ROLLBACK && (rv = confirm(call, entry->core.release, err)) < 0) {
         return rv;
     }
-    if ((rv = act(call, entry, kind, err)) < 0) {
-        return rv;
-    }
+    FLO_TRY(act(call, entry, kind, err));
     flo_object_rollout_etag(&entry->core, call->etag);
     return flo_object_rollout(call->controller, entry, DEVICES_SHOWN, &call->out, err);
 }
@@ -432,15 +411,13 @@ static int take_back(struct flo_rest_call *call, struct flo_take_back *what, boo
     if (rv == 0 && (!is_dry || json_object_get(call->in, "confirm") != NULL)) {
         rv = confirm(call, what->release, err);
     }
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(rv);
     if (!is_dry) {
         return flo_orders_take_back(call->controller, what, id, err);
     }
-    rv = flo_rest_plan_has_room(call, true, err);
-    rv = rv < 0 ? rv : flo_orders_plan_rollback(call->controller, what, &plan, err);
-    return rv < 0 ? rv : flo_rest_plan_order(call, plan, err);
+    FLO_TRY(flo_rest_plan_has_room(call, true, err));
+    FLO_TRY(flo_orders_plan_rollback(call->controller, what, &plan, err));
+    return flo_rest_plan_order(call, plan, err);
 }
 
 static int set_heartbeat(struct flo_rest_call *call, uint64_t ms, struct flo_err *err)
@@ -461,7 +438,8 @@ static int fleet_order(struct flo_rest_call *call, enum flo_order_op op, char *i
     if (rv == 0 && op == FLO_ORDER_CONFIG) {
         rv = set_heartbeat(call, ms, err);
     }
-    return rv < 0 ? rv : flo_orders_fleet(call->controller, op, call->name, ms, id, err);
+    FLO_TRY(rv);
+    return flo_orders_fleet(call->controller, op, call->name, ms, id, err);
 }
 
 /* The typed name is the model's. */
@@ -485,15 +463,13 @@ static int remove_model(struct flo_rest_call *call, const struct flo_take_back *
     if (rv == 0 && (!is_dry || json_object_get(call->in, "confirm") != NULL)) {
         rv = confirm(call, what.model, err);
     }
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(rv);
     if (!is_dry) {
         return flo_orders_remove(call->controller, &what, id, err);
     }
-    rv = flo_rest_plan_has_room(call, true, err);
-    rv = rv < 0 ? rv : flo_orders_plan_removal(call->controller, &what, &plan, err);
-    return rv < 0 ? rv : flo_rest_plan_order(call, plan, err);
+    FLO_TRY(flo_rest_plan_has_room(call, true, err));
+    FLO_TRY(flo_orders_plan_removal(call->controller, &what, &plan, err));
+    return flo_rest_plan_order(call, plan, err);
 }
 
 struct asked {
@@ -532,8 +508,8 @@ static int ask_report(struct flo_rest_call *call, enum flo_order_op op,
         order.since_ms = flo_rest_number_in(call, "since_ms", 0);
     }
     snprintf(order.by, sizeof(order.by), "%.64s", call->name);
-    int rv = find_asked(call, what->device, order.scope.device, err);
-    return rv < 0 ? rv : flo_orders_report(call->controller, &order, id, err);
+    FLO_TRY(find_asked(call, what->device, order.scope.device, err));
+    return flo_orders_report(call->controller, &order, id, err);
 }
 
 static enum flo_order_op op_of(const struct flo_rest_call *call)
@@ -556,9 +532,7 @@ int flo_rest_order_issue(struct flo_rest_call *call, struct flo_err *err)
         rv = what.device != NULL ? flo_rest_may_device(call, what.device, err)
                                  : flo_rest_may_group(call, what.group, err);
     }
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(rv);
     if (is_dry && op != FLO_ORDER_ROLLBACK && op != FLO_ORDER_REMOVE) {
         return flo_fail(err, FLO_E_REST_MEANING,
                         "dry_run: only a rollback and a removal have a plan");
@@ -576,9 +550,9 @@ int flo_rest_order_issue(struct flo_rest_call *call, struct flo_err *err)
         call->status = 200;
         return rv;
     }
-    rv = flo_fleet_order_reason(call->controller->store, id, flo_rest_text_in(call, "reason", ""),
-                                err);
-    return rv < 0 ? rv : flo_object_order(call->controller, id, 0, &call->out, err);
+    FLO_TRY(flo_fleet_order_reason(call->controller->store, id,
+                                   flo_rest_text_in(call, "reason", ""), err));
+    return flo_object_order(call->controller, id, 0, &call->out, err);
 }
 
 int flo_rest_order(struct flo_rest_call *call, struct flo_err *err)

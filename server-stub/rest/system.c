@@ -33,11 +33,8 @@ int flo_rest_readyz(struct flo_rest_call *call, struct flo_err *err)
     struct flo_rest *rest = call->rest;
     uint64_t devices_max = flo_broker_devices_max(rest->broker);
     bool is_up = flo_batches_count(rest->batches).is_connected;
-    int rv = flo_fleet_device_counts(controller->store, &count, err);
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_fleet_device_counts(controller->store, &count, err));
     flo_lane_count(controller->lane, &lane);
     /* At the start no telemetry shall be lost.  Later, telemetry is no reason
      * to wait. */

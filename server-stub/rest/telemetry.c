@@ -33,9 +33,7 @@ int flo_rest_telemetry(struct flo_rest_call *call, struct flo_err *err)
     int rv = call->in == NULL ? flo_fail(err, FLO_E_REST_SCHEMA, "a JSON body belongs here")
                               : flo_telemetry_query_parse(call->in, &what, err);
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(rv);
     struct flo_lane_query *query = calloc(1, sizeof(*query));
     if (query == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "query");

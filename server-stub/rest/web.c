@@ -39,12 +39,9 @@ static void on_openapi(void *context, struct flo_httpd_request *request)
 int flo_web_open(struct flo_rest *rest, struct flo_err *err)
 {
     struct flo_httpd *httpd = rest->httpd;
-    int rv = flo_rest_stream_open(rest, FLO_STREAM_OPENAPI, on_openapi, err);
 
-    if (rv < 0) {
-        return rv;
-    }
-    rv = flo_httpd_route(httpd, "GET", "/", 0, on_get, NULL, err);
+    FLO_TRY(flo_rest_stream_open(rest, FLO_STREAM_OPENAPI, on_openapi, err));
+    FLO_TRY(flo_httpd_route(httpd, "GET", "/", 0, on_get, NULL, err));
 
-    return rv < 0 ? rv : flo_httpd_route(httpd, "GET", "/app/...", 0, on_get, NULL, err);
+    return flo_httpd_route(httpd, "GET", "/app/...", 0, on_get, NULL, err);
 }

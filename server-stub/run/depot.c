@@ -184,10 +184,10 @@ static int on_data(void *context, const void *data, size_t bytes)
     if (transfer->fd < 0) {
         return 0;
     }
-    int rv = transfer->looked == 0 || transfer->bytes - transfer->looked >= ROOM_BYTES
-                 ? check_room(transfer)
-                 : 0;
-    return rv < 0 ? rv : flo_fd_write_all(transfer->fd, data, bytes, transfer->err);
+    FLO_TRY(transfer->looked == 0 || transfer->bytes - transfer->looked >= ROOM_BYTES
+                ? check_room(transfer)
+                : 0);
+    return flo_fd_write_all(transfer->fd, data, bytes, transfer->err);
 }
 
 /* Errors are for people and devices, who are not told the address. */
@@ -279,12 +279,9 @@ static int read_back(struct hand *hand, const struct flo_digest *digest, uint64_
                                 .fd = fd};
     struct flo_http_answer answer = {0};
     struct flo_digest found;
-    int rv = flo_sha256_init(&transfer.sha, err);
 
-    if (rv < 0) {
-        return rv;
-    }
-    rv = call(&transfer, hand, "GET", digest, fd, &answer, err);
+    FLO_TRY(flo_sha256_init(&transfer.sha, err));
+    int rv = call(&transfer, hand, "GET", digest, fd, &answer, err);
     flo_sha256_final(&transfer.sha, &found);
     flo_sha256_deinit(&transfer.sha);
     return rv < 0 || flo_digest_equal(&found, digest)
@@ -319,7 +316,8 @@ static int put(struct hand *hand, const struct flo_digest *digest, int fd, struc
     if (rv == 0 && fstat(fd, &st) < 0) {
         rv = flo_fail_errno(err, FLO_E_IO_READ, "artifact");
     }
-    return rv < 0 ? rv : read_back(hand, digest, (uint64_t)st.st_size, -1, err);
+    FLO_TRY(rv);
+    return read_back(hand, digest, (uint64_t)st.st_size, -1, err);
 }
 
 /* A small object says that the store takes and gives, also without files. */
@@ -359,7 +357,8 @@ static int get(struct hand *hand, const struct flo_digest *digest, uint64_t byte
     if (rv < 0) {
         (void)unlink(temporary);
     }
-    return rv < 0 ? rv : flo_dir_sync(folder, err);
+    FLO_TRY(rv);
+    return flo_dir_sync(folder, err);
 }
 
 /* ---- the threads ---- */
@@ -411,7 +410,8 @@ static int take_in(struct hand *hand, const struct flo_depot_job *job, struct fl
     if (rv == 0 && rename(job->from, job->path) < 0) {
         rv = flo_fail_errno(err, FLO_E_IO_WRITE, "%s", job->path);
     }
-    return rv < 0 ? rv : flo_dir_sync(hand->threads->folder, err);
+    FLO_TRY(rv);
+    return flo_dir_sync(hand->threads->folder, err);
 }
 
 /* With the mutex: more of them may come until it is done. */
@@ -536,7 +536,8 @@ static int check_copy(const char *name, const char *path, int fd, const struct f
     int rv = flo_sha256_fd(fd, &found, NULL, err);
 
     *is_whole = rv == 0 && flo_digest_equal(&found, digest);
-    if (rv < 0 || *is_whole) {
+    FLO_TRY(rv);
+    if (*is_whole) {
         return rv;
     }
     snprintf(aside, sizeof(aside), "%.*sdamaged-%s", (int)(strlen(path) - strlen(name)), path,
@@ -769,7 +770,7 @@ int flo_depot_open(const struct flo_depot_options *options, struct event_base *b
     if (rv == 0 && options->keys_or_null != NULL) {
         rv = flo_depot_keys_read(options->keys_or_null, &threads->keys, err);
     }
-    rv = rv < 0 ? rv : start(threads, base, err);
+    rv = rv == 0 ? start(threads, base, err) : rv;
     if (rv < 0) {
         flo_depot_close(threads);
         return rv;

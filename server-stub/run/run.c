@@ -95,33 +95,29 @@ static int renew_leaves(struct flo_run *run, struct flo_err *err)
 {
     struct flo_controller *controller = run->controller;
     struct flo_httpd *httpd = run->rest.httpd;
-    int rv;
 
     if (!flo_pki_leaves_are_due(controller->pki, flo_wall_ms())) {
         return 0;
     }
     flo_log(FLO_LOG_INFO, "pki", "the controller's certificates are renewed");
-    if ((rv = flo_pki_leaves(controller, err)) < 0 ||
-        (rv = flo_httpd_tls_again(httpd, FLO_TAG_PEOPLE, false, err)) < 0 ||
-        (rv = flo_httpd_tls_again(httpd, FLO_TAG_DEVICES, false, err)) < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_pki_leaves(controller, err));
+    FLO_TRY(flo_httpd_tls_again(httpd, FLO_TAG_PEOPLE, false, err));
+    FLO_TRY(flo_httpd_tls_again(httpd, FLO_TAG_DEVICES, false, err));
     return run->rest.broker != NULL ? flo_broker_again(run->rest.broker, err) : 0;
 }
 
 static int ask_to_renew(struct flo_run *run, uint64_t now_ms, struct flo_err *err)
 {
     struct flo_controller *controller = run->controller;
-    int rv;
+    int rv = 0;
 
     if (now_ms < run->renewals_at_ms || !flo_batches_listens(run->rest.batches)) {
         return 0;
     }
     run->renewals_at_ms = now_ms + flo_pki_ask_pause_ms(controller);
-    if ((rv = flo_controller_begin(controller, err)) < 0) {
-        return rv;
-    }
-    if ((rv = flo_pki_ask(controller, flo_wall_ms(), err)) < 0) {
+    FLO_TRY(flo_controller_begin(controller, err));
+    rv = flo_pki_ask(controller, flo_wall_ms(), err);
+    if (rv < 0) {
         flo_controller_cancel(controller);
         return rv;
     }
@@ -141,9 +137,7 @@ static int write_facts(struct flo_run *run, uint64_t now_ms, struct flo_err *err
         return 0;
     }
     int rv = flo_controller_begin(controller, err);
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(rv);
     if (now_ms >= run->facts_at_ms) {
         rv = flo_fleet_facts_write(controller->store, FACTS_TICK, &run->facts_from, err);
         if (rv < 0 || run->facts_from == SIZE_MAX) {
@@ -213,9 +207,8 @@ static int tick(struct flo_run *run, struct flo_err *err)
     if (!due.is_hourly && !due.steps) {
         return 0;
     }
-    if ((rv = flo_controller_begin(controller, err)) < 0) {
-        return rv;
-    }
+    rv = flo_controller_begin(controller, err);
+    FLO_TRY(rv);
     if (due.steps) {
         rv = flo_rollouts_calendar(controller, err);
     }
@@ -502,16 +495,16 @@ static int listeners_open(struct flo_run *run, struct flo_err *err)
 
     devices.client_ca_file = flo_pki_files(pki)->ca_file;
     devices.admits_out_of_date = true; /* for renewal alone */
-    if (rv < 0 || (rv = flo_rest_open(&run->rest, err)) < 0 ||
-        (rv = flo_metrics_open(&run->rest, err)) < 0 ||
-        (rv = flo_httpd_listen(*httpd, controller->options.listen,
-                               is_plain(controller) ? NULL : &people, FLO_TAG_PEOPLE,
-                               &controller->addresses.port, err)) < 0 ||
-        (rv = devices_address(controller, address, sizeof(address), err)) < 0 ||
-        (rv = flo_httpd_listen(*httpd, address, &devices, FLO_TAG_DEVICES,
-                               &controller->addresses.port_devices, err)) < 0) {
-        return rv;
-    }
+    FLO_TRY(rv);
+    FLO_TRY(flo_rest_open(&run->rest, err));
+    FLO_TRY(flo_metrics_open(&run->rest, err));
+    FLO_TRY(flo_httpd_listen(*httpd, controller->options.listen,
+                             is_plain(controller) ? NULL : &people, FLO_TAG_PEOPLE,
+                             &controller->addresses.port, err));
+    rv = devices_address(controller, address, sizeof(address), err);
+    FLO_TRY(rv);
+    FLO_TRY(flo_httpd_listen(*httpd, address, &devices, FLO_TAG_DEVICES,
+                             &controller->addresses.port_devices, err));
     say_listening(run, FLO_TAG_PEOPLE, is_plain(controller) ? NULL : &people);
     say_listening(run, FLO_TAG_DEVICES, &devices);
     return keep_devices_port(controller, err);
@@ -523,15 +516,12 @@ static int audit_crash(struct flo_controller *controller, const struct flo_crash
                        struct flo_err *err)
 {
     char detail[sizeof(crash->signal) + sizeof(crash->text) + 32];
-    int rv = flo_controller_begin(controller, err);
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_controller_begin(controller, err));
     snprintf(detail, sizeof(detail), "%s %s this: %s", crash->signal,
              crash->is_after ? "after" : "during", crash->text);
-    rv = flo_controller_audit(controller, crash->who[0] != '\0' ? crash->who : "controller",
-                              "controller.crash", crash->what, "crashed", detail, err);
+    int rv = flo_controller_audit(controller, crash->who[0] != '\0' ? crash->who : "controller",
+                                  "controller.crash", crash->what, "crashed", detail, err);
     if (rv < 0) {
         flo_controller_cancel(controller);
         return rv;
@@ -551,9 +541,7 @@ static int crash_open(struct flo_controller *controller, struct flo_err *err)
                 "the process before ended by %s %s a request of %s: %s", crash.signal,
                 crash.is_after ? "after" : "during", crash.who, crash.what);
         int rv = audit_crash(controller, &crash, err);
-        if (rv < 0) {
-            return rv;
-        }
+        FLO_TRY(rv);
         unlink(path);
     }
     flo_crash_open(path);
@@ -597,14 +585,10 @@ static int login_open(struct flo_run *run, struct flo_err *err)
     if (path == NULL) {
         return 0;
     }
-    int rv = flo_oidc_file_open(path, &run->oidc, err);
-    if (rv == 0) {
-        rv = flo_asker_open(run->oidc, run->base, is_plain(run->controller), &run->asker, err);
-    }
-    if (rv == 0) {
-        run->rest.login = flo_asker_desk(run->asker);
-    }
-    return rv;
+    FLO_TRY(flo_oidc_file_open(path, &run->oidc, err));
+    FLO_TRY(flo_asker_open(run->oidc, run->base, is_plain(run->controller), &run->asker, err));
+    run->rest.login = flo_asker_desk(run->asker);
+    return 0;
 }
 
 static int depot_open(struct flo_run *run, struct flo_err *err)
@@ -618,11 +602,9 @@ static int depot_open(struct flo_run *run, struct flo_err *err)
     if (given->blobs_store == NULL) {
         return 0;
     }
-    int rv = flo_depot_open(&options, run->base, &run->depot, err);
-    if (rv == 0) {
-        run->controller->depot = flo_depot_of(run->depot);
-    }
-    return rv;
+    FLO_TRY(flo_depot_open(&options, run->base, &run->depot, err));
+    run->controller->depot = flo_depot_of(run->depot);
+    return 0;
 }
 
 static int open_all(struct flo_run *run, struct flo_err *err)
@@ -653,12 +635,12 @@ static int open_all(struct flo_run *run, struct flo_err *err)
                  broker);
         rv = flo_broker_external(controller, err);
     }
-    if (rv < 0 || (rv = flo_live_open(controller, run->base, &rest->live, err)) < 0 ||
-        (rv = flo_batches_open(controller, run->base, rest->broker, &rest->batches, err)) < 0 ||
-        (rv = flo_telemetry_feed_start(controller, run->base, rest->broker != NULL, err)) < 0 ||
-        (rv = flo_watching_open(rest, run->base, &run->watching, err)) < 0) {
-        return rv;
-    }
+    FLO_TRY(rv);
+    FLO_TRY(flo_live_open(controller, run->base, &rest->live, err));
+    FLO_TRY(flo_batches_open(controller, run->base, rest->broker, &rest->batches, err));
+    rv = flo_telemetry_feed_start(controller, run->base, rest->broker != NULL, err);
+    FLO_TRY(rv);
+    FLO_TRY(flo_watching_open(rest, run->base, &run->watching, err));
     flo_outgoing_subscribe(controller, (struct flo_subscriber){run, on_committed, NULL});
     return timers_open(run, err);
 }

@@ -114,14 +114,10 @@ static int open_all(struct flo_store *store, const char *state_dir, bool lock, s
                  (unsigned)(st.st_mode & 07777));
         return flo_err_fix(err, "chmod 0700 %s", state_dir);
     }
-    rv = open_folder(store, "blobs", &store->blobs_fd, err);
-    FLO_TRY(rv);
-    rv = open_folder(store, "releases", &store->releases_fd, err);
-    FLO_TRY(rv);
-    rv = open_folder(store, "partial", &store->partial_fd, err);
-    FLO_TRY(rv);
-    rv = open_folder(store, "packed", &store->packed_fd, err);
-    FLO_TRY(rv);
+    FLO_TRY(open_folder(store, "blobs", &store->blobs_fd, err));
+    FLO_TRY(open_folder(store, "releases", &store->releases_fd, err));
+    FLO_TRY(open_folder(store, "partial", &store->partial_fd, err));
+    FLO_TRY(open_folder(store, "packed", &store->packed_fd, err));
     rv = open_folder(store, "slots", &store->slots_fd, err);
     FLO_TRY(rv);
     if (lock && (rv = check_nameless(store, err)) == 0) {

@@ -15,12 +15,12 @@ static int write_one(const char *folder, const struct flo_authority *authority,
                      char name[FLO_AUTHORITY_NAME], struct flo_err *err)
 {
     char path[4096];
-    int rv = flo_authority_file_name(authority->pem, authority->bytes, name, err);
 
-    if (rv == 0 && !flo_path_join(path, sizeof(path), folder, name)) {
-        rv = flo_fail(err, FLO_E_IO_OPEN, "path %s is too long", folder);
+    FLO_TRY(flo_authority_file_name(authority->pem, authority->bytes, name, err));
+    if (!flo_path_join(path, sizeof(path), folder, name)) {
+        return flo_fail(err, FLO_E_IO_OPEN, "path %s is too long", folder);
     }
-    return rv < 0 ? rv : flo_file_write(path, authority->pem, authority->bytes, 0644, err);
+    return flo_file_write(path, authority->pem, authority->bytes, 0644, err);
 }
 
 static bool is_one_of(char names[][FLO_AUTHORITY_NAME], size_t count, const char *name)
@@ -58,14 +58,13 @@ int flo_broker_authorities(struct flo_controller *controller, struct flo_err *er
     const struct flo_pki *pki = controller->pki;
     char names[FLO_AUTHORITIES_MAX][FLO_AUTHORITY_NAME];
     char folder[4096];
-    int rv = 0;
 
     if (!flo_path_join(folder, sizeof(folder), controller->dir, "mosquitto/authorities")) {
         return flo_fail(err, FLO_E_IO_OPEN, "path %s is too long", controller->dir);
     }
-    rv = flo_dir_make(folder, 0700, err);
-    for (size_t i = 0; rv == 0 && i < flo_pki_authority_count(pki); i++) {
-        rv = write_one(folder, flo_pki_authority_at(pki, i), names[i], err);
+    FLO_TRY(flo_dir_make(folder, 0700, err));
+    for (size_t i = 0; i < flo_pki_authority_count(pki); i++) {
+        FLO_TRY(write_one(folder, flo_pki_authority_at(pki, i), names[i], err));
     }
-    return rv < 0 ? rv : remove_others(folder, names, flo_pki_authority_count(pki), err);
+    return remove_others(folder, names, flo_pki_authority_count(pki), err);
 }

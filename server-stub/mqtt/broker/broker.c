@@ -95,7 +95,8 @@ int flo_broker_acl_text(struct flo_controller *controller, struct flo_buf *out, 
         acl_line(out, controller->fleet, flo_topic_fact((enum flo_topic)i));
     }
     flo_text_list_clear(&retired);
-    return rv < 0 ? rv : out->failed ? flo_fail(err, FLO_E_MEMORY, "ACL") : 0;
+    FLO_TRY(rv);
+    return out->failed ? flo_fail(err, FLO_E_MEMORY, "ACL") : 0;
 }
 
 static int acl_write(struct flo_controller *controller, struct flo_err *err)
@@ -107,7 +108,8 @@ static int acl_write(struct flo_controller *controller, struct flo_err *err)
     if (rv == 0) {
         rv = path_of(controller, "mosquitto/acl", path, err);
     }
-    return rv < 0 ? rv : flo_file_write(path, text.data, text.bytes, 0600, err);
+    FLO_TRY(rv);
+    return flo_file_write(path, text.data, text.bytes, 0600, err);
 }
 
 int flo_broker_again(struct flo_broker *broker, struct flo_err *err)
@@ -198,11 +200,8 @@ static int config_digest(struct flo_broker *broker, const struct flo_buf *text, 
     struct flo_digest digest;
     char authority[FLO_DIGEST_TEXT];
     char restored[24] = "";
-    int rv = flo_fleet_setting_get(controller->store, "restored", restored, sizeof(restored), err);
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_fleet_setting_get(controller->store, "restored", restored, sizeof(restored), err));
     flo_digest_text(&flo_pki_oldest(controller->pki)->fingerprint, authority);
     flo_buf_printf(&all, "%s%s%s %s %llu %llu\n", text->data, flo_broker_openssl, authority,
                    restored, (unsigned long long)broker->devices_max,
@@ -217,20 +216,15 @@ static int config_write(struct flo_broker *broker, struct flo_err *err)
     struct flo_controller *controller = broker->controller;
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
     char path[4096];
-    int rv = path_of(controller, "mosquitto/mosquitto.conf", path, err);
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(path_of(controller, "mosquitto/mosquitto.conf", path, err));
     config_text(controller, broker->port, &text);
     if (text.failed) {
         return flo_fail(err, FLO_E_MEMORY, "mosquitto.conf");
     }
-    if ((rv = config_digest(broker, &text, err)) < 0 ||
-        (rv = flo_file_write(path, text.data, text.bytes, 0600, err)) < 0 ||
-        (rv = path_of(controller, "mosquitto/openssl.cnf", path, err)) < 0) {
-        return rv;
-    }
+    FLO_TRY(config_digest(broker, &text, err));
+    FLO_TRY(flo_file_write(path, text.data, text.bytes, 0600, err));
+    FLO_TRY(path_of(controller, "mosquitto/openssl.cnf", path, err));
     return flo_file_write(path, flo_broker_openssl, strlen(flo_broker_openssl), 0600, err);
 }
 
@@ -242,11 +236,8 @@ static int config_write(struct flo_broker *broker, struct flo_err *err)
 static int port_choose(struct flo_controller *controller, uint16_t *out, struct flo_err *err)
 {
     char kept[16];
-    int rv = flo_fleet_setting_get(controller->store, "mqtt_port", kept, sizeof(kept), err);
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_fleet_setting_get(controller->store, "mqtt_port", kept, sizeof(kept), err));
     uint16_t port;
     flo_address_is_embedded(controller->options.broker, &port);
     if (port == 0) {
@@ -260,14 +251,12 @@ static int port_choose(struct flo_controller *controller, uint16_t *out, struct 
         return FLO_E_PORT_IN_USE;
     }
     snprintf(kept, sizeof(kept), "%u", *out);
-    rv = flo_fleet_begin(controller->store, err);
-    if (rv == 0) {
-        rv = flo_fleet_setting_set(controller->store, "mqtt_port", kept, err);
-        if (rv < 0) {
-            flo_fleet_roll_back(controller->store);
-        } else {
-            rv = flo_fleet_commit(controller->store, err);
-        }
+    FLO_TRY(flo_fleet_begin(controller->store, err));
+    int rv = flo_fleet_setting_set(controller->store, "mqtt_port", kept, err);
+    if (rv < 0) {
+        flo_fleet_roll_back(controller->store);
+    } else {
+        rv = flo_fleet_commit(controller->store, err);
     }
     return rv;
 }
@@ -406,12 +395,11 @@ static void wait_for_it(const struct flo_broker *broker)
 
 int flo_broker_restart(struct flo_broker *broker, struct flo_err *err)
 {
-    int rv = config_write(broker, err);
-
-    if (rv == 0 && broker->pid > 0) {
+    FLO_TRY(config_write(broker, err));
+    if (broker->pid > 0) {
         kill(broker->pid, SIGTERM); /* the watch starts it again */
     }
-    return rv;
+    return 0;
 }
 
 static void died(struct flo_broker *broker, int status)
@@ -498,17 +486,17 @@ int flo_broker_open(struct flo_controller *controller, struct event_base *base,
     broker->lock = -1;
     broker->said.fd = -1;
     *out = broker;
-    if ((rv = flo_broker_limits(controller, &broker->devices_max, err)) < 0 ||
-        (rv = lock_take(broker, err)) < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_broker_limits(controller, &broker->devices_max, err));
+    rv = lock_take(broker, err);
+    FLO_TRY(rv);
     bool is_adopted = adopt(broker);
-    if ((!is_adopted && (rv = port_choose(controller, &broker->port, err)) < 0) ||
-        (rv = acl_write(controller, err)) < 0 ||
-        (rv = flo_broker_authorities(controller, err)) < 0 ||
-        (rv = config_write(broker, err)) < 0) {
+    if (!is_adopted && (rv = port_choose(controller, &broker->port, err)) < 0) {
         return rv;
     }
+    FLO_TRY(acl_write(controller, err));
+    FLO_TRY(flo_broker_authorities(controller, err));
+    rv = config_write(broker, err);
+    FLO_TRY(rv);
     flo_address_url(controller->addresses.mqtt, "mqtts", controller->addresses.public,
                     broker->port);
     flo_address_url(controller->addresses.mqtt_own, "mqtts",

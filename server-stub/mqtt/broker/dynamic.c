@@ -136,7 +136,8 @@ int flo_broker_accounts_text(struct flo_controller *controller, struct flo_buf *
     }
     flo_buf_text(out, "]}\n");
     flo_text_list_clear(&devices);
-    return rv < 0 ? rv : (out->failed ? flo_fail(err, FLO_E_MEMORY, "accounts") : 0);
+    FLO_TRY(rv);
+    return out->failed ? flo_fail(err, FLO_E_MEMORY, "accounts") : 0;
 }
 
 void flo_broker_accounts_line(char *out, size_t bytes)

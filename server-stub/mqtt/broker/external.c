@@ -67,9 +67,9 @@ static const char *listens_on(const char *host)
 static int write_acl(struct flo_controller *controller, struct flo_err *err)
 {
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
-    int rv = flo_broker_acl_text(controller, &text, err);
 
-    return rv < 0 ? rv : write_file(controller, "broker/acl", &text, err);
+    FLO_TRY(flo_broker_acl_text(controller, &text, err));
+    return write_file(controller, "broker/acl", &text, err);
 }
 
 /* Once: the plugin keeps its file itself, maybe in this folder. */
@@ -85,7 +85,8 @@ static int write_accounts(struct flo_controller *controller, struct flo_err *err
         return 0;
     }
 
-    return rv < 0 ? rv : write_file(controller, "broker/dynamic-security.json", &text, err);
+    FLO_TRY(rv);
+    return write_file(controller, "broker/dynamic-security.json", &text, err);
 }
 
 static int copy_file(const struct flo_controller *controller, const char *from, const char *name,
@@ -96,7 +97,8 @@ static int copy_file(const struct flo_controller *controller, const char *from, 
     int rv = flo_file_read(from, FILE_BYTES_MAX, &data, &text.bytes, err);
 
     text.data = data;
-    return rv < 0 ? rv : write_file(controller, name, &text, err);
+    FLO_TRY(rv);
+    return write_file(controller, name, &text, err);
 }
 
 static int write_keys(struct flo_controller *controller, const char *host, struct flo_err *err)
@@ -106,16 +108,11 @@ static int write_keys(struct flo_controller *controller, const char *host, struc
     if (!flo_path_join(path, sizeof(path), controller->dir, "broker")) {
         return flo_fail(err, FLO_E_IO_OPEN, "path of broker is too long");
     }
-    int rv = flo_dir_make(path, 0700, err);
-    if (rv == 0) {
-        rv = flo_pki_broker(controller, host, err);
-    }
-    if (rv == 0) {
-        rv = copy_file(controller, flo_pki_files(controller->pki)->ca_file, "broker/ca.pem", err);
-    }
-    return rv < 0 ? rv
-                  : copy_file(controller, flo_pki_files(controller->pki)->revoked_file,
-                              "broker/revoked.pem", err);
+    FLO_TRY(flo_dir_make(path, 0700, err));
+    FLO_TRY(flo_pki_broker(controller, host, err));
+    FLO_TRY(copy_file(controller, flo_pki_files(controller->pki)->ca_file, "broker/ca.pem", err));
+    return copy_file(controller, flo_pki_files(controller->pki)->revoked_file, "broker/revoked.pem",
+                     err);
 }
 
 int flo_broker_external(struct flo_controller *controller, struct flo_err *err)
@@ -141,5 +138,6 @@ int flo_broker_external(struct flo_controller *controller, struct flo_err *err)
         places.rights = plugin;
     }
     flo_broker_config_text(&text, port, listens_on(host), &places);
-    return rv < 0 ? rv : write_file(controller, "broker/mosquitto.conf", &text, err);
+    FLO_TRY(rv);
+    return write_file(controller, "broker/mosquitto.conf", &text, err);
 }

@@ -31,8 +31,8 @@ int flo_broker_limits(struct flo_controller *controller, uint64_t *devices_max, 
         }
     }
     *devices_max = limit.rlim_cur > RESERVED ? limit.rlim_cur - RESERVED : 1;
-    int rv = flo_fleet_device_counts(controller->store, &count, err);
-    if (rv == 0 && count.devices > *devices_max) {
+    FLO_TRY(flo_fleet_device_counts(controller->store, &count, err));
+    if (count.devices > *devices_max) {
         flo_log(FLO_LOG_WARN, "broker",
                 "%llu device%s %s enrolled, and the limit of open files (%llu) "
                 "lets %llu connect: raise LimitNOFILE, or `ulimit -Hn`",
@@ -40,17 +40,17 @@ int flo_broker_limits(struct flo_controller *controller, uint64_t *devices_max, 
                 flo_plural(count.devices, "is", "are"), (unsigned long long)limit.rlim_cur,
                 (unsigned long long)*devices_max);
     }
-    return rv;
+    return 0;
 }
 
 int flo_broker_has_room(struct flo_controller *controller, uint64_t devices_max,
                         struct flo_err *err)
 {
     struct flo_fleet_device_count count;
-    int rv = flo_fleet_device_counts(controller->store, &count, err);
 
-    if (rv < 0 || devices_max == 0 || count.devices < devices_max) {
-        return rv;
+    FLO_TRY(flo_fleet_device_counts(controller->store, &count, err));
+    if (devices_max == 0 || count.devices < devices_max) {
+        return 0;
     }
     flo_fail(err, FLO_E_REST_LIMIT,
              "%llu device%s %s enrolled, as many as the broker has descriptors for",

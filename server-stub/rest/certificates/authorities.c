@@ -90,16 +90,12 @@ static int status(struct flo_controller *controller, json_t **out, struct flo_er
     uint64_t now_ms = flo_wall_ms();
     uint64_t ending = 0;
     uint64_t ended = 0;
-    int rv = flo_pki_holders(controller, count_holder, &holders, err);
 
-    if (rv < 0 ||
-        (rv = flo_fleet_certificate_ending(controller->store, FLO_CERTIFICATE_HELD, now_ms,
-                                           now_ms + options->certificate_life_ms / 6, &ending,
-                                           err)) < 0 ||
-        (rv = flo_fleet_certificate_ending(controller->store, FLO_CERTIFICATE_HELD, 0, now_ms,
-                                           &ended, err)) < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_pki_holders(controller, count_holder, &holders, err));
+    FLO_TRY(flo_fleet_certificate_ending(controller->store, FLO_CERTIFICATE_HELD, now_ms,
+                                         now_ms + options->certificate_life_ms / 6, &ending, err));
+    FLO_TRY(flo_fleet_certificate_ending(controller->store, FLO_CERTIFICATE_HELD, 0, now_ms, &ended,
+                                         err));
     json_t *list = json_array();
     for (size_t i = 0; i < flo_pki_authority_count(pki); i++) {
         json_t *one = view(flo_pki_authority_at(pki, i), holders.counts[i]);
@@ -168,9 +164,8 @@ int flo_rest_revoked_open(struct flo_rest *rest, struct flo_err *err)
 
 int flo_rest_ca_rotate(struct flo_rest_call *call, struct flo_err *err)
 {
-    int rv = flo_pki_rotate(call->controller, err);
-
-    return rv < 0 ? rv : status(call->controller, &call->out, err);
+    FLO_TRY(flo_pki_rotate(call->controller, err));
+    return status(call->controller, &call->out, err);
 }
 
 static int refuse(json_t *devices, const struct flo_authority *authority, struct flo_err *err)
@@ -196,18 +191,15 @@ int flo_rest_ca_retire(struct flo_rest_call *call, struct flo_err *err)
     json_t *devices;
     const char *name = json_string_value(json_object_get(call->in, "authority"));
     const char *confirm = json_string_value(json_object_get(call->in, "confirm"));
-    int rv;
 
     if ((found = flo_pki_authority(controller->pki, name)) == NULL) {
         return flo_fail(err, FLO_E_ABSENT, "no authority %.64s", name);
     }
     struct flo_authority gone = *found;
     bool is_newest = found == flo_pki_newest(controller->pki);
-    if ((rv = holders_of(controller, gone.name, &devices, err)) < 0) {
-        return rv;
-    }
-    rv = flo_authority_may_retire(is_newest, json_array_size(devices),
-                                  confirm != NULL && strcmp(confirm, gone.name) == 0, err);
+    FLO_TRY(holders_of(controller, gone.name, &devices, err));
+    int rv = flo_authority_may_retire(is_newest, json_array_size(devices),
+                                      confirm != NULL && strcmp(confirm, gone.name) == 0, err);
     if (rv == FLO_E_CA_HELD) {
         rv = refuse(devices, &gone, err);
     }

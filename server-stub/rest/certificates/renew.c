@@ -55,13 +55,10 @@ static int may_renew(struct flo_rest_call *call, const struct flo_httpd_peer *pe
                                       .grace_ms = options->certificate_grace_ms};
     struct shown shown = {0};
     uint64_t since_ms = ask.now_ms - ask.life_ms / 12;
-    int rv = flo_fleet_device_is_active(controller->store, peer->name, &ask.is_active, err);
 
-    if (rv < 0 || (rv = look(controller, peer, &shown, err)) < 0 ||
-        (rv = flo_fleet_certificate_count(controller->store, peer->name, since_ms, &ask.count,
-                                          err)) < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_fleet_device_is_active(controller->store, peer->name, &ask.is_active, err));
+    FLO_TRY(look(controller, peer, &shown, err));
+    FLO_TRY(flo_fleet_certificate_count(controller->store, peer->name, since_ms, &ask.count, err));
     ask.is_known = shown.is_known;
     ask.state = shown.state;
     ask.until_ms = shown.until_ms;
@@ -103,11 +100,9 @@ static int renew(struct flo_rest_call *call, const struct flo_httpd_peer *peer, 
     if (rv < 0) {
         return err->code = FLO_E_REST_SCHEMA;
     }
-    if ((rv = may_renew(call, peer, err)) < 0 ||
-        (rv = flo_fleet_certificate_held(controller->store, peer->name, peer->serial, err)) < 0 ||
-        (rv = flo_pki_issue(controller, authority, peer->name, csr, &pem, &facts, err)) < 0) {
-        return rv;
-    }
+    FLO_TRY(may_renew(call, peer, err));
+    FLO_TRY(flo_fleet_certificate_held(controller->store, peer->name, peer->serial, err));
+    FLO_TRY(flo_pki_issue(controller, authority, peer->name, csr, &pem, &facts, err));
     call->rest->renewals++;
     call->out =
         json_pack("{s:i,s:s,s:s,s:s,s:s%,s:I}", "v", 1, "device", peer->name, "certificate",

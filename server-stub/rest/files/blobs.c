@@ -54,10 +54,9 @@ int flo_rest_may_read(struct flo_controller *controller, struct flo_httpd_reques
                         "a device's certificate is "
                         "needed");
     }
-    int rv = flo_fleet_device_is_active(controller->store, device, &active, err);
-    return rv < 0   ? rv
-           : active ? 0
-                    : flo_fail(err, FLO_E_REST_ROLE, "device %.36s is retired or unknown", device);
+    FLO_TRY(flo_fleet_device_is_active(controller->store, device, &active, err));
+    return active ? 0
+                  : flo_fail(err, FLO_E_REST_ROLE, "device %.36s is retired or unknown", device);
 }
 
 /* A device is led to another store, after the checks that hold here. */
@@ -140,11 +139,9 @@ static int fetch(struct flo_depot *depot, struct flo_httpd_request *request,
     job->bytes_max = bytes_max;
     job->context = request;
     job->done = on_fetched;
-    int rv = depot->ask(depot->self, job, err);
-    if (rv == 0) {
-        flo_httpd_set_user(request, job, on_gone);
-    }
-    return rv;
+    FLO_TRY(depot->ask(depot->self, job, err));
+    flo_httpd_set_user(request, job, on_gone);
+    return 0;
 }
 
 struct bringers {
@@ -187,16 +184,16 @@ static int fetch_named(struct flo_controller *controller, struct flo_httpd_reque
     struct bringers bringers = {.digest = digest};
 
     flo_digest_text(digest, text);
-    int rv =
-        flo_fleet_bringers(controller->store, text, BRINGERS_MAX, note_bringer, &bringers, err);
-    if (rv == 0 && bringers.count == 0) {
-        rv = flo_fail(err, FLO_E_BLOB_ABSENT, "no release brings %s", text);
+    FLO_TRY(
+        flo_fleet_bringers(controller->store, text, BRINGERS_MAX, note_bringer, &bringers, err));
+    if (bringers.count == 0) {
+        return flo_fail(err, FLO_E_BLOB_ABSENT, "no release brings %s", text);
     }
-    for (size_t i = 0; i < bringers.count && rv == 0; i++) {
-        rv = flo_fleet_release_get(controller->store, NULL, bringers.releases[i], note_bytes,
-                                   &bringers, err);
+    for (size_t i = 0; i < bringers.count; i++) {
+        FLO_TRY(flo_fleet_release_get(controller->store, NULL, bringers.releases[i], note_bytes,
+                                      &bringers, err));
     }
-    return rv < 0 ? rv : fetch(controller->depot, request, digest, bringers.bytes_max, path, err);
+    return fetch(controller->depot, request, digest, bringers.bytes_max, path, err);
 }
 
 /* The file is not here.  true: its depot has it, or is asked. */
@@ -345,9 +342,7 @@ static int on_start(void *context, struct flo_httpd_request *request, struct flo
     if (rv == 0) {
         rv = flo_rest_query_check(request, "", err);
     }
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(rv);
     upload = calloc(1, sizeof(*upload));
     if (upload == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "upload");
@@ -368,12 +363,9 @@ static int on_body(void *context, struct flo_httpd_request *request, const void 
                    struct flo_err *err)
 {
     struct upload *upload = flo_httpd_user(request);
-    int rv = flo_fd_write_all(upload->fd, data, bytes, err);
 
+    FLO_TRY(flo_fd_write_all(upload->fd, data, bytes, err));
     (void)context;
-    if (rv < 0) {
-        return rv;
-    }
     flo_sha256_update(&upload->sha, data, bytes);
     upload->bytes += bytes;
     if (upload->bytes - upload->synced < SYNC_BYTES) {
@@ -487,13 +479,11 @@ static int keep(struct flo_depot *depot, struct upload *upload, struct flo_err *
     snprintf(upload->job->from, sizeof(upload->job->from), "%s", upload->path);
     upload->job->context = upload;
     upload->job->done = on_kept;
-    int rv = depot->ask(depot->self, upload->job, err);
-    if (rv == 0) {
-        close(upload->fd); /* the file is the job's */
-        upload->fd = -1;
-        flo_httpd_set_user(upload->request, upload, on_left);
-    }
-    return rv;
+    FLO_TRY(depot->ask(depot->self, upload->job, err));
+    close(upload->fd); /* the file is the job's */
+    upload->fd = -1;
+    flo_httpd_set_user(upload->request, upload, on_left);
+    return 0;
 }
 
 static void on_put(void *context, struct flo_httpd_request *request)
@@ -548,5 +538,6 @@ int flo_blobs_open(struct flo_rest *rest, struct flo_err *err)
     if (rv == 0) {
         rv = flo_rest_stream_open(rest, FLO_STREAM_ENVELOPE, on_envelope, err);
     }
-    return rv < 0 ? rv : flo_rest_upload_open(rest, FLO_STREAM_BLOB_PUT, &upload, on_put, err);
+    FLO_TRY(rv);
+    return flo_rest_upload_open(rest, FLO_STREAM_BLOB_PUT, &upload, on_put, err);
 }

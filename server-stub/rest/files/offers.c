@@ -60,10 +60,10 @@ int flo_rest_may_fetch(struct flo_rest *rest, struct flo_httpd_request *request,
         return 0;
     }
     flo_digest_text(digest, text);
-    int rv = is_envelope ? flo_fleet_offers_release(store, device, text, &is_offered, err)
-                         : flo_fleet_offers_artifact(store, device, text, &is_offered, err);
-    if (rv < 0 || is_offered) {
-        return rv;
+    FLO_TRY(is_envelope ? flo_fleet_offers_release(store, device, text, &is_offered, err)
+                        : flo_fleet_offers_artifact(store, device, text, &is_offered, err));
+    if (is_offered) {
+        return 0;
     }
     audit_refusal(rest, device, text, is_envelope ? "envelope" : "artifact");
     return flo_fail(err, FLO_E_BLOB_OFFER, "device %.36s was not offered %s", device, text);

@@ -45,17 +45,15 @@ static int was_asked(struct flo_controller *controller, struct upload *upload, s
     enum flo_order_outcome outcome;
     enum flo_order_op op;
     bool is_asked = false;
-    int rv = flo_fleet_order_get(controller->store, upload->order, take_asked, upload, err);
 
-    if (rv == 0) {
-        rv = flo_fleet_outcome_get(controller->store, upload->order, upload->device, &is_asked,
-                                   &outcome, err);
+    FLO_TRY(flo_fleet_order_get(controller->store, upload->order, take_asked, upload, err));
+    FLO_TRY(flo_fleet_outcome_get(controller->store, upload->order, upload->device, &is_asked,
+                                  &outcome, err));
+    if (!is_asked || !flo_order_op_parse(upload->op, &op) ||
+        flo_order_fact(op)->subject != FLO_ORDER_SUBJECT_REPORT) {
+        return flo_fail(err, FLO_E_ABSENT, "order %s asks this device for none", upload->order);
     }
-    if (rv == 0 && (!is_asked || !flo_order_op_parse(upload->op, &op) ||
-                    flo_order_fact(op)->subject != FLO_ORDER_SUBJECT_REPORT)) {
-        rv = flo_fail(err, FLO_E_ABSENT, "order %s asks this device for none", upload->order);
-    }
-    return rv;
+    return 0;
 }
 
 static int is_there(void *context, const struct flo_fleet_report *report)
@@ -85,7 +83,6 @@ static int admit(struct flo_controller *controller, struct flo_httpd_request *re
     const char *device = flo_httpd_peer_name(request);
     const char *order = flo_httpd_param(request, "id");
     bool is_active = false;
-    int rv;
 
     if (flo_httpd_listener_tag(request) != FLO_TAG_DEVICES) {
         return flo_fail(err, FLO_E_REST_NOT_FOUND, "this path is on the devices' listener alone");
@@ -98,15 +95,13 @@ static int admit(struct flo_controller *controller, struct flo_httpd_request *re
     }
     snprintf(upload->device, sizeof(upload->device), "%.36s", device);
     snprintf(upload->order, sizeof(upload->order), "%s", order);
-    if ((rv = flo_rest_query_check(request, "", err)) < 0 ||
-        (rv = flo_fleet_device_is_active(controller->store, upload->device, &is_active, err)) < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_rest_query_check(request, "", err));
+    FLO_TRY(flo_fleet_device_is_active(controller->store, upload->device, &is_active, err));
     if (!is_active) {
         return flo_fail(err, FLO_E_REST_ROLE, "device %.36s is retired or unknown", device);
     }
-    rv = was_asked(controller, upload, err);
-    return rv < 0 ? rv : has_none(controller, upload, err);
+    FLO_TRY(was_asked(controller, upload, err));
+    return has_none(controller, upload, err);
 }
 
 static int on_start(void *context, struct flo_httpd_request *request, struct flo_err *err)
@@ -181,21 +176,18 @@ static int keep(struct flo_controller *controller, const struct upload *upload, 
     snprintf(who, sizeof(who), "device %s", upload->device);
     snprintf(detail, sizeof(detail), "%s, %zu bytes", upload->op, upload->body.bytes);
     flo_outgoing_change(controller, FLO_OBJECT_ORDER, upload->order);
-    return rv < 0 ? rv
-                  : flo_controller_audit(controller, who, "report.put", upload->order, "ok", detail,
-                                         err);
+    FLO_TRY(rv);
+    return flo_controller_audit(controller, who, "report.put", upload->order, "ok", detail, err);
 }
 
 static int keep_or_cancel(struct flo_controller *controller, const struct upload *upload,
                           struct flo_err *err)
 {
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) body = {0};
-    int rv = read_report(upload, &body, err);
 
-    if (rv < 0 || (rv = flo_controller_begin(controller, err)) < 0) {
-        return rv;
-    }
-    rv = keep(controller, upload, body.data, err);
+    FLO_TRY(read_report(upload, &body, err));
+    FLO_TRY(flo_controller_begin(controller, err));
+    int rv = keep(controller, upload, body.data, err);
     if (rv < 0) {
         flo_controller_cancel(controller);
         return rv;
@@ -256,12 +248,9 @@ static int take_one(void *context, const struct flo_fleet_report *report)
 
 int flo_rest_report(struct flo_rest_call *call, struct flo_err *err)
 {
-    int rv = flo_fleet_report_get(call->controller->store, flo_httpd_param(call->request, "id"),
-                                  take_one, call, err);
-
-    return rv < 0 ? rv
-                  : flo_rest_may_device(
-                        call, json_string_value(json_object_get(call->out, "device")), err);
+    FLO_TRY(flo_fleet_report_get(call->controller->store, flo_httpd_param(call->request, "id"),
+                                 take_one, call, err));
+    return flo_rest_may_device(call, json_string_value(json_object_get(call->out, "device")), err);
 }
 
 static int take_id(void *context, const struct flo_fleet_device *device)
@@ -280,13 +269,11 @@ int flo_rest_reports(struct flo_rest_call *call, struct flo_err *err)
 {
     struct flo_fleet_store *store = call->controller->store;
     char id[37];
-    int rv = flo_fleet_device_get(store, flo_httpd_param(call->request, "id"), take_id, id, err);
 
-    if (rv < 0 || (rv = flo_rest_may_device(call, id, err)) < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_fleet_device_get(store, flo_httpd_param(call->request, "id"), take_id, id, err));
+    FLO_TRY(flo_rest_may_device(call, id, err));
     json_t *items = json_array();
-    rv = flo_fleet_report_list(store, id, add_report, items, err);
+    int rv = flo_fleet_report_list(store, id, add_report, items, err);
     call->out = flo_rest_list(items, NULL);
     return rv;
 }

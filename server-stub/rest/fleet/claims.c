@@ -39,7 +39,8 @@ int flo_rest_claims(struct flo_rest_call *call, struct flo_err *err)
                                    list.page.limit + 1, add_claim, &list, err);
 
     flo_rest_page_end(call, &list.page);
-    return rv < 0 ? rv : put_policy(call, err);
+    FLO_TRY(rv);
+    return put_policy(call, err);
 }
 
 /* Two rows with one serial are a mistake in the list: both are named. */
@@ -99,7 +100,8 @@ int flo_rest_claims_policy(struct flo_rest_call *call, struct flo_err *err)
     }
     int rv = flo_serials_set_policy(call->controller, policy, err);
     call->out = json_object();
-    return rv < 0 ? rv : put_policy(call, err);
+    FLO_TRY(rv);
+    return put_policy(call, err);
 }
 
 static int take_none(void *context, const struct flo_fleet_serial *claim)

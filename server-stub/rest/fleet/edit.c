@@ -52,12 +52,12 @@ static int check_pin(struct flo_controller *controller, const char *id, const ch
     char name[FLO_NAME_MAX + 1];
     char version[FLO_NAME_MAX + 1];
 
-    int rv = flo_release_title_parse(title, name, version, err);
-    if (rv == 0 && strcmp(name, model) != 0) {
-        rv = flo_fail(err, FLO_E_REST_MEANING, "pins.%.64s: %s is a release of another model",
-                      model, title);
+    FLO_TRY(flo_release_title_parse(title, name, version, err));
+    if (strcmp(name, model) != 0) {
+        return flo_fail(err, FLO_E_REST_MEANING, "pins.%.64s: %s is a release of another model",
+                        model, title);
     }
-    return rv < 0 ? rv : flo_devices_may_pin(controller, id, title, err);
+    return flo_devices_may_pin(controller, id, title, err);
 }
 
 /* A pin that stands already is not asked about again. */
@@ -78,9 +78,7 @@ static int merge_pins(struct flo_rest_call *call, const char *id, json_t *pins, 
             continue;
         }
         rv = check_pin(call->controller, id, model, value, err);
-        if (rv < 0) {
-            return rv;
-        }
+        FLO_TRY(rv);
         json_object_set(pins, model, value);
     }
     return json_object_size(pins) > FLO_ASSIGNMENTS_MAX

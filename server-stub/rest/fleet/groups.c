@@ -57,11 +57,8 @@ static int view(struct flo_rest_call *call, const struct group *group, json_t **
                 struct flo_err *err)
 {
     struct flo_fleet_group_count count;
-    int rv = flo_fleet_group_counts(call->controller->store, group->name, &count, err);
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_fleet_group_counts(call->controller->store, group->name, &count, err));
     *out = json_pack("{s:s,s:s,s:o,s:I,s:s,s:I,s:I,s:b,s:I}", "name", group->name, "kind",
                      group->selector[0] != '\0' ? "selector" : "static", "selector",
                      group->selector[0] != '\0' ? json_string(group->selector) : json_null(),
@@ -129,10 +126,10 @@ static int read_group(struct flo_rest_call *call, struct group *out, struct flo_
 int flo_rest_group(struct flo_rest_call *call, struct flo_err *err)
 {
     struct group group;
-    int rv = read_group(call, &group, err);
 
-    rv = rv < 0 ? rv : answer(call, &group, err);
-    return rv < 0 ? rv : add_assignments(call, group.name, err);
+    FLO_TRY(read_group(call, &group, err));
+    FLO_TRY(answer(call, &group, err));
+    return add_assignments(call, group.name, err);
 }
 
 /* ---- all ---- */
@@ -228,13 +225,11 @@ static int check_selector(struct flo_rest_call *call, const char *own, const cha
                           struct flo_err *err)
 {
     struct flo_select_known known = flo_fleet_known(call->controller->store);
-    struct flo_selector *selector = calloc(1, sizeof(*selector));
-    int rv = selector == NULL ? flo_fail(err, FLO_E_MEMORY, "selector")
-                              : flo_selector_parse(text, &known, selector, err);
+    FLO_CLEANUP(flo_free_cleanup) struct flo_selector *selector = calloc(1, sizeof(*selector));
 
-    rv = rv < 0 ? rv : check_names(call, own, selector, err);
-    free(selector);
-    return rv;
+    FLO_TRY(selector == NULL ? flo_fail(err, FLO_E_MEMORY, "selector")
+                             : flo_selector_parse(text, &known, selector, err));
+    return check_names(call, own, selector, err);
 }
 
 /* ---- make, change, delete ---- */
@@ -290,19 +285,16 @@ int flo_rest_group_add(struct flo_rest_call *call, struct flo_err *err)
     }
     rv = rv < 0 ? rv : put(call, &group, err);
     flo_groups_changed(call->controller);
-    return rv < 0 ? rv : answer(call, &group, err);
+    FLO_TRY(rv);
+    return answer(call, &group, err);
 }
 
 /* The group of the path, whose tag is that of If-Match. */
 static int read_matched(struct flo_rest_call *call, struct group *group, struct flo_err *err)
 {
-    int rv = read_group(call, group, err);
-
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(read_group(call, group, err));
     tag(call, group);
-    rv = flo_rest_match(call, group->name, err);
+    int rv = flo_rest_match(call, group->name, err);
     return rv == 0 && group->ends
                ? flo_fail(err, FLO_E_STATE, "group %s ends: its devices leave it", group->name)
                : rv;
@@ -320,13 +312,12 @@ int flo_rest_group_edit(struct flo_rest_call *call, struct flo_err *err)
         return flo_err_fix(err, "make another group with this selector");
     }
     rv = rv < 0 || selector == NULL ? rv : check_selector(call, group.name, selector, err);
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(rv);
     read_in(call, &group);
     rv = put(call, &group, err);
     flo_groups_changed(call->controller);
-    return rv < 0 ? rv : answer(call, &group, err);
+    FLO_TRY(rv);
+    return answer(call, &group, err);
 }
 
 /* An order may still go to the group for that rollout. */
@@ -348,16 +339,14 @@ static int check_rollouts(struct flo_rest_call *call, const char *group, struct 
 int flo_rest_group_delete(struct flo_rest_call *call, struct flo_err *err)
 {
     struct group group;
-    int rv = read_matched(call, &group, err);
 
-    rv = rv < 0 ? rv : check_rollouts(call, group.name, err);
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(read_matched(call, &group, err));
+    FLO_TRY(check_rollouts(call, group.name, err));
     group.ends = true;
-    rv = put(call, &group, err);
+    int rv = put(call, &group, err);
     flo_groups_changed(call->controller);
-    return rv < 0 ? rv : answer(call, &group, err);
+    FLO_TRY(rv);
+    return answer(call, &group, err);
 }
 
 /* ---- members ---- */

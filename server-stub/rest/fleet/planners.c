@@ -21,9 +21,8 @@ struct of_rollout {
 
 static int first_slice(struct of_rollout *plan, struct flo_err *err)
 {
-    int rv = flo_rollouts_labels_read(plan->controller, plan->entry, err);
-
-    rv = rv < 0 ? rv : flo_object_rollout(plan->controller, plan->entry, 0, &plan->out, err);
+    FLO_TRY(flo_rollouts_labels_read(plan->controller, plan->entry, err));
+    int rv = flo_object_rollout(plan->controller, plan->entry, 0, &plan->out, err);
     if (rv == 0) {
         json_object_set(plan->out, "file", plan->file);
     }

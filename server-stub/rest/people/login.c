@@ -136,10 +136,7 @@ int flo_rest_login_start(struct flo_rest_call *call, struct flo_err *err)
         flo_err_at(err, "/redirect");
         return FLO_E_REST_MEANING;
     }
-    int rv = new_job(&job, err);
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(new_job(&job, err));
     snprintf(job->login.redirect, sizeof(job->login.redirect), "%s", redirect);
     return ask(call, job, err);
 }
@@ -268,14 +265,11 @@ static int write(struct flo_login_job *job, struct flo_buf *text, struct flo_err
     struct flo_controller *controller = job->rest->controller;
     bool is_refused = job->err.code != 0;
     char who[FLO_NAME_MAX + 80];
-    int rv = flo_controller_begin(controller, err);
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_controller_begin(controller, err));
     snprintf(who, sizeof(who), "%s %s", job->client, job->name);
-    rv = is_refused ? audit(job, who, flo_error_id(job->err.code), err)
-                    : make_session(job, text, err);
+    int rv = is_refused ? audit(job, who, flo_error_id(job->err.code), err)
+                        : make_session(job, text, err);
     if (rv < 0) {
         flo_controller_cancel(controller);
         return rv;

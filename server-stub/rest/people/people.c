@@ -106,8 +106,8 @@ int flo_rest_user_add(struct flo_rest_call *call, struct flo_err *err)
         *err = absent;
         return rv;
     }
-    rv = flo_fleet_person_put(call->controller->store, &person, err);
-    return rv < 0 ? rv : show(call, person.name, err);
+    FLO_TRY(flo_fleet_person_put(call->controller->store, &person, err));
+    return show(call, person.name, err);
 }
 
 /* ---- changes ---- */
@@ -130,12 +130,8 @@ static int copy_person(void *context, const struct flo_fleet_person *person)
 
 static int find(struct flo_rest_call *call, struct person *out, struct flo_err *err)
 {
-    int rv = flo_fleet_person_get(call->controller->store, flo_httpd_param(call->request, "id"),
-                                  copy_person, out, err);
-
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_fleet_person_get(call->controller->store, flo_httpd_param(call->request, "id"),
+                                 copy_person, out, err));
     tag(call, &(struct flo_fleet_person){
                   .name = out->name, .role = out->role, .is_disabled = out->is_disabled});
     return flo_rest_match(call, out->name, err);
@@ -196,22 +192,20 @@ int flo_rest_user_edit(struct flo_rest_call *call, struct flo_err *err)
 {
     const char *role = flo_rest_text_in(call, "role", NULL);
     struct person person = {.name = ""};
-    int rv = find(call, &person, err);
 
-    if (rv < 0 || (rv = is_somebody_else(call, person.name, err)) < 0) {
-        return rv;
-    }
+    FLO_TRY(find(call, &person, err));
+    FLO_TRY(is_somebody_else(call, person.name, err));
     person.is_disabled = flo_rest_flag_in(call, "disabled", person.is_disabled);
     if (role != NULL) {
         snprintf(person.role, sizeof(person.role), "%s", role);
     }
-    rv = flo_fleet_person_put(call->controller->store,
-                              &(struct flo_fleet_person){.name = person.name,
-                                                         .role = person.role,
-                                                         .is_disabled = person.is_disabled},
-                              err);
-    rv = rv < 0 ? rv : take_tokens(call, &person, err);
-    return rv < 0 ? rv : show(call, person.name, err);
+    FLO_TRY(flo_fleet_person_put(call->controller->store,
+                                 &(struct flo_fleet_person){.name = person.name,
+                                                            .role = person.role,
+                                                            .is_disabled = person.is_disabled},
+                                 err));
+    FLO_TRY(take_tokens(call, &person, err));
+    return show(call, person.name, err);
 }
 
 int flo_rest_user_delete(struct flo_rest_call *call, struct flo_err *err)
@@ -225,9 +219,7 @@ int flo_rest_user_delete(struct flo_rest_call *call, struct flo_err *err)
         *err = absent;
         return rv;
     }
-    if ((rv = is_somebody_else(call, name, err)) < 0) {
-        return rv;
-    }
+    FLO_TRY(is_somebody_else(call, name, err));
     call->out = json_pack("{s:s}", "name", name);
     return flo_fleet_person_delete(call->controller->store, name, err);
 }

@@ -109,11 +109,8 @@ static int has_room(const struct flo_rest_call *call, struct flo_err *err)
 int flo_rest_audit_verify(struct flo_rest_call *call, struct flo_err *err)
 {
     struct flo_rest *rest = call->rest;
-    int rv = has_room(call, err);
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(has_room(call, err));
     struct flo_rest_check *job = calloc(1, sizeof(*job));
     if (job == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "check of the audit");

@@ -114,15 +114,11 @@ static int describe(struct flo_asker *asker, struct flo_err *err)
     }
     chars -= issuer[chars - 1] == '/';
     snprintf(url, sizeof(url), "%.*s%s", (int)chars, issuer, path);
-    int rv = get(asker, url, "description", &text, err);
-    if (rv == 0) {
-        rv = flo_oidc_provider_parse(text.data != NULL ? text.data : "", text.bytes, issuer,
-                                     &asker->provider, err);
-    }
-    if (rv == 0) {
-        asker->provider_until_ms = flo_now_ms() + KEPT_MS;
-    }
-    return rv;
+    FLO_TRY(get(asker, url, "description", &text, err));
+    FLO_TRY(flo_oidc_provider_parse(text.data != NULL ? text.data : "", text.bytes, issuer,
+                                    &asker->provider, err));
+    asker->provider_until_ms = flo_now_ms() + KEPT_MS;
+    return 0;
 }
 
 static int read_keys(struct flo_asker *asker, struct flo_err *err)
@@ -245,18 +241,13 @@ static int believe(struct flo_asker *asker, const struct flo_jwt *jwt, struct fl
                                      .nonce = job->login.nonce,
                                      .now_ms = flo_wall_ms()};
     const struct flo_jwk *key = NULL;
-    int rv = find_key(asker, jwt, &key, err);
 
-    if (rv == 0 && flo_jws_verify(&key->key, jwt->text, jwt->signed_bytes, jwt->signature,
-                                  jwt->signature_bytes, NULL) < 0) {
-        rv = flo_fail(err, FLO_E_LOGIN_TOKEN, "the ID token is not signed by the provider's key");
+    FLO_TRY(find_key(asker, jwt, &key, err));
+    if (flo_jws_verify(&key->key, jwt->text, jwt->signed_bytes, jwt->signature,
+                       jwt->signature_bytes, NULL) < 0) {
+        return flo_fail(err, FLO_E_LOGIN_TOKEN, "the ID token is not signed by the provider's key");
     }
-    if (rv == 0) {
-        rv = flo_oidc_claims_check(jwt->claims, &expect, err);
-    }
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_oidc_claims_check(jwt->claims, &expect, err));
     const char *subject = json_string_value(json_object_get(jwt->claims, "sub"));
     snprintf(job->subject, sizeof(job->subject), "%s", subject);
     flo_oidc_account(settings->issuer, subject, job->account);

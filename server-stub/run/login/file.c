@@ -124,8 +124,8 @@ static int read_all(struct flo_oidc_file *file, struct flo_err *err)
     if (!has_openid(settings->scopes)) {
         return flo_fail(err, FLO_E_CFG_RANGE, "scopes `%.100s` lack openid", settings->scopes);
     }
-    int rv = read_roles(file, err);
-    return rv < 0 ? rv : read_secret(file, err);
+    FLO_TRY(read_roles(file, err));
+    return read_secret(file, err);
 }
 
 int flo_oidc_file_open(const char *path, struct flo_oidc_file **out, struct flo_err *err)

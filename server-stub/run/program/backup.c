@@ -159,17 +159,16 @@ static int copy_part(struct copying *copying, const char *from, const char *to, 
     if (!S_ISDIR(st.st_mode)) {
         return 0;
     }
-    int rv = copying->only_looks ? 0 : copy_folder(&st, to, err);
-    return rv < 0 ? rv : copy_entries(copying, from, to, err);
+    FLO_TRY(copying->only_looks ? 0 : copy_folder(&st, to, err));
+    return copy_entries(copying, from, to, err);
 }
 
 static int copy_named(struct copying *copying, const char *name, struct flo_err *err)
 {
     char from[PATH_BYTES], to[PATH_BYTES];
 
-    int rv = join(copying->from, copying->to, name, from, to, err);
-
-    return rv < 0 ? rv : copy_part(copying, from, to, err);
+    FLO_TRY(join(copying->from, copying->to, name, from, to, err));
+    return copy_part(copying, from, to, err);
 }
 
 /* ---- a database ---- */
@@ -216,11 +215,9 @@ static int remove_whole(const char *path, struct flo_err *err)
 
 static int make_place(const struct copying *copying, struct flo_err *err)
 {
-    int rv = remove_whole(copying->to, err);
-
-    return rv == 0 && mkdir(copying->to, 0700) < 0
-               ? flo_fail_errno(err, FLO_E_IO_WRITE, "%s", copying->to)
-               : rv;
+    FLO_TRY(remove_whole(copying->to, err));
+    return mkdir(copying->to, 0700) < 0 ? flo_fail_errno(err, FLO_E_IO_WRITE, "%s", copying->to)
+                                        : 0;
 }
 
 /* Small files that say what the tables rely on. */
@@ -241,10 +238,9 @@ static int copy_moment(struct copying *copying, struct flo_err *err)
 {
     for (int i = 0; i < TRIES; i++) {
         *copying->out = (struct done){0};
-        int rv = make_place(copying, err);
-        if (rv == 0) { /* a mark of the audit is older than the table */
-            rv = copy_named(copying, "audit.head", err);
-        }
+        FLO_TRY(make_place(copying, err));
+        /* a mark of the audit is older than the table */
+        int rv = copy_named(copying, "audit.head", err);
         if (rv == 0) {
             rv = copy_small(copying, err);
         }
@@ -257,7 +253,8 @@ static int copy_moment(struct copying *copying, struct flo_err *err)
             rv = copy_small(copying, err);
             copying->only_looks = false;
         }
-        if (rv < 0 || copying->stamp == before) {
+        FLO_TRY(rv);
+        if (copying->stamp == before) {
             return rv;
         }
     }
@@ -284,7 +281,8 @@ static int finish(const struct copying *copying, const char *to, struct flo_err 
     } else {
         slash[slash == parent] = '\0';
     }
-    return rv < 0 ? rv : flo_dir_sync(parent, err);
+    FLO_TRY(rv);
+    return flo_dir_sync(parent, err);
 }
 
 static int check_places(const char *from, const char *to, struct flo_err *err)
@@ -325,9 +323,7 @@ static int make(const char *from, const char *to, bool has_telemetry, struct don
     if (rv == 0 && (size_t)snprintf(part, sizeof(part), "%s.part", to) >= sizeof(part)) {
         rv = flo_fail(err, FLO_E_IO_OPEN, "%s is too long", to);
     }
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(rv);
     rv = copy_moment(&copying, err);
     if (rv == 0) { /* younger than the tables: what they name is there */
         rv = copy_named(&copying, "blobs", err);
@@ -363,10 +359,7 @@ static int run(void *state, struct flo_err *err)
     for (size_t i = strlen(to); i > 1 && to[i - 1] == '/'; i--) {
         to[i - 1] = '\0';
     }
-    int rv = make(line.data, to, line.has_telemetry, &done, err);
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(make(line.data, to, line.has_telemetry, &done, err));
     printf("%s: %llu file%s, %llu bytes\n", to, (unsigned long long)done.files, flo_s(done.files),
            (unsigned long long)done.bytes);
     if (!done.has_tables) {

@@ -204,11 +204,8 @@ static const struct flo_flag flags[] = {
 static int lock(const char *dir, struct flo_err *err)
 {
     char path[4096];
-    int rv = flo_dir_make(dir, 0700, err);
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_dir_make(dir, 0700, err));
     if (!flo_path_join(path, sizeof(path), dir, "lock")) {
         return flo_fail(err, FLO_E_IO_OPEN, "path %s is too long", dir);
     }
@@ -226,12 +223,10 @@ static int lock(const char *dir, struct flo_err *err)
 static int print_fingerprint(const char *dir, struct flo_err *err)
 {
     char hex[65];
-    int rv = flo_standby_fingerprint(dir, hex, err);
 
-    if (rv == 0) {
-        puts(hex);
-    }
-    return rv;
+    FLO_TRY(flo_standby_fingerprint(dir, hex, err));
+    puts(hex);
+    return 0;
 }
 
 static int check_oidc(const char *path, struct flo_err *err)

@@ -287,15 +287,15 @@ static int routes_open(struct flo_pulse *pulse, struct flo_err *err)
 {
     static const char *const methods[] = {"GET", "POST", "PUT", "PATCH", "DELETE"};
     struct flo_httpd *httpd = pulse->httpd;
-    int rv = flo_httpd_route(httpd, "GET", "/health", 0, on_health, pulse, err);
 
-    rv = rv < 0 ? rv : flo_httpd_route(httpd, "GET", "/ready", 0, on_ready, pulse, err);
-    rv = rv < 0 ? rv : flo_httpd_route(httpd, "GET", "/metrics", 0, on_metrics, pulse, err);
-    rv = rv < 0 ? rv : flo_httpd_route(httpd, "GET", "/healthz", 0, on_health, pulse, err);
-    for (size_t i = 0; rv == 0 && i < FLO_COUNT(methods); i++) {
-        rv = flo_httpd_route(httpd, methods[i], "/...", 1 << 20, on_other, pulse, err);
+    FLO_TRY(flo_httpd_route(httpd, "GET", "/health", 0, on_health, pulse, err));
+    FLO_TRY(flo_httpd_route(httpd, "GET", "/ready", 0, on_ready, pulse, err));
+    FLO_TRY(flo_httpd_route(httpd, "GET", "/metrics", 0, on_metrics, pulse, err));
+    FLO_TRY(flo_httpd_route(httpd, "GET", "/healthz", 0, on_health, pulse, err));
+    for (size_t i = 0; i < FLO_COUNT(methods); i++) {
+        FLO_TRY(flo_httpd_route(httpd, methods[i], "/...", 1 << 20, on_other, pulse, err));
     }
-    return rv;
+    return 0;
 }
 
 int flo_pulse_open(const char *listen, struct flo_pulse **out, struct flo_err *err)

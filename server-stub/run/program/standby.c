@@ -345,15 +345,13 @@ static int relay_open(struct flo_standby *standby, const char **listen, const ch
                       char public[FLO_LEAD_ADDRESS], struct flo_err *err)
 {
     uint16_t port = 0;
-    int rv = strrchr(*listen, ':') == NULL || strlen(*listen) > 250
-                 ? flo_fail(err, FLO_E_USAGE, "`%.200s` is no HOST:PORT", *listen)
-                 : flo_relay_open(standby->base, *listen, relay, &port, err);
 
-    if (rv == 0) {
-        say_address(*listen, port, host, own, public);
-        *listen = own;
-    }
-    return rv;
+    FLO_TRY(strrchr(*listen, ':') == NULL || strlen(*listen) > 250
+                ? flo_fail(err, FLO_E_USAGE, "`%.200s` is no HOST:PORT", *listen)
+                : flo_relay_open(standby->base, *listen, relay, &port, err));
+    say_address(*listen, port, host, own, public);
+    *listen = own;
+    return 0;
 }
 
 static bool is_loopback(const char *address)
@@ -411,7 +409,8 @@ static int answer_otherwise(struct flo_standby *standby,
             flo_relay_otherwise(standby->devices, address);
         }
     }
-    return rv < 0 ? rv : flo_pulse_start(standby->pulse, err);
+    FLO_TRY(rv);
+    return flo_pulse_start(standby->pulse, err);
 }
 
 static int result_of(struct flo_standby *standby, bool is_check, struct flo_err *err)
@@ -433,12 +432,10 @@ static int result_of(struct flo_standby *standby, bool is_check, struct flo_err 
 static int read_key(struct flo_standby *standby, struct flo_err *err)
 {
     FLO_CLEANUP(flo_key_cleanup) struct flo_key *key = NULL;
-    int rv = flo_keyring_own(standby->dir, &key, err);
 
-    if (rv == 0) {
-        flo_public_key_pem(flo_key_public(key), standby->key);
-    }
-    return rv;
+    FLO_TRY(flo_keyring_own(standby->dir, &key, err));
+    flo_public_key_pem(flo_key_public(key), standby->key);
+    return 0;
 }
 
 /* Listeners answer meanwhile. */
@@ -507,7 +504,8 @@ static int stand_by(struct flo_standby *standby, struct flo_controller_options *
     if (rv == 0) {
         rv = open_lead(standby, options->store, &self, err);
     }
-    if (rv < 0 || standby->has_ended) {
+    FLO_TRY(rv);
+    if (standby->has_ended) {
         return rv;
     }
     struct flo_lead_row row;

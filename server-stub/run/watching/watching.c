@@ -39,12 +39,8 @@ static void unstored_sent(struct flo_unstored *unstored, const struct flo_sendin
 static int write_attempt(struct flo_controller *controller,
                          const struct flo_fleet_delivery *delivery, struct flo_err *err)
 {
-    int rv = flo_controller_begin(controller, err);
-
-    if (rv < 0) {
-        return rv;
-    }
-    rv = flo_fleet_delivery_tried(controller->store, delivery, err);
+    FLO_TRY(flo_controller_begin(controller, err));
+    int rv = flo_fleet_delivery_tried(controller->store, delivery, err);
     if (rv < 0) {
         flo_controller_cancel(controller);
         return rv;

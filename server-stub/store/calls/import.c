@@ -72,8 +72,7 @@ int flo_fleet_import(struct flo_fleet_store *store, const char *dir, uint64_t *r
                          "control.db to control.db.imported");
     }
     FLO_TRY(rv);
-    rv = flo_sqlite_open(dir, &from, err);
-    FLO_TRY(rv);
+    FLO_TRY(flo_sqlite_open(dir, &from, err));
     rv = flo_fleet_begin(store, err);
     if (rv == 0) {
         rv = copy(from, &import, err);

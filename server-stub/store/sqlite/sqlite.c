@@ -259,12 +259,9 @@ static int open_file(struct flo_sqlite *sqlite, const char *dir, struct flo_err 
         rv = flo_fail(err, FLO_E_MEMORY, "store");
     }
     FLO_TRY(rv);
-    rv = flo_db_open(path, FLO_DB_SYNC_FULL, BUSY_MS, &sqlite->db, err);
-    FLO_TRY(rv);
-    rv = flo_db_check(sqlite->db, err);
-    FLO_TRY(rv);
-    rv = flo_db_exec(sqlite->db, CACHE, err);
-    FLO_TRY(rv);
+    FLO_TRY(flo_db_open(path, FLO_DB_SYNC_FULL, BUSY_MS, &sqlite->db, err));
+    FLO_TRY(flo_db_check(sqlite->db, err));
+    FLO_TRY(flo_db_exec(sqlite->db, CACHE, err));
     rv = flo_db_migrate(sqlite->db, flo_sqlite_schema, flo_sqlite_schema_count, err);
     if (rv < 0) {
         return flo_wrap(err, rv, "%s", path);

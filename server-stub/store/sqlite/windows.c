@@ -377,15 +377,13 @@ int flo_windows_put(struct flo_windows *store, const char *device, const char *h
     flo_digest_text(&window->release, digest);
     store->fine_from_ms =
         now_ms > FLO_TELEMETRY_FINE_LIFE_MS ? now_ms - FLO_TELEMETRY_FINE_LIFE_MS : 0;
-    rv = number_of(store, FLO_TELEMETRY_DEVICE, device, "", &device_n, err);
-    FLO_TRY(rv);
+    FLO_TRY(number_of(store, FLO_TELEMETRY_DEVICE, device, "", &device_n, err));
     rv = note_merged(store, device_n, window, now_ms, is_new, err);
     FLO_TRY(rv);
     if (!*is_new) {
         return rv;
     }
-    rv = number_of(store, FLO_TELEMETRY_RELEASE, digest, window->model, &release_n, err);
-    FLO_TRY(rv);
+    FLO_TRY(number_of(store, FLO_TELEMETRY_RELEASE, digest, window->model, &release_n, err));
     rv = number_of(store, FLO_TELEMETRY_HARDWARE, hardware, "", &hardware_n, err);
     FLO_TRY(rv);
     if (at_ms >= store->fine_from_ms) {
