@@ -1,4 +1,5 @@
-/* Admission: scope and expiry of an order, and the culprit of an error. */
+/* Order admission: checks scope and expiry of an order, and decides what caused
+ * an error. */
 #include <assert.h>
 #include <string.h>
 
@@ -70,7 +71,7 @@ enum flo_denial_cause flo_agent_denial_cause(int code)
     case FLO_E_PROBE_SPEED:
         return FLO_DENIAL_SPEED;
     case FLO_E_PROBE_MEMORY:
-    case FLO_E_ENGINE_KILLED: /* each time; an order can lift it */
+    case FLO_E_ENGINE_KILLED: /* each time it happens; an order can unblock it */
         return FLO_DENIAL_MEMORY;
     default:
         break;
@@ -102,7 +103,7 @@ bool flo_agent_blames_serving(int code)
     case FLO_E_INFER_GUARD:
     case FLO_E_INFER_GUARD_FAILED:
     case FLO_E_REST_TOO_LARGE:
-        return false; /* the client's doing, or a neutral end */
+        return false; /* caused by the client, or neutral */
     default:
         return true;
     }

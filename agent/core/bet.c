@@ -1,11 +1,12 @@
-/* Bet: is a share surely above, or surely below, a limit?
+/* Sequential test (bet): is a share certainly above, or certainly below, a
+ * limit?
  *
- * The bet is against a claim that the share is the limit.  The stake on each
- * answer follows Laplace's rule, (yes + 1) / (count + 2), which knows nothing
- * in advance.  While the claim holds, a stake of 1 grows to N with a
- * probability of 1/N at most, however often one looks (Ville's inequality).
- * The same is true of a claim that the share lies on the other side.  The odds
- * may therefore be read after every answer. */
+ * The test bets against the claim that the share equals the limit.  The stake
+ * on each answer follows Laplace's rule, (yes + 1) / (count + 2), which needs
+ * no prior knowledge.  If the claim is true, a stake of 1 grows to N with a
+ * probability of at most 1/N, however often one looks (Ville's inequality).
+ * The same holds for a claim that the share is on the other side.  So the odds
+ * may be read after every answer. */
 #include <flotilla/agent.h>
 
 #include <assert.h>

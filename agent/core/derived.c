@@ -1,17 +1,18 @@
-/* Derived artifacts: which are made, how often that is tried, and for how long.
+/* Derived artifacts: which ones are made, how often that is tried, and for how
+ * long.
  *
- * Packed weights are a luxury.  Packing that failed is not tried again in this
- * life of the agent.  After two failures at the disk or at the time limit, this
- * version does not try again either.  One such failure may have met a busy
- * moment. */
+ * Packed weights are optional.  After a failure packing is not tried again
+ * until the agent restarts.  After two failures of the disk or the time limit
+ * this version never tries again.  One such failure may only mean that the
+ * machine was busy. */
 #include <assert.h>
 #include <string.h>
 
 #include <flotilla/agent.h>
 #include <flotilla/errors/engine.h>
 
-/* A second for every 5 MB of the model (a slow processor that others use, too),
- * but not more than a minute. */
+/* Time limit: a second for every 5 MB of the model (for a slow and shared
+ * processor), but at most a minute. */
 #define MAKE_MS_MIN 10000
 #define MAKE_BYTES_PER_MS 5000
 

@@ -1,9 +1,8 @@
-/* Order intake: the effect of an order that was verified, is in scope and was
+/* Order intake: decides the effect of an order that is verified, in scope and
  * compared with the stored ones.
  *
- * A deploy order stands for a state: the release that runs is its answer.
- * Every other order acts once; when it comes again it is answered with its
- * first outcome. */
+ * A deploy order describes a state: the release that runs is its answer. Every
+ * other order acts once; when it comes again, its first result is repeated. */
 #include <assert.h>
 #include <stdio.h>
 #include <string.h>
@@ -52,7 +51,7 @@ static void judge_deploy(const struct flo_intake_facts *facts, struct flo_intake
 
 /* ---- every other order ---- */
 
-/* The power may have failed before it was answered. */
+/* Power may have failed before the order was answered. */
 static bool is_open(const struct flo_intake_facts *facts)
 {
     switch (facts->order->op) {

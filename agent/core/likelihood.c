@@ -11,8 +11,8 @@ void flo_likelihood_init(struct flo_likelihood *likelihood, const char *answer, 
         (struct flo_likelihood){.answer = answer, .bytes = bytes, .has_ended = bytes == 0};
 }
 
-/* Bytes of the answer that the token stands for; 0: it departs.  A first token
- * may bring a blank that the golden answer was trimmed of. */
+/* Bytes of the golden answer that the token covers; 0: it differs.  A first
+ * token may begin with a blank that was trimmed from the golden answer. */
 static size_t covers(const struct flo_likelihood *likelihood, const struct flo_likely *token)
 {
     const char *text = token->text;
@@ -34,8 +34,9 @@ static double loss_of(double logprob)
                                                  : -logprob;
 }
 
-/* The golden token is the likeliest one that goes on with the answer.  When
- * none is told, it is at most as likely as the last that is. */
+/* Loss of the golden token where the model differs: that of the most likely
+ * token that continues the answer.  If none was reported, its probability is at
+ * most that of the last one reported. */
 static double departure(const struct flo_likelihood *likelihood, const struct flo_likely *tokens,
                         size_t count)
 {

@@ -1,41 +1,42 @@
-/* Likelihood: how likely a golden answer is to a model.
+/* Likelihood: how likely a model finds a golden answer.
  *
- * The model answers greedily and tells of each token its log-probability and
- * those of the likeliest others.  As long as its answer is the golden one, the
- * likelihoods of its tokens multiply.  Where it departs, the golden token's
- * likelihood is the last factor: the rest of the answer would follow from a
- * text that the model did not write.  A small change of a model shows before an
- * answer is wrong.  Answers are compared as bytes, so releases with other
- * tokens have the same measure.  Pure. */
+ * The model answers greedily and reports for each token its log-probability and
+ * those of the most likely alternatives.  While its answer equals the golden
+ * one, the token probabilities are multiplied.  Where it differs, the golden
+ * token's probability is the last factor, because the rest depends on text that
+ * the model did not write.  So a small change of a model shows before an answer
+ * is wrong.  Answers are compared as bytes, so releases with different
+ * tokenizers are comparable.  Pure. */
 #ifndef FLOTILLA_AGENT_CORE_LIKELIHOOD_H
 #define FLOTILLA_AGENT_CORE_LIKELIHOOD_H
 
 #include <flotilla/agent.h>
 
-#define FLO_LIKELIHOOD_LOSS_MAX 20 /* a token: as good as impossible */
+#define FLO_LIKELIHOOD_LOSS_MAX 20 /* upper bound of a token's loss: practically impossible */
 
 struct flo_likelihood {
-    const char *answer; /* borrowed: what is left of it */
+    const char *answer; /* borrowed: the rest of the golden answer */
     size_t bytes;
-    double loss; /* -ln of the likelihood so far */
+    double loss; /* -ln of the probability so far */
     bool has_begun;
-    bool has_ended; /* all of it was told, or the model departed */
+    bool has_ended; /* the answer is complete, or the model differed */
 };
-/* `answer` stays the caller's. */
+/* `answer` is borrowed. */
 void flo_likelihood_init(struct flo_likelihood *likelihood, const char *answer, size_t bytes);
 
-/* A token that the model chose, and those that it could have chosen. */
+/* A token that the model chose, or could have chosen. */
 struct flo_likely {
-    const char *text; /* the bytes it stands for; none: an end */
+    const char *text; /* its bytes; none: end of the answer */
     size_t bytes;
     double logprob;
 };
-/* chosen: first; then the likeliest, in any order. */
+/* Adds a step of the answer.  The chosen token comes first, then the most
+ * likely others in any order. */
 void flo_likelihood_token(struct flo_likelihood *likelihood, const struct flo_likely *tokens,
                           size_t count);
 
-/* Losses of answers to a number for telemetry: the mean answer's perplexity in
- * millionths.  0: there is none. */
+/* Perplexity of the mean answer in millionths, for telemetry.  0: there is
+ * none. */
 int64_t flo_likelihood_ppm(double loss_sum, uint32_t answers);
 
 #endif

@@ -1,4 +1,4 @@
-/* See linking.h. */
+/* Activation: see linking.h. */
 #include "agent/core/linking.h"
 
 #include <assert.h>

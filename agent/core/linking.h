@@ -1,30 +1,32 @@
-/* One activation: a hook that runs, then looks at the health of a program.
+/* Activation of a linked release: runs a hook, then checks the health of a
+ * program.
  *
- * The device's core (core/device/linked.c) says which release has the link;
- * this one says how the change of a link goes.  Pure, as all of core/. */
+ * The device's core (core/device/linked.c) decides which release has the link.
+ * This file decides the steps after the link has changed.  Pure, as all of
+ * core/. */
 #ifndef FLOTILLA_AGENT_CORE_LINKING_H
 #define FLOTILLA_AGENT_CORE_LINKING_H
 
 #include <flotilla/base.h>
 
-#define FLO_HOOK_MS_MAX 60000      /* that a hook may run */
-#define FLO_HOOK_AGAIN_MS_MIN 5000 /* after one that failed; doubles */
+#define FLO_HOOK_MS_MAX 60000      /* most time of a hook */
+#define FLO_HOOK_AGAIN_MS_MIN 5000 /* pause after a failed hook; doubles */
 #define FLO_HOOK_AGAIN_MS_MAX 600000
-#define FLO_HEALTH_MS_MAX 5000     /* that a look at the health may take */
-#define FLO_HEALTH_STARTING_MS 250 /* between two looks before it serves */
+#define FLO_HEALTH_MS_MAX 5000     /* most time of a health check */
+#define FLO_HEALTH_STARTING_MS 250 /* between two checks while the program starts */
 
 struct flo_linking_limits {
-    bool has_health;     /* else the end of the hook is all that is known */
-    uint64_t ready_ms;   /* from the end of the hook to the first good look */
-    uint64_t every_ms;   /* between two looks */
+    bool has_health;     /* false: only the end of the hook is known */
+    uint64_t ready_ms;   /* from the hook's end to the first healthy check */
+    uint64_t every_ms;   /* between two health checks */
     uint32_t misses_max; /* in a row */
 };
 
 enum flo_linking_state {
     FLO_LINKING_NONE,
-    FLO_LINKING_HOOK,   /* the hook runs */
-    FLO_LINKING_FAILED, /* the hook failed, and runs again */
-    FLO_LINKING_STARTS, /* the hook ran; the program was not healthy yet */
+    FLO_LINKING_HOOK,   /* the hook is running */
+    FLO_LINKING_FAILED, /* the hook failed, and will run again */
+    FLO_LINKING_STARTS, /* the hook has run; the program is not healthy yet */
     FLO_LINKING_SERVES,
     FLO_LINKING_ILL,
 };
@@ -33,7 +35,7 @@ struct flo_linking {
     struct flo_linking_limits limits;
     bool is_looking;
     uint32_t misses, failures; /* in a row */
-    uint64_t due_ms;           /* time of the next DUE; 0: none */
+    uint64_t due_ms;           /* time of the next DUE event; 0: none */
     uint64_t ready_by_ms;
 };
 
@@ -41,7 +43,7 @@ enum flo_linking_event {
     FLO_LINKING_DUE, /* due_ms has come */
     FLO_LINKING_HOOK_DONE,
     FLO_LINKING_HOOK_FAILED,
-    FLO_LINKING_GOOD, /* a look at the health */
+    FLO_LINKING_GOOD, /* a health check succeeded */
     FLO_LINKING_BAD,
 };
 enum flo_linking_do {
@@ -49,12 +51,12 @@ enum flo_linking_do {
     FLO_LINKING_RUN,
     FLO_LINKING_LOOK,
     FLO_LINKING_TELL_SERVES,
-    FLO_LINKING_TELL_FAILED, /* the hook */
-    FLO_LINKING_TELL_ILL,    /* the program */
+    FLO_LINKING_TELL_FAILED, /* the hook failed */
+    FLO_LINKING_TELL_ILL,    /* the program is unhealthy */
 };
 
-/* Begin, with the hook or, where it ran for this link already, after it.  It
- * ends an activation that was under way. */
+/* Begins an activation: with the hook, or after it if it has run for this link
+ * already.  Replaces an activation in progress. */
 enum flo_linking_do flo_linking_begin(struct flo_linking *activation,
                                       const struct flo_linking_limits *limits, bool needs_hook,
                                       uint64_t now_ms);
@@ -63,9 +65,9 @@ enum flo_linking_do flo_linking_step(struct flo_linking *activation, enum flo_li
 
 /* ---- what others say ---- */
 
-/* The status in the first line of an HTTP answer; 0: it is none. */
+/* Reads the status from the first line of an HTTP answer; 0: it is not one. */
 int flo_http_status_read(const char *text, size_t bytes);
-/* The number in a pid file, 2 or more; 0: there is none. */
+/* Reads the number in a pid file, 2 or more; 0: there is none. */
 int flo_pid_read(const char *text, size_t bytes);
 
 #endif

@@ -1,53 +1,54 @@
-/* Checkup: why a device is slow or about to fail, and lines of its log without
- * secrets.  Pure: facts go in, findings come out. */
+/* Checkup: diagnoses why a device is slow or about to fail, and removes secrets
+ * from log lines.  Pure: facts go in, findings come out. */
 #ifndef FLOTILLA_AGENT_CORE_CHECKUP_H
 #define FLOTILLA_AGENT_CORE_CHECKUP_H
 
 #include <flotilla/base.h>
 
-/* Facts of the machine; 0: the machine does not tell this one. */
+/* Sensor values of the machine; 0: not available. */
 struct flo_sensed {
-    bool has_pressure; /* the kernel tells it */
-    /* Share of the last 10 s in which some task waited: 10.00 % is 1000. */
+    bool has_pressure; /* the kernel reports pressure (PSI) */
+    /* PSI avg10: share of the last 10 s in which some task waited; 10.00 % is
+     * 1000. */
     uint32_t psi_cpu, psi_memory, psi_io;
     uint64_t cgroup_bytes;     /* memory.current of the tightest cgroup */
     uint64_t cgroup_bytes_max; /* memory.max of that cgroup; 0: no limit */
     bool has_zone;
-    int64_t zone_mc; /* the hottest zone, in thousandths of a degree */
-    int64_t trip_mc; /* the zone's passive trip point; 0: it has none */
+    int64_t zone_mc; /* hottest thermal zone, in 1/1000 degree C */
+    int64_t trip_mc; /* passive trip point of that zone; 0: none */
     bool is_discharging;
     int32_t battery_pct;               /* -1: none */
-    uint32_t load_centi;               /* load of the last minute: 1.00 is 100 */
+    uint32_t load_centi;               /* load average of the last minute: 1.00 is 100 */
     uint64_t clock_khz, clock_khz_max; /* clock of the slowest CPU */
     uint64_t memory_bytes, memory_free_bytes, swap_used_bytes;
 };
 
-/* Free bytes of the disk that updates and records need.  A device with less is
- * degraded, and its doctor says so. */
+/* Free disk bytes that updates and records need.  A device with less is
+ * degraded, and its checkup says so. */
 #define FLO_CHECKUP_DISK_MIN (UINT64_C(128) << 20)
-/* FLO_E_DISK_FULL: fewer are free. */
+/* FLO_E_DISK_FULL: fewer bytes are free. */
 FLO_MUST_USE int flo_checkup_room(uint64_t free_bytes, struct flo_err *err);
 
 struct flo_checkup {
     struct flo_sensed sensed;
     uint32_t cpus;    /* that the agent may use */
-    uint32_t threads; /* the engine's */
+    uint32_t threads; /* threads of the engine */
     bool is_served;   /* a model is assigned */
     bool is_live;     /* ... and its engine answers */
     bool is_packed, can_be_packed;
     char kernel[32], kernel_best[32];
     uint32_t context;
-    /* Bytes that a token reads; what the benchmark says that memory gives. */
+    /* Bytes read per token, and the memory bandwidth in the benchmark. */
     uint64_t token_bytes, memory_bytes_per_s;
-    uint64_t int8_ops_per_s; /* ... and what all its CPUs compute; 0: unknown */
-    uint64_t token_us;       /* median of the last requests; 0: none */
+    uint64_t int8_ops_per_s; /* ... and arithmetic of all CPUs; 0: unknown */
+    uint64_t token_us;       /* median of recent requests; 0: none */
     uint64_t disk_free_bytes;
     bool has_certificate;
     int64_t certificate_days;
-    const char *sandbox_lacks; /* NULL: nothing */
+    const char *sandbox_lacks; /* NULL: nothing is missing */
     uint32_t rung;
     const char *rung_why;
-    const char *degraded; /* why it cannot keep what it is told; NULL: it can */
+    const char *degraded; /* why the agent cannot store orders; NULL: it can */
 };
 
 enum flo_finding_kind {
@@ -70,19 +71,20 @@ const char *flo_finding_id(enum flo_finding_kind kind);
 const char *flo_finding_level(enum flo_finding_kind kind);
 const char *flo_finding_unit(enum flo_finding_kind kind);
 const char *flo_finding_fix(enum flo_finding_kind kind);
-/* At most one of a kind: those of a model's engine, those of the machine. */
+/* Append findings, at most one of each kind: about a model's engine, and about
+ * the machine. */
 void flo_checkup_find_engine(const struct flo_checkup *checkup, struct flo_findings *out);
 void flo_checkup_find_machine(const struct flo_checkup *checkup, struct flo_findings *out);
-/* The least time of a token: its bytes through the memory, or its arithmetic,
- * whichever takes longer, and what each token costs whatever its model's size
- * (the barriers of its layers, sampling, the way to the client). */
+/* Lower bound of the time per token.  The larger of two times, memory traffic
+ * and arithmetic, plus a fixed cost.  The fixed cost does not depend on the
+ * model's size: barriers between layers, sampling, sending to the client. */
 struct flo_token_cost {
     uint64_t memory_us, compute_us, fixed_us;
-    uint64_t least_us;    /* 0: not known */
+    uint64_t least_us;    /* 0: unknown */
     const char *bound_by; /* "memory", "arithmetic" or "the steps of a token" */
 };
 struct flo_token_cost flo_checkup_cost(const struct flo_checkup *checkup);
-/* Tokens in 1,000 s at most, by that; 0: not known. */
+/* Upper bound of the rate in milli-tokens per second; 0: unknown. */
 uint64_t flo_checkup_rate_mtps(const struct flo_checkup *checkup);
 
 /* ---- programs of other projects (programs.def) ---- */
@@ -110,12 +112,12 @@ void flo_server_write(const struct flo_server_program *program, const char *path
 /* ---- lines of the log ---- */
 
 #define FLO_REDACTED "[hidden]"
-#define FLO_REDACT_BYTES_MAX 1024 /* a line is cut there */
-/* The line without what looks like a token, a key or a password.  The log holds
- * none: this is for the day when somebody's error text does.  `out` has
- * FLO_REDACT_BYTES_MAX + 1 bytes. */
+#define FLO_REDACT_BYTES_MAX 1024 /* longer lines are cut */
+/* Copies a line and hides what looks like a token, a key or a password.  The
+ * log should have none; this is a second barrier, for example against error
+ * texts of libraries.  `out` has FLO_REDACT_BYTES_MAX + 1 bytes. */
 void flo_redact(const char *line, size_t bytes, char out[FLO_REDACT_BYTES_MAX + 1]);
-/* How many bytes a line takes as a JSON string in a list. */
+/* Bytes of a line as a JSON string in a list. */
 size_t flo_redact_json_bytes(const char *line);
 
 #endif

@@ -1,4 +1,4 @@
-/* Findings: from facts of a device to sentences with numbers. */
+/* Findings: turns facts about a device into sentences with numbers. */
 #include "agent/core/checkup/checkup.h"
 
 #include <assert.h>
@@ -9,19 +9,19 @@
 #include <flotilla/plural.h>
 
 #define PRESSURE_CENTI 1000 /* 10 % */
-#define SPEED_PART 60       /* % of the speed that the memory allows */
-/* Measured on a Zen 5 with 4 threads: 0.18 ms a token for the smallest model
- * here, 0.6 ms for three times as many layers, and the way through the agent.
- */
+#define SPEED_PART 60       /* % of the speed that the memory bandwidth allows */
+/* Fixed cost per token. Measured on a Zen 5 with 4 threads: 0.18 ms for the
+ * smallest model here, 0.6 ms for three times as many layers, and the path
+ * through the agent. */
 #define TOKEN_FIXED_US 1000
-#define OPS_PER_BYTE 4 /* a byte of 4-bit weights: two products, two sums */
+#define OPS_PER_BYTE 4 /* a byte of 4-bit weights: two multiplications, two additions */
 #define CONTEXT_LARGE 8192
 #define MEMORY_FREE_MIN (UINT64_C(64) << 20)
 #define CERTIFICATE_DAYS_MIN 14
 #define HEAT_MARGIN_MC 5000
 #define TRIP_STANDARD_MC 80000
 #define BATTERY_LOW_PCT 20
-#define CLOCK_PART 70 /* % of the highest clock: less is a finding */
+#define CLOCK_PART 70 /* % of the highest clock; less is a finding */
 
 static const struct {
     const char *id, *level, *unit, *fix;
@@ -94,7 +94,8 @@ static uint64_t us_of(uint64_t amount, uint64_t per_s)
     return amount * 1000000 / per_s;
 }
 
-/* All CPUs were measured together; the engine may have fewer threads. */
+/* Operations per second of the engine's threads: the benchmark used all
+ * CPUs. */
 static uint64_t ops_of(const struct flo_checkup *c)
 {
     return c->threads > 0 && c->threads < c->cpus ? c->int8_ops_per_s / c->cpus * c->threads
@@ -154,7 +155,7 @@ static void find_speed(const struct flo_checkup *c, struct flo_findings *out)
     }
 }
 
-/* Slower kernels first; -1: another name, as those of Arm. */
+/* Rank of a kernel, slower ones first; -1: another name, for example on Arm. */
 static int rank_of(const char *kernel)
 {
     static const char *const names[] = {"ref", "sse42", "avx", "avx2", "avx512"};
@@ -167,7 +168,8 @@ static int rank_of(const char *kernel)
     return -1;
 }
 
-/* The machine's word is coarse: its fast kernels have several names. */
+/* Returns whether a faster kernel exists. The machine's own value is coarse,
+ * because fast kernels have several names. */
 static bool is_slow_kernel(const char *kernel, const char *best)
 {
     int rank = rank_of(kernel);

@@ -1,11 +1,11 @@
-/* Lines of the log without secrets: runs of letters and digits that look like
- * one, values with a telling name, passwords in addresses. */
+/* Log redaction: hides runs of letters and digits that look like secrets,
+ * values after a telling name, and passwords in URLs. */
 #include "agent/core/checkup/checkup.h"
 
 #include <stdio.h>
 #include <string.h>
 
-#define RUN_CHARS_MIN 24 /* mixed letters and digits */
+#define RUN_CHARS_MIN 24 /* in a run of mixed letters and digits */
 #define HEX_CHARS_MIN 32
 
 struct place {
@@ -37,7 +37,7 @@ static bool begins(const char *text, size_t bytes, const char *with)
     return bytes >= strlen(with) && memcmp(text, with, strlen(with)) == 0;
 }
 
-/* Digests and device ids are names, and paths are long. */
+/* Digests, device ids and paths are not secrets, though they are long. */
 static bool is_name(const char *line, const char *run, size_t chars)
 {
     static const char digest[] = "sha256";
@@ -86,7 +86,8 @@ static bool ends_with(const char *line, const char *at, const char *word)
     return true;
 }
 
-/* Bytes of a name and its sign, after which a secret comes; 0: none. */
+/* Length of a telling name and its separator, which a secret follows; 0:
+ * none. */
 static size_t names_secret(const char *line, const char *at, size_t left)
 {
     static const char *const words[] = {"token",  "secret",        "password",
@@ -110,7 +111,8 @@ static size_t names_secret(const char *line, const char *at, size_t left)
     return 0;
 }
 
-/* A word, or a quoted text; a prompt goes to the end. */
+/* Length of the value: a word, or a quoted text; a prompt ends with the
+ * line. */
 static size_t value_chars(const char *line, const char *at, size_t left)
 {
     char quote = at > line && at[-1] == '"' ? '"' : ' ';
@@ -122,7 +124,7 @@ static size_t value_chars(const char *line, const char *at, size_t left)
     return chars;
 }
 
-/* "user:password@" after "://"; 0: none. */
+/* Length of "user:password@" after "://"; 0: none. */
 static size_t user_chars(const char *line, const char *at, size_t left)
 {
     size_t chars = 0;
@@ -146,7 +148,7 @@ static size_t hidden_chars(const char *line, const char *at, size_t left, size_t
     if (begins(at, left, "flt1.") || begins(at, left, "-----BEGIN")) {
         return begins(at, left, "-") ? left : value_chars(line, at, left);
     }
-    if (begins(at, left, "//")) { /* an address, its user may follow */
+    if (begins(at, left, "//")) { /* a URL, which may have a user name */
         *run = 2;
         return 0;
     }
@@ -186,7 +188,7 @@ void flo_redact(const char *line, size_t bytes, char out[FLO_REDACT_BYTES_MAX + 
             at += run;
         }
     }
-    if (to.at == to.end) { /* no part of a character */
+    if (to.at == to.end) { /* no room for part of a character */
         while (to.at > out && ((uint8_t)to.at[-1] & 0xc0) == 0x80) {
             to.at--;
         }

@@ -1,13 +1,13 @@
-/* One step of the device: hand the event to the file that knows it, then look
- * at the clock, then go on with the executions that wait.
+/* One step of the device: passes the event to the file in charge, checks the
+ * deadlines, then continues waiting executions.
  *
- * Deadlines are looked at on every event, so a late timer changes nothing. */
+ * Deadlines are checked on every event, so a late timer changes nothing. */
 #include <assert.h>
 #include <string.h>
 
 #include "agent/core/device/internal.h"
 
-/* Every model in turn; the step is about the same one afterwards. */
+/* Calls `each` for every model, and restores the step's model afterwards. */
 static void for_each_model(struct step *s, void (*each)(struct step *s))
 {
     struct flo_agent_model *before = s->model;
@@ -33,7 +33,7 @@ static void set_frozen(struct step *s, bool is_frozen)
     }
 }
 
-/* The model whose execution a rollout began; NULL: none. */
+/* The model with an execution of this rollout; NULL: none. */
 static struct flo_agent_model *model_of_rollout(struct step *s, const struct flo_order *order)
 {
     for (uint32_t i = 0; i < FLO_AGENT_MODELS_MAX; i++) {
@@ -61,7 +61,7 @@ static void abort_rollout(struct step *s, const struct flo_order *order)
     }
 }
 
-/* A pause stops only executions that have not started. */
+/* Notes in the trace that a pause does not stop a running execution. */
 static void note_pause(struct step *s, const struct flo_order *order)
 {
     const struct flo_agent_model *model = model_of_rollout(s, order);
@@ -85,8 +85,8 @@ static void take_order(struct step *s)
     switch (order->op) {
     case FLO_ORDER_ROLLBACK:
         flo_back_order(s);
-        return;           /* acknowledged when it is done */
-    case FLO_ORDER_PAUSE: /* the list of paused rollouts came with it */
+        return;           /* acknowledged when it is finished */
+    case FLO_ORDER_PAUSE: /* the list of paused rollouts came with the event */
         note_pause(s, order);
         break;
     case FLO_ORDER_RESUME:
@@ -98,27 +98,27 @@ static void take_order(struct step *s)
     case FLO_ORDER_UNFREEZE:
         set_frozen(s, order->op == FLO_ORDER_FREEZE || s->event->stays_frozen);
         break;
-    case FLO_ORDER_CONFIG: /* pacing: the shell's */
-    case FLO_ORDER_ALLOW:  /* the record says it */
+    case FLO_ORDER_CONFIG: /* the shell's: only affects pacing */
+    case FLO_ORDER_ALLOW:  /* stored in the record */
     case FLO_ORDER_GROUPS:
         break;
     case FLO_ORDER_REMOVE:
         flo_remove_order(s);
         return;
-    case FLO_ORDER_DEPLOY: /* comes as DEPLOY */
-    case FLO_ORDER_LOGS:   /* the shell's: they change nothing */
+    case FLO_ORDER_DEPLOY: /* arrives as the event DEPLOY */
+    case FLO_ORDER_LOGS:   /* handled by the shell: no change of state */
     case FLO_ORDER_DOCTOR:
     case FLO_ORDER_COUNT:
         return;
     }
-    if (order->id[0] != '\0') { /* else it is the device's own word */
+    if (order->id[0] != '\0') { /* else the device itself caused it */
         flo_do_ack(s, order->id, "done", NULL);
     }
 }
 
 /* ---- start ---- */
 
-/* A release's document may be gone; the record still knows the model. */
+/* Fills in the model's name, since a release's document may be missing. */
 static void name_release(const struct flo_agent_model *model, struct flo_release_ref *ref)
 {
     if (flo_ref_is(ref)) {
@@ -170,8 +170,8 @@ static void boot(struct step *s)
     s->model = &agent->models[0];
 }
 
-/* A place is free until a release of its model is asked for; an idle one is
- * given to another model. */
+/* Gives an entry to the model of a deploy: a free entry, or an idle one of
+ * another model. */
 static void name_model(struct step *s)
 {
     const struct flo_agent_execution *wanted = s->event->deploy.execution;
@@ -196,8 +196,8 @@ static void earlier(uint64_t *next, uint64_t at_ms)
     }
 }
 
-/* A time that has passed does not ring again: the execution waits for something
- * else. */
+/* Considers a future time only.  One that has passed needs no timer: the
+ * execution waits for something else. */
 static void to_come(const struct step *s, uint64_t *next, uint64_t at_ms)
 {
     if (at_ms > s->now) {
@@ -232,9 +232,9 @@ static void set_timer(struct step *s)
         next_of_model(s, &agent->models[i], &next);
     }
     if (next != 0 && next <= s->now) {
-        next = s->now + 1; /* a due event that is still there waits for more */
+        next = s->now + 1; /* more is due now: continue in 1 ms */
     }
-    /* A timer that rang is spent, even when it rang a little early. */
+    /* A timer that fired is used up, even if it fired slightly early. */
     if (next != agent->timer_ms || s->event->kind == FLO_AGENT_TIMER) {
         agent->timer_ms = next;
         flo_do(s, FLO_DO_TIMER)->at_ms = next;
@@ -248,7 +248,8 @@ static void put_off(uint64_t *at_ms, uint64_t by_ms)
     }
 }
 
-/* Deadlines, a drain and a soak are for a machine that works. */
+/* After a suspend: extends deadlines, drains and soaks, which count only time
+ * in which the machine runs. */
 static void wake(struct step *s)
 {
     struct flo_agent_model *model = s->model;
@@ -276,7 +277,7 @@ static void dispatch(struct step *s)
 {
     switch (s->event->kind) {
     case FLO_AGENT_BOOT:
-        break; /* handled before */
+        break; /* handled above */
     case FLO_AGENT_DEPLOY:
         flo_execution_deploy(s);
         break;
@@ -370,8 +371,7 @@ static void look_at_clock(struct step *s)
     flo_execution_due(s);
 }
 
-/* The invariants of a model between any two steps; each name says what
- * holds. */
+/* Checks the invariants of a model between two steps; each name states one. */
 static bool is_model_sound(const struct flo_agent_model *model)
 {
     const struct flo_agent_execution *execution = &model->execution;
@@ -426,7 +426,7 @@ int flo_agent_step(struct flo_agent *agent, const struct flo_agent_event *event,
         boot(&s);
         agent->wall_ms = event->wall_ms;
     } else if (!agent->is_booted) {
-        return 0; /* nothing is known yet */
+        return 0; /* before BOOT nothing is known */
     } else {
         assert(event->now_ms >= agent->origin_ms);
         assert(is_sound(agent));
@@ -434,7 +434,7 @@ int flo_agent_step(struct flo_agent *agent, const struct flo_agent_event *event,
         name_model(&s);
     }
     if (event->kind == FLO_AGENT_TIMER) {
-        agent->timer_ms = 0; /* the timer fired, perhaps a little early */
+        agent->timer_ms = 0; /* the timer fired, perhaps slightly early */
     }
     dispatch(&s);
     for_each_model(&s, look_at_clock);

@@ -1,10 +1,10 @@
-/* Going back: an ordered rollback, by a signed order or by hand.
+/* Rollback: by order, or by an operator at the device.
  *
  * After a commit there are three steps.  First the previous release is loaded
- * next to the current one.  Then the release that is taken back is denied and
- * the slots rotate.  Then the flip.  Until the target is ready to serve,
- * nothing changes.  During a trial the current release is still warm: the
- * execution ends, and only the flip is left. */
+ * next to the current one.  Then the current release is blocked and the slots
+ * rotate.  Then requests are switched.  Until the target is ready to serve,
+ * nothing changes.  During a trial the current release is still loaded: the
+ * execution ends, and only the switch remains. */
 #include <assert.h>
 #include <stdio.h>
 #include <string.h>
@@ -40,7 +40,7 @@ static void deny_all(struct step *s, const struct flo_digest *list, uint32_t cou
 
 /* ---- after a commit ---- */
 
-/* Memory is short: probes of other models can wait. */
+/* Stops probes of other models, which can wait, to free memory. */
 static void end_other_probes(struct step *s)
 {
     struct flo_agent_model *mine = s->model;
@@ -98,7 +98,7 @@ static void begin(struct step *s, const char *order, uint64_t number, const stru
     load_previous(s);
 }
 
-/* Why the committed release cannot be left; code 0: it can. */
+/* Checks whether the committed release can be rolled back; code 0: it can. */
 static void check_target(const struct flo_agent_model *model, const struct flo_order *order,
                          struct flo_agent_error *error)
 {
@@ -126,14 +126,15 @@ static void check_target(const struct flo_agent_model *model, const struct flo_o
     }
 }
 
-/* The previous release is all that this device can run. */
+/* Returns whether the previous release is the only one that this device can
+ * run. */
 static bool is_last_resort(const struct flo_agent_model *model, const struct flo_order *order)
 {
     return flo_engine_refuses_current(model) && is_in(order, &model->slots.previous);
 }
 
-/* A release that only shares the requests of another model may go without one
- * that follows it. */
+/* Returns whether a release may be removed without a successor, because it only
+ * serves a share of another model's requests. */
 static bool may_go(const struct step *s)
 {
     const struct flo_agent_model *model = s->model;
@@ -152,7 +153,7 @@ static void end_execution(struct step *s, const char *why)
     }
 }
 
-/* One more order while the previous release is being loaded. */
+/* Handles one more order while the previous release is loading. */
 static void order_meanwhile(struct step *s, bool is_wanted)
 {
     const struct flo_order *order = s->event->order;
@@ -169,7 +170,7 @@ static void order_meanwhile(struct step *s, bool is_wanted)
         return;
     }
     if (order->seq == back->number && strcmp(order->id, back->order) == 0) {
-        return; /* the list and the document told it: `done` follows */
+        return; /* the same order, received twice: `done` follows */
     }
     if (order->seq > back->number && back->order[0] != '\0') {
         flo_do_ack(s, back->order, "superseded", NULL);
@@ -209,7 +210,7 @@ void flo_back_order(struct step *s)
     if (!is_in(order, &model->slots.current) && !is_last_resort(model, order)) {
         flo_do_note(s, "stays: %s is not taken back", flo_ref_text(&model->slots.current, text));
         deny_all(s, order->from, order->from_count, order->seq);
-        if (back->is_active) { /* the current one is being loaded */
+        if (back->is_active) { /* the current release is still loading */
             memcpy(back->order, order->id, sizeof(back->order));
         } else {
             flo_do_ack(s, order->id, is_wanted ? "done" : "ignored", NULL);
@@ -273,7 +274,7 @@ static void finish(struct step *s)
     memset(back, 0, sizeof(*back));
 }
 
-/* true: the loaded engine was wanted here. */
+/* true: the rollback was waiting for this engine. */
 bool flo_back_loaded(struct step *s, enum flo_agent_role role)
 {
     struct flo_agent_model *model = s->model;
@@ -295,8 +296,8 @@ bool flo_back_loaded(struct step *s, enum flo_agent_role role)
     return false;
 }
 
-/* The flip happens whether the rotation reached the disk or not.  The denial
- * may be on disk already, and the next start repairs the slots by it. */
+/* Switches whether or not the rotation reached the disk: the block may be on
+ * disk already, and then the next start repairs the slots. */
 bool flo_back_written(struct step *s)
 {
     struct flo_agent_model *model = s->model;
@@ -306,8 +307,8 @@ bool flo_back_written(struct step *s)
         return false;
     }
     back->is_writing = false;
-    /* Where the current release was damaged meanwhile, its loss has turned the
-     * slots already. */
+    /* If the current release was damaged meanwhile, that has rotated the slots
+     * already. */
     flo_agent_turn(model, flo_ref_equal(&back->to, &model->slots.current) ? FLO_TURN_CLEAR
                                                                           : FLO_TURN_BACK);
     assert(flo_ref_equal(&back->to, &model->slots.current));
@@ -316,7 +317,7 @@ bool flo_back_written(struct step *s)
     if (model->live == FLO_AGENT_CURRENT && !model->is_switching) {
         finish(s);
     } else {
-        back->is_committed = false; /* finished when it serves */
+        back->is_committed = false; /* finished once it serves */
     }
     return true;
 }
@@ -331,7 +332,7 @@ bool flo_back_lost(struct step *s, enum flo_agent_role role)
         return false;
     }
     if (back->is_writing) {
-        return true; /* the way back goes on after the write */
+        return true; /* the rollback continues after the write */
     }
     memset(back, 0, sizeof(*back));
     flo_do_ack(s, given_up.order, "refused", &s->event->error);
@@ -341,8 +342,8 @@ bool flo_back_lost(struct step *s, enum flo_agent_role role)
     return true;
 }
 
-/* The trial was left, as it was asked for.  Its repair, or the release that is
- * wanted by now, brings the model back. */
+/* The trial has ended as requested.  A repair of the current release, or the
+ * release wanted by now, will bring the model back. */
 void flo_back_given_up(struct step *s)
 {
     struct flo_agent_return *back = &s->model->going_back;
@@ -373,7 +374,7 @@ void flo_back_due(struct step *s)
     struct flo_agent_return *back = &s->model->going_back;
 
     if (back->is_draining && s->now >= back->due_ms) {
-        flo_do(s, FLO_DO_UNLOAD)->role = FLO_AGENT_CURRENT; /* by force */
+        flo_do(s, FLO_DO_UNLOAD)->role = FLO_AGENT_CURRENT; /* without draining */
         flo_back_drained(s);
     }
 }

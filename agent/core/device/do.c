@@ -1,4 +1,4 @@
-/* Actions of a step, and the small words that all files of the core share. */
+/* Actions: the actions of a step, and small helpers of the core. */
 #include <assert.h>
 #include <stdio.h>
 #include <string.h>
@@ -69,7 +69,7 @@ const char *flo_ref_text(const struct flo_release_ref *ref, char out[FLO_REF_TEX
     return out;
 }
 
-/* splitmix64: the seed comes with BOOT, so a step can be repeated exactly. */
+/* splitmix64.  The seed comes with BOOT, so a step can be repeated exactly. */
 uint64_t flo_agent_random(struct flo_agent *agent)
 {
     uint64_t z = (agent->random += UINT64_C(0x9e3779b97f4a7c15));

@@ -1,12 +1,12 @@
-/* Engines report: one gets on, is ready, or is lost.
+/* Engine events: an engine is loading, is ready, or is lost.
  *
- * The current release's engine is always wanted: when it is lost it is started
- * again, at once the first time, then with full jitter.  An engine next to it
- * belongs to an execution or to a rollback; those decide what its loss means.
- * A current release that cannot be loaded because its bytes are wrong gives way
- * to the previous one and is fetched again.  A current release whose bytes are
- * right stays where it is, even if this engine refuses it (a package that went
- * back is older than the release).  The previous release serves meanwhile. */
+ * The current release's engine is always wanted.  When lost it is restarted, at
+ * once the first time, then with full jitter.  A second engine belongs to an
+ * execution or a rollback, which decides what its loss means.  If the files of
+ * the current release are damaged, the previous release takes its place and the
+ * files are fetched again.  If they are correct but this engine refuses them (a
+ * package that was downgraded is older than the release), the current release
+ * stays in its slot.  The previous release serves meanwhile. */
 #include <assert.h>
 #include <string.h>
 
@@ -14,7 +14,7 @@
 
 #include "agent/core/device/internal.h"
 
-/* The link stays with the candidate while that starts again. */
+/* Returns whether the link stays with the candidate while that restarts. */
 static bool is_trial_ahead(const struct flo_agent_model *model)
 {
     return model->engines[FLO_AGENT_CURRENT].is_linked && model->slots.is_trial &&
@@ -22,7 +22,8 @@ static bool is_trial_ahead(const struct flo_agent_model *model)
             flo_engine_is(model, FLO_AGENT_BESIDE, FLO_ENGINE_READY));
 }
 
-/* A release with a link serves when its hook is done (linked.c). */
+/* The current engine is loaded.  A release with a link serves only after its
+ * hook (linked.c). */
 static void current_loaded(struct step *s)
 {
     struct flo_agent_model *model = s->model;
@@ -42,8 +43,8 @@ static void current_loaded(struct step *s)
     flo_repair_loaded(s);
 }
 
-/* Files of gigabytes are hashed and derived before: that takes as long as it
- * takes. */
+/* Extends the deadline of a load at each sign of progress: files of gigabytes
+ * are hashed and packed before. */
 void flo_engine_loading(struct step *s)
 {
     struct flo_agent_engine *engine = &s->model->engines[s->event->role];
@@ -79,16 +80,16 @@ void flo_engine_loaded(struct step *s)
     }
 }
 
-/* The bytes are not the signed ones, not there, or on a sector that cannot be
- * read.  Two places find this: the store, and the hash of every file before it
- * is loaded.  A disk that is gone as a whole says nothing about them. */
+/* Returns whether the files are damaged: wrong, missing, or on an unreadable
+ * sector.  The store finds that, and the hash of every file before a load.
+ * When the whole disk is gone, an error tells nothing about the files. */
 static bool bytes_are_wrong(const struct flo_agent *agent, int code)
 {
     return code == FLO_E_TARGET_HASH || code == FLO_E_BLOB_ABSENT ||
            (code == FLO_E_IO_READ && !agent->is_disk_gone);
 }
 
-/* The current release is damaged: the previous one serves meanwhile. */
+/* The current release is damaged: serves the previous one meanwhile. */
 static bool fall_back_to_previous(struct step *s)
 {
     struct flo_agent_model *model = s->model;
@@ -106,7 +107,8 @@ static bool fall_back_to_previous(struct step *s)
     return true;
 }
 
-/* The slots stay: each new start begins with the current release. */
+/* Serves the previous release without changing the slots: each new start begins
+ * with the current release. */
 static bool serve_previous(struct step *s)
 {
     struct flo_agent_slots *slots = &s->model->slots;
@@ -121,7 +123,8 @@ static bool serve_previous(struct step *s)
     return true;
 }
 
-/* The current release cannot be loaded: true when the previous one is. */
+/* Handles a current release that cannot be loaded.  true: the previous one is
+ * loading. */
 static bool give_way(struct step *s, int code)
 {
     struct flo_agent_model *model = s->model;
@@ -141,7 +144,8 @@ static bool give_way(struct step *s, int code)
     return serve_previous(s);
 }
 
-/* At once the first time; bytes that are wrong do not change by themselves. */
+/* Delay before a restart: none the first time.  Damaged files do not repair
+ * themselves, so those wait. */
 static uint64_t restart_delay_ms(struct step *s, const struct flo_agent_engine *engine)
 {
     assert(engine->losses > 0);
@@ -153,8 +157,8 @@ static uint64_t restart_delay_ms(struct step *s, const struct flo_agent_engine *
                                                     RESTART_MS_MAX, flo_agent_random(s->agent));
 }
 
-/* A lost one on demand, whose release can be loaded: those who waited were told
- * so, and the next request loads it. */
+/* Returns whether a lost on-demand engine may stay unloaded: waiting requests
+ * got an error, and the next request loads it. */
 static bool may_rest(const struct flo_agent_model *model)
 {
     return model->is_on_demand && model->live == -1 && flo_ref_is(&model->slots.current) &&
@@ -168,7 +172,7 @@ static void current_lost(struct step *s, bool was_ready)
     struct flo_agent_engine *current = &model->engines[FLO_AGENT_CURRENT];
 
     assert(current->state != FLO_ENGINE_NONE);
-    model->is_wanted = false; /* those who waited were told */
+    model->is_wanted = false; /* waiting requests got an error */
     if (was_ready && s->now - current->ready_at_ms >= STEADY_MS) {
         current->losses = 0;
     }

@@ -1,7 +1,7 @@
 /* Engines: which process runs which release, and which of them is live.
  *
- * These are the verbs: load, unload, flip, hold, promote, restore.  Reports of
- * the engines are in engine_events.c. */
+ * Operations: load, unload, switch, hold, promote, restore.  Events of engines
+ * are in engine_events.c. */
 #include <assert.h>
 #include <string.h>
 
@@ -71,7 +71,7 @@ void flo_engine_want(struct step *s, enum flo_agent_role role,
 {
     const struct flo_agent_model *model = s->model;
 
-    /* A model that goes back is told when it serves. */
+    /* A rollback is complete only when the model serves, so it needs a load. */
     if (model->is_on_demand && !model->is_wanted && !model->going_back.is_active) {
         flo_engine_rest(s, role, release);
     } else {
@@ -119,7 +119,7 @@ void flo_engine_unlink(struct step *s)
     s->model->is_linked = false;
 }
 
-/* A program that was lost on trial is started again by its hook. */
+/* Returns whether the hook restarts a program that was lost on trial. */
 static bool starts_again(const struct flo_agent_model *model, enum flo_agent_role role)
 {
     return role == FLO_AGENT_BESIDE && model->has_execution && model->execution.crashes > 0;
@@ -132,7 +132,7 @@ void flo_engine_flip(struct step *s, enum flo_agent_role role)
 
     assert(flo_engine_is(s->model, role, FLO_ENGINE_READY));
     if (!is_linked) {
-        flo_engine_unlink(s); /* a release before it may have left a link */
+        flo_engine_unlink(s); /* an earlier release may have left a link */
     }
     action = flo_do(s, FLO_DO_FLIP);
     action->role = role;
@@ -154,7 +154,7 @@ void flo_engine_flip(struct step *s, enum flo_agent_role role)
     s->agent->revision++;
 }
 
-/* Stop-first: nothing is live until the next flip. */
+/* Stop-first: no engine is live until the next switch. */
 static void hold(struct step *s)
 {
     flo_do(s, FLO_DO_HOLD);
@@ -177,7 +177,7 @@ bool flo_engine_make_room(struct step *s, bool fits_both)
     return is_ready;
 }
 
-/* The second engine is the current one now. */
+/* Makes the second engine the current one. */
 static void promote(struct step *s)
 {
     struct flo_agent *agent = s->agent;
@@ -193,9 +193,8 @@ static void promote(struct step *s)
     agent->revision++;
 }
 
-/* The slots rotated: the engine next to the current one takes over.  If it died
- * just then, the current engine is started again with the new current
- * release. */
+/* Rotates the engines after the slots: the second engine takes over.  If it has
+ * just died, the current engine is restarted with the new current release. */
 void flo_engine_succeed(struct step *s)
 {
     struct flo_agent_model *model = s->model;
@@ -231,7 +230,7 @@ void flo_engine_restore(struct step *s)
     if (model->live == FLO_AGENT_BESIDE) {
         hold(s);
     }
-    if (model->execution.is_draining) { /* memory holds no second one */
+    if (model->execution.is_draining) { /* no memory for a second engine */
         flo_do(s, FLO_DO_UNLOAD)->role = FLO_AGENT_CURRENT;
         model->execution.is_draining = false;
     }

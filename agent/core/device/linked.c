@@ -1,16 +1,16 @@
-/* Releases without requests: a link names the live one's files, and a hook
- * tells the program that reads them.
+/* Releases without requests: a link points to the live release's files, and a
+ * hook tells the program that reads them.
  *
- * A flip begins both; the shell says how they went.  The release serves from
- * then on, not from the flip.  A candidate whose hook fails is taken back at
- * once; one whose program is not healthy is lost as an engine that crashed.
- * The current release has nothing to go back to: that it is ill is told. */
+ * A switch begins both; the shell reports the result.  The release serves from
+ * then on, not from the switch.  A candidate whose hook fails is rolled back at
+ * once; one whose program is unhealthy counts as a crashed engine.  The current
+ * release has nothing to roll back to: its failure is only reported. */
 #include <assert.h>
 #include <string.h>
 
 #include "agent/core/device/internal.h"
 
-/* Is the event about what is live? */
+/* Returns whether the event is about the live release. */
 static bool is_of_live(struct step *s)
 {
     const struct flo_agent_model *model = s->model;
@@ -47,7 +47,8 @@ void flo_linked_activated(struct step *s)
     }
 }
 
-/* The candidate's: its engine goes, and the loss is as any other. */
+/* Treats a failed candidate as a lost engine: unloads it and handles the loss
+ * as any other. */
 static void lose_candidate(struct step *s)
 {
     struct flo_agent_event late = *s->event;
@@ -72,7 +73,8 @@ void flo_linked_ill(struct step *s)
         lose_candidate(s);
         return;
     }
-    /* The slots went back: the order is done, whatever the program does. */
+    /* The slots are rolled back, so the order is done whatever the program
+     * does. */
     (void)flo_back_loaded(s, FLO_AGENT_CURRENT);
     if (!model->is_ill) {
         model->is_ill = true;

@@ -1,25 +1,24 @@
-/* Queue: whose execution may move now.
+/* Update lane: which execution may continue now.
  *
- * One execution at a time has the lane: the network, the disk and a second
- * engine.  The order is total, pure, and made again at each step; nothing of it
- * is stored.  Going back and removing need no lane and wait for nobody.  A soak
- * needs none either: it gives the lane away and goes on.
+ * One execution at a time has the lane, which stands for the network, the disk
+ * and a second engine.  The order is total and pure, and computed again at each
+ * step; none of it is stored.  Rollbacks and removals need no lane.  A soak
+ * needs none either: it releases the lane and continues.
  *
- * A repair of a model that serves nothing takes the lane from an update, but
- * not from another such repair.  No other class takes it from one that has it.
- */
+ * A repair of a model that cannot serve takes the lane from an update, but not
+ * from another such repair.  No other kind takes it from its holder. */
 #include <assert.h>
 #include <string.h>
 
 #include "agent/core/device/internal.h"
 
-/* First to last. */
+/* Order in the lane, first to last. */
 enum place {
-    PLACE_WRITING,     /* a record or a flip is under way: milliseconds */
-    PLACE_REPAIR_DOWN, /* repair of a model that serves nothing */
+    PLACE_WRITING,     /* a record or a switch is in progress: milliseconds */
+    PLACE_REPAIR_DOWN, /* repair of a model that cannot serve */
     PLACE_UNDER_WAY,   /* the model has the lane */
     PLACE_FIRST,       /* the model has no release yet */
-    PLACE_DEPLOY,      /* lowest number first */
+    PLACE_DEPLOY,      /* lowest order number first */
     PLACE_REPAIR,      /* repair of a model that serves */
     PLACE_NONE
 };
@@ -48,7 +47,7 @@ static enum place place_of(const struct flo_agent_model *model)
     return flo_ref_is(&model->slots.current) ? PLACE_DEPLOY : PLACE_FIRST;
 }
 
-/* Names differ, so two models are never equal. */
+/* Names differ, so two models never compare equal. */
 static bool comes_before(const struct flo_agent_model *a, const struct flo_agent_model *b)
 {
     enum place place_a = place_of(a);
@@ -86,7 +85,7 @@ size_t flo_queue_order(const struct flo_agent *agent, uint32_t order[FLO_AGENT_M
     return count;
 }
 
-/* The first that something does not hold back; NULL: the lane is free. */
+/* The first model that nothing holds back; NULL: the lane is free. */
 static struct flo_agent_model *first_in_lane(struct step *s)
 {
     uint32_t order[FLO_AGENT_MODELS_MAX];
@@ -101,7 +100,7 @@ static struct flo_agent_model *first_in_lane(struct step *s)
     return NULL;
 }
 
-/* All others wait behind it, and give back what they have of the lane. */
+/* Lets all other models wait, and takes the lane from them. */
 static void settle(struct step *s, const struct flo_agent_model *first)
 {
     for (uint32_t i = 0; i < FLO_AGENT_MODELS_MAX; i++) {
@@ -117,7 +116,8 @@ static void settle(struct step *s, const struct flo_agent_model *first)
     }
 }
 
-/* Where the first one's execution ended in its turn, the next has it. */
+/* When the first model's execution ends in its turn, the next one gets the
+ * lane. */
 void flo_queue_consider(struct step *s)
 {
     struct flo_agent_model *before = s->model;

@@ -1,8 +1,9 @@
-/* Removing a model: an order takes it away from this device.
+/* Removal: removes a model by order.
  *
- * First new requests are refused and those under way may end.  Then the record
- * becomes a tombstone: it keeps statement, floors and denials.  Then the place
- * is free and the files are collected.  Other models serve on. */
+ * First new requests are refused and running ones may end.  Then the record
+ * becomes a tombstone, which keeps orders, minimum and blocked releases.  Then
+ * the entry is freed and the files are garbage-collected.  Other models keep
+ * serving. */
 #include <assert.h>
 #include <string.h>
 
@@ -29,7 +30,7 @@ static void write_tombstone(struct step *s)
     flo_do_release(s, FLO_DO_SLOT_REMOVE, &s->model->slots.current);
 }
 
-/* An order to go back is over, too. */
+/* Ends a rollback of the model, and answers its order. */
 static void end_return(struct step *s, const char *order)
 {
     struct flo_agent_return *back = &s->model->going_back;
@@ -78,7 +79,7 @@ void flo_remove_order(struct step *s)
         return;
     }
     if (s->model->name[0] == '\0') {
-        flo_do_ack(s, order->id, "done", NULL); /* nothing of it is here */
+        flo_do_ack(s, order->id, "done", NULL); /* the device has nothing of the model */
         return;
     }
     if (order->id[0] != '\0') {
@@ -123,7 +124,7 @@ void flo_remove_due(struct step *s)
     }
 }
 
-/* true: the write was of a removal. */
+/* true: the write belonged to a removal. */
 bool flo_remove_written(struct step *s)
 {
     struct flo_agent_removal removal = s->model->removal;

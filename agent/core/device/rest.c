@@ -1,8 +1,8 @@
-/* Residence: the memory plan says which models stay in memory, and a request
- * wakes one that does not.
+/* Model cache: the memory plan says which models stay in memory; a request
+ * loads one that does not.
  *
- * The shell knows the bytes: it says what the plan is, who is wanted and who
- * has to give way.  Here stands whether that is possible now. */
+ * The shell knows the sizes: it reports the plan, which model is needed and
+ * which must be unloaded.  This file decides whether that is possible now. */
 #include <assert.h>
 
 #include "agent/core/device/internal.h"
@@ -31,7 +31,8 @@ bool flo_agent_may_rest(const struct flo_agent *agent, uint32_t index)
              (execution->state != FLO_EXECUTION_SOAKING || is_beside_live(model))));
 }
 
-/* The model's engines leave; the one that served is loaded when wanted. */
+/* Unloads the model's engines.  The release that served is loaded again when
+ * needed. */
 static void leave(struct step *s)
 {
     struct flo_agent_model *model = s->model;
@@ -63,8 +64,8 @@ bool flo_agent_has_warm(const struct flo_agent_model *model)
            flo_engine_is(model, FLO_AGENT_CURRENT, FLO_ENGINE_READY);
 }
 
-/* The release on trial serves; the one before it waits in memory for its end.
- */
+/* Unloads the release before one on trial.  The trial serves; a rollback then
+ * needs a load. */
 void flo_rest_pressure(struct step *s)
 {
     struct flo_agent_model *model = s->model;
@@ -89,7 +90,7 @@ static void become_on_demand(struct step *s)
     struct flo_agent_model *model = s->model;
 
     if (!flo_agent_may_rest(s->agent, flo_step_model(s))) {
-        return; /* the model leaves when another one is wanted */
+        return; /* unloaded when another model is needed */
     }
     if (model->live != -1) {
         leave(s);
@@ -112,7 +113,7 @@ static void wake(struct step *s)
     }
 }
 
-/* With another cache, that is in a new process. */
+/* Loads the model again in a new process, for another cache size. */
 static void load_again(struct step *s)
 {
     struct flo_agent_model *model = s->model;
@@ -134,7 +135,7 @@ void flo_rest_placed(struct step *s)
     bool was_on_demand = model->is_on_demand;
 
     if (model->name[0] == '\0') {
-        return; /* the model is gone */
+        return; /* the model has been removed */
     }
     model->is_on_demand = s->event->is_on_demand;
     s->agent->revision++;

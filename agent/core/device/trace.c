@@ -1,8 +1,8 @@
-/* The trace: each event and its actions, as text.
+/* Trace: each event and its actions, as text.
  *
- * Log, golden tests and `flotilla-agent explain` show the same lines.  Times
- * are seconds since the agent started.  The trace cannot hold a prompt or an
- * answer: the core never sees one. */
+ * The log, the golden tests and `flotilla-agent explain` show the same lines.
+ * Times are seconds since the agent started.  The trace cannot contain a prompt
+ * or an answer, because the core never sees one. */
 #include <assert.h>
 #include <string.h>
 
@@ -98,7 +98,7 @@ static void add_booted(struct flo_buf *out, const struct flo_agent_booted *boote
     }
 }
 
-/* A line for each model. */
+/* Adds a line for each model. */
 static void add_boot(struct flo_buf *out, const struct flo_agent_event *event)
 {
     const char *frozen = event->boot.is_frozen ? "frozen" : "";
@@ -418,7 +418,7 @@ static bool is_quiet(const struct flo_agent_event *event, const struct flo_agent
 
 /* ---- which model ---- */
 
-/* A model that is gone since this step is named by its last action. */
+/* Name of the model; one that this step removed is named by its last action. */
 static const char *name_of(const struct flo_agent *agent, const struct flo_agent_actions *actions,
                            uint32_t model)
 {

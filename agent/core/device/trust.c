@@ -1,4 +1,4 @@
-/* The trusted keys changed: what may begin, never what serves. */
+/* Changed trusted keys: they affect what may begin, never what serves. */
 #include <assert.h>
 #include <string.h>
 
@@ -10,7 +10,8 @@ void flo_trust_changed(struct step *s)
     const struct flo_agent_error *error = &s->event->error;
     char text[FLO_REF_TEXT];
 
-    /* A release that serves, also on trial, goes on; so does a repair of it. */
+    /* A release that serves, also on trial, continues; so does a repair of
+     * it. */
     if (error->code != 0 && model->has_execution && !flo_execution_has_served(model) &&
         !flo_ref_equal(&model->execution.release, &model->slots.current)) {
         flo_execution_end(s, FLO_MOVE_FAIL, error->code, "%s", error->what);

@@ -1,11 +1,11 @@
 /* Execution: from an order to a committed release, or to an end with a reason.
  *
- * These are the verbs that the files around it share: enter a state, wait for a
- * reason, end.  It begins in execution_begin.c, its files come in
+ * Operations that the files around it share: enter a state, wait for a reason,
+ * end.  It begins in execution_begin.c, its files are fetched in
  * execution_fetch.c, probe and trial are in execution_trial.c, and
- * execution_next.c lets it go on.
+ * execution_next.c continues it.
  *
- * Three kinds of wait are kept apart.  A wait for a worker or an engine has a
+ * There are three kinds of wait.  A wait for a worker or an engine has a
  * deadline.  A wait for the disk (is_writing) ends with an event.  A wait for
  * permission has a reason in the state and no deadline. */
 #include <assert.h>
@@ -21,7 +21,7 @@ struct flo_agent_execution *flo_execution_of(struct step *s)
 
 /* ---- small steps ---- */
 
-/* Report the execution as it is now. */
+/* Reports the execution as it is now. */
 static void report(struct step *s)
 {
     struct flo_agent_actions *actions = s->actions;
@@ -85,7 +85,7 @@ bool flo_execution_lacked(struct step *s)
 
 /* ---- states ---- */
 
-/* The one place where a state changes. */
+/* Changes the state.  No other function does. */
 static void change_state(struct step *s, enum flo_move move)
 {
     struct flo_agent_execution *execution = &s->model->execution;
@@ -182,7 +182,7 @@ static void deny(struct step *s)
     }
 }
 
-/* The candidate is forgotten: on disk, and its engine. */
+/* Drops the candidate: its slot on disk, and its engine. */
 static void drop_candidate(struct step *s)
 {
     struct flo_agent_model *model = s->model;
@@ -205,8 +205,8 @@ static void finish(struct step *s, enum flo_move move)
     acknowledge(s);
 }
 
-/* The execution ended and took its candidate down.  Say who serves now, at
- * once or when its engine is ready. */
+/* The execution has ended with its candidate.  Reports which release serves
+ * now, at once or when its engine is ready. */
 static void tell_who_serves(struct step *s)
 {
     struct flo_agent_model *model = s->model;
@@ -245,18 +245,18 @@ void flo_execution_end(struct step *s, enum flo_move move, int code, const char 
         model->let_down = execution->release.digest;
     }
     flo_execution_cancel_job(s);
-    /* The old release first: users wait for it.  Before the probe, a second
-     * engine belongs to a rollback and not to the execution. */
+    /* Restore the old release first: users wait for it.  Before the probe, a
+     * second engine belongs to a rollback and not to the execution. */
     if (had_engines) {
         flo_engine_restore(s);
     }
     if (has_served && move != FLO_MOVE_SUPERSEDE && !flo_ref_is(&model->slots.current)) {
-        flo_do(s, FLO_DO_CLOSE)->flag = true; /* nothing comes in its place */
+        flo_do(s, FLO_DO_CLOSE)->flag = true; /* no release takes its place */
     }
-    /* The denial comes first: a story that ended is not told again, and its
-     * order may come once more.  The candidate goes last.  A power cut before
-     * that leaves one that is denied, or whose execution has ended; the next
-     * start clears it. */
+    /* Block the release first: an execution that ended is not reported again,
+     * and its order may come once more.  Drop the candidate last.  After a
+     * power cut before that, the candidate is blocked or its execution has
+     * ended, so the next start clears it. */
     deny(s);
     finish(s, has_served && move != FLO_MOVE_SUPERSEDE ? FLO_MOVE_TAKE_BACK : move);
     drop_candidate(s);

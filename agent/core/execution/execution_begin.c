@@ -1,5 +1,5 @@
-/* An execution begins: an order, a bundle or a repair asks for a release.  At a
- * start, the agent goes on with an open one. */
+/* Start of an execution: an order, a bundle or a repair asks for a release.  At
+ * its start the agent resumes an open one. */
 #include <assert.h>
 #include <stdio.h>
 #include <string.h>
@@ -14,12 +14,12 @@
 static bool is_older(const struct flo_agent_execution *a, const struct flo_agent_execution *b)
 {
     if (a->order[0] == '\0') {
-        return false; /* a person stands at the device */
+        return false; /* an operator is at the device */
     }
     return a->epoch < b->epoch || (a->epoch == b->epoch && a->seq <= b->seq);
 }
 
-/* Not all devices at once: each draws its moment, once. */
+/* Draws a random start time once, so that not all devices start together. */
 static void spread(struct step *s)
 {
     struct flo_agent_execution *execution = &s->model->execution;
@@ -46,7 +46,7 @@ static void note_admitted(struct step *s, bool is_current, bool is_repair)
     }
 }
 
-/* Models that are here or on their way, but this one. */
+/* Number of other models that are installed or being installed. */
 static uint32_t others(const struct step *s)
 {
     uint32_t count = 0;
@@ -101,7 +101,7 @@ static void begin(struct step *s)
     }
 }
 
-/* Take an execution as it was ordered or stored; fields that belong to one life
+/* Takes over an execution as ordered or stored.  Fields that last for one run
  * of the agent begin at 0. */
 static void take(struct flo_agent_model *model, const struct flo_agent_execution *told)
 {
@@ -129,8 +129,8 @@ static void take(struct flo_agent_model *model, const struct flo_agent_execution
     model->has_execution = true;
 }
 
-/* The release under way is wanted again, by the same order or by a newer one.
- * The newer order is then answered at the end of the execution. */
+/* The same release is ordered again, by the same order or a newer one.  The
+ * newer order is answered at the end of the execution. */
 static void told_again(struct step *s, const struct flo_agent_execution *wanted)
 {
     struct flo_agent_execution *execution = &s->model->execution;
@@ -168,8 +168,8 @@ void flo_execution_deploy(struct step *s)
     }
     if (execution != NULL) {
         if (strcmp(execution->id, wanted->id) == 0 && wanted->bundle[0] != '\0') {
-            /* This execution goes on after a restart, known by the slots only.
-             * The new operator waits for its reports. */
+            /* The execution was rebuilt from the slots after a restart.  The
+             * new operator waits for its reports. */
             memcpy(execution->bundle, wanted->bundle, sizeof(execution->bundle));
         }
         if (flo_execution_is_own(wanted)) {
@@ -201,7 +201,8 @@ void flo_execution_deploy(struct step *s)
 
 /* ---- after a restart ---- */
 
-/* A policy that another version stored may be out of bounds today. */
+/* Resumes an execution.  A policy stored by another version may be out of
+ * bounds now. */
 static void take_up(struct step *s, const struct flo_agent_execution *open, bool fits_both)
 {
     struct flo_agent_execution told = *open;
@@ -233,7 +234,8 @@ static void resume_trial(struct step *s)
     flo_engine_load(s, FLO_AGENT_BESIDE, &model->slots.candidate);
 }
 
-/* The denial reached the disk, the end of the execution did not. */
+/* Ends an execution whose release is blocked on disk, but whose end was not
+ * stored. */
 static void end_denied(struct step *s, enum flo_denial_cause cause)
 {
     if (cause == FLO_DENIAL_ORDERED) {
@@ -244,7 +246,7 @@ static void end_denied(struct step *s, enum flo_denial_cause cause)
     }
 }
 
-/* No candidate is left on disk: how did its execution end? */
+/* No candidate is left on disk: finds out how the execution ended. */
 static void resume_without_candidate(struct step *s, enum flo_denial_cause denial)
 {
     struct flo_agent_model *model = s->model;

@@ -55,7 +55,7 @@ static void take_plan(struct flo_agent_detail *detail, const struct flo_agent_de
     }
 }
 
-/* The updater says which state it works in. */
+/* Maps the state that the updater reports to a move. */
 static bool move_to(enum flo_execution state, enum flo_move *out)
 {
     switch (state) {
@@ -84,11 +84,11 @@ void flo_execution_progress(struct step *s)
         return;
     }
     take_plan(&execution->detail, &s->event->detail);
-    if (flo_agent_lacks(execution->error.code)) { /* the device has it again */
+    if (flo_agent_lacks(execution->error.code)) { /* the device has enough again */
         memset(&execution->error, 0, sizeof(execution->error));
     }
-    /* A second file may be downloaded after the first was verified: the table
-     * has no way back. */
+    /* A second file may be downloaded after the first was verified, but the
+     * table has no move back. */
     if (move_to(s->event->state, &move) && flo_move_find(execution->state, move, &next)) {
         flo_execution_enter(s, move, execution->policy.step_timeout_ms);
     }
@@ -114,7 +114,7 @@ void flo_execution_staged(struct step *s)
     if (flo_execution_lacked(s)) {
         return;
     }
-    if (s->event->error.code != 0) { /* the other models stay */
+    if (s->event->error.code != 0) { /* the other models keep their memory */
         flo_execution_end(s, FLO_MOVE_REFUSE, s->event->error.code, "%s", s->event->error.what);
         return;
     }
@@ -124,8 +124,9 @@ void flo_execution_staged(struct step *s)
     flo_do_release(s, FLO_DO_SLOT_STAGE, &execution->release);
 }
 
-/* Worth another try?  A full disk is reported at once, with its numbers.  A
- * bundle is not tried again either: its operator stands at the device. */
+/* Returns whether another try is worthwhile.  A full disk is reported at once,
+ * with numbers.  A bundle is not tried again either, because its operator is at
+ * the device. */
 static bool may_pass(struct step *s, const struct flo_agent_error *error)
 {
     bool is_refused = flo_error_exit(error->code) == FLO_EXIT_REFUSED;
@@ -159,14 +160,14 @@ void flo_execution_job_failed(struct step *s)
         execution->error = *error;
         execution->retry_at_ms = s->now + delay_ms + 1;
         if (flo_execution_is_own(execution)) {
-            execution->deadline_ms = 0; /* each try has a deadline of its own */
+            execution->deadline_ms = 0; /* each try has its own deadline */
         }
         snprintf(reason, sizeof(reason), "%s: %.180s, again in %llu ms", flo_error_id(error->code),
                  error->what, (unsigned long long)delay_ms);
         flo_execution_set_reason(s, reason);
         return;
     }
-    /* Refused while planning: nothing was tried. */
+    /* Refused during planning: nothing was tried. */
     if (execution->state == FLO_EXECUTION_ACCEPTED &&
         (flo_error_exit(error->code) == FLO_EXIT_REFUSED ||
          flo_error_exit(error->code) == FLO_EXIT_VERIFY)) {

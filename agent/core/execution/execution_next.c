@@ -1,7 +1,7 @@
-/* An execution goes on: its deadlines, and the step that follows.
+/* Continuation of an execution: its deadlines, and the next step.
  *
- * flo_execution_consider() is the one place that goes on when nothing is in
- * the way. */
+ * Only flo_execution_consider() continues an execution when nothing blocks
+ * it. */
 #include <assert.h>
 #include <stdio.h>
 
@@ -27,7 +27,7 @@ void flo_execution_due(struct step *s)
         return;
     }
     if (execution->is_draining && s->now >= execution->retry_at_ms) {
-        flo_do(s, FLO_DO_UNLOAD)->role = FLO_AGENT_CURRENT; /* now, by force */
+        flo_do(s, FLO_DO_UNLOAD)->role = FLO_AGENT_CURRENT; /* now, without draining */
         flo_execution_drained(s);
     }
     if (execution->state == FLO_EXECUTION_SOAKING) {
@@ -35,7 +35,8 @@ void flo_execution_due(struct step *s)
     }
 }
 
-/* A release on its way back needs the memory of a probe. */
+/* Returns whether another model is rolling back, which needs the memory of a
+ * probe. */
 static bool is_another_going_back(const struct step *s)
 {
     for (uint32_t i = 0; i < FLO_AGENT_MODELS_MAX; i++) {
@@ -47,7 +48,7 @@ static bool is_another_going_back(const struct step *s)
     return false;
 }
 
-/* Reason why the next probe waits, or the start. */
+/* Why the next probe, or the start, waits. */
 static const char *is_put_off(const struct flo_agent_execution *execution,
                               char text[FLO_WAIT_REASON])
 {
@@ -64,7 +65,8 @@ static const char *is_put_off(const struct flo_agent_execution *execution,
                                            : "its start is spread";
 }
 
-/* NULL: nothing. `text` has room for a sentence that is not always the same. */
+/* Why the execution cannot continue; NULL: it can.  `text` is a buffer for
+ * sentences with numbers. */
 static const char *in_the_way(struct step *s, char text[FLO_WAIT_REASON])
 {
     struct flo_agent *agent = s->agent;
@@ -112,14 +114,14 @@ void flo_execution_freeze(struct step *s)
         execution->retry_at_ms = 0;
     } else if (execution->state == FLO_EXECUTION_PROBING && flo_ref_is(&s->model->slots.current) &&
                flo_engine_is(s->model, FLO_AGENT_CURRENT, FLO_ENGINE_NONE)) {
-        /* The current release made room for the probe. */
+        /* The current release was unloaded for the probe. */
         flo_execution_put_off(s, "the current release serves while the freeze lasts");
     } else if (flo_is_in(execution->state, IN_TRIAL)) {
         flo_do_note(s, "ignored by %s: a trial goes on", execution->id);
     }
 }
 
-/* A probe that waits to be activated, too, is busy: it has an engine. */
+/* A probe that waits for activation is busy too: it has an engine. */
 bool flo_execution_is_busy(const struct flo_agent_model *model)
 {
     const struct flo_agent_execution *execution = &model->execution;
@@ -157,7 +159,7 @@ void flo_execution_yield(struct step *s, const char *to)
     }
 }
 
-/* The step that is its turn. */
+/* Takes the next step. */
 static void move_on(struct step *s)
 {
     const struct flo_agent_execution *execution = &s->model->execution;
@@ -192,7 +194,7 @@ void flo_execution_consider(struct step *s, const char *ahead)
         reason = behind;
     }
     if (reason != NULL) {
-        execution->deadline_ms = 0; /* the next try has its own */
+        execution->deadline_ms = 0; /* the next try has its own deadline */
         flo_execution_set_reason(s, reason);
         return;
     }

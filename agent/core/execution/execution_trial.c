@@ -1,9 +1,9 @@
-/* Probe and trial: a staged candidate on its way to the commit.
+/* Probe and trial: from a staged candidate to the commit.
  *
  *   staged -> second engine -> probed -> activated -> soaked -> committed
  *
- * A failure ends the execution: as failed before the candidate served, as
- * rolled back after it. */
+ * A failure ends the execution: as failed before the candidate has served, as
+ * rolled back afterwards. */
 #include <assert.h>
 #include <string.h>
 
@@ -17,10 +17,11 @@
 
 #include "agent/core/device/internal.h"
 
-#define PROBE_TIMEOUTS 3 /* the golden cases', and two for the speed */
-#define RECENT 64u       /* requests, the bits of `recent` */
-#define SOAK_ODDS 100    /* that it fails more often than it may */
-/* Odds of the last 64 requests: one looks at them again and again. */
+#define PROBE_TIMEOUTS 3 /* one for the golden cases, two for speed */
+#define RECENT 64u       /* requests in `recent`, one bit each */
+#define SOAK_ODDS 100    /* odds that its error rate is above the limit */
+/* Odds for the last 64 requests; higher, because they are checked again and
+ * again. */
 #define LATE_ODDS 1e6
 
 /* ---- begin ---- */
@@ -74,7 +75,7 @@ static void lacks_nothing(struct flo_agent_execution *execution)
     }
 }
 
-/* A soak is time in which the candidate serves.  It begins here, and begins
+/* Begins a soak, which counts time in which the candidate serves.  It begins
  * again after a crash or a restart. */
 static void begin_soak(struct step *s)
 {
@@ -87,7 +88,7 @@ static void begin_soak(struct step *s)
     flo_execution_set_reason(s, "");
 }
 
-/* false: its link and hook are under way, flo_execution_activated() follows. */
+/* false: link and hook are in progress; flo_execution_activated() follows. */
 static bool serve_on_trial(struct step *s)
 {
     struct flo_agent_execution *execution = &s->model->execution;
@@ -96,7 +97,7 @@ static bool serve_on_trial(struct step *s)
     bool was_resting = s->model->engines[FLO_AGENT_BESIDE].is_woken;
 
     flo_engine_flip(s, FLO_AGENT_BESIDE);
-    if (was_resting) { /* the soak goes on */
+    if (was_resting) { /* the soak continues */
         s->model->engines[FLO_AGENT_BESIDE].is_woken = false;
         return true;
     }
@@ -116,7 +117,7 @@ void flo_execution_activate(struct step *s)
     assert(s->model->execution.is_probed);
     assert(flo_engine_is(s->model, FLO_AGENT_BESIDE, FLO_ENGINE_READY));
     flo_execution_enter(s, FLO_MOVE_ACTIVATE, ACTIVATE_MS_MAX);
-    if (flo_variant_is_exchanged(s->model)) { /* the record says nothing of it */
+    if (flo_variant_is_exchanged(s->model)) { /* an exchange is not in the record */
         (void)serve_on_trial(s);
         flo_execution_enter(s, FLO_MOVE_SERVE, 0);
         return;
@@ -150,7 +151,7 @@ static void activated(struct step *s)
     model->slots.is_trial = true;
     model->slots.tries_left = (uint32_t)execution->policy.tries - 1;
     if (!flo_engine_is(model, FLO_AGENT_BESIDE, FLO_ENGINE_READY)) {
-        return; /* after a restart: it is being loaded */
+        return; /* after a restart: it is loading */
     }
     if (serve_on_trial(s)) {
         flo_execution_enter(s, FLO_MOVE_SERVE, 0);
@@ -181,8 +182,8 @@ void flo_execution_written(struct step *s)
     }
 }
 
-/* Staged, but its signed number says that it may not come: refused.  Else the
- * disk failed. */
+/* Refused if the signed number of the staged release does not allow it; else
+ * the disk failed. */
 static enum flo_move end_of_unwritten(struct step *s, const struct flo_agent_execution *execution)
 {
     int code = s->event->error.code;
@@ -203,7 +204,7 @@ void flo_execution_unwritten(struct step *s)
         return;
     }
     if (execution->state == FLO_EXECUTION_SOAKING && execution->is_writing) {
-        execution->is_writing = false; /* the commit: it serves, try later */
+        execution->is_writing = false; /* failed commit: the release serves, so try later */
         execution->retry_at_ms = s->now + COMMIT_RETRY_MS;
         flo_execution_set_reason(s, "the commit could not be written");
         return;
@@ -239,7 +240,7 @@ void flo_execution_loaded(struct step *s)
     } else if (execution->state == FLO_EXECUTION_PROBING) {
         flo_do_release(s, FLO_DO_PROBE, &execution->release);
     } else if (execution->state == FLO_EXECUTION_ACTIVATING) {
-        if (!execution->is_writing && serve_on_trial(s)) { /* once more */
+        if (!execution->is_writing && serve_on_trial(s)) { /* switch to it again */
             flo_execution_enter(s, FLO_MOVE_SERVE, 0);
         }
     } else if (execution->state == FLO_EXECUTION_SOAKING) {
@@ -251,9 +252,10 @@ void flo_execution_loaded(struct step *s)
     }
 }
 
-/* Something outside killed its engine: perhaps the kernel, for memory that
- * others took.  It is started again before that counts; a release that takes
- * too much is killed each time.  true: this kill does not count. */
+/* The candidate's engine was killed from outside, perhaps by the kernel because
+ * others used too much memory.  It restarts a few times before that counts.  A
+ * release that needs too much is killed each time.  true: this kill does not
+ * count. */
 static bool is_pardoned(struct step *s)
 {
     struct flo_agent_execution *execution = &s->model->execution;
@@ -274,7 +276,7 @@ static void lost_on_trial(struct step *s)
     const struct flo_agent_error *error = &s->event->error;
 
     assert(execution->state == FLO_EXECUTION_SOAKING);
-    /* A link that goes back for a moment would start two programs. */
+    /* Moving a link back for a moment would start two programs. */
     if (model->live == -1 && flo_engine_is(model, FLO_AGENT_CURRENT, FLO_ENGINE_READY) &&
         !model->engines[FLO_AGENT_CURRENT].is_linked) {
         flo_engine_flip(s, FLO_AGENT_CURRENT);
@@ -290,7 +292,7 @@ static void lost_on_trial(struct step *s)
         flo_engine_load(s, FLO_AGENT_BESIDE, &execution->release);
         return;
     }
-    /* Where nothing else serves, nobody waits. */
+    /* When no other release serves, there is no pause. */
     uint64_t wait_ms = model->live == -1 ? 0 : flo_execution_lack_wait_ms(s);
     if (wait_ms > 0) {
         flo_engine_load_later(s, FLO_AGENT_BESIDE, &execution->release, wait_ms);
@@ -323,8 +325,8 @@ static void lost_on_trial(struct step *s)
 
 /* ---- another probe ---- */
 
-/* Not the release's fault: it waits as staged, and this probe is not counted
- * among the starts that came to no end. */
+/* Postpones the probe when the release is not at fault: it stays staged, and
+ * this probe is not counted. */
 static void probe_later(struct step *s, uint64_t wait_ms)
 {
     struct flo_agent_execution *execution = &s->model->execution;
@@ -358,8 +360,8 @@ static bool lacked_at_probe(struct step *s)
     return wait_ms > 0;
 }
 
-/* The device was too busy for a verdict: a minute, half an hour, then fifteen
- * hours. */
+/* The device was too busy for a verdict: tries again after a minute, half an
+ * hour, then fifteen hours. */
 static void device_was_busy(struct step *s)
 {
     struct flo_agent_execution *execution = &s->model->execution;
@@ -380,8 +382,8 @@ static void device_was_busy(struct step *s)
     probe_later(s, wait_ms);
 }
 
-/* The runtime is the device's own.  It may have failed by chance, or be mended
- * meanwhile. */
+/* The device's own runtime failed, perhaps by chance, and may be repaired
+ * meanwhile: tries again later. */
 static void runtime_failed(struct step *s)
 {
     struct flo_agent_execution *execution = &s->model->execution;
@@ -401,7 +403,7 @@ static void runtime_failed(struct step *s)
     probe_later(s, wait_ms);
 }
 
-/* Before it served. */
+/* Ends an execution whose engine was lost before it served. */
 static void end_lost(struct step *s)
 {
     const struct flo_agent_error *error = &s->event->error;
@@ -504,8 +506,8 @@ void flo_execution_probed(struct step *s)
     execution->deadline_ms = 0;
 }
 
-/* Only the last requests, for a release that begins to fail after a long good
- * time. */
+/* Returns whether the last requests fail too often, for a release that worked
+ * well for a long time. */
 static bool fails_of_late(const struct flo_agent_execution *execution, double limit)
 {
     struct flo_bet late = {0};
@@ -519,7 +521,8 @@ static bool fails_of_late(const struct flo_agent_execution *execution, double li
     return flo_bet_is_above(&late, limit, LATE_ODDS);
 }
 
-/* Take a request; more errors than the policy allows, and not by chance? */
+/* Counts a request; returns whether errors exceed the policy's limit, beyond
+ * chance. */
 static bool fails_too_often(struct flo_agent_execution *execution, bool is_error)
 {
     double limit = (double)execution->policy.soak_errors_ppm / 1e6;
@@ -544,15 +547,15 @@ static void take_request(struct step *s)
     }
     bool is_blamed = flo_agent_blames_serving(s->event->error.code);
     if (s->event->error.code != 0 && !is_blamed) {
-        return; /* the end says nothing of the release */
+        return; /* this result tells nothing about the release */
     }
     if (s->event->error.code == FLO_E_ENGINE_CRASH || s->event->error.code == FLO_E_ENGINE_KILLED) {
-        return; /* the loss itself counts, or is pardoned */
+        return; /* the lost engine itself counts, or does not */
     }
     execution->requests++;
     execution->errors += is_blamed ? 1 : 0;
     if (fails_too_often(execution, is_blamed)) {
-        int code = s->event->error.code; /* a want is no fault of the release */
+        int code = s->event->error.code; /* a lack of resources is no fault of the release */
         flo_execution_end(s, FLO_MOVE_TAKE_BACK, flo_agent_lacks(code) ? code : FLO_E_SOAK_FAILED,
                           "%llu of %llu request%s failed, %u of the last %u, at most %llu "
                           "per million may (%s)",
@@ -571,7 +574,7 @@ void flo_execution_request(struct step *s)
     }
 }
 
-/* The candidate serves, or would when a request wants it. */
+/* Returns whether the candidate serves, or would after a load. */
 static bool is_at_hand(const struct flo_agent_model *model)
 {
     return model->live == FLO_AGENT_BESIDE ||
@@ -625,9 +628,8 @@ void flo_execution_put_off(struct step *s, const char *why)
     flo_execution_enter(s, FLO_MOVE_PUT_OFF, 0);
 }
 
-/* A stop of the agent is not the candidate's fault.  An update of the device's
- * packages or a reboot costs it no start, whether it serves or is still being
- * loaded. */
+/* The agent stops, which is not the candidate's fault.  So a package update or
+ * a reboot costs it no start, whether it serves or is loading. */
 void flo_execution_stop(struct step *s)
 {
     struct flo_agent_model *model = s->model;

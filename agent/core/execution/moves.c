@@ -1,4 +1,4 @@
-/* The table of moves (moves.def): which move leads where. */
+/* Lookup in the table of moves (moves.def): which move leads where. */
 #include <assert.h>
 
 #include "agent/core/device/internal.h"

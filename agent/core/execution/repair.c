@@ -1,11 +1,11 @@
-/* Repair: the current release lies damaged on the disk and is fetched again.
+/* Repair: fetches a damaged current release again.
  *
  * A repair is an execution of the release that should run: the updater stages
- * the bad or missing files.  Where the device fell back to its previous
- * release, it goes the whole way, probe and trial included.  Where nothing
- * serves, the release is current already.  The slots are not written; its
- * engine is loaded from the files that are whole again.  A deploy order of a
- * release that is current and damaged takes the same way. */
+ * the bad or missing files.  If the device fell back to its previous release,
+ * the execution includes probe and trial.  If nothing serves, the release is
+ * already current.  The slots are not written, and its engine is loaded once
+ * the files are complete.  A deploy order for a current and damaged release is
+ * handled the same way. */
 #include <assert.h>
 #include <string.h>
 
@@ -16,7 +16,7 @@ static bool is_damaged(const struct flo_agent_model *model)
     return model->engines[FLO_AGENT_CURRENT].is_damaged;
 }
 
-/* An execution of the release that is current already. */
+/* Returns whether the execution is of the release that is current already. */
 static bool is_repairing(const struct flo_agent_model *model)
 {
     return model->has_execution && !flo_variant_is_exchanged(model) &&
@@ -36,7 +36,7 @@ void flo_repair_ask(struct step *s, const struct flo_release_ref *release)
 
     assert(flo_ref_is(release));
     if (model->has_execution || s->now < model->repair_at_ms) {
-        /* Asked again when the engine's next start fails. */
+        /* Requested again when the engine's next start fails. */
         flo_do_note(s, "no repair yet: %s",
                     model->has_execution ? model->execution.id : "the last one was moments ago");
         return;
@@ -84,8 +84,9 @@ void flo_repair_lost(struct step *s)
     }
 }
 
-/* After a start of the agent the files may be damaged; they are known to be
- * whole once the current engine is loaded. */
+/* Returns whether the execution waits or ends.  After a start of the agent the
+ * files may be damaged; they are known to be correct once the current engine is
+ * loaded. */
 bool flo_repair_would_hold(const struct flo_agent_model *model)
 {
     return is_repairing(model) &&
@@ -100,7 +101,7 @@ bool flo_repair_holds(struct step *s)
         return false;
     }
     if (model->execution.state == FLO_EXECUTION_STAGED) {
-        return true; /* the engine is being loaded */
+        return true; /* the engine is loading */
     }
     if (flo_engine_refuses_current(model)) {
         flo_execution_end(s, FLO_MOVE_FAIL, model->refusal, REFUSED);

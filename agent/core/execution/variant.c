@@ -1,10 +1,10 @@
-/* Exchange: another variant of the release that serves, the smaller one under
- * strain or the larger one when it is over.
+/* Variant exchange: replaces the serving variant of a release by the smaller
+ * one under memory pressure, or by the larger one afterwards.
  *
- * It goes the whole way of an update: the updater stages its files, a second
- * engine is probed, it serves on trial.  The slots are not touched, for the
- * release stays.  Until the end of its trial the store names the variant before
- * it: whatever happens to the agent, that one is loaded again. */
+ * The steps are those of an update: the updater stages the files, a second
+ * engine is probed, then serves on trial.  The slots do not change, because the
+ * release stays.  Until the trial ends, the store names the old variant, so
+ * after a crash of the agent that one is loaded. */
 #include <assert.h>
 #include <string.h>
 
@@ -15,7 +15,7 @@ bool flo_variant_is_exchanged(const struct flo_agent_model *model)
     return model->has_execution && model->execution.variant[0] != '\0';
 }
 
-/* The current release serves, from its own engine. */
+/* Returns whether the current release serves from its own engine. */
 static bool is_possible(const struct flo_agent_model *model)
 {
     return flo_ref_equal(&model->execution.release, &model->slots.current) &&
@@ -36,7 +36,8 @@ void flo_variant_begin(struct step *s)
     flo_execution_enter(s, FLO_MOVE_ADMIT, 0);
 }
 
-/* Strain is looked at again, and asks again if it must. */
+/* Ends the exchange at a start of the agent.  Memory pressure is measured
+ * again, and may ask for it again. */
 void flo_variant_boot(struct step *s)
 {
     bool has_served = s->model->execution.state == FLO_EXECUTION_SOAKING;

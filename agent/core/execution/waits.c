@@ -1,11 +1,10 @@
-/* Waits: an update lets the device's surroundings speak first (waits.def).
+/* Waits: an update waits for conditions of the device (waits.def).
  *
- * Who asks: the policy of its order, or the device's own configuration.  A low
- * battery asks by itself.  An urgent order waits for nothing; a device that
- * does not keep the target of a rollback gets one.  Neither does a repair of a
- * model that serves nothing.  A bundle that an operator at the device installs
- * waits for the battery alone.  Orders of a rollback fetch nothing and never
- * come here. */
+ * The policy of an order, or the device's own configuration, asks for a wait.
+ * A low battery always does.  An urgent order does not wait; a rollback sends
+ * one to devices that lack its target.  A repair of a model that cannot serve
+ * does not wait either.  A bundle that an operator installs waits for the
+ * battery only.  Rollback orders fetch nothing and never come here. */
 #include <assert.h>
 #include <stdio.h>
 #include <string.h>
@@ -29,7 +28,7 @@ const char *flo_wait_word(enum flo_wait wait)
     return waits[wait].word;
 }
 
-/* As a set. */
+/* Conditions that the policy asks for, as a set. */
 static uint32_t asked_by(const struct flo_policy *policy)
 {
     uint32_t set = 0;
@@ -41,7 +40,7 @@ static uint32_t asked_by(const struct flo_policy *policy)
     return set;
 }
 
-/* The waits that are asked of the execution, in any of its states. */
+/* The set of conditions that this execution must wait for, in any state. */
 static uint32_t asked_of(const struct flo_agent *agent, const struct flo_agent_model *model)
 {
     const struct flo_agent_execution *execution = &model->execution;
@@ -58,7 +57,7 @@ static uint32_t asked_of(const struct flo_agent *agent, const struct flo_agent_m
     return asked_by(&execution->policy) | agent->waits;
 }
 
-/* The hours of its order, by the clock of this step. */
+/* Time until the window of its order opens, by the clock of this step. */
 static uint64_t closed_for_ms(const struct flo_agent *agent, const struct flo_agent_model *model)
 {
     uint64_t wait_ms = 0;
@@ -107,7 +106,7 @@ bool flo_agent_is_waiting(const struct flo_agent *agent, uint32_t model)
            flo_wait_is_needed(agent, of);
 }
 
-/* The low battery says what the mains say. */
+/* Returns whether to name a condition.  A low battery includes mains. */
 static bool is_told(uint32_t set, uint32_t wait)
 {
     return (set & FLO_WAIT_BIT(wait)) != 0 &&
@@ -142,7 +141,7 @@ static bool ends_job(const struct flo_agent *agent, const struct flo_agent_model
     return false;
 }
 
-/* Look at each model. */
+/* Checks each model. */
 void flo_wait_changed(struct step *s)
 {
     struct flo_agent_model *model = s->model;

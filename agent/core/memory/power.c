@@ -1,9 +1,9 @@
-/* Heat and battery: fewer threads, batch requests held, no updates. */
+/* Heat and battery: fewer threads, delayed batch requests, no updates. */
 #include "agent/core/memory/strain.h"
 
 #include <assert.h>
 
-#define HOT_MC 80000      /* without a trip point */
+#define HOT_MC 80000      /* where there is no trip point */
 #define HOT_BELOW_MC 5000 /* below the trip point */
 #define COOL_BELOW_HOT_MC 10000
 #define COOL_MS 120000
