@@ -1,8 +1,8 @@
-/* Outbox: which stored event goes out next.
+/* Outbox: which stored event is sent next.
  *
  * Events are numbered without gaps and sent in order, at most a window of them
- * without an ack.  A new connection begins again after the last ack, and so
- * does a silence of FLO_OUTBOX_RESEND_MS: the broker may have forgotten
+ * unacknowledged.  After a new connection, or FLO_OUTBOX_RESEND_MS without
+ * progress, sending begins again after the last ack: the broker may have lost
  * messages that it confirmed. */
 #include <assert.h>
 

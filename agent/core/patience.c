@@ -1,16 +1,16 @@
-/* Waits of the agent for its processes: the rules of patience.h. */
+/* Timeouts of the agent for its processes: the rules of patience.h. */
 #include <assert.h>
 
 #include <flotilla/patience.h>
 
-#define LOAD_FACTOR 5 /* loading may take so many times hang_ms_max */
+#define LOAD_FACTOR 5 /* load time limit, as a multiple of hang_ms_max */
 #define TICK_MS_MAX 1000
-#define LOSSES_MAX 5       /* engines lost ... */
-#define LOSSES_MS 60000    /* ... in so long: give up */
-#define RESTART_MS_MIN 100 /* doubles per loss */
+#define LOSSES_MAX 5       /* this many lost engines ... */
+#define LOSSES_MS 60000    /* ... within this time: give up */
+#define RESTART_MS_MIN 100 /* pause; doubles with each loss */
 #define SECURITY_PAUSE_MS 60000
 #define NOTES_MAX 64
-#define REPORT_QUIET 4 /* the first of so many parts is for answers */
+#define REPORT_QUIET 4 /* the first 1/4 of the time is for answers */
 
 /* ---- an engine without a sign of life ---- */
 

@@ -1,4 +1,4 @@
-/* Quota: windows that slide; see quota.h. */
+/* Quota: sliding windows; see quota.h. */
 #include "agent/core/quota.h"
 
 #define RING (FLO_QUOTA_SLICES + 1)
@@ -15,7 +15,7 @@ static uint64_t slice_ms(enum flo_quota_kind kind)
     return (is_day ? FLO_QUOTA_DAY_MS : FLO_QUOTA_MINUTE_MS) / FLO_QUOTA_SLICES;
 }
 
-/* Forget slices until `slice` is the newest. */
+/* Drops slices until `slice` is the newest. */
 static void move(struct flo_quota_window *window, uint64_t slice)
 {
     uint64_t steps = slice > window->last ? slice - window->last : 0;
@@ -39,7 +39,7 @@ static void add(struct flo_quota *quota, enum flo_quota_kind kind, uint64_t now_
     }
 }
 
-/* Until no more than `most` is used. */
+/* Time until at most `most` is used. */
 static uint64_t until(const struct flo_quota_window *window, enum flo_quota_kind kind,
                       uint64_t now_ms, uint64_t most)
 {
@@ -55,7 +55,7 @@ static uint64_t until(const struct flo_quota_window *window, enum flo_quota_kind
     return (slice + RING) * slice_ms(kind) - now_ms;
 }
 
-/* Room for `count` requests, or for any token. */
+/* Checks for room for `count` requests, or for one token. */
 static void look(struct flo_quota *quota, enum flo_quota_kind kind, uint64_t now_ms, uint32_t count,
                  struct flo_quota_state *out)
 {

@@ -1,10 +1,10 @@
-/* Quota: what an app may still use, in windows that slide.
+/* Quota: what an app may still use, in sliding windows.
  *
- * A window is cut into 60 slices.  It forgets a slice when the whole of it lies
- * a window's length back.  So no stretch of that length begins more requests
- * than the limit; a window is a sixtieth longer at most.  The tokens of a
- * request are known at its end: one that begins while some are left may pass
- * the limit.  Time is given, in milliseconds that never go back.  Pure. */
+ * A window has 60 slices.  A slice is dropped once it lies completely before
+ * the window.  So no period of the window's length begins more requests than
+ * the limit; the window is at most 1/60 too long.  A request's tokens are known
+ * only at its end, so a request that begins with some tokens left may exceed
+ * the limit.  Time is passed in, in milliseconds that never go back.  Pure. */
 #ifndef FLOTILLA_AGENT_QUOTA_H
 #define FLOTILLA_AGENT_QUOTA_H
 
@@ -22,32 +22,32 @@ enum flo_quota_kind {
     FLO_QUOTA_KINDS
 };
 
-/* Zero-initialise it, and set the limits. */
+/* Zero-initialise, and set the limits. */
 struct flo_quota {
     uint64_t limits[FLO_QUOTA_KINDS]; /* 0: none */
     struct flo_quota_window {
-        uint64_t last;                         /* number of the newest slice */
-        uint64_t used;                         /* in all slices */
-        uint64_t slices[FLO_QUOTA_SLICES + 1]; /* a ring; with the newest */
+        uint64_t last;                         /* index of the newest slice */
+        uint64_t used;                         /* sum of all slices */
+        uint64_t slices[FLO_QUOTA_SLICES + 1]; /* ring of slices, including the newest */
     } windows[FLO_QUOTA_KINDS];
 };
 
 struct flo_quota_state {
     enum flo_quota_kind kind;
     uint64_t used, limit;
-    uint64_t wait_ms;  /* until there is room; 0: now, or never */
-    uint64_t whole_ms; /* until all is left */
+    uint64_t wait_ms;  /* time until there is room; 0: now, or never */
+    uint64_t whole_ms; /* time until the full limit is available */
 };
 
-/* Take so many requests at once, 1 at least.  false: a limit has no room for
- * them, and nothing is taken.  *out is the limit that lasts longest of those;
- * one below `count` lasts for ever. */
+/* Counts `count` requests at once, at least 1.  false: some limit has no room
+ * for all of them, and none is counted.  *out is the blocking limit that lasts
+ * longest; a limit below `count` blocks forever. */
 bool flo_quota_take(struct flo_quota *quota, uint64_t now_ms, uint32_t count,
                     struct flo_quota_state *out);
-/* The tokens of a request, when they are known. */
+/* Counts the tokens of a request, at its end. */
 void flo_quota_spend(struct flo_quota *quota, uint64_t now_ms, uint64_t tokens);
-/* The window of tokens, or of requests, that has least left; false: none has a
- * limit. */
+/* Gives the window, of tokens or of requests, that has the least left; false:
+ * none has a limit. */
 bool flo_quota_look(struct flo_quota *quota, uint64_t now_ms, bool is_tokens,
                     struct flo_quota_state *out);
 /* "requests a minute" */

@@ -35,7 +35,7 @@ static uint64_t life_ms(const struct flo_renew *renew)
                : 0;
 }
 
-/* First pause after a failure, and the longest one. */
+/* First and longest pause after failures. */
 static uint64_t retry_ms_min(const struct flo_renew *renew)
 {
     return within(life_ms(renew) / 1000, 200, MINUTE_MS);
@@ -46,7 +46,7 @@ static uint64_t retry_ms_max(const struct flo_renew *renew)
     return within(life_ms(renew) / 24, 500, 6 * HOUR_MS);
 }
 
-/* Devices that hear of the same thing at once ask within this. */
+/* Spread for devices that learn of the same change at once. */
 static uint64_t crowd_ms(const struct flo_renew *renew)
 {
     return within(life_ms(renew) / 1000, 200, 10 * MINUTE_MS);
@@ -80,7 +80,7 @@ void flo_renew_begin(struct flo_renew *renew, const struct flo_renew_life *life,
                      const struct flo_renew_now *now)
 {
     *renew = (struct flo_renew){.life = *life, .since_ms = now->now_ms};
-    /* After the controller was away for long, all devices are due. */
+    /* After a long absence of the controller all devices are due. */
     if (is_due(renew, now)) {
         renew->next_ms = now->now_ms + now->random % retry_ms_min(renew);
     }

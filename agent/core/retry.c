@@ -1,4 +1,4 @@
-/* When to try again. */
+/* Retry: the delay before a retry. */
 #include <assert.h>
 
 #include <flotilla/agent.h>

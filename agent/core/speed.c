@@ -5,12 +5,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define HALF 0.5      /* share of the pairs at the limit itself */
-#define FAST_ODDS 100 /* the soak and the gates look again */
-#define SLOW_ODDS 1e6 /* the release is denied */
+#define HALF 0.5      /* share of pairs over the limit when the ratio equals it */
+#define FAST_ODDS 100 /* low odds suffice: soak and gates check again */
+#define SLOW_ODDS 1e6 /* high odds: the release is blocked */
 #define PAUSE_MS 20   /* for each pair over the limit ... */
 #define PAUSE_MS_MAX 250
-#define BEST_PARTS 10 /* the best tenth of the pairs */
+#define BEST_PARTS 10 /* the fastest tenth of the pairs */
 
 void flo_speed_init(struct flo_speed *speed, double ratio_max)
 {
@@ -32,7 +32,7 @@ static int compare(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* The value that 1/parts of them do not exceed. */
+/* The quantile 1/parts of the values. */
 static double part_of(const double *values, uint32_t count, uint32_t parts)
 {
     double sorted[FLO_SPEED_PAIRS_MAX];
@@ -46,8 +46,8 @@ static double part_of(const double *values, uint32_t count, uint32_t parts)
     return sorted[count / parts];
 }
 
-/* Other work can only lengthen a run: is the candidate too slow at its best,
- * too? */
+/* Returns whether the candidate is too slow in its fastest runs, too: other
+ * work can only lengthen a run. */
 static bool best_is_over(const struct flo_speed *speed)
 {
     return is_over(speed, part_of(speed->candidate_us, speed->count, BEST_PARTS),

@@ -1,9 +1,8 @@
-/* Trouble of reading: a disk that no longer gives its bytes.  Pure.
+/* Disk trouble: detects a disk that no longer returns its data.  Pure.
  *
- * Nobody tries to read; engines and loads come across it.  An error may be a
- * sector, and a disk may give all that it is asked for because nobody asks
- * much.  So it takes FLO_TROUBLE_READS errors to say it, and FLO_TROUBLE_LOOKS
- * looks without one to end it. */
+ * No test reads are made; engines and loads report errors.  One error may be a
+ * bad sector, and no errors may mean no reads.  So FLO_TROUBLE_READS errors set
+ * the trouble, and FLO_TROUBLE_LOOKS periods without an error clear it. */
 #ifndef FLOTILLA_AGENT_CORE_TROUBLE_H
 #define FLOTILLA_AGENT_CORE_TROUBLE_H
 
@@ -13,18 +12,18 @@
 #define FLO_TROUBLE_LOOKS 3u
 
 struct flo_trouble {
-    int code; /* FLO_E_...; 0: all is well */
+    int code; /* FLO_E_...; 0: no trouble */
     char what[256];
-    uint32_t errors; /* since the last quiet time */
-    uint32_t quiet;  /* looks since the last of them */
+    uint32_t errors; /* errors since the last quiet period */
+    uint32_t quiet;  /* periods since the last error */
 };
 
-/* Does this error say that a disk does not give its bytes? */
+/* Returns whether this error means that a disk did not return its data. */
 bool flo_trouble_is_read(int code);
-/* Such an error.  `is_whole`: nothing goes on without those bytes, so that one
- * is enough. */
+/* Records such an error.  `is_whole`: the data is essential, so one error is
+ * enough. */
 void flo_trouble_read(struct flo_trouble *trouble, const struct flo_err *err, bool is_whole);
-/* The time of a look has come: was there an error since the last? */
+/* Ends a period: counts it as quiet if it had no error. */
 void flo_trouble_look(struct flo_trouble *trouble);
 
 #endif

@@ -1,4 +1,4 @@
-/* Steps down under memory pressure and up again: see strain.h. */
+/* Degradation under memory pressure, and recovery: see strain.h. */
 #include "agent/core/memory/strain.h"
 
 #include <assert.h>
@@ -11,7 +11,7 @@
 #define UP_MS 300000
 #define UP_MS_MAX 3600000
 #define REGRET_MS 1800000
-#define SHORT_MS 30000 /* memory counts as short so long after */
+#define SHORT_MS 30000 /* memory counts as short for this long after pressure */
 
 const char *flo_strain_word(enum flo_strain_step step)
 {
@@ -46,8 +46,8 @@ static enum flo_strain_cause cause_of(const struct flo_strain_sample *sample)
 
 /* ---- down ---- */
 
-/* As the planner goes on: the smallest rung that some model has not yet
- * reached, the least important one first. */
+/* Continues as the planner does: the next degradation level that some model has
+ * not reached, the least important model first. */
 static bool rung_down(struct flo_memory_model *models, size_t count,
                       const struct flo_memory_plan *plan, const size_t *order, size_t *model)
 {
@@ -79,7 +79,8 @@ static bool demote(struct flo_memory_model *models, size_t count,
     return false;
 }
 
-/* The last of all: the answers get worse.  The least important one first. */
+/* Last resort, because answers get worse: a smaller variant, for the least
+ * important model first. */
 static bool shrink(const struct flo_strain_facts *facts, size_t count,
                    const struct flo_memory_plan *plan, const size_t *order, size_t *model)
 {
@@ -130,7 +131,7 @@ static bool has_room(const struct flo_memory_model *models, size_t count, uint64
            flo_add_u64(plan.planned, more_bytes, &planned) && planned <= budget / 10 * 9;
 }
 
-/* The model takes back a step of its memory, if there is room. */
+/* Undoes one step of a model, if memory allows. */
 static bool take_back(struct flo_memory_model *models, size_t count, uint64_t budget, size_t at)
 {
     struct flo_memory_model *one = &models[at];
@@ -150,8 +151,8 @@ static bool take_back(struct flo_memory_model *models, size_t count, uint64_t bu
     return true;
 }
 
-/* One step back for the most important model that gave one; only where the
- * higher plan leaves a tenth of the budget free. */
+/* Undoes one step for the most important degraded model, only if the plan then
+ * leaves a tenth of the budget free. */
 static enum flo_strain_step up(const struct flo_strain_facts *facts,
                                struct flo_memory_model *models, size_t count, uint64_t budget,
                                size_t *model)
@@ -197,7 +198,8 @@ static bool is_full_again(const struct flo_strain_facts *facts,
     return true;
 }
 
-/* A smaller variant may be of an earlier life of the agent. */
+/* Returns whether a step up is due. Even when calm, a smaller variant may be
+ * left from an earlier run of the agent. */
 static bool is_up_due(const struct flo_strain *strain, uint64_t now_ms, bool is_full)
 {
     uint64_t wait_ms = strain->wait_ms > 0 ? strain->wait_ms : UP_MS;

@@ -1,9 +1,9 @@
-/* Strain: memory pressure, heat and an empty battery, and what the device gives
- * up for them (strain.def).  Pure: samples go in once a second, steps come out.
+/* Resource pressure: memory, heat and battery, and how the device degrades
+ * (strain.def).  Pure: samples go in once a second, steps come out.
  *
- * Down: two samples in a row with a cause, one step, the next after 5 s.  Up:
- * 300 s without a cause, one step.  A step down within 30 minutes of a step up
- * doubles that wait, to an hour at most. */
+ * Down: two samples in a row with a cause give one step, the next after 5 s.
+ * Up: 300 s without a cause give one step.  A step down within 30 minutes of a
+ * step up doubles that wait, to an hour at most. */
 #ifndef FLOTILLA_AGENT_CORE_STRAIN_H
 #define FLOTILLA_AGENT_CORE_STRAIN_H
 
@@ -11,8 +11,8 @@
 
 struct flo_strain_sample {
     uint64_t now_ms;
-    uint32_t psi_centipercent; /* memory, some avg10: 10.00 % is 1000 */
-    uint64_t cgroup_bytes;     /* in use, without what can be dropped */
+    uint32_t psi_centipercent; /* memory PSI, some avg10: 10.00 % is 1000 */
+    uint64_t cgroup_bytes;     /* in use, without reclaimable pages */
     uint64_t cgroup_bytes_max; /* memory.max; 0: no limit */
 };
 
@@ -33,34 +33,34 @@ const char *flo_strain_cause_word(enum flo_strain_cause cause);
 
 /* All zero at first. */
 struct flo_strain {
-    enum flo_strain_cause cause; /* why it last went down; CALM: none holds */
-    uint32_t samples;            /* with a cause, in a row */
-    bool is_short;               /* now, or 30 s ago at most */
-    uint64_t down_ms, up_ms;     /* the last steps; 0: none */
-    uint64_t calm_ms;            /* since when no sample had a cause */
-    uint64_t wait_ms;            /* calm before the next step up; 0: as usual */
+    enum flo_strain_cause cause; /* cause of the last step down; CALM: no cause now */
+    uint32_t samples;            /* samples in a row with a cause */
+    bool is_short;               /* memory is short now, or was in the last 30 s */
+    uint64_t down_ms, up_ms;     /* times of the last steps; 0: none */
+    uint64_t calm_ms;            /* since when samples had no cause */
+    uint64_t wait_ms;            /* wait before the next step up; 0: the default */
 };
 /* Memory and releases that could be given up. */
 struct flo_strain_facts {
     bool has_idle;           /* on-demand models in memory without a request */
-    bool has_previous;       /* a warm previous release */
-    struct {                 /* by the model's index */
-        bool is_smaller;     /* a smaller variant of its release serves */
-        bool may_shrink;     /* there is another one, and nothing is under way */
-        bool may_grow;       /* the larger one may come back */
-        uint64_t more_bytes; /* that the larger one takes */
+    bool has_previous;       /* a loaded previous release */
+    struct {                 /* indexed by model */
+        bool is_smaller;     /* a smaller variant of its release is serving */
+        bool may_shrink;     /* a smaller variant exists, and no execution is open */
+        bool may_grow;       /* the larger variant may come back */
+        uint64_t more_bytes; /* additional memory of the larger variant */
     } variants[FLO_MEMORY_MODELS_MAX];
 };
-/* Take a sample.  RUNG, DEMAND and UP have changed models[*model] (rung_min,
- * is_demoted): plan again.  SMALLER and LARGER ask for another variant of
- * models[*model]. */
+/* Takes a sample and returns the step.  RUNG, DEMAND and UP have changed
+ * models[*model] (rung_min, is_demoted), so plan again.  SMALLER and LARGER ask
+ * for another variant of models[*model]. */
 enum flo_strain_step flo_strain_sample(struct flo_strain *strain,
                                        const struct flo_strain_sample *sample,
                                        const struct flo_strain_facts *facts,
                                        struct flo_memory_model *models, size_t count,
                                        uint64_t budget, size_t *model);
-/* The step as a sentence, for log, notes and traces.  `model`: as it is now;
- * NULL: the step is about none. */
+/* Formats the step as a sentence, for log, notes and traces.  `model`: after
+ * the step; NULL: the step concerns none. */
 #define FLO_STRAIN_TEXT 200
 void flo_strain_say(const struct flo_strain_sample *sample, enum flo_strain_step step,
                     const struct flo_memory_model *model, char out[FLO_STRAIN_TEXT]);
@@ -69,17 +69,17 @@ void flo_strain_say(const struct flo_strain_sample *sample, enum flo_strain_step
 
 struct flo_power_sample {
     uint64_t now_ms;
-    int64_t zone_mc;     /* the hottest zone, in thousandths of a degree */
-    int64_t trip_mc;     /* the zone's passive trip point; 0: it has none */
+    int64_t zone_mc;     /* hottest thermal zone, in 1/1000 degree C */
+    int64_t trip_mc;     /* passive trip point of that zone; 0: none */
     bool is_discharging; /* runs on battery */
     int32_t battery_pct; /* -1: none */
 };
 /* All zero at first. */
 struct flo_power {
     bool is_hot, is_low, is_empty;
-    uint64_t cool_ms; /* since when it is cool enough; 0: it is not */
+    uint64_t cool_ms; /* since when it is cool enough; 0: it is hot */
 };
-/* Take a sample; true: something has changed. */
+/* Takes a sample; true: a flag has changed. */
 bool flo_power_sample(struct flo_power *power, const struct flo_power_sample *sample);
 
 /* ---- limits ---- */
@@ -92,9 +92,9 @@ enum flo_strain_limit {
 };
 const char *flo_strain_limit_word(enum flo_strain_limit limit);
 struct flo_strain_limits {
-    uint32_t set;         /* bits of enum flo_strain_limit that hold */
-    bool is_halved;       /* the threads */
-    uint32_t threads_max; /* threads that are left, 1 at least */
+    uint32_t set;         /* bits of enum flo_strain_limit that apply */
+    bool is_halved;       /* half of the threads */
+    uint32_t threads_max; /* threads allowed, at least 1 */
 };
 struct flo_strain_limits flo_strain_limits(const struct flo_strain *strain,
                                            const struct flo_power *power, uint32_t threads);
