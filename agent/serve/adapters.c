@@ -1,7 +1,7 @@
-/* Adapters of an engine that serves: loaded and dropped one at a time.
+/* Adapters: loads and removes adapters of a serving engine, one at a time.
  *
- * The engine says when one is there; only then may requests name it.  One that
- * is to go is named by no request any more as soon as it is asked for. */
+ * Requests may name an adapter once the engine has confirmed it.  An adapter
+ * that is to be removed cannot be named from the request on. */
 #include "agent/serve/requests/requests.h"
 
 #include <assert.h>
@@ -10,7 +10,7 @@
 
 #include <flotilla/errors/worker.h>
 
-/* n_adapters: it is not listed. */
+/* Returns the adapter's index; n_adapters: not listed. */
 static uint32_t find(const struct serve_engine *engine, const char *name)
 {
     uint32_t i = 0;
@@ -71,7 +71,7 @@ static void on_lost(void *context, const struct flo_err *err)
     tell(context, err);
 }
 
-/* Send it; the descriptor (-1: none) is taken. */
+/* Sends the change; takes ownership of the descriptor (-1: none). */
 static int change(struct serve_place *place, enum flo_serve_role role, const char *name, int fd,
                   bool is_private, struct flo_err *err)
 {

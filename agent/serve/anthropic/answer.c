@@ -1,7 +1,8 @@
-/* The front of /v1/messages.
+/* Answer: the front of /v1/messages.
  *
- * An answer is a list of blocks.  In a stream each has an index, begins, grows
- * and ends; it ends where the kind of pieces changes. */
+ * An answer is a list of blocks.  In a stream each block has an index, a
+ * beginning, deltas and an end.  A block ends when the kind of the next piece
+ * differs. */
 #include "agent/serve/anthropic/anthropic.h"
 
 #include <stdlib.h>
@@ -12,7 +13,7 @@ static int read(struct serve_request *request, const struct serve_body *body, st
     return flo_anthropic_read(request, body, false, err);
 }
 
-/* "stop_reason":..., and the stop text that ended it. */
+/* Writes "stop_reason":..., and the stop text that ended the answer. */
 static void add_stop(const struct serve_request *request, const struct flo_wire_done *done,
                      struct flo_buf *out)
 {
@@ -31,7 +32,7 @@ static void add_stop(const struct serve_request *request, const struct flo_wire_
     }
 }
 
-/* The answer up to its content. */
+/* Writes the answer up to its content. */
 static void add_head(const struct serve_request *request, struct flo_buf *out)
 {
     flo_buf_printf(out,
@@ -40,7 +41,8 @@ static void add_head(const struct serve_request *request, struct flo_buf *out)
                    request->id, request->model_name);
 }
 
-/* Tokens from the cache are not among the input's there. */
+/* Writes the token counts.  In this API cached tokens are not part of the
+ * input's. */
 static void add_usage(const struct flo_wire_done *done, struct flo_buf *out)
 {
     uint32_t cached = done->cached_tokens < done->tokens_in ? done->cached_tokens : done->tokens_in;
@@ -52,7 +54,7 @@ static void add_usage(const struct flo_wire_done *done, struct flo_buf *out)
                    done->tokens_in - cached, done->tokens_out, cached);
 }
 
-/* {"type":"tool_use",... up to its input. */
+/* Writes {"type":"tool_use",... up to its input. */
 static void add_use(const struct serve_tool_call *call, struct flo_buf *out)
 {
     flo_buf_printf(out,
@@ -79,7 +81,7 @@ static void begin_indexed(const char *type, uint32_t index, struct flo_buf *out)
     flo_buf_printf(out, ",\"index\":%u", index);
 }
 
-/* How many tokens the input has is known at the end. */
+/* Begins a stream; the number of input tokens is known only at the end. */
 static void begin(struct serve_request *request, struct flo_buf *out)
 {
     static const struct flo_wire_done none;
@@ -178,8 +180,8 @@ static void end(struct serve_request *request, const struct flo_wire_done *done,
 
 /* ---- whole answers ---- */
 
-/* Arguments that max_tokens cut off are no object: the block has an empty one.
- */
+/* Writes a call's input.  Arguments cut off by max_tokens are no object: the
+ * block gets an empty one. */
 static int add_input(struct serve_request *request, const struct serve_tool_call *call, bool is_cut,
                      struct flo_buf *out, struct flo_err *err)
 {

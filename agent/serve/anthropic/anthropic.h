@@ -1,4 +1,4 @@
-/* Anthropic's messages: their fronts. */
+/* Anthropic: fronts of Anthropic's messages API. */
 #ifndef FLOTILLA_SERVE_ANTHROPIC_H
 #define FLOTILLA_SERVE_ANTHROPIC_H
 
@@ -7,26 +7,27 @@
 extern const struct serve_front flo_anthropic_messages; /* answer.c */
 extern const struct serve_front flo_anthropic_count;    /* count.c */
 
-/* A field whose refusal has a form of its own, so that clients go on without
+/* A field that is refused in a special form, so that clients continue without
  * it. */
 #define FLO_ANTHROPIC_THREAD "thread"
 
 /* A request's state. */
 struct anthropic_state {
-    uint16_t came_from[FLO_WIRE_MESSAGES_MAX]; /* a message of OpenAI's body ->
-                                                  the client's */
+    uint16_t came_from[FLO_WIRE_MESSAGES_MAX]; /* index of the client's message, by message of
+                                                  OpenAI's body */
     uint32_t n_messages;
-    /* The block of a stream. */
+    /* State of a streamed answer's current block. */
     enum serve_piece_kind kind; /* TEXT, THOUGHT or CALL */
     bool is_open;
-    uint32_t n_blocks;   /* that ended */
-    uint32_t call_block; /* the index of the last call's */
+    uint32_t n_blocks;   /* blocks that have ended */
+    uint32_t call_block; /* block index of the last call */
 };
 
-/* body.c: the body to request->params; is_count: for its prompt alone. */
+/* body.c: parses the body into request->params; is_count: only its prompt
+ * matters. */
 FLO_MUST_USE int flo_anthropic_read(struct serve_request *request, const struct serve_body *body,
                                     bool is_count, struct flo_err *err);
-/* errors.c: every front's fail(). */
+/* errors.c: fail() of all fronts of this API. */
 void flo_anthropic_fail(struct serve_failure *failure, struct flo_buf *out);
 
 #endif

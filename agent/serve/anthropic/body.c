@@ -1,7 +1,7 @@
-/* A body of Anthropic's messages to one of OpenAI's chat.
+/* Body: converts a body of Anthropic's messages to one of OpenAI's chat.
  *
- * Ranges are said by the reader of that one; here is said what it cannot know:
- * blocks, and ranges that differ. */
+ * The OpenAI reader checks common ranges.  This file checks what that reader
+ * cannot: blocks, and ranges that differ. */
 #include "agent/serve/anthropic/anthropic.h"
 
 #include <stdlib.h>
@@ -57,7 +57,7 @@ static int read_tool(struct anthropic_body *body, size_t i, const json_t *tool, 
     json_t *function;
 
     if (json_is_string(type) && !is(type, "custom")) {
-        return 0; /* that tool would run at Anthropic's */
+        return 0; /* such a tool would run at Anthropic */
     }
     if (type != NULL && !json_is_null(type) && !json_is_string(type)) {
         return flo_fail(body->err, FLO_E_INFER_PARAM, "tools[%zu] has a type that is no text", i);
@@ -130,7 +130,8 @@ static int read_choice(struct anthropic_body *body)
     return 0;
 }
 
-/* A thinking budget is a hint: max_tokens bounds thoughts too. */
+/* Reads thinking; its budget is only a hint, as max_tokens limits thoughts
+ * too. */
 static int read_thinking(struct anthropic_body *body)
 {
     const json_t *thinking = field(body, "thinking");
@@ -168,12 +169,12 @@ static int read_format(struct anthropic_body *body)
 
 /* ---- all of it ---- */
 
-/* Fields that differ at most by name. */
+/* Copies fields that differ only in name, or not at all. */
 static void copy_fields(struct anthropic_body *body, bool is_count)
 {
     static const struct {
         const char *theirs, *ours;
-        bool is_of_prompt; /* or of an answer alone */
+        bool is_of_prompt; /* part of a prompt, or only of an answer */
     } rows[] = {
         {"model", "model", true},
         {"max_tokens", "max_tokens", false},
@@ -218,8 +219,8 @@ static int translate(struct anthropic_body *body, bool is_count)
     return body->failed ? flo_fail(body->err, FLO_E_MEMORY, "no memory for the body") : 0;
 }
 
-/* A thread would be a history that is kept here.  Clients that are told so in
- * this field's own way send the history themselves. */
+/* Refuses a thread, which would be a history stored on the server.  Clients
+ * that see this field's own error send the history themselves. */
 static int refuse_thread(const json_t *tree, struct serve_params *params, struct flo_err *err)
 {
     const json_t *thread = json_object_get(tree, "thread");

@@ -1,8 +1,8 @@
-/* The front of /v1/messages/count_tokens.
+/* Count: the front of /v1/messages/count_tokens.
  *
- * An engine counts a conversation by reading it: the request is answered with
- * one token, which is thrown away.  The prompt stays in the engine's cache for
- * the message that mostly follows. */
+ * An engine counts a conversation by computing it: the request generates one
+ * token, which is discarded.  The prompt stays in the engine's cache for the
+ * message that usually follows. */
 #include "agent/serve/anthropic/anthropic.h"
 
 #include <stdlib.h>

@@ -1,5 +1,5 @@
-/* Errors as Anthropic's clients read them: one sentence in the client's words,
- * and what to do next. */
+/* Errors: errors in Anthropic's form: one sentence with the client's field
+ * names, and the next step. */
 #include "agent/serve/anthropic/anthropic.h"
 
 #include <string.h>
@@ -24,7 +24,7 @@ static const char *type_of(int status)
     }
 }
 
-/* The client's field for one of OpenAI's body. */
+/* Returns the client's field for one of OpenAI's body. */
 static const char *field_of(const char *param)
 {
     static const struct {

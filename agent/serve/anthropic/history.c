@@ -1,8 +1,7 @@
-/* A conversation of blocks to OpenAI's messages.
+/* History: converts a conversation of blocks to OpenAI's messages.
  *
- * Results of tools are messages of their own there, before the text that
- * stands with them.  Text blocks stay parts: the reader joins them by line
- * ends. */
+ * Tool results become separate messages there, before the text of the same
+ * message.  Text blocks stay parts: the reader joins them with line ends. */
 #include "agent/serve/anthropic/history.h"
 
 #include <stdarg.h>
@@ -14,11 +13,11 @@
 struct history {
     struct anthropic_body *body;
     json_t *list; /* OpenAI's messages */
-    json_t *ids;  /* ids of calls before */
+    json_t *ids;  /* ids of earlier calls */
     size_t at;    /* the client's message */
 };
 
-/* The parts of one message. */
+/* Parts of one message. */
 struct parts {
     json_t *texts, *calls;
     struct flo_buf thoughts;
@@ -52,7 +51,7 @@ static void add_message(struct history *history, json_t *message)
     }
 }
 
-/* false: the block has no text. */
+/* Adds a text block; false: it has no text. */
 static bool add_text(struct history *history, const json_t *block, json_t *list)
 {
     json_t *text = json_object_get(block, "text");
@@ -78,8 +77,8 @@ static int refuse_block(const struct history *history, const json_t *block)
 
 /* ---- users ---- */
 
-/* A text, or blocks of it, behind a word for the model where the tool failed.
- */
+/* Adds a result: a text or text blocks; a failed tool's result begins with a
+ * marker for the model. */
 static int add_result_parts(struct history *history, const json_t *result, json_t *list)
 {
     json_t *content = json_object_get(result, "content");
@@ -134,7 +133,7 @@ static int add_result(struct history *history, const json_t *result)
     return 0;
 }
 
-/* An image's bytes stand in its source; the type is checked with them. */
+/* Adds an image from its source's bytes; the type is checked with them. */
 static int add_image(struct history *history, const json_t *block, json_t *list)
 {
     const json_t *source = json_object_get(block, "source");
@@ -194,7 +193,7 @@ static int add_assistant_block(struct history *history, const json_t *block, str
         return add_use(history, block, parts->calls);
     }
     if (is(type, "redacted_thinking")) {
-        return 0; /* nobody here can read it */
+        return 0; /* encrypted thoughts cannot be read here */
     }
     if (is(type, "thinking") && json_is_string(thought)) {
         flo_buf_text(&parts->thoughts, parts->thoughts.bytes > 0 ? "\n" : "");
@@ -240,7 +239,7 @@ static int read_blocks(struct history *history, const json_t *blocks, bool is_as
                                      : add_user_block(history, block, &parts))
                      : rv;
     }
-    /* Results alone need no message next to them. */
+    /* A message with only tool results needs no other message. */
     if (rv == 0 && (json_array_size(parts.texts) > 0 || is_assistant ||
                     json_array_size(history->list) == before)) {
         end_message(history, is_assistant, &parts);

@@ -1,4 +1,4 @@
-/* A body while it is read, and the part of it that is a conversation. */
+/* History: a body while it is parsed, and its conversation. */
 #ifndef FLOTILLA_SERVE_ANTHROPIC_HISTORY_H
 #define FLOTILLA_SERVE_ANTHROPIC_HISTORY_H
 
@@ -8,11 +8,11 @@ struct anthropic_body {
     const json_t *from; /* Anthropic's */
     json_t *to;         /* OpenAI's */
     struct anthropic_state *state;
-    bool failed; /* memory was gone */
+    bool failed; /* out of memory */
     struct flo_err *err;
 };
 
-/* `system` and `messages` to OpenAI's messages. */
+/* Converts `system` and `messages` to OpenAI's messages. */
 FLO_MUST_USE int flo_anthropic_history(struct anthropic_body *body);
 
 #endif

@@ -1,4 +1,4 @@
-/* Apart: the serving thread, and how it stands still for a call. */
+/* Apart: the serving thread, and how it pauses for a call. */
 #include "agent/serve/apart/apart.h"
 
 #include <event2/event.h>
@@ -10,17 +10,17 @@
 
 struct serve_apart {
     struct event_base *base;
-    struct event *knock; /* a call, or the end, waits */
+    struct event *knock; /* a call, or the end, is waiting */
     int knock_fd;
     bool is_running;
     pthread_t thread;
-    unsigned depth; /* depth of calls within calls; the caller's */
+    unsigned depth; /* depth of nested calls; used by the caller's thread */
     pthread_mutex_t lock;
     pthread_cond_t changed;
-    bool is_wanted, is_standing, is_to_end; /* by the lock */
+    bool is_wanted, is_standing, is_to_end; /* protected by the lock */
 };
 
-static _Thread_local bool is_serving; /* this thread is the serving one */
+static _Thread_local bool is_serving; /* set on the serving thread */
 
 /* ---- the serving thread ---- */
 
@@ -111,14 +111,15 @@ int flo_apart_open(struct serve_apart **out, struct event_base **base, struct fl
     return 0;
 }
 
-/* Signals are the caller's. */
+/* Starts the thread with all signals blocked, so that the caller's thread gets
+ * them. */
 int flo_apart_start(struct serve_apart *apart, struct flo_err *err)
 {
     sigset_t all, before;
 
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    apart->is_running = true; /* before it is looked at */
+    apart->is_running = true; /* set before the thread can read it */
     int failed = pthread_create(&apart->thread, NULL, serve, apart);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     apart->is_running = failed == 0;

@@ -1,5 +1,5 @@
-/* News: two rings in one order. */
-#undef NDEBUG /* a bound that is passed is our own bug, in any build */
+/* News: two ring buffers with one common order. */
+#undef NDEBUG /* keep assertions in any build: exceeding a bound is a bug */
 #include "agent/serve/apart/news.h"
 
 #include <assert.h>
@@ -10,12 +10,12 @@
 
 #include "base/host/wake.h"
 
-#define WORDS_MAX 256 /* words about 16 models; each call causes one or two */
-/* Ends of requests, while the caller waits for its disk. */
+#define WORDS_MAX 256 /* for 16 models; each call causes one or two */
+/* Ends of requests that queue up while the caller waits for its disk. */
 #define ENDS_MAX 4096
 
 enum kind {
-    GONE, /* dropped before it was heard */
+    GONE, /* dropped before it was handled */
     LOADED,
     ADAPTER,
     LOST,
@@ -27,7 +27,7 @@ enum kind {
 };
 
 struct word {
-    uint64_t number; /* in the order of all news */
+    uint64_t number; /* position in the order of all news */
     enum kind kind;
     unsigned model;
     enum flo_serve_role role;
@@ -35,14 +35,14 @@ struct word {
     struct flo_err err; /* code 0: none */
     char name[FLO_NAME_MAX + 1];
     struct flo_digest release;
-    void *context; /* context of the next two */
+    void *context; /* context of the next two callbacks */
     void (*probed)(void *context, const struct flo_probe_result *result);
     void (*scored)(void *context, const struct flo_serve_scored *scored);
     struct flo_probe_result probe;
     struct flo_serve_scored score;
 };
 
-/* The end of a request, or a person's judgement of an answer. */
+/* The end of a request, or a person's rating of an answer. */
 struct end {
     uint64_t number;
     unsigned model;
@@ -60,8 +60,8 @@ struct flo_news {
     int told_fd;
     struct event *told;
     pthread_mutex_t lock; /* guards the members below */
-    uint64_t number;      /* number of the newest one */
-    uint64_t left_out;    /* ends without room, not told since */
+    uint64_t number;      /* of the newest entry */
+    uint64_t left_out;    /* ends dropped since the last report */
     struct ring words, ends;
     struct word word[WORDS_MAX];
     struct end end[ENDS_MAX];
@@ -83,7 +83,7 @@ static void drop_first(struct ring *ring)
 {
     ring->first = place(ring, 1);
     if (--ring->count == 0) {
-        ring->first = 0; /* the same memory again */
+        ring->first = 0; /* reuse the same memory */
     }
 }
 
@@ -323,7 +323,7 @@ static uint64_t newest(struct flo_news *news)
     return number;
 }
 
-/* The oldest end that is not newer; false: there is none. */
+/* Handles the oldest end with a number up to `number`; false: none. */
 static bool hear_end(struct flo_news *news, uint64_t number)
 {
     struct end end;

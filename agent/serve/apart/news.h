@@ -1,11 +1,11 @@
-/* News: what serve tells its caller (struct flo_serve_handlers, and the ends of
- * probe and score).
+/* News: events that serve reports to its caller (struct flo_serve_handlers, and
+ * the ends of probe and score).
  *
  * Without a thread of its own, serve calls the handler at once.  With one, news
- * wait in their order until the caller's thread hears them, from its loop or by
- * flo_serve_hear().  Nothing is allocated: what a call causes is told at most
- * once per call, so it has room (an assertion).  Ends of requests have a bound,
- * and those beyond it are left out and counted. */
+ * are queued in order until the caller's thread handles them, from its loop or
+ * by flo_serve_hear().  Nothing is allocated: a call causes a bounded number of
+ * events, so the queue has room (asserted).  Ends of requests have a separate
+ * limit; those beyond it are dropped and counted. */
 #ifndef FLOTILLA_SERVE_NEWS_H
 #define FLOTILLA_SERVE_NEWS_H
 
@@ -14,13 +14,14 @@
 struct event_base;
 struct flo_news;
 
-/* `home`: loop of the thread that hears; NULL: all is told at once. */
+/* Opens the queue.  `home`: event loop of the caller's thread; NULL: handlers
+ * are called at once. */
 FLO_MUST_USE int flo_news_open(struct event_base *home, const struct flo_serve_handlers *handlers,
                                struct flo_news **out, struct flo_err *err);
-/* News that nobody heard are forgotten.  NULL is fine. */
+/* Drops all pending news.  NULL is fine. */
 void flo_news_close(struct flo_news *news);
-/* The caller's thread hears all that was told until now; or of it the ends of
- * requests alone. */
+/* Calls the handlers of all pending news on the caller's thread; or only those
+ * of requests' ends. */
 void flo_news_hear(struct flo_news *news);
 void flo_news_hear_ends(struct flo_news *news);
 
@@ -44,12 +45,12 @@ void flo_news_scored(struct flo_news *news, unsigned model,
                      void (*done)(void *context, const struct flo_serve_scored *scored),
                      void *context, const struct flo_serve_scored *scored);
 
-/* The role is free: nothing of the engine that had it is told any more. */
+/* Drops pending news about the role's previous engine. */
 void flo_news_drop(struct flo_news *news, unsigned model, enum flo_serve_role role);
-/* The loss of that engine, which waits to be heard; 0: none does. */
+/* Returns the error of a pending loss of the role's engine; 0: none. */
 FLO_MUST_USE int flo_news_find_lost(struct flo_news *news, unsigned model, enum flo_serve_role role,
                                     struct flo_err *err);
-/* The candidate's engine is the current one, and so are its news. */
+/* Reassigns pending news of the candidate to the current role. */
 void flo_news_promote(struct flo_news *news, unsigned model);
 
 #endif

@@ -1,4 +1,4 @@
-/* The local API: listeners, access, routes, models and numbers. */
+/* API: the local API: listeners, access, routes, models and numbers. */
 #include "agent/serve/api/api.h"
 #include "agent/serve/api/fronts.h"
 #include "agent/serve/api/models.h"
@@ -27,7 +27,7 @@ enum { TAG_UNIX, TAG_TCP };
 
 /* ---- access ---- */
 
-/* Takes the same time wherever the texts differ. */
+/* Compares in constant time, wherever the texts differ. */
 static bool same_secret(const char *given, const char *wanted)
 {
     size_t n_given = strlen(given), n = strlen(wanted);
@@ -38,7 +38,7 @@ static bool same_secret(const char *given, const char *wanted)
     return differs == 0;
 }
 
-/* A page of another site, in a browser that can reach us? */
+/* Does the request come from another site's page in a browser? */
 static bool is_foreign_page(const struct flo_serve *serve, const struct flo_httpd_request *http)
 {
     const char *origin = flo_httpd_header(http, "origin");
@@ -47,8 +47,8 @@ static bool is_foreign_page(const struct flo_serve *serve, const struct flo_http
            (host == NULL || !flo_httpd_host_is(serve->hosts, host + 3));
 }
 
-/* Which of the bound tokens the client has; SERVE_TOKEN_ANY: it is bound to no
- * model.  All are compared, so that the time tells nothing. */
+/* Returns the index of the client's bound token; SERVE_TOKEN_ANY: its token is
+ * not bound.  All tokens are compared, so that timing reveals nothing. */
 static int find_token(const struct flo_serve *serve, const char *token)
 {
     int found = SERVE_TOKEN_ANY;
@@ -60,7 +60,8 @@ static int find_token(const struct flo_serve *serve, const char *token)
     return found;
 }
 
-/* Anthropic's clients have a header of their own.  NULL: none. */
+/* Returns the given token; Anthropic's clients use a header of their own.
+ * NULL: none. */
 static const char *given_token(const struct flo_httpd_request *http)
 {
     const char *token = flo_httpd_bearer(http);
@@ -74,9 +75,9 @@ static int token_of(const struct flo_serve *serve, const struct flo_httpd_reques
                                                     : find_token(serve, given_token(http));
 }
 
-/* A unix socket is guarded by its mode, TCP by the token.  TCP without a token
- * is guarded against web pages that would compute here.  Health is open to
- * all, and the chat page to all but pages of other sites. */
+/* Checks access.  A unix socket is protected by its mode, TCP by the token.
+ * TCP without a token is protected against foreign web pages.  /health is open
+ * to all, and the chat page to all except foreign pages. */
 static int admit(void *context, struct flo_httpd_request *http, struct flo_err *err)
 {
     const struct flo_serve *serve = context;
@@ -148,7 +149,7 @@ static void answer_or_fail(struct flo_httpd_request *http, int rv, struct flo_bu
     answer_json(http, 200, out);
 }
 
-/* The first live engine, or NULL. */
+/* Returns the first live engine, or NULL. */
 static const struct serve_engine *any_live(const struct flo_serve *serve)
 {
     const struct serve_engine *engine = NULL;
@@ -158,7 +159,7 @@ static const struct serve_engine *any_live(const struct flo_serve *serve)
     return engine;
 }
 
-/* Why none is live; 0: one is loading. */
+/* Returns why no engine is live; 0: one is loading. */
 static int any_loss(const struct flo_serve *serve)
 {
     int error = serve->degraded.code;
@@ -169,7 +170,8 @@ static int any_loss(const struct flo_serve *serve)
     return error;
 }
 
-/* A model that is loading or being swapped does exist: come again. */
+/* Answers for a model that exists but is loading or being swapped: retry
+ * later. */
 static void answer_busy(struct flo_httpd_request *http)
 {
     struct flo_err err = {0};
@@ -208,7 +210,7 @@ static void on_model(void *context, struct flo_httpd_request *http)
     }
 }
 
-/* Open to all, so it says little. */
+/* Needs no token, so it reveals little. */
 static void on_health(void *context, struct flo_httpd_request *http)
 {
     struct flo_serve *serve = context;
@@ -326,8 +328,9 @@ static int read_feedback(struct flo_httpd_request *http, json_t **body, struct f
     return rv;
 }
 
-/* Only the release that serves under the name is judged: an answer of the one
- * before it says nothing about it. */
+/* Returns the model that feedback counts for.  Only the release that now serves
+ * under the name is rated: feedback on the release before it says nothing about
+ * it. */
 static struct serve_place *judged(struct flo_serve *serve, const char *name, int token,
                                   struct flo_err *err)
 {
@@ -395,8 +398,8 @@ static int check_token(struct flo_serve *serve, const struct flo_serve_options *
     return 0;
 }
 
-/* Names by which a browser may know us: a foreign name that points here is
- * an attack (DNS rebinding). */
+/* Adds a host name by which a browser may reach this server.  A foreign name
+ * that points here is an attack (DNS rebinding). */
 static int add_host(struct flo_serve *serve, const char *address, size_t *n, struct flo_err *err)
 {
     const char *colon = strrchr(address, ':');

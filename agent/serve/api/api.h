@@ -1,4 +1,4 @@
-/* The local API: routes, and the numbers of serving. */
+/* API: the local API: routes, and the numbers of serving. */
 #ifndef FLOTILLA_SERVE_API_H
 #define FLOTILLA_SERVE_API_H
 

@@ -1,4 +1,4 @@
-/* Which front answers which path, and the form of errors there. */
+/* Fronts: which front answers which path, and the form of its errors. */
 #include "agent/serve/api/fronts.h"
 
 #include <string.h>
@@ -74,8 +74,8 @@ bool flo_fronts_is_on(const struct flo_serve *serve, const char *path)
 
 /* ---- errors without a request ---- */
 
-/* Clients of other APIs than OpenAI's show an error where they find a text of
- * theirs: also below paths that are none. */
+/* Finds the front of a path prefix: clients of APIs other than OpenAI's expect
+ * errors in their own form, also for unknown paths. */
 static const struct serve_front *front_near(const char *path)
 {
     const struct serve_front *front = flo_fronts_of(path);

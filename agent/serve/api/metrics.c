@@ -1,4 +1,4 @@
-/* The numbers of serving as Prometheus text. */
+/* Metrics: the numbers of serving in Prometheus' text format. */
 #include "agent/serve/api/api.h"
 #include "agent/serve/engines/engines.h"
 #include "agent/serve/guard/guard.h"
@@ -12,7 +12,8 @@ static void add_number(struct flo_buf *out, const char *name, const char *type, 
                    (unsigned long long)value);
 }
 
-/* `is_pss`: pages that several processes share count in parts. */
+/* Writes the memory numbers; `is_pss`: pages shared by several processes count
+ * by share. */
 static void add_memory(const struct serve_place *place, bool is_pss, struct flo_buf *out)
 {
     static const char *const names[FLO_ROLE_COUNT] = {"current", "candidate"};
@@ -51,7 +52,7 @@ static const char *name_of(const struct serve_place *place)
     return place->has_route ? place->route.model : live != NULL ? live->model : NULL;
 }
 
-/* One number of every model. */
+/* Writes one number of every model. */
 static void add_per_model(const struct flo_serve *serve, const char *name, const char *type,
                           const char *help, size_t offset, struct flo_buf *out)
 {
@@ -67,7 +68,7 @@ static void add_per_model(const struct flo_serve *serve, const char *name, const
     }
 }
 
-/* All models together. */
+/* Adds a timing of all models together. */
 static void add_timing(const struct serve_timing *timing, const char *name, const char *help,
                        struct flo_buf *out)
 {
@@ -75,7 +76,7 @@ static void add_timing(const struct serve_timing *timing, const char *name, cons
     flo_timing_rows(timing, name, NULL, out);
 }
 
-/* One of the timings of every model. */
+/* Writes one timing of every model. */
 static void add_timings(const struct flo_serve *serve, const char *name, const char *help,
                         size_t offset, struct flo_buf *out)
 {
@@ -134,7 +135,7 @@ static void add_engines(const struct flo_serve *serve, struct flo_buf *out)
     }
 }
 
-/* One number of every app, by the name of its token. */
+/* Writes one number of every app, by the name of its token. */
 static void add_per_app(const struct flo_serve *serve, const char *name, const char *help,
                         size_t offset, struct flo_buf *out)
 {

@@ -1,4 +1,4 @@
-/* The models of /v1/models: each once, with its aliases and its adapters. */
+/* Models: lists each model once, with its aliases and its adapters. */
 #include "agent/serve/api/models.h"
 
 #include "agent/serve/guard/guard.h"
@@ -86,7 +86,8 @@ static void add_adapters(const struct serve_place *place, struct flo_buf *out)
     }
 }
 
-/* The model of a pipeline's stage; NULL: not here, or not for this token. */
+/* Returns the model of a pipeline's stage; NULL: absent, or not allowed for
+ * this token. */
 static const struct serve_place *stage_of(const struct flo_serve *serve, const char *name,
                                           int token)
 {
@@ -101,7 +102,8 @@ static const struct serve_place *stage_of(const struct flo_serve *serve, const c
     return NULL;
 }
 
-/* With all of its stages or not at all; as new as the newest of them. */
+/* Adds a pipeline, if all of its stages are available; its date is the newest
+ * stage's. */
 static void add_pipeline(const struct flo_serve *serve, const struct flo_serve_pipeline *pipeline,
                          int token, struct flo_buf *out)
 {

@@ -1,7 +1,7 @@
-/* The chat page: files of agent/web/ and base/web/, without a token.
+/* Page: serves files of agent/web/ and base/web/ without a token.
  *
- * At / it is for who asks for HTML, as browsers do.  To all others that path
- * is as unknown as before. */
+ * At / the page is only for requests that accept HTML, as browsers' do.  For
+ * others / stays an unknown path. */
 #include "agent/serve/api/page.h"
 
 #include <string.h>

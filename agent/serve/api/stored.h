@@ -1,4 +1,4 @@
-/* Responses by their id: those that are kept, and those under way. */
+/* Stored: responses by id: stored ones and running ones. */
 #ifndef FLOTILLA_SERVE_STORED_H
 #define FLOTILLA_SERVE_STORED_H
 
@@ -6,23 +6,23 @@
 
 struct flo_buf;
 
-/* A page of a list, as OpenAI's clients ask for it; NULL: not said. */
+/* A page of a list, as OpenAI's clients ask for it; NULL: not given. */
 struct stored_page {
     const char *limit, *order, *after;
 };
 
-/* Each adds its answer to `out`.  To other clients than the owner a response
- * does not exist: FLO_E_REST_NOT_FOUND. */
+/* Each appends its answer to `out`.  For clients other than the owner a
+ * response does not exist: FLO_E_REST_NOT_FOUND. */
 FLO_MUST_USE int flo_stored_show(const struct flo_serve *serve, uint64_t owner, const char *id,
                                  struct flo_buf *out, struct flo_err *err);
 FLO_MUST_USE int flo_stored_delete(struct flo_serve *serve, uint64_t owner, const char *id,
                                    struct flo_buf *out, struct flo_err *err);
-/* FLO_E_INFER_PARAM: the page is none. */
+/* Lists a response's input items.  FLO_E_INFER_PARAM: the page is invalid. */
 FLO_MUST_USE int flo_stored_list_input(const struct flo_serve *serve, uint64_t owner,
                                        const char *id, const struct stored_page *page,
                                        struct flo_buf *out, struct flo_err *err);
-/* One under way ends, for who waits for it too.  One that has ended is shown.
- */
+/* Cancels a running response, also for clients that wait for it; a finished one
+ * is only shown. */
 FLO_MUST_USE int flo_stored_cancel(struct flo_serve *serve, uint64_t owner, const char *id,
                                    struct flo_buf *out, struct flo_err *err);
 

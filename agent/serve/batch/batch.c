@@ -1,5 +1,5 @@
-/* Batches on the local API: clients' calls to the desk, its requests to the
- * router, and back. */
+/* Batch: passes clients' calls to the desk, and the desk's requests to the
+ * router, and their results back. */
 #include "agent/serve/batch/batch.h"
 
 #include <stdlib.h>
@@ -16,38 +16,38 @@
 #include "base/host/httpd.h"
 
 #define ANSWER_BYTES_MAX (32u << 20)
-#define FORM_BYTES 65536                  /* a form, next to its file */
-#define CLIENT_OF_APP ((uint64_t)3 << 56) /* no user's and no address's */
+#define FORM_BYTES 65536                  /* of a form's fields besides the file */
+#define CLIENT_OF_APP ((uint64_t)3 << 56) /* client ids of apps, apart from all others */
 #define FILES_LISTED 10000
 #define BATCHES_LISTED 20 /* unless asked */
 #define BATCHES_LISTED_MAX 100
 
-/* A kind of call, for its handler. */
+/* Kind of a call, for its handler. */
 struct call {
     struct serve_batch *batch;
     enum flo_batch_ask_kind kind;
 };
 struct serve_batch {
     struct flo_serve *serve;
-    struct flo_batch_desk *desk; /* NULL: it is off */
-    struct flo_err why;          /* ... for that; code 0: nobody asked for it */
+    struct flo_batch_desk *desk; /* NULL: batches are off */
+    struct flo_err why;          /* ... the reason; code 0: not configured */
     int (*token_of)(const struct flo_serve *serve, const struct flo_httpd_request *http);
     const struct serve_front *(*front_of)(const char *path);
     struct call calls[ASK_BATCH_CANCEL + 1];
 };
 
-/* A file that a client sends. */
+/* A file upload in progress. */
 struct coming {
     struct flo_batch_upload upload;
     struct flo_batch_form form;
     struct serve_batch *batch;
-    struct flo_httpd_request *http; /* NULL: the client has sent all, or is
-                                       gone */
+    struct flo_httpd_request *http; /* NULL: the client has sent everything, or is gone */
 };
 
 /* ---- requests of batches ---- */
 
-/* The app's index, as in struct serve_request; false: it is no app any more. */
+/* Finds the app's index, as in struct serve_request; false: the app is not
+ * configured any more. */
 static bool find_app(const struct flo_serve *serve, const char *app, int *token)
 {
     *token = SERVE_TOKEN_ANY;
@@ -59,7 +59,7 @@ static bool find_app(const struct flo_serve *serve, const char *app, int *token)
     return app[0] == '\0' || *token != SERVE_TOKEN_ANY;
 }
 
-/* Before the first model is known, no name of one is wrong. */
+/* Before the first model is known, no model name is refused. */
 static bool knows_a_model(const struct flo_serve *serve)
 {
     for (size_t i = 0; i < FLO_SERVE_MODELS_MAX; i++) {
@@ -79,7 +79,7 @@ static void on_done(void *context, struct serve_memory *memory)
     flo_batch_desk_answer(batch->desk, job);
 }
 
-/* The job is refused before it becomes a request. */
+/* Refuses a job before it becomes a request. */
 static void refuse_job(struct serve_batch *batch, struct flo_batch_job *job, int code,
                        const char *what)
 {
@@ -152,7 +152,7 @@ static void take_text(char *out, size_t bytes, const char *text)
     snprintf(out, bytes, "%s", text != NULL ? text : "");
 }
 
-/* A list's first and last, and how many. */
+/* Reads a list's position and length from the query. */
 static int read_query(struct flo_batch_ask *ask, struct flo_err *err)
 {
     const char *limit = flo_httpd_query(ask->http, "limit");
@@ -164,7 +164,7 @@ static int read_query(struct flo_batch_ask *ask, struct flo_err *err)
     if (order != NULL && !ask->is_upwards && strcmp(order, "desc") != 0) {
         return flo_fail(err, FLO_E_INFER_PARAM, "order must be asc or desc");
     }
-    bool is_short = ask->kind == ASK_BATCHES; /* each has its metadata */
+    bool is_short = ask->kind == ASK_BATCHES; /* batches have metadata: fewer per answer */
     const uint64_t most = is_short ? BATCHES_LISTED_MAX : FILES_LISTED;
     ask->limit = is_short ? BATCHES_LISTED : FILES_LISTED;
     if (limit == NULL) {
@@ -178,7 +178,7 @@ static int read_query(struct flo_batch_ask *ask, struct flo_err *err)
                           (unsigned long long)most);
 }
 
-/* NULL: the client has its answer. */
+/* Makes an ask for a call; NULL: the client was answered with an error. */
 static struct flo_batch_ask *new_ask(const struct call *call, struct flo_httpd_request *http)
 {
     const struct flo_serve *serve = call->batch->serve;

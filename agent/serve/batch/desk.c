@@ -1,4 +1,5 @@
-/* Desk: two queues, a thread between them, and what is asked of the folder. */
+/* Desk: two queues with a thread between them, and the calls about the
+ * folder. */
 #include "agent/serve/batch/desk.h"
 
 #include <event2/event.h>
@@ -12,18 +13,18 @@
 #include "base/host/steady.h"
 #include "base/host/wake.h"
 
-/* Bytes of an upload: then its client waits. */
+/* Unwritten bytes of an upload at which its client must wait. */
 #define WAITING_BYTES_MAX (1u << 20)
 #define LIST_BYTES_MAX (8u << 20)
 #define EXPIRE_MS 60000
 #define SYNC_MS 200         /* answers are synced in groups */
-#define OPEN_BATCHES_MAX 64 /* open batches of an app */
+#define OPEN_BATCHES_MAX 64 /* most unfinished batches of an app */
 
 enum note_kind {
     NOTE_ASK,
     NOTE_JOB,
     NOTE_PIECE,
-    NOTE_DROP,  /* an upload */
+    NOTE_DROP,  /* drop an upload */
     NOTE_GO_ON, /* out */
     NOTE_ENDED, /* out */
 };
@@ -47,7 +48,7 @@ struct flo_batch_desk {
     int wake_fd;
     pthread_mutex_t lock;
     pthread_cond_t changed;
-    struct queue in, out; /* by the lock */
+    struct queue in, out; /* protected by the lock */
     bool is_to_end;       /* the same */
 };
 
@@ -173,7 +174,7 @@ static void take_piece(struct flo_batch_desk *desk, struct piece *piece)
     free_piece(piece);
 }
 
-/* The upload's bytes are a file's by now, or of no use. */
+/* Ends an upload whose bytes became a file or are not needed. */
 static void end_upload(struct flo_batch_desk *desk, struct flo_batch_upload *upload)
 {
     char path[4096];
@@ -182,12 +183,12 @@ static void end_upload(struct flo_batch_desk *desk, struct flo_batch_upload *upl
     if (upload->fd >= 0) {
         flo_fd_cleanup(&upload->fd);
         flo_batch_store_path(&desk->store, upload->id, "", path);
-        (void)unlink(path); /* the kept file has another name */
+        (void)unlink(path); /* a stored file has another name by now */
     }
     put(desk, &desk->out, &upload->note, NOTE_ENDED, upload);
 }
 
-/* The bytes get their name, then the document that tells of them. */
+/* Gives the bytes their final name, then writes the document about them. */
 static int keep_upload(struct flo_batch_desk *desk, struct flo_batch_upload *upload,
                        struct flo_batch_file *file, struct flo_err *err)
 {
@@ -210,7 +211,7 @@ static int make_file(struct flo_batch_desk *desk, struct flo_batch_ask *ask, str
     struct flo_batch_upload *upload = ask->upload;
     uint64_t now_s = flo_batch_store_now_s(&desk->store);
     struct flo_batch_file file = {.bytes = upload->bytes, .created_s = now_s};
-    int rv = upload->failure.code; /* no piece comes any more */
+    int rv = upload->failure.code; /* no more pieces follow */
 
     *err = upload->failure;
     flo_object_id_make("file-", file.id);
@@ -231,7 +232,7 @@ static int make_file(struct flo_batch_desk *desk, struct flo_batch_ask *ask, str
 
 /* ---- files ---- */
 
-/* An id of nobody and another app's id are told alike. */
+/* Returns the same error for an unknown id and for another app's id. */
 static int absent(const char *what, const char *id, struct flo_err *err)
 {
     return flo_fail(err, FLO_E_ABSENT, "no %s \"%.40s\"", what, id);
@@ -324,7 +325,7 @@ static int show_batch(struct flo_batch_desk *desk, struct flo_batch_ask *ask, st
 
 /* ---- lists ---- */
 
-/* Object i of a list; NULL: it is not the app's, or of another purpose. */
+/* Returns object i of a list; NULL: another app's, or of another purpose. */
 static const char *listed(const struct flo_batch_desk *desk, const struct flo_batch_ask *ask,
                           size_t i)
 {
@@ -428,7 +429,7 @@ static void take_note(struct flo_batch_desk *desk, const struct flo_batch_note *
     }
 }
 
-/* A thing that nobody takes any more. */
+/* Frees an object that nobody will take any more. */
 static void free_thing(struct flo_batch_desk *desk, const struct flo_batch_note *note)
 {
     const struct flo_batch_desk_out *out = &desk->out_calls;
@@ -456,7 +457,8 @@ static void free_thing(struct flo_batch_desk *desk, const struct flo_batch_note 
     }
 }
 
-/* Wait for notes, until a time of flo_now_ms().  false: it is the end. */
+/* Waits for notes, until a time of flo_now_ms().  false: the thread is to
+ * end. */
 static bool next_notes(struct flo_batch_desk *desk, uint64_t until_ms,
                        struct flo_batch_note **notes)
 {
@@ -468,7 +470,7 @@ static bool next_notes(struct flo_batch_desk *desk, uint64_t until_ms,
            flo_steady_wait(&desk->changed, &desk->lock, ms < EXPIRE_MS ? ms : EXPIRE_MS) == 0) {
     }
     bool goes_on = !desk->is_to_end;
-    *notes = goes_on ? take_all(&desk->in) : NULL; /* the rest is freed */
+    *notes = goes_on ? take_all(&desk->in) : NULL; /* at the end the rest is freed */
     pthread_mutex_unlock(&desk->lock);
     return goes_on;
 }
@@ -559,7 +561,7 @@ static int start(struct flo_batch_desk *desk, struct event_base *base, struct fl
     if (desk->wake == NULL || event_add(desk->wake, NULL) != 0) {
         return flo_fail(err, FLO_E_MEMORY, "no event for batches");
     }
-    sigfillset(&all); /* signals are the caller's */
+    sigfillset(&all); /* the caller's thread handles signals */
     pthread_sigmask(SIG_SETMASK, &all, &before);
     desk->is_running = pthread_create(&desk->thread, NULL, run, desk) == 0;
     pthread_sigmask(SIG_SETMASK, &before, NULL);

@@ -1,4 +1,4 @@
-/* Form: marks found in bytes that come in pieces. */
+/* Form: finds boundaries in bytes that arrive in pieces. */
 #include "agent/serve/batch/form.h"
 
 #include <stdlib.h>
@@ -19,7 +19,7 @@ int flo_batch_form_open(struct flo_batch_form *form, const char *content_type, s
     int rv = flo_multipart_open(&form->multipart, content_type, "", 0, err);
 
     form->held.bytes_max = 1u << 20;
-    flo_buf_text(&form->held, "\r\n"); /* the first mark has no line before it */
+    flo_buf_text(&form->held, "\r\n"); /* the first boundary has no line end before it */
     return rv;
 }
 
@@ -86,8 +86,8 @@ static void end_part(struct flo_batch_form *form)
 
 /* ---- bytes ---- */
 
-/* Use what is known of the held bytes; *used of them are done with.
- * false: more must come first. */
+/* Interprets the held bytes; *used of them are consumed.  false: more bytes are
+ * needed. */
 static bool go_on(struct flo_batch_form *form, const char *data, size_t bytes, size_t *used,
                   int *rv, struct flo_err *err)
 {

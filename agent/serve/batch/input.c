@@ -1,4 +1,4 @@
-/* Input: bytes of a file to lines. */
+/* Input: splits a file's bytes into lines. */
 #include "agent/serve/batch/input.h"
 
 #include <errno.h>
@@ -7,7 +7,7 @@
 
 #include <flotilla/errors/batch.h>
 
-#define NAMES_MAX 524288 /* looked through at one time: 12 MiB */
+#define NAMES_MAX 524288 /* names in the table at once: 12 MiB */
 
 void flo_batch_in_go(struct flo_batch_in *in, uint64_t number, uint64_t offset)
 {
@@ -71,7 +71,7 @@ void flo_batch_in_deinit(struct flo_batch_in *in)
 
 /* ---- a custom_id on two lines ---- */
 
-/* The custom_id of the line at an offset; empty: none. */
+/* Reads the custom_id of the line at an offset; empty: none. */
 static int id_at(struct flo_batch_in *in, uint64_t offset, char id[FLO_BATCH_ID_BYTES_MAX + 1],
                  struct flo_err *err)
 {
@@ -85,7 +85,7 @@ static int id_at(struct flo_batch_in *in, uint64_t offset, char id[FLO_BATCH_ID_
     return 0;
 }
 
-/* Compare the lines whose names have one hash. */
+/* Compares the names of lines with equal hashes. */
 static int compare_names(struct flo_batch_in *in, const struct flo_twice *twice,
                          struct flo_err *err)
 {
@@ -117,7 +117,7 @@ int flo_batch_check_open(struct flo_batch_check *check, struct flo_batch_in *in,
     return flo_twice_open(&check->twice, NAMES_MAX, key, err);
 }
 
-/* The end of a pass. */
+/* Ends a pass: compares candidates, then begins the next pass. */
 static int end_pass(struct flo_batch_check *check, struct flo_batch_in *in, struct flo_err *err)
 {
     flo_twice_sort(&check->twice);

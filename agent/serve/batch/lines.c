@@ -1,4 +1,4 @@
-/* Lines of a batch, read and written. */
+/* Lines: reads and writes the lines of a batch. */
 #include "agent/serve/batch/lines.h"
 
 #include <stdlib.h>
@@ -80,7 +80,7 @@ int flo_batch_endpoint_find(const char *path)
     return -1;
 }
 
-/* false: it has none that is allowed. */
+/* Reads the custom_id; false: none that is valid. */
 static bool take_id(const json_t *json, char out[FLO_BATCH_ID_BYTES_MAX + 1])
 {
     const json_t *value = json_object_get(json, "custom_id");
@@ -128,7 +128,7 @@ static int read_body(const json_t *json, struct flo_batch_line *out, struct flo_
     if (json_object_set_new(body, "priority", json_string("batch")) < 0) {
         return flo_fail(err, FLO_E_MEMORY, "no memory for a line");
     }
-    out->body.bytes_max = 2 * LINE_MAX; /* escapes may be longer */
+    out->body.bytes_max = 2 * LINE_MAX; /* escapes may lengthen the text */
     flo_json_dump(body, &out->body);
     return out->body.failed ? flo_fail(err, FLO_E_MEMORY, "no memory for a line") : 0;
 }
@@ -144,7 +144,7 @@ static int parse(const struct flo_batch_reader *reader, json_t **json, struct fl
     }
     int rv = flo_json_parse(reader->line.data, reader->line.bytes, reader->bytes_max, json, err);
     if (rv < 0 && rv != FLO_E_MEMORY) {
-        rv = FLO_E_REST_SCHEMA; /* the sentence says what is wrong */
+        rv = FLO_E_REST_SCHEMA; /* the error text says what is wrong */
         if (err != NULL) {
             err->code = rv;
         }
@@ -198,7 +198,8 @@ static void add_text(struct flo_buf *out, const char *text)
     flo_buf_text(out, "\"");
 }
 
-/* Line ends of JSON stand between its parts alone: blanks say the same. */
+/* Writes a body on one line: line ends in JSON only separate its parts, so they
+ * become blanks. */
 static void add_body(struct flo_buf *out, const char *body, size_t bytes)
 {
     size_t from = out->bytes;
@@ -241,7 +242,7 @@ void flo_batch_answer_add(const struct flo_batch_answer *answer, struct flo_buf 
     flo_buf_printf(out, ",\"line\":%llu}}\n", (unsigned long long)answer->number);
 }
 
-/* The number behind the last `_` of an answer's id; 0: none. */
+/* Returns the number after the last `_` of an answer's id; 0: none. */
 static uint64_t number_of(const char *id)
 {
     const char *digits = id == NULL ? NULL : strrchr(id, '_');

@@ -1,89 +1,92 @@
-/* Lines of a batch: requests one by one out of bytes, and answers as lines.
+/* Lines of a batch: reads requests one by one from bytes, and writes answers as
+ * lines.
  *
  * A batch is a file of JSON objects, one a line, in OpenAI's form.  A file may
- * be as long as the disk has room; one line at a time is in memory.  Pure. */
+ * be as large as the disk allows; only one line at a time is in memory.
+ * Pure. */
 #ifndef FLOTILLA_BATCH_LINES_H
 #define FLOTILLA_BATCH_LINES_H
 
 #include "base/host/json.h"
 
-#define FLO_BATCH_LINE_BYTES_MAX ((1u << 20) + 4096) /* a body and its name */
+#define FLO_BATCH_LINE_BYTES_MAX ((1u << 20) + 4096) /* of a body with its custom_id */
 #define FLO_BATCH_ID_BYTES_MAX 512
 
 /* ---- lines out of bytes ---- */
 
-/* Zero-initialise and set bytes_max; `offset` and `number` may be those of an
- * earlier line. */
+/* Line reader.  Zero-initialise and set bytes_max; `offset` and `number` may be
+ * those of an earlier line. */
 struct flo_batch_reader {
-    uint64_t offset;     /* place of the next byte */
-    uint64_t number;     /* number of the line, from 1; 0: none was begun */
+    uint64_t offset;     /* file offset of the next byte */
+    uint64_t number;     /* line number, from 1; 0: before the first line */
     uint64_t begin;      /* offset of the line */
     uint64_t bytes;      /* bytes of the line, without its end */
-    bool is_open;        /* bytes of the line came, and not its end */
-    bool is_whole;       /* ... or its end, too */
-    size_t bytes_max;    /* bytes of a line that is kept */
-    struct flo_buf line; /* as much of it */
+    bool is_open;        /* the line has begun but not ended */
+    bool is_whole;       /* ... the line has ended */
+    size_t bytes_max;    /* limit of the bytes kept from a line */
+    struct flo_buf line; /* the line, up to bytes_max */
 };
 
-/* Take bytes up to the end of the line; is_whole tells whether that came.
- * Returns how many were taken. */
+/* Consumes bytes up to the end of the line; is_whole tells whether the end was
+ * reached.  Returns how many were consumed. */
 size_t flo_batch_reader_take(struct flo_batch_reader *reader, const char *data, size_t bytes);
-/* The file ends here.  true: its last line had no end, and is whole now. */
+/* Ends the file.  true: the last line had no line end, and is complete now. */
 bool flo_batch_reader_end(struct flo_batch_reader *reader);
-/* Has the whole line nothing but blanks?  Such lines are passed over. */
+/* Is the complete line blank?  Such lines are skipped. */
 bool flo_batch_reader_is_blank(const struct flo_batch_reader *reader);
 void flo_batch_reader_deinit(struct flo_batch_reader *reader);
 
 /* ---- a line ---- */
 
-/* Path i of the requests that a batch may have; NULL: that was all. */
+/* Returns path i of the requests allowed in a batch; NULL after the last. */
 const char *flo_batch_endpoint(size_t i);
-/* Index of a path; -1: no batch may have it. */
+/* Returns the index of a path; -1: not allowed in a batch. */
 int flo_batch_endpoint_find(const char *path);
 
 struct flo_batch_line {
-    char custom_id[FLO_BATCH_ID_BYTES_MAX + 1]; /* empty: it has none */
+    char custom_id[FLO_BATCH_ID_BYTES_MAX + 1]; /* empty: none */
     int endpoint;
-    struct flo_buf body; /* JSON, with priority batch */
+    struct flo_buf body; /* JSON, with batch priority set */
 };
-/* Read a whole line.  `endpoint` is the path that all lines of a batch have;
- * -1: any.  After an error custom_id is set where it could be read, and the
- * body is empty.
+/* Parses a complete line.  `endpoint` is the path that all lines of a batch
+ * must have; -1: any.  After an error custom_id is set if it could be read, and
+ * the body is empty.
  *
- * FLO_E_REST_TOO_LARGE  longer than FLO_BATCH_LINE_BYTES_MAX
- * FLO_E_REST_SCHEMA     no JSON object
- * FLO_E_INFER_PARAM     a member is missing or wrong; the sentence names it */
+ * FLO_E_REST_TOO_LARGE longer than FLO_BATCH_LINE_BYTES_MAX FLO_E_REST_SCHEMA
+ * no JSON object FLO_E_INFER_PARAM a member is missing or wrong; the error
+ * names it */
 FLO_MUST_USE int flo_batch_line_read(const struct flo_batch_reader *reader, int endpoint,
                                      struct flo_batch_line *out, struct flo_err *err);
-/* The custom_id alone; empty: it has none. */
+/* Reads only the custom_id; empty: none. */
 void flo_batch_line_id(const struct flo_batch_reader *reader, char out[FLO_BATCH_ID_BYTES_MAX + 1]);
 void flo_batch_line_deinit(struct flo_batch_line *line);
 
 /* ---- an answer ---- */
 
 struct flo_batch_answer {
-    const char *batch;     /* the id of the batch; "": of a file alone */
-    uint64_t number;       /* number of the line that it answers */
-    const char *custom_id; /* empty: the line has none */
-    int status;            /* status of HTTP */
+    const char *batch;     /* id of the batch; "": only a file is converted */
+    uint64_t number;       /* number of the request's line */
+    const char *custom_id; /* empty: none */
+    int status;            /* HTTP status */
     const char *body;      /* JSON */
     size_t bytes;
-    const char *code, *what; /* in place of status and body; NULL */
+    const char *code, *what; /* instead of status and body; NULL: none */
 };
-/* Append the answer as a line, with its end. */
+/* Appends the answer as a line, with a line end. */
 void flo_batch_answer_add(const struct flo_batch_answer *answer, struct flo_buf *out);
-/* An answer's line says whose it is, and whether the request failed. */
+/* Result of reading an answer's line back: its id, and whether the request
+ * failed. */
 struct flo_batch_answered {
     uint64_t number;
     char custom_id[FLO_BATCH_ID_BYTES_MAX + 1];
     bool has_failed;
 };
-/* Read one back.  false: no such line. */
+/* Reads an answer's line back.  false: invalid. */
 bool flo_batch_answer_read(const struct flo_batch_reader *reader, struct flo_batch_answered *out);
 
-/* Is the request to be sent once more?  A device that is busy, or an app that
- * has used up a limit, may take it later, however often it was sent.  Any other
- * 503 is the request's own fault after `tries` of FLO_BATCH_TRIES_MAX. */
+/* Should the request be sent again?  Yes while the device is busy or an app's
+ * limit is used up, however often it was sent.  After any other 503 only up to
+ * FLO_BATCH_TRIES_MAX tries. */
 #define FLO_BATCH_TRIES_MAX 3
 bool flo_batch_comes_again(int status, const char *body, size_t bytes, unsigned tries);
 

@@ -1,4 +1,4 @@
-/* Files and batches as JSON. */
+/* Object: files and batches as JSON. */
 #include "agent/serve/batch/object.h"
 
 #include <string.h>
@@ -51,7 +51,7 @@ bool flo_object_id_is(const char *prefix, const char *id)
 
 /* ---- writing ---- */
 
-/* A time, or null. */
+/* Makes a JSON time, or null. */
 static json_t *moment(uint64_t s)
 {
     return s == 0 ? json_null() : flo_json_u64(s);

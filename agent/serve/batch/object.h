@@ -1,30 +1,29 @@
-/* Files and batches as OpenAI's API shows them, and as they are kept.
+/* Object: files and batches as OpenAI's API shows them, and as they are stored.
  *
- * Each is one JSON document: a client sees it without the members that say
- * whose it is.  Pure. */
+ * Each is one JSON document; clients see it without the members about its
+ * owner.  Pure. */
 #ifndef FLOTILLA_BATCH_OBJECT_H
 #define FLOTILLA_BATCH_OBJECT_H
 
 #include "base/host/json.h"
 
 #define FLO_OBJECT_ID 32                 /* "batch-" and 24 hex digits, and a NUL */
-#define FLO_OBJECT_NAME_MAX 255          /* bytes of a file's name */
-#define FLO_OBJECT_WHAT_MAX 512          /* bytes of an error's sentence */
-#define FLO_OBJECT_BYTES_MAX 65536       /* as a document */
-#define FLO_OBJECT_METADATA_MAX 16       /* pairs of a client's */
-#define FLO_OBJECT_TIME_MAX 253402300799 /* the year 9999, as seconds */
+#define FLO_OBJECT_NAME_MAX 255          /* most bytes of a file's name */
+#define FLO_OBJECT_WHAT_MAX 512          /* most bytes of an error's text */
+#define FLO_OBJECT_BYTES_MAX 65536       /* size of its document */
+#define FLO_OBJECT_METADATA_MAX 16       /* most pairs of a client's metadata */
+#define FLO_OBJECT_TIME_MAX 253402300799 /* the year 9999, in seconds */
 
-/* A new id with this prefix ("file-"). */
+/* Makes a new id with this prefix ("file-"). */
 void flo_object_id_make(const char *prefix, char out[FLO_OBJECT_ID]);
-/* Is it an id of that prefix, as they are made here?  Then it is a file's name,
- * too. */
+/* Is it a valid id with this prefix?  Then it is also safe as a file's name. */
 bool flo_object_id_is(const char *prefix, const char *id);
 
 struct flo_batch_file {
     char id[FLO_OBJECT_ID];
-    char app[FLO_NAME_MAX + 1]; /* whose; empty: of who may use all */
+    char app[FLO_NAME_MAX + 1]; /* owner; empty: a client that may use all models */
     char name[FLO_OBJECT_NAME_MAX + 1];
-    bool is_output; /* purpose batch_output, else batch */
+    bool is_output; /* purpose batch_output; false: batch */
     uint64_t bytes, created_s;
     uint64_t expires_s;
 };
@@ -41,7 +40,7 @@ enum flo_batch_status {
     FLO_BATCH_STATUSES
 };
 const char *flo_batch_status_word(enum flo_batch_status status);
-/* Nothing more comes of it. */
+/* Is the status final? */
 bool flo_batch_status_is_end(enum flo_batch_status status);
 
 struct flo_batch {
@@ -49,37 +48,36 @@ struct flo_batch {
     char app[FLO_NAME_MAX + 1];
     int endpoint;
     char input[FLO_OBJECT_ID];
-    /* Files of its answers; empty: there is none.  Clients see them at the
-     * end. */
+    /* Files of its answers; empty: none.  Clients see them when the batch
+     * ends. */
     char output[FLO_OBJECT_ID], error[FLO_OBJECT_ID];
     enum flo_batch_status status;
-    uint64_t at_s[FLO_BATCH_STATUSES]; /* when it got there; 0: it did not */
-    uint64_t expires_s;                /* the end of its time to work */
-    uint64_t output_expires_s;         /* after its end its files stay so long; 0: as
-                                          the owner says */
+    uint64_t at_s[FLO_BATCH_STATUSES]; /* when each status began; 0: not reached */
+    uint64_t expires_s;                /* end of its time to work */
+    uint64_t output_expires_s;         /* keeps its files after its end; 0: the owner's default */
     uint64_t total, completed, failed; /* lines */
-    int code;                          /* why it failed; 0: it did not */
+    int code;                          /* why it failed; 0: it has not */
     char what[FLO_OBJECT_WHAT_MAX];
-    uint64_t line;    /* that was wrong; 0: none */
-    json_t *metadata; /* an object of texts, or NULL; ours */
-    /* Not kept: */
-    /* Why it does not go on, with a code; empty: it does. */
+    uint64_t line;    /* faulty line; 0: none */
+    json_t *metadata; /* object of texts, or NULL; owned */
+    /* Not stored: */
+    /* Why it makes no progress, with a code; empty: it does. */
     char waits[FLO_OBJECT_WHAT_MAX + 64];
-    uint64_t answer_bytes; /* bytes of its answers, while it works */
-    uint64_t next_ms;      /* not before that, as flo_now_ms() */
+    uint64_t answer_bytes; /* size of its answers so far */
+    uint64_t next_ms;      /* earliest time to continue, as flo_now_ms() */
 };
 void flo_batch_deinit(struct flo_batch *batch);
 
-/* As a client sees it; is_kept: with all that is kept. */
+/* Writes the document as clients see it; is_kept: with all that is stored. */
 void flo_batch_file_write(const struct flo_batch_file *file, bool is_kept, struct flo_buf *out);
 void flo_batch_write(const struct flo_batch *batch, bool is_kept, struct flo_buf *out);
-/* Read what was kept.  FLO_E_META_JSON, FLO_E_META_SCHEMA. */
+/* Reads a stored document.  FLO_E_META_JSON, FLO_E_META_SCHEMA. */
 FLO_MUST_USE int flo_batch_file_read(const char *text, size_t bytes, struct flo_batch_file *out,
                                      struct flo_err *err);
 FLO_MUST_USE int flo_batch_read(const char *text, size_t bytes, struct flo_batch *out,
                                 struct flo_err *err);
 
-/* The body of a new batch: its endpoint, input, time and metadata.
+/* Parses the body of a new batch: its endpoint, input, time and metadata.
  * FLO_E_REST_SCHEMA, FLO_E_INFER_PARAM. */
 FLO_MUST_USE int flo_batch_ask(const char *body, size_t bytes, uint64_t now_s,
                                struct flo_batch *out, struct flo_err *err);

@@ -1,4 +1,4 @@
-/* Progress of a batch as bytes. */
+/* Progress: encodes a batch's progress as bytes. */
 #include "agent/serve/batch/progress.h"
 
 #define MAGIC 0x31504246u /* "FBP1" */

@@ -1,4 +1,4 @@
-/* Store: a folder read once, and kept in step. */
+/* Store: reads the folder once, and updates it together with memory. */
 #include "agent/serve/batch/store.h"
 
 #include <dirent.h>
@@ -18,7 +18,7 @@
 #define FILE_PREFIX "file-"
 #define BATCH_PREFIX "batch-"
 #define UPLOAD_PREFIX "upload-"
-#define SET_MS_MIN 60000 /* a clock that is kept right is not set */
+#define SET_MS_MIN 60000 /* smaller differences are normal clock adjustment */
 
 void flo_batch_store_path(const struct flo_batch_store *store, const char *id, const char *end,
                           char out[4096])
@@ -102,7 +102,7 @@ struct flo_batch_file *flo_batch_store_find(const struct flo_batch_store *store,
     return NULL;
 }
 
-/* In order of their making. */
+/* Inserts a file, ordered by its creation time. */
 static int take_file(struct flo_batch_store *store, const struct flo_batch_file *file,
                      struct flo_err *err)
 {
@@ -137,7 +137,7 @@ int flo_batch_store_add(struct flo_batch_store *store, const struct flo_batch_fi
                         struct flo_err *err)
 {
     if (flo_batch_store_find(store, file->app, file->id) != NULL) {
-        return 0; /* a batch ends once more after a power cut */
+        return 0; /* after a power cut the batch may end a second time */
     }
     FLO_TRY(take_file(store, file, err));
     int rv = keep(store, file, err);
@@ -155,7 +155,7 @@ void flo_batch_store_remove(struct flo_batch_store *store, struct flo_batch_file
     while (store->files[at] != file) {
         at++;
     }
-    unlink_of(store, file->id, ".json"); /* bytes without it are removed */
+    unlink_of(store, file->id, ".json"); /* bytes without a document are removed at open */
     unlink_of(store, file->id, "");
     free(file);
     store->n_files--;
@@ -259,7 +259,7 @@ static void shorten(struct flo_batch_store *store, const char *app, const char *
     }
     file->expires_s = until_s;
     if (keep(store, file, &err) < 0) {
-        /* memory alone has the new time. */
+        /* only memory has the new time */
         flo_log_err(FLO_LOG_WARN, AREA, &err);
     }
 }
@@ -392,7 +392,7 @@ static int lock_folder(struct flo_batch_store *store, struct flo_err *err)
     return 0;
 }
 
-/* "ID.json" of an object of this prefix; its id. */
+/* Is it "ID.json" of an object with this prefix?  Gives its id. */
 static bool is_document(const char *name, const char *prefix, char id[FLO_OBJECT_ID])
 {
     size_t chars = strlen(name);
@@ -438,8 +438,8 @@ static int read_batch(struct flo_batch_store *store, const char *id, const char 
     return rv;
 }
 
-/* A document that cannot be read is of nobody: it is removed, as are the bytes
- * that it tells of. */
+/* Reads a document.  An invalid one has no owner: it is removed with its
+ * bytes. */
 static void read_entry(struct flo_batch_store *store, const char *name)
 {
     char id[FLO_OBJECT_ID], path[4096];
@@ -466,7 +466,7 @@ static void read_entry(struct flo_batch_store *store, const char *name)
     }
 }
 
-/* Is it an answer's file of a batch that works? */
+/* Is it the answers' file of an unfinished batch? */
 static bool is_written(const struct flo_batch_store *store, const char *id)
 {
     for (size_t i = 0; i < store->n_batches; i++) {
@@ -497,8 +497,8 @@ static bool has_ended(const struct flo_batch_store *store, const char *id)
     return !has_document(store, id);
 }
 
-/* Bytes of nobody: an upload that was cut off, a removal or a document that
- * was.  Those of a document that cannot be read just now stay. */
+/* Removes bytes without an owner: of an interrupted upload, or whose document
+ * was removed.  Bytes of a document that is unreadable for the moment stay. */
 static void sweep_entry(const struct flo_batch_store *store, const char *name)
 {
     char id[FLO_OBJECT_ID] = "";

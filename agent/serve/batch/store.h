@@ -1,8 +1,9 @@
 /* Store: the folder of files and batches.
  *
- * file-ID has the bytes of a file, file-ID.json says whose it is, batch-ID.json
- * is a batch, batch-ID.progress how far it is, upload-ID a file that still
- * comes.  All have mode 0600, the folder 0700.  Used by one thread. */
+ * file-ID has the bytes of a file, file-ID.json its document with the owner.
+ * batch-ID.json is a batch, batch-ID.progress its progress, upload-ID an
+ * unfinished upload.  All have mode 0600, the folder 0700.  Used by one
+ * thread. */
 #ifndef FLOTILLA_BATCH_STORE_H
 #define FLOTILLA_BATCH_STORE_H
 
@@ -14,9 +15,9 @@
 struct flo_batch_store {
     char folder[3000];
     int lock_fd;
-    int64_t clock_ms; /* the wall clock's, less flo_now_ms() */
+    int64_t clock_ms; /* wall clock minus flo_now_ms() */
     uint64_t bytes_max;
-    uint64_t keep_s;                                   /* how long a file stays */
+    uint64_t keep_s;                                   /* how long a file is kept */
     uint64_t delivered_s;                              /* ... after its answers were fetched */
     struct flo_batch_file *files[FLO_BATCH_FILES_MAX]; /* oldest first */
     size_t n_files;
@@ -25,49 +26,52 @@ struct flo_batch_store {
     uint64_t coming_bytes; /* bytes of uploads */
 };
 
-/* Make or open the folder, and read it; what was not finished is removed.
- * FLO_E_CFG_PERM: others may look into it.  FLO_E_STATE_LOCKED: another process
- * uses it.  FLO_E_IO_OPEN, FLO_E_IO_READ. */
+/* Opens or creates the folder, and reads it; unfinished files are removed.
+ * FLO_E_CFG_PERM: others may read it.  FLO_E_STATE_LOCKED: another process uses
+ * it.  FLO_E_IO_OPEN, FLO_E_IO_READ. */
 FLO_MUST_USE int flo_batch_store_open(struct flo_batch_store *store, struct flo_err *err);
 void flo_batch_store_close(struct flo_batch_store *store);
 
-/* The time of all objects; it goes on evenly. */
+/* Returns the time for all objects; it does not jump. */
 uint64_t flo_batch_store_now_s(const struct flo_batch_store *store);
-/* A wall clock that was set moves all times: a device that wakes up in 1970
- * keeps its files as long as it said, and gives a batch its 24 hours. */
+/* Shifts all stored times when the wall clock was set: a device that starts in
+ * 1970 still keeps its files as long as promised, and gives a batch its 24
+ * hours. */
 void flo_batch_store_follow_clock(struct flo_batch_store *store);
 
-/* Path of an object with this end ("", ".json"). */
+/* Writes the path of an object's file with this suffix ("", ".json"). */
 void flo_batch_store_path(const struct flo_batch_store *store, const char *id, const char *end,
                           char out[4096]);
-/* Open such a file.  FLO_E_IO_OPEN. */
+/* Opens such a file.  FLO_E_IO_OPEN. */
 FLO_MUST_USE int flo_batch_store_file(const struct flo_batch_store *store, const char *id,
                                       const char *end, int flags, int *fd, struct flo_err *err);
-/* Is there room for so many bytes more?  FLO_E_DISK_FULL, with the numbers. */
+/* Is there room for this many more bytes?  FLO_E_DISK_FULL, with the
+ * numbers. */
 FLO_MUST_USE int flo_batch_store_room(const struct flo_batch_store *store, uint64_t bytes,
                                       struct flo_err *err);
 
-/* NULL: there is none of this id that is the app's. */
+/* Finds a file by id and owner; NULL: none. */
 struct flo_batch_file *flo_batch_store_find(const struct flo_batch_store *store, const char *app,
                                             const char *id);
 struct flo_batch *flo_batch_store_batch(const struct flo_batch_store *store, const char *app,
                                         const char *id);
 
-/* A file whose bytes are there; copied.  FLO_E_REST_LIMIT: too many. */
+/* Adds a file whose bytes are stored; the struct is copied.  FLO_E_REST_LIMIT:
+ * too many. */
 FLO_MUST_USE int flo_batch_store_add(struct flo_batch_store *store,
                                      const struct flo_batch_file *file, struct flo_err *err);
 void flo_batch_store_remove(struct flo_batch_store *store, struct flo_batch_file *file);
-/* The same of batches; `batch` is moved in. */
+/* Adds a batch; takes over `batch`.  FLO_E_REST_LIMIT: too many. */
 FLO_MUST_USE int flo_batch_store_begin(struct flo_batch_store *store, struct flo_batch *batch,
                                        struct flo_err *err);
 FLO_MUST_USE int flo_batch_store_save(const struct flo_batch_store *store,
                                       const struct flo_batch *batch, struct flo_err *err);
-/* Does an unfinished batch read this file? */
+/* Is an unfinished batch reading this file? */
 bool flo_batch_store_is_read(const struct flo_batch_store *store, const char *id);
-/* The file was fetched: its batch's files go soon. */
+/* Records that the file was fetched: its batch's files are removed soon. */
 void flo_batch_store_delivered(struct flo_batch_store *store, struct flo_batch_file *file,
                                uint64_t now_s);
-/* Remove what has had its time. */
+/* Removes everything whose time is over. */
 void flo_batch_store_expire(struct flo_batch_store *store, uint64_t now_s);
 
 #endif

@@ -1,10 +1,11 @@
-/* Twice: hashes of names, range by range. */
+/* Twice: finds equal hashes of names, range by range. */
 #include "agent/serve/batch/twice.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-/* FNV-1a, then the finish of splitmix64: all bits depend on all bytes. */
+/* FNV-1a, then the finaliser of splitmix64, so that all bits depend on all
+ * bytes. */
 static uint64_t hash_of(uint64_t key, const char *name)
 {
     uint64_t hash = key ^ 0xcbf29ce484222325u;
@@ -39,7 +40,7 @@ void flo_twice_sort(struct flo_twice *twice)
     qsort(twice->names, twice->count, sizeof(*twice->names), compare);
 }
 
-/* The first two names of one hash are enough. */
+/* Keeps only the first two names of each hash. */
 static void thin(struct flo_twice *twice)
 {
     struct flo_twice_name *names = twice->names;
@@ -54,7 +55,7 @@ static void thin(struct flo_twice *twice)
     twice->count = kept;
 }
 
-/* The upper half of the hashes waits for a later pass. */
+/* Leaves the upper half of the hash range to a later pass. */
 static void halve(struct flo_twice *twice)
 {
     size_t kept = 0;

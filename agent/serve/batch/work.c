@@ -1,4 +1,4 @@
-/* Work: look through, ask, write, end. */
+/* Work: checks the input, sends requests, writes answers, and ends a batch. */
 #include "agent/serve/batch/work.h"
 
 #include <errno.h>
@@ -11,7 +11,7 @@
 #include <flotilla/errors/rest.h>
 
 #define AREA "batch"
-#define LINES_AT_ONCE 2048 /* looked through before others are heard */
+#define LINES_AT_ONCE 2048 /* lines checked before other work may run */
 #define ANSWER_BYTES_MAX (32u << 20)
 #define DISK_PAUSE_MS 10000
 #define PAUSE_MS_MAX 60000
@@ -32,8 +32,8 @@ static struct flo_batch_slot *slot_at(struct flo_batch_work *work, size_t i)
 
 /* ---- open and close a batch ---- */
 
-/* Forget what is not on the disk; requests under way come back in vain.
- */
+/* Closes the batch and forgets everything that is not on the disk; answers of
+ * running requests will be ignored. */
 static void leave(struct flo_batch_work *work)
 {
     for (size_t i = 0; i < FLO_BATCH_AHEAD; i++) {
@@ -54,13 +54,14 @@ static void leave(struct flo_batch_work *work)
     work->is_dirty = work->is_ended = work->is_late = false;
 }
 
-/* For clients: the disk is why it does not go on. */
+/* Shows clients that the disk is the reason for the delay. */
 static void tell_disk(struct flo_batch *batch, const struct flo_err *err)
 {
     snprintf(batch->waits, sizeof(batch->waits), "%.60s: %s", flo_error_id(err->code), err->what);
 }
 
-/* The same batch is opened again later, from what is on the disk. */
+/* After a disk error: closes the batch, to open it again later from the
+ * disk. */
 static void recover(struct flo_batch_work *work, const struct flo_err *err)
 {
     struct flo_batch *batch = work->batch;
@@ -77,7 +78,7 @@ static void unlink_of(const struct flo_batch_work *work, const char *id, const c
 
     flo_batch_store_path(work->store, id, end, path);
     if (id[0] != '\0') {
-        unlink(path); /* one that is left goes when the folder is opened */
+        unlink(path); /* on failure it is removed when the folder is opened */
     }
 }
 
@@ -93,7 +94,7 @@ static int set_status(struct flo_batch_work *work, struct flo_batch *batch,
     return 0;
 }
 
-/* The batch cannot be done: it ends, with the reason. */
+/* Ends a batch that cannot be processed, with the reason. */
 static int fail(struct flo_batch_work *work, const struct flo_err *why, struct flo_err *err)
 {
     struct flo_batch next = *work->batch;
@@ -112,7 +113,7 @@ static int fail(struct flo_batch_work *work, const struct flo_err *why, struct f
     return 0;
 }
 
-/* An answer's file as far as it counts. */
+/* Opens a file of answers and truncates it to the counted bytes. */
 static int open_answers(struct flo_batch_work *work, const char *id, int *fd, uint64_t bytes,
                         struct flo_err *err)
 {
@@ -161,7 +162,7 @@ static int open_files(struct flo_batch_work *work, struct flo_err *err)
     rv = rv == 0
              ? open_answers(work, batch->error, &work->error_fd, work->progress.error_bytes, err)
              : rv;
-    /* Their names outlive a power cut as the answers do. */
+    /* Makes the files' names as durable as their contents. */
     rv = rv == 0 ? flo_dir_sync(work->store->folder, err) : rv;
     flo_batch_in_go(&work->in, work->progress.line, work->progress.input_bytes);
     return rv;
@@ -174,7 +175,8 @@ static void show_progress(struct flo_batch_work *work)
     work->batch->answer_bytes = work->progress.output_bytes + work->progress.error_bytes;
 }
 
-/* The oldest one whose time has come.  UINT64_MAX: there is none. */
+/* Chooses the oldest batch whose time has come; otherwise returns the next
+ * time, UINT64_MAX: none. */
 static uint64_t choose(struct flo_batch_work *work, struct flo_batch **out)
 {
     uint64_t now_ms = flo_now_ms(), next_ms = UINT64_MAX;
@@ -194,8 +196,8 @@ static uint64_t choose(struct flo_batch_work *work, struct flo_batch **out)
     return *out != NULL ? 0 : next_ms;
 }
 
-/* Nobody has the input any more.  One that cannot be opened just now may come
- * back. */
+/* Was the input deleted?  An input that cannot be opened for another reason may
+ * come back. */
 static bool is_input_gone(const struct flo_batch_work *work)
 {
     char path[4096];
@@ -213,7 +215,7 @@ static int begin(struct flo_batch_work *work, struct flo_err *err)
     int rv = open_files(work, &why);
     if (rv == FLO_E_META_SCHEMA ||
         (rv == FLO_E_IO_OPEN && work->in_fd < 0 && is_input_gone(work))) {
-        return fail(work, &why, err); /* the input or the answers are gone */
+        return fail(work, &why, err); /* the input or the answers are lost */
     }
     if (rv == 0 && work->batch->status != FLO_BATCH_VALIDATING) {
         show_progress(work);
@@ -248,7 +250,7 @@ static int look_through(struct flo_batch_work *work, struct flo_err *err)
     flo_object_id_make("file-", next.error);
     FLO_TRY(set_status(work, &next, FLO_BATCH_IN_PROGRESS, err));
     *work->batch = next;
-    leave(work); /* and begins at the first line */
+    leave(work); /* then it starts again at the first line */
 
     return 0;
 }
@@ -275,7 +277,7 @@ static void finish_error(struct flo_batch_work *work, struct flo_batch_slot *slo
     finish(work, slot, &(struct flo_batch_answer){.code = code, .what = what});
 }
 
-/* Requests that are not sent any more. */
+/* Answers a request that will not be sent any more. */
 static void finish_unsent(struct flo_batch_work *work, struct flo_batch_slot *slot)
 {
     bool is_late = work->is_late;
@@ -299,7 +301,8 @@ static void send(struct flo_batch_work *work, struct flo_batch_slot *slot)
     work->submit(work->context, job);
 }
 
-/* Read a line into a slot: it is sent, or its answer is an error. */
+/* Reads a line into a slot: sends the request, or writes an error as its
+ * answer. */
 static void take_line(struct flo_batch_work *work, size_t at)
 {
     struct flo_batch_slot *slot = &work->slots[at];
@@ -331,14 +334,14 @@ static void take_line(struct flo_batch_work *work, size_t at)
     send(work, slot);
 }
 
-/* Is there a line that may be taken at once? */
+/* Is there a line that can be read at once? */
 static bool has_next(const struct flo_batch_work *work)
 {
     return !work->is_ended && work->count < FLO_BATCH_AHEAD &&
            (work->is_late || flo_now_ms() >= work->pause_ms);
 }
 
-/* As many lines as there is room for. */
+/* Reads as many lines as there are free slots. */
 static int take_lines(struct flo_batch_work *work, struct flo_err *err)
 {
     while (has_next(work)) {
@@ -368,7 +371,7 @@ static void send_again(struct flo_batch_work *work)
     }
 }
 
-/* The sentence of an error in OpenAI's form. */
+/* Extracts the message of an error in OpenAI's form. */
 static void take_sentence(const struct flo_buf *body, char *out, size_t out_bytes)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *json = NULL;
@@ -435,8 +438,7 @@ void flo_batch_work_answer(struct flo_batch_work *work, struct flo_batch_job *jo
     flo_batch_job_free(job);
 }
 
-/* Something would be lost by looking after another batch: an answer, or a count
- * of tries. */
+/* Would switching to another batch lose an answer or a count of tries? */
 static bool is_under_way(const struct flo_batch_work *work)
 {
     for (size_t i = 0; i < work->count; i++) {
@@ -472,7 +474,7 @@ static int write_slot(struct flo_batch_work *work, const struct flo_batch_slot *
     return 0;
 }
 
-/* Answers in the order of their requests, as far as they are there. */
+/* Writes the answers that are ready, in the order of the requests. */
 static int write_ready(struct flo_batch_work *work, struct flo_err *err)
 {
     while (work->count > 0 && slot_at(work, 0)->state == SLOT_DONE) {
@@ -486,8 +488,8 @@ static int write_ready(struct flo_batch_work *work, struct flo_err *err)
     return 0;
 }
 
-/* Answers first, then the word that they are there; more of them come soon
- * where requests are under way or lines are left. */
+/* Syncs the answers, then the record that counts them.  While requests run or
+ * lines are left, it waits for more answers. */
 static int commit(struct flo_batch_work *work, struct flo_err *err)
 {
     uint8_t record[FLO_BATCH_PROGRESS_BYTES];
@@ -514,7 +516,7 @@ static int commit(struct flo_batch_work *work, struct flo_err *err)
 
 /* ---- end ---- */
 
-/* A file of answers is a client's from here on; an empty one goes. */
+/* Gives a file of answers to the client; an empty one is removed. */
 static int give(struct flo_batch_work *work, const char *id, const char *kind, uint64_t bytes,
                 struct flo_err *err)
 {
@@ -534,10 +536,9 @@ static int give(struct flo_batch_work *work, const char *id, const char *kind, u
     return flo_batch_store_add(work->store, &file, err);
 }
 
-/* Whole answers alone: a full disk may have torn the one behind them.
- * FLO_E_IO_WRITE: the file was removed; the batch fails when it is opened
- * again.
- */
+/* Truncates the file to complete answers: a full disk may have torn the last
+ * one.  FLO_E_IO_WRITE: the file was removed; the batch fails when it is opened
+ * again. */
 static int cut(int fd, uint64_t bytes, struct flo_err *err)
 {
     struct stat st;
@@ -587,8 +588,8 @@ static int end(struct flo_batch_work *work, struct flo_err *err)
 
 /* ---- steps ---- */
 
-/* When there is more to do.  Where every request waits for a limit of its app
- * or for a model, another batch may go on meanwhile. */
+/* Returns when there is more to do.  If every request waits for an app's limit
+ * or for a model, another batch may run meanwhile. */
 static uint64_t rest(struct flo_batch_work *work)
 {
     struct flo_batch *batch = work->batch;
@@ -611,8 +612,8 @@ static uint64_t rest(struct flo_batch_work *work)
     return 0;
 }
 
-/* A disk without room: answers wait here for it, and no new requests are sent.
- * At the end of the batch's time what is there is delivered. */
+/* Handles a full disk: answers wait in memory, and no new requests are sent.
+ * When the batch's time is over the answers on disk are delivered. */
 static int bear_full(struct flo_batch_work *work, const struct flo_err *err)
 {
     struct flo_batch *batch = work->batch;
