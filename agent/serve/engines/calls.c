@@ -1,7 +1,7 @@
-/* Calls of an engine: their list, their order, and the room for their frames.
+/* Calls: an engine's list of calls, their order, and the sending of their
+ * frames.
  *
- * A frame leaves when the engine has room for its kind.  It waits here before
- * that. */
+ * A frame waits here until the engine has room for its kind. */
 #include "agent/serve/engines/engines.h"
 
 #include <event2/buffer.h>
@@ -30,8 +30,8 @@ static void count_waiting(struct serve_call *call, size_t bytes)
     call->bytes_waiting = bytes;
 }
 
-/* Those that the engine has room for, of each kind in the order in which they
- * came. */
+/* Sends the frames that the engine has room for, of each kind in order of
+ * arrival. */
 static void send_waiting(struct serve_engine *engine)
 {
     struct evbuffer *output = bufferevent_get_output(engine->bev);
@@ -95,7 +95,7 @@ void flo_serve_engine_ask_stats(struct serve_engine *engine)
     }
 }
 
-/* TOKEN or EMBEDDING frames that can answer the message, at most. */
+/* Returns the most TOKEN or EMBEDDING frames that can answer the message. */
 static uint32_t parts_max(const struct serve_engine *engine, const struct flo_wire_message *message)
 {
     const struct flo_wire_generate *in = &message->generate;
@@ -104,7 +104,7 @@ static uint32_t parts_max(const struct serve_engine *engine, const struct flo_wi
         return FLO_WIRE_INPUTS_MAX;
     }
     if (message->type == FLO_WIRE_GENERATE && in->shifts && in->max_tokens > max) {
-        return in->max_tokens; /* the context does not end the answer */
+        return in->max_tokens; /* with shifts, the context does not limit the answer */
     }
     return max;
 }
@@ -116,7 +116,7 @@ void flo_serve_call_list(struct serve_engine *engine, struct serve_call *call, u
     call->tokens = 0;
     call->bytes_waiting = 0;
     call->next = NULL;
-    *flo_serve_call_place(engine, id) = call; /* at the end: the id is new */
+    *flo_serve_call_place(engine, id) = call; /* appended at the end, as the id is new */
     engine->n_calls++;
 }
 
@@ -139,7 +139,7 @@ int flo_serve_engine_call(struct serve_engine *engine, struct serve_call *call,
     bool is_embed = message->type == FLO_WIRE_EMBED;
     bool is_answer = message->type == FLO_WIRE_GENERATE;
     message->request = ++engine->next_id;
-    call->frame = (struct flo_buf){0}; /* flo_wire_write has the limit */
+    call->frame = (struct flo_buf){0}; /* flo_wire_write() checks the size */
     int rv = is_embed || is_answer ? flo_wire_write(&call->frame, message, err)
                                    : flo_serve_engine_say(engine, message, err);
     if (rv < 0) {

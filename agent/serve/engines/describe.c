@@ -1,11 +1,11 @@
-/* OPEN: an engine's model and settings, as the engine process is told. */
+/* Describe: the OPEN frame: an engine's model and settings. */
 #include "agent/serve/engines/engines.h"
 
 #include <string.h>
 #include <sys/stat.h>
 
 #define THREADS_MAX 8
-#define SMALL_MODEL_BYTES (256u << 20) /* a second thread does not help */
+#define SMALL_MODEL_BYTES (256u << 20) /* below it a second thread does not help */
 
 void flo_serve_engine_describe(struct serve_engine *engine, const struct flo_serve_model *model,
                                struct flo_wire_open *open)
@@ -48,7 +48,7 @@ void flo_serve_engine_describe(struct serve_engine *engine, const struct flo_ser
         open->threads = 1;
     }
     if (open->threads == 0) {
-        /* The engine's own process may not look at its cgroup. */
+        /* The sandboxed engine process cannot read its cgroup. */
         unsigned cpus = flo_cpus_allowed();
         open->threads = cpus < THREADS_MAX ? cpus : THREADS_MAX;
     }

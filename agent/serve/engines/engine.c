@@ -1,8 +1,8 @@
-/* One engine process, seen from the agent: start, calls, watchdog, end.
+/* Engine: one engine process, seen from the agent: start, calls, watchdog, end.
  *
- * The process is not trusted: a frame that does not fit kills it.  A ping that
- * is not answered for hang_ms_max kills it too.  The time is counted in ticks
- * of our own timer, so that a suspended machine does not look like a hang. */
+ * The process is not trusted: an invalid frame kills it, and so does a ping
+ * that is not answered for hang_ms_max.  That time is counted in ticks of the
+ * agent's own timer, so that a suspended machine does not look like a hang. */
 #include "agent/serve/engines/engines.h"
 
 #include <errno.h>
@@ -20,10 +20,10 @@
 #include <flotilla/errors/model.h>
 #include <flotilla/errors/worker.h>
 
-#define USER_SESSIONS 4 /* sessions of an engine that does not say */
+#define USER_SESSIONS 4 /* sessions of an engine that reports none */
 #define SESSIONS_MAX 16
 #define REAP_TICK_MS 10
-#define REAP_TICKS_MAX 20 /* ticks for a runtime, after its own time */
+#define REAP_TICKS_MAX 20 /* for a runtime: ticks after its own time to stop */
 
 /* ---- roles ---- */
 
@@ -73,8 +73,8 @@ static void close_change(struct serve_engine *engine)
     engine->change.fd = 0;
 }
 
-/* Would the change take an adapter from a request that came before it and
- * still waits here? */
+/* Would the change remove an adapter that an earlier request waiting here
+ * needs? */
 static bool is_too_early(const struct serve_engine *engine)
 {
     const struct serve_call *call = engine->calls;
@@ -85,9 +85,9 @@ static bool is_too_early(const struct serve_engine *engine)
     return call != &engine->change.call;
 }
 
-/* A descriptor must not overtake earlier bytes, nor stand inside them: it goes
- * when nothing else waits.  If it cannot go yet, the next try comes when bytes
- * have left or at the watchdog's tick. */
+/* Sends the change.  A descriptor must neither overtake earlier bytes nor be
+ * inside them, so it is sent when nothing else is queued.  Otherwise it is
+ * tried again after bytes were sent, or at the watchdog's tick. */
 static void send_change(struct serve_engine *engine)
 {
     struct flo_wire_message message = {.type =
@@ -130,7 +130,8 @@ int flo_serve_engine_call_change(struct serve_engine *engine, int fd, struct flo
     return 0;
 }
 
-/* A cancelled call stays listed, as an orphan, until the engine ends it. */
+/* A cancelled call stays in the list, as an orphan, until the engine ends
+ * it. */
 static void orphan_on_frame(void *context, const struct flo_wire_message *message)
 {
     if (message->type != FLO_WIRE_TOKEN && message->type != FLO_WIRE_EMBEDDING) {
@@ -205,7 +206,8 @@ static void calls_lose(struct serve_engine *engine)
     }
 }
 
-/* Close the socket, report the loss to all calls, wait for the process. */
+/* Closes the socket, reports the loss to all calls, and waits for the
+ * process. */
 static void engine_fall(struct serve_engine *engine)
 {
     if (engine->state == ENGINE_DYING) {
@@ -220,7 +222,7 @@ static void engine_fall(struct serve_engine *engine)
     tick_after(engine, REAP_TICK_MS);
 }
 
-/* A later signal 9 is no stranger's. */
+/* Kills the process; is_killed tells a later reader that signal 9 was ours. */
 static void end_process(struct serve_engine *engine)
 {
     engine->is_killed = true;
@@ -232,8 +234,8 @@ void flo_serve_engine_kill(struct serve_engine *engine, const struct flo_err *er
     if (err != NULL && engine->end.code == 0) {
         engine->end = *err;
     }
-    /* Not reaped yet: the pid is still ours.  A runtime gets its time: its
-     * proxy ends it when the socket is closed. */
+    /* The process is not reaped, so its pid is still valid.  A runtime gets
+     * time to stop: its proxy ends it when the socket is closed. */
     if (engine->stop_ms == 0) {
         end_process(engine);
     }
@@ -243,7 +245,7 @@ void flo_serve_engine_kill(struct serve_engine *engine, const struct flo_err *er
 static void describe_end(struct serve_engine *engine, int status)
 {
     if (engine->is_end_told || (engine->end.code != 0 && engine->end.code != FLO_E_ENGINE_CRASH)) {
-        return; /* we know better why */
+        return; /* the real reason is known already */
     }
     if (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL && !engine->is_killed) {
         flo_fail(&engine->end, FLO_E_ENGINE_KILLED,
@@ -253,7 +255,7 @@ static void describe_end(struct serve_engine *engine, int status)
     } else if (WIFSIGNALED(status)) {
         flo_fail(&engine->end, FLO_E_ENGINE_CRASH, "the engine of %s was killed by signal %d (%s)",
                  engine->name, WTERMSIG(status), strsignal(WTERMSIG(status)));
-        if (WTERMSIG(status) == SIGBUS) { /* a page of a file that is mapped */
+        if (WTERMSIG(status) == SIGBUS) { /* a page of a mapped file could not be read */
             flo_fail(&engine->end, FLO_E_IO_READ,
                      "the engine of %s ended: the disk does not give the "
                      "bytes of its files (signal %d)",
@@ -268,9 +270,9 @@ static void describe_end(struct serve_engine *engine, int status)
     }
 }
 
-/* A large process ends slowly: killed too early, the signal of another one
- * would look like ours.  One that closes its socket and stays ends so, too: 5 s
- * after it by default. */
+/* Returns when to kill an ending process, in ticks: 5 s after its socket is
+ * closed by default.  A large process ends slowly; if killed too early, the
+ * signal that really ended it would be hidden by ours. */
 static uint64_t reap_ticks_max(const struct serve_engine *engine)
 {
     return engine->stop_ms > 0 ? REAP_TICKS_MAX + engine->stop_ms / REAP_TICK_MS
@@ -369,7 +371,7 @@ int flo_serve_engine_failure(const struct flo_wire_failed *failed, struct flo_er
     text_take(id, sizeof(id), failed->id);
     text_take(what, sizeof(what), failed->what);
     text_take(why, sizeof(why), failed->why);
-    if (code == 0) { /* the program on the disk is of another version */
+    if (code == 0) { /* the program on disk has another version */
         code = flo_fail(err, FLO_E_WORKER_PROTOCOL, "%s: %s", id[0] != '\0' ? id : "no id", what);
     } else {
         flo_fail(err, code, "%s", what);
@@ -417,13 +419,13 @@ static int on_open_answer(struct serve_engine *engine, const struct flo_wire_mes
     return 0;
 }
 
-/* Can the engine know of it? */
+/* Was the call's frame sent? */
 static bool was_sent(const struct serve_engine *engine, const struct serve_call *call)
 {
     return !flo_serve_call_waits(call) && (call != &engine->change.call || engine->change.fd == 0);
 }
 
-/* A frame for a call: it must belong to one, and count up. */
+/* Handles a frame of a call: it must match a call, and have the next index. */
 static int on_call_frame(struct serve_engine *engine, const struct flo_wire_message *message,
                          struct flo_err *err)
 {
@@ -465,7 +467,7 @@ static int on_frame(struct serve_engine *engine, const struct flo_wire_message *
         engine->watchdog.has_ping = false;
         return 0;
     case FLO_WIRE_FAILED:
-        if (message->request == 0) { /* last words, about all that it does */
+        if (message->request == 0) { /* a last message about the whole process */
             engine->is_end_told = true;
             return flo_wrap(err, flo_serve_engine_failure(&message->failed, err), "%s",
                             engine->name);
@@ -502,14 +504,14 @@ static void on_read(struct bufferevent *bev, void *context)
         if (evbuffer_copyout(input, head, sizeof(head)) != (ev_ssize_t)sizeof(head)) {
             return;
         }
-        /* A head that lies is found by flo_wire_read; take no more than a
-         * frame can have. */
+        /* flo_wire_read() checks the head; never accept more than one frame can
+         * have. */
         uint32_t payload = flo_get_u32(head + 4);
         bytes += payload <= FLO_WIRE_PAYLOAD_BYTES_MAX ? payload : 0;
         if (evbuffer_get_length(input) < bytes) {
             if (payload <= FLO_WIRE_PAYLOAD_BYTES_MAX &&
                 flo_wire_read(head, sizeof(head), &message, &err) >= 0) {
-                return; /* the rest is on its way */
+                return; /* the rest has not arrived yet */
             }
         }
         const void *data = err.code != 0 ? NULL : evbuffer_pullup(input, (ev_ssize_t)bytes);
@@ -532,7 +534,7 @@ static void on_read(struct bufferevent *bev, void *context)
 static void on_event(struct bufferevent *bev, short what, void *context)
 {
     struct serve_engine *engine = context;
-    /* The engine may be sound: it ends with 0 when its socket is closed. */
+    /* The engine may be healthy: it exits with 0 when its socket is closed. */
     bool is_ours = (what & BEV_EVENT_ERROR) != 0 && errno == ENOMEM;
     (void)bev;
     if (engine->end.code == 0 && is_ours) {
@@ -580,7 +582,7 @@ int flo_serve_engine_start(struct serve_place *place, enum flo_serve_role role,
         return rv;
     }
     rv = flo_serve_engine_send(fd, &message, fds, n_fds, err);
-    FLO_INSIDE(serve); /* the start of a process may wait for a disk */
+    FLO_INSIDE(serve); /* starting a process may wait for a disk */
     if (rv == 0) {
         evutil_make_socket_nonblocking(fd);
         engine->bev = bufferevent_socket_new(serve->base, fd, BEV_OPT_CLOSE_ON_FREE);

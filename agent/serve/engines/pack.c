@@ -1,6 +1,7 @@
-/* Packing, seen from the agent: one engine process that packs a model into a
- * file of ours and ends.  The process is not trusted with the size, and the
- * caller hashes its file.  A process that stands still is soon given up. */
+/* Pack: one engine process that packs a model into a file of the agent's and
+ * exits, seen from the agent.  The process is not trusted with the size, and
+ * the caller hashes the file.  A process that makes no progress is soon
+ * killed. */
 #include "agent/serve/engines/engines.h"
 
 #include <errno.h>
@@ -28,8 +29,8 @@ struct serve_packer {
     int fd;
     struct event *readable, *tick;
     struct flo_work work;
-    bool has_room;  /* the first answer came */
-    bool is_silent; /* the packer closed its socket without one */
+    bool has_room;  /* the first answer arrived and the file is allocated */
+    bool is_silent; /* the packer closed its socket without an answer */
     unsigned end_looks;
     uint64_t bytes;
     size_t got;
@@ -79,7 +80,7 @@ static int give_file(struct serve_packer *packer, uint64_t bytes, struct flo_err
     return flo_serve_engine_send(packer->fd, &message, &fd, 1, err);
 }
 
-/* 1: the end, well or with an error in `err`. */
+/* Handles an answer.  1: the end; `err` is set on failure. */
 static int take_answer(struct serve_packer *packer, const struct flo_wire_message *message,
                        struct flo_err *err)
 {
@@ -94,8 +95,8 @@ static int take_answer(struct serve_packer *packer, const struct flo_wire_messag
     return packer->has_room ? 1 : give_file(packer, message->packed.bytes, err);
 }
 
-/* The packer closed its socket without an answer, moments before it can be
- * waited for.  The process is reaped elsewhere. */
+/* Finds out how the packer ended: it closed its socket without an answer and
+ * may not be reaped yet.  Reaping is done elsewhere. */
 static void look_how_it_ended(struct serve_packer *packer)
 {
     struct flo_err err = {0};
@@ -152,7 +153,7 @@ static void on_readable(evutil_socket_t fd, short what, void *context)
 
 /* ---- supervision ---- */
 
-/* A suspended machine does not pack. */
+/* Time without suspends, as a suspended machine packs nothing. */
 static uint64_t awake_ms(void)
 {
     return flo_now_us() / 1000;
@@ -205,7 +206,7 @@ static void on_tick(evutil_socket_t fd, short what, void *context)
     }
 }
 
-/* Often enough for these limits: the one in all is longer. */
+/* Starts a timer that is fast enough for the shorter of the limits. */
 static int start_ticks(struct serve_packer *packer)
 {
     const struct flo_serve_packing *packing = &packer->packing;

@@ -1,6 +1,6 @@
-/* Planning, seen from the agent: one engine process that says what memory a
- * model would take, opened in one way after the other, and ends.  The process
- * is not trusted: it is given up when it does not answer in time. */
+/* Plan: one engine process that computes a model's memory for each way to open
+ * it, and exits, seen from the agent.  The process is not trusted: it is killed
+ * if it does not answer in time. */
 #include "agent/serve/engines/engines.h"
 
 #include <assert.h>
@@ -68,7 +68,7 @@ static void end(struct serve_planner *planner, const struct flo_err *err)
     planning.done(planning.context, err == NULL ? plans : NULL, err);
 }
 
-/* The next way to open it. */
+/* Asks for the next way to open the model. */
 static int ask(struct serve_planner *planner, struct flo_err *err)
 {
     const struct flo_serve_planning *planning = &planner->planning;
@@ -83,7 +83,7 @@ static int ask(struct serve_planner *planner, struct flo_err *err)
     return flo_serve_engine_send(planner->fd, &message, fds, planning->packed_fd > 0 ? 2 : 1, err);
 }
 
-/* 1: the end. */
+/* Handles an answer; 1: the end. */
 static int take_answer(struct serve_planner *planner, const struct flo_wire_message *message,
                        struct flo_err *err)
 {

@@ -1,6 +1,6 @@
-/* Files for the prefixes that engines keep: one per release, of a fixed size.
- * The room is taken at once, so that a full disk is seen here and not in an
- * engine's mapping. */
+/* Prefix: files for the prefixes that engines keep: one per release, of a fixed
+ * size.  Disk space is allocated at once, so that a full disk is detected here
+ * and not in an engine's mapping. */
 #include "agent/serve/serve.h"
 
 #include <dirent.h>
@@ -31,7 +31,7 @@ static bool is_name(const char *name)
            strcmp(name + DIGEST_CHARS, SUFFIX) == 0;
 }
 
-/* The oldest of the files but `kept`; how many there are with it. */
+/* Finds the oldest file except `kept`; returns how many files there are. */
 static size_t find_oldest(int dir_fd, const char *kept, char *oldest)
 {
     struct timespec least = {0};
@@ -60,7 +60,8 @@ static size_t find_oldest(int dir_fd, const char *kept, char *oldest)
     return count;
 }
 
-/* Room for one more: an engine that has one open loses its name only. */
+/* Makes room for one more file.  An engine that has a removed one open only
+ * loses its name. */
 static void make_room(int dir_fd, const char *kept)
 {
     char oldest[NAME_BYTES];
@@ -83,7 +84,7 @@ static int lock(int fd, struct flo_err *err)
     return 0;
 }
 
-/* No file is made on a disk that is nearly full. */
+/* Allocates the file, unless the disk is nearly full. */
 static int reserve(int fd, struct flo_err *err)
 {
     uint64_t free_bytes = flo_fd_disk_free(fd);
@@ -124,12 +125,12 @@ int flo_serve_prefix_open(const char *dir, const struct flo_digest *release, int
     }
     int rv = lock(fd, err);
     if (rv == 0 && (rv = reserve(fd, err)) < 0) {
-        unlinkat(dir_fd, name, 0); /* a part of it would only take room */
+        unlinkat(dir_fd, name, 0); /* a partial file would only take space */
     }
     if (rv < 0) {
         return flo_wrap(err, rv, "%s/%s", dir, name);
     }
-    (void)futimens(fd, NULL); /* a wish: used now */
+    (void)futimens(fd, NULL); /* marks it as used now; may fail */
     *out = fd;
     fd = -1;
     return 0;

@@ -1,9 +1,9 @@
-/* Killed processes: the agent waits for their end without blocking.
+/* Reaper: waits for killed processes without blocking the agent.
  *
- * SIGKILL acts when a process comes back from the kernel.  A process that syncs
- * a gigabyte to a slow card ends tens of seconds later.  A tick looks for its
- * end, as for an engine's (engine.c), for a second often, then once a
- * second. */
+ * SIGKILL takes effect when a process returns from the kernel.  A process that
+ * syncs a gigabyte to a slow card ends tens of seconds later.  A timer checks
+ * for its end, as for an engine's (engine.c): often in the first second, then
+ * once a second. */
 #include "agent/serve/engines/engines.h"
 
 #include <errno.h>
@@ -15,7 +15,7 @@
 
 #define TICK_MS 10
 #define TICKS_OFTEN 100
-#define CLOSE_TICKS_MAX 300 /* then the rest is init's */
+#define CLOSE_TICKS_MAX 300 /* afterwards init reaps them */
 
 struct serve_killed {
     struct serve_killed *next;
@@ -64,7 +64,7 @@ void flo_serve_kill(struct flo_serve *serve, pid_t pid)
     struct serve_killed *killed = malloc(sizeof(*killed));
 
     kill(pid, SIGKILL);
-    if (killed == NULL) { /* no zombie may stay */
+    if (killed == NULL) { /* without memory: wait now, to leave no zombie */
         while (waitpid(pid, NULL, 0) < 0 && errno == EINTR) {
         }
         return;

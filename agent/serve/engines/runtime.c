@@ -1,7 +1,7 @@
-/* A runtime behind `flotilla-engine proxy`, as the agent sees it.
+/* Runtime: another runtime behind `flotilla-engine proxy`, seen from the agent.
  *
- * Its processes are children of the proxy, so /proc of the one that the agent
- * started says nothing of their memory: the proxy is asked. */
+ * Its processes are children of the proxy, so /proc of the process that the
+ * agent started does not include their memory: the proxy is asked instead. */
 #include "agent/serve/engines/engines.h"
 
 void flo_serve_engine_take_stats(struct serve_engine *engine, const struct flo_wire_stats *stats)

@@ -1,6 +1,6 @@
-/* Answers: from an engine's frames, checked, to a front's words.
+/* Answer: checks an engine's frames and passes them to a front.
  *
- * Before the engine's first token nothing goes to a client.  Until then an
+ * Nothing is sent to a client before the engine's first token.  Until then an
  * error has its own HTTP status, and the request can move to another engine. */
 #include "agent/core/trouble.h"
 #include "agent/serve/front/choices.h"
@@ -12,7 +12,7 @@
 #include <flotilla/errors/infer.h>
 #include <flotilla/errors/worker.h>
 
-#define PIECES_BYTES_MAX (4 * FLO_WIRE_PAYLOAD_BYTES_MAX) /* one frame */
+#define PIECES_BYTES_MAX (4 * FLO_WIRE_PAYLOAD_BYTES_MAX) /* most of one frame */
 #define WHOLE_BYTES_MAX (8 * SERVE_KEPT_BYTES_MAX)
 
 /* ---- errors ---- */
@@ -21,7 +21,7 @@ static int status_of(int code)
 {
     if (code == FLO_E_ENGINE_CRASH || code == FLO_E_ENGINE_KILLED || code == FLO_E_ENGINE_HANG ||
         code == FLO_E_INFER_CANCELLED || code == FLO_E_STATE || flo_trouble_is_read(code)) {
-        return 503; /* another try can help */
+        return 503; /* a retry can help */
     }
     return flo_httpd_status_of(code);
 }
@@ -102,7 +102,8 @@ static uint32_t token_number(const struct serve_request *request)
     return request->tokens_out == 0 ? 1 : request->tokens_out;
 }
 
-/* A token's pieces are one token; the first token's number is 1. */
+/* Counts a token with thoughts once, for all its pieces; the first token's
+ * number is 1. */
 static void count_thought(struct serve_request *request)
 {
     struct serve_kept *kept = &request->kept;
@@ -127,7 +128,7 @@ static int begin_call(struct serve_request *request, struct flo_wire_text name, 
     return rv;
 }
 
-/* Keep a piece, and give it to the front of a stream. */
+/* Keeps a piece, and gives it to the front if the answer is a stream. */
 static int take_piece(struct serve_request *request, enum serve_piece_kind kind,
                       struct flo_wire_text text, struct flo_buf *out, struct flo_err *err)
 {
@@ -174,7 +175,7 @@ static int take_part(struct serve_request *request, const struct flo_wire_part *
     return take_piece(request, kinds[part->kind], part->text, out, err);
 }
 
-/* A frame's thoughts, its text, then its calls. */
+/* Takes a frame's thoughts, its text, then its calls. */
 static int take_all(struct serve_request *request, struct flo_wire_text text,
                     struct flo_wire_text parts, struct flo_buf *out, struct flo_err *err)
 {
@@ -203,8 +204,8 @@ static int take_all(struct serve_request *request, struct flo_wire_text text,
 
 /* ---- streams ---- */
 
-/* The front's words of a frame, after those of the begin.  Nothing is sent
- * where the first frame is refused: the error has a status then. */
+/* Writes the front's output for a frame, after its begin.  If the first frame
+ * is refused nothing is sent, so that the error still has a status. */
 static int tell(struct serve_request *request, struct flo_wire_text text,
                 struct flo_wire_text parts, struct flo_buf *out, struct flo_err *err)
 {
@@ -235,8 +236,8 @@ static int send_chunk(struct serve_request *request, const struct flo_buf *out, 
     return flo_fail(err, FLO_E_INFER_CANCELLED, "the client reads too slowly");
 }
 
-/* Log-probabilities leave with the first piece of their token; those of a token
- * without any have a piece of their own. */
+/* Streams a token; its log-probabilities go with its first piece, or with an
+ * empty piece if it has none. */
 static int stream_token(struct serve_request *request, const struct flo_wire_token *token,
                         struct flo_err *err)
 {
@@ -306,7 +307,7 @@ static int end_stream(struct serve_request *request, const struct flo_wire_done 
     return rv;
 }
 
-/* Tokens of a stop text, which is cut off, are not told. */
+/* Drops the log-probabilities of tokens of a stop text, which is cut off. */
 static void cut_logprobs(struct serve_request *request, const struct flo_wire_done *done)
 {
     struct serve_kept *kept = &request->kept;
@@ -317,7 +318,7 @@ static void cut_logprobs(struct serve_request *request, const struct flo_wire_do
     }
 }
 
-/* One of several: its answer waits for the others'. */
+/* Ends one of several choices: its answer waits for the others. */
 static int end_choice(struct serve_request *request, const struct flo_wire_done *done,
                       struct flo_err *err)
 {
@@ -411,7 +412,7 @@ void flo_answer_let_go(struct serve_request *request, struct flo_buf *text, stru
 
     flo_kept_take(&request->kept, text, parts);
     request->is_guarded = false;
-    request->kept.thought_tokens = thought_tokens; /* they are counted */
+    request->kept.thought_tokens = thought_tokens; /* already counted */
     request->kept.thought_at = token_number(request);
 }
 

@@ -1,11 +1,11 @@
-/* Choices: several answers to one body, by `n` or a list of prompts.
+/* Choices: several answers to one body, for `n` or a list of prompts.
  *
- * The request that was read is the asker: it has the client, and goes to no
- * engine.  flo_request_open() makes its choices, and flo_request_free() frees
- * those that it still has.  Each choice is a request of its own, which waits,
- * counts and fails as any other; its words go to the asker's client.  The first
- * failure is the answer's: the other choices end with it.  For answer.c, the
- * router, and the fronts that have choices. */
+ * The parsed request is the asker: it has the client, and is sent to no engine.
+ * flo_request_open() makes its choices, and flo_request_free() frees those that
+ * are left.  Each choice is a request of its own, which waits, counts and fails
+ * like any other; its output goes to the asker's client.  The first failure
+ * fails the whole answer and ends the other choices.  Used by answer.c, the
+ * router, and the fronts with choices. */
 #ifndef FLOTILLA_SERVE_CHOICES_H
 #define FLOTILLA_SERVE_CHOICES_H
 
@@ -13,28 +13,29 @@
 
 struct serve_choices {
     uint32_t count;
-    uint32_t begun; /* the router has them, or had them: the first ones */
-    uint32_t gone;  /* ... and they have ended */
-    uint32_t told;  /* with a whole answer */
-    bool is_over;   /* no other one is wanted */
-    /* Counts and answer_us are sums, a prompt's tokens once; other times are
-     * those of the choice that ended last. */
+    uint32_t begun; /* choices passed to the router so far, in order */
+    uint32_t gone;  /* ... and those that have ended */
+    uint32_t told;  /* choices with a complete answer */
+    bool is_over;   /* no more choices are needed */
+    /* Counts and answer_us are sums, with a prompt's tokens counted once; other
+     * times are those of the choice that ended last. */
     struct flo_wire_done sum;
     struct serve_choice {
-        struct serve_request *request; /* NULL: it has ended */
-        struct flo_buf text;           /* whole: as front->choice() wrote it */
+        struct serve_request *request; /* NULL: ended */
+        struct flo_buf text;           /* the answer, written by front->choice() */
     } each[];
 };
 
-/* Who has the client: the asker, or the request itself where it is alone. */
+/* Returns the request that has the client: the asker, or the request itself if
+ * it has no choices. */
 struct serve_request *flo_choices_asker(struct serve_request *request);
-/* The choice has its answer.  true: so have all. */
+/* Records that a choice has its answer.  true: all choices have. */
 bool flo_choices_told(struct serve_request *request, const struct flo_wire_done *done);
-/* The end of all, once all are told; NULL: others go on.  A request alone:
- * `done`. */
+/* Returns the summed DONE of all choices once all have answered; NULL: some are
+ * running.  For a request without choices: `done`. */
 const struct flo_wire_done *flo_choices_sum(const struct serve_request *request,
                                             const struct flo_wire_done *done);
-/* The choice has failed: so have all. */
+/* Records that a choice has failed, which ends all of them. */
 void flo_choices_end(struct serve_request *request);
 
 #endif

@@ -1,4 +1,4 @@
-/* A sink in memory. */
+/* Memory: a sink in memory. */
 #include "agent/serve/front/memory.h"
 
 #include <stdlib.h>
@@ -30,7 +30,8 @@ static void memory_begin(void *context, int status, const char *type)
     memory->status = status;
 }
 
-/* A reader that is never slow; body.failed tells of its bound. */
+/* A reader that is never slow; body.failed tells whether its limit was
+ * exceeded. */
 static bool memory_chunk(void *context, const void *data, size_t bytes, bool is_last)
 {
     struct serve_memory *memory = context;

@@ -1,22 +1,21 @@
-/* A sink in memory: an answer that no client of HTTP waits for. */
+/* Memory: a sink in memory, for answers without an HTTP client. */
 #ifndef FLOTILLA_SERVE_MEMORY_H
 #define FLOTILLA_SERVE_MEMORY_H
 
 #include "agent/serve/front/sink.h"
 
-/* Zero but for the first two fields at first. */
+/* Zero-initialise, then set the first two fields. */
 struct serve_memory {
-    /* Callback at the end, once; it may take the answer away.  NULL: nobody
-     * waits. */
+    /* Called once, at the end; it may take the answer.  NULL: not needed. */
     void (*done)(void *context, struct serve_memory *memory);
     void *context;
-    int status;             /* 0: nothing came yet */
-    unsigned retry_after_s; /* 0: the answer does not say */
-    bool is_broken;         /* a stream that was cut off */
-    struct flo_buf body;    /* bytes_max is the caller's; failed: it was too long */
+    int status;             /* 0: no answer yet */
+    unsigned retry_after_s; /* 0: not in the answer */
+    bool is_broken;         /* the stream was cut off */
+    struct flo_buf body;    /* the caller sets bytes_max; failed: the answer was too long */
 };
 
-/* The memory outlives the sink. */
+/* Makes a sink; the memory must outlive it. */
 struct serve_sink flo_sink_memory(struct serve_memory *memory);
 
 #endif

@@ -1,4 +1,5 @@
-/* Sentences about fields of OpenAI's body, in the words of another API. */
+/* Named: converts sentences about fields of OpenAI's body to the names of
+ * another API. */
 #include "agent/serve/front/front.h"
 
 #include <ctype.h>

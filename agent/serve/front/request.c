@@ -1,4 +1,5 @@
-/* A request's begin, from a body to checked parameters, and its end. */
+/* Request: makes a request from a body, with checked parameters, and frees
+ * it. */
 #include "agent/serve/front/choices.h"
 
 #include <stdlib.h>
@@ -42,7 +43,7 @@ static int add_choice(struct serve_request *asker, uint32_t i, struct flo_err *e
     return rv;
 }
 
-/* All choices are of one side of a split: they are one person's. */
+/* Sets the person for a split: all choices of one body are on the same side. */
 static void take_user(struct serve_request *asker)
 {
     if (asker->params.user == 0) {

@@ -1,10 +1,10 @@
-/* Sinks: the calls, and the client of HTTP. */
+/* Sink: the common calls, and the sink for HTTP clients. */
 #include "agent/serve/front/sink.h"
 
 #include "base/host/httpd.h"
 
-/* That a client who reads slowly has not taken when a piece comes.  A piece
- * that is larger says nothing about its reader. */
+/* Unsent bytes, when a piece arrives, at which a reader is too slow.  The size
+ * of a single piece does not matter. */
 #define BACKLOG_BYTES_MAX 262144
 
 /* ---- HTTP ---- */
@@ -65,7 +65,7 @@ void flo_sink_header(struct serve_sink *sink, const char *name, const char *valu
     }
 }
 
-/* Who is told of the end may look at the sink. */
+/* Closes the sink first, so that callbacks at the end may inspect it. */
 static struct serve_sink leave(struct serve_sink *sink)
 {
     struct serve_sink last = *sink;

@@ -1,10 +1,10 @@
-/* Sinks: where the finished bytes of an answer go.
+/* Sink: receives the finished bytes of an answer.
  *
  * A sink is a client of HTTP (sink.c), or memory for an answer that no client
  * waits for (memory.h).  An answer is headers and then either one whole body or
  * a stream: begin, any number of chunks, end or abort.  After the whole body,
- * the end and the abort the sink is gone; so it is when its client went away.
- * A call on a sink that is gone does nothing. */
+ * the end or the abort the sink is closed; also when its client disconnects.  A
+ * call on a closed sink does nothing. */
 #ifndef FLOTILLA_SERVE_SINK_H
 #define FLOTILLA_SERVE_SINK_H
 
@@ -12,25 +12,25 @@
 
 struct flo_httpd_request;
 
-/* The functions behind one; none is NULL. */
+/* Functions of a kind of sink; none is NULL. */
 struct serve_sink_kind {
     void (*header)(void *context, const char *name, const char *value);
     void (*whole)(void *context, int status, const char *type, const void *data, size_t bytes);
     void (*begin)(void *context, int status, const char *type);
-    /* false: too much waits for a slow reader, and nothing was taken.  The
-     * last piece is always taken. */
+    /* false: too much is unsent because of a slow reader, and nothing was
+     * taken.  The last piece is always taken. */
     bool (*chunk)(void *context, const void *data, size_t bytes, bool is_last);
     void (*end)(void *context);
     void (*abort)(void *context);
 };
 
 struct serve_sink {
-    const struct serve_sink_kind *kind; /* NULL: it is gone */
+    const struct serve_sink_kind *kind; /* NULL: closed */
     void *context;
 };
 
-/* The client of this request; what flo_httpd_set_user() gave is taken back
- * before the answer ends. */
+/* Makes a sink of this request's client; it clears what flo_httpd_set_user()
+ * set before the answer ends. */
 struct serve_sink flo_sink_http(struct flo_httpd_request *http);
 
 bool flo_sink_is_gone(const struct serve_sink *sink);
@@ -38,11 +38,11 @@ void flo_sink_header(struct serve_sink *sink, const char *name, const char *valu
 void flo_sink_whole(struct serve_sink *sink, int status, const char *type,
                     const struct flo_buf *body);
 void flo_sink_begin(struct serve_sink *sink, int status, const char *type);
-/* false: the reader was too slow.  The caller aborts. */
+/* Sends a piece; false: the reader was too slow, and the caller must abort. */
 bool flo_sink_chunk(struct serve_sink *sink, const struct flo_buf *piece);
-/* A last piece, and the end. */
+/* Sends a last piece and ends the answer. */
 void flo_sink_end(struct serve_sink *sink, const struct flo_buf *last);
-/* The reader sees a broken stream. */
+/* Breaks the stream off, which the reader notices. */
 void flo_sink_abort(struct serve_sink *sink);
 
 #endif

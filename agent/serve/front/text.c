@@ -1,4 +1,4 @@
-/* Text of an engine as JSON. */
+/* Text: writes text from an engine as JSON. */
 #include "agent/serve/front/front.h"
 
 void flo_answer_add_text(struct flo_buf *out, struct flo_wire_text text)

@@ -1,15 +1,16 @@
-/* A guard's question to a model: a front whose client is the guard. */
+/* Ask: a guard's question to a model: a front whose client is the guard. */
 #include "agent/serve/guard/inside.h"
 
 #include <string.h>
 
 #include "agent/serve/requests/names.h"
 
-#define ANSWER_TOKENS_MAX 64 /* tokens of a verdict */
+#define ANSWER_TOKENS_MAX 64 /* most tokens of a verdict */
 #define QUESTION_BYTES_MAX (8u << 20)
 #define HEARD_BYTES_MAX 65536
 
-/* The body is the question.  The likeliest answer, the same each time. */
+/* Makes a request whose prompt is the body.  Greedy, so that the answer is the
+ * same each time. */
 static int read(struct serve_request *request, const struct serve_body *body, struct flo_err *err)
 {
     json_t *tree = body->data == NULL ? NULL
@@ -38,7 +39,7 @@ static void fail(struct serve_failure *failure, struct flo_buf *out)
 static const struct serve_front front = {
     .kind = REQUEST_CHAT,
     .id_prefix = "guard-",
-    .tells_parts = true, /* thoughts are no verdict */
+    .tells_parts = true, /* keeps thoughts out of the verdict */
     .read = read,
     .whole = whole,
     .fail = fail,

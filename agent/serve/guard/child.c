@@ -1,8 +1,8 @@
-/* A guard's program: text in, text out, for a limited time, with all of its
- * processes ended in the end.
+/* Child: a guard's program: text in, text out, within a time limit, with all
+ * its processes killed at the end.
  *
- * Its end is looked for, as a program may close its output long before; an
- * output that ends only makes the next look come at once. */
+ * The process is polled for its exit, as a program may close its output long
+ * before.  A closed output only makes the next poll immediate. */
 #include "agent/serve/guard/child.h"
 
 #include <errno.h>
@@ -17,8 +17,8 @@
 
 #define LOOK_MS 10
 #define PIECE_BYTES 16384
-#define PIECES_MAX 16       /* at one turn of the loop */
-#define CLOSE_LOOKS_MAX 700 /* longer than a keeper looks */
+#define PIECES_MAX 16       /* per turn of the loop */
+#define CLOSE_LOOKS_MAX 700 /* longer than a keeper needs */
 
 struct guard_child {
     struct guard_child *next;
@@ -29,7 +29,7 @@ struct guard_child {
     struct flo_buf question, answer;
     size_t bytes_sent;
     uint64_t until_ms;
-    /* NULL: it is told already, and the process is ending. */
+    /* NULL: was called already; the process is still ending. */
     void (*done)(void *context, enum guard_end end, int status, struct flo_buf *answer);
     void *context;
 };
@@ -109,7 +109,7 @@ static void on_writable(evutil_socket_t fd, short what, void *context)
         return;
     }
     child->bytes_sent += n > 0 ? (size_t)n : 0;
-    /* One that reads no further may have its verdict all the same. */
+    /* A program may give its verdict without reading all of the question. */
     if (n < 0 || child->bytes_sent == child->question.bytes) {
         end_event(&child->writable);
         flo_fd_cleanup(&child->in);
@@ -123,7 +123,7 @@ static void look_in(struct guard_child *child, unsigned ms)
     evtimer_add(child->tick, &delay);
 }
 
-/* false: too much came, and the child is told of. */
+/* Reads the output; false: it was too long, and `done` was called. */
 static bool read_all(struct guard_child *child)
 {
     char piece[PIECE_BYTES];
@@ -157,7 +157,7 @@ static void on_readable(evutil_socket_t fd, short what, void *context)
     }
 }
 
-/* The rest of the pipe. */
+/* Reads the rest of the pipe. */
 static bool drain(struct guard_child *child)
 {
     size_t before;
@@ -275,7 +275,7 @@ int flo_guard_child_start(struct guard_pool *pool, const struct guard_child_wish
     return 0;
 }
 
-/* A keeper that is asked needs no more than its processes do. */
+/* A keeper asked to stop ends as soon as its processes do. */
 void flo_guard_pool_close(struct guard_pool *pool)
 {
     for (struct guard_child *c = pool->children; c != NULL; c = c->next) {
@@ -294,7 +294,7 @@ void flo_guard_pool_close(struct guard_pool *pool)
             usleep(LOOK_MS * 1000);
         }
     }
-    while (pool->children != NULL) { /* the rest is init's */
+    while (pool->children != NULL) { /* init reaps the rest */
         child_free(pool->children);
     }
 }

@@ -1,8 +1,9 @@
-/* Guard: who looks at a request, one after the other, and what follows from the
+/* Guard: runs a request's guards one after the other, and applies their
  * verdicts.
  *
- * A guard that gives no verdict refuses, unless its owner said otherwise: a
- * guard that can be switched off by making it fail guards nothing. */
+ * A guard without a verdict refuses, unless its owner configured otherwise.  If
+ * failing let requests pass, an attacker could turn a guard off by making it
+ * fail. */
 #include "agent/serve/guard/inside.h"
 
 #include <event2/event.h>
@@ -13,22 +14,22 @@
 
 #include "agent/serve/requests/names.h"
 
-#define CHILDREN_MAX 16 /* at a time; other requests wait their turn */
+#define CHILDREN_MAX 16 /* running programs; further requests wait */
 #define QUESTION_BYTES_MAX (8u << 20)
 
-/* A request that guards look at. */
+/* A request that guards are checking. */
 struct guarding {
     struct serve_request *request;
     enum flo_guard_stage stage;
-    uint32_t at;      /* the guard whose turn it is */
-    bool is_waiting;  /* for a place among the programs */
-    bool has_verdict; /* a model's verdict: heard when the loop is free */
+    uint32_t at;      /* index of the current guard */
+    bool is_waiting;  /* for a free slot to start a program */
+    bool has_verdict; /* a model's verdict is ready; handled from the loop */
     struct guard_child *child;
-    struct serve_request *inner; /* to a model; NULL: none is under way */
+    struct serve_request *inner; /* request to a model; NULL: none is running */
     struct serve_memory answer;  /* the model's answer */
-    struct event *timer;         /* bound of a model's time */
+    struct event *timer;         /* time limit of a model's answer */
     struct guard_verdict verdict;
-    struct flo_err failure; /* code 0: there is a verdict */
+    struct flo_err failure; /* why it failed; code 0: there is a verdict */
     struct flo_wire_done done;
 };
 
@@ -46,14 +47,14 @@ bool flo_guard_fits(const struct flo_serve_guard *guard, const struct serve_plac
     return fits;
 }
 
-/* The model that the client named, whoever answers in its place. */
+/* Returns the model that the client named, even if a split answers for it. */
 static const struct serve_place *named_place(const struct serve_request *request)
 {
     return request->meant != NULL ? request->meant : request->place;
 }
 
-/* The first one from `at` on that looks at the request at this stage: for the
- * model that answers, or for the one that a split stands in for. */
+/* Returns the first guard from `at` on that checks the request at this stage,
+ * for the model that answers or for the one that the client named. */
 static uint32_t next_guard(const struct serve_request *request, enum flo_guard_stage stage,
                            uint32_t at)
 {
@@ -107,7 +108,7 @@ static void fail(struct guarding *guarding, const struct flo_err *err)
     request->serve->guards->router->fail(request, &told);
 }
 
-/* All guards have looked. */
+/* Continues after all guards have passed. */
 static void pass(struct guarding *guarding)
 {
     FLO_CLEANUP(flo_buf_deinit) struct flo_buf text = {0}, parts = {0};
@@ -136,8 +137,8 @@ static void pass(struct guarding *guarding)
 
 /* ---- verdicts ---- */
 
-/* The text goes on as the guard wrote it.  Thoughts and log-probabilities are
- * of another text, and would tell what it took out. */
+/* Replaces the text by the guard's.  Thoughts and log-probabilities are
+ * dropped, as they would reveal what was removed. */
 static int take_edit(struct guarding *guarding, struct flo_err *err)
 {
     struct serve_request *request = guarding->request;
@@ -163,7 +164,8 @@ static int take_edit(struct guarding *guarding, struct flo_err *err)
     return flo_params_keep(&request->params, err);
 }
 
-/* NULL: it gave a verdict, which is in guarding->verdict. */
+/* Applies the result of a guard.  `failure` NULL: there is a verdict, in
+ * guarding->verdict. */
 static void conclude(struct guarding *guarding, const struct flo_err *failure)
 {
     struct guard *guard = &guarding->request->serve->guards->all[guarding->at];
@@ -248,7 +250,7 @@ static int start_program(struct guarding *guarding, struct flo_err *err)
 
 /* ---- a model looks ---- */
 
-/* The model answered, or not: what follows has its own turn. */
+/* Receives the model's answer or error; it is handled later, from the loop. */
 static void on_answer(void *context, struct serve_memory *answer)
 {
     struct guarding *guarding = context;
@@ -277,7 +279,7 @@ static void ask_model(struct guarding *guarding)
 
     flo_buf_deinit(&guarding->answer.body);
     guarding->answer = (struct serve_memory){.done = on_answer, .context = guarding};
-    /* A batch request waits for users. */
+    /* A batch request yields to users. */
     if (guarding->request->params.message.generate.priority != FLO_WIRE_BATCH) {
         event_add(guarding->timer, &limit);
     }
@@ -311,7 +313,7 @@ static void on_timer(evutil_socket_t fd, short what, void *context)
 
 /* ---- turns ---- */
 
-/* Can the answer be shown at all? */
+/* Refuses an answer too long to be shown to a guard. */
 static int check_length(const struct guarding *guarding, struct flo_err *err)
 {
     const struct serve_kept *kept = &guarding->request->kept;
@@ -325,7 +327,7 @@ static int check_length(const struct guarding *guarding, struct flo_err *err)
                     FLO_GUARD_TEXT_BYTES_MAX);
 }
 
-/* The next guard, or the end. */
+/* Runs the next guard, or ends the check. */
 static void look(struct guarding *guarding)
 {
     struct serve_request *request = guarding->request;
@@ -353,8 +355,8 @@ static void look(struct guarding *guarding)
     }
 }
 
-/* A program has ended: who waits longest is next.  One that cannot be started
- * fails, and makes no place. */
+/* When a program has ended, starts the one that waits longest.  A program that
+ * cannot be started fails and takes no slot. */
 static void on_freed(void *context)
 {
     struct guards *guards = context;
@@ -363,7 +365,7 @@ static void on_freed(void *context)
     while (request != NULL && guards->pool.count < CHILDREN_MAX) {
         if (request->guarding != NULL && request->guarding->is_waiting) {
             look(request->guarding);
-            request = guards->serve->running; /* the request may be gone */
+            request = guards->serve->running; /* the request may have been freed */
         } else {
             request = request->next;
         }
@@ -387,13 +389,13 @@ static int begin(struct serve_request *request, enum flo_guard_stage stage, stru
     return 0;
 }
 
-/* Vectors and tokens of a text are not guarded: no model says anything. */
+/* Vectors and token ids are not guarded: no model generates text. */
 static bool has_text(const struct serve_request *request)
 {
     return request->params.message.type == FLO_WIRE_GENERATE && !flo_guard_asks(request);
 }
 
-/* Does the prompt have words of the client?  Nobody hears what is spoken. */
+/* Does the prompt contain text of the client?  Speech is not checked. */
 static bool has_words(const struct serve_request *request)
 {
     const struct flo_wire_generate *in = &request->params.message.generate;
@@ -411,7 +413,7 @@ bool flo_guard_prompt(struct serve_request *request)
     if (guards == NULL || request->guarding != NULL) {
         return guards != NULL;
     }
-    /* Before an engine answers: what was sent cannot be taken back. */
+    /* Must be set before an engine answers: sent output cannot be recalled. */
     request->is_guarded =
         has_text(request) && !request->params.is_untold && is_guarded(request, FLO_GUARD_ANSWER);
     if (request->looked_at == named_place(request) || !has_words(request) ||

@@ -1,4 +1,4 @@
-/* The guards of a server: inside this folder. */
+/* Inside: the guards of a server, for the files of this folder. */
 #ifndef FLOTILLA_SERVE_GUARD_INSIDE_H
 #define FLOTILLA_SERVE_GUARD_INSIDE_H
 
@@ -18,15 +18,15 @@ struct guards {
     struct guard_pool pool;
 };
 
-/* A request of a guard to a model (ask.c).  NULL: it was refused.  In any case
- * `answer` hears, once: of status 200 with what the model said, or of another
- * one with a sentence.  It may hear at once, and is zero at first but for
- * `done` and `context`. */
+/* Makes a guard's request to a model (ask.c).  NULL: refused.  In any case
+ * `answer` is completed once, perhaps at once: status 200 with the model's
+ * text, or another status with an error text.  Zero-initialise `answer`, then
+ * set `done` and `context`. */
 struct serve_request *flo_guard_ask_model(const struct serve_request *asker,
                                           const struct flo_serve_guard *guard,
                                           enum flo_guard_stage stage, struct serve_memory *answer);
 
-/* Does it look at requests to the model? */
+/* Does the guard check requests to this model? */
 bool flo_guard_fits(const struct flo_serve_guard *guard, const struct serve_place *place);
 
 #endif

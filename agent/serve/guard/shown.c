@@ -1,4 +1,5 @@
-/* Guards as clients and operators see them: in /v1/models and in /metrics. */
+/* Shown: guards as clients and operators see them: in /v1/models and in
+ * /metrics. */
 #include "agent/serve/guard/inside.h"
 
 void flo_guards_list(const struct serve_place *place, struct flo_buf *out)

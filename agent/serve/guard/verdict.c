@@ -1,4 +1,4 @@
-/* The question to a guard, and the meaning of its answer.  Pure. */
+/* Verdict: writes the question to a guard, and interprets its answer.  Pure. */
 #include "agent/serve/guard/verdict.h"
 
 #include <string.h>
@@ -6,7 +6,7 @@
 
 #include <flotilla/errors/infer.h>
 
-#define SHOWN_BYTES_MAX 60 /* bytes of an answer that nobody understands */
+#define SHOWN_BYTES_MAX 60 /* bytes shown of an answer that cannot be parsed */
 
 /* ---- the question ---- */
 
@@ -20,7 +20,7 @@ static void add_name(const char *key, const char *name, struct flo_buf *out)
     }
 }
 
-/* An object's members, and the end of the one that they are put into. */
+/* Writes an object's members, and the end of the enclosing object. */
 static void add_more(struct flo_wire_text object, struct flo_buf *out)
 {
     if (object.bytes > 2) {
@@ -48,8 +48,8 @@ static void add_messages(const struct flo_wire_generate *in, struct flo_buf *out
     }
 }
 
-/* A call as a prompt's messages have it, but without an id: the client's is
- * made when the answer goes out. */
+/* Writes the calls as in a prompt's messages, but without ids: the client's ids
+ * are made when the answer is sent. */
 static void add_calls(const struct serve_kept *kept, struct flo_buf *out)
 {
     for (uint32_t i = 0; i < kept->n_calls; i++) {
@@ -94,7 +94,8 @@ void flo_guard_question(const struct serve_request *request, enum flo_guard_stag
     flo_buf_text(out, "}\n");
 }
 
-/* A line of its own, but for the first one: that follows the owner's words. */
+/* Appends a line; a line end comes before it, unless it is the first one, which
+ * follows the owner's text. */
 static void add_line(struct flo_wire_text line, size_t begin, struct flo_buf *out)
 {
     if (line.bytes > 0) {
