@@ -1,4 +1,4 @@
-/* A guard's question and verdict, as texts. */
+/* Verdict: a guard's question and verdict as texts. */
 #ifndef FLOTILLA_SERVE_GUARD_VERDICT_H
 #define FLOTILLA_SERVE_GUARD_VERDICT_H
 
@@ -6,7 +6,7 @@
 
 #define FLO_GUARD_TEXT_BYTES_MAX                                                                   \
     262144 /* an answer with its thoughts and calls, or an edited text */
-#define FLO_GUARD_ANSWER_BYTES_MAX (2u << 20) /* a program says so much */
+#define FLO_GUARD_ANSWER_BYTES_MAX (2u << 20) /* limit of a program's output */
 
 enum guard_verdict_kind {
     GUARD_PASSED,
@@ -17,23 +17,23 @@ enum guard_verdict_kind {
 };
 struct guard_verdict {
     enum guard_verdict_kind kind;
-    struct flo_buf text; /* GUARD_EDITED: what goes on */
+    struct flo_buf text; /* GUARD_EDITED: the replacement text */
     char reason[256];    /* GUARD_REFUSED: for the client */
 };
 
-/* The object that a program reads: the messages and tools, or the prompt, of a
- * request; or the answer that request->kept has. */
+/* Writes the JSON object for a program: the request's messages and tools, or
+ * its prompt; or the answer in request->kept. */
 void flo_guard_question(const struct serve_request *request, enum flo_guard_stage stage,
                         const char *model, struct flo_buf *out);
-/* The same for a model: text, behind the guard's own.  Where a program reads
- * members, a line has their JSON. */
+/* Writes the question for a model: the guard's own text, then the checked text.
+ * Members that a program gets as JSON become lines of JSON. */
 void flo_guard_ask(const struct serve_request *request, enum flo_guard_stage stage,
                    const struct flo_serve_guard *guard, struct flo_buf *out);
-/* The object that a program wrote.  FLO_E_INFER_GUARD_FAILED; out->text is to
- * be freed in any case. */
+/* Parses the object that a program wrote.  FLO_E_INFER_GUARD_FAILED; out->text
+ * must be freed in any case. */
 FLO_MUST_USE int flo_guard_verdict_read(const char *text, size_t bytes, struct guard_verdict *out,
                                         struct flo_err *err);
-/* The answer of a model.  FLO_E_INFER_GUARD_FAILED. */
+/* Parses the answer of a model.  FLO_E_INFER_GUARD_FAILED. */
 FLO_MUST_USE int flo_guard_verdict_of(const struct flo_serve_guard *guard,
                                       struct flo_wire_text answer, struct guard_verdict *out,
                                       struct flo_err *err);

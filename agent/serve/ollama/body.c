@@ -1,8 +1,8 @@
-/* Bodies in Ollama's words to OpenAI's.
+/* Body: converts Ollama's bodies to OpenAI's.
  *
- * Ranges and refusals are those of OpenAI's parameters.  A field that would
- * change the answer and is not built is refused here; fields about the machine,
- * such as num_ctx and keep_alive, are passed over. */
+ * Ranges and refusals are those of OpenAI's parameters.  An unsupported field
+ * that would change the answer is refused here; fields about the machine, such
+ * as num_ctx and keep_alive, are ignored. */
 #include "agent/serve/ollama/ollama.h"
 
 #include <math.h>
@@ -10,14 +10,14 @@
 
 #define BODY_BYTES_MAX (1u << 20)
 
-/* A translation while it is made. */
+/* State of a conversion. */
 struct turn {
     const json_t *in;
     json_t *out;
     struct flo_err *err;
 };
 
-/* Fields of `options`, but for those that keep their name. */
+/* Fields of `options` whose names differ. */
 static const struct name {
     const char *ours, *openais;
 } names[] = {
@@ -68,7 +68,7 @@ static int copy(const struct turn *turn, const char *from, const char *to)
 
 /* ---- options ---- */
 
-/* Samplers that are not built, and the numbers that turn them off. */
+/* Refuses unsupported samplers, except with the numbers that turn them off. */
 static int refuse_options(const struct turn *turn, const json_t *options)
 {
     static const struct {
@@ -87,7 +87,7 @@ static int refuse_options(const struct turn *turn, const json_t *options)
     return 0;
 }
 
-/* A whole number may come as 40.0. */
+/* Accepts a whole number written as 40.0. */
 static json_t *number_of(json_t *value)
 {
     double real = json_real_value(value);
@@ -116,7 +116,7 @@ static int read_options(const struct turn *turn)
 
         if (value != NULL && is_length && json_is_integer(value) &&
             (json_integer_value(value) == -1 || json_integer_value(value) == -2)) {
-            continue; /* until its end, or until the context is full */
+            continue; /* no limit, or until the context is full */
         }
         rv = value == NULL ? 0 : set(turn, names[i].openais, number_of(value));
     }
@@ -179,7 +179,7 @@ static int read_model(const struct turn *turn)
     return set(turn, "model", json_stringn(name, bytes));
 }
 
-/* Fields that would change the answer. */
+/* Refuses unsupported fields that would change the answer. */
 static int refuse_fields(const struct turn *turn)
 {
     static const char *const fields[] = {"suffix", "template", "context", "logprobs",
@@ -214,7 +214,7 @@ static int read_answering(const struct turn *turn)
 
 /* ---- each kind ---- */
 
-/* One token is computed and not told: the model is there after it. */
+/* Makes a request that loads the model: one token is computed and not sent. */
 static int read_load(const struct turn *turn, bool *is_load)
 {
     *is_load = true;
@@ -223,7 +223,7 @@ static int read_load(const struct turn *turn, bool *is_load)
     return set(turn, "messages", json_pack("[{ssss}]", "role", "user", "content", "."));
 }
 
-/* More messages than are taken are counted, not translated. */
+/* Converts a chat.  Beyond the maximum, messages are only counted. */
 static int read_chat(const struct turn *turn, bool *is_load)
 {
     json_t *given = flo_json_member(turn->in, "messages");

@@ -1,13 +1,14 @@
-/* The fronts of /api/chat and /api/generate: lines of JSON.
+/* Chat: the fronts of /api/chat and /api/generate: lines of JSON.
  *
- * A call is told when its arguments are whole, as an object: when the next call
- * begins, or at the end.  One that the end of the tokens cut is left out. */
+ * A call is sent when its arguments are complete, as an object: when the next
+ * call begins, or at the end.  A call cut off by the token limit is left
+ * out. */
 #include "agent/serve/ollama/ollama.h"
 
 #include <stdlib.h>
 
 struct state {
-    uint32_t told; /* calls of a stream */
+    uint32_t told; /* calls sent so far */
     bool is_load;
 };
 
@@ -52,7 +53,8 @@ static void add_head(const struct serve_request *request, struct flo_buf *out)
     flo_buf_printf(out, "{\"model\":\"%s\",\"created_at\":\"%s\",", request->model_name, now);
 }
 
-/* The message but for its calls; a generation has it in the line itself. */
+/* Begins the message, without its calls; /api/generate has its text in the line
+ * itself. */
 static void begin_message(const struct serve_request *request, struct flo_wire_text text,
                           struct flo_wire_text thoughts, struct flo_buf *out)
 {
@@ -69,7 +71,7 @@ static void end_message(const struct serve_request *request, struct flo_buf *out
     flo_buf_text(out, is_chat(request) ? "}," : ",");
 }
 
-/* false: its arguments are no whole object. */
+/* Adds a call; false: its arguments are no complete object. */
 static bool add_call(const struct serve_tool_call *call, uint32_t index, const char *before,
                      struct flo_buf *out)
 {
@@ -94,8 +96,8 @@ static bool add_call(const struct serve_tool_call *call, uint32_t index, const c
     return true;
 }
 
-/* Calls from `told` on, to the one before `until`; a member, if there are any.
- */
+/* Adds the calls from `told` to before `until`, as a member, if there are
+ * any. */
 static void add_calls(const struct serve_request *request, uint32_t told, uint32_t until,
                       struct flo_buf *out)
 {

@@ -1,7 +1,7 @@
-/* A conversation in Ollama's words to one in OpenAI's.
+/* Messages: converts a conversation of Ollama's to OpenAI's.
  *
- * Ollama's calls have no ids, or may have none.  They get ids in their order;
- * a tool's message answers the first open call of its name. */
+ * Ollama's calls may lack ids.  They get ids in order; a tool's message answers
+ * the first unanswered call of its name. */
 #include "agent/serve/ollama/ollama.h"
 
 #include <string.h>
@@ -11,8 +11,8 @@
 struct history {
     struct flo_err *err;
     size_t at;    /* the message */
-    size_t calls; /* that got an id */
-    json_t *open; /* [id, name] of each call without an answer */
+    size_t calls; /* calls that got an id */
+    json_t *open; /* [id, name] of each unanswered call */
 };
 
 static int refuse(const struct history *history, const char *what)
@@ -70,7 +70,8 @@ static int add_calls(struct history *history, const json_t *calls, json_t *out)
     return rv;
 }
 
-/* The first open call with this text at `place`; NULL: the first of all. */
+/* Returns the first unanswered call with this text at `place`; text NULL: the
+ * first of all. */
 static size_t find_open(const struct history *history, size_t place, const char *text)
 {
     size_t i = 0;
@@ -140,7 +141,7 @@ json_t *flo_ollama_content(json_t *text, const json_t *images)
     return list;
 }
 
-/* The message's content is made of both. */
+/* Merges images into the message's content. */
 static int add_images(const struct history *history, const json_t *message, json_t *out)
 {
     json_t *content =

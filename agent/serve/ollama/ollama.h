@@ -1,4 +1,4 @@
-/* Ollama's API: its fronts. */
+/* Ollama: fronts of Ollama's API. */
 #ifndef FLOTILLA_SERVE_OLLAMA_H
 #define FLOTILLA_SERVE_OLLAMA_H
 
@@ -14,23 +14,24 @@ extern const struct serve_front flo_ollama_refused;    /* refused.c */
 
 enum ollama_ask { OLLAMA_CHAT, OLLAMA_GENERATE, OLLAMA_EMBED, OLLAMA_PROMPT };
 
-/* Read a body of Ollama's as OpenAI's: the errors of flo_params_read_tree(),
- * with Ollama's names of fields from flo_ollama_named().  *is_load: it asks for
- * no answer, and the model is to be loaded; the request has one token then. */
+/* Converts a body of Ollama's to OpenAI's: the errors of
+ * flo_params_read_tree(), with Ollama's field names from flo_ollama_named().
+ * *is_load: the body only asks to load the model; the request then generates
+ * one token. */
 FLO_MUST_USE int flo_ollama_read(enum ollama_ask ask, const struct serve_body *body,
                                  struct serve_params *params, bool *is_load, struct flo_err *err);
-/* Ollama's name of a field of OpenAI's body. */
+/* Returns Ollama's name for a field of OpenAI's body. */
 const char *flo_ollama_named(const char *param);
-/* A conversation of Ollama's into OpenAI's; ids of calls are made up.  The
- * sentence of FLO_E_INFER_PARAM begins with the message's number. */
+/* Converts a conversation of Ollama's to OpenAI's; ids of calls are generated.
+ * An FLO_E_INFER_PARAM text begins with the message's number. */
 FLO_MUST_USE int flo_ollama_messages(const json_t *given, json_t *out, struct flo_err *err);
-/* A text and its images, which stand before it, as OpenAI's content.  NULL: an
- * image is none that is known, or memory is gone. */
+/* Makes OpenAI's content from a text and its images, images first.  NULL: an
+ * image's type is unknown, or out of memory. */
 json_t *flo_ollama_content(json_t *text, const json_t *images);
 
 /* ---- parts that its fronts share: shapes.c ---- */
 
-/* {"error":"..."} on a line: every front's fail(). */
+/* Writes {"error":"..."} on a line: fail() of all fronts of this API. */
 void flo_ollama_fail(struct serve_failure *failure, struct flo_buf *out);
 
 #endif

@@ -1,4 +1,4 @@
-/* Refusals: models come by releases, not by pull, push, create and copy. */
+/* Refused: pull, push, create and copy, because models come by releases. */
 #include "agent/serve/ollama/ollama.h"
 
 static int read(struct serve_request *request, const struct serve_body *body, struct flo_err *err)

@@ -1,9 +1,9 @@
-/* Shapes that Ollama's fronts share: errors. */
+/* Shapes: errors, which all of Ollama's fronts share. */
 #include "agent/serve/ollama/ollama.h"
 
 #include <string.h>
 
-/* Sentences begin with OpenAI's name of the field. */
+/* Writes an error; its text begins with OpenAI's name of the field. */
 static void add_error(const struct flo_err *err, const char *param, struct flo_buf *out)
 {
     const char *fix = err->fix[0] != '\0' ? err->fix : flo_error_fix(err->code);

@@ -1,5 +1,5 @@
-/* The fronts of /api/embed, and of /api/embeddings of old: one text's vector.
- */
+/* Vectors: the fronts of /api/embed, and of the older /api/embeddings for a
+ * single text. */
 #include "agent/serve/ollama/ollama.h"
 
 static int read_inputs(struct serve_request *request, const struct serve_body *body,

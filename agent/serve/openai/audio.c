@@ -1,4 +1,5 @@
-/* Speech to text: a form with a WAV file, and its text as the answer. */
+/* Audio: speech to text: reads a form with a WAV file, and answers with its
+ * text. */
 #include "agent/serve/openai/multipart.h"
 #include "agent/serve/openai/openai.h"
 #include "base/wav.h"
@@ -121,7 +122,7 @@ static int take_stream(struct reader *reader, const struct flo_multipart_part *p
                                       "whole");
 }
 
-/* Others are passed over, as clients send many. */
+/* Other fields are ignored, as clients send many. */
 static int take_part(struct reader *reader, const struct flo_multipart_part *part)
 {
     static const struct {

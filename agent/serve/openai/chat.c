@@ -1,8 +1,8 @@
-/* The front of /v1/chat/completions.
+/* Chat: the front of /v1/chat/completions.
  *
- * The deltas of a stream add up to the message of a whole answer.  A request
- * with tools has null as its first content, for an answer may be calls alone.
- * A client that asked with `functions` is answered with one `function_call`. */
+ * The deltas of a stream add up to the message of a whole answer.  With tools
+ * the first content is null, because an answer may be calls only.  A client
+ * that used `functions` gets one `function_call`. */
 #include "agent/serve/openai/openai.h"
 
 #include <string.h>
@@ -57,7 +57,7 @@ static void end_event(struct serve_request *request, const char *finish, struct 
     flo_openai_end_event(request, finish, out);
 }
 
-/* The first token's log-probabilities are its own event's. */
+/* The first token's log-probabilities are sent in its own event. */
 static void begin(struct serve_request *request, struct flo_buf *out)
 {
     bool has_tools = request->params.message.generate.tools.bytes > 0;

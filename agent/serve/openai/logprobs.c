@@ -1,7 +1,7 @@
-/* Log-probabilities of an answer's tokens in OpenAI's two shapes.
+/* Logprobs: log-probabilities of an answer's tokens in OpenAI's two forms.
  *
- * A stream keeps the one token of an event, any other request the whole
- * answer. */
+ * A stream keeps those of one event's token, any other request those of the
+ * whole answer. */
 #include "agent/serve/openai/openai.h"
 
 #include <math.h>

@@ -1,7 +1,7 @@
-/* Parts of a form: between marks, each with a few lines of head.
+/* Multipart: splits a form at its boundaries; each part begins with headers.
  *
- * A part without a name is an error: nobody could say what it is.  Heads other
- * than the name are passed over. */
+ * A part without a name is an error, as nothing else identifies it.  Headers
+ * other than the name are ignored. */
 #include "agent/serve/openai/multipart.h"
 
 #include <string.h>
@@ -22,7 +22,7 @@ static const char *find(const char *at, const char *end, const char *what, size_
 
 /* ---- the boundary ---- */
 
-/* The value of `name=` in a head, quoted or not. */
+/* Reads the value of `name=` in a header, quoted or not. */
 static bool value_of(const char *head, size_t bytes, const char *name, char *out, size_t out_bytes)
 {
     size_t chars = strlen(name), n = 0;
@@ -77,7 +77,8 @@ int flo_multipart_open(struct flo_multipart *form, const char *content_type, con
 
 /* ---- parts ---- */
 
-/* At the end of a mark: 1: a part follows, 0: it was the last one. */
+/* Called at the end of a boundary.  1: a part follows, 0: it was the last
+ * one. */
 static int after_mark(struct flo_multipart *form, struct flo_err *err)
 {
     size_t left = (size_t)(form->end - form->at);
@@ -93,7 +94,7 @@ static int after_mark(struct flo_multipart *form, struct flo_err *err)
     return 1;
 }
 
-/* The first mark has no line before it. */
+/* The first boundary has no line end before it. */
 static int begin(struct flo_multipart *form, struct flo_err *err)
 {
     size_t left = (size_t)(form->end - form->at);

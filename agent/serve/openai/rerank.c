@@ -1,8 +1,9 @@
-/* The front of /v1/rerank: documents by how well they answer a query.
+/* Rerank: the front of /v1/rerank: scores documents by how well they answer a
+ * query.
  *
- * A reranker reads both together and gives a score.  Cosines of vectors are
- * another thing: they come where a client asks for that by name.  The answer
- * says which of the two it is. */
+ * A reranker reads query and document together and gives a score.  Cosines of
+ * vectors are something else: they are used only if a client asks for them.
+ * The answer says which method was used. */
 #include "agent/serve/openai/openai.h"
 
 #include <math.h>
@@ -11,10 +12,10 @@
 
 #include <flotilla/errors/worker.h>
 
-#define DOCUMENTS_MAX (FLO_WIRE_INPUTS_MAX - 1) /* next to the query */
+#define DOCUMENTS_MAX (FLO_WIRE_INPUTS_MAX - 1) /* besides the query */
 
 struct rerank {
-    json_t *documents; /* NULL: they are not told */
+    json_t *documents; /* NULL: not repeated in the answer */
     bool by_vectors;
     uint32_t count, top, told;
     float *query; /* [dimensions] */
@@ -62,7 +63,7 @@ static const json_t *text_of(const json_t *document)
     return json_string_length(text) > 0 ? text : NULL;
 }
 
-/* Some clients call them texts. */
+/* Returns the documents, which some clients call texts. */
 static const json_t *documents_of(const json_t *body)
 {
     const json_t *documents = json_object_get(body, "documents");
@@ -70,7 +71,7 @@ static const json_t *documents_of(const json_t *body)
     return documents != NULL ? documents : json_object_get(body, "texts");
 }
 
-/* The query, and each document behind it. */
+/* Writes the inputs: the query, then each document. */
 static int read_texts(struct serve_request *request, json_t *body, json_t *input,
                       struct flo_err *err)
 {
@@ -166,7 +167,7 @@ static int read(struct serve_request *request, const struct serve_body *body, st
 
 /* ---- the answer ---- */
 
-/* The vectors have length 1; 0 where one is not finite. */
+/* Returns the cosine of vectors of length 1; 0 if one is not finite. */
 static double cosine(const struct rerank *rerank, struct flo_wire_text vector)
 {
     double sum = 0;
@@ -187,7 +188,7 @@ static void keep_query(struct rerank *rerank, struct flo_wire_text vector)
     }
 }
 
-/* A reranker's score of a document. */
+/* Stores a reranker's score of a document. */
 static bool keep_score(struct rerank *rerank, uint32_t i, struct flo_wire_text vector)
 {
     if (i >= rerank->count || vector.bytes != 4 || !isfinite(flo_answer_float(vector, 0))) {
@@ -197,7 +198,7 @@ static bool keep_score(struct rerank *rerank, uint32_t i, struct flo_wire_text v
     return true;
 }
 
-/* The query's vector comes first. */
+/* Handles a frame; the query's vector comes first. */
 static void frame(struct serve_request *request, const struct flo_wire_message *message,
                   struct flo_buf *out)
 {
@@ -214,7 +215,7 @@ static void frame(struct serve_request *request, const struct flo_wire_message *
     } else if (i <= rerank->count && vector.bytes == 4 * rerank->dimensions) {
         rerank->scores[i - 1] = (struct score){i - 1, cosine(rerank, vector)};
     } else {
-        out->failed = true; /* vectors of two lengths are nobody's */
+        out->failed = true; /* vectors of different sizes: an engine's fault */
     }
 }
 

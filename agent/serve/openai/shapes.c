@@ -1,4 +1,5 @@
-/* Shapes that OpenAI's fronts share: heads, numbers, events, errors. */
+/* Shapes: heads, numbers, events and errors, which all of OpenAI's fronts
+ * share. */
 #include "agent/serve/openai/openai.h"
 
 #include <string.h>
@@ -21,7 +22,7 @@ static const char *error_type(int status)
     }
 }
 
-/* OpenAI's name where clients act on it. */
+/* Returns OpenAI's error code, where clients depend on it. */
 static const char *error_code(int code)
 {
     return code == FLO_E_INFER_TOO_LONG ? "context_length_exceeded"
@@ -104,8 +105,8 @@ void flo_openai_add_usage(const struct serve_request *request, const struct flo_
 
 /* ---- streams ---- */
 
-/* A client that wants the usage has it in every event, null but in the last
- * one. */
+/* If a client wants the usage, every event has the member, null except in the
+ * last. */
 void flo_openai_end_event(struct serve_request *request, const char *finish, struct flo_buf *out)
 {
     flo_buf_text(out, ",\"logprobs\":");

@@ -1,4 +1,4 @@
-/* The front of /v1/completions. */
+/* Text: the front of /v1/completions. */
 #include "agent/serve/openai/openai.h"
 
 static const char object[] = "text_completion";
@@ -23,7 +23,8 @@ static void add_event(struct serve_request *request, struct flo_wire_text text, 
     flo_openai_end_event(request, finish, out);
 }
 
-/* The first event has text, the prompt's if that is asked for. */
+/* Begins the answer; its first event has the prompt's text if that was asked
+ * for. */
 static void begin(struct serve_request *request, struct flo_buf *out)
 {
     if (request->params.echoes) {

@@ -1,4 +1,4 @@
-/* Fronts of kinds without an answer of tokens: vectors of texts, and texts to
+/* Vectors: fronts without generated tokens: vectors of texts, and texts to
  * token ids and back. */
 #include "agent/serve/openai/openai.h"
 
@@ -16,7 +16,7 @@ static void add_base64(struct flo_wire_text vector, struct flo_buf *out)
     free(text);
 }
 
-/* One of several. */
+/* Adds one of several vectors. */
 static void add_vector(struct serve_request *request, const struct flo_wire_message *frame,
                        struct flo_buf *out)
 {

@@ -1,4 +1,4 @@
-/* Format: from `response_format` and `grammar` to the engine's grammars. */
+/* Format: converts `response_format` and `grammar` to the engine's grammars. */
 #include "agent/serve/params/format.h"
 
 #include <string.h>
@@ -25,7 +25,7 @@ void flo_format_parts(struct serve_params *params)
     }
 }
 
-/* The schema as text, after the ids and biases that may stand in `parts`. */
+/* Appends the schema as text to `parts`, after any ids and biases. */
 static int put_schema(struct serve_params *params, const char *field, const json_t *schema,
                       struct flo_err *err)
 {

@@ -1,19 +1,19 @@
-/* The form of an answer that a request asks for. */
+/* Format: the form that a request requires of its answer. */
 #ifndef FLOTILLA_SERVE_FORMAT_H
 #define FLOTILLA_SERVE_FORMAT_H
 
 #include "agent/serve/params/params.h"
 
-/* Texts of params->message.generate that stand in params->parts, which moved:
- * token ids, then biases. */
+/* Points the texts of params->message.generate that are in params->parts, token
+ * ids and biases, to its new address. */
 void flo_format_parts(struct serve_params *params);
-/* `response_format` (OpenAI), `json_schema` and `grammar` (as llama.cpp's
- * server has them) into params->message.generate.  The engine compiles it.
+/* Reads `response_format` (OpenAI), `json_schema` and `grammar` (llama.cpp's
+ * server) into params->message.generate.  The engine compiles them.
  * FLO_E_INFER_PARAM with params->param. */
 FLO_MUST_USE int flo_format_read(const json_t *body, struct serve_params *params,
                                  struct flo_err *err);
-/* The parameter that the engine's refusal of a form is about; NULL: it is
- * about something else. */
+/* Returns the parameter that an engine's error about a form refers to; NULL:
+ * the error is about something else. */
 const char *flo_format_param(const struct serve_params *params, const struct flo_err *err);
 
 #endif

@@ -1,13 +1,13 @@
-/* Images in messages: checked, and never decoded or looked at.
+/* Images: checks images in messages without decoding them.
  *
- * A runtime gets them as they came.  The check keeps links, other types and
- * broken base64 from it. */
+ * A runtime gets them unchanged.  The check keeps links, other types and
+ * invalid base64 away from it. */
 #include "agent/serve/params/images.h"
 
 #include <string.h>
 
-#define HEAD_CHARS 16    /* the longest signature, in base64 */
-#define BLOCK_CHARS 4096 /* base64, decoded at a time */
+#define HEAD_CHARS 16    /* longest signature, in base64 characters */
+#define BLOCK_CHARS 4096 /* base64 characters decoded at a time */
 
 static const struct kind {
     const char *type;
@@ -42,7 +42,7 @@ const char *flo_image_type(struct flo_wire_text base64)
     return NULL;
 }
 
-/* Blocks before the last one have no padding. */
+/* Only the last block may have padding. */
 static bool is_base64(struct flo_wire_text text)
 {
     uint8_t block[3 * BLOCK_CHARS / 4];
@@ -57,7 +57,7 @@ static bool is_base64(struct flo_wire_text text)
     return text.bytes > 0 && flo_base64_decode(text.data, text.bytes, block) >= 0;
 }
 
-/* Cut off a beginning, in any case; false: it has another. */
+/* Skips a prefix, ignoring case; false: the text begins differently. */
 static bool skip(struct flo_wire_text *text, const char *word)
 {
     size_t n = strlen(word);
@@ -70,8 +70,8 @@ static bool skip(struct flo_wire_text *text, const char *word)
     return true;
 }
 
-/* The type that a URL says, which moves on to its base64; NULL: it says none of
- * ours.  Many write image/jpg. */
+/* Reads the type from a URL, which is advanced to its base64; NULL: unsupported
+ * type.  Accepts image/jpg, which many write. */
 static const char *said_type(struct flo_wire_text *url)
 {
     static const struct {

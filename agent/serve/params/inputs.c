@@ -1,4 +1,5 @@
-/* Texts that become vectors or token ids, and ids that become a text. */
+/* Inputs: texts to be embedded or tokenised, and ids to be converted to
+ * text. */
 #include "agent/serve/params/reader.h"
 
 #include <string.h>
@@ -32,7 +33,7 @@ int flo_params_read_detokenise(struct params_reader *reader)
 
 /* ---- embeddings ---- */
 
-/* One of several inputs.  Ids are only counted in data.bytes: they stand in
+/* Adds one of several inputs.  Ids are only counted in data.bytes: they are in
  * params->parts, one input after the other. */
 static int add_input(struct params_reader *reader, const json_t *value)
 {
@@ -90,7 +91,7 @@ static int read_inputs(struct params_reader *reader)
     return rv;
 }
 
-/* A text out of two; absent: the first. */
+/* Reads one of two words; absent: the first. */
 static int read_choice(struct params_reader *reader, const char *field, const char *first,
                        const char *second, bool *is_second)
 {

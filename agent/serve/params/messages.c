@@ -1,8 +1,8 @@
-/* The text to continue: a conversation, or a prompt.
+/* Messages: the text to continue: a conversation, or a prompt.
  *
- * A message has a role and a content.  The calls of an assistant, its thoughts,
- * and the call that a tool answers are put into one JSON object next to them,
- * in one form whichever of OpenAI's forms they came in. */
+ * A message has a role and a content.  An assistant's calls and thoughts, and
+ * the call that a tool answers, are put into one JSON object next to them.  It
+ * has the same form for each of OpenAI's forms. */
 #include "agent/serve/params/reader.h"
 
 #include <stdarg.h>
@@ -11,13 +11,13 @@
 #include "agent/serve/params/images.h"
 #include "agent/serve/params/tools.h"
 
-#define ID_BYTES_MAX 256 /* a call's id, which a client made up */
+#define ID_BYTES_MAX 256 /* limit of a call's id, which a client chose */
 
-/* A conversation while it is read. */
+/* A conversation during parsing. */
 struct history {
     struct params_reader *reader;
     size_t at;         /* the message */
-    json_t *calls;     /* id -> [name, the message] of those before */
+    json_t *calls;     /* id -> [name, the message] of earlier calls */
     json_t *functions; /* name -> id of the last `function_call` */
 };
 
@@ -72,7 +72,7 @@ static int read_detail(const struct history *history, const json_t *detail, uint
                            "high");
 }
 
-/* An image past so many bytes of text. */
+/* Adds an image after this many bytes of text. */
 static int add_image(const struct history *history, const json_t *message, const json_t *image,
                      size_t at)
 {
@@ -120,8 +120,8 @@ static int add_part(const struct history *history, const json_t *message, const 
     return 0;
 }
 
-/* [{"type":"text","text":"..."}] -> one string, and where images stand in it.
- * Only texts that follow each other are lines. */
+/* Joins [{"type":"text","text":"..."}] to one string, and records where images
+ * are.  Only adjacent texts are joined by line ends. */
 static int join_parts(const struct history *history, const json_t *message, const json_t *parts,
                       struct flo_wire_text *out)
 {
@@ -167,7 +167,8 @@ static int read_content(const struct history *history, const json_t *message, bo
 
 /* ---- calls ---- */
 
-/* A JSON object: as a text, or as it is.  Some models call without any. */
+/* Reads arguments: a JSON object, as text or directly.  Some models make calls
+ * without any. */
 static int read_arguments(const struct history *history, const json_t *function,
                           struct flo_buf *out)
 {
@@ -195,7 +196,7 @@ static int read_arguments(const struct history *history, const json_t *function,
     return 0;
 }
 
-/* Remember the call, and add it to the list. */
+/* Records the call, and adds it to the list. */
 static int add_call(const struct history *history, const char *id, const json_t *function,
                     json_t *list)
 {
@@ -239,7 +240,7 @@ static int read_call(const struct history *history, const json_t *call, json_t *
     return add_call(history, json_string_value(id), json_object_get(call, "function"), list);
 }
 
-/* OpenAI's first form of a call, one of each message and without an id. */
+/* Reads OpenAI's older form of a call: one per message, without an id. */
 static int read_function_call(const struct history *history, const json_t *function, json_t *list)
 {
     const char *name = json_string_value(json_object_get(function, "name"));
@@ -304,7 +305,7 @@ static int read_assistant(const struct history *history, const json_t *message, 
     return rv;
 }
 
-/* Which call a tool's message answers. */
+/* Finds the call that a tool's message answers. */
 static int read_answer(const struct history *history, const json_t *message, bool is_function,
                        json_t *more)
 {
@@ -346,7 +347,7 @@ static int keep_more(const struct history *history, const json_t *more, struct f
     return flo_reader_keep(history->reader, &text, out);
 }
 
-/* OpenAI has two names for two of the roles. */
+/* Converts a role; OpenAI has two names for two of the roles. */
 static struct flo_wire_text role_of(const json_t *role)
 {
     if (is(role, "developer")) {
@@ -361,7 +362,7 @@ static bool has_calls(const json_t *message)
            json_object_size(json_object_get(message, "function_call")) > 0;
 }
 
-/* To the next place; `is_left_out`: it is looked at, and the place is free. */
+/* Reads a message into the next free place; `is_left_out`: only checks it. */
 static int read_message(const struct history *history, const json_t *message, bool is_left_out)
 {
     struct flo_wire_generate *out = &history->reader->params->message.generate;
@@ -395,8 +396,8 @@ static bool is_systems(const json_t *messages, size_t i)
            flo_json_says(json_array_get(messages, i), "role", "developer");
 }
 
-/* The user's message at which the newest turns begin that have room next to
- * the system's words before them; 0: there is none. */
+/* Returns the user's message from which the newest turns fit, together with the
+ * system messages before; 0: none. */
 static size_t first_turn(const json_t *messages, size_t count)
 {
     size_t systems = 0, i = 0;
@@ -456,7 +457,7 @@ int flo_params_take_prompt(struct params_reader *reader, const json_t *prompt)
                              SERVE_CHOICES_MAX);
 }
 
-/* Several prompts stay as they are until each is its choice's. */
+/* Several prompts stay as JSON until each one's choice is made. */
 static int read_prompt(struct params_reader *reader)
 {
     struct serve_params *params = reader->params;

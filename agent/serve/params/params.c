@@ -1,8 +1,9 @@
-/* Parameters of a request: OpenAI's JSON to a message for the engine.
+/* Params: converts a request's parameters from OpenAI's JSON to a message for
+ * the engine.
  *
- * Every number has a range, and a sentence that names field, value and range.
- * A field that would change the answer but is not built is refused, never
- * ignored.  Unknown fields are passed over, as clients send many. */
+ * Every number has a range, and an error text with field, value and range.  An
+ * unsupported field that would change the answer is refused, never ignored.
+ * Unknown fields are ignored, as clients send many. */
 #include "agent/serve/params/format.h"
 #include "agent/serve/params/reader.h"
 #include "agent/serve/params/tools.h"
@@ -14,8 +15,8 @@
 
 /* ---- how it is served ---- */
 
-/* OpenAI's tiers: `flex` is cheaper there, and later.  A client that says
- * `priority` says more. */
+/* Reads OpenAI's tier: `flex` is cheaper and slower there, so it means batch
+ * priority.  An explicit `priority` overrides it. */
 static int read_tier(struct params_reader *reader, const char **priority)
 {
     static const char *const tiers[] = {"auto", "default", "priority", "scale", "flex"};
@@ -34,7 +35,7 @@ static int read_tier(struct params_reader *reader, const char **priority)
     return 0;
 }
 
-/* Priority, a context that fills, and guesses of next tokens. */
+/* Reads priority, context shifting, and speculative drafts. */
 static int read_serving(struct params_reader *reader)
 {
     struct flo_wire_generate *out = &reader->params->message.generate;
@@ -69,8 +70,8 @@ static int read_model(struct params_reader *reader)
     return 0;
 }
 
-/* OpenAI's name for the person behind a request, the newer one first.  Only
- * a hash of it is kept. */
+/* Reads OpenAI's name for the person behind a request, in the newer or the
+ * older field.  Only a hash is kept. */
 static int read_user(struct params_reader *reader)
 {
     static const char *const fields[] = {"safety_identifier", "user"};
@@ -107,7 +108,8 @@ static int read_stream(struct params_reader *reader)
 
 /* ---- whole bodies ---- */
 
-/* Answers to each prompt.  All are told, so the best of them are no others. */
+/* Reads the answers per prompt.  All are returned, so best_of may not ask for
+ * more. */
 static int read_choices(struct params_reader *reader)
 {
     struct serve_params *params = reader->params;
@@ -161,7 +163,7 @@ static int read_form(struct params_reader *reader)
     return 0;
 }
 
-/* Before the messages, of which it may leave some out. */
+/* Must come before the messages, some of which it may drop. */
 static int read_truncation(struct params_reader *reader)
 {
     const json_t *value = flo_reader_field(reader, "truncation");
@@ -229,7 +231,7 @@ static size_t conversation_bytes(const struct flo_wire_generate *in)
     return bytes;
 }
 
-/* Turns that do not fit into a frame are left out, where that was asked for. */
+/* Writes the frame; drops turns that do not fit, if the client allowed it. */
 static int write_frame(struct serve_params *params, struct flo_buf *frame, struct flo_err *err)
 {
     const struct flo_wire_generate *in = &params->message.generate;
@@ -244,8 +246,8 @@ static int write_frame(struct serve_params *params, struct flo_buf *frame, struc
     return rv;
 }
 
-/* A request may be held for long.  Only its frame for the engine stays: a JSON
- * tree can have 80 times the bytes of its text. */
+/* Keeps only the frame for the engine, as a request may be held for long: a
+ * JSON tree can take 80 times the bytes of its text. */
 int flo_params_keep(struct serve_params *params, struct flo_err *err)
 {
     struct flo_buf frame = {0};
@@ -352,8 +354,8 @@ static bool is_role(const struct flo_wire_generate *in, uint32_t i, const char *
     return role->bytes == strlen(name) && memcmp(role->data, name, role->bytes) == 0;
 }
 
-/* Images of the messages from `begin` to `end` are gone; those behind them
- * follow their messages. */
+/* Removes the images of the messages from `begin` to `end`; later images move
+ * with their messages. */
 static void drop_images(struct flo_wire_generate *out, uint32_t begin, uint32_t end)
 {
     uint32_t count = 0;
@@ -383,7 +385,7 @@ bool flo_params_drop_turn(struct serve_params *params)
         return false;
     }
     for (uint32_t i = begin; i < end; i++) {
-        if (is_role(out, i, "system")) { /* system messages stay everywhere */
+        if (is_role(out, i, "system")) { /* system messages are always kept */
             out->messages[begin++] = out->messages[i];
         }
     }

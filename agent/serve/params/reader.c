@@ -1,4 +1,4 @@
-/* Fields of a body, each with a range. */
+/* Reader: fields of a body, each with a range. */
 #include "agent/serve/params/reader.h"
 
 #include <limits.h>

@@ -1,4 +1,4 @@
-/* How an answer is drawn, and when it ends. */
+/* Sampling: how tokens are chosen, and when an answer ends. */
 #include "agent/serve/params/format.h"
 #include "agent/serve/params/reader.h"
 
@@ -39,7 +39,7 @@ static int read_stop(struct params_reader *reader)
     return 0;
 }
 
-/* {"50256":-100}, behind the token ids that may stand in `parts`. */
+/* Reads {"50256":-100}, into `parts` after any token ids. */
 static int read_biases(struct params_reader *reader)
 {
     struct flo_wire_generate *out = &reader->params->message.generate;
@@ -84,7 +84,7 @@ static int read_biases(struct params_reader *reader)
 static int read_sampling(struct params_reader *reader)
 {
     struct flo_wire_generate *out = &reader->params->message.generate;
-    int64_t top_k = 0, seed = 0, repeat_last = -1; /* the sampler's own */
+    int64_t top_k = 0, seed = 0, repeat_last = -1; /* -1: the sampler's default */
     double repeat = 1;
     out->temperature = TEMPERATURE_DEFAULT;
     out->top_p = 1;
@@ -99,8 +99,8 @@ static int read_sampling(struct params_reader *reader)
     FLO_TRY(read_biases(reader));
     FLO_TRY(flo_reader_whole(reader, "top_k", 0, PARAMS_TOKENS_MAX, &top_k));
     FLO_TRY(flo_reader_whole(reader, "seed", INT64_MIN, INT64_MAX, &seed));
-    if ((float)out->top_p == 0) { /* as the sampler has it */
-        out->temperature = 0;     /* the smallest nucleus is the best token */
+    if ((float)out->top_p == 0) { /* zero as the sampler's float */
+        out->temperature = 0;     /* top_p 0 leaves only the best token: greedy */
         out->top_p = 1;
     }
     out->repeat_penalty = repeat_last == 0 ? 1 : repeat;
@@ -126,7 +126,8 @@ static int read_length(struct params_reader *reader)
     return 0;
 }
 
-/* A chat says whether, and of how many; a completion says of how many. */
+/* Reads logprobs: a chat has a switch and a number, a completion only a
+ * number. */
 static int read_logprobs(enum request_kind kind, struct params_reader *reader)
 {
     bool wants = false;

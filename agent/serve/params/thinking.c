@@ -1,4 +1,4 @@
-/* How long a model thinks before it answers. */
+/* Thinking: how long a model thinks before it answers. */
 #include "agent/serve/params/tools.h"
 
 #include <string.h>
@@ -31,7 +31,7 @@ static int read_effort(struct params_reader *reader)
     return 0;
 }
 
-/* As llama.cpp's and vLLM's servers have it. */
+/* Reads the form of llama.cpp's and vLLM's servers. */
 static int read_template(struct params_reader *reader)
 {
     static const char field[] = "chat_template_kwargs";

@@ -1,14 +1,14 @@
-/* Tools of a conversation, in the one form that the engine is told.
+/* Tools: converts the tools of a conversation to the engine's single form.
  *
- * `functions` and `function_call` are OpenAI's first words for the same: one
- * call of each answer, without an id. */
+ * `functions` and `function_call` are OpenAI's older names for the same: one
+ * call per answer, without an id. */
 #include "agent/serve/params/tools.h"
 
 #include <string.h>
 
 #define TOOLS_MAX 512
 
-/* The words of the form that a body uses. */
+/* Field names of the form that a body uses. */
 struct words {
     const char *list, *choice;
 };
@@ -35,8 +35,8 @@ static bool is_absent(const json_t *value)
     return value == NULL || json_is_null(value);
 }
 
-/* Members that the engine knows; its keys stand in one order, those of the
- * schema in the client's. */
+/* Copies the members that the engine knows, in a fixed order; the schema keeps
+ * the client's order. */
 static int add_function(struct params_reader *reader, const char *field, size_t i,
                         const json_t *function, json_t *list)
 {
@@ -126,7 +126,7 @@ static int read_list(struct params_reader *reader, const struct words *words, js
 
 /* ---- which are to be called ---- */
 
-/* A name of the list, out of {"name":...}. */
+/* Reads a name out of {"name":...}, which must be in the list. */
 static int read_named(struct params_reader *reader, const struct words *words,
                       const json_t *function, const json_t *list)
 {
@@ -180,7 +180,7 @@ static int read_choice(struct params_reader *reader, const struct words *words, 
         list);
 }
 
-/* For flo_params_may_call(): names between line ends. */
+/* Writes names between line ends, for flo_params_may_call(). */
 static void put_callable(struct serve_params *params, const json_t *list)
 {
     const struct flo_wire_generate *in = &params->message.generate;
@@ -196,7 +196,7 @@ static void put_callable(struct serve_params *params, const json_t *list)
 
 /* ---- all of it ---- */
 
-/* A prompt has no place for tools. */
+/* Refuses tools in a request that is no chat. */
 static int refuse_all(struct params_reader *reader)
 {
     static const char *const fields[] = {"tools", "functions", "tool_choice", "function_call"};
@@ -225,7 +225,7 @@ static int read_all(struct params_reader *reader, const struct words *words, jso
     rv = rv == 0 ? read_choice(reader, words, list) : rv;
     rv = rv == 0 ? flo_reader_bool(reader, "parallel_tool_calls", &is_parallel) : rv;
     if (rv < 0 || json_array_size(list) == 0) {
-        out->tool_choice = FLO_WIRE_TOOLS_AUTO; /* no tools, no choice */
+        out->tool_choice = FLO_WIRE_TOOLS_AUTO; /* no tools: the choice does not matter */
         return rv;
     }
     out->one_call = !is_parallel;

@@ -1,7 +1,7 @@
 /* Probe: is the candidate's engine good enough to serve?
  *
- * First every golden case on the candidate, then its speed next to the live
- * engine (probe_speed.c), then its memory. */
+ * It plays every golden case on the candidate, then compares its speed with the
+ * live engine's (probe_speed.c), then checks its memory. */
 #include "agent/serve/probe/probe_inside.h"
 #include "agent/serve/probe/score.h"
 
@@ -15,7 +15,7 @@
 #include <flotilla/plural.h>
 
 #define TIMEOUT_MS 60000
-#define STALLED_PARTS 4 /* nothing for so much of the timeout: a hang */
+#define STALLED_PARTS 4 /* silent for 1/4 of the timeout: a hang */
 
 static void probe_next(struct probe *probe);
 
@@ -87,7 +87,7 @@ static void fail_case(struct probe *probe, const struct flo_golden_case *c,
     }
 }
 
-/* A check that says nothing of its status must end with 0. */
+/* A check without an expected status must exit with 0. */
 static bool ended_well(const struct flo_golden_case *c, const struct flo_wire_done *done,
                        struct flo_err *err)
 {
@@ -137,8 +137,8 @@ static void end_case(struct probe *probe, const struct flo_wire_done *done)
     probe_next(probe);
 }
 
-/* The fault of a process or of the device's runtime, which says nothing of the
- * answers. */
+/* Is the error the process's or the runtime's, so that it says nothing about
+ * the answers? */
 static bool is_engines(int code)
 {
     static const char *const groups[] = {"engine.", "runtime."};
@@ -168,13 +168,13 @@ static void on_failed(struct probe *probe, const struct flo_wire_failed *failed)
                      "case %s cannot run: %s", c->id, err.what);
 }
 
-/* One text was sent, so one vector comes. */
+/* Handles the vector; exactly one is expected, as one text was sent. */
 static void on_embedding(struct probe *probe, const struct flo_wire_embedding *embedding)
 {
     uint32_t count = (uint32_t)(embedding->vector.bytes / sizeof(float));
     float *vector = realloc(probe->vector, embedding->vector.bytes + 1);
     if (vector == NULL) {
-        return; /* no vector: the case fails */
+        return; /* without a vector the case fails */
     }
     probe->vector = vector;
     probe->n_vector = count;
@@ -210,7 +210,7 @@ static void on_lost(void *context, const struct flo_err *err)
 {
     struct probe *probe = context;
     if (probe->phase == PROBE_TIMING && flo_probe_speed_side(probe) == PROBE_CURRENT) {
-        probe_next(probe); /* waits until something is live again */
+        probe_next(probe); /* waits until an engine is live again */
         return;
     }
     flo_probe_finish(probe, err->code != 0 ? err->code : FLO_E_ENGINE_CRASH, "%s", err->what);
@@ -234,7 +234,7 @@ static void end_cases(struct probe *probe)
     }
     probe->result.cases = played;
     if (probe->result.passed == played && probe->candidate->is_silent) {
-        /* A program without requests has no tokens to compare. */
+        /* A program without requests has no token times to compare. */
         flo_probe_judge_memory(probe);
         return;
     }
@@ -248,8 +248,8 @@ static void end_cases(struct probe *probe)
                                                         : probe->result.failed_case);
 }
 
-/* Can the candidate's engine play the case, and is there something to compare?
- */
+/* Can the candidate's engine answer the case, and does the case check
+ * something? */
 static bool is_playable(const struct probe *probe, const struct flo_golden_case *c)
 {
     return flo_probe_can_play(probe->candidate, c) && flo_golden_count(c, probe->without) > 0;
@@ -294,7 +294,7 @@ static int read_file(const struct flo_probe_limits *limits, const char *name, si
                : limits->read_file(limits->file_context, name, bytes_max, data, bytes, err);
 }
 
-/* The speech that a case has in place of a prompt. */
+/* Reads the audio of a case without a prompt. */
 static int read_audio(const struct flo_probe_limits *limits, struct flo_golden_case *c,
                       struct flo_err *err)
 {
@@ -309,7 +309,7 @@ static int read_audio(const struct flo_probe_limits *limits, struct flo_golden_c
     return rv < 0 ? flo_wrap(err, rv, "case %s", c->id) : 0;
 }
 
-/* The vectors and the speech that its cases name. */
+/* Reads the vectors and audio files that the cases name. */
 static int read_files(struct flo_golden *golden, const struct flo_probe_limits *limits,
                       struct flo_err *err)
 {
@@ -389,7 +389,7 @@ int flo_serve_probe(struct flo_serve *serve, unsigned model, struct flo_golden *
                     void *context, struct flo_err *err)
 {
     assert(model < FLO_SERVE_MODELS_MAX);
-    int rv = read_files(golden, limits, err); /* which waits for a disk */
+    int rv = read_files(golden, limits, err); /* may wait for a disk */
     if (rv < 0) {
         flo_golden_deinit(golden);
         return rv;
@@ -402,7 +402,7 @@ int flo_serve_probe(struct flo_serve *serve, unsigned model, struct flo_golden *
         flo_golden_deinit(golden);
         return rv;
     }
-    flo_score_stop(serve->score, true); /* scoring would disturb the times */
+    flo_score_stop(serve->score, true); /* scoring would disturb the timings */
     struct probe *probe = calloc(1, sizeof(*probe));
     if (probe == NULL) {
         flo_golden_deinit(golden);
@@ -427,7 +427,7 @@ int flo_serve_probe(struct flo_serve *serve, unsigned model, struct flo_golden *
         probe->without |= 1u << FLO_GOLDEN_TOKENS;
     }
     if (!candidate->is_silent) {
-        /* Exit codes are for commands. */
+        /* Only programs have exit codes. */
         probe->without |= 1u << FLO_GOLDEN_EXIT;
     }
     probe->deadline = evtimer_new(serve->base, on_deadline, probe);

@@ -1,4 +1,4 @@
-/* Inside a probe: the parts that probe.c and probe_speed.c share. */
+/* Probe inside: state shared by probe.c and probe_speed.c. */
 #ifndef FLOTILLA_AGENT_SERVE_PROBE_INSIDE_H
 #define FLOTILLA_AGENT_SERVE_PROBE_INSIDE_H
 
@@ -15,12 +15,12 @@
 enum probe_phase {
     PROBE_GOLDEN_CASES,
     PROBE_TIMING,
-    PROBE_MEMORY, /* a runtime is asked for it */
+    PROBE_MEMORY, /* waiting for a runtime's memory */
     PROBE_DONE
 };
 enum probe_side { PROBE_CANDIDATE, PROBE_CURRENT, PROBE_SIDES };
 
-/* Times of the tokens of one side of a pair. */
+/* Times of the tokens of one side in a pair. */
 struct probe_times {
     uint64_t us[PROBE_PAIR_TOKENS_MAX];
     uint64_t sum_us;
@@ -33,17 +33,17 @@ struct probe {
     struct flo_golden golden;
     struct flo_probe_limits limits;
     struct flo_probe_result result;
-    struct flo_err first_fault; /* fault of the first failed case */
+    struct flo_err first_fault; /* error of the first failed case */
     void (*done)(void *context, const struct flo_probe_result *result);
     void *context;
-    struct event *deadline; /* end of the golden cases, then of the speed */
-    struct event *wake;     /* go on from the loop */
+    struct event *deadline; /* time limit of the golden cases, then of the speed */
+    struct event *wake;     /* continues the probe from the loop */
     struct serve_call call;
-    struct serve_engine *candidate; /* the one that is probed */
+    struct serve_engine *candidate; /* the engine under test */
     enum probe_phase phase;
-    uint64_t progress_ms; /* when an engine last said something */
+    uint64_t progress_ms; /* when an engine last sent something */
     uint64_t token_us;    /* time of the candidate's last token */
-    /* golden: the answer under way */
+    /* golden cases: the current answer */
     uint32_t next_case;
     struct flo_buf text;
     int32_t tokens[FLO_GOLDEN_TOKENS_MAX];
@@ -51,36 +51,36 @@ struct probe {
     uint32_t nonfinite;
     float *vector; /* numbers of the last EMBEDDING */
     uint32_t n_vector;
-    unsigned without;  /* kinds of matchers that the engine cannot serve */
-    uint32_t n_unable; /* cases that it cannot play */
+    unsigned without;  /* kinds of checks that the engine cannot do */
+    uint32_t n_unable; /* cases that the engine cannot play */
     /* speed */
     struct flo_speed speed;
-    struct probe_times times[PROBE_SIDES]; /* times of the pair under way */
+    struct probe_times times[PROBE_SIDES]; /* times of the current pair */
     uint64_t run_us[PROBE_RUN_TOKENS_MAX];
     uint32_t n_run;
     uint64_t timing_since_ms;
-    uint32_t prompts[PROBE_PROMPTS_MAX]; /* cases that both sides can play */
+    uint32_t prompts[PROBE_PROMPTS_MAX]; /* cases that both engines can play */
     uint32_t n_prompts, prompt;
-    bool by_wall;    /* a side cannot tell CPU times */
-    bool is_unasked; /* speed was to be compared and could not be */
-    uint32_t turn;   /* 0, 1: the two sides of a prompt, first one changing */
+    bool by_wall;    /* an engine reports no CPU times */
+    bool is_unasked; /* the speed could not be compared */
+    uint32_t turn;   /* 0, 1: side of a prompt; which side is first alternates */
     uint32_t rounds;
-    uint32_t skipped; /* prompts in a row that cannot be run */
-    bool is_moved;    /* the candidate computes where the current one does */
+    uint32_t skipped; /* consecutive prompts that cannot be run */
+    bool is_moved;    /* the candidate was moved to the current one's CPU */
 };
 
 /* ---- probe_run.c ---- */
 void flo_probe_finish(struct probe *probe, int error, const char *format, ...) FLO_PRINTF(3, 4);
-/* Have an engine answer a case; its end comes back by the phase. */
+/* Has an engine answer a case; the phase's callback gets the result. */
 FLO_MUST_USE int flo_probe_start(struct probe *probe, struct serve_engine *engine,
                                  const struct flo_golden_case *c, uint32_t tokens_max,
                                  bool ignores_end, struct flo_err *err);
-/* The case's question, as a request with the priority of a probe. */
+/* Fills in the case's question as a request with probe priority. */
 void flo_probe_put_case(struct flo_wire_generate *g, const struct flo_golden_case *c);
 void flo_probe_wake_in(struct probe *probe, uint32_t ms);
-/* The speed is good, or is not compared: the rest. */
+/* Continues with memory, after the speed passed or was not compared. */
 void flo_probe_judge_memory(struct probe *probe);
-/* Can this engine play the case? */
+/* Can this engine answer the case? */
 bool flo_probe_can_play(const struct serve_engine *engine, const struct flo_golden_case *c);
 
 /* ---- probe_speed.c ---- */

@@ -1,4 +1,5 @@
-/* A probe's single steps: have an engine answer a case, wait, end. */
+/* Probe run: single steps of a probe: have an engine answer a case, wait,
+ * end. */
 #include "agent/serve/probe/probe_inside.h"
 
 #include <event2/event.h>
@@ -7,7 +8,7 @@
 #include <flotilla/errors/probe.h>
 #include <flotilla/plural.h>
 
-#define STATS_MS 20 /* between two looks whether they have come */
+#define STATS_MS 20 /* between two checks for the memory numbers */
 
 bool flo_probe_can_play(const struct serve_engine *engine, const struct flo_golden_case *c)
 {
@@ -127,7 +128,7 @@ void flo_probe_judge_memory(struct probe *probe)
 
 /* ---- the end ---- */
 
-/* The verdict stands; it is told from the loop. */
+/* Ends the probe with this verdict, which is reported from the loop. */
 void flo_probe_finish(struct probe *probe, int error, const char *format, ...)
 {
     va_list list;

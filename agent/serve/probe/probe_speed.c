@@ -1,13 +1,14 @@
-/* The speed of a candidate next to the live engine: runs of both in turn.
+/* Probe speed: compares a candidate's speed with the live engine's, in
+ * alternating runs.
  *
- * Times are CPU times taken inside the engines around each token, or times of
- * the clock where one of them is a runtime that tells no others.  A pair uses
- * the lower quartile of its times, because other work on the machine lengthens
- * a token.  Such work belongs to one CPU and lasts half a second or longer: a
+ * Times are CPU times taken inside the engines around each token, or wall-clock
+ * times if one of them is a runtime that reports no others.  A pair uses the
+ * lower quartile of its times, because other work on the machine lengthens a
+ * token.  Such work belongs to one CPU and lasts half a second or longer: a
  * neighbour on the other half of a core, a busy host, a small core.  Two
- * engines on two CPUs then differ by up to twice though their models are equal.
+ * engines on two CPUs can then differ by a factor of two with equal models.
  * The candidate therefore computes on the CPU on which the live engine was
- * last. agent/core/speed.c decides whether the pairs suffice for a verdict. */
+ * last.  agent/core/speed.c decides whether the pairs suffice for a verdict. */
 #include "agent/serve/probe/probe_inside.h"
 
 #include <event2/event.h>
@@ -16,12 +17,13 @@
 
 #include <flotilla/errors/probe.h>
 
-#define PAIR_US 20000 /* time of computing, both sides */
-/* Tokens of each side, where a request costs more than they. */
+#define PAIR_US 20000 /* computing time of both sides */
+/* Tokens per side that suffice with wall-clock times, where a request's
+ * overhead dominates. */
 #define WALL_TOKENS 6
 #define RUN_TOKENS_MIN 2
-#define WAIT_MS 50     /* for a live engine that can answer */
-#define TIMEOUTS_MAX 2 /* the golden cases' time, so often, for the speed */
+#define WAIT_MS 50     /* until a live engine can answer */
+#define TIMEOUTS_MAX 2 /* time limit for the speed, times that of the golden cases */
 
 enum probe_side flo_probe_speed_side(const struct probe *probe)
 {
@@ -37,7 +39,7 @@ static void not_compared(struct probe *probe, const char *why)
     flo_probe_judge_memory(probe);
 }
 
-/* Cases from all of the document that both engines can answer. */
+/* Chooses cases, spread over the document, that both engines can answer. */
 static void choose_prompts(struct probe *probe, const struct serve_engine *live)
 {
     const struct flo_golden *golden = &probe->golden;
@@ -179,8 +181,8 @@ static void next_side(struct probe *probe)
     }
 }
 
-/* This prompt is nothing for one of the engines: too long for its context,
- * say.  One that no prompt fits cannot be compared. */
+/* Skips a prompt that an engine cannot run, for example one too long for its
+ * context.  If no prompt fits, the speed cannot be compared. */
 static void skip_prompt(struct probe *probe, const char *why)
 {
     probe->turn = PROBE_SIDES - 1;
@@ -225,13 +227,14 @@ void flo_probe_speed_run_failed(struct probe *probe, const struct flo_err *err)
     } else if (strncmp(id, "infer.", strlen("infer.")) == 0) {
         skip_prompt(probe, err->what);
     } else if (side == PROBE_CURRENT) {
-        flo_probe_wake_in(probe, WAIT_MS); /* the live side has the trouble */
+        flo_probe_wake_in(probe, WAIT_MS); /* the problem is on the live side */
     } else {
         flo_probe_finish(probe, err->code, "measuring its speed: %s", err->what);
     }
 }
 
-/* Few tokens where each of them takes long: many short pairs say more. */
+/* Returns the tokens of a run: few if each takes long, as many short pairs tell
+ * more. */
 static uint32_t run_tokens(const struct probe *probe)
 {
     uint64_t tokens = probe->token_us > 0 ? PAIR_US / 2 / probe->token_us : UINT64_MAX;

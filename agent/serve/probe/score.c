@@ -1,8 +1,8 @@
-/* Score: how likely golden answers are to the live engine.
+/* Score: measures how likely the live engine finds golden answers.
  *
- * One case after the other, as work that can wait: the engine takes users'
- * requests first, and a case begins when no request is under way, or after
- * WAITS_MAX looks.  A case is one short greedy answer. */
+ * Cases run one by one as batch requests: the engine serves users first.  A
+ * case begins when no request is running, or after WAITS_MAX checks.  A case is
+ * one short greedy answer. */
 #include "agent/serve/probe/score.h"
 
 #include <assert.h>
@@ -13,8 +13,8 @@
 #include "agent/core/likelihood.h"
 #include "agent/serve/probe/probe_inside.h"
 
-#define WAIT_MS 200  /* for users' requests to end */
-#define WAITS_MAX 20 /* a busy device is measured all the same */
+#define WAIT_MS 200  /* for running user requests to end */
+#define WAITS_MAX 20 /* then a busy device is measured anyway */
 #define PAUSE_MS 20  /* between two cases */
 #define CASES_MAX 64
 #define TOKENS_MAX 64
@@ -113,7 +113,8 @@ static void on_frame(void *context, const struct flo_wire_message *message)
     } else if (message->type == FLO_WIRE_DONE) {
         end_case(score);
     } else {
-        /* The case is nothing for this engine: too long, say. */
+        /* The engine cannot play the case, for example because it is too
+         * long. */
         score->next_case++;
         wake_in(score, PAUSE_MS);
     }

@@ -9,7 +9,7 @@
 #include <flotilla/plural.h>
 
 #define BYTES_OF_TOKEN 4
-/* Tokens of an image in a prompt, whatever its size. */
+/* Tokens counted for an image in a prompt, whatever its size. */
 #define IMAGE_TOKENS 1024
 
 static struct serve_token *app_of(const struct serve_request *request)
@@ -94,7 +94,7 @@ int flo_app_check_prompt(struct serve_request *request, const struct serve_engin
 
 /* ---- many ---- */
 
-/* As OpenAI has it: "1h2m3s". */
+/* Writes a duration in OpenAI's form: "1h2m3s". */
 static void duration_text(uint64_t ms, char *out, size_t out_bytes)
 {
     unsigned long long s = (ms + 999) / 1000;
@@ -132,7 +132,8 @@ static void add_headers(struct serve_request *request, struct flo_quota *quota, 
     }
 }
 
-/* Requests that the whole body is; 0: its first choice took them all. */
+/* Returns how many requests the whole body counts as; 0: its first choice
+ * counted them all. */
 static uint32_t requests_of(const struct serve_request *request)
 {
     return request->asker == NULL ? 1 : request->index == 0 ? request->asker->choices->count : 0;
@@ -155,8 +156,8 @@ int flo_app_take(struct serve_request *request, struct flo_err *err)
         return 0;
     }
     app->refused++;
-    request->pipeline = NULL; /* no stage is to blame */
-    if (state.wait_ms == 0) { /* no 429: it would be sent again */
+    request->pipeline = NULL; /* the error is not about a stage */
+    if (state.wait_ms == 0) { /* a 429 would make clients retry */
         strcpy(request->params.param, request->asker->params.n > 1 ? "n" : "prompt");
         flo_fail(err, FLO_E_INFER_PARAM,
                  "%u answers are as many requests, and app %s may send %llu %s", count, app->name,

@@ -1,9 +1,9 @@
-/* Which choices of several the router takes, and takes back.
+/* Choices: when the router starts and ends the choices of a request.
  *
- * Some choices of a body are with the router at a time; the others follow. */
+ * The router gets only some choices of a body at a time; the others follow. */
 #include "agent/serve/requests/choices.h"
 
-/* Choices of one body: a long list leaves places for others. */
+/* Running choices of one body: long lists leave room for others. */
 #define AT_ONCE_MAX 8
 
 void flo_choices_add(struct serve_request *asker)

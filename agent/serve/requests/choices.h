@@ -1,19 +1,19 @@
-/* Which choices of several the router takes, and takes back. */
+/* Choices: when the router starts and ends the choices of a request. */
 #ifndef FLOTILLA_SERVE_REQUESTS_CHOICES_H
 #define FLOTILLA_SERVE_REQUESTS_CHOICES_H
 
 #include "agent/serve/front/choices.h"
 
-/* A request of several choices, which is the list's from here on. */
+/* Adds a request with choices; the list owns it from then on. */
 void flo_choices_add(struct serve_request *asker);
-/* The next choice that may begin, and has begun with that; NULL: none.  The
- * first one of a body asks for a place as any request does; others wait until
- * there is room for one more. */
+/* Begins and returns the next choice that may start; NULL: none.  A body's
+ * first choice queues like any request; the others wait until there is room for
+ * one more. */
 struct serve_request *flo_choices_next(struct flo_serve *serve);
-/* One that has begun, of an answer that is over; NULL: none. */
+/* Returns a running choice of an answer that is over; NULL: none. */
 struct serve_request *flo_choices_unwanted(struct flo_serve *serve);
-/* Free the askers whose choices have ended: never from within the end of a
- * request.  is_all: whatever they have. */
+/* Frees the askers whose choices have ended; never call it while a request is
+ * ending.  is_all: frees all. */
 void flo_choices_free(struct flo_serve *serve, bool is_all);
 
 #endif

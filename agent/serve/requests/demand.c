@@ -1,4 +1,5 @@
-/* Models on demand: who waits for a load, and when the next one is tried. */
+/* Demand: models on demand: who waits for a load, and when the next one is
+ * tried. */
 #include "agent/serve/requests/demand.h"
 
 #include <flotilla/plural.h>
@@ -6,7 +7,7 @@
 #include "agent/serve/requests/names.h"
 #include "proto/memory/memory.h"
 
-#define LOADS_AGAIN_S 60 /* a battery is not charged in a moment */
+#define LOADS_AGAIN_S 60 /* retry later: charging a battery takes time */
 
 static bool is_on_demand(const struct serve_place *place)
 {
@@ -18,7 +19,7 @@ static bool is_soft(const struct serve_request *request)
     return flo_serve_call_kind(&request->params.message) != CALL_USER;
 }
 
-/* More than one model shares the room of all requests. */
+/* Do several models share the limit of all requests? */
 static bool has_neighbours(const struct serve_place *place)
 {
     for (size_t i = 0; i < FLO_SERVE_MODELS_MAX; i++) {
@@ -37,7 +38,8 @@ static uint32_t seconds_up(uint64_t ms)
     return ms < 1000 ? 1 : (uint32_t)((ms + 999) / 1000);
 }
 
-/* Until the load under way, or one that begins now, will have ended. */
+/* Returns the time until the current load, or one that begins now, will have
+ * ended. */
 static uint64_t load_left_ms(const struct serve_place *place, uint64_t now_ms)
 {
     uint64_t ms = place->route.load_ms;
@@ -110,7 +112,7 @@ void flo_demand_tell(struct flo_serve *serve)
         }
         demand->is_told = true;
         if (serve->places[i].n_held == 0) {
-            demand->is_asked = false; /* they are gone */
+            demand->is_asked = false; /* those who waited are gone */
         } else {
             flo_news_wanted(serve->news, i);
         }

@@ -1,12 +1,12 @@
-/* The numbers of a request that ended: who counts them, and who is judged by
- * them. */
+/* Ends: reports a request's numbers to the counters, and decides which count
+ * for the release. */
 #include "agent/serve/requests/ends.h"
 
 #include <flotilla/errors/infer.h>
 
 #include "agent/serve/requests/apps.h"
 
-/* Nobody waits for a batch request: its times are no latency. */
+/* Adds the times.  A batch request has no latency, as nobody waits for it. */
 static void add_times(struct serve_request *request, const struct flo_serve_request_stats *stats)
 {
     struct serve_counters *counters = &request->serve->counters;
@@ -32,7 +32,8 @@ bool flo_ends_is_batch(const struct serve_request *request)
     return flo_serve_call_kind(&request->params.message) == CALL_BATCH;
 }
 
-/* A refusal before a model was asked: no release is judged by it. */
+/* Was the request refused before a model was asked?  Then it does not count for
+ * a release. */
 static bool was_kept_out(const struct serve_request *request, int error)
 {
     return error == FLO_E_INFER_QUOTA ||
@@ -40,9 +41,8 @@ static bool was_kept_out(const struct serve_request *request, int error)
             (error == FLO_E_INFER_GUARD || error == FLO_E_INFER_GUARD_FAILED));
 }
 
-/* The engine tells a prompt's tokens at the end alone.  Whoever breaks an
- * answer off has had its prompt read: four bytes of the message count as a
- * token. */
+/* Returns the prompt's tokens, which the engine reports only at the end.  If a
+ * client breaks off, four bytes of the message are estimated as a token. */
 static uint32_t tokens_of_prompt(const struct serve_request *request, uint32_t tokens_in, int error)
 {
     return tokens_in > 0 || error != FLO_E_INFER_CANCELLED || request->tokens_out == 0
@@ -62,7 +62,7 @@ void flo_ends_tell(struct serve_request *request, uint32_t tokens_in, int error)
         .tokens_in = tokens_in,
         .tokens_out = request->tokens_out,
         .is_batch = flo_ends_is_batch(request),
-        /* The model did answer. */
+        /* The model itself did answer. */
         .error = error == FLO_E_INFER_GUARD_FAILED ? 0 : error,
     };
     if (request->kind == REQUEST_TOKENISE || request->kind == REQUEST_DETOKENISE) {
@@ -94,8 +94,8 @@ void flo_ends_tell(struct serve_request *request, uint32_t tokens_in, int error)
     } else if (stats.error != FLO_E_INFER_CANCELLED) {
         request->place->numbers.errors++;
     }
-    /* The release is judged by its answers alone, and by none that the agent
-     * itself breaks off. */
+    /* A release is rated by its answers only, and not by those that the agent
+     * breaks off. */
     if (request->kind != REQUEST_EMBED && !serve->is_closing) {
         flo_news_request(serve->news, request->place->model, &stats);
     }

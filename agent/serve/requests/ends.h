@@ -1,13 +1,13 @@
-/* Ends of requests: who is told of their numbers. */
+/* Ends: reports the numbers of ended requests. */
 #ifndef FLOTILLA_SERVE_ENDS_H
 #define FLOTILLA_SERVE_ENDS_H
 
 #include "agent/serve/front/front.h"
 
-/* A request, or a stage of a pipeline, has ended: counters, its app, and the
- * listener hear of it. */
+/* Reports the end of a request, or of a pipeline's stage, to the counters, the
+ * app and the agent. */
 void flo_ends_tell(struct serve_request *request, uint32_t tokens_in, int error);
-/* Nobody waits for it. */
+/* Is it a batch request, for which no user waits? */
 bool flo_ends_is_batch(const struct serve_request *request);
 
 #endif

@@ -1,4 +1,4 @@
-/* Names: which model a request means, and who may use it. */
+/* Names: which model a request means, and which tokens may use it. */
 #include "agent/serve/requests/names.h"
 
 #include <string.h>
@@ -8,7 +8,8 @@ static bool is_text(const char *text, const char *name, size_t chars)
     return strlen(text) == chars && memcmp(text, name, chars) == 0;
 }
 
-/* "tiny" or "tiny@2.1.0", of the route, or of the live engine without one. */
+/* Matches "tiny" or "tiny@2.1.0", of the route, or without one of the live
+ * engine. */
 static bool is_model(const struct serve_place *place, const char *name, size_t chars)
 {
     const struct serve_engine *live = flo_serve_engine_live(place);
@@ -31,7 +32,7 @@ static bool is_alias(const struct serve_place *place, const char *name, size_t c
     return false;
 }
 
-/* A client's adapter of the live engine, or NULL. */
+/* Finds an adapter of the live engine that clients may name, or NULL. */
 static const char *find_adapter(const struct serve_place *place, const char *name)
 {
     const struct serve_engine *live = flo_serve_engine_live(place);
@@ -52,7 +53,7 @@ bool flo_names_match(const struct serve_place *place, const char *name, const ch
         return true;
     }
     if (has_model && flo_serve_engine_live(place) == NULL) {
-        return true; /* the adapters are known when the engine is there */
+        return true; /* adapters are unknown until the engine is ready */
     }
     *adapter = find_adapter(place, has_model ? name + chars + 1 : name);
     return *adapter != NULL;
@@ -109,8 +110,8 @@ bool flo_names_is_silent(const struct serve_place *place)
     return place->has_route ? place->route.is_silent : live != NULL && live->is_silent;
 }
 
-/* How well the name fits: a model's own name wins over an alias, and that over
- * an adapter alone.  0: not at all. */
+/* Returns how well the name fits: a model's own name beats an alias, which
+ * beats an adapter alone.  0: not at all. */
 static int fit(const struct serve_place *place, const char *name)
 {
     const char *adapter;

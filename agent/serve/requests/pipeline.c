@@ -1,8 +1,9 @@
-/* A chain of models: speech becomes text, a text becomes the next question.
+/* Pipeline: a chain of models: speech becomes text, a text becomes the next
+ * question.
  *
- * A stage is a request of its own to its model: it waits, counts and fails as
- * any other.  The client hears of the last answer alone, or of the stage that
- * failed. */
+ * Each stage is a request of its own to its model: it waits, counts and fails
+ * like any other.  The client only gets the last answer, or the error of the
+ * stage that failed. */
 #include "agent/serve/requests/pipeline.h"
 
 #include "agent/serve/requests/names.h"
@@ -11,7 +12,7 @@
 
 #include <flotilla/errors/infer.h>
 
-#define ANSWER_TOKENS_MAX 512 /* tokens of each stage behind the first */
+#define ANSWER_TOKENS_MAX 512 /* limit of each stage after the first */
 
 static const struct flo_serve_pipeline *find(const struct flo_serve *serve, const char *name)
 {
@@ -23,7 +24,7 @@ static const struct flo_serve_pipeline *find(const struct flo_serve *serve, cons
     return NULL;
 }
 
-/* The model of a stage, if the client may use it. */
+/* Returns the model of a stage, if the client may use it. */
 static struct serve_place *place_of(const struct serve_request *request, uint32_t stage,
                                     struct flo_err *err)
 {
@@ -70,7 +71,7 @@ bool flo_pipeline_goes_on(const struct serve_request *request)
     return request->pipeline != NULL && request->stage + 1 < request->pipeline->n_stages;
 }
 
-/* A frame of its own: the old one had the file. */
+/* Makes a new frame: the old one contained the file. */
 static int ask(struct serve_request *request, struct flo_err *err)
 {
     static const char role[] = "user";
@@ -82,7 +83,7 @@ static int ask(struct serve_request *request, struct flo_err *err)
     memset(&params->message, 0, sizeof(params->message));
     params->message.type = FLO_WIRE_GENERATE;
     in->n_messages = 1;
-    in->tells_parts = true; /* thoughts are not spoken */
+    in->tells_parts = true; /* keeps thoughts out of the answer */
     in->messages[0].role = (struct flo_wire_text){role, sizeof(role) - 1};
     in->messages[0].content =
         (struct flo_wire_text){request->kept.text.data, request->kept.text.bytes};

@@ -1,36 +1,37 @@
-/* The router: which engine takes which request. */
+/* Router: chooses the engine for each request. */
 #ifndef FLOTILLA_SERVE_REQUESTS_H
 #define FLOTILLA_SERVE_REQUESTS_H
 
 #include "agent/serve/front/front.h"
 
 struct guard_router;
-/* The guards' way back to it. */
+/* Callbacks for the guards. */
 extern const struct guard_router flo_router_of_guards;
 
 int flo_router_open(struct flo_serve *serve, struct flo_err *err);
-/* Take a request (and free it in the end). */
+/* Takes a request, and frees it at its end. */
 void flo_router_submit(struct serve_request *request);
-/* An adapter changes: waiting requests that named it get the one that they
- * meant, so they go to the role's engine now. */
+/* Called when an adapter changes: waiting requests that name it are sent to the
+ * role's engine now, and so keep the adapter that they meant. */
 void flo_router_send_all(struct serve_place *place, enum flo_serve_role role, const char *adapter);
-/* The client of what was submitted went away. */
+/* Ends a submitted request whose client disconnected. */
 void flo_router_abandon(struct serve_request *request);
-/* Look at the waiting requests when the loop is free: never from within the end
- * of another request. */
+/* Schedules a check of the waiting requests from the loop; so none runs while
+ * another request is ending. */
 void flo_router_next_turn(struct flo_serve *serve);
-/* The model is ready: its held requests go to it. */
+/* Sends the held requests of a model that became ready. */
 void flo_router_release_held(struct serve_place *place);
-/* The model is on demand from now on: those who wait for it want it. */
+/* Called when the model's route becomes on demand: waiting requests ask for the
+ * load. */
 void flo_router_want_again(struct serve_place *place);
-/* flo_serve_limits say something else: who may go on, does. */
+/* Called when flo_serve_limits changed: requests that may continue do so. */
 void flo_router_limits_changed(struct flo_serve *serve);
-/* Batch requests that wait for the end of a strain and for nothing else. */
+/* Returns how many batch requests wait only for the end of memory pressure. */
 uint32_t flo_router_held_batch(const struct serve_place *place);
-/* All who wait for the model get the error. */
+/* Fails all requests that wait for the model with this error. */
 void flo_router_fail_held(struct serve_place *place, const struct flo_err *err);
-/* The model is removed: those who wait get the error, those under way may go
- * on until flo_router_fail_leaving(). */
+/* Called when the model is removed: waiting requests get the error; running
+ * ones may continue until flo_router_fail_leaving(). */
 void flo_router_remove(struct serve_place *place, const struct flo_err *err);
 void flo_router_fail_leaving(struct serve_place *place, const struct flo_err *err);
 void flo_router_close(struct flo_serve *serve);

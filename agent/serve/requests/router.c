@@ -1,9 +1,9 @@
-/* Router: which engine takes which request, and what happens to the request
- * when the engine goes.
+/* Router: chooses the engine for each request, and handles the loss of an
+ * engine.
  *
  * New requests go to the live role, or are held while there is none.  A request
- * that has sent nothing to its client yet survives the death of its engine
- * once.  A flip, a crash and a swap therefore lose nothing. */
+ * that has sent nothing to its client survives the crash of its engine once.
+ * So a flip, a crash or a swap loses no request. */
 #include "agent/serve/requests/requests.h"
 
 #include "agent/serve/guard/guard.h"
@@ -33,7 +33,7 @@ static void send_answer(struct serve_request *request, const struct flo_wire_don
 static void list_add(struct serve_request **list, struct serve_request *request)
 {
     while (*list != NULL) {
-        list = &(*list)->next; /* in order of arrival */
+        list = &(*list)->next; /* keeps the order of arrival */
     }
     request->next = NULL;
     *list = request;
@@ -78,8 +78,8 @@ static void list_running(struct serve_request *request)
 
 /* ---- the end of a request ---- */
 
-/* The listener may unload this very engine: the request has left the lists by
- * then. */
+/* Ends a request.  Callbacks may unload its engine, so the request leaves the
+ * lists first. */
 static void request_end(struct serve_request *request, uint32_t tokens_in, int error)
 {
     flo_router_next_turn(request->serve);
@@ -107,7 +107,7 @@ void flo_router_abandon(struct serve_request *request)
 {
     request->sink = (struct serve_sink){0};
     if (request->choices != NULL) {
-        request->choices->is_over = true; /* the next turn does the rest */
+        request->choices->is_over = true; /* the rest is done in the next turn */
         flo_router_next_turn(request->serve);
         return;
     }
@@ -151,8 +151,8 @@ static void on_token(struct serve_request *request, const struct flo_wire_token 
     }
 }
 
-/* A stage of a pipeline has answered: its model's telemetry has it, and the
- * next one is asked. */
+/* A stage of a pipeline has answered: counts it for its model, and asks the
+ * next one. */
 static void go_on(struct serve_request *request, const struct flo_wire_done *done, int error)
 {
     struct flo_err err = {0};
@@ -230,7 +230,7 @@ static void begin_again(struct serve_request *request)
 
 static void on_failed(struct serve_request *request, const struct flo_wire_failed *failed)
 {
-    /* The agent has looked at all other fields. */
+    /* The agent has checked all other fields. */
     static const char *const texts[REQUEST_KINDS] = {
         [REQUEST_CHAT] = "messages",     [REQUEST_TEXT] = "prompt",
         [REQUEST_TOKENISE] = "content",  [REQUEST_EMBED] = "input",
@@ -249,7 +249,7 @@ static void on_failed(struct serve_request *request, const struct flo_wire_faile
     request_fail(request, &err);
 }
 
-/* Is this the kind of frame that the request is answered by? */
+/* Is this a type of frame that answers this kind of request? */
 static bool is_answer(enum request_kind kind, enum flo_wire_type type)
 {
     static const enum flo_wire_type parts[REQUEST_KINDS] = {
@@ -303,17 +303,17 @@ static void on_lost(void *context, const struct flo_err *err)
     begin_again(request);
 }
 
-#define PUT_OFF_S 60 /* until a batch request is worth another try */
+#define PUT_OFF_S 60 /* when to retry a batch request */
 
 /* ---- dispatch ---- */
 
-/* Batch requests wait for the end of a strain, as long as any may wait. */
+/* Must the batch request wait for the end of memory pressure? */
 static bool is_put_off(const struct serve_request *request)
 {
     return request->serve->limits.holds_batch && flo_ends_is_batch(request);
 }
 
-/* The request has waited long enough. */
+/* Refuses a request that has waited too long. */
 static void refuse_held(struct serve_request *request)
 {
     struct flo_err err = {0};
@@ -344,7 +344,7 @@ static void request_hold(struct serve_request *request)
     struct flo_serve *serve = request->serve;
     unlist(request);
     if (request->meant != NULL) {
-        flo_split_leave(request); /* who waits, waits for what it means */
+        flo_split_leave(request); /* while waiting it waits for the model that it named */
     }
     list_add(&serve->held, request);
     serve->n_held++;
@@ -382,8 +382,8 @@ static void refuse_name(struct serve_request *request)
     request_fail(request, &err);
 }
 
-/* The adapter that the request names, or its route's, is put into its message.
- * It may turn out that the name is another model's. */
+/* Puts the adapter that the request or its route names into the message.  Fails
+ * if the name turns out to be another model's. */
 static int take_model(struct serve_request *request, struct flo_err *err)
 {
     struct serve_params *params = &request->params;
@@ -433,8 +433,8 @@ static int refuse_ranks(struct serve_request *request, const struct serve_engine
                             "\"method\":\"embedding\"");
 }
 
-/* Asked before anything is sent: an engine that lacks an ability would refuse
- * with less to say. */
+/* Checks the engine's abilities before anything is sent: the engine's own error
+ * would tell less. */
 static int check_abilities(struct serve_request *request, const struct serve_engine *engine,
                            struct flo_err *err)
 {
@@ -492,7 +492,8 @@ static void on_turn(evutil_socket_t fd, short what, void *context)
         }
         request = next;
     }
-    /* The listener of a request's end may take the engine away. */
+    /* Callbacks at a request's end may remove the engine, so it is looked up
+     * each time. */
     for (size_t i = 0; i < FLO_SERVE_MODELS_MAX; i++) {
         const struct serve_place *place = &serve->places[i];
         while (flo_serve_engine_live(place) != NULL &&
@@ -509,7 +510,8 @@ int flo_router_open(struct flo_serve *serve, struct flo_err *err)
     return serve->turn != NULL ? 0 : flo_fail(err, FLO_E_MEMORY, "no event");
 }
 
-/* Everything is full: is there a place for the newcomer after all? */
+/* All places are taken: makes one for the newcomer by refusing another client's
+ * request, if that is fair. */
 static bool make_place(struct flo_serve *serve, const struct serve_request *newcomer)
 {
     uint32_t most;
@@ -546,7 +548,8 @@ static void wait_for_model(struct serve_request *request)
     }
 }
 
-/* The request waited for the first model, and its name is another's. */
+/* A request that waited for a loading model turns out to name another one:
+ * moves it there. */
 static bool moves_on(struct serve_request *request)
 {
     const char *name = request->params.model, *adapter;
@@ -563,7 +566,7 @@ static bool moves_on(struct serve_request *request)
     return true;
 }
 
-/* The release that answers, as the route says. */
+/* Sets the release that answers, as in the route. */
 static void take_label(struct serve_request *request, const struct serve_engine *engine)
 {
     const struct serve_place *place = request->place;
@@ -587,7 +590,8 @@ static void refuse_silent(struct serve_request *request)
     request_fail(request, &err);
 }
 
-/* From the running list to the live engine, or to the held ones. */
+/* Moves a request from the running list to the live engine, or to the held
+ * ones. */
 static void request_dispatch(struct serve_request *request)
 {
     struct serve_engine *engine = flo_serve_engine_live(request->place);
@@ -648,7 +652,7 @@ void flo_router_send_all(struct serve_place *place, enum flo_serve_role role, co
             request->is_due = true;
             request->is_waiting = false;
             request_dispatch(request);
-            /* The request may be gone, others too. */
+            /* this and other requests may have been freed */
             request = place->serve->running;
         } else {
             request = request->next;
@@ -665,7 +669,7 @@ static struct serve_request *first_held(const struct serve_place *place)
     return request;
 }
 
-/* ... that may go on. */
+/* Returns the first held request that may continue. */
 static struct serve_request *first_ready(const struct serve_place *place)
 {
     struct serve_request *request = place->serve->held;
@@ -748,7 +752,7 @@ void flo_router_remove(struct serve_place *place, const struct flo_err *err)
     }
     while ((request = first_running(place, true, false)) != NULL) {
         if (flo_split_is_over(request)) {
-            flo_split_leave(request); /* the request's turn comes there */
+            flo_split_leave(request); /* its turn comes at the named model */
             flo_router_next_turn(place->serve);
         } else {
             request_fail(request, err);
@@ -783,7 +787,7 @@ void flo_router_submit(struct serve_request *request)
     }
     flo_app_bind(request);
     if (flo_serve_call_kind(&request->params.message) != CALL_USER) {
-        most -= most / 4; /* a rest for requests that wait for an answer */
+        most -= most / 4; /* leaves a quarter for requests that wait for an answer */
     }
     request->came_us = flo_now_us();
     if (request->params.message.type == FLO_WIRE_GENERATE) {
@@ -826,7 +830,7 @@ void flo_router_close(struct flo_serve *serve)
     for (struct serve_request *r = serve->running; r != NULL;) {
         if (r->is_waiting || r->guarding != NULL) {
             request_fail(r, &err);
-            r = serve->running; /* a guard's request may be gone with it */
+            r = serve->running; /* a guard's request may be freed with it */
         } else {
             r = r->next;
         }
