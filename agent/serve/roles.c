@@ -1,7 +1,8 @@
-/* Roles: a model's current engine, its candidate's, and the live one of both.
+/* Roles: a model's current engine, its candidate's engine, and which of the two
+ * is live.
  *
- * The agent loads, flips, unloads and promotes; engines say when they are
- * ready, idle or gone.  A request never ends for a flip. */
+ * The agent loads, flips, unloads and promotes; engines report when they are
+ * ready, idle or gone.  A flip never ends a request. */
 #include "agent/serve/probe/probe.h"
 #include "agent/serve/requests/demand.h"
 #include "agent/serve/requests/names.h"
@@ -36,7 +37,7 @@ static void engine_gone(struct serve_engine *engine)
         }
         place->roles[role] = NULL;
         if (place->is_live && place->live == (enum flo_serve_role)role) {
-            place->is_live = false; /* requests are held till the agent acts */
+            place->is_live = false; /* requests are held until the agent acts */
             flo_router_next_turn(place->serve);
         }
     }
@@ -59,7 +60,7 @@ static void engine_ended(struct serve_engine *engine)
     serve->counters.engines_lost++;
     flo_log_err(FLO_LOG_WARN, "serve", &engine->end);
     if (!engine->has_role) {
-        return; /* the engine was draining */
+        return; /* a draining engine's end is not reported */
     }
     if (engine->context == 0) { /* never ready */
         if (engine->end.code != FLO_E_PACKED && engine->role == FLO_ROLE_CURRENT &&
@@ -100,7 +101,7 @@ static void engine_idle(struct serve_engine *engine)
     }
 }
 
-/* Let an engine out of its role; it ends now or when it is idle. */
+/* Removes an engine from its role; it ends now or when it is idle. */
 static void engine_let_go(struct serve_engine *engine, bool drain)
 {
     engine->place->roles[engine->role] = NULL;
@@ -113,14 +114,15 @@ static void engine_let_go(struct serve_engine *engine, bool drain)
     }
 }
 
-/* One of its two roles goes. */
+/* Removes one of its two roles. */
 static void leave_shared(struct serve_engine *engine, enum flo_serve_role role)
 {
     engine->is_shared = false;
     engine->role = role == FLO_ROLE_CURRENT ? FLO_ROLE_CANDIDATE : FLO_ROLE_CURRENT;
 }
 
-/* From here on it has no role, so that its loss is told once. */
+/* Removes the role from an engine that has died, so that its loss is reported
+ * only once. */
 static struct serve_engine *take_dead(const struct serve_place *place, enum flo_serve_role role)
 {
     struct serve_engine *engine = flo_serve_engine_dead(place, role);
@@ -143,7 +145,7 @@ static struct serve_place *place_of(struct flo_serve *serve, unsigned model)
     return &serve->places[model];
 }
 
-/* Nothing is told of the engine that had the role before. */
+/* Frees the role; pending events of its previous engine are dropped. */
 static int take_role(struct serve_place *place, enum flo_serve_role role, struct flo_err *err)
 {
     FLO_INSIDE(place->serve);
@@ -202,7 +204,8 @@ static void set_live(struct serve_place *place, bool is_live, enum flo_serve_rol
     }
 }
 
-/* The loss of the role's engine is told by this, and not once more. */
+/* Checks that the role's engine is ready.  If it has died, the loss is returned
+ * here and not reported again. */
 static int check_ready(struct serve_place *place, enum flo_serve_role role, struct flo_err *err)
 {
     const struct serve_engine *engine = place->roles[role];
@@ -237,12 +240,12 @@ int flo_serve_route_flip(struct flo_serve *serve, unsigned model, enum flo_serve
     bool was_live = place->is_live;
     bool is_news = !flo_digest_equal(&place->route.release, &route->release);
     FLO_TRY(check_ready(place, role, err));
-    place->is_live = false; /* those who wait, wait for the flip too */
+    place->is_live = false; /* waiting requests then wait for the flip */
     int rv = flo_serve_route_set(serve, model, route, err);
     place->is_live = was_live;
     FLO_TRY(rv);
     FLO_TRY(flo_serve_flip(serve, model, role, err));
-    if (is_news && !place->awaits_first_answer) { /* by the same engine */
+    if (is_news && !place->awaits_first_answer) { /* by the engine that is live already */
         place->flip_ms = flo_now_ms();
         place->awaits_first_answer = true;
     }
@@ -296,7 +299,7 @@ static void unload(struct serve_place *place, enum flo_serve_role role, bool dra
         return;
     }
     if (role == FLO_ROLE_CANDIDATE && flo_probe_is_of(serve->probe, place)) {
-        flo_probe_close(serve->probe); /* the verdict is not wanted any more */
+        flo_probe_close(serve->probe); /* the verdict is not needed any more */
     }
     engine_let_go(engine, drain && engine->state == ENGINE_READY);
 }
@@ -316,7 +319,7 @@ void flo_serve_promote(struct flo_serve *serve, unsigned model)
     struct serve_engine *current = place->roles[FLO_ROLE_CURRENT];
     struct serve_engine *dead = flo_serve_engine_dead(place, FLO_ROLE_CANDIDATE);
     if (dead != NULL) {
-        /* The loss counts as the current one's. */
+        /* Its loss is reported as the current one's. */
         dead->role = FLO_ROLE_CURRENT;
         dead->is_shared = false;
     }

@@ -1,4 +1,4 @@
-/* Serving: open, close, and the numbers; see serve.h. */
+/* Serve: opening, closing, and status; see serve.h. */
 #include "agent/serve/api/api.h"
 #include "agent/serve/batch/batch.h"
 #include "agent/serve/guard/guard.h"
@@ -94,7 +94,7 @@ void flo_serve_close(struct flo_serve *serve)
     }
     flo_apart_stop(serve->apart);
     serve->is_closing = true;
-    flo_batch_stop(serve->batch); /* no answer of the end is written */
+    flo_batch_stop(serve->batch); /* no more answers are written */
     if (serve->probe != NULL) {
         flo_probe_close(serve->probe);
     }
@@ -135,7 +135,8 @@ uint16_t flo_serve_port(const struct flo_serve *serve)
     return serve->port;
 }
 
-/* Pages in memory are counted afterwards: that may take the kernel long. */
+/* Reads the memory of engines' processes.  Called last, as the kernel may take
+ * long. */
 static void count_memory(struct flo_serve_status *out)
 {
     for (int i = 0; i < FLO_ROLE_COUNT; i++) {

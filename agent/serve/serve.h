@@ -1,17 +1,18 @@
-/* Serving: engine processes, the router before them and the local API.
+/* Serve: engine processes, the router in front of them, and the local API.
  *
- * The caller numbers its models from 0.  A model has two roles and one
- * flotilla-engine process per loaded role.  The router sends every new request
- * to the live role of its model and lets requests under way end where they
- * began, so a flip loses nothing.  No model's flip, hold or loss touches
- * another model.  The agent tells it which models to load and when to flip; it
- * tells the agent of every event.  It decides nothing about releases.
+ * The caller numbers its models from 0.  A model has two roles, current and
+ * candidate, and one flotilla-engine process per loaded role.  The router sends
+ * every new request to the live role of its model; running requests end where
+ * they began, so a flip (a change of the live role) loses none.  Models are
+ * independent: one model's flip, hold or crash affects no other.  The agent
+ * decides which models to load and when to flip; serve reports every event to
+ * it and decides nothing about releases.
  *
- * All calls come from the thread of the event base that it was opened with, and
- * all handlers are called there.  Clients and engines are read in the same
- * loop, or (is_apart) by a thread of serve's own: then no client waits while
- * the caller's thread waits for a disk.  A handler is then called some time
- * after what it tells of; flo_serve_hear() calls those that are due. */
+ * All calls come from the thread of the event base given at open, and all
+ * handlers are called there.  Clients and engines are handled in the same loop,
+ * or with is_apart by a thread of serve's own, so that no client waits while
+ * the caller's thread waits for a disk.  Handlers are then called with a delay;
+ * flo_serve_hear() calls those that are due. */
 #ifndef FLOTILLA_SERVE_H
 #define FLOTILLA_SERVE_H
 
@@ -26,122 +27,124 @@ struct flo_serve;
 
 #define FLO_SERVE_MODELS_MAX 16
 #define FLO_SERVE_ADAPTERS_MAX 8
-#define FLO_SERVE_ALIASES_MAX 8 /* names of a model */
+#define FLO_SERVE_ALIASES_MAX 8 /* extra names of a model */
 #define FLO_SERVE_TOKENS_MAX 16
-#define FLO_SERVE_OLLAMA_AT "127.0.0.1:11434" /* where its programs look */
+#define FLO_SERVE_OLLAMA_AT "127.0.0.1:11434" /* where Ollama's clients look */
 
 enum flo_serve_role { FLO_ROLE_CURRENT, FLO_ROLE_CANDIDATE, FLO_ROLE_COUNT };
 
 struct flo_serve_model {
-    int fd; /* the GGUF, taken (closed by serve) */
-    /* The model's packed weights, taken; 0: none. */
+    int fd; /* the GGUF; ownership is taken */
+    /* The model's packed weights; ownership is taken; 0: none. */
     int packed_fd;
-    int prefix_fd; /* from flo_serve_prefix_open(), taken; 0:
-                      none */
-    /* Packed weights would make it faster: the speed is not compared with
-     * others'. */
+    int prefix_fd; /* from flo_serve_prefix_open(); ownership is taken; 0: none */
+    /* Packed weights are still missing, so the speed is not compared with
+     * another release's. */
     bool lacks_packed;
-    char model[FLO_NAME_MAX + 1];   /* "tiny": the name that clients use */
+    char model[FLO_NAME_MAX + 1];   /* "tiny": the name in clients' requests */
     char version[FLO_NAME_MAX + 1]; /* "2.1.0" */
     struct flo_digest release;
-    /* For a runtime that is not our engine; NULL: none.  Then `fd` is a folder,
-     * and packed weights, prefix and adapters are none. */
+    /* Fields for another runtime, not our engine; NULL: ours.  Then `fd` is a
+     * folder, and there are no packed weights, prefix or adapters. */
     const char *runtime; /* configuration as JSON (contracts/processes.md 4.1) */
-    const char *entry;   /* name of a file in the folder; "": none */
-    /* The program answers no requests, only a probe's cases. */
+    const char *entry;   /* name of a file in the folder to start with; "": none */
+    /* The program serves no requests; it only runs a probe's cases. */
     bool is_silent;
-    uint64_t ready_ms;         /* that it may take to be ready */
-    uint64_t stop_ms;          /* ... and to end */
-    const char *chat_template; /* NAME or text instead of its own; NULL */
-    uint64_t created_s;        /* the model's; 0: not known */
-    uint32_t context;          /* tokens; 0: the model's, at most 2048 */
-    uint32_t threads;          /* 0: by the machine */
-    uint32_t threads_max;      /* whatever the machine has; 0: no bound */
-    uint32_t sessions;         /* answered together; 0: 4, or as many as fit the
-                                * budget */
+    uint64_t ready_ms;         /* time limit to become ready */
+    uint64_t stop_ms;          /* ... and to stop */
+    const char *chat_template; /* replaces the model's own: NAME or text; NULL: none */
+    uint64_t created_s;        /* when the model was made; 0: unknown */
+    uint32_t context;          /* tokens; 0: the model's maximum, at most 2048 */
+    uint32_t threads;          /* 0: chosen for the machine */
+    uint32_t threads_max;      /* limit, whatever the machine has; 0: none */
+    uint32_t sessions;         /* requests answered at once; 0: 4, or as many as fit the budget */
     enum flo_serve_cache {
-        FLO_SERVE_CACHE_AUTO, /* f16, or q8_0 where the budget asks for it */
+        FLO_SERVE_CACHE_AUTO, /* f16, or q8_0 if the budget requires it */
         FLO_SERVE_CACHE_F16,
         FLO_SERVE_CACHE_Q8_0,
-    } cache;                   /* type of keys and values */
+    } cache;                   /* type of the KV cache */
     uint64_t memory_bytes_max; /* 0: no budget */
-    /* Adapters of it; clients name "model:adapter", or the adapter alone. */
-    uint64_t adapter_bytes; /* room for those that are loaded later */
+    /* Adapters of the model; clients name "model:adapter", or the adapter
+     * alone. */
+    uint64_t adapter_bytes; /* memory for adapters that are loaded later */
     uint32_t n_adapters;
     struct flo_serve_adapter {
         char name[FLO_NAME_MAX + 1];
         int fd; /* taken */
-        /* An adapter of a release: a route names it, no client does. */
+        /* An adapter of a release: only a route may name it, no client. */
         bool is_private;
     } adapters[FLO_SERVE_ADAPTERS_MAX];
 };
 
-/* Is it the word of an ability that a runtime's configuration may say? */
+/* Parses the name of an ability in a runtime's configuration; false:
+ * unknown. */
 bool flo_serve_ability_parse(const char *word, uint64_t *bit);
 
-/* The template that a person named: flo_wire_template_read(). */
+/* Reads a chat template that a person named; see flo_wire_template_read(). */
 FLO_MUST_USE int flo_serve_template_read(const char *value, char **text, struct flo_err *err);
 
-/* The numbers of one finished or failed user request; no text in it. */
+/* Numbers of one finished or failed user request; they contain no text. */
 struct flo_serve_request_stats {
     struct flo_digest release;
     uint64_t queue_us, ttft_us, total_us;
-    /* The part of queue_us that waited for the model's load. */
+    /* The part of queue_us in which the model was loading. */
     uint64_t load_us;
-    uint64_t token_us; /* mean per generated token after the first, by the
-                          engine's clock */
+    uint64_t token_us; /* mean per generated token after the first, measured in the engine */
     uint32_t tokens_in, tokens_out;
-    bool is_batch; /* a request that may wait: its latency is nobody's */
+    bool is_batch; /* a batch request: its latency does not matter */
     int error;     /* 0 or FLO_E_... */
 };
-/* Throughput of a batch request with tokens: the time from the engine's start
- * on it to its last token, for each of them. */
+/* Returns the time per token of a batch request: from the start in the engine
+ * to the last token, divided by the tokens. */
 uint64_t flo_serve_batch_token_us(const struct flo_serve_request_stats *stats);
 
 struct flo_serve_handlers {
     void *context;
-    /* Answer to flo_serve_load; err NULL: ready. */
+    /* Result of flo_serve_load(); err NULL: ready. */
     void (*on_loaded)(void *context, unsigned model, enum flo_serve_role role, uint64_t load_ms,
                       const struct flo_err *err);
-    /* Answer to flo_serve_adapter_load and _drop; err NULL: it is done. */
+    /* Result of flo_serve_adapter_load() and _drop(); err NULL: done. */
     void (*on_adapter)(void *context, unsigned model, enum flo_serve_role role, const char *name,
                        const struct flo_err *err);
-    /* An engine process died or was killed for a hang after it was ready.
-     * It is not restarted here. */
+    /* Called when a ready engine process has died or was killed for a hang.
+     * Serve does not restart it. */
     void (*on_engine_lost)(void *context, unsigned model, enum flo_serve_role role,
                            const struct flo_err *err);
-    /* NULL, here and below: nobody is told. */
+    /* NULL: requests are not reported. */
     void (*on_request)(void *context, unsigned model, const struct flo_serve_request_stats *stats);
-    /* An application judged an answer of this release.  Or NULL. */
+    /* Called when an application rated an answer of this release.  NULL:
+     * ratings are not reported. */
     void (*on_feedback)(void *context, unsigned model, bool is_good);
-    /* First answer token of a release since it became live.  Or NULL. */
+    /* Called at the first answer token of a release since it became live.
+     * NULL: not reported. */
     void (*on_first_answer)(void *context, unsigned model, const struct flo_digest *release,
                             uint64_t since_flip_ms);
-    /* A request waits for a model whose route is on demand: load and flip it,
-     * or flo_serve_wanted_failed().  Told once per load, and once more when a
-     * user waits where only batch requests did (status: is_wanted_softly).
-     * Or NULL: no route is on demand. */
+    /* Called when a request waits for a model whose route is on demand: load
+     * and flip it, or call flo_serve_wanted_failed().  Called once per load,
+     * and once more when a user waits where only batch requests did (status:
+     * is_wanted_softly).  NULL: no route is on demand. */
     void (*on_wanted)(void *context, unsigned model);
-    /* Old engine after a flip has no request any more.  Or NULL. */
+    /* Called when the engine that a flip replaced has no request left.  NULL:
+     * not reported. */
     void (*on_drained)(void *context, unsigned model, const struct flo_digest *release);
 };
 
 #define FLO_SERVE_PIPELINES_MAX 8
 #define FLO_SERVE_STAGES_MAX 4
-/* A name for a chain of models: the first one hears, each answer is the next
- * one's question. */
+/* Pipeline: a name for a chain of models.  The first one gets the question, and
+ * each answer is the next model's question. */
 struct flo_serve_pipeline {
     char name[FLO_NAME_MAX + 1];
     uint32_t n_stages; /* 2 or more */
     char stages[FLO_SERVE_STAGES_MAX][FLO_NAME_MAX + 1];
 };
-/* The limits of an app, who has a bound token. */
+/* Limits of an app, which is a client with a bound token. */
 struct flo_serve_bounds {
-    uint32_t n_models; /* that it may use next to those whose routes name it */
+    uint32_t n_models; /* models it may use besides those whose routes name it */
     char models[FLO_SERVE_MODELS_MAX][FLO_NAME_MAX + 1];
-    uint64_t limits[FLO_QUOTA_KINDS]; /* 0: none, here and below */
+    uint64_t limits[FLO_QUOTA_KINDS]; /* 0: unlimited; also below */
     uint32_t prompt_tokens_max, answer_tokens_max;
-    bool is_batch; /* all of its requests are batch requests */
+    bool is_batch; /* treat all its requests as batch requests */
 };
 struct flo_serve_token {
     char name[FLO_NAME_MAX + 1];
@@ -153,202 +156,205 @@ struct flo_serve_token {
 #define FLO_GUARD_WORDS_MAX 32
 #define FLO_GUARD_WORD_BYTES_MAX 2048
 enum flo_guard_stage { FLO_GUARD_PROMPT, FLO_GUARD_ANSWER, FLO_GUARD_STAGES };
-/* A program of the device's owner, or a model, that looks at prompts before a
- * model does, or at answers before a client does. */
+/* Guard: a program of the device's owner, or a model, that checks prompts
+ * before a model reads them, or answers before a client does. */
 struct flo_serve_guard {
     char name[FLO_NAME_MAX + 1];
-    uint32_t n_models; /* whose requests it looks at; 0: all of them */
+    uint32_t n_models; /* models whose requests it checks; 0: all */
     char models[FLO_SERVE_MODELS_MAX][FLO_NAME_MAX + 1];
     bool looks_at[FLO_GUARD_STAGES];
-    uint32_t n_words;                     /* a program and its arguments; 0: it is a model */
-    char words[FLO_GUARD_WORD_BYTES_MAX]; /* one behind the other, each with its
-                                             NUL */
+    uint32_t n_words; /* words of a program's command line; 0: the guard is a model */
+    char words[FLO_GUARD_WORD_BYTES_MAX]; /* the words in sequence, each with its NUL */
     char model[FLO_NAME_MAX + 1];
-    char ask[1001];            /* the text in front of the model's question */
-    char pass[61], refuse[61]; /* how its answer begins */
-    uint64_t ms_max;           /* time for one look */
+    char ask[1001];            /* prompt text before the checked text */
+    char pass[61], refuse[61]; /* how the model's answer begins */
+    uint64_t ms_max;           /* time limit of one check */
     bool passes_on_failure;
 };
 struct flo_serve_options {
     const char *engine_path;   /* the flotilla-engine program */
     const char *const *listen; /* NULL-terminated: unix:/path, 127.0.0.1:port */
-    const char *token;         /* bearer for TCP; NULL: TCP refused to start */
+    const char *token;         /* bearer token for TCP; NULL: opening TCP fails */
     bool allows_no_token;      /* ... unless it is loopback and this is set */
-    /* Pages of these may use it in a browser; NULL-terminated, borrowed until
-     * it is closed.  NULL: none. */
+    /* Origins whose pages may use the API in a browser; NULL-terminated,
+     * borrowed until close.  NULL: none. */
     const char *const *origins;
-    bool has_no_page;                     /* no chat page at / */
-    bool has_no_ollama, has_no_anthropic; /* their paths are none */
-    /* Where files of batches are kept (made with mode 0700); NULL: no batches.
-     * All of them together, how long each stays, and how long after its answers
-     * were fetched. */
+    bool has_no_page;                     /* do not serve the chat page at / */
+    bool has_no_ollama, has_no_anthropic; /* do not serve these APIs */
+    /* Folder of batches' files (made with mode 0700); NULL: no batches.  Then
+     * the limit of all files, how long each is kept, and how long after its
+     * answers were fetched. */
     const char *batch_folder;
-    bool batch_may_fail; /* a folder that cannot be used: serve without it */
+    bool batch_may_fail; /* if the folder is unusable, serve without batches */
     uint64_t batch_bytes_max, batch_keep_ms, batch_delivered_ms;
-    /* Tokens that are bound to models; `token` is bound to none, may use all
-     * and has no limits. */
+    /* Tokens bound to models; `token` is not bound: it may use all models and
+     * has no limits. */
     const struct flo_serve_token *tokens;
     uint32_t n_tokens;                          /* at most FLO_SERVE_TOKENS_MAX */
-    bool unbound_have_all;                      /* one that names no model may use all of them */
+    bool unbound_have_all;                      /* a token without models may use all of them */
     const struct flo_serve_pipeline *pipelines; /* copied */
     uint32_t n_pipelines;                       /* at most that many */
     const struct flo_serve_guard *guards;       /* copied */
     uint32_t n_guards;                          /* at most that many */
-    uint64_t removal_ms;                        /* requests of a removed model go on; 0: 5000 */
-    uint64_t hold_ms_max;          /* requests wait while nothing is live; 0: none does */
-    uint64_t hang_ms_max;          /* no sign of life for so long: hang; 0: 60000 */
-    uint32_t requests_max;         /* queued + running; 0: 64 */
-    enum flo_sandbox_mode sandbox; /* sandbox of the engines */
-    bool is_apart;                 /* a thread of its own */
+    uint64_t removal_ms;   /* time for running requests of a removed model; 0: 5000 */
+    uint64_t hold_ms_max;  /* how long requests wait while no engine is live; 0: not at all */
+    uint64_t hang_ms_max;  /* an engine silent for this long hangs; 0: 60000 */
+    uint32_t requests_max; /* waiting and running ones; 0: 64 */
+    enum flo_sandbox_mode sandbox; /* for the engines */
+    bool is_apart;                 /* serve in a thread of its own */
 };
 
 FLO_MUST_USE int flo_serve_open(struct event_base *base, const struct flo_serve_options *options,
                                 const struct flo_serve_handlers *handlers, struct flo_serve **out,
                                 struct flo_err *err);
 /* Kills the engines (they hold no state) and waits for all killed processes,
- * some seconds at most. */
+ * for some seconds at most. */
 void flo_serve_close(struct flo_serve *serve);
-/* Call the handlers of all that happened until now, in its order.  (The loop of
- * the event base does so, too.) */
+/* Calls the handlers of all events so far, in order.  (The loop of the event
+ * base does so as well.) */
 void flo_serve_hear(struct flo_serve *serve);
-/* The same for on_request and on_feedback alone: they count, no more. */
+/* Calls on_request and on_feedback only, which do no more than count. */
 void flo_serve_hear_ends(struct flo_serve *serve);
-/* Port of the first TCP listener, 0 if none. */
+/* Returns the port of the first TCP listener, 0: none. */
 uint16_t flo_serve_port(const struct flo_serve *serve);
 
-/* Start an engine for `role` and load the model; on_loaded follows.  A loaded
+/* Starts an engine for `role` and loads the model; on_loaded follows.  A loaded
  * role must be unloaded first (FLO_E_STATE). */
 FLO_MUST_USE int flo_serve_load(struct flo_serve *serve, unsigned model, enum flo_serve_role role,
                                 const struct flo_serve_model *source, struct flo_err *err);
-/* Load an adapter (its descriptor is taken) into a role's engine while that
- * serves; one of the same name makes room for it.  Requests may name it from
- * on_adapter on; those under way end with what they have.  One change at a
- * time: FLO_E_STATE.  An engine that is loaded later does not have it: name it
- * in its struct flo_serve_model. */
+/* Loads an adapter into a role's engine while the engine serves; takes
+ * ownership of the descriptor.  An adapter of the same name is replaced.
+ * Requests may name it after on_adapter; running ones keep what they have.  One
+ * change at a time: FLO_E_STATE.  An engine that is loaded later does not have
+ * the adapter: list it in its struct flo_serve_model. */
 FLO_MUST_USE int flo_serve_adapter_load(struct flo_serve *serve, unsigned model,
                                         enum flo_serve_role role,
                                         const struct flo_serve_adapter *adapter,
                                         struct flo_err *err);
-/* No new request may name it from here on.  The same errors, and one for a
- * name that the engine does not know. */
+/* Removes an adapter: new requests cannot name it.  The same errors, and one
+ * for a name that the engine does not know. */
 FLO_MUST_USE int flo_serve_adapter_drop(struct flo_serve *serve, unsigned model,
                                         enum flo_serve_role role, const char *name,
                                         struct flo_err *err);
-/* Stop the role's engine. drain: it ends after its last request.  Without
- * drain, requests that sent nothing yet go to the live engine (once); the
- * others end with an error.  Engines that still drain from the role end the
- * same way when no other is in it.  Either way the role is free at once. */
+/* Stops the role's engine.  With `drain` it stops after its last request.
+ * Otherwise requests that have sent no output move to the live engine (once),
+ * and the others end with an error.  Engines of the role that are still
+ * draining end in the same way if the role is empty.  The role is free at once
+ * in any case. */
 void flo_serve_unload(struct flo_serve *serve, unsigned model, enum flo_serve_role role,
                       bool drain);
-/* New requests go to `role` from now on (it must be loaded: FLO_E_STATE);
- * held requests are released.  FLO_E_ENGINE_CRASH, or another reason of its
- * own: its engine has just ended; on_engine_lost does not tell it once more. */
+/* Makes `role` live: new requests go to it (it must be loaded: FLO_E_STATE),
+ * and held ones are released.  FLO_E_ENGINE_CRASH or another reason: its engine
+ * has just ended; on_engine_lost does not follow. */
 FLO_MUST_USE int flo_serve_flip(struct flo_serve *serve, unsigned model, enum flo_serve_role role,
                                 struct flo_err *err);
-/* Does an engine that was unloaded still drain or die?  It has its files open:
- * their room on the disk is free when it has ended. */
+/* Is an engine that was unloaded still draining or ending?  It keeps its files
+ * open: their disk space is free only when it has ended. */
 bool flo_serve_is_ending(const struct flo_serve *serve);
-/* After a commit: the candidate's engine becomes the current one (no process
- * is touched); an engine that was current is drained and stopped. */
+/* Called after a commit: the candidate's engine becomes the current one (no
+ * process is touched).  An engine that was current is drained and stopped. */
 void flo_serve_promote(struct flo_serve *serve, unsigned model);
-/* The candidate differs from the current one by an adapter at most, which the
- * current engine has: both roles have that engine from here on.  An engine of
- * the candidate's own is drained; new requests go to the shared one.  A flip
- * then changes the route alone, a promotion touches no process, and the loss of
- * the engine is told for both roles, the current one first.  FLO_E_STATE: the
- * current engine is not ready. */
+/* Gives both roles the current engine, if the candidate differs from it by at
+ * most an adapter that the engine has.  An engine of the candidate's own is
+ * drained, and new requests go to the shared one.  A flip then only changes the
+ * route, and a promotion touches no process.  A crash of the engine is reported
+ * for both roles, the current one first.  FLO_E_STATE: the current engine is
+ * not ready. */
 FLO_MUST_USE int flo_serve_share(struct flo_serve *serve, unsigned model, struct flo_err *err);
-/* No role of the model is live: hold its requests (stop-first swap). */
+/* Makes no role of the model live and holds its requests (for a swap that stops
+ * the old engine first). */
 void flo_serve_hold(struct flo_serve *serve, unsigned model);
 
-/* Services that the device gives up under strain. */
+/* Services that the device turns off under memory pressure. */
 struct flo_serve_limits {
-    bool holds_batch;   /* requests with priority batch wait */
-    bool refuses_loads; /* no model is loaded on demand: FLO_E_INFER_BUSY */
+    bool holds_batch;   /* batch requests wait */
+    bool refuses_loads; /* models on demand are not loaded: FLO_E_INFER_BUSY */
 };
 void flo_serve_limit(struct flo_serve *serve, const struct flo_serve_limits *limits);
 
 /* ---- routes ---- */
 
 enum flo_serve_route_state {
-    FLO_ROUTE_LOADING, /* the engine is on the way: requests wait */
+    FLO_ROUTE_LOADING, /* the engine is loading: requests wait */
     FLO_ROUTE_READY,
-    FLO_ROUTE_ON_DEMAND, /* loaded when a request comes (on_wanted) */
+    FLO_ROUTE_ON_DEMAND, /* loaded when a request arrives (on_wanted) */
 };
 const char *flo_serve_route_word(enum flo_serve_route_state state);
-/* The names of a model, and the release that answers under them.  Without a
- * route a model has the name and the release of its live engine. */
+/* Route: the names of a model, and the release that answers under them.
+ * Without a route a model has the name and the release of its live engine. */
 struct flo_serve_route {
     char model[FLO_NAME_MAX + 1];
     char version[FLO_NAME_MAX + 1];
     struct flo_digest release;
-    uint64_t created_s; /* when the release was made; 0: not known */
-    /* The engine's name of the adapter that makes the release: every new
+    uint64_t created_s; /* when the release was made; 0: unknown */
+    /* The engine's name of the adapter that belongs to the release: every new
      * request gets it.  Empty: none. */
     char adapter[FLO_NAME_MAX + 1];
     double adapter_scale; /* 0: 1 */
     enum flo_serve_route_state state;
     bool is_silent;   /* no requests: FLO_E_INFER_NO_API */
-    uint64_t load_ms; /* on demand: how long a load will take, about */
-    /* So many of 100 requests that name the model `split_of` go here, while an
-     * engine is ready.  Empty: none do. */
+    uint64_t load_ms; /* on demand: estimated load time */
+    /* Split: this share, in percent, of the requests for the model `split_of`
+     * goes here while an engine is ready.  Empty: none. */
     char split_of[FLO_NAME_MAX + 1];
     uint32_t split_pct;
     uint32_t n_aliases;
     char aliases[FLO_SERVE_ALIASES_MAX][FLO_NAME_MAX + 1];
-    uint32_t n_tokens; /* bound tokens that may use it, by name */
+    uint32_t n_tokens; /* bound tokens that may use the model, by name */
     char tokens[FLO_SERVE_TOKENS_MAX][FLO_NAME_MAX + 1];
 };
-/* Requests that come from now on have this name, release and adapter; those
- * under way keep theirs.  FLO_E_META_NAME, FLO_E_CFG_RANGE. */
+/* Sets the route for requests that arrive from now on; running ones keep the
+ * old name, release and adapter.  FLO_E_META_NAME, FLO_E_CFG_RANGE. */
 FLO_MUST_USE int flo_serve_route_set(struct flo_serve *serve, unsigned model,
                                      const struct flo_serve_route *route, struct flo_err *err);
-/* Route and flip in one: a request that is released by the flip has the new
- * route already.  The errors of both; the route stays then. */
+/* Sets the route and flips at once: a request that the flip releases already
+ * has the new route.  The errors of both; on an error the route is
+ * unchanged. */
 FLO_MUST_USE int flo_serve_route_flip(struct flo_serve *serve, unsigned model,
                                       enum flo_serve_role role, const struct flo_serve_route *route,
                                       struct flo_err *err);
-/* The model is removed, or its only release was taken back:
- * FLO_E_INFER_MODEL, which says so, for requests that come or wait; those under
- * way get 5 s, then FLO_E_INFER_CANCELLED.  Unload its roles after that, or at
- * once with `drain`.  The index is free for another model then. */
+/* Tells why a model is gone: removed, or its only release was rolled back.  New
+ * and waiting requests get FLO_E_INFER_MODEL with the reason; running ones get
+ * 5 s, then FLO_E_INFER_CANCELLED.  Unload its roles after that, or at once
+ * with `drain`.  The index can then be used for another model. */
 enum flo_serve_gone { FLO_GONE_REMOVED, FLO_GONE_TAKEN_BACK };
 void flo_serve_route_clear(struct flo_serve *serve, unsigned model, enum flo_serve_gone gone);
-/* The wanted model cannot be had: all who wait for it get this error, and the
- * next wish is told after 1, 2, 4 ... 60 s.  A load that fails does the same by
- * itself, but for FLO_E_PACKED. */
+/* Reports that a wanted model cannot be loaded: all who wait for it get this
+ * error, and on_wanted is called again after 1, 2, 4 ... 60 s at the earliest.
+ * A failed load does the same by itself, except with FLO_E_PACKED. */
 void flo_serve_wanted_failed(struct flo_serve *serve, unsigned model, const struct flo_err *err);
 
-/* No engine of the model can be had for now, and not for its bytes: who waits
- * for one, and who comes, gets this error at once.  Until the next flip. */
+/* Reports that the model has no engine for now, for a reason other than its
+ * files' contents, such as a failing disk: waiting and new requests get this
+ * error at once, until the next flip. */
 void flo_serve_down(struct flo_serve *serve, unsigned model, const struct flo_err *err);
-/* Engines of the model were lost with this error, several in a row: /health
- * says `down`.  Requests wait for the next start all the same.  Until the next
- * flip. */
+/* Reports that several engines of the model in a row failed with this error:
+ * until the next flip /health says `down`.  Requests still wait for the next
+ * start. */
 void flo_serve_lost(struct flo_serve *serve, unsigned model, int error);
-/* The trouble that /health names; NULL: all is well. */
+/* Sets the problem that /health names; NULL: all is well. */
 void flo_serve_degraded(struct flo_serve *serve, const struct flo_err *err);
 
 /* ---- processes that were killed ---- */
 
-/* Kill a child process.  The call does not wait for its end, which comes when
- * the disk has taken the last sync.  Until then the process holds its locks and
- * the room of its files. */
+/* Kills a child process without waiting.  The process ends only when the disk
+ * has finished its last sync; until then it keeps its locks and the space of
+ * its files. */
 void flo_serve_kill(struct flo_serve *serve, pid_t pid);
-/* One of those that has not ended yet; 0: none. */
+/* Returns a killed process that has not ended yet; 0: none. */
 pid_t flo_serve_killed_pid(const struct flo_serve *serve);
 
 /* ---- kept prefixes ---- */
 
-#define FLO_SERVE_PREFIX_BYTES (32u << 20) /* size of a file */
-#define FLO_SERVE_PREFIXES_MAX 4           /* files in a folder */
+#define FLO_SERVE_PREFIX_BYTES (32u << 20) /* of one file */
+#define FLO_SERVE_PREFIXES_MAX 4           /* files in the folder */
 
-/* The file in which engines of a release keep the beginning that requests
- * share, made where there is none (mode 0600, the folder 0700).  It holds text
- * of prompts.  The folder has FLO_SERVE_PREFIXES_MAX of them; the one that was
- * not used for longest goes.  One engine at a time has a release's file.
- * FLO_E_STATE_LOCKED, FLO_E_DISK_FULL (also when less than 32 MiB would be
- * left), FLO_E_IO_OPEN, FLO_E_IO_READ, FLO_E_IO_WRITE. */
+/* Opens the file in which the engines of a release keep the prefix that
+ * requests share; creates a missing one (mode 0600, the folder 0700).  The file
+ * contains text of prompts.  The folder holds FLO_SERVE_PREFIXES_MAX of them;
+ * the least recently used one is removed.  One engine at a time may have a
+ * release's file.  FLO_E_STATE_LOCKED, FLO_E_DISK_FULL (also if less than 32
+ * MiB would be left), FLO_E_IO_OPEN, FLO_E_IO_READ, FLO_E_IO_WRITE. */
 FLO_MUST_USE int flo_serve_prefix_open(const char *dir, const struct flo_digest *release, int *fd,
                                        struct flo_err *err);
 
@@ -357,20 +363,20 @@ FLO_MUST_USE int flo_serve_prefix_open(const char *dir, const struct flo_digest 
 struct serve_packer;
 struct flo_serve_packing {
     int fd;              /* the GGUF, taken */
-    uint64_t timeout_ms; /* without the time in which it waits for a disk */
+    uint64_t timeout_ms; /* not counting time spent waiting for a disk */
     uint64_t total_ms_max;
-    uint64_t idle_ms_max; /* neither computing nor waiting for a disk: a hang */
+    uint64_t idle_ms_max; /* limit of time with neither CPU use nor disk I/O: a hang */
     void *context;
-    /* Give a file of so many bytes that may be mapped and written; it stays
-     * the caller's. */
+    /* Returns a file of this size that may be mapped and written; it stays the
+     * caller's. */
     int (*reserve)(void *context, uint64_t bytes, int *fd, struct flo_err *err);
-    /* The end: NULL, the file is full and synced; FLO_E_NOT_BUILT, engines of
-     * this machine read no packed weights of this model; FLO_E_ENGINE_HANG; or
-     * another failure.  The packer is gone. */
+    /* Called at the end, when the packer is gone: with NULL, the file is
+     * complete and synced; FLO_E_NOT_BUILT, this machine's engines read no
+     * packed weights of this model; FLO_E_ENGINE_HANG; or another failure. */
     void (*done)(void *context, const struct flo_err *err);
 };
-/* Have a sandboxed engine process pack a model, at low priority.  `done` is
- * not called when starting fails. */
+/* Starts a sandboxed engine process that packs a model, at low priority.  If
+ * the start fails `done` is not called. */
 FLO_MUST_USE int flo_serve_pack(struct flo_serve *serve, const struct flo_serve_packing *packing,
                                 struct serve_packer **out, struct flo_err *err);
 /* Kill it without a report.  NULL is fine. */
@@ -380,27 +386,27 @@ void flo_serve_pack_cancel(struct serve_packer *packer);
 
 #define FLO_SERVE_PLANS_MAX 8
 struct flo_serve_planned {
-    uint64_t weights_bytes; /* mapped: shared by all who map the file */
-    uint64_t private_bytes; /* all else, without the process itself */
+    uint64_t weights_bytes; /* mapped: shared by all processes that map the file */
+    uint64_t private_bytes; /* all other memory, without the process itself */
     uint32_t context, sessions;
 };
 struct flo_serve_planning {
     int fd;                 /* the GGUF, taken */
-    int packed_fd;          /* the model's packed weights, taken; 0: none */
+    int packed_fd;          /* the model's packed weights; ownership is taken; 0: none */
     uint64_t adapter_bytes; /* room for adapters */
-    uint32_t count;         /* 1 to FLO_SERVE_PLANS_MAX ways to open it */
+    uint32_t count;         /* ways to open the model, 1 to FLO_SERVE_PLANS_MAX */
     struct {
         uint32_t context, sessions; /* as in struct flo_serve_model */
         enum flo_serve_cache cache;
     } ways[FLO_SERVE_PLANS_MAX];
     void *context;
-    /* The end: as many plans as ways, or an error (the model's own, as when it
-     * is loaded).  The planner is gone. */
+    /* Called at the end, when the planner is gone: one plan for each way, or an
+     * error (the model's own, as when it is loaded). */
     void (*done)(void *context, const struct flo_serve_planned *plans, const struct flo_err *err);
 };
 struct serve_planner;
-/* Have a sandboxed engine process say what memory a model would take.  It reads
- * the file's head only.  `done` is not called when starting fails. */
+/* Starts a sandboxed engine process that computes the memory a model needs; it
+ * reads only the file's head.  If the start fails `done` is not called. */
 FLO_MUST_USE int flo_serve_plan(struct flo_serve *serve, const struct flo_serve_planning *planning,
                                 struct serve_planner **out, struct flo_err *err);
 /* Kill it without a report.  NULL is fine. */
@@ -409,38 +415,38 @@ void flo_serve_plan_cancel(struct serve_planner *planner);
 /* ---- probe ---- */
 
 struct flo_probe_limits {
-    double speed_ratio_max;    /* p50 ms/token against current; 0: not asked */
-    uint64_t memory_bytes_max; /* peak RSS of the engine; 0: not asked */
-    /* Time for the golden cases; twice that for the speed. */
+    double speed_ratio_max;    /* p50 ms/token relative to current; 0: not checked */
+    uint64_t memory_bytes_max; /* peak RSS of the engine; 0: not checked */
+    /* Time for the golden cases; the speed test gets twice that. */
     uint64_t timeout_ms;
-    /* Adapter of the candidate; empty: none.  The live one has its route's. */
+    /* Adapter of the candidate; empty: none.  The live engine uses its
+     * route's. */
     char adapter[FLO_NAME_MAX + 1];
     double adapter_scale; /* 0: 1 */
-    /* Give a file of the release that a golden case names; the data is freed
-     * here.  Called within flo_serve_probe() alone; NULL: there are none. */
+    /* Reads a file of the release that a golden case names; the caller here
+     * frees the data.  Called only within flo_serve_probe(); NULL: no files. */
     int (*read_file)(void *context, const char *name, size_t bytes_max, char **data, size_t *bytes,
                      struct flo_err *err);
     void *file_context;
 };
 struct flo_probe_result {
     uint32_t cases, passed;
-    uint32_t nonfinite;        /* tokens with a non-finite logit */
+    uint32_t nonfinite;        /* tokens with a logit that is NaN or infinite */
     double token_us_candidate; /* p50 */
-    double token_us_current;   /* p50, 0 when nothing comparable is live */
+    double token_us_current;   /* p50; 0: nothing comparable is live */
     uint64_t memory_bytes;
     char failed_case[64]; /* id of the first failed case */
     int error;            /* 0: passed; FLO_E_PROBE_... */
-    char what[256];       /* the sentence with the numbers */
+    char what[256];       /* error text with the numbers */
 };
-/* Run these golden cases on the model's candidate; they are taken, whatever the
- * result, and `golden` is empty then.  Then
- * timing runs on it and the live engine follow in turn until the verdict is
- * sure. `done` is called once, or never when the candidate is unloaded before.
- * FLO_E_PROBE_UNSURE: the machine was too busy for a verdict, which says
- * nothing of the release.  User requests have priority.  FLO_E_META_SCHEMA when
- * the document does not fit, FLO_E_STATE when no candidate is loaded or a probe
- * runs, of whichever model; the reason of its end where the candidate had one
- * that was not heard. */
+/* Runs golden cases on the model's candidate; `golden` is taken in any case and
+ * is empty afterwards.  Then timing runs alternate between the candidate and
+ * the live engine until the verdict is certain.  `done` is called once, or
+ * never if the candidate is unloaded before.  FLO_E_PROBE_UNSURE: the machine
+ * was too busy for a verdict, whatever the release.  User requests have
+ * priority.  FLO_E_META_SCHEMA: invalid document.  FLO_E_STATE: no candidate is
+ * loaded, or a probe of any model is running.  Or the reason why the
+ * candidate's engine ended, if on_engine_lost has not reported it yet. */
 FLO_MUST_USE int flo_serve_probe(struct flo_serve *serve, unsigned model, struct flo_golden *golden,
                                  const struct flo_probe_limits *limits,
                                  void (*done)(void *context, const struct flo_probe_result *result),
@@ -449,23 +455,23 @@ FLO_MUST_USE int flo_serve_probe(struct flo_serve *serve, unsigned model, struct
 /* ---- score ---- */
 
 struct flo_serve_scored {
-    uint32_t answers; /* that were compared; 0: none has a golden answer */
+    uint32_t answers; /* answers compared; 0: no case has a golden answer */
     int64_t ppm;      /* perplexity of the mean answer, in millionths */
-    int error;        /* 0, or why it has no end */
+    int error;        /* 0, or the reason for an early end */
 };
-/* How likely are the golden answers of these cases (taken, whatever the result)
- * to the live engine?  Each is played once, as work that can wait; at most 64,
- * of 64 tokens.  `done` is called once: FLO_E_INFER_BUSY when a probe came in
- * between, FLO_E_ENGINE_CRASH when another engine is live.  FLO_E_STATE:
- * nothing is live, or a probe or a score runs.  FLO_E_NOT_BUILT: the live
- * engine tells no probabilities. */
+/* Measures how likely the live engine finds the golden answers of these cases,
+ * which are taken in any case.  Each is played once, as a batch request; at
+ * most 64 cases of 64 tokens.  `done` is called once: FLO_E_INFER_BUSY if a
+ * probe interrupted it, FLO_E_ENGINE_CRASH if another engine became live.
+ * FLO_E_STATE: nothing is live, or a probe or a score is running.
+ * FLO_E_NOT_BUILT: the live engine reports no probabilities. */
 FLO_MUST_USE int flo_serve_score(struct flo_serve *serve, unsigned model, struct flo_golden *golden,
                                  void (*done)(void *context, const struct flo_serve_scored *scored),
                                  void *context, struct flo_err *err);
 
 /* ---- numbers ---- */
 
-/* For one model; `held` are its requests that wait. */
+/* Status of one model; `held` counts its waiting requests. */
 struct flo_serve_status {
     bool is_live;
     enum flo_serve_role live;
@@ -475,19 +481,19 @@ struct flo_serve_status {
         bool is_silent;
         pid_t pid;
         uint64_t rss_bytes;
-        uint64_t pss_bytes; /* shared pages in parts; 0: not to be read */
+        uint64_t pss_bytes; /* shared pages counted by share; 0: unreadable */
         uint32_t requests;
         struct flo_digest release;
     } roles[FLO_ROLE_COUNT];
     uint32_t held;
-    /* The part of `held` that flo_serve_limits alone holds. */
+    /* The part of `held` that waits only because of flo_serve_limits. */
     uint32_t held_batch;
-    bool is_wanted;        /* on demand: a request waits for its load */
-    bool is_wanted_softly; /* ... and no user does */
-    uint64_t load_ms;      /* load time of the live engine; 0: none is live */
-    uint64_t loaded_ms;    /* when it was, as flo_now_ms() */
-    uint64_t used_ms;      /* when its last request ended; 0: never */
-    uint32_t threads;      /* threads of the live engine */
+    bool is_wanted;        /* on demand: a request waits for the load */
+    bool is_wanted_softly; /* ... and no user's request does */
+    uint64_t load_ms;      /* load time of the live engine; 0: nothing is live */
+    uint64_t loaded_ms;    /* when it was loaded, as flo_now_ms() */
+    uint64_t used_ms;      /* when its last request ended; 0: never used */
+    uint32_t threads;      /* of the live engine */
     uint32_t context;
     char kernel[32];
 };

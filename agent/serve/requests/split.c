@@ -1,4 +1,4 @@
-/* Split: who answers in place of the model that a request names. */
+/* Split: chooses the model that answers for the named one. */
 #include "agent/serve/requests/split.h"
 
 #include <assert.h>
@@ -6,7 +6,8 @@
 
 #include "agent/serve/requests/names.h"
 
-/* The splits of a model, by name: the order of the models does not matter. */
+/* Lists the splits of a model, ordered by name, so that the order of models
+ * does not matter. */
 static uint32_t splits_of(const struct serve_place *meant,
                           struct serve_place *out[FLO_SERVE_MODELS_MAX])
 {
@@ -36,8 +37,9 @@ static bool is_ready(const struct serve_place *place)
            flo_serve_engine_live(place) != NULL;
 }
 
-/* Shares lie one behind the other; what is not ready leaves its own to the
- * model itself.  Above 100 the last ones get what is left. */
+/* Draws a model.  Shares form consecutive ranges; the share of a split that is
+ * not ready goes to the model itself.  Above 100 % the last splits get what is
+ * left. */
 static struct serve_place *drawn_place(struct serve_place *meant, uint32_t drawn)
 {
     struct serve_place *splits[FLO_SERVE_MODELS_MAX];
@@ -53,7 +55,8 @@ static struct serve_place *drawn_place(struct serve_place *meant, uint32_t drawn
     return meant;
 }
 
-/* Who falls into which share changes with the first split's release. */
+/* Draws a number from the person.  It includes the first split's release, so
+ * that a new release draws other persons. */
 static uint32_t draw(const struct serve_request *request, const struct serve_place *first)
 {
     uint32_t seed;
@@ -66,8 +69,8 @@ static uint32_t draw(const struct serve_request *request, const struct serve_pla
     return flo_crc32c(seed, &request->params.user, sizeof(request->params.user)) % 100;
 }
 
-/* A request that names nothing means the first model: not one that is there for
- * the requests of another one alone. */
+/* Returns the named model.  A request without a name means the first model that
+ * is not a split of another one. */
 static struct serve_place *meant_of(const struct serve_request *request)
 {
     struct serve_place *place = request->place;

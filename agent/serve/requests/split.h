@@ -1,22 +1,21 @@
-/* Split: a part of the requests that name one model goes to another one, which
- * stands next to it. */
+/* Split: sends a share of the requests for one model to another one. */
 #ifndef FLOTILLA_SERVE_SPLIT_H
 #define FLOTILLA_SERVE_SPLIT_H
 
 #include "agent/serve/front/front.h"
 
-/* The request goes to the model that answers in place of the one it names: one
- * whose route is a split of that and whose engine is ready.  A person
- * (params.user) keeps the model that was drawn first; a request without a
- * person is drawn by chance.
+/* Chooses the model that answers: the named one, or one whose route is a split
+ * of it and whose engine is ready.  A person (params.user) stays with the model
+ * drawn first; a request without a person is drawn at random.
  *
- * Never split: vectors and tokens, which fit one model alone; a request that
+ * Never split: vectors and tokens, which only fit one model; a request that
  * names a version, an adapter or a pipeline.  A token that may use the named
- * model may use what stands in for it. */
+ * model may use its splits. */
 void flo_split_take(struct serve_request *request);
-/* The model went away or waits for an engine, and no answer began yet. */
+/* Did the split's model go away or lose its engine, before an answer began? */
 bool flo_split_is_over(const struct serve_request *request);
-/* The model that it names answers after all.  The request is not held. */
+/* Sends the request to the named model after all.  It must not be in a held
+ * list. */
 void flo_split_leave(struct serve_request *request);
 
 #endif

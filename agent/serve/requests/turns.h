@@ -1,21 +1,21 @@
-/* Turns: which of the waiting requests is next.
+/* Turns: chooses the next waiting request.
  *
- * An engine gets as many requests of a kind as it can answer together.  The
- * others wait.  The client with the fewest requests under way is next, so that
- * a client that asks much does not hold up one that asks little. */
+ * An engine gets as many requests of a kind as it can answer at once; the
+ * others wait.  The client with the fewest running requests is next, so that a
+ * heavy client does not delay a light one. */
 #ifndef FLOTILLA_SERVE_TURNS_H
 #define FLOTILLA_SERVE_TURNS_H
 
 #include "agent/serve/front/front.h"
 
-/* Does the engine have room for one more request of that kind? */
+/* Does the engine have room for one more request of this kind? */
 bool flo_turns_have_place(const struct serve_request *request, const struct serve_engine *engine);
-/* The next request for which there is a place; the first come of equal ones.
+/* Returns the next request for which there is room; the oldest among equals.
  * NULL: none. */
 struct serve_request *flo_turns_choose(const struct serve_engine *engine);
-/* Where all places are taken: the last one that still waits, of the client with
- * most requests (so many), if it has more than the newcomer would have; or
- * NULL. */
+/* Called when all places are taken.  Returns the newest waiting request of the
+ * client with the most requests (*most of them), if it has more than the
+ * newcomer's client would have; else NULL. */
 struct serve_request *flo_turns_give_up(struct flo_serve *serve,
                                         const struct serve_request *newcomer, uint32_t *most);
 

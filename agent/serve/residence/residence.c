@@ -1,22 +1,22 @@
-/* Models come and go as the plan and the requests say. */
+/* Residence: loads and unloads models as the plan and the requests require. */
 #include "agent/serve/residence/residence.h"
 
 #include <assert.h>
 #include <event2/event.h>
 #include <stdlib.h>
 
-#define ENDING_MS 5 /* between two looks whether memory is free */
-#define BUSY_MS 50  /* ... whether a model without a request can give way */
+#define ENDING_MS 5 /* between two checks whether memory is free */
+#define BUSY_MS 50  /* ... whether an idle model can be evicted */
 
 enum place_state { PLACE_OUT, PLACE_LOADING, PLACE_IN };
 
 struct place {
     struct flo_residence_model model;
     enum place_state state;
-    uint32_t rung; /* that it was loaded at */
+    uint32_t rung; /* level at which it is loaded */
     bool is_wanted;
-    uint64_t wanted_ms; /* since when */
-    uint64_t load_ms;   /* time of its last load; 0: none */
+    uint64_t wanted_ms; /* wanted since then */
+    uint64_t load_ms;   /* duration of its last load; 0: none */
     uint32_t failures;  /* in a row */
     uint64_t retry_ms;
 };
@@ -45,7 +45,7 @@ static void look_in(struct flo_residence *residence, uint64_t ms)
         event_base_gettimeofday_cached(event_get_base(residence->timer), &now);
         evutil_timersub(&set, &now, &left);
         if (evutil_timercmp(&left, &tv, <)) {
-            return; /* the look comes earlier anyway */
+            return; /* the check comes earlier anyway */
         }
     }
     event_add(residence->timer, &tv);
@@ -135,7 +135,7 @@ static void look_at_hosts(const struct flo_residence *residence, struct flo_memo
     }
 }
 
-/* A wanted model is loaded where there is room, or is made room for. */
+/* Loads a wanted model if there is room, or evicts others to make room. */
 static void seat(struct flo_residence *residence, size_t index)
 {
     struct flo_memory_model models[FLO_MEMORY_MODELS_MAX];
@@ -143,7 +143,7 @@ static void seat(struct flo_residence *residence, size_t index)
     struct flo_serve_status status;
     struct flo_memory_room room;
     flo_serve_get_status(residence->serve, (unsigned)index, &status);
-    if (!status.is_wanted) { /* those who waited are gone */
+    if (!status.is_wanted) { /* nobody waits any more */
         residence->places[index].is_wanted = false;
         return;
     }
@@ -167,7 +167,7 @@ static void seat(struct flo_residence *residence, size_t index)
     }
 }
 
-/* The one that waits for longest; `count`: none. */
+/* Returns the model that has been wanted longest; `count`: none. */
 static size_t first_wanted(const struct flo_residence *residence)
 {
     size_t first = residence->count;
@@ -202,7 +202,7 @@ static void step(struct flo_residence *residence)
     while ((wanted = first_wanted(residence)) < residence->count) {
         seat(residence, wanted);
         if (residence->places[wanted].is_wanted) {
-            return; /* that model waits for room */
+            return; /* that model waits for memory */
         }
     }
 }

@@ -1,7 +1,7 @@
-/* A body of the Responses API to one of OpenAI's chat.
+/* Body: converts a body of the Responses API to one of OpenAI's chat.
  *
- * Ranges are said by the reader of that one; here is said what it cannot know:
- * items, other tools, and fields of this API alone. */
+ * The chat's reader checks common ranges.  This file checks what that reader
+ * cannot: items, other tools, and fields of this API. */
 #include "agent/serve/responses/body.h"
 
 #include <stdlib.h>
@@ -15,7 +15,7 @@
 
 /* ---- fields of this API alone ---- */
 
-/* Only values that ask for nothing. */
+/* Accepts unsupported fields only with values that ask for nothing. */
 static int read_not_built(struct responses_body *body)
 {
     static const char *const fields[] = {"conversation", "prompt"};
@@ -98,7 +98,7 @@ static int read_store(struct responses_body *body)
     return 0;
 }
 
-/* Texts that the answer repeats. */
+/* Checks texts that the answer repeats. */
 static int check_texts(struct responses_body *body)
 {
     static const char *const fields[] = {"instructions", "user", "safety_identifier",
@@ -149,7 +149,8 @@ static int read_format(struct responses_body *body)
     return 0;
 }
 
-/* The highest effort that templates know stands for all above it. */
+/* Reads the effort; levels above the highest that templates know are mapped to
+ * that. */
 static int read_reasoning(struct responses_body *body)
 {
     const json_t *reasoning = flo_responses_field(body, "reasoning");
@@ -166,12 +167,12 @@ static int read_reasoning(struct responses_body *body)
     return 0;
 }
 
-/* Fields that differ at most by name. */
+/* Copies fields that differ only in name, or not at all. */
 static void copy_fields(struct responses_body *body, bool is_count)
 {
     static const struct {
         const char *theirs, *ours;
-        bool is_of_prompt; /* or of an answer alone */
+        bool is_of_prompt; /* part of a prompt, or only of an answer */
     } rows[] = {
         {"model", "model", true},
         {"truncation", "truncation", true},
@@ -221,7 +222,7 @@ static int translate(struct responses_body *body, bool is_count)
     return body->failed ? flo_fail(body->err, FLO_E_MEMORY, "no memory for the body") : 0;
 }
 
-/* A response that is to be kept needs its conversation again. */
+/* Keeps the conversation for a response that will be stored. */
 static int keep_context(struct responses_body *body)
 {
     struct responses_state *state = body->state;

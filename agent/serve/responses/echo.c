@@ -1,4 +1,4 @@
-/* Members of a response that repeat its request, as they were applied. */
+/* Echo: members of a response that repeat its request, as applied. */
 #include "agent/serve/responses/body.h"
 
 #define ECHO_BYTES_MAX (2 * PARAMS_BODY_BYTES_MAX)
@@ -8,7 +8,7 @@ struct echo {
     json_t *to;
 };
 
-/* NULL: null. */
+/* Sets a member; NULL sets null. */
 static void set(struct echo *echo, const char *key, json_t *value)
 {
     value = value == NULL ? json_null() : value;
@@ -31,7 +31,7 @@ static json_t *given_or(const struct echo *echo, const char *key, json_t *standa
     return standard;
 }
 
-/* All are strict, whatever a client says. */
+/* Lists the tools; all are strict, whatever the client set. */
 static json_t *tools_of(const struct echo *echo)
 {
     const json_t *tools = flo_responses_field(echo->body, "tools");

@@ -1,10 +1,10 @@
-/* Errors: OpenAI's, with the fields and the numbers of this API. */
+/* Errors: OpenAI's form, with this API's field names and indices. */
 #include "agent/serve/openai/openai.h"
 #include "agent/serve/responses/responses.h"
 
 #include <string.h>
 
-/* The client's field for one of OpenAI's chat. */
+/* Returns the client's field for one of OpenAI's chat. */
 static const char *field_of(const char *param)
 {
     static const struct {
@@ -24,7 +24,7 @@ static const char *field_of(const char *param)
     return param;
 }
 
-/* Where a message or a tool of OpenAI's stood with the client. */
+/* Writes the client's position of a message or a tool of OpenAI's body. */
 static const char *add_place(const struct responses_state *state, const char *text,
                              struct flo_buf *out)
 {
@@ -35,7 +35,7 @@ static const char *add_place(const struct responses_state *state, const char *te
     return rest != text ? rest : flo_answer_add_place(out, text, "tools [", &tools);
 }
 
-/* The same error in the client's words. */
+/* Converts an error to the client's names. */
 static struct flo_err translate(const struct serve_failure *failure)
 {
     const struct serve_request *request = failure->request;

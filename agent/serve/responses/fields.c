@@ -1,4 +1,5 @@
-/* Fields of a body: looked up, put into OpenAI's, refused. */
+/* Fields: looks up fields of a body, copies them to OpenAI's, and refuses
+ * them. */
 #include "agent/serve/responses/body.h"
 
 #include <stdarg.h>

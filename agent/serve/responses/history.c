@@ -1,8 +1,8 @@
-/* Items of a conversation to OpenAI's messages.
+/* History: converts the items of a conversation to OpenAI's messages.
  *
- * An assistant's reasoning, text and calls are items of their own here, and one
- * message there.  Reasoning after which the assistant said nothing is left out.
- */
+ * An assistant's reasoning, text and calls are separate items here, and one
+ * message there.  Reasoning after which the assistant said nothing is
+ * dropped. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,8 +11,8 @@
 struct history {
     struct responses_body *body;
     json_t *list;            /* OpenAI's messages */
-    json_t *open;            /* the assistant's message that grows, not in the list yet */
-    struct flo_buf thoughts; /* thoughts of that message */
+    json_t *open;            /* the assistant's message in progress, not in the list yet */
+    struct flo_buf thoughts; /* its thoughts */
     size_t at;               /* the item */
 };
 
@@ -41,7 +41,7 @@ static void add_message(struct history *history, json_t *message)
             : (uint16_t)(history->at - before);
 }
 
-/* The number of a message is that of its last item. */
+/* Ends the message; its index maps to that of its last item. */
 static void end_assistant(struct history *history)
 {
     json_t *open = history->open;
@@ -67,7 +67,7 @@ static void end_assistant(struct history *history)
     history->at++;
 }
 
-/* The one that grows; a new one where it has the key already. */
+/* Returns the message in progress; a new one if it already has the key. */
 static json_t *assistant(struct history *history, const char *without, const char *and_without)
 {
     if (history->open != NULL && (json_object_get(history->open, without) != NULL ||
@@ -86,7 +86,7 @@ static json_t *image_part(const json_t *part)
                      json_object_get(part, "image_url"), "detail", json_object_get(part, "detail"));
 }
 
-/* Images, and parts of any other type as text. */
+/* Converts parts: images stay images, all others become text. */
 static void add_parts(struct history *history, const json_t *from, json_t *to)
 {
     const json_t *part;
@@ -151,8 +151,8 @@ static void add_output(struct history *history, const json_t *item)
                                    parts_of(history, json_object_get(item, "output"))));
 }
 
-/* Templates take one system message: instructions and the items that follow
- * them at once are one. */
+/* Should the item be joined to the instructions?  Templates accept only one
+ * system message, so instructions and system items right after them are one. */
 static bool joins_instructions(const struct history *history, const json_t *role)
 {
     return flo_responses_field(history->body, "instructions") != NULL &&
@@ -190,7 +190,7 @@ void flo_responses_add_messages(struct responses_body *body)
     json_t *instructions = flo_responses_field(body, "instructions");
     const json_t *item;
 
-    /* No item is more than one message. */
+    /* No item becomes more than one message. */
     body->state->item_of =
         calloc(json_array_size(body->items) + 1, sizeof(body->state->item_of[0]));
     if (body->state->item_of == NULL) {

@@ -1,7 +1,7 @@
-/* Input items: checked, and made whole as they are shown and kept.
+/* Items: checks input items, and completes them as they are shown and stored.
  *
- * A whole item has an id and a status, and its content is a list of parts.  An
- * item without a type is a message. */
+ * A complete item has an id and a status, and its content is a list of parts.
+ * An item without a type is a message. */
 #include <stdarg.h>
 #include <string.h>
 
@@ -13,8 +13,8 @@
 struct reading {
     struct responses_body *body;
     size_t at;    /* the item */
-    json_t *ids;  /* ids of calls before */
-    json_t *kept; /* items of kept responses, by their ids */
+    json_t *ids;  /* ids of earlier calls */
+    json_t *kept; /* items of stored responses, by id */
 };
 
 static int refuse(const struct reading *reading, const char *format, ...) FLO_PRINTF(2, 3);
@@ -33,7 +33,7 @@ static int refuse(const struct reading *reading, const char *format, ...)
     return rv;
 }
 
-/* The item's own id, or one that is made here. */
+/* Returns the item's own id, or a new one. */
 static json_t *id_of(const struct reading *reading, const json_t *item, const char *prefix)
 {
     json_t *id = json_object_get(item, "id");
@@ -69,7 +69,7 @@ static json_t *text_part(const char *type, json_t *text)
                                             : json_pack("{s:s,s:O}", "type", type, "text", text);
 }
 
-/* The URL is checked where the message is. */
+/* The URL is checked later, with the message. */
 static int read_image(const struct reading *reading, const json_t *part, json_t *list)
 {
     json_t *url = json_object_get(part, "image_url");
@@ -113,7 +113,7 @@ static int read_part(const struct reading *reading, const json_t *part, const ch
     return 0;
 }
 
-/* A text, or a list of parts. */
+/* Reads content: a text, or a list of parts. */
 static int read_content(const struct reading *reading, const json_t *item, const char *field,
                         const char *text_type, json_t *list)
 {
@@ -216,7 +216,7 @@ static void add_texts(struct responses_body *body, const json_t *from, const cha
     }
 }
 
-/* Encrypted parts are a vendor's, and nobody here can read them. */
+/* Reads reasoning; encrypted parts are a vendor's and cannot be read here. */
 static int read_reasoning(const struct reading *reading, const json_t *item)
 {
     json_t *summary = json_array();
@@ -240,8 +240,8 @@ static void remember_call(const struct reading *reading, const json_t *item)
     }
 }
 
-/* A kept response is read once for all references into it: what is found in it
- * stands in reading->kept from then on. */
+/* Finds a stored item.  A stored response is parsed once for all references to
+ * its items, which are then in reading->kept. */
 static json_t *find_kept(const struct reading *reading, const char *id)
 {
     const struct serve_request *request = reading->body->request;
@@ -318,7 +318,7 @@ static int read_item(const struct reading *reading, const json_t *item)
                                 : refuse(reading, "must be an item with a type, or a message");
 }
 
-/* The conversation of the response before, and the ids of its calls. */
+/* Reads the conversation of the previous response, and the ids of its calls. */
 static int read_before(const struct reading *reading)
 {
     struct responses_body *body = reading->body;

@@ -1,5 +1,5 @@
-/* OpenAI's Responses API, as Open Responses specifies it too: its fronts, and
- * the responses that are kept. */
+/* Responses: fronts of OpenAI's Responses API, as Open Responses specifies it
+ * too, and the stored responses. */
 #ifndef FLOTILLA_SERVE_RESPONSES_H
 #define FLOTILLA_SERVE_RESPONSES_H
 
@@ -13,62 +13,62 @@ extern const struct serve_front flo_responses_count; /* count.c */
 /* An item of an answer: reasoning, a message or a call. */
 struct responses_item {
     enum serve_piece_kind kind; /* THOUGHT, TEXT or CALL */
-    size_t begin, end;          /* range of the kept thoughts or text */
-    uint32_t call;              /* place among the kept calls */
+    size_t begin, end;          /* range in the kept thoughts or text */
+    uint32_t call;              /* index in the kept calls */
 };
 
 /* A request's state. */
 struct responses_state {
-    /* For errors: where the client's words stand. */
-    uint16_t *item_of; /* a message of OpenAI's body -> the client's item */
+    /* For errors: the client's position of each element. */
+    uint16_t *item_of; /* index of the client's item, by message of OpenAI's body */
     uint32_t n_messages;
-    uint16_t tool_of[RESPONSES_TOOLS_MAX]; /* as much for tools */
+    uint16_t tool_of[RESPONSES_TOOLS_MAX]; /* the same for tools */
     uint32_t n_tools;
     bool is_stored;
-    struct flo_buf echo;    /* members of the object that repeat the request */
-    struct flo_buf context; /* items that the model is told, as a list;
-                               empty: it is not stored */
+    struct flo_buf echo;    /* the object's members that repeat the request */
+    struct flo_buf context; /* list of the items that the model got; empty: not to be stored */
     uint32_t n_context;
     /* The answer. */
     struct responses_item *items;
     uint32_t n_items;
-    bool is_open;      /* the last item of a stream grows */
+    bool is_open;      /* the last item of a stream is not finished */
     uint64_t sequence; /* number of the stream's next event */
 };
 
 /* ---- the body: body.c ---- */
 
-/* To request->params and request->state.  is_count: for its prompt alone. */
+/* Parses a body into request->params and request->state.  is_count: only its
+ * prompt matters. */
 FLO_MUST_USE int flo_responses_read(struct serve_request *request, const struct serve_body *body,
                                     bool is_count, struct flo_err *err);
-/* Every front's drop(). */
+/* drop() of all fronts of this API. */
 void flo_responses_drop(void *state);
 
 /* ---- the object and its items: object.c ---- */
 
-/* "resp_1f" -> "msg_1fo3". */
+/* Makes "resp_1f" into "msg_1fo3". */
 void flo_responses_add_id(const struct serve_request *request, const char *prefix, char mark,
                           size_t index, struct flo_buf *out);
-/* The id of item i of the answer. */
+/* Writes the id of item i of the answer. */
 void flo_responses_add_item_id(const struct serve_request *request, uint32_t i,
                                struct flo_buf *out);
-/* Item i of the answer.  status NULL: it begins, and is empty. */
+/* Writes item i of the answer.  status NULL: it begins, and is empty. */
 void flo_responses_add_item(const struct serve_request *request, uint32_t i, const char *status,
                             struct flo_buf *out);
-/* {"type":"output_text",...}, or reasoning's. */
+/* Writes {"type":"output_text",...}, or reasoning's part. */
 void flo_responses_add_part(enum serve_piece_kind kind, struct flo_wire_text text,
                             struct flo_buf *out);
-/* The kept text of a message or of reasoning, or a call's arguments. */
+/* Returns the kept text of a message or of reasoning, or a call's arguments. */
 struct flo_wire_text flo_responses_text(const struct serve_request *request, uint32_t i);
-/* The status of item i at the end; done NULL: an end by failure. */
+/* Returns the final status of item i; done NULL: the answer failed. */
 const char *flo_responses_item_status(const struct serve_request *request, uint32_t i,
                                       const struct flo_wire_done *done);
-/* The whole object.  done and err NULL: it is in progress; err: it has failed.
- */
+/* Writes the whole object.  done and err NULL: it is in progress; err: it has
+ * failed. */
 void flo_responses_add_object(const struct serve_request *request, const struct flo_wire_done *done,
                               const struct flo_err *err, struct flo_buf *out);
 
-/* errors.c: every front's fail(). */
+/* errors.c: fail() of all fronts of this API. */
 void flo_responses_fail(struct serve_failure *failure, struct flo_buf *out);
 
 #endif

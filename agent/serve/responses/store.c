@@ -1,4 +1,4 @@
-/* Responses that are kept: a list in memory, bounded by number and bytes. */
+/* Store: stored responses: a list in memory, bounded by number and bytes. */
 #include "agent/serve/responses/store.h"
 
 #include <stdlib.h>
@@ -7,7 +7,7 @@
 #include <flotilla/errors/rest.h>
 
 #define ITEM_ID_BYTES_MAX 128
-#define ALL UINT64_MAX /* no client's number */
+#define ALL UINT64_MAX /* not a client's number */
 
 static size_t bytes_of(const struct responses_stored *one)
 {
@@ -26,7 +26,7 @@ static void drop(struct responses_stored **place)
 
 /* ---- room ---- */
 
-/* The kept responses of one client, or of ALL. */
+/* The stored responses of one client, or of ALL. */
 struct share {
     size_t count, bytes;
 };
@@ -44,7 +44,8 @@ static struct share share_of(const struct flo_serve *serve, uint64_t owner)
     return share;
 }
 
-/* The oldest one of the client that has most of what is short. */
+/* Returns the oldest response of the client that has most of the scarce
+ * resource. */
 static struct responses_stored **find_victim(struct flo_serve *serve, bool is_short_of_bytes)
 {
     struct responses_stored **found = &serve->responses;
@@ -129,8 +130,8 @@ const struct responses_stored *flo_responses_find(const struct flo_serve *serve,
     return one;
 }
 
-/* As it stands in a list of items, and in no text of one: quotes are escaped
- * there. */
+/* Searches for the id as written in a list of items; inside a text its quotes
+ * would be escaped. */
 const struct responses_stored *flo_responses_find_item(const struct flo_serve *serve,
                                                        uint64_t owner, const char *id)
 {

@@ -1,14 +1,15 @@
-/* Tools and their choice to OpenAI's chat.
+/* Tools: converts tools and their choice to OpenAI's chat.
  *
- * Clients send tools that a vendor would run (`web_search`, `mcp`) without
- * being asked to: those are left out, and the answer names them. */
+ * Clients send tools that a vendor would run (`web_search`, `mcp`) by default:
+ * those are left out, and the answer lists them. */
 #include <string.h>
 
 #include "agent/serve/responses/body.h"
 
-#define SKIPPED_BYTES_MAX 64 /* bytes of a type, as the answer has it */
+#define SKIPPED_BYTES_MAX 64 /* limit of a type's text in the answer */
 
-/* May the choice `allowed_tools` call it?  Any other one may. */
+/* May the choice `allowed_tools` call this tool?  Other kinds of choice allow
+ * any. */
 static bool is_allowed(const struct responses_body *body, const json_t *name)
 {
     const json_t *choice = flo_responses_field(body, "tool_choice");

@@ -1,4 +1,4 @@
-/* A guard as agent.yaml has it, and a list of models; see rules.h. */
+/* Guards: reads a guard of agent.yaml, and a list of models; see rules.h. */
 #include "agent/serve/rules/rules.h"
 
 #include <string.h>
@@ -73,7 +73,7 @@ static bool begins(const char *text, const char *other)
     return strncasecmp(text, other, strlen(other)) == 0;
 }
 
-/* The model's answers must be told apart. */
+/* Reads a guard's model; its two answers must be distinguishable. */
 static int read_model(const struct flo_config *config, const char *where,
                       struct flo_serve_guard *out, struct flo_err *err)
 {

@@ -1,4 +1,4 @@
-/* Rules: apps and guards as agent.yaml has them; see rules.h. */
+/* Rules: reads apps and guards of agent.yaml; see rules.h. */
 #include "agent/serve/rules/rules.h"
 
 #include <stdlib.h>
@@ -64,7 +64,7 @@ static int read_secret(const char *path, const char *where, char **out, struct f
                           TOKEN_BYTES_MIN);
 }
 
-/* A map, or a text: its file alone. */
+/* Reads an app: a map, or a text that is only the token's file. */
 static int read_app(const json_t *value, const char *where, char **secret,
                     struct flo_serve_token *out, struct flo_err *err)
 {

@@ -1,4 +1,4 @@
-/* Rules: an owner's words about who may ask how much, and about who looks at
+/* Rules: an owner's configuration of apps' limits, and of guards that check
  * prompts and answers.
  *
  * `tokens` and `guards` are maps of agent.yaml.  A file of `flotilla-agent
@@ -12,27 +12,27 @@
 struct flo_api_rules {
     uint32_t n_tokens;
     struct flo_serve_token tokens[FLO_SERVE_TOKENS_MAX];
-    char *secrets[FLO_SERVE_TOKENS_MAX]; /* ours; tokens point there */
+    char *secrets[FLO_SERVE_TOKENS_MAX]; /* owned; tokens point to them */
     uint32_t n_guards;
     struct flo_serve_guard guards[FLO_SERVE_GUARDS_MAX];
 };
 
-/* Read both maps into an empty struct, which is to be deinitialised in any
- * case.  FLO_E_CFG_KEY, FLO_E_CFG_TYPE, FLO_E_CFG_RANGE, and
- * flo_secret_read()'s for the tokens' files. */
+/* Reads both maps into an empty struct, which must be deinitialised in any
+ * case.  FLO_E_CFG_KEY, FLO_E_CFG_TYPE, FLO_E_CFG_RANGE, and errors of
+ * flo_secret_read() for the tokens' files. */
 FLO_MUST_USE int flo_api_rules_read(const json_t *tokens, const json_t *guards,
                                     struct flo_api_rules *out, struct flo_err *err);
-/* The same of a file. */
+/* Reads both maps from a file. */
 FLO_MUST_USE int flo_api_rules_load(const char *path, struct flo_api_rules *out,
                                     struct flo_err *err);
-/* guards.c: a guard.  `where` names it in errors: "guards.words". */
+/* guards.c: reads a guard.  `where` names it in errors: "guards.words". */
 FLO_MUST_USE int flo_guard_rules_read(const json_t *map, const char *where,
                                       struct flo_serve_guard *out, struct flo_err *err);
-/* The key `models`, for an app and for a guard. */
+/* Reads the key `models` of an app or a guard. */
 FLO_MUST_USE int flo_models_read(const struct flo_config *config, const char *where,
                                  char (*out)[FLO_NAME_MAX + 1], uint32_t *count,
                                  struct flo_err *err);
-/* Secrets are wiped. */
+/* Frees the rules and wipes secrets. */
 void flo_api_rules_deinit(struct flo_api_rules *rules);
 
 #endif

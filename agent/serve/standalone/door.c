@@ -1,4 +1,4 @@
-/* Opening of the local API: engine program, token, addresses. */
+/* Door: opens the local API: engine program, token, addresses. */
 #include "agent/serve/standalone/door.h"
 
 #include <stdio.h>

@@ -1,32 +1,30 @@
-/* The local API of `flotilla-agent serve`: its addresses, tokens and sandbox.
- */
+/* Door: the local API of `flotilla-agent serve`: its addresses, tokens and
+ * sandbox. */
 #ifndef FLOTILLA_SERVE_DOOR_H
 #define FLOTILLA_SERVE_DOOR_H
 
 #include "agent/serve/serve.h"
 
 struct flo_door {
-    const char *const *listen;  /* addresses, NULL at the end */
-    const char *token_file;     /* NULL: none, here and below */
+    const char *const *listen;  /* addresses, NULL-terminated */
+    const char *token_file;     /* NULL: none; also below */
     const char *rules_file;     /* apps and guards */
     const char *const *origins; /* as in flo_serve_options */
     bool has_no_page, has_no_ollama, has_no_anthropic;
-    bool is_at_ollama; /* FLO_SERVE_OLLAMA_AT is one of `listen` */
+    bool is_at_ollama; /* `listen` contains FLO_SERVE_OLLAMA_AT */
     const char *batch_folder;
-    uint64_t batch_mib; /* size of its files; 0: 1024 */
+    uint64_t batch_mib; /* limit of batches' files; 0: 1024 */
     enum flo_sandbox_mode sandbox;
 };
 
-/* Open a server with the engine program of this installation.
- *
- * FLO_E_ABSENT  flotilla-engine is not next to this program
- * Others: those of flo_serve_token_read(), flo_api_rules_load() and
- * flo_serve_open(). */
+/* Opens a server with this installation's engine program.  FLO_E_ABSENT:
+ * flotilla-engine is not next to this program.  Other errors: those of
+ * flo_serve_token_read(), flo_api_rules_load() and flo_serve_open(). */
 FLO_MUST_USE int flo_door_open(const struct flo_door *door, struct event_base *base,
                                const struct flo_serve_handlers *handlers, struct flo_serve **out,
                                struct flo_err *err);
 
-/* Print a line for each address, the first one with its port. */
+/* Prints a line for each address, the first one with its port. */
 void flo_door_tell(const struct flo_door *door, const struct flo_serve *serve);
 
 #endif

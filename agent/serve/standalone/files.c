@@ -1,4 +1,4 @@
-/* Files that `flotilla-agent serve` reads. */
+/* Files: files that `flotilla-agent serve` reads. */
 #include "agent/serve/standalone/files.h"
 
 #include <ctype.h>

@@ -1,8 +1,8 @@
-/* The adapters' files of `flotilla-agent serve`; see loras.h.
+/* LoRAs: adapter files of `flotilla-agent serve`; see loras.h.
  *
- * A file is known by its inode, size and time, and stays open while it is
- * loaded.  An engine that replaces another one thus gets the same bytes,
- * whatever stands under the name by then. */
+ * A file is identified by its inode, size and time, and stays open while it is
+ * loaded.  So an engine that replaces another one gets the same bytes, even if
+ * the name refers to a new file by then. */
 #include "agent/serve/standalone/loras.h"
 
 #include <dirent.h>
@@ -20,7 +20,7 @@ void flo_loras_deinit(struct lora_list *list)
     }
 }
 
-/* `count`: there is none. */
+/* Returns the adapter's index; `count`: none. */
 static uint32_t find(const struct lora_list *list, const char *name)
 {
     uint32_t i = 0;
@@ -107,7 +107,7 @@ static int add_entry(const char *folder, const char *entry, struct lora_list *li
     return add(list, name, path, err);
 }
 
-/* An error that is not to end anything is said and forgotten. */
+/* If not strict, logs an error and ignores it. */
 static int bear(int rv, bool is_strict, struct flo_err *err)
 {
     if (rv < 0 && !is_strict) {
