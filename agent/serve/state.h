@@ -1,19 +1,19 @@
-/* The state of serving, which its rooms share; see serve.h.
+/* State: the state of serving that its rooms (folders) share; see serve.h.
  *
- * Rooms, each knowing only those below it:
- *   standalone  without an agent
- *   residence   which models are in memory (knows serve.h alone)
+ * Rooms; each uses only those below it:
+ *   standalone  serving without an agent
+ *   residence   model cache: which models are in memory (uses serve.h only)
  *   api         HTTP routes, numbers
  *   roles.c     load, flip, unload; routes.c, adapters.c
  *   batch       files of requests, and the folder that has them
  *   requests    which engine takes which request     probe  is a candidate good
- *   guard       who looks at prompts and answers
+ *   guard       checks of prompts and answers
  *   openai, responses, anthropic, ollama
- *               fronts: bodies read, answers written, in one API's words
- *   front       the core of answers that all fronts stand on, and sinks
- *   params      what a body may ask for
+ *               fronts: parse bodies and write answers of one API
+ *   front       the common core of all fronts, and sinks
+ *   params      parameters of a body
  *   engines     one engine process and its calls
- *   apart       the thread of all this, and what its caller hears */
+ *   apart       the serving thread, and events for its caller */
 #ifndef FLOTILLA_SERVE_STATE_H
 #define FLOTILLA_SERVE_STATE_H
 
@@ -40,16 +40,16 @@ struct serve_counters {
     struct serve_timing batch_token;
 };
 
-/* The wish for a model on demand. */
+/* A pending load of a model on demand. */
 struct serve_demand {
     bool is_asked, is_told, is_soft;
     uint64_t asked_ms;
     uint32_t failures; /* in a row */
-    uint64_t next_ms;  /* the next try; 0: at once */
+    uint64_t next_ms;  /* when to try again; 0: at once */
     struct flo_err failure;
 };
 
-/* A model of the caller's: its route, its roles, and the requests that wait for
+/* A model of the caller: its route, its roles, and the requests that wait for
  * it. */
 
 struct serve_place {
@@ -63,25 +63,25 @@ struct serve_place {
     uint64_t n_held;
     bool has_route;
     struct flo_serve_route route;
-    bool is_removed;          /* and no engine was loaded since */
-    enum flo_serve_gone gone; /* ... and why; `route` is what it was */
-    struct event *removal;    /* the end of what was under way */
+    bool is_removed;          /* removed, and no engine was loaded since */
+    enum flo_serve_gone gone; /* ... the reason; `route` is the last one */
+    struct event *removal;    /* ends running requests of a removed model */
     struct serve_demand demand;
-    struct flo_err down; /* why nothing is live; code 0: it is waited for */
-    int lost;            /* error of engines that were lost in a row, for /health */
+    struct flo_err down; /* why no engine is live; code 0: requests wait for one */
+    int lost;            /* error of engines that failed in a row, for /health; 0: none */
     uint64_t used_ms;
     struct serve_numbers {
         uint64_t requests, errors, tokens_in, tokens_out;
-        uint64_t loads; /* engines that got ready */
+        uint64_t loads; /* engines that became ready */
         struct serve_timing ttft, token, request;
-    } numbers; /* numbers of the model that has this place */
+    } numbers; /* counters of the model in this place */
 };
 
 struct flo_serve {
-    struct event_base *base; /* loop of clients and engines */
-    /* Loop of the caller's thread; or the same one. */
+    struct event_base *base; /* event loop of clients and engines */
+    /* Event loop of the caller's thread, or the same one. */
     struct event_base *home;
-    struct serve_apart *apart; /* NULL: it is the same one */
+    struct serve_apart *apart; /* NULL: no thread of its own */
     struct flo_news *news;
     char engine_path[512];
     enum flo_sandbox_mode sandbox;
@@ -106,23 +106,23 @@ struct flo_serve {
     struct flo_serve_limits limits;
     struct flo_httpd *httpd;
     struct serve_batch *batch; /* NULL: not opened yet */
-    char host_text[16][256];   /* Host names that are ours */
+    char host_text[16][256];   /* our own host names */
     const char *hosts[17];
     const char *const *origins; /* the caller's */
     bool has_page, has_no_ollama, has_no_anthropic;
     uint16_t port;
     struct serve_place places[FLO_SERVE_MODELS_MAX];
-    struct serve_engine *engines; /* all, with those that drain or die */
-    struct serve_killed *killed;  /* and have not ended yet */
+    struct serve_engine *engines; /* all, including those that drain or die */
+    struct serve_killed *killed;  /* killed processes that have not ended yet */
     struct event *reaper;
-    unsigned reaper_ticks; /* since one was killed */
+    unsigned reaper_ticks; /* ticks since a process was killed */
     struct serve_request *held, *running;
-    struct serve_request *asking; /* those of several choices */
+    struct serve_request *asking; /* requests with several choices */
     uint32_t n_held, n_running;
-    struct responses_stored *responses; /* that clients keep, oldest first */
-    struct event *turn;                 /* waiting requests may go on */
+    struct responses_stored *responses; /* stored responses, oldest first */
+    struct event *turn;                 /* lets waiting requests continue */
     struct probe *probe;
-    struct score *score; /* score of a live engine; gives way to a probe */
+    struct score *score; /* score of a live engine; a probe interrupts it */
     struct serve_counters counters;
     bool is_closing;
 };

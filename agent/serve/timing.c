@@ -1,4 +1,4 @@
-/* How long things took, as a Prometheus histogram. */
+/* Timing: durations as a Prometheus histogram. */
 #include "agent/serve/timing.h"
 
 static void add_seconds(struct flo_buf *out, uint64_t us)
@@ -7,7 +7,7 @@ static void add_seconds(struct flo_buf *out, uint64_t us)
                    (unsigned long long)(us % 1000000));
 }
 
-/* Upper ends in us: half a millisecond to a minute. */
+/* Upper bounds in us: half a millisecond to a minute. */
 static const uint32_t bounds_us[SERVE_TIMING_BOUNDS] = {
     500,    1000,   2500,    5000,    10000,   25000,    50000,   100000,
     250000, 500000, 1000000, 2500000, 5000000, 10000000, 60000000};

@@ -1,5 +1,6 @@
-/* Several models without an agent: plan the memory of each, then keep in memory
- * what the plan says and load the others on demand. */
+/* Several: serves several models without an agent: plans the memory of each,
+ * keeps those in memory that the plan selects, and loads the others on
+ * demand. */
 #include "agent/serve/standalone/several.h"
 
 #include "agent/serve/residence/residence.h"

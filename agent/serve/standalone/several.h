@@ -1,4 +1,4 @@
-/* Several models of `flotilla-agent serve`, which share the memory. */
+/* Several: several models of `flotilla-agent serve`, which share the memory. */
 #ifndef FLOTILLA_SERVE_SEVERAL_H
 #define FLOTILLA_SERVE_SEVERAL_H
 
@@ -16,18 +16,18 @@ struct several_wish {
         char name[FLO_NAME_MAX + 1];
         uint32_t weight;
     } weights[FLO_SERVE_MODELS_MAX];
-    uint32_t memory_mib; /* 0: by the machine */
+    uint32_t memory_mib; /* 0: by the machine's memory */
     struct flo_door door;
     const char *chat_template; /* NULL: the models' own */
     uint32_t context, sessions, threads;
 };
-/* Texts of the line, which must live on.  FLO_E_USAGE. */
+/* Adds a model; texts of the command line, which must live on.  FLO_E_USAGE. */
 FLO_MUST_USE int flo_several_model(struct several_wish *wish, const char *text,
                                    struct flo_err *err);
 FLO_MUST_USE int flo_several_pin(struct several_wish *wish, const char *text, struct flo_err *err);
 FLO_MUST_USE int flo_several_weight(struct several_wish *wish, const char *text,
                                     struct flo_err *err);
-/* Plan, then serve until SIGINT or SIGTERM. */
+/* Plans memory, then serves until SIGINT or SIGTERM. */
 FLO_MUST_USE int flo_several_run(const struct several_wish *wish, struct flo_err *err);
 
 #endif

@@ -1,4 +1,4 @@
-/* flotilla-agent serve: the local API over one model file. */
+/* Standalone: flotilla-agent serve: the local API for one model file. */
 #include "agent/serve/standalone/standalone.h"
 #include "agent/serve/serve.h"
 #include "agent/serve/standalone/door.h"
@@ -23,7 +23,7 @@
 #define LISTEN_MAX 8
 #define ORIGINS_MAX 16
 #define LORA_ROOM_MIB 256
-#define PACK_MS_MIN 60000 /* and one for so many bytes of the model ... */
+#define PACK_MS_MIN 60000 /* plus a time for the bytes of the model ... */
 #define PACK_BYTES_PER_MS 10000
 #define PACK_TOTAL_MS_MAX 3600000
 #define PACK_IDLE_MS_MAX 30000
@@ -33,8 +33,8 @@ struct standalone {
     struct event_base *base;
     struct flo_serve *serve;
     struct event *restart;
-    const char *model; /* as it was typed */
-    char file[4096];   /* what that is, links followed */
+    const char *model; /* as typed by the user */
+    char file[4096];   /* the real path, with links resolved */
     const char *prefix_dir;
     char *chat_template;
     const char *listen[LISTEN_MAX + 1];
@@ -43,19 +43,19 @@ struct standalone {
     size_t n_origins;
     struct lora_source source;
     struct lora_list adapters; /* loaded */
-    struct lora_list wanted;   /* after a SIGHUP, until all is done */
-    bool has_wanted, was_told; /* ... and to look at the files once more */
+    struct lora_list wanted;   /* set after SIGHUP, until all changes are done */
+    bool has_wanted, was_told; /* ... and check the files once more */
     bool is_changing;
     uint32_t context, threads, sessions, lora_room_mib;
-    struct several_wish several; /* more than one model */
+    struct several_wish several; /* used with more than one model */
     struct flo_serve_model loaded;
-    struct flo_door door; /* door.listen: the addresses in `listen` */
-    bool skips_packed;    /* the engine did not take them */
+    struct flo_door door; /* door.listen points to the addresses in `listen` */
+    bool skips_packed;    /* the engine refused the packed weights */
     bool no_pack;
-    struct flo_packs *cache; /* folder of packed weights; NULL: none */
+    struct flo_packs *cache; /* cache folder of packed weights; NULL: none */
     char cache_path[3000];
     struct serve_packer *packer;
-    int model_fd, packing_fd; /* while it works */
+    int model_fd, packing_fd; /* open while it packs */
     uint64_t packing_ms;
     struct flo_losses losses;
     struct flo_err failure;
@@ -131,7 +131,7 @@ static int take_template(void *state, const char *text, struct flo_err *err)
 
 static int take_sandbox(void *state, const char *text, struct flo_err *err)
 {
-    (void)err; /* one of the row's words */
+    (void)err; /* the argument parser allows only valid words */
     (void)flo_sandbox_mode_parse(text, &((struct standalone *)state)->door.sandbox);
     return 0;
 }
@@ -210,7 +210,8 @@ static const struct flo_flag flags[] = {
 
 /* ---- the model ---- */
 
-/* The packed weights next to the model, unless they are older; 0: none. */
+/* Opens the packed weights next to the model, unless they are older than it; 0:
+ * none. */
 static int open_packed(const struct standalone *s, int model_fd)
 {
     char path[4096];
@@ -236,7 +237,7 @@ static int open_packed(const struct standalone *s, int model_fd)
     return fd;
 }
 
-/* 0: none, and why is logged. */
+/* Opens the prefix file; 0: none, and the reason is logged. */
 static int open_prefix(const struct standalone *s)
 {
     struct flo_err err = {0};
@@ -293,7 +294,7 @@ static int load(struct standalone *s, struct flo_err *err)
 
 static void stop(struct standalone *s, const struct flo_err *err);
 
-/* Packing ended, well or not: the model is loaded either way. */
+/* Called when packing ended, well or not: the model is loaded in any case. */
 static void packing_over(struct standalone *s, const struct flo_err *why)
 {
     struct flo_err err = {0};
@@ -303,7 +304,7 @@ static void packing_over(struct standalone *s, const struct flo_err *why)
     flo_fd_cleanup(&s->packing_fd);
     flo_fd_cleanup(&s->model_fd);
     s->packer = NULL;
-    if (why != NULL) { /* gives its lock up, too */
+    if (why != NULL) { /* also releases its lock */
         flo_packs_close(s->cache);
         s->cache = NULL;
     }
@@ -356,8 +357,8 @@ static int start_packing(struct standalone *s, struct flo_err *err)
                           : flo_serve_pack(s->serve, &packing, &s->packer, err);
 }
 
-/* Load the model; its first use packs it before.  Without a folder for packed
- * weights, or after any other obstacle, the model is loaded as it is. */
+/* Loads the model, after packing it on first use.  Without a cache folder, or
+ * after any failure, the model is loaded unpacked. */
 static int load_packed(struct standalone *s, struct flo_err *err)
 {
     struct flo_err why = {0};
@@ -368,7 +369,7 @@ static int load_packed(struct standalone *s, struct flo_err *err)
     }
     FLO_TRY(flo_file_open(s->file, &s->model_fd, err));
     fd = open_packed(s, s->model_fd);
-    if (fd > 0) { /* next to the model */
+    if (fd > 0) { /* found next to the model */
         close(fd);
         flo_fd_cleanup(&s->model_fd);
         return load(s, err);
@@ -399,8 +400,8 @@ static int describe(struct standalone *s, struct flo_err *err)
     if (s->source.count > 0 || s->source.folder != NULL) {
         s->loaded.adapter_bytes = (uint64_t)s->lora_room_mib << 20;
     }
-    /* A person's own command may name a link, as caches of models are made of.
-     * It is followed once: an engine that starts again has the same file. */
+    /* The path may be a link, as in model caches of other tools.  It is
+     * resolved once, so that a restarted engine gets the same file. */
     char *file = realpath(s->model, NULL);
     if (file == NULL || strlen(file) >= sizeof(s->file)) {
         free(file);
@@ -435,8 +436,9 @@ static void tell_adapters(const struct standalone *s)
     fflush(stdout);
 }
 
-/* First drop adapters that are gone, which makes room; then load the new ones,
- * one by one.  While no engine is ready the rest waits for the next one. */
+/* Makes the next change: first drops adapters that are gone, which frees
+ * memory, then loads the new ones, one by one.  While no engine is ready, waits
+ * for the next one. */
 static void change_next(struct standalone *s)
 {
     struct flo_err err = {0};
