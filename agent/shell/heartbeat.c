@@ -1,4 +1,4 @@
-/* Heartbeat: the agent's timers, and its look at itself with each heartbeat. */
+/* Heartbeat: the agent's timers, and its self-checks with each heartbeat. */
 #include "agent/shell/heartbeat.h"
 
 #include <string.h>
@@ -75,7 +75,7 @@ static void device_again(struct flo_shell *shell)
     }
 }
 
-/* An update waits for what any release would need. */
+/* Returns what is missing for any release, which makes an update wait. */
 static const struct flo_agent_error *lacking(const struct flo_agent *agent)
 {
     for (size_t i = 0; i < FLO_COUNT(agent->models); i++) {
@@ -88,7 +88,7 @@ static const struct flo_agent_error *lacking(const struct flo_agent *agent)
     return NULL;
 }
 
-/* A cause that shows without a try. */
+/* Tests for causes that show without an attempt to write. */
 static bool is_degraded(const struct flo_shell *shell, struct flo_err *err)
 {
     const struct flo_err *outbox = flo_outbox_db_failure(shell->db);
@@ -110,8 +110,9 @@ static bool is_degraded(const struct flo_shell *shell, struct flo_err *err)
     return flo_checkup_room(flo_store_disk_free(shell->store), err) < 0;
 }
 
-/* Orders that were not kept come again with a heartbeat, and say so before the
- * next one where they fail once more. */
+/* Looks whether the device is still degraded.  Orders that could not be stored
+ * are requested again.  If they fail again, that is reported before the next
+ * heartbeat. */
 static void degraded_look(struct flo_shell *shell)
 {
     struct flo_err err = {0};
@@ -133,9 +134,9 @@ static void degraded_look(struct flo_shell *shell)
     shell->degraded.is_news = false;
 }
 
-/* Windows of telemetry tell that it lives, and not of its disk: selectors and
- * alerts look at the report. */
-#define FREE_TOLD_SHARE 16 /* a change of so small a part is no news */
+/* Reports a change of the free disk space.  Telemetry shows only that the
+ * device lives; selectors and alerts read the report. */
+#define FREE_TOLD_SHARE 16 /* a smaller share of change is not reported */
 static bool has_other_room(struct flo_shell *shell)
 {
     uint64_t now = flo_store_disk_free(shell->store);
@@ -158,7 +159,7 @@ static void on_heartbeat(evutil_socket_t fd, short events, void *context)
     flo_shell_score_look(shell);
     bool has_room_news = has_other_room(shell);
     if (!flo_telemetry_close_all(shell) || has_room_news) {
-        flo_shell_link_reported(shell); /* no window tells this */
+        flo_shell_link_reported(shell); /* no telemetry window reports this */
     }
     device_again(shell);
     flo_shell_records_write(shell);
@@ -169,7 +170,8 @@ static void on_heartbeat(evutil_socket_t fd, short events, void *context)
     flo_shell_link_flush(shell);
 }
 
-/* The device's own word, else an order's from before this start. */
+/* Returns the heartbeat of the device's configuration, else that of an order
+ * from before this start. */
 static uint64_t first_heartbeat_ms(const struct flo_shell *shell)
 {
     bool is_own = flo_config_is_set(shell->settings.config, "heartbeat");

@@ -1,4 +1,4 @@
-/* The command `batch` of a build without batches. */
+/* Batch stand-in: the command `batch` of a build that has no batches. */
 #include "agent/shell/commands/commands.h"
 
 const struct flo_verb flo_verb_batch = {

@@ -1,9 +1,9 @@
-/* batch: a file of requests to a file of answers, by the local API of the agent
- * that runs here.
+/* Batch: sends the requests of a file to the agent on this machine, through its
+ * local API, and writes the answers to a file.
  *
- * Some threads send one request each at a time, with priority batch.  Answers
- * are written in the order of the requests, so that the file itself says how
- * far the work is. */
+ * Several threads send one request each at a time, with priority batch.
+ * Answers are written in the order of the requests, so that the answer file
+ * shows the progress. */
 #include <limits.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -33,7 +33,7 @@ struct slot {
     uint64_t number;
     char custom_id[FLO_BATCH_ID_BYTES_MAX + 1];
     struct flo_buf text; /* the answer's line */
-    int status;          /* status of HTTP; 0: it was not sent */
+    int status;          /* HTTP status; 0: the request was not sent */
 };
 struct batch {
     struct flo_args args;
@@ -45,14 +45,14 @@ struct batch {
     char *token;
     struct flo_batch_in in;
     struct flo_batch_out out;
-    uint64_t count; /* requests of the file */
+    uint64_t count; /* number of requests in the file */
     pthread_mutex_t lock;
     pthread_cond_t changed;
     /* By the lock: */
-    struct slot slots[AHEAD_MAX]; /* a ring: request i is in slot i % MAX */
-    uint64_t taken;               /* requests, those of earlier runs too */
+    struct slot slots[AHEAD_MAX]; /* ring: request i is in slot i % AHEAD_MAX */
+    uint64_t taken;               /* requests begun, those of earlier runs included */
     uint64_t told_ms;
-    bool has_met; /* the agent has answered once */
+    bool has_met; /* the agent has answered at least once */
     bool is_ended;
     struct flo_err failure; /* ends all threads */
 };
@@ -61,7 +61,7 @@ static struct batch batch = {.parallel = 4, .in.fd = -1, .out.fd = -1};
 
 /* ---- where to ---- */
 
-/* An address to listen on is one to call, but for "all addresses". */
+/* A listen address can be called, except "all addresses" (such as 0.0.0.0). */
 static int take_address(struct batch *b, const char *address, struct flo_err *err)
 {
     const char *port = strrchr(address, ':');
@@ -107,10 +107,10 @@ struct sending {
     struct flo_batch_line line;
     struct flo_http_answer answer;
     unsigned tries;
-    uint64_t lost_ms; /* since when no agent answers; 0: one does */
+    uint64_t lost_ms; /* time since which no agent answers; 0: one does */
 };
 
-/* The end of the pause, or of all. */
+/* Waits for a time, or until the whole batch fails. */
 static void pause_ms(struct batch *b, uint64_t ms)
 {
     uint64_t now_ms = flo_now_ms(), end_ms = now_ms + ms;
@@ -123,7 +123,7 @@ static void pause_ms(struct batch *b, uint64_t ms)
     pthread_mutex_unlock(&b->lock);
 }
 
-/* No answer came.  0: it is tried again. */
+/* Handles a request without an answer. 0: the request is sent again. */
 static int bear_loss(struct sending *s, struct flo_err *err)
 {
     struct batch *b = s->batch;
@@ -144,7 +144,7 @@ static int bear_loss(struct sending *s, struct flo_err *err)
     return 0;
 }
 
-/* 1: it has its answer; 0: once more. */
+/* Returns 1: the request has its answer; 0: it must be sent again. */
 static int send_once(struct sending *s, struct flo_err *err)
 {
     struct batch *b = s->batch;
@@ -211,7 +211,7 @@ static void tell(struct batch *b, bool is_last)
             (unsigned long long)b->count, flo_s(b->count), (unsigned long long)b->out.failed);
 }
 
-/* Answers in the order of their requests, as far as they are there. */
+/* Writes the answers that are ready, in the order of their requests. */
 static int write_ready(struct batch *b, struct flo_err *err)
 {
     struct slot *slot = &b->slots[b->out.lines % AHEAD_MAX];
@@ -261,8 +261,8 @@ static void finish(struct sending *s, struct slot *slot, const struct flo_err *w
     }
 }
 
-/* The next request, its line read into `s`.  NULL: there is none.  *err: why
- * the line is none. */
+/* Takes the next request and reads its line into `s`.  NULL: there are no more.
+ * *err tells why the line is not a valid request. */
 static struct slot *take(struct sending *s, struct flo_err *err)
 {
     struct batch *b = s->batch;
@@ -290,7 +290,7 @@ static int open_http(struct batch *b, struct flo_http **http, struct flo_err *er
         .bearer = b->token,
         .unix_socket = strncmp(b->at, "unix:", 5) == 0 ? b->at + 5 : NULL,
         .low_speed_bytes = 1,
-        .low_speed_ms = HOUR_MS, /* an answer comes when it is whole */
+        .low_speed_ms = HOUR_MS, /* an answer comes in one piece, when it is complete */
     };
 
     return flo_http_open(&options, http, err);

@@ -1,4 +1,4 @@
-/* The files of `flotilla-agent batch`, read and written. */
+/* Batch files: reading the requests, reading and appending the answers. */
 #include "agent/shell/commands/batch_file.h"
 
 #include <errno.h>
@@ -39,7 +39,7 @@ static int refuse_file(const struct flo_batch_out *out, uint64_t number, const c
                             "this one");
 }
 
-/* Does the line answer the next request? */
+/* Tests whether a line of OUT answers the next request. */
 static int match(const struct flo_batch_out *out, struct flo_batch_in *in,
                  const struct flo_batch_reader *reader, struct flo_batch_answered *answered,
                  struct flo_err *err)
@@ -69,7 +69,7 @@ static void count(struct flo_batch_out *out, uint64_t number, bool has_failed)
     }
 }
 
-/* Go behind all answers that are whole.  A torn last line is cut away. */
+/* Moves past all complete answers.  An incomplete last line is cut off. */
 static int pass_answers(struct flo_batch_out *out, struct flo_batch_in *in,
                         struct flo_batch_in *from, struct flo_err *err)
 {

@@ -1,7 +1,8 @@
-/* The files of `flotilla-agent batch`: requests IN, and answers OUT.
+/* Batch files: the request file IN and the answer file OUT of `flotilla-agent
+ * batch`.
  *
- * Line n of OUT answers the n-th request of IN.  While it grows it is OUT.part,
- * and repeating the command goes on behind its last whole line. */
+ * Line n of OUT answers request n of IN.  An incomplete OUT is named OUT.part.
+ * A repeated command continues after the last whole line of OUT.part. */
 #ifndef FLOTILLA_AGENT_COMMANDS_BATCH_FILE_H
 #define FLOTILLA_AGENT_COMMANDS_BATCH_FILE_H
 
@@ -10,20 +11,22 @@
 struct flo_batch_out {
     char path[4096], part[4104];
     int fd;
-    bool is_whole;  /* OUT itself is there, with all answers */
-    uint64_t bytes; /* bytes of its whole lines */
+    bool is_whole;  /* OUT exists and has all answers */
+    uint64_t bytes; /* length of its whole lines */
     uint64_t lines, failed;
-    uint64_t first_failed; /* line of IN; 0: none */
+    uint64_t first_failed; /* line number in IN; 0: none */
 };
-/* Open OUT, or OUT.part, and go in both files behind the answers that are
- * there.  FLO_E_STATE: an answer is of another IN.  FLO_E_STATE_LOCKED: another
- * command writes it.  FLO_E_IO_OPEN, FLO_E_IO_READ, FLO_E_IO_WRITE. */
+/* Opens OUT or OUT.part, and moves both files past the requests that are
+ * already answered.
+ * FLO_E_STATE: an answer belongs to another IN.
+ * FLO_E_STATE_LOCKED: another command writes OUT.
+ * FLO_E_IO_OPEN, FLO_E_IO_READ, FLO_E_IO_WRITE. */
 FLO_MUST_USE int flo_batch_out_open(const char *path, struct flo_batch_in *in,
                                     struct flo_batch_out *out, struct flo_err *err);
-/* The next answer.  A disk without room takes nothing of it. */
+/* Appends the next answer.  On a full disk no part of the answer is written. */
 FLO_MUST_USE int flo_batch_out_add(struct flo_batch_out *out, const struct flo_batch_answer *answer,
                                    const struct flo_buf *text, struct flo_err *err);
-/* All are there: OUT gets its name. */
+/* Renames OUT.part to OUT, once all answers are written. */
 FLO_MUST_USE int flo_batch_out_commit(struct flo_batch_out *out, struct flo_err *err);
 void flo_batch_out_close(struct flo_batch_out *out);
 

@@ -1,5 +1,6 @@
-/* status, rollback, remove, explain: by the running agent's control socket,
- * or, when no agent runs, with the state lock and the same core. */
+/* Commands: status, rollback, remove and explain.  They use the control socket
+ * of the running agent.  Without a running agent, this process takes the state
+ * lock and runs the same core. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -43,8 +44,8 @@ static int dial(const char *path, int *fd, struct flo_err *err)
     return 0;
 }
 
-/* Send one request; call `each` for every answer line until the last, which
- * is given back. */
+/* Sends one request.  `each` gets every answer line but the last, which is
+ * returned. */
 static int converse(int fd, json_t *request, void (*each)(const json_t *line, void *context),
                     void *context, json_t **out, struct flo_err *err)
 {
@@ -125,7 +126,8 @@ int flo_answer_error(const json_t *json, struct flo_err *err)
 
 /* ---- without an agent ---- */
 
-/* Looking at a device must not make one. */
+/* Fails where there is no state directory: a read-only command must not create
+ * one. */
 static int need_state(const struct flo_settings *settings, struct flo_err *err)
 {
     return access(settings->state_dir, F_OK) == 0
@@ -295,7 +297,7 @@ const struct flo_verb flo_verb_remove = {
 
 /* ---- status ---- */
 
-/* The model as its record says. */
+/* Reads a model's record into its place. */
 static int read_model(struct flo_shell *shell, uint32_t index, const char *name,
                       struct flo_err *err)
 {
@@ -308,7 +310,7 @@ static int read_model(struct flo_shell *shell, uint32_t index, const char *name,
     flo_shell_ref(shell, &record->previous, &model->slots.previous);
     flo_shell_ref(shell, &record->candidate, &model->slots.candidate);
     if (flo_digest_is_zero(&record->current) && flo_digest_is_zero(&record->candidate)) {
-        record->model[0] = '\0'; /* nothing of it is here */
+        record->model[0] = '\0'; /* the model has nothing on the device */
     }
     return rv;
 }
@@ -327,7 +329,7 @@ static int read_models(struct flo_shell *shell, struct flo_err *err)
     return rv;
 }
 
-/* Without an agent: read the records, start nothing. */
+/* Reads the status from the records without an agent; no engine is started. */
 static int status_alone(const struct flo_args *args, json_t **out, struct flo_err *err)
 {
     struct flo_shell *shell = calloc(1, sizeof(*shell));

@@ -1,4 +1,4 @@
-/* The commands of a person at the device. */
+/* Commands: the verbs that a person at the device types. */
 #ifndef FLOTILLA_AGENT_COMMANDS_COMMANDS_H
 #define FLOTILLA_AGENT_COMMANDS_COMMANDS_H
 
@@ -10,7 +10,7 @@
 extern const struct flo_verb flo_verb_enroll, flo_verb_status, flo_verb_update, flo_verb_rollback,
     flo_verb_remove, flo_verb_doctor, flo_verb_explain, flo_verb_order, flo_verb_trust,
     flo_verb_batch;
-/* The line that was typed: the state of each. */
+/* The parsed command line of this process; every verb stands at its `state`. */
 extern struct flo_args flo_agent_line;
 
 /* ---- how a command reaches the device (commands.c) ---- */
@@ -18,21 +18,22 @@ extern struct flo_args flo_agent_line;
 typedef void (*flo_each_line_fn)(const json_t *line, void *context);
 typedef int (*flo_begin_fn)(struct flo_shell *shell, void *context, struct flo_err *err);
 
-/* Ask the agent that runs, or do it with the same core where none does: then
- * `begin` begins it.  `each` (may be NULL) gets every answer but the last,
- * *out.  Takes `request`. */
+/* Sends `request` (ownership passes) to the running agent.  Where no agent
+ * runs, `begin` starts the same work in this process.  `each` (or NULL) gets
+ * every answer but the last one, which goes to *out. */
 FLO_MUST_USE int flo_ask(const struct flo_args *args, json_t *request, flo_each_line_fn each,
                          flo_begin_fn begin, void *context, json_t **out, struct flo_err *err);
-/* Hand one trust statement to the device; *answer has the `number` that holds
- * then. */
+/* Hands one trust statement to the device. *answer has the `number` of the
+ * statement that holds afterwards. */
 FLO_MUST_USE int flo_give_trust(const struct flo_args *args, json_t *envelope, json_t **answer,
                                 struct flo_err *err);
-/* For a program: the answers of a command that gives several, in one document
- * `{"name": […]}`, with the command's error if there is one; without an answer
- * the error is told alone.  Takes `told`; NULL: nothing is told. */
+/* Prints the answers of a command that gives several, for a program: one
+ * document `{"name": […]}`, with the command's error if there is one.  Without
+ * an answer only the error is printed.  Takes `told`; NULL: nothing is printed.
+ */
 void flo_tell_several(const char *name, json_t *told, int rv, const struct flo_err *err);
 json_t *flo_tell_error(const struct flo_err *err);
-/* The error that an answer tells, or 0. */
+/* Returns the error that an answer carries, or 0. */
 FLO_MUST_USE int flo_answer_error(const json_t *json, struct flo_err *err);
 
 #endif

@@ -98,7 +98,8 @@ static void check_identity(const struct flo_settings *settings)
 
 /* ---- what is on the disk ---- */
 
-/* Only looks: the agent alone moves damaged bytes away. */
+/* Verifies a blob without changing anything: only the agent moves damaged files
+ * away. */
 static int check_blob(struct flo_store *store, const struct flo_digest *digest, uint64_t *read,
                       struct flo_err *err)
 {
@@ -122,7 +123,8 @@ static int check_blob(struct flo_store *store, const struct flo_digest *digest, 
                           (unsigned long long)bytes);
 }
 
-/* Every file of the variant that serves, as a start of the agent reads it. */
+/* Verifies every file of the serving variant, as the agent does at its start.
+ */
 static int check_files(struct flo_store *store, const struct flo_digest *digest,
                        const struct flo_release *release, uint32_t *files, uint64_t *read,
                        struct flo_err *err)
@@ -186,7 +188,8 @@ static void check_model(struct flo_store *store, const char *model)
     tell(true, model, line);
 }
 
-/* A folder that takes no byte serves, but no order and no update is kept. */
+/* Tests whether a folder can be written.  On a read-only disk models are
+ * served, but no order and no update is stored. */
 static int check_writes(const char *folder, struct flo_err *err)
 {
     char path[4200];
@@ -252,7 +255,7 @@ static void check_sandbox(const struct flo_settings *settings)
     tell(part == NULL || settings->sandbox == FLO_SANDBOX_PREFERRED, "sandbox", line);
 }
 
-/* Each runtime that this device's owner wrote down. */
+/* Checks each runtime that the device's owner has configured. */
 static void check_runtimes(const struct flo_settings *settings)
 {
     json_t *list = flo_runtimes_json(settings);
@@ -273,7 +276,8 @@ static void check_runtimes(const struct flo_settings *settings)
     json_decref(list);
 }
 
-/* The runtime that has the program's name, or whose file names its path. */
+/* Tests whether a runtime has the name of the program, or a file that names its
+ * path. */
 static bool is_used(const struct flo_settings *settings, const struct flo_program_found *found,
                     char name[32])
 {
@@ -299,7 +303,8 @@ static bool is_used(const struct flo_settings *settings, const struct flo_progra
     return is_named;
 }
 
-/* The file that would use a program, below its line. */
+/* Prints the runtime file that would use a program, below the program's line.
+ */
 static void tell_file(const char *text)
 {
     if (checks != NULL) {
@@ -312,7 +317,8 @@ static void tell_file(const char *text)
     }
 }
 
-/* Programs that could serve a model here.  They are no fault, used or not. */
+/* Lists programs that could serve a model here.  They are not faults, used or
+ * not. */
 static void check_programs(const struct flo_settings *settings)
 {
     struct flo_program_found found[FLO_PROGRAMS_MAX];

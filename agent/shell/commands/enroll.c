@@ -1,7 +1,7 @@
-/* `flotilla-agent enroll`: a key that never leaves the device, a signing
- * request, a one-time token.  The answer is the identity (contracts/device.md
- * section 7). The certificate of the other side must come from the authority
- * whose fingerprint is in the token. */
+/* Enroll: `flotilla-agent enroll` makes a key that never leaves the device, and
+ * a signing request with a one-time token.  The answer is the identity
+ * (contracts/device.md section 7).  The server's certificate must come from the
+ * authority whose fingerprint is in the token. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,10 +23,10 @@
 struct wish {
     const char *controller, *token_file, *state_dir, *name;
     char host[FLO_NAME_MAX + 1];
-    char serial[FLO_NAME_MAX + 1]; /* "": none is known */
+    char serial[FLO_NAME_MAX + 1]; /* "": not known */
     char folder[4096];
     json_t *labels;
-    json_t *told; /* what the device is now */
+    json_t *told; /* the device's identity, for the answer */
 };
 
 static int take_label(struct wish *wish, const char *text, struct flo_err *err)
@@ -46,7 +46,7 @@ static int take_label(struct wish *wish, const char *text, struct flo_err *err)
     return 0;
 }
 
-/* A device that is given no name is called as its machine is. */
+/* A device without a given name gets the machine's host name. */
 static int name_of_host(struct wish *wish, struct flo_err *err)
 {
     if (gethostname(wish->host, sizeof(wish->host) - 1) < 0) {
@@ -61,8 +61,8 @@ static int name_of_host(struct wish *wish, struct flo_err *err)
     return 0;
 }
 
-/* A number that people gave, or the machine's own: that of its device tree, or
- * of its firmware, which only root reads. */
+/* Takes the serial number that the user gave.  The default is that of the
+ * device tree, or of the firmware, which only root can read. */
 static void take_serial(struct wish *wish, const char *given)
 {
     static const char *const files[] = {"/sys/firmware/devicetree/base/serial-number",
@@ -108,7 +108,7 @@ static int fill(struct wish *wish, const struct flo_args *args, struct flo_err *
     return rv;
 }
 
-/* flt1.<26 characters>.<32 hex digits> */
+/* Reads a token: flt1.<26 characters>.<32 hex digits>. */
 static int read_token(const char *path, char *token, size_t token_bytes, char *fingerprint,
                       struct flo_err *err)
 {
@@ -185,7 +185,7 @@ static int save_answer(struct wish *wish, const char *dir, const struct flo_key 
     if (rv == 0) {
         rv = save(dir, "trust.json", answer->trust.data, 0644, err);
     }
-    if (rv == 0) { /* files of an enrolment before, perhaps in another fleet */
+    if (rv == 0) { /* files of an earlier enrolment, perhaps in another fleet */
         rv = remove_before(dir, err);
     }
     if (rv == 0) {
@@ -194,7 +194,7 @@ static int save_answer(struct wish *wish, const char *dir, const struct flo_key 
     if (rv == 0) {
         rv = save(dir, "ca.pem", answer->ca, 0644, err);
     }
-    if (rv == 0) { /* last: with this file the device counts as enrolled */
+    if (rv == 0) { /* last, because with this file the device counts as enrolled */
         rv = save(dir, "identity.json", text.data, 0644, err);
     }
     flo_buf_deinit(&text);
@@ -273,7 +273,7 @@ static int enroll(struct wish *wish, struct flo_err *err)
     struct flo_buf csr = {0};
     int rv = read_token(wish->token_file, token, sizeof(token), fingerprint, err);
 
-    if (rv == 0) { /* the token may be root's alone, the key must not */
+    if (rv == 0) {
         rv = flo_process_as_owner(wish->state_dir, err);
     }
     if (rv < 0) {

@@ -1,5 +1,5 @@
-/* order, trust: signed files that a person carries to the device.  Nobody who
- * can only carry them can change them. */
+/* Signed files: the commands order and trust, for files that a person carries
+ * to the device.  Their signature keeps the carrier from changing them. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,7 +15,7 @@ static const struct flo_flag file_flags[] = {
     FLO_FLAGS_END,
 };
 
-/* A list under that key, or one envelope alone. */
+/* Reads a list under the key `key`, or a single envelope. */
 static int read_file(const struct flo_args *args, const char *key, json_t **list,
                      struct flo_err *err)
 {
@@ -51,7 +51,7 @@ static int begin_order(struct flo_shell *shell, void *context, struct flo_err *e
     return rv < 0 ? rv : flo_loop_order_by_hand(shell, context, shell->local_order, err);
 }
 
-/* The answer goes to `told`, or to people where that is NULL. */
+/* Puts the answer into `told`; NULL: prints it for people. */
 static int give_order(const struct flo_args *args, json_t *envelope, json_t *told,
                       struct flo_err *err)
 {

@@ -1,10 +1,10 @@
-/* update: the releases of a bundle, one after the other, each with its own
- * verdict.
+/* Update: installs the releases of a bundle one after the other, each with its
+ * own result.
  *
- * The next one begins when the one before it serves on trial.  Where both are
- * of one model it begins when that trial has ended, for it would replace what
- * is on trial.  A verdict that is bad ends nothing but its own release.  A
- * release that only leads to one that is current already is passed over. */
+ * The next release begins when the one before it serves on trial.  If both are
+ * of one model, it begins when that trial has ended, because it would replace
+ * the release on trial.  A failure ends only its own release.  A release that
+ * only leads to one that is already current is skipped. */
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -24,10 +24,10 @@ struct update {
     struct flo_release_ref releases[FLO_BUNDLE_RELEASES_MAX];
     uint32_t count;
     struct flo_agent_execution execution; /* under way */
-    bool is_to_end;                       /* ... and waited for */
+    bool is_to_end;                       /* ... and wait for the end of the trial */
     bool is_quiet;
-    json_t *trust; /* the statements that it brings */
-    json_t *told;  /* an element a release, for a program; NULL: for people */
+    json_t *trust; /* trust statements in the bundle */
+    json_t *told;  /* for a program: one element per release; NULL: for people */
 };
 
 /* ---- which releases are in it? ---- */
@@ -66,8 +66,8 @@ static int take_statements(void *context, const char *text, size_t bytes, struct
     return rv < 0 ? rv : TRUST_READ;
 }
 
-/* The statements come first: the releases may be signed by a key that they
- * name. */
+/* Hands over the trust statements first, because their keys may sign the
+ * releases. */
 static int give_statements(const struct flo_args *args, struct update *update, struct flo_err *err)
 {
     json_t *list = NULL;
@@ -93,7 +93,7 @@ static int read_bundle(const struct flo_args *args, const struct flo_settings *s
     struct flo_identity identity;
     int rv = HEAD_READ;
 
-    /* At most twice: once more by the keys that came with it. */
+    /* At most twice: the second time with the keys that the bundle brought. */
     for (bool is_first = true; rv == TRUST_READ || is_first; is_first = false) {
         rv = flo_identity_load(settings, &identity, err);
         if (rv == 0 && identity.trust == NULL) {
@@ -113,8 +113,8 @@ static int read_bundle(const struct flo_args *args, const struct flo_settings *s
     return rv == HEAD_READ ? 0 : rv;
 }
 
-/* The worker verifies everything again, in its sandbox; this process only
- * learns the names. */
+/* Reads the names of the releases only.  The sandboxed worker verifies
+ * everything again. */
 static int read_head(const struct flo_args *args, struct update *update, struct flo_err *err)
 {
     struct flo_settings settings;
@@ -189,7 +189,7 @@ static void show_answer(struct update *update, json_t *answer)
            codec == NULL ? "nothing new" : codec);
 }
 
-/* The next release of this one's model; NULL: it is the last. */
+/* Returns the next release of the same model; NULL: this is the last one. */
 static const struct flo_release_ref *later_of(const struct update *update, uint32_t index)
 {
     const char *model = update->releases[index].model;
@@ -202,7 +202,7 @@ static const struct flo_release_ref *later_of(const struct update *update, uint3
     return NULL;
 }
 
-/* The current release by the device's record; zero: nothing, or it has none. */
+/* Reads the current release from the device's record; zero: there is none. */
 static struct flo_digest read_current(const struct update *update, const char *model)
 {
     struct flo_digest none = {.bytes = {0}};
@@ -211,7 +211,7 @@ static struct flo_digest read_current(const struct update *update, const char *m
     char path[4200];
 
     snprintf(path, sizeof(path), "%s/slots/%s.bin", update->state_dir, model);
-    if (access(path, R_OK) != 0 || /* nothing is made by looking */
+    if (access(path, R_OK) != 0 || /* reading must not create files */
         flo_store_open(update->state_dir, false, &store, NULL) < 0) {
         return none;
     }
@@ -220,7 +220,8 @@ static struct flo_digest read_current(const struct update *update, const char *m
     return rv == 0 ? slots.current : none;
 }
 
-/* The later release of its model that is current already; NULL: none is. */
+/* Returns a later release of the same model that is already current; NULL: none
+ * is. */
 static const struct flo_release_ref *already(const struct update *update, uint32_t index)
 {
     const struct flo_release_ref *release = &update->releases[index];
@@ -238,7 +239,7 @@ static const struct flo_release_ref *already(const struct update *update, uint32
     return NULL;
 }
 
-/* *is_told: the device gave a verdict, good or bad. */
+/* *is_told: the device gave a result, good or bad. */
 static int install(const struct flo_args *args, struct update *update, uint32_t index,
                    bool *is_told, struct flo_err *err)
 {
@@ -268,8 +269,8 @@ static int install(const struct flo_args *args, struct update *update, uint32_t 
 
 /* ---- all ---- */
 
-/* When there are several, each bad verdict is told where it stands; the first
- * is the command's error too. */
+/* Tells a failure.  With several releases each one is printed in its place; the
+ * first is also the error of the command. */
 static void tell_failure(struct update *update, const struct flo_release_ref *release,
                          const struct flo_err *err)
 {

@@ -10,24 +10,25 @@
 #include "agent/shell/queue/timers.h"
 
 #define PACK_TOTAL_MS_MAX 900000
-#define PACK_IDLE_MS_MIN 5000 /* that a packer stands still */
-#define HANG_PARTS 12         /* or such a part of `hang`, if that is more */
+#define PACK_IDLE_MS_MIN 5000 /* least time without progress of a packer */
+#define HANG_PARTS 12         /* part of `hang`, used if it is longer */
 #define AGAIN_MS 100
 
 struct flo_deriving {
     struct flo_shell *shell;
     struct flo_derived_wish wish;
     struct flo_hashing *hashing;
-    struct event *again; /* tries to pack, when a killed process has ended */
+    struct event *again; /* tries to pack again, once a killed process has ended */
     struct serve_packer *packer;
-    int packed_fd; /* that is hashed or made; -1: none */
+    int packed_fd; /* file being hashed or made; -1: none */
     uint64_t packed_bytes;
     uint64_t started_ms; /* begin of packing */
 };
 
 /* ---- what is known ---- */
 
-/* A value that survives: how often this version failed to pack the model. */
+/* Key of a stored value: how often this version of the agent failed to pack the
+ * model. */
 static void failure_key(const struct flo_digest *model, char *out, size_t out_bytes)
 {
     char text[FLO_DIGEST_TEXT];
@@ -82,7 +83,8 @@ void flo_shell_packed_refused(struct flo_shell *shell, const struct flo_digest *
     }
 }
 
-/* No new one while an updater works: its plan of the disk stands. */
+/* No new file is made while an updater works, because its plan of the disk must
+ * stay valid. */
 int flo_shell_prefix_open(struct flo_shell *shell, const struct flo_digest *release)
 {
     const struct flo_settings *settings = &shell->settings;
@@ -115,7 +117,7 @@ void flo_shell_derive_cancel(struct flo_deriving *deriving)
     free(deriving);
 }
 
-/* With the packed weights of this descriptor, or without: 0. */
+/* Ends with the packed weights in this descriptor; 0: without any. */
 static void finish(struct flo_deriving *deriving, int packed_fd)
 {
     struct flo_derived_wish wish = deriving->wish;
@@ -129,7 +131,7 @@ static void get_on(struct flo_deriving *deriving)
     deriving->wish.gets_on(deriving->wish.context);
 }
 
-/* `done` is told in any case: at once where hashing cannot begin. */
+/* Starts to hash.  `done` is always called, at once if hashing cannot begin. */
 static void hash(struct flo_deriving *deriving, flo_hashing_done *done)
 {
     struct flo_err err = {0};
@@ -144,7 +146,8 @@ static void hash(struct flo_deriving *deriving, flo_hashing_done *done)
 
 /* ---- packing ---- */
 
-/* Packing failed: the model's own rows serve. */
+/* Continues without packed weights after a failure: the original weights serve.
+ */
 static void go_unpacked(struct flo_deriving *deriving, const struct flo_err *why)
 {
     struct flo_shell *shell = deriving->shell;
@@ -242,8 +245,8 @@ static void pack(struct flo_deriving *deriving)
 
 static void on_again(evutil_socket_t fd, short events, void *context);
 
-/* A packer that was killed and still syncs holds the room on the disk.  One
- * that does so for a minute is not waited for. */
+/* Tests whether to wait: a killed packer that still syncs holds disk space.
+ * After a minute the agent no longer waits for it. */
 static bool waits_for_room(struct flo_deriving *deriving)
 {
     struct flo_shell *shell = deriving->shell;
@@ -286,7 +289,7 @@ static void begin_packing(struct flo_deriving *deriving)
 
 /* ---- packed weights that are here ---- */
 
-/* The packed weights are gone or wrong, and are made again. */
+/* Packs again, because the packed weights are missing or wrong. */
 static void pack_again(struct flo_deriving *deriving, const struct flo_err *why)
 {
     flo_shell_note(deriving->shell, "note", why);
@@ -295,7 +298,7 @@ static void pack_again(struct flo_deriving *deriving, const struct flo_err *why)
     begin_packing(deriving);
 }
 
-/* The descriptor goes to the engine. */
+/* The engine gets the descriptor. */
 static void take_packed(struct flo_deriving *deriving)
 {
     int packed_fd = deriving->packed_fd;
@@ -356,7 +359,7 @@ int flo_shell_derive(struct flo_shell *shell, const struct flo_derived_wish *wis
         return flo_fail(err, FLO_E_MEMORY, "packed weights");
     }
     *deriving = (struct flo_deriving){.shell = shell, .wish = *wish, .packed_fd = -1};
-    *out = deriving; /* before `done`, which forgets it */
+    *out = deriving; /* before `done`, which clears it */
     find_packed(deriving);
     return 0;
 }

@@ -1,9 +1,9 @@
 /* Derived artifacts: files that this device makes to serve a model faster.
  *
- * A sandboxed engine process writes packed weights, this one hashes the file
- * and gives it its name in the store.  Engines keep prefixes themselves.
- * After any failure the model serves from its own rows.  agent/core/derived.c
- * decides the tries, their number and their time. */
+ * A sandboxed engine process writes the packed weights.  The agent hashes that
+ * file and names it in the store.  Prefix files are written by the engines
+ * themselves.  After any failure the model is served from its original weights.
+ * agent/core/derived.c decides how many attempts there are, and when. */
 #ifndef FLOTILLA_AGENT_DERIVED_H
 #define FLOTILLA_AGENT_DERIVED_H
 
@@ -11,28 +11,33 @@
 
 struct flo_deriving;
 struct flo_derived_wish {
-    int fd;                          /* the model's file; open until the end */
+    int fd;                          /* file of the model; stays open until `done` */
     struct flo_digest model;         /* SHA-256 of that file */
     char name[2 * FLO_NAME_MAX + 2]; /* "tiny@2.1.0" */
     void *context;
-    /* A step of it begins, or gets on. */
+    /* Called when a step begins or makes progress. */
     void (*gets_on)(void *context);
-    /* The end, perhaps within the call: the packed weights (taken), 0: none. */
+    /* Called once at the end, perhaps from within flo_shell_derive().
+     * `packed_fd` is the packed weights, which the callee owns; 0: there are
+     * none. */
     void (*done)(void *context, int packed_fd);
 };
 
-/* Have the packed weights of a model: checked, made or none.  FLO_E_MEMORY. */
+/* Gets the packed weights of a model: verifies the stored ones or makes new
+ * ones.  FLO_E_MEMORY. */
 FLO_MUST_USE int flo_shell_derive(struct flo_shell *shell, const struct flo_derived_wish *wish,
                                   struct flo_deriving **out, struct flo_err *err);
-/* Stop without a report.  NULL is fine. */
+/* Stops without calling `done`.  NULL is fine. */
 void flo_shell_derive_cancel(struct flo_deriving *deriving);
-/* The file for the prefix of its prompts; 0: none is wanted, or can be had. */
+/* Opens the prefix cache file of a release. 0: none is wanted, or it cannot be
+ * opened. */
 int flo_shell_prefix_open(struct flo_shell *shell, const struct flo_digest *release);
 
-/* The engine said that the packed file is not the model's: remove it. */
+/* Removes packed weights that an engine refused because they do not fit the
+ * model. */
 void flo_shell_packed_refused(struct flo_shell *shell, const struct flo_digest *model);
-/* For plans: would a new model be packed, as far as is known?  Does an engine
- * get a file for prefixes? */
+/* For memory plans: whether a new model is expected to be packed, and whether
+ * an engine gets a prefix cache file. */
 bool flo_shell_packs(const struct flo_shell *shell);
 bool flo_shell_keeps_prefixes(const struct flo_shell *shell);
 

@@ -1,4 +1,4 @@
-/* Hashing: a slice of a file, then a turn for other work. */
+/* Hashing: one slice of a file per turn of the event loop. */
 #include "agent/shell/derived/hashing.h"
 
 #include <event2/event.h>

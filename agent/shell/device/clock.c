@@ -1,9 +1,9 @@
-/* Trusted time of this device, and the modules that use it.
+/* Clock: trusted time of this device, and the modules that use it.
  *
- * A gateway without a battery wakes up in 1970.  Trusted time is never earlier
- * than the build of this program, the enrolment (by the date of the
- * certificate), and the time that orders agreed on.  Expiry and the
- * certificates of others are judged by it, not by the clock alone. */
+ * A gateway without a battery-backed clock starts in 1970.  Trusted time is
+ * never earlier than the build of this program, the enrolment (by the date of
+ * the certificate), and the time that orders agree on.  Expiry and certificates
+ * of peers are judged by trusted time, not by the clock alone. */
 #include <stdlib.h>
 #include <sys/timex.h>
 
@@ -12,7 +12,7 @@
 #include "agent/shell/device/device.h"
 #include "base/host/tls_time.h"
 
-#define SET_MS_MIN 60000 /* less is no reason to refuse an order */
+#define SET_MS_MIN 60000 /* a smaller change is no reason to check orders again */
 
 static uint64_t larger(uint64_t a, uint64_t b)
 {
@@ -26,15 +26,17 @@ static bool is_synchronised(void)
     return adjtimex(&kernel) >= 0 && (kernel.status & STA_UNSYNC) == 0;
 }
 
-/* A clock that says less was never set. */
+/* Lower bound of a valid clock: one that shows an earlier time was never set.
+ */
 static uint64_t set_ms(const struct flo_shell *shell)
 {
     return larger(flo_build_ms(), shell->identity.enrolled_at_ms);
 }
 
-/* The part of trusted time that does not come from the clock.  A synchronised
- * clock is a second source.  It overrules a time agreed by orders that lies
- * ahead of it (two orders of a controller whose clock was a year ahead). */
+/* The lower bound of trusted time that does not come from the wall clock.
+ *
+ * A synchronised clock overrules a later time that orders agreed on, such as
+ * two orders of a controller whose clock was a year ahead. */
 static uint64_t least_ms(const struct flo_shell *shell)
 {
     bool is_denied = flo_wall_ms() >= set_ms(shell) && is_synchronised();
@@ -56,7 +58,8 @@ uint64_t flo_shell_clock_ms(const struct flo_shell *shell)
     return larger(flo_wall_ms(), least_ms(shell));
 }
 
-/* A clock that is late stays late by what was found: time goes on. */
+/* Notes how late the clock was found to be.  The largest lag is kept, so that
+ * time never stops. */
 static void note_late(struct flo_shell *shell, uint64_t before_ms)
 {
     uint64_t wall_ms = flo_wall_ms();
@@ -70,7 +73,7 @@ uint64_t flo_shell_clock_told_ms(const struct flo_shell *shell)
     return flo_wall_ms() + shell->clock_late_ms;
 }
 
-/* One voice, as that of an order is: see updater/core/time.c. */
+/* An order is only one source of the time: see updater/core/time.c. */
 bool flo_shell_clock_claim(struct flo_shell *shell, uint64_t at_ms)
 {
     struct flo_time_sources sources = {0};

@@ -1,4 +1,4 @@
-/* The agent's configuration: agent/config.def over base/host/config. */
+/* Configuration of the agent: agent/config.def on top of base/host/config. */
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
@@ -114,7 +114,7 @@ static int check_switch(const struct flo_settings *settings, const char *key, co
     return flo_fail(err, FLO_E_CFG_RANGE, "%s: `%s` is neither %s nor off", key, word, yes);
 }
 
-/* The low battery is no wish of anybody's. */
+/* Reads `updates_wait`, which cannot name the low battery. */
 static int set_waits(struct flo_settings *settings, struct flo_err *err)
 {
     const struct flo_config *config = settings->config;
@@ -214,7 +214,7 @@ int flo_settings_find_door(const char *path, const char *state_dir, struct flo_s
                      out, err);
 }
 
-/* The same check as when it connects. */
+/* Checks URLs as they are checked when the agent connects. */
 static int check_urls(struct flo_settings *settings, struct flo_err *err)
 {
     const struct {
@@ -232,7 +232,7 @@ static int check_urls(struct flo_settings *settings, struct flo_err *err)
     return 0;
 }
 
-/* Port 0: any that is free. */
+/* Tests for HOST:PORT.  Port 0 selects any free port. */
 static bool is_host_port(const char *address)
 {
     const char *port = strrchr(address, ':');
@@ -242,8 +242,8 @@ static bool is_host_port(const char *address)
            strtoul(port + 1, NULL, 10) <= 65535;
 }
 
-/* The addresses of the local API: HOST:PORT or unix:PATH.  A port needs a
- * token, as other users can reach it. */
+/* Checks the addresses of the local API: HOST:PORT or unix:PATH.  A port needs
+ * a token, because other users of the machine can reach it. */
 static int check_listen(struct flo_settings *settings, struct flo_err *err)
 {
     for (size_t i = 0; settings->listen[i] != NULL; i++) {

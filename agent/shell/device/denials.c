@@ -1,4 +1,5 @@
-/* Denials: which releases may not run here, and who says so. */
+/* Blocked releases: which releases may not run on this device, and who blocked
+ * them. */
 #include <stdlib.h>
 #include <string.h>
 

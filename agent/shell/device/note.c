@@ -1,4 +1,5 @@
-/* An error that the device tells of: in its log, and to the controller. */
+/* Note: an error that the device puts into its log and sends to the controller.
+ */
 #include "agent/shell/device/device.h"
 
 void flo_shell_note(struct flo_shell *shell, const char *type, const struct flo_err *err)
@@ -11,7 +12,7 @@ bool flo_shell_degrade(struct flo_shell *shell, const struct flo_err *err)
 {
     struct flo_agent_error *error = &shell->degraded.error;
 
-    if (error->code == err->code) { /* the trouble was told */
+    if (error->code == err->code) { /* an error of this kind was already reported */
         flo_log_err(FLO_LOG_DEBUG, "degraded", err);
         return false;
     }

@@ -1,4 +1,5 @@
-/* Keeps two kinds of record on disk: the device's and one per model. */
+/* Records: reads and writes the two kinds of record, one of the device and one
+ * per model. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -45,7 +46,7 @@ int flo_shell_device_read(struct flo_shell *shell, struct flo_err *err)
     } while (rv < 0 && rv != FLO_E_STATE_SLOT && ++reads < DEVICE_READS);
     shell->device_is_unread = rv < 0 && rv != FLO_E_STATE_SLOT;
     if (shell->device_is_unread && was_unread) {
-        return rv; /* that was said before */
+        return rv; /* was already reported */
     }
     if (rv < 0) {
         flo_log_err(FLO_LOG_ERROR, "store", err);
@@ -56,7 +57,7 @@ int flo_shell_device_read(struct flo_shell *shell, struct flo_err *err)
         shell->device.is_frozen = true;
         return rv;
     }
-    shell->device = device; /* a damaged one is all zero */
+    shell->device = device; /* a damaged record is read as all zero */
     flo_shell_trust_hold(shell);
     return 0;
 }
@@ -90,7 +91,7 @@ void flo_shell_device_move(struct flo_shell *shell)
         (fleet != NULL && strcmp(fleet, now) == 0)) {
         return;
     }
-    if (fleet != NULL) { /* others sign its releases, with other numbers */
+    if (fleet != NULL) { /* the other fleet has its own keys and release numbers */
         for (size_t i = 0; i < FLO_COUNT(shell->models); i++) {
             begin_floor(&shell->models[i].slots);
             shell->models[i].slots_is_dirty = true;
@@ -209,7 +210,8 @@ void flo_shell_model_free(struct flo_shell *shell, uint32_t model)
     memset(&place->slots, 0, sizeof(place->slots));
     memset(&place->assigned, 0, sizeof(place->assigned));
     memset(&place->fresh, 0, sizeof(place->fresh));
-    /* Numbers of this model are none of the next one's here. */
+    /* The measurements belong to this model, not to the next one in its place.
+     */
     memset(&place->telemetry.release, 0, sizeof(place->telemetry.release));
     memset(&place->telemetry.measures, 0, sizeof(place->telemetry.measures));
     memset(&place->no_memory, 0, sizeof(place->no_memory));
@@ -219,8 +221,9 @@ void flo_shell_model_free(struct flo_shell *shell, uint32_t model)
     place->drift = FLO_DRIFT_NONE;
 }
 
-/* A place without a model, else one whose model has nothing here: neither on
- * its record, nor as the core knows, which knows nothing before its start. */
+/* Finds a place without a model, else one whose model has nothing on the
+ * device.  Both the record and the core are asked, because the core knows
+ * nothing before its start. */
 static uint32_t find_place(const struct flo_shell *shell)
 {
     uint32_t idle = FLO_NO_MODEL;
@@ -277,7 +280,7 @@ int flo_shell_record(struct flo_shell *shell, const char *name, struct flo_slots
         return 0;
     }
     rv = flo_store_slots_read(shell->store, name, &shell->other, err);
-    if (rv == FLO_E_STATE_SLOT) { /* damaged, and nothing of it serves */
+    if (rv == FLO_E_STATE_SLOT) { /* damaged, and no release of the model serves */
         flo_log_err(FLO_LOG_ERROR, "store", err);
         memset(&shell->other, 0, sizeof(shell->other));
         rv = 0;
@@ -290,8 +293,8 @@ int flo_shell_record(struct flo_shell *shell, const char *name, struct flo_slots
     return rv;
 }
 
-/* Forget the model about which the oldest order speaks, of those that have
- * nothing here. */
+/* Removes the record with the oldest order, among the models that have nothing
+ * on the device. */
 static void fold(struct flo_shell *shell, size_t count, char (*models)[FLO_NAME_MAX + 1])
 {
     struct flo_err err = {0};

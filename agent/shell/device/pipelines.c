@@ -1,4 +1,5 @@
-/* Pipelines of agent.yaml: a name, and the models that it goes through. */
+/* Pipelines: entries of agent.yaml, each a name and the models that a request
+ * passes through. */
 #include <string.h>
 
 #include <flotilla/errors/cfg.h>

@@ -1,4 +1,4 @@
-/* Profile of the machine: for the plan of an update, the report, telemetry. */
+/* Profile: facts of the machine for update plans, the report and telemetry. */
 #include <dirent.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,7 +10,8 @@
 #include "agent/shell/device/device.h"
 #include "agent/shell/device/runtimes.h"
 
-/* A line "MemTotal:   123 kB" of /proc/meminfo, in bytes. */
+/* Returns the value of a line "MemTotal:   123 kB" of /proc/meminfo, in bytes.
+ */
 static uint64_t meminfo(const char *key)
 {
     FILE *file = fopen("/proc/meminfo", "re");
@@ -55,7 +56,7 @@ static const char *best_kernel(void)
 #endif
 }
 
-/* The limit of one group; 0: none, or it cannot be read. */
+/* Returns the limit of one control group; 0: none, or it cannot be read. */
 static uint64_t cgroup_limit(const char *folder)
 {
     char path[4400];
@@ -114,7 +115,7 @@ void flo_machine_look(const struct flo_settings *settings, struct flo_machine *o
                                           meminfo("MemTotal:"), cgroup_bytes(FLO_CGROUP));
 }
 
-/* A file of one short line; "" when it cannot be read. */
+/* Reads a file of one short line; "" where it cannot be read. */
 static void read_line(const char *folder, const char *zone, const char *name, char out[32])
 {
     char path[320];
@@ -141,7 +142,7 @@ static bool zone_temperature(const char *folder, const char *zone, int64_t *out)
     read_line(folder, zone, "type", type);
     read_line(folder, zone, "temp", text);
     *out = strtoll(text, NULL, 10);
-    /* On Jetson boards PMIC-Die says 100 °C whatever the temperature is. */
+    /* On Jetson boards the PMIC-Die sensor always says 100 °C. */
     return strcmp(type, "PMIC-Die") != 0 && text[0] != '\0' && *out > -100000 && *out < 300000;
 }
 

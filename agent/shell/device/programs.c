@@ -1,5 +1,5 @@
-/* Look for programs that could serve a model: in PATH, among libraries, and
- * which devices of the machine they would use.  Files are only looked at. */
+/* Programs: looks for programs that could serve a model in PATH and among
+ * libraries, and for the devices that they would use.  No program is run. */
 #include "agent/shell/device/programs.h"
 
 #include <glob.h>
@@ -14,7 +14,8 @@ static bool is_program(const char *path)
     return stat(path, &st) == 0 && S_ISREG(st.st_mode) && access(path, X_OK) == 0;
 }
 
-/* The first one of a ':' list; returns where the next one begins, NULL: none. */
+/* Copies the first entry of a ':' list.  Returns where the next one begins;
+ * NULL: none. */
 static const char *part_of(const char *list, char *out, size_t bytes)
 {
     size_t n = strcspn(list, ":");
@@ -39,7 +40,8 @@ static bool find_program(const char *name, const char *path, const char *root,
     return false;
 }
 
-/* Paths without `root` that a pattern has, at most `most`; returns how many. */
+/* Lists at most `most` paths that match a pattern, without `root`; returns the
+ * count. */
 static size_t match(const char *pattern, const char *root, char (*out)[512], size_t most)
 {
     char whole[1024];

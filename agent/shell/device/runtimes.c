@@ -1,7 +1,8 @@
-/* Runtimes of this device: NAME.yaml in `runtimes_dir`.
+/* Runtimes: the files NAME.yaml in `runtimes_dir`.
  *
  * The file chooses a command, so only root may write it.  A release names a
- * runtime and brings files; neither it nor the controller can say what runs. */
+ * runtime and brings files.  Neither the release nor the controller can choose
+ * the command. */
 #include "agent/shell/device/runtimes.h"
 
 #include <dirent.h>
@@ -17,7 +18,7 @@
 #include "agent/shell/device/device.h"
 #include "agent/shell/device/hook.h"
 
-/* No machine has more; the proxy takes 2^50. */
+/* More than any machine's memory; the proxy accepts up to 2^50. */
 #define PLANNED_MAX (UINT64_C(1) << 48)
 
 static const struct flo_config_row rows[] = {
@@ -97,7 +98,8 @@ static bool names_place(const struct flo_config *config)
            (strstr(text.data, "{socket}") != NULL || strstr(text.data, "{port}") != NULL);
 }
 
-/* The runtime's user, in the words of the proxy; nothing without `user`. */
+/* Adds the runtime's user in the format of the proxy; nothing without `user`.
+ */
 static int add_user(const struct flo_config *config, json_t *json, struct flo_err *err)
 {
     const char *name = flo_config_text(config, "user");
@@ -130,7 +132,7 @@ static int check_path(const struct flo_config *config, const char *key, struct f
                : flo_fail(err, FLO_E_CFG_RANGE, "`%s` begins with no absolute path", key);
 }
 
-/* Keys that have a meaning with the other kind of `api` alone. */
+/* Refuses keys that are meaningful only for the other kind of `api`. */
 static int check_kind(const struct flo_config *config, bool is_linked, struct flo_err *err)
 {
     static const char *const of_links[] = {
@@ -150,7 +152,7 @@ static int check_kind(const struct flo_config *config, bool is_linked, struct fl
     return 0;
 }
 
-/* At most one way to tell the program. */
+/* Checks that at most one hook is configured. */
 static int check_hook(const struct flo_config *config, struct flo_err *err)
 {
     const char *word = flo_config_text(config, "signal");
@@ -162,7 +164,7 @@ static int check_hook(const struct flo_config *config, struct flo_err *err)
         return flo_fail(err, FLO_E_CFG_RANGE, "`activate`, `restart` and `signal`: one of them");
     }
     if (count == 0) {
-        return 0; /* the program watches the link itself */
+        return 0; /* the program watches the link itself: no hook is needed */
     }
     if (word != NULL) {
         return flo_hook_signal(word) > 0 && pid_file != NULL && pid_file[0] == '/'
@@ -340,7 +342,7 @@ int flo_runtimes_read(const struct flo_settings *settings, const char *name,
     return rv < 0 ? rv : load(path, name, out, err);
 }
 
-/* Bytes of a variant's files. */
+/* Returns the total bytes of a variant's files. */
 static uint64_t files_bytes(const struct flo_release *release,
                             const struct flo_release_variant *variant)
 {
@@ -390,7 +392,8 @@ static int compare(const void *a, const void *b)
     return strcmp(a, b);
 }
 
-/* Names of all files, sorted; at most FLO_RUNTIMES_MAX.  Returns how many. */
+/* Lists the names of all runtime files, sorted; at most FLO_RUNTIMES_MAX.
+ * Returns the count. */
 static size_t list_runtimes(const struct flo_settings *settings, char (*names)[32])
 {
     const char *folder = folder_of(settings);
@@ -415,7 +418,7 @@ static size_t list_runtimes(const struct flo_settings *settings, char (*names)[3
     return count;
 }
 
-/* The program of a runtime that was read. */
+/* Tests whether the program of a runtime is executable. */
 static bool has_program(const struct flo_device_runtime *runtime)
 {
     FLO_CLEANUP(flo_json_cleanup)

@@ -1,31 +1,33 @@
-/* Runtimes that this device's owner has written down: `runtimes_dir`. */
+/* Runtimes: other programs that serve models, described by the device's owner
+ * in `runtimes_dir`. */
 #ifndef FLOTILLA_AGENT_DEVICE_RUNTIMES_H
 #define FLOTILLA_AGENT_DEVICE_RUNTIMES_H
 
 #include "agent/shell/shell.h"
 
-#define FLO_RUNTIMES_MAX 16 /* files that are looked at */
+#define FLO_RUNTIMES_MAX 16 /* files that are read */
 
 struct flo_device_runtime {
     char name[32];
     char *json; /* for OPEN (contracts/processes.md 4.1); freed by deinit */
     uint64_t memory_bytes, ready_ms, stop_ms;
     uint32_t sessions, context;
-    bool is_linked;            /* api none: no requests, a link and a hook */
+    bool is_linked;            /* api none: no requests, only a link and a hook */
     struct flo_config *config; /* the file; freed by deinit */
 };
-/* Read NAME.yaml.  FLO_E_RUNTIME_ABSENT: there is none.  FLO_E_CFG_PERM: the
- * file or its folder is not root's, or others may write to it.  Else the
- * errors of flo_config_load(), or FLO_E_CFG_RANGE. */
+/* Reads NAME.yaml.  FLO_E_RUNTIME_ABSENT: there is none.  FLO_E_CFG_PERM: the
+ * file or its folder is not root's, or others may write to it.  Other errors
+ * are those of flo_config_load(), and FLO_E_CFG_RANGE. */
 FLO_MUST_USE int flo_runtimes_read(const struct flo_settings *settings, const char *name,
                                    struct flo_device_runtime *out, struct flo_err *err);
-/* Plan the release's own memory next to the program's: `memory_files`.  Once.
- * FLO_E_MEMORY. */
+/* Adds the release's own memory to that of the program, as `memory_files` says.
+ * To be called once.  FLO_E_MEMORY. */
 FLO_MUST_USE int flo_runtimes_plan(struct flo_device_runtime *runtime,
                                    const struct flo_release *release,
                                    const struct flo_release_variant *variant, struct flo_err *err);
 void flo_runtimes_deinit(struct flo_device_runtime *runtime);
-/* A list of {name, api, state: ready|failed|absent, why} for the profile. */
+/* Makes a list of {name, api, state: ready|failed|absent, why} for the profile.
+ */
 json_t *flo_runtimes_json(const struct flo_settings *settings);
 
 #endif

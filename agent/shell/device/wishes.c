@@ -1,12 +1,12 @@
-/* The words of agent.yaml about single models, and about the apps that are
- * bound to some of them. */
+/* Model options: the entries of agent.yaml about single models, and about
+ * tokens that are bound to some models. */
 #include <string.h>
 
 #include <flotilla/errors/cfg.h>
 
 #include "agent/shell/device/device.h"
 
-/* A list of names, each once. */
+/* Reads a list of names without duplicates. */
 static int read_names(const json_t *list, const char *model, const char *key,
                       char (*out)[FLO_NAME_MAX + 1], uint32_t out_max, uint32_t *count,
                       struct flo_err *err)
@@ -105,7 +105,7 @@ static bool is_token(const struct flo_settings *settings, const char *name)
     return i < rules->n_tokens;
 }
 
-/* A name that two models answer to would be nobody's. */
+/* Refuses an alias that two models would share. */
 static int check_alias(const struct flo_settings *settings, const struct flo_model_wish *wish,
                        const char *alias, struct flo_err *err)
 {

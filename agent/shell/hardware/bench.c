@@ -1,6 +1,5 @@
-/* The device's benchmark: an engine process measures for two seconds while
- * nothing else happens, and the numbers stay in the device's records until
- * hardware, kernel or engine change. */
+/* Benchmark: an engine process measures for two seconds while the device is
+ * idle.  The numbers stay stored until hardware, kernel or engine change. */
 #include <errno.h>
 #include <event2/event.h>
 #include <stdlib.h>
@@ -17,9 +16,9 @@
 #include "base/host/digest.h"
 
 #define TIMEOUT_MS_MIN 10000
-#define HANG_PARTS 6     /* or such a part of `hang`, if that is more */
+#define HANG_PARTS 6     /* part of `hang`, used if it is longer */
 #define AGAIN_MS 3600000 /* after a failure */
-#define KEY "bench"      /* key of the stored values */
+#define KEY "bench"      /* key of the stored numbers in outbox.db */
 
 struct flo_bench_child {
     struct flo_shell *shell;
@@ -37,7 +36,8 @@ static void add(struct flo_buf *text, const char *key, const char *value)
     flo_buf_printf(text, "%s=%s\n", key, value);
 }
 
-/* Another digest means: measure again. */
+/* Makes the digest of hardware, kernel and engine.  Another digest means that
+ * the benchmark must run again. */
 static int digest_of(const struct flo_shell *shell, char out[FLO_DIGEST_TEXT], struct flo_err *err)
 {
     const struct flo_machine *machine = &shell->machine;
@@ -105,7 +105,7 @@ static void take(struct flo_shell *shell, struct flo_bench *bench)
             (unsigned long long)(bench->memory_bytes_per_s / 1000000),
             (unsigned long long)(bench->int8_ops_per_s / 1000000),
             (unsigned long long)(bench->read_bytes_per_s / 1000000));
-    shell->agent.revision++; /* the profile is told again */
+    shell->agent.revision++; /* the changed profile is reported */
     flo_queue_wake(&shell->queue);
 }
 
@@ -179,7 +179,7 @@ static void on_deadline(evutil_socket_t fd, short events, void *context)
     fail(child->shell, &err);
 }
 
-/* A file to read from: that of the first model. */
+/* Finds a file for the read test: that of the first model. */
 static bool file_to_read(struct flo_shell *shell, char out[4200])
 {
     struct flo_digest digest;

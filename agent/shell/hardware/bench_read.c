@@ -1,4 +1,4 @@
-/* The numbers of a benchmark, as JSON. */
+/* Benchmark numbers: parsed from JSON. */
 #include <string.h>
 
 #include "agent/shell/hardware/hardware.h"

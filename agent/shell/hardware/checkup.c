@@ -1,4 +1,5 @@
-/* Facts and findings of this device, for those who are far away. */
+/* Checkup: facts and findings of this device, for a report to the controller.
+ */
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -9,7 +10,7 @@
 #include "base/host/crypto.h"
 
 #define DAY_MS 86400000
-#define FINDINGS_MAX 64 /* findings of a report */
+#define FINDINGS_MAX 64 /* most findings in one report */
 #define MODELS_MAX 8
 
 static int by_value(const void *a, const void *b)
@@ -30,7 +31,7 @@ static uint64_t median_token_us(const struct flo_shell_model *model)
     return count == 0 ? 0 : sorted[count / 2];
 }
 
-/* A token reads the model once: a dense model's file. */
+/* Bytes read per token.  A dense model's file is read once for each token. */
 static uint64_t token_bytes(struct flo_shell *shell, const struct flo_digest *release)
 {
     FLO_CLEANUP(flo_shell_release_free) struct flo_release *document = NULL;
@@ -106,7 +107,7 @@ static void text(json_t *json, const char *key, const char *value)
     json_object_set_new(json, key, json_string(value));
 }
 
-/* Words with commas between; "none". */
+/* Appends a word to a list with commas; an empty list is "none". */
 static void add_word(char out[160], const char *word)
 {
     size_t bytes = strlen(out);
@@ -185,7 +186,8 @@ static json_t *machine_facts(const struct flo_shell *shell, const struct flo_che
     return json;
 }
 
-/* Facts of the first model have plain names, those of the next "m1-". */
+/* Makes a key: plain for the first model, with "m1-" and so on for the next
+ * ones. */
 static const char *key_of(uint32_t place, const char *key)
 {
     static char out[FLO_NAME_MAX + 1];
@@ -241,7 +243,7 @@ static void add_finding(const struct flo_finding *one, const char *model, json_t
     json_array_append_new(list, json);
 }
 
-/* The machine's findings, and before them those of each model. */
+/* Adds the findings of a model; those of the machine come after all models. */
 static void add_model(struct flo_shell *shell, uint32_t i, uint32_t place, json_t *facts,
                       json_t *list)
 {

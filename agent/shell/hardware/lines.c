@@ -1,18 +1,18 @@
-/* The newest lines of this process's log, in a ring of bytes.
+/* Log lines: the newest lines of this process's log, in a ring of bytes.
  *
- * Lines come from any thread.  Each is redacted as it is told, not as it is
- * kept. */
+ * Lines come from any thread.  Secrets are redacted when a line is read out,
+ * not when it is stored. */
 #include <pthread.h>
 #include <string.h>
 
 #include "agent/shell/hardware/hardware.h"
 
-#define TIME_CHARS 24 /* the time at a line's beginning */
+#define TIME_CHARS 24 /* characters of the time at the beginning of a line */
 
 static struct {
     pthread_mutex_t lock;
     char text[FLO_LINES_BYTES_MAX];
-    uint64_t begin, end; /* range of the kept bytes, counted from the first */
+    uint64_t begin, end; /* range of the kept bytes, as offsets since the start */
     uint64_t dropped;    /* lines */
 } ring = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
@@ -21,7 +21,7 @@ static char at(uint64_t place)
     return ring.text[place % sizeof(ring.text)];
 }
 
-/* The byte after the line at `place`. */
+/* Returns the offset after the line at `place`. */
 static uint64_t line_end(uint64_t place)
 {
     while (place < ring.end && at(place) != '\n') {
@@ -48,7 +48,8 @@ void flo_lines_begin(void)
     flo_log_keep(keep);
 }
 
-/* The line that ends before `end`, redacted; where it begins. */
+/* Copies the line that ends before `end`, redacted.  Returns where it begins.
+ */
 static uint64_t last_line(uint64_t end, char out[FLO_REDACT_BYTES_MAX + 1], uint64_t *at_ms)
 {
     char line[2048];

@@ -1,7 +1,7 @@
-/* Is the network metered?  By the interface of the default route, and by a
- * program of the device's owner: it runs once a minute and says so by its exit
- * status (0: not metered, 1: metered).  One that says nothing is taken for
- * metered. */
+/* Metered network: found by the interface of the default route, and by a
+ * program of the device's owner.  The program runs once a minute and answers by
+ * its exit status (0: not metered, 1: metered).  Without an answer the network
+ * counts as metered. */
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
@@ -73,9 +73,9 @@ static void look(struct flo_metered *metered, const struct flo_config *config, u
     if (pid == metered->pid) {
         ended(metered, status);
     } else if (pid < 0 && errno != EINTR) {
-        ended(metered, 0xff00); /* gone without a word */
+        ended(metered, 0xff00); /* its exit status is lost */
     } else if (now_ms - metered->begin_ms >= LIMIT_MS) {
-        kill(metered->pid, SIGKILL); /* the end is seen next time */
+        kill(metered->pid, SIGKILL); /* the next call sees its end */
     }
 }
 
@@ -87,7 +87,7 @@ bool flo_metered_look(struct flo_metered *metered, const struct flo_config *conf
 
     if (flo_config_texts_count(config, "metered_command") > 0) {
         if (metered->begin_ms == 0) {
-            metered->is_said = true; /* until it says something else */
+            metered->is_said = true; /* assumed until the program answers otherwise */
         }
         look(metered, config, now_ms);
     }

@@ -1,16 +1,16 @@
-/* The network that the device's default route goes through: a person says which
- * interfaces are paid by the byte (`metered` of agent.yaml). */
+/* Routes: the network interface of the device's default route.  `metered` of
+ * agent.yaml lists the interfaces that are paid by the byte. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "agent/shell/hardware/hardware.h"
 
-#define LINES_MAX 4096 /* lines of the kernel's table */
+#define LINES_MAX 4096 /* lines of the kernel's table that are read */
 #define ROUTE_UP 0x1
 #define ROUTE_REJECT 0x200
 
-/* A route of version 4 is "IFACE DESTINATION GATEWAY FLAGS REFS USE METRIC
- * MASK ...", all but the name in hex, METRIC decimal. */
+/* Reads a route of IPv4: "IFACE DESTINATION GATEWAY FLAGS REFS USE METRIC MASK
+ * ...", all but the name in hex, METRIC in decimal. */
 static bool read_v4(const char *line, char name[FLO_INTERFACE], unsigned long *metric)
 {
     unsigned long destination, flags, mask;
@@ -20,8 +20,8 @@ static bool read_v4(const char *line, char name[FLO_INTERFACE], unsigned long *m
            destination == 0 && mask == 0 && (flags & ROUTE_UP) != 0;
 }
 
-/* Version 6 has "DESTINATION LENGTH SOURCE LENGTH GATEWAY METRIC REFS USE FLAGS
- * IFACE", numbers in hex. */
+/* Reads a route of IPv6: "DESTINATION LENGTH SOURCE LENGTH GATEWAY METRIC REFS
+ * USE FLAGS IFACE", numbers in hex. */
 static bool read_v6(const char *line, char name[FLO_INTERFACE], unsigned long *metric)
 {
     char destination[40];
@@ -35,7 +35,8 @@ static bool read_v6(const char *line, char name[FLO_INTERFACE], unsigned long *m
 
 typedef bool reader(const char *line, char name[FLO_INTERFACE], unsigned long *metric);
 
-/* The default route with the least metric; "": there is none. */
+/* Finds the interface of the default route with the lowest metric; "": there is
+ * none. */
 static void find(const char *root, const char *path, reader *read, char out[FLO_INTERFACE])
 {
     char line[512], whole[4300], name[FLO_INTERFACE];

@@ -1,5 +1,5 @@
-/* Sensors: pressure, cgroup, heat, battery, load and clock, as files below
- * /proc and /sys say. */
+/* Sensors: memory pressure, cgroup, temperature, battery, load and clock, read
+ * from files below /proc and /sys. */
 #include <dirent.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,7 +7,7 @@
 #include "agent/shell/hardware/hardware.h"
 
 #define TEXT_BYTES 4096
-#define NO_LIMIT (INT64_C(1) << 60) /* version 1 says so */
+#define NO_LIMIT (INT64_C(1) << 60)
 
 const char *flo_sensors_root(void)
 {
@@ -16,7 +16,7 @@ const char *flo_sensors_root(void)
     return root == NULL ? "" : root;
 }
 
-/* A small file, "" when it cannot be read. */
+/* Reads a small file; "" where it cannot be read. */
 static bool read_text(const char *root, const char *path, char out[TEXT_BYTES])
 {
     char whole[TEXT_BYTES];
@@ -94,9 +94,9 @@ static void read_memory(const char *root, struct flo_sensed *out)
 
 /* ---- cgroup ---- */
 
-/* Files of a memory cgroup: version 2, and 1 as older systems have it. */
+/* File names of a memory cgroup: version 2, and version 1 of older systems. */
 struct cgroup {
-    const char *folder; /* folder of the hierarchy */
+    const char *folder; /* folder of the cgroup hierarchy */
     const char *max, *now, *idle;
 };
 static const struct cgroup cgroups[] = {
@@ -104,7 +104,8 @@ static const struct cgroup cgroups[] = {
     {"/sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes",
      "\ntotal_inactive_file "}};
 
-/* Cached pages that nobody used lately: the kernel drops them first. */
+/* Returns the bytes of cached pages without recent use, which the kernel drops
+ * first. */
 static uint64_t droppable(const char *root, const struct cgroup *of, const char *folder)
 {
     char path[TEXT_BYTES + 64], text[TEXT_BYTES];
@@ -128,7 +129,7 @@ static void look_at_cgroup(const char *root, const struct cgroup *of, const char
     snprintf(path, sizeof(path), "%s%s/%s", of->folder, folder, of->max);
     if (!read_number(root, path, &max) || max <= 0 || max >= NO_LIMIT ||
         (out->cgroup_bytes_max != 0 && (uint64_t)max >= out->cgroup_bytes_max)) {
-        return; /* "max" is no number */
+        return; /* the word "max" means no limit */
     }
     snprintf(path, sizeof(path), "%s%s/%s", of->folder, folder, of->now);
     if (read_number(root, path, &now) && now >= 0) {
@@ -138,7 +139,7 @@ static void look_at_cgroup(const char *root, const struct cgroup *of, const char
     }
 }
 
-/* The tightest limit of our cgroup and those above. */
+/* Reads the tightest limit of this process's cgroup and its parents. */
 static void read_hierarchy(const char *root, const struct cgroup *of, char *folder,
                            struct flo_sensed *out)
 {
@@ -168,7 +169,7 @@ static void read_cgroup(const char *root, struct flo_sensed *out)
 
 /* ---- heat ---- */
 
-/* The lowest passive trip point of a zone; 0: none. */
+/* Returns the lowest passive trip point of a zone; 0: none. */
 static int64_t passive_trip(const char *root, const char *zone)
 {
     char path[512];
@@ -199,7 +200,7 @@ static void read_zone(const char *root, const char *zone, struct flo_sensed *out
     snprintf(path, sizeof(path), "/sys/class/thermal/%s/type", zone);
     (void)read_text(root, path, type);
     snprintf(path, sizeof(path), "/sys/class/thermal/%s/temp", zone);
-    /* On Jetson boards PMIC-Die says 100 °C whatever the temperature is. */
+    /* On Jetson boards the PMIC-Die sensor always says 100 °C. */
     if (strncmp(type, "PMIC-Die", 8) == 0 || !read_number(root, path, &value) || value <= -100000 ||
         value >= 300000 || (out->has_zone && value <= out->zone_mc)) {
         return;
@@ -261,7 +262,7 @@ static void read_clock(const char *root, const char *cpu, struct flo_sensed *out
 
 typedef void reader(const char *root, const char *name, struct flo_sensed *out);
 
-/* Each entry of a folder whose name begins so. */
+/* Calls `read` for each entry of a folder whose name begins with `prefix`. */
 static void each(const char *root, const char *path, const char *prefix, reader *read,
                  struct flo_sensed *out)
 {

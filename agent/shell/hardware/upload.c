@@ -1,4 +1,4 @@
-/* Upload of a report. */
+/* Upload: sends a report to the controller. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,7 +13,8 @@ struct flo_upload {
     struct flo_https *https;
 };
 
-/* 409: it has the report; the answer to the upload before got lost. */
+/* 409: the controller has the report, but its answer to an earlier upload was
+ * lost. */
 static int judge(const struct flo_http_answer *answer, struct flo_err *err)
 {
     if (answer->status == 200 || answer->status == 201 || answer->status == 409) {

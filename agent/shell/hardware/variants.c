@@ -1,9 +1,10 @@
-/* Variants: the smaller one of a release under strain, and its way back.
+/* Variants: a switch to a smaller variant of a release under memory pressure,
+ * and back.
  *
  * The updater chose a variant when the release was staged.  The store names it,
- * and next to it the one in whose place it serves.  Here stands which one comes
- * next; agent/core/memory/strain.c says when, and an exchange (agent/core/
- * execution/variant.c) brings it. */
+ * and the larger variant that it replaces.  This file finds the next variant.
+ * agent/core/memory/strain.c decides when to switch, and an execution
+ * (agent/core/execution/variant.c) does it. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,14 +12,14 @@
 #include "agent/shell/hardware/hardware.h"
 #include "agent/shell/outbox/stories.h"
 
-#define AGAIN_MS 3600000 /* after an exchange that failed */
+#define AGAIN_MS 3600000 /* after a failed switch */
 
 static void copy_name(const struct flo_release *release, int variant, char out[FLO_NAME_MAX + 1])
 {
     snprintf(out, FLO_NAME_MAX + 1, "%s", variant < 0 ? "" : release->variants[variant].name);
 }
 
-/* As the updater's plan would judge them. */
+/* Finds a smaller variant by the rules of the updater's plan. */
 static int find_smaller(struct flo_shell *shell, const struct flo_release *release, int chosen)
 {
     FLO_CLEANUP(flo_json_cleanup)
@@ -52,7 +53,7 @@ static void learn(struct flo_shell *shell, const struct flo_digest *digest,
     }
 }
 
-/* true: an exchange may begin. */
+/* Refreshes the facts of a model. true: a switch may begin. */
 static bool look(struct flo_shell *shell, uint32_t place, uint64_t now)
 {
     struct flo_variants *variants = &shell->watch.variants[place];
@@ -61,7 +62,7 @@ static bool look(struct flo_shell *shell, uint32_t place, uint64_t now)
     bool is_idle = !model->has_execution && model->live == FLO_AGENT_CURRENT && !model->is_linked;
 
     if (variants->is_asked && !model->has_execution) {
-        variants->is_asked = false; /* flo_variants_keep forgets it: it failed */
+        variants->is_asked = false;
         variants->again_ms = now + AGAIN_MS;
     }
     if (!flo_digest_equal(&variants->release, current)) {
@@ -70,7 +71,7 @@ static bool look(struct flo_shell *shell, uint32_t place, uint64_t now)
     }
     if (variants->name[0] == '\0' && is_idle) {
         learn(shell, current, variants);
-        shell->agent.revision++; /* the controller hears of it */
+        shell->agent.revision++; /* the controller gets a report */
         flo_queue_wake(&shell->queue);
     }
     return is_idle && now >= variants->again_ms && shell->identity.is_there && !shell->is_local &&

@@ -1,8 +1,8 @@
-/* The watch: once a second the sensors are read, and the pure rules of
- * agent/core/memory say what the device gives up (strain.h).
+/* Watch: reads the sensors once a second.  The pure rules of agent/core/memory
+ * decide what the device gives up (strain.h).
  *
- * A model that stepped down is loaded again, smaller, while nobody asks it
- * anything.  Updates wait while the rules forbid them. */
+ * A model at a new degradation level is loaded again, smaller, while it has no
+ * requests.  Updates wait while the rules forbid them. */
 #include <event2/event.h>
 #include <string.h>
 
@@ -166,13 +166,14 @@ static void look_at_waits(struct flo_shell *shell, uint64_t now)
     struct flo_agent_event event = {.kind = FLO_AGENT_CONDITIONS, .lacks = look_around(shell, now)};
 
     if (event.lacks != shell->watch.lacks && flo_queue_offer(&shell->queue, &event)) {
-        shell->watch.lacks = event.lacks; /* else in a second */
+        shell->watch.lacks = event.lacks; /* if the queue is full, tried again in a second */
     }
 }
 
 /* ---- memory ---- */
 
-/* With one model there is no plan: it may step down, and never leaves. */
+/* Makes the input for a device with one model, which has no plan.  The model
+ * may be degraded but never leaves memory. */
 static size_t gather_one(const struct flo_shell *shell, struct flo_memory_model *models,
                          uint32_t *places)
 {
@@ -199,7 +200,7 @@ static bool has_plan(const struct flo_shell *shell)
     return shell->memory.count > 1 && shell->memory.is_planned;
 }
 
-/* The models here as the planner knows them. */
+/* Collects the models on the device, as the planner knows them. */
 static size_t gather(const struct flo_shell *shell,
                      struct flo_memory_model models[FLO_MEMORY_MODELS_MAX],
                      uint32_t places[FLO_MEMORY_MODELS_MAX])
@@ -221,7 +222,7 @@ static size_t gather(const struct flo_shell *shell,
     return memory->count;
 }
 
-/* On demand, in memory, and nobody asks it anything. */
+/* Tests for a model on demand that is in memory and has no requests. */
 static bool is_idle(const struct flo_shell *shell, uint32_t i)
 {
     const struct flo_agent_model *model = &shell->agent.models[i];
@@ -259,7 +260,7 @@ static void post_all(struct flo_shell *shell, chooser *is_it, enum flo_agent_eve
 
         event.error.code = FLO_E_DEVICE_STRAIN;
         if (is_it(shell, i) && !flo_queue_offer(&shell->queue, &event)) {
-            return; /* the queue is full: the next step tries again */
+            return; /* the queue is full: the next call tries again */
         }
     }
 }
@@ -279,7 +280,7 @@ static void carry_out(struct flo_shell *shell, enum flo_strain_step step,
         watch->rungs[place] = model->rung_min;
         watch->is_demoted[place] = model->is_demoted;
         if (has_plan(shell)) {
-            shell->memory.is_planned = false; /* the plan is made again */
+            shell->memory.is_planned = false; /* forces a new plan */
         } else {
             watch->is_due[place] = true;
         }
@@ -315,8 +316,8 @@ static void look_at_memory(struct flo_shell *shell, uint64_t now)
     }
 }
 
-/* An engine's cache and sessions are fixed when it opens: it is loaded again,
- * while it has no request and its model no execution. */
+/* Loads a model again, because an engine's cache and sessions are fixed when it
+ * opens.  The model must have no request and no execution. */
 static void load_again(struct flo_shell *shell, uint32_t i)
 {
     const struct flo_agent_model *model = &shell->agent.models[i];

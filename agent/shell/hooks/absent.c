@@ -1,5 +1,5 @@
-/* Runtimes, links and hooks of a build without them: a release that names a runtime is
- * refused when it is opened, so that no link is ever made. */
+/* Hooks stand-in: a build without runtimes, links and hooks.  A release that
+ * names a runtime is refused when it is opened, so no link is ever made. */
 #include "agent/shell/device/runtimes.h"
 #include "agent/shell/hooks/hooks.h"
 #include "base/left_out.h"

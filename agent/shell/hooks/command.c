@@ -1,8 +1,8 @@
-/* A program that runs to its end: in a process group of its own, for a limited
- * time, with its last words kept.
+/* Command: a program that runs to its end in its own process group, with a time
+ * limit.  Its last output is kept.
  *
- * Its end is looked for, not told: a child that it leaves in the background may
- * hold its output open for ever. */
+ * The agent polls for the end of the program and not for the end of its output,
+ * because a child in the background may hold the output open for ever. */
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -18,7 +18,7 @@
 
 #define LOOK_MS 20
 #define WORDS_MAX 400
-#define READS_MAX 256 /* at one look; more than a pipe holds */
+#define READS_MAX 256 /* reads per poll; more than a pipe holds */
 #define NOT_STARTED 127
 
 struct flo_command {
@@ -33,7 +33,7 @@ struct flo_command {
 
 /* ---- the child ---- */
 
-/* Only calls that are safe between fork and exec. */
+/* Child between fork and exec: only async-signal-safe calls. */
 _Noreturn static void run(const struct flo_command_wish *wish, int output, pid_t parent)
 {
     union {
@@ -66,8 +66,9 @@ _Noreturn static void run(const struct flo_command_wish *wish, int output, pid_t
 
 /* ---- its end ---- */
 
-/* The bytes of the pipe.  One that never ends its words is read at the next
- * look again: the agent has more to do, and a limit of time to keep. */
+/* Reads the pipe, a bounded amount at a time.  A program that writes without
+ * end is read again at the next poll, because the agent must keep the time
+ * limit. */
 static void keep_words(struct flo_command *command)
 {
     char data[512];
@@ -104,7 +105,7 @@ static void kill_all(struct flo_command *command)
 {
     if (command->pid > 0) {
         kill(-command->pid, SIGKILL);
-        kill(command->pid, SIGKILL); /* before it had its group */
+        kill(command->pid, SIGKILL); /* in case it has no process group yet */
         while (waitpid(command->pid, NULL, 0) < 0 && errno == EINTR) {
         }
         command->pid = 0;
@@ -182,7 +183,7 @@ int flo_command_start(struct event_base *base, const struct flo_command_wish *wi
         return flo_fail_errno(err, FLO_E_PROCESS, "a pipe");
     }
     command->output = pipes[0];
-    fcntl(pipes[0], F_SETFL, O_NONBLOCK); /* our end: its writes may wait */
+    fcntl(pipes[0], F_SETFL, O_NONBLOCK); /* only our end; writes of the program may block */
     command->pid = fork();
     if (command->pid == 0) {
         run(wish, pipes[1], parent);

@@ -1,4 +1,5 @@
-/* One look at a program's health: the status of an HTTP answer. */
+/* Health check: one HTTP request to a program, judged by the status of the
+ * answer. */
 #include <arpa/inet.h>
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
@@ -52,7 +53,7 @@ static void judge(struct flo_health *health, bool is_over)
 
     if (!is_over && n < (ev_ssize_t)sizeof(line) &&
         memchr(line, '\n', n > 0 ? (size_t)n : 0) == NULL) {
-        return; /* more of the line comes */
+        return; /* the rest of the line is still to come */
     }
     status = flo_http_status_read(line, n > 0 ? (size_t)n : 0);
     if (status == health->status) {
@@ -129,7 +130,7 @@ static bool begin(struct flo_health *health, struct event_base *base,
                         address->path, is_six ? "[" : "", address->host, is_six ? "]" : "",
                         (unsigned)address->port);
     bufferevent_enable(health->bev, EV_READ | EV_WRITE);
-    /* An error at once is told by an event, too. */
+    /* An immediate error is reported by an event as well. */
     (void)bufferevent_socket_connect(health->bev, (struct sockaddr *)&to, (int)bytes);
     return true;
 }

@@ -1,8 +1,9 @@
-/* The activation of each model: its link moves, its hook runs, its program's
- * health is looked at.  See hooks.h.
+/* Hooks: the activation of each model.  Its link moves, its hook runs, its
+ * program's health is checked.  See hooks.h.
  *
- * A model has one hook at a time.  Who asks for another release meanwhile gets
- * the link at once, and the hook once more when the first has ended. */
+ * A model has one running hook at a time.  If another release is activated
+ * meanwhile, the link moves at once, and the hook runs again after the first
+ * has ended. */
 #include "agent/shell/hooks/hooks.h"
 
 #include <stdlib.h>
@@ -24,14 +25,14 @@ struct flo_hook {
     struct flo_hook *next;
     struct flo_shell *shell;
     char model[FLO_NAME_MAX + 1];
-    struct flo_release_ref release; /* zero digest: the link goes */
+    struct flo_release_ref release; /* release of the link; zero digest: the link is removed */
     char runtime[32];
     bool is_again;  /* the hook runs in any case */
-    bool has_other; /* the wish changed while the hook ran */
+    bool has_other; /* another release was set while the hook ran */
     struct flo_linking activation;
-    /* The runtime's file; name empty: not read. */
+    /* The runtime's file; name empty: not read yet. */
     struct flo_device_runtime file;
-    struct flo_command *command; /* the hook, or a look */
+    struct flo_command *command; /* the running hook or health command */
     struct flo_health *health;
     struct event *timer;
 };
@@ -75,7 +76,8 @@ static void on_timer(evutil_socket_t fd, short events, void *context)
     act(hook, flo_linking_step(&hook->activation, FLO_LINKING_DUE, flo_now_ms()));
 }
 
-/* The model's, made where it has none; NULL: no memory. */
+/* Returns the model's hook, and creates it if there is none; NULL: no memory.
+ */
 static struct flo_hook *hook_of(struct flo_shell *shell, const char *model)
 {
     struct flo_hook *hook = shell->hooks;
@@ -100,7 +102,7 @@ static struct flo_hook *hook_of(struct flo_shell *shell, const char *model)
 
 /* ---- to the core ---- */
 
-/* A removal has nobody to be told. */
+/* Posts the result; a removal reports to nobody. */
 static void post(struct flo_hook *hook, enum flo_agent_event_kind kind, int code, const char *what)
 {
     struct flo_shell *shell = hook->shell;
@@ -172,7 +174,8 @@ static void replace(const struct names *names, const char *text, struct flo_buf 
     flo_buf_add(out, "", 1);
 }
 
-/* Texts of a child, one behind the other; argv and environment point there. */
+/* Texts for a child process in one buffer; argv and environment point into it.
+ */
 struct words {
     struct flo_buf text;
     size_t n_argv, n_environment;
@@ -218,7 +221,7 @@ static void add_environment(const struct names *names, struct words *words)
     }
 }
 
-/* The texts do not move any more. */
+/* Sets the pointers, once the texts do not move any more. */
 static void point(struct words *words)
 {
     char *at = words->text.data;
@@ -231,7 +234,7 @@ static void point(struct words *words)
     }
 }
 
-/* The list of texts `key`, or try-restart of a unit. */
+/* Makes the argument list: the texts under `key`, or try-restart of a unit. */
 static int make_words(const struct flo_hook *hook, const char *key, const char *unit,
                       struct words *words, struct flo_err *err)
 {
@@ -279,7 +282,8 @@ static int start(struct flo_hook *hook, const char *key, const char *unit, uint6
 
 static void begin(struct flo_hook *hook);
 
-/* The link moved meanwhile: what ran was for another release. */
+/* Starts again if the link has moved meanwhile, because the hook that ran was
+ * for another release. */
 static bool begins_other(struct flo_hook *hook)
 {
     if (hook->has_other) {
@@ -358,13 +362,14 @@ static int set_link(struct flo_hook *hook, struct flo_err *err)
     if (rv < 0 || (!hook->is_again && link.has_mark && flo_digest_is_zero(&link.hooked) &&
                    link.has_link == !is_removal(hook) &&
                    flo_digest_equal(&link.release, &hook->release.digest))) {
-        return rv; /* the link stands there, and its hook is to run */
+        return rv; /* the link is right already, and its hook is pending */
     }
     return flo_store_link_set(hook->shell->store, hook->model, hook->runtime,
                               is_removal(hook) ? NULL : &hook->release.digest, err);
 }
 
-/* The link first: a hook that cannot run leaves a mark that says so. */
+/* Moves the link and then runs the hook.  A hook that cannot run leaves a mark
+ * on the disk that says so. */
 static int run(struct flo_hook *hook, bool *is_done, struct flo_err *err)
 {
     const struct flo_config *config;
@@ -384,7 +389,7 @@ static int run(struct flo_hook *hook, bool *is_done, struct flo_err *err)
     }
     if (flo_config_text(config, "restart") == NULL &&
         flo_config_texts_count(config, "activate") == 0) {
-        *is_done = true; /* the program watches its link */
+        *is_done = true; /* the program watches its link: nothing to run */
         return 0;
     }
     return start(hook, "activate", flo_config_text(config, "restart"), FLO_HOOK_MS_MAX, on_hooked,
@@ -399,7 +404,7 @@ static void run_hook(struct flo_hook *hook)
     int rv = run(hook, &is_done, &err);
 
     if (rv == FLO_E_RUNTIME_ABSENT && is_removal(hook)) {
-        flo_log_err(FLO_LOG_WARN, "link", &err); /* nobody can be told */
+        flo_log_err(FLO_LOG_WARN, "link", &err); /* a removal reports to nobody */
         hook_done(hook);
     } else if (rv < 0) {
         hook_failed(hook, err.what);
@@ -510,13 +515,14 @@ static void act(struct flo_hook *hook, enum flo_linking_do what)
     case FLO_LINKING_TELL_ILL:
         tell_ill(hook);
         break;
-    case FLO_LINKING_TELL_FAILED: /* told where it failed */
+    case FLO_LINKING_TELL_FAILED: /* reported where it failed */
     case FLO_LINKING_NOTHING:
         break;
     }
 }
 
-/* The hook ran for this link already: the agent was started again, say. */
+/* Tests whether the hook already ran for this link, for example before a
+ * restart of the agent. */
 static bool is_done_already(struct flo_hook *hook)
 {
     struct flo_link link;
@@ -531,7 +537,8 @@ static bool is_done_already(struct flo_hook *hook)
            strcmp(link.runtime, hook->runtime) == 0;
 }
 
-/* A removed model's program is not asked. */
+/* Gives the time limits; the program of a removed model gets no health check.
+ */
 static void limits_of(const struct flo_hook *hook, struct flo_linking_limits *out)
 {
     const struct flo_config *config = hook->file.config;
@@ -561,7 +568,8 @@ static void begin(struct flo_hook *hook)
     act(hook, flo_linking_begin(&hook->activation, &limits, needs_hook, flo_now_ms()));
 }
 
-/* While a hook runs the link moves alone; its hook follows. */
+/* Starts an activation.  While a hook runs only the link moves; the hook
+ * follows. */
 static void wish(struct flo_hook *hook)
 {
     struct flo_err err = {0};
@@ -644,8 +652,9 @@ bool flo_hooks_has_link(struct flo_shell *shell, const char *model)
            (link.has_link || link.has_mark);
 }
 
-/* A record that cannot be read, or has no place here, may name the release that
- * the program has: its link stays until one says otherwise. */
+/* Tests whether a model's link can go.  A record that is unreadable or has no
+ * place may name the linked release, so its link stays until an order says
+ * otherwise. */
 static bool is_gone(struct flo_shell *shell, const char *model)
 {
     struct flo_slots *slots = &shell->other;
