@@ -1,9 +1,9 @@
-/* The loop: events into the core, actions out to the modules.
+/* Loop: takes events into the core and carries out its actions.
  *
- * Lists are carried out whole before the next event is looked at; a failed
+ * A list of actions is carried out completely before the next event.  A failed
  * action comes back as an event.  The facts of an order are on the disk before
- * its event comes; a denial is in the same write as the slots that follow from
- * it. */
+ * its event comes.  A blocked release is stored in the same write as the slots
+ * that follow from it. */
 #include <string.h>
 
 #include <flotilla/patience.h>
@@ -17,7 +17,7 @@
 
 #define SLEEP_MS_MIN 1000
 
-static struct flo_agent_actions actions; /* one loop, one thread, one list */
+static struct flo_agent_actions actions; /* static, because there is one loop on one thread */
 
 /* ---- text ---- */
 
@@ -64,7 +64,8 @@ static void flip(struct flo_shell *shell, const struct flo_agent_action *action)
     struct flo_err err = {0};
 
     if (flo_shell_flip(shell, action->model, action->role, &action->release, &err) == 0) {
-        /* The measurements so far belong to the release that served. */
+        /* The measurements so far belong to the release that served until now.
+         */
         flo_telemetry_close(shell, action->model);
         shell->models[action->model].telemetry.release = action->release;
         flo_shell_host_flipped(shell, action);
@@ -76,7 +77,8 @@ static void flip(struct flo_shell *shell, const struct flo_agent_action *action)
     }
 }
 
-/* A denial is on disk before the end that it belongs to is told. */
+/* Reports an execution.  A blocked release is on the disk before the end that
+ * caused it is reported. */
 static void report(struct flo_shell *shell, uint32_t model,
                    const struct flo_agent_execution *execution)
 {
@@ -116,12 +118,12 @@ void flo_loop_collect(struct flo_shell *shell)
         return;
     }
     if (shell->job != NULL || flo_agent_is_fetching(&shell->agent)) {
-        return; /* the worker's files are not named yet */
+        return; /* the files of the running download are not named yet */
     }
     (void)flo_shell_sweep(shell, NULL, 0);
 }
 
-/* false: a write that the rest of the list may stand on failed. */
+/* false: a write failed on which the rest of the list depends. */
 static bool carry_out(struct flo_shell *shell, const struct flo_agent_action *action,
                       const struct flo_agent_execution *reported)
 {
@@ -129,8 +131,8 @@ static bool carry_out(struct flo_shell *shell, const struct flo_agent_action *ac
     case FLO_DO_DENY:
         flo_shell_deny(shell, action);
         return true;
-    case FLO_DO_FREEZE: /* the record says by which lane */
-    case FLO_DO_NOTE:   /* the trace has it */
+    case FLO_DO_FREEZE: /* the device record says who froze the device */
+    case FLO_DO_NOTE:   /* the note is in the trace */
         return true;
     default:
         break;
@@ -227,8 +229,9 @@ static bool is_candidates_start(const struct flo_agent_action *action)
     return action->kind == FLO_DO_LOAD && action->role == FLO_AGENT_BESIDE;
 }
 
-/* How long the machine was suspended since the step before: one clock runs
- * then, the other does not.  They are not read at the same instant. */
+/* Returns how long the machine was suspended since the last step: one clock
+ * runs then, the other does not.  The two clocks are not read at the same
+ * instant, so a small difference is noise. */
 static uint64_t take_sleep(struct flo_shell *shell)
 {
     int64_t asleep_ms = (int64_t)flo_now_ms() - (int64_t)(flo_now_us() / 1000);
@@ -241,8 +244,8 @@ static uint64_t take_sleep(struct flo_shell *shell)
     return (uint64_t)slept_ms;
 }
 
-/* A clock from before this program was made is wrong: windows would open at any
- * time. */
+/* A clock that is earlier than the build of this program is wrong: with it,
+ * maintenance windows would open at any time. */
 static uint64_t clock_ms(void)
 {
     uint64_t wall_ms = flo_wall_ms();
@@ -252,7 +255,7 @@ static uint64_t clock_ms(void)
 
 static void step(struct flo_shell *shell, struct flo_agent_event *event)
 {
-    /* Model whose start is not on the disk. */
+    /* Model with an attempt that could not be counted on the disk. */
     uint32_t uncounted = FLO_NO_MODEL;
     size_t reports = 0;
     size_t i;
@@ -297,10 +300,10 @@ void flo_loop_flush_later(struct flo_shell *shell)
     }
 }
 
-/* All devices of a group act on an order of its list at once.  Its answers go
- * at once, too; what reported says of it comes over the time that the broker
- * needs for so many.  So do events of going back: the answer has told the
- * same. */
+/* Delays the report after an order from a group's list, because all devices of
+ * the group act at once.  Answers go out at once.  Reports are spread over the
+ * time that the broker needs for so many, and so are events of a rollback,
+ * which the answer already told. */
 static void spread_reports(struct flo_shell *shell, const struct flo_agent_event *event)
 {
     uint64_t random;
@@ -339,16 +342,17 @@ static void settle(struct flo_shell *shell)
     flo_shell_link_flush(shell);
 }
 
-/* The next event that waits; what serve has to tell is heard between two steps,
- * when no list is half carried out. */
+/* Takes the next waiting event.  Reports of agent/serve are read between two
+ * steps, when no list is half done. */
 static bool take_event(struct flo_shell *shell, struct flo_agent_event *out)
 {
     flo_serve_hear(shell->serve);
     return flo_queue_take(&shell->queue, out);
 }
 
-/* Take the events that wait.  A slot write syncs the disk and stops the loop
- * for that long: unless it is urgent, others have their turn behind it. */
+/* Takes the waiting events.  A slot write syncs the disk and blocks the loop.
+ * Unless it is urgent, other sources of the event loop have their turn first.
+ */
 static void take_waiting(struct flo_shell *shell, bool is_urgent)
 {
     struct flo_agent_event event;
@@ -393,8 +397,8 @@ void flo_loop_event(struct flo_shell *shell, const struct flo_agent_event *event
     end_turn(shell);
 }
 
-/* The intake is filled after the waiting events are taken: they may need it
- * too. */
+/* The intake is filled after the waiting events were taken, because they may
+ * use it too. */
 void flo_loop_order(struct flo_shell *shell, const json_t *envelope, bool is_list)
 {
     take_waiting(shell, true);

@@ -1,4 +1,4 @@
-/* flotilla-agent: the device daemon and its operator's commands. */
+/* Main: the device daemon flotilla-agent and the commands of its operator. */
 #include "agent/serve/standalone/standalone.h"
 #include "agent/shell/commands/commands.h"
 

@@ -1,25 +1,26 @@
-/* Releases without requests: their links, their hooks, the health of the
- * programs that read them.
+/* Hooks: releases that get no requests from the agent.  They have a link, a
+ * hook, and a health check of the program that reads them.
  *
  *   hooks.c    one activation for each model: link, hook, health
- *   command.c  a program with a limit of time     signal.c  a pid file
- *   health.c   one look by HTTP
+ *   command.c  a program with a time limit     signal.c  a pid file
+ *   health.c   one check by HTTP
  *
- * agent/core/linking.h decides, agent/core/device/linked.c says what it
- * means.  Hooks run as the agent's user and are chosen by the device's own
- * configuration alone. */
+ * agent/core/linking.h decides, agent/core/device/linked.c interprets the
+ * result.  Hooks run as the agent's user.  Only the device's own configuration
+ * chooses them. */
 #ifndef FLOTILLA_AGENT_HOOKS_H
 #define FLOTILLA_AGENT_HOOKS_H
 
 #include "agent/shell/device/hook.h"
 #include "agent/shell/shell.h"
 
-/* The release has the link from now on; its hook runs if it did not run for
- * this link, or in any case (`again`).  ACTIVATED or ILL follow. */
+/* Points the link at the release.  The hook runs if it did not run for this
+ * link yet, or always with `again`.  The event ACTIVATED or ILL follows. */
 void flo_hooks_flip(struct flo_shell *shell, const struct flo_release_ref *release, bool again);
-/* The model's link goes, and its hook runs. */
+/* Removes the model's link and runs its hook. */
 void flo_hooks_unlink(struct flo_shell *shell, const char *model);
-/* The agent starts: links of models that have no release any more go. */
+/* Removes, at the start of the agent, the links of models that have no release
+ * any more. */
 void flo_hooks_start(struct flo_shell *shell);
 bool flo_hooks_has_link(struct flo_shell *shell, const char *model);
 void flo_hooks_close(struct flo_shell *shell);
@@ -31,37 +32,38 @@ void flo_hooks_close(struct flo_shell *shell);
 
 struct flo_command;
 struct flo_command_wish {
-    const char *const *argv;  /* an absolute path first; NULL ends */
+    const char *const *argv;  /* begins with an absolute path; NULL ends */
     char *const *environment; /* NULL ends */
     uint64_t ms_max;
     void *context;
-    /* Exit status, 128 plus the signal, or FLO_COMMAND_LATE: killed with the
-     * process group.  `words`: the last that the command wrote. */
+    /* Gets the exit status, 128 plus the signal, or FLO_COMMAND_LATE: the
+     * process group was killed at its time limit.  `words` is the last output
+     * of the command. */
     void (*done)(void *context, int status, const char *words);
 };
-/* FLO_E_PROCESS: it could not be started. */
+/* FLO_E_PROCESS: the command could not be started. */
 FLO_MUST_USE int flo_command_start(struct event_base *base, const struct flo_command_wish *wish,
                                    struct flo_command **out, struct flo_err *err);
-/* Kill it; done is not called.  NULL is fine. */
+/* Kills the command without calling `done`.  NULL is fine. */
 void flo_command_cancel(struct flo_command *command);
 
 /* ---- signal.c ---- */
 
-/* Send a signal to the process of a pid file.  The file belongs to root or to
- * the user of that process, and others may not write it.  No file, or no such
- * process: nothing runs that would have to be told, which is no error.
+/* Sends a signal to the process of a pid file.  The file must belong to root or
+ * to the user of that process, and must not be writable by others.  A missing
+ * file or process is no error: nothing runs that needs the signal.
  * FLO_E_HOOK_FAILED. */
 FLO_MUST_USE int flo_hook_signal_send(const char *pid_file, int number, struct flo_err *err);
 
 /* ---- health.c ---- */
 
 struct flo_health;
-/* GET; `done` is told once, never from inside this call. `why` is NULL when
- * the answer has that status. */
+/* Sends a GET.  `done` is called once, never from inside this call.  Its `why`
+ * is NULL when the answer has the expected status. */
 FLO_MUST_USE int flo_health_start(struct event_base *base, const struct flo_health_address *address,
                                   int status, void (*done)(void *context, const char *why),
                                   void *context, struct flo_health **out, struct flo_err *err);
-/* done is not called.  NULL is fine. */
+/* Stops without calling `done`.  NULL is fine. */
 void flo_health_cancel(struct flo_health *health);
 
 #endif

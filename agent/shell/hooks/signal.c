@@ -1,4 +1,4 @@
-/* A hook that is a signal: see flo_hook_signal_send(). */
+/* Signal hook: see flo_hook_signal_send(). */
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -10,7 +10,7 @@
 #include "agent/core/linking.h"
 #include "agent/shell/hooks/hooks.h"
 
-/* The user of a process; false: there is none of that number. */
+/* Gives the user of a process; false: there is no such process. */
 static bool user_of(int pid, uid_t *out)
 {
     char path[32];
@@ -52,7 +52,7 @@ int flo_hook_signal_send(const char *pid_file, int number, struct flo_err *err)
     if (rv < 0) {
         return rv;
     }
-    if (!user_of(pid, &user)) { /* gone, or hidden from us */
+    if (!user_of(pid, &user)) { /* the process has ended, or is hidden from us */
         return kill(pid, 0) < 0 && errno == ESRCH
                    ? 0
                    : flo_fail(err, FLO_E_HOOK_FAILED, "process %d of %s is another user's", pid,

@@ -1,5 +1,5 @@
-/* One call to the controller over HTTPS, on a thread of its own, so that the
- * loop never waits for the network. */
+/* HTTPS: one call to the controller, on its own thread, so that the loop never
+ * waits for the network. */
 #ifndef FLOTILLA_AGENT_HTTPS_H
 #define FLOTILLA_AGENT_HTTPS_H
 
@@ -8,24 +8,24 @@
 
 struct flo_https;
 
-/* On the loop, once.  An answer of any status comes without an error; a passing
- * failure is FLO_E_NET_UNREACHABLE.  The call is over: what it points to is
- * freed after this. */
+/* Called once, on the loop's thread.  An answer of any status has no error; a
+ * transient failure is FLO_E_NET_UNREACHABLE.  The answer is freed after the
+ * call. */
 typedef void flo_https_done(void *context, const struct flo_http_answer *answer,
                             const struct flo_err *err);
 
 struct flo_https_ask {
     const char *method;   /* NULL: GET */
-    const char *path;     /* "/v1/..." of the controller */
-    struct flo_buf *body; /* taken, also on failure; NULL: none */
+    const char *path;     /* "/v1/...", below the controller's address */
+    struct flo_buf *body; /* owned by the call, also on failure; NULL: none */
     size_t answer_bytes_max;
     flo_https_done *done;
     void *context;
 };
-/* With the device's certificate, as it is now. */
+/* Starts a call with the device's present certificate. */
 FLO_MUST_USE int flo_https_start(struct flo_shell *shell, const struct flo_https_ask *ask,
                                  struct flo_https **out, struct flo_err *err);
-/* `done` is not called.  NULL is fine. */
+/* Stops without calling `done`.  NULL is fine. */
 void flo_https_cancel(struct flo_https *https);
 
 #endif

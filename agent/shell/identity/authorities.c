@@ -1,4 +1,5 @@
-/* Authorities whom this device believes: identity/ca.pem. */
+/* Authorities: the certificate authorities that this device trusts, in
+ * identity/ca.pem. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -51,8 +51,9 @@ static int check_groups(const json_t *groups, struct flo_err *err)
     return 0;
 }
 
-/* The certificate of that device.  A time that is not within its life is of a
- * controller whose clock was set meanwhile: its begin counts. */
+/* Verifies that the certificate is of the device.  Where the present time is
+ * outside its validity, its begin is used as time: the controller's clock was
+ * set meanwhile. */
 static int check_certificate(const char *pem, const char *device, struct flo_certificate *facts,
                              uint64_t *at_ms, struct flo_err *err)
 {

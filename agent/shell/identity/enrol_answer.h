@@ -1,9 +1,9 @@
-/* The controller's answers to an enrolment and to a renewal: bytes in, a
- * checked struct out.
+/* Enrolment answers: the controller's replies to an enrolment and to a renewal,
+ * as bytes in and a checked struct out.
  *
- * Before the whole answer is good, nothing is stored.  With identity.json a
- * device counts as enrolled; with an unreadable certificate it could never
- * connect. */
+ * Nothing is stored before the whole answer is valid.  A device with
+ * identity.json counts as enrolled, and with an unreadable certificate it could
+ * never connect. */
 #ifndef FLOTILLA_AGENT_ENROL_ANSWER_H
 #define FLOTILLA_AGENT_ENROL_ANSWER_H
 
@@ -13,13 +13,13 @@
 
 #define FLO_ENROL_ANSWER_BYTES_MAX (1u << 20)
 
-/* The address of the field `key`: with TLS, or this machine's.
+/* Checks the address in the field `key`: it has TLS or is this machine's.
  * FLO_E_CFG_RANGE. */
 FLO_MUST_USE int flo_enrol_url_check(const char *key, const char *url,
                                      const struct flo_url_kind *kind, struct flo_err *err);
 
 struct flo_enrol_answer {
-    json_t *json; /* owns what the pointers below show */
+    json_t *json; /* owner of the pointers below */
     const char *device;
     const char *fleet;
     const char *certificate; /* PEM, its common name is `device` */
@@ -29,7 +29,7 @@ struct flo_enrol_answer {
     const char *broker;
     const char *api; /* "": not said */
     const json_t *groups;
-    struct flo_buf trust; /* text of trust.json, of that fleet */
+    struct flo_buf trust; /* text of trust.json of that fleet */
 };
 
 /* FLO_E_META_...   not JSON; a field is missing or wrong; a group is no name;
@@ -47,8 +47,8 @@ FLO_MUST_USE int flo_enrol_answer_identity(const struct flo_enrol_answer *answer
 
 struct flo_renew_answer {
     json_t *json;            /* owns `certificate` */
-    const char *certificate; /* PEM, of this device and this key */
-    const char *ca;          /* PEM, several; "": not said */
+    const char *certificate; /* PEM; for this device and this key */
+    const char *ca;          /* PEM, several; "": not given */
     uint64_t at_ms;          /* the controller's time */
 };
 /* The answer to a renewal of `device`, for the key `keyid`.

@@ -1,5 +1,5 @@
-/* Identity of an enrolled device: <state>/identity (contracts/device.md section
- * 6). */
+/* Identity: the files of an enrolled device in <state>/identity
+ * (contracts/device.md section 6). */
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -10,7 +10,7 @@
 
 #define FILE_NAME "identity/identity.json"
 
-/* Add a group once; a word that is no name is left out. */
+/* Adds a group once; an invalid name is ignored. */
 static void add_group(struct flo_identity *identity, const char *group)
 {
     size_t i;
@@ -82,7 +82,8 @@ static int read_identity(const struct flo_settings *settings, struct flo_identit
     controller = text != NULL ? text : controller;
     text = flo_config_text(settings->config, "broker");
     broker = text != NULL ? text : broker;
-    /* Whoever wrote the file; a renewal has a key in it. */
+    /* The addresses are checked whoever wrote the file, because a renewal sends
+     * a request there. */
     rv = flo_enrol_url_check("controller", controller, &flo_url_http, err);
     if (rv == 0) {
         rv = flo_enrol_url_check("mqtt", broker, &flo_url_mqtt, err);

@@ -8,21 +8,22 @@
 FLO_MUST_USE int flo_identity_load(const struct flo_settings *settings, struct flo_identity *out,
                                    struct flo_err *err);
 void flo_identity_deinit(struct flo_identity *identity);
-/* Connections use this pair from now on. */
+/* Makes connections use the pair at this place from now on. */
 void flo_identity_use(struct flo_identity *identity, size_t place);
 
-/* authorities.c: whom this device believes in TLS. */
+/* authorities.c: the certificate authorities that this device trusts in TLS. */
 #define FLO_AUTHORITIES_MAX 8
 #define FLO_AUTHORITY_TEXT 17
 struct flo_authority_names {
     char list[FLO_AUTHORITIES_MAX][FLO_AUTHORITY_TEXT]; /* 16 hex digits */
     size_t count;
 };
-/* The list in PEM, checked.  FLO_E_SIG_FORMAT, FLO_E_NET_TLS: one is none. */
+/* Reads and checks a list in PEM.  FLO_E_SIG_FORMAT, FLO_E_NET_TLS: one entry
+ * is no authority. */
 FLO_MUST_USE int flo_authorities_read(const char *pem, size_t bytes,
                                       struct flo_authority_names *out, struct flo_err *err);
-/* Believe these from now on, and no others.  *is_news: they were not those
- * before.  The file is whole at any instant. */
+/* Stores the only authorities that are trusted from now on. *is_news: they
+ * differ from those before.  The file is replaced atomically. */
 FLO_MUST_USE int flo_authorities_write(const struct flo_identity *identity, const char *const *pems,
                                        size_t count, bool *is_news, struct flo_err *err);
 

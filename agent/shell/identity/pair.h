@@ -22,7 +22,7 @@ struct flo_pair {
     bool is_there;
     uint64_t number;    /* from 1, grows by one */
     uint64_t issued_ms; /* by the controller's clock */
-    uint64_t taken_ms;  /* by this device's clock */
+    uint64_t taken_ms;  /* by the clock of this device */
     struct flo_certificate facts;
 };
 struct flo_identity_pairs {
@@ -30,21 +30,21 @@ struct flo_identity_pairs {
     char files[FLO_PAIRS][4200];
 };
 
-/* pair.c: a pair of this device (NULL: of any).
- *
- * FLO_E_SIG_FORMAT  no pair, or certificate and key do not belong together
+/* pair.c: reads a pair of this device (NULL: of any device).
+ * FLO_E_SIG_FORMAT  no pair, or certificate and key do not match
  * FLO_E_NET_TLS     the certificate is of another device */
 FLO_MUST_USE int flo_pair_read(const char *data, size_t bytes, const char *device,
                                struct flo_pair *out, struct flo_err *err);
-/* pairs.c: both places below a state directory.  A damaged one is not there
- * while the other one is whole.  FLO_E_ABSENT: neither is there.
- * FLO_E_CFG_PERM: others may read it. */
+/* pairs.c: opens both places below a state directory.  A damaged pair counts as
+ * absent while the other one is whole.  FLO_E_ABSENT: there is no pair.
+ * FLO_E_CFG_PERM: others may read a pair. */
 FLO_MUST_USE int flo_pairs_open(const char *state_dir, const char *device,
                                 struct flo_identity_pairs *out, struct flo_err *err);
-/* The place that counts. */
+/* Returns the place with the newest pair. */
 size_t flo_pairs_newest(const struct flo_identity_pairs *pairs);
-/* Write a pair into the place that is not `in_use` (FLO_PAIRS: into the first,
- * and the second is removed).  *place becomes its. */
+/* Writes a pair into the place that is not `in_use`, and returns that place in
+ * *place.  With `in_use` FLO_PAIRS the first place is written and the second
+ * removed. */
 FLO_MUST_USE int flo_pairs_write(struct flo_identity_pairs *pairs, size_t in_use,
                                  const struct flo_key *key, const char *certificate,
                                  uint64_t issued_ms, uint64_t taken_ms, size_t *place,

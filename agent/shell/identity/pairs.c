@@ -1,4 +1,4 @@
-/* Pairs of this device: the two places of pair.h. */
+/* Pairs: the two places of pair.h. */
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -90,7 +90,7 @@ static int write_place(struct flo_identity_pairs *pairs, size_t place, struct fl
     struct flo_buf text = {.bytes_max = BYTES_MAX};
     int rv = write_text(&pair, key, certificate, &text, err);
 
-    if (rv == 0) { /* as it will be read */
+    if (rv == 0) { /* verified as it will be read */
         rv = flo_pair_read(text.data, text.bytes, NULL, &pair, err);
     }
     if (rv == 0) {

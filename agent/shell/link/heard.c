@@ -93,8 +93,9 @@ static int read_groups(struct flo_heard *out, struct flo_err *err)
     return rv;
 }
 
-/* Only the orders are signed: the fields next to them may delay, and no more.
- * A wish that is not allowed counts as no wish. */
+/* Reads a desired document.  Only its orders are signed: forged other fields
+ * can delay the device, and no more.  A value that is not allowed counts as
+ * absent. */
 static int read_desired(size_t bytes, struct flo_heard *out, struct flo_err *err)
 {
     uint64_t v;
@@ -150,7 +151,8 @@ static int read_orders(struct flo_heard *out, struct flo_err *err)
     return rv;
 }
 
-/* A command may bring what other topics retain, if the broker forgets. */
+/* Reads a command.  It may carry what other topics retain, in case the broker
+ * lost its retained messages. */
 static int read_cmd(struct flo_heard *out, struct flo_err *err)
 {
     json_t *order = NULL;
@@ -175,7 +177,7 @@ static int read_cmd(struct flo_heard *out, struct flo_err *err)
     return rv;
 }
 
-/* A topic of its own: the field must be there. */
+/* Fails if the field is missing, for topics that have a single purpose. */
 static int demand(const struct flo_heard *heard, const char *field, struct flo_err *err)
 {
     json_t *list;

@@ -1,6 +1,6 @@
-/* The link to the controller, its receiving end: connections and messages.
+/* Receiver: connections and messages from the controller.
  *
- * Subscribe first, act second. */
+ * After a connection the device subscribes first and acts second. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -44,7 +44,7 @@ static void take(struct flo_shell *shell, enum flo_topic topic, const struct flo
     if (topic == FLO_TOPIC_DESIRED) {
         take_desired(shell, heard);
     } else if (topic == FLO_TOPIC_MARK && !heard->is_for_all) {
-        /* A controller from before c/order. */
+        /* A controller older than the topic c/order. */
         flo_shell_link_subscribe(shell, FLO_TOPIC_ORDER, "all");
     }
     if (heard->audit != NULL && flo_witness_hear(shell, heard->audit, heard->audit_from_ms)) {
@@ -58,7 +58,7 @@ static void take(struct flo_shell *shell, enum flo_topic topic, const struct flo
     if (flo_shell_trust_hear(shell, FLO_TRUST_BY_ANYBODY, heard->trust, heard->trust_count)) {
         flo_shell_trust_fetch(shell);
     }
-    if (trust_number(shell) != before) { /* for orders of its keys */
+    if (trust_number(shell) != before) { /* orders may be signed by the new keys */
         flo_shell_link_ask_again(shell);
     }
     for (size_t i = 0; i < heard->order_count; i++) {
@@ -107,10 +107,11 @@ static void on_message(void *context, const struct flo_mqtt_message *message)
 
 /* ---- the connection ---- */
 
-/* A broker whose rights were written before c/+ was asked for. */
+/* Subscribes to topics one by one, for a broker whose access rules are older
+ * than c/+. */
 static void subscribe_each(struct flo_shell *shell)
 {
-    flo_shell_link_subscribe(shell, FLO_TOPIC_TRUST, ""); /* before what it judges */
+    flo_shell_link_subscribe(shell, FLO_TOPIC_TRUST, "");
     flo_shell_link_subscribe(shell, FLO_TOPIC_EMERGENCY, "");
     flo_shell_link_subscribe(shell, FLO_TOPIC_ORDER, "all");
 }
@@ -139,8 +140,8 @@ static void subscribe_all(struct flo_shell *shell)
     flo_shell_link_subscribe(shell, FLO_TOPIC_DESIRED, shell->identity.device);
 }
 
-/* A subscription brings what the broker retains once more; a controller whose
- * broker forgets hears the presence. */
+/* Subscribes again, so that the broker sends its retained messages once more.
+ * A controller whose broker lost them reacts to the presence message. */
 void flo_shell_link_ask_again(struct flo_shell *shell)
 {
     if (shell->has_unkept && flo_mqtt_is_connected(shell->mqtt)) {
@@ -187,7 +188,8 @@ static void on_disconnected(void *context, const struct flo_err *err, uint64_t r
     }
 }
 
-/* A broker takes what nobody hears: the controller is on its way to it. */
+/* MQTT reason "no matching subscribers": the controller is not connected to the
+ * broker yet. */
 #define REASON_NOBODY 0x10
 
 static void on_delivered(void *context, uint64_t token, bool was_taken, int reason)
@@ -202,7 +204,7 @@ static void on_delivered(void *context, uint64_t token, bool was_taken, int reas
     if (delivered) {
         flo_shell_link_flush_telemetry(shell);
     } else if (reason >= REASON_NOBODY && !shell->telemetry_is_refused) {
-        /* Sent again at once it would come back as fast as it goes. */
+        /* A window sent again at once would be refused again at once. */
         shell->telemetry_is_refused = true;
         flo_log(reason == REASON_NOBODY ? FLO_LOG_INFO : FLO_LOG_WARN, "mqtt",
                 "telemetry %s, reason 0x%02x: it waits for the next heartbeat",
@@ -224,10 +226,12 @@ static void on_refused(void *context, const char *topic, int reason)
     flo_shell_note(context, "security", &err);
 }
 
-/* No session outlives its connection: the outbox and retained messages heal
- * what is lost.  mosquitto 2.0.11 crashes on a reload (SIGHUP) while it keeps
- * the session of a client that is away and whose name comes from its
- * certificate (docs/decisions/packages.md). */
+/* No session outlives its connection: the outbox and retained messages restore
+ * what is lost.
+ *
+ * mosquitto 2.0.11 crashes on a reload (SIGHUP) while it keeps the session of
+ * an absent client whose name comes from its certificate
+ * (docs/decisions/packages.md). */
 int flo_shell_link_open(struct flo_shell *shell, struct flo_err *err)
 {
     const struct flo_identity *identity = &shell->identity;

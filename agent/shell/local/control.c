@@ -1,8 +1,9 @@
-/* The control socket: an operator at the device asks the running agent.
+/* Control socket: an operator at the device sends requests to the running
+ * agent.  Only the agent's user and root may connect.
  *
- * Only the agent's user and root may connect. status answers at once. rollback
- * answers when the core has the outcome. update tells each state until the
- * release serves on trial or the execution ended. */
+ * status answers at once. rollback answers when the core has the outcome.
+ * update reports each state until the release serves on trial or the execution
+ * has ended. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,7 +20,7 @@
 #include "agent/shell/report/operators.h"
 
 #define REQUEST_BYTES_MAX (128u << 10) /* a trust statement */
-#define UNREAD_BYTES_MAX (1u << 20)    /* answers that nobody reads */
+#define UNREAD_BYTES_MAX (1u << 20)    /* most bytes of answers that a client has not read */
 
 /* ---- requests ---- */
 
@@ -44,7 +45,7 @@ static int update(struct flo_operator *client, const json_t *json, struct flo_er
     bool is_to_end = false;
     int rv = flo_json_get_text(json, "bundle", sizeof(execution.bundle) - 1, &bundle, err);
 
-    if (shell->device_is_unread) { /* which releases it denies */
+    if (shell->device_is_unread) { /* the record also says which releases are blocked */
         return flo_fail(err, FLO_E_STATE, "slots/_device.bin cannot be read: updates wait");
     }
     if (rv < 0 || (rv = flo_json_get_name(json, "model", &model, err)) < 0 ||
@@ -58,7 +59,7 @@ static int update(struct flo_operator *client, const json_t *json, struct flo_er
         return flo_fail(err, FLO_E_META_SCHEMA,
                         "field `release`: a digest of zeros names no release");
     }
-    if (bundle[0] != '/') { /* "" would mean a download without an order */
+    if (bundle[0] != '/') { /* an empty path would mean a download without an order */
         return flo_fail(err, FLO_E_USAGE, "bundle `%s`: no absolute path", bundle);
     }
     snprintf(execution.bundle, sizeof(execution.bundle), "%s", bundle);
@@ -67,7 +68,8 @@ static int update(struct flo_operator *client, const json_t *json, struct flo_er
     return flo_loop_install(shell, &execution, err);
 }
 
-/* The answer may come at once, or when the core has carried it out. */
+/* Carries out an order.  The answer may come at once, or after the core has
+ * acted. */
 static int order(struct flo_operator *client, const json_t *json, struct flo_err *err)
 {
     struct flo_shell *shell = client->control->shell;
@@ -153,7 +155,7 @@ static void take_request(struct flo_operator *client, const char *line, size_t b
     }
 }
 
-/* A client that does not read its answers is dropped. */
+/* Tests for a client that does not read its answers, which is disconnected. */
 static bool is_deaf(const struct flo_operator *client)
 {
     return evbuffer_get_length(bufferevent_get_output(client->stream)) > UNREAD_BYTES_MAX;
@@ -242,7 +244,7 @@ int flo_control_open(struct flo_shell *shell, struct flo_err *err)
     control->shell = shell;
     snprintf(control->path, sizeof(control->path), "%.107s", shell->settings.control);
     memcpy(address.sun_path, control->path, sizeof(address.sun_path));
-    /* The state lock is ours: no other agent uses the socket. */
+    /* We hold the state lock, so no other agent uses the socket. */
     is_stuck = unlink(control->path) < 0 && errno == EROFS;
     mask = umask(0177);
     control->listener = evconnlistener_new_bind(shell->base, on_accept, control,
@@ -253,7 +255,7 @@ int flo_control_open(struct flo_shell *shell, struct flo_err *err)
         is_stuck = is_stuck || errno == EROFS || errno == ENOSPC;
         rv = flo_fail_errno(err, FLO_E_IO_OPEN, "control socket %s", control->path);
         free(control);
-        if (is_stuck) { /* a disk that takes no name: serve all the same */
+        if (is_stuck) { /* read-only disk: continue without the socket */
             flo_log_err(FLO_LOG_WARN, "control", err);
             return 0;
         }

@@ -1,4 +1,5 @@
-/* Neighbours of an agent without them: a configuration that asks for them is refused. */
+/* Neighbours stand-in: a build without them.  A configuration that asks for
+ * neighbours is refused. */
 #include <string.h>
 
 #include "agent/shell/neighbours/neighbours.h"

@@ -1,4 +1,4 @@
-/* Inside of the room. */
+/* Neighbourhood: the state that the files of this folder share. */
 #ifndef FLOTILLA_AGENT_NEIGHBOURS_INSIDE_H
 #define FLOTILLA_AGENT_NEIGHBOURS_INSIDE_H
 
@@ -12,50 +12,51 @@ struct flo_neighbourhood {
     struct flo_shell *shell;
     struct event *tick;
     /* revoked.c */
-    struct flo_https *asking; /* NULL: no question is under way */
+    struct flo_https *asking; /* NULL: no request is under way */
     uint64_t list_at_ms;      /* when the list came; 0: never */
     uint64_t list_again_ms;   /* not asked before */
     char list_file[4200];
     /* share.c */
-    pid_t pid; /* 0: it does not run */
+    pid_t pid; /* process that serves neighbours; 0: none runs */
     int fd;
     struct event *readable;
     uint64_t start_again_ms;
-    /* Begin of the budget's day, since boot, modulo 2^64. */
+    /* Start of the budget's day, in ms since boot, modulo 2^64. */
     uint64_t day_began_ms;
-    uint64_t out_before; /* bytes and refusals of earlier processes */
+    uint64_t out_before; /* bytes sent by earlier processes */
     uint64_t refused_before;
-    char cert_file[4200]; /* with which it was started */
+    char cert_file[4200]; /* certificate that the process was started with */
     /* spent.c */
     char spent_file[4200];
-    uint64_t kept_bytes; /* used part of the budget, on the disk */
+    uint64_t kept_bytes; /* used bytes of the budget, as stored */
     uint64_t kept_day_ms;
-    uint64_t began_at_ms;   /* that day's begin by the wall clock */
-    uint64_t keep_again_ms; /* not written before; 0: no try has failed */
+    uint64_t began_at_ms;   /* start of that day by the wall clock */
+    uint64_t keep_again_ms; /* no write before this time; 0: no write has failed */
     size_t bytes;
     char line[FLO_NEIGHBOURS_LINE_BYTES];
     /* the job under way */
-    json_t *fetched; /* digests; NULL: no job */
+    json_t *fetched; /* digests that the job under way fetches; NULL: no job */
     bool moves;
 };
 
-/* Ask for the list where it is time. */
+/* Requests the list of revoked certificates when it is due. */
 void flo_revoked_look(struct flo_neighbourhood *hood, uint64_t now_ms);
-/* Is the list young enough to serve by? */
+/* Tests whether the list is recent enough to serve neighbours. */
 #define FLO_REVOKED_HOLDS_MS (24ull * 3600 * 1000)
 static inline bool flo_revoked_holds(const struct flo_neighbourhood *hood, uint64_t now_ms)
 {
     return hood->list_at_ms != 0 && now_ms - hood->list_at_ms < FLO_REVOKED_HOLDS_MS;
 }
 
-/* Start the process, or end it, as list, certificate and configuration say. */
+/* Starts or ends the process, as list, certificate and configuration require.
+ */
 void flo_share_look(struct flo_neighbourhood *hood, uint64_t now_ms);
 void flo_share_end(struct flo_neighbourhood *hood);
-/* The budget's day goes on where an earlier agent left it. */
+/* Continues the budget's day of an earlier agent. */
 void flo_spent_load(struct flo_neighbourhood *hood);
-/* Keep it on the disk: where it has grown by much, and at the end. */
+/* Stores the used budget: where it has grown much, and at the end. */
 void flo_spent_keep(struct flo_neighbourhood *hood, bool is_end);
-/* Tell it what this device is fetching. */
+/* Tells the process which digests this device is fetching. */
 void flo_share_tell(struct flo_neighbourhood *hood);
 
 #endif

@@ -1,8 +1,8 @@
-/* Devices close by: whom the updater's jobs ask, and the process that serves
- * them (docs/decisions/neighbours.md).
+/* Neighbours: nearby devices that the updater's jobs fetch from, and the
+ * process that serves them (docs/decisions/neighbours.md).
  *
  *   neighbours.c  jobs, counts
- *   share.c       the process: started, told, listened to
+ *   share.c       the process: start, messages to and from it
  *   revoked.c     the list of revoked certificates, from the controller
  *
  * Nothing is served without a list of revoked certificates that is younger than
@@ -12,14 +12,17 @@
 
 #include "agent/shell/shell.h"
 
-/* Nothing where the configuration says off or the device is not enrolled. */
+/* Opens nothing where the configuration says off or the device is not enrolled.
+ */
 FLO_MUST_USE int flo_neighbours_open(struct flo_shell *shell, struct flo_err *err);
 void flo_neighbours_close(struct flo_shell *shell);
 
-/* Add whom to ask, and how long to wait, to the line of a job. */
+/* Adds the neighbours to ask, and the time to wait for them, to the line that
+ * starts a job. */
 void flo_neighbours_job_add(const struct flo_shell *shell,
                             const struct flo_agent_execution *execution, json_t *job);
-/* The worker's line: neighbours are told what this device is fetching. */
+/* Takes a line of the updater's worker.  Neighbours are told what this device
+ * is fetching. */
 void flo_neighbours_job_said(struct flo_shell *shell, const char *word, const json_t *json);
 void flo_neighbours_job_ended(struct flo_shell *shell);
 

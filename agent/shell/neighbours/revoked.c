@@ -1,5 +1,5 @@
-/* The list of revoked certificates: asked of the controller, kept in a file
- * for the process that serves. */
+/* Revoked certificates: the list from the controller, kept in a file for the
+ * process that serves neighbours. */
 #include <string.h>
 
 #include <flotilla/errors/net.h>
@@ -20,7 +20,7 @@ static bool is_same(const struct flo_neighbourhood *hood, const struct flo_buf *
            bytes == list->bytes && memcmp(text, list->data, bytes) == 0;
 }
 
-/* A newer list holds for connections that stand, too: they are ended. */
+/* Takes a newer list.  It also applies to open connections: they are closed. */
 static int take_list(struct flo_neighbourhood *hood, const struct flo_buf *list,
                      struct flo_err *err)
 {

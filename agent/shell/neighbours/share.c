@@ -1,5 +1,5 @@
-/* The process that serves neighbours: `flotilla-updater share`.  It meets
- * strangers, so its lines are hostile until they match the format. */
+/* Share: the process `flotilla-updater share` that serves neighbours.  It talks
+ * to strangers, so its lines are untrusted until they match the format. */
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
@@ -26,7 +26,7 @@ void flo_share_end(struct flo_neighbourhood *hood)
     flo_fd_cleanup(&hood->fd);
     hood->fd = -1;
     if (hood->pid > 0) {
-        kill(hood->pid, SIGKILL); /* the process writes nothing */
+        kill(hood->pid, SIGKILL); /* safe: the process writes no files */
         while (waitpid(hood->pid, NULL, 0) < 0 && errno == EINTR) {
         }
     }
@@ -59,7 +59,7 @@ static int take_served(struct flo_neighbourhood *hood, const json_t *json, struc
     }
     uint64_t out = hood->out_before + bytes;
 
-    /* The count never grows smaller, whatever that process says. */
+    /* The count never decreases, whatever that process says. */
     counts->out_bytes = out > counts->out_bytes ? out : counts->out_bytes;
     counts->refused = hood->refused_before + refused;
     counts->used_bytes = used;
@@ -125,7 +125,7 @@ static void on_readable(evutil_socket_t fd, short events, void *context)
 
 /* ---- start, tell ---- */
 
-/* false: it could not be said whole. */
+/* false: the line could not be written completely. */
 static bool say(struct flo_neighbourhood *hood, json_t *json)
 {
     struct flo_buf text = {0};

@@ -1,5 +1,5 @@
-/* Bytes that the device has given to its neighbours in these 24 hours, on the
- * disk: a budget of a metered link does not begin again with the agent. */
+/* Spent budget: bytes sent to neighbours within 24 hours, stored on disk.  So a
+ * restart of the agent does not reset the budget of a metered link. */
 #include <inttypes.h>
 #include <string.h>
 
@@ -7,21 +7,22 @@
 
 #define DAY_MS (24ull * 3600 * 1000)
 #define FILE_BYTES_MAX 256
-#define JITTER_MS 60000 /* a begin that moved by more is another day */
-/* Bytes that the file is ahead of those given, so that a kill gives none back
- * but half a second's: a part of the budget, and few writes for the flash. */
+#define JITTER_MS 60000 /* a larger shift of the start means another day */
+/* Bytes by which the stored count is ahead of the bytes sent.  A killed agent
+ * then cannot undercount by more than half a second's bytes, and the flash gets
+ * few writes. */
 #define KEEP_BYTES (64u << 20)
 #define KEEP_PARTS 16
-#define AGAIN_MS 10000 /* to the next try after one that failed */
+#define AGAIN_MS 10000 /* after a failed try */
 #define NUMBER_MAX ((uint64_t)INT64_MAX / 2)
 
-/* The numbers of the file.  The boot's clock does not jump, so it counts while
- * the boot is the same; the wall clock counts after another one. */
+/* Numbers of the file.  The time since boot does not jump, so it is used within
+ * the same boot; after another boot the wall clock is used. */
 struct spent {
     uint64_t used_bytes;
     uint64_t began_at_ms; /* wall clock */
-    uint64_t kept_at_ms;  /* since boot, when the file was written */
-    uint64_t since_ms;    /* how long the day was then */
+    uint64_t kept_at_ms;  /* time since boot at the write */
+    uint64_t since_ms;    /* age of the budget's day at the write */
     bool is_same_boot;
 };
 
@@ -45,7 +46,7 @@ static int read_file(const struct flo_neighbourhood *hood, struct spent *out, st
     if (rv < 0) {
         return rv;
     }
-    /* Agents before did not write these. */
+    /* Absent in files of older agents. */
     const char *boot = json_string_value(json_object_get(json, "boot_id"));
     spent.is_same_boot =
         boot != NULL && strcmp(boot, hood->shell->boot_id) == 0 &&
@@ -55,8 +56,8 @@ static int read_file(const struct flo_neighbourhood *hood, struct spent *out, st
     return 0;
 }
 
-/* A wall clock that stands before the day's begin has not been set yet: the
- * day is as long as that takes longer. */
+/* Returns the age of the budget's day.  A wall clock before the start of the
+ * day was not set yet: the age is then 0, and the day becomes longer. */
 static uint64_t length_ms(const struct spent *spent, uint64_t now_ms)
 {
     uint64_t wall_ms = flo_wall_ms();
@@ -75,7 +76,7 @@ void flo_spent_load(struct flo_neighbourhood *hood)
     int rv = read_file(hood, &spent, &err);
 
     if (rv < 0) {
-        if (rv != FLO_E_ABSENT) { /* a first start has no file */
+        if (rv != FLO_E_ABSENT) { /* no file exists at the first start */
             flo_wrap(&err, rv, "the neighbours' budget begins anew: %s", hood->spent_file);
             flo_log_err(FLO_LOG_WARN, "neighbours", &err);
         }
@@ -87,14 +88,15 @@ void flo_spent_load(struct flo_neighbourhood *hood)
     }
     hood->shell->neighbour_counts.used_bytes = spent.used_bytes;
     hood->kept_bytes = spent.used_bytes;
-    /* The day may begin before the boot: times are counted modulo 2^64. */
+    /* The start of the day may be before the boot: times are counted modulo
+     * 2^64. */
     hood->day_began_ms = now_ms - since_ms;
     hood->kept_day_ms = hood->day_began_ms;
     hood->began_at_ms = spent.began_at_ms;
 }
 
-/* Bytes that the file is to name: more than was given, but never more than the
- * budget. At the end of the agent it is what was given. */
+/* Returns the bytes to store: more than was sent, but at most the budget.  At
+ * the end of the agent they are exact. */
 static uint64_t ahead_of(uint64_t used, uint64_t budget, bool is_end)
 {
     uint64_t step = budget / KEEP_PARTS;
@@ -108,8 +110,8 @@ static uint64_t ahead_of(uint64_t used, uint64_t budget, bool is_end)
     return most - used < step ? most : used + step;
 }
 
-/* The day's begin by the wall clock.  The later one holds while the day is the
- * same: a clock that was not set yet makes no day old. */
+/* Returns the start of the day by the wall clock.  Within the same day the
+ * later value holds, so that an unset clock makes no day old. */
 static uint64_t began_at(const struct flo_neighbourhood *hood, bool is_new_day)
 {
     uint64_t wall_ms = flo_wall_ms();
@@ -149,7 +151,7 @@ void flo_spent_keep(struct flo_neighbourhood *hood, bool is_end)
     }
     uint64_t began_at_ms = began_at(hood, is_new_day);
     if (write_file(hood, ahead, began_at_ms, &err) < 0) {
-        /* The file says less than was given: the next try is not far. */
+        /* The file counts too little, so the next try comes soon. */
         hood->keep_again_ms = now_ms + AGAIN_MS;
         flo_log_err(FLO_LOG_WARN, "neighbours", &err);
         return;

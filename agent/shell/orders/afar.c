@@ -1,7 +1,8 @@
-/* Orders `logs` and `doctor`: a bounded report goes to the controller over
- * HTTPS, then the order is answered (contracts/rest.md section 8.9).
+/* Remote reports: the orders `logs` and `doctor`.  A bounded report goes to the
+ * controller over HTTPS, then the order is answered (contracts/rest.md section
+ * 8.9).
  *
- * A failure of the network leaves the order open: the controller asks again. */
+ * A network failure leaves the order open, so the controller sends it again. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,7 +1,7 @@
-/* Answers to orders: the outcome of each, once and when it comes again.
+/* Order answers: the outcome of each order, sent once, and again on request.
  *
  * A group's list comes with each connection and each change, and holds old
- * orders.  An outcome that was told is not told again for that. */
+ * orders.  Outcomes that were already sent are not repeated for such a list. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -120,11 +120,11 @@ bool flo_shell_is_answered(struct flo_shell *shell, const char *order)
     return text != NULL;
 }
 
-/* Send the stored outcome again; false: there is none.
+/* Sends the stored outcome again; false: there is none.
  *
- * A group's list comes with each connection and each change and holds old
- * orders.  An outcome that was told is not told again for that.  The controller
- * asks by name (cmd) for an answer that got lost all the same. */
+ * A group's list comes with each connection and each change, and holds old
+ * orders.  Outcomes that were already sent are not repeated for it.  For an
+ * answer that was lost the controller asks by order id (cmd). */
 bool flo_shell_answer_again(struct flo_shell *shell, const char *order)
 {
     char *text = flo_answers_find(shell->db, order);
@@ -143,8 +143,6 @@ bool flo_shell_answer_again(struct flo_shell *shell, const char *order)
     return is_there;
 }
 
-/* Something newer holds; its id is told where it is known.  It is not stored:
- * repeated old orders must not push out the answers of others. */
 void flo_shell_answer_superseded(struct flo_shell *shell, const char *order, const char *by,
                                  uint64_t number)
 {

@@ -1,8 +1,9 @@
-/* Orders: from an envelope to an event of the core.
+/* Orders: from a signed envelope to an event of the core.
  *
- * Verified, in scope, not expired.  Then it is compared with the stored orders
- * about its subject (flo_statement_look).  A new one is stored on the disk
- * before it acts.  The core judges its effect (flo_agent_intake). */
+ * An order must be well signed, in scope and not expired.  It is then compared
+ * with the stored orders about its subject (flo_statement_look).  A new order
+ * is on the disk before it acts.  The core decides its effect
+ * (flo_agent_intake). */
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
@@ -40,7 +41,7 @@ static void begin_deploy(uint32_t model, struct flo_intake *out)
         .kind = FLO_AGENT_DEPLOY, .model = model, .deploy.execution = &out->execution};
 }
 
-/* The release that an order names is the one that should run. */
+/* Makes the release of the order the one that should run. */
 static void deploy(struct flo_shell *shell, const struct flo_order *order, uint32_t model,
                    uint32_t attempt, const struct flo_agent_error *refusal, struct flo_intake *out)
 {
@@ -79,7 +80,7 @@ static void act(struct flo_shell *shell, const struct flo_order *order, uint32_t
     } else if (order->op == FLO_ORDER_GROUPS) {
         flo_shell_link_groups(shell);
         flo_shell_link_reported(shell);
-        flo_shell_link_present(shell); /* for the lists of new groups */
+        flo_shell_link_present(shell); /* so that the controller sends the lists of new groups */
     }
     flo_shell_pauses(shell, &out->pauses);
     out->event = (struct flo_agent_event){.kind = FLO_AGENT_ORDER,
@@ -98,9 +99,10 @@ static void act(struct flo_shell *shell, const struct flo_order *order, uint32_t
 
 /* ---- where it stands ---- */
 
-/* Written or nothing: the next start would not know an order that is only in
- * memory.  A report is no more than asked for again then, and a disk that fails
- * is why people ask. */
+/* Stores the order, or fails: after a restart nobody would know an order that
+ * is only in memory.  A report order is answered even if it cannot be stored.
+ * It would only be requested again, and a failing disk is a reason for such a
+ * report. */
 static int keep(struct flo_shell *shell, const struct flo_order_verified *verified,
                 struct flo_slots *record, struct flo_err *err)
 {
@@ -110,7 +112,7 @@ static int keep(struct flo_shell *shell, const struct flo_order_verified *verifi
         flo_statement_keep(&shell->device, record, &verified->order, &verified->body);
     int rv;
 
-    if (!verified->order.is_emergency && /* two of these would be one voice */
+    if (!verified->order.is_emergency &&
         flo_shell_clock_claim(shell, verified->order.issued_at_ms)) {
         kept.device = true;
     }
@@ -125,7 +127,7 @@ static int keep(struct flo_shell *shell, const struct flo_order_verified *verifi
         *record = record_before;
         return rv;
     }
-    if (kept.slots) { /* highest number and time may come later */
+    if (kept.slots) { /* the order number and time can be stored later */
         flo_shell_device_write(shell);
     }
     if (kept.is_folded) {
@@ -134,7 +136,8 @@ static int keep(struct flo_shell *shell, const struct flo_order_verified *verifi
     return 0;
 }
 
-/* Does a rollback take back a denied release that runs here, or is about to? */
+/* Tests whether a rollback names a blocked release that runs here, or that is
+ * being installed. */
 static bool names_here(const struct flo_shell *shell, uint32_t model, const struct flo_order *order)
 {
     const struct flo_agent_model *agent = &shell->agent.models[model];
@@ -158,7 +161,8 @@ static uint64_t aborted_by(const struct flo_shell *shell, const struct flo_order
                : 0;
 }
 
-/* Gather the facts by which the core judges.  `attempt`: of a new execution. */
+/* Collects the facts that the core judges by.  `attempt`: that of a new
+ * execution. */
 static void gather(struct flo_shell *shell, const struct flo_slots *record, uint32_t model,
                    struct flo_intake_facts *facts, uint32_t *attempt)
 {
@@ -213,8 +217,8 @@ static void answer(struct flo_shell *shell, const struct flo_order *order,
     }
 }
 
-/* Let the core judge, and carry out its verdict. true: it is to hear of the
- * order. */
+/* Lets the core judge, and carries out the verdict. true: the core must get the
+ * order as an event. */
 static bool judge(struct flo_shell *shell, const struct flo_order *order,
                   const struct flo_slots *record, enum flo_standing standing, uint64_t by,
                   struct flo_intake *out)
@@ -280,7 +284,7 @@ static int admit(const struct flo_shell *shell, const struct flo_order *order, s
     return flo_agent_order_admit(order, shell->identity.device, groups, count, &time, err);
 }
 
-/* The model has a place from here on. */
+/* Assigns a release; the model has a place from here on. */
 static int assign(struct flo_shell *shell, const struct flo_order *order, struct flo_slots **record,
                   struct flo_err *err)
 {
@@ -294,9 +298,10 @@ static int assign(struct flo_shell *shell, const struct flo_order *order, struct
     return rv;
 }
 
-/* Who has the order key for a moment could use up all numbers with one order,
- * and the controller's would count no more.  A number far above the others is
- * taken when the controller itself says that it gave out as many. */
+/* Tests for a number far above the others.  Such an order is accepted only if
+ * the controller itself confirms that it gave out as many.  Otherwise someone
+ * with the order key for a moment could use up all numbers, and the
+ * controller's orders would be ignored. */
 static bool is_a_leap(const struct flo_shell *shell, const struct flo_order *order)
 {
     uint64_t top = order->epoch > shell->device.epoch ? 0 : shell->device.top;
@@ -318,13 +323,13 @@ static int check_leap(const struct flo_shell *shell, const struct flo_order *ord
                           (unsigned long long)shell->device.top, (unsigned long long)known);
 }
 
-/* 0: it was compared with the stored ones.  *is_told: the core is to hear of
- * it. */
+/* Returns 0 if the order was compared with the stored ones. *is_told: the core
+ * must get the order as an event. */
 static int take(struct flo_shell *shell, const struct flo_order_verified *verified,
                 struct flo_intake *out, bool *is_told, struct flo_err *err)
 {
     const struct flo_order *order = &verified->order;
-    /* The record for an order without a model. */
+    /* The record for an order that names no model. */
     struct flo_slots *record = &shell->other;
     enum flo_standing standing;
     uint64_t by;
@@ -354,7 +359,7 @@ static int take(struct flo_shell *shell, const struct flo_order_verified *verifi
         rv = assign(shell, order, &record, err);
     }
     if (rv == 0 && order->op == FLO_ORDER_REMOVE && record == &shell->other &&
-        standing == FLO_STATEMENT_NEW) { /* nothing of it is here */
+        standing == FLO_STATEMENT_NEW) { /* the model has nothing on the device */
         flo_slots_remove(record);
         rv = flo_shell_record_keep(shell, record, err);
     }
@@ -364,8 +369,8 @@ static int take(struct flo_shell *shell, const struct flo_order_verified *verifi
     return rv;
 }
 
-/* The controller was not asked since the order came: then it is, and the order
- * comes again. */
+/* Tests whether the controller was asked since the order came.  If not, it is
+ * asked, and the order is sent again. */
 static bool was_asked(const struct flo_shell *shell)
 {
     return shell->trust.leap_ms != 0 && shell->trust.order_number_ms > shell->trust.leap_ms;
@@ -380,7 +385,8 @@ static void ask(struct flo_shell *shell, const struct flo_err *err)
     flo_shell_trust_fetch(shell);
 }
 
-/* A statement that did not come yet may name the signer of the order. */
+/* Requests trust statements: one that did not arrive yet may name the order's
+ * signer. */
 static void doubt(struct flo_shell *shell)
 {
     if (flo_trust_is_signed(shell->identity.trust)) {
@@ -406,7 +412,7 @@ static void tell_refusal(struct flo_shell *shell, const char *order, const struc
     }
 }
 
-/* `order`: its id; empty: it could not be read. */
+/* Answers a refused order; `order` empty: its id is unknown. */
 static void refuse(struct flo_shell *shell, const char *order, uint32_t epoch,
                    const struct flo_err *err)
 {
@@ -430,7 +436,7 @@ static void refuse(struct flo_shell *shell, const char *order, uint32_t epoch,
         flo_log(FLO_LOG_DEBUG, "order", "%s", err->what);
     }
     shell->has_unkept = shell->has_unkept || refusal.comes_again;
-    if (refusal.sees_clock) { /* it may be right again before the next heartbeat looks */
+    if (refusal.sees_clock) { /* the clock may be correct before the next heartbeat */
         shell->has_unkept = flo_shell_clock_was_set(shell) || shell->has_unkept;
     }
     tell_refusal(shell, order, err, &refusal);
@@ -442,8 +448,9 @@ static void refuse(struct flo_shell *shell, const char *order, uint32_t epoch,
     }
 }
 
-/* The order is well signed, but of a later version.  Its scope can still be
- * read: a device in scope answers, or the rollout would wait for ever. */
+/* Answers an order that is well signed but of a later version.  Its scope can
+ * still be read.  A device in scope must answer, or the rollout would wait for
+ * ever. */
 static void refuse_unknown(struct flo_shell *shell, const struct flo_order *order,
                            const struct flo_err *err)
 {
@@ -457,7 +464,7 @@ static void refuse_unknown(struct flo_shell *shell, const struct flo_order *orde
 static int verify(const struct flo_shell *shell, const json_t *envelope,
                   struct flo_order_verified *out, struct flo_err *err)
 {
-    struct flo_buf text = {0}; /* no longer than the message that it was in */
+    struct flo_buf text = {0}; /* bounded by the size of the message */
     int rv;
 
     flo_json_dump_canonical(envelope, &text);
@@ -501,7 +508,7 @@ bool flo_orders_take(struct flo_shell *shell, const json_t *envelope, bool is_li
     int rv;
 
     if (shell->identity.trust == NULL || shell->trust.is_behind) {
-        return false; /* the order comes again */
+        return false; /* the order is sent again */
     }
     shell->is_list = is_list;
     rv = verify(shell, envelope, &verified, &err);
@@ -525,7 +532,7 @@ bool flo_orders_take(struct flo_shell *shell, const json_t *envelope, bool is_li
 
 /* ---- without an order ---- */
 
-/* Name and policy of an execution that no rollout began. */
+/* Gives an execution without a rollout its name and policy. */
 static void name_own(struct flo_shell *shell, const char *word,
                      struct flo_agent_execution *execution)
 {

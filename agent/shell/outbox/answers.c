@@ -1,4 +1,4 @@
-/* Answers to orders: the last word about each, for those that come again.  The
+/* Answers: the last answer to each order, for orders that come again.  The
  * records say which order holds (flo_statement_look). */
 #include <stdlib.h>
 #include <string.h>
@@ -22,7 +22,7 @@ static int store_answer(struct flo_outbox_db *db, const char *order, const char 
     return rv;
 }
 
-/* Not synced: an answer that a power cut takes is given again. */
+/* No sync: an answer that is lost at a power failure is given again. */
 void flo_answers_keep(struct flo_outbox_db *db, const char *order, const char *text)
 {
     struct flo_err err = {0};

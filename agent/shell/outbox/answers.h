@@ -1,4 +1,4 @@
-/* The last word about an order, for one that comes again. */
+/* Answers: the last answer to each order, for orders that come again. */
 #ifndef FLOTILLA_AGENT_OUTBOX_ANSWERS_H
 #define FLOTILLA_AGENT_OUTBOX_ANSWERS_H
 
@@ -7,7 +7,7 @@
 struct flo_outbox_db;
 
 void flo_answers_keep(struct flo_outbox_db *db, const char *order, const char *text);
-/* The order runs again. */
+/* Forgets the answer, because the order runs again. */
 void flo_answers_forget(struct flo_outbox_db *db, const char *order);
 /* The caller frees; NULL: none. */
 char *flo_answers_find(struct flo_outbox_db *db, const char *order);

@@ -1,8 +1,8 @@
-/* Events of the outbox: kept until the controller has acknowledged them.
+/* Events: kept until the controller has acknowledged them.
  *
- * A sync stops the loop.  An event that is not urgent therefore waits shortly
- * in memory and shares one sync with others (flo_events_flush).  Without a file
- * events are sent from memory. */
+ * A sync blocks the loop.  An event that is not urgent therefore waits shortly
+ * in memory and shares a sync with others (flo_events_flush).  Without a
+ * database file, events are sent from memory. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -68,9 +68,9 @@ static int store_all(struct flo_outbox_db *db, struct flo_err *err)
     return rv;
 }
 
-/* Events in memory were never sent, and will be sent although they are not
- * stored.  They get a boot of their own: after a start, the file's boot uses
- * their numbers again. */
+/* Gives the events in memory, which were never sent and cannot be stored now, a
+ * new boot id.  After a restart their numbers are used again under the boot id
+ * of the file. */
 static void leave_boot(struct flo_outbox_db *db)
 {
     flo_uuid_make(db->boot);
@@ -80,7 +80,7 @@ static void leave_boot(struct flo_outbox_db *db)
     }
 }
 
-/* The oldest goes; of an execution only where there is nothing else. */
+/* Drops the oldest event; one of an execution only if there are no others. */
 static void forget_one(struct flo_outbox_db *db)
 {
     size_t i = 0;
@@ -128,7 +128,7 @@ void flo_events_flush(struct flo_outbox_db *db)
     last = db->memory[db->memory_count - 1].sequence;
     rv = store_all(db, &err);
     if (rv < 0 && db->rows > 0) {
-        /* No room: telemetry gives way to events. */
+        /* The disk is full: telemetry is dropped for events. */
         flo_outbox_windows_drop(db, db->rows / 2 + 1);
         rv = store_all(db, &err);
     }
@@ -138,7 +138,7 @@ void flo_events_flush(struct flo_outbox_db *db)
         if (db->is_boot_stored) {
             leave_boot(db);
         }
-        flo_outbox_db_complain(&err); /* they are sent from memory, and tried again */
+        flo_outbox_db_complain(&err);
         return;
     }
     for (i = 0; i < db->memory_count; i++) {
@@ -148,8 +148,9 @@ void flo_events_flush(struct flo_outbox_db *db)
     db->flush_failures = 0;
 }
 
-/* Must the event be on the disk before the next action?  An end must, and the
- * start of a probe, which may be the last thing that this machine does. */
+/* Tests whether the event must be on the disk before the next action.  This
+ * holds for an end, and for the start of a probe, which may crash the machine.
+ */
 static bool is_urgent(const struct flo_agent_execution *execution)
 {
     return execution != NULL &&
@@ -166,7 +167,7 @@ void flo_events_add(struct flo_outbox_db *db, enum flo_event_kind kind, json_t *
         return;
     }
     if (db->memory_count == MEMORY_EVENTS_MAX) {
-        flo_events_flush(db); /* may begin another boot */
+        flo_events_flush(db); /* may change the boot id */
     }
     sequence = ++db->sequence;
     json_object_set_new(json, "v", json_integer(1));
@@ -187,7 +188,8 @@ void flo_events_add(struct flo_outbox_db *db, enum flo_event_kind kind, json_t *
     }
 }
 
-/* Asks the file, but only when an event may be gone since the last time. */
+/* Queries the database only if events may have been removed since the last
+ * call. */
 int64_t flo_events_waiting(struct flo_outbox_db *db, enum flo_event_kind kind)
 {
     static const char *const counts[FLO_EVENT_KINDS] = {
@@ -225,9 +227,9 @@ static char *damaged_event(struct flo_outbox_db *db, uint64_t sequence)
     return text.data;
 }
 
-/* As it goes out: with the lowest number that is not acknowledged, and with the
- * present boot.  Events that were stored before the boot changed would count by
- * themselves otherwise, and their acknowledgement would be a foreign one. */
+/* Makes the text to send, with the lowest number that is not acknowledged and
+ * the present boot id.  With their old boot id, events stored before would be
+ * counted separately, and their acknowledgement would not match. */
 static char *sent_text(const struct flo_outbox_db *db, char *stored)
 {
     static const char key[] = "\"boot\":\"";
@@ -276,7 +278,8 @@ char *flo_events_text(struct flo_outbox_db *db, uint64_t sequence)
     return sent_text(db, stored_text(db, sequence));
 }
 
-/* In one transaction: a number that is gone from both is given again. */
+/* One transaction, because a number that is lost from both tables would be
+ * given again. */
 static int acked_store(struct flo_outbox_db *db, uint64_t sequence, struct flo_err *err)
 {
     int rv = flo_outbox_db_begin(db, err);

@@ -1,4 +1,5 @@
-/* The file outbox.db: its tables, and that it stays where it is. */
+/* Outbox file: the tables of outbox.db, and its replacement if it is removed.
+ */
 #include <errno.h>
 #include <unistd.h>
 
@@ -22,10 +23,11 @@ static const char *const schema[] = {
     "CREATE TABLE used (number TEXT PRIMARY KEY, ord TEXT NOT NULL,"
     " done INTEGER NOT NULL);"
     "CREATE INDEX used_order ON used(ord);",
-    /* The records know it now, with pauses and denials. */
+    /* The records store these facts now, with pauses and blocked releases. */
     "DROP TABLE used;"
     "DELETE FROM value WHERE key = 'paused' OR key LIKE 'ordered-denial:%';",
-    /* Kinds as a number; of the answers only last words. */
+    /* Event kinds become a number; only the last answer to each order is kept.
+     */
     "ALTER TABLE event ADD COLUMN kind INTEGER NOT NULL DEFAULT 0;"
     "UPDATE event SET kind = 1 WHERE instr(body, '\"type\":\"note\"')"
     " OR instr(body, '\"type\":\"security\"');"
@@ -66,7 +68,7 @@ void flo_outbox_db_complain(const struct flo_err *err)
 
 /* ---- a file that was taken away ---- */
 
-/* All that is open into a file of its own. */
+/* Copies the open database into a new file. */
 static int save(struct flo_outbox_db *db, const char *path, struct flo_err *err)
 {
     if (unlink(path) < 0 && errno != ENOENT) {
@@ -75,7 +77,7 @@ static int save(struct flo_outbox_db *db, const char *path, struct flo_err *err)
     return flo_db_copy(db->sqlite, path, err);
 }
 
-/* That file in place of whatever is there now. */
+/* Renames that file to outbox.db, in place of whatever is there now. */
 static int put_back(struct flo_outbox_db *db, const char *saved, struct flo_err *err)
 {
     int rv = flo_db_set_aside(db->path, "replaced", err);
@@ -114,5 +116,5 @@ void flo_outbox_db_look(struct flo_outbox_db *db)
     if (rv < 0) {
         flo_outbox_db_complain(&err);
     }
-    db->replaced = why; /* told by the next trace */
+    db->replaced = why; /* reported with the next trace */
 }

@@ -1,4 +1,5 @@
-/* Inside outbox.db: its state and the statements that its files share. */
+/* Outbox internals: the state of outbox.db and the statements that its files
+ * share. */
 #ifndef FLOTILLA_AGENT_OUTBOX_INSIDE_H
 #define FLOTILLA_AGENT_OUTBOX_INSIDE_H
 
@@ -30,65 +31,66 @@ struct memory_event {
     bool has_execution;
 };
 
-/* A window that the database does not take. */
+/* A window that could not be written to the database. */
 struct memory_window {
     uint64_t id;
     char *text;
     bool is_sent;
 };
 
-/* An error as a note. */
+/* A rate limit of one error that is sent as a note. */
 struct told {
     uint64_t at_ms; /* the last time; 0: never */
     uint64_t more;  /* not told since */
 };
 
 struct flo_outbox_db {
-    struct flo_db *sqlite; /* NULL: no database could be had */
+    struct flo_db *sqlite; /* NULL: the database could not be opened */
     char path[4200];       /* in dir */
     char dir[4200];
-    struct flo_err replaced; /* somebody took the file away; code 0: nobody */
+    struct flo_err replaced; /* error after another process removed the file; code 0: none */
     char boot[37];
-    bool is_boot_stored; /* so nothing under it was sent before it was stored */
+    bool is_boot_stored; /* the boot id is stored, so no event is sent under an unstored one */
     struct flo_outbox outbox;
-    uint64_t sequence; /* number of the last event, stored or not */
+    uint64_t sequence; /* number of the newest event, stored or not */
     uint64_t rows_max;
     uint64_t rows;
     uint64_t lost;
     uint64_t corrupt;
-    uint64_t telemetry_sent;              /* highest id under way */
+    uint64_t telemetry_sent;              /* highest id that was sent */
     struct told told[FLO_ERRORS_MAX + 1]; /* by flo_error_place */
-    bool is_counted;                      /* the next line is right */
+    bool is_counted;                      /* `waiting` is valid */
     int64_t waiting[FLO_EVENT_KINDS];     /* for their ack */
     uint64_t servings_more;               /* not told since */
     size_t memory_count;
     struct memory_event memory[MEMORY_EVENTS_MAX];
     uint32_t flush_failures; /* in a row */
-    /* Failure of the newest window; code 0: it was stored. */
+    /* Error of the newest window; code 0: it was stored. */
     struct flo_err failed;
     size_t windows_count;
     uint64_t windows_told; /* ever in memory */
     struct memory_window windows[MEMORY_WINDOWS_MAX];
-    size_t story_count; /* newer than the file's, the oldest first */
+    size_t story_count; /* stories newer than the file's, the oldest first */
     struct flo_agent_execution stories[MEMORY_STORIES_MAX];
 };
 
 void flo_outbox_windows_free(struct flo_outbox_db *db);
 void flo_outbox_db_complain(const struct flo_err *err);
-/* Open or make the file at `path`, with its tables. */
+/* Opens or creates the file at `path`, with its tables. */
 FLO_MUST_USE int flo_outbox_file_open(struct flo_outbox_db *db, struct flo_err *err);
-/* Before each write, outside of transactions: a file that was taken away is
- * there again. */
+/* Creates the file again if it was removed.  To be called before each write,
+ * outside of transactions. */
 void flo_outbox_db_look(struct flo_outbox_db *db);
-/* flo_db_run; FLO_E_DB where there is no database. */
+/* Wraps flo_db_run; FLO_E_DB where there is no database. */
 FLO_MUST_USE int flo_outbox_db_run(struct flo_outbox_db *db, const char *sql,
                                    const struct flo_db_value *values, size_t count,
                                    struct flo_err *err);
-/* First column of the first row; 0 when there is none. */
+/* Returns the first column of the first row; 0: there is no row. */
 int64_t flo_outbox_db_number(struct flo_outbox_db *db, const char *sql);
-/* First text of the first row by one key; the caller frees, NULL: none. */
+/* Returns the first text column of the row with that key; the caller frees,
+ * NULL: none. */
 char *flo_outbox_db_text(struct flo_outbox_db *db, const char *sql, const char *key);
-/* Without syncs (NORMAL) or with (FULL). */
+/* Sets `synchronous` to NORMAL (relaxed, no sync per commit) or to FULL. */
 int flo_outbox_db_relax(struct flo_outbox_db *db, bool is_relaxed);
 int64_t flo_outbox_db_crc(const char *text);
 FLO_MUST_USE int flo_values_store(struct flo_outbox_db *db, const char *key, const char *value,
@@ -96,13 +98,13 @@ FLO_MUST_USE int flo_values_store(struct flo_outbox_db *db, const char *key, con
 FLO_MUST_USE int flo_values_store_number(struct flo_outbox_db *db, const char *key, int64_t value,
                                          struct flo_err *err);
 FLO_MUST_USE int flo_outbox_db_begin(struct flo_outbox_db *db, struct flo_err *err);
-/* The end of it: all of it, or nothing when `rv` says so. */
+/* Ends a transaction: commits or, where `rv` is an error, rolls back. */
 FLO_MUST_USE int flo_outbox_db_commit(struct flo_outbox_db *db, int rv, struct flo_err *err);
-/* An execution's last state: at first in memory, later with the events that
- * told it. */
+/* Remembers an execution's last state: in memory at first, then stored with the
+ * events that report it. */
 void flo_stories_remember(struct flo_outbox_db *db, const struct flo_agent_execution *execution);
 FLO_MUST_USE int flo_stories_keep(struct flo_outbox_db *db, struct flo_err *err);
-/* Make room: the oldest windows go, counted as lost. */
+/* Drops the oldest windows to make room, and counts them as lost. */
 void flo_outbox_windows_drop(struct flo_outbox_db *db, uint64_t count);
 
 #endif

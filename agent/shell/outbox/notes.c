@@ -1,12 +1,13 @@
-/* Events of no execution: errors of the device, and the serving release.
+/* Notes: events of no execution.  These are errors of the device, and the
+ * serving release.
  *
  * Some errors can be caused at any rate: by any sender at the broker (an order
- * without a signature), or by an engine that ends again and again.  Each event
- * stays until the controller has acknowledged it, by the same broker and
- * perhaps never.  Therefore an error is told as `security` once a minute at
- * most, and the number of waiting notes and `serving` events is limited.  Each
- * carries the number of those that were left out before it.  Events of
- * executions are not limited, nor is a rollback: both are rare, and news. */
+ * without a signature), or by an engine that crashes again and again.  Events
+ * stay until the controller acknowledges them, perhaps never.  Therefore an
+ * error is sent as `security` at most once a minute, and the number of waiting
+ * notes and `serving` events is limited.  Each event carries the number of
+ * those dropped before it.  Events of executions and rollbacks are rare, and
+ * not limited. */
 #include <string.h>
 
 #include <flotilla/patience.h>
@@ -15,7 +16,7 @@
 
 #define SERVING_MAX 256
 
-/* Tells how many were left out before it. */
+/* Adds the number of events that were dropped before this one. */
 static void tell(struct flo_outbox_db *db, enum flo_event_kind kind, json_t *json, uint64_t *more)
 {
     if (*more > 0) {

@@ -1,21 +1,25 @@
-/* Outbox and history of the device in one SQLite file: <state>/outbox.db.
+/* Outbox database: the outbox and history of the device in one SQLite file,
+ * <state>/outbox.db.
  *
  * Events are synced before they are sent (synchronous FULL) and stay until the
- * controller has acknowledged their sequence.  An event and the state of its
+ * controller has acknowledged their number.  An event and the state of its
  * execution are one transaction, so an execution ends exactly once.  A sync
- * stops the loop: an event that is not urgent waits shortly in memory and
- * shares one sync (flo_events_flush).
- * Telemetry is written with NORMAL, capped, and the oldest goes first.  Each
- * row carries the CRC-32C of its text: a damaged row is reported as such and
- * never sent altered.  A lost file is no obstacle: a damaged one is set aside.
- * One that somebody deletes or replaces while it is open is written again from
- * what is open, and the stranger set aside.
- * While it cannot be opened or has no room, events and the newest windows are
- * sent from memory.  Numbers of such events may be given a second time after
- * the next start, so they bear a boot of their own.  It becomes the file's with
- * the first of them that is stored.  A file that could not be opened is tried
- * again (flo_outbox_db_again): then its boot and its count go on, and what
- * waits in memory gets the next numbers of it. */
+ * blocks the loop, so an event that is not urgent waits shortly in memory and
+ * shares a sync (flo_events_flush).
+ *
+ * Telemetry is written with NORMAL.  Its size is limited, and the oldest is
+ * dropped first.  Each row carries the CRC-32C of its text: a damaged row is
+ * reported as such and never sent altered.
+ *
+ * A damaged file is set aside and replaced by a new one.  If another process
+ * deletes or replaces the open file, it is written again from the open
+ * database, and the other file is set aside.  While the file cannot be opened
+ * or has no room, events and the newest windows are sent from memory.
+ *
+ * The numbers of such events may be given again after a restart, so they get
+ * their own boot id.  It is stored with the first of them.  A file that could
+ * not be opened is tried again (flo_outbox_db_again).  Its boot id and numbers
+ * then continue, and events in memory get the next numbers. */
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -26,12 +30,12 @@
 #include "agent/shell/outbox/inside.h"
 
 #define SEQUENCE_MAX (INT64_MAX / 4)
-#define EVENTS_WAITING_MAX (1 << 20) /* more than a disk is given for */
+#define EVENTS_WAITING_MAX (1 << 20) /* more than fit into the bytes of any outbox */
 
 /* ---- open ---- */
 
-/* Numbers that no outbox counts to are damage that no checksum tells: the
- * events are not to be found by them. */
+/* Reads the stored numbers.  Impossible values are damage that no checksum
+ * shows: events could not be found by them. */
 static bool read_numbers(struct flo_outbox_db *db)
 {
     int64_t first = flo_outbox_db_number(db, "SELECT min(seq) FROM event");
@@ -81,8 +85,8 @@ static void read_start(struct flo_outbox_db *db)
     db->is_counted = false;
 }
 
-/* true: the file of a newer agent was set aside, for `why`.  Whether there is
- * one now says db->sqlite, and db->failed why not. */
+/* Opens the file. true: the file of a newer agent was set aside, because of
+ * `why`. db->sqlite says whether a file is open now, and db->failed why not. */
 static bool open_file(struct flo_outbox_db *db, struct flo_err *why)
 {
     struct flo_err again = {0};
@@ -91,8 +95,8 @@ static bool open_file(struct flo_outbox_db *db, struct flo_err *why)
         flo_outbox_db_complain(why);
         db->failed = *why;
     }
-    /* Any other reason passes and the file is sound: it is left, and serving
-     * comes first. */
+    /* Other errors are transient and the file is intact: it stays, and serving
+     * continues. */
     bool is_newer = why->code == FLO_E_DB_NEWER;
     if (is_newer || why->code == FLO_E_DB_DAMAGED) {
         db->corrupt += !is_newer;
@@ -184,15 +188,15 @@ void flo_outbox_db_enrolled(struct flo_outbox_db *db, const char *device)
     if (db->sqlite == NULL || (before != NULL && strcmp(before, device) == 0)) {
         return;
     }
-    if (before == NULL) { /* an older version's, or new */
+    if (before == NULL) { /* a file of an older version, or a new one */
         flo_values_set(db, "device", device);
     } else if (forget_past(db, device, &err) < 0) {
         flo_outbox_db_complain(&err);
     }
 }
 
-/* Events in memory were not sent under the boot and the numbers that they get
- * here: nothing is on its way. */
+/* Renumbers the events in memory.  They were not sent under the boot id and
+ * numbers that they get here, so none is in flight. */
 static void number_again(struct flo_outbox_db *db)
 {
     for (size_t i = 0; i < db->memory_count; i++) {

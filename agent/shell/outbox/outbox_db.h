@@ -7,32 +7,35 @@
 
 struct flo_outbox_db;
 
-/* A damaged file is set aside as outbox.db.damaged and counted, one of a newer
- * agent as outbox.db.newer and noted; of each kind the last is kept. */
+/* A damaged file is renamed to outbox.db.damaged and counted.  A file of a
+ * newer agent is renamed to outbox.db.newer and noted.  Only the last file of
+ * each kind is kept. */
 FLO_MUST_USE int flo_outbox_db_open(const char *state_dir, uint64_t bytes_max,
                                     struct flo_outbox_db **out, struct flo_err *err);
 void flo_outbox_db_close(struct flo_outbox_db *db);
-/* A file that could not be opened is tried once more, between two turns of the
- * loop.  Not while an event is on its way: its ack names the numbers that it
- * was sent with.  `device`: as for flo_outbox_db_enrolled; "": none yet. */
+/* Tries once more to open a file that could not be opened, between two turns of
+ * the loop.  Nothing is done while an event is in flight, because its ack names
+ * the numbers that it was sent with.  `device`: as for flo_outbox_db_enrolled;
+ * "": none yet. */
 void flo_outbox_db_again(struct flo_outbox_db *db, const char *device);
-/* The file is about the past of this device (value "device"); the past of
- * another one is forgotten.  To be called before the first event waits. */
+/* Binds the file to this device (value "device"); the history of another device
+ * is erased.  To be called before the first event is stored. */
 void flo_outbox_db_enrolled(struct flo_outbox_db *db, const char *device);
-/* Why there is no file, or the newest window of telemetry was not stored; NULL:
- * all is stored.  Borrowed. */
+/* Returns the error because of which there is no file, or the newest window of
+ * telemetry was not stored; NULL: all is stored.  Borrowed. */
 const struct flo_err *flo_outbox_db_failure(const struct flo_outbox_db *db);
 uint64_t flo_outbox_db_corrupt(const struct flo_outbox_db *db);
 
-/* Small values that survive: device, fleet.  Found: the caller frees. */
+/* Small values that survive a restart: device, fleet.  The caller frees a value
+ * that was found. */
 void flo_values_set(struct flo_outbox_db *db, const char *key, const char *value);
 char *flo_values_get(struct flo_outbox_db *db, const char *key);
-/* The same for a number; 0: there is none. */
+/* Returns a value as a number; 0: there is none. */
 int64_t flo_values_number(struct flo_outbox_db *db, const char *key);
 void flo_values_set_number(struct flo_outbox_db *db, const char *key, int64_t value);
 
 void flo_traces_add(struct flo_outbox_db *db, const char *text);
-/* Print the stored trace of a state directory, as text or {"lines":[…]}. */
+/* Prints the stored trace of a state directory, as text or as {"lines":[…]}. */
 FLO_MUST_USE int flo_traces_print(const char *state_dir, unsigned lines, bool is_json,
                                   struct flo_err *err);
 

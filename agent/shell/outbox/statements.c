@@ -1,4 +1,4 @@
-/* Statements on outbox.db, and the small values that it keeps. */
+/* Statements: SQL on outbox.db, and the small values in it. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -49,7 +49,6 @@ int flo_outbox_db_begin(struct flo_outbox_db *db, struct flo_err *err)
     return db->sqlite == NULL ? flo_fail(err, FLO_E_DB, NO_OUTBOX) : flo_db_begin(db->sqlite, err);
 }
 
-/* The end of a transaction: all of it, or nothing when `rv` says so. */
 int flo_outbox_db_commit(struct flo_outbox_db *db, int rv, struct flo_err *err)
 {
     if (rv == 0) {
@@ -59,7 +58,6 @@ int flo_outbox_db_commit(struct flo_outbox_db *db, int rv, struct flo_err *err)
     return rv;
 }
 
-/* Without syncs (NORMAL) or with (FULL). */
 int flo_outbox_db_relax(struct flo_outbox_db *db, bool is_relaxed)
 {
     struct flo_err err = {0};

@@ -1,14 +1,15 @@
-/* Stories: the last known state of each execution.
+/* Stories: the last known state of each execution, in outbox.db.
  *
- * Read at start to go on with one that a restart interrupted. */
+ * They are read at the start, to continue an execution that a restart
+ * interrupted. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "agent/shell/outbox/inside.h"
 #include "proto/policy.h"
 
-/* The start of a spread rollout, by the wall clock, which goes on while a
- * device is off. */
+/* Returns the start of a spread rollout by the wall clock, which continues
+ * while a device is off. */
 static json_int_t start_wall_ms(const struct flo_agent_execution *execution)
 {
     return execution->start_at_ms == 0
@@ -50,7 +51,8 @@ static uint64_t copy_number(const json_t *json, const char *key)
     return value < 0 ? 0 : (uint64_t)value;
 }
 
-/* A clock that was set never makes it longer than the whole interval. */
+/* Limits the remaining time to the whole interval, whatever the clock was set
+ * to. */
 static uint64_t start_read(uint64_t wall_ms, uint64_t ms_max)
 {
     uint64_t now_ms = flo_wall_ms();
@@ -62,7 +64,8 @@ static uint64_t start_read(uint64_t wall_ms, uint64_t ms_max)
     return flo_now_ms() + (left_ms < ms_max ? left_ms : ms_max);
 }
 
-/* The row has no checksum: values that no order can have are damage. */
+/* Checks values for which the row has no checksum: those that no order can have
+ * are damage. */
 static bool is_possible(const struct flo_agent_execution *execution)
 {
     return execution->id[0] != '\0' && flo_name_is_valid(execution->rollout) &&
@@ -140,7 +143,7 @@ static int story_keep(struct flo_outbox_db *db, const struct flo_agent_execution
     return rv;
 }
 
-/* In memory they outlive the events that told them: those may be acknowledged
+/* Keeps the state in memory longer than its events, which may be acknowledged
  * while the disk is full. */
 void flo_stories_remember(struct flo_outbox_db *db, const struct flo_agent_execution *execution)
 {
@@ -184,7 +187,7 @@ static bool row_read(struct flo_db_statement *statement, struct flo_agent_execut
     return is_whole;
 }
 
-/* The newest open one of each model counts. */
+/* Finds the newest open execution of a model. */
 bool flo_stories_open(struct flo_outbox_db *db, const char *model, struct flo_agent_execution *out)
 {
     struct flo_db_statement *statement;

@@ -6,16 +6,17 @@
 
 struct flo_outbox_db;
 
-/* The open execution of a model in the last life; false: none. */
+/* Finds the execution of a model that was open when the agent last ended;
+ * false: none. */
 bool flo_stories_open(struct flo_outbox_db *db, const char *model, struct flo_agent_execution *out);
-/* The models with an open execution; gives their count. */
+/* Lists the models with an open execution; returns their count. */
 size_t flo_stories_models(struct flo_outbox_db *db, char (*models)[FLO_NAME_MAX + 1],
                           size_t models_max);
-/* How the last execution of a rollout ended; false: there never was one. */
+/* Tells how the last execution of a rollout ended; false: there was none. */
 bool flo_stories_last(struct flo_outbox_db *db, const char *rollout, uint32_t *attempts,
                       bool *has_ended, enum flo_execution *end);
-/* Id, rollout and attempt of an execution that no order began:
- * `word`.digits.attempt. Its release is set. */
+/* Names an execution that no order began: id, rollout and attempt from
+ * `word`.digits.attempt.  Its release must be set. */
 void flo_stories_name(struct flo_outbox_db *db, const char *word,
                       struct flo_agent_execution *execution);
 

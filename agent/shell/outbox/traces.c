@@ -1,4 +1,5 @@
-/* The trace of the core's steps, for `flotilla-agent explain`. */
+/* Traces: the stored trace of the core's steps, for `flotilla-agent explain`.
+ */
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>

@@ -1,4 +1,5 @@
-/* Windows of telemetry: capped, not synced, the oldest goes first. */
+/* Windows: telemetry in outbox.db.  The number is limited, writes are not
+ * synced, and the oldest is dropped first. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -25,7 +26,7 @@ void flo_outbox_windows_drop(struct flo_outbox_db *db, uint64_t count)
 
 /* ---- in memory: what the file does not take ---- */
 
-/* Ids above those of rows. */
+/* First id of windows in memory, above all ids of rows. */
 #define MEMORY_ID (UINT64_C(1) << 62)
 
 static void forget(struct flo_outbox_db *db, size_t place)
@@ -118,7 +119,8 @@ void flo_outbox_windows_add(struct flo_outbox_db *db, const char *text)
     (void)!flo_outbox_db_relax(db, false);
 }
 
-/* The next row; false: there is none.  *text is NULL where it is damaged. */
+/* Reads the next row; false: there is none. *text is NULL if the row is
+ * damaged. */
 static bool next_row(struct flo_outbox_db *db, uint64_t *id, char **text)
 {
     struct flo_db_statement *statement;

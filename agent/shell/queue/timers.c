@@ -1,4 +1,4 @@
-/* Timers of the event loop. */
+/* Timers: helpers for the event loop. */
 #include "agent/shell/queue/timers.h"
 
 void flo_shell_later(struct event *event, unsigned in_ms)

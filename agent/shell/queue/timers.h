@@ -5,7 +5,8 @@
 #include "agent/shell/shell.h"
 
 void flo_shell_set_heartbeat(struct flo_shell *shell, uint64_t heartbeat_ms);
-/* Write waiting events and collect garbage soon. */
+/* Starts the timer of a delayed task, such as writing events or collecting
+ * garbage. */
 void flo_shell_later(struct event *event, unsigned in_ms);
 
 #endif
