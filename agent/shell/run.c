@@ -1,6 +1,8 @@
-/* The running agent: open everything, boot the core, turn the loop, stop
- * within seconds.  The order matters: lock, records, engines, local API, and
- * the network last, so that a device without one serves all the same. */
+/* Run: the running agent.  It opens everything, boots the core, runs the loop,
+ * and stops within seconds.
+ *
+ * The order matters: lock, records, engines, local API, and the network last,
+ * so that a device without a network still serves. */
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -160,7 +162,8 @@ int flo_run_settings(const struct flo_args *args, struct flo_settings *settings,
                              flo_args_text(args, "state-dir", NULL), settings, err);
 }
 
-/* Limits for runtimes of the device, where its group was given to us. */
+/* Prepares resource limits for the device's runtimes, where the agent may
+ * manage its own control group. */
 static void prepare_cgroup(void)
 {
     struct flo_cgroup own;
@@ -198,8 +201,8 @@ int flo_run(void *line, struct flo_err *err)
     }
     flo_lines_begin();
     signal(SIGPIPE, SIG_IGN);
-    setrlimit(RLIMIT_CORE, &no_core); /* a core could hold a prompt */
-    prepare_cgroup();                 /* before there is another process */
+    setrlimit(RLIMIT_CORE, &no_core); /* a core dump could contain a prompt */
+    prepare_cgroup();                 /* before any other process is started */
     service = flo_service_open();
     rv = flo_shell_open(shell, &settings, false, err);
     if (rv == 0) {

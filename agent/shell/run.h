@@ -1,4 +1,4 @@
-/* The running agent, or one command's. */
+/* Run: the running agent, or the agent of one command. */
 #ifndef FLOTILLA_AGENT_RUN_H
 #define FLOTILLA_AGENT_RUN_H
 
@@ -8,10 +8,10 @@
 FLO_MUST_USE int flo_shell_open(struct flo_shell *shell, const struct flo_settings *settings,
                                 bool is_local, struct flo_err *err);
 void flo_shell_close(struct flo_shell *shell);
-/* The settings that --config and --state-dir name. */
+/* Reads the settings that --config and --state-dir name. */
 FLO_MUST_USE int flo_run_settings(const struct flo_args *args, struct flo_settings *settings,
                                   struct flo_err *err);
-/* `flotilla-agent run`, until a signal; `line` is its struct flo_args. */
+/* Runs `flotilla-agent run` until a signal; `line` is its struct flo_args. */
 FLO_MUST_USE int flo_run(void *line, struct flo_err *err);
 
 #endif

@@ -1,4 +1,4 @@
-/* Asking: one renewal at the controller. */
+/* Asking: one renewal request to the controller. */
 #ifndef FLOTILLA_AGENT_ASKING_H
 #define FLOTILLA_AGENT_ASKING_H
 
@@ -7,20 +7,20 @@
 
 struct flo_asking;
 
-/* How it went; borrowed for the call. */
+/* Result of a renewal request; valid during the call only. */
 struct flo_asked {
     const struct flo_key *key; /* the new one */
-    const char *answer;        /* bytes of it; NULL: it failed */
+    const char *answer;        /* bytes of the answer; NULL: the request failed */
     size_t answer_bytes;
-    uint64_t after_ms; /* not to be tried again before; 0: not said */
+    uint64_t after_ms; /* earliest next try, as the controller says; 0: not given */
     struct flo_err err;
 };
 typedef void flo_asking_done(void *context, const struct flo_asked *asked);
 
-/* `done` is called on the loop, once, unless it is cancelled. */
+/* Calls `done` on the loop's thread, once, unless the request is cancelled. */
 FLO_MUST_USE int flo_asking_start(struct flo_shell *shell, flo_asking_done *done, void *context,
                                   struct flo_asking **out, struct flo_err *err);
-/* Waits for the call; NULL is fine. */
+/* Blocks until the running call ends; NULL is fine. */
 void flo_asking_cancel(struct flo_asking *asking);
 
 #endif

@@ -30,8 +30,8 @@ static bool has_statement(const struct flo_shell *shell)
     return trust != NULL && flo_trust_ca_count(trust) > 0;
 }
 
-/* The statement's list of authorities may have been on its way to the disk
- * at the end of the life before. */
+/* The last run may have ended before the statement's authorities were stored,
+ * so they are compared again. */
 bool flo_belief_of_statement(struct flo_belief *belief, const struct flo_shell *shell)
 {
     const struct flo_trust *trust = shell->identity.trust;
@@ -71,7 +71,7 @@ static bool is_among(const struct flo_authority_names *names, const char *name)
     return false;
 }
 
-/* Append those that are believed now and that the answer leaves out. */
+/* Appends the authorities that are trusted now and missing in the answer. */
 static int add_old(const struct flo_identity *identity, const char *pems, struct flo_buf *out,
                    struct flo_err *err)
 {

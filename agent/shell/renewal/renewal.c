@@ -15,8 +15,8 @@ struct flo_renewal {
     struct flo_shell *shell;
     struct flo_renew core;
     struct event *tick;
-    struct flo_asking *asking; /* NULL: none is under way */
-    bool is_proven;            /* a broker took the pair in use */
+    struct flo_asking *asking; /* NULL: no request is under way */
+    bool is_proven;            /* a broker accepted the pair in use */
     struct flo_belief belief;
 };
 
@@ -39,7 +39,7 @@ static struct flo_renew_life life_of(const struct flo_identity *identity)
     return life;
 }
 
-/* Without memory for it, the connection stays as it is until the next start. */
+/* If memory is lacking, the connection keeps its pair until the next start. */
 static void connect_with(struct flo_shell *shell, bool at_once)
 {
     const struct flo_identity *identity = &shell->identity;
@@ -78,7 +78,7 @@ static void tell(struct flo_shell *shell, enum flo_renew_why why)
                    NULL);
 }
 
-/* The new pair is on the disk, then everything uses it. */
+/* Stores the new pair, then puts it into use. */
 static int take(struct flo_renewal *renewal, const struct flo_asked *asked,
                 struct flo_renew_answer *answer, struct flo_err *err)
 {
@@ -101,7 +101,7 @@ static int take(struct flo_renewal *renewal, const struct flo_asked *asked,
     }
     flo_identity_use(identity, place);
     renewal->is_proven = false;
-    /* One voice about the time, as an order is. */
+    /* Like an order, the certificate is one source of the time. */
     if (flo_shell_clock_claim(shell, identity->pairs.list[place].facts.not_before_ms)) {
         shell->device_is_dirty = true;
     }
@@ -194,7 +194,7 @@ void flo_renewal_connected(struct flo_shell *shell)
     }
 }
 
-/* A broker elsewhere may not know the newest authority yet. */
+/* Uses the other pair: another broker may not know the newest authority yet. */
 static void try_other(struct flo_shell *shell)
 {
     struct flo_identity *identity = &shell->identity;

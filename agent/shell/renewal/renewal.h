@@ -1,28 +1,28 @@
 /* Renewal: the device's next certificate.
  *
- * A newer authority (belief.h) is a reason to renew.
- *
- * core/renew.c says when.  A thread asks the controller (asking.c), so that the
- * loop never waits for the network.  The key is made here and leaves the device
- * as little as the one before.  The new pair is on the disk before anything
- * uses it; the connection to the broker is then made again with it.  The old
- * pair stays until the next renewal: it is good for a third of its life, and a
- * job that began with it goes on. */
+ * A newer authority (belief.h) is a reason to renew; core/renew.c decides the
+ * time.  A thread asks the controller (asking.c), so that the loop never waits
+ * for the network.  The new key is made on the device and never leaves it.  The
+ * new pair is on the disk before anything uses it.  Then the connection to the
+ * broker is opened again with it.  The old pair stays until the next renewal: a
+ * third of its lifetime is left, and jobs that began with it continue. */
 #ifndef FLOTILLA_AGENT_RENEWAL_H
 #define FLOTILLA_AGENT_RENEWAL_H
 
 #include "agent/shell/report/report.h"
 
-/* After the link.  Nothing is opened where the device is not enrolled. */
+/* To be called after the link is open.  Nothing is opened where the device is
+ * not enrolled. */
 FLO_MUST_USE int flo_renewal_open(struct flo_shell *shell, struct flo_err *err);
 void flo_renewal_close(struct flo_shell *shell);
 
-/* The broker took the certificate. */
+/* To be called when the broker accepted the certificate. */
 void flo_renewal_connected(struct flo_shell *shell);
-/* A connection was refused by TLS.  A pair that no broker ever took gives way
- * to the other one for the next try. */
+/* To be called when TLS refused a connection.  A pair that no broker ever
+ * accepted is exchanged for the other one at the next try. */
 void flo_renewal_refused(struct flo_shell *shell);
-/* The controller asks for it: the device's clock may stand still. */
+/* Renews because the controller asks for it; the device's own clock may be
+ * wrong. */
 void flo_renewal_asked(struct flo_shell *shell);
 
 #endif

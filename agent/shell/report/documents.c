@@ -1,4 +1,4 @@
-/* The device's reports, as JSON (contracts/messages.md section 3). */
+/* Documents: the device's reports as JSON (contracts/messages.md section 3). */
 #include <string.h>
 
 #include <flotilla/errors/memory.h>
@@ -9,8 +9,8 @@
 
 #define TEXT_MAX 1024
 
-/* Sentences are cut where their room ends, perhaps in a character; a program's
- * last words may stand in them. */
+/* Makes a JSON string from text that may be cut within a character, or come
+ * from a program's output. */
 json_t *flo_report_text(const char *text)
 {
     char clean[TEXT_MAX];
@@ -102,7 +102,8 @@ static const char *state_word(const struct flo_agent_model *agent)
     return agent->engines[FLO_AGENT_CURRENT].state == FLO_ENGINE_LOADING ? "loading" : "down";
 }
 
-/* On trial the candidate serves, and current stays on the disk. */
+/* Tells the serving release: the candidate while on trial, when the current
+ * release only stays on the disk. */
 static json_t *serving_json(const struct flo_agent_model *agent)
 {
     const struct flo_release_ref *ref = &agent->slots.current;
@@ -178,8 +179,8 @@ bool flo_report_drift(struct flo_shell *shell, uint32_t index)
     return true;
 }
 
-/* Why it does not take the release that it should run, or should leave the one
- * that it runs. */
+/* Tells why the device refuses its assigned release, or should leave the
+ * running one. */
 static const char *denied_because(const struct flo_slots *slots)
 {
     bool is_there = flo_digest_is_zero(&slots->stated.target) ||
@@ -296,7 +297,7 @@ static json_t *limits_json(const struct flo_strain_limits *limits)
     return list;
 }
 
-/* The plan, how far it stepped down, and why. */
+/* Makes the plan, the degradation level, and its cause. */
 json_t *flo_report_memory(const struct flo_shell *shell)
 {
     const struct flo_shell_memory *memory = &shell->memory;
@@ -340,7 +341,7 @@ static json_t *model_json(const struct flo_shell_model *model, const struct flo_
     return json;
 }
 
-/* The planner's figures of a model; NULL: it has none. */
+/* Makes the planner's numbers of a model; NULL: there are none. */
 static json_t *figures_json(const struct flo_shell_memory *memory, uint32_t place)
 {
     for (size_t i = 0; i < memory->count; i++) {
@@ -397,7 +398,7 @@ static void add_power(const struct flo_shell *shell, json_t *profile)
     }
 }
 
-/* The one that it connects with. */
+/* Tells the certificate that the device connects with. */
 static json_t *certificate_json(const struct flo_identity *identity)
 {
     const struct flo_pair *pair = &identity->pairs.list[identity->pair];

@@ -1,4 +1,4 @@
-/* Measures of a window, and how they are told. */
+/* Measures: how the values of a window are added up and written as JSON. */
 #include "agent/shell/report/measures.h"
 
 #include <assert.h>

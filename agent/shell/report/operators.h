@@ -1,4 +1,5 @@
-/* Operators at the control socket, and the answers that they wait for. */
+/* Operators: clients of the control socket, and the answers that they wait for.
+ */
 #ifndef FLOTILLA_AGENT_OPERATORS_H
 #define FLOTILLA_AGENT_OPERATORS_H
 
@@ -9,14 +10,15 @@ struct evconnlistener;
 
 #define FLO_OPERATORS_MAX 16
 
-/* ANSWER: of a rollback or a removal.  UPDATE: until it serves on trial; END:
- * until the trial has ended.  ORDER: the answer to a signed order. */
+/* ANSWER: result of a rollback or a removal.  UPDATE: until the release serves
+ * on trial.  END: until the trial has ended.  ORDER: the answer to a signed
+ * order. */
 enum flo_operator_wait {
     FLO_WAIT_NOTHING,
     FLO_WAIT_ANSWER,
     FLO_WAIT_UPDATE,
     FLO_WAIT_END,
-    FLO_WAIT_ORDER, /* the answer to that order */
+    FLO_WAIT_ORDER, /* the answer to `order` */
 };
 
 struct flo_operator {
@@ -33,9 +35,9 @@ struct flo_control {
     struct flo_operator *clients[FLO_OPERATORS_MAX];
 };
 
-/* An order was answered: tell who waits for it. */
+/* Sends the answer of an order to the operators that wait for it. */
 void flo_control_ordered(struct flo_shell *shell, const char *order, const json_t *answer);
-/* Nobody waits for it any more. */
+/* Tests that no operator waits for the order. */
 bool flo_control_is_answered(const struct flo_shell *shell, const char *order);
 void flo_operator_free(struct flo_operator *client);
 void flo_operator_send(struct flo_operator *client, const json_t *json);

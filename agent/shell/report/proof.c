@@ -1,13 +1,13 @@
-/* Proofs of this device's messages: the key, and numbers that only grow. */
+/* Proofs: the key of this device's proofs, and their increasing numbers. */
 #include <stdio.h>
 #include <string.h>
 
 #include "agent/shell/report/proof.h"
 
-/* A number is a millisecond of the device's time and a count: it is above those
- * of before a start, also where outbox.db was lost.  For a device whose clock
- * went back, the disk knows a time that was used, once in AHEAD_MS.  One that
- * went back by less sends numbers that were used up, until it is that late. */
+/* A number is a millisecond of the device's time plus a counter, so it is above
+ * all earlier numbers even if outbox.db was lost.  For a clock that was set
+ * back, a used time is stored every AHEAD_MS.  If the clock was set back by
+ * less, numbers are repeated until that time is reached. */
 #define COUNT_BITS 10
 #define MS_MAX (FLO_PROOF_NUMBER_MAX >> (COUNT_BITS + 1))
 #define AHEAD_MS 60000
@@ -26,8 +26,8 @@ static int make_key(struct flo_shell_proof *proof, const struct flo_identity *id
     return rv < 0 ? rv : flo_proof_key_device(key, &controller, &proof->key, err);
 }
 
-/* The key for the pair that is in use and the controller's key; false: there is
- * none. */
+/* Looks up the key for the present pair and the controller's key; false: there
+ * is none. */
 static bool look_at_key(struct flo_shell_proof *proof, const struct flo_identity *identity)
 {
     const struct flo_pair *pair = &identity->pairs.list[identity->pair];

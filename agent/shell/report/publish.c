@@ -1,8 +1,8 @@
-/* The link to the controller, its sending end: reports, events, telemetry.
+/* Publisher: sends reports, events and telemetry to the controller.
  *
- * A message that the broker confirmed does not count as known to the
- * controller.  Events stay in the outbox until cmd.ack; reported is sent whole
- * on every change and every connection. */
+ * A message that the broker confirmed does not count as received by the
+ * controller.  Events stay in the outbox until cmd.ack.  The reported document
+ * is sent completely on every change and every connection. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -78,8 +78,8 @@ void flo_shell_link_subscribe(struct flo_shell *shell, enum flo_topic topic, con
     }
 }
 
-/* The group all has c/order.  A group that it left may still be heard until the
- * session ends: its orders are out of scope. */
+/* The group `all` uses c/order.  Orders of a group that the device left may
+ * still arrive until the session ends, and are then out of scope. */
 void flo_shell_link_groups(struct flo_shell *shell)
 {
     size_t count;

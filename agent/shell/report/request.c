@@ -1,9 +1,9 @@
-/* Request: numbers only; no text of a request ever gets here. */
+/* Request measures: numbers only; the text of a request never gets here. */
 #include "agent/shell/report/request.h"
 
 #include <flotilla/metrics.h>
 
-/* How long its user waited. */
+/* Measures the waiting time of the user. */
 static void latency(struct flo_measures *measures, const struct flo_serve_request_stats *stats)
 {
     flo_measure_observe(measures, FLO_METRIC_NAME_TTFT, stats->ttft_us);

@@ -1,10 +1,11 @@
-/* The status of a device, for an operator. */
+/* Status: the state of a device, for an operator. */
 #include <stdlib.h>
 #include <unistd.h>
 
 #include "agent/shell/report/report.h"
 
-/* Files of the variant that was chosen; 0: none of them is whole here. */
+/* Returns the bytes of the chosen variant's files; 0: no variant is complete
+ * here. */
 static uint64_t variant_bytes(const struct flo_shell *shell, const struct flo_release_ref *ref,
                               const struct flo_release *release)
 {

@@ -1,4 +1,4 @@
-/* Telemetry: a window is measured once more, closed and stored. */
+/* Telemetry: a window is measured a last time, closed and stored. */
 #include <unistd.h>
 
 #include <flotilla/metrics.h>
@@ -50,7 +50,8 @@ uint32_t flo_report_rung(const struct flo_shell *shell, enum flo_rung_why *why)
     return rung;
 }
 
-/* Measured once for each pair of releases, and told in each window. */
+/* Adds the golden scores, which are measured once for each pair of releases and
+ * sent in each window. */
 static void set_golden(struct flo_shell *shell, uint32_t model)
 {
     struct flo_measures *measures = &shell->models[model].telemetry.measures;
@@ -65,7 +66,7 @@ static void set_golden(struct flo_shell *shell, uint32_t model)
     }
 }
 
-/* Only where bytes moved: most windows have none, and need no room. */
+/* Counts only if bytes moved: most windows have none and then need no space. */
 static void count_neighbours(struct flo_neighbour_counts *counts, struct flo_measures *measures)
 {
     if (counts->in_bytes > counts->told_in) {
@@ -80,7 +81,7 @@ static void count_neighbours(struct flo_neighbour_counts *counts, struct flo_mea
     counts->told_out = counts->out_bytes;
 }
 
-/* Measurements that are taken once a window. */
+/* Takes the values that are measured once per window. */
 static void measure_now(struct flo_shell *shell, uint32_t model)
 {
     struct flo_measures *measures = &shell->models[model].telemetry.measures;
@@ -120,7 +121,7 @@ void flo_telemetry_close(struct flo_shell *shell, uint32_t model)
     struct flo_buf text = {0};
     json_t *json;
 
-    flo_serve_hear_ends(shell->serve); /* those that belong to this window */
+    flo_serve_hear_ends(shell->serve); /* ends of requests that belong to this window */
     if (flo_digest_is_zero(&telemetry->release.digest)) {
         telemetry->begin_ms = now; /* nothing served yet */
         return;

@@ -1,9 +1,10 @@
-/* Witness of the controller's audit: signed lines that this device was told.
+/* Witness: signed lines of the controller's audit that were sent to this
+ * device.
  *
- * Values of outbox.db: audit (the newest line) and audit_before (the one before
- * it, until a report said it to the controller that told the newer one).  A
- * table that was cut grows again, and its newer line must not take the place of
- * the line that shows the cut. */
+ * Values in outbox.db: `audit` is the newest line.  `audit_before` is the line
+ * before it, until a report has sent it to the controller that told the newer
+ * one.  An audit log that was truncated grows again.  Its newer line must not
+ * replace the line that proves the truncation. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,8 +19,9 @@ struct line {
     uint64_t number, at_ms;
 };
 
-/* "head <number> sha256:<64 hex> <at_ms> <128 hex>", and nothing else.  The
- * signature is for the controller: no device has that key. */
+/* Reads "head <number> sha256:<64 hex> <at_ms> <128 hex>", and nothing else.
+ * Only the controller can verify the signature, because no device has that key.
+ */
 static bool read_line(const char *text, struct line *out)
 {
     char number[20], hash[65], at_ms[20], signature[129];
@@ -36,7 +38,8 @@ static bool read_line(const char *text, struct line *out)
     return true;
 }
 
-/* One from before the controller's data came from a backup is over. */
+/* Tests for a valid stored line.  A line from before the controller was
+ * restored from a backup is obsolete. */
 static bool is_held(struct flo_outbox_db *db, const char *key, uint64_t from_ms, struct line *out)
 {
     FLO_CLEANUP(flo_free_cleanup) char *text = flo_values_get(db, key);
@@ -66,7 +69,8 @@ bool flo_witness_hear(struct flo_shell *shell, const char *text, uint64_t from_m
     return false;
 }
 
-/* A line that is over must not be kept in the place of one that is not. */
+/* Clears the older line.  Otherwise an obsolete line would be kept instead of a
+ * valid one. */
 void flo_witness_told(struct flo_shell *shell)
 {
     if (!shell->witness_is_told && shell->db != NULL) {

@@ -1,4 +1,5 @@
-/* Releases that are a model file and an adapter of it: what of them is here. */
+/* Adapters: releases that consist of a model file and an adapter for it, and
+ * which of their files are on the device. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -36,7 +37,7 @@ static int find_files(struct flo_shell *shell, const struct flo_digest *digest,
                         release->model, release->version);
     }
     if (!flo_release_is_native(files->variant)) {
-        return 0; /* the runtime knows what to do with the files */
+        return 0; /* the runtime interprets the files */
     }
     count = count_adapters(release, files->variant);
     if (count > 1) {
@@ -53,7 +54,7 @@ static int find_files(struct flo_shell *shell, const struct flo_digest *digest,
     return 0;
 }
 
-/* NULL: the release has none of that name. */
+/* NULL: the release has no variant of that name. */
 static const struct flo_release_variant *find_variant(const struct flo_release *release,
                                                       const char *name)
 {
@@ -124,7 +125,7 @@ int flo_shell_adapter_add(struct flo_shell *shell, const struct flo_shell_files 
     memcpy(adapter->name, files->adapter_name, sizeof(files->adapter_name));
     adapter->is_private = true;
     model->n_adapters = 1;
-    /* The next one comes while this one still serves. */
+    /* room for the next adapter, which loads while this one serves */
     model->adapter_bytes = bytes + bytes / 2;
     return 0;
 }

@@ -1,4 +1,4 @@
-/* Engines: the reports of agent/serve as events for the core. */
+/* Engines: turns the reports of agent/serve into events for the core. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,7 +16,7 @@ static enum flo_agent_role agent_role(enum flo_serve_role role)
 
 /* ---- what serve tells ---- */
 
-/* The engine does not take the packed weights that it was given. */
+/* Loads again without the packed weights, which the engine refused. */
 static void load_again(struct flo_shell *shell, uint32_t model, enum flo_agent_role role,
                        const struct flo_err *err)
 {
@@ -53,7 +53,7 @@ static void on_loaded(void *context, unsigned model, enum flo_serve_role role, u
     }
     flo_serve_get_status(shell->serve, model, &status);
     if (!status.roles[role].is_loaded) {
-        return; /* the engine ended since: that is told next */
+        return; /* the engine has ended since, which is reported next */
     }
     event.is_linked = status.roles[role].is_silent;
     if (status.roles[role].is_packed) {
@@ -175,7 +175,7 @@ int flo_shell_serve_open(struct flo_shell *shell, struct flo_err *err)
         .has_no_ollama = !flo_config_bool(config, "ollama"),
         .has_no_anthropic = !flo_config_bool(config, "anthropic"),
         .batch_folder = shell->is_local ? NULL : flo_config_text(config, "batch_folder"),
-        .batch_may_fail = true, /* a device serves, whatever a folder is */
+        .batch_may_fail = true, /* a device serves even without a usable batch folder */
         .batch_bytes_max = flo_config_u64(config, "batch_limit"),
         .batch_keep_ms = flo_config_u64(config, "batch_keep"),
         .batch_delivered_ms = flo_config_u64(config, "batch_keep_fetched"),
@@ -188,7 +188,7 @@ int flo_shell_serve_open(struct flo_shell *shell, struct flo_err *err)
         .hold_ms_max = flo_config_u64(config, "hold"),
         .hang_ms_max = flo_config_u64(config, "hang"),
         .sandbox = shell->settings.sandbox,
-        .is_apart = !shell->is_local, /* who syncs here keeps no client */
+        .is_apart = !shell->is_local,
     };
 
     if (!flo_process_sibling("flotilla-engine", engine, sizeof(engine))) {

@@ -1,13 +1,13 @@
-/* Hosted: a release in the engine of another one with the same base.
+/* Hosted: a release in the engine of another release with the same base model.
  *
- * An engine computes with the adapter that a request names, so releases that
- * differ by an adapter need one engine.  A candidate is probed in a process of
- * its own: an adapter that kills its engine kills a probe.  When it serves, its
- * adapter moves into the current engine and the process ends.  The way back is
- * a load of the adapter before it, or none.  Wherever this cannot be (another
- * base, no room), two engines are swapped as for any other release.
+ * A request names the adapter that its engine computes with, so releases that
+ * differ only in an adapter need one engine.  A candidate is probed in its own
+ * process, so that a bad adapter crashes only the probe.  When the candidate
+ * serves, its adapter is loaded into the current engine and the process ends.
+ * A rollback loads the former adapter, or none.  Where this is impossible
+ * (another base, no room), two engines are swapped as for any other release.
  *
- * The core knows nothing of it: its two roles share an engine. */
+ * The core does not know of this: its two roles share an engine. */
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -19,8 +19,8 @@ static struct flo_hosting *hosting_of(struct flo_shell *shell, uint32_t model)
     return &shell->models[model].hosting;
 }
 
-/* Does the current engine have the base of this release, opened the same way?
- */
+/* Tests whether the current engine has the base model of this release, opened
+ * with the same options. */
 static bool has_base(struct flo_shell *shell, uint32_t model, const struct flo_shell_files *files)
 {
     const struct flo_agent_engine *current = &shell->agent.models[model].engines[FLO_AGENT_CURRENT];
@@ -43,7 +43,7 @@ static void drop(struct flo_shell *shell, uint32_t model, const char *name)
 
     if (name[0] != '\0' &&
         flo_serve_adapter_drop(shell->serve, model, FLO_ROLE_CURRENT, name, &err) < 0) {
-        /* The adapter takes room, no more. */
+        /* The failure only costs the adapter's memory. */
         flo_log_err(FLO_LOG_WARN, "serve", &err);
     }
 }
@@ -69,7 +69,7 @@ static bool load_adapter(struct flo_shell *shell, uint32_t model,
     return rv == 0;
 }
 
-/* The other role is in the current engine. */
+/* Makes the second role share the current engine. */
 static bool share(struct flo_shell *shell, uint32_t model, const char *guest)
 {
     struct flo_hosting *hosting = hosting_of(shell, model);
@@ -92,8 +92,9 @@ static void tell_loaded(struct flo_shell *shell, uint32_t model)
     flo_queue_post(&shell->queue, &event);
 }
 
-/* Going back: where the current engine has the base of that release, an adapter
- * is loaded into it, or is not needed any more.  true: LOADED follows. */
+/* Rollback: if the current engine has the base model of the release, its
+ * adapter is loaded there, or none is needed. true: the event LOADED follows.
+ */
 static bool host_load(struct flo_shell *shell, const struct flo_agent_action *action)
 {
     struct flo_hosting *hosting = hosting_of(shell, action->model);
@@ -137,7 +138,7 @@ void flo_shell_host_flipped(struct flo_shell *shell, const struct flo_agent_acti
     }
 }
 
-/* Is the load under way still wanted? */
+/* Tests whether the load under way is still wanted. */
 static bool is_wanted(const struct flo_shell *shell, uint32_t model,
                       const struct flo_hosting *hosting)
 {
@@ -157,7 +158,7 @@ void flo_shell_host_adapter(struct flo_shell *shell, uint32_t model, const char 
     const struct flo_hosting was = *hosting;
 
     if (was.step == FLO_HOSTING_NOTHING || strcmp(name, was.awaited) != 0) {
-        return; /* a drop, or a load into an engine that went away */
+        return; /* a drop, or a load into an engine that has ended */
     }
     hosting->step = FLO_HOSTING_NOTHING;
     if (err != NULL) {
@@ -180,8 +181,9 @@ void flo_shell_host_adapter(struct flo_shell *shell, uint32_t model, const char 
     }
 }
 
-/* Before an engine is loaded or let go, and when the candidate's is the current
- * one: adapters that nobody needs go. */
+/* Resets the hosting of the current role to a release.  To be called when an
+ * engine is loaded or removed, and when the candidate's engine becomes the
+ * current one. */
 static void host_loads(struct flo_shell *shell, uint32_t model, enum flo_agent_role role,
                        const struct flo_digest *release)
 {
@@ -217,7 +219,8 @@ void flo_shell_host_promoted(struct flo_shell *shell, uint32_t model)
         &shell->agent.models[model].engines[FLO_AGENT_CURRENT].release.digest;
     const struct flo_hosting was = *hosting;
 
-    /* An adapter that was on its way into the old engine went with it. */
+    /* An adapter that was being loaded into the old engine is lost with that
+     * engine. */
     host_loads(shell, model, FLO_AGENT_CURRENT, release);
     if (was.is_shared && strcmp(was.own, was.guest) != 0) {
         drop(shell, model, was.own);

@@ -1,9 +1,9 @@
 /* Loading: the steps before an engine gets a model.
  *
- *   the model's file hashed -> what is derived of it (derived.h) -> the engine
- *   the files of a release for a runtime hashed -> the proxy
+ *   model file hashed -> packed weights (derived.h) -> engine
+ *   files of a release for a runtime hashed -> proxy
  *
- * Files that were staged or derived in this life of the agent need no new hash,
+ * Files that were staged or derived since the agent started need no new hash,
  * until an engine is lost. */
 #include <stdlib.h>
 #include <string.h>
@@ -13,23 +13,23 @@
 #include "agent/shell/derived/hashing.h"
 #include "agent/shell/serving/serving.h"
 
-#define BEAT_S 30 /* a quarter of the core's wait for a sign of life */
+#define BEAT_S 30 /* a quarter of the time that the core waits for progress */
 
 struct flo_shell_loading {
     struct flo_shell *shell;
     uint32_t model;
     enum flo_agent_role role;
-    struct flo_serve_model source; /* the descriptor waits here */
-    char *chat_template;           /* ... and its template's text */
-    struct flo_digest digest;      /* SHA-256 of the model's file */
+    struct flo_serve_model source; /* its descriptor is kept here until the engine starts */
+    char *chat_template;           /* ... and the text of its template */
+    struct flo_digest digest;      /* expected SHA-256 of the model's file */
     struct flo_hashing *hashing;
-    struct event *beat; /* tells the core that it gets on */
+    struct event *beat; /* tells the core that the load makes progress */
     struct flo_deriving *deriving;
-    /* members of a runtime's release */
+    /* texts of a runtime's release */
     char *runtime, *entry;
     struct flo_digest *files; /* to be hashed */
     uint32_t n_files, next_file;
-    int file_fd; /* the file that is hashed; -1: none */
+    int file_fd; /* file being hashed; -1: none */
 };
 
 /* ---- the end of it ---- */
@@ -63,7 +63,8 @@ void flo_shell_load_cancel(struct flo_shell *shell, uint32_t model, enum flo_age
     }
 }
 
-/* A step begins, or gets on: the core's limit counts from here. */
+/* Tells the core that a step has begun or makes progress, which restarts the
+ * core's time limit. */
 static void tell(struct flo_shell *shell, uint32_t model, enum flo_agent_role role)
 {
     const struct flo_agent_event event = {.kind = FLO_AGENT_LOADING, .model = model, .role = role};
@@ -71,7 +72,7 @@ static void tell(struct flo_shell *shell, uint32_t model, enum flo_agent_role ro
     flo_queue_post(&shell->queue, &event);
 }
 
-/* The model's bytes are wrong, or cannot be read. */
+/* Ends the loading: the model's bytes are wrong or cannot be read. */
 static void lose(struct flo_shell_loading *loading, const struct flo_err *why)
 {
     struct flo_shell *shell = loading->shell;
@@ -84,7 +85,8 @@ static void lose(struct flo_shell_loading *loading, const struct flo_err *why)
     flo_shell_lost(shell, index, role, &err);
 }
 
-/* With the packed weights of this descriptor (taken), or without: 0. */
+/* Starts the engine with the packed weights in this descriptor (taken); 0:
+ * without any. */
 static void start_engine(struct flo_shell_loading *loading, int packed_fd)
 {
     struct flo_shell *shell = loading->shell;
@@ -97,15 +99,15 @@ static void start_engine(struct flo_shell_loading *loading, int packed_fd)
         model.packed_fd = packed_fd;
         model.lacks_packed =
             packed_fd == 0 && flo_derived_is_lacking(&shell->derived, &loading->digest);
-        /* A prefix is kept only where requests have no adapter. */
+        /* Prefixes are cached only for requests without an adapter. */
         model.prefix_fd = model.n_adapters > 0 ? 0 : flo_shell_prefix_open(shell, &model.release);
     }
-    loading->source.fd = -1; /* the engine's from here on */
+    loading->source.fd = -1; /* the engine owns it from here on */
     loading->source.n_adapters = 0;
     int rv = flo_serve_load(shell->serve, index,
                             role == FLO_AGENT_CURRENT ? FLO_ROLE_CURRENT : FLO_ROLE_CANDIDATE,
                             &model, &err);
-    /* The texts were in use until here. */
+    /* The texts were needed until here. */
     flo_shell_load_cancel(shell, index, role);
     if (rv < 0) {
         flo_shell_lost(shell, index, role, &err);
@@ -135,8 +137,8 @@ static int start_beat(struct flo_shell_loading *loading, struct flo_err *err)
     return 0;
 }
 
-/* A loading that starts, in the place of one that was under way.  NULL: there
- * is no memory; the source is closed, and its loss is told. */
+/* Begins a loading and cancels the one under way.  NULL: no memory; the source
+ * is closed and its loss is reported. */
 static struct flo_shell_loading *begin(struct flo_shell *shell, uint32_t model,
                                        enum flo_agent_role role,
                                        const struct flo_serve_model *source)
@@ -160,7 +162,7 @@ static struct flo_shell_loading *begin(struct flo_shell *shell, uint32_t model,
     return loading;
 }
 
-/* false: the bytes are not those of `wanted`, and the loading is lost. */
+/* false: the hash is not `wanted`, and the loading has failed. */
 static bool is_right(struct flo_shell_loading *loading, const struct flo_digest *wanted,
                      const struct flo_digest *digest, const struct flo_err *failure)
 {
@@ -173,7 +175,7 @@ static bool is_right(struct flo_shell_loading *loading, const struct flo_digest 
     return false;
 }
 
-/* `done` is told in any case: at once where hashing cannot begin. */
+/* Starts to hash.  `done` is always called, at once if hashing cannot begin. */
 static void hash(struct flo_shell_loading *loading, flo_hashing_done *done)
 {
     struct flo_err err = {0};

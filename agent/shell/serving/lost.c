@@ -1,4 +1,4 @@
-/* The loss of an engine: told once. */
+/* Lost engines: each loss is reported once. */
 #include <string.h>
 
 #include "agent/shell/derived/derived.h"
@@ -9,7 +9,8 @@ void flo_shell_lost(struct flo_shell *shell, uint32_t model, enum flo_agent_role
 {
     struct flo_agent_event event = {.kind = FLO_AGENT_LOST, .model = model, .role = role};
 
-    /* Those who wait are told at once; a failed load of an engine did so. */
+    /* Waiting requests get an error at once.  After a failed load of an engine
+     * they already got it. */
     if (role == FLO_AGENT_CURRENT && shell->agent.models[model].is_on_demand) {
         struct flo_serve_status status;
         flo_serve_get_status(shell->serve, model, &status);
@@ -18,18 +19,18 @@ void flo_shell_lost(struct flo_shell *shell, uint32_t model, enum flo_agent_role
         }
     }
     if (flo_trouble_is_read(err->code)) {
-        (void)flo_shell_writes(shell); /* or is the whole disk gone? */
+        (void)flo_shell_writes(shell); /* tests whether the whole disk has failed */
         flo_shell_unread(shell, err, true);
         shell->models[model].down = *err;
     }
     if (role == FLO_AGENT_CURRENT) {
         shell->models[model].lost = err->code == 0 ? FLO_E_ENGINE_CRASH : err->code;
     }
-    /* Perhaps of bytes that are no longer those that were hashed. */
+    /* The files may have changed since they were hashed. */
     memset(&shell->models[model].fresh, 0, sizeof(shell->models[model].fresh));
     flo_derived_doubt(&shell->derived);
-    /* An engine that ended while the core was busy has its event already.  A
-     * call that fails for its absence in between is the same loss. */
+    /* The loss of an engine that ended while the core was busy is already in
+     * the queue.  A call that failed because of it is the same loss. */
     if (flo_queue_has_lost(&shell->queue, model, role)) {
         return;
     }
@@ -38,7 +39,7 @@ void flo_shell_lost(struct flo_shell *shell, uint32_t model, enum flo_agent_role
     flo_queue_post(&shell->queue, &event);
 }
 
-#define LOSSES_TOLD 3 /* in a row; fewer are a restart */
+#define LOSSES_TOLD 3 /* losses in a row before clients are told; fewer count as a restart */
 
 void flo_shell_down_look(struct flo_shell *shell)
 {

@@ -1,6 +1,8 @@
-/* Measuring: what memory a release takes at each rung, by its engine's own
- * word.  It is asked once per release, in a process that reads the head of the
- * file only. */
+/* Measuring: the memory of a release at each degradation level, as its engine
+ * tells it.
+ *
+ * Each release is measured once, in a process that reads only the head of the
+ * file. */
 #include <string.h>
 
 #include "agent/shell/serving/serving.h"
@@ -32,7 +34,7 @@ const struct flo_shell_measured *flo_shell_measured(const struct flo_shell *shel
     return NULL;
 }
 
-/* The oldest gives way. */
+/* Takes a free place, or that of the oldest entry. */
 static struct flo_shell_measured *take_place(struct flo_shell_memory *memory)
 {
     struct flo_shell_measured *out = &memory->measured[memory->next];
@@ -94,7 +96,7 @@ void flo_shell_measure(struct flo_shell *shell, const struct flo_digest *release
     struct flo_err err = {0};
 
     if (shell->is_local || !flo_digest_is_zero(&shell->memory.asked)) {
-        return; /* one at a time */
+        return; /* one measurement at a time */
     }
     shell->memory.asked = *release;
     if (ask(shell, release, &err) < 0) {

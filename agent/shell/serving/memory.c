@@ -1,8 +1,8 @@
-/* Memory: the planner's inputs, which are the releases that are here.
+/* Memory: the planner's inputs for the releases on the device.
  *
- * Files that engines map count once.  The rest is what the engine itself says
- * for each rung (measuring.c).  Until it has said so, it is what the release
- * says, or what the current release of the same model takes. */
+ * Files that engines map count once.  The rest is what the engine tells for
+ * each degradation level (measuring.c).  Until then it is what the release
+ * declares, or what the current release of the same model takes. */
 #include <assert.h>
 #include <string.h>
 
@@ -15,8 +15,9 @@ _Static_assert(FLO_MEMORY_MODELS_MAX >= FLO_AGENT_MODELS_MAX, "one place each");
 
 /* ---- one release ---- */
 
-/* As its file says; one that cannot be read is not started either.  A program
- * that reads a link stays: no request would bring it back. */
+/* Takes the memory from the runtime's file; a runtime with an unreadable file
+ * is not started either.  A program that reads a link is pinned, because no
+ * request would load it again. */
 static void look_at_runtime(const struct flo_shell *shell, const struct flo_release *release,
                             const struct flo_release_variant *variant, struct flo_memory_model *out)
 {
@@ -32,7 +33,7 @@ static void look_at_runtime(const struct flo_shell *shell, const struct flo_rele
     flo_runtimes_deinit(&runtime);
 }
 
-/* As an engine measured this release, or the current one of its model. */
+/* Finds the measured memory of this release, or of its model's current one. */
 static const uint64_t *measured_of(const struct flo_shell *shell, const struct flo_digest *digest,
                                    uint32_t model)
 {
@@ -43,7 +44,7 @@ static const uint64_t *measured_of(const struct flo_shell *shell, const struct f
     return measured != NULL && measured->is_known ? measured->private_bytes : NULL;
 }
 
-/* The planner's figures for a release, and their source. */
+/* Makes the planner's numbers for a release, and tells their source. */
 static bool tell(struct flo_shell *shell, uint32_t model, const struct flo_digest *release,
                  struct flo_memory_told *told)
 {
@@ -90,7 +91,8 @@ bool flo_shell_memory_candidate(struct flo_shell *shell, uint32_t model,
 
 /* ---- all of them ---- */
 
-/* A first release counts from its staging on: its engine will be loaded. */
+/* Counts a first release as soon as it is staged, because its engine will be
+ * loaded. */
 const struct flo_digest *flo_shell_memory_release(const struct flo_slots *slots)
 {
     return flo_digest_is_zero(&slots->current) ? &slots->candidate : &slots->current;
@@ -126,7 +128,7 @@ bool flo_shell_memory_inputs(struct flo_shell *shell)
         memory->places[memory->count++] = i;
     }
     if (memory->count < 2) {
-        return true; /* alone it may try anything */
+        return true; /* without another model any release may be tried */
     }
     for (size_t i = 0; !are_measured && i < memory->count; i++) {
         if (!is_measured(shell, &memory->releases[i], &memory->models[i])) {
@@ -149,7 +151,8 @@ size_t flo_shell_memory_index(const struct flo_shell *shell, uint32_t model)
 
 /* ---- a candidate ---- */
 
-/* The models here, with `candidate` in the place of its model or added. */
+/* Lists the models on the device, with `candidate` in its model's place or
+ * added. */
 static size_t with_candidate(const struct flo_shell *shell, uint32_t model,
                              const struct flo_memory_model *candidate, struct flo_memory_model *out,
                              size_t *own)
@@ -178,14 +181,14 @@ int flo_shell_memory_check(struct flo_shell *shell, uint32_t model,
         return 0;
     }
     count = with_candidate(shell, model, &candidate, models, &own);
-    return count == 1 ? 0 /* alone it may try */
+    return count == 1 ? 0 /* without another model any release may be tried */
                       : flo_memory_plan(models, count, shell->machine.memory_bytes, &plan, err);
 }
 
 /* ---- what has no room ---- */
 
-/* One that stays on demand, and whose turn never comes.  Are all pinned, the
- * least important one is meant: they take more than the budget. */
+/* Tests for a model on demand that never gets memory.  If all models are
+ * pinned, the least important one is meant: together they exceed the budget. */
 static bool is_left_out(const struct flo_shell *shell, uint32_t model)
 {
     const struct flo_shell_memory *memory = &shell->memory;
@@ -232,8 +235,9 @@ void flo_shell_memory_refuse(struct flo_shell *shell, uint32_t model,
              "%.255s", why->what);
 }
 
-/* Next to its current release.  The pool is not for candidates: requests for
- * models on demand would wait for the end of a soak. */
+/* Decides how a candidate is loaded next to its current release.  Candidates do
+ * not use the pool, because requests for models on demand would wait for the
+ * end of a soak. */
 static enum flo_memory_way way(struct flo_shell *shell, uint32_t model,
                                const struct flo_memory_model *candidate)
 {
@@ -243,7 +247,7 @@ static enum flo_memory_way way(struct flo_shell *shell, uint32_t model,
     uint64_t needed;
 
     if (own == FLO_MEMORY_MODELS_MAX || flo_digest_is_zero(&shell->models[model].slots.current)) {
-        return FLO_MEMORY_WARM; /* the plan has counted it */
+        return FLO_MEMORY_WARM; /* the plan already counts this release */
     }
     if (flo_memory_plan(memory->models, memory->count, shell->machine.memory_bytes, &plan, NULL) <
         0) {
@@ -268,8 +272,8 @@ bool flo_shell_fits_both(struct flo_shell *shell, uint32_t model, const struct f
 
 /* ---- rungs ---- */
 
-/* The rung for a load in this role.  With one model here, rung 0: its engine
- * knows the budget itself. */
+/* Returns the degradation level for a load in this role.  With one model it is
+ * 0: the engine itself keeps to the budget. */
 static uint32_t rung_of(struct flo_shell *shell, uint32_t model, enum flo_agent_role role,
                         const struct flo_digest *release)
 {
@@ -305,5 +309,5 @@ void flo_shell_rung_set(struct flo_shell *shell, uint32_t model, enum flo_agent_
     out->context = rungs[rung].context;
     out->sessions = rungs[rung].sessions;
     out->cache = flo_shell_cache(&rungs[rung]);
-    out->memory_bytes_max = 0; /* the plan has it */
+    out->memory_bytes_max = 0; /* the plan limits the memory */
 }

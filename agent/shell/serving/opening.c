@@ -1,8 +1,8 @@
-/* Opening: how a release is to be opened, by its document and by agent.yaml.
+/* Opening: how a release is opened, by its document and by agent.yaml.
  *
- * The updater has just hashed a release that was staged in this life of the
- * agent.  Any other release is hashed before it is loaded, and so is every one
- * once an engine was lost. */
+ * A release that was staged since the agent started was just hashed by the
+ * updater.  Any other release is hashed before it is loaded, and so is every
+ * release after the loss of an engine. */
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -15,10 +15,10 @@ static void text_free(char **text)
     free(*text);
 }
 
-/* The chat template that agent.yaml names for the model; NULL: nothing.  When
- * its file cannot be read, the engine gets the file's name, knows no such
- * template and refuses to chat.  It never uses another form than the one that
- * was wished for. */
+/* Reads the chat template that agent.yaml names for the model; NULL: none is
+ * named.  If the file is unreadable, the engine gets its name, does not know it
+ * and refuses to chat.  So no other template is used than the configured one.
+ */
 static char *template_of(const struct flo_config *config, const char *model)
 {
     const json_t *tree = flo_config_tree(config, "templates");
@@ -33,7 +33,7 @@ static char *template_of(const struct flo_config *config, const char *model)
     return text;
 }
 
-/* The runtime that the variant names, on the tree of its files. */
+/* Starts the runtime that the variant names, on the folder of its files. */
 static int load_runtime(struct flo_shell *shell, const struct flo_agent_action *action,
                         const struct flo_release *release,
                         const struct flo_release_variant *variant, bool is_fresh,
@@ -72,7 +72,8 @@ static int load_runtime(struct flo_shell *shell, const struct flo_agent_action *
     return 0;
 }
 
-/* The watch gave these up: threads for heat and battery, cache for memory. */
+/* Applies what the watch gave up: threads for heat and battery, cache for
+ * memory. */
 static void step_down(const struct flo_watch *watch, uint32_t place, struct flo_serve_model *model)
 {
     struct flo_memory_rung rungs[FLO_MEMORY_RUNGS];

@@ -1,4 +1,4 @@
-/* The probe of a candidate: with all golden prompts of its release. */
+/* Probing: tests a candidate with all golden prompts of its release. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -35,7 +35,8 @@ struct files {
     const struct flo_release *release;
 };
 
-/* A file of the release: golden cases, or a vector that one of them names. */
+/* Reads a file of the release: golden cases, or a vector that one of them
+ * names. */
 static int read_file(void *context, const char *name, size_t bytes_max, char **data, size_t *bytes,
                      struct flo_err *err)
 {
@@ -58,7 +59,7 @@ static int read_file(void *context, const char *name, size_t bytes_max, char **d
                          : flo_fd_pread_all(fd, *data, (size_t)size, 0, err);
 }
 
-/* One file of golden cases, after those that are there. */
+/* Appends the cases of one golden file. */
 static int add_golden(struct files *files, const struct flo_release_file *file,
                       struct flo_golden *golden, struct flo_err *err)
 {
@@ -81,7 +82,7 @@ static bool is_of(const struct flo_release_variant *variant, uint8_t file)
     return memchr(variant->files, file, variant->file_count) != NULL;
 }
 
-/* The cases of all golden files that came with the variant. */
+/* Reads the cases of all golden files that came with the variant. */
 static int read_golden(struct files *files, const struct flo_release_variant *variant,
                        struct flo_golden *golden, struct flo_err *err)
 {

@@ -1,4 +1,4 @@
-/* Releases as they lie in the store: names, files. */
+/* Releases: names and files of the releases in the store. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -52,7 +52,6 @@ bool flo_shell_is_split(struct flo_shell *shell, const struct flo_digest *releas
            document->serve.split_pct > 0;
 }
 
-/* Model file of the variant that was chosen. */
 const struct flo_release_file *flo_shell_model_file(struct flo_shell *shell,
                                                     const struct flo_digest *digest,
                                                     const struct flo_release *release,
@@ -67,7 +66,6 @@ const struct flo_release_file *flo_shell_model_file(struct flo_shell *shell,
     return flo_release_variant_file(release, *variant, "model");
 }
 
-/* Digest of the model's file; false: it is not here. */
 bool flo_shell_model_digest(struct flo_shell *shell, const struct flo_digest *release_digest,
                             struct flo_digest *out)
 {
@@ -92,7 +90,7 @@ const char *flo_shell_variant_wanted(const struct flo_shell *shell, uint32_t pla
     if (model->execution.variant[0] != '\0') {
         return model->execution.variant;
     }
-    /* A repair of what serves in the place of a larger one. */
+    /* Tests for a repair of a variant that serves in place of a larger one. */
     return flo_digest_equal(&model->execution.release.digest, &variants->release) &&
                    variants->larger[0] != '\0'
                ? variants->name

@@ -1,4 +1,5 @@
-/* Routes: under which names requests reach a model, and what answers them. */
+/* Routes: the names by which requests reach a model, and the release that
+ * answers. */
 #include <string.h>
 
 #include "agent/shell/device/runtimes.h"
@@ -13,7 +14,7 @@ static uint64_t created_s(struct flo_shell *shell, const struct flo_digest *rele
                : document->created_at_ms / 1000;
 }
 
-/* A release of a runtime without requests. */
+/* Tests for a release of a runtime without requests. */
 static bool is_silent(const struct flo_shell *shell, const struct flo_release_variant *variant)
 {
     struct flo_device_runtime runtime;
@@ -46,7 +47,7 @@ static void make_route(struct flo_shell *shell, uint32_t model,
     memcpy(route.model, shell->models[model].slots.model, sizeof(route.model));
     if (release->version[0] != '\0') {
         memcpy(route.version, release->version, sizeof(route.version));
-    } else { /* the document was gone at the start; a repair brought it */
+    } else { /* the document was missing at the start, and a repair restored it */
         struct flo_release_ref named;
         flo_shell_ref(shell, &release->digest, &named);
         memcpy(route.version, named.version, sizeof(route.version));

@@ -1,16 +1,18 @@
-/* The score of a live release: how likely the golden answers that came with it
- * are to it, and those of the release before it.  Both are measured once after
- * each change of releases and told in every window; the controller compares the
- * second with the first of the release before (docs/internals/gates.md). */
+/* Scoring: how likely a live release finds the golden answers that came with
+ * it, and those of the release before.
+ *
+ * Both scores are measured once after each change of releases and sent in every
+ * window.  The controller compares the second score with the first score of the
+ * release before (docs/internals/gates.md). */
 #include <string.h>
 
 #include "agent/shell/serving/serving.h"
 
-#define AGAIN_MS 30000 /* after something came in between */
+#define AGAIN_MS 30000 /* next try, after an interrupted measurement */
 
 static void begin(struct flo_shell *shell);
 
-/* On trial the committed release is the one before. */
+/* Finds the release before; during a trial this is the committed one. */
 static struct flo_digest former_of(const struct flo_slots *slots, const struct flo_digest *live)
 {
     return flo_digest_equal(live, &slots->current) ? slots->previous : slots->current;
@@ -64,7 +66,7 @@ static void begin(struct flo_shell *shell)
     }
 }
 
-/* Is there something to be measured for this model? */
+/* Tests whether this model still has a score to be measured. */
 static bool wants(struct flo_shell *shell, uint32_t place)
 {
     struct flo_shell_model *model = &shell->models[place];

@@ -1,17 +1,17 @@
-/* Seats: a load waits until the memory plan is known and there is room.
+/* Seats: a pending load waits until the memory plan is known and there is room.
  *
- * The plan is made for the releases that are here, and made again when others
- * are.  A resident model has its seat.  Those on demand share the pool: one
- * that is wanted makes others leave (agent/core/memory), the first wanted
- * first. */
+ * The plan is made for the releases on the device, and again when they change.
+ * A resident model has its own memory.  Models on demand share the pool: a
+ * requested one makes others leave (agent/core/memory), in the order of the
+ * requests. */
 #include <assert.h>
 #include <string.h>
 
 #include "agent/shell/queue/timers.h"
 #include "agent/shell/serving/serving.h"
 
-#define ENDING_MS 5 /* between two looks whether memory is free */
-#define BUSY_MS 50  /* ... whether a model can give way */
+#define ENDING_MS 5 /* between two checks whether memory is free */
+#define BUSY_MS 50  /* ... between two checks whether a model can be unloaded */
 
 static void look_in(struct flo_shell *shell, unsigned ms)
 {
@@ -37,11 +37,11 @@ static void post(struct flo_shell *shell, uint32_t model, enum flo_agent_event_k
         .kind = kind, .model = model, .is_on_demand = is_on_demand, .is_other_rung = is_other_rung};
 
     if (!flo_queue_offer(&shell->queue, &event)) {
-        look_in(shell, BUSY_MS); /* the wish is told then */
+        look_in(shell, BUSY_MS); /* the request is sent to the core then */
     }
 }
 
-/* The current engine was loaded with another cache than is planned. */
+/* Tests whether the current engine has another cache than the plan. */
 static bool is_at_other_rung(const struct flo_shell *shell, size_t index)
 {
     uint32_t place = shell->memory.places[index];
@@ -91,7 +91,7 @@ static void log_plan(const struct flo_shell_memory *memory)
             (unsigned long long)memory->plan.pool);
 }
 
-/* false: a model is not measured yet. */
+/* false: some model is not measured yet. */
 static bool plan(struct flo_shell *shell)
 {
     struct flo_shell_memory *memory = &shell->memory;
@@ -115,7 +115,7 @@ static bool plan(struct flo_shell *shell)
     return true;
 }
 
-/* Since the last look; what is seen now is remembered. */
+/* Tests for changes since the last call, and remembers the present state. */
 static bool is_changed(struct flo_shell *shell)
 {
     bool is_other = false;
@@ -161,11 +161,11 @@ static void look_at_host(const struct flo_shell *shell, uint32_t model, struct f
         .load_ms = status.load_ms,
     };
     if (agent->live == -1 || !flo_agent_may_rest(&shell->agent, model)) {
-        out->requests++; /* the model cannot leave now */
+        out->requests++; /* keeps the model from being unloaded now */
     }
 }
 
-/* Next to its current engine, beyond the pool. */
+/* Tests for a load next to the model's current engine, outside the pool. */
 static bool is_beside(const struct flo_shell *shell, uint32_t model, enum flo_agent_role role)
 {
     const struct flo_agent_model *agent = &shell->agent.models[model];
@@ -173,15 +173,14 @@ static bool is_beside(const struct flo_shell *shell, uint32_t model, enum flo_ag
     return role == FLO_AGENT_BESIDE && agent->has_execution && agent->execution.fits_both;
 }
 
-/* At its last rung. */
+/* Returns the bytes at the last degradation level. */
 static uint64_t least_bytes(const struct flo_memory_model *model)
 {
     return model->files[0].bytes + model->private_bytes[model->rungs - 1];
 }
 
-/* The bytes of the release that takes the seat, by its own engine's word: a
- * candidate's may be other ones than its model's current release has.  false:
- * the engine is asked. */
+/* Tests whether the release of a pending load is measured; a candidate may need
+ * other memory than its model's current release. false: an engine is asked. */
 static bool is_known(struct flo_shell *shell, uint32_t model, enum flo_agent_role role)
 {
     const struct flo_digest *release = &shell->models[model].seats[role].release.digest;
@@ -217,7 +216,7 @@ static bool has_room(struct flo_shell *shell, uint32_t model, enum flo_agent_rol
     memcpy(models, memory->models, memory->count * sizeof(*models));
     if (flo_shell_memory_candidate(shell, model, &shell->models[model].seats[role].release.digest,
                                    &models[own])) {
-        /* A larger candidate has a larger pool. */
+        /* A larger candidate makes the pool larger. */
         uint64_t before = least_bytes(&memory->models[own]);
         uint64_t after = least_bytes(&models[own]);
         plan.pool += after > before ? after - before : 0;
@@ -251,7 +250,7 @@ static void sit(struct flo_shell *shell, uint32_t model, enum flo_agent_role rol
     flo_shell_load(shell, &action);
 }
 
-/* The core's limit of a load counts from its begin. */
+/* Tells the core that a load waits: the time limit counts from its begin. */
 static void tell_waits(struct flo_shell *shell, uint32_t model, enum flo_agent_role role)
 {
     const struct flo_agent_event event = {.kind = FLO_AGENT_LOADING, .model = model, .role = role};
@@ -262,7 +261,7 @@ static void tell_waits(struct flo_shell *shell, uint32_t model, enum flo_agent_r
     }
 }
 
-/* The one that waits for longest; false: nobody does. */
+/* Finds the load that waits longest; false: none waits. */
 static bool first_waiting(const struct flo_shell *shell, uint32_t *model, enum flo_agent_role *role,
                           const bool *is_seen)
 {
@@ -283,7 +282,7 @@ static bool first_waiting(const struct flo_shell *shell, uint32_t *model, enum f
 static void seat_all(struct flo_shell *shell)
 {
     bool is_seen[FLO_AGENT_MODELS_MAX * FLO_AGENT_ROLES] = {false};
-    bool is_behind = false; /* somebody waits for the pool already */
+    bool is_behind = false; /* an earlier load already waits for the pool */
     enum flo_agent_role role;
     uint32_t model;
 
@@ -329,7 +328,7 @@ void flo_shell_seat(struct flo_shell *shell, const struct flo_agent_action *acti
     shell->models[action->model].seats[action->role].is_waiting = true;
     if (shell->is_local) {
         sit(shell, action->model, action->role);
-    } /* else at the end of this turn */
+    } /* else at the end of this turn of the loop */
 }
 
 void flo_shell_seat_leave(struct flo_shell *shell, uint32_t model, enum flo_agent_role role)
