@@ -1,6 +1,8 @@
-/* Start: what the disk says, and the core's first event.  agent/core/startup.h
- * decides.  A write that fails at the start can wait for the next one: the record
- * in memory serves. */
+/* Start: reads the stored state and gives the core its first event.
+ * agent/core/startup.h decides.
+ *
+ * A failed write at the start can wait for the next one, because the record in
+ * memory is used. */
 #include "agent/shell/start.h"
 
 #include <string.h>
@@ -23,7 +25,8 @@ static void write_slots(struct flo_shell *shell, struct flo_slots *slots)
     }
 }
 
-/* Both slot records are gone: find a whole release whose signature holds. */
+/* Finds a complete release with a valid signature, after both slot records were
+ * lost. */
 static int search(struct flo_shell *shell, const char *name, struct flo_slots *slots,
                   struct flo_err *err)
 {
@@ -56,15 +59,15 @@ static void recover(struct flo_shell *shell, struct flo_slots *slots)
     write_slots(shell, slots);
 }
 
-/* Does a model with this record need a place?  One that is only spoken about
- * does where a release of it is assigned, so that its drift is told. */
+/* Tests whether a model with this record needs a place.  A model without files
+ * needs one if a release is assigned to it, so that its drift is reported. */
 static bool needs_place(const struct flo_slots *slots)
 {
     return !flo_digest_is_zero(&slots->current) || !flo_digest_is_zero(&slots->candidate) ||
            (!slots->is_removed && !flo_digest_is_zero(&slots->stated.target));
 }
 
-/* The record in the next free place; one of an idle model gives way. */
+/* Puts the record into the next free place, or into that of an idle model. */
 static void place(struct flo_shell *shell, struct flo_slots *slots)
 {
     bool is_here = !flo_digest_is_zero(&slots->current) || !flo_digest_is_zero(&slots->candidate);
@@ -105,8 +108,8 @@ static void read_record(struct flo_shell *shell, const char *name,
     record->failures += record->reading == FLO_STARTUP_FAILED;
 }
 
-/* A record that cannot be recovered serves nothing until the next release; the
- * others start all the same. */
+/* Reads a model's record.  If it cannot be recovered, the model serves nothing
+ * until the next release.  Other models start all the same. */
 static int take_up(struct flo_shell *shell, const char *name, struct flo_err *err)
 {
     struct flo_startup_record record = {.reading = FLO_STARTUP_UNREAD};
@@ -148,8 +151,9 @@ static bool has_models(const struct flo_shell *shell)
     return i < FLO_COUNT(shell->models);
 }
 
-/* One that the disk does not give is left out while others serve; the next
- * start reads it.  Where it was the only one, this start fails. */
+/* Reads all records.  A record that cannot be read is skipped while other
+ * models serve, and is read at the next start.  If it is the only one, this
+ * start fails. */
 static int read_records(struct flo_shell *shell, struct flo_err *err)
 {
     char names[FLO_MODELS_KEPT_MAX + 1][FLO_NAME_MAX + 1];
@@ -160,7 +164,7 @@ static int read_records(struct flo_shell *shell, struct flo_err *err)
         return rv;
     }
     rv = flo_store_models(shell->store, names, FLO_COUNT(names), &count, err);
-    if (rv < 0) { /* a start that knows no models would serve none */
+    if (rv < 0) { /* without the list of models nothing could serve */
         return rv;
     }
     for (size_t i = 0; i < count; i++) {
@@ -174,7 +178,7 @@ static int read_records(struct flo_shell *shell, struct flo_err *err)
     return shell->is_local || !has_models(shell) ? rv : 0;
 }
 
-/* A bundle of a model without a record was under way. */
+/* Continues the installation of a bundle for a model that has no record yet. */
 static void read_stories(struct flo_shell *shell)
 {
     char names[FLO_AGENT_MODELS_MAX][FLO_NAME_MAX + 1];
@@ -189,9 +193,9 @@ static void read_stories(struct flo_shell *shell)
     }
 }
 
-/* The device was enrolled again, perhaps in another fleet: earlier rollouts do
- * not mean it any more.  A candidate on trial serves on, and gives way to any
- * order.  A candidate that only waits is dropped. */
+/* Handles a new enrolment, perhaps in another fleet, after which earlier
+ * rollouts no longer apply.  A candidate on trial serves on, until any order
+ * replaces it.  A candidate that is not on trial yet is dropped. */
 static void enrolled_again(struct flo_shell *shell, struct flo_slots *slots)
 {
     slots->stated.outcome = flo_startup_outcome(slots->stated.outcome);
@@ -232,7 +236,7 @@ static void check_past(struct flo_shell *shell)
 
 /* ---- boot ---- */
 
-/* The candidate's execution, as far as the slot record knows it. */
+/* Rebuilds the candidate's execution from the slot record. */
 static void execution_of_slots(const struct flo_slots *slots, struct flo_agent_execution *out)
 {
     memset(out, 0, sizeof(*out));
@@ -250,7 +254,8 @@ static void execution_of_slots(const struct flo_slots *slots, struct flo_agent_e
     snprintf(out->id, sizeof(out->id), "%s.%u", out->rollout, out->attempt);
 }
 
-/* The record's candidate, where the database has no open execution of the model. */
+/* Continues with the record's candidate, if the database has no open execution
+ * of the model. */
 static void look_at_candidate(struct flo_shell *shell, const struct flo_slots *slots,
                               struct flo_startup_execution *facts, struct flo_agent_execution *open)
 {

@@ -1,5 +1,6 @@
-/* Statements by HTTPS: where the broker's list has a gap, and now and then in
- * any case.  Who holds the broker cannot hold a statement back for ever. */
+/* Trust fetch: requests statements by HTTPS, where the broker's list has a gap,
+ * and from time to time in any case.  So whoever controls the broker cannot
+ * hold a statement back for ever. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,8 +9,8 @@
 #include "agent/shell/trust/trust.h"
 
 #define ANSWER_BYTES_MAX (1u << 20)
-#define FIRST_MS (60u * 60 * 1000)    /* at most so long after the start */
-#define EACH_MS (24ull * 3600 * 1000) /* half of it as jitter */
+#define FIRST_MS (60u * 60 * 1000)    /* latest first request after the start */
+#define EACH_MS (24ull * 3600 * 1000) /* period; half of it is jitter */
 #define DOUBT_MS (60u * 1000)
 #define LIST_MAX 64
 #define NUMBER_MAX (UINT64_C(1) << 62)
@@ -22,9 +23,9 @@ static uint64_t within(uint64_t ms)
     return random % ms;
 }
 
-/* The list of an answer or of the retained message (contracts/messages.md
- * section 3).  A controller that does not say its newest number may give out
- * any. */
+/* Reads the list in an answer or a retained message (contracts/messages.md
+ * section 3).  A controller that does not tell its newest number may give out
+ * any number. */
 static int read_list(const char *data, size_t bytes, json_t **json, const json_t **out,
                      size_t *count, uint64_t *order_number, struct flo_err *err)
 {
@@ -75,7 +76,7 @@ static void on_done(void *context, const struct flo_http_answer *answer,
         shell->trust.then(shell);
     }
     if (flo_trust_number(shell->identity.trust) > before) {
-        flo_shell_trust_fetch(shell); /* a long chain comes in parts */
+        flo_shell_trust_fetch(shell); /* a long chain comes in several answers */
     }
 }
 
@@ -125,7 +126,7 @@ int flo_shell_trust_open(struct flo_shell *shell, struct flo_err *err)
     if (shell->trust.timer == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "timers");
     }
-    /* One that lost its statement asks at once. */
+    /* A device that lost its statement asks at once. */
     flo_shell_later(shell->trust.timer, shell->trust.is_behind ? 1000 : (unsigned)within(FIRST_MS));
     return 0;
 }

@@ -10,7 +10,8 @@
 
 /* ---- what a statement changes ---- */
 
-/* A release's number is known from its document or by its order. */
+/* Tests for a number below the minimum release.  The number is known from the
+ * release's document or from its order. */
 static bool is_below(const struct flo_shell *shell, uint32_t index,
                      const struct flo_digest *release)
 {
@@ -23,8 +24,8 @@ static bool is_below(const struct flo_shell *shell, uint32_t index,
     return number > 0 && number < flo_trust_floor(shell->identity.trust, model->slots.model);
 }
 
-/* The release that is on its way, if its files are here: a job that runs checks
- * it when it ends. */
+/* Checks the release that is being installed, if its files are on the device.
+ * A running job checks it at its end. */
 static void look_at_candidate(const struct flo_shell *shell, uint32_t index,
                               struct flo_agent_error *out)
 {
@@ -69,7 +70,7 @@ static void act_on_model(struct flo_shell *shell, uint32_t index)
     flo_queue_post(&shell->queue, &event);
 }
 
-/* An emergency freeze ended because no key is left that could end it. */
+/* Ends an emergency freeze when no trusted key is left that could end it. */
 static void end_freeze(struct flo_shell *shell)
 {
     static const struct flo_order unfreeze = {.op = FLO_ORDER_UNFREEZE};
@@ -92,20 +93,20 @@ static void tell(struct flo_shell *shell)
                              (json_int_t)flo_trust_number(trust), "epoch",
                              (json_int_t)flo_trust_epoch(trust)),
                    NULL);
-    shell->agent.revision++; /* the controller hears of it */
+    shell->agent.revision++; /* the controller gets a report */
 }
 
-/* Once after all that came together. */
+/* Acts on new trust, once for all statements of a message. */
 static void act(struct flo_shell *shell)
 {
     for (uint32_t i = 0; i < FLO_AGENT_MODELS_MAX; i++) {
         act_on_model(shell, i);
     }
     end_freeze(shell);
-    shell->has_unkept = true; /* orders of keys that were not known */
+    shell->has_unkept = true; /* asks again for orders whose keys were unknown */
     flo_shell_records_write(shell);
     tell(shell);
-    flo_queue_wake(&shell->queue); /* also where no model is here */
+    flo_queue_wake(&shell->queue); /* also if there is no model */
 }
 
 /* ---- taking ---- */
@@ -133,7 +134,8 @@ static int check_way(const struct flo_shell *shell, enum flo_trust_way way,
                           (unsigned long long)flo_trust_number(next));
 }
 
-/* The controller makes an alert of it (server-stub/state/foreign.h). */
+/* Names both statements in the error, from which the controller raises an alert
+ * (server-stub/state/foreign.h). */
 static void name_both(const struct flo_trust *held, const struct flo_trust *refused, int code,
                       struct flo_err *err)
 {
@@ -169,8 +171,8 @@ static int take(struct flo_shell *shell, enum flo_trust_way way, const char *tex
     if (rv < 0 || *standing != FLO_TRUST_NEXT) {
         return rv;
     }
-    /* The file first: a start that finds it newer than the record does the
-     * rest. */
+    /* The file is written first: if a start finds it newer than the record, it
+     * does the rest. */
     rv = flo_trust_store(shell->identity.trust_file, next, err);
     if (rv < 0) {
         return rv;
@@ -187,7 +189,7 @@ static int take_one(struct flo_shell *shell, enum flo_trust_way way, const json_
 {
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
 
-    flo_json_dump_canonical(envelope, &text); /* the reader has the bound */
+    flo_json_dump_canonical(envelope, &text); /* the reader limits its size */
     return text.failed ? flo_fail(err, FLO_E_MEMORY, "a trust statement")
                        : take(shell, way, (const char *)text.data, text.bytes, standing, err);
 }
@@ -229,7 +231,8 @@ int flo_shell_trust_by_hand(struct flo_shell *shell, const json_t *envelope, uin
                : rv;
 }
 
-/* The statement is good, and is asked for again with a heartbeat. */
+/* Tests for a local error: the statement is valid, and is requested again with
+ * a heartbeat. */
 static bool is_of_this_device(int code)
 {
     return code == FLO_E_IO_OPEN || code == FLO_E_IO_READ || code == FLO_E_IO_WRITE ||
@@ -244,7 +247,7 @@ bool flo_shell_trust_hear(struct flo_shell *shell, enum flo_trust_way way,
     struct flo_err err = {0};
     int rv = take_list(shell, way, list, count, &standing, &err);
 
-    if (rv == FLO_E_TRUST_FIRST) { /* no attack, where the controller has it */
+    if (rv == FLO_E_TRUST_FIRST) { /* no attack: the statement is requested from the controller */
         flo_log_err(FLO_LOG_INFO, "trust", &err);
         return true;
     }
@@ -258,7 +261,8 @@ bool flo_shell_trust_hear(struct flo_shell *shell, enum flo_trust_way way,
 
 /* ---- what serves, and what served before ---- */
 
-/* The release was current when the statement came, or on a way back. */
+/* Drops the previous release if it is revoked or below the minimum release, so
+ * that no rollback goes there.  During a rollback this waits. */
 static void forget_previous(struct flo_shell *shell, uint32_t index)
 {
     struct flo_shell_model *model = &shell->models[index];

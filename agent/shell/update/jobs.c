@@ -1,6 +1,6 @@
-/* The updater worker: one process per job, one line in, event lines out
- * (contracts/processes.md section 5).  Its lines are hostile until they match
- * the format. */
+/* Jobs: the updater worker, one process per job, with one line in and event
+ * lines out (contracts/processes.md section 5).  Its lines are untrusted until
+ * they match the format. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,9 +19,9 @@
 
 #define LINE_BYTES_MAX 65536
 #define MEMORY_BYTES_MAX (32 << 20)
-#define AGAIN_MS 20 /* a worker that said its last word ends within some ms */
+#define AGAIN_MS 20 /* a worker ends within some ms after its last line */
 #define WAIT_TOLD_MS 1000
-#define WAIT_MS_MAX 60000 /* then the core tries again, but for a bundle */
+#define WAIT_MS_MAX 60000 /* afterwards the core tries again, except for a bundle */
 
 struct flo_job_child {
     struct flo_shell *shell;
@@ -31,7 +31,7 @@ struct flo_job_child {
     int fd;
     struct event *readable;
     struct flo_digest release;
-    bool has_ended; /* staged or failed was said */
+    bool has_ended; /* "staged" or "failed" was received */
     bool is_verifying;
     size_t bytes;
     char line[LINE_BYTES_MAX];
@@ -95,13 +95,14 @@ static bool say_progress(struct flo_job_child *job, const json_t *json, enum flo
 
     copy_plan(json, &event.detail);
     if (state == FLO_EXECUTION_DOWNLOADING) {
-        event.detail.bytes = 0; /* the plan said them */
+        event.detail.bytes = 0; /* the plan already told the bytes */
     }
     return flo_queue_offer(&job->shell->queue, &event);
 }
 
-/* An exchange under strain has no room for two; on its way back it is seldom
- * worth it. */
+/* Tests whether old and new release fit into memory at once.  A switch of
+ * variants under memory pressure has no room for both; on the way back it is
+ * seldom worth the memory. */
 static bool fits_both(struct flo_shell *shell, uint32_t model, const struct flo_digest *release)
 {
     return shell->agent.models[model].execution.variant[0] == '\0' &&
@@ -116,7 +117,7 @@ static void say_staged(struct flo_job_child *job, const json_t *json)
         .kind = FLO_AGENT_STAGED, .model = job->model, .job = job->number};
 
     copy_plan(json, &event.detail);
-    uint64_t found = 0; /* by an earlier run that was cut: of this download */
+    uint64_t found = 0; /* bytes of this download from an earlier, interrupted run */
     (void)!flo_json_opt_u64(json, "fetched_bytes", 0, INT64_MAX, 0, &event.detail.bytes, NULL);
     (void)!flo_json_opt_u64(json, "found_bytes", 0, INT64_MAX, 0, &found, NULL);
     event.detail.bytes =
@@ -135,9 +136,9 @@ static void say_staged(struct flo_job_child *job, const json_t *json)
     flo_queue_post(&shell->queue, &event);
 }
 
-/* A dropped release stays until the disk is full without its room.  Until then
- * it may be the base of a delta, or be ordered again.  Once its files are gone
- * the room comes when its engine has ended. */
+/* Handles a failed job.  A dropped release stays until the disk is full: it may
+ * be the base of a delta, or be ordered again.  The space of its files is free
+ * only after its engine has ended. */
 static void say_failed(struct flo_job_child *job, const json_t *json)
 {
     struct flo_shell *shell = job->shell;
@@ -168,7 +169,7 @@ static void say_failed(struct flo_job_child *job, const json_t *json)
                json_is_true(json_object_get(json, "passing")));
 }
 
-/* false: the job is over (and freed). */
+/* false: the job is over, and freed. */
 static bool take_line(struct flo_job_child *job, const char *line, size_t bytes)
 {
     static const struct {
@@ -360,8 +361,8 @@ static int job_open(struct flo_shell *shell, struct flo_job_child *job, struct f
     return 0;
 }
 
-/* A process that was killed and still syncs has the lock of the downloads and
- * room on the disk that the plan must see as free. */
+/* Waits for a killed process that still syncs.  It holds the lock of the
+ * downloads, and disk space that the plan must see as free. */
 static void wait_for(struct flo_shell *shell, pid_t pid, uint32_t model, uint32_t number)
 {
     uint64_t now = flo_now_ms();

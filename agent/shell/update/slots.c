@@ -1,11 +1,12 @@
-/* The core's slot actions as writes of the model's record. */
+/* Slots: carries out the core's slot actions as writes of the model's record.
+ */
 #include <stdlib.h>
 #include <string.h>
 
 #include "agent/shell/update/update.h"
 
-/* Number and floor that were signed with the release, and whether it may
- * come. */
+/* Takes the release number and minimum release that were signed with the
+ * release, and checks whether it may be installed. */
 static int take_number(struct flo_shell *shell, const struct flo_slots *slots,
                        const struct flo_release_ref *release, struct flo_slots *facts,
                        struct flo_err *err)
@@ -97,9 +98,8 @@ bool flo_shell_slot_action(struct flo_shell *shell, const struct flo_agent_actio
     if (rv == 0) {
         rv = flo_store_slots_write(shell->store, &next, &err);
     }
-    /* A change that was not written may be asked for again.  A candidate that
-     * was not cleared is forgotten all the same; the next write clears it on
-     * disk. */
+    /* If the write failed, the core may ask again.  A candidate that should be
+     * cleared is forgotten in any case; the next write clears it on disk. */
     if (rv == 0 || action->kind == FLO_DO_SLOT_CLEAR) {
         model->slots = next;
         model->slots_is_dirty = rv < 0;
@@ -110,7 +110,8 @@ bool flo_shell_slot_action(struct flo_shell *shell, const struct flo_agent_actio
         event.error.code = err.code;
         snprintf(event.error.what, sizeof(event.error.what), "%.255s", err.what);
     }
-    /* A count that was written, one taken back and a clear need no answer. */
+    /* Clearing, a count that was written, and a count that was undone need no
+     * answer. */
     if (action->kind == FLO_DO_SLOT_CLEAR || action->kind == FLO_DO_SLOT_UNTRY ||
         (action->kind == FLO_DO_SLOT_TRY && rv == 0)) {
         return rv == 0;

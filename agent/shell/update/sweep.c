@@ -1,9 +1,8 @@
-/* Blobs that nothing names: when they go. */
+/* Sweep: the removal of blobs that no record names. */
 #include "agent/shell/update/update.h"
 
 #include <flotilla/plural.h>
 
-/* Gives the number of files that are gone. */
 uint32_t flo_shell_sweep(struct flo_shell *shell, const struct flo_digest *keep, size_t keep_count)
 {
     struct flo_collected collected = {0};
