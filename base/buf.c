@@ -1,5 +1,5 @@
-/* A growing byte string with a bound: what messages and documents are built
- * in.  Failure is sticky, so that a builder checks once, at its end. */
+/* Byte buffer: grows up to a bound; messages and documents are built in it.  A
+ * failure is sticky, so a builder checks once, at its end. */
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -8,8 +8,8 @@
 
 enum { BUF_BYTES_MAX_DEFAULT = 64 << 20, SECRET_BYTES_MAX = 64 << 10 };
 
-/* As realloc.  Keys and tokens are built in buffers, too: a block of their size
- * is overwritten when a larger one takes its place. */
+/* As realloc, but wipes the old block when it moves, because buffers may hold
+ * keys and tokens. */
 static char *grown(struct flo_buf *buf, size_t capacity)
 {
     if (buf->capacity > SECRET_BYTES_MAX || buf->data == NULL) {
@@ -24,7 +24,7 @@ static char *grown(struct flo_buf *buf, size_t capacity)
     return data;
 }
 
-/* Room for `bytes` more and the final NUL; false sets failed. */
+/* Reserves room for `bytes` more and the final NUL.  false: sets `failed`. */
 static bool buf_reserve(struct flo_buf *buf, size_t bytes)
 {
     size_t bytes_max = buf->bytes_max != 0 ? buf->bytes_max : BUF_BYTES_MAX_DEFAULT;
@@ -82,7 +82,7 @@ void flo_buf_printf(struct flo_buf *buf, const char *format, ...)
         buf->bytes += (size_t)chars;
         return;
     }
-    buf->data[buf->bytes] = '\0'; /* a part of it did not fit */
+    buf->data[buf->bytes] = '\0'; /* only a part of the text fitted */
     if (chars < 0 || !buf_reserve(buf, (size_t)chars)) {
         buf->failed = true;
         return;
@@ -93,7 +93,7 @@ void flo_buf_printf(struct flo_buf *buf, const char *format, ...)
     buf->bytes += (size_t)chars;
 }
 
-/* The escape of one ASCII character, or NULL when it stands for itself. */
+/* The JSON escape of an ASCII character; NULL: none is needed. */
 static const char *json_escape(unsigned char c, char *room)
 {
     switch (c) {
@@ -118,7 +118,7 @@ static const char *json_escape(unsigned char c, char *room)
 
 void flo_buf_json_text(struct flo_buf *buf, const char *text, size_t bytes)
 {
-    size_t begin = 0; /* begin of the run that is copied as it stands */
+    size_t begin = 0; /* start of the run that is copied unchanged */
     size_t valid = flo_utf8_valid(text, bytes);
 
     for (size_t i = 0; i < bytes;) {

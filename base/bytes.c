@@ -50,7 +50,7 @@ void flo_put_u64(void *p, uint64_t value)
     }
 }
 
-/* Remainders of all bytes by the reflected polynomial 0x82f63b78. */
+/* CRC table: remainder of each byte by the reflected polynomial 0x82f63b78. */
 static const uint32_t crc_table[256] = {
     0x00000000, 0xf26b8303, 0xe13b70f7, 0x1350f3f4, 0xc79a971f, 0x35f1141c, 0x26a1e7e8, 0xd4ca64eb,
     0x8ad958cf, 0x78b2dbcc, 0x6be22838, 0x9989ab3b, 0x4d43cfd0, 0xbf284cd3, 0xac78bf27, 0x5e133c24,
@@ -87,8 +87,8 @@ static const uint32_t crc_table[256] = {
 };
 
 #ifdef __x86_64__
-/* The CPU's own instruction: a prefix of many megabytes is checked while
- * somebody waits for a token. */
+/* CRC by the CPU's own instruction: a cached prefix of many megabytes is
+ * checked while a user waits for a token. */
 __attribute__((target("sse4.2"))) static size_t crc_of_words(uint32_t *crc, const uint8_t *p,
                                                              size_t bytes)
 {
@@ -222,7 +222,8 @@ ptrdiff_t flo_base64_decode(const char *text, size_t chars, void *out)
             group |= (uint32_t)value << (18 - 6 * k);
         }
         size_t whole = digits - 1;
-        /* Bits after the last byte must be zero: one text per value. */
+        /* Bits after the last byte must be zero, so that each value has one
+         * text only. */
         if ((group & (0xffffffu >> (8 * whole))) != 0) {
             return -1;
         }

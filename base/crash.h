@@ -1,9 +1,9 @@
-/* A process that a signal ends (SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT)
- * leaves a note of what it was doing, and of whose request that was.  Its next
- * start reads the note.
+/* Crash note: a process that dies by SIGSEGV, SIGBUS, SIGILL, SIGFPE or SIGABRT
+ * writes what it was doing, and for whom.  The next start of the program reads
+ * the note.
  *
  * flo_crash_doing and flo_crash_done are cheap and may be called by any thread:
- * each has a note of its own. */
+ * each thread has a record of its own. */
 #ifndef FLOTILLA_BASE_CRASH_H
 #define FLOTILLA_BASE_CRASH_H
 
@@ -15,22 +15,23 @@
 
 struct flo_crash {
     char signal[16];           /* SIGSEGV */
-    bool is_after;             /* nothing was being done: this was the last */
-    char who[FLO_CRASH_WHO];   /* all three: printable, cut to their room */
+    bool is_after;             /* the work was done already: this was the last */
+    char who[FLO_CRASH_WHO];   /* all three are printable, and cut to fit */
     char what[FLO_CRASH_WHAT]; /* "PUT /v1/alert-rules/eu" */
     char text[FLO_CRASH_TEXT]; /* body of the request, or "" */
 };
 
-/* From now on such a signal writes `path`.  The process still ends by it, with
- * a core where the machine keeps those.  Once, before other threads begin.  In
- * a build with sanitizers, which report it themselves, nothing happens. */
+/* Installs the signal handlers, which write the note to `path`.  The process
+ * still dies by the signal, with a core file where the machine keeps those.
+ * Call it once, before other threads begin.  A build with sanitizers does
+ * nothing here, because those report crashes themselves. */
 void flo_crash_open(const char *path);
-/* This thread works for `who` until flo_crash_done.  The texts are copied;
- * `text` has no NUL. */
+/* Records that this thread works for `who`, until flo_crash_done().  The texts
+ * are copied.  `text` has no NUL. */
 void flo_crash_doing(const char *who, const char *method, const char *path, const char *text,
                      size_t bytes);
 void flo_crash_done(void);
-/* Is there a note?  One that cannot be read is none. */
+/* Reads the note.  false: there is none, or it is unreadable. */
 bool flo_crash_read(const char *path, struct flo_crash *out);
 
 #endif

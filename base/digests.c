@@ -1,4 +1,4 @@
-/* Lists of digests. */
+/* Digest lists: growing lists of digests. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,12 +1,12 @@
-/* A number as text, where printf would cost a tenth of the work. */
+/* Digits: writes a number as decimal text, at a tenth of printf's cost. */
 #ifndef FLOTILLA_BASE_DIGITS_H
 #define FLOTILLA_BASE_DIGITS_H
 
 #include <stdint.h>
 
-#define FLO_DIGITS_MAX 20 /* digits of any number */
+#define FLO_DIGITS_MAX 20 /* most digits of a uint64_t */
 
-/* Decimal, without a NUL; where it ends. */
+/* Writes decimal digits without a NUL.  Returns the end of the text. */
 char *flo_digits(char *to, uint64_t number);
 
 #endif

@@ -1,10 +1,10 @@
 /* Histogram: mergeable log-linear sketch of non-negative integers.
  *
- * Values below 64 have a bucket each; every octave above, up to 2^40, is cut
- * into 32 equal buckets; larger values fall into the last one.  A bucket's
- * upper bound is therefore at most 1/32 above any value in it.  The text is
- * varints in base64: pairs (index - index before, count) for the buckets that
- * are not empty, where the first index counts from -1, then 0, then the sum. */
+ * Values below 64 have a bucket each.  Each octave above, up to 2^40, has 32
+ * equal buckets.  Larger values fall into the last bucket.  So a bucket's upper
+ * bound is at most 1/32 above any value in it.  The text is varints in base64:
+ * pairs (index - index before, count) for the buckets that are not empty, where
+ * the first index counts from -1, then 0, then the sum. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,9 +12,9 @@
 #include <flotilla/errors/mqtt.h>
 
 enum {
-    EXACT = 64,      /* values below have their own bucket */
-    PER_OCTAVE = 32, /* buckets, thus 5 bits after the leading one */
-    STRIDE = 32      /* buckets that are looked at together */
+    EXACT = 64,      /* each value below has its own bucket */
+    PER_OCTAVE = 32, /* buckets per octave: 5 bits after the leading one */
+    STRIDE = 32      /* buckets that are tested together */
 };
 _Static_assert(FLO_HISTOGRAM_BUCKETS % STRIDE == 0, "none is left over");
 
@@ -49,9 +49,9 @@ static uint64_t bucket_high(size_t index)
     return index < EXACT ? index : flo_histogram_low(index + 1) - 1;
 }
 
-/* The first bucket from there on that is not empty; FLO_HISTOGRAM_BUCKETS:
- * none.  Most are: a window has some ten values, and is read, merged and
- * packed several times. */
+/* Index of the first non-empty bucket from `index` on; FLO_HISTOGRAM_BUCKETS:
+ * none.  Most buckets are empty: a window has about ten values, and is read,
+ * merged and packed several times. */
 static size_t next_used(const struct flo_histogram *histogram, size_t index)
 {
     const uint32_t *buckets = histogram->buckets;
@@ -83,8 +83,8 @@ static uint64_t saturating_add(uint64_t a, uint64_t b)
     return sum;
 }
 
-/* `count` more in a bucket, cut at its width; `histogram->count` stays the
- * sum of the buckets. */
+/* Adds `count` to a bucket, saturating; `histogram->count` stays the sum of the
+ * buckets. */
 static void bucket_add(struct flo_histogram *histogram, size_t index, uint32_t count)
 {
     uint32_t room = UINT32_MAX - histogram->buckets[index];
@@ -164,7 +164,7 @@ bool flo_varint_get(const uint8_t *data, size_t bytes, size_t *at, uint64_t *val
     return false;
 }
 
-/* Gap 2, count 5, per bucket; end 1, sum 10. */
+/* Bytes per bucket: gap 2, count 5.  End 1, sum 10. */
 enum { BINARY_MAX = FLO_HISTOGRAM_BUCKETS * 7 + 11 };
 enum { TEXT_MAX = 4 * ((BINARY_MAX + 2) / 3) };
 _Static_assert(BINARY_MAX == FLO_HISTOGRAM_PACKED_MAX, "see base.h");
@@ -172,7 +172,7 @@ _Static_assert(BINARY_MAX == FLO_HISTOGRAM_PACKED_MAX, "see base.h");
 size_t flo_histogram_pack(const struct flo_histogram *histogram, uint8_t *out)
 {
     size_t used = 0;
-    size_t next = 0; /* index before, plus one */
+    size_t next = 0; /* index of the previous bucket, plus one */
 
     for (size_t i = next_used(histogram, 0); i < FLO_HISTOGRAM_BUCKETS;
          i = next_used(histogram, i + 1)) {
@@ -199,7 +199,7 @@ static int decode_refuse(struct flo_err *err, const char *what, size_t offset)
     return flo_fail(err, FLO_E_MQTT_SCHEMA, "histogram: %s at byte %zu", what, offset);
 }
 
-/* The least and the largest sum that the values of its buckets can have. */
+/* Least and largest sum that the values of the buckets can have. */
 struct bounds {
     uint64_t low, high;
 };

@@ -1,4 +1,4 @@
-/* Flags of a line, asked for by name. */
+/* Flag values: looked up by name. */
 #include <string.h>
 
 #include "base/args/inside.h"
@@ -11,7 +11,7 @@ static const struct flo_flag *row_of(const struct flo_flag *flags, const char *n
     return flags == NULL || flags->name == NULL ? NULL : flags;
 }
 
-/* The program's flag, where the verb has another one of that name. */
+/* The program's flag of that name, where a flag of the verb hides it. */
 static const struct flo_flag *hidden(const struct flo_args *args, const char *name)
 {
     const struct flo_flag *own = NULL;

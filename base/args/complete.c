@@ -1,8 +1,9 @@
-/* Completion: words that may stand where the cursor is, from the same tables.
+/* Completion: the words that may stand at the cursor, from the tables of verbs
+ * and flags.
  *
- * `program __complete WORD...` is what a shell calls: the words behind the
- * program's name, the last one as far as it is typed.  Each line of the answer
- * is "word<TAB>meaning"; ":files" stands for the names of files. */
+ * A shell calls `program __complete WORD...` with the words after the program's
+ * name, the last one as far as it is typed.  Each line of the answer is
+ * "word<TAB>meaning"; ":files" stands for file names. */
 #include <string.h>
 
 #include "base/args/inside.h"
@@ -11,7 +12,7 @@ struct spot {
     const struct flo_args_program *program;
     struct flo_args line; /* flags so far, for the program's names() */
     const char *noun;
-    const struct flo_flag *open; /* the flag whose value is typed now */
+    const struct flo_flag *open; /* the flag whose value is being typed */
     const char *prefix;
     struct flo_buf *out;
 };
@@ -127,7 +128,8 @@ static bool is_word_of_files(const char *what, size_t chars)
     return false;
 }
 
-/* `what`: "json|table", "FILE", "NAME", "MODEL@VERSION..." */
+/* Offers the words that `what` allows: "json|table", "FILE", "NAME",
+ * "MODEL@VERSION...". */
 static void offer_values(const struct spot *spot, const char *what, size_t chars)
 {
     FLO_CLEANUP(flo_buf_deinit) struct flo_buf names = {0};
@@ -157,7 +159,7 @@ static void offer_values(const struct spot *spot, const char *what, size_t chars
     }
 }
 
-/* The word of the usage that the next word stands for. */
+/* Offers values for the next word of the verb's usage. */
 static void offer_word(const struct spot *spot)
 {
     const char *usage = spot->line.verb->usage;

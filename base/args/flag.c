@@ -1,4 +1,4 @@
-/* A flag of a command line: its row, its value. */
+/* Flags: finds the row of a flag and reads its value. */
 #include "base/args/inside.h"
 
 #include <errno.h>
@@ -16,7 +16,7 @@ bool flo_args_is_flag(const char *word)
     return word[0] == '-' && word[1] != '\0';
 }
 
-/* Name of "--name", "--name=value", "-n": its begin and length. */
+/* Start and length of the name in "--name", "--name=value" or "-n". */
 static size_t name_of(const char *word, const char **name)
 {
     *name = word + (word[1] == '-' ? 2 : 1);
@@ -33,7 +33,8 @@ const char *flo_args_value_in(const char *word)
     return equals != NULL ? equals + 1 : NULL;
 }
 
-/* "-o", "-o=json" and, where it takes a value, "-ojson"; "-output" is none. */
+/* Accepts "-o", "-o=json" and, for a flag with a value, "-ojson". "-output" is
+ * refused. */
 static bool fits_letter(const struct flo_flag *flag, const char *name, size_t chars)
 {
     bool is_it = flag->letter == name[0] || (flag->name[0] == name[0] && flag->name[1] == '\0');
@@ -152,7 +153,7 @@ int flo_args_read_ms(const struct flo_flag *flag, const char *text, uint64_t *ou
                     text, least, most);
 }
 
-/* The nearest word of "json|table", if one is near. */
+/* Adds the nearest word of "json|table" to the error, if one is near. */
 static int offer_choice(const char *text, const char *list, struct flo_err *err)
 {
     char words[16][32];
@@ -169,7 +170,8 @@ static int offer_choice(const char *text, const char *list, struct flo_err *err)
     return near != NULL ? flo_err_fix(err, "did you mean `%s`?", near) : FLO_E_USAGE;
 }
 
-/* "json|table" lists what is possible; "FILE|none" does not. */
+/* Checks a value against the list "json|table". "FILE|none" lists no words,
+ * since it has a placeholder in capitals. */
 static int check_choice(const struct flo_flag *flag, const char *text, struct flo_err *err)
 {
     const char *list = flag->value;
@@ -188,7 +190,7 @@ static int check_choice(const struct flo_flag *flag, const char *text, struct fl
     return offer_choice(text, list, err);
 }
 
-/* Put it where the flag says. */
+/* Stores the value in the member that the flag names. */
 static int take(const struct flo_flag *flag, const char *value, void *state, struct flo_err *err)
 {
     void *out = (char *)state + flag->offset;
@@ -227,7 +229,6 @@ bool flo_args_asks_json(const struct flo_flag *flag, const char *value)
            (strcmp(flag->name, "output") == 0 && strcmp(value, "json") == 0);
 }
 
-/* The flag at argv[*at], which moves on when its value is the next one. */
 int flo_args_read_flag(struct flo_args *args, int argc, char *const *argv, int *at, bool is_global,
                        struct flo_err *err)
 {

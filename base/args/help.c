@@ -1,12 +1,12 @@
-/* Help in two columns, 80 wide. */
+/* Help: texts in two columns, 80 characters wide. */
 #include <ctype.h>
 #include <string.h>
 
 #include "base/args/inside.h"
 
-#define COLUMN 27 /* after "  --release-version TEXT " */
+#define COLUMN 27 /* width of "  --release-version TEXT " */
 #define WIDTH 80
-#define NOUN_COLUMN 17 /* after "  change-freeze  " */
+#define NOUN_COLUMN 17 /* width of "  change-freeze  " */
 #define START_COLUMN 6
 
 void flo_args_call(const struct flo_args_program *program, const struct flo_verb *verb, char *out)
@@ -17,7 +17,7 @@ void flo_args_call(const struct flo_args_program *program, const struct flo_verb
              is_named ? verb->name : "");
 }
 
-/* Columns of a text: its characters, whatever bytes they have. */
+/* Width of a text in characters, whatever number of bytes they have. */
 static size_t columns(const char *text)
 {
     size_t count = 0;
@@ -28,8 +28,8 @@ static size_t columns(const char *text)
     return count;
 }
 
-/* `text` from `column` on, in as many lines as it takes; `at` is where the
- * line stands now. */
+/* Prints `text` from `column` on, wrapped to as many lines as needed.  `at` is
+ * the present column of the line. */
 static void wrap(struct flo_buf *out, size_t at, size_t column, const char *text)
 {
     if (at + 1 > column) {
@@ -120,7 +120,8 @@ static void help_verbs(const struct flo_args_program *program, const char *noun,
 
 /* ---- a program whose verbs have groups ---- */
 
-/* A line for each noun, with its verbs; for a verb without a noun its help. */
+/* Prints a line for each noun with its verbs.  A verb without a noun has its
+ * help text there. */
 static void help_group(const struct flo_args_program *program, const char *group,
                        struct flo_buf *out)
 {

@@ -1,4 +1,4 @@
-/* A command line against the tables of its program. */
+/* Command-line reader: reads a line by the tables of its program. */
 #include <assert.h>
 #include <string.h>
 
@@ -35,13 +35,13 @@ size_t flo_args_words(const char *usage, size_t *min, size_t *max)
     return needed;
 }
 
-/* The fix of a line that is not whole. */
+/* Adds the verb's usage to an error as its fix. */
 static int show_usage(const struct flo_verb *verb, const char *call, struct flo_err *err)
 {
     return flo_err_fix(err, "%s%s%s", call, verb->usage[0] != '\0' ? " " : "", verb->usage);
 }
 
-/* All that the verb needs is there, and no more. */
+/* Checks that all needed words and flags are present, and no extra ones. */
 static int check(const struct flo_args *args, struct flo_err *err)
 {
     const struct flo_verb *verb = args->verb;
@@ -71,7 +71,7 @@ static int check(const struct flo_args *args, struct flo_err *err)
     return 0;
 }
 
-/* After an error: is JSON asked for after it? */
+/* After an error: sets is_json when a later flag asks for JSON. */
 static void look_for_json(struct flo_args *args, int argc, char *const *argv, int at)
 {
     for (; at < argc; at++) {

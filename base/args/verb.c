@@ -1,4 +1,4 @@
-/* The verb of a command line. */
+/* Verbs: finds the verb of a command line. */
 #include "base/args/inside.h"
 
 #include <string.h>
@@ -60,8 +60,8 @@ static bool is_noun(const struct flo_args_program *program, const char *noun)
 }
 
 #define ALIASES_MAX 32
-/* The nearest first word of a verb, or of a noun's verbs the second; of an
- * alias the word that it stands for. */
+/* The nearest first word of a verb or, with a noun, the nearest second word of
+ * its verbs. For an alias: the word that it stands for. */
 static const char *near_of(const struct flo_args_program *program, const char *noun,
                            const char *word, char names[][32])
 {
@@ -90,8 +90,8 @@ static const char *near_of(const struct flo_args_program *program, const char *n
     return near == NULL ? NULL : flo_args_plain(program, near);
 }
 
-/* The first verb whose second word, or its alias, is the nearest: the noun was
- * forgotten. */
+/* For a line without a noun: the first verb whose second word, or its alias, is
+ * nearest. */
 static const struct flo_verb *near_of_any(const struct flo_args_program *program, const char *word)
 {
     const char *list[FLO_VERBS_MAX + ALIASES_MAX] = {NULL};
@@ -143,8 +143,8 @@ static int refuse_verb(const struct flo_args_program *program, const char *noun,
     return flo_err_fix(err, "%s%s%s --help lists the commands", program->name, gap, noun);
 }
 
-/* Behind argv[at], past the program's flags: the next word, or 0.  *odd: the
- * flag of a verb that stands there instead. */
+/* Index of the next word after argv[at], past the program's flags; 0: none.
+ * *odd: index of a flag of a verb that comes before the word. */
 static int next_word(const struct flo_args_program *program, int argc, char *const *argv, int at,
                      int *odd, bool *help)
 {
@@ -169,7 +169,7 @@ static int next_word(const struct flo_args_program *program, int argc, char *con
     return 0;
 }
 
-/* A noun without one of its verbs. */
+/* Fails for a noun without a known verb. */
 static int want_verb(const struct flo_args_program *program, const char *noun, bool asks_help,
                      struct flo_buf *help, struct flo_err *err)
 {

@@ -1,11 +1,11 @@
-/* The search for NaN and infinity in a model's bytes; see finite.h.
+/* Finite search: finds NaN and infinity in a model's bytes; see finite.h.
  *
- * Golden prompts can pass with a NaN in a norm, so an update is searched
- * before it is staged, while it is hashed anyway.  A float is not finite when
- * its exponent bits are all ones: adding one at the lowest exponent bit then
- * carries out of the field.  Eight bytes of plain floats are tested per step
- * with integers; of block types only the scales can be broken, one or two
- * halves per block.  Only when a run has a hit it is searched for the place. */
+ * Golden prompts can pass with a NaN in a norm.  So each update is searched
+ * before it is staged, in the same pass as its hash.  A float is not finite
+ * when its exponent bits are all ones.  Adding one at the lowest exponent bit
+ * then carries out of the field.  Plain floats are tested eight bytes at a time
+ * with integers.  In block types only the scales can be broken, one or two f16
+ * per block.  After a hit the run is searched again for the exact place. */
 #include "base/finite/finite.h"
 
 #include <inttypes.h>
@@ -17,8 +17,8 @@
 
 #define BLOCK_BYTES_MAX 512
 
-/* The floats of eight bytes: their exponents, the lowest bit of each, and where
- * that bit carries to when it is added to an exponent of ones. */
+/* Bit masks for the floats in eight bytes: their exponent fields, the lowest
+ * bit of each, and the bit set by a carry out of the field. */
 struct float_masks {
     uint64_t exponents, lowest, carries;
 };
@@ -35,7 +35,7 @@ static const struct float_masks plain[] = {
     [FLO_QUANT_FLOATS_F32] = MASKS(WORDS, 0x7f800000, 0x00800000, 0x80000000),
     [FLO_QUANT_FLOATS_F64] = MASKS(1, 0x7ff0000000000000, 0x0010000000000000, 0x8000000000000000),
     [FLO_QUANT_FLOATS_F8_E5M2] = MASKS(BYTES, 0x7c, 0x04, 0x80),
-    /* no infinity: all ones but the sign is the one NaN */
+    /* no infinity: all bits one, except the sign, is the only NaN */
     [FLO_QUANT_FLOATS_F8_E4M3] = MASKS(BYTES, 0x7f, 0x01, 0x80),
 };
 
@@ -108,7 +108,7 @@ static bool is_broken(const struct flo_quant_type *type, const uint8_t *data, si
     return false;
 }
 
-/* Test whole blocks, the first of which is block `index` of the tensor. */
+/* Tests whole blocks, of which the first has index `index` in the tensor. */
 static int test_blocks(const struct flo_finite_tensor *tensor, uint64_t index, const uint8_t *data,
                        size_t blocks, struct flo_err *err)
 {
@@ -133,7 +133,7 @@ static int test_blocks(const struct flo_finite_tensor *tensor, uint64_t index, c
                     tensor->bytes / type->block_bytes);
 }
 
-/* Test up to `bytes` of the tensor at hand, which begin at ->position. */
+/* Tests up to `bytes` of the present tensor, which begin at ->position. */
 static int scan_tensor(struct flo_finite *scan, const struct flo_finite_tensor *tensor,
                        const uint8_t *data, size_t bytes, struct flo_err *err)
 {

@@ -1,7 +1,7 @@
-/* The search for NaN and infinity in the tensors of a file.
+/* Finite search: finds NaN and infinity in the tensors of a file.
  *
- * One pass over every float and every block scale, in bounded memory, whatever
- * the file's format is: who reads the format says where its tensors lie. */
+ * One pass over every float and every block scale, in bounded memory, for any
+ * file format: the format's reader says where the tensors lie. */
 #ifndef FLOTILLA_BASE_FINITE_H
 #define FLOTILLA_BASE_FINITE_H
 
@@ -10,32 +10,33 @@
 #include "base/quant/quant.h"
 
 struct flo_finite_tensor {
-    const char *name; /* as long as the file is open */
+    const char *name; /* valid while the file is open */
     const struct flo_quant_type *type;
     uint64_t offset; /* from the beginning of the file */
     uint64_t bytes;  /* whole blocks */
 };
-/* Tensor `index` in the order of offsets, none over another; false: the file
- * has no more. */
+/* Gives tensor `index`, in ascending order of offsets, without overlaps.
+ * false: the file has no more. */
 typedef bool flo_finite_tensor_at(const void *file, size_t index, struct flo_finite_tensor *out);
 
-/* Feed the file's bytes in order from offset 0 in pieces of any size (while
- * they are hashed anyway).  Caller's struct; nothing to free.  The reader of a
- * format fills in the first three and zero for the rest. */
+/* State of one scan.  Give it the file's bytes in order from offset 0, in
+ * pieces of any size (for example while they are hashed).  The caller owns the
+ * struct; nothing is to be freed.  A format's reader fills in the first three
+ * members and zeroes the rest. */
 struct flo_finite {
     const void *file;
     flo_finite_tensor_at *tensor_at;
-    int cut;            /* the error when tensors are missing at the end */
-    uint64_t position;  /* place of the next byte in the file */
-    size_t next;        /* index of the tensor at hand */
-    uint8_t carry[512]; /* a block that was cut by the end of a piece */
+    int cut;            /* error code for a file that ends before its last tensor */
+    uint64_t position;  /* offset in the file of the next byte */
+    size_t next;        /* index of the tensor that is being read */
+    uint8_t carry[512]; /* start of a block that the end of a piece cut */
     size_t carry_bytes;
 };
 /* FLO_E_MODEL_NONFINITE names the tensor and the element or block index;
  * FLO_E_GGUF_TYPE for a type whose scales are not known. */
 FLO_MUST_USE int flo_finite_add(struct flo_finite *scan, const void *data, size_t bytes,
                                 struct flo_err *err);
-/* ->cut when tensors are still missing. */
+/* Returns the `cut` error when the file ended before its last tensor. */
 FLO_MUST_USE int flo_finite_finish(const struct flo_finite *scan, struct flo_err *err);
 
 #endif

@@ -1,4 +1,4 @@
-/* GGUF from a descriptor or a path: a read-only mapping. */
+/* GGUF files: opened by descriptor or path, as a read-only mapping. */
 #include "base/gguf/internal.h"
 
 #include <sys/mman.h>

@@ -3,11 +3,11 @@
  * The reader works on memory (usually a mapped file) that must stay as it is
  * until flo_gguf_close().  Before anything is allocated or kept, every count,
  * size and offset is checked against the limits below and against the bytes
- * that are really there; whatever opens is safe to use without further
- * checks: all strings lie inside, all tensors lie inside, aligned, apart from
- * each other and of whole blocks.  Strings may be as long as the file, so who
- * copies one has its own limit.  A file that another process cuts short
- * while it is mapped raises SIGBUS: that is the caller's process to lose.
+ * that are really there.  A file that opens is safe to use without further
+ * checks: strings and tensors lie inside it.  Tensors are aligned, do not
+ * overlap and have whole blocks.  A string may be as long as the file, so a
+ * caller that copies one needs a limit of its own.  A file that another process
+ * cuts short while it is mapped raises SIGBUS, which ends the caller's process.
  *
  * Errors of opening: FLO_E_GGUF_MAGIC, _VERSION, _TRUNCATED, _LIMIT, _BOUNDS,
  * _TYPE, _SHAPE, _DUP, _NAME; FLO_E_GGUF_HPARAM for the alignment. */
@@ -18,8 +18,8 @@
 
 #include "base/finite/finite.h"
 
-#define FLO_GGUF_VERSION 3     /* version that is written */
-#define FLO_GGUF_VERSION_MIN 2 /* the same layout: 3 may be big-endian too */
+#define FLO_GGUF_VERSION 3     /* version that the writer writes */
+#define FLO_GGUF_VERSION_MIN 2 /* same layout; only version 3 may be big-endian */
 #define FLO_GGUF_KV_COUNT_MAX 65536
 #define FLO_GGUF_TENSOR_COUNT_MAX 65536
 #define FLO_GGUF_KEY_BYTES_MAX 65535
@@ -43,7 +43,7 @@ enum flo_gguf_value_type {
     FLO_GGUF_F64 = 12,
 };
 
-/* Borrowed bytes; not NUL-terminated, may hold any byte. */
+/* Borrowed bytes: any byte may occur, and no NUL ends them. */
 struct flo_gguf_text {
     const char *data;
     size_t bytes;
@@ -53,18 +53,18 @@ struct flo_gguf_text {
 struct flo_gguf_kv {
     struct flo_gguf_text key;
     uint32_t type;       /* enum flo_gguf_value_type */
-    uint32_t item_type;  /* an array's items; else the same as type */
-    uint64_t count;      /* items of an array; else 1 */
-    const uint8_t *data; /* the value; of an array, its first item */
-    uint64_t bytes;      /* the value without type (array: its items) */
-    uint64_t longest;    /* bytes of an item, in an array of strings; else 0 */
+    uint32_t item_type;  /* item type of an array; else the same as `type` */
+    uint64_t count;      /* item count of an array; else 1 */
+    const uint8_t *data; /* the value; for an array, its first item */
+    uint64_t bytes;      /* bytes of the value without its type (array: of its items) */
+    uint64_t longest;    /* bytes of the longest string in an array of strings; else 0 */
 };
 
 struct flo_gguf_tensor {
     char name[FLO_GGUF_NAME_BYTES_MAX + 1];
     uint8_t dim_count;                /* 1..4 */
     uint32_t type;                    /* a row of base/quant/quant.h */
-    uint64_t dims[FLO_GGUF_DIMS_MAX]; /* [0] fastest: values of a row; rest 1 */
+    uint64_t dims[FLO_GGUF_DIMS_MAX]; /* [0]: values of a row; unused ones are 1 */
     uint64_t values;                  /* product of dims */
     uint64_t offset;                  /* from the beginning of the file */
     uint64_t bytes;
@@ -72,21 +72,22 @@ struct flo_gguf_tensor {
 
 struct flo_gguf; /* an open file */
 
-/* Open what lies in memory. */
+/* Opens a file that lies in memory. */
 FLO_MUST_USE int flo_gguf_open(const void *data, size_t bytes, struct flo_gguf **out,
                                struct flo_err *err);
 /* Map a regular file read-only and open it; the descriptor may be closed
  * afterwards.  Also FLO_E_IO_READ, FLO_E_IO_MAPPING. */
 FLO_MUST_USE int flo_gguf_open_fd(int fd, struct flo_gguf **out, struct flo_err *err);
-/* The same by path, which is put in front of the error.  Also FLO_E_ABSENT,
- * FLO_E_IO_OPEN. */
+/* As flo_gguf_open_fd(), by a path, which stands in front of the error's text.
+ * Also FLO_E_ABSENT, FLO_E_IO_OPEN. */
 FLO_MUST_USE int flo_gguf_open_path(const char *path, struct flo_gguf **out, struct flo_err *err);
-/* NULL is fine. Unmaps what _fd and _path mapped. */
+/* Closes the file and unmaps what _fd and _path mapped.  NULL is fine. */
 void flo_gguf_close(struct flo_gguf *gguf);
 
-/* Header facts. */
+/* Facts from the header. */
 uint64_t flo_gguf_file_bytes(const struct flo_gguf *gguf);
-/* Mapped pages of the file go; each comes again where it is read. */
+/* Gives the file's mapped pages back to the kernel.  A page is read again when
+ * it is next used. */
 void flo_gguf_drop_pages(const struct flo_gguf *gguf);
 uint64_t flo_gguf_data_offset(const struct flo_gguf *gguf);
 uint32_t flo_gguf_version(const struct flo_gguf *gguf);
@@ -122,30 +123,32 @@ FLO_MUST_USE int flo_gguf_require(const struct flo_gguf *gguf, const char *key,
 /* Walk the items of a string array: begin with cursor = kv->data, call
  * kv->count times. */
 struct flo_gguf_text flo_gguf_next_string(const uint8_t **cursor);
-/* true when `text` is exactly the C string. */
+/* Returns whether `text` equals the C string. */
 bool flo_gguf_text_is(struct flo_gguf_text text, const char *word);
 
 /* ---- tensors ---- */
 
 size_t flo_gguf_tensor_count(const struct flo_gguf *gguf);
 const struct flo_gguf_tensor *flo_gguf_tensor_at(const struct flo_gguf *gguf, size_t index);
-/* By name (binary search); NULL when absent. */
+/* Finds a tensor by name (binary search); NULL when absent. */
 const struct flo_gguf_tensor *flo_gguf_tensor_find(const struct flo_gguf *gguf, const char *name);
 /* A tensor's bytes, aligned to flo_gguf_alignment() (8 or more) in the file. */
 const void *flo_gguf_tensor_data(const struct flo_gguf *gguf, const struct flo_gguf_tensor *tensor);
 
 /* ---- the search for NaN and infinity ---- */
 
-/* For flo_finite_add(); the pieces need not come from the memory that `gguf`
- * was opened on.  FLO_E_GGUF_TRUNCATED when tensors are missing. */
+/* Prepares a scan for flo_finite_add().  The pieces need not come from the
+ * memory that `gguf` was opened on.  flo_finite_finish() gives
+ * FLO_E_GGUF_TRUNCATED when tensors are missing. */
 void flo_gguf_scan_init(struct flo_finite *scan, const struct flo_gguf *gguf);
-/* The whole mapped file at once. */
+/* Scans the whole mapped file at once. */
 FLO_MUST_USE int flo_gguf_scan_nonfinite(const struct flo_gguf *gguf, struct flo_err *err);
 
 /* ---- writing ---- */
 
-/* A key to put in place of the source's, or at the end when it has none.
- * Only strings and the plain numbers; exactly one value is read by type. */
+/* A key to write in place of the source's, or at the end when the source lacks
+ * it.  Only strings, u32, f32 and bool; `type` says which one of the values is
+ * read. */
 struct flo_gguf_edit {
     const char *key;
     uint32_t type; /* FLO_GGUF_STRING, _U32, _F32, _BOOL */
@@ -154,26 +157,26 @@ struct flo_gguf_edit {
     float f32;
     bool is_set;
 };
-/* Gives the bytes (tensor->bytes of them, valid until the next call) to write
- * for a tensor, or *data NULL to copy the source's (which must have the same
- * type then).  `tensor` is as it will stand in the new file, but `offset` is
- * the source's: flo_gguf_tensor_data() gives the source's bytes. */
+/* Gives the bytes to write for a tensor: tensor->bytes of them, valid until the
+ * next call.  *data NULL copies the source's bytes, whose type must be the same
+ * then.  `tensor` describes the tensor of the new file, except for `offset`,
+ * which is the source's: flo_gguf_tensor_data() gives the source's bytes. */
 typedef int flo_gguf_tensor_source(void *context, const struct flo_gguf_tensor *tensor,
                                    const void **data, struct flo_err *err);
-/* Write `source` with `edits` to a descriptor, tensors in the source's order
- * of offsets, one at a time.  Without `types` they stay at the same places of
- * the data section; with other types, [flo_gguf_tensor_count()] in the order of
- * flo_gguf_tensor_at(), they move together.  `replace` may be NULL.
- * general.alignment cannot be edited.  FLO_E_USAGE, FLO_E_IO_WRITE,
- * FLO_E_DISK_FULL, FLO_E_GGUF_SHAPE when a row is no multiple of its new type's
- * block, or what `replace` returned. */
+/* Writes `source` with `edits` to a descriptor, one tensor at a time in the
+ * source's order of offsets.  With `types` NULL the tensors keep their places
+ * in the data section.  Else `types` has flo_gguf_tensor_count() items in the
+ * order of flo_gguf_tensor_at(), and tensors move up without gaps.  `replace`
+ * may be NULL.  general.alignment cannot be edited.  FLO_E_USAGE,
+ * FLO_E_IO_WRITE, FLO_E_DISK_FULL, FLO_E_GGUF_SHAPE when a row is no multiple
+ * of its new type's block, or the error that `replace` returned. */
 FLO_MUST_USE int flo_gguf_write(const struct flo_gguf *source, const uint32_t *types,
                                 const struct flo_gguf_edit *edits, size_t edit_count,
                                 flo_gguf_tensor_source *replace, void *context, int fd,
                                 struct flo_err *err);
-/* Write a file of these keys and tensors, one tensor after the other.  Name,
- * dims, values and type of each are the caller's; `give` gives all bytes.  The
- * same errors. */
+/* Write a file of these keys and tensors, one tensor after the other.  The
+ * caller fills in the name, dims, values and type of each tensor; `give`
+ * provides all bytes.  Errors as of flo_gguf_write(). */
 FLO_MUST_USE int flo_gguf_create(const struct flo_gguf_tensor *tensors, size_t tensor_count,
                                  const struct flo_gguf_edit *keys, size_t key_count,
                                  flo_gguf_tensor_source *give, void *context, int fd,

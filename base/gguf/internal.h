@@ -1,4 +1,5 @@
-/* An open GGUF file as the files of this folder see it. */
+/* Inside of the GGUF reader: an open file as the files of this folder see
+ * it. */
 #ifndef FLOTILLA_BASE_GGUF_INTERNAL_H
 #define FLOTILLA_BASE_GGUF_INTERNAL_H
 
@@ -7,7 +8,7 @@
 struct flo_gguf {
     const uint8_t *data;
     uint64_t file_bytes;
-    bool is_mapped; /* by us */
+    bool is_mapped; /* mapped by this library */
     uint32_t version;
     uint32_t alignment;
     uint64_t data_offset;
@@ -20,7 +21,7 @@ struct flo_gguf {
     uint32_t *tensor_by_offset;      /* indices sorted by offset */
 };
 
-/* The walk over a header; every read says why it cannot be done. */
+/* Cursor over a header.  Each read that fails sets the error. */
 struct flo_cursor {
     const struct flo_gguf *gguf;
     uint64_t position;
@@ -32,15 +33,15 @@ int flo_cursor_take(struct flo_cursor *at, uint64_t bytes, const uint8_t **out,
 int flo_cursor_u32(struct flo_cursor *at, uint32_t *out, struct flo_err *err);
 int flo_cursor_u64(struct flo_cursor *at, uint64_t *out, struct flo_err *err);
 int flo_cursor_text(struct flo_cursor *at, struct flo_gguf_text *out, struct flo_err *err);
-/* A text of 1..bytes_max bytes without control characters. */
+/* Reads a text of 1..bytes_max bytes without control characters. */
 int flo_cursor_name(struct flo_cursor *at, size_t bytes_max, struct flo_gguf_text *out,
                     struct flo_err *err);
 
-/* As memcmp() and strcmp() do. */
+/* Orders two texts: <0, 0 or >0, as memcmp() and strcmp() do. */
 int flo_gguf_text_order(struct flo_gguf_text a, struct flo_gguf_text b);
 
 #define FLO_GGUF_VALUE_TYPE_COUNT 13
-/* Bytes of a value type; 0 for strings, arrays and unknown types. */
+/* Bytes of one value of a type; 0 for strings, arrays and unknown types. */
 size_t flo_gguf_type_bytes(uint32_t type);
 const char *flo_gguf_type_name(uint32_t type);
 

@@ -1,9 +1,9 @@
 /* GGUF reader: from bytes to a table of keys and a table of tensors.
  *
- * One forward walk over the header.  Each count is compared with what the
- * rest of the file could hold at best before memory is taken for it, so a
- * hostile header costs at most a few times its own size.  Lookup tables are
- * sorted indices: no hash that a hostile file could make collide. */
+ * One forward walk over the header.  Before memory is allocated, each count is
+ * compared with the most that the rest of the file could hold.  So a hostile
+ * header costs at most a few times its own size.  Lookup tables are sorted
+ * indices, not hashes, so a hostile file cannot cause collisions. */
 #include "base/gguf/internal.h"
 
 #include <inttypes.h>
@@ -20,8 +20,8 @@
 #define ALIGNMENT_DEFAULT 32
 #define ALIGNMENT_MIN 8
 
-/* Skip as many strings of `kv` as lie here whole, quickly; the caller's careful
- * walk says what is wrong with the next one. */
+/* Skips as many strings of `kv` as lie completely in the file, without error
+ * reports.  The caller's slower loop reports the fault of the next one. */
 static uint64_t skip_texts(struct flo_cursor *at, struct flo_gguf_kv *kv)
 {
     const uint8_t *data = at->gguf->data;
@@ -40,7 +40,7 @@ static uint64_t skip_texts(struct flo_cursor *at, struct flo_gguf_kv *kv)
     return i;
 }
 
-/* The items of an array: skip them, checking each string. */
+/* Skips the items of an array and checks each string. */
 static int take_items(struct flo_cursor *at, struct flo_gguf_kv *kv, struct flo_err *err)
 {
     uint64_t item_bytes = flo_gguf_type_bytes(kv->item_type);
@@ -72,7 +72,7 @@ static int take_items(struct flo_cursor *at, struct flo_gguf_kv *kv, struct flo_
     return 0;
 }
 
-/* A bool is 0 or 1: what others take 7 for is not for us to guess. */
+/* A bool must be 0 or 1: readers differ on other values. */
 static int check_bools(const struct flo_gguf_kv *kv, struct flo_err *err)
 {
     for (size_t i = 0; kv->item_type == FLO_GGUF_BOOL && i < kv->bytes; i++) {
@@ -123,7 +123,7 @@ static int take_kv(struct flo_cursor *at, struct flo_gguf_kv *kv, struct flo_err
     return check_bools(kv, err);
 }
 
-/* Values and bytes of a tensor from its dimensions and type. */
+/* Computes the number of values and bytes from dimensions and type. */
 static int measure(struct flo_gguf_tensor *tensor, struct flo_err *err)
 {
     const struct flo_quant_type *type = flo_quant_type(tensor->type);
@@ -147,7 +147,7 @@ static int measure(struct flo_gguf_tensor *tensor, struct flo_err *err)
         }
     }
     if (!flo_mul_u64(tensor->values / type->block_values, type->block_bytes, &tensor->bytes) ||
-        tensor->bytes > INT64_MAX) { /* room for what aligns it, too */
+        tensor->bytes > INT64_MAX) { /* leaves room for the alignment */
         return flo_fail(err, FLO_E_GGUF_SHAPE, "tensor '%s' has more bytes than 2^63",
                         tensor->name);
     }
@@ -184,7 +184,7 @@ static int take_tensor(struct flo_cursor *at, struct flo_gguf_tensor *tensor, st
     return measure(tensor, err);
 }
 
-/* Make the offset absolute, refusing what does not lie in the file. */
+/* Makes the offset absolute and refuses tensors outside the file. */
 static int place(const struct flo_gguf *gguf, struct flo_gguf_tensor *tensor, struct flo_err *err)
 {
     uint64_t start;
@@ -392,7 +392,7 @@ void flo_gguf_close(struct flo_gguf *gguf)
         return;
     }
     if (gguf->is_mapped) {
-        /* munmap takes a plain pointer; nobody writes through it. */
+        /* munmap takes a non-const pointer; nothing is written. */
         munmap((void *)(uintptr_t)gguf->data, (size_t)gguf->file_bytes);
     }
     free(gguf->kvs);

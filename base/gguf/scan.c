@@ -1,7 +1,7 @@
-/* Where the tensors of a GGUF lie, for the search of NaN and infinity.
+/* GGUF scan: tensor offsets of a file, for the search for NaN and infinity.
  *
- * Golden prompts can pass with a NaN in a norm, so an update is searched
- * before it is staged, while it is hashed anyway. */
+ * Golden prompts can pass with a NaN in a norm.  So each update is searched
+ * before it is staged, in the same pass as its hash. */
 #include <flotilla/errors/gguf.h>
 
 #include "base/gguf/internal.h"

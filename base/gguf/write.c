@@ -1,9 +1,9 @@
 /* GGUF writer: a copy of an open file with other keys and tensor bytes.
  *
- * Header in memory, then one tensor after the other, so that a model of any
- * size is written with the memory of its largest replaced tensor.  Tensors
- * keep their places in the data section: the same input gives the same
- * bytes, and a delta against the source stays small. */
+ * The header is built in memory, then tensors are written one by one.  So
+ * memory is bounded by the largest replaced tensor.  Tensors keep their places
+ * in the data section: the output is reproducible, and a delta against the
+ * source stays small. */
 #include "base/gguf/internal.h"
 
 #include <inttypes.h>
@@ -74,7 +74,7 @@ static void add_kv(struct flo_buf *out, const struct flo_gguf_kv *kv)
     flo_buf_add(out, kv->data, (size_t)kv->bytes);
 }
 
-/* The offset counts from the data section here. */
+/* The offset is relative to the data section here. */
 static void add_tensor(struct flo_buf *out, const struct flo_gguf_tensor *tensor)
 {
     add_text(out, tensor->name, strlen(tensor->name));
@@ -143,7 +143,7 @@ static void build_header(struct flo_buf *out, const struct flo_gguf *source,
     flo_buf_add(out, zeros, -out->bytes & (source->alignment - 1));
 }
 
-/* Zeros up to `place` of the data section. */
+/* Writes zeros up to offset `place` of the data section. */
 static int pad_to(int fd, uint64_t *position, uint64_t place, struct flo_err *err)
 {
     while (*position < place) {
@@ -161,7 +161,7 @@ static int write_tensors(const struct flo_gguf *source, const struct flo_gguf_te
                          uint64_t data_bytes, flo_gguf_tensor_source *replace, void *context,
                          int fd, struct flo_err *err)
 {
-    uint64_t position = 0; /* in the data section */
+    uint64_t position = 0; /* offset in the data section */
     for (size_t i = 0; i < source->tensor_count; i++) {
         uint32_t index = source->tensor_by_offset[i];
         const struct flo_gguf_tensor *tensor = &tensors[index];
@@ -205,7 +205,8 @@ static int write_file(const struct flo_gguf *source, const struct flo_gguf_tenso
     return write_tensors(source, tensors, data_bytes, replace, context, fd, err);
 }
 
-/* The tensors as they will stand, offsets counted from the data section. */
+/* Describes the tensors of the new file, with offsets relative to the data
+ * section. */
 static int copy_tensors(const struct flo_gguf *source, struct flo_gguf_tensor **out,
                         struct flo_err *err)
 {
@@ -222,7 +223,7 @@ static int copy_tensors(const struct flo_gguf *source, struct flo_gguf_tensor **
     return 0;
 }
 
-/* New types, bytes and places, one after the other. */
+/* Sets new types, sizes and contiguous places. */
 static int lay_out(const struct flo_gguf *source, const uint32_t *types,
                    struct flo_gguf_tensor *tensors, uint64_t *data_bytes, struct flo_err *err)
 {
@@ -254,7 +255,7 @@ int flo_gguf_write(const struct flo_gguf *source, const uint32_t *types,
                    flo_gguf_tensor_source *replace, void *context, int fd, struct flo_err *err)
 {
     FLO_CLEANUP(flo_free_cleanup) struct flo_gguf_tensor *tensors = NULL;
-    /* Up to the source's own end: usually the last tensor's padding. */
+    /* Copies up to the source's own end, usually the last tensor's padding. */
     uint64_t data_bytes = source->file_bytes - source->data_offset;
     FLO_TRY(copy_tensors(source, &tensors, err));
     if (types != NULL) {
