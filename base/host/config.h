@@ -1,9 +1,9 @@
 /* Configuration: a YAML file read by a table of rows.
  *
- * The table is the one place that knows a key, its type, range, default and
- * meaning; --help and docs/reference/config.md are made from it.  Every error
- * names file, line and key: "agent.yaml:12: unknown key `brokr`", with the
- * nearest key as the fix. */
+ * The table alone defines each key's type, range, default and meaning.  --help
+ * and docs/reference/config.md are made from it.  Every error names file, line
+ * and key: "agent.yaml:12: unknown key `brokr`", with the nearest key as the
+ * fix. */
 #ifndef FLOTILLA_HOST_CONFIG_H
 #define FLOTILLA_HOST_CONFIG_H
 
@@ -13,26 +13,26 @@ enum flo_config_type {
     FLO_CONFIG_TEXT,
     FLO_CONFIG_BOOL,     /* true or false */
     FLO_CONFIG_U64,      /* a whole number */
-    FLO_CONFIG_DURATION, /* "1500ms" "30s" "15m" "6h" "2d"; 0; in ms */
+    FLO_CONFIG_DURATION, /* "1500ms" "30s" "15m" "6h" "2d" or 0; value in ms */
     FLO_CONFIG_SIZE,     /* bytes: 4096, "64KiB" "8MiB" "2GiB" "10MB" */
     FLO_CONFIG_TEXTS,    /* a list of texts */
-    FLO_CONFIG_MAP,      /* a map with any keys: the caller reads it */
-    FLO_CONFIG_LIST,     /* a list of anything: the caller reads it */
+    FLO_CONFIG_MAP,      /* a map with any keys, which the caller reads */
+    FLO_CONFIG_LIST,     /* a list of anything, which the caller reads */
 };
 
-/* One key.  min and max (both allowed) are the value of numbers, durations
- * and sizes, the bytes of a text, the elements of lists and maps; both 0: no
- * limit (texts: 4096). */
+/* One key.  min and max are inclusive.  They bound the value of numbers,
+ * durations and sizes, the bytes of texts, and the element count of lists and
+ * maps.  Both 0: no limit (texts: 4096 bytes). */
 struct flo_config_row {
     const char *key; /* with dots: "broker.url" */
     enum flo_config_type type;
     double min;
     double max;
-    /* The value in place of a missing key, lists with commas; NULL: nothing
-     * (text NULL, false, number 0, no elements). */
+    /* The value of a missing key, with commas between a list's items.  NULL:
+     * the empty value (text NULL, false, number 0, no elements). */
     const char *standard;
     bool is_required;    /* a missing key is FLO_E_CFG_KEY */
-    const char *choices; /* words of a text, with blanks between; NULL: any */
+    const char *choices; /* allowed words of a text, separated by blanks; NULL: any */
     const char *doc;     /* one sentence */
 };
 
@@ -46,12 +46,12 @@ struct flo_config;
 FLO_MUST_USE int flo_config_parse(const char *text, size_t bytes, const char *name,
                                   const struct flo_config_row *rows, size_t count,
                                   struct flo_config **out, struct flo_err *err);
-/* The same of a map within a file that was read.  Errors name it: "tokens.shop:
- * unknown key ..." */
+/* As flo_config_parse(), for a map within a file that was read.  Errors name
+ * the map: "tokens.shop: unknown key ..." */
 FLO_MUST_USE int flo_config_map(const json_t *map, const char *name,
                                 const struct flo_config_row *rows, size_t count,
                                 struct flo_config **out, struct flo_err *err);
-/* The same from a file; also flo_file_read's errors. */
+/* As flo_config_parse(), from a file.  Also flo_file_read's errors. */
 FLO_MUST_USE int flo_config_load(const char *path, const struct flo_config_row *rows, size_t count,
                                  struct flo_config **out, struct flo_err *err);
 /* NULL is fine. */
@@ -59,9 +59,9 @@ void flo_config_free(struct flo_config *config);
 /* flo_config_free(*config) for FLO_CLEANUP. */
 void flo_config_cleanup(struct flo_config **config);
 
-/* Values by key; asking for a key that the table does not have, or by the
- * wrong type, is a bug of ours and aborts.  Texts and trees are borrowed
- * until the key is set or the configuration freed. */
+/* Values by key.  Asking for a key that the table lacks, or by the wrong type,
+ * is a bug in the caller and aborts.  Texts and trees are borrowed until the
+ * key is set or the configuration is freed. */
 const char *flo_config_text(const struct flo_config *config, const char *key);
 bool flo_config_bool(const struct flo_config *config, const char *key);
 /* Numbers, durations (ms) and sizes (bytes). */
@@ -69,13 +69,13 @@ uint64_t flo_config_u64(const struct flo_config *config, const char *key);
 /* A list of texts: its length and elements; NULL beyond the end. */
 size_t flo_config_texts_count(const struct flo_config *config, const char *key);
 const char *flo_config_texts_get(const struct flo_config *config, const char *key, size_t index);
-/* Object or array, never NULL (empty when the key is missing). */
+/* An object or array, never NULL (empty when the key is missing). */
 const json_t *flo_config_tree(const struct flo_config *config, const char *key);
-/* Does the key stand in the file or was it set? */
+/* Returns whether the key stands in the file or was set. */
 bool flo_config_is_set(const struct flo_config *config, const char *key);
 
-/* "4096" "64KiB" "8MiB" "2GiB" "1TiB" and the powers of ten "kB" "MB" "GB";
- * false when it is none. */
+/* Parses "4096", "64KiB" "8MiB" "2GiB" "1TiB", and the powers of ten "kB" "MB"
+ * "GB".  false: the text is no size. */
 bool flo_size_parse(const char *text, uint64_t *bytes);
 
 #endif

@@ -19,9 +19,9 @@ enum { STATEMENTS_MAX = 256, VALUE_BYTES_MAX = 64 << 20 };
 struct flo_db_statement {
     struct flo_db *db;
     sqlite3_stmt *stmt;
-    char *sql;     /* as it was given: the key */
+    char *sql;     /* the text as given, which is the cache's key */
     uint32_t hash; /* hash of `sql` */
-    uint64_t used; /* when it was asked for: db->prepared */
+    uint64_t used; /* value of db->prepared at the last use */
 };
 
 struct flo_db {
@@ -29,23 +29,24 @@ struct flo_db {
     bool is_damaged;
     size_t count;
     uint64_t prepared;
-    atomic_int log_pages; /* after the newest commit */
-    bool has_looked;      /* what follows is known */
+    atomic_int log_pages; /* pages in the log after the newest commit */
+    bool has_looked;      /* `file` and `log` are set */
     struct stat file, log;
-    /* Pointers: a statement that was given out must not move. */
+    /* Pointers, because a statement that was handed out must not move. */
     struct flo_db_statement *statements[STATEMENTS_MAX];
 };
 
-/* Before a call of SQLite that may fail.  A failed commit does not set
- * sqlite3_system_errno(), so the reason is the errno that the call left. */
+/* The handle, for a call of SQLite that may fail.  Clears errno first.  A
+ * failed commit does not set sqlite3_system_errno(), so errno after the call
+ * gives the reason. */
 static sqlite3 *fresh(const struct flo_db *db)
 {
     errno = 0;
     return db->handle;
 }
 
-/* A file of a read-only file system opens for reading, and its log is absent:
- * no errno says so. */
+/* Returns whether the file system is read-only.  The file opens for reading
+ * then and its log is absent, so no errno tells. */
 static bool is_read_only(const struct flo_db *db)
 {
     const char *path = db->handle != NULL ? sqlite3_db_filename(db->handle, NULL) : NULL;
@@ -54,7 +55,7 @@ static bool is_read_only(const struct flo_db *db)
     return path != NULL && statvfs(path, &facts) == 0 && (facts.f_flag & ST_RDONLY) != 0;
 }
 
-/* Why the system refused what SQLite tells as `result`; 0: it did not. */
+/* The errno behind the SQLite code `result`; 0: there is none. */
 static int system_errno(const struct flo_db *db, int result)
 {
     int number = errno;
@@ -70,7 +71,7 @@ static int system_errno(const struct flo_db *db, int result)
     }
 }
 
-/* The table's fix of db.failed knows no disk. */
+/* Adds a fix for disk errors, which the text of db.failed does not cover. */
 static int fix_of(int number, int code, struct flo_err *err)
 {
     if (err != NULL && number == EROFS) {
@@ -110,15 +111,15 @@ static int db_fail(struct flo_db *db, int result, const char *what, struct flo_e
     if (number == 0) {
         return flo_fail(err, code, "%.200s: %s", what, why);
     }
-    errno = number; /* a full disk, too, where SQLite's index should grow */
+    errno = number; /* also a full disk where SQLite's shared-memory index would grow */
     code = flo_fail_errno(err, code, "%.200s: %s", what, why);
     return fix_of(number, code, err);
 }
 
 /* ---- opening ---- */
 
-/* quick_check tells of a page that could not be read in words, with SQLite's
- * number in them; SQLITE_OK: there is none. */
+/* The SQLite error code in a message of quick_check about a page that could not
+ * be read; SQLITE_OK: there is none. */
 static int result_in(const char *text)
 {
     const char *at = text == NULL ? NULL : strstr(text, "error code");
@@ -126,8 +127,8 @@ static int result_in(const char *text)
     return at == NULL ? SQLITE_OK : atoi(at + strcspn(at, "0123456789"));
 }
 
-/* The first line that a PRAGMA answers, compared with what it must be; `code`
- * when it is something else. */
+/* Runs a PRAGMA and compares its first row with the expected text; `code` is
+ * the error when they differ. */
 static int expect_answer(struct flo_db *db, const char *sql, const char *const *wanted, int code,
                          struct flo_err *err)
 {
@@ -168,7 +169,7 @@ static int db_set_up(struct flo_db *db, enum flo_db_sync sync, struct flo_err *e
     static const char *const wal[] = {"wal", "memory", NULL};
     int result;
 
-    /* A hostile file must not run its own SQL or bend the schema. */
+    /* A hostile file must not run its own SQL or change the schema. */
     if ((result = sqlite3_db_config(db->handle, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL)) != SQLITE_OK ||
         (result = sqlite3_db_config(db->handle, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL)) !=
             SQLITE_OK) {
@@ -191,9 +192,10 @@ static int db_set_up(struct flo_db *db, enum flo_db_sync sync, struct flo_err *e
     return rv;
 }
 
-/* SQLite creates with the umask alone; its journals copy the mode.  A file that
- * is there is only looked at: a process that closes any descriptor of a file
- * gives up all its locks on it (fcntl(2)), those of SQLite too. */
+/* Creates the file with mode 0600, since SQLite applies the umask alone; its
+ * journals copy the mode.  An existing file is only checked by stat, not
+ * opened.  Closing any descriptor of a file would drop all locks of the process
+ * on it (fcntl(2)), including SQLite's. */
 static int create(const char *path, struct flo_err *err)
 {
     struct stat facts;
@@ -271,7 +273,7 @@ int flo_db_set_aside(const char *path, const char *word, struct flo_err *err)
     return 0;
 }
 
-/* A file that was deleted takes writes as before. */
+/* Checks the path, because a deleted file still accepts writes. */
 static int look_at(const char *path, const struct stat *own, struct flo_err *err)
 {
     struct stat there;
@@ -289,7 +291,7 @@ int flo_db_look(struct flo_db *db, struct flo_err *err)
 {
     const char *path = sqlite3_db_filename(db->handle, "main");
 
-    if (path == NULL || path[0] == '\0') { /* in memory */
+    if (path == NULL || path[0] == '\0') { /* an in-memory database */
         return 0;
     }
     const char *log = sqlite3_filename_wal(path);
@@ -369,7 +371,8 @@ int flo_db_migrate(struct flo_db *db, const char *const *scripts, size_t count, 
 {
     for (;;) {
         int64_t version = 0;
-        /* Inside the write lock: two programs may start at once. */
+        /* Runs inside the write lock, because two programs may start at
+         * once. */
         FLO_TRY(flo_db_begin(db, err));
         int rv = version_read(db, &version, err);
         if (rv == 0 && (version < 0 || (uint64_t)version > count)) {
@@ -404,7 +407,7 @@ static struct flo_db_statement *statement_find(struct flo_db *db, const char *sq
     return NULL;
 }
 
-/* Room for one more: the one that was asked for least lately goes. */
+/* Makes room for one more statement: drops the least recently used one. */
 static int statement_room(struct flo_db *db, size_t *place, struct flo_err *err)
 {
     *place = db->count;
@@ -469,8 +472,9 @@ static int prepare(struct flo_db *db, const char *sql, struct flo_db_statement *
     return 0;
 }
 
-/* `life`: SQLITE_STATIC where the values outlive the statement's steps, else
- * SQLITE_TRANSIENT, which copies them.  The next use forgets them first. */
+/* Binds a value.  `life`: SQLITE_STATIC where the value outlives the
+ * statement's steps, else SQLITE_TRANSIENT, which copies.  The next use clears
+ * bindings first. */
 static int bind(struct flo_db_statement *statement, int index, const struct flo_db_value *value,
                 sqlite3_destructor_type life)
 {
@@ -600,7 +604,7 @@ static int on_log(void *context, sqlite3 *handle, const char *name, int pages)
 
 void flo_db_log_keep(struct flo_db *db)
 {
-    sqlite3_wal_hook(db->handle, on_log, db); /* in place of SQLite's own */
+    sqlite3_wal_hook(db->handle, on_log, db); /* replaces SQLite's automatic checkpoint */
 }
 
 int flo_db_log_pages(const struct flo_db *db)
@@ -630,14 +634,14 @@ int flo_db_file_sync(struct flo_db *db, struct flo_err *err)
 
 static int copy_pages(struct flo_db *db, const char *path, struct flo_err *err)
 {
-    struct flo_db to = {0}; /* keeps a journal: no log is left */
+    struct flo_db to = {0}; /* rollback-journal mode: no log file remains */
     errno = 0;
     int result = sqlite3_open_v2(path, &to.handle, SQLITE_OPEN_READWRITE, NULL);
     sqlite3_backup *backup =
         result == SQLITE_OK ? sqlite3_backup_init(to.handle, "main", db->handle, "main") : NULL;
     int rv = 0;
 
-    if (backup != NULL) { /* in one step: a commit would begin it again */
+    if (backup != NULL) { /* in one step: a commit meanwhile would restart it */
         (void)sqlite3_backup_step(backup, -1);
         result = sqlite3_backup_finish(backup);
     } else if (result == SQLITE_OK) {
@@ -672,7 +676,7 @@ int flo_db_copy(struct flo_db *db, const char *path, struct flo_err *err)
     if (rv == 0 && fsync(fd) < 0) {
         rv = flo_fail_errno(err, FLO_E_DB, "sync %s", path);
     }
-    close(fd); /* behind SQLite's last handle: it takes no lock away */
+    close(fd); /* SQLite's handle is closed: no lock of its is lost */
     if (rv < 0) {
         unlink(path);
     }

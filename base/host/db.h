@@ -1,11 +1,10 @@
 /* Database: bounded, typed calls over SQLite.
  *
- * One handle belongs to one thread.  Statements are prepared once per handle
- * and text and kept.  Every failure is FLO_E_DB with SQLite's sentence and the
- * system's reason (read-only, a disk that fails), but no room
- * (FLO_E_DISK_FULL), no memory (FLO_E_MEMORY), no descriptor
- * (FLO_E_DESCRIPTORS) and proof that the file is damaged (FLO_E_DB_DAMAGED),
- * which never ends the process. */
+ * One handle belongs to one thread.  A statement is prepared once per handle
+ * and text, and cached.  A failure is FLO_E_DB with SQLite's message and the
+ * system's reason (read-only, a failing disk), except: FLO_E_DISK_FULL,
+ * FLO_E_MEMORY, FLO_E_DESCRIPTORS, and FLO_E_DB_DAMAGED when the file is proven
+ * to be damaged.  Damage never ends the process. */
 #ifndef FLOTILLA_HOST_DB_H
 #define FLOTILLA_HOST_DB_H
 
@@ -17,34 +16,36 @@ struct flo_db_statement;
 /* Writes that must be on the disk when a commit returns. */
 enum flo_db_sync {
     FLO_DB_SYNC_NORMAL, /* the last commits may be lost by a power cut */
-    FLO_DB_SYNC_FULL,   /* none is */
+    FLO_DB_SYNC_FULL,   /* no commit is lost by a power cut */
 };
 
 /* Open or create `path` (":memory:" for tests) in WAL mode with foreign keys
  * on.  Queries (no index) may sort names by COLLATE by_name
  * (flo_natural_compare).  The file gets mode 0600.  A lock of another process
- * is awaited for busy_ms.  Damage after the first page is found where it is
- * read. */
+ * is waited for up to busy_ms.  Damage after the first page is found only when
+ * that page is read. */
 FLO_MUST_USE int flo_db_open(const char *path, enum flo_db_sync sync, unsigned busy_ms,
                              struct flo_db **out, struct flo_err *err);
-/* Look through the structure of the whole file (PRAGMA quick_check), so that
- * damage is found now; it is read whole.
+/* Checks the structure of the whole file (PRAGMA quick_check), so that damage
+ * is found now.  The whole file is read.
  *
- * FLO_E_DB_DAMAGED  some is there */
+ * FLO_E_DB_DAMAGED: damage was found. */
 FLO_MUST_USE int flo_db_check(struct flo_db *db, struct flo_err *err);
-/* Did anything say FLO_E_DB_DAMAGED? */
+/* Returns whether any call on the handle has failed with FLO_E_DB_DAMAGED. */
 bool flo_db_is_damaged(const struct flo_db *db);
-/* Rename a file that is `word` ("damaged") and that nobody has open to
- * PATH.WORD, in place of the one before it, and say so in the log.  The rest
- * of its log is removed, also where the file is gone. */
+/* Renames a database file that nobody has open to PATH.WORD, where `word` tells
+ * its state ("damaged").  This replaces an earlier file of that name, and is
+ * logged.  The write-ahead log that is left is removed, even where the file
+ * itself is gone. */
 FLO_MUST_USE int flo_db_set_aside(const char *path, const char *word, struct flo_err *err);
-/* Are file and log at their path still those that are open?  The first call
- * remembers them: it belongs right behind flo_db_open and the first statement.
- * Later ones may be made from any thread.
+/* Checks that file and log at their path are still those that are open.  The
+ * first call remembers them: call it right after flo_db_open and the first
+ * statement.  Later calls may come from any thread.
  *
- * FLO_E_DB_REPLACED  no: what is written from now on ends with this handle */
+ * FLO_E_DB_REPLACED: another file is at the path.  Further writes do not reach
+ * it, and are lost when this handle closes. */
 FLO_MUST_USE int flo_db_look(struct flo_db *db, struct flo_err *err);
-/* NULL is fine.  An open transaction is rolled back. */
+/* Closes the handle and rolls an open transaction back.  NULL is fine. */
 void flo_db_close(struct flo_db *db);
 /* flo_db_close(*db) for FLO_CLEANUP. */
 void flo_db_cleanup(struct flo_db **db);
@@ -52,34 +53,33 @@ void flo_db_cleanup(struct flo_db **db);
 /* Run one or more statements without parameters or results. */
 FLO_MUST_USE int flo_db_exec(struct flo_db *db, const char *sql, struct flo_err *err);
 
-/* Bring the schema from version PRAGMA user_version up to `count`: script i
- * makes version i + 1.  Each runs in its own transaction: whole or not at
- * all.  FLO_E_DB_NEWER: the file is newer than this program. */
+/* Migrates the schema from version PRAGMA user_version to `count`: script i
+ * makes version i + 1.  Each script runs in a transaction of its own.
+ * FLO_E_DB_NEWER: the file is newer than this program. */
 FLO_MUST_USE int flo_db_migrate(struct flo_db *db, const char *const *scripts, size_t count,
                                 struct flo_err *err);
 
 /* ---- statements ---- */
 
-/* The statement of this text, ready to step, with its parameters in their
- * order; those beyond `count` are NULL.  Texts are compared by content; the
- * 256 of them that were asked for last are kept per handle.  It is borrowed
- * until as many others were asked for: do not use one text for two loops at a
- * time. */
+/* Gives the statement of this text, ready to step.  `values` are its parameters
+ * in order; those beyond `count` are NULL.  Statements are cached by text: each
+ * handle keeps the 256 used last.  The statement is borrowed until 256 others
+ * were asked for.  Do not use one text for two loops at a time. */
 FLO_MUST_USE int flo_db_query(struct flo_db *db, const char *sql, const struct flo_db_value *values,
                               size_t count, struct flo_db_statement **out, struct flo_err *err);
-/* The same, run to its end; rows are dropped. */
+/* Runs a statement to its end and drops its rows. */
 FLO_MUST_USE int flo_db_run(struct flo_db *db, const char *sql, const struct flo_db_value *values,
                             size_t count, struct flo_err *err);
 
-/* *has_row says whether there is a row to read.  After the last one, and
- * after an error, the statement is reset. */
+/* Steps to the next row; *has_row says whether there is one to read.  After the
+ * last row, and after an error, the statement is reset. */
 FLO_MUST_USE int flo_db_step(struct flo_db_statement *statement, bool *has_row,
                              struct flo_err *err);
-/* Leave a loop early: gives up the read lock. NULL is fine. */
+/* Ends a loop early and releases the read lock.  NULL is fine. */
 void flo_db_reset(struct flo_db_statement *statement);
 
-/* Columns of the present row, from 0 on.  Text and blob are borrowed until
- * the next step, reset or query of it; text of NULL is "". */
+/* Columns of the present row, from 0 on.  Text and blob are borrowed until the
+ * next step, reset or query of the statement.  An SQL NULL reads as "". */
 const char *flo_db_column_text(struct flo_db_statement *statement, int column);
 int64_t flo_db_column_i64(struct flo_db_statement *statement, int column);
 const void *flo_db_column_blob(struct flo_db_statement *statement, int column, size_t *bytes);
@@ -89,24 +89,28 @@ int64_t flo_db_changes(struct flo_db *db);
 
 /* ---- transactions ---- */
 
-/* BEGIN IMMEDIATE: the write lock is had or refused now. */
+/* BEGIN IMMEDIATE: takes the write lock now, or fails. */
 FLO_MUST_USE int flo_db_begin(struct flo_db *db, struct flo_err *err);
-/* A commit that fails is rolled back. */
+/* Commits.  A commit that fails is rolled back. */
 FLO_MUST_USE int flo_db_commit(struct flo_db *db, struct flo_err *err);
-/* The handle no longer moves its log into the file by itself: flo_db_log_move
- * of another handle does. */
+/* Turns automatic checkpoints off for this handle: flo_db_log_move() on another
+ * handle moves the write-ahead log into the file. */
 void flo_db_log_keep(struct flo_db *db);
-/* Pages in the log after the newest commit; from any thread. */
+/* Number of pages in the write-ahead log after the newest commit.  Any
+ * thread. */
 int flo_db_log_pages(const struct flo_db *db);
-/* Move what is in the log into the file, as far as readers allow. */
+/* Checkpoint: moves the write-ahead log into the file, as far as readers
+ * allow. */
 FLO_MUST_USE int flo_db_log_move(struct flo_db *db, struct flo_err *err);
-/* Sync the file itself.  A move next to a reader or to a commit does not. */
+/* Syncs the database file.  A checkpoint that runs while others read or commit
+ * does not sync it. */
 FLO_MUST_USE int flo_db_file_sync(struct flo_db *db, struct flo_err *err);
-/* The database as it is now into a new file with mode 0600, looked through
- * (flo_db_check) and synced; others read and write it meanwhile.  After an
- * error the file is gone.  FLO_E_IO_OPEN: there is one already. */
+/* Copies the database as it is now into a new file with mode 0600.  The copy is
+ * checked (flo_db_check) and synced.  Others may read and write the database
+ * meanwhile.  After an error the new file is removed.  FLO_E_IO_OPEN: the file
+ * exists already. */
 FLO_MUST_USE int flo_db_copy(struct flo_db *db, const char *path, struct flo_err *err);
-/* Harmless without a transaction. */
+/* Rolls back.  Harmless without a transaction. */
 void flo_db_roll_back(struct flo_db *db);
 
 #endif

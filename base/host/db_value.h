@@ -1,10 +1,10 @@
-/* Parameters of a statement, for every database. */
+/* Database values: parameters of a statement, for every database. */
 #ifndef FLOTILLA_HOST_DB_VALUE_H
 #define FLOTILLA_HOST_DB_VALUE_H
 
 #include <flotilla/base.h>
 
-/* A parameter.  Its text or blob is copied; one that is NULL is SQL's NULL. */
+/* A parameter.  Its text or blob is copied; NULL stands for SQL's NULL. */
 struct flo_db_value {
     enum { FLO_DB_NUMBER, FLO_DB_TEXT, FLO_DB_BLOB } kind;
     int64_t number;
@@ -23,7 +23,7 @@ static inline struct flo_db_value flo_db_blob(const void *data, size_t bytes)
 {
     return (struct flo_db_value){.kind = FLO_DB_BLOB, .data = data, .bytes = bytes};
 }
-/* Values and how many, as two arguments. */
+/* Expands to two arguments: the values, and their count. */
 #define FLO_DB_VALUES(...)                                                                         \
     (const struct flo_db_value[]){__VA_ARGS__},                                                    \
         sizeof((const struct flo_db_value[]){__VA_ARGS__}) / sizeof(struct flo_db_value)

@@ -1,29 +1,31 @@
 /* Digests: SHA-256 at the speed of the machine (libcrypto inside).
  *
- * libcrypto is in the process anyway (MQTT, HTTP) and is 4 to 10 times as
- * fast as mbedTLS here, which matters for artifacts of gigabytes. */
+ * libcrypto is linked anyway (MQTT, HTTP).  For SHA-256 it is 4 to 10 times as
+ * fast as mbedTLS, which matters for artifacts of gigabytes. */
 #ifndef FLOTILLA_HOST_DIGEST_H
 #define FLOTILLA_HOST_DIGEST_H
 
 #include <flotilla/base.h>
 
-/* A running SHA-256.  Zero-initialise; `context` is the library's. */
+/* A running SHA-256.  Zero-initialise.  The library owns `context`. */
 struct flo_sha256 {
     void *context;
 };
 
-/* Begin; a used one begins again.  FLO_E_MEMORY when there is no memory. */
+/* Begins a hash; a struct that was used begins again.  FLO_E_MEMORY. */
 FLO_MUST_USE int flo_sha256_init(struct flo_sha256 *sha, struct flo_err *err);
 void flo_sha256_update(struct flo_sha256 *sha, const void *data, size_t bytes);
-/* Write the digest; then only init or deinit may follow. */
+/* Writes the digest.  Afterwards only init or deinit may be called. */
 void flo_sha256_final(struct flo_sha256 *sha, struct flo_digest *out);
-/* Release; fine on a zeroed or finished one. Fits FLO_CLEANUP. */
+/* Frees the state; fine on one that is zeroed or finished.  Fits
+ * FLO_CLEANUP. */
 void flo_sha256_deinit(struct flo_sha256 *sha);
 
 /* Digest of one piece of memory. */
 void flo_sha256(const void *data, size_t bytes, struct flo_digest *out);
 
-/* HMAC-SHA256 (RFC 2104) over these pieces, one after another. */
+/* A piece of the data for HMAC-SHA256 (RFC 2104).  Pieces are taken in
+ * order. */
 struct flo_hmac_piece {
     const void *data;
     size_t bytes;
@@ -32,11 +34,12 @@ void flo_hmac_sha256(const void *key, size_t key_bytes, const struct flo_hmac_pi
                      size_t count, struct flo_digest *out);
 
 /* Digest and length of a whole regular file.  `bytes` may be NULL.
- * FLO_E_ABSENT, FLO_E_IO_SYMLINK (the last name is a link), FLO_E_IO_OPEN,
- * FLO_E_IO_READ. */
+ * FLO_E_ABSENT, FLO_E_IO_SYMLINK (the path's last name is a link),
+ * FLO_E_IO_OPEN, FLO_E_IO_READ. */
 FLO_MUST_USE int flo_sha256_file(const char *path, struct flo_digest *out, uint64_t *bytes,
                                  struct flo_err *err);
-/* The same of an open file from offset 0 on; its position is not used. */
+/* As flo_sha256_file(), for an open file from offset 0 on.  The descriptor's
+ * position is neither used nor changed. */
 FLO_MUST_USE int flo_sha256_fd(int fd, struct flo_digest *out, uint64_t *bytes,
                                struct flo_err *err);
 

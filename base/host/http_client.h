@@ -1,8 +1,9 @@
 /* HTTP client: libcurl, blocking, http and https only, bounded.
  *
- * For the updater's downloads, enrolment and the command line.  One handle
- * per thread; connections are kept between calls.  Proxies are those of the
- * environment (https_proxy, no_proxy, ...), but never for loopback. */
+ * Used for the updater's downloads, enrolment and the command line.  Each
+ * thread needs its own handle.  Connections are kept between calls.  Proxies
+ * are those of the environment (https_proxy, no_proxy, ...), but never for
+ * loopback. */
 #ifndef FLOTILLA_HOST_HTTP_CLIENT_H
 #define FLOTILLA_HOST_HTTP_CLIENT_H
 
@@ -15,28 +16,30 @@ struct flo_http_options {
     const char *cert_file; /* client certificate; NULL: none */
     const char *key_file;
     const char *bearer; /* NULL: none; never logged */
-    /* AWS Signature V4 for a store of S3's kind, in place of a bearer; NULL:
-     * none.  A request says its body's digest: x-amz-content-sha256. */
+    /* AWS Signature V4 for an S3-compatible store, in place of a bearer token;
+     * NULL: none.  The header x-amz-content-sha256 has the digest of the
+     * request's body. */
     const char *s3_region, *s3_access_key, *s3_secret_key;
     const char *unix_socket;     /* NULL: TCP */
     uint64_t connect_timeout_ms; /* 0: 10000 */
-    uint64_t timeout_ms;         /* whole call; 0: none */
-    uint64_t low_speed_bytes;    /* per second over low_speed_ms; 0: 1024 */
+    uint64_t timeout_ms;         /* limit for the whole call; 0: none */
+    uint64_t low_speed_bytes;    /* least bytes per second over low_speed_ms; 0: 1024 */
     uint64_t low_speed_ms;       /* 0: 30000 */
-    /* Limit of all answers of the handle together, from the first byte; 0:
-     * none. At a low rate low_speed_bytes is half of it at most. */
+    /* Rate limit for all answers of the handle together, from the first byte;
+     * 0: none.  Where it is low, low_speed_bytes is capped to half of it. */
     uint64_t rate_bytes_per_s;
     /* Accept any server certificate whose chain holds a CA certificate with
      * this SHA-256 (hex prefix of >= 32 digits); host name still checked.
      * For enrolment only, instead of ca_file. */
     const char *ca_fingerprint;
-    /* For addresses that a person gave us: no proxy, and only public hosts,
-     * whatever their name resolves to.  takes_private: also private networks
-     * and loopback, never link-local ones (metadata of clouds). */
+    /* For URLs that a person entered.  No proxy is used.  Only public addresses
+     * are connected to, whatever the name resolves to.  takes_private also
+     * admits private networks and loopback, but never link-local addresses (a
+     * cloud's metadata service). */
     bool is_direct;
     bool takes_private;
-    /* The other side is a device: its certificate is a client's of ca_file.  No
-     * host name is checked, for a device has none, and no proxy is asked. */
+    /* The peer is a device: it shows a client certificate of ca_file.  Devices
+     * have no host name, so none is checked, and no proxy is used. */
     bool meets_device;
 };
 
@@ -46,12 +49,12 @@ struct flo_http_request {
     const char *const *headers; /* "Name: value", NULL-terminated, or NULL */
     const char *body;           /* NULL: none */
     size_t body_bytes;
-    int body_fd;              /* > 0: send this file instead of body */
-    const char *content_type; /* NULL: application/json when a body */
+    int body_fd;              /* > 0: this file is sent in place of `body` */
+    const char *content_type; /* NULL: application/json when there is a body */
     uint64_t range_from;      /* > 0: Range: bytes=from- */
-    const char *if_range;     /* ETag for the range */
-    size_t answer_bytes_max;  /* 0: 1 MiB; ignored with on_data */
-    uint64_t low_speed_ms;    /* 0: as the handle says */
+    const char *if_range;     /* ETag that the range needs (If-Range) */
+    size_t answer_bytes_max;  /* 0: 1 MiB; ignored where on_data is set */
+    uint64_t low_speed_ms;    /* 0: the handle's value */
     /* Streaming: called for each piece of a 2xx body; non-zero stops the call
      * with that (negative) code.  NULL: the body is in the answer. */
     int (*on_data)(void *context, const void *data, size_t bytes);
@@ -60,10 +63,10 @@ struct flo_http_request {
     void *context;
 };
 
-/* May a direct call connect to this address?  Pure; `address` is a struct
- * sockaddr. */
+/* Returns whether a direct call may connect to this address.  Pure; `address`
+ * is a struct sockaddr. */
 bool flo_http_may_connect(const void *address, bool takes_private);
-/* Did a direct call meet an address to which it may not connect? */
+/* Returns whether a direct call met an address to which it may not connect. */
 bool flo_http_was_refused(const struct flo_http *http);
 
 struct flo_http_answer {
@@ -74,28 +77,27 @@ struct flo_http_answer {
     char location[512];
     uint64_t retry_after_ms; /* 0: none */
     uint64_t content_bytes;  /* Content-Length or 0 */
-    struct flo_buf body;     /* unless streamed; flo_buf_deinit frees */
+    struct flo_buf body;     /* body, unless streamed; flo_buf_deinit frees it */
 };
 
 FLO_MUST_USE int flo_http_open(const struct flo_http_options *options, struct flo_http **out,
                                struct flo_err *err);
 void flo_http_close(struct flo_http *http);
 
-/* 0 when an HTTP answer came, whatever its status.  The head's fields of
- * `answer` are set before the first on_data: a 200 to a range request means
- * that the body starts at byte 0; a 206 of another range than asked is
- * FLO_E_NET_CONTENT, as is an answer that is no HTTP.  Redirects are not
- * followed.  FLO_E_NET_UNREACHABLE,
- * FLO_E_NET_TIMEOUT, FLO_E_NET_TLS, FLO_E_NET_STALLED, FLO_E_REST_TOO_LARGE
- * (answer larger than allowed), FLO_E_USAGE (the URL: only http and https), or
- * what a callback returned. */
+/* 0 when an HTTP answer came, whatever its status.  The members of `answer`
+ * that come from the head are set before the first on_data.  A 200 to a range
+ * request means that the body starts at byte 0.  A 206 of a wrong range, and an
+ * answer that is not HTTP, are FLO_E_NET_CONTENT.  Redirects are not followed.
+ * FLO_E_NET_UNREACHABLE, FLO_E_NET_TIMEOUT, FLO_E_NET_TLS, FLO_E_NET_STALLED,
+ * FLO_E_REST_TOO_LARGE (answer larger than allowed), FLO_E_USAGE (the URL: only
+ * http and https), or what a callback returned. */
 FLO_MUST_USE int flo_http_call(struct flo_http *http, const struct flo_http_request *request,
                                struct flo_http_answer *answer, struct flo_err *err);
-/* Turn a non-2xx answer into an error: a problem document's code, detail and
- * fix if there is one, else FLO_E_NET_STATUS.  `what` stands in front; "": it
- * says enough. */
+/* Turns a non-2xx answer into an error: code, detail and fix of its problem
+ * document if there is one, else FLO_E_NET_STATUS.  `what` stands in front of
+ * the message; "" adds nothing. */
 int flo_http_fail(const struct flo_http_answer *answer, const char *what, struct flo_err *err);
-/* true: trying again later can help (5xx, 408, 425, 429, no answer). */
+/* Returns whether a later try can help (5xx, 408, 425, 429, no answer). */
 bool flo_http_is_passing(int code, const struct flo_http_answer *answer);
 
 #endif

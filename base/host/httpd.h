@@ -2,14 +2,15 @@
  *
  * Everything runs on the thread of the event base.  Limits hold before a
  * handler sees a request: head 32 KiB, body per route, 10 s for a head, 10 s
- * for each 16 KiB of a body, a cap on connections: at the cap the one that has
- * waited longest without a request makes room, after 100 ms at the earliest
- * (new clients wait in the kernel's queue); 503 where all are at work.  A
- * handler answers at once or keeps the request and answers later; when the
- * client goes away first, on_closed is called and the request must not be
- * touched again; one that only sends no more gets its answer (but for TLS, and
- * over TCP HTTP/1.0).  Opening ignores SIGPIPE for the process.  HEAD uses the
- * route of GET. */
+ * for each 16 KiB of a body, a cap on connections.  At the cap the connection
+ * that has been idle longest is closed, after 100 ms at the earliest; new
+ * clients wait in the kernel's queue meanwhile.  Where all connections are
+ * busy, the answer is 503.  A handler answers at once, or keeps the request and
+ * answers later.  When the client disconnects first, on_closed is called and
+ * the request must not be touched again.  A client that only shuts down its
+ * sending side still gets its answer (except with TLS, and with HTTP/1.0 over
+ * TCP).  Opening ignores SIGPIPE for the process.  HEAD uses the route of
+ * GET. */
 #ifndef FLOTILLA_HOST_HTTPD_H
 #define FLOTILLA_HOST_HTTPD_H
 
@@ -23,30 +24,28 @@ struct flo_httpd_options {
     size_t connections_max;    /* 0: 256 */
     uint64_t head_timeout_ms;  /* 0: 10000 */
     uint64_t idle_timeout_ms;  /* kept-alive connection; 0: 60000 */
-    uint64_t write_timeout_ms; /* while nothing is taken; 0: 60000 */
+    uint64_t write_timeout_ms; /* limit while the client reads nothing; 0: 60000 */
     const char *server_name;   /* Server header; NULL: none */
-    const char *const *hosts;  /* allowed Host names on TCP listeners, no
-                                  port, NULL-terminated; NULL: any */
-    bool admits_addresses;     /* also any IP address as Host: a page of
-                                  another site never has one (DNS rebinding) */
-    /* Pages of these origins ("https://app.example"), NULL-terminated, may read
-     * the answers in a browser; NULL: of none. */
+    const char *const *hosts;  /* Host names allowed on TCP, no ports; NULL: any */
+    bool admits_addresses;     /* also admits any IP address as Host: DNS rebinding needs a name */
+    /* Origins ("https://app.example"), NULL-terminated, whose pages may read
+     * the answers in a browser (CORS); NULL: none. */
     const char *const *origins;
-    /* Body of error answers (also of those that httpd makes itself); NULL:
-     * RFC 9457 problem documents. */
+    /* Makes the body of error answers, also of those that httpd itself gives.
+     * NULL: RFC 9457 problem documents. */
     void (*error_body)(const struct flo_httpd_request *request, const struct flo_err *err,
                        int status, struct flo_buf *body);
     const char *error_type; /* content type of errors; NULL: application/json */
-    /* Where the known paths and methods are listed; NULL: as the table of
-     * errors says. */
+    /* Text that says where the known paths and methods are listed; NULL: the
+     * text of the table of errors. */
     const char *paths_fix;
-    /* Asked after each head, before a byte of its body is waited for: 0, or
-     * what the client is answered.  NULL: everybody may. */
+    /* Called after each head, before the body is read.  Returns 0, or the error
+     * that the client gets.  NULL: every client is admitted. */
     int (*admit)(void *context, struct flo_httpd_request *request, struct flo_err *err);
     void *admit_context;
-    uint64_t rate_bytes_per_s; /* rate of all answers together; 0: no limit */
-    /* After each piece of a file; false: the client gets no more of it.  NULL:
-     * nobody is asked. */
+    uint64_t rate_bytes_per_s; /* rate limit of all answers together; 0: none */
+    /* Called after each piece of a file.  false: the file is not sent further.
+     * NULL: not called. */
     bool (*on_sent)(void *context, size_t bytes);
     void *sent_context;
 };
@@ -54,52 +53,55 @@ struct flo_httpd_options {
 struct flo_httpd_tls {
     const char *cert_file; /* PEM chain */
     const char *key_file;
-    const char *client_ca_file; /* NULL: clients show no certificate */
+    const char *client_ca_file; /* NULL: no client certificates */
     bool client_cert_required;  /* false: optional, see flo_httpd_peer_name */
-    /* Admit certificates of these authorities before and after their time too;
-     * only flo_httpd_peer shows them. */
+    /* Also admits certificates of these authorities that have expired or are
+     * not yet valid.  Only flo_httpd_peer shows such a certificate. */
     bool admits_out_of_date;
     /* Lists of revoked certificates (PEM), one for each authority in
-     * client_ca_file; a client on a list, or of an authority without one, is
-     * not admitted.  NULL: nobody is looked up. */
+     * client_ca_file.  A client is refused when it is on a list, or when its
+     * authority has no list.  NULL: revocation is not checked. */
     const char *revoked_file;
 };
 
-/* Is it one of these?  NULL for both is fine. */
+/* Returns whether `origin` is in the list.  NULL for both is fine. */
 bool flo_httpd_origin_is(const char *const *origins, const char *origin);
-/* "http" or "https", a name or address in lower case, and perhaps a port. */
+/* Checks an origin: "http" or "https", a name or address in lower case, and
+ * perhaps a port. */
 bool flo_httpd_origin_is_valid(const char *origin);
 
 typedef void (*flo_httpd_handler)(void *context, struct flo_httpd_request *request);
 
-/* Files that are being sent just now. */
+/* Number of files that are being sent now. */
 size_t flo_httpd_files(const struct flo_httpd *httpd);
 
 FLO_MUST_USE int flo_httpd_open(struct event_base *base, const struct flo_httpd_options *options,
                                 struct flo_httpd **out, struct flo_err *err);
-/* Closes listeners and connections (on_closed is called for what was not
- * answered); not from inside a handler. */
+/* Closes listeners and connections.  on_closed is called for each unanswered
+ * request.  Not from inside a handler. */
 void flo_httpd_close(struct flo_httpd *httpd);
 
 /* `address`: "127.0.0.1:8080", "127.0.0.1:0" (any free port, see *port),
- * "[::1]:80" or "unix:/path" (mode 0660; a stale socket is replaced).
- * tls NULL: plain.  Several listeners per server are fine; `tag` comes back by
- * flo_httpd_listener_tag.  FLO_E_PORT_IN_USE names address and fix. */
+ * "[::1]:80" or "unix:/path" (mode 0660; a stale socket is replaced).  tls
+ * NULL: plain HTTP.  A server may have several listeners;
+ * flo_httpd_listener_tag tells a request's `tag`.  FLO_E_PORT_IN_USE names
+ * address and fix. */
 FLO_MUST_USE int flo_httpd_listen(struct flo_httpd *httpd, const char *address,
                                   const struct flo_httpd_tls *tls, int tag, uint16_t *port,
                                   struct flo_err *err);
 
-/* A copy of the socket of the listener with this tag; the caller's.  Another
- * thread's httpd takes it as the address "fd:N", and takes connections from it
- * while this one cannot.  -1: there is none. */
+/* Duplicates the socket of the listener with this tag; the caller owns the
+ * copy.  An httpd on another thread listens on it by the address "fd:N", and
+ * accepts connections while this one cannot.  -1: there is no such listener. */
 int flo_httpd_listener_copy(const struct flo_httpd *httpd, int tag);
-/* Do listeners with this tag take connections?  At first they do. */
+/* Makes the listeners with this tag accept connections, or stop.  They begin by
+ * accepting. */
 void flo_httpd_listener_turn(struct flo_httpd *httpd, int tag, bool is_on);
 
-/* Read the files of the listeners with this tag again, for connections that
- * are made from now on; a listener whose files are not whole stays as it is.
- * `ends`: connections made before end after their answer, idle ones now.  Not
- * from inside a handler of theirs.  FLO_E_NET_TLS. */
+/* Reloads the TLS files of the listeners with this tag, for connections made
+ * from now on.  A listener whose files are incomplete keeps the old ones.
+ * `ends`: older connections are closed, idle ones now, others after their
+ * answer.  Not from inside a handler of theirs.  FLO_E_NET_TLS. */
 FLO_MUST_USE int flo_httpd_tls_again(struct flo_httpd *httpd, int tag, bool ends,
                                      struct flo_err *err);
 
@@ -109,9 +111,9 @@ FLO_MUST_USE int flo_httpd_tls_again(struct flo_httpd *httpd, int tag, bool ends
 FLO_MUST_USE int flo_httpd_route(struct flo_httpd *httpd, const char *method, const char *pattern,
                                  size_t body_bytes_max, flo_httpd_handler handler, void *context,
                                  struct flo_err *err);
-/* A route whose body is streamed: on_body is called per piece (non-zero
- * aborts the request with that error), then handler with an empty body.
- * on_start makes the per-request state before the first piece. */
+/* A route whose body is streamed: on_start makes the per-request state.
+ * on_body is called per piece; non-zero aborts the request with that error.  At
+ * the end the handler is called with an empty body. */
 struct flo_httpd_upload {
     int (*on_start)(void *context, struct flo_httpd_request *request, struct flo_err *err);
     int (*on_body)(void *context, struct flo_httpd_request *request, const void *data, size_t bytes,
@@ -123,51 +125,55 @@ FLO_MUST_USE int flo_httpd_route_upload(struct flo_httpd *httpd, const char *met
                                         flo_httpd_handler handler, void *context,
                                         struct flo_err *err);
 
-/* From within or after on_body: read no more of the body for now, or go on.  No
- * time is counted meanwhile. */
+/* Pauses or resumes the reading of the body, from within or after on_body.
+ * Timeouts are suspended during the pause. */
 void flo_httpd_upload_hold(struct flo_httpd_request *request, bool is_held);
 
 /* ---- the request: borrowed until it is answered or on_closed ---- */
 
 const char *flo_httpd_method(const struct flo_httpd_request *request);
-/* Decoded but for slashes and percent signs. */
+/* The path, percent-decoded except for slashes and percent signs. */
 const char *flo_httpd_path(const struct flo_httpd_request *request);
-/* Path parameter or query parameter, decoded (the rest of "/..." as the path
- * is); NULL when absent. */
+/* A parameter of path or query, decoded; NULL when absent.  The rest that
+ * "/..." matches is decoded as the path is. */
 const char *flo_httpd_param(const struct flo_httpd_request *request, const char *name);
 const char *flo_httpd_query(const struct flo_httpd_request *request, const char *name);
 /* Name of the query's parameter i, decoded; NULL after the last. */
 const char *flo_httpd_query_name(const struct flo_httpd_request *request, size_t i);
 const char *flo_httpd_header(const struct flo_httpd_request *request, const char *name);
 const char *flo_httpd_body(const struct flo_httpd_request *request, size_t *bytes);
-/* "Authorization: Bearer X" -> X; NULL when absent. */
+/* The token of "Authorization: Bearer TOKEN"; NULL when absent. */
 const char *flo_httpd_bearer(const struct flo_httpd_request *request);
-/* CN of the verified client certificate, which is not out of date; NULL when
- * none. */
+/* CN of the client certificate, when it is verified and within its dates; else
+ * NULL. */
 const char *flo_httpd_peer_name(const struct flo_httpd_request *request);
-/* The client's certificate, of one of the listener's authorities. */
+/* The client's certificate, issued by one of the listener's authorities. */
 struct flo_httpd_peer {
     char name[FLO_NAME_MAX + 1]; /* CN */
     char serial[65];             /* hex */
-    bool is_out_of_date;         /* the certificate is over, or not yet valid */
+    bool is_out_of_date;         /* expired, or not yet valid */
 };
-/* NULL: it has shown none.  Out of date only where the listener admits that. */
+/* The client's certificate; NULL: none was shown.  One out of date appears only
+ * where the listener admits those. */
 const struct flo_httpd_peer *flo_httpd_peer(const struct flo_httpd_request *request);
 int flo_httpd_listener_tag(const struct flo_httpd_request *request);
-/* Is "host", "host:port" or "[::1]:port" one of `hosts` (NULL-terminated)? */
+/* Returns whether "host", "host:port" or "[::1]:port" matches one of `hosts`
+ * (NULL-terminated). */
 bool flo_httpd_host_is(const char *const *hosts, const char *host);
 /* "127.0.0.1" or "unix", for logs. */
 const char *flo_httpd_peer_address(const struct flo_httpd_request *request);
-/* A number for the client: the same for the same user of a unix socket (by the
- * kernel's word) and for the same address.  Never 0 or UINT64_MAX. */
+/* A number that identifies the client: by its user on a unix socket (as the
+ * kernel says), else by its address.  Never 0 or UINT64_MAX. */
 uint64_t flo_httpd_peer_client(const struct flo_httpd_request *request);
-/* "1f0a3c55-000000000012": names the request in its problem and in our log. */
+/* The id of a request in its problem document and in our log, as
+ * "1f0a3c55-000000000012". */
 #define FLO_HTTPD_ID_TEXT 24
 void flo_httpd_request_id(const struct flo_httpd_request *request, char *out);
-/* A pointer of the handler's, and a call when the client goes away before the
- * answer is complete, or when httpd itself refuses the rest of an upload (too
- * large, too slow, on_body failed).  Either on_closed comes or the handler
- * completes the answer, never both. */
+/* Sets a pointer of the handler's, and a function to call when the answer
+ * cannot be completed.  That is when the client disconnects first, or httpd
+ * itself refuses the rest of an upload (too large, too slow, on_body failed).
+ * For each request either on_closed is called or the handler completes the
+ * answer, never both. */
 void flo_httpd_set_user(struct flo_httpd_request *request, void *user,
                         void (*on_closed)(void *user));
 void *flo_httpd_user(const struct flo_httpd_request *request);
@@ -175,27 +181,27 @@ void *flo_httpd_user(const struct flo_httpd_request *request);
 /* ---- the answer ---- */
 
 void flo_httpd_add_header(struct flo_httpd_request *request, const char *name, const char *value);
-/* Whole answer. */
+/* Sends a complete answer. */
 void flo_httpd_answer(struct flo_httpd_request *request, int status, const char *content_type,
                       const void *body, size_t bytes);
-/* RFC 9457 problem of an error (or options.error_body); status from its exit
- * class (contracts/rest.md §8), 413 for rest.too_large, 429 for limits, 503
- * with Retry-After for infer.busy. */
+/* Answers with an RFC 9457 problem document (or options.error_body).  The
+ * status comes from the error's exit class (contracts/rest.md §8), except 413
+ * for rest.too_large, 429 for limits, 503 with Retry-After for infer.busy. */
 void flo_httpd_answer_err(struct flo_httpd_request *request, const struct flo_err *err);
 int flo_httpd_status_of(int code);
-/* A file: Range (one range), If-None-Match, If-Range, HEAD, strong ETag. Takes
- * the descriptor. */
+/* Answers with a file.  Supports Range (one range), If-None-Match, If-Range,
+ * HEAD, strong ETag.  Takes ownership of the descriptor. */
 void flo_httpd_answer_file(struct flo_httpd_request *request, int fd, const char *content_type,
                            const char *etag);
-/* A stream (chunked; to HTTP/1.0 until the end of the connection): begin, any
- * number of chunks, end.  chunk returns false when more than
- * backlog_bytes_max wait for a slow client (data was not taken). */
+/* A streamed answer: begin, any number of chunks, end.  HTTP/1.1 gets it
+ * chunked, HTTP/1.0 until the connection ends.  chunk returns false, and takes
+ * no data, when more than backlog_bytes_max wait for a slow client. */
 void flo_httpd_stream_begin(struct flo_httpd_request *request, int status,
                             const char *content_type);
 bool flo_httpd_stream_chunk(struct flo_httpd_request *request, const void *data, size_t bytes,
                             size_t backlog_bytes_max);
 void flo_httpd_stream_end(struct flo_httpd_request *request);
-/* Cut the connection, so that the client sees a broken stream. */
+/* Cuts the connection, so that the client notices a broken stream. */
 void flo_httpd_stream_abort(struct flo_httpd_request *request);
 
 #endif

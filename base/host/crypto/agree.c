@@ -1,4 +1,4 @@
-/* Agreements: a secret of two keys. */
+/* Key agreement: a secret shared by the owners of two keys. */
 #include "base/host/crypto/internal.h"
 
 #include <string.h>
@@ -9,7 +9,7 @@
 
 #include "base/host/digest.h"
 
-/* The x of the common point. */
+/* The x coordinate of the shared ECDH point. */
 static int common(const struct flo_key *key, const struct flo_public_key *other, uint8_t out[32])
 {
     const mbedtls_ecp_keypair *mine = mbedtls_pk_ec(key->pk);
@@ -17,14 +17,14 @@ static int common(const struct flo_key *key, const struct flo_public_key *other,
     mbedtls_ecp_point point;
     mbedtls_mpi x;
 
-    mbedtls_ecp_group_init(&group); /* a group in use is not shared */
+    mbedtls_ecp_group_init(&group); /* a group must not be shared between threads */
     mbedtls_ecp_point_init(&point);
     mbedtls_mpi_init(&x);
     int result = mbedtls_ecp_group_load(&group, MBEDTLS_ECP_DP_SECP256R1);
     if (result == 0) {
         result = mbedtls_ecp_point_read_binary(&group, &point, other->point, sizeof(other->point));
     }
-    if (result == 0) { /* refuses a point that is not on the curve */
+    if (result == 0) { /* refuses points off the curve */
         result = mbedtls_ecdh_compute_shared(&group, &x, &point, &mine->d, flo_mbed_random, NULL);
     }
     if (result == 0) {

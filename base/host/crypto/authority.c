@@ -1,5 +1,5 @@
-/* Authorities: texts of several, their names in a folder, and the lists of
- * certificates that they take back. */
+/* Authorities: PEM texts with several certificates, their names in a folder,
+ * and revocation lists. */
 #include "base/host/crypto/internal.h"
 
 #include <string.h>

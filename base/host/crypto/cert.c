@@ -1,9 +1,9 @@
-/* Certificates: signing requests, a small authority, reading.
+/* Certificates: signing requests, a small authority, parsing.
  *
- * The authority decides what stands in a certificate; of a request only the
- * key is taken, after the requester has proved to own it.
+ * The authority decides a certificate's contents. From a request it takes only
+ * the key, after the requester has proved to own it.
  *
- * libcrypto writes and reads them: it is in the process already, and mbedTLS
+ * libcrypto writes and reads certificates: it is linked anyway, and mbedTLS
  * 2.28 writes algorithm parameters that strict readers refuse. */
 #include "base/host/crypto/internal.h"
 
@@ -22,7 +22,7 @@
 #include "base/host/tls_time.h"
 
 enum {
-    NAMES_MAX = 16, /* names of each kind in one certificate */
+    NAMES_MAX = 16, /* most names of each kind in one certificate */
     DNS_BYTES_MAX = 253,
     DAYS_MAX = 36500,
     SERIAL_BYTES = 16
@@ -53,7 +53,7 @@ static EVP_PKEY *public_of(const struct flo_public_key *key)
 
 EVP_PKEY *flo_x509_private(const struct flo_key *key)
 {
-    mbedtls_pk_context pk = key->pk; /* 2.28 wants it not const; same key */
+    mbedtls_pk_context pk = key->pk; /* mbedTLS 2.28 needs it non-const */
     uint8_t der[256];
     int bytes = mbedtls_pk_write_key_der(&pk, der, sizeof(der));
     const uint8_t *at = der + sizeof(der) - (bytes > 0 ? bytes : 0);
@@ -110,7 +110,7 @@ static bool name_add(X509_NAME *name, const char *common_name)
                                       (const unsigned char *)common_name, -1, -1, 0) == 1;
 }
 
-/* Append what `bio` holds, and free it; NULL: it could not be written. */
+/* Appends the contents of `bio` and frees it; NULL: it could not be written. */
 int flo_x509_append(BIO *bio, struct flo_buf *pem, struct flo_err *err)
 {
     char *data;
@@ -146,7 +146,7 @@ int flo_csr_make(const struct flo_key *key, const char *common_name, struct flo_
     return flo_x509_append(bio, pem, err);
 }
 
-/* The key of a request whose own signature is right. */
+/* The key of a request, after its own signature has been checked. */
 static int request_key(X509_REQ *request, struct flo_public_key *out, struct flo_err *err)
 {
     EVP_PKEY *key = X509_REQ_get0_pubkey(request);
@@ -239,7 +239,7 @@ static bool names_push(GENERAL_NAMES *names, int type, const void *data, int byt
     return true;
 }
 
-/* subjectAltName; both lists were checked. */
+/* Adds subjectAltName; the caller has checked both lists. */
 static bool add_names(X509 *certificate, const struct flo_certificate_wish *wish)
 {
     if (wish->dns_count + wish->address_count == 0) {
@@ -283,7 +283,7 @@ static bool add_usages(X509 *certificate, X509 *issuer, const struct flo_certifi
                                             : "serverAuth,clientAuth");
 }
 
-/* Texts, so that a time_t of 32 bits does not bound them. */
+/* Sets the time as text, because a 32-bit time_t ends in 2038. */
 bool flo_x509_time(ASN1_TIME *time, uint64_t wall_ms)
 {
     char text[25];
@@ -300,7 +300,7 @@ static bool set_serial(X509 *certificate)
     unsigned char serial[SERIAL_BYTES];
 
     flo_random(serial, sizeof(serial));
-    serial[0] = (unsigned char)((serial[0] & 0x7f) | 0x40); /* full length */
+    serial[0] = (unsigned char)((serial[0] & 0x7f) | 0x40); /* no leading zero bits: fixed length */
     return ASN1_STRING_set(X509_get_serialNumber(certificate), serial, sizeof(serial)) == 1;
 }
 
@@ -309,7 +309,7 @@ static uint64_t wish_now_ms(const struct flo_certificate_wish *wish)
     return wish->now_ms != 0 ? wish->now_ms : flo_wall_ms();
 }
 
-/* `issuer` NULL: it is its own authority. */
+/* `issuer` NULL: the certificate is self-signed. */
 static bool fill_cert(X509 *certificate, X509 *issuer, uint64_t end_max_ms,
                       const struct flo_certificate_wish *wish)
 {
@@ -336,7 +336,7 @@ static bool fill_cert(X509 *certificate, X509 *issuer, uint64_t end_max_ms,
            (is_authority || (add_usages(certificate, by, wish) && add_names(certificate, wish)));
 }
 
-/* A certificate of `holder`, signed by `key`. */
+/* Makes a certificate for the key `holder`, signed by `key`. */
 static int write_cert(const struct flo_key *key, X509 *issuer, uint64_t end_max_ms,
                       const struct flo_public_key *holder, const struct flo_certificate_wish *wish,
                       struct flo_buf *pem, struct flo_err *err)
@@ -373,8 +373,7 @@ int flo_x509_parse(const char *pem, size_t bytes, X509 **out, struct flo_err *er
     FLO_TRY(flo_pem_open(pem, bytes, &bio, err));
     *out = PEM_read_bio_X509(bio, NULL, NULL, NULL);
     BIO_free(bio);
-    if (flo_x509_lacks()) { /* a certificate whose key was not read is one, too
-                             */
+    if (flo_x509_lacks()) { /* without memory its key may be missing */
         X509_free(*out);
         *out = NULL;
     }
@@ -395,7 +394,7 @@ static uint64_t time_of(const ASN1_TIME *time)
     return flo_time_parse(text, &wall_ms) ? wall_ms : 0;
 }
 
-/* The one common name; false when there is none, several or a bad one. */
+/* The only common name; false: there is none, several, or an invalid one. */
 static bool common_name_of(const X509_NAME *name, char *out, size_t out_bytes)
 {
     int at = X509_NAME_get_index_by_NID(name, NID_commonName, -1);
@@ -449,7 +448,7 @@ int flo_certificate_read(const char *pem, size_t bytes, struct flo_certificate *
     return 0;
 }
 
-/* All authorities of a PEM text into a store. */
+/* Adds all authorities of a PEM text to a store. */
 static int read_anchors(const char *pem, size_t bytes, X509_STORE *anchors, struct flo_err *err)
 {
     X509 *authority;
@@ -465,11 +464,11 @@ static int read_anchors(const char *pem, size_t bytes, X509_STORE *anchors, stru
     if (count == 0 || flo_x509_lacks()) {
         return flo_x509_fail(err, FLO_E_SIG_FORMAT, "no authority in PEM");
     }
-    ERR_clear_error(); /* the end of the text counts as one */
+    ERR_clear_error(); /* libcrypto reports the end of the text as an error */
     return 0;
 }
 
-/* 0, or libcrypto's number for the cause. */
+/* Verifies a chain. Returns 0 or libcrypto's X509_V_ERR_.... */
 static int chain_problem(X509 *certificate, X509_STORE *anchors, unsigned long flags)
 {
     X509_STORE_CTX *check = X509_STORE_CTX_new();
@@ -524,7 +523,8 @@ int flo_certificate_is_by(const char *pem, size_t bytes, const char *authority_p
 
 /* ---- issuing ---- */
 
-/* An authority's certificate that holds at the wish's time and is of `key`. */
+/* Reads an authority's certificate; it must be valid at `now_ms` and belong to
+ * `key`. */
 static int read_authority(const struct flo_key *key, const char *pem, size_t bytes, uint64_t now_ms,
                           X509 **out, struct flo_certificate *facts, struct flo_err *err)
 {

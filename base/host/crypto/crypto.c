@@ -1,4 +1,4 @@
-/* Secrets: comparing, wiping, and reading files that hold one. */
+/* Secrets: comparing, wiping, and reading files that hold secrets. */
 #include "base/host/crypto.h"
 
 #include <errno.h>
@@ -42,7 +42,8 @@ void flo_secret_buf_deinit(struct flo_buf *buf)
     flo_buf_deinit(buf);
 }
 
-/* Root may take what is another user's when `from_others`. */
+/* Checks owner and mode. `from_others`: root may also read another user's
+ * file. */
 static int check_closed(const char *path, const struct stat *st, bool from_others,
                         struct flo_err *err)
 {

@@ -27,8 +27,8 @@ static void fetch(void)
     fetched = found != NULL ? found : EVP_sha256();
 }
 
-/* OpenSSL 3 looks for it in each call that is given EVP_sha256(): a third
- * of the time of a short text. */
+/* Given EVP_sha256(), OpenSSL 3 looks the algorithm up in each call. That is a
+ * third of the time for a short text. */
 static const EVP_MD *sha256(void)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -51,7 +51,7 @@ int flo_sha256_init(struct flo_sha256 *sha, struct flo_err *err)
 
 void flo_sha256_update(struct flo_sha256 *sha, const void *data, size_t bytes)
 {
-    /* Fails only on a context that was never begun: our bug. */
+    /* Fails only on a context that was not initialised, which is a bug. */
     if (EVP_DigestUpdate(sha->context, data, bytes) != 1) {
         abort();
     }
@@ -72,8 +72,9 @@ void flo_sha256_deinit(struct flo_sha256 *sha)
 
 #define BLOCK 64 /* block of SHA-256 */
 
-/* `pad`, if there is one, then the pieces.  Nothing is allocated, so it cannot
- * fail: EVP wants a context, and a wrong digest must never be returned. */
+/* Hashes `pad`, if not NULL, then the pieces. The old API is used because it
+ * allocates nothing and so cannot fail. EVP needs a context, and a wrong digest
+ * must never be returned. */
 static void hash(const uint8_t *pad, const struct flo_hmac_piece *pieces, size_t count,
                  struct flo_digest *out)
 {
@@ -85,7 +86,7 @@ static void hash(const uint8_t *pad, const struct flo_hmac_piece *pieces, size_t
         SHA256_Update(&context, pieces[i].data, pieces[i].bytes);
     }
     SHA256_Final(out->bytes, &context);
-    /* The context may be of a key. */
+    /* The context may hold a key's state. */
     OPENSSL_cleanse(&context, sizeof(context));
 }
 

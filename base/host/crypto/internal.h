@@ -1,8 +1,8 @@
-/* Shared by the crypto files: a key of mbedTLS, and its public half as DER. */
+/* Inside of the crypto files: a key of mbedTLS, and its public half as DER. */
 #ifndef FLOTILLA_HOST_CRYPTO_INTERNAL_H
 #define FLOTILLA_HOST_CRYPTO_INTERNAL_H
 
-/* mbedTLS 3 hides fields that 2.28 has no accessors for. */
+/* mbedTLS 3 hides fields; 2.28 has no accessors for them. */
 #define MBEDTLS_ALLOW_PRIVATE_ACCESS
 
 #include <mbedtls/ecdsa.h>
@@ -12,7 +12,7 @@
 
 #include "base/host/crypto.h"
 
-/* DER of SubjectPublicKeyInfo: fixed head, then the point. */
+/* Bytes of a SubjectPublicKeyInfo as DER: a fixed head, then the point. */
 #define FLO_SPKI_BYTES 91
 
 struct flo_key {
@@ -20,31 +20,36 @@ struct flo_key {
     struct flo_public_key public_half;
 };
 
-/* flo_random in the shape that mbedTLS wants. */
+/* flo_random() with the signature that mbedTLS expects. */
 int flo_mbed_random(void *unused, unsigned char *out, size_t bytes);
 
-/* FLO_E_... from a result of mbedTLS: memory or `code`, with its words. */
+/* Turns a result of mbedTLS into FLO_E_MEMORY or `code`, with the library's
+ * message. */
 int flo_mbed_fail(struct flo_err *err, int code, int result, const char *what);
 
-/* A pair of libcrypto for this key; the caller frees it. */
+/* This key as a libcrypto key pair; the caller frees it. */
 EVP_PKEY *flo_x509_private(const struct flo_key *key);
-/* Did libcrypto lack memory in this thread since the last flo_pem_open()? */
+/* Returns whether libcrypto ran out of memory in this thread since the last
+ * flo_pem_open(). */
 bool flo_x509_lacks(void);
-/* Fail with libcrypto's own word for it, which is then forgotten; with
- * FLO_E_MEMORY where one of its words says that. */
+/* Fails with libcrypto's own message and clears its error queue.  FLO_E_MEMORY
+ * where one of the queued errors is lack of memory. */
 int flo_x509_fail(struct flo_err *err, int code, const char *what);
-/* Append what `bio` holds, and free it; NULL: it could not be written. */
+/* Appends the contents of `bio` and frees it.  NULL: it could not be
+ * written. */
 FLO_MUST_USE int flo_x509_append(BIO *bio, struct flo_buf *pem, struct flo_err *err);
 bool flo_x509_time(ASN1_TIME *time, uint64_t wall_ms);
-/* The first certificate of a PEM text; the caller frees it. */
+/* Reads the first certificate of a PEM text; the caller frees it. */
 FLO_MUST_USE int flo_x509_parse(const char *pem, size_t bytes, X509 **out, struct flo_err *err);
 
-/* A text of at most FLO_PEM_BYTES_MAX; the caller frees it. */
+/* Opens a PEM text of at most FLO_PEM_BYTES_MAX for reading; the caller frees
+ * the BIO. */
 FLO_MUST_USE int flo_pem_open(const char *pem, size_t bytes, BIO **out, struct flo_err *err);
-/* Does libcrypto read this private key?  FLO_E_SIG_FORMAT, FLO_E_MEMORY. */
+/* Checks that libcrypto can read this private key.  FLO_E_SIG_FORMAT,
+ * FLO_E_MEMORY. */
 FLO_MUST_USE int flo_x509_key_look(const char *pem, size_t bytes, struct flo_err *err);
 
-/* SubjectPublicKeyInfo of a point; `out` holds FLO_SPKI_BYTES. */
+/* Writes the SubjectPublicKeyInfo of a point; `out` holds FLO_SPKI_BYTES. */
 void flo_spki_write(const uint8_t *point, uint8_t *out);
 
 #endif

@@ -60,13 +60,13 @@ static EVP_PKEY *ec_key(const struct flo_jws_key *key)
         OSSL_PARAM_BLD_push_utf8_string(build, OSSL_PKEY_PARAM_GROUP_NAME, "prime256v1", 0) == 1 &&
         OSSL_PARAM_BLD_push_octet_string(build, OSSL_PKEY_PARAM_PUB_KEY, point, sizeof(point)) ==
             1) {
-        out = from_parameters("EC", build); /* refuses a point off the curve */
+        out = from_parameters("EC", build); /* refuses points off the curve */
     }
     OSSL_PARAM_BLD_free(build);
     return out;
 }
 
-/* 64 bytes r and s -> the DER that libcrypto reads. */
+/* Encodes r and s (64 bytes) as the DER that libcrypto reads. */
 static int ec_signature(const uint8_t *raw, unsigned char *out)
 {
     ECDSA_SIG *both = ECDSA_SIG_new();
@@ -75,7 +75,7 @@ static int ec_signature(const uint8_t *raw, unsigned char *out)
     int bytes = -1;
 
     if (both != NULL && r != NULL && s != NULL && ECDSA_SIG_set0(both, r, s) == 1) {
-        r = s = NULL; /* they are of `both` now */
+        r = s = NULL; /* now owned by `both` */
         bytes = i2d_ECDSA_SIG(both, &out);
     }
     BN_free(r);

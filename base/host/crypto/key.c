@@ -14,7 +14,7 @@
 
 #include "base/host/digest.h"
 
-#define DER_BYTES_MAX 256 /* a private key has 121 */
+#define DER_BYTES_MAX 256 /* a private key has 121 bytes */
 _Static_assert(4 * (DER_BYTES_MAX / 3 + 1) * 65 / 64 + 70 < FLO_KEY_PEM_MAX, "room for the PEM");
 
 int flo_mbed_random(void *unused, unsigned char *out, size_t bytes)
@@ -24,8 +24,8 @@ int flo_mbed_random(void *unused, unsigned char *out, size_t bytes)
     return 0;
 }
 
-/* A result may be the sum of a part's and its caller's: the low 7 bits are of
- * numbers, points or ASN.1, the rest is of keys, curves or PEM. */
+/* An mbedTLS error may be the sum of two codes: the low 7 bits are of numbers,
+ * points or ASN.1, the rest is of keys, curves or PEM. */
 static bool is_no_memory(int result)
 {
     int low = -(-result & 0x7f), high = -(-result & 0x7f80);
@@ -92,8 +92,8 @@ static int mbed_public(const mbedtls_pk_context *pk, struct flo_public_key *out,
     return 0;
 }
 
-/* A NUL-terminated, malloc'ed copy: mbedTLS's PEM readers want the NUL
- * counted. */
+/* A NUL-terminated, malloc'ed copy: mbedTLS's PEM readers include the NUL in
+ * the length. */
 static int pem_copy(const char *pem, size_t bytes, char **out, struct flo_err *err)
 {
     if (bytes > FLO_PEM_BYTES_MAX) {
@@ -190,7 +190,7 @@ int flo_key_parse(const char *pem, size_t bytes, struct flo_key **out, struct fl
     flo_secret_wipe(copy, bytes);
     free(copy);
     if (result == MBEDTLS_ERR_PK_KEY_INVALID_FORMAT) {
-        /* Also when no memory was left for the public half. */
+        /* mbedTLS also gives this code without memory for the public half. */
         FLO_TRY(flo_x509_key_look(pem, bytes, err));
         result = MBEDTLS_ERR_PK_ALLOC_FAILED;
     }
@@ -201,7 +201,7 @@ int flo_key_parse(const char *pem, size_t bytes, struct flo_key **out, struct fl
     mbedtls_ecp_keypair *pair = mbedtls_pk_ec(key->pk);
     mbedtls_ecp_point point;
     mbedtls_ecp_point_init(&point);
-    /* The file names both halves; they must belong together. */
+    /* The file holds both halves; check that they belong together. */
     result = mbedtls_ecp_mul(&pair->grp, &point, &pair->d, &pair->grp.G, flo_mbed_random, NULL);
     bool fits = result == 0 && mbedtls_ecp_point_cmp(&point, &pair->Q) == 0;
     mbedtls_ecp_point_free(&point);
@@ -227,7 +227,8 @@ int flo_key_load(const char *path, struct flo_key **out, struct flo_err *err)
     return rv < 0 ? flo_wrap(err, rv, "%s", path) : 0;
 }
 
-/* The library's own writer leaves the text in memory that it gives back. */
+/* mbedTLS's own PEM writer leaves the key in freed memory, so this one is
+ * used. */
 static void pem_write(const uint8_t *der, size_t bytes, char *out)
 {
     char text[4 * ((DER_BYTES_MAX + 2) / 3) + 1];
@@ -243,11 +244,11 @@ static void pem_write(const uint8_t *der, size_t bytes, char *out)
 
 int flo_key_pem(const struct flo_key *key, char *out, struct flo_err *err)
 {
-    mbedtls_pk_context pk = key->pk; /* 2.28 wants it not const; same key */
+    mbedtls_pk_context pk = key->pk; /* mbedTLS 2.28 needs it non-const */
     uint8_t der[DER_BYTES_MAX];
     int bytes = mbedtls_pk_write_key_der(&pk, der, sizeof(der));
 
-    if (bytes > 0) { /* they stand at its end */
+    if (bytes > 0) { /* mbedTLS writes to the buffer's end */
         pem_write(der + sizeof(der) - bytes, (size_t)bytes, out);
     }
     flo_secret_wipe(der, sizeof(der));
@@ -343,12 +344,12 @@ int flo_sign(const struct flo_key *key, const void *data, size_t bytes, uint8_t 
     }
     mbedtls_mpi_free(&r);
     mbedtls_mpi_free(&s);
-    /* The key is a good one: memory alone can lack, which mbedTLS tells by
-     * other numbers, too. */
+    /* The key is known to be valid, so only memory can be lacking. mbedTLS
+     * reports that by other codes, too. */
     return result == 0 ? 0 : flo_mbed_fail(err, FLO_E_MEMORY, result, "sign");
 }
 
-/* mbedTLS objects of one verification. */
+/* mbedTLS objects of one signature check. */
 struct check {
     mbedtls_ecp_group group;
     mbedtls_ecp_point point;

@@ -1,4 +1,4 @@
-/* libcrypto: its memory, its words, and texts that it reads. */
+/* libcrypto: its memory, its error messages, and PEM texts that it reads. */
 #include "base/host/crypto/internal.h"
 
 #include <stdlib.h>
@@ -11,9 +11,9 @@
 
 /* ---- no memory ---- */
 
-/* libcrypto does not say everywhere that memory lacked: a certificate that
- * could not be decoded is then "not in PEM", and a signature "bad".  So its
- * allocations come by here. */
+/* libcrypto does not always report a failed allocation: a certificate then is
+ * "not in PEM", and a signature "bad".  So its allocator is replaced by one
+ * that records failures. */
 static _Thread_local bool lacks;
 
 static void *allocate(size_t bytes, const char *file, int line)
@@ -40,8 +40,8 @@ static void forget(void *data, const char *file, int line)
     free(data);
 }
 
-/* Only before its first allocation; later it refuses, and its own words are
- * what there is. */
+/* Possible only before libcrypto's first allocation.  Later it refuses, and its
+ * own error codes have to do. */
 __attribute__((constructor)) static void watch(void)
 {
     (void)CRYPTO_set_mem_functions(allocate, allocate_again, forget);
@@ -52,7 +52,8 @@ bool flo_x509_lacks(void)
     return lacks;
 }
 
-/* Older errors go: the next one is of what comes now. */
+/* Clears older errors, so that the next one belongs to the call that
+ * follows. */
 static void begin(void)
 {
     ERR_clear_error();

@@ -1,4 +1,4 @@
-/* Sealed bytes: AES-256-GCM with a nonce of its own in front. */
+/* Sealed bytes: AES-256-GCM, with a fresh nonce in front. */
 #include <stdlib.h>
 #include <string.h>
 

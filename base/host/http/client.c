@@ -1,8 +1,8 @@
 /* HTTP client on libcurl: see http_client.h.
  *
- * An answer is checked where it enters: only http and https,
- * no redirect is followed, nothing is decoded behind the caller's back (a
- * digest is over the bytes on the wire), every length has a bound. */
+ * Only http and https are allowed, no redirect is followed, and every length
+ * has a bound. Content is not decoded, because a digest is over the bytes on
+ * the wire. */
 #include "base/host/http_client.h"
 
 #include <inttypes.h>
@@ -28,27 +28,27 @@
 #define CONNECT_TIMEOUT_MS 10000
 #define LOW_SPEED_BYTES 1024
 #define LOW_SPEED_MS 30000
-#define NAP_US 100000 /* between two looks at whether the call goes on */
+#define NAP_US 100000 /* longest sleep between checks for a cancel */
 #define LOOPBACK "127.0.0.1,localhost,::1"
 
 struct flo_http {
     CURL *curl;
     char curl_error[CURL_ERROR_SIZE];
-    /* The client's copy: its strings are owned here. */
+    /* The client's copy: it owns the strings. */
     struct flo_http_options options;
     struct flo_http_pace pace;
-    bool was_refused; /* an address, by is_direct */
+    bool was_refused; /* an address was refused for is_direct */
 };
 
-/* One call under way. */
+/* State of one call. */
 struct call {
     struct flo_http *http;
     const struct flo_http_request *request;
     struct flo_http_answer *answer;
-    uint64_t sent; /* bytes of body_fd so far */
+    uint64_t sent; /* bytes sent from body_fd so far */
     uint64_t range_from;
-    uint64_t done, total; /* as they were told last */
-    int code;             /* why a callback stopped the transfer */
+    uint64_t done, total; /* values of the last progress report */
+    int code;             /* error code of the callback that stopped the transfer */
 };
 
 static void start_curl(void)
@@ -128,7 +128,7 @@ void flo_http_close(struct flo_http *http)
 
 /* ---- what the other side says ---- */
 
-/* "Name: value\r\n" -> value of that name into out; false when another. */
+/* Copies the value of "Name: value\r\n" to `out`; false: another header. */
 static bool header_value(const char *line, size_t bytes, const char *name, char *out,
                          size_t out_bytes)
 {
@@ -146,7 +146,7 @@ static bool header_value(const char *line, size_t bytes, const char *name, char 
     while (end > value && (unsigned char)end[-1] <= ' ') {
         end--;
     }
-    /* A value that is cut would be another value: leave it out. */
+    /* A truncated value would be wrong: ignore it. */
     size_t value_bytes = (size_t)(end - value);
     if (value_bytes < out_bytes) {
         memcpy(out, value, value_bytes);
@@ -170,7 +170,7 @@ static size_t on_header(char *line, size_t size, size_t count, void *context)
 
     if (bytes > 5 && strncasecmp(line, "HTTP/", 5) == 0) {
         long status = 0;
-        clear_answer(answer); /* an interim answer went before */
+        clear_answer(answer); /* discard an interim (1xx) answer */
         (void)curl_easy_getinfo(call->http->curl, CURLINFO_RESPONSE_CODE, &status);
         answer->status = (int)status;
         return bytes;
@@ -192,15 +192,15 @@ static size_t on_header(char *line, size_t size, size_t count, void *context)
     return bytes;
 }
 
-/* A 206 must be the part that was asked for: another one would be spliced
- * into the wrong place and found only by the digest at the end. */
+/* A 206 must be the part that was asked for. Another part would be written at
+ * the wrong offset, and only the final digest would show it. */
 static bool range_fits(const struct call *call)
 {
     const char *range = call->answer->content_range;
     uint64_t from = 0;
 
     if (call->answer->status != 206 || call->range_from == 0) {
-        return true; /* or the caller wrote the Range header itself */
+        return true; /* or the caller gave its own Range header */
     }
     if (sscanf(range, "bytes %" SCNu64 "-", &from) != 1) {
         return false;
@@ -211,8 +211,9 @@ static bool range_fits(const struct call *call)
 static int on_progress(void *context, curl_off_t total, curl_off_t done, curl_off_t send_total,
                        curl_off_t sent);
 
-/* libcurl's own limit lets the first hundred pieces pass unhindered.  Nothing
- * is read while this waits.  false: the call was cancelled. */
+/* Delays the transfer to keep the rate. libcurl's own limit does not apply to
+ * the first hundred pieces. Nothing is read during the delay. false: the call
+ * was cancelled. */
 static bool keep_pace(struct call *call, size_t bytes)
 {
     struct flo_http *http = call->http;
@@ -276,7 +277,7 @@ static size_t on_send(char *data, size_t size, size_t count, void *context)
     return (size_t)bytes;
 }
 
-/* libcurl rewinds when a kept connection turned out to be dead. */
+/* libcurl rewinds the body when a reused connection turns out to be dead. */
 static int on_seek(void *context, curl_off_t offset, int origin)
 {
     struct call *call = context;
@@ -335,7 +336,7 @@ static int build_headers(const struct call *call, struct curl_slist **list, stru
 {
     const struct flo_http_request *request = call->request;
     const struct flo_http_options *options = &call->http->options;
-    /* libcurl would sign the header that it does not send. */
+    /* libcurl would include this header in the signature without sending it. */
     int rv = options->s3_region != NULL ? 0 : add_header(list, err, "Expect:");
 
     if (rv == 0 && (request->body != NULL || request->body_fd > 0)) {
@@ -367,8 +368,8 @@ static long seconds_of(uint64_t ms)
     return seconds > 86400 ? 86400 : (long)seconds;
 }
 
-/* Loopback is reached past any proxy, and what the environment names: libcurl
- * asks it no more once it was told anything. */
+/* Loopback never uses a proxy, nor do the hosts in no_proxy. They are added
+ * here, because libcurl ignores the environment once CURLOPT_NOPROXY is set. */
 static void set_no_proxy(CURL *curl)
 {
     const char *hosts = getenv("no_proxy");
@@ -402,7 +403,8 @@ bool flo_http_was_refused(const struct flo_http *http)
     return http->was_refused;
 }
 
-/* The other side may send this much before anything was read. */
+/* Limits the receive buffer: what the server may send before anything is
+ * read. */
 static int narrow(void *context, curl_socket_t fd, curlsocktype purpose)
 {
     const struct flo_http *http = context;
@@ -443,7 +445,7 @@ static void set_options(CURL *curl, const struct flo_http_options *options)
     curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long)options->timeout_ms);
     slow_bytes = slow_bytes == 0 ? LOW_SPEED_BYTES : slow_bytes;
     if (rate > 0 && slow_bytes > rate / 2) {
-        slow_bytes = rate / 2; /* the transfer is slow because it was told to */
+        slow_bytes = rate / 2; /* slow on purpose: the rate limit */
     }
     curl_easy_setopt(curl, CURLOPT_LOW_SPEED_LIMIT, (long)slow_bytes);
     curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME,
@@ -522,9 +524,9 @@ static void set_callbacks(struct call *call)
 
 /* ---- what went wrong ---- */
 
-/* After the first byte of an answer what stops libcurl is that answer: a first
- * line that is none of HTTP is an "unsupported protocol" to it, and a line of
- * the head above its bound "out of memory". */
+/* Returns whether the first byte of an answer has come. From then on libcurl's
+ * errors are about the answer: "unsupported protocol" for a first line that is
+ * not HTTP, "out of memory" for a header line above its limit. */
 static bool has_begun(CURL *curl)
 {
     curl_off_t first_us = 0;
@@ -578,7 +580,7 @@ static int call_fail(const struct call *call, CURLcode result, struct flo_err *e
                             url, call->range_from, call->answer->content_range);
         }
         if (err != NULL && err->code == call->code) {
-            return call->code; /* the receiver wrote the sentence */
+            return call->code; /* the callback set the error's message */
         }
         return flo_fail(err, call->code, "%s: the transfer was stopped", url);
     }
@@ -601,7 +603,7 @@ int flo_http_call(struct flo_http *http, const struct flo_http_request *request,
     memset(answer, 0, sizeof *answer);
     http->curl_error[0] = '\0';
     flo_tls_problem_clear();
-    curl_easy_reset(http->curl); /* keeps the connections */
+    curl_easy_reset(http->curl); /* open connections are kept */
     set_options(http->curl, &http->options);
     curl_easy_setopt(http->curl, CURLOPT_OPENSOCKETDATA, http);
     curl_easy_setopt(http->curl, CURLOPT_SOCKOPTDATA, http);

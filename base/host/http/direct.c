@@ -8,7 +8,7 @@
 struct range {
     uint32_t from;
     int bits;
-    bool is_private; /* else for nobody */
+    bool is_private; /* private network; else never allowed */
 };
 
 static bool may_connect_v4(uint32_t address, bool takes_private)

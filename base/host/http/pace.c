@@ -1,4 +1,4 @@
-/* The pace of what a client receives: see pace.h. */
+/* Download rate limit: see pace.h. */
 #include "base/host/http/pace.h"
 
 #include <assert.h>

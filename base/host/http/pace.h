@@ -1,5 +1,5 @@
-/* The pace of what a client receives: a limit that holds from the first byte,
- * over all calls of a handle.  Pure: the caller knows the time. */
+/* Download rate limit: holds from the first byte, over all calls of a handle.
+ * Pure: the caller passes the time. */
 #ifndef FLOTILLA_HOST_HTTP_PACE_H
 #define FLOTILLA_HOST_HTTP_PACE_H
 
@@ -7,22 +7,21 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Time that was not used and may be made up for. */
+/* Most unused time that later pieces may catch up on. */
 #define FLO_HTTP_PACE_CREDIT_US 100000
 
 struct flo_http_pace {
     bool has_begun;
-    uint64_t next_ns; /* when all that was taken is paid for */
+    uint64_t next_ns; /* time at which the bytes so far are within the rate */
 };
 
-/* How long the next piece has to wait; 0: it may come now. */
+/* Microseconds until the next piece may be read; 0: now. */
 uint64_t flo_http_pace_wait_us(const struct flo_http_pace *pace, uint64_t now_us);
-/* A piece came.  rate: bytes per second, more than 0. */
+/* Counts a piece that was received.  rate: bytes per second, more than 0. */
 void flo_http_pace_take(struct flo_http_pace *pace, uint64_t now_us, size_t bytes, uint64_t rate);
 
-/* Bytes that are read at once, in bounds that libcurl takes, and what the
- * kernel may hold unread; 0: as it likes, for its window grows with what is
- * read. */
+/* Bytes to read at once, within libcurl's bounds.  And the kernel's receive
+ * buffer; 0: the default, which grows with what is read. */
 size_t flo_http_pace_piece(uint64_t rate);
 size_t flo_http_pace_window(uint64_t rate);
 

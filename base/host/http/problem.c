@@ -1,5 +1,6 @@
-/* From an answer that is no success to an error: the problem document (RFC
- * 9457) of a controller keeps its own code, sentence and fix. */
+/* Problem documents: turn an answer without success into an error. Code,
+ * message and fix come from the controller's document (RFC 9457) where there is
+ * one. */
 #include "base/host/http_client.h"
 
 #include <string.h>
@@ -33,7 +34,7 @@ static const char *text_of(const json_t *problem, const char *key)
     return text;
 }
 
-/* 0: no problem document. */
+/* Returns 0 when the answer is no problem document. */
 static int problem_fail(const struct flo_http_answer *answer, const char *what, struct flo_err *err)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *problem = NULL;

@@ -1,4 +1,4 @@
-/* HTTP server: files of TLS that are read again. */
+/* HTTP server: reloads TLS files of its listeners. */
 #include "base/host/httpd/internal.h"
 
 int flo_httpd_tls_again(struct flo_httpd *httpd, int tag, bool ends, struct flo_err *err)
@@ -12,7 +12,7 @@ int flo_httpd_tls_again(struct flo_httpd *httpd, int tag, bool ends, struct flo_
         }
         int rv = flo_httpd_tls_make(&listener->files, &context, err);
         FLO_TRY(rv);
-        SSL_CTX_free(listener->tls); /* connections have theirs */
+        SSL_CTX_free(listener->tls); /* connections hold their own reference */
         listener->tls = context;
         if (ends) {
             flo_httpd_connections_end(listener);

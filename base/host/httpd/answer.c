@@ -1,4 +1,4 @@
-/* HTTP server: answers - whole, errors, files with ranges, streams. */
+/* HTTP server: answers: complete ones, errors, files with ranges, streams. */
 #include "base/host/httpd/internal.h"
 
 #include <stdlib.h>
@@ -91,7 +91,7 @@ int flo_httpd_status_of(int code)
     case FLO_E_LEAD_NONE:
     case FLO_E_NEIGHBOUR_FETCHES:
     case FLO_E_NEIGHBOUR_BUSY:
-    case FLO_E_STATE_SUPERSEDED: /* this controller just lost the lead */
+    case FLO_E_STATE_SUPERSEDED: /* this controller has just lost the lead */
         return 503;
     case FLO_E_REST_AUTH:
     case FLO_E_LOCAL_AUTH:
@@ -131,7 +131,7 @@ static struct evbuffer *output_of(struct flo_httpd_request *request)
     return bufferevent_get_output(request->connection->bev);
 }
 
-/* The handler is done with it; the loop goes on from here. */
+/* Marks the answer as complete and wakes the loop. */
 static void finish(struct flo_httpd_request *request)
 {
     request->is_answered = true;
@@ -140,7 +140,7 @@ static void finish(struct flo_httpd_request *request)
 
 void flo_httpd_add_header(struct flo_httpd_request *request, const char *name, const char *value)
 {
-    /* A line end inside would be another header: refused whole. */
+    /* A line end would start another header: such a header is left out. */
     if (strpbrk(name, "\r\n: ") != NULL || strpbrk(value, "\r\n") != NULL) {
         return;
     }
@@ -151,7 +151,7 @@ void flo_httpd_add_header(struct flo_httpd_request *request, const char *name, c
     flo_buf_add(&request->headers, "\r\n", 2);
 }
 
-/* Status line and headers; bytes < 0: the length is not known. */
+/* Writes status line and headers; bytes < 0: the length is unknown. */
 static void write_head(struct flo_httpd_request *request, int status, const char *content_type,
                        int64_t bytes)
 {
@@ -167,7 +167,7 @@ static void write_head(struct flo_httpd_request *request, int status, const char
         connection->closes = true;
     }
     if (request->head.method != NULL && !connection->body_ended) {
-        connection->closes = true; /* answered before all of it was read */
+        connection->closes = true; /* answered before the whole body was read */
     }
     evbuffer_add_printf(out, "HTTP/1.1 %d %s\r\nDate: %s\r\n", status, reason_of(status), date);
     if (options->server_name != NULL) {
@@ -220,7 +220,7 @@ static void problem_text(struct flo_buf *body, const char *name, const char *tex
     flo_buf_text(body, "\"");
 }
 
-/* The member or parameter that is wrong, where the error names one. */
+/* Adds the wrong member or parameter, where the error names one. */
 static void problem_errors(struct flo_buf *body, const struct flo_err *err)
 {
     bool is_query = err->at[0] == '?';
@@ -235,8 +235,8 @@ static void problem_errors(struct flo_buf *body, const struct flo_err *err)
     flo_buf_text(body, "}]");
 }
 
-/* RFC 9457.  `title` is the same for all errors of a type, `detail` is of this
- * one. */
+/* Writes an RFC 9457 document.  `title` is the same for all errors of a type,
+ * `detail` is of this one. */
 static void problem_body(const struct flo_httpd_request *request, const struct flo_err *err,
                          int status, struct flo_buf *body)
 {
@@ -266,7 +266,7 @@ void flo_httpd_answer_refusal(struct flo_httpd_request *request, int status,
         return;
     }
     if (request->is_begun) {
-        finish(request); /* too late to say it */
+        finish(request); /* the answer has begun: too late for an error */
         return;
     }
     struct flo_buf body = {.bytes_max = 65536};
@@ -295,7 +295,7 @@ void flo_httpd_answer_err(struct flo_httpd_request *request, const struct flo_er
 
 /* ---- files ---- */
 
-/* Is `etag` (quoted) in an If-None-Match list? */
+/* Returns whether `etag` (quoted) is in an If-None-Match list. */
 static bool etag_matches(const char *list, const char *etag)
 {
     size_t bytes = strlen(etag);
@@ -335,7 +335,8 @@ static bool read_number(const char **text, uint64_t *out)
 
 enum range { RANGE_NONE, RANGE_GIVEN, RANGE_OUTSIDE };
 
-/* One range "bytes=a-b", "a-" or "-n"; anything else is answered whole. */
+/* Parses one range "bytes=a-b", "a-" or "-n".  Any other form gets the whole
+ * file. */
 static enum range read_range(const char *text, uint64_t size, uint64_t *from, uint64_t *bytes)
 {
     uint64_t first, last;
@@ -380,7 +381,7 @@ bool flo_httpd_file_pump(struct httpd_connection *connection)
         struct flo_err err = {0};
         if (flo_fd_pread_all(connection->file_fd, piece, bytes, connection->file_offset, &err) <
             0) {
-            return false; /* the client sees a cut, and asks again */
+            return false; /* the client sees a truncated answer and retries */
         }
         evbuffer_add(out, piece, bytes);
         connection->file_offset += bytes;
@@ -505,5 +506,5 @@ void flo_httpd_stream_abort(struct flo_httpd_request *request)
     }
     request->connection->closes = true;
     request->is_begun = true;
-    finish(request); /* no last chunk: the client sees the cut */
+    finish(request); /* no last chunk: the client sees the truncation */
 }
