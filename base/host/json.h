@@ -1,9 +1,8 @@
 /* JSON: strict reading, checked fields, compact writing (jansson inside).
  *
- * The one place that includes <jansson.h>.  Use json_t and jansson's own
- * builders (json_pack, json_object_set_new) freely; read what came from
- * outside only through the functions below.  A tree belongs to one thread at
- * a time. */
+ * No other file includes <jansson.h>.  Code may use json_t and jansson's own
+ * builders (json_pack, json_object_set_new).  Input from outside is read
+ * through the functions below only.  A tree belongs to one thread at a time. */
 #ifndef FLOTILLA_HOST_JSON_H
 #define FLOTILLA_HOST_JSON_H
 
@@ -11,18 +10,18 @@
 
 #include <flotilla/base.h>
 
-/* Nesting of objects and arrays that a document may have. */
+/* Deepest nesting of objects and arrays in a document. */
 #define FLO_JSON_DEPTH_MAX 16
-/* Objects and arrays of a document of less than 1 MiB, and as many for each MiB
- * more: an empty one is 2 bytes of text and more than 200 of memory. */
+/* Most objects and arrays in a document of less than 1 MiB, and per further
+ * MiB.  An empty one takes 2 bytes of text, but more than 200 of memory. */
 #define FLO_JSON_PARTS_MAX 65536
 
 /* Parse one object or array of at most bytes_max bytes into *out, which the
  * caller releases (json_decref or flo_json_cleanup).
  *
- * Strict: UTF-8 without BOM, no duplicate keys, no bytes after the document
- * but white space, no NUL in a string, integers within int64, depth at most
- * FLO_JSON_DEPTH_MAX, objects and arrays at most FLO_JSON_PARTS_MAX.
+ * Strict: UTF-8 without BOM, no duplicate keys, no bytes after the document but
+ * white space, no NUL in a string, integers within int64, at most
+ * FLO_JSON_DEPTH_MAX levels and FLO_JSON_PARTS_MAX objects and arrays.
  *
  * FLO_E_META_JSON        not strict JSON; the sentence has the byte offset
  * FLO_E_META_SCHEMA      a whole number beyond int64
@@ -38,22 +37,23 @@ void flo_json_cleanup(json_t **json);
 
 /* ---- trees with secrets ---- */
 
-/* As flo_json_parse.  No memory that is given back has a part of the text: the
- * tree alone has it. */
+/* As flo_json_parse, for a document with secrets.  Temporary memory is wiped:
+ * only the tree keeps parts of the text. */
 FLO_MUST_USE int flo_json_secret_parse(const char *text, size_t bytes, size_t bytes_max,
                                        json_t **out, struct flo_err *err);
-/* json_decref(*json) for FLO_CLEANUP: parts that nobody else refers to are
- * overwritten. */
+/* json_decref(*json) for FLO_CLEANUP.  Wipes all values that have no other
+ * reference. */
 void flo_json_secret_cleanup(json_t **json);
-/* As flo_json_dump_canonical of an object or array, into an empty buffer that
- * does not grow meanwhile.  The caller wipes it (flo_secret_buf_deinit). */
+/* As flo_json_dump_canonical, for an object or array with secrets.  `out` must
+ * be empty; its memory is reserved first, so that no copy is left behind.  The
+ * caller wipes it (flo_secret_buf_deinit). */
 void flo_json_secret_dump(const json_t *json, struct flo_buf *out);
 
 /* ---- fields of an object ---- */
 
-/* Each reads object[key] and refuses with FLO_E_META_SCHEMA and a sentence
- * that names the field, what is wrong and the limit ("field `bytes`: 12 is
- * above 10").  Callers that read a part put its path in front with flo_wrap
+/* Each function reads object[key].  FLO_E_META_SCHEMA: the message names the
+ * field, the fault and the limit ("field `bytes`: 12 is above 10").  A caller
+ * that reads a part of a document puts its path in front with flo_wrap
  * ("files[2]").  Texts, objects and arrays are borrowed from the tree.
  *
  * The _opt_ forms give `standard` when the key is missing or null; a value
@@ -65,8 +65,8 @@ FLO_MUST_USE int flo_json_get_text(const json_t *object, const char *key, size_t
 FLO_MUST_USE int flo_json_opt_text(const json_t *object, const char *key, size_t bytes_max,
                                    const char *standard, const char **out, struct flo_err *err);
 
-/* Whole numbers from min to max, both allowed; above INT64_MAX JSON cannot
- * say it. */
+/* A whole number from min to max, inclusive.  JSON integers end at
+ * INT64_MAX. */
 FLO_MUST_USE int flo_json_get_u64(const json_t *object, const char *key, uint64_t min, uint64_t max,
                                   uint64_t *out, struct flo_err *err);
 FLO_MUST_USE int flo_json_opt_u64(const json_t *object, const char *key, uint64_t min, uint64_t max,
@@ -101,19 +101,19 @@ FLO_MUST_USE int flo_json_get_digest(const json_t *object, const char *key, stru
 FLO_MUST_USE int flo_json_opt_digest(const json_t *object, const char *key, struct flo_digest *out,
                                      struct flo_err *err);
 
-/* A name as of flo_name_is_valid; a bad one is FLO_E_META_NAME. */
+/* A name as flo_name_is_valid accepts it.  FLO_E_META_NAME: a bad one. */
 FLO_MUST_USE int flo_json_get_name(const json_t *object, const char *key, const char **out,
                                    struct flo_err *err);
 FLO_MUST_USE int flo_json_opt_name(const json_t *object, const char *key, const char *standard,
                                    const char **out, struct flo_err *err);
 
-/* A device id as of flo_uuid_is_valid. */
+/* A device id as flo_uuid_is_valid accepts it. */
 FLO_MUST_USE int flo_json_get_uuid(const json_t *object, const char *key, const char **out,
                                    struct flo_err *err);
 
-/* A key that begins with "crit_" says: who does not know me must not act on
- * this document.  We know none.  FLO_E_META_SCHEMA names the first, at any
- * depth. */
+/* Refuses a document with a critical extension: a key that begins with "crit_",
+ * at any depth.  A reader that does not know such a key must not act on the
+ * document, and this version knows none.  FLO_E_META_SCHEMA names the first. */
 FLO_MUST_USE int flo_json_check_critical(const json_t *json, struct flo_err *err);
 
 /* ---- members of a tree that is known ---- */
@@ -147,13 +147,14 @@ void flo_json_put_number(json_t *object, const char *key, uint64_t number);
 
 /* ---- writing ---- */
 
-/* Append without white space, keys in the order of insertion; failure shows
- * in out->failed. */
+/* Appends the JSON without white space, with keys in the order of insertion.  A
+ * failure shows in out->failed. */
 void flo_json_dump(const json_t *json, struct flo_buf *out);
-/* The same with keys sorted by their bytes: one text per tree.  Escapes are
- * JSON's shortest; flo_json_parse reads it back. */
+/* As flo_json_dump, with keys sorted by their bytes: equal trees give equal
+ * texts.  Escapes are the shortest ones.  flo_json_parse reads the text
+ * back. */
 void flo_json_dump_canonical(const json_t *json, struct flo_buf *out);
-/* For people: indented by two. */
+/* As flo_json_dump, indented by two blanks for people. */
 void flo_json_dump_pretty(const json_t *json, struct flo_buf *out);
 
 #endif

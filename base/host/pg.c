@@ -17,7 +17,7 @@
 #define STATEMENTS_MAX 512
 #define PROBES 16
 #define VALUES_MAX 64
-#define PENDING_MAX 64 /* answers that nobody waited for */
+#define PENDING_MAX 64 /* most sent statements whose answers were not read */
 #define NUMBER_TEXT 24
 
 struct statement {
@@ -29,18 +29,18 @@ struct flo_pg {
     char *address;
     const char *const *greeting;
     struct statement statements[STATEMENTS_MAX];
-    unsigned names; /* names given out on this connection */
+    unsigned names; /* statement names used on this connection */
     unsigned pending;
-    bool has_forgotten; /* names that the server still knows */
+    bool has_forgotten; /* the server still knows names of dropped statements */
     uint64_t tried_ms;
     const struct flo_pg_limits *limits;
-    uint64_t waited_ms;              /* for the one that was given up */
-    bool (*may_wait)(void *context); /* NULL: for answer_ms */
+    uint64_t waited_ms;              /* wait after which the connection was given up */
+    bool (*may_wait)(void *context); /* NULL: waits for answer_ms */
     void *may_wait_context;
     bool hurries;
-    struct flo_err lost;   /* why the connection is gone */
-    struct flo_err failed; /* failure of a statement that nobody waited for */
-    /* A connection that is being made for somebody who hurries. */
+    struct flo_err lost;   /* why the connection was lost */
+    struct flo_err failed; /* error of a statement sent without waiting */
+    /* A connection attempt on another thread (flo_pg_hurry). */
     pthread_t connector;
     bool is_connecting;
     atomic_bool has_connected;
@@ -48,12 +48,13 @@ struct flo_pg {
     struct flo_err next_err;
 };
 
-/* Limits of a connection whose owner does not hurry. */
+/* Limits without flo_pg_hurry(). */
 static const struct flo_pg_limits patient = {FLO_PG_USUAL};
 
 /* ---- errors ---- */
 
-/* The server's first line; libpq never puts the password there. */
+/* Copies the first line of the server's message; libpq never puts the password
+ * there. */
 static void first_line(const char *text, char out[256])
 {
     size_t bytes = strcspn(text, "\n");
@@ -114,7 +115,8 @@ static void forget_statements(struct flo_pg *pg)
     }
 }
 
-/* The statement's place, or a free one, or that of another, which goes. */
+/* The slot of this statement, or a free slot, or that of another statement,
+ * which is dropped. */
 static struct statement *find_statement(struct flo_pg *pg, const char *sql)
 {
     size_t first = flo_crc32c(0, sql, strlen(sql)) % STATEMENTS_MAX;
@@ -166,8 +168,9 @@ static int prepare(struct flo_pg *pg, const char *sql, char name[16], struct flo
 
 /* ---- the pipeline ---- */
 
-/* After an error the rest of the pipeline is passed over, with the statements
- * that it would have prepared. */
+/* After an error the server skips the rest of the pipeline, including
+ * statements that it would have prepared. So all prepared statements are
+ * forgotten. */
 static void take_error(struct flo_pg *pg, const PGresult *result, struct flo_err *first)
 {
     ExecStatusType status = PQresultStatus(result);
@@ -182,8 +185,9 @@ static void take_error(struct flo_pg *pg, const PGresult *result, struct flo_err
     }
 }
 
-/* Until the next answer is there.  A server that is stopped, or behind a
- * network that carries nothing, keeps its connection: it is given up. */
+/* Waits until the next answer is there. A server that is stopped, or is behind
+ * a dead network, keeps the connection open; after the timeout it is given
+ * up. */
 static void await(struct flo_pg *pg, uint64_t since_ms)
 {
     const struct flo_pg_limits *limits = pg->limits;
@@ -204,7 +208,7 @@ static void await(struct flo_pg *pg, uint64_t since_ms)
             left_ms = limits->look_ms;
         }
         if (poll(&one, 1, (int)left_ms) > 0 && PQconsumeInput(pg->conn) != 1) {
-            return; /* the answer says why */
+            return; /* reading the answer gives the error */
         }
     }
 }
@@ -215,7 +219,8 @@ static PGresult *next_answer(struct flo_pg *pg, uint64_t since_ms)
     return pg->conn == NULL ? NULL : PQgetResult(pg->conn);
 }
 
-/* The answers of all that was sent; *out: the last one, if it is wanted. */
+/* Reads the answers of all statements sent. *out: the last answer, unless
+ * NULL. */
 static int collect(struct flo_pg *pg, PGresult **out, struct flo_err *err)
 {
     struct flo_err first = pg->failed;
@@ -236,7 +241,7 @@ static int collect(struct flo_pg *pg, PGresult **out, struct flo_err *err)
     }
     pg->pending = 0;
     if (pg->conn != NULL) {
-        PQclear(next_answer(pg, since_ms)); /* the sync's own */
+        PQclear(next_answer(pg, since_ms)); /* the result of the sync itself */
     }
     if (is_lost(pg)) {
         PQclear(last);
@@ -308,7 +313,7 @@ int flo_pg_run(struct flo_pg *pg, const char *sql, const struct flo_db_value *va
     if (rv == 0 && changed != NULL) {
         *changed = strtoull(PQcmdTuples(result), NULL, 10);
     }
-    /* A commit of what failed before is answered by its opposite. */
+    /* After a failed statement the server answers COMMIT with ROLLBACK. */
     if (rv == 0 && strcmp(sql, "COMMIT") == 0 && strcmp(PQcmdStatus(result), "COMMIT") != 0) {
         rv = flo_fail(err, FLO_E_DB, "a statement of the transaction failed");
     }
@@ -369,7 +374,7 @@ const void *flo_pg_blob(const struct flo_pg_rows *rows, uint64_t row, int column
 
 /* ---- opening ---- */
 
-/* The server's notices are no news for the log of the controller. */
+/* Drops the server's notices: the controller's log does not need them. */
 static void on_notice(void *context, const char *text)
 {
     (void)context, (void)text;
@@ -394,7 +399,8 @@ static int greet(PGconn *conn, const char *const *greeting, struct flo_err *err)
     return rv;
 }
 
-/* On the owner's thread, or on one of its own: it reads only what stays. */
+/* Connects, on the owner's thread or on one of its own; it reads only data that
+ * does not change. */
 static PGconn *connect_to(const char *address, const char *const *greeting, struct flo_err *err)
 {
     static const char *const words[] = {"connect_timeout",  "application_name", "client_encoding",
@@ -468,7 +474,8 @@ static int end_connecting(struct flo_pg *pg, struct flo_err *err)
     return take_connection(pg, pg->next, &pg->next_err, err);
 }
 
-/* Names are looked up, hosts tried and greetings said on another thread. */
+/* Connects on another thread, because name lookup, several hosts and the
+ * greeting may take long. */
 static int connect_soon(struct flo_pg *pg, struct flo_err *err)
 {
     uint64_t until_ms = flo_now_ms() + pg->limits->hurry_ms;
@@ -513,7 +520,7 @@ static const char *option(const PQconninfoOption *options, const char *keyword)
     return one != NULL && one->keyword != NULL ? one->val : NULL;
 }
 
-/* One of a list of hosts, apart by commas, is another machine. */
+/* Returns whether one of the comma-separated hosts is another machine. */
 static bool is_afar(const char *hosts)
 {
     char url[300];
@@ -530,8 +537,8 @@ static bool is_afar(const char *hosts)
     return false;
 }
 
-/* All that is written goes over the network.  By its own choice libpq speaks in
- * clear where the server has no TLS. */
+/* Demands an sslmode for another machine: all data crosses the network, and
+ * libpq's default falls back to plain text where the server has no TLS. */
 static int check_secrecy(const PQconninfoOption *options, struct flo_err *err)
 {
     const char *mode = option(options, "sslmode");
@@ -559,14 +566,15 @@ static int check_secrecy(const PQconninfoOption *options, struct flo_err *err)
     return 0;
 }
 
-/* Everybody on the machine can list a process's arguments. */
+/* Refuses a password: every user of the machine can list a process's
+ * arguments. */
 static int check_address(const char *address, struct flo_err *err)
 {
     char *why = NULL;
     PQconninfoOption *options = PQconninfoParse(address, &why);
     int rv;
 
-    PQfreemem(why); /* the message would repeat the address */
+    PQfreemem(why); /* the message would contain the address */
     if (options == NULL) {
         return flo_fail(err, FLO_E_CFG_RANGE,
                         "address of the database: libpq does not understand "

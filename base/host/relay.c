@@ -1,4 +1,4 @@
-/* Relay: pairs of connections on libevent. */
+/* Relay: pairs of connections, on libevent. */
 #include <errno.h>
 #include <netdb.h>
 #include <stdlib.h>
@@ -24,10 +24,10 @@ struct pair {
     struct flo_relay *relay;
     struct pair *next;
     struct pair **link;
-    struct bufferevent *sides[2]; /* the client's, the target's */
+    struct bufferevent *sides[2]; /* of the client, of the target */
     bool is_connected;
-    bool is_otherwise; /* the target is the other one */
-    bool ends;         /* one side is gone: the rest is written */
+    bool is_otherwise; /* the target is the fallback */
+    bool ends;         /* one side has closed: the rest is still written */
 };
 struct flo_relay {
     struct event_base *base;
@@ -95,7 +95,7 @@ static void on_read(struct bufferevent *side, void *context)
     }
 }
 
-/* All of it was written: more may be read. */
+/* All data was written: reading may go on. */
 static void on_written(struct bufferevent *side, void *context)
 {
     struct pair *pair = context;
@@ -135,11 +135,11 @@ static void on_event(struct bufferevent *side, short what, void *context)
 
 enum dialled {
     DIALLED,
-    DIALLED_ENDED, /* on_event has seen to the pair, which may be gone */
+    DIALLED_ENDED, /* on_event has handled the pair, and may have freed it */
     DIALLED_NOT
 };
 
-/* Bytes that the client has sent meanwhile wait for the target. */
+/* Connects to the target.  Data that the client sends meanwhile waits. */
 static enum dialled dial(struct pair *pair, const char *address)
 {
     struct bufferevent *side = bufferevent_socket_new(pair->relay->base, -1, BEV_OPT_CLOSE_ON_FREE);
@@ -169,7 +169,7 @@ static enum dialled dial(struct pair *pair, const char *address)
     return DIALLED;
 }
 
-/* true: the pair goes on, or is gone. */
+/* Tries the fallback.  true: the pair goes on, or was freed. */
 static bool is_dialled_otherwise(struct pair *pair)
 {
     if (pair->is_otherwise || pair->relay->otherwise[0] == '\0') {

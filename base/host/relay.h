@@ -1,7 +1,7 @@
-/* Relay: connections to one address are passed on to another, byte by byte.
+/* Relay: forwards TCP connections from one address to another, byte by byte.
  *
- * Everything runs on the thread of the event base.  A side that takes nothing
- * stops the reading on the other one. */
+ * Everything runs on the thread of the event base.  While one side does not
+ * take data, the other side is not read. */
 #ifndef FLOTILLA_HOST_RELAY_H
 #define FLOTILLA_HOST_RELAY_H
 
@@ -10,15 +10,15 @@
 struct event_base;
 struct flo_relay;
 
-/* `address`: HOST:PORT, [V6]:PORT; port 0: any free one, see *port.
- * FLO_E_PORT_IN_USE, FLO_E_CFG_RANGE. */
+/* Listens on `address`: HOST:PORT or [V6]:PORT.  Port 0 takes any free one and
+ * tells it by *port.  FLO_E_PORT_IN_USE, FLO_E_CFG_RANGE. */
 FLO_MUST_USE int flo_relay_open(struct event_base *base, const char *address,
                                 struct flo_relay **out, uint16_t *port, struct flo_err *err);
-/* From now on to this HOST:PORT.  Connections to another one end.  "": nobody
- * is there, new ones are closed at once. */
+/* Sets the target HOST:PORT.  Connections to an earlier target are closed.  "":
+ * no target; new connections are closed at once. */
 void flo_relay_to(struct flo_relay *relay, const char *address);
-/* Who comes while nobody is there, or cannot be connected, goes to this
- * HOST:PORT. */
+/* Sets a fallback HOST:PORT for connections made without a target, or whose
+ * target cannot be reached. */
 void flo_relay_otherwise(struct flo_relay *relay, const char *address);
 /* NULL is fine. */
 void flo_relay_close(struct flo_relay *relay);

@@ -20,7 +20,7 @@ struct flo_service {
     struct event *alive;
 };
 
-/* A path, or an abstract name that begins with '@'. */
+/* Accepts a path, or an abstract name that begins with '@'. */
 static bool read_address(const char *name, struct flo_service *service)
 {
     size_t bytes = strlen(name);
@@ -54,7 +54,7 @@ static void on_alive(evutil_socket_t fd, short what, void *context)
     say(context, "WATCHDOG=1");
 }
 
-/* The watchdog of this process, if it has one: microseconds, else 0. */
+/* Watchdog period of this process in microseconds; 0: none. */
 static uint64_t watchdog_us(void)
 {
     const char *pid = getenv("WATCHDOG_PID");

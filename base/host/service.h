@@ -1,27 +1,29 @@
-/* Messages of a service to its manager (sd_notify(3), the protocol of
- * NOTIFY_SOCKET): it is ready, it stops, its event loop still turns.  Without a
- * listener every call does nothing.  One thread: that
- * of the event loop. */
+/* Service notification (sd_notify(3), the protocol of NOTIFY_SOCKET): tells the
+ * service manager that the program is ready, is stopping, or is alive.  Without
+ * a manager every call does nothing.  All calls come from the thread of the
+ * event loop. */
 #ifndef FLOTILLA_BASE_HOST_SERVICE_H
 #define FLOTILLA_BASE_HOST_SERVICE_H
 
 struct event_base;
 struct flo_service;
 
-/* Reads the manager's address and takes it out of the environment, so that no
- * child speaks for the service: before the first is started.  NULL: nobody
- * listens, or no memory; the other calls take it. */
+/* Reads the manager's address and removes it from the environment, so that no
+ * child process notifies in the service's name.  Call it before the first child
+ * is started.  NULL: there is no manager, or no memory; the other calls accept
+ * NULL. */
 struct flo_service *flo_service_open(void);
 
-/* Says READY=1, and from then on WATCHDOG=1 from `base`, twice in each period
- * of WATCHDOG_USEC.  A loop that stands still says nothing, so the manager
- * starts the service again. */
+/* Sends READY=1, and from then on WATCHDOG=1 from `base`, twice in each period
+ * of WATCHDOG_USEC.  A loop that hangs sends nothing, so the manager restarts
+ * the service. */
 void flo_service_ready(struct flo_service *service, struct event_base *base);
 
-/* The event base of `ready` is about to be freed; another one may follow. */
+/* Stops the watchdog messages, because the event base of `ready` is about to be
+ * freed.  Another base may follow. */
 void flo_service_pause(struct flo_service *service);
 
-/* Says STOPPING=1 and frees.  Before the event loop is freed. */
+/* Sends STOPPING=1 and frees.  Call it before the event loop is freed. */
 void flo_service_stop(struct flo_service *service);
 
 #endif

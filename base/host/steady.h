@@ -1,7 +1,7 @@
-/* Steady: waits of a stated length for a condition.
+/* Steady: timed waits on a condition variable by the monotonic clock.
  *
- * A wait until a time of the wall clock lasts for a day more where the clock is
- * set back by a day. */
+ * With the wall clock, a wait would last a day more when the clock is set back
+ * by a day. */
 #ifndef FLOTILLA_HOST_STEADY_H
 #define FLOTILLA_HOST_STEADY_H
 
@@ -9,7 +9,7 @@
 #include <stdint.h>
 #include <time.h>
 
-/* A condition for flo_steady_wait(). */
+/* Initialises a condition for flo_steady_wait(). */
 static inline void flo_steady_init(pthread_cond_t *condition)
 {
     pthread_condattr_t steady;
@@ -20,7 +20,7 @@ static inline void flo_steady_init(pthread_cond_t *condition)
     pthread_condattr_destroy(&steady);
 }
 
-/* Wait at most so long.  Returns as pthread_cond_timedwait() does. */
+/* Waits for at most `ms`.  Returns as pthread_cond_timedwait() does. */
 static inline int flo_steady_wait(pthread_cond_t *condition, pthread_mutex_t *lock, uint64_t ms)
 {
     struct timespec end;

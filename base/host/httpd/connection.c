@@ -1,8 +1,8 @@
 /* HTTP server: connections, from accept to close; see httpd.h.
  *
- * A connection goes HEAD -> BODY -> HANDLER -> FLUSH -> HEAD.  A handler's
- * answer never moves it: it sets is_answered and wakes `kick`, so a request
- * is freed from the event loop only, never below a caller's feet. */
+ * States: HEAD -> BODY -> HANDLER -> FLUSH -> HEAD.  A handler's answer does
+ * not change the state.  It sets is_answered and activates `kick`, so a request
+ * is freed only by the event loop, never while its handler runs. */
 #include "base/host/httpd/internal.h"
 
 #include <arpa/inet.h>
@@ -24,7 +24,7 @@
 #define IDLE_TIMEOUT_MS 60000
 #define WRITE_TIMEOUT_MS 60000
 #define LINGER_MS 2000
-#define FRESH_MS 100 /* a new client's, before its place is given away */
+#define FRESH_MS 100 /* least age of an idle connection before it is closed for a new one */
 #define BODY_WINDOW_BYTES 16384
 #define INPUT_BYTES_MAX 262144
 #define HALF_CLOSED_MS 20
@@ -57,7 +57,7 @@ static void request_free(struct flo_httpd_request *request)
     free(request);
 }
 
-/* Tell the handler, once, that its request is over. */
+/* Tells the handler, once, that its request has ended. */
 static void request_abandon(struct flo_httpd_request *request)
 {
     if (request != NULL && request->on_closed != NULL) {
@@ -74,14 +74,16 @@ static bool is_full(const struct flo_httpd *httpd)
     return httpd->n_connections >= httpd->options.connections_max;
 }
 
-/* A request's beginning is there and will be read in this turn of the loop. */
+/* Returns whether the start of a request has arrived that this turn of the loop
+ * will read. */
 static bool has_unread(const struct httpd_connection *connection)
 {
     return connection->state == HTTPD_HEAD && !connection->head_begun &&
            evbuffer_get_length(bufferevent_get_input(connection->bev)) > 0;
 }
 
-/* Who has waited longest without a whole request; NULL: all are at work. */
+/* The connection that has waited longest without a complete request; NULL: all
+ * are busy. */
 static struct httpd_connection *oldest_idle(const struct flo_httpd *httpd)
 {
     struct httpd_connection *oldest = NULL;
@@ -94,8 +96,8 @@ static struct httpd_connection *oldest_idle(const struct flo_httpd *httpd)
     return oldest;
 }
 
-/* While the next client would take the place of one that has only just come,
- * or has only just got an answer, new ones wait in the kernel. */
+/* Pauses accepting while the next client would replace a connection that is
+ * only just open or answered.  New clients wait in the kernel's queue. */
 static void mind_room(struct flo_httpd *httpd)
 {
     const struct httpd_connection *oldest = is_full(httpd) ? oldest_idle(httpd) : NULL;
@@ -146,14 +148,14 @@ static void connection_free(struct httpd_connection *connection)
     SSL *ssl = bufferevent_openssl_get_ssl(connection->bev);
     if (ssl != NULL && SSL_is_init_finished(ssl)) {
         SSL_set_shutdown(ssl, SSL_RECEIVED_SHUTDOWN);
-        SSL_shutdown(ssl); /* best effort: the end is no cut */
+        SSL_shutdown(ssl); /* best effort: without it the end looks truncated */
     }
     bufferevent_free(connection->bev);
     free(connection);
 }
 
-/* The answer goes out and the connection ends; what is still unread of the
- * request is read over for a while, else a reset would eat the answer. */
+/* Sends an error answer and closes the connection.  Unread input is drained for
+ * a while, because a TCP reset would discard the answer. */
 static void refuse(struct httpd_connection *connection, int status, const struct flo_err *err)
 {
     flo_httpd_upload_hold(connection->request, false);
@@ -209,7 +211,7 @@ static bool host_is_allowed(const struct httpd_connection *connection)
                             (connection->httpd->options.admits_addresses && is_address(host)));
 }
 
-/* The path, or the method for it, is not served. */
+/* Refuses a path, or a method for it, that has no route. */
 static void refuse_route(struct httpd_connection *connection)
 {
     struct flo_httpd_request *request = connection->request;
@@ -230,7 +232,7 @@ static void refuse_route(struct httpd_connection *connection)
     flo_buf_deinit(&methods);
 }
 
-/* Find the route; its limits; let an upload begin. */
+/* Finds the route, applies its limits and starts an upload. */
 static void route_request(struct httpd_connection *connection)
 {
     const struct flo_httpd_options *options = &connection->httpd->options;
@@ -265,7 +267,8 @@ static void route_request(struct httpd_connection *connection)
         refuse(connection, 413, &err);
         return;
     }
-    /* Kept alive by its own bound, so that a handler sees all or nothing. */
+    /* The bound is above the maximum, so that a handler gets the whole body or
+     * nothing. */
     request->body.bytes_max = (size_t)max + 1;
     connection->state = HTTPD_HANDLER;
     if (request->route->is_upload && request->route->upload.on_start != NULL) {
@@ -275,7 +278,7 @@ static void route_request(struct httpd_connection *connection)
             return;
         }
         if (request->is_answered) {
-            return; /* e.g. it is there already; the kick goes on */
+            return; /* e.g. the file exists already; on_kick goes on */
         }
     }
     connection->state = HTTPD_BODY;
@@ -288,13 +291,13 @@ static void route_request(struct httpd_connection *connection)
     }
 }
 
-/* true: a head was there and is handled. */
+/* true: a complete head was handled. */
 static bool read_head(struct httpd_connection *connection)
 {
     struct evbuffer *input = bufferevent_get_input(connection->bev);
     char first[2];
     while (evbuffer_copyout(input, first, 2) == 2 && first[0] == '\r' && first[1] == '\n') {
-        evbuffer_drain(input, 2); /* RFC 9112: empty lines before a request */
+        evbuffer_drain(input, 2); /* RFC 9112 allows empty lines before a request */
     }
     if (!connection->head_begun && evbuffer_get_length(input) > 0) {
         connection->head_begun = true;
@@ -347,7 +350,7 @@ static bool read_head(struct httpd_connection *connection)
 
 /* ---- body ---- */
 
-/* One piece of body to the handler; false: the request was refused. */
+/* Passes a piece of the body on; false: the request was refused. */
 static bool take_body(struct httpd_connection *connection, const char *data, size_t bytes)
 {
     struct flo_httpd_request *request = connection->request;
@@ -368,7 +371,7 @@ static bool take_body(struct httpd_connection *connection, const char *data, siz
             return false;
         }
         if (request->is_answered) {
-            connection->state = HTTPD_HANDLER; /* the client wants no more */
+            connection->state = HTTPD_HANDLER; /* the handler has answered early */
         }
         return !request->is_answered;
     }
@@ -439,7 +442,7 @@ void flo_httpd_upload_hold(struct flo_httpd_request *request, bool is_held)
 
 /* ---- going on ---- */
 
-/* Everything is written: next request, or the end. */
+/* Everything is written: goes to the next request, or closes. */
 static void flushed(struct httpd_connection *connection)
 {
     if (!connection->closes) {
@@ -465,7 +468,7 @@ static void flushed(struct httpd_connection *connection)
     arm(connection, LINGER_MS);
 }
 
-/* Read what can be read in the present state.  May free the connection. */
+/* Reads as far as the present state allows.  May free the connection. */
 static void connection_process(struct httpd_connection *connection)
 {
     if (connection->state == HTTPD_LINGER) {
@@ -487,11 +490,11 @@ static void connection_process(struct httpd_connection *connection)
         request->route->handler(request->route->context, request);
     }
     if (connection->state == HTTPD_FLUSH && connection->request == NULL) {
-        event_active(connection->kick, 0, 0); /* out of memory for a request */
+        event_active(connection->kick, 0, 0); /* no memory for a request */
     }
 }
 
-/* The handler has answered (or there is nothing to wait for). */
+/* Goes on when the handler has answered, or when there is no request. */
 static void on_kick(evutil_socket_t fd, short what, void *context)
 {
     (void)fd;
@@ -538,10 +541,11 @@ static void on_write(struct bufferevent *bev, void *context)
     }
 }
 
-/* The client sends nothing more: it is gone, or reads on.  A unix socket tells;
- * over TCP it shows in how the client's kernel takes what is sent, so that
- * bytes go out which are no part of an answer: an interim response, or in a
- * stream a zero in front of the next chunk's size.  false: there are none. */
+/* Probes a client that has shut down its sending side: it may be gone, or still
+ * read.  A unix socket reports that itself.  Over TCP only sending tells.  So
+ * bytes are sent that do not change the answer: an interim response, or in a
+ * chunked stream a leading zero of the next chunk's size.  false: neither is
+ * possible here. */
 static bool sound_out(struct httpd_connection *connection)
 {
     const struct flo_httpd_request *request = connection->request;
@@ -557,11 +561,11 @@ static bool sound_out(struct httpd_connection *connection)
     return true;
 }
 
-/* A client that sends nothing more is looked after until its answer is out. */
+/* Watches a half-closed client until its answer is sent. */
 static void look_after(struct httpd_connection *connection)
 {
     struct pollfd client = {.fd = bufferevent_getfd(connection->bev)};
-    if (poll(&client, 1, 0) > 0) { /* both ways are closed, or an error */
+    if (poll(&client, 1, 0) > 0) { /* both directions are closed, or an error */
         connection_free(connection);
     } else {
         arm(connection, HALF_CLOSED_MS);
@@ -575,7 +579,7 @@ static void on_event(struct bufferevent *bev, short what, void *context)
         flo_httpd_tls_peer(bev, &connection->peer);
         return;
     }
-    /* Over TLS libevent sends nothing more after either end. */
+    /* With TLS libevent sends nothing after either side has closed. */
     bool is_flushing = connection->listener->tls == NULL &&
                        (connection->state == HTTPD_FLUSH ||
                         (connection->request != NULL && connection->request->is_answered));
@@ -620,7 +624,7 @@ static void on_timer(evutil_socket_t fd, short what, void *context)
             request->connection = connection;
             request->number = ++connection->httpd->numbers;
             connection->request = request;
-            connection->body_ended = false; /* the head's rest may come yet */
+            connection->body_ended = false; /* the rest of the head may still come */
             flo_fail(&err, FLO_E_NET_TIMEOUT, "no whole head in %llu ms",
                      (unsigned long long)head_timeout(connection));
             refuse(connection, 408, &err);
@@ -656,12 +660,12 @@ static void turn_away(const struct httpd_listener *listener, int fd)
                                "Connection: close\r\n\r\n";
     if (listener->tls == NULL) {
         ssize_t n = send(fd, busy, sizeof(busy) - 1, MSG_NOSIGNAL);
-        (void)n; /* the answer is a courtesy */
+        (void)n; /* the answer is best effort */
     }
     evutil_closesocket(fd);
 }
 
-/* In the top byte, which addresses leave alone. */
+/* Set in the top byte, which addresses do not use. */
 #define CLIENT_OF_USER ((uint64_t)1 << 56)
 #define CLIENT_OF_ADDRESS ((uint64_t)2 << 56)
 
@@ -673,7 +677,7 @@ static void describe_peer(struct httpd_connection *connection, int fd,
         socklen_t bytes = sizeof(peer);
         strcpy(connection->peer_address, "unix");
         if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &bytes) < 0) {
-            peer.uid = UINT32_MAX; /* nobody's; all such are one client */
+            peer.uid = UINT32_MAX; /* unknown; all such clients count as one */
         }
         connection->peer_client = CLIENT_OF_USER | peer.uid;
         return;
@@ -684,8 +688,8 @@ static void describe_peer(struct httpd_connection *connection, int fd,
             : (const void *)&((const struct sockaddr_in6 *)(const void *)address)->sin6_addr;
     evutil_inet_ntop(address->sa_family, ip, connection->peer_address,
                      sizeof(connection->peer_address));
-    /* For addresses of version 6 the net: one client has all addresses of a
-     * /56. */
+    /* For IPv6 only the /56 network, because one client owns all its
+     * addresses. */
     size_t bytes = address->sa_family == AF_INET ? 4 : 7;
     connection->peer_client = CLIENT_OF_ADDRESS;
     for (size_t i = 0; i < bytes; i++) {
@@ -786,7 +790,7 @@ size_t flo_httpd_files(const struct flo_httpd *httpd)
     return count;
 }
 
-/* One bucket for what all connections send; reading has no limit. */
+/* One token bucket for the output of all connections; input has no limit. */
 static bool limit_rate(struct flo_httpd *httpd)
 {
     uint64_t rate = httpd->options.rate_bytes_per_s;

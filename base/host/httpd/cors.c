@@ -1,13 +1,13 @@
-/* CORS: pages of other origins that may read the answers.
+/* CORS: lets pages of other origins read the answers.
  *
- * A browser asks first by OPTIONS, without the page's token, whether it may
- * send what the page wants.  It is told only what the path has; the request
- * itself passes the same checks as anybody's. */
+ * A browser first asks by OPTIONS, without the page's token, whether it may
+ * send the page's request.  The answer lists the path's methods.  The request
+ * itself passes the same checks as any other. */
 #include <string.h>
 
 #include "base/host/httpd/internal.h"
 
-#define HEADERS_MAX 1024 /* headers that a page wants to send */
+#define HEADERS_MAX 1024 /* most headers that a page wants to send */
 
 bool flo_httpd_origin_is_valid(const char *origin)
 {

@@ -12,8 +12,8 @@
 
 #include <flotilla/errors/net.h>
 
-/* more than the connections of a busy second: a full queue makes connect()
- * on a unix socket fail at once (EAGAIN) for clients that do not block */
+/* above the connections of a busy second: with a full queue a non-blocking
+ * connect() on a unix socket fails at once (EAGAIN) */
 #define ACCEPT_BACKLOG 1024
 
 /* ---- sockets ---- */
@@ -32,7 +32,7 @@ static int bind_fail(struct flo_err *err, const char *address)
                         : rv;
 }
 
-/* Nobody answers on a socket file: it is left over. */
+/* Returns whether a socket file is left over: no process accepts on it. */
 static bool is_stale(const struct sockaddr_un *address)
 {
     struct stat st;
@@ -64,7 +64,7 @@ static int listen_unix(const char *path, int *out, struct flo_err *err)
     if (is_stale(&address)) {
         unlink(path);
     }
-    mode_t mask = umask(0117); /* 0660 from the first moment */
+    mode_t mask = umask(0117); /* mode 0660 from its creation on */
     int rv = bind(fd, (const struct sockaddr *)&address, sizeof(address));
     umask(mask);
     if (rv < 0) {
@@ -76,7 +76,7 @@ static int listen_unix(const char *path, int *out, struct flo_err *err)
     return 0;
 }
 
-/* "host:port", "[v6]:port" -> a bound socket. */
+/* Binds "host:port" or "[v6]:port". */
 static int listen_tcp(const char *text, int *out, uint16_t *port, struct flo_err *err)
 {
     char host[256];
@@ -85,7 +85,7 @@ static int listen_tcp(const char *text, int *out, uint16_t *port, struct flo_err
         return flo_fail(err, FLO_E_CFG_RANGE, "address \"%.64s\" is not host:port or unix:/path",
                         text);
     }
-    /* getaddrinfo would take 65537 for port 1. */
+    /* getaddrinfo would read 65537 as port 1. */
     size_t digits = strspn(colon + 1, "0123456789");
     if (digits == 0 || digits > 5 || colon[1 + digits] != '\0' ||
         strtoul(colon + 1, NULL, 10) > UINT16_MAX) {
@@ -116,7 +116,7 @@ static int listen_tcp(const char *text, int *out, uint16_t *port, struct flo_err
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
     rv = bind(fd, found->ai_addr, found->ai_addrlen);
     if (rv == 0) {
-        rv = listen(fd, ACCEPT_BACKLOG); /* a taken port may show here only */
+        rv = listen(fd, ACCEPT_BACKLOG); /* a port in use may fail here only */
     }
     freeaddrinfo(found);
     if (rv < 0) {
@@ -133,7 +133,7 @@ static int listen_tcp(const char *text, int *out, uint16_t *port, struct flo_err
     return 0;
 }
 
-/* "fd:N": a socket that listens already. */
+/* Takes "fd:N", a socket that listens already. */
 static int listen_copy(const char *text, int *out, struct flo_err *err)
 {
     int fd = atoi(text + 3);
@@ -164,7 +164,8 @@ static void on_resume(evutil_socket_t fd, short what, void *context)
     }
 }
 
-/* Out of descriptors: breathe, else the loop spins on the same error. */
+/* No descriptors are left: pause accepting, else the loop would spin on the
+ * error. */
 static void on_accept_error(struct evconnlistener *evl, void *context)
 {
     struct httpd_listener *listener = context;

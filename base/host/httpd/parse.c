@@ -1,4 +1,4 @@
-/* HTTP/1.1 heads and chunked bodies; see parse.h. */
+/* HTTP parser: HTTP/1.1 heads and chunked bodies; see parse.h. */
 #include "base/host/httpd/parse.h"
 
 #include <string.h>
@@ -16,7 +16,8 @@ static bool is_token_char(char c)
            (c != '\0' && strchr("!#$%&'*+-.^_`|~", c));
 }
 
-/* Text of a path, of a query (where '+' is a blank), of a path's segment. */
+/* Kind of text to decode: a path, a query (where '+' is a blank), or one
+ * segment of a path. */
 enum escaped { ESCAPED_PATH, ESCAPED_QUERY, ESCAPED_SEGMENT };
 
 static int hex_value(char c)
@@ -33,15 +34,15 @@ static int hex_value(char c)
     return -1;
 }
 
-/* Routes are found by slashes, so an escaped one, which is part of a segment,
- * is decoded later.  An escaped percent sign stays, too: each text has one
- * meaning. */
+/* Routes are split at slashes, so an escaped slash, which is part of a segment,
+ * is decoded later. An escaped percent sign stays too, so that each text has
+ * one meaning. */
 static bool stays_escaped(int value)
 {
     return value == '/' || value == '%';
 }
 
-/* "%41" -> "A" in place; false on a bad escape, a NUL or another control
+/* Decodes "%41" to "A" in place; false: a bad escape, a NUL or another control
  * character. */
 static bool unescape(char *text, enum escaped what)
 {
@@ -114,7 +115,7 @@ static int parse_query(char *text, struct httpd_head *head, int *status, struct 
     return 0;
 }
 
-/* "http://host/path" as proxies send it: skip to the path. */
+/* Skips to the path in "http://host/path", the form that proxies send. */
 static char *target_path(char *target)
 {
     if (strncasecmp(target, "http://", 7) == 0 || strncasecmp(target, "https://", 8) == 0) {
@@ -198,7 +199,7 @@ static int parse_header(char *line, struct httpd_head *head, int *status, struct
     return 0;
 }
 
-/* Digits only; false when it does not fit 63 bits. */
+/* Parses digits only; false: the number needs more than 63 bits. */
 static bool parse_length(const char *text, uint64_t *out)
 {
     uint64_t value = 0;
@@ -215,7 +216,7 @@ static bool parse_length(const char *text, uint64_t *out)
     return true;
 }
 
-/* Is `word` one of the comma-separated words of `list`? */
+/* Returns whether `word` is in the comma-separated `list`. */
 static bool has_word(const char *list, const char *word)
 {
     size_t bytes = strlen(word);
@@ -230,7 +231,7 @@ static bool has_word(const char *list, const char *word)
     return false;
 }
 
-/* The headers that are about body and connection. */
+/* Reads the headers about body and connection. */
 static int read_meaning(struct httpd_head *head, int *status, struct flo_err *err)
 {
     bool has_length = false;
@@ -286,7 +287,7 @@ int flo_httpd_head_parse(char *text, size_t bytes, struct httpd_head *head, int 
     if (memchr(text, '\0', bytes) != NULL) {
         return refuse(status, 400, err, "a NUL in the head");
     }
-    text[bytes - 2] = '\0'; /* the last line keeps its CRLF */
+    text[bytes - 2] = '\0'; /* the last line still has its CRLF */
     char *line = text;
     bool is_first = true;
     while (*line != '\0') {
@@ -319,7 +320,7 @@ const char *flo_httpd_head_find(const struct httpd_head *head, const char *name)
     return NULL;
 }
 
-/* One character of the "<hex>[;extension]CRLF" line; false: malformed. */
+/* Reads one character of a "<hex>[;extension]CRLF" line; false: malformed. */
 static bool chunk_size_char(struct httpd_chunked *chunked, char c)
 {
     if (++chunked->line_bytes > CHUNK_LINE_BYTES_MAX) {
@@ -356,7 +357,7 @@ static bool chunk_size_char(struct httpd_chunked *chunked, char c)
     return chunked->has_digit && (c == ';' || c == ' ' || c == '\t');
 }
 
-/* Trailers are read over until the empty line. */
+/* Skips trailers up to the empty line. */
 static bool chunk_trailer_char(struct httpd_chunked *chunked, char c)
 {
     if (++chunked->trailer_bytes > TRAILER_BYTES_MAX) {
@@ -379,7 +380,7 @@ static bool chunk_trailer_char(struct httpd_chunked *chunked, char c)
     return true;
 }
 
-/* The CRLF after a chunk's data. */
+/* Reads the CRLF after a chunk's data. */
 static bool chunk_end_char(struct httpd_chunked *chunked, char c)
 {
     if (!chunked->saw_cr) {

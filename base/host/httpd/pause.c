@@ -1,11 +1,12 @@
-/* HTTP server: its listeners as long as they stand: pause, resume, free. */
+/* HTTP server: pauses, resumes and frees its listeners. */
 #include "base/host/httpd/internal.h"
 
 #include <fcntl.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-/* The first in the list is served first when clients wait for all of them. */
+/* Moves the first listener to the end: the first in the list is served first
+ * when clients wait on several. */
 static void put_last(struct flo_httpd *httpd)
 {
     struct httpd_listener *first = httpd->listeners, **end = &first->next;

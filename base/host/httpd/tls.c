@@ -1,4 +1,4 @@
-/* HTTP server: TLS of a listener, and the name of a client's certificate. */
+/* HTTP server: TLS of a listener, and the name in a client's certificate. */
 #include "base/host/httpd/internal.h"
 
 #include <openssl/err.h>
@@ -30,7 +30,8 @@ static int load_revoked(SSL_CTX *context, const char *file, struct flo_err *err)
     return 0;
 }
 
-/* The problem stays as the result of the whole, so that it is seen later. */
+/* Admits expired client certificates. The error stays as the result of the
+ * verification, where it is read later. */
 static int admit_out_of_date(int good, X509_STORE_CTX *store)
 {
     int problem = X509_STORE_CTX_get_error(store);
@@ -94,7 +95,7 @@ static bool read_peer(const X509 *certificate, struct flo_httpd_peer *out)
     if (serial_bytes * 2 < sizeof(out->serial)) {
         flo_hex_encode(ASN1_STRING_get0_data(serial), serial_bytes, out->serial);
     }
-    /* A NUL inside, or a name that was cut, is no name. */
+    /* A NUL inside, or a truncated name, is invalid. */
     return n > 0 && (size_t)n < room - 1 && strlen(out->name) == (size_t)n;
 }
 

@@ -1,11 +1,13 @@
 /* MQTT 5 client over paho's MQTTAsync.
  *
- * Three rules.  paho's callbacks only push to the queue (queue.c).
- * Reconnecting is ours (connection.c).  While a connection is being made
- * no paho function is called on the loop's thread, because name resolution
- * holds paho's global lock.
+ * Three rules:
  *
- * Here: from the queue to the handlers, open and close. */
+ * - paho's callbacks only push to the queue (queue.c).
+ * - connection.c reconnects; paho's own reconnect is off.
+ * - During a connection attempt the loop's thread calls no paho function,
+ *   because name resolution holds paho's global lock.
+ *
+ * This file passes items from the queue to the handlers, opens and closes. */
 #include "base/host/mqtt/inside.h"
 
 #include <stdlib.h>
@@ -14,7 +16,7 @@
 
 #include "base/host/steady.h"
 
-#define TURN_MS 10 /* time for handling: no number of messages bounds it */
+#define TURN_MS 10 /* time per turn of the loop; the number of messages has no bound */
 #define CLOSE_WAIT_MS 1000
 
 /* ---- from the queue to the handlers ---- */
@@ -121,9 +123,9 @@ static int options_copy(const struct flo_mqtt_options *from, struct flo_mqtt_opt
     return is_whole ? 0 : flo_fail(err, FLO_E_MEMORY, "options of MQTT");
 }
 
-/* paho would send the broker's connection through the web proxy of the
- * environment, even through an empty one.  It reads the names in small letters
- * only; downloads by child processes read the large ones too. */
+/* Removes the proxy variables: paho would send the broker's connection through
+ * the web proxy, even an empty one.  It reads only the lower-case names;
+ * downloads of child processes read the upper-case ones too. */
 static void hide_web_proxy(void)
 {
     const char *proxy = getenv("https_proxy");
@@ -197,7 +199,7 @@ static void paho_close_failed(void *context, MQTTAsync_failureData5 *data)
     note_closed(context);
 }
 
-/* Until another thread has set it, or for so long as a close may last. */
+/* Waits until another thread sets *flag, at most CLOSE_WAIT_MS. */
 static bool comes_in_time(struct flo_mqtt *mqtt, const bool *flag)
 {
     int rv = 0;
@@ -218,7 +220,7 @@ static void say_bye(struct flo_mqtt *mqtt, const char *bye)
     if (bye != NULL && mqtt->options.will_topic != NULL) {
         int rv =
             flo_mqtt_publish(mqtt, mqtt->options.will_topic, bye, strlen(bye), 1, true, 0, 0, NULL);
-        (void)rv; /* the last will says nearly the same */
+        (void)rv; /* on failure the last will says nearly the same */
     }
     disconnect.timeout = CLOSE_WAIT_MS / 2;
     disconnect.context = mqtt;
@@ -270,8 +272,9 @@ static bool ends_in_time(void (*ending)(struct flo_mqtt *mqtt), struct flo_mqtt 
     return true;
 }
 
-/* false: a name server keeps silent, whom paho asks under its lock.  It may
- * begin to ask after the lock was seen free. */
+/* false: a name server does not answer, and paho holds its lock meanwhile.
+ * Both calls have a limit, because paho may begin to resolve after the first
+ * one. */
 static bool is_destroyed_in_time(struct flo_mqtt *mqtt)
 {
     return ends_in_time(take_pahos_lock, mqtt) && ends_in_time(destroy, mqtt);
@@ -299,7 +302,7 @@ void flo_mqtt_close(struct flo_mqtt *mqtt, const char *bye)
         say_bye(mqtt, bye);
     } else if (mqtt->is_connecting && !is_destroyed_in_time(mqtt)) {
         (void)on_exit(end_at_once, NULL);
-        return; /* paho's threads still use it */
+        return; /* paho's threads still use `mqtt` */
     }
     if (mqtt->client != NULL) {
         MQTTAsync_destroy(&mqtt->client);

@@ -1,6 +1,6 @@
-/* The connection of the MQTT client: made, lost and made again.
+/* MQTT connections: connecting, losing and reconnecting.
  *
- * Reconnecting is ours: paho's own has no jitter and hides the reason.
+ * paho's own reconnect is not used: it has no jitter and hides the reason.
  * Functions that begin with paho_ are called on paho's threads and only push to
  * the queue. */
 #include "base/host/mqtt/inside.h"
@@ -21,8 +21,8 @@
 #define CONNECT_TIMEOUT_S 10
 #define RETRY_FLOOR_MS 50 /* see retry_delay_ms */
 #define MAY_NOT_MS 250
-#define STEADY_MS 30000  /* a connection that counts as good */
-#define IDENTITY_SHIFT 4 /* takeover: the window starts 16 times wider */
+#define STEADY_MS 30000  /* a connection this old counts as stable */
+#define IDENTITY_SHIFT 4 /* after a takeover the delay starts 16 times longer */
 #define AUTHORITY_BYTES_MAX (64u << 10)
 #define SHORT_LIVES_MAX 3
 #define LEAVE_MS 1000
@@ -70,7 +70,7 @@ static void paho_connected(void *context, MQTTAsync_successData5 *data)
 
 static void paho_connect_failed(void *context, MQTTAsync_failureData5 *data)
 {
-    /* Paho gives the broker's answer as its own code. */
+    /* Paho returns the broker's reason code as its own. */
     int reason = data->code >= 0x80 ? data->code : (int)data->reasonCode;
     const char *text = reason != 0 ? MQTTReasonCode_toString(reason) : NULL;
     struct flo_mqtt_item item = {.kind = FLO_MQTT_FAILED, .code = data->code, .reason = reason};
@@ -78,8 +78,8 @@ static void paho_connect_failed(void *context, MQTTAsync_failureData5 *data)
     flo_mqtt_push(context, &item, text != NULL ? text : data->message);
 }
 
-/* The reason of THREAD:error:CODE:LIBRARY:FUNCTION:REASON:FILE:LINE:...; a line
- * of another form as it is. */
+/* The REASON field of THREAD:error:CODE:LIBRARY:FUNCTION:REASON:FILE:LINE:...;
+ * a line of another form is returned whole. */
 static const char *tls_reason(const char *text, size_t *bytes)
 {
     enum { BEFORE = 5 };
@@ -129,8 +129,8 @@ static int start_connect(struct flo_mqtt *mqtt)
     connect.cleanstart = options->session_expiry_s == 0;
     connect.keepAliveInterval = options->keepalive_s == 0 ? 60 : (int)options->keepalive_s;
     connect.connectTimeout = CONNECT_TIMEOUT_S;
-    /* A certificate says who it is.  RabbitMQ asks for the password of a name
-     * that stands next to one. */
+    /* A certificate identifies the client. With a user name next to it RabbitMQ
+     * would ask for a password. */
     connect.username = options->cert_file == NULL ? options->client_id : NULL;
     connect.context = mqtt;
     connect.onSuccess5 = paho_connected;
@@ -163,11 +163,12 @@ static int start_connect(struct flo_mqtt *mqtt)
     return rv;
 }
 
-/* Uniform from a floor to min * 2^attempts more, at most max: full jitter.
- * At least the time over which all clients are spread: those who came while the
- * broker was not there yet would all come at its start.
- * paho tells a failed connection before it is through with it: a new one begun
- * at once gets the same socket number and is closed in its place. */
+/* Delay before a reconnect: full jitter, uniform between a fixed floor and min
+ * * 2^attempts more, at most max. The range is at least the spread of all
+ * clients: those that found the broker down would otherwise all come at its
+ * start. The floor is needed because paho reports a failure before it has
+ * finished with the connection. A new one begun at once would get the same
+ * socket number and be closed in its place. */
 static uint64_t retry_delay_ms(const struct flo_mqtt *mqtt)
 {
     uint64_t max = mqtt->options.retry_ms_max;
@@ -224,8 +225,8 @@ static int code_of(const struct flo_mqtt *mqtt, int reason)
     }
 }
 
-/* paho does not tell an authority that it cannot read from a broker that is
- * not there. */
+/* Checks the CA file: paho's error for an unreadable one is that of an
+ * unreachable broker. */
 static int check_authority(const char *path, struct flo_err *err)
 {
     FLO_CLEANUP(flo_free_cleanup) char *pem = NULL;
@@ -275,9 +276,9 @@ void flo_mqtt_on_connected(struct flo_mqtt *mqtt, bool session_present)
     }
 }
 
-/* mosquitto 2.0 closes the older of two clients with one identity without a
- * word.  From here the broker always answers, and always hangs up
- * soon after. */
+/* Guesses a takeover: of two clients with one identity mosquitto 2.0 closes the
+ * older without a reason. For that client the broker always answers and soon
+ * disconnects. */
 static bool looks_like_takeover(struct flo_mqtt *mqtt)
 {
     if (!mqtt->is_connected || flo_now_ms() - mqtt->connected_at_ms >= STEADY_MS) {
@@ -296,7 +297,7 @@ void flo_mqtt_on_lost(struct flo_mqtt *mqtt, const struct flo_mqtt_item *item)
         flo_mqtt_on_left(mqtt);
         return;
     }
-    /* paho may say it twice: with the reason, then without. */
+    /* paho may report a loss twice: with the reason, then without. */
     if (!mqtt->is_connected && !mqtt->is_connecting) {
         return;
     }
@@ -343,9 +344,10 @@ static void look_again(struct flo_mqtt *mqtt, unsigned in_ms)
     evtimer_add(mqtt->retry, &later);
 }
 
-/* Requests are given a second: paho tells those undelivered that are under way
- * now, and sends them all the same.  A message without a request goes out again
- * in the same session.  paho itself would look every three seconds only. */
+/* Gives pending requests a second. After a disconnect paho reports them as
+ * undelivered, though it sends them later. A message without a request is sent
+ * again in the same session. paho itself would check only every three
+ * seconds. */
 static bool go_on_leaving(struct flo_mqtt *mqtt)
 {
     MQTTAsync_disconnectOptions disconnect = MQTTAsync_disconnectOptions_initializer5;
@@ -385,7 +387,7 @@ void flo_mqtt_on_retry(evutil_socket_t fd, short events, void *context)
         evtimer_add(mqtt->retry, &soon);
         return;
     }
-    if (mqtt->is_connecting) { /* paho lost the try, as without memory */
+    if (mqtt->is_connecting) { /* paho lost the attempt, for example without memory */
         struct flo_mqtt_item silent = {.kind = FLO_MQTT_FAILED};
         flo_mqtt_push(mqtt, &silent, "no answer of the client library");
         evtimer_add(mqtt->retry, &silence);
@@ -407,8 +409,8 @@ static void leave(struct flo_mqtt *mqtt)
     flo_mqtt_on_retry(-1, 0, mqtt);
 }
 
-/* Also when a broker that said nothing was lost before paho came to it: then
- * paho ends the next connection in its place. */
+/* Also called when the broker closed the connection without paho noticing: paho
+ * would then close the next connection in its place. */
 void flo_mqtt_on_left(struct flo_mqtt *mqtt)
 {
     uint64_t spread_ms = mqtt->spread_ms;
@@ -421,7 +423,7 @@ void flo_mqtt_on_left(struct flo_mqtt *mqtt)
     mqtt->attempts = 0;
     flo_fail(&why, FLO_E_NET_UNREACHABLE, "broker %s: left, to connect with another certificate",
              mqtt->options.url);
-    mqtt->spread_ms = 0; /* one client left, no crowd: no spread */
+    mqtt->spread_ms = 0; /* only this client reconnects, so no spread */
     plan_retry(mqtt, &why);
     mqtt->spread_ms = spread_ms;
 }
@@ -449,7 +451,7 @@ int flo_mqtt_use(struct flo_mqtt *mqtt, const char *cert_file, const char *key_f
 
 /* ---- paho's client ---- */
 
-/* mqtts://h:p -> ssl://h:p; mqtt:// only on loopback. */
+/* Converts mqtts://h:p to ssl://h:p; mqtt:// is for loopback only. */
 static int paho_url(const struct flo_mqtt_options *options, char *out, size_t out_bytes,
                     struct flo_err *err)
 {
@@ -473,7 +475,7 @@ int flo_mqtt_client_make(struct flo_mqtt *mqtt, struct flo_err *err)
     char url[320];
 
     FLO_TRY(paho_url(&mqtt->options, url, sizeof(url), err));
-    /* Nobody reads paho's trace, and paho formats a line for each packet. */
+    /* paho formats a trace line for each packet, and nobody reads them. */
     MQTTAsync_setTraceLevel(MQTTASYNC_TRACE_ERROR);
     create.MQTTVersion = MQTTVERSION_5;
     create.maxBufferedMessages = BUFFERED_MAX;

@@ -1,4 +1,4 @@
-/* Inside the MQTT client: its state, and what its files share. */
+/* Inside of the MQTT client: its state, and what its files share. */
 #ifndef FLOTILLA_HOST_MQTT_INSIDE_H
 #define FLOTILLA_HOST_MQTT_INSIDE_H
 
@@ -20,42 +20,42 @@ struct flo_mqtt {
     struct event *retry;
     bool is_connected;
     bool is_connecting;
-    bool is_leaving;      /* to connect again */
-    uint64_t leave_by_ms; /* 0: paho was told to */
+    bool is_leaving;      /* disconnecting, to reconnect */
+    uint64_t leave_by_ms; /* deadline to disconnect; 0: paho has been told */
     uint64_t connected_at_ms;
-    uint64_t spread_ms; /* all clients come back within it; 0: not said */
-    uint32_t attempts;  /* in a row without a steady connection */
+    uint64_t spread_ms; /* time over which all clients reconnect; 0: not set */
+    uint32_t attempts;  /* failed or short connections in a row */
     uint32_t takeovers;
-    uint32_t short_lives; /* working connections closed early, in a row */
+    uint32_t short_lives; /* working connections that the broker closed early, in a row */
     /* Guards the members below: paho's threads use them too. */
     pthread_mutex_t mutex;
-    pthread_cond_t closed; /* one of the next two is true now */
+    pthread_cond_t closed; /* signals that one of the next two is true */
     bool is_closed;
-    bool has_ended; /* what `ending` does */
+    bool has_ended; /* `ending` has returned */
     void (*ending)(struct flo_mqtt *mqtt);
-    char tls_text[256]; /* last line that OpenSSL said */
+    char tls_text[256]; /* last error line of OpenSSL */
     struct flo_mqtt_request *requests;
     struct flo_mqtt_request *requests_free;
 };
 
 /* ---- connection.c ---- */
 FLO_MUST_USE int flo_mqtt_client_make(struct flo_mqtt *mqtt, struct flo_err *err);
-/* A timer's callback: connect now. */
+/* Timer callback: connects now. */
 void flo_mqtt_on_retry(evutil_socket_t fd, short events, void *context);
 void flo_mqtt_on_connected(struct flo_mqtt *mqtt, bool session_present);
-/* The connection is lost, or could not be made: another try is planned. */
+/* The connection is lost, or the attempt failed: plans the next attempt. */
 void flo_mqtt_on_lost(struct flo_mqtt *mqtt, const struct flo_mqtt_item *item);
 
-/* The connection was left, to connect again. */
+/* The connection was closed on purpose: connects again. */
 void flo_mqtt_on_left(struct flo_mqtt *mqtt);
 
 /* ---- requests.c ---- */
 /* Any thread. */
 void flo_mqtt_push(struct flo_mqtt *mqtt, const struct flo_mqtt_item *item, const char *text);
 void flo_mqtt_property(MQTTProperties *properties, enum MQTTPropertyCodes code, uint32_t value);
-/* The broker forgot the session: whatever was under way is lost. */
+/* The broker dropped the session: all pending requests fail. */
 void flo_mqtt_requests_fail(struct flo_mqtt *mqtt);
-/* Requests are under way. */
+/* Returns whether requests are pending. */
 bool flo_mqtt_requests_are_open(struct flo_mqtt *mqtt);
 void flo_mqtt_requests_free(struct flo_mqtt *mqtt);
 

@@ -1,9 +1,8 @@
-/* Requests of the MQTT client: publish and subscribe, and how they ended.
+/* Requests of the MQTT client: publish, subscribe and their results.
  *
- * A publish that was under way when the connection broke: paho repeats it when
- * the broker still knows the session; when it does not, on_delivered says
- * false.  Functions that begin with paho_ are called on paho's threads and only
- * push to the queue. */
+ * When the connection breaks during a publish, paho repeats it if the broker
+ * still has the session.  If not, on_delivered gets false.  Functions that
+ * begin with paho_ are called on paho's threads and only push to the queue. */
 #include "base/host/mqtt/inside.h"
 
 #include <stdlib.h>
@@ -29,13 +28,13 @@ void flo_mqtt_property(MQTTProperties *properties, enum MQTTPropertyCodes code, 
     MQTTProperties_add(properties, &property);
 }
 
-/* A request whose end paho reports: its address is paho's context. */
+/* A request whose result paho reports; its address is paho's context. */
 struct flo_mqtt_request {
     struct flo_mqtt *mqtt;
-    struct flo_mqtt_request *all; /* every request ever made */
+    struct flo_mqtt_request *all; /* list of all requests ever made */
     struct flo_mqtt_request *free;
     uint64_t token;
-    char *topic; /* filter of a subscription */
+    char *topic; /* topic filter of a subscription */
     bool is_open;
 };
 
@@ -78,8 +77,8 @@ static void request_end(struct flo_mqtt_request *request)
     pthread_mutex_unlock(&mqtt->mutex);
 }
 
-/* The broker forgot the session: whatever was under way is lost.  Requests
- * stay out of the free list, paho may still hold their address. */
+/* The broker dropped the session: all pending requests fail.  They are not
+ * reused, because paho may still hold their addresses. */
 void flo_mqtt_requests_fail(struct flo_mqtt *mqtt)
 {
     struct flo_mqtt_request *request;

@@ -12,7 +12,7 @@
 
 enum { TEXT_BYTES_MAX = 4096, NEAR_MAX = 64, PATH_BYTES = 512 };
 
-/* The present value of a row's key. */
+/* Present value of a row's key. */
 struct value {
     json_t *json;    /* owned; NULL: nothing */
     uint64_t number; /* value of U64, DURATION and SIZE */
@@ -23,13 +23,13 @@ struct flo_config {
     const struct flo_config_row *rows;
     struct value *values; /* [count] */
     size_t count;
-    struct flo_yaml *yaml; /* NULL: a map within another file */
-    char name[200];        /* ... and its path there */
+    struct flo_yaml *yaml; /* NULL: the values come from a map in another file */
+    char name[200];        /* ... and this is the map's path there */
     json_t *no_object;
     json_t *no_array;
 };
 
-/* The file and line, for errors. */
+/* Place of an error: file and line. */
 struct place {
     const struct flo_config *config;
     const char *key;
@@ -84,7 +84,7 @@ static int fail_at(const struct place *place, int code, struct flo_err *err, con
     return flo_fail(err, code, "%s:%u: %s", name, line, what);
 }
 
-/* A number as a person would write it in a configuration. */
+/* Formats a limit as people write it in a configuration. */
 static void limit_text(enum flo_config_type type, double value, char *out, size_t out_bytes)
 {
     static const struct {
@@ -138,7 +138,7 @@ static const char *const type_names[] = {
     [FLO_CONFIG_LIST] = "a list",
 };
 
-/* "`30` is a number, not a duration such as 30s". */
+/* Fails as in "`30` is a number, not a duration such as 30s". */
 static int fail_type(const struct place *place, const struct flo_config_row *row,
                      const json_t *json, struct flo_err *err)
 {
@@ -197,7 +197,7 @@ bool flo_size_parse(const char *text, uint64_t *bytes)
     return false;
 }
 
-/* Is `word` among words that are separated by blanks? */
+/* Returns whether `word` is in a list separated by blanks. */
 static bool is_choice(const char *choices, const char *word)
 {
     size_t chars = strlen(word);
@@ -236,7 +236,7 @@ static int check_text(const struct place *place, const struct flo_config_row *ro
     return 0;
 }
 
-/* The number that a U64, DURATION or SIZE says; false: wrong type. */
+/* Reads the number of a U64, DURATION or SIZE; false: wrong type. */
 static bool number_of(const struct flo_config_row *row, const json_t *json, uint64_t *number)
 {
     const char *text = json_string_value(json);
@@ -258,7 +258,7 @@ static int check_number(const struct place *place, const struct flo_config_row *
     char text[100];
 
     if (json_is_integer(json) && json_integer_value(json) < 0) {
-        /* A number, but none that this key could have. */
+        /* A number outside the key's range. */
         snprintf(text, sizeof(text), "%lld", (long long)json_integer_value(json));
         return row->max > 0
                    ? fail_range(place, row, text, err)
@@ -297,7 +297,7 @@ static int check_elements(const struct place *place, const struct flo_config_row
     return is_within(row, (double)count) ? 0 : fail_range(place, row, text, err);
 }
 
-/* Check a value against its row and keep it (a new reference). */
+/* Checks a value against its row and stores it (a new reference). */
 static int accept(const struct place *place, const struct flo_config_row *row, json_t *json,
                   struct value *value, struct flo_err *err)
 {
@@ -329,7 +329,7 @@ static int accept(const struct place *place, const struct flo_config_row *row, j
     return 0;
 }
 
-/* "a,b" as a list of texts. */
+/* Splits "a,b" into a list of texts. */
 static json_t *split_texts(const char *text)
 {
     json_t *list = json_array();
@@ -343,8 +343,9 @@ static json_t *split_texts(const char *text)
     return list;
 }
 
-/* The value that a text on a command line (or a standard) stands for; a text
- * when it does not look like the row's type, so that accept refuses it. */
+/* Converts text from a command line, or a default, to the row's type.  A text
+ * that does not look like that type stays a text, which accept() then
+ * refuses. */
 static json_t *json_of_text(const struct flo_config_row *row, const char *text)
 {
     char *end;
@@ -378,7 +379,7 @@ static size_t row_index(const struct flo_config *config, const char *key)
     return config->count;
 }
 
-/* Does a row's key begin with "path."? */
+/* Returns whether a row's key begins with "path.". */
 static bool is_section(const struct flo_config *config, const char *path)
 {
     size_t chars = strlen(path);
@@ -392,8 +393,8 @@ static bool is_section(const struct flo_config *config, const char *path)
     return false;
 }
 
-/* The nearest key of the same section, else any row's whole key that ends
- * with the word; written into `out`. */
+/* Writes the nearest key of the same section to `out`, else the full key of any
+ * row that ends with the word. */
 static bool nearest_key(const struct flo_config *config, const char *section, const char *word,
                         char *out, size_t out_bytes)
 {
@@ -446,7 +447,7 @@ static int fail_unknown(const struct place *place, const char *section, const ch
     return FLO_E_CFG_KEY;
 }
 
-/* All keys of one section ("" or "broker."). */
+/* Reads all keys of one section ("" or "broker."). */
 static int read_section(struct flo_config *config, const char *section, json_t *map,
                         struct flo_err *err)
 {
@@ -459,11 +460,11 @@ static int read_section(struct flo_config *config, const char *section, json_t *
         char below[PATH_BYTES + 1];
         snprintf(path, sizeof(path), "%s%s", section, key);
         struct place place = {.config = config, .key = path};
-        /* A key that has a dot itself would be mistaken for a section. */
+        /* A key with a dot in it would be mistaken for a section. */
         size_t i = strchr(key, '.') == NULL ? row_index(config, path) : config->count;
         int rv = 0;
         if (i < config->count) {
-            /* A key without a value is as good as a missing one. */
+            /* A key without a value counts as missing. */
             if (!json_is_null(json)) {
                 rv = accept(&place, &config->rows[i], json, &config->values[i], err);
                 config->values[i].is_set = rv == 0;
@@ -482,7 +483,7 @@ static int read_section(struct flo_config *config, const char *section, json_t *
     return 0;
 }
 
-/* Standards first, so that the file overwrites them. */
+/* Sets the defaults first; the file overwrites them. */
 static int set_standards(struct flo_config *config, struct flo_err *err)
 {
     for (size_t i = 0; i < config->count; i++) {
@@ -521,8 +522,8 @@ static int check_required(const struct flo_config *config, struct flo_err *err)
 
 /* ---- the whole ---- */
 
-/* Read `root`.  Takes over the parsed file that it is of (NULL: none, and
- * `name` says where it stands), also when it fails. */
+/* Reads `root`.  Takes ownership of `yaml`, the file that holds it, even on
+ * failure.  NULL: no file; `name` says where the map stands. */
 static int config_take(struct flo_yaml *yaml, const char *name, json_t *root,
                        const struct flo_config_row *rows, size_t count, struct flo_config **out,
                        struct flo_err *err)
@@ -589,7 +590,7 @@ static const struct value *value_of(const struct flo_config *config, const char 
     size_t i = row_index(config, key);
 
     if (i == config->count || (types & 1u << config->rows[i].type) == 0) {
-        abort(); /* our own bug: the table and the question differ */
+        abort(); /* a bug: the code asks for a key that the table lacks */
     }
     return &config->values[i];
 }

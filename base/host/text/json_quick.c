@@ -1,10 +1,9 @@
-/* JSON to jansson's tree in one pass over the text.
+/* Quick JSON: from text to jansson's tree in one pass.
  *
- * jansson's own reader hands each byte through a callback and two buffers.
- * This one looks at the text as it lies there, for the same tree in about a
- * fifth of the time (tests/bench/bench_json.c).  It has no errors of its own:
- * what it does not take goes to jansson, whose sentence names cause and byte.
- */
+ * jansson's own reader passes each byte through a callback and two buffers.
+ * This one reads the text directly and makes the same tree in about a fifth of
+ * the time (tests/bench/bench_json.c). It reports no errors: a text that it
+ * does not accept is parsed by jansson, whose message names cause and byte. */
 #include "base/host/text/json_quick.h"
 
 #include <math.h>
@@ -14,7 +13,7 @@
 
 struct reader {
     const char *at, *end;
-    struct flo_buf scratch; /* a text with escapes */
+    struct flo_buf scratch; /* decoded text of a string with escapes */
 };
 
 static json_t *read_value(struct reader *r, int depth);
@@ -27,7 +26,7 @@ static bool take(struct reader *r, char wanted)
     return is_there;
 }
 
-/* The next byte that is no white space; NUL: there is none. */
+/* The next byte that is not white space; NUL: the end. */
 static char peek(struct reader *r)
 {
     for (; r->at < r->end; r->at++) {
@@ -41,7 +40,7 @@ static char peek(struct reader *r)
 
 /* ---- texts ---- */
 
-/* Past what stands for itself in a text. */
+/* Skips characters of a string that need no decoding. */
 static const char *skip_plain(const char *at, const char *end)
 {
     while (at < end && *at != '"' && *at != '\\' && (unsigned char)*at >= 0x20) {
@@ -50,7 +49,8 @@ static const char *skip_plain(const char *at, const char *end)
     return at;
 }
 
-/* Behind its backslash; halves of pairs and U+0000 are left to jansson. */
+/* Reads an escape after its backslash. Surrogate halves and U+0000 are left to
+ * jansson. */
 static bool read_escape(struct reader *r)
 {
     static const char from[] = "\"\\/bfnrt", to[] = "\"\\/\b\f\n\r\t";
@@ -81,7 +81,8 @@ static bool read_escape(struct reader *r)
     return true;
 }
 
-/* At its quote; *out is part of the document or of the scratch buffer. */
+/* Reads a string from its quote on. *out points into the document or the
+ * scratch buffer. */
 static bool read_text(struct reader *r, const char **out, size_t *bytes)
 {
     const char *begin = ++r->at;
@@ -128,7 +129,7 @@ static size_t read_digits(struct reader *r)
     return (size_t)(r->at - begin);
 }
 
-/* One with a fraction or an exponent, as the C library reads it. */
+/* Reads a number with a fraction or an exponent, by the C library. */
 static json_t *read_real(const char *begin, size_t bytes)
 {
     char text[64], *end;
@@ -173,7 +174,7 @@ static json_t *read_number(struct reader *r)
     if (is_real) {
         return read_real(begin, (size_t)(r->at - begin));
     }
-    if (digits > 18) { /* near the bounds of int64, or beyond them */
+    if (digits > 18) { /* near or beyond the bounds of int64 */
         return NULL;
     }
     for (size_t i = 0; i < digits; i++) {
@@ -192,7 +193,7 @@ static bool take_word(struct reader *r, const char *word, size_t bytes)
     return is_there;
 }
 
-/* Past a comma, or past the closing bracket: *is_done. */
+/* Skips a comma, or the closing bracket, which sets *is_done. */
 static bool go_on(struct reader *r, char closing, bool *is_done)
 {
     char c = peek(r);
@@ -205,8 +206,8 @@ static bool go_on(struct reader *r, char closing, bool *is_done)
     return true;
 }
 
-/* jansson keeps the newer of two values of a key: the object then has not
- * grown. */
+/* Reads a member; false also for a duplicate key: jansson replaces its
+ * value, so the object does not grow. */
 static bool read_member(struct reader *r, json_t *object, size_t count, int depth)
 {
     char key[128];
@@ -216,7 +217,7 @@ static bool read_member(struct reader *r, json_t *object, size_t count, int dept
     if (peek(r) != '"' || !read_text(r, &text, &bytes) || bytes > sizeof(key)) {
         return false;
     }
-    memcpy(key, text, bytes); /* the value may need the scratch buffer */
+    memcpy(key, text, bytes); /* reading the value may reuse the scratch buffer */
     if (peek(r) != ':') {
         return false;
     }
@@ -297,10 +298,10 @@ json_t *flo_json_quick(const char *text, size_t bytes)
     json_t *json = c == '{' || c == '[' ? read_value(&r, 0) : NULL;
 
     if (json != NULL && (peek(&r) != '\0' || r.at != r.end)) {
-        json_decref(json); /* something stands behind it */
+        json_decref(json); /* other text follows the document */
         json = NULL;
     }
-    if (r.scratch.data != NULL) { /* perhaps of a key */
+    if (r.scratch.data != NULL) { /* wiped: it may hold a secret */
         explicit_bzero(r.scratch.data, r.scratch.capacity);
     }
     flo_buf_deinit(&r.scratch);
