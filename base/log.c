@@ -1,4 +1,4 @@
-/* Log: one line per event on stderr, in one write, so that the lines of
+/* Log: one line per event on stderr.  A line is one write, so the lines of
  * threads and processes never mix. */
 #include <errno.h>
 #include <stdatomic.h>
@@ -10,7 +10,7 @@
 
 static const char *const level_names[] = {"error", "warn", "info", "debug"};
 
-/* -1 until it is first asked for. */
+/* -1 before the first use. */
 static atomic_int log_level = -1;
 
 static int log_level_now(void)
@@ -70,7 +70,7 @@ void flo_log(enum flo_log_level level, const char *area, const char *format, ...
             line[bytes - 1] = '\n';
         }
         ssize_t written = write(STDERR_FILENO, line, bytes);
-        (void)written; /* there is nowhere left to say it */
+        (void)written; /* no other place to report it */
         void (*keep)(const char *, size_t) = atomic_load(&log_keep);
         if (keep != NULL) {
             keep(line, bytes);

@@ -1,51 +1,56 @@
-/* Sandbox kit: a process gives up what its work does not need.
+/* Sandbox kit: a process gives up the rights that its work does not need.
  *
- * A program has a table of the system calls it makes, with what their
- * arguments may be, and a list of the folders and files it opens.  All else is
- * refused by the kernel: seccomp for calls, landlock for files.  Both hold for
- * the rest of the process's life and for all of its threads.
+ * A program has a table of the system calls it makes, with the allowed
+ * arguments, and a list of the folders and files it opens.  The kernel refuses
+ * everything else: seccomp filters the calls, landlock the files.  Both hold
+ * for all threads until the process ends.
  *
- * seccomp cannot read a path, and landlock does not cover stat: so no table may
- * allow a call that asks for the facts of a path.  fstat stays, in all the ways
- * in which a libc makes it. */
+ * seccomp cannot read a path, and landlock does not cover stat.  So no table
+ * may allow a call that stats a path.  fstat is allowed, in all the forms that
+ * a libc uses. */
 #ifndef FLOTILLA_BASE_SANDBOX_H
 #define FLOTILLA_BASE_SANDBOX_H
 
 #include <flotilla/base.h>
 
-/* Without a part that the kernel does not have: refuse to work, or warn. */
+/* Behaviour on a kernel that lacks a part of the sandbox: refuse to work, or
+ * warn. */
 enum flo_sandbox_mode { FLO_SANDBOX_REQUIRED, FLO_SANDBOX_PREFERRED };
-/* "required", "preferred"; false: neither. */
+/* Parses "required" or "preferred"; false: another word. */
 bool flo_sandbox_mode_parse(const char *word, enum flo_sandbox_mode *out);
 const char *flo_sandbox_mode_word(enum flo_sandbox_mode mode);
 
-/* Can this build enter one?  A sanitizer needs more than any table allows, so
- * its programs run without and count as if they had one. */
+/* Returns whether this build supports the sandbox.  Builds with a sanitizer
+ * need more than any table allows, so their programs run without a sandbox and
+ * act as if they had one. */
 bool flo_sandbox_is_built(void);
 
 #define FLO_SANDBOX_PART_CALLS "seccomp filters"
 #define FLO_SANDBOX_PART_FILES "landlock (version 2 or later)"
 
-/* The part that this kernel lacks; NULL: it has all. */
+/* Name of the sandbox part that this kernel lacks; NULL: none is missing. */
 const char *flo_sandbox_lacks(void);
 
-/* FLO_E_SANDBOX when it is required, else a warning and 0. */
+/* Handles a missing part: FLO_E_SANDBOX when the sandbox is required, else a
+ * warning and 0. */
 FLO_MUST_USE int flo_sandbox_miss(enum flo_sandbox_mode mode, const char *part,
                                   struct flo_err *err);
 
 /* ---- before: limits ---- */
 
-/* Soft and hard; what does not work is logged. */
+/* Sets the soft and the hard limit.  A failure is logged. */
 void flo_sandbox_limit(int resource, uint64_t value);
-/* No core file, no ptrace by others of the same user, no new privileges. */
+/* Forbids core files, ptrace by other processes of the user, and new
+ * privileges. */
 void flo_sandbox_close_memory(void);
 
 /* ---- rights of root ---- */
 
-/* Give up all capabilities but these (a bit each: 1 << CAP_...), the ambient
- * and inheritable ones too; what is not there is not given.  `effective` of
- * those `permitted`.  The calling thread alone: call it before there are
- * others, and before a filter.  FLO_E_PROCESS. */
+/* Gives up all capabilities but these (a bit each: 1 << CAP_...), including the
+ * ambient and inheritable ones.  Capabilities that the process lacks are not
+ * added.  `effective` must be a subset of `permitted`.  Only the calling thread
+ * changes, so call it before there are others, and before a filter.
+ * FLO_E_PROCESS. */
 FLO_MUST_USE int flo_sandbox_keep_rights(uint64_t permitted, uint64_t effective,
                                          struct flo_err *err);
 
@@ -55,22 +60,23 @@ enum flo_sandbox_action {
     FLO_SANDBOX_ALLOW,
     FLO_SANDBOX_REFUSE, /* fails with `error` */
     FLO_SANDBOX_KILL,
-    /* newfstatat and its like: with an empty path it is answered as fstat, any
-     * other path fails with EACCES. */
+    /* For newfstatat and the like: an empty path acts as fstat, any other path
+     * fails with EACCES. */
     FLO_SANDBOX_FSTAT,
 };
 
-/* (argument & mask) == value, over all 64 bits of it; mask 0: no condition. */
+/* Condition (argument & mask) == value on all 64 bits of an argument; mask 0:
+ * none. */
 struct flo_sandbox_condition {
     uint8_t argument;
     uint64_t mask;
     uint64_t value;
 };
-/* As a value: the number of this process. */
+/* Stands for this process's id as a `value`. */
 #define FLO_SANDBOX_SELF UINT64_MAX
 
-/* One call, in the stages of `stages` (a bit each).  The first rule of its
- * number whose conditions all hold decides. */
+/* Rule for one system call, in the stages whose bits `stages` has.  The first
+ * rule for a call whose conditions all hold decides. */
 struct flo_sandbox_rule {
     long number;
     uint8_t stages;
@@ -79,7 +85,7 @@ struct flo_sandbox_rule {
     struct flo_sandbox_condition when[3];
 };
 
-/* Rows of a table.  Arguments of 32 bits have a mask of 32 bits. */
+/* Rows of a table.  32-bit arguments need a 32-bit mask. */
 #define FLO_CALL(stages, name)                                                                     \
     {                                                                                              \
         SYS_##name, stages, FLO_SANDBOX_ALLOW, 0,                                                  \
@@ -116,14 +122,14 @@ struct flo_sandbox_rule {
             }                                                                                      \
         }                                                                                          \
     }
-/* Threads as a libc makes them: with all that threads share, and in no
- * namespace of their own.  musl adds a flag that says nothing. */
+/* Thread creation as a libc does it: clone() that shares everything and makes
+ * no namespace.  musl sets an extra flag, which has no effect. */
 #define FLO_CALL_THREAD(stages)                                                                    \
     FLO_CALL_IF(stages, clone, 0, ~(uint64_t)CLONE_DETACHED,                                       \
                 CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM | \
                     CLONE_SETTLS | CLONE_PARENT_SETTID | CLONE_CHILD_CLEARTID)
-/* One option of a socket; a table ends them with FLO_CALL_VAIN(…, setsockopt,
- * ENOPROTOOPT): libraries then go without. */
+/* Allows one socket option.  A table ends the list with FLO_CALL_VAIN(…,
+ * setsockopt, ENOPROTOOPT): libraries then do without other options. */
 #define FLO_CALL_OPTION(stages, level, option)                                                     \
     {                                                                                              \
         SYS_setsockopt, stages, FLO_SANDBOX_ALLOW, 0,                                              \
@@ -141,12 +147,12 @@ struct flo_sandbox_rule {
 struct flo_sandbox_policy {
     const struct flo_sandbox_rule *rules;
     size_t count;
-    int error; /* answer to calls that no rule has; 0: the process is killed */
+    int error; /* errno of calls without a rule; 0: they kill the process */
 };
 
-/* Enter a stage; a later one can only take more away.  Calls of another
- * machine's table (i386, x32) kill.  1: in force, 0: this kernel or build has
- * no filters, FLO_E_PROCESS. */
+/* Enters a stage; later stages can only remove rights.  Calls of another ABI
+ * (i386, x32) kill the process.  Returns 1: in force, 0: this kernel or build
+ * has no filters, FLO_E_PROCESS. */
 FLO_MUST_USE int flo_sandbox_filter(const struct flo_sandbox_policy *policy, uint8_t stage,
                                     struct flo_err *err);
 
@@ -154,28 +160,27 @@ FLO_MUST_USE int flo_sandbox_filter(const struct flo_sandbox_policy *policy, uin
 
 enum flo_sandbox_access {
     FLO_SANDBOX_READ,
-    FLO_SANDBOX_SHELF,   /* and remove files; take in those of a STORE, after
-                            which nobody writes to them */
-    FLO_SANDBOX_STORE,   /* and write, make and remove plain files */
+    FLO_SANDBOX_SHELF,   /* read and remove files; move in those of a STORE, as read-only */
+    FLO_SANDBOX_STORE,   /* as SHELF; also write, make and remove plain files */
     FLO_SANDBOX_RUN,     /* read, and run as programs */
-    FLO_SANDBOX_SCRATCH, /* read, write, make and remove all but devices */
+    FLO_SANDBOX_SCRATCH, /* read, write, make and remove everything except devices */
     FLO_SANDBOX_DEVICE,  /* read, write and control */
     FLO_SANDBOX_OWN,     /* read, and write to files that are there: /proc/self */
 };
-/* TCP: none; to connect; to serve, too. */
+/* TCP: none, connect only, or connect and listen. */
 enum flo_sandbox_net { FLO_SANDBOX_NO_TCP, FLO_SANDBOX_CONNECTS, FLO_SANDBOX_TCP };
 struct flo_sandbox_path {
-    const char *path; /* NULL, or nothing there: no permission */
+    const char *path; /* NULL, or a missing file: the row is ignored */
     enum flo_sandbox_access access;
 };
 
 bool flo_sandbox_has_landlock(void);
 
-/* Only what lies at or below these paths may be opened; descriptors that are
- * open stay.  TCP is left as far as `net` says; no
- * signal leaves the sandbox (each where the kernel knows of it).  Call it
- * before there are threads.  1: in force, 0: no landlock (of version 2 or
- * later) in this kernel or build, FLO_E_PROCESS. */
+/* Limits the files that may be opened to those at or below these paths.  Open
+ * descriptors stay usable.  TCP is limited to `net`, and signals cannot leave
+ * the sandbox (both where the kernel supports it).  Call it before there are
+ * threads.  Returns 1: in force, 0: no landlock (version 2 or later) in this
+ * kernel or build, FLO_E_PROCESS. */
 FLO_MUST_USE int flo_sandbox_files(const struct flo_sandbox_path *paths, size_t count,
                                    enum flo_sandbox_net net, struct flo_err *err);
 

@@ -6,19 +6,20 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-/* < 0: errno says why. */
+/* < 0: errno says why */
 static inline int flo_wake_open(void)
 {
     return eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 }
 
-/* From any thread; readable until it is calmed. */
+/* Wakes the loop, from any thread.  The descriptor is readable until
+ * flo_wake_calm(). */
 static inline void flo_wake_poke(int fd)
 {
     uint64_t one = 1;
     ssize_t put = write(fd, &one, sizeof(one));
 
-    (void)put; /* EAGAIN: it is poked already */
+    (void)put; /* EAGAIN: a wake is pending already */
 }
 
 static inline void flo_wake_calm(int fd)
@@ -26,7 +27,7 @@ static inline void flo_wake_calm(int fd)
     uint64_t count;
     ssize_t got = read(fd, &count, sizeof(count));
 
-    (void)got; /* EAGAIN: it was calm */
+    (void)got; /* EAGAIN: no wake was pending */
 }
 
 #endif

@@ -1,8 +1,9 @@
-/* Static files of a page, made into the program by cmake/embed.cmake.
+/* Web files: static files of a page, embedded in the program by
+ * cmake/embed.cmake.
  *
- * They hold no secret, so a server may give them to everybody.  Each answer
- * has an ETag, and headers by which a browser loads scripts, styles and
- * answers from this server alone and shows the page in no frame. */
+ * The files hold no secret, so a server may give them to everybody.  Each
+ * answer has an ETag.  Its headers let a browser load scripts, styles and data
+ * from this server alone, and forbid showing the page in a frame. */
 #ifndef FLOTILLA_HOST_WEB_H
 #define FLOTILLA_HOST_WEB_H
 
@@ -14,8 +15,9 @@ struct flo_web_file {
     size_t bytes;
 };
 
-/* Answer with the file of that path; "" or NULL: index.html.  `files` ends with
- * a path NULL.  false: there is none, and nothing was answered. */
+/* Answers with the file of that path; "" or NULL: index.html.  `files` ends
+ * with a path NULL.  false: there is no such file, and the request is not
+ * answered. */
 bool flo_web_answer(struct flo_httpd_request *request, const struct flo_web_file *files,
                     const char *path);
 

@@ -15,26 +15,26 @@
 
 struct flo_yaml;
 
-/* Parse one document.  `name` (a file's name) stands in front of every error:
+/* Parses one document.  `name` (a file's name) stands in front of every error:
  * "config.yaml:12:3: ...".  FLO_E_CFG_PARSE, FLO_E_META_TOO_LARGE,
  * FLO_E_MEMORY. */
 FLO_MUST_USE int flo_yaml_parse(const char *text, size_t bytes, const char *name,
                                 struct flo_yaml **out, struct flo_err *err);
-/* Read and parse a file; its errors are flo_file_read's and the above. */
+/* Reads and parses a file.  Errors as of flo_file_read and flo_yaml_parse. */
 FLO_MUST_USE int flo_yaml_load(const char *path, struct flo_yaml **out, struct flo_err *err);
 /* NULL is fine. */
 void flo_yaml_free(struct flo_yaml *yaml);
 
 /* The tree (null for an empty document), valid as long as `yaml`. */
 json_t *flo_yaml_root(const struct flo_yaml *yaml);
-/* The name that parse was given. */
+/* The name that flo_yaml_parse got. */
 const char *flo_yaml_name(const struct flo_yaml *yaml);
 /* Line, from 1 on, of a path such as "broker.url" or "phases[2].share"; 0
  * when there is no such path.  Keys that contain . or [ are not found. */
 unsigned flo_yaml_line(const struct flo_yaml *yaml, const char *path);
 
-/* Append the tree as YAML that flo_yaml_parse reads back as the same one, as
- * far as its limits allow.  Failure shows in out->failed. */
+/* Appends the tree as YAML that flo_yaml_parse reads back as an equal tree,
+ * within its limits.  A failure shows in out->failed. */
 void flo_yaml_dump(const json_t *json, struct flo_buf *out);
 
 #endif

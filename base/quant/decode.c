@@ -1,4 +1,4 @@
-/* Decoders of codes and scales, one loop over unpack.h for all of them. */
+/* Decoders of quantised types: one loop over unpack.h for all of them. */
 #include "base/quant/types/types.h"
 #include "base/quant/unpack.h"
 

@@ -1,4 +1,4 @@
-/* Dithered change of stored weights, in integers. */
+/* Dither: changes stored weights, in integers; see dither.h. */
 #include "base/quant/dither.h"
 
 #include <math.h>
@@ -28,7 +28,7 @@ uint64_t flo_dither_key(uint64_t seed, const char *tensor_name)
     return key;
 }
 
-/* u in [0, 1) with 32 bits: element `index` of the tensor of `key`. */
+/* u in [0, 1) as 32 bits, for element `index` of the tensor with hash `key`. */
 static uint32_t dither(uint64_t key, uint64_t index)
 {
     return (uint32_t)(mix(key + index * 0x9e3779b97f4a7c15u) >> 32);
@@ -39,7 +39,7 @@ static int bit_length(uint64_t x)
     return x == 0 ? 0 : 64 - __builtin_clzll(x);
 }
 
-/* value * 2^exponent, value > 0 of at most 126 bits. */
+/* Normalises value * 2^exponent; value > 0 has at most 126 bits. */
 static struct flo_fixed normal(uwide value, int exponent)
 {
     uint64_t high = (uint64_t)(value >> 64);
@@ -49,7 +49,7 @@ static struct flo_fixed normal(uwide value, int exponent)
     return (struct flo_fixed){(uint64_t)value, exponent + shift};
 }
 
-/* A finite f32 as fraction * 2^exponent, fraction below 2^24. */
+/* Splits a finite f32 into fraction * 2^exponent, with fraction below 2^24. */
 static int32_t split_f32(float value, int *exponent)
 {
     uint32_t bits;
@@ -70,13 +70,13 @@ struct flo_fixed flo_fixed_from(float value, uint32_t divisor)
     return normal((fraction << 100) / divisor, exponent - 100);
 }
 
-/* scale / (d * 2^-24) for d > 0. */
+/* The quotient scale / (d * 2^-24) for d > 0. */
 static struct flo_fixed per_step(struct flo_fixed scale, uint64_t d)
 {
     return normal(((uwide)scale.mantissa << 64) / d, scale.exponent - 64 + 24);
 }
 
-/* floor(sum * 2^exponent * ratio * 2^32), kept within +-2^96. */
+/* The value floor(sum * 2^exponent * ratio * 2^32), clamped to +-2^96. */
 static wide scaled(int64_t sum, int exponent, struct flo_fixed ratio)
 {
     const wide most = (wide)1 << 96;
@@ -93,7 +93,7 @@ static wide scaled(int64_t sum, int exponent, struct flo_fixed ratio)
     return product > most ? most : product < -most ? -most : product;
 }
 
-/* A half as an integer of 2^-24. */
+/* An f16 as an integer multiple of 2^-24. */
 static int64_t half_units(uint16_t half)
 {
     int field = half >> 10 & 0x1f;
@@ -125,7 +125,7 @@ static void dither_block(struct block *block, size_t at, const struct flo_dither
     double square = 0;
     double step = ldexp((double)d, -24);
     result->codes += 32;
-    if (d == 0) { /* a block of one value: it has no step to take */
+    if (d == 0) { /* d is 0: all values are equal, and no step exists */
         struct flo_fixed one = per_step(change->scale, 1);
         for (size_t j = 0; j < 32; j++) {
             double x = ldexp((double)scaled(change->sum[at + j], change->exponent, one), -32 - 24);
@@ -199,7 +199,7 @@ static void row_q8_0(void *row, size_t values, const struct flo_dither_change *c
     for (size_t at = 0; at < values; at += 32, blocks++) {
         struct block block = {.least = -127, .most = 127, .d = blocks->d};
         for (int j = 0; j < 32; j++) {
-            /* -128 stands in no file of ours; were it there, it may stay. */
+            /* Our encoder never writes -128; a file of others may keep it. */
             block.code[j] = blocks->q[j];
             block.least = blocks->q[j] < -127 ? -128 : block.least;
         }
@@ -240,7 +240,7 @@ static void row_f16(void *row, size_t values, const struct flo_dither_change *ch
         wide now = ((target + u) >> (32 + k)) * ((wide)1 << k);
         now = now > most ? most : now < -most ? -most : now;
         double wanted = ldexp((double)x, -32);
-        if (now != old) { /* keeps the sign of a zero */
+        if (now != old) { /* leaves the sign of a zero alone */
             halves[j] = half_from_units((int64_t)now);
             result->codes_changed++;
         }
@@ -250,7 +250,7 @@ static void row_f16(void *row, size_t values, const struct flo_dither_change *ch
     result->codes += values;
 }
 
-/* value * 2^exponent to the nearest f32, half to even. */
+/* Rounds value * 2^exponent to the nearest f32, half to even. */
 static float nearest_f32(int64_t value, int exponent)
 {
     uint64_t size = value < 0 ? -(uint64_t)value : (uint64_t)value;
@@ -267,12 +267,13 @@ static float nearest_f32(int64_t value, int exponent)
     } else if (drop >= 64) {
         return value < 0 ? -0.0f : 0.0f;
     }
-    /* At most 24 bits: exact, or an overflow that becomes infinite. */
+    /* At most 24 bits: the result is exact, or overflows to infinity. */
     float result = ldexpf((float)size, exponent);
     return value < 0 ? -result : result;
 }
 
-/* old + change, both in units of the larger one's 62nd bit. */
+/* Returns old + change.  Both are first brought to a common unit, 62 bits below
+ * the larger one's top. */
 static float added(float old, int64_t sum, const struct flo_dither_change *change, double *wanted)
 {
     uint64_t size = sum < 0 ? -(uint64_t)sum : (uint64_t)sum;
@@ -345,7 +346,7 @@ void flo_dither_row(uint32_t quant_id, void *row, size_t values,
 
 bool flo_fixed_array(const float *in, size_t count, int bits, int32_t *out, int *exponent)
 {
-    int top = -200; /* every value is below 2^top */
+    int top = -200; /* all values are below 2^top */
     for (size_t i = 0; i < count; i++) {
         int e;
         if (!isfinite(in[i])) {
@@ -361,7 +362,7 @@ bool flo_fixed_array(const float *in, size_t count, int bits, int32_t *out, int 
     for (size_t i = 0; i < count; i++) {
         int e;
         int64_t fraction = split_f32(in[i], &e);
-        int shift = e - *exponent; /* at most bits - 1: the value fits */
+        int shift = e - *exponent; /* at most bits - 1, so the value fits */
         int64_t size = fraction < 0 ? -fraction : fraction;
         if (shift >= 0) {
             size <<= shift;

@@ -1,5 +1,6 @@
-/* For machines without 128-bit integers (32-bit Arm): no type can be changed in
- * place.  Devices do not; whoever publishes does it on a 64-bit machine. */
+/* Dither stub for machines without 128-bit integers (32-bit Arm): no type can
+ * be changed in place.  Devices never do that; publishing needs a 64-bit
+ * machine. */
 #include <stdlib.h>
 
 #include "base/quant/dither.h"
@@ -25,7 +26,7 @@ struct flo_fixed flo_fixed_from(float value, uint32_t divisor)
 {
     (void)value;
     (void)divisor;
-    abort(); /* a bug: flo_dither_can() was not asked */
+    abort(); /* a bug: the caller did not ask flo_dither_can() */
 }
 
 void flo_dither_row(uint32_t quant_id, void *row, size_t values,

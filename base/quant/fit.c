@@ -1,5 +1,5 @@
-/* One scale for some values: candidates around the usual one, each improved
- * by least squares. */
+/* Fits one scale to some values: tries candidates around the usual scale and
+ * improves each by least squares. */
 #include "base/quant/fit.h"
 
 #include <math.h>
@@ -8,11 +8,11 @@
 
 #define LANES 8
 #define REFITS_MAX 4
-#define VALUES_MAX 32 /* values of one search */
+#define VALUES_MAX 32 /* most values of one search */
 
 static const float infinite = 3e38f;
 
-/* To the nearest integer, half to even, for |x| < 2^22. */
+/* Rounds to the nearest integer, half to even, for |x| < 2^22. */
 static inline float nearest(float x)
 {
     const float magic = 12582912.0f;
@@ -25,7 +25,7 @@ static inline float within(float x, float least, float most)
     return x < most ? x : most;
 }
 
-/* The step of the grid that is nearest to x, without a branch. */
+/* The grid level nearest to x, without a branch. */
 static inline float nearest_step(float x)
 {
     float level = flo_quant_iq4_grid[0];
@@ -104,7 +104,8 @@ void flo_fit_codes(const float *x, size_t count, const struct flo_levels *levels
     }
 }
 
-/* A search: the values, what is fixed, and the best so far. */
+/* State of a search: the values, fixed parameters, and the best candidate so
+ * far. */
 struct search {
     const float *x;
     size_t count;
@@ -112,7 +113,7 @@ struct search {
     bool is_half;
     float m_most;
     float x_sum;
-    float explained; /* by the best candidate, which is: */
+    float explained; /* sum of squares that the best candidate explains; the candidate is: */
     float found_d;
     float found_m;
     float d;
@@ -141,7 +142,7 @@ static bool try_pair(struct search *search, float d, float m, bool is_first)
     return true;
 }
 
-/* The pair of least error while the levels stay as they are. */
+/* Computes the pair (d, m) of least error for fixed levels. */
 static bool refit(const struct search *search, const struct flo_fit_sums *sums, float *d, float *m)
 {
     float n = (float)search->count;
@@ -162,8 +163,8 @@ static bool refit(const struct search *search, const struct flo_fit_sums *sums, 
     return true;
 }
 
-/* A candidate: its levels, the best pair for these, and by how much it
- * explains the values (squares explained = squares - squares of errors). */
+/* Tries a candidate: assigns levels, computes the best pair for them, and the
+ * sum of squares that it explains (squares - squared errors). */
 static void weigh(struct search *search, float d, float m)
 {
     struct flo_fit_sums sums;
@@ -184,7 +185,8 @@ static void weigh(struct search *search, float d, float m)
     }
 }
 
-/* From the best candidate, and from the usual rounding if that is better. */
+/* Iterates from the best candidate, and from the usual rounding if that is
+ * better. */
 static void improve(struct search *search)
 {
     if (search->explained > 0) {
@@ -199,8 +201,9 @@ static void improve(struct search *search)
     }
 }
 
-/* The value of largest magnitude is put on the least level (the usual), or on
- * the most one, a little inside or outside of it. */
+/* Tries scales that put the value of largest magnitude on the least level (the
+ * usual rounding) or the highest.  Also tries scales slightly inside or outside
+ * of these. */
 static void search_scaled(struct search *search)
 {
     const struct flo_levels *levels = search->levels;
@@ -211,7 +214,7 @@ static void search_scaled(struct search *search)
         }
     }
     float step = levels->is_grid ? 2.0f : 0.125f;
-    int stride = levels->is_grid ? 2 : 1; /* a grid costs four times as much */
+    int stride = levels->is_grid ? 2 : 1; /* a grid costs four times as much, so fewer candidates */
     try_pair(search, extreme / levels->least, 0, true);
     for (int k = -8; k <= 10; k += stride) {
         float shift = (float)k * step;
@@ -223,8 +226,8 @@ static void search_scaled(struct search *search)
     improve(search);
 }
 
-/* From minimum to maximum (the usual), with a little more or fewer levels
- * in between. */
+/* Tries the range from minimum to maximum (the usual rounding), and ranges with
+ * slightly more or fewer levels. */
 static void search_affine(struct search *search)
 {
     float most_level = search->levels->most;
@@ -240,7 +243,7 @@ static void search_affine(struct search *search)
     for (int k = -10; k <= 12; k++) {
         float steps = most_level + (float)k * 0.1f;
         weigh(search, (most - least) / steps, least);
-        if (k > 0) { /* cut at both ends */
+        if (k > 0) { /* narrowed at both ends */
             float d = (most - least) / steps;
             float cut = (steps - most_level) / 2;
             weigh(search, d, least + cut * d);

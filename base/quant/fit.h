@@ -1,12 +1,12 @@
-/* Fitting codes to values: what the encoders search with.
+/* Code fitting: the search that the encoders use.
  *
- * A code stands for a level, which is the code itself (counted from a least
- * one) or a step of the uneven grid of the IQ4 types; x = d * level + m.  The
- * plain sum of squared errors is made small.  The usual rounding is always
- * among the candidates, so no block becomes worse than by that.  Sums are
- * made in eight lanes in a fixed order: the same bytes on every CPU, and quick
- * where the compiler uses vectors.  Values that are not finite do no harm and
- * give no sense. */
+ * A code stands for a level.  The level is the code itself, counted from a
+ * least one, or an entry of the uneven grid of the IQ4 types; x = d * level +
+ * m.  The search minimises the plain sum of squared errors.  The usual rounding
+ * is always a candidate, so no block gets worse than with it.  Sums are made in
+ * eight lanes in a fixed order, so every CPU writes the same bytes and
+ * compilers can use vectors.  Values that are not finite are safe, but their
+ * result is arbitrary. */
 #ifndef FLOTILLA_BASE_QUANT_FIT_H
 #define FLOTILLA_BASE_QUANT_FIT_H
 
@@ -22,10 +22,10 @@ struct flo_levels {
     float least;
     float most;
     bool is_grid;
-    bool has_offset; /* m may be other than 0; then least is 0 */
+    bool has_offset; /* m may be non-zero; `least` is then 0 */
 };
 
-/* Sums over the values once each has its level. */
+/* Sums over the values, each with its assigned level. */
 struct flo_fit_sums {
     float error; /* sum of squares */
     float q;
@@ -33,28 +33,29 @@ struct flo_fit_sums {
     float xq;
 };
 
-/* Give each of `count` (a multiple of 8) values its nearest level. */
+/* Assigns each of `count` (a multiple of 8) values its nearest level. */
 void flo_fit_assign(const float *x, size_t count, const struct flo_levels *levels, float d, float m,
                     struct flo_fit_sums *sums, float *out);
-/* The d and m of the least error that is found.  `is_half`: they will be
- * stored as f16 and are already rounded so. `m_most`: m is at most this. */
+/* Finds the d and m with the least error.  `is_half`: both will be stored as
+ * f16, and are returned rounded to it.  `m_most`: upper bound of m. */
 void flo_fit_find(const float *x, size_t count, const struct flo_levels *levels, bool is_half,
                   float m_most, float *d, float *m);
-/* The codes of `count` values for a d and m that are given. */
+/* Writes the codes of `count` values for a given d and m. */
 void flo_fit_codes(const float *x, size_t count, const struct flo_levels *levels, float d, float m,
                    uint8_t *codes);
 
-/* 32 values with halves d and m (0 without an offset) of their own. */
+/* Fits a block of 32 values that has its own f16 d and m (m 0 without an
+ * offset). */
 void flo_fit_values(const float *x, const struct flo_levels *levels, uint16_t *d, uint16_t *m,
                     uint8_t codes[32]);
 
-/* 256 values in `parts` equal parts, each with an integer scale:
- * x = d * scale * level - dmin * min, the latter with an offset only. */
+/* Fits 256 values in `parts` equal parts, each with an integer scale: x = d *
+ * scale * level - dmin * min.  The second term exists with an offset only. */
 struct flo_fit_block {
     struct flo_levels levels;
     int parts;       /* 8 or 16 */
     int scale_least; /* 0 with an offset */
-    int scale_most;  /* bound of mins too */
+    int scale_most;  /* upper bound of scales, and of mins */
 
     uint16_t d;
     uint16_t dmin;
@@ -63,22 +64,24 @@ struct flo_fit_block {
     uint8_t codes[FLO_FIT_VALUES_MAX];
 };
 
-/* A type that has such blocks in a file. */
+/* Description of a quantisation type that has such blocks in a file. */
 struct flo_fit_type {
     struct flo_fit_block shape; /* levels, parts and bounds of scales */
     size_t block_bytes;
-    /* A fitted block into one of zeros. */
+    /* Writes a fitted block into a zeroed one. */
     void (*pack)(const struct flo_fit_block *fit, void *block);
-    /* The halves and integers that stand in one. */
+    /* Reads the f16 factors and the integer scales of a block. */
     void (*read)(const void *block, struct flo_fit_block *fit);
 };
-/* Scales and mins of a q4_k or q5_k: into zeros, and back. */
+/* Packs the scales and mins of a q4_k or q5_k into zeroed bytes; reads them
+ * back. */
 void flo_fit_k4_pack(const struct flo_fit_block *fit, uint8_t scales[12]);
 void flo_fit_k4_read(const uint8_t scales[12], struct flo_fit_block *fit);
-/* `keeps_scales`: those that stand in the blocks, only codes change. */
+/* Encodes values.  `keeps_scales`: the scales already in the blocks are used,
+ * and only codes change. */
 void flo_fit_encode(const struct flo_fit_type *type, const float *in, void *blocks, size_t values,
                     bool keeps_scales);
-/* flo_quant_encode and flo_quant_pin of a type. */
+/* Defines flo_quant_encode and flo_quant_pin of a type. */
 #define FLO_FIT_FUNCTIONS(name, type)                                                              \
     void flo_quant_##name##_encode(const float *in, void *blocks, size_t values)                   \
     {                                                                                              \

@@ -1,6 +1,6 @@
-/* 256 values in parts whose scales are integers of one half: parts are fitted
- * alone, then their scales are rounded, each to the integer that serves it
- * best, and the half is fitted to all of them again. */
+/* Block fit: fits 256 values in parts whose scales are integers times one f16.
+ * Each part is fitted alone.  Then each scale is rounded to the integer that
+ * fits its part best, and the f16 is fitted to all parts again. */
 #include "base/quant/fit.h"
 
 #include <math.h>
@@ -10,10 +10,10 @@
 
 #define ROUNDS_MAX 4
 
-/* One part with its integers. */
+/* One part with its integer scale and min. */
 struct part {
     float wanted_d;
-    float wanted_m; /* the offset, 0 or less */
+    float wanted_m; /* wanted offset, 0 or less */
     int scale;
     int min;
     float x_sum;
@@ -23,7 +23,7 @@ struct part {
 struct fitting {
     const struct flo_fit_block *block;
     const float *x;
-    size_t count; /* values in a part */
+    size_t count; /* number of values in a part */
     float d;
     float dmin;
     struct part parts[FLO_FIT_PARTS_MAX];
@@ -47,7 +47,7 @@ static float ratio(float value, float unit)
     return unit != 0 ? value / unit : 0;
 }
 
-/* Try these integers for a part; keep them when they serve it better. */
+/* Tries these integers for a part; keeps them when the error is smaller. */
 static void try_integers(const struct fitting *fitting, size_t at, struct part *part, int scale,
                          int min, bool is_first, float *mean_rest)
 {
@@ -100,7 +100,7 @@ static void choose_all(struct fitting *fitting)
     }
 }
 
-/* The halves of least error while levels and integers stay. */
+/* Computes the d and dmin of least error for fixed levels and integers. */
 static bool refit(const struct fitting *fitting, float *d, float *dmin)
 {
     double aa = 0;
@@ -132,7 +132,7 @@ static bool refit(const struct fitting *fitting, float *d, float *dmin)
     return isfinite(*d) && isfinite(*dmin) && *dmin >= 0;
 }
 
-/* The halves at first: the largest scale and the largest min just fit. */
+/* First d and dmin: the largest scale and the largest min just fit. */
 static void begin(struct fitting *fitting)
 {
     const struct flo_fit_block *block = fitting->block;
@@ -155,7 +155,7 @@ static void begin(struct fitting *fitting)
     fitting->dmin = half(m / (float)block->scale_most);
 }
 
-/* The codes for the halves and integers that stand in the block. */
+/* Computes the codes for the d, dmin and integers already in the block. */
 static void fit_codes(const float *x, struct flo_fit_block *block)
 {
     size_t count = (size_t)(FLO_FIT_VALUES_MAX / block->parts);

@@ -1,8 +1,8 @@
 /* Half floats: IEEE binary16 and bfloat16 to float and back, inline because
  * decoders and kernels do it per block.
  *
- * Exact, subnormals and NaN included; to f16 and bf16 by round to nearest
- * even, overflow to infinity, NaN stays NaN (quiet). */
+ * Widening is exact, with subnormals and NaN. Narrowing rounds to nearest even
+ * and overflows to infinity; NaN becomes a quiet NaN. */
 #ifndef FLOTILLA_BASE_QUANT_HALF_H
 #define FLOTILLA_BASE_QUANT_HALF_H
 
@@ -33,7 +33,7 @@ static inline float flo_f16_to_f32(uint16_t half)
 
     if (rest >= 0x7c00u << 13) { /* infinity, NaN with its payload */
         bits = rest | 0x7f800000u;
-    } else { /* a product with 2^112 mends the exponent, subnormals too */
+    } else { /* multiplying by 2^112 corrects the exponent, subnormals too */
         bits = flo_bits_of_float(flo_float_of_bits(rest) * 0x1p112f);
     }
     return flo_float_of_bits(bits | sign);
@@ -46,11 +46,11 @@ static inline uint16_t flo_f32_to_f16(float value)
     uint32_t rest = bits & 0x7fffffffu;
     uint32_t half;
 
-    if (rest > 0x7f800000u) { /* NaN, with the payload's top */
+    if (rest > 0x7f800000u) { /* NaN, with the upper bits of its payload */
         half = 0x7e00u | ((rest >> 13) & 0x1ffu);
     } else if (rest >= 0x477ff000u) { /* 65520 and more */
         half = 0x7c00u;
-    } else if (rest < 0x38800000u) { /* below 2^-14: let an add do it */
+    } else if (rest < 0x38800000u) { /* below 2^-14: a float addition does the rounding */
         float shifted = flo_float_of_bits(rest) + 0.5f;
         half = flo_bits_of_float(shifted) - 0x3f000000u;
     } else {
@@ -75,7 +75,7 @@ static inline uint16_t flo_f32_to_bf16(float value)
     return (uint16_t)((bits + 0x7fffu + ((bits >> 16) & 1)) >> 16);
 }
 
-/* From bytes in a file, aligned or not. */
+/* Reads an f16 from the bytes of a file, aligned or not. */
 static inline float flo_f16_at(const void *p)
 {
     uint16_t half;

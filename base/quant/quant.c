@@ -1,4 +1,4 @@
-/* The table of tensor types. */
+/* Quantisation types: the table of tensor types. */
 #include "base/quant/types/types.h"
 #include "base/quant/unpack.h"
 

@@ -1,8 +1,8 @@
 /* Block formats of weights: their layout in a file, scalar decode and encode.
  *
- * One table row per tensor type id of GGUF.  Everything here is plain C and
- * the same on every CPU (compiled without contraction of a*b+c), so it is the
- * reference that faster kernels are proved against.  Pure; no allocation.
+ * One table row per tensor type id of GGUF.  Everything here is plain C with
+ * equal results on every CPU (compiled without contraction of a*b+c).  Faster
+ * kernels are tested against it.  Pure; no allocation.
  *
  * A row of values is stored as consecutive blocks; a row's length is a
  * multiple of the type's `block_values`. */
@@ -14,8 +14,8 @@
 
 #include "base/quant/half.h"
 
-/* Tensor type ids as they stand in files.  Those that are not listed here may
- * still have a row in the table (size known, no decoder). */
+/* Tensor type ids as files have them.  Types that are not listed may still have
+ * a row in the table (size known, no decoder). */
 enum flo_quant_id {
     FLO_QUANT_F32 = 0,
     FLO_QUANT_F16 = 1,
@@ -35,8 +35,8 @@ enum flo_quant_id {
     FLO_QUANT_ID_COUNT = 40, /* ids in a file are below this */
 };
 
-/* X(with, name, id) for each type of codes and scales that is computed with,
- * and for each type of plain floats. */
+/* X(with, name, id) for each quantised type that the engine computes with
+ * (codes and scales), and for each plain float type. */
 #define FLO_QUANT_CODE_TYPES(X, with)                                                              \
     X(with, q4_0, Q4_0)                                                                            \
     X(with, q4_1, Q4_1)                                                                            \
@@ -64,7 +64,7 @@ struct flo_block_q4_1 { /* x = d * q + m */
     uint16_t m;
     uint8_t q[16];
 };
-struct flo_block_q5_0 { /* x = d * (q - 16); bit j of high is q[j]'s fifth */
+struct flo_block_q5_0 { /* x = d * (q - 16); bit j of `high` is the fifth bit of q[j] */
     uint16_t d;
     uint8_t high[4];
     uint8_t q[16];
@@ -81,8 +81,7 @@ struct flo_block_q8_0 { /* x = d * q */
 };
 struct flo_block_q2_k { /* 16 sub-blocks of 16: x = d*scale*q - dmin*min */
     uint8_t scales[16]; /* scale in the low nibble, min in the high one */
-    uint8_t q[64];      /* value v: byte v / 128 * 32 + v % 32, bits from
-                         * v / 32 % 4 * 2 on */
+    uint8_t q[64]; /* value v: 2 bits of byte v / 128 * 32 + v % 32, from bit v / 32 % 4 * 2 on */
     uint16_t d;
     uint16_t dmin;
 };
@@ -134,52 +133,54 @@ _Static_assert(sizeof(struct flo_block_q6_k) == 210, "on-disk layout");
 _Static_assert(sizeof(struct flo_block_iq4_nl) == 18, "on-disk layout");
 _Static_assert(sizeof(struct flo_block_iq4_xs) == 136, "on-disk layout");
 
-/* `values` is a multiple of the type's block_values; `blocks` holds
- * values / block_values blocks.  Blocks need no alignment beyond 2. */
+/* Decodes or encodes `values` values, a multiple of the type's block_values.
+ * `blocks` holds values / block_values blocks and needs no alignment beyond
+ * 2. */
 typedef void flo_quant_decode(const void *blocks, float *out, size_t values);
 typedef void flo_quant_encode(const float *in, void *blocks, size_t values);
-/* Round other values to the scales and mins that stand in the blocks: only
+/* Encodes values with the scales and mins that the blocks already have: only
  * codes change, so that a delta between two releases stays small. */
 typedef void flo_quant_pin(const float *in, void *blocks, size_t values);
 
-/* 32 values: scale[i / 16] * codes[i] + offset[i / 16]. */
+/* 32 values as codes, scales and offsets: value i is scale[i / 16] * codes[i] +
+ * offset[i / 16]. */
 struct flo_quant_unpacked {
     int8_t codes[32];
     float scale[2];
-    float offset[2]; /* equal but for q2_k; -0 where a type has none */
+    float offset[2]; /* both equal except for q2_k; -0 for types without an offset */
 };
-/* Values 32 * index and on of a row. */
+/* Unpacks the 32 values of a row from index 32 * index on. */
 typedef void flo_quant_unpack(const void *row, size_t index, struct flo_quant_unpacked *out);
 
-/* Where the floats of a block lie, for the search of NaN and infinity. */
+/* Places of a block's floats, for the search for NaN and infinity. */
 enum flo_quant_floats {
     FLO_QUANT_FLOATS_NONE,    /* integers only */
-    FLO_QUANT_FLOATS_F16,     /* every value, or the scales below, are f16 */
+    FLO_QUANT_FLOATS_F16,     /* f16: every value, or the scales at scale_offset */
     FLO_QUANT_FLOATS_BF16,    /* every value */
     FLO_QUANT_FLOATS_F32,     /* every value */
     FLO_QUANT_FLOATS_F64,     /* every value */
     FLO_QUANT_FLOATS_F8_E5M2, /* every value, a byte each */
-    FLO_QUANT_FLOATS_F8_E4M3, /* the same; without infinity */
+    FLO_QUANT_FLOATS_F8_E4M3, /* every value, a byte each; no infinity */
     FLO_QUANT_FLOATS_E8M0,    /* one scale byte; 255 is NaN */
-    FLO_QUANT_FLOATS_UNKNOWN, /* scales are not laid out plainly */
+    FLO_QUANT_FLOATS_UNKNOWN, /* scales have no simple layout */
 };
 
 struct flo_quant_type {
     const char *name;      /* "Q4_1" */
-    uint32_t id;           /* as in the file */
+    uint32_t id;           /* id in the file */
     uint16_t block_values; /* 1, 32 or 256 */
     uint16_t block_bytes;
     uint8_t floats; /* enum flo_quant_floats */
-    /* Scales of a block type: 1 or 2; 0: every value. */
+    /* Number of scales of a block type, 1 or 2; 0: every value is a float. */
     uint8_t scale_count;
-    uint8_t scale_offset[2];  /* bytes from the block's begin */
+    uint8_t scale_offset[2];  /* offsets within a block, in bytes */
     flo_quant_decode *decode; /* NULL: not built yet */
     flo_quant_encode *encode; /* NULL: not built yet */
-    flo_quant_pin *pin;       /* NULL: no scales, or not built yet */
-    flo_quant_unpack *unpack; /* the same */
+    flo_quant_pin *pin;       /* NULL: the type has no scales, or is not supported */
+    flo_quant_unpack *unpack; /* NULL: as for pin */
 };
 
-/* Value `index` of a row of FLO_QUANT_F32, _F16 or _BF16. */
+/* Value `index` of a row of type FLO_QUANT_F32, _F16 or _BF16. */
 static inline float flo_quant_float_at(uint32_t id, const void *row, size_t index)
 {
     const uint8_t *p = row;
@@ -195,7 +196,7 @@ static inline float flo_quant_float_at(uint32_t id, const void *row, size_t inde
     return value;
 }
 
-/* The row of a type id; NULL when the id is unknown or was removed. */
+/* The table's row for a type id; NULL: the id is unknown or was removed. */
 const struct flo_quant_type *flo_quant_type(uint32_t id);
 /* Bytes of `values` values (a multiple of block_values). */
 static inline size_t flo_quant_bytes(const struct flo_quant_type *type, size_t values)
@@ -225,7 +226,7 @@ static inline int flo_quant_iq4_xs_scale(const struct flo_block_iq4_xs *block, s
 
     return (low | (block->scales_high >> k * 2 & 3) << 4) - 32;
 }
-/* The steps of the IQ4 types, ascending. */
+/* The levels of the IQ4 types, ascending. */
 extern const int8_t flo_quant_iq4_grid[16];
 
 #endif

@@ -14,9 +14,9 @@
 #define VALUES_MAX (FLO_SAFETENSORS_COUNT_MAX * 16)
 
 struct flo_safetensors {
-    char *head; /* decoded in place; names point into it */
+    char *head; /* decoded in place; tensor names point into it */
     struct flo_tree tree;
-    const uint8_t *whole; /* NULL: behind a descriptor */
+    const uint8_t *whole; /* NULL: opened by a descriptor */
     uint64_t data_offset, file_bytes;
     size_t count;
     struct flo_safetensor *tensors;
@@ -29,10 +29,11 @@ struct flo_safetensors {
             bits                                                                                   \
     }
 #define NO_ID FLO_SAFETENSORS_NO_ID
-/* Floats of 4 and 6 bits have no NaN; complex numbers are pairs of F32. */
+/* Table of dtypes.  Floats of 4 and 6 bits have no NaN; complex numbers are
+ * pairs of F32. */
 static const struct dtype {
     struct flo_quant_type type;
-    uint32_t bits; /* bits of a value */
+    uint32_t bits; /* bits per value */
 } dtypes[] = {
     DTYPE("F32", FLO_QUANT_F32, 32, F32),
     DTYPE("F16", FLO_QUANT_F16, 16, F16),
@@ -61,7 +62,7 @@ static int broken(struct flo_err *err, const char *what, const char *name)
     return flo_fail(err, FLO_E_SAFETENSORS, "tensor '%.64s': %s", name, what);
 }
 
-/* Up to `most` whole numbers. */
+/* Reads up to `most` whole numbers. */
 static bool read_list(const struct flo_tree_node *list, uint64_t *out, uint32_t most,
                       uint32_t *count)
 {
@@ -89,7 +90,7 @@ static bool name_is_plain(const char *name, size_t bytes)
     return bytes > 0;
 }
 
-/* The bytes of its values; false: more than there can be, or half a byte. */
+/* Computes the bytes of a tensor; false: an overflow, or half a byte. */
 static bool sum_bytes(const struct flo_safetensor *tensor, uint32_t bits, uint64_t *out)
 {
     uint64_t count = 1;
@@ -155,7 +156,7 @@ static int by_offset(const void *a, const void *b)
     return (x->bytes > y->bytes) - (x->bytes < y->bytes);
 }
 
-/* Nothing of the data is in no tensor, or in two. */
+/* Checks that the tensors cover the data without gaps or overlaps. */
 static int check_order(struct flo_safetensors *file, struct flo_err *err)
 {
     uint64_t end = file->data_offset;

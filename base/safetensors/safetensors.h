@@ -1,11 +1,12 @@
 /* Safetensors files: a bounded reader of what trainers save and other runtimes
  * load.
  *
- * u64 little endian: bytes of the head; the head, a JSON object
+ * Layout: a u64 (little endian) with the bytes of the head; the head, a JSON
+ * object
  *   {"NAME": {"dtype": "F32", "shape": [r, c], "data_offsets": [from, to]}};
  * then the data, from which offsets count.  Every number is checked against the
- * bytes that are there before anything is kept.  The tensors fill the data
- * without a hole or an overlap, as the format asks for. */
+ * file's size before use.  As the format demands, tensors must fill the data
+ * without gaps or overlaps. */
 #ifndef FLOTILLA_BASE_SAFETENSORS_H
 #define FLOTILLA_BASE_SAFETENSORS_H
 
@@ -16,35 +17,36 @@
 #define FLO_SAFETENSORS_HEAD_BYTES_MAX (8u << 20)
 #define FLO_SAFETENSORS_COUNT_MAX 16384
 #define FLO_SAFETENSORS_DIMS_MAX 8
-/* The id of a type that is no row of base/quant/quant.h. */
+/* The id of a type that has no row in base/quant/quant.h. */
 #define FLO_SAFETENSORS_NO_ID UINT32_MAX
 
 struct flo_safetensor {
-    const char *name;                  /* the reader's */
-    const struct flo_quant_type *type; /* floats and bytes of it only */
+    const char *name;                  /* borrowed from the reader */
+    const struct flo_quant_type *type; /* without decoders: only its sizes and floats count */
     uint32_t dim_count;
     uint64_t dims[FLO_SAFETENSORS_DIMS_MAX]; /* outermost first */
     uint64_t offset;                         /* from the file's beginning */
     uint64_t bytes;
-    const uint8_t *data; /* no alignment; NULL when a descriptor was opened */
+    const uint8_t *data; /* unaligned; NULL when opened by a descriptor */
 };
 
 struct flo_safetensors; /* an open file */
 
-/* Could it be one?  Its first nine bytes, or fewer, and the file's size. */
+/* Guesses the format by a file's first nine bytes, or fewer, and its size. */
 bool flo_safetensors_looks_like(const void *data, size_t bytes, uint64_t file_bytes);
 
-/* A whole file in memory, which stays as it is until the close.
- * FLO_E_SAFETENSORS for a file that is none, FLO_E_MEMORY. */
+/* Opens a whole file in memory, which must not change until the close.
+ * FLO_E_SAFETENSORS: not a valid file.  FLO_E_MEMORY. */
 FLO_MUST_USE int flo_safetensors_open(const void *data, size_t bytes, struct flo_safetensors **out,
                                       struct flo_err *err);
-/* Only the head is read, by pread.  Also FLO_E_IO_READ. */
+/* Opens a file by its descriptor; only the head is read, by pread.  Also
+ * FLO_E_IO_READ. */
 FLO_MUST_USE int flo_safetensors_open_fd(int fd, struct flo_safetensors **out, struct flo_err *err);
 /* NULL is fine. */
 void flo_safetensors_close(struct flo_safetensors *file);
 size_t flo_safetensors_count(const struct flo_safetensors *file);
 uint64_t flo_safetensors_file_bytes(const struct flo_safetensors *file);
-/* In the order of offsets. */
+/* Tensor `index` in the order of offsets. */
 const struct flo_safetensor *flo_safetensors_at(const struct flo_safetensors *file, size_t index);
 /* For flo_finite_add(). */
 void flo_safetensors_scan_init(struct flo_finite *scan, const struct flo_safetensors *file);

@@ -1,8 +1,8 @@
-/* YAML: libyaml's events into a JSON tree that remembers its lines.
+/* YAML: converts libyaml's events to a JSON tree and keeps each node's line.
  *
- * The lines stand in document order.  jansson keeps the order of insertion,
- * so the line of a node is the one at its place in a walk of the tree, and
- * nothing has to be stored per path. */
+ * Lines are stored in document order.  jansson keeps the order of insertion.
+ * So the line of a node is found by its index in a walk of the tree, and no
+ * paths are stored. */
 #include "base/host/yaml.h"
 
 #include <errno.h>
@@ -69,7 +69,7 @@ static int no_memory(struct reader *reader)
     return flo_fail(reader->err, FLO_E_MEMORY, "%s: no memory", reader->yaml->name);
 }
 
-/* libyaml's own complaint. */
+/* Fails with libyaml's own error. */
 static int parser_failed(struct reader *reader)
 {
     const yaml_parser_t *parser = &reader->parser;
@@ -79,7 +79,7 @@ static int parser_failed(struct reader *reader)
         return no_memory(reader);
     }
     if (parser->error == YAML_READER_ERROR) {
-        /* The reader knows the offset alone. */
+        /* libyaml's reader reports an offset only. */
         memset(&mark, 0, sizeof(mark));
         for (size_t i = 0; i < parser->problem_offset; i++) {
             bool ends = reader->text[i] == '\n';
@@ -142,7 +142,7 @@ static bool looks_real(const char *text)
     return *text == '\0';
 }
 
-/* A plain (unquoted) scalar by the core schema. */
+/* Converts a plain (unquoted) scalar by the core schema. */
 static int plain_value(struct reader *reader, yaml_mark_t mark, const char *text, json_t **out)
 {
     static const char *const nulls[] = {"", "~", "null", "Null", "NULL", NULL};
@@ -197,7 +197,7 @@ static int scalar_value(struct reader *reader, const yaml_event_t *event, json_t
 
 /* ---- nodes ---- */
 
-/* Remember the line of the next node in document order. */
+/* Stores the line of the next node in document order. */
 static int note_line(struct reader *reader, yaml_mark_t mark)
 {
     struct flo_yaml *yaml = reader->yaml;
@@ -220,7 +220,7 @@ static int note_line(struct reader *reader, yaml_mark_t mark)
 
 static int read_node(struct reader *reader, yaml_event_t *event, unsigned depth, json_t **out);
 
-/* Elements up to the end of the list. */
+/* Reads elements up to the end of the list. */
 static int read_list(struct reader *reader, unsigned depth, json_t *list)
 {
     for (;;) {
@@ -243,7 +243,7 @@ static int read_list(struct reader *reader, unsigned depth, json_t *list)
     }
 }
 
-/* A key that may be put into `map`. */
+/* Checks that a key may be added to `map`. */
 static int check_key(struct reader *reader, const yaml_event_t *event, const json_t *map)
 {
     if (event->type != YAML_SCALAR_EVENT) {
@@ -265,7 +265,7 @@ static int check_key(struct reader *reader, const yaml_event_t *event, const jso
     return 0;
 }
 
-/* The value of a key that was read, into `map`. */
+/* Reads the value of `key` and adds both to `map`. */
 static int read_entry(struct reader *reader, const yaml_event_t *key, unsigned depth, json_t *map)
 {
     yaml_event_t event;
@@ -281,7 +281,7 @@ static int read_entry(struct reader *reader, const yaml_event_t *key, unsigned d
     return rv;
 }
 
-/* Entries up to the end of the map. */
+/* Reads entries up to the end of the map. */
 static int read_map(struct reader *reader, unsigned depth, json_t *map)
 {
     for (;;) {
@@ -300,7 +300,7 @@ static int read_map(struct reader *reader, unsigned depth, json_t *map)
     }
 }
 
-/* The node that begins with `event`; *out only on success. */
+/* Reads the node that begins with `event`; *out is set only on success. */
 static int read_node(struct reader *reader, yaml_event_t *event, unsigned depth, json_t **out)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *node = NULL;
@@ -350,7 +350,7 @@ static int read_document(struct reader *reader, const yaml_event_t *start)
     yaml_event_delete(&event);
     FLO_TRY(rv);
     FLO_TRY(next_event(reader, &event));
-    yaml_event_delete(&event); /* the end of the document */
+    yaml_event_delete(&event); /* event of the document's end */
     return 0;
 }
 
@@ -414,7 +414,7 @@ int flo_yaml_load(const char *path, struct flo_yaml **out, struct flo_err *err)
 
 /* ---- lines ---- */
 
-/* Nodes of a tree, itself included. */
+/* Number of nodes of a tree, with the root. */
 static size_t node_count(json_t *node)
 {
     size_t count = 1;
@@ -436,8 +436,8 @@ static size_t node_count(json_t *node)
     return count;
 }
 
-/* Step to the child that the path's next part names: *skipped grows by the
- * nodes between. */
+/* Steps to the child that the path's next part names.  *skipped grows by the
+ * number of nodes before it. */
 static json_t *step_key(json_t *node, const char *name, size_t chars, size_t *skipped)
 {
     const char *key;

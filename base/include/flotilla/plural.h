@@ -1,11 +1,11 @@
-/* A count with its noun: "1 device has", "2 devices have".
- * tools/plurals.py looks for formats that forget it. */
+/* A count with its noun: "1 device has", "2 devices have".  tools/plurals.py
+ * finds formats that do not use it. */
 #ifndef FLOTILLA_PLURAL_H
 #define FLOTILLA_PLURAL_H
 
 #include <stdint.h>
 
-/* The word for one, or for more and for none. */
+/* Returns `one` for a count of 1, else `more`. */
 static inline const char *flo_plural(uint64_t count, const char *one, const char *more)
 {
     return count == 1 ? one : more;

@@ -1,4 +1,4 @@
-/* IQ4_NL: 32 values on an uneven grid of 16 steps, x = d * grid[q]. */
+/* IQ4_NL: 32 values on an uneven grid of 16 levels, x = d * grid[q]. */
 #include "base/quant/types/types.h"
 
 #include "base/quant/fit.h"

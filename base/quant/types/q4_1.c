@@ -3,10 +3,10 @@
 
 #include "base/quant/fit.h"
 
-/* Not fitted for the least error, which would be a tenth smaller: a fitted
- * grid keeps values away from the places where they round the other way, so
- * that a later release rounded on it (flo_quant_pin) would lose half of its
- * small changes. */
+/* Rounds to the nearest code.  The scale is not fitted for the least error,
+ * although that would be a tenth smaller.  A fitted grid keeps values away from
+ * the points where rounding flips.  A later release rounded to the same grid
+ * (flo_quant_pin) would then lose half of its small changes. */
 static uint8_t nearest(float x, float inverse)
 {
     float q = x * inverse + 0.5f;

@@ -1,4 +1,5 @@
-/* Q5_0: 32 values around zero, x = d * (q - 16); fifth bits apart. */
+/* Q5_0: 32 values around zero, x = d * (q - 16); fifth bits are stored
+ * apart. */
 #include "base/quant/types/types.h"
 
 #include <string.h>

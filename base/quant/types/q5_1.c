@@ -1,5 +1,5 @@
 /* Q5_1: 32 values between a minimum and a maximum, x = d * q + m; fifth bits
- * apart. */
+ * are stored apart. */
 #include "base/quant/types/types.h"
 
 #include "base/quant/fit.h"

@@ -1,4 +1,5 @@
-/* Q5_K: as Q4_K with fifth bits apart: 256 values in 8 sub-blocks of 32. */
+/* Q5_K: as Q4_K, with fifth bits stored apart: 256 values in 8 sub-blocks of
+ * 32. */
 #include "base/quant/types/types.h"
 
 #include "base/quant/fit.h"

@@ -3,7 +3,7 @@
 
 #include "base/quant/fit.h"
 
-/* Value v of a block: half h, group j of 32 in it, place l. */
+/* Location of value v: in half h of the block, group j of 32, place l. */
 static int place(size_t v, size_t *low, int *low_shift, size_t *high)
 {
     size_t h = v / 128;
