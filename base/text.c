@@ -1,4 +1,4 @@
-/* Text: what a name may be, UTF-8, the nearest word. */
+/* Text: valid names, UTF-8, the nearest word. */
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -8,8 +8,8 @@
 
 #include "base/digits.h"
 
-/* Bytes of the well-formed sequence at p, 0 when there is none.  Unicode
- * table 3-7: no overlong form, no surrogate, nothing above U+10FFFF. */
+/* Bytes of the well-formed UTF-8 sequence at p; 0: none.  Unicode table 3-7: no
+ * overlong form, no surrogate, nothing above U+10FFFF. */
 static size_t utf8_sequence(const unsigned char *p, size_t left)
 {
     unsigned char low = 0x80;
@@ -47,7 +47,7 @@ size_t flo_utf8_valid(const char *text, size_t bytes)
     size_t i = 0;
 
     while (i < bytes) {
-        if (bytes - i >= sizeof(word)) { /* ASCII, eight at a time */
+        if (bytes - i >= sizeof(word)) { /* ASCII, eight bytes at a time */
             memcpy(&word, text + i, sizeof(word));
             if ((word & UINT64_C(0x8080808080808080)) == 0) {
                 i += sizeof(word);
@@ -64,9 +64,9 @@ size_t flo_utf8_valid(const char *text, size_t bytes)
 }
 
 #define MISSING "…"
-#define CUT_BACK 24 /* longer words are cut */
+#define CUT_BACK 24 /* a longer word is cut inside */
 
-/* The end of the last whole word in so many bytes, else of the last whole
+/* End of the last whole word within `bytes`, else of the last whole
  * character. */
 static size_t cut_at(const char *text, size_t bytes)
 {
@@ -106,7 +106,7 @@ size_t flo_text_fitf(char *out, size_t bytes, const char *format, ...)
     if (chars < 0) {
         text[0] = '\0';
     }
-    /* The end of a longer text may be half a character: it is left out. */
+    /* A truncated text may end in half a character, which is removed. */
     if (chars >= (int)sizeof(text) && bytes >= sizeof(text)) {
         bytes = sizeof(text) - 1;
     }
@@ -130,9 +130,8 @@ static bool is_name_character(char c)
     return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
 }
 
-/* C1 controls; separators of lines and marks that turn the writing direction,
- * by which a text shows another text than it is (U+2028 to U+202E, U+2066 to
- * U+2069). */
+/* C1 controls; line separators and direction marks, which can make a text look
+ * different from its bytes (U+2028 to U+202E, U+2066 to U+2069). */
 static bool is_unseen(const unsigned char *at)
 {
     if (at[0] == 0xc2) {
@@ -201,12 +200,12 @@ static size_t least(size_t a, size_t b)
     return a < b ? a : b;
 }
 
-/* Edits (insert, remove, replace, swap of neighbours) between two words of
+/* Edit distance (insert, remove, replace, swap of neighbours) of two words of
  * at most WORD_MAX characters. */
 static size_t edit_distance(const char *a, size_t na, const char *b, size_t nb)
 {
     size_t rows[3][WORD_MAX + 1];
-    size_t *before = rows[0]; /* two rows above */
+    size_t *before = rows[0]; /* row i - 2 */
     size_t *above = rows[1];
     size_t *row = rows[2];
 
@@ -246,7 +245,7 @@ const char *flo_nearest(const char *word, const char *const *words, size_t count
         if (other > WORD_MAX) {
             continue;
         }
-        /* A third of the word may differ, at least one character. */
+        /* A third of the word may differ, but one character always. */
         size_t edits_max = (chars > other ? chars : other) / 3;
         edits_max = edits_max < 1 ? 1 : edits_max;
         size_t edits = edit_distance(word, chars, words[i], other);
@@ -263,7 +262,7 @@ static bool is_digit(const char *text, size_t i, size_t bytes)
     return i < bytes && text[i] >= '0' && text[i] <= '9';
 }
 
-/* First byte after the zeros that lead a number, and after the number. */
+/* Moves *i past a number's leading zeros; returns the number's end. */
 static size_t number_end(const char *text, size_t *i, size_t bytes)
 {
     while (is_digit(text, *i + 1, bytes) && text[*i] == '0') {

@@ -1,5 +1,5 @@
-/* A long command says on stderr that it goes on: "delta create, 12 s", each
- * second, on a terminal over the line before. */
+/* Progress line of a long command on stderr: "delta create, 12 s", each second.
+ * On a terminal it replaces the line before. */
 #ifndef FLOTILLA_TICKER_H
 #define FLOTILLA_TICKER_H
 
@@ -9,16 +9,17 @@
 
 struct flo_ticker {
     char what[160];
-    size_t done, total; /* parts of the work; total 0: not told */
+    size_t done, total; /* parts of the work; total 0: unknown */
     pthread_t thread;
     pthread_mutex_t lock;
     pthread_cond_t wake;
     bool is_running, stops;
 };
 void flo_ticker_start(struct flo_ticker *ticker, const char *what);
-/* From now on "what 4/16, 12 s"; the seconds go on. */
+/* Changes the line to "what 4/16, 12 s".  The seconds keep counting. */
 void flo_ticker_tell(struct flo_ticker *ticker, const char *what, size_t done, size_t total);
-/* Before anything else is said; harmless twice, and on one that is all zero. */
+/* Ends the line; call it before other output.  Harmless when repeated, and on a
+ * struct that is all zero. */
 void flo_ticker_stop(struct flo_ticker *ticker);
 
 #endif

@@ -1,4 +1,4 @@
-/* WAV files: chunks of RIFF, each with a name and its bytes. */
+/* WAV files: RIFF chunks, each with a name and a size. */
 #include "base/wav.h"
 
 #include <string.h>
@@ -19,7 +19,7 @@ static bool is_known(const uint8_t *format)
            rate > 0;
 }
 
-/* A recorder that wrote to a pipe may tell more samples than there are. */
+/* A recorder that wrote to a pipe may claim more samples than there are. */
 bool flo_wav_is(const void *data, size_t bytes)
 {
     const uint8_t *p = data;
@@ -43,7 +43,7 @@ bool flo_wav_is(const void *data, size_t bytes)
             }
             has_format = true;
         }
-        size += size & 1; /* chunks begin at even places */
+        size += size & 1; /* chunks begin at even offsets */
         at += CHUNK + (size_t)(size < left ? size : left);
     }
     return false;

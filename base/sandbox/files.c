@@ -12,10 +12,10 @@
 
 #include <flotilla/errors/process.h>
 
-/* Newer than some kernel headers. */
-#define ABI_MIN 2 /* the first one forbids every rename between folders */
+/* Constants that some kernel headers lack. */
+#define ABI_MIN 2 /* version 1 forbids all renames between folders */
 #define FS_ALL_ABI_1 ((1ULL << 13) - 1)
-#define FS_REFER (1ULL << 13)     /* 2: rename between folders */
+#define FS_REFER (1ULL << 13)     /* from version 2 on: rename between folders */
 #define FS_TRUNCATE (1ULL << 14)  /* 3 */
 #define FS_IOCTL_DEV (1ULL << 15) /* 5 */
 #define NET_BIND_TCP (1ULL << 0)  /* 4 */
@@ -24,8 +24,8 @@
 #define SCOPE_SIGNAL (1ULL << 1)
 
 #define ACCESS_READ (LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR)
-/* A file moves only to where no more may be done to it: from a store to a
- * shelf, not back. */
+/* Landlock lets a file move only to a place with no more rights: from a store
+ * to a shelf, not back. */
 #define ACCESS_SHELF                                                                               \
     (ACCESS_READ | LANDLOCK_ACCESS_FS_REMOVE_FILE | LANDLOCK_ACCESS_FS_MAKE_REG | FS_REFER)
 #define ACCESS_STORE (ACCESS_SHELF | LANDLOCK_ACCESS_FS_WRITE_FILE | FS_TRUNCATE)
@@ -62,7 +62,7 @@ static int allow(int ruleset, const struct flo_sandbox_path *path, uint64_t fs, 
     struct stat st;
 
     if (path->path == NULL || (fd = open(path->path, O_PATH | O_CLOEXEC)) < 0) {
-        return 0; /* what is not there needs no permission */
+        return 0; /* a missing path needs no permission */
     }
     if (fstat(fd, &st) == 0 && !S_ISDIR(st.st_mode)) {
         rule.allowed_access &= ACCESS_OF_FILE;

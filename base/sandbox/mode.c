@@ -1,5 +1,5 @@
-/* Sandbox kit: whether a program must have a sandbox, and whether this build
- * can enter one. */
+/* Sandbox kit: whether a sandbox is required, and whether this build supports
+ * one. */
 #include "base/sandbox.h"
 
 #include <string.h>

@@ -38,7 +38,7 @@ static unsigned quota_at(const char *folder)
     return flo_cpus_of_quota(text);
 }
 
-/* The smallest quota of this process's group and those above it; 0: none. */
+/* The smallest CPU quota of this process's group and its parents; 0: none. */
 static unsigned quota(void)
 {
     char line[256], folder[512] = CGROUPS;

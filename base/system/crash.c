@@ -1,4 +1,4 @@
-/* A note of what a process was doing when a signal ended it. */
+/* Crash note: what a process was doing when a signal ended it. */
 #include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -8,7 +8,7 @@
 #include "base/crash.h"
 
 #define NOTE_BYTES_MAX 1024
-#define STACK_BYTES 16384 /* for a signal because of a full stack */
+#define STACK_BYTES 16384 /* alternate stack, for a signal because of a full stack */
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define IS_SANITIZED true
@@ -21,9 +21,9 @@
 #define IS_SANITIZED false
 #endif
 
-/* The form of a note: a struct of this program, which its next start may not
- * be.  So it has lines: signal, "during" or "after", who, what; then the text.
- */
+/* Record of a thread's work.  The note is text, because the next start may be
+ * another version of the program.  Lines: signal, "during" or "after", who,
+ * what; then the text. */
 struct doing {
     bool is_done;
     size_t bytes;
@@ -42,7 +42,7 @@ static const struct {
 static char note[4096]; /* path */
 static _Thread_local struct doing doing = {.is_done = true};
 
-/* Only functions that a handler of signals may call. */
+/* Calls only async-signal-safe functions. */
 static void put(int fd, const char *text, size_t bytes)
 {
     while (bytes > 0) {
@@ -71,7 +71,7 @@ static void on_end(int number)
         fsync(fd);
         close(fd);
     }
-    raise(number); /* the standard way: SA_RESETHAND */
+    raise(number); /* SA_RESETHAND has restored the default action */
 }
 
 void flo_crash_open(const char *path)
@@ -116,7 +116,7 @@ void flo_crash_done(void)
 
 /* ---- reading ---- */
 
-/* A line, or with `end` NUL the rest, into its room. */
+/* Copies a line, or with `end` NUL the rest, to `out`. */
 static const char *take(const char *at, char end, char *out, size_t out_bytes)
 {
     size_t i = 0;

@@ -1,5 +1,5 @@
-/* Files: bounded reads, writes that survive power loss, paths that cannot be
- * led astray by a symbolic link. */
+/* Files: bounded reads, writes that survive power loss, and paths that follow
+ * no symbolic link. */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -46,7 +46,7 @@ static int fail_size(struct flo_err *err, const char *path, size_t bytes_max)
     return flo_fail(err, FLO_E_META_TOO_LARGE, "%s: larger than %zu bytes", path, bytes_max);
 }
 
-/* All of fd, whatever fstat says (files in /proc have size 0). */
+/* Reads fd to its end, whatever fstat says (files in /proc have size 0). */
 static int read_to_end(int fd, const char *path, size_t capacity, size_t bytes_max, char **data,
                        size_t *bytes, struct flo_err *err)
 {
@@ -88,7 +88,7 @@ static int read_to_end(int fd, const char *path, size_t capacity, size_t bytes_m
 
 int flo_file_open(const char *path, int *fd, struct flo_err *err)
 {
-    /* NONBLOCK: opening a FIFO returns at once, and is then refused. */
+    /* NONBLOCK: opening a FIFO does not wait; it is then refused. */
     int opened = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     struct stat st;
 
@@ -184,7 +184,7 @@ int flo_fd_pread_all(int fd, void *data, size_t bytes, uint64_t offset, struct f
     return 0;
 }
 
-/* The folder part of a path: "a/b" -> "a", "b" -> ".", "/b" -> "/". */
+/* The folder of a path: "a/b" -> "a", "b" -> ".", "/b" -> "/". */
 static bool folder_of(const char *path, char *out, size_t out_bytes)
 {
     const char *slash = strrchr(path, '/');
@@ -211,7 +211,7 @@ int flo_dir_sync(const char *path, struct flo_err *err)
     if (fd < 0) {
         return fail_open(err, path);
     }
-    /* Some file systems cannot sync a folder; there is nothing to lose. */
+    /* Some file systems cannot sync a folder (EINVAL): not an error. */
     if (fsync(fd) < 0 && errno != EINVAL) {
         return flo_fail_errno(err, FLO_E_IO_WRITE, "sync %s", path);
     }
@@ -268,8 +268,8 @@ int flo_file_write(const char *path, const void *data, size_t bytes, mode_t mode
     return flo_dir_sync(folder, err);
 }
 
-/* Kernels before 5.6 (and user-mode emulators): one component after the
- * other, none of them a symbolic link, none of them "..". */
+/* For kernels before 5.6 and user-mode emulators: opens one component after the
+ * other, refusing symbolic links and "..". */
 static int open_by_steps(int dir_fd, const char *path, int flags, mode_t mode)
 {
     FLO_CLEANUP(flo_fd_cleanup) int here = -1;
@@ -293,8 +293,7 @@ static int open_by_steps(int dir_fd, const char *path, int flags, mode_t mode)
             errno = EXDEV;
             return -1;
         }
-        struct stat st; /* only for the errno: O_NOFOLLOW with O_DIRECTORY
-                           says ENOTDIR of a link */
+        struct stat st; /* sets the errno: O_NOFOLLOW with O_DIRECTORY says ENOTDIR */
         if (fstatat(at, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISLNK(st.st_mode)) {
             errno = ELOOP;
             return -1;
@@ -325,7 +324,7 @@ int flo_file_open_beneath(int dir_fd, const char *path, int flags, mode_t mode, 
     how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
     long opened;
     unsigned tries = 0;
-    do { /* EAGAIN: a rename somewhere raced with ".." in the path */
+    do { /* EAGAIN: a rename raced with ".." in the path */
         opened = syscall(SYS_openat2, dir_fd, path, &how, sizeof(how));
     } while (opened < 0 && (errno == EINTR || (errno == EAGAIN && ++tries < 16)));
     if (opened < 0 && errno == ENOSYS) {

@@ -1,9 +1,9 @@
-/* A bounded folder of packed weights, for people's own commands.
+/* Cache of packed weights: a bounded folder for people's own commands.
  *
- * Every file in it can be made again, so nobody waits for one. When the folder
- * is not ours alone, the disk is full or another start packs just now, the
- * model serves as it is.  A file has no name until it is whole and synced; one
- * link gives it its name, so a kill leaves nothing. */
+ * Every file in it can be made again, so nobody waits for one.  When other
+ * users can write to the folder, the disk is full or another process is
+ * packing, the model is used unpacked.  A file has no name until it is complete
+ * and synced.  One link() names it, so a kill leaves nothing. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -21,13 +21,13 @@
 #include <flotilla/errors/state.h>
 
 #define SUFFIX ".packed"
-#define FILES_MAX 4096 /* that are looked at */
+#define FILES_MAX 4096 /* most files that are looked at */
 
 struct flo_packs {
     int dir_fd;
     uint64_t bytes_max;
     char path[3072];
-    char name[160]; /* name of the file that is being made */
+    char name[160]; /* name of the file under construction */
 };
 
 /* ---- the folder ---- */
@@ -59,7 +59,7 @@ int flo_packs_folder(char *out, size_t bytes, struct flo_err *err)
     return 0;
 }
 
-/* Whoever else can write there could put weights of his own into a model. */
+/* Another user with write access could plant weights in a model. */
 static int check_ours(int dir_fd, const char *path, struct flo_err *err)
 {
     struct stat st;
@@ -115,8 +115,8 @@ void flo_packs_close(struct flo_packs *cache)
 
 /* ---- a file ---- */
 
-/* The model's file as the system knows it: one that was written to, replaced
- * or touched since has another name. */
+/* Name from device, inode, size and times of the model file.  A file that was
+ * written, replaced or touched since has another name. */
 static int name_of(int model_fd, char *out, size_t bytes, struct flo_err *err)
 {
     struct stat st;
@@ -148,7 +148,7 @@ int flo_packs_find(const struct flo_packs *cache, int model_fd, int *out, struct
         (st.st_mode & 022) != 0) {
         return flo_fail(err, FLO_E_CFG_PERM, "%s/%s is not ours alone", cache->path, name);
     }
-    (void)futimens(fd, NULL); /* what is used stays longest */
+    (void)futimens(fd, NULL); /* marks it as used: least recently used files go first */
     *out = fd;
     fd = -1;
     return 0;
@@ -176,7 +176,7 @@ static bool is_before(const struct timespec *a, const struct timespec *b)
     return a->tv_sec != b->tv_sec ? a->tv_sec < b->tv_sec : a->tv_nsec < b->tv_nsec;
 }
 
-/* Bytes of all files, and the one that was not used for longest. */
+/* Sums the bytes of all files and finds the one unused for longest. */
 static uint64_t look(int dir_fd, struct oldest *oldest)
 {
     int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -217,8 +217,9 @@ static int no_room(const struct flo_packs *cache, uint64_t bytes, uint64_t has, 
                     FLO_DISK_SPARE_BYTES, has, cache->path);
 }
 
-/* The least recently used go until so many more have room under the limit and
- * on the disk; none goes in vain.  An engine that has one open keeps it. */
+/* Removes the least recently used files until `bytes` more fit under the limit
+ * and on the disk.  If that cannot be reached, none is removed.  An engine that
+ * has a file open keeps using it. */
 static int make_room(const struct flo_packs *cache, uint64_t bytes, struct flo_err *err)
 {
     struct oldest oldest;

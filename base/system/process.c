@@ -1,4 +1,4 @@
-/* Processes: children that inherit nothing but what they are given. */
+/* Processes: children that inherit only the descriptors and variables given. */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -23,15 +23,15 @@
 enum {
     PASSED_FD = 3,
     DESCRIPTORS_MAX = 1 << 20,
-    KEEPER_LOOKS_MAX = 5000, /* looks, a millisecond each */
+    KEEPER_LOOKS_MAX = 5000, /* checks, a millisecond apart */
 };
 
 struct start {
     const char *const *argv;
     char *const *environment;
-    int fd;         /* that becomes PASSED_FD; -1: none */
-    int streams[3]; /* input, output, errors; -1: ours */
-    bool is_kept;   /* below a keeper */
+    int fd;         /* becomes PASSED_FD in the child; -1: none */
+    int streams[3]; /* stdin, stdout, stderr; -1: ours */
+    bool is_kept;   /* run under a supervisor (keeper) */
 };
 
 int flo_process_close_at_exec(unsigned first)
@@ -53,7 +53,7 @@ int flo_process_close_at_exec(unsigned first)
     return 0;
 }
 
-/* Only calls that are safe between fork and exec. */
+/* Calls only functions that are safe between fork and exec. */
 static void child_run(const struct start *start, int report_fd, pid_t parent)
 {
     /* exec takes char *const[] for historical reasons and changes nothing. */
@@ -68,7 +68,7 @@ static void child_run(const struct start *start, int report_fd, pid_t parent)
     memset(&plain, 0, sizeof(plain));
     plain.sa_handler = SIG_DFL;
     for (int i = 1; i < NSIG; i++) {
-        sigaction(i, &plain, NULL); /* KILL and STOP refuse: fine */
+        sigaction(i, &plain, NULL); /* SIGKILL and SIGSTOP refuse, which is fine */
     }
     sigemptyset(&none);
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent ||
@@ -103,13 +103,13 @@ failed:
 
 static volatile sig_atomic_t is_keeper_asked;
 
-/* SIGTERM asks; SIGCHLD only wakes. */
+/* SIGTERM asks to end; SIGCHLD only wakes. */
 static void on_keeper_signal(int number)
 {
     is_keeper_asked = is_keeper_asked || number == SIGTERM;
 }
 
-/* All that the keeper has below it, as the kernel lists them. */
+/* Kills all children of the keeper that the kernel lists. */
 static void kill_children(void)
 {
     char text[4096];
@@ -130,8 +130,8 @@ static void kill_children(void)
     }
 }
 
-/* Until there is no child, or for some seconds: a process that sits in the
- * kernel goes when it comes back. */
+/* Kills until no child is left, or for some seconds: a process inside a system
+ * call ends when it returns. */
 static void end_children(void)
 {
     const struct timespec pause = {.tv_nsec = 1000000};
@@ -149,8 +149,9 @@ static void end_children(void)
     }
 }
 
-/* The program's status; 0 when the keeper was asked to end it.  Signals come in
- * sigsuspend() alone: none is missed between a look and the wait. */
+/* Waits for the program. Returns its status; 0 when the keeper was asked to end
+ * it. Signals are unblocked in sigsuspend() alone, so none is missed between
+ * check and wait. */
 static int keep(pid_t program)
 {
     int status = 0;
@@ -190,7 +191,7 @@ static void keeper_run(const struct start *start, int report_fd, pid_t parent)
     sigfillset(&action.sa_mask);
     sigaction(SIGTERM, &action, NULL);
     sigaction(SIGCHLD, &action, NULL);
-    setpgid(0, 0); /* a terminal's Ctrl-C is the agent's */
+    setpgid(0, 0); /* so that a terminal's Ctrl-C reaches the agent only */
     prctl(PR_SET_PDEATHSIG, SIGTERM);
     if (getppid() != parent || prctl(PR_SET_CHILD_SUBREAPER, 1) < 0 || (program = fork()) < 0) {
         int number = errno;
@@ -206,7 +207,7 @@ static void keeper_run(const struct start *start, int report_fd, pid_t parent)
     close_all();
     int status = keep(program);
     if (is_keeper_asked) {
-        kill(-program, SIGKILL); /* not waited for: the number is its own */
+        kill(-program, SIGKILL); /* not reaped yet, so the number is still the program's */
     }
     end_children();
     _exit(status);
@@ -214,7 +215,7 @@ static void keeper_run(const struct start *start, int report_fd, pid_t parent)
 
 /* ---- starting ---- */
 
-/* A close-on-exec pipe whose ends are above the descriptors of a child. */
+/* Makes a close-on-exec pipe whose descriptors are above those of a child. */
 static int report_pipe(int fds[2])
 {
     int low[2];
@@ -236,7 +237,7 @@ static int report_pipe(int fds[2])
     return -1;
 }
 
-/* Is it of that name, or of one that begins so ("LD_*")? */
+/* Returns whether a variable has a name in `keep`, or begins as "LD_*" says. */
 static bool is_kept(const char *variable, const char *const *keep)
 {
     for (; *keep != NULL; keep++) {
@@ -258,7 +259,7 @@ static int spawn(const struct start *start, pid_t *pid, struct flo_err *err)
     if (report_pipe(report) < 0) {
         return flo_fail_errno(err, FLO_E_PROCESS, "start %s", start->argv[0]);
     }
-    /* No handler of ours may run in the child. */
+    /* No signal handler of ours may run in the child. */
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     pid_t parent = getpid();
@@ -358,7 +359,7 @@ int flo_process_spawn_kept(const char *const argv[], char *const environment[], 
     return rv;
 }
 
-/* "Name:   123 kB" lines of /proc/<pid>/status, in bytes. */
+/* Reads a "Name: 123 kB" line of /proc/<pid>/status, in bytes. */
 static uint64_t status_bytes(const char *text, const char *name)
 {
     const char *line = strstr(text, name);
@@ -369,8 +370,8 @@ static uint64_t status_bytes(const char *text, const char *name)
     return strtoull(line + strlen(name), NULL, 10) * 1024;
 }
 
-/* A file of the process below /proc, which has a line of that name; NULL: it is
- * gone, or a zombie without memory. */
+/* Reads a file of /proc/<pid> that has a line of that name. NULL: the process
+ * is gone, or a zombie without memory. */
 static char *read_status(pid_t pid, const char *file, const char *name)
 {
     char *text = NULL;
@@ -420,8 +421,9 @@ bool flo_process_pss(pid_t pid, uint64_t *bytes)
     return true;
 }
 
-/* Behind its name, which stands in parentheses and may hold anything; NULL: it
- * is gone.  `text` is to be freed. */
+/* Returns the fields of /proc/<pid>/stat after the name, which is in
+ * parentheses and may hold any character. NULL: the process is gone. The caller
+ * frees `text`. */
 static const char *read_stat(pid_t pid, char **text)
 {
     char path[64];
@@ -455,7 +457,7 @@ bool flo_process_work(pid_t pid, uint64_t *cpu_ms, bool *waits_for_disk)
 static int last_cpu(pid_t pid)
 {
     FLO_CLEANUP(flo_free_cleanup) char *text = NULL;
-    const char *field = read_stat(pid, &text); /* the name is the second */
+    const char *field = read_stat(pid, &text); /* field 2 is the name */
 
     for (int i = 2; i < 39 && field != NULL; i++) {
         field = strchr(field + 1, ' ');
@@ -490,7 +492,7 @@ void flo_process_goes_first(unsigned score)
     int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
 
     if (fd >= 0) {
-        (void)!dprintf(fd, "%u", score); /* a wish */
+        (void)!dprintf(fd, "%u", score); /* best effort */
         close(fd);
     }
 }

@@ -1,6 +1,6 @@
-/* Ticker: a long command says on stderr that it goes on.
+/* Ticker: progress line of a long command, on stderr.
  *
- * A thread of its own, for calls that come back at their end only. */
+ * Runs on a thread of its own, for calls that block until they are done. */
 #include "base/ticker.h"
 
 #include <errno.h>

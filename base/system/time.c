@@ -1,4 +1,4 @@
-/* Time: the three clocks, RFC 3339 text and durations; and randomness. */
+/* Time: the three clocks, RFC 3339 text and durations.  Also randomness. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,7 +12,7 @@ static uint64_t clock_us(clockid_t id)
     struct timespec now;
 
     if (clock_gettime(id, &now) < 0) {
-        abort(); /* these clocks exist on every kernel that we run on */
+        abort(); /* these clocks exist on every supported kernel */
     }
     return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
 }
@@ -63,17 +63,17 @@ static unsigned days_of_month(unsigned year, unsigned month)
 /* Days since 1970-01-01 of a date from 1970 on. */
 static uint64_t days_since_epoch(unsigned year, unsigned month, unsigned day)
 {
-    uint64_t past = year - 1; /* whole years before, counted from year 1 */
+    uint64_t past = year - 1; /* complete years before, counted from year 1 */
     uint64_t days = past * 365 + past / 4 - past / 100 + past / 400;
 
     for (unsigned m = 1; m < month; m++) {
         days += days_of_month(year, m);
     }
-    return days + day - 1 - 719162; /* days up to 1970-01-01 */
+    return days + day - 1 - 719162; /* 719162 days lie before 1970-01-01 */
 }
 
 #define DAY_MS 86400000u
-/* Last millisecond of year 9999: the last that RFC 3339 can write. */
+/* Last millisecond of year 9999, the largest that RFC 3339 can write. */
 #define WALL_MS_MAX UINT64_C(253402300799999)
 
 void flo_time_text(uint64_t wall_ms, char *out)
@@ -81,10 +81,10 @@ void flo_time_text(uint64_t wall_ms, char *out)
     if (wall_ms > WALL_MS_MAX) {
         wall_ms = WALL_MS_MAX;
     }
-    /* Not gmtime(): time_t ends in 2038 on 32-bit machines. */
+    /* gmtime() is not used: a 32-bit time_t ends in 2038. */
     uint64_t days = wall_ms / DAY_MS;
     unsigned second = (unsigned)(wall_ms % DAY_MS / 1000);
-    unsigned year = 1970 + (unsigned)(days / 366); /* some years early */
+    unsigned year = 1970 + (unsigned)(days / 366); /* a lower bound of the year */
     while (days_since_epoch(year + 1, 1, 1) <= days) {
         year++;
     }
@@ -98,7 +98,7 @@ void flo_time_text(uint64_t wall_ms, char *out)
              (unsigned)(wall_ms % 1000));
 }
 
-/* `digits` decimal digits at *text, which moves on. */
+/* Reads `digits` decimal digits at *text, and moves *text on. */
 static bool read_digits(const char **text, int digits, unsigned *out)
 {
     unsigned value = 0;
@@ -124,7 +124,7 @@ static bool read_character(const char **text, char c)
     return true;
 }
 
-/* Nothing or ".<1 to 9 digits>", cut to milliseconds. */
+/* Reads nothing or ".<1 to 9 digits>", truncated to milliseconds. */
 static bool read_fraction(const char **text, unsigned *ms)
 {
     unsigned scale = 100;
@@ -202,7 +202,7 @@ void flo_random(void *out, size_t bytes)
             if (errno == EINTR) {
                 continue;
             }
-            abort(); /* no key or nonce is better than a predictable one */
+            abort(); /* a predictable key or nonce would be worse */
         }
         p += got;
         bytes -= (size_t)got;

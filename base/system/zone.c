@@ -1,7 +1,7 @@
 /* Time zones: see zone.h.
  *
- * A TZif file holds the moments at which clocks changed, and a rule (a POSIX
- * TZ string) for all times after the last of them. */
+ * A TZif file holds the times at which the offset changed, and a rule (a POSIX
+ * TZ string) for all times after the last. */
 #include <errno.h>
 #include <limits.h>
 #include <stdlib.h>
@@ -19,18 +19,18 @@
 #define DAY_S 86400
 #define OFFSET_S_MAX (26 * 3600)
 
-/* A day of the year on which clocks change. */
+/* Day of a year on which the offset changes. */
 struct day {
     enum { NEVER, MONTH_WEEK, JULIAN, ZERO_BASED } form;
-    int month, week, weekday; /* MONTH_WEEK; week 5: the last */
-    int day;                  /* JULIAN 1..365 without 29 Feb; ZERO_BASED */
-    int32_t at_s;             /* time of that day, by the clocks until then */
+    int month, week, weekday; /* for MONTH_WEEK; week 5: the last */
+    int day;                  /* JULIAN: 1..365 without 29 Feb; ZERO_BASED */
+    int32_t at_s;             /* time of that day, in the offset before the change */
 };
 struct rule {
     bool is_there;
     bool has_summer;
     int32_t winter_s, summer_s; /* offsets */
-    struct day begin, end;      /* begin and end of summer */
+    struct day begin, end;      /* start and end of daylight saving time */
 };
 struct flo_zone {
     size_t count;
@@ -152,7 +152,7 @@ static const char *parse_day(const char *at, struct day *out)
     return *at == '/' ? parse_clock(at + 1, 167, &out->at_s) : at;
 }
 
-/* "CET-1CEST,M3.5.0,M10.5.0/3": offsets are behind UTC there. */
+/* Parses "CET-1CEST,M3.5.0,M10.5.0/3", whose offsets count west of UTC. */
 static bool parse_rule(const char *at, struct rule *out)
 {
     *out = (struct rule){.is_there = true};
@@ -211,7 +211,7 @@ static int days_of_month(int month, bool leap)
     return days[month - 1] + (month == 2 && leap ? 1 : 0);
 }
 
-/* Days from 1970 to the day that `day` means in a year. */
+/* Days from 1970-01-01 to the date of `day` in a year. */
 static int64_t day_in(const struct day *day, int64_t year)
 {
     bool leap = is_leap(year);
@@ -275,7 +275,7 @@ static bool read_head(const uint8_t *at, const uint8_t *end, struct head *out)
            out->standard <= TYPES_MAX;
 }
 
-/* Bytes of a block whose times have `width` bytes. */
+/* Size of a block whose times have `width` bytes. */
 static size_t block_bytes(const struct head *head, size_t width)
 {
     return head->times * (width + 1) + head->types * 6 + head->chars + head->leap * (width + 4) +
@@ -317,7 +317,7 @@ static bool read_footer(const uint8_t *at, const uint8_t *end, struct rule *out)
     return text[0] == '\0' || parse_rule(text, out);
 }
 
-/* Only files of version 2 and later, which have 64 bits for a time. */
+/* Reads files of version 2 and later, which have 64-bit times. */
 static bool read_file(const uint8_t *data, size_t bytes, struct flo_zone *zone)
 {
     const uint8_t *end = data + bytes;
@@ -364,7 +364,7 @@ void flo_zone_close(struct flo_zone *zone)
     }
 }
 
-/* Letters of a name below the folder: no way out of it. */
+/* Checks the name's characters, so that it stays below the folder. */
 static bool is_name(const char *name)
 {
     size_t chars = strlen(name);
@@ -411,7 +411,7 @@ int32_t flo_zone_offset_s(const struct flo_zone *zone, uint64_t wall_ms)
     size_t low = 0;
     size_t high = zone->count;
 
-    while (low < high) { /* changes up to then */
+    while (low < high) { /* finds the number of changes up to that time */
         size_t middle = low + (high - low) / 2;
         if (zone->at_s[middle] <= wall_s) {
             low = middle + 1;
@@ -427,7 +427,8 @@ int32_t flo_zone_offset_s(const struct flo_zone *zone, uint64_t wall_ms)
 
 /* ---- this machine ---- */
 
-/* /etc/localtime is a link into the folder of zones. */
+/* Reads the zone's name from /etc/localtime, a link into the folder of
+ * zones. */
 static bool link_name(char *out)
 {
     char target[PATH_MAX];

@@ -1,4 +1,4 @@
-/* JSON to a tree; see tree.h. */
+/* Tree: parses JSON; see tree.h. */
 #include "base/tree/tree.h"
 
 #include <math.h>
@@ -86,14 +86,14 @@ bool flo_tree_number(const struct flo_tree_node *node, double *out)
 
 /* ---- reading ---- */
 
-/* Over a text that is only looked at, or that becomes a tree. */
+/* Parser state, for a check of a text or for a tree. */
 struct reader {
     const char *begin, *at, *end;
-    char *text; /* `begin` to be written to, or NULL */
-    /* Tree of `text`; a full one takes what is looked at. */
+    char *text; /* writable `begin`, or NULL */
+    /* tree of `text`; a check uses a full one, which stores nothing */
     struct flo_tree *tree;
-    uint32_t count;       /* values so far */
-    bool is_odd, has_odd; /* the last string; any */
+    uint32_t count;       /* values read so far */
+    bool is_odd, has_odd; /* of the last string; of any string */
 };
 
 static char peek(struct reader *r)
@@ -128,7 +128,8 @@ bool flo_hex_read(const char **at, const char *end, int digits, uint32_t *out)
     return true;
 }
 
-/* Read an escape after its backslash; no bytes: one that no text can hold. */
+/* Reads an escape after its backslash. 0 bytes: one that no C string can
+ * hold. */
 static bool read_escape(struct reader *r, char out[4], size_t *bytes)
 {
     static const char from[] = "\"\\/bfnrt", to[] = "\"\\/\b\f\n\r\t";
@@ -156,8 +157,8 @@ static bool read_escape(struct reader *r, char out[4], size_t *bytes)
     return true;
 }
 
-/* At its quote, where its text goes: that is never longer than with escapes
- * and quotes. */
+/* Reads a string from its quote on. The decoded text overwrites it, being never
+ * longer. */
 static bool read_string(struct reader *r, const char **text, size_t *bytes)
 {
     char *first = r->text == NULL ? NULL : r->text + (r->at - r->begin);
@@ -212,7 +213,7 @@ static bool read_number(struct reader *r)
     return true;
 }
 
-/* true, false, null, or a number. */
+/* Reads true, false, null, or a number. */
 static bool read_word(struct reader *r, struct flo_tree_node *node)
 {
     static const char *const words[] = {"null", "true", "false"};
@@ -237,8 +238,8 @@ static bool read_word(struct reader *r, struct flo_tree_node *node)
 
 static struct flo_tree_node *read_value(struct reader *r, int depth);
 
-/* Members or elements, from after the opening bracket to after the closing
- * one. */
+/* Reads members or elements, from after the opening bracket to after the
+ * closing one. */
 static bool read_children(struct reader *r, struct flo_tree_node *node, bool is_object, int depth)
 {
     char closing = is_object ? '}' : ']';
@@ -294,7 +295,7 @@ static struct flo_tree_node *read_value(struct reader *r, int depth)
     return is_fine ? node : NULL;
 }
 
-/* UTF-8, one value and nothing after it. */
+/* Checks: UTF-8, one value and nothing after it. */
 static bool look(struct reader *r)
 {
     size_t bytes = (size_t)(r->end - r->begin);
@@ -337,7 +338,7 @@ int flo_tree_read(struct flo_tree *tree, char *text, size_t bytes, uint32_t valu
         return flo_fail(err, FLO_E_MEMORY, "%u values", tree->nodes_max);
     }
     r = (struct reader){text, text, r.end, .text = text, .tree = tree};
-    (void)read_value(&r, 0); /* as it was looked at: it cannot fail */
+    (void)read_value(&r, 0); /* cannot fail: the check has passed */
     return 0;
 }
 
@@ -356,8 +357,8 @@ static void print_string(const char *text, size_t bytes, struct flo_buf *out)
     flo_buf_text(out, "\"");
 }
 
-/* As it was written; one of 17 digits in the fewest that mean the same, for
- * so libraries write 0.1. */
+/* Appends a number as written. One of 17 digits is shortened to the fewest with
+ * the same value, because libraries write 0.1 so. */
 static void print_number(const struct flo_tree_node *node, struct flo_buf *out)
 {
     double value = strtod(node->text, NULL);
