@@ -1,4 +1,4 @@
-/* The backends that this library has. */
+/* Backend: finds one of the backends that this library has. */
 #include <flotilla/backend.h>
 
 #include <string.h>

@@ -1,4 +1,4 @@
-/* The backend `native`: this engine, with one session. */
+/* Native: the backend `native`: this engine, with one session. */
 #include <flotilla/backend.h>
 
 #include <stdlib.h>

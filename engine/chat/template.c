@@ -1,8 +1,9 @@
-/* Chat templates: what a model's has a form for, and from its output to ids.
+/* Chat templates: probes which roles a template can render, and turns its
+ * output into token ids.
  *
- * The output becomes spans, which are tokenised as one text: so words next to
- * a marker are cut exactly as the model was trained on, while only what the
- * template wrote may hold control tokens. */
+ * The output is a list of spans that are tokenised as one text.  So words next
+ * to a marker are split as in training, and only spans that the template wrote
+ * may hold control tokens. */
 #include "engine/chat/template.h"
 
 #include "engine/chat/calls/derive.h"
@@ -37,14 +38,14 @@ static void token_text(const struct flo_vocab *vocab, int32_t id, struct flo_buf
     flo_buf_add(out, "", 1);
 }
 
-/* A conversation and what it is told with. */
+/* A conversation and the request's settings. */
 struct talk {
     const struct flo_engine_setting *setting; /* NULL: nothing */
     const struct flo_engine_message *messages;
     size_t count;
 };
 
-/* The template's output, and where it is a message's. */
+/* Renders the conversation; `marks` says which bytes came out of a message. */
 static int run(const struct flo_template *chat, const struct flo_vocab *vocab,
                const struct talk *talk, bool has_short_ids, struct flo_buf *text,
                struct flo_buf *marks, struct flo_err *err)
@@ -87,7 +88,8 @@ static struct flo_engine_message say_more(const char *role, const char *text, co
     return message;
 }
 
-/* An error but the template's own refusal, which says that there is no text. */
+/* Runs one probe.  If the template refuses the conversation, `text` stays empty
+ * and that is no error; other errors are returned. */
 static int run_probe(const struct flo_template *chat, const struct flo_vocab *vocab,
                      const struct talk *talk, struct flo_buf *text, struct flo_err *err)
 {
@@ -109,7 +111,7 @@ static bool has(const struct flo_buf *text, const char *word)
     return text->bytes > 0 && memmem(text->data, text->bytes, word, strlen(word)) != NULL;
 }
 
-/* Does the conversation come out whole, and with this word? */
+/* Sets *out if the output contains the text of each message and `word`. */
 static int shows(const struct flo_template *chat, const struct flo_vocab *vocab,
                  const struct talk *talk, const char *word, bool *out, struct flo_err *err)
 {
@@ -123,8 +125,8 @@ static int shows(const struct flo_template *chat, const struct flo_vocab *vocab,
     return rv;
 }
 
-/* The same where an error says that there is no form: nobody need know what
- * only a tool reaches. */
+/* Like shows(), but a template error means "not supported": a fault in the
+ * template that only tools reach is no reason to refuse it. */
 static int shows_or_not(const struct flo_template *chat, const struct flo_vocab *vocab,
                         const struct talk *talk, const char *word, bool *out, struct flo_err *err)
 {
@@ -132,7 +134,7 @@ static int shows_or_not(const struct flo_template *chat, const struct flo_vocab 
     return rv == FLO_E_MODEL_TEMPLATE ? 0 : rv;
 }
 
-/* Forms of tools, their calls and their results. */
+/* Probes for lists of tools, for calls and for results. */
 static int probe_tools(struct flo_template *chat, const struct flo_vocab *vocab,
                        struct flo_err *err)
 {
@@ -157,19 +159,19 @@ static int probe_tools(struct flo_template *chat, const struct flo_vocab *vocab,
     if (rv == 0) {
         rv = shows_or_not(chat, vocab, &used, "the asked one", &has_call, err);
     }
-    if (rv == 0 && !has_call) { /* or are arguments a text? */
+    if (rv == 0 && !has_call) { /* retry with arguments as text */
         chat->has_text_calls = true;
         rv = shows_or_not(chat, vocab, &used, "the asked one", &has_call, err);
         chat->has_text_calls = has_call;
     }
     chat->has_tool = has_call;
-    if (rv == 0 && !has_call) { /* a result may be said without its call */
+    if (rv == 0 && !has_call) { /* retry with a result alone */
         rv = shows_or_not(chat, vocab, &bare, "", &chat->has_tool, err);
     }
     return rv;
 }
 
-/* Do thoughts on and off make a difference? */
+/* Probes whether thinking on and off give different output. */
 static int probe_thinking(struct flo_template *chat, const struct flo_vocab *vocab,
                           struct flo_err *err)
 {
@@ -250,7 +252,7 @@ static void derive(struct flo_template *chat, const struct flo_vocab *vocab,
     flo_calls_derive(&derivation, &chat->calls);
 }
 
-/* The text to use, and its name. */
+/* Chooses the template's text and name. */
 static int choose(const struct flo_gguf *gguf, const char *instead, struct flo_gguf_text *text,
                   struct flo_template *out, struct flo_err *err)
 {
@@ -259,7 +261,7 @@ static int choose(const struct flo_gguf *gguf, const char *instead, struct flo_g
     if (rv == 0 && (instead == NULL || instead[0] == '\0')) {
         rv = flo_gguf_string(gguf, "tokenizer.chat_template", text, err);
         snprintf(out->name, sizeof(out->name), "%s", text->bytes > 0 ? "model" : "none");
-        /* Phi-2 came without one. */
+        /* Phi-2's model files have no template. */
         instead = rv == 0 && text->bytes == 0 && flo_gguf_text_is(arch, "phi2") ? "phi2" : NULL;
     }
     FLO_TRY(rv);
@@ -340,12 +342,13 @@ static int check_messages(const struct flo_engine_message *messages, size_t coun
     return 0;
 }
 
-/* Messages as the template can say them.  A system's text that it has no form
- * for goes in front of the next question, or is one where none follows. */
+/* Messages in roles that the template can render.  A system's text without a
+ * form is put in front of the next question, or is a message of the user if no
+ * question follows. */
 struct folded {
-    struct flo_engine_message *messages; /* to be freed */
+    struct flo_engine_message *messages; /* owned, freed at the end */
     size_t count;
-    struct flo_buf *texts; /* one for each, mostly empty */
+    struct flo_buf *texts; /* one per message, mostly empty */
 };
 
 static void fold(const struct flo_template *chat, const struct flo_engine_message *in, size_t count,
@@ -374,7 +377,7 @@ static void fold(const struct flo_template *chat, const struct flo_engine_messag
             waiting = NULL;
             continue;
         }
-        if (waiting != NULL) { /* the text waits for a later place */
+        if (waiting != NULL) { /* system text not placed yet */
             out->texts[out->count + 1] = *waiting;
             *waiting = (struct flo_buf){0};
             waiting = &out->texts[out->count + 1];
@@ -428,7 +431,7 @@ static void add_message(const struct flo_engine_message *message, struct flo_buf
     }
 }
 
-/* Without a template. */
+/* Renders the conversation without a template. */
 static void plain(const struct flo_engine_message *messages, size_t count, struct flo_buf *text,
                   struct flo_buf *marks)
 {
@@ -465,8 +468,8 @@ static int find_calls(const struct talk *talk, size_t at, bool *has_any, struct 
     return rv;
 }
 
-/* Some templates take ids of nine letters and digits alone.  Their refusal of
- * a conversation with ids is tried once more with such. */
+/* Renders the conversation; if a template refuses its call ids, tries once more
+ * with ids of nine letters and digits. */
 static int run_with_ids(const struct flo_template *chat, const struct flo_vocab *vocab,
                         const struct talk *talk, struct flo_buf *text, struct flo_buf *marks,
                         struct flo_err *err)
@@ -486,8 +489,8 @@ static int run_with_ids(const struct flo_template *chat, const struct flo_vocab 
     return rv;
 }
 
-/* An answer that was begun is what the opened one begins with.  One that calls
- * tools was ended by it. */
+/* Renders an answer that is to be continued: its text follows the opened
+ * answer.  An answer that calls tools is complete and is not continued. */
 static int run_on(const struct flo_template *chat, const struct flo_vocab *vocab,
                   const struct talk *talk, struct flo_buf *text, struct flo_buf *marks,
                   struct flo_err *err)
@@ -526,7 +529,7 @@ static int render(const struct flo_template *chat, const struct flo_vocab *vocab
     return rv;
 }
 
-/* Is the text too long by its bytes alone? */
+/* Refuses a text whose byte count alone shows that it is too long. */
 static int check_bytes(const struct flo_vocab *vocab, const struct flo_engine_message *messages,
                        size_t count, struct flo_tokens *tokens, struct flo_err *err)
 {
@@ -575,7 +578,7 @@ static int render_folded(const struct flo_template *chat, const struct flo_vocab
     return rv;
 }
 
-/* Has the template no form for something in it? */
+/* Does the conversation need something that the template has no form for? */
 static int must_tell(const struct flo_template *chat, const struct talk *talk, bool *out,
                      struct flo_err *err)
 {

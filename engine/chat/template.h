@@ -1,11 +1,12 @@
-/* Chat templates: messages to token ids.
+/* Template: renders chat messages with the model's chat template to token ids.
  *
- * The model's own Jinja text is run (jinja.h), so that a conversation reads
- * just as the model was trained on it.  A text with anything that is not known
- * here is refused as a whole, never guessed at: at open some conversations
- * are rendered to find that out.  Text of the template is tokenised with
- * control tokens, and text of a message as plain text. So no message can open a
- * turn or end one, whatever it contains. */
+ * The engine runs the model's own Jinja text (jinja.h), so a conversation reads
+ * as in training.  A template with an unknown construct is refused as a whole:
+ * flo_template_find() renders some test conversations to find that out.
+ *
+ * Text that the template writes is tokenised with control tokens, text of a
+ * message as plain text.  So no message can open or end a turn, whatever it
+ * contains. */
 #ifndef FLOTILLA_ENGINE_TEMPLATE_H
 #define FLOTILLA_ENGINE_TEMPLATE_H
 
@@ -15,38 +16,42 @@
 
 #define FLO_TEMPLATE_BYTES_MAX (256u << 10)
 
-/* Zeroed: no template, the texts stand with a blank line between. */
+/* A zeroed struct is "no template": the messages' texts are joined with blank
+ * lines. */
 struct flo_template {
     struct flo_jinja *jinja;
-    char name[16]; /* "none", "model", the name of a known one, "given" */
-    /* The forms that the template has.  A system's text without one goes in
-     * front of the next question; a tool's is refused. */
+    char name[16]; /* "none", "model", "given", or a known template's name */
+    /* Roles that the template can render.  Without a system form the system's
+     * text is put in front of the next question.  Without a tool form a tool
+     * message is refused. */
     bool has_system, has_later_system, has_tool;
-    struct flo_call_form calls; /* how it writes calls and thoughts */
-    bool has_tools;             /* the template tells which tools there are */
-    bool has_thinking;          /* thoughts on and off differ */
-    /* Arguments of a call are known as text alone. */
+    struct flo_call_form calls; /* how the model writes tool calls and thoughts */
+    bool has_tools;             /* the template lists the available tools */
+    bool has_thinking;          /* thinking on and off render differently */
+    /* The template takes a call's arguments as JSON text only, not as an
+     * object. */
     bool has_text_calls;
 };
 
-/* The model's template, or another one instead of it: the name of a known
- * one or Jinja text; NULL or "": none.  `out` is to be given to
+/* Opens the model's template, or `instead` of it: the name of a known template
+ * or Jinja text.  NULL or "" means the model's own.  The caller ends `out` with
  * flo_template_deinit().
- * FLO_E_MODEL_TEMPLATE   it cannot be rendered here as it was meant
- * FLO_E_GGUF_LIMIT       it is too long
+ * FLO_E_MODEL_TEMPLATE   the template cannot be rendered correctly here
+ * FLO_E_GGUF_LIMIT       the template is too long
  * FLO_E_MEMORY */
 FLO_MUST_USE int flo_template_find(const struct flo_gguf *gguf, const struct flo_vocab *vocab,
                                    const char *instead, struct flo_template *out,
                                    struct flo_err *err);
 void flo_template_deinit(struct flo_template *chat);
-/* Append the ids of a conversation, with BOS where the template or the
- * metadata has one, and open the assistant's answer.  A last answer without
- * calls is one that was begun: its text goes on, its thoughts are left out.
- * `setting` may be NULL.  Thoughts and effort that the template does not ask
- * for change nothing.
+/* Appends the ids of a conversation and opens the assistant's answer.  BOS
+ * comes first where the template or the metadata has one.  If the last message
+ * is an answer without calls, that answer is continued, and its thoughts are
+ * left out.  `setting` may be NULL; thinking and effort have no effect if the
+ * template does not use them.
  *
- * Where the template refuses a conversation with ids of calls, each id that is
- * not nine letters and digits is given as nine that depend on it alone.
+ * If the template refuses the ids of calls, the conversation is rendered once
+ * more: each id that is not nine letters and digits is replaced by nine that
+ * are computed from it.
  *
  * FLO_E_INFER_PARAM for an unknown role or a conversation that the template
  * refuses; errors of flo_jinja_render() and flo_tokenize_spans(). */
@@ -56,7 +61,8 @@ FLO_MUST_USE int flo_template_render(const struct flo_template *chat, const stru
                                      size_t message_count, struct flo_tokens *tokens,
                                      struct flo_err *err);
 
-/* The text of a known template, or NULL: "chatml", "llama3" and so on. */
+/* Returns the text of a known template, such as "chatml" or "llama3"; NULL:
+ * unknown. */
 const char *flo_template_known(const char *name);
 
 #endif

@@ -1,5 +1,5 @@
-/* Chat templates that have a name: for models that came without one, or with
- * one that cannot be read here. */
+/* Chat templates with a name: for models without a template, or with one that
+ * cannot be rendered here. */
 #include <string.h>
 
 #include "engine/chat/template.h"

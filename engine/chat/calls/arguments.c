@@ -1,4 +1,4 @@
-/* Arguments of a call to JSON; see arguments.h. */
+/* Arguments: converts a call's arguments to JSON; see arguments.h. */
 #include "engine/chat/calls/arguments.h"
 
 #include <stdlib.h>
@@ -6,7 +6,7 @@
 
 #include "engine/token/control.h"
 
-#define OUT_BYTES_MAX (1u << 20) /* output of one token */
+#define OUT_BYTES_MAX (1u << 20) /* bytes of one token's output */
 
 void flo_arguments_begin(struct flo_arguments *a, const struct flo_call_form *form,
                          const struct flo_tool_list *tools, uint32_t tool, flo_part_fn *part,
@@ -40,7 +40,7 @@ void flo_arguments_flush(struct flo_arguments *a)
 
 /* ---- JSON ---- */
 
-/* Follow strings and brackets. */
+/* Tracks strings and brackets of JSON. */
 static void follow(struct flo_arguments *a, char byte)
 {
     if (a->in_string) {
@@ -80,7 +80,7 @@ static void start_field(struct flo_arguments *a)
     a->held_count = 0;
 }
 
-/* The name of the field is whole. */
+/* The field's name is complete: begins its value. */
 static void start_value(struct flo_arguments *a, size_t key_bytes)
 {
     const struct flo_call_form *form = a->form;
@@ -101,7 +101,7 @@ static void start_value(struct flo_arguments *a, size_t key_bytes)
                                              : FLO_FIELD_VALUE;
 }
 
-/* Bytes that lead to the next field's key. */
+/* Writes what comes before the next field's key in JSON: a brace or a comma. */
 static size_t lead(const struct flo_arguments *a, char *out)
 {
     const struct flo_form_text *between = &a->form->separator;
@@ -153,7 +153,7 @@ static enum flo_arguments_event key(struct flo_arguments *a)
     return a->held_count > FLO_ARGUMENT_KEY_MAX ? FLO_ARGUMENTS_BAD : FLO_ARGUMENTS_MORE;
 }
 
-/* Python's words are JSON's. */
+/* Writes Python's True, False and None as JSON's words. */
 static void put_word(struct flo_arguments *a)
 {
     static const char *const words[][2] = {{"True", "true"}, {"False", "false"}, {"None", "null"}};
@@ -185,8 +185,8 @@ static void put_value(struct flo_arguments *a, char byte)
     flo_buf_add(&a->out, &byte, a->has_control ? 0 : 1);
 }
 
-/* Is the text, as far as it is certain, null or its beginning?  All of it is:
- * then it is told as such. */
+/* Is the text `null` or its beginning?  If all of it is, it is reported as
+ * null. */
 static bool is_null(struct flo_arguments *a, size_t certain, bool is_whole)
 {
     const char *word = a->form->is_python ? "None" : "null";
@@ -202,7 +202,7 @@ static bool is_null(struct flo_arguments *a, size_t certain, bool is_whole)
     return a->may_null;
 }
 
-/* So many of the held bytes are before the mark, or its beginning. */
+/* Returns how many of the held bytes come before the mark or its beginning. */
 static size_t count_certain(const struct flo_arguments *a, const struct flo_form_text *mark,
                             bool *is_whole)
 {
@@ -231,7 +231,8 @@ static size_t put_text(struct flo_arguments *a, size_t certain)
     return certain;
 }
 
-/* Up to field_close; what may be its beginning is held back. */
+/* Reads a text up to field_close; holds back bytes that may begin
+ * field_close. */
 static enum flo_arguments_event text(struct flo_arguments *a)
 {
     bool is_text = a->stage == FLO_FIELD_TEXT, is_whole;
@@ -289,7 +290,7 @@ static enum flo_arguments_event marked_text(struct flo_arguments *a)
     if (is_whole) {
         flo_buf_text(&a->out, "\"");
         a->in_string = false;
-        /* Bytes that are no character stand before the mark. */
+        /* Control bytes before the mark are no text. */
         a->has_control = a->held_count > a->form->quote.bytes;
         a->held_count = 0;
     }
@@ -301,8 +302,8 @@ static bool in_object(const struct flo_arguments *a)
     return a->depth > 0 && (a->objects >> (a->depth - 1) & 1) != 0;
 }
 
-/* Brackets, commas and the ends of names; false: none of them may stand here.
- */
+/* Handles brackets, commas and ends of names; false: the byte may not stand
+ * here. */
 static bool marked_sign(struct flo_arguments *a, char byte)
 {
     char text[2] = {byte, '\0'};

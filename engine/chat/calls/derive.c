@@ -1,4 +1,4 @@
-/* Derive: a form out of renderings; see derive.h. */
+/* Derive: finds the form in renderings; see derive.h. */
 #include "engine/chat/calls/derive.h"
 
 #include <stdlib.h>
@@ -22,7 +22,7 @@
     "\"string\"},\"muon\":{\"type\":\"string\"}}}}}"
 #define TOOLS "[" TOOL_OF(NAME) "," TOOL_OF(NAME_2) "]"
 
-/* Bytes of a rendering.  NULL: not there. */
+/* A range of bytes in a rendering.  NULL: not found. */
 struct part {
     const char *data;
     size_t bytes;
@@ -53,7 +53,8 @@ static struct part behind(struct part in, struct part what)
     return between(what, end);
 }
 
-/* The tools stand before the calls: so the last one is a call's. */
+/* Finds the last match: the list of tools comes before the calls and may hold
+ * the same text. */
 static struct part find_last(struct part in, const char *text)
 {
     struct part found = {NULL, 0}, hit = find(in, text);
@@ -103,7 +104,8 @@ static struct part trim(struct part p)
     return p;
 }
 
-/* With control tokens as their bytes; false: too long. */
+/* Copies the part, with control tokens as their marker bytes; false: it is too
+ * long. */
 static bool keep(const struct flo_derivation *d, struct part p, struct flo_form_text *out)
 {
     struct flo_buf bytes = {.bytes_max = FLO_FORM_TEXT_MAX};
@@ -124,7 +126,8 @@ static bool keep(const struct flo_derivation *d, struct part p, struct flo_form_
 
 /* ---- renderings ---- */
 
-/* [user, assistant] with more about the assistant; NULL text: refused. */
+/* Renders [user, assistant], with `more` added to the assistant's message.
+ * NULL data: refused. */
 static struct part answer(const struct flo_derivation *d, const char *text, const char *more,
                           const char *tools, struct flo_buf *out)
 {
@@ -146,7 +149,7 @@ static struct part calls(const struct flo_derivation *d, const char *more, struc
     return answer(d, "", more, TOOLS, out);
 }
 
-/* Bytes that stand behind an answer, at most. */
+/* Returns the bytes that the template writes after an answer. */
 static struct part tail_of(const struct flo_derivation *d, struct flo_buf *out)
 {
     struct part all = answer(d, ANSWER, NULL, TOOLS, out);
@@ -154,18 +157,20 @@ static struct part tail_of(const struct flo_derivation *d, struct flo_buf *out)
     return behind(all, find(all, ANSWER));
 }
 
-/* The part of what stands behind a call that is the call's. */
+/* Returns the part of `rest` that belongs to the call, without the end of the
+ * answer (`tail`). */
 static struct part own(const struct flo_derivation *d, struct part rest, struct part tail)
 {
     struct flo_buf marked = {0};
     size_t same = common_end(rest, tail);
 
-    /* Two marks may end alike. */
+    /* The call's mark and the answer's may have equal ends: cut at a whole
+     * mark. */
     while (same > 0 && same < tail.bytes && strchr("<[", tail.data[tail.bytes - same]) == NULL) {
         same--;
     }
     rest.bytes -= same;
-    /* A token that ends the answer is not the call's, either. */
+    /* A token that ends the answer does not belong to the call. */
     for (size_t at = 0; d->vocab != NULL && at < rest.bytes; at++) {
         marked.bytes = 0;
         flo_control_spell(d->vocab, rest.data + at, rest.bytes - at, &marked);
@@ -186,10 +191,11 @@ static struct part own(const struct flo_derivation *d, struct part rest, struct 
 static const char *const known_thoughts[][2] = {
     {"<think>", "</think>"},
     {"[THINK]", "[/THINK]"},
-    {"<|channel>thought", "<channel|>"}, /* Gemma 4: where they are asked for */
+    {"<|channel>thought", "<channel|>"}, /* Gemma 4: rendered only if thinking is on */
 };
 
-/* The mark right before: up to a blank, or a control token alone. */
+/* Returns the mark right before: the bytes back to a blank, or one control
+ * token. */
 static struct part mark_before(const struct flo_derivation *d, struct part before)
 {
     struct part all = trim(before), mark = all;
@@ -243,8 +249,8 @@ static void derive_thoughts(const struct flo_derivation *d, struct flo_call_form
 
 /* ---- calls ---- */
 
-/* The opening of a call: what is behind the template's own opening of an
- * answer, and behind a thought that it shows empty. */
+/* Returns the opening of a call: the bytes after the template's opening of an
+ * answer, and after an empty thought. */
 static struct part opening(const struct flo_derivation *d, const struct flo_call_form *form,
                            struct part all, struct part name)
 {
@@ -255,14 +261,15 @@ static struct part opening(const struct flo_derivation *d, const struct flo_call
     size_t skipped = common_begin(all, prompt);
 
     skipped = skipped < open.bytes ? skipped : open.bytes;
-    /* Two marks may begin alike. */
+    /* The opening and the call's mark may have equal beginnings: cut at a whole
+     * mark. */
     while (skipped > 0 && skipped < prompt.bytes && !flo_form_is_blank(open.data[skipped - 1]) &&
            strchr(">]", open.data[skipped - 1]) == NULL) {
         skipped--;
     }
     open.data += skipped;
     open.bytes -= skipped;
-    /* The thought's end within it, as marked bytes. */
+    /* Skips a thought's closing mark. */
     for (size_t from = 0; form->thought_close.bytes > 0 && from < open.bytes; from++) {
         struct part rest = {open.data, from + 1};
         if (keep(d, rest, &marked) && marked.bytes >= form->thought_close.bytes &&
@@ -281,8 +288,8 @@ static struct part opening(const struct flo_derivation *d, const struct flo_call
     return open;
 }
 
-/* So many bytes of `open` tell a call: a control token, or the first word with
- * a sign in it that no sentence has. */
+/* Sets how many bytes of `open` detect a call: a control token, or the first
+ * word with a character that no sentence has. */
 static void set_wakes(struct flo_call_form *form)
 {
     const struct flo_form_text *open = &form->open;
@@ -305,7 +312,8 @@ static void set_wakes(struct flo_call_form *form)
     form->is_bare = at < 4 || (open->data[0] != '<' && open->data[at - 1] != ']');
 }
 
-/* Between the arguments of a call and the name of the next one. */
+/* Sets `next`: the text between the arguments of a call and the name of the
+ * next one. */
 static bool set_next(const struct flo_derivation *d, struct flo_call_form *form, const char *two,
                      const char *last)
 {
@@ -319,7 +327,7 @@ static bool set_next(const struct flo_derivation *d, struct flo_call_form *form,
     return is_set && form->next.bytes > 0;
 }
 
-/* Arguments as a JSON object. */
+/* Derives a form whose arguments are a JSON object. */
 static bool derive_json(const struct flo_derivation *d, struct flo_call_form *form,
                         struct part tail)
 {
@@ -345,7 +353,7 @@ static bool derive_json(const struct flo_derivation *d, struct flo_call_form *fo
 
 /* ---- fields ---- */
 
-/* The keys in the order in which the template writes them. */
+/* The argument keys in the order in which the template writes them. */
 struct fields {
     struct part name, keys[3], values[3];
 };
@@ -387,7 +395,8 @@ static bool read_fields(struct part all, const char *value, struct fields *f)
     return true;
 }
 
-/* With numbers there are no quotes. */
+/* Derives the texts around a field from number arguments, which have no
+ * quotes. */
 static bool set_fields(const struct flo_derivation *d, struct flo_call_form *form, struct part all,
                        const struct fields *f, struct part tail)
 {
@@ -400,7 +409,7 @@ static bool set_fields(const struct flo_derivation *d, struct flo_call_form *for
     }
     size_t same = common_end(lead, gap);
 
-    /* Something ends the name; the field's mark then begins at a blank. */
+    /* A text ends the tool's name; the field's mark then begins at a blank. */
     while (same > 0 && same >= lead.bytes) {
         do {
             same--;
@@ -422,7 +431,7 @@ static bool set_fields(const struct flo_derivation *d, struct flo_call_form *for
            keep(d, end, &form->close) && form->equals.bytes > 0;
 }
 
-/* Marks that texts have around them and numbers have not. */
+/* Sets the quote: marks that stand around texts but not around numbers. */
 static bool set_quote(const struct flo_derivation *d, struct flo_call_form *form,
                       const struct fields *texts, const struct fields *numbers)
 {
@@ -438,7 +447,7 @@ static bool set_quote(const struct flo_derivation *d, struct flo_call_form *form
     return keep(d, quote, &form->quote) && (form->quote.bytes == 0 || mark.data != NULL);
 }
 
-/* A quote other than JSON's: do values stand as they are then written? */
+/* Quote other than JSON's: does the template write nested values with it? */
 static bool is_marked(const struct flo_derivation *d, const struct flo_call_form *form,
                       const struct fields *texts)
 {
@@ -450,7 +459,7 @@ static bool is_marked(const struct flo_derivation *d, const struct flo_call_form
     size_t bytes = 0;
     bool is_so = form->quote.bytes <= 1;
 
-    /* The quote is what stands behind the letters of `equals`. */
+    /* The quote is the end of `equals`, after its letters. */
     while (!is_so && bytes < with.bytes && keep(d, beginning(with, bytes), &equals) &&
            equals.bytes < form->equals.bytes) {
         bytes++;
@@ -493,7 +502,7 @@ static bool derive_fields(const struct flo_derivation *d, struct flo_call_form *
     if (is_set) {
         struct flo_form_text closed = form->field_close;
         is_set = set_next(d, form, two, "7531");
-        if (is_set && closed.bytes > 0) { /* the last field's is not `next`'s */
+        if (is_set && closed.bytes > 0) { /* the last field's end is not part of `next` */
             is_set = form->next.bytes > closed.bytes &&
                      memcmp(form->next.data, closed.data, closed.bytes) == 0;
             form->next.bytes = (uint16_t)(form->next.bytes - (is_set ? closed.bytes : 0));
@@ -509,7 +518,7 @@ static bool derive_fields(const struct flo_derivation *d, struct flo_call_form *
 
 /* ---- channels ---- */
 
-/* Within it, from a mark's beginning on. */
+/* Returns the part from the first mark on. */
 static struct part from_mark(struct part p)
 {
     const char *mark = p.data == NULL ? NULL : memchr(p.data, '<', p.bytes);
@@ -533,13 +542,14 @@ static struct part ending(struct part a, struct part b)
     return from_mark(end);
 }
 
-/* The renderings of an answer, of a call and of a thought before one, from the
- * opened answer on. */
+/* Renderings of an answer, of a call, and of a thought before a call, each from
+ * the opened answer on. */
 struct messages {
     struct part text, call, thought;
 };
 
-/* A head is a channel's mark, its name and the body's mark. */
+/* Sets the parts of a head: the channel's mark, the channel's name, the body's
+ * mark. */
 static bool set_heads(const struct flo_derivation *d, struct flo_call_form *form,
                       const struct messages *m)
 {
@@ -556,10 +566,9 @@ static bool set_heads(const struct flo_derivation *d, struct flo_call_form *form
            form->thought_open.bytes > form->channel.bytes + form->body.bytes;
 }
 
-/* The channel's name stands behind the tool's in what a template writes, and
- * before it in what such models write by themselves: both are calls.  No
- * template writes their <|constrain|>: it stands where the vocabulary has it.
- */
+/* Sets how a channel form writes calls.  Templates write the channel's name
+ * after the tool's; such models themselves write it before.  Both are accepted.
+ * No template writes <|constrain|>, so it is added if the vocabulary has it. */
 static bool set_channel_call(const struct flo_derivation *d, struct flo_call_form *form,
                              struct part open, struct part mid)
 {
@@ -620,7 +629,7 @@ static bool set_channels(const struct flo_derivation *d, struct flo_call_form *f
     return true;
 }
 
-/* Each message of an answer has a head (gpt-oss). */
+/* Derives a form where each message of an answer has a head (gpt-oss). */
 static bool derive_channels(const struct flo_derivation *d, struct flo_call_form *form)
 {
     static const char one[] = CALLS_OF(CALL_OF(NAME, "{\"kappa\":\"" TEXT "\"}"));
@@ -635,7 +644,7 @@ static bool derive_channels(const struct flo_derivation *d, struct flo_call_form
     struct flo_call_form found = *form;
     bool is_set = begin.data != NULL;
 
-    if (find(all[2], THOUGHT).data == NULL) { /* or is it the call's text? */
+    if (find(all[2], THOUGHT).data == NULL) { /* or is THOUGHT the call's text? */
         all[2] = answer(d, THOUGHT, one, TOOLS, &texts[3]);
     }
     for (size_t i = 0; i < FLO_COUNT(all); i++) {

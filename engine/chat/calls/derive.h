@@ -1,16 +1,17 @@
-/* Derive: the form of calls and thoughts, found in what a template writes.
+/* Derive: finds how a model writes calls and thoughts, from its template's
+ * output.
  *
- * The template renders conversations that differ in one thing: with a call or
- * with two, with texts or with numbers as arguments, with a thought or none.
- * The text around these things is the form. */
+ * The template renders pairs of conversations that differ in one thing: one
+ * call or two, text or number arguments, a thought or none.  The text around
+ * the part that differs gives the form. */
 #ifndef FLOTILLA_ENGINE_CALL_DERIVE_H
 #define FLOTILLA_ENGINE_CALL_DERIVE_H
 
 #include "engine/chat/calls/form.h"
 #include "engine/token/token.h"
 
-/* Render the conversation with these tools (NULL: none), an answer opened at
- * its end.  Nonzero: the template refuses it. */
+/* Renders the conversation with these tools (NULL: none) and opens an answer at
+ * its end.  Returns nonzero if the template refuses it. */
 typedef int flo_render_fn(void *context, const struct flo_engine_message *messages, size_t count,
                           const char *tools, struct flo_buf *text);
 
@@ -18,11 +19,12 @@ struct flo_derivation {
     flo_render_fn *render;
     void *context;
     const struct flo_vocab *vocab;
-    const char *source; /* the template's: marks of thoughts that it drops */
+    const char *source; /* the template's text: names thought marks that its output drops */
     size_t source_bytes;
 };
 
-/* Where no form is found, form->is_told: the caller tells it in words. */
+/* Derives the form.  If none is found, sets form->is_told: the caller describes
+ * the tools in words (told.h). */
 void flo_calls_derive(const struct flo_derivation *derivation, struct flo_call_form *form);
 
 #endif

@@ -1,4 +1,4 @@
-/* Form: how a model writes calls of tools, and thoughts.
+/* Form: how a model writes tool calls and thoughts.
  *
  *     open NAME mid ARGUMENTS ( next NAME mid ARGUMENTS )* close
  *
@@ -6,18 +6,18 @@
  *
  *     field_open KEY equals VALUE field_close ( separator ... )*
  *
- * In a form with channels (gpt-oss) an answer is messages.  Each has a head
- * that says what it is:
+ * In a form with channels (gpt-oss) an answer is a list of messages.  Each has
+ * a head with its kind:
  *
  *     channel NAME body TEXT ( thought_close channel NAME body TEXT )*
  *
- * A call begins with `open`, or with the name of its channel and then the
- * tool's: channel_open NAME channel_mid ARGUMENTS.
+ * A call begins with `open`, or with its channel's name and then the tool's:
+ * channel_open NAME channel_mid ARGUMENTS.
  *
- * Texts are bytes with control tokens in them (token/control.h).  The form is
- * found by comparing what the model's template writes (derive.c).  The grammar
- * of calls (grammar/schema/calls.c) and the reader of answers (reader.h) both
- * follow it. */
+ * The form's texts may hold control tokens (token/control.h).  derive.c finds
+ * the form in the output of the model's template.  The grammar of calls
+ * (grammar/schema/calls.c) and the reader of answers (reader.h) both follow
+ * it. */
 #ifndef FLOTILLA_ENGINE_CALL_FORM_H
 #define FLOTILLA_ENGINE_CALL_FORM_H
 
@@ -34,30 +34,31 @@ struct flo_form_text {
 };
 
 enum flo_call_kind {
-    FLO_CALLS_NONE, /* no form is known */
+    FLO_CALLS_NONE, /* tools cannot be called */
     FLO_CALLS_JSON,
     FLO_CALLS_FIELDS,
 };
 
 struct flo_call_form {
     enum flo_call_kind kind;
-    /* Nothing but a known name tells `open` from other text: a call then is
-     * what an answer begins with. */
+    /* No mark begins a call, only a tool's name.  So a call must be the first
+     * thing in an answer. */
     bool is_bare;
-    bool is_python; /* fields: True, False and None */
-    bool is_told;   /* the template has none: the form is told in words */
-    uint16_t wakes; /* bytes of `open` after which a call has begun */
+    bool is_python; /* fields: Python's True, False and None */
+    bool is_told;   /* no form in the template: described in words (told.h) */
+    uint16_t wakes; /* bytes of `open` that are enough to detect a call */
     struct flo_form_text open, mid, next, close;
-    /* Texts of fields.  Without a quote a string stands as it is, up to
-     * field_close.  A quote other than JSON's stands around a text as it is,
-     * and names of members are bare then: {name:<|"|>text<|"|>,on:true}. */
+    /* Texts around a field's parts.  With an empty quote a string ends at
+     * field_close.  If `quote` is not JSON's, it surrounds strings without
+     * escapes, and names of members have no quotes:
+     * {name:<|"|>text<|"|>,on:true}. */
     struct flo_form_text field_open, equals, quote, field_close, separator;
-    struct flo_form_text thought_open, thought_close; /* empty: none */
-    struct flo_form_text channel, body;               /* empty: no heads */
+    struct flo_form_text thought_open, thought_close; /* thoughts' marks; empty: none */
+    struct flo_form_text channel, body;               /* empty: the form has no heads */
     struct flo_form_text channel_open, channel_mid;
 };
 
-/* Are values other than JSON? */
+/* Are strings quoted by marks of the form's own? */
 static inline bool flo_form_is_marked(const struct flo_call_form *form)
 {
     return form->kind == FLO_CALLS_FIELDS && form->quote.bytes > 1;
@@ -68,12 +69,12 @@ static inline bool flo_form_has_channels(const struct flo_call_form *form)
     return form->channel.bytes > 0;
 }
 
-/* The form that is told in words, Hermes': most models have seen it. */
+/* The form that is described in words: Hermes', which most models have seen. */
 #define FLO_TOLD_OPEN "<tool_call>\n{\"name\": "
 #define FLO_TOLD_MID ", \"arguments\": "
 #define FLO_TOLD_CLOSE "}\n</tool_call>"
 
-/* Are the bytes all of the text, or its beginning? */
+/* Do these bytes equal the text or its beginning? */
 static inline bool flo_form_begins(const struct flo_form_text *text, const char *bytes,
                                    size_t count)
 {
@@ -85,7 +86,7 @@ static inline bool flo_form_is_blank(char c)
     return c == ' ' || (c >= '\t' && c <= '\r');
 }
 
-/* Characters of a tool's name. */
+/* Can a tool's name contain this character? */
 static inline bool flo_tool_name_has(char c)
 {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||

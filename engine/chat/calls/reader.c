@@ -1,4 +1,4 @@
-/* Reader: from bytes to parts; see reader.h. */
+/* Reader: splits bytes into parts; see reader.h. */
 #include "engine/chat/calls/reader.h"
 
 #include <stdlib.h>
@@ -7,15 +7,15 @@
 #include "engine/chat/calls/arguments.h"
 #include "engine/token/control.h"
 
-#define HELD_MAX 1024u /* blanks in front of a mark */
+#define HELD_MAX 1024u /* blanks before a mark */
 
 enum stage {
-    STAGE_OUTSIDE, /* text or thought */
-    STAGE_OPEN,    /* the rest of `open` */
+    STAGE_OUTSIDE, /* in text or a thought */
+    STAGE_OPEN,    /* in the rest of `open` */
     STAGE_NAME,
     STAGE_MID,
     STAGE_ARGUMENTS,
-    STAGE_BEHIND, /* close, or next */
+    STAGE_BEHIND, /* expects `close` or `next` */
     STAGE_OVER,
 };
 
@@ -25,10 +25,10 @@ struct flo_call_reader {
     flo_part_fn *part;
     void *context;
     enum stage stage;
-    bool is_behind_mark; /* blanks there are the template's */
+    bool is_behind_mark; /* skip blanks after a mark */
     struct flo_call_watch watch;
-    const struct flo_form_text *open, *mid; /* in which this call is written */
-    uint16_t at;                            /* bytes of them that were there */
+    const struct flo_form_text *open, *mid; /* the marks of this call */
+    uint16_t at;                            /* bytes of the mark that were read */
     uint32_t tool;
     struct flo_arguments arguments;
     size_t held_count;
@@ -65,7 +65,7 @@ void flo_call_reader_close(struct flo_call_reader *r)
 
 /* ---- outside of calls ---- */
 
-/* The first bytes that are held, without control tokens. */
+/* Reports the first `count` held bytes, without control tokens. */
 static void tell_held(struct flo_call_reader *r, bool is_thought, size_t count)
 {
     size_t from = 0, at = 0;
@@ -86,7 +86,7 @@ static void tell_held(struct flo_call_reader *r, bool is_thought, size_t count)
     memmove(r->held, r->held + count, r->held_count);
 }
 
-/* Blanks next to a mark are the template's. */
+/* Strips blanks next to a mark, which belong to the template. */
 static size_t without_blanks(const struct flo_call_reader *r, size_t count)
 {
     while (count > 0 && flo_form_is_blank(r->held[count - 1])) {
@@ -95,7 +95,7 @@ static size_t without_blanks(const struct flo_call_reader *r, size_t count)
     return count;
 }
 
-/* All that is certain; the rest may be a mark, or a blank in front of one. */
+/* Reports all bytes that cannot become a mark or blanks before one. */
 static void tell_certain(struct flo_call_reader *r)
 {
     bool drops = r->watch.tools != NULL || r->watch.in_thought || r->watch.is_start ||
@@ -143,7 +143,8 @@ static void begin_arguments(struct flo_call_reader *r)
     r->held_count = 0;
 }
 
-/* Is all of it there?  `at` moves on. */
+/* Compares the next byte of a mark; `at` advances.  Returns whether the mark is
+ * complete. */
 static bool follow(struct flo_call_reader *r, const struct flo_form_text *text, char byte)
 {
     if (r->at >= text->bytes || text->data[r->at] != byte) {
@@ -159,7 +160,7 @@ static void begin_name(struct flo_call_reader *r)
     r->held_count = 0;
 }
 
-/* The name is over at the first byte that none has. */
+/* Reads a tool's name, which ends at the first byte that no name has. */
 static void name(struct flo_call_reader *r, char byte)
 {
     if (flo_tool_name_has(byte)) {
@@ -182,7 +183,8 @@ static void name(struct flo_call_reader *r, char byte)
     }
 }
 
-/* One may be the other's beginning. */
+/* Reads what follows a call.  `next` may begin with `close`, and `close` with
+ * `next`. */
 static void behind(struct flo_call_reader *r, char byte)
 {
     r->held[r->held_count++] = byte;
@@ -240,8 +242,8 @@ static void inside(struct flo_call_reader *r, char byte)
     }
 }
 
-/* A form without a mark of its own begins where an answer does, one with
- * channels in a head: the bytes up to there are read again. */
+/* Begins a call.  If no mark of its own begins it, or a channel's head does,
+ * the bytes read so far are read again as the call. */
 static void begin_call(struct flo_call_reader *r)
 {
     const struct flo_form_text *channel = &r->form->channel;

@@ -1,4 +1,4 @@
-/* Tools in words; see told.h. */
+/* Told: describes tools in words; see told.h. */
 #include "engine/chat/calls/told.h"
 
 #include "base/tree/tree.h"

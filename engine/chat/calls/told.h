@@ -1,8 +1,8 @@
-/* Told: tools in words, for a template that has no form for them.
+/* Told: describes tools in words, for a template that has no form for them.
  *
- * The system's text says which tools there are and how one is called; earlier
- * calls stand in an answer's text in that form, and results in what the user
- * says next. */
+ * A system message lists the tools and explains how to call one.  Earlier calls
+ * become text of the assistant's messages, and results become text of the
+ * user's. */
 #ifndef FLOTILLA_ENGINE_CALL_TOLD_H
 #define FLOTILLA_ENGINE_CALL_TOLD_H
 
@@ -10,13 +10,13 @@
 
 /* Zero-initialise. */
 struct flo_told_talk {
-    struct flo_engine_message *messages; /* [count], borrow from texts */
+    struct flo_engine_message *messages; /* [count]; borrows from texts */
     size_t count;
     struct flo_buf *texts; /* [count] */
 };
 
-/* FLO_E_INFER_PARAM: tools or a message's `more` are no such JSON;
- * FLO_E_MEMORY. */
+/* FLO_E_INFER_PARAM: the tools or a message's `more` are not valid JSON of that
+ * kind; FLO_E_MEMORY. */
 FLO_MUST_USE int flo_told_make(struct flo_told_talk *told, const struct flo_engine_setting *setting,
                                const struct flo_engine_message *messages, size_t count,
                                struct flo_err *err);

@@ -1,11 +1,11 @@
-/* Tools of a request, read; see tools.h. */
+/* Tools of a request: parses the list; see tools.h. */
 #include "engine/chat/calls/tools.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #define VALUES_MAX 32768u
-#define HEAD_BYTES 3 /* head of an entry of the list */
+#define HEAD_BYTES 3 /* bytes of an entry's header in the list */
 
 static int refuse(struct flo_err *err, uint32_t i, const char *what)
 {
@@ -17,7 +17,7 @@ const struct flo_tree_node *flo_tool_name(const struct flo_tools *tools, uint32_
     return flo_tree_member(tools->functions[i], "name");
 }
 
-/* Has one of those that were taken this name? */
+/* Does an earlier tool have this name? */
 static bool has_name(const struct flo_tools *tools, const struct flo_tree_node *name)
 {
     uint32_t i = 0;
@@ -175,7 +175,8 @@ static bool is_null(const struct flo_tree_node *schema)
     return names_null(flo_tree_member(schema, "type"));
 }
 
-/* The one of two members that is no null; NULL: they are not such. */
+/* Returns the alternative that is not null; NULL: not two alternatives of that
+ * kind. */
 static const struct flo_tree_node *beside_null(const struct flo_tree_node *list,
                                                bool (*fits)(const struct flo_tree_node *),
                                                bool (*is_nothing)(const struct flo_tree_node *))
@@ -189,7 +190,7 @@ static const struct flo_tree_node *beside_null(const struct flo_tree_node *list,
     return fits(a) && is_nothing(b) ? a : fits(b) && is_nothing(a) ? b : NULL;
 }
 
-/* The schema of a text that may be null instead, or NULL. */
+/* Returns the schema of a text that may also be null, or NULL. */
 static const struct flo_tree_node *text_or_null(const struct flo_tree_node *schema)
 {
     static const char *const values[] = {"enum", "const", "allOf", "$ref", "not"};
@@ -221,7 +222,8 @@ enum flo_argument_kind flo_schema_kind(const struct flo_tree_node *schema,
 
 /* ---- the list ---- */
 
-/* A name or a key, and an empty one behind the keys of a tool. */
+/* Appends an entry: a tool's name or a key.  An empty entry ends a tool's
+ * keys. */
 static void add(struct flo_buf *out, enum flo_argument_kind kind, const char *text, size_t bytes)
 {
     uint8_t head[HEAD_BYTES];
@@ -269,7 +271,7 @@ void flo_tool_list_deinit(struct flo_tool_list *list)
 struct entry {
     const char *text;
     size_t bytes;
-    enum flo_argument_kind kind; /* kind of a key */
+    enum flo_argument_kind kind; /* the key's argument kind */
 };
 
 static struct entry next(const struct flo_tool_list *list, size_t *at)
@@ -286,8 +288,8 @@ static bool is(struct entry entry, const char *text, size_t bytes)
     return entry.bytes == bytes && memcmp(entry.text, text, bytes) == 0;
 }
 
-/* The tool that begins at *at, which moves past its keys; *kind is that of
- * `key`, if it is one. */
+/* Reads the tool at *at and moves *at past its keys.  *kind is the kind of
+ * `key` if the tool has that key. */
 static struct entry pass(const struct flo_tool_list *list, size_t *at, const char *key,
                          size_t bytes, enum flo_argument_kind *kind)
 {
@@ -299,7 +301,8 @@ static struct entry pass(const struct flo_tool_list *list, size_t *at, const cha
     return name;
 }
 
-/* The first tool whose name is this, or begins so; or UINT32_MAX. */
+/* Returns the first tool with this name, or whose name begins with it; or
+ * UINT32_MAX. */
 static uint32_t seek(const struct flo_tool_list *list, const char *name, size_t bytes,
                      bool may_go_on)
 {

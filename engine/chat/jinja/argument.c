@@ -1,4 +1,4 @@
-/* Arguments of filters and methods, and the pairs of an object. */
+/* Argument: arguments of filters and methods, and the pairs of an object. */
 #include <flotilla/errors/model.h>
 
 #include "engine/chat/jinja/inside.h"

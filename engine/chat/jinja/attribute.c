@@ -1,4 +1,5 @@
-/* Jinja: object.name and object[key]: fields, items, and methods by name. */
+/* Jinja: evaluates object.name and object[key]: fields, items, and methods by
+ * name. */
 #include <flotilla/errors/model.h>
 
 #include "engine/chat/jinja/inside.h"
@@ -13,7 +14,7 @@ static const struct {
 #include "engine/chat/jinja/methods.def"
 };
 
-/* Is there such a method?  -1: in Python, but not built. */
+/* Does the kind have such a method?  -1: only in Python, not here. */
 static int has_method(const struct jinja_value *value, struct jinja_text name)
 {
     bool is_ours = value->kind == KIND_DICT && value->dict->is_ours;

@@ -1,7 +1,8 @@
-/* Jinja: the names that a template begins with, out of messages and JSON.
+/* Jinja: defines the variables that a template can read, from messages and
+ * JSON.
  *
- * Texts of JSON are decoded in a copy, which lives as long as the rendering.
- * One row of marks serves all that was said. */
+ * Texts of JSON are decoded in a copy that lives as long as the rendering.  All
+ * input texts share one array of marks. */
 #include "engine/chat/jinja/inside.h"
 
 #include <ctype.h>
@@ -9,7 +10,7 @@
 
 #include "base/tree/tree.h"
 
-/* Marks for what is written of numbers and the like. */
+/* Marks for the printed form of numbers and the like. */
 #define SAID_BYTES_MIN 64
 #define ID_BYTES 9
 
@@ -69,8 +70,8 @@ static uint64_t hash_of(struct jinja_text text) /* FNV-1a */
     return hash;
 }
 
-/* A key that comes again has its first place and its last value.  A table of
- * places + 1, by hashes, finds it. */
+/* Makes a dict.  For a repeated key the first position and the last value
+ * count.  A hash table of positions + 1 finds keys. */
 static struct jinja_value dict_of(struct jinja_run *run, const struct flo_tree_node *node)
 {
     struct jinja_value out = {.kind = KIND_DICT};
@@ -128,7 +129,7 @@ static struct jinja_value value_of(struct jinja_run *run, const struct flo_tree_
     return out;
 }
 
-/* Fail with the input's name in front, not with the template's. */
+/* Fails with the input's name in the message, not the template's. */
 static void refuse(struct jinja_run *run, int code, const char *name, const char *why)
 {
     if (run->rv == 0) {
@@ -136,12 +137,12 @@ static void refuse(struct jinja_run *run, int code, const char *name, const char
     }
 }
 
-/* JSON to a tree, decoded in a copy. */
+/* Parses JSON to a tree; strings are decoded in a copy. */
 static int read_tree(struct jinja_run *run, const char *text, size_t bytes, struct flo_tree *tree,
                      struct flo_err *err)
 {
     char *copy = flo_jinja_need(run, bytes + 1, 1);
-    /* As many values as a rendering's memory can hold. */
+    /* At most as many values as fit into the rendering's memory. */
     size_t most = run->pool.bytes_max / sizeof(struct jinja_value);
     if (copy == NULL) {
         return run->rv;
@@ -151,7 +152,7 @@ static int read_tree(struct jinja_run *run, const char *text, size_t bytes, stru
     return flo_tree_read(tree, copy, bytes, (uint32_t)most, 0, NULL, err);
 }
 
-/* JSON of that kind to a value. */
+/* Parses JSON of the wanted kind to a value. */
 static struct jinja_value read_json(struct jinja_run *run, const char *name, const char *text,
                                     size_t bytes, enum flo_tree_kind kind)
 {
@@ -175,8 +176,8 @@ static struct jinja_value read_json(struct jinja_run *run, const char *name, con
 
 /* ---- messages ---- */
 
-/* Nine letters and digits stay; others become nine that they always become,
- * so that a call and its result agree. */
+/* Shortens an id.  An id of nine letters and digits stays; any other is hashed
+ * to nine, so a call and its result still match. */
 static void shorten(struct jinja_run *run, struct jinja_value *id)
 {
     static const char digits[] = "0123456789abcdefghijklmnopqrstuvwxyz";
@@ -205,7 +206,7 @@ static struct jinja_value *member(struct jinja_value *object, const char *name)
                : NULL;
 }
 
-/* Arguments as the template wants them. */
+/* Converts a call's arguments to the form that the template wants. */
 static void fit_arguments(struct jinja_run *run, struct jinja_value *arguments, bool wants_text)
 {
     if (wants_text && arguments->kind == KIND_DICT) {
@@ -214,7 +215,8 @@ static void fit_arguments(struct jinja_run *run, struct jinja_value *arguments, 
         struct flo_tree tree = {0};
         struct flo_err ignored;
         int rv = read_tree(run, arguments->text.data, arguments->text.bytes, &tree, &ignored);
-        /* A text that is no object stays: a template may say it as it is. */
+        /* A text that is no JSON object stays a text: the template may print
+         * it. */
         if (rv == 0 && !tree.has_odd && tree.nodes[0].kind == FLO_TREE_OBJECT) {
             *arguments = value_of(run, &tree.nodes[0]);
         } else if (rv == FLO_E_MEMORY) {
@@ -247,7 +249,7 @@ static void fit_calls(struct jinja_run *run, struct jinja_value *message,
     }
 }
 
-/* {"role": ..., "content": ...} and the rest of the message. */
+/* Makes the message's dict: role, content and the members of `more`. */
 static struct jinja_value message_of(struct jinja_run *run, const struct flo_jinja_input *input,
                                      size_t at)
 {
@@ -282,7 +284,7 @@ static struct jinja_value message_of(struct jinja_run *run, const struct flo_jin
 
 /* ---- all of them ---- */
 
-/* One row of marks, as long as the longest text can be. */
+/* Makes the array of marks, as long as the longest input text can be. */
 static void make_marks(struct jinja_run *run, const struct flo_jinja_input *input)
 {
     size_t most = SAID_BYTES_MIN;

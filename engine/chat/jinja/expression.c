@@ -1,7 +1,7 @@
-/* Jinja: from tokens to a tree, the expressions.
+/* Jinja: parses expressions from tokens to a tree.
  *
- * Precedence from weak to strong: if-else, or, and, not, comparisons, + -, ~,
- * * // %, signs.  Then come the parts that follow a value: .name [item] (call)
+ * Precedence from weak to strong: if-else, or, and, not, comparisons, + -, ~, *
+ * // %, signs.  Then come the parts that follow a value: .name [item] (call)
  * |filter and is-tests. */
 #include "engine/chat/jinja/parser.h"
 
@@ -10,7 +10,8 @@ static rule parse_unary;
 
 /* ---- values ---- */
 
-/* Up to `closing`, commas between; keywords where a call may have them. */
+/* Parses arguments up to `closing`, separated by commas; keyword arguments only
+ * in a call. */
 static struct jinja_node *parse_list(struct jinja_parser *parser, const char *closing,
                                      bool has_keywords)
 {
@@ -64,7 +65,7 @@ static struct jinja_node *parse_dict(struct jinja_parser *parser)
     return flo_jinja_make(parser, OP_DICT, NULL, NULL, NULL, first);
 }
 
-/* Strings next to each other are one. */
+/* Adjacent string literals are concatenated. */
 static struct jinja_node *parse_strings(struct jinja_parser *parser)
 {
     size_t bytes = 0, filled = 0;
@@ -84,7 +85,7 @@ static struct jinja_node *parse_strings(struct jinja_parser *parser)
                            (struct jinja_text){text, NULL, bytes});
 }
 
-/* In parentheses: an expression, or a tuple. */
+/* Parses parentheses: an expression, or a tuple. */
 static struct jinja_node *parse_parentheses(struct jinja_parser *parser)
 {
     struct jinja_node *first = NULL;
@@ -293,8 +294,8 @@ struct sign {
     enum jinja_op op;
 };
 
-/* Operands of a stronger rule, joined from left to right by one of
- * these signs. */
+/* Parses operands of the next stronger rule, joined left to right by one of
+ * these operators. */
 static struct jinja_node *parse_left(struct jinja_parser *parser, rule *stronger,
                                      const struct sign *signs, size_t count)
 {

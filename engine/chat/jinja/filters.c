@@ -1,5 +1,5 @@
-/* Jinja: filters and methods.  All that are known stand in three tables;
- * everything else is refused by name when it is reached. */
+/* Jinja: filters and methods.  Three tables list all that are known; any other
+ * name is refused when it is reached. */
 #include "engine/chat/jinja/inside.h"
 
 #include <stdlib.h>
@@ -22,7 +22,8 @@ static struct jinja_value refuse(struct jinja_run *run, const char *why)
     return flo_jinja_fail(run, FLO_E_MODEL_TEMPLATE, "%s", why);
 }
 
-/* One that is a text; empty and an error when it is something else. */
+/* Returns an argument that must be a text; otherwise sets an error and returns
+ * an empty text. */
 static struct jinja_text text_argument(struct jinja_run *run, const struct jinja_args *args,
                                        size_t place)
 {
@@ -35,13 +36,13 @@ static struct jinja_text text_argument(struct jinja_run *run, const struct jinja
 
 /* ---- text ---- */
 
-/* To Python: four more than Unicode's. */
+/* Python's str.isspace(): four code points more than Unicode's White_Space. */
 static bool is_blank(uint32_t code)
 {
     return (flo_unicode_sets(code) & FLO_UNICODE_BLANK) != 0 || (code >= 0x1c && code <= 0x1f);
 }
 
-/* Without blanks, or those bytes, at its beginning and end. */
+/* Strips blanks, or the given bytes, from both ends. */
 static struct jinja_text stripped(struct jinja_text text, const char *bytes, size_t count,
                                   bool at_start, bool at_end)
 {
@@ -202,7 +203,7 @@ static struct jinja_value split(struct jinja_run *run, const struct jinja_value 
     return out;
 }
 
-/* A text or several to begin or end with. */
+/* startswith() and endswith(), with one text or several. */
 static struct jinja_value has_end(struct jinja_run *run, const struct jinja_value *value,
                                   const struct jinja_args *args, bool at_start)
 {
@@ -242,7 +243,7 @@ static struct jinja_value ends_with(struct jinja_run *run, const struct jinja_va
 
 /* ---- lists ---- */
 
-/* Values that Python does not write as a list. */
+/* Marks a list that Python does not print as a plain list. */
 static struct jinja_value viewed(struct jinja_value list, enum jinja_list_kind kind)
 {
     if (list.kind == KIND_LIST) {
@@ -333,7 +334,7 @@ static struct jinja_value reverse(struct jinja_run *run, const struct jinja_valu
     return viewed(flo_jinja_slice(run, value, INT64_MIN, INT64_MIN, -1), LIST_STREAM);
 }
 
-/* An empty list has none: `tools` often is. */
+/* Returns NULL for an empty list, as `tools` often is. */
 static struct jinja_list *items_or_none(struct jinja_run *run, const struct jinja_value *value)
 {
     const struct jinja_value nothing = {.kind = KIND_UNDEFINED};
@@ -366,7 +367,7 @@ static struct jinja_value map(struct jinja_run *run, const struct jinja_value *v
     return viewed(out, LIST_STREAM);
 }
 
-/* select, reject and by attribute: a test, or whether it is true. */
+/* select, reject, selectattr and rejectattr: by a test, or by truth. */
 static struct jinja_value choose(struct jinja_run *run, const struct jinja_value *value,
                                  const struct jinja_args *args, bool by_attribute, bool wanted)
 {
@@ -465,7 +466,7 @@ static struct jinja_value pairs(struct jinja_run *run, const struct jinja_value 
     return viewed(flo_jinja_pairs(run, value), LIST_VIEW);
 }
 
-/* The filter has none of what is not defined. */
+/* The filter `items` gives no pairs for an undefined value. */
 static struct jinja_value pairs_or_none(struct jinja_run *run, const struct jinja_value *value,
                                         const struct jinja_args *args)
 {

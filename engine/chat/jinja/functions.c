@@ -1,4 +1,4 @@
-/* Jinja: tests and functions; what is not known is refused by name. */
+/* Jinja: tests and functions; unknown names are refused. */
 #include "engine/chat/jinja/inside.h"
 
 #include <stdio.h>
@@ -6,7 +6,7 @@
 #include <flotilla/errors/model.h>
 
 #define RANGE_MAX 65536
-/* 2026-01-01: the day where none is told. */
+/* 2026-01-01: used if no date is given */
 #define DAY_MS UINT64_C(1767225600000)
 
 static struct jinja_value refuse(struct jinja_run *run, const char *why)
@@ -107,7 +107,7 @@ struct moment {
     int weekday, day_of_year; /* from 0: Sunday, 1 January */
 };
 
-/* A wall clock's, in UTC. */
+/* Converts Unix time in ms to a date and time, UTC. */
 static struct moment moment_of(uint64_t wall_ms)
 {
     static const int before[12] = {0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334};
@@ -118,11 +118,11 @@ static struct moment moment_of(uint64_t wall_ms)
            &out.second);
     bool is_leap = out.year % 4 == 0 && (out.year % 100 != 0 || out.year % 400 == 0);
     out.day_of_year = before[out.month - 1] + out.day - 1 + (is_leap && out.month > 2);
-    out.weekday = (int)((wall_ms / 86400000 + 4) % 7); /* 1970: a Thursday */
+    out.weekday = (int)((wall_ms / 86400000 + 4) % 7); /* 1970-01-01 was a Thursday */
     return out;
 }
 
-/* One conversion of strftime(), in English; false: it is not built. */
+/* Writes one strftime() conversion, in English; false: unsupported. */
 static bool put_part(struct flo_buf *out, const struct moment *at, char part, bool is_short)
 {
     static const char *const days[] = {"Sunday",   "Monday", "Tuesday", "Wednesday",

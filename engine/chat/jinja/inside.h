@@ -1,4 +1,4 @@
-/* Inside the Jinja interpreter: its memory, its tree, its values. */
+/* Inside: the Jinja interpreter's memory, syntax tree and values. */
 #ifndef FLOTILLA_ENGINE_JINJA_INSIDE_H
 #define FLOTILLA_ENGINE_JINJA_INSIDE_H
 
@@ -6,25 +6,27 @@
 
 #include "engine/chat/jinja/jinja.h"
 
-#define FLO_JINJA_DEPTH_MAX 200u /* depth of the tree */
+#define FLO_JINJA_DEPTH_MAX 200u /* depth of the syntax tree */
 #define FLO_JINJA_ARGS_MAX 16u
-#define FLO_JINJA_VALUES_DEEP_MAX 100 /* lists in lists; JSON brings 64 */
+#define FLO_JINJA_VALUES_DEEP_MAX 100 /* nesting of values; JSON allows 64 */
 
 /* ---- memory: given back all at once ---- */
 
 struct jinja_pool {
     struct jinja_block *blocks;
     size_t used, bytes_max;
-    int rv; /* sticky: FLO_E_MEMORY or FLO_E_INFER_TOO_LONG */
+    int rv; /* first error, kept: FLO_E_MEMORY or FLO_E_INFER_TOO_LONG */
 };
 
-/* Zeroed; NULL after a failure, which stays. */
+/* Allocates zeroed memory from the pool.  NULL after any failure, also for all
+ * later calls. */
 void *flo_jinja_take(struct jinja_pool *pool, size_t count, size_t bytes);
 void flo_jinja_drop(struct jinja_pool *pool);
 
 /* ---- text ---- */
 
-/* `marks`: NULL when no byte is a message's, else a byte for each. */
+/* A text.  `marks` has one entry per byte that says whether it came from a
+ * message; NULL: no byte did. */
 struct jinja_text {
     const char *data;
     const uint8_t *marks;
@@ -59,11 +61,12 @@ enum jinja_token_kind {
 struct jinja_token {
     enum jinja_token_kind kind;
     uint32_t line;
-    struct jinja_text text; /* text of a string: unescaped */
+    struct jinja_text text; /* of a string: without escapes */
     int64_t number;
 };
 
-/* The source in Unix lines.  FLO_E_MODEL_TEMPLATE, FLO_E_MEMORY. */
+/* Splits the source, which has Unix line ends, into tokens.
+ * FLO_E_MODEL_TEMPLATE, FLO_E_MEMORY. */
 int flo_jinja_lex(struct jinja_pool *pool, const char *source, size_t bytes,
                   struct jinja_token **tokens, struct flo_err *err);
 
@@ -74,7 +77,7 @@ enum jinja_op {
     OP_DATA,      /* text */
     OP_PRINT,     /* a */
     OP_IF,        /* a condition (NULL: else), b body, c next branch */
-    OP_FOR,       /* args names, a list, b body, c without one, d condition */
+    OP_FOR,       /* args names, a list, b body, c else body, d condition */
     OP_SET,       /* a target, b value; args: several targets */
     OP_SET_BLOCK, /* a target, b body */
     OP_MACRO,     /* text, args: OP_NAME with a default in a, b body */
@@ -126,7 +129,7 @@ struct jinja_node {
     struct jinja_text text;
     int64_t number;
     struct jinja_node *a, *b, *c, *d;
-    struct jinja_node *args; /* the first; then by next */
+    struct jinja_node *args; /* first argument; `next` links them */
     struct jinja_node *next;
 };
 
@@ -142,24 +145,24 @@ int flo_jinja_parse(struct jinja_pool *pool, const struct jinja_token *tokens,
 /* ---- values ---- */
 
 enum jinja_kind {
-    KIND_UNDEFINED, /* text: its name, for the error */
+    KIND_UNDEFINED, /* text: the name, for an error message */
     KIND_NONE,
     KIND_BOOL,
     KIND_NUMBER,
-    KIND_REAL, /* text: as Python writes it */
+    KIND_REAL, /* text: the number in Python's form */
     KIND_TEXT,
     KIND_LIST,
     KIND_DICT,
     KIND_FUNCTION, /* text: its name */
-    KIND_METHOD,   /* text: its name, bound: whose */
+    KIND_METHOD,   /* text: the name, bound: the object */
     KIND_MACRO,
 };
 
 struct jinja_value {
     enum jinja_kind kind;
     bool is_true;
-    bool is_said;  /* out of a message or the tools; a text has marks */
-    bool is_whole; /* a real that stands for an integer beyond 64 bits */
+    bool is_said;  /* from a message or the tools; a text has marks */
+    bool is_whole; /* an integer too large for 64 bits, kept as a real */
     union {
         int64_t number;
         double real;
@@ -176,11 +179,11 @@ struct jinja_value {
 enum jinja_list_kind {
     LIST_PLAIN,
     LIST_TUPLE,
-    LIST_VIEW,   /* keys, items, a range: Python writes them otherwise */
-    LIST_STREAM, /* a generator, which is always true */
+    LIST_VIEW,   /* keys, items, a range: Python prints them differently */
+    LIST_STREAM, /* a generator; always true */
 };
 
-/* Items are never changed, so lists may share them. */
+/* A list.  Items are never changed, so lists may share them. */
 struct jinja_list {
     enum jinja_list_kind kind;
     size_t count, capacity;
@@ -195,39 +198,40 @@ struct jinja_entry {
 struct jinja_dict {
     size_t count, capacity;
     struct jinja_entry *entries;
-    bool is_ours;      /* a namespace or `loop`: it has no methods */
+    bool is_ours;      /* a namespace or `loop`: without methods */
     bool is_namespace; /* fields can be set */
 };
 
 struct jinja_scope {
     struct jinja_dict names;
-    struct jinja_dict loop; /* the round's `loop` */
+    struct jinja_dict loop; /* `loop` of the iteration */
     struct jinja_scope *parent;
 };
 
 enum jinja_flow { FLOW_NEXT, FLOW_BREAK, FLOW_CONTINUE };
 
-/* The last text that was joined, with room behind it: a text that grows at
- * its end is not copied each time. */
+/* The last joined text, with spare room at its end.  A text that grows at its
+ * end is not copied each time. */
 struct jinja_tail {
     char *data;
     uint8_t *marks;
     size_t used, capacity;
 };
 
-/* One rendering.  `rv` is sticky: after it nothing more happens. */
+/* State of one rendering.  Once `rv` holds an error, every call returns at
+ * once. */
 struct jinja_run {
     struct jinja_pool pool;
     struct jinja_tail tail;
-    const uint8_t *said;          /* marks for any text of the input */
+    const uint8_t *said;          /* marks for text from the input */
     uint64_t now_ms;              /* time for strftime_now() */
-    struct flo_buf *text, *marks; /* where output goes */
+    struct flo_buf *text, *marks; /* where the output goes */
     struct jinja_scope root;
-    struct jinja_scope *spare; /* those that were left, by `parent` */
+    struct jinja_scope *spare; /* left scopes for reuse, linked by `parent` */
     enum jinja_flow flow;
     uint64_t steps;
     uint32_t line;
-    uint32_t calls; /* depth of macros, one in the other */
+    uint32_t calls; /* depth of nested macro calls */
     int rv;
     struct flo_err *err;
 };
@@ -238,14 +242,14 @@ struct jinja_args {
     struct jinja_entry keywords[FLO_JINJA_ARGS_MAX];
 };
 
-/* flo_jinja_take, whose failure is the run's. */
+/* Like flo_jinja_take(), but a failure becomes the run's error. */
 void *flo_jinja_need(struct jinja_run *run, size_t count, size_t bytes);
-/* Set the error once; the value is undefined. */
+/* Sets the run's error unless there is one; returns an undefined value. */
 struct jinja_value flo_jinja_fail(struct jinja_run *run, int code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
 void flo_jinja_spend(struct jinja_run *run, size_t steps);
-/* Work on so much text or so long a list costs steps as well. */
+/* Charges steps for work on a long text or list. */
 void flo_jinja_charge(struct jinja_run *run, const struct jinja_value *value);
 
 struct jinja_value flo_jinja_bool(bool is_true);
@@ -260,56 +264,59 @@ void flo_jinja_put(struct jinja_run *run, struct jinja_dict *dict, struct jinja_
 const struct jinja_value *flo_jinja_find(const struct jinja_dict *dict, struct jinja_text key);
 
 bool flo_jinja_is_true(const struct jinja_value *value);
-/* A boolean is one, too, as in Python. */
+/* Is the value a number?  Booleans count, as in Python. */
 bool flo_jinja_is_number(const struct jinja_value *value);
-/* Below 0, 0 or above it, as memcmp(). */
+/* Compares two numbers; the result's sign is as of memcmp(). */
 int flo_jinja_order_numbers(const struct jinja_value *a, const struct jinja_value *b);
 bool flo_jinja_equal(struct jinja_run *run, const struct jinja_value *a,
                      const struct jinja_value *b);
-/* As Python's str(). */
+/* Converts a value as Python's str() does. */
 struct jinja_text flo_jinja_string(struct jinja_run *run, const struct jinja_value *value);
-/* A JSON number with a fraction or an exponent, or a very long one. */
+/* Reads a JSON number that has a fraction or an exponent, or is very long. */
 struct jinja_value flo_jinja_real(struct jinja_run *run, const char *text, size_t bytes);
-/* As json.dumps() of the transformers' filter `tojson`. */
+/* Writes a value as transformers' filter `tojson` does (json.dumps()). */
 struct jinja_value flo_jinja_json(struct jinja_run *run, const struct jinja_value *value,
                                   const struct jinja_args *args);
-/* Keys in order, ties as they were: order[] of the places; NULL after an
- * error.  Texts are compared without regard to the case of ASCII letters. */
+/* Sorts keys, stably: returns their indices in order; NULL after an error.
+ * Unless has_case, ASCII letters are compared without case. */
 const size_t *flo_jinja_order(struct jinja_run *run, const struct jinja_value *keys, size_t count,
                               bool has_case, bool is_down);
-/* Pairs of an object's keys and values. */
+/* Returns an object's [key, value] pairs. */
 struct jinja_value flo_jinja_pairs(struct jinja_run *run, const struct jinja_value *value);
 struct jinja_value flo_jinja_sorted(struct jinja_run *run, const struct jinja_value *value,
                                     const struct jinja_args *args);
 struct jinja_value flo_jinja_sorted_pairs(struct jinja_run *run, const struct jinja_value *value,
                                           const struct jinja_args *args);
 
-/* Parts of a text, joined at the end; so many of them cost no squares. */
+/* Builds a text from parts, which are joined at the end: linear time for any
+ * number of parts. */
 struct jinja_builder {
     struct jinja_run *run;
     struct flo_buf text, marks;
 };
 struct jinja_builder flo_jinja_builder(struct jinja_run *run);
 void flo_jinja_build(struct jinja_builder *builder, struct jinja_text part);
-/* The same of a text of our own, which may be about what was said. */
+/* Adds a text that the engine wrote; is_said marks it as a message's if it
+ * describes one. */
 void flo_jinja_build_word(struct jinja_builder *builder, const char *word, bool is_said);
 struct jinja_value flo_jinja_built(struct jinja_builder *builder);
 
-/* An argument by place or by name; NULL when it is not given. */
+/* Returns an argument by position or name; NULL: not given. */
 const struct jinja_value *flo_jinja_argument(const struct jinja_args *args, size_t place,
                                              const char *name);
 
 struct jinja_text flo_jinja_cut(struct jinja_text text, size_t from, size_t to);
 struct jinja_text flo_jinja_join(struct jinja_run *run, struct jinja_text a, struct jinja_text b);
-/* Text or list by code points or items; `step` 1 or -1, INT64_MIN: left out. */
+/* Slices a text by code points or a list by items.  `step` is 1 or -1;
+ * INT64_MIN for a bound that is left out. */
 struct jinja_value flo_jinja_slice(struct jinja_run *run, const struct jinja_value *value,
                                    int64_t from, int64_t to, int64_t step);
 int64_t flo_jinja_length(struct jinja_run *run, const struct jinja_value *value);
-/* Items of what can be looped over; a dict's are its keys. */
+/* Returns the items to loop over; of a dict, its keys. */
 struct jinja_list *flo_jinja_items(struct jinja_run *run, const struct jinja_value *value);
 bool flo_jinja_contains(struct jinja_run *run, const struct jinja_value *where,
                         const struct jinja_value *what);
-/* object.name and object[name]. */
+/* Evaluate object.name and object[name]. */
 struct jinja_value flo_jinja_attribute(struct jinja_run *run, const struct jinja_value *object,
                                        struct jinja_text name);
 struct jinja_value flo_jinja_item(struct jinja_run *run, const struct jinja_value *object,
@@ -325,7 +332,7 @@ struct jinja_value flo_jinja_function(struct jinja_run *run, struct jinja_text n
                                       const struct jinja_args *args);
 bool flo_jinja_is_function(const struct jinja_run *run, struct jinja_text name);
 
-/* The names that a template begins with: messages, tools and so on. */
+/* Defines the template's variables: messages, tools and so on. */
 void flo_jinja_begin(struct jinja_run *run, const struct flo_jinja_input *input);
 
 #endif

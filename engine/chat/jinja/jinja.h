@@ -1,59 +1,58 @@
-/* Jinja: the part of the language that chat templates are written in.
+/* Jinja: interpreter for the part of the language that chat templates use.
  *
- * A model's template is a program that somebody else wrote.  This one reads
- * it, runs it on a conversation, and refuses whatever it does not know: an
- * unknown filter, method or function is an error when it is reached, never a
- * guess.  Steps, nesting and memory are bounded.  There is nothing to reach
- * from inside: no files, no clock, no objects but the conversation.
+ * A model's template is a program by an unknown author.  An unknown filter,
+ * method or function is an error when it is reached, never a guess.  Steps,
+ * nesting and memory are bounded.  A template can reach no file, no clock and
+ * no object except the conversation.
  *
- * Whitespace is handled as with trim_blocks and lstrip_blocks, which is how
- * templates are published.  Values are written as Python writes them: str(),
- * and json.dumps() with the options of transformers' `tojson`.
+ * Whitespace is handled as with trim_blocks and lstrip_blocks, as templates are
+ * published for.  Values are printed as Python does: str(), and json.dumps()
+ * with the options of transformers' `tojson`.
  *
- * Each byte of text remembers whether it came out of a message, its `more`,
- * the setting or the documents: numbers, brackets and commas of theirs too.
- * So the caller can tell a marker that the template wrote from one that a user
- * typed, whatever the template did with it in between. */
+ * Each byte of output is marked if it came from a message, its `more`, the
+ * setting or the documents; so are their numbers, brackets and commas.  So the
+ * caller can tell a marker that the template wrote from one that a user
+ * typed. */
 #ifndef FLOTILLA_ENGINE_JINJA_H
 #define FLOTILLA_ENGINE_JINJA_H
 
 #include <flotilla/engine.h>
 
 struct flo_jinja_input {
-    /* A message whose text is NULL may have `content` in its `more`: null, or
-     * a list of parts.  `role` cannot stand there.  Other members are the
-     * message's; one that is absent is not defined.  The `arguments` of a call
-     * that are the text of a JSON object become that object. */
+    /* The conversation.  A message with text NULL may have `content` in its
+     * `more`: null, or a list of parts.  `role` is not allowed in `more`; other
+     * members become the message's.  If a call's `arguments` are the text of a
+     * JSON object, the template sees that object. */
     const struct flo_engine_message *messages;
     size_t count;
-    const char *bos, *eos;                    /* the texts of those tokens, "" for none */
-    const struct flo_engine_setting *setting; /* NULL: nothing is said */
+    const char *bos, *eos;                    /* texts of those tokens; "": none */
+    const struct flo_engine_setting *setting; /* NULL: default settings */
     const char *documents;                    /* a JSON list; NULL: none */
     size_t documents_bytes;
-    bool is_whole;       /* no answer is opened: add_generation_prompt false */
-    bool has_short_ids;  /* ids of calls become 9 letters and digits */
-    bool has_text_calls; /* `arguments` are given as JSON's text */
+    bool is_whole;       /* open no answer: add_generation_prompt false */
+    bool has_short_ids;  /* shorten call ids to 9 letters and digits */
+    bool has_text_calls; /* give a call's `arguments` as JSON text */
 };
 
 struct flo_jinja;
 
-/* Parse; the text need not outlive this.  FLO_E_MODEL_TEMPLATE for what is no
- * Jinja or another part of it, with the line; FLO_E_MEMORY. */
+/* Parses a template; `text` may be freed afterwards.  FLO_E_MODEL_TEMPLATE with
+ * the line for a syntax error or an unsupported construct; FLO_E_MEMORY. */
 FLO_MUST_USE int flo_jinja_open(const char *text, size_t bytes, struct flo_jinja **out,
                                 struct flo_err *err);
 void flo_jinja_close(struct flo_jinja *jinja); /* NULL is fine */
-/* The text in Unix lines; borrowed. */
+/* Returns the template's text with Unix line ends; borrowed. */
 const char *flo_jinja_source(const struct flo_jinja *jinja, size_t *bytes);
 
-/* Append the conversation, an answer opened at its end, and for each byte of
- * it to `marks` 1 where it is a message's and 0 where it is the template's.
- * May be called by several threads at once.
+/* Renders the conversation, opens an answer at its end, and appends the result
+ * to `text`.  For each byte `marks` gets 1 if it came from a message and 0 if
+ * the template wrote it.  Thread-safe.
  *
- * FLO_E_INFER_PARAM      the template itself refuses the conversation; tools,
- *                        documents or a message's `more` are no such JSON
- * FLO_E_MODEL_TEMPLATE        it reached something that is not known here
- * FLO_E_INFER_TOO_LONG   it did not end within its steps or its memory
- * FLO_E_MEMORY           the system gave none */
+ * FLO_E_INFER_PARAM the template itself refuses the conversation, or the tools,
+ *                        documents or a message's `more` are no valid JSON of that kind
+ *  FLO_E_MODEL_TEMPLATE  the template used something unsupported
+ *  FLO_E_INFER_TOO_LONG  the rendering exceeded its steps or its memory
+ *  FLO_E_MEMORY          out of memory */
 FLO_MUST_USE int flo_jinja_render(const struct flo_jinja *jinja,
                                   const struct flo_jinja_input *input, struct flo_buf *text,
                                   struct flo_buf *marks, struct flo_err *err);

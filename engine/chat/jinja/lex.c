@@ -1,8 +1,8 @@
-/* Jinja: from text to tokens.
+/* Jinja: splits a template into tokens.
  *
- * All of whitespace control happens here: "-" at a tag takes every blank next
- * to it; a block or a comment takes the blanks in front of it on its line
- * (lstrip_blocks) and one newline after it (trim_blocks), "+" forbids both. */
+ * All whitespace control happens here.  "-" at a tag removes every blank next
+ * to the tag.  A block or a comment removes the blanks before it on its line
+ * (lstrip_blocks) and one newline after it (trim_blocks); "+" prevents both. */
 #include "engine/chat/jinja/inside.h"
 
 #include <ctype.h>
@@ -14,7 +14,7 @@ struct lexer {
     struct jinja_pool *pool;
     const char *at, *end;
     uint32_t line;
-    bool starts_line; /* what came last ended with a newline */
+    bool starts_line; /* the previous part ended with a newline */
     struct jinja_token *tokens;
     size_t count, capacity;
     int rv;
@@ -107,7 +107,7 @@ static void lex_data(struct lexer *lexer, const char *tag)
     }
 }
 
-/* Behind a tag's end: the blanks that it takes with it. */
+/* Moves behind a tag's end and the blanks that the tag removes. */
 static void leave_tag(struct lexer *lexer, const char *end, char sign, bool takes_newline)
 {
     go_to(lexer, end);
@@ -165,7 +165,7 @@ static size_t put_utf8(char *out, uint32_t code)
     return 3;
 }
 
-/* One escape; returns the place after it. */
+/* Decodes one escape; returns the position after it. */
 static const char *unescape(struct lexer *lexer, const char *at, char *out, size_t *bytes)
 {
     static const char letters[] = "ntr\\'\"abfv";
@@ -206,7 +206,7 @@ static void lex_string(struct lexer *lexer)
         refuse(lexer, "a string does not end");
         return;
     }
-    /* An escape is never longer when it is read. */
+    /* A decoded escape is never longer than its source. */
     char *out = flo_jinja_take(lexer->pool, (size_t)(to - from) + 1, 1);
     size_t bytes = 0;
     if (out == NULL) {
@@ -275,7 +275,7 @@ static void lex_operator(struct lexer *lexer, int *depth)
     go_to(lexer, lexer->at + bytes);
 }
 
-/* The tokens inside {{ }} or {% %}. */
+/* Reads the tokens inside {{ }} or {% %}. */
 static void lex_tag(struct lexer *lexer, bool is_block)
 {
     const char *closing = is_block ? "%}" : "}}";

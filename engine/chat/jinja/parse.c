@@ -1,4 +1,4 @@
-/* Jinja: from tokens to a tree, the statements. */
+/* Jinja: parses statements from tokens to a tree. */
 #include "engine/chat/jinja/parser.h"
 
 typedef struct jinja_node *rule(struct jinja_parser *parser);
@@ -13,7 +13,7 @@ static void end_block(struct jinja_parser *parser)
     }
 }
 
-/* {% NAME %}, which must come now. */
+/* Consumes the required tag {% NAME %}. */
 static void end_with(struct jinja_parser *parser, const char *name)
 {
     if (parser->at->kind == TOKEN_BLOCK) {
@@ -29,7 +29,7 @@ static bool sees_block(const struct jinja_parser *parser, const char *name)
            jinja_is(parser->at[1].text, name);
 }
 
-/* Behind "if": branches one after the other, not one in the other. */
+/* Parses after "if": the branches form a list, not a nest. */
 static struct jinja_node *parse_if(struct jinja_parser *parser)
 {
     static const char *const ends[] = {"elif", "else", "endif", NULL};
@@ -63,7 +63,7 @@ static struct jinja_node *parse_if(struct jinja_parser *parser)
     return first;
 }
 
-/* Names with commas between, in parentheses or not. */
+/* Parses names separated by commas, in parentheses or not. */
 static struct jinja_node *parse_names(struct jinja_parser *parser)
 {
     struct jinja_node *first = NULL, **last = &first;
@@ -94,7 +94,7 @@ static struct jinja_node *parse_for(struct jinja_parser *parser)
     if (flo_jinja_takes(parser, "if")) {
         condition = flo_jinja_parse_expression(parser);
     }
-    end_block(parser); /* "recursive" is not built */
+    end_block(parser); /* "recursive" is unsupported */
     struct jinja_node *body = parse_body(parser, ends);
     if (sees_block(parser, "else")) {
         parser->at += 2;
@@ -110,7 +110,7 @@ static struct jinja_node *parse_for(struct jinja_parser *parser)
     return node;
 }
 
-/* A name, or a namespace's field. */
+/* Parses an assignment target: a name, or a namespace's field. */
 static struct jinja_node *parse_target(struct jinja_parser *parser)
 {
     struct jinja_text name = flo_jinja_take_name(parser);
@@ -172,7 +172,8 @@ static struct jinja_node *parse_macro(struct jinja_parser *parser)
     return flo_jinja_named(flo_jinja_make(parser, OP_MACRO, NULL, body, NULL, first), name);
 }
 
-/* The part that trainers mark as the answer; the mark changes nothing. */
+/* Parses {% generation %}, a mark for trainers; its body renders as if
+ * unmarked. */
 static struct jinja_node *parse_generation(struct jinja_parser *parser)
 {
     static const char *const ends[] = {"endgeneration", NULL};
@@ -188,7 +189,7 @@ static struct jinja_node *parse_single(struct jinja_parser *parser, enum jinja_o
     return flo_jinja_make(parser, op, NULL, NULL, NULL, NULL);
 }
 
-/* Behind {%. */
+/* Parses a block; its {% is consumed. */
 static struct jinja_node *parse_block(struct jinja_parser *parser)
 {
     static const struct {
@@ -238,7 +239,7 @@ static struct jinja_node *parse_statement(struct jinja_parser *parser)
     return flo_jinja_refuse(parser, "it does not go on like this");
 }
 
-/* Statements up to one of these tags, or to the end without them. */
+/* Parses statements up to one of these tags; NULL: to the end of the text. */
 static struct jinja_node *parse_body(struct jinja_parser *parser, const char *const *ends)
 {
     struct jinja_node *first = NULL, **last = &first;

@@ -1,4 +1,4 @@
-/* Jinja: the steps that all rules of the grammar are made of. */
+/* Parser: the steps that all rules of the grammar share. */
 #include "engine/chat/jinja/parser.h"
 
 #include <flotilla/errors/model.h>

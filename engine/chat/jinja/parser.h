@@ -1,7 +1,8 @@
-/* Jinja: a parser's state and its steps.
+/* Parser: its state and the steps that all rules share.
  *
- * The first fault is kept, and the tokens are passed over: a rule sees the end
- * next.  The tree's depth is bounded, so that its readers may recurse. */
+ * The first error is kept, and the parser jumps to the last token, so that
+ * every rule stops at once.  The tree's depth is bounded, so that functions on
+ * it may recurse. */
 #ifndef FLOTILLA_ENGINE_JINJA_PARSER_H
 #define FLOTILLA_ENGINE_JINJA_PARSER_H
 
@@ -17,10 +18,10 @@ struct jinja_parser {
     struct flo_err *err;
 };
 
-/* Keep the fault and go to the end; always NULL. */
+/* Records the error and jumps to the end; always returns NULL. */
 struct jinja_node *flo_jinja_refuse(struct jinja_parser *parser, const char *why);
 
-/* A node over its parts.  `args` are a list that is already there. */
+/* Makes a node with these operands.  `args` is a list that exists already. */
 struct jinja_node *flo_jinja_make(struct jinja_parser *parser, enum jinja_op op,
                                   struct jinja_node *a, struct jinja_node *b, struct jinja_node *c,
                                   struct jinja_node *args);
@@ -29,14 +30,15 @@ struct jinja_node *flo_jinja_named(struct jinja_node *node, struct jinja_text te
 uint32_t flo_jinja_depth(const struct jinja_node *node);
 uint32_t flo_jinja_deeper(uint32_t depth, const struct jinja_node *node);
 
-/* Look at the next token; take it if it is that word; insist on it. */
+/* sees: is the next token of this kind and text?  takes: also consumes it.
+ * expect: fails otherwise. */
 bool flo_jinja_sees(const struct jinja_parser *parser, enum jinja_token_kind kind,
                     const char *word);
 bool flo_jinja_takes(struct jinja_parser *parser, const char *word);
 void flo_jinja_expect(struct jinja_parser *parser, const char *word);
 struct jinja_text flo_jinja_take_name(struct jinja_parser *parser);
 
-/* Expressions: with if-else, and the next stronger one without. */
+/* Parse an expression with if-else, and one without. */
 struct jinja_node *flo_jinja_parse_expression(struct jinja_parser *parser);
 struct jinja_node *flo_jinja_parse_or(struct jinja_parser *parser);
 

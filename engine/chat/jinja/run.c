@@ -1,4 +1,4 @@
-/* Jinja: a tree is run on a conversation. */
+/* Jinja: runs a parsed template on a conversation. */
 #include "engine/chat/jinja/inside.h"
 
 #include <stdlib.h>
@@ -6,8 +6,8 @@
 #include <flotilla/errors/model.h>
 
 #define PARSE_BYTES_MAX (16u << 20)
-/* Bounds of a rendering; and 8 bytes and a step for each byte of the texts, 16
- * bytes and 32 steps for each of JSON. */
+/* Bounds of a rendering.  Each byte of message text adds 8 bytes and a step,
+ * each byte of JSON 16 bytes and 32 steps. */
 #define RUN_BYTES_MAX (24u << 20)
 #define STEPS_MAX 2000000u
 #define CALLS_MAX 24u
@@ -104,7 +104,7 @@ static struct jinja_value reckoned(struct jinja_run *run, enum jinja_op op, int6
         is_bad = __builtin_mul_overflow(a, b, &out);
     } else if (b == 0 || (b == -1 && a == INT64_MIN)) {
         is_bad = true;
-    } else { /* as Python: towards less */
+    } else { /* as in Python: rounds down */
         int64_t rest = a % b;
         bool is_off = rest != 0 && (rest < 0) != (b < 0);
         out = op == OP_MODULO ? rest + (is_off ? b : 0) : a / b - is_off;
@@ -179,7 +179,7 @@ static void read_args(struct jinja_run *run, struct jinja_scope *scope,
     }
 }
 
-/* An empty scope, one that was left if there is any; NULL after an error. */
+/* Returns an empty scope, a left one if possible; NULL after an error. */
 static struct jinja_scope *inner_scope(struct jinja_run *run, struct jinja_scope *parent)
 {
     struct jinja_scope *scope = run->spare;
@@ -203,7 +203,7 @@ static void leave_scope(struct jinja_run *run, struct jinja_scope *scope)
     }
 }
 
-/* Run a body; its output is a text. */
+/* Runs a body and returns its output as a text. */
 static struct jinja_value captured(struct jinja_run *run, struct jinja_scope *scope,
                                    const struct jinja_node *body)
 {
@@ -275,7 +275,7 @@ static struct jinja_value call(struct jinja_run *run, struct jinja_scope *scope,
     case KIND_MACRO:
         return call_macro(run, what.macro, &args);
     default:
-        if (jinja_is(what.text, "strftime_now")) { /* without the time */
+        if (jinja_is(what.text, "strftime_now")) { /* callable also without a time */
             return flo_jinja_function(run, what.text, &args);
         }
         return flo_jinja_fail(run, FLO_E_MODEL_TEMPLATE, "the function '%.*s' is not known",
@@ -308,7 +308,7 @@ static struct jinja_value eval_slice(struct jinja_run *run, struct jinja_scope *
     int64_t from = slice_bound(run, scope, node->b);
     int64_t to = slice_bound(run, scope, node->c);
     int64_t step = slice_bound(run, scope, node->d);
-    if (value.kind == KIND_TEXT || step == -1) { /* others share items */
+    if (value.kind == KIND_TEXT || step == -1) { /* list slices share items */
         flo_jinja_charge(run, &value);
     }
     return run->rv < 0 ? value
@@ -346,7 +346,8 @@ static struct jinja_value eval_dict(struct jinja_run *run, struct jinja_scope *s
     return out;
 }
 
-/* Operations that need their operands only when they are asked for. */
+/* Evaluates operations that may leave an operand unevaluated: and, or,
+ * if-else. */
 static struct jinja_value eval_choice(struct jinja_run *run, struct jinja_scope *scope,
                                       const struct jinja_node *node)
 {
@@ -364,7 +365,7 @@ static struct jinja_value eval_choice(struct jinja_run *run, struct jinja_scope 
     return (struct jinja_value){.kind = KIND_UNDEFINED};
 }
 
-/* A filter or a test, with its arguments. */
+/* Applies a filter or a test with its arguments. */
 static struct jinja_value eval_filter(struct jinja_run *run, struct jinja_scope *scope,
                                       const struct jinja_node *node)
 {
@@ -388,7 +389,7 @@ static struct jinja_value eval_two(struct jinja_run *run, struct jinja_scope *sc
         return a;
     }
     run->line = node->line;
-    if (node->op != OP_ADD && node->op != OP_JOIN) { /* they pay for copies */
+    if (node->op != OP_ADD && node->op != OP_JOIN) { /* these two charge for their copies */
         flo_jinja_charge(run, &a);
         flo_jinja_charge(run, &b);
     }
@@ -480,7 +481,7 @@ static struct jinja_value item_or_none(const struct jinja_list *list, size_t at)
                                                    .text = jinja_text_of("an item of a loop")};
 }
 
-/* Facts that `loop` tells in a round. */
+/* Sets the fields of `loop` for one iteration. */
 static void set_loop(struct jinja_run *run, struct jinja_scope *scope,
                      const struct jinja_list *list, size_t at)
 {
@@ -499,7 +500,7 @@ static void set_loop(struct jinja_run *run, struct jinja_scope *scope,
                  {"previtem", item_or_none(list, at - 1)},
                  {"nextitem", item_or_none(list, at + 1)}};
     for (size_t i = 0; run->rv == 0 && i < FLO_COUNT(facts); i++) {
-        if (loop->count == FLO_COUNT(facts)) { /* in this order */
+        if (loop->count == FLO_COUNT(facts)) { /* in the order of `facts` */
             loop->entries[i].value = facts[i].value;
         } else {
             flo_jinja_put(run, loop, jinja_text_of(facts[i].name), facts[i].value);
@@ -510,7 +511,7 @@ static void set_loop(struct jinja_run *run, struct jinja_scope *scope,
                   (struct jinja_value){.kind = KIND_DICT, .dict = loop});
 }
 
-/* The names that a round sees. */
+/* Defines the variables of one iteration. */
 static void begin_round(struct jinja_run *run, struct jinja_scope *scope,
                         const struct jinja_node *node, const struct jinja_list *list, size_t at)
 {
@@ -530,7 +531,7 @@ static void begin_round(struct jinja_run *run, struct jinja_scope *scope,
     }
 }
 
-/* The items for which the loop's condition holds. */
+/* Returns the items that satisfy the loop's condition. */
 static struct jinja_list *chosen(struct jinja_run *run, struct jinja_scope *scope,
                                  const struct jinja_node *node, struct jinja_list *list)
 {
@@ -643,7 +644,7 @@ static void run_body(struct jinja_run *run, struct jinja_scope *scope,
 
 /* ---- from outside ---- */
 
-/* A source in Unix lines, without one newline at its end. */
+/* Converts line ends to Unix ones and drops one newline at the end. */
 static char *normalised(struct jinja_pool *pool, const char *text, size_t *bytes)
 {
     char *out = flo_jinja_take(pool, *bytes + 1, 1);

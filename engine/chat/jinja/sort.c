@@ -1,4 +1,4 @@
-/* Jinja: lists and objects in order, as Python's sorted() puts them. */
+/* Jinja: sorts lists and objects as Python's sorted() does. */
 #include <flotilla/errors/model.h>
 
 #include "engine/chat/jinja/inside.h"
@@ -42,7 +42,7 @@ const size_t *flo_jinja_order(struct jinja_run *run, const struct jinja_value *k
     for (size_t i = 0; to != NULL && i < count; i++) {
         from[i] = i;
     }
-    /* Runs of `width` in order are merged by two. */
+    /* Merge sort: merges pairs of sorted runs of `width`. */
     for (size_t width = 1; run->rv == 0 && width < count; width *= 2) {
         for (size_t start = 0; start < count; start += 2 * width) {
             size_t left = start, right = start + width, at = start;
@@ -99,7 +99,7 @@ struct jinja_value flo_jinja_sorted(struct jinja_run *run, const struct jinja_va
     return out;
 }
 
-/* dictsort(case_sensitive, by, reverse): pairs of key and value. */
+/* dictsort(case_sensitive, by, reverse): sorted pairs of key and value. */
 struct jinja_value flo_jinja_sorted_pairs(struct jinja_run *run, const struct jinja_value *value,
                                           const struct jinja_args *args)
 {

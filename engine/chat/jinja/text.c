@@ -1,4 +1,4 @@
-/* Jinja: parts of texts, and texts of parts, each byte with its mark. */
+/* Jinja: cutting, joining and building of texts; each byte keeps its mark. */
 #include "engine/chat/jinja/inside.h"
 
 /* ---- two texts ---- */
@@ -14,7 +14,7 @@ static void add(struct jinja_run *run, struct jinja_text text)
         memset(tail->marks + tail->used, 0, text.bytes);
     }
     tail->used += text.bytes;
-    /* Copies cost steps. */
+    /* Each copy costs steps. */
     flo_jinja_charge(run, &(struct jinja_value){KIND_TEXT, .text = text});
 }
 

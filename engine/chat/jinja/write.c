@@ -1,5 +1,5 @@
-/* Jinja: values as text, as Python's str(), repr() and json.dumps() write
- * them.  Brackets, commas and numbers of what was said are marked with it. */
+/* Jinja: prints values as Python's str(), repr() and json.dumps() do.
+ * Brackets, commas and numbers of values from messages are marked as such. */
 #include "engine/chat/jinja/inside.h"
 
 #include <inttypes.h>
@@ -16,15 +16,16 @@
 
 /* ---- numbers ---- */
 
-/* `count` digits of a number, d.ddde+XX, in `text`; do they say all of it? */
+/* Prints `count` digits as d.ddde+XX; does the text read back as the same
+ * value? */
 static bool try_digits(double value, int count, char text[40])
 {
     snprintf(text, 40, "%.*e", count - 1, value);
     if (strtod(text, NULL) == value) {
         return true;
     }
-    /* Next to a power of two the nearest of so many digits may be too far
-     * below, while the next one above is not. */
+    /* Just above a power of two, the nearest text of so many digits may be too
+     * low, while the next higher one reads back exactly. */
     char next[40];
     memcpy(next, text, sizeof(next));
     char *end = strchr(next, 'e') - 1;
@@ -39,8 +40,8 @@ static bool try_digits(double value, int count, char text[40])
     return true;
 }
 
-/* As repr() of a float: the fewest digits that say it, with an exponent below
- * 1e-4 and from 1e16 on. */
+/* Prints a float as Python's repr(): the fewest digits that read back exactly,
+ * with an exponent below 1e-4 and from 1e16 on. */
 static void put_real(double value, char out[40])
 {
     char text[40], digits[20] = "";
@@ -92,8 +93,8 @@ struct jinja_value flo_jinja_real(struct jinja_run *run, const char *text, size_
 
 /* ---- str() and repr() ---- */
 
-/* To Python: no characters to print.  Those without a meaning yet count as
- * characters here. */
+/* Not printable in Python's sense.  Unassigned code points count as printable
+ * here. */
 static bool is_hidden(uint32_t code)
 {
     static const uint32_t ranges[][2] = {
@@ -112,7 +113,7 @@ static bool is_hidden(uint32_t code)
     return false;
 }
 
-/* The text that is written instead of text[from..to), with its mark. */
+/* Writes the escape that replaces text[from..to), with its mark. */
 static void build_escape(struct jinja_builder *builder, struct jinja_text text, size_t at,
                          const char *escape)
 {
@@ -235,11 +236,11 @@ struct jinja_text flo_jinja_string(struct jinja_run *run, const struct jinja_val
 struct form {
     struct jinja_builder builder;
     const char *comma, *colon;
-    int indent; /* blanks for each depth; -1: all on one line */
+    int indent; /* blanks per level; -1: everything on one line */
     bool is_ascii, sorts_keys;
 };
 
-/* Up to two escapes of four digits. */
+/* Writes \uXXXX, or two of them for a surrogate pair. */
 static void escape_code(char out[16], uint32_t code)
 {
     if (code >= 0x10000) {
@@ -279,7 +280,7 @@ static void put_json_text(struct form *form, struct jinja_text text, bool is_sai
     flo_jinja_build_word(&form->builder, "\"", is_said);
 }
 
-/* A line's beginning, where there are lines. */
+/* Begins a line if the output is indented. */
 static void put_line(struct form *form, int depth, bool is_said)
 {
     for (int i = -1; form->indent >= 0 && i < depth * form->indent; i++) {
@@ -304,7 +305,7 @@ static void put_json_list(struct form *form, const struct jinja_value *value, in
     flo_jinja_build_word(&form->builder, "]", value->is_said);
 }
 
-/* Places of the entries in their keys' order. */
+/* Returns the entries' indices in the order of their keys. */
 static const size_t *order_keys(struct jinja_run *run, const struct jinja_dict *dict)
 {
     struct jinja_value *keys = flo_jinja_need(run, dict->count + 1, sizeof(*keys));
@@ -373,7 +374,7 @@ static void put_json(struct form *form, const struct jinja_value *value, int dep
     }
 }
 
-/* A separator; NULL after an error. */
+/* Returns a separator; NULL after an error. */
 static const char *word_of(struct jinja_run *run, const struct jinja_value *list, size_t at)
 {
     bool is_pair = list->kind == KIND_LIST && list->list->count == 2 &&
