@@ -1,10 +1,11 @@
 /* flotilla-engine bench: speed and memory of a model on this machine.
  *
- * A test is `p128` (a prompt of 128 tokens), `g32` (32 tokens one by one) or
- * `g32@2048` (the same after 2048 tokens).  Each runs three times after a
- * warm-up; the median counts.  Tokens are fixed pseudo-random ids.  With
- * `--tests -` each line of stdin is a test that runs once, and its speed is
- * told before the next is read: so another program can measure in turns. */
+ * A test is `p128` (a prompt of 128 tokens), `g32` (32 tokens generated one by
+ * one) or `g32@2048` (the same after 2048 tokens).  Each runs three times after
+ * a warm-up; the median counts.  Tokens are fixed pseudo-random ids.  With
+ * `--tests -` each line of stdin is a test that runs once; its result is
+ * printed before the next line is read.  So another program can alternate two
+ * runs. */
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -25,7 +26,7 @@ struct test {
     char name[32];
     bool is_prompt;
     uint32_t count; /* tokens */
-    uint32_t depth; /* tokens before */
+    uint32_t depth; /* tokens before the test */
     double speed;   /* tokens/s */
 };
 
@@ -37,9 +38,9 @@ struct bench {
     size_t test_count;
     int32_t *tokens; /* [context] pseudo-random ids */
     double ttft_ms;
-    bool is_device;        /* the machine, no model */
-    const char *read_file; /* file on the disk whose rate counts */
-    uint32_t to;           /* descriptor of the answer */
+    bool is_device;        /* --device: no model */
+    const char *read_file; /* file whose disk is measured */
+    uint32_t to;           /* descriptor for the result */
 };
 
 static int bad_test(const char *name, struct flo_err *err)
@@ -47,7 +48,8 @@ static int bad_test(const char *name, struct flo_err *err)
     return flo_fail(err, FLO_E_USAGE, "--tests has '%s', not p128, g32 or g32@2048", name);
 }
 
-/* One to TOKENS_MAX, at *at, which moves after it; 0: it is none. */
+/* Reads a number from 1 to TOKENS_MAX at *at and moves *at behind it; 0:
+ * none. */
 static uint32_t read_number(const char **at)
 {
     char *end;
@@ -74,13 +76,13 @@ static int read_test(struct test *test, struct flo_err *err)
     return is_test && *at == '\0' ? 0 : bad_test(test->name, err);
 }
 
-/* Do the tests come one by one on stdin? */
+/* Do the tests come from stdin, line by line? */
 static bool is_asked(const struct bench *bench)
 {
     return strcmp(bench->tests_text, "-") == 0;
 }
 
-/* The list; and the context that the longest needs. */
+/* Parses the list of tests and finds the longest context among them. */
 static int read_tests(struct bench *bench, struct flo_err *err)
 {
     const char *at = is_asked(bench) ? "" : bench->tests_text;
@@ -143,7 +145,8 @@ static int run_test(struct bench *bench, struct test *test, struct flo_err *err)
     return rv;
 }
 
-/* From open to the first token of a short prompt, nothing warmed up. */
+/* Measures the time from open to the first token of a short prompt, without a
+ * warm-up. */
 static int first_token(struct bench *bench, struct flo_err *err)
 {
     uint64_t started_us = flo_now_us();
@@ -178,7 +181,7 @@ static void print_result(const struct bench *bench)
            info->threads, info->kernel, info->is_packed ? "true" : "false");
 }
 
-/* Tests from stdin until it ends. */
+/* Runs tests from stdin until its end. */
 static int answer(struct bench *bench, struct flo_err *err)
 {
     uint32_t context = bench->model.info->context;

@@ -1,9 +1,9 @@
-/* flotilla-engine bench --device: what this machine gives at most.
+/* flotilla-engine bench --device: measures the machine's limits.
  *
  * Three numbers, in at most two seconds: how fast all threads together read
- * memory, how many operations on 8-bit codes the chosen kernel makes, and how
- * fast a file is read from the disk.  It runs in the engine's sandbox; the file
- * is opened before. */
+ * memory, how many 8-bit operations per second the chosen kernel does, and how
+ * fast a file is read from the disk.  The process is in the engine's sandbox;
+ * the file is opened before. */
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -27,10 +27,10 @@ enum {
     READ_MS = 400,
     FILL_MS = 400,
     COLUMNS = 1024,
-    ROWS = 64, /* with COLUMNS they stay in the caches */
+    ROWS = 64, /* with COLUMNS: small enough for the caches */
     TOKENS = 8,
 };
-#define MEMORY_BYTES (UINT64_C(256) << 20) /* more than caches hold */
+#define MEMORY_BYTES (UINT64_C(256) << 20) /* larger than the caches */
 #define SLICE_BYTES_MIN (UINT64_C(1) << 20)
 #define PIECE_BYTES ((size_t)1 << 20)
 
@@ -47,7 +47,7 @@ struct part {
     uint64_t read_bytes, read_us;
     uint64_t operations, compute_us;
     bool has_failed;
-    uint64_t sum; /* so that reading is not left out */
+    uint64_t sum; /* keeps the compiler from removing the reads */
 };
 
 /* ---- one thread ---- */
@@ -65,7 +65,7 @@ static uint64_t sum_of(const uint8_t *bytes, uint64_t count)
     return sums[0] + sums[1] + sums[2] + sums[3] + sums[4] + sums[5] + sums[6] + sums[7];
 }
 
-/* Pages that nobody wrote are one page of zeros. */
+/* Writes each page: unwritten pages all map to one page of zeros. */
 static uint64_t fill(uint8_t *slice, uint64_t bytes)
 {
     uint64_t end_us = flo_now_us() + FILL_MS * 1000;
@@ -166,7 +166,8 @@ static uint64_t rate(uint64_t count, uint64_t us)
     return us == 0 ? 0 : (uint64_t)((double)count * 1e6 / (double)us);
 }
 
-/* Past the page cache, which holds the model that serves.  0: not known. */
+/* Reads around the page cache, so as not to evict the serving model.  0:
+ * unknown. */
 static uint64_t read_rate(int fd)
 {
     uint64_t begun_us = flo_now_us(), bytes = 0, us = 0;
@@ -215,7 +216,7 @@ static int run_threads(struct device *device, struct part *parts, struct flo_err
     }
     for (unsigned i = 1; i < device->threads; i++) {
         if (pthread_create(&threads[i], NULL, run_part, &parts[i]) != 0) {
-            /* The others wait at the barrier; the process ends. */
+            /* Other threads are left at the barrier; the process exits now. */
             return flo_fail(err, FLO_E_MEMORY, "bench: thread %u", i);
         }
     }
@@ -257,7 +258,7 @@ int flo_bench_device(const char *file, uint32_t to, struct flo_err *err)
     if (device.threads > THREADS_MAX) {
         device.threads = THREADS_MAX;
     }
-    if (file != NULL) { /* a file system may know no direct reads */
+    if (file != NULL) { /* the file system may not support direct reads */
         fd = open(file, O_RDONLY | O_CLOEXEC | O_DIRECT | O_NONBLOCK);
     }
     FLO_TRY(take_memory(&device, err));

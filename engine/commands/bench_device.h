@@ -1,13 +1,13 @@
-/* The most that this machine gives: memory, 8-bit operations, disk. */
+/* Benchmark of the machine: limits of memory, 8-bit arithmetic and disk. */
 #ifndef FLOTILLA_ENGINE_BENCH_DEVICE_H
 #define FLOTILLA_ENGINE_BENCH_DEVICE_H
 
 #include <flotilla/base.h>
 
-/* Measure for at most two seconds and write one JSON object to descriptor `to`
- * (0: stdout).  `file` is read for the disk's rate; NULL, or a file system
- * without direct reads: 0.  The process is in the engine's sandbox after
- * that. */
+/* Measures for at most two seconds and writes one JSON object to the descriptor
+ * `to` (0: stdout).  `file` is read for the disk's rate; the rate is 0 if it is
+ * NULL or its file system has no direct I/O.  Afterwards the process stays in
+ * the engine's sandbox. */
 FLO_MUST_USE int flo_bench_device(const char *file, uint32_t to, struct flo_err *err);
 
 #endif

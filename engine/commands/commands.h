@@ -1,4 +1,4 @@
-/* The commands of flotilla-engine, which a device has. */
+/* Commands of flotilla-engine, the program on a device. */
 #ifndef FLOTILLA_ENGINE_COMMANDS_H
 #define FLOTILLA_ENGINE_COMMANDS_H
 

@@ -1,4 +1,4 @@
-/* flotilla-engine inspect: what a model file holds, for people and as JSON. */
+/* flotilla-engine inspect: prints a model file's contents, as text or JSON. */
 #include <inttypes.h>
 #include <math.h>
 #include <string.h>
@@ -13,8 +13,8 @@
 
 #define ISSUES_MAX 16
 
-/* Numbers of the shape: as JSON calls them, and after the architecture's name
- * in the file. */
+/* Numbers of the model's shape: their JSON name, and their key after the
+ * architecture's name in the file. */
 enum { LAYERS, CONTEXT, EMBEDDING, HEADS, KV_HEADS, FEED_FORWARD, SHAPES };
 static const struct {
     const char *name, *key;
@@ -41,7 +41,7 @@ struct inspect {
     struct flo_template chat;
     uint64_t packed_bytes; /* 0: nothing to pack */
     size_t packed_tensors;
-    /* Faults of a file that opens but will not work; each a sentence with its
+    /* Reasons why a file that opens will not run; each is a sentence with an
      * error id. */
     struct flo_err issues[ISSUES_MAX];
     size_t n_issues;
@@ -69,7 +69,7 @@ static uint32_t arch_u32(struct inspect *f, struct flo_gguf_text arch, const cha
     snprintf(key, sizeof(key), "%.*s.%s", arch.bytes < 64 ? (int)arch.bytes : 64, arch.data, tail);
     const struct flo_gguf_kv *kv = flo_gguf_find(f->gguf, key);
     if (kv != NULL && kv->type == FLO_GGUF_ARRAY) {
-        return 0; /* one per layer: no single number to show */
+        return 0; /* an array, one entry per layer: not shown */
     }
     note(f, flo_gguf_u32(f->gguf, key, &value, next_issue(f)));
     return value;
@@ -110,7 +110,7 @@ static void learn_vocabulary(struct inspect *f)
     flo_vocab_close(vocab);
 }
 
-/* The file that flotilla-engine pack would write. */
+/* Estimates the file that flotilla-engine pack would write. */
 static void learn_packed(struct inspect *f)
 {
     FLO_CLEANUP(flo_fd_cleanup) int fd = -1;
@@ -144,7 +144,7 @@ static void learn(struct inspect *f)
     learn_packed(f);
 }
 
-/* Empty when it is absent or no text. */
+/* Returns a text value; empty if it is absent or no text. */
 static struct flo_gguf_text text_of(const struct flo_gguf *gguf, const char *key)
 {
     struct flo_gguf_text text = {"", 0};
@@ -178,7 +178,7 @@ static void json_types(struct flo_buf *out, const struct inspect *f)
     }
 }
 
-/* A key's value: numbers and strings as they are, arrays by their size. */
+/* Writes a key's value: numbers and strings in full, arrays as their size. */
 static void json_value(struct flo_buf *out, const struct flo_gguf *gguf,
                        const struct flo_gguf_kv *kv)
 {

@@ -1,9 +1,9 @@
-/* flotilla-engine: one table of commands. */
+/* flotilla-engine: its table of commands. */
 #include "engine/commands/commands.h"
 #include "engine/proxy/proxy.h"
 #include "engine/run/run.h"
 
-/* The agent starts it, with a socket. */
+/* `worker` is started by the agent, with a socket. */
 static struct flo_args worker_line;
 static const struct flo_verb worker = {
     .name = "worker",

@@ -1,4 +1,4 @@
-/* flotilla-engine pack: the weights once more, as fast kernels read them. */
+/* flotilla-engine pack: writes the weights in the layout of fast kernels. */
 #include <inttypes.h>
 
 #include "engine/commands/commands.h"
@@ -11,7 +11,7 @@
 
 struct pack {
     struct flo_tool tool; /* words: MODEL */
-    const char *out;      /* NULL: next to the model */
+    const char *out;      /* NULL: next to the model's file */
     bool is_probe;
     struct flo_packing packing;
     uint64_t started_us, shown;

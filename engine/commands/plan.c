@@ -1,4 +1,4 @@
-/* flotilla-engine plan: the memory that a model would need. */
+/* flotilla-engine plan: estimates the memory that a model needs. */
 #include <inttypes.h>
 
 #include <flotilla/errors/memory.h>
@@ -51,7 +51,7 @@ static int plan(void *context, struct flo_err *err)
     int rv = flo_tool_setup(&plan->tool, &setup, err);
 
     setup.options.engine.sessions = plan->sessions;
-    /* More than one are of a process that serves. */
+    /* More than one session means a serving process. */
     setup.options.engine.request_bytes = plan->sessions > 1 ? FLO_REQUEST_BYTES : 0;
     if (rv == 0) {
         rv = flo_engine_plan(plan->tool.model, &setup.options.engine, &p, err);
@@ -63,7 +63,7 @@ static int plan(void *context, struct flo_err *err)
         print_text(&p);
         return rv;
     }
-    /* One object, also when it does not fit: the numbers are in both. */
+    /* Printed also if the model does not fit: the object has both numbers. */
     print_json(&p);
     if (rv < 0) {
         printf(",\"error\":{\"id\":\"%s\"}", flo_error_id(rv));

@@ -1,4 +1,4 @@
-/* flotilla-engine run: talk to a model, or let it answer one text. */
+/* flotilla-engine run: chats with a model, or has it answer one text. */
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -12,32 +12,32 @@
 #include "engine/tools/outfile.h"
 
 #define PROMPT_BYTES_MAX (16u << 20)
-#define ONCE_TOKENS 256u /* length of an answer without --n */
+#define ONCE_TOKENS 256u /* tokens of an answer without --n */
 
 struct run {
     struct flo_tool tool;
     const char *prompt;      /* text of --prompt */
-    const char *prefix_path; /* a prompt's beginning, kept between runs */
+    const char *prefix_path; /* file that keeps the prompt's beginning between runs */
     const char *api, *token_file;
     bool is_raw, no_pack, shows_stats;
-    const char *text;             /* the question; NULL: a chat */
-    bool reads;                   /* stdin, behind the text */
-    struct flo_buf piped, joined; /* stdin; TEXT and stdin */
+    const char *text;             /* the question; NULL: chat */
+    bool reads;                   /* append stdin to the text */
+    struct flo_buf piped, joined; /* stdin's text; TEXT followed by it */
     struct flo_talk_settings settings;
     struct flo_talk_counts counts;
     struct flo_local local;
     struct flo_served served;
     /* ---- of the prefix ---- */
-    uint32_t in_file; /* tokens of the prompt that the file has */
-    uint32_t kept;    /* tokens that the file is to have */
+    uint32_t in_file; /* tokens of the prompt found in the file */
+    uint32_t kept;    /* tokens to keep in the file */
     uint64_t read_us;
-    char why[128]; /* the file was not used, or not there */
+    char why[128]; /* why the file was not used */
 };
 
 /* ---- the prompt's beginning ---- */
 
-/* Begin the empty model with the tokens of the file.  A file that does not fit
- * is no error, one that is something else is (it would be overwritten). */
+/* Loads the file's tokens into the empty session.  A stale file is no error.  A
+ * file of another kind is an error, as it would be overwritten. */
 static int read_prefix(struct run *run, struct flo_err *err)
 {
     FLO_CLEANUP(flo_fd_cleanup) int fd = -1;
@@ -78,7 +78,8 @@ static int write_prefix(void *context, int fd, struct flo_err *err)
                             err);
 }
 
-/* Worth keeping: the system's turn, or, without one, the whole prompt. */
+/* Chooses what to keep: the system message or, without one, the whole
+ * prompt. */
 static int keep_prefix(struct run *run, struct flo_err *err)
 {
     struct flo_local *local = &run->local;
@@ -170,8 +171,8 @@ static void tell_end(const struct run *run)
     }
 }
 
-/* Exit code or an error.  On a terminal Ctrl-C is the answer's end, so that no
- * colour stays. */
+/* Answers one text; returns an exit code or an error.  On a terminal Ctrl-C
+ * ends the answer, so that its colour is reset. */
 static int answer_once(struct run *run, bool is_served, struct flo_err *err)
 {
     const char *system = run->settings.system;
@@ -206,7 +207,7 @@ static int answer_once(struct run *run, bool is_served, struct flo_err *err)
 
 /* ---- the question ---- */
 
-/* All of stdin; the line end that a shell adds is no part of it. */
+/* Reads all of stdin, without the last line end that a shell adds. */
 static int read_piped(struct flo_buf *out, struct flo_err *err)
 {
     char piece[4096];
@@ -233,7 +234,7 @@ static int read_piped(struct flo_buf *out, struct flo_err *err)
     return 0;
 }
 
-/* A pipe, a file or a socket: somebody means its text. */
+/* Is stdin a pipe, a file or a socket, and so an intended input? */
 static bool is_piped(void)
 {
     struct stat st;
@@ -242,8 +243,8 @@ static bool is_piped(void)
            (S_ISFIFO(st.st_mode) || S_ISREG(st.st_mode) || S_ISSOCK(st.st_mode));
 }
 
-/* TEXT, and stdin behind it if something is piped; --prompt alone.  Without
- * either, stdin is the text, or a terminal for a chat. */
+/* Chooses the text: TEXT, followed by stdin if it is piped; with --prompt TEXT
+ * alone.  Without TEXT, stdin is the text, or on a terminal a chat begins. */
 static int choose_text(struct run *run, const char *word, struct flo_err *err)
 {
     const char *given = word != NULL ? word : run->prompt;
@@ -291,8 +292,8 @@ static bool is_among(const char *name, const char *const *list, size_t count)
     return false;
 }
 
-/* Flags of a model's file say nothing about a served one, and some are for one
- * text alone. */
+/* Refuses flags of a model file for a served model, and flags of one text for a
+ * chat. */
 static int check_flags(const struct run *run, bool is_served, struct flo_err *err)
 {
     static const char *const served[] = {"api", "token-file", "prompt", "stats"};
@@ -340,7 +341,7 @@ static int read_settings(struct run *run, struct flo_err *err)
     return rv;
 }
 
-/* A name without a slash that is no file here is one of a served model. */
+/* A name that has no slash and is no file here names a served model. */
 static bool is_served(const struct run *run, const char *name)
 {
     return run->api != NULL ||
@@ -445,7 +446,8 @@ const struct flo_verb flo_verb_run = {
     .name = "run",
     .help = "talk to a model, or let it answer one text",
     .usage = "MODEL [TEXT] | --model FILE [TEXT]",
-    /* The first row of a model's flags is the one that is needed. */
+    /* Skips the first row, the required --model: the model may be a word
+     * here. */
     .flags = {flo_flags_model + 1, flo_flags_adapter, flo_flags_backend, flo_flags_sampling, flags},
     .state = &state,
     .run = run_model,

@@ -1,4 +1,5 @@
-/* The engine as a library: one question, one answer.
+/* Answer: an example of the engine as a library, with one question and one
+ * answer.
  *
  *   cc answer.c $(pkg-config --cflags --libs flotilla-engine) -o answer
  *   ./answer MODEL.gguf "error 7 on sensor 3" */
@@ -7,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define TOKENS_MAX 512 /* the question in the model's chat form */
+#define TOKENS_MAX 512 /* of the question in the model's chat form */
 #define ANSWER_MAX 64
 
 static void need(int rv, const struct flo_err *err)

@@ -1,10 +1,10 @@
-/* Closing: shortest ways through the graph; see closing.h. */
+/* Closing: shortest paths through the graph; see closing.h. */
 #include "engine/grammar/closing.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#define PASSES_MAX 100 /* 5 ms of the largest program */
+#define PASSES_MAX 100 /* 5 ms for the largest program */
 
 static uint32_t sum(uint32_t a, uint32_t b)
 {
@@ -38,9 +38,9 @@ static uint32_t through(const struct flo_program *p, const uint32_t *distances, 
     return FLO_CLOSING_NEVER;
 }
 
-/* Later nodes first: most ways lead there, and a few passes do.  A number of an
- * earlier pass may be too large, and is never too small: an end that is found
- * is one. */
+/* Later nodes are computed first, as most edges lead to later nodes: a few
+ * passes suffice.  A value may be too large before the last pass, never too
+ * small, so each finite value belongs to a real end. */
 uint32_t *flo_closing_distances(const struct flo_program *p)
 {
     uint32_t *distances = malloc((p->node_count + 1) * sizeof(*distances));

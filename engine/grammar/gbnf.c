@@ -1,7 +1,6 @@
-/* GBNF: the grammar text of llama.cpp to a program.
+/* GBNF: compiles llama.cpp's grammar language to a program.
  *
- *     root ::= "yes" | "no" [a-z0-9_]* ( "," . ){1,3}   # a comment
- */
+ *     root ::= "yes" | "no" [a-z0-9_]* ( "," . ){1,3}   # a comment */
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,7 +10,7 @@
 #include "engine/grammar/grammar.h"
 #include "engine/token/unicode.h"
 
-enum { NAME_SLOTS = 32768 }; /* twice FLO_GRAMMAR_RULES_MAX, a power of 2 */
+enum { NAME_SLOTS = 32768 }; /* 2 * FLO_GRAMMAR_RULES_MAX, a power of 2 */
 
 struct flo_gbnf_name {
     const char *text;
@@ -54,7 +53,7 @@ static uint32_t find_rule(struct flo_parser *p, const char *text, size_t bytes)
     if (slot->text == NULL) {
         uint32_t rule = flo_program_rule(p->program);
         if (p->program->failed) {
-            return 0; /* half of the slots stay free */
+            return 0; /* at most half of the slots are used */
         }
         *slot = (struct flo_gbnf_name){text, bytes, rule};
     }
@@ -66,7 +65,7 @@ uint32_t flo_gbnf_rule(struct flo_parser *p, const char *name)
     return find_rule(p, name, strlen(name));
 }
 
-/* The rule of the name at the cursor. */
+/* Reads the name at the cursor; returns its rule. */
 static uint32_t read_name(struct flo_parser *p)
 {
     const char *text = p->at;
@@ -99,8 +98,8 @@ static uint32_t read_escape(struct flo_parser *p)
     return code;
 }
 
-/* One character of a literal or class, escaped or not.  The text is valid
- * UTF-8. */
+/* Reads one character of a literal or class, with or without an escape.  The
+ * text is valid UTF-8. */
 static bool read_code(struct flo_parser *p, struct flo_code_set *set, uint32_t *code)
 {
     size_t taken;

@@ -1,4 +1,4 @@
-/* Grammar: one answer followed token by token. */
+/* Grammar: restricts one answer, token by token. */
 #include "engine/grammar/grammar.h"
 
 #include <stdlib.h>
@@ -16,23 +16,23 @@
 enum {
     ENDS_MAX = 32,
     FORCED_BYTES_MAX = 1024,
-    CHARACTER_BYTES = 4, /* at most */
-    ROOM_STATES = 256,   /* for a token, and an end behind it */
+    CHARACTER_BYTES = 4, /* most bytes of a character */
+    ROOM_STATES = 256,   /* for one token, and for an end after it */
 };
 
 struct flo_grammar {
     const struct flo_vocab *vocab;
     struct flo_matcher *matcher;
     uint32_t state;
-    int32_t ends[ENDS_MAX]; /* tokens that end an answer */
+    int32_t ends[ENDS_MAX]; /* end-of-answer tokens */
     size_t end_count;
-    struct flo_buf piece;  /* bytes of the token looked at */
-    struct flo_lazy *lazy; /* sleep between calls; NULL: the grammar is awake */
-    uint32_t *distances;   /* closing.h; NULL: there is no limit */
-    size_t left;           /* tokens of the answer, by that limit */
-    bool is_closing;       /* nothing but the shortest end comes: */
+    struct flo_buf piece;  /* bytes of the current token */
+    struct flo_lazy *lazy; /* inactive between calls; NULL: always active */
+    uint32_t *distances;   /* see closing.h; NULL: no token limit */
+    size_t left;           /* tokens left by that limit */
+    bool is_closing;       /* only the shortest end may follow, in `ending` */
     struct flo_tokens ending;
-    size_t ended; /* count of these */
+    size_t ended; /* tokens of `ending` emitted */
 };
 
 uint64_t flo_grammar_bytes(uint32_t n_vocab)
@@ -84,7 +84,7 @@ static void close_lazy(struct flo_lazy *lazy)
     }
 }
 
-/* Takes program and lazy, also on failure. */
+/* Takes ownership of program and lazy, also on failure. */
 static int start(const struct flo_engine *engine, const struct flo_pieces *pieces,
                  struct flo_program *program, struct flo_lazy *lazy, struct flo_grammar **out,
                  struct flo_err *err)
@@ -132,7 +132,7 @@ int flo_grammar_open(const struct flo_engine *engine, enum flo_grammar_kind kind
 
 /* ---- calls ---- */
 
-#define MERGED_MAX 32768u /* nodes that the schemas of tools may need */
+#define MERGED_MAX 32768u /* nodes for merging the tools' schemas */
 
 static int make_lazy(const struct flo_call_form *form, const struct flo_tool_rules *rules,
                      const struct flo_tools *tools, struct flo_lazy **out, struct flo_err *err)
@@ -155,7 +155,8 @@ static int make_lazy(const struct flo_call_form *form, const struct flo_tool_rul
     return 0;
 }
 
-/* The list, and behind its tools the form of an answer without calls. */
+/* Parses the tools, with the schema of an answer without calls appended to
+ * them. */
 static int open_tools(const struct flo_tool_rules *rules, struct flo_tools *tools,
                       struct flo_err *err)
 {
@@ -166,7 +167,7 @@ static int open_tools(const struct flo_tool_rules *rules, struct flo_tools *tool
         return flo_tools_open(tools, rules->tools, bytes, MERGED_MAX, err);
     }
     while (bytes > 0 && rules->tools[bytes - 1] != ']') {
-        bytes--; /* blanks; what is no list is refused as one */
+        bytes--; /* blanks; a text that is no list is refused later */
     }
     flo_buf_add(&text, rules->tools, bytes > 0 ? bytes - 1 : 0);
     flo_buf_text(&text, ",{\"answer\":");
@@ -274,9 +275,9 @@ static bool is_of_word(char byte)
            (byte >= 'a' && byte <= 'z') || byte == '_' || byte == '-';
 }
 
-/* Bytes that can only come next.  A word that has a choice within it is left to
- * the tokens that the model would write it with, and so is a blank before it:
- * `se` of `set_light` and `send_alert` is no token that either begins with. */
+/* Returns the bytes that must come next.  A word with a choice inside it is cut
+ * off, and so is a blank before it, so that the model picks the token: no token
+ * of `set_light` or `send_alert` need begin with their common `se`. */
 static size_t forced_bytes(struct flo_grammar *g, char *bytes)
 {
     struct flo_matcher *m = g->matcher;
@@ -311,7 +312,7 @@ static bool tokenise_text(const struct flo_grammar *g, const char *bytes, size_t
                             : flo_tokenize(g->vocab, bytes, count, 0, tokens, NULL) == 0;
 }
 
-/* As the model would have read them in a prompt: whole characters and control
+/* Tokenises as in a prompt; the bytes are whole characters and control
  * tokens. */
 static bool tokenise(const struct flo_grammar *g, const char *bytes, size_t count,
                      struct flo_tokens *tokens)
@@ -332,7 +333,7 @@ static bool tokenise(const struct flo_grammar *g, const char *bytes, size_t coun
     return (at == from || tokenise_text(g, bytes + from, at - from, tokens)) && !tokens->failed;
 }
 
-/* The bytes of a token; false: it shows nothing, or too much. */
+/* Reads the bytes of a token; false: it has none, or too many. */
 static bool read_piece(struct flo_grammar *g, int32_t token)
 {
     g->piece.bytes = 0;
@@ -340,8 +341,8 @@ static bool read_piece(struct flo_grammar *g, int32_t token)
     return g->piece.bytes > 0 && g->piece.bytes <= FLO_PIECE_BYTES_MAX && !g->piece.failed;
 }
 
-/* So many of these tokens as spell the bytes from the present state on; the
- * state moves past them. */
+/* Returns how many of these tokens spell the bytes and fit the grammar from its
+ * present state on.  Advances the state past them. */
 static size_t take(struct flo_grammar *g, const struct flo_tokens *found, const char *bytes,
                    size_t count, int32_t *tokens, size_t tokens_max)
 {
@@ -361,7 +362,7 @@ static size_t take(struct flo_grammar *g, const struct flo_tokens *found, const 
     return taken;
 }
 
-/* The next ones of the end that was chosen. */
+/* Emits the next tokens of the chosen end. */
 static size_t go_on_ending(struct flo_grammar *g, int32_t *tokens, size_t tokens_max)
 {
     size_t taken = 0;
@@ -379,8 +380,8 @@ static size_t go_on_ending(struct flo_grammar *g, int32_t *tokens, size_t tokens
     return taken;
 }
 
-/* A call that must come needs room: a thought before it has half of it.  The
- * tokens that end the thought, which they do whole or not at all. */
+/* Ends a thought that has used half of the token limit, so that a required call
+ * still fits.  Returns the tokens of the thought's end: all or none. */
 static size_t end_thought(struct flo_grammar *g, int32_t *tokens, size_t tokens_max)
 {
     const struct flo_form_text *mark = &g->lazy->form->thought_close;
@@ -408,8 +409,7 @@ size_t flo_grammar_forced(struct flo_grammar *g, int32_t *tokens, size_t tokens_
     if (g->is_closing || sleeps(g)) {
         return sleeps(g) ? end_thought(g, tokens, tokens_max) : go_on_ending(g, tokens, tokens_max);
     }
-    /* Bytes that the vocabulary cannot spell in this way are left to
-     * sampling. */
+    /* Bytes that the vocabulary cannot spell are left to sampling. */
     size_t count = forced_bytes(g, bytes);
     if (count > 0 && tokenise(g, bytes, count, &found)) {
         taken = take(g, &found, bytes, count, tokens, tokens_max);
@@ -420,7 +420,7 @@ size_t flo_grammar_forced(struct flo_grammar *g, int32_t *tokens, size_t tokens_
 
 /* ---- what may come ---- */
 
-/* Move past the token; false: it does not fit. */
+/* Advances past the token; false: it does not fit. */
 static bool accept(struct flo_grammar *g, int32_t token)
 {
     if (sleeps(g)) {
@@ -436,8 +436,8 @@ static bool accept(struct flo_grammar *g, int32_t token)
            flo_matcher_walk(g->matcher, &g->state, g->piece.data, g->piece.bytes);
 }
 
-/* Looked for only where the model's own choice does not fit, once in many
- * answers. */
+/* Computes the mask while the grammar is inactive.  Needed only if the model's
+ * own choice does not fit, which is rare. */
 static const uint64_t *mask_asleep(struct flo_grammar *g)
 {
     uint64_t *mask = flo_matcher_blank_mask(g->matcher);
@@ -474,14 +474,14 @@ static const uint64_t *mask_of(struct flo_grammar *g)
     return any != 0 ? mask : NULL;
 }
 
-/* The state before a token is kept while that is looked at: room is made before
- * it is needed. */
+/* The state before a token, kept while the token is checked.  keep_state()
+ * makes room first, so that the state is not dropped meanwhile. */
 struct kept {
     uint32_t state;
-    uint64_t forgotten; /* as the matcher counts: then the state is, too */
+    uint64_t forgotten; /* the matcher's count; if it changes, `state` is lost */
 };
 
-/* Could an end that find_end() gives need all that is left? */
+/* May the shortest end use all tokens that are left? */
 static bool is_near(const struct flo_grammar *g)
 {
     return g->distances != NULL && !sleeps(g) && g->left <= FORCED_BYTES_MAX + CHARACTER_BYTES;
@@ -502,8 +502,8 @@ static struct kept keep_state(struct flo_grammar *g)
     return (struct kept){g->state, m->forgotten};
 }
 
-/* The shortest end from a state, into `out`; false: it is too long, begins
- * within a character, or the vocabulary cannot spell it. */
+/* Tokenises the shortest end from a state; false: it is too long, begins within
+ * a character, or cannot be spelled by the vocabulary. */
 static bool find_end(struct flo_grammar *g, uint32_t from, struct flo_tokens *out)
 {
     char bytes[FORCED_BYTES_MAX];
@@ -531,9 +531,9 @@ static bool find_end(struct flo_grammar *g, uint32_t from, struct flo_tokens *ou
     return spelled == count;
 }
 
-/* After this token, is too little left to come to an end?  A byte is a token at
- * most, which most states are told by.  A token that ends within a character
- * changes little: its state before counts, and the last bytes. */
+/* After this token, are too few tokens left to reach an end?  Most states are
+ * decided by bytes, as a byte needs at most one token.  If the token ends
+ * within a character, the state before it is used, with its bytes added. */
 static bool is_too_far(struct flo_grammar *g, const struct kept *before)
 {
     const struct flo_matcher *m = g->matcher;
@@ -550,8 +550,8 @@ static bool is_too_far(struct flo_grammar *g, const struct kept *before)
            g->ending.count + CHARACTER_BYTES >= g->left;
 }
 
-/* The first token of the shortest end, instead of the sampled one.  false:
- * there is none for the tokens that are left. */
+/* Replaces the sampled token by the first token of the shortest end.  false: no
+ * end fits into the tokens left. */
 static bool close_now(struct flo_grammar *g, uint32_t before, const float *logits,
                       struct flo_sample *sample)
 {
@@ -575,8 +575,8 @@ static bool close_now(struct flo_grammar *g, uint32_t before, const float *logit
     return true;
 }
 
-/* The model's choice mostly fits; a mask is made when it does not.  The answer
- * does not depend on which masks are there. */
+/* Accepts the model's choice if it fits, as it mostly does; otherwise computes
+ * a mask and samples again.  The answer does not depend on cached masks. */
 static int choose(struct flo_grammar *g, struct flo_sampler *sampler, const float *logits,
                   struct kept *before, struct flo_sample *sample, struct flo_err *err)
 {

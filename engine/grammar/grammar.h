@@ -1,11 +1,11 @@
-/* Grammar from the inside: a text becomes a program (program.h), whose states
- * (matcher.h) are followed byte by byte.
+/* Grammar from the inside: a text is compiled to a program (program.h), and the
+ * matcher (matcher.h) runs it byte by byte.
  *
- *   program.c            rules as a graph: built, checked
- *   parser.c             expressions of texts into it
- *   gbnf.c pattern.c     their two syntaxes
- *   schema.c             JSON Schema into it (json.c reads it)
- *   matcher.c mask.c     states, and which tokens fit them
+ *   program.c            builds and checks the graph of rules
+ *   parser.c             parses expressions into it
+ *   gbnf.c pattern.c     syntaxes: GBNF, regular expressions
+ *   schema/              compiles JSON Schema into it
+ *   matcher.c mask.c     states, and the tokens that each allows
  *   grammar.c            the public functions */
 #ifndef FLOTILLA_ENGINE_GRAMMAR_H
 #define FLOTILLA_ENGINE_GRAMMAR_H
@@ -15,56 +15,58 @@
 #include "engine/chat/calls/reader.h"
 #include "engine/grammar/parser.h"
 
-/* To a checked program, for free().  FLO_E_INFER_SCHEMA with the line,
- * FLO_E_MEMORY. */
+/* Compiles GBNF to a checked program, for free().  FLO_E_INFER_SCHEMA with the
+ * line, FLO_E_MEMORY. */
 FLO_MUST_USE int flo_gbnf_compile(const char *text, size_t bytes, struct flo_program **program,
                                   struct flo_err *err);
-/* A JSON Schema; a NULL text is any object.  FLO_E_INFER_SCHEMA with the JSON
- * pointer, FLO_E_MEMORY. */
+/* Compiles a JSON Schema; a NULL text allows any object.  FLO_E_INFER_SCHEMA
+ * with the JSON pointer, FLO_E_MEMORY. */
 FLO_MUST_USE int flo_schema_compile(const char *text, size_t bytes, struct flo_program **program,
                                     struct flo_err *err);
 
-#define FLO_CALLS_MAX 64u /* calls of one answer */
+#define FLO_CALLS_MAX 64u /* most calls of one answer */
 
 struct flo_call_choice {
-    const char *name;  /* the tool that is to be called */
-    size_t name_bytes; /* 0: any of them */
+    const char *name;  /* the tool that must be called */
+    size_t name_bytes; /* 0: any tool */
     bool is_one;       /* at most one call */
     bool may_blank;    /* blanks may come first */
 };
-/* The calls that a model may write, in its form.  FLO_E_INFER_SCHEMA with the
- * tool's name and the JSON pointer within its parameters, FLO_E_MEMORY. */
+/* Compiles the calls that a model may write, in its form.  FLO_E_INFER_SCHEMA
+ * with the tool's name and the JSON pointer within its parameters,
+ * FLO_E_MEMORY. */
 FLO_MUST_USE int flo_calls_compile(const struct flo_tools *tools, const struct flo_call_form *form,
                                    const struct flo_call_choice *choice,
                                    struct flo_program **program, struct flo_err *err);
 
-/* A reader of the answer's parts, in the form of the model's template.  With a
- * grammar of calls, which it borrows, calls are told; NULL: thoughts alone.
- * *out is NULL where the model's form has nothing to tell.  FLO_E_MEMORY. */
+/* Opens a reader of the answer's parts, in the form of the model's template.
+ * With a grammar of calls, which is borrowed, it reports calls; with NULL only
+ * thoughts.  *out is NULL if the model's form has neither.  FLO_E_MEMORY. */
 FLO_MUST_USE int flo_grammar_open_reader(const struct flo_engine *engine,
                                          const struct flo_grammar *grammar, bool in_thought,
                                          flo_part_fn *part, void *context,
                                          struct flo_call_reader **out, struct flo_err *err);
 
-/* GBNF into the parser's new `program`, to which other callers add too.  Names
- * and texts must live until the close, which gives the program when `rv`, the
- * result so far, is 0.  An error in a text stays in the parser.
+/* Opens a GBNF parser with a new `program`, to which callers may add rules of
+ * their own.  Names and texts must live until the close, which returns the
+ * program if `rv`, the result so far, is 0.  The parser keeps errors in a text.
  * FLO_E_MEMORY. */
 FLO_MUST_USE int flo_gbnf_open(struct flo_parser *parser, struct flo_err *err);
 int flo_gbnf_close(struct flo_parser *parser, int rv, struct flo_program **out);
 void flo_gbnf_read(struct flo_parser *parser, const char *text, size_t bytes);
-/* An expression, where building is. */
+/* Parses an expression and appends it to the rule that is being built. */
 void flo_gbnf_put(struct flo_parser *parser, const char *text);
-/* The rule of that name, which may be defined later. */
+/* Returns the rule of that name; its definition may follow later. */
 uint32_t flo_gbnf_rule(struct flo_parser *parser, const char *name);
 
-/* The texts of a JSON string that a regular expression allows, without the
- * quotes; `any` is the rule of any character of it.  false: something in it is
- * not supported. */
+/* Appends the JSON strings, without quotes, that match a regular expression.
+ * `any` is the rule of one string character.  false: the expression uses
+ * something unsupported. */
 bool flo_pattern_put(struct flo_program *program, const char *text, size_t bytes, uint32_t any);
 
-/* The most bytes of an open grammar in use, and of compiling the largest schema
- * next to them.  A serving process compiles grammars one by one. */
+/* Returns the most bytes of an open grammar in use, and of compiling the
+ * largest schema at the same time.  A serving process compiles one grammar at a
+ * time. */
 uint64_t flo_grammar_bytes(uint32_t n_vocab);
 uint64_t flo_schema_bytes(void);
 

@@ -1,4 +1,4 @@
-/* Lazy: a grammar of calls that sleeps; see lazy.h. */
+/* Lazy: a grammar of calls that is inactive at first; see lazy.h. */
 #include "engine/grammar/lazy.h"
 
 void flo_lazy_reset(struct flo_lazy *lazy)
@@ -11,8 +11,8 @@ void flo_lazy_reset(struct flo_lazy *lazy)
 #define ASLEEP SIZE_MAX
 #define REFUSED (SIZE_MAX - 1)
 
-/* Step over the bytes; nothing wakes it, or the bytes up to there.  A text
- * where a call must come is refused. */
+/* Steps the watch over the bytes.  Returns ASLEEP, or the bytes up to the one
+ * that activates the grammar.  REFUSED: text where a call is required. */
 static size_t step(const struct flo_lazy *lazy, struct flo_call_watch *watch, const char *bytes,
                    size_t count)
 {
@@ -31,7 +31,7 @@ static size_t step(const struct flo_lazy *lazy, struct flo_call_watch *watch, co
     return ASLEEP;
 }
 
-/* The state in which it wakes. */
+/* Computes the state in which the grammar becomes active. */
 static bool wake(const struct flo_lazy *lazy, const struct flo_call_watch *watch,
                  struct flo_matcher *matcher, uint32_t *state)
 {

@@ -1,7 +1,8 @@
-/* Lazy: a grammar of calls that sleeps while the model writes text.
+/* Lazy: a grammar of calls that is inactive while the model writes text.
  *
- * It looks at each token for the begin of a call, and wakes there.  A token
- * that runs on into something that the call cannot have does not fit. */
+ * It watches each token for the beginning of a call, and becomes active there.
+ * A token that begins a call but continues with bytes that the call cannot have
+ * is refused. */
 #ifndef FLOTILLA_GRAMMAR_LAZY_H
 #define FLOTILLA_GRAMMAR_LAZY_H
 
@@ -9,22 +10,23 @@
 #include "engine/grammar/matcher.h"
 
 struct flo_lazy {
-    const struct flo_call_form *form; /* the engine's */
+    const struct flo_call_form *form; /* borrowed from the engine */
     struct flo_tool_list tools;
     struct flo_call_watch watch;
     bool starts_asleep, sleeps;
-    bool in_thought; /* the answer begins so */
-    /* The grammar sleeps during a thought only, and no answer ends. */
+    bool in_thought; /* the answer begins inside a thought */
+    /* A call is required: the grammar is inactive only during a thought, and
+     * the answer cannot end before. */
     bool is_required;
-    size_t room; /* tokens of the whole answer; 0: not known */
+    size_t room; /* token limit of the whole answer; 0: unknown */
 };
 
 void flo_lazy_reset(struct flo_lazy *lazy);
-/* May these bytes of a token come?  The watch moves on, and `sleeps` and *state
- * with it; if not, all stays. */
+/* Accepts the bytes of a token if they fit: advances the watch, and `sleeps`
+ * and *state at the beginning of a call.  Otherwise nothing changes. */
 bool flo_lazy_take(struct flo_lazy *lazy, struct flo_matcher *matcher, uint32_t *state,
                    const char *bytes, size_t count);
-/* The same without taking them. */
+/* Like flo_lazy_take(), but changes nothing. */
 bool flo_lazy_fits(const struct flo_lazy *lazy, struct flo_matcher *matcher, const char *bytes,
                    size_t count);
 

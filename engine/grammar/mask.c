@@ -1,20 +1,20 @@
-/* Mask: the tokens that fit after a state.
+/* Mask: computes the tokens that fit after a state.
  *
- * The vocabulary's pieces stand in order, so the states of the bytes that a
- * token shares with the one before are known.  All tokens that begin with a
- * part that does not fit are passed over together.
+ * The vocabulary's pieces are sorted, so the states after the prefix shared
+ * with the previous piece are known.  All pieces that begin with a prefix that
+ * does not fit are skipped together.
  *
- * Where nearly each byte leads to a new state with many readings, that takes
- * seconds.  After FLO_MASK_WORK_MAX, tokens of one byte are still looked at, as
- * they can spell any text.  Others are looked at only until one fits.  The
- * count of work begins without known states: a mask does not depend on earlier
+ * If nearly each byte leads to a new state with many readings, that takes
+ * seconds.  After FLO_MASK_WORK_MAX, tokens of one byte are still tried, as
+ * they can spell any text.  Others are tried only until one fits.  Work is
+ * counted as if no state were cached: a mask does not depend on earlier
  * ones. */
 #include "engine/grammar/matcher.h"
 
 #include <string.h>
 
-/* false: there was no room or too much work, and other states than this one are
- * known. */
+/* Fills the mask; false: no room or too much work, and the caller must drop the
+ * states other than this one. */
 static bool fill(struct flo_matcher *m, uint32_t *state, bool is_alone, uint64_t *mask)
 {
     const struct flo_pieces *p = m->pieces;
@@ -44,7 +44,7 @@ static bool fill(struct flo_matcher *m, uint32_t *state, bool is_alone, uint64_t
                 return false;
             }
             if (next == FLO_STATE_FULL && !has_room) {
-                /* Once for a piece, which then begins again. */
+                /* At most once per piece, which is then walked again. */
                 path[0] = *state = flo_matcher_drop(m, *state);
                 has_room = true;
                 at = 0;

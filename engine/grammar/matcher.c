@@ -1,4 +1,4 @@
-/* Matcher: readings, stacks and states; see matcher.h. */
+/* Matcher: builds readings, stacks and states; see matcher.h. */
 #include "engine/grammar/matcher.h"
 
 #include <stdlib.h>
@@ -16,7 +16,7 @@ uint64_t flo_matcher_bytes(uint32_t n_vocab)
     return sizeof(struct flo_matcher) + FLO_MASKS_MAX * flo_mask_words(n_vocab) * sizeof(uint64_t);
 }
 
-/* Forget all states but the dead one, and all stacks but the empty one. */
+/* Drops all states but the dead one, and all stacks but the empty one. */
 static void clear(struct flo_matcher *m)
 {
     memset(m->state_slots, 0, sizeof(m->state_slots));
@@ -31,7 +31,7 @@ static void clear(struct flo_matcher *m)
 int flo_matcher_open(struct flo_program *program, const struct flo_pieces *pieces, uint32_t n_vocab,
                      struct flo_matcher **out, struct flo_err *err)
 {
-    /* Zeroed pages: a state that is never met costs nothing. */
+    /* Zeroed pages: states that are never reached take no memory. */
     struct flo_matcher *m = calloc(1, (size_t)flo_matcher_bytes(n_vocab));
 
     if (m == NULL) {
@@ -57,8 +57,8 @@ void flo_matcher_close(struct flo_matcher *m)
 
 /* ---- stacks ---- */
 
-/* The stack of `node` on `below`: the one that is there, or a new one; 0: no
- * room (0 itself is the empty stack). */
+/* Returns the stack of `node` on `below`, an existing one if possible; 0: no
+ * room (0 is also the empty stack). */
 static uint32_t find_stack(struct flo_matcher *m, uint32_t node, uint32_t below)
 {
     const uint32_t mask = FLO_COUNT(m->stack_slots) - 1;
@@ -79,7 +79,7 @@ static uint32_t find_stack(struct flo_matcher *m, uint32_t node, uint32_t below)
     return m->stack_count++;
 }
 
-/* Does the rule end at this node, whatever comes? */
+/* Does the rule end at this node without any choice? */
 static bool is_tail(const struct flo_program *p, uint32_t node)
 {
     const struct flo_node *n = &p->nodes[node];
@@ -92,7 +92,8 @@ static bool is_tail(const struct flo_program *p, uint32_t node)
 
 /* ---- closing a set over what needs no byte ---- */
 
-/* The readings found so far stand after the readings of all states. */
+/* A set of readings in the making; they are stored after the readings of all
+ * states. */
 struct closure {
     struct flo_matcher *m;
     uint32_t visits, found;
@@ -114,7 +115,7 @@ static void push(struct closure *c, uint32_t node, uint32_t stack)
         m->is_ambiguous = true;
         return;
     }
-    if (c->visits == m->visits_max) { /* all again into a larger table */
+    if (c->visits == m->visits_max) { /* rehash all into a larger table */
         uint32_t count = c->visits;
         m->visits_max *= 2;
         for (c->visits = 0; c->visits < count;) {
@@ -128,8 +129,8 @@ static void push(struct closure *c, uint32_t node, uint32_t stack)
     m->visited[at] = (uint16_t)c->visits++;
 }
 
-/* A call deeper than the limit is not followed: a text that needs it does not
- * fit. */
+/* Enters a rule.  Calls deeper than the limit are dropped: a text that needs
+ * them does not fit. */
 static void call(struct closure *c, const struct flo_node *n, uint32_t stack)
 {
     struct flo_matcher *m = c->m;
@@ -147,7 +148,7 @@ static void call(struct closure *c, const struct flo_node *n, uint32_t stack)
     push(c, m->program->starts[n->other], stack);
 }
 
-/* All readings that are reached from the pushed ones. */
+/* Computes all readings reachable from the pushed ones. */
 static void close_over(struct closure *c)
 {
     struct flo_matcher *m = c->m;
@@ -211,7 +212,7 @@ static int forced_byte(const struct closure *c)
     return byte;
 }
 
-/* The state of the set that was found: the one that is there, or a new one. */
+/* Returns the state of the collected set, an existing one if possible. */
 static uint32_t find_state(struct closure *c)
 {
     struct flo_matcher *m = c->m;
@@ -294,7 +295,7 @@ uint32_t flo_matcher_step(struct flo_matcher *m, uint32_t state, uint8_t byte)
 
 /* ---- making room ---- */
 
-/* A stack of the other table in this one. */
+/* Copies a stack from the old table to this one. */
 static uint32_t move_stack(struct flo_matcher *m, uint32_t old)
 {
     uint32_t chain[FLO_STACK_DEPTH_MAX + 1], depth = 0, stack = 0;

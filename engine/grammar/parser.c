@@ -1,4 +1,4 @@
-/* Parser: expressions to a program; see parser.h. */
+/* Parser: parses expressions into a program; see parser.h. */
 #include "engine/grammar/parser.h"
 
 #include <string.h>
@@ -37,7 +37,7 @@ static uint32_t read_number(struct flo_parser *p)
     return value;
 }
 
-/* * + ? {m} {m,} {m,n}; false: no such sign follows. */
+/* Reads * + ? {m} {m,} {m,n}; false: none follows. */
 static bool read_times(struct flo_parser *p, uint32_t *least, uint32_t *most)
 {
     const char *begin = p->at;
@@ -67,8 +67,8 @@ static bool read_times(struct flo_parser *p, uint32_t *least, uint32_t *most)
     return true;
 }
 
-/* An item and its repetition.  The item is built aside, so that a repetition
- * can make it a rule and call that.  Without a repetition it is joined in. */
+/* Parses an item and its repetition.  The item is built apart, so that a
+ * repetition can make it a rule and call that; without one it is joined in. */
 static void read_repeated(struct flo_parser *p)
 {
     struct flo_program *program = p->program;

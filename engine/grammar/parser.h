@@ -1,9 +1,9 @@
 /* Parser: the common part of GBNF and regular expressions.  Alternatives,
- * sequences, groups, classes and repetitions go straight into a program; how an
- * item is written is the syntax's.
+ * sequences, groups, classes and repetitions are parsed straight into a
+ * program; callbacks of each syntax read single items.
  *
- * A refusal stays and moves the cursor to the end, where all reading stops:
- * only loops that wait for a character look at `rv`. */
+ * An error is kept and moves the cursor to the end, so that parsing stops.  So
+ * only loops that search for a character must check `rv`. */
 #ifndef FLOTILLA_GRAMMAR_PARSER_H
 #define FLOTILLA_GRAMMAR_PARSER_H
 
@@ -12,11 +12,12 @@
 struct flo_parser;
 
 struct flo_syntax {
-    const char *ends; /* after a sequence */
-    /* Pass what means nothing; over line ends only where no rule can end. */
+    const char *ends; /* signs that end a sequence */
+    /* Skips blanks and comments; line ends only if `over_lines`. */
     void (*skip)(struct flo_parser *parser, bool over_lines);
     void (*item)(struct flo_parser *parser);
-    /* One character of a class; false: it was a set, and is in `set`. */
+    /* Reads one character of a class; false: a named set was read into
+     * `set`. */
     bool (*code)(struct flo_parser *parser, struct flo_code_set *set, uint32_t *code);
 };
 
@@ -35,13 +36,13 @@ static inline char flo_parser_peek(const struct flo_parser *p)
     return p->at < p->end ? *p->at : '\0';
 }
 
-/* FLO_E_INFER_SCHEMA: "grammar, line <of `at`>: <what>". */
+/* Fails with FLO_E_INFER_SCHEMA: "grammar, line <of `at`>: <what>". */
 void flo_parser_refuse(struct flo_parser *parser, const char *at, const char *what);
-/* Sequences with | between, up to the end sign. */
+/* Parses sequences separated by |, up to the end sign. */
 void flo_parser_choices(struct flo_parser *parser);
-/* Past the parenthesis that opens a group. */
+/* Parses a group; the cursor is behind its opening parenthesis. */
 void flo_parser_group(struct flo_parser *parser);
-/* At the bracket of a class, into an empty set. */
+/* Parses a class into an empty set; the cursor is at its bracket. */
 void flo_parser_class(struct flo_parser *parser, struct flo_code_set *set);
 
 #endif

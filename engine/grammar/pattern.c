@@ -1,9 +1,10 @@
-/* Pattern: a regular expression to a program, for the characters of a JSON
+/* Pattern: compiles a regular expression to a program, for characters of a JSON
  * string.
  *
- * Literals, classes, \d \w \s and their opposites, groups, alternatives,
- * quantifiers, and ^ and $ at the very ends; without them anything may stand
- * there.  A character that a class allows but JSON must escape is left out. */
+ * Literals, classes, \d \w \s and their complements, groups, alternatives,
+ * quantifiers, and ^ and $ at the very ends.  Without ^ or $ any text may come
+ * before or after.  Characters that JSON must escape are removed from
+ * classes. */
 #include <string.h>
 
 #include "engine/grammar/grammar.h"
@@ -29,7 +30,7 @@ static uint32_t next_code(const char **at)
     return code;
 }
 
-/* \d and the like, as ECMA-262 has them; false: another character. */
+/* Reads \d and the like as in ECMA-262; false: another character. */
 static bool read_named(struct flo_parser *p, struct flo_code_set *set)
 {
     static const struct {
@@ -90,7 +91,7 @@ static bool read_code(struct flo_parser *p, struct flo_code_set *set, uint32_t *
     return !is_named;
 }
 
-/* A character of the set, without those that JSON escapes. */
+/* Appends a character of the set, without those that JSON escapes. */
 static void put_set(struct flo_parser *p, struct flo_code_set *set)
 {
     flo_code_set_negate(set);
@@ -104,7 +105,7 @@ static void put_set(struct flo_parser *p, struct flo_code_set *set)
     flo_program_class(p->program, set);
 }
 
-/* As JSON writes it. */
+/* Appends a character in its JSON form. */
 static void put_char(struct flo_parser *p, uint32_t code)
 {
     static const char from[] = "\n\t\r\f\"\\", to[] = "ntrf\"\\";
@@ -131,7 +132,7 @@ static void read_item(struct flo_parser *p)
     } else if (*p->at == '.') {
         p->at++;
         flo_code_set_add(&set, '\n', '\n');
-        flo_code_set_add(&set, 0x2028, 0x2029); /* line ends as well */
+        flo_code_set_add(&set, 0x2028, 0x2029); /* line separators count as blanks */
         flo_code_set_negate(&set);
         put_set(p, &set);
     } else if (*p->at == '(') {

@@ -1,4 +1,4 @@
-/* Program: rules as a graph of bytes, built forwards and checked at the end. */
+/* Program: builds rules as a graph of bytes and checks them at the end. */
 #include "engine/grammar/program.h"
 
 #include <inttypes.h>
@@ -36,7 +36,7 @@ uint32_t flo_program_rule(struct flo_program *p)
     return p->rule_count++;
 }
 
-/* Give the open node its content. */
+/* Sets the content of the open node. */
 static void put(struct flo_program *p, struct flo_node node)
 {
     if (!p->failed) {
@@ -44,7 +44,7 @@ static void put(struct flo_program *p, struct flo_node node)
     }
 }
 
-/* Give the open node its content and go on at a new one after it. */
+/* Sets the content of the open node and moves on to a new one. */
 static void extend(struct flo_program *p, struct flo_node node)
 {
     node.next = flo_program_node(p);
@@ -135,7 +135,7 @@ void flo_choice_next(struct flo_program *p, struct flo_choice *choice)
     flo_program_fork(p, choice->rest);
 }
 
-/* `rest` stays open: nothing matches there. */
+/* `rest` stays an open node, where nothing matches. */
 void flo_choice_end(struct flo_program *p, struct flo_choice *choice)
 {
     if (choice->count > 0) {
@@ -161,9 +161,10 @@ static int by_first(const void *a, const void *b)
     return (x->first > y->first) - (x->first < y->first);
 }
 
-/* The set becomes the gaps between its ranges, in order.  If it touches neither
- * end, it gets one range more.  A negated set touches both ends, so it may have
- * one more than can be added; negated again it has one less. */
+/* Replaces the set by the gaps between its ranges, in order.  A set that
+ * touches neither end of the code space gets one range more; hence the spare
+ * range in the struct.  A negated set touches both ends, so negating it again
+ * removes one. */
 void flo_code_set_negate(struct flo_code_set *set)
 {
     size_t count = set->count, kept = 0;
@@ -196,8 +197,9 @@ static size_t write_decimal(uint64_t number, char out[24])
     return (size_t)snprintf(out, 24, "%" PRIu64, number);
 }
 
-/* The numbers from first to last, all with the same count of digits of `base`.
- * The span is split until each digit has a range of its own. */
+/* Appends the numbers from first to last, which all have the same count of
+ * digits of `base`.  Splits the span until each digit has a range of its
+ * own. */
 static void add_span(struct flo_program *p, struct flo_choice *choice, uint64_t first,
                      uint64_t last, uint32_t base, write_fn *write)
 {
@@ -225,16 +227,16 @@ static void add_span(struct flo_program *p, struct flo_choice *choice, uint64_t 
 
 void flo_program_class(struct flo_program *p, struct flo_code_set *set)
 {
-    /* Where the length in UTF-8 changes, and the surrogates. */
+    /* Bounds where the length in UTF-8 changes, and the surrogates. */
     static const uint32_t lengths[][2] = {
         {0, 0x7f}, {0x80, 0x7ff}, {0x800, 0xd7ff}, {0xe000, 0xffff}, {0x10000, LAST_CODE}};
     struct flo_choice choice;
 
     if (p->failed) {
-        return; /* sorting takes long */
+        return; /* sorting would take long */
     }
     flo_code_set_negate(set);
-    flo_code_set_negate(set); /* now each is there once, in order */
+    flo_code_set_negate(set); /* negated twice: sorted and without duplicates */
     flo_choice_begin(p, &choice);
     for (size_t i = 0; i < set->count; i++) {
         for (size_t k = 0; k < FLO_COUNT(lengths); k++) {
@@ -285,8 +287,8 @@ static void make_classes(struct flo_program *p)
 }
 
 enum {
-    MARK_EMPTY = 1,    /* the end of the rule can be reached without a byte */
-    MARK_GROUNDED = 2, /* each way on comes to a byte or the end */
+    MARK_EMPTY = 1,    /* the rule's end can be reached without a byte */
+    MARK_GROUNDED = 2, /* each path reaches a byte or the end: not left recursive */
 };
 
 static bool marked(const struct flo_program *p, uint32_t node, uint8_t mark)
@@ -294,7 +296,7 @@ static bool marked(const struct flo_program *p, uint32_t node, uint8_t mark)
     return (p->nodes[node].marks & mark) != 0;
 }
 
-/* Where the other way of a FORK, or the CALL, begins. */
+/* Returns the node at a FORK's second branch or a CALL's rule. */
 static uint32_t other_of(const struct flo_program *p, const struct flo_node *n)
 {
     return n->kind == FLO_NODE_CALL ? p->starts[n->other] : n->other;
@@ -309,7 +311,7 @@ static bool is_empty(const struct flo_program *p, const struct flo_node *n)
            ((n->kind == FLO_NODE_FORK || n->kind == FLO_NODE_AGAIN) && (next || other));
 }
 
-/* Going again leads only to where the way came from. */
+/* A node AGAIN counts as grounded: it only leads back to its repetition. */
 static bool is_grounded(const struct flo_program *p, const struct flo_node *n)
 {
     bool next = marked(p, n->next, MARK_GROUNDED);
@@ -321,8 +323,8 @@ static bool is_grounded(const struct flo_program *p, const struct flo_node *n)
     return n->kind != FLO_NODE_FORK || (next && other);
 }
 
-/* Mark the nodes that it holds for, as far as that follows from each other;
- * false when the rules hang together in too long a chain. */
+/* Marks nodes until nothing changes; false: the rules depend on each other in
+ * too long a chain. */
 static bool mark_all(struct flo_program *p, uint8_t mark,
                      bool (*holds)(const struct flo_program *, const struct flo_node *))
 {
@@ -342,9 +344,9 @@ static bool mark_all(struct flo_program *p, uint8_t mark,
     return false;
 }
 
-/* The first rule that reaches itself, from a rule that is not grounded.  From
- * such a rule a way always leads to another one; after so many steps it goes
- * round. */
+/* Returns the lowest left-recursive rule reachable from a rule that is not
+ * grounded.  Each such rule leads to another one, so after node_count steps the
+ * path is in a cycle. */
 static uint32_t find_cycle(const struct flo_program *p, uint32_t rule)
 {
     uint32_t at = p->starts[rule], found = FLO_NOWHERE;

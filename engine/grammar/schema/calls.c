@@ -1,8 +1,8 @@
-/* Calls of tools to a program: a model's form around arguments that are
- * schemas.
+/* Calls: compiles tool calls to a program: the model's form around arguments
+ * that are schemas.
  *
- * Each tool is an item of the list that schema.c builds; its references begin
- * at its own parameters. */
+ * Each tool is an item of the list that schema.c builds; its parameters are the
+ * root for its references. */
 #include <string.h>
 
 #include <flotilla/errors/infer.h>
@@ -13,9 +13,9 @@
 struct calls {
     const struct flo_tools *tools;
     const struct flo_call_form *form;
-    uint32_t only;                     /* the one tool that may be called; UINT32_MAX: any */
-    uint32_t up_to;                    /* rule: any text up to field_close, and that */
-    uint32_t arguments[FLO_TOOLS_MAX]; /* rules, of those that may be called */
+    uint32_t only;                     /* the one tool allowed; UINT32_MAX: any */
+    uint32_t up_to;                    /* rule: any text that ends with field_close */
+    uint32_t arguments[FLO_TOOLS_MAX]; /* rules of the allowed tools */
 };
 
 static void put(struct flo_schema *s, const struct flo_form_text *text)
@@ -57,7 +57,7 @@ static void put_word(struct flo_schema *s, const struct calls *calls)
     put(s, &calls->form->field_close);
 }
 
-/* A text without quotes, and what ends it. */
+/* Appends a text without quotes and its end mark. */
 static void put_text(struct flo_schema *s, const struct calls *calls,
                      const struct flo_tree_node *schema)
 {
@@ -158,8 +158,8 @@ static const struct flo_tree_node *parameters_of(struct flo_schema *s, const str
     return n != NULL && n->first != NULL ? n : NULL;
 }
 
-/* Arguments of a tool, as a rule.  The tool is an item of its own, without a
- * schema: a refusal names it, and references begin at its parameters. */
+/* Builds the rule of a tool's arguments.  The tool is an item without a schema,
+ * so that errors name it; its parameters are the root for references. */
 static uint32_t put_arguments(struct flo_schema *s, const struct calls *calls, uint32_t i)
 {
     const struct flo_tree_node *name = flo_tool_name(calls->tools, i);
@@ -193,7 +193,7 @@ static uint32_t put_arguments(struct flo_schema *s, const struct calls *calls, u
     return rule;
 }
 
-/* NAME mid ARGUMENTS of each tool that may be called. */
+/* Appends NAME mid ARGUMENTS for each allowed tool. */
 static uint32_t put_call(struct flo_schema *s, const struct calls *calls,
                          const struct flo_form_text *mid)
 {
@@ -229,7 +229,7 @@ static void put_next(struct flo_schema *s, const struct calls *calls, uint32_t c
     flo_program_repeat(s->program, rule, 0, FLO_CALLS_MAX - 1);
 }
 
-/* An answer without calls: an item of its own, as a tool is. */
+/* Appends an answer without calls; like a tool, it is an item of its own. */
 static void put_answer(struct flo_schema *s, const struct flo_tree_node *schema)
 {
     struct flo_schema_item *item = &s->items[s->count];
@@ -337,7 +337,8 @@ int flo_calls_compile(const struct flo_tools *tools, const struct flo_call_form 
         return flo_fail(err, FLO_E_INFER_PARAM, "tool_choice names none of the %u tools",
                         tools->count);
     }
-    /* Other words for true, free text in a channel, other quotes. */
+    /* Python words, channels or marks would write such an answer
+     * differently. */
     if (tools->answer != NULL &&
         (form->is_python || flo_form_has_channels(form) || flo_form_is_marked(form))) {
         return flo_fail(err, FLO_E_INFER_SCHEMA,

@@ -1,24 +1,24 @@
-/* Arrays whose elements all differ, of few values that are listed.
+/* Distinct: arrays of distinct values out of a short list.
  *
- * A node stands for the set of values that were there, so an array of n values
- * has up to 2^n of them; each is built once. */
+ * A node stands for the set of values used so far, so an array of n values has
+ * up to 2^n nodes; each is built once. */
 #include <stdlib.h>
 
 #include "engine/grammar/schema/schema.h"
 
 enum {
     VALUES_MAX = 12,
-    WAYS_MAX = 6000, /* from a set to the next value */
+    WAYS_MAX = 6000, /* edges from a set to a next value */
 };
 
 struct distinct {
     const struct flo_tree_node *values[VALUES_MAX];
     uint32_t rules[VALUES_MAX];
     uint32_t count, least, most;
-    uint32_t nodes[1u << VALUES_MAX]; /* [set]; FLO_NOWHERE: none yet */
+    uint32_t nodes[1u << VALUES_MAX]; /* [set]; FLO_NOWHERE: not built yet */
 };
 
-/* Values that `items` lists; false: it lists none, or too many. */
+/* Reads the values that `items` lists; false: none, or too many. */
 static bool read_values(struct flo_schema *s, const struct flo_tree_node *items, struct distinct *d)
 {
     struct flo_tree_node *flat = flo_tree_new(&s->tree, FLO_TREE_OBJECT);
@@ -46,11 +46,12 @@ static bool read_values(struct flo_schema *s, const struct flo_tree_node *items,
             d->values[d->count++] = n;
         }
     }
-    /* A list alone: another constraint would take values away. */
+    /* Only if the list is the sole constraint: another one could exclude
+     * values. */
     return d->count > 0 && flo_schema_count(s, flat) == known;
 }
 
-/* How often a value is put: once for each set without it. */
+/* Counts edges: each value is appended once for each set without it. */
 static uint64_t count_ways(const struct distinct *d)
 {
     uint64_t sets = 1, ways = 0;
@@ -129,7 +130,7 @@ bool flo_schema_distinct(struct flo_schema *s, const struct flo_tree_node *items
     uint32_t end = flo_program_node(p);
     d->nodes[0] = p->at;
     for (uint32_t set = 0; set < 1u << d->count && s->rv == 0; set++) {
-        if (d->nodes[set] != FLO_NOWHERE) { /* all before it are smaller */
+        if (d->nodes[set] != FLO_NOWHERE) { /* all subsets are smaller, and come before */
             put_set(s, d, set, end);
         }
     }

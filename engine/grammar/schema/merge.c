@@ -1,4 +1,4 @@
-/* A schema's references and allOf: all that holds for one value, together. */
+/* Merge: resolves a schema's references and allOf to one set of constraints. */
 #include "engine/grammar/schema/schema.h"
 
 #include <stdio.h>
@@ -9,7 +9,7 @@ enum {
     PARTS_MAX = 4096, /* merged into one */
 };
 
-/* "#/$defs/address": a path of keys, ~0 and ~1 for ~ and /. */
+/* Resolves "#/$defs/address": a path of keys, with ~0 and ~1 for ~ and /. */
 static const struct flo_tree_node *resolve(struct flo_schema *s, const struct flo_tree_node *ref)
 {
     const struct flo_tree_node *at = s->items[s->at].top;
@@ -80,7 +80,7 @@ const struct flo_tree_node *flo_schema_both(struct flo_schema *s, const struct f
     return all;
 }
 
-/* The union of two objects of schemas, or of two lists of names. */
+/* Returns the union of two objects of schemas, or of two lists of names. */
 static const struct flo_tree_node *join(struct flo_schema *s, const struct flo_tree_node *a,
                                         const struct flo_tree_node *b)
 {
@@ -102,7 +102,7 @@ static const struct flo_tree_node *join(struct flo_schema *s, const struct flo_t
     return out;
 }
 
-/* Add the constraints of `from` to `to`, which has only such as are known. */
+/* Adds the constraints of `from` to `to`, which has only known ones. */
 static void merge(struct flo_schema *s, struct flo_tree_node *to, const struct flo_tree_node *from)
 {
     const struct flo_tree_node *n;
@@ -136,7 +136,8 @@ static void merge(struct flo_schema *s, struct flo_tree_node *to, const struct f
     }
 }
 
-/* Does `part` have properties that are extra ones of `closed`? */
+/* Does `part` have properties that may be forbidden or typed by
+ * additionalProperties of `closed`? */
 static bool names_extra(struct flo_schema *s, const struct flo_tree_node *closed,
                         const struct flo_tree_node *part)
 {

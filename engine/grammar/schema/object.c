@@ -1,4 +1,4 @@
-/* Objects of a schema: their members in order, and how many. */
+/* Object: compiles objects, with their members in order and their counts. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,9 +20,9 @@ struct member {
 struct object {
     struct member *members;
     size_t count;
-    bool has_extra; /* members of other names may follow */
+    bool has_extra; /* other members may follow */
     const struct flo_tree_node *extra;
-    uint32_t least, most; /* members; UINT32_MAX: without end */
+    uint32_t least, most; /* member counts; UINT32_MAX: no maximum */
 };
 
 static void read_members(struct flo_schema *s, const struct flo_tree_node *schema, struct object *o)
@@ -63,9 +63,9 @@ static int by_name(const void *a, const void *b)
     return order != 0 ? order : (x->bytes > y->bytes) - (x->bytes < y->bytes);
 }
 
-/* A name other than the sorted members, from their byte `at` on; before it all
- * have the same bytes.  No name here has a character that JSON escapes; members
- * with one cannot be met from there on. */
+/* Appends a name other than the sorted members' names, from byte `at` on; all
+ * share the bytes before.  The names written have no character that JSON
+ * escapes, so members with such a character cannot collide. */
 static void put_other_name(struct flo_schema *s, const struct member *members, size_t count,
                            size_t at)
 {
@@ -123,8 +123,8 @@ static void put_other_name(struct flo_schema *s, const struct member *members, s
     flo_choice_end(p, &choice);
 }
 
-/* From `at`, if that is anywhere, to a member, behind another one if `words`
- * are given; or on at `without`, if that is. */
+/* Joins an edge from `at` to a member, with a separator if `words` is given.
+ * If `without` is set the member may be skipped.  FLO_NOWHERE: no such edge. */
 static void lead(struct flo_schema *s, uint32_t at, const struct flo_object_words *words,
                  uint32_t member, uint32_t without)
 {
@@ -175,7 +175,7 @@ static uint32_t count_required(const struct object *o)
     return required;
 }
 
-/* `"name": value`, as a rule of its own. */
+/* Builds the rule of `"name": value`. */
 static uint32_t member_rule(struct flo_schema *s, struct object *o, size_t i)
 {
     struct flo_program *p = s->program;
@@ -196,8 +196,10 @@ static uint32_t member_rule(struct flo_schema *s, struct object *o, size_t i)
     return rule;
 }
 
-/* Before member i, by how many members are there: a row of nodes.  Counts above
- * `cap` are as good as that, where there is no most. */
+/* Nodes while member i is built.  here[n]: node before member i, when n
+ * members have been written; next[n]: the same before member i + 1;
+ * FLO_NOWHERE: none.  If there is no maximum, counts above `cap` are treated
+ * as `cap`. */
 struct counted {
     const struct object *o;
     uint32_t cap;
@@ -210,8 +212,8 @@ static uint32_t one_more(const struct counted *t, uint32_t count)
     return count < t->cap ? count + 1 : t->o->most == UINT32_MAX ? t->cap : FLO_NOWHERE;
 }
 
-/* May an object with so many members before the next one still end well?  Two
- * of other names may be one member twice, so only one of them counts. */
+/* Can an object with `count` members before the next one still be completed?
+ * Two other members may have the same name, so only one of them counts. */
 static bool may_be(const struct counted *t, uint32_t count, size_t left, size_t required)
 {
     return count != FLO_NOWHERE && count + left + (t->o->has_extra ? 1 : 0) >= t->o->least &&
@@ -320,8 +322,8 @@ static void put_counted(struct flo_schema *s, struct object *o)
 
 /* ---- objects of any number of members ---- */
 
-/* Every member is built once.  It is reached from the start of the object, and
- * from each member before it. */
+/* Builds every member once, reached from the object's start and from each
+ * member before. */
 static void put_object(struct flo_schema *s, struct object *o, const struct flo_object_words *words)
 {
     struct flo_program *p = s->program;
@@ -364,9 +366,10 @@ static void put_object(struct flo_schema *s, struct object *o, const struct flo_
     flo_program_text(p, words->close);
 }
 
-#define EXTRA_MAX 256 /* members of other names where they are counted */
+#define EXTRA_MAX 256 /* counted other members */
 
-/* Bounds that say nothing are none: counting makes a program larger. */
+/* Drops counts that do not constrain anything: counting enlarges the
+ * program. */
 static void settle_counts(struct object *o)
 {
     uint32_t required = count_required(o);
@@ -380,7 +383,8 @@ static void settle_counts(struct object *o)
     }
 }
 
-/* Names that stand bare are those that the schema has. */
+/* Refuses other members if names have no quotes: only the schema's names are
+ * known. */
 static void check_names(struct flo_schema *s, struct object *o)
 {
     o->has_extra = o->has_extra && o->extra != NULL;
@@ -391,7 +395,7 @@ static void check_names(struct flo_schema *s, struct object *o)
     }
 }
 
-/* Fields are as many as the schema has. */
+/* Refuses other members and counts in fields of a call. */
 static void check_fields(struct flo_schema *s, struct object *o)
 {
     check_names(s, o);
@@ -431,7 +435,7 @@ void flo_schema_object_as(struct flo_schema *s, const struct flo_tree_node *sche
     } else if (members > FLO_SCHEMA_ITEMS_MAX) {
         flo_schema_refuse(s, "/properties", "%zu members, at most %u", members,
                           FLO_SCHEMA_ITEMS_MAX);
-    } else if (names > FLO_SCHEMA_ITEMS_MAX) { /* each is looked for in them */
+    } else if (names > FLO_SCHEMA_ITEMS_MAX) { /* each name is searched in the list */
         flo_schema_refuse(s, "/required", "%zu names, at most %u", names, FLO_SCHEMA_ITEMS_MAX);
     }
     o.has_extra = extra == NULL ? properties == NULL : !flo_schema_is_false(extra);

@@ -1,10 +1,9 @@
-/* JSON Schema to a program: one rule for each schema in it.
+/* Schema: compiles JSON Schema to a program, with one rule per schema.
  *
- * Rules are built one after the other from a list that grows as schemas are
- * called.  Recursion in a schema is thus only a rule that calls itself.  An
- * answer may be narrower than the schema (order and blanks are fixed, a number
- * has at most 16 digits), never wider.  A constraint that cannot be kept is
- * refused. */
+ * Rules are built one by one from a list that grows as schemas are called, so a
+ * recursive schema is just a rule that calls itself.  The grammar may allow
+ * less than the schema (the order and blanks are fixed, a number has at most 16
+ * digits), never more.  A constraint that cannot be enforced is refused. */
 #include "engine/grammar/schema/schema.h"
 
 #include <stdlib.h>
@@ -15,11 +14,11 @@
 #include "engine/grammar/grammar.h"
 
 enum {
-    NODES_MORE = 32768,     /* that merging may make */
+    NODES_MORE = 32768,     /* extra nodes for merging */
     ALTERNATIVES_MAX = 256, /* each is compared with all others */
 };
 
-/* Rules that all schemas use; an answer of any JSON may have line ends. */
+/* Rules that all schemas share; any JSON value may contain line ends. */
 static const char common[] = "plain ::= [^\"\\\\\\x00-\\x1f\\x7f]\n"
                              "integer ::= \"-\"? (\"0\" | [1-9] [0-9]{0,15})\n"
                              "number ::= integer (\".\" [0-9]{1,16})? ([eE] [-+]? [0-9]{1,2})?\n"
@@ -35,7 +34,7 @@ static const char python[] = "word ::= \"True\" | \"False\" | \"None\"\n";
 
 /* ---- one rule ---- */
 
-/* Without a list it is not in one. */
+/* Is the value in the list?  Without a list it is not. */
 static bool is_in(struct flo_schema *s, const struct flo_tree_node *value,
                   const struct flo_tree_node *list)
 {
@@ -47,7 +46,7 @@ static bool is_in(struct flo_schema *s, const struct flo_tree_node *value,
     return n != NULL;
 }
 
-/* enum and const: these values and no others. */
+/* Appends the values of enum or const. */
 static void put_values(struct flo_schema *s, const struct flo_tree_node *schema, int types)
 {
     const struct flo_tree_node *one = FLO_GET(s, schema, "const");
@@ -81,14 +80,14 @@ static void put_values(struct flo_schema *s, const struct flo_tree_node *schema,
 
 /* ---- alternatives ---- */
 
-/* One alternative of a oneOf. */
+/* State of one alternative of a oneOf. */
 struct alternative {
-    const struct flo_tree_node *schema; /* with its references followed */
-    int types;                          /* that it may have */
-    bool is_object;                     /* every answer of it, with what stands next to oneOf, is */
+    const struct flo_tree_node *schema; /* after its references */
+    int types;                          /* possible types */
+    bool is_object; /* all its values, with the constraints next to oneOf, are objects */
 };
 
-/* Types of a schema as far as can be said without merging. */
+/* Returns the types of a schema as far as they are known without merging. */
 static int types_of(struct flo_schema *s, const struct flo_tree_node *schema)
 {
     const struct flo_tree_node *type = FLO_GET(s, schema, "type"), *odd;
@@ -108,7 +107,7 @@ static int types_of(struct flo_schema *s, const struct flo_tree_node *schema)
     return (types & FLO_TYPE_NUMBER) != 0 ? types | FLO_TYPE_INTEGER : types;
 }
 
-/* The types that the members of a schema are about. */
+/* Returns the types that the members of a schema apply to. */
 static int about(struct flo_schema *s, const struct flo_tree_node *schema)
 {
     const struct flo_tree_node *n = flo_tree_first(schema);
@@ -140,8 +139,8 @@ const_of(struct flo_schema *s, const struct flo_tree_node *schema, const struct 
     return FLO_GET(s, flo_schema_get(s, properties, name->text, name->bytes), "const");
 }
 
-/* Do two alternatives have no value in common?  Told by their types, by const,
- * or by a property that both must have and whose const differs. */
+/* Do two alternatives have no common value?  Decided by their types, by const,
+ * or by a required property with different const. */
 static bool are_apart(struct flo_schema *s, const struct alternative *a,
                       const struct alternative *b)
 {
@@ -161,8 +160,8 @@ static bool are_apart(struct flo_schema *s, const struct alternative *a,
     return false;
 }
 
-/* At most one alternative of oneOf may hold, next to what stands there too
- * (`rest`): each is compared with all before it. */
+/* Refuses a oneOf whose alternatives, together with the constraints next to it
+ * (`rest`), may have a common value.  Compares each with all before. */
 static void check_apart(struct flo_schema *s, const struct flo_tree_node *rest,
                         const struct flo_tree_node *list)
 {
@@ -185,7 +184,8 @@ static void check_apart(struct flo_schema *s, const struct flo_tree_node *rest,
     }
 }
 
-/* anyOf and oneOf, each alternative together with what stands next to it. */
+/* Appends anyOf and oneOf: each alternative merged with the constraints next to
+ * it. */
 static void put_choices(struct flo_schema *s, const struct flo_tree_node *schema,
                         const struct flo_tree_node *list)
 {
@@ -259,7 +259,7 @@ static int read_tree(struct flo_tree *tree, char *text, size_t bytes, struct flo
     if (rv == 0 && tree->has_odd) {
         rv = flo_fail(err, FLO_E_INFER_SCHEMA, "a text with U+0000 or half of a surrogate pair");
     }
-    rv = rv == FLO_E_INFER_PARAM ? FLO_E_INFER_SCHEMA : rv; /* no JSON */
+    rv = rv == FLO_E_INFER_PARAM ? FLO_E_INFER_SCHEMA : rv; /* not JSON: an invalid schema */
     return rv < 0 ? flo_wrap(err, rv, "schema") : 0;
 }
 
@@ -269,7 +269,7 @@ void flo_schema_put_items(struct flo_schema *s)
 
     for (; s->rv == 0 && !p->failed && s->at < s->count; s->at++) {
         if (s->items[s->at].schema == NULL) {
-            continue; /* the item is built already */
+            continue; /* this item is built already */
         }
         uint32_t back = flo_program_begin(p, s->items[s->at].rule);
 

@@ -1,17 +1,16 @@
-/* Shared by the files that turn a schema into rules.
+/* Schema: shared by the files that compile a schema to rules.
  *
- *   schema.c    alternatives, the whole
- *   walk.c      what is supported, bounded reading, calls of rules
- *   types.c     types, and values of them
+ *   schema.c    alternatives, and the compilation as a whole
+ *   walk.c      supported keywords, bounded walks, calls of rules
+ *   types.c     types, and values of a type
  *   merge.c     references, merging
  *   object.c    objects
  *   value.c     arrays, strings, numbers
- *   distinct.c  arrays of values that differ
- *   calls.c     calls of tools, whose arguments are schemas
- *   written.c   how values are written, which is not always JSON
+ *   distinct.c  arrays of distinct values
+ *   calls.c     tool calls, whose arguments are schemas
+ *   written.c   how values are written: JSON, Python or marked
  *
- * The first refusal stays in `rv`; the program that is built after it is thrown
- * away. */
+ * The first error stays in `rv`; the program is then discarded. */
 #ifndef FLOTILLA_GRAMMAR_SCHEMA_H
 #define FLOTILLA_GRAMMAR_SCHEMA_H
 
@@ -20,7 +19,7 @@
 #include "engine/grammar/parser.h"
 
 #define FLO_SCHEMA_ITEMS_MAX 4096u
-#define FLO_SCHEMA_VALUES_MAX 32768u    /* values of its text */
+#define FLO_SCHEMA_VALUES_MAX 32768u    /* tree nodes of its text */
 #define FLO_SCHEMA_STEPS_MAX (1u << 25) /* 0.2 s */
 
 enum flo_schema_types {
@@ -34,138 +33,141 @@ enum flo_schema_types {
     FLO_TYPE_ANY = 127,
 };
 
-/* A schema that has a rule, and where it stands.  NULL: a place that others are
- * below. */
+/* A schema that gets a rule, and its place.  schema NULL: only a parent of
+ * other places. */
 struct flo_schema_item {
     const struct flo_tree_node *schema;
-    const struct flo_tree_node *top; /* that its references begin at */
+    const struct flo_tree_node *top; /* root for its references */
     uint32_t rule, parent;
-    char place[64]; /* after the parent's: "/properties/name" */
+    char place[64]; /* relative to the parent: "/properties/name" */
 };
 
 struct flo_schema {
     struct flo_tree tree;
     struct flo_schema_item *items; /* [FLO_SCHEMA_ITEMS_MAX] */
-    uint32_t count, at;            /* `at` is being built */
-    uint32_t parts;                /* parts of allOf, merged into that */
-    uint32_t steps;                /* steps of all walks along lists */
+    uint32_t count, at;            /* `at`: the item that is being built */
+    uint32_t parts;                /* parts of allOf merged into that item */
+    uint32_t steps;                /* steps of all list walks */
     struct flo_program *program;
-    struct flo_parser gbnf;           /* the rules that all schemas use */
-    struct flo_buf text;              /* text of a literal */
-    bool is_python;                   /* True, False and None */
-    const struct flo_form_text *mark; /* around texts (written.c); NULL: JSON */
+    struct flo_parser gbnf;           /* parser for the common rules */
+    struct flo_buf text;              /* text of the current literal */
+    bool is_python;                   /* write True, False and None */
+    const struct flo_form_text *mark; /* mark around texts (written.c); NULL: JSON */
     int rv;
     struct flo_err *err;
 };
 
-/* FLO_E_INFER_SCHEMA: "schema <pointer of the item at hand><place>: ...". */
+/* Fails with FLO_E_INFER_SCHEMA: "schema <pointer of the current item><place>:
+ * ...". */
 void flo_schema_refuse(struct flo_schema *s, const char *place, const char *format, ...)
     FLO_PRINTF(3, 4);
-/* Bytes of a text of the schema that a refusal shows. */
+/* Returns how many bytes of a text an error message shows. */
 static inline int flo_schema_cut(size_t bytes)
 {
     return bytes < 64 ? (int)bytes : 64;
 }
-/* Count so many more steps along a list of the schema; false: there are too
- * many in all.  One list may be walked once for each of many others, and a
- * reference leads to one again and again.  A short schema can therefore take
- * endless reading. */
+/* Counts steps along a list of the schema; false: the total is too high.  Lists
+ * may be walked once for each entry of another list, and references may repeat
+ * that, so even a short schema could take endless time. */
 bool flo_schema_walk(struct flo_schema *s, size_t steps);
-/* The first of that name; NULL: no such member, or no object. */
+/* Returns the first member of that name; NULL: none, or no object. */
 struct flo_tree_node *flo_schema_get(struct flo_schema *s, const struct flo_tree_node *object,
                                      const char *key, size_t key_bytes);
 #define FLO_GET(s, object, key) flo_schema_get(s, object, key, sizeof(key) - 1)
-/* Equal in kind, text and order of members. */
+/* Are two values equal in kind, text and order of members? */
 bool flo_schema_same(struct flo_schema *s, const struct flo_tree_node *a,
                      const struct flo_tree_node *b);
-/* Members or elements; NULL has none. */
+/* Returns the number of members or elements; 0 for NULL. */
 size_t flo_schema_count(struct flo_schema *s, const struct flo_tree_node *list);
 
 bool flo_schema_key_is(const struct flo_tree_node *n, const char *name);
-/* The types that a member of a schema is about; 0: it says nothing about the
- * answer; -1: it is not understood. */
+/* Returns the types that a keyword applies to; 0: it does not constrain the
+ * answer; -1: unknown keyword. */
 int flo_schema_keyword_types(struct flo_schema *s, const struct flo_tree_node *n);
-/* Does it constrain the answer?  Whether it can be kept is asked later. */
+/* Does the schema constrain the answer?  Whether that is supported is checked
+ * later. */
 bool flo_schema_constrains(struct flo_schema *s, const struct flo_tree_node *n);
 
-/* Where a schema's references lead; NULL: nowhere. */
+/* Follows a schema's reference; NULL: no target. */
 const struct flo_tree_node *flo_schema_target(struct flo_schema *s,
                                               const struct flo_tree_node *schema);
-/* Add a copy of the value after the last member or element. */
+/* Appends a copy of the value to the object or list. */
 void flo_schema_add(struct flo_schema *s, struct flo_tree_node *to,
                     const struct flo_tree_node *value);
-/* {"allOf": [a, b]}, under the key of a. */
+/* Returns {"allOf": [a, b]}, with the key of a. */
 const struct flo_tree_node *flo_schema_both(struct flo_schema *s, const struct flo_tree_node *a,
                                             const struct flo_tree_node *b);
-/* All that holds, through references and allOf, into `to`. */
+/* Merges all constraints, through references and allOf, into `to`. */
 void flo_schema_flatten(struct flo_schema *s, const struct flo_tree_node *schema,
                         struct flo_tree_node *to);
 
-/* Call the rule of a schema (NULL: any value) that stands at /keyword/name of
- * the item at hand; it is built later. */
+/* Appends a call of a schema's rule, which is built later.  The schema (NULL:
+ * any value) is at /keyword/name of the current item. */
 void flo_schema_call(struct flo_schema *s, const struct flo_tree_node *schema, const char *keyword,
                      const char *name, size_t name_bytes);
-/* This value as JSON. */
+/* Appends this value as JSON. */
 void flo_schema_literal(struct flo_schema *s, const struct flo_tree_node *value);
-/* The types of "type", which is a name or a list; *odd: an entry that is no
+/* Returns the types of "type", a name or a list; *odd: an entry that is no
  * type. */
 int flo_schema_named_types(struct flo_schema *s, const struct flo_tree_node *type,
                            const struct flo_tree_node **odd);
-/* Types that a schema names, or that its keywords are about. */
+/* Returns the types that a schema names, or else those its keywords apply
+ * to. */
 int flo_schema_types(struct flo_schema *s, const struct flo_tree_node *schema);
 bool flo_schema_value_is(const struct flo_tree_node *value, int types);
-/* Surely not the same value; 1 and 1.0 are.  NULL: nobody knows. */
+/* Are the values certainly different?  1 and 1.0 are equal.  NULL means
+ * unknown. */
 bool flo_schema_differ(struct flo_schema *s, const struct flo_tree_node *x,
                        const struct flo_tree_node *y);
-/* An array of `least` to `most` values out of those that `items` lists, each
- * once.  false: it lists none. */
+/* Appends an array of `least` to `most` distinct values out of those that
+ * `items` lists.  false: it lists none. */
 bool flo_schema_distinct(struct flo_schema *s, const struct flo_tree_node *items, uint32_t least,
                          uint32_t most);
-/* The schema that nothing fits. */
+/* Is the schema `false`, which no value fits? */
 bool flo_schema_is_false(const struct flo_tree_node *schema);
-/* true is as good as no schema: NULL. */
+/* Returns NULL for the schema `true`, which allows any value. */
 const struct flo_tree_node *flo_schema_or_any(const struct flo_tree_node *schema);
-/* The member at a place such as "/minItems". */
+/* Returns the member at a place such as "/minItems". */
 const struct flo_tree_node *flo_schema_at(struct flo_schema *s, const struct flo_tree_node *schema,
                                           const char *place);
-/* A pair such as /minItems and /maxItems; *to UINT32_MAX: there is no most. */
+/* Reads a pair such as /minItems and /maxItems; *to UINT32_MAX: no maximum. */
 void flo_schema_counts(struct flo_schema *s, const struct flo_tree_node *schema, const char *least,
                        const char *most, uint32_t *from, uint32_t *to);
-/* An object by this schema without references. */
+/* Appends an object of this schema, which has no references. */
 void flo_schema_object(struct flo_schema *s, const struct flo_tree_node *schema);
-/* One type of a schema without references. */
+/* Appends a value of one type of a schema, which has no references. */
 void flo_schema_value(struct flo_schema *s, const struct flo_tree_node *schema,
                       enum flo_schema_types type);
 
-/* How an object is written: JSON's way, or as fields of a call. */
+/* How an object is written: in JSON, or as fields of a call. */
 struct flo_object_words {
     const char *open, *close;
-    /* A member, and another one before it. */
+    /* Append a member, and what separates it from one before. */
     void (*member)(struct flo_schema *s, const struct flo_object_words *words,
                    const struct flo_tree_node *schema, const char *name, size_t bytes);
     void (*between)(struct flo_schema *s, const struct flo_object_words *words);
-    bool has_fields; /* no members of other names, and none are counted */
+    bool has_fields; /* fields of a call: no extra members, no counts */
     const void *context;
 };
 void flo_schema_object_as(struct flo_schema *s, const struct flo_tree_node *schema,
                           const struct flo_object_words *words);
-/* A text's characters: `any` is the rule of one that is not told apart. */
+/* Appends a text's characters; `any` is the rule of an unconstrained one. */
 void flo_schema_text(struct flo_schema *s, const struct flo_tree_node *schema, uint32_t any);
-/* Between two members or values. */
+/* Returns the separator between two members or values. */
 static inline const char *flo_schema_comma(const struct flo_schema *s)
 {
     return s->mark != NULL ? "," : ", ";
 }
-/* Any text up to the mark, and that. */
+/* Appends any text that ends with the mark. */
 void flo_schema_up_to(struct flo_schema *s, const struct flo_form_text *mark);
-/* For a schema with a mark: rules of any value; a member's name and what
- * follows it. */
+/* For marked values: defines the rules of any value, and of a member's name
+ * with its colon. */
 void flo_schema_marked_rules(struct flo_schema *s);
 void flo_schema_marked_name(struct flo_schema *s, const char *name, size_t bytes);
-/* Before a list is built and after: flo_schema_end() gives the program.  Errors
- * as flo_schema_compile(). */
+/* Begin and end the compilation of a list of schemas; flo_schema_end() gives
+ * the program.  Errors as of flo_schema_compile(). */
 void flo_schema_begin(struct flo_schema *s, struct flo_err *err);
-/* Each item of the list, and those that this adds, becomes a rule. */
+/* Builds a rule for each item of the list, also for items added meanwhile. */
 void flo_schema_put_items(struct flo_schema *s);
 int flo_schema_end(struct flo_schema *s, struct flo_program **program);
 

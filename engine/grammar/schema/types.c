@@ -1,4 +1,4 @@
-/* Types and values of a schema, and whether two values differ. */
+/* Types: types and values of a schema, and whether two values differ. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -73,7 +73,7 @@ bool flo_schema_differ(struct flo_schema *s, const struct flo_tree_node *x,
     if (x->kind == FLO_TREE_NUMBER && y->kind == FLO_TREE_NUMBER) {
         return strtod(x->text, NULL) != strtod(y->text, NULL);
     }
-    /* Members of an object may stand in another order. */
+    /* Objects may have the same members in another order. */
     return x->kind != y->kind ||
            (x->first == NULL && y->first == NULL && !flo_schema_same(s, x, y));
 }

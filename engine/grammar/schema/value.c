@@ -1,4 +1,4 @@
-/* Values of a schema: arrays, strings and numbers in a program. */
+/* Value: compiles arrays, strings and numbers. */
 #include <string.h>
 
 #include "engine/grammar/grammar.h"
@@ -182,7 +182,7 @@ static int64_t smaller(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
-/* Absolute values from low to high, if there are any. */
+/* Appends absolute values from low to high; none if low > high. */
 static void put_signed(struct flo_schema *s, struct flo_choice *choice, const char *sign,
                        int64_t low, int64_t high, const char *behind)
 {
@@ -194,8 +194,8 @@ static void put_signed(struct flo_schema *s, struct flo_choice *choice, const ch
     }
 }
 
-/* Bounds are whole.  A fraction that is not zero lies strictly between two
- * whole numbers, so both must be within. */
+/* Bounds are whole numbers.  A number with a nonzero fraction lies between two
+ * whole numbers, and both must be within the bounds. */
 static void value_number(struct flo_schema *s, const struct flo_tree_node *schema, bool is_whole)
 {
     static const char *const places[] = {"/minimum", "/exclusiveMinimum", "/maximum",

@@ -1,5 +1,5 @@
-/* Reading a schema: keywords that are known, bounded walks along its lists, and
- * refusals that name the place. */
+/* Walk: known keywords, bounded walks along a schema's lists, and errors with
+ * the place. */
 #include "engine/grammar/schema/schema.h"
 
 #include <string.h>
@@ -9,12 +9,12 @@
 #include "engine/grammar/grammar.h"
 
 enum {
-    KEYWORD_STEPS = 16, /* looking one up takes as long as so many */
-    TIMES_MAX = 8192,   /* a larger maximum is narrowed to this */
+    KEYWORD_STEPS = 16, /* cost of one lookup */
+    TIMES_MAX = 8192,   /* larger maxima are reduced to this */
 };
 
-/* Keywords that are understood, and the types that they are about. 0: the
- * keyword says nothing about the answer, or is read elsewhere. */
+/* Known keywords and the types they apply to.  0: the keyword does not
+ * constrain the answer, or is read elsewhere. */
 static const struct keywords {
     int types;
     const char *names[16];

@@ -1,16 +1,15 @@
-/* How values are written: as JSON, with Python's words, or with marks (Gemma
- * 4). There a text stands as it is between two of the form's marks, and names
- * of members stand bare:
+/* Written: how values are written: as JSON, with Python's words, or with marks
+ * (Gemma 4).  Marked texts stand without escapes between two marks, and names
+ * of members have no quotes:
  *
- *     {name:<|"|>some "text"<|"|>,on:true,list:[1,2]}
- */
+ *     {name:<|"|>some "text"<|"|>,on:true,list:[1,2]} */
 #include <string.h>
 
 #include "engine/grammar/grammar.h"
 #include "engine/grammar/schema/schema.h"
 #include "engine/token/control.h"
 
-/* A character that is not in the mark, nor a control character. */
+/* Appends a character that is neither in the mark nor a control character. */
 static void put_other(struct flo_program *p, const bool *is_used, uint32_t to)
 {
     struct flo_code_set set = {.count = 0};
@@ -28,7 +27,8 @@ static void put_other(struct flo_program *p, const bool *is_used, uint32_t to)
     flo_program_join(p, to);
 }
 
-/* So many bytes of the mark are there when `byte` comes after `have` of it. */
+/* Returns how many bytes of the mark are matched when `byte` comes after `have`
+ * of them. */
 static uint32_t overlap(const struct flo_form_text *mark, uint32_t have, char byte)
 {
     char text[FLO_FORM_TEXT_MAX + 1];
@@ -42,7 +42,8 @@ static uint32_t overlap(const struct flo_form_text *mark, uint32_t have, char by
     return most;
 }
 
-/* A control token is no text: nothing before it is its beginning. */
+/* Appends text up to a mark that is a control token: no earlier byte can belong
+ * to such a mark. */
 static void put_up_to_control(struct flo_schema *s, const struct flo_form_text *mark)
 {
     static const bool none[128];
@@ -174,7 +175,7 @@ static void put_marked(struct flo_schema *s, const struct flo_tree_node *value)
 
 /* ---- all ---- */
 
-/* The JSON in s->text with Python's words. */
+/* Appends the JSON in s->text with Python's words. */
 static void put_python(struct flo_schema *s)
 {
     const char *at = s->text.data, *end = at + s->text.bytes;
