@@ -1,4 +1,4 @@
-/* Server-sent events: the lines of a stream. */
+/* Events: parses server-sent events. */
 #include "engine/http/http.h"
 
 #include <string.h>
@@ -10,7 +10,7 @@ void flo_events_deinit(struct flo_events *events)
     *events = (struct flo_events){.peer = events->peer};
 }
 
-/* A line of the stream; an empty one ends an event. */
+/* Handles a line of the stream; an empty line ends an event. */
 static int end_line(struct flo_events *events,
                     int (*take)(void *context, char *data, size_t bytes, struct flo_err *err),
                     void *context, struct flo_err *err)

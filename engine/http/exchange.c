@@ -1,4 +1,4 @@
-/* One HTTP request, without blocking. */
+/* Exchange: one HTTP request, without blocking. */
 #include "engine/http/http.h"
 
 #include <arpa/inet.h>
@@ -85,7 +85,7 @@ static int send_rest(struct flo_exchange *exchange, struct flo_err *err)
             return 0;
         }
         if (n < 0 && (errno == EPIPE || errno == ECONNRESET)) {
-            exchange->sent = exchange->out.bytes; /* the answer may be there */
+            exchange->sent = exchange->out.bytes; /* the server may have answered early */
             return 0;
         }
         if (n < 0 && errno != EINTR) {

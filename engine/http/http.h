@@ -1,24 +1,24 @@
-/* A client of HTTP/1.x for programs of this machine, without a library: one
- * request, its answer byte by byte, and the events of a stream.
+/* HTTP: an HTTP/1.x client for servers on this machine, without a library.  It
+ * sends one request and reads the answer, also as a stream of events.
  *
  *   exchange.c  the connection       reply.c  an HTTP answer
  *   events.c    server-sent events
  *
- * reply.c and events.c only compute.  The other side is not trusted: all that
- * it sends is bounded before it is kept. */
+ * reply.c and events.c do no I/O.  The server is not trusted: all that it sends
+ * is bounded before it is stored. */
 #ifndef FLOTILLA_ENGINE_HTTP_H
 #define FLOTILLA_ENGINE_HTTP_H
 
 #include <flotilla/base.h>
 
-/* The other side, as errors call it: "the runtime". */
+/* How error messages name the server, for example "the runtime". */
 struct flo_peer {
     const char *name;
-    int lost; /* code of a connection that cannot be, or breaks */
-    int bad;  /* code of an answer that cannot be used */
+    int lost; /* error code: cannot connect, or connection lost */
+    int bad;  /* error code: invalid answer */
 };
 
-/* Takes a piece of a body; its error ends the reading. */
+/* Receives a piece of a body; an error from it stops the reading. */
 typedef int flo_body_fn(void *context, const char *data, size_t bytes, struct flo_err *err);
 
 /* ---- reply.c ---- */
@@ -26,17 +26,17 @@ typedef int flo_body_fn(void *context, const char *data, size_t bytes, struct fl
 #define FLO_REPLY_LINE_MAX 8192
 
 enum flo_reply_state {
-    FLO_REPLY_STATUS, /* zero: at the beginning */
+    FLO_REPLY_STATUS, /* zero: initial state */
     FLO_REPLY_HEAD,
-    FLO_REPLY_LENGTH, /* a body of `left` bytes */
-    FLO_REPLY_CHUNK,  /* the size of the next one */
-    FLO_REPLY_DATA,   /* `left` bytes of a chunk */
-    FLO_REPLY_AFTER,  /* the end of its line */
+    FLO_REPLY_LENGTH, /* a body with `left` bytes to come */
+    FLO_REPLY_CHUNK,  /* next: the size of a chunk */
+    FLO_REPLY_DATA,   /* `left` bytes of a chunk to come */
+    FLO_REPLY_AFTER,  /* next: the line end after a chunk */
     FLO_REPLY_TRAILER,
-    FLO_REPLY_TO_END, /* a body until the connection ends */
+    FLO_REPLY_TO_END, /* a body that ends with the connection */
     FLO_REPLY_DONE,
 };
-/* Zero-initialise, and name the peer. */
+/* Zero-initialise, then set the peer. */
 struct flo_reply_reader {
     const struct flo_peer *peer;
     enum flo_reply_state state;
@@ -48,25 +48,26 @@ struct flo_reply_reader {
     char line[FLO_REPLY_LINE_MAX];
     size_t line_bytes;
 };
-/* Take bytes; the body's are given to `take`.  Bytes after the end are passed
- * over.  peer->bad: this is no HTTP/1.x. */
+/* Parses bytes of the answer and gives those of the body to `take`.  Bytes
+ * after the answer's end are ignored.  peer->bad: not HTTP/1.x. */
 FLO_MUST_USE int flo_reply_read(struct flo_reply_reader *reader, const char *data, size_t bytes,
                                 flo_body_fn *take, void *context, struct flo_err *err);
-/* The connection has ended.  peer->bad: in the middle. */
+/* Tells the reader that the connection has ended.  peer->bad: the answer is
+ * incomplete. */
 FLO_MUST_USE int flo_reply_end(struct flo_reply_reader *reader, struct flo_err *err);
 
 /* ---- events.c ---- */
 
 #define FLO_EVENT_BYTES_MAX (1u << 20)
 
-/* Lines of a stream; zero-initialise, and name the peer. */
+/* The parsed lines of an event stream; zero-initialise, then set the peer. */
 struct flo_events {
     const struct flo_peer *peer;
     struct flo_buf line, data;
-    bool is_done; /* "[DONE]" has come */
+    bool is_done; /* "[DONE]" was received */
 };
-/* Split into events; `take` gets the data of each, which it may change.
- * peer->bad: one is too long. */
+/* Splits the stream into events; `take` gets each event's data, which it may
+ * change.  peer->bad: an event is too long. */
 FLO_MUST_USE int flo_events_read(struct flo_events *events, const char *data, size_t bytes,
                                  int (*take)(void *context, char *data, size_t bytes,
                                              struct flo_err *err),
@@ -83,16 +84,17 @@ struct flo_exchange {
     struct flo_reply_reader reader;
 };
 void flo_exchange_init(struct flo_exchange *exchange, const struct flo_peer *peer);
-/* Connect to this unix socket, or where it is "" to this port of 127.0.0.1,
- * and send `out`.  peer->lost: nobody listens. */
+/* Connects to this unix socket, or if it is "" to this port of 127.0.0.1, and
+ * begins to send `out`.  peer->lost: nobody listens. */
 FLO_MUST_USE int flo_exchange_begin(struct flo_exchange *exchange, const char *socket,
                                     uint16_t port, struct flo_err *err);
-/* For poll(). */
+/* Returns the events to wait for with poll(). */
 short flo_exchange_events(const struct flo_exchange *exchange);
-/* Go on after poll(), without blocking.  1: the answer is whole, 0: not yet. */
+/* Continues after poll(), without blocking.  1: the answer is complete, 0: not
+ * yet. */
 FLO_MUST_USE int flo_exchange_go_on(struct flo_exchange *exchange, flo_body_fn *take, void *context,
                                     struct flo_err *err);
-/* Close the connection; another request may begin. */
+/* Closes the connection; another request may begin. */
 void flo_exchange_end(struct flo_exchange *exchange);
 
 #endif

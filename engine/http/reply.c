@@ -1,11 +1,11 @@
-/* An answer of HTTP/1.x, of a server that is not trusted. */
+/* Reply: parses an HTTP/1.x answer from an untrusted server. */
 #include "engine/http/http.h"
 
 #include <string.h>
 #include <strings.h>
 
 #define LINES_MAX 128
-#define BODY_MAX (1ull << 32) /* largest length that may be told */
+#define BODY_MAX (1ull << 32) /* largest Content-Length accepted */
 
 static int bad(const struct flo_reply_reader *reader, struct flo_err *err, const char *what)
 {
@@ -32,7 +32,8 @@ static int read_status(struct flo_reply_reader *reader, struct flo_err *err)
     return 0;
 }
 
-/* Digits of base 10 or 16 up to `end`; false: none, or too large. */
+/* Parses a number of base 10 or 16 up to `end`; false: no digits, or too
+ * large. */
 static bool number(const char *text, unsigned base, uint64_t *out, const char **end)
 {
     uint64_t value = 0;
@@ -59,7 +60,7 @@ static bool number(const char *text, unsigned base, uint64_t *out, const char **
 static int begin_body(struct flo_reply_reader *reader)
 {
     if (reader->status >= 100 && reader->status < 200) {
-        reader->state = FLO_REPLY_STATUS; /* the answer itself follows */
+        reader->state = FLO_REPLY_STATUS; /* 1xx: the real answer follows */
         reader->has_length = reader->is_chunked = false;
         return 0;
     }
@@ -136,7 +137,7 @@ static int read_line(struct flo_reply_reader *reader, struct flo_err *err)
     case FLO_REPLY_AFTER:
         reader->state = FLO_REPLY_CHUNK;
         return reader->line_bytes == 0 ? 0 : bad(reader, err, "a chunk is too long");
-    default: /* a trailer */
+    default: /* a trailer: ignored */
         if (reader->line_bytes == 0) {
             reader->state = FLO_REPLY_DONE;
         }
