@@ -1,10 +1,12 @@
-/* Flotilla engine, LoRA adapters at run time: small changes of a model.  They
- * are loaded next to the model, switched by session and dropped; the weights
- * stay as they are.  y = W x becomes W x + scale * alpha / rank * B (A x).
+/* Flotilla engine, LoRA adapters at run time: small changes to a model's
+ * output.  They are loaded next to the model, selected per session and
+ * unloaded; the weights are not changed.  y = W x becomes W x + scale * alpha /
+ * rank * B (A x).
  *
- * A session's results have the same bits alone, next to sessions with other
- * adapters, and on any number of threads.  Results without an adapter are the
- * base's.  Errors, threads and ownership as in <flotilla/engine.h>. */
+ * A session's results are bit-identical whether it runs alone, next to sessions
+ * with other adapters, or on any number of threads.  Results without an adapter
+ * are the base model's.  Errors, threads and ownership as in
+ * <flotilla/engine.h>. */
 #ifndef FLOTILLA_ADAPTER_H
 #define FLOTILLA_ADAPTER_H
 
@@ -16,53 +18,53 @@ struct flo_adapter;
 
 struct flo_adapter_info {
     char name[64];    /* general.name, or empty */
-    uint32_t tensors; /* tensors of the base that it changes */
+    uint32_t tensors; /* tensors of the base model that it changes */
     uint32_t rank;    /* the largest */
-    uint64_t bytes;   /* taken while it is open, as f32 */
+    uint64_t bytes;   /* memory while it is open, as f32 */
 };
 
-/* Room that an adapter needs in the option `adapter_bytes`, from the head of
- * its file.  It counts the open adapter, and the file while it is read.
+/* Reads the head of an adapter's file and gives the bytes to reserve in the
+ * option `adapter_bytes`: the open adapter, and the file while it is read.
  * Errors of a GGUF file. */
 FLO_MUST_USE int flo_adapter_reckon(int fd, uint64_t *bytes, struct flo_err *err);
 
-/* Load an adapter of the engine's model; its sessions may be computing
- * meanwhile.  The caller gives the adapter to flo_adapter_close() before it
- * closes the engine.
+/* Loads an adapter of the engine's model; the engine's sessions may compute
+ * meanwhile.  The caller closes the adapter with flo_adapter_close() before the
+ * engine.
  *
- * FLO_E_ABSENT, FLO_E_IO_..., FLO_E_GGUF_...    as flo_engine_open()
- * FLO_E_MODEL_ADAPTER     the adapter is for another model (the sentence
+ * FLO_E_ABSENT, FLO_E_IO_..., FLO_E_GGUF_... as flo_engine_open()
+ * FLO_E_MODEL_ADAPTER the adapter is for another model (the sentence
  *                         names kind, architecture, tensor or shape), or its
  *                         rank is above FLO_ADAPTER_RANK_MAX
- * FLO_E_MODEL_NONFINITE   NaN or infinity, in the named tensor
- * FLO_E_NOT_BUILT         the adapter changes the embedding or the output,
+ * FLO_E_MODEL_NONFINITE NaN or infinity, in the named tensor FLO_E_NOT_BUILT
+ * the adapter changes the embedding or the output,
  *                         begins at certain tokens only, or has a type that
  *                         is not decoded
- * FLO_E_MEMORY_BUDGET     the rest of `adapter_bytes` is too small; the file
+ * FLO_E_MEMORY_BUDGET the rest of `adapter_bytes` is too small; the file
  *                         counts while it is read */
 FLO_MUST_USE int flo_adapter_open(struct flo_engine *engine, const char *path,
                                   struct flo_adapter **adapter, struct flo_err *err);
-/* The same from a descriptor, which stays the caller's. */
+/* Like flo_adapter_open(), from a descriptor, which stays the caller's. */
 FLO_MUST_USE int flo_adapter_open_fd(struct flo_engine *engine, int fd,
                                      struct flo_adapter **adapter, struct flo_err *err);
-/* Drop the adapter; NULL is fine.  Sessions that have it are empty and without
- * an adapter afterwards; none of them may be decoding. */
+/* Unloads the adapter; NULL is fine.  Sessions with the adapter become empty
+ * and have none afterwards; none of them may be decoding. */
 void flo_adapter_close(struct flo_adapter *adapter);
-/* Borrowed; valid until flo_adapter_close(). */
+/* Returns the adapter's properties; borrowed, valid until
+ * flo_adapter_close(). */
 const struct flo_adapter_info *flo_adapter_info(const struct flo_adapter *adapter);
 
-/* Give the session this adapter (NULL: none), times `scale`, for its next
- * tokens.  A changed adapter or scale empties the session, because its tokens
- * were computed with another one.  flo_session_reset() keeps the adapter,
- * flo_session_open() begins without, flo_session_begin_as() takes the other
- * session's.
- * FLO_E_INFER_PARAM: an adapter of another engine, or a scale that is not
+/* Sets the session's adapter (NULL: none) and its `scale` for later tokens.  A
+ * change empties the session, because its tokens were computed with another
+ * adapter.  flo_session_reset() keeps the adapter, flo_session_open() begins
+ * without one, flo_session_begin_as() copies the other session's.
+ * FLO_E_INFER_PARAM: the adapter is of another engine, or the scale is outside
  * -100 to 100. */
 FLO_MUST_USE int flo_session_set_adapter(struct flo_session *session,
                                          const struct flo_adapter *adapter, float scale,
                                          struct flo_err *err);
-/* Does the session have this adapter and scale?  Without an adapter `scale`
- * does not count. */
+/* Does the session have this adapter and scale?  Without an adapter `scale` is
+ * ignored. */
 bool flo_session_has_adapter(const struct flo_session *session, const struct flo_adapter *adapter,
                              float scale);
 

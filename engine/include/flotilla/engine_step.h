@@ -1,6 +1,6 @@
 /* Flotilla engine, many sessions at once.  One pass over tokens of several
- * sessions costs far less than one pass for each, because weights are read
- * once.  A session's results have the same bits as alone.
+ * sessions costs far less than one pass for each, because the weights are read
+ * once.  A session's results have the same bits as when it runs alone.
  *
  * A session can begin with the cache of another one that has the same first
  * tokens.  Errors, threads and ownership as in <flotilla/engine.h>. */
@@ -10,20 +10,20 @@
 #include <flotilla/engine.h>
 
 enum flo_rows {
-    FLO_ROWS_NONE, /* fill the cache only */
+    FLO_ROWS_NONE, /* no logits: only fill the cache */
     FLO_ROWS_LAST, /* logits of the last token */
-    FLO_ROWS_ALL,  /* logits of every token, in order, until `row` stops */
+    FLO_ROWS_ALL,  /* of every token, in order, until `row` returns false */
 };
 
-/* Gets the logits [n_vocab] of token `index` of a step, borrowed until it
- * returns.  True: go on.  False: the step's later tokens are forgotten, as if
- * they had not been in it (a wrong draft).  Called on the caller's thread; it
- * must not use sessions of this engine. */
+/* Gets the logits [n_vocab] of token `index` of a step, borrowed until the
+ * function returns.  True: continue.  False: drop the step's later tokens, as
+ * after a wrong draft.  Called on the caller's thread; must not use sessions of
+ * this engine. */
 typedef bool flo_row_fn(void *context, uint32_t index, const float *logits);
 
-/* Tokens that one session takes in a pass. */
+/* Tokens to append to one session in a pass. */
 struct flo_step {
-    struct flo_session *session; /* in one step of a pass only */
+    struct flo_session *session; /* at most once in a pass */
     const int32_t *tokens;
     uint32_t count;
     enum flo_rows rows;
@@ -31,35 +31,35 @@ struct flo_step {
     void *context;
 };
 
-/* Called once a layer, on the caller's thread; true ends the pass. */
+/* Called once per layer, on the caller's thread; true cancels the pass. */
 typedef bool flo_stops_fn(void *context);
 
-/* Append each step's tokens to its session, all in one pass.
+/* Appends each step's tokens to its session, all in one pass.
  *
- * `stops` may be NULL.  flo_session_logits() has none afterwards.  After an
- * error all sessions stand as before, and no row was called.
+ * `stops` may be NULL.  Afterwards flo_session_logits() returns NULL.  After an
+ * error all sessions are as before, and `row` was not called.
  *
- * FLO_E_INFER_PARAM       no steps, more tokens than the engine's batch, a
- *                         session twice, a token outside the vocabulary
- * FLO_E_INFER_TOO_LONG    one session's context would be passed
- * FLO_E_INFER_CANCELLED   `stops` said so */
+ * FLO_E_INFER_PARAM no steps, more tokens than the engine's batch, a
+ *                        session twice, a token outside the vocabulary
+ *  FLO_E_INFER_TOO_LONG  one session's context would be exceeded
+ *  FLO_E_INFER_CANCELLED `stops` returned true */
 FLO_MUST_USE int flo_engine_step(struct flo_engine *engine, const struct flo_step *steps,
                                  size_t count, flo_stops_fn *stops, void *stops_context,
                                  struct flo_err *err);
 
-/* The tokens that the session holds, as many as its position says.  They are
- * borrowed, and valid until the session's next change. */
+/* Returns the session's tokens, flo_session_position() of them.  Borrowed,
+ * valid until the session's next change. */
 const int32_t *flo_session_tokens(const struct flo_session *session);
-/* Number of first tokens that both lists share. */
+/* Returns the length of the common prefix of two lists of tokens. */
 size_t flo_tokens_common(const int32_t *a, size_t a_count, const int32_t *b, size_t b_count);
-/* Number of first tokens that `tokens` and the session share; the session's
- * adapter does not count. */
+/* Returns the length of the common prefix of `tokens` and the session; the
+ * session's adapter is ignored. */
 uint32_t flo_session_common(const struct flo_session *session, const int32_t *tokens, size_t count);
 
-/* Begin `session` again with the first `count` tokens of `from`, at most all
- * of them.  Their cache and the adapter are copied; nothing is computed.
- * `from` is of the same engine, and may be `session` itself.  It must not be
- * in use on another thread meanwhile. */
+/* Restarts `session` with the first `count` tokens of `from`, or all if it has
+ * fewer.  Their cache and the adapter are copied; nothing is computed.  `from`
+ * belongs to the same engine, may be `session` itself, and must not be in use
+ * on another thread meanwhile. */
 void flo_session_begin_as(struct flo_session *session, const struct flo_session *from,
                           uint32_t count);
 

@@ -1,16 +1,17 @@
 /* Flotilla engine wire: frames between the agent and an engine process.
  *
  * They travel on a SOCK_STREAM socketpair.  Each side treats the other as
- * hostile: every length is checked before use, and nothing is allocated from
- * an unverified count.  One bad byte ends the connection
+ * hostile: every length is checked before use, and nothing is allocated from an
+ * unverified count.  One invalid byte ends the connection
  * (FLO_E_WORKER_PROTOCOL).
  *
  * Frame, little-endian:
  *    0 u32 magic "FLW1"   4 u32 bytes of the payload, at most 1 MiB
  *    8 u16 type          10 u16 zero         12 u32 request id
- * Payload: fields of u16 tag, u32 length, bytes.  Unknown tags are passed
- * over; a known one of a wrong length, or twice, is refused.  The id tells
- * the requests of one connection apart; the agent chooses it. */
+ *
+ * Payload: fields of u16 tag, u32 length, bytes.  Unknown tags are ignored; a
+ * known one of a wrong length, or a repeated one, is an error.  The agent
+ * chooses the request id, which is unique on the connection. */
 #ifndef FLOTILLA_ENGINE_WIRE_H
 #define FLOTILLA_ENGINE_WIRE_H
 
@@ -19,10 +20,10 @@
 #define FLO_WIRE_HEAD_BYTES 16
 #define FLO_WIRE_PAYLOAD_BYTES_MAX (1u << 20)
 #define FLO_WIRE_FRAME_BYTES_MAX (FLO_WIRE_HEAD_BYTES + FLO_WIRE_PAYLOAD_BYTES_MAX)
-/* The engine has room for so many bytes of GENERATE and EMBED frames that have
- * no answer yet; it refuses more (FLO_E_INFER_BUSY).  So the agent sends at
- * most the bytes of one frame for each kind: users, batch requests, vectors.
- * No kind waits there behind another. */
+/* Most bytes of GENERATE and EMBED frames without an answer that the engine
+ * holds; it refuses more (FLO_E_INFER_BUSY).  The agent therefore has at most
+ * one frame's bytes outstanding for each kind (users, batch requests, vectors),
+ * so no kind waits for another. */
 #define FLO_WIRE_WAITING_BYTES_MAX (3 * FLO_WIRE_FRAME_BYTES_MAX)
 #define FLO_WIRE_TOKENISE_MAX                                                                      \
     65536                         /* bytes, and as many ids the other way                          \
@@ -33,7 +34,7 @@
 #define FLO_WIRE_LOGPROBS_MAX 20
 #define FLO_WIRE_REPEAT_LAST_MAX 256
 #define FLO_WIRE_BIASES_MAX 1024
-#define FLO_WIRE_ADAPTERS_MAX 8 /* loaded at a time */
+#define FLO_WIRE_ADAPTERS_MAX 8 /* loaded at the same time */
 #define FLO_WIRE_STOP_BYTES_MAX 256
 #define FLO_WIRE_IMAGES_MAX 16           /* in one conversation */
 #define FLO_WIRE_AUDIO_BYTES_MAX 1000000 /* 31 s of 16-bit mono at 16 kHz */
@@ -41,31 +42,31 @@
 
 enum flo_wire_type {
     /* agent -> engine */
-    FLO_WIRE_OPEN = 1,     /* with descriptors (SCM_RIGHTS) in this order: the
-                              model (a folder if it says so), its packed
-                              weights if any, the adapters that it names, the
-                              file for a prefix if it says so */
+    /* Opens the model.  Descriptors (SCM_RIGHTS) in this order: the model (a
+     * folder if is_tree), its packed weights if any, the named adapters, the
+     * prefix file if keeps_prefix. */
+    FLO_WIRE_OPEN = 1,
     FLO_WIRE_GENERATE = 2, /* answered by TOKEN..., then DONE or FAILED */
-    FLO_WIRE_CANCEL = 3,   /* ends a request; DONE follows all the same */
+    FLO_WIRE_CANCEL = 3,   /* cancels a request; DONE follows nevertheless */
     FLO_WIRE_STATS = 4,
     FLO_WIRE_PING = 5,
-    FLO_WIRE_TOKENISE = 6,   /* answered by TOKENS or FAILED */
-    FLO_WIRE_PACK = 7,       /* in place of OPEN.  With the model's descriptor
-                                PACKED answers the room needed.  With that of a
-                                file of so many bytes the engine fills it and
-                                answers PACKED again.  FAILED: not.built where
-                                this machine's kernel reads no packed weights */
+    FLO_WIRE_TOKENISE = 6, /* answered by TOKENS or FAILED */
+                           /* Instead of OPEN, packs the weights.  With only the model's
+                            * descriptor, PACKED tells the file size needed.  With a file of that
+                            * size too, the engine fills it and answers PACKED again.  FAILED:
+                            * not.built if this machine's kernel reads no packed weights. */
+    FLO_WIRE_PACK = 7,
     FLO_WIRE_DETOKENISE = 8, /* answered by TEXT or FAILED */
     FLO_WIRE_EMBED = 9,      /* answered by EMBEDDING..., then DONE or FAILED */
-    FLO_WIRE_LOAD = 10,      /* an adapter, with its descriptor.  It takes the
-                                place of an adapter of that name, which goes
-                                when its last request ends.  Answered by
-                                ADAPTER, or FAILED: nothing has changed */
-    FLO_WIRE_DROP = 11,      /* an adapter: no new request gets it, earlier
-                                requests keep it.  ADAPTER or FAILED */
-    FLO_WIRE_PLAN = 12,      /* in place of OPEN, with its first two descriptors
-                                and its fields: the memory that OPEN would
-                                take.  PLANNED or FAILED; another may follow */
+    /* Loads an adapter from its descriptor.  A loaded adapter of that name is
+     * replaced, and closed when its last request ends.  Answered by ADAPTER, or
+     * FAILED: nothing has changed. */
+    FLO_WIRE_LOAD = 10, /* Unloads an adapter: new requests cannot use it, running ones keep it.
+                         * Answered by ADAPTER or FAILED. */
+    FLO_WIRE_DROP = 11, /* Instead of OPEN, with its first two descriptors and its fields: tells
+                         * the memory that OPEN would need.  Answered by PLANNED or FAILED;
+                         * another PLAN may follow. */
+    FLO_WIRE_PLAN = 12,
     /* engine -> agent */
     FLO_WIRE_READY = 101,
     FLO_WIRE_TOKEN = 102,
@@ -87,17 +88,17 @@ struct flo_wire_text {
     size_t bytes;
 };
 
-/* Type of keys and values. */
+/* Type of the KV cache. */
 enum flo_wire_cache {
-    FLO_WIRE_CACHE_AUTO, /* f16, or q8_0 where the budget asks for it */
+    FLO_WIRE_CACHE_AUTO, /* f16, or q8_0 if the budget requires it */
     FLO_WIRE_CACHE_F16,
     FLO_WIRE_CACHE_Q8_0,
     FLO_WIRE_CACHES,
 };
 
 struct flo_wire_planned {
-    uint64_t weights_bytes; /* mapped: shared by all who map the file */
-    uint64_t private_bytes; /* all else, without the process itself */
+    uint64_t weights_bytes; /* mapped: shared by all processes that map the file */
+    uint64_t private_bytes; /* all other memory, without the process itself */
     uint32_t context, sessions;
 };
 
@@ -106,38 +107,40 @@ struct flo_wire_open {
     uint32_t threads;
     uint32_t sessions;
     uint64_t memory_bytes_max;
-    uint64_t adapter_bytes;             /* room for LOAD, without the adapters named here */
-    bool keeps_prefix;                  /* the last descriptor is a file of a fixed size, to be
-                                           read and written: the prefix that requests share */
+    uint64_t adapter_bytes; /* memory for LOAD, not counting the adapters named here */
+                            /* The last descriptor is a file of a fixed size, read and written: the
+                             * prefix that requests share. */
+    bool keeps_prefix;
     uint32_t cache;                     /* enum flo_wire_cache */
-    struct flo_wire_text chat_template; /* instead of the model's; no NUL */
-    /* For a runtime that is not our engine (`flotilla-engine proxy`). */
+    struct flo_wire_text chat_template; /* replaces the model's; no NUL */
+    /* Fields for another runtime (`flotilla-engine proxy`). */
     bool is_tree;                 /* the first descriptor is a folder */
-    struct flo_wire_text entry;   /* name of the file below it to begin with */
+    struct flo_wire_text entry;   /* name of the file in that folder to start with */
     struct flo_wire_text runtime; /* configuration as JSON; contracts/processes.md 4.1 */
     uint32_t n_adapters;
     struct flo_wire_text adapters[FLO_WIRE_ADAPTERS_MAX]; /* their names */
 };
 
-/* Read the template that a person named.  A value with "/" or "." is a file,
- * whose text (256 KiB at most) is given back.  Any other value is the name of
- * a known template.  The caller frees *text.  Errors of flo_file_read(). */
+/* Reads a chat template that a person named.  A value with "/" or "." is a
+ * file, whose text (256 KiB at most) is returned.  Any other value is a known
+ * template's name and is returned as it is.  The caller frees *text.  Errors of
+ * flo_file_read(). */
 FLO_MUST_USE int flo_wire_template_read(const char *value, char **text, struct flo_err *err);
 
 enum flo_wire_priority {
-    FLO_WIRE_USER = 0,  /* a user waits: before all others */
-    FLO_WIRE_PROBE = 1, /* can wait; computed alone, so that times are its own */
-    FLO_WIRE_BATCH = 2, /* can wait */
+    FLO_WIRE_USER = 0,  /* a user is waiting: before all others */
+    FLO_WIRE_PROBE = 1, /* may wait; computed alone, so that its timings are clean */
+    FLO_WIRE_BATCH = 2, /* may wait */
 };
 
 enum flo_wire_tool_choice {
     FLO_WIRE_TOOLS_AUTO, /* text, calls, or both */
-    FLO_WIRE_TOOLS_NONE, /* they are shown to the model, and none is called */
+    FLO_WIRE_TOOLS_NONE, /* tools are shown to the model, but not called */
     FLO_WIRE_TOOLS_REQUIRED,
     FLO_WIRE_TOOL_CHOICES
 };
 
-/* How closely an image is to be looked at. */
+/* Resolution at which the model reads an image. */
 enum flo_wire_detail {
     FLO_WIRE_DETAIL_UNSAID,
     FLO_WIRE_DETAIL_AUTO,
@@ -146,59 +149,56 @@ enum flo_wire_detail {
     FLO_WIRE_DETAILS
 };
 
-/* The text to continue is one of messages, prompt and tokens; or audio is to be
- * written down, where prompt is text that came before it. */
+/* A request for text.  Its input is exactly one of messages, prompt and tokens;
+ * or audio to be transcribed, where prompt is the text before it. */
 struct flo_wire_generate {
     uint32_t n_messages;
     struct {
         struct flo_wire_text role, content;
         struct flo_wire_text more; /* as in struct flo_engine_message */
     } messages[FLO_WIRE_MESSAGES_MAX];
-    /* Images of messages, in the order in which they stand there. */
+    /* Images of the messages, in the order in which they occur. */
     uint32_t n_images;
     struct {
         uint32_t message;
-        uint32_t at;              /* bytes of this message's content before it */
+        uint32_t at;              /* its position in the message's content, in bytes */
         uint32_t detail;          /* enum flo_wire_detail */
         struct flo_wire_text url; /* data:image/...;base64,... */
     } images[FLO_WIRE_IMAGES_MAX];
-    /* Parts of the answer that are not its text are told apart: thoughts and
-     * calls (flo_wire_part_next).  Only messages have them. */
+    /* Report thoughts and calls apart from the answer's text
+     * (flo_wire_part_next).  Only for messages. */
     bool tells_parts;
     struct flo_wire_text tools;     /* as in struct flo_engine_setting */
     uint32_t tool_choice;           /* enum flo_wire_tool_choice */
-    struct flo_wire_text tool_name; /* the one that is to be called; empty: any
-                                       of them */
+    struct flo_wire_text tool_name; /* the tool that must be called; empty: any */
     bool one_call;                  /* at most one */
     uint32_t thinking;              /* enum flo_thinking */
     struct flo_wire_text effort;    /* empty: not said */
     uint64_t now_ms;                /* as in struct flo_engine_setting */
     struct flo_wire_text prompt;
-    bool reads_special;            /* in prompt: "<|im_end|>" is one token */
+    bool reads_special;            /* parse "<|im_end|>" and the like in prompt as tokens */
     struct flo_wire_text tokens;   /* i32 little-endian each */
     struct flo_wire_text audio;    /* a WAV file */
-    struct flo_wire_text language; /* the audio's (ISO 639-1); empty: any */
-    struct flo_wire_text file;     /* one in OPEN's folder, for a runtime without
-                                      requests: its check plays this file */
+    struct flo_wire_text language; /* language of the audio (ISO 639-1); empty: detected */
+    struct flo_wire_text file;     /* a file in OPEN's folder, that a check plays */
     uint32_t max_tokens;           /* 0: until the context is full */
-    uint32_t prompt_max;           /* tokens; a longer prompt is refused.  0: as
-                                      many as the context has */
+    uint32_t prompt_max;           /* prompt's token limit; a longer one is refused.  0: context */
     uint32_t priority;             /* enum flo_wire_priority */
-    uint64_t client;               /* the request's owner: other clients' requests never
-                                      continue its tokens.  The kept prefix has no owner */
-    bool ignores_end;              /* go on after end tokens (timing runs) */
-    bool shifts;                   /* full context: drop the older half after the system's
-                                      turn and go on until max_tokens */
-    bool no_drafts;                /* no guesses of next tokens (they change no answer) */
-    uint32_t logprobs;             /* 0: none; 1 + how many of the likeliest are told */
-    uint32_t grammar_kind;         /* enum flo_grammar_kind; 0: none */
+    /* Owner of the request: its tokens are never reused for other owners'
+     * requests.  The kept prefix has no owner. */
+    uint64_t client;
+    bool ignores_end;      /* continue after end tokens (for timing) */
+    bool shifts;           /* context full: drop the older half after the system message, go on */
+    bool no_drafts;        /* no speculative drafts (they never change the answer) */
+    uint32_t logprobs;     /* 0: none; n + 1: report the n most probable tokens */
+    uint32_t grammar_kind; /* enum flo_grammar_kind; 0: none */
     struct flo_wire_text grammar;
-    struct flo_wire_text adapter; /* one from OPEN or LOAD; empty: none */
+    struct flo_wire_text adapter; /* name of one from OPEN or LOAD; empty: none */
     double adapter_scale;         /* 0: 1 */
     double temperature, top_p, min_p, repeat_penalty;
     double presence_penalty, frequency_penalty;
     struct flo_wire_text biases; /* flo_wire_bias_next(); empty: none */
-    uint32_t top_k, repeat_last; /* 0: the sampler's own */
+    uint32_t top_k, repeat_last; /* 0: the sampler's defaults */
     uint64_t seed;
     uint32_t n_stops;
     struct flo_wire_text stops[FLO_WIRE_STOPS_MAX];
@@ -210,24 +210,24 @@ struct flo_wire_ready {
     uint64_t weights_bytes, kv_bytes, scratch_bytes; /* the plan's figures */
     uint64_t vocabulary_bytes, request_bytes;
     bool has_vocabulary;
-    bool is_sandboxed;            /* false: this kernel has no filter */
-    bool is_packed;               /* the packed weights are in use */
-    uint32_t prefix_tokens;       /* held by the prefix's file */
-    uint64_t abilities;           /* FLO_ABILITY_...; 0 and no runtime: all */
-    struct flo_wire_text runtime; /* name of a runtime that is not our engine */
+    bool is_sandboxed;            /* false: the kernel has no seccomp filter */
+    bool is_packed;               /* packed weights are in use */
+    uint32_t prefix_tokens;       /* tokens in the prefix file */
+    uint64_t abilities;           /* FLO_ABILITY_... bits; 0 without a runtime: all */
+    struct flo_wire_text runtime; /* name of another runtime; empty: our engine */
 };
 
 struct flo_wire_token {
     uint32_t index;                /* from 0; an end token is not sent */
     uint32_t token;                /* the id */
     struct flo_wire_text text;     /* whole UTF-8 characters; may be empty */
-    uint32_t begin;                /* bytes of the answer before its own */
-    double gap;                    /* top-1 minus top-2 logit */
+    uint32_t begin;                /* bytes of the answer before this token's */
+    double gap;                    /* largest logit minus the second largest */
     bool is_finite;                /* all logits were */
     struct flo_wire_text logprobs; /* flo_wire_logprob_next(); empty: none */
     struct flo_wire_text parts;    /* flo_wire_part_next(); empty: none */
-    uint64_t cpu_us;               /* computing this token: CPU time of the worker ... */
-    uint64_t wall_us;              /* ... and wall time */
+    uint64_t cpu_us;               /* CPU time of the worker for this token */
+    uint64_t wall_us;              /* wall time for this token */
 };
 
 enum flo_wire_reason {
@@ -237,22 +237,22 @@ enum flo_wire_reason {
 };
 struct flo_wire_done {
     uint32_t reason;            /* enum flo_wire_reason */
-    struct flo_wire_text text;  /* held back for a stop text */
+    struct flo_wire_text text;  /* text held back as a possible stop text */
     struct flo_wire_text parts; /* flo_wire_part_next(); empty: none */
     uint32_t tokens_in, tokens_out;
     uint32_t nonfinite; /* tokens with a logit that is NaN or infinite */
-    uint64_t queue_us;  /* waited for a session */
+    uint64_t queue_us;  /* time waiting for a session */
     uint64_t prompt_cpu_us, prompt_wall_us;
-    uint32_t cached_tokens;          /* part of tokens_in, from another request */
+    uint32_t cached_tokens;          /* part of tokens_in reused from another request */
     uint64_t first_us;               /* from the request's arrival to its first token */
     uint64_t answer_us;              /* from the first token to the end */
-    uint32_t guessed, guessed_right; /* tokens computed as drafts */
-    uint32_t exit_status;            /* check's status; 128 and its signal */
-    uint32_t stop;                   /* 1: the first of GENERATE's stop texts ended it; 0: none */
+    uint32_t guessed, guessed_right; /* draft tokens computed, and accepted */
+    uint32_t exit_status;            /* of a check: exit status; 128 + signal */
+    uint32_t stop; /* which of GENERATE's stop texts ended the answer, from 1; 0: none */
 };
 
-/* The error has an id, not a code: engine and agent may have two versions
- * whose tables of errors differ. */
+/* A failure.  The error is an id, not a code: engine and agent may be of
+ * different versions, with different tables of errors. */
 struct flo_wire_failed {
     struct flo_wire_text id, what, why;
 };
@@ -260,7 +260,7 @@ struct flo_wire_failed {
 struct flo_wire_stats {
     uint32_t running, queued;
     uint64_t requests, tokens_in, tokens_out;
-    uint64_t rss_bytes_peak; /* the process and all below it */
+    uint64_t rss_bytes_peak; /* of the process and its children */
     uint64_t rss_bytes;      /* now */
 };
 
@@ -275,24 +275,22 @@ struct flo_wire_string {
     struct flo_wire_text text;
 };
 
-/* Texts that become vectors; or a query and documents behind it, of which each
- * document gets a score. */
+/* Texts to embed; or with `ranks` a query followed by documents, each of which
+ * gets a score. */
 struct flo_wire_embed {
     uint32_t n_inputs;
     struct {
-        struct flo_wire_text data; /* text, or i32 little-endian each */
+        struct flo_wire_text data; /* text, or token ids, each i32 little-endian */
         bool is_tokens;
     } inputs[FLO_WIRE_INPUTS_MAX];
-    bool takes_last;     /* the last token's state, not the mean of all */
-    bool ranks;          /* scores: all inputs are texts, the first the query */
-    uint32_t prompt_max; /* tokens of one input, or of a query with a document,
-                            as in GENERATE */
+    bool takes_last;     /* use the last token's state, not the mean */
+    bool ranks;          /* compute scores; all inputs are texts, the first the query */
+    uint32_t prompt_max; /* token limit of an input, or of a query with a document */
 };
-struct flo_wire_embedding { /* one input's, or document's, in their order */
+struct flo_wire_embedding { /* of one input or document, in their order */
     uint32_t index;
     uint32_t tokens_in;
-    struct flo_wire_text vector; /* f32 little-endian each, of length 1; or one
-                                    score */
+    struct flo_wire_text vector; /* each f32 little-endian: a vector of length 1, or one score */
 };
 
 struct flo_wire_packed {
@@ -300,8 +298,8 @@ struct flo_wire_packed {
 };
 
 struct flo_wire_adapter {      /* LOAD, DROP, ADAPTER */
-    struct flo_wire_text name; /* as flo_name_is_valid() has them */
-    uint64_t bytes;            /* in ADAPTER: that the adapter takes, or took */
+    struct flo_wire_text name; /* valid by flo_name_is_valid() */
+    uint64_t bytes;            /* in ADAPTER: memory that it takes, or took */
 };
 
 struct flo_wire_message {
@@ -326,32 +324,35 @@ struct flo_wire_message {
     };
 };
 
-/* One of a token's log-probabilities: first the token's own, then those of
- * the likeliest.  In a TOKEN each is u32 token, f32, u32 bytes, bytes. */
+/* A token's log-probability.  A list has first the chosen token's, then those
+ * of the most probable ones.  In a TOKEN each entry is u32 token, f32, u32
+ * bytes, bytes. */
 struct flo_wire_logprob {
     uint32_t token;
     float logprob;
-    struct flo_wire_text text; /* the bytes it stands for, of any kind */
+    struct flo_wire_text text; /* the token's bytes, not always UTF-8 */
 };
 void flo_wire_logprob_add(struct flo_buf *out, const struct flo_wire_logprob *logprob);
-/* Take the first entry of `rest`, which moves on.  false: there is none; bytes
- * that are left then are no list. */
+/* Reads the first entry of `rest` and advances `rest`.  false: no complete
+ * entry; any remaining bytes are malformed. */
 bool flo_wire_logprob_next(struct flo_wire_text *rest, struct flo_wire_logprob *logprob);
 
-/* A token of GENERATE's biases: i32 token, f32.  As flo_wire_logprob_next. */
+/* Reads one entry of GENERATE's biases: i32 token, f32.  Like
+ * flo_wire_logprob_next(). */
 bool flo_wire_bias_next(struct flo_wire_text *rest, int32_t *token, float *bias);
 void flo_wire_bias_add(struct flo_buf *out, int32_t token, float bias);
 
-/* A part of an answer that is not its text.  In TOKEN and DONE each is u32
- * kind, u32 bytes, bytes: in the order of the answer. */
+/* A part of an answer other than its text.  In TOKEN and DONE each entry is u32
+ * kind, u32 bytes, bytes, in the order of the answer. */
 enum flo_wire_part_kind {
-    FLO_WIRE_PART_THOUGHT = 1,   /* more of the model's reasoning */
-    FLO_WIRE_PART_CALL = 2,      /* the next call begins: the tool's name */
-    FLO_WIRE_PART_ARGUMENTS = 3, /* more of its arguments: JSON, which is whole
-                                    unless the answer's reason is LENGTH */
+    FLO_WIRE_PART_THOUGHT = 1, /* more of the model's reasoning */
+    FLO_WIRE_PART_CALL = 2,    /* the next call begins: the tool's name */
+                               /* More of that call's arguments: JSON, complete unless the answer's
+                                * reason is LENGTH. */
+    FLO_WIRE_PART_ARGUMENTS = 3,
 };
 struct flo_wire_part {
-    uint32_t kind;             /* enum flo_wire_part_kind; others are passed over */
+    uint32_t kind;             /* enum flo_wire_part_kind; ignore other values */
     struct flo_wire_text text; /* whole UTF-8 characters */
 };
 void flo_wire_part_add(struct flo_buf *out, const struct flo_wire_part *part);
@@ -369,45 +370,45 @@ enum flo_wire_ability_bit {
 #include "engine/wire/abilities.def"
 #undef FLO_ABILITY
 };
-/* Abilities of our own engine with any model. */
+/* Abilities of this engine, with any model. */
 #define FLO_ABILITIES_OURS                                                                         \
     (FLO_ABILITIES_ALL & ~(FLO_ABILITY_AUDIO | FLO_ABILITY_IMAGES | FLO_ABILITY_RERANK))
 
-/* An ability that a runtime's configuration may say; false: no such word. */
+/* Parses the name of an ability in a runtime's configuration; false:
+ * unknown. */
 bool flo_wire_ability_parse(const char *word, uint64_t *bit);
-/* The abilities of a process that said READY. */
+/* Returns the abilities of a process that sent READY. */
 uint64_t flo_wire_abilities(const struct flo_wire_ready *ready);
-/* The first thing that the request asks for and that is not among the
- * abilities, for people; *param is the client's field.  NULL: nothing. */
+/* Names the first feature that a request needs and the abilities lack, in words
+ * for people; *param is the client's field.  NULL: nothing is missing. */
 const char *flo_wire_lacks(const struct flo_wire_message *message, uint64_t abilities,
                            const char **param);
 
-/* The code FLO_E_... of the id; 0: this program does not know the id. */
+/* Returns the code FLO_E_... of the id; 0: unknown to this program. */
 int flo_wire_failed_code(const struct flo_wire_failed *failed);
 
-/* Append one frame.  FLO_E_REST_TOO_LARGE when the payload would pass 1 MiB;
- * then nothing is appended.  FLO_E_MEMORY when the buffer is full. */
+/* Appends one frame.  FLO_E_REST_TOO_LARGE if the payload exceeds 1 MiB:
+ * nothing is appended.  FLO_E_MEMORY if the buffer is full. */
 FLO_MUST_USE int flo_wire_write(struct flo_buf *out, const struct flo_wire_message *message,
                                 struct flo_err *err);
 
-/* Read one frame from the front of `data`.  Returns its bytes and fills
- * *message (texts point into data), or 0 when more bytes are needed.  After
- * FLO_E_WORKER_PROTOCOL the caller closes the connection. */
+/* Reads one frame from the front of `data`.  Returns its bytes and fills
+ * *message, whose texts point into data; or returns 0 if more bytes are needed.
+ * After FLO_E_WORKER_PROTOCOL the caller closes the connection. */
 FLO_MUST_USE ptrdiff_t flo_wire_read(const void *data, size_t bytes,
                                      struct flo_wire_message *message, struct flo_err *err);
 
 #define FLO_WIRE_PIECE_BYTES 65536
-/* Descriptors that a message may carry: model, packed weights, prefix,
- * adapters. */
+/* Most descriptors of one message: model, packed weights, prefix, adapters. */
 #define FLO_WIRE_FDS_MAX (3 + FLO_WIRE_ADAPTERS_MAX)
 
-/* Receive once without waiting, at most FLO_WIRE_PIECE_BYTES, and append the
- * bytes to *in.  1: bytes came, 0: none now, -1: the other end is gone or *in
+/* Receives once without waiting, at most FLO_WIRE_PIECE_BYTES, and appends the
+ * bytes to *in.  1: bytes came, 0: none now, -1: the other end is closed or *in
  * is full.  Descriptors are added to fds, whose count is *fd_count; those
- * beyond fds_max are closed.  For one thread. */
+ * beyond fds_max are closed.  Not thread-safe. */
 int flo_wire_receive(int socket, struct flo_buf *in, int *fds, size_t fds_max, size_t *fd_count);
 
-/* A name for logs: "GENERATE"; "?" for an unknown type. */
+/* Returns a type's name for logs: "GENERATE"; "?" for an unknown type. */
 const char *flo_wire_type_name(int type);
 
 #endif
