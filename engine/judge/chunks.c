@@ -13,7 +13,8 @@ static int make_room(struct flo_chunks *chunks, size_t bytes, struct flo_err *er
                                   : flo_fail(err, FLO_E_MEMORY, "the tokens of %zu bytes", bytes);
 }
 
-/* Tokens before a text's own first token when the text is read as a prompt. */
+/* Returns the model's begin token: the one that tokenising a prompt puts
+ * first. */
 static int32_t first_of_texts(struct flo_engine *text)
 {
     int32_t plain[8], read[8];
@@ -57,7 +58,7 @@ int flo_chunks_of_ids(const struct flo_tool_model *model, const char *path,
             return flo_fail(err, FLO_E_USAGE, "%s: id %zu is no token id", path,
                             chunks->tokens_count + 1);
         }
-        if (id >= model->info->n_vocab) { /* a last one is only foretold */
+        if (id >= model->info->n_vocab) { /* the last id may be outside: it is only predicted */
             return flo_fail(err, FLO_E_USAGE, "%s: id %zu is %lu, the model has %u tokens", path,
                             chunks->tokens_count + 1, id, model->info->n_vocab);
         }
@@ -89,7 +90,8 @@ uint32_t flo_chunks_scored(const struct flo_chunks *chunks)
     return chunks->length - chunks->length / 2;
 }
 
-/* The token at half the length is foretold by the one before it. */
+/* The first scored token, at half the length, is predicted by the one before
+ * it. */
 int flo_chunks_run(struct flo_chunks *chunks, size_t index, const struct flo_tool_model *model,
                    flo_logits_fn *row, void *context, struct flo_err *err)
 {

@@ -1,10 +1,10 @@
-/* flotilla-model eval: a model judged by a suite, and against another.
+/* flotilla-model eval: scores a model on a suite, and against another model.
  *
- * Every case is answered greedily.  With --against the other model answers
- * too, in its own process, and then both compute the same tokens: the prompt
- * and the suite's answer (where it has none, the other model's).  Their
- * distributions are compared where they foretell the answer's tokens and
- * what follows it. */
+ * Every case is answered greedily.  With --against the other model answers too,
+ * in its own process.  Then both compute the same tokens: the prompt and the
+ * suite's answer (or the other model's if the suite has none).  Their
+ * distributions are compared at the positions that predict the answer's tokens
+ * and the token after it. */
 #include "engine/judge/eval.h"
 #include "base/host/digest.h"
 
@@ -22,10 +22,10 @@
 #define TOKENS_DEFAULT 128
 
 struct eval {
-    struct flo_tool tool; /* count: tokens per answer at most */
+    struct flo_tool tool; /* count: most tokens per answer */
     const char *against, *report_path;
     const char *min_exact, *max_kl;
-    double exact_least, kl_most; /* what they say */
+    double exact_least, kl_most; /* values of these two options */
     struct flo_suite suite;
     struct flo_eval_side side;
     int peer; /* the peer's socket */
@@ -33,7 +33,7 @@ struct eval {
     int32_t *forced; /* [context of the peer] */
     float *row;      /* [n_vocab] of the peer */
     uint32_t context;
-    struct flo_err *err; /* error of the walk, for the rows' callback */
+    struct flo_err *err; /* errors of the loop, for the rows' callback */
 };
 
 /* ---- distance ---- */
@@ -93,8 +93,8 @@ static void count_answer(struct flo_eval_score *score, const struct flo_suite_ca
     flo_histogram_add(&score->ttft_us, answer->ttft_us);
 }
 
-/* Both foretell the suite's answer, or the peer's `count` tokens if there is
- * none. */
+/* Compares the models on the suite's answer, or on the peer's `count` tokens if
+ * there is none. */
 static int compare(struct eval *e, const struct flo_suite_case *one, size_t count,
                    struct flo_err *err)
 {
@@ -180,7 +180,7 @@ static void add_gate(struct flo_eval_report *r, const char *name, double limit, 
     r->has_passed = r->has_passed && has_passed;
 }
 
-/* Numbers that are not finite break every other gate's meaning. */
+/* Non-finite numbers make every other gate meaningless. */
 static void judge_gates(struct eval *e)
 {
     struct flo_eval_report *r = &e->report;
@@ -235,15 +235,15 @@ static int open_against(struct eval *e, struct flo_err *err)
     int rv = describe(&e->report.against.file, e->against, err);
 
     tool.model = e->against;
-    tool.lora = NULL; /* the adapter is what is judged */
+    tool.lora = NULL; /* the adapter belongs to the model under test */
     if (tool.packed != NULL && strcmp(tool.packed, "none") != 0) {
-        tool.packed = NULL; /* a file of the model that is judged */
+        tool.packed = NULL; /* the file belongs to the model under test */
     }
     FLO_TRY(rv);
     return flo_eval_peer_open(&tool, &e->suite, &e->peer, &e->report.against.about, err);
 }
 
-/* The peer before the side: this process has no threads yet. */
+/* Opens the peer first, while this process has no threads. */
 static int open_models(struct eval *e, struct flo_err *err)
 {
     struct flo_eval_report *r = &e->report;
@@ -297,7 +297,7 @@ static int told_gate(struct eval *e, struct flo_err *err)
     for (size_t i = 0; i < e->report.n_gates; i++) {
         const struct flo_eval_gate *gate = &e->report.gates[i];
         if (!gate->has_passed) {
-            e->tool.args.is_json = false; /* the report is what stdout has */
+            e->tool.args.is_json = false; /* stdout has the report */
             return flo_fail(err, FLO_E_MODEL_GATE, "%s: %s is %g, limit %g", e->tool.model,
                             gate->name, gate->value, gate->limit);
         }
@@ -305,7 +305,7 @@ static int told_gate(struct eval *e, struct flo_err *err)
     return 0;
 }
 
-/* All of the work: the report's file is open before it, or fd is -1. */
+/* Does all work; the report's file is already open, or fd is -1. */
 static int carry_out(void *context, int fd, struct flo_err *err)
 {
     struct eval *e = context;
@@ -327,7 +327,7 @@ static int eval(void *context, struct flo_err *err)
     struct flo_eval_report *r = &e->report;
     int rv = 0;
 
-    signal(SIGPIPE, SIG_IGN); /* a peer that ends is an error, told */
+    signal(SIGPIPE, SIG_IGN); /* a lost peer becomes an error, not a signal */
     r->has_against = e->against != NULL;
     r->tokens_max = (uint32_t)e->tool.count;
     if (e->max_kl != NULL && !r->has_against) {
@@ -346,7 +346,7 @@ static int eval(void *context, struct flo_err *err)
                                        e->side.model->setup.adapter, e->side.model->setup.packed}};
     FLO_TRY(e->report_path != NULL ? flo_outfile(e->report_path, inputs, carry_out, e, err)
                                    : carry_out(e, -1, err));
-    /* The file first: after a report on stdout comes no error about it. */
+    /* Writes the file first, so that no error follows the report on stdout. */
     FLO_TRY(print_report(e, err));
     return told_gate(e, err);
 }

@@ -1,6 +1,6 @@
-/* Shared by the files of flotilla-model eval.
+/* Eval: shared by the files of flotilla-model eval.
  *
- *   eval.c          options, the walk through the suite, gates
+ *   eval.c          options, the loop over the suite, gates
  *   eval_side.c     one model in this process: answers, timings, rows
  *   eval_peer.c     the other model, in a process of its own
  *   eval_report.c   the table and the JSON report */
@@ -12,14 +12,14 @@
 
 /* ---- eval_side.c ---- */
 
-/* An answer of one model to one case, as it crosses the processes. */
+/* One model's answer to one case, as sent between the processes. */
 struct flo_eval_answer {
     bool is_exact, is_json;
     uint32_t tokens_in, tokens_out;
-    uint32_t prompt_crc;       /* prompt's ids: are the vocabularies one? */
-    uint32_t nonfinite;        /* tokens chosen from logits that are not finite */
-    uint32_t steps;            /* computed after the first token */
-    uint64_t ttft_us, rest_us; /* first token; all after it */
+    uint32_t prompt_crc;       /* of the prompt's ids, to compare the vocabularies */
+    uint32_t nonfinite;        /* tokens chosen from logits with NaN or infinity */
+    uint32_t steps;            /* tokens computed after the first one */
+    uint64_t ttft_us, rest_us; /* time to the first token; to all later ones */
 };
 
 struct flo_eval_about {
@@ -38,28 +38,29 @@ struct flo_eval_side {
 FLO_MUST_USE int flo_eval_side_open(struct flo_eval_side *side, const struct flo_tool *tool,
                                     struct flo_err *err);
 void flo_eval_side_about(const struct flo_eval_side *side, struct flo_eval_about *about);
-/* Greedy answer to a case; side->tokens holds prompt and answer then. */
+/* Answers a case greedily; side->tokens then holds prompt and answer. */
 FLO_MUST_USE int flo_eval_side_answer(struct flo_eval_side *side, const struct flo_suite_case *one,
                                       uint32_t tokens_max, struct flo_eval_answer *answer,
                                       struct flo_err *err);
-/* Behind the prompt of the last answer: the logits that foretell each of
- * these tokens and what follows the last, count + 1 rows. */
+/* Appends these tokens to the last answer's prompt and gives the logits that
+ * predict each of them and the token after the last: count + 1 rows. */
 FLO_MUST_USE int flo_eval_side_force(struct flo_eval_side *side, const int32_t *tokens,
                                      uint32_t count, flo_logits_fn *row, void *context,
                                      struct flo_err *err);
 
 /* ---- eval_peer.c ---- */
 
-/* A model in a child process, so that each has its own peak of memory; *peer
- * is the socket to it, and it ends with this process.  Before this one has
- * threads.  The suite is shared by the fork. */
+/* Starts a child process with a model, so that each model has its own peak of
+ * memory.  *peer is the socket to it; closing it ends the child.  Call it
+ * before this process has threads.  The fork shares the suite. */
 FLO_MUST_USE int flo_eval_peer_open(const struct flo_tool *tool, const struct flo_suite *suite,
                                     int *peer, struct flo_eval_about *about, struct flo_err *err);
-/* As of a side; `tokens` [tokens_out] gets the answer's ids. */
+/* Like flo_eval_side_answer(); `tokens` [tokens_out] gets the answer's ids. */
 FLO_MUST_USE int flo_eval_peer_answer(int peer, size_t index, uint32_t tokens_max,
                                       struct flo_eval_answer *answer, int32_t *tokens,
                                       struct flo_err *err);
-/* Let it compute the rows; each is then to be taken in turn. */
+/* Has the peer compute the rows; each must then be read with
+ * flo_eval_peer_row(). */
 FLO_MUST_USE int flo_eval_peer_force(int peer, const int32_t *tokens, uint32_t count,
                                      struct flo_err *err);
 FLO_MUST_USE int flo_eval_peer_row(int peer, float *row, uint32_t n_vocab, struct flo_err *err);
@@ -81,7 +82,7 @@ struct flo_eval_score {
     uint64_t tokens_in, tokens_out, nonfinite, rest_us, steps;
     struct flo_histogram ttft_us;
 };
-/* The model's distributions q against the other's p. */
+/* Divergence of the model's distributions q from the other's p. */
 struct flo_eval_distance {
     uint64_t positions, same_best, nonfinite;
     struct flo_buf kls; /* double [positions - nonfinite] */
@@ -101,13 +102,13 @@ struct flo_eval_report {
     struct flo_eval_score model, against;
     bool has_against;
     struct flo_eval_distance distance;
-    uint32_t *failed; /* numbers of the cases that the model failed */
+    uint32_t *failed; /* numbers of the failed cases */
     size_t n_failed;
     struct flo_eval_gate gates[FLO_EVAL_GATES];
     size_t n_gates;
     bool has_passed;
 };
-/* One object on a line. */
+/* Writes one JSON object on a line. */
 void flo_eval_report_json(const struct flo_eval_report *report, struct flo_buf *out);
 void flo_eval_report_table(const struct flo_eval_report *report, struct flo_buf *out);
 

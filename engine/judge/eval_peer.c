@@ -1,6 +1,6 @@
-/* The model that another is compared with, in a process of its own: it
- * answers one order at a time over a socket, so that the two never compute at
- * the same moment while they are timed. */
+/* Eval peer: the other model of a comparison, in a process of its own.  It
+ * handles one order at a time over a socket, so that the two models never
+ * compute at the same time while they are timed. */
 #include "engine/judge/eval.h"
 
 #include <errno.h>
@@ -15,12 +15,12 @@
 enum order_kind { ORDER_ANSWER, ORDER_FORCE, ORDER_ABOUT };
 struct order {
     enum order_kind kind;
-    uint32_t count; /* tokens that follow; of an answer: its maximum */
-    size_t index;   /* place of the case */
+    uint32_t count; /* tokens that follow; for an answer: the maximum */
+    size_t index;   /* index of the case */
 };
 
-/* The head of an answer, before its tokens or a row; FORCE gives one for each
- * row, and one more if it fails. */
+/* Header of a reply, before its tokens or a row.  FORCE gives one for each row,
+ * and one more on failure. */
 struct reply {
     int rv;
     struct flo_err err;

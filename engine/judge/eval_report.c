@@ -1,6 +1,6 @@
-/* Result of an evaluation: a JSON report with keys that stay, and a table.
+/* Eval report: a JSON report with stable keys, and a table.
  *
- * It has no prompt and no answer: a case is named by its number. */
+ * Neither has prompts or answers: a case is named by its number. */
 #include "engine/judge/eval.h"
 
 #include <string.h>

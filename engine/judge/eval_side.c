@@ -1,4 +1,4 @@
-/* One model under evaluation. */
+/* Eval side: one model under evaluation, in this process. */
 #include "engine/judge/eval.h"
 
 #include <stdlib.h>
@@ -19,8 +19,8 @@ void flo_eval_side_about(const struct flo_eval_side *side, struct flo_eval_about
     flo_process_memory(getpid(), NULL, NULL, &about->rss_bytes_peak);
 }
 
-/* Token by token into side->tokens; the answer's text is put together after
- * the clock has stopped. */
+/* Generates token by token into side->tokens; the text is built after timing
+ * has ended. */
 static int generate(struct flo_eval_side *side, uint32_t tokens_max, struct flo_eval_answer *answer,
                     struct flo_err *err)
 {

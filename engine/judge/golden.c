@@ -1,11 +1,11 @@
-/* flotilla-model golden: prompts whose answers are known, made and played.
+/* flotilla-model golden: makes and plays prompts with known answers.
  *
- * `create` lets a model answer prompts greedily and keeps of each answer what
- * the model was sure of: up to the first token whose logit is too near to the
- * second best, which another CPU might choose.  Then all cases are played
- * again with one thread and with another kernel; those that come out otherwise
- * are left out.  `play` does the same with a file that is there.  The format:
- * docs/reference/golden.md. */
+ * `create` lets a model answer prompts greedily and keeps the part of each
+ * answer that is certain: up to the first token whose logit is so close to the
+ * second best that another CPU might choose that one.  Then all cases are
+ * played again with one thread and with another kernel; cases whose answer
+ * differs are left out.  `play` does the same with an existing file.  The
+ * format: docs/reference/golden.md. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,18 +24,18 @@
 
 enum {
     TOKENS_DEFAULT = 32,
-    TOKENS_MAX = 4096,         /* in a case: what a device takes */
-    SURE_TOKENS_MIN = 3,       /* fewer, and no end, say nothing */
+    TOKENS_MAX = 4096,         /* limit of a device, per case */
+    SURE_TOKENS_MIN = 3,       /* a shorter answer without an end is no test */
     PROMPT_BYTES_MAX = 65536,  /* what a device takes */
     PROMPTS_MAX = 1000,        /* what a device takes */
     FILE_BYTES_MAX = 1 << 20,  /* what a device takes */
-    REF_BYTES_MAX = 128 << 20, /* models that plain C computes in no time */
+    REF_BYTES_MAX = 128 << 20, /* larger models are too slow in plain C */
     PLAYS = 3,
 };
 #define OPENING "   opening      the model"
-#define SURE_GAP 1.0 /* in logits: devices compare ids from there on */
+#define SURE_GAP 1.0 /* in logits: certain on every device */
 
-/* Asked of any model when there are no prompts of its own. */
+/* Prompts for any model, used if none are given. */
 static const char *const built_in[] = {
     "What is the capital of France? Answer with one word.",
     "Count from one to ten.",
@@ -56,27 +56,27 @@ static const char *const built_in[] = {
 };
 
 struct golden_case {
-    struct flo_suite_case asked; /* tokens_max: of what is sure */
-    const int32_t *tokens;       /* expected; NULL: its texts alone */
+    struct flo_suite_case asked; /* tokens_max: of the certain part */
+    const int32_t *tokens;       /* expected ids; NULL: compare the text only */
     uint32_t n_tokens;
     double gap;
     char id[64];
-    char why[160]; /* left out, or failed; empty: good */
+    char why[160]; /* why it is left out or failed; empty: good */
 };
 
 struct heard {
     int32_t tokens[TOKENS_MAX];
-    float gaps[TOKENS_MAX + 1]; /* the last one: of the end, if it ended */
+    float gaps[TOKENS_MAX + 1]; /* one per token, then the end token's if the answer ended */
     uint32_t count;
     bool has_ended, is_finite;
     struct flo_buf text;
 };
 
 struct golden {
-    struct flo_tool tool; /* count: tokens of an answer at most */
+    struct flo_tool tool; /* count: most tokens of an answer */
     const char *prompts_path, *out_path;
     bool is_raw;
-    char *text; /* the prompts, or the file */
+    char *text; /* the prompts, or the golden file */
     struct flo_suite suite;
     struct golden_case *cases;
     size_t count;
@@ -120,7 +120,7 @@ static int hear(struct golden *g, struct flo_tool_answer *a, const struct flo_su
     return 0;
 }
 
-/* The answer's text up to `count` tokens, NUL after. */
+/* Decodes the answer's first `count` tokens to text, NUL after it. */
 static int read_text(struct golden *g, const struct flo_tool_answer *a, uint32_t count,
                      struct flo_err *err)
 {
@@ -133,7 +133,7 @@ static int read_text(struct golden *g, const struct flo_tool_answer *a, uint32_t
     return text->failed ? flo_fail(err, FLO_E_MEMORY, "an answer") : 0;
 }
 
-/* As the probe of a device judges it. */
+/* Applies the rules of a device's probe. */
 static bool passes(const struct golden_case *one, const struct heard *heard)
 {
     const char *text = heard->text.data != NULL ? heard->text.data : "";
@@ -150,7 +150,8 @@ static bool passes(const struct golden_case *one, const struct heard *heard)
 
 /* ---- plays ---- */
 
-/* A kernel that this CPU has next to `used`; NULL: none in a sensible time. */
+/* Returns another kernel that this CPU supports; NULL: none, or only one that
+ * is too slow. */
 static const char *other_kernel(const char *used, uint64_t weights_bytes)
 {
     const struct flo_kernel *kernel;
@@ -164,7 +165,8 @@ static const char *other_kernel(const char *used, uint64_t weights_bytes)
     return NULL;
 }
 
-/* The settings of a play; false: they would be those of another one. */
+/* Sets the options of play number `play`; false: they would repeat another
+ * play. */
 static bool set_play(struct flo_tool *tool, size_t play, const struct flo_engine_info *first)
 {
     if (play == 1) {
@@ -178,7 +180,7 @@ static bool set_play(struct flo_tool *tool, size_t play, const struct flo_engine
 
 static void tell_play(const struct flo_engine_info *info, uint32_t good, uint32_t count)
 {
-    /* On a terminal the ticker's line goes. */
+    /* On a terminal, clears the progress line. */
     fprintf(stderr, "%splayed: %u of %u with kernel %s, %u thread%s\n",
             isatty(STDERR_FILENO) ? "\r\033[K" : "", good, count, info->kernel, info->threads,
             info->threads == 1 ? "" : "s");
@@ -223,7 +225,7 @@ static int play(struct golden *g, const struct flo_tool *tool, struct flo_err *e
     return rv;
 }
 
-/* All plays from the one of number `from` on. */
+/* Runs all plays from number `from` on. */
 static int play_all(struct golden *g, size_t from, const struct flo_engine_info *first,
                     struct flo_err *err)
 {
@@ -256,7 +258,8 @@ static int add_prompt(struct golden *g, const char *prompt, struct flo_err *err)
     return 0;
 }
 
-/* One a line; in a text with empty lines a paragraph is one. */
+/* Reads prompts: one per line, or one per paragraph if the text has empty
+ * lines. */
 static int read_prompts(struct golden *g, struct flo_err *err)
 {
     size_t bytes;
@@ -304,7 +307,7 @@ static int take_prompts(struct golden *g, struct flo_err *err)
 
 /* ---- create: what the model is sure of ---- */
 
-/* Tokens before the first one that is too close to call. */
+/* Counts the tokens before the first uncertain one. */
 static uint32_t count_sure(const struct heard *heard, bool *is_whole)
 {
     uint32_t steps = heard->count + (heard->has_ended ? 1 : 0);
@@ -344,7 +347,7 @@ static int keep_sure(struct golden *g, const struct flo_tool_answer *a, struct g
         double gap = (double)heard->gaps[i];
         one->gap = gap < one->gap ? gap : one->gap;
     }
-    /* One token more lets it say that it has ended. */
+    /* One more token lets the model show that it has ended. */
     one->asked.tokens_max = sure + (has_ended ? 1 : 0);
     int rv = read_text(g, a, sure, err);
     one->asked.answer = rv == 0 ? strdup(g->heard.text.data) : NULL;
@@ -392,7 +395,7 @@ static void put_case(const struct golden_case *one, struct flo_buf *out)
     flo_buf_printf(out, ",\n   \"max_new_tokens\": %u, \"must_contain\": []",
                    one->asked.tokens_max);
     flo_tool_json(out, ",\n   \"expect_text\": ", one->asked.answer);
-    /* Rounded down: what is said is so. */
+    /* Rounded down, so that the true gap is not smaller. */
     flo_buf_printf(out, ",\n   \"min_logit_gap\": %.3f, \"expect_tokens\": [",
                    floor(one->gap * 1000) / 1000);
     for (uint32_t i = 0; i < one->n_tokens; i++) {
@@ -484,7 +487,7 @@ static int take_cases(struct golden *g, struct flo_err *err)
         rv = flo_err_fix(err, "flotilla-model golden create makes one");
     }
     if (rv < 0) {
-        /* Who could not open it has named it. */
+        /* The error of opening names the file already. */
         return text == NULL ? rv : flo_wrap(err, rv, "%s", g->tool.args.words[0]);
     }
     g->cases = calloc(g->suite.count, sizeof(*g->cases));
@@ -509,7 +512,7 @@ static int take_cases(struct golden *g, struct flo_err *err)
     return 0;
 }
 
-/* All plays of a file; the failed cases then have a reason. */
+/* Plays all cases of a file; failed ones get a reason. */
 static int play_cases(struct golden *g, struct flo_err *err)
 {
     struct flo_engine_info first;

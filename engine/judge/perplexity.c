@@ -1,8 +1,8 @@
-/* flotilla-model perplexity: how well a model foretells a text.
+/* flotilla-model perplexity: how well a model predicts a text.
  *
  * The text is scored by chunks (chunks.h).  The result is e to the mean
- * negative log-likelihood; its standard error comes from how the chunks' means
- * differ. */
+ * negative log-likelihood; its standard error comes from the variance of the
+ * chunks' means. */
 #include <math.h>
 
 #include "engine/judge/chunks.h"
@@ -18,10 +18,10 @@ struct perplexity {
     const char *text;
     struct flo_tool_model model;
     struct flo_chunks chunks;
-    /* the chunk under way */
+    /* of the current chunk */
     const int32_t *chunk;
     double sum;
-    /* all chunks: sums of their means and of the means' squares */
+    /* Totals over all chunks: sum of their means, and of the means' squares. */
     uint64_t nonfinite;
     double means, squares;
 };

@@ -9,8 +9,8 @@
 #include "engine/judge/chunks.h"
 
 #define CHUNK_TOKENS 256
-#define CHUNKS_MIN 16 /* an error from fewer means little */
-#define ERRORS 2      /* standard errors that a verdict stands apart */
+#define CHUNKS_MIN 16 /* fewer give no useful standard error */
+#define ERRORS 2      /* distance from a limit, in standard errors */
 
 enum side { OLD, FREE, PINNED, SIDES };
 
@@ -21,7 +21,7 @@ struct judge {
     struct flo_chunks chunks;
     float *rows; /* floats' logits: [scored tokens of a chunk][n_vocab] */
     double *totals;
-    uint32_t row;  /* index in the chunk */
+    uint32_t row;  /* index of the row in the chunk */
     double sum;    /* sum of the chunk's divergences */
     double *means; /* [chunk][SIDES] */
 };
@@ -109,8 +109,8 @@ static int judge_chunk(struct judge *judge, size_t index, struct flo_err *err)
 
 /* ---- the verdict ---- */
 
-/* Mean over chunks, and its standard error, of the distances in these shares.
- */
+/* Computes the mean over chunks, and its standard error, of the distances
+ * weighted by `shares`. */
 static double mean_of(const struct judge *judge, const double shares[SIDES], double *error)
 {
     size_t n = judge->chunks.count;
@@ -146,8 +146,8 @@ static void weigh(const struct judge *judge, struct flo_pinned_verdict *v)
         return;
     }
     v->kept = 1 - (v->kl_pinned - v->kl_free) / brought;
-    /* The loss less this share of the gain is nought in the mean: its error is
-     * that of the share. */
+    /* Loss minus (1 - kept) of the gain has mean 0, so its error is the error
+     * of the kept share, times the gain. */
     const double rest[SIDES] = {[OLD] = 1 - v->kept, [FREE] = v->kept, [PINNED] = -1};
     mean_of(judge, rest, &error);
     v->kept_error = error / brought;
@@ -220,7 +220,7 @@ int flo_pinned_judge(const struct flo_pinned_files *files, struct flo_pinned_ver
     return rv;
 }
 
-/* A value within two standard errors of its limit is not known. */
+/* Refuses a value within two standard errors of its limit. */
 static int refuse(bool is_known, struct flo_err *err)
 {
     return is_known ? flo_err_fix(err, "quantize without --pin-grid, or write "

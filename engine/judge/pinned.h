@@ -1,29 +1,30 @@
-/* Does a model on a pinned grid answer as its update wants it?
+/* Pinned: does a model whose quantization grid is pinned to the release before
+ * still show the update?
  *
- * Four models read one text: the new floats, the release before, the new floats
- * quantized freely, and the pinned model.  Each one's distance from the floats
- * is the mean KL divergence of its next token's probabilities.  An update
- * brings the free model nearer than the release before; a pin loses what the
- * pinned model is farther than the free one.
+ * Four models read one text: the new model in floats, the old release, the new
+ * model quantized freely, and the pinned one.  The distance of each from the
+ * floats is the mean KL divergence of next-token probabilities.  The gain of an
+ * update is how much nearer the free model is than the old release.  The loss
+ * by pinning is how much farther the pinned model is than the free one.
  *
- *   the text shows the update   the pinned model keeps 0.93 of what it brings,
- *                               and is at most twice as far as the free one
- *   it does not, since rounding the pinned model is at most 1.05 times as far,
- *   hides more                  and 0.90 of the weights' change are kept
+ *   the text shows the update   the pinned model keeps 0.93 of the gain and is
+ *                               at most twice as far as the free one
+ *   rounding hides the update   the pinned model is at most 1.05 times as far,
+ *                               and 0.90 of the weights' change are kept
  *
- * Shares and distances stand two standard errors from their limits. */
+ * Shares and distances must be two standard errors away from their limits. */
 #ifndef FLOTILLA_ENGINE_PINNED_H
 #define FLOTILLA_ENGINE_PINNED_H
 
 #include <flotilla/base.h>
 
-#define FLO_PINNED_KEPT_MIN 0.93   /* share of what the update brings */
-#define FLO_PINNED_HIDDEN_MIN 0.90 /* share of a change not shown */
+#define FLO_PINNED_KEPT_MIN 0.93   /* share of the gain */
+#define FLO_PINNED_HIDDEN_MIN 0.90 /* share of the weights' change if rounding hides the gain */
 #define FLO_PINNED_FARTHER_MAX 2.0
 #define FLO_PINNED_HIDDEN_FARTHER_MAX 1.05
 
 struct flo_pinned_files {
-    const char *floats, *old, *free, *pinned; /* models that can be opened */
+    const char *floats, *old, *free, *pinned; /* paths of the models */
     const char *text;
     uint64_t threads;
 };
@@ -31,22 +32,23 @@ struct flo_pinned_files {
 /* Distances in nats per token from the floats; errors are standard errors over
  * chunks of the text. */
 struct flo_pinned_verdict {
-    uint64_t tokens; /* that were scored */
+    uint64_t tokens; /* scored tokens */
     uint64_t chunks;
     double kl_old, kl_free, kl_pinned;
-    bool is_shown;           /* the update, by the text */
-    double kept, kept_error; /* share of its gain, where it is shown */
-    /* Distance of the pinned model beyond what it may have; the least share of
-     * the weights' change. */
+    bool is_shown;           /* the text shows the update */
+    double kept, kept_error; /* share of the gain that is kept, if shown */
+    /* Distance of the pinned model above its limit; minimum share of the
+     * weights' change. */
     double excess, excess_error;
     double weights_min;
 };
 
-/* FLO_E_USAGE: the text is too short, or a vocabulary differs; errors of
- * opening the models. */
+/* Computes the verdict.  FLO_E_USAGE: the text is too short, or vocabularies
+ * differ; errors of opening the models. */
 FLO_MUST_USE int flo_pinned_judge(const struct flo_pinned_files *files,
                                   struct flo_pinned_verdict *verdict, struct flo_err *err);
-/* FLO_E_MODEL_UPDATE_LOST.  weights_kept: of the weights' change. */
+/* Checks the verdict against the limits; weights_kept is the share of the
+ * weights' change.  FLO_E_MODEL_UPDATE_LOST. */
 FLO_MUST_USE int flo_pinned_check(const struct flo_pinned_verdict *verdict, double weights_kept,
                                   struct flo_err *err);
 

@@ -1,11 +1,11 @@
-/* A suite of test cases: what to ask a model and what it should answer.
+/* Suite: test cases with a prompt and the answer that a model should give.
  *
- * JSONL, one object a line: `prompt` and `answer`, perhaps `system`, `task`
- * (or `skill`), `id`, `max_new_tokens`, `must_contain`, `json` (true: the
- * answer must be JSON; by default it must when `answer` is an object or an
- * array).  Or a document of the format flotilla-golden-1, whose cases have
- * `expect_text` for `answer` and `raw_prompt` with the template in it.
- * Members that nobody here knows are passed over. */
+ * JSONL, one object a line: `prompt` and `answer`, perhaps `system`, `task` (or
+ * `skill`), `id`, `max_new_tokens`, `must_contain`, `json` (true: the answer
+ * must be JSON; by default it must be if `answer` is an object or an array).
+ * Or a document of the format flotilla-golden-1, whose cases have `expect_text`
+ * for `answer` and `raw_prompt` with the template in it.  Unknown members are
+ * ignored. */
 #ifndef FLOTILLA_ENGINE_SUITE_H
 #define FLOTILLA_ENGINE_SUITE_H
 
@@ -19,43 +19,44 @@
 #define FLO_SUITE_TASK_BYTES_MAX 64
 
 struct flo_suite_case {
-    uint32_t number; /* line of the file, or number of the golden case */
-    uint32_t task;   /* in the suite's tasks */
+    uint32_t number; /* line in the file, or number of the golden case */
+    uint32_t task;   /* index in the suite's tasks */
     const char *id;  /* NULL: none */
     const char *system;
     const char *prompt;
-    bool is_raw;        /* the prompt holds the template */
+    bool is_raw;        /* the prompt contains the template */
     const char *answer; /* NULL: must_contain alone decides */
     uint32_t n_contains;
     const char *contains[FLO_SUITE_CONTAINS_MAX];
     bool asks_json;
-    uint32_t tokens_max; /* 0: not said */
-    int32_t *expect;     /* exact ids, malloc'ed; NULL: not said */
+    uint32_t tokens_max; /* 0: not given */
+    int32_t *expect;     /* exact ids, malloc'ed; NULL: none given */
     uint32_t n_expect;
-    double gap; /* the smallest lead of one of them, in logits */
+    double gap; /* smallest lead of an expected token, in logits */
 };
 struct flo_suite {
     char *text; /* owns the strings */
     struct flo_suite_case *cases;
     size_t count;
     size_t json_count; /* cases that ask for JSON */
-    bool is_golden;    /* the document of that format */
+    bool is_golden;    /* read from a flotilla-golden-1 document */
     const char *tasks[FLO_SUITE_TASKS_MAX];
-    uint32_t n_tasks; /* at least 1; "" is a task too */
+    uint32_t n_tasks; /* at least 1; "" counts as a task */
 };
 
-/* `text` [bytes], NUL after, malloc'ed, is taken, whatever comes out.
+/* Parses a suite.  Takes ownership of the malloc'ed `text` [bytes], NUL after
+ * it, also on failure.
  *
- * FLO_E_META_JSON     a line is not strict JSON in UTF-8 (its number is told)
- * FLO_E_META_SCHEMA   a member is missing, twice or of another kind; no case
- * FLO_E_MEMORY */
+ * FLO_E_META_JSON a line (number in the error) is not strict JSON in UTF-8
+ *  FLO_E_META_SCHEMA  a member is missing, repeated or of another kind; no case
+ *  FLO_E_MEMORY */
 FLO_MUST_USE int flo_suite_take(char *text, size_t bytes, struct flo_suite *suite,
                                 struct flo_err *err);
 void flo_suite_deinit(struct flo_suite *suite);
 
-/* Does an answer pass?  White space around either text does not count. */
+/* Does an answer pass?  White space around both texts is ignored. */
 bool flo_suite_is_exact(const struct flo_suite_case *one, const char *answer, size_t bytes);
-/* Is it a JSON object or array? */
+/* Is the text a JSON object or array? */
 bool flo_suite_is_json(const char *answer, size_t bytes);
 
 #endif
