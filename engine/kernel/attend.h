@@ -1,6 +1,6 @@
-/* Attention for every instruction set: a function for each number of
- * rows and type of cache, and the walk through a cache block by block with
- * online softmax.  All of it is inlined into a kernel's own steps. */
+/* Attend: attention for every instruction set.  One function for each number of
+ * rows and type of cache goes through a cache block by block with online
+ * softmax.  All of it is inlined into the steps of each kernel. */
 #ifndef FLOTILLA_ENGINE_ATTEND_H
 #define FLOTILLA_ENGINE_ATTEND_H
 
@@ -11,7 +11,8 @@
 
 #define FLO_ATTEND_INLINE static inline __attribute__((always_inline))
 
-/* Attention of `R` rows, a constant where it is called, as is `type`. */
+/* Attention of `R` rows; `R` and `type` are compile-time constants at each
+ * call. */
 typedef void flo_attend_fn(const int R, const enum flo_cache type, const struct flo_attention *a);
 
 FLO_ATTEND_INLINE void flo_attend_rows(flo_attend_fn *attend, const enum flo_cache type,
@@ -33,8 +34,9 @@ FLO_ATTEND_INLINE void flo_attend_rows(flo_attend_fn *attend, const enum flo_cac
     }
 }
 
-/* One function for each type: under a sanitizer every inlined copy has its own
- * arrays on the stack, and all together are more than a thread has. */
+/* One function per type: with a sanitizer every inlined copy has its own arrays
+ * on the stack, and all copies in one function would overflow a thread's
+ * stack. */
 #define FLO_ATTEND_TYPE(attend, type)                                                              \
     static __attribute__((noinline)) void attend_##type(const struct flo_attention *a)             \
     {                                                                                              \
@@ -66,7 +68,8 @@ FLO_ATTEND_INLINE void flo_attend_rows(flo_attend_fn *attend, const enum flo_cac
         }                                                                                          \
     }
 
-/* The positions that any row sees; all results empty. */
+/* Sets the range of positions that any row attends to, and empties all
+ * results. */
 FLO_ATTEND_INLINE void flo_attend_begin(const int R, const struct flo_attention *a, float *largest,
                                         size_t *first, size_t *longest)
 {
@@ -83,22 +86,23 @@ FLO_ATTEND_INLINE void flo_attend_begin(const int R, const struct flo_attention 
 struct flo_attend_state {
     float largest[FLO_ATTEND_ROWS];
     float total[FLO_ATTEND_ROWS];
-    float correction[FLO_ATTEND_ROWS]; /* factor for the sums so far */
+    float correction[FLO_ATTEND_ROWS]; /* factor for the earlier sums */
     size_t counts[FLO_ATTEND_ROWS];    /* positions of this block */
-    size_t skips[FLO_ATTEND_ROWS];     /* positions before the window */
-    /* Scores, then exp(score - largest). */
+    size_t skips[FLO_ATTEND_ROWS];     /* positions before a row's window */
+    /* Scores, then exp(score - largest score). */
     _Alignas(32) float weights[FLO_ATTEND_ROWS][FLO_KV_BLOCK];
 };
 
 /* Steps for one block of 16 positions. */
 struct flo_attend_steps {
-    /* q . K of each row. */
+    /* Computes q . K of each row. */
     void (*scores)(const int R, const enum flo_cache type, const struct flo_attention *a,
                    const uint8_t *keys, struct flo_attend_state *state);
-    /* The weights of row r; positions that it does not see weigh 0. */
+    /* Turns the scores of row r into weights; positions outside the row's range
+     * weigh 0. */
     void (*softmax)(struct flo_attend_state *state, int r);
-    /* out = out * correction + weights . V; positions after `count` are not
-     * read: their values may be left over from another sequence. */
+    /* Computes out = out * correction + weights . V.  Positions from `count` on
+     * are not read: they may hold values of another sequence. */
     void (*values)(const int R, const enum flo_cache type, const struct flo_attention *a,
                    const uint8_t *values, size_t count, const struct flo_attend_state *state);
 };
@@ -137,7 +141,7 @@ FLO_ATTEND_INLINE void flo_attend_blocks(const struct flo_attend_steps steps, co
     }
 }
 
-/* Defines attend_each(attention) by the steps of a block. */
+/* Defines attend_each(attention) from the steps for a block. */
 #define FLO_ATTEND_BY_BLOCKS(scores, softmax, values)                                              \
     FLO_ATTEND_INLINE void attend(const int R, const enum flo_cache type,                          \
                                   const struct flo_attention *a)                                   \

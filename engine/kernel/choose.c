@@ -1,8 +1,8 @@
-/* Which kernel runs: by the CPU, by name, and only if it agrees with plain C.
+/* Choose: selects the kernel by the CPU or by name, if it agrees with plain C.
  *
- * A compiler bug, an emulator or a broken CPU must cost speed, never answers:
- * each kernel is run against the reference on a small block of fixed numbers
- * before it is chosen. */
+ * A compiler bug, an emulator or a broken CPU may cost speed, but must never
+ * change answers.  So each kernel is compared with the reference on a small
+ * block of fixed numbers before it is used. */
 #include "engine/kernel/kernel.h"
 
 #include <math.h>
@@ -33,21 +33,22 @@ static const struct flo_kernel *const kernels[] = {
 
 enum {
     CHECK_COLUMNS = 512,
-    CHECK_ODD = CHECK_COLUMNS - 6, /* even, but no multiple of 4 */
+    CHECK_ODD = CHECK_COLUMNS - 6, /* even, but not a multiple of 4 */
     CHECK_BLOCKS = CHECK_COLUMNS / FLO_CODE_BLOCK,
-    CHECK_ROWS = 37, /* two strips and a part of one; no multiple of a tile */
+    CHECK_ROWS = 37, /* two strips and a part of one; not a multiple of a tile */
     CHECK_TOKENS = 6,
-    /* So many rows differ, and two strips: plain C and packing are slow. */
+    /* Distinct rows, and strips: few, as plain C and packing are slow. */
     CHECK_SOURCES = 5,
     CHECK_STRIPS = 2,
-    CHECK_HEAD = 96,      /* wide and narrow steps */
-    CHECK_POSITIONS = 37, /* over the end of a block of the cache */
+    CHECK_HEAD = 96,      /* needs wide and narrow steps */
+    CHECK_POSITIONS = 37, /* ends inside a block of the cache */
 };
 
-/* Tokens of a product: alone, and tiles with one and two left. */
+/* Tokens of a product: one; and tiles with one and two tokens left over. */
 static const size_t token_counts[] = {1, 5, CHECK_TOKENS};
 
-/* Both precisions' codes: of PRECISION_8 after those of PRECISION_16. */
+/* Data of a check.  Codes have both precisions: PRECISION_8 after
+ * PRECISION_16. */
 struct check {
     float values[CHECK_TOKENS * CHECK_COLUMNS];
     int16_t codes[2 * CHECK_TOKENS * CHECK_COLUMNS];
@@ -55,7 +56,7 @@ struct check {
     float sums[2 * CHECK_TOKENS * CHECK_BLOCKS];
     uint8_t weights[CHECK_ROWS * CHECK_COLUMNS * 4];
     float expected[2 * CHECK_TOKENS * CHECK_ROWS]; /* products with them */
-    /* The same packed: strips as a type of 8 bits needs them. */
+    /* The packed form: strips as large as a type of 8 bits needs. */
     _Alignas(FLO_STRIP_ALIGN) uint8_t strips[(CHECK_STRIPS + 1) * 16 * CHECK_BLOCKS * (32 + 2)];
     int16_t packed_codes[CHECK_TOKENS * CHECK_COLUMNS];
     float packed_scales[CHECK_TOKENS * CHECK_BLOCKS];
@@ -63,14 +64,14 @@ struct check {
     uint64_t random;
 };
 
-/* Which of them stands at `row`: rows that lie 1 to 16, a power of two, apart
- * (where lanes could be mixed up) differ, and so do strips side by side. */
+/* Returns which distinct row is at `row`.  Rows 1, 2, 4, 8 or 16 apart, whose
+ * lanes a bug could swap, differ, and so do adjacent strips. */
 static size_t source_of(size_t row)
 {
     return row % (CHECK_STRIPS * FLO_STRIP_ROWS) % CHECK_SOURCES;
 }
 
-/* xorshift64*: fixed numbers, the same everywhere. */
+/* xorshift64*: the same numbers on every machine. */
 static uint32_t next(struct check *check)
 {
     uint64_t x = check->random;
@@ -82,7 +83,7 @@ static uint32_t next(struct check *check)
     return (uint32_t)(x * 0x2545f4914f6cdd1dull >> 32);
 }
 
-/* Between -1 and 1. */
+/* Returns a number between -1 and 1. */
 static float next_float(struct check *check)
 {
     return (float)(int32_t)next(check) * 0x1p-31f;
@@ -95,7 +96,7 @@ static void fill(struct check *check, float *values, size_t count)
     }
 }
 
-/* Do a and b differ by less than 1e-4 of b's size (root mean square)? */
+/* Is the difference of a and b below 1e-4 of b's size (root mean square)? */
 static bool are_near(const float *a, const float *b, size_t count)
 {
     double error = 0, size = 0;
@@ -107,7 +108,7 @@ static bool are_near(const float *a, const float *b, size_t count)
     return error <= 1e-8 * size; /* false for NaN */
 }
 
-/* Random bytes with sane floats where the type has them. */
+/* Fills random bytes, with valid floats where the type has them. */
 static void fill_weights(struct check *check, const struct flo_quant_type *type)
 {
     size_t row_bytes = flo_quant_bytes(type, CHECK_COLUMNS);
@@ -140,7 +141,7 @@ static void fill_weights(struct check *check, const struct flo_quant_type *type)
     }
 }
 
-/* The results of plain C. */
+/* Computes the expected results with plain C. */
 static void expect_products(struct check *check, uint32_t id, size_t row_bytes)
 {
     enum { TOKENS = 2 * CHECK_TOKENS };
@@ -186,7 +187,7 @@ static bool matmul_agrees(const struct flo_kernel *kernel, struct check *check, 
     return true;
 }
 
-/* The strip products of the weights that matmul_agrees() has left. */
+/* Checks the strip products of the weights that matmul_agrees() made. */
 static bool strips_agree(const struct flo_kernel *kernel, struct check *check, uint32_t id,
                          enum flo_precision precision)
 {
@@ -229,7 +230,7 @@ static bool packed_agrees(const struct flo_kernel *kernel, struct check *check, 
            strips_agree(kernel, check, id, FLO_PRECISION_16);
 }
 
-/* The first token's, of both precisions. */
+/* Compares the first token's codes, in both precisions. */
 static bool codes_agree(const struct flo_kernel *kernel, struct check *check)
 {
     int16_t codes[CHECK_COLUMNS];
@@ -254,7 +255,7 @@ static const char *const row_operations[] = {
     "rms_norm", "layer_norm", "rope", "rope", "silu", "gelu", "soft_cap", "add", "low_rank_add",
 };
 
-/* Each of them on x and w, to a row of its own. */
+/* Runs each operation on x and w, with the result in a row of its own. */
 static void run_rows(const struct flo_kernel *kernel, const float *x, const float *w,
                      float (*out)[CHECK_COLUMNS])
 {
@@ -291,8 +292,8 @@ static bool rows_agree(const struct flo_kernel *kernel, const struct check *chec
     return true;
 }
 
-/* The first `rows` queries over a cache that the kernel has filled; everything
- * is seen, or (`is_local`) a window and capped scores. */
+/* Attends the first `rows` queries over a cache that the kernel has filled:
+ * over all positions, or (`is_local`) over a window with capped scores. */
 static void attend(const struct flo_kernel *kernel, const struct check *check,
                    struct flo_attention a, bool is_local, size_t rows,
                    float out[FLO_ATTEND_ROWS][CHECK_HEAD])

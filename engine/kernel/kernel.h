@@ -1,21 +1,20 @@
 /* Kernels: the arithmetic of a forward pass, one table per instruction set.
  *
- * A kernel computes on plain arrays and knows neither models nor files.
+ * A kernel computes on plain arrays; it knows neither models nor files.
  * Weights are read in their GGUF block layout where they lie in the mapped
  * file, or packed in strips of 16 rows (pack.h); activations are float rows
  * and, for quantised weights, also codes in blocks of 32 (flo_activations).
  * All sums over codes are exact integers inside a block, float across blocks.
  *
- * Codes have 8 bits where that costs little accuracy (inputs of gate, up,
- * down and of attention's output) and 16 elsewhere: 8 bits everywhere, as is
- * usual, make the error that llama.cpp has; q, k, v and the logits cause most
- * of it.
+ * Codes have 8 bits where that costs little accuracy (inputs of gate, up, down
+ * and of attention's output) and 16 elsewhere.  With 8 bits everywhere, as in
+ * llama.cpp, most of the error comes from q, k, v and the logits.
  *
- * NaN and infinity in weights or activations give NaN in the results, never
- * a trap, a hang or an access out of bounds.
+ * NaN and infinity in weights or activations give NaN in the results, never a
+ * trap, a hang or an access out of bounds.
  *
- * A new instruction set is a new file with a new table, entered in choose.c;
- * a new tensor type is one more entry of `matmul` (ref first). */
+ * A new instruction set needs a file with a table, listed in choose.c.  A new
+ * tensor type needs an entry in `matmul` (the reference kernel's first). */
 #ifndef FLOTILLA_ENGINE_KERNEL_H
 #define FLOTILLA_ENGINE_KERNEL_H
 
@@ -24,44 +23,45 @@
 #include "base/quant/quant.h"
 
 #define FLO_CODE_BLOCK 32 /* activations that share a scale */
-#define FLO_KV_BLOCK 16   /* positions whose keys stand together */
+#define FLO_KV_BLOCK 16   /* positions in a block of the KV cache */
 #define FLO_ATTEND_ROWS 4 /* queries that share one pass over the cache */
 
-/* Precision of the input as a product reads it; a finer one comes later. */
+/* Precision of a product's input; higher values are finer. */
 enum flo_precision {
-    FLO_PRECISION_FLOAT, /* values, for float weights */
+    FLO_PRECISION_FLOAT, /* floats, for float weights */
     FLO_PRECISION_8,     /* codes of 8 bits */
     FLO_PRECISION_16,
 };
 
-/* The input of a matrix product: one row per token.  Packed weights have a
- * form of their own in the same memory, which their kernel defines: it may
- * mix the tokens. */
+/* Input of a matrix product: one row per token.  Packed weights use another
+ * form in the same memory, which their kernel defines; it may interleave the
+ * tokens. */
 struct flo_activations {
     float *values;  /* [tokens][columns] */
     int16_t *codes; /* [tokens][columns] */
     float *scales;  /* [tokens][columns / 32]: value ~ scale * code */
-    float *sums;    /* [tokens][columns / 32]: scale * sum of the codes; packed
-                       form: anything, [tokens][columns / 16] */
+    float *sums; /* [tokens][columns / 32]: scale * sum of the codes; packed form: [tokens][columns
+                 / 16], free for the kernel */
     size_t columns;
     size_t tokens;
     enum flo_precision precision; /* precision of the codes */
 };
 
-/* y[t * stride + r] = sum over columns of weights[r][c] * x[t][c], for all
- * tokens and for `rows` rows of `row_bytes` each, beginning at `weights`. */
+/* Computes y[t * stride + r] = sum over columns of weights[r][c] * x[t][c], for
+ * all tokens and for `rows` rows of `row_bytes` each, beginning at
+ * `weights`. */
 typedef void flo_matmul_fn(const void *weights, size_t row_bytes, size_t rows,
                            const struct flo_activations *x, float *y, size_t stride);
 
-/* One token's values -> codes, scales, sums, of FLO_PRECISION_8 or _16;
- * columns a multiple of 32. */
+/* Quantises one token's values to codes, scales and sums of FLO_PRECISION_8 or
+ * _16; columns is a multiple of 32. */
 typedef void flo_quantise_fn(const float *values, size_t columns, enum flo_precision precision,
                              int16_t *codes, float *scales, float *sums);
 
-/* Token t's values -> its place in the packed form that the kernel's strip
- * products read: out's codes, scales and sums, the columns, tokens and
- * precision of which are set.  Tokens may be made in any order, by several
- * threads at once. */
+/* Quantises token t's values into the packed form that the kernel's strip
+ * products read: out's codes, scales and sums.  out's columns, tokens and
+ * precision are set.  Tokens may be done in any order, by several threads at
+ * once. */
 typedef void flo_quantise_packed_fn(const float *values, const struct flo_activations *out,
                                     size_t t);
 
@@ -71,12 +71,13 @@ static inline float flo_code_max(enum flo_precision precision)
     return precision == FLO_PRECISION_8 ? 127.0f : 32767.0f;
 }
 
-/* The KV cache of one head: blocks of FLO_KV_BLOCK positions, keys and values
- * apart.  In a block keys stand transposed, [head_size][16], values by rows,
- * [16][head_size].  The quantised types have a scale (f16) for every 32
- * values of a position, after the codes: [scales][16] and [16][scales].
- * Q4_0 packs codes + 8 of positions i (low) and i + 8 into a byte for keys,
- * of values d (low) and d + head_size / 2 for values. */
+/* Type of the KV cache of one head.  The cache has blocks of FLO_KV_BLOCK
+ * positions, keys and values apart.  In a block keys are transposed,
+ * [head_size][16], and values are rows, [16][head_size].  The quantised types
+ * have a scale (f16) for every 32 values of a position, after the codes:
+ * [scales][16] and [16][scales].  Q4_0 packs two codes + 8 into a byte: of
+ * positions i (low) and i + 8 for keys, of values d (low) and d + head_size / 2
+ * for values. */
 enum flo_cache {
     FLO_CACHE_F16,
     FLO_CACHE_F32,
@@ -86,19 +87,19 @@ enum flo_cache {
 #define FLO_CACHE_COUNT 4
 #define FLO_CACHE_HEAD_MAX 512 /* values of a head */
 
-/* Scales of one position. */
+/* Returns how many scales one position has. */
 static inline size_t flo_cache_scales(size_t head_size)
 {
     return (head_size + 31) / 32;
 }
-/* Bytes of the codes of a block. */
+/* Returns the bytes of a block's codes. */
 static inline size_t flo_cache_code_bytes(enum flo_cache type, size_t head_size)
 {
     static const uint8_t nibbles[] = {4, 8, 2, 1}; /* nibbles per value */
 
     return head_size * FLO_KV_BLOCK * nibbles[type] / 2;
 }
-/* Bytes of a block of keys or of values. */
+/* Returns the bytes of a block of keys or of values. */
 static inline size_t flo_cache_block_bytes(enum flo_cache type, size_t head_size)
 {
     size_t bytes = flo_cache_code_bytes(type, head_size);
@@ -109,28 +110,27 @@ static inline size_t flo_cache_block_bytes(enum flo_cache type, size_t head_size
     return bytes;
 }
 
-/* Queries of heads that share one key and value head, over one sequence. */
+/* Queries of the heads that share one key and value head, over one sequence. */
 struct flo_attention {
     const void *keys, *values; /* blocks */
     enum flo_cache type;
     size_t head_size;
     float scale;
-    float cap;                             /* scores s become cap * tanh(s / cap); 0: they stay */
+    float cap;                             /* scores s become cap * tanh(s / cap); 0: no cap */
     size_t rows;                           /* 1..FLO_ATTEND_ROWS */
     const float *queries[FLO_ATTEND_ROWS]; /* [head_size] each */
     float *out[FLO_ATTEND_ROWS];           /* [head_size] each */
-    size_t firsts[FLO_ATTEND_ROWS];        /* position seen, below lengths */
-    size_t lengths[FLO_ATTEND_ROWS];       /* after the last position seen */
+    size_t firsts[FLO_ATTEND_ROWS];        /* first position attended to, below lengths */
+    size_t lengths[FLO_ATTEND_ROWS];       /* end of the positions attended to */
 };
 
-/* out[i] = x[i] / sqrt(mean(x^2) + epsilon) * weight[i]; norms may be in
- * place */
+/* out[i] = x[i] / sqrt(mean(x^2) + epsilon) * weight[i]; out may be x */
 typedef void flo_rms_norm_fn(const float *x, const float *weight, float epsilon, size_t count,
                              float *out);
 /* out[i] = (x[i] - mean) / sqrt(variance + epsilon) * weight[i] + bias[i] */
 typedef void flo_layer_norm_fn(const float *x, const float *weight, const float *bias,
                                float epsilon, size_t count, float *out);
-/* Rotate one head in place. */
+/* Rotates one head in place. */
 typedef void flo_rope_fn(float *x, const float *cosines, const float *sines, size_t count);
 /* gate[i] = f(gate[i]) * up[i] */
 typedef void flo_gate_fn(float *gate, const float *up, size_t count);
@@ -138,36 +138,37 @@ typedef void flo_gate_fn(float *gate, const float *up, size_t count);
 typedef void flo_soft_cap_fn(float *x, float cap, size_t count);
 /* x[i] += y[i] */
 typedef void flo_add_fn(float *x, const float *y, size_t count);
-/* y[i] += sum over r of low[r] * b[r * stride + i]; a row has the same bits
- * whatever rows are next to it */
+/* y[i] += sum over r of low[r] * b[r * stride + i]; a row's bits do not depend
+ * on the rows computed with it */
 typedef void flo_low_rank_add_fn(const float *b, size_t stride, size_t rank, const float *low,
                                  float *y, size_t rows);
-/* Put one head's key and value at `position` of the cache. */
+/* Stores one head's key and value at `position` of the cache. */
 typedef void flo_store_fn(const float *key, const float *value, size_t head_size, size_t position,
                           enum flo_cache type, void *keys, void *values);
-/* out = softmax(scale * q . K) V over the positions seen. */
+/* Computes out = softmax(scale * q . K) V over each row's positions. */
 typedef void flo_attention_fn(const struct flo_attention *attention);
 
 struct flo_kernel {
     const char *name;
     bool (*is_supported)(void);
-    /* By tensor type id; NULL where the type is not computed. */
+    /* By tensor type id; NULL: the type is not supported. */
     flo_matmul_fn *matmul[FLO_QUANT_ID_COUNT];
     flo_quantise_fn *quantise;
-    /* The same over strips (pack.h): `weights` is a strip, `row_bytes` a
-     * strip's, and only the last strip of a matrix may have rows % 16 != 0.
-     * All NULL where a kernel does not read strips. */
+    /* Products with strips (pack.h): `weights` is a strip and `row_bytes` its
+     * size; only the last strip of a matrix may have rows % 16 != 0.  All NULL
+     * if the kernel does not read strips. */
     flo_matmul_fn *matmul_packed[FLO_QUANT_ID_COUNT];
     flo_quantise_packed_fn *quantise_packed;
     flo_rms_norm_fn *rms_norm;
     flo_layer_norm_fn *layer_norm;
-    /* x[j] = x[j] * cos[j] + x[j ^ 1] * sin[j] for j < count (even); the
-     * tables hold each pair twice, sines signed. */
+    /* x[j] = x[j] * cos[j] + x[j ^ 1] * sin[j] for j < count (even).  The
+     * tables have each pair's value twice; sines are signed. */
     flo_rope_fn *rope_pairs;
-    /* The same for pairs (j, j + count / 2); tables in the order of x. */
+    /* Like rope_pairs, for pairs (j, j + count / 2); tables in the order of
+     * x. */
     flo_rope_fn *rope_halves;
     flo_gate_fn *silu_multiply;
-    flo_gate_fn *gelu_multiply; /* the tanh form; up NULL: times 1 */
+    flo_gate_fn *gelu_multiply; /* tanh approximation; up NULL: factor 1 */
     flo_soft_cap_fn *soft_cap;
     flo_add_fn *add;
     flo_low_rank_add_fn *low_rank_add;
@@ -175,33 +176,33 @@ struct flo_kernel {
     flo_attention_fn *attend;
 };
 
-/* For FLO_QUANT_FLOAT_TYPES and _CODE_TYPES: a type's product `prefix`<type>,
- * declared and entered in a table. */
+/* Declares the product `prefix`<type>, for FLO_QUANT_FLOAT_TYPES and
+ * _CODE_TYPES.  The next macro enters it in a table. */
 #define FLO_MATMUL_DECLARE(prefix, type, id) flo_matmul_fn prefix##type;
 #define FLO_MATMUL_ROW(prefix, type, id) [FLO_QUANT_##id] = prefix##type,
 
 extern const struct flo_kernel flo_kernel_ref;
 
-/* Do products with this type read codes (else values)? */
+/* Do products with this weight type read codes, not floats? */
 bool flo_weight_reads_codes(uint32_t type);
 
-/* The kernel at `index` among those that are built, best first, whether or not
+/* Returns the kernel at `index` of those built in, best first, whether or not
  * this CPU supports it; NULL after the last. */
 const struct flo_kernel *flo_kernel_at(size_t index);
 
-/* The kernel of that name, or (NULL) the best that this CPU has.  Unless
- * `trusts` one is compared with plain C on a small block first and, if it
- * disagrees, logged and passed over.
+/* Finds the kernel of that name, or (NULL) the best that this CPU supports.
+ * Unless `trusts`, the kernel is first compared with plain C on a small block;
+ * one that disagrees is logged and skipped.
  *
- * FLO_E_USAGE   no kernel of that name, or this CPU cannot run it
- * FLO_E_INTERNAL   the named kernel disagrees with plain C */
+ * FLO_E_USAGE no kernel of that name, or this CPU cannot run it FLO_E_INTERNAL
+ * the named kernel disagrees with plain C */
 FLO_MUST_USE int flo_kernel_choose(const char *name, bool trusts, const struct flo_kernel **kernel,
                                    struct flo_err *err);
-/* The name of the kernel that is asked for, here or by FLOTILLA_KERNEL; NULL:
+/* Returns the kernel's name asked for by `name` or by FLOTILLA_KERNEL; NULL:
  * the best one. */
 const char *flo_kernel_wish(const char *name);
 
-/* Compare with the reference on a small block; `what` names the first
+/* Compares a kernel with the reference on a small block; `what` names the first
  * operation that differs.  Pure. */
 bool flo_kernel_agrees(const struct flo_kernel *kernel, const char **what);
 

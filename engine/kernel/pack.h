@@ -1,16 +1,17 @@
-/* Packed weights: strips of 16 rows, as wide registers read them.
+/* Pack: weights packed in strips of 16 rows, in the order in which wide
+ * registers read them.
  *
  * A strip holds 16 rows of a matrix, all columns, block of 32 columns after
  * block: the codes of four columns of 16 rows fill 64 bytes, so that one
  * register holds a value of every row and no sums across lanes are needed.
- * Packing changes the order of the bits, never a value.  Strips are made when
- * a release is staged (flotilla-engine pack) and mapped like the model itself.
+ * Packing changes the order of the bits, never a value.  Strips are made when a
+ * release is staged (flotilla-engine pack) and mapped like the model itself.
  *
- * A product reads a strip from its first byte to its last, in order: one
- * stream, which CPUs fetch ahead by themselves.  Where scales stood apart from
- * codes, one token's products got half of what memory can give.
+ * A product reads a strip from its first byte to its last: one stream, which
+ * CPUs prefetch by themselves.  A layout with scales apart from codes reached
+ * half the memory bandwidth for one token.
  *
- * Columns that share a half (32 or 256) are a group:
+ * The columns that share a scale of type f16 (32 or 256) are a group:
  *   halves  f16 d[16], then f16 dmin (or m) [16], of those types that have it
  *   and for each block of 32 columns
  *   scales  a byte for each row, then a second one each, or nothing:
@@ -19,42 +20,43 @@
  *           Q2_K       the same, scale in the low nibble, min in the high one
  *   low     the lower bits of the codes
  *   high    the upper bits, or nothing
- * and after the last group zeros to a whole 64 bytes.  Codes are unsigned as
- * in the file (of IQ4 types: the nibble), those of Q8_0 signed.  A plane of
- * `bits` bits (1, 2, 4 or 8) has `bits` registers of 64 bytes: column
- * 4 * g + c of row r stands in register g % bits, byte 4 * r + c, from bit
- * g / bits * bits on. */
+ * and after the last group zeros to a whole 64 bytes.  Codes are unsigned as in
+ * the file (of IQ4 types: the nibble), those of Q8_0 signed.  A plane of `bits`
+ * bits (1, 2, 4 or 8) has `bits` registers of 64 bytes: column 4 * g + c of row
+ * r stands in register g % bits, byte 4 * r + c, from bit g / bits * bits
+ * on. */
 #ifndef FLOTILLA_ENGINE_PACK_H
 #define FLOTILLA_ENGINE_PACK_H
 
 #include <flotilla/base.h>
 
-/* Version of the bytes of strips: grows when pack.c writes others. */
+/* Version of the strip layout; increment it when pack.c writes other bytes. */
 #define FLO_PACK_LAYOUT 2u
 #define FLO_STRIP_ROWS 16u
-#define FLO_STRIP_ALIGN 64u /* bytes: of a strip and of its size */
+#define FLO_STRIP_ALIGN 64u /* bytes: alignment of a strip and of its size */
 
-/* The parts of a strip, in bytes. */
+/* Layout of a strip, in bytes. */
 struct flo_strip {
-    size_t group;     /* blocks of a group, 1 or 8; 0: the type is not packed */
-    size_t halves;    /* a group's f16 d and dmin, before its blocks */
-    size_t low, high; /* where in a block the codes stand; the scales at 0 */
+    size_t group;     /* blocks per group, 1 or 8; 0: the type is not packed */
+    size_t halves;    /* bytes of a group's f16 d and dmin, before its blocks */
+    size_t low, high; /* offsets of the codes in a block; scales are at 0 */
     size_t block;
     size_t bytes; /* the whole strip */
 };
 struct flo_strip flo_strip_layout(uint32_t type, size_t columns);
 
-/* Where block b begins; the first of a group stands after its halves. */
+/* Returns the offset of block b; a group's first block comes after its f16
+ * scales. */
 static inline size_t flo_strip_block(const struct flo_strip *at, size_t b)
 {
     return (b / at->group + 1) * at->halves + b * at->block;
 }
 
-/* Bytes of a strip; 0: this type is not packed (float types). */
+/* Returns the bytes of a strip; 0: the type is not packed (float types). */
 size_t flo_pack_strip_bytes(uint32_t type, size_t columns);
 
-/* Pack `count` (1..16) rows of `row_bytes` each; the rows that are missing
- * are zeros.  Pure. */
+/* Packs `count` (1..16) rows of `row_bytes` each; missing rows become zeros.
+ * Pure. */
 void flo_pack_strip(uint32_t type, const uint8_t *rows, size_t row_bytes, size_t count,
                     size_t columns, uint8_t *strip);
 

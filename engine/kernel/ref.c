@@ -1,8 +1,8 @@
-/* Plain C kernel: its table, and products with float weights.
+/* Ref: the plain C kernel: its table, and products with float weights.
  *
- * The definition that every other kernel is compared with, and the only one
- * on CPUs that no other knows.  Loops are written so that a compiler can
- * vectorise them without reordering floats. */
+ * Every other kernel is compared with this one, which also runs on CPUs that no
+ * other kernel supports.  Loops are written so that a compiler can vectorise
+ * them without reordering floats. */
 #include "engine/kernel/kernel.h"
 
 #include "engine/kernel/ref.h"

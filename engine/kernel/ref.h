@@ -1,5 +1,5 @@
-/* Operations of the plain C kernel that other kernels borrow where they have
- * nothing better; what each does stands in kernel.h. */
+/* Ref: operations of the plain C kernel that other kernels reuse if they have
+ * no better one; kernel.h describes each. */
 #ifndef FLOTILLA_ENGINE_REF_H
 #define FLOTILLA_ENGINE_REF_H
 

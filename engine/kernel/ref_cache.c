@@ -1,7 +1,7 @@
-/* Plain C kernel: the KV cache, and attention with an online softmax.
+/* Ref cache: the plain C kernel's KV cache, and attention with online softmax.
  *
- * A block of 16 positions is unpacked to floats, whatever its type; the rest
- * is the same for all. */
+ * A block of 16 positions of any type is unpacked to floats; the rest is
+ * common. */
 #include "engine/kernel/ref.h"
 
 #include <math.h>
@@ -31,9 +31,9 @@ static void store_f16(const float *key, const float *value, size_t head_size, si
     }
 }
 
-/* Up to 32 values to codes; returns the scale, NaN when one is not finite.
- * As the block types of the same names: q8_0 by the largest size / 127, q4_0
- * so that the value of largest size becomes -8. */
+/* Quantises up to 32 values to codes; returns the scale, NaN if a value is not
+ * finite.  As in the block types of the same names: q8_0 by the largest
+ * magnitude / 127, q4_0 so that the value of largest magnitude becomes -8. */
 static uint16_t code_values(enum flo_cache type, const float *x, size_t count, int8_t *codes)
 {
     float largest = 0, poison = 0;
@@ -60,7 +60,7 @@ static uint16_t code_values(enum flo_cache type, const float *x, size_t count, i
     return half;
 }
 
-/* Set the low or the high nibble. */
+/* Sets the low or the high nibble. */
 static void put_nibble(uint8_t *byte, bool is_high, int8_t code)
 {
     unsigned bits = (unsigned)(code + 8) & 15;
@@ -126,7 +126,7 @@ static int code_at(enum flo_cache type, const uint8_t *codes, size_t byte, bool 
     return (is_high ? codes[byte] >> 4 : codes[byte] & 15) - 8;
 }
 
-/* Keys [head_size][16] of one block. */
+/* Unpacks the keys [head_size][16] of one block. */
 static void unpack_keys(enum flo_cache type, const uint8_t *block, size_t head_size, float *out)
 {
     const uint8_t *scales = block + flo_cache_code_bytes(type, head_size);
@@ -146,7 +146,7 @@ static void unpack_keys(enum flo_cache type, const uint8_t *block, size_t head_s
     }
 }
 
-/* The value [head_size] of one position of a block. */
+/* Unpacks the value [head_size] of one position of a block. */
 static void unpack_value(enum flo_cache type, const uint8_t *block, size_t head_size, size_t lane,
                          float *out)
 {
@@ -170,14 +170,14 @@ static void unpack_value(enum flo_cache type, const uint8_t *block, size_t head_
 
 /* ---- attention ---- */
 
-/* Running softmax of one query: weights so far are relative to `largest`. */
+/* Online softmax of one query: weights so far are relative to `largest`. */
 struct softmax {
     float largest;
     float total;
 };
 
-/* Scores of one block of positions into weights; returns what the output so
- * far must be multiplied with. */
+/* Turns the scores of one block into weights; returns the factor for the output
+ * so far. */
 static float softmax_block(struct softmax *s, float *scores, size_t count)
 {
     float largest = s->largest, correction;
@@ -185,7 +185,7 @@ static float softmax_block(struct softmax *s, float *scores, size_t count)
     for (size_t i = 0; i < count; i++) {
         largest = scores[i] > largest ? scores[i] : largest;
     }
-    if (largest == -INFINITY) { /* nothing but -inf or NaN so far */
+    if (largest == -INFINITY) { /* only -inf or NaN so far */
         largest = 0;
     }
     correction = expf(s->largest - largest);
@@ -198,7 +198,8 @@ static float softmax_block(struct softmax *s, float *scores, size_t count)
     return correction;
 }
 
-/* Scores of positions p.. of the block, those before `first` -infinity. */
+/* Computes the scores of a block's positions from p on; those before `first`
+ * are -infinity. */
 static void score_block(const struct flo_attention *a, size_t row, size_t p, size_t count,
                         float *scores)
 {

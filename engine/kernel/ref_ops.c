@@ -1,11 +1,11 @@
-/* Plain C kernel: everything that is no matrix product.
- *
- * Norm, rotation, activation, the codes of activations. */
+/* Ref ops: the plain C kernel's norm, rotation, activation and quantisation of
+ * activations. */
 #include "engine/kernel/ref.h"
 
 #include <math.h>
 
-/* 0 when all are finite, else NaN: x * 0 is NaN for infinity and NaN. */
+/* Returns 0 if all values are finite, else NaN: x * 0 is NaN for infinity and
+ * NaN. */
 static float poison_of(const float *x, size_t count)
 {
     float poison = 0;
@@ -31,7 +31,7 @@ static float quantise_block(const float *x, float code_max, int16_t *codes, floa
         largest = size > largest ? size : largest;
     }
     float scale = largest / code_max;
-    /* A block of subnormals alone may have no finite inverse: it is 0. */
+    /* A block of only subnormals may have no finite inverse: use 0. */
     float inverse = scale > 1e-38f ? 1.0f / scale : 0.0f;
     for (int i = 0; i < FLO_CODE_BLOCK; i++) {
         codes[i] = (int16_t)lrintf(x[i] * inverse);

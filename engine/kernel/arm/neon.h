@@ -1,4 +1,4 @@
-/* Pieces of the NEON kernels; what each does stands in kernel.h. */
+/* NEON: pieces of the NEON kernels; kernel.h describes each operation. */
 #ifndef FLOTILLA_ENGINE_NEON_H
 #define FLOTILLA_ENGINE_NEON_H
 
@@ -6,7 +6,7 @@
 
 extern const struct flo_kernel flo_kernel_neon, flo_kernel_neon_dot, flo_kernel_neon_i8mm;
 
-/* Products of GGUF blocks, and of strips by sdot. */
+/* Products with GGUF blocks, and with strips by sdot. */
 FLO_QUANT_FLOAT_TYPES(FLO_MATMUL_DECLARE, flo_neon_matmul_)
 FLO_QUANT_CODE_TYPES(FLO_MATMUL_DECLARE, flo_neon_matmul_)
 FLO_QUANT_CODE_TYPES(FLO_MATMUL_DECLARE, flo_neon_dot_)
@@ -20,8 +20,7 @@ flo_store_fn flo_neon_store;
 flo_attention_fn flo_neon_attend;
 
 /* Entries that all tables of this family share.  Rotation and addition are
- * plain C: compilers make of them what one would write by hand (ld2
- * and fmla). */
+ * plain C: compilers generate what one would write by hand (ld2 and fmla). */
 #define FLO_NEON_OPERATIONS                                                                        \
     .matmul = {FLO_QUANT_FLOAT_TYPES(FLO_MATMUL_ROW, flo_neon_matmul_)                             \
                    FLO_QUANT_CODE_TYPES(FLO_MATMUL_ROW, flo_neon_matmul_)},                        \

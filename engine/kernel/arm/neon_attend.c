@@ -1,9 +1,9 @@
 /* NEON kernel: attention over the KV cache.
  *
- * Up to four queries that share a key and value head go through the cache
- * together: every key and value is widened once, in registers, whatever the
- * cache's type.  Keys stand transposed in blocks of 16 positions, so 16
- * scores need no sum across lanes; softmax is online, block by block. */
+ * Up to four queries that share a key and value head are computed together, so
+ * that every key and value is widened only once, in registers.  Keys are
+ * transposed in blocks of 16 positions, so 16 scores need no sum across lanes.
+ * Softmax is online, block by block. */
 #include "engine/kernel/arm/neon.h"
 #include "engine/kernel/arm/neon_math.h"
 #include "engine/kernel/attend.h"
@@ -11,8 +11,8 @@
 
 enum { R_MAX = FLO_ATTEND_ROWS, BLOCK = FLO_KV_BLOCK };
 
-/* 16 numbers of a row of a block: floats, halves or, not yet scaled, codes.
- * `is_high`: the nibbles' half. */
+/* Loads 16 numbers of a row of a block: floats, halves or, not yet scaled,
+ * codes.  `is_high`: take the high nibbles. */
 FLO_INLINE struct flo_f32x16 load_16(const enum flo_cache type, const void *row, size_t index,
                                      bool is_high)
 {
@@ -36,7 +36,7 @@ FLO_INLINE struct flo_f32x16 load_16(const enum flo_cache type, const void *row,
     return out;
 }
 
-/* Component d of 16 keys. */
+/* Loads component d of 16 keys. */
 FLO_INLINE struct flo_f32x16 load_keys(const enum flo_cache type, const uint8_t *block,
                                        size_t head_size, size_t d)
 {
@@ -60,7 +60,7 @@ FLO_INLINE struct flo_f32x16 load_keys(const enum flo_cache type, const uint8_t 
     return out;
 }
 
-/* Components d .. d + 15 of the value of position i. */
+/* Loads components d .. d + 15 of the value of position i. */
 FLO_INLINE struct flo_f32x16 load_value(const enum flo_cache type, const uint8_t *block,
                                         size_t head_size, size_t i, size_t d)
 {
@@ -80,7 +80,7 @@ FLO_INLINE struct flo_f32x16 load_value(const enum flo_cache type, const uint8_t
     return out;
 }
 
-/* 16 scores of each row: q . K, over one block of keys. */
+/* Computes 16 scores of each row: q . K, over one block of keys. */
 FLO_INLINE void block_scores(const int R, const enum flo_cache type, const struct flo_attention *a,
                              const uint8_t *keys, struct flo_attend_state *rows)
 {
@@ -112,7 +112,8 @@ FLO_INLINE void block_scores(const int R, const enum flo_cache type, const struc
     }
 }
 
-/* Scores of row r into weights; positions that it does not see weigh 0. */
+/* Turns the scores of row r into weights; positions outside the row's range
+ * weigh 0. */
 FLO_INLINE void block_softmax(struct flo_attend_state *rows, int r)
 {
     static const uint32_t lanes[BLOCK] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
@@ -128,13 +129,13 @@ FLO_INLINE void block_softmax(struct flo_attend_state *rows, int r)
         uint32x4_t is_seen = vandq_u32(vcgeq_u32(lane, skip), vcltq_u32(lane, count));
 
         score[i] = vbslq_f32(is_seen, vld1q_f32(weights + i * 4), vdupq_n_f32(-INFINITY));
-        most = vmaxnmq_f32(most, score[i]); /* passes over a NaN */
+        most = vmaxnmq_f32(most, score[i]); /* ignores NaN */
     }
     float before = rows->largest[r], largest = fmaxf(vmaxnmvq_f32(most), before);
-    if (!(largest > -INFINITY)) { /* nothing but -inf or NaN so far */
+    if (!(largest > -INFINITY)) { /* only -inf or NaN so far */
         largest = 0;
     }
-    /* exp(-inf) is 0, so lanes after the end add nothing. */
+    /* exp(-inf) is 0, so lanes past the end add nothing. */
 #pragma GCC unroll 4
     for (int i = 0; i < 4; i++) {
         float32x4_t w = flo_exp_4(vsubq_f32(score[i], vdupq_n_f32(largest)));
@@ -147,7 +148,7 @@ FLO_INLINE void block_softmax(struct flo_attend_state *rows, int r)
     rows->largest[r] = largest;
 }
 
-/* out = out * correction + weights . V. */
+/* Computes out = out * correction + weights . V. */
 FLO_INLINE void block_values(const int R, const enum flo_cache type, const struct flo_attention *a,
                              const uint8_t *values, size_t count,
                              const struct flo_attend_state *rows)

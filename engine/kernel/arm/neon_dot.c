@@ -6,8 +6,8 @@
 
 /* ---- the input ---- */
 
-/* One block of 32 to slot `index`.  The largest code of 16 bits is such that
- * its upper byte, rounded, fits. */
+/* Quantises one block of 32 into slot `index`.  The largest 16-bit code is
+ * chosen so that its upper byte fits after rounding. */
 FLO_INLINE void quantise_slot(const float *x, const struct flo_activations *out, size_t index)
 {
     const bool is_wide = out->precision == FLO_PRECISION_16;

@@ -1,15 +1,15 @@
-/* NEON kernel with matrix products of bytes (smmla): packed weights times
- * several tokens; one alone goes the way of neon_dot.c. */
+/* NEON kernel with byte matrix products (smmla): packed weights times several
+ * tokens; a single token uses neon_dot.c. */
 #include "engine/kernel/arm/neon_strips.h"
 
 #include <asm/hwcap.h>
 #include <sys/auxv.h>
 
-/* w is zipped: {rows 0 and 1, rows 2 and 3} of eight columns after another. */
+/* w is interleaved: {rows 0 and 1, rows 2 and 3}, eight columns at a time. */
 FLO_INLINE void dots(const int8x16_t *w, const struct flo_code_slot *x, const int upper,
                      const int from, const int to, int32x4_t *sum)
 {
-    int32x4_t a = vdupq_n_s32(0), b = a; /* rows x tokens, 2 x 2 each */
+    int32x4_t a = vdupq_n_s32(0), b = a; /* rows x tokens, each 2 x 2 */
 
 #pragma GCC unroll 2
     for (int h = from; h < to; h++) {

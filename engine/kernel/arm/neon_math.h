@@ -1,4 +1,4 @@
-/* Small vector functions that the NEON files share. */
+/* NEON math: small vector functions that the NEON files share. */
 #ifndef FLOTILLA_ENGINE_NEON_MATH_H
 #define FLOTILLA_ENGINE_NEON_MATH_H
 
@@ -14,7 +14,7 @@ struct flo_f32x16 {
     float32x4_t v[4];
 };
 
-/* Four half floats to floats. */
+/* Converts four half floats to floats. */
 FLO_INLINE float32x4_t flo_load_half_4(const void *p)
 {
     uint16x4_t halves;
@@ -31,7 +31,7 @@ FLO_INLINE float flo_half(const void *p)
     return (float)half;
 }
 
-/* 16 signed bytes to floats. */
+/* Converts 16 signed bytes to floats. */
 FLO_INLINE struct flo_f32x16 flo_floats_of_bytes(int8x16_t bytes)
 {
     int16x8_t low = vmovl_s8(vget_low_s8(bytes)), high = vmovl_high_s8(bytes);
@@ -41,8 +41,8 @@ FLO_INLINE struct flo_f32x16 flo_floats_of_bytes(int8x16_t bytes)
          vcvtq_f32_s32(vmovl_s16(vget_low_s16(high))), vcvtq_f32_s32(vmovl_high_s16(high))}};
 }
 
-/* 32 values to codes up to code_max; returns their scale, NaN when a value is
- * not finite. */
+/* Quantises 32 values to codes up to code_max; returns their scale, NaN if a
+ * value is not finite. */
 FLO_INLINE float flo_quantise_32(const float *x, float code_max, int16x8_t n[4])
 {
     float32x4_t v[8], largest = vdupq_n_f32(0);
@@ -53,7 +53,7 @@ FLO_INLINE float flo_quantise_32(const float *x, float code_max, int16x8_t n[4])
         largest = vmaxq_f32(largest, vabsq_f32(v[i])); /* keeps a NaN */
     }
     float scale = vmaxvq_f32(largest) / code_max;
-    /* A block of subnormals alone may have no finite inverse: it is 0. */
+    /* A block of only subnormals may have no finite inverse: use 0. */
     float inverse = scale > 1e-38f ? 1.0f / scale : 0.0f;
     if (!isfinite(scale)) {
         scale = NAN;
@@ -69,7 +69,7 @@ FLO_INLINE float flo_quantise_32(const float *x, float code_max, int16x8_t n[4])
     return scale;
 }
 
-/* Up to four floats of an array of `count`. */
+/* Loads up to four floats of an array of `count`. */
 FLO_INLINE float32x4_t flo_load_rows(const float *y, size_t count)
 {
     float part[4] = {0};

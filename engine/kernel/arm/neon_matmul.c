@@ -1,21 +1,21 @@
 /* NEON kernel: products with quantised weights, read in their GGUF blocks.
  *
- * Four rows at a time, block by block: 32 codes of each are unpacked and
- * widened in registers, then multiplied with the codes of every token
- * (smlal).  A lane's 32-bit sum cannot overflow: eight products of at most
- * 128 * 32767.  One token or many, the order is the same. */
+ * Four rows at a time, block by block: 32 codes of each row are unpacked and
+ * widened in registers, then multiplied with the codes of every token (smlal).
+ * A lane's 32-bit sum cannot overflow: eight products of at most 128 * 32767.
+ * The order of additions is the same for one token and for many. */
 #include "engine/kernel/arm/neon.h"
 #include "engine/kernel/arm/neon_math.h"
 
 enum { ROWS = 4 };
 
-/* 32 weights: scale[i / 16] * codes[i] + offset[i / 16]. */
+/* 32 weights, each scale[i / 16] * codes[i] + offset[i / 16]. */
 struct block {
     int8x16_t codes[2];
-    float scale[2], offset[2]; /* the second where halves differ */
+    float scale[2], offset[2]; /* second element: if the halves differ */
 };
 
-/* Unpack block `index` (of 32 weights) of a row. */
+/* Unpacks block `index` (of 32 weights) of a row. */
 typedef void unpack_fn(const uint8_t *row, size_t index, struct block *out);
 
 FLO_INLINE int8x16_t minus(uint8x16_t codes, int8_t offset)
@@ -28,13 +28,13 @@ FLO_INLINE uint8x16_t low_bits(uint8x16_t bytes, uint8_t mask)
     return vandq_u8(bytes, vdupq_n_u8(mask));
 }
 
-/* Shift by a number that is known at run time only. */
+/* Shifts by a number known only at run time. */
 FLO_INLINE uint8x16_t shift_right(uint8x16_t bytes, size_t by)
 {
     return vshlq_u8(bytes, vdupq_n_s8((int8_t) - (int)by));
 }
 
-/* `bit` in the bytes of which that bit is set in `test`. */
+/* Returns `bit` in each byte where that bit is set in `test`. */
 FLO_INLINE uint8x16_t bit_where(uint8x16_t bytes, uint8x16_t test, uint8_t bit)
 {
     return vandq_u8(vtstq_u8(bytes, test), vdupq_n_u8(bit));
@@ -42,8 +42,8 @@ FLO_INLINE uint8x16_t bit_where(uint8x16_t bytes, uint8x16_t test, uint8_t bit)
 
 /* ---- types of 32 values ---- */
 
-/* Scale, offset (of some), fifth bits (of some: value i's in bit i of four
- * bytes), nibbles of which `less` is to be taken. */
+/* Unpacks a block: scale; perhaps an offset; perhaps fifth bits (value i's in
+ * bit i of four bytes); nibbles, from which `less` is subtracted. */
 FLO_INLINE void unpack_32(const uint8_t *p, const bool has_offset, const bool has_fifth,
                           int8_t less, struct block *out)
 {
@@ -85,7 +85,7 @@ FLO_INLINE void unpack_q8_0(const uint8_t *row, size_t index, struct block *out)
     out->codes[1] = vreinterpretq_s8_u8(vld1q_u8(p + 18));
 }
 
-/* Nibbles through the table of the IQ4 types. */
+/* Maps nibbles through the table of the IQ4 types. */
 FLO_INLINE void grid(const uint8_t *p, struct block *out)
 {
     const int8x16_t steps = vld1q_s8(flo_quant_iq4_grid);
@@ -202,12 +202,12 @@ FLO_INLINE void unpack_iq4_xs(const uint8_t *row, size_t index, struct block *ou
 
 /* ---- products ---- */
 
-enum form { PLAIN, OFFSET, HALVES, HALVES_OFFSET }; /* scales of a type */
+enum form { PLAIN, OFFSET, HALVES, HALVES_OFFSET }; /* scales that a type has */
 
-/* Block of four rows, widened. */
+/* A block of four rows, widened. */
 struct four {
     int16x8_t codes[ROWS][4];
-    float32x4_t scale[2], offset[2]; /* a lane per row */
+    float32x4_t scale[2], offset[2]; /* one lane per row */
 };
 
 FLO_INLINE int32x4_t dot_8(int32x4_t acc, int16x8_t a, int16x8_t b)
@@ -216,7 +216,8 @@ FLO_INLINE int32x4_t dot_8(int32x4_t acc, int16x8_t a, int16x8_t b)
     return vmlal_high_s16(acc, a, b);
 }
 
-/* Pieces from .. from + count - 1 (of eight codes) of each row, a lane each. */
+/* Sums the products of `count` pieces (of eight codes) of each row from `from`
+ * on, one lane per row. */
 FLO_INLINE float32x4_t dots(const struct four *w, const int16x8_t *x, const int from,
                             const int count)
 {
@@ -233,7 +234,7 @@ FLO_INLINE float32x4_t dots(const struct four *w, const int16x8_t *x, const int 
     return vcvtq_f32_s32(vpaddq_s32(vpaddq_s32(sum[0], sum[1]), vpaddq_s32(sum[2], sum[3])));
 }
 
-/* y + one block of four rows times that of one token. */
+/* Returns y + one block of four rows times one block of a token. */
 FLO_INLINE float32x4_t add_block(const enum form form, const struct four *w, const int16_t *codes,
                                  float scale, float sum, float32x4_t y)
 {
@@ -291,7 +292,7 @@ FLO_INLINE void matmul_codes(unpack_fn *unpack, const enum form form, const void
 
     for (size_t r = 0; r < rows; r += ROWS) {
         size_t here = rows - r < ROWS ? rows - r : ROWS;
-        const uint8_t *row[ROWS]; /* after the last: the last again */
+        const uint8_t *row[ROWS]; /* past the last row: the last row again */
 
         for (size_t i = 0; i < ROWS; i++) {
             size_t index = r + (i < here ? i : here - 1);

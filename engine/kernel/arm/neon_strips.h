@@ -1,15 +1,16 @@
 /* NEON kernels: products with packed weights (strips, pack.h).
  *
- * Block by block: 32 columns of eight rows are unpacked into 16 registers of
- * four rows x four columns, then multiplied with the codes of every token;
- * a lane sums one row (sdot), or two rows and two tokens stand in a register
- * (smmla).  Integer sums are exact and the floats' order is one, so results
- * have the same bits by either way, alone and in a batch.
+ * Each block of 32 columns of eight rows is unpacked into 16 registers of four
+ * rows x four columns, then multiplied with the codes of every token.  With
+ * sdot a lane sums one row; with smmla a register holds two rows and two
+ * tokens.  Integer sums are exact and floats are always added in the same
+ * order.  So both ways give the same bits, for one token and for a batch.
  *
- * The input's form, flo_neon_quantise_packed(): a slot for block b of token t
- * at index b * tokens + t, so that a product walks through it: 32 bytes of
- * codes, of FLO_PRECISION_16 the lower bytes (signed) and then the upper ones;
- * a scale; the sums of the first and the last 16 codes, not scaled. */
+ * Form of the input, as flo_neon_quantise_packed() makes it: the slot for block
+ * b of token t has index b * tokens + t, so that a product reads slots in
+ * order.  A slot has 32 bytes of codes (for FLO_PRECISION_16 the lower bytes,
+ * signed, then the upper ones), a scale, and the unscaled sums of the first and
+ * the last 16 codes. */
 #ifndef FLOTILLA_ENGINE_NEON_STRIPS_H
 #define FLOTILLA_ENGINE_NEON_STRIPS_H
 
@@ -17,24 +18,24 @@
 #include "engine/kernel/arm/neon_math.h"
 #include "engine/kernel/pack.h"
 
-enum { FLO_QUARTERS = 4, FLO_PIECES = 8 }; /* parts of 16 rows, 32 columns */
+enum { FLO_QUARTERS = 4, FLO_PIECES = 8 }; /* parts of 16 rows, of 32 columns */
 
-/* The scales that a type has, as in pack.h. */
+/* Scales of a type, as in pack.h. */
 enum flo_form {
-    FLO_FORM_D,       /* d of 32 columns */
+    FLO_FORM_D,       /* d per 32 columns */
     FLO_FORM_D_M,     /* and an offset */
-    FLO_FORM_BYTE,    /* d of 256, a signed byte of 32 */
-    FLO_FORM_BYTES,   /* a signed byte of 16 */
-    FLO_FORM_K4,      /* d and dmin of 256, scale and min of 32 */
+    FLO_FORM_BYTE,    /* d per 256, a signed byte per 32 */
+    FLO_FORM_BYTES,   /* d per 256, a signed byte per 16 */
+    FLO_FORM_K4,      /* d and dmin per 256, scale and min per 32 */
     FLO_FORM_NIBBLES, /* both of 16 */
 };
 
-/* Facts of a type that a product knows at compile time. */
+/* Properties of a type, known at compile time. */
 struct flo_packed {
     uint32_t id;
     enum flo_form form;
     unsigned high, low; /* bits */
-    float minus;        /* what must be taken from a code */
+    float minus;        /* offset to subtract from a code */
 };
 
 FLO_INLINE bool flo_has_halves(enum flo_form form)
@@ -42,7 +43,7 @@ FLO_INLINE bool flo_has_halves(enum flo_form form)
     return form == FLO_FORM_BYTES || form == FLO_FORM_NIBBLES;
 }
 
-struct flo_strip_scales { /* 16 rows: scale * code + offset */
+struct flo_strip_scales { /* of 16 rows: scale * code + offset */
     struct flo_f32x16 scale[2], offset[2];
 };
 
@@ -51,13 +52,14 @@ struct flo_code_slot {
     float scale, sums[2];
 };
 
-/* sum[t] += w . codes[upper] of token t, halves from .. to - 1. */
+/* Adds to sum[t] the product of w and the codes of token t, halves `from` to -
+ * 1; `upper` picks the upper bytes. */
 typedef void flo_dots_fn(const int8x16_t *w, const struct flo_code_slot *x, const int upper,
                          const int from, const int to, int32x4_t *sum);
 
 /* ---- weights ---- */
 
-/* Group g of a plane, four rows. */
+/* Returns the codes of group g of a plane, for four rows. */
 FLO_INLINE uint8x16_t flo_plane(const uint8_t *p, const unsigned bits, const unsigned g,
                                 size_t quarter)
 {
@@ -103,7 +105,7 @@ FLO_INLINE struct flo_f32x16 flo_load_halves(const uint8_t *p)
                                 flo_load_half_4(p + 24)}};
 }
 
-/* Scales of a block, which begins with `bytes`, and of its group. */
+/* Loads the scales of a block, which begins at `bytes`, and of its group. */
 FLO_INLINE void flo_load_scales(const enum flo_form form, const uint8_t *halves,
                                 const uint8_t *bytes, struct flo_strip_scales *out)
 {
@@ -164,7 +166,7 @@ FLO_INLINE struct flo_code_slot flo_load_slot(const enum flo_precision precision
     return out;
 }
 
-/* y[t] + four rows of a block times slot t, for T tokens. */
+/* Returns y[t] + four rows of a block times slot t, for T tokens. */
 FLO_INLINE void flo_add_rows(const int T, flo_dots_fn *dots, const struct flo_packed type,
                              const enum flo_precision precision, const int8x16_t *w,
                              const struct flo_strip_scales *scales, size_t quarter,
@@ -204,8 +206,8 @@ FLO_INLINE void flo_add_rows(const int T, flo_dots_fn *dots, const struct flo_pa
     }
 }
 
-/* y += block b of eight rows, the first of them `pair` * 8 of the strip's,
- * times tokens first .. last - 1; y begins with the first. */
+/* Adds block b of eight rows (from row `pair` * 8 of the strip on) times tokens
+ * first .. last - 1 to y, which begins at token `first`. */
 FLO_INLINE void flo_block_times_tokens(const int T, flo_dots_fn *dots, const struct flo_packed type,
                                        const enum flo_precision precision,
                                        int8x16_t (*w)[FLO_PIECES],
@@ -214,7 +216,7 @@ FLO_INLINE void flo_block_times_tokens(const int T, flo_dots_fn *dots, const str
                                        float *y, size_t stride)
 {
     for (size_t t = first; t < last; t += (size_t)T, y += (size_t)T * stride) {
-        /* A second token that is not there is the first one again. */
+        /* A missing second token is replaced by the first. */
         size_t second = T == 2 && t + 1 < last ? 1 : 0;
         size_t index = b * x->tokens + t;
         struct flo_code_slot slots[2];
@@ -237,7 +239,8 @@ FLO_INLINE void flo_block_times_tokens(const int T, flo_dots_fn *dots, const str
     }
 }
 
-/* T 2: rows in pairs, eight columns each, as `dots` then reads them. */
+/* With T = 2: interleaves rows in pairs, eight columns each, as `dots` reads
+ * them. */
 FLO_INLINE void flo_zip(int8x16_t w[FLO_PIECES])
 {
 #pragma GCC unroll 4
@@ -250,7 +253,8 @@ FLO_INLINE void flo_zip(int8x16_t w[FLO_PIECES])
     }
 }
 
-/* A strip times tokens first .. last - 1; y begins with the first. */
+/* Multiplies a strip with tokens first .. last - 1; y begins at token
+ * `first`. */
 FLO_INLINE void flo_strip_times_tokens(const int T, flo_dots_fn *dots, const struct flo_packed type,
                                        const enum flo_precision precision, const uint8_t *block,
                                        const struct flo_strip *at, size_t first, size_t last,
@@ -295,7 +299,7 @@ FLO_INLINE void flo_matmul_strips(const int T, flo_dots_fn *dots, const struct f
     const uint8_t *strip = weights;
 
     for (size_t r = 0; r < rows; r += FLO_STRIP_ROWS, strip += strip_bytes) {
-        /* A strip that is not full goes through a buffer, tile by tile. */
+        /* A partial strip goes through a buffer, tile by tile. */
         size_t here = rows - r < FLO_STRIP_ROWS ? rows - r : FLO_STRIP_ROWS;
         bool is_full = here == FLO_STRIP_ROWS;
         size_t step = is_full ? x->tokens : (size_t)T, last;
@@ -312,7 +316,7 @@ FLO_INLINE void flo_matmul_strips(const int T, flo_dots_fn *dots, const struct f
     }
 }
 
-/* name, form, bits of the high and the low plane, minus */
+/* name, form, bits of the high and the low plane, offset */
 #define FLO_PACKED_TYPES(X)                                                                        \
     X(q4_0, Q4_0, FLO_FORM_D, 0, 4, 8)                                                             \
     X(q4_1, Q4_1, FLO_FORM_D_M, 0, 4, 0)                                                           \
@@ -327,7 +331,7 @@ FLO_INLINE void flo_matmul_strips(const int T, flo_dots_fn *dots, const struct f
     X(iq4_nl, IQ4_NL, FLO_FORM_D, 0, 4, 0)                                                         \
     X(iq4_xs, IQ4_XS, FLO_FORM_BYTE, 0, 4, 0)
 
-/* A product of both precisions, as flo_neon_<set>_<name>. */
+/* Defines the products of both precisions, as flo_neon_<set>_<name>. */
 #define FLO_MATMUL_STRIPS(set, name, T, dots, id, form, high, low, minus)                          \
     void flo_neon_##set##_##name(const void *weights, size_t strip_bytes, size_t rows,             \
                                  const struct flo_activations *x, float *y, size_t stride)         \

@@ -1,8 +1,7 @@
-/* Whether weights that one token reads are fetched ahead by instruction.
+/* Ahead: whether products with one token prefetch weights by instruction.
  *
- * Zen 4 (family 19h) foresees long streams best by itself.  Zen 5 got 28 of the
- * 42 GB/s of its memory so for K types, of whose blocks less is in flight at
- * once, and 45 when told; F16 37, and 42 when told. */
+ * Zen 4 (family 19h) is fastest without.  Zen 5 measured 28 GB/s without and 45
+ * with prefetching for K types, and 37 and 42 for F16. */
 #ifndef FLOTILLA_ENGINE_X86_AHEAD_H
 #define FLOTILLA_ENGINE_X86_AHEAD_H
 

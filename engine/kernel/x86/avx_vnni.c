@@ -1,8 +1,8 @@
 /* AVX-VNNI kernel: products with packed weights (packed_strips.h), 8 rows at a
- * time; all else is the AVX2 kernel's.
+ * time; everything else is the AVX2 kernel's.
  *
- * Built with FLO_VNNI_OF_AVX512 (a test) it uses the same instruction in the
- * form that AVX-512 VL has, so that it runs on CPUs that have only that. */
+ * A test builds it with FLO_VNNI_OF_AVX512, which uses AVX-512 VL's form of the
+ * same instruction and so runs on CPUs that have only that. */
 #include "engine/kernel/x86/avx_vnni.h"
 
 #include <cpuid.h>

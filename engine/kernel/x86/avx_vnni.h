@@ -1,4 +1,4 @@
-/* The kernel of CPUs with AVX-VNNI but no AVX-512. */
+/* AVX-VNNI: the kernel for CPUs with AVX-VNNI but no AVX-512. */
 #ifndef FLOTILLA_ENGINE_AVX_VNNI_H
 #define FLOTILLA_ENGINE_AVX_VNNI_H
 

@@ -1,9 +1,9 @@
 /* AVX2 kernel: attention over the KV cache.
  *
- * Up to four queries that share a key and value head go through the cache
- * together: every key and value is widened from f16 once.  Keys stand
- * transposed in blocks of 16 positions, so 16 scores are two vectors without
- * a sum across lanes; softmax is online, block by block. */
+ * Up to four queries that share a key and value head are computed together, so
+ * that every key and value is widened only once.  Keys are transposed in blocks
+ * of 16 positions, so 16 scores are two vectors without a sum across lanes.
+ * Softmax is online, block by block. */
 #include "engine/kernel/attend.h"
 #include "engine/kernel/ref.h"
 #include "engine/kernel/x86/avx2/avx2.h"
@@ -22,7 +22,7 @@ FLO_INLINE __m256 load_8(bool is_f16, const void *array, size_t index)
                   : _mm256_loadu_ps((const float *)array + index);
 }
 
-/* Eight codes to floats. */
+/* Converts eight codes to floats. */
 FLO_INLINE __m256 load_bytes(const uint8_t *p)
 {
     return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const void *)p)));
@@ -36,7 +36,7 @@ FLO_INLINE __m256 load_nibbles(const uint8_t *p, bool is_high)
     return _mm256_cvtepi32_ps(_mm256_sub_epi32(bytes, _mm256_set1_epi32(8)));
 }
 
-/* Keys [head_size][16] of a block of codes. */
+/* Unpacks the keys [head_size][16] of a block of codes. */
 FLO_INLINE void unpack_keys(const enum flo_cache type, const uint8_t *block, size_t head_size,
                             float *out)
 {
@@ -58,7 +58,7 @@ FLO_INLINE void unpack_keys(const enum flo_cache type, const uint8_t *block, siz
     }
 }
 
-/* The first `count` values [16][head_size] of a block of codes. */
+/* Unpacks the first `count` values [16][head_size] of a block of codes. */
 FLO_INLINE void unpack_values(const enum flo_cache type, const uint8_t *block, size_t head_size,
                               size_t count, float *out)
 {
@@ -78,7 +78,7 @@ FLO_INLINE void unpack_values(const enum flo_cache type, const uint8_t *block, s
     }
 }
 
-/* 16 scores of each row: q . K, over one block of keys. */
+/* Computes 16 scores of each row: q . K, over one block of keys. */
 FLO_INLINE void block_scores(const int R, const enum flo_cache type, const struct flo_attention *a,
                              const uint8_t *block, struct flo_attend_state *rows)
 {
@@ -123,7 +123,7 @@ FLO_INLINE void block_scores(const int R, const enum flo_cache type, const struc
     }
 }
 
-/* Which of eight lanes, the first of them `at`, are in [skip, count)? */
+/* Masks which of eight lanes, from position `at` on, are in [skip, count). */
 FLO_INLINE __m256 seen_lanes(int at, size_t skip, size_t count)
 {
     const __m256i lanes =
@@ -134,7 +134,8 @@ FLO_INLINE __m256 seen_lanes(int at, size_t skip, size_t count)
     return _mm256_castsi256_ps(_mm256_andnot_si256(is_low, is_in));
 }
 
-/* Scores of row r into weights; positions that it does not see weigh 0. */
+/* Turns the scores of row r into weights; positions outside the row's range
+ * weigh 0. */
 FLO_INLINE void block_softmax(struct flo_attend_state *rows, int r)
 {
     __m256 low = _mm256_load_ps(rows->weights[r]);
@@ -148,11 +149,11 @@ FLO_INLINE void block_softmax(struct flo_attend_state *rows, int r)
     high = _mm256_blendv_ps(none, high, is_high);
     largest = flo_max_8(_mm256_max_ps(low, high));
     largest = largest > before ? largest : before;
-    if (!(largest > -INFINITY)) { /* nothing but -inf or NaN so far */
+    if (!(largest > -INFINITY)) { /* only -inf or NaN so far */
         largest = 0;
     }
     __m256 by = _mm256_set1_ps(largest);
-    /* exp(-inf) is 0, so lanes after the end add nothing. */
+    /* exp(-inf) is 0, so lanes past the end add nothing. */
     low = flo_exp_8(_mm256_sub_ps(low, by));
     high = flo_exp_8(_mm256_sub_ps(high, by));
     rows->correction[r] = before == largest ? 1.0f : expf(before - largest);
@@ -162,7 +163,7 @@ FLO_INLINE void block_softmax(struct flo_attend_state *rows, int r)
     _mm256_store_ps(rows->weights[r] + 8, high);
 }
 
-/* out = out * correction + weights . V. */
+/* Computes out = out * correction + weights . V. */
 FLO_INLINE void block_values(const int R, const enum flo_cache type, const struct flo_attention *a,
                              const uint8_t *block, size_t count,
                              const struct flo_attend_state *rows)

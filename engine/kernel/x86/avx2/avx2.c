@@ -6,7 +6,8 @@
 #include <cpuid.h>
 #include <math.h>
 
-/* One block of 32; returns its scale, NaN when a value is not finite. */
+/* Quantises one block of 32; returns its scale, NaN if a value is not
+ * finite. */
 FLO_INLINE float quantise_block(const float *x, float code_max, int16_t *codes, float *sum)
 {
     const __m256 no_sign = _mm256_castsi256_ps(_mm256_set1_epi32(0x7fffffff));
@@ -31,7 +32,7 @@ FLO_INLINE float quantise_block(const float *x, float code_max, int16_t *codes, 
         n[i] = _mm256_cvtps_epi32(_mm256_mul_ps(v[i], inverse));
     }
     __m256i total = _mm256_add_epi32(_mm256_add_epi32(n[0], n[1]), _mm256_add_epi32(n[2], n[3]));
-    /* packs works in halves of 128 bits: put the quarters in order. */
+    /* The packs instruction works on halves of 128 bits: restore the order. */
     __m256i low = _mm256_permute4x64_epi64(_mm256_packs_epi32(n[0], n[1]), 0xd8);
     __m256i high = _mm256_permute4x64_epi64(_mm256_packs_epi32(n[2], n[3]), 0xd8);
     _mm256_storeu_si256((__m256i *)(void *)codes, low);
@@ -263,7 +264,7 @@ void flo_avx2_store(const float *key, const float *value, size_t head_size, size
     }
 }
 
-/* Not every compiler's __builtin_cpu_supports() knows f16c. */
+/* Some compilers' __builtin_cpu_supports() do not know f16c. */
 static bool has_f16c(void)
 {
     unsigned a, b, c, d;

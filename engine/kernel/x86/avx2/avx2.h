@@ -1,4 +1,4 @@
-/* Pieces of the AVX2 kernel; what each does stands in kernel.h. */
+/* AVX2: pieces of the AVX2 kernel; kernel.h describes each operation. */
 #ifndef FLOTILLA_ENGINE_AVX2_H
 #define FLOTILLA_ENGINE_AVX2_H
 
@@ -23,7 +23,7 @@ flo_low_rank_add_fn flo_avx2_low_rank_add;
 flo_store_fn flo_avx2_store;
 flo_attention_fn flo_avx2_attend;
 
-/* The operations that wider kernels take over as they are. */
+/* Operations that wider kernels reuse. */
 #define FLO_AVX2_OPERATIONS                                                                        \
     .quantise = flo_avx2_quantise, .rms_norm = flo_avx2_rms_norm,                                  \
     .layer_norm = flo_avx2_layer_norm, .rope_pairs = flo_avx2_rope_pairs,                          \

@@ -1,11 +1,11 @@
-/* AVX2 kernel: the blocks of every quantised type, unpacked in registers.
+/* Blocks: unpacks the blocks of every quantised type in AVX2 registers.
  *
- * A type is read in groups of 256 weights: eight blocks of a 32-value type,
- * one block of a 256-value type.  For a group, scales_<type>() gives eight
- * scales and offsets, and codes_<type>() the 32 codes of one of its parts:
- * weight = scale * code + offset.  Types whose scale changes every 16 weights
- * give codes that are multiplied with it already (|code| <= 4096).  A row may
- * end inside a group of 32-value blocks: `parts` says how many there are. */
+ * A type is read in groups of 256 weights: eight blocks of a 32-value type, one
+ * block of a 256-value type.  For a group, scales_<type>() gives eight scales
+ * and offsets, and codes_<type>() the 32 codes of one of its parts: weight =
+ * scale * code + offset.  For types whose scale changes every 16 weights, the
+ * codes are already multiplied with it (|code| <= 4096).  A row may end inside
+ * a group of 32-value blocks: `parts` says how many of its parts exist. */
 #ifndef FLOTILLA_ENGINE_AVX2_BLOCKS_H
 #define FLOTILLA_ENGINE_AVX2_BLOCKS_H
 
@@ -18,7 +18,7 @@ struct flo_codes { /* 16 signed 16-bit codes each */
     __m256i low, high;
 };
 
-struct flo_scales { /* the eight parts of a group */
+struct flo_scales { /* of the eight parts of a group */
     __m256 scales, offsets;
 };
 
@@ -29,7 +29,7 @@ FLO_INLINE __m128i flo_load_16(const uint8_t *p)
     return _mm_loadu_si128((const void *)p);
 }
 
-/* Widen 32 signed bytes. */
+/* Widens 32 signed bytes. */
 FLO_INLINE struct flo_codes flo_codes_of_bytes(__m128i low, __m128i high)
 {
     return (struct flo_codes){_mm256_cvtepi8_epi16(low), _mm256_cvtepi8_epi16(high)};
@@ -45,13 +45,13 @@ FLO_INLINE __m128i flo_high_nibbles(__m128i bytes)
     return flo_low_nibbles(_mm_srli_epi16(bytes, 4));
 }
 
-/* 16 unsigned bytes as 16-bit numbers. */
+/* Loads 16 unsigned bytes as 16-bit numbers. */
 FLO_INLINE __m256i flo_load_wide(const uint8_t *p)
 {
     return _mm256_cvtepu8_epi16(flo_load_16(p));
 }
 
-/* 16 bytes: values 0..15 are their low halves, 16..31 their high ones. */
+/* Unpacks 16 bytes: values 0..15 are the low nibbles, 16..31 the high ones. */
 FLO_INLINE struct flo_codes flo_codes_of_nibbles(const uint8_t *p)
 {
     __m256i bytes = flo_load_wide(p);
@@ -60,7 +60,7 @@ FLO_INLINE struct flo_codes flo_codes_of_nibbles(const uint8_t *p)
                               _mm256_srli_epi16(bytes, 4)};
 }
 
-/* 16 numbers, all ones where the bit of that number is set in two bytes. */
+/* Returns 16 words, each all ones if its bit is set in the two bytes at p. */
 FLO_INLINE __m256i flo_words_of_bits(const uint8_t *p)
 {
     const __m256i bits = _mm256_setr_epi16(1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096,
@@ -71,9 +71,9 @@ FLO_INLINE __m256i flo_words_of_bits(const uint8_t *p)
     return _mm256_cmpeq_epi16(_mm256_and_si256(_mm256_set1_epi16(both), bits), bits);
 }
 
-/* Four bytes of a block each, from p, p + step, ... for the parts that are
- * there, else 0: {0, 1, 2, 3} and {4, 5, 6, 7}.  Put together in registers: a
- * load of the whole would wait for stores of its parts. */
+/* Loads four bytes of each block, from p, p + step, ...: of parts {0, 1, 2, 3}
+ * and {4, 5, 6, 7}; missing parts give 0.  Combined in registers, because a
+ * load of the whole would wait for the stores of its parts. */
 struct flo_words {
     __m128i low, high;
 };
@@ -98,7 +98,7 @@ FLO_INLINE struct flo_words flo_words(const uint8_t *p, size_t step, size_t part
     return (struct flo_words){_mm_unpacklo_epi64(a, b), _mm_unpacklo_epi64(c, d)};
 }
 
-/* Blocks that begin with an f16 scale. */
+/* Reads the scales of blocks that begin with an f16 scale. */
 FLO_INLINE struct flo_scales flo_scales_alone(const uint8_t *p, size_t step, size_t parts)
 {
     const __m128i low_halves = _mm_set1_epi32(0xffff);
@@ -109,7 +109,7 @@ FLO_INLINE struct flo_scales flo_scales_alone(const uint8_t *p, size_t step, siz
     return (struct flo_scales){_mm256_cvtph_ps(halves), _mm256_setzero_ps()};
 }
 
-/* Blocks that begin with an f16 scale and an f16 offset. */
+/* Reads the scales of blocks that begin with an f16 scale and an f16 offset. */
 FLO_INLINE struct flo_scales flo_scales_pair(const uint8_t *p, size_t step, size_t parts)
 {
     const __m128i low_halves = _mm_set1_epi32(0xffff);
@@ -121,7 +121,7 @@ FLO_INLINE struct flo_scales flo_scales_pair(const uint8_t *p, size_t step, size
     return (struct flo_scales){_mm256_cvtph_ps(scales), _mm256_cvtph_ps(offsets)};
 }
 
-/* Eight unsigned bytes to floats. */
+/* Converts eight unsigned bytes to floats. */
 FLO_INLINE __m256 flo_floats_of_bytes(uint64_t bytes)
 {
     return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_cvtsi64_si128((long long)bytes)));
@@ -134,7 +134,7 @@ FLO_INLINE struct flo_scales scales_q4_0(const uint8_t *p, size_t parts)
     return flo_scales_alone(p, sizeof(struct flo_block_q4_0), parts);
 }
 
-/* code - 8 is the nibble with its top bit turned, as a signed number. */
+/* code - 8 is the nibble with its top bit inverted, as a signed number. */
 FLO_INLINE struct flo_codes codes_q4_0(const uint8_t *p, size_t part)
 {
     __m128i bytes = flo_load_16(p + part * sizeof(struct flo_block_q4_0) + 2);
@@ -159,7 +159,7 @@ FLO_INLINE struct flo_scales scales_q5_0(const uint8_t *p, size_t parts)
     return flo_scales_alone(p, sizeof(struct flo_block_q5_0), parts);
 }
 
-/* code - 16: where the fifth bit is 0, all bits above the nibble are 1. */
+/* code - 16: if the fifth bit is 0, all bits above the nibble are 1. */
 FLO_INLINE struct flo_codes codes_q5_0(const uint8_t *p, size_t part)
 {
     const uint8_t *block = p + part * sizeof(struct flo_block_q5_0);
@@ -199,7 +199,7 @@ FLO_INLINE struct flo_codes codes_q8_0(const uint8_t *p, size_t part)
     return flo_codes_of_bytes(flo_load_16(q), flo_load_16(q + 16));
 }
 
-/* Nibbles through the steps of the IQ4 types. */
+/* Maps nibbles through the table of the IQ4 types. */
 FLO_INLINE struct flo_codes flo_codes_of_grid(const uint8_t *p)
 {
     __m128i grid = flo_load_16((const uint8_t *)flo_quant_iq4_grid);
@@ -221,7 +221,7 @@ FLO_INLINE struct flo_codes codes_iq4_nl(const uint8_t *p, size_t part)
 
 /* ---- types of 256 values ---- */
 
-/* 12 bytes hold eight pairs of 6 bits (flo_quant_k4_scale()). */
+/* Reads eight pairs of 6 bits from 12 bytes (flo_quant_k4_scale()). */
 FLO_INLINE struct flo_scales scales_q4_k(const uint8_t *p, size_t parts)
 {
     const uint32_t six = 0x3f3f3f3f, four = 0x0f0f0f0f, two = 0x30303030;
@@ -238,7 +238,7 @@ FLO_INLINE struct flo_scales scales_q4_k(const uint8_t *p, size_t parts)
         _mm256_mul_ps(flo_floats_of_bytes(minima), _mm256_set1_ps(-flo_half(p + 2)))};
 }
 
-/* 32 bytes of nibbles hold parts 2k (low) and 2k + 1 (high). */
+/* Reads nibbles: 32 bytes hold parts 2k (low) and 2k + 1 (high). */
 FLO_INLINE void flo_nibbles_k4(const uint8_t *nibbles, size_t part, __m128i *low, __m128i *high)
 {
     *low = flo_load_16(nibbles + part / 2 * 32);
@@ -264,7 +264,7 @@ FLO_INLINE struct flo_scales scales_q5_k(const uint8_t *p, size_t parts)
     return scales_q4_k(p, parts);
 }
 
-/* Bit `part` of 16 bytes, as 16 or 0. */
+/* Returns bit `part` of 16 bytes, as 16 or 0. */
 FLO_INLINE __m128i flo_fifth_k(const uint8_t *p, size_t part)
 {
     __m128i is = _mm_set1_epi8((char)(1u << part));
@@ -282,13 +282,13 @@ FLO_INLINE struct flo_codes codes_q5_k(const uint8_t *p, size_t part)
                               _mm_or_si128(high, flo_fifth_k(p + 32, part)));
 }
 
-/* The same scale for all parts of a group. */
+/* Returns the same scale for all parts of a group. */
 FLO_INLINE struct flo_scales flo_scales_one(const uint8_t *half)
 {
     return (struct flo_scales){_mm256_set1_ps(flo_half(half)), _mm256_setzero_ps()};
 }
 
-/* 16 signed bytes times their own scale. */
+/* Returns 16 signed bytes times their scale. */
 FLO_INLINE __m256i flo_scaled(__m128i bytes, int scale)
 {
     return _mm256_mullo_epi16(_mm256_cvtepi8_epi16(bytes), _mm256_set1_epi16((short)scale));
@@ -300,7 +300,7 @@ FLO_INLINE struct flo_scales scales_q6_k(const uint8_t *p, size_t parts)
     return flo_scales_one(p + 208);
 }
 
-/* 16 codes of 6 bits, less 32. */
+/* Unpacks 16 codes of 6 bits, minus 32. */
 FLO_INLINE __m128i flo_bytes_q6_k(const uint8_t *low, const uint8_t *high, size_t group)
 {
     __m128i q = flo_load_16(low), h = flo_load_16(high);
@@ -321,7 +321,7 @@ FLO_INLINE struct flo_codes codes_q6_k(const uint8_t *p, size_t part)
                               flo_scaled(flo_bytes_q6_k(low + 16, high + 16, part % 4), scales[1])};
 }
 
-/* 16 codes of 2 bits. */
+/* Unpacks 16 codes of 2 bits. */
 FLO_INLINE __m128i flo_bytes_q2_k(const uint8_t *q, size_t part)
 {
     __m128i bytes = _mm_srli_epi16(flo_load_16(q), (int)(part % 4) * 2);
@@ -335,7 +335,7 @@ FLO_INLINE struct flo_scales scales_q3_k(const uint8_t *p, size_t parts)
     return flo_scales_one(p + 108);
 }
 
-/* 16 codes of 3 bits less 4: the third bit adds the 4 again. */
+/* Unpacks 16 codes of 3 bits, minus 4; a set third bit adds the 4 again. */
 FLO_INLINE __m128i flo_bytes_q3_k(const uint8_t *high, const uint8_t *q, size_t part)
 {
     __m128i is = _mm_set1_epi8((char)(1u << part));
@@ -353,7 +353,7 @@ FLO_INLINE struct flo_codes codes_q3_k(const uint8_t *p, size_t part)
         flo_scaled(flo_bytes_q3_k(p + 16, q + 16, part), flo_quant_k3_scale(scales, part * 2 + 1))};
 }
 
-/* Offsets here are those of minima_q2_k(). */
+/* Reads the scales; the offsets belong to minima_q2_k(). */
 FLO_INLINE struct flo_scales scales_q2_k(const uint8_t *p, size_t parts)
 {
     (void)parts;
@@ -368,7 +368,8 @@ FLO_INLINE struct flo_codes codes_q2_k(const uint8_t *p, size_t part)
                               flo_scaled(flo_bytes_q2_k(q + 16, part), scales[1] & 15)};
 }
 
-/* Minima change every 16 weights: codes of their own, times the offset. */
+/* Unpacks the minima, which change every 16 weights: codes of their own, times
+ * the offset. */
 FLO_INLINE struct flo_codes minima_q2_k(const uint8_t *p, size_t part)
 {
     return (struct flo_codes){_mm256_set1_epi16(p[part * 2] >> 4),
@@ -399,7 +400,7 @@ FLO_INLINE struct flo_codes codes_iq4_xs(const uint8_t *p, size_t part)
     return flo_codes_of_grid(p + 8 + part * 16);
 }
 
-/* For types without them. */
+/* Stands in for types without minima. */
 FLO_INLINE struct flo_codes minima_none(const uint8_t *p, size_t part)
 {
     (void)p;
@@ -412,7 +413,7 @@ FLO_INLINE struct flo_codes minima_none(const uint8_t *p, size_t part)
 enum flo_offsets {
     FLO_OFFSETS_NONE,
     FLO_OFFSETS_BY_32, /* offsets of flo_scales */
-    FLO_OFFSETS_BY_16, /* offsets of flo_scales times minima */
+    FLO_OFFSETS_BY_16, /* offsets of flo_scales, times minima */
 };
 
 typedef struct flo_scales flo_scales_fn(const uint8_t *group, size_t parts);

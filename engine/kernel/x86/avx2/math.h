@@ -1,4 +1,4 @@
-/* Small vector functions that the AVX2 files share. */
+/* AVX2 math: small vector functions that the AVX2 files share. */
 #ifndef FLOTILLA_ENGINE_AVX2_MATH_H
 #define FLOTILLA_ENGINE_AVX2_MATH_H
 
@@ -34,7 +34,7 @@ FLO_INLINE float flo_half(const void *p)
     return _cvtsh_ss(half);
 }
 
-/* Eight half floats to floats. */
+/* Converts eight half floats to floats. */
 FLO_INLINE __m256 flo_load_half_8(const void *p)
 {
     return _mm256_cvtph_ps(_mm_loadu_si128(p));

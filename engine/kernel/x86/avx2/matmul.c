@@ -1,24 +1,24 @@
 /* AVX2 kernel: matrix products of several tokens with quantised weights.
  *
  * Four rows of weights are unpacked, a piece of 2048 columns at a time, into
- * 16-bit integers that stay in the first-level cache; then tiles of 2 rows x
- * 4 tokens run over them with pmaddwd.  Its 32-bit sums cannot overflow: four
- * products of at most 4096 * 32767 each.  Offsets (the minimum of q4_1) are
- * one float product per 32 columns.  One token alone: row.h. */
+ * 16-bit integers that stay in the first-level cache; then tiles of 2 rows x 4
+ * tokens run over them with pmaddwd.  Its 32-bit sums cannot overflow: four
+ * products of at most 4096 * 32767 each.  Offsets (the minimum of q4_1) are one
+ * float product per 32 columns.  A single token uses row.h. */
 #include "engine/kernel/x86/avx2/avx2.h"
 #include "engine/kernel/x86/avx2/blocks.h"
 #include "engine/kernel/x86/avx2/row.h"
 
 enum {
-    /* For 32 columns that are unpacked at once. */
+    /* Columns that are unpacked at once, in blocks of 32. */
     PIECE_BLOCKS = FLO_PIECE_GROUPS * FLO_PARTS,
     ROWS = 4,
 };
 
-struct piece { /* one row: weight = scale * value + offset */
+struct piece { /* one row's: weight = scale * value + offset */
     _Alignas(32) int16_t values[PIECE_BLOCKS * 32];
     _Alignas(32) float scales[PIECE_BLOCKS];
-    _Alignas(32) float offsets[PIECE_BLOCKS]; /* types that have them */
+    _Alignas(32) float offsets[PIECE_BLOCKS]; /* only of types with offsets */
     int16_t minima[PIECE_BLOCKS * 2];         /* types with FLO_OFFSETS_BY_16 */
 };
 
@@ -30,7 +30,7 @@ FLO_INLINE void put(struct piece *out, size_t block, struct flo_codes c)
     _mm256_store_si256(to + 1, c.high);
 }
 
-/* Unpack one group of a row to block b on. */
+/* Unpacks one group of a row to block b and the following. */
 FLO_INLINE void unpack_group(flo_scales_fn *scales, flo_codes_fn *codes, flo_codes_fn *minima,
                              const enum flo_offsets offsets, const uint8_t *p, const size_t parts,
                              size_t b, struct piece *out)
@@ -53,7 +53,7 @@ FLO_INLINE void unpack_group(flo_scales_fn *scales, flo_codes_fn *codes, flo_cod
     }
 }
 
-/* Unpack `blocks` blocks of 32 of a row; pieces begin with a group. */
+/* Unpacks `blocks` blocks of 32 of a row; a piece begins at a group. */
 FLO_INLINE void unpack(flo_scales_fn *scales, flo_codes_fn *codes, flo_codes_fn *minima,
                        const enum flo_offsets offsets, const size_t group_bytes, const uint8_t *p,
                        size_t blocks, struct piece *out)
@@ -68,13 +68,13 @@ FLO_INLINE void unpack(flo_scales_fn *scales, flo_codes_fn *codes, flo_codes_fn 
     }
 }
 
-/* The tokens' part in a tile. */
+/* The tokens of a tile. */
 struct input {
     const int16_t *codes;
     const float *scales;
     const float *sums;
-    size_t columns; /* between tokens in codes */
-    size_t blocks;  /* between tokens in scales and sums */
+    size_t columns; /* stride between tokens in codes */
+    size_t blocks;  /* stride between tokens in scales and sums */
 };
 
 FLO_INLINE float dot_offsets(const float *a, const float *b, size_t count)
@@ -91,7 +91,7 @@ FLO_INLINE float dot_offsets(const float *a, const float *b, size_t count)
     return flo_sum_8(sum);
 }
 
-/* acc + offset * (minima . codes) of one block. */
+/* Returns acc + offset * (minima . codes) of one block. */
 FLO_INLINE __m256 add_minima(const struct piece *w, size_t b, __m256i v, __m256i u, __m256 dx,
                              __m256 acc)
 {
@@ -103,7 +103,8 @@ FLO_INLINE __m256 add_minima(const struct piece *w, size_t b, __m256i v, __m256i
                            _mm256_mul_ps(_mm256_broadcast_ss(&w->offsets[b]), dx), acc);
 }
 
-/* R rows x T tokens over one piece; adds to y.  R and T are constants. */
+/* Multiplies R rows x T tokens over one piece and adds to y.  R and T are
+ * constants. */
 FLO_INLINE void tile(const int R, const int T, const enum flo_offsets offsets,
                      const struct piece *w, size_t blocks, struct input x, float *y, size_t stride)
 {
@@ -162,7 +163,7 @@ FLO_INLINE void tile(const int R, const int T, const enum flo_offsets offsets,
     }
 }
 
-/* All tokens against R unpacked rows. */
+/* Multiplies all tokens with R unpacked rows. */
 FLO_INLINE void rows_times_tokens(size_t rows, const enum flo_offsets offsets,
                                   const struct piece *w, size_t blocks, struct input x,
                                   size_t tokens, float *y, size_t stride)

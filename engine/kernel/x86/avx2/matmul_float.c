@@ -1,7 +1,7 @@
 /* AVX2 kernel: matrix products with float weights (f32, f16, bf16).
  *
- * Tiles of 2 rows x 4 tokens, 4 rows for one token; weights are widened in
- * registers.  Each sum is taken in the same order in all of them. */
+ * Tiles of 2 rows x 4 tokens, or 4 rows for one token; weights are widened in
+ * registers.  All tiles add in the same order. */
 #include "engine/kernel/x86/avx2/avx2.h"
 #include "engine/kernel/x86/avx2/math.h"
 #include "engine/kernel/x86/avx2/row.h"
@@ -18,7 +18,8 @@ FLO_INLINE __m256 load_8(const uint32_t type, const uint8_t *row, size_t index)
     return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(halves), 16));
 }
 
-/* R rows that lie `row_bytes` apart, and their results `step` floats. */
+/* Multiplies R rows, which are `row_bytes` apart; their results are `step`
+ * floats apart. */
 FLO_INLINE void tile(const int R, const int T, const uint32_t type, const uint8_t *rows,
                      size_t row_bytes, const float *x, size_t columns, float *y, size_t step,
                      size_t stride)
@@ -86,7 +87,7 @@ FLO_INLINE void matmul_float(const uint32_t type, const void *weights, size_t ro
         const float *v = x->values + t * columns;
         float *out = y + t * stride;
 
-        /* Four long streams (row.h). */
+        /* Reads four long streams (row.h). */
         row = weights;
         for (r = 0; r < quarter; r++, row += row_bytes) {
             tile(4, 1, type, row, quarter * row_bytes, v, columns, out + r, quarter, stride);

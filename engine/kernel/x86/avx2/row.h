@@ -1,11 +1,10 @@
-/* AVX2 kernel: products of one token with quantised weights.
+/* Row: AVX2 products of one token with quantised weights.
  *
- * Four rows at a time, a quarter of the matrix apart: CPUs follow four long
- * streams, but not four rows side by side.  Codes are unpacked in registers
- * and multiplied at once, so that memory sees each weight one time and nothing
- * else.  Sums are taken in the order of the tiles for several
- * tokens, so that a token's results have the same bits alone and in a batch.
- */
+ * Four rows at a time, a quarter of the matrix apart: CPUs prefetch four long
+ * streams well, but not four adjacent rows.  Codes are unpacked in registers
+ * and multiplied at once, so each weight is read once from memory.  Sums have
+ * the order of the tiles for several tokens, so a token's results have the same
+ * bits alone and in a batch. */
 #ifndef FLOTILLA_ENGINE_AVX2_ROW_H
 #define FLOTILLA_ENGINE_AVX2_ROW_H
 
@@ -14,15 +13,16 @@
 
 enum {
     FLO_ROWS = 4,
-    FLO_PIECE_GROUPS = 8, /* after so many the lanes are summed */
-    AHEAD_BYTES = 1024,   /* unpacking is slower than memory: fetch */
+    FLO_PIECE_GROUPS = 8, /* groups after which the lanes are summed */
+    AHEAD_BYTES = 1024,   /* unpacking is slower than memory: prefetch */
 };
 
 struct flo_row_sums {
     __m256 codes, offsets;
 };
 
-/* A vector whose lanes will be spread one by one: each half twice. */
+/* A vector whose lanes will be broadcast one by one; each half is stored
+ * twice. */
 struct flo_quarters {
     __m256 low, high;
 };
@@ -49,7 +49,7 @@ FLO_INLINE __m256 flo_lane(const struct flo_quarters *q, size_t lane)
     }
 }
 
-/* One group of one row. */
+/* Adds the products of one group of one row. */
 FLO_INLINE void flo_avx2_group(flo_scales_fn *scales, flo_codes_fn *codes, flo_codes_fn *minima,
                                const enum flo_offsets offsets, const uint8_t *p, const size_t parts,
                                const int16_t *x, __m256 dx, __m256 sums, struct flo_row_sums *acc)
@@ -85,7 +85,7 @@ FLO_INLINE __m128 flo_halves_sum(__m256 v)
     return _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
 }
 
-/* flo_sum_8() of four vectors. */
+/* Returns flo_sum_8() of four vectors. */
 FLO_INLINE __m128 flo_sum_4x8(__m256 a, __m256 b, __m256 c, __m256 d)
 {
     __m128 p = flo_halves_sum(a), q = flo_halves_sum(b);
@@ -95,7 +95,7 @@ FLO_INLINE __m128 flo_sum_4x8(__m256 a, __m256 b, __m256 c, __m256 d)
     return _mm_add_ps(_mm_add_ps(p, r), _mm_add_ps(q, s));
 }
 
-/* Up to eight floats, the rest 0. */
+/* Loads up to eight floats; the rest are 0. */
 FLO_INLINE __m256 flo_load_parts(const float *p, size_t parts)
 {
     const __m256i lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
@@ -114,7 +114,7 @@ FLO_INLINE __m128 flo_sum_rows(const struct flo_row_sums *acc, const enum flo_of
     return sum;
 }
 
-/* Up to FLO_ROWS rows that lie `apart` bytes from each other. */
+/* Multiplies up to FLO_ROWS rows that are `apart` bytes apart. */
 FLO_INLINE __m128 flo_avx2_few(flo_scales_fn *scales, flo_codes_fn *codes, flo_codes_fn *minima,
                                const enum flo_offsets offsets, const size_t group_bytes,
                                const uint8_t *p, size_t apart, const size_t count,
@@ -159,7 +159,7 @@ FLO_INLINE __m128 flo_avx2_few(flo_scales_fn *scales, flo_codes_fn *codes, flo_c
     return total;
 }
 
-/* Any number of rows. */
+/* Multiplies any number of rows. */
 FLO_INLINE void flo_avx2_rows(flo_scales_fn *scales, flo_codes_fn *codes, flo_codes_fn *minima,
                               const enum flo_offsets offsets, const size_t group_bytes,
                               const void *weights, size_t row_bytes, size_t rows,

@@ -1,5 +1,5 @@
-/* The packed form of tokens (packed_strips.h), made with AVX2: for kernels with
- * eight lanes, after packed_strips.h. */
+/* Tokens: makes the packed form of tokens with AVX2, for kernels with eight
+ * lanes.  Include it after packed_strips.h, which describes the form. */
 #ifndef FLOTILLA_ENGINE_AVX2_TOKENS_H
 #define FLOTILLA_ENGINE_AVX2_TOKENS_H
 
@@ -13,7 +13,7 @@ FLO_INLINE int sum_8(__m256i v)
     return _mm_cvtsi128_si32(_mm_add_epi32(s, _mm_shuffle_epi32(s, 1)));
 }
 
-/* The low bytes of 32 numbers. */
+/* Stores the low bytes of 32 numbers. */
 FLO_INLINE void store_bytes(const __m256i *n, int8_t *out)
 {
     const __m256i low = _mm256_set1_epi32(255);
@@ -25,7 +25,7 @@ FLO_INLINE void store_bytes(const __m256i *n, int8_t *out)
     _mm256_storeu_si256((__m256i *)(void *)out, a);
 }
 
-/* The high bytes of codes that have two. */
+/* Returns the high bytes of 16-bit codes. */
 FLO_INLINE __m256i high_bytes(__m256i n)
 {
     if (FLO_RADIX == 256) {
@@ -42,7 +42,7 @@ FLO_INLINE float quantise_block(const float *v, const int bytes, int8_t *codes, 
     __m256i bits[4], n[4], high[4], most = _mm256_setzero_si256();
     float most_of_8[8], largest = 0;
 
-    /* As whole numbers: what is not finite is the largest. */
+    /* Converts to whole numbers; a non-finite value becomes the largest. */
     for (int i = 0; i < 4; i++) {
         bits[i] = _mm256_loadu_si256((const void *)(v + i * 8));
         most = _mm256_max_epi32(most, bits[i] & no_sign);

@@ -1,15 +1,14 @@
 /* AVX-512 kernel: attention over the KV cache.
  *
- * Up to four queries that share a key and value head go through the cache
- * together, in tiles of positions that begin at multiples of a tile whatever
- * a query sees: the order of its sums depends on positions alone.  Keys stand
- * transposed in blocks of 16 positions, so 16 scores are one vector without a
- * sum across lanes; sums taken in four parts hide the latency.  Softmax is
- * online, tile by tile.
+ * Up to four queries that share a key and value head are computed together, in
+ * tiles of positions.  A tile always begins at a multiple of its size, so the
+ * order of a query's sums depends only on positions.  Keys are transposed in
+ * blocks of 16 positions, so 16 scores are one vector without a sum across
+ * lanes.  Four partial sums hide the latency.  Softmax is online, tile by tile.
  *
- * Keys and values are read from front to back in turns of about a page.  Zen 4
- * foresees that by itself: larger tiles, several blocks side by side and every
- * kind of prefetching by instruction measured 10 to 70 % slower there. */
+ * Keys and values are read from front to back, alternating after about a page.
+ * Zen 4 prefetches that by itself: larger tiles, several blocks in parallel and
+ * every kind of prefetch instruction measured 10 to 70 % slower there. */
 #include "engine/kernel/attend.h"
 #include "engine/kernel/x86/ahead.h"
 #include "engine/kernel/x86/avx2/avx2.h"
@@ -23,27 +22,27 @@ enum {
     BLOCK = FLO_KV_BLOCK,
     TILE_MAX = 2 * BLOCK,
     PARTS = 4,    /* partial sums of a score */
-    AHEAD = 4096, /* bytes: fetched of keys, and of values, at least */
+    AHEAD = 4096, /* least prefetch distance of keys and of values, in bytes */
 };
 
 struct rows {
-    __m512 total[R_MAX]; /* by lanes */
+    __m512 total[R_MAX]; /* sums, by lanes */
     float largest[R_MAX];
-    size_t froms[R_MAX], tos[R_MAX];             /* positions of this tile that it sees */
+    size_t froms[R_MAX], tos[R_MAX]; /* positions of this tile that each row attends to */
     _Alignas(64) float weights[R_MAX][TILE_MAX]; /* exp(score - largest) */
 };
 
-/* Values that are the same for every position. */
+/* Values that are the same for all positions. */
 struct cache {
     size_t block_bytes;
     size_t scales_at; /* in a block */
-    size_t scales;    /* scales of a position */
+    size_t scales;    /* scales per position */
     size_t tile;      /* positions */
-    size_t ahead;     /* bytes: fetched before they are read */
+    size_t ahead;     /* prefetch distance in bytes */
 };
 
-/* Fetch ahead so many values of a block, the first of them its `at`th. Nibbles
- * are not fetched: unpacking them is slower than reading. */
+/* Prefetches `count` values of a block from its value `at` on.  Nibbles are not
+ * prefetched: unpacking them is slower than reading. */
 FLO_INLINE void fetch(const enum flo_cache type, const struct cache *cache, const uint8_t *block,
                       size_t at, const size_t values)
 {
@@ -67,7 +66,7 @@ FLO_INLINE __m128i of_nibbles(__m128i bytes)
     return _mm_sub_epi8(_mm_and_si128(bytes, _mm_set1_epi8(15)), _mm_set1_epi8(8));
 }
 
-/* Value d of 16 keys; `scales` are those of d's group of 32. */
+/* Loads value d of 16 keys; `scales` are those of d's group of 32. */
 FLO_INLINE __m512 load_keys(const enum flo_cache type, const uint8_t *block, size_t d,
                             __m512 scales)
 {
@@ -89,7 +88,7 @@ FLO_INLINE __m512 load_keys(const enum flo_cache type, const uint8_t *block, siz
     return _mm512_mul_ps(of_codes(codes), scales);
 }
 
-/* Values d.. of position i of a block. */
+/* Loads the values from d on of position i of a block. */
 FLO_INLINE __m512 load_values(const enum flo_cache type, const struct cache *cache,
                               const uint8_t *block, size_t head_size, size_t i, size_t d)
 {
@@ -113,7 +112,7 @@ FLO_INLINE __m512 load_values(const enum flo_cache type, const struct cache *cac
     return _mm512_mul_ps(of_codes(codes), _mm512_set1_ps(flo_half(scale)));
 }
 
-/* 16 scores of each row. */
+/* Computes 16 scores of each row. */
 FLO_INLINE void score_block(const int R, const enum flo_cache type, const struct flo_attention *a,
                             const struct cache *cache, const uint8_t *block, size_t at,
                             struct rows *rows)
@@ -164,7 +163,7 @@ static __m512 soft_capped(const struct flo_attention *a, __m512 score)
     return _mm512_mul_ps(score, _mm512_set1_ps(a->cap));
 }
 
-/* out and total were relative to another largest score. */
+/* Rescales out and total to a new largest score. */
 static void rescale(const struct flo_attention *a, struct rows *rows, int r, float largest)
 {
     __m512 by = flo_exp_16(_mm512_set1_ps(rows->largest[r] - largest));
@@ -178,7 +177,7 @@ static void rescale(const struct flo_attention *a, struct rows *rows, int r, flo
     rows->largest[r] = largest;
 }
 
-/* Lanes of the block at `at` of a tile that row r sees. */
+/* Masks the lanes of the block at `at` of a tile that row r attends to. */
 FLO_INLINE __mmask16 seen_lanes(const struct rows *rows, int r, size_t at)
 {
     size_t from = rows->froms[r] > at ? rows->froms[r] - at : 0;
@@ -187,7 +186,8 @@ FLO_INLINE __mmask16 seen_lanes(const struct rows *rows, int r, size_t at)
     return (__mmask16)(~0u << from & ~(to < BLOCK ? ~0u << to : 0u));
 }
 
-/* Scores of row r into weights; of positions that it does not see, 0. */
+/* Turns the scores of row r into weights; positions outside the row's range
+ * weigh 0. */
 static void softmax_tile(const struct flo_attention *a, struct rows *rows, int r)
 {
     const __m512 none = _mm512_set1_ps(-INFINITY);
@@ -204,10 +204,10 @@ static void softmax_tile(const struct flo_attention *a, struct rows *rows, int r
         }
         s = _mm512_mask_mov_ps(none, seen_lanes(rows, r, at), s);
         _mm512_store_ps(weights, s);
-        most = _mm512_max_ps(s, most); /* the second when one is NaN */
+        most = _mm512_max_ps(s, most); /* returns s if one is NaN */
     }
     largest = _mm512_reduce_max_ps(most);
-    if (!(largest > -INFINITY)) { /* nothing but -inf or NaN */
+    if (!(largest > -INFINITY)) { /* only -inf or NaN */
         largest = 0;
     }
     if (largest > rows->largest[r]) {
@@ -215,7 +215,7 @@ static void softmax_tile(const struct flo_attention *a, struct rows *rows, int r
     }
     for (size_t at = first; at < rows->tos[r]; at += BLOCK) {
         float *weights = rows->weights[r] + at;
-        /* exp(-inf) is 0, so lanes that are not seen add nothing. */
+        /* exp(-inf) is 0, so masked lanes add nothing. */
         __m512 s =
             flo_exp_16(_mm512_sub_ps(_mm512_load_ps(weights), _mm512_set1_ps(rows->largest[r])));
 
@@ -224,8 +224,8 @@ static void softmax_tile(const struct flo_attention *a, struct rows *rows, int r
     }
 }
 
-/* out[d..] += weights * V over positions [from, to) of a tile, for R rows
- * from `first` on and D vectors. */
+/* Adds weights * V over positions [from, to) of a tile to out, from value d on,
+ * for R rows from `first` on and D vectors. */
 FLO_INLINE void add_values(const int R, const int D, const enum flo_cache type,
                            const struct flo_attention *a, const struct cache *cache,
                            const uint8_t *values, size_t d, int first, size_t from, size_t to,
@@ -282,12 +282,12 @@ FLO_INLINE void add_range(const int R, const enum flo_cache type, const struct f
     }
 }
 
-/* A position is read for the rows alone that see it: others may find there
- * what another sequence left, or a NaN that is not theirs. */
+/* Reads a position only for rows that attend to it: for others it may hold
+ * another sequence's values, or a NaN. */
 FLO_INLINE void add_tile(const int R, const enum flo_cache type, const struct flo_attention *a,
                          const struct cache *cache, const uint8_t *values, const struct rows *rows)
 {
-    size_t from = 0, to = cache->tile; /* seen by all */
+    size_t from = 0, to = cache->tile; /* range seen by all */
 
     for (int r = 0; r < R; r++) {
         from = rows->froms[r] > from ? rows->froms[r] : from;
@@ -307,13 +307,13 @@ FLO_INLINE void add_tile(const int R, const enum flo_cache type, const struct fl
     }
 }
 
-/* One tile, whose first position is `p`. */
+/* Computes one tile, whose first position is `p`. */
 FLO_INLINE void attend_tile(const int R, const enum flo_cache type, const struct flo_attention *a,
                             const struct cache *cache, size_t p, struct rows *rows)
 {
     const size_t offset = p / BLOCK * cache->block_bytes;
     const uint8_t *keys = (const uint8_t *)a->keys + offset;
-    size_t from = cache->tile, to = 0; /* seen by any */
+    size_t from = cache->tile, to = 0; /* range seen by any */
 
     for (int r = 0; r < R; r++) {
         size_t begin = a->firsts[r] > p ? a->firsts[r] - p : 0;
@@ -338,7 +338,7 @@ FLO_INLINE void attend_tile(const int R, const enum flo_cache type, const struct
 FLO_INLINE void attend(const int R, const enum flo_cache type, const struct flo_attention *a)
 {
     const size_t block_bytes = flo_cache_block_bytes(type, a->head_size);
-    /* Less than the block at hand takes twice as long: heads of 256. */
+    /* For heads of 256, a distance below one block takes twice as long. */
     const size_t ahead = block_bytes > AHEAD ? block_bytes : AHEAD;
     const struct cache cache = {
         block_bytes,

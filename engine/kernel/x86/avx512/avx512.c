@@ -1,10 +1,10 @@
-/* AVX-512 kernel (with VNNI, as Cascade Lake and Ice Lake have it): its table.
+/* AVX-512 kernel (with VNNI, as in Cascade Lake and Ice Lake): its table.
  * Functions without a version of their own are the AVX2 kernel's. */
 #include "engine/kernel/x86/avx512/avx512.h"
 
 #include "engine/kernel/x86/avx2/avx2.h"
 
-/* The files of this kernel are built for all of these (CMakeLists.txt). */
+/* This kernel's files are built for all of these (CMakeLists.txt). */
 static bool is_supported(void)
 {
     return flo_kernel_avx2.is_supported() && __builtin_cpu_supports("avx512f") &&

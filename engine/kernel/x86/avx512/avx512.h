@@ -1,4 +1,4 @@
-/* Pieces of the AVX-512 kernel; what each does stands in kernel.h. */
+/* AVX-512: pieces of the AVX-512 kernel; kernel.h describes each operation. */
 #ifndef FLOTILLA_ENGINE_AVX512_H
 #define FLOTILLA_ENGINE_AVX512_H
 

@@ -1,9 +1,9 @@
 /* AVX-512 kernel: matrix products with float weights (f32, f16, bf16).
  *
  * Tiles of 4 rows x 6 tokens fill the registers with sums; weights are widened
- * on the way.  Columns go in pieces of 1024, so that a tile's tokens stay in
- * the first-level cache and a block of rows in the second; each piece is
- * summed across lanes.  The order is the same in all tiles, so a token's
+ * when loaded.  Columns are processed in pieces of 1024, so that a tile's
+ * tokens stay in the first-level cache and a block of rows in the second.  Each
+ * piece is summed across lanes.  All tiles add in the same order, so a token's
  * results have the same bits alone and in a batch. */
 #include "engine/kernel/x86/ahead.h"
 #include "engine/kernel/x86/avx512/avx512.h"
@@ -13,21 +13,21 @@ enum {
     TILE_ROWS = 4,
     TILE_TOKENS = 6,
     PIECE_COLUMNS = 1024,
-    BLOCK_ROWS = 64, /* rows that all tokens pass before the next */
-    AHEAD = 2560,    /* bytes, of each row that one token reads */
+    BLOCK_ROWS = 64, /* rows multiplied with all tokens before the next */
+    AHEAD = 2560,    /* prefetch distance per row, with one token */
 };
 
-/* Some tokens' rows of x, of one piece, and where their results go. */
+/* Some tokens' rows of x, within one piece, and where their results go. */
 struct part {
     const uint8_t *rows;
     size_t row_bytes;
     const float *x;
-    size_t columns; /* stride from one token to the next */
+    size_t columns; /* stride between tokens */
     size_t count;   /* columns of the piece */
     float *y;
     size_t stride;
-    bool is_first; /* piece: nothing in y yet */
-    bool is_ahead; /* rows are fetched before they are read */
+    bool is_first; /* first piece: y has no value yet */
+    bool is_ahead; /* prefetch the rows */
 };
 
 FLO_INLINE size_t size_of(const uint32_t type)
@@ -43,14 +43,14 @@ FLO_INLINE __m512 widen(const uint32_t type, __m256i halves)
     return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(halves), 16));
 }
 
-/* 16 weights, or (at the end of a row) those of `lanes`. */
+/* Loads 16 weights, or at the end of a row those of `lanes`. */
 FLO_INLINE __m512 load_weights(const uint32_t type, const uint8_t *p, __mmask16 lanes)
 {
     return type == FLO_QUANT_F32 ? _mm512_maskz_loadu_ps(lanes, p)
                                  : widen(type, _mm256_maskz_loadu_epi16(lanes, p));
 }
 
-/* Sums of four registers, each as flo_sum_16(). */
+/* Sums four registers, each as flo_sum_16(). */
 FLO_INLINE __m128 sum_4(const __m512 *v)
 {
     __m128 s[4], a, b;
@@ -157,8 +157,8 @@ FLO_INLINE void tile_tokens(const int R, const uint32_t type, size_t tokens,
     }
 }
 
-/* Rows [first, end) times up to TILE_TOKENS tokens from `t` on, columns from
- * `c` on. */
+/* Multiplies rows [first, end) with up to TILE_TOKENS tokens from `t` on, over
+ * the columns from `c` on. */
 FLO_INLINE void multiply(const uint32_t type, const uint8_t *weights, size_t row_bytes,
                          size_t first, size_t end, size_t c, const struct flo_activations *x,
                          size_t t, float *y, size_t stride)
@@ -187,9 +187,9 @@ FLO_INLINE void multiply(const uint32_t type, const uint8_t *weights, size_t row
     }
 }
 
-/* One token, which reads each weight once: the four rows of a tile are those
- * `quarter` rows apart.  CPUs foresee four long streams better than four rows
- * side by side, which got 0.4 of the bandwidth (and one row after the other
+/* Multiplies one token, so each weight is read once.  The four rows of a tile
+ * are `quarter` rows apart: CPUs prefetch four long streams better than four
+ * adjacent rows, which reached 0.4 of the bandwidth (one row after the other:
  * 0.7). */
 FLO_INLINE void multiply_alone(const uint32_t type, const uint8_t *weights, size_t row_bytes,
                                size_t quarter, const struct flo_activations *x, float *y)

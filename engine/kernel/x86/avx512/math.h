@@ -1,22 +1,23 @@
-/* Small vector functions that the AVX-512 files share. */
+/* AVX-512 math: small vector functions that the AVX-512 files share. */
 #ifndef FLOTILLA_ENGINE_AVX512_MATH_H
 #define FLOTILLA_ENGINE_AVX512_MATH_H
 
 #include "engine/kernel/x86/avx2/math.h"
 
-/* Sums of 16 lanes, always in this order: halves, then as flo_sum_8(). */
+/* Sums 16 lanes, always in this order: halves, then as flo_sum_8(). */
 FLO_INLINE float flo_sum_16(__m512 v)
 {
     return flo_sum_8(_mm256_add_ps(_mm512_castps512_ps256(v), _mm512_extractf32x8_ps(v, 1)));
 }
 
-/* Sixteen half floats to floats. */
+/* Converts 16 half floats to floats. */
 FLO_INLINE __m512 flo_load_half_16(const void *p)
 {
     return _mm512_cvtph_ps(_mm256_loadu_si256(p));
 }
 
-/* exp(x) as flo_exp_8(): the same polynomial; 0 below -87.3; NaN stays. */
+/* exp(x) with the same polynomial as flo_exp_8(); 0 below -87.3; NaN stays
+ * NaN. */
 FLO_INLINE __m512 flo_exp_16(__m512 x)
 {
     const __m512 low = _mm512_set1_ps(-87.3f), high = _mm512_set1_ps(88.7f);

@@ -1,8 +1,7 @@
 /* Narrow kernels: attention over the KV cache, four floats at a time.
  *
- * As the AVX2 kernel's (avx2/attend.c): queries that share a head go through
- * the cache together, and keys that stand transposed need no sum across
- * lanes. */
+ * The method is the AVX2 kernel's (avx2/attend.c): queries that share a head
+ * are computed together, and transposed keys need no sum across lanes. */
 #ifndef FLOTILLA_ENGINE_NARROW_ATTEND_H
 #define FLOTILLA_ENGINE_NARROW_ATTEND_H
 
@@ -31,7 +30,7 @@ FLO_INLINE __m128i load_word(const uint8_t *p)
     return _mm_cvtsi32_si128(word);
 }
 
-/* Four codes to floats. */
+/* Converts four codes to floats. */
 FLO_INLINE __m128 load_bytes(const uint8_t *p)
 {
     return _mm_cvtepi32_ps(_mm_cvtepi8_epi32(load_word(p)));
@@ -45,7 +44,7 @@ FLO_INLINE __m128 load_nibbles(const uint8_t *p, bool is_high)
     return _mm_cvtepi32_ps(_mm_sub_epi32(bytes, _mm_set1_epi32(8)));
 }
 
-/* Keys [head_size][16] of a block of codes. */
+/* Unpacks the keys [head_size][16] of a block of codes. */
 FLO_INLINE void unpack_keys(const enum flo_cache type, const uint8_t *block, size_t head_size,
                             float *out)
 {
@@ -63,7 +62,7 @@ FLO_INLINE void unpack_keys(const enum flo_cache type, const uint8_t *block, siz
     }
 }
 
-/* The first `count` values [16][head_size] of a block of codes. */
+/* Unpacks the first `count` values [16][head_size] of a block of codes. */
 FLO_INLINE void unpack_values(const enum flo_cache type, const uint8_t *block, size_t head_size,
                               size_t count, float *out)
 {
@@ -84,7 +83,8 @@ FLO_INLINE void unpack_values(const enum flo_cache type, const uint8_t *block, s
     }
 }
 
-/* A block of keys or values as floats: those of the cache, or `room`. */
+/* Returns a block of keys or values as floats: in the cache, or unpacked into
+ * `room`. */
 FLO_INLINE const float *floats_of(const enum flo_cache type, bool is_keys, const uint8_t *block,
                                   size_t head_size, size_t count, float *room)
 {
@@ -103,7 +103,7 @@ FLO_INLINE const float *floats_of(const enum flo_cache type, bool is_keys, const
     return room;
 }
 
-/* 16 scores of each row: q . K, over one block of keys. */
+/* Computes 16 scores of each row: q . K, over one block of keys. */
 FLO_INLINE void block_scores(const int R, const enum flo_cache type, const struct flo_attention *a,
                              const uint8_t *block, struct flo_attend_state *rows)
 {
@@ -138,7 +138,7 @@ FLO_INLINE void block_scores(const int R, const enum flo_cache type, const struc
     }
 }
 
-/* Which of four lanes, the first of them `at`, are in [skip, count)? */
+/* Masks which of four lanes, from position `at` on, are in [skip, count). */
 FLO_INLINE __m128 seen_lanes(int at, size_t skip, size_t count)
 {
     const __m128i lanes = _mm_add_epi32(_mm_setr_epi32(0, 1, 2, 3), _mm_set1_epi32(at));
@@ -148,7 +148,8 @@ FLO_INLINE __m128 seen_lanes(int at, size_t skip, size_t count)
     return _mm_castsi128_ps(_mm_andnot_si128(is_low, is_in));
 }
 
-/* Scores of row r into weights; positions that it does not see weigh 0. */
+/* Turns the scores of row r into weights; positions outside the row's range
+ * weigh 0. */
 FLO_INLINE void block_softmax(struct flo_attend_state *rows, int r)
 {
     __m128 scores[QUARTERS], most = _mm_set1_ps(-INFINITY);
@@ -164,11 +165,11 @@ FLO_INLINE void block_softmax(struct flo_attend_state *rows, int r)
     }
     largest = flo_max_4(most);
     largest = largest > before ? largest : before;
-    if (!(largest > -INFINITY)) { /* nothing but -inf or NaN so far */
+    if (!(largest > -INFINITY)) { /* only -inf or NaN so far */
         largest = 0;
     }
     for (int i = 0; i < QUARTERS; i++) {
-        /* exp(-inf) is 0, so lanes after the end add nothing. */
+        /* exp(-inf) is 0, so lanes past the end add nothing. */
         __m128 v = flo_exp_4(_mm_sub_ps(scores[i], _mm_set1_ps(largest)));
 
         total = _mm_add_ps(total, v);
@@ -179,7 +180,7 @@ FLO_INLINE void block_softmax(struct flo_attend_state *rows, int r)
     rows->largest[r] = largest;
 }
 
-/* out = out * correction + weights . V. */
+/* Computes out = out * correction + weights . V. */
 FLO_INLINE void block_values(const int R, const enum flo_cache type, const struct flo_attention *a,
                              const uint8_t *block, size_t count,
                              const struct flo_attend_state *rows)

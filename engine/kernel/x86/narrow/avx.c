@@ -1,5 +1,5 @@
-/* The kernel of CPUs with AVX but not AVX2, as Sandy Bridge and Ivy Bridge:
- * the text of the narrow kernels in instructions of three operands. */
+/* Kernel for CPUs with AVX but not AVX2, such as Sandy Bridge and Ivy Bridge:
+ * the code of the narrow kernels, compiled to three-operand instructions. */
 #define FLO_NARROW avx
 #define FLO_NAME "avx"
 #define FLO_CPU "avx"

@@ -1,9 +1,10 @@
-/* One kernel for CPUs without AVX2, four rows or floats at a time: everything
- * of its table.
+/* Kernel: a complete kernel for CPUs without AVX2, four rows or floats at a
+ * time.
  *
- * sse42.c and avx.c include this, each built for its instructions; SSE4.1 is
- * enough for the text.  A file names its kernel and its CPU first.
- * Small operations without exp() are plain C's: a compiler vectorises them. */
+ * sse42.c and avx.c include this file, each built for its own instruction set;
+ * the code needs only SSE4.1.  The including file first defines the kernel's
+ * name and CPU.  Small operations without exp() are plain C's: a compiler
+ * vectorises them. */
 #ifndef FLO_NARROW /* this header alone */
 #define FLO_NARROW narrow
 #define FLO_NAME "narrow"
@@ -30,7 +31,7 @@ FLO_INLINE int sum_of(__m128i v)
     return _mm_cvtsi128_si32(_mm_add_epi32(v, _mm_shuffle_epi32(v, 1)));
 }
 
-/* 16 numbers from -127 to 127. */
+/* Stores 16 numbers from -127 to 127 as bytes. */
 FLO_INLINE void store_bytes(const __m128i *n, int8_t *out)
 {
     _mm_storeu_si128((__m128i *)(void *)out,
@@ -43,7 +44,7 @@ FLO_INLINE float quantise_block(const float *v, const int bytes, int8_t *codes, 
     const __m128i finite = _mm_set1_epi32(0x7f7fffff);
     __m128i n[8], high[8], most = _mm_setzero_si128();
 
-    /* As whole numbers: what is not finite is the largest. */
+    /* Converts to whole numbers; a non-finite value becomes the largest. */
     for (int i = 0; i < 8; i++) {
         n[i] = _mm_loadu_si128((const void *)(v + i * 4));
         most = _mm_max_epi32(most, _mm_and_si128(n[i], no_sign));

@@ -1,5 +1,6 @@
-/* Small functions of four floats, for CPUs without AVX2 (SSE4.1 is enough).
- * Half floats are widened by integer steps: F16C came later. */
+/* Math: small functions on four floats, for CPUs without AVX2 (SSE4.1 is
+ * enough).  Half floats are widened with integer instructions, as these CPUs
+ * lack F16C. */
 #ifndef FLOTILLA_ENGINE_NARROW_MATH_H
 #define FLOTILLA_ENGINE_NARROW_MATH_H
 
@@ -23,9 +24,10 @@ FLO_INLINE float flo_max_4(__m128 v)
     return _mm_cvtss_f32(_mm_max_ss(v, _mm_shuffle_ps(v, v, 1)));
 }
 
-/* Four half floats, in the low 64 bits.  The exponent moves by 112; that of
- * infinity and NaN by 112 more.  A subnormal gets an exponent that is taken off
- * again as a float: no slow arithmetic with subnormals. */
+/* Converts four half floats, in the low 64 bits.  The exponent is raised by
+ * 112; that of infinity and NaN by another 112.  A subnormal gets an exponent
+ * that is subtracted again as a float, which avoids slow arithmetic on
+ * subnormals. */
 FLO_INLINE __m128 flo_float_of_half_4(__m128i halves)
 {
     const __m128i bias = _mm_set1_epi32(112 << 23);

@@ -1,8 +1,9 @@
-/* Narrow kernels: products with rows as they stand in a model's file.
+/* Narrow kernels: products with rows in the layout of a model's file.
  *
- * A row of floats meets the tokens four columns at a time.  Codes are unpacked
- * by plain C, 32 columns of a row for all tokens; packed weights are the fast
- * way (packed_strips.h).  Each sum has one order, alone and in a batch. */
+ * A row of floats is multiplied with the tokens four columns at a time.  Codes
+ * are unpacked by plain C, 32 columns of a row for all tokens; packed weights
+ * are the fast way (packed_strips.h).  Sums have the same order for one token
+ * and in a batch. */
 #ifndef FLOTILLA_ENGINE_NARROW_MATMUL_H
 #define FLOTILLA_ENGINE_NARROW_MATMUL_H
 
@@ -24,8 +25,8 @@ FLO_INLINE __m128 load_weights(const uint32_t type, const uint8_t *row, size_t i
     return _mm_castsi128_ps(_mm_unpacklo_epi16(_mm_setzero_si128(), halves));
 }
 
-/* T tokens, one row: two sums each, so that one addition need not wait for the
- * other. */
+/* Multiplies one row with T tokens: two sums each, so that an addition need not
+ * wait for the one before. */
 FLO_INLINE void row_times(const int T, const uint32_t type, const uint8_t *row, const float *x,
                           size_t columns, float *y, size_t stride)
 {
@@ -90,14 +91,14 @@ FLO_INLINE __m128i load_codes(const int16_t *codes)
     return _mm_loadu_si128((const void *)codes);
 }
 
-/* 16 columns. */
+/* Sums 16 columns. */
 FLO_INLINE __m128i dot_16(const __m128i *w, const int16_t *codes)
 {
     return _mm_add_epi32(_mm_madd_epi16(w[0], load_codes(codes)),
                          _mm_madd_epi16(w[1], load_codes(codes + 8)));
 }
 
-/* One block of a row for all tokens, added to y. */
+/* Adds one block of a row to y, for all tokens. */
 FLO_INLINE void add_codes(const struct flo_quant_unpacked *w, bool has_halves,
                           const struct flo_activations *x, size_t b, float *y, size_t stride)
 {

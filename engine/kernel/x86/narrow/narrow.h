@@ -1,4 +1,4 @@
-/* The kernels of x86 CPUs without AVX2. */
+/* Narrow: the kernels of x86 CPUs without AVX2. */
 #ifndef FLOTILLA_ENGINE_NARROW_H
 #define FLOTILLA_ENGINE_NARROW_H
 

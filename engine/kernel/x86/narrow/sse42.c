@@ -1,4 +1,4 @@
-/* The kernel of CPUs with SSE4.2 but not AVX, as Apollo Lake, Gemini Lake,
+/* Kernel for CPUs with SSE4.2 but not AVX, such as Apollo Lake, Gemini Lake,
  * Jasper Lake and Elkhart Lake. */
 #define FLO_NARROW sse42
 #define FLO_NAME "sse42"
