@@ -1,4 +1,4 @@
-/* Arena and pages: see arena.h. */
+/* Arena: lays out memory and maps pages; see arena.h. */
 #include "engine/memory/arena.h"
 
 #include <sys/mman.h>

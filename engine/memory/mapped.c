@@ -1,16 +1,16 @@
-/* Pages of a mapped file whose disk may be gone. */
+/* Mapped: pages of a mapped file whose disk may have failed; see mapped.h. */
 #include "engine/memory/mapped.h"
 
 #include <errno.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
-#ifndef MADV_POPULATE_READ /* a libc older than Linux 5.14 */
+#ifndef MADV_POPULATE_READ /* missing in a libc older than Linux 5.14 */
 #define MADV_POPULATE_READ 22
 #define MADV_POPULATE_WRITE 23
 #endif
 
-/* Advice for all pages that hold one of the bytes. */
+/* Gives advice for all pages that contain one of the bytes. */
 static int advise(const void *at, size_t bytes, int advice)
 {
     uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
@@ -20,8 +20,8 @@ static int advise(const void *at, size_t bytes, int advice)
     return madvise((void *)begin, end - begin, advice);
 }
 
-/* Only these two say that the disk failed; a kernel that knows no such advice
- * says EINVAL. */
+/* Only these two errors mean that the disk failed; a kernel without this advice
+ * returns EINVAL. */
 static bool is_lost(int rv)
 {
     return rv < 0 && (errno == EFAULT || errno == EHWPOISON);

@@ -1,6 +1,6 @@
-/* Pool: see pool.h.  Two futex words: `job` counts jobs and says how many
- * threads take part, `generation` counts barriers.  Both are C11 atomics; the
- * futex is only for sleeping. */
+/* Pool: see pool.h.  There are two futex words: `job` counts jobs and holds the
+ * number of threads that take part, `generation` counts barriers.  Both are C11
+ * atomics; the futex is only for sleeping. */
 #include "engine/memory/pool.h"
 
 #include <errno.h>
@@ -14,26 +14,26 @@
 
 enum {
     SPIN_US = 20,
-    SPIN_ROUND = 64, /* pauses between two looks at the clock */
+    SPIN_ROUND = 64, /* pauses between two reads of the clock */
     STACK_BYTES = 1 << 20,
     THREADS_UNASKED = 8,
-    PART_BITS = 8, /* bits of `job`: threads that take part */
+    PART_BITS = 8, /* bits of `job` for the number of threads */
 };
 
-struct member { /* a thread that was started */
+struct member { /* a started thread */
     pthread_t handle;
     struct flo_pool *pool;
     unsigned thread;
 };
 
-struct share { /* a thread's part of the units */
+struct share { /* a thread's share of the units */
     _Alignas(64) atomic_size_t taken;
 };
 
 struct flo_pool {
     unsigned threads;
-    unsigned started;       /* threads - 1, less while opening */
-    unsigned part;          /* threads of the job, the caller of run among them */
+    unsigned started;       /* started threads: threads - 1, fewer while opening */
+    unsigned part;          /* threads of the current job, with the caller */
     struct member *members; /* [threads] */
     flo_pool_fn *fn;
     void *context;
@@ -57,7 +57,7 @@ static void pause_cpu(void)
 
 static void futex_wait(atomic_uint *word, unsigned value)
 {
-    /* EINTR, EAGAIN: the caller looks again anyway. */
+    /* EINTR and EAGAIN are harmless: the caller checks the word again. */
     (void)syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, NULL, NULL, 0);
 }
 
@@ -66,7 +66,7 @@ static void futex_wake_all(atomic_uint *word)
     (void)syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, 1 << 30, NULL, NULL, 0);
 }
 
-/* Return as soon as *word is no longer `value`. */
+/* Returns as soon as *word is no longer `value`. */
 static void wait_change(atomic_uint *word, atomic_uint *sleepers, unsigned value)
 {
     uint64_t end_us = flo_now_us() + SPIN_US;
@@ -79,8 +79,8 @@ static void wait_change(atomic_uint *word, atomic_uint *sleepers, unsigned value
             pause_cpu();
         }
     } while (flo_now_us() < end_us);
-    /* Sequentially consistent on both sides: either the changer sees the
-     * sleeper or the sleeper sees the change. */
+    /* Sequentially consistent on both sides: either the writer sees the
+     * sleeper, or the sleeper sees the new value. */
     atomic_fetch_add(sleepers, 1);
     while (atomic_load(word) == value) {
         futex_wait(word, value);
@@ -105,8 +105,8 @@ static void begin_shares(struct flo_pool *pool)
 
 void flo_pool_barrier(struct flo_pool *pool)
 {
-    /* Read before arriving: after the last barrier of a job the caller may
-     * begin the next one with others. */
+    /* Read before arriving: after a job's last barrier the caller may begin a
+     * job with another number of threads. */
     unsigned generation, part = pool->part;
 
     if (part == 1) {
@@ -147,8 +147,8 @@ static void *thread_main(void *argument)
 
     for (;;) {
         wait_change(&pool->job, &pool->job_sleepers, job);
-        /* A job that this thread takes part in can't end without it, so
-         * what it sees here is that job or one of others. */
+        /* A job with this thread cannot end without it, so `job` is that job or
+         * one without this thread. */
         job = atomic_load(&pool->job);
         if (atomic_load(&pool->is_closing)) {
             return NULL;

@@ -1,9 +1,9 @@
 /* Pool: the threads of one engine, woken together for one forward pass.
  *
- * A job is one function that all or the first few run from begin to end; inside
- * it threads meet at barriers and share work out by units.  Waiting spins
- * for at most 20 us and then sleeps in the kernel, so a pool on a busy machine
- * gives its CPU away instead of burning it. */
+ * A job is one function that all threads, or the first few, run from beginning
+ * to end; inside it threads meet at barriers and take units of work.  Waiting
+ * spins for at most 20 us and then sleeps in the kernel, so an idle pool leaves
+ * its CPUs to others. */
 #ifndef FLOTILLA_ENGINE_POOL_H
 #define FLOTILLA_ENGINE_POOL_H
 
@@ -11,31 +11,31 @@
 
 struct flo_pool;
 
-/* The body of a job; `thread` is 0 (the caller of run) to threads - 1. */
+/* The function of a job; `thread` is 0 (the caller of run) to threads - 1. */
 typedef void flo_pool_fn(void *context, unsigned thread);
 
-/* So many threads as were asked for; 0: the CPUs that this process may use, at
- * most 8. */
+/* Returns the number of threads wished for; for 0 the CPUs that this process
+ * may use, at most 8. */
 unsigned flo_pool_threads_of(unsigned wish);
-/* `threads` counts the caller, so 1 starts none.  The started ones block all
- * signals.  FLO_E_MEMORY when the system gives no thread. */
+/* Opens a pool.  `threads` counts the caller, so 1 starts none.  Started
+ * threads block all signals.  FLO_E_MEMORY if a thread cannot be started. */
 FLO_MUST_USE int flo_pool_open(unsigned threads, struct flo_pool **pool, struct flo_err *err);
 void flo_pool_close(struct flo_pool *pool); /* NULL is fine */
-/* The threads that it was opened with. */
+/* Returns how many threads the pool was opened with. */
 unsigned flo_pool_size(const struct flo_pool *pool);
 
-/* Run `fn` on the first `threads` (1 to all) threads; returns when all are
- * done.  One at a time. */
+/* Runs `fn` on the first `threads` (1 to all) threads; returns when all are
+ * done.  One call at a time. */
 void flo_pool_run(struct flo_pool *pool, unsigned threads, flo_pool_fn *fn, void *context);
-/* Inside a job: threads that take part. */
+/* Inside a job: returns how many threads take part. */
 unsigned flo_pool_threads(const struct flo_pool *pool);
 
-/* Inside a job: wait until every thread is here.  Their earlier writes are
- * visible after it, and the units below begin again. */
+/* Inside a job: waits until every thread is here.  Afterwards their earlier
+ * writes are visible, and flo_pool_take() begins again at unit 0. */
 void flo_pool_barrier(struct flo_pool *pool);
-/* Inside a job: the next of `units`, each given to one thread only; `units`
- * when none is left.  Each thread has a share of its own, in order, so that it
- * reads memory from front to back, and then helps with those of the others. */
+/* Inside a job: returns the next of `units`, each given to one thread only;
+ * `units` if none is left.  A thread first takes its own share in order, so as
+ * to read memory front to back, and then helps with the others' shares. */
 size_t flo_pool_take(struct flo_pool *pool, unsigned thread, size_t units);
 
 #endif

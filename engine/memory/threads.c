@@ -1,4 +1,4 @@
-/* How many threads a pass is given: see threads.h. */
+/* Threads: chooses how many threads run a pass; see threads.h. */
 #include "engine/memory/threads.h"
 
 #include <math.h>
@@ -8,18 +8,18 @@ enum {
     TRIAL_PASSES_BUSY = 64,
     INTERVAL_MIN = 16,
     INTERVAL_MAX = 512,
-    INTERVAL_MAX_BUSY = 4096, /* their trials are long */
+    INTERVAL_MAX_BUSY = 4096, /* trials on a busy machine are long */
     MEAN_OF = 16,
     MEAN_OF_BUSY = 64,
     SLOW_PASSES = 4,
 };
 
-/* A trial must win by so much: changing back and forth is no gain. */
+/* A trial must win by this factor, so as not to switch back and forth. */
 #define WINS 0.95
-/* So far beyond the mean, and what thrice the spread makes of so many passes,
- * a trial has lost already. */
+/* A trial has lost if it exceeds the mean by this factor, and by three
+ * deviations for its number of passes. */
 #define LOSES 1.25
-/* A thread that has a CPU for less of its time shares it with others, or waits
+/* A thread that runs for less of its time shares its CPU with others, or waits
  * for threads that do. */
 #define RUNS 0.8
 
@@ -83,7 +83,7 @@ static void learn_of_trial(struct flo_threads *t, double cost, double ran)
         t->trial_cost > done * t->cost * LOSES + 3 * t->spread * sqrt(done)) {
         t->trial_left = 0;
         if (t->interval < interval_max(t)) {
-            t->interval *= is_busy(t) ? 4 : 2; /* the trials are long */
+            t->interval *= is_busy(t) ? 4 : 2; /* trials are long */
         }
     } else if (t->trial_left == 0) {
         t->halvings = tried(t);
@@ -101,7 +101,7 @@ void flo_threads_learn(struct flo_threads *t, double cost, double ran)
         learn_of_trial(t, cost, ran);
         return;
     }
-    if (t->interval == 0) { /* the first pass may read the model from a disk */
+    if (t->interval == 0) { /* ignored: the first pass may read the model from disk */
         t->interval = INTERVAL_MIN;
         return;
     }
@@ -111,7 +111,7 @@ void flo_threads_learn(struct flo_threads *t, double cost, double ran)
     double far = 2 * t->cost + 3 * t->spread;
     bool is_slow = t->known > 0 && cost > far;
 
-    if (is_slow) { /* one that waited for a disk says little of threads */
+    if (is_slow) { /* a pass that waited for a disk tells little */
         ran *= far / cost;
         cost = far;
     }

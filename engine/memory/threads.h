@@ -1,42 +1,41 @@
-/* Threads: how many of a pool's threads the next pass is given.
+/* Threads: chooses how many of a pool's threads run the next pass.
  *
  * More threads are faster on an idle machine and far slower on a busy one: a
- * thread that waits for a CPU holds up all others at the next barrier.  So the
- * time that passes take decides.  The count in use is compared now and then
- * with half and with twice as many; a count that loses is tried less and less
- * often, and a trial ends as soon as it has lost.  Where others want the CPUs
- * as well, more threads are not tried, and fewer over many more passes.  The
- * first pass is not learned of, and one far beyond the mean counts as little
- * more than that: they wait for a disk.  Results never depend on the count.
- * Pure. */
+ * thread that waits for a CPU delays all others at the next barrier.  So the
+ * measured time of passes decides.  Now and then the current count is compared
+ * with half and with twice as many.  A count that loses is tried less and less
+ * often, and a trial ends as soon as it has lost.  On a busy machine more
+ * threads are not tried, and fewer ones in much longer trials.  The first pass
+ * is ignored and outliers are clipped, as they may have waited for a disk.
+ * Results never depend on the count.  Pure. */
 #ifndef FLOTILLA_ENGINE_THREADS_H
 #define FLOTILLA_ENGINE_THREADS_H
 
 #include <flotilla/base.h>
 
-/* Passes of one kind; {.most = threads of the pool} is the beginning. */
+/* State for passes of one kind; initially {.most = threads of the pool}. */
 struct flo_threads {
     unsigned most;
-    unsigned halvings; /* in use: most >> halvings, at least 1 */
-    double cost;       /* cost of a pass with that many: a moving mean */
-    /* Spread of costs around it: a moving mean as well. */
+    unsigned halvings; /* current count: most >> halvings, at least 1 */
+    double cost;       /* cost of a pass with the current count: a moving mean */
+    /* Deviation of the cost from its mean: also a moving mean. */
     double spread;
-    double ran;            /* what of the cost had a CPU: as the cost */
-    uint32_t known;        /* passes in the means, to a limit */
-    uint32_t passes;       /* since the last trial */
-    uint32_t interval;     /* passes until the next; 0: the shortest */
-    uint32_t trial_left;   /* passes of the trial under way; 0: none */
-    uint32_t trial_passes; /* that it has in all */
+    double ran;            /* part of the cost in which the thread had a CPU */
+    uint32_t known;        /* passes in the means, up to a limit */
+    uint32_t passes;       /* passes since the last trial */
+    uint32_t interval;     /* passes until the next trial; 0: the shortest interval */
+    uint32_t trial_left;   /* passes left of the current trial; 0: none */
+    uint32_t trial_passes; /* all passes of the current trial */
     double trial_cost;     /* sum */
     double trial_ran;      /* sum */
-    bool tries_more;       /* the next trial is of twice as many */
-    uint8_t slow_in_a_row; /* passes far beyond the mean */
+    bool tries_more;       /* the next trial has twice as many threads */
+    uint8_t slow_in_a_row; /* consecutive passes far above the mean */
 };
 
 unsigned flo_threads_next(const struct flo_threads *threads);
-/* A pass with flo_threads_next() threads has taken so long (any unit, the
- * same for all passes of a kind); for `ran` of it the first of them had a CPU.
- */
+/* Records a pass with flo_threads_next() threads: its time `cost` (any unit,
+ * the same for all passes of a kind), and for how much of it the first thread
+ * had a CPU, `ran`. */
 void flo_threads_learn(struct flo_threads *threads, double cost, double ran);
 
 #endif

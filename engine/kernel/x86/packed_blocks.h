@@ -1,12 +1,12 @@
-/* 32 columns of a strip, unpacked into registers of whatever width.
+/* Packed blocks: 32 columns of a strip, unpacked into registers of any width.
  *
- * A file says before it includes this how wide (FLO_LANES rows: 16 with
- * AVX-512, 8 with AVX2, else 4) and whether its CPUs have VNNI (FLO_HAS_VNNI).
+ * The including file first defines the width (FLO_LANES rows: 16 with AVX-512,
+ * 8 with AVX2, else 4) and whether its CPUs have VNNI (FLO_HAS_VNNI).
  *
- * codes_<type>() gives the eight groups of four columns as unsigned bytes,
- * of each row: code + 2^shift.  Codes of a whole signed byte are made unsigned
- * so for VNNI alone; packed_dot.h multiplies them as they are elsewhere.
- * scales_<kind>() gives what a row's sums are multiplied with. */
+ * codes_<type>() gives the eight groups of four columns as unsigned bytes, per
+ * row: code + 2^shift.  Codes that fill a signed byte are made unsigned for
+ * VNNI only; packed_dot.h multiplies them unchanged elsewhere.  scales_<kind>()
+ * gives the factors of a row's sums. */
 #ifndef FLOTILLA_ENGINE_PACKED_BLOCKS_H
 #define FLOTILLA_ENGINE_PACKED_BLOCKS_H
 
@@ -55,13 +55,13 @@ typedef uint64_t flo_halves;
 
 enum { FLO_GROUPS = 8 }; /* 4 columns each */
 
-/* The scales that a type has, and thereby how its sums are put together. */
+/* Scales of a type, which decide how its sums are combined. */
 enum flo_scales_kind {
-    FLO_SCALES_HALF, /* f16 for 32 columns */
-    FLO_SCALES_PAIR, /* and an f16 that is added */
-    FLO_SCALES_BYTE, /* f16 for 256 columns times a byte for 32 */
+    FLO_SCALES_HALF, /* f16 per 32 columns */
+    FLO_SCALES_PAIR, /* f16 scale and f16 offset per 32 columns */
+    FLO_SCALES_BYTE, /* f16 per 256 columns times a byte per 32 */
     FLO_SCALES_K4,   /* the same, and a minimum likewise */
-    FLO_SCALES_16,   /* f16 for 256 columns times a byte for 16 */
+    FLO_SCALES_16,   /* f16 per 256 columns times a byte per 16 */
     FLO_SCALES_K2,   /* the same, and a minimum likewise */
 };
 
@@ -72,8 +72,8 @@ FLO_INLINE bool flo_has_minima(const enum flo_scales_kind kind)
 
 struct flo_weights_32 {
     flo_ints codes[FLO_GROUPS];
-    flo_floats scales[2]; /* first and last 16 columns, or all of them */
-    flo_floats minima[2]; /* taken off: times the sum of the activations' codes */
+    flo_floats scales[2]; /* of the first and last 16 columns, or [0] of all */
+    flo_floats minima[2]; /* subtracted, times the sum of the activations' codes */
 };
 
 typedef void flo_codes_32_fn(const uint8_t *high, const uint8_t *low, flo_ints *out);
@@ -93,8 +93,8 @@ FLO_INLINE __m128i flo_load_16(const uint8_t *p)
     return _mm_loadu_si128((const void *)p);
 }
 
-/* Shift bits up (or down) so that those from `from` on stand from `to` on;
- * others come along. */
+/* Shifts bits so that the one at `from` moves to `to`; other bits move
+ * along. */
 FLO_INLINE flo_ints flo_move_bits(flo_ints v, const int from, const int to)
 {
     if (to > from) {
@@ -103,7 +103,7 @@ FLO_INLINE flo_ints flo_move_bits(flo_ints v, const int from, const int to)
     return to < from ? OP(srli_epi16)(v, (unsigned)(from - to)) : v;
 }
 
-/* Codes of a plane of 2 or 4 bits. */
+/* Unpacks a plane of 2 or 4 bits. */
 FLO_INLINE void flo_codes_of_plane(const int bits, const uint8_t *low, flo_ints *out)
 {
     const flo_ints mask = OP(set1_epi8)((char)((1 << bits) - 1));
@@ -119,7 +119,7 @@ FLO_INLINE void flo_codes_of_plane(const int bits, const uint8_t *low, flo_ints 
     }
 }
 
-/* Put a plane of 1 or 2 bits above codes of `below` bits. */
+/* Adds a plane of 1 or 2 bits above codes of `below` bits. */
 FLO_INLINE void flo_add_plane(const int bits, const int below, const uint8_t *high, flo_ints *out)
 {
     const flo_ints mask = OP(set1_epi8)((char)(((1 << bits) - 1) << below));
@@ -165,7 +165,7 @@ FLO_INLINE void codes_6(const uint8_t *high, const uint8_t *low, flo_ints *out)
     flo_add_plane(2, 4, high, out);
 }
 
-/* Signed codes as the products take them (packed_dot.h). */
+/* Converts signed codes to the form that products need (packed_dot.h). */
 FLO_INLINE flo_ints flo_signed_codes(flo_ints v)
 {
     if (FLO_HAS_VNNI) {
@@ -183,7 +183,7 @@ FLO_INLINE void codes_8(const uint8_t *high, const uint8_t *low, flo_ints *out)
     }
 }
 
-/* Nibbles through the steps of the IQ4 types. */
+/* Maps nibbles through the table of the IQ4 types. */
 FLO_INLINE void codes_grid(const uint8_t *high, const uint8_t *low, flo_ints *out)
 {
     const flo_ints grid =
@@ -199,7 +199,7 @@ FLO_INLINE void codes_grid(const uint8_t *high, const uint8_t *low, flo_ints *ou
 
 /* ---- scales ---- */
 
-/* An f16 of each row. */
+/* Loads an f16 of each row. */
 FLO_INLINE flo_floats flo_load_halves(const uint8_t *p)
 {
     flo_halves v;
@@ -212,13 +212,14 @@ FLO_INLINE flo_floats flo_load_halves(const uint8_t *p)
 #endif
 }
 
-/* A byte of each row times d. */
+/* Returns d times a signed byte of each row. */
 FLO_INLINE flo_floats flo_times_signed(flo_floats d, __m128i bytes)
 {
     return OP(mul_ps)(d, OP(cvtepi32_ps)(OP(cvtepi8_epi32)(bytes)));
 }
 
-/* The halves of a group, of each row: d, and dmin (or -m) where there is. */
+/* The f16 scales of a group, per row: d, and dmin (or -m) if the type has
+ * one. */
 struct flo_group {
     flo_floats d, dmin;
 };
@@ -236,7 +237,7 @@ FLO_INLINE struct flo_group flo_read_group(const enum flo_scales_kind kind, cons
     return g;
 }
 
-/* For a block, which begins with `scales`. */
+/* Computes the factors for a block, which begins at `scales`. */
 FLO_INLINE void flo_scales_32(const enum flo_scales_kind kind, const struct flo_group *group,
                               const uint8_t *scales, struct flo_weights_32 *out)
 {

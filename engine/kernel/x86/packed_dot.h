@@ -1,14 +1,15 @@
-/* Sums of products of unpacked weights with tokens' codes, by VNNI or without.
+/* Packed dot: products of unpacked weights with tokens' codes, summed with VNNI
+ * or without.
  *
  * VNNI adds four products of an unsigned and a signed byte to a 32-bit sum.
- * Elsewhere vpmaddubsw adds two of them into 16 bits, which must not overflow:
- * so many groups are added there as the largest code allows, and widened once.
- * A code that is a whole signed byte has no room for another: its size is
- * multiplied with the token's code of its sign, and each pair is widened.
+ * Elsewhere vpmaddubsw adds two products into 16 bits, which must not overflow:
+ * as many groups are added as the largest code allows, and then widened once.
+ * Codes that fill a signed byte leave no room: their magnitude is multiplied
+ * with the token's code times their sign, and each pair is widened.
  *
- * Codes of 16 bits are two signed bytes, high * FLO_RADIX + low.  With VNNI
- * the radix is 256.  Elsewhere it is 254, so that no byte is -128: a sign that
- * is turned then always fits, and so do sums of FLO_CODE_BYTE_MAX. */
+ * Codes of 16 bits are two signed bytes, high * FLO_RADIX + low.  With VNNI the
+ * radix is 256.  Elsewhere it is 254, so that no byte is -128: a negated byte
+ * then always fits, and so do sums of FLO_CODE_BYTE_MAX. */
 #ifndef FLOTILLA_ENGINE_PACKED_DOT_H
 #define FLOTILLA_ENGINE_PACKED_DOT_H
 
@@ -17,13 +18,13 @@
 
 enum {
     FLO_CODE_BYTE_MAX = 127,
-    FLO_SIGNED = 255, /* for the largest code: see struct form */
+    FLO_SIGNED = 255, /* as the largest code (struct form): a whole signed byte */
     FLO_SIGNED_SHIFT = FLO_HAS_VNNI ? 7 : 0,
     FLO_RADIX = FLO_HAS_VNNI ? 256 : 254,
-    /* Sums begin with an integer given; else it is added afterwards, as a
-     * register for it is missing until then. */
+    /* Sums begin with a given integer; otherwise it is added afterwards,
+     * because no register is free before. */
     FLO_STARTS = FLO_HAS_VNNI,
-    /* So that the high byte ends at 127, however it is rounded. */
+    /* Chosen so that the high byte is at most 127 after rounding. */
     FLO_CODE_MAX_16 = FLO_HAS_VNNI ? 127 * 256 : 127 * 254 + 126,
 };
 
@@ -35,7 +36,7 @@ FLO_INLINE flo_ints flo_broadcast(const void *p)
     return OP(set1_epi32)(value);
 }
 
-/* FLO_RADIX * high + low */
+/* Returns FLO_RADIX * high + low. */
 FLO_INLINE flo_ints flo_join(flo_ints high, flo_ints low)
 {
     flo_ints v = OP(add_epi32)(OP(slli_epi32)(high, 8), low);
@@ -53,7 +54,7 @@ typedef int32_t flo_four_codes __attribute__((may_alias, aligned(1)));
 #define FLO_HAS_EVEX false
 #endif
 
-/* acc += w . x, four columns in every lane. */
+/* Returns acc + w . x, four columns per lane. */
 FLO_INLINE flo_ints flo_dot(flo_ints acc, flo_ints w, flo_ints x)
 {
 #if FLO_HAS_EVEX
@@ -63,8 +64,8 @@ FLO_INLINE flo_ints flo_dot(flo_ints acc, flo_ints w, flo_ints x)
 #endif
 }
 
-/* The same with the four codes at x for all lanes.  gcc 12 makes two
- * instructions of a broadcast and a product where EVEX has one. */
+/* Like flo_dot(), with the four codes at x in all lanes.  gcc 12 emits a
+ * broadcast and a product, where EVEX has one instruction. */
 FLO_INLINE flo_ints flo_dot_4(flo_ints acc, flo_ints w, const int8_t *x)
 {
 #if FLO_HAS_EVEX
@@ -77,8 +78,8 @@ FLO_INLINE flo_ints flo_dot_4(flo_ints acc, flo_ints w, const int8_t *x)
 #endif
 }
 
-/* Sums of `groups` groups of N tokens that lie `step` bytes apart and of S
- * registers of rows, added to acc. */
+/* Sums `groups` groups for N tokens, which are `step` bytes apart, and S
+ * registers of rows, and adds them to acc. */
 FLO_INLINE void flo_dot_groups(const int S, const int N, const int groups, const size_t step,
                                const struct flo_weights_32 *w, const int from, const int8_t *x,
                                flo_ints acc[][4])
@@ -103,7 +104,7 @@ FLO_INLINE void flo_dot_groups(const int S, const int N, const int groups, const
     }
 }
 
-/* For both bytes of codes; acc begins with what `start` says. */
+/* Sums both bytes of 16-bit codes; acc begins with `start`. */
 FLO_INLINE void flo_dot_codes(const int S, const int N, const int most, const int groups,
                               const int bytes, const struct flo_weights_32 *w, const int from,
                               const int8_t *x, const flo_ints *start, flo_ints acc[][4])
@@ -134,11 +135,11 @@ FLO_INLINE void flo_dot_codes(const int S, const int N, const int most, const in
 
 #else /* without VNNI */
 
-/* gcc 12 would put all products first and add them up afterwards, for which
- * there are not registers enough. */
+/* Keeps gcc 12 from doing all products before the sums, for which there are too
+ * few registers. */
 #define FLO_IN_ORDER(v) __asm__("" : "+x"(v))
 
-/* Sums of two columns' products, 16 bits each. */
+/* Returns the sums of two columns' products, 16 bits each. */
 FLO_INLINE flo_ints flo_pairs(const int most, flo_ints w, flo_ints x)
 {
     if (most == FLO_SIGNED) {
@@ -147,13 +148,13 @@ FLO_INLINE flo_ints flo_pairs(const int most, flo_ints w, flo_ints x)
     return OP(maddubs_epi16)(w, x);
 }
 
-/* Sums of `groups` groups of N tokens that lie `step` bytes apart and of S
+/* Sums `groups` groups for N tokens, which are `step` bytes apart, and S
  * registers of rows. */
 FLO_INLINE void flo_dot_groups(const int S, const int N, const int most, const int groups,
                                const size_t step, const struct flo_weights_32 *w, const int from,
                                const int8_t *x, flo_ints out[][4])
 {
-    /* Groups whose pairs fit into 16 bits together. */
+    /* Number of groups whose sums fit into 16 bits together. */
     const int chain = most == FLO_SIGNED ? 1 : INT16_MAX / (2 * most * FLO_CODE_BYTE_MAX);
     const flo_ints ones = OP(set1_epi16)(1);
     flo_ints sum[4][4];
@@ -180,7 +181,7 @@ FLO_INLINE void flo_dot_groups(const int S, const int N, const int most, const i
     }
 }
 
-/* For both bytes of codes. */
+/* Sums both bytes of 16-bit codes. */
 FLO_INLINE void flo_dot_codes(const int S, const int N, const int most, const int groups,
                               const int bytes, const struct flo_weights_32 *w, const int from,
                               const int8_t *x, const flo_ints *start, flo_ints out[][4])

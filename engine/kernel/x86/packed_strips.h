@@ -1,13 +1,13 @@
-/* Products with packed weights, in registers of whatever width
- * (packed_blocks.h), by VNNI or without (packed_dot.h).
+/* Packed strips: products with packed weights, in registers of any width
+ * (packed_blocks.h), with VNNI or without (packed_dot.h).
  *
- * Rows of a strip, or of two at once, meet a tile of tokens: 32 columns of
+ * Rows of one or two strips are multiplied with a tile of tokens: 32 columns of
  * weights are unpacked into eight registers a strip, and each token's codes are
- * broadcast from memory, four columns at a time.  Weights are unsigned there;
- * what that adds is taken off by the integer that the sums start with, exactly.
- * Codes of 16 bits are two signed bytes, high * FLO_RADIX + low.  Each token
- * has one float sum per row, to which every 32 columns add once, in order: the
- * same bits alone and in a batch.
+ * broadcast from memory, four columns at a time.  Weights are unsigned codes;
+ * the integer that the sums start with corrects for the offset exactly.  Codes
+ * of 16 bits are two signed bytes, high * FLO_RADIX + low.  Each token has one
+ * float sum per row, to which every 32 columns add once, in order: the bits are
+ * the same for one token and in a batch.
  *
  * The packed form of tokens: tiles of TILE, in a tile block after block, in a
  * block token after token: codes (32 bytes; of 16 bits 32 high bytes, then 32
@@ -26,29 +26,29 @@
 enum {
     TILE = 64,
     CODE_MAX_16 = FLO_CODE_MAX_16,
-    /* How far ahead of the block in work weights are fetched.  Up to
-     * FEW_TOKENS a strip is read as fast as memory allows: further. */
+    /* Prefetch distances, in bytes.  Up to FEW_TOKENS tokens, reading a strip
+     * is limited by memory, so the distance is larger. */
     FEW_TOKENS = 4,
     AHEAD_OF_FEW = 8192, /* bytes */
     AHEAD_OF_MANY = 4608,
-    /* Registers of rows at once, which share what is loaded of a token: a
-     * load for every product was the bound.  Two strips of 16 rows; of narrower
-     * ones two parts of a strip, for which VNNI's chains of sums leave no
+    /* Row registers computed at once; they share the loads of a token, which
+     * were the bottleneck.  With 16 lanes: two strips.  With fewer lanes: two
+     * parts of a strip, except with VNNI, whose chains of sums leave no
      * register. */
     STRIPS = FLO_LANES == 16 || !FLO_HAS_VNNI ? 2 : 1,
-    PARTS = FLO_STRIP_ROWS / FLO_LANES, /* registers of a strip's rows */
+    PARTS = FLO_STRIP_ROWS / FLO_LANES, /* registers for a strip's rows */
     S_MAX = STRIPS > PARTS ? STRIPS : PARTS,
 };
 
-/* How a type's codes are put together; a constant wherever it is passed. */
+/* How a type's codes are unpacked; a constant wherever it is passed. */
 struct form {
     flo_codes_32_fn *codes;
     enum flo_scales_kind kind;
-    int shift; /* codes stand 2^shift higher than they are */
-    int most;  /* the largest code as it stands; FLO_SIGNED: a signed byte */
+    int shift; /* codes are stored plus 2^shift */
+    int most;  /* largest stored code; FLO_SIGNED: a signed byte */
 };
 
-/* For one block of a tile. */
+/* Activations of one block of a tile. */
 struct input {
     const int8_t *codes;
     const float *scales;
@@ -67,8 +67,8 @@ FLO_INLINE bool has_halves(const enum flo_scales_kind kind)
     return kind == FLO_SCALES_16 || kind == FLO_SCALES_K2;
 }
 
-/* -2^shift times the sum of a token's codes: `part` 0 of all, 1 of the first
- * 16, 2 of the last. */
+/* Returns -2^shift times a sum of a token's codes: `part` 0: all, 1: the first
+ * 16, 2: the last 16. */
 FLO_INLINE flo_ints start_sum(const int shift, const int part, const int32_t *sums)
 {
     flo_ints v = flo_broadcast(sums + (part == 1));
@@ -79,7 +79,8 @@ FLO_INLINE flo_ints start_sum(const int shift, const int part, const int32_t *su
     return OP(slli_epi32)(v, (unsigned)shift);
 }
 
-/* One block for N tokens and S strips: acc += scale * (weights . codes). */
+/* Computes one block for N tokens and S strips: acc += scale * (weights .
+ * codes). */
 FLO_INLINE void add_block(const int S, const int N, const struct form form, const int bytes,
                           const struct flo_weights_32 *w, struct input x, flo_floats *acc)
 {
@@ -158,22 +159,22 @@ struct strips {
     const uint8_t *weights;
     size_t bytes; /* one strip */
     size_t rows;
-    size_t blocks; /* blocks of a row */
+    size_t blocks; /* blocks per row */
     struct flo_strip at;
 };
 
-/* FLO_LANES rows of a strip, read from their begin to their end. */
+/* FLO_LANES rows of a strip, read from beginning to end. */
 struct strip {
     const uint8_t *next;    /* block */
-    struct flo_group group; /* at hand */
-    size_t part;            /* the first of the rows */
-    size_t ahead;           /* bytes; 0: nothing is fetched ahead */
-    const uint8_t *end;     /* after it come .. */
-    size_t skip;            /* .. bytes of the strips next to it: not fetched */
+    struct flo_group group; /* the current group */
+    size_t part;            /* first row within the strip */
+    size_t ahead;           /* prefetch distance in bytes; 0: no prefetch */
+    const uint8_t *end;     /* end of this strip, followed by ... */
+    size_t skip;            /* ... this many bytes of strips read at the same time: skip them */
     struct flo_strip at;
 };
 
-/* For products with so many tokens; 0: nothing. */
+/* Returns the prefetch distance for a product with `tokens` tokens; 0: none. */
 FLO_INLINE size_t bytes_ahead(size_t tokens)
 {
     if (tokens > FEW_TOKENS) {
@@ -182,8 +183,8 @@ FLO_INLINE size_t bytes_ahead(size_t tokens)
     return flo_fetches_ahead() ? AHEAD_OF_FEW : 0;
 }
 
-/* Register s of S that are read side by side from `row` on, for so many
- * tokens.  The first of a strip fetches ahead for its others. */
+/* Returns register s of the S that are read in parallel from `row` on.  A
+ * strip's first register prefetches for the others. */
 FLO_INLINE struct strip strip_of(const int S, const struct strips *all, size_t row, int s,
                                  size_t tokens)
 {
@@ -233,7 +234,7 @@ FLO_INLINE void store_rows(float *y, size_t rows, flo_floats v)
     }
 }
 
-/* One token: all rows of a strip at once. */
+/* Multiplies one token with all rows of a strip at once. */
 FLO_INLINE void multiply_alone(const struct form form, const int bytes, const struct strips *all,
                                const struct flo_activations *x, float *y)
 {
@@ -268,8 +269,8 @@ FLO_INLINE void multiply_alone(const struct form form, const int bytes, const st
     }
 }
 
-/* A tile of tokens and the S strips of rows from `r` on, whose sums lie TILE
- * apart in acc. */
+/* Multiplies a tile of tokens with the S strips of rows from `r` on; their sums
+ * are TILE apart in acc. */
 FLO_INLINE void multiply_tile(const int S, const struct form form, const int bytes,
                               const struct strips *all, size_t r, struct input x, size_t tokens,
                               flo_floats *acc)
@@ -300,7 +301,7 @@ FLO_INLINE void multiply_tile(const int S, const struct form form, const int byt
     }
 }
 
-/* All tiles of tokens over the S strips of rows from `r` on. */
+/* Multiplies all tiles of tokens with the S strips of rows from `r` on. */
 FLO_INLINE void multiply_tiles(const int S, const struct form form, const int bytes,
                                const struct strips *all, size_t r, const struct flo_activations *x,
                                float *y, size_t stride)
@@ -374,8 +375,8 @@ MATMUL(iq4_xs, IQ4_XS, codes_grid, BYTE, FLO_SIGNED_SHIFT, FLO_SIGNED)
 
 /* ---- the tokens' form ---- */
 
-/* One block of 32 as codes of 1 or 2 bytes, with their sums; returns its
- * scale, NaN when a value is not finite. */
+/* Quantises a block of 32 values to codes of 1 or 2 bytes, with their sums;
+ * returns the scale, NaN if a value is not finite. */
 typedef float flo_quantise_block_fn(const float *v, const int bytes, int8_t *codes, int32_t *sums);
 
 FLO_INLINE void quantise_as(flo_quantise_block_fn *block, const float *values, const int bytes,
