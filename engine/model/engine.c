@@ -1,4 +1,4 @@
-/* Engine: opening a model and what it tells about itself. */
+/* Engine: opens a model and reports its properties. */
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,7 +12,7 @@
 
 static const struct flo_engine_options no_options;
 
-/* The contents of the file's head: enough for a plan. */
+/* Reads the file's head: enough for a plan. */
 static int read_head(struct flo_engine *e, const struct flo_engine_options *options,
                      struct flo_err *err)
 {
@@ -30,7 +30,7 @@ static int make_plan(struct flo_engine *e, const struct flo_engine_options *opti
     return rv;
 }
 
-/* The same, with sizes that shrink as far as the options let them. */
+/* Computes the plan, shrinking sizes as far as the options allow. */
 static int fit_plan(struct flo_engine *e, const struct flo_engine_options *options,
                     struct flo_err *err)
 {
@@ -38,23 +38,23 @@ static int fit_plan(struct flo_engine *e, const struct flo_engine_options *optio
 
     while (make_plan(e, options, NULL) < 0) {
         if (!flo_sizes_shrink(&e->hparams, options, &e->plan, &e->sizes)) {
-            e->sizes = wished; /* refused with the numbers of the wish */
+            e->sizes = wished; /* the error has the numbers of the original request */
             break;
         }
     }
     return make_plan(e, options, err);
 }
 
-/* Would the model's own rows take fewer bytes than the packed ones, as where a
- * tied embedding stands in both files? */
+/* Does the model's own file need fewer bytes than the packed one?  It may if a
+ * tied embedding is in both files. */
 static bool are_rows_smaller(const struct flo_engine *e)
 {
     return flo_gguf_file_bytes(e->gguf) + e->weights.vector_bytes < flo_packed_weights_bytes(e);
 }
 
-/* The weights, in the mapped model or the packed file, and what they will
- * cost.  Packed ones that do not fit the budget are not used if that spares
- * bytes.  `path` may be NULL. */
+/* Binds the weights in the mapped model or the packed file, and plans their
+ * memory.  Packed weights over the budget are not used if that saves bytes.
+ * `path` may be NULL. */
 static int bind_and_plan(struct flo_engine *e, const struct flo_engine_options *options,
                          const char *path, int fd, struct flo_err *err)
 {
@@ -70,7 +70,7 @@ static int bind_and_plan(struct flo_engine *e, const struct flo_engine_options *
     return fit_plan(e, options, err);
 }
 
-/* An engine with its file open, that is all. */
+/* Makes an engine whose file is open, and nothing more. */
 static int open_file(int fd, struct flo_engine **out, struct flo_err *err)
 {
     struct flo_engine *e = calloc(1, sizeof(*e));
@@ -107,8 +107,8 @@ static int plan_file(int fd, const char *path, const struct flo_engine_options *
         struct flo_err own = {0};
         rv = bind_and_plan(e, options, path, fd, &own);
         if (rv < 0 && rv != FLO_E_MEMORY_BUDGET && rv != FLO_E_USAGE && options->packed == NULL) {
-            /* A model that cannot be loaded has a plan all the same; options
-             * that are wrong have none. */
+            /* A model that cannot be loaded still gets a plan; invalid options
+             * do not. */
             rv = make_plan(e, options, err);
         } else if (rv < 0) {
             *err = own;
@@ -169,7 +169,7 @@ static int make_sessions(struct flo_engine *e, struct flo_err *err)
     return 0;
 }
 
-/* A file without a tokenizer that we read still computes on token ids. */
+/* A file whose tokenizer is unsupported can still compute on token ids. */
 static int load_vocabulary(struct flo_engine *e, const struct flo_engine_options *options,
                            struct flo_err *err)
 {
@@ -193,7 +193,7 @@ static int load_vocabulary(struct flo_engine *e, const struct flo_engine_options
         }
         return wish == FLO_VOCABULARY_NEEDED ? rv : 0;
     }
-    /* A broken or unknown template fails chat, nothing else. */
+    /* An invalid or unknown template disables only chat. */
     e->chat_err.code =
         flo_template_find(e->gguf, e->vocab, options->chat_template, &e->chat, &e->chat_err);
     return 0;
@@ -252,7 +252,8 @@ static int take_pool(struct flo_engine *e, struct flo_pool *lent, struct flo_err
     return 0;
 }
 
-/* Everything after the file is open; the caller closes after an error. */
+/* Does everything after the file is open; on error the caller closes the
+ * engine. */
 static int load(struct flo_engine *e, const struct flo_engine_options *options, const char *path,
                 int fd, struct flo_err *err)
 {
@@ -265,7 +266,7 @@ static int load(struct flo_engine *e, const struct flo_engine_options *options, 
     e->pass_threads[0].most = e->pass_threads[1].most = e->sizes.threads;
     flo_rope_make_rates(e);
     fill_info(e);
-    flo_gguf_drop_pages(e->gguf); /* the head was read once, for tables */
+    flo_gguf_drop_pages(e->gguf); /* the head was read once; it is in tables now */
     return 0;
 }
 

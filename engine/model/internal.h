@@ -1,4 +1,4 @@
-/* Engine and session from inside, for the files of this folder and its unit
+/* Internal: engine and session for the files of this folder and its unit
  * tests. */
 #ifndef FLOTILLA_ENGINE_MODEL_INTERNAL_H
 #define FLOTILLA_ENGINE_MODEL_INTERNAL_H
@@ -17,10 +17,10 @@
 
 #define FLO_BATCH_DEFAULT 64u
 #define FLO_BATCH_MAX 512u
-#define FLO_ROWS_AT_ONCE 8u /* whose logits are computed together */
-#define FLO_LOW_SLOTS 4u    /* products that read one input, at most */
+#define FLO_ROWS_AT_ONCE 8u /* rows whose logits are computed together */
+#define FLO_LOW_SLOTS 4u    /* most products that read one input */
 
-/* Sizes that follow from model and options; pure arithmetic (plan.c). */
+/* Sizes computed from model and options; pure arithmetic (plan.c). */
 struct flo_sizes {
     uint32_t context; /* tokens per session */
     uint32_t threads;
@@ -28,52 +28,54 @@ struct flo_sizes {
     uint32_t batch;
     enum flo_cache cache;
     uint64_t block_bytes; /* FLO_KV_BLOCK keys (or values) of one head */
-    uint64_t head_bytes;  /* all of them, in one layer */
+    uint64_t head_bytes;  /* of all blocks of a head, in one layer */
     uint64_t session_kv_bytes;
     uint64_t kv_bytes;
     uint64_t scratch_bytes;
-    uint64_t lists_bytes;        /* vocabulary, whatever the context */
-    uint64_t longest_text_bytes; /* longest token; 0: no vocabulary */
+    uint64_t lists_bytes;        /* vocabulary tables, independent of the context */
+    uint64_t longest_text_bytes; /* of the longest token; 0: no vocabulary */
     uint64_t vocabulary_bytes;
-    uint64_t adapter_bytes; /* 0: no room, no adapters */
+    uint64_t adapter_bytes; /* 0: adapters cannot be opened */
     uint64_t request_bytes;
 };
 
-/* So many tokens in the keys (or values) of one head, in whole blocks. */
+/* Returns the bytes of `tokens` tokens in the keys (or values) of one head, in
+ * whole blocks. */
 static inline uint64_t flo_sizes_bytes(const struct flo_sizes *sizes, uint32_t tokens)
 {
     return (tokens + FLO_KV_BLOCK - 1) / FLO_KV_BLOCK * sizes->block_bytes;
 }
 
-/* Sizes of the layers of one kind. */
+/* Rotary tables for the layers of one kind. */
 struct flo_rotations {
     double *rates;  /* [n_rope / 2]: radians per position */
-    float *cosines; /* [B][n_rope], each pair's twice */
-    float *sines;   /* [B][n_rope], signed for the pair's two halves */
+    float *cosines; /* [B][n_rope]; each pair's value twice */
+    float *sines;   /* [B][n_rope]; signed for the pair's two halves */
 };
 
-/* The inputs of products. */
+/* The input of products. */
 struct flo_input {
     struct flo_activations x;
     float *low; /* [tokens][FLO_LOW_SLOTS][FLO_ADAPTER_RANK_MAX]: adapters' */
 };
 
-/* Buffers of one forward pass; B = batch, W = widest input of a product. */
+/* Buffers of one forward pass; B = batch, W = width of the widest product
+ * input. */
 struct flo_scratch {
-    float *x;                           /* [B][n_embd]: the residual stream */
-    float *y;                           /* [B][n_embd]: a product before it is added to x */
-    float *q;                           /* [B][heads * head_size] */
-    float *k;                           /* [B][key heads * head_size] */
-    float *v;                           /* as k */
-    float *attention;                   /* [B][heads * head_size] */
-    float *gate;                        /* [B][n_ff] */
-    float *up;                          /* [B][n_ff] */
-    float *rows;                        /* [FLO_ROWS_AT_ONCE][n_vocab] */
-    float *logits;                      /* [sessions][n_vocab] */
-    int32_t *tokens;                    /* [sessions][context] */
-    struct flo_rotations global, local; /* layers that see all, a window */
+    float *x;         /* [B][n_embd]: the residual stream */
+    float *y;         /* [B][n_embd]: a product's result before it is added to x */
+    float *q;         /* [B][heads * head_size] */
+    float *k;         /* [B][key heads * head_size] */
+    float *v;         /* as k */
+    float *attention; /* [B][heads * head_size] */
+    float *gate;      /* [B][n_ff] */
+    float *up;        /* [B][n_ff] */
+    float *rows;      /* [FLO_ROWS_AT_ONCE][n_vocab] */
+    float *logits;    /* [sessions][n_vocab] */
+    int32_t *tokens;  /* [sessions][context] */
+    struct flo_rotations global, local; /* layers with full attention, and with a window */
     struct flo_input shared;            /* input of a batch: [B][W] */
-    /* For one token: each thread makes its own copy, which costs less than a
+    /* For one token each thread makes its own copy, which is cheaper than a
      * barrier. */
     struct flo_input own[FLO_ENGINE_THREADS_MAX];
 };
@@ -82,7 +84,7 @@ struct flo_session {
     struct flo_engine *engine;
     uint8_t *kv;     /* [layer][keys, values][key head][head_bytes] */
     float *logits;   /* [n_vocab] */
-    int32_t *tokens; /* [context]: what the cache holds, up to position */
+    int32_t *tokens; /* [context]: tokens in the cache, up to position */
     uint32_t index;  /* in engine->sessions */
     uint32_t position;
     const struct flo_adapter *adapter; /* borrowed; NULL: none */
@@ -94,26 +96,26 @@ struct flo_session {
 
 struct flo_engine {
     struct flo_gguf *gguf;
-    struct stat file; /* the model's, as it was opened */
+    struct stat file; /* the model file's, as of open */
     const struct flo_arch *arch;
     struct flo_hparams hparams;
     const struct flo_kernel *kernel;
     struct flo_weights weights;
-    struct flo_sidecar *sidecar; /* the weights' packed file; NULL: none */
-    int model_fd;                /* for rows of the embedding next to a sidecar; -1: none */
+    struct flo_sidecar *sidecar; /* packed weights' file; NULL: none */
+    int model_fd; /* to read rows of the embedding when a sidecar is used; -1: none */
     struct flo_sizes sizes;
-    struct flo_engine_plan plan; /* plan of these sizes and weights */
+    struct flo_engine_plan plan; /* for these sizes and weights */
     struct flo_scratch scratch;
     struct flo_pool *pool;
-    bool has_lent_pool;                 /* the pool is the caller's */
-    struct flo_threads pass_threads[2]; /* for few rows, for many */
+    bool has_lent_pool;                 /* the pool belongs to the caller */
+    struct flo_threads pass_threads[2]; /* for passes with few rows, and with many */
     struct flo_arena arena;             /* memory of scratch */
     void *kv_pages;
     struct flo_session *sessions; /* [sizes.sessions] */
     uint64_t adapter_bytes_used;  /* part of sizes.adapter_bytes */
-    pthread_mutex_t lock;         /* guards pool, scratch, is_open, adapter bytes */
-    struct flo_vocab *vocab;      /* NULL: token ids alone */
-    struct flo_err vocab_err;     /* why, if it was looked for */
+    pthread_mutex_t lock;         /* guards pool, scratch, is_open and adapter bytes */
+    struct flo_vocab *vocab;      /* NULL: only token ids are used */
+    struct flo_err vocab_err;     /* why there is none, if one was wanted */
     struct flo_template chat;
     struct flo_err chat_err; /* code 0: the template is usable */
     struct flo_engine_info info;
@@ -121,75 +123,80 @@ struct flo_engine {
 
 /* ---- plan.c ---- */
 
-/* Options with their defaults filled in.  FLO_E_USAGE. */
+/* Computes the sizes, with defaults for unset options.  FLO_E_USAGE. */
 FLO_MUST_USE int flo_sizes_make(const struct flo_gguf *gguf, const struct flo_hparams *hparams,
                                 const struct flo_engine_options *options, struct flo_sizes *sizes,
                                 struct flo_err *err);
-/* Sum up and compare with the budget; `plan` is always written. */
+/* Computes the plan and compares it with the budget; `plan` is always
+ * written. */
 FLO_MUST_USE int flo_engine_plan_make(const struct flo_hparams *hparams,
                                       const struct flo_sizes *sizes, uint64_t weights_bytes,
                                       uint64_t memory_bytes_max, struct flo_engine_plan *plan,
                                       struct flo_err *err);
-/* Make sizes smaller whose plan does not fit a budget. First f16 keys and
- * values become q8_0, then the context shrinks to the largest that fits, but
- * not below 512 tokens. Only sizes that the options leave open change. false:
- * nothing is left to take. */
+/* Shrinks sizes whose plan exceeds the budget.  First f16 keys and values
+ * become q8_0, then the context shrinks to the largest that fits, but not below
+ * 512 tokens.  Only sizes that the options leave open change.  false: nothing
+ * more can shrink. */
 bool flo_sizes_shrink(const struct flo_hparams *hparams, const struct flo_engine_options *options,
                       const struct flo_engine_plan *plan, struct flo_sizes *sizes);
-/* Pointers into the arena, or (arena without memory) only its bytes. */
+/* Sets pointers into the arena; on an arena without memory it only counts
+ * bytes. */
 void flo_scratch_lay_out(const struct flo_hparams *hparams, const struct flo_sizes *sizes,
                          struct flo_arena *arena, struct flo_scratch *out);
 
 /* ---- engine.c ---- */
 
-/* A text of the file, cut to whole characters; empty without the key. */
+/* Copies a text of the file, cut to whole characters; empty if the key is
+ * absent. */
 void flo_engine_copy_text(const struct flo_gguf *gguf, const char *key, char *out, size_t bytes);
 
 /* ---- text.c ---- */
 
-/* May it read text?  The error of reading its vocabulary. */
+/* Fails with the error of reading the vocabulary if the engine has none. */
 FLO_MUST_USE int flo_engine_need_vocabulary(const struct flo_engine *engine, struct flo_err *err);
 
 /* ---- session.c ---- */
 
-/* Can these be appended?  FLO_E_INFER_PARAM, FLO_E_INFER_TOO_LONG. */
+/* Checks that these tokens can be appended.  FLO_E_INFER_PARAM,
+ * FLO_E_INFER_TOO_LONG. */
 FLO_MUST_USE int flo_session_check(const struct flo_session *session, const int32_t *tokens,
                                    size_t count, struct flo_err *err);
-/* These tokens are in the cache now: the position moves after them. */
+/* Records that these tokens are in the cache, and advances the position. */
 void flo_session_keep(struct flo_session *session, const int32_t *tokens, uint32_t count);
 void flo_session_count_time(struct flo_session *session, size_t count, uint64_t spent_us);
-/* A batch's rows were computed, from the session's position on; not 0 stops
- * and becomes the result. */
+/* Called after each batch, whose rows begin at the session's position; a
+ * nonzero result stops and is returned. */
 typedef int flo_batch_fn(void *context, struct flo_session *session, uint32_t count);
-/* Append the tokens, batch by batch: each is given to `take` (or NULL), and
- * the logits of the last token to `last` (or NULL).  After an error the
- * session stands where it was. */
+/* Appends the tokens, batch by batch: calls `take` (or NULL) for each, and
+ * writes the logits of the last token to `last` (or NULL).  After an error the
+ * session is as before. */
 FLO_MUST_USE int flo_session_append(struct flo_session *session, const int32_t *tokens,
                                     size_t count, float *last, flo_batch_fn *take, void *context,
                                     struct flo_err *err);
 
 /* ---- forward.c ---- */
 
-/* Neighbouring rows of a pass: tokens of one session, from its position on.
- */
+/* Consecutive rows of a pass: tokens of one session, from its position on. */
 struct flo_span {
-    struct flo_session *session; /* in one span of a request only */
+    struct flo_session *session; /* at most once in a request */
     const int32_t *tokens;
     uint32_t count;
 };
 struct flo_request {
-    const struct flo_span *spans; /* with 1 to batch tokens together */
+    const struct flo_span *spans; /* together 1 to `batch` tokens */
     uint32_t span_count;
     uint32_t logits_row;
-    float *logits;                /* [n_vocab] of that row; NULL: none */
-    bool (*stops)(void *context); /* asked once a layer; NULL: never */
+    float *logits;                /* [n_vocab] of the last row; NULL: none */
+    bool (*stops)(void *context); /* asked once per layer; NULL: never */
     void *context;
 };
-/* Compute the rows together, filling the caches.  Positions stay as they are.
- * The engine's lock is held.  FLO_E_INFER_CANCELLED: `stops` said so. */
+/* Computes the rows in one pass and fills the caches.  Positions are unchanged.
+ * The caller holds the engine's lock.  FLO_E_INFER_CANCELLED: `stops` returned
+ * true. */
 FLO_MUST_USE int flo_forward(struct flo_engine *engine, const struct flo_request *request,
                              struct flo_err *err);
-/* Logits [count][n_vocab] of rows first.. of the batch just computed. */
+/* Computes the logits [count][n_vocab] of the rows from `first` on of the last
+ * batch. */
 void flo_forward_rows(struct flo_engine *engine, uint32_t first, uint32_t count, float *logits);
 
 #endif

@@ -1,4 +1,4 @@
-/* Plan: all bytes before anything is loaded.  Pure arithmetic. */
+/* Plan: computes all memory before anything is loaded.  Pure arithmetic. */
 #include "engine/model/internal.h"
 
 #include <inttypes.h>
@@ -11,13 +11,13 @@
 #include "engine/token/merge.h"
 #include "engine/token/vocab/pieces.h"
 
-#define TEMPLATE_BYTES_PER_BYTE 128 /* tree and words of a chat template */
+#define TEMPLATE_BYTES_PER_BYTE 128 /* memory for a template's tree and tokens */
 #define OPTION_BYTES_MAX ((uint64_t)1 << 48)
 
 enum {
-    CONTEXT_MIN = 512,        /* that a budget may shrink it to */
-    PROGRAM_BYTES = 3 << 20,  /* resident without any model, as measured */
-    TEXT_BYTES_MAX = 1 << 20, /* that a request can have */
+    CONTEXT_MIN = 512,        /* least context that a budget shrinks to */
+    PROGRAM_BYTES = 3 << 20,  /* measured resident memory without a model */
+    TEXT_BYTES_MAX = 1 << 20, /* limit of a request's text */
 };
 
 static uint32_t at_least(uint32_t a, uint32_t b)
@@ -25,7 +25,7 @@ static uint32_t at_least(uint32_t a, uint32_t b)
     return a > b ? a : b;
 }
 
-/* Widest input of a matrix product. */
+/* Returns the width of the widest product input. */
 static uint32_t width_of(const struct flo_hparams *h)
 {
     return at_least(at_least(h->n_embd, flo_width_q(h)), h->n_ff);
@@ -85,8 +85,8 @@ void flo_scratch_lay_out(const struct flo_hparams *h, const struct flo_sizes *si
     }
 }
 
-/* Memory of the caller next to each session: a sampler, and its tokens. The
- * tokens count twice when another answer waits for a session. */
+/* Memory of the caller per session: a sampler, and its tokens.  Tokens count
+ * twice, as another answer may wait for the session. */
 static uint64_t caller_bytes(const struct flo_hparams *h, const struct flo_sizes *sizes)
 {
     return sizes->sessions * (flo_sampler_bytes(h->n_vocab) + 2 * sizes->context * sizeof(int32_t));
@@ -102,9 +102,10 @@ static uint32_t smaller(uint32_t a, uint32_t b)
     return a < b ? a : b;
 }
 
-/* Upper bound of what engine/token allocates for the lists in the file, of a
- * grammar for each session and for each answer that gave one up to a user (all
- * of them can but the last, which users do not get), and of compiling one. */
+/* Upper bound of the memory for the vocabulary's lists, for compiling one
+ * grammar, and for open grammars.  Each session may have one; so may each
+ * answer that was suspended for a user (all can be but the last, which users do
+ * not get). */
 static uint64_t lists_bytes(const struct flo_gguf *gguf, const struct flo_hparams *h,
                             uint32_t sessions)
 {
@@ -127,10 +128,9 @@ static uint64_t lists_bytes(const struct flo_gguf *gguf, const struct flo_hparam
     return bytes;
 }
 
-/* Upper bound of what reading one text takes whose tokens may fill the
- * context: a copy of it, at most three times as much where others stand for
- * its blanks or bytes, what a chat template made of it with a mark for each
- * byte, and merging. */
+/* Upper bound of the memory for tokenising a text as long as the context: a
+ * copy of the text (up to three times as long where blanks or bytes are
+ * replaced), a chat template's output with a mark per byte, and merging. */
 static uint64_t text_bytes(const struct flo_sizes *s)
 {
     uint64_t bytes =
@@ -151,7 +151,7 @@ static uint64_t scratch_bytes(const struct flo_hparams *h, const struct flo_size
            (uint64_t)h->n_labels * h->n_embd * sizeof(float) + caller_bytes(h, s);
 }
 
-/* All bytes that follow from the context and the cache's type. */
+/* Sets all sizes that depend on the context and the cache's type. */
 static void set_context(const struct flo_hparams *h, uint32_t context, struct flo_sizes *s)
 {
     s->context = context;
@@ -248,15 +248,15 @@ bool flo_sizes_shrink(const struct flo_hparams *h, const struct flo_engine_optio
     return false;
 }
 
-/* All but the weights. */
+/* Returns all bytes except the weights. */
 static uint64_t bytes_of(const struct flo_sizes *s)
 {
     return s->kv_bytes + s->scratch_bytes + s->vocabulary_bytes + s->adapter_bytes +
            s->request_bytes;
 }
 
-/* The largest context, in whole blocks, whose bytes fit into `room`; 0: none.
- * More tokens never take less. */
+/* Returns the largest context, in whole blocks, that fits into `room`; 0: none.
+ * Bytes never shrink with more tokens. */
 static uint32_t context_fitting(const struct flo_hparams *h, const struct flo_sizes *sizes,
                                 uint64_t room)
 {

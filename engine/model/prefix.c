@@ -1,4 +1,4 @@
-/* Prefixes: the beginning of a session in a file, and back.
+/* Prefix: writes the beginning of a session to a file, and reads it back.
  *
  *   head, 136 bytes
  *    0 "FLOPREF\n"
@@ -15,8 +15,8 @@
  * Then the tokens, u32 each, and for each layer its heads' keys, then values:
  * the first blocks of each, as the kernel laid them out.
  *
- * All from 32 on is reckoned from the engine and must be the same byte by
- * byte; the number of tokens is the only one that is used. */
+ * Everything from 32 on is computed from the engine and must be equal byte by
+ * byte.  The number of tokens is the only value that is used from the file. */
 #include <flotilla/errors/infer.h>
 #include <flotilla/errors/io.h>
 #include <flotilla/errors/model.h>
@@ -58,7 +58,8 @@ static uint32_t crc_of_rates(const struct flo_engine *e)
     return flo_crc32c(crc, e->scratch.local.rates, bytes);
 }
 
-/* The head of `count` tokens; the checksum of the rest is known later. */
+/* Makes the header for `count` tokens; the checksum of the data is added
+ * later. */
 static void reckon_head(const struct flo_engine *e, uint32_t count, uint32_t payload_crc,
                         uint8_t *head)
 {
@@ -100,7 +101,7 @@ struct writer {
     int fd;
     uint64_t bytes; /* size of the file */
     uint64_t at;
-    uint8_t *window; /* around `at`, from a multiple of WINDOW_BYTES; or NULL */
+    uint8_t *window; /* mapping around `at`, from a multiple of WINDOW_BYTES; or NULL */
     size_t window_bytes;
     uint32_t crc;
     flo_stops_fn *stops;
@@ -132,7 +133,8 @@ static int open_window(struct writer *w, struct flo_err *err)
                               (unsigned long long)w->bytes);
     }
     w->window = p;
-    /* A full or dead disk would end the process at the first byte. */
+    /* Otherwise a full or failed disk would kill the process at the first
+     * byte. */
     int rv = flo_mapped_claim(p, w->window_bytes, err);
 
     if (rv < 0) {
@@ -234,7 +236,8 @@ static bool is_zero(const uint8_t *data, size_t bytes)
     return any == 0;
 }
 
-/* FLO_E_ABSENT: nothing was written, or not to the end. */
+/* Reads and checks the header.  FLO_E_ABSENT: empty, or writing was
+ * interrupted. */
 static int read_head(const struct flo_engine *e, int fd, uint8_t *head, struct flo_err *err)
 {
     struct stat st;
@@ -281,7 +284,7 @@ static int check_head(const struct flo_engine *e, const uint8_t *head, struct fl
     return flo_fail(err, FLO_E_PREFIX, "the kept prefix is damaged");
 }
 
-/* Bytes from *at on, in the file's checksum. */
+/* Reads bytes at *at and adds them to the checksum. */
 static int take(int fd, void *out, size_t bytes, uint64_t *at, uint32_t *crc, struct flo_err *err)
 {
     int rv = flo_fd_pread_all(fd, out, bytes, *at, err);
@@ -291,7 +294,8 @@ static int take(int fd, void *out, size_t bytes, uint64_t *at, uint32_t *crc, st
     return rv;
 }
 
-/* Behind an error the cache holds anything: position 0 says so. */
+/* After an error the cache's content is undefined: position 0 marks it
+ * empty. */
 static int read_session(struct flo_session *session, int fd, uint32_t count, uint32_t right_crc,
                         struct flo_err *err)
 {

@@ -1,5 +1,5 @@
-/* Ranking: query and document as one text, and the score that the model's head
- * makes of its last token. */
+/* Rank: tokenises query and document as one text, and computes the score from
+ * the last token's state. */
 #include <flotilla/engine_output.h>
 #include <flotilla/errors/model.h>
 
@@ -9,7 +9,7 @@
 #include "engine/model/internal.h"
 
 #define FORM_KEY "tokenizer.chat_template.rerank"
-#define PLACES_MAX 8 /* query and document in a form */
+#define PLACES_MAX 8 /* placeholders in a form */
 
 static int need_head(const struct flo_engine *engine, struct flo_err *err)
 {
@@ -44,7 +44,7 @@ static struct flo_text_span text_of(const struct flo_rank_pair *pair, int place)
     };
 }
 
-/* Which place begins here; PLACES: none. */
+/* Returns which placeholder begins here; PLACES: none. */
 static int place_at(const char *text, size_t bytes)
 {
     int i = 0;
@@ -56,8 +56,8 @@ static int place_at(const char *text, size_t bytes)
     return i;
 }
 
-/* The form's own text, and the pair's in its places.  Texts that spell a place
- * are texts. */
+/* Fills the pair's texts into the form.  Text that looks like a placeholder
+ * stays text. */
 static int fill_form(struct flo_gguf_text form, const struct flo_rank_pair *pair, struct form *out,
                      struct flo_err *err)
 {
@@ -90,7 +90,7 @@ static int fill_form(struct flo_gguf_text form, const struct flo_rank_pair *pair
     return 0;
 }
 
-/* Without a form: the two, each with its end. */
+/* Without a form: query and document, each followed by an end token. */
 static int join(const struct flo_vocab *vocab, const struct flo_rank_pair *pair,
                 struct flo_tokens *ids, struct flo_err *err)
 {
@@ -128,7 +128,7 @@ int flo_engine_pair(const struct flo_engine *engine, const struct flo_rank_pair 
     FLO_TRY(need_head(engine, err));
     FLO_TRY(flo_engine_need_vocabulary(engine, err));
     FLO_TRY(flo_gguf_string(engine->gguf, FORM_KEY, &text, err));
-    if (tokens_max == 0) { /* as a maximum it would mean any */
+    if (tokens_max == 0) { /* as a limit, 0 would mean any */
         return flo_fail(err, FLO_E_INFER_TOO_LONG, "no token fits");
     }
     if (text.bytes > FLO_TEMPLATE_BYTES_MAX) {
@@ -158,7 +158,7 @@ int flo_engine_rank(const struct flo_engine *engine, const float *state, double 
     bool is_finite = true;
 
     FLO_TRY(need_head(engine, err));
-    /* Shares by the distance to the first: 1 / sum of exp(x[i] - x[0]). */
+    /* Softmax of the first label: 1 / sum of exp(x[i] - x[0]). */
     for (uint32_t i = 0; i < labels; i++, row += n) {
         value = bias == NULL ? 0 : (double)bias[i];
         for (uint32_t k = 0; k < n; k++) {

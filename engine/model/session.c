@@ -1,4 +1,4 @@
-/* Sessions: one timeline of tokens each. */
+/* Session: one sequence of tokens. */
 #include <string.h>
 
 #include "engine/model/internal.h"

@@ -1,5 +1,5 @@
-/* Steps: one pass over tokens of several sessions, and what sessions can take
- * from each other's caches. */
+/* Step: one pass over tokens of several sessions, and copying between sessions'
+ * caches. */
 #include <flotilla/engine_step.h>
 
 #include <string.h>
@@ -31,7 +31,7 @@ static int check_steps(const struct flo_engine *e, const struct flo_step *steps,
     return count == 0 ? flo_fail(err, FLO_E_INFER_PARAM, "no steps") : rv;
 }
 
-/* Rows whose logits are wanted, in the order of the steps. */
+/* Rows whose logits are needed, in the order of the steps. */
 struct wanted {
     const struct flo_step *step;
     uint32_t index; /* in the step */
@@ -55,7 +55,7 @@ static size_t list_wanted(const struct flo_step *steps, size_t count, struct wan
     return n;
 }
 
-/* Move the rows of the residual stream that are wanted to its beginning. */
+/* Moves the needed rows of the residual stream to its beginning. */
 static void gather(struct flo_engine *e, const struct wanted *wanted, size_t count)
 {
     size_t n = e->hparams.n_embd;
@@ -67,8 +67,8 @@ static void gather(struct flo_engine *e, const struct wanted *wanted, size_t cou
     }
 }
 
-/* Give the rows' logits, some rows at once.  Where a callback ends its step,
- * the session forgets what is after. */
+/* Computes and delivers the rows' logits, a few rows at a time.  If a callback
+ * ends its step, the session drops the tokens after it. */
 static void give_rows(struct flo_engine *e, const struct wanted *wanted, size_t count)
 {
     const struct flo_step *ended = NULL;
@@ -112,7 +112,7 @@ static int run_steps(struct flo_engine *e, const struct flo_step *steps, size_t 
     }
     request->spans = spans;
     request->span_count = (uint32_t)count;
-    if (wanted_count == 1) { /* in the same job: saves waking the threads */
+    if (wanted_count == 1) { /* in the same job: saves waking the threads again */
         request->logits = e->scratch.rows;
         request->logits_row = wanted[0].row;
     }
@@ -162,7 +162,7 @@ uint32_t flo_session_common(const struct flo_session *session, const int32_t *to
     return (uint32_t)flo_tokens_common(session->tokens, session->position, tokens, count);
 }
 
-/* The blocks that hold the first positions, of all layers and heads. */
+/* Copies the blocks of the first positions, of all layers and heads. */
 static void copy_cache(struct flo_session *session, const struct flo_session *from, uint32_t count)
 {
     const struct flo_engine *e = session->engine;

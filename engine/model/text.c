@@ -1,4 +1,4 @@
-/* Text and chat: the engine's face of its tokenizer. */
+/* Text: the engine's public functions for text and chat. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,8 +20,8 @@ int flo_engine_need_vocabulary(const struct flo_engine *engine, struct flo_err *
     return flo_wrap(err, engine->vocab_err.code, "this model reads no text");
 }
 
-/* A list in the caller's array: it never grows.  One without room, which as a
- * maximum would mean any, is not filled at all. */
+/* Makes a list in the caller's array, which never grows.  If its size is 0,
+ * which as a limit would mean any, nothing is filled in. */
 static int list_in(int32_t *tokens, size_t tokens_max, struct flo_tokens *list, struct flo_err *err)
 {
     *list = (struct flo_tokens){.ids = tokens, .capacity = tokens_max, .count_max = tokens_max};
@@ -87,7 +87,7 @@ void flo_engine_stream_finish(struct flo_engine_stream *stream, struct flo_buf *
     *stream = (struct flo_engine_stream){0};
 }
 
-/* May this model chat? */
+/* Fails if this model cannot chat. */
 static int need_chat(const struct flo_engine *engine, struct flo_err *err)
 {
     int rv = flo_engine_need_vocabulary(engine, err);
@@ -116,7 +116,7 @@ bool flo_engine_is_control(const struct flo_engine *engine, int32_t token)
     return engine->vocab != NULL && flo_vocab_is_control(engine->vocab, token);
 }
 
-#define MARK_TOKENS 64u /* that a mark has, and blanks behind it, at most */
+#define MARK_TOKENS 64u /* most tokens of a mark and blanks behind it */
 
 bool flo_engine_in_thought(const struct flo_engine *engine, const int32_t *tokens, size_t count)
 {

@@ -1,10 +1,10 @@
-/* A reckoned sidecar as the files of this folder see it. */
+/* Internal: a computed sidecar, for the files of this folder. */
 #ifndef FLOTILLA_ENGINE_PACK_INTERNAL_H
 #define FLOTILLA_ENGINE_PACK_INTERNAL_H
 
 #include "engine/pack/sidecar.h"
 
-struct flo_sidecar_row { /* a row of the table: one packed tensor */
+struct flo_sidecar_row { /* row of the table: one packed tensor */
     const struct flo_gguf_tensor *tensor;
     const uint8_t *source; /* the tensor's data in the model */
     uint64_t offset, bytes;
@@ -15,9 +15,9 @@ struct flo_sidecar {
     const struct flo_gguf *gguf;
     uint64_t bytes, replaced;
     size_t count, head_bytes;
-    struct flo_sidecar_row *rows; /* by offset in the model */
+    struct flo_sidecar_row *rows; /* sorted by offset in the model */
     uint8_t *head;                /* with the table */
-    const uint8_t *data;          /* the mapped file, or NULL */
+    const uint8_t *data;          /* the mapped file; NULL: not mapped */
 };
 
 uint64_t flo_sidecar_strips(const struct flo_sidecar_row *row);

@@ -46,7 +46,7 @@ static bool is_packed(const struct flo_gguf *gguf, const struct flo_gguf_tensor 
         return false;
     }
     if (strcmp(tensor->name, "cls.output.weight") == 0) {
-        return false; /* read once a text, as floats */
+        return false; /* read once per text, as floats */
     }
     return flo_pack_strip_bytes(tensor->type, (size_t)dims[0]) > 0;
 }
@@ -112,7 +112,8 @@ static int sample(const struct flo_sidecar_row *row, int fd, uint32_t *crc, stru
     uint8_t bytes[SAMPLE_BYTES];
     const struct flo_gguf_tensor *t = row->tensor;
     size_t count = t->bytes < SAMPLE_BYTES ? (size_t)t->bytes : SAMPLE_BYTES;
-    /* Through the file and not its mapping, whose pages would come to stay. */
+    /* Reads through the file, not its mapping, whose pages would stay in
+     * memory. */
     int rv = flo_fd_pread_all(fd, bytes, count, t->offset + (t->bytes - count) / 2, err);
 
     if (rv < 0) {
@@ -251,8 +252,8 @@ int flo_sidecar_map(struct flo_sidecar *s, int fd, struct flo_err *err)
     if (data == MAP_FAILED) {
         return flo_fail_errno(err, FLO_E_IO_MAPPING, "%zu packed bytes", bytes);
     }
-    /* Bytes that are not in the page cache yet come in pages of 2 MiB, if they
-     * may. */
+    /* Bytes that are not yet in the page cache are then read in pages of 2 MiB,
+     * if possible. */
     (void)madvise(data, bytes, MADV_HUGEPAGE);
     if (memcmp(data, s->head, s->head_bytes) != 0) {
         munmap(data, bytes);

@@ -1,8 +1,8 @@
-/* Adapters: loading them, and their part of a product.
+/* Adapter: loads adapters, and computes their part of a product.
  *
- * Both halves lie in memory as f32.  B is kept transposed, so that
- * sums run over neighbouring floats for many rows at once, always in the order
- * of the rank: no result depends on how rows are shared out. */
+ * A and B are in memory as f32.  B is transposed, so that sums run over
+ * adjacent floats for many rows at once, always in the order of the rank.  So
+ * results do not depend on how rows are split between threads. */
 #include "engine/model/adapter/adapter.h"
 
 #include <inttypes.h>
@@ -20,7 +20,7 @@
 
 /* ---- room ---- */
 
-/* Pointers into the arena, or (without memory) only its bytes. */
+/* Takes floats from the arena; without memory it only counts. */
 static void *take_floats(struct flo_arena *arena, uint64_t count)
 {
     return flo_arena_take(arena, count, sizeof(float));
@@ -46,14 +46,14 @@ int flo_adapter_reckon(int fd, uint64_t *bytes, struct flo_err *err)
 
 /* ---- loading ---- */
 
-/* An adapter on its way in. */
+/* An adapter that is being loaded. */
 struct load {
     struct flo_adapter *adapter;
     struct flo_lora lora;
     struct flo_err *err;
 };
 
-/* Values of a row of a half, checked. */
+/* Decodes a row of A or B and checks its values. */
 static int decode_row(struct load *load, const struct flo_gguf_tensor *half, size_t row, float *out)
 {
     const struct flo_quant_type *type = flo_quant_type(half->type);
@@ -91,7 +91,7 @@ static int decode_halves(struct load *load, const struct flo_gguf_tensor *a,
     return rv;
 }
 
-/* Do the matrices of a tensor fit, and are they all of it? */
+/* Checks that the matrices of a tensor match its shape and cover all of it. */
 static int check_places(struct load *load, const struct flo_gguf_tensor *a,
                         const struct flo_gguf_tensor *b, const char *name,
                         const struct flo_matrix *const *places, size_t count)
@@ -115,7 +115,7 @@ static int check_places(struct load *load, const struct flo_gguf_tensor *a,
     return 0;
 }
 
-/* One tensor's pair; on an arena without memory only its bytes. */
+/* Loads one tensor's pair; on an arena without memory it only counts. */
 static int load_pair(struct load *load, const struct flo_gguf_tensor *tensor)
 {
     struct flo_adapter *adapter = load->adapter;
@@ -163,7 +163,7 @@ static int load_pairs(struct load *load)
     return rv;
 }
 
-/* Take the bytes out of what was planned. */
+/* Takes bytes from the memory that was planned for adapters. */
 static int take_room(struct flo_engine *e, const char *what, uint64_t bytes, struct flo_err *err)
 {
     uint64_t left;
@@ -232,8 +232,8 @@ static int open_data(struct flo_engine *engine, const void *data, size_t bytes,
     return 0;
 }
 
-/* The file is read, not mapped: an engine that serves must not end because
- * somebody shortens it meanwhile. */
+/* The file is read, not mapped: truncating it must not kill a serving
+ * engine. */
 int flo_adapter_open_fd(struct flo_engine *engine, int fd, struct flo_adapter **adapter,
                         struct flo_err *err)
 {

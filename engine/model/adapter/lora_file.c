@@ -1,4 +1,4 @@
-/* Adapter files: see lora_file.h. */
+/* LoRA file: see lora_file.h. */
 #include "engine/model/adapter/lora_file.h"
 
 #include <inttypes.h>
@@ -40,7 +40,8 @@ static int check_pair(const struct flo_gguf_tensor *base, const struct flo_gguf_
     return 0;
 }
 
-/* The base tensor of an adapter tensor's name, and which half it is. */
+/* Finds the base tensor that an adapter tensor's name refers to, and whether it
+ * is A or B. */
 static int find_base(const struct flo_gguf *base, const struct flo_gguf_tensor *half,
                      const struct flo_gguf_tensor **out, bool *is_a, struct flo_err *err)
 {

@@ -1,4 +1,4 @@
-/* The architectures: how each computes, and which tensors it has. */
+/* Arch: how each architecture computes, and which tensors it has. */
 #include "engine/model/file/arch.h"
 
 #include <flotilla/errors/model.h>
@@ -60,10 +60,10 @@ static const struct flo_arch archs[FLO_ARCHS] = {
 };
 /* clang-format on */
 
-/* Each row begins with a letter (enum flo_need) for each family.  Norm weights
- * of gemma hold the 1 that the paper adds to them; gemma2 and gemma3 norm also
- * what attention and feed-forward give, before it is added.  phi3 has gate and
- * up in one matrix, gate first. */
+/* Tensors.  Each row begins with a letter (enum flo_need) for each family.
+ * Norm weights of gemma already include the 1 that the paper adds to them.
+ * gemma2 and gemma3 also normalise the results of attention and feed-forward
+ * before they are added.  phi3 has gate and up in one matrix, gate first. */
 #define ROW(need, type, name, member, columns, rows)                                               \
     {                                                                                              \
         need, name, offsetof(struct type, member), FLO_DIM_##columns, FLO_DIM_##rows               \
@@ -124,7 +124,7 @@ static const struct flo_tensor_spec layer[] = {
 const struct flo_tensor_list flo_model_tensors = {model, FLO_COUNT(model)};
 const struct flo_tensor_list flo_layer_tensors = {layer, FLO_COUNT(layer)};
 
-/* NULL when this engine does not know it. */
+/* Returns NULL for an unknown architecture. */
 static const struct flo_arch *find(struct flo_gguf_text name)
 {
     for (size_t i = 0; i < FLO_COUNT(archs); i++) {

@@ -1,9 +1,8 @@
-/* Architectures: what each model family has, as two tables in arch.c.
+/* Arch: properties of each model family, as two tables in arch.c.
  *
- * A family of base/architectures.def is a row of traits and a column of the
- * list of all tensors.
- * Reading hyper-parameters, binding weights and the forward pass follow them;
- * none of them asks for a family's name. */
+ * A family of base/architectures.def is a row of traits and a column in the
+ * list of all tensors.  Reading hyper-parameters, binding weights and the
+ * forward pass use these tables; no code tests a family's name. */
 #ifndef FLOTILLA_ENGINE_ARCH_H
 #define FLOTILLA_ENGINE_ARCH_H
 
@@ -21,14 +20,14 @@ enum flo_rotation {
 
 enum flo_activation { FLO_SILU, FLO_GELU };
 
-/* Dimensions by name, so that a table can be constant. */
+/* Dimensions by symbolic name, so that tables can be constant. */
 enum flo_dim {
     FLO_DIM_NONE,
     FLO_DIM_EMBD,
     FLO_DIM_HEAD, /* values of one head */
     FLO_DIM_Q,    /* values of all query heads */
     FLO_DIM_KV,   /* values of all key (or value) heads */
-    FLO_DIM_QKV,  /* queries, keys and values together */
+    FLO_DIM_QKV,  /* queries, keys and values in one matrix */
     FLO_DIM_FF,
     FLO_DIM_FF_TWICE,
     FLO_DIM_VOCAB,
@@ -36,16 +35,16 @@ enum flo_dim {
     FLO_DIM_LABELS, /* outputs of a ranking head */
 };
 
-/* Has a family this tensor? */
+/* Whether a family has a tensor. */
 enum flo_need {
     FLO_NO_TENSOR = '.', /* the family has none */
     FLO_NEEDED = 'n',
     FLO_OPTIONAL = 'o',
-    FLO_UNLESS_FUSED = 'f', /* needed unless attn_qkv stands in its place */
+    FLO_UNLESS_FUSED = 'f', /* needed unless attn_qkv replaces it */
     FLO_WITH_FUSED = 'w',   /* needed with attn_qkv */
 };
 
-/* The rows of base/architectures.def, in their order. */
+/* Families: the rows of base/architectures.def, in their order. */
 enum flo_arch_id {
 #define FLO_ARCHITECTURE(name, id) FLO_ARCH_##name,
 #include "base/architectures.def"
@@ -55,7 +54,7 @@ enum flo_arch_id {
 
 struct flo_tensor_spec {
     char need[FLO_ARCHS + 1]; /* per family: a letter of enum flo_need */
-    const char *name;         /* after "blk.N." for those of a layer */
+    const char *name;         /* in the file; for a layer's tensor, after "blk.N." */
     size_t offset;            /* member in flo_layer, or in flo_weights */
     enum flo_dim columns;
     enum flo_dim rows; /* FLO_DIM_NONE: a vector */
@@ -71,25 +70,25 @@ struct flo_arch {
     enum flo_rotation rotation;
     enum flo_activation activation;
     bool is_parallel;      /* x + attention(n) + ffn(n), n = norm(x) */
-    bool scales_embedding; /* by the root of its width */
-    /* Layer i is local (sees a window) when i % period < period - 1; 0: the
+    bool scales_embedding; /* by the square root of its width */
+    /* Layer i is local (attends to a window) if i % period < period - 1; 0: the
      * family has no windows. */
     uint32_t window_period;
-    uint32_t window;          /* when the file names none; 0: none */
-    float local_rope_base;    /* base of local layers; 0: as the others */
+    uint32_t window;          /* used if the file has none; 0: none */
+    float local_rope_base;    /* base of local layers; 0: the same as others */
     bool is_local_rope_plain; /* local layers ignore rope scaling */
-    float attention_cap;      /* cap of scores, when the file names none */
+    float attention_cap;      /* cap of scores, if the file has none */
     bool has_output_cap;
-    float output_cap; /* logits' cap, when the file names none; 0: none */
-    /* With so many layers (the 27B of a family) queries are scaled by the
-     * root of n_embd / n_head, not of the head size; 0: none has. */
+    float output_cap; /* cap of logits, if the file has none; 0: none */
+    /* With this many layers (the family's 27B model) queries are scaled by the
+     * square root of n_embd / n_head, not of the head size; 0: never. */
     uint32_t wide_scale_layers;
 };
 
-/* Tensors of the model, and of each of its layers. */
+/* Lists of the tensors of the model, and of each of its layers. */
 extern const struct flo_tensor_list flo_model_tensors, flo_layer_tensors;
 
-/* That of the file.  FLO_E_GGUF_..., FLO_E_MODEL_ARCH: it is not known. */
+/* Finds the file's architecture.  FLO_E_GGUF_..., FLO_E_MODEL_ARCH: unknown. */
 FLO_MUST_USE int flo_arch_read(const struct flo_gguf *gguf, const struct flo_arch **arch,
                                struct flo_err *err);
 /* general.architecture */

@@ -22,8 +22,8 @@ static const char *key_of(struct reader *r, const char *name)
     return r->key;
 }
 
-/* The value that all items of a list have, one for each of `count` layers;
- * layers that differ are not built. */
+/* Reads the single value of a list that has one per layer, `count` in all;
+ * layers that differ are not supported. */
 static int read_list(struct reader *r, const struct flo_gguf_kv *kv, uint32_t count, uint32_t *out)
 {
     uint64_t item_bytes;
@@ -42,7 +42,8 @@ static int read_list(struct reader *r, const struct flo_gguf_kv *kv, uint32_t co
     return 0;
 }
 
-/* The same where a list of `n_layer` values may stand; 0: no list may. */
+/* Reads a number or a list of `n_layer` equal values; n_layer 0: no list is
+ * allowed. */
 static void read_u32_or_list(struct reader *r, const char *name, uint32_t minimum, uint32_t maximum,
                              uint32_t n_layer, uint32_t *out)
 {
@@ -62,7 +63,8 @@ static void read_u32_or_list(struct reader *r, const char *name, uint32_t minimu
     *out = value;
 }
 
-/* An absent key leaves *out as it is (its default); then the range. */
+/* Reads a number; if the key is absent *out keeps its default.  Then checks the
+ * range. */
 static void read_u32(struct reader *r, const char *name, uint32_t minimum, uint32_t maximum,
                      uint32_t *out)
 {
@@ -94,7 +96,8 @@ static void read_f32(struct reader *r, const char *name, float minimum, float ma
     }
 }
 
-/* Length of the token list, else of the embedding's rows. */
+/* Returns the length of the token list, or else the number of the embedding's
+ * rows. */
 static uint32_t vocab_default(const struct flo_gguf *gguf)
 {
     const struct flo_gguf_kv *tokens = flo_gguf_find(gguf, "tokenizer.ggml.tokens");
@@ -109,8 +112,8 @@ static uint32_t vocab_default(const struct flo_gguf *gguf)
     return count > UINT32_MAX ? UINT32_MAX : (uint32_t)count;
 }
 
-/* "linear" is what an absent type means; the first converters had no type and
- * called the factor otherwise. */
+/* Reads the rope scaling.  A missing type means "linear": the first converters
+ * wrote no type and named the factor differently. */
 static void read_scaling(struct reader *r, struct flo_rope *rope)
 {
     struct flo_gguf_text type = {"linear", 6};
@@ -168,7 +171,7 @@ static void read_rope(struct reader *r, struct flo_hparams *h)
     rope->local_factor = r->arch->is_local_rope_plain ? 1 : rope->factor;
 }
 
-/* Which layers see a window only: by a period, or a flag for each. */
+/* Reads which layers have a window: by a period, or a flag for each layer. */
 static void read_window(struct reader *r, struct flo_hparams *h)
 {
     static const char pattern[] = "attention.sliding_window_pattern";
@@ -217,8 +220,8 @@ static void read_caps_and_scales(struct reader *r, struct flo_hparams *h)
         1 / sqrtf(is_wide ? (float)h->n_embd / (float)h->n_head : (float)h->head_size);
 }
 
-/* The head of a model that ranks documents: `pooling_type` and the tensor's
- * rows say that it is there, names of labels agree with it. */
+/* Reads the head of a ranking model: `pooling_type` and the tensor's rows show
+ * that it exists, and the labels' names must match. */
 static void read_labels(struct reader *r, struct flo_hparams *h)
 {
     const struct flo_gguf_tensor *head = flo_gguf_tensor_find(r->gguf, "cls.output.weight");

@@ -1,7 +1,7 @@
-/* Hyper-parameters: what a model's metadata says about its shape, checked.
+/* Hparams: hyper-parameters from a model's metadata, checked.
  *
- * Everything later code multiplies or divides by comes from here, so the
- * limits are checked here once. */
+ * All numbers that later code multiplies or divides by come from here, so their
+ * limits are checked once. */
 #ifndef FLOTILLA_ENGINE_HPARAMS_H
 #define FLOTILLA_ENGINE_HPARAMS_H
 
@@ -10,32 +10,32 @@
 #define FLO_LAYERS_MAX 512u
 #define FLO_HEADS_MAX 1024u
 #define FLO_HEAD_SIZE_MAX 512u
-#define FLO_WIDTH_MAX (1u << 18) /* embedding, feed-forward, all heads */
+#define FLO_WIDTH_MAX (1u << 18) /* limit of embedding, feed-forward and all heads */
 #define FLO_VOCAB_MAX (1u << 20)
 #define FLO_LABELS_MAX 64u
 
-/* Angle of pair i at a position: position * base^(-2i / n_rope), changed by
- * the scaling (model/pass/rope.c). */
+/* Rotary embedding.  Angle of pair i at a position: position * base^(-2i /
+ * n_rope), changed by the scaling (model/pass/rope.c). */
 struct flo_rope {
     float base;
     float factor;                   /* positions are divided by it; 1: no scaling */
-    float local_base, local_factor; /* base and factor of local layers */
-    bool is_yarn;                   /* fast pairs keep their angle */
+    float local_base, local_factor; /* of local layers */
+    bool is_yarn;                   /* YaRN: fast pairs keep their angle */
     float beta_fast, beta_slow;     /* turns in original_context */
-    float magnitude;                /* scale of sines and cosines */
-    uint32_t original_context;      /* longer ones take the long factors */
+    float magnitude;                /* factor of sines and cosines */
+    uint32_t original_context;      /* longer contexts use the long factors */
 };
 
 struct flo_hparams {
     uint32_t n_vocab;
-    uint32_t n_embd; /* D: values of a token in the residual stream */
+    uint32_t n_embd; /* values per token in the residual stream */
     uint32_t n_layer;
     uint32_t n_head;    /* query heads */
     uint32_t n_head_kv; /* divides n_head */
     uint32_t head_size; /* even; not always n_embd / n_head */
-    uint32_t n_ff;      /* values inside the feed-forward part */
-    uint32_t n_rope;    /* leading values of a head that are rotated; even */
-    uint32_t n_labels;  /* outputs of the ranking head; 0: no such head */
+    uint32_t n_ff;      /* width of the feed-forward part */
+    uint32_t n_rope;    /* leading values of a head to rotate; even */
+    uint32_t n_labels;  /* outputs of the ranking head; 0: none */
     uint32_t context_trained;
     float epsilon; /* epsilon of the norms */
     float embedding_scale;
@@ -43,11 +43,11 @@ struct flo_hparams {
     float attention_cap;   /* cap of q . k, after the scale; 0: none */
     float output_cap;      /* cap of logits; 0: none */
     struct flo_rope rope;
-    uint32_t window;               /* positions a local layer sees; 0: all */
-    bool is_local[FLO_LAYERS_MAX]; /* all false without a window */
+    uint32_t window;               /* positions a local layer attends to; 0: all */
+    bool is_local[FLO_LAYERS_MAX]; /* all false if window is 0 */
 };
 
-/* Values of all query heads, and of all key (or value) heads. */
+/* Return the width of all query heads, and of all key (or value) heads. */
 static inline uint32_t flo_width_q(const struct flo_hparams *h)
 {
     return h->n_head * h->head_size;
@@ -57,12 +57,12 @@ static inline uint32_t flo_width_kv(const struct flo_hparams *h)
     return h->n_head_kv * h->head_size;
 }
 
-/* Read which architecture it is, and `<arch>.*`.
+/* Reads the architecture, and the keys `<arch>.*`.
  *
- * FLO_E_MODEL_ARCH    it is not known
- * FLO_E_GGUF_MISSING, FLO_E_GGUF_TYPE   a key is absent or of another type
- * FLO_E_GGUF_HPARAM   a value is out of range, or two do not fit together
- * FLO_E_NOT_BUILT     experts, layers of different shapes, or a rope scaling
+ * FLO_E_MODEL_ARCH the architecture is unknown FLO_E_GGUF_MISSING,
+ * FLO_E_GGUF_TYPE a key is absent or of another type FLO_E_GGUF_HPARAM a value
+ * is out of range, or two contradict each other FLO_E_NOT_BUILT experts, layers
+ * of different shapes, or a rope scaling
  *                     this engine lacks */
 FLO_MUST_USE int flo_hparams_read(const struct flo_gguf *gguf, const struct flo_arch **arch,
                                   struct flo_hparams *out, struct flo_err *err);

@@ -1,4 +1,4 @@
-/* Packed weights of an engine: which file, and whether it is used. */
+/* Packed: chooses the file of packed weights, and whether it is used. */
 #include "engine/model/file/packed.h"
 
 #include <fcntl.h>
@@ -11,8 +11,8 @@
 
 #define PATH_BYTES_MAX 4096
 
-/* The file next to the model; *fd stays -1 when there is none.  Found by its
- * name alone, it must look right in every way. */
+/* Opens the file next to the model; *fd stays -1 if there is none.  As only its
+ * name was given, it must match in every respect. */
 static int open_sidecar(const char *path, int model_fd, int *fd, struct flo_err *err)
 {
     char beside[PATH_BYTES_MAX];
@@ -72,7 +72,7 @@ int flo_packed_attach(struct flo_engine *e, const struct flo_engine_options *opt
         flo_packed_detach(e);
     }
     if (rv == 0 || rv == FLO_E_NOT_BUILT) {
-        return 0; /* this kernel, or this model, is not for strips */
+        return 0; /* this kernel or model does not use strips */
     }
     if (is_named) {
         if (err != NULL) {
@@ -101,7 +101,7 @@ uint64_t flo_packed_weights_bytes(const struct flo_engine *e)
     if (e->sidecar == NULL) {
         return bytes + e->weights.vector_bytes;
     }
-    /* Only some of its rows are read, unless it is the output as it stands. */
+    /* Only some of its rows are read, unless it is also the output. */
     if (e->weights.output.data != m->data) {
         bytes -= (uint64_t)m->rows * m->row_bytes;
     }
@@ -124,7 +124,7 @@ int flo_packed_embedding(const struct flo_engine *e, int32_t token, uint8_t *roo
     } else if ((rv = flo_mapped_fetch(*row, m->row_bytes, err)) == 0) {
         memcpy(room, *row, m->row_bytes);
         *row = room;
-        if (e->weights.output.data != m->data) { /* nobody reads more of it */
+        if (e->weights.output.data != m->data) { /* no more of it is read */
             flo_gguf_drop_pages(e->gguf);
         }
     }

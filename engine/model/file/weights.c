@@ -12,10 +12,10 @@ struct binding {
     const struct flo_arch *arch;
     const struct flo_hparams *hparams;
     const struct flo_kernel *kernel;
-    bool is_fused; /* the layer at hand has attn_qkv */
-    size_t used;   /* tensors of the file that found their place */
+    bool is_fused; /* the current layer has attn_qkv */
+    size_t used;   /* tensors of the file bound so far */
     struct flo_err *err;
-    float *vector; /* where the next one is copied to */
+    float *vector; /* where the next vector is copied to */
 };
 
 static uint64_t dim(const struct flo_hparams *h, enum flo_dim which)
@@ -78,7 +78,7 @@ static int bind_matrix(struct binding *b, const struct flo_gguf_tensor *tensor,
     }
     *out = (struct flo_matrix){
         .tensor = tensor,
-        .bias = out->bias, /* a bias may have been bound before */
+        .bias = out->bias, /* a bias may be bound already */
         .data = flo_gguf_tensor_data(b->gguf, tensor),
         .matmul = matmul,
         .type = type,
@@ -91,7 +91,7 @@ static int bind_matrix(struct binding *b, const struct flo_gguf_tensor *tensor,
     return 0;
 }
 
-/* Copied after those before it. */
+/* Copies a vector behind the ones before it. */
 static int bind_vector(struct binding *b, const struct flo_gguf_tensor *tensor, const float **out)
 {
     if (tensor->type != FLO_QUANT_F32) {
@@ -108,8 +108,8 @@ static int missing(const struct binding *b, const char *name)
     return flo_fail(b->err, FLO_E_GGUF_MISSING, "tensor %s is missing", name);
 }
 
-/* Check a tensor's presence against the architecture: parts stand by themselves
- * or in attn_qkv, exactly once. */
+/* Checks a tensor's presence against the architecture: parts must exist
+ * separately or in attn_qkv, exactly once. */
 static int check_need(const struct binding *b, enum flo_need need, const char *prefix,
                       const char *name, bool is_there)
 {
@@ -123,7 +123,7 @@ static int check_need(const struct binding *b, enum flo_need need, const char *p
     return is_needed && !is_there ? missing(b, name) : 0;
 }
 
-/* All tensors of a list that the architecture has; `prefix` is that of their
+/* Binds all tensors of a list that the architecture has; `prefix` begins their
  * names in the file. */
 static int bind_list(struct binding *b, const struct flo_tensor_list *list, const char *prefix,
                      void *object)
@@ -155,7 +155,8 @@ static int bind_list(struct binding *b, const struct flo_tensor_list *list, cons
 
 /* ---- fused matrices ---- */
 
-/* Rows first.. of a matrix as one of its own, which may have a bias. */
+/* Makes a matrix of the rows from `first` on of another one; it may have a
+ * bias. */
 static void take_part(const struct flo_matrix *of, uint32_t first, uint32_t rows,
                       struct flo_matrix *part)
 {
@@ -183,7 +184,7 @@ static void split_fused(const struct flo_hparams *h, struct flo_layer *layer)
     }
 }
 
-/* Where 8 bits are enough; see kernel.h. */
+/* Lowers inputs to 8 bits where that is precise enough; see kernel.h. */
 static void coarsen(struct flo_layer *layer)
 {
     struct flo_matrix *some[] = {&layer->o, &layer->gate, &layer->up, &layer->down};
@@ -199,8 +200,8 @@ static void coarsen(struct flo_layer *layer)
 
 enum { LAYER_MATRICES = 7 };
 
-/* Matrix `i` that products read: of all layers, then the output; NULL after
- * the last one. */
+/* Returns matrix `i` of those that products read: of all layers, then the
+ * output; NULL after the last. */
 static struct flo_matrix *matrix_at(struct flo_weights *weights, size_t i)
 {
     static const size_t places[LAYER_MATRICES] = {
@@ -246,14 +247,14 @@ static int bind_layer(struct binding *b, uint32_t index, struct flo_layer *layer
     return 0;
 }
 
-/* Has the architecture a tensor of this name? */
+/* Does the architecture have a tensor of this name? */
 static bool is_known(const struct binding *b, const char *name)
 {
     const struct flo_tensor_list *list = &flo_model_tensors;
     uint32_t index;
     char prefix[16];
 
-    /* Spelled as bind_layer() does: 01 is no layer. */
+    /* Exactly as bind_layer() writes it: 01 is no layer. */
     if (sscanf(name, "blk.%3u.", &index) == 1 && index < b->hparams->n_layer) {
         size_t bytes = layer_prefix(index, prefix);
 
@@ -271,7 +272,7 @@ static bool is_known(const struct binding *b, const char *name)
     return false;
 }
 
-/* A tensor that nobody reads means that the answers would be wrong. */
+/* Refuses a file with a tensor that nothing reads: answers would be wrong. */
 static int check_unused(struct binding *b)
 {
     size_t count = flo_gguf_tensor_count(b->gguf);

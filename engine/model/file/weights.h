@@ -1,7 +1,7 @@
-/* Weights: the tensors of a model by role, bound to the mapped file.
+/* Weights: a model's tensors by role, bound to the mapped file.
  *
- * An architecture says in a table which tensors it has, where they go and
- * what shape they must have; binding checks name, shape and type of each. */
+ * A table for each architecture lists its tensors, their roles and required
+ * shapes; binding checks name, shape and type of each. */
 #ifndef FLOTILLA_ENGINE_WEIGHTS_H
 #define FLOTILLA_ENGINE_WEIGHTS_H
 
@@ -10,29 +10,29 @@
 #include "engine/model/file/hparams.h"
 #include "engine/pack/sidecar.h"
 
-/* A matrix: `rows` rows of `columns` weights, in the model file by rows or in
- * a packed file by strips. */
+/* A matrix: `rows` rows of `columns` weights, by rows in the model file or by
+ * strips in a packed file. */
 struct flo_matrix {
-    const uint8_t *data; /* NULL: the model has none */
+    const uint8_t *data; /* NULL: the model lacks the matrix */
     flo_matmul_fn *matmul;
     const struct flo_quant_type *type;
     size_t row_bytes;             /* size of a row, or of a strip */
     uint32_t strip_rows;          /* 1, or FLO_STRIP_ROWS: packed */
-    enum flo_precision precision; /* that its input needs */
+    enum flo_precision precision; /* precision that its input needs */
     uint32_t columns;
     uint32_t rows;
-    const float *bias;                    /* [rows], added to a product */
-    const struct flo_gguf_tensor *tensor; /* in the model file ... */
-    uint32_t tensor_row;                  /* ... the first of its rows there */
-    uint32_t number;                      /* index among what products read */
+    const float *bias;                    /* [rows], added to a product; NULL: none */
+    const struct flo_gguf_tensor *tensor; /* its tensor in the model file ... */
+    uint32_t tensor_row;                  /* ... and its first row in that tensor */
+    uint32_t number;                      /* index among the matrices of products */
 };
 
-/* One block; what a family lacks is NULL.  Fused matrices are there only
- * while binding: their parts are views into them. */
+/* Weights of one layer; those that a family lacks are NULL.  Fused matrices
+ * exist only while binding: their parts are views into them. */
 struct flo_layer {
     const float *attn_norm; /* [n_embd] */
     const float *attn_norm_bias;
-    const float *attn_post_norm; /* norm of the attention's output */
+    const float *attn_post_norm; /* norm of the attention's result */
     const float *ffn_norm;       /* [n_embd] */
     const float *ffn_post_norm;
     const float *q_norm, *k_norm; /* [head_size] */
@@ -44,48 +44,49 @@ struct flo_layer {
 
 struct flo_weights {
     struct flo_matrix embedding; /* [n_vocab][n_embd] */
-    struct flo_matrix output;    /* the embedding's where tied */
+    struct flo_matrix output;    /* the embedding's, if tied */
     const float *output_norm;    /* [n_embd] */
     struct flo_matrix head;      /* [n_labels][n_embd]: ranks documents */
-    float *head_rows;            /* the same, decoded and owned: read once for a text */
+    float *head_rows;            /* the head, decoded and owned: used once per text */
     const float *output_norm_bias;
-    const float *rope_factors;           /* [n_rope / 2], as the next two */
-    const float *rope_short, *rope_long; /* for contexts of that kind */
+    const float *rope_factors;           /* [n_rope / 2], also the next two */
+    const float *rope_short, *rope_long; /* for short and for long contexts */
     struct flo_layer *layers;            /* [n_layer], owned */
     uint32_t n_layer;
-    float *vectors; /* all of them, copied and owned: what else is read of the
-                       file where packed weights are in use is little */
+    float *vectors; /* all vectors, copied and owned: with packed weights little else of the model's
+                       file is read */
     uint64_t vector_bytes;
-    bool are_packed; /* all matrices whose products read codes */
+    bool are_packed; /* all matrices whose inputs are codes are packed */
     uint64_t parameters;
 };
 
-/* Fills *weights; the caller gives it to flo_weights_deinit(), also after an
+/* Fills *weights; the caller ends it with flo_weights_deinit(), also after an
  * error.  The file must stay open.
  *
- * FLO_E_GGUF_MISSING   a tensor that the architecture needs is absent
- * FLO_E_GGUF_SHAPE     name, expected and found shape are in the sentence
- * FLO_E_GGUF_TYPE      a vector that is not F32
- * FLO_E_NOT_BUILT      a tensor type that the kernel does not compute
- * FLO_E_MODEL_ARCH     a tensor that the architecture does not have, or a
+ * FLO_E_GGUF_MISSING a tensor that the architecture needs is absent
+ * FLO_E_GGUF_SHAPE name, expected and found shape are in the sentence
+ * FLO_E_GGUF_TYPE a vector that is not F32 FLO_E_NOT_BUILT a tensor type that
+ * the kernel does not compute FLO_E_MODEL_ARCH a tensor that the architecture
+ * does not have, or a
  *                      fused one next to its parts */
 FLO_MUST_USE int flo_weights_bind(const struct flo_gguf *gguf, const struct flo_arch *arch,
                                   const struct flo_hparams *hparams,
                                   const struct flo_kernel *kernel, struct flo_weights *weights,
                                   struct flo_err *err);
-/* Can the kernel (NULL: some kernel) read all of these from a sidecar?
- * FLO_E_NOT_BUILT says which one it cannot: its type, or a part of a fused
- * matrix that begins inside a strip. */
+/* Checks that the kernel (NULL: any kernel) can read all matrices from a
+ * sidecar.  FLO_E_NOT_BUILT names one that it cannot: for its type, or as a
+ * part of a fused matrix that begins inside a strip. */
 FLO_MUST_USE int flo_weights_can_pack(struct flo_weights *weights, const struct flo_kernel *kernel,
                                       const struct flo_sidecar *sidecar, struct flo_err *err);
-/* Do so from here on: after flo_weights_can_pack(), with a mapped one. */
+/* Switches all matrices to a mapped sidecar, after flo_weights_can_pack(). */
 void flo_weights_pack(struct flo_weights *weights, const struct flo_kernel *kernel,
                       const struct flo_sidecar *sidecar);
-/* How many matrices products read: of all layers, then the output. */
+/* Returns the number of matrices that products read: of all layers, then the
+ * output. */
 uint32_t flo_weights_count(const struct flo_weights *weights);
 #define FLO_PLACES_MAX 3
-/* The matrices of layers that are this tensor, or its parts in their order
- * where it is fused; 0: it is of no layer. */
+/* Returns the layers' matrices that belong to this tensor: itself, or its parts
+ * in order if it is fused.  0: it belongs to no layer. */
 size_t flo_weights_places(struct flo_weights *weights, const struct flo_gguf_tensor *tensor,
                           const struct flo_matrix **out);
 void flo_weights_deinit(struct flo_weights *weights);

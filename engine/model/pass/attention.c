@@ -1,5 +1,5 @@
-/* Attention of a pass: rotate, store into the caches, attend; by heads and
- * pieces of a session's rows. */
+/* Attention of a pass: rotates, stores into the caches and attends, split by
+ * heads and pieces. */
 #include "engine/model/pass/pass.h"
 
 static void *keys_of(const struct flo_session *session, uint32_t layer, uint32_t head)
@@ -15,7 +15,7 @@ static void *values_of(const struct flo_session *session, uint32_t layer, uint32
     return keys_of(session, layer, head + session->engine->hparams.n_head_kv);
 }
 
-/* Norm (where the family has one) and rotate one head of one token. */
+/* Normalises (if the family does) and rotates one head of one token. */
 static void turn_head(const struct flo_engine *e, float *head, const float *norm,
                       const struct flo_rotations *by, size_t t)
 {
@@ -33,7 +33,7 @@ static void turn_head(const struct flo_engine *e, float *head, const float *norm
     }
 }
 
-/* Turn the queries and keys of a piece under one key head; store keys and
+/* Rotates a piece's queries and keys of one key head; stores keys and
  * values. */
 static void store_head(struct flo_engine *e, uint32_t index, const struct flo_piece *piece,
                        uint32_t head)
@@ -59,7 +59,8 @@ static void store_head(struct flo_engine *e, uint32_t index, const struct flo_pi
     }
 }
 
-/* First position that token at `position` sees in a layer. */
+/* Returns the first position that a token at `position` attends to in a
+ * layer. */
 static size_t first_seen(const struct flo_hparams *h, uint32_t layer, size_t position)
 {
     bool is_cut = h->is_local[layer] && position >= h->window;
@@ -67,7 +68,7 @@ static size_t first_seen(const struct flo_hparams *h, uint32_t layer, size_t pos
     return is_cut ? position - h->window + 1 : 0;
 }
 
-/* The rows of a piece, all query heads that share a key head. */
+/* Attends the rows of a piece, for all query heads that share a key head. */
 static void attend_head(struct flo_engine *e, uint32_t layer, const struct flo_piece *piece,
                         uint32_t head)
 {
@@ -100,7 +101,8 @@ static void attend_head(struct flo_engine *e, uint32_t layer, const struct flo_p
     }
 }
 
-/* Each session has one row: it is attended where it was stored. */
+/* Fast path if each session has one row: the thread that stored it also attends
+ * it. */
 static void attend_singles(struct flo_pass *pass, unsigned thread, uint32_t layer)
 {
     struct flo_engine *e = pass->engine;
@@ -125,7 +127,8 @@ void flo_pass_attention(struct flo_pass *pass, unsigned thread, uint32_t layer)
         attend_singles(pass, thread, layer);
         return;
     }
-    /* By whole heads: positions of two pieces can share bytes of a cache. */
+    /* Split by whole heads: positions of two pieces may share bytes of a
+     * cache. */
     while ((unit = flo_pool_take(e->pool, thread, heads)) < heads) {
         for (uint32_t i = 0; i < pieces; i++) {
             store_head(e, layer, &pass->pieces[i], (uint32_t)unit);

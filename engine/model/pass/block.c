@@ -1,13 +1,13 @@
-/* Blocks: the two ways in which attention and feed-forward are put together.
+/* Block: the two arrangements of attention and feed-forward in a layer.
  *
- * One after the other (all families but one): for one token a layer has five
- * barriers, q k v | attention | output | gate up | down.  Norms after a part
- * (gemma2, gemma3) cost one more each.  In parallel (phi2): both read the same
- * normed input and both are added. */
+ * In sequence (all families but one): for one token a layer has five barriers,
+ * q k v | attention | output | gate up | down.  Norms after a part (gemma2,
+ * gemma3) cost one more each.  In parallel (phi2): both parts read the same
+ * normalised input, and both results are added. */
 #include "engine/model/pass/pass.h"
 
-/* x += matrix * values, normed first where the family norms what a part
- * gives. */
+/* Computes x += matrix * values, with a norm before the addition if the family
+ * has one. */
 static void add_part(struct flo_pass *pass, unsigned thread, const struct flo_matrix *matrix,
                      float *values, const float *post_norm)
 {

@@ -1,4 +1,4 @@
-/* Embeddings: what tokens become after the last layer. */
+/* Embed: vectors of texts, from tokens' states after the last layer. */
 #include <flotilla/engine_output.h>
 
 #include <math.h>
@@ -11,8 +11,8 @@ struct wish {
     float *vector;
 };
 
-/* The batch's rows in the order of the tokens: a text's vector has the same
- * bits however it was cut. */
+/* Adds the batch's rows in the order of the tokens, so a text's vector has the
+ * same bits however it was split into batches. */
 static int add_rows(void *context, struct flo_session *session, uint32_t count)
 {
     const struct wish *wish = context;

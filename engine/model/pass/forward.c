@@ -1,13 +1,13 @@
-/* Forward pass: rows of one or more sessions to logits, one job of the thread
- * pool per batch. */
+/* Forward: computes logits for rows of one or more sessions, in one job of the
+ * thread pool per batch. */
 #include <flotilla/errors/infer.h>
 
 #include "engine/model/file/packed.h"
 #include "engine/model/pass/pass.h"
 
-enum { FEW_ROWS = 4 }; /* a pass so small waits for memory, not for cores */
+enum { FEW_ROWS = 4 }; /* small passes are limited by memory, not by cores */
 
-/* Logits of `count` tokens of the batch from `first` on. */
+/* Computes the logits of `count` tokens of the batch from `first` on. */
 static void output_part(struct flo_pass *pass, unsigned thread, uint32_t first, uint32_t count,
                         float *logits)
 {
@@ -32,8 +32,8 @@ static void forward_job(void *context, unsigned thread)
     struct flo_engine *e = pass->engine;
 
     for (uint32_t i = 0; i < e->hparams.n_layer; i++) {
-        /* Read by all between this layer's first and last barrier, so every
-         * thread sees the same. */
+        /* All threads read the flag between this layer's first and last
+         * barrier, so they agree. */
         if (thread == 0 && pass->request->stops != NULL) {
             pass->stop = pass->request->stops(pass->request->context);
         }
@@ -73,7 +73,7 @@ static int embed(struct flo_engine *e, uint32_t row, const int32_t *tokens, uint
     return 0;
 }
 
-/* The rows of a span after those that are there. */
+/* Appends the rows of a span to the pass. */
 static int add_span(struct flo_pass *pass, const struct flo_span *span, struct flo_err *err)
 {
     uint32_t position = span->session->position;
@@ -98,13 +98,13 @@ static int add_span(struct flo_pass *pass, const struct flo_span *span, struct f
     return 0;
 }
 
-/* One pass; what it took decides how many threads the next one gets. */
+/* Runs one pass; its time decides how many threads the next one gets. */
 static void run_pass(struct flo_pass *pass)
 {
     struct flo_pool *pool = pass->engine->pool;
     struct flo_threads *threads = &pass->engine->pass_threads[pass->count > FEW_ROWS];
 
-    if (threads->most == 1) { /* no choice: the clocks are not asked */
+    if (threads->most == 1) { /* no choice: no clock is read */
         flo_pool_run(pool, 1, forward_job, pass);
         return;
     }
@@ -141,7 +141,7 @@ void flo_forward_rows(struct flo_engine *engine, uint32_t first, uint32_t count,
     struct flo_pass pass;
 
     pass.engine = engine;
-    pass.has_adapters = false; /* they do not change the output */
+    pass.has_adapters = false; /* adapters do not change the output matrix */
     pass.count = count;
     pass.first = first;
     pass.logits = logits;

@@ -1,16 +1,16 @@
-/* Rotary positions: the angle of each pair per position, and tables of sines
- * and cosines for the positions of a batch.
+/* Rope: rotary position embedding: the angle of each pair per position, and
+ * tables of sines and cosines for the positions of a batch.
  *
- * Plain: base^(-2i / n).  Divided by a factor of its own where the file has a
- * table of them (Llama 3.1; Phi-3 has one for short and one for long
- * contexts), divided by the same factor for all with linear scaling.  YaRN
- * (arXiv 2309.00071) divides slow pairs, leaves fast ones alone and goes from
- * one to the other between two numbers of turns in the original context. */
+ * Plain: base^(-2i / n).  Each angle is divided by its own factor if the file
+ * has a table of factors (Llama 3.1; Phi-3 has one for short and one for long
+ * contexts), and by a common factor with linear scaling.  YaRN (arXiv
+ * 2309.00071) divides slow pairs and keeps fast ones; in between, given as two
+ * numbers of turns in the original context, it interpolates. */
 #include <math.h>
 
 #include "engine/model/pass/pass.h"
 
-/* The pair (as a real number) that turns so many times in the context. */
+/* Returns the pair (a real number) that makes `turns` turns in the context. */
 static double pair_of_turns(const struct flo_hparams *h, double base, double turns)
 {
     static const double pi = 3.14159265358979323846;
@@ -19,7 +19,7 @@ static double pair_of_turns(const struct flo_hparams *h, double base, double tur
     return h->n_rope * log(context / (turns * 2 * pi)) / (2 * log(base));
 }
 
-/* 1: the pair keeps its angle; 0: it is divided by the factor. */
+/* Returns 1 if the pair keeps its angle, 0 if it is divided by the factor. */
 static double kept_share(const struct flo_hparams *h, double base, uint32_t i)
 {
     double low = floor(pair_of_turns(h, base, (double)h->rope.beta_fast));
