@@ -1,4 +1,4 @@
-/* The contents of a runtime's answer: texts, vectors. */
+/* Answer: parses the contents of a runtime's answer: texts, vectors. */
 #include "engine/proxy/proxy.h"
 
 #include <float.h>
@@ -54,7 +54,7 @@ static void take_usage(const struct flo_tree_node *root, struct flo_answer_part 
     }
 }
 
-/* The text of speech stands alone. */
+/* An answer to audio is an object with only its text. */
 static bool take_speech(const struct flo_tree_node *root, struct flo_answer_part *part)
 {
     const struct flo_tree_node *text = member(root, "text");
@@ -68,8 +68,8 @@ static bool take_speech(const struct flo_tree_node *root, struct flo_answer_part
     return true;
 }
 
-/* delta.content of a stream, message.content of a whole chat, text of a
- * completion. */
+/* Finds delta.content of a stream, message.content of a whole chat, or text of
+ * a completion. */
 static const struct flo_tree_node *text_in(const struct flo_tree_node *choice)
 {
     const struct flo_tree_node *text = member(member(choice, "delta"), "content");
@@ -78,7 +78,7 @@ static const struct flo_tree_node *text_in(const struct flo_tree_node *choice)
     return text == NULL ? member(choice, "text") : text;
 }
 
-/* A text, or none; anything else is bad. */
+/* Accepts a text or an absent node; anything else is an error. */
 static int take_text(const struct flo_tree_node *node, struct flo_wire_text *out,
                      struct flo_err *err)
 {
@@ -92,7 +92,7 @@ static int take_text(const struct flo_tree_node *node, struct flo_wire_text *out
     return 0;
 }
 
-/* Thoughts have two names. */
+/* Reads thoughts, whose member has one of two names, and calls. */
 static int take_others(const struct flo_tree_node *choice, struct flo_answer_part *part,
                        struct flo_err *err)
 {
@@ -191,7 +191,8 @@ int flo_answer_read(char *data, size_t bytes, struct flo_tree *tree, struct flo_
 
 /* ---- vectors ---- */
 
-/* As floats of length 1; returns how many, 0: none that can be used. */
+/* Reads a vector and scales it to length 1; returns its number of floats, 0:
+ * unusable. */
 static uint32_t take_vector(const struct flo_tree_node *list, float *out)
 {
     uint32_t count = 0;

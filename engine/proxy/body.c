@@ -1,4 +1,4 @@
-/* A request for the runtime: OpenAI's JSON, or a text as it is. */
+/* Body: writes a request for the runtime, as OpenAI's JSON or as plain text. */
 #include "engine/proxy/proxy.h"
 
 #include <math.h>
@@ -19,7 +19,7 @@ static void add_model(const struct flo_runtime *runtime, struct flo_buf *out)
     add_string(out, (struct flo_wire_text){runtime->model, strlen(runtime->model)});
 }
 
-/* The members of an object, and its end. */
+/* Writes the members of an object, and its end. */
 static void add_more(struct flo_wire_text more, struct flo_buf *out)
 {
     if (more.bytes > 2 && more.data[0] == '{') {
@@ -56,7 +56,8 @@ static void add_image(const struct flo_wire_generate *in, uint32_t image, struct
     flo_buf_text(out, "}}");
 }
 
-/* A text, or parts where images stand in it; *image is the next one. */
+/* Writes a text, or a list of parts if it has images; *image is the next
+ * image. */
 static void add_content(const struct flo_wire_generate *in, uint32_t message, uint32_t *image,
                         struct flo_buf *out)
 {
@@ -131,7 +132,7 @@ static void add_thinking(const struct flo_wire_generate *in, struct flo_buf *out
     }
 }
 
-/* Not finite: as it is when it is absent. */
+/* A value that is not finite is left out. */
 static void add_real(struct flo_buf *out, const char *key, double value)
 {
     if (isfinite(value)) {
@@ -270,7 +271,7 @@ static void add_head(const char *prefix, const char *path, const char *type,
     out->failed |= body->failed;
 }
 
-/* The last message's text, or the prompt. */
+/* Returns the last message's text, or the prompt. */
 static struct flo_wire_text plain_of(const struct flo_wire_generate *in)
 {
     return in->n_messages > 0 ? in->messages[in->n_messages - 1].content : in->prompt;
@@ -296,7 +297,7 @@ void flo_body_write(const struct flo_runtime *runtime, const struct flo_wire_mes
     } else if (in->audio.bytes > 0) {
         char boundary[40] = "flotilla", type[96];
         uint8_t random[12];
-        flo_random(random, sizeof(random)); /* not in the audio */
+        flo_random(random, sizeof(random)); /* a separator that is not in the audio */
         flo_hex_encode(random, sizeof(random), boundary + strlen(boundary));
         snprintf(type, sizeof(type), "multipart/form-data; boundary=%s", boundary);
         add_audio(runtime, in, boundary, &body);

@@ -1,9 +1,9 @@
-/* Calls of tools in a runtime's answer: held to what was offered.
+/* Calls: checks tool calls in a runtime's answer against the offered tools.
  *
- * Calls come one after the other.  A call is told as it comes, and ends with
- * arguments that are a JSON object, or by the answer's limit.  Any other call
- * ends its request: the client was told of no end, so the call was not made.
- * Nobody here holds arguments to a tool's schema. */
+ * Calls come one after the other.  Each is forwarded as it arrives, and must
+ * end with arguments that are a JSON object, or by the answer's token limit.
+ * Otherwise the request fails; the client has seen no end of the call and so
+ * does not make it.  Arguments are not checked against the tool's schema. */
 #include "engine/proxy/proxy.h"
 
 #include <stdlib.h>
@@ -19,7 +19,7 @@ static bool is(const struct flo_tree_node *node, struct flo_wire_text text)
     return node->bytes == text.bytes && memcmp(node->text, text.data, text.bytes) == 0;
 }
 
-/* Names between line ends. */
+/* Stores the names, each between line ends. */
 static void add_names(struct flo_proxy_calls *calls, const struct flo_wire_generate *in,
                       const struct flo_tree_node *list)
 {

@@ -1,10 +1,10 @@
-/* The check of a runtime without a server: one run for each golden case.
+/* Check: runs a check of a runtime without a server, once for each golden case.
  *
  * Each run has namespaces, a scratch folder and a keeper of its own.  A process
- * between us and the keeper goes into the namespaces, which a process can do
- * only once.  It tells by a pipe how the run went: "M<bytes>" the most memory
- * of one process, "K" that its cgroup ended one, "E<text>" that it did not
- * start, "W<text>" its last words. */
+ * between the proxy and the keeper enters the namespaces, which a process can
+ * do only once.  It reports by a pipe: "M<bytes>" peak memory of a process, "K"
+ * the cgroup killed a process, "E<text>" it did not start, "W<text>" the end of
+ * its stderr. */
 #include "engine/proxy/proxy.h"
 
 #include <errno.h>
@@ -62,7 +62,7 @@ static void say_memory(int report)
     }
 }
 
-/* Until the keeper has ended; asked to end, it ends the run first. */
+/* Waits until the keeper has exited; a request to stop ends the run first. */
 static int wait_for(struct flo_runtime_process *process, struct flo_err *err)
 {
     int status = 0;
@@ -96,7 +96,7 @@ _Noreturn static void run(const struct flo_proxy *proxy, pid_t parent, const cha
     action.sa_handler = on_end;
     sigaction(SIGTERM, &action, NULL);
     prctl(PR_SET_PDEATHSIG, SIGTERM);
-    if (getppid() != parent) { /* the parent is gone: nobody would end us */
+    if (getppid() != parent) { /* the parent has exited: nobody would end this process */
         _exit(STATUS_UNKNOWN);
     }
     close(proxy->socket);
@@ -108,7 +108,7 @@ _Noreturn static void run(const struct flo_proxy *proxy, pid_t parent, const cha
     if (flo_cgroup_kills(&process.group) > 0) {
         say(report, 'K', "");
     }
-    flo_runtime_stop(&process, 0); /* and its cgroup */
+    flo_runtime_stop(&process, 0); /* also ends its cgroup */
     if (status < 0) {
         say(report, 'E', err.what);
         if (err.fix[0] != '\0') {
@@ -135,7 +135,7 @@ static void close_all(struct flo_check *check)
     check->pid = 0;
 }
 
-/* The process between ends the rest, with its keeper. */
+/* Ends the process in between, which ends its keeper and the run. */
 void flo_check_end(struct flo_check *check)
 {
     if (check->pid > 0) {
@@ -229,7 +229,8 @@ void flo_check_take(struct flo_proxy *proxy, const struct flo_wire_message *mess
 
 /* ---- how it went ---- */
 
-/* As much as fits.  An end is closed: poll() would tell it all the time. */
+/* Reads as much as fits.  A closed end is closed here too, or poll() would
+ * report it forever. */
 static void read_all(int *fd, struct flo_buf *out)
 {
     char data[8192];
@@ -244,7 +245,7 @@ static void read_all(int *fd, struct flo_buf *out)
     }
 }
 
-/* The text of a kind of line; NULL: there is none.  The line is cut off. */
+/* Returns the text of a line of this kind, NUL at its end; NULL: none. */
 static char *said(struct flo_check *check, char kind)
 {
     char *line = check->said.data;
@@ -262,8 +263,8 @@ static void copy_line(const char *line, char *out, size_t bytes)
              line == NULL ? "" : line);
 }
 
-/* Did it end as a check may?  It used no more than a quarter more memory than
- * is planned, and it did start. */
+/* Was the run valid?  It must have started and used at most 1.25 times the
+ * planned memory. */
 static int judge(struct flo_proxy *proxy, struct flo_err *err)
 {
     struct flo_check *check = &proxy->check;

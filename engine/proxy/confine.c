@@ -1,5 +1,5 @@
-/* The part of a runtime's bounds that needs rights of the device: a cgroup with
- * a limit on memory, and a user of its own who sees its files alone. */
+/* Confine: the limits of a runtime that need root: a cgroup with a memory
+ * limit, and a user that can read only the release's files. */
 #include "engine/proxy/proxy.h"
 
 #include <dirent.h>
@@ -49,7 +49,8 @@ uint64_t flo_runtime_limit(const struct flo_runtime *runtime)
 
 /* ---- a user of its own ---- */
 
-/* The folders above are the agent's alone (0700), so nobody else gets here. */
+/* Only the agent can enter the folders above (0700), so nobody else gets
+ * here. */
 static int open_files(int dir, int depth, struct flo_err *err)
 {
     DIR *list = fdopendir(dir);
@@ -84,7 +85,7 @@ static int open_files(int dir, int depth, struct flo_err *err)
     return rv;
 }
 
-/* A mount that this process and its children alone have. */
+/* Makes a mount that only this process and its children see. */
 static int show(const char *tree, const char *place, struct flo_err *err)
 {
     if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0) {

@@ -1,4 +1,4 @@
-/* Frames to the agent. */
+/* Frames: sends frames to the agent. */
 #include <flotilla/errors/runtime.h>
 
 #include "engine/proxy/proxy.h"

@@ -1,9 +1,9 @@
-/* The keeper: between the proxy and the runtime's processes, so that none of
- * them outlives the proxy.
+/* Keeper: a process between the proxy and the runtime's processes, so that none
+ * of these outlives the proxy.
  *
- * Where the kernel allows it, it is the first process of a namespace: with it
- * go all others.  Else it is the one to whom orphans are given, and it ends
- * its children until it has none.  It runs as a fork of the proxy. */
+ * If the kernel allows it, the keeper is the first process of a PID namespace,
+ * so all others are killed with it.  Otherwise it is a subreaper and kills its
+ * children until it has none.  It is a fork of the proxy. */
 #include "engine/proxy/proxy.h"
 
 #include <dirent.h>
@@ -34,7 +34,7 @@
 
 static volatile sig_atomic_t is_asked;
 
-/* SIGTERM asks; SIGCHLD only wakes. */
+/* SIGTERM asks the keeper to stop; SIGCHLD only wakes it. */
 static void on_signal(int number)
 {
     is_asked = is_asked || number == SIGTERM;
@@ -78,7 +78,7 @@ void flo_scratch_remove(const char *path)
     }
 }
 
-/* The place where its user saw the release's files. */
+/* Removes the mount point where the runtime's user saw the release's files. */
 static void remove_tree_of(const char *scratch)
 {
     char place[128];
@@ -93,11 +93,12 @@ static void remove_tree_of(const char *scratch)
 _Noreturn static void tell(const struct flo_keeping *keeping, const struct flo_err *err)
 {
     ssize_t n = write(keeping->report, err->what, strlen(err->what));
-    (void)n; /* the proxy sees the end in any case */
+    (void)n; /* on failure the proxy still sees the exit */
     _exit(ENDED_EARLY);
 }
 
-/* Limits, cgroup and user, while it may still choose them. */
+/* Sets limits, cgroup and user while the process still has the rights to do
+ * so. */
 static void settle(const struct flo_keeping *keeping)
 {
     struct flo_err err = {0};
@@ -123,7 +124,7 @@ static void settle(const struct flo_keeping *keeping)
     }
 }
 
-/* Root in a namespace, or root itself, keeps none of its rights. */
+/* Drops all capabilities, as root in a namespace or as root itself. */
 static void drop_rights(void)
 {
     prctl(PR_SET_SECUREBITS, SECBIT_NOROOT | SECBIT_NOROOT_LOCKED, 0, 0, 0);
@@ -158,7 +159,7 @@ _Noreturn static void run(const struct flo_keeping *keeping)
     sigprocmask(SIG_SETMASK, &none, NULL);
     set_streams(keeping);
     settle(keeping);
-    prctl(PR_SET_PDEATHSIG, SIGKILL); /* another user would lose it */
+    prctl(PR_SET_PDEATHSIG, SIGKILL); /* changing the user would clear it */
     if (chdir(keeping->scratch) < 0) {
         flo_fail_errno(&err, FLO_E_RUNTIME_START, "its scratch folder");
         tell(keeping, &err);
@@ -187,7 +188,7 @@ static void wait_ms(long ms)
     nanosleep(&time, NULL); /* a signal may shorten it */
 }
 
-/* Our children, as the kernel lists them. */
+/* Kills this process's children, as listed by the kernel. */
 static void kill_children(void)
 {
     char text[4096];
@@ -210,13 +211,13 @@ static void kill_children(void)
     }
 }
 
-/* Until there is no child, or for some seconds: a process that sits in the
- * kernel goes when it comes back. */
+/* Kills until there is no child, or for some seconds: a process blocked in the
+ * kernel dies only when its call returns. */
 static void end_all(bool is_first)
 {
     for (int i = 0; i < 500; i++) {
         if (is_first) {
-            kill(-1, SIGKILL); /* all of the namespace but us */
+            kill(-1, SIGKILL); /* all others in the namespace */
         } else {
             kill_children();
         }
@@ -231,8 +232,9 @@ static void end_all(bool is_first)
     }
 }
 
-/* The runtime's status when it ends; -1: we were asked to end it.  Signals come
- * in sigsuspend() alone: none is missed between a look and the wait. */
+/* Returns the runtime's status when it exits; -1: a stop was asked for.
+ * Signals are delivered only in sigsuspend(), so none is lost between a check
+ * and the wait. */
 static int wait_for(pid_t runtime)
 {
     sigset_t none;

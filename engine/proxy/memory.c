@@ -1,4 +1,4 @@
-/* Memory of all processes of a runtime, from /proc. */
+/* Memory: sums the memory of all processes of a runtime, from /proc. */
 #include "engine/proxy/proxy.h"
 
 #include <dirent.h>
@@ -28,7 +28,7 @@ static ssize_t read_file(pid_t pid, const char *name, char *out, size_t bytes)
     return n;
 }
 
-/* "7 (name) S 1 ...": the name may have anything in it. */
+/* "7 (name) S 1 ...": the name may contain any character. */
 static pid_t parent_of(pid_t pid)
 {
     char text[512];
@@ -59,7 +59,7 @@ static size_t look(struct relation *out)
     return n;
 }
 
-/* A share of each page that is shared, or all of them. */
+/* Returns the Pss of a process, or its resident size. */
 static uint64_t bytes_of(pid_t pid)
 {
     char text[2048];

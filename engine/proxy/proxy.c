@@ -1,9 +1,9 @@
 /* flotilla-engine proxy: the loop between the agent and a runtime.
  *
  * The agent sends OPEN with a folder and the runtime's configuration.  READY
- * follows when the runtime is healthy.  It is a crash like an engine's when
- * the runtime ends, is not healthy three times in a row, or takes too much
- * memory: FAILED of request 0 says which, and the process ends. */
+ * follows when the runtime is healthy.  If the runtime exits, fails three
+ * health checks in a row or takes too much memory, that counts as an engine's
+ * crash: FAILED for request 0 tells the reason, and the process exits. */
 #include "engine/proxy/proxy.h"
 
 #include <errno.h>
@@ -21,11 +21,11 @@
 #include "base/args/args.h"
 
 #define SOCKET 3
-#define OUTPUT_BYTES (1u << 20) /* unsent: the agent is slow */
+#define OUTPUT_BYTES (1u << 20) /* limit of unsent bytes: the agent is slow */
 #define TICK_MS 100
-#define HEALTH_MS 100   /* between two checks while it starts */
-#define HEALTHY_MS 5000 /* between two checks while it serves */
-#define ANSWER_MS 5000  /* that a check may take */
+#define HEALTH_MS 100   /* between two health checks during start */
+#define HEALTHY_MS 5000 /* between two health checks while serving */
+#define ANSWER_MS 5000  /* time limit of a health check */
 #define MISSES_MAX 3
 #define MEMORY_MS 1000
 #define OVER_MAX 2
@@ -63,7 +63,7 @@ static bool send_output(struct flo_proxy *proxy)
 
 /* ---- the end ---- */
 
-/* The last words, then the end of the runtime.  Never returns. */
+/* Sends the error to the agent, ends the runtime and exits. */
 _Noreturn static void end(struct flo_proxy *proxy, const struct flo_err *err)
 {
     int status = err == NULL ? FLO_EXIT_OK : FLO_EXIT_OTHER;
@@ -85,7 +85,8 @@ _Noreturn static void end(struct flo_proxy *proxy, const struct flo_err *err)
     exit(status);
 }
 
-/* The words that a runtime left before it served: nobody's prompt is there. */
+/* Adds the end of stderr from before the runtime served: it contains no
+ * prompt. */
 static void add_words(const struct flo_proxy *proxy, struct flo_err *err)
 {
     char text[200];
@@ -278,7 +279,7 @@ static void open_runtime(struct flo_proxy *proxy, const struct flo_wire_open *in
     }
     if (rv == 0 && runtime->api == FLO_RUNTIME_NONE) {
         proxy->process.is_sandboxed = flo_sandbox_has_landlock();
-        say_ready(proxy); /* nothing runs until a case is played */
+        say_ready(proxy); /* the program runs only for a case */
         return;
     }
     rv = rv == 0 ? flo_runtime_start(runtime, proxy->tree, in->entry, proxy->mode, &proxy->process,
@@ -325,7 +326,7 @@ static bool is_check(const struct flo_proxy *proxy)
     return proxy->runtime.api == FLO_RUNTIME_NONE;
 }
 
-/* false: the agent says what it must not. */
+/* Handles a message; false: the agent broke the protocol. */
 static bool handle(struct flo_proxy *proxy, const struct flo_wire_message *message)
 {
     if (proxy->state == FLO_PROXY_WAITS) {
@@ -391,8 +392,8 @@ static bool handle_input(struct flo_proxy *proxy)
     return true;
 }
 
-/* The first descriptor is the tree; any other is closed.  false: the agent is
- * gone. */
+/* Receives bytes; the first descriptor is the tree, others are closed.  false:
+ * the agent is gone. */
 static bool receive(struct flo_proxy *proxy)
 {
     size_t count = proxy->tree >= 0;
@@ -402,7 +403,8 @@ static bool receive(struct flo_proxy *proxy)
 
 /* ---- the loop ---- */
 
-/* A request that ends frees itself: each is looked for by its descriptor. */
+/* Looks up each request by its descriptor, because one that ends frees
+ * itself. */
 static void go_on(struct flo_proxy *proxy, int fd)
 {
     for (struct flo_proxy_request *r = proxy->requests; r != NULL; r = r->next) {
@@ -483,7 +485,7 @@ int flo_cmd_proxy(void *line, struct flo_err *err)
                         "proxy is started by flotilla-agent, with a socket as "
                         "descriptor 3");
     }
-    signal(SIGINT, SIG_IGN); /* Ctrl-C is for the agent, which ends us */
+    signal(SIGINT, SIG_IGN); /* Ctrl-C is handled by the agent, which ends this process */
     signal(SIGPIPE, SIG_IGN);
     prctl(PR_SET_PDEATHSIG, SIGKILL); /* the keeper then ends the rest */
     proxy.process.report = proxy.process.errors = -1;

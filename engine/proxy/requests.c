@@ -1,8 +1,9 @@
 /* GENERATE and EMBED: from frames to HTTP and back.
  *
- * Users go first, then probes, then batch requests; each in order.  At most
- * the runtime's `sessions` are under way.  A runtime may send any number of
- * pieces: the agent gets at most one more than the context has tokens. */
+ * Users go first, then probes, then batch requests; each kind in order of
+ * arrival.  At most the runtime's `sessions` run at once.  A runtime may send
+ * any number of pieces; the agent gets at most one more than the context's
+ * tokens. */
 #include "engine/proxy/proxy.h"
 
 #include <poll.h>
@@ -12,7 +13,7 @@
 #include <flotilla/errors/runtime.h>
 #include <flotilla/errors/worker.h>
 
-#define PIECES_PER_TOKEN 64 /* a server may send each byte alone */
+#define PIECES_PER_TOKEN 64 /* a server may send each byte as a piece */
 #define PIECES_SPARE 1024
 #define ANSWER_BYTES_MAX (4u << 20)
 #define ERROR_BYTES_MAX 4096
@@ -86,7 +87,8 @@ static struct flo_proxy_request *find(const struct flo_proxy *proxy, uint32_t id
     return request;
 }
 
-/* The connection is closed at once; a server that looks stops its work. */
+/* Cancels a request: closes its connection at once, which a server can notice
+ * and stop. */
 void flo_proxy_cancel(struct flo_proxy *proxy, uint32_t id)
 {
     struct flo_proxy_request *request = find(proxy, id);
@@ -144,7 +146,7 @@ static int take_piece(struct flo_proxy_request *request, struct flo_wire_text te
                         "pieces",
                         request->frames_max);
     }
-    request->held.bytes_max = ANSWER_BYTES_MAX; /* joined to the last one */
+    request->held.bytes_max = ANSWER_BYTES_MAX; /* later text is joined to the last piece */
     flo_buf_add(&request->held, text.data, text.bytes);
     return 0;
 }
@@ -181,8 +183,7 @@ static int take_parts(struct flo_proxy_request *request, const struct flo_answer
                : rv;
 }
 
-/* Text that was joined is longer than a frame can be when it is cut, so that
- * no character is. */
+/* Joined text may exceed a frame: it is split at a character's end. */
 static void send_held(struct flo_proxy_request *request)
 {
     size_t most = FLO_WIRE_PAYLOAD_BYTES_MAX / 2;
@@ -224,7 +225,7 @@ static int take_body(void *context, const char *data, size_t bytes, struct flo_e
     }
     request->body.bytes_max = request->is_embed ? FLO_ANSWER_BYTES_MAX : FLO_EVENT_BYTES_MAX;
     if (!is_good && request->body.bytes + bytes > ERROR_BYTES_MAX) {
-        return 0; /* the error's beginning is enough */
+        return 0; /* the beginning of an error's body is enough */
     }
     flo_buf_add(&request->body, data, bytes);
     return request->body.failed
@@ -253,7 +254,7 @@ static void send_vector(void *context, uint32_t index, const float *vector, uint
     flo_proxy_put(request->proxy, &message);
 }
 
-/* 400 and its like are about the request, 429 and 503 about the load. */
+/* 4xx statuses such as 400 blame the request, 429 and 503 the load. */
 static int fail_status(const struct flo_proxy_request *request, struct flo_err *err)
 {
     int status = request->exchange.reader.status;
@@ -267,7 +268,7 @@ static int fail_status(const struct flo_proxy_request *request, struct flo_err *
     return flo_fail(err, code, "the runtime answered %d: %s", status, text);
 }
 
-/* Without a stream: the answer at once. */
+/* Takes an answer that is not streamed. */
 static int take_whole(struct flo_proxy_request *request, struct flo_err *err)
 {
     struct flo_buf *body = &request->body;
@@ -289,7 +290,7 @@ static int take_whole(struct flo_proxy_request *request, struct flo_err *err)
                       &(struct flo_buf){0}, err);
 }
 
-/* A stream may end without a reason. */
+/* Ends the calls; a stream may end without a reason. */
 static int end_calls(struct flo_proxy_request *request, struct flo_err *err)
 {
     FLO_CLEANUP(flo_buf_deinit) struct flo_buf parts = {0};
@@ -368,7 +369,7 @@ void flo_proxy_begin(struct flo_proxy *proxy)
     }
 }
 
-/* Bounds of the answer. */
+/* Sets the limits of the answer. */
 static void bound(struct flo_proxy_request *request, uint32_t context, uint32_t max_tokens)
 {
     uint64_t most = max_tokens > 0 && max_tokens < context ? max_tokens : context;

@@ -1,4 +1,5 @@
-/* The runtime to start: the agent's JSON, made of the device's runtimes.d. */
+/* Settings: parses the agent's JSON about the runtime, which the device's
+ * runtimes.d configures. */
 #include "engine/proxy/proxy.h"
 
 #include <stdlib.h>
@@ -126,9 +127,9 @@ static int read_all(struct flo_runtime *out, struct flo_err *err)
     out->api = strcmp(api, "http") == 0   ? FLO_RUNTIME_HTTP
                : strcmp(api, "none") == 0 ? FLO_RUNTIME_NONE
                                           : FLO_RUNTIME_OPENAI;
-    out->abilities &= ~(uint64_t)FLO_ABILITY_RERANK; /* no call for that yet */
+    out->abilities &= ~(uint64_t)FLO_ABILITY_RERANK; /* scores are not supported yet */
     if (out->api != FLO_RUNTIME_OPENAI) {
-        out->abilities &= ~(uint64_t)FLO_ABILITY_IMAGES; /* texts alone go */
+        out->abilities &= ~(uint64_t)FLO_ABILITY_IMAGES; /* only texts are sent */
     }
     if (out->exec[0] == NULL || out->exec[0][0] != '/') {
         return bad(err, "exec", "begins with no absolute path");

@@ -1,4 +1,4 @@
-/* Start a runtime: its names, its scratch folder, its namespaces. */
+/* Start: starts a runtime: its names, its scratch folder, its namespaces. */
 #include "engine/proxy/proxy.h"
 
 #include <arpa/inet.h>
@@ -20,12 +20,13 @@
 #include <flotilla/errors/runtime.h>
 
 #define ARG_BYTES_MAX 4096
-/* Limit of its own writable memory, where no cgroup holds it: against a leak
- * that is faster than the looks at it.  Programs reserve more than they use. */
+/* Limit of a process's writable memory if no cgroup limits it: stops a leak
+ * that grows faster than the memory checks.  Programs reserve more than they
+ * use. */
 #define DATA_FACTOR 4
 #define DATA_SPARE (1ull << 30)
 #define PROCESSES_MAX 1024
-#define READS_MAX 32 /* at one look; more than a pipe holds */
+#define READS_MAX 32 /* reads per call; more than a pipe holds */
 
 static int bad(struct flo_err *err, const char *what)
 {
@@ -45,7 +46,8 @@ static bool write_text(const char *path, const char *text)
     return is_good;
 }
 
-/* As ourselves in a new user namespace, where the rest is allowed. */
+/* Enters namespaces, if need be inside a new user namespace that maps this user
+ * and allows the rest. */
 static bool enter(int flags)
 {
     char map[64];
@@ -78,7 +80,8 @@ static bool raise_loopback(void)
     return is_good;
 }
 
-/* The proxy goes into the network itself, so that it reaches a port there. */
+/* Enters the namespaces.  The proxy joins the network namespace too, so as to
+ * reach a port in it. */
 /* The first process of a namespace does what its keeper will do. */
 static bool can_show_processes(void)
 {
@@ -102,7 +105,7 @@ static int isolate(const struct flo_runtime *runtime, bool uses_port, enum flo_s
     int processes = runtime->devices[0] == NULL || can_show_processes() ? CLONE_NEWPID : 0;
 
     if (runtime->has_network) {
-        (void)(processes != 0 && enter(processes)); /* the keeper works without it, too */
+        (void)(processes != 0 && enter(processes)); /* the keeper also works without it */
         return 0;
     }
     if ((enter(CLONE_NEWNET | processes) || enter(CLONE_NEWNET)) && raise_loopback()) {
@@ -126,7 +129,8 @@ struct names {
     const struct flo_runtime_process *process;
 };
 
-/* The value of "{word}" at `p`, 0 bytes taken: it is none. */
+/* Replaces "{word}" at `p` by its value; returns the bytes taken, 0: no such
+ * word. */
 static size_t name_at(const char *p, const struct names *names, char *out, size_t out_bytes)
 {
     static const char *const words[] = {"{tree}",    "{entry}",    "{socket}",
@@ -172,7 +176,7 @@ static size_t name_at(const char *p, const struct names *names, char *out, size_
     return strlen(words[i]);
 }
 
-/* A copy with its names replaced; the caller frees. */
+/* Returns a copy of the text with its names replaced; the caller frees it. */
 static char *replaced(const char *text, const struct names *names)
 {
     struct flo_buf out = {.bytes_max = 2 * ARG_BYTES_MAX};
@@ -253,7 +257,7 @@ static size_t list_paths(const struct flo_runtime *runtime, const char *tree, co
 
 /* ---- start ---- */
 
-/* A port that is free now.  In a network of our own it stays so. */
+/* Chooses a port that is free now.  In a network namespace it stays free. */
 static int choose_port(uint16_t *port, struct flo_err *err)
 {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
@@ -269,7 +273,7 @@ static int choose_port(uint16_t *port, struct flo_err *err)
     return 0;
 }
 
-/* Folder of a descriptor, as the runtime can name it. */
+/* Finds the path of a folder's descriptor, as the runtime sees it. */
 static int path_of(int fd, char *out, size_t bytes, struct flo_err *err)
 {
     char link[64];
@@ -289,7 +293,7 @@ static bool is_entry(const char *entry)
     return entry[0] != '/' && strstr(entry, "..") == NULL;
 }
 
-/* Variables and arguments, freed by the end of the process. */
+/* Makes variables and arguments; they live until the process exits. */
 static bool make_words(const struct flo_runtime *runtime, const struct names *names,
                        const char **argv, char **environment)
 {
@@ -459,7 +463,7 @@ int flo_runtime_listen(struct flo_runtime_process *process, struct flo_err *err)
 
     for (int reads = 0; process->errors >= 0 && reads < READS_MAX &&
                         (n = read(process->errors, data, sizeof(data))) > 0;
-         reads++) { /* one that never ends its words ends ours not */
+         reads++) { /* bounded: endless output must not block the proxy */
         keep_words(process, data, (size_t)n);
     }
     if (process->errors >= 0 && n == 0) {

@@ -1,4 +1,4 @@
-/* The commands of flotilla-model, which a publisher has. */
+/* Commands of flotilla-model, the program of publishers. */
 #ifndef FLOTILLA_ENGINE_PUBLISH_COMMANDS_H
 #define FLOTILLA_ENGINE_PUBLISH_COMMANDS_H
 

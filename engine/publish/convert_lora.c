@@ -1,7 +1,9 @@
-/* flotilla-model convert-lora: a PEFT folder to a GGUF adapter of a base.
+/* flotilla-model convert-lora: converts a PEFT folder to a GGUF adapter of a
+ * base model.
  *
- * The written file is read again, as the engine reads it, before it gets its
- * name. Shapes, ranks and numbers that do not fit the base are told here. */
+ * The written file is read back, as the engine reads it, before it gets its
+ * name.  Shapes, ranks and numbers that do not match the base are reported
+ * here. */
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
@@ -91,7 +93,7 @@ static int give(void *context, const struct flo_gguf_tensor *tensor, const void 
     return 0;
 }
 
-/* As the engine will. */
+/* Reads the file as the engine will. */
 static int check_written(struct convert *convert, int fd, struct flo_err *err)
 {
     struct flo_gguf *written = NULL;

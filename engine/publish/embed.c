@@ -1,5 +1,5 @@
-/* flotilla-model embed: texts as unit vectors, a JSON object a line; with
- * --cosine how near each is to the first. */
+/* flotilla-model embed: texts as unit vectors, one JSON object per line; with
+ * --cosine each text's similarity to the first. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,7 +16,7 @@ struct embed {
     struct flo_tool_model model;
     struct flo_session *session;
     int32_t *tokens; /* [context] */
-    float *vectors;  /* [2][n_embd]: the first text's, the present one's */
+    float *vectors;  /* [2][n_embd]: of the first text and of the current one */
 };
 
 static void print_vector(const struct embed *e, const float *vector, size_t n, size_t tokens)

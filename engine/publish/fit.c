@@ -4,10 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define PIECE_VALUES 16384 /* one step of a thread; a multiple of 256 */
-#define NUDGE 0.15f        /* times a block's rms error: about a 25th of a step */
+#define PIECE_VALUES 16384 /* values per step of a thread; a multiple of 256 */
+#define NUDGE 0.15f        /* times a block's rms error: about 1/25 of a step */
 
-/* Pieces of a tensor, shared out over the threads. */
+/* Pieces of a tensor, which the threads share. */
 struct job {
     const struct flo_fit *fit;
     struct flo_pool *pool;
@@ -34,8 +34,8 @@ static float furthest(const float *x, const float *y, size_t count)
     return most;
 }
 
-/* The results of small changes of one block's values: `blocks` is the pinned
- * block (spoilt here), `now` what it stands for. */
+/* Measures the effect of small changes to one block's values: `blocks` is the
+ * pinned block, which is overwritten here; `now` are its decoded values. */
 static void nudge(const struct flo_fit *fit, const float *x, uint8_t *blocks, const float *now,
                   struct flo_fit_tally *tally)
 {
@@ -63,8 +63,8 @@ static void nudge(const struct flo_fit *fit, const float *x, uint8_t *blocks, co
     }
 }
 
-/* Pinned blocks into `blocks`, which holds the old ones; those that the old
- * grid no longer reaches are taken from `data`, encoded freely. */
+/* Keeps pinned blocks in `blocks`, which holds the old ones.  A block that the
+ * old grid does not cover is taken from `data`, encoded freely. */
 static void choose_pinned(const struct flo_fit *fit, struct room *room, uint8_t *data, size_t count,
                           struct flo_fit_tally *tally)
 {
@@ -82,7 +82,7 @@ static void choose_pinned(const struct flo_fit *fit, struct room *room, uint8_t 
         float far_free = furthest(room->in + at, free_ones, values);
         tally->blocks++;
         if (far_pinned > 2 * far_free) {
-            continue; /* an end of the grid would hold a weight back */
+            continue; /* a value beyond the grid would be clipped */
         }
         memcpy(mine, kept, type->block_bytes);
         tally->blocks_pinned++;
@@ -131,7 +131,8 @@ static void do_piece(const struct flo_fit *fit, size_t piece, struct flo_fit_tal
     tally_values(fit, room, count, tally);
 }
 
-/* On each thread; what none of them had room for stays not finite. */
+/* Runs on each thread.  Pieces that no thread had memory for stay
+ * non-finite. */
 static void do_pieces(void *context, unsigned thread)
 {
     const struct job *job = context;

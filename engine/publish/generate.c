@@ -1,4 +1,4 @@
-/* flotilla-model generate: continue token ids. */
+/* flotilla-model generate: continues token ids. */
 #include <stdlib.h>
 
 #include "engine/publish/commands.h"
@@ -7,7 +7,7 @@
 struct generate {
     struct flo_tool tool;
     bool prints_ids;
-    bool stops; /* at the model's end tokens */
+    bool stops; /* stop at the model's end tokens */
     struct flo_tool_answer answer;
     int32_t *tokens; /* the prompt */
 };

@@ -1,8 +1,10 @@
-/* The LoRA product and its addition to a tensor, row by row.
+/* LoRA: computes the product of an adapter's pair and adds it to a tensor, row
+ * by row.
  *
- * B * A is summed in 64-bit integers: the halves of an adapter are integers
- * of 2^-24, so the product is exact, and the same on every CPU whatever the
- * order of the sum.  Rows are independent; threads take ranges of them. */
+ * B * A is summed in 64-bit integers: A and B of an adapter are integer
+ * multiples of 2^-24, so the product is exact, and the same on every CPU
+ * whatever the order of the sum.  Rows are independent; threads take ranges of
+ * them. */
 #include "engine/publish/lora.h"
 
 #include <math.h>
@@ -41,12 +43,12 @@ int flo_lora_read(const struct flo_gguf *adapter, const struct flo_gguf *base,
 
 /* ---- one tensor ---- */
 
-/* The two halves in integers: A is [rank][in], B is [out][rank]. */
+/* A and B as integers: A is [rank][in], B is [out][rank]. */
 struct factors {
     int32_t *a;
     int32_t *b;
     size_t rank;
-    int exponent; /* exponent of a product */
+    int exponent; /* exponent of a product, base 2 */
 };
 
 static int load_factor(const struct flo_gguf *gguf, const struct flo_gguf_tensor *tensor, int bits,
@@ -98,12 +100,12 @@ struct job {
     const struct flo_gguf_tensor *tensor;
     const struct factors *factors;
     const struct flo_merge_options *options;
-    uint8_t *data; /* the whole tensor: old bytes in, new ones out */
+    uint8_t *data; /* the whole tensor: old bytes, then new ones */
     size_t first;
     size_t end;
-    struct flo_dither_change change; /* sum and first are set by row */
+    struct flo_dither_change change; /* sum and first are set for each row */
     int64_t *sum;
-    float *floats; /* 2 rows, when requantizing */
+    float *floats; /* two rows, when requantizing */
     struct flo_dither_result result;
 };
 
@@ -120,7 +122,7 @@ static void sum_row(const struct factors *factors, size_t row, size_t columns, i
     }
 }
 
-/* Decode, add, encode, and measure what became of the change. */
+/* Decodes, adds, encodes, and measures how much of the change is left. */
 static void requantize_row(struct job *job, void *row, size_t columns)
 {
     const struct flo_quant_type *type = flo_quant_type(job->tensor->type);
@@ -170,7 +172,7 @@ static void add_result(struct flo_dither_result *into, const struct flo_dither_r
     into->codes += from->codes;
 }
 
-/* All rows, each thread its share. */
+/* Processes all rows, split between the threads. */
 static int run_jobs(const struct job *model, uint32_t threads, struct flo_merge_result *result,
                     struct flo_err *err)
 {

@@ -1,4 +1,4 @@
-/* Merging a LoRA adapter into the weights of its base. */
+/* LoRA: merges a LoRA adapter into the weights of its base model. */
 #ifndef FLOTILLA_ENGINE_LORA_H
 #define FLOTILLA_ENGINE_LORA_H
 
@@ -9,8 +9,8 @@
 #define FLO_MERGE_KEPT_MIN 0.93 /* less is FLO_E_MODEL_UPDATE_LOST */
 
 enum flo_merge_method {
-    FLO_MERGE_DITHER,     /* the base's own scales; base/quant/dither.h */
-    FLO_MERGE_REQUANTIZE, /* decode, add, encode: what usual tools do */
+    FLO_MERGE_DITHER,     /* keep the base's scales; base/quant/dither.h */
+    FLO_MERGE_REQUANTIZE, /* decode, add, encode: as other tools do */
 };
 
 struct flo_merge_options {
@@ -25,14 +25,14 @@ struct flo_merge_result {
     size_t tensors;
 };
 
-/* As flo_lora_check(), and that the base's tensors can be changed so:
- * FLO_E_NOT_BUILT for a base type. */
+/* Checks an adapter like flo_lora_check(), and that the base's tensors can be
+ * merged with this method: FLO_E_NOT_BUILT for a type of the base. */
 FLO_MUST_USE int flo_lora_read(const struct flo_gguf *adapter, const struct flo_gguf *base,
                                enum flo_merge_method method, struct flo_lora *out,
                                struct flo_err *err);
 
-/* The new bytes of one base tensor into `data` (tensor->bytes of them), or
- * *is_changed false when the adapter has no pair for it.  Adds to `result`.
+/* Merges one tensor: writes the new bytes to `data` (tensor->bytes of them), or
+ * sets *is_changed false if the adapter has no pair for it.  Adds to `result`.
  * FLO_E_MEMORY, FLO_E_MODEL_NONFINITE. */
 FLO_MUST_USE int flo_lora_merge_tensor(const struct flo_lora *lora, const struct flo_gguf *base,
                                        const struct flo_gguf_tensor *tensor,

@@ -1,8 +1,9 @@
-/* flotilla-model merge-lora: base + adapter = a file that ships by itself.
+/* flotilla-model merge-lora: merges an adapter into its base, as a file that
+ * ships alone.
  *
- * The new file is written next to its name and renamed when it is whole and
- * when the update has really arrived in it: a merge that lost the update is
- * refused, because it looks like a release and answers like the old one. */
+ * The new file is written next to its name and renamed when it is complete and
+ * when the update survived rounding: a merge that lost the update is refused,
+ * because it would be a new release with the old one's answers. */
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
@@ -69,8 +70,8 @@ static int replace(void *context, const struct flo_gguf_tensor *tensor, const vo
     return rv;
 }
 
-/* The release version that the new file carries: the option's, else the
- * adapter's, else the base keeps its own. */
+/* Finds the release version of the new file: the option's, else the adapter's,
+ * else the base's. */
 static int find_version(const struct merge *merge, char *out, struct flo_err *err)
 {
     struct flo_gguf_text text = {"", 0};
@@ -91,7 +92,7 @@ static int find_version(const struct merge *merge, char *out, struct flo_err *er
     return 0;
 }
 
-/* No weight that is not finite is written, whoever wants it. */
+/* Refuses weights that are not finite, whatever the options say. */
 static int check_kept(const struct merge *merge, struct flo_err *err)
 {
     if (!isfinite(kept(merge))) {

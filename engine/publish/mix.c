@@ -1,4 +1,4 @@
-/* The rules of the mixes. */
+/* Mix: the table of mixes and their rules. */
 #include "engine/publish/mix.h"
 
 #include <stdlib.h>
@@ -7,11 +7,11 @@
 
 #include "base/quant/quant.h"
 
-/* When a rule gives its first type. */
+/* When a rule gives its first type; otherwise its second. */
 enum {
-    PLAIN, /* never, and not the other either: the mix's own */
+    PLAIN, /* rule not used: the mix's own type */
     ALWAYS,
-    SHARED, /* four queries or more have one key and value */
+    SHARED, /* four or more queries share one key and value */
     FIRST_TWO,
     FIRST_FOUR,
     FIRST_16TH,
@@ -76,7 +76,7 @@ static const struct flo_mix mixes[] = {
     {.name = "Q6_K", .type = FLO_QUANT_Q6_K, .file_type = 18},
 };
 
-/* A type without a letter is the medium mix of it. */
+/* A type without a suffix means its medium mix. */
 const struct flo_mix *flo_mix_find(const char *name)
 {
     size_t chars = strlen(name);
@@ -107,8 +107,8 @@ static bool is_value(const struct flo_gguf_tensor *tensor)
     return has(tensor, "attn_v.weight") || has(tensor, "attn_qkv.weight");
 }
 
-/* A value that cannot be read here is left to the program that runs the model:
- * it refuses the file. */
+/* Reads a number; an unreadable value is ignored here, because the engine will
+ * refuse the file. */
 static uint32_t arch_u32(const struct flo_gguf *gguf, struct flo_gguf_text arch, const char *tail,
                          uint32_t absent)
 {
@@ -136,20 +136,20 @@ struct flo_mix_model flo_mix_learn(const struct flo_gguf *gguf)
     return model;
 }
 
-/* The number in "blk.12.": layers are counted from 0. */
+/* Reads the number in "blk.12."; layers are counted from 0. */
 static uint32_t layer_of(const struct flo_gguf_tensor *tensor)
 {
     return strncmp(tensor->name, "blk.", 4) == 0 ? (uint32_t)strtoul(tensor->name + 4, NULL, 10)
                                                  : 0;
 }
 
-/* The first and last eighth of the layers and every third between. */
+/* Is the layer in the first or last eighth, or every third of those between? */
 static bool deserves_more(uint32_t layer, uint32_t count)
 {
     return layer < count / 8 || layer >= 7 * count / 8 || (layer - count / 8) % 3 == 2;
 }
 
-/* The type in a layer, of `count` that have such a tensor. */
+/* Applies a rule to a layer, of `count` that have such a tensor. */
 static uint32_t by_rule(const struct flo_mix *mix, const struct flo_mix_rule *rule,
                         const struct flo_mix_model *model, uint32_t layer, uint32_t count)
 {
@@ -168,7 +168,7 @@ static uint32_t by_rule(const struct flo_mix *mix, const struct flo_mix_rule *ru
     return holds[rule->when] ? rule->type : rule->other;
 }
 
-/* The type for rows of another length than its blocks ask for. */
+/* Returns a type whose blocks divide the row's length. */
 static uint32_t fitting(uint32_t type, uint64_t row)
 {
     static const uint32_t smaller[][2] = {

@@ -1,14 +1,14 @@
-/* flotilla-model quantize: a model in a smaller type, and how well it fits.
+/* flotilla-model quantize: converts a model to a smaller type, and measures the
+ * error.
  *
- * With --pin-grid, the scales of the release before stay where they serve the
- * new weights, and only codes are rounded again: a delta between the two
- * releases is then two to three times smaller.  But a grid that was fitted to
- * the old weights can hold them back: few of them stand where a small change
- * rounds them to another step.  The share of the change that is kept is
- * measured when the floats of the release before are at hand (--old-floats),
- * else estimated by nudging each new weight and looking who moves.  With
- * --judge the models' answers to a text decide in its place
- * (engine/judge/pinned.h). */
+ * With --pin-grid, the scales of the release before are kept where they fit the
+ * new weights, and only codes are rounded again.  A delta between the two
+ * releases is then two to three times smaller.  But a grid fitted to the old
+ * weights can hide the update: a small change may round to the same step as
+ * before.  The share of the change that is kept is measured if the floats of
+ * the release before are given (--old-floats).  Otherwise it is estimated from
+ * trial changes to each weight.  With --judge the models' predictions on a text
+ * decide instead (engine/judge/pinned.h). */
 #include <fcntl.h>
 #include <inttypes.h>
 #include <math.h>
@@ -42,8 +42,8 @@ struct quantize {
     struct flo_gguf *old;        /* or NULL */
     struct flo_gguf *old_floats; /* or NULL */
     struct flo_pool *pool;
-    uint32_t *types;               /* by index of the source's tensors */
-    struct flo_fit_tally *tallies; /* the same */
+    uint32_t *types;               /* by index of the source's tensor */
+    struct flo_fit_tally *tallies; /* by the same index */
     uint8_t *data;                 /* room for the largest new tensor */
     struct flo_fit_tally all;
     struct flo_pinned_verdict verdict; /* with `judge` */
@@ -52,7 +52,7 @@ struct quantize {
     uint64_t started_us;
 };
 
-/* The tensor of the same name and shape in another file, or NULL. */
+/* Finds the tensor of the same name and shape in another file, or NULL. */
 static const struct flo_gguf_tensor *same_tensor(const struct flo_gguf *gguf,
                                                  const struct flo_gguf_tensor *tensor)
 {
@@ -100,7 +100,7 @@ static int replace(void *context, const struct flo_gguf_tensor *tensor, const vo
     q->bytes += tensor->bytes;
     if (source->type == tensor->type &&
         (q->old == NULL || flo_quant_type(tensor->type)->scale_count == 0)) {
-        return 0; /* the source's bytes as they are */
+        return 0; /* the source's bytes are copied */
     }
     int rv = fill_work(q, tensor, source, &work, err);
     if (rv == 0) {
@@ -118,7 +118,8 @@ static bool is_measured(const struct quantize *q)
     return q->all.change_squares > 0;
 }
 
-/* The share of the update that is kept; blocks on a new grid keep theirs. */
+/* Returns the share of the update that is kept; blocks on a new grid count as
+ * kept in full. */
 static double kept(const struct quantize *q)
 {
     const struct flo_fit_tally *all = &q->all;
@@ -166,7 +167,7 @@ static int write_tensors(struct quantize *q, int fd, struct flo_err *err)
     return rv;
 }
 
-/* The same without a grid of before, in a file without a name. */
+/* Writes the model without a pinned grid, to an unnamed file. */
 static int write_free(const struct quantize *q, int *fd, struct flo_err *err)
 {
     struct quantize plain = *q;

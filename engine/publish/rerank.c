@@ -1,4 +1,4 @@
-/* flotilla-model rerank: how well documents answer a query, a number a line. */
+/* flotilla-model rerank: scores documents for a query, one number per line. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,4 +1,4 @@
-/* flotilla-model tokenize: texts on stdin, a line of ids for each. */
+/* flotilla-model tokenize: prints a line of ids for each text of stdin. */
 #include <stdlib.h>
 
 #include "engine/publish/commands.h"
@@ -15,7 +15,7 @@ struct tokenize {
     struct flo_buf text;
 };
 
-/* At most so many bytes of stdin, in place of the text before. */
+/* Reads at most `bytes_max` bytes of stdin, replacing the text before. */
 static void read_text(struct tokenize *t, size_t bytes_max)
 {
     char block[4096];
@@ -27,7 +27,7 @@ static void read_text(struct tokenize *t, size_t bytes_max)
     }
 }
 
-/* "<bytes>\n" then that many bytes; 1 read, 0 at the end. */
+/* Reads "<bytes>\n" and then that many bytes; 1: read, 0: end of input. */
 static int read_frame(struct tokenize *t, struct flo_err *err)
 {
     char line[32];

@@ -1,8 +1,9 @@
-/* PEFT adapters: see peft.h.
+/* PEFT: converts trainers' adapters; see peft.h.
  *
- * Trainers turn the two halves of a head against each other, files of the
- * llama family its pairs of neighbours.  A base of that family has the rows of
- * its query and key matrices in another order, and so must their B halves. */
+ * Trainers rotate the two halves of a head against each other, files of the
+ * llama family rotate adjacent pairs.  So a base of that family has the rows of
+ * its query and key matrices in another order, and the B matrices must be
+ * reordered alike. */
 #include "engine/publish/peft/peft.h"
 
 #include <inttypes.h>
@@ -19,7 +20,7 @@
 
 /* ---- adapter_config.json ---- */
 
-/* Settings that plain LoRA leaves false, null, empty or "none". */
+/* Settings that plain LoRA has false, null, empty or "none". */
 static const char *const extras[] = {
     "use_dora",  "fan_in_fan_out",          "modules_to_save",
     "lora_bias", "alpha_pattern",           "layer_replication",
@@ -72,7 +73,7 @@ static int read_config(const struct flo_tree_node *root, struct flo_peft_config 
     if (!flo_tree_number(flo_tree_member(root, "lora_alpha"), &alpha)) {
         return flo_fail(err, FLO_E_MODEL_ADAPTER, "\"lora_alpha\" is missing");
     }
-    /* alpha / root of r, written as a part of r */
+    /* With rslora: alpha / sqrt(r), written as alpha' / r. */
     out->alpha = (float)(is_rooted ? alpha * sqrt((double)rank) : alpha);
     out->rank = (uint32_t)rank;
     return 0;
@@ -94,7 +95,8 @@ int flo_peft_config_read(char *text, size_t bytes, struct flo_peft_config *out, 
 
 /* ---- names ---- */
 
-/* A trainer's name of a matrix and the files'; a layer's without its number. */
+/* Names of matrices, a trainer's and the file's; for a layer, without its
+ * number. */
 static const struct {
     const char *theirs, *ours;
 } modules[] = {
@@ -144,8 +146,8 @@ static const struct flo_tensor_spec *find_spec(const struct flo_arch *arch, cons
     return NULL;
 }
 
-/* "model.layers.3.self_attn.q_proj" to "blk.3.attn_q.weight"; false: the
- * architecture has none. */
+/* Converts "model.layers.3.self_attn.q_proj" to "blk.3.attn_q.weight"; false:
+ * not in the architecture. */
 static bool base_name(const struct flo_arch *arch, const char *module, size_t bytes, char *out,
                       size_t out_bytes)
 {
@@ -176,7 +178,7 @@ static bool base_name(const struct flo_arch *arch, const char *module, size_t by
 
 /* ---- rows ---- */
 
-/* A tensor of plain floats with at least one value. */
+/* Checks that the tensor has plain floats and at least one value. */
 static int check_matrix(const struct flo_safetensor *tensor, struct flo_err *err)
 {
     if (tensor->type->id == FLO_SAFETENSORS_NO_ID) {
@@ -236,7 +238,7 @@ int flo_peft_tensor_map(const struct flo_safetensor *tensor, const struct flo_gg
 {
     const struct flo_arch *arch;
     struct flo_gguf_tensor *head = &out->head;
-    char name[FLO_GGUF_NAME_BYTES_MAX - 8]; /* the half's tail follows */
+    char name[FLO_GGUF_NAME_BYTES_MAX - 8]; /* room for the suffix of A or B */
     size_t module_bytes;
     bool is_a;
     FLO_TRY(check_matrix(tensor, err));
@@ -276,7 +278,7 @@ void flo_peft_tensor_rows(const struct flo_safetensor *tensor, const struct flo_
         return;
     }
     for (uint64_t row = 0; row < tensor->dims[0]; row++) {
-        uint64_t in_head = row % head; /* the file's row in a head */
+        uint64_t in_head = row % head; /* row within a head, in the file's order */
         uint64_t from = row - in_head + in_head % 2 * (head / 2) + in_head / 2;
         memcpy(out + row * bytes, tensor->data + from * bytes, bytes);
     }

@@ -1,5 +1,5 @@
-/* PEFT adapters, as trainers save them: their configuration, and the names,
- * shapes and row order of their matrices in the terms of a base's GGUF. */
+/* PEFT: adapters as trainers save them: their configuration, and the conversion
+ * of their matrices to names, shapes and row order of a base's GGUF. */
 #ifndef FLOTILLA_ENGINE_PEFT_H
 #define FLOTILLA_ENGINE_PEFT_H
 
@@ -10,30 +10,31 @@
 
 struct flo_peft_config {
     uint32_t rank;
-    float alpha; /* alpha of the GGUF: a product is scaled by alpha / rank */
+    float alpha; /* alpha for the GGUF, where a product is scaled by alpha / rank */
 };
 
-/* adapter_config.json; `text` is changed.  FLO_E_MODEL_ADAPTER: it is no LoRA's
- * or its numbers are out of range; FLO_E_NOT_BUILT: what it uses on top of
- * plain LoRA. */
+/* Reads adapter_config.json; `text` is modified.  FLO_E_MODEL_ADAPTER: not a
+ * LoRA, or a number is out of range; FLO_E_NOT_BUILT: an extension of plain
+ * LoRA is used. */
 FLO_MUST_USE int flo_peft_config_read(char *text, size_t bytes, struct flo_peft_config *out,
                                       struct flo_err *err);
 
-/* A tensor as it stands in the GGUF. */
+/* A tensor as the GGUF will have it. */
 struct flo_peft_tensor {
     struct flo_gguf_tensor head; /* offset and bytes are not set */
-    /* Rows go from two halves of a head to pairs: 0, or the rows of a head. */
+    /* Rows of a head, if its rows are reordered from two halves to pairs; else
+     * 0. */
     uint64_t head_rows;
 };
 
-/* For this base.  FLO_E_MODEL_ADAPTER: it is no matrix, the base's architecture
- * has no such tensor, or its rank is too large; FLO_E_NOT_BUILT: no F32, F16 or
- * BF16. */
+/* Maps a tensor to this base.  FLO_E_MODEL_ADAPTER: not a matrix, no such
+ * tensor in the base's architecture, or the rank is too large; FLO_E_NOT_BUILT:
+ * not F32, F16 or BF16. */
 FLO_MUST_USE int flo_peft_tensor_map(const struct flo_safetensor *tensor,
                                      const struct flo_gguf *base, struct flo_peft_tensor *out,
                                      struct flo_err *err);
-/* A mapped tensor's bytes in the GGUF's row order; `out` holds tensor->bytes.
- */
+/* Copies a mapped tensor's bytes in the GGUF's row order; `out` has
+ * tensor->bytes. */
 void flo_peft_tensor_rows(const struct flo_safetensor *tensor, const struct flo_peft_tensor *mapped,
                           uint8_t *out);
 
