@@ -1,8 +1,8 @@
-/* The adapters of the engine process, by name.
+/* Adapters: the adapters of the engine process, by name.
  *
- * They come with OPEN or later with LOAD.  A dropped adapter, or one whose name
- * was given to another, has no name any more.  It goes when no request has it,
- * and so do the tokens that sessions computed with it. */
+ * They are loaded with OPEN or later with LOAD.  A dropped or replaced adapter
+ * loses its name.  It is closed when no request uses it, together with the
+ * tokens that sessions computed with it. */
 #include "engine/run/run.h"
 
 #include <string.h>
@@ -19,7 +19,7 @@ static size_t count_named(const struct flo_adapters *all)
     return count;
 }
 
-/* NULL: there is none. */
+/* Returns the adapter of that name; NULL: none. */
 static struct flo_named_adapter *find(struct flo_adapters *all, struct flo_wire_text name)
 {
     for (size_t i = 0; i < FLO_ADAPTERS_MAX && name.bytes > 0; i++) {

@@ -1,5 +1,5 @@
-/* The passes of one request, until its end: prompt in pieces, then token by
- * token, with guesses and forced tokens of a grammar. */
+/* Answer: the passes of one request, until its end: prompt in pieces, then
+ * token by token, with drafts and forced tokens of a grammar. */
 #include "engine/run/run.h"
 
 #include <flotilla/engine_output.h>
@@ -23,7 +23,8 @@ static uint64_t cpu_us(void)
 
 /* ---- parts ---- */
 
-/* Pieces of one part, as the reader tells them, are one in the frame. */
+/* Joins the pieces of one part, as the reader reports them, into one entry of
+ * the frame. */
 static void end_part(struct flo_job *job)
 {
     if (job->part.bytes > 0) {
@@ -53,7 +54,7 @@ void flo_job_part(void *context, enum flo_part_kind part, const char *text, size
     flo_buf_add(&job->part, text, bytes);
 }
 
-/* The text of a token, without marks, thoughts and calls. */
+/* Returns the text of a token, without marks, thoughts and calls. */
 static const struct flo_buf *read_parts(struct flo_job *job, int32_t token, bool is_end)
 {
     if (job->reader == NULL) {
@@ -91,7 +92,7 @@ static void end(struct flo_job *job, enum flo_wire_reason reason, struct flo_buf
     flo_frame_done(out, job->request, &done, job->made_at_us, job->started_at_us);
 }
 
-/* The stream's last bytes, and the stop texts' say in them. */
+/* Emits the stream's last bytes, unless a stop text is found in them. */
 static void end_text(struct flo_job *job, enum flo_wire_reason reason, struct flo_buf *out)
 {
     struct flo_buf shown = {0};
@@ -116,7 +117,7 @@ void flo_job_cancel(struct flo_job *job, struct flo_buf *out)
 
 /* ---- a pass ---- */
 
-/* CPU and wall time since the last call. */
+/* Returns CPU and wall time since the last call. */
 static void take_times(struct flo_job *job, uint64_t *used_cpu_us, uint64_t *used_wall_us)
 {
     uint64_t cpu = cpu_us(), wall = flo_now_us();
@@ -126,7 +127,7 @@ static void take_times(struct flo_job *job, uint64_t *used_cpu_us, uint64_t *use
     job->mark_wall_us = wall;
 }
 
-/* Until there is a token, all time is the prompt's. */
+/* Until the first token, all time counts for the prompt. */
 static void take_prompt_times(struct flo_job *job)
 {
     uint64_t cpu, wall;
@@ -155,13 +156,13 @@ static void tell(struct flo_job *job, const struct flo_sample *sample)
     flo_frame_put(job->out, &answer);
 }
 
-/* Add a token's log-probability to job->told, as its frame has it. */
+/* Appends a log-probability to job->told, in the form of a frame. */
 static void add_logprob(struct flo_job *job, struct flo_logprob one)
 {
     struct flo_buf *text = &job->text;
     struct flo_wire_logprob told = {(uint32_t)one.token, one.logprob, {0}};
     text->bytes = 0;
-    /* Without a vocabulary there is no text. */
+    /* Without a vocabulary the text stays empty. */
     if (flo_engine_info(job->engine)->has_vocabulary &&
         flo_engine_detokenise(job->engine, &one.token, 1, true, text, NULL) == 0) {
         told.text = (struct flo_wire_text){text->data, text->bytes};
@@ -169,7 +170,8 @@ static void add_logprob(struct flo_job *job, struct flo_logprob one)
     flo_wire_logprob_add(&job->told, &told);
 }
 
-/* The token's own and those of the likeliest, into job->told. */
+/* Writes the log-probabilities of the token and of the most probable ones to
+ * job->told. */
 static void take_logprobs(struct flo_job *job, const float *logits, int32_t token)
 {
     struct flo_logprob list[1 + FLO_LOGPROBS_MAX];
@@ -184,8 +186,8 @@ static void take_logprobs(struct flo_job *job, const float *logits, int32_t toke
     }
 }
 
-/* Tell of a token that is in the list; with the logits that it was chosen by,
- * NULL: it was forced. */
+/* Sends a token of the list; `sample` and `logits` are NULL if the grammar
+ * forced it. */
 static void show(struct flo_job *job, const struct flo_sample *sample, const float *logits)
 {
     job->text.bytes = job->piece.bytes = 0;
@@ -222,7 +224,7 @@ static enum flo_wire_reason end_reason(const struct flo_job *job)
                                                                     : FLO_WIRE_STOP;
 }
 
-/* The last `count` tokens of the list are forced ones. */
+/* Sends the last `count` tokens of the list, which are forced ones. */
 static void show_forced(struct flo_job *job, uint32_t count)
 {
     for (uint32_t i = job->n_tokens - count; i < job->n_tokens && !job->has_ended; i++) {
@@ -245,7 +247,8 @@ static int sample_next(struct flo_job *job, const float *logits, struct flo_samp
     return 0;
 }
 
-/* Choose a token and tell of it, and of those that a grammar forces around. */
+/* Chooses a token and sends it, with the tokens that a grammar forces before
+ * and after. */
 static void choose(struct flo_job *job, const float *logits)
 {
     struct flo_sample sample;
@@ -281,13 +284,14 @@ static void choose(struct flo_job *job, const float *logits)
     }
 }
 
-/* The logits of one token of the step: the last pending one, or a guess. */
+/* Takes the logits of one token of the step: the last pending one, or a
+ * draft. */
 static bool take_row(void *context, uint32_t index, const float *logits)
 {
     struct flo_job *job = context;
     int32_t guess = job->has_guess ? job->tokens[job->n_tokens] : -1;
     (void)index;
-    /* The answer may end here, and tells these then. */
+    /* The answer may end here, so its numbers must be set. */
     job->counts.tokens_in = job->n_prompt;
     job->counts.guessed += job->n_left == job->n_guesses ? job->n_guesses : 0;
     choose(job, logits);
@@ -308,7 +312,7 @@ uint32_t flo_job_pending(const struct flo_job *job)
     return job->n_tokens - job->n_fed;
 }
 
-/* Look the last tokens up and put the guesses after them in the list; choose
+/* Searches drafts for the last tokens, appends them to the list, and chooses
  * how many to compute. */
 static void guess(struct flo_job *job, const struct flo_draft_costs *costs)
 {
@@ -348,11 +352,11 @@ void flo_job_prepare(struct flo_job *job, uint32_t rows, const struct flo_draft_
     };
 }
 
-/* The context is full: the older half after the head goes.  The tokens that
- * stay are computed again at their new place.  To turn the keys in the cache
- * would cost less.  But it loses bits in the quantised caches each time, and
- * keeps traces of the dropped tokens.  Computed again, the answer has the same
- * bits as if only the remaining tokens had been asked. */
+/* Shifts a full context: drops the older half after the kept beginning.  The
+ * remaining tokens are computed again at their new positions.  Rotating the
+ * keys in the cache would be cheaper, but it loses precision in the quantised
+ * caches each time and keeps traces of the dropped tokens.  Recomputed, the
+ * answer has the same bits as for a prompt of only the remaining tokens. */
 static void shift(struct flo_job *job, uint32_t context)
 {
     uint32_t kept = flo_smaller(job->n_kept > 0 ? job->n_kept : 1, context / 2);

@@ -1,6 +1,6 @@
-/* Texts to vectors in the engine process, and documents to their scores for a
- * query: one by one and each in pieces.  Answers go on between two pieces, and
- * a cancel is seen soon. */
+/* Embed: computes vectors of texts, and scores of documents for a query, in the
+ * engine process.  Inputs are processed one by one and in pieces.  Between two
+ * pieces answers continue and cancels are noticed. */
 #include "engine/run/run.h"
 
 #include <stdlib.h>
@@ -9,7 +9,7 @@
 #include <flotilla/engine_output.h>
 #include <flotilla/engine_step.h>
 
-#define CHECK_BYTES (64u << 10) /* texts whose tokens one step counts */
+#define CHECK_BYTES (64u << 10) /* bytes of text tokenised per step, for the check */
 
 uint32_t flo_embed_count(const struct flo_wire_embed *in)
 {
@@ -67,9 +67,9 @@ static int read_input(const struct flo_engine *engine, const struct flo_wire_emb
     return flo_wrap(err, rv, in->ranks ? "document %u with the query" : "input %u", i);
 }
 
-/* All inputs are read once before the first vector.  A bad input thus fails the
- * request before anything is computed.  The tokens of all inputs together would
- * take more than is planned. */
+/* Tokenises all inputs once before the first vector, so a bad input fails the
+ * request before anything is computed.  Keeping the tokens of all inputs would
+ * exceed the planned memory. */
 static int check_inputs(struct flo_embed *embed, const struct flo_engine *engine,
                         const struct flo_wire_embed *in, struct flo_err *err)
 {
@@ -89,8 +89,8 @@ static int check_inputs(struct flo_embed *embed, const struct flo_engine *engine
 
 /* ---- computing ---- */
 
-/* Pairs begin alike, up to their documents: what the session has of the last
- * one stays. */
+/* Pairs have the same beginning, up to the document: the session keeps that
+ * part of the last pair. */
 static uint32_t begin_alike(const struct flo_embed *embed, struct flo_session *session)
 {
     uint32_t same = 0;
@@ -136,7 +136,7 @@ static int compute(struct flo_embed *embed, struct flo_session *session, enum fl
 
 /* ---- the answer ---- */
 
-/* The document's score takes the state's place. */
+/* Replaces the state by the document's score. */
 static int score(struct flo_embed *embed, const struct flo_engine *engine, struct flo_err *err)
 {
     double score;

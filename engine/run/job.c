@@ -1,9 +1,9 @@
-/* One request in the engine process: prompt in pieces, then token by token.
+/* Job: one request in the engine process.
  *
- * Its tokens, prompt and answer, stand in one list; the session has computed
- * the first of them.  A request can therefore lose its session and go on in
- * another one, and a full context can be shortened.  Both compute again the
- * tokens that are missing. */
+ * The prompt's and the answer's tokens are one list; the session has computed
+ * the first of them.  So a request can lose its session and resume in another
+ * one, and a full context can be shortened.  In both cases the missing tokens
+ * are computed again. */
 #include "engine/run/run.h"
 
 #include "engine/grammar/grammar.h"
@@ -64,8 +64,8 @@ static int read_setting(const struct flo_wire_generate *in, char effort[EFFORT_B
     return 0;
 }
 
-/* A shift keeps the system's turn: as far as the tokens are those of the same
- * conversation with nothing said. */
+/* Finds how many tokens a shift keeps: those of the system message, found by
+ * rendering the conversation without other messages. */
 static void find_kept(struct flo_job *job, const struct flo_engine_setting *setting,
                       const struct flo_engine_message *system, size_t max)
 {
@@ -105,8 +105,8 @@ static int read_text(struct flo_job *job, const struct flo_wire_generate *in, st
 {
     bool is_ids = in->tokens.bytes > 0;
     size_t count = 0;
-    /* A text that the model continues has no end token.  A golden prompt is
-     * read as it was when its answer was noted. */
+    /* A text that the model continues gets no end token.  A golden prompt is
+     * tokenised as it was when its answer was recorded. */
     unsigned flags = in->priority == FLO_WIRE_PROBE ? FLO_TEXT_ENDS : FLO_TEXT_BEGIN;
     flags |= in->reads_special ? FLO_TEXT_SPECIAL : 0;
     int rv = flo_tokens_read(job->engine, is_ids ? in->tokens : in->prompt,
@@ -122,7 +122,7 @@ static int read_prompt(struct flo_job *job, const struct flo_wire_generate *in, 
     return rv == FLO_E_INFER_TOO_LONG ? flo_wrap(err, rv, "the prompt") : rv;
 }
 
-/* One list for the prompt and all that follows: nothing is allocated later. */
+/* Allocates one list for prompt and answer: nothing is allocated later. */
 static int make_room(struct flo_job *job, const struct flo_wire_generate *in, struct flo_err *err)
 {
     uint32_t context = flo_engine_info(job->engine)->context;
@@ -148,7 +148,7 @@ static int make_room(struct flo_job *job, const struct flo_wire_generate *in, st
     job->tokens = grown;
     job->n_tokens = job->n_prompt;
     job->tokens_max = context - job->n_prompt;
-    /* A shift keeps one token and needs two after it. */
+    /* A shift keeps one token and needs room for two more. */
     if (in->max_tokens > 0 && (in->max_tokens < job->tokens_max || (in->shifts && context > 2))) {
         job->tokens_max = in->max_tokens;
     }
@@ -215,7 +215,7 @@ static int read_biases(struct flo_job *job, const struct flo_wire_generate *in, 
     return 0;
 }
 
-/* Penalties need to know the whole answer, also what a shift dropped. */
+/* Penalties count the whole answer, also tokens that a shift dropped. */
 static int make_answered(struct flo_job *job, struct flo_err *err)
 {
     uint32_t n_vocab = flo_engine_info(job->engine)->n_vocab;
@@ -263,8 +263,9 @@ static int open_tools(struct flo_job *job, const struct flo_wire_generate *in, s
     return flo_grammar_open_tools(job->engine, &rules, &job->grammar, err);
 }
 
-/* Only those that have, or had, a session are open: so many are in the plan.
- * The beginning that a grammar forces is computed with the prompt. */
+/* Opens the grammar; only jobs that have, or had, a session have one, as many
+ * as are planned.  Tokens that it forces at the beginning are computed with the
+ * prompt. */
 static int open_grammar(struct flo_job *job, const struct flo_wire_generate *in,
                         struct flo_err *err)
 {
@@ -276,7 +277,7 @@ static int open_grammar(struct flo_job *job, const struct flo_wire_generate *in,
                  : flo_grammar_open(job->engine, (enum flo_grammar_kind)in->grammar_kind,
                                     in->grammar.data, in->grammar.bytes, &job->grammar, err);
     if (rv == 0) {
-        /* One place is left: a full context would be shifted before the
+        /* One token's room is left, or the context would shift before the
          * prompt is computed. */
         job->n_early =
             flo_job_force(job, flo_smaller(job->tokens_max,
@@ -346,7 +347,7 @@ uint32_t flo_job_common(const struct flo_job *job, const struct flo_session *ses
     if (!flo_session_has_adapter(session, job->adapter, job->adapter_scale)) {
         return 0;
     }
-    /* The last one must be computed: its logits are needed. */
+    /* The last token must be computed: its logits are needed. */
     return flo_session_common(session, job->tokens, job->n_tokens - 1);
 }
 
@@ -354,14 +355,14 @@ int flo_job_start(struct flo_job *job, struct flo_session *session, const struct
                   uint32_t common, struct flo_sampler *sampler, struct flo_err *err)
 {
     FLO_TRY(flo_sampler_reset(sampler, &job->sampling, err));
-    if (job->started_at_us > 0) { /* a shift may have dropped some of them */
+    if (job->started_at_us > 0) { /* a shift may have dropped some tokens */
         flo_sampler_go_on(sampler, &job->sampled);
     } else {
         for (size_t i = 0; i < job->n_prompt; i++) {
             flo_sampler_accept(sampler, job->tokens[i]);
         }
         for (size_t i = job->n_prompt; i < job->n_tokens; i++) {
-            flo_sampler_answer(sampler, job->tokens[i]); /* forced ones */
+            flo_sampler_answer(sampler, job->tokens[i]); /* records forced tokens */
         }
     }
     flo_session_begin_as(session, from, common);

@@ -1,12 +1,12 @@
-/* Kept: the beginning that most requests share, in a file that outlives the
+/* Kept: writes the prefix that most requests share to a file that outlives the
  * process.
  *
- * The last requests' prompts are remembered.  The best of the beginnings that
- * two of them share is the one that spares most tokens: its length times the
+ * The prompts of the last requests are remembered.  Among the prefixes that two
+ * of them share, the best one saves the most tokens: its length times the
  * requests that begin with it.  When the process is idle and the best one is
  * clearly better than the file's, it is written from a session that still has
- * it.  A request stops the writing.  The system's turn thus wins over one long
- * conversation as soon as others come. */
+ * it.  A request stops the writing.  So the system message beats one long
+ * conversation as soon as other conversations begin. */
 #include "engine/run/run.h"
 
 #include <stdlib.h>
@@ -16,18 +16,18 @@
 
 #include <flotilla/errors/infer.h>
 
-#define TOKENS_MAX 4096u /* tokens of a beginning */
+#define TOKENS_MAX 4096u /* most tokens of a prefix */
 #define QUIET_MS 200
 
 struct flo_kept {
     const struct flo_engine *engine;
     int fd;
-    uint32_t tokens_max; /* that the file has room for */
+    uint32_t tokens_max; /* tokens that fit into the file */
     struct flo_beginning last[FLO_KEPT_REQUESTS], written;
     uint32_t next;      /* in last */
     uint32_t due_index; /* in last */
-    uint32_t due;       /* tokens to be written; 0: nothing */
-    bool has_news;      /* since it was looked what is due */
+    uint32_t due;       /* tokens to write; 0: nothing */
+    bool has_news;      /* a request came since the last choice */
     int32_t tokens[];   /* [FLO_KEPT_REQUESTS + 1][tokens_max] */
 };
 
@@ -39,7 +39,8 @@ static uint32_t common(const struct flo_beginning *a, const struct flo_beginning
     return n - n % FLO_PREFIX_TOKENS;
 }
 
-/* Tokens that the first `count` of one would have spared all of them. */
+/* Returns how many tokens the first `count` tokens of `one` would have saved in
+ * all requests. */
 static uint64_t worth(const struct flo_beginning *last, size_t n, const struct flo_beginning *one,
                       uint32_t count)
 {
@@ -62,8 +63,7 @@ uint32_t flo_kept_choose(const struct flo_beginning *last, size_t n,
     for (size_t i = 0; i < n; i++) {
         for (size_t j = 0; j < i; j++) {
             if (has_others && last[i].client == last[j].client) {
-                continue; /* one client's prompts must not show in the others'
-                           * times */
+                continue; /* one client's prompts must not show in other clients' timings */
             }
             uint32_t shared = common(&last[i], &last[j]);
             uint64_t value = worth(last, n, &last[i], shared);
@@ -74,13 +74,13 @@ uint32_t flo_kept_choose(const struct flo_beginning *last, size_t n,
             }
         }
     }
-    /* Clearly better: half as much again. */
+    /* Clearly better means 1.5 times the value. */
     return 2 * best > 3 * worth(last, n, written, written->count) ? count : 0;
 }
 
 /* ---- the file ---- */
 
-/* Tokens of the largest prefix that fits. */
+/* Returns the tokens of the largest prefix that fits. */
 static uint32_t tokens_fitting(const struct flo_engine *engine, uint64_t bytes)
 {
     uint32_t context = flo_engine_info(engine)->context;
@@ -187,7 +187,7 @@ bool flo_kept_write(struct flo_kept *kept, const struct flo_session *session, fl
     int rv = flo_prefix_write(session, kept->due, kept->fd, stops, context, NULL);
     memcpy(kept->written.tokens, due->tokens, kept->due * sizeof(int32_t));
     kept->written.count = rv == 0 ? kept->due : 0;
-    kept->has_news = rv == FLO_E_INFER_CANCELLED; /* later, once more */
+    kept->has_news = rv == FLO_E_INFER_CANCELLED; /* try again later */
     kept->due = 0;
     return true;
 }

@@ -1,13 +1,14 @@
-/* Passes: a session for each request, and one pass over the tokens of all due
- * requests (core/schedule.c).  Sessions keep their caches after an answer, so
- * the next request with the same beginning does not compute it again. */
+/* Passes: assigns sessions to requests, and computes one pass over the tokens
+ * of all scheduled requests (core/schedule.c).  Sessions keep their caches
+ * after an answer, so the next request with the same beginning need not compute
+ * it again. */
 #include <flotilla/errors/infer.h>
 
 #include "engine/run/worker.h"
 
 #define EMBED_PIECE_BUSY 16 /* tokens */
-#define LOST_MAX 64         /* tokens of others, for a session in place */
-#define OUTLASTED_MAX 64    /* requests, by a conversation that is idle */
+#define LOST_MAX 64         /* most tokens dropped to continue in a session */
+#define OUTLASTED_MAX 64    /* requests after which an idle conversation loses its priority */
 
 /* ---- slots ---- */
 
@@ -48,8 +49,9 @@ static bool is_user(const struct flo_job *job)
     return job->priority == FLO_WIRE_USER;
 }
 
-/* The last session is for work that can wait, and for vectors: from the first
- * to the last input of a request. */
+/* Is the session free for this work?  The last one is only for batch work,
+ * probes and vectors; vectors hold it from the first to the last input of a
+ * request. */
 static bool is_free(const struct flo_worker *worker, size_t i, bool for_user)
 {
     bool is_last = i + 1 == worker->n_slots;
@@ -57,9 +59,9 @@ static bool is_free(const struct flo_worker *worker, size_t i, bool for_user)
            !(is_last && (for_user || worker->embed.started_at_us > 0));
 }
 
-/* Tokens of the session that the job may take: all of its own client's, but of
- * other clients' only the kept prefix.  Otherwise time and `cached_tokens`
- * would tell one client what another asked. */
+/* Returns how many tokens of the session the job may reuse: all of its own
+ * client's, but of other clients' only the kept prefix.  Otherwise timing and
+ * `cached_tokens` would reveal one client's prompts to another. */
 static uint32_t may_take(const struct flo_worker *worker, const struct flo_job *job,
                          const struct flo_slot *slot)
 {
@@ -69,8 +71,9 @@ static uint32_t may_take(const struct flo_worker *worker, const struct flo_job *
                : flo_smaller(common, flo_kept_shared(worker->kept, job->tokens, job->n_prompt));
 }
 
-/* Tokens from which the job goes on in this session, if it removes no more from
- * it than the end of an answer; else 0.  A copy leaves the session as it is. */
+/* Returns how many tokens the job would keep in this session, if it drops no
+ * more than the end of an answer; else 0.  Copying to another session leaves
+ * this one unchanged. */
 static uint32_t continued(const struct flo_worker *worker, const struct flo_job *job,
                           const struct flo_slot *slot)
 {
@@ -79,8 +82,8 @@ static uint32_t continued(const struct flo_worker *worker, const struct flo_job 
     return lost <= flo_smaller(common, LOST_MAX) ? common : 0;
 }
 
-/* The worth of a session, lowest first: an empty one, one of a request that can
- * wait, one of a user's request, a conversation to which a user came back. */
+/* Ranks a session's value, lowest first: empty; of batch work or a probe; of a
+ * user's request; a conversation that a user continued. */
 static int worth(const struct flo_worker *worker, const struct flo_slot *slot)
 {
     return flo_session_position(slot->session) == 0                               ? 0
@@ -96,8 +99,8 @@ static bool gives_way(const struct flo_worker *worker, const struct flo_slot *a,
     return first == second ? a->used < b->used : first < second;
 }
 
-/* The free session that the job continues; if there is none, that of least
- * worth, or of these the one that was not used for longest. */
+/* Finds the free session that the job continues; otherwise the least valuable
+ * one, and among equals the least recently used. */
 static struct flo_slot *find_free(struct flo_worker *worker, const struct flo_job *job)
 {
     struct flo_slot *best = NULL;
@@ -117,7 +120,7 @@ static struct flo_slot *find_free(struct flo_worker *worker, const struct flo_jo
     return best;
 }
 
-/* Work that can wait gives its session up: the newest one does. */
+/* Takes the session from batch work or a probe: the one that began last. */
 static bool preempt(struct flo_worker *worker)
 {
     struct flo_slot *found = NULL;
@@ -136,7 +139,7 @@ static bool preempt(struct flo_worker *worker)
     return true;
 }
 
-/* Is a session free, or can one be? */
+/* Is a session free, or can one be taken from other work? */
 static bool has_room(struct flo_worker *worker, bool for_user)
 {
     for (size_t i = 0; i < worker->n_slots; i++) {
@@ -147,7 +150,7 @@ static bool has_room(struct flo_worker *worker, bool for_user)
     return for_user && preempt(worker);
 }
 
-/* The session that holds most of the tokens that the job may take, busy or
+/* Finds the session with the most tokens that the job may reuse, busy or
  * not. */
 static const struct flo_slot *find_source(const struct flo_worker *worker,
                                           const struct flo_job *job, const struct flo_slot *slot)
@@ -180,7 +183,7 @@ static void start(struct flo_worker *worker, struct flo_job *job)
     slot->began = ++worker->starts;
 }
 
-/* The i-th that waits becomes a job. */
+/* Makes a job of the i-th waiting request and starts it. */
 static void start_waiter(struct flo_worker *worker, size_t i)
 {
     const struct flo_waiter *waiter = &worker->waiting.list[i];
@@ -200,7 +203,7 @@ static void start_waiter(struct flo_worker *worker, size_t i)
     flo_waiting_remove(&worker->waiting, i);
 }
 
-/* Users or the others, in the order of arrival. */
+/* Starts waiting requests of users, or all others, in order of arrival. */
 static void start_waiters(struct flo_worker *worker, bool users)
 {
     for (size_t i = 0; i < worker->waiting.count;) {
@@ -227,7 +230,7 @@ static void start_waiting(struct flo_worker *worker)
 
 /* ---- one pass ---- */
 
-/* The jobs that have a session, in the order in which they began. */
+/* Lists the jobs with a session, in the order in which they began. */
 static size_t list_jobs(struct flo_worker *worker, struct flo_slot **slots, struct flo_turn *turns)
 {
     size_t count = 0;
@@ -250,8 +253,8 @@ static size_t list_jobs(struct flo_worker *worker, struct flo_slot **slots, stru
     return count;
 }
 
-/* Asked between two layers.  A pass that no user waits for ends when a request
- * comes; any pass ends when something is cancelled. */
+/* Asked between two layers: should the pass be cancelled?  One that no user
+ * waits for, when a request arrives; any pass, when a request is cancelled. */
 static bool is_wanted(void *context)
 {
     const struct flo_worker *worker = context;
@@ -282,8 +285,7 @@ static void compute(struct flo_worker *worker, struct flo_slot **slots,
     if (worker->was_broken_off) {
         return;
     }
-    if (rv == FLO_E_IO_READ && count > 1) { /* one request's: the others are
-                                             * not to fail with it */
+    if (rv == FLO_E_IO_READ && count > 1) { /* retry one by one: only the faulty request fails */
         for (size_t i = 0; i < count; i++) {
             compute(worker, &slots[i], &steps[i], 1);
         }
@@ -305,7 +307,7 @@ static void compute(struct flo_worker *worker, struct flo_slot **slots,
     }
 }
 
-/* false: nothing to do. */
+/* Computes one pass; false: nothing to do. */
 static bool run_pass(struct flo_worker *worker)
 {
     struct flo_slot *slots[FLO_SESSIONS_MAX + 1];
@@ -356,8 +358,8 @@ static void end_embed(struct flo_worker *worker, size_t i, const struct flo_err 
     flo_worker_end_waiting(worker, i);
 }
 
-/* Vectors are made in the session of work that can wait, when it is free.  Next
- * to answers the pieces are too small to be noticed. */
+/* Computes vectors in the last session, when it is free.  Next to running
+ * answers the pieces are small. */
 static bool step_embed(struct flo_worker *worker, bool has_answers)
 {
     size_t i = flo_worker_first_embed(worker);
@@ -369,7 +371,7 @@ static bool step_embed(struct flo_worker *worker, bool has_answers)
     if (slot->job != NULL) {
         return true;
     }
-    /* Vectors are the base model's: an earlier request's adapter is off. */
+    /* Vectors are the base model's: removes an earlier request's adapter. */
     if (flo_session_set_adapter(slot->session, NULL, 0, NULL) < 0) {
         return false;
     }

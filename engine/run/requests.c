@@ -1,5 +1,5 @@
-/* The frames of a request: opening, packing, answers, adapters,
- * tokens, vectors, figures. */
+/* Requests: handles the agent's frames: opening, packing, answers, adapters,
+ * tokens, vectors, statistics. */
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -38,7 +38,7 @@ static int put_ready(struct flo_worker *worker, uint32_t request, struct flo_err
         .kernel = flo_wire_text_of(info->kernel),
         .n_vocab = info->n_vocab,
         .context = info->context,
-        .sessions = info->sessions - 1, /* the last is not for users */
+        .sessions = info->sessions - 1, /* the last one is not for users */
         .weights_bytes = info->weights_bytes,
         .kv_bytes = info->kv_bytes,
         .scratch_bytes = info->scratch_bytes,
@@ -60,8 +60,8 @@ void flo_worker_close_fds(struct flo_worker *worker)
     }
 }
 
-/* Call it before the first byte of a model or adapter is read.  `threads` are
- * made now, and none afterwards. */
+/* Must be called before the first byte of a model or adapter is read.  Starts
+ * `threads` threads now; none can start later. */
 static int begin_reading(struct flo_worker *worker, uint32_t threads, struct flo_err *err)
 {
     uint32_t made = worker->pool == NULL ? 1 : flo_pool_size(worker->pool);
@@ -82,8 +82,8 @@ static int begin_reading(struct flo_worker *worker, uint32_t threads, struct flo
     return 0;
 }
 
-/* Open the engine.  If the number of sessions was not given and the budget has
- * no room for the usual number, it gets fewer. */
+/* Opens the engine.  If the number of sessions was not given and the budget is
+ * too small for the default, it is reduced. */
 static int open_engine(int fd, struct flo_engine_options *options, bool may_shrink,
                        struct flo_engine **engine, struct flo_err *err)
 {
@@ -123,7 +123,7 @@ static int check_open(const struct flo_wire_open *in, struct flo_err *err)
     return 0;
 }
 
-/* Without descriptors and texts. */
+/* Converts the options, without descriptors and texts. */
 static struct flo_engine_options options_of(const struct flo_wire_open *in)
 {
     uint32_t sessions = in->sessions == 0 ? SESSIONS_DEFAULT : in->sessions;
@@ -165,7 +165,7 @@ static int open_model(struct flo_worker *worker, const struct flo_wire_message *
     options.chat_template = chat_template.data;
     options.packed_fd = worker->n_fds > 1 + in->n_adapters ? worker->fds[1] : 0;
     options.pool = worker->pool;
-    /* The descriptors of the adapters are the last ones. */
+    /* The adapters' descriptors come last. */
     const int *fds = worker->fds + worker->n_fds - in->n_adapters;
     rv = flo_adapters_reckon(in, fds, &options.adapter_bytes, err);
     flo_sandbox_bound(worker->fds, worker->n_fds,
@@ -184,7 +184,7 @@ static int open_model(struct flo_worker *worker, const struct flo_wire_message *
     if (rv == 0) {
         rv = open_slots(worker, sessions + 1, err);
     }
-    if (rv == 0 && kept >= 0) { /* into a user's session */
+    if (rv == 0 && kept >= 0) { /* read into a user's session */
         worker->kept = flo_kept_open(worker->engine, kept, worker->slots[sessions - 1].session);
         kept = -1;
     }
@@ -198,7 +198,7 @@ static int open_model(struct flo_worker *worker, const struct flo_wire_message *
     return put_ready(worker, message->request, err);
 }
 
-/* The bytes that OPEN would take; nothing is opened. */
+/* Computes the memory that OPEN would take; opens nothing. */
 static int plan_model(struct flo_worker *worker, const struct flo_wire_message *message,
                       struct flo_err *err)
 {
@@ -236,9 +236,9 @@ static int pack_model(struct flo_worker *worker, const struct flo_wire_message *
         return flo_fail(err, FLO_E_WORKER_PROTOCOL,
                         worker->engine != NULL ? "PACK after OPEN" : "PACK without a descriptor");
     }
-    /* The first PACK tells how long the file must be.  The agent makes the
-     * file, since this process can make no file longer; the next PACK fills it
-     * through a mapping. */
+    /* The first PACK asks for the file's size.  The agent makes the file, as
+     * this process may not grow one; the next PACK fills it through a
+     * mapping. */
     struct flo_packing *packing = &worker->packing;
     int rv = begin_reading(worker, 1, err);
     if (rv == 0 && packing->sidecar == NULL) {
@@ -257,7 +257,7 @@ static int pack_model(struct flo_worker *worker, const struct flo_wire_message *
 
 /* ---- requests ---- */
 
-/* LOAD and DROP. */
+/* Handles LOAD and DROP. */
 static int change_adapters(struct flo_worker *worker, const struct flo_wire_message *message,
                            struct flo_err *err)
 {
@@ -285,7 +285,8 @@ static int change_adapters(struct flo_worker *worker, const struct flo_wire_mess
     return flo_wire_write(&worker->out, &answer, err);
 }
 
-/* GENERATE: it waits until a session is free.  Probes measure any model. */
+/* Queues a GENERATE until a session is free.  Probes are accepted for any
+ * model. */
 static int enqueue(struct flo_worker *worker, const struct flo_wire_message *message,
                    struct flo_err *err)
 {
@@ -333,7 +334,7 @@ static int cancel(struct flo_worker *worker, const struct flo_wire_message *mess
                   struct flo_err *err)
 {
     uint32_t request = message->request;
-    (void)err; /* the request may have ended: nothing to say then */
+    (void)err; /* the request may have ended already: no error */
     for (size_t i = 0; i < worker->waiting.count; i++) {
         if (worker->waiting.list[i].request == request) {
             cancel_waiting(worker, i);

@@ -1,10 +1,10 @@
-/* Sandbox of the engine process: a hostile model can spoil its answers and
- * end its process, and nothing else.
+/* Sandbox of the engine process: a hostile model can only spoil its own answers
+ * and crash its process.
  *
- * The model file is parsed inside it already, after the last thread is made.  A
- * call that is not listed kills the process, and the agent reports it. Landlock
- * refuses every file once more, where the kernel has it: the filter alone lets
- * none be opened. */
+ * The model file is parsed inside the sandbox, after the last thread has
+ * started.  A system call that is not listed kills the process, and the agent
+ * reports it.  The filter allows no file to be opened; Landlock, if the kernel
+ * has it, forbids all files once more. */
 #include "engine/run/run.h"
 
 #include <errno.h>
@@ -27,9 +27,9 @@
 
 static const struct flo_sandbox_rule rules[] = {
 #include "base/sandbox/calls.def"
-    /* before anything of the model is read */
-    FLO_CALL_THREAD(STARTING), FLO_CALL_VAIN(STARTING, clone3, ENOSYS), /* libc then takes clone */
-    /* while the model is opened */
+    /* STARTING: before anything of the model is read */
+    FLO_CALL_THREAD(STARTING), FLO_CALL_VAIN(STARTING, clone3, ENOSYS), /* libc then uses clone */
+    /* OPENING: while the model is opened */
     FLO_CALL_VAIN(OPENING, openat, EACCES), FLO_CALL(OPENING, fstat),
 #ifdef SYS_fstat64
     FLO_CALL(OPENING, fstat64),
@@ -55,9 +55,9 @@ static const struct flo_sandbox_rule rules[] = {
 #else
     FLO_CALL_IF(OPENING, fcntl, 1, FLO_SANDBOX_WORD, F_DUPFD_CLOEXEC),
 #endif
-    /* the worker's own limits, which it can only lower */
+    /* the worker may only lower its own limits */
     FLO_CALL_IF(OPENING, prlimit64, 0, FLO_SANDBOX_INT, 0),
-    FLO_CALL(OPENING, seccomp), /* to close the door */
+    FLO_CALL(OPENING, seccomp), /* to enter the last stage */
 };
 
 static const struct flo_sandbox_policy policy = {rules, FLO_COUNT(rules), 0};
@@ -107,7 +107,7 @@ int flo_engine_sandbox_enter(enum flo_sandbox level, enum flo_sandbox_mode mode,
 
 /* ---- memory ---- */
 
-/* Added to the planned bytes: programs and libraries, and for each thread its
+/* Bytes added to the plan: programs and libraries; and for each thread its
  * stack and the arena that its first allocation reserves. */
 #define AROUND_BYTES (512ULL << 20)
 #define THREAD_BYTES (136ULL << 20)

@@ -1,6 +1,6 @@
-/* Requests that wait, as the frames that brought them.  They hold only their
- * bytes, in one buffer of a planned size.  Texts become tokens, and grammars
- * states, when a session is there for them. */
+/* Waiting: the queue of requests, stored as the frames that brought them, in
+ * one buffer of a planned size.  Texts are tokenised, and grammars compiled,
+ * only when a session is free for them. */
 #include "engine/run/run.h"
 
 #include <assert.h>
@@ -15,7 +15,7 @@ size_t flo_waiting_count(const struct flo_waiting *waiting, enum flo_wire_type t
     return count;
 }
 
-/* Where the frame of the i-th begins. */
+/* Returns where the frame of the i-th request begins. */
 static size_t place_of(const struct flo_waiting *waiting, size_t i)
 {
     size_t at = 0;

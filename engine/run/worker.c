@@ -1,6 +1,6 @@
-/* The engine process: one model, one socket, many requests together.
+/* Worker: the engine process: one model, one socket, many requests at once.
  *
- * A loop of: read what came (requests.c), give waiting requests a session and
+ * It loops: read frames (requests.c), give waiting requests a session and
  * compute one pass (passes.c), write.  The process ends when the agent closes
  * the socket. */
 #include "engine/run/worker.h"
@@ -21,7 +21,7 @@
 
 /* ---- the socket ---- */
 
-/* The first bytes of a buffer are done with. */
+/* Drops the first bytes of a buffer. */
 static void drop_front(struct flo_buf *buf, size_t bytes)
 {
     if (bytes > 0) {
@@ -35,8 +35,8 @@ static bool is_busy(const struct flo_worker *worker)
     return worker->out.bytes > FLO_OUTPUT_BYTES;
 }
 
-/* Whole frames from the front of the input; 1: answers must go out before the
- * next one. */
+/* Handles whole frames at the front of the input; 1: answers must be sent
+ * before the next frame. */
 static int handle_input(struct flo_worker *worker)
 {
     static struct flo_wire_message message;
@@ -77,8 +77,8 @@ static int send_output(struct flo_worker *worker)
     return worker->out.failed ? -1 : 0;
 }
 
-/* All that came.  1: answers must go out before more is handled, -1: the
- * end. */
+/* Reads all input.  1: answers must be sent before more is handled, -1: the
+ * connection ended. */
 static int read_input(struct flo_worker *worker)
 {
     int got = 1, left = handle_input(worker);
@@ -90,8 +90,8 @@ static int read_input(struct flo_worker *worker)
     return got < 0 ? -1 : left;
 }
 
-/* Asked while a prefix is written.  A frame that takes no time, as a PING, is
- * answered; a request that waits ends the writing. */
+/* Called while a prefix is written.  Answers quick frames such as PING; a
+ * request that waits stops the writing. */
 static bool ends_writing(void *context)
 {
     struct flo_worker *worker = context;
@@ -99,12 +99,12 @@ static bool ends_writing(void *context)
            worker->waiting.count > 0;
 }
 
-/* The process is idle: write the beginning that requests share, until a request
- * comes. */
+/* While the process is idle, writes the prefix that requests share, until a
+ * request arrives. */
 static void keep_prefix(struct flo_worker *worker)
 {
     bool is_written = false;
-    if (ends_writing(worker)) { /* what the file holds stays */
+    if (ends_writing(worker)) { /* the file's content is kept */
         return;
     }
     for (size_t i = 0; i < worker->n_slots && !is_written; i++) {
@@ -118,7 +118,7 @@ static void keep_prefix(struct flo_worker *worker)
 static void run(struct flo_worker *worker)
 {
     bool has_work = false;
-    int left = 0; /* input that was not handled */
+    int left = 0; /* unhandled input */
     uint64_t worked_ms = 0;
     for (;;) {
         bool is_full = is_busy(worker);
@@ -136,7 +136,7 @@ static void run(struct flo_worker *worker)
         }
         if (ready == 0 && wait_ms >= 0) {
             keep_prefix(worker);
-            worked_ms = flo_now_ms(); /* ended, it waits as long again */
+            worked_ms = flo_now_ms(); /* interrupted: wait for the full time again */
         }
         bool has_come = (wait.revents & (POLLIN | POLLHUP)) != 0;
         left = has_come ? read_input(worker) : handle_input(worker);
@@ -212,6 +212,6 @@ int flo_cmd_worker(void *line, struct flo_err *err)
                  "descriptor 3");
         return flo_err_fix(err, "flotilla-agent serve --model FILE");
     }
-    signal(SIGINT, SIG_IGN); /* Ctrl-C is for the agent, which ends us */
+    signal(SIGINT, SIG_IGN); /* Ctrl-C is handled by the agent, which ends this process */
     return flo_worker_serve(SOCKET, mode, NULL);
 }

@@ -1,10 +1,10 @@
-/* Log-probabilities from logits. */
+/* Logprobs: computes log-probabilities from logits. */
 #include <flotilla/engine_output.h>
 
 #include <math.h>
 
-/* Put a candidate into a list of at most `count`, best first; a later one
- * (with a larger id) goes after its equals. */
+/* Inserts a candidate into a list of at most `count`, best first; among equals
+ * a later one (with a larger id) goes last. */
 static uint32_t insert(struct flo_logprob *list, uint32_t used, uint32_t count,
                        struct flo_logprob one)
 {

@@ -1,10 +1,10 @@
-/* Sampler: from logits to one token.
+/* Sampler: chooses one token from logits.
  *
  * Order: biases, penalties of the answer, repeat penalty, then top-k, top-p and
- * min-p on the model's own distribution, then temperature on what is left.
- * Candidates come out of a heap, largest first and smaller id first among
- * equals, so only as many are sorted as are needed; the draw is an integer
- * below the sum of integer weights. */
+ * min-p on the model's own distribution, then temperature on the remaining
+ * candidates.  Candidates come out of a heap, largest first and smaller id
+ * first among equals, so only as many are sorted as are needed; the draw is an
+ * integer below the sum of integer weights. */
 #include "engine/sample/sampler.h"
 
 #include <math.h>
@@ -22,7 +22,7 @@ static int out_of_range(struct flo_err *err, const char *name, double value, dou
                     maximum);
 }
 
-/* Numbers that may be below zero. */
+/* Checks numbers that may be negative. */
 static int check_signed(const struct flo_sampling *s, struct flo_err *err)
 {
     const struct {
@@ -83,7 +83,7 @@ struct flo_sampler {
     struct flo_sampling sampling;
     struct flo_sampler_state state;
     uint32_t n_vocab;
-    uint64_t *weights;             /* [n_vocab], of chosen candidates */
+    uint64_t *weights;             /* [n_vocab]: weights of candidates */
     struct candidate candidates[]; /* [n_vocab] */
 };
 
@@ -179,8 +179,8 @@ void flo_sampler_answer(struct flo_sampler *sampler, int32_t token)
 
 /* ---- what the model said ---- */
 
-/* Best token, the gap to the second, and whether all are finite; NaN and
- * infinities never win. */
+/* Finds the best token, its gap to the second, and whether all logits are
+ * finite; NaN and infinities never win. */
 static void look(const float *logits, uint32_t count, struct flo_sample *out)
 {
     float first = -INFINITY, second = -INFINITY;
@@ -284,14 +284,14 @@ static void punish_answered(const struct flo_sampler *s, struct candidate *by_to
     }
 }
 
-/* Are the model's own numbers what is chosen from? */
+/* Does an option change the logits before the choice? */
 static bool has_changes(const struct flo_sampler *s)
 {
     return has_penalty(s) || s->sampling.bias_count > 0 ||
            (s->sampling.answered != NULL && s->sampling.answered->count > 0);
 }
 
-/* Each token among the recent ones is punished once. */
+/* Penalises each recent token once. */
 static void punish(struct flo_sampler *s, struct candidate *by_token)
 {
     float penalty = s->sampling.repeat_penalty;
@@ -318,7 +318,8 @@ static bool is_allowed(const uint64_t *allowed, uint32_t token)
     return allowed == NULL || (allowed[token / 64] >> token % 64 & 1) != 0;
 }
 
-/* All finite candidates among the allowed ones; how many. */
+/* Collects all finite candidates among the allowed ones; returns their
+ * number. */
 static size_t gather(struct flo_sampler *s, const float *logits, const uint64_t *allowed)
 {
     struct candidate *c = s->candidates;
@@ -338,7 +339,7 @@ static size_t gather(struct flo_sampler *s, const float *logits, const uint64_t 
     return count;
 }
 
-/* exp(), or 0 where a draw of 2^-40 steps cannot tell the difference. */
+/* Returns exp(), or 0 for a weight too small for a draw of 2^-40 steps. */
 static double share_of(double exponent)
 {
     return exponent < -28 ? 0 : exp(exponent);
@@ -354,8 +355,8 @@ static size_t best_of(const struct candidate *candidates, size_t count)
     return best;
 }
 
-/* Move the candidates that top-k, top-p and min-p leave to the array's end,
- * best last; returns how many (at least 1). */
+/* Moves the candidates that top-k, top-p and min-p allow to the array's end,
+ * best last; returns their number (at least 1). */
 static size_t choose(struct flo_sampler *s, size_t count)
 {
     struct candidate *heap = s->candidates;
@@ -366,7 +367,7 @@ static size_t choose(struct flo_sampler *s, size_t count)
     size_t taken = 0;
 
     if (most == count && !has_top_p && !(p->min_p > 0)) {
-        /* No order is needed, only the best one last. */
+        /* No sorting needed: only the best must be last. */
         swap(&heap[best_of(heap, count)], &heap[count - 1]);
         return count;
     }
@@ -436,7 +437,7 @@ void flo_sampler_choose(struct flo_sampler *s, const float *logits, const uint64
         sample->token = found.token;
         sample->logit = logits[found.token];
     }
-    /* All that is allowed is NaN or infinite: the first of it. */
+    /* All allowed logits are NaN or infinite: takes the first allowed token. */
     for (uint32_t i = 0; count == 0 && allowed != NULL && i < s->n_vocab; i++) {
         if (is_allowed(allowed, i)) {
             sample->token = (int32_t)i;

@@ -1,4 +1,4 @@
-/* Sampler without an engine, for tests, and with a mask, for grammars; the
+/* Sampler: without an engine, for tests, and with a mask, for grammars; the
  * rest is in <flotilla/engine.h>. */
 #ifndef FLOTILLA_ENGINE_SAMPLER_H
 #define FLOTILLA_ENGINE_SAMPLER_H
@@ -10,23 +10,24 @@
 FLO_MUST_USE int flo_sampler_make(uint32_t n_vocab, const struct flo_sampling *sampling,
                                   struct flo_sampler **sampler, struct flo_err *err);
 
-/* Bytes that one has. */
+/* Returns the bytes of a sampler. */
 uint64_t flo_sampler_bytes(uint32_t n_vocab);
 
-/* As flo_sampler_sample(), among the tokens whose bit is set in `allowed`
- * [n_vocab / 64, rounded up] (NULL: all), and without adding the token.
- * At least one bit must be set. */
+/* Like flo_sampler_sample(), but among the tokens whose bit is set in `allowed`
+ * [n_vocab / 64, rounded up] (NULL: all), and without recording the token.  At
+ * least one bit must be set. */
 void flo_sampler_choose(struct flo_sampler *sampler, const float *logits, const uint64_t *allowed,
                         struct flo_sample *sample);
 
-/* The state that an answer goes on from, next to its settings. */
+/* State from which an answer is resumed, in addition to the options. */
 struct flo_sampler_state {
     struct flo_random_stream random;
-    int32_t recent[FLO_REPEAT_LAST_MAX]; /* ring of accepted tokens */
+    int32_t recent[FLO_REPEAT_LAST_MAX]; /* ring buffer of recorded tokens */
     uint32_t recent_count;               /* ever */
 };
 const struct flo_sampler_state *flo_sampler_state(const struct flo_sampler *sampler);
-/* Behind flo_sampler_reset() with the same settings: go on as that one. */
+/* Call after flo_sampler_reset() with the same options: resumes from the saved
+ * state. */
 void flo_sampler_go_on(struct flo_sampler *sampler, const struct flo_sampler_state *state);
 
 #endif

@@ -1,17 +1,19 @@
-/* Drafts: the next tokens, guessed from earlier text (prompt lookup).
+/* Draft: guesses the next tokens from earlier text (prompt lookup decoding).
  *
  * The last tokens are looked up in prompt and answer.  The tokens that followed
- * them there are computed together with the last token.  A guess is kept if the
- * sampler chooses the same token.  The answer is therefore the same as without
- * drafts, to the bit.  Two measured things decide how many are tried: how often
- * guesses were right, and the cost of a pass of so many tokens.  Pure. */
+ * them there are computed together with the last token.  A draft token is
+ * accepted if the sampler chooses the same one.  The answer is therefore the
+ * same as without drafts, to the bit.  How many are tried depends on two
+ * measurements: how often drafts were right, and the cost of a pass with that
+ * many tokens.  Pure. */
 #include "engine/run/run.h"
 
 #include <string.h>
 
-enum { LONG = 4, SHORT = 2 }; /* tokens that must be the same */
+enum { LONG = 4, SHORT = 2 }; /* tokens that must match */
 
-/* Weights of a new value in a mean; the least gain of a guess. */
+/* Weights of a new value in a moving mean; the least gain that a draft must
+ * have. */
 static const float recent = 0.1f, cost_recent = 0.2f, forget = 0.0005f;
 static const float gain_min = 1.1f;
 
@@ -19,7 +21,7 @@ uint32_t flo_draft_find(const int32_t *tokens, size_t count, int32_t *out, uint3
                         bool *is_long)
 {
     const int32_t *last = tokens + count - SHORT;
-    size_t found = 0; /* after the same tokens; 0: not found */
+    size_t found = 0; /* position after the match; 0: no match */
 
     *is_long = false;
     for (size_t at = count; count > LONG && !*is_long && --at >= LONG;) {
@@ -62,13 +64,13 @@ uint32_t flo_draft_size(const struct flo_draft *draft, const struct flo_draft_co
     uint32_t size = 0;
 
     if (costs->row_share <= 0) {
-        return 0; /* nothing is measured yet */
+        return 0; /* not measured yet */
     }
     for (uint32_t k = 1; k <= found && k <= FLO_DRAFT_MAX; k++) {
         chance *= p;
         tokens += chance;
         float mine = costs->extra[k] > 0 ? costs->extra[k] : (float)k * costs->row_share;
-        extra = mine > extra ? mine : extra; /* more never costs less */
+        extra = mine > extra ? mine : extra; /* a longer draft never costs less */
         float gain = tokens / (1 + extra);
         if (gain > best) {
             best = gain;
@@ -99,7 +101,8 @@ void flo_draft_cost(struct flo_draft_costs *costs, uint32_t rows, float us)
     }
     mix(&costs->single_us, us);
     costs->row_share = costs->prompt_row_us / costs->single_us;
-    /* A draft that seemed dear is tried again after some time. */
+    /* A draft length that seemed too expensive is tried again after some
+     * time. */
     for (uint32_t k = 1; k <= FLO_DRAFT_MAX; k++) {
         if (costs->extra[k] > 0) {
             costs->extra[k] += forget * ((float)k * costs->row_share - costs->extra[k]);

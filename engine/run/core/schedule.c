@@ -1,23 +1,23 @@
 /* Schedule: which requests take part in the next pass, with how many tokens.
  *
- * Users' requests go in every pass: first answers, with the tokens that a
- * grammar forced, then prompts in the rows that are left.  Prompts get smaller
- * pieces while another answer streams.  The shortest prompt is done first, and
- * the one that came first always moves on.  Work that can wait (batch requests,
- * probes) has every fourth pass while users are answered.  While a user's
- * prompt is computed it has every sixteenth, so that it still ends.  A probe
- * goes alone: its times are its own.  Pure. */
+ * Users' requests take part in every pass: first answers, with the tokens that
+ * a grammar forced, then prompts in the remaining rows.  Prompts get smaller
+ * pieces while another answer streams.  The shortest prompt goes first, but the
+ * oldest one always gets a share.  Batch requests and probes take part in every
+ * fourth pass while users' answers stream, and in every sixteenth while a
+ * user's prompt is computed.  A probe runs alone, so that its timings are
+ * clean.  Pure. */
 #include "engine/run/run.h"
 
 enum {
-    PIECE_WITH_ANSWERS = 32, /* prompts' rows, when an answer streams as well */
-    FIRST_SHARE = 4,         /* one row of so many is the first prompt's */
+    PIECE_WITH_ANSWERS = 32, /* most prompt rows while an answer streams */
+    FIRST_SHARE = 4,         /* one of this many rows goes to the oldest prompt */
     ROUNDS_WITH_ANSWERS = 4,
     ROUNDS_WITH_PROMPTS = 16,
 };
 
-/* An answer's last token with those that a grammar forced.  More than it can
- * force are a shifted context's, or those of a session that was lost. */
+/* Does the answer have only its last token and forced ones to compute?  A
+ * longer rest comes from a shifted context or a lost session. */
 static bool is_forced(const struct flo_turn *turn)
 {
     return turn->is_answer && turn->pending > 1 && turn->pending <= 1 + FLO_GRAMMAR_FORCED_MAX;
@@ -42,8 +42,8 @@ static bool has(const struct flo_turn *turns, size_t count, bool *has_prompt,
     return found;
 }
 
-/* Give rows to forced tokens, in the order of arrival.  Returns the rest of
- * `rows`. */
+/* Gives rows to forced tokens, in order of arrival.  Returns the rows that are
+ * left. */
 static uint32_t give_forced(struct flo_turn *turns, size_t count, enum flo_wire_priority priority,
                             uint32_t rows)
 {
@@ -61,7 +61,7 @@ static bool wants_rows(const struct flo_turn *turn, enum flo_wire_priority prior
     return turn->priority == priority && is_prompt(turn) && turn->rows < turn->pending;
 }
 
-/* The prompt that has least to do; of equal ones the first. */
+/* Returns the prompt with the fewest tokens left; the oldest among equals. */
 static struct flo_turn *shortest(struct flo_turn *turns, size_t count,
                                  enum flo_wire_priority priority)
 {
@@ -75,9 +75,9 @@ static struct flo_turn *shortest(struct flo_turn *turns, size_t count,
     return best;
 }
 
-/* A short prompt waits for no long one: those with least to do go first, which
- * keeps the mean wait least.  The first come has its share of every pass, so
- * that no stream of short ones holds it for ever. */
+/* Gives rows to prompts, shortest remaining first, which minimises the mean
+ * wait.  The oldest prompt has a share of every pass, so that short ones cannot
+ * starve it. */
 static void give_prompts(struct flo_turn *turns, size_t count, enum flo_wire_priority priority,
                          uint32_t rows)
 {
@@ -98,8 +98,8 @@ static void give_prompts(struct flo_turn *turns, size_t count, enum flo_wire_pri
     }
 }
 
-/* Answers of this kind: one token each, then the forced tokens, at most so
- * many. */
+/* Gives rows to answers of this kind: one token each, then forced tokens up to
+ * a limit. */
 static void give_answers(struct flo_turn *turns, size_t count, enum flo_wire_priority priority,
                          uint32_t forced_max, uint32_t *left)
 {
@@ -117,7 +117,7 @@ static void give(struct flo_turn *turns, size_t count, enum flo_wire_priority pr
                  uint32_t left)
 {
     uint32_t before = left;
-    bool has_prompt = false; /* that goes on next to forced tokens */
+    bool has_prompt = false; /* one that runs next to forced tokens */
 
     has(turns, count, &has_prompt, priority);
     give_answers(turns, count, priority, has_prompt ? PIECE_WITH_ANSWERS : left, &left);
@@ -160,7 +160,8 @@ bool flo_schedule_pass(struct flo_schedule *s, struct flo_turn *turns, size_t co
         give_probe(turns, count);
         return false;
     }
-    /* Next to a user's prompt this pass is short; answers go on in it. */
+    /* A pass for batch work: users' answers continue, with few forced
+     * tokens. */
     give_answers(turns, count, FLO_WIRE_USER, PIECE_WITH_ANSWERS, &left);
     give(turns, count, FLO_WIRE_BATCH, has_user ? left / 2 : left);
     return left < FLO_PASS_ROWS;

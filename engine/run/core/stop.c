@@ -1,10 +1,11 @@
-/* Stop texts: hold back text that may become one, end at the first.  Pure. */
+/* Stop: holds back text that may become a stop text, and ends the answer at the
+ * first one.  Pure. */
 #include "engine/run/run.h"
 
 #include <string.h>
 
-/* First place of any stop text in the held bytes, or -1; which becomes
- * stop->ended. */
+/* Finds the first stop text in the held bytes, or returns -1; stop->ended tells
+ * which text. */
 static ptrdiff_t find_first(struct flo_stop *stop)
 {
     ptrdiff_t first = -1;
@@ -19,7 +20,8 @@ static ptrdiff_t find_first(struct flo_stop *stop)
     return first;
 }
 
-/* Longest end of the held bytes that begins a stop text. */
+/* Returns the length of the longest suffix of the held bytes that begins a stop
+ * text. */
 static size_t longest_beginning(const struct flo_stop *stop)
 {
     size_t longest = 0;
