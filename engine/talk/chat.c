@@ -1,4 +1,4 @@
-/* A conversation of a person with a model, until the person leaves. */
+/* Chat: a person's conversation with a model. */
 #include "engine/talk/talk.h"
 
 #include <string.h>
@@ -19,12 +19,12 @@ struct chat {
     struct flo_talk_said said;
     struct flo_talk_counts last;
     uint64_t context;    /* 0: not known */
-    size_t asked;        /* turns with the last question, */
-    size_t dropped;      /* and those that it left out */
+    size_t asked;        /* turns, including the last question */
+    size_t dropped;      /* oldest turns left out for it */
     struct flo_err full; /* why */
 };
 
-/* One line of an error; the conversation goes on. */
+/* Prints an error in one line; the conversation continues. */
 static void tell_error(const struct chat *chat, const struct flo_err *err)
 {
     const char *fix = err->fix[0] != '\0'        ? err->fix
@@ -44,8 +44,8 @@ static void print(const struct chat *chat, struct flo_buf *text)
 
 /* ---- questions ---- */
 
-/* Ask.  Where the context is too small for the conversation, the older half of
- * it is left out, and again; nothing is forgotten unless an answer comes. */
+/* Asks the question.  If the conversation exceeds the context, its older half
+ * is left out, repeatedly; turns are dropped for good only after an answer. */
 static int ask(struct chat *chat, struct flo_err *err)
 {
     struct flo_engine_message messages[FLO_HISTORY_MAX + 2];
@@ -76,8 +76,8 @@ static int ask(struct chat *chat, struct flo_err *err)
     return rv;
 }
 
-/* Keep what was said.  A question without a word of an answer goes, as
- * templates want questions and answers in turn. */
+/* Adds the answer to the history.  A question without any answer is removed,
+ * because templates need alternating turns. */
 static int keep(struct chat *chat, struct flo_err *err)
 {
     struct flo_history *history = &chat->history;

@@ -1,4 +1,4 @@
-/* Lines of a chat that begin with "/". */
+/* Command: parses lines of a chat that begin with "/". */
 #include "engine/talk/talk.h"
 
 #include <string.h>

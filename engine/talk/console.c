@@ -1,4 +1,4 @@
-/* The terminal of a chat: lines in, Ctrl-C, texts out. */
+/* Console: the terminal of a chat: lines in, Ctrl-C, text out. */
 #include "engine/talk/talk.h"
 
 #include <errno.h>
@@ -24,7 +24,7 @@ bool flo_console_has_colour(int fd)
            strcmp(term, "dumb") != 0;
 }
 
-/* The engine's threads take no signals, so Ctrl-C comes to this descriptor. */
+/* The engine's threads block all signals, so this descriptor gets Ctrl-C. */
 int flo_console_open(struct flo_console *console, struct flo_err *err)
 {
     sigset_t set;
@@ -54,8 +54,8 @@ bool flo_console_was_stopped(struct flo_console *console)
     return was;
 }
 
-/* The next whole line of what was typed; at the terminal's end also one that
- * is not whole. */
+/* Takes the next complete line of the input; at the end of input also an
+ * incomplete one. */
 static bool take_line(struct flo_console *console, bool has_ended, const char **line, size_t *bytes)
 {
     struct flo_buf *typed = &console->typed;

@@ -1,4 +1,4 @@
-/* A part of the local API's stream, and its errors.  Pure. */
+/* Event: parses the local API's stream, and its errors.  Pure. */
 #include "engine/talk/talk.h"
 
 #include <string.h>
@@ -26,7 +26,7 @@ static int read_tree(char *data, size_t bytes, struct flo_tree *tree, struct flo
     return rv < 0 || tree->count == 0 || tree->has_odd ? bad(err, "no JSON in UTF-8") : 0;
 }
 
-/* The string of an object's member; empty: there is none. */
+/* Returns an object's string member; empty: none. */
 static struct flo_wire_text text_in(const struct flo_tree_node *object, const char *key)
 {
     const struct flo_tree_node *node = flo_tree_member(object, key);

@@ -1,4 +1,4 @@
-/* The turns of a conversation. */
+/* History: the turns of a conversation. */
 #include "engine/talk/talk.h"
 
 #include <stdlib.h>
@@ -21,7 +21,7 @@ int flo_history_add(struct flo_history *history, const char *role, const char *t
 
 static void forget(struct flo_engine_message *turn)
 {
-    union { /* the text is ours */
+    union { /* the text is owned, so it may be freed */
         const char *text;
         void *memory;
     } owned = {.text = turn->text};
@@ -39,7 +39,7 @@ void flo_history_cut(struct flo_history *history, size_t count)
 
 size_t flo_history_younger(const struct flo_history *history, size_t from)
 {
-    size_t pairs = (history->count - from) / 2; /* the question is of none */
+    size_t pairs = (history->count - from) / 2; /* the last question belongs to no pair */
 
     return from + (pairs + 1) / 2 * 2;
 }

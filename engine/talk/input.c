@@ -1,4 +1,4 @@
-/* Lines that a person types, until a text is whole.  Pure. */
+/* Input: collects typed lines until a text is complete.  Pure. */
 #include "engine/talk/talk.h"
 
 #include <string.h>
@@ -6,8 +6,8 @@
 #define BLOCK "\"\"\""
 #define BLOCK_BYTES 3u
 
-/* Bytes of the escape sequence at `text`: "\033[1;5A", "\033OA", or ESC alone.
- */
+/* Returns the bytes of the escape sequence at `text`: "\033[1;5A", "\033OA", or
+ * ESC alone. */
 static size_t escape_bytes(const char *text, size_t bytes)
 {
     size_t at = 2;
@@ -42,7 +42,7 @@ static void add_clean(struct flo_buf *out, const char *text, size_t bytes)
     }
 }
 
-/* Without the blanks at its end. */
+/* Returns the length without trailing blanks. */
 static size_t trimmed(const char *text, size_t bytes)
 {
     while (bytes > 0 && (text[bytes - 1] == ' ' || text[bytes - 1] == '\t')) {
@@ -51,7 +51,8 @@ static size_t trimmed(const char *text, size_t bytes)
     return bytes;
 }
 
-/* Where the line opens a block: *after is past its mark; false: nowhere. */
+/* Finds where the line opens a block; *after is behind its mark; false:
+ * nowhere. */
 static bool opens(const char *line, size_t *before, size_t *after)
 {
     size_t blanks = strspn(line, " \t");
@@ -70,7 +71,7 @@ static bool opens(const char *line, size_t *before, size_t *after)
     return false;
 }
 
-/* A line inside of a block; its last one ends with the mark. */
+/* Adds a line inside a block; the last one ends with the mark. */
 static void add_inside(struct flo_talk_input *input, const char *line, size_t bytes)
 {
     size_t end = trimmed(line, bytes);
@@ -84,7 +85,7 @@ static void add_inside(struct flo_talk_input *input, const char *line, size_t by
         flo_buf_text(&input->text, "\n");
     } else if (bytes == 0 && input->text.bytes > 0 &&
                input->text.data[input->text.bytes - 1] == '\n') {
-        input->text.data[--input->text.bytes] = '\0'; /* the mark's own line */
+        input->text.data[--input->text.bytes] = '\0'; /* the line with only the mark */
     }
 }
 

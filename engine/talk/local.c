@@ -1,4 +1,4 @@
-/* A model of this process: answers with its cache kept between them. */
+/* Local: a model in this process; its cache is kept between answers. */
 #include "engine/talk/talk.h"
 
 #include <stdlib.h>
@@ -9,8 +9,8 @@
 #include "engine/grammar/grammar.h"
 #include "engine/token/control.h"
 
-#define PIECE 64u       /* tokens of a prompt between two looks at Ctrl-C */
-#define KEPT_DIVISOR 8u /* a conversation leaves this part to its answer */
+#define PIECE 64u       /* prompt tokens between two checks for Ctrl-C */
+#define KEPT_DIVISOR 8u /* share of the context that a conversation leaves for the answer */
 
 int flo_local_open(struct flo_local *local, const struct flo_tool *tool, struct flo_err *err)
 {
@@ -41,7 +41,7 @@ void flo_local_close(struct flo_local *local)
 
 /* ---- the prompt ---- */
 
-/* Compute tokens behind those that are held. */
+/* Computes tokens and appends them to the cached ones. */
 static int feed(struct flo_local *local, const int32_t *tokens, size_t count, struct flo_err *err)
 {
     FLO_TRY(flo_tool_feed(&local->answer.model, tokens, count, err));
@@ -50,8 +50,8 @@ static int feed(struct flo_local *local, const int32_t *tokens, size_t count, st
     return 0;
 }
 
-/* The prompt behind what it shares with the held tokens; its last one is
- * always computed, for its logits.  1: stopped. */
+/* Computes the prompt from where it differs from the cached tokens; the last
+ * token always, for its logits.  1: stopped. */
 static int feed_prompt(struct flo_local *local, const struct flo_asking *asking,
                        struct flo_talk_counts *counts, struct flo_err *err)
 {
@@ -88,7 +88,7 @@ static void take_part(void *context, enum flo_part_kind part, const char *text, 
     }
 }
 
-/* Tokens as text go their way; at the end, all that was held back. */
+/* Writes the text of tokens; at the end also the text that was held back. */
 static int say_text(struct flo_local *local, bool is_end, struct flo_talk_said *said,
                     struct flo_err *err)
 {
@@ -126,8 +126,8 @@ static int say(struct flo_local *local, const int32_t *tokens, size_t count,
     return say_text(local, false, said, err);
 }
 
-/* Tokens that a grammar forces at the beginning; they are computed with the
- * prompt. */
+/* Returns the tokens that a grammar forces at the beginning; they are computed
+ * with the prompt. */
 static size_t force(struct flo_local *local, uint64_t most)
 {
     uint64_t room = local->answer.model.info->context - local->count;
@@ -138,7 +138,7 @@ static size_t force(struct flo_local *local, uint64_t most)
                                                             : FLO_GRAMMAR_FORCED_MAX);
 }
 
-/* Compute the tokens that were chosen last, and choose. */
+/* Computes the last chosen tokens, and chooses the next. */
 static int next(struct flo_local *local, uint64_t most, struct flo_err *err)
 {
     struct flo_tool_answer *a = &local->answer;
@@ -151,7 +151,7 @@ static int next(struct flo_local *local, uint64_t most, struct flo_err *err)
     return rv;
 }
 
-/* Tokens up to one of the ends. */
+/* Generates tokens until the answer ends for any reason. */
 static int go_on(struct flo_local *local, const struct flo_asking *asking, uint64_t most,
                  struct flo_talk_counts *counts, struct flo_err *err)
 {
@@ -197,7 +197,7 @@ static int begin(struct flo_local *local, const struct flo_asking *asking, struc
                                    &local->reader, err);
 }
 
-/* The prompt, then the answer. */
+/* Computes the prompt, then the answer. */
 static int carry_out(struct flo_local *local, const struct flo_asking *asking,
                      struct flo_talk_counts *counts, struct flo_err *err)
 {
@@ -239,8 +239,8 @@ int flo_local_answer(struct flo_local *local, const struct flo_asking *asking,
 
 /* ---- a conversation ---- */
 
-/* A question alone may fill the context but for one token; a conversation
- * leaves room for the answer. */
+/* A single question may leave only one token of the context; a conversation
+ * must leave a share for the answer. */
 static int check_room(const struct flo_local *local, const struct flo_asking *asking,
                       struct flo_err *err)
 {

@@ -1,5 +1,5 @@
-/* A model's text on its way to a person: thoughts apart, nothing that a
- * terminal would obey.  Pure. */
+/* Said: prepares a model's text for a person: separates thoughts, and removes
+ * everything that a terminal would interpret.  Pure. */
 #include "engine/talk/talk.h"
 
 #include <string.h>
@@ -17,7 +17,7 @@ static bool is_blank(char c)
 
 /* ---- safe text ---- */
 
-/* U+0080 to U+009F are control characters, too. */
+/* U+0080 to U+009F are control characters as well. */
 static bool is_control(const char *text)
 {
     unsigned char c = (unsigned char)text[0];
@@ -61,7 +61,8 @@ static void show(struct flo_talk_said *said, const char *text, size_t bytes)
     said->is_line_open = bytes > 0 ? text[bytes - 1] != '\n' : said->is_line_open;
 }
 
-/* With colours a thought is dim, else it has marks. */
+/* Marks the beginning or end of a thought: with colours by dim text, otherwise
+ * by words. */
 static void mark(struct flo_talk_said *said, bool is_thought)
 {
     const char *text = is_thought ? OPEN : CLOSE;

@@ -1,4 +1,4 @@
-/* A model that an agent serves: answers through the local API. */
+/* Served: a model that an agent serves: answers through the local API. */
 #include "engine/talk/talk.h"
 
 #include <errno.h>
@@ -14,8 +14,8 @@
 #define HEAD_BYTES_MAX 8192
 #define REQUEST_BYTES_MAX (16u << 20)
 
-/* Where the agent listens for others, and for root: docs/reference/
- * local-api.md. */
+/* Sockets of the agent, for others and for root:
+ * docs/reference/local-api.md. */
 static const char *const standard[] = {"/run/flotilla/api.sock", "/var/lib/flotilla/api.sock"};
 
 /* ---- address and token ---- */
@@ -28,8 +28,8 @@ static int refuse_address(const char *address, struct flo_err *err)
                     address);
 }
 
-/* "http://127.0.0.1:8081", also without the scheme or with a slash at its
- * end. */
+/* Parses "http://127.0.0.1:8081", also without the scheme or with a slash at
+ * the end. */
 static bool read_port(const char *address, uint16_t *out)
 {
     static const char *const hosts[] = {"127.0.0.1:", "localhost:"};
@@ -106,9 +106,9 @@ struct call {
     struct flo_served *served;
     struct flo_exchange exchange;
     struct flo_events events;
-    struct flo_buf body; /* bytes of an answer that is no stream */
+    struct flo_buf body; /* body of an answer that is not streamed */
     struct flo_tree tree;
-    const struct flo_asking *asking; /* NULL: no stream is wanted */
+    const struct flo_asking *asking; /* NULL: the answer is not streamed */
     struct flo_talk_counts *counts;
     uint64_t began_us, first_us;
     bool has_finish;
@@ -195,7 +195,7 @@ static int take_body(void *context, const char *data, size_t bytes, struct flo_e
                              : 0;
 }
 
-/* Until the answer is whole, 1, or the person stops it, 0. */
+/* Runs the call until the answer is complete, 1, or the person stops it, 0. */
 static int carry_out(struct call *call, struct flo_err *err)
 {
     const struct flo_served *served = call->served;
@@ -234,7 +234,7 @@ static int bad_content(const struct flo_served *served, const char *what, struct
     return flo_fail(err, FLO_E_NET_CONTENT, "%s: %s", served->called, what);
 }
 
-/* The names of all that are served, as the end of a sentence. */
+/* Lists the names of all served models, for the end of an error. */
 static int name_others(struct flo_served *served, struct flo_err *err)
 {
     struct flo_buf names = {0};
@@ -349,7 +349,7 @@ static void count_times(const struct call *call)
     uint64_t now_us = flo_now_us();
     uint64_t first_us = call->first_us > 0 ? call->first_us : now_us;
 
-    /* One that was stopped is not told its times. */
+    /* A stopped answer has no timings from the server. */
     if (counts->answer_us == 0) {
         counts->prompt_us = first_us - call->began_us;
         counts->answer_us = now_us - first_us;

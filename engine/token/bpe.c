@@ -1,10 +1,11 @@
-/* Byte-level BPE (`tokenizer.ggml.model` = gpt2): a text's words as printable
- * stand-ins of their bytes, merged by the list of merges. */
+/* BPE: byte-level BPE (`tokenizer.ggml.model` = gpt2): each byte of a word is
+ * replaced by a printable character, and words are merged by the list of
+ * merges. */
 #include <stdlib.h>
 
 #include "engine/token/merge.h"
 
-/* Every stand-in is below U+0800: one or two bytes. */
+/* All these characters are below U+0800: one or two bytes. */
 static size_t stand_in(char *out, const char *word, size_t bytes)
 {
     size_t length = 0;
@@ -26,7 +27,7 @@ bool flo_bpe_text(const struct flo_vocab *vocab, const char *text, size_t bytes,
     struct flo_split split;
     const char *word;
     size_t word_bytes;
-    char *shown = malloc(2 * bytes + 1); /* room for the longest word */
+    char *shown = malloc(2 * bytes + 1); /* enough for the longest word */
     bool is_fine = shown != NULL;
     flo_split_init(&split, vocab->split, text, bytes);
     while (is_fine && !tokens->failed && flo_split_next(&split, &word, &word_bytes)) {

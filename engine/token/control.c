@@ -1,4 +1,4 @@
-/* Control tokens in a text of bytes; see control.h. */
+/* Control: control tokens in a text of bytes; see control.h. */
 #include "engine/token/control.h"
 
 #include <string.h>
@@ -36,7 +36,7 @@ void flo_control_piece(const struct flo_vocab *vocab, int32_t id, struct flo_buf
     }
 }
 
-/* The longest control token that begins here, or -1. */
+/* Returns the longest control token that begins here, or -1. */
 static int32_t find(const struct flo_vocab *vocab, const char *text, size_t bytes)
 {
     for (size_t i = 0; i < vocab->specials.count; i++) {

@@ -1,14 +1,14 @@
-/* Ids to text: the bytes of a token, and a stream that never shows half a
- * character. */
+/* Decode: converts ids to text: the bytes of a token, and a stream that never
+ * shows half a character. */
 #include "engine/token/vocab/vocab.h"
 
 #include <string.h>
 
 #include "engine/token/unicode.h"
 
-/* The bytes that the character at `*at` of an id's text stands for: 1 to 4,
- * none at the end. `*at` moves on.  A character that stands for nothing else is
- * kept as it is. */
+/* Gives the bytes that the character at `*at` of an id's text represents: 1 to
+ * 4, none at the end.  Advances `*at`.  A character that represents nothing
+ * else is kept. */
 static size_t next_part(const struct flo_vocab *vocab, int32_t id, size_t *at, char part[4])
 {
     if (id < 0 || id >= vocab->facts.count || *at == vocab->tokens[id].bytes) {
@@ -19,7 +19,7 @@ static size_t next_part(const struct flo_vocab *vocab, int32_t id, size_t *at, c
     size_t taken;
     const char *text = token->text + *at;
     uint32_t code = flo_utf8_next(text, token->bytes - *at, &taken);
-    if (token->type == FLO_TOKEN_BYTE) { /* "<0x0A>", checked at load */
+    if (token->type == FLO_TOKEN_BYTE) { /* "<0x0A>", checked when loading */
         byte = flo_token_byte(token);
         taken = token->bytes;
     } else if (token->type == FLO_TOKEN_NORMAL || token->type == FLO_TOKEN_UNUSED) {
@@ -47,7 +47,7 @@ void flo_vocab_piece(const struct flo_vocab *vocab, int32_t id, bool with_contro
     }
 }
 
-/* Part by part, so that nothing is allocated for a token. */
+/* Processes characters one by one, so nothing is allocated for a token. */
 void flo_text_stream_add(struct flo_text_stream *stream, const struct flo_vocab *vocab, int32_t id,
                          struct flo_buf *out)
 {

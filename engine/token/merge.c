@@ -1,10 +1,10 @@
-/* Symbols side by side in arrays by byte, and a tree over the ranks of their
- * pairs that tells the lowest one. */
+/* Merge: symbols in arrays indexed by byte, and a tree that finds the pair of
+ * the lowest rank. */
 #include "engine/token/merge.h"
 
 #include <stdlib.h>
 
-#define BLOCK 16u /* ranks under a leaf of the tree */
+#define BLOCK 16u /* ranks per leaf of the tree */
 
 _Static_assert(FLO_TOKEN_BYTES_MAX <= UINT16_MAX, "a length fits");
 _Static_assert(sizeof(uint32_t) + sizeof(uint16_t) + 4 * sizeof(uint32_t) / BLOCK <=
@@ -60,7 +60,8 @@ static void make_tree(struct flo_merger *merger, size_t blocks)
     }
 }
 
-/* Where the leftmost pair of the lowest rank begins; there is one. */
+/* Returns where the leftmost pair of the lowest rank begins; at least one pair
+ * exists. */
 static size_t find_lowest(const struct flo_merger *merger)
 {
     const uint32_t *lowest = merger->lowest;
@@ -104,7 +105,7 @@ static void set_length(struct flo_merger *merger, size_t at, size_t bytes)
     merger->lengths[at + bytes - 1] = (uint16_t)bytes;
 }
 
-/* The rank of the symbol there joined with the next one. */
+/* Returns the rank of the symbol there joined with the next one. */
 static uint32_t rank_of(const struct flo_merger *merger, size_t at)
 {
     const struct flo_vocab *vocab = merger->vocab;
@@ -139,7 +140,7 @@ static size_t bytes_claimed(char lead)
     return claims[(uint8_t)lead >> 4];
 }
 
-/* The text's characters, each a symbol, and their pairs. */
+/* Makes each character of the text a symbol, and ranks their pairs. */
 static void cut(struct flo_merger *merger)
 {
     size_t blocks = (merger->bytes + BLOCK - 1) / BLOCK;
@@ -159,9 +160,10 @@ static void cut(struct flo_merger *merger)
     make_tree(merger, blocks);
 }
 
-/* A symbol that is no token: SPM has the tokens of its bytes, and `unknown` for
- * what they lack; in BPE it vanishes, as in training: many small vocabularies
- * lack the bytes of rare planes, and their `unknown` is the end of a text. */
+/* Appends a symbol that is no token.  SPM has tokens for single bytes, and
+ * `unknown` for the rest.  In BPE the symbol is dropped, as in training: many
+ * small vocabularies lack the bytes of rare planes, and their `unknown` is the
+ * end of a text. */
 static void put_symbol(const struct flo_vocab *vocab, const char *text, size_t bytes,
                        struct flo_tokens *tokens)
 {

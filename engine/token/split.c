@@ -1,4 +1,4 @@
-/* Pre-tokenizers as tables of their regular expressions. */
+/* Split: pre-tokenizers as tables of their regular expressions. */
 #include "engine/token/split.h"
 
 #include <string.h>
@@ -22,7 +22,7 @@ struct text {
     size_t bytes;
 };
 
-/* A place in a text: the sets of the character there, none at the end. */
+/* A position in a text: the sets of the character there; none at the end. */
 struct place {
     size_t at;
     size_t next;
@@ -30,12 +30,12 @@ struct place {
 };
 
 enum form {
-    NONE,                 /* after the last rule */
+    NONE,                 /* no rule: ends the list */
     RUN,                  /* lead?body+tail* */
-    FULL_RUN,             /* not fewer than `most` */
+    FULL_RUN,             /* exactly `most` characters */
     RUN_BY_CASE,          /* lead?U*L+|lead?U+L* */
     CONTRACTION,          /* 's|'t|'m|'d|'re|'ve|'ll */
-    CONTRACTION_ANY_CASE, /* the same of S, T ... too */
+    CONTRACTION_ANY_CASE, /* as CONTRACTION, also with S, T ... */
     BLANKS,               /* \s+(?!\S)|\s+ */
     LINES_OR_BLANKS,      /* \s*[\r\n]+|\s+(?!\S)|\s+ */
     BLANKS_AT_END,        /* \s+$ */
@@ -43,13 +43,13 @@ enum form {
 
 struct rule {
     enum form form;
-    uint16_t lead; /* one of these may come first */
-    uint16_t body; /* one or more of these, */
+    uint16_t lead; /* optional first character's sets */
+    uint16_t body; /* sets of one or more characters */
     uint16_t most; /* 0: any number */
-    uint16_t tail; /* any number of these after */
+    uint16_t tail; /* sets of any number of characters after */
 };
 
-/* Alternatives of an expression; the first that matches counts. */
+/* Alternatives of an expression; the first match counts. */
 struct flo_split_expression {
     struct rule rules[6];
 };
@@ -89,11 +89,11 @@ static size_t run(const struct text *text, const struct rule *rule, struct place
     return skip(text, p, rule->tail).at;
 }
 
-/* Letters without ASCII case are U and L: U takes them first and gives back
- * the last one for L to begin with. */
+/* Matches U*L+ or U+L*.  Letters without ASCII case are in both sets: U takes
+ * them first and gives back the last one if L has none. */
 static size_t run_by_case(const struct text *text, struct place p)
 {
-    struct place lower = p; /* where L+ may begin last */
+    struct place lower = p; /* last place where L+ may begin */
     for (; (p.is & UPPER) != 0; p = place_at(text, p.next)) {
         lower = (p.is & LOWER) != 0 ? p : lower;
     }
@@ -101,7 +101,8 @@ static size_t run_by_case(const struct text *text, struct place p)
     return (lower.is & LOWER) != 0 ? skip(text, lower, LOWER).at : p.at;
 }
 
-/* `fold` is the bit that tells S from s where case does not count, else 0. */
+/* Matches a contraction.  `fold` is the bit that differs between S and s if
+ * case is ignored, else 0. */
 static size_t contraction(const struct text *text, struct place start, char fold)
 {
     static const char *const tails[] = {"s", "t", "m", "d", "re", "ve", "ll"};
@@ -120,7 +121,8 @@ static size_t contraction(const struct text *text, struct place start, char fold
     return 0;
 }
 
-/* The last blank before a word is left to the word when there are more. */
+/* Matches blanks.  If there are several, the last one before a word is left to
+ * the word. */
 static size_t blanks(const struct text *text, enum form form, struct place p)
 {
     size_t first = p.at;
@@ -166,8 +168,8 @@ static size_t match_rule(const struct text *text, const struct rule *rule, struc
     return 0;
 }
 
-/* Where the piece that begins at `at` ends for an expression: after its
- * match if one begins there, else where the next match begins. */
+/* Returns the end of the piece at `at`: after the match if one begins there,
+ * otherwise where the next match begins. */
 static size_t piece_end(const struct text *text, const struct rule *rules, size_t at)
 {
     struct place p = place_at(text, at);
@@ -180,7 +182,8 @@ static size_t piece_end(const struct text *text, const struct rule *rules, size_
         if (end != 0) {
             return p.at > at ? p.at : end;
         }
-        /* A failure within a run is a failure of the whole run. */
+        /* If one position in a run does not match, no later position of the run
+         * does. */
         p = (p.is & rules->body) != 0 ? skip(text, p, rules->body) : second;
     }
     return p.at;
@@ -188,9 +191,8 @@ static size_t piece_end(const struct text *text, const struct rule *rules, size_
 
 /* ---- the expressions ---- */
 
-/* smollm: \p{N}, and between numbers as gpt-2:
- * 's|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+
- * |\s+(?!\S)|\s+ */
+/* smollm: \p{N}, and between numbers as gpt-2: 's|'t|'re|'ve|'m|'ll|'d|
+ * ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+ |\s+(?!\S)|\s+ */
 static const struct flo_split_expression smollm[] = {
     {{{RUN, 0, NUMBER, 1, 0}}},
     {{{CONTRACTION, 0, 0, 0, 0},
@@ -201,7 +203,8 @@ static const struct flo_split_expression smollm[] = {
 };
 #define GPT2 (&smollm[1])
 
-/* [\p{P}$+<=>^~|]+ and as gpt-2 and \p{N}+ and [0-9][0-9][0-9] */
+/* Unnamed: [\p{P}$+<=>^~|]+, then as gpt-2, then \p{N}+, then
+ * [0-9][0-9][0-9] */
 static const struct flo_split_expression unnamed[] = {
     {{{RUN, 0, FLO_UNICODE_PUNCTUATION, 0, 0}}},
     {{{CONTRACTION, 0, 0, 0, 0},
@@ -223,7 +226,7 @@ static const struct flo_split_expression llama3 = {
      {LINES_OR_BLANKS, 0, BLANK, 0, 0}},
 };
 
-/* As llama3 with \p{N}. */
+/* Like llama3, but with \p{N}. */
 static const struct flo_split_expression qwen2 = {
     {{CONTRACTION_ANY_CASE, 0, 0, 0, 0},
      {RUN, BEFORE_WORD, LETTER, 0, 0},
@@ -242,8 +245,8 @@ static const struct flo_split_expression tekken = {
      {LINES_OR_BLANKS, 0, BLANK, 0, 0}},
 };
 
-/* [\r\n] and \s?[cased letters]+ and \s?[marks]+ and \s+$ and
- * [ideographs]+ and \p{N}+ */
+/* deepseek: [\r\n], then \s?[cased letters]+, then \s?[marks]+, then \s+$, then
+ * [ideographs]+, then \p{N}+ */
 static const struct flo_split_expression deepseek[] = {
     {{{RUN, 0, NEWLINE, 1, 0}}},
     {{{RUN, BLANK, FLO_UNICODE_CASED, 0, 0}}},
@@ -253,7 +256,7 @@ static const struct flo_split_expression deepseek[] = {
     {{{RUN, 0, NUMBER, 0, 0}}},
 };
 
-/* As the common engines map them; a file without a name is "default". */
+/* Names as other engines map them; a file without a name is "default". */
 static const struct flo_split_kind kinds[] = {
     {unnamed, 4, .names = {"default"}},
     {GPT2, 1,

@@ -1,6 +1,6 @@
-/* SentencePiece-style tokens of one text (`tokenizer.ggml.model` = llama):
- * blanks become U+2581, neighbours merge by the scores of what they make, and
- * what is no token in the end goes out as its bytes' tokens. */
+/* SPM: SentencePiece-style tokens of one text (`tokenizer.ggml.model` = llama):
+ * blanks become U+2581, adjacent symbols are merged by the scores of the
+ * results, and symbols that are no token become tokens of their bytes. */
 #include "engine/token/merge.h"
 
 static void add_escaped(struct flo_buf *out, const char *text, size_t bytes)

@@ -1,9 +1,9 @@
-/* Text to ids: special tokens are cut out first, the rest is split into
- * words, words are merged.
+/* Tokenize: converts text to ids: special tokens are cut out first, the rest is
+ * split into words, and words are merged.
  *
- * Specials are taken longest first over the whole text, each from left to
- * right, out of what longer ones left over: the rule of the common engines,
- * so that the same prompt gives the same ids. */
+ * Special tokens are searched in the whole text, longest first, each from left
+ * to right in what longer ones left.  Other engines do the same, so the same
+ * prompt gives the same ids. */
 #include "engine/token/vocab/vocab.h"
 
 #include <inttypes.h>
@@ -14,7 +14,7 @@
 
 #define TEXT_BYTES_MAX (64u << 20)
 
-/* A part of the joined text: still raw (id < 0) or a special token. */
+/* A piece of the joined text: still raw (id < 0) or a special token. */
 struct piece {
     size_t start;
     size_t bytes;
@@ -29,16 +29,16 @@ static void add_piece(struct flo_buf *pieces, size_t start, size_t end, int32_t 
     }
 }
 
-/* The text being cut and, for each special span, where it lies in it. */
+/* The joined text, and the position of each special span in it. */
 struct work {
     const struct flo_vocab *vocab;
     struct flo_buf text;
-    struct piece *spans; /* special spans only: start, bytes */
+    struct piece *spans; /* of special spans only: start, bytes */
     size_t span_count;
     bool has_message;
 };
 
-/* Does the place lie wholly in one special span? */
+/* Does the range lie wholly in one special span? */
 static bool is_in_special(const struct work *work, size_t start, size_t bytes)
 {
     for (size_t i = 0; i < work->span_count; i++) {
@@ -60,15 +60,15 @@ static bool is_blank(char c)
     return c == ' ' || (c >= '\t' && c <= '\r');
 }
 
-/* Cut every allowed occurrence of one special out of one raw piece. */
+/* Cuts every allowed occurrence of one special token out of one raw piece. */
 static void cut(const struct work *work, int32_t id, const struct piece *raw, struct flo_buf *out)
 {
     const struct flo_vocab_token *token = &work->vocab->tokens[id];
     const char *text = work->text.data;
     const char *hit;
     size_t end = raw->start + raw->bytes;
-    size_t from = raw->start; /* begin of the part that is not yet given out */
-    size_t search = from;     /* where to look next */
+    size_t from = raw->start; /* start of the part not emitted yet */
+    size_t search = from;     /* where the search continues */
     while ((hit = memmem(text + search, end - search, token->text, token->bytes)) != NULL) {
         size_t at = (size_t)(hit - text);
         if (must_be_special(work, token) && !is_in_special(work, at, token->bytes)) {
@@ -86,7 +86,7 @@ static void cut(const struct work *work, int32_t id, const struct piece *raw, st
     add_piece(out, from, end, -1);
 }
 
-/* One special over all pieces, in order in a buffer. */
+/* Applies one special token to all pieces, in order, into a buffer. */
 static void cut_all(const struct work *work, int32_t id, struct flo_buf *pieces)
 {
     const struct flo_vocab_token *token = &work->vocab->tokens[id];
@@ -117,7 +117,7 @@ static int too_long(const struct flo_tokens *tokens, size_t bytes, struct flo_er
                     bytes, tokens->count_least, tokens->count + flo_tokens_room(tokens));
 }
 
-/* A text that surely has too many tokens is not even copied. */
+/* Refuses a text that surely has too many tokens, before it is copied. */
 static int check_bytes(const struct flo_vocab *vocab, const struct flo_text_span *spans,
                        size_t span_count, struct flo_tokens *tokens, struct flo_err *err)
 {
@@ -141,7 +141,7 @@ static int join_spans(struct work *work, const struct flo_text_span *spans, size
     }
     for (size_t i = 0; i < span_count; i++) {
         size_t start = work->text.bytes;
-        if (work->vocab->is_spm) { /* bad bytes have tokens of their own */
+        if (work->vocab->is_spm) { /* invalid bytes have tokens of their own */
             flo_buf_add(&work->text, spans[i].data, spans[i].bytes);
         } else {
             flo_utf8_add(&work->text, spans[i].data, spans[i].bytes, false);
@@ -160,14 +160,15 @@ static int join_spans(struct work *work, const struct flo_text_span *spans, size
 static int convert(const struct work *work, struct flo_tokens *tokens, struct flo_err *err)
 {
     const struct flo_vocab *vocab = work->vocab;
-    /* So many specials as there is room for, and what lies between. */
+    /* Room for as many special tokens as are allowed, and the text between
+     * them. */
     struct flo_buf pieces = {.bytes_max = (2 * flo_tokens_room(tokens) + 1) * sizeof(struct piece)};
     add_piece(&pieces, 0, work->text.bytes, -1);
     for (size_t i = 0; i < vocab->specials.count; i++) {
         cut_all(work, vocab->specials.ids[i], &pieces);
     }
     bool is_fine = true;
-    bool is_after_special = true; /* the beginning counts as one */
+    bool is_after_special = true; /* the text's beginning counts as a special token */
     const struct piece *piece = (const void *)pieces.data;
     if (pieces.failed) {
         flo_tokens_refuse(tokens, flo_tokens_room(tokens) + 1);

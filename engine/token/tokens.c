@@ -1,4 +1,4 @@
-/* A growing list of ids with a bound. */
+/* Tokens: a growing list of ids with a limit. */
 #include "engine/token/vocab/vocab.h"
 
 #include <stdlib.h>

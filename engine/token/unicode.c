@@ -1,11 +1,12 @@
-/* Unicode sets by binary search; strict UTF-8, one code point at a time. */
+/* Unicode: character sets by binary search; strict UTF-8, one code point at a
+ * time. */
 #include "engine/token/unicode.h"
 
 unsigned flo_unicode_sets_beyond_ascii(uint32_t code)
 {
     size_t low = 0;
     size_t high = flo_unicode_change_count;
-    while (low < high) { /* low: the first change after the code point */
+    while (low < high) { /* low becomes the first change after the code point */
         size_t middle = low + (high - low) / 2;
         if (flo_unicode_changes[middle] >> FLO_UNICODE_TABLE_BITS <= code) {
             low = middle + 1;
@@ -13,11 +14,11 @@ unsigned flo_unicode_sets_beyond_ascii(uint32_t code)
             high = middle;
         }
     }
-    /* The first change of all is at 0x80. */
+    /* The first change is at 0x80. */
     return flo_unicode_changes[low - 1] & ((1u << FLO_UNICODE_TABLE_BITS) - 1);
 }
 
-/* Length of the sequence that this byte begins, 0 when it begins none. */
+/* Returns the length of the sequence that this byte begins, 0: none. */
 static size_t sequence_bytes(unsigned char lead)
 {
     if (lead < 0x80) {
@@ -55,7 +56,7 @@ uint32_t flo_utf8_next(const char *text, size_t bytes, size_t *taken)
     return code;
 }
 
-/* Is this the beginning of a sequence that more bytes could complete? */
+/* Is this a beginning of a sequence that more bytes could complete? */
 static bool may_grow(const char *text, size_t bytes)
 {
     if (bytes >= sequence_bytes((unsigned char)text[0])) {

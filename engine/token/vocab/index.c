@@ -1,13 +1,13 @@
-/* Text to token, pair to rank: the tables that make a vocabulary quick.
+/* Index: tables that find a token by its text and a merge by its pair.
  *
  * 150,000 tokens and as many merges must load in a few milliseconds.  So
- * strings stay in the file; each token is hashed once, some tokens ahead of
- * its insertion, and its slot is fetched meanwhile; and a merge is not hashed
- * at all when it makes the same token as the merge before it or the next one,
- * which is how nearly every list is ordered.
+ * strings stay in the file.  Each token is hashed once, some tokens before its
+ * insertion, so that its slot can be prefetched.  A merge is not hashed at all
+ * if it makes the same token as the previous merge, or the next token, as in
+ * nearly every list.
  *
- * The hash is fixed.  A list made to collide in it is refused when all probes
- * together get too many. */
+ * The hash has no secret.  A list made to collide is refused when the total
+ * number of probes gets too high. */
 #include "engine/token/vocab/vocab.h"
 
 #include <inttypes.h>
@@ -17,9 +17,9 @@
 #include <flotilla/errors/gguf.h>
 
 #define MERGES_MAX (1u << 22)
-#define STEPS_MIN 65536 /* all probes; and STEPS_EACH for each entry */
+#define STEPS_MIN 65536 /* limit of all probes, plus STEPS_EACH per entry */
 #define STEPS_EACH 64
-#define AHEAD 16 /* tokens hashed before they are inserted */
+#define AHEAD 16 /* tokens hashed before their insertion */
 #define ID_BITS 21
 #define ID_MASK ((1u << ID_BITS) - 1)
 _Static_assert(FLO_VOCAB_COUNT_MAX < ID_MASK, "id + 1 fits in a slot");
@@ -29,14 +29,15 @@ _Static_assert(FLO_VOCAB_COUNT_MAX < ID_MASK, "id + 1 fits in a slot");
 #ifdef __SIZEOF_INT128__
 __extension__ typedef unsigned __int128 wide;
 
-/* Both halves of the product, one over the other. */
+/* Returns both halves of the product, combined by XOR. */
 static uint64_t folded_product(uint64_t a, uint64_t b)
 {
     wide product = (wide)a * b;
     return (uint64_t)product ^ (uint64_t)(product >> 64);
 }
 #else
-/* The same from products of 32 bits, for machines without wider ones. */
+/* Does the same with 32-bit multiplications, for machines without 128-bit
+ * products. */
 static uint64_t folded_product(uint64_t a, uint64_t b)
 {
     uint64_t low = (a & UINT32_MAX) * (b & UINT32_MAX);
@@ -53,7 +54,7 @@ static uint64_t mix(uint64_t a, uint64_t b)
     return folded_product(a ^ 0x9e3779b97f4a7c15u, b ^ 0xd6e8feb86659fd93u);
 }
 
-/* The last 1 to 8 bytes, each counted at least once. */
+/* Reads the last 1 to 8 bytes; for short texts some are read twice. */
 static uint64_t tail(const char *text, size_t bytes)
 {
     const uint8_t *p = (const uint8_t *)text;
@@ -118,7 +119,7 @@ static int insert(struct flo_vocab *vocab, uint32_t id, uint64_t hash, uint64_t 
     return 0;
 }
 
-/* Tokens without a text can never be found; they need no slot. */
+/* Tokens without text can never be found, so they need no slot. */
 int flo_vocab_index(struct flo_vocab *vocab, struct flo_err *err)
 {
     uint64_t hashes[AHEAD];
@@ -157,7 +158,7 @@ int flo_vocab_list(const struct flo_gguf *gguf, const char *key, uint32_t item_t
     return flo_gguf_array(gguf, key, item_type, out, err);
 }
 
-/* Scores in descending order as ascending unsigned numbers. */
+/* Maps scores in descending order to ascending unsigned numbers. */
 static uint32_t rank_of_score(const struct flo_vocab *vocab, int32_t id)
 {
     uint32_t bits = flo_get_u32(vocab->scores + 4 * (size_t)id);
@@ -179,8 +180,8 @@ bool flo_vocab_rank(const struct flo_vocab *vocab, int32_t id, uint32_t left_byt
     return at != FLO_RANK_NONE;
 }
 
-/* A merge of the file: "left right", the blank being the first one after the
- * first byte. */
+/* A merge of the file: "left right", split at the first blank after the first
+ * byte. */
 struct halves {
     const char *left;
     size_t left_bytes;
@@ -195,8 +196,8 @@ static bool makes(const struct flo_vocab_token *token, const struct halves *halv
            memcmp(token->text + halves->left_bytes, halves->right, halves->right_bytes) == 0;
 }
 
-/* The token that a merge makes: that of the merge before or the one after
- * it, or found by its text; -1 when there is none. */
+/* Returns the token that a merge makes: that of the merge before or the one
+ * after it, or found by its text; -1: none. */
 static int32_t made(const struct flo_vocab *vocab, int32_t before, const struct halves *halves,
                     char *joined)
 {
@@ -214,8 +215,8 @@ static int32_t made(const struct flo_vocab *vocab, int32_t before, const struct 
     return flo_vocab_find(vocab, joined, bytes);
 }
 
-/* Put a merge at the end of its token's chain; the first of two equal ones
- * counts.  false when all chains together are too long. */
+/* Appends a merge to its token's chain; of two equal ones the first counts.
+ * false: all chains together are too long. */
 static bool chain(struct flo_vocab *vocab, uint32_t rank, int32_t id, uint64_t *steps_left)
 {
     uint32_t *end = &vocab->first_rank[id];

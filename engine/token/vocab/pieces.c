@@ -1,5 +1,5 @@
-/* Pieces: sorted once by their first eight bytes, the rest where those are
- * the same. */
+/* Pieces: sorts tokens by their first eight bytes, and equal ones by the
+ * rest. */
 #include "engine/token/vocab/pieces.h"
 
 #include <stdlib.h>
@@ -9,7 +9,7 @@
 #include "engine/token/vocab/vocab.h"
 
 struct entry {
-    uint64_t key; /* the first bytes, big-endian */
+    uint64_t key; /* first eight bytes, big-endian */
     uint32_t id;
     uint32_t place;
     uint32_t bytes;
@@ -39,12 +39,12 @@ static uint64_t key_of(const char *text, uint32_t bytes)
     return key;
 }
 
-/* All tokens but the empty ones; how many. */
+/* Collects all tokens that are not empty; returns their number. */
 static uint32_t collect(const struct flo_vocab *vocab, struct entry *entries, struct flo_buf *text)
 {
     uint32_t count = 0;
 
-    /* The whole of it stays within the plan, whatever a file says. */
+    /* Bounds the memory to the plan, whatever the file contains. */
     text->bytes_max = (size_t)vocab->facts.count * 16 + 4096;
     for (int32_t id = 0; id < vocab->facts.count; id++) {
         size_t place = text->bytes;

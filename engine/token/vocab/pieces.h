@@ -1,9 +1,9 @@
-/* Pieces: the bytes of a vocabulary's tokens in order, for finding at once all
- * tokens that fit somewhere.
+/* Pieces: the bytes of a vocabulary's tokens, sorted, to find all tokens that
+ * fit a grammar quickly.
  *
  * Each is stored from where it differs from the one before; a control token as
- * the bytes of control.h.  Tokens that show nothing or more than
- * FLO_PIECE_BYTES_MAX bytes are not in it. */
+ * the bytes of control.h.  Tokens without text, or with more than
+ * FLO_PIECE_BYTES_MAX bytes, are left out. */
 #ifndef FLOTILLA_ENGINE_PIECES_H
 #define FLOTILLA_ENGINE_PIECES_H
 
@@ -16,18 +16,17 @@ struct flo_pieces {
     uint32_t *ids;
     uint32_t *places; /* in text: of the bytes after the shared ones */
     uint8_t *lengths; /* bytes of the whole token */
-    uint8_t *shared;  /* bytes in common with the one before */
+    uint8_t *shared;  /* bytes shared with the previous token */
     char *text;
 };
 
-/* The vocabulary's, made when first asked for, from any thread; it goes away
- * with the vocabulary.  FLO_E_MEMORY. */
+/* Returns the vocabulary's pieces, made at the first call, from any thread;
+ * they are freed with the vocabulary.  FLO_E_MEMORY. */
 FLO_MUST_USE int flo_vocab_pieces(struct flo_vocab *vocab, const struct flo_pieces **out,
                                   struct flo_err *err);
 void flo_pieces_free(struct flo_pieces *pieces);
 
-/* Bytes that having (and, for a moment, making) them takes at most, for each
- * token. */
+/* Upper bound of the memory per token, also while the pieces are made. */
 #define FLO_PIECES_TOKEN_BYTES 80u
 
 #endif

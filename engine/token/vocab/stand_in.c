@@ -1,4 +1,5 @@
-/* Bytes and the texts that stand for them in a vocabulary. */
+/* Stand-in: converts bytes to the texts that represent them in a vocabulary,
+ * and back. */
 #include "engine/token/vocab/vocab.h"
 
 #include <string.h>

@@ -1,4 +1,4 @@
-/* Vocabulary: the GGUF's lists to tables, checked once. */
+/* Vocab: converts the GGUF's lists to tables, checked once. */
 #include "engine/token/vocab/vocab.h"
 
 #include <inttypes.h>
@@ -10,9 +10,9 @@
 #include "engine/token/unicode.h"
 #include "engine/token/vocab/pieces.h"
 
-#define SPECIALS_MAX 65536 /* each is looked for in a whole text */
+#define SPECIALS_MAX 65536 /* limit, as each is searched in a whole text */
 
-/* Spelled like the end of an answer, whatever the metadata says. */
+/* Texts that end an answer, whatever the metadata says. */
 static const char *const ends[] = {
     "<|eot_id|>", "<|im_end|>", "<|end|>",  "<end_of_turn>",      "<|endoftext|>",
     "<|eom_id|>", "</s>",       "<EOT>",    "<|end_of_text|>",    "<|eot|>",
@@ -24,7 +24,7 @@ static const char *const ends[] = {
 static bool is_end_text(const struct flo_vocab_token *token)
 {
     if (token->text[0] != '<' && token->text[0] != '_') {
-        return false; /* nearly all of them */
+        return false; /* true for nearly all tokens */
     }
     for (size_t i = 0; i < FLO_COUNT(ends); i++) {
         if (flo_token_is(token, ends[i], strlen(ends[i]))) {
@@ -34,8 +34,8 @@ static bool is_end_text(const struct flo_vocab_token *token)
     return false;
 }
 
-/* <|user|>, <|channel>, <tool_call|>, [INST]: what chat templates are made of.
- */
+/* Does it look like <|user|>, <|channel>, <tool_call|> or [INST], the marks of
+ * chat templates? */
 static bool looks_like_mark(const struct flo_vocab_token *token)
 {
     size_t bytes = token->bytes;
@@ -67,8 +67,8 @@ static int load_token(struct flo_vocab *vocab, uint32_t id, struct flo_gguf_text
         return flo_fail(err, FLO_E_GGUF_VOCAB, "byte token %" PRIu32 " is '%.*s', not '<0x..>'", id,
                         text.bytes < 16 ? (int)text.bytes : 16, text.data);
     }
-    /* Some files mark these as text or as the user's; a text that spells an
-     * end must never end an answer. */
+    /* Some files list these as text or as user-defined; but a message that
+     * spells an end must never end an answer. */
     if (text.bytes > 0 && is_end_text(token)) {
         token->is_end = true;
         token->type = FLO_TOKEN_CONTROL;
@@ -110,7 +110,7 @@ static int load_tokens(struct flo_vocab *vocab, const struct flo_gguf *gguf, str
     return flo_vocab_index(vocab, err);
 }
 
-/* SPM merges by the scores of tokens; there is no list of merges. */
+/* SPM merges by the scores of tokens; it has no list of merges. */
 static int load_scores(struct flo_vocab *vocab, const struct flo_gguf *gguf, struct flo_err *err)
 {
     const struct flo_gguf_kv *list;
@@ -122,7 +122,7 @@ static int load_scores(struct flo_vocab *vocab, const struct flo_gguf *gguf, str
     vocab->scores = list->data;
     for (int byte = 0; byte < 256; byte++) {
         char text[8];
-        char alone = (char)byte; /* where there is no token "<0x..>" */
+        char alone = (char)byte; /* if there is no token "<0x..>" */
         snprintf(text, sizeof(text), "<0x%02X>", (unsigned)byte);
         int32_t id = flo_vocab_find(vocab, text, 6);
         vocab->byte_ids[byte] = id >= 0 ? id : flo_vocab_find(vocab, &alone, 1);
@@ -163,9 +163,9 @@ static int load_specials(struct flo_vocab *vocab, struct flo_err *err)
     return 0;
 }
 
-/* Phi-3 was trained with the blanks after its marks taken away.  No key says
- * so; the common engines go by the model's name, and so must we to get the
- * same ids. */
+/* Phi-3 was trained without the blanks after its marks.  No metadata key says
+ * so; other engines decide by the model's name, and the same ids need the same
+ * rule. */
 static int load_strips(struct flo_vocab *vocab, const struct flo_gguf *gguf, struct flo_err *err)
 {
     static const char *const keeping[] = {"<unk>", "<s>", "<|endoftext|>"};
@@ -193,7 +193,7 @@ static int load_strips(struct flo_vocab *vocab, const struct flo_gguf *gguf, str
     return 0;
 }
 
-/* An SPM file that names no id means the one of the first such models. */
+/* An SPM file without an id means the one of the first such models. */
 static int load_id(const struct flo_vocab *vocab, const struct flo_gguf *gguf, const char *key,
                    int32_t spm_default, int32_t *out, struct flo_err *err)
 {
@@ -212,8 +212,8 @@ static int load_id(const struct flo_vocab *vocab, const struct flo_gguf *gguf, c
     return 0;
 }
 
-/* An answer of gpt-oss is several messages: <|end|> ends one of them,
- * <|return|> or <|call|> the answer. */
+/* An answer of gpt-oss has several messages: <|end|> ends a message, <|return|>
+ * or <|call|> the answer. */
 static void spare_message_end(struct flo_vocab *vocab)
 {
     static const char *const texts[] = {"<|end|>", "<|return|>", "<|call|>"};
@@ -260,7 +260,7 @@ static int load_ids(struct flo_vocab *vocab, const struct flo_gguf *gguf, struct
     return 0;
 }
 
-/* SPM takes a text as a whole. */
+/* SPM does not split a text. */
 static const struct flo_split_kind spm_split = {.adds_bos = true};
 
 static int load_kind(struct flo_vocab *vocab, const struct flo_gguf *gguf, struct flo_err *err)
@@ -292,10 +292,10 @@ static int load_kind(struct flo_vocab *vocab, const struct flo_gguf *gguf, struc
     return flo_gguf_bool(gguf, "tokenizer.ggml.add_space_prefix", &vocab->adds_space, err);
 }
 
-/* The bytes of one id: a token's, or those of a character that is none; but
- * without `unknown` a byte that is no token vanishes.  In BPE it always does:
- * where there is an `unknown`, what lacks a token are control characters and
- * rare planes, and a text that long of nothing else may be refused. */
+/* Returns the most bytes that one id can cover.  Without `unknown`, a byte
+ * without a token is dropped, so the result is then SIZE_MAX.  BPE drops such
+ * bytes even with an `unknown`; but then only control characters and rare
+ * planes lack tokens, and a long text of nothing else may be refused. */
 static size_t id_bytes_max(const struct flo_vocab *vocab)
 {
     for (int byte = 0; vocab->facts.unknown < 0 && byte < 256; byte++) {

@@ -1,4 +1,5 @@
-/* A vocabulary from the inside: tables of tokens, merges and specials. */
+/* Vocab: a vocabulary's internals: tables of tokens, merges and special
+ * tokens. */
 #ifndef FLOTILLA_ENGINE_VOCAB_H
 #define FLOTILLA_ENGINE_VOCAB_H
 
@@ -24,11 +25,11 @@ struct flo_vocab_token {
     uint8_t type;
     bool is_end;
     bool is_mark;      /* user-defined, but looks like a template's mark */
-    bool strips_right; /* a special that swallows the blanks after it */
+    bool strips_right; /* special token that removes the blanks after it */
 };
 
-/* Open addressing.  A slot is id + 1 in its low 21 bits with 11 bits of the
- * text's hash above; 0 is free. */
+/* Hash table with open addressing.  A slot is id + 1 in its low 21 bits, and
+ * above them 11 bits of the text's hash; 0 is free. */
 struct flo_index {
     uint32_t *slots;
     uint32_t mask;
@@ -41,64 +42,65 @@ struct flo_vocab {
     const struct flo_split_kind *split;
     struct flo_vocab_token *tokens;
     struct flo_index by_text; /* tokens by their text */
-    /* For BPE: the list of merges, by rank, and for each token the rank of the
+    /* For BPE: the list of merges, by rank.  For each token, the rank of the
      * first merge that makes it; FLO_RANK_NONE ends a chain. */
-    uint16_t *merge_left_bytes; /* [merge_count] of the left half */
-    uint32_t *merge_next;       /* [merge_count] of the same token */
+    uint16_t *merge_left_bytes; /* [merge_count]: bytes of the left half */
+    uint32_t *merge_next;       /* [merge_count]: next merge that makes the same token */
     uint32_t *first_rank;       /* [count] */
     uint32_t merge_count;
-    int32_t byte_ids[256];    /* SPM: each byte's token, or -1 */
+    int32_t byte_ids[256];    /* SPM: token of each byte, or -1 */
     uint32_t token_bytes_max; /* bytes of the longest token */
-    size_t id_bytes_max;      /* most bytes that become one id; SIZE_MAX: any */
-    const uint8_t *scores;    /* SPM: f32 little endian, in the file */
+    size_t id_bytes_max;      /* most bytes that can become one id; SIZE_MAX: unlimited */
+    const uint8_t *scores;    /* SPM: f32 little-endian, in the mapped file */
     bool is_spm;
-    bool adds_space;                     /* SPM: a blank before a text after a special */
-    bool strips;                         /* some token strips_right */
-    struct flo_tokens specials;          /* control, unknown, user: longest first */
-    _Atomic(struct flo_pieces *) pieces; /* NULL: not asked for (pieces.c) */
+    bool adds_space;            /* SPM: insert a blank before a text after a special token */
+    bool strips;                /* some token has strips_right */
+    struct flo_tokens specials; /* control, unknown and user-defined: longest first */
+    _Atomic(struct flo_pieces *) pieces; /* NULL: not made yet (pieces.c) */
 };
 
-/* Is this its text? */
+/* Is this the token's text? */
 static inline bool flo_token_is(const struct flo_vocab_token *token, const char *text, size_t bytes)
 {
     return token->bytes == bytes && memcmp(token->text, text, bytes) == 0;
 }
-/* The byte of a token "<0x0A>"; -1 when it is not spelled so. */
+/* Returns the byte of a token "<0x0A>"; -1 if it is not spelled like this. */
 int flo_token_byte(const struct flo_vocab_token *token);
 
-/* The rank of making token `id` from its first `left_bytes` bytes and the
- * rest: lower merges first; false when there is no such merge. */
+/* Gives the rank of the merge that makes token `id` from its first `left_bytes`
+ * bytes and the rest; lower ranks merge first.  false: no such merge. */
 bool flo_vocab_rank(const struct flo_vocab *vocab, int32_t id, uint32_t left_bytes, uint32_t *rank);
 
-/* A list of the metadata that must be there. */
+/* Finds a list in the metadata; an absent one is an error. */
 FLO_MUST_USE int flo_vocab_list(const struct flo_gguf *gguf, const char *key, uint32_t item_type,
                                 const struct flo_gguf_kv **out, struct flo_err *err);
-/* Make by_text of the tokens; two that are the same are FLO_E_GGUF_VOCAB. */
+/* Builds by_text from the tokens; two equal tokens are FLO_E_GGUF_VOCAB. */
 FLO_MUST_USE int flo_vocab_index(struct flo_vocab *vocab, struct flo_err *err);
-/* Read the list of merges; by_text must be there. */
+/* Reads the list of merges; by_text must be built. */
 FLO_MUST_USE int flo_vocab_load_merges(struct flo_vocab *vocab, const struct flo_gguf *gguf,
                                        struct flo_err *err);
 
-/* The printable stand-in of a byte in byte-level BPE, and back (-1: none). */
+/* Convert a byte to its printable character in byte-level BPE, and back (-1:
+ * none). */
 uint32_t flo_byte_to_code(uint8_t byte);
 int flo_code_to_byte(uint32_t code);
 
-/* How many ids more fit. */
+/* Returns how many more ids fit. */
 size_t flo_tokens_room(const struct flo_tokens *tokens);
-/* Are `count` more too many?  Then tokens->failed is set. */
+/* Are `count` more ids too many?  Then sets tokens->failed. */
 bool flo_tokens_refuse(struct flo_tokens *tokens, size_t count);
-/* Do the ids of so many bytes perhaps fit?  If not, tokens->failed is set. */
+/* Could the ids of this many bytes fit?  If not, sets tokens->failed. */
 bool flo_tokens_have_room(struct flo_tokens *tokens, const struct flo_vocab *vocab, size_t bytes);
 
-/* Append the ids of a text without specials: by its words (token/bpe.c), or as
- * one with a blank in front of it if `has_prefix` (token/spm.c).  false when
- * there is no memory. */
+/* Append the ids of a text without special tokens: by its words (token/bpe.c),
+ * or as one, with a blank before it if `has_prefix` (token/spm.c).  false: out
+ * of memory. */
 bool flo_bpe_text(const struct flo_vocab *vocab, const char *text, size_t bytes,
                   struct flo_tokens *tokens);
 bool flo_spm_text(const struct flo_vocab *vocab, const char *text, size_t bytes, bool has_prefix,
                   struct flo_tokens *tokens);
 
-/* Stands for a blank in SPM's tokens. */
+/* Represents a blank in SPM's tokens. */
 #define FLO_SPM_BLANK "\xe2\x96\x81"
 #define FLO_SPM_BLANK_CODE 0x2581
 
