@@ -1,6 +1,6 @@
-/* Packed weights for people's own commands: made on first use, kept in a
- * bounded folder (base/system/packs.c).  Whatever stands against it, the
- * model's own rows serve; one line says why. */
+/* Cached: packed weights for commands that a person runs: made on first use,
+ * kept in a folder of bounded size (base/system/packs.c).  On any failure the
+ * model's own rows are used, and one line tells the reason. */
 #include <unistd.h>
 
 #include <flotilla/errors/cfg.h>
@@ -75,7 +75,7 @@ int flo_tool_cached(const struct flo_tool *tool)
         flo_file_open(tool->model, &c.model_fd, NULL) < 0) {
         return -1;
     }
-    /* Faults of the model itself are told when it is opened. */
+    /* Errors of the model itself are reported when it is opened. */
     int rv = find_or_make(&c, tool, &fd, &err);
     if (rv < 0 && (rv == FLO_E_DISK_FULL || rv == FLO_E_STATE_LOCKED || rv == FLO_E_CFG_PERM ||
                    rv == FLO_E_IO_OPEN || rv == FLO_E_IO_WRITE)) {

@@ -1,4 +1,4 @@
-/* Shared by the commands. */
+/* Common: shared by the commands. */
 #include "engine/tools/common.h"
 
 #include <math.h>
@@ -20,7 +20,7 @@ const char *const flo_tool_kv_names[] = {
     [FLO_KV_Q8_0] = "q8_0", [FLO_KV_Q4_0] = "q4_0",
 };
 
-/* NULL, or one of the words that --kv takes. */
+/* Parses a word of --kv; NULL means the default. */
 static enum flo_kv_type kv_type(const char *name)
 {
     size_t i = FLO_COUNT(flo_tool_kv_names);
@@ -30,8 +30,8 @@ static enum flo_kv_type kv_type(const char *name)
     return name == NULL ? FLO_KV_AUTO : (enum flo_kv_type)i;
 }
 
-/* --lora "FILE:0.5": without a number after the last colon all of it is the
- * file's name. */
+/* Reads --lora "FILE:0.5"; without a number after the last colon the whole text
+ * is the file's name. */
 static int read_lora(const char *text, struct flo_tool_setup *setup, struct flo_err *err)
 {
     FLO_CLEANUP(flo_fd_cleanup) int fd = -1;
@@ -68,7 +68,7 @@ static void find_packed(const struct flo_tool *tool, struct flo_tool_setup *setu
                     ? snprintf(setup->packed, size, "%s", named)
                     : snprintf(setup->packed, size, "%s%s", tool->model, FLO_SIDECAR_SUFFIX);
 
-    if (bytes >= (int)size) { /* no file has such a name */
+    if (bytes >= (int)size) { /* a file name cannot be this long */
         setup->packed[0] = '\0';
     }
 }
@@ -135,7 +135,7 @@ int flo_tool_open(const struct flo_tool *tool, enum flo_vocabulary vocabulary,
         rv = m->backend->open(tool->model, &m->setup.options, &m->state, err);
     }
     m->setup.options.engine.packed_fd = 0;
-    m->setup.options.engine.chat_template = NULL; /* read at open only */
+    m->setup.options.engine.chat_template = NULL; /* only needed at open */
     FLO_TRY(rv);
     m->info = m->backend->info(m->state);
     m->text = m->backend->text(m->state);

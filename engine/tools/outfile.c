@@ -1,4 +1,4 @@
-/* A file that appears whole or not at all. */
+/* Outfile: writes a file that appears complete or not at all. */
 #include "engine/tools/outfile.h"
 
 #include <errno.h>
@@ -11,19 +11,19 @@
 
 #define PATH_BYTES_MAX 4096
 
-/* The name of the file while it is written. */
+/* Name of the file while it is written. */
 static char part[PATH_BYTES_MAX];
 
-/* Whoever ends the process gets no half file. */
+/* Removes the incomplete file when a signal ends the process. */
 static void on_signal(int number)
 {
     unlink(part);
-    raise(number); /* as it is without this function */
+    raise(number); /* repeat the signal with its default action */
 }
 
 static const int numbers[] = {SIGINT, SIGTERM, SIGHUP};
 
-/* Between the file's creation and on_signal() they wait. */
+/* Blocks signals between the file's creation and on_signal()'s installation. */
 static void hold_signals(bool is_held)
 {
     sigset_t set;
@@ -40,7 +40,7 @@ static void catch_signals(bool is_writing)
     const struct sigaction none = {.sa_handler = SIG_DFL};
     struct sigaction old;
     for (size_t i = 0; i < FLO_COUNT(numbers); i++) {
-        /* nohup's stays. */
+        /* a signal ignored by nohup stays ignored */
         if (sigaction(numbers[i], NULL, &old) == 0 && old.sa_handler != SIG_IGN) {
             sigaction(numbers[i], is_writing ? &ours : &none, NULL);
         }
@@ -52,7 +52,8 @@ static bool is_same(const struct stat *a, const struct stat *b)
     return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
 }
 
-/* Locked, and not renamed by whoever had the lock before. */
+/* Is the file locked by this process and still under its name?  Its previous
+ * owner may have renamed it. */
 static bool is_ours(int fd)
 {
     struct stat opened, named;
@@ -60,14 +61,14 @@ static bool is_ours(int fd)
            stat(part, &named) == 0 && is_same(&opened, &named);
 }
 
-/* A file that is there may be replaced, unless it is one of the inputs. */
+/* An existing file may be replaced, unless it is one of the inputs. */
 static int check_old(const char *path, struct flo_inputs inputs, struct flo_err *err)
 {
     struct stat old, input;
     if (stat(path, &old) < 0) {
         return 0;
     }
-    /* A rename would put the file in the place of a device. */
+    /* A rename would replace a device by a file. */
     if (!S_ISREG(old.st_mode)) {
         return flo_fail(err, FLO_E_IO_OPEN, "%s: not a regular file", path);
     }
@@ -115,7 +116,7 @@ int flo_outfile(const char *path, struct flo_inputs inputs, flo_outfile_write *w
         unlink(part);
     }
     catch_signals(false);
-    close(fd); /* and with it the lock, when the name is not ours any more */
+    close(fd); /* also releases the lock if the name is no longer this file's */
     return rv;
 }
 

@@ -1,4 +1,4 @@
-/* Abilities: may this request go to an engine that has these? */
+/* Abilities: may a request go to an engine with these abilities? */
 #include <flotilla/engine_wire.h>
 #include <flotilla/grammar.h>
 
@@ -13,8 +13,8 @@ static const struct flo_wire_ability {
 #undef FLO_ABILITY
 };
 
-/* A use of an ability (any of several bits), and the parameter by which a
- * client asked for it. */
+/* A use of an ability (any of several bits), and the parameter that asks for
+ * it. */
 struct use {
     bool is_used;
     uint64_t ability;

@@ -1,4 +1,4 @@
-/* Biases of a request's tokens, as the bytes of one field. */
+/* Bias: encodes the biases of a request's tokens as bytes of one field. */
 #include <string.h>
 
 #include <flotilla/engine_wire.h>

@@ -1,4 +1,4 @@
-/* Log-probabilities as the bytes of one field. */
+/* Logprob: encodes log-probabilities as bytes of one field. */
 #include <string.h>
 
 #include <flotilla/engine_wire.h>

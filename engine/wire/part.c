@@ -1,4 +1,5 @@
-/* Parts of an answer that are not its text, as the bytes of one field. */
+/* Part: encodes the parts of an answer other than text as bytes of one
+ * field. */
 #include <flotilla/engine_wire.h>
 
 enum { HEAD_BYTES = 8 };

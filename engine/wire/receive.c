@@ -1,4 +1,4 @@
-/* Bytes and descriptors from the other end's socket. */
+/* Receive: reads bytes and descriptors from the other end's socket. */
 #include <flotilla/engine_wire.h>
 
 #include <errno.h>

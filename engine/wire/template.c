@@ -1,4 +1,5 @@
-/* A chat template that a person names: both programs read it alike. */
+/* Template: reads a chat template that a person names, in the same way for both
+ * programs. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,7 +1,7 @@
-/* Wire codec: one table per message, one writer and one reader for all.
+/* Wire: codec with one table per message, one writer and one reader for all.
  *
- * A row says tag, kind and place in the struct; conversations and stop texts
- * are the only fields that repeat. */
+ * A row has tag, kind and offset in the struct; conversations and stop texts
+ * are the only repeated fields. */
 #include <string.h>
 
 #include <flotilla/engine_wire.h>
@@ -21,7 +21,7 @@ struct row {
     size_t offset;
 };
 
-/* Tags of the fields that repeat; rows use 1..63. */
+/* Tags of the repeated fields; rows use 1..63. */
 enum {
     TAG_ROLE = 100,
     TAG_CONTENT = 101,
@@ -242,7 +242,7 @@ static void put_field(struct flo_buf *out, uint16_t tag, const void *data, size_
     flo_buf_add(out, data, bytes);
 }
 
-/* The 8 bytes of a number, whatever its type in the struct. */
+/* Loads a number as 8 bytes, whatever its type in the struct. */
 static uint64_t number_load(const struct row *row, const char *place)
 {
     uint32_t narrow;
@@ -256,7 +256,7 @@ static uint64_t number_load(const struct row *row, const char *place)
         memcpy(&flag, place, sizeof(flag));
         return flag;
     default:
-        memcpy(&wide, place, sizeof(wide)); /* u64, or a double's bits */
+        memcpy(&wide, place, sizeof(wide)); /* u64, or the bits of a double */
         return wide;
     }
 }
@@ -273,14 +273,14 @@ static void put_row(struct flo_buf *out, const struct row *row, const char *body
         return;
     }
     uint64_t value = number_load(row, place);
-    if (value != 0) { /* zero is what is read when it is absent */
+    if (value != 0) { /* an absent number is read as zero */
         uint8_t number[NUMBER_BYTES];
         flo_put_u64(number, value);
         put_field(out, row->tag, number, sizeof(number));
     }
 }
 
-/* Images of this message, from *next on. */
+/* Writes the images of this message, from *next on. */
 static void put_images(struct flo_buf *out, const struct flo_wire_generate *generate,
                        uint32_t message, uint32_t *next)
 {
@@ -370,7 +370,7 @@ static int broken(struct flo_err *err, const char *name, const char *what)
     return flo_fail(err, FLO_E_WORKER_PROTOCOL, "frame %s: %s", name, what);
 }
 
-/* false: the number does not fit its place. */
+/* Stores a number; false: it does not fit the field. */
 static bool number_store(const struct row *row, char *place, uint64_t value)
 {
     uint32_t narrow = (uint32_t)value;
@@ -399,7 +399,7 @@ static bool read_row(const struct row *row, char *body, const char *data, size_t
     return bytes == NUMBER_BYTES && number_store(row, place, flo_get_u64(data));
 }
 
-/* An image of the last message, past those that it has. */
+/* Reads an image of the last message and appends it. */
 static bool read_image(struct flo_wire_generate *generate, const char *data, size_t bytes)
 {
     uint32_t count = generate->n_images, n = generate->n_messages;
@@ -422,8 +422,8 @@ static bool read_image(struct flo_wire_generate *generate, const char *data, siz
     return true;
 }
 
-/* Conversation and stop texts: a content follows its role, and what else there
- * is follows that. */
+/* Reads conversation and stop texts: a message's role comes first, then its
+ * content, then its other members. */
 static bool read_repeated(struct flo_wire_generate *generate, uint16_t tag, const char *data,
                           size_t bytes, bool *in_message)
 {
