@@ -1,14 +1,17 @@
-/* Lifetime of a certificate: the moments in it that both sides know.  Pure. */
+/* Certificate lifetime: the times in it that device and controller both
+ * compute.  Pure. */
 #ifndef FLOTILLA_PROTO_LIFETIME_H
 #define FLOTILLA_PROTO_LIFETIME_H
 
 #include <flotilla/base.h>
 
-/* From here on the next one is asked for: two thirds of it are over. */
+/* Age at which the next certificate is requested: two thirds of the
+ * lifetime. */
 uint64_t flo_lifetime_due_ms(uint64_t life_ms);
-/* From here on people are warned: a sixth of it is left. */
+/* Age from which people are warned: a sixth of the lifetime is left. */
 uint64_t flo_lifetime_ending_ms(uint64_t life_ms);
-/* Devices of one day ask within a twelfth of it, each at its place. */
+/* Time over which devices enrolled on one day spread their requests: a twelfth
+ * of the lifetime. */
 uint64_t flo_lifetime_spread_ms(uint64_t life_ms);
 
 #endif

@@ -1,4 +1,5 @@
-/* A policy as JSON: inside orders, rollouts and the device's stories. */
+/* Policies as JSON: inside orders, rollouts and the golden traces of
+ * devices. */
 #ifndef FLOTILLA_PROTO_POLICY_H
 #define FLOTILLA_PROTO_POLICY_H
 
@@ -6,15 +7,15 @@
 
 #include "base/host/json.h"
 
-/* All names, with a blank between two. */
+/* All field names, separated by a blank. */
 extern const char flo_policy_names[];
 
-/* Overwrite the fields that `json` has (NULL: none); unknown ones are ignored,
- * for an older device must understand a newer controller.
- * FLO_E_META_SCHEMA  a field of another type or out of bounds; *out is
- *                    undefined */
+/* Overwrites the fields that `json` has (NULL: none).  Unknown fields are
+ * ignored, because an older device must understand a newer controller.
+ * FLO_E_META_SCHEMA: a field has another type or is out of bounds; *out is
+ * undefined then. */
 FLO_MUST_USE int flo_policy_read(const json_t *json, struct flo_policy *out, struct flo_err *err);
-/* All fields: a new reference, NULL without memory. */
+/* All fields as a new reference; NULL: no memory. */
 json_t *flo_policy_json(const struct flo_policy *policy);
 
 #endif

@@ -1,4 +1,5 @@
-/* How a release wants to be served, as JSON: in the document, in a file. */
+/* Serving options of a release as JSON: in the release document, or in a
+ * file. */
 #ifndef FLOTILLA_PROTO_SERVE_H
 #define FLOTILLA_PROTO_SERVE_H
 
@@ -6,10 +7,10 @@
 
 #include "base/host/json.h"
 
-/* Take the keys of `json` (NULL: none) over those that are set. */
+/* Replaces values by the keys of `json` (NULL: none). */
 FLO_MUST_USE int flo_serve_read(const json_t *json, struct flo_release_serve *serve,
                                 struct flo_err *err);
-/* As it is read; NULL: nothing is said. */
+/* The JSON that flo_serve_read accepts; NULL: nothing is set. */
 json_t *flo_serve_json(const struct flo_release_serve *serve);
 
 #endif

@@ -1,6 +1,6 @@
-/* Rotation of the slots: what is current, previous and candidate after a step
- * of an update.  The record on disk (updater/core/slots.c) and the agent's
- * picture of it (agent/core) turn by this one function. */
+/* Slot rotation: the slots current, previous and candidate after a step of an
+ * update.  The record on disk (updater/core/slots.c) and the agent's copy of it
+ * (agent/core) both use this function. */
 #include <assert.h>
 #include <string.h>
 

@@ -1,4 +1,4 @@
-/* The tables of proto (the .def files) as functions. */
+/* Tables: access to the .def files of proto. */
 #include <string.h>
 
 #include <flotilla/proto.h>

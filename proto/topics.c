@@ -1,4 +1,4 @@
-/* Topics: building and taking apart, from proto/topics.def. */
+/* MQTT topics: building and parsing, from proto/topics.def. */
 #include <stdio.h>
 #include <string.h>
 
@@ -21,7 +21,8 @@ const struct flo_topic_fact *flo_topic_fact(enum flo_topic topic)
     return &topics[topic];
 }
 
-/* Parts of a path around its {d} or {g}; after is NULL when it has none. */
+/* Splits a path around its {d} or {g}: returns the length before; *after is
+ * NULL when it has none. */
 static size_t path_split(const char *path, const char **after)
 {
     const char *brace = strchr(path, '{');
@@ -59,7 +60,7 @@ int flo_topic_common(const char *fleet, char *out, struct flo_err *err)
     return 0;
 }
 
-/* Does `rest` have the form of `path`, with a valid name as key? */
+/* Returns whether `rest` has the form of `path`, with a valid name as key. */
 static bool path_matches(const char *path, const char *rest, char *key)
 {
     const char *after;

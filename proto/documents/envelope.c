@@ -1,9 +1,9 @@
-/* DSSE envelopes: taking apart and writing, no cryptography.
+/* DSSE envelopes: parsing and writing, without cryptography.
  *
- * Format: docs/internals/contracts/documents.md section 2; the encoding that is
- * signed is the DSSE v1 protocol's pre-authentication encoding.  An envelope
- * has one right text: what is read is written again and compared, so blanks,
- * escapes, unknown keys and another order are refused by one rule. */
+ * Format: docs/internals/contracts/documents.md section 2.  The signed bytes
+ * are the pre-authentication encoding of DSSE v1.  An envelope has one
+ * canonical text: the parser writes what it read and compares.  This one rule
+ * refuses blanks, escapes, unknown keys and another order. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,8 +1,8 @@
-/* Golden cases (flotilla-golden-1 and -2): requests whose answers are known.
+/* Golden cases (flotilla-golden-1 and -2): requests with known answers.
  *
- * Both formats become the same matchers.  Exact token ids are compared only
- * where every choice of the model was clear (min_logit_gap >= 1): kernels of
- * different CPUs round differently. */
+ * Both formats become the same matchers. Exact token ids are compared only
+ * where every choice of the model was clear (min_logit_gap >= 1), because
+ * kernels of different CPUs round differently. */
 #include <flotilla/golden.h>
 
 #include <stdlib.h>
@@ -23,7 +23,7 @@ static struct flo_golden_match *match_add(struct flo_golden_case *out, enum flo_
     return match;
 }
 
-/* Ids into a new matcher, or none if the choices were not clear. */
+/* Adds a matcher for token ids, unless some choice was not clear. */
 static int add_tokens(const json_t *list, double gap, struct flo_golden_case *out,
                       struct flo_err *err)
 {
@@ -189,7 +189,7 @@ static int read_lacks(const json_t *object, struct flo_golden_match *match, stru
     return read_text(object, "lacks", match, err);
 }
 
-/* A matcher has these keys and no others. */
+/* The keys of each kind of matcher; other keys are refused. */
 static const struct form {
     enum flo_golden_kind kind;
     const char *key, *second;
@@ -286,7 +286,7 @@ static int read_messages(const json_t *object, struct flo_golden_case *out, stru
     return 0;
 }
 
-/* The question of a case: exactly one of these. */
+/* Reads the request of a case: exactly one of these keys. */
 static int read_input(const json_t *object, struct flo_golden_case *out, struct flo_err *err)
 {
     static const struct {
@@ -325,8 +325,8 @@ static int read_case_2(const json_t *object, struct flo_golden_case *out, struct
 
 /* ---- documents ---- */
 
-/* The whole answer: of format 1 as the publisher noted it, of format 2 the text
- * that it must be. */
+/* The complete answer: in format 1 the publisher's record, in format 2 the
+ * exact text that is required. */
 static const char *answer_of(const json_t *object, const struct flo_golden_case *out)
 {
     const json_t *noted = json_object_get(object, "expect_text");

@@ -1,4 +1,4 @@
-/* Golden cases: does an answer hold?  Pure and bounded. */
+/* Golden cases: checks an answer. Pure and bounded. */
 #include <flotilla/errors/probe.h>
 #include <flotilla/golden.h>
 
@@ -42,7 +42,7 @@ static bool has(struct text text, const char *part)
 
 /* ---- patterns ---- */
 
-/* Bytes of the character at `p`: valid UTF-8 is not needed. */
+/* Bytes of the character at `p`. Accepts invalid UTF-8. */
 static size_t character(const char *p, size_t bytes)
 {
     size_t n = 1;
@@ -52,8 +52,9 @@ static size_t character(const char *p, size_t bytes)
     return n;
 }
 
-/* One element of the pattern, which is no star, at the front of the text.
- * Returns the bytes of text that it takes, 0: none; *next is past it. */
+/* Matches one pattern element other than a star at the front of the text.
+ * Returns the bytes of text matched; 0: no match. *next is set past the
+ * element. */
 static size_t element(const char *pattern, const char **next, struct text text)
 {
     if (text.bytes == 0) {
@@ -72,8 +73,8 @@ static size_t element(const char *pattern, const char **next, struct text text)
     return *pattern == text.data[0] ? 1 : 0;
 }
 
-/* Only the last star is ever tried again, so the work is at most the text's
- * bytes times the pattern's. */
+/* Matches a pattern. Only the last star is retried, so the work is at most the
+ * text's bytes times the pattern's. */
 static bool fits(const char *pattern, struct text text)
 {
     const char *star = NULL;
@@ -115,7 +116,7 @@ static bool same_number(const json_t *a, const json_t *b)
     return !(x < y) && !(x > y);
 }
 
-/* The depth of both is bounded by flo_json_parse(). */
+/* Compares JSON values. flo_json_parse() bounds their depth. */
 static bool same(const json_t *a, const json_t *b)
 {
     const char *key;
@@ -142,7 +143,7 @@ static bool same(const json_t *a, const json_t *b)
         if (json_object_size(a) != json_object_size(b)) {
             return false;
         }
-        /* jansson's iteration takes a tree that may be changed */
+        /* jansson's iteration needs it non-const */
         void *it = json_object_iter((json_t *)(uintptr_t)a);
         for (; it != NULL; it = json_object_iter_next((json_t *)(uintptr_t)a, it)) {
             key = json_object_iter_key(it);
@@ -155,7 +156,7 @@ static bool same(const json_t *a, const json_t *b)
     return true;
 }
 
-/* RFC 6901: the part of a pointer up to the next slash, decoded. */
+/* Decodes a JSON pointer (RFC 6901) up to the next slash. */
 static bool part_of(const char **pointer, char *out, size_t out_bytes)
 {
     const char *p = *pointer;
@@ -226,7 +227,7 @@ static int judge_json(const struct flo_golden_match *match, struct text text, st
 
 /* ---- vectors ---- */
 
-/* false: not finite, or not of length 1. */
+/* Returns whether a vector is finite and has length 1. */
 static bool has_length_1(const float *v, size_t n)
 {
     double sum = 0;

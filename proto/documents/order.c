@@ -1,4 +1,4 @@
-/* Orders: strict reading, writing, and who is in scope.
+/* Orders: strict parsing, writing, and the check of the scope.
  *
  * Format: docs/internals/contracts/documents.md section 2.2. */
 #include <string.h>
@@ -57,8 +57,8 @@ static int read_scope(const json_t *root, struct flo_scope *out, struct flo_err 
     return 0;
 }
 
-/* Optional name into a field of FLO_NAME_MAX + 1, or FLO_E_META_SCHEMA when
- * it is required and missing. */
+/* Reads a name into a field of FLO_NAME_MAX + 1.  FLO_E_META_SCHEMA: it is
+ * required and missing. */
 static int read_name(const json_t *args, const char *key, bool required, char *out,
                      struct flo_err *err)
 {
@@ -103,7 +103,7 @@ static int read_rollback_from(const json_t *args, struct flo_order *out, struct 
     return 0;
 }
 
-/* Beside `from`, one for each; absent: not said. */
+/* Reads the numbers of the releases in `from`, one for each; may be absent. */
 static int read_from_numbers(const json_t *args, struct flo_order *out, struct flo_err *err)
 {
     json_t *numbers = json_object_get(args, "from_numbers");
@@ -174,8 +174,8 @@ static int read_logs(const json_t *args, struct flo_order *out, struct flo_err *
     return flo_json_opt_u64(args, "since_ms", 0, LIFE_MS_MAX, 0, &out->since_ms, err);
 }
 
-/* A statement about one device: with a group's scope it would be about all of
- * them. */
+/* Reads a device's groups.  The order must be for one device, since a group's
+ * scope would set them for all members. */
 static int read_groups(const json_t *args, struct flo_order *out, struct flo_err *err)
 {
     json_t *groups;
@@ -248,7 +248,7 @@ static int read_times(const json_t *root, struct flo_order *out, struct flo_err 
     return 0;
 }
 
-/* Whom it is for and when, which no later version writes otherwise. */
+/* Reads scope and times, whose format no later version changes. */
 static int read_head(const json_t *root, const char *fleet, struct flo_order *out,
                      struct flo_err *err)
 {

@@ -1,4 +1,4 @@
-/* The release document: strict release into plain structs.
+/* Release documents: strict parsing into plain structs.
  *
  * Format: docs/internals/contracts/documents.md section 2.1. */
 #include <stdlib.h>
@@ -10,15 +10,15 @@
 #include "base/host/json.h"
 #include "proto/serve.h"
 
-#define BYTES_MAX (UINT64_C(1) << 44)         /* size of a file, of a variant */
+#define BYTES_MAX (UINT64_C(1) << 44)         /* largest size of a file, or of a variant */
 #define NUMBER_MAX UINT64_C(9007199254740991) /* 2^53 - 1 */
 #define CHUNK_BYTES_MIN 65536
 #define CHUNK_BYTES_MAX (8 << 20)
 
-/* A document while it is read. */
+/* State while a document is read. */
 struct release {
     struct flo_release *out;
-    bool is_first; /* version 1: chunks stand in the document, one golden file */
+    bool is_first; /* version 1: chunk hashes inline, one golden file */
 };
 
 static int read_way(const json_t *json, struct flo_way *out, struct flo_err *err)
@@ -47,8 +47,8 @@ static int read_ways(const json_t *json, struct flo_release_file *out, struct fl
 
     FLO_TRY(rv);
     for (size_t i = 0; i < json_array_size(list); i++) {
-        /* A codec of a newer publisher is skipped, not refused: there may be
-         * another way. */
+        /* A codec that this version does not know is skipped, because there may
+         * be another way. */
         const char *word = json_string_value(json_object_get(json_array_get(list, i), "codec"));
         enum flo_codec known;
         if (word != NULL && !flo_codec_parse(word, &known)) {
@@ -66,8 +66,8 @@ static int read_ways(const json_t *json, struct flo_release_file *out, struct fl
     return 0;
 }
 
-/* Hashes of version 1 stand in the document.  They are not taken: the file's
- * own digest proves as much, and damage costs the whole file. */
+/* Reads chunk hashes.  Those of version 1, which are inline, are ignored: the
+ * file's own digest proves as much, but damage then costs the whole file. */
 static int read_chunks(const json_t *json, struct flo_release *release,
                        struct flo_release_file *out, struct flo_err *err)
 {
@@ -107,7 +107,7 @@ static bool is_part_character(char c)
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
 }
 
-/* Characters of the first part of `name`; 0: it is none. */
+/* Length of the first part of `name`; 0: it is invalid. */
 static size_t part_of(const char *name)
 {
     size_t i = 1;
@@ -140,7 +140,7 @@ bool flo_release_name_is_valid(const char *name)
     }
 }
 
-/* Is one of the two names a folder of the other one, or the same? */
+/* Returns whether one name equals the other, or is a folder of it. */
 static bool are_in_the_way(const char *a, const char *b)
 {
     size_t chars = 0;
@@ -234,7 +234,7 @@ static int index_of(const struct flo_release *release, const char *name, uint8_t
 
 /* ---- variants ---- */
 
-/* An optional array of at most four short words. */
+/* Reads an optional array of at most four short words. */
 static int read_words(const json_t *json, const char *key, char (*out)[16], struct flo_err *err)
 {
     json_t *list = NULL;
@@ -309,7 +309,7 @@ static bool holds(const struct flo_release_variant *variant, uint8_t file)
     return false;
 }
 
-/* Without a word the entry of a native variant is its one model. */
+/* Reads `entry`.  Its default for a native variant is the only model. */
 static int read_entry(const json_t *json, const struct flo_release *release,
                       struct flo_release_variant *out, struct flo_err *err)
 {
@@ -343,7 +343,7 @@ static int check_variant(const struct flo_release *release,
 
     for (uint32_t i = 0; i < variant->file_count; i++) {
         const struct flo_release_file *file = &release->files[variant->files[i]];
-        bytes += file->bytes; /* 64 of 2^44 are less than 2^64 */
+        bytes += file->bytes; /* 64 files of 2^44 bytes stay below 2^64 */
         adapters += strcmp(file->role, "adapter") == 0 ? 1 : 0;
     }
     if (bytes > BYTES_MAX) {

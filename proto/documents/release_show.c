@@ -1,4 +1,4 @@
-/* A release document as lines for people: every field that was read. */
+/* Release text: a release document as lines for people, with every field. */
 #include <flotilla/proto.h>
 
 #include <inttypes.h>
@@ -24,7 +24,7 @@ static void put_digest(struct flo_buf *out, const char *what, const struct flo_d
     flo_buf_printf(out, "%s%s", what, text);
 }
 
-/* A number that 0 leaves unsaid. */
+/* Prints a number unless it is 0, which means not set. */
 static void put_number(struct flo_buf *out, const char *what, uint64_t value)
 {
     if (value != 0) {

@@ -1,4 +1,4 @@
-/* The release document: canonical writing. */
+/* Release documents: canonical writing. */
 #include <string.h>
 
 #include <flotilla/proto.h>

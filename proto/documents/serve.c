@@ -1,5 +1,5 @@
-/* How a release wants to be served: context, sessions, cache, prompt of the
- * system, sampling.  In the document, or in a file of role `config`. */
+/* Serving options of a release: context, sessions, cache, system prompt,
+ * sampling.  They stand in the document, or in a file of role `config`. */
 #include "proto/serve.h"
 
 #include <stdlib.h>

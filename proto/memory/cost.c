@@ -1,4 +1,4 @@
-/* The memory that a model costs, and which model is more important. */
+/* Memory cost: what a model costs, and the order of importance. */
 #include "proto/memory/inside.h"
 
 #include <string.h>
@@ -29,7 +29,7 @@ uint64_t flo_memory_add(uint64_t a, uint64_t b)
     return a > UINT64_MAX - b ? UINT64_MAX : a + b;
 }
 
-/* Bytes of its files that no model of the set maps. */
+/* Bytes of the model's files that no model of the set maps. */
 static uint64_t files_new(const struct flo_memory_set *set, const struct flo_memory_model *model)
 {
     uint64_t bytes = 0;
@@ -61,7 +61,7 @@ uint64_t flo_memory_cost_new(const struct flo_memory_set *set, const struct flo_
 
 /* ---- order ---- */
 
-/* Pinned first, the greater weight, the lower name. */
+/* Order: pinned first, then greater weight, then lower name. */
 static bool is_before(const struct flo_memory_model *a, const struct flo_memory_model *b)
 {
     if (a->is_pinned != b->is_pinned) {

@@ -1,11 +1,12 @@
-/* A candidate next to what runs, and models on demand: who gives way. */
+/* Loading: a candidate next to the running models, and on-demand models with
+ * the choice of which to unload. */
 #include "proto/memory/inside.h"
 
 #include <assert.h>
 
-#define SERVED_MS_MIN 10000 /* an on-demand model serves for so long ... */
-#define SERVED_LOADS_MIN 3  /* ... and so many times its load's time */
-#define SOFT_MS 60000       /* a batch request takes none used since then */
+#define SERVED_MS_MIN 10000 /* least time that an on-demand model serves ... */
+#define SERVED_LOADS_MIN 3  /* ... and as a multiple of its load time */
+#define SOFT_MS 60000       /* a batch request unloads none used within this time */
 #define BACKOFF_MS_MAX 60000
 
 static struct flo_memory_set residents(const struct flo_memory_model *models, size_t count,
@@ -60,7 +61,7 @@ enum flo_memory_way flo_memory_candidate(const struct flo_memory_model *models, 
 
 /* ---- the pool ---- */
 
-/* Until when it may stay; 0: it may go now. */
+/* Time until which the model may not be unloaded; 0: it may be now. */
 static uint64_t protected_ms(const struct flo_memory_host *host, bool is_soft, uint64_t now_ms)
 {
     uint64_t served = SERVED_LOADS_MIN * host->load_ms;
@@ -82,8 +83,8 @@ static bool is_in_pool(const struct flo_memory_plan *plan, const struct flo_memo
     return hosts[index].is_loaded && !plan->models[index].is_resident;
 }
 
-/* Bytes of the on-demand models in memory with `wanted` next to the residents.
- */
+/* Bytes of the on-demand models in memory, `wanted` included, beyond those of
+ * the residents. */
 static uint64_t pool_used(const struct flo_memory_set *residents,
                           const struct flo_memory_plan *plan, const bool stays[], size_t wanted)
 {
@@ -99,8 +100,8 @@ static uint64_t pool_used(const struct flo_memory_set *residents,
     return bytes;
 }
 
-/* The next that gives way; `count`: none.  *wait_ms: until the first that is
- * only protected by its time. */
+/* Index of the next model to unload; `count`: none. *wait_ms: time until the
+ * first one whose protection ends. */
 static size_t next_out(const struct flo_memory_set *residents, const struct flo_memory_plan *plan,
                        const struct flo_memory_host *hosts, const bool stays[], size_t wanted,
                        bool is_soft, uint64_t now_ms, uint64_t *wait_ms)

@@ -1,12 +1,13 @@
-/* Figures of models for the planner: made from a release, written into a
- * report, read from one. */
+/* Inputs of the memory planner: made from a release, written to and read from a
+ * report. */
 #include <assert.h>
 #include <string.h>
 
 #include "proto/memory/figures.h"
 
-/* Values as f32 are twice an f16 file; the file is in memory while it is read.
- * An adapter in a smaller format needs more, and gets an engine of its own. */
+/* An adapter's values as f32 take twice its f16 file, and the file is in memory
+ * while it is read. An adapter in a smaller format takes more, and gets an
+ * engine of its own. */
 #define ADAPTER_BYTES_FACTOR 3
 #define BYTES_MAX (UINT64_C(1) << 53)
 

@@ -1,4 +1,5 @@
-/* The plan: rungs and residence of all models within the budget. */
+/* Memory plan: degradation levels and residency of all models within the
+ * budget. */
 #include "proto/memory/inside.h"
 
 #include <assert.h>
@@ -34,7 +35,7 @@ void flo_memory_rungs(uint32_t context, uint32_t sessions,
 
 /* ---- what a plan costs ---- */
 
-/* The place that all on-demand models share: it holds the largest of them. */
+/* The memory pool that all on-demand models share: the size of the largest. */
 static uint64_t pool_of(const struct flo_memory_set *resident)
 {
     uint64_t pool = 0;
@@ -48,7 +49,8 @@ static uint64_t pool_of(const struct flo_memory_set *resident)
     return pool;
 }
 
-/* Files of a set, each once: each model's that no earlier one has. */
+/* Bytes of a set, with each file once: it counts for the first model that has
+ * it. */
 static uint64_t cost_of(const struct flo_memory_set *resident, const struct flo_memory_plan *plan)
 {
     struct flo_memory_set before = {.models = resident->models, .count = resident->count};
@@ -71,8 +73,8 @@ static void weigh(const struct flo_memory_set *resident, struct flo_memory_plan 
     plan->planned = flo_memory_add(cost_of(resident, plan), plan->pool);
 }
 
-/* All residents at their best rung; then smaller ones, rung by rung, the least
- * important model first.  true: it fits. */
+/* Starts all residents at their best level, then lowers level by level, the
+ * least important model first. true: the plan fits. */
 static bool step_down(const struct flo_memory_set *resident, const size_t *order,
                       struct flo_memory_plan *plan)
 {
@@ -99,7 +101,7 @@ static bool step_down(const struct flo_memory_set *resident, const size_t *order
     return plan->planned <= plan->budget;
 }
 
-/* The least important resident that is not pinned becomes on-demand. */
+/* Makes the least important resident without a pin on-demand. */
 static bool demote(struct flo_memory_set *resident, const size_t *order)
 {
     for (size_t i = resident->count; i-- > 0;) {

@@ -1,4 +1,5 @@
-/* A plan that cannot fit, in words: every model's bytes and the budget. */
+/* Error text for a plan that cannot fit: the bytes of every model and the
+ * budget. */
 #include "proto/memory/inside.h"
 
 #include <flotilla/errors/memory.h>

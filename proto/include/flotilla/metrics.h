@@ -1,6 +1,6 @@
-/* Flotilla metrics: the places of proto/metrics.def by name.
+/* Flotilla metrics: indices of proto/metrics.def by name.
  *
- * Apart from proto.h, so that a new metric compiles again only those who name
+ * Separate from proto.h, so that a new metric recompiles only files that name
  * one or count them.  No header includes this one. */
 #ifndef FLOTILLA_METRICS_H
 #define FLOTILLA_METRICS_H

@@ -1,9 +1,9 @@
-/* Flotilla proto: the words that parts say to each other.
+/* Flotilla proto: the messages and documents that the programs exchange.
  *
- * Topics, states, metrics, the release document and the order as plain
- * structs, with strict readers and canonical writers.  Pure: no clock, no
- * file, no socket.  Formats: docs/internals/contracts.md.  A reader fills
- * `out` only when everything fits; strings inside are copies, so the JSON may
+ * Topics, states, metrics, the release document and the order as plain structs,
+ * with strict readers and canonical writers.  Pure: no clock, no file, no
+ * socket.  Formats: docs/internals/contracts.md.  A reader fills `out` only
+ * when the whole document is valid.  Strings in it are copies, so the JSON may
  * be freed. */
 #ifndef FLOTILLA_PROTO_H
 #define FLOTILLA_PROTO_H
@@ -35,7 +35,8 @@ enum flo_order_op {
 #undef FLO_ORDER
     FLO_ORDER_COUNT
 };
-/* The subject of an order. */
+/* The subject of an order: of two orders about one subject the newer one
+ * holds. */
 enum flo_order_subject {
     FLO_ORDER_SUBJECT_MODEL,
     FLO_ORDER_SUBJECT_ROLLOUT,
@@ -47,9 +48,9 @@ enum flo_order_subject {
 struct flo_order_fact {
     const char *word;
     enum flo_order_subject subject;
-    int rank;          /* in a group's list, the highest first; 0: never there */
+    int rank;          /* priority in a group's list, the highest first; 0: not listed */
     bool is_emergency; /* a key with the role `emergency` may sign it */
-    bool is_peoples;   /* POST /v1/orders takes it */
+    bool is_peoples;   /* operators may ask for it by POST /v1/orders */
 };
 /* Facts of proto/orders.def. */
 const struct flo_order_fact *flo_order_fact(enum flo_order_op op);
@@ -57,9 +58,9 @@ const char *flo_order_op_word(enum flo_order_op op);
 bool flo_order_op_parse(const char *word, enum flo_order_op *out);
 
 enum flo_metric_kind { FLO_METRIC_HISTOGRAM, FLO_METRIC_COUNTER, FLO_METRIC_GAUGE };
-/* A metric is its place in proto/metrics.def.  Names of places are in
- * <flotilla/metrics.h>, and so is FLO_METRIC_COUNT; structs of headers have
- * room for FLO_METRICS_MAX. */
+/* A metric is identified by its index in proto/metrics.def.
+ * <flotilla/metrics.h> names the indices and FLO_METRIC_COUNT.  Structs in
+ * headers have room for FLO_METRICS_MAX. */
 #define FLO_METRICS_MAX 32
 struct flo_metric_fact {
     const char *word;
@@ -90,15 +91,16 @@ const struct flo_topic_fact *flo_topic_fact(enum flo_topic topic);
 
 #define FLO_TOPIC_TEXT 256
 /* Topic of a device or group (`key`: id, group, or "+" to subscribe to all;
- * ignored by c/…). `out` holds FLO_TOPIC_TEXT. FLO_E_MQTT_TOPIC when fleet
- * or key are not valid names. */
+ * ignored for topics c/…).  `out` holds FLO_TOPIC_TEXT.  FLO_E_MQTT_TOPIC:
+ * fleet or key is no valid name. */
 FLO_MUST_USE int flo_topic_build(enum flo_topic topic, const char *fleet, const char *key,
                                  char *out, struct flo_err *err);
-/* Filter of all that the controller says to everybody, c/+, in one: a broker
- * may look at all subscribers of a topic for each that comes. */
+/* Topic filter c/+ for all broadcasts of the controller.  Devices use one
+ * filter, because a broker may scan all subscribers of a topic for each new
+ * one. */
 FLO_MUST_USE int flo_topic_common(const char *fleet, char *out, struct flo_err *err);
-/* Which topic of this fleet it is and whose; `key` holds FLO_NAME_MAX + 1.
- * FLO_E_MQTT_TOPIC. */
+/* Parses a topic of this fleet into its kind and its device or group; `key`
+ * holds FLO_NAME_MAX + 1.  FLO_E_MQTT_TOPIC. */
 FLO_MUST_USE int flo_topic_parse(const char *text, const char *fleet, enum flo_topic *topic,
                                  char *key, struct flo_err *err);
 
@@ -113,7 +115,7 @@ FLO_MUST_USE int flo_topic_parse(const char *text, const char *fleet, enum flo_t
 #define FLO_ORDER_BYTES_MAX (4 * 1024)
 #define FLO_SIGNATURES_MAX 8
 
-/* An envelope taken apart; nothing in it is trusted yet.  Zero-initialise;
+/* A parsed envelope.  Its signatures are not verified yet.  Zero-initialise;
  * flo_envelope_deinit frees. */
 struct flo_envelope {
     char type[80];
@@ -125,38 +127,40 @@ struct flo_envelope {
         uint8_t signature[64]; /* r || s */
     } signatures[FLO_SIGNATURES_MAX];
 };
-/* One text is right for one content: keys sorted, no blanks, no other keys,
- * signatures sorted by keyid, each keyid once; else sig.format.  sig.missing,
- * meta.json, meta.schema, meta.too_large, meta.wrong_type when `type` is not
- * the expected one.  FLO_TYPE_RELEASE also takes FLO_TYPE_RELEASE_1. */
+/* Parses an envelope.  Only the canonical text is accepted: keys sorted, no
+ * blanks, no other keys, signatures sorted by keyid, each keyid once; else
+ * sig.format.  Other errors: sig.missing, meta.json, meta.schema,
+ * meta.too_large; meta.wrong_type when `type` is not the expected one.
+ * FLO_TYPE_RELEASE also accepts FLO_TYPE_RELEASE_1. */
 FLO_MUST_USE int flo_envelope_parse(const char *text, size_t bytes, const char *type,
                                     struct flo_envelope *out, struct flo_err *err);
-/* The same for a document that is still passed round to be signed: it may have
- * no signature yet. */
+/* As flo_envelope_parse, for a draft that is still to be signed: it may have no
+ * signature. */
 FLO_MUST_USE int flo_envelope_parse_draft(const char *text, size_t bytes, const char *type,
                                           struct flo_envelope *out, struct flo_err *err);
 void flo_envelope_deinit(struct flo_envelope *envelope);
-/* The bytes that are signed: DSSEv1 pre-authentication encoding. */
+/* Appends the bytes that are signed: the pre-authentication encoding of DSSE
+ * v1. */
 void flo_envelope_signed_bytes(const char *type, const void *body, size_t body_bytes,
                                struct flo_buf *out);
-/* Write an envelope with the signatures in it, which are sorted by keyid: the
- * text that flo_envelope_parse takes. */
+/* Appends the envelope as flo_envelope_parse reads it, with its signatures
+ * sorted by keyid. */
 void flo_envelope_write(const struct flo_envelope *envelope, struct flo_buf *out);
 
 /* ---- release document ---- */
 
-#define FLO_RELEASE_JUMP_MAX 1000000 /* how far a release's number may jump */
+#define FLO_RELEASE_JUMP_MAX 1000000 /* most by which a release's number may exceed the last */
 #define FLO_RELEASE_FILES_MAX 64
 #define FLO_RELEASE_WAYS_MAX 8
 #define FLO_RELEASE_VARIANTS_MAX 8
 #define FLO_RELEASE_ADAPTERS_MAX 8 /* adapters in a variant */
 #define FLO_RELEASE_GOLDEN_MAX 4
 #define FLO_RELEASE_CHUNKS_MAX 65536 /* chunks of a file */
-#define FLO_RELEASE_NO_FILE 255      /* in place of a file's index */
+#define FLO_RELEASE_NO_FILE 255      /* stands for no file, in place of an index */
 #define FLO_FILE_NAME_MAX 128
 #define FLO_FILE_NAME_PARTS_MAX 4
 #define FLO_RUNTIME_NATIVE "native"
-#define FLO_SCALE_PPM 1000000 /* an adapter as it is */
+#define FLO_SCALE_PPM 1000000 /* scale 1: the adapter unchanged */
 #define FLO_SCALE_PPM_MAX 10000000
 #define FLO_SERVE_SYSTEM_BYTES_MAX 8192
 #define FLO_SERVE_SESSIONS_MAX 64
@@ -172,15 +176,17 @@ enum flo_codec {
 const char *flo_codec_word(enum flo_codec codec);
 bool flo_codec_parse(const char *word, enum flo_codec *out);
 
-/* One way to get a file: fetch `digest`, decode it (over `base`). */
+/* One way to get a file: fetch the bytes with `digest` and decode them, against
+ * `base` if it is a delta. */
 struct flo_way {
     enum flo_codec codec;
     struct flo_digest digest; /* SHA-256 of the bytes to fetch */
     uint64_t bytes;
     struct flo_digest base; /* zero: needs none */
-    uint64_t memory_bytes;  /* private memory that decoding needs; 0: small */
-    /* Digest of a tensor1 patch's head: with it a device decodes what has come
-     * of the patch, each payload checked.  Zero: it waits for all of it. */
+    uint64_t memory_bytes;  /* private memory for decoding; 0: little */
+    /* Digest of a tensor1 patch's head.  With it a device decodes the patch
+     * while it downloads, and checks each payload.  Zero: decoding waits for
+     * the whole patch. */
     struct flo_digest head;
 };
 struct flo_release_file {
@@ -190,26 +196,26 @@ struct flo_release_file {
     uint64_t bytes;
     uint32_t scale_ppm;           /* an adapter's scale; else 0 */
     uint64_t chunk_bytes;         /* 0: no chunk hashes */
-    struct flo_digest chunk_list; /* blob of 32 bytes for each chunk */
+    struct flo_digest chunk_list; /* blob with 32 bytes for each chunk */
     uint32_t way_count;
     struct flo_way ways[FLO_RELEASE_WAYS_MAX];
 };
 struct flo_release_variant {
     char name[FLO_NAME_MAX + 1];
     char arch[4][16];        /* empty: any */
-    char engine[4][16];      /* GGUF architectures that must be supported */
-    char runtime[32];        /* FLO_RUNTIME_NATIVE or one of the device's own */
-    char accelerator[4][16]; /* each must be there */
+    char engine[4][16];      /* GGUF architectures that the engine must support */
+    char runtime[32];        /* FLO_RUNTIME_NATIVE or the name of a device's own runtime */
+    char accelerator[4][16]; /* the device must have all */
     uint64_t memory_bytes;
     uint64_t disk_bytes;
     uint32_t context;
-    uint64_t bytes_per_token; /* read from memory for one token */
-    uint64_t rate_mtps;       /* thousandths of a token each second; 0: any */
+    uint64_t bytes_per_token; /* bytes read from memory per token */
+    uint64_t rate_mtps;       /* least milli-tokens per second; 0: any */
     uint32_t file_count;
     uint8_t files[FLO_RELEASE_FILES_MAX]; /* indices into flo_release.files */
-    uint8_t entry;                        /* index into flo_release.files; FLO_RELEASE_NO_FILE */
+    uint8_t entry;                        /* index into flo_release.files, or FLO_RELEASE_NO_FILE */
 };
-/* How a release wants to be served.  Negative: not said. */
+/* Default sampling parameters of a release.  Negative: not set. */
 struct flo_release_sampling {
 #define FLO_SAMPLING(name, max, meaning) int64_t name;
 #include "proto/sampling.def"
@@ -218,26 +224,26 @@ struct flo_release_sampling {
 struct flo_release_serve {
     uint32_t context;  /* 0: not said */
     uint32_t sessions; /* 0: not said */
-    char cache[16];    /* "f16" "f32" "q8_0" "q4_0"; empty: not said */
-    char *system;      /* prompt of the system; NULL: not said.  Owned. */
+    char cache[16];    /* "f16" "f32" "q8_0" "q4_0"; empty: not set */
+    char *system;      /* system prompt; NULL: not set. Owned. */
     struct flo_release_sampling sampling;
-    /* So many of 100 requests for that model go to this release, which stands
-     * next to it.  Empty: only requests that name it. */
+    /* Model name: split_pct of 100 requests for it go to this release, which is
+     * installed next to it.  Empty: only requests that name this release. */
     char split_of[FLO_NAME_MAX + 1];
     uint32_t split_pct; /* 1 to 99 */
 };
 #define FLO_SPLIT_PCT_MAX 99
-/* About 65 KB: allocate it. */
+/* About 65 KB: allocate it on the heap. */
 struct flo_release {
     char fleet[FLO_NAME_MAX + 1];
     char model[FLO_NAME_MAX + 1];
     char version[FLO_NAME_MAX + 1];
     uint64_t number;
-    uint64_t floor; /* no order goes below it after the commit; 0: none */
+    uint64_t floor; /* minimum release number after its commit; 0: none */
     char label[128];
     char license[64];
     uint64_t created_at_ms;
-    struct flo_digest base; /* release that the adapters are for; zero: none */
+    struct flo_digest base; /* base release of the adapters; zero: none */
     uint64_t base_number;
     uint32_t variant_count;
     struct flo_release_variant variants[FLO_RELEASE_VARIANTS_MAX];
@@ -248,51 +254,56 @@ struct flo_release {
     double probe_speed_ratio_max;           /* 0: not asked */
     uint64_t probe_memory_bytes_max;        /* 0: not asked */
     struct flo_release_serve serve;
-    bool is_first; /* the document was of version 1 */
+    bool is_first; /* the document has format version 1 */
 };
-/* Read a release document's body, of version 1 too.  meta.* with the field's
- * path; `fleet` NULL: any, else meta.fleet when it differs. */
+/* Reads a release document's body, of version 1 or 2.  meta.* names the field's
+ * path.  meta.fleet: the fleet is not `fleet` (NULL: any). */
 FLO_MUST_USE int flo_release_parse(const char *body, size_t bytes, const char *fleet,
                                    struct flo_release *out, struct flo_err *err);
 void flo_release_deinit(struct flo_release *release);
-/* The same into memory of its own; free takes NULL. */
+/* As flo_release_parse, into a new allocation.  flo_release_free accepts
+ * NULL. */
 FLO_MUST_USE int flo_release_new(const char *body, size_t bytes, const char *fleet,
                                  struct flo_release **out, struct flo_err *err);
 void flo_release_free(struct flo_release *release);
-/* Canonical body (sorted keys, compact).  Reading it gives the same struct. */
+/* Writes the canonical body (sorted keys, compact).  flo_release_parse gives
+ * the same struct back. */
 FLO_MUST_USE int flo_release_write(const struct flo_release *release, struct flo_buf *out,
                                    struct flo_err *err);
-/* Every field as lines for people; texts of the publisher are cleaned. */
+/* Appends every field as lines for people.  The publisher's texts are
+ * cleaned. */
 void flo_release_show(const struct flo_release *release, struct flo_buf *out);
-/* Chunks of a file, the last one may be short; 0 without hashes. */
+/* Number of chunks of a file, of which the last may be short; 0: no chunk
+ * hashes. */
 uint32_t flo_release_chunks(const struct flo_release_file *file);
-/* A name of a file: at most 4 parts by `/`, each as a file on disk may be
- * called, none that leads out. */
+/* Checks a file name: at most 4 parts separated by `/`, each a safe name on
+ * disk, so that the path stays inside its folder. */
 bool flo_release_name_is_valid(const char *name);
-/* Nothing is said; and back to that. */
+/* Sets all values to "not set"; deinit frees and does the same. */
 void flo_release_serve_init(struct flo_release_serve *serve);
 void flo_release_serve_deinit(struct flo_release_serve *serve);
-/* A `config` file of a release: `serve` with the keys of that text over those
- * it has.  meta.* */
+/* Reads a `config` file of a release: its keys replace those in `serve`.
+ * meta.* */
 FLO_MUST_USE int flo_release_serve_parse(const char *text, size_t bytes,
                                          struct flo_release_serve *serve, struct flo_err *err);
-/* The file of that name or role in a variant; NULL when absent. */
+/* Find a file by name, or a variant's file by role; NULL when absent. */
 const struct flo_release_file *flo_release_find(const struct flo_release *release,
                                                 const char *name);
 const struct flo_release_file *flo_release_variant_file(const struct flo_release *release,
                                                         const struct flo_release_variant *variant,
                                                         const char *role);
-/* The way with the fewest bytes that needs no base; NULL: there is none. */
+/* The smallest way that needs no base; NULL: there is none. */
 const struct flo_way *flo_release_full_way(const struct flo_release_file *file);
-/* The file that a variant serves: its entry, else its first model; NULL: a tree
- * without one. */
+/* The file that a variant serves: its entry, else its first model.  NULL: a
+ * folder of files without an entry. */
 const struct flo_release_file *flo_release_entry(const struct flo_release *release,
                                                  const struct flo_release_variant *variant);
 bool flo_release_is_native(const struct flo_release_variant *variant);
-/* A file of role `step`: a version on the way to another file of the release
- * (updater/plan/chain.h).  No variant has it. */
+/* Returns whether a file has the role `step`: an intermediate version of
+ * another file, to which a delta leads (updater/plan/chain.h).  No variant
+ * contains it. */
 bool flo_release_is_step(const struct flo_release_file *file);
-/* "model@version" into `out` (2 * FLO_NAME_MAX + 2). */
+/* Writes "model@version" into `out` (2 * FLO_NAME_MAX + 2). */
 void flo_release_title(const struct flo_release *release, char *out);
 /* Split "model@version"; meta.name. */
 FLO_MUST_USE int flo_release_title_parse(const char *text, char *model, char *version,
@@ -300,25 +311,25 @@ FLO_MUST_USE int flo_release_title_parse(const char *text, char *model, char *ve
 
 /* ---- order ---- */
 
-/* So many that devices of a fleet hardly ever share one: a phase of one device
- * is one device. */
+/* Number of hash buckets.  It is so large that two devices of a fleet hardly
+ * ever share one: a phase of one device updates one device. */
 #define FLO_BUCKETS 1000000000
 #define FLO_ORDER_FROM_MAX 16
-#define FLO_GROUPS_MAX 16              /* groups that a device is in, with `all` */
-#define FLO_HEARTBEAT_MS_MIN 200       /* between two reports of a device */
+#define FLO_GROUPS_MAX 16              /* groups of a device, including `all` */
+#define FLO_HEARTBEAT_MS_MIN 200       /* least time between two reports of a device */
 #define FLO_HEARTBEAT_MS_MAX 604800000 /* a week */
-/* Devices come back to a broker within a time of these bounds. */
+/* Bounds of the time over which devices spread their reconnects to a broker. */
 #define FLO_RECONNECT_MS_MIN 500
 #define FLO_RECONNECT_MS_MAX 300000
 
 struct flo_scope {
-    char group[FLO_NAME_MAX + 1]; /* "all": everybody; empty: device scope */
+    char group[FLO_NAME_MAX + 1]; /* "all": every device; empty: `device` is set */
     char device[37];
     char salt[FLO_NAME_MAX + 1]; /* rollout id; empty: all buckets */
     uint32_t bucket_from;        /* [from, to) */
     uint32_t bucket_to;
 };
-/* The policy of an order; policy.def has units and bounds. */
+/* The policy of an order; policy.def has names, units and bounds. */
 struct flo_policy {
 #define FLO_POLICY_WHOLE uint64_t
 #define FLO_POLICY_REAL double
@@ -330,27 +341,28 @@ struct flo_policy {
 };
 /* ---- slots ---- */
 
-/* The candidate's place is empty after each of them. */
+/* Rotation of the slots.  Each of them leaves the candidate empty. */
 enum flo_slot_turn {
-    FLO_TURN_CLEAR,  /* the candidate is forgotten, the others stay */
+    FLO_TURN_CLEAR,  /* drop the candidate, keep the others */
     FLO_TURN_COMMIT, /* previous <- current <- candidate */
-    FLO_TURN_BACK,   /* current <- previous, which is empty then */
+    FLO_TURN_BACK,   /* current <- previous <- empty */
     FLO_TURNS
 };
-/* Three places of `bytes` each, for whatever names a release; zeros: empty. */
+/* Three slots of `bytes` each, which identify a release in some way; zeros:
+ * empty. */
 struct flo_places {
     void *current, *previous, *candidate;
     size_t bytes;
 };
 void flo_slots_turn(enum flo_slot_turn turn, const struct flo_places *places);
 
-/* How an order stands against what a device keeps about its subject. */
+/* How a received order relates to the stored order about the same subject. */
 enum flo_standing {
     FLO_STATEMENT_NEW,
-    FLO_STATEMENT_AGAIN,      /* this very order holds already */
-    FLO_STATEMENT_SUPERSEDED, /* something newer does */
+    FLO_STATEMENT_AGAIN,      /* the same order is stored already */
+    FLO_STATEMENT_SUPERSEDED, /* a newer order is stored */
 };
-/* The outcome of the newest statement about a model on this device. */
+/* Outcome of the newest order about a model on this device. */
 enum flo_stated_outcome {
     FLO_STATED_OPEN,
     FLO_STATED_DONE,
@@ -358,20 +370,20 @@ enum flo_stated_outcome {
     FLO_STATED_FAILED, /* the execution ended badly */
 };
 
-/* Why a device does not take a release. */
+/* Why a release is blocked on a device. */
 enum flo_denial_cause {
     FLO_DENIAL_ALLOWED = 0,
-    FLO_DENIAL_FAULT = 1,   /* the release failed here: wrong, NaN, crash */
+    FLO_DENIAL_FAULT = 1,   /* wrong answers, NaN or a crash here */
     FLO_DENIAL_SPEED = 2,   /* the release was too slow here */
-    FLO_DENIAL_MEMORY = 3,  /* the release took too much */
-    FLO_DENIAL_ORDERED = 4, /* an order or an operator took it back */
+    FLO_DENIAL_MEMORY = 3,  /* it used too much memory here */
+    FLO_DENIAL_ORDERED = 4, /* an order or an operator recalled it */
     FLO_DENIAL_CAUSES
 };
 struct flo_order {
     char fleet[FLO_NAME_MAX + 1];
     char id[FLO_NAME_MAX + 1];
     enum flo_order_op op;
-    bool is_emergency; /* by its key: another lane, with its own numbers */
+    bool is_emergency; /* signed by an emergency key, with its own sequence numbers */
     struct flo_scope scope;
     uint32_t epoch;
     uint64_t seq;
@@ -384,9 +396,9 @@ struct flo_order {
     char model[FLO_NAME_MAX + 1];
     char version[FLO_NAME_MAX + 1];
     struct flo_digest release; /* deploy */
-    uint64_t number;           /* deploy: of the release; 0: not said */
-    uint64_t lift;             /* deploy: denials up to that number hold no more */
-    bool below_floor;          /* deploy: though it is older than what was committed */
+    uint64_t number;           /* deploy: number of the release; 0: not set */
+    uint64_t lift;             /* deploy: unblocks blocked releases up to that number */
+    bool below_floor;          /* deploy: even if older than the minimum release */
     struct flo_policy policy;  /* deploy; defaults filled in */
     uint32_t from_count;       /* rollback, allow */
     struct flo_digest from[FLO_ORDER_FROM_MAX];
@@ -395,9 +407,9 @@ struct flo_order {
     struct flo_digest to; /* rollback to a named release */
     char reason[128];
     uint64_t heartbeat_ms; /* config */
-    bool keeps_blobs;      /* remove: its files stay until the disk is short */
-    uint32_t lines;        /* logs: the newest so many */
-    uint64_t since_ms;     /* logs: and not older than this; 0: any */
+    bool keeps_blobs;      /* remove: files stay until disk space is needed */
+    uint32_t lines;        /* logs: how many of the newest lines */
+    uint64_t since_ms;     /* logs: none older than this; 0: any */
     uint32_t group_count;  /* groups: at least one */
     char groups[FLO_GROUPS_MAX][FLO_NAME_MAX + 1];
 };
@@ -405,46 +417,50 @@ struct flo_order {
 
 /* ---- desired, reported (contracts/messages.md section 3) ---- */
 
-#define FLO_ASSIGNMENTS_MAX 8             /* models of a device */
-#define FLO_REPORTED_MODELS_MAX 16        /* also those that were removed */
-#define FLO_STATEMENTS_MAX 16             /* other orders in desired */
+#define FLO_ASSIGNMENTS_MAX 8             /* most models of a device */
+#define FLO_REPORTED_MODELS_MAX 16        /* most models in a report, with removed ones */
+#define FLO_STATEMENTS_MAX 16             /* most other orders in `desired` */
 #define FLO_DESIRED_BYTES_MAX (48 * 1024) /* the whole document */
-#define FLO_DESIRED_ORDER_BYTES_MAX 4096  /* one envelope in it */
+#define FLO_DESIRED_ORDER_BYTES_MAX 4096  /* largest envelope in it */
 
-/* One model of a desired document.  Only the order is signed: the rest is for
- * people and for the room on the disk. */
+/* One model of a `desired` document.  Only the order is signed.  These fields
+ * are for display and for planning disk space. */
 struct flo_assignment {
     char model[FLO_NAME_MAX + 1];
-    uint64_t bytes; /* size of the release; 0: not said */
+    uint64_t bytes; /* size of the release; 0: not set */
 };
 
-/* Hours of a day, on some days of the week.  They may pass midnight; their day
- * is that on which they open. */
+/* Daily hours on some days of the week.  They may pass midnight; then they
+ * count for the day on which they begin. */
 struct flo_daily {
     uint32_t from_s;   /* second of the day, below 86400 */
-    uint32_t length_s; /* up to a day; 0: always open */
+    uint32_t length_s; /* at most a day; 0: always open */
     uint32_t days;     /* bit 0: Monday */
 };
-/* Open at this second since 1970, by the same clock (after 1970-01-01)?
- * *change_s: when that changes at the latest; INT64_MAX: never. */
+/* Returns whether the hours are open at this second since 1970 of the same
+ * clock (after 1970-01-01).  *change_s: latest time of the next change;
+ * INT64_MAX: never. */
 bool flo_daily_is_open(const struct flo_daily *daily, int64_t at_s, int64_t *change_s);
 
 void flo_policy_default(struct flo_policy *out);
-/* Does the policy's window let a device begin?  *wait_ms: until it opens. */
+/* Returns whether the policy's window lets a device begin.  *wait_ms: time
+ * until the window opens. */
 bool flo_policy_is_open(const struct flo_policy *policy, uint64_t wall_ms, uint64_t *wait_ms);
-/* Could an order say it? */
+/* Returns whether an order may contain this policy. */
 bool flo_policy_is_valid(const struct flo_policy *policy);
-/* cmd.format with the field's path, meta.fleet.  With cmd.format *out has id,
- * numbers, times and scope, if they are good: then only what it asks for is
- * not known to this version.  Else its id is empty. */
+/* Parses an order's body.  Errors: meta.fleet; cmd.format, with the field's
+ * path.  After cmd.format *out still has id, numbers, times and scope, if those
+ * are valid: only the operation is unknown to this version.  Else the id is
+ * empty. */
 FLO_MUST_USE int flo_order_parse(const char *body, size_t bytes, const char *fleet,
                                  struct flo_order *out, struct flo_err *err);
 FLO_MUST_USE int flo_order_write(const struct flo_order *order, struct flo_buf *out,
                                  struct flo_err *err);
-/* Bucket 0..FLO_BUCKETS - 1 of a device under a salt (contracts/documents.md
- * section 1). */
+/* Hash bucket 0..FLO_BUCKETS - 1 of a device, for a salt
+ * (contracts/documents.md section 1). */
 uint32_t flo_bucket(const char *salt, const char *device);
-/* Does the scope name this device, a member of these groups? */
+/* Returns whether the scope includes this device, which is a member of
+ * `groups`. */
 bool flo_scope_holds(const struct flo_scope *scope, const char *device,
                      const char (*groups)[FLO_NAME_MAX + 1], size_t group_count);
 
