@@ -1,4 +1,4 @@
-/* Calls to the controller. */
+/* API: calls to the controller. */
 #include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
@@ -10,7 +10,7 @@
 #include "server-stub/cli/cli.h"
 
 #define ANSWER_BYTES_MAX (32u << 20)
-/* The controller brings a whole artifact to its store before it answers. */
+/* The controller stores a whole artifact before it answers. */
 #define KEPT_MS (UINT64_C(3600) * 1000)
 
 static int open_http(struct flo_cli *cli, struct flo_err *err)
@@ -23,7 +23,7 @@ static int open_http(struct flo_cli *cli, struct flo_err *err)
     return cli->http != NULL ? 0 : flo_http_open(&options, &cli->http, err);
 }
 
-/* No option says how the controller is recognised. */
+/* Tells that no option identifies the controller. */
 static bool options_are_bare(const struct flo_cli *cli)
 {
     return cli->ca_file[0] == '\0' && cli->fingerprint[0] == '\0';
@@ -31,7 +31,8 @@ static bool options_are_bare(const struct flo_cli *cli)
 
 /* ---- -v and --debug-http ---- */
 
-/* A token by its id alone: "flt_pat_<12 digits>_". */
+/* Prints a request; only the id of the token is shown: "flt_pat_<12
+ * digits>_". */
 static void show_request(const struct flo_cli *cli, const struct flo_http_request *request)
 {
     fprintf(stderr, "> %s %s\n", request->method != NULL ? request->method : "GET", request->url);
@@ -84,9 +85,8 @@ static int traced(struct flo_cli *cli, const struct flo_http_request *request, c
     return rv;
 }
 
-/* --dry-run belongs to the request, whatever the verb makes of it: each that
- * may change something asks for its plan.  The controller keeps nothing of
- * such a call, and refuses it where there is no plan. */
+/* Adds dry_run to any request that may change something, whatever the verb.
+ * The controller stores nothing then, and refuses calls without a plan. */
 static const char *dry_query(const struct flo_cli *cli, const struct flo_http_request *request,
                              const char *path)
 {
@@ -253,7 +253,7 @@ int flo_api_send(struct flo_cli *cli, const char *path, const void *data, size_t
     return send_bytes(cli, "POST", path, NULL, data, bytes, answer, err);
 }
 
-/* Pages until there are `limit` elements or no more. */
+/* Gets pages until there are `limit` elements, or no more. */
 static int list_up_to(struct flo_cli *cli, const char *path, uint64_t limit, json_t **items,
                       struct flo_err *err)
 {

@@ -1,4 +1,4 @@
-/* Commands about the audit: its check, also against lines that somebody kept
+/* Commands about the audit: its check, also against lines that were stored
  * elsewhere. */
 #include <stdlib.h>
 #include <string.h>
@@ -8,16 +8,16 @@
 #include "server-stub/cli/live/live.h"
 
 #define FILE_BYTES_MAX (64u << 20)
-#define KEPT_MAX 64 /* lines that are compared: the newest */
+#define KEPT_MAX 64 /* newest lines that are compared */
 
-/* A record's number and hash, as somebody wrote them down. */
+/* Number and hash of a record, as stored elsewhere. */
 struct kept {
     unsigned long long number;
     char hash[FLO_DIGEST_TEXT];
 };
 struct witness {
     struct kept kept[KEPT_MAX];
-    size_t count; /* all of them: the newest stand at count - 1 and before */
+    size_t count; /* lines seen; the newest is at count - 1 */
 };
 
 static void keep(struct witness *witness, unsigned long long number, const char *hash)
@@ -28,8 +28,8 @@ static void keep(struct witness *witness, unsigned long long number, const char 
     snprintf(kept->hash, sizeof(kept->hash), "%s", hash);
 }
 
-/* Lines of audit.head, alone or within the JSON of a device.  Before a restart
- * the data were others. */
+/* Reads lines of audit.head, alone or within a device's JSON.  Lines before a
+ * restart belong to other data. */
 static void read_lines(const char *text, struct witness *out)
 {
     unsigned long long number;
@@ -52,7 +52,7 @@ static void read_lines(const char *text, struct witness *out)
     }
 }
 
-/* As `audit verify -o json` said it. */
+/* Reads the output of `audit verify -o json`. */
 static void read_answer(const char *text, size_t bytes, struct witness *out)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *json = NULL;

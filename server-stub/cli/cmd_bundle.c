@@ -1,5 +1,5 @@
-/* bundle create: published releases as one file for devices without network.
- */
+/* Bundle: packs published releases into one file for devices without
+ * network. */
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -15,7 +15,7 @@
 
 #define BLOBS_MAX (2 * FLO_RELEASE_FILES_MAX * FLO_BUNDLE_RELEASES_MAX)
 
-/* The fetched parts, for the end. */
+/* Downloaded parts, until they are packed. */
 struct fetched {
     struct flo_digest digests[BLOBS_MAX];
     size_t count;
@@ -39,7 +39,7 @@ static int fetch_blob(struct flo_cli *cli, const char *dir, const struct flo_dig
     return 0;
 }
 
-/* The files that the bundle will carry, into its folder. */
+/* Downloads the files of the bundle into its folder. */
 static int fetch(struct flo_cli *cli, const struct flo_release *release,
                  const struct flo_bundle_spec *spec, struct fetched *out, struct flo_err *err)
 {
@@ -60,7 +60,7 @@ static int fetch(struct flo_cli *cli, const struct flo_release *release,
     return 0;
 }
 
-/* The signed document as published, and taken apart. */
+/* Gets the signed document as published, and parses it. */
 static int fetch_document(struct flo_cli *cli, const char *title, struct flo_buf *envelope,
                           struct flo_release **release, struct flo_err *err)
 {
@@ -104,7 +104,7 @@ static void remove_files(const char *dir, const struct fetched *fetched)
     rmdir(dir);
 }
 
-/* The wish of a command line, on the way to its file. */
+/* Options of the command line, until the file is written. */
 struct wanted {
     size_t count;
     struct flo_buf envelopes[FLO_BUNDLE_RELEASES_MAX];
@@ -115,7 +115,8 @@ struct wanted {
     struct flo_bundle_document statements;
 };
 
-/* Devices without a network learn of new keys by the bundle. */
+/* Adds trust, because devices without network get new keys only by the
+ * bundle. */
 static int fetch_trust(struct flo_cli *cli, struct wanted *wanted, struct flo_bundle_spec *spec,
                        struct flo_err *err)
 {

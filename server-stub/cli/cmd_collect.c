@@ -1,4 +1,4 @@
-/* release collect: artifacts that no device needs. */
+/* Command release collect: removes artifacts that no device needs. */
 #include "server-stub/cli/cli.h"
 
 #include <flotilla/plural.h>

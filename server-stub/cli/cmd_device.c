@@ -15,8 +15,8 @@ static bool is_of_model(const json_t *model, const char *only)
     return only == NULL || strcmp(flo_out_text(model, "serving.model", ""), only) == 0;
 }
 
-/* A row for each model of a device; the first one tells of the device, too, in
- * a sheet each one. */
+/* Adds a row for each model of a device; the first row has the device's values,
+ * in CSV every row. */
 static void add_rows(json_t *rows, json_t *device, const char *only, bool is_sheet)
 {
     const json_t *models = json_object_get(device, "models");
@@ -32,7 +32,7 @@ static void add_rows(json_t *rows, json_t *device, const char *only, bool is_she
         }
         json_t *row = is_first ? json_copy(device) : json_object();
         json_object_update(row, model);
-        if (is_first) { /* both have a state */
+        if (is_first) { /* both have a member `state` */
             json_object_set(row, "state", json_object_get(device, "state"));
         } else {
             json_object_del(row, "state");
@@ -60,8 +60,7 @@ static void print_devices(struct flo_cli *cli, const json_t *items, const char *
     flo_out_table(cli, is_plain ? items : rows, FLO_COLUMNS(device));
 }
 
-/* Devices as the flags ask for them; *next: the cursor of the next page, or
- * NULL. */
+/* Gets devices by the flags; *next: cursor of the next page, or NULL. */
 static int fetch_devices(struct flo_cli *cli, json_t **items, char *next, size_t next_bytes,
                          struct flo_err *err)
 {
@@ -89,7 +88,7 @@ static int fetch_devices(struct flo_cli *cli, json_t **items, char *next, size_t
     return 0;
 }
 
-/* Nobody is in it: is there such a group at all? */
+/* Without members: checks that the group exists. */
 static int check_group(struct flo_cli *cli, const char *group, struct flo_err *err)
 {
     char path[160];
@@ -127,7 +126,7 @@ int flo_cmd_device_list(struct flo_cli *cli, struct flo_err *err)
     return flo_follow(cli, "device", list_devices, err);
 }
 
-/* "/v1/devices/<name><rest>"; FLO_E_USAGE for a word that cannot be a name. */
+/* Builds "/v1/devices/<name><rest>"; FLO_E_USAGE for an impossible name. */
 static int device_path(const struct flo_cli *cli, const char *rest, char *out, size_t bytes,
                        const char **name, struct flo_err *err)
 {
@@ -215,7 +214,7 @@ static void print_state(const json_t *profile)
     }
 }
 
-/* Models that have no room next to the others: why, and what to do. */
+/* Prints models that do not fit into memory: why, and what helps. */
 static void print_no_memory(const json_t *device)
 {
     size_t i;
@@ -232,7 +231,7 @@ static void print_no_memory(const json_t *device)
     }
 }
 
-/* Models that a smaller variant serves under strain. */
+/* Prints models served by a smaller variant under memory pressure. */
 static void print_variants(const json_t *device)
 {
     size_t i;
@@ -250,7 +249,7 @@ static void print_variants(const json_t *device)
     }
 }
 
-/* "pinned to tiny@3, runs tiny@2: on-its-way (downloading)". */
+/* Prints "pinned to tiny@3, runs tiny@2: on-its-way (downloading)". */
 static void print_pins(const json_t *device)
 {
     size_t i;
@@ -270,7 +269,7 @@ static void print_pins(const json_t *device)
     }
 }
 
-/* The hardware and its state, as the device says. */
+/* Prints the certificate's state, as the device reports it. */
 static void print_certificate(const json_t *device)
 {
     const json_t *certificate = json_object_get(device, "certificate");
@@ -283,7 +282,7 @@ static void print_certificate(const json_t *device)
     }
 }
 
-/* "labels: site=lyon wave=2", "groups: all shop". */
+/* Prints "labels: site=lyon wave=2", "groups: all shop". */
 static void print_words(const json_t *device)
 {
     const json_t *labels = json_object_get(device, "labels");
@@ -307,7 +306,7 @@ static void print_words(const json_t *device)
     print_line(device, "maintenance", "in maintenance");
 }
 
-/* "hardware: rpi5, aarch64, 4 processors, 8.0 GiB memory". */
+/* Prints "hardware: rpi5, aarch64, 4 processors, 8.0 GiB memory". */
 static void print_hardware(const json_t *profile)
 {
     char class[FLO_OUT_PLAIN];
@@ -400,7 +399,7 @@ int flo_cmd_device_delete(struct flo_cli *cli, struct flo_err *err)
     return 0;
 }
 
-/* The new device, and why it may still take no rollout. */
+/* Prints the new device, and why it may not take rollouts yet. */
 static void print_place(struct flo_cli *cli, json_t *device)
 {
     char name[FLO_OUT_PLAIN];
@@ -503,7 +502,7 @@ static int show_report(struct flo_cli *cli, const char *id, struct flo_err *err)
     return rv;
 }
 
-/* The one device of the order refused, is silent, or is away. */
+/* The order's only device refused, is silent, or is offline. */
 static int no_report(const json_t *order, const char *name, uint64_t timeout_ms,
                      struct flo_err *err)
 {

@@ -1,4 +1,4 @@
-/* Emergency orders: going back, freezes, their outcomes. */
+/* Commands about emergency orders: rollbacks, freezes, outcomes. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -7,7 +7,7 @@
 
 #include "server-stub/cli/live/live.h"
 
-/* The devices that did not get there (yet). */
+/* Prints the devices that did not reach the target (yet). */
 static void print_missing(const struct flo_cli *cli, const json_t *order)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *missing = json_array();
@@ -30,7 +30,7 @@ static void print_missing(const struct flo_cli *cli, const json_t *order)
     }
 }
 
-/* The order in words: about which model, where, whose, when and why. */
+/* Prints the order: model, scope, author, time and reason. */
 static void print_order(const json_t *order)
 {
     static const struct {
@@ -104,7 +104,7 @@ static int send_order(struct flo_cli *cli, json_t *body, struct flo_err *err)
     return rv;
 }
 
-/* Exactly one of --everywhere, --group G, --device D into the body. */
+/* Adds exactly one of --everywhere, --group G, --device D to the body. */
 static int add_scope(const struct flo_args *args, json_t *body, struct flo_err *err)
 {
     const char *group = flo_args_text(args, "group", NULL);
@@ -125,7 +125,7 @@ static int add_scope(const struct flo_args *args, json_t *body, struct flo_err *
     return 0;
 }
 
-/* --yank, --keep, or neither: then the controller's choice. */
+/* Adds --yank or --keep; without them the controller chooses. */
 static int add_yank(const struct flo_args *args, json_t *body, struct flo_err *err)
 {
     bool yank = flo_args_has(args, "yank");
@@ -214,9 +214,8 @@ static void print_removal(const struct flo_cli *cli, const json_t *plan)
     fflush(stdout);
 }
 
-/* The same as the controller's check before it signs.  Where devices run the
- * release and none can go back, the operator has to decide about the
- * release. */
+/* Makes the controller's check before it signs: if devices run the release and
+ * none can go back, the operator has to decide about the release. */
 static void print_refusal(const json_t *body, const json_t *plan)
 {
     if (flo_out_u64(plan, "go_back") == 0 && flo_out_u64(plan, "cannot") > 0 &&
@@ -236,8 +235,8 @@ static int get_plan(struct flo_cli *cli, const json_t *body, json_t **out, struc
     return flo_api_call(cli, "POST", "/v1/orders?dry_run=true", copy, out, err);
 }
 
-/* A person who types the name sees the plan first; a script that brings it
- * loses no time. */
+/* Shows the plan to a person, who then types the name; a script that gives the
+ * name skips it. */
 static int plan_and_confirm(struct flo_cli *cli, const json_t *body, const char *title,
                             struct flo_err *err)
 {

@@ -57,7 +57,7 @@ int flo_cmd_release_list(struct flo_cli *cli, struct flo_err *err)
     return flo_follow(cli, "release", show_release_list, err);
 }
 
-/* "/v1/releases/<model@version><rest>" of the one positional word. */
+/* Builds "/v1/releases/<model@version><rest>" from the only positional word. */
 static int release_path(const struct flo_cli *cli, const char *rest, char *out, size_t bytes,
                         const char **title, struct flo_err *err)
 {
@@ -69,7 +69,7 @@ static int release_path(const struct flo_cli *cli, const char *rest, char *out, 
     return 0;
 }
 
-/* The document as a device reads it. */
+/* Prints the document as a device reads it. */
 static int show_document(const json_t *release, struct flo_err *err)
 {
     FLO_CLEANUP(flo_buf_deinit) struct flo_buf body = {0};
@@ -116,7 +116,7 @@ int flo_cmd_release_get(struct flo_cli *cli, struct flo_err *err)
     return rv;
 }
 
-/* The same body, and so the same release. */
+/* Signs the same body again, so the release's id stays. */
 int flo_cmd_release_resign(struct flo_cli *cli, struct flo_err *err)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *release = NULL;
@@ -181,7 +181,7 @@ int flo_cmd_release_unyank(struct flo_cli *cli, struct flo_err *err)
                         err);
 }
 
-/* Sign the document `body` with the key in a file. */
+/* Signs the document `body` with the key in a file. */
 static int sign_with(const char *key_path, const char *body, size_t bytes, struct flo_buf *out,
                      struct flo_err *err)
 {

@@ -1,8 +1,7 @@
 /* flotilla release create: from a model to a signed release on the controller.
  *
- * Checks that can fail at once come first: the flags, the key, the releases of
- * that name on the controller, the golden prompts.  Then everything is
- * computed, and uploaded. */
+ * Quick checks come first: the flags, the key, the releases of that name on the
+ * controller, the golden prompts.  Then everything is computed and uploaded. */
 #include "server-stub/cli/create/create.h"
 
 #include <dirent.h>
@@ -19,7 +18,7 @@ static void tell_progress(void *context, const char *what, uint64_t seconds)
     struct flo_create *create = context;
     char line[160];
 
-    (void)seconds; /* the ticker's own begin before the first step */
+    (void)seconds; /* the ticker starts counting before the first step */
     (void)snprintf(line, sizeof(line), "   computing    %s", what);
     flo_ticker_tell(&create->ticker, line, 0, 0);
 }
@@ -77,8 +76,7 @@ static int read_flags(struct flo_cli *cli, struct flo_create *create, struct flo
     return 0;
 }
 
-/* The release is about its adapter, its first model, or what was named first.
- */
+/* Finds the main file: the adapter, the first model, or the first file. */
 static size_t find_main(const struct flo_parts *parts)
 {
     for (size_t i = 0; parts->adapter == NULL && i < parts->file_count; i++) {
@@ -89,8 +87,8 @@ static size_t find_main(const struct flo_parts *parts)
     return 0;
 }
 
-/* The first file is the one that is played and scanned: the model, the adapter,
- * or what was named first.  The golden prompts are the second one. */
+/* Adds parts.  The first file is the one that is run and scanned: the model,
+ * the adapter, or the first one given.  Golden prompts are the second. */
 static int add_parts(struct flo_create *create, struct flo_err *err)
 {
     struct flo_parts *parts = &create->parts;
@@ -192,7 +190,7 @@ static int build_and_upload(struct flo_cli *cli, struct flo_create *create, cons
     return rv;
 }
 
-/* Remove a scratch folder: flat, made by us. */
+/* Removes a scratch folder: one that we made, without subfolders. */
 static void remove_scratch(const char *path)
 {
     DIR *dir = opendir(path);
@@ -206,7 +204,8 @@ static void remove_scratch(const char *path)
     rmdir(path);
 }
 
-/* *is_there: it was made of the same before, nothing is left to do. */
+/* Checks the name.  *is_there: the same release exists already, and nothing is
+ * left to do. */
 static int look_at_name(struct flo_cli *cli, const struct flo_create *create, const char *title,
                         bool *is_there, struct flo_err *err)
 {
@@ -245,7 +244,7 @@ static int look_at_name(struct flo_cli *cli, const struct flo_create *create, co
     return rv;
 }
 
-/* As devices look at it. */
+/* Checks the model as devices do. */
 static int check_model(struct flo_create *create, const struct flo_author_file *file,
                        struct flo_err *err)
 {
@@ -261,7 +260,7 @@ static int check_model(struct flo_create *create, const struct flo_author_file *
     return rv < 0 ? flo_wrap(err, rv, "%s", file->path) : 0;
 }
 
-/* Check all inputs that need no minutes of computing. */
+/* Checks all inputs that need no long computing. */
 static int check_inputs(struct flo_cli *cli, struct flo_create *create, struct flo_err *err)
 {
     const char *key = flo_args_text(&cli->args, "sign-with", NULL);

@@ -11,7 +11,7 @@
 #include "server-stub/cli/rollout/rollout.h"
 #include "server-stub/cli/view/view.h"
 
-#define ROLLOUTS_SHOWN 56 /* a page of the controller */
+#define ROLLOUTS_SHOWN 56 /* page size of the controller */
 
 static int show_rollout_list(struct flo_cli *cli, struct flo_err *err)
 {
@@ -63,7 +63,7 @@ void flo_rollout_print_overlaps(const json_t *rollout)
     }
 }
 
-/* Approvals so far, and what it waits for. */
+/* Prints the approvals so far, and what it waits for. */
 static void print_next(const json_t *rollout)
 {
     const json_t *approvals = json_object_get(rollout, "approvals");
@@ -85,7 +85,8 @@ static void print_next(const json_t *rollout)
     }
 }
 
-/* Devices that keep the release of one that is partly-back, and what helps. */
+/* Prints devices that keep the release of a partly-back rollout, and what
+ * helps. */
 static void print_remaining(const json_t *rollout)
 {
     const json_t *remaining = json_object_get(rollout, "remaining");
@@ -130,7 +131,7 @@ void flo_rollout_print(const struct flo_cli *cli, const json_t *rollout)
     flo_rollout_print_devices(cli, rollout);
 }
 
-/* The file that started it, without its comments. */
+/* Prints the file that started it, without its comments. */
 static void print_file(const json_t *rollout)
 {
     char by[FLO_OUT_PLAIN];
@@ -159,8 +160,8 @@ int flo_cmd_rollout_get(struct flo_cli *cli, struct flo_err *err)
     return 0;
 }
 
-/* A step's line begins with "[seconds.ms]" since the rollout was made; people
- * read the time of day. */
+/* Prints the trace.  A step's line begins with "[seconds.ms]" since the rollout
+ * was created; people get the time of day. */
 static void print_trace(const json_t *told)
 {
     const json_t *trace = json_object_get(told, "trace");
@@ -182,7 +183,7 @@ static void print_trace(const json_t *told)
     }
 }
 
-/* The time of day at which it was decided, and what. */
+/* Prints decisions with the time of day. */
 static void print_decisions(const json_t *decisions)
 {
     char plain[FLO_OUT_PLAIN];
@@ -303,8 +304,8 @@ int flo_cmd_rollout_abort(struct flo_cli *cli, struct flo_err *err)
 
 /* ---- going back ---- */
 
-/* A person who types the name sees the plan first; a script that brings it
- * loses no time. */
+/* Shows the plan to a person, who then types the name; a script that gives the
+ * name skips it. */
 static int plan_back(struct flo_cli *cli, const char *release, struct flo_err *err)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *plan = NULL;
@@ -334,7 +335,8 @@ static int refuse_any(const struct flo_args *args, const char *const *flags, con
     return 0;
 }
 
-/* A flag that is not heeded would take back other than was meant. */
+/* Refuses flags that would be ignored: another scope than meant would be rolled
+ * back. */
 static int check_back(const struct flo_args *args, struct flo_err *err)
 {
     static const char *const of_release[] = {"group", "device", "everywhere", "where",
@@ -356,7 +358,7 @@ static int check_back(const struct flo_args *args, struct flo_err *err)
                             "--release MODEL@VERSION --group G", err);
 }
 
-/* One rollout: all of it, or a slice. */
+/* Rolls one rollout back: all of it, or a slice. */
 static int take_back(struct flo_cli *cli, struct flo_err *err)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *rollout = NULL;
@@ -403,7 +405,8 @@ static int take_back(struct flo_cli *cli, struct flo_err *err)
         rv = flo_watch_rollback(cli, flo_out_text(rollout, "id", ""), timeout_ms, &ended, err);
     }
     if (ended != NULL) {
-        struct flo_err gone = {0}; /* those that it has are shown then */
+        struct flo_err gone = {0}; /* the devices that it does have are shown
+                                      then */
         (void)!flo_rollout_fill(cli, ended, &gone);
         flo_rollout_print(cli, ended);
     }

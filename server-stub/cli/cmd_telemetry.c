@@ -8,12 +8,12 @@
 
 struct query {
     const char *metric, *by;
-    bool is_sheet;          /* numbers as they are */
-    const json_t *of;       /* devices or releases: their names */
-    const json_t *requests; /* next to errors: how many there were */
+    bool is_sheet;          /* plain numbers */
+    const json_t *of;       /* names of devices or releases */
+    const json_t *requests; /* shown with errors: the number of requests */
 };
 
-/* "304 KiB", "12.5 ms", "48.0 °C": as the metric's unit asks for. */
+/* Formats "304 KiB", "12.5 ms", "48.0 °C", by the metric's unit. */
 static json_t *value_of(const struct query *query, double value)
 {
     const char *metric = query->metric;
@@ -34,7 +34,7 @@ static json_t *value_of(const struct query *query, double value)
     return json_string(text);
 }
 
-/* Name for people of a device id or release digest. */
+/* Returns the name of a device id or release digest. */
 static const char *name_of(const json_t *items, const char *key, const char *value)
 {
     for (size_t i = 0; i < json_array_size(items); i++) {
@@ -59,7 +59,7 @@ static void add_histogram(const struct query *query, const json_t *series, json_
     }
 }
 
-/* A gauge's points are [at, n, least, mean, most]. */
+/* Adds a gauge, whose points are [at, n, least, mean, most]. */
 static void add_gauge(const struct query *query, const json_t *series, json_t *row)
 {
     const json_t *points = json_object_get(series, "points");
@@ -83,7 +83,7 @@ static void add_gauge(const struct query *query, const json_t *series, json_t *r
     json_object_set_new(row, "most", value_of(query, high));
 }
 
-/* Errors alone say nothing: of how many requests? */
+/* Adds the rate of errors, which needs the number of requests. */
 static void add_rate(const struct query *query, const char *key, uint64_t errors, json_t *row)
 {
     const json_t *list = json_object_get(query->requests, "series");
@@ -152,7 +152,7 @@ static json_t *body_of(const struct flo_args *args, const char *metric, const ch
     uint64_t since, step;
     int rv = flo_args_ms(args, "since", 600000, &since, err);
 
-    /* Points of 5 min are few enough for 10,000 devices. */
+    /* Points of 5 min keep the answer small for 10,000 devices. */
     rv = rv == 0 ? flo_args_ms(args, "step", strcmp(by, "device") == 0 ? 300000 : 10000, &step, err)
                  : rv;
     if (rv < 0) {

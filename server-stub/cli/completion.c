@@ -1,4 +1,4 @@
-/* flotilla completion: scripts for shells, and names that exist. */
+/* Completion: prints scripts for shells, and existing names. */
 #include <string.h>
 
 #include "server-stub/cli/cli.h"
@@ -46,10 +46,10 @@ int flo_cmd_completion(struct flo_cli *cli, struct flo_err *err)
 
 /* ---- names ---- */
 
-/* Words of usages and flags' values, and where the names are. */
+/* Words of usages and flag values, and the source of their names. */
 static const struct {
-    const char *noun; /* the command's; NULL: any */
-    const char *what; /* begin of the word */
+    const char *noun; /* noun of the command; NULL: any */
+    const char *what; /* prefix of the word */
     const char *path, *name, *meaning;
 } places[] = {
     {"device", "NAME", "/v1/devices?fields=name,state&sort=name&limit=" NAMES_MAX, "name", "state"},
@@ -79,7 +79,7 @@ static void add_name(struct flo_buf *out, const char *name, const char *meaning)
     flo_buf_printf(out, "%s\t%s\n", line, more);
 }
 
-/* Once each. */
+/* Adds each name once. */
 static void add_names(const json_t *items, const char *name, const char *meaning, json_t *seen,
                       struct flo_buf *out)
 {
@@ -105,7 +105,7 @@ static void add_names(const json_t *items, const char *name, const char *meaning
     }
 }
 
-/* Ids of errors are known here. */
+/* Adds error ids, which need no request. */
 static void add_errors(struct flo_buf *out)
 {
     int code;

@@ -1,4 +1,4 @@
-/* The flags of each command, as one table to read. */
+/* Flags: the flags of each command, in one table. */
 #include "server-stub/cli/cli.h"
 
 #define FLAGS(name) const struct flo_flag flo_flags_##name[]

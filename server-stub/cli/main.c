@@ -47,7 +47,7 @@ static const char *const aliases[][2] = {
     {"show", "get"},       {"apply", "start"},      {NULL, NULL},
 };
 
-/* Commands that need no controller. */
+/* Tells whether the command needs no controller. */
 static bool is_local(const struct command *command)
 {
     return command->run == flo_cmd_login || command->run == flo_cmd_explain ||

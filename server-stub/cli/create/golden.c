@@ -9,7 +9,7 @@
 #include <flotilla/errors/probe.h>
 #include <flotilla/golden.h>
 
-/* A command of flotilla-model; it tells its story on stderr itself. */
+/* Runs a command of flotilla-model, which prints its own progress on stderr. */
 static int run_model(const char *const *words, struct flo_err *err)
 {
     char program[4096];
@@ -43,7 +43,7 @@ static int run_model(const char *const *words, struct flo_err *err)
                     WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status));
 }
 
-/* The same reader as on the device. */
+/* Uses the same reader as the device. */
 int flo_create_golden_check(const char *path, struct flo_err *err)
 {
     FLO_CLEANUP(flo_free_cleanup) char *text = NULL;
@@ -61,8 +61,9 @@ int flo_create_golden_check(const char *path, struct flo_err *err)
     return 0;
 }
 
-/* The model that plays: the one of the release, or of --base with the adapter,
- * which shows whether they fit.  `words` grows from `count` on. */
+/* Chooses the model that runs the prompts: the release's, or --base with the
+ * adapter, which shows whether they fit.  Appends to `words` from `count`
+ * on. */
 static int add_player(struct flo_cli *cli, struct flo_create *create, const char **words,
                       size_t *count, struct flo_err *err)
 {

@@ -1,11 +1,11 @@
-/* Flags of release create for more than one model: --file, --adapter, --base,
- * --runtime, --variant, --needs, --entry, --serve, --floor. */
+/* Parts: flags of release create for more than one model: --file, --adapter,
+ * --base, --runtime, --variant, --needs, --entry, --serve, --floor. */
 #include "server-stub/cli/create/parts.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-/* A copy that lives as long as the parts; NULL: too many. */
+/* Copies a text for the life of the parts; NULL: too many. */
 static char *keep(struct flo_parts *parts, const char *text, size_t bytes, struct flo_err *err)
 {
     char *copy = parts->text_count < FLO_PARTS_TEXTS_MAX ? strndup(text, bytes) : NULL;
@@ -46,7 +46,7 @@ static struct flo_author_file *add_file(struct flo_parts *parts, struct flo_err 
     return &parts->files[parts->file_count++];
 }
 
-/* NAME=PATH[:ROLE]; a role is a word without a slash. */
+/* Reads NAME=PATH[:ROLE]; a role has no slash. */
 static int read_file(struct flo_parts *parts, const char *value, struct flo_err *err)
 {
     const char *path = strchr(value, '=');
@@ -67,7 +67,7 @@ static int read_file(struct flo_parts *parts, const char *value, struct flo_err 
     return file->name == NULL || file->path == NULL || file->role == NULL ? FLO_E_USAGE : 0;
 }
 
-/* FILE[:SCALE], 1 by default. */
+/* Reads FILE[:SCALE], 1 by default. */
 static int read_adapter(struct flo_parts *parts, const char *value, struct flo_err *err)
 {
     const char *colon = strrchr(value, ':');
@@ -177,7 +177,7 @@ static int set_need(struct flo_author_variant *variant, const char *key, const c
     return 0;
 }
 
-/* [VARIANT:]KEY=VALUE; without a name it is of each. */
+/* Reads [VARIANT:]KEY=VALUE; without a name it applies to each variant. */
 static int read_needs(struct flo_parts *parts, const char *typed, struct flo_err *err)
 {
     char *text = keep(parts, typed, strlen(typed), err);
@@ -208,7 +208,7 @@ static int read_needs(struct flo_parts *parts, const char *typed, struct flo_err
 
 /* ---- serve ---- */
 
-/* KEY=VALUE as in the document; `system` may be @FILE. */
+/* Reads KEY=VALUE as in the document; `system` may be @FILE. */
 static int read_serve(struct flo_parts *parts, const char *typed, struct flo_err *err)
 {
     static const char *const texts[] = {"cache", "system"};
@@ -251,7 +251,7 @@ static int read_serve(struct flo_parts *parts, const char *typed, struct flo_err
     return rv;
 }
 
-/* MODEL=20%: requests for that model which go to this release. */
+/* Reads MODEL=20%: the share of that model's requests for this release. */
 static int read_split(struct flo_parts *parts, const char *typed, struct flo_err *err)
 {
     char model[FLO_NAME_MAX + 1], rest[2] = "";

@@ -1,5 +1,5 @@
-/* The parts of a release beyond one model: more files, adapters, variants, the
- * runtime, the way it is served. */
+/* Parts: parts of a release beyond one model: more files, adapters, variants,
+ * the runtime, serving options. */
 #ifndef FLOTILLA_CLI_CREATE_PARTS_H
 #define FLOTILLA_CLI_CREATE_PARTS_H
 
@@ -10,7 +10,7 @@
 #define FLO_PARTS_TEXTS_MAX 512
 
 struct flo_parts {
-    bool is_used; /* any of its flags was given */
+    bool is_used; /* one of its flags was given */
     bool is_native;
     const char *adapter; /* path; NULL: none */
     struct flo_author_file files[FLO_RELEASE_FILES_MAX];
@@ -19,19 +19,18 @@ struct flo_parts {
     size_t variant_count;
     uint64_t floor;
     struct flo_release_serve serve;
-    struct flo_release *base; /* that the adapter is for; NULL: none */
+    struct flo_release *base; /* base of the adapter; NULL: none */
     struct flo_digest base_id;
-    char *texts[FLO_PARTS_TEXTS_MAX]; /* owned copies of what was typed */
+    char *texts[FLO_PARTS_TEXTS_MAX]; /* owned copies of flag values */
     size_t text_count;
 };
 
-/* Read the flags.  FLO_E_USAGE names the flag. */
+/* Reads the flags.  FLO_E_USAGE names the flag. */
 FLO_MUST_USE int flo_parts_read(struct flo_cli *cli, struct flo_parts *parts, struct flo_err *err);
-/* Ask the controller for the release of --base, and take its model. */
+/* Gets the release of --base from the controller, and uses its model. */
 FLO_MUST_USE int flo_parts_take_base(struct flo_cli *cli, struct flo_parts *parts,
                                      struct flo_err *err);
-/* A release document, as the REST answers it, taken apart; the caller frees it.
- */
+/* Parses a release document, as REST returns it; the caller frees it. */
 FLO_MUST_USE int flo_parts_read_document(const json_t *document, struct flo_release **out,
                                          struct flo_err *err);
 void flo_parts_deinit(struct flo_parts *parts);

@@ -1,5 +1,5 @@
-/* Releases that the controller already has: bases of deltas, and the one with
- * the name of the new release. */
+/* Releases: finds existing releases: bases of deltas, and the one with the new
+ * release's name. */
 #include "server-stub/cli/create/create.h"
 
 #include <stdlib.h>
@@ -7,8 +7,9 @@
 
 #include "base/host/digest.h"
 
-/* Digest of the file of that name and role in a release as the REST answers it;
- * of the first one of that role where `is_first` and none has the name. */
+/* Gets the digest of the file with that name and role in a release as REST
+ * returns it.  With `is_first`, without such a name: of the first one of that
+ * role. */
 static bool digest_of(const json_t *release, const struct flo_author_file *of, bool is_first,
                       struct flo_digest *out)
 {
@@ -29,7 +30,7 @@ static bool digest_of(const json_t *release, const struct flo_author_file *of, b
     return found != NULL && flo_digest_parse(found, out);
 }
 
-/* How many devices run that release. */
+/* Counts the devices that run the release. */
 static int count_devices(struct flo_cli *cli, const char *title, uint64_t *devices,
                          struct flo_err *err)
 {
@@ -42,7 +43,7 @@ static int count_devices(struct flo_cli *cli, const char *title, uint64_t *devic
     return rv;
 }
 
-/* The base of one file, unless it is the base of another one already. */
+/* Downloads the base of one file, unless another file has the same base. */
 static int fetch_base(struct flo_cli *cli, struct flo_create *create, struct flo_author_file *file,
                       const struct flo_create_base *facts, struct flo_err *err)
 {
@@ -75,7 +76,8 @@ static bool is_model_here(const struct flo_author_file *file)
            file->path[0] != '\0';
 }
 
-/* For the first file, and for each model: a release may have several. */
+/* Adds bases for the first file, and for each model: a release may have
+ * several. */
 static int add_base(struct flo_cli *cli, struct flo_create *create, const char *version,
                     struct flo_err *err)
 {
@@ -108,14 +110,14 @@ static int add_base(struct flo_cli *cli, struct flo_create *create, const char *
     return rv;
 }
 
-/* A release of the model that deltas may begin with. */
+/* Release of the model whose files may be bases. */
 struct candidate {
     const json_t *release;
     uint64_t number;
     uint64_t devices;
 };
 
-/* Newest releases that are asked about; nobody keeps more alive. */
+/* Newest releases that are considered. */
 #define CANDIDATES_MAX 64
 #define NEWEST_WANTED 2
 #define BASES_WANTED 4
@@ -136,8 +138,8 @@ static int by_devices(const void *a, const void *b)
     return x < y ? 1 : x > y ? -1 : by_number(a, b);
 }
 
-/* Published releases of the model, the newest first; also the number of the new
- * release.  The caller frees *out. */
+/* Finds published releases of the model, newest first, and the number of the
+ * new release.  The caller frees *out. */
 static int find_candidates(struct flo_create *create, const json_t *items, struct candidate **out,
                            size_t *out_count, struct flo_err *err)
 {
@@ -167,8 +169,8 @@ static int find_candidates(struct flo_create *create, const json_t *items, struc
     return 0;
 }
 
-/* Numbers follow the order of making.  A device that ran the new release
- * refuses one with a higher version that was made before it. */
+/* Warns about the order.  Numbers follow creation: a device that ran the new
+ * release refuses one with a higher version that was created before. */
 static void tell_order(struct flo_cli *cli, const struct flo_create *create, const json_t *items)
 {
     const char *highest = create->version;
@@ -196,8 +198,8 @@ static void tell_order(struct flo_cli *cli, const struct flo_create *create, con
     }
 }
 
-/* The newest, which devices will have when this one comes, and those that most
- * devices have now. */
+/* Adds the newest release, which devices will have when this one comes, and
+ * those that most devices have now. */
 static int add_best(struct flo_cli *cli, struct flo_create *create, struct candidate *list,
                     size_t count, struct flo_err *err)
 {

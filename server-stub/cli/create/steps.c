@@ -1,11 +1,11 @@
-/* Steps: deltas that are published already, through which a device that is
- * several versions behind comes to the new one (updater/plan/chain.h). */
+/* Steps: published deltas by which a device several versions behind can reach
+ * the new one (updater/plan/chain.h). */
 #include <string.h>
 
 #include "base/host/digest.h"
 #include "server-stub/cli/create/create.h"
 
-#define DEPTH_MAX 2 /* files between the device's one and the new one */
+#define DEPTH_MAX 2 /* intermediate files between the device's and the new one */
 
 static bool is_base(const struct flo_create *create, const struct flo_digest *digest)
 {
@@ -22,7 +22,7 @@ static bool is_step(const struct flo_create *create, const struct flo_digest *di
     return false;
 }
 
-/* Deltas from versions that the new release has no delta from. */
+/* Adds deltas from versions from which the new release has no delta. */
 static void take_ways(const struct flo_create *create, const struct flo_release_file *from,
                       struct flo_release_file *out)
 {

@@ -1,4 +1,4 @@
-/* Upload of a new release, and the ways to download it. */
+/* Upload: sends a new release, and lists its downloads. */
 #include "server-stub/cli/create/create.h"
 
 #include <inttypes.h>
@@ -7,9 +7,9 @@
 #include "base/host/crypto.h"
 #include "base/host/digest.h"
 
-#define SAID_BYTES_MIN (16u << 20) /* smaller files take no time */
+#define SAID_BYTES_MIN (16u << 20) /* uploads of smaller files are not announced */
 
-/* Printed before a step that takes time. */
+/* Announces a step that takes time. */
 static void say_bytes(const struct flo_cli *cli, const char *what, const char *file, uint64_t bytes)
 {
     char size[32];
@@ -36,8 +36,8 @@ static int put_blob(struct flo_cli *cli, const struct flo_create *create,
     return rv;
 }
 
-/* Does the controller need it?  `release`: its answer to the document, or NULL
- * before that. */
+/* Tells whether the controller needs the blob.  `release`: its answer to the
+ * document, or NULL before that. */
 static int is_needed(struct flo_cli *cli, const struct flo_author_blob *blob, const json_t *release,
                      bool *out, struct flo_err *err)
 {
@@ -53,8 +53,9 @@ static int is_needed(struct flo_cli *cli, const struct flo_author_blob *blob, co
     return rv;
 }
 
-/* Twice: a file that lay there without a release may be collected before the
- * document comes, and the answer then lists it as missing. */
+/* Uploads blobs, in up to two rounds.  An uploaded file without a release may
+ * be collected before the document arrives; the answer then lists it as
+ * missing. */
 static int put_blobs(struct flo_cli *cli, const struct flo_create *create,
                      const struct flo_author_result *made, const json_t *release,
                      struct flo_err *err)
@@ -90,7 +91,7 @@ int flo_create_upload(struct flo_cli *cli, struct flo_create *create,
     return put_blobs(cli, create, made, *release, err);
 }
 
-/* Bytes of a file as it is. */
+/* Returns the bytes of the unpacked file. */
 static uint64_t file_bytes(const struct flo_author_result *made, const char *name)
 {
     for (size_t i = 0; i < made->blob_count; i++) {
@@ -102,7 +103,7 @@ static uint64_t file_bytes(const struct flo_author_result *made, const char *nam
     return 1;
 }
 
-/* The smallest download of a file without a base. */
+/* Returns the smallest download of a file without a base. */
 static uint64_t best_full_bytes(const struct flo_author_result *made, const char *name)
 {
     uint64_t best = file_bytes(made, name);
@@ -117,8 +118,8 @@ static uint64_t best_full_bytes(const struct flo_author_result *made, const char
     return best;
 }
 
-/* The base that a delta begins with: the newest release that has it, and the
- * devices of all; or another model of this release. */
+/* Adds the base of a delta: the newest release that has it, and the devices of
+ * all those; or another model of this release. */
 static void add_base_facts(json_t *way, const struct flo_create *create,
                            const struct flo_author_result *made, const struct flo_author_blob *blob)
 {
@@ -147,7 +148,7 @@ static void add_base_facts(json_t *way, const struct flo_create *create,
     }
 }
 
-/* " · 1240 devices, 1.9 GiB less on their way" */
+/* Formats " · 1240 devices, 1.9 GiB less on their way". */
 static void saving(const json_t *way, char *out, size_t bytes)
 {
     uint64_t devices = flo_out_u64(way, "devices");
@@ -178,7 +179,7 @@ json_t *flo_create_ways(const struct flo_create *create, const struct flo_author
     return ways;
 }
 
-/* Deltas of more than one file. */
+/* Tells whether deltas are for more than one file. */
 static bool are_of_several(const json_t *ways)
 {
     const char *first = NULL;

@@ -6,9 +6,9 @@
 #include "server-stub/cli/fleet/fleet.h"
 #include "server-stub/core/member/serial.h"
 
-#define ITEMS_MAX 1000 /* items of one request */
+#define ITEMS_MAX 1000 /* items per request */
 
-/* Groups stand in one cell, apart by blanks. */
+/* Reads groups from one cell, separated by blanks. */
 static json_t *groups_of(const char *cell)
 {
     json_t *groups = json_array();
@@ -21,8 +21,8 @@ static json_t *groups_of(const char *cell)
     return groups;
 }
 
-/* A row: serial, and as wished name, note and group; any other column is a
- * label. */
+/* Builds an item from a row: serial, and optionally name, note and groups; any
+ * other column is a label. */
 static json_t *item_of(const json_t *row, struct flo_err *err)
 {
     json_t *labels = json_object();

@@ -1,4 +1,5 @@
-/* CSV: a table with a head line, as spreadsheets write it (RFC 4180). */
+/* CSV: parses a table with a header line, as spreadsheets write it (RFC
+ * 4180). */
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -37,7 +38,7 @@ static bool is_end(const struct csv *csv)
            (*csv->at == '\r' && (csv->at + 1 == csv->end || csv->at[1] == '\n'));
 }
 
-/* The next cell into csv->cell, as a text. */
+/* Reads the next cell into csv->cell, as a text. */
 static int take_cell(struct csv *csv, struct flo_err *err)
 {
     int rv = 0;
@@ -86,7 +87,7 @@ static int take_head(struct csv *csv, json_t *head, struct flo_err *err)
     return rv;
 }
 
-/* Empty lines are passed over. */
+/* Reads a row; empty lines are skipped. */
 static int take_row(struct csv *csv, const json_t *head, json_t *rows, struct flo_err *err)
 {
     json_t *row = json_object();
@@ -115,7 +116,7 @@ static int take_row(struct csv *csv, const json_t *head, json_t *rows, struct fl
 
 int flo_csv_parse(const char *text, size_t bytes, json_t **rows, struct flo_err *err)
 {
-    static const char mark[] = "\xef\xbb\xbf"; /* spreadsheets begin with it */
+    static const char mark[] = "\xef\xbb\xbf"; /* byte order mark of spreadsheets */
     bool has_mark = bytes >= 3 && memcmp(text, mark, 3) == 0;
     struct csv csv = {.at = text + (has_mark ? 3 : 0), .end = text + bytes, .line = 1};
     FLO_CLEANUP(flo_json_cleanup) json_t *head = json_array();

@@ -1,4 +1,4 @@
-/* Commands that change a fleet: parts that they share. */
+/* Fleet: declarations shared by commands that change a fleet. */
 #ifndef FLOTILLA_CLI_FLEET_H
 #define FLOTILLA_CLI_FLEET_H
 
@@ -8,11 +8,11 @@
 
 #define FLO_CSV_BYTES_MAX ((size_t)16 << 20)
 #define FLO_CSV_COLUMNS_MAX 66
-/* Rows as objects of the head line's words, values as texts:
+/* Parses CSV into objects with the header's words as keys and texts as values:
  * "name,site\ngw-1,lyon" is [{"name":"gw-1","site":"lyon"}].  Quotes as in RFC
  * 4180.  FLO_E_USAGE names the line. */
 FLO_MUST_USE int flo_csv_parse(const char *text, size_t bytes, json_t **rows, struct flo_err *err);
-/* The same of a file; "-" is stdin. */
+/* Parses a CSV file; "-" is stdin. */
 FLO_MUST_USE int flo_csv_read(const char *path, json_t **rows, struct flo_err *err);
 
 #endif

@@ -1,4 +1,4 @@
-/* Commands about groups: made, listed, and filled from names, selectors and
+/* Commands about groups: create, list, and fill them from names, selectors and
  * files. */
 #include <stdlib.h>
 #include <string.h>
@@ -9,7 +9,7 @@
 
 #include "server-stub/cli/fleet/fleet.h"
 
-#define MOVED_MAX 1000 /* devices of one request */
+#define MOVED_MAX 1000 /* devices per request */
 #define SHOWN "10"     /* devices of `group get` */
 
 static int group_path(const char *name, const char *rest, char *out, size_t bytes,
@@ -169,7 +169,7 @@ int flo_cmd_group_delete(struct flo_cli *cli, struct flo_err *err)
 
 /* ---- members ---- */
 
-/* Names or ids of devices, as texts. */
+/* Adds device names or ids, as texts. */
 static int list_words(const struct flo_cli *cli, json_t *out)
 {
     for (size_t i = 1; i < cli->args.word_count; i++) {
@@ -227,7 +227,7 @@ static int list_devices(struct flo_cli *cli, json_t *out, struct flo_err *err)
                                    : list_words(cli, out);
 }
 
-/* The devices from number `from` on, as many as one request takes. */
+/* Builds a request for as many devices from number `from` on as it may have. */
 static json_t *body_of(const struct flo_cli *cli, const char *word, const json_t *devices,
                        size_t from)
 {

@@ -1,4 +1,4 @@
-/* Commands that write on devices: labels, notes, pins, maintenance. */
+/* Commands that set labels, notes, pins and maintenance of devices. */
 #include <string.h>
 
 #include <flotilla/errors/device.h>
@@ -7,7 +7,7 @@
 
 #include "server-stub/cli/fleet/fleet.h"
 
-#define ITEMS_MAX 1000 /* items of one request */
+#define ITEMS_MAX 1000 /* items per request */
 
 /* ---- which ---- */
 
@@ -18,7 +18,7 @@ static const char *where_of(const struct flo_cli *cli)
 
 /* ---- labels ---- */
 
-/* "key=value", "key-" (taken away). */
+/* Reads "key=value", or "key-" to remove it. */
 static int read_change(const char *word, json_t *labels, struct flo_err *err)
 {
     const char *equals = strchr(word, '=');
@@ -59,8 +59,7 @@ static void done(struct flo_cli *cli, json_int_t devices, json_int_t changed)
                  flo_s((uint64_t)devices), is_dry ? "would change; nothing was done" : "changed");
 }
 
-/* One request after another, until the controller says that there is no
- * next. */
+/* Sends requests until the controller gives no next cursor. */
 static int send_pages(struct flo_cli *cli, const char *path, json_t *body, json_int_t *devices,
                       json_int_t *changed, struct flo_err *err)
 {
@@ -94,8 +93,8 @@ static int label_where(struct flo_cli *cli, struct flo_err *err)
     return rv;
 }
 
-/* A row names the device and its labels: an empty cell leaves one as it is,
- * `-` takes it away. */
+/* Builds an item from a row with the device and its labels: an empty cell
+ * leaves a label unchanged, `-` removes it. */
 static json_t *item_of(const json_t *row, struct flo_err *err)
 {
     json_t *labels = json_object();

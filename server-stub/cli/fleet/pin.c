@@ -1,4 +1,4 @@
-/* Commands that pin a release on devices, or take a pin off: one or many. */
+/* Commands that pin a release on one or many devices, or remove pins. */
 #include <string.h>
 
 #include <flotilla/errors/device.h>
@@ -39,7 +39,8 @@ static void print_refused(struct flo_cli *cli, const json_t *answer)
     }
 }
 
-/* One request after another; who cannot is named, and counted at the end. */
+/* Sends requests in turn; names the devices that cannot, and counts them at the
+ * end. */
 static int pin_where(struct flo_cli *cli, const char *where, json_t *body, struct flo_err *err)
 {
     json_int_t devices = 0, changed = 0, refused = 0;

@@ -1,5 +1,5 @@
-/* flotilla controller: who leads, who stands by, who led before, and who may
- * take the fleet's keys. */
+/* Command controller: the leader, standbys, former leaders, and which
+ * controllers may hold the fleet's keys. */
 #include <string.h>
 
 #include "base/host/crypto.h"

@@ -1,4 +1,4 @@
-/* flotilla doctor: every link from here to the devices, and what to do. */
+/* Doctor: checks every link from here to the devices, and prints what to do. */
 #include <stdarg.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -22,10 +22,11 @@ struct doctor {
     json_t *findings;
     json_t *version, *ready;
     uint64_t took_ms;
-    int exit; /* exit code of the first check that failed */
+    int exit; /* exit code of the first failed check */
 };
 
-/* `next`: the command or step that helps; "" for what is good. */
+/* Prints a check.  `next`: the command or step that helps; "" if all is
+ * well. */
 static void tell(struct doctor *doctor, enum level level, const char *check, const char *next,
                  const char *format, ...) FLO_PRINTF(5, 6);
 
@@ -46,7 +47,7 @@ static void tell(struct doctor *doctor, enum level level, const char *check, con
     }
 }
 
-/* A call that failed is a finding. */
+/* Reports a failed call as a finding. */
 static void tell_error(struct doctor *doctor, const char *check, const struct flo_err *err)
 {
     tell(doctor, BAD, check, err->fix[0] != '\0' ? err->fix : flo_error_fix(err->code), "%s: %s",
@@ -200,7 +201,7 @@ static void check_disk(struct doctor *doctor)
          "%s free for the controller's data", text);
 }
 
-/* Devices that a selector means; UINT64_MAX: it cannot be told. */
+/* Counts the devices of a selector; UINT64_MAX: unknown. */
 static uint64_t count_of(struct doctor *doctor, const char *where)
 {
     FLO_CLEANUP(flo_buf_deinit) struct flo_buf path = {0};
@@ -259,7 +260,7 @@ static uint64_t count_state(const json_t *items, const char *state, char name[FL
     return count;
 }
 
-#define CHANGES_MANY 3 /* within an hour, as the alert rule has it */
+#define CHANGES_MANY 3 /* within an hour, as in the alert rule */
 
 static void check_fit(struct doctor *doctor, const json_t *items)
 {

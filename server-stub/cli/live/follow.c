@@ -1,4 +1,5 @@
-/* Lists that stay on the screen: shown again at each event of their objects. */
+/* Follow: lists that stay on the screen and are redrawn at each event of their
+ * objects. */
 #include <string.h>
 #include <unistd.h>
 
@@ -8,8 +9,8 @@
 #include "server-stub/cli/live/live.h"
 #include "server-stub/cli/view/frames.h"
 
-#define FIRST_MS 2000  /* until the place in the stream of events is known */
-#define LATER_MS 15000 /* times and what no event tells */
+#define FIRST_MS 2000  /* until the position in the event stream is known */
+#define LATER_MS 15000 /* for times, and for changes without an event */
 #define PACE_MS 500
 
 struct follow {
@@ -45,8 +46,8 @@ static int on_progress(void *context, uint64_t done, uint64_t total)
     return flo_stop_asked() || flo_now_ms() >= follow->until_ms ? FLO_E_STOPPED : 0;
 }
 
-/* Until an event of the topic, a while, or Ctrl-C.  The stream goes on behind
- * the last event that was seen. */
+/* Waits for an event of the topic, a timeout, or Ctrl-C.  The stream continues
+ * after the last event. */
 static int wait_event(struct flo_cli *cli, struct follow *follow, struct flo_err *err)
 {
     struct flo_err gone = {0};
@@ -62,7 +63,7 @@ static int wait_event(struct flo_cli *cli, struct follow *follow, struct flo_err
     }
     if (rv == FLO_E_NET_UNREACHABLE || rv == FLO_E_NET_TIMEOUT || rv == FLO_E_NET_STALLED) {
         flo_out_say(cli, "the controller cannot be reached; trying again");
-        return 0; /* the controller may be back soon; the list tells else */
+        return 0; /* the controller may return soon; otherwise the list fails */
     }
     *err = gone;
     return rv;

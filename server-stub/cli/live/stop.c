@@ -1,4 +1,4 @@
-/* Ctrl-C while a command looks on: the command ends, the controller goes on. */
+/* Stop: Ctrl-C ends a watching command, not the work of the controller. */
 #include <signal.h>
 #include <string.h>
 #include <time.h>

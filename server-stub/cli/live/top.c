@@ -1,4 +1,4 @@
-/* flotilla top: the fleet on one screen, again and again. */
+/* Top: shows the fleet on one screen, again and again. */
 #include <poll.h>
 #include <string.h>
 #include <termios.h>
@@ -18,7 +18,7 @@
 struct top {
     struct flo_cli *cli;
     json_t *version, *ready, *releases, *rollouts;
-    json_t *rows; /* a release each */
+    json_t *rows; /* one row per release */
     uint64_t all, online, silent;
     uint64_t conditions[FLO_CONDITION_COUNT];
 };
@@ -50,7 +50,7 @@ static json_t *series_of(struct flo_cli *cli, const char *metric, struct flo_err
     return answer;
 }
 
-/* The row of a release, made when it is new. */
+/* Gets the row of a release, added if missing. */
 static json_t *row_of(struct top *top, const char *digest)
 {
     json_t *release, *row;
@@ -138,7 +138,7 @@ static void count_devices(struct top *top, struct flo_err *err)
     }
 }
 
-/* Cells of people: milliseconds, tokens per second, per cent. */
+/* Formats cells for people: milliseconds, tokens per second, per cent. */
 static void finish_rows(struct top *top)
 {
     size_t i;
@@ -254,7 +254,7 @@ static void text_of(const struct top *top, struct flo_out_wish wish, struct flo_
     }
 }
 
-/* Lines that fit; the cursor stays on the screen. */
+/* Draws the lines that fit; the cursor stays on the screen. */
 static void draw(const struct flo_buf *text, size_t width, size_t height)
 {
     const char *at = text->data != NULL ? text->data : "";
@@ -274,7 +274,7 @@ static void draw(const struct flo_buf *text, size_t width, size_t height)
     fflush(stdout);
 }
 
-/* A key, or the time; false: leave. */
+/* Waits for a key or the time; returns false to leave. */
 static bool wait_key(void)
 {
     uint64_t until = flo_now_ms() + REFRESH_MS;
@@ -287,7 +287,7 @@ static bool wait_key(void)
                 key == 4) {
                 return false;
             }
-            return true; /* any other key: at once */
+            return true; /* any other key refreshes at once */
         }
     }
     return !flo_stop_asked();
@@ -312,7 +312,7 @@ static int look_on(struct top *top, struct flo_err *err)
         struct flo_err gone = {0};
         struct flo_out_wish wish = {.width = width, .has_heads = true, .now_ms = flo_wall_ms()};
         rv = gather(top, &gone);
-        if (rv < 0) { /* the controller may be back soon */
+        if (rv < 0) { /* the controller may return soon */
             flo_buf_printf(&text, "%s: %s\n", flo_error_id(rv), gone.what);
             *err = gone;
         } else {

@@ -1,4 +1,5 @@
-/* Watching: a rollout or an order until it ends, with a line of progress. */
+/* Watch: follows a rollout or an order until it ends, with a line of
+ * progress. */
 #include <string.h>
 #include <unistd.h>
 
@@ -14,8 +15,8 @@
 
 #define POLL_MS 250
 
-/* On a terminal the block is drawn over the last one, cut to its size; else
- * only changes. */
+/* Block of lines.  On a terminal it is redrawn in place, cut to the screen;
+ * otherwise only changes are printed. */
 struct block {
     struct flo_view view;
     struct flo_buf last;
@@ -65,7 +66,7 @@ static void draw(const struct flo_cli *cli, const json_t *rollout, struct block 
     block->last = text;
 }
 
-/* Other lines stand below the block: the next one is a new block. */
+/* Ends the block, because other lines follow below: the next one is new. */
 static void block_ends(struct block *block)
 {
     flo_buf_deinit(&block->last);
@@ -83,7 +84,8 @@ static bool is_in(const char *word, const char *const *words)
     return false;
 }
 
-/* The rollout changes no more by itself; a draft has not begun. */
+/* Tells whether the rollout no longer changes by itself; a draft has not
+ * begun. */
 static bool is_end(const char *state)
 {
     static const struct {
@@ -125,7 +127,8 @@ static int verdict(const json_t *rollout, const char *wanted, struct flo_err *er
                              id, id);
 }
 
-/* Who waits no longer hears for what, and what ends it. */
+/* Ends the wait after the timeout: prints what it waits for, and what ends
+ * it. */
 static int is_late(const json_t *rollout, uint64_t timeout_ms, struct flo_err *err)
 {
     const char *state = flo_out_text(rollout, "state", "?");
@@ -156,10 +159,10 @@ static int rollout_goes_on(const char *id, struct flo_err *err)
     return flo_stop_told(err, what, next);
 }
 
-/* A controller that answered before and does not now may be back soon. */
+/* A controller that answered before and no longer does may return soon. */
 struct presence {
     bool was_there;
-    uint64_t away_at_ms; /* since then it does not answer; 0: it does */
+    uint64_t away_at_ms; /* unreachable since; 0: reachable */
 };
 
 static const char *absence(int rv)
@@ -171,7 +174,7 @@ static const char *absence(int rv)
                                         : NULL;
 }
 
-/* true: it is worth another try.  Says so once, and says its end. */
+/* Tells whether to try again.  Prints the loss once, and its end. */
 static bool is_only_away(const struct flo_cli *cli, struct presence *presence, int rv)
 {
     uint64_t now_ms = flo_now_ms();
@@ -192,7 +195,8 @@ static bool is_only_away(const struct flo_cli *cli, struct presence *presence, i
     return true;
 }
 
-/* Every device of the phase is away: nothing ends until one comes. */
+/* Tells whether every device of the phase is offline: nothing ends until one
+ * returns. */
 static bool is_nobody_there(const json_t *rollout)
 {
     const json_t *phase = json_array_get(json_object_get(rollout, "phases"),
@@ -203,7 +207,7 @@ static bool is_nobody_there(const json_t *rollout)
            flo_out_u64(phase, "away") == devices;
 }
 
-/* Once; its line stands below the block. */
+/* Prints that once; the line is below the block. */
 static void say_nobody(const struct flo_cli *cli, const json_t *rollout, struct block *block,
                        bool *is_said)
 {
@@ -221,7 +225,7 @@ static void say_nobody(const struct flo_cli *cli, const json_t *rollout, struct 
 int flo_watch_rollout(struct flo_cli *cli, const char *id, const char *wanted, uint64_t timeout_ms,
                       struct flo_err *err)
 {
-    char path[256], brief[256]; /* with its devices, without */
+    char path[256], brief[256]; /* with devices, and without */
     struct block block = {.lines = 0};
     uint64_t begin = flo_now_ms();
     struct presence presence = {.was_there = false};
@@ -308,13 +312,13 @@ int flo_cmd_rollout_watch(struct flo_cli *cli, struct flo_err *err)
 
 struct answers {
     uint64_t ended;
-    uint64_t failed;  /* bad ones of those */
-    uint64_t awaited; /* online, without an end: a device that answered and left
-                       * does not stand for one of them */
+    uint64_t failed;  /* failed ones of those */
+    uint64_t awaited; /* online and not ended, without devices that answered
+                         and went offline */
 };
 typedef struct answers answers_fn(const json_t *now);
 
-/* An older controller does not say which devices it awaits. */
+/* Tells whether the controller lists awaited devices; an older one does not. */
 static bool says_awaited(const json_t *now)
 {
     return json_object_get(now, "awaited") != NULL;
@@ -333,7 +337,7 @@ static struct answers answers_of_order(const json_t *order)
                                                            : 0};
 }
 
-/* Count the devices that were told of the release and have left it, or said
+/* Counts devices that were told of the release and have left it, or answered
  * that they cannot. */
 static struct answers answers_of_rollback(const json_t *rollout)
 {
@@ -361,7 +365,7 @@ static struct answers answers_of_rollback(const json_t *rollout)
     return answers;
 }
 
-/* The last word of the path is an order or a rollout. */
+/* The path ends with an order or a rollout. */
 static int answers_go_on(const char *path, struct flo_err *err)
 {
     const char *id = strrchr(path, '/') + 1;
@@ -372,8 +376,8 @@ static int answers_go_on(const char *path, struct flo_err *err)
     return flo_stop_told(err, id, next);
 }
 
-/* Until all that are online answered.  The devices are asked for at the begin
- * and at the end, and all the time of a controller that does not count them. */
+/* Waits until all online devices answered.  The devices are read at the start
+ * and at the end; if the controller does not count them, each time. */
 static int watch_answers(struct flo_cli *cli, const char *path, answers_fn *of, uint64_t timeout_ms,
                          json_t **out, struct flo_err *err)
 {

@@ -1,7 +1,7 @@
-/* ASCII: --ascii, for terminals and tickets that know no symbols.
+/* ASCII: implements --ascii, for terminals and tickets without symbols.
  *
- * Each symbol of ours becomes one character, so that columns stay.  Names and
- * texts of people are left as they are. */
+ * Each of our symbols becomes one character, so that columns stay aligned.
+ * People's names and texts are unchanged. */
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -13,7 +13,7 @@ static const char *const symbols[][2] = {{"·", "-"}, {"–", "-"}, {"…", "~"}
                                          {"▆", "#"}, {"▅", "="}, {"▄", "="}, {"▃", "-"}, {"▂", "-"},
                                          {"▁", "_"}, {"°", " "}};
 
-/* Bytes of the symbol at `text`, and its character; 0: none is there. */
+/* Gets the bytes of the symbol at `text`, and its character; 0: none. */
 static size_t symbol_at(const char *text, size_t bytes, char *out)
 {
     for (size_t i = 0; i < FLO_COUNT(symbols); i++) {
@@ -40,11 +40,11 @@ void flo_ascii(const char *text, size_t bytes, struct flo_buf *out)
 
 struct stream {
     int fd;
-    size_t held; /* bytes of a character whose end has not come yet */
+    size_t held; /* bytes of an incomplete character */
     char text[4];
 };
 
-/* Bytes at the end that are no whole character. */
+/* Returns the bytes of an incomplete character at the end. */
 static size_t open_end(const char *text, size_t bytes)
 {
     for (size_t back = 1; back <= 3 && back <= bytes; back++) {

@@ -1,4 +1,4 @@
-/* One cell: a value of the API for people, and for a machine. */
+/* Cell: formats a value of the API for people, and for a machine. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -99,7 +99,7 @@ static void show_in(uint64_t at_ms, uint64_t now_ms, char *out)
 
 /* ---- composed cells ---- */
 
-/* "tiny@1.0.0" of {"model", "version"}. */
+/* Appends "tiny@1.0.0" from {"model", "version"}. */
 static void title_of(const json_t *item, const json_t *value, struct flo_buf *out)
 {
     const char *model = flo_out_text(value, "model", flo_out_text(item, "serving.model", ""));
@@ -125,7 +125,7 @@ static void list_of(const json_t *value, struct flo_buf *out)
     }
 }
 
-/* "key=value,..." of labels and other maps of scalars. */
+/* Appends "key=value,..." for labels and other maps of scalars. */
 static void map_of(const json_t *value, struct flo_buf *out)
 {
     const char *key, *gap = "";
@@ -143,7 +143,7 @@ static void map_of(const json_t *value, struct flo_buf *out)
     }
 }
 
-/* Texts and what is composed; false: a number or nothing. */
+/* Appends texts and composed values; returns false for a number or nothing. */
 static bool text_of(const json_t *item, const struct flo_column *column, struct flo_buf *out)
 {
     const json_t *value = flo_out_at(item, column->path);

@@ -1,13 +1,13 @@
-/* --fields and --sort: which columns, in which order the items. */
+/* Choose: implements --fields and --sort. */
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
 #include "server-stub/cli/output/output.h"
 
-#define LOOKED_AT 200 /* items that tell which fields there are */
+#define LOOKED_AT 200 /* items searched for their fields */
 
-/* The next word of "a,b.c"; false after the last. */
+/* Gets the next word of "a,b.c"; returns false after the last. */
 static bool next_word(const char **at, char out[64])
 {
     *at += strspn(*at, ", ");
@@ -67,7 +67,7 @@ static int refuse(const char *flag, const char *word, const json_t *items,
                         : flo_err_fix(err, "fields are %s, …; -o json shows all", all);
 }
 
-/* A column that the table does not know: the words of its path. */
+/* Column that the table lacks: the words of its path. */
 struct unknown {
     char path[64], head[64];
 };
@@ -120,7 +120,7 @@ int flo_choose_columns(const struct flo_out_wish *wish, const json_t *items,
 
 /* ---- the same keys of an object ---- */
 
-/* Put `value` at "a.b" of `object`. */
+/* Puts `value` at "a.b" of `object`. */
 static void put_at(json_t *object, const char *path, json_t *value)
 {
     char key[64];
@@ -157,10 +157,10 @@ struct order {
     char path[64];
     bool is_down;
 };
-static struct order orders[8]; /* qsort() has no context */
+static struct order orders[8]; /* qsort() takes no context */
 static size_t order_count;
 
-/* Nothing stands last, whatever the direction. */
+/* Missing values sort last, in either direction. */
 static int compare_values(const json_t *a, const json_t *b)
 {
     if (json_is_number(a) && json_is_number(b)) {
@@ -207,7 +207,7 @@ static int by_name(const void *a, const void *b)
     return flo_natural_compare(one, strlen(one), other, strlen(other));
 }
 
-/* New reference, stable where `compare` says 0. */
+/* Sorts stably; returns a new reference. */
 static json_t *sorted(const json_t *items, int (*order)(const void *, const void *))
 {
     size_t count = json_array_size(items);
@@ -216,7 +216,7 @@ static json_t *sorted(const json_t *items, int (*order)(const void *, const void
 
     for (size_t i = 0; i < count; i++) {
         json_t *item = json_array_get(items, i);
-        if (list == NULL) { /* as they came */
+        if (list == NULL) { /* in their original order */
             json_array_append(out, item);
         } else {
             list[i] = item;

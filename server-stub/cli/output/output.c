@@ -1,4 +1,4 @@
-/* Output of commands: an answer in the asked form, a result, a question. */
+/* Output: prints an answer in the requested form, a result, or a question. */
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -6,8 +6,8 @@
 
 #include "server-stub/cli/cli.h"
 
-static struct flo_err refused; /* the first --fields or --sort that is wrong */
-static bool is_told;           /* an answer is on stdout */
+static struct flo_err refused; /* error of the first wrong --fields or --sort */
+static bool is_told;           /* an answer was printed on stdout */
 
 enum flo_out_form flo_out_form(const struct flo_cli *cli)
 {
@@ -18,7 +18,7 @@ enum flo_out_form flo_out_form(const struct flo_cli *cli)
     if (word == NULL) {
         return cli->args.is_json ? FLO_OUT_JSON : FLO_OUT_TABLE;
     }
-    /* base/args has refused other words */
+    /* base/args refuses other words */
     return flo_out_form_parse(word, &form) < 0 ? FLO_OUT_TABLE : form;
 }
 
@@ -70,7 +70,7 @@ void flo_out_object(const struct flo_cli *cli, const json_t *object,
     flo_out_table(cli, object, columns, count);
 }
 
-/* Columns of an object that no table describes: its own scalars. */
+/* Makes columns for an object without a table: its own scalars. */
 static size_t own_columns(const json_t *json, struct flo_column *columns)
 {
     const json_t *item = json_is_array(json) ? json_array_get(json, 0) : json;

@@ -1,4 +1,5 @@
-/* Output of every command: one description of columns per object, any form.
+/* Output: prints every command's result in any form, by one description of
+ * columns per object.
  *
  * columns.def has the objects.  A list or an object of the API becomes an
  * aligned table, JSON, JSON lines, YAML, CSV or names; --fields and --sort work
@@ -21,23 +22,23 @@ enum flo_cell {
     CELL_BYTES,
     CELL_MS,
     CELL_AGO,
-    CELL_IN,   /* a time to come */
+    CELL_IN,   /* a time in the future */
     CELL_TIME, /* ms since 1970, shown to the minute */
     CELL_RELEASE,
     CELL_ERROR, /* "id: what" */
-    CELL_BRIEF, /* a text's begin */
-    CELL_STATE, /* a word of tones.def: coloured on a terminal */
+    CELL_BRIEF, /* start of a text */
+    CELL_STATE, /* state, coloured on a terminal by tones.def */
 };
 
-/* One column: head and the path of the cell ("serving.version"). */
+/* Column: header, and the path of the cell ("serving.version"). */
 struct flo_column {
     const char *head;
     const char *path;
     enum flo_cell form;
-    bool is_wide; /* shown by -o wide and csv alone */
+    bool is_wide; /* only shown by -o wide and csv */
 };
 
-/* Columns of an object of columns.def, and their count, as two arguments. */
+/* Arguments for an object of columns.def: its columns and their count. */
 #define FLO_COLUMNS(object) flo_columns_##object, flo_columns_##object##_count
 #define FLO_OBJECT(name)                                                                           \
     extern const struct flo_column flo_columns_##name[];                                           \
@@ -64,42 +65,43 @@ enum flo_out_form {
     FLO_OUT_FORMS,
 };
 
-/* How an answer is wanted. */
+/* Output options. */
 struct flo_out_wish {
     enum flo_out_form form;
     const char *fields; /* "name,serving.version"; NULL: all */
-    const char *sort;   /* "state,-last_seen_at_ms"; NULL: as it came */
-    size_t width;       /* width of the terminal, in characters; 0: any */
+    const char *sort;   /* "state,-last_seen_at_ms"; NULL: unsorted */
+    size_t width;       /* width of the terminal, in characters; 0: unlimited */
     bool has_heads;
     bool has_colour;
-    bool is_tty; /* what a terminal obeys is taken out of CSV */
+    bool is_tty; /* CSV without terminal control sequences */
     uint64_t now_ms;
 };
 
-/* A list, or one object, of these columns.  FLO_E_USAGE: --fields or --sort
- * name what is not there; nothing is appended then. */
+/* Renders a list, or one object, with these columns.  FLO_E_USAGE: --fields or
+ * --sort name unknown fields; nothing is appended then. */
 FLO_MUST_USE int flo_out_render(const struct flo_out_wish *wish, const json_t *json,
                                 const struct flo_column *columns, size_t count, struct flo_buf *out,
                                 struct flo_err *err);
 FLO_MUST_USE int flo_out_form_parse(const char *word, enum flo_out_form *out);
 
-/* Parts of it, for the files of this room. */
+/* Parts of rendering, private to this folder. */
 #define FLO_CELL_BYTES 1024
 #define FLO_COLUMNS_MAX 48
-/* A list, or one object as a list of one. */
+/* Count and items of a list; one object counts as a list of one. */
 size_t flo_items_count(const json_t *items);
 const json_t *flo_items_at(const json_t *items, size_t i);
 void flo_cell_show(const json_t *item, const struct flo_column *column, uint64_t now_ms,
                    char out[FLO_CELL_BYTES]);
-/* The same as a machine reads it: bytes, milliseconds, RFC 3339.  True for a
- * text, false for a number. */
+/* Appends the cell in machine form: bytes, milliseconds, RFC 3339.  Returns
+ * true for a text, false for a number. */
 bool flo_cell_raw(const json_t *item, const struct flo_column *column, struct flo_buf *out);
-/* The columns that are wanted, at most FLO_COLUMNS_MAX, the number in *shown.
- */
+/* Chooses the wanted columns, at most FLO_COLUMNS_MAX; *shown is their
+ * number. */
 FLO_MUST_USE int flo_choose_columns(const struct flo_out_wish *wish, const json_t *items,
                                     const struct flo_column *columns, size_t count,
                                     struct flo_column *chosen, size_t *shown, struct flo_err *err);
-/* The items with the wanted keys alone, in the wanted order: new reference. */
+/* Gets the items with only the wanted keys, in the wanted order: a new
+ * reference. */
 FLO_MUST_USE int flo_choose_items(const struct flo_out_wish *wish, const json_t *items,
                                   const struct flo_column *columns, size_t count, json_t **out,
                                   struct flo_err *err);
@@ -109,68 +111,76 @@ void flo_out_rows(const struct flo_out_wish *wish, const json_t *items,
 
 /* ---- what commands call ---- */
 
-/* Is the answer for a program: JSON, lines of it, YAML, CSV, names, or chosen
- * --fields?  A command then says nothing else on stdout. */
+/* Tells whether the output is for a program: JSON, JSON lines, YAML, CSV,
+ * names, or --fields.  A command then prints nothing else on stdout. */
 bool flo_out_is_data(const struct flo_cli *cli);
 enum flo_out_form flo_out_form(const struct flo_cli *cli);
-/* As FLO_COLUMNS() gives them.  A wrong --fields is told by flo_out_end(). */
+/* Prints a table; the columns are those of FLO_COLUMNS(). flo_out_end() reports
+ * wrong --fields. */
 void flo_out_table(const struct flo_cli *cli, const json_t *items, const struct flo_column *columns,
                    size_t count);
-/* An object for a program: JSON unless YAML, CSV or a name is asked for. */
+/* Prints an object for a program: JSON unless YAML, CSV or a name is
+ * requested. */
 void flo_out_object(const struct flo_cli *cli, const json_t *object,
                     const struct flo_column *columns, size_t count);
-/* The same of an object whose columns are its own keys. */
+/* Prints an object whose columns are its own keys. */
 void flo_out_json(const struct flo_cli *cli, const json_t *json);
-/* The result of a command: for a program the object, else the line.  Takes the
- * object. */
+/* Prints a command's result: the object for a program, else the line.  Takes
+ * ownership of the object. */
 void flo_out_done(const struct flo_cli *cli, json_t *object, const char *format, ...)
     FLO_PRINTF(3, 4);
-/* A text that is no object: as it is, or for a program as the one member `name`
- * of an object. */
+/* Prints a text that is no object; for a program, as member `name` of an
+ * object. */
 void flo_out_whole(const struct flo_cli *cli, const char *name, const char *text);
-/* Is an answer on stdout? */
+/* Tells whether an answer was printed on stdout. */
 bool flo_out_is_told(void);
-/* After the command: the first --fields or --sort that was wrong. */
+/* Called after the command: returns the error of the first wrong --fields or
+ * --sort. */
 FLO_MUST_USE int flo_out_end(struct flo_err *err);
 
-/* By "name", as people count: gw-2 before gw-10.  New array in *items. */
+/* Sorts by "name" in natural order: gw-2 before gw-10.  *items becomes a new
+ * array. */
 void flo_out_sort(json_t **items);
-/* Value at a dotted path; NULL when absent. */
+/* Returns the value at a dotted path; NULL when absent. */
 const json_t *flo_out_at(const json_t *json, const char *path);
 const char *flo_out_text(const json_t *json, const char *path, const char *standard);
-/* The same for a terminal: nothing in it moves the cursor.  `out` holds
+/* Copies a text for a terminal, without control sequences.  `out` holds
  * FLO_OUT_PLAIN and is returned. */
 #define FLO_OUT_PLAIN 320
 const char *flo_out_plain(const json_t *json, const char *path, const char *standard, char *out);
 uint64_t flo_out_u64(const json_t *json, const char *path);
-/* "304 KiB", "1.7 MiB"; "850 ms", "2.1 s", "4 m 02 s"; `out` holds 32. */
+/* Format as "304 KiB", "1.7 MiB"; "850 ms", "2.1 s", "4 m 02 s"; `out` holds
+ * 32. */
 void flo_out_bytes(uint64_t bytes, char *out);
 void flo_out_ms(uint64_t ms, char *out);
-/* A line of progress on stderr, unless -q. */
+/* Prints a line of progress on stderr, unless -q. */
 void flo_out_say(const struct flo_cli *cli, const char *format, ...) FLO_PRINTF(2, 3);
-/* Ask for a typed word unless --confirm gives it; FLO_E_USAGE otherwise. */
+/* Asks the person to type a word, unless --confirm gives it; FLO_E_USAGE
+ * otherwise. */
 FLO_MUST_USE int flo_out_confirm(const struct flo_cli *cli, const char *what, const char *word,
                                  struct flo_err *err);
 
 /* ---- --ascii: ascii.c ---- */
 
-/* Append the text with a character of ASCII for each symbol of ours. */
+/* Appends the text with an ASCII character for each of our symbols. */
 void flo_ascii(const char *text, size_t bytes, struct flo_buf *out);
-/* stdout and stderr write so from now on. */
+/* Makes stdout and stderr ASCII from now on. */
 void flo_ascii_open(void);
 
 /* ---- the terminal: terminal.c ---- */
 
-/* Characters of a line of the terminal at `fd`; 0: not a terminal. */
+/* Returns the width of the terminal at `fd` in characters; 0: not a
+ * terminal. */
 size_t flo_terminal_width(int fd);
 size_t flo_terminal_height(int fd);
-/* --color, NO_COLOR, CLICOLOR_FORCE, TERM=dumb, and whether it is one. */
+/* Tells whether to use colours: --color, NO_COLOR, CLICOLOR_FORCE, TERM=dumb,
+ * and whether `fd` is a terminal. */
 bool flo_terminal_has_colour(const struct flo_args *args, int fd);
-/* Width on the screen: characters, wide ones twice. */
+/* Returns the width on the screen: characters, wide ones count twice. */
 size_t flo_text_width(const char *text);
-/* The begin that fits, "…" at its end when something is left out. */
+/* Cuts the text to the width, with "…" at the end if something is missing. */
 void flo_text_cut(const char *text, size_t width, char out[FLO_CELL_BYTES]);
-/* Begin of the colour of a state's word; "" for a word that has none. */
+/* Returns the colour sequence of a state's word; "" for none. */
 const char *flo_tone_of(const char *word);
 #define FLO_TONE_HEAD "\033[1m"
 #define FLO_TONE_END "\033[0m"

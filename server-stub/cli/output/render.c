@@ -1,4 +1,4 @@
-/* An answer in the form that was asked for. */
+/* Render: formats an answer as requested. */
 #include <string.h>
 
 #include "base/host/yaml.h"
@@ -24,13 +24,14 @@ int flo_out_form_parse(const char *word, enum flo_out_form *out)
 
 /* ---- CSV ---- */
 
-/* A sheet takes a cell that begins so for a formula. */
+/* Tells whether a spreadsheet would read the cell as a formula. */
 static bool is_formula(const char *text)
 {
     return text[0] != '\0' && strchr("=+-@\t\r", text[0]) != NULL;
 }
 
-/* RFC 4180 with \n.  Before a text that a sheet would compute stands '. */
+/* Appends a cell by RFC 4180, with \n.  A ' precedes a text that a spreadsheet
+ * would evaluate. */
 static void sheet_cell(const struct flo_out_wish *wish, const char *text, bool is_text,
                        struct flo_buf *out)
 {
@@ -76,8 +77,8 @@ static void sheet(const struct flo_out_wish *wish, const json_t *items,
 
 /* ---- JSON, YAML ---- */
 
-/* Commands of a terminal, inside the quotes of JSON and YAML: \u escapes for
- * DEL, C1 controls and the marks that turn the writing direction. */
+/* Escapes terminal control characters inside the quotes of JSON and YAML: \u
+ * escapes for DEL, C1 controls and marks that change the writing direction. */
 static void add_escaped(const struct flo_buf *text, struct flo_buf *out)
 {
     const unsigned char *at = (const unsigned char *)text->data;
@@ -128,7 +129,7 @@ static void add_yaml(const json_t *json, struct flo_buf *out)
     }
 }
 
-/* The items with the chosen keys alone: new reference. */
+/* Gets the items with only the chosen keys: a new reference. */
 static json_t *reduced(const json_t *items, const struct flo_column *chosen, size_t count)
 {
     if (!json_is_array(items)) {
@@ -143,8 +144,8 @@ static json_t *reduced(const json_t *items, const struct flo_column *chosen, siz
 
 /* ---- names ---- */
 
-/* One word for a thing, to be given to another command: its name, or where the
- * table begins with an id, that. */
+/* Appends one word per item, as input for another command: its name, or its id
+ * if the table begins with one. */
 static void add_names(const struct flo_out_wish *wish, const json_t *items,
                       const struct flo_column *columns, size_t count, struct flo_buf *out)
 {

@@ -1,4 +1,4 @@
-/* The terminal: its size, its colours, the width of a text on it. */
+/* Terminal: its size and colours, and the width of a text on it. */
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -42,7 +42,7 @@ size_t flo_terminal_height(int fd)
     return said > 0 ? said : HEIGHT_STANDARD;
 }
 
-/* Set, and not to nothing. */
+/* Tells whether the variable is set and not empty. */
 static bool says(const char *variable)
 {
     const char *text = getenv(variable);
@@ -71,7 +71,7 @@ bool flo_terminal_has_colour(const struct flo_args *args, int fd)
 
 #define WITHOUT_WIDTH 0x300 /* a combining mark */
 
-/* One character, or a whole colour: its code, its bytes. */
+/* Reads one character, or a whole colour sequence: its code, its bytes. */
 static unsigned next(const char *text, size_t *bytes)
 {
     const unsigned char *c = (const unsigned char *)text;
@@ -91,7 +91,8 @@ static unsigned next(const char *text, size_t *bytes)
     return code;
 }
 
-/* Columns of a character: combining marks none, East Asian and emoji two. */
+/* Returns the columns of a character: combining marks 0, East Asian and emoji
+ * 2. */
 static size_t columns_of(unsigned code)
 {
     static const unsigned none[][2] = {{0x300, 0x36f},   {0x483, 0x489},   {0x591, 0x5bd},

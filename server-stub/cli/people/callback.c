@@ -1,4 +1,4 @@
-/* Callback: the query of an address. */
+/* Callback: parses the query of an address. */
 #include "server-stub/cli/people/callback.h"
 
 #include <string.h>
@@ -11,13 +11,14 @@ static int hex(char c)
                                   : -1;
 }
 
-/* The value up to & or the query's end; false: too long, or no text. */
+/* Decodes the value up to & or the end of the query; returns false when it is
+ * too long, or no text. */
 static bool decode(const char *text, size_t chars, char *out, size_t bytes)
 {
     size_t count = 0;
 
     if (out[0] != '\0') {
-        return false; /* the parameter came before */
+        return false; /* repeated parameter */
     }
     for (size_t i = 0; i < chars; i++) {
         int value = (unsigned char)text[i];
@@ -59,7 +60,7 @@ static bool read_field(const char *text, size_t chars, struct flo_callback *out)
             return decode(equals + 1, chars - name - 1, fields[i].value, fields[i].bytes);
         }
     }
-    return true; /* session_state and its like */
+    return true; /* session_state and others are ignored */
 }
 
 bool flo_callback_read(const char *text, struct flo_callback *out)

@@ -1,5 +1,5 @@
-/* Callback: the words that a browser brings back from an identity provider.
- * Pure. */
+/* Callback: reads the parameters with which a browser returns from an identity
+ * provider.  Pure. */
 #ifndef FLOTILLA_CLI_CALLBACK_H
 #define FLOTILLA_CLI_CALLBACK_H
 
@@ -12,12 +12,13 @@ struct flo_callback {
     char code[2049];
     char state[65];
     char error[257];
-    char issuer[512]; /* RFC 9207; "" none */
+    char issuer[512]; /* RFC 9207; "": none */
 };
 
-/* The first line of a browser's request ("GET /callback?code=… HTTP/1.1"), or
- * the address as a person pastes it.  false: it is neither, it has no state, or
- * neither code nor error, or a part twice or too long. */
+/* Reads the first line of a browser's request ("GET /callback?code=…
+ * HTTP/1.1"), or the address that a person pastes.  Returns false for other
+ * text, without a state, without both code and error, or when a parameter is
+ * repeated or too long. */
 bool flo_callback_read(const char *text, struct flo_callback *out);
 
 #endif

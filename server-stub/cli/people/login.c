@@ -1,9 +1,9 @@
-/* flotilla login and logout: a token of a file, of a prompt, or of an identity
- * provider.
+/* Login and logout: with a token from a file, from a prompt, or from an
+ * identity provider.
  *
- * The provider sends the browser to a port of this machine (RFC 8252).  Where
- * the browser is on another machine its address bar has the same words, and a
- * person pastes them here. */
+ * The provider sends the browser to a port of this machine (RFC 8252).  If the
+ * browser is on another machine, a person copies the address from its address
+ * bar and pastes it here. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <poll.h>
@@ -20,7 +20,7 @@
 #include "server-stub/cli/cli.h"
 #include "server-stub/cli/people/callback.h"
 
-#define WAIT_MS 600000 /* as long as the controller keeps a login */
+#define WAIT_MS 600000 /* as long as the controller allows a login */
 #define HEAD_MS 5000
 
 /* ---- one request of a browser ---- */
@@ -38,7 +38,7 @@ static void answer(int fd, bool is_it)
     (void)!send(fd, out, (size_t)bytes, MSG_NOSIGNAL);
 }
 
-/* The request's head, as far as it comes in time; the rest is not read. */
+/* Reads the request's head, as far as it arrives in time; ignores the rest. */
 static bool read_head(int fd, char *out)
 {
     uint64_t until_ms = flo_now_ms() + HEAD_MS;
@@ -128,7 +128,7 @@ static int open_port(uint64_t wish, int *out, uint16_t *port, struct flo_err *er
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)wish)};
     socklen_t bytes = sizeof(address);
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    int one = 1; /* a login of a moment ago keeps no port */
+    int one = 1; /* reuse the port of a recent login */
 
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) < 0 ||
@@ -248,7 +248,7 @@ int flo_cmd_login(struct flo_cli *cli, struct flo_err *err)
     FLO_CLEANUP(flo_json_cleanup) json_t *me = NULL;
     const char *name = flo_args_text(&cli->args, "name", "default");
 
-    /* As if given by flags: the same checks of address and file mode. */
+    /* As if given as flags, with the same checks of address and file mode. */
     static const struct flo_flag address = {.name = "controller"};
     cli->args.flags[cli->args.flag_count] = &address;
     cli->args.values[cli->args.flag_count++] = cli->args.words[0];
@@ -256,7 +256,7 @@ int flo_cmd_login(struct flo_cli *cli, struct flo_err *err)
     if (rv == 0) {
         rv = check_token(cli, err);
     }
-    flo_http_close(cli->http); /* that connection had no token, maybe */
+    flo_http_close(cli->http); /* that connection may have had no token */
     cli->http = NULL;
     if (rv == 0) {
         rv = flo_api_get(cli, "/v1/version", &version, err);
@@ -288,7 +288,7 @@ int flo_cmd_logout(struct flo_cli *cli, struct flo_err *err)
     int rv = flo_api_call(cli, "POST", "/v1/logout", NULL, NULL, &why);
     bool was_session = rv == 0;
 
-    /* a token of a file stays valid; one that has ended is no matter */
+    /* a token from a file stays valid; an expired one is no error */
     if (rv < 0 && why.code != FLO_E_STATE && why.code != FLO_E_REST_AUTH) {
         *err = why;
         return rv;

@@ -3,7 +3,7 @@
 
 #include "server-stub/cli/cli.h"
 
-/* Role and owner: without a user a token is a viewer. */
+/* Sets role and owner; a token without a user defaults to viewer. */
 static void set_access(const struct flo_cli *cli, json_t *body)
 {
     const char *user = flo_args_text(&cli->args, "user", NULL);
@@ -28,7 +28,7 @@ int flo_cmd_token_create(struct flo_cli *cli, struct flo_err *err)
     const char *file = flo_args_text(&cli->args, "to", NULL);
     FLO_CLEANUP(flo_json_cleanup) json_t *body = json_object();
     FLO_CLEANUP(flo_json_cleanup) json_t *token = NULL;
-    /* How many are too many the controller knows. */
+    /* The controller knows the maximum. */
     FLO_TRY(flo_args_u64(&cli->args, "uses", 1, INT64_MAX, 1, &uses, err));
     FLO_TRY(flo_args_ms(&cli->args, "ttl", 86400000, &ttl_ms, err));
     if (strcmp(kind, "enroll") != 0 && strcmp(kind, "access") != 0) {

@@ -1,4 +1,4 @@
-/* The body of a plain verb, from its flags. */
+/* Body: builds the body of a plain verb from its flags. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -58,7 +58,7 @@ static int add_time(const char *text, const struct flo_plain_field *field, json_
     return 0;
 }
 
-/* "NAME=TEXT" as a member; false: there is no such name. */
+/* Adds "NAME=TEXT" as a member; returns false without a name. */
 static bool add_pair(const char *text, json_t *out)
 {
     const char *equals = strchr(text, '=');
@@ -87,7 +87,7 @@ static int add_pairs(const struct flo_cli *cli, const struct flo_plain_field *fi
     return 0;
 }
 
-/* MEMBER=TEXT in each word behind the first. */
+/* Adds MEMBER=TEXT from each word after the first. */
 static int add_values(const struct flo_cli *cli, json_t *body, struct flo_err *err)
 {
     for (const char *const *word = cli->args.words + 1; *word != NULL; word++) {

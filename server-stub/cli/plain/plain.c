@@ -1,4 +1,4 @@
-/* Plain verbs: lists and single calls, as plain.def has them. */
+/* Plain verbs: runs lists and single calls of plain.def. */
 #include "server-stub/cli/plain/plain.h"
 
 #include <inttypes.h>
@@ -10,13 +10,13 @@
 struct call {
     struct flo_cli *cli;
     const struct flo_plain_noun *noun;
-    char word[FLO_NAME_MAX + 1]; /* the first one, as the path has it */
-    const json_t *answer, *body; /* for the result; or NULL */
+    char word[FLO_NAME_MAX + 1]; /* the first word, encoded for the path */
+    const json_t *answer, *body; /* for the result text; may be NULL */
 };
 
 /* ---- the word ---- */
 
-/* "alert-rule" of "alert-rule delete". */
+/* Refuses the word; the noun is "alert-rule" for "alert-rule delete". */
 static int refuse_word(const struct call *call, bool makes, struct flo_err *err)
 {
     const char *name = call->cli->args.verb->name;
@@ -73,7 +73,7 @@ static void add_member(const struct call *call, const char *member, struct flo_b
     }
 }
 
-/* One place: what stands between the braces. */
+/* Appends the value for one placeholder, the text between braces. */
 static void add_place(const struct call *call, char *place, struct flo_buf *out)
 {
     char *words = strchr(place, '?');
@@ -93,7 +93,7 @@ static void add_place(const struct call *call, char *place, struct flo_buf *out)
     }
 }
 
-/* The text with its places filled, in `out`, which ends with a NUL. */
+/* Fills the text's placeholders into `out`, which ends with a NUL. */
 static int fill(const struct call *call, const char *text, struct flo_buf *out, struct flo_err *err)
 {
     char place[64];

@@ -1,4 +1,4 @@
-/* Plain verbs: the calls that a row of plain.def becomes. */
+/* Plain verbs: declarations for the rows of plain.def. */
 #ifndef FLOTILLA_CLI_PLAIN_H
 #define FLOTILLA_CLI_PLAIN_H
 
@@ -23,7 +23,7 @@ enum flo_plain_kind {
     FLO_PLAIN_VALUES,
 };
 
-/* A member of a body, and the flag that gives it. */
+/* Field of a body, and the flag that sets it. */
 struct flo_plain_field {
     enum flo_plain_kind kind;
     const char *flag, *member;
@@ -33,11 +33,11 @@ struct flo_plain_field {
 struct flo_plain_call {
     const struct flo_plain_noun *noun;
     const char *method, *path, *result;
-    const struct flo_plain_field *fields; /* up to one without a member */
+    const struct flo_plain_field *fields; /* ends with one without a member */
 };
 
-/* The members that flags give; new reference in *out, NULL for a call that has
- * no fields.  FLO_E_USAGE names the flag. */
+/* Builds the body from flags; *out is a new reference, NULL for a call without
+ * fields.  FLO_E_USAGE names the flag. */
 FLO_MUST_USE int flo_plain_body(const struct flo_cli *cli, const struct flo_plain_field *fields,
                                 json_t **out, struct flo_err *err);
 

@@ -1,11 +1,11 @@
-/* `rollout edit`: other words for a rollout that was made. */
+/* Edit: implements `rollout edit`. */
 #include <string.h>
 
 #include <flotilla/errors/rest.h>
 
 #include "server-stub/cli/rollout/rollout.h"
 
-/* The members that differ from what was asked before; null: it is left out. */
+/* Returns the members that differ from the earlier request; null: removed. */
 static json_t *difference_of_members(const json_t *before, const json_t *wanted)
 {
     json_t *change = json_object();

@@ -1,5 +1,5 @@
-/* `rollout explain`: the records that statistical gates were judged by, judged
- * once more on this machine. */
+/* Evidence: implements `rollout explain`: judges the records of statistical
+ * gates again on this machine. */
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -13,17 +13,17 @@
 #include "server-stub/core/gate/study/study.h"
 
 #define PAGE 50
-#define SAME 1e-9 /* parts of a number, or of 1 */
+#define SAME 1e-9 /* relative difference, or absolute below 1 */
 
 struct told {
-    char stands[FLO_MEASURE_COUNT][16]; /* words of the record before */
+    char stands[FLO_MEASURE_COUNT][16]; /* verdicts of the previous record */
     uint64_t phase;
     uint64_t records, looks, differ;
     double worst;
-    /* members of the record that is judged */
+    /* members of the record being judged */
     const json_t *record;
     bool is_begun;
-    json_t *slices; /* what was said of them, by their text's beginning */
+    json_t *slices; /* slices already printed, by the start of their text */
 };
 
 static void say_head(struct told *told)
@@ -43,7 +43,7 @@ static void say_head(struct told *told)
     printf(": %s\n", flo_out_text(record, "verdict", "?"));
 }
 
-/* A row is told when its verdict changed, and at each look. */
+/* Prints a row when its verdict changed, and at each look. */
 static void on_row(void *context, enum flo_measure measure, const char *stands, const char *text)
 {
     struct told *told = context;
@@ -61,7 +61,7 @@ static void on_row(void *context, enum flo_measure measure, const char *stands, 
     snprintf(told->stands[measure], sizeof(told->stands[measure]), "%s", stands);
 }
 
-/* Is this the text that was stored? */
+/* Tells whether the text is the one that was stored. */
 static bool is_untouched(const json_t *record)
 {
     FLO_CLEANUP(flo_json_cleanup)
@@ -80,7 +80,7 @@ static bool is_untouched(const json_t *record)
     return strcmp(hex, flo_out_text(record, "digest", "")) == 0;
 }
 
-/* Where it is worse, and sites that changed: once each, as they were found. */
+/* Prints slices that are worse, and sites that changed: once each, in order. */
 static void tell_slices(struct told *told, const char *member)
 {
     char plain[FLO_OUT_PLAIN];
