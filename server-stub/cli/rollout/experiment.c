@@ -1,10 +1,10 @@
-/* `flotilla experiment`: two releases side by side, by device or by request.
+/* `flotilla experiment`: compares two releases, by device or by request.
  *
- * An experiment is a rollout with a phase that stays until a person promotes
- * it.  By device, that phase is one arm; the devices of later phases, with the
- * release that they have, are the other.  By request, the release shares the
+ * An experiment is a rollout with a phase that lasts until a person promotes
+ * it.  By device, that phase is one arm; the devices of later phases, with
+ * their old release, are the other.  By request, the release shares the
  * requests of another model (`split_of`) on each device of the phase.  The
- * controller knows no second machinery. */
+ * controller has no separate mechanism for experiments. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,9 +14,9 @@
 #include "server-stub/cli/rollout/rollout.h"
 #include "server-stub/core/spec/spec.h"
 
-#define EXPERIMENTS_SHOWN 56 /* a page of the controller */
+#define EXPERIMENTS_SHOWN 56 /* page size of the controller */
 
-/* The phase that stays; NULL: none does. */
+/* Finds the phase that lasts; NULL: none. */
 static json_t *lasting(const json_t *spec)
 {
     json_t *phase;
@@ -33,7 +33,7 @@ static json_t *lasting(const json_t *spec)
 
 /* ---- start ---- */
 
-/* "50%" or "20"; NULL: neither. */
+/* Parses "50%" or "20"; NULL: neither. */
 static json_t *size_of(const char *text)
 {
     struct flo_spec_size size;
@@ -46,7 +46,7 @@ static json_t *size_of(const char *text)
                                               : NULL;
 }
 
-/* Does the release share the requests of another model? */
+/* Asks whether the release shares the requests of another model. */
 static int ask_split(struct flo_cli *cli, const json_t *spec, bool *out, struct flo_err *err)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *release = NULL;
@@ -59,8 +59,8 @@ static int ask_split(struct flo_cli *cli, const json_t *spec, bool *out, struct 
     return 0;
 }
 
-/* A share of the group, evenly over the hardware classes, and then all.  By
- * request, no device has to wait. */
+/* Adds phases: a share of the group, spread over the hardware classes, then
+ * all.  By request no device has to wait. */
 static int add_phases(struct flo_cli *cli, json_t *spec, struct flo_err *err)
 {
     bool is_split = false;
@@ -139,7 +139,7 @@ static json_t *arm(const char *name, const char *release, uint64_t devices, uint
                      (json_int_t)devices, "have_it", (json_int_t)have_it);
 }
 
-/* Devices of the phases before the one that stays have the release, too. */
+/* Counts the arms.  Devices of earlier phases have the release too. */
 static json_t *arms_of(const json_t *rollout)
 {
     const json_t *phases = json_object_get(rollout, "phases");
@@ -169,7 +169,7 @@ static json_t *arms_of(const json_t *rollout)
     return list;
 }
 
-/* "+2.7 %": what B does, against A. */
+/* Formats "+2.7 %": the change from A to B. */
 static void change_text(const json_t *gate, double value, char out[32])
 {
     bool is_share = strcmp(flo_out_text(gate, "unit", ""), "%") == 0;
@@ -177,7 +177,7 @@ static void change_text(const json_t *gate, double value, char out[32])
     snprintf(out, 32, is_share ? "%+.1f %%" : "%.2f times", value);
 }
 
-/* A statistical gate as a row; a new reference. */
+/* Returns a statistical gate as a row; a new reference. */
 static json_t *measure_of(const json_t *gate)
 {
     const json_t *interval = json_object_get(gate, "interval");

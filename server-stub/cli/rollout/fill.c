@@ -1,4 +1,5 @@
-/* All devices of a rollout, where an answer has the first of them. */
+/* Fill: gets all devices of a rollout, when an answer has only the first
+ * ones. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,7 +14,7 @@ static int by_name(const void *a, const void *b)
     return flo_natural_compare(left, strlen(left), right, strlen(right));
 }
 
-/* Pages come by ids; people look for names. */
+/* Sorts by name: pages come by id, but people look for names. */
 static json_t *sorted(const json_t *items)
 {
     size_t count = json_array_size(items);

@@ -1,7 +1,8 @@
-/* `rollout init`: a rollout.yaml with every field, most of them as comments.
+/* `rollout init`: prints a rollout.yaml with every field, most of them as
+ * comments.
  *
- * The fields, their standards and meanings come from spec.def; a line is taken
- * into use by removing its `#`. */
+ * The fields, their defaults and meanings come from spec.def.  Removing the `#`
+ * of a line activates it. */
 #include <string.h>
 
 #include "server-stub/cli/rollout/rollout.h"
@@ -12,7 +13,7 @@ struct printer {
     const char *group;
 };
 
-/* A form that programs send has another field next to it for people. */
+/* Skips a field for programs that has a form for people next to it. */
 static bool is_for_people(const struct flo_spec_field *field)
 {
     static const char *const others[] = {"DEVICES", "SHARE", "PER_S"};
@@ -25,7 +26,7 @@ static bool is_for_people(const struct flo_spec_field *field)
     return strcmp(field->name, "v") != 0;
 }
 
-/* The standard, else the example: the first of several words. */
+/* Prints the default, else the example: the first of several words. */
 static void print_value(struct flo_buf *out, const struct flo_spec_field *field)
 {
     const char *text = field->standard[0] != '\0' ? field->standard : field->possible;
@@ -49,7 +50,7 @@ static enum flo_spec_part part_of(const struct flo_spec_field *field)
     return flo_spec_part_parse(field->possible, &part) ? part : FLO_SPEC_SPEC;
 }
 
-/* An object in one line, each of its fields explained above it. */
+/* Prints an object in one line, with its fields explained above. */
 static void print_object(struct flo_buf *out, const struct flo_spec_field *of, const char *indent)
 {
     enum flo_spec_part part = part_of(of);
@@ -92,7 +93,7 @@ static void print_comment(struct flo_buf *out, const struct flo_spec_field *fiel
     }
 }
 
-/* The fields of a phase as comments. */
+/* Prints the fields of a phase as comments. */
 static void print_phase(struct flo_buf *out, const char *indent)
 {
     struct flo_spec_field field;
@@ -155,7 +156,7 @@ int flo_cmd_rollout_init(struct flo_cli *cli, struct flo_err *err)
                        "[--dry-run]\n"
                        "# All but `release` may be left out.\n\n");
     for (size_t i = 0; flo_spec_field(i, &field); i++) {
-        /* `group` is short for the target, which stands there. */
+        /* `group` is short for the target, which is printed. */
         if (field.part == FLO_SPEC_SPEC && is_for_people(&field) &&
             strcmp(field.name, "group") != 0) {
             print_field(&out, &printer, &field);

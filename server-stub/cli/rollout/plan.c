@@ -1,5 +1,5 @@
-/* The plan of a rollout, for people: who takes it, what it costs, how long it
- * takes at least, and what the way back costs. */
+/* Plan: prints the plan of a rollout: devices, cost, minimum time, and the cost
+ * of a rollback. */
 #include <string.h>
 
 #include <flotilla/plural.h>
@@ -13,14 +13,14 @@ static unsigned long long count(const json_t *json, const char *path)
     return flo_out_u64(json, path);
 }
 
-/* "21.3 MiB" of a cell. */
+/* Formats the "21.3 MiB" of a cell. */
 static const char *bytes_at(const json_t *json, const char *path, char *out)
 {
     flo_out_bytes(flo_out_u64(json, path), out);
     return out;
 }
 
-/* Reasons with their numbers: "maintenance 2, target.ram 212". */
+/* Appends reasons with their counts: "maintenance 2, target.ram 212". */
 static void reasons(const json_t *plan, struct flo_buf *out)
 {
     static const char *const lists[] = {"excluded", "reasons"};
@@ -112,7 +112,7 @@ static unsigned long long zoneless_in(const json_t *plan)
     return sum;
 }
 
-/* "canary 10 → 45 m 00 s → 399 → …", with the end of each phase. */
+/* Prints "canary 10 → 45 m 00 s → 399 → …", with the end of each phase. */
 static void line_time(const json_t *rollout, const json_t *plan)
 {
     const json_t *policy = flo_out_at(rollout, "spec.policy");
@@ -175,7 +175,7 @@ static void line_against(const json_t *plan, const char *list, const char *head)
     }
 }
 
-/* A start now would wait, or would be refused. */
+/* Prints whether a start now would wait, or be refused. */
 static void line_now(const json_t *rollout, const json_t *plan)
 {
     if (count(rollout, "approvals.needed") > 0) {
@@ -186,7 +186,7 @@ static void line_now(const json_t *rollout, const json_t *plan)
     line_against(plan, "holds", "held       today it would not begin");
 }
 
-/* How many devices the gates can compare, and from when. */
+/* Prints how many devices the gates can compare, and from when. */
 static void line_base(const json_t *plan)
 {
     char text[FLO_OUT_PLAIN];
@@ -197,7 +197,7 @@ static void line_base(const json_t *plan)
     }
 }
 
-/* Phases whose proof is not sure: a person may be asked. */
+/* Prints phases whose proof is uncertain: a person may be asked. */
 static void print_unsure(const json_t *plan)
 {
     char text[FLO_OUT_PLAIN];

@@ -1,7 +1,8 @@
-/* A rollout for people: a line for each phase, and the devices that matter.
+/* Show: prints a rollout for people: a line for each phase, and the important
+ * devices.
  *
- * Ten thousand rows hide the three that failed.  Those come first; devices that
- * wait for their turn or are done are counted. */
+ * Ten thousand rows would hide the three that failed, so those come first.
+ * Devices that wait for their turn or are done are only counted. */
 #include <string.h>
 
 #include <flotilla/plural.h>
@@ -25,7 +26,7 @@ static void print_phases(const json_t *rollout)
     printf("%s", text.data != NULL ? text.data : "");
 }
 
-/* The lowest is shown first. */
+/* Lower ranks are shown first. */
 enum rank { BAD, UNDER_WAY, WAITS, GOOD, RANKS };
 
 static enum rank rank_of(const json_t *device)
@@ -48,8 +49,8 @@ static enum rank rank_of(const json_t *device)
     return BAD;
 }
 
-/* All of a small rollout, and of a large one those that do not simply wait
- * and are not simply done. */
+/* Chooses all devices of a small rollout; of a large one those that are neither
+ * just waiting nor done. */
 static json_t *chosen(const json_t *devices, size_t shown)
 {
     json_t *list = json_array();

@@ -1,4 +1,4 @@
-/* `rollout start`: send a specification, or show its plan. */
+/* Start: sends a specification, or shows its plan. */
 #include <stdlib.h>
 #include <string.h>
 

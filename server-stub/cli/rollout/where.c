@@ -1,4 +1,5 @@
-/* `rollout explain --devices`: the slices that were found, device by device. */
+/* Where: implements `rollout explain --devices`: the found slices, device by
+ * device. */
 #include <stdio.h>
 #include <string.h>
 
@@ -6,7 +7,7 @@
 
 #include "server-stub/cli/rollout/rollout.h"
 
-/* Who has which release there, and what becomes of it. */
+/* Builds a row: the device's release there, and what happens to it. */
 static json_t *row_of(const json_t *device)
 {
     json_t *row = json_deep_copy(device);

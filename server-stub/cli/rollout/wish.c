@@ -1,4 +1,4 @@
-/* The specification of a rollout, from rollout.yaml and flags. */
+/* Specification of a rollout: built from rollout.yaml and flags. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -7,7 +7,7 @@
 #include "server-stub/cli/rollout/rollout.h"
 #include "server-stub/core/spec/spec.h"
 
-/* A value as YAML would read it: a number, or a text. */
+/* Parses a value as YAML does: a number or a text. */
 static json_t *scalar(const char *text)
 {
     char *end;
@@ -44,14 +44,15 @@ static json_t *list_of(const char *text, const char *between)
     return list;
 }
 
-/* "hw+site": the list of both; "hw" alone is one where a list is wanted. */
+/* Parses "hw+site" as a list of both; "hw" alone is a list where one is
+ * needed. */
 static json_t *list_or_scalar(const char *name, const char *text)
 {
     return strchr(text, '+') == NULL && !is_of_kind(name, "NAMES") ? scalar(text)
                                                                    : list_of(text, "+");
 }
 
-/* "ramp.factor=2": the last name is the member, the others are objects. */
+/* Puts "ramp.factor=2": the last name is the member, the others are objects. */
 static void put_member(json_t *object, char *path, const char *value)
 {
     char *dot;
@@ -130,7 +131,7 @@ static int read_phases(const struct flo_args *args, json_t *spec, struct flo_err
     int rv = 0;
 
     if (!is_given) {
-        return 0; /* those of the file, or of the controller */
+        return 0; /* the file's or the controller's values stay */
     }
     json_t *phases = json_array();
     json_object_set_new(spec, "phases", phases);
@@ -142,8 +143,8 @@ static int read_phases(const struct flo_args *args, json_t *spec, struct flo_err
 
 /* ---- gates ---- */
 
-/* "ttft_us,margin=1.3,action=pause": the controller knows the members and their
- * bounds. */
+/* Reads "ttft_us,margin=1.3,action=pause"; the controller checks members and
+ * limits. */
 static int read_gates(const struct flo_args *args, json_t *spec, struct flo_err *err)
 {
     json_t *list = json_array();
@@ -188,7 +189,7 @@ static int add_u64(const struct flo_args *args, const char *flag, uint64_t max, 
     return 0;
 }
 
-/* "mains,idle": each sets a field of the policy. */
+/* Reads "mains,idle": each word sets a field of the policy. */
 static int add_waits(const struct flo_args *args, json_t *spec, struct flo_err *err)
 {
     static const char *const known[] = {"mains", "cool", "idle", "unmetered"};
@@ -215,7 +216,7 @@ static int add_waits(const struct flo_args *args, json_t *spec, struct flo_err *
     return 0;
 }
 
-/* Flags that are a field of the table. */
+/* Flags that are fields of spec.def. */
 static const struct {
     enum flo_spec_part part;
     const char *name;
@@ -228,7 +229,7 @@ static const struct {
 #include "server-stub/core/spec/spec.def"
 };
 
-/* "hw,site,site&hw" is a list. */
+/* Gets the flag's value; "hw,site,site&hw" is a list. */
 static json_t *given(const struct flo_args *args, const char *name, const char *flag)
 {
     const char *text = flo_args_text(args, flag, "");
@@ -303,8 +304,8 @@ static int load(const char *path, struct flo_yaml **yaml, struct flo_err *err)
     return 0;
 }
 
-/* Put the file and the line in front: of the field, or of the nearest part
- * above it that stands in the file. */
+/* Adds file and line to an error: of the field, or of the nearest enclosing
+ * part that the file has. */
 static int with_line(const struct flo_yaml *yaml, int rv, struct flo_err *err)
 {
     char path[FLO_SPEC_PATH_MAX];
@@ -323,7 +324,7 @@ static int with_line(const struct flo_yaml *yaml, int rv, struct flo_err *err)
     return flo_wrap(err, rv, "%s", flo_yaml_name(yaml));
 }
 
-/* The flag that gave the field at `path`; NULL: the file, or nobody. */
+/* Finds the flag that set the field at `path`; NULL: the file, or none. */
 static const char *flag_of(const struct flo_args *args, const char *path)
 {
     static const char limits[] = "limits.";
@@ -340,7 +341,7 @@ static const char *flag_of(const struct flo_args *args, const char *path)
     return strncmp(whole, "phases", 6) == 0 && flo_args_has(args, "phase") ? "phase" : NULL;
 }
 
-/* A field that is wrong, told in the words in which it was given. */
+/* Reports a wrong field in the form in which it was given. */
 static int told(const struct flo_args *args, const struct flo_yaml *yaml, int rv,
                 struct flo_err *err)
 {
@@ -369,7 +370,7 @@ static int build(struct flo_cli *cli, json_t *spec, struct flo_err *err)
     return 0;
 }
 
-/* Flags over the file.  Takes yaml and spec. */
+/* Applies flags over the file.  Takes ownership of yaml and spec. */
 static int finish(struct flo_cli *cli, struct flo_yaml *yaml, json_t *spec, int rv, json_t **out,
                   struct flo_err *err)
 {
@@ -422,7 +423,7 @@ static void add_file(json_t *spec, json_t *file)
     const char *name;
     json_t *value;
 
-    if (json_object_get(file, "release") != NULL) { /* the whole */
+    if (json_object_get(file, "release") != NULL) { /* the whole specification */
         json_object_clear(spec);
     }
     json_object_foreach(file, name, value)
@@ -444,7 +445,8 @@ bool flo_rollout_edit_is_asked(const struct flo_args *args)
     for (size_t i = 0; i < FLO_COUNT(others); i++) {
         is_asked = is_asked || flo_args_has(args, others[i]);
     }
-    for (size_t i = 0; i < FLO_COUNT(fields); i++) { /* the audit's is none */
+    for (size_t i = 0; i < FLO_COUNT(fields); i++) { /* the audit's reason is no
+                                                        field */
         is_asked = is_asked ||
                    (strcmp(fields[i].flag, "reason") != 0 && flo_args_has(args, fields[i].flag));
     }
@@ -464,7 +466,7 @@ int flo_rollout_edit_wish(struct flo_cli *cli, const json_t *before, json_t **ou
         add_file(spec, flo_yaml_root(yaml));
     }
     rv = finish(cli, yaml, spec, rv, out, err);
-    if (rv == 0 && why != NULL) { /* that of its start stays */
+    if (rv == 0 && why != NULL) { /* the reason of its start stays */
         json_object_set(*out, "reason", why);
     } else if (rv == 0) {
         json_object_del(*out, "reason");

@@ -1,7 +1,7 @@
-/* flotilla key trust: whom a fleet trusts first, and one publisher more.
+/* Command key trust: creates a fleet's first trust, and adds a publisher.
  *
  * The first call makes the fleet's root key on this machine and signs the first
- * trust statement with it.  From then on root keys alone say whom devices
+ * trust statement with it.  From then on only root keys decide whom devices
  * trust. */
 #include <stdlib.h>
 #include <string.h>
@@ -45,8 +45,8 @@ static bool is_trusted(const struct flo_trust *held, const char *keyid)
     return false;
 }
 
-/* --root, else root.key in the publisher's folder.  Only a fleet without a
- * statement gets a new one. */
+/* Finds --root, else root.key in the publisher's folder.  Only a fleet without
+ * a statement gets a new one. */
 static int find_root(struct flo_cli *cli, struct beginning *begun, struct flo_err *err)
 {
     const char *path = flo_args_text(&cli->args, "root", NULL);
@@ -85,7 +85,8 @@ static int change(struct beginning *begun, struct flo_err *err)
     return flo_trust_add_file(begun->draft, begun->path, FLO_ROLE_RELEASE, err);
 }
 
-/* Devices of an older fleet want a key that they know already as well. */
+/* Signs with the publisher's key too, because devices of an older fleet require
+ * a key that they know. */
 static int sign_as_publisher(struct flo_cli *cli, struct beginning *begun, struct flo_err *err)
 {
     FLO_CLEANUP(flo_key_cleanup) struct flo_key *key = NULL;

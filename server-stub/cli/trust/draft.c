@@ -1,4 +1,4 @@
-/* Drafts of trust statements as files, and what devices hold now. */
+/* Drafts of trust statements as files, and the statement that devices hold. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -113,7 +113,7 @@ int flo_trust_end(struct flo_cli *cli, const struct flo_trust *held, struct flo_
     return 0;
 }
 
-/* "ci" of "keys/ci.pub", if that is a name. */
+/* Gets "ci" from "keys/ci.pub", if that is a name. */
 static bool name_of(const char *path, char out[FLO_NAME_MAX + 1])
 {
     const char *slash = strrchr(path, '/');

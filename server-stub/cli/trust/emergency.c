@@ -1,7 +1,8 @@
-/* flotilla emergency: orders by a key that no controller has.
+/* Command emergency: makes orders with a key that no controller has.
  *
- * The result is a file.  Any MQTT client with the broker's account can publish
- * it, the controller can carry it, and a person can bring it to a device. */
+ * The result is a file.  Any MQTT client with an account at the broker can
+ * publish it, the controller can forward it, and a person can copy it to a
+ * device. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -66,7 +67,8 @@ static int read_to(struct flo_cli *cli, struct flo_order *out, struct flo_err *e
     return flo_trust_find_release(cli, back, &out->to, err);
 }
 
-/* Fleet and epoch are those of the statement that devices hold. */
+/* Begins an order; fleet and epoch are those of the devices' trust
+ * statement. */
 static int begin(struct flo_cli *cli, enum flo_order_op op, struct flo_order *out,
                  struct flo_err *err)
 {
@@ -101,13 +103,13 @@ static int sign(struct flo_cli *cli, const struct flo_order *order, json_t **out
 
 /* ---- the file ---- */
 
-/* Does the order in the file speak about the same as this one? */
+/* Tells whether the order in the file has the same subject as this one. */
 static bool is_replaced(const json_t *envelope, const struct flo_order *order)
 {
     FLO_CLEANUP(flo_buf_deinit) struct flo_buf text = {0};
     struct flo_envelope parts = {0};
     struct flo_order there = {0};
-    bool is = true; /* one that cannot be read is of no use */
+    bool is = true; /* an unreadable one is replaced */
 
     flo_json_dump_canonical(envelope, &text);
     if (!text.failed &&
@@ -122,7 +124,8 @@ static bool is_replaced(const json_t *envelope, const struct flo_order *order)
     return is;
 }
 
-/* The topic keeps one message: orders that still hold stay in the file. */
+/* Keeps other orders that are still valid in the file, because the topic holds
+ * only one message. */
 static void keep_others(const char *path, const struct flo_order *order, json_t *list)
 {
     FLO_CLEANUP(flo_free_cleanup) char *text = NULL;

@@ -1,4 +1,4 @@
-/* flotilla key list, rotate, revoke: the keys that devices trust. */
+/* Commands key list, rotate, revoke: the keys that devices trust. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,7 +20,7 @@ int flo_cmd_key_list(struct flo_cli *cli, struct flo_err *err)
 
 /* ---- rotate ---- */
 
-/* The key that goes: --old, else the only one of the role. */
+/* Finds the key to remove: --old, else the only one of the role. */
 static int find_old(struct flo_cli *cli, const struct flo_trust *held, unsigned role,
                     char out[FLO_KEYID_TEXT], struct flo_err *err)
 {
@@ -44,8 +44,8 @@ static int find_old(struct flo_cli *cli, const struct flo_trust *held, unsigned 
                             "take none away");
 }
 
-/* A key that the controller made for its orders: its private half stays there.
- */
+/* Adds a key that the controller made for its orders; the private half stays
+ * there. */
 static int add_order_key(struct flo_cli *cli, struct flo_trust *draft, struct flo_err *err)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *answer = NULL;
@@ -55,8 +55,8 @@ static int add_order_key(struct flo_cli *cli, struct flo_trust *draft, struct fl
     return flo_trust_add(draft, flo_out_text(answer, "pem", ""), FLO_ROLE_ORDER, NULL, err);
 }
 
-/* While a statement lists none, devices believe those that the controller
- * names; to keep them is to list them. */
+/* Lists present authorities: without a list devices trust those that the
+ * controller names, so they have to be listed to be kept. */
 static int keep_authorities(struct flo_cli *cli, struct flo_trust *draft, struct flo_err *err)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *answer = NULL;
@@ -76,7 +76,7 @@ static int keep_authorities(struct flo_cli *cli, struct flo_trust *draft, struct
     return rv;
 }
 
-/* The new key, or certificate of an authority, in place of the old one. */
+/* Puts the new key, or authority's certificate, in place of the old one. */
 static int change(struct flo_cli *cli, struct flo_trust *draft, unsigned role, struct flo_err *err)
 {
     const char *path = cli->args.words[1];

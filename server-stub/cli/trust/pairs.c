@@ -1,4 +1,4 @@
-/* flotilla key create, key move: private keys on operators' machines.
+/* Commands key create, key move: private keys on operators' machines.
  *
  * No controller ever sees one of them. */
 #include <errno.h>
@@ -12,7 +12,8 @@
 
 /* ---- create ---- */
 
-/* An empty file whose name was free: saving under it replaces nothing else. */
+/* Creates an empty file under a free name, so that saving replaces no other
+ * file. */
 static int claim(const char *path, struct flo_err *err)
 {
     int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
@@ -29,7 +30,7 @@ static int claim(const char *path, struct flo_err *err)
     return 0;
 }
 
-/* Write both files, or neither. */
+/* Writes both files, or neither. */
 static int save_pair(const struct flo_key *key, const char *path, const char *public_path,
                      struct flo_err *err)
 {
@@ -101,8 +102,8 @@ int flo_cmd_key_create(struct flo_cli *cli, struct flo_err *err)
 
 /* ---- move ---- */
 
-/* KEY is a path with or without .key; a bare name may stand for one in keys/.
- */
+/* Finds a key file.  KEY is a path with or without .key; a bare name may mean
+ * one in keys/. */
 static int find(const char *word, char out[FLO_PAIR_PATH], struct flo_err *err)
 {
     static const char *const forms[][2] = {{"", ""}, {"", ".key"}, {"keys/", ".key"}};
@@ -118,7 +119,8 @@ static int find(const char *word, char out[FLO_PAIR_PATH], struct flo_err *err)
     return flo_fail(err, FLO_E_ABSENT, "there is no private key %.200s", word);
 }
 
-/* The copy is on its disk, and is the same key, before the other one goes. */
+/* Copies the key; the copy is synced and compared before the original is
+ * deleted. */
 static int copy(const struct flo_key *key, const char *to, struct flo_err *err)
 {
     FLO_CLEANUP(flo_key_cleanup) struct flo_key *copied = NULL;
@@ -135,7 +137,7 @@ static int copy(const struct flo_key *key, const char *to, struct flo_err *err)
     return rv;
 }
 
-/* For paper, or the drawer in which the stick lies. */
+/* Writes a sheet to print, or to keep with the USB stick. */
 static int write_sheet(const char *sheet, const char *key_path, const char *keyid,
                        struct flo_err *err)
 {

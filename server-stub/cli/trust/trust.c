@@ -1,7 +1,7 @@
 /* flotilla trust init, show, sign, verify: statements on operators' machines.
  *
- * The private root keys never leave them.  The file goes round: each holder
- * adds a signature. */
+ * The private root keys never leave these machines.  The file is passed from
+ * holder to holder, and each adds a signature. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -116,7 +116,7 @@ int flo_cmd_trust_show(struct flo_cli *cli, struct flo_err *err)
     struct flo_trust_tally tally = {0};
     int rv = path != NULL ? flo_trust_file(path, &trust, err) : flo_trust_held(cli, &trust, err);
 
-    if (rv == FLO_E_META_SCHEMA && path != NULL) { /* the unsigned list */
+    if (rv == FLO_E_META_SCHEMA && path != NULL) { /* the list without signatures */
         rv = flo_trust_load(path, &trust, err);
     }
     if (rv == 0) {

@@ -1,4 +1,4 @@
-/* Frames of server-sent events, line by line. */
+/* Frames: reads server-sent events line by line. */
 #include "server-stub/cli/view/frames.h"
 
 #include <string.h>

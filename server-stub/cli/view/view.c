@@ -1,4 +1,4 @@
-/* A rollout on the screen. */
+/* View: draws a rollout on the screen. */
 #include <string.h>
 
 #include <flotilla/proto.h>
@@ -15,7 +15,7 @@ static unsigned long long number(const json_t *json, const char *path)
 
 /* ---- phases ---- */
 
-/* Devices of a phase whose execution ended well. */
+/* Counts the devices of a phase that succeeded. */
 static uint64_t good_of(const json_t *phase)
 {
     const json_t *counts = json_object_get(phase, "counts");
@@ -48,7 +48,7 @@ void flo_view_phase(const json_t *phase, struct flo_buf *out)
             flo_buf_printf(out, "  %llu %s", number(counts, word), word);
         }
     }
-    bool is_any = false; /* they are among those counted by state */
+    bool is_any = false; /* they are among the counts by state */
     for (size_t i = 0; i < FLO_COUNT(besides); i++) {
         if (flo_out_u64(phase, besides[i]) > 0) {
             flo_buf_printf(out, "%s%llu %s", is_any ? ", " : "  (of them ",
@@ -59,7 +59,7 @@ void flo_view_phase(const json_t *phase, struct flo_buf *out)
     flo_buf_text(out, is_any ? ")\n" : "\n");
 }
 
-/* All phases together, state by state: where devices stand. */
+/* Draws all phases together, by state. */
 static void funnel_line(const json_t *phases, struct flo_buf *out)
 {
     const char *gap = "  ";
@@ -67,7 +67,7 @@ static void funnel_line(const json_t *phases, struct flo_buf *out)
     json_t *phase;
 
     if (json_array_size(phases) < 2) {
-        return; /* the phase's own line says it */
+        return; /* the phase's own line shows it */
     }
     flo_buf_text(out, " all");
     for (int i = 0; i < FLO_EXECUTION_COUNT; i++) {
@@ -138,7 +138,7 @@ static void trend_of(const struct flo_view *view, const char *name, struct flo_b
     }
 }
 
-/* The first of these paths that holds a number, as text. */
+/* Sets the first of these paths that has a number, as text. */
 static void set_number(json_t *row, const char *key, const json_t *gate, const char *const *paths,
                        const char *unit)
 {
@@ -203,7 +203,8 @@ static void gate_table(struct flo_view *view, const json_t *gates, uint64_t now_
     }
 }
 
-/* Sentences of gates that are not passed: who is compared, what is missing. */
+/* Draws gates that have not passed: which devices are compared, what is
+ * missing. */
 static void gate_lines(const json_t *gates, uint64_t now_ms, bool is_tty, struct flo_buf *out)
 {
     char text[FLO_OUT_PLAIN];
@@ -255,7 +256,7 @@ void flo_view_scans(const json_t *rollout, bool is_all, struct flo_buf *out)
     }
 }
 
-/* The end of a slice, else how it was found. */
+/* Returns the slice's consequence, or how it was found. */
 static const char *word_of(const json_t *slice)
 {
     const char *end = flo_out_text(slice, "end", "told");
@@ -298,7 +299,7 @@ static void cause_lines(const json_t *causes, struct flo_buf *out)
     }
 }
 
-/* Soaks of phases that did not begin: on each device, and of the phase. */
+/* Returns the soaks of phases to come: on each device, and of the phase. */
 static uint64_t soaks_to_come(const json_t *rollout)
 {
     const json_t *phases = flo_out_at(rollout, "spec.phases");
@@ -324,7 +325,7 @@ static const json_t *phase_now(const json_t *rollout)
                           (size_t)flo_out_u64(rollout, "phase") - 1);
 }
 
-/* The rest of the soak that is under way. */
+/* Returns the rest of the present soak. */
 static uint64_t soak_left(const json_t *rollout, uint64_t now_ms)
 {
     uint64_t at_ms = flo_out_u64(phase_now(rollout), "soak.until_ms");
@@ -332,7 +333,8 @@ static uint64_t soak_left(const json_t *rollout, uint64_t now_ms)
     return at_ms > now_ms ? at_ms - now_ms : 0;
 }
 
-/* Each device of the phase is on trial or ended: only time goes on. */
+/* Tells whether only time has to pass: each device of the phase is on trial or
+ * ended. */
 static bool only_soaks(const json_t *rollout)
 {
     const json_t *phase = phase_now(rollout);
@@ -371,7 +373,7 @@ uint64_t flo_view_left_ms(const struct flo_view *view, const json_t *rollout, ui
     }
     uint64_t soaks_ms = soak_left(rollout, now_ms) + soaks_to_come(rollout);
     if (soak_left(rollout, now_ms) > 0 && only_soaks(rollout)) {
-        return soaks_ms; /* a pace says nothing where nobody can end */
+        return soaks_ms; /* without devices that can end, the pace is unknown */
     }
     if (good <= view->begin_good || took_ms == 0) {
         return 0;
