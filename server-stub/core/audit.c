@@ -9,7 +9,8 @@
 
 #include "server-stub/core/audit.h"
 
-/* hash = SHA-256(hash, SHA-256(data)): no two records have one text. */
+/* Computes hash = SHA-256(hash, SHA-256(data)).  Hashing each field first keeps
+ * two different records from having one input text. */
 static void add(struct flo_digest *hash, const void *data, size_t bytes)
 {
     struct flo_digest pair[2] = {*hash, {{0}}};
@@ -74,7 +75,8 @@ void flo_audit_line(const struct flo_audit_mark *mark, const uint8_t *signature,
     snprintf(out, FLO_AUDIT_LINE_TEXT, "%s %s\n", text, hex);
 }
 
-/* The text must be the one that the numbers give: one mark has one form. */
+/* The text must equal the one made from the parsed numbers, so each checkpoint
+ * has one form. */
 bool flo_audit_line_parse(const char *line, size_t bytes, struct flo_audit_mark *out,
                           uint8_t *signature)
 {
@@ -114,7 +116,7 @@ bool flo_audit_marks_add(struct flo_audit_mark *marks, size_t *count,
     if (*count > 0 && marks[*count - 1].number >= mark->number) {
         return false;
     }
-    if (mark->number > 0) { /* 0: nothing but the restart itself is known */
+    if (mark->number > 0) { /* 0: only the restart itself is known */
         marks[(*count)++] = *mark;
     }
     return true;

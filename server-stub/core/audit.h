@@ -1,9 +1,9 @@
 /* Audit: a chain of records, each with the hash of the one before.  Pure.
  *
  * hash(n) = SHA-256 of the fields of record n, one of which is hash(n - 1).  A
- * change, removal or swap of a record breaks the chain from there on.  A cut
- * end, an emptied or a rewritten table shows against the marks: signed heads in
- * a file of their own. */
+ * changed, removed or moved record breaks the chain from there on.  A table
+ * that was cut short, emptied or rewritten is found by the checkpoints: signed
+ * chain heads in a file of their own. */
 #ifndef FLOTILLA_SERVER_AUDIT_H
 #define FLOTILLA_SERVER_AUDIT_H
 
@@ -23,7 +23,7 @@ struct flo_audit_record {
 /* Hash of a record. */
 void flo_audit_hash(const struct flo_audit_record *record, struct flo_digest *out);
 
-/* A walk over the chain.  Zero-initialise; give the records in order. */
+/* Walk over the chain.  Zero-initialise; pass the records in order. */
 struct flo_audit_walk {
     uint64_t number;        /* number of the last good record */
     struct flo_digest head; /* hash of that record */
@@ -33,11 +33,12 @@ FLO_MUST_USE int flo_audit_walk_next(struct flo_audit_walk *walk,
                                      const struct flo_audit_record *record,
                                      const struct flo_digest *hash, struct flo_err *err);
 
-/* A mark: the chain's head at one time, kept signed outside the table.
+/* Checkpoint: the head of the chain at one time, signed and kept outside the
+ * table.
  *
- * As text: "head <number> sha256:<64 hex> <at_ms>". "restart ..." says that the
- * data came from a backup: the records after `number` are gone for a known
- * reason. */
+ * As text: "head <number> sha256:<64 hex> <at_ms>".  "restart ..." means that
+ * the data was restored from a backup: the records after `number` are missing
+ * for that reason. */
 struct flo_audit_mark {
     uint64_t number;
     uint64_t at_ms;
@@ -48,25 +49,27 @@ struct flo_audit_mark {
 #define FLO_AUDIT_MARK_TEXT 160
 #define FLO_AUDIT_LINE_TEXT 320
 
-/* The text that is signed. */
+/* Writes the text that is signed. */
 void flo_audit_mark_text(const struct flo_audit_mark *mark, char *out);
 /* The line of the file, with its line feed: text, blank, signature as hex. */
 void flo_audit_line(const struct flo_audit_mark *mark, const uint8_t *signature, char *out);
-/* One line without its line feed; false when it is no mark. */
+/* Parses one line without its line feed.  Returns false when the line is no
+ * checkpoint. */
 bool flo_audit_line_parse(const char *line, size_t bytes, struct flo_audit_mark *out,
                           uint8_t *signature);
-/* Add a mark in the file's order: a restart drops the marks after its number.
- * `marks` has room for one more; false when the number does not grow. */
+/* Adds a checkpoint in the file's order: a restart drops the checkpoints after
+ * its number.  `marks` has room for one more.  Returns false when the number
+ * does not grow. */
 bool flo_audit_marks_add(struct flo_audit_mark *marks, size_t *count,
                          const struct flo_audit_mark *mark);
-/* Compare the record at which the walk stands with the marks.
- * FLO_E_AUDIT_CHAIN when a mark has its number and another hash.  *next is the
- * first mark whose number is not lower. */
+/* Compares the record at which the walk stands with the checkpoints.  Returns
+ * FLO_E_AUDIT_CHAIN when a checkpoint has the record's number but another hash.
+ * *next is the first checkpoint whose number is not lower. */
 FLO_MUST_USE int flo_audit_marks_compare(const struct flo_audit_mark *marks, size_t count,
                                          size_t *next, const struct flo_audit_walk *walk,
                                          struct flo_err *err);
-/* At the end of the table: FLO_E_AUDIT_CHAIN when a mark has a higher
- * number. */
+/* Called at the end of the table.  Returns FLO_E_AUDIT_CHAIN when a checkpoint
+ * has a higher number than the last record. */
 FLO_MUST_USE int flo_audit_marks_end(const struct flo_audit_mark *marks, size_t count,
                                      const struct flo_audit_walk *walk, struct flo_err *err);
 

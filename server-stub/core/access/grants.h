@@ -1,10 +1,10 @@
 /* Grants: what a person or a token may do, and for whom.  Pure.
  *
  * A grant is a role, for the whole fleet or for one group: "operator",
- * "operator:store-eu".  Several stand apart by commas.  Viewer, operator,
- * releaser and admin each include those before.  An auditor reads all that a
- * viewer does, and tokens, users and the audit's proof.  A group limits what
- * may be changed; who holds any role reads the whole fleet. */
+ * "operator:store-eu".  Several are separated by commas.  Viewer, operator,
+ * releaser and admin each include the roles before them.  An auditor reads all
+ * that a viewer does, and tokens, users and the audit's proof.  A group limits
+ * what may be changed; any role may read the whole fleet. */
 #ifndef FLOTILLA_SERVER_ACCESS_GRANTS_H
 #define FLOTILLA_SERVER_ACCESS_GRANTS_H
 
@@ -30,16 +30,16 @@ struct flo_grants {
     size_t count;
     struct flo_grant items[FLO_GRANTS_MAX];
 };
-/* false: no list of 1 to FLO_GRANTS_MAX grants.  Viewer and operator alone can
- * be of a group. */
+/* Returns false unless the text is a list of 1 to FLO_GRANTS_MAX grants.  Only
+ * viewer and operator can be limited to a group. */
 bool flo_grants_parse(const char *text, struct flo_grants *out);
-/* Does one of them hold `needs` for the whole fleet, for this group, anywhere?
- */
+/* Tell whether a grant covers `needs`: flo_grants_hold for the whole fleet,
+ * _group for this group, _somewhere for at least one group or the fleet. */
 bool flo_grants_hold(const struct flo_grants *grants, enum flo_access needs);
 bool flo_grants_hold_group(const struct flo_grants *grants, enum flo_access needs,
                            const char *group);
 bool flo_grants_hold_somewhere(const struct flo_grants *grants, enum flo_access needs);
-/* Everything that `less` may, `more` may too. */
+/* Returns true when `more` permits all that `less` permits. */
 bool flo_grants_include(const struct flo_grants *more, const struct flo_grants *less);
 
 #endif

@@ -12,7 +12,7 @@
 
 /* "flt_pat_<id>_<64 hex>" of 6 + 32 random bytes; `out` FLO_TOKEN_TEXT. */
 void flo_access_token_text(const uint8_t random[38], char *id, char *out);
-/* The id inside, when the form is right; `id` holds FLO_TOKEN_ID_TEXT. */
+/* Gets the id from a token of the right form; `id` holds FLO_TOKEN_ID_TEXT. */
 bool flo_access_token_parse(const char *token, char *id);
 /* "flt1.<26 base32>.<32 hex of the authority's fingerprint>". */
 void flo_enrol_token_text(const uint8_t random[17], const struct flo_digest *authority, char *out);

@@ -182,7 +182,7 @@ int flo_alert_rule_parse(const char *name, const json_t *json, struct flo_alert_
 
 /* ---- samples ---- */
 
-/* The place behind `name="` in a text of labels; NULL: it has none. */
+/* Finds the value behind `name="` in a text of labels; NULL: no such label. */
 static const char *value_of(const char *labels, const char *name)
 {
     size_t bytes = strlen(name);
@@ -190,7 +190,7 @@ static const char *value_of(const char *labels, const char *name)
     while (*labels != '\0') {
         size_t key = strcspn(labels, "=");
         if (labels[key] != '=' || labels[key + 1] != '"') {
-            return NULL; /* no labels of ours */
+            return NULL; /* no such label */
         }
         if (key == bytes && strncmp(labels, name, bytes) == 0) {
             return labels + key + 2;

@@ -1,4 +1,4 @@
-/* Use: deltas that some device can begin with. */
+/* Use: finds the deltas whose base some device can have. */
 #include "server-stub/core/artifacts/use.h"
 
 void flo_use_hold(struct flo_use *use, const struct flo_release *release)
@@ -10,8 +10,8 @@ void flo_use_hold(struct flo_use *use, const struct flo_release *release)
     }
 }
 
-/* Steps of one release that a device can make of what it has.  A step may
- * begin with another one. */
+/* Delta steps of one release that a device can apply to a file it has.  A step
+ * may build on the result of another one. */
 struct made {
     const struct flo_use *use;
     enum flo_use_deltas deltas;

@@ -1,9 +1,9 @@
 /* Use: which artifacts of a model's releases may a device still fetch?  Pure.
  *
- * A delta is of use while some device may have the file that it begins with:
- * a file of a release in a slot of a device, of one of the newest, or one that
- * a used delta makes on the way (updater/plan/chain.h).  Whole files and lists
- * of chunks are always of use.
+ * A delta is of use while some device may have its base.  A base is a file of a
+ * release in a device's slot, or of one of the newest releases.  It may also be
+ * made by another useful delta in a chain (updater/plan/chain.h).  Whole files
+ * and lists of chunks are always of use.
  *
  *   hold each release that devices may have, then judge every release, then ask
  *
@@ -14,34 +14,35 @@
 #include <flotilla/base.h>
 #include <flotilla/proto.h>
 
-/* Newest published releases of a model whose files count as held: devices that
- * come next have them, and rollbacks lead to them.  As many as `release create`
- * makes deltas from. */
+/* Count of the newest published releases of a model whose files always count as
+ * held: new devices get them, and rollbacks lead to them.  `release create`
+ * makes deltas from as many. */
 #define FLO_USE_NEWEST 4
 
-/* Which deltas of a release may be of use? */
+/* Deltas of a release that may be of use. */
 enum flo_use_deltas {
     FLO_USE_ALL,  /* a draft, or a young release */
-    FLO_USE_HELD, /* those that begin with a file that is held */
-    FLO_USE_NONE, /* a yanked release: nobody goes there */
+    FLO_USE_HELD, /* deltas whose base is held */
+    FLO_USE_NONE, /* a yanked release: no device goes to it */
 };
 
 struct flo_use {
-    struct flo_digest_list held;   /* files that deltas may begin with */
+    struct flo_digest_list held;   /* possible bases of deltas */
     struct flo_digest_list named;  /* artifacts of any release */
-    struct flo_digest_list needed; /* those that stay */
+    struct flo_digest_list needed; /* artifacts that stay */
     bool is_sorted;
 };
 
-/* Devices may have any file of it, whichever variant they took. */
+/* Marks all files of a release as held.  A device may have any of them,
+ * whichever variant it took. */
 void flo_use_hold(struct flo_use *use, const struct flo_release *release);
-/* After all of hold. */
+/* Judges a release.  Call after all flo_use_hold calls. */
 void flo_use_judge(struct flo_use *use, const struct flo_release *release,
                    enum flo_use_deltas deltas);
-/* After all of judge.  FLO_E_MEMORY: something is not in the lists, and
- * nothing may be decided by them. */
+/* Sorts the lists.  Call after all flo_use_judge calls.  FLO_E_MEMORY: the
+ * lists are incomplete, so nothing may be decided by them. */
 FLO_MUST_USE int flo_use_sort(struct flo_use *use, struct flo_err *err);
-/* After sort.  An artifact of no release is neither. */
+/* Lookups after flo_use_sort.  Both are false for an artifact of no release. */
 bool flo_use_names(const struct flo_use *use, const struct flo_digest *digest);
 bool flo_use_needs(const struct flo_use *use, const struct flo_digest *digest);
 void flo_use_deinit(struct flo_use *use);

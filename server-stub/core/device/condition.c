@@ -1,4 +1,4 @@
-/* Condition: the rules; their words and order are conditions.def. */
+/* Condition: the rules; the words and their order are in conditions.def. */
 #include <string.h>
 
 #include <flotilla/proto.h>
@@ -58,7 +58,7 @@ enum flo_condition flo_condition_of_model(const struct flo_condition_model *mode
     if (model->serves ? is_one_of(model->state, "down", "failed") : has_failed) {
         return FLO_CONDITION_FAILED;
     }
-    /* Nothing is there that could differ from the assigned release. */
+    /* No release is installed that could differ from the assigned one. */
     if (is_under_way && !model->serves) {
         return FLO_CONDITION_UPDATING;
     }

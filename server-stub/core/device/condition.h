@@ -1,4 +1,5 @@
-/* Condition: one word for a device, from its row and its last report.  Pure. */
+/* Condition: one status word for a device, from its row and its last report.
+ * Pure. */
 #ifndef FLOTILLA_SERVER_CONDITION_H
 #define FLOTILLA_SERVER_CONDITION_H
 
@@ -12,22 +13,23 @@ enum flo_condition {
 };
 const char *flo_condition_word(enum flo_condition condition);
 bool flo_condition_parse(const char *word, enum flo_condition *out);
-/* <0: the first is worse. */
+/* Returns <0 when the first condition is worse. */
 int flo_condition_compare(const char *word, const char *other);
 
-/* One model, as a device says it; NULL: it does not say. */
+/* State of one model as the device reports it; NULL: not reported. */
 struct flo_condition_model {
     const char *state;     /* the engine's state: ready, loading, down, … */
     const char *execution; /* a word of execution.def */
-    bool serves;           /* a release is there to serve */
+    bool serves;           /* a release is there that can serve */
     bool drifts;
-    bool is_let_go; /* the release is lacking, and nobody wants it any more */
+    bool is_let_go; /* the release is missing, and no longer wanted */
 };
-/* FAILED, DRIFT, UPDATING or OK.  A model without a release has no engine that
- * could be down: on the way to its first one it is updating. */
+/* Returns FAILED, DRIFT, UPDATING or OK.  A model without a release has no
+ * engine that could be down: until its first release it is updating. */
 enum flo_condition flo_condition_of_model(const struct flo_condition_model *model);
 
-/* `said`: the first in the order of precedence of all that its report says. */
+/* Decides a device's condition.  `said`: the condition of highest precedence
+ * among those that its report gives. */
 enum flo_condition flo_condition_decide(bool is_retired, bool in_maintenance, bool is_online,
                                         enum flo_condition said);
 

@@ -1,4 +1,5 @@
-/* A device's own words, picked by the rows of said.def. */
+/* Filters the JSON that a device sends: only the fields of said.def, each of
+ * its type. */
 #include "server-stub/core/device/said.h"
 
 #include <assert.h>

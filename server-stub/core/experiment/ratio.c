@@ -7,9 +7,9 @@
 #define LN_1000 6.907755278982137 /* 1 / 0.001 */
 #define LN_2 0.6931471805599453
 
-/* Evidence that the share of hits is above p, or that of misses above 1 - p:
- * the mean of two e-values is one.  Half of a mean is left when the other side
- * has none. */
+/* Tests whether the share of hits is above p, or the share of misses above 1 -
+ * p.  The mean of the two e-values is an e-value too; if one side is 0, half of
+ * the other remains. */
 static bool is_uneven(double hits, double misses, double p)
 {
     const struct flo_beta_mixture more = {1, 1, hits, misses};
@@ -19,8 +19,8 @@ static bool is_uneven(double hits, double misses, double p)
            flo_mixture_above(&fewer, 1 - p) - LN_2 >= LN_1000;
 }
 
-/* Whoever is fewer is tested, the lost or the seen: of these the binomial is
- * near to the draw without return that it stands for. */
+/* Tests the smaller of the two counts, the lost or the seen devices.  For the
+ * smaller one the binomial is close to the true draw without replacement. */
 bool flo_sample_ratio_fits(const struct flo_sample_arm *one, const struct flo_sample_arm *other)
 {
     double all = (double)one->assigned + other->assigned;

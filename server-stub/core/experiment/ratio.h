@@ -1,8 +1,9 @@
-/* Sample ratio: are the devices that are compared still those that were drawn?
+/* Sample ratio: do the compared devices still have the ratio in which they were
+ * assigned?
  *
  * Both arms of an experiment lose devices: offline, failed, silent.  When one
- * arm loses more than its share, those that are left differ in more than the
- * release, and no comparison of them is to be trusted.  Pure. */
+ * arm loses more than its share, the remaining devices differ in more than the
+ * release, and a comparison of them cannot be trusted.  Pure. */
 #ifndef FLOTILLA_SERVER_EXPERIMENT_RATIO_H
 #define FLOTILLA_SERVER_EXPERIMENT_RATIO_H
 
@@ -10,11 +11,11 @@
 
 struct flo_sample_arm {
     uint32_t assigned;
-    uint32_t seen; /* at most as many */
+    uint32_t seen; /* at most `assigned` */
 };
 
-/* false: so uneven a loss has a chance of at most 0.001 when both arms lose
- * alike.  The bound holds however often it is looked at while losses add up.
+/* Returns false when a loss this uneven has a chance of at most 0.001 if both
+ * arms lose alike.  The bound holds for repeated checks while losses add up.
  * An arm without devices fits. */
 bool flo_sample_ratio_fits(const struct flo_sample_arm *one, const struct flo_sample_arm *other);
 

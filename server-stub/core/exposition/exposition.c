@@ -53,7 +53,7 @@ static void add_escaped(struct flo_buf *out, const char *text)
     }
 }
 
-/* The labels' text; 0 is the place of "". */
+/* Adds the labels' text to the pool; 0 is the place of "". */
 static uint32_t add_labels(struct flo_samples *samples, enum flo_exposed metric,
                            const char *const *values)
 {

@@ -1,6 +1,6 @@
-/* Exposition: numbers of the controller, as samples and as Prometheus' text.
+/* Exposition: metrics of the controller, as samples and as Prometheus' text.
  *
- * Whoever gathers adds samples in any order.  The text has them by the rows of
+ * Collectors add samples in any order; the text has them in the order of
  * exposed.def.  Alert rules read the same samples.  Pure. */
 #ifndef FLOTILLA_SERVER_EXPOSITION_H
 #define FLOTILLA_SERVER_EXPOSITION_H
@@ -31,8 +31,8 @@ bool flo_exposed_parse(const char *word, enum flo_exposed *out);
 #define FLO_EXPOSED_QUANTILES 3
 extern const double flo_exposed_quantiles[FLO_EXPOSED_QUANTILES];
 
-/* A value.  `part`: of a summary a quantile by its place, then sum and
- * count. */
+/* Kind of value in `part`: below FLO_EXPOSED_QUANTILES the index of a summary's
+ * quantile, then its sum, its count, or a plain value. */
 enum { FLO_PART_SUM = FLO_EXPOSED_QUANTILES, FLO_PART_COUNT, FLO_PART_VALUE };
 struct flo_exposed_sample {
     double value;
@@ -46,13 +46,13 @@ struct flo_samples {
     struct flo_buf pool;  /* texts */
 };
 void flo_samples_deinit(struct flo_samples *samples);
-/* A value; `labels` has the values of the row's labels in their order, NULL
- * where the row has none.  Quotes, backslashes and line ends are escaped. */
+/* Adds a value.  `labels` has the values of the row's labels in their order;
+ * NULL: the row has none.  Quotes, backslashes and line ends are escaped. */
 void flo_samples_add(struct flo_samples *samples, enum flo_exposed metric,
                      const char *const *labels, double value);
 struct flo_summary {
     double quantiles[FLO_EXPOSED_QUANTILES];
-    bool has_quantiles; /* something came in the last minutes */
+    bool has_quantiles; /* values came in the last minutes */
     double sum;
     double count;
 };
@@ -64,8 +64,8 @@ const char *flo_samples_labels(const struct flo_samples *samples,
                                const struct flo_exposed_sample *sample);
 bool flo_samples_failed(const struct flo_samples *samples); /* no memory */
 
-/* Append all as Prometheus' text, format 0.0.4.  A row without a sample is left
- * out. */
+/* Appends all samples as Prometheus' text, format 0.0.4.  A row without a
+ * sample is left out. */
 void flo_exposition_text(const struct flo_samples *samples, struct flo_buf *out);
 
 #endif

@@ -1,4 +1,5 @@
-/* Failures by kind, and what follows from too many of one kind. Pure. */
+/* Failures by kind, and the rules that stop a rollout after too many of one
+ * kind.  Pure. */
 #ifndef FLOTILLA_SERVER_FAILURE_H
 #define FLOTILLA_SERVER_FAILURE_H
 
@@ -13,31 +14,31 @@ enum flo_failure {
 #undef FLO_FAILURE
     FLO_FAILURES
 };
-/* In place of a kind: all of them together. */
+/* Stands for all kinds together. */
 #define FLO_FAILURE_ANY FLO_FAILURES
 #define FLO_FAILURE_ANY_WORD "any"
 
-/* "any" too. */
+/* Returns the kind's word; also "any". */
 const char *flo_failure_word(uint32_t kind);
 bool flo_failure_parse(const char *word, uint32_t *out);
 bool flo_failure_may_retry(enum flo_failure kind);
-/* Kind of a bad end, by its state and its error id (or ""). */
+/* Returns the kind of a failed end, from its state and its error id (or ""). */
 enum flo_failure flo_failure_of(enum flo_execution end, const char *id);
 
-/* Stop when so many devices failed in one way. */
+/* Rule: stop when this share of devices failed in one way. */
 #define FLO_ABORTS_MAX 8
 struct flo_abort_rule {
     uint32_t kind;         /* or FLO_FAILURE_ANY */
-    double fail_pct;       /* share of those that ended */
-    uint64_t executed_min; /* ends before the rule is looked at */
-    uint32_t action;       /* enum flo_on_fail, or ... */
+    double fail_pct;       /* % of the devices that ended */
+    uint64_t executed_min; /* ends needed before the rule is checked */
+    uint32_t action;       /* enum flo_on_fail, or */
 };
-#define FLO_ABORT_ACTION_NONE UINT32_MAX /* ... the rollout's own */
+#define FLO_ABORT_ACTION_NONE UINT32_MAX /* the rollout's own action */
 struct flo_failure_counts {
     uint32_t ended;
     uint32_t failed[FLO_FAILURES];
 };
-/* Is the rule broken?  *failed: ends that it counts. */
+/* Tells whether the rule is broken.  *failed: ends that the rule counts. */
 bool flo_abort_is_due(const struct flo_abort_rule *rule, const struct flo_failure_counts *counts,
                       uint32_t *failed);
 

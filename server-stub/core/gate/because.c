@@ -1,4 +1,4 @@
-/* Because: the rule of a gate that decided, as a sentence with its numbers. */
+/* Because: explains the rule of a gate that decided, with its numbers. */
 #include <assert.h>
 #include <stdio.h>
 

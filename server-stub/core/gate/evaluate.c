@@ -6,17 +6,17 @@
 
 /* ---- share ---- */
 
-/* The first devices to end are those that fail at once.  As a share of the
- * ended devices, a few full disks would break any limit.  The limit is
- * therefore broken only if it would be when all devices under way end well.  To
- * pass, the phase must have ended; late devices of an earlier phase do not hold
- * this one up. */
+/* Devices that fail at once are the first to end, so a few full disks would
+ * exceed any share of the ended devices.  The limit therefore counts as
+ * exceeded only if it still is when all devices under way succeed.  To pass,
+ * the phase must have ended; late devices of an earlier phase do not delay
+ * it. */
 static void share_test(const struct flo_share_rule *limit, struct flo_gate_result *out,
                        uint32_t told)
 {
     struct flo_share best = {.verdict = FLO_VERDICT_PASS};
 
-    if (out->bad > 0) { /* no limit is broken without */
+    if (out->bad > 0) { /* no limit is exceeded without failures */
         (void)flo_share_evaluate(limit, out->bad, told, told, &best);
     }
     (void)flo_share_evaluate(limit, out->bad, out->done, out->is_over ? out->done : out->members,
@@ -52,8 +52,8 @@ static void evaluate_share(const struct flo_gate_rule *rule,
 
 /* ---- ratio ---- */
 
-/* A value below one unit of the metric is taken as one: no ratio is infinite.
- */
+/* A value below one unit of the metric counts as one unit, so that no ratio is
+ * infinite. */
 static struct flo_gate_arm arm_of(const struct flo_gate_rule *rule,
                                   const struct flo_evidence_arm *arm)
 {
@@ -68,8 +68,8 @@ static bool is_enough(const struct flo_gate_rule *rule, const struct flo_gate_ar
     return arm->devices >= rule->devices_min && arm->samples >= rule->samples_min;
 }
 
-/* Shown is the class with the highest ratio; among classes without a ratio, the
- * one with the most updated devices. */
+/* Tells whether this class is shown: the class with the highest ratio, or, when
+ * none has a ratio, the one with the most updated devices. */
 static bool is_shown(const struct flo_gate_result *out, const struct flo_gate_arm *updated,
                      double ratio)
 {
@@ -95,7 +95,7 @@ static void compare_class(const struct flo_gate_rule *rule, const struct flo_evi
     }
 }
 
-/* Also says whether it is the samples that are too few, or the devices. */
+/* Also tells whether samples or devices are too few. */
 static bool waiting_is_too_few(const struct flo_gate_rule *rule, const struct flo_comparison *arms,
                                bool *lacks_samples)
 {
@@ -110,9 +110,9 @@ static bool waiting_is_too_few(const struct flo_gate_rule *rule, const struct fl
     return true;
 }
 
-/* The worst class decides.  In the last phase the waiting devices come to an
- * end.  If they said too little until then, no more will come, and the verdicts
- * of earlier phases stand. */
+/* The worst class decides.  In the last phase no device with the old release
+ * remains at the end.  If those devices sent too little until then, no more
+ * samples come, and the verdicts of earlier phases stand. */
 static void evaluate_ratio(const struct flo_gate_rule *rule,
                            const struct flo_gate_evidence *evidence, struct flo_gate_result *out)
 {

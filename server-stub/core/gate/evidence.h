@@ -1,9 +1,10 @@
-/* Evidence: a metric on the two arms of a rollout, by hardware class.
+/* Evidence: samples of a metric on the two arms of a rollout, by hardware
+ * class.
  *
  * *Updated* are windows of the rollout's release, *waiting* are windows of
  * other releases of the same model.  Both come from devices of the rollout, in
- * the time of the present phase.  The sketches are all that a percentile needs,
- * so an evidence that was stored gives the same verdict again.  Pure. */
+ * the time of the present phase.  A percentile needs the sketches only, so
+ * stored evidence gives the same verdict again.  Pure. */
 #ifndef FLOTILLA_SERVER_EVIDENCE_H
 #define FLOTILLA_SERVER_EVIDENCE_H
 
@@ -14,7 +15,8 @@
 
 #include "server-stub/core/telemetry/telemetry.h"
 
-/* Devices of further classes are in no comparison. */
+/* Hardware classes that are compared; devices of further classes are left
+ * out. */
 #define FLO_EVIDENCE_CLASSES_MAX 16
 
 struct flo_evidence_arm {
@@ -29,15 +31,15 @@ struct flo_evidence_class {
 struct flo_comparison {
     int metric;
     uint32_t phase;   /* phase in which it was gathered, from 0 */
-    bool is_last;     /* that phase is the rollout's last */
-    bool is_cut;      /* the newest rows alone were read: there are more */
-    uint64_t from_ms; /* windows since then, the controller's clock */
+    bool is_last;     /* that phase is the rollout's last one */
+    bool is_cut;      /* only the newest rows were read */
+    uint64_t from_ms; /* times of the windows, by the controller's clock */
     uint64_t to_ms;
     uint32_t class_count;
     struct flo_evidence_class classes[FLO_EVIDENCE_CLASSES_MAX];
 };
 
-/* The class of that name, a new one if there is room; else NULL. */
+/* Returns the class of that name, or a new one if there is room; else NULL. */
 struct flo_evidence_class *flo_evidence_class(struct flo_comparison *evidence,
                                               const char *hardware);
 /* As JSON, new reference; NULL without memory:
@@ -47,8 +49,8 @@ struct flo_evidence_class *flo_evidence_class(struct flo_comparison *evidence,
  *
  * `values` is flo_histogram_encode's text. */
 json_t *flo_evidence_json(const struct flo_comparison *evidence);
-/* FLO_E_REST_SCHEMA or FLO_E_MQTT_SCHEMA on anything that the function above
- * does not write; `out` may then hold a part of it. */
+/* Reads what flo_evidence_json writes.  FLO_E_REST_SCHEMA or FLO_E_MQTT_SCHEMA
+ * on anything else; `out` may then be partly filled. */
 FLO_MUST_USE int flo_evidence_parse(const json_t *json, struct flo_comparison *out,
                                     struct flo_err *err);
 

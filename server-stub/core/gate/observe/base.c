@@ -3,7 +3,7 @@
 
 #include "server-stub/core/gate/observe/base.h"
 
-#define SILENT_BLOCKS 3 /* blocks after which a device reports no more */
+#define SILENT_BLOCKS 3 /* blocks without a report after which a device is silent */
 
 static bool was_read(const struct flo_readings *readings, int reading)
 {
@@ -17,7 +17,8 @@ static bool was_read(const struct flo_readings *readings, int reading)
     return is_read;
 }
 
-/* The device's release needs more readings: one of each block to come. */
+/* Finds the first block with enough readings of the device's release, if each
+ * block to come has one. */
 static void read_ahead(const struct flo_observed *observed, int reading, uint32_t block,
                        struct flo_observed_base *out)
 {

@@ -45,7 +45,8 @@ void flo_bytes_count(struct flo_bytes *bytes, uint8_t *value, size_t most)
 {
     flo_bytes_u8(bytes, value);
     flo_bytes_want(bytes, *value <= most);
-    *value = bytes->is_broken ? 0 : *value; /* the value is used as an index */
+    *value = bytes->is_broken ? 0 : *value; /* the value is used as an index:
+                                               0 is safe */
 }
 
 void flo_bytes_truth(struct flo_bytes *bytes, bool *value)

@@ -1,13 +1,13 @@
-/* Bytes: numbers to bytes and back, one way for both directions.  For files
- * that keep evidence. */
+/* Bytes: writes numbers to bytes and reads them back, with one function for
+ * both directions.  Used by files that keep evidence. */
 #ifndef FLOTILLA_SERVER_OBSERVE_BYTES_H
 #define FLOTILLA_SERVER_OBSERVE_BYTES_H
 
 #include "server-stub/core/gate/statistics/series.h"
 
-/* A number is written to `out`, or read from `in`. */
+/* Cursor: a number is written to `out`, or read from `in`. */
 struct flo_bytes {
-    uint8_t *out; /* NULL: reading */
+    uint8_t *out; /* NULL while reading */
     const uint8_t *in;
     size_t at;
     size_t bytes;
@@ -17,7 +17,7 @@ struct flo_bytes {
 void flo_bytes_want(struct flo_bytes *bytes, bool is_so);
 void flo_bytes_u8(struct flo_bytes *bytes, uint8_t *value);
 void flo_bytes_u32(struct flo_bytes *bytes, uint32_t *value);
-/* At most `most`; 0 once the bytes are broken. */
+/* Count of at most `most`; 0 once the bytes are broken. */
 void flo_bytes_count(struct flo_bytes *bytes, uint8_t *value, size_t most);
 void flo_bytes_truth(struct flo_bytes *bytes, bool *value);
 void flo_bytes_real(struct flo_bytes *bytes, double *value);

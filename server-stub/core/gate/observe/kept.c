@@ -8,10 +8,9 @@
  *   step and first as means; u32 first block of its memory, for each wave u32
  *   first block, u8 begun and, if so, u32 readings and f64 t, t2, y, ty
  *
- * A row that begins with 'W' ends before its memory: slopes are of all its time
- * as a control then.
- * A device that is in no rollout is a row of saved.c alone.  Counts are four
- * u32.  The waves of a rollout:
+ * A row that begins with 'W' ends before its memory: slopes then cover all its
+ * time as a control.  A device that is in no rollout is a row of saved.c alone.
+ * Counts are four u32.  The waves of a rollout:
  *
  *   u8 'R', u8 waves, each of them u32 block, u8 is_probe; for each speed u8
  *   labels, each f64 */

@@ -1,4 +1,4 @@
-/* Observed: windows in, arms of a rollout, blocks that end. */
+/* Observed: takes windows, assigns arms of a rollout, ends blocks. */
 #include <assert.h>
 #include <math.h>
 #include <string.h>
@@ -25,7 +25,8 @@ const struct flo_reading_fact *flo_reading_fact(enum flo_observed_reading readin
 
 /* ---- sketches ---- */
 
-/* Nothing that came before belongs to what comes now. */
+/* Drops open sketches: earlier samples do not belong to the release that runs
+ * now. */
 static void forget_open(struct flo_readings *readings)
 {
     if (readings != NULL) {
@@ -98,8 +99,8 @@ static struct flo_past *past_of(struct flo_observed *observed, uint32_t release)
     return place;
 }
 
-/* The same choice as for a level: what it runs, or an older release of which
- * more is known. */
+/* Chooses the counts before a split like a level: those of the running release,
+ * or of an older release with more evidence. */
 static struct flo_tally tally_before(const struct flo_observed *observed, uint32_t running)
 {
     const struct flo_past *own = NULL;
@@ -122,7 +123,7 @@ static struct flo_tally tally_before(const struct flo_observed *observed, uint32
     return before != NULL ? before->tally : (struct flo_tally){0};
 }
 
-/* The level with the most readings, for rules that need no base. */
+/* Finds the level with the most readings, for rules that need no baseline. */
 static const struct flo_level *any_level(const struct flo_level_table *levels, uint32_t running)
 {
     const struct flo_level *best = flo_levels_of(levels, running);
@@ -136,13 +137,14 @@ static const struct flo_level *any_level(const struct flo_level_table *levels, u
     return best;
 }
 
-/* A split: what the device ran before it. */
+/* Split: the release that the device ran before it. */
 struct parting {
     uint32_t running;
     uint32_t block;
     uint8_t phase;
     bool is_control;
-    bool is_same; /* that is what it gets: little of it is no comparison */
+    bool is_same; /* already runs the rollout's release: only a full baseline
+                     can be compared */
 };
 
 static uint32_t stratum_of(uint32_t running, enum flo_reference reference,
@@ -198,7 +200,7 @@ double flo_observed_daily(const struct flo_observed *observed, enum flo_observed
                : 0;
 }
 
-/* Compared with what it did as it ran `running`, from here on. */
+/* From here on, the device is compared with its time under `running`. */
 static void split(struct flo_observed *observed, const struct parting *of)
 {
     flo_observed_fix_daily(observed);
@@ -217,7 +219,7 @@ static void split(struct flo_observed *observed, const struct parting *of)
     observed->before_died = observed->hours_died;
 }
 
-/* Caches fill first. */
+/* Memory counts only after caches have filled. */
 uint32_t flo_observed_leak_from(const struct flo_observed *observed, uint32_t block)
 {
     uint32_t after = observed->leak_from > 0 ? observed->leak_from : FLO_LEAK_BLOCKS;
@@ -232,7 +234,7 @@ static void begin_memory(struct flo_observed *observed, uint32_t block)
     }
 }
 
-/* The device runs its rollout's release. */
+/* The device runs its rollout's release: it becomes treated. */
 static void treat(struct flo_observed *observed, uint32_t running, uint8_t phase, uint32_t block)
 {
     split(observed, &(struct parting){.running = running,
@@ -265,12 +267,13 @@ void flo_observed_split(struct flo_observed *observed, uint8_t phase, uint32_t b
                                           .phase = phase,
                                           .is_control = true});
         if (observed->readings != NULL && observed->readings->memory.from == 0) {
-            begin_memory(observed, block); /* once in a rollout */
+            begin_memory(observed, block); /* only once in a rollout */
         }
     }
 }
 
-/* The device's golden answers are those of its own release from here on. */
+/* Drops the level of golden answers that was measured with the former release's
+ * answers. */
 static void forget_former(struct flo_observed *observed)
 {
     struct flo_level_table *levels;
@@ -286,7 +289,7 @@ static void forget_former(struct flo_observed *observed)
     }
 }
 
-/* The device's hours go on from where the release put its level. */
+/* Moves the daily curve by the change of level that the release caused. */
 static void move_hours(struct flo_observed *observed)
 {
     struct flo_readings *readings = observed->readings;
@@ -330,7 +333,8 @@ static void attach(struct flo_observed *observed, uint32_t rollout)
     observed->since = (struct flo_tally){0};
 }
 
-/* A quick device: its windows said so before its rollout was heard of. */
+/* Returns true for a device that was ahead: its windows showed the release
+ * before its rollout was known. */
 static bool is_ahead(const struct flo_observed *observed,
                      const struct flo_observed_rollout *rollout, uint32_t block)
 {
@@ -388,7 +392,8 @@ bool flo_observed_place(struct flo_observed *observed, const struct flo_observed
 
 /* ---- windows ---- */
 
-/* Another release than before.  true: that of its rollout. */
+/* Handles a change of release.  Returns true when the new one is the
+ * rollout's. */
 static bool moves(struct flo_observed *observed, const struct flo_observed_window *window,
                   const struct flo_observed_rollout *rollout)
 {
@@ -398,8 +403,8 @@ static bool moves(struct flo_observed *observed, const struct flo_observed_windo
         return true;
     }
     if (observed->arm == FLO_ARM_CONTROL) {
-        /* By another way than its rollout, or an older one takes it back: it is
-         * no control until the next split. */
+        /* Another release than the rollout's, or a rollback by an older one:
+         * the device is no control until the next split. */
         observed->split = 0;
         if (observed->readings != NULL) {
             observed->readings->memory = (struct flo_slope_track){0};
@@ -409,14 +414,15 @@ static bool moves(struct flo_observed *observed, const struct flo_observed_windo
     return false;
 }
 
-/* Does what it does now belong to the time after its split? */
+/* Tells whether its present readings belong to the time after its split. */
 static bool is_since(const struct flo_observed *observed)
 {
     return observed->split > 0 && observed->arm != FLO_ARM_ENDED &&
            (observed->arm != FLO_ARM_TREATED || observed->release == observed->coming);
 }
 
-/* Answers that do not fit are not counted, the bad ones neither. */
+/* Adds a window's counts.  Rated answers that do not fit the counter are
+ * dropped, good and bad alike. */
 static void add_tally(struct flo_tally *tally, const struct flo_observed_window *window)
 {
     uint64_t room = UINT32_MAX - tally->judged;
@@ -443,8 +449,8 @@ static void add_numbers(struct flo_observed *observed, const struct flo_observed
     }
 }
 
-/* A window in which the engine or the agent began has cold caches; so have the
- * first blocks of a release. */
+/* Tells whether the window counts.  Caches are cold in a window in which the
+ * engine or the agent started, and in a release's first blocks. */
 static bool is_steady(const struct flo_observed *observed, const struct flo_observed_window *window)
 {
     return window->engine_ends == 0 && !window->is_after_start &&
@@ -452,8 +458,8 @@ static bool is_steady(const struct flo_observed *observed, const struct flo_obse
             window->block - observed->moved >= FLO_WARM_BLOCKS);
 }
 
-/* An updated device is measured by the answers that it was measured by
- * before. */
+/* An updated device is measured by the same golden answers as before its
+ * swap. */
 static uint64_t gauge_of(const struct flo_observed *observed,
                          const struct flo_observed_window *window, size_t gauge)
 {
@@ -535,7 +541,7 @@ static void read_sketch(struct flo_readings *readings, size_t sketch, uint32_t b
         }
         bool is_read = flo_pairs_read(pairs, facts[i].quantile, facts[i].least, &readings->y[i]);
         if (is_first && !is_read) {
-            break; /* the block stays open */
+            break; /* too few samples: the sketch stays open */
         }
         is_done = true;
         is_first = false;
@@ -593,8 +599,9 @@ static void end_tally(struct flo_tally *tally)
     }
 }
 
-/* A release that is judged may have moved all hours: less its difference, and
- * none while that is not known. */
+/* Adds a reading to the daily curve.  A treated device's difference is
+ * subtracted first, as the release may have moved all hours; while it is
+ * unknown, nothing is added. */
 static void keep_hour(struct flo_observed *observed, int reading, uint32_t block, double x)
 {
     double d = 0;
@@ -606,7 +613,8 @@ static void keep_hour(struct flo_observed *observed, int reading, uint32_t block
     }
 }
 
-/* `taken`: the curve of the block and the device's hour of the day. */
+/* Adds a reading since the split.  `taken`: the segment's curve in the block
+ * plus the device's daily curve. */
 static void add_since(struct flo_observed *observed, int reading, uint32_t block, double y,
                       double taken)
 {
@@ -617,7 +625,7 @@ static void add_since(struct flo_observed *observed, int reading, uint32_t block
     if (reading == FLO_READING_ENGINE_RSS) {
         (void)flo_slope_add(&readings->memory, block, y - taken);
     }
-    if (reading < FLO_SHAPES) { /* `before` has its mean hour in it */
+    if (reading < FLO_SHAPES) { /* `before` includes its mean of the daily curve */
         taken -= (double)readings->daily[reading].before;
     }
     if (observed->arm == FLO_ARM_CONTROL) {
@@ -633,7 +641,8 @@ static void end_reading(struct flo_observed *observed, int reading, uint32_t blo
     double x = readings->y[reading] - curve;
     bool is_fresh = (readings->fresh >> reading & 1) != 0;
 
-    /* Always finite: bucket bounds and gauges are whole numbers. */
+    /* Never fails: bucket bounds and gauges are whole numbers, so x is
+     * finite. */
     (void)flo_levels_add(&readings->levels[reading], observed->release, is_fresh ? &x : NULL,
                          block);
     if (!is_fresh) {

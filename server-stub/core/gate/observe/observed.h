@@ -1,15 +1,16 @@
-/* Observed: all that is kept of one model on one device for statistical gates.
+/* Observed: the record of one model on one device for statistical gates.
  *
- * Windows of telemetry come in.  At the end of each block of time the open
- * sketches become readings, and readings become sums: of the level of the
- * release that made them, and of the time after a split.  Nothing of it grows
- * with time.  A block is five minutes of the controller's clock; an hour is 12
- * blocks, also where a test makes blocks shorter.
+ * Telemetry windows come in.  At the end of each block of time the open
+ * sketches become readings.  Readings are added to two sums: the baseline level
+ * of the release that made them, and the time after a split.  The size of the
+ * record does not grow with time.  A block is five minutes of the controller's
+ * clock; an hour is 12 blocks, also where a test makes blocks shorter.
  *
- * In a rollout a device has an arm: a control runs its old release; it is
- * treated from its own swap on.  A split fixes the level that it is compared
- * with.  Levels belong to releases (slices/level.h): a release that comes back
- * has its own.  Pure: the caller owns the memory and says the time. */
+ * In a rollout a device belongs to an arm.  It is a control while it runs its
+ * old release.  From its swap on, when the new release starts, it is treated
+ * (updated).  A split fixes the level with which later readings are compared.
+ * Levels belong to releases (slices/level.h), so a release that returns has its
+ * own.  Pure: the caller owns the memory and says the time. */
 #ifndef FLOTILLA_SERVER_OBSERVED_H
 #define FLOTILLA_SERVER_OBSERVED_H
 
@@ -43,217 +44,234 @@ const struct flo_reading_fact *flo_reading_fact(enum flo_observed_reading readin
 #define FLO_BLOCK_MS UINT64_C(300000)
 #define FLO_BLOCKS_PER_HOUR 12
 #define FLO_WARM_BLOCKS 2             /* cold caches after a swap */
-#define FLO_SKETCH_BLOCKS_MAX 24      /* 2 h; then it is thrown away */
+#define FLO_SKETCH_BLOCKS_MAX 24      /* 2 h; an older sketch is dropped */
 #define FLO_BEFORE_MIN FLO_LEVEL_FULL /* readings that a control needs */
-/* An updated device is compared with what it ran so long before. */
+/* An updated device is compared with the release that it ran this long
+ * before. */
 #define FLO_AHEAD_BLOCKS 12
 
-/* From so long after its swap on, memory that grows is a leak: caches are full.
- * A rollout may say another time. */
+/* Memory that grows this long after the swap is a leak: caches are full by
+ * then.  A rollout may set another time. */
 #define FLO_LEAK_BLOCKS 6
 
 #define FLO_SKETCHES 3
-/* Readings that have an hour of the day: all but the last, golden answers. */
+/* Readings that have a curve by hour of the day: all but the last one, golden
+ * answers. */
 #define FLO_SHAPES (FLO_READING_COUNT - 1)
-/* Readings of a device; those that are only counted have none. */
+/* Readings of a device; absent for devices of which only events are counted. */
 struct flo_readings {
     struct flo_pairs pairs[FLO_SKETCHES];
-    uint32_t opened[FLO_SKETCHES]; /* block of its first window */
+    uint32_t opened[FLO_SKETCHES]; /* block of each sketch's first window */
     struct flo_mean gauges[FLO_GAUGES];
     struct flo_level_table levels[FLO_READING_COUNT];
     struct flo_series series[FLO_READING_COUNT];
     struct flo_shape_kept shapes[FLO_SHAPES];
-    /* Curves of the rollout that it is in. */
+    /* Daily curves, fixed for the current rollout. */
     struct flo_shape_daily daily[FLO_SHAPES];
-    struct flo_slope_track memory; /* since its split and its last start */
+    struct flo_slope_track memory; /* since the split and the engine's last start */
     bool has_daily;                /* `daily` is fixed */
-    /* enum flo_reference of `before`. */
+    /* enum flo_reference of each `before`. */
     uint8_t reference[FLO_READING_COUNT];
-    /* Devices with the same one are compared with each other.  0: with the
-     * release that they run; else it stands for that and for an older one. */
+    /* Devices with the same stratum are compared with each other.  A stratum is
+     * 0 when the baseline is the release that the device runs, else a number
+     * for both releases. */
     uint32_t stratum[FLO_READING_COUNT];
-    double y[FLO_READING_COUNT]; /* values of the block that ended */
-    uint8_t fresh;               /* a bit for each that the block has */
+    double y[FLO_READING_COUNT]; /* readings of the block that ended */
+    uint8_t fresh;               /* bit for each reading that the block has */
 };
 
 enum flo_arm {
     FLO_ARM_NONE,
     FLO_ARM_CONTROL,
     FLO_ARM_TREATED,
-    FLO_ARM_ENDED, /* treated, and it ended badly: its sums stay as they are */
-    FLO_ARM_LEFT   /* in no comparison any more */
+    FLO_ARM_ENDED, /* treated, then failed: its sums no longer change */
+    FLO_ARM_LEFT   /* no longer in any comparison */
 };
 
 struct flo_tally {
     double errors;
     double requests;
-    uint32_t blocks; /* heard in */
-    uint32_t judged; /* answers, by the application ... */
-    uint32_t bad;    /* ... and so many were bad; neither is kept */
+    uint32_t blocks; /* blocks in which it was heard */
+    uint32_t judged; /* answers rated by the application ... */
+    uint32_t bad;    /* ... and those rated bad; neither is stored */
 };
-/* Counts of a release on it. */
+/* Counts of one release on the device. */
 struct flo_past {
     uint32_t release; /* 0: none */
     uint32_t heard;   /* block of its last window that counts */
     struct flo_tally tally;
 };
 struct flo_observed {
-    uint32_t release; /* checksum of what it runs; 0: not known yet */
-    uint32_t former;  /* checksum of what it ran before */
-    /* Checksum of what its rollout brings; 0: it is in none. */
+    uint32_t release; /* checksum of the release that it runs; 0: not known yet */
+    uint32_t former;  /* checksum of the release that it ran before */
+    /* Checksum of the release of its rollout; 0: it is in none. */
     uint32_t coming;
-    uint32_t rollout;    /* checksum of the one that it is in; 0: none */
-    uint32_t split;      /* block; 0: not yet */
-    uint32_t moved;      /* block in which it began to run `release`; 0: when
-                            nobody looked */
+    uint32_t rollout;    /* checksum of the rollout that it is in; 0: none */
+    uint32_t split;      /* block of the split; 0: none yet */
+    uint32_t moved;      /* block in which it began to run `release`; 0: not
+                            observed */
     uint32_t heard;      /* block of its last window that counts */
     uint32_t read;       /* block of its last reading */
-    uint32_t crashed;    /* hour of the last crash that counts */
-    uint32_t hour;       /* hour of the first bit below */
-    uint8_t hours_heard; /* a bit for each of the last 8 hours */
+    uint32_t crashed;    /* hour of the last counted crash */
+    uint32_t hour;       /* hour of bit 0 in the masks below */
+    uint8_t hours_heard; /* bit for each of the last 8 hours */
     uint8_t hours_died;
-    uint8_t before_heard; /* the same, as they were at its swap */
+    uint8_t before_heard; /* both masks as they were at its swap */
     uint8_t before_died;
     uint8_t arm;
     uint8_t segment;
     uint8_t phase;      /* phase of the split or its swap, from 1; 0: none */
-    uint16_t leak_from; /* blocks after its swap; 0: FLO_LEAK_BLOCKS */
-    bool is_busy;       /* in an execution, until the swap */
-    bool is_silent;     /* treated, and not heard of any more */
-    bool died_early;    /* within 2 h of its swap or, a control, its split */
+    uint16_t leak_from; /* blocks after its swap until growth counts; 0:
+                           FLO_LEAK_BLOCKS */
+    bool is_busy;       /* under way in an execution, before the swap */
+    bool is_silent;     /* treated, and no longer heard */
+    bool died_early;    /* within 2 h of its swap; of a control: of its split */
     uint16_t crashes;   /* since the split, at most one an hour */
     uint32_t early;     /* blocks heard within 2 h of its swap */
     struct flo_past pasts[FLO_LEVELS_MAX];
-    struct flo_tally before, since; /* the split */
-    struct flo_readings *readings;  /* the caller's; NULL: counted only */
+    struct flo_tally before, since; /* before and since the split */
+    struct flo_readings *readings;  /* the caller's; NULL: only events are
+                                       counted */
 };
 
-/* The numbers of a window, and when it came. */
+/* Numbers of one telemetry window, and the block in which it came. */
 struct flo_observed_window {
     uint32_t block;
     uint32_t release;
     uint64_t requests;
     uint64_t errors;
-    uint64_t good, bad; /* answers, by the application */
+    uint64_t good, bad; /* answers as rated by the application */
     uint64_t engine_ends;
-    bool is_after_start;         /* the agent began in it */
+    bool is_after_start;         /* the agent started in this window */
     uint64_t gauges[FLO_GAUGES]; /* 0: none */
-    uint64_t golden_former;      /* for GOLDEN, once it is treated; 0: none */
-    /* By sketch; NULL: none. */
+    uint64_t golden_former;      /* used for GOLDEN once the device is
+                                    treated; 0: none */
+    /* By sketch; NULL: no samples. */
     const struct flo_histogram *histograms[FLO_SKETCHES];
 };
-/* The rollout that a device is in, as far as its windows need it. */
+/* The rollout that a device is in: the part that its windows need. */
 struct flo_observed_rollout {
-    uint32_t id;        /* checksum */
-    uint32_t release;   /* the one that comes */
+    uint32_t id;        /* checksum of the rollout */
+    uint32_t release;   /* the rollout's release */
     uint8_t phase;      /* from 1 */
-    uint16_t leak_from; /* blocks after a swap; 0: FLO_LEAK_BLOCKS */
+    uint16_t leak_from; /* blocks after a swap until growth counts; 0:
+                           FLO_LEAK_BLOCKS */
 };
 
-/* One window.  true: it shows that the device swapped to the rollout's release.
- * `rollout` may be NULL. */
+/* Takes one window.  Returns true when the window shows that the device swapped
+ * to the rollout's release.  `rollout` may be NULL. */
 bool flo_observed_take(struct flo_observed *observed, const struct flo_observed_window *window,
                        const struct flo_observed_rollout *rollout);
 
-/* A member, as its rollout knows it. */
+/* State of a member, as its rollout knows it. */
 enum flo_member_way {
-    FLO_MEMBER_WAITS, /* with its old release */
-    FLO_MEMBER_BUSY,  /* from `accepted` to the swap */
+    FLO_MEMBER_WAITS, /* runs its old release */
+    FLO_MEMBER_BUSY,  /* from `accepted` until the swap */
     FLO_MEMBER_SWAPPED,
-    FLO_MEMBER_SILENT, /* swapped, and not heard of any more */
-    FLO_MEMBER_DIED,   /* swapped, and taken back */
+    FLO_MEMBER_SILENT, /* swapped, and no longer heard */
+    FLO_MEMBER_DIED,   /* swapped, and rolled back */
     FLO_MEMBER_OUT     /* in no comparison */
 };
-/* A member that swapped in a rollout to which its evidence does not belong:
- * another release has followed, and there is nothing to compare. */
+/* Returns true when the member swapped in a rollout, but another release has
+ * followed since: its evidence does not belong to the rollout. */
 bool flo_observed_has_left(const struct flo_observed *observed,
                            const struct flo_observed_rollout *rollout, enum flo_member_way way);
-/* true: it swapped now, as the rollout says. */
+/* Sets the state of a member in its rollout.  Returns true when it swaps
+ * now. */
 bool flo_observed_place(struct flo_observed *observed, const struct flo_observed_rollout *rollout,
                         enum flo_member_way way, uint8_t segment, uint32_t block);
-/* The mean that the reading's curve is made with; NULL: it has none. */
+/* Returns the mean that enters the segment's curve of this reading; NULL:
+ * none. */
 const struct flo_mean *flo_observed_level(const struct flo_observed *observed,
                                           enum flo_observed_reading reading);
-/* The phase's first swap: a control compares with the time before it. */
+/* Splits at the phase's first swap: a control is compared with its time
+ * before. */
 void flo_observed_split(struct flo_observed *observed, uint8_t phase, uint32_t block);
-/* The device's rollout is over. */
+/* Ends the device's part in its rollout. */
 void flo_observed_release(struct flo_observed *observed);
 
-/* A block ended, first part: read out. */
+/* End of a block, first part: makes the readings. */
 void flo_observed_read(struct flo_observed *observed, uint32_t block);
-/* Does it make the curve of its segment? */
+/* Tells whether the device enters the curve of its segment. */
 bool flo_observed_is_member(const struct flo_observed *observed);
-/* ... second part: `curve` has the block's value of each reading. */
+/* End of a block, second part: `curve` has the block's curve value of each
+ * reading. */
 void flo_observed_end(struct flo_observed *observed, uint32_t block, const double *curve);
 
 /* ---- for a comparison ---- */
 
-/* The device's difference.  false: too little before or after. */
+/* Gets the device's change since its split.  Returns false when readings are
+ * too few before or after. */
 bool flo_observed_difference(const struct flo_observed *observed, enum flo_observed_reading reading,
                              double *out);
-/* The device has requests of that kind, or had: one is enough, also before it
- * makes a reading. */
+/* Tells whether the device has requests that this reading measures, or had.  A
+ * single request is enough, even before there is a reading. */
 bool flo_observed_reads(const struct flo_observed *observed, enum flo_observed_reading reading);
-/* Whom it is compared with in a reading: devices of the same number. */
+/* Returns the stratum of a reading: devices of the same stratum are
+ * compared. */
 uint32_t flo_observed_stratum(const struct flo_observed *observed,
                               enum flo_observed_reading reading);
-/* The device's hour of the day, fixed by the first call in a rollout, and by
- * its split at the latest: then it is taken off all its readings. */
+/* Fixes the device's daily curve.  The first call in a rollout does so, its
+ * split at the latest; from then on the curve is subtracted from all
+ * readings. */
 void flo_observed_fix_daily(struct flo_observed *observed);
 /* The first block whose memory counts for a leak, after a swap in `block`. */
 uint32_t flo_observed_leak_from(const struct flo_observed *observed, uint32_t block);
 double flo_observed_daily(const struct flo_observed *observed, enum flo_observed_reading reading,
                           uint32_t block);
-/* The past of a device that runs its old release: mean and stratum of the level
- * that it would be compared with, less its hour of the day.  false: it has none
- * of 12 readings. */
+/* Gets the baseline of a device that runs its old release: mean and stratum of
+ * the level that it would be compared with, less its daily curve.  Returns
+ * false without a level of 12 readings. */
 bool flo_observed_past(const struct flo_observed *observed, enum flo_observed_reading reading,
                        uint32_t block, double *mean, uint32_t *stratum);
-/* The counts that a split now would compare with. */
+/* Gets the counts with which a split made now would compare. */
 void flo_observed_tally(const struct flo_observed *observed, struct flo_tally *out);
-/* All that changed on it, the curve as well, and from how many readings.  One
- * on each side is enough to tell. */
+/* Total change on the device, including the segment's curve, and the number of
+ * readings.  One reading on each side is enough. */
 struct flo_observed_change {
     double d;
     uint32_t before, after;
 };
 void flo_observed_change(const struct flo_observed *observed, enum flo_observed_reading reading,
                          struct flo_observed_change *out);
-/* Readings by which a device counts as much slower, and a site is probed. */
+/* Readings that decide whether a device counts as much slower, and whether a
+ * site is probed. */
 extern const enum flo_observed_reading flo_slow_readings[];
 extern const size_t flo_slow_reading_count;
-/* The mean that an updated device is compared with, less its hour of the day.
- * false: it has none. */
+/* Gets the mean with which an updated device is compared, less its daily curve.
+ * Returns false without one. */
 bool flo_observed_reference(const struct flo_observed *observed, enum flo_observed_reading reading,
                             double *mean);
-/* No reading for so many blocks; *is_known false: too early to say. */
+/* Returns true without a reading for blocks_max blocks.  *is_known false: too
+ * early to say. */
 bool flo_observed_is_unread(const struct flo_observed *observed, uint32_t block,
                             uint32_t blocks_max, bool *is_known);
-/* Hours that it was heard in, since the split. */
+/* Returns the hours since the split in which the device was heard. */
 double flo_observed_hours(const struct flo_observed *observed);
-/* Early deaths: what a treated device and what any other adds. */
+/* Adds the device to the counts of early deaths: `treated` for a treated
+ * device, else `others`. */
 void flo_observed_deaths(const struct flo_observed *observed, struct flo_deaths_arm *treated,
                          struct flo_deaths_arm *others);
 
-/* Crashes within 2 h of its swap, or of a control's split, and those before
- * that: in hours. */
+/* Crashes within 2 h of the device's swap, or of a control's split, and crashes
+ * before: counted in hours. */
 struct flo_observed_crashes {
     bool has_crashed;
-    double hours;        /* since then, at most 2 */
-    double hours_before; /* heard in, of the 8 before */
-    double died_before;  /* hours of them with a crash */
+    double hours;        /* hours since then, at most 2 */
+    double hours_before; /* of the 8 hours before, those in which it was heard */
+    double died_before;  /* of these, hours with a crash */
 };
 void flo_observed_crashes(const struct flo_observed *observed, uint32_t block,
                           struct flo_observed_crashes *out);
 
 /* ---- kept across a start of the controller ---- */
 
-/* All but the open sketches, which hold a block at most.  `out` holds
- * FLO_OBSERVED_BYTES_MAX; returns the bytes used. */
+/* Packs everything except the open sketches, which hold at most one block.
+ * `out` holds FLO_OBSERVED_BYTES_MAX; returns the bytes used. */
 #define FLO_OBSERVED_BYTES_MAX 2560
 size_t flo_observed_pack(const struct flo_observed *observed, uint8_t *out);
-/* `observed->readings` of the caller is filled when the bytes have readings;
- * *has_readings says so.  FLO_E_DB on anything that pack does not write. */
+/* Unpacks.  The caller's `readings` is filled when the bytes have readings;
+ * *has_readings tells.  FLO_E_DB on bytes that pack cannot have written. */
 FLO_MUST_USE int flo_observed_unpack(const uint8_t *data, size_t bytes,
                                      struct flo_observed *observed, struct flo_readings *readings,
                                      bool *has_readings, struct flo_err *err);

@@ -1,4 +1,4 @@
-/* Observed: as bytes, to be kept across a start of the controller.
+/* Observed: packed as bytes, which are kept when the controller restarts.
  *
  *   u8  format 3, flags (bit 0: has readings)
  *   the numbers of FIELDS, then two tallies, then u8 pasts, each of them
@@ -15,8 +15,8 @@
  * `coming` and no `moved` either.
  *
  * A mean is f64 sum, u32 count; a day four i16; a sum u32 count and four f64.
- * Little-endian.  Readings are in the order of
- * readings.def, so their number stands before them. */
+ * Little-endian.  Readings are in the order of readings.def, after their
+ * count. */
 #include <assert.h>
 #include <math.h>
 #include <string.h>
@@ -99,8 +99,8 @@ static void fields(struct flo_bytes *cursor, struct flo_observed *observed, uint
     cursor->is_broken = cursor->is_broken || observed->arm > FLO_ARM_LEFT;
 }
 
-/* The next place: when writing, one in use; `release` is its first field.
- * false: that was all. */
+/* Advances to the next place; when writing, to the next place in use.
+ * `release` is its first field.  Returns false after the last one. */
 static bool next_place(struct flo_bytes *cursor, uint8_t count, int i, uint32_t *release)
 {
     if (cursor->out != NULL && *release == 0) {
@@ -155,7 +155,7 @@ static void all_levels(struct flo_bytes *cursor, struct flo_level_table *table, 
     flo_bytes_u32(cursor, &table->warm_from);
 }
 
-/* A base is the level of the release that ran. */
+/* Reads an old format: a baseline is the level of the release that ran. */
 static void old_series(struct flo_bytes *cursor, const struct flo_observed *observed,
                        struct flo_readings *readings, int reading)
 {
@@ -175,7 +175,7 @@ static void old_series(struct flo_bytes *cursor, const struct flo_observed *obse
     series->since = series->after.count + series->newest.count;
     readings->reference[reading] =
         series->before.count >= FLO_LEVEL_FULL ? FLO_REFERENCE_OWN : FLO_REFERENCE_NONE;
-    /* Before a control's split it ran what it runs now. */
+    /* A control ran the same release before its split. */
     size_t count = observed->arm == FLO_ARM_CONTROL ? 1 : FLO_COUNT(levels);
     for (size_t i = 0; i < count; i++) {
         if (levels[i].release != 0 && levels[i].mean.count > 0) {
@@ -185,7 +185,8 @@ static void old_series(struct flo_bytes *cursor, const struct flo_observed *obse
     table->running = observed->release;
 }
 
-/* Readings of batch requests were the last to come. */
+/* Reads or writes all baselines.  Old formats lack the readings of batch
+ * requests, which were added last. */
 static void all_bases(struct flo_bytes *cursor, const struct flo_observed *observed,
                       struct flo_readings *readings, uint8_t count)
 {
@@ -198,7 +199,7 @@ static void all_bases(struct flo_bytes *cursor, const struct flo_observed *obser
     }
 }
 
-/* Hours that were read, in their order. */
+/* Hours that have readings, in order. */
 static void hours(struct flo_bytes *cursor, struct flo_shape_kept *kept)
 {
     uint8_t count = 0;

@@ -83,7 +83,8 @@ void flo_since_take(struct flo_since *since, const struct flo_observed *observed
 
 /* ---- the end of a block ---- */
 
-/* A step is of minutes, so the hour of the day is left in it. */
+/* Adds a reading of a control.  The daily curve stays in `last`, because a step
+ * takes only minutes. */
 static void read_control(struct flo_since_speed *speed, double x, double daily)
 {
     flo_mean_add(&speed->total, x - daily);
@@ -111,7 +112,7 @@ static void read_updated(struct flo_since_speed *speed, double x, double daily)
     }
 }
 
-/* Readings of memory begin again when the engine does. */
+/* Adds a reading of memory.  Its sums restart with the engine. */
 static void read_memory(struct flo_since *since, const struct flo_slope_track *track,
                         uint32_t block)
 {
@@ -219,7 +220,7 @@ void flo_since_slope(const struct flo_since *since, const struct flo_slope_track
     }
 }
 
-/* The next one that it saw begin, or else the last. */
+/* Finds the next wave that the control saw begin, or else the last one. */
 static const struct flo_since_past *past_of(const struct flo_since *since, size_t wave)
 {
     const struct flo_since_past *found = NULL;

@@ -1,9 +1,9 @@
-/* Since: what a member of a rollout read and counted since each wave began.
+/* Since: readings and counts of a rollout's member since each wave began.
  *
- * A wave is devices whose swaps begin together.  A control has, for each wave
- * that it saw begin, its past and its sums as they were then.  A device that
- * swaps has a wave of its own from there on, and keeps what it was as a
- * control.  Errors and crashes are of controls alone; those of an updated
+ * A wave is a set of devices whose swaps begin together.  A control has, for
+ * each wave that it saw begin, its past and its sums as they were then.  A
+ * device that swaps has a wave of its own from there on, and keeps what it was
+ * as a control.  Errors and crashes are of controls alone; those of an updated
  * device stand in its flo_observed.  Kept over a start of the controller.
  * Pure: the caller owns the memory. */
 #ifndef FLOTILLA_SERVER_SINCE_H
@@ -13,86 +13,91 @@
 #include "server-stub/core/gate/slices/slow.h"
 #include "server-stub/core/gate/slices/waves.h"
 
-#define FLO_SPEEDS FLO_READING_ENGINE_RSS /* readings before it */
+#define FLO_SPEEDS FLO_READING_ENGINE_RSS /* readings before ENGINE_RSS */
 #define FLO_STEP_READINGS 3               /* on each side of a swap */
 
-/* A speed of a control, and a wave. */
+/* One speed of a control since one wave began. */
 struct flo_since_wave {
-    double at_sum;     /* the total as it began */
-    double before;     /* mean of its past */
-    double first;      /* mean of the first 12 readings since */
-    uint32_t at_count; /* count of the total as it began */
+    double at_sum;     /* the control's total as the wave began */
+    double before;     /* mean of its baseline */
+    double first;      /* mean of the first 12 readings since then */
+    uint32_t at_count; /* count of the total as the wave began */
     uint32_t stratum;
 };
 struct flo_since_speed {
-    struct flo_mean total; /* as a control */
-    uint8_t known;         /* a bit for each wave that has a past */
-    uint8_t has_first;     /* likewise, 12 readings */
+    struct flo_mean total; /* readings as a control */
+    uint8_t known;         /* bit for each wave that has a baseline */
+    uint8_t has_first;     /* bit for each wave with 12 readings */
     struct flo_since_wave waves[FLO_SCAN_WAVES_MAX];
-    double last[FLO_STEP_READINGS]; /* the newest as a control, first */
+    double last[FLO_STEP_READINGS]; /* newest readings as a control, newest first */
     uint8_t last_count;
-    struct flo_mean step;  /* the first 3 after its own swap */
-    struct flo_mean first; /* the first 12 */
+    struct flo_mean step;  /* the first 3 readings after its own swap */
+    struct flo_mean first; /* mean of the first 12 */
 };
 _Static_assert(FLO_SCAN_WAVES_MAX <= 8, "a bit for each wave");
-/* Memory of a control since a wave: the readings that its updated devices are
- * measured by are of the same time. */
+/* Memory of a control since a wave began.  The readings cover the same time as
+ * those of the wave's updated devices. */
 struct flo_since_memory {
-    uint32_t from; /* the first block that counts; 0: the wave is not known */
+    uint32_t from; /* first block that counts; 0: the device did not see this
+                      wave */
     bool has_begun;
-    struct flo_slope_sums at; /* all readings before it */
+    struct flo_slope_sums at; /* sums of all readings before `from` */
 };
 struct flo_since_counts {
     uint32_t errors, requests;
-    uint32_t blocks;  /* heard in */
+    uint32_t blocks;  /* blocks in which it was heard */
     uint32_t crashes; /* at most one an hour */
 };
 struct flo_since_past {
     struct flo_since_counts at;
-    float errors, requests; /* sums of its past */
-    uint8_t hours, died;    /* heard in and crashed in, of the 8 before */
+    float errors, requests; /* sums of the time before */
+    uint8_t hours, died;    /* of the 8 hours before: heard in, crashed in */
     bool is_known;
 };
 struct flo_since {
-    uint32_t rollout; /* checksum */
-    uint32_t crashed; /* hour of the last crash that counts, and one; 0 */
+    uint32_t rollout; /* checksum of the rollout */
+    uint32_t crashed; /* hour of the last counted crash, plus 1; 0: none */
     uint8_t wave;     /* wave of its own swap, from 1; 0: it is a control */
     struct flo_since_counts total;
     struct flo_since_past pasts[FLO_SCAN_WAVES_MAX];
-    uint32_t memory_from; /* where the readings of `memory` begin */
+    uint32_t memory_from; /* first block of the readings of `memory` */
     struct flo_since_memory memory[FLO_SCAN_WAVES_MAX];
-    struct flo_since_speed *speeds; /* [FLO_SPEEDS]; NULL: counted only */
+    struct flo_since_speed *speeds; /* [FLO_SPEEDS]; NULL: only events are
+                                       counted */
 };
 
-/* A wave began in `block`, and the device is a control. */
+/* A wave began in `block` and the device is a control: notes its sums. */
 void flo_since_wave(struct flo_since *since, const struct flo_observed *observed, uint8_t wave,
                     uint32_t block);
-/* The device swapped itself. */
+/* The device itself swapped: it belongs to `wave` from now on. */
 void flo_since_swap(struct flo_since *since, uint8_t wave);
-/* The waves are among the first `waves` of the rollout. */
+/* Returns true when all its waves are among the first `waves` of the
+ * rollout. */
 bool flo_since_is_of(const struct flo_since *since, uint8_t waves);
-/* A window, after flo_observed_take. */
+/* Takes a window, after flo_observed_take. */
 void flo_since_take(struct flo_since *since, const struct flo_observed *observed,
                     const struct flo_observed_window *window);
-/* A block ended, before flo_observed_end.  false: it is no control any more,
- * and had no swap: forget it. */
+/* End of a block, before flo_observed_end.  Returns false when the device is no
+ * longer a control and did not swap: the caller forgets it. */
 bool flo_since_read(struct flo_since *since, const struct flo_observed *observed, uint32_t block,
                     const double *curve);
 
 /* ---- for a comparison ---- */
 
-/* The change of a control's speed since a wave.  false: fewer than three
- * readings, or no past. */
+/* Gets the change of a control's speed since a wave.  Returns false with fewer
+ * than three readings, or without a baseline. */
 bool flo_since_difference(const struct flo_since *since, size_t speed, size_t wave, double *d,
                           uint32_t *stratum);
-/* The same of the first 12 readings; it stays when the device swaps. */
+/* Gets the change in the first 12 readings since a wave; it stays when the
+ * device swaps. */
 bool flo_since_first(const struct flo_since *since, size_t speed, size_t wave, double *d,
                      uint32_t *stratum);
-/* An updated device: three readings after its swap less three before. */
+/* Gets the step of an updated device: three readings after its swap less three
+ * before. */
 bool flo_since_step(const struct flo_since *since, size_t speed, double *step);
 
-/* Growth of a control's memory in the time of a wave; of one that is not known,
- * since it is a control. */
+/* Gets the growth of a control's memory since a wave began.  For a wave that it
+ * did not see: since it became a control. */
 void flo_since_slope(const struct flo_since *since, const struct flo_slope_track *track,
                      size_t wave, struct flo_slope *out);
 
@@ -103,15 +108,14 @@ struct flo_since_numbers {
     double errors_before, requests_before;
     double crashes_before, hours_before;
 };
-/* A control; where it did not see the wave begin, the next one that it saw.
- * false: it saw none. */
+/* Gets the counts of a control since a wave.  If it did not see that wave
+ * begin, the next wave that it saw is used.  Returns false when it saw none. */
 bool flo_since_counted(const struct flo_since *since, size_t wave, struct flo_since_numbers *out);
 
 /* ---- kept across a start of the controller ---- */
 
-/* Evidence of a device as a row: what was observed and, for a member of a
- * rollout, what it did since.  `out` holds FLO_KEPT_BYTES_MAX; returns the
- * bytes used. */
+/* Packs the evidence of a device as a row: `observed` and, for a member of a
+ * rollout, `since`.  `out` holds FLO_KEPT_BYTES_MAX; returns the bytes used. */
 #define FLO_SINCE_BYTES_MAX 2560
 #define FLO_KEPT_BYTES_MAX (FLO_OBSERVED_BYTES_MAX + FLO_SINCE_BYTES_MAX)
 size_t flo_kept_member_pack(const struct flo_observed *observed,
@@ -123,11 +127,13 @@ struct flo_kept_member {
     struct flo_since_speed speeds[FLO_SPEEDS];
     bool has_readings, has_since, has_speeds;
 };
-/* FLO_E_DB on anything that pack does not write, and did not write before. */
+/* Unpacks a row.  FLO_E_DB on bytes that no version of pack can have
+ * written. */
 FLO_MUST_USE int flo_kept_member_unpack(const uint8_t *data, size_t bytes,
                                         struct flo_kept_member *out, struct flo_err *err);
 
-/* The waves of a rollout, and how much values differ by themselves. */
+/* Waves of a rollout, and the variance between label values that no release
+ * caused (tau2). */
 struct flo_kept_waves {
     struct flo_waves waves;
     double tau2[FLO_SPEEDS][FLO_SLICE_LABELS_MAX];
