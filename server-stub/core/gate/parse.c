@@ -1,4 +1,4 @@
-/* Gates: rules from a specification, member by member of gates.def. */
+/* Gates: reads rules from a specification, by the members in gates.def. */
 #include <assert.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -15,7 +15,7 @@ struct field {
     enum flo_gate gate;
     const char *member;
     enum type type;
-    size_t offset; /* in struct flo_gate_rule */
+    size_t offset; /* offset in struct flo_gate_rule */
     double least, most, standard;
 };
 static const struct field fields[] = {

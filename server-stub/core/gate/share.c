@@ -1,12 +1,12 @@
-/* Share of bad ends: e-value, interval and tail of a binomial share.
+/* Share of failed devices: e-value, interval and tail of a binomial share.
  *
  * With a uniform prior on the share, cut off below the limit p0,
  *
  *   e = B(1+k, 1+m) / (p0^k (1-p0)^m) * (1 - I_p0(1+k, 1+m)) / (1 - p0)
  *
- * for k bad and m good ends; I is the regularised incomplete beta function.
- * See Waudby-Smith and Ramdas, "Estimating means of bounded random variables
- * by betting", and Robbins' method of mixtures. */
+ * for k failed and m successful ends; I is the regularised incomplete beta
+ * function.  See Waudby-Smith and Ramdas, "Estimating means of bounded random
+ * variables by betting", and Robbins' method of mixtures. */
 #include <assert.h>
 #include <math.h>
 
@@ -24,7 +24,7 @@ static void evaluate(double bad, double good, double p0, struct flo_share *out)
     out->has_interval = true;
     out->low_pct = 100 * span.low;
     out->high_pct = 100 * span.high;
-    if (p0 >= 1) { /* no share is above it */
+    if (p0 >= 1) { /* no share can be above the limit */
         out->ln_e = 0;
         out->tail = 1;
         return;

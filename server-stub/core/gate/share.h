@@ -1,17 +1,17 @@
-/* Share: is a share of bad ends above its limit, or is it chance?
+/* Share: tests whether the share of failed devices is above its limit or due to
+ * chance.
  *
- * The limit is broken when an e-value says so.  The e-value may be looked at
- * after each end, and the promise on false alarms still holds.  The phase goes
- * on when so many bad ends are no surprise at the limit.  Between the two the
- * answer is unknown, and a person is asked.  Pure. */
+ * An e-value decides that the limit is exceeded.  It may be checked after each
+ * device without raising the rate of false alarms.  The phase goes on when as
+ * many failures are likely at the limit.  Between the two the result is
+ * inconclusive, and a person is asked.  Pure. */
 #ifndef FLOTILLA_SERVER_SHARE_H
 #define FLOTILLA_SERVER_SHARE_H
 
 #include <flotilla/base.h>
 
-/* A whole rollout may be halted falsely in 3 % of cases, by all its gates.
- * `failed` has 15 % of that; the rest is for gates on speed, memory and
- * errors. */
+/* Chance that all gates together halt a good rollout: 3 %.  `failed` has 15 %
+ * of that; gates on speed, memory and errors have the rest. */
 #define FLO_ALPHA 0.03
 #define FLO_FAILED_WEIGHT 0.15
 
@@ -25,14 +25,14 @@ struct flo_share_rule {
 struct flo_share {
     enum flo_verdict verdict;
     double share_pct; /* 0 when nothing ended */
-    double low_pct;   /* 95 % interval, valid at any time */
+    double low_pct;   /* 95 % interval, valid at every check */
     double high_pct;
-    bool has_interval; /* something ended, and some may fail */
+    bool has_interval; /* some device ended, and some may fail */
     double ln_e;       /* evidence against the limit */
-    double tail;       /* chance of so many at the limit */
+    double tail;       /* chance of as many failures at the limit */
 };
 
-/* false: no numbers that can be; *out is inconclusive then. */
+/* Returns false for impossible numbers; *out is inconclusive then. */
 bool flo_share_evaluate(const struct flo_share_rule *rule, uint64_t bad, uint64_t done,
                         uint64_t members, struct flo_share *out);
 

@@ -1,11 +1,11 @@
-/* Sketch: buckets merged in, a quantile read out. */
+/* Sketch: merges buckets and reads a quantile. */
 #include <assert.h>
 #include <math.h>
 
 #include "server-stub/core/gate/observe/sketch.h"
 #include "server-stub/core/gate/statistics/series.h"
 
-#define STRIDE 32 /* buckets that are looked at together: most are empty */
+#define STRIDE 32 /* buckets checked together, as most are empty */
 _Static_assert(FLO_HISTOGRAM_BUCKETS % STRIDE == 0, "none is left over");
 
 static void join_smallest(struct flo_pairs *pairs)
@@ -68,14 +68,14 @@ static void add_pair(struct flo_pairs *pairs, uint16_t index, uint32_t values)
     pairs->count++;
 }
 
-/* A bit for each of four buckets that is not empty. */
+/* Returns a bit for each of four buckets that is not empty. */
 static uint32_t used_of_four(const uint32_t *buckets)
 {
     return (buckets[0] != 0 ? 1u : 0u) | (buckets[1] != 0 ? 2u : 0u) | (buckets[2] != 0 ? 4u : 0u) |
            (buckets[3] != 0 ? 8u : 0u);
 }
 
-/* The same of a stride. */
+/* Returns a bit for each bucket of a stride that is not empty. */
 static uint32_t used_of(const uint32_t *buckets)
 {
     uint32_t any = 0;
@@ -90,8 +90,8 @@ static uint32_t used_of(const uint32_t *buckets)
     return used;
 }
 
-/* `count` is the sum of the buckets: behind the last value there is none to
- * look for. */
+/* Merges a histogram.  `count` is the sum of its buckets: the search stops
+ * after the last value. */
 void flo_pairs_merge(struct flo_pairs *pairs, const struct flo_histogram *histogram)
 {
     uint64_t left = histogram->count;

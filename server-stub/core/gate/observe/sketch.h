@@ -1,4 +1,4 @@
-/* Sketch: the requests of a device in a block, until they are enough for a
+/* Sketch: collects a device's requests in a block until they are enough for a
  * reading.  Pure. */
 #ifndef FLOTILLA_SERVER_OBSERVE_SKETCH_H
 #define FLOTILLA_SERVER_OBSERVE_SKETCH_H
@@ -14,7 +14,8 @@ struct flo_pairs {
     uint32_t values[FLO_PAIRS_MAX];
 };
 void flo_pairs_merge(struct flo_pairs *pairs, const struct flo_histogram *histogram);
-/* The logarithm of the quantile q.  false: fewer than `least` values. */
+/* Gets the logarithm of the quantile q.  Returns false with fewer than `least`
+ * values. */
 bool flo_pairs_read(const struct flo_pairs *pairs, double q, uint64_t least, double *out);
 
 #endif

@@ -1,4 +1,4 @@
-/* Count scan: turns as in scan.c, on devices that are far or not. */
+/* Count scan: passes as in scan.c, on devices that are far or not. */
 #include <assert.h>
 #include <math.h>
 #include <string.h>
@@ -9,35 +9,39 @@
 #define FAR_TIMES 5
 #define UPDATED_MIN 3
 #define FAR_MIN 2
-#define OWN_MIN 2 /* controls of the slice */
-#define LARGE 10  /* members that a slice without such needs */
+#define OWN_MIN 2 /* own controls that a slice needs */
+#define LARGE 10  /* members that a slice with fewer needs */
 #define CONTROLS_MIN 20
 #define RATIO_MIN 2
 #define LN_20 2.995732273553991
-#define CHANCE_MAX 0.01 /* that own controls would show nothing */
+#define CHANCE_MAX 0.01 /* chance that own controls would show no far device */
 #define TIE 1e-9
 
 struct value {
     uint32_t updated, far;
     uint32_t controls;
-    uint32_t by_wave[FLO_SCAN_WAVES_MAX];      /* updated */
+    uint32_t by_wave[FLO_SCAN_WAVES_MAX];      /* updated devices */
     uint32_t far_controls[FLO_SCAN_WAVES_MAX]; /* by wave */
-    uint32_t part, part_far;                   /* members of a slice in it */
-    double least;                              /* events of its updated */
+    uint32_t part, part_far;                   /* devices of the current slice
+                                                  with this value */
+    double least;                              /* events of its updated
+                                                  devices, the fewest */
 };
 struct best {
     struct flo_slice slice; /* value 0: none */
-    double over;            /* ln e above its threshold */
+    double over;            /* ln e less its threshold */
     struct flo_count_scan_row row;
 };
 struct flo_count_scan_room {
     const struct flo_count_scan_rule *rule;
     const struct flo_count_scan_device *devices;
     size_t count;
-    uint8_t *far;                        /* [device] bit p: in wave p; of updated ones, its own */
-    uint8_t *removed;                    /* [device] of a named slice */
-    struct value all;                    /* every live device, whatever its labels */
-    const struct flo_slice_label *label; /* counted last */
+    uint8_t *far;                        /* [device] bit p: far in wave p;
+                                            updated: only its own wave */
+    uint8_t *removed;                    /* [device] member of a named slice */
+    struct value all;                    /* all live devices, whatever their
+                                            labels */
+    const struct flo_slice_label *label; /* the label counted last */
     struct value values[FLO_SLICE_VALUES_MAX + 1];
 };
 
@@ -58,7 +62,8 @@ static bool is_possible(double events, double expected)
     return isfinite(events) && isfinite(expected) && events >= 0 && expected >= 0;
 }
 
-/* *far: its bits.  false: numbers that cannot be. */
+/* Finds the waves in which a device is far; *far: a bit each.  Returns false
+ * for impossible numbers. */
 static bool look_at_device(const struct flo_count_scan_rule *rule,
                            const struct flo_count_scan_device *device, uint8_t *far)
 {
@@ -142,7 +147,7 @@ static void count_all(struct flo_count_scan_room *room)
 /* ---- one value ---- */
 
 struct against {
-    double far; /* controls, mean over the waves of the updated ones */
+    double far; /* far controls, mean over the waves of the updated devices */
     double ln_e;
 };
 
@@ -159,7 +164,8 @@ static struct against against(const struct value *value, const struct value *oth
         .ln_e = flo_ln_cut(flo_mixture_above(&mixture, updated / (updated + others->controls)))};
 }
 
-/* The value's own controls are far as well, or are too few to tell. */
+/* Returns true when the value's own controls are far as well, or are too few to
+ * tell. */
 static bool is_of_the_place(const struct value *value, double far_own)
 {
     double share = (double)value->far / value->updated;
@@ -168,12 +174,12 @@ static bool is_of_the_place(const struct value *value, double far_own)
     for (size_t p = 0; p < FLO_SCAN_WAVES_MAX; p++) {
         far += value->far_controls[p];
     }
-    /* A single control is no arm; it says so much that it is not far. */
+    /* A single control is no arm, but it must not be far. */
     return far_own > 0 || (value->controls < OWN_MIN && far > 0) ||
            (value->controls > 0 && pow(1 - share, value->controls) > CHANCE_MAX);
 }
 
-/* Enough far ones, and far more of them than elsewhere. */
+/* Returns true with enough far devices, and far more of them than elsewhere. */
 static bool is_apart(const struct flo_count_scan_room *room, const struct value *value,
                      double far_everywhere)
 {
@@ -226,12 +232,12 @@ static void look_at_value(const struct flo_count_scan_room *room, struct flo_sli
 /* ---- a part that explains it alone ---- */
 
 struct part {
-    struct flo_slice slice; /* value 0: none yet */
+    struct flo_slice slice; /* value 0: no slice yet */
     bool is_whole;
     uint32_t far, devices;
 };
 
-/* At least 3 of 5. */
+/* Returns true for at least 3 of 5. */
 static bool are_most(uint64_t some, uint64_t all)
 {
     return 5 * some >= 3 * all;
@@ -301,7 +307,8 @@ static void name(struct flo_count_scan_room *room, const struct best *best, uint
 
 /* ---- turns ---- */
 
-/* Most events first; those found earlier before equal ones. */
+/* Inserts a probe: most events first; among equal ones the one found
+ * earlier. */
 static void add_probe(struct flo_count_scan *out, struct flo_slice slice, const struct value *value)
 {
     size_t at = out->probe_count;

@@ -1,41 +1,44 @@
-/* Count scan: at which label=value do errors or crashes come with the release?
+/* Count scan: finds the label=value at which the release brings errors or
+ * crashes.
  *
- * A device is far when its own past does not explain its events; one device is
- * one far device, whatever it counts.  Far updated devices of a slice are set
- * against far controls everywhere, and against those of the slice.  Pure; the
- * memory is the caller's. */
+ * A device is far when its own past does not explain its events; how many it
+ * has does not matter.  The share of far updated devices of a slice is compared
+ * with far controls everywhere, and with those of the slice.  Pure; the memory
+ * is the caller's. */
 #ifndef FLOTILLA_SERVER_SLICES_COUNT_SCAN_H
 #define FLOTILLA_SERVER_SLICES_COUNT_SCAN_H
 
 #include "server-stub/core/gate/slices/scan.h"
 
-/* Events since a device's own swap, or a control's since the first swap of each
- * wave, and how many its own past lets expect. */
+/* Events of a device, and how many its own past predicts: since its own swap,
+ * or, for a control, since the first swap of each wave. */
 struct flo_count_scan_device {
     double events[FLO_SCAN_WAVES_MAX];   /* updated: events[wave] alone */
     double expected[FLO_SCAN_WAVES_MAX]; /* likewise */
     uint8_t wave;                        /* updated: its own */
-    uint8_t waves;                       /* control: how many it has numbers of, at least 1 */
+    uint8_t waves;                       /* control: count of its waves, at
+                                            least 1 */
     bool is_updated;
 };
 struct flo_count_scan_rule {
-    double alpha; /* level of the whole scan: 0.01 */
+    double alpha; /* significance level of the whole scan: 0.01 */
     double weight;
-    double least;                         /* events of a far device: errors 8, crashes 1 */
+    double least;                         /* events that make a device far:
+                                             errors 8, crashes 1 */
     const struct flo_slice_label *labels; /* tau2 is not used */
     size_t label_count;
 };
 struct flo_count_scan_row {
     struct flo_slice slice;
-    bool is_culprit; /* else unclear: no control of its own can tell */
+    bool is_culprit; /* false: unclear, as the slice's own controls cannot decide */
     bool has_within;
     struct flo_slice within;
     double ln_e, threshold; /* against all controls */
-    double ln_e_own;        /* against those of the slice; 0 without */
+    double ln_e_own;        /* against the slice's controls; 0: it has none */
     uint32_t updated, far;  /* devices */
     uint32_t controls;      /* controls of the slice */
-    double far_controls;    /* far ones of the slice, mean over waves */
-    double far_everywhere;  /* far ones of all controls, mean over waves */
+    double far_controls;    /* far controls of the slice, mean over waves */
+    double far_everywhere;  /* far controls everywhere, mean over waves */
 };
 struct flo_count_scan {
     size_t row_count;
@@ -47,8 +50,8 @@ struct flo_count_scan {
 size_t flo_count_scan_room_bytes(size_t devices);
 /* As flo_scan_look.
  *
- * false: negative or not finite, a wave that does not exist, or a control
- * without one; *out is empty then. */
+ * Returns false for numbers that are negative or not finite, an unknown wave,
+ * or a control without a wave; *out is empty then. */
 bool flo_count_scan_look(const struct flo_count_scan_rule *rule,
                          const struct flo_count_scan_device *devices, size_t count, void *room,
                          uint8_t *far, struct flo_count_scan *out);

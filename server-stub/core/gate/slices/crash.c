@@ -1,4 +1,4 @@
-/* Crash: tails of binomials. */
+/* Crash: tail probabilities of binomials. */
 #include <assert.h>
 #include <math.h>
 
@@ -27,7 +27,7 @@ static bool is_possible(const struct flo_crash_arm *arm)
            arm->expected >= 0;
 }
 
-/* P(at least `hits` of hits + misses) where a share p is expected. */
+/* Returns P(at least `hits` of hits + misses) for an expected share p. */
 static double tail_of(double hits, double misses, double p)
 {
     return hits > 0 ? exp(flo_ln_incomplete_beta(p, hits, misses + 1).below) : 1;

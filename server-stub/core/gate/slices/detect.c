@@ -1,4 +1,4 @@
-/* Detect: the gates' own tests, solved for the effect. */
+/* Detect: solves the gates' own tests for the effect. */
 #include <assert.h>
 #include <math.h>
 
@@ -17,7 +17,8 @@
 
 /* ---- ratios ---- */
 
-/* The t at which the evidence reaches `threshold`; it does at T_MAX. */
+/* Returns the t at which the evidence reaches `threshold`; it does so at
+ * T_MAX. */
 static double t_at(double r, double nu, double threshold)
 {
     double low = 0;
@@ -89,8 +90,8 @@ static bool does_fail(const struct flo_detect_events *plan, uint32_t events)
            events >= plan->least && events >= plan->limit_ratio * plan->expected_updated;
 }
 
-/* P(Poisson(mean) < events), summed from the likeliest count both ways: the
- * first of thousands of terms may be no number that a double can hold. */
+/* Returns P(Poisson(mean) < events).  The sum starts at the likeliest count and
+ * goes both ways, because the first of thousands of terms may underflow. */
 static double fewer(double mean, uint32_t events)
 {
     double last = events - 1.0;
@@ -120,7 +121,7 @@ bool flo_detect_count(const struct flo_detect_events *plan, uint32_t *events, do
         !does_fail(plan, EVENTS_MAX)) {
         return false;
     }
-    /* More events are more evidence: halving finds the fewest. */
+    /* Bisection works: more events are more evidence. */
     while (high - low > 1) {
         uint32_t middle = low + (high - low) / 2;
         if (does_fail(plan, middle)) {
@@ -153,7 +154,8 @@ static double chance_of(double mean, double events)
     return mean > 0 ? exp(events * log(mean) - mean - lgamma(events + 1)) : events > 0 ? 0 : 1;
 }
 
-/* Would so many be proven, with that bound for the rate? */
+/* Tells whether so many events are proven to be few enough, given that bound of
+ * the rate. */
 static bool is_proven(const struct flo_detect_watch *plan, double events, double below)
 {
     return flo_poisson_upper(events, flo_look_z(plan->look), flo_look_alpha(plan->look)) <
@@ -164,14 +166,15 @@ double flo_detect_watch(const struct flo_detect_watch *plan)
 {
     double updated = plan->rate * plan->hours_updated;
     double controls = plan->rate * plan->hours_controls;
-    double least = 0;  /* events that are not proven */
+    double least = 0;  /* fewest events that are not proven */
     double proven = 0; /* chance of fewer */
     double odds = 0;
 
     if (!(updated < MEAN_MAX) || !(controls < MEAN_MAX) || plan->hours_controls <= 0) {
         return 1;
     }
-    /* More events of the controls let more of the updated ones pass. */
+    /* With more events of the controls, more events of the updated devices
+     * pass. */
     for (double m = 0; m <= 2 * controls + 50; m++) {
         while (least < 2 * updated + 100 &&
                is_proven(plan, least, plan->prove_rate + m / plan->hours_controls)) {

@@ -1,30 +1,30 @@
-/* Detect: what a phase can find, told before it begins.  Pure. */
+/* Detect: effects that a phase can find, computed before it begins.  Pure. */
 #ifndef FLOTILLA_SERVER_SLICES_DETECT_H
 #define FLOTILLA_SERVER_SLICES_DETECT_H
 
 #include <flotilla/base.h>
 
-/* A comparison as it is planned. */
+/* Planned comparison. */
 struct flo_detect {
     double updated;  /* devices */
     double controls; /* devices */
     double devices_min;
-    double sd; /* deviation of a device's d */
-    double nu; /* degrees of freedom; 0: those of the devices */
+    double sd; /* standard deviation of a device's d */
+    double nu; /* degrees of freedom; 0: derived from the devices */
     double alpha, weight;
     double limit_pct;
-    double clip;      /* 4 for a gate, 8 for a slice */
-    double prove_pct; /* 0: nothing is to be proven */
+    double clip;      /* in deviations: 4 for a gate, 8 for a slice */
+    double prove_pct; /* 0: nothing has to be proven */
 };
 struct flo_detected {
-    bool has_t;    /* enough devices could fail */
-    bool has_find; /* and clipped differences can reach it */
-    bool has_odds; /* something is to be proven */
-    double t;      /* at which the test fails */
+    bool has_t;    /* there are enough devices to fail the test */
+    bool has_find; /* `find` is known: clipped differences can reach `t` */
+    bool has_odds; /* there is something to prove */
+    double t;      /* value of t at which the test fails */
     double find;   /* smallest ln ratio that is found in 95 % of runs */
-    double odds;   /* that a release without effect is proven */
+    double odds;   /* chance that a release without effect is proven */
 };
-/* false: not finite; *out has nothing. */
+/* Returns false for numbers that are not finite; *out is empty then. */
 bool flo_detect_ratio(const struct flo_detect *plan, struct flo_detected *out);
 
 struct flo_detect_events {
@@ -32,24 +32,25 @@ struct flo_detect_events {
     double expected_control;
     double alpha, weight;
     double limit_ratio;
-    double least; /* fewer events fail nobody */
+    double least; /* fewer events fail no device */
 };
-/* *events: the fewest that fail when controls have what is expected.
- * *ratio: of the rates, found in 95 % of runs.
+/* *events: the fewest that fail the test when controls have the expected
+ * number.  *ratio: ratio of the rates that is found in 95 % of runs.
  *
- * false: none, 10,000 events do not fail, or the plan is not finite. */
+ * Returns false when even 10,000 events do not fail, or the plan is not
+ * finite. */
 bool flo_detect_count(const struct flo_detect_events *plan, uint32_t *events, double *ratio);
 
-/* Events that are rare against the time watched, as a look will find them. */
+/* Watch of rare events, and what a look can prove about them. */
 struct flo_detect_watch {
     double hours_updated;
     double hours_controls;
     double rate;       /* rate on both sides, without effect */
-    double prove_rate; /* more of them has to be ruled out */
+    double prove_rate; /* an increase by this much has to be ruled out */
     uint32_t look;
 };
-/* Odds that a release without effect is proven; 1 where so many events are
- * expected that sums say little. */
+/* Returns the chance that a release without effect is proven. 1 when so many
+ * events are expected that the sums tell little. */
 double flo_detect_watch(const struct flo_detect_watch *plan);
 
 #endif

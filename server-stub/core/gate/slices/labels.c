@@ -12,8 +12,8 @@ double flo_slice_threshold(double alpha, double weight, size_t labels, uint32_t 
     return -log(alpha * weight / ((double)labels * (judged > 0 ? judged : 1)));
 }
 
-/* How many members a value has to have, and how many values with exactly so
- * many there is room for. */
+/* Limit of members that a value needs, and the room for values with exactly as
+ * many. */
 struct room {
     size_t members;
     size_t ties;
@@ -29,7 +29,7 @@ static size_t values_above(const struct flo_slice_word *words, size_t count, siz
     return values;
 }
 
-/* By halving: the fewest members at which the values above fit. */
+/* Bisection: the fewest members for which all larger values fit. */
 static struct room room_of(const struct flo_slice_word *words, size_t count)
 {
     size_t low = 0;
@@ -47,7 +47,7 @@ static struct room room_of(const struct flo_slice_word *words, size_t count)
                          .ties = FLO_SLICE_VALUES_MAX - values_above(words, count, low)};
 }
 
-/* Those that are scanned. */
+/* Values that are scanned. */
 struct chosen {
     const char *text;
     uint32_t word;

@@ -1,4 +1,4 @@
-/* Labels: values as numbers, so that a scan of a label is bounded.
+/* Labels: numbers for label values, so that the scan of a label is bounded.
  *
  * A label's values become 1, 2, 3 … in the order of their texts; 0 is none.  At
  * most 1,000 values are scanned, those with the most members.  The counts that
@@ -14,19 +14,20 @@
 
 /* All members whose label has that value. */
 struct flo_slice {
-    uint16_t label; /* in the policy's order, from 0 on */
+    uint16_t label; /* index in the policy's order, from 0 */
     uint16_t value; /* from 1 on */
 };
 /* A label of a scan. */
 struct flo_slice_label {
-    const uint16_t *values; /* [device]; 0: it has none */
-    uint32_t count;         /* values are at most this */
-    uint32_t judged;        /* values with 3 members, at the rollout's start */
-    double tau2;            /* greatest one that a scan told so far */
-    bool needs_own;         /* a pair: with fewer than two controls of its own it is not
-                               judged.  Its site has some, and tells a shock. */
+    const uint16_t *values; /* One label of a scan. */
+    uint32_t count;         /* [device]; 0: the device has no value */
+    uint32_t judged;        /* highest number in `values` */
+    double tau2;            /* greatest tau2 of the scans so far */
+    bool needs_own;         /* a pair of labels: a value with fewer than two
+                               controls of its own is not judged. Its site
+                               has some, which show a shock of the site. */
 };
-/* -ln of what each value may use of alpha. */
+/* Returns -ln of the part of alpha that each value may use. */
 double flo_slice_threshold(double alpha, double weight, size_t labels, uint32_t judged);
 
 /* A value of a label, and how many members have it. */
@@ -36,15 +37,16 @@ struct flo_slice_word {
 };
 struct flo_slice_values {
     uint32_t count;                           /* numbers in use */
-    uint32_t judged;                          /* values with 3 members and more */
-    uint32_t left_values;                     /* over 1,000: not scanned */
+    uint32_t judged;                          /* values with at least 3 members */
+    uint32_t left_values;                     /* values beyond 1,000, which
+                                                 are not scanned */
     uint32_t left_devices;                    /* ... and their members */
-    uint32_t words[FLO_SLICE_VALUES_MAX + 1]; /* by number: the place of its
+    uint32_t words[FLO_SLICE_VALUES_MAX + 1]; /* by number: index of its
                                                  word; [0] is not used */
 };
-/* Number the words, each of which stands in `words` once; one without members
- * has no number.  numbers: [count], by place; 0: left out.  Earlier words come
- * before later ones that have as many members. */
+/* Numbers the words, each of which is in `words` once; a word without members
+ * has no number. numbers: [count], by index; 0: left out.  Among words with as
+ * many members, earlier ones come first. */
 void flo_slice_words_number(const struct flo_slice_word *words, size_t count, uint16_t *numbers,
                             struct flo_slice_values *out);
 

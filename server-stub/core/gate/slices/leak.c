@@ -12,7 +12,7 @@
 #define READINGS_MIN 10
 #define LATEST_MIN 6
 #define TRACK_FIRST 4
-#define SLOPE_MAX 100.0 /* beyond it, no memory grows */
+#define SLOPE_MAX 100.0 /* faster growth is impossible for memory */
 #define CLIP_TIMES 8
 #define CLIP_MIN 0.005
 #define VARIANCE_MIN 4e-6
@@ -20,7 +20,8 @@
 
 /* ---- one device ---- */
 
-/* Both sums are about the means: years of blocks lose nothing. */
+/* Fits a slope.  Both sums are centred on the means, so large block numbers
+ * lose no precision. */
 static double fit(const struct flo_slope_reading *readings, size_t count)
 {
     double mean_t = 0;
@@ -100,7 +101,8 @@ bool flo_slope_add(struct flo_slope_track *track, uint32_t block, double y)
     return true;
 }
 
-/* false: too few readings, or sums that no readings have. */
+/* Returns false with too few readings, or for sums that no readings can
+ * have. */
 static bool slope_of(const struct flo_slope_sums *sums, uint32_t least, double *out)
 {
     double n = sums->count;
@@ -139,7 +141,7 @@ void flo_slope_read_since(const struct flo_slope_track *track, const struct flo_
 
     *out = (struct flo_slope){0};
     if (before->count > all->count) {
-        return; /* the earlier sums are of forgotten readings */
+        return; /* the earlier sums include dropped readings */
     }
     const struct flo_slope_sums since = {.count = all->count - before->count,
                                          .t = all->t - before->t,
@@ -152,7 +154,7 @@ void flo_slope_read_since(const struct flo_slope_track *track, const struct flo_
 
 /* ---- two arms ---- */
 
-/* The devices that count, their slopes and then their latest ones.
+/* Gathers the devices that count: their slopes, then their latest slopes.
  * SIZE_MAX: one is not finite. */
 static size_t gather(const struct flo_slope *slopes, size_t count, double *numbers, double *latest)
 {
@@ -229,7 +231,7 @@ bool flo_leak_arms(const struct flo_slope *updated, size_t updated_count,
     return true;
 }
 
-/* Arms that have nobody to compare with are left out. */
+/* Tells whether both arms have devices. */
 static bool is_compared(const struct flo_leak_arms *arms)
 {
     return arms->treated.devices > 0 && arms->control.devices > 0;
@@ -246,7 +248,7 @@ static void join(struct flo_ratio_arm *to, const struct flo_ratio_arm *from)
     to->devices += from->devices;
 }
 
-/* A mean of both, `share` of it the second. */
+/* Weighted mean of both; `share` is the weight of the second. */
 static double between(double one, double other, double share)
 {
     return one + (other - one) * share;

@@ -6,7 +6,7 @@
 
 #define WARM_BLOCKS 2     /* after a change of release: caches are cold */
 #define RESUME_BLOCKS 288 /* 24 h: a level may go on */
-#define OLD_BLOCKS 2016   /* 7 days: a level may be compared with */
+#define OLD_BLOCKS 2016   /* 7 days: a level this old may serve as baseline */
 
 static struct flo_level *level_of(struct flo_level_table *levels, uint32_t release)
 {
@@ -28,7 +28,7 @@ const struct flo_level *flo_levels_of(const struct flo_level_table *levels, uint
     return NULL;
 }
 
-/* A free place, or that of the release that was read longest ago. */
+/* Finds a free place, or that of the release that was read longest ago. */
 static struct flo_level *place_for(struct flo_level_table *levels, uint32_t release)
 {
     struct flo_level *place = &levels->levels[0];
@@ -47,7 +47,7 @@ static struct flo_level *place_for(struct flo_level_table *levels, uint32_t rele
     return place;
 }
 
-/* Blocks since then; none where the clock was set back since. */
+/* Returns the blocks since `then`; 0 when the clock was set back. */
 static uint32_t since(uint32_t then, uint32_t block)
 {
     return block > then ? block - then : 0;
@@ -57,7 +57,7 @@ static void change(struct flo_level_table *levels, uint32_t release, uint32_t bl
 {
     struct flo_level *old = level_of(levels, release);
 
-    /* Nothing is known of a change before the first window. */
+    /* Before the first window no change of release is known. */
     levels->warm_from = levels->running == 0 ? block : block + WARM_BLOCKS;
     levels->running = release;
     if (old != NULL && since(old->last, block) > RESUME_BLOCKS) {

@@ -43,7 +43,7 @@ bool flo_plain_add_errors(struct flo_plain_arm *arm, double events, double reque
     return true;
 }
 
-/* At least `fifths` of five. */
+/* Tells whether at least `fifths` of five devices are above. */
 static bool is_share(const struct flo_plain_arm *arm, uint32_t fifths)
 {
     return (uint64_t)5 * arm->above >= (uint64_t)fifths * arm->devices;

@@ -1,10 +1,10 @@
-/* Plain rule: no base and no curve, for a release that most devices cannot
- * bear.
+/* Plain rule: fails a release that is far worse on most devices, without
+ * baseline levels and curves.
  *
- * A device is above when it is far worse than its own past.  Most updated
- * devices above and hardly any control: the release.  Needs one reading before
- * and two after, so it speaks where the other gates are blind.  Tested from the
- * second reading on, outside alpha.  Pure. */
+ * A device is above when it is far worse than its own past.  The release is to
+ * blame when most updated devices are above and hardly any control.  One
+ * reading before and two after are enough, so the rule works where other gates
+ * lack data.  It is tested from the second reading on, outside alpha.  Pure. */
 #ifndef FLOTILLA_SERVER_SLICES_PLAIN_H
 #define FLOTILLA_SERVER_SLICES_PLAIN_H
 
@@ -14,7 +14,7 @@ enum flo_plain_verdict {
     FLO_PLAIN_OPEN,
     FLO_PLAIN_FAIL,
     FLO_PLAIN_PAUSE,     /* too few controls to know */
-    FLO_PLAIN_EVERYWHERE /* controls too: told, no action */
+    FLO_PLAIN_EVERYWHERE /* controls too: people are told, no action */
 };
 /* One arm: devices that could be compared, and those that are above. */
 struct flo_plain_arm {
@@ -24,11 +24,13 @@ struct flo_plain_arm {
 /* A device of latency or memory: d is the logarithm of after over before,
  * unclipped and without curve, from so many readings.
  *
- * false: it could be compared, and d is not finite; nothing was added. */
+ * Returns false when the device could be compared but d is not finite; nothing
+ * was added. */
 bool flo_plain_add(struct flo_plain_arm *arm, double d, uint32_t before, uint32_t after);
-/* A device's errors: since the swap, and before.
+/* Adds a device's errors: since the swap, and before.
  *
- * false: not finite, or a negative count of errors; nothing was added. */
+ * Returns false for counts that are negative or not finite; nothing was
+ * added. */
 bool flo_plain_add_errors(struct flo_plain_arm *arm, double events, double requests,
                           double past_events, double past_requests);
 enum flo_plain_verdict flo_plain_judge(const struct flo_plain_arm *updated,

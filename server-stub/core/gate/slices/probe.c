@@ -1,4 +1,4 @@
-/* Probe: which devices of a slice follow. */
+/* Probe: picks the devices of a slice that follow. */
 #include <assert.h>
 
 #include "server-stub/core/gate/slices/probe.h"

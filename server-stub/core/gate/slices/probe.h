@@ -1,22 +1,23 @@
-/* Probe: three devices more where one or two are far worse than their slice.
+/* Probe: picks three more devices where one or two are far worse than their
+ * slice.
  *
- * Three updated devices are needed to judge a slice, and a wave that covers all
- * sites brings one.  Where those of a slice are all far above its controls, as
- * the scans say, three more follow at once, and the next wave waits until they
+ * Three updated devices are needed to judge a slice, but a wave that covers all
+ * sites brings only one.  Where all updated devices of a slice are far above
+ * its controls, three more are updated at once.  The next wave waits until they
  * have soaked.  Pure. */
 #ifndef FLOTILLA_SERVER_SLICES_PROBE_H
 #define FLOTILLA_SERVER_SLICES_PROBE_H
 
 #include "server-stub/core/gate/slices/scan.h"
 
-/* So many tell what a release does at a slice. */
+/* Updated devices needed to judge a slice. */
 #define FLO_PROBE_UPDATED_MIN 3
 #define FLO_PROBE_CONTROLS_MIN 2
 
-/* The place of a device among those that may be next; NOT: it may not. */
+/* Rank of a device among the candidates; FLO_PROBE_NOT: no candidate. */
 #define FLO_PROBE_NOT UINT32_MAX
 typedef uint32_t flo_probe_rank(const void *context, size_t device);
-/* The first `take` (at most three) of `count` devices by their rank.  out:
+/* Picks the first `take` (at most three) of `count` devices by rank. out:
  * [FLO_SCAN_PROBE_DEVICES].  Returns their number. */
 size_t flo_probe_pick(flo_probe_rank *rank, const void *context, size_t count, uint32_t take,
                       size_t *out);

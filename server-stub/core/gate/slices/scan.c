@@ -1,4 +1,4 @@
-/* Scan: the turns of one look, each of which names one slice. */
+/* Scan: the passes of one look, each of which names one slice. */
 #include <assert.h>
 #include <math.h>
 
@@ -26,7 +26,7 @@ static double evidence_of(const struct flo_scan_room *room, const struct flo_sca
                              FLO_EFFECT_PRIOR * room->s2 / variance, room->nu);
 }
 
-/* The lift at a place among live devices that are not of this value. */
+/* Returns the lift at an index among live devices without this value. */
 static double rest_at(const struct flo_scan_room *room, const struct flo_scan_value *value,
                       size_t place)
 {
@@ -36,7 +36,8 @@ static double rest_at(const struct flo_scan_room *room, const struct flo_scan_va
     return room->live[place].lift;
 }
 
-/* All other updated devices are worse by as much: no matter of a slice. */
+/* Returns true when all other updated devices are as much worse: the slice is
+ * not to blame. */
 static bool is_everywhere(const struct flo_scan_room *room, const struct flo_scan_value *value)
 {
     size_t rest = room->live_count - (size_t)value->updated.devices;
@@ -84,7 +85,7 @@ struct probes {
     size_t count;
 };
 
-/* Largest first; those found earlier before equal ones. */
+/* Inserts a probe: largest first; among equal ones the one found earlier. */
 static void add_probe(struct probes *probes, struct flo_slice slice, double least,
                       const struct flo_scan_value *value)
 {
@@ -107,8 +108,8 @@ static void add_probe(struct probes *probes, struct flo_slice slice, double leas
         .least = least};
 }
 
-/* The least of its devices' distances to the median of their own controls; a
- * wave without any tells nothing. */
+/* Returns the smallest distance of its devices from the median of their own
+ * controls; waves without controls are skipped. */
 static double least_lift(const struct flo_scan_room *room, const struct flo_scan_value *value)
 {
     double least = INFINITY;
@@ -145,7 +146,7 @@ static void look_for_probes(const struct flo_scan_room *room, size_t label, stru
 
 /* ---- values whose controls changed ---- */
 
-/* Greatest evidence first; the table keeps the first 128. */
+/* Inserts by evidence, greatest first; the table keeps the first 128. */
 static void add_found(struct flo_scan_room *room, struct flo_scan *out,
                       const struct flo_scan_changed *one)
 {
@@ -168,7 +169,7 @@ static void add_found(struct flo_scan_room *room, struct flo_scan *out,
     room->found[at] = *one;
 }
 
-/* The median of the newest d of all controls that have the label. */
+/* Returns the median of the newest d of all controls that have the label. */
 static double centre_of_controls(const struct flo_scan_room *room)
 {
     size_t used = 0;
@@ -226,8 +227,8 @@ static bool is_culprit(const struct flo_scan *out, struct flo_slice slice)
     return false;
 }
 
-/* One that shares a quarter of its controls with one that is shown is the same
- * change. */
+/* Copies the changed slices to the result.  One that shares a quarter of its
+ * controls with a shown one is the same change. */
 static void show_changes(struct flo_scan_room *room, struct flo_scan *out)
 {
     for (size_t k = 0; k < room->found_count; k++) {

@@ -1,10 +1,10 @@
-/* Scan: at which label=value is the release worse?
+/* Scan: finds the label=value at which the release is worse.
  *
  * Each updated device is compared with the controls of its own slice, in the
- * time of its own wave.  A site that changes while a rollout runs changes both,
- * and is no culprit.  The slice that explains most is named first and its
- * devices leave the scan, so that a site and the class of its devices are not
- * both named.  Pure; the memory is the caller's. */
+ * time of its own wave.  A site that changes during a rollout changes both
+ * arms, so it is no culprit.  The slice that explains most is named first, and
+ * its devices leave the scan.  So a site and the hardware class of its devices
+ * are not both named.  Pure; the memory is the caller's. */
 #ifndef FLOTILLA_SERVER_SLICES_SCAN_H
 #define FLOTILLA_SERVER_SLICES_SCAN_H
 
@@ -12,15 +12,16 @@
 #include "server-stub/core/gate/slices/told.h"
 
 #define FLO_SCAN_WAVES_MAX 8
-#define FLO_SCAN_ROWS_MAX 8 /* named slices of a look */
+#define FLO_SCAN_ROWS_MAX 8 /* slices named by one look */
 #define FLO_SCAN_CHANGED_MAX 32
 #define FLO_SCAN_PROBES_MAX 5
 #define FLO_SCAN_PROBE_DEVICES 3
 
-/* A wave: devices whose swaps begin together, numbered from 0 on. */
+/* Device of a scan.  A wave is a set of devices whose swaps begin together,
+ * numbered from 0. */
 struct flo_scan_device {
-    double d[FLO_SCAN_WAVES_MAX]; /* unclipped; control: since each wave's
-                                   * first swap; updated: d[wave] alone */
+    double d[FLO_SCAN_WAVES_MAX]; /* unclipped. Control: change since each
+                                     wave's first swap; updated: only d[wave] */
     double step;                  /* updated: 3 readings after its swap less 3 before */
     uint8_t known;                /* bit p: d[p] is known */
     uint8_t wave;                 /* updated: its own */
@@ -28,9 +29,9 @@ struct flo_scan_device {
     bool has_step;
 };
 struct flo_scan_rule {
-    double alpha;     /* level of the whole scan: 0.01 */
-    double weight;    /* the metric's */
-    double limit_pct; /* a slice that is worse by less is not named */
+    double alpha;     /* significance level of the whole scan: 0.01 */
+    double weight;    /* weight of the metric's rule */
+    double limit_pct; /* a slice that is less worse than this is not named */
     const struct flo_slice_label *labels;
     size_t label_count;
 };
@@ -38,14 +39,14 @@ struct flo_scan_rule {
 /* A named slice. */
 struct flo_scan_row {
     struct flo_slice slice;
-    bool is_culprit; /* else unclear: no control of its own is left */
+    bool is_culprit; /* false: unclear, as no control of the slice remains */
     bool with_swap;  /* unclear: the step came with each device's own swap */
     bool has_within; /* a part of the slice explains it alone */
     struct flo_slice within;
     size_t same_count; /* slices with exactly these updated devices */
     struct flo_slice same[FLO_SLICE_LABELS_MAX];
     double ln_e, threshold;
-    double delta; /* mean of clipped differences, for the test */
+    double delta; /* mean of the clipped differences, used by the test */
     uint32_t updated, controls;
     uint32_t far; /* updated devices above the limit */
     struct flo_told told;
@@ -58,35 +59,39 @@ struct flo_scan_changed {
     uint32_t controls;
     bool has_both; /* the updated devices moved with it */
 };
-/* One or two updated devices, all far: so many more before going on. */
+/* Slice with one or two updated devices, all of them far: `take` more are
+ * needed before the rollout goes on. */
 struct flo_scan_probe {
     struct flo_slice slice;
     uint32_t take;
-    double least; /* updated ones: above the median of the controls; of a
-                     count events */
+    double least; /* smallest distance of an updated device above the
+                     controls' median; in a count scan: events */
 };
 struct flo_scan {
     size_t row_count;
-    struct flo_scan_row rows[FLO_SCAN_ROWS_MAX]; /* as they were found */
+    struct flo_scan_row rows[FLO_SCAN_ROWS_MAX]; /* in the order in which they
+                                                    were found */
     size_t changed_count;
     struct flo_scan_changed changed[FLO_SCAN_CHANGED_MAX]; /* greatest first */
-    size_t changed_left;                                   /* found as well, no room to look at */
+    size_t changed_left;                                   /* further ones, for which
+                                                              there was no room */
     size_t probe_count;
     struct flo_scan_probe probes[FLO_SCAN_PROBES_MAX]; /* largest first */
-    double tau2[FLO_SLICE_LABELS_MAX];                 /* how values differ by themselves */
+    double tau2[FLO_SLICE_LABELS_MAX];                 /* variance between values that
+                                                          no release caused */
     bool is_scanned[FLO_SLICE_LABELS_MAX];
 };
 
-/* Bytes of the room that a scan of so many devices needs: 69 a device, and
- * 260 KB for 1,000 values and for what is told. */
+/* Returns the bytes of `room` for so many devices: 69 a device, and 260 KB for
+ * 1,000 values and the results. */
 size_t flo_scan_room_bytes(size_t devices);
-/* One look at one metric.  room: as malloc gives it, of that size; nothing in
- * it is kept.  far: [count]; a device's row number + 1 where it is far in a
- * named slice, else 0.  Work: at most 9 passes of devices x labels, and one for
- * each named slice.
+/* Looks once at one metric. room: of that size, aligned as by malloc; only
+ * scratch. far: [count]; row number + 1 of a device that is far in a named
+ * slice, else 0.  Work: at most 9 passes of devices x labels, and one for each
+ * named slice.
  *
- * false: a known number is not finite, or a wave does not exist; *out is
- * empty then. */
+ * Returns false when a known number is not finite, or a wave does not exist;
+ * *out is empty then. */
 bool flo_scan_look(const struct flo_scan_rule *rule, const struct flo_scan_device *devices,
                    size_t count, void *room, uint8_t *far, struct flo_scan *out);
 

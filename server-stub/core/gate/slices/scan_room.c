@@ -1,4 +1,4 @@
-/* Scan room: one pass over the devices of a label. */
+/* Scan room: measures a label in one pass over the devices. */
 #include <assert.h>
 #include <math.h>
 #include <stdlib.h>
@@ -10,8 +10,8 @@
 #define CLIP_TIMES 8
 #define CLIP_MIN 0.25
 #define LARGE 10          /* members that a value without a control needs */
-#define OTHERS_MIN 20     /* controls elsewhere that it needs */
-#define WIDE_VALUES_MIN 8 /* values that say how values differ */
+#define OTHERS_MIN 20     /* other controls that such a value needs */
+#define WIDE_VALUES_MIN 8 /* values needed to know their variance */
 
 /* ---- layout ---- */
 
@@ -45,7 +45,7 @@ static void *carve(uint8_t **at, size_t bytes)
     return part;
 }
 
-/* Widest first, so that each part is aligned. */
+/* Lays out the widest elements first, so that each part is aligned. */
 static void lay_out(struct flo_scan_room *room)
 {
     size_t n = room->count;
@@ -209,8 +209,8 @@ static void count_devices(struct flo_scan_room *room)
     }
 }
 
-/* Lists by value: updated devices by lift, controls as they come.  The devices
- * without the label (value 0) are listed as well, and never looked at. */
+/* Sorts into lists by value: updated devices by lift, controls as they come.
+ * Devices without the label (value 0) have a list too, which is never read. */
 static void list_devices(struct flo_scan_room *room)
 {
     const struct flo_slice_label *label = room->label;
@@ -224,7 +224,7 @@ static void list_devices(struct flo_scan_room *room)
         updated += (uint32_t)values[v].updated.devices;
         controls += (uint32_t)values[v].controls.devices;
     }
-    /* `part` and `part_far` are the next free places meanwhile. */
+    /* `part` and `part_far` serve here as the next free index. */
     for (size_t j = 0; j < room->live_count; j++) {
         struct flo_scan_value *value = &values[label->values[room->live[j].device]];
         room->group[value->first + value->part++] = (uint32_t)j;
@@ -237,7 +237,7 @@ static void list_devices(struct flo_scan_room *room)
     }
 }
 
-/* Mean of an arm's numbers, and their squares about it. */
+/* Computes the mean of an arm's numbers and the squares about it. */
 static void add_up(struct flo_ratio_arm *arm, const double *numbers)
 {
     double sum = 0;
@@ -252,7 +252,8 @@ static void add_up(struct flo_ratio_arm *arm, const double *numbers)
     }
 }
 
-/* Means of a value's controls by wave; the centre of all where it has none. */
+/* Computes the means of a value's controls by wave; the centre of all controls
+ * where it has none. */
 static void levels_of(const struct flo_scan_room *room, const struct flo_scan_value *value,
                       double out[FLO_SCAN_WAVES_MAX])
 {
@@ -293,7 +294,7 @@ static void measure_value(struct flo_scan_room *room, struct flo_scan_value *val
     add_up(&value->updated, room->numbers);
 }
 
-/* Variance between values that no release made. */
+/* Returns the variance between values that no release caused. */
 static double tau2_of(const struct flo_scan_room *room)
 {
     double *means = room->numbers;

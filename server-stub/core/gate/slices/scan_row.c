@@ -1,4 +1,4 @@
-/* Scan row: all that is said of one named slice. */
+/* Scan row: fills the result of one named slice. */
 #include <assert.h>
 #include <math.h>
 
@@ -6,7 +6,7 @@
 
 /* ---- the slice itself ---- */
 
-/* Devices of the slice, kept while other labels are measured. */
+/* Stores the devices of the slice while other labels are measured. */
 static void keep_devices(struct flo_scan_room *room, const struct flo_scan_value *value)
 {
     for (int64_t j = 0; j < value->updated.devices; j++) {
@@ -41,7 +41,7 @@ static void tell(struct flo_scan_room *room, const struct flo_scan_value *value,
     (void)flo_told_effect(updated, row->updated, controls, used, room->pairs, &row->told);
 }
 
-/* The step came with each device's own swap. */
+/* Tells whether the step came with each device's own swap. */
 static bool is_with_swap(const struct flo_scan_room *room, const struct flo_scan_row *row)
 {
     for (uint32_t j = 0; j < row->updated; j++) {
@@ -54,7 +54,8 @@ static bool is_with_swap(const struct flo_scan_room *room, const struct flo_scan
     return flo_median(room->numbers, row->updated) >= 0.5 * row->delta;
 }
 
-/* Mark its far devices for the caller; *half: half of their median step. */
+/* Marks the slice's far devices for the caller; *half: half of their median
+ * step. */
 static void mark_far(struct flo_scan_room *room, uint8_t number, uint8_t *far,
                      struct flo_scan_row *row, double *half)
 {
@@ -74,7 +75,7 @@ static void mark_far(struct flo_scan_room *room, uint8_t number, uint8_t *far,
 struct part {
     uint16_t value; /* 0: none yet */
     uint16_t label;
-    bool is_whole; /* most of all its updated devices are above half */
+    bool is_whole; /* most of its updated devices are above half */
     bool has_own;
     uint32_t far, devices;
 };
@@ -87,7 +88,7 @@ static bool is_better(const struct part *one, const struct part *best)
     return one->far != best->far ? one->far > best->far : one->devices < best->devices;
 }
 
-/* At least 4 of 5. */
+/* Returns true for at least 4 of 5. */
 static bool are_most(uint64_t some, uint64_t all)
 {
     return 5 * some >= 4 * all;
@@ -115,8 +116,8 @@ static void count_parts(struct flo_scan_room *room, uint32_t devices)
     }
 }
 
-/* Values of another label that hold nearly all far devices of the slice, and
- * hardly others. */
+/* Finds values of another label that hold nearly all far devices of the slice,
+ * and hardly any others. */
 static void look_within(const struct flo_scan_room *room, size_t label, uint32_t devices,
                         uint32_t far, double half, struct part *best)
 {
@@ -141,7 +142,7 @@ static void look_within(const struct flo_scan_room *room, size_t label, uint32_t
     }
 }
 
-/* A value of this label has exactly the slice's updated devices. */
+/* Finds a value of this label that has exactly the slice's updated devices. */
 static void look_for_same(const struct flo_scan_room *room, size_t label, struct flo_scan_row *row)
 {
     uint16_t v = room->label->values[room->slice[0]];

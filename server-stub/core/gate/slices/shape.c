@@ -10,7 +10,7 @@
 #define BLOCKS_AN_HOUR 12
 #define FREEDOM (FLO_SHAPE_HOURS - 1 - COEFFICIENTS)
 
-/* Cosine of a day's 48th parts. */
+/* Cosine of the 48th parts of a day. */
 #define PARTS 48
 static const double cosines[PARTS] = {1,
                                       0.99144486137381041,
@@ -61,7 +61,8 @@ static const double cosines[PARTS] = {1,
                                       0.96592582628906829,
                                       0.99144486137381041};
 
-/* Once and twice a day, cosine and sine, in the middle of the hour. */
+/* Basis of the fit: cosine and sine, once and twice a day, at the middle of the
+ * hour. */
 static void basis_of(uint32_t hour, double out[COEFFICIENTS])
 {
     for (uint32_t k = 0; k < HARMONICS; k++) {
@@ -84,7 +85,8 @@ double flo_shape_at(const struct flo_shape_curve *curve, uint32_t hour)
     return sum;
 }
 
-/* Means of the hours less their mean.  false: too few readings. */
+/* Computes the hours' means less their own mean.  Returns false with too few
+ * readings. */
 static bool hours_of(const struct flo_shape *shape, double out[FLO_SHAPE_HOURS])
 {
     double mean = 0;
@@ -102,7 +104,7 @@ static bool hours_of(const struct flo_shape *shape, double out[FLO_SHAPE_HOURS])
     return true;
 }
 
-/* Variance of the curve's values that noise alone would give. */
+/* Returns the variance of the curve that noise alone would cause. */
 static double noise_of(const struct flo_shape_curve *curve, const double hours[FLO_SHAPE_HOURS])
 {
     double squares = 0;
@@ -188,7 +190,7 @@ void flo_shape_move(struct flo_shape_kept *kept, double x)
 {
     double base = (double)kept->base + x;
 
-    if (fabs(base) <= FLT_MAX) { /* not for what is no number */
+    if (fabs(base) <= FLT_MAX) { /* not for a value that is not finite */
         kept->base = (float)base;
     }
 }
@@ -214,7 +216,7 @@ void flo_shape_daily_fix(const struct flo_shape_kept *kept, struct flo_shape_dai
         shape.hours[h].sum = (double)kept->hours[h] / FLO_SHAPE_ONE * kept->counts[h];
     }
     *out = (struct flo_shape_daily){0};
-    /* Whole numbers are finite. */
+    /* Never fails: whole numbers are finite. */
     (void)flo_shape_fit(&shape, &curve);
     for (int k = 0; k < COEFFICIENTS; k++) {
         out->at[k] = (float)curve.coefficients[k];

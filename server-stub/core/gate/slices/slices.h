@@ -1,4 +1,4 @@
-/* Slices: where a release is worse, and how much.
+/* Slices: finds where a release is worse, and by how much.
  *
  * A slice is all members with one label=value.  This header is all of it; each
  * part is a header of its own.

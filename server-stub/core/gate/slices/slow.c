@@ -1,4 +1,5 @@
-/* Slow: shares of much slower devices, each against its wave and its site. */
+/* Slow: shares of much slower devices, each compared with its wave and its
+ * site. */
 #include <assert.h>
 #include <math.h>
 #include <stdlib.h>
@@ -12,11 +13,11 @@
 #define NEIGHBOURS_MIN 2
 #define UPDATED_MIN 5
 #define POINT 0.01
-#define SITE_SMALL 64 /* devices that are sorted by insertion */
+#define SITE_SMALL 64 /* up to this many devices are sorted by insertion */
 
 /* ---- one wave ---- */
 
-/* By site; at a site compared controls first, in order of d. */
+/* Sorts by site; at a site, compared controls come first, by d. */
 static int by_site(const void *a, const void *b)
 {
     const struct flo_slow_device *one = a;
@@ -33,7 +34,7 @@ static int by_site(const void *a, const void *b)
     return is_control ? (one->d > other->d) - (one->d < other->d) : 0;
 }
 
-/* The end of the site that begins at `from`. */
+/* Returns the end of the site that begins at `from`. */
 static size_t end_of_site(const struct flo_slow_device *devices, size_t count, size_t from)
 {
     size_t end = from + 1;
@@ -44,7 +45,7 @@ static size_t end_of_site(const struct flo_slow_device *devices, size_t count, s
     return end;
 }
 
-/* One device after the other to its place: few, or nearly in order. */
+/* Insertion sort, for few devices or a nearly sorted array. */
 static void insert(struct flo_slow_device *devices, size_t count)
 {
     for (size_t i = 1; i < count; i++) {
@@ -58,7 +59,8 @@ static void insert(struct flo_slow_device *devices, size_t count)
     }
 }
 
-/* Sites often are together already; then each is sorted by itself. */
+/* Sorts by site.  Devices of a site are often adjacent; then each site is
+ * sorted by itself. */
 static void sort_by_site(struct flo_slow_device *devices, size_t count)
 {
     size_t at = 1;
@@ -81,7 +83,8 @@ static void sort_by_site(struct flo_slow_device *devices, size_t count)
     }
 }
 
-/* The median of sorted controls without the one at `except`; `count`: none. */
+/* Returns the median of sorted controls without the one at `except`; `count`:
+ * all of them. */
 static double middle_without(const struct flo_slow_device *sorted, size_t count, size_t except)
 {
     size_t left = except < count ? count - 1 : count;
@@ -100,7 +103,7 @@ static void add(struct flo_slow_arm *arm, bool is_slow)
     arm->slow += is_slow ? 1 : 0;
 }
 
-/* The devices of one site, of which the first are its compared controls. */
+/* Adds the devices of one site; its compared controls come first. */
 static void add_site(struct flo_slow *slow, struct flo_slow_arm *last, uint32_t segment,
                      const struct flo_slow_device *site, size_t count, double centre)
 {

@@ -1,18 +1,19 @@
-/* Slow: devices that became much slower, with nothing in common.
+/* Slow: finds devices that became much slower and share no label value.
  *
- * A mean does not see one device in twenty that doubled.  Each device is judged
- * once, by the mean of its first readings after its swap, a control by those
- * after the wave's split.  The controls of all waves count, as long as each was
- * one.  A site that a shock moved is its own measure.  Pure. */
+ * A mean hides one device in twenty that doubled.  Each device is judged once,
+ * by the mean of its first readings after its swap; a control by those after
+ * the wave's split.  Controls of all waves count, for the time in which they
+ * were controls.  At a site hit by a shock, devices are compared with that
+ * site.  Pure. */
 #ifndef FLOTILLA_SERVER_SLICES_SLOW_H
 #define FLOTILLA_SERVER_SLICES_SLOW_H
 
 #include "server-stub/core/gate/share.h"
 
-#define FLO_SLOW_READINGS 12 /* first ones after the swap: one hour */
+#define FLO_SLOW_READINGS 12 /* first hour after the swap */
 
 struct flo_slow_device {
-    double d;       /* unclipped; of a device that is compared */
+    double d;       /* unclipped; only of a compared device */
     uint32_t value; /* number of its site; 0: none */
     uint32_t segment;
     bool is_updated;
@@ -22,29 +23,30 @@ struct flo_slow_arm {
     uint64_t devices;
     uint64_t slow;
 };
-/* Sums over the waves so far.  All zero: none. */
+/* Sums over the waves so far.  All zero: no wave. */
 struct flo_slow {
     struct flo_slow_arm updated;
     struct flo_slow_arm controls;
     struct flo_slow_arm last; /* controls of the newest wave that counts */
 };
-/* One more wave of a segment, in the order in which they began.  Controls of
- * other segments are neighbours at a site, and count in no arm.  Fewer than 20
- * compared controls: nothing counts.  Reorders `devices`; `numbers` is room for
- * as many doubles.
+/* Adds a wave of a segment, in the order in which waves began.  Controls of
+ * other segments only serve as neighbours at a site; they count in no arm.
+ * With fewer than 20 compared controls nothing counts.  Reorders `devices`;
+ * `numbers` is room for as many doubles.
  *
- * false: a d is not finite; nothing was added. */
+ * Returns false when a d is not finite; nothing was added. */
 bool flo_slow_add_wave(struct flo_slow *slow, uint32_t segment, struct flo_slow_device *devices,
                        size_t count, double *numbers);
 
-/* The share of the newest wave's controls, one slow one more: all of them may
- * have become slower meanwhile.  So much more of the updated bear it out. */
+/* Returns the share of slow controls in the newest wave, with one slow device
+ * added.  All controls may have become slower meanwhile, so the updated share
+ * must be FLO_SLOW_RATIO_MIN times higher. */
 #define FLO_SLOW_RATIO_MIN 1.5
 double flo_slow_share_now(const struct flo_slow *slow);
 
 struct flo_slow_result {
     enum flo_verdict verdict; /* fail, or inconclusive */
-    double ln_e;              /* 0 without devices in both arms */
+    double ln_e;              /* 0: an arm has no devices */
 };
 void flo_slow_judge(const struct flo_slow *slow, double alpha, double weight,
                     struct flo_slow_result *out);

@@ -1,4 +1,4 @@
-/* Spread: groups in a heap, the one with the smallest share on top. */
+/* Spread: groups in a heap, with the smallest share on top. */
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,7 +8,7 @@
 #define ALONE_MIN 4 /* members of a value that is a group of its own */
 #define HELD_MAX 500
 #define HELD_SHARE 10
-#define CONTROLS 2 /* that a large group keeps */
+#define CONTROLS 2 /* controls that a large group keeps */
 #define REST UINT32_MAX
 
 /* ---- groups ---- */
@@ -38,7 +38,8 @@ static size_t end_of(const struct flo_spread_device *devices, size_t count, size
     return end;
 }
 
-/* Values with few members, and none, become one. */
+/* Joins values with few members, and devices without a value, into one
+ * group. */
 static void join_small(struct flo_spread_device *devices, size_t count)
 {
     for (size_t at = 0; at < count;) {
@@ -78,7 +79,7 @@ struct heap {
     struct flo_spread_group *groups;
     size_t count;
     const struct flo_spread_device *devices;
-    bool is_back; /* the hold-out is taken */
+    bool is_back; /* the hold-out is being taken */
 };
 
 static bool is_short(const struct flo_spread_group *group)
@@ -86,7 +87,7 @@ static bool is_short(const struct flo_spread_group *group)
     return group->is_large && group->back < CONTROLS;
 }
 
-/* Which of two groups gives the next device. */
+/* Tells which of two groups gives the next device. */
 static bool is_before(const struct heap *heap, const struct flo_spread_group *one,
                       const struct flo_spread_group *other)
 {
@@ -136,7 +137,7 @@ static bool is_empty(const struct flo_spread_group *group)
     return group->front + group->back == group->count;
 }
 
-/* Groups with devices first, as a heap. */
+/* Builds a heap of the groups that have devices. */
 static void heap_make(struct heap *heap)
 {
     for (size_t i = 0; i < heap->count;) {
@@ -172,7 +173,7 @@ static int by_presence(const void *a, const void *b)
     return one->is_away != other->is_away ? one->is_away - other->is_away : by_value(a, b);
 }
 
-/* The hold-out is taken: of those that are left, who is there goes first. */
+/* Sorts the devices that remain after the hold-out: reachable ones first. */
 static void sort_front(const struct heap *heap, struct flo_spread_device *devices)
 {
     for (size_t i = 0; i < heap->count; i++) {

@@ -10,16 +10,16 @@
 #include "server-stub/core/gate/statistics/series.h"
 
 #define Z95 1.959963984540054 /* two-sided 95 % */
-#define RANKS_MIN 6           /* fewer devices have no interval by ranks */
-#define ORDERED_MIN 5         /* fewer have no error of their median */
+#define RANKS_MIN 6           /* with fewer devices there is no interval by ranks */
+#define ORDERED_MIN 5         /* with fewer devices the median has no error */
 #define ALPHA_SIDE 0.025
 #define OPEN_END (1 - 1e-15)
-#define HALVINGS 64 /* halvings of 12: below the last bit */
+#define HALVINGS 64 /* bisections of 12: below the last bit */
 #define Z_MAX 12.0
 
 /* ---- error of a median ---- */
 
-/* P(Bin(n, 1/2) < c), summed from the largest term down. */
+/* Returns P(Bin(n, 1/2) < c), summed from the largest term down. */
 static double below_half(double n, size_t c)
 {
     double last = (double)c - 1;
@@ -33,7 +33,7 @@ static double below_half(double n, size_t c)
     return sum;
 }
 
-/* The z at which Phi(-z) is p. */
+/* Returns the z with Phi(-z) = p. */
 static double normal_tail(double p)
 {
     double low = 0;
@@ -50,7 +50,8 @@ static double normal_tail(double p)
     return (low + high) / 2;
 }
 
-/* Standard error of the median of at least 5 values, in another order then. */
+/* Returns the standard error of the median of at least 5 values; reorders
+ * them. */
 static double median_error(double *values, size_t count)
 {
     double n = (double)count;
@@ -70,7 +71,7 @@ struct side {
     bool has_width;
 };
 
-/* Means of all pairs, a device with itself too. */
+/* Fills `out` with the means of all pairs, each device with itself included. */
 static size_t pairs_of(const double *values, size_t count, double *out)
 {
     size_t used = 0;
@@ -83,8 +84,8 @@ static size_t pairs_of(const double *values, size_t count, double *out)
     return used;
 }
 
-/* The updated devices.  Three places of the pairs are enough: they need no
- * order. */
+/* Summarises the updated devices by ranks.  Three places of the pairs are
+ * enough, so they are not sorted. */
 static struct side by_ranks(const double *values, size_t count, double *pairs)
 {
     size_t used = pairs_of(values, count, pairs);
@@ -109,7 +110,8 @@ static struct side by_median(double *values, size_t count)
         .middle = flo_median(values, count), .down = half, .up = half, .has_width = true};
 }
 
-/* Fewer than six: the controls scatter as these would, or these do more. */
+/* Fewer than six devices: their spread is assumed to be that of the controls,
+ * or their own if larger. */
 static double width_of_few(double *values, size_t count, const double *controls,
                            size_t control_count, double centre, double *numbers)
 {
@@ -169,7 +171,8 @@ bool flo_told_effect(double *updated, size_t updated_count, double *controls, si
         side.down = side.up =
             width_of_few(updated, updated_count, controls, control_count, centre, numbers);
     }
-    /* Few controls are worse than none: their middle is a guess. */
+    /* With only a few controls there is no interval, because their median is a
+     * guess. */
     out->has_interval = side.has_width && (control_count == 0 || control_count >= ORDERED_MIN);
     if (out->has_interval) {
         double wide = control_count > 0 ? Z95 * median_error(controls, control_count) : 0;
@@ -193,7 +196,7 @@ static bool is_possible(const struct flo_count_arm *arm)
     return true;
 }
 
-/* How events cluster when each exposure expects the same. */
+/* Returns the overdispersion of events when each exposure expects the same. */
 static double clustering(const struct flo_count_arm *arm)
 {
     struct flo_count_arm raw = *arm;

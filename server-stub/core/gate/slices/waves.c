@@ -5,7 +5,7 @@
 
 #define TOGETHER_BLOCKS 6 /* 30 minutes */
 
-/* The newest one of phases, or of probes; FLO_SCAN_WAVES_MAX: none. */
+/* Returns the newest wave of phases, or of probes; FLO_SCAN_WAVES_MAX: none. */
 static uint8_t newest_of(const struct flo_waves *waves, bool is_probe)
 {
     for (uint8_t p = waves->count; p > 0; p--) {
