@@ -1,5 +1,5 @@
-/* Count: a sequential conditional binomial, its variance corrected for
- * devices. */
+/* Count: a sequential conditional binomial test, its variance corrected for
+ * clustering by device. */
 #include <assert.h>
 #include <math.h>
 
@@ -65,7 +65,7 @@ double flo_count_clustering(const struct flo_count_arm *arm)
     return fmax(1, fmax(spread, 0) * arm->devices / (arm->devices - 1) / arm->events);
 }
 
-/* A share of the events as a ratio of the two rates. */
+/* Converts a share of the events to a ratio of the two rates. */
 static double as_ratio(double share, double norm)
 {
     return share >= OPEN_END ? INFINITY : share / (1 - share) * norm;
@@ -124,7 +124,8 @@ static void judge(const struct flo_count_rule *rule, struct flo_count_result *ou
     }
 }
 
-/* Both arms have exposure, and neither vanishes in the sum. */
+/* Returns true when both arms have exposure, and neither is lost by rounding in
+ * the sum. */
 static bool is_known(const struct flo_count_arm *treated, const struct flo_count_arm *control)
 {
     double part = treated->expected / (treated->expected + control->expected);

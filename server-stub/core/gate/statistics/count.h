@@ -1,9 +1,10 @@
-/* Count: do events come more often on updated devices than on their controls?
+/* Count: tests whether events are more frequent on updated devices than on
+ * their controls.
  *
- * Errors, crashes, devices that became much slower, devices that fell silent.
- * The events of both arms are divided as a coin would that knows how many were
- * expected in each.  One device with many events counts about as one: sums of
- * squares tell how much the devices cluster.  Pure. */
+ * Events are errors, crashes, devices that became much slower, devices that
+ * fell silent.  The test is binomial: how the events divide between the arms,
+ * given how many were expected in each.  A device with many events counts about
+ * once, because sums of squares correct for clustering.  Pure. */
 #ifndef FLOTILLA_SERVER_STATISTICS_COUNT_H
 #define FLOTILLA_SERVER_STATISTICS_COUNT_H
 
@@ -23,8 +24,8 @@ struct flo_count_arm {
 };
 struct flo_count_rule {
     double limit_ratio;
-    double floor_rate; /* rates closer than this halt nobody */
-    double prove_rate; /* a rate that is no higher by this is good enough */
+    double floor_rate; /* arms whose rates differ by less do not fail */
+    double prove_rate; /* proven when the rate is higher by no more than this */
     double alpha, weight;
     uint64_t devices_min;
     uint64_t controls_min;
@@ -36,39 +37,41 @@ struct flo_count_result {
     uint64_t treated; /* devices */
     uint64_t control;
     double ln_e;
-    bool has_numbers; /* all below */
-    bool has_ratio;   /* someone had an event */
+    bool has_numbers; /* all fields below are known */
+    bool has_ratio;   /* some device had an event */
     bool has_look;
-    double ratio; /* infinite: none against it */
+    double ratio; /* infinite: the control arm has none */
     double low, high;
-    double upper_ratio, upper_rate; /* what a look rules out */
+    double upper_ratio, upper_rate; /* upper bounds that a look proves */
     double events_treated, events_control;
     double exposure_treated, exposure_control;
     double rate_treated, rate_control;
     double phi, p0;
 };
-/* One more device. */
+/* Adds one more device. */
 void flo_count_add(struct flo_count_arm *arm, double events, double expected, double exposure);
-/* The same, unless it has no exposure.  `usual` is the median of the devices
- * that have one: a larger one counts as so many of them, at its own rate.
- * Clustering tells nothing of a device that has nearly all exposure. */
+/* Adds one more device, if it has exposure.  `usual` is the median exposure of
+ * the devices: a device with more than FLO_USUAL_MAX times as much counts as
+ * that many, at its own rate.  Otherwise the clustering could not be measured
+ * when one device has nearly all exposure. */
 #define FLO_USUAL_MAX 4
 void flo_count_add_usual(struct flo_count_arm *arm, double events, double expected, double exposure,
                          double usual);
-/* Variance of the sum of events over that of independent ones, at least 1. */
+/* Returns the variance of the summed events relative to independent events, at
+ * least 1. */
 double flo_count_clustering(const struct flo_count_arm *arm);
-/* Errors to expect of so many requests, from the device's own past and from the
- * errors per request of controls before. */
+/* Returns the expected errors for so many requests, from the device's own past
+ * and the controls' earlier errors per request. */
 double flo_expected_errors(double requests, double errors_before, double requests_before,
                            double control_rate);
 
-/* false: numbers that cannot be; *out is open then. */
+/* Returns false for impossible numbers; *out is inconclusive then. */
 bool flo_count_evaluate(const struct flo_count_rule *rule, const struct flo_count_arm *treated,
                         const struct flo_count_arm *control, uint32_t look,
                         struct flo_count_result *out);
 
-/* Early deaths: devices that died soon after their swap, against all other
- * watched time. */
+/* Early deaths: devices that died soon after their swap, compared with all
+ * other observed time. */
 struct flo_deaths_arm {
     double died; /* distinct devices */
     double exposure;
@@ -76,7 +79,7 @@ struct flo_deaths_arm {
 struct flo_deaths_result {
     enum flo_verdict verdict;
     bool has_tail;
-    double tail; /* chance of so many */
+    double tail; /* chance of as many deaths */
 };
 bool flo_deaths_evaluate(const struct flo_deaths_arm *treated, const struct flo_deaths_arm *control,
                          struct flo_deaths_result *out);

@@ -1,4 +1,5 @@
-/* Numbers: normal, beta and Poisson in logarithms, and bounds by halving. */
+/* Numbers: normal, beta and Poisson distributions in logarithms, and bounds by
+ * bisection. */
 #include <assert.h>
 #include <math.h>
 
@@ -155,7 +156,7 @@ double flo_student_above(double t, double r, double nu)
 
 /* ---- mixtures ---- */
 
-/* The part of `against` that does not depend on p, and costs most. */
+/* Part of `against` that does not depend on p; the costly one. */
 static double base_of(const struct flo_beta_mixture *mixture)
 {
     assert(mixture->a > 0 && mixture->b > 0);
@@ -164,7 +165,7 @@ static double base_of(const struct flo_beta_mixture *mixture)
            ln_beta(mixture->a, mixture->b);
 }
 
-/* ln of the e-value against exactly p, two-sided. */
+/* Returns ln of the e-value against exactly p, two-sided. */
 static double against(const struct flo_beta_mixture *mixture, double base, double p)
 {
     double hits = mixture->hits;
@@ -182,7 +183,8 @@ double flo_mixture_above(const struct flo_beta_mixture *mixture, double p)
            flo_ln_incomplete_beta(p, mixture->a, mixture->b).above;
 }
 
-/* The bound between `inside`, which the interval holds, and `outside`. */
+/* Finds the end of the interval between `inside`, which it contains, and
+ * `outside`. */
 static double interval_end(const struct flo_beta_mixture *mixture, double inside, double outside)
 {
     double base = base_of(mixture);
@@ -190,7 +192,7 @@ static double interval_end(const struct flo_beta_mixture *mixture, double inside
     for (int i = 0; i < HALVINGS; i++) {
         double middle = (inside + outside) / 2;
         if (middle == inside || middle == outside) {
-            break; /* no number lies between */
+            break; /* neighbouring doubles */
         }
         if (against(mixture, base, middle) < LN_20) {
             inside = middle;
@@ -211,7 +213,7 @@ struct flo_interval flo_mixture_interval(const struct flo_beta_mixture *mixture,
                                      mixture->misses > 0 ? interval_end(mixture, middle, 1) : 1};
 }
 
-/* Where ln I_p(a, b) is `level`. */
+/* Finds the p where ln I_p(a, b) is `level`. */
 static double share_at(double a, double b, double level)
 {
     double low = 0;

@@ -1,4 +1,4 @@
-/* Phase: fail first, then pass, then ask. */
+/* Phase: fails first, then passes, then asks. */
 #include <assert.h>
 #include <math.h>
 
@@ -12,8 +12,8 @@ const char *flo_phase_verdict_word(enum flo_phase_verdict verdict)
     return words[verdict];
 }
 
-/* A gate with a small part of the level needs more evidence to fail; so it is
- * the evidence above its own bar that is compared. */
+/* Strength of a failure: evidence above the gate's own threshold, because a
+ * gate with a small weight needs more evidence. */
 static double strength(const struct flo_phase_gate *gate)
 {
     return gate->weight > 0 ? gate->ln_e + log(gate->weight) : INFINITY;

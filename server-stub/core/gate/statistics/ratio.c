@@ -1,5 +1,5 @@
-/* Ratio: paired differences in differences of logarithms, by a Student mixture.
- */
+/* Ratio: differences in differences of logarithms, tested by a Student
+ * mixture. */
 #include <assert.h>
 #include <math.h>
 
@@ -9,7 +9,7 @@
 #define SHRINK 5 /* weight of the pooled variance, in devices */
 #define FREEDOM_MIN 8
 #define LN_20 2.995732273553991 /* 95 % */
-#define SQUARES_SLACK 1e-12     /* rounding may leave so little below 0 */
+#define SQUARES_SLACK 1e-12     /* rounding may leave a value this far below 0 */
 
 /* ---- what counts ---- */
 
@@ -82,8 +82,8 @@ double flo_variance_treated(double pooled, double squares, double nu)
     return nu < 1 ? pooled : fmax(pooled, (1 - own) * pooled + own * squares / nu);
 }
 
-/* Variances of one device: pooled, and of an updated one.  A release that is
- * better here and worse there scatters; that counts once it is known. */
+/* Variances of one device: pooled, and of an updated one
+ * (flo_variance_treated). */
 struct variances {
     double pooled;
     double treated;

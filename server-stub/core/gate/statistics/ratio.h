@@ -1,10 +1,11 @@
-/* Ratio: is a metric worse on updated devices than on their controls?
+/* Ratio: tests whether a metric is worse on updated devices than on their
+ * controls.
  *
- * Each device gives one number: how much its own logarithm changed since the
- * swap, against its time before, less the change that its whole segment shows.
- * The test compares the mean of updated devices with the mean of controls, by
- * segment.  It may be looked at after each block: the e-value and the interval
- * hold at any time.  "Pass" needs evidence too, at the looks alone.  Pure. */
+ * Each device gives one number: the change of the metric's logarithm since the
+ * swap, less the common change of its segment.  The test compares the mean of
+ * updated devices with the mean of controls, by segment.  It may be evaluated
+ * after each block, because the e-value and the interval hold at any time.  A
+ * pass needs evidence too, and only comes at a look.  Pure. */
 #ifndef FLOTILLA_SERVER_STATISTICS_RATIO_H
 #define FLOTILLA_SERVER_STATISTICS_RATIO_H
 
@@ -12,19 +13,21 @@
 
 #include "server-stub/core/gate/share.h"
 
-/* Changes of an arm's devices: how many, mean, sum of squares about it. */
+/* Changes of an arm's devices: count, mean, and sum of squares about the
+ * mean. */
 struct flo_ratio_arm {
     int64_t devices;
     double mean;
     double m2;
 };
-/* false: negative, or not finite. */
+/* Returns false for numbers that are negative or not finite. */
 bool flo_ratio_arm_is_possible(const struct flo_ratio_arm *arm);
-/* No two readings agree better than 1 %: this is its square. */
+/* Lower bound of a variance: readings agree to 1 % at best. */
 #define FLO_VARIANCE_MIN 1e-4
-/* Variance of an updated device, from the pooled one and from the squares of
- * the updated arm about its mean, with nu degrees of freedom.  A release that
- * is better here and worse there scatters; that counts once it is known. */
+/* Returns the variance of an updated device, from the pooled one and from the
+ * updated arm's squares about its mean, with nu degrees of freedom.  A release
+ * that is better on some devices and worse on others scatters more; that counts
+ * as it becomes known. */
 double flo_variance_treated(double pooled, double squares, double nu);
 
 struct flo_ratio_segment {
@@ -33,22 +36,22 @@ struct flo_ratio_segment {
 };
 struct flo_ratio_rule {
     double limit_pct;
-    double prove_pct; /* at least the limit counts */
-    double alpha;     /* share of false halts, for all gates of a rollout */
-    double weight;    /* this gate's part of it */
+    double prove_pct; /* change to rule out; at least limit_pct */
+    double alpha;     /* chance of a false halt, for all gates of a rollout */
+    double weight;    /* this gate's share of alpha */
     uint64_t devices_min;
     uint64_t controls_min;
 };
 
-/* Why a verdict is open. */
+/* Why a verdict is inconclusive. */
 enum flo_open {
     FLO_OPEN_NOT,
     FLO_OPEN_NOBODY,  /* no updated device has a control */
     FLO_OPEN_TWO,     /* fewer than two devices */
-    FLO_OPEN_FEW,     /* too few devices, or too little exposure */
+    FLO_OPEN_FEW,     /* too few devices or too little exposure */
     FLO_OPEN_UNSURE,  /* not proven yet */
     FLO_OPEN_ALONE,   /* no controls: nothing can be proven */
-    FLO_OPEN_NONE_YET /* no exposure, or nothing ended */
+    FLO_OPEN_NONE_YET /* no exposure, or no device ended */
 };
 
 struct flo_ratio_result {
@@ -59,18 +62,19 @@ struct flo_ratio_result {
     uint64_t not_compared; /* updated devices of segments without controls */
     double ln_e;
     bool has_effect;  /* delta is known */
-    bool has_spread;  /* ... and how sure it is: the fields below */
-    bool has_look;    /* upper is that of a look */
-    double delta;     /* logarithm of the ratio; changes in % come from it */
-    double low, high; /* 95 % interval of delta; infinite: none */
-    double upper;     /* what a look at it rules out */
+    bool has_spread;  /* ... and its precision: the fields below */
+    bool has_look;    /* `upper` is known, from a look */
+    double delta;     /* logarithm of the ratio */
+    double low, high; /* 95 % interval of delta; infinite: no bound */
+    double upper;     /* upper bound that a look proves */
     double se, t, nu, r;
 };
 
-/* `look`: FLO_LOOK_NONE between the looks.  `plain`: there are no controls;
- * before against after, the limit doubled.
+/* `look`: FLO_LOOK_NONE between looks.  `plain`: without controls, devices are
+ * compared with their own past and the limit is doubled.
  *
- * false: numbers that cannot be (negative, not finite); *out is open then. */
+ * Returns false for impossible numbers (negative, not finite); *out is
+ * inconclusive then. */
 #define FLO_LOOK_NONE UINT32_MAX
 bool flo_ratio_evaluate(const struct flo_ratio_rule *rule, const struct flo_ratio_segment *segments,
                         size_t count, uint32_t look, bool plain, struct flo_ratio_result *out);

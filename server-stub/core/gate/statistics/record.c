@@ -1,4 +1,4 @@
-/* Record: tests to and from JSON. */
+/* Record: converts tests to and from JSON. */
 #include <assert.h>
 #include <math.h>
 #include <string.h>
@@ -10,7 +10,7 @@
 
 #define COUNT_MAX 9007199254740992.0 /* 2^53 */
 
-#define WEIGHT 0.2 /* where a rule says nothing */
+#define WEIGHT 0.2 /* default weight */
 
 static const char *const kinds[] = {"ratio", "count", "deaths", "share", "leak"};
 
@@ -190,7 +190,7 @@ static int refuse(struct flo_err *err, const char *key, const char *what)
     return flo_fail(err, FLO_E_GATE_EVIDENCE, "evidence: `%.40s` %s", key, what);
 }
 
-/* A key that is absent is `standard`, if that is a number. */
+/* Reads a number.  An absent key gives `standard`, if that is a number. */
 static int get(const json_t *json, const char *key, double least, double most, double standard,
                double *out, struct flo_err *err)
 {
@@ -268,7 +268,7 @@ json_t *flo_statistic_rule_json(const struct flo_statistic_rule *rule)
     return json_object();
 }
 
-/* The level is above 0 and at most all of it. */
+/* Reads alpha and weight: above 0 and at most 1. */
 static int get_level(const json_t *json, double *alpha, double *weight, struct flo_err *err)
 {
     FLO_TRY(get(json, "alpha", 1e-9, 1, FLO_ALPHA, alpha, err));
@@ -643,7 +643,7 @@ static int look_parse(const json_t *test, uint32_t *out, struct flo_err *err)
     return rv;
 }
 
-/* Segments are a list for a ratio; any other test is one. */
+/* Reads the segments.  A ratio has a list of them; any other test is one. */
 static int segments_parse(enum flo_statistic_kind kind, const json_t *test,
                           struct flo_statistic_arms *out, size_t *count, struct flo_err *err)
 {

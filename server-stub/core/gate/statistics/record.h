@@ -26,7 +26,7 @@
 #include "server-stub/core/gate/statistics/count.h"
 #include "server-stub/core/gate/statistics/ratio.h"
 
-/* The version of the formulas that results are stored with. */
+/* Version of the formulas, stored with the results. */
 #define FLO_FORMULAS "gates/1"
 #define FLO_SEGMENTS_MAX 16
 
@@ -50,8 +50,8 @@ struct flo_statistic_arms { /* arms of one segment */
     union {
         struct {
             struct flo_ratio_segment ratio;
-            /* Devices that are compared with an older release than the one
-             * they ran: among themselves. */
+            /* Devices compared with an older release than the one they ran:
+             * only among themselves. */
             struct flo_ratio_segment older;
         };
         struct {
@@ -84,17 +84,18 @@ struct flo_statistic_result {
 };
 
 const char *flo_statistic_kind_word(enum flo_statistic_kind kind);
-/* Several segments are for a ratio alone; others are added up before.  false:
- * numbers that cannot be. */
+/* Evaluates a test.  Only a ratio takes several segments; others are summed
+ * before.  Returns false for impossible numbers. */
 bool flo_statistic_evaluate(const struct flo_statistic_rule *rule,
                             const struct flo_statistic_arms *segments, size_t count, uint32_t look,
                             bool plain, struct flo_statistic_result *out);
 
-/* The rule's part of the level; 0: it has none, and is a hard stop. */
+/* Returns the rule's weight, its part of the level; 0: it has none and is a
+ * hard stop. */
 double flo_statistic_weight(const struct flo_statistic_rule *rule);
-/* The same rule with another part.  Not for deaths. */
+/* Sets another weight.  Not for deaths. */
 void flo_statistic_weigh(struct flo_statistic_rule *rule, double weight);
-/* Those of another segment are added.  Not for a ratio, which keeps them
+/* Adds the arms of another segment.  Not for a ratio, which keeps segments
  * apart. */
 void flo_statistic_arms_add(enum flo_statistic_kind kind, struct flo_statistic_arms *to,
                             const struct flo_statistic_arms *from);
@@ -105,12 +106,13 @@ json_t *flo_statistic_arms_json(enum flo_statistic_kind kind,
                                 const struct flo_statistic_arms *arms);
 json_t *flo_statistic_result_json(const struct flo_statistic_result *result);
 
-/* Read what the functions above write.  FLO_E_GATE_EVIDENCE names the field. */
+/* Reads what the functions above write.  FLO_E_GATE_EVIDENCE names the
+ * field. */
 FLO_MUST_USE int flo_statistic_rule_parse(enum flo_statistic_kind kind, const json_t *json,
                                           struct flo_statistic_rule *out, struct flo_err *err);
 FLO_MUST_USE int flo_statistic_arms_parse(enum flo_statistic_kind kind, const json_t *json,
                                           struct flo_statistic_arms *out, struct flo_err *err);
-/* Evaluate a whole test; *out is the result, a new reference. */
+/* Evaluates a stored test; *out is the result, a new reference. */
 FLO_MUST_USE int flo_statistic_replay(const json_t *test, json_t **out, struct flo_err *err);
 
 #endif

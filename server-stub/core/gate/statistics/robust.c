@@ -6,9 +6,9 @@
 
 #define CONTROLS_MIN 20
 #define ALONE 1.3862943611198906 /* ln 4 */
-#define NORMAL_MAD 1.4826        /* from the median deviation to a standard one */
+#define NORMAL_MAD 1.4826        /* converts a median deviation to a standard one */
 
-/* The middle one of three. */
+/* Returns the median of three. */
 static double pivot_of(const double *values, size_t low, size_t high)
 {
     double a = values[low];
@@ -18,9 +18,9 @@ static double pivot_of(const double *values, size_t low, size_t high)
     return a < b ? (b < c ? b : (a < c ? c : a)) : (a < c ? a : (b < c ? c : b));
 }
 
-/* Values below the pivot to the front of [low, high]; where the others begin.
- * Lomuto's, with no branch that depends on a value: Hoare's guesses wrong at
- * every second one. */
+/* Moves values below the pivot to the front of [low, high] and returns where
+ * the others begin.  Lomuto's scheme without a branch on a value, because
+ * Hoare's mispredicts half of them. */
 static size_t part(double *values, size_t low, size_t high, double pivot)
 {
     size_t end = low;
@@ -34,7 +34,7 @@ static size_t part(double *values, size_t low, size_t high, double pivot)
     return end;
 }
 
-/* The same with those that equal the pivot, which is the least. */
+/* Moves values equal to the pivot, which is the least, to the front. */
 static size_t part_equal(double *values, size_t low, size_t high, double pivot)
 {
     size_t end = low;
@@ -48,8 +48,8 @@ static size_t part_equal(double *values, size_t low, size_t high, double pivot)
     return end;
 }
 
-/* Selection: values[k] is the one that belongs there, smaller ones before it,
- * larger ones behind. */
+/* Selection: puts the right value at values[k], smaller ones before it, larger
+ * ones behind. */
 double flo_place(double *values, size_t count, size_t k)
 {
     size_t low = 0;
@@ -74,8 +74,7 @@ double flo_place(double *values, size_t count, size_t k)
     return values[k];
 }
 
-/* The greatest of at least one, in four chains that do not wait for each
- * other. */
+/* Returns the greatest of at least one value, in four independent chains. */
 static double greatest(const double *values, size_t count)
 {
     double best[4] = {values[0], values[0], values[0], values[0]};

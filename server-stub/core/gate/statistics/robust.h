@@ -1,31 +1,31 @@
-/* Robust numbers: medians, and how far a value may be from them.
+/* Robust: medians, and limits for the distance of a value from them.
  *
- * One device with a value beyond all sense moves neither.  Pure; the arrays
- * are the caller's, and their order changes where it is said. */
+ * One device with an absurd value moves neither.  Pure.  The arrays are the
+ * caller's; functions that reorder them say so. */
 #ifndef FLOTILLA_SERVER_STATISTICS_ROBUST_H
 #define FLOTILLA_SERVER_STATISTICS_ROBUST_H
 
 #include <flotilla/base.h>
 
-/* The value that is at place k < `count` once they are sorted.  Reorders them.
- */
+/* Returns the value at index k < `count` of the sorted order.  Reorders the
+ * values. */
 double flo_place(double *values, size_t count, size_t k);
-/* The middle of `count` >= 1 finite values, or the mean of the two middle ones.
- * Reorders them. */
+/* Returns the median of `count` >= 1 finite values.  Reorders them. */
 double flo_median(double *values, size_t count);
-/* 1.4826 times the median distance from `centre`: a normal sample's standard
- * deviation.  The values become their distances, in another order. */
+/* Returns 1.4826 times the median distance from `centre`, which is a normal
+ * sample's standard deviation.  Overwrites the values with their distances,
+ * reordered. */
 double flo_robust_deviation(double *values, size_t count, double centre);
 
-/* A value counts at most as one at the edge, centre - reach or centre + reach.
- */
+/* Clip: a value outside counts as one at the edge, centre - reach or centre +
+ * reach. */
 struct flo_clip {
     double centre;
     double reach;
 };
-/* So many deviations from the controls' median, at least `least`.  Fewer than
- * 20 controls cannot say what is far: a factor of four either way.  Changes
- * the values as above. */
+/* Returns the clip at so many robust deviations from the controls' median, at
+ * least `least`.  With fewer than 20 controls outliers are unknown: the clip is
+ * a factor of four either way.  Changes the values as above. */
 struct flo_clip flo_clip_of(double *controls, size_t count, double deviations, double least);
 static inline double flo_clipped(const struct flo_clip *clip, double x)
 {

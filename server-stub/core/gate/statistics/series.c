@@ -1,4 +1,4 @@
-/* Series: read-out, sums, the segment's curve, and the two arms. */
+/* Series: quantiles, sums, the segment's curve, and the two arms. */
 #include <assert.h>
 #include <math.h>
 #include <string.h>
@@ -6,10 +6,10 @@
 #include "server-stub/core/gate/statistics/robust.h"
 #include "server-stub/core/gate/statistics/series.h"
 
-#define EXACT 64 /* values below have a bucket each */
+#define EXACT 64 /* values below this have a bucket each */
 #define CLIP_TIMES 4.0
 #define CLIP_MIN 0.25
-#define CURVE_CLIP_MIN 3        /* members: of two nobody knows who is off */
+#define CURVE_CLIP_MIN 3        /* members needed: of two it is unknown which is off */
 #define SLOW 0.4054651081081644 /* ln 1.5 */
 #define GAUGE_FIRST 4
 
@@ -76,8 +76,8 @@ static bool is_power_of_two(uint32_t n)
     return (n & (n - 1)) == 0;
 }
 
-/* A leak shows in the newest readings: at each power of two the older ones are
- * forgotten. */
+/* Adds a reading.  A leak shows in the newest readings, so at each power of two
+ * the older ones are dropped. */
 void flo_series_after(struct flo_series *series, double x, double curve, bool is_gauge)
 {
     series->curve += curve;
@@ -184,7 +184,7 @@ static void add_difference(const struct flo_difference *item, const struct flo_c
     double d = flo_clipped(clip, item->d);
 
     arm->devices++;
-    arm->mean += d; /* the sum, until it is divided */
+    arm->mean += d; /* the sum until it is divided below */
     *clipped += d < item->d || d > item->d ? 1 : 0;
     *slow += flo_difference_is_slow(item->d) ? 1 : 0;
 }

@@ -4,9 +4,9 @@
 
 #include "server-stub/core/gate/statistics/sites.h"
 
-#define TOGETHER 2 /* devices a site, from which on they stand together */
+#define TOGETHER 2 /* devices per site from which on they stand together */
 
-/* By site, and at a site the updated devices first. */
+/* Sorts by site, and at a site the updated devices first. */
 static int by_site(const void *a, const void *b)
 {
     const struct flo_difference *one = a;
@@ -18,7 +18,7 @@ static int by_site(const void *a, const void *b)
     return (int)other->is_treated - (int)one->is_treated;
 }
 
-/* The observer gives them in order. */
+/* Sorts by site.  The input is often sorted already. */
 static void sort_by_site(struct flo_difference *items, size_t count)
 {
     size_t at = 1;
@@ -32,11 +32,11 @@ static void sort_by_site(struct flo_difference *items, size_t count)
 }
 
 struct tally {
-    size_t treated;       /* devices with a site */
-    size_t treated_alone; /* ... at sites without a control */
+    size_t treated;       /* updated devices that have a site */
+    size_t treated_alone; /* ... and are at sites without a control */
     size_t sites_treated;
     size_t sites_control;
-    size_t sites_other; /* sites of controls, without an updated device */
+    size_t sites_other; /* sites with controls only */
 };
 
 static void add_site(struct tally *tally, size_t treated, size_t controls)
@@ -48,7 +48,8 @@ static void add_site(struct tally *tally, size_t treated, size_t controls)
     tally->sites_other += treated == 0 ? 1 : 0;
 }
 
-/* The end of the run that begins at `from`: one site, or one arm of it. */
+/* Returns the end of the run that begins at `from`: of a site, or of one arm at
+ * it. */
 static size_t end_of(const struct flo_difference *items, size_t count, size_t from, bool is_arm)
 {
     size_t end = from + 1;
@@ -78,8 +79,8 @@ static struct tally tally_of(const struct flo_difference *items, size_t count)
     return tally;
 }
 
-/* Few sites with several devices each while controls stand elsewhere; or most
- * of the updated devices have no control at their site. */
+/* Returns true for few sites with several devices each while controls are at
+ * others, or when most updated devices have no control at their site. */
 static bool is_by_site(const struct tally *tally)
 {
     bool is_few = tally->sites_treated < FLO_SITES_MIN &&

@@ -1,7 +1,7 @@
-/* Sites: updated devices that stand together.
+/* Sites: comparison by site, for updated devices that are at few sites.
  *
  * A shock of a site (its network, its heat, its shift) moves all its devices.
- * Where updated devices stand at few sites and the controls at others, such a
+ * Where updated devices are at few sites and the controls at others, such a
  * shock looks like the release.  When whole sites were updated, a site counts
  * as one device.  Pure. */
 #ifndef FLOTILLA_SERVER_STATISTICS_SITES_H
@@ -9,20 +9,20 @@
 
 #include "server-stub/core/gate/statistics/series.h"
 
-#define FLO_SITES_MIN 5 /* in each arm, when sites count as devices */
+#define FLO_SITES_MIN 5 /* sites needed in each arm when sites count as devices */
 
 enum flo_sites {
-    FLO_SITES_SPREAD, /* devices are compared, as they came */
-    FLO_SITES_JOINED, /* one difference for each site and arm is left */
-    FLO_SITES_FEW     /* no comparison: nothing is left */
+    FLO_SITES_SPREAD, /* devices are compared, unchanged */
+    FLO_SITES_JOINED, /* joined: one difference remains for each site and arm */
+    FLO_SITES_FEW     /* too few sites: no comparison, nothing remains */
 };
-/* Look at the differences of a segment, whose `site` is set, and order them by
- * it. */
+/* Decides how a segment's differences are compared, and sorts them by
+ * `site`. */
 enum flo_sites flo_sites_look(struct flo_difference *items, size_t count);
-/* One difference for each site and arm, of ordered ones; those without a site
- * stay.  Returns how many are left. */
+/* Merges sorted differences to one for each site and arm; those without a site
+ * stay.  Returns how many remain. */
 size_t flo_sites_merge(struct flo_difference *items, size_t count);
-/* Both: reorder them, and join them where whole sites were updated. */
+/* Sorts the differences, and merges them where whole sites were updated. */
 enum flo_sites flo_sites_join(struct flo_difference *items, size_t *count);
 
 #endif

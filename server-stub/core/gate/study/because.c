@@ -1,4 +1,5 @@
-/* Because: the rule of a statistical gate that decided, as a sentence. */
+/* Because: explains the rule of a statistical gate that decided, as a
+ * sentence. */
 #include <assert.h>
 #include <math.h>
 #include <stdio.h>
@@ -112,7 +113,7 @@ static void because_deaths(const struct flo_deaths_result *result, enum flo_verd
              100 * result->tail);
 }
 
-/* Why nothing is said of memory over time. */
+/* Explains why a leak has no verdict. */
 static void because_leak(const struct flo_study_rule *rule, const struct flo_leak_result *result,
                          const struct flo_told *told, enum flo_verdict verdict, char *out)
 {
@@ -140,7 +141,7 @@ static void because_leak(const struct flo_study_rule *rule, const struct flo_lea
     }
 }
 
-/* A verdict of its own; an open one says the reason. */
+/* Explains a verdict; an inconclusive one gives its reason. */
 static void because_result(const struct flo_study_rule *rule, const struct flo_statistic_rule *test,
                            const struct flo_study_standing *standing, char *out)
 {

@@ -9,13 +9,13 @@
 #include "server-stub/core/gate/study/study.h"
 
 #define LOOK_LAST 3 /* after 8 soaks */
-#define UNSEEN 0.5  /* a crash that hours without any do not rule out */
+#define UNSEEN 0.5  /* half a crash is added: none seen proves little */
 _Static_assert(FLO_SOAKS_MAX == 1 << LOOK_LAST, "then a person is asked");
 
 /* ---- one test ---- */
 
-/* The place of a phase among those for which rules say something: a wave that
- * covers is none of its own. */
+/* Returns the index of a phase for per-phase settings; a covering wave is not
+ * counted as a phase. */
 static uint32_t step_of(const struct flo_study_rules *rules, uint32_t phase)
 {
     return rules->cover > 0 && phase + 1 >= rules->cover ? phase - 1 : phase;
@@ -28,8 +28,8 @@ static double prove_of(const struct flo_study_rule *rule, uint32_t step)
     return rule->prove_count > 0 ? rule->prove[at] : 0;
 }
 
-/* With several segments, half of a rule's weight is for all of them together
- * and the rest is shared. */
+/* Returns the weight of a test.  With several segments, the test of all has
+ * half of the rule's weight, and the segments share the rest. */
 static double weight_of(const struct flo_study_rule *rule, uint32_t segments, bool is_all)
 {
     return segments < 2 ? rule->weight : is_all ? rule->weight / 2 : rule->weight / 2 / segments;
@@ -77,7 +77,8 @@ void flo_study_test(const struct flo_study_rules *rules, uint32_t rule, uint32_t
     }
 }
 
-/* Counts of all segments are added up; a ratio keeps them apart. */
+/* Gets the arms of all segments: counts are summed; a ratio keeps them
+ * apart. */
 static size_t arms_of_all(const struct flo_study_evidence *evidence, enum flo_measure measure,
                           uint16_t excluded, struct flo_statistic_arms *out)
 {
@@ -91,7 +92,7 @@ static size_t arms_of_all(const struct flo_study_evidence *evidence, enum flo_me
     for (uint32_t i = 0; i < evidence->segment_count; i++) {
         const struct flo_statistic_arms *arms = &evidence->segments[i].arms[measure];
         if ((excluded >> i & 1) != 0) {
-            continue; /* the segment went back */
+            continue; /* the segment was rolled back */
         }
         if (kind == FLO_STATISTIC_RATIO) {
             out[count++] = *arms;
@@ -112,8 +113,8 @@ struct judgement {
     uint32_t look;
 };
 
-/* A ratio alone can do without controls.  Early deaths are of the first
- * phase. */
+/* Tells whether a rule is tested.  Only a ratio works without controls; early
+ * deaths are tested in the first phase only. */
 static bool is_tested(const struct judgement *judgement, uint32_t rule)
 {
     enum flo_measure measure = judgement->study->rules.rules[rule].measure;
@@ -165,7 +166,7 @@ void flo_study_crash_judge(const struct flo_study_crash *arms, struct flo_study_
     static const struct flo_crash_rule rule = {.tail_max = 0.001, .limit_ratio = 2};
 
     out->arms = *arms;
-    /* Arms that cannot be are judged as open. */
+    /* Impossible arms give an inconclusive result. */
     (void)flo_crash_evaluate(&rule, &arms->treated, &arms->control, &arms->past, &out->result);
 }
 
@@ -219,7 +220,8 @@ static void test_segments(const struct judgement *judgement, uint32_t rule)
 
 /* ---- waves ---- */
 
-/* A watched hold-out has no wave, and the rest is in no look. */
+/* Notes the sums of the present wave.  There is none while a hold-out is
+ * watched. */
 static void note_wave(const struct judgement *judgement)
 {
     uint32_t phase = judgement->moment->phase;
@@ -230,8 +232,8 @@ static void note_wave(const struct judgement *judgement)
     }
 }
 
-/* A model that shares its requests with another is compared on each device: all
- * of them stand in the present wave. */
+/* Tests by waves.  A model that shares its requests with another is compared on
+ * each device, so all devices are in the present wave. */
 static void test_waves(const struct judgement *judgement, uint32_t rule)
 {
     const struct flo_study *study = judgement->study;
@@ -298,8 +300,8 @@ bool flo_study_awaits(const struct flo_study *study, uint32_t rule, uint32_t pha
     return awaits;
 }
 
-/* Speeds of requests that no member has.  Where none has any speed, silence is
- * no success: all of them are waited for. */
+/* Returns the speeds for which no member has requests.  If there is no request
+ * at all, missing data is no success: all speeds are awaited. */
 static uint16_t unread_of(const struct flo_study_rules *rules,
                           const struct flo_study_evidence *evidence)
 {
@@ -315,8 +317,8 @@ static uint16_t unread_of(const struct flo_study_rules *rules,
     return has_one ? unread : 0;
 }
 
-/* Hours that devices will have been watched after the longest soak; an hour is
- * 12 blocks. */
+/* Returns the hours for which devices will be watched by the end of the longest
+ * soak; an hour is 12 blocks. */
 static double hours_at_end(const struct judgement *judgement, const struct flo_count_arm *arm)
 {
     const struct flo_study_moment *moment = judgement->moment;
@@ -327,16 +329,16 @@ static double hours_at_end(const struct judgement *judgement, const struct flo_c
            (block_s > 0 ? arm->devices * fmax(left_s, 0) / block_s / FLO_BLOCKS_PER_HOUR : 0);
 }
 
-/* Where k of h hours have a crash, the first is the (h + 1) / (k + 1)th on
- * average.  A device that crashes without an end then counts once. */
+/* Adds a device.  With crashes in k of h hours, the first comes in hour (h + 1)
+ * / (k + 1) on average.  So a device that keeps crashing counts once. */
 void flo_study_crash_first(struct flo_study_crash *crash, double crashes, double hours)
 {
     crash->first_devices += crashes > 0 ? 1 : 0;
     crash->first_hours += crashes > 0 ? fmin(hours, (hours + 1) / (crashes + 1)) : hours;
 }
 
-/* Crashes as often as on controls and before: would they be proven to be no
- * more? */
+/* Tells whether crashes, at the rate of controls and of the past, are too rare
+ * to prove that there are no more. */
 static bool is_beyond(const struct judgement *judgement, uint32_t rule)
 {
     const struct flo_study_crash *crash = &judgement->evidence->crash;
@@ -369,8 +371,8 @@ static uint16_t beyond_of(const struct judgement *judgement)
     return beyond;
 }
 
-/* A pass of an earlier look stays in this phase: each look has its own part of
- * the error that a pass may be. */
+/* Stores a result.  A pass of an earlier look is kept in this phase, because
+ * each look has its own part of the error. */
 static void stand(struct flo_study_standing *standing, const struct flo_study_row *row,
                   const struct flo_study_steep *steep)
 {
@@ -432,8 +434,8 @@ static void add_gate(struct gate_list *list, uint32_t rule, uint32_t segment,
     list->gates[list->count++] = gate;
 }
 
-/* A rule that failed, and that this evidence does not test, fails no more: its
- * devices may have left since. */
+/* Returns the verdict of a rule.  A rule that failed before but is not tested
+ * by this evidence fails no more: its devices may have left. */
 static enum flo_verdict verdict_of(const struct judgement *judgement, uint32_t rule)
 {
     enum flo_verdict stands = judgement->study->state.standing[rule].verdict;
@@ -470,7 +472,8 @@ static void list_gates(const struct judgement *judgement, struct gate_list *list
     }
 }
 
-/* A leak pauses, wherever it is: caches that fill look like one. */
+/* Tells whether a leak is found in a segment.  It always pauses, because caches
+ * that fill look like one. */
 static bool is_leak_of_segment(const struct judgement *judgement, const struct gate_list *list,
                                size_t i)
 {
@@ -480,7 +483,7 @@ static bool is_leak_of_segment(const struct judgement *judgement, const struct g
            list->segments[i] != FLO_SEGMENT_ALL;
 }
 
-/* Segments that fail, when nothing fails for all of them. */
+/* Returns the segments that fail, if no rule fails for all of them. */
 static uint16_t failing_alone(const struct judgement *judgement, const struct gate_list *list)
 {
     const struct flo_study_evidence *evidence = judgement->evidence;
@@ -504,7 +507,7 @@ static uint16_t failing_alone(const struct judgement *judgement, const struct ga
     return 2 * theirs < members ? failing : 0;
 }
 
-/* Look k comes when the phase soaked for 2^k soaks. */
+/* Returns the look that is due: look k comes after 2^k soaks. */
 static uint32_t look_now(const struct flo_study *study, const struct flo_study_moment *moment)
 {
     uint32_t next = study->state.looks;
@@ -548,7 +551,7 @@ static uint16_t failing_rules(const struct gate_list *list)
     return failing;
 }
 
-/* Does the rule fail with so many times its weight? */
+/* Tells whether the rule fails with `times` its weight. */
 static bool fails_at(const struct judgement *judgement, uint32_t rule, double times)
 {
     const struct flo_study *study = judgement->study;
@@ -568,7 +571,8 @@ static bool fails_at(const struct judgement *judgement, uint32_t rule, double ti
            result.verdict == FLO_VERDICT_FAIL;
 }
 
-/* Holm: the level of the rules that failed goes to the others, by weight. */
+/* Holm's method: the level of the rules that failed is given to the others, by
+ * weight. */
 static uint16_t further_of(const struct judgement *judgement, const struct gate_list *list)
 {
     const struct flo_study_rules *rules = &judgement->study->rules;
@@ -622,7 +626,8 @@ static void conclude(const struct judgement *judgement, struct flo_study_finding
 
 /* ---- spread ---- */
 
-/* Controls of all segments, in the first ratio that has enough of them. */
+/* Notes the spread of controls in all segments, from the first ratio that has
+ * enough of them. */
 static void note_spread(struct flo_study *study, const struct flo_study_evidence *evidence)
 {
     for (uint32_t i = 0; i < study->rules.count; i++) {
@@ -665,7 +670,8 @@ uint32_t flo_study_asked(const struct flo_study_state *state)
     return asked;
 }
 
-/* An unclear one is asked about once; a culprit is held whatever was said. */
+/* Tells whether a slice has to be held.  An unclear one is asked about once; a
+ * culprit is held whatever the answer was. */
 static bool is_to_hold(const struct flo_study_state *state, const struct flo_study_slice *slice)
 {
     uint32_t at = flo_study_held(state, slice->name);
@@ -719,7 +725,8 @@ void flo_study_judge(struct flo_study *study, const struct flo_study_evidence *e
     study->state.treated = evidence->treated;
     study->state.controls = evidence->controls;
     conclude(&judgement, out);
-    /* A release that is worse everywhere is no matter of a slice. */
+    /* A release that is worse everywhere fails as a whole, so no slice is
+     * held. */
     if (out->verdict != FLO_PHASE_FAILS && !moment->is_watch) {
         hold_slices(study, &evidence->slices, out);
     }

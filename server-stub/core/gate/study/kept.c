@@ -79,7 +79,8 @@ static json_t *proof_json(const struct flo_study_proof *proof)
     return json;
 }
 
-/* `value` is a logarithm of a ratio, or the ratio of two rates. */
+/* Builds the JSON of an effect.  `value` is a logarithm of a ratio, or a ratio
+ * of two rates. */
 static json_t *told_json(const struct flo_study_told *told)
 {
     const struct flo_told *effect = &told->effect;
@@ -246,7 +247,8 @@ static bool kind_parse(const char *word, enum flo_statistic_kind *out)
     return false;
 }
 
-/* Numbers apart by less than this, in parts of themselves, are the same. */
+/* Notes the difference of two numbers.  A smaller relative difference counts as
+ * equal. */
 static void note_difference(struct replay *replay, double stored, double found)
 {
     double off = fabs(stored - found) / fmax(1, fabs(stored));
@@ -254,7 +256,7 @@ static void note_difference(struct replay *replay, double stored, double found)
     replay->worst = fmax(replay->worst, off);
 }
 
-/* Every number of a stored result, against the one that was found now. */
+/* Compares every number of a stored result with the new one. */
 static void compare(struct replay *replay, const json_t *stored, const json_t *found)
 {
     const char *key;
@@ -295,7 +297,7 @@ static bool is_excluded(const struct replay *replay, size_t segment)
     return json_is_true(json_object_get(json_array_get(segments, segment), "excluded"));
 }
 
-/* One segment by itself, with its part of the weight. */
+/* Replays one segment by itself, with its part of the weight. */
 static int replay_segment(struct replay *replay, const char *gate,
                           const struct flo_statistic_rule *rule, const json_t *stored,
                           size_t segment, const struct flo_statistic_arms *arms)
@@ -355,7 +357,8 @@ static int read_side(const struct replay *replay, const char *gate, const json_t
     return 0;
 }
 
-/* Records of before the rule have no such member: nothing was above. */
+/* Replays the past rule.  Records of before that rule lack the member: no
+ * device was above. */
 static int replay_above(const struct replay *replay, const char *gate, const json_t *row,
                         struct flo_study_steep *out)
 {
@@ -400,8 +403,8 @@ static int replay_soon(const struct replay *replay, const char *gate, const json
                : refuse(replay, gate, "crashes after the swap have another verdict now");
 }
 
-/* Records of before the rule have no such member: the controls of that moment
- * proved alone. */
+/* Replays the proof.  Records of before that rule lack the member: only the
+ * controls of that time proved. */
 static int replay_proof(struct replay *replay, const char *gate,
                         const struct flo_statistic_rule *rule, const json_t *stored,
                         struct flo_study_proof *proof, struct flo_statistic_result *result)
@@ -427,7 +430,8 @@ static int replay_proof(struct replay *replay, const char *gate,
     return is_same ? 0 : refuse(replay, gate, "its waves have another verdict now");
 }
 
-/* They are told, and not judged again: the differences are not kept. */
+/* Reads a shown effect, which is not computed again: the differences are not
+ * stored. */
 static void read_told(const json_t *row, struct flo_study_told *out)
 {
     const json_t *told = json_object_get(row, "told");

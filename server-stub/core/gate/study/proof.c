@@ -1,4 +1,4 @@
-/* Study: a change that is proven to be small, by all waves of a rollout. */
+/* Study: proves with all waves of a rollout that a change is small. */
 #include <math.h>
 
 #include "server-stub/core/gate/study/study.h"
@@ -12,7 +12,7 @@ void flo_study_prove(const struct flo_ratio_rule *rule, struct flo_study_proof *
     proof->is_judged = true;
     flo_pooled_judge(prove, proof->waves, proof->count, &proof->result);
     if (ratio->open != FLO_OPEN_UNSURE || !proof->result.has_effect) {
-        return; /* the rule fails, or there are too few devices */
+        return; /* the rule fails, or devices are too few */
     }
     ratio->has_look = true;
     ratio->upper = proof->result.upper;

@@ -1,4 +1,4 @@
-/* Study: rules, from presets and from a rollout's own words. */
+/* Study: reads rules from presets and from the rollout's specification. */
 #include <assert.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -139,7 +139,8 @@ bool flo_preset_phase(enum flo_preset preset, uint32_t index, uint32_t members, 
     return false;
 }
 
-/* Exposure without which a rate says nothing: hours, requests or devices. */
+/* Returns the exposure below which a rate is not judged: hours, requests or
+ * devices. */
 static double exposure_of(enum flo_measure measure)
 {
     switch (measure) {
@@ -196,7 +197,8 @@ void flo_study_preset(enum flo_preset preset, struct flo_study_rules *out)
     }
 }
 
-/* A measure that the preset does not have: as `normal` has its like. */
+/* Default rule of a measure that the preset lacks: as for a similar measure of
+ * `normal`. */
 static void standard_rule(enum flo_measure measure, struct flo_study_rule *out)
 {
     enum flo_statistic_kind kind = facts[measure].kind;
@@ -452,8 +454,8 @@ static double all_weights(const struct flo_study_rules *rules)
     return all;
 }
 
-/* The preset's leak gate takes what the words of a rollout leave to it: those
- * that were written before it stay as they are. */
+/* Gives the preset's leak gate the weight that the rollout's own rules leave.
+ * Specifications from before that gate stay as they are. */
 static void yield_leak(const json_t *gates_or_null, struct flo_study_rules *rules)
 {
     struct flo_study_rule *leak = rule_of(rules, FLO_MEASURE_LEAK);
@@ -470,8 +472,8 @@ static void yield_leak(const json_t *gates_or_null, struct flo_study_rules *rule
     }
 }
 
-/* All parts of the level together are at most all of it: then the promise on
- * false halts holds for the rollout. */
+/* Checks that all weights together are at most 1: so the limit on false halts
+ * holds for the rollout. */
 static int check_weights(const struct flo_study_rules *rules, struct flo_err *err)
 {
     double all = all_weights(rules);
@@ -486,7 +488,7 @@ static int check_weights(const struct flo_study_rules *rules, struct flo_err *er
                             "`false`");
 }
 
-/* Rates of these are shares of what they count: none are apart by all of it. */
+/* Tells whether the rates are shares, which cannot differ by 1 or more. */
 static bool is_of_shares(enum flo_measure measure)
 {
     return measure == FLO_MEASURE_ERRORS || measure == FLO_MEASURE_MUCH_SLOWER ||

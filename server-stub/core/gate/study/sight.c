@@ -1,4 +1,4 @@
-/* Study: what its gates can find and prove, told before it begins. */
+/* Study: computes before a phase begins what its gates can find and prove. */
 #include <assert.h>
 #include <math.h>
 #include <stdio.h>
@@ -17,15 +17,16 @@
 #define LABELS 2 /* hardware and site */
 #define Z_LOOK 1.96
 #define CONTROLS_MOST 1e6
-/* A test compares devices of all sites: shocks of a site and its own day count,
- * too.  The proof has each site against its own controls. */
+/* Spread of a test that compares devices of all sites: it includes shocks
+ * and daily curves of sites.  The proof compares each site with its own
+ * controls. */
 #define SPREAD_ACROSS 0.106
 #define SPREAD_MEMORY 0.022 /* drift of 2 %, and noise */
-#define SPREAD_SLOPE 0.0157 /* an hour: of a slope of 10 readings */
+#define SPREAD_SLOPE 0.0157 /* per hour: of a slope of 10 readings */
 #define SLOPE_READINGS 10
 #define BLOCKS_AN_HOUR 12
 #define SURE 0.95
-#define RATE_MIN 1e-6 /* where nobody had one */
+#define RATE_MIN 1e-6 /* rate when no device had an event */
 #define HALVINGS 60
 
 /* ---- one phase ---- */
@@ -37,7 +38,8 @@ static double find_of(const struct flo_detect *plan)
     return flo_detect_ratio(plan, &found) && found.has_find ? found.find : INFINITY;
 }
 
-/* A level of a few readings scatters as much as a device drifts. */
+/* Returns the factor of the updated devices' variance: a baseline of few
+ * readings scatters as much as devices drift. */
 static double thinned(const struct flo_study_crowd *crowd)
 {
     return crowd->updated > 0 ? 1 + (double)crowd->thin / crowd->updated : 1;
@@ -48,8 +50,8 @@ static double variance_of(double sd, const struct flo_study_crowd *crowd)
     return sd * sd * (thinned(crowd) / crowd->updated + 1.0 / crowd->controls);
 }
 
-/* Standard error over all waves, with so many controls in the last one; 0: no
- * wave can tell. */
+/* Returns the standard error over all waves, with so many controls in the last
+ * one; 0: no wave counts. */
 static double error_of(double sd, const struct flo_study_crowd *crowds, uint32_t phase,
                        double last_controls)
 {
@@ -76,7 +78,8 @@ static double odds_of(double prove_pct, double error)
     return exp(flo_ln_phi(log1p(prove_pct / 100) / error - Z_LOOK));
 }
 
-/* The fewest controls of the phase with which it is proven; 0: none would. */
+/* Returns the fewest controls of the phase that give the proof; 0: no number
+ * does. */
 static uint32_t controls_for(double sd, const struct flo_study_crowd *crowds, uint32_t phase,
                              double prove_pct)
 {
@@ -98,7 +101,7 @@ static uint32_t controls_for(double sd, const struct flo_study_crowd *crowds, ui
     return (uint32_t)high;
 }
 
-/* The smallest `prove_pct` that is proven, in tenths. */
+/* Returns the smallest `prove_pct` that is proven, rounded to tenths. */
 static double prove_for(double error)
 {
     double z = 1.8808 + Z_LOOK; /* quantile of 97 % */
@@ -140,7 +143,7 @@ bool flo_study_sees(const struct flo_study *study, uint32_t rule, uint32_t phase
     out->finds_pct = flo_change_pct(find);
     out->prove_pct = fmax(test.ratio.prove_pct, test.ratio.limit_pct);
     out->odds = odds_of(out->prove_pct, error);
-    if (crowds[phase].updated > 0) { /* the last wave alone, too */
+    if (crowds[phase].updated > 0) { /* also by the last wave alone */
         out->odds = fmin(out->odds, exp(flo_ln_phi(log1p(out->prove_pct / 100) / last)));
     }
     if (out->odds < FLO_STUDY_ODDS_MIN) {
@@ -196,7 +199,7 @@ static bool sees_errors(const struct flo_statistic_rule *test, const struct flo_
     return true;
 }
 
-/* The fewest of the updated devices that crash, and are too many; 0: none. */
+/* Returns the fewest updated devices whose crashes fail the rule; 0: none. */
 static uint32_t crashes_for(const struct flo_study_crowd *all, double usual, double past)
 {
     struct flo_study_crash arms = {
@@ -215,7 +218,7 @@ static uint32_t crashes_for(const struct flo_study_crowd *all, double usual, dou
     return 0;
 }
 
-/* The share of devices of which in 95 % of cases so many crash. */
+/* Returns the share at which so many devices crash in 95 % of cases. */
 static double share_for(uint32_t events, uint32_t devices)
 {
     double low = 0;
@@ -233,7 +236,8 @@ static double share_for(uint32_t events, uint32_t devices)
     return high;
 }
 
-/* By the rule of crashes soon after the swap, which needs the fewest. */
+/* Computes the sight of crashes by the rule of crashes soon after the swap,
+ * which needs the fewest. */
 static bool sees_crashes(const struct flo_study_crowd *all, const struct flo_study_past *past,
                          struct flo_study_seen *out)
 {

@@ -1,12 +1,12 @@
-/* Study: the statistical gates of a rollout.
+/* Study: the statistical analysis of a rollout, by its gates.
  *
  * A study compares updated devices with controls: devices of the same segment
  * that still run their old release.  Its rules come from a preset and from the
- * rollout's own words.  The evidence is sums by segment and measure; the
- * verdict of a phase follows from rules, evidence and what was found before in
- * that phase.  Fail may come at any block; pass only at a look, when the soak
- * is over and at its doublings.  A change of a speed or of memory is proven to
- * be small by all waves of the rollout (slices/pooled.h).  Pure. */
+ * rollout's specification.  The evidence is sums by segment and measure.  The
+ * verdict of a phase follows from rules, evidence and earlier findings in that
+ * phase.  A phase may fail at any block, but passes only at a look: at the end
+ * of the soak, and at each doubling of it.  All waves of the rollout together
+ * prove that a change of speed or memory is small (slices/pooled.h).  Pure. */
 #ifndef FLOTILLA_SERVER_STUDY_H
 #define FLOTILLA_SERVER_STUDY_H
 
@@ -37,7 +37,7 @@ enum flo_measure {
 struct flo_measure_fact {
     const char *word;
     enum flo_statistic_kind kind;
-    int reading; /* reading of a RATIO; else -1 */
+    int reading; /* enum flo_observed_reading of a RATIO; else -1 */
     const char *title;
     const char *per;
 };
@@ -55,8 +55,9 @@ enum flo_preset {
     FLO_PRESET_COUNT,
     FLO_PRESET_NONE = FLO_PRESET_COUNT
 };
-/* Up to and with phase `index`, of a fleet of so many members of which
- * `hold_out` keep their release.  false: the preset has no such phase. */
+/* Gets the size of a preset's phases up to `index`, in a fleet of `members` of
+ * which `hold_out` keep their release.  Returns false when the preset has no
+ * such phase. */
 struct flo_preset_phase {
     const char *name;
     uint32_t devices;
@@ -65,120 +66,123 @@ struct flo_preset_phase {
 bool flo_preset_phase(enum flo_preset preset, uint32_t index, uint32_t members, uint32_t hold_out,
                       struct flo_preset_phase *out);
 
-#define FLO_FLEET_MIN 200 /* members; smaller fleets have no hold-out */
-/* Devices that keep their release: a share, at least 50 and at most 500. */
+#define FLO_FLEET_MIN 200 /* members; a smaller fleet has no hold-out */
+/* Returns the size of a hold-out: the share, but at least 50 and at most
+ * 500. */
 uint32_t flo_hold_out(double share_pct, uint32_t members);
 
-#define FLO_CRITICAL_LAST 254  /* in the last phase */
-#define FLO_CRITICAL_NEVER 255 /* a rule that may only fail */
+#define FLO_CRITICAL_LAST 254  /* critical in the last phase only */
+#define FLO_CRITICAL_NEVER 255 /* never has to pass; may only fail */
 #define FLO_PROVE_PHASES_MAX 16
 struct flo_study_rule {
     enum flo_measure measure;
     double limit; /* %, or a ratio of rates */
     double floor;
     double prove[FLO_PROVE_PHASES_MAX];
-    uint32_t prove_count; /* the last stands for later phases */
+    uint32_t prove_count; /* later phases use the last one */
     double weight;
-    uint32_t critical_from; /* from 1, or one of the two above */
+    uint32_t critical_from; /* first phase in which it has to pass, from 1;
+                               or one of the above */
     uint64_t devices_min;
     uint64_t controls_min;
     double exposure_min;
-    uint64_t from_ms; /* time after the swap, of a LEAK */
+    uint64_t from_ms; /* LEAK: time after the swap at which readings begin */
     enum flo_on_fail action;
     bool has_action;
 };
 struct flo_study_rules {
-    enum flo_preset preset; /* NONE: only rules of its own, if any */
-    bool is_alarm;          /* nothing has to pass */
+    enum flo_preset preset; /* NONE: only the rollout's own rules, if any */
+    bool is_alarm;          /* alarm only: nothing has to pass */
     struct flo_study_rule rules[FLO_MEASURE_COUNT];
     uint32_t count;
-    uint32_t cover; /* the phase, from 1, that is a wave of the one after it and
-                       proves as much as the one before it; 0: none */
+    uint32_t cover; /* number of the covering phase, from 1; 0: none. The
+                       phase after it counts it as a wave; it proves as much
+                       as the phase before it */
     double hold_out_pct;
-    uint64_t watch_ms; /* length of the hold-out, after the last phase */
-    double failed_pct; /* the preset's limit of the gate `failed` */
-    bool says_failed;  /* the rollout gave that limit itself */
+    uint64_t watch_ms; /* how long the hold-out is watched after the last phase */
+    double failed_pct; /* limit of the gate `failed` */
+    bool says_failed;  /* the rollout gave that limit, not the preset */
 };
 /* The rules of a preset. */
 void flo_study_preset(enum flo_preset preset, struct flo_study_rules *out);
-/* Can each rule fail?  Asked of new words alone: stored ones are read as they
- * were made.  FLO_E_REST_MEANING names the gate. */
+/* Checks that each rule can fail.  Only for new specifications; stored ones are
+ * read as they are.  FLO_E_REST_MEANING names the gate. */
 FLO_MUST_USE int flo_study_rules_check_sense(const struct flo_study_rules *rules,
                                              struct flo_err *err);
-/* Read the study's members of a rollout's `gates`: "preset", "alarm_only",
- * "hold_out_pct", "watch_ms", and a member for each measure, false: without it.
- * NULL: none.
+/* Reads the study's members of a rollout's `gates`: "preset", "alarm_only",
+ * "hold_out_pct", "watch_ms", and one for each measure; `false` removes the
+ * measure.  NULL: no study.
  *
- * FLO_E_REST_SCHEMA and FLO_E_REST_UNKNOWN as flo_gates_parse. */
+ * Fails like flo_gates_parse. */
 FLO_MUST_USE int flo_study_parse(const json_t *gates_or_null, struct flo_study_rules *out,
                                  struct flo_err *err);
-/* Is this member of `gates` the study's? */
+/* Tells whether this member of `gates` belongs to the study. */
 bool flo_study_has_word(const char *word);
 void flo_study_words(const char **out, size_t *count); /* 24 fit */
 
 /* ---- evidence ---- */
 
-/* Devices far above their own past: no base is needed (slices/plain.h). */
+/* Devices far above their own past; needs no baseline (slices/plain.h). */
 struct flo_study_above {
     struct flo_plain_arm treated, control;
 };
-/* Latency, memory and errors have it. */
+/* Returns true for latency, memory and errors. */
 bool flo_study_has_above(enum flo_measure measure);
 
-/* The effect that people read, never clipped (slices/told.h). */
+/* Effect as shown to people, never clipped (slices/told.h). */
 struct flo_study_told {
     struct flo_told effect;    /* effect of a RATIO or a LEAK */
     struct flo_told_rate rate; /* rate of errors */
 };
 
-/* Devices that crashed soon after their swap, in any phase, with their own past
- * (slices/crash.h). */
+/* Devices that crashed soon after their swap, in any phase, compared with their
+ * own past (slices/crash.h). */
 struct flo_study_crash {
     struct flo_crash_arm treated, control, past;
-    /* Devices that crashed at all, of all members before and of controls since,
-     * and the hours of each until then: how often one begins to crash. */
+    /* Rate at which devices begin to crash: devices that crashed at all, and
+     * the hours until then.  From all members' past and from controls since. */
     double first_devices, first_hours;
 };
-/* A device that crashed in so many of its hours. */
+/* Adds a device with crashes in `crashes` of its `hours`. */
 void flo_study_crash_first(struct flo_study_crash *crash, double crashes, double hours);
 
 enum flo_slice_hold {
     FLO_SLICE_HELD,
     FLO_SLICE_ASKED, /* until a person answers */
-    FLO_SLICE_LET_GO /* a person said that it goes on there */
+    FLO_SLICE_LET_GO /* released by a person: updates go on there */
 };
-/* A label=value at which a speed is worse (slices/scan.h), or errors or crashes
- * come (slices/count_scan.h). */
+/* Slice: a label=value at which a speed is worse (slices/scan.h), or that has
+ * more errors or crashes (slices/count_scan.h). */
 #define FLO_STUDY_SLICES_MAX 8
-#define FLO_SLICE_TEXT 96 /* a part of a longer name, and its checksum */
+#define FLO_SLICE_TEXT 96 /* bytes; a longer name is cut and gets its checksum */
 struct flo_study_slice {
-    char name[FLO_SLICE_TEXT];  /* "site=lyon": what is held */
-    char found[FLO_SLICE_TEXT]; /* the wider slice that it was found in; "" */
+    char name[FLO_SLICE_TEXT];  /* "site=lyon": the slice to be held */
+    char found[FLO_SLICE_TEXT]; /* wider slice in which it was found; "": none */
     enum flo_measure measure;
-    bool is_culprit; /* else nothing can tell it from the site itself */
-    bool is_asked;   /* ... but it came with each device's own swap: no device
-                        there gets the release until a person looked */
+    bool is_culprit; /* false: it cannot be told from a change of the site */
+    bool is_asked;   /* not a culprit, but the step came with each device's
+                        own swap: updates there wait for a person */
     uint32_t members;
     uint32_t updated, far, controls;
-    double far_controls; /* errors and crashes: mean over waves */
+    double far_controls; /* errors and crashes: far controls, mean over waves */
     double ln_e, threshold;
     struct flo_told told; /* effect on a speed */
     bool has_elsewhere;
-    double elsewhere; /* other updated devices: logarithm of a ratio */
+    double elsewhere; /* effect on other updated devices, logarithm of a ratio */
 };
-/* One that changed with its controls: the site, not the release. */
+/* Slice whose controls changed too: due to the site, not the release. */
 struct flo_study_changed {
     char name[FLO_SLICE_TEXT];
     enum flo_measure measure;
     double shift;
-    bool has_both; /* the updated devices moved with it */
+    bool has_both; /* the updated devices changed as well */
 };
-/* A device of a slice that people are told of. */
-#define FLO_STUDY_DEVICES_MAX 100 /* devices of a slice: the farthest */
+/* Device of a slice, as shown to people. */
+#define FLO_STUDY_DEVICES_MAX 100 /* the farthest devices of a slice */
 struct flo_study_device {
     char device[37];
-    uint8_t row;  /* index of a row; FLO_STUDY_SLICES_MAX + i: of changed */
-    uint8_t wave; /* wave of its swap, from 1; 0: it has the old release */
+    uint8_t row;  /* index in rows; FLO_STUDY_SLICES_MAX + i: in changed */
+    uint8_t wave; /* wave of its swap, from 1; 0: on its old release */
     bool has_effect;
     double effect; /* logarithm of a ratio: its own change, less the median of
                       the others there */
@@ -188,15 +192,15 @@ struct flo_study_slices {
     uint32_t count;
     struct flo_study_changed changed[FLO_STUDY_SLICES_MAX];
     uint32_t changed_count;
-    const struct flo_study_device *devices; /* the asker's */
+    const struct flo_study_device *devices; /* devices, owned by the caller */
     size_t device_count;
 };
-/* The end of a slice in its rollout. */
+/* Consequence of a slice for its rollout. */
 enum flo_slice_end {
-    FLO_END_TOLD, /* nothing */
-    FLO_END_HELD, /* what is there stays there */
-    FLO_END_BACK, /* what is there goes back */
-    FLO_END_ALL   /* too large: it is a matter of the whole rollout */
+    FLO_END_TOLD, /* nothing is done */
+    FLO_END_HELD, /* the slice is held: the devices keep what they have */
+    FLO_END_BACK, /* the slice's updated devices roll back */
+    FLO_END_ALL   /* the slice is too large: the whole rollout fails */
 };
 const char *flo_slice_end_word(enum flo_slice_end end);
 
@@ -207,32 +211,32 @@ struct flo_study_segment {
     struct flo_statistic_arms arms[FLO_MEASURE_COUNT];
     struct flo_study_above above[FLO_MEASURE_COUNT];
 };
-/* A slice with one or two updated devices, which are far worse than the others
- * there: it asks for more of them. */
+/* Slice with one or two updated devices, far worse than the others there: more
+ * devices are needed. */
 #define FLO_STUDY_PROBES_MAX 5
 struct flo_study_probe {
-    char device[37];           /* one of those */
+    char device[37];           /* one of the updated devices */
     char name[FLO_SLICE_TEXT]; /* "site=lyon" */
-    bool is_count;             /* far above its own past in errors or crashes */
-    enum flo_measure measure;  /* then: which */
-    double least;              /* else ln of how much more than the controls there */
+    bool is_count;             /* far in errors or crashes, by its own past */
+    enum flo_measure measure;  /* is_count: the measure */
+    double least;              /* else: smallest ln ratio to the controls there */
 };
 struct flo_study_evidence {
-    uint32_t phase; /* phase in which it was gathered, from 0 */
-    uint32_t block; /* that ended */
+    uint32_t phase; /* phase of the evidence, from 0 */
+    uint32_t block; /* block that ended */
     uint64_t at_ms;
-    uint32_t treated; /* devices, in all segments */
+    uint32_t treated; /* in all segments */
     uint32_t controls;
-    uint16_t few_sites; /* segments whose updated devices stand at too few
-                           sites to be compared, a bit each */
+    uint16_t few_sites; /* bit for each segment whose updated devices are at
+                           too few sites to be compared */
     struct flo_study_probe probes[FLO_STUDY_PROBES_MAX]; /* largest first */
     uint32_t probe_count;
-    /* Members of both arms with a request of that kind, for a RATIO. */
+    /* RATIO: members of both arms with requests of that kind. */
     uint32_t readers[FLO_MEASURE_COUNT];
     /* Effects over all segments. */
     struct flo_study_told told[FLO_MEASURE_COUNT];
-    struct flo_study_crash crash; /* likewise */
-    /* Devices that swapped in this phase, against their controls. */
+    struct flo_study_crash crash; /* likewise over all segments */
+    /* Devices that swapped in this phase, and their controls. */
     struct flo_pooled_sums wave[FLO_READING_COUNT];
     struct flo_study_slices slices;
     uint32_t segment_count;
@@ -241,234 +245,242 @@ struct flo_study_evidence {
 
 /* ---- verdict ---- */
 
-/* Proof of a look that a speed hardly changed, by all waves so far.  A copy of
- * their sums stands with it. */
+/* Proof at a look, by all waves so far, that a speed hardly changed.  Includes
+ * a copy of their sums. */
 #define FLO_STUDY_WAVES_MAX FLO_PROVE_PHASES_MAX /* phases */
 struct flo_study_proof {
     bool is_judged;
-    uint32_t count; /* waves, the last one is of this phase */
+    uint32_t count; /* waves; the last one is of this phase */
     struct flo_pooled_sums waves[FLO_STUDY_WAVES_MAX];
     struct flo_pooled_result result;
 };
-/* The verdict of `result` at a look, where its test does not fail. */
+/* Sets the verdict of `result` at a look, unless its test fails. */
 void flo_study_prove(const struct flo_ratio_rule *rule, struct flo_study_proof *proof,
                      struct flo_statistic_result *result);
-/* Sums by their names, new reference, and back.  false: they cannot be. */
+/* Converts sums to an object, a new reference, and back.  Returns false for
+ * impossible sums. */
 json_t *flo_study_sums_json(const struct flo_pooled_sums *sums);
 bool flo_study_sums_read(const json_t *json, struct flo_pooled_sums *out);
 
-/* A rule on one segment, or on all of them. */
+/* Result of a rule on one segment, or on all of them. */
 #define FLO_SEGMENT_ALL UINT32_MAX
 struct flo_study_row {
     bool is_tested;
     struct flo_statistic_rule rule;
     struct flo_statistic_result result;
-    struct flo_study_told told; /* effect over all segments; else none */
+    struct flo_study_told told; /* only over all segments */
 };
 struct flo_study_steep {
-    /* Arms of all segments that are not excluded. */
+    /* Arms of all segments that are not excluded, summed. */
     struct flo_study_above arms;
     enum flo_plain_verdict verdict;
 };
-struct flo_study_soon { /* crashes, soon after the swap */
+struct flo_study_soon { /* crashes soon after the swap */
     struct flo_study_crash arms;
     struct flo_crash_result result;
 };
 struct flo_study_results {
-    struct flo_study_row all[FLO_MEASURE_COUNT]; /* by place among the rules */
+    struct flo_study_row all[FLO_MEASURE_COUNT]; /* by index of the rule */
     struct flo_study_steep steep[FLO_MEASURE_COUNT];
-    struct flo_study_soon soon; /* for the rule of crashes */
+    struct flo_study_soon soon; /* only for the rule of crashes */
     /* Proofs of speeds and memory. */
     struct flo_study_proof proofs[FLO_MEASURE_COUNT];
     struct flo_study_row segments[FLO_MEASURE_COUNT][FLO_SEGMENTS_MAX];
 };
-/* The newest finding of a rule in the present phase. */
+/* Newest finding of a rule in the present phase. */
 struct flo_study_standing {
-    struct flo_statistic_result result; /* newest result of all */
+    struct flo_statistic_result result; /* result over all segments */
     struct flo_study_steep steep;
     struct flo_study_soon soon;
     struct flo_study_told told;
-    enum flo_verdict verdict; /* a pass at an earlier look stays */
+    enum flo_verdict verdict; /* a pass at an earlier look is kept */
     bool has_result;
 };
 struct flo_study_state {
-    uint32_t looks; /* taken in this phase */
+    uint32_t looks; /* looks taken in this phase */
     uint32_t block; /* block of the newest evidence */
     uint32_t controls, treated;
     enum flo_phase_verdict verdict;
-    uint32_t rule;    /* that fails, or is waited for; FLO_SEGMENT_ALL: none */
-    uint32_t segment; /* in which it fails; FLO_SEGMENT_ALL */
+    uint32_t rule;    /* rule that fails, or for which the phase waits;
+                         FLO_SEGMENT_ALL: none */
+    uint32_t segment; /* segment in which it fails, or FLO_SEGMENT_ALL */
     char segment_name[FLO_SEGMENT_TEXT];
     struct flo_study_row named; /* the test of that rule and segment */
-    uint16_t excluded;          /* segments, a bit each: kept over phases */
-    uint16_t excludes;          /* those that fail alone now */
-    /* Measures with few sites in the newest evidence. */
+    uint16_t excluded;          /* bit for each segment that is out; kept
+                                   over phases */
+    uint16_t excludes;          /* bit for each segment that now fails alone */
+    /* Bit for each segment with too few sites in the newest evidence. */
     uint16_t few_sites;
-    uint16_t unread; /* speeds that no device of the newest evidence has,
-                        while it has another: a bit each; not judged */
-    uint16_t beyond; /* events that are too rare for the phase to prove
-                        anything: a bit each; they only fail */
-    /* Slices that get the release no more, or not until a person said so: kept
-     * over phases. */
+    uint16_t unread; /* bit for each speed without any request, while another
+                        speed has some; not judged */
+    uint16_t beyond; /* bit for each rule whose events are too rare to prove
+                        anything in this phase; it can only fail */
+    /* Slices that no longer get the release, or wait for a person's answer;
+     * kept over phases. */
     char held[FLO_STUDY_SLICES_MAX][FLO_SLICE_TEXT];
     uint8_t held_as[FLO_STUDY_SLICES_MAX]; /* enum flo_slice_hold */
     uint32_t held_count;
-    uint16_t further;                     /* rules that are to blame too, once one fails: a bit
-                                             each (Holm) */
-    bool is_alarmed;                      /* while the hold-out is watched */
-    uint8_t passed_in[FLO_MEASURE_COUNT]; /* the last phase before this one in
-                                             which the rule passed, from 1; 0:
-                                             none */
+    uint16_t further;                     /* bit for each other rule to blame
+                                             once one fails (Holm's method) */
+    bool is_alarmed;                      /* an alarm fired while the
+                                             hold-out is watched */
+    uint8_t passed_in[FLO_MEASURE_COUNT]; /* last earlier phase in which the
+                                             rule passed, from 1; 0: none */
     struct flo_study_standing standing[FLO_MEASURE_COUNT];
-    /* Sums of each phase, as its evidence was last: kept over phases, until a
-     * segment goes back. */
+    /* Newest sums of each phase.  Kept over phases, until a segment is
+     * excluded. */
     struct flo_pooled_sums waves[FLO_STUDY_WAVES_MAX][FLO_READING_COUNT];
 };
 struct flo_study {
     struct flo_study_rules rules;
-    enum flo_on_fail on_fail; /* where a rule does not say */
+    enum flo_on_fail on_fail; /* for rules without an action */
     uint64_t block_ms;        /* the shortest soak */
-    /* The model whose requests the release shares, with which each device is
-     * compared; empty: with devices that wait. */
+    /* Model whose requests the release shares: each device is compared with it.
+     * Empty: devices are compared with controls. */
     char split_of[FLO_NAME_MAX + 1];
-    /* Spread of a control's difference, as seen last; 0: not yet. */
+    /* Newest spread of a control's difference; 0: not known yet. */
     double spread;
     struct flo_study_state state;
 };
 
-/* The moment of a phase in which evidence comes. */
+/* Time within a phase at which evidence arrives. */
 struct flo_study_moment {
     uint32_t phase; /* from 0 */
     bool is_last;
-    bool is_plain;   /* no device is left as a control */
-    bool is_watch;   /* the hold-out is watched: an alarm, and nothing else */
-    double soaked_s; /* below 0: devices are under way */
+    bool is_plain;   /* no controls remain */
+    bool is_watch;   /* the hold-out is watched: alarms only */
+    double soaked_s; /* <0: devices are still under way */
     double soak_s;
 };
-/* Sight: what a phase can find, and the odds that it proves a release without
- * effect, before it begins. */
+/* Sight: the effects that a phase can find, and its odds to prove a release
+ * without effect; computed before the phase begins. */
 #define FLO_SPREAD_USUAL 0.084 /* drift of 5 %, and noise */
 struct flo_study_crowd {
     uint32_t updated;  /* devices of the phase */
-    uint32_t controls; /* left once it is updated */
-    /* Updated devices that are compared with a few readings. */
+    uint32_t controls; /* controls that remain after the phase */
+    /* Updated devices whose baseline has only a few readings. */
     uint32_t thin;
-    double hours; /* hours of soak */
+    double hours; /* hours of the soak */
 };
 struct flo_study_sight {
     bool has_find;
-    double finds_pct; /* smallest change that is found in 95 % of cases */
-    double odds;      /* odds of the proof, by the waves so far */
-    double prove_pct; /* that has to be proven */
-    /* Where the odds are below FLO_STUDY_ODDS_MIN: either would do. */
+    double finds_pct; /* smallest change found in 95 % of cases */
+    double odds;      /* odds of the proof, with all waves so far */
+    double prove_pct; /* change to rule out */
+    /* Remedies for odds below FLO_STUDY_ODDS_MIN; either is enough. */
     double helps_pct;
-    uint32_t helps_controls; /* 0: no number of them would */
+    uint32_t helps_controls; /* 0: no number of controls is enough */
 };
-/* `crowds` has phases up to this one.  false: the rule is of no speed and not
- * of memory, or there is nobody to compare. */
+/* Computes the sight of a rule.  `crowds` has all phases up to this one.
+ * Returns false when the rule is neither of speed nor of memory, or there are
+ * no devices to compare. */
 bool flo_study_sees(const struct flo_study *study, uint32_t rule, uint32_t phase, uint32_t segments,
                     const struct flo_study_crowd *crowds, struct flo_study_sight *out);
-/* Events of a fleet, as they were. */
+/* Events of a fleet in the past. */
 struct flo_study_past {
     double errors, requests;
-    double blocks;         /* in which devices were heard, all together */
-    double crashes, hours; /* hours with one; hours heard */
+    double blocks;         /* blocks in which devices were heard, summed */
+    double crashes, hours; /* hours with a crash; hours heard */
 };
-/* A finding of the rules of errors, crashes and leaks. */
+/* Sight of the rules of errors, crashes and leaks. */
 struct flo_study_seen {
     bool has_find;
-    double finds; /* errors a request; share of devices that crash; % an hour */
-    double usual; /* the same without effect */
-    double hours; /* after the swap */
+    double finds; /* smallest found: errors per request, share of devices
+                     that crash, or % an hour */
+    double usual; /* the same number without effect */
+    double hours; /* hours after the swap */
 };
-/* The smallest one that a phase finds in 95 % of cases.  false: another rule,
- * nobody to compare, or the past says nothing of it. */
+/* Gets the smallest effect that a phase finds in 95 % of cases.  Returns false
+ * for other rules, without devices to compare, or without a usable past. */
 bool flo_study_sees_events(const struct flo_study *study, uint32_t rule, uint32_t phase,
                            uint32_t segments, const struct flo_study_crowd *crowds,
                            const struct flo_study_past *past, struct flo_study_seen *out);
-/* A site of so many members, of which so many are updated. */
+/* Site with its count of members, and of updated ones. */
 struct flo_study_site {
     uint32_t members, updated;
-    uint32_t sites; /* sites with 3 members and more */
+    uint32_t sites; /* sites with at least 3 members */
     uint32_t all;   /* members of all sites */
 };
-/* The smallest change in % that the scan finds there in 95 % of cases;
- * infinite: none. */
+/* Returns the smallest change in % that the scan finds at that site in 95 % of
+ * cases; infinite: none. */
 double flo_study_finds_at(const struct flo_study *study, uint32_t rule,
                           const struct flo_study_site *site);
 bool flo_study_is_speed(enum flo_measure measure);
-/* The longest soak, in soaks; then a person is asked. */
+/* Longest soak, as a multiple of the soak.  After it a person is asked. */
 #define FLO_SOAKS_MAX 8
 
 struct flo_study_finding {
     enum flo_phase_verdict verdict;
-    uint32_t look;                        /* that was taken, or FLO_LOOK_NONE */
-    uint16_t excludes;                    /* segments that fail alone, and hold fewer than half of
-                                             the members: a bit each */
-    uint16_t holds;                       /* slices of the evidence that are to be held and are not
-                                             yet, a bit each */
-    uint8_t ends[FLO_STUDY_SLICES_MAX];   /* enum flo_slice_end of its rows */
-    uint8_t probed[FLO_STUDY_PROBES_MAX]; /* devices that a probe brought */
-    uint16_t changed;                     /* rules to be told of, a bit each: their verdict changed,
-                                             or this was a look */
+    uint32_t look;                        /* look taken, or FLO_LOOK_NONE */
+    uint16_t excludes;                    /* bit for each segment that fails
+                                             alone and holds fewer than half
+                                             of the members */
+    uint16_t holds;                       /* bit for each slice of the
+                                             evidence to be held now */
+    uint8_t ends[FLO_STUDY_SLICES_MAX];   /* enum flo_slice_end of each slice */
+    uint8_t probed[FLO_STUDY_PROBES_MAX]; /* devices added for each probe */
+    uint16_t changed;                     /* bit for each rule to report: its
+                                             verdict changed, or this was a
+                                             look */
 };
-/* These segments go back: waves are summed up again without them. */
+/* Leaves out the segments of this bit mask, which the caller rolls back.
+ * The waves' sums are cleared if one is new, and begin again without them. */
 void flo_study_exclude(struct flo_study *study, uint16_t segments);
-/* The place of a slice among those that are held; of one that is not, the next
- * free one, or FLO_STUDY_SLICES_MAX. */
+/* Returns the index of a slice among the held ones.  For others: the next free
+ * index, or FLO_STUDY_SLICES_MAX. */
 uint32_t flo_study_held(const struct flo_study_state *state, const char *name);
-/* How many wait for a person. */
+/* Returns how many slices wait for a person. */
 uint32_t flo_study_asked(const struct flo_study_state *state);
-/* A new phase, from 0, begins after another: looks begin again. */
+/* Begins the phase after another one, numbered from 0: looks restart. */
 void flo_study_phase(struct flo_study *study, uint32_t phase);
-/* Judge a phase by new evidence. */
+/* Judges a phase by new evidence. */
 void flo_study_judge(struct flo_study *study, const struct flo_study_evidence *evidence,
                      const struct flo_study_moment *moment, struct flo_study_results *results,
                      struct flo_study_finding *out);
-/* Does the rule of crashes fail by those soon after the swap, and not by its
- * test? */
+/* Tells whether the rule of crashes fails by crashes soon after the swap, not
+ * by its test. */
 bool flo_study_is_soon(const struct flo_study_standing *standing);
 void flo_study_crash_judge(const struct flo_study_crash *arms, struct flo_study_soon *out);
-/* Does the rule fail by devices far above their own past, and not by its
- * test? */
+/* Tells whether the rule fails by devices far above their own past, not by its
+ * test. */
 bool flo_study_is_steep(const struct flo_study_standing *standing);
-/* Does a phase wait for this rule to pass, as far as is known before it has
- * evidence? */
+/* Tells whether a phase waits for this rule to pass, as far as known before
+ * there is evidence. */
 bool flo_study_is_critical(const struct flo_study_rules *rules, uint32_t rule, uint32_t phase,
                            bool is_last);
-/* ... and by the newest evidence: a speed without any request is not waited
- * for; that of batch requests stands in for it.  Nor are crashes, where so few
- * devices cannot prove anything in the longest soak. */
+/* Tells the same with the newest evidence.  A speed without requests is not
+ * awaited; the one of batch requests stands in for it.  Nor are crashes, if so
+ * few devices cannot prove anything even in the longest soak. */
 #define FLO_STUDY_ODDS_MIN 0.97 /* odds for a release without effect */
 bool flo_study_awaits(const struct flo_study *study, uint32_t rule, uint32_t phase, bool is_last);
-/* The rule as it is tested in a phase: for all, or for one of `segments`. */
+/* Gets the rule as tested in a phase: for all segments, or for one of
+ * `segments`. */
 void flo_study_test(const struct flo_study_rules *rules, uint32_t rule, uint32_t phase,
                     uint32_t segments, bool is_all, struct flo_statistic_rule *out);
 
 /* ---- the record ---- */
 
-/* An `evidence` event, new reference; NULL without memory:
+/* Builds an `evidence` event, a new reference; NULL without memory:
  *
  *   {"formulas","rollout","phase","block","at_ms","look","soaked_s","soak_s",
  *    "mode","segments":[{"name","members"}],"rows":[{"gate","kind","segment",
  *    "critical","rule","treated","control","result","proof"}],"verdict",
  *    "gate"}
  *
- * `segment` null stands for all of them; such a row has no arms, they are those
- * of the segments. */
+ * `segment` null stands for all segments; such a row has no arms of its own. */
 json_t *flo_study_record(const struct flo_study *study, const char *rollout,
                          const struct flo_study_evidence *evidence,
                          const struct flo_study_moment *moment,
                          const struct flo_study_results *results,
                          const struct flo_study_finding *finding);
-/* Members "slices", "moved" and "probed", where there are any. */
+/* Adds the members "slices", "moved" and "probed", if they are not empty. */
 void flo_study_record_slices(const struct flo_study_evidence *evidence,
                              const struct flo_study_finding *finding, json_t *record);
-/* Evaluate a record again.  *worst is the largest difference of a number.
- * `on_row`, when there is one, gets each rule: the verdict that stood, and the
- * finding as a sentence.
+/* Evaluates a record again.  *worst is the largest difference of a number.
+ * `on_row`, if not NULL, is called for each rule with the recorded verdict and
+ * the finding as a sentence.
  *
- * FLO_E_GATE_EVIDENCE: it cannot be read, or a verdict differs. */
+ * FLO_E_GATE_EVIDENCE: the record cannot be read, or a verdict differs. */
 typedef void (*flo_study_row_fn)(void *context, enum flo_measure measure, const char *stands,
                                  const char *text);
 FLO_MUST_USE int flo_study_replay(const json_t *record, flo_study_row_fn on_row, void *context,
@@ -478,43 +490,44 @@ FLO_MUST_USE int flo_study_replay(const json_t *record, flo_study_row_fn on_row,
 
 /* Bytes of each `out`. */
 #define FLO_STUDY_TEXT 400
-/* A phase whose proof has small odds, and the remedy. */
+/* Writes a sentence about a phase whose proof has low odds, and the remedy. */
 void flo_study_sight_text(const char *phase, const char *title, const struct flo_study_sight *sight,
                           char *out);
-/* "errors on 1.3 % of requests, not 0.2 %". */
+/* Writes "errors on 1.3 % of requests, not 0.2 %". */
 void flo_study_seen_text(enum flo_measure measure, const struct flo_study_seen *seen, char *out);
-/* "+65.0 %", and from 1.8 times on "2.0 times". */
+/* Writes "+65.0 %", or "2.0 times" from 1.8 times on. */
 void flo_study_effect_text(double effect, char *out);
-/* Where a release is worse, and what becomes of it. */
+/* Writes where a release is worse, and the consequence. */
 void flo_study_slice_text(const struct flo_study_slice *slice, enum flo_slice_end end, char *out);
-/* A label of the scan, and how much of it is left out. */
+/* Label of the scan, and how many values and devices it leaves out. */
 struct flo_study_scan {
     const char *label;
-    uint32_t values; /* that are scanned */
+    uint32_t values; /* values that are scanned */
     uint32_t left_values, left_devices;
 };
 void flo_study_scan_text(const struct flo_study_scan *scan, char *out);
-/* A device that asks for `count` more of its slice. */
+/* Writes about a device that makes `count` more of its slice follow. */
 void flo_study_probe_text(const struct flo_study_probe *probe, uint32_t count, char *out);
 void flo_study_changed_text(const struct flo_study_changed *changed, char *out);
-/* Titles of the rules in `further`, ", " between; "" for none. */
+/* Writes the titles of the rules in `further`, separated by ", "; "" for
+ * none. */
 void flo_study_further(const struct flo_study *study, char *out);
-/* A sentence about the own past of the devices, where no test failed.  false:
- * there is none. */
+/* Writes a sentence about devices compared with their own past, when no test
+ * failed.  Returns false without one. */
 bool flo_study_past_text(enum flo_measure measure, const struct flo_study_standing *standing,
                          char *out);
-/* The finding of a rule that stands in a phase. */
+/* Writes the newest finding of a rule in a phase. */
 void flo_study_say(const struct flo_study *study, uint32_t rule, uint32_t phase, uint32_t segments,
                    char *out);
-/* The rule that decided, or that is waited for, as a sentence.  is_awaited: the
- * phase waits for it to pass. */
+/* Writes a sentence about the rule that decided, or for which the phase waits
+ * (is_awaited). */
 void flo_study_because(const struct flo_study *study, uint32_t rule, uint32_t phase,
                        uint32_t segments, bool is_awaited, char *out);
-/* One line: what was found, on how many, and what it is measured against. */
+/* Writes one line: the finding, the number of devices, and the limit. */
 void flo_study_text(enum flo_measure measure, const struct flo_study_row *row,
                     const char *segment_or_null, char *out);
-/* The told effect of a row and its 95 % interval, infinite where there is none:
- * in %, or as a ratio of rates.  false: the row has none. */
+/* Gets the shown effect of a row with its 95 % interval, in % or as a ratio of
+ * rates; infinite: no bound.  Returns false when the row has none. */
 bool flo_study_effect(const struct flo_study_row *row, double *value, double *low, double *high);
 
 #endif

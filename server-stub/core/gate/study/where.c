@@ -4,7 +4,7 @@
 #include "server-stub/core/gate/statistics/numbers.h"
 #include "server-stub/core/gate/study/study.h"
 
-/* Tenths of a per cent of an effect; null: it has none. */
+/* Converts an effect to tenths of a per cent; null: none. */
 static json_t *pct_json(bool is_known, double effect)
 {
     double pct = flo_change_pct(effect);
@@ -36,7 +36,8 @@ static void add_effect(json_t *json, const struct flo_told *told)
     json_object_set_new(json, "high_pct", pct_json(has_interval, told->high));
 }
 
-/* Told, and not judged again: of the differences the largest are kept. */
+/* Builds the slices, which a replay does not judge again: only the largest
+ * differences are stored. */
 static json_t *slices_json(const struct flo_study_slices *slices,
                            const struct flo_study_finding *finding)
 {
@@ -60,7 +61,8 @@ static json_t *slices_json(const struct flo_study_slices *slices,
     return rows;
 }
 
-/* Sites of which more devices came, because one was far slower. */
+/* Builds the sites to which more devices were added, because one was far
+ * slower. */
 static json_t *probed_json(const struct flo_study_evidence *evidence,
                            const struct flo_study_finding *finding)
 {
@@ -96,7 +98,7 @@ static json_t *changed_json(const struct flo_study_slices *slices)
     return rows;
 }
 
-/* A list that has nothing stays out. */
+/* Adds a list, unless it is empty. */
 static void add_rows(json_t *record, const char *key, json_t *rows)
 {
     if (json_array_size(rows) > 0) {
