@@ -29,7 +29,7 @@ static void copy_number(json_t *to, const json_t *from, const char *key)
     }
 }
 
-/* Lines of the log; a longer one is cut where it was too long already. */
+/* Reads the lines of a log; a line that is too long is cut. */
 static int read_lines(const json_t *in, json_t *out, struct flo_err *err)
 {
     json_t *lines = NULL;
@@ -75,7 +75,7 @@ static int read_findings(const json_t *in, json_t *out, struct flo_err *err)
     return rv;
 }
 
-/* Names with a short text, a number or a truth. */
+/* Reads names with a short text, a number or a boolean. */
 static int read_facts(const json_t *in, json_t *out, struct flo_err *err)
 {
     json_t *facts = NULL;

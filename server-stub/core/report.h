@@ -1,9 +1,8 @@
-/* A report that an order asked a device for: its log, or what its doctor
- * found.  Pure.
+/* Report: the log or the diagnosis that an order asked a device for.  Pure.
  *
- * A device may be stolen and send anything.  People get the fields that belong
- * there, each of its kind and size, and nothing else.  Format:
- * docs/internals/contracts/rest.md section 8.9. */
+ * A stolen device may send anything.  People see only the expected fields, each
+ * checked for its type and size.  Format: docs/internals/contracts/rest.md
+ * section 8.9. */
 #ifndef FLOTILLA_SERVER_REPORT_H
 #define FLOTILLA_SERVER_REPORT_H
 
@@ -18,8 +17,9 @@
 #define FLO_REPORT_FINDINGS_MAX 64
 #define FLO_REPORT_FACTS_MAX 128
 
-/* The part of a report to an order of this kind that people see; new reference.
- * FLO_E_REST_SCHEMA: it is no report, of another kind, or too long. */
+/* Reads the part of a report that people see, for an order of this kind; *out
+ * is a new reference.  FLO_E_REST_SCHEMA: no report, one of another kind, or
+ * too long. */
 FLO_MUST_USE int flo_report_read(const json_t *in, const char *op, json_t **out,
                                  struct flo_err *err);
 

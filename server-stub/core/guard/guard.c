@@ -1,4 +1,4 @@
-/* Guard: buckets, as in core/request/rate.c, and what is under way. */
+/* Guard: token buckets, as in core/request/rate.c, and queued bytes. */
 #include <assert.h>
 
 #include "server-stub/core/guard/guard.h"
@@ -55,7 +55,7 @@ void flo_guard_begins(struct flo_guard_device *device, bool is_clean, uint64_t n
 
 bool flo_guard_hears(struct flo_guard_device *device, uint64_t bytes, bool is_retained)
 {
-    /* The packet, and the message until it is acknowledged. */
+    /* the packet, and a copy of the message until it is acknowledged */
     uint64_t cost = FLO_GUARD_MESSAGE_BYTES + bytes * (is_retained ? 1 : 2);
 
     bool fits = cost <= FLO_GUARD_HEARD_MAX + FLO_GUARD_HEARD_MORE - device->heard;

@@ -1,4 +1,4 @@
-/* Lease: the steps of follower, candidate and leader. */
+/* Lease: state machine of follower, candidate and leader. */
 #include <assert.h>
 #include <stddef.h>
 
@@ -51,7 +51,8 @@ enum flo_lease_do flo_lease_next(struct flo_lease *lease, uint64_t now_ms)
     return lease->is_asking ? FLO_LEASE_WAIT : follow(lease, now_ms);
 }
 
-/* A row counts from its answer: the beat that wrote it was sent before. */
+/* The wait starts at the answer, because the beat in the row was sent
+ * before. */
 void flo_lease_saw(struct flo_lease *lease, const struct flo_lease_row *row, uint64_t now_ms)
 {
     assert(lease->is_asking && lease->state == FLO_LEASE_FOLLOWER);
@@ -84,8 +85,8 @@ void flo_lease_changed(struct flo_lease *lease, bool is_changed)
     }
 }
 
-/* A claim without an answer may stand in the row: it is waited out like that of
- * anybody else.  A leader asks on. */
+/* A claim without an answer may have changed the row, so it is waited out like
+ * another's.  A leader asks again. */
 void flo_lease_unanswered(struct flo_lease *lease)
 {
     lease->is_asking = false;

@@ -1,4 +1,4 @@
-/* Membership: the first reason that holds. */
+/* Membership: finds the first reason that holds. */
 #include <assert.h>
 #include <string.h>
 

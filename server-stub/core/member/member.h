@@ -1,4 +1,5 @@
-/* Membership: may a device of the group be a member of a rollout?  Pure. */
+/* Membership: decides whether a device of the group is a member of a rollout.
+ * Pure. */
 #ifndef FLOTILLA_SERVER_MEMBER_H
 #define FLOTILLA_SERVER_MEMBER_H
 
@@ -11,20 +12,19 @@ enum flo_excuse {
 #undef FLO_EXCUSE
     FLO_EXCUSE_COUNT
 };
-/* For any but NONE. */
+/* Word of a reason other than NONE. */
 const char *flo_excuse_word(enum flo_excuse excuse);
 const char *flo_excuse_meaning(enum flo_excuse excuse);
 const char *flo_excuse_fix(enum flo_excuse excuse);
 
 struct flo_member_facts {
-    bool has_come; /* the device was heard since its enrolment */
+    bool has_come; /* the device was heard since it enrolled */
     bool is_in_maintenance;
-    bool is_outranked; /* a rollout to a group with a higher priority holds */
-    const char *pin;   /* model@version that is pinned for the rollout's model;
-                          NULL: none */
+    bool is_outranked; /* a rollout to a group with a higher priority decides */
+    const char *pin;   /* release pinned on it, as model@version; NULL: none */
 };
-/* `release` is the rollout's, as model@version.  The first reason that holds,
- * in the order of the table. */
+/* Returns the first reason that holds, in the table's order.  `release` is the
+ * rollout's, as model@version. */
 enum flo_excuse flo_member_excuse(const struct flo_member_facts *facts, const char *release);
 
 #endif

@@ -1,4 +1,4 @@
-/* Pins: the first fact that says it. */
+/* Pins: finds the state by the first fact that decides. */
 #include <assert.h>
 
 #include "server-stub/core/member/pin.h"

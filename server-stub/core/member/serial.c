@@ -1,4 +1,5 @@
-/* Claims by serial number: the policy is for those that nobody prepared. */
+/* Claims by serial number: the policy applies to serials that nobody
+ * prepared. */
 #include <assert.h>
 #include <string.h>
 

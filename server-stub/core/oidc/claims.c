@@ -1,4 +1,5 @@
-/* Claims: whether an ID token is for this login, and what its person may. */
+/* Claims: checks that an ID token is for this login, and gets the person's
+ * roles. */
 #include <assert.h>
 #include <string.h>
 
@@ -59,7 +60,7 @@ static int check_audience(const json_t *claims, const char *client, struct flo_e
 
 /* ---- now ---- */
 
-/* Seconds since 1970, with or without a fraction, until the year 9999. */
+/* Reads seconds since 1970, with or without a fraction, until the year 9999. */
 static bool read_time(const json_t *claims, const char *name, uint64_t *ms)
 {
     const json_t *time = json_object_get(claims, name);
@@ -117,7 +118,7 @@ int flo_oidc_claims_check(const json_t *claims, const struct flo_oidc_expect *ex
 
 /* ---- roles ---- */
 
-/* The claim at a path with dots; a name with dots of its own comes first. */
+/* Finds the claim at a dotted path; a name that itself has dots comes first. */
 static const json_t *claim_at(const json_t *claims, const char *path)
 {
     const json_t *whole = json_object_get(claims, path);
@@ -139,7 +140,7 @@ static const json_t *claim_at(const json_t *claims, const char *path)
     return whole;
 }
 
-/* Is this group in the claim: one text, or a list of them? */
+/* Tells whether the claim, a text or a list of texts, has this group. */
 static bool has_group(const json_t *claim, const char *group)
 {
     return is_audience(claim, group);
@@ -155,7 +156,7 @@ static bool is_needed(const struct flo_oidc_roles *roles, const json_t *claim)
     return has;
 }
 
-/* Does the list, apart by commas, have it? */
+/* Tells whether the comma-separated list has the word. */
 static bool has_word(const char *list, const char *word, size_t chars)
 {
     for (;;) {
@@ -170,7 +171,7 @@ static bool has_word(const char *list, const char *word, size_t chars)
     }
 }
 
-/* Add the grants of `role` that are not there yet; false: no room. */
+/* Adds the grants of `role` that are missing.  Returns false without room. */
 static bool add_role(char *out, const char *role)
 {
     for (;;) {

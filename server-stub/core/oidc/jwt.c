@@ -1,4 +1,4 @@
-/* Tokens: base64url, forms, and a signed token's three parts. */
+/* Tokens: base64url, forms, and the three parts of a signed token. */
 #include <string.h>
 
 #include <flotilla/errors/login.h>
@@ -10,7 +10,7 @@ void flo_base64url_encode(const void *data, size_t bytes, char *out)
     const uint8_t *from = data;
     char four[5];
 
-    /* Group by group: `out` has no room for the padding. */
+    /* Groups of four: `out` has no room for padding. */
     for (size_t i = 0; i < bytes; i += 3) {
         size_t left = bytes - i < 3 ? bytes - i : 3;
         flo_base64_encode(from + i, left, four);
@@ -21,7 +21,7 @@ void flo_base64url_encode(const void *data, size_t bytes, char *out)
     *out = '\0';
 }
 
-/* Value of a character; -1: it is none of the alphabet. */
+/* Returns the value of a character; -1: not in the alphabet. */
 static int digit(char c)
 {
     return c >= 'A' && c <= 'Z'   ? c - 'A'
@@ -54,7 +54,8 @@ ptrdiff_t flo_base64url_decode(const char *text, size_t chars, uint8_t *out)
             bits &= (1u << held) - 1;
         }
     }
-    return bits == 0 ? bytes : -1; /* one text for each value */
+    return bits == 0 ? bytes : -1; /* leftover bits would give two texts for
+                                      one value */
 }
 
 void flo_form_encode(struct flo_buf *out, const char *value)
@@ -78,7 +79,7 @@ static int refuse(struct flo_err *err, const char *why)
     return flo_fail(err, FLO_E_LOGIN_TOKEN, "the ID token %s", why);
 }
 
-/* A part that is a JSON object. */
+/* Reads a part that is a JSON object. */
 static int read_part(const char *text, size_t chars, json_t **out, struct flo_err *err)
 {
     uint8_t data[FLO_JWT_BYTES_MAX];

@@ -1,4 +1,4 @@
-/* Logins under way. */
+/* Logins: begins and completes them. */
 #include <string.h>
 
 #include <flotilla/errors/login.h>
@@ -11,7 +11,7 @@
 
 #define RANDOM_BYTES 24
 
-/* base64url of HMAC(key, "name state redirect"). */
+/* Computes base64url of HMAC(key, "name state redirect"). */
 static void word_of(const struct flo_logins *logins, const char *name, const char *state,
                     const char *redirect, char *out)
 {
@@ -49,7 +49,7 @@ void flo_login_begin(const struct flo_logins *logins, const uint8_t random[RANDO
     fill(logins, out);
 }
 
-/* When it began; UINT64_MAX: it is no state. */
+/* Returns the start time; UINT64_MAX: not a state. */
 static uint64_t begun_ms(const char *state)
 {
     uint8_t bytes[RANDOM_BYTES + 8 + 2];

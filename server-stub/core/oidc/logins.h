@@ -1,23 +1,24 @@
-/* Logins under way: between the way to the provider and the way back.  Pure.
+/* Logins in progress: between the redirect to the provider and the return.
+ * Pure.
  *
- * `state` comes back through the browser, `secret` stays with who began: a
- * link of somebody else cannot end a login here.  Nonce and PKCE's verifier
- * never leave the controller.  Nothing is kept of a login that began, so nobody
- * can begin too many: state and time make all other words by a key that lives
- * in memory.  A restart ends the logins under way. */
+ * `state` returns through the browser; `secret` stays with the client that
+ * began, so another person's link cannot complete a login.  Nonce and PKCE's
+ * verifier never leave the controller.  A login that began takes no memory, so
+ * it cannot be exhausted: all values are derived from state and time with a key
+ * in memory.  A restart ends the logins in progress. */
 #ifndef FLOTILLA_SERVER_OIDC_LOGINS_H
 #define FLOTILLA_SERVER_OIDC_LOGINS_H
 
 #include <flotilla/base.h>
 
-#define FLO_LOGINS_MAX 256 /* that have come back, and are remembered */
+#define FLO_LOGINS_MAX 256 /* completed logins that are remembered */
 #define FLO_LOGIN_MS 600000
 #define FLO_LOGIN_WORD 44 /* base64url of 32 bytes */
 #define FLO_LOGIN_REDIRECT 256
 #define FLO_LOGIN_SECRET (FLO_LOGIN_WORD + FLO_LOGIN_REDIRECT)
 
 struct flo_login {
-    char state[FLO_LOGIN_WORD];    /* random, and when it began */
+    char state[FLO_LOGIN_WORD];    /* random bytes and the start time */
     char secret[FLO_LOGIN_SECRET]; /* signature over state and redirect, ".",
                                       redirect */
     char nonce[FLO_LOGIN_WORD];
@@ -26,23 +27,25 @@ struct flo_login {
 };
 struct flo_logins {
     uint8_t key[32];                            /* the caller's, random */
-    char taken[FLO_LOGINS_MAX][FLO_LOGIN_WORD]; /* states, the oldest at next */
+    char taken[FLO_LOGINS_MAX][FLO_LOGIN_WORD]; /* used states; `next` is the
+                                                   oldest */
     size_t next;
 };
 
-/* With 24 random bytes; it takes no room. */
+/* Begins a login from 24 random bytes; stores nothing. */
 void flo_login_begin(const struct flo_logins *logins, const uint8_t random[24],
                      const char *redirect, uint64_t now_ms, struct flo_login *out);
-/* The login of this state, once.  After FLO_LOGINS_MAX others it is forgotten
- * that it was taken; its code is the provider's, who takes it once.
- * FLO_E_LOGIN_STATE: unknown, over, or begun by another. */
+/* Completes the login of this state, once.  A used state is forgotten after
+ * FLO_LOGINS_MAX others; then only the provider refuses its code the second
+ * time.  FLO_E_LOGIN_STATE: unknown, expired, or begun by another client. */
 FLO_MUST_USE int flo_login_take(struct flo_logins *logins, const char *state, const char *secret,
                                 uint64_t now_ms, struct flo_login *out, struct flo_err *err);
-/* PKCE's challenge of a verifier (RFC 7636 §4.2); `out` has FLO_LOGIN_WORD. */
+/* Derives PKCE's challenge from a verifier (RFC 7636 §4.2); `out` has
+ * FLO_LOGIN_WORD. */
 void flo_login_challenge(const char *verifier, char *out);
-/* May the provider send a browser there?  The page at an origin under which we
- * are served (`host` of the request; http only where we are), or a program on
- * the person's own machine (RFC 8252 §7.3). */
+/* Tells whether the provider may redirect a browser there.  Allowed are our
+ * page at the origin of the request's `host` (http only if we serve http), and
+ * a program on the person's own machine (RFC 8252 §7.3). */
 bool flo_login_may_return(const char *redirect, const char *host, bool is_plain);
 
 #endif

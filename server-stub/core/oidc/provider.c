@@ -1,4 +1,4 @@
-/* Provider: its description and its keys. */
+/* Provider: reads its metadata and its keys. */
 #include <string.h>
 
 #include <flotilla/errors/login.h>
@@ -28,8 +28,9 @@ static int read_object(const char *text, size_t bytes, const char *what, json_t 
 
 /* ---- keys ---- */
 
-/* A number of at most `most` bytes; false: it is none, or larger.  Some
- * providers write zeros in front, which RFC 7518 does not have. */
+/* Reads a number of at most `most` bytes.  Returns false for no number or a
+ * larger one.  Some providers add leading zeros, which RFC 7518 does not
+ * allow. */
 static bool read_number(const json_t *json, const char *name, size_t most, uint8_t *out,
                         size_t *bytes)
 {
@@ -91,7 +92,7 @@ static bool read_ec(const json_t *json, struct flo_jws_key *out)
            read_coordinate(json, "y", out->y);
 }
 
-/* false: of another kind or use. */
+/* Reads a key.  Returns false for another kind or use. */
 static bool read_key(const json_t *json, struct flo_jwk *out)
 {
     const char *kind = flo_json_text(json, "kty", "");
@@ -147,7 +148,7 @@ const struct flo_jwk *flo_jwks_find(const struct flo_jwks *keys, const struct fl
             continue;
         }
         if (found != NULL) {
-            return NULL; /* one of two: nobody says which */
+            return NULL; /* ambiguous: two keys without a name */
         }
         found = key;
     }
@@ -184,7 +185,8 @@ static int read_url(const json_t *json, const char *name, char *out, struct flo_
     return 0;
 }
 
-/* Absent: the standard's own list has it, or not. */
+/* Tells whether a list has the word; `absent` applies without the list, as the
+ * standard says. */
 static bool lists(const json_t *json, const char *name, const char *word, bool absent)
 {
     const json_t *list = json_object_get(json, name);

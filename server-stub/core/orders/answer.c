@@ -16,21 +16,24 @@ static bool is_by_the_clock(const char *error)
     return is_error(error, FLO_E_CMD_EXPIRED) || is_error(error, FLO_E_CMD_FUTURE);
 }
 
-/* A device whose clock or disk was wrong may answer otherwise later. */
+/* Tells whether the refusal may pass: a device whose clock or disk was wrong
+ * may answer otherwise later. */
 static bool is_passing(const char *error)
 {
     return is_by_the_clock(error) || (error != NULL && strncmp(error, "io.", 3) == 0);
 }
 
-/* The device carried the order out, or the order does not concern it. */
+/* Tells whether the device carried the order out, or the order does not concern
+ * it. */
 static bool is_over(enum flo_order_outcome outcome)
 {
     return outcome == FLO_OUTCOME_DONE || outcome == FLO_OUTCOME_IGNORED ||
            outcome == FLO_OUTCOME_SUPERSEDED;
 }
 
-/* A superseded or ignored rollback does not say what the device serves: it may
- * be on its way by a newer one, or by a removal, and serve the release yet. */
+/* A superseded or ignored rollback does not tell which release serves.  The
+ * device may be leaving it by a newer order or a removal, and still serve
+ * it. */
 static enum flo_answer_follows of_rollback(enum flo_order_outcome outcome)
 {
     return outcome == FLO_OUTCOME_DONE      ? FLO_ANSWER_BACK
@@ -46,10 +49,9 @@ static enum flo_answer_follows of_deploy(enum flo_order_outcome outcome)
                                                : FLO_ANSWER_NOTHING;
 }
 
-/* A broker may keep an order for longer than the order lives: a device that
- * refuses it then has not answered.  Where the order is young, the clock of the
- * device is wrong, and the refusal counts: otherwise the order would be signed
- * again for ever. */
+/* A broker may deliver an order after it expired; the device's refusal is then
+ * no answer.  If the order is young, the device's clock is wrong and the
+ * refusal counts; otherwise the order would be signed again for ever. */
 static bool came_too_late(const struct flo_answer *answer)
 {
     return answer->outcome == FLO_OUTCOME_REFUSED && answer->is_aged &&
@@ -79,7 +81,7 @@ struct flo_answer_result flo_answer_decide(const struct flo_answer *answer)
     return result;
 }
 
-/* Each of these has a report of its own. */
+/* Tells whether the operation requests a report of its own. */
 static bool asks_for_report(const char *word)
 {
     enum flo_order_op op;

@@ -1,4 +1,4 @@
-/* Intent: the order that stands, and its end. */
+/* Intent: which order holds, and when it ends. */
 #include <assert.h>
 #include <string.h>
 
@@ -11,7 +11,8 @@ bool flo_intent_goes_on(enum flo_rollout_state state)
            state == FLO_ROLLOUT_SCHEDULED;
 }
 
-/* The rollout orders nothing any more, but devices may have the release. */
+/* Tells whether the rollout gives no more orders, although devices may have the
+ * release. */
 static bool has_stopped(enum flo_rollout_state state)
 {
     return state == FLO_ROLLOUT_HALTED || state == FLO_ROLLOUT_ABORTING ||

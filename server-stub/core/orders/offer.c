@@ -1,4 +1,4 @@
-/* Offers: the digests of a release document. */
+/* Offers: lists the digests in a release document. */
 #include "server-stub/core/orders/offer.h"
 
 static int offer(const struct flo_digest *digest, flo_offer_fn fn, void *context,

@@ -6,9 +6,9 @@
 
 #define ROLLBACKS_FIRST 4
 
-/* The lowest weight goes first when a group has too many orders.  An old
- * rollback stands until the last device answered.  After so many newer
- * rollbacks it goes first too, to leave room for the orders of today. */
+/* Returns the weight of an order; the lowest is dropped first when a group has
+ * too many.  An old rollback is kept until the last device answered, unless as
+ * many newer rollbacks follow; then it is dropped first to make room. */
 static int weight(enum flo_order_op op, size_t newer_rollbacks)
 {
     return op == FLO_ORDER_ROLLBACK && newer_rollbacks >= ROLLBACKS_FIRST
@@ -16,7 +16,7 @@ static int weight(enum flo_order_op op, size_t newer_rollbacks)
                : flo_order_fact(op)->rank;
 }
 
-/* Does `later` make `earlier` pointless? */
+/* Tells whether `later` makes `earlier` pointless. */
 static bool replaces(const struct flo_order_card *later, const struct flo_order_card *earlier)
 {
     enum flo_order_subject subject = flo_order_fact(earlier->op)->subject;
@@ -59,7 +59,8 @@ struct listed {
     int weight;
 };
 
-/* Take out the least important, the oldest (here the last) of equals. */
+/* Drops the order of the lowest weight, among equals the oldest (the last one
+ * here). */
 static void drop_one(struct listed *listed, size_t *count)
 {
     size_t least = 0;
@@ -149,7 +150,7 @@ void flo_order_progress_add(struct flo_order_progress *progress, enum flo_order_
     switch (outcome) {
     case FLO_OUTCOME_DONE:
     case FLO_OUTCOME_IGNORED:
-    case FLO_OUTCOME_SUPERSEDED: /* something newer holds there */
+    case FLO_OUTCOME_SUPERSEDED: /* a newer order holds there */
         progress->done += count;
         break;
     case FLO_OUTCOME_REFUSED:

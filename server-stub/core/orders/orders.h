@@ -1,5 +1,5 @@
-/* Orders: the list of a group, the time to sign one again, the progress of
- * one.  Pure. */
+/* Orders: the list of a group, the time to sign one again, and its progress.
+ * Pure. */
 #ifndef FLOTILLA_SERVER_ORDERS_H
 #define FLOTILLA_SERVER_ORDERS_H
 
@@ -7,37 +7,37 @@
 #include <flotilla/proto.h>
 
 #define FLO_GROUP_ORDERS_MAX 8
-/* Life of an order; desired carries one that is at most half as old. */
+/* Life of an order.  Orders in desired documents are at most half as old. */
 #define FLO_ORDER_LIFE_MS (UINT64_C(72) * 3600 * 1000)
 
-/* How long an order is kept after its end, for people who read what
- * happened. */
+/* How long an expired order is kept for people to read. */
 #define FLO_ORDER_KEPT_MS (UINT64_C(30) * 24 * 3600 * 1000)
 
-/* The facts of an order on which the selection depends. */
+/* Facts of an order that decide whether a list includes it. */
 struct flo_order_card {
     enum flo_order_op op;
     uint64_t seq;
     uint64_t expires_at_ms;
     char rollout[FLO_NAME_MAX + 1]; /* pause, resume, abort */
-    struct flo_digest release;      /* rollback: the release that goes */
-    bool is_over;                   /* the order's epoch is over: devices refuse its key */
+    struct flo_digest release;      /* rollback: the release to leave */
+    bool is_over;                   /* devices refuse its key: its epoch is over */
 };
 
-/* The retained list of a group: indices into `cards` (ascending seq), at most
- * FLO_GROUP_ORDERS_MAX, in ascending order; returns how many.
+/* Selects the retained list of a group: indices into `cards` (sorted by seq),
+ * at most FLO_GROUP_ORDERS_MAX, ascending.  Returns how many.
  *
  * Deploy orders are not in it: they travel in desired, where one replaces
- * another.  Orders of an epoch before are not: each device would refuse them
- * with each connection, and tell it.  Only the newest counts among freezes and
+ * another.  Nor are orders of an earlier epoch: each device would refuse them
+ * at every connection, and report it.  Only the newest counts among freezes and
  * unfreezes, among pauses, resumes and aborts of a rollout, and among rollbacks
- * of a release.  When there are too many, the harmless go first, and before
- * those all but four rollbacks. */
+ * of a release.  If there are too many, all but the newest four rollbacks are
+ * dropped first, then the harmless orders. */
 size_t flo_group_orders(const struct flo_order_card *cards, size_t count, uint64_t now_ms,
                         size_t *out);
 
-/* The order is older than half of its life: it is signed again while it holds.
- * An order dated in the future counts too: the clock was set back since. */
+/* Returns true when more than half of the order's life is over: it is signed
+ * again while it holds.  Also true for an order dated in the future, as the
+ * clock was set back. */
 bool flo_order_is_aged(uint64_t issued_at_ms, uint64_t expires_at_ms, uint64_t now_ms);
 
 /* Outcome of an order on one device, as the device says it. */
@@ -45,20 +45,20 @@ enum flo_order_outcome {
     FLO_OUTCOME_PENDING, /* nothing heard */
     FLO_OUTCOME_RUNNING,
     FLO_OUTCOME_DONE,
-    FLO_OUTCOME_IGNORED, /* not concerned: as good as done */
+    FLO_OUTCOME_IGNORED, /* does not concern the device: counts as done */
     FLO_OUTCOME_REFUSED,
-    FLO_OUTCOME_SUPERSEDED /* a newer order about the same holds there */
+    FLO_OUTCOME_SUPERSEDED /* a newer order about the same subject holds there */
 };
 const char *flo_outcome_word(enum flo_order_outcome outcome);
 bool flo_outcome_parse(const char *word, enum flo_order_outcome *out);
-/* Is `next` news after `now`?  An end stays, but a refused order, or one
- * that did not seem to concern the device, may be done after all. */
+/* Tells whether `next` changes `now`.  A final outcome stays, but a refused or
+ * ignored order may still be done later. */
 bool flo_outcome_is_news(enum flo_order_outcome now, enum flo_order_outcome next);
 
 struct flo_order_progress {
     uint32_t devices;
     uint32_t online;
-    uint32_t awaited; /* online, and did not answer yet */
+    uint32_t awaited; /* online, not answered yet */
     uint32_t acked;
     uint32_t done;
     uint32_t failed;

@@ -1,4 +1,4 @@
-/* Taking a model off a device: what its report says of the model. */
+/* Removal: finds the model in a device's report. */
 #include <assert.h>
 #include <stdio.h>
 #include <string.h>

@@ -1,4 +1,4 @@
-/* Which orders are signed again. */
+/* Renewal: decides which orders are signed again. */
 #include <assert.h>
 
 #include "server-stub/core/orders/renewal.h"
@@ -18,7 +18,7 @@ const char *flo_renewal_word(enum flo_renewal_why why)
     return words[why];
 }
 
-/* Lists have removals for others, too, who may have got the model since. */
+/* Removals in lists are also for devices that may have got the model since. */
 static bool is_overtaken(const struct flo_renewal_order *order)
 {
     return order->seq < order->rollback &&

@@ -1,7 +1,7 @@
 /* Renewal: which orders are signed again, and why.  Pure.
  *
- * One walk goes over orders in ascending sequence: those that stand in lists of
- * groups, or those that desired documents hold. */
+ * A walk visits orders in ascending sequence: those in the lists of groups, or
+ * those in desired documents. */
 #ifndef FLOTILLA_SERVER_RENEWAL_H
 #define FLOTILLA_SERVER_RENEWAL_H
 
@@ -12,48 +12,50 @@
 
 enum flo_renewal_why {
     FLO_RENEWAL_NOT,
-    FLO_RENEWAL_ASKED,     /* each one: devices know higher numbers */
-    FLO_RENEWAL_AGED,      /* more than half of its life is over */
-    FLO_RENEWAL_OVERTAKEN, /* a deploy or a removal before a newer rollback:
-                              devices that heard of that do not take it */
-    FLO_RENEWAL_IN_TURN,   /* a rollback before it was signed again, and
+    FLO_RENEWAL_ASKED,     /* all are signed again: devices know higher numbers */
+    FLO_RENEWAL_AGED,      /* more than half of its life has passed */
+    FLO_RENEWAL_OVERTAKEN, /* a deploy or removal older than a rollback:
+                              devices that know the rollback refuse it */
+    FLO_RENEWAL_IN_TURN,   /* an earlier rollback was signed again, and
                               rollbacks in lists keep their order */
-    FLO_RENEWAL_EPOCH,     /* devices take nothing of its epoch any more */
+    FLO_RENEWAL_EPOCH,     /* devices no longer accept its epoch */
     FLO_RENEWAL_COUNT
 };
 const char *flo_renewal_word(enum flo_renewal_why why);
 
-/* The caller's; zero but for the first three. */
+/* State of a walk.  The caller sets the first three fields; the rest begins as
+ * zero. */
 struct flo_renewal {
     uint64_t now_ms;
     bool is_each;
-    uint32_t epoch;           /* epoch of the trusted keys; 0: not looked at */
-    bool has_listed_rollback; /* one was signed again in this walk */
+    uint32_t epoch;           /* epoch of the trusted keys; 0: not checked */
+    bool has_listed_rollback; /* a rollback was signed again in this walk */
 };
 
 struct flo_renewal_order {
     enum flo_order_op op;
     uint64_t seq;
-    uint64_t rollback; /* sequence of the newest rollback of its model */
+    uint64_t rollback; /* sequence number of the newest rollback of its model */
     uint64_t issued_at_ms;
     uint64_t expires_at_ms;
-    uint32_t epoch; /* 0: not looked at */
-    bool is_listed; /* in the list of a group; else only desired holds it */
+    uint32_t epoch; /* 0: not checked */
+    bool is_listed; /* in a group's list; false: in desired documents only */
 };
 
-/* The next order of the walk. */
+/* Decides about the next order of the walk. */
 enum flo_renewal_why flo_renewal_next(struct flo_renewal *renewal,
                                       const struct flo_renewal_order *order);
 
-/* An order that says what a device is to do with a model: desired documents
- * hold such. */
+/* Tells whether the operation is about a device's model: desired documents hold
+ * such orders. */
 bool flo_renewal_is_of_model(enum flo_order_op op);
-/* Such an order is signed again for each holder, with that device as its scope.
- *  With more holders than this it keeps its scope.
+/* Tells whether such an order is signed again for each device that holds it,
+ * with that device as its scope.  With more holders than this it keeps its
+ * scope.
  *
- * With the group's scope and a newer number, a carrier of messages could bring
+ * With the group's scope and a new number, whoever relays messages could replay
  * it to members that got another order since.  It would be the newest there
- * too.  With many holders, one order each costs too much in the second after a
+ * too.  With many holders, an order for each costs too much right after a
  * rollback. */
 #define FLO_RENEWAL_OWN_MAX 64
 bool flo_renewal_is_own(enum flo_order_op op, size_t holders);

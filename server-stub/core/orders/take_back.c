@@ -1,4 +1,4 @@
-/* Taking a release back: the plan for one device. */
+/* Recall: the plan for one device. */
 #include <assert.h>
 #include <string.h>
 
@@ -65,7 +65,7 @@ static void take_title(const json_t *of, const json_t *slot, char *title)
              version != NULL ? version : "?");
 }
 
-/* The release is on trial next to the current one: the current one stays. */
+/* The release is on trial next to the current one, which stays. */
 static enum flo_return off_trial(const json_t *model, char *title)
 {
     const json_t *current = json_object_get(model, "current");
@@ -89,7 +89,7 @@ static bool is_named(const json_t *model, const char *release)
            is_release(json_object_get(model, "execution"), release);
 }
 
-/* The model of the report that has this release; NULL: none. */
+/* Finds the model in the report that has this release; NULL: none. */
 static const json_t *model_of(const json_t *report, const char *release)
 {
     size_t i;

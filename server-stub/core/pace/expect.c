@@ -1,28 +1,30 @@
-/* Expectation: how long the phases of a rollout take, before it starts.
+/* Expectation: estimates how long the phases of a rollout take, before it
+ * starts.
  *
- * The pace, the limits, the windows and the soak are known.  Nobody fails,
- * nobody is away, and no person has to decide: it is the shortest time that the
- * plan allows.  A download counts only when the policy bounds its speed. */
+ * The estimate uses pace, limits, windows and soak.  It assumes that no device
+ * fails or is offline and that no person has to decide, so it is the shortest
+ * time that the plan allows.  A download counts only if the policy limits its
+ * speed. */
 #include <assert.h>
 #include <string.h>
 
 #include "server-stub/core/rollout/parts.h"
 #include "server-stub/core/rollout/rollout.h"
 
-#define LEVELS_MAX 256    /* levels of a ramp; then the pace stays */
-#define CHANGES_MAX 20000 /* a window: more than 25 years of days */
+#define LEVELS_MAX 256    /* levels of a ramp; above it the pace is constant */
+#define CHANGES_MAX 20000 /* changes of a window: over 25 years of days */
 #define PER_S_MAX 100000.0
 
 /* ---- telling ---- */
 
-/* A ramp: its pace grows when devices that were told earlier have ended. */
+/* Ramp: the pace grows as devices that were told to update finish. */
 struct ramp {
     double at_s;
     double told;
     double per_s;
     uint32_t level;
-    uint32_t crossed;             /* levels that enough devices were told for */
-    double crossed_s[LEVELS_MAX]; /* ... at this time */
+    uint32_t crossed;             /* levels for which enough devices were told */
+    double crossed_s[LEVELS_MAX]; /* ... and the time of each */
 };
 
 static double with_ramp_s(const struct flo_rollout_phase *phase, double devices, double first,
@@ -31,7 +33,7 @@ static double with_ramp_s(const struct flo_rollout_phase *phase, double devices,
     struct ramp ramp = {.per_s = per_s, .told = first};
 
     while (ramp.crossed < LEVELS_MAX && (ramp.crossed + 1.0) * phase->ramp_successes <= first) {
-        ramp.crossed++; /* at 0 s */
+        ramp.crossed++; /* from the start, 0 s */
     }
     while (ramp.told < devices) {
         double goal = (ramp.crossed + 1.0) * phase->ramp_successes;
@@ -57,7 +59,8 @@ static double with_ramp_s(const struct flo_rollout_phase *phase, double devices,
     return ramp.at_s;
 }
 
-/* The first second's share is told at once. */
+/* Returns the time to tell all devices at the pace.  The first second's share
+ * is told at once. */
 static double pace_s(const struct flo_rollout *rollout, const struct flo_rollout_phase *phase,
                      uint32_t devices, double device_s)
 {
@@ -71,13 +74,14 @@ static double pace_s(const struct flo_rollout *rollout, const struct flo_rollout
                                      : (devices - first) / per_s;
 }
 
-/* So many take turns: the last begin when all turns before have ended. */
+/* Returns the start of the last turn.  At most `most` devices update together,
+ * so a turn begins when the one before has ended. */
 static double turns_s(uint32_t devices, uint32_t most, double device_s)
 {
     return most == 0 || devices <= most ? 0 : (devices - 1) / most * device_s;
 }
 
-/* The fullest value of a label that has a limit decides. */
+/* The label value with the most devices decides, where a limit applies. */
 static double places_s(struct flo_rollout *rollout, uint32_t index, double device_s)
 {
     double longest = 0;
@@ -112,7 +116,7 @@ static double tell_s(struct flo_rollout *rollout, uint32_t index, uint32_t devic
 
 /* ---- windows ---- */
 
-/* The moment at which so much time of open windows has passed. */
+/* Returns the time at which so many seconds of open windows have passed. */
 static uint64_t in_window(const struct flo_window *window, int32_t offset_s, uint64_t from_ms,
                           uint64_t work_ms)
 {
@@ -133,7 +137,8 @@ static uint64_t in_window(const struct flo_window *window, int32_t offset_s, uin
     return at_ms;
 }
 
-/* Each zone has its share of the pace; the last zone ends the phase. */
+/* Returns when the last device is told.  Each zone has its share of the pace;
+ * the last zone ends the phase. */
 static uint64_t told_at(const struct flo_rollout *rollout, uint32_t index, uint32_t devices,
                         uint64_t from_ms, double work_s, struct flo_rollout_expected *out)
 {
@@ -176,7 +181,8 @@ static uint64_t expect_phase(struct flo_rollout *rollout, uint32_t index,
     bool is_idle = trip->is_idle[index];
     uint64_t device_ms = is_idle ? 0 : trip->download_ms + trip->soak_ms;
     uint64_t jitter_ms = is_idle ? 0 : trip->jitter_ms;
-    /* A device begins in the middle of the jitter; the last one at its end. */
+    /* On average a device begins in the middle of the jitter; the last one at
+     * its end. */
     double device_s = (double)(device_ms + jitter_ms / 2) / 1000;
 
     from_ms += phase->is_hold_out ? phase->watch_ms : 0;

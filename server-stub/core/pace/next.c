@@ -1,7 +1,7 @@
-/* Next: what a rollout waits for, and when it looks again.
+/* Next: tells what a rollout waits for, and when it checks again.
  *
- * Every state that does not last says so: a rollout that stands still without a
- * word is what people call a hang. */
+ * Every state that is not final has such a text, because people take an
+ * unexplained stop for a hang. */
 #include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -15,7 +15,7 @@
 #include "server-stub/core/rollout/rollout.h"
 
 #define TICK_MS 1000
-#define EVIDENCE_MS 5000 /* the shell asks for it so often */
+#define EVIDENCE_MS 5000 /* interval in which the shell requests evidence */
 
 struct awaited {
     uint64_t now_ms;
@@ -33,7 +33,7 @@ static void look_at(struct awaited *awaited, uint64_t at_ms)
     awaited->at_ms = at_ms < awaited->at_ms ? at_ms : awaited->at_ms;
 }
 
-/* A device speaks at least once in a report's interval. */
+/* A device reports at least once in a report interval. */
 static void by_report(struct awaited *awaited, const struct flo_rollout_member *member)
 {
     uint64_t next_ms = member->heard_at_ms + awaited->report_ms;
@@ -97,7 +97,7 @@ static void add(struct awaited *awaited, const struct flo_rollout *rollout,
     }
 }
 
-/* Devices of phases that began which did not end, or did not go back. */
+/* Devices of the phases that began whose update or return has not ended. */
 static struct awaited members_of(const struct flo_rollout *rollout, uint64_t now_ms,
                                  uint64_t report_ms)
 {
@@ -165,8 +165,8 @@ static bool is_holding(const struct flo_rollout_member *member)
            member->state == FLO_EXECUTION_ALREADY_INSTALLED;
 }
 
-/* Devices of the phases that began are one arm, all others the other arm.  A
- * device is seen that is there with the release of its arm. */
+/* Counts the arms: devices of the phases that began, and all others.  A device
+ * counts as seen when it is online with its arm's release. */
 static void arms_of(const struct flo_rollout *rollout, struct flo_sample_arm *updated,
                     struct flo_sample_arm *waiting)
 {
@@ -178,7 +178,7 @@ static void arms_of(const struct flo_rollout *rollout, struct flo_sample_arm *up
         bool is_there = member->is_online && member->lapse == FLO_LAPSE_NONE;
         if (member->phase >= rollout->phase_count || member->state == FLO_EXECUTION_REMOVED ||
             member->state == FLO_EXECUTION_SUPERSEDED) {
-            continue; /* the member left, or something newer has it */
+            continue; /* the member left, or has a newer release */
         }
         struct flo_sample_arm *arm = is_updated ? updated : waiting;
         arm->assigned++;
@@ -287,7 +287,7 @@ bool flo_rollout_next(const struct flo_rollout *rollout, uint64_t now_ms, uint64
     case FLO_ROLLOUT_PAUSED:
         say(out, "a person (resume, promote, abort, rollback); ");
         say_devices(out, &awaited);
-        look_at(&awaited, now_ms); /* gates are looked at all the time */
+        look_at(&awaited, now_ms); /* gates are checked all the time */
         break;
     case FLO_ROLLOUT_ABORTING:
     case FLO_ROLLOUT_ROLLING_BACK:

@@ -1,11 +1,11 @@
-/* Pace: which devices are told when.
+/* Pace: decides when each device is told to update.
  *
- * Ten thousand devices that begin at once are an attack on their own
- * controller.  A phase tells its devices by ranges of buckets, so many a
- * second.  Deploy orders travel in desired documents only, so no device begins
- * before its turn.  A device whose turn came may still be held: its window is
- * closed, others of its site are under way, it waits before another attempt.
- * It is told when that ends.  Also here: the deadlines of states. */
+ * Ten thousand devices that begin at once would overload their controller.  A
+ * phase tells its devices by ranges of buckets, at a limited rate.  Deploy
+ * orders are only in desired documents, so no device begins before its turn.  A
+ * device may still be held in its turn: its window is closed, others of its
+ * site are under way, or it waits before a retry.  It is told when that ends.
+ * Also here: the deadlines of states. */
 #include <assert.h>
 #include <math.h>
 #include <string.h>
@@ -13,14 +13,15 @@
 #include "server-stub/core/rollout/parts.h"
 #include "server-stub/core/rollout/rollout.h"
 
-/* After a gap, at most this time (or one device) is made up for. */
+/* After a gap, at most this time (or one device) is caught up. */
 #define BURST_MS 2000
-#define BEHIND_MS 60000 /* at least, after the device's own deadline */
+#define BEHIND_MS 60000 /* minimum delay after the device's own deadline */
 #define STARTS_PER_S_MAX 100000.0
 
 /* ---- the rate ---- */
 
-/* A ramp multiplies the pace after every so many good ends. */
+/* Returns the pace.  A ramp multiplies it after each `ramp_successes`
+ * successful devices. */
 static double pace_of(const struct flo_rollout *rollout, const struct flo_rollout_phase *phase)
 {
     double per_s = phase->starts_per_s > 0 ? phase->starts_per_s : rollout->starts_per_s;
@@ -33,7 +34,8 @@ static double pace_of(const struct flo_rollout *rollout, const struct flo_rollou
     return per_s < STARTS_PER_S_MAX ? per_s : STARTS_PER_S_MAX;
 }
 
-/* Devices that the pace allows now; the account is paid for them. */
+/* Returns how many devices may be told now, and charges them to the phase's
+ * budget. */
 static uint32_t allowance(const struct flo_rollout *rollout, struct flo_rollout_phase *phase,
                           uint64_t now_ms)
 {
@@ -42,7 +44,7 @@ static uint32_t allowance(const struct flo_rollout *rollout, struct flo_rollout_
     if (per_s <= 0) {
         return UINT32_MAX;
     }
-    if (phase->told_at_ms == 0) { /* the first second at once */
+    if (phase->told_at_ms == 0) { /* the first second's share is told at once */
         phase->told_at_ms = now_ms;
         return per_s < 1 ? 1 : (uint32_t)per_s;
     }
@@ -59,15 +61,16 @@ static uint32_t allowance(const struct flo_rollout *rollout, struct flo_rollout_
 
 /* ---- who is under way ---- */
 
-/* Devices under way together, of the rollout and of its phases. */
+/* Devices under way, of the rollout and of each phase. */
 struct look {
     uint64_t now_ms;
     uint32_t all;
     uint32_t of_phase[FLO_ROLLOUT_PHASES_MAX];
 };
 
-/* The member was told and did not end: it may begin at any moment, even while
- * it waits for its surroundings.  One not heard for long lets others go. */
+/* Returns true when the member was told and has not ended: it may begin at any
+ * moment, even while it waits for its conditions.  A device that is silent for
+ * long does not count, so others go on. */
 static bool is_busy(const struct flo_rollout *rollout, const struct flo_rollout_member *member,
                     uint64_t now_ms)
 {
@@ -176,7 +179,7 @@ enum flo_hold flo_rollout_hold_of(const struct flo_rollout *rollout,
     return FLO_HOLD_NONE;
 }
 
-/* Who could be told now, but for the pace. */
+/* Finds the devices that could be told now, but for the pace. */
 static struct look look_at(struct flo_rollout *rollout, uint64_t now_ms)
 {
     struct look look = {.now_ms = now_ms};
@@ -204,8 +207,8 @@ static struct look look_at(struct flo_rollout *rollout, uint64_t now_ms)
 
 /* ---- telling ---- */
 
-/* With limits only those are told that are there: others would begin when they
- * come back, whoever is under way then. */
+/* With limits only devices that are online are told.  Others would begin
+ * whenever they return, whatever is under way then. */
 void flo_rollout_phase_absent(struct flo_rollout *rollout, uint32_t index)
 {
     for (size_t i = 0; i < rollout->member_count; i++) {
@@ -231,9 +234,9 @@ static uint32_t ready_in(const struct flo_rollout *rollout, uint32_t index)
     return ready;
 }
 
-/* The first phase that began and has somebody to tell, or has not come to the
- * end of its buckets, or phase_count.  An operator who promotes a phase early
- * skips its gates, not its pace. */
+/* Returns the first phase that began and still has devices to tell or buckets
+ * to cover, or phase_count.  A phase that an operator promoted early skips its
+ * gates, not its pace. */
 static uint32_t phase_that_tells(const struct flo_rollout *rollout)
 {
     uint32_t i = 0;
@@ -259,8 +262,8 @@ bool flo_rollout_told_all(const struct flo_rollout *rollout)
     return true;
 }
 
-/* Bucket bound of the next `devices` that are ready.  For the last ones it is
- * the phase's own bound, so that newcomers after them are told too. */
+/* Returns the bucket bound of the next `devices` that are ready.  For the last
+ * ones it is the phase's own bound, so that later newcomers are told too. */
 static uint32_t next_bound(const struct flo_rollout *rollout, uint32_t index, uint32_t devices)
 {
     const struct flo_rollout_phase *phase = &rollout->phases[index];

@@ -1,4 +1,5 @@
-/* Soak: how long devices, or a whole phase, still have to be watched. */
+/* Soak: computes how long devices, or a whole phase, still have to be
+ * watched. */
 #include <assert.h>
 
 #include "server-stub/core/rollout/parts.h"

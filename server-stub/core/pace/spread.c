@@ -1,13 +1,13 @@
-/* Spread: the devices of a phase picked over the strata of the fleet.
+/* Spread: picks the devices of a phase evenly from the strata of the fleet.
  *
- * A stratum is the devices with the same values of some labels (hardware and
- * site, say).  Each stratum sends one device, and the rest by its size; within
+ * A stratum is the set of devices with equal values of some labels (hardware
+ * and site, say).  Each stratum gives one device, and more by its size; within
  * a stratum the order of buckets decides, so the same rollout picks the same
- * devices.  Then the members that were picked change buckets with others, so
- * that they lie in the phase's range, and all that is known of ranges holds.
+ * devices.  The picked members then swap buckets with others, so that a phase
+ * is still a range of buckets.
  *
- * A phase of N devices counts those that are online, if there are so many, as
- * one without strata does. */
+ * A phase of N devices counts online devices if there are enough, as without
+ * strata. */
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,8 +15,8 @@
 #include "server-stub/core/rollout/parts.h"
 #include "server-stub/core/rollout/rollout.h"
 
-/* Scratch of the pick: is_ready stands for "may be picked", is_fresh for "was
- * picked", until the first look at the pace. */
+/* Uses two flags as scratch until the pace is computed: is_ready means "may be
+ * picked", is_fresh "was picked". */
 
 static int by_stratum(const void *a, const void *b)
 {
@@ -38,7 +38,7 @@ static int by_device(const void *a, const void *b)
     return strcmp(one->device, other->device);
 }
 
-/* A stratum in the array that is sorted by strata. */
+/* Stratum: a run in the array sorted by strata. */
 struct stratum {
     size_t from, end;
     uint32_t size; /* devices that may be picked */
@@ -62,7 +62,7 @@ static bool next_stratum(const struct flo_rollout *rollout, struct stratum *stra
     return true;
 }
 
-/* Picks of a stratum of `size` at the level `share`: one, and its share. */
+/* Returns the picks of a stratum of `size`: one, and its `share`. */
 static uint32_t picks_of(uint32_t size, double share)
 {
     uint32_t picks = (uint32_t)(size * share);
@@ -81,7 +81,7 @@ static uint32_t picks_at(const struct flo_rollout *rollout, double share)
     return picks;
 }
 
-/* The highest share at which not more than `wanted` are picked. */
+/* Returns the highest share that picks at most `wanted` devices. */
 static double share_for(const struct flo_rollout *rollout, uint32_t wanted)
 {
     double low = 0;
@@ -101,7 +101,7 @@ static double share_for(const struct flo_rollout *rollout, uint32_t wanted)
     return low;
 }
 
-/* The first `most` of a stratum, by their buckets. */
+/* Picks the first `most` of a stratum, by bucket. */
 static uint32_t pick_first(struct flo_rollout *rollout, const struct stratum *stratum,
                            uint32_t most)
 {
@@ -118,8 +118,8 @@ static uint32_t pick_first(struct flo_rollout *rollout, const struct stratum *st
     return picked;
 }
 
-/* One more of each stratum that has `size_min` or more left, as far as they
- * are wanted. */
+/* Picks one more of each stratum with `size_min` or more left, up to
+ * `wanted`. */
 static uint32_t pick_one_each(struct flo_rollout *rollout, uint32_t size_min, uint32_t wanted)
 {
     struct stratum stratum = {0};
@@ -142,10 +142,11 @@ static uint32_t strata_of(const struct flo_rollout *rollout, uint32_t size_min)
     return count;
 }
 
-/* Fewer than there are strata: the largest of them. */
+/* Picks one of each of the largest strata, when fewer devices than strata are
+ * wanted. */
 static void pick_largest(struct flo_rollout *rollout, uint32_t wanted)
 {
-    uint32_t low = 1; /* more strata than wanted are as large as this */
+    uint32_t low = 1; /* more strata than wanted have this size */
     uint32_t high = (uint32_t)rollout->member_count + 1;
 
     while (low + 1 < high) {
@@ -182,8 +183,8 @@ static void pick(struct flo_rollout *rollout, uint32_t wanted)
 
 /* ---- buckets ---- */
 
-/* Members of the range that were not picked change places with those outside
- * of it that were. */
+/* Members in the range that were not picked swap buckets with picked ones
+ * outside of it. */
 static void exchange(struct flo_rollout *rollout, uint32_t from, uint32_t to)
 {
     size_t inside = 0;
@@ -202,7 +203,7 @@ static void exchange(struct flo_rollout *rollout, uint32_t from, uint32_t to)
             }
         }
         if (inside == rollout->member_count) {
-            return; /* as many are inside as were picked */
+            return; /* all picked ones are inside */
         }
         uint32_t bucket = picked->bucket;
         picked->bucket = other->bucket;

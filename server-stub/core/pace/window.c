@@ -24,7 +24,7 @@ static int day_of(const char *at)
     return -1;
 }
 
-/* "mon-fri" or "sat,sun" and a blank; NULL when it is neither. */
+/* Parses "mon-fri" or "sat,sun" and a blank; NULL otherwise. */
 static const char *parse_days(const char *at, uint8_t *days)
 {
     *days = 0;
@@ -62,7 +62,7 @@ static bool is_digit(char c)
     return c >= '0' && c <= '9';
 }
 
-/* "HH:MM" up to 24:00; NULL when it is not. */
+/* Parses "HH:MM" up to 24:00; NULL otherwise. */
 static const char *parse_time(const char *at, uint32_t *out)
 {
     if (!is_digit(at[0]) || !is_digit(at[1]) || at[2] != ':' || !is_digit(at[3]) ||
@@ -126,7 +126,7 @@ bool flo_window_is_open(const struct flo_window *window, int32_t offset_s, uint6
     int64_t local_s = (int64_t)(wall_ms / 1000) + offset_s;
     int64_t change_s;
 
-    /* No clock shows the first day of 1970. */
+    /* no clock shows the first day of 1970 */
     bool is_open = flo_daily_is_open(&daily, local_s < DAY_S ? DAY_S : local_s, &change_s);
     *change_ms = change_s == INT64_MAX ? UINT64_MAX : (uint64_t)(change_s - offset_s) * 1000;
     return is_open;

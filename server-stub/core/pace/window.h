@@ -1,12 +1,12 @@
-/* Window: the hours of a day in which devices may begin.
+/* Window: the hours of a day in which devices may begin an update.
  *
  *   "01:00-05:00"                         each day, in device-local time
  *   "mon-fri 22:00-04:00 Europe/Paris"    in one zone, for all devices
  *   "sat,sun 00:00-24:00 +02:00"
  *
- * A window may pass midnight; its day is that on which it opens.  Device-local
- * time is the wall clock of the device's own zone.  Zones come in as offsets:
- * who knows zones gives the offset of the moment.  Pure. */
+ * A window may pass midnight; its day is the one on which it opens.
+ * Device-local time is the wall clock of the device's own zone.  Zones are
+ * given as offsets: the caller passes the offset of the moment.  Pure. */
 #ifndef FLOTILLA_SERVER_WINDOW_H
 #define FLOTILLA_SERVER_WINDOW_H
 
@@ -17,21 +17,22 @@
 
 struct flo_window {
     uint32_t from_s;                    /* second of the local day */
-    uint32_t length_s;                  /* 0: no window, devices begin at any time */
+    uint32_t length_s;                  /* 0: no window, any time is allowed */
     uint8_t days;                       /* bit 0: Monday */
     bool is_local;                      /* the device's own zone */
-    char zone[FLO_WINDOW_ZONE_MAX + 1]; /* else this one */
+    char zone[FLO_WINDOW_ZONE_MAX + 1]; /* else this zone */
 };
-/* false when the text is no window. */
+/* Returns false for an invalid text. */
 bool flo_window_parse(const char *text, struct flo_window *out);
 
-/* Is it open at `wall_ms` where clocks are `offset_s` ahead of UTC?
- * *change_ms: when that changes at the latest, by the same offset. */
+/* Tells whether the window is open at `wall_ms`, where local time is `offset_s`
+ * ahead of UTC.  *change_ms: the latest time of its next change, with the same
+ * offset. */
 bool flo_window_is_open(const struct flo_window *window, int32_t offset_s, uint64_t wall_ms,
                         uint64_t *change_ms);
 
-/* The same window by UTC clocks, as an order states it: a device needs no
- * zone.  Only from_s, length_s and days are set. */
+/* Converts the window to UTC for an order, so that devices need no zone.  Only
+ * from_s, length_s and days are set. */
 void flo_window_in_utc(const struct flo_window *window, int32_t offset_s, struct flo_window *out);
 
 #endif

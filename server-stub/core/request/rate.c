@@ -1,13 +1,13 @@
-/* Rate: buckets of requests.  A bucket counts the time that its requests take
- * to fill in again, so a moment's arithmetic has no remainders. */
+/* Rate: token buckets of requests.  A bucket stores the time that its requests
+ * need to refill, so the arithmetic has no remainders. */
 #include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "server-stub/core/request/rate.h"
 
-/* The page asks twice a second at most, a script of ours four times.  1,000 in
- * a second is a fifth of what the controller answers. */
+/* Limits.  The page asks twice a second at most, our scripts four times. 1,000
+ * a second is a fifth of what the controller can answer. */
 const struct flo_rate_policy flo_rate_policies[FLO_RATE_KINDS] = {
     [FLO_RATE_DEFAULT] = {"default", 60000, 60000},
     [FLO_RATE_URGENT] = {"urgent", 120, 60000},
@@ -20,7 +20,7 @@ static uint64_t used_at(const struct flo_rate_bucket *bucket, uint64_t now_ms)
     return bucket->used_us > since_ms * 1000 ? bucket->used_us - since_ms * 1000 : 0;
 }
 
-/* The token's bucket, or the emptiest in use. */
+/* Finds the token's bucket, or else the least used one. */
 static struct flo_rate_bucket *bucket_of(struct flo_rate_bucket *buckets, const char *token,
                                          uint64_t now_ms)
 {

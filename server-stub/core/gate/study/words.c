@@ -11,7 +11,7 @@
 #include "server-stub/core/gate/statistics/sites.h"
 #include "server-stub/core/gate/study/study.h"
 
-/* A text that is built piece by piece and never overflows. */
+/* Text that is built piece by piece and never overflows. */
 struct line {
     char *out;
     size_t used;
@@ -61,7 +61,7 @@ static void say_verdict(struct line *line, enum flo_verdict verdict, enum flo_op
                                       : open_text(open));
 }
 
-/* +65 %, but 2.0 times. */
+/* Writes +65 %, but 2.0 times. */
 static void say_effect(struct line *line, double effect, bool has_interval, double low, double high)
 {
     bool is_times = effect > TIMES_FROM;
@@ -111,7 +111,8 @@ static void say_ratio(struct line *line, const struct flo_ratio_rule *rule,
     say_verdict(line, result->verdict, result->open);
 }
 
-/* The growth in an hour; where no effect is told, that of the medians. */
+/* Writes the growth per hour; without a shown effect, the difference of the
+ * medians. */
 static void say_leak(struct line *line, const struct flo_leak_rule *rule,
                      const struct flo_leak_result *result, const struct flo_told *told)
 {
@@ -128,7 +129,7 @@ static void say_leak(struct line *line, const struct flo_leak_rule *rule,
     say_verdict(line, result->verdict, result->open);
 }
 
-/* A ratio of the raw rates. */
+/* Writes a ratio of the raw rates. */
 static void say_rates(struct line *line, const struct flo_told_rate *rate)
 {
     if (!rate->has_ratio && rate->rate_updated <= 0) {
@@ -168,7 +169,7 @@ static void say_times(struct line *line, const struct flo_count_result *result,
     }
 }
 
-/* Events of devices are told as devices; others as a ratio of rates. */
+/* Writes events: counts of devices as devices, others as a ratio of rates. */
 static void say_count(struct line *line, const char *per, const struct flo_count_rule *rule,
                       const struct flo_count_result *result, const struct flo_told_rate *rate)
 {
@@ -243,7 +244,7 @@ void flo_study_text(enum flo_measure measure, const struct flo_study_row *row,
     }
 }
 
-/* The metric, and how its devices are above. */
+/* Returns the text for a measure that is worse on controls too. */
 static const char *worse_text(enum flo_measure measure)
 {
     return measure == FLO_MEASURE_ERRORS       ? "more errors everywhere"
@@ -335,7 +336,7 @@ void flo_study_probe_text(const struct flo_study_probe *probe, uint32_t count, c
     say(&line, ": %u more there first, the next phase waits until they have soaked", count);
 }
 
-/* Nothing there is left to compare with. */
+/* Writes that no controls remain there to compare with. */
 static void say_unclear(struct line *line, const struct flo_study_slice *slice,
                         enum flo_slice_end end)
 {
@@ -351,7 +352,8 @@ static void say_unclear(struct line *line, const struct flo_study_slice *slice,
         is_done ? ", look" : "");
 }
 
-/* Errors and crashes: devices that their own past does not explain. */
+/* Writes the devices whose errors or crashes their own past does not
+ * explain. */
 static void say_far(struct line *line, const struct flo_study_slice *slice)
 {
     say(line, " at %s: %u of %u updated device%s far above their own past, ", slice->name,
