@@ -1,8 +1,8 @@
-/* Rate: how many requests a token may make.  Pure.
+/* Rate: limits the requests of a token.  Pure.
  *
- * A bucket of requests for each token, which fills again with time.  Emergency
- * calls have a bucket of their own, so that a script that asks too often never
- * keeps its own operator from a rollback. */
+ * Each token has a token bucket that refills with time.  Emergency calls have a
+ * bucket of their own, so that a busy script never blocks its operator's
+ * rollback. */
 #ifndef FLOTILLA_SERVER_REQUEST_RATE_H
 #define FLOTILLA_SERVER_REQUEST_RATE_H
 
@@ -11,12 +11,12 @@
 struct flo_rate_policy {
     const char *word; /* "default" */
     uint64_t quota;   /* requests that a full bucket holds */
-    uint64_t fill_ms; /* an empty bucket is full again */
+    uint64_t fill_ms; /* time to refill an empty bucket */
 };
 enum flo_rate_kind {
     FLO_RATE_DEFAULT,
     FLO_RATE_URGENT,
-    FLO_RATE_LOGIN, /* by address: nobody has a token yet */
+    FLO_RATE_LOGIN, /* by address, as there is no token yet */
     FLO_RATE_KINDS
 };
 extern const struct flo_rate_policy flo_rate_policies[FLO_RATE_KINDS];
@@ -24,8 +24,8 @@ extern const struct flo_rate_policy flo_rate_policies[FLO_RATE_KINDS];
 #define FLO_RATE_BUCKETS 512
 struct flo_rate_bucket {
     char token[16];   /* the token's id; "": free */
-    uint64_t used_us; /* filling time that the requests took */
-    uint64_t at_ms;   /* when that was so */
+    uint64_t used_us; /* refill time of the requests taken */
+    uint64_t at_ms;   /* time of `used_us` */
 };
 struct flo_rates {
     struct flo_rate_bucket buckets[FLO_RATE_KINDS][FLO_RATE_BUCKETS];
@@ -34,11 +34,12 @@ struct flo_rates {
 struct flo_rate_answer {
     bool may;
     uint64_t left;    /* requests */
-    uint64_t wait_ms; /* until one more is possible; 0: now */
+    uint64_t wait_ms; /* until the next request is allowed; 0: now */
     uint64_t full_ms; /* until the bucket is full */
 };
-/* Take one request of the token.  With more tokens at once than there are
- * buckets, the one that has asked least of late begins with a full one. */
+/* Takes one request of the token.  With more tokens than buckets, the token
+ * with the least recent use is forgotten and begins again with a full
+ * bucket. */
 struct flo_rate_answer flo_rate_take(struct flo_rates *rates, enum flo_rate_kind kind,
                                      const char *token, uint64_t now_ms);
 

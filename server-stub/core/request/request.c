@@ -1,4 +1,4 @@
-/* Requests: members and parameters against the shape of their route. */
+/* Requests: checks members and parameters against the shape of their route. */
 #include <assert.h>
 #include <string.h>
 
@@ -60,7 +60,7 @@ static int unknown(struct flo_shape_span shape, const char *where, const char *n
 
 /* ---- the walk ---- */
 
-/* Where the walk is, for people and as a JSON pointer. */
+/* Place of the walk, for people and as a JSON pointer. */
 struct place {
     char path[96];    /* "phases[2]." */
     char pointer[96]; /* "/phases/2" */
@@ -103,7 +103,7 @@ static int refused(int code, const char *pointer, struct flo_err *err)
 static int check(struct flo_shape_span shape, const struct place *place, const json_t *object,
                  struct flo_err *err);
 
-/* The value against its row, whose error names the place. */
+/* Checks the value against its row; the error names the place. */
 static int check_type(struct flo_shape_span word, const struct place *place, const json_t *value,
                       struct flo_err *err)
 {
@@ -118,7 +118,7 @@ static int check_type(struct flo_shape_span word, const struct place *place, con
     return rv < 0 ? refused(rv, place->pointer, err) : 0;
 }
 
-/* A bracket without a row still says which kind of value it is. */
+/* Checks the JSON type that a bracket without a row requires. */
 static int check_kind(const struct flo_shape_word *word, const struct place *place,
                       const json_t *value, struct flo_err *err)
 {
@@ -136,7 +136,7 @@ static int check_kind(const struct flo_shape_word *word, const struct place *pla
                       place, value, err);
 }
 
-/* One value inside a bracket: of a type, or an object of its own. */
+/* Checks one value inside a bracket: of a type, or an object. */
 static int check_element(struct flo_shape_span inside, const struct place *place,
                          const json_t *value, struct flo_err *err)
 {
@@ -247,8 +247,8 @@ static int check(struct flo_shape_span shape, const struct place *place, const j
     return check_needed(shape, place, object, err);
 }
 
-/* Is this the alternative that the body's first word chooses?  One without a
- * choice is always it. */
+/* Tells whether the body's first word chooses this alternative.  A shape
+ * without alternatives is always chosen. */
 static bool is_chosen(struct flo_shape_span shape, const json_t *body)
 {
     struct flo_shape_word first;
@@ -262,8 +262,8 @@ static bool is_chosen(struct flo_shape_span shape, const json_t *body)
     return given != NULL && flo_shape_is(first.value, given);
 }
 
-/* The body chooses none of several shapes: the first word of each says what
- * there is to choose from. */
+/* Fails because the body chooses no alternative: lists the first word of
+ * each. */
 static int none_chosen(struct flo_shape_span all, const json_t *body, struct flo_err *err)
 {
     char choices[WORDS_MAX][WORD_MAX];
@@ -318,7 +318,7 @@ int flo_request_at(struct flo_err *err, const char *path)
     return flo_err_at(err, "%s", pointer);
 }
 
-/* Without a choice: a name that no form knows is told first. */
+/* Fails first for a name that no alternative knows. */
 static int check_names(struct flo_shape_span all, const json_t *body, struct flo_err *err)
 {
     struct flo_shape_word word;

@@ -29,19 +29,18 @@
 
 #include "base/host/json.h"
 
-/* The body against the shape; NULL has no members.  FLO_E_REST_UNKNOWN names
- * the first unknown member, where it stands, and those that are known;
- * FLO_E_REST_SCHEMA a value that its type does not allow, or a member that is
- * missing. */
+/* Checks the body against the shape; NULL has no members.  FLO_E_REST_UNKNOWN
+ * names the first unknown member, its place, and the known ones.
+ * FLO_E_REST_SCHEMA names a value of the wrong type, or a missing member. */
 FLO_MUST_USE int flo_request_check(const char *shape, const json_t *body, struct flo_err *err);
-/* A query parameter against the shape, which has words alone. */
+/* Checks a query parameter against the shape, which has words only. */
 FLO_MUST_USE int flo_request_check_query(const char *shape, const char *name, const char *value,
                                          struct flo_err *err);
-/* The error is about this place: "phases[1].name" is "/phases/1/name".  Its
- * code. */
+/* Adds the place to the error as a JSON pointer: "phases[1].name" is
+ * "/phases/1/name".  Returns the error's code. */
 int flo_request_at(struct flo_err *err, const char *path);
-/* FLO_E_REST_UNKNOWN: `kind` ("member", "gate") `name` below the path `where`
- * is none of the words.  The nearest one is offered as the fix. */
+/* Fails with FLO_E_REST_UNKNOWN: `kind` ("member", "gate") `name` below the
+ * path `where` is none of the words.  Offers the nearest word as the fix. */
 int flo_request_unknown(const char *kind, const char *where, const char *name,
                         const char *const *words, size_t count, struct flo_err *err);
 

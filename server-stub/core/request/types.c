@@ -1,4 +1,4 @@
-/* Types: one value of a request against its row of types.def. */
+/* Types: checks one value of a request against its row of types.def. */
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
@@ -183,7 +183,7 @@ static int misfit(const struct flo_rest_type *type, const char *where, const cha
     }
 }
 
-/* The value as the error shows it. */
+/* Writes the value as the error shows it. */
 static void shown(const json_t *value, char *out, size_t bytes)
 {
     char *text = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT);

@@ -1,4 +1,4 @@
-/* Types of the values of requests: the rows of types.def.  Pure. */
+/* Types: types of the values in requests, the rows of types.def.  Pure. */
 #ifndef FLOTILLA_SERVER_REQUEST_TYPES_H
 #define FLOTILLA_SERVER_REQUEST_TYPES_H
 
@@ -30,12 +30,13 @@ struct flo_rest_type {
     const char *form;
 };
 
-/* The row of these characters; NULL: there is none, any value may stand. */
+/* Finds the row of these characters; NULL: none, any value is allowed. */
 const struct flo_rest_type *flo_rest_type_find(const char *word, size_t chars);
-/* FLO_E_REST_SCHEMA says what belongs at `where` ("phases[0].name"). */
+/* Checks a value.  FLO_E_REST_SCHEMA says what is expected at `where`
+ * ("phases[0].name"). */
 FLO_MUST_USE int flo_rest_type_check(const struct flo_rest_type *type, const char *where,
                                      const json_t *value, struct flo_err *err);
-/* The same for the text of a query parameter. */
+/* Checks the text of a query parameter. */
 FLO_MUST_USE int flo_rest_type_check_text(const struct flo_rest_type *type, const char *where,
                                           const char *value, struct flo_err *err);
 

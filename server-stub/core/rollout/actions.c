@@ -1,4 +1,4 @@
-/* Actions of a step, and which members and buckets they are about. */
+/* Actions of a step, and the members and buckets that they are about. */
 
 #include <assert.h>
 #include <stdarg.h>
@@ -23,7 +23,7 @@ void flo_rollout_why(struct flo_rollout_actions *actions, const char *format, ..
     va_list list;
 
     if (used + 16 >= sizeof(actions->why)) {
-        return; /* the first reasons are those that count */
+        return; /* the first reasons matter most */
     }
     if (used > 0) {
         actions->why[used++] = '\n';
@@ -48,7 +48,8 @@ void flo_rollout_reason_add(struct flo_rollout *rollout, const char *format, ...
     }
 }
 
-/* Sign, publish, and write into desired of the members that are in `states`. */
+/* Adds the actions to sign and publish an order, and to write it into the
+ * desired documents of members in `states`. */
 void flo_rollout_order(struct flo_rollout_actions *actions, enum flo_order_op op, uint32_t phase,
                        uint32_t from, uint32_t to, uint32_t states)
 {
@@ -89,8 +90,7 @@ bool flo_rollout_action_names(const struct flo_rollout *rollout,
         return action->member == member;
     }
     bool is_excluded = flo_rollout_is_excluded(rollout, m);
-    /* A slice that stays as it is does not go back; what is under way there
-     * ends. */
+    /* A held slice does not roll back; only updates under way there end. */
     bool stays = m->held == FLO_HELD_THERE;
     if ((action->is_excluded && (!is_excluded || stays != (action->op == FLO_ORDER_ABORT))) ||
         (action->op == FLO_ORDER_DEPLOY && is_excluded)) {
@@ -111,7 +111,7 @@ bool flo_rollout_action_names(const struct flo_rollout *rollout,
            (action->states & 1u << m->state) != 0;
 }
 
-/* End of the buckets that were ever ordered to deploy. */
+/* Returns the end of the buckets that were ever ordered to deploy. */
 uint32_t flo_rollout_touched(const struct flo_rollout *rollout)
 {
     uint32_t to = 0;

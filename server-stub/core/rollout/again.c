@@ -1,9 +1,9 @@
-/* Again: orders that were not taken up go out once more, after a pause and
+/* Again: sends orders again that devices did not take up, after a pause and
  * when a slice goes on. */
 #include "server-stub/core/rollout/parts.h"
 #include "server-stub/core/rollout/rollout.h"
 
-/* Orders of their own are signed again. */
+/* Signs orders for single members again. */
 static void resume_each(const struct flo_rollout *rollout, uint32_t phase,
                         struct flo_rollout_actions *actions)
 {
@@ -25,8 +25,8 @@ static void resume_each(const struct flo_rollout *rollout, uint32_t phase,
     }
 }
 
-/* Some members get their phase's deploy order again: those that were not
- * reached or did not begin, and those whose turn came meanwhile. */
+/* Sends the phase's deploy order again to members that it did not reach or that
+ * did not begin, and to those whose turn came meanwhile. */
 void flo_rollout_order_again(struct flo_rollout *rollout, uint64_t now_ms,
                              struct flo_rollout_actions *actions)
 {
@@ -46,7 +46,7 @@ void flo_rollout_order_again(struct flo_rollout *rollout, uint64_t now_ms,
     for (uint32_t i = 0; i <= rollout->phase; i++) {
         struct flo_rollout_phase *phase = &rollout->phases[i];
         if (phase->bucket_from == phase->told_to) {
-            continue; /* no device was told of it */
+            continue; /* the phase told no device yet */
         }
         flo_rollout_do(actions, (struct flo_rollout_action){.kind = FLO_ROLLOUT_DO_DESIRED,
                                                             .op = FLO_ORDER_DEPLOY,

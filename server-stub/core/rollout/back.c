@@ -1,10 +1,10 @@
-/* Back: the way of a rollout and its devices to the end that a person or a
- * gate asked for.
+/* Rollback: how a rollout and its devices return to the release before, asked
+ * for by a person or a gate.
  *
- * `rolled-back` means that no device has the release by this rollout any more.
- * While one may still serve it, the rollout is `partly-back`: the device has
- * nothing to go back to, or it has not answered.  Both states follow the
- * devices, so the last one that leaves the release makes it rolled-back. */
+ * `rolled-back` means that no device still has the release from this rollout.
+ * While a device may still serve it, the rollout is `partly-back`: the device
+ * has no earlier release, or has not answered.  Both states follow the devices:
+ * when the last one leaves the release, the rollout is `rolled-back`. */
 #include <string.h>
 
 #include "server-stub/core/rollout/parts.h"
@@ -20,12 +20,14 @@ static uint32_t told_of(const struct flo_rollout *rollout)
     return told;
 }
 
-/* An order for buckets names devices by their hash.  Where phases are spread,
- * those that were told are named one by one, until all were.
+/* Tells whether devices are ordered back one by one.  An order for buckets
+ * selects devices by hash, which does not fit spread phases until all their
+ * devices were told.
  *
- * In an emergency each signature costs time.  Where a label is covered, one
- * order is for all once so many were told, or the last phase that updates
- * began: who never had the release has nothing to leave, and denies it. */
+ * In an emergency each signature costs time.  So with a covered label one
+ * order goes to all, once many devices were told or the last updating phase
+ * began.  A device that never had the release has nothing to leave, and only
+ * blocks it. */
 static bool is_by_name(const struct flo_rollout *rollout, uint32_t touched)
 {
     bool is_for_all = rollout->is_covered && (flo_rollout_study_is_last(rollout, rollout->phase) ||
@@ -66,16 +68,16 @@ void flo_rollout_seen_back(struct flo_rollout *rollout, size_t index,
     bool is_stopped = rollout->state == FLO_ROLLOUT_ABORTING ||
                       rollout->state == FLO_ROLLOUT_ABORTED || rollout->state == FLO_ROLLOUT_HALTED;
 
-    /* Halted: those on trial that failed were taken back. */
+    /* Halted: devices on trial that failed were rolled back. */
     bool is_recalled =
         rollout->state == FLO_ROLLOUT_HALTED && flo_rollout_member_is_under_way(member);
 
     bool holds = (FLO_STATES_HOLDING & 1u << state) != 0;
     bool is_taken = event->is_ordered && holds;
-    /* The member's slice is held, and it never had the release. */
+    /* The member is in a held slice and never had the release. */
     bool is_left_out = event->is_aborted && member->held == FLO_HELD_THERE &&
                        flo_rollout_member_is_under_way(member) && !holds;
-    /* The member had nothing to go back to, and now serves something else. */
+    /* The member could not roll back, and now serves another release. */
     bool is_there = flo_rollout_member_stays(member);
     uint64_t now_ms = event->now_ms;
 
@@ -86,7 +88,8 @@ void flo_rollout_seen_back(struct flo_rollout *rollout, size_t index,
         return;
     }
     if (is_left_out && state == FLO_EXECUTION_NOTIFIED) {
-        /* The attempt did not begin, and only an order of its own does. */
+        /* The attempt did not begin, and only a new order for this device
+         * does. */
         member->attempt -= member->attempt > 0 ? 1 : 0;
         if (member->retries < UINT8_MAX) {
             member->retries++;
@@ -98,8 +101,8 @@ void flo_rollout_seen_back(struct flo_rollout *rollout, size_t index,
     flo_rollout_member_store(index, actions);
 }
 
-/* The device answered that it cannot leave the release.  Its state stays true,
- * and the rollout does not wait for it any more. */
+/* The device answered that it cannot leave the release.  Its state is kept, and
+ * the rollout no longer waits for it. */
 void flo_rollout_stays(struct flo_rollout *rollout, size_t index,
                        struct flo_rollout_actions *actions)
 {
@@ -133,8 +136,8 @@ static bool may_answer(const struct flo_rollout_member *member)
     return !member->is_away && member->lapse == FLO_LAPSE_NONE;
 }
 
-/* Each answer of thousands asks this: the member that was awaited at the last
- * one mostly is at this one. */
+/* Tells whether a member is still awaited.  Called for each of thousands of
+ * answers, so the member awaited last time is checked first. */
 static bool anybody_is_awaited(struct flo_rollout *rollout, bool goes_back)
 {
     size_t count = rollout->member_count;
@@ -150,8 +153,8 @@ static bool anybody_is_awaited(struct flo_rollout *rollout, bool goes_back)
     return false;
 }
 
-/* Members of phases that began which did not end, or did not go back: where one
- * of them counts; NULL: nowhere. */
+/* Returns the count that a member of a started phase belongs to while it has
+ * not ended or rolled back; NULL: none. */
 static uint32_t *place_in(struct flo_rollout_left *left, const struct flo_rollout *rollout,
                           size_t index, bool goes_back)
 {
@@ -182,7 +185,7 @@ static struct flo_rollout_left left_of(const struct flo_rollout *rollout, bool g
     return left;
 }
 
-/* A device of thousands moves: the others are not counted again. */
+/* Updates the counts for one device instead of counting thousands again. */
 void flo_rollout_left_move(struct flo_rollout *rollout, const char *device, int sign)
 {
     rollout->left.is_known = rollout->left.is_known && device != NULL;
@@ -198,9 +201,9 @@ void flo_rollout_left_move(struct flo_rollout *rollout, const char *device, int 
 
 #define TAIL "; not back: "
 #define UNREACHED "; not reached: "
-#define NAMED 8 /* devices in a reason */
+#define NAMED 8 /* most devices named in a reason */
 
-/* Ids, as in every trace; the shell puts names in their place. */
+/* Adds ids, as in every trace; the shell replaces them by names. */
 static void name_kept(struct flo_rollout *rollout, uint32_t kept)
 {
     uint32_t named = 0;
@@ -218,7 +221,7 @@ static void name_kept(struct flo_rollout *rollout, uint32_t kept)
     flo_rollout_reason_add(rollout, ")");
 }
 
-/* The person's or the gate's reason stays; who is left follows it. */
+/* Adds the remaining devices to the person's or the gate's reason. */
 static void say_remaining(struct flo_rollout *rollout, const struct flo_rollout_left *left)
 {
     char *tails[] = {strstr(rollout->reason, TAIL), strstr(rollout->reason, UNREACHED)};

@@ -1,4 +1,4 @@
-/* Why devices of a rollout failed: error ids with counts. */
+/* Causes: why devices of a rollout failed, as error ids with counts. */
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -7,7 +7,7 @@
 #include "server-stub/core/rollout/parts.h"
 #include "server-stub/core/rollout/rollout.h"
 
-/* After the ids: the causes of members without one. */
+/* Numbers after the ids: causes of members without an id. */
 enum { SILENT = FLO_ROLLOUT_CAUSES_MAX, OVERDUE, OTHER, KINDS };
 static const char *const words[] = {"silent", "overdue", "other"};
 
@@ -28,7 +28,8 @@ uint8_t flo_rollout_cause(struct flo_rollout *rollout, const char *id)
     return (uint8_t)++rollout->cause_count;
 }
 
-/* A member that was taken back by an order has no cause (-1). */
+/* Returns the kind of a member's cause; -1: none, as an order rolled it
+ * back. */
 static int kind_of(const struct flo_rollout_member *member)
 {
     enum flo_execution state = (enum flo_execution)member->state;
@@ -97,7 +98,8 @@ void flo_rollout_causes_text(const struct flo_rollout *rollout, char *out, size_
     }
 }
 
-/* A device must not invent words for people, nor more of them than we keep. */
+/* A device must not show people words of its own, nor more ids than the table
+ * holds. */
 const char *flo_rollout_cause_id(const char *id)
 {
     int code = id != NULL ? flo_error_code(id) : 0;

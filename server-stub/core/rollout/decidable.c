@@ -9,7 +9,7 @@
 
 #include "server-stub/core/rollout/parts.h"
 
-/* Members by a class of theirs, up to and with a phase, and after it. */
+/* Members of one class: up to and with a phase, and after it. */
 struct arms {
     uint32_t updated, waiting;
 };
@@ -24,7 +24,8 @@ static uint32_t behind_of(const struct flo_rollout *rollout, uint32_t phase)
     return behind;
 }
 
-/* A person leaves it, or no device can hold it up. */
+/* Returns true when no gate can hold the phase: a person promotes it, or it has
+ * no devices to judge. */
 static bool is_open(const struct flo_rollout *rollout, uint32_t phase)
 {
     const struct flo_rollout_phase *one = &rollout->phases[phase];
@@ -34,8 +35,8 @@ static bool is_open(const struct flo_rollout *rollout, uint32_t phase)
 
 /* ---- ratio ---- */
 
-/* The phase in which waiting devices come to an end: too few of them pass the
- * gate there (evaluate.c).  A first phase of several never is it. */
+/* Tells whether waiting devices run out in this phase: too few of them pass the
+ * gate there (evaluate.c).  Never true for the first of several phases. */
 static bool is_last(const struct flo_rollout *rollout, uint32_t phase)
 {
     return phase + 1 == rollout->phase_count || (phase > 0 && behind_of(rollout, phase) == 0);
@@ -57,7 +58,7 @@ static void count_classes(const struct flo_rollout *rollout, const uint8_t *clas
     }
 }
 
-/* The class that lacks least stands for all. */
+/* The class that lacks the fewest devices stands for all. */
 static bool ratio_lacks(const struct flo_gate_rule *rule, const struct arms *classes,
                         struct flo_rollout_lack *out)
 {
@@ -106,7 +107,8 @@ static bool ratios_lack(const struct flo_rollout *rollout, const uint8_t *class_
 
 /* ---- the study ---- */
 
-/* Segments without a device on one of the sides are in no comparison. */
+/* Counts the arms of a study, without segments that have no device in one of
+ * the arms. */
 static struct arms arms_of_study(const struct flo_rollout *rollout, uint32_t phase)
 {
     struct arms segments[FLO_SEGMENTS_MAX] = {0};
@@ -193,7 +195,7 @@ bool flo_rollout_asks_person(const struct flo_rollout *rollout)
             flo_gate_kind_of(rollout->gates[gate].gate) != FLO_GATE_KIND_SHARE);
 }
 
-/* Smaller numbers in the gate, if any would do. */
+/* Suggests smaller numbers for the gate, if any would do. */
 static int say_smaller(const struct flo_rollout_lack *lack, char *out)
 {
     uint64_t least = lack->updated < lack->waiting ? lack->updated : lack->waiting;

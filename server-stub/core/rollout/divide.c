@@ -1,4 +1,5 @@
-/* Phases of a draft: whether they grow, and their ranges of buckets. */
+/* Phases of a draft: checks that they grow, and computes their bucket
+ * ranges. */
 #include <assert.h>
 #include <stdio.h>
 #include <string.h>
@@ -44,13 +45,13 @@ int flo_rollout_check(const struct flo_rollout *rollout, struct flo_err *err)
     return 0;
 }
 
-/* A digit of a bucket: three of them pick one of 2^30. */
+/* Bits of a digit of a bucket: three digits select one of 2^30. */
 #define DIGIT_BITS 10
 #define DIGITS (1u << DIGIT_BITS)
 
 _Static_assert(FLO_BUCKETS <= UINT32_C(1) << 3 * DIGIT_BITS, "three digits");
 
-/* Those who are picked, by this digit of their bucket less `from`. */
+/* Counts the picked members by this digit of their bucket less `from`. */
 static void count_digits(const struct flo_rollout *rollout, uint32_t from, uint32_t to,
                          uint32_t shift, flo_rollout_picks *picks, uint32_t *counts)
 {
@@ -63,7 +64,7 @@ static void count_digits(const struct flo_rollout *rollout, uint32_t from, uint3
     }
 }
 
-/* Behind the bucket of the last of them, which is found digit by digit. */
+/* Finds the bucket after the last of them, digit by digit. */
 uint32_t flo_rollout_bound(const struct flo_rollout *rollout, uint32_t from, uint32_t to,
                            uint32_t devices, flo_rollout_picks *picks)
 {
@@ -83,7 +84,7 @@ uint32_t flo_rollout_bound(const struct flo_rollout *rollout, uint32_t from, uin
             left -= counts[digit++];
         }
         if (digit == DIGITS) {
-            return to; /* there are fewer */
+            return to; /* fewer members than that */
         }
         low += digit << shift;
         if (shift == 0) {
@@ -104,8 +105,8 @@ static bool is_online(const struct flo_rollout_member *member)
     return member->is_online;
 }
 
-/* Bound of the buckets in which `devices` members lie: of those that are
- * online, if there are so many. */
+/* Returns the bound of the buckets that contain `devices` members: online ones,
+ * if there are enough. */
 static uint32_t bound_of_devices(const struct flo_rollout *rollout,
                                  const struct flo_rollout_phase *phase, uint32_t devices)
 {
@@ -115,8 +116,8 @@ static uint32_t bound_of_devices(const struct flo_rollout *rollout,
     for (size_t i = 0; i < rollout->member_count; i++) {
         online += rollout->members[i].is_online ? 1 : 0;
     }
-    /* A spread phase picks those that are online itself, and the order of a
-     * covered label puts them first. */
+    /* A spread phase picks online members itself, and the order of a covered
+     * label puts them first. */
     bool is_any = online < devices || phase->is_spread || rollout->is_covered;
     return flo_rollout_bound(rollout, 0, FLO_BUCKETS, devices, is_any ? is_anybody : is_online);
 }
@@ -131,7 +132,8 @@ static uint32_t members_below(const struct flo_rollout *rollout, uint32_t to)
     return count;
 }
 
-/* A share is of the buckets, and has bounds in devices when they were given. */
+/* Returns the bound of a phase.  A share counts buckets, limited by minimum and
+ * maximum devices. */
 static uint32_t bound_of(const struct flo_rollout *rollout, const struct flo_rollout_phase *phase)
 {
     if (phase->devices > 0) {

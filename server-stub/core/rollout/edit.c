@@ -1,12 +1,12 @@
-/* Edit: other words for a rollout under way.  Devices that were touched stay
- * touched: the phases that began keep their devices. */
+/* Edit: changes the request of a rollout under way.  Devices that were touched
+ * stay touched, and phases that began keep their devices. */
 #include <assert.h>
 #include <string.h>
 
 #include "server-stub/core/rollout/parts.h"
 #include "server-stub/core/rollout/rollout.h"
 
-/* Phases that keep their devices. */
+/* Counts the phases that keep their devices. */
 static uint32_t phases_begun(const struct flo_rollout *rollout)
 {
     return rollout->state == FLO_ROLLOUT_SCHEDULED ? 0 : rollout->phase + 1;
@@ -21,7 +21,7 @@ static bool has_same_devices(const struct flo_rollout_phase *one,
            one->is_spread == other->is_spread && one->is_hold_out == other->is_hold_out;
 }
 
-/* The wave that covers, as the number of its phase, or none. */
+/* Checks the covering wave, given as the number of its phase, or none. */
 static int check_cover(const struct flo_rollout *rollout, uint32_t wanted, uint32_t begun,
                        struct flo_err *err)
 {
@@ -66,7 +66,7 @@ int flo_rollout_may_edit(const struct flo_rollout *rollout, const struct flo_rol
     return flo_rollout_check(draft, err);
 }
 
-/* How a phase that began goes on. */
+/* Changes how a phase that began goes on. */
 static void change_begun(struct flo_rollout_phase *phase, const struct flo_rollout_phase *wanted)
 {
     memcpy(phase->name, wanted->name, sizeof(phase->name));
@@ -95,9 +95,9 @@ static void change_phases(struct flo_rollout *rollout, const struct flo_rollout 
     flo_rollout_divide_from(rollout, begun);
 }
 
-/* Verdicts were of the old rules: looks begin again, and a gate that broke or
- * was not sure is asked once more.  Segments that went back stay out, and waves
- * that are over stay. */
+/* Changes the gates.  Verdicts were by the old rules, so looks restart, and a
+ * failed or inconclusive gate is evaluated again.  Excluded segments and
+ * finished waves stay as they are. */
 static void change_gates(struct flo_rollout *rollout, const struct flo_rollout *draft)
 {
     struct flo_rollout_phase *phase = &rollout->phases[rollout->phase];
@@ -150,7 +150,7 @@ void flo_rollout_edit(struct flo_rollout *rollout, const struct flo_rollout *dra
     change_rest(rollout, draft);
     rollout->edits++;
     for (size_t i = 0; i < rollout->member_count; i++) {
-        rollout->members[i].is_dirty = true; /* the phase changed, perhaps */
+        rollout->members[i].is_dirty = true; /* its phase may have changed */
     }
     flo_rollout_do(actions, (struct flo_rollout_action){.kind = FLO_ROLLOUT_DO_MEMBERS});
 }

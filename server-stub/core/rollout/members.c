@@ -1,5 +1,4 @@
-/* Members of a rollout: the devices, and the counts that each adds to its
- * phase. */
+/* Members of a rollout, and the counts that each adds to its phase. */
 #include <assert.h>
 #include <stdio.h>
 #include <string.h>
@@ -15,7 +14,7 @@ static size_t member_place(const struct flo_rollout *rollout, const char *device
     size_t high = rollout->member_count;
 
     if (high > 0 && strcmp(rollout->members[high - 1].device, device) < 0) {
-        return high; /* most come in their order */
+        return high; /* most devices come in id order */
     }
     while (low < high) {
         size_t middle = low + (high - low) / 2;
@@ -74,12 +73,13 @@ bool flo_rollout_is_excluded(const struct flo_rollout *rollout,
             (rollout->study.state.excluded >> member->segment & 1) != 0);
 }
 
-/* The release is not for this device, which is no failure. */
+/* Tells whether the release was not made for this device, which is no
+ * failure. */
 static bool is_excused(const struct flo_rollout *rollout, const struct flo_rollout_member *member)
 {
     static const int codes[] = {FLO_E_TARGET_INCOMPATIBLE, FLO_E_NOT_BUILT};
 
-    /* The member went back for its segment, for no fault of its own. */
+    /* Rolled back with its segment, without a fault of its own. */
     if (member->state == FLO_EXECUTION_ROLLED_BACK && flo_rollout_is_excluded(rollout, member)) {
         return true;
     }
@@ -92,7 +92,7 @@ static bool is_excused(const struct flo_rollout *rollout, const struct flo_rollo
     return false;
 }
 
-/* The release itself failed: in its probe, or when it served. */
+/* Tells whether the release itself failed: in its probe, or when it served. */
 static bool is_struck(const struct flo_rollout *rollout, const struct flo_rollout_member *member)
 {
     return (member->state == FLO_EXECUTION_ROLLED_BACK &&
@@ -101,7 +101,8 @@ static bool is_struck(const struct flo_rollout *rollout, const struct flo_rollou
             strncmp(rollout->causes[member->cause - 1], "probe.", 6) == 0);
 }
 
-/* A rollback that has no cause of its device was asked for. */
+/* Tells whether an order rolled the device back: there is no cause of its
+ * own. */
 static bool is_taken(const struct flo_rollout *rollout, const struct flo_rollout_member *member)
 {
     return member->state == FLO_EXECUTION_ROLLED_BACK && member->cause == 0 &&
@@ -125,7 +126,7 @@ enum flo_failure flo_rollout_failure(const struct flo_rollout *rollout,
                           member->cause > 0 ? rollout->causes[member->cause - 1] : "");
 }
 
-/* Ends of one kind; a device that fell silent counts as one. */
+/* Counts an end by its kind; a device that fell silent counts as an end. */
 static void tally_failure(const struct flo_rollout *rollout, struct flo_rollout_phase *phase,
                           const struct flo_rollout_member *member, uint32_t sign)
 {
@@ -140,7 +141,7 @@ static void tally_failure(const struct flo_rollout *rollout, struct flo_rollout_
     }
 }
 
-/* sign: 1 adds it, UINT32_MAX takes it away. */
+/* Adds a member to the counts; sign: 1 adds it, UINT32_MAX removes it. */
 static void tally(struct flo_rollout *rollout, const struct flo_rollout_member *member,
                   uint32_t sign)
 {
@@ -258,7 +259,7 @@ void flo_rollout_member_cancel(struct flo_rollout_member *member)
     member->is_dirty = true;
 }
 
-/* Who joins a slice that is held stays out; its answer is for it too. */
+/* A device that joins a held slice is kept out until the slice's answer. */
 static void keep_out(const struct flo_rollout *rollout, uint8_t slices,
                      struct flo_rollout_member *member)
 {

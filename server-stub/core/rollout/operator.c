@@ -1,5 +1,5 @@
 /* Operators' events of a rollout: start, pause, resume, promote, abort,
- * rollback, freeze, taken back by an emergency order. */
+ * rollback, freeze, and recall by an emergency order. */
 #include <assert.h>
 #include <stdio.h>
 #include <string.h>
@@ -11,8 +11,7 @@
 #include "server-stub/core/rollout/parts.h"
 #include "server-stub/core/rollout/rollout.h"
 
-/* Silence and deadlines are counted from now on, as the devices are ordered
- * now. */
+/* Restarts silence and deadlines, as devices are ordered now. */
 static void restart_waits(struct flo_rollout *rollout, uint64_t now_ms)
 {
     for (size_t i = 0; i < rollout->member_count; i++) {
@@ -81,8 +80,8 @@ static void schedule(struct flo_rollout *rollout, uint64_t now_ms,
     flo_rollout_state_set(rollout, FLO_ROLLOUT_SCHEDULED, now_ms, actions);
 }
 
-/* People who approve it, or wait for it, see its phases as planned; the begin
- * divides once more, for those who come until then. */
+/* Divides the phases for people who approve or wait; the start divides again,
+ * because devices may join until then. */
 static void start(struct flo_rollout *rollout, uint64_t now_ms, struct flo_rollout_actions *actions)
 {
     if (rollout->approvals < rollout->approvals_needed) {
@@ -90,7 +89,7 @@ static void start(struct flo_rollout *rollout, uint64_t now_ms, struct flo_rollo
                                rollout->approvals_needed, flo_s(rollout->approvals_needed));
         flo_rollout_state_set(rollout, FLO_ROLLOUT_AWAITING_APPROVAL, now_ms, actions);
         flo_rollout_divide(rollout);
-        store_members(actions); /* for a restart */
+        store_members(actions); /* stored for a restart */
     } else if (rollout->start_at_ms > flo_rollout_wall_ms(rollout, now_ms)) {
         schedule(rollout, now_ms, actions);
         flo_rollout_divide(rollout);
@@ -100,8 +99,8 @@ static void start(struct flo_rollout *rollout, uint64_t now_ms, struct flo_rollo
     }
 }
 
-/* With the last of them it is scheduled: the shell begins it, now or at its
- * time. */
+/* Counts an approval.  The last one schedules the rollout: the shell starts it,
+ * now or at its time. */
 static void approve(struct flo_rollout *rollout, uint64_t now_ms,
                     struct flo_rollout_actions *actions)
 {
@@ -115,7 +114,8 @@ static void approve(struct flo_rollout *rollout, uint64_t now_ms,
     }
 }
 
-/* The start time came, and something forbids the start: said once. */
+/* The start time has come, but something forbids the start; the reason is
+ * stored once. */
 static void put_off(struct flo_rollout *rollout, const char *reason_before,
                     const struct flo_rollout_event *event, struct flo_rollout_actions *actions)
 {
@@ -125,8 +125,8 @@ static void put_off(struct flo_rollout *rollout, const char *reason_before,
     }
 }
 
-/* A change freeze: no device starts, and what is under way goes on.  A pause
- * keeps its own reason. */
+/* Change freeze: no device starts, and updates under way continue.  A paused
+ * rollout keeps its own reason. */
 static void barred(struct flo_rollout *rollout, const char *reason_before,
                    const struct flo_rollout_event *event, struct flo_rollout_actions *actions)
 {
@@ -138,7 +138,7 @@ static void barred(struct flo_rollout *rollout, const char *reason_before,
     }
 }
 
-/* Something was ordered. */
+/* Tells whether anything was ordered. */
 static bool has_begun(const struct flo_rollout *rollout)
 {
     return rollout->state != FLO_ROLLOUT_DRAFT && rollout->state != FLO_ROLLOUT_AWAITING_APPROVAL &&
@@ -171,7 +171,7 @@ static void taken_back(struct flo_rollout *rollout, uint64_t now_ms,
     flo_rollout_state_set(rollout, FLO_ROLLOUT_ROLLING_BACK, now_ms, actions);
 }
 
-/* Until when it may be in this state; 0: there is no end. */
+/* Returns the end of the present state; 0: none. */
 uint64_t flo_rollout_end_ms(const struct flo_rollout *rollout)
 {
     uint64_t end_ms = rollout->expires_at_ms;
@@ -189,13 +189,13 @@ bool flo_rollout_expire(struct flo_rollout *rollout, uint64_t now_ms,
                    rollout->state == FLO_ROLLOUT_PAUSED;
 
     if (!is_open || end_ms == 0 || flo_rollout_wall_ms(rollout, now_ms) < end_ms) {
-        return !has_begun(rollout); /* no time passes for its devices yet */
+        return !has_begun(rollout); /* no device is under way yet */
     }
     flo_time_text(end_ms, at);
     snprintf(rollout->reason, sizeof(rollout->reason), "expired at %s%s", at,
              rollout->state == FLO_ROLLOUT_AWAITING_APPROVAL ? ": nobody approved it" : "");
     flo_rollout_why(actions, "%s", rollout->reason);
-    rollout->expires_at_ms = 0; /* once: a person may resume */
+    rollout->expires_at_ms = 0; /* only once: a person may resume */
     if (!rollout->pauses_when_expired || !has_begun(rollout)) {
         abort_(rollout, now_ms, actions);
     } else if (rollout->state == FLO_ROLLOUT_RUNNING) {

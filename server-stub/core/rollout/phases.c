@@ -1,5 +1,5 @@
-/* Phases of a rollout: starting and leaving them, and what follows from their
- * numbers after every event. */
+/* Phases of a rollout: starts and leaves them, and acts on their counts after
+ * every event. */
 #include <assert.h>
 #include <stdio.h>
 #include <string.h>
@@ -37,9 +37,9 @@ void flo_rollout_phase_start(struct flo_rollout *rollout, uint32_t index, uint64
     phase->told_at_ms = 0;
     phase_changed(rollout, index, actions);
     if (phase->bucket_from == phase->bucket_to) {
-        return; /* no bucket: no device can ever be in it */
+        return; /* no bucket: no device can be in the phase */
     }
-    if (!phase->is_spread) { /* else each device gets an order of its own */
+    if (!phase->is_spread) { /* in a spread phase each device has its own order */
         flo_rollout_do(actions, (struct flo_rollout_action){.kind = FLO_ROLLOUT_DO_ORDER,
                                                             .op = FLO_ORDER_DEPLOY,
                                                             .phase = index,
@@ -53,8 +53,8 @@ void flo_rollout_phase_start(struct flo_rollout *rollout, uint32_t index, uint64
     flo_rollout_tell(rollout, now_ms, actions);
 }
 
-/* The finding of a gate, and what follows for the phase.  For devices that
- * failed, the causes come first and the numbers after them. */
+/* Writes the finding of a gate and its consequence.  For failed devices, the
+ * causes come first, then the counts. */
 static void reason_of(struct flo_rollout *rollout, uint32_t gate,
                       const struct flo_gate_result *result, const char *verdict)
 {
@@ -79,8 +79,8 @@ static void reason_of(struct flo_rollout *rollout, uint32_t gate,
     }
 }
 
-/* Cancel the executions that are not active; devices that have the release and
- * failed go back. */
+/* Cancels inactive executions, and rolls back devices that have the release and
+ * failed. */
 static void halt(struct flo_rollout *rollout, uint64_t now_ms, struct flo_rollout_actions *actions)
 {
     uint32_t touched = flo_rollout_touched(rollout);
@@ -140,7 +140,8 @@ static void gate_broke(struct flo_rollout *rollout, uint32_t gate,
                              actions);
 }
 
-/* Too many failures of one kind.  true: that stopped it. */
+/* Checks for too many failures of one kind.  Returns true when the rollout was
+ * stopped. */
 static bool aborts_check(struct flo_rollout *rollout, uint64_t now_ms,
                          struct flo_rollout_actions *actions)
 {
@@ -171,8 +172,8 @@ static bool aborts_check(struct flo_rollout *rollout, uint64_t now_ms,
     return false;
 }
 
-/* All devices ended and the verdict is open: a person is asked.  A device that
- * comes back later, or the next evidence, may still decide it. */
+/* All devices ended and the verdict is inconclusive: a person is asked.  A
+ * device that returns later, or the next evidence, may still decide. */
 static void hold(struct flo_rollout *rollout, uint32_t gate, const struct flo_gate_result *result,
                  bool is_held, uint64_t now_ms, struct flo_rollout_actions *actions)
 {
@@ -207,8 +208,7 @@ static bool is_soaked(const struct flo_rollout_phase *phase, uint64_t now_ms)
            (now_ms >= phase->settled_at_ms && now_ms - phase->settled_at_ms >= phase->soak_ms);
 }
 
-/* Is this undecided for no other reason than that numbers are missing or
- * doubtful? */
+/* Tells whether only missing or doubtful evidence keeps the phase undecided. */
 static bool should_hold(const struct flo_rollout *rollout, uint32_t gate,
                         const struct flo_gate_result *result, uint64_t now_ms)
 {
@@ -233,7 +233,7 @@ static bool is_watching(const struct flo_rollout *rollout)
     return rollout->phases[rollout->phase].state == FLO_PHASE_PASSED;
 }
 
-/* The rule that decided over all segments; NULL: none did. */
+/* Finds the rule that decided over all segments; NULL: none. */
 static const struct flo_study_standing *decided(const struct flo_rollout *rollout)
 {
     const struct flo_study_state *state = &rollout->study.state;
@@ -243,7 +243,8 @@ static const struct flo_study_standing *decided(const struct flo_rollout *rollou
                : NULL;
 }
 
-/* The own past of the devices decided, and no test. */
+/* Tells whether the comparison with the devices' own past decided, not a
+ * test. */
 static bool is_by_past(const struct flo_study_standing *one)
 {
     return one != NULL && (flo_study_is_steep(one) || flo_study_is_soon(one));
@@ -266,8 +267,7 @@ static void study_reason(struct flo_rollout *rollout, const char *verdict)
                   rollout->phase + 1, verdict, further[0] != '\0' ? "; also worse: " : "", further);
 }
 
-/* While the hold-out is watched there is an alarm, and nothing is taken
- * back. */
+/* Raises an alarm while the hold-out is watched; nothing is rolled back. */
 static void study_alarms(struct flo_rollout *rollout, uint64_t now_ms,
                          struct flo_rollout_actions *actions)
 {
@@ -283,15 +283,15 @@ static void study_alarms(struct flo_rollout *rollout, uint64_t now_ms,
     flo_rollout_state_set(rollout, rollout->state, now_ms, actions);
 }
 
-/* Without controls, a change of load looks like a worse release: a person is
- * asked, and nothing is taken back. */
+/* The study failed.  Without controls a change of load looks like a worse
+ * release, so a person is asked and nothing is rolled back. */
 static void study_broke(struct flo_rollout *rollout, uint64_t now_ms,
                         struct flo_rollout_actions *actions)
 {
     const struct flo_study *study = &rollout->study;
     const struct flo_study_rule *rule = &study->rules.rules[study->state.rule];
     const struct flo_study_standing *one = decided(rollout);
-    /* Too few others to know that it is the release. */
+    /* Too few other devices to know that the release is to blame. */
     bool is_unsure =
         one != NULL && flo_study_is_steep(one) && one->steep.verdict == FLO_PLAIN_PAUSE;
     bool is_plain = !flo_rollout_has_controls(rollout);
@@ -310,7 +310,7 @@ static bool waits_for_person(const struct flo_rollout *rollout)
     return rollout->phases[rollout->phase].state == FLO_PHASE_HELD;
 }
 
-/* For a person, by the reason that stands there. */
+/* Holds the phase for a person, with the reason already set. */
 static void hold_for_person(struct flo_rollout *rollout, struct flo_rollout_actions *actions)
 {
     rollout->phases[rollout->phase].state = FLO_PHASE_HELD;
@@ -318,7 +318,8 @@ static void hold_for_person(struct flo_rollout *rollout, struct flo_rollout_acti
     phase_changed(rollout, rollout->phase, actions);
 }
 
-/* The longest soak is over and something is not proven: ask, never promote. */
+/* The longest soak is over without a proof: a person is asked, the phase is
+ * never promoted. */
 static void study_holds(struct flo_rollout *rollout, struct flo_rollout_actions *actions)
 {
     if (waits_for_person(rollout)) {
@@ -328,8 +329,8 @@ static void study_holds(struct flo_rollout *rollout, struct flo_rollout_actions 
     hold_for_person(rollout, actions);
 }
 
-/* No soak is long enough for a gate that lacks devices: a person was asked for
- * at the start. */
+/* Tells whether a person decides: a gate lacks devices, however long the soak,
+ * and this was announced at the start. */
 static bool person_decides(const struct flo_rollout *rollout, uint64_t now_ms)
 {
     const struct flo_rollout_phase *phase = &rollout->phases[rollout->phase];
@@ -391,7 +392,7 @@ void flo_rollout_leave_out(struct flo_rollout *rollout, bool is_back,
     }
 }
 
-/* Segments that alone are worse go back; the others go on. */
+/* Rolls back segments that alone are worse; the others go on. */
 static void exclude(struct flo_rollout *rollout, uint64_t now_ms,
                     struct flo_rollout_actions *actions)
 {
@@ -406,7 +407,7 @@ static void exclude(struct flo_rollout *rollout, uint64_t now_ms,
     flo_rollout_state_set(rollout, rollout->state, now_ms, actions);
 }
 
-/* true: that decided something. */
+/* Checks the study.  Returns true when it decided something. */
 static bool study_check(struct flo_rollout *rollout, uint64_t now_ms,
                         struct flo_rollout_actions *actions)
 {
@@ -440,7 +441,7 @@ static bool study_check(struct flo_rollout *rollout, uint64_t now_ms,
     return false;
 }
 
-/* Nothing but a person's word keeps it from passing. */
+/* Tells whether only a person's approval keeps the phase from passing. */
 static bool is_proven(const struct flo_rollout *rollout, enum flo_verdict verdict, uint64_t now_ms)
 {
     const struct flo_rollout_phase *phase = &rollout->phases[rollout->phase];
@@ -461,7 +462,8 @@ static void slice_holds(struct flo_rollout *rollout, struct flo_rollout_actions 
     hold_for_person(rollout, actions);
 }
 
-/* Evidence of all phases counts; the present one bears the verdict. */
+/* Checks the gates.  Evidence of all phases counts; the verdict is about the
+ * present one. */
 static void gates_check(struct flo_rollout *rollout, uint64_t now_ms,
                         struct flo_rollout_actions *actions)
 {
@@ -489,7 +491,7 @@ static void gates_check(struct flo_rollout *rollout, uint64_t now_ms,
     }
 }
 
-/* How many have it, failed, are under way and are still to come. */
+/* Counts of devices: with the release, failed, under way, and waiting. */
 struct outcome {
     uint32_t members, good, bad, cancelled, under_way, away;
 };
@@ -545,7 +547,8 @@ static void say_outcome(struct flo_rollout *rollout, const struct outcome *out)
     }
 }
 
-/* A release that no device got is no success, whatever was allowed to fail. */
+/* Completes the rollout.  A release that no device got is no success, however
+ * many failures were allowed. */
 static void complete(struct flo_rollout *rollout, uint64_t now_ms,
                      struct flo_rollout_actions *actions)
 {
@@ -557,7 +560,8 @@ static void complete(struct flo_rollout *rollout, uint64_t now_ms,
                           now_ms, actions);
 }
 
-/* The last devices keep their old release while the others are watched. */
+/* Tells whether the hold-out keeps its old release while the others are
+ * watched. */
 static bool hold_out_waits(const struct flo_rollout *rollout, uint64_t now_ms)
 {
     const struct flo_rollout_phase *phase = &rollout->phases[rollout->phase];
@@ -576,7 +580,8 @@ static bool hold_out_is_due(const struct flo_rollout *rollout, uint64_t now_ms)
            !hold_out_waits(rollout, now_ms);
 }
 
-/* One that ended takes no answer for a slice. */
+/* Tells whether the rollout may complete.  A completed one accepts no answer
+ * about a slice. */
 static bool may_complete(const struct flo_rollout *rollout)
 {
     return flo_rollout_told_all(rollout) && flo_rollout_slice_waits(rollout) == NULL;
@@ -631,13 +636,13 @@ void flo_rollout_follow(struct flo_rollout *rollout, uint64_t now_ms,
         flo_rollout_phase_start(rollout, rollout->phase + 1, now_ms, actions);
     }
     if (rollout->state == FLO_ROLLOUT_COMPLETED && actions->count > 0) {
-        struct outcome out = outcome_of(rollout); /* some follow later */
+        struct outcome out = outcome_of(rollout); /* some devices end later */
         say_outcome(rollout, &out);
     }
     if (rollout->state == FLO_ROLLOUT_RUNNING && rollout->phase + 1 == rollout->phase_count &&
         rollout->phases[rollout->phase].state != FLO_PHASE_RUNNING &&
         rollout->phases[rollout->phase].state != FLO_PHASE_HELD && may_complete(rollout)) {
-        complete(rollout, now_ms, actions); /* left before all were told */
+        complete(rollout, now_ms, actions); /* promoted before all were told */
     }
     flo_rollout_stop_check(rollout, now_ms, actions);
 }

@@ -1,8 +1,8 @@
-/* Probe: devices of one slice that come before their phase.
+/* Probe: updates devices of a slice before their phase.
  *
- * They leave a later phase and join the present one, which waits for them and
- * soaks again.  Their places lie at the end of its range.  A slice keeps two
- * controls, or nobody could tell what the release does there. */
+ * They move from a later phase to the end of the present one, which waits for
+ * them and soaks again.  A slice keeps two controls, because the release cannot
+ * be judged there without them. */
 #include <assert.h>
 #include <string.h>
 
@@ -21,7 +21,7 @@ static bool is_in(const struct slice *slice, size_t index)
     return (slice->probes[index] & slice->bit) != 0;
 }
 
-/* The hold-out keeps its release, and no limit is passed by. */
+/* Ranks a candidate.  The hold-out is never probed, and limits still apply. */
 static uint32_t rank_of(const void *context, size_t index)
 {
     const struct slice *slice = context;
@@ -62,10 +62,10 @@ static bool was_probed(struct flo_rollout *rollout, const char *name)
 }
 
 struct there {
-    uint32_t begun;    /* have the release, or are on the way to it */
-    uint32_t controls; /* were not told */
-    uint32_t probes;   /* came by a probe: of another slice, as the site of a
-                          pair */
+    uint32_t begun;    /* have the release, or are under way */
+    uint32_t controls; /* members not told yet */
+    uint32_t probes;   /* came by another slice's probe, such as the site of
+                          a pair */
 };
 
 static struct there there_of(const struct slice *slice)
@@ -97,8 +97,9 @@ static uint32_t more_than(uint32_t count, uint32_t kept)
     return count > kept ? count - kept : 0;
 }
 
-/* Three updated devices and two controls tell; fewer are no use, and who is on
- * the way already is waited for.  Returns how many of `picked` follow. */
+/* Picks devices.  A slice is judged with three updated devices and two
+ * controls; with fewer, probing is useless.  Devices under way are awaited
+ * first.  Returns how many of `picked` follow. */
 static size_t pick(const struct slice *slice, size_t *picked)
 {
     struct there there = there_of(slice);
@@ -130,8 +131,8 @@ static uint8_t probe_slice(struct flo_rollout *rollout, const struct slice *slic
     return (uint8_t)count;
 }
 
-/* A site comes before one of its hardware classes: its devices tell which of
- * both it is. */
+/* Orders the probes: a site before its hardware classes, because its devices
+ * tell which of both is to blame. */
 static void order_of(const struct flo_rollout *rollout, const struct flo_rollout_study *of,
                      uint32_t *order)
 {
@@ -152,8 +153,8 @@ static void order_of(const struct flo_rollout *rollout, const struct flo_rollout
     }
 }
 
-/* A range of an uncovered rollout names devices by their hash, so nobody may
- * join it from outside. */
+/* Probes only in covered rollouts: elsewhere a range selects devices by hash,
+ * so none can join from outside. */
 void flo_rollout_probe(struct flo_rollout *rollout, uint64_t now_ms, struct flo_rollout_study *of,
                        struct flo_rollout_actions *actions)
 {

@@ -1,7 +1,7 @@
 /* The rollout's step: see rollout.h.
  *
- * Events about devices and time.  Operators' events are in operator.c, what
- * follows from the phases' numbers is in phases.c. */
+ * Handles events about devices and time.  Operators' events are in operator.c;
+ * actions that follow from the phases' counts are in phases.c. */
 #include <assert.h>
 #include <stdio.h>
 #include <string.h>
@@ -11,7 +11,8 @@
 #include "server-stub/core/rollout/parts.h"
 #include "server-stub/core/rollout/rollout.h"
 
-/* The effect of an event in a state: rollout_events.def, rollout_verbs.def. */
+/* Effect of an event in a state, from rollout_events.def and
+ * rollout_verbs.def. */
 enum effect { DOES, SAME, NONE, STATE, APPROVAL, ENDED };
 #define ROW(a, b, c, d, e, f, g, h, i, j, k, l, meaning) {a, b, c, d, e, f, g, h, i, j, k, l},
 static const uint8_t effect_of[][FLO_ROLLOUT_STATE_COUNT] = {
@@ -26,7 +27,8 @@ static const uint8_t effect_of[][FLO_ROLLOUT_STATE_COUNT] = {
 };
 _Static_assert(FLO_ROLLOUT_STATE_COUNT == 12, "a column per state");
 
-/* The member's turn came: the phase tells it by an order in its desired. */
+/* Tells whether the member's turn has come: its phase tells it by an order in
+ * its desired document. */
 static bool is_its_turn(const struct flo_rollout *rollout, size_t index)
 {
     const struct flo_rollout_member *member = &rollout->members[index];
@@ -35,7 +37,7 @@ static bool is_its_turn(const struct flo_rollout *rollout, size_t index)
            member->bucket < rollout->phases[member->phase].told_to;
 }
 
-/* ... and nothing holds it. */
+/* Tells whether the member may begin now. */
 static bool may_begin(const struct flo_rollout *rollout, size_t index, uint64_t now_ms)
 {
     const struct flo_rollout_member *member = &rollout->members[index];
@@ -46,7 +48,7 @@ static bool may_begin(const struct flo_rollout *rollout, size_t index, uint64_t 
            flo_rollout_hold_of(rollout, member, now_ms, &until_ms) == FLO_HOLD_NONE;
 }
 
-/* The member's phase told all others already. */
+/* Tells the member now if its phase told all others already. */
 static void catch_up(struct flo_rollout *rollout, size_t index, uint64_t now_ms,
                      struct flo_rollout_actions *actions)
 {
@@ -59,7 +61,7 @@ static void catch_up(struct flo_rollout *rollout, size_t index, uint64_t now_ms,
     }
 }
 
-/* A member that is there already, perhaps with other labels. */
+/* Handles a member that is known already, perhaps with other labels. */
 static void moved(struct flo_rollout *rollout, size_t index, const struct flo_rollout_event *event,
                   struct flo_rollout_actions *actions)
 {
@@ -130,7 +132,8 @@ static void heard(struct flo_rollout *rollout, size_t index, uint64_t now_ms,
     }
 }
 
-/* Has not tried the release yet: whatever ails it, that is not why. */
+/* Tells whether the member has not tried the release yet: its trouble has
+ * another cause. */
 static bool is_before_trial(const struct flo_rollout_member *member)
 {
     return (FLO_STATES_BEFORE_TRIAL & 1u << member->state) != 0;
@@ -149,7 +152,8 @@ static void gone(struct flo_rollout *rollout, size_t index, struct flo_rollout_a
     }
 }
 
-/* A device that has begun reports its own end; others end here. */
+/* A newer rollout claims the member.  If it began, it reports its own end;
+ * otherwise it ends here. */
 static void superseded(struct flo_rollout *rollout, size_t index, uint64_t now_ms,
                        struct flo_rollout_actions *actions)
 {
@@ -166,7 +170,7 @@ static void superseded(struct flo_rollout *rollout, size_t index, uint64_t now_m
     }
 }
 
-/* How far a state is on the way; every end comes after all of them. */
+/* Progress of a state; every end comes after all other states. */
 #define END 255
 static const uint8_t progress[FLO_EXECUTION_COUNT] = {
     [FLO_EXECUTION_QUEUED] = 0,       [FLO_EXECUTION_NOTIFIED] = 1,
@@ -181,8 +185,9 @@ static const uint8_t progress[FLO_EXECUTION_COUNT] = {
     [FLO_EXECUTION_REMOVED] = END,
 };
 
-/* States only move forward, and an execution ends once.  But a success may be
- * taken back later, and a new attempt starts from the beginning. */
+/* Tells whether a report is news.  States only move forward, and an execution
+ * ends once.  But a success may be rolled back later, and a new attempt starts
+ * from the beginning. */
 static bool execution_is_news(const struct flo_rollout_member *member, uint32_t attempt,
                               enum flo_execution state)
 {
@@ -197,10 +202,11 @@ static bool execution_is_news(const struct flo_rollout_member *member, uint32_t 
     return progress[state] > progress[now];
 }
 
-/* The member waits by the owner's or the policy's wish, before its trial: like
- * one that is away it does not count, and follows later.  A device goes back a
- * state when its agent starts again or its probe is put off, so the wait counts
- * in any state before the trial.  true: that changed the member. */
+/* The member waits before its trial, for conditions of its owner or of the
+ * policy.  Like an offline member it does not count, and follows later.  Any
+ * state before the trial may wait, because a device goes back a state when its
+ * agent restarts or its probe is postponed.  Returns true when the member
+ * changed. */
 static bool waits(struct flo_rollout *rollout, size_t index, const struct flo_rollout_event *event,
                   struct flo_rollout_actions *actions)
 {
@@ -222,8 +228,8 @@ static bool waits(struct flo_rollout *rollout, size_t index, const struct flo_ro
     return true;
 }
 
-/* A bad end that another attempt may mend does not count: the device waits for
- * its turn again. */
+/* A failure that a retry may fix does not count: the device waits for its turn
+ * again.  Returns true then. */
 static bool is_tried_again(struct flo_rollout *rollout, size_t index, uint64_t now_ms,
                            struct flo_rollout_actions *actions)
 {
@@ -242,7 +248,7 @@ static bool is_tried_again(struct flo_rollout *rollout, size_t index, uint64_t n
                     member->retries, rollout->retries_max[kind], flo_failure_word(kind),
                     (unsigned long long)rollout->retry_wait_ms / 1000);
     flo_rollout_member_set(rollout, index, FLO_EXECUTION_QUEUED, NULL, now_ms);
-    member->attempt++; /* older news about the last one are old */
+    member->attempt++; /* later reports about that attempt are old */
     member->is_back = false;
     return true;
 }
@@ -285,9 +291,9 @@ static void executed(struct flo_rollout *rollout, size_t index,
     }
 }
 
-/* The device lost what it told of its execution: with the power while its disk
- * was full, with a damaged outbox or an old copy of its state.  Nobody else
- * would end it.  Its attempt does not count: the device gives the number
+/* The device lost the record of its execution: by a power failure with a full
+ * disk, a damaged outbox or an old copy of its state.  Only the controller can
+ * end it.  The attempt does not count, because the device will use its number
  * again. */
 static void forgotten(struct flo_rollout *rollout, size_t index,
                       const struct flo_rollout_event *event, struct flo_rollout_actions *actions)
@@ -323,8 +329,8 @@ static void left(struct flo_rollout *rollout, size_t index, uint64_t now_ms,
     }
 }
 
-/* One that has begun stays: its end counts.  No answer for its slice brings it
- * back. */
+/* The device left the group.  If it began, it stays: its end counts.  No answer
+ * about its slice brings it back. */
 static void withdrawn(struct flo_rollout *rollout, size_t index,
                       struct flo_rollout_actions *actions)
 {
@@ -355,7 +361,8 @@ static bool is_unheard(const struct flo_rollout *rollout, const struct flo_rollo
            now_ms - member->heard_at_ms >= rollout->gates[FLO_GATE_FAILED].silence_ms_max;
 }
 
-/* Stays in its state for longer than the device itself would let it. */
+/* Tells whether the member is in its state for longer than the device itself
+ * would allow. */
 static bool is_overdue(const struct flo_rollout *rollout, const struct flo_rollout_member *member,
                        uint64_t now_ms)
 {
@@ -366,7 +373,8 @@ static bool is_overdue(const struct flo_rollout *rollout, const struct flo_rollo
     return limit > 0 && now_ms > member->watched_at_ms && now_ms - member->watched_at_ms >= limit;
 }
 
-/* Time passed for a member that we wait for; true: that changed it. */
+/* Applies passed time to a member under way.  Returns true when the member
+ * changed. */
 static bool member_waits(struct flo_rollout *rollout, size_t index, uint64_t now_ms,
                          struct flo_rollout_actions *actions)
 {
@@ -430,7 +438,7 @@ static int device_step(struct flo_rollout *rollout, const struct flo_rollout_eve
         return joined(rollout, event, actions, err);
     }
     size_t index = flo_rollout_find(rollout, event->device);
-    if (index == SIZE_MAX) { /* no member: it tells nothing of this rollout */
+    if (index == SIZE_MAX) { /* no member: the event is not about this rollout */
         return 0;
     }
     if (event->kind == FLO_ROLLOUT_EVENT_LEFT) {
@@ -513,7 +521,8 @@ int flo_rollout_may(const struct flo_rollout *rollout, enum flo_rollout_event_ki
                                      flo_rollout_event_word(kind));
 }
 
-/* An event that the table does not take: ignored, or refused with its error. */
+/* Handles an event that the table does not accept: ignored, or refused with its
+ * error. */
 static int undone(const struct flo_rollout *rollout, const struct flo_rollout_event *event,
                   enum effect effect, struct flo_rollout_actions *actions, struct flo_err *err)
 {
@@ -541,8 +550,8 @@ int flo_rollout_step(struct flo_rollout *rollout, const struct flo_rollout_event
     flo_rollout_left_move(rollout, event->device, -1);
     int rv = dispatch(rollout, event, actions, err);
     flo_rollout_left_move(rollout, event->device, 1);
-    /* Devices are heard all the time.  Without an action nothing follows but
-     * the effects of time, and those are the tick's. */
+    /* Most of these events change nothing.  Without an action only effects of
+     * time remain, which the tick handles. */
     bool is_nothing = event->kind == FLO_ROLLOUT_EVENT_HEARD && actions->count == 0;
     if (rv == 0 && !is_nothing) {
         flo_rollout_follow(rollout, event->now_ms, actions);
