@@ -10,7 +10,7 @@
 #define RETRY_MS_MAX 10000
 #define STALL_MS 5000
 #define REFUSAL_MS 3600000
-#define RECONNECT_US 1500 /* a handshake takes the broker 1,000 */
+#define RECONNECT_US 1500 /* CPU time of the broker for a handshake: 1,000 */
 
 uint64_t flo_broker_retry_ms(uint64_t retry_ms, uint64_t lived_ms)
 {

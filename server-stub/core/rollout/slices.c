@@ -1,9 +1,9 @@
-/* Slices of a rollout: those that its study named are held or go back, and a
- * person answers where nobody there can tell.
+/* Slices of a rollout: those that its study named are held or rolled back, and
+ * a person decides about unclear ones.
  *
  * A slice without a control of its own is unclear.  Its devices keep what they
- * have, no other one there gets the release, and a person is asked: it goes on
- * there, or it is taken back there. */
+ * have, no other device there gets the release, and a person is asked: go on
+ * there, or roll back there. */
 #include <assert.h>
 #include <stdio.h>
 #include <string.h>
@@ -13,7 +13,7 @@
 #include "server-stub/core/rollout/parts.h"
 #include "server-stub/core/rollout/rollout.h"
 
-/* A rule of that measure says it, else the rollout. */
+/* Returns the action of the measure's rule, else the rollout's. */
 static enum flo_on_fail action_for(const struct flo_study *study,
                                    const struct flo_study_slice *slice)
 {
@@ -29,13 +29,13 @@ static enum flo_on_fail action_for(const struct flo_study *study,
     return study->on_fail;
 }
 
-/* The bit of its place in the list. */
+/* Returns the bit of the slice's index in the list. */
 static uint8_t place_of(const struct flo_study_state *state, const char *name)
 {
     return (uint8_t)(1u << flo_study_held(state, name));
 }
 
-/* The slice stands in the list from here on.  false: there is no room. */
+/* Adds the slice to the list.  Returns false without room. */
 static bool list(struct flo_study_state *state, const struct flo_study_slice *slice)
 {
     uint32_t at = flo_study_held(state, slice->name);
@@ -49,7 +49,8 @@ static bool list(struct flo_study_state *state, const struct flo_study_slice *sl
     return true;
 }
 
-/* Devices of a slice that was asked about may go back after all. */
+/* Marks a member as held.  A slice about which a person was asked may still
+ * roll back. */
 static void mark(struct flo_rollout_member *member, uint8_t place, bool is_back)
 {
     if (member->held == FLO_HELD_NOT) {
@@ -135,8 +136,8 @@ int flo_rollout_may_answer(const struct flo_rollout *rollout, const char *slice,
     return 0;
 }
 
-/* The slices for which it stays out.  Rows of before do not say which: it waits
- * for the answers for all. */
+/* Returns the slices that keep the member out.  Older rows do not say which: it
+ * then waits for the answers about all. */
 static uint8_t barred_by(const struct flo_rollout_member *member, uint8_t open)
 {
     return member->held == FLO_HELD_NOT ? 0 : member->held_of == 0 ? open : member->held_of & open;
@@ -153,8 +154,8 @@ static void take_back(struct flo_rollout *rollout, uint8_t place, uint8_t open)
     }
 }
 
-/* An abort ended the attempts there: only a newer order, for one device
- * alone, begins again. */
+/* An abort ended the attempts there: only a newer order for one device begins
+ * again. */
 static void begin_again(struct flo_rollout_member *member)
 {
     uint32_t begun = (FLO_STATES_BEFORE_TRIAL | FLO_STATE_BIT(PROBING) | FLO_STATE_BIT(CANCELLED)) &
@@ -174,8 +175,8 @@ static void begin_again(struct flo_rollout_member *member)
     }
 }
 
-/* Those that no other slice holds.  Who never began waits for its turn again.
- */
+/* Releases members that no other slice holds.  A member that never began waits
+ * for its turn again. */
 static void let_go(struct flo_rollout *rollout, uint8_t open)
 {
     for (size_t i = 0; i < rollout->member_count; i++) {
@@ -191,7 +192,7 @@ static void let_go(struct flo_rollout *rollout, uint8_t open)
     flo_rollout_count(rollout);
 }
 
-/* An update under way ends; a release that is there stays. */
+/* Ends an update under way; an installed release stays. */
 static void stay_out(struct flo_rollout *rollout, size_t index, struct flo_rollout_actions *actions)
 {
     struct flo_rollout_member *member = &rollout->members[index];

@@ -1,4 +1,4 @@
-/* The study of a rollout: its moment in a phase, and what is told of it. */
+/* Study of a rollout: its moment in a phase, and what the trace says of it. */
 #include <assert.h>
 #include <stdio.h>
 #include <string.h>
@@ -7,7 +7,7 @@
 #include "server-stub/core/rollout/parts.h"
 #include "server-stub/core/rollout/rollout.h"
 
-/* Devices that phases after this one will update. */
+/* Counts the devices that later phases will update. */
 static uint32_t members_behind(const struct flo_rollout *rollout, uint32_t phase)
 {
     uint32_t behind = 0;
@@ -19,7 +19,8 @@ static uint32_t members_behind(const struct flo_rollout *rollout, uint32_t phase
     return behind;
 }
 
-/* The last phase that updates; devices of a hold-out come after it. */
+/* Tells whether the phase is the last one that updates; a hold-out comes after
+ * it. */
 bool flo_rollout_study_is_last(const struct flo_rollout *rollout, uint32_t phase)
 {
     uint32_t next = phase + 1;
@@ -105,8 +106,8 @@ bool flo_rollout_study_passes(const struct flo_rollout *rollout)
             !flo_rollout_study_waits(rollout, rollout->phase));
 }
 
-/* The proof that is least sure, of those that the phase waits for; the finding
- * of the first speed. */
+/* Gets the least certain proof among those that the phase waits for, and the
+ * sight of the first speed. */
 bool flo_rollout_sees(const struct flo_rollout *rollout, uint32_t phase,
                       struct flo_study_sight *out)
 {
@@ -167,7 +168,7 @@ void flo_rollout_study_because(const struct flo_rollout *rollout, uint32_t rule,
 
 /* ---- the event ---- */
 
-/* Those that nothing is done about. */
+/* Reports slices about which nothing is done. */
 static void tell_slices(const struct flo_study_slices *slices, struct flo_rollout_actions *actions)
 {
     char text[FLO_STUDY_TEXT];

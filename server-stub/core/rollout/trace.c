@@ -1,4 +1,4 @@
-/* Trace: a step as text. */
+/* Trace: writes a step as text. */
 
 #include <assert.h>
 #include <string.h>
@@ -82,7 +82,7 @@ static void trace_action(const struct flo_rollout *rollout, const struct flo_rol
     flo_buf_text(out, "\n");
 }
 
-/* A line for each reason. */
+/* Writes a line for each reason. */
 static void trace_why(const char *why, struct flo_buf *out)
 {
     while (*why != '\0') {

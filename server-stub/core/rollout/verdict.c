@@ -1,4 +1,4 @@
-/* Verdicts of a rollout's gates on its present phase. */
+/* Verdicts: evaluates a rollout's gates on its present phase. */
 #include <assert.h>
 
 #include "server-stub/core/rollout/parts.h"
@@ -7,19 +7,21 @@
 struct numbers {
     uint32_t good;
     uint32_t bad;
-    uint32_t members; /* that count */
+    uint32_t members; /* members that count */
 };
 
-/* The rollout orders no device to the release, and may take it from all. */
+/* Tells whether the rollout stopped: it gives no deploy orders, and may roll
+ * all devices back. */
 static bool has_stopped(const struct flo_rollout *rollout)
 {
     return rollout->state != FLO_ROLLOUT_RUNNING && rollout->state != FLO_ROLLOUT_PAUSED &&
            rollout->state != FLO_ROLLOUT_COMPLETED;
 }
 
-/* Not counted are devices that are away, that ended in another way (cancelled,
- * superseded, removed), and for which the release was not made.  Those that an
- * order took back when the rollout had stopped were good until then. */
+/* Counts the devices for gates.  Not counted are devices that are offline, that
+ * ended otherwise (cancelled, superseded, removed), and for which the release
+ * was not made.  Devices that an order rolled back after the rollout stopped
+ * count as good. */
 static struct numbers numbers_of(const struct flo_rollout *rollout,
                                  const struct flo_rollout_phase *phase)
 {
@@ -44,14 +46,13 @@ static struct numbers numbers_of(const struct flo_rollout *rollout,
     }
     assert(phase->excused + taken <= n.bad && other <= phase->members);
     n.bad -= phase->excused + taken;
-    /* One that is complete waits for nobody: who comes later counts at its
-     * end. */
+    /* A completed rollout waits for no device; devices that join later count
+     * when they end. */
     n.members = rollout->state == FLO_ROLLOUT_COMPLETED ? n.good + n.bad : phase->members - other;
     return n;
 }
 
-/* Phases that began, without those that an operator left: the operator's word
- * stands. */
+/* Tells whether a phase counts: it began, and no operator promoted it. */
 static bool phase_counts(const struct flo_rollout_phase *phase)
 {
     return phase->state != FLO_PHASE_WAITING && phase->state != FLO_PHASE_PROMOTED;
@@ -104,7 +105,7 @@ void flo_rollout_gate(const struct flo_rollout *rollout, uint32_t gate, uint32_t
     flo_rollout_counts(rollout, phase, &counts);
     if (rollout->has_broken && flo_gate_kind_of(rule->gate) == FLO_GATE_KIND_SHARE &&
         rollout->phases[phase].state == FLO_PHASE_FAILED) {
-        counts = rollout->broken; /* whatever became of its devices since */
+        counts = rollout->broken; /* as they were when the gate failed */
     }
     flo_gate_evaluate(rule, &(struct flo_gate_evidence){.counts = &counts}, out);
     if (rollout->compared[gate].has_evidence &&

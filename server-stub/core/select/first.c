@@ -1,8 +1,9 @@
-/* The first few of many: a heap of the best, its last one on top.
+/* First: finds the first few of many with a heap of the best, the worst of them
+ * on top.
  *
- * Devices often stand in the asked order already, or in the opposite one, where
- * each would be better than all before it.  Blocks are therefore visited apart
- * from each other: the first of them show soon what a good one is. */
+ * Devices are often sorted already, or in reverse, where each would be better
+ * than all before.  Blocks are therefore visited far apart: the first of them
+ * soon show what a good value is. */
 #include <assert.h>
 #include <stdbool.h>
 
@@ -68,7 +69,8 @@ static size_t divisor(size_t a, size_t b)
     return a;
 }
 
-/* Steps near the golden ratio meet each block once, the next one far away. */
+/* Steps near the golden ratio visit each block once, each far from the one
+ * before. */
 static size_t stride_of(size_t blocks)
 {
     size_t stride = blocks * 89 / 144 + 1;
@@ -96,7 +98,7 @@ size_t flo_select_first(const void *const *items, size_t count, size_t most,
         block = (block + stride) % blocks;
     }
     size_t found = heap.count;
-    while (heap.count > 1) { /* the last one of the rest to its end */
+    while (heap.count > 1) { /* move the last of the remaining items to the end */
         swap(&heap, 0, --heap.count);
         sink(&heap, 0);
     }

@@ -1,4 +1,4 @@
-/* Labels: names and short texts, and a change of some of them. */
+/* Labels: checks names and short texts, and changes some of them. */
 #include <string.h>
 
 #include "server-stub/core/select/labels.h"

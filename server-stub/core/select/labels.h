@@ -1,4 +1,4 @@
-/* Labels of a device: what they may be, and a change of some.  Pure. */
+/* Labels of a device: checks them, and changes some.  Pure. */
 #ifndef FLOTILLA_SERVER_LABELS_H
 #define FLOTILLA_SERVER_LABELS_H
 
@@ -7,14 +7,15 @@
 #include "base/host/json.h"
 
 #define FLO_LABELS_MAX 64
-#define FLO_LABEL_BYTES_MAX 1024 /* a value: 256 characters */
+#define FLO_LABEL_BYTES_MAX 1024 /* a value has at most 256 characters */
 
-/* Labels that a device brings at its enrolment: an object of texts; keys are
- * names.  FLO_E_REST_SCHEMA names the label, FLO_E_REST_MEANING says that there
- * are too many. */
+/* Checks the labels that a device gives when it enrols: an object of texts
+ * whose keys are names.  FLO_E_REST_SCHEMA names the label; FLO_E_REST_MEANING:
+ * too many. */
 FLO_MUST_USE int flo_labels_check(const json_t *labels, struct flo_err *err);
-/* Change `labels`: null takes one away.  *is_news: something is another than
- * before.  The same errors; with the second one it is changed. */
+/* Merges `patch` into `labels`; null removes a label.  *is_news: something
+ * changed.  Fails like flo_labels_check; with FLO_E_REST_MEANING `labels` is
+ * changed. */
 FLO_MUST_USE int flo_labels_merge(json_t *labels, const json_t *patch, bool *is_news,
                                   struct flo_err *err);
 

@@ -1,4 +1,4 @@
-/* Selectors: does a device fit, and which of two comes first. */
+/* Selectors: tells whether a device matches, and which of two comes first. */
 #include <assert.h>
 #include <math.h>
 #include <string.h>
@@ -18,7 +18,7 @@ static const char *label_of(const struct flo_select_device *device, const char *
     return NULL;
 }
 
-/* The version of the model that serves, behind "model@". */
+/* Returns the version of the model's serving release, after "model@". */
 static const char *version_of(const struct flo_select_device *device, const char *model)
 {
     const char *const *title = device->values[FLO_SELECT_RELEASE].list;
@@ -126,7 +126,7 @@ static bool is_there(enum flo_select_kind kind, const union flo_select_value *va
     return value->flag;
 }
 
-/* Without the opposite of `!=` and `not in`. */
+/* Tells whether a term matches, without the negation of `!=` and `not in`. */
 static bool term_fits(const struct flo_selector *selector, const struct flo_select_term *term,
                       const struct flo_select_device *device, uint64_t now_ms)
 {
@@ -159,7 +159,7 @@ static bool term_fits(const struct flo_selector *selector, const struct flo_sele
 bool flo_selector_matches(const struct flo_selector *selector,
                           const struct flo_select_device *device, uint64_t now_ms)
 {
-    uint64_t stack = 0; /* a bit each, the top one is the lowest */
+    uint64_t stack = 0; /* a bit per value; the top of the stack is bit 0 */
     int depth = 0;
 
     for (size_t i = 0; i < selector->code_count; i++) {
@@ -217,7 +217,7 @@ int flo_select_compare(const struct flo_select_name *name, const struct flo_sele
         break;
     case FLO_SELECT_NUMBER:
         return compare_numbers(one.number, other.number);
-    case FLO_SELECT_AGE: /* the youngest first */
+    case FLO_SELECT_AGE: /* youngest first */
         return compare_numbers((double)other.at_ms, (double)one.at_ms);
     case FLO_SELECT_FLAG:
         return 0;

@@ -80,7 +80,7 @@ void flo_select_device_init(struct flo_select_device *device)
 
 /* ---- names ---- */
 
-/* "release.help" and "label.site": the part behind the dot. */
+/* Reads "release.help" and "label.site": the part after the dot. */
 static int keyed(const struct flo_select_token *token, const char *head,
                  enum flo_select_field field, struct flo_select_name *out, bool *is_it,
                  struct flo_err *err)
@@ -159,7 +159,7 @@ static const struct scale times[] = {
 };
 static const struct scale plain[] = {{"", 1}, {"%", 1}};
 
-/* Digits with at most one point; *end is behind them. NAN: there are none. */
+/* Reads digits with at most one point; *end is after them.  NAN: none. */
 static double digits(const char *text, const char **end)
 {
     double value = 0;
@@ -202,7 +202,7 @@ static int number(const struct flo_select_token *token, const char *word,
                            token->text);
 }
 
-/* Words of a text that has few of them. */
+/* Checks the word of a field that has a fixed set. */
 static int check_word(const struct flo_select_token *token, const struct flo_select_name *name,
                       struct flo_err *err)
 {

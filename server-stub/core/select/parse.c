@@ -1,4 +1,4 @@
-/* Selectors: from a text to a program in postfix order. */
+/* Selectors: compiles a text to a postfix program. */
 #include <assert.h>
 #include <stdio.h>
 #include <string.h>
@@ -9,7 +9,7 @@ struct parse {
     const char *text;
     size_t at;
     size_t depth;
-    struct flo_select_token token; /* not taken yet */
+    struct flo_select_token token; /* read, but not consumed yet */
     const struct flo_select_known *known;
     struct flo_selector *out;
     struct flo_err *err;
@@ -97,7 +97,8 @@ static const struct {
     {">=", FLO_SELECT_FROM},
 };
 
-/* "not in" belongs to the name before it; any other "not" to what follows. */
+/* Reads "not in", which belongs to the name before it; any other "not" belongs
+ * to what follows. */
 static int not_in(struct parse *parse, bool *is_it)
 {
     struct flo_select_token after;
@@ -112,7 +113,7 @@ static int not_in(struct parse *parse, bool *is_it)
     return rv < 0 || !*is_it ? rv : next(parse);
 }
 
-/* Order has a sense for one value alone. */
+/* An order comparison needs a field with a single value. */
 static int check_how(struct parse *parse, const struct flo_select_term *term, size_t column)
 {
     enum flo_select_kind kind = flo_select_kind_of(&term->name);

@@ -30,12 +30,12 @@ enum flo_select_field {
 #include "server-stub/core/select/fields.def"
 #undef FLO_SELECT_FIELD
     FLO_SELECT_FIELDS,
-    FLO_SELECT_LABEL = FLO_SELECT_FIELDS, /* the label of a key */
+    FLO_SELECT_LABEL = FLO_SELECT_FIELDS, /* the label named by a key */
     /* Version of a model's serving release. */
     FLO_SELECT_VERSION
 };
 
-/* A value of one device.  Zeros (NAN for numbers): it does not say. */
+/* Value of one device.  Zero (NAN for numbers): unknown. */
 union flo_select_value {
     const char *text;        /* TEXT */
     const char *const *list; /* LIST: ends with NULL */
@@ -49,41 +49,40 @@ struct flo_select_label {
 };
 struct flo_select_device {
     union flo_select_value values[FLO_SELECT_FIELDS];
-    const struct flo_select_label *labels; /* ends with key NULL; or NULL */
-    const char *zone;                      /* zone of its profile; NULL: none */
+    const struct flo_select_label *labels; /* ends with key NULL; NULL: none */
+    const char *zone;                      /* time zone of its profile; NULL:
+                                              none */
     bool has_reported;
 };
-/* The value of a label; "": it has none. */
+/* Returns the value of a label; "": none. */
 const char *flo_select_label_value(const struct flo_select_device *device, const char *key);
-/* Nothing is said yet. */
+/* Sets all values to unknown. */
 void flo_select_device_init(struct flo_select_device *device);
 
-/* A field, a label or a version, as a selector or an order of devices names
- * it. */
+/* Name of a field, a label or a version, in a selector or in a sort order. */
 struct flo_select_name {
     uint8_t field;              /* enum flo_select_field */
     char key[FLO_NAME_MAX + 1]; /* LABEL: its key; VERSION: the model */
 };
 
-/* Does this name stand for words: a label, a text or a list of them? */
+/* Tells whether the name's values are texts: a label, a text or a list. */
 bool flo_select_has_texts(const struct flo_select_name *name);
-/* The i-th word of a device under such a name, or NULL after the last. */
+/* Returns the i-th text of a device under that name, or NULL after the last. */
 const char *flo_select_text_of(const struct flo_select_name *name,
                                const struct flo_select_device *device, size_t i);
 
 struct flo_select_term {
     struct flo_select_name name;
     uint8_t how;          /* enum flo_select_how, tokens.h */
-    uint16_t value_first; /* place in `values` and `numbers` */
+    uint16_t value_first; /* first index in `values` and `numbers` */
     uint16_t value_count;
 };
 
-/* As it was parsed; plain data, larger than a stack frame should hold
- * often. */
+/* Parsed selector: plain data, large for a stack frame. */
 struct flo_selector {
     char pool[2 * FLO_SELECTOR_TEXT_MAX];     /* texts of the values */
     uint16_t values[FLO_SELECTOR_VALUES_MAX]; /* places in `pool` */
-    double numbers[FLO_SELECTOR_VALUES_MAX];  /* values of NUMBER and AGE */
+    double numbers[FLO_SELECTOR_VALUES_MAX];  /* values of NUMBER and AGE fields */
     struct flo_select_term terms[FLO_SELECTOR_TERMS_MAX];
     uint8_t code[4 * FLO_SELECTOR_TERMS_MAX]; /* postfix */
     uint16_t code_count;
@@ -92,33 +91,33 @@ struct flo_selector {
     uint16_t pool_bytes;
 };
 
-/* Does some device have a label of this key? */
+/* Tells whether some device has a label with this key. */
 typedef bool (*flo_select_has_label_fn)(void *context, const char *key);
 struct flo_select_known {
     flo_select_has_label_fn has_label;
     void *context;
 };
 
-/* FLO_E_REST_SELECTOR names the column (from 1) and the nearest word that is
- * known.  Without `known_or_null` a label of any key is taken.  *out is written
- * only on success. */
+/* Parses a selector.  FLO_E_REST_SELECTOR names the column (from 1) and the
+ * nearest known word.  Without `known_or_null` any label key is accepted.  *out
+ * is written only on success. */
 FLO_MUST_USE int flo_selector_parse(const char *text, const struct flo_select_known *known_or_null,
                                     struct flo_selector *out, struct flo_err *err);
 bool flo_selector_matches(const struct flo_selector *selector,
                           const struct flo_select_device *device, uint64_t now_ms);
-/* The word of the first field that changes by itself, or NULL. */
+/* Returns the first field whose value changes by itself, or NULL. */
 const char *flo_selector_moving(const struct flo_selector *selector);
-/* Does the label of this key decide? */
+/* Tells whether the selector uses the label of this key. */
 bool flo_selector_reads_label(const struct flo_selector *selector, const char *key);
-/* The i-th text that the selector compares this field with, or NULL after the
- * last. */
+/* Returns the i-th text with which the selector compares this field, or NULL
+ * after the last. */
 const char *flo_selector_value(const struct flo_selector *selector, enum flo_select_field field,
                                size_t i);
 
-/* One name, for an order of devices; the same errors. */
+/* Parses one name, for a sort order; fails like flo_selector_parse. */
 FLO_MUST_USE int flo_select_name_parse(const char *text, const struct flo_select_known *known,
                                        struct flo_select_name *out, struct flo_err *err);
-/* <0, 0, >0; a device that does not say it comes last. */
+/* Returns <0, 0 or >0; a device without the value comes last. */
 int flo_select_compare(const struct flo_select_name *name, const struct flo_select_device *a,
                        const struct flo_select_device *b);
 

@@ -1,4 +1,4 @@
-/* Selectors: the words and signs of a text. */
+/* Selectors: splits a text into words and signs. */
 #include <ctype.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -50,7 +50,7 @@ static int take(struct flo_select_token *out, const char *from, size_t bytes, st
     return 0;
 }
 
-/* A quote that stands twice is one of the text. */
+/* A doubled quote stands for a quote in the text. */
 static int take_quoted(const char *text, size_t *at, struct flo_select_token *out,
                        struct flo_err *err)
 {

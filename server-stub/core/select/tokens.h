@@ -5,7 +5,7 @@
 #include "server-stub/core/select/select.h"
 
 enum flo_select_how {
-    FLO_SELECT_THERE, /* the name alone */
+    FLO_SELECT_THERE, /* only the name, without operator */
     FLO_SELECT_IS,
     FLO_SELECT_IS_NOT,
     FLO_SELECT_BELOW,
@@ -16,7 +16,8 @@ enum flo_select_how {
     FLO_SELECT_NOT_IN
 };
 
-/* Codes of the postfix program; a smaller one is the number of a term. */
+/* Codes of the postfix program; a code below FLO_SELECT_CODE_NOT is the index
+ * of a term. */
 #define FLO_SELECT_CODE_NOT 0xfd
 #define FLO_SELECT_CODE_AND 0xfe
 #define FLO_SELECT_CODE_OR 0xff
@@ -52,22 +53,22 @@ struct flo_select_token {
     char text[1025];
     size_t column; /* from 1 */
 };
-/* Read the token at *at and move behind it. */
+/* Reads the token at *at and moves *at after it. */
 FLO_MUST_USE int flo_select_token_next(const char *text, size_t *at, struct flo_select_token *out,
                                        struct flo_err *err);
-/* An unquoted word or a sign of this text. */
+/* Tells whether the token is an unquoted word or a sign with this text. */
 bool flo_select_token_is(const struct flo_select_token *token, const char *text);
-/* FLO_E_REST_SELECTOR: "selector, column N: ..." */
+/* Fails with FLO_E_REST_SELECTOR: "selector, column N: ..." */
 int flo_select_fail(struct flo_err *err, size_t column, const char *format, ...) FLO_PRINTF(3, 4);
 
 /* ---- names.c ---- */
 
-/* A word that names a field, a label or a model's version. */
+/* Reads a word that names a field, a label or a model's version. */
 FLO_MUST_USE int flo_select_name_read(const struct flo_select_token *token,
                                       const struct flo_select_known *known,
                                       struct flo_select_name *out, struct flo_err *err);
-/* 200MiB, 10m, 1.5, in the unit of the field; checks the words of a field that
- * has few. */
+/* Reads 200MiB, 10m or 1.5 in the unit of the field; checks words of a field
+ * that has a fixed set. */
 FLO_MUST_USE int flo_select_value_read(const struct flo_select_token *token,
                                        const struct flo_select_name *name, double *out,
                                        struct flo_err *err);

@@ -1,10 +1,10 @@
-/* From a specification to a draft of a rollout. */
+/* Draft: made from a specification. */
 #include <assert.h>
 #include <string.h>
 
 #include "server-stub/core/spec/spec.h"
 
-/* abort is another word for halt. */
+/* `abort` is another word for halt */
 static enum flo_on_fail on_fail_of(uint32_t word)
 {
     return word > FLO_ON_FAIL_PAUSE ? FLO_ON_FAIL_HALT : (enum flo_on_fail)word;
@@ -28,9 +28,9 @@ static void draft_phase(const struct flo_spec_phase *from, struct flo_rollout_ph
     to->watch_ms = from->watch_ms;
 }
 
-/* Members are ordered over the values of a label.  Their buckets are no hashes
- * then, so a device of an early phase gets an order of its own.  The rest is
- * all others but the hold-out: one order does. */
+/* Orders members by the values of a label.  Their buckets are then not their
+ * hashes, so each device of an early phase gets an order of its own.  The last
+ * phase before the hold-out is all others: one order is enough. */
 static void draft_cover(const struct flo_spec *spec, struct flo_rollout *out)
 {
     uint32_t rest = out->phase_count;
@@ -82,7 +82,7 @@ void flo_spec_draft(const struct flo_spec *spec, struct flo_rollout *out)
     memcpy(out->gates, spec->gates, sizeof(out->gates));
     out->gate_count = spec->gate_count;
     out->on_fail = on_fail_of(spec->on_fail);
-    /* A slower release is taken back, unless the rollout says otherwise. */
+    /* A slower release is rolled back, unless the rollout says otherwise. */
     out->study.rules = spec->study;
     out->study.on_fail = spec->has_on_fail ? out->on_fail : FLO_ON_FAIL_ROLLBACK;
     draft_cover(spec, out);

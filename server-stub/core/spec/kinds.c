@@ -1,4 +1,4 @@
-/* Values of a specification, by their kind. */
+/* Values of a specification, read by kind. */
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -41,7 +41,7 @@ static int read_name(const struct field *field, const struct place *place, const
     return 0;
 }
 
-/* Place of `word` in "one|two|three"; -1: none. */
+/* Returns the index of `word` in "one|two|three"; -1: none. */
 int flo_spec_word_index(const char *words, const char *word)
 {
     size_t chars = strlen(word);
@@ -90,7 +90,7 @@ static int read_count(const struct field *field, const struct place *place, cons
     return 0;
 }
 
-/* One phase says its size once. */
+/* A phase may give its size only once. */
 static int put_size(const struct field *field, const struct place *place, struct flo_spec_size size)
 {
     struct flo_spec_size *out = flo_spec_at(field, place);
@@ -241,7 +241,7 @@ static bool read_label(const char *text, struct flo_spec_label *out)
     return true;
 }
 
-/* A pair is the same in either order. */
+/* A pair of labels is the same in either order. */
 static bool is_same_label(const struct flo_spec_label *one, const struct flo_spec_label *other)
 {
     return (strcmp(one->key, other->key) == 0 && strcmp(one->second, other->second) == 0) ||
@@ -336,7 +336,7 @@ int flo_spec_read_value(const struct field *field, const struct place *place, co
     case WINDOW:
         return read_window(field, place, value);
     case PER:
-        return 0; /* under names of their own */
+        return 0; /* the object's names are free */
     case FAILURE:
         return flo_spec_read_failure(field, place, value);
     case RETRIES:

@@ -1,5 +1,4 @@
-/* A specification, changed by an edit: members of a change over members of what
- * was asked before. */
+/* Merge: changes a specification by the members of an edit. */
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
@@ -19,7 +18,7 @@ static void add_name(const struct merge *merge, const char *path, const char *na
              path, name);
 }
 
-/* Where a member of `policy` is kept; other fields may overrule it. */
+/* Finds where a member of `policy` is stored; other fields may override it. */
 static bool policy_offset(const char *name, size_t *out)
 {
     static const struct {
@@ -40,7 +39,7 @@ static bool policy_offset(const char *name, size_t *out)
     return false;
 }
 
-/* Other names for the same value are taken out. */
+/* Removes other names of the same value. */
 static void drop_others(json_t *base, enum flo_spec_part part, size_t offset, const char *name)
 {
     const struct field *field;

@@ -1,5 +1,5 @@
-/* Values of a specification that have names of their own inside: labels, kinds
- * of failures, states. */
+/* Values of a specification that contain names: labels, kinds of failures,
+ * states. */
 #include <stdio.h>
 #include <string.h>
 
@@ -70,7 +70,7 @@ int flo_spec_read_failure(const struct field *field, const struct place *place, 
     return flo_spec_wrong(place, field->name, should);
 }
 
-/* So many for a kind, or for all that may be tried again. */
+/* Sets the retries of a kind, or of all kinds that may be retried. */
 static int put_retries(const struct field *field, const struct place *place, uint32_t kind,
                        const json_t *value)
 {
@@ -123,7 +123,7 @@ int flo_spec_read_retries(const struct field *field, const struct place *place, 
     return 0;
 }
 
-/* The states between the order and the end. */
+/* Reads deadlines of the states between the order and the end. */
 int flo_spec_read_deadlines(const struct field *field, const struct place *place,
                             const json_t *value)
 {

@@ -1,4 +1,4 @@
-/* Place of a field, and the sentence that says what is wrong there. */
+/* Place of a field, and the error sentence about it. */
 #include <stdio.h>
 
 #include "server-stub/core/request/request.h"

@@ -30,21 +30,20 @@ enum flo_spec_kind {
     GATES,
     POLICY
 };
-/* A row of spec.def. */
+/* Row of spec.def. */
 struct field {
     enum flo_spec_part part;
     const char *name;
     enum flo_spec_kind kind;
-    size_t offset; /* in the part's struct */
+    size_t offset; /* offset in the part's struct */
     double least, most;
     const char *standard;
     const char *possible;
     enum flo_spec_change change;
 };
-/* NULL after the last. */
+/* Returns NULL after the last row. */
 const struct field *flo_spec_row(size_t index);
-/* A part that is being read: "" or "phases[1]." stands in front of its
- * fields. */
+/* Place being read: "" or "phases[1]." is the prefix of its fields. */
 struct place {
     enum flo_spec_part part;
     void *base;
@@ -62,21 +61,21 @@ static inline bool flo_spec_is_within(const struct field *field, double value)
 {
     return value >= field->least && value <= field->most;
 }
-/* "phases[1].soak: `2 h` is not a duration": FLO_E_REST_SCHEMA. */
+/* Fails with FLO_E_REST_SCHEMA: "phases[1].soak: `2 h` is not a duration". */
 int flo_spec_wrong(const struct place *place, const char *name, const char *should);
-/* Place of `word` in "one|two|three"; -1: none. */
+/* Returns the index of `word` in "one|two|three"; -1: none. */
 int flo_spec_word_index(const char *words, const char *word);
 
-/* One value by its kind; of all kinds but PART, LIST, GATES and POLICY. */
+/* Reads one value of any kind but PART, LIST, GATES and POLICY. */
 FLO_MUST_USE int flo_spec_read_value(const struct field *field, const struct place *place,
                                      const json_t *value);
-/* The same value as a number under a name of its own, for programs: the name,
- * or false for a kind that has none. */
+/* Gets the second name of a field, under which programs give the value as a
+ * number.  Returns false for a kind without one. */
 bool flo_spec_twin_name(const struct field *field, char *out, size_t bytes);
 FLO_MUST_USE int flo_spec_read_twin(const struct field *field, const struct place *place,
                                     const char *name, const json_t *value);
 
-/* Kinds with names of their own inside (named.c). */
+/* Readers of kinds with names of their own inside (named.c). */
 FLO_MUST_USE int flo_spec_read_per(const struct field *field, const struct place *place);
 bool flo_spec_is_per(const char *name);
 FLO_MUST_USE int flo_spec_read_failure(const struct field *field, const struct place *place,

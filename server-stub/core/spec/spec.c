@@ -67,7 +67,7 @@ void flo_spec_path(const struct flo_err *err, char *out)
     }
     snprintf(out, FLO_SPEC_PATH_MAX, "%.*s", (int)(chars < FLO_SPEC_PATH_MAX ? chars : 0), from);
     if (strpbrk(out, " `") != NULL) {
-        out[0] = '\0'; /* a sentence, and no path */
+        out[0] = '\0'; /* a sentence without a path */
     }
 }
 
@@ -84,8 +84,7 @@ static int read_gates(const struct place *place, const struct field *field, cons
     return rv;
 }
 
-/* Devices read a policy the same way: what they would refuse is refused
- * here. */
+/* Reads a policy as devices do: what they would refuse is refused here. */
 static int read_policy(const struct place *place, const json_t *value)
 {
     struct flo_err inner = {0};
@@ -145,7 +144,7 @@ static int read_value(const struct field *field, const struct place *place, cons
     case GATES:
         return read_gates(place, field, value);
     case POLICY:
-        return 0; /* the policy was read first: other fields overrule it */
+        return 0; /* the policy was read first; other fields override it */
     default:
         return flo_spec_read_value(field, place, value);
     }
@@ -217,7 +216,7 @@ static int read_fields(const struct place *place)
     return rv;
 }
 
-/* The standards that a part begins with. */
+/* Sets the defaults of a part. */
 static void put_standards(enum flo_spec_part part, void *base)
 {
     for (size_t i = 0; i < FLO_COUNT(fields); i++) {
@@ -306,8 +305,8 @@ static int read_list(const struct field *field, const struct place *place, const
 
 #define UNSAID_MS UINT64_MAX
 
-/* One device first: in a small fleet, 1 % of the buckets may hold no device,
- * and an empty phase is left at once. */
+/* Default phases: one device first.  In a small fleet 1 % of the buckets may
+ * hold no device, and an empty phase is passed at once. */
 static void phases_standard(struct flo_spec *spec)
 {
     static const double shares[] = {1, 10, 100};
@@ -329,7 +328,7 @@ static void name_phases(struct flo_spec *spec)
     }
 }
 
-/* In a rollout of one phase there is no device left to be compared with. */
+/* A rollout of one phase leaves no device to compare with. */
 static int check_gates(const struct flo_spec *spec, struct flo_err *err)
 {
     for (uint32_t i = 0; i < spec->gate_count; i++) {
@@ -360,8 +359,7 @@ static int check_covers(const struct flo_spec *spec, struct flo_err *err)
     return 0;
 }
 
-/* All phases that are spread are spread by the same labels: a device has one
- * stratum. */
+/* All spread phases use the same labels, because a device has one stratum. */
 static int check_spread(const struct flo_spec *spec, struct flo_err *err)
 {
     const struct flo_spec_phase *first = NULL;
@@ -388,7 +386,7 @@ static int check_spread(const struct flo_spec *spec, struct flo_err *err)
     return 0;
 }
 
-/* Somebody has to be updated before those that keep their release. */
+/* A hold-out needs a phase before it that updates. */
 static int check_hold_out(const struct flo_spec *spec, struct flo_err *err)
 {
     for (uint32_t i = 0; i < spec->phase_count; i++) {
@@ -409,8 +407,8 @@ static int check_times(const struct flo_spec *spec, struct flo_err *err)
                : 0;
 }
 
-/* All devices that serve it well would count as failed; or a gate has to pass
- * and cannot fail. */
+/* Contradictions: all devices that serve it well would count as failed, or a
+ * gate has to pass and cannot fail. */
 int flo_spec_check_sense(const struct flo_spec *spec, struct flo_err *err)
 {
     uint64_t limit_ms = spec->deadlines_ms[FLO_EXECUTION_SOAKING];
@@ -446,7 +444,8 @@ static int check_bounds(const struct flo_spec *spec, struct flo_err *err)
     return 0;
 }
 
-/* A preset has a limit for `failed` too; the rollout's own word is stronger. */
+/* A preset sets the limit of `failed` too; the rollout's own limit overrides
+ * it. */
 static void limit_of_preset(struct flo_spec *spec)
 {
     if (spec->study.preset != FLO_PRESET_NONE && !spec->study.says_failed) {
@@ -454,7 +453,7 @@ static void limit_of_preset(struct flo_spec *spec)
     }
 }
 
-/* A target that names nobody is never everybody. */
+/* A target that names nothing never means everything. */
 static int check_target(const struct place *place)
 {
     const json_t *target = json_object_get(place->json, "target");

@@ -1,9 +1,9 @@
-/* Specification of a rollout: what an operator asked for, read and checked.
+/* Specification of a rollout: the operator's request, read and checked.
  *
  * rollout.yaml, the REST body and the stored row are one JSON tree with the
- * fields of spec.def; the command line makes the same tree of its flags.  This
- * reads it into plain data.  Pure; the command line reads with it too, so a
- * wrong field is told with its line before anything is sent. */
+ * fields of spec.def; the command line builds the same tree from its flags.
+ * This reader turns it into plain data.  Pure; the command line uses it too, so
+ * a wrong field is reported with its line before anything is sent. */
 #ifndef FLOTILLA_SERVER_SPEC_H
 #define FLOTILLA_SERVER_SPEC_H
 
@@ -19,10 +19,11 @@
 #define FLO_SPEC_PATH_MAX 128 /* "phases[15].spread[3]" */
 
 struct flo_spec_size {
-    uint32_t devices; /* or ... */
+    uint32_t devices; /* or the share */
     double share_pct;
 };
-/* The pace grows by `factor` after every so many good ends. */
+/* Ramp: the pace is multiplied by `factor` after each `successes` successful
+ * devices. */
 struct flo_spec_ramp {
     double factor;
     uint64_t on_successes; /* 0: no ramp */
@@ -31,10 +32,10 @@ struct flo_spec_ramp {
 struct flo_spec_phase {
     char name[FLO_NAME_MAX + 1];
     struct flo_spec_size size;
-    uint64_t min_devices; /* 0: none, as all below */
+    uint64_t min_devices; /* 0: none, like all below */
     uint64_t max_devices;
     char spread[FLO_SPEC_SPREAD_MAX][FLO_NAME_MAX + 1];
-    bool covers; /* the wave that brings each value of `cover` a device */
+    bool covers; /* the wave that updates a device at each value of `cover` */
     uint64_t soak_ms;
     uint64_t min_requests;
     double rate_per_min;
@@ -43,7 +44,7 @@ struct flo_spec_phase {
     uint32_t until; /* 0 passed, 1 promoted */
     uint64_t watch_ms;
 };
-/* A label over whose values a release is scanned, or a pair of them. */
+/* Label whose values are scanned for a worse release, or a pair of labels. */
 #define FLO_SPEC_LABELS_MAX 16
 struct flo_spec_label {
     char key[FLO_NAME_MAX + 1];
@@ -74,11 +75,11 @@ struct flo_spec {
     uint32_t phase_count;
     char cover[FLO_NAME_MAX + 1]; /* label; empty: none */
     struct flo_spec_label labels[FLO_SPEC_LABELS_MAX];
-    uint32_t label_count; /* 0: the standard ones */
+    uint32_t label_count; /* 0: the default ones */
     struct flo_gate_rule gates[FLO_GATES_MAX];
     uint32_t gate_count;
     struct flo_study_rules study;
-    bool has_phases; /* somebody asked for these phases */
+    bool has_phases; /* the phases were given, not defaults */
     bool has_gates;
     bool has_on_fail;
     uint32_t on_fail;         /* enum flo_on_fail */
@@ -87,47 +88,49 @@ struct flo_spec {
     uint32_t abort_count;
     uint32_t retries[FLO_FAILURES];
     uint64_t retry_wait_ms;
-    uint64_t deadlines_ms[FLO_EXECUTION_COUNT]; /* 0: the standard */
+    uint64_t deadlines_ms[FLO_EXECUTION_COUNT]; /* 0: the default */
     struct flo_spec_limits limits;
     double rate_per_min;
     struct flo_policy policy;
-    bool has_jitter; /* somebody asked for this jitter */
+    bool has_jitter; /* the jitter was given */
     bool is_below_floor;
-    bool holds_for_person; /* a gate that never decides */
+    bool holds_for_person; /* a gate that can never decide holds its phase
+                              for a person */
     bool lifts;
-    bool supersedes; /* ends the one that runs for its group */
+    bool supersedes; /* replaces the rollout that runs for its group */
 };
 
-/* Words that were read and contradict each other.  Asked of new ones alone: a
- * rollout that was made before keeps its own.  FLO_E_REST_MEANING. */
+/* Checks for fields that contradict each other.  Only for new specifications: a
+ * stored rollout keeps its own.  FLO_E_REST_MEANING. */
 FLO_MUST_USE int flo_spec_check_sense(const struct flo_spec *spec, struct flo_err *err);
-/* Read and check a specification.
+/* Reads and checks a specification.
  *
- * FLO_E_REST_SCHEMA   a field is wrong: its path begins the sentence
+ * FLO_E_REST_SCHEMA   a field is wrong: the sentence begins with its path
  *                     ("phases[1].soak: ...")
- * FLO_E_REST_UNKNOWN  a field is not known: its path, and the nearest one */
+ * FLO_E_REST_UNKNOWN  unknown field: its path, and the nearest known one */
 FLO_MUST_USE int flo_spec_read(const json_t *json, struct flo_spec *out, struct flo_err *err);
-/* A draft without members, id and time. */
+/* Makes a draft without members, id and time. */
 void flo_spec_draft(const struct flo_spec *spec, struct flo_rollout *out);
-/* The specification of an edit, new reference: `spec` with the members of
- * `change`; null takes one out.  A list, `gates`, `retries` and `deadlines` are
- * given whole.  Members as they are change nothing.  `names` holds
- * FLO_SPEC_NAMES_MAX: "rate, phases"; empty: nothing changes.
+/* Makes the specification of an edit, a new reference: `spec` with the members
+ * of `change`; null removes one.  Lists, `gates`, `retries` and `deadlines` are
+ * replaced whole.  `names` holds FLO_SPEC_NAMES_MAX and gets the changed
+ * members: "rate, phases"; empty: nothing changes.
  *
- * FLO_E_REST_MEANING: a member that is fixed.  Unknown ones are refused when
- * the answer is read. */
+ * FLO_E_REST_MEANING: the member is fixed.  Unknown members are refused when
+ * the result is read. */
 #define FLO_SPEC_NAMES_MAX 256
 FLO_MUST_USE int flo_spec_merge(const json_t *spec, const json_t *change, json_t **out, char *names,
                                 struct flo_err *err);
-/* Path that an error of flo_spec_read begins with; empty: none.  `out` holds
- * FLO_SPEC_PATH_MAX. */
+/* Gets the path with which an error of flo_spec_read begins; empty: none.
+ * `out` holds FLO_SPEC_PATH_MAX. */
 void flo_spec_path(const struct flo_err *err, char *out);
 
 /* ---- values, also for the command line ---- */
 
-/* "10" devices, "2.5%"; false when it is neither, or out of range. */
+/* Parses "10" devices or "2.5%".  Returns false for other text, or out of
+ * range. */
 bool flo_spec_size_parse(const char *text, struct flo_spec_size *out);
-/* "300/min" "5/s" "20/h"; false when it is not. */
+/* Parses "300/min", "5/s" or "20/h".  Returns false for other text. */
 bool flo_spec_rate_parse(const char *text, double *per_min);
 
 /* ---- the table ---- */
@@ -140,7 +143,8 @@ enum flo_spec_part {
     FLO_SPEC_RAMP,
     FLO_SPEC_PHASE
 };
-/* When an edit may change it: never, in phases that have not begun, always. */
+/* Phases in which an edit may change a field: never, only phases that have not
+ * begun, always. */
 enum flo_spec_change { FLO_CHANGE_FIXED, FLO_CHANGE_AHEAD, FLO_CHANGE_EDIT };
 struct flo_spec_field {
     enum flo_spec_part part;
@@ -151,9 +155,9 @@ struct flo_spec_field {
     const char *meaning;
     enum flo_spec_change change;
 };
-/* "PHASE"; false when it is none. */
+/* Parses "PHASE".  Returns false for no part. */
 bool flo_spec_part_parse(const char *word, enum flo_spec_part *out);
-/* Row `index` of spec.def; false after the last. */
+/* Gets row `index` of spec.def.  Returns false after the last. */
 bool flo_spec_field(size_t index, struct flo_spec_field *out);
 
 #endif

@@ -1,4 +1,4 @@
-/* Values of a specification that are written as text: sizes and rates. */
+/* Values of a specification that are texts: sizes and rates. */
 #include <assert.h>
 #include <math.h>
 #include <stdlib.h>
@@ -6,7 +6,7 @@
 
 #include "server-stub/core/spec/spec.h"
 
-/* Digits, and a fraction if there is one: no sign, no exponent. */
+/* Parses digits with an optional fraction: no sign, no exponent. */
 static bool number_parse(const char *text, double *out, const char **end)
 {
     size_t digits = strspn(text, "0123456789");

@@ -84,8 +84,8 @@ static void put(struct flo_buf *out, uint64_t value)
     flo_buf_add(out, bytes, flo_varint_put(bytes, value));
 }
 
-/* Modulo 2^64 throughout: the lost part of a saturated sum comes back as it
- * was. */
+/* Arithmetic is modulo 2^64: so the sum is restored exactly even when it
+ * overflowed. */
 static void put_gauge(struct flo_buf *out, const struct flo_sketch_number *n)
 {
     put(out, n->count);
@@ -139,7 +139,7 @@ static int broken(const struct blob *blob, struct flo_err *err)
                     blob->bytes);
 }
 
-/* Means divide by it as by a signed number. */
+/* Reads a count that fits a signed number, because means divide by it. */
 static bool get_count(struct blob *blob, uint64_t *out)
 {
     return get(blob, out) && *out > 0 && *out <= INT64_MAX;
@@ -287,7 +287,7 @@ int flo_sketch_pick(const uint8_t *data, size_t bytes, int metric, struct flo_sk
     }
     while (get(&blob, &place)) {
         if (place == 0 || place > (uint64_t)metric + 1) {
-            return 0; /* places ascend */
+            return 0; /* numbers ascend */
         }
         if (place == (uint64_t)metric + 1) {
             return pick(&blob, metric, number, histogram, err);

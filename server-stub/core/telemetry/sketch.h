@@ -1,4 +1,4 @@
-/* Sketch: the sum of windows of telemetry, as one blob.
+/* Sketch: sum of telemetry windows, packed as one blob.
  *
  * The store keeps a blob per device and span of time, and one per release,
  * hardware class and span.  Adding is exact and its order does not matter, so a
@@ -8,9 +8,9 @@
 
 #include "server-stub/core/telemetry/telemetry.h"
 
-/* Counters and gauges of all windows; of counters the sum alone is kept. */
+/* Counters and gauges, over all windows; a counter has only its sum. */
 struct flo_sketch_number {
-    uint64_t count; /* windows that had it; 0: none */
+    uint64_t count; /* windows that had the metric; 0: none */
     int64_t sum, min, max;
 };
 struct flo_sketch {
@@ -20,9 +20,9 @@ struct flo_sketch {
 };
 
 void flo_sketch_clear(struct flo_sketch *sketch);
-/* One window more. */
+/* Adds one more window. */
 void flo_sketch_add(struct flo_sketch *sketch, const struct flo_telemetry_window *window);
-/* Append the blob to `out`.  Bytes: format 1, then for each metric it has
+/* Appends the blob to `out`.  Bytes: format 1, then for each metric it has
  *
  *   varint  place in proto/metrics.def + 1
  *   histogram: flo_histogram_pack
@@ -32,13 +32,13 @@ void flo_sketch_add(struct flo_sketch *sketch, const struct flo_telemetry_window
  *
  * and a 0 at the end. */
 void flo_sketch_pack(const struct flo_sketch *sketch, struct flo_buf *out);
-/* Add the content of a blob; a place beyond the table is of a later version and
- * ends the reading.  FLO_E_MQTT_SCHEMA on anything that pack does not write:
- * `sketch` may then hold a part of it. */
+/* Adds the content of a blob.  A metric number beyond the table is from a later
+ * version and ends the reading.  FLO_E_MQTT_SCHEMA for bytes that pack does not
+ * write: `sketch` may then have a part of them. */
 FLO_MUST_USE int flo_sketch_unpack(struct flo_sketch *sketch, const uint8_t *data, size_t bytes,
                                    struct flo_err *err);
-/* Read one metric only: its number or, for a histogram, `histogram`. count is 0
- * when the blob does not have the metric.  The others are passed over. */
+/* Reads only one metric: its number or, for a histogram, `histogram`. count is
+ * 0 when the blob lacks it.  The others are skipped. */
 FLO_MUST_USE int flo_sketch_pick(const uint8_t *data, size_t bytes, int metric,
                                  struct flo_sketch_number *number, struct flo_histogram *histogram,
                                  struct flo_err *err);

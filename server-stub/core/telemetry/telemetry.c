@@ -72,7 +72,7 @@ static int read_histograms(const json_t *json, struct flo_telemetry_window *out,
     return 0;
 }
 
-/* Version 1 had one model and stood without a list. */
+/* Version 1 had one model and no list. */
 int flo_telemetry_parts(const json_t *json, size_t *out, struct flo_err *err)
 {
     json_t *models = NULL;
@@ -219,8 +219,8 @@ uint64_t flo_telemetry_resolution(const struct flo_telemetry_query *query)
 
 /* ---- hardware ---- */
 
-/* The letters of a class; a word with others, invented by a device, is no
- * class. */
+/* Tells whether a word has only letters of a class; a device may invent
+ * others. */
 static bool is_word(const char *text)
 {
     return text != NULL && text[0] != '\0' && strlen(text) <= 16 &&

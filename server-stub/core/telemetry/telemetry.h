@@ -1,4 +1,4 @@
-/* Telemetry: windows, queries and the folding of rows into series.  Pure. */
+/* Telemetry: windows, queries, and folding rows into series.  Pure. */
 #ifndef FLOTILLA_SERVER_TELEMETRY_H
 #define FLOTILLA_SERVER_TELEMETRY_H
 
@@ -7,9 +7,9 @@
 
 #include "base/host/json.h"
 
-/* Two sets of rows are kept.  Totals of a release on a hardware class are few,
- * whatever the fleet's size.  The devices' own rows are wider and live less
- * long.  Both have two resolutions, fine for hours and coarse for days. */
+/* Rows are stored in two sets.  Totals by release and hardware class are few,
+ * whatever the fleet's size.  Rows of devices are more, and are kept for less
+ * time.  Both have two resolutions, fine for hours and coarse for days. */
 #define FLO_TELEMETRY_FINE_MS UINT64_C(5000)
 #define FLO_TELEMETRY_COARSE_MS UINT64_C(300000)
 #define FLO_TELEMETRY_DEVICE_FINE_MS UINT64_C(60000)
@@ -22,11 +22,11 @@
 #define FLO_QUANTILES_MAX 8
 #define FLO_TELEMETRY_POINTS_MAX 20000
 
-/* One model's part of a device's window as it came by MQTT. */
+/* One model's part of a device's window, as received by MQTT. */
 struct flo_telemetry_window {
-    size_t part; /* place in its message, from 0 */
+    size_t part; /* index in its message, from 0 */
     uint64_t seq;
-    uint64_t at_ms; /* the device's clock: for people */
+    uint64_t at_ms; /* by the device's clock: only for people */
     uint64_t window_ms;
     char model[FLO_NAME_MAX + 1];
     char version[FLO_NAME_MAX + 1];
@@ -36,12 +36,12 @@ struct flo_telemetry_window {
     struct flo_histogram *histograms; /* [FLO_METRIC_COUNT], the caller's */
 };
 #define FLO_TELEMETRY_PARTS_MAX 16
-/* How many parts a payload has, at least one: a device whose models had no
- * request sends its own numbers alone.  FLO_E_MQTT_SCHEMA. */
+/* Gets the number of parts in a payload, at least one: without requests a
+ * device sends only its own gauges.  FLO_E_MQTT_SCHEMA. */
 FLO_MUST_USE int flo_telemetry_parts(const json_t *json, size_t *out, struct flo_err *err);
-/* Read one part of a payload.  The device's own gauges belong to each of them.
+/* Reads one part of a payload.  The device's own gauges belong to each part.
  * Unknown metrics are skipped.  FLO_E_MQTT_SCHEMA: not a whole number,
- * negative, above 2^53, a broken histogram. */
+ * negative, above 2^53, or a broken histogram. */
 FLO_MUST_USE int flo_telemetry_parse(const json_t *json, size_t part,
                                      struct flo_telemetry_window *out, struct flo_err *err);
 
@@ -51,33 +51,33 @@ struct flo_telemetry_query {
     bool by_model;
     bool by_device;
     bool by_hardware;
-    char model[FLO_NAME_MAX + 1]; /* this model alone; "": all */
+    char model[FLO_NAME_MAX + 1]; /* only this model; "": all */
     uint64_t since_ms;            /* before now */
     uint64_t step_ms;
     size_t quantile_count;
     double quantiles[FLO_QUANTILES_MAX];
 };
-/* Read a query's body; FLO_E_REST_SCHEMA names the field. */
+/* Reads a query's body; FLO_E_REST_SCHEMA names the field. */
 FLO_MUST_USE int flo_telemetry_query_parse(const json_t *json, struct flo_telemetry_query *out,
                                            struct flo_err *err);
-/* The resolution that serves a query, in the devices' rows or in the totals.
- * It is the fine one while that lives and the steps are narrower than the
- * coarse one's. */
+/* Returns the resolution of the rows for a query, of devices or totals.  It is
+ * the fine one while that is still stored and the steps are narrower than the
+ * coarse one. */
 uint64_t flo_telemetry_resolution(const struct flo_telemetry_query *query);
 
-/* The hardware class in a device's profile: "x86_64 avx2 4g", with memory to
- * the next power of two.  It is "unknown" when the profile names none that can
- * be one.  `out` holds FLO_HARDWARE_TEXT. */
+/* Gets the hardware class from a device's profile: "x86_64 avx2 4g", with
+ * memory rounded up to a power of two; "unknown" when the profile names none
+ * that is possible.  `out` holds FLO_HARDWARE_TEXT. */
 void flo_hardware_class(const json_t *profile_or_null, char *out);
-/* The same of its parts; `memory` in bytes, NAN: not said. */
+/* Gets the hardware class from its parts; `memory` in bytes, NAN: unknown. */
 void flo_hardware_class_of(const char *arch_or_null, const char *kernel_or_null, double memory,
                            char *out);
 
-/* One stored row, in the order of key and time. */
+/* Stored row, sorted by key and time. */
 struct flo_telemetry_row {
     const char *release;  /* digest text */
     const char *device;   /* "": a total */
-    const char *hardware; /* "": of a device */
+    const char *hardware; /* "": row of a device */
     const char *model;    /* "": not known */
     uint64_t at_ms;
     uint64_t count;
@@ -85,13 +85,13 @@ struct flo_telemetry_row {
     const struct flo_histogram *histogram; /* or NULL */
 };
 
-/* Rows to series.  Zero-initialise, set query; `histograms` are two of the
- * caller's. */
+/* Folds rows into series.  Zero-initialise and set query; `histograms` are two,
+ * owned by the caller. */
 struct flo_telemetry_fold {
     const struct flo_telemetry_query *query;
     struct flo_histogram *step_histogram;
     struct flo_histogram *series_histogram;
-    json_t *series; /* the result, an array; the caller's */
+    json_t *series; /* result, an array owned by the caller */
     json_t *points;
     char release[FLO_DIGEST_TEXT];
     char device[37];
@@ -104,7 +104,7 @@ struct flo_telemetry_fold {
     bool has_step;
 };
 void flo_telemetry_fold_add(struct flo_telemetry_fold *fold, const struct flo_telemetry_row *row);
-/* Close the last series. */
+/* Ends the last series. */
 void flo_telemetry_fold_end(struct flo_telemetry_fold *fold);
 
 #endif
