@@ -1,5 +1,5 @@
-/* Timers of the controller: when to try again, what counts as silence, how
- * long a broker is kept, and which refusals are written down.  Pure. */
+/* Timers of the controller: retries, silent devices, the life of a broker
+ * without its controller, and which refusals are audited.  Pure. */
 #ifndef FLOTILLA_SERVER_CORE_TIMERS_H
 #define FLOTILLA_SERVER_CORE_TIMERS_H
 
@@ -7,35 +7,37 @@
 
 /* ---- a broker that ended ---- */
 
-/* The pause before its next start.  `retry_ms` is the one before its last
- * start: a broker that lived for 5 s starts again at once, another one later
- * each time, up to 10 s. */
+/* Returns the pause before the broker's next start.  `retry_ms` is the pause
+ * before its last start.  A broker that lived for 5 s starts again at once;
+ * otherwise the pause grows each time, up to 10 s. */
 uint64_t flo_broker_retry_ms(uint64_t retry_ms, uint64_t lived_ms);
-/* The pause after a start that failed. */
+/* Returns the pause after a start that failed. */
 uint64_t flo_broker_retry_ms_max(void);
 
-/* Devices that lost the broker come back within this time, evenly: as many at
- * once as it has processor time for. */
+/* Returns the time over which devices that lost the broker connect again,
+ * evenly spread.  It follows from the broker's processor time for each
+ * handshake. */
 uint64_t flo_reconnect_ms(uint64_t devices);
-/* When documents leave that can wait until so many devices have answered an
- * order: due_ms is when those leave that wait already, 0: none do.  Further
- * orders put nothing off. */
+/* Returns when postponed documents are sent.  They can wait until so many
+ * devices have answered an order.  due_ms: when those that wait already are
+ * sent; 0: none wait.  Further orders do not postpone them again. */
 uint64_t flo_quiet_due_ms(uint64_t due_ms, uint64_t devices, uint64_t now_ms);
 
 /* ---- a broker without its controller ---- */
 
 struct flo_alone {
-    uint64_t since_ms; /* 0: a controller is there */
+    uint64_t since_ms; /* 0: a controller is connected */
 };
 
-/* true: nobody came for linger_ms, the broker ends. */
+/* Returns true when no controller connected for linger_ms: the broker ends. */
 bool flo_alone_is_over(struct flo_alone *alone, bool is_controlled, uint64_t linger_ms,
                        uint64_t now_ms);
 
 /* ---- silence of devices ---- */
 
-/* The controller was away: the machine slept or the disk hung between two
- * ticks, so that messages wait unread.  That time is no silence of devices. */
+/* Tells whether the controller itself stalled: the machine slept or the disk
+ * hung between two ticks, and messages wait unread.  That time does not count
+ * as silence of devices. */
 bool flo_ticks_stalled(uint64_t ticked_ms, uint64_t now_ms);
 
 /* ---- refused tokens ---- */
@@ -48,9 +50,9 @@ struct flo_refusals {
     } tokens[FLO_REFUSALS_MAX];
 };
 
-/* The first refusal of that token in an hour, and there is room to remember
- * it: it gets a row of the audit.  Others are counted alone, so that a
- * stranger cannot fill the disk. */
+/* Returns true for the first refusal of this token within an hour, if there is
+ * room to remember it.  Such a refusal gets an audit row.  Others are only
+ * counted, so that a stranger cannot fill the disk. */
 bool flo_refusals_is_first(struct flo_refusals *refusals, const char *id, uint64_t now_ms);
 
 #endif

@@ -1,4 +1,5 @@
-/* Batches: the queue between MQTT and the store, subscriptions, the mark. */
+/* Batches: the queue between MQTT and the store, subscriptions, and the audit's
+ * checkpoint. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,14 +20,14 @@
 #include "server-stub/state/rollouts/rollouts.h"
 
 #define BATCH_MS 20
-#define RUSH 64         /* answers in a batch: a whole fleet answers, and ... */
-#define RUSH_MS 100     /* ... larger batches write each page once for many */
-#define AUDIT_MS 300000 /* between two marks with a newer signed line */
-#define HEAL_MS 5000    /* after the last one that was dropped */
-/* A turn of writing: people's requests wait meanwhile. */
+#define RUSH 64         /* answers in a batch that show a fleet-wide answer */
+#define RUSH_MS 100     /* ... then larger batches, which write each page once */
+#define AUDIT_MS 300000 /* between messages with a newer audit line */
+#define HEAL_MS 5000    /* after the last dropped message */
+/* Time limit of a write, because people's requests wait meanwhile. */
 #define BATCH_TURN_MS 20
 #define QUEUE_MESSAGES_MAX 200000
-#define QUEUE_DEVICE_MAX 256 /* an agent sends far fewer without an answer */
+#define QUEUE_DEVICE_MAX 256 /* messages; an agent sends far fewer unacknowledged */
 
 struct queued {
     struct queued *next;
@@ -36,9 +37,10 @@ struct queued {
     char data[];
 };
 
-/* In the order of arrival: an answer that overtakes its device's events ends
- * an execution with the wrong word.  An answer whose device has nothing else
- * waiting goes before all other devices' messages: orders are urgent. */
+/* Messages in order of arrival, because an answer that overtakes its device's
+ * events would end an execution with the wrong result.  An answer whose device
+ * has no other message queued goes before all other devices' messages: orders
+ * are urgent. */
 struct line {
     struct queued *first;
     struct queued **last;
@@ -52,16 +54,16 @@ struct flo_batches {
     struct flo_ingest ingest;
     struct event *batch;
     struct line lines[LINES];
-    uint64_t pause_ms;         /* before the next batch */
-    struct flo_mqtt_room room; /* room of both lines */
+    uint64_t pause_ms;         /* pause before the next batch */
+    struct flo_mqtt_room room; /* shared room of both queues */
     uint64_t batches;          /* since the start */
-    uint64_t refused;          /* messages, for want of room here */
-    uint64_t dropped_before;   /* messages, when it was looked at */
-    uint64_t heal_at_ms;       /* 0: none was dropped since */
-    bool is_external;          /* the broker: telemetry comes here too */
-    bool listens;              /* since it was connected */
+    uint64_t refused;          /* messages dropped without room */
+    uint64_t dropped_before;   /* messages dropped at the last check */
+    uint64_t heal_at_ms;       /* 0: none dropped since */
+    bool is_external;          /* external broker: telemetry arrives here too */
+    bool listens;              /* subscribed since it connected */
     uint64_t mark;
-    uint64_t told, told_at_ms; /* with it: the newest signed line's number */
+    uint64_t told, told_at_ms; /* newest signed audit line sent, and when */
 };
 
 /* ---- batches ---- */
@@ -94,7 +96,7 @@ static void remove_at(struct flo_batches *batches, struct line *line, struct que
     free(message);
 }
 
-/* The first ones of a line. */
+/* Removes the first `count` messages of a queue. */
 static void remove_some(struct flo_batches *batches, struct line *line, size_t count)
 {
     while (count-- > 0 && line->first != NULL) {
@@ -126,8 +128,8 @@ static int write_line(struct flo_batches *batches, const struct line *line, uint
     return rv;
 }
 
-/* Take what fits into BATCH_TURN_MS in one transaction.  They stay in the
- * queue until it is committed; a store that fails gets them again. */
+/* Writes as many messages as fit into BATCH_TURN_MS, in one transaction.  They
+ * stay queued until the commit; if the store fails they are tried again. */
 static int write_batch(struct flo_batches *batches, size_t taken[LINES], struct flo_err *err)
 {
     struct flo_controller *controller = batches->controller;
@@ -153,7 +155,8 @@ static int write_batch(struct flo_batches *batches, size_t taken[LINES], struct 
     return rv;
 }
 
-/* A message that cannot be handled must not stop those after it. */
+/* Drops a message that cannot be handled, so that it does not block those after
+ * it. */
 static void drop_last(struct flo_batches *batches, struct line *line, size_t taken)
 {
     struct queued **at = &line->first;
@@ -198,7 +201,8 @@ static void on_batch(evutil_socket_t fd, short what, void *context)
     }
 }
 
-/* So many bytes of it; fewer than all: a brace in the place of its proof. */
+/* Copies `bytes` bytes of a message; if fewer than all, a brace replaces its
+ * proof. */
 static struct queued *queued_copy(const struct flo_mqtt_message *message, size_t bytes,
                                   bool is_retained)
 {
@@ -222,7 +226,7 @@ static struct queued *queued_copy(const struct flo_mqtt_message *message, size_t
     return copy;
 }
 
-/* By the last word of its name. */
+/* Compares the last word of the topic's name. */
 static bool is_of_topic(const char *name, enum flo_topic topic)
 {
     const char *word = strrchr(name, '/');
@@ -241,7 +245,7 @@ void flo_batches_take(void *context, const struct flo_mqtt_message *message)
         flo_lane_feed(batches->controller->lane, message);
         return;
     }
-    /* Before it takes room: strangers fill none. */
+    /* Checked first, so that strangers take no room in the queue. */
     int rv = flo_proved_look(batches->controller, message, &bytes, &is_retained, &why);
     if (rv < 0) {
         flo_ingest_dropped(&batches->ingest, message->topic, &why);
@@ -287,10 +291,10 @@ static int subscribe(struct flo_batches *batches, struct flo_err *err)
     return 0;
 }
 
-/* A device that is there says so again by its retained presence, or when it is
- * asked for its report (options.broker_forgets).  The time in
- * which the controller was deaf does not count as silence.  Orders may have
- * expired in it: none goes out before it is signed again. */
+/* Handles a new subscription.  A connected device reports again by its retained
+ * presence, or when asked for its report (options.broker_forgets).  The time
+ * without a subscription does not count as silence.  Orders may have expired
+ * meanwhile: they are signed again before any is sent. */
 static int listen_again(struct flo_controller *controller, struct flo_err *err)
 {
     FLO_TRY(flo_controller_begin(controller, err));
@@ -329,8 +333,8 @@ static void publish_mark(void *context)
     flo_publisher_send(batches->publisher, FLO_TOPIC_MARK, "", text, strlen(text));
 }
 
-/* Each device keeps the newest signed line of the audit.  A message to all of
- * them, so it has a pause. */
+/* Sends all devices the newest signed line of the audit, which each one keeps.
+ * A broadcast, so with a minimum pause. */
 static void tell_audit(struct flo_batches *batches)
 {
     if (flo_audit_head_line(batches->controller)[0] != '\0' &&
@@ -340,9 +344,9 @@ static void tell_audit(struct flo_batches *batches)
     }
 }
 
-/* Subscribe and catch up: both or neither.  After a subscription alone, the
- * time of deafness would count as silence, and aged devices would be let go.
- * Answers to orders that leave here are heard. */
+/* Subscribes and catches up, both or neither.  After a subscription alone, the
+ * time without it would count as silence and end devices.  Answers to orders
+ * sent here are heard. */
 static void listen_to_devices(struct flo_batches *batches)
 {
     struct flo_err err = {0};
@@ -366,9 +370,9 @@ bool flo_batches_listens(const struct flo_batches *batches)
     return batches->listens && flo_mqtt_is_connected(batches->mqtt);
 }
 
-/* Messages dropped for want of room are asked for again when there is some.
- * Presence and reports are retained, or devices are asked for them; a report
- * says which answer is missing. */
+/* Recovers messages that were dropped without room, once there is room.
+ * Presence and reports are retained, or are requested from devices; a report
+ * shows which answer is missing. */
 static void heal(struct flo_batches *batches)
 {
     uint64_t dropped = batches->refused + flo_mqtt_dropped(batches->mqtt);
@@ -386,7 +390,7 @@ static void heal(struct flo_batches *batches)
             "%llu message%s had no room so far: devices' states are read again",
             (unsigned long long)dropped, flo_s(dropped));
     if (batches->controller->options.broker_forgets) {
-        batches->listens = false; /* then all are asked */
+        batches->listens = false; /* then all are requested */
     } else if (subscribe(batches, &err) < 0 || listen_again(batches->controller, &err) < 0) {
         flo_log_err(FLO_LOG_ERROR, "mqtt", &err);
         batches->heal_at_ms = flo_now_ms() + HEAL_MS;
@@ -410,8 +414,8 @@ void flo_batches_tick(struct flo_batches *batches)
     }
 }
 
-/* All leaders have one name at the broker: a connection ends that of the one
- * before, and must not end that of the one after. */
+/* Tells whether we may connect.  All leaders use one name at the broker: a
+ * connection ends the former leader's, but must not end the next leader's. */
 static bool may_connect(void *context)
 {
     const struct flo_batches *batches = context;

@@ -1,9 +1,9 @@
 /* Batches: MQTT in and out of the controller.
  *
- * Messages are queued as they come.  A batch is written in one transaction, at
- * the latest 20 ms after its first message, and acknowledged after the commit.
- * Telemetry has a lane of its own (lane.h).  Telemetry that comes here from an
- * external broker is handed over to it. */
+ * Messages are queued as they arrive.  A batch is written in one transaction,
+ * at most 20 ms after its first message, and acknowledged after the commit.
+ * Telemetry has a thread and connection of its own, the lane (lane.h).
+ * Telemetry that arrives here from an external broker is passed to it. */
 #ifndef FLOTILLA_SERVER_MQTT_BATCHES_H
 #define FLOTILLA_SERVER_MQTT_BATCHES_H
 
@@ -22,17 +22,17 @@ struct flo_batches_counters {
     bool is_connected;
 };
 
-/* Connect to the broker; NULL: an external one.  *out is set as soon as there
- * is something to close, also when it fails. */
+/* Connects to the broker; NULL: an external one.  On failure *out may be set
+ * too: then the caller closes it. */
 FLO_MUST_USE int flo_batches_open(struct flo_controller *controller, struct event_base *base,
                                   struct flo_broker *broker_or_null, struct flo_batches **out,
                                   struct flo_err *err);
 void flo_batches_close(struct flo_batches *batches);
-/* A message has come; `batches` is a struct flo_batches. */
+/* Takes a message that arrived; `batches` is a struct flo_batches. */
 void flo_batches_take(void *batches, const struct flo_mqtt_message *message);
-/* Connected, and devices are heard. */
+/* Returns true when it is connected and subscribed to the devices' messages. */
 bool flo_batches_listens(const struct flo_batches *batches);
-/* Try failed steps again: listening to devices, the broker's ACL. */
+/* Retries failed steps: the subscription to devices, the broker's ACL. */
 void flo_batches_tick(struct flo_batches *batches);
 struct flo_batches_counters flo_batches_count(const struct flo_batches *batches);
 

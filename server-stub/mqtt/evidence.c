@@ -1,5 +1,5 @@
-/* Evidence for gates: which devices and releases count, and the answer's way
- * to the rollout. */
+/* Evidence for gates: selects devices and releases, and passes answers to the
+ * rollout. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,8 +8,8 @@
 
 /* ---- asking ---- */
 
-/* While it is paused no block is judged, and its evidence stays: a person may
- * promote it tomorrow. */
+/* Tells whether the evidence is kept while the rollout is paused: no block is
+ * judged, but a person may promote it later. */
 static bool keeps(const struct flo_rollout *core)
 {
     return core->state == FLO_ROLLOUT_PAUSED;
@@ -44,8 +44,8 @@ static void add_devices(const struct flo_rollout *core, struct flo_lane_evidence
     }
 }
 
-/* Does the phase leave no device to be compared with?  A first phase of several
- * never counts as last: no phase before it was compared. */
+/* Tells whether the phase leaves no device to compare with.  Never true for the
+ * first of several phases, because nothing was compared before. */
 static bool is_last(const struct flo_rollout *core)
 {
     uint32_t behind = 0;
@@ -130,7 +130,8 @@ static void add_members(const struct flo_rollout *core, struct flo_observe_study
     }
 }
 
-/* An hour is 12 blocks, also where they are shorter. */
+/* Converts the time to blocks; an hour is 12 blocks, even where tests make them
+ * shorter. */
 static uint16_t leak_from(const struct flo_study_rules *rules)
 {
     uint64_t from_ms = 0;
@@ -167,7 +168,7 @@ struct flo_observe_study *flo_evidence_study(struct flo_controller *controller,
     study->leak_from = leak_from(&core->study.rules);
     study->heartbeat_ms = controller->heartbeat_ms;
     if (!study->is_kept && flo_rollouts_slices_ask(controller, entry, study, &err) < 0) {
-        flo_log_err(FLO_LOG_ERROR, "evidence", &err); /* none are told */
+        flo_log_err(FLO_LOG_ERROR, "evidence", &err); /* none are listed */
     }
     add_members(core, study);
     return study;
@@ -216,7 +217,7 @@ static int step(struct flo_controller *controller, const struct flo_lane_evidenc
     return 0;
 }
 
-/* Give an answer to its rollout, in a transaction of its own. */
+/* Passes an answer to its rollout, in a transaction of its own. */
 static int take(struct flo_controller *controller, const struct flo_lane_query *query,
                 struct flo_err *err)
 {

@@ -1,4 +1,4 @@
-/* Held: messages in their order, each until its commit is durable. */
+/* Held messages: each waits in order until its commit is durable. */
 #include <stdlib.h>
 #include <string.h>
 

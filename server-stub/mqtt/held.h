@@ -1,5 +1,4 @@
-/* Held: messages in their order, each until the commit that it tells of is
- * durable. */
+/* Held messages, in order: each waits until its commit is durable. */
 #ifndef FLOTILLA_SERVER_MQTT_HELD_H
 #define FLOTILLA_SERVER_MQTT_HELD_H
 
@@ -22,11 +21,11 @@ struct flo_held_messages {
 
 void flo_held_init(struct flo_held_messages *held);
 void flo_held_clear(struct flo_held_messages *held);
-/* false: no memory. */
+/* Returns false without memory. */
 bool flo_held_add(struct flo_held_messages *held, uint64_t number, enum flo_topic topic,
                   const char *key, const void *data, size_t bytes);
-/* The first one when it is of a commit up to `number`, taken out: the caller
- * frees it; else NULL. */
+/* Removes and returns the first message if its commit is at most `number`, else
+ * NULL.  The caller frees it. */
 struct flo_held_message *flo_held_take(struct flo_held_messages *held, uint64_t number);
 
 #endif

@@ -1,9 +1,9 @@
-/* Ingest: one message of a device becomes rows and events.
+/* Ingest: turns one message of a device into rows and events.
  *
- * A device is known by its topic, which the broker's ACL binds to its
- * certificate; whatever id stands in the payload must be the same.  A device
- * can therefore only ever change its own rows.  A message that does not match
- * is dropped and counted, and never fails its batch. */
+ * A device is identified by its topic, which the broker's ACL binds to its
+ * certificate; an id in the payload must be the same.  So a device can only
+ * change its own rows.  A message that does not match is dropped and counted,
+ * and never fails its batch. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -30,7 +30,7 @@
 
 /* ---- executions ---- */
 
-/* "<rollout>.<attempt>"; false when the text has another form. */
+/* Splits "<rollout>.<attempt>"; returns false for another form. */
 static bool split_execution(const char *text, char *rollout, uint32_t *attempt)
 {
     const char *dot = strrchr(text, '.');
@@ -50,7 +50,7 @@ static bool split_execution(const char *text, char *rollout, uint32_t *attempt)
     return true;
 }
 
-/* Only `reported` says it. */
+/* Only `reported` has this field. */
 static int waits_of(const json_t *object)
 {
     const json_t *waits = json_object_get(object, "waits");
@@ -151,8 +151,8 @@ static int on_event(const struct flo_message *message, struct flo_err *err)
 
 /* ---- reported ---- */
 
-/* The highest number that a device took of us should be one of ours.  After a
- * backup was restored it need not be. */
+/* Checks the highest order number that a device accepted.  It should be one of
+ * ours, except after a backup was restored. */
 static int look_at_top(const struct flo_message *message, uint64_t top, struct flo_err *err)
 {
     struct flo_controller *controller = message->controller;
@@ -160,7 +160,7 @@ static int look_at_top(const struct flo_message *message, uint64_t top, struct f
     uint64_t newest = 0;
     int rv = 0;
 
-    if (top > ingest->top_known) { /* else it is one of ours */
+    if (top > ingest->top_known) { /* else we gave that number */
         rv = flo_fleet_newest(controller->store, "order", &newest, err);
         ingest->top_known = rv == 0 ? newest : 0;
     }
@@ -201,8 +201,8 @@ static bool is_listed(const struct flo_fleet_model *models, size_t count, const 
     return false;
 }
 
-/* The models that a report says the device has; one that was removed, and a
- * name that is none or stands twice, is left out. */
+/* Reads the models in a report.  Skips removed ones, and invalid or repeated
+ * names. */
 static size_t read_models(const json_t *list, struct flo_fleet_model *out)
 {
     size_t count = 0;
@@ -229,7 +229,7 @@ static size_t read_models(const json_t *list, struct flo_fleet_model *out)
     return count;
 }
 
-/* Does any model run another release than its assigned one? */
+/* Tells whether a model runs another release than the assigned one. */
 static bool drifts(const json_t *models)
 {
     size_t i;
@@ -261,7 +261,7 @@ static int executions(const struct flo_message *message, const json_t *models, s
     return rv;
 }
 
-/* The certificate that it connects with. */
+/* Notes the certificate with which the device connects. */
 static int certificate(const struct flo_message *message, struct flo_err *err)
 {
     const json_t *object = json_object_get(message->json, "certificate");
@@ -274,7 +274,7 @@ static int certificate(const struct flo_message *message, struct flo_err *err)
     return flo_fleet_certificate_held(message->controller->store, message->device, serial, err);
 }
 
-/* Lines of the audit that the device was told; anything else is passed over. */
+/* Checks lines of the audit that the device was sent; ignores others. */
 static int witness(const struct flo_message *message, struct flo_err *err)
 {
     const json_t *lines = json_object_get(message->json, "audit");
@@ -333,13 +333,14 @@ static int on_reported(const struct flo_message *message, struct flo_err *err)
     if (rv == 0) {
         rv = flo_ingest_back_by_report(message, rev, err);
     }
-    /* A retained report comes before or after the presence, which asks. */
+    /* A retained report comes close to the presence, which makes the
+     * request. */
     return rv < 0 || message->retained ? rv : flo_ingest_ask(message, err);
 }
 
 /* ---- presence ---- */
 
-/* The device was heard.  From the first time on it is a member of rollouts. */
+/* The device was heard for the first time: it becomes a member of rollouts. */
 static int came(const struct flo_message *message, struct flo_err *err)
 {
     struct flo_controller *controller = message->controller;
@@ -362,8 +363,8 @@ static int on_presence(const struct flo_message *message, struct flo_err *err)
     if (rv == 0 && online) {
         rv = came(message, err);
     }
-    /* The device was there before this controller listened: nobody heard what
-     * it answered meanwhile, and its next report may be long to come. */
+    /* The device connected before this controller subscribed: its answers since
+     * were not heard, and its next report may take long. */
     if (rv == 0 && online && message->retained) {
         rv = flo_ingest_ask(message, err);
     }
@@ -398,7 +399,7 @@ static int dispatch(const struct flo_message *message, enum flo_topic topic, str
     }
 }
 
-/* A device that sends is there, though its presence may have been lost. */
+/* Marks a device that sends as online, as its presence may have been lost. */
 static int is_there(const struct flo_message *message, enum flo_topic topic, struct flo_err *err)
 {
     bool is_news = false;
@@ -424,8 +425,8 @@ static int heard(const struct flo_message *message, enum flo_topic topic, struct
         err);
 }
 
-/* Orders of an emergency key, from whoever may write that topic.  One that is
- * not good is told, and the others count. */
+/* Takes emergency orders from whoever may write that topic.  Invalid ones are
+ * logged; the others count. */
 static int on_emergency(struct flo_controller *controller, const char *data, size_t bytes,
                         struct flo_err *err)
 {
@@ -467,7 +468,7 @@ static int take(struct flo_ingest *ingest, const char *topic_text, const char *d
         return on_emergency(controller, data, bytes, err);
     }
     if (!flo_topic_fact(topic)->is_device_writing) {
-        return 0; /* our own */
+        return 0; /* one of our own */
     }
     if (!flo_uuid_is_valid(key)) {
         return flo_fail(err, FLO_E_MQTT_TOPIC, "`%s` is no device id", key);
@@ -492,7 +493,7 @@ static int take(struct flo_ingest *ingest, const char *topic_text, const char *d
                                   .retained = retained};
     FLO_TRY(flo_making_reach(controller, key, err));
     int rv = dispatch(&message, topic, err);
-    /* A presence has said it already: also that it is gone. */
+    /* Presence was handled already, also the one of a device that left. */
     return rv < 0 || retained || topic == FLO_TOPIC_PRESENCE ? rv : heard(&message, topic, err);
 }
 

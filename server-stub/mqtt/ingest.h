@@ -1,11 +1,11 @@
-/* Ingest: messages of devices become rows and events. */
+/* Ingest: turns messages of devices into rows and events. */
 #ifndef FLOTILLA_SERVER_MQTT_INGEST_H
 #define FLOTILLA_SERVER_MQTT_INGEST_H
 
 #include "server-stub/state/controller.h"
 
-/* The part of an order that never changes.  The last ones are kept in memory:
- * a fleet answers the same order in the same second. */
+/* Constant part of an order.  The latest ones are cached, because a fleet
+ * answers the same order within seconds. */
 struct flo_acked {
     char id[FLO_NAME_MAX + 1];
     char op[16];
@@ -16,30 +16,30 @@ struct flo_acked {
     uint64_t seq;
     uint64_t issued_at_ms;
     uint64_t expires_at_ms;
-    bool is_aged; /* by our own clock, when it was looked for */
+    bool is_aged; /* as of the lookup, by our own clock */
 };
 #define FLO_ACKED_MAX 16
 
-/* The caller's, zero but for the controller. */
+/* State of ingest.  The caller sets the controller; the rest begins as zero. */
 struct flo_ingest {
     struct flo_controller *controller;
     uint64_t messages;
     uint64_t dropped;     /* malformed, foreign, unknown or too many */
-    uint64_t top_known;   /* numbers of orders up to it were given here */
-    uint64_t top_foreign; /* that was told last */
-    bool top_is_told;     /* a device knows a number that was never given here */
+    uint64_t top_known;   /* order numbers up to this one were given here */
+    uint64_t top_foreign; /* unknown number that was last reported */
+    bool top_is_told;     /* people were told of a number not given here */
     struct flo_acked acked[FLO_ACKED_MAX];
     size_t acked_next;
 };
 
-/* One MQTT message, inside a transaction.  A message that does not fit is
- * dropped and counted.  An error is a failure of ours, and the transaction must
- * be cancelled.  It is one of the store (later it may work) or FLO_E_INTERNAL
- * (this message will fail again). */
+/* Handles one MQTT message, inside a transaction.  An invalid message is
+ * dropped and counted.  An error means that the transaction must be cancelled:
+ * a store error (a retry may work) or FLO_E_INTERNAL (this message will fail
+ * again). */
 FLO_MUST_USE int flo_ingest(struct flo_ingest *ingest, const char *topic, const char *data,
                             size_t bytes, bool retained, struct flo_err *err);
 
-/* Counted, and said unless there are very many. */
+/* Counts a dropped message, and logs it unless there are very many. */
 void flo_ingest_dropped(struct flo_ingest *ingest, const char *topic, const struct flo_err *why);
 
 #endif

@@ -1,5 +1,5 @@
-/* Ingest: acknowledgements of orders, and reports that show a device is back
- * from a release. */
+/* Ingest: acknowledgements of orders, and reports that show that a device left
+ * a release. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -31,7 +31,7 @@ static bool any_goes_back(const struct flo_controller *controller)
     return false;
 }
 
-/* Does the report name the rollout's release no more? */
+/* Tells whether the report no longer names the rollout's release. */
 static bool is_left(const struct flo_message *message, const struct flo_rollout_entry *entry)
 {
     char digest[FLO_DIGEST_TEXT];
@@ -65,7 +65,7 @@ static int tell_rollouts(const struct flo_message *message, const char *release_
     return rv;
 }
 
-/* A rollback or removal that a device has not answered. */
+/* Rollback or removal without an answer from the device. */
 struct awaited {
     char order[FLO_NAME_MAX + 1];
     bool is_removal;
@@ -120,7 +120,7 @@ static int awaited_is_done(const struct flo_message *message, const struct await
     return rv;
 }
 
-/* Does the report say that it was carried out? */
+/* Tells whether the report shows that the order was carried out. */
 static bool is_seen(const struct flo_message *message, const struct awaited *awaited)
 {
     char title[FLO_REMOVAL_TITLE];
@@ -129,9 +129,9 @@ static bool is_seen(const struct flo_message *message, const struct awaited *awa
                                : !flo_return_names(message->json, awaited->release);
 }
 
-/* A device that serves something else than the release that was taken back is
- * done, even if its acknowledgement got lost.  So is one that does not have the
- * model that was removed. */
+/* Completes orders by a report: a device that serves another release than the
+ * recalled one is done, even if its acknowledgement was lost.  So is one that
+ * no longer has a removed model. */
 static int back_on_orders(const struct flo_message *message, struct flo_err *err)
 {
     struct all_awaited all = {.err = err};
@@ -152,7 +152,8 @@ static int back_on_orders(const struct flo_message *message, struct flo_err *err
     return rv;
 }
 
-/* Did the device know its newest desired release when it wrote the report? */
+/* Tells whether the device knew its newest desired document when it wrote the
+ * report. */
 static int report_counts(const struct flo_message *message, uint64_t rev, bool *out,
                          struct flo_err *err)
 {
@@ -183,7 +184,7 @@ int flo_ingest_back_by_report(const struct flo_message *message, uint64_t rev, s
     return is_awaited ? back_on_orders(message, err) : 0;
 }
 
-/* NULL: it never reported. */
+/* Takes the report; NULL: the device never reported. */
 static int take_report(void *context, const struct flo_fleet_device *device)
 {
     json_t **report = context;
@@ -193,8 +194,8 @@ static int take_report(void *context, const struct flo_fleet_device *device)
     return 0;
 }
 
-/* The device did nothing for a rollback.  Its last report decides; where it
- * goes back yet, a later report does. */
+/* The device did nothing for a rollback.  Its last report decides; if it is
+ * still rolling back, a later report does. */
 static int back_by_last_report(const struct flo_message *message, struct flo_err *err)
 {
     struct flo_message said = *message;
@@ -216,10 +217,10 @@ static int back_by_last_report(const struct flo_message *message, struct flo_err
 
 /* ---- asking again ---- */
 
-#define ASKED_MAX 8 /* rollbacks; others wait for the next time */
+#define ASKED_MAX 8 /* rollbacks per request; others wait */
 struct asked {
     const struct flo_message *message;
-    bool is_back; /* the device was away: the broker kept nothing for it */
+    bool is_back; /* the device was offline and its session expired */
     size_t count;
     struct {
         char model[FLO_NAME_MAX + 1];
@@ -256,8 +257,8 @@ int flo_ingest_ask(const struct flo_message *message, struct flo_err *err)
         return 0;
     }
     FLO_TRY(flo_fleet_outcome_awaited(store, message->device, ask_for, &asked, err));
-    /* A rollback that comes by name may be newer than the deploy that the
-     * device is to carry out: that one has to hold all the same. */
+    /* A rollback sent by name may be newer than the deploy that the device
+     * should carry out; that deploy must still hold. */
     for (size_t i = 0; i < asked.count; i++) {
         FLO_TRY(flo_orders_outlast(message->controller, message->device, asked.rollbacks[i].model,
                                    asked.rollbacks[i].seq, err));
@@ -307,15 +308,14 @@ static int acked_find(struct flo_ingest *ingest, const char *order, struct flo_a
     return rv;
 }
 
-/* The id that the device gives as the cause, or NULL. */
+/* Returns the error id that the device gives as cause, or NULL. */
 static const char *error_of(const struct flo_message *message)
 {
     return json_string_value(json_object_get(json_object_get(message->json, "error"), "id"));
 }
 
-/* A refused deploy order never becomes an execution, nor does one that a newer
- * order overtook: the rollout is told so.  `by`: 1 when the device named the
- * order, and keeps to it. */
+/* A refused or superseded deploy never becomes an execution: tells the rollout.
+ * `by`: 1 when the device named the order, so the refusal is final. */
 static int deploy_refused(const struct flo_message *message, const char *rollout, uint32_t by,
                           enum flo_execution end, struct flo_err *err)
 {
@@ -371,10 +371,9 @@ static int distrust_one(void *context, const char *model, const char *order)
     return deploy_refused(message, desired.rollout, 0, FLO_EXECUTION_REJECTED, distrusted->err);
 }
 
-/* A device cannot name an order whose signature it does not take: it only says
- * that something is wrong.  If it was told to deploy and has not begun, that
- * deploy is the refused order.  If it begins after all, its own report says
- * so. */
+/* A device cannot name an order whose signature it rejects; it only reports the
+ * problem.  If it was ordered to deploy and has not begun, that deploy is the
+ * refused order.  If it begins after all, its own report tells. */
 int flo_ingest_distrusted(const struct flo_message *message, struct flo_err *err)
 {
     struct distrusted distrusted = {message, err};
@@ -385,7 +384,7 @@ int flo_ingest_distrusted(const struct flo_message *message, struct flo_err *err
                : 0;
 }
 
-/* Executions that were not active when the abort came are cancelled now, also
+/* Cancels the executions that were not active when the abort arrived, also
  * those that had not begun. */
 static int abort_done(const struct flo_message *message, const struct flo_acked *acked,
                       struct flo_err *err)
@@ -403,7 +402,8 @@ static int abort_done(const struct flo_message *message, const struct flo_acked 
                            err);
 }
 
-/* Bytes up to the last whole character: a cut may stand inside one. */
+/* Returns the bytes up to the last whole character, because text may be cut
+ * inside one. */
 static size_t utf8_whole(const char *text)
 {
     size_t bytes = strlen(text);
@@ -420,7 +420,8 @@ static size_t utf8_whole(const char *text)
     return bytes - (at - 1) < wanted ? at - 1 : bytes;
 }
 
-/* The reason in a device's answer: an id of ours and some words, no more. */
+/* Formats the reason in a device's answer: only a known error id and a short
+ * text. */
 static void why_text(const json_t *why, struct flo_buf *out)
 {
     const char *id = json_string_value(json_object_get(why, "id"));
@@ -448,7 +449,7 @@ static int outcome(const struct flo_message *message, const char *order,
     bool is_news = false;
     int rv = acked_find(message->ingest, order, &acked, err);
 
-    if (rv < 0) { /* a forgotten order awaits no device */
+    if (rv < 0) { /* a deleted order awaits no device */
         return rv == FLO_E_ABSENT ? 0 : rv;
     }
     why_text(why, &error);
@@ -489,7 +490,7 @@ static int collect_earlier(void *context, const struct flo_fleet_order *order)
     return 0;
 }
 
-/* Earlier orders about the same need no answer any more. */
+/* Notes that earlier orders about the same subject need no answer. */
 static int outcome_of_earlier(const struct flo_message *message, const struct flo_acked *acked,
                               enum flo_order_outcome next, uint64_t took_ms, struct flo_err *err)
 {
@@ -509,7 +510,7 @@ static int outcome_of_earlier(const struct flo_message *message, const struct fl
     return rv;
 }
 
-/* Numbers that were never given here are above all that could be signed. */
+/* Numbers that were never given here are higher than all that can be signed. */
 static int may_outrank(const struct flo_message *message, bool *out, struct flo_err *err)
 {
     const json_t *by = json_object_get(message->json, "by");
@@ -539,7 +540,7 @@ static int superseded(const struct flo_message *message, const struct flo_acked 
     return is_sent ? 0 : deploy_refused(message, acked->rollout, 1, FLO_EXECUTION_SUPERSEDED, err);
 }
 
-/* The consequences of an answer for rollouts. */
+/* Applies the consequences of an answer to rollouts. */
 static int follow(const struct flo_message *message, const struct flo_acked *acked,
                   enum flo_answer_follows follows, struct flo_err *err)
 {

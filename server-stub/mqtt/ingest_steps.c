@@ -1,5 +1,4 @@
-/* Ingest, for every kind of message: find the rollout that a device speaks of,
- * and step it. */
+/* Ingest steps: find the rollout that a device names, and step it. */
 #include <string.h>
 
 #include <flotilla/errors/rollout.h>
@@ -9,7 +8,7 @@
 #include "server-stub/state/controller.h"
 #include "server-stub/state/rollouts/rollouts.h"
 
-/* Text of a device that has no line ends goes to the store as it came. */
+/* Tells whether a text has no line ends: then it is stored as received. */
 static bool is_one_line(const char *text, size_t bytes)
 {
     size_t at = 0;
@@ -37,14 +36,15 @@ void flo_ingest_dump(const json_t *json, struct flo_buf *out)
     }
 }
 
-/* true: the store failed or a step did, the batch cannot go on. */
+/* Returns true for a failed store or step, after which the batch cannot
+ * continue. */
 bool flo_ingest_is_ours(int code)
 {
     return flo_fleet_is_failure(code) || code == FLO_E_INTERNAL;
 }
 
-/* A step that fails half way has changed the rollout in memory: whatever the
- * reason, the batch has to be taken back. */
+/* A step that fails midway has changed the rollout in memory: whatever the
+ * reason, the batch must be rolled back. */
 int flo_ingest_step(const struct flo_message *message, struct flo_rollout_entry *entry,
                     struct flo_rollout_event event, struct flo_err *err)
 {
@@ -60,7 +60,7 @@ int flo_ingest_step(const struct flo_message *message, struct flo_rollout_entry 
     return rv;
 }
 
-/* The rollout that a device speaks of; NULL in *out when there is none. */
+/* Finds the rollout that a device names; *out is NULL when there is none. */
 int flo_ingest_rollout(struct flo_controller *controller, const char *id,
                        struct flo_rollout_entry **out, struct flo_err *err)
 {
@@ -79,7 +79,7 @@ int flo_ingest_rollout(struct flo_controller *controller, const char *id,
 
 /* ---- executions that a device forgot ---- */
 
-/* All that it told is stored, and it told nothing since. */
+/* Tells whether all events of the device are stored, and none followed. */
 static int has_told_all(const struct flo_message *message, bool *out, struct flo_err *err)
 {
     const json_t *events = json_object_get(message->json, "events");
@@ -139,7 +139,7 @@ static int take_wanted(void *context, const struct flo_fleet_order *order)
     return 0;
 }
 
-/* Does its desired ask for something else? */
+/* Tells whether the desired document holds another order. */
 static int is_overtaken(const struct flo_message *message, const struct flo_rollout_entry *entry,
                         bool *out, struct flo_err *err)
 {

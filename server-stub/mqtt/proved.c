@@ -7,9 +7,9 @@
 
 #define FAREWELL_BYTES_MAX 256
 
-/* The message says only that the device is gone.  A last will is written before
- * the connection, so it has no number; and whoever forges one can delay, as the
- * broker can without it. */
+/* Tells whether the message only says that the device is offline.  A last will
+ * is written before the connection, so it has no number; a forger can only
+ * delay, as a broker can anyway. */
 static bool is_farewell(const struct flo_mqtt_message *message, enum flo_topic topic)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *json = NULL;
@@ -29,7 +29,7 @@ int flo_proved_look(const struct flo_controller *controller, const struct flo_mq
 
     if (flo_topic_parse(message->topic, controller->fleet, &topic, device, NULL) < 0 ||
         !flo_topic_fact(topic)->is_device_writing || message->bytes == 0) {
-        return 0; /* ingest says the word to it */
+        return 0; /* ingest reports the error */
     }
     if (is_farewell(message, topic)) {
         flo_proofs_gone(controller->proofs, device);

@@ -1,4 +1,4 @@
-/* Proved: is a message of the device whose topic it stands on? */
+/* Proved: checks that a message is from the device of its topic. */
 #ifndef FLOTILLA_SERVER_MQTT_PROVED_H
 #define FLOTILLA_SERVER_MQTT_PROVED_H
 
@@ -6,12 +6,12 @@
 
 #include "server-stub/state/controller.h"
 
-/* 0: it may be taken.  *bytes becomes its length without the proof, where it
- * has one; its last byte has to become a brace then.  *is_retained becomes true
- * for one that the broker retained, whatever the broker says.  Topics that no
- * device writes need none.  1: it was taken before, and its device sent it
- * again when a connection broke; it is left out, and nothing is lost.
- * FLO_E_MQTT_PROOF: it decides nothing. */
+/* Checks a message's proof.  Returns 0: accepted.  *bytes becomes its length
+ * without the proof, if there is one; the caller then sets the last byte to a
+ * brace.  *is_retained becomes true for a message that the broker retained,
+ * whatever the broker says.  Topics that devices do not write need no proof.
+ * Returns 1: a duplicate that the device sent again after a lost connection; it
+ * can be dropped.  FLO_E_MQTT_PROOF: invalid, the message must be ignored. */
 FLO_MUST_USE int flo_proved_look(const struct flo_controller *controller,
                                  const struct flo_mqtt_message *message, size_t *bytes,
                                  bool *is_retained, struct flo_err *err);

@@ -1,4 +1,4 @@
-/* Publisher: documents, acknowledgements and lists, and the pace of desired
+/* Publisher: documents, acknowledgements and lists, and the pacing of desired
  * documents. */
 #include <stdlib.h>
 #include <string.h>
@@ -20,20 +20,20 @@
 #include "server-stub/store/fleet.h"
 
 #define PIECE_MS 5
-#define QUIET_PIECE 5 /* documents that can wait: so many, then a pause */
+#define QUIET_PIECE 5 /* postponed documents sent together, then a pause */
 #define QUIET_MS 20
 #define QUIET_AGAIN_MS 1000   /* without a broker */
-#define ACKS_RUSH 64          /* acknowledgements of a commit: more are gathered ... */
-#define ACKS_MS 1000          /* ... so long, for later ones make them needless */
-#define TRUST_BYTES_MAX 64512 /* a packet holds 65536, with its topic */
+#define ACKS_RUSH 64          /* more acknowledgements in a commit are delayed ... */
+#define ACKS_MS 1000          /* ... this long, because later ones replace them */
+#define TRUST_BYTES_MAX 64512 /* a packet with its topic holds 65536 */
 
-/* Devices whose desired documents are still to leave. */
+/* Devices whose desired documents are still to be sent. */
 struct spread {
     struct event *event;
     struct flo_text_list devices;
     size_t next;
     uint64_t begin_ms;
-    bool asks; /* ... and each is asked for its report */
+    bool asks; /* ... and each is asked for a report */
     void (*then)(void *context);
     void *then_context;
 };
@@ -50,12 +50,13 @@ struct flo_publisher {
     struct flo_controller *controller;
     struct flo_mqtt *mqtt;     /* NULL: not connected yet */
     struct flo_broker *broker; /* NULL: external */
-    bool is_due;               /* the broker's files could not be written */
-    bool is_restart_due;       /* ... or it is to be started again */
-    bool has_skipped;          /* a message, while another may lead */
+    bool is_due;               /* the broker's files must be written again */
+    bool is_restart_due;       /* ... or the broker must be restarted */
+    bool has_skipped;          /* a message was not sent: another controller
+                                  may lead */
     struct spread spread;
     struct quiet quiet;
-    struct flo_acks acks; /* gathered */
+    struct flo_acks acks; /* acknowledgements to be merged */
     struct event *acks_event;
     struct flo_held_messages held;
 };
@@ -82,8 +83,8 @@ static void send_now(struct flo_publisher *publisher, enum flo_topic topic, cons
     }
 }
 
-/* A message is made of what the store says now.  It leaves when all of that is
- * durable, and never before an older one. */
+/* Sends a message made from the present state of the store.  It is sent once
+ * that state is durable, and never before an older message. */
 void flo_publisher_send(struct flo_publisher *publisher, enum flo_topic topic, const char *key,
                         const void *data, size_t bytes)
 {
@@ -105,7 +106,7 @@ static void on_durable(void *context, uint64_t number, const struct flo_err *fai
     struct flo_publisher *publisher = context;
     struct flo_held_message *message;
 
-    (void)failed; /* they wait on */
+    (void)failed; /* messages keep waiting */
     while ((message = flo_held_take(&publisher->held, number)) != NULL) {
         send_now(publisher, message->topic, message->key, message->data, message->bytes);
         free(message);
@@ -120,7 +121,7 @@ static void send_account(struct flo_publisher *publisher, const struct flo_buf *
 
     if (text->failed || publisher->mqtt == NULL || !flo_mqtt_is_connected(publisher->mqtt) ||
         !flo_controller_may_act(publisher->controller)) {
-        return; /* all are told at the next connection */
+        return; /* all is sent at the next connection */
     }
     if (flo_mqtt_publish(publisher->mqtt, FLO_BROKER_ACCOUNTS, text->data, text->bytes, 1, false, 0,
                          0, &err) < 0) {
@@ -161,7 +162,7 @@ static void send_desired(struct flo_publisher *publisher, const char *device)
         }
         return;
     }
-    make_account(publisher, device); /* before its first message */
+    make_account(publisher, device); /* needed before its first message */
     flo_publisher_send(publisher, FLO_TOPIC_DESIRED, device, text.data, text.bytes);
 }
 
@@ -180,7 +181,7 @@ static void send_group(struct flo_publisher *publisher, const char *group)
     }
 }
 
-/* Nothing is published before there is a statement: it would say nothing. */
+/* Without a statement nothing is published. */
 static bool trust_text(struct flo_publisher *publisher, struct flo_buf *text)
 {
     struct flo_controller *controller = publisher->controller;
@@ -217,7 +218,8 @@ static bool emergency_text(struct flo_publisher *publisher, struct flo_buf *text
     return count > 0;
 }
 
-/* Also those that came by other ways, and those that a broker forgot. */
+/* Sends all emergency orders, also those received otherwise, and those that a
+ * broker lost. */
 static void send_emergency(struct flo_publisher *publisher)
 {
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
@@ -251,8 +253,8 @@ static void on_acks(evutil_socket_t fd, short what, void *context)
     *acks = (struct flo_acks){0};
 }
 
-/* Where many devices tell of their events at once, each mostly tells of more
- * than one. */
+/* Sends acknowledgements.  When many devices send events at once, most send
+ * more soon, so acknowledgements are delayed and merged. */
 static void send_acks(struct flo_publisher *publisher, const struct flo_acks *acks)
 {
     static const struct timeval in = {.tv_sec = ACKS_MS / 1000};
@@ -268,7 +270,8 @@ static void send_acks(struct flo_publisher *publisher, const struct flo_acks *ac
     }
 }
 
-/* A device's clock may stand still, or there is a newer authority. */
+/* Asks a device to renew: its clock may have stopped, or there is a newer
+ * authority. */
 static void send_renew(struct flo_publisher *publisher, const char *device)
 {
     static const char text[] = "{\"v\":1,\"op\":\"renew\"}";
@@ -284,7 +287,7 @@ static int take_order(void *context, const struct flo_fleet_order *order)
     return 0;
 }
 
-/* The order once more, for this device alone, which answers with its first
+/* Sends the order once more, only to this device, which answers with its first
  * outcome. */
 static void send_ask(struct flo_publisher *publisher, const struct flo_ask *ask)
 {
@@ -321,7 +324,7 @@ static bool is_member(struct flo_publisher *publisher, const char *device, const
            member.is_in;
 }
 
-/* To each of these devices that is in the group. */
+/* Sends to each of these devices that is in the group. */
 static void bring(struct flo_publisher *publisher, const struct flo_text_list *devices,
                   const char *group, const struct flo_buf *text)
 {
@@ -359,8 +362,8 @@ static void bring_lists(struct flo_publisher *publisher, const struct flo_text_l
     flo_text_list_clear(&groups);
 }
 
-/* Lists that they would have found retained, without desired documents: trust
- * comes before the orders that it judges. */
+/* Sends lists that the devices would otherwise find retained, without desired
+ * documents.  Trust comes before the orders that it verifies. */
 static void welcome(struct flo_publisher *publisher, const struct flo_text_list *devices)
 {
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) trust = {0};
@@ -435,8 +438,8 @@ static void on_spread(evutil_socket_t fd, short what, void *context)
     }
 }
 
-/* A document is written when it leaves.  A device that is in the list already
- * needs a second place only after its turn. */
+/* Adds devices.  A document is made when it is sent, so a device in the list
+ * needs a second entry only after its turn. */
 static void spread_add(struct spread *spread, const struct flo_text_list *devices)
 {
     for (size_t i = 0; i < devices->count; i++) {
@@ -459,8 +462,8 @@ static void quiet_plan(struct quiet *quiet, uint64_t ms)
     event_add(quiet->event, &in);
 }
 
-/* A device answers an order of its document once more, and reports: at this
- * pace both are little next to anything else. */
+/* Sends some postponed documents.  A device answers the order of its document
+ * once more, and reports: at this pace both cost little. */
 static void on_quiet(evutil_socket_t fd, short what, void *context)
 {
     struct flo_publisher *publisher = context;
@@ -484,8 +487,8 @@ static void on_quiet(evutil_socket_t fd, short what, void *context)
     }
 }
 
-/* A document is written when it leaves, so while none has left
- * one place in the list is enough. */
+/* Adds devices.  A document is made when it is sent, so one entry is enough
+ * until then. */
 static void quiet_add(struct flo_publisher *publisher, const struct flo_text_list *devices)
 {
     struct quiet *quiet = &publisher->quiet;
@@ -509,8 +512,8 @@ static void quiet_add(struct flo_publisher *publisher, const struct flo_text_lis
 
 /* ---- after a commit ---- */
 
-/* Whom brokers let in has changed: a device was retired, an authority came or
- * is gone.  An external broker's people copy the files. */
+/* Updates the broker's files: a device was retired, or an authority came or was
+ * removed.  For an external broker people copy the files. */
 static void tell_broker(struct flo_publisher *publisher, bool restarts)
 {
     struct flo_err err = {0};
@@ -582,9 +585,9 @@ bool flo_publisher_skipped(struct flo_publisher *publisher)
 
 /* ---- everything ---- */
 
-/* A device that comes is sent its document then (ingest.c).  Where a broker
- * forgets, nobody's coming may be heard, and each is asked for its report;
- * where it has accounts, nobody comes without one. */
+/* Tells whether devices must be told at once, not when they connect (ingest.c).
+ * A broker that forgets may not report connections, so each device is asked for
+ * its report; one with accounts lets no device connect without one. */
 static bool is_told_at_once(const struct flo_publisher *publisher)
 {
     const struct flo_controller_options *options = &publisher->controller->options;
@@ -594,7 +597,7 @@ static bool is_told_at_once(const struct flo_publisher *publisher)
 
 struct told {
     struct flo_text_list devices;
-    bool is_any; /* also those that are not connected */
+    bool is_any; /* also offline devices */
 };
 
 static int collect_device(void *context, const struct flo_select_device *device)

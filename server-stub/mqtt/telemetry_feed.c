@@ -1,4 +1,4 @@
-/* Telemetry feed: the connection of the lane, and the devices that it heard. */
+/* Telemetry feed: the lane's connection, and the devices that it heard. */
 #include <stdlib.h>
 
 #include "server-stub/mqtt/telemetry_feed.h"
@@ -25,8 +25,8 @@ static int hear(struct flo_controller *controller, const struct flo_lane_fact *f
     return flo_controller_commit(controller, err);
 }
 
-/* A presence says that a device came for the first time, and it joins its
- * rollouts then.  Telemetry that overtakes it says nothing yet. */
+/* A device joins its rollouts with its first presence.  Telemetry that arrives
+ * earlier is ignored. */
 static bool has_come(struct flo_controller *controller, const char *device)
 {
     struct flo_err err = {0};
@@ -34,7 +34,7 @@ static bool has_come(struct flo_controller *controller, const char *device)
 
     if (flo_fleet_device_has_come(controller->store, device, &out, &err) < 0) {
         flo_log_err(FLO_LOG_ERROR, "telemetry", &err);
-        return false; /* the next time */
+        return false; /* tried again next time */
     }
     return out;
 }

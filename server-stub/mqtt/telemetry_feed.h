@@ -1,5 +1,5 @@
-/* Telemetry feed: the lane's connection; devices that it heard are not silent
- * for rollouts either. */
+/* Telemetry feed: the lane's MQTT connection.  Devices that it hears are not
+ * silent for rollouts. */
 #ifndef FLOTILLA_SERVER_MQTT_TELEMETRY_FEED_H
 #define FLOTILLA_SERVER_MQTT_TELEMETRY_FEED_H
 
@@ -7,7 +7,7 @@
 
 struct event_base;
 
-/* Start the lane's thread, with a connection of its own to an embedded
+/* Starts the lane's thread, with a connection of its own to an embedded
  * broker. */
 FLO_MUST_USE int flo_telemetry_feed_start(struct flo_controller *controller,
                                           struct event_base *base, bool has_own_broker,

@@ -1,10 +1,10 @@
-/* Trend: does a device get hotter, fuller, or crash more often?
+/* Trend: tells whether a device gets hotter, fuller, or crashes more often.
  *
- * The last 14 points of a number, each the mean of a span.  Mann and Kendall's
- * test says whether they rise or fall, with a chance of 0.034 % without a
- * trend; Theil and Sen's slope, the median of the slopes of all pairs, says how
- * fast. Both need no distribution, and one strange day changes neither.  A
- * single step (a larger release) is no trend.  Pure. */
+ * A trend uses the last 14 points of a number, each the mean of a span.  Mann
+ * and Kendall's test tells whether they rise or fall, with a false alarm rate
+ * of 0.034 %; Theil and Sen's slope, the median of the slopes of all pairs,
+ * tells how fast.  Both need no distribution, and one strange day changes
+ * neither.  A single step (a larger release) is no trend.  Pure. */
 #ifndef FLOTILLA_SERVER_TREND_H
 #define FLOTILLA_SERVER_TREND_H
 
@@ -27,35 +27,36 @@ struct flo_trend_fact {
 const struct flo_trend_fact *flo_trend_fact(enum flo_trend_kind kind);
 
 #define FLO_TREND_POINTS 14
-#define FLO_TREND_POINTS_MIN 9 /* fewer say nothing */
+#define FLO_TREND_POINTS_MIN 9 /* fewer give no finding */
 /* Zero-initialise. */
 struct flo_trend {
     uint32_t spans[FLO_TREND_POINTS]; /* numbers, rising */
     float values[FLO_TREND_POINTS];
     uint8_t count;
-    uint32_t span; /* that is open; 0: none */
+    uint32_t span; /* open span; 0: none */
     double sum, weight;
 };
-/* A value of a window of so many milliseconds.  true: a point was made. */
+/* Adds a window's value.  Returns true when a point was completed. */
 bool flo_trend_add(struct flo_trend *trend, enum flo_trend_kind kind, double value,
                    uint64_t window_ms, uint64_t now_ms);
 
 struct flo_trend_finding {
-    bool is_known; /* points enough, and the newest is no older than two spans */
-    bool is_there; /* the trend is no chance, and fast enough to matter */
+    bool is_known; /* enough points, the newest at most two spans old */
+    bool is_there; /* the trend is significant, and fast enough to matter */
     double slope;  /* per day */
-    double full_s; /* FILLING that is there: until nothing is left */
+    double full_s; /* only if FILLING is there: time until full */
 };
 void flo_trend_judge(const struct flo_trend *trend, enum flo_trend_kind kind, uint64_t now_ms,
                      struct flo_trend_finding *out);
 
-/* The middle of so many values (at least 1), which it sorts. */
+/* Returns the median of at least one value; sorts the values. */
 double flo_trend_median(double *values, size_t count);
 
-/* All trends of a device as bytes, without open spans. */
+/* Packs all trends of a device, without open spans. */
 #define FLO_TREND_BYTES_MAX (1 + FLO_TREND_COUNT * (1 + 8 * FLO_TREND_POINTS))
 size_t flo_trend_pack(const struct flo_trend *trends, uint8_t *out);
-/* false: bytes that pack does not write; the trends are empty then. */
+/* Unpacks.  Returns false for bytes that pack does not write; the trends are
+ * empty then. */
 FLO_MUST_USE bool flo_trend_unpack(const uint8_t *data, size_t bytes, struct flo_trend *out);
 
 #endif

@@ -1,8 +1,8 @@
-/* Broker: the folder of authorities.
+/* Broker: writes the folder of authorities.
  *
  * mosquitto reads a file of authorities once, at its start.  In a folder it
- * looks for the issuer whenever a certificate comes, by the hash of its name:
- * one that is added there is known without a restart. */
+ * looks up the issuer for each certificate, by the hash of its name, so an
+ * added authority is known without a restart. */
 #include <dirent.h>
 #include <errno.h>
 #include <string.h>

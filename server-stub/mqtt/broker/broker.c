@@ -27,18 +27,19 @@
 struct flo_broker {
     struct flo_controller *controller;
     struct event *watch;
-    pid_t pid; /* mosquitto, or its keeper; 0: not running */
+    pid_t pid; /* mosquitto or its keeper; 0: not running */
     uint64_t pid_started;
-    bool is_kept;                 /* mosquitto has a keeper and outlives us */
-    int lock;                     /* tells the keeper that we are here */
-    char config[FLO_DIGEST_TEXT]; /* digest of what it is started with */
+    bool is_kept;                 /* mosquitto has a keeper and may outlive us */
+    int lock;                     /* held: tells the keeper that a controller
+                                     lives */
+    char config[FLO_DIGEST_TEXT]; /* digest of its settings at start */
     uint16_t port;
     uint64_t started_at_ms;
     uint64_t retry_at_ms;
     uint64_t retry_ms;
     uint64_t starts;
-    uint64_t devices_max;        /* that it has descriptors for */
-    struct flo_broker_said said; /* without a keeper, to our own log */
+    uint64_t devices_max;        /* devices for which it has descriptors */
+    struct flo_broker_said said; /* without a keeper: its output, for our own log */
 };
 
 static int path_of(const struct flo_controller *controller, const char *name, char *out,
@@ -51,8 +52,8 @@ static int path_of(const struct flo_controller *controller, const char *name, ch
 
 /* ---- ACL ---- */
 
-/* "d/{d}/desired" with %u or +; mosquitto compares %u with the certificate's
- * CN. */
+/* Appends a line of the ACL: "d/{d}/desired" with %u or +; mosquitto compares
+ * %u with the certificate's CN. */
 static void acl_line(struct flo_buf *out, const char *fleet, const struct flo_topic_fact *fact)
 {
     const char *brace = strchr(fact->path, '{');
@@ -127,14 +128,16 @@ int flo_broker_again(struct flo_broker *broker, struct flo_err *err)
 
 /* ---- configuration ---- */
 
-/* Neither devices nor controllers use QoS 2, aliases of topics or sessions that
- * outlive their connection, and all that is under way to a controller fits into
- * its window of 65,535 messages.  So nothing is kept for anybody of which one
- * could make much: a message of QoS 2 stays until its sender releases it.
- * There is one listener, so its rights are the broker's.  With rights for each
- * listener, mosquitto 2.0.21 keeps nothing for a session that is away.  It ends
- * a client that asks for the highest keep-alive within a second on a busy
- * machine, so devices (20 min at most) stay below it. */
+/* Writes mosquitto.conf.  Devices and controllers use neither QoS 2, topic
+ * aliases nor sessions that outlive their connection.  All messages in flight
+ * to a controller fit into its window of 65,535.  So the broker stores nothing
+ * that a client could pile up: a QoS 2 message, for example, stays until its
+ * sender releases it.
+ *
+ * There is one listener, so its rights are the broker's.  With rights per
+ * listener, mosquitto 2.0.21 stores nothing for an offline session.  On a busy
+ * machine it disconnects clients with the highest keep-alive within a second,
+ * so devices (20 min at most) stay below it. */
 void flo_broker_config_text(struct flo_buf *text, uint16_t port, const char *host,
                             const struct flo_broker_places *places)
 {
@@ -151,7 +154,7 @@ void flo_broker_config_text(struct flo_buf *text, uint16_t port, const char *hos
                          "persistent_client_expiration 1h\n"
                          "max_packet_size 65536\n");
     if (geteuid() == 0) {
-        /* The broker reads keys of the folder's owner, who is root here. */
+        /* The broker reads keys of the folder's owner, here root. */
         flo_buf_text(text, "user root\n");
     }
     flo_buf_printf(text,
@@ -188,11 +191,11 @@ static void config_text(const struct flo_controller *controller, uint16_t port,
     flo_broker_config_text(text, port, controller->addresses.devices, &places);
 }
 
-/* The digest covers more than the file: the oldest authority (one that is gone
- * stays in mosquitto's memory), the limit of connected
- * devices, and the time without a controller.  It covers the backup from which
- * the data come too: a running broker keeps lists of orders that the data do
- * not know. */
+/* Computes the digest of the broker's settings.  Besides the file the digest
+ * covers the oldest authority (mosquitto remembers removed ones), the limit of
+ * connected devices and the linger time.  It also covers the backup from which
+ * the data were restored, because a running broker has order lists that the
+ * data do not know. */
 static int config_digest(struct flo_broker *broker, const struct flo_buf *text, struct flo_err *err)
 {
     const struct flo_controller *controller = broker->controller;
@@ -230,9 +233,9 @@ static int config_write(struct flo_broker *broker, struct flo_err *err)
 
 /* ---- port ---- */
 
-/* The port of --broker, else of the last start, else the standard one, else a
- * free one.  A kept port that another process holds is an error: devices know
- * that port. */
+/* Chooses the port: that of --broker, else of the last start, else the default
+ * one, else a free one.  A stored port that another process holds is an error,
+ * because devices know that port. */
 static int port_choose(struct flo_controller *controller, uint16_t *out, struct flo_err *err)
 {
     char kept[16];
@@ -291,8 +294,8 @@ static int start(struct flo_broker *broker, struct flo_err *err)
 
 /* ---- one that is there already ---- */
 
-/* The process in the pid file still runs; no other process got its number
- * since. */
+/* Tells whether the process of the pid file still runs, and its pid was not
+ * reused. */
 static bool is_alive(pid_t pid, uint64_t started)
 {
     return pid > 1 && started != 0 && flo_broker_started(pid) == started;
@@ -326,13 +329,13 @@ static void end_kept(pid_t keeper, uint64_t started)
         usleep(10000);
     }
     if (is_alive(keeper, started)) {
-        kill(keeper, SIGKILL); /* mosquitto dies with its keeper */
+        kill(keeper, SIGKILL); /* mosquitto ends with its keeper */
     }
 }
 
-/* Take over the broker of the controller before: the one that its pid file
- * names, with the configuration that it would get now.  One with another is
- * ended.  true: it is ours again. */
+/* Takes over the former controller's broker from its pid file, if its settings
+ * are those that it would get now; otherwise ends it.  Returns true when it was
+ * taken over. */
 static bool adopt(struct flo_broker *broker)
 {
     struct flo_controller *controller = broker->controller;
@@ -367,7 +370,7 @@ static bool adopt(struct flo_broker *broker)
     return true;
 }
 
-/* At our own start: let it listen before we connect. */
+/* Waits at our own start until the broker listens. */
 static void wait_for_it(const struct flo_broker *broker)
 {
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV};
@@ -397,7 +400,7 @@ int flo_broker_restart(struct flo_broker *broker, struct flo_err *err)
 {
     FLO_TRY(config_write(broker, err));
     if (broker->pid > 0) {
-        kill(broker->pid, SIGTERM); /* the watch starts it again */
+        kill(broker->pid, SIGTERM); /* it is restarted when its end is noticed */
     }
     return 0;
 }
@@ -435,7 +438,7 @@ static void on_watch(evutil_socket_t fd, short what, void *context)
     (void)fd;
     (void)what;
     take_lines(broker);
-    /* One that was taken over is no child of ours: it is just gone. */
+    /* A broker that was taken over is not our child: it is just gone. */
     if (broker->pid > 0 && (waitpid(broker->pid, &status, WNOHANG) == broker->pid ||
                             !is_alive(broker->pid, broker->pid_started))) {
         take_lines(broker);
@@ -447,7 +450,7 @@ static void on_watch(evutil_socket_t fd, short what, void *context)
     }
 }
 
-/* The keeper looks at it for an instant now and then. */
+/* Takes the lock; the keeper tests it briefly now and then. */
 static int lock_take(struct flo_broker *broker, struct flo_err *err)
 {
     broker->lock = flo_broker_lock_open(broker->controller->dir, err);
@@ -502,7 +505,7 @@ int flo_broker_open(struct flo_controller *controller, struct event_base *base,
     flo_address_url(controller->addresses.mqtt_own, "mqtts",
                     flo_address_local(controller->addresses.devices), broker->port);
     if (is_adopted) {
-        kill(broker->pid, SIGHUP); /* the ACL and our new certificates */
+        kill(broker->pid, SIGHUP); /* reloads the ACL and our new certificates */
     } else if ((rv = start(broker, err)) < 0) {
         return rv;
     }

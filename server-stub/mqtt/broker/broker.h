@@ -1,11 +1,11 @@
 /* Broker: the mosquitto that the controller starts itself.
  *
- * DIR/mosquitto holds the configuration, the ACL (made from proto/topics.def)
- * and the port, which is chosen once and kept.  The broker's memory is a
- * cache: it persists nothing, and everything is published again when it comes
- * back.  A broker that dies is started again.  It outlives the controller for
- * some time (--broker-linger), so that one that is restarted takes it over and
- * the fleet stays connected; keeper.c. */
+ * DIR/mosquitto has the configuration, the ACL (made from proto/topics.def) and
+ * the port, which is chosen once and kept.  The broker persists nothing:
+ * everything is published again after it restarts.  A broker that ends is
+ * restarted.  It outlives the controller for some time (--broker-linger), so
+ * that a restarted controller takes it over and the fleet stays connected; see
+ * keeper.c. */
 #ifndef FLOTILLA_SERVER_MQTT_BROKER_BROKER_H
 #define FLOTILLA_SERVER_MQTT_BROKER_BROKER_H
 
@@ -15,50 +15,51 @@ struct event_base;
 
 struct flo_broker;
 
-/* The keeper's process: `flotilla-controller FLO_BROKER_KEEPER DIR LINGER_MS
- * CONFIG`.  Returns its exit code. */
+/* Runs the keeper's process: `flotilla-controller FLO_BROKER_KEEPER DIR
+ * LINGER_MS CONFIG`.  Returns its exit code. */
 #define FLO_BROKER_KEEPER "--keep-broker-of"
 int flo_broker_keeper(const char *dir, const char *linger_ms, const char *config);
 
-/* Can this be the broker: embedded (NULL too), or an address that the client
- * takes?  The word of --check and of the start.  FLO_E_CFG_RANGE. */
+/* Checks --broker: embedded (also NULL), or an address that the client accepts.
+ * Used by --check and at start.  FLO_E_CFG_RANGE. */
 FLO_MUST_USE int flo_broker_check(const char *broker_or_null, struct flo_err *err);
-/* Write the files, start it, watch it.  Sets the addresses of MQTT.  *out is
- * set as soon as there is something to close, also when it fails. */
+/* Writes the files, starts and watches the broker.  Sets the MQTT addresses.
+ * On failure *out may be set too: then the caller closes it. */
 FLO_MUST_USE int flo_broker_open(struct flo_controller *controller, struct event_base *base,
                                  struct flo_broker **out, struct flo_err *err);
-/* `ends`: the kept one too; it does not wait for the next controller. */
+/* Closes.  `ends`: ends a kept broker too, instead of leaving it for the next
+ * controller. */
 void flo_broker_close(struct flo_broker *broker, bool ends);
-/* Write its files again (retired devices, authorities) and let the broker read
- * them, and our certificates and the list of revoked ones.  No device loses its
- * connection. */
+/* Writes the files again (retired devices, authorities) and makes the broker
+ * reload them, our certificates and the revocation list.  No device is
+ * disconnected. */
 FLO_MUST_USE int flo_broker_again(struct flo_broker *broker, struct flo_err *err);
-/* End it; it comes back at once.  For an authority that is gone: mosquitto
- * drops none that it has seen, and no connection that one has opened. */
+/* Ends the broker, which is restarted at once.  Needed after an authority was
+ * removed: mosquitto forgets none until then, nor closes connections made with
+ * it. */
 FLO_MUST_USE int flo_broker_restart(struct flo_broker *broker, struct flo_err *err);
-/* Without a broker of ours: DIR/broker with all that a mosquitto needs which
- * somebody else starts, for the address of options.broker (external.c). */
+/* Without an embedded broker: writes DIR/broker, all files that an externally
+ * started mosquitto needs for the address of options.broker (external.c). */
 FLO_MUST_USE int flo_broker_external(struct flo_controller *controller, struct flo_err *err);
-/* For mosquitto's dynamic-security plugin (options.has_accounts): the commands
- * that make a device's account, which are harmless where it is, and those that
- * end it.  Topic FLO_BROKER_ACCOUNTS. */
+/* Commands for mosquitto's dynamic-security plugin (options.has_accounts):
+ * creating a device's account, harmless if it exists, and deleting it.  Topic
+ * FLO_BROKER_ACCOUNTS. */
 #define FLO_BROKER_ACCOUNTS "$CONTROL/dynamic-security/v1"
 void flo_broker_account_text(const char *fleet, const char *device, struct flo_buf *out);
 void flo_broker_account_gone_text(const char *device, struct flo_buf *out);
-/* Devices that asked our own broker for more than their share, since this time
- * of the wall clock, with the word of the share (core/guard/shares.def); at
- * most
- * 64.  A guard that is gone names nobody. */
+/* Lists devices that exceeded a limit of our own broker since this wall clock
+ * time, with the limit's word (core/guard/shares.def); at most 64.  Empty
+ * without a guard. */
 typedef void flo_broker_share_fn(void *context, const char *device, const char *share);
 void flo_broker_shares(const struct flo_controller *controller, uint64_t since_ms,
                        flo_broker_share_fn *take, void *context);
-/* How often mosquitto was started. */
+/* Returns how often mosquitto was started. */
 uint64_t flo_broker_starts(const struct flo_broker *broker_or_null);
-/* The number of devices that can be connected at once; 0: an external broker,
- * not known. */
+/* Returns how many devices can be connected at once; 0: unknown, the broker is
+ * external. */
 uint64_t flo_broker_devices_max(const struct flo_broker *broker_or_null);
 
-/* FLO_E_REST_LIMIT when no more devices could connect than there are. */
+/* FLO_E_REST_LIMIT when the broker has no room for another device. */
 FLO_MUST_USE int flo_broker_has_room(struct flo_controller *controller, uint64_t devices_max,
                                      struct flo_err *err);
 

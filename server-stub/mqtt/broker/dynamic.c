@@ -1,10 +1,11 @@
 /* Broker with accounts: the roles and clients of mosquitto's dynamic-security
  * plugin.
  *
- * The plugin of mosquitto 2.0 knows no place for a client's name in a topic, so
- * each device has a role of its own.  DIR/broker/dynamic-security.json is for
- * the broker's first start; later the controller tells the plugin of each
- * device by commands, and the plugin keeps its file itself. */
+ * The plugin of mosquitto 2.0 has no placeholder for a client's name in a
+ * topic, so each device has a role of its own.
+ * DIR/broker/dynamic-security.json is for the broker's first start.  Later
+ * the controller sends commands for each device, and the plugin maintains
+ * its file. */
 #include <string.h>
 #include <unistd.h>
 
@@ -24,7 +25,7 @@ static void acl(struct flo_buf *out, const char *type, const char *fleet, const 
     flo_buf_printf(out, "%s\",\"priority\":0,\"allow\":true}", path);
 }
 
-/* The rights of one device, from the table of topics. */
+/* Appends the rights of one device, from the table of topics. */
 static void device_acls(struct flo_buf *out, const char *fleet, const char *device)
 {
     for (int i = 0; i < FLO_TOPIC_COUNT; i++) {
@@ -149,7 +150,7 @@ void flo_broker_accounts_line(char *out, size_t bytes)
     for (size_t i = FLO_COUNT(folders); i-- > 0;) {
         snprintf(path, sizeof(path), "/usr/lib/%s/mosquitto_dynamic_security.so", folders[i]);
         if (access(path, R_OK) == 0) {
-            break; /* else that of the first, on the broker's machine */
+            break; /* else that of the first address, on the broker's machine */
         }
     }
     snprintf(out, bytes, "plugin %s\nplugin_opt_config_file dynamic-security.json", path);

@@ -1,10 +1,9 @@
-/* Broker of its own life: the files that a mosquitto needs which somebody else
- * starts.
+/* External broker: the files for a mosquitto that somebody else starts.
  *
- * DIR/broker holds its configuration, ACL, certificate and key, with paths that
- * are relative to that folder.  The leader writes them at its start, and again
- * when a device is retired or an authority comes or goes; somebody brings them
- * to the broker and sends it SIGHUP (docs/install.md). */
+ * DIR/broker has its configuration, ACL, certificate and key, with paths
+ * relative to that folder.  The leader writes them at its start, and again when
+ * a device is retired or an authority is added or removed.  A person copies
+ * them to the broker and sends it SIGHUP (docs/install.md). */
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -27,10 +26,10 @@ static int write_file(const struct flo_controller *controller, const char *name,
 }
 
 #define FILE_BYTES_MAX (64u << 20)
-#define PORT 8883 /* where the address names none */
+#define PORT 8883 /* if the address has none */
 
-/* mqtts://HOST, with :PORT, HOST in brackets when it is an IPv6 address.
- * false: it is another address, as mqtt:// on loopback, or none at all. */
+/* Splits mqtts://HOST[:PORT]; an IPv6 HOST is in brackets.  Returns false for
+ * another or an invalid address, such as mqtt:// on loopback. */
 static bool split(const char *url, char host[256], uint16_t *port)
 {
     if (url == NULL || strncmp(url, "mqtts://", 8) != 0) {
@@ -58,7 +57,8 @@ int flo_broker_check(const char *broker_or_null, struct flo_err *err)
     return rv < 0 ? flo_wrap(err, rv, "--broker") : 0;
 }
 
-/* Every address of the broker's machine, but on loopback only that one. */
+/* Listens on all addresses of the broker's machine; for a loopback address only
+ * on that one. */
 static const char *listens_on(const char *host)
 {
     return strncmp(host, "127.", 4) == 0 || strcmp(host, "::1") == 0 ? host : "";
@@ -72,7 +72,7 @@ static int write_acl(struct flo_controller *controller, struct flo_err *err)
     return write_file(controller, "broker/acl", &text, err);
 }
 
-/* Once: the plugin keeps its file itself, maybe in this folder. */
+/* Written once: the plugin maintains its file, perhaps in this folder. */
 static int write_accounts(struct flo_controller *controller, struct flo_err *err)
 {
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};

@@ -1,10 +1,10 @@
 /* Broker keeper: the parent of mosquitto that outlives the controller.
  *
- * A controller that is restarted must not reconnect the fleet.  Therefore
+ * A restart of the controller must not disconnect the fleet.  Therefore
  * mosquitto is the child of a small process, the keeper.  Without a controller
- * the keeper waits for some time and then ends both.  The keeper's lock says
- * that a controller is there.  A pid file names the running processes for the
- * next controller, with start times, because pids come again. */
+ * the keeper waits for some time and then ends both.  A held lock tells the
+ * keeper that a controller lives.  A pid file names the running processes for
+ * the next controller, with start times, because pids are reused. */
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -39,7 +39,8 @@ uint64_t flo_broker_started(pid_t pid)
     if (pid <= 0 || flo_file_read(path, 4096, &text, &bytes, NULL) < 0) {
         return 0;
     }
-    /* The name may hold anything; field 3 begins after its last bracket. */
+    /* The process name may contain anything; field 3 begins after the last
+     * bracket. */
     const char *at = strrchr(text, ')');
     bool is_dead = at == NULL || at[1] == '\0' || at[2] == 'Z' || at[2] == 'X';
     for (int field = 2; !is_dead && at != NULL && field < 22; field++) {
@@ -112,14 +113,14 @@ static bool is_controlled(int lock)
 
 /* ---- the process ---- */
 
-/* All that the keeper holds besides the lock. */
+/* Resources of the keeper, besides the lock. */
 struct keeper {
     pid_t broker;
     int log;
     struct flo_broker_said said;
 };
 
-/* Leave the terminal, the pipes and the parent's fate. */
+/* Detaches from the terminal, the pipes and the parent. */
 static int detach(const char *dir, struct keeper *keeper, struct flo_err *err)
 {
     char path[4096];
@@ -140,7 +141,7 @@ static int detach(const char *dir, struct keeper *keeper, struct flo_err *err)
     return 0;
 }
 
-/* Take what mosquitto has said so far. */
+/* Reads mosquitto's output so far. */
 static void take_lines(struct keeper *keeper)
 {
     FLO_CLEANUP(flo_buf_deinit) struct flo_buf out = {0};
@@ -150,7 +151,7 @@ static void take_lines(struct keeper *keeper)
         return;
     }
     if (lseek(keeper->log, 0, SEEK_END) > LOG_BYTES_MAX && ftruncate(keeper->log, 0) < 0) {
-        return; /* the disk takes nothing */
+        return; /* the disk accepts nothing */
     }
     (void)!write(keeper->log, out.data, out.bytes);
 }
@@ -169,7 +170,7 @@ static void stop(struct keeper *keeper)
     waitpid(keeper->broker, NULL, 0);
 }
 
-/* The signal that came until then, or 0. */
+/* Returns the signal that arrived meanwhile, or 0. */
 static int wait_for(const struct keeper *keeper, int signals)
 {
     struct pollfd polled[] = {{.fd = keeper->said.fd, .events = POLLIN},
@@ -183,7 +184,7 @@ static int wait_for(const struct keeper *keeper, int signals)
     return read(signals, &info, sizeof(info)) == (ssize_t)sizeof(info) ? (int)info.ssi_signo : 0;
 }
 
-/* Until the broker ends, a signal ends it, or no controller came for
+/* Runs until the broker ends, a signal ends it, or no controller came for
  * linger_ms. */
 static void keep(struct keeper *keeper, int lock, uint64_t linger_ms, int signals)
 {

@@ -1,8 +1,8 @@
-/* Broker: how many devices it has descriptors for.
+/* Broker limits: the devices for which it has descriptors.
  *
- * A connection is a descriptor.  A shell gives 1,024 of them, though the
- * process may have many more.  Without more, the fleet would silently end
- * there. */
+ * Each connection needs a descriptor.  A shell allows 1,024 of them, though the
+ * process may raise the limit.  Otherwise further devices would silently fail
+ * to connect. */
 #include <sys/resource.h>
 
 #include <flotilla/errors/process.h>
@@ -10,9 +10,9 @@
 
 #include "server-stub/mqtt/broker/process.h"
 
-/* Descriptors that the broker has for other things. */
+/* Descriptors that the broker needs for other purposes. */
 #define RESERVED 32
-#define DESCRIPTORS_MAX 1000000 /* more is not asked for */
+#define DESCRIPTORS_MAX 1000000 /* more are not requested */
 
 int flo_broker_limits(struct flo_controller *controller, uint64_t *devices_max, struct flo_err *err)
 {

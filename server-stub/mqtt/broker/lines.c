@@ -1,4 +1,4 @@
-/* Lines that mosquitto writes; see lines.h.  Pure. */
+/* Lines: filters mosquitto's lines; see lines.h.  Pure. */
 #include <string.h>
 
 #include "server-stub/mqtt/broker/lines.h"

@@ -1,5 +1,5 @@
-/* Broker: the guard, mosquitto's plugin that keeps devices to their shares
- * (guard/), and its report of those that asked for more. */
+/* Broker: loads the guard, mosquitto's plugin that limits devices (guard/), and
+ * reads its report of devices that exceeded a limit. */
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -10,7 +10,8 @@
 #define REPORT "mosquitto/shares"
 #define REPORT_BYTES_MAX 16384
 
-/* Next to the controller, as it is built, or where it is installed. */
+/* Finds the plugin next to the controller (a build), or where it is
+ * installed. */
 static bool find(char *out, size_t bytes)
 {
     return (flo_process_sibling(PROGRAM, out, bytes) && access(out, R_OK) == 0) ||
@@ -43,7 +44,7 @@ void flo_broker_shares(const struct flo_controller *controller, uint64_t since_m
 
     if (!flo_path_join(path, sizeof(path), controller->dir, REPORT) ||
         flo_file_read(path, REPORT_BYTES_MAX, &text, &bytes, NULL) < 0) {
-        return; /* nobody asked for more */
+        return; /* no device exceeded a limit */
     }
     for (char *line = strtok_r(text, "\n", &rest); line != NULL;
          line = strtok_r(NULL, "\n", &rest)) {

@@ -10,9 +10,9 @@
 static const char *const programs[] = {"/usr/sbin/mosquitto", "/usr/local/sbin/mosquitto",
                                        "/usr/bin/mosquitto"};
 
-/* Neither agents nor controllers keep TLS sessions, and keys of tickets end
- * with the broker.  Two tickets a connection were a fifth of its handshake.
- * The sections have the names of Debian's own file. */
+/* OpenSSL settings.  Neither agents nor controllers store TLS sessions, and
+ * ticket keys end with the broker.  Two tickets per connection cost a fifth of
+ * its handshake.  The sections have the names of Debian's own file. */
 const char flo_broker_openssl[] = "# Made by flotilla-controller; edits are "
                                   "lost.\n"
                                   "openssl_conf = openssl_init\n"
@@ -50,7 +50,8 @@ int flo_broker_spawn(const char *dir, struct flo_broker_said *said, pid_t *pid, 
         !flo_path_join(openssl + chars, sizeof(openssl) - chars, dir, "mosquitto/openssl.cnf")) {
         return flo_fail(err, FLO_E_IO_OPEN, "path %s is too long", dir);
     }
-    /* Lines are lost where nobody takes them; mosquitto waits for nobody. */
+    /* Non-blocking: lines that nobody reads are lost, so mosquitto never
+     * waits. */
     if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) < 0) {
         return flo_fail_errno(err, FLO_E_PROCESS, "pipe of the broker");
     }

@@ -1,9 +1,9 @@
-/* Guard: mosquitto's plugin that keeps each device to its share.
+/* Guard: mosquitto's plugin that limits each device.
  *
- * mosquitto asks about every subscription and message, before it looks at the
- * ACL file: the guard refuses what is too much, and leaves all else to the
- * file.  mosquitto_plugin options: `fleet`, and `report`, the file that names
- * the devices which asked for more (DEVICE SHARE SECONDS-SINCE-1970, a line
+ * mosquitto asks about every subscription and message before it reads the
+ * ACL file: the guard refuses those over the limit, and leaves the rest to
+ * the file.  mosquitto_plugin options: `fleet`, and `report`, the file with
+ * the devices that exceeded a limit (DEVICE SHARE SECONDS-SINCE-1970, a line
  * each, at most 64).  The controller reads it: shares.c.  One thread, the
  * broker's. */
 #include <stdlib.h>
@@ -25,7 +25,7 @@
 struct device {
     struct device *next;
     struct flo_guard_device core;
-    bool is_full; /* too much is under way to it: the next tick ends it */
+    bool is_full; /* too much queued for it: the next tick disconnects it */
     char id[];
 };
 
@@ -39,8 +39,8 @@ struct guard {
         const char *share;
         uint64_t at_ms, wall_s;
     } named[NAMED_MAX];
-    bool is_news; /* the report is not written yet */
-    bool is_full; /* some device is full */
+    bool is_news; /* the report has to be written */
+    bool is_full; /* some device has is_full */
     uint64_t report_at_ms, sweep_at_ms, log_at_ms;
 };
 
@@ -56,8 +56,8 @@ static struct device **place_of(struct guard *guard, const char *id)
     return place;
 }
 
-/* NULL: no memory.  Ids come from certificates, so there are no more of them
- * than devices. */
+/* Finds the device, adds it if missing; NULL: no memory.  Ids come from
+ * certificates, so there are no more ids than devices. */
 static struct device *device_of(struct guard *guard, const char *id)
 {
     struct device **place = place_of(guard, id);
@@ -135,8 +135,8 @@ static bool is_own(const char *id)
            strcmp(id, FLO_EMERGENCY_CLIENT) == 0;
 }
 
-/* One of a device's own topics, of a group's or of all, as they stand in
- * proto/topics.def. */
+/* Tells whether the filter is one of a device's own topics, a group's or
+ * everybody's, as listed in proto/topics.def. */
 static bool is_listed(const struct guard *guard, const char *id, const char *filter)
 {
     enum flo_topic topic;
@@ -152,7 +152,7 @@ static bool is_listed(const struct guard *guard, const char *id, const char *fil
     return !fact->is_device_writing && (strncmp(fact->path, "d/", 2) != 0 || strcmp(key, id) == 0);
 }
 
-/* Take so much of a share, or name the device. */
+/* Takes from a limit's bucket, or reports the device. */
 static bool takes(struct guard *guard, struct device *device, enum flo_guard_share share,
                   uint64_t count, uint64_t now_ms)
 {
@@ -235,8 +235,8 @@ static int on_disconnect(int event, void *data, void *context)
     return MOSQ_ERR_SUCCESS;
 }
 
-/* Connections end here and not in on_check(), where the broker is in the middle
- * of somebody's message. */
+/* Disconnects full devices.  Done here and not in on_check(), which the broker
+ * calls while it handles a message. */
 static void end_full(struct guard *guard, uint64_t now_ms)
 {
     guard->is_full = false;
