@@ -1,4 +1,4 @@
-/* REST: tokens, publishers' keys, the audit chain. */
+/* REST: tokens, publishers' keys, and the audit chain. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -62,7 +62,7 @@ static int take_owner(void *context, const struct flo_fleet_person *person)
     return 0;
 }
 
-/* A user's token may what the user may, or less. */
+/* Checks that a user's token permits no more than the user. */
 static int check_owner(const struct owner *owner, const char *user, const char *role,
                        struct flo_err *err)
 {
@@ -206,7 +206,8 @@ int flo_rest_token_delete(struct flo_rest_call *call, struct flo_err *err)
 {
     const char *id = flo_httpd_param(call->request, "id");
 
-    if (strcmp(id, call->token_id) == 0) { /* nobody locks everybody out */
+    if (strcmp(id, call->token_id) == 0) { /* a caller must not lock
+                                              everybody out */
         flo_fail(err, FLO_E_STATE, "token %s is the one of this request", id);
         return flo_err_fix(err, "log in with another token, then delete it");
     }

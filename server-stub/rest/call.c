@@ -1,4 +1,5 @@
-/* REST: the caller, the parameters and the lists of a call, for handlers. */
+/* REST: helpers for handlers: the caller, the parameters and the lists of a
+ * call. */
 #include <stdlib.h>
 #include <string.h>
 

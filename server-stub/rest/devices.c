@@ -1,4 +1,5 @@
-/* REST: enrolment, devices, their timeline, retiring and replacing them. */
+/* REST: enrolment; devices and their timeline; retiring and replacing
+ * devices. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -28,7 +29,7 @@ struct enrol {
     const char *name;
     const char *serial;
     struct flo_serial_found claim;
-    json_t *made; /* labels of the list alone; owned */
+    json_t *made; /* labels from the prepared list only; owned */
     json_t *labels;
     json_t *profile;
     char id[37];
@@ -72,7 +73,7 @@ static int use_token(struct flo_rest_call *call, struct enrol *enrol, struct flo
         flo_sha256(enrol->token, strlen(enrol->token), &secret);
         rv = flo_fleet_token_get(store, NULL, &secret, take_enrol_token, enrol, &absent);
     }
-    if (rv == 0) { /* a device with one of our tokens is no stranger */
+    if (rv == 0) { /* a device with one of our tokens is known */
         snprintf(call->token_id, sizeof(call->token_id), "%s", enrol->token_id);
         snprintf(call->who, sizeof(call->who), "enrolment %.12s", enrol->token_id);
     }
@@ -89,9 +90,8 @@ static int use_token(struct flo_rest_call *call, struct enrol *enrol, struct flo
     return flo_fleet_token_use(store, enrol->token_id, err);
 }
 
-/* A token of a group brings devices into this group alone: by no label of their
- * own into another one, and by no serial number that was prepared for another.
- */
+/* A token limited to a group enrols devices into that group only.  Neither
+ * their labels nor a prepared serial number may bring them into another. */
 static int check_label(void *context, const char *group, const char *label, struct flo_err *err)
 {
     const struct enrol *enrol = context;
@@ -124,7 +124,7 @@ static int check_claim(const struct enrol *enrol, struct flo_err *err)
                           enrol->group, enrol->serial);
 }
 
-/* The row of its serial says more than the device. */
+/* The row of a prepared serial overrides the device's own settings. */
 static int read_claim(struct flo_controller *controller, struct enrol *enrol, struct flo_err *err)
 {
     const char *name;
@@ -266,7 +266,8 @@ static int enrol_device(struct flo_rest_call *call, const json_t *in, struct flo
     return rv;
 }
 
-/* The refused enrolment is taken back whole; that it waits is kept. */
+/* The refused enrolment is rolled back; only the fact that it waits is
+ * stored. */
 static int keep_waiting(struct flo_rest_call *call, struct flo_err *err)
 {
     struct flo_controller *controller = call->controller;

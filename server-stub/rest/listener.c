@@ -1,5 +1,5 @@
-/* REST: from a request to a handler and back: listener, token, role, body,
- * idempotency, transaction, audit, answer. */
+/* REST: handles a request: listener, token, role, body, idempotency,
+ * transaction, audit, answer. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -40,9 +40,9 @@ struct route {
     const char *what;
     const char *query; /* core/request/request.h */
     const char *body;
-    int status; /* status of an answer */
+    int status; /* status of the answer */
 };
-/* A row of routes.def without one of answers.def does not compile. */
+/* A row of routes.def without one in answers.def does not compile. */
 enum {
 #define FLO_REST_ANSWER(handler, status, shape, also, meaning) STATUS_##handler = status,
 #include "server-stub/rest/answers/answers.def"
@@ -57,7 +57,7 @@ static const struct route routes[] = {
 #undef FLO_REST_ROUTE
 #undef FLO_REST_STREAM
 };
-/* The context that httpd gives back to us: it lives as long as the process. */
+/* Context that httpd passes back; lives as long as the process. */
 struct binding {
     struct flo_rest *rest;
     const struct route *route;
@@ -65,7 +65,7 @@ struct binding {
 
 /* ---- body ---- */
 
-/* Errors of the readers are, in a request, errors of the request. */
+/* Turns errors of readers into errors of the request. */
 static int as_request(int code, struct flo_err *err)
 {
     int to = code == FLO_E_META_TOO_LARGE    ? FLO_E_REST_TOO_LARGE
@@ -82,7 +82,7 @@ static int as_request(int code, struct flo_err *err)
     return to;
 }
 
-/* 7.0 is the whole number 7, as JSON Schema has it. */
+/* Converts 7.0 to the whole number 7, as JSON Schema does. */
 static json_t *whole_numbers(json_t *json)
 {
     const char *name;
@@ -114,7 +114,7 @@ static bool is_yaml(const struct flo_rest_call *call)
            strchr("; ", given[sizeof(type) - 1]) != NULL;
 }
 
-/* The same tree as that of a JSON body. */
+/* Parses YAML to the same tree as a JSON body. */
 static int parse_yaml(struct flo_rest_call *call, const char *body, size_t bytes,
                       struct flo_err *err)
 {
@@ -151,8 +151,8 @@ static int parse_body(struct flo_rest_call *call, const struct route *route, str
     return 0;
 }
 
-/* Unknown parameters and members are refused before a handler looks at
- * anything.  One of them may have been meant to narrow the request. */
+/* Refuses unknown parameters and members before a handler runs: one of them may
+ * have been meant to narrow the request. */
 static int read_body(struct flo_rest_call *call, const struct route *route, struct flo_err *err)
 {
     int rv = flo_rest_query_check(call->request, route->query, err);
@@ -207,7 +207,7 @@ static bool key_is_valid(const char *key)
     return chars >= 1 && chars <= 64 && key[chars] == '\0';
 }
 
-/* true: the stored answer was given (or the key was misused). */
+/* Returns true when the stored answer was sent (or the key was misused). */
 static bool replayed(struct flo_rest_call *call, const struct route *route, const char *key,
                      const struct flo_digest *request)
 {
@@ -247,9 +247,9 @@ static bool replayed(struct flo_rest_call *call, const struct route *route, cons
 
 #define STRANGERS_LOG_MS 60000
 
-/* Anybody can reach the devices' port.  A stranger's request, or a repeated
- * token that is used up, costs no row and no sync; else the disk would fill.
- * It is counted, and logged once a minute. */
+/* Counts a refused stranger, and logs once a minute.  The devices' port is open
+ * to all.  A stranger's request, or repeated use of an exhausted token, must
+ * cost no row and no sync: otherwise the disk would fill. */
 static void stranger_refused(const struct flo_rest_call *call, const struct flo_err *why)
 {
     struct flo_rest *rest = call->rest;
@@ -262,7 +262,7 @@ static void stranger_refused(const struct flo_rest_call *call, const struct flo_
     }
 }
 
-/* A plan has a word of its own: "rollout.plan". */
+/* Returns the audit's word; a plan has its own: "rollout.plan". */
 static const char *audit_word(const struct flo_rest_call *call, const struct route *route,
                               char *room)
 {
@@ -298,7 +298,7 @@ static void audit_refusal(struct flo_rest_call *call, const struct route *route,
     }
 }
 
-/* The body, as everybody may read it who reads the audit. */
+/* Returns the body as readers of the audit may see it. */
 static const char *told_body(const struct flo_rest_call *call, const struct route *route,
                              size_t *bytes)
 {
@@ -344,7 +344,7 @@ static void write_call(struct flo_rest_call *call, const struct route *route)
     int rv = flo_controller_begin(call->controller, &err);
     if (rv == 0) {
         rv = route->handler(call, &err);
-        if (rv == 0 && call->is_later) { /* a plan: it keeps nothing */
+        if (rv == 0 && call->is_later) { /* a plan stores nothing */
             flo_controller_cancel(call->controller);
             return;
         }
@@ -363,7 +363,8 @@ static void write_call(struct flo_rest_call *call, const struct route *route)
         if ((route->flags & RAW) == 0) {
             as_request(rv, &err);
         }
-        /* A plan that was not possible changed nothing. */
+        /* A plan that was refused has no audit row, unless the role was too
+         * low. */
         if (!call->is_dry || rv == FLO_E_REST_ROLE) {
             audit_refusal(call, route, &err);
         }
@@ -398,8 +399,8 @@ static void read_call(struct flo_rest_call *call, const struct route *route)
 
 /* ---- the way through ---- */
 
-/* Whose call it is, for the next start, in case that it ends the process.  The
- * body stays out where the audit leaves it out. */
+/* Notes the caller for the next start, in case the call ends the process.  The
+ * body is left out where the audit leaves it out. */
 static void note_call(const struct flo_rest_call *call, const struct route *route)
 {
     size_t bytes = 0;
@@ -408,7 +409,7 @@ static void note_call(const struct flo_rest_call *call, const struct route *rout
     flo_crash_doing(call->who, route->method, flo_httpd_path(call->request), body, bytes);
 }
 
-/* A role for some groups does where the handler looks for which. */
+/* Accepts a role for some groups where the handler checks the group. */
 static int check_scope(struct flo_rest_call *call, const struct route *route, struct flo_err *err)
 {
     if (!call->is_scoped || route->access == FLO_ACCESS_VIEWER || (route->flags & SCOPED) != 0) {

@@ -1,4 +1,4 @@
-/* Live: the ring, the clients, and the pace of changes. */
+/* Live: the ring buffer, the clients, and the pacing of changes. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,9 +19,9 @@
 #define CLIENTS_MAX 64
 #define BACKLOG_BYTES_MAX (4u << 20)
 #define PACE_MS 250
-#define ALIVE_MS 5000     /* a page takes three times this for a dead one */
-#define TELEMETRY_MS 5000 /* charts are drawn no more often */
-#define UNHEARD_MS 60000  /* for so long a client may be away */
+#define ALIVE_MS 5000     /* interval; a page gives up after three of them */
+#define TELEMETRY_MS 5000 /* charts are updated at most this often */
+#define UNHEARD_MS 60000  /* a client may be away this long */
 
 struct live_event {
     uint64_t id;
@@ -47,8 +47,8 @@ struct flo_live {
     size_t bytes;
     uint64_t next_id;
     uint64_t alive_at_ms;
-    uint64_t telemetry_at_ms; /* not before */
-    uint64_t heard_at_ms;     /* when the last client was there; 0: none was */
+    uint64_t telemetry_at_ms; /* next telemetry event, not before */
+    uint64_t heard_at_ms;     /* when a client was last connected; 0: never */
     struct live_client *clients[CLIENTS_MAX];
     size_t client_count;
 };
@@ -83,7 +83,8 @@ static void client_end(struct flo_live *live, struct live_client *client,
     end(request);
 }
 
-/* A client that does not read is cut; it comes back with Last-Event-ID. */
+/* Sends to all clients.  A client that does not read is disconnected; it
+ * returns with Last-Event-ID. */
 static void send_all(struct flo_live *live, const char *text, size_t bytes)
 {
     for (size_t i = live->client_count; i > 0; i--) {
@@ -100,7 +101,7 @@ static int take_valid(void *context, const struct flo_fleet_token *token)
     return 0;
 }
 
-/* A client whose token ended is told nothing any more. */
+/* Disconnects clients whose token ended. */
 static void end_without_token(struct flo_live *live)
 {
     for (size_t i = live->client_count; i > 0; i--) {
@@ -151,7 +152,8 @@ static void push(struct flo_live *live, const char *topic, const char *json)
     send_all(live, text.data, text.bytes);
 }
 
-/* No client is there, and none comes back for the present events. */
+/* Returns true when no client is connected, and none will return for these
+ * events. */
 static bool is_unheard(struct flo_live *live)
 {
     uint64_t now_ms = flo_now_ms();
@@ -162,7 +164,8 @@ static bool is_unheard(struct flo_live *live)
     return live->heard_at_ms == 0 || now_ms - live->heard_at_ms > UNHEARD_MS;
 }
 
-/* A client that knows the last event must not take it for the newest. */
+/* Empties the ring and skips a number, so that a returning client sees that it
+ * missed events. */
 static void leave_out(struct flo_live *live)
 {
     while (live->count > 0) {
@@ -245,7 +248,7 @@ static void send_changed(struct flo_live *live, const struct flo_change *change)
     json_t *json = NULL;
 
     if (view(live->controller, change, &json, &err) < 0) {
-        return; /* the object is gone */
+        return; /* the object was deleted */
     }
     flo_json_dump(json, &out);
     json_decref(json);
@@ -302,7 +305,7 @@ static void push_audit(struct flo_live *live, const char *record)
     }
 }
 
-/* Objects wait for the pace; records of the audit go at once. */
+/* Queues changed objects for pacing; audit records are sent at once. */
 static void on_committed(void *context, const struct flo_outgoing *outgoing)
 {
     struct flo_live *live = context;
@@ -341,7 +344,7 @@ static void replay(struct flo_live *live, struct live_client *client, const char
     }
 }
 
-/* Room for one more, where somebody may have to go for it. */
+/* Makes room for a newcomer; another client may be disconnected for it. */
 static bool make_room(struct flo_live *live, const struct flo_seat *newcomer)
 {
     struct flo_seat seats[CLIENTS_MAX];
@@ -402,8 +405,8 @@ int flo_live_open(struct flo_controller *controller, struct event_base *base, st
         return flo_fail(err, FLO_E_MEMORY, "live events");
     }
     live->controller = controller;
-    /* The number also grows over restarts: there are never 1,000 restarts a
-     * second. */
+    /* Numbers keep growing over restarts, as there are never 1,000 events a
+     * millisecond. */
     live->next_id = flo_wall_ms() * 1000;
     *out = live;
     flo_outgoing_subscribe(controller,

@@ -1,9 +1,9 @@
-/* Live: server-sent events with a ring of the last ones.
+/* Live: server-sent events, with a ring buffer of the latest ones.
  *
- * An object that changes often is sent at most four times a second, as it is
- * then.  A client that comes back with Last-Event-ID gets the events that it
- * missed, or `resync` when the ring does not reach back.  After a minute
- * without a listener, no events are made. */
+ * An object that changes often is sent at most four times a second, in its
+ * latest state.  A client that reconnects with Last-Event-ID gets the events
+ * that it missed, or `resync` when the ring no longer has them.  After a minute
+ * without clients no events are made. */
 #ifndef FLOTILLA_SERVER_LIVE_H
 #define FLOTILLA_SERVER_LIVE_H
 
@@ -15,13 +15,13 @@ struct event_base;
 struct flo_live;
 struct flo_rest_call;
 
-/* Hears of every commit from now on. */
+/* Opens, and subscribes to all commits from now on. */
 FLO_MUST_USE int flo_live_open(struct flo_controller *controller, struct event_base *base,
                                struct flo_live **out, struct flo_err *err);
 void flo_live_close(struct flo_live *live);
-/* Handler of GET /v1/events; the caller has checked the token.  The stream
- * ends when that is deleted or expires, or when somebody with fewer streams has
- * no place (core/access/seats.h). */
+/* Handler of GET /v1/events; the caller has checked the token.  The stream ends
+ * when the token is deleted or expires, or when its place goes to an account
+ * with fewer streams (core/access/seats.h). */
 void flo_live_subscribe(struct flo_live *live, const struct flo_rest_call *call);
 size_t flo_live_clients(const struct flo_live *live);
 

@@ -1,4 +1,4 @@
-/* REST: devices of a rollout, in pages. */
+/* REST: devices of a rollout, by page. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,7 +14,7 @@ static enum flo_members which_of(const struct flo_rest_call *call)
                                          : FLO_MEMBERS_NOT_DONE;
 }
 
-/* *out: new; NULL when nothing was asked. */
+/* *out is new; NULL without a selector. */
 static int read_where(const struct flo_rest_call *call, struct flo_selector **out,
                       struct flo_err *err)
 {

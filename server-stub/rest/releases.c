@@ -1,4 +1,4 @@
-/* REST: releases: taking a signed document, publishing, yanking. */
+/* REST: releases: uploads a signed document, publishes, yanks. */
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -16,7 +16,8 @@
 #include "server-stub/state/recall/recall.h"
 #include "server-stub/state/released.h"
 
-/* Two people who publish and yank at once: the second one looks again. */
+/* Sets the ETag: when two people publish and yank at once, the second has to
+ * look again. */
 static void tag(struct flo_rest_call *call, const char *digest, const char *state)
 {
     char text[FLO_DIGEST_TEXT + 32];
@@ -36,11 +37,12 @@ static int take_view(void *context, const struct flo_fleet_release *release)
 
 /* ---- artifacts that miss ---- */
 
-/* Artifacts of a release that are not here. */
+/* Artifacts of a release that are not in the store. */
 struct gone {
     const struct flo_controller *controller;
     json_t *missing;   /* to be uploaded */
-    json_t *collected; /* deltas that no device could begin with */
+    json_t *collected; /* deltas that no device could apply, and so were
+                          collected */
 };
 
 static void note_gone(struct gone *gone, const struct flo_digest *digest)
@@ -76,7 +78,7 @@ static void show_gone(struct flo_rest_call *call, const struct flo_release *rele
     struct gone gone = find_gone(call->controller, release);
     const char *state = json_string_value(json_object_get(call->out, "state"));
 
-    /* Each artifact of a release that was published is in the depot. */
+    /* All artifacts of a published release are in the depot. */
     if (call->controller->depot != NULL && state != NULL && strcmp(state, "draft") != 0) {
         json_array_clear(gone.missing);
     }
@@ -84,7 +86,8 @@ static void show_gone(struct flo_rest_call *call, const struct flo_release *rele
     json_object_set_new(call->out, "collected", gone.collected);
 }
 
-/* Smallest download of the first variant for a device that has nothing. */
+/* Returns the smallest download of the first variant, for a device without a
+ * base. */
 static uint64_t full_bytes(const struct flo_release *release)
 {
     const struct flo_release_variant *variant = &release->variants[0];
@@ -106,8 +109,8 @@ struct known {
     uint64_t number;
     const char *digest_new;
     uint64_t number_max;
-    char digest[FLO_DIGEST_TEXT]; /* digest of the same version, or "" */
-    char twin[FLO_NAME_MAX + 1];  /* another one of the same number, or "" */
+    char digest[FLO_DIGEST_TEXT]; /* digest of the same version; "": none */
+    char twin[FLO_NAME_MAX + 1];  /* other version of the same number; "": none */
 };
 
 static int look_known(void *context, const struct flo_fleet_release *release)
@@ -164,7 +167,7 @@ static int store_release(struct flo_rest_call *call, const struct flo_release_ve
     return flo_offer_each(release, note_brings, &brings, err);
 }
 
-/* Does the new release fit what is known of its model? */
+/* Checks the new release against what is known of its model. */
 static int check_new(const struct flo_release *release, const struct known *known,
                      const char *title, struct flo_err *err)
 {
@@ -220,8 +223,8 @@ static int add_verified(struct flo_rest_call *call, const struct flo_release_ver
                 (rv = store_release(call, verified, digest, err)) < 0)) {
         return rv;
     }
-    /* Verified, so it may replace the one that is here: signed again, perhaps
-     * with a new key. */
+    /* The envelope is verified, so it may replace the stored one: signed again,
+     * perhaps with a new key. */
     FLO_TRY(flo_fleet_envelope_put(call->controller->store, digest, envelope, err));
     flo_outgoing_change(call->controller, FLO_OBJECT_RELEASE, title);
     rv = flo_fleet_release_get(call->controller->store, release->model, release->version, take_view,

@@ -1,7 +1,7 @@
 /* REST: one call on its way through authentication, transaction and answer.
  *
- * Handlers are rows of routes.def: they read `in`, change the store and
- * set status and `out`; they never see sockets, tokens' secrets or
+ * Handlers are named in routes.def.  They read `in`, change the store and
+ * set status and `out`; they never see sockets, secrets of tokens or
  * transactions. */
 #ifndef FLOTILLA_SERVER_REST_H
 #define FLOTILLA_SERVER_REST_H
@@ -19,12 +19,12 @@
 #define FLO_TAG_DEVICES 1
 #define FLO_REST_BODY_MAX (1u << 20)
 #define FLO_CURSOR_TEXT 160
-#define FLO_REST_DEVICE_BODY_MAX (1u << 16) /* from strangers too */
+#define FLO_REST_DEVICE_BODY_MAX (1u << 16) /* of any client, strangers too */
 
-/* An answer that waits (held.c). */
+/* Answer that waits for its commit (held.c). */
 struct flo_rest_held {
     struct flo_rest_held *next;
-    struct flo_httpd_request *request; /* NULL: the client went away */
+    struct flo_httpd_request *request; /* NULL: the client disconnected */
     uint64_t number;                   /* number of the commit */
     int status;
     size_t bytes;
@@ -51,7 +51,7 @@ struct flo_rest_use {
     uint64_t at_ms;
 };
 
-/* The caller's; it sets these pointers, at the latest when calls come. */
+/* REST state.  The caller sets these pointers before the first call arrives. */
 struct flo_rest {
     struct flo_controller *controller;
     struct event_base *base;
@@ -61,27 +61,27 @@ struct flo_rest {
     struct flo_live *live;
     struct flo_login_desk *login; /* NULL: no identity provider */
     struct flo_rest_held_list held;
-    /* Checks of the audit, under way (verify.c). */
+    /* Checks of the audit in progress (verify.c). */
     struct flo_rest_check *checks;
-    struct flo_rest_plan *plans; /* under way (plans.c) */
-    /* Turn of the first one; NULL: none came yet. */
+    struct flo_rest_plan *plans; /* plans in progress (plans.c) */
+    /* Event for the first plan's turn; NULL: no plan yet. */
     struct event *plan_turn;
-    bool has_lane; /* telemetry was heard once */
+    bool has_lane; /* the telemetry lane listened once */
     uint64_t requests;
-    uint64_t renewals;            /* certificates given to devices that had one */
-    uint64_t strangers_refused;   /* enrolments that the audit does not name */
+    uint64_t renewals;            /* renewed certificates */
+    uint64_t strangers_refused;   /* refused enrolments without an audit row */
     uint64_t strangers_log_at_ms; /* not before */
     struct flo_refusals refusals; /* refused enrolment tokens */
-    struct flo_rates *rates;      /* rates of access tokens */
+    struct flo_rates *rates;      /* request limits of access tokens */
     struct flo_rest_use uses[FLO_REST_USES_MAX];
     uint64_t uses_write_at_ms; /* not before */
     struct {
         char device[37];
         uint64_t at_ms;
-    } refused[16]; /* devices that asked for artifacts of others */
+    } refused[16]; /* devices refused for artifacts not offered to them */
     size_t refused_next;
-    uint64_t started_at_ms;      /* wall */
-    uint64_t certificates_at_ms; /* looked at again, not before */
+    uint64_t started_at_ms;      /* wall clock */
+    uint64_t certificates_at_ms; /* next check of the certificate files */
     uint64_t certificate_ends_ms[FLO_REST_CERTIFICATES];
 };
 
@@ -90,20 +90,24 @@ struct flo_rest_call {
     struct flo_controller *controller;
     struct flo_httpd_request *request;
     char who[96];  /* "<token id> <name>", for audit */
-    char name[65]; /* name of the person or token: `by` of orders */
+    char name[65]; /* name of the person or token; `by` of orders */
     struct flo_grants grants;
-    bool is_scoped;                 /* the role is of groups, not of the whole fleet */
-    char person[65];                /* whose token it is, or "" */
-    char account[FLO_ACCOUNT_TEXT]; /* user:NAME, or token:ID of nobody's */
-    char token_id[64];              /* scope of idempotency keys; "": a stranger */
+    bool is_scoped;                 /* the role is for groups, not the whole
+                                       fleet */
+    char person[65];                /* owner of the token, or "" */
+    char account[FLO_ACCOUNT_TEXT]; /* user:NAME, or token:ID without an owner */
+    char token_id[64];              /* scope of idempotency keys; "": no token */
     char told[192];                 /* body without its secret, for the audit */
     json_t *in;                     /* body, or NULL */
-    int status;                     /* as answers.def has it unless the handler says */
-    json_t *out;                    /* taken */
+    int status;                     /* from answers.def, unless the handler
+                                       sets it */
+    json_t *out;                    /* taken over by the listener */
     char etag[24];                  /* "" none */
-    bool is_dry;                    /* dry_run: a plan, of which nothing is kept */
-    bool is_read;                   /* the answer promises nothing */
-    bool is_later;                  /* the handler has the request: it answers later */
+    bool is_dry;                    /* dry_run: only a plan, nothing is stored */
+    bool is_read;                   /* a read: the answer need not wait for a
+                                       sync */
+    bool is_later;                  /* the handler kept the request and
+                                       answers later */
 };
 typedef int (*flo_rest_handler)(struct flo_rest_call *call, struct flo_err *err);
 
@@ -114,7 +118,7 @@ typedef int (*flo_rest_handler)(struct flo_rest_call *call, struct flo_err *err)
 #undef FLO_REST_ROUTE
 #undef FLO_REST_STREAM
 
-/* Calls that stream: where they stand in routes.def. */
+/* Calls that stream, in the order of routes.def. */
 enum flo_rest_stream {
 #define FLO_REST_ROUTE(...)
 #define FLO_REST_STREAM(name, ...) FLO_STREAM_##name,
@@ -129,132 +133,139 @@ FLO_MUST_USE int flo_rest_upload_open(struct flo_rest *rest, enum flo_rest_strea
                                       const struct flo_httpd_upload *upload,
                                       flo_httpd_handler handler, struct flo_err *err);
 
-/* All routes into rest->httpd. */
+/* Registers all routes with rest->httpd. */
 FLO_MUST_USE int flo_rest_open(struct flo_rest *rest, struct flo_err *err);
-/* /metrics: the fleet's and the controller's numbers in Prometheus' text
- * form. */
+/* Registers /metrics: metrics of the fleet and the controller as Prometheus
+ * text. */
 FLO_MUST_USE int flo_metrics_open(struct flo_rest *rest, struct flo_err *err);
-/* The actor whose bearer token came; FLO_E_REST_AUTH, FLO_E_REST_ROLE. */
+/* Authenticates the bearer token and fills in the caller; FLO_E_REST_AUTH,
+ * FLO_E_REST_ROLE. */
 FLO_MUST_USE int flo_rest_authenticate(struct flo_controller *controller,
                                        struct flo_httpd_request *request, enum flo_access needs,
                                        struct flo_rest_call *call, struct flo_err *err);
-/* May the caller, an operator, change something of this group, of this device?
+/* Checks that the caller, an operator, may change this group or this device.
  * FLO_E_REST_ROLE. */
 FLO_MUST_USE int flo_rest_may_group(const struct flo_rest_call *call, const char *group,
                                     struct flo_err *err);
 FLO_MUST_USE int flo_rest_may_device(const struct flo_rest_call *call, const char *device,
                                      struct flo_err *err);
-/* When each token was used last, for people (rest->uses); flush writes it once
- * a minute. */
+/* Last use of each token, for people (rest->uses); written once a minute. */
 void flo_rest_used(struct flo_rest *rest, const char *token_id);
 uint64_t flo_rest_used_at_ms(const struct flo_rest *rest, const char *token_id);
 void flo_rest_used_write(struct flo_rest *rest, uint64_t now_ms);
-/* The local user whose token it is, or null: a session's account is none. */
+/* Returns the local user who owns the token, or null: a session's account is no
+ * local user. */
 json_t *flo_rest_view_user(const struct flo_fleet_token *token);
-/* As the list of tokens shows it. */
+/* Returns the token as the list of tokens shows it. */
 json_t *flo_rest_view_token(const struct flo_rest *rest, const struct flo_fleet_token *token);
-/* Blobs stream, so they are not in the table. */
+/* Registers blobs, which stream and so have handlers of their own. */
 FLO_MUST_USE int flo_blobs_open(struct flo_rest *rest, struct flo_err *err);
-/* Devices by certificate on their listener, people by token on theirs. */
+/* Checks who may read: devices by certificate on their listener, people by
+ * token on theirs. */
 FLO_MUST_USE int flo_rest_may_read(struct flo_controller *controller,
                                    struct flo_httpd_request *request, struct flo_err *err);
-/* Trust statements, which devices fetch too. */
+/* Registers lists of revoked certificates, and trust statements; devices fetch
+ * both too. */
 FLO_MUST_USE int flo_rest_revoked_open(struct flo_rest *rest, struct flo_err *err);
 FLO_MUST_USE int flo_rest_statements_open(struct flo_rest *rest, struct flo_err *err);
-/* Reports of devices come streamed too. */
+/* Registers reports, which devices upload as streams. */
 FLO_MUST_USE int flo_reports_open(struct flo_rest *rest, struct flo_err *err);
 /* The dashboard's files. */
 FLO_MUST_USE int flo_web_open(struct flo_rest *rest, struct flo_err *err);
 
-/* FLO_E_REST_UNKNOWN for a parameter that the shape (request.h) does not
- * name, FLO_E_REST_SCHEMA for one that stands there twice. */
+/* Checks the query.  FLO_E_REST_UNKNOWN: a parameter that the shape (request.h)
+ * does not name.  FLO_E_REST_SCHEMA: a repeated parameter. */
 FLO_MUST_USE int flo_rest_query_check(struct flo_httpd_request *request, const char *shape,
                                       struct flo_err *err);
-/* ?name=true or false; false when absent.  The listener has checked it. */
+/* Returns ?name=true or false, as checked by the listener; false when
+ * absent. */
 bool flo_rest_flag(const struct flo_rest_call *call, const char *name);
-/* ?name= as a whole number within its row of types.def; standard when absent.
- */
+/* Returns ?name= as a whole number, within its row of types.def; `standard`
+ * when absent. */
 uint64_t flo_rest_number(const struct flo_rest_call *call, const char *name, uint64_t standard);
-/* Members of the body, as its shape allows them; standard when absent. */
+/* Returns members of the body, as its shape allows them; `standard` when
+ * absent. */
 const char *flo_rest_text_in(const struct flo_rest_call *call, const char *name,
                              const char *standard);
 uint64_t flo_rest_number_in(const struct flo_rest_call *call, const char *name, uint64_t standard);
 bool flo_rest_flag_in(const struct flo_rest_call *call, const char *name, bool standard);
-/* Answer with JSON when what the store says now is durable, in the order of
- * calls.  A sync that fails is the answer of all that wait. */
+/* Answers with JSON once the present state of the store is durable, in the
+ * order of calls.  If a sync fails, all waiting calls get its error. */
 void flo_rest_answer(struct flo_rest *rest, struct flo_httpd_request *request, int status,
                      const char *body, size_t bytes);
-/* An error; one of the server is logged with the request's id. */
+/* Answers with an error; a server error is logged with the request's id. */
 void flo_rest_answer_err(struct flo_httpd_request *request, const struct flo_err *err);
-/* Tag of a record, from the text of what a change is about. */
+/* Computes the ETag from a text of what a change decides. */
 void flo_rest_etag_of(struct flo_rest_call *call, const char *text);
-/* FLO_E_REST_STALE: If-Match names another tag than call->etag.  `what`:
- * "rollout r-0001". */
+/* Checks If-Match.  FLO_E_REST_STALE: it names another tag than call->etag.
+ * `what`: "rollout r-0001". */
 FLO_MUST_USE int flo_rest_match(struct flo_rest_call *call, const char *what, struct flo_err *err);
 FLO_MUST_USE int flo_rest_rate_open(struct flo_rest *rest, struct flo_err *err);
 void flo_rest_rate_close(struct flo_rest *rest);
-/* One request of the call's token; FLO_E_REST_LIMIT.  Tells the limits in
- * headers. */
+/* Counts one request of the call's token, and adds headers with the limits;
+ * FLO_E_REST_LIMIT. */
 FLO_MUST_USE int flo_rest_rate_take(struct flo_rest_call *call, enum flo_rate_kind kind,
                                     struct flo_err *err);
-/* From flo_rest_open on; before the listeners and the controller end. */
+/* Opened by flo_rest_open; closed before the listeners and the controller
+ * end. */
 void flo_rest_held_open(struct flo_rest *rest);
 void flo_rest_held_close(struct flo_rest *rest);
-/* FLO_E_REST_LIMIT: so many plans are under way, of this account or of all.
- * Plans of rollouts leave those of emergency orders their room. */
+/* FLO_E_REST_LIMIT: too many plans in progress, of this account or of all.
+ * Plans of rollouts leave room for those of emergency orders. */
 FLO_MUST_USE int flo_rest_plan_has_room(const struct flo_rest_call *call, bool is_urgent,
                                         struct flo_err *err);
-/* A plan, and its parts.  on: its next slice until that time (flo_now_ms).
- * bases: the question to the lane about its devices, the lane's to free; NULL:
- * there is none.  end: what is answered, a new reference. */
+/* Plan, and its parts. on: runs its next slice until that time (flo_now_ms).
+ * bases: request to the telemetry lane about its devices, freed by the lane;
+ * NULL: none. end: makes the answer, a new reference. */
 struct flo_rest_planner {
-    bool is_urgent; /* an emergency order: its slices come first */
+    bool is_urgent; /* for an emergency order: its slices come first */
     int (*on)(void *plan, uint64_t until_ms, bool *is_whole, struct flo_err *err);
     struct flo_observe_bases *(*bases)(void *plan);
     int (*end)(void *plan, const struct flo_observe_bases *bases_or_null, json_t **out,
                struct flo_err *err);
     void (*drop)(void *plan);
 };
-/* The call is answered later; takes `plan` in any case. */
+/* Begins a plan; the call is answered later.  Takes ownership of `plan` in any
+ * case. */
 FLO_MUST_USE int flo_rest_plan_begin(struct flo_rest_call *call,
                                      const struct flo_rest_planner *planner, void *plan,
                                      struct flo_err *err);
-/* The plan of a rollout that is not started: takes the entry. */
+/* Plans a rollout that is not started; takes ownership of the entry. */
 FLO_MUST_USE int flo_rest_plan_rollout(struct flo_rest_call *call, struct flo_rollout_entry *entry,
                                        struct flo_err *err);
-/* The plan of an order (emergency.h): takes it. */
+/* Plans an order (emergency.h); takes ownership. */
 FLO_MUST_USE int flo_rest_plan_order(struct flo_rest_call *call, struct flo_orders_plan *plan,
                                      struct flo_err *err);
-/* After the listeners: checks of the audit, and plans, that nobody waits for
- * any more. */
+/* Closes checks of the audit, and plans, that no client waits for.  Called
+ * after the listeners are closed. */
 void flo_rest_checks_close(struct flo_rest *rest);
 void flo_rest_plans_close(struct flo_rest *rest);
-/* {"items":[...],"next":...}; takes both. */
+/* Builds {"items":[...],"next":...}; takes ownership of both. */
 json_t *flo_rest_list(json_t *items, const char *next);
 
-/* A page of a list: ask the store for one row more than `limit`. */
+/* Page of a list: query the store for one row more than `limit`. */
 struct flo_rest_page {
     json_t *items;
     uint64_t limit;
     bool has_more;
-    char last[FLO_CURSOR_TEXT]; /* key of the last element, the caller's */
+    char last[FLO_CURSOR_TEXT]; /* key of the last element, set by the caller */
 };
-/* false: the page is full, and there is more. */
+/* Returns false when the page is full and there are more elements. */
 bool flo_rest_page_takes(struct flo_rest_page *page);
-/* The element that was just added is the last one: its key is wanted. */
+/* Returns true when the added element is the page's last: its key is needed. */
 static inline bool flo_rest_page_is_full(const struct flo_rest_page *page)
 {
     return json_array_size(page->items) >= page->limit;
 }
-/* The answer; `next` is the last element's key. */
+/* Answers with the page; `next` is the last element's key. */
 void flo_rest_page_end(struct flo_rest_call *call, struct flo_rest_page *page);
-/* ?cursor= as "<text>@<number>" or "<number>.<text>", which has the mark.
- * Without one the number is 0 and the text "" (it has FLO_CURSOR_TEXT).
- * FLO_E_REST_MEANING: no list gave it. */
+/* Reads ?cursor= as "<text>@<number>" or "<number>.<text>", with `mark`
+ * between.  Without one the number is 0 and the text "" (it has
+ * FLO_CURSOR_TEXT).  FLO_E_REST_MEANING: no list gave this cursor. */
 FLO_MUST_USE int flo_rest_cursor(const struct flo_rest_call *call, char mark, char *text,
                                  uint64_t *number, struct flo_err *err);
-/* `Link: <the same path and query, with the next cursor>; rel="next"` (RFC
- * 8288) where the answer is a page with a next one. */
+/* Adds `Link: <the same path and query, with the next cursor>; rel="next"` (RFC
+ * 8288) if the answer is a page with a next one. */
 void flo_rest_link_next(struct flo_rest_call *call);
 
 #endif

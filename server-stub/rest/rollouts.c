@@ -26,7 +26,8 @@ static int confirm(const struct flo_rest_call *call, const char *expected, struc
 
 /* ---- rollouts ---- */
 
-/* The groups that a specification names; none is the whole fleet. */
+/* Checks the role for the groups that a specification names; without a group,
+ * for the whole fleet. */
 static int may_start(const struct flo_rest_call *call, struct flo_err *err)
 {
     const char *group = json_string_value(json_object_get(call->in, "group"));
@@ -127,8 +128,8 @@ static int add_views(struct flo_rest_call *call, const struct ids *ids, const ch
     return rv;
 }
 
-/* All that are under way, then those that ended, newest first.  A page has no
- * more than memory holds: each list would push the next one's out. */
+/* Lists active rollouts, then ended ones, newest first.  A page is limited to
+ * the size of the cache, so that pages do not evict each other's entries. */
 int flo_rest_rollouts(struct flo_rest_call *call, struct flo_err *err)
 {
     struct flo_fleet_store *store = call->controller->store;
@@ -155,7 +156,7 @@ int flo_rest_rollouts(struct flo_rest_call *call, struct flo_err *err)
     return rv;
 }
 
-#define DEVICES_SHOWN 200 /* all come by pages: members.c */
+#define DEVICES_SHOWN 200 /* the complete list is paged: members.c */
 
 int flo_rest_rollout(struct flo_rest_call *call, struct flo_err *err)
 {
@@ -248,8 +249,8 @@ static enum flo_rollout_event_kind action_of(const char *word)
     return FLO_ROLLOUT_EVENT_PAUSE;
 }
 
-/* Devices would take nothing up in a frozen fleet, and nothing starts in a
- * change freeze. */
+/* Checks freezes: devices of a frozen fleet take no orders, and nothing starts
+ * in a change freeze. */
 static int may_act(struct flo_controller *controller, struct flo_rollout_entry *entry,
                    enum flo_rollout_event_kind kind, struct flo_err *err)
 {
@@ -336,7 +337,8 @@ int flo_rest_rollout_act(struct flo_rest_call *call, struct flo_err *err)
 
 /* ---- orders ---- */
 
-/* Exactly one of device, group, everywhere: the scope is never guessed. */
+/* Reads the scope: exactly one of device, group, everywhere.  It is never
+ * guessed. */
 static int read_scope(const struct flo_rest_call *call, struct flo_take_back *out,
                       struct flo_err *err)
 {
@@ -369,9 +371,9 @@ static int take_id(void *context, const struct flo_fleet_device *device)
     return 0;
 }
 
-/* A release that goes back everywhere is yanked unless the operator says
- * otherwise: late devices and open rollouts would take it again.  A release
- * that goes back on a group or a device is kept: others were not asked. */
+/* Reads `yank`.  A release recalled everywhere is yanked unless the operator
+ * says otherwise, because late devices and open rollouts would bring it back.
+ * One recalled on a group or device is kept for the others. */
 static void read_yank(const struct flo_rest_call *call, struct flo_take_back *what)
 {
     bool is_everywhere = what->group != NULL && strcmp(what->group, "all") == 0;
@@ -405,7 +407,7 @@ static int take_back(struct flo_rest_call *call, struct flo_take_back *what, boo
     char device[37];
     int rv = read_take_back(call, what, device, err);
 
-    if (rv == 0 && what->is_yanked) { /* the release goes from everybody */
+    if (rv == 0 && what->is_yanked) { /* the release leaves all devices */
         rv = flo_rest_may_group(call, "all", err);
     }
     if (rv == 0 && (!is_dry || json_object_get(call->in, "confirm") != NULL)) {
@@ -442,7 +444,7 @@ static int fleet_order(struct flo_rest_call *call, enum flo_order_op op, char *i
     return flo_orders_fleet(call->controller, op, call->name, ms, id, err);
 }
 
-/* The typed name is the model's. */
+/* Removes a model.  The typed name is the model's. */
 static int remove_model(struct flo_rest_call *call, const struct flo_take_back *scope, bool is_dry,
                         char *id, struct flo_err *err)
 {
@@ -485,7 +487,7 @@ static int take_asked(void *context, const struct flo_fleet_device *device)
     return take_id(asked->id, device);
 }
 
-/* A retired device never answers. */
+/* Finds the device to ask.  A retired one never answers. */
 static int find_asked(struct flo_rest_call *call, const char *device, char *id, struct flo_err *err)
 {
     struct asked asked = {.id = id};
@@ -496,8 +498,8 @@ static int find_asked(struct flo_rest_call *call, const char *device, char *id, 
                : rv;
 }
 
-/* A device is asked for a report; nothing changes there, so nothing is typed.
- */
+/* Requests a report from a device.  Nothing changes there, so no name is
+ * typed. */
 static int ask_report(struct flo_rest_call *call, enum flo_order_op op,
                       const struct flo_take_back *what, char *id, struct flo_err *err)
 {
@@ -581,7 +583,7 @@ static int add_order(void *context, const struct flo_fleet_order *order)
     return 0;
 }
 
-/* Emergency orders, newest first. */
+/* Lists emergency orders, newest first. */
 int flo_rest_orders(struct flo_rest_call *call, struct flo_err *err)
 {
     struct flo_rest_page page = {.items = json_array(),

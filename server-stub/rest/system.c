@@ -36,8 +36,8 @@ int flo_rest_readyz(struct flo_rest_call *call, struct flo_err *err)
 
     FLO_TRY(flo_fleet_device_counts(controller->store, &count, err));
     flo_lane_count(controller->lane, &lane);
-    /* At the start no telemetry shall be lost.  Later, telemetry is no reason
-     * to wait. */
+    /* At the start no telemetry may be lost.  Later it is no reason to report
+     * "not ready". */
     rest->has_lane = rest->has_lane || lane.listens;
     bool is_full = devices_max != 0 && count.online >= devices_max;
     (void)flo_fleet_durable(controller->store, &failed);
@@ -73,7 +73,7 @@ int flo_rest_version(struct flo_rest_call *call, struct flo_err *err)
     return rv;
 }
 
-/* The `type` of a problem leads here. */
+/* Target of a problem's `type`. */
 int flo_rest_error(struct flo_rest_call *call, struct flo_err *err)
 {
     const char *id = flo_httpd_param(call->request, "id");

@@ -1,4 +1,4 @@
-/* REST: queries of telemetry, which the lane answers later. */
+/* REST: telemetry queries, which the lane answers later. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,5 +1,5 @@
-/* Web: the dashboard's static files.  They hold no secret, so no token is asked
- * for.  The page asks for one and uses REST as every client does. */
+/* Web: the dashboard's static files.  They have no secrets, so no token is
+ * needed.  The page asks for a token and uses REST like any client. */
 #include "server-stub/rest/web.h"
 
 #include <flotilla/errors/rest.h>

@@ -1,10 +1,10 @@
-/* The dashboard's files, made into the program from server-stub/web/ and
- * base/web/ by cmake/embed.cmake. */
+/* Web: the dashboard's files, embedded into the program from server-stub/web/
+ * and base/web/ by cmake/embed.cmake. */
 #ifndef FLOTILLA_SERVER_WEB_H
 #define FLOTILLA_SERVER_WEB_H
 
 #include "base/host/web.h"
 
-extern const struct flo_web_file flo_web_files[]; /* path NULL ends it */
+extern const struct flo_web_file flo_web_files[]; /* ends with path NULL */
 
 #endif

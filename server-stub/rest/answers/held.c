@@ -1,4 +1,4 @@
-/* REST: answers that wait until the commit they tell of is durable. */
+/* REST: answers that wait until their commit is durable. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -33,7 +33,8 @@ static bool hold(struct flo_rest *rest, struct flo_httpd_request *request, int s
     return true;
 }
 
-/* Nothing was taken back: it may hold after all. */
+/* Answers after a failed sync: nothing was rolled back, so the change may still
+ * become durable. */
 static void answer_doubt(struct flo_httpd_request *request, const struct flo_err *failed)
 {
     struct flo_err err = *failed;

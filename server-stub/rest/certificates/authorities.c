@@ -1,4 +1,4 @@
-/* REST: the fleet's authorities, rolled and retired. */
+/* REST: rolls and retires the fleet's authorities. */
 #include <string.h>
 
 #include <flotilla/errors/ca.h>
@@ -13,7 +13,7 @@
 struct holders {
     const struct flo_pki *pki;
     uint64_t counts[FLO_AUTHORITIES_MAX];
-    uint64_t others; /* certificates of authorities that are gone */
+    uint64_t others; /* certificates of deleted authorities */
 };
 
 static int count_holder(void *context, const char *device, const char *authority)
@@ -54,7 +54,7 @@ static int name_holder(void *context, const char *device, const char *authority)
                                       names->err);
 }
 
-/* Names of the devices that hold certificates of it. */
+/* Lists the names of devices that hold its certificates. */
 static int holders_of(struct flo_controller *controller, const char *authority, json_t **out,
                       struct flo_err *err)
 {
@@ -117,7 +117,7 @@ int flo_rest_ca(struct flo_rest_call *call, struct flo_err *err)
     return status(call->controller, &call->out, err);
 }
 
-/* For a broker elsewhere: PEM, a list for each authority. */
+/* Lists for an external broker: PEM, one for each authority. */
 int flo_rest_ca_revoked(struct flo_rest_call *call, struct flo_err *err)
 {
     char FLO_CLEANUP(flo_free_cleanup) *pem = NULL;

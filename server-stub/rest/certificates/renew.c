@@ -1,8 +1,8 @@
 /* REST: a device renews its certificate.
  *
- * Its present certificate is the proof of who it is: no token.  The listener
- * lets certificates that are out of date through to here and to no other path,
- * so that a device that lay in a drawer is not lost. */
+ * Its present certificate authenticates it, without a token.  The listener
+ * accepts expired certificates for this path only, so that a device that was in
+ * storage is not lost. */
 #include <string.h>
 
 #include <flotilla/errors/certificate.h>
@@ -11,7 +11,7 @@
 #include "server-stub/rest/rest.h"
 #include "server-stub/state/pki/pki.h"
 
-#define AUTHORITIES_MAX 16 /* that a device may name */
+#define AUTHORITIES_MAX 16 /* authorities that a device may name */
 
 struct shown {
     bool is_known;
@@ -36,7 +36,8 @@ static int look(struct flo_controller *controller, const struct flo_httpd_peer *
 {
     int rv = flo_fleet_certificate_get(controller->store, peer->serial, take_shown, out, err);
 
-    if (rv == FLO_E_ABSENT) { /* the data come from a backup before it */
+    if (rv == FLO_E_ABSENT) { /* the certificate is newer than the restored
+                                 backup */
         return 0;
     }
     return rv == 0 && strcmp(out->device, peer->name) != 0
@@ -65,8 +66,8 @@ static int may_renew(struct flo_rest_call *call, const struct flo_httpd_peer *pe
     return flo_certificate_may_renew(&ask, err);
 }
 
-/* The newest authority that the device accepts.  One that it does not know
- * would be of no use to it later: it could check nobody else's. */
+/* Chooses the newest authority that the device accepts.  With one that it does
+ * not know it could not verify others. */
 static int choose(struct flo_rest_call *call, const struct flo_authority **out, struct flo_err *err)
 {
     const struct flo_pki *pki = call->controller->pki;
@@ -118,7 +119,7 @@ int flo_rest_renew(struct flo_rest_call *call, struct flo_err *err)
     if (peer == NULL || !flo_uuid_is_valid(peer->name)) {
         return flo_fail(err, FLO_E_REST_AUTH, "a device's certificate belongs here");
     }
-    /* The device has one of our certificates: no stranger. */
+    /* The device has one of our certificates, so it is known. */
     snprintf(call->token_id, sizeof(call->token_id), "%.36s", peer->name);
     snprintf(call->who, sizeof(call->who), "device %.36s", peer->name);
     return call->in == NULL ? flo_fail(err, FLO_E_REST_SCHEMA, "a JSON body belongs here")

@@ -1,8 +1,8 @@
-/* REST: artifacts by digest: streamed in with a check, out with Range; and the
- * envelopes of releases, which devices fetch by the same right.
+/* REST: artifacts by digest: uploads with a check, downloads with Range.  Also
+ * the envelopes of releases, which devices may fetch under the same rules.
  *
- * A blob's file appears under its name only when its bytes have the digest;
- * until then it is a temporary file that the next start removes. */
+ * A blob's file gets its name only after its bytes match the digest; until then
+ * it is a temporary file that the next start removes. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -22,8 +22,8 @@
 #include "server-stub/state/audit/audit.h"
 
 #define BLOB_BYTES_MAX (UINT64_C(64) << 30)
-#define SYNC_BYTES (UINT64_C(8) << 20) /* at once: the loop waits meanwhile */
-#define BRINGERS_MAX 16                /* releases whose word is asked for */
+#define SYNC_BYTES (UINT64_C(8) << 20) /* synced per step, as the loop waits meanwhile */
+#define BRINGERS_MAX 16                /* releases checked for a digest */
 #define TEMPORARY ".upload-"
 
 static int digest_of(struct flo_httpd_request *request, struct flo_digest *out, struct flo_err *err)
@@ -38,7 +38,8 @@ static int digest_of(struct flo_httpd_request *request, struct flo_digest *out, 
 
 /* ---- out ---- */
 
-/* Devices by certificate on their listener, people by token on theirs. */
+/* Checks who may read: devices by certificate on their listener, people by
+ * token on theirs. */
 int flo_rest_may_read(struct flo_controller *controller, struct flo_httpd_request *request,
                       struct flo_err *err)
 {
@@ -59,7 +60,7 @@ int flo_rest_may_read(struct flo_controller *controller, struct flo_httpd_reques
                   : flo_fail(err, FLO_E_REST_ROLE, "device %.36s is retired or unknown", device);
 }
 
-/* A device is led to another store, after the checks that hold here. */
+/* Redirects a device to another store, after the checks here. */
 static void answer_elsewhere(const struct flo_controller *controller,
                              struct flo_httpd_request *request, const struct flo_digest *digest)
 {
@@ -78,8 +79,8 @@ static void answer_file(struct flo_httpd_request *request, int fd, const struct 
     char text[FLO_DIGEST_TEXT];
 
     flo_digest_text(digest, text);
-    /* Not for a cache that others ask, too: who may have it was checked here.
-     */
+    /* Private: shared caches must not serve it, because access was checked
+     * here. */
     flo_httpd_add_header(request, "Cache-Control", "private, max-age=31536000, immutable");
     flo_httpd_answer_file(request, fd, "application/octet-stream", text);
 }
@@ -103,7 +104,7 @@ static void on_fetched(void *context, const struct flo_depot_job *job, const str
     answer_file(request, fd, &job->digest);
 }
 
-/* Nobody waits for it any more. */
+/* The client disconnected. */
 static void on_gone(void *user)
 {
     struct flo_depot_job *job = user;
@@ -146,7 +147,7 @@ static int fetch(struct flo_depot *depot, struct flo_httpd_request *request,
 
 struct bringers {
     const struct flo_digest *digest;
-    uint64_t bytes_max; /* the most that one of them states */
+    uint64_t bytes_max; /* largest size that one of them states */
     size_t count;
     char releases[BRINGERS_MAX][FLO_DIGEST_TEXT];
 };
@@ -159,7 +160,7 @@ static int note_bringer(void *context, const char *release)
     return 0;
 }
 
-/* Out of a document that cannot be read nothing is learned. */
+/* An unreadable document states no size. */
 static int note_bytes(void *context, const struct flo_fleet_release *found)
 {
     struct bringers *bringers = context;
@@ -175,8 +176,8 @@ static int note_bytes(void *context, const struct flo_fleet_release *found)
     return 0;
 }
 
-/* Who asks for any name makes no work for the depot: nothing but what a release
- * brings is fetched, and of that no more bytes than a release states. */
+/* Fetches from the depot only what a release contains, and at most the stated
+ * size, so that requests for random names cause no work. */
 static int fetch_named(struct flo_controller *controller, struct flo_httpd_request *request,
                        const struct flo_digest *digest, const char *path, struct flo_err *err)
 {
@@ -196,7 +197,7 @@ static int fetch_named(struct flo_controller *controller, struct flo_httpd_reque
     return fetch(controller->depot, request, digest, bringers.bytes_max, path, err);
 }
 
-/* The file is not here.  true: its depot has it, or is asked. */
+/* The file is not local.  Returns true when the depot has it, or is asked. */
 static bool is_elsewhere(struct flo_controller *controller, struct flo_httpd_request *request,
                          const struct flo_digest *digest, const char *path, struct flo_err *err)
 {
@@ -243,7 +244,7 @@ static void on_get(void *context, struct flo_httpd_request *request)
         flo_httpd_answer_err(request, &err);
         return;
     }
-    /* A file in hand is given from here until the depot has all. */
+    /* A local file is served from here until the depot has all. */
     if (controller->options.blobs_url != NULL &&
         flo_httpd_listener_tag(request) == FLO_TAG_DEVICES &&
         flo_depot_has_all(controller->depot)) {
@@ -292,11 +293,11 @@ struct upload {
     struct flo_sha256 sha;
     struct flo_digest wanted;
     uint64_t bytes;
-    uint64_t synced; /* bytes of them that are synced */
+    uint64_t synced; /* bytes that are synced */
     int fd;
     char path[4096];
     char who[96];
-    struct flo_rest *rest; /* what follows: once it is whole */
+    struct flo_rest *rest; /* for the steps after the last byte */
     struct flo_httpd_request *request;
     struct flo_depot_job *job;
     int status;
@@ -375,7 +376,7 @@ static int on_body(void *context, struct flo_httpd_request *request, const void 
     return fdatasync(upload->fd) < 0 ? flo_fail_errno(err, FLO_E_IO_WRITE, "%s", upload->path) : 0;
 }
 
-/* From the temporary to the final name. */
+/* Renames the temporary file to its final name. */
 static int upload_finish(struct flo_controller *controller, struct upload *upload, int *status,
                          struct flo_err *err)
 {
@@ -401,7 +402,7 @@ static int upload_finish(struct flo_controller *controller, struct upload *uploa
     }
     flo_artifact_is_wanted(controller, &digest);
     if (controller->depot != NULL) {
-        return 0; /* the file gets its name when the depot has it */
+        return 0; /* the file gets its name once the depot has it */
     }
     close(upload->fd);
     upload->fd = -1;
@@ -426,7 +427,7 @@ static void upload_audit(struct flo_controller *controller, const struct upload 
     }
 }
 
-/* The file is where it has to be, or could not be brought there. */
+/* The file is stored, or storing it failed. */
 static void end_put(struct upload *upload, const struct flo_err *err)
 {
     struct flo_httpd_request *request = upload->request;
@@ -456,7 +457,7 @@ static void on_kept(void *context, const struct flo_depot_job *job, const struct
     end_put(context, err);
 }
 
-/* The depot gets it nevertheless. */
+/* The client left; the depot still gets the file. */
 static void on_left(void *user)
 {
     struct upload *upload = user;
@@ -480,7 +481,7 @@ static int keep(struct flo_depot *depot, struct upload *upload, struct flo_err *
     upload->job->context = upload;
     upload->job->done = on_kept;
     FLO_TRY(depot->ask(depot->self, upload->job, err));
-    close(upload->fd); /* the file is the job's */
+    close(upload->fd); /* the job owns the file */
     upload->fd = -1;
     flo_httpd_set_user(upload->request, upload, on_left);
     return 0;

@@ -1,8 +1,8 @@
-/* REST: what the folder of artifacts keeps, and the collection at once. */
+/* REST: the contents of the artifact folder, and an immediate collection. */
 #include "server-stub/rest/rest.h"
 #include "server-stub/state/artifacts/artifacts.h"
 
-#define ITEMS_MAX 1000 /* the counts have all of them */
+#define ITEMS_MAX 1000 /* the counts include all */
 
 static json_t *show_counts(const struct flo_controller *controller,
                            const struct flo_artifact_counts *counts)

@@ -1,5 +1,5 @@
-/* REST: what a device may fetch: a stolen key reads no model that the device
- * was not meant to have. */
+/* REST: checks what a device may fetch, so that a stolen key gives access only
+ * to models meant for that device. */
 #include <string.h>
 
 #include <flotilla/errors/blob.h>
@@ -7,9 +7,10 @@
 #include "server-stub/rest/files/offers.h"
 #include "server-stub/state/audit/audit.h"
 
-#define REFUSED_MS 600000 /* between two records of the audit */
+#define REFUSED_MS 600000 /* between two audit records */
 
-/* Once in ten minutes for a device: who asks for much fills no audit. */
+/* Tells whether this device was audited within ten minutes, so that many
+ * requests do not fill the audit. */
 static bool is_told_already(struct flo_rest *rest, const char *device)
 {
     uint64_t now_ms = flo_now_ms();

@@ -1,5 +1,5 @@
-/* REST: reports that an order asked a device for: in by the device's
- * certificate, out to people. */
+/* REST: reports that an order requested from a device: uploaded with the
+ * device's certificate, read by people. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -39,7 +39,7 @@ static int take_asked(void *context, const struct flo_fleet_order *order)
     return 0;
 }
 
-/* Was this device asked for it, by an order that wants a report? */
+/* Checks that an order requested a report from this device. */
 static int was_asked(struct flo_controller *controller, struct upload *upload, struct flo_err *err)
 {
     enum flo_order_outcome outcome;
@@ -132,7 +132,7 @@ static int on_body(void *context, struct flo_httpd_request *request, const void 
     return upload->body.failed ? flo_fail(err, FLO_E_MEMORY, "report") : 0;
 }
 
-/* As people will see it. */
+/* Reads the report in the form that people see. */
 static int read_report(const struct upload *upload, struct flo_buf *out, struct flo_err *err)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *in = NULL;

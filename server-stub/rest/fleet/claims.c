@@ -1,4 +1,4 @@
-/* REST: the prepared list of serial numbers, and those that are not on it. */
+/* REST: the prepared list of serial numbers, and serials that are not on it. */
 #include <string.h>
 
 #include "server-stub/rest/rest.h"
@@ -43,7 +43,7 @@ int flo_rest_claims(struct flo_rest_call *call, struct flo_err *err)
     return put_policy(call, err);
 }
 
-/* Two rows with one serial are a mistake in the list: both are named. */
+/* Refuses two rows with one serial: a mistake in the list.  Names both. */
 static int check_twice(const json_t *items, struct flo_err *err)
 {
     json_t *seen = json_object();
@@ -57,7 +57,7 @@ static int check_twice(const json_t *items, struct flo_err *err)
         char serial[FLO_NAME_MAX + 1];
         json_t *before;
         if (rv < 0 || !flo_serial_normal(said, serial)) {
-            continue; /* the row itself says so */
+            continue; /* the row's own check reports it */
         }
         before = json_object_get(seen, serial);
         if (before != NULL) {
@@ -70,7 +70,7 @@ static int check_twice(const json_t *items, struct flo_err *err)
     return rv;
 }
 
-/* All rows or none. */
+/* Imports all rows or none. */
 int flo_rest_claims_import(struct flo_rest_call *call, struct flo_err *err)
 {
     const json_t *items = json_object_get(call->in, "items");
@@ -111,7 +111,7 @@ static int take_none(void *context, const struct flo_fleet_serial *claim)
     return 0;
 }
 
-/* The device that came with it stays in the fleet. */
+/* Deletes the row; the device that used the serial stays in the fleet. */
 int flo_rest_claim_delete(struct flo_rest_call *call, struct flo_err *err)
 {
     const char *serial = flo_httpd_param(call->request, "serial");

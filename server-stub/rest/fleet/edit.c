@@ -1,4 +1,4 @@
-/* REST: what operators write on devices: labels for one or many, notes, pins,
+/* REST: what operators set on devices: labels of one or many, notes, pins,
  * maintenance, names. */
 #include <stdlib.h>
 #include <string.h>
@@ -12,7 +12,7 @@
 #include "server-stub/state/sayings.h"
 
 #define BULK_DEVICES_MAX 1000
-#define BULK_PINS_MAX 100 /* each is an order to sign */
+#define BULK_PINS_MAX 100 /* each one is an order to sign */
 
 /* ---- one ---- */
 
@@ -60,7 +60,7 @@ static int check_pin(struct flo_controller *controller, const char *id, const ch
     return flo_devices_may_pin(controller, id, title, err);
 }
 
-/* A pin that stands already is not asked about again. */
+/* Merges pins; existing pins are not checked again. */
 static int merge_pins(struct flo_rest_call *call, const char *id, json_t *pins, struct flo_err *err)
 {
     json_t *patch = json_object_get(call->in, "pins");
@@ -86,8 +86,8 @@ static int merge_pins(struct flo_rest_call *call, const char *id, json_t *pins, 
                : 0;
 }
 
-/* A label may decide on a group: who has a role in other groups alone moves no
- * device into it, or out of it. */
+/* Checks groups that a label decides: with a role for other groups only, nobody
+ * may move a device into or out of this one. */
 static int may_label(void *context, const char *group, const char *label, struct flo_err *err)
 {
     (void)label;
@@ -161,7 +161,7 @@ int flo_rest_device_edit(struct flo_rest_call *call, struct flo_err *err)
 
 /* ---- many ---- */
 
-/* Change the labels of one; counts it. */
+/* Changes and counts the labels of one device. */
 static int label_one(struct flo_controller *controller, const char *key, const json_t *patch,
                      json_int_t *changed, struct flo_err *err)
 {
@@ -197,8 +197,8 @@ static int by_id(const void *a, const void *b)
     return strcmp((*one)->values[FLO_SELECT_ID].text, (*other)->values[FLO_SELECT_ID].text);
 }
 
-/* The ids behind the cursor are copied: a change moves what the list borrows.
- * `next` is the cursor of the next request, "" at the end. */
+/* Copies the ids after the cursor, because a change invalidates the borrowed
+ * list.  `next` is the cursor of the next request, "" at the end. */
 static void take_some(const struct flo_rest_call *call, const struct flo_fleet_found *found,
                       size_t max, struct flo_text_list *ids, char *next)
 {
@@ -218,7 +218,7 @@ static void take_some(const struct flo_rest_call *call, const struct flo_fleet_f
     }
 }
 
-/* At most `max` of the devices that `where` means, by their ids. */
+/* Finds at most `max` devices that match `where`, as ids. */
 static int find_some(struct flo_rest_call *call, size_t max, struct flo_text_list *ids, char *next,
                      struct flo_err *err)
 {
@@ -239,8 +239,8 @@ static int find_some(struct flo_rest_call *call, size_t max, struct flo_text_lis
     return rv;
 }
 
-/* At most a thousand devices for each request: more would hold up everything
- * else.  `next` is the cursor of the next request. */
+/* Labels at most a thousand devices per request, because more would block other
+ * requests.  `next` is the cursor of the next request. */
 int flo_rest_devices_label(struct flo_rest_call *call, struct flo_err *err)
 {
     const json_t *patch = json_object_get(call->in, "labels");
@@ -258,7 +258,8 @@ int flo_rest_devices_label(struct flo_rest_call *call, struct flo_err *err)
     return rv;
 }
 
-/* Pin on one, or take a pin off; who cannot is noted and keeps what it has. */
+/* Pins one device, or removes a pin.  A device that cannot is noted and is
+ * unchanged. */
 static int pin_one(struct flo_rest_call *call, const char *id, json_int_t *pins, json_t *refused,
                    struct flo_err *err)
 {

@@ -1,4 +1,4 @@
-/* REST: groups, of named members or by a selector, and their members. */
+/* REST: groups, with named members or by a selector, and their members. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,7 +14,7 @@
 #include "server-stub/state/rollouts/rollouts.h"
 #include "server-stub/store/groups.h"
 
-#define SELECTOR_MAX 1025 /* the row `selector` of types.def, and an end */
+#define SELECTOR_MAX 1025 /* length in row `selector` of types.def, plus NUL */
 #define NOTE_MAX 4097
 
 /* ---- a group as it is shown ---- */
@@ -68,7 +68,7 @@ static int view(struct flo_rest_call *call, const struct group *group, json_t **
     return *out != NULL ? 0 : flo_fail(err, FLO_E_MEMORY, "group");
 }
 
-/* The tag is of what people decide, not of who is a member now. */
+/* Sets the ETag from people's settings, not from current members. */
 static void tag(struct flo_rest_call *call, const struct group *group)
 {
     char text[FLO_NAME_MAX + SELECTOR_MAX + NOTE_MAX + 64];
@@ -86,7 +86,7 @@ static int answer(struct flo_rest_call *call, const struct group *group, struct 
 
 /* ---- what it is assigned ---- */
 
-/* The newest completed rollout of each model counts. */
+/* Adds the newest completed rollout of each model. */
 static int add_assignment(void *context, const struct flo_fleet_claim *claim)
 {
     json_t *list = context;
@@ -183,7 +183,7 @@ int flo_rest_groups(struct flo_rest_call *call, struct flo_err *err)
 /* ---- what a selector may say ---- */
 
 struct kinds {
-    const char *name; /* name of the group that is asked for */
+    const char *name; /* name of the group in the selector */
     bool is_by_selector;
     size_t by_selector;
 };
@@ -200,8 +200,8 @@ static int look_at_kind(void *context, const struct flo_fleet_group *group)
     return 0;
 }
 
-/* A group by selector that asks for another one, and that one for the first,
- * would never come to rest. */
+/* Refuses selectors of two groups that name each other: their members would
+ * never settle. */
 static int check_names(struct flo_rest_call *call, const char *own,
                        const struct flo_selector *selector, struct flo_err *err)
 {
@@ -289,7 +289,7 @@ int flo_rest_group_add(struct flo_rest_call *call, struct flo_err *err)
     return answer(call, &group, err);
 }
 
-/* The group of the path, whose tag is that of If-Match. */
+/* Reads the group of the path and checks If-Match. */
 static int read_matched(struct flo_rest_call *call, struct group *group, struct flo_err *err)
 {
     FLO_TRY(read_group(call, group, err));
@@ -320,7 +320,7 @@ int flo_rest_group_edit(struct flo_rest_call *call, struct flo_err *err)
     return answer(call, &group, err);
 }
 
-/* An order may still go to the group for that rollout. */
+/* Refuses while a rollout may still order devices of the group. */
 static int check_rollouts(struct flo_rest_call *call, const char *group, struct flo_err *err)
 {
     const struct flo_rollouts *rollouts = call->controller->rollouts;
@@ -386,7 +386,7 @@ static int move_all(struct flo_rest_call *call, const char *group, const char *w
     return rv;
 }
 
-/* Who leaves makes room for who joins. */
+/* Removes members first, to make room for new ones. */
 int flo_rest_group_members(struct flo_rest_call *call, struct flo_err *err)
 {
     struct group group;

@@ -1,8 +1,8 @@
-/* REST: the overview of a fleet: how many devices are in which condition, for
- * each value of a label or field, and what runs.
+/* REST: overview of a fleet: counts of devices by condition, for each value of
+ * a label or field, and active rollouts.
  *
- * The facts in memory are counted, no row is read, and the answer has a bound:
- * the worst rows, and how much more there is. */
+ * The counts come from facts in memory; no row is read.  The answer is limited
+ * to the worst rows and a count of the rest. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,11 +13,11 @@
 
 #define ROWS_MAX 64 /* rows of each list in the answer */
 #define HARDWARE "hardware"
-#define FACETS_MAX 16 /* hardware, and keys of labels */
-#define VALUES_MAX 16 /* values of each in the answer */
+#define FACETS_MAX 16 /* hardware and label keys */
+#define VALUES_MAX 16 /* values of each facet in the answer */
 
 struct row {
-    const char *name; /* borrowed of a device; NULL: it has no value */
+    const char *name; /* borrowed from a device; NULL: no value */
     size_t devices, offline, drift;
     size_t of[FLO_CONDITION_COUNT];
 };
@@ -30,15 +30,15 @@ struct rows {
     size_t place_count;
 };
 
-/* How many devices have which value of a label. */
+/* Facet: counts of devices by the values of a label. */
 struct facet {
-    /* Key of a label, borrowed of a device; NULL: hardware. */
+    /* Key of the label, borrowed from a device; NULL: hardware. */
     const char *label;
     struct rows rows;
 };
 
 struct overview {
-    bool has_facets; /* asked for */
+    bool has_facets; /* facets are requested */
     struct facet facets[FACETS_MAX];
     size_t facet_count;
     struct flo_select_name by;
@@ -92,7 +92,7 @@ static bool grow(struct rows *rows)
     return true;
 }
 
-/* NULL: no memory. */
+/* Returns NULL without memory. */
 static struct row *row_of(struct rows *rows, const char *name)
 {
     if (rows->count == rows->room && !grow(rows)) {
@@ -130,7 +130,7 @@ static bool count_as(struct rows *rows, const char *name, const struct flo_selec
     return row != NULL;
 }
 
-/* The device's class as it says it, else its architecture. */
+/* Returns the device's reported class, or else its architecture. */
 static const char *hardware_of(const struct flo_select_device *device)
 {
     const union flo_select_value *values = device->values;
@@ -139,8 +139,8 @@ static const char *hardware_of(const struct flo_select_device *device)
                                                  : values[FLO_SELECT_ARCH].text;
 }
 
-/* A device of several values counts in the row of each; one without in that
- * of none. */
+/* Counts a device in the row of each of its values, or in the row without a
+ * value. */
 static bool count_by(struct overview *overview, const struct flo_select_device *device)
 {
     if (overview->is_hardware) {
@@ -184,7 +184,7 @@ static bool count_releases(struct rows *rows, const struct flo_select_device *de
     return is_done;
 }
 
-/* NULL: there is no place for one more. */
+/* Returns NULL when there is no room for another facet. */
 static struct facet *facet_of(struct overview *overview, const char *label)
 {
     for (size_t i = 0; i < overview->facet_count; i++) {
@@ -225,7 +225,7 @@ static int count_device(void *context, const struct flo_select_device *device)
 
 /* ---- the answer ---- */
 
-/* Devices that somebody should look at. */
+/* Returns the devices of a row that need attention. */
 static size_t look_of(const struct row *row)
 {
     return row->devices - row->of[FLO_CONDITION_OK] - row->of[FLO_CONDITION_UPDATING];
@@ -279,12 +279,12 @@ static json_t *text_or_null(const char *text)
 
 static void sort(struct rows *rows, int (*order)(const void *, const void *))
 {
-    if (rows->count > 0) { /* without rows there are no items */
+    if (rows->count > 0) { /* without rows `items` is not allocated */
         qsort(rows->items, rows->count, sizeof(*rows->items), order);
     }
 }
 
-/* The worst rows; *more: what of them is left out. */
+/* Returns the worst rows; *more: counts of those left out. */
 static json_t *rows_json(struct rows *rows, json_t **more)
 {
     json_t *list = json_array();

@@ -1,5 +1,5 @@
-/* REST: what a plan is of, a rollout or an order.  Last the lane says what each
- * device of a rollout can be compared with. */
+/* REST: planners of rollouts and orders.  Finally the telemetry lane tells the
+ * baseline of each device. */
 #include <stdlib.h>
 
 #include "base/host/yaml.h"
@@ -15,8 +15,8 @@ struct of_rollout {
     struct flo_controller *controller;
     struct flo_rollout_entry *entry;
     struct flo_forecast_plan *forecast;
-    json_t *file; /* the specification as `rollout start --file` takes it */
-    json_t *out;  /* NULL: its first slice is to come */
+    json_t *file; /* specification for `rollout start --file` */
+    json_t *out;  /* NULL: the first slice is still to run */
 };
 
 static int first_slice(struct of_rollout *plan, struct flo_err *err)
@@ -104,7 +104,7 @@ static int order_on(void *context, uint64_t until_ms, bool *is_whole, struct flo
 static struct flo_observe_bases *order_bases(void *context)
 {
     (void)context;
-    return NULL; /* nothing is compared */
+    return NULL; /* orders need no comparison */
 }
 
 static int order_end(void *context, const struct flo_observe_bases *bases_or_null, json_t **out,

@@ -1,7 +1,7 @@
 /* REST: plans of rollouts and orders, in slices.
  *
- * A plan reads the report of each device, and this thread answers everybody:
- * other requests are answered between two slices. */
+ * A plan reads the report of each device on the thread that answers all
+ * requests, so other requests are answered between two slices. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,12 +16,12 @@
 struct flo_rest_plan {
     struct flo_rest_plan *next;
     struct flo_rest *rest;
-    struct flo_httpd_request *request; /* NULL: the caller went away */
+    struct flo_httpd_request *request; /* NULL: the client disconnected */
     char account[FLO_ACCOUNT_TEXT];
     char etag[24]; /* "" none */
     const struct flo_rest_planner *planner;
-    void *context; /* the planner's */
-    bool is_asked; /* the lane has it now */
+    void *context; /* owned by the planner */
+    bool is_asked; /* the lane has the request now */
 };
 
 static void unlist(struct flo_rest_plan *plan)
@@ -36,7 +36,7 @@ static void unlist(struct flo_rest_plan *plan)
     }
 }
 
-/* As the last one. */
+/* Appends the plan to the list. */
 static void list(struct flo_rest_plan *plan)
 {
     struct flo_rest_plan **at = &plan->rest->plans;
@@ -95,7 +95,7 @@ static void answer(struct flo_rest_plan *plan, const struct flo_observe_bases *b
     flo_httpd_answer(plan->request, 200, "application/json", body.data, body.bytes);
 }
 
-/* A query that is refused is freed before it has a plan. */
+/* A refused request is freed before it has a plan. */
 struct asked {
     struct flo_rest_plan *plan;
 };
@@ -121,7 +121,8 @@ static void on_bases(void *context, const struct flo_lane_query *query, const ch
     }
 }
 
-/* false: it is answered without what the lane knows. */
+/* Asks the lane for baselines.  Returns false when the plan is answered without
+ * them. */
 static bool ask_for_bases(struct flo_rest_plan *plan)
 {
     struct flo_lane *lane = plan->rest->controller->lane;
@@ -143,7 +144,7 @@ static bool ask_for_bases(struct flo_rest_plan *plan)
     query->drop = asked_free;
     query->context = asked;
     if (flo_lane_ask(lane, query, &err) < 0) {
-        return false; /* so many wait already */
+        return false; /* too many requests wait */
     }
     asked->plan = plan;
     plan->is_asked = true;
@@ -152,7 +153,7 @@ static bool ask_for_bases(struct flo_rest_plan *plan)
 
 /* ---- its slices ---- */
 
-/* true: it is whole, or nobody waits for it. */
+/* Runs a slice.  Returns true when the plan is complete, or no client waits. */
 static bool slice(struct flo_rest_plan *plan)
 {
     struct flo_err err = {0};
@@ -183,7 +184,7 @@ static struct flo_rest_plan *next_of(struct flo_rest *rest)
     return first;
 }
 
-/* One plan at a time; the next turn comes after what waits already. */
+/* Runs one plan; the next turn comes after waiting events. */
 static void on_turn(evutil_socket_t fd, short what, void *context)
 {
     static const struct timeval soon = {.tv_usec = 1};
@@ -261,7 +262,7 @@ int flo_rest_plan_begin(struct flo_rest_call *call, const struct flo_rest_planne
     return 0;
 }
 
-/* The lane frees those that it has. */
+/* Plans that the lane has are freed by the lane. */
 void flo_rest_plans_close(struct flo_rest *rest)
 {
     struct flo_rest_plan *plan;

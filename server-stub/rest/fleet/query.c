@@ -1,5 +1,5 @@
-/* REST: lists of devices: chosen by selectors, in an order, a page of them, the
- * members that are asked for. */
+/* REST: lists of devices: selected, sorted, paged, with the requested
+ * members. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,7 +15,7 @@
 
 /* ---- which ---- */
 
-/* A quote inside stands twice. */
+/* Adds a term; a quote inside is doubled. */
 static void add_term(struct flo_buf *out, const char *field, size_t chars, const char *value)
 {
     flo_buf_printf(out, "%s%.*s='", out->bytes > 0 ? " and " : "", (int)chars, field);
@@ -26,7 +26,7 @@ static void add_term(struct flo_buf *out, const char *field, size_t chars, const
     flo_buf_text(out, "'");
 }
 
-/* ?group= and the like say in one word what a selector says. */
+/* Adds selectors for short parameters such as ?group=. */
 static void add_words(const struct flo_rest_call *call, struct flo_buf *out)
 {
     static const char *const words[] = {"group", "state", "model", "release"};
@@ -176,7 +176,7 @@ static int read_sort(struct flo_rest_call *call, struct sorting *out, struct flo
     return rv < 0 ? flo_wrap(err, rv, "sort") : 0;
 }
 
-/* Leave those behind the cursor, which is a device's id. */
+/* Keeps those after the cursor, which is a device id. */
 static int after_cursor(struct flo_rest_call *call, struct flo_fleet_found *found,
                         const struct sorting *sorting, struct flo_err *err)
 {
@@ -232,8 +232,7 @@ static int read_fields(struct flo_rest_call *call, struct fields *out, struct fl
     return 0;
 }
 
-/* Copy what stands at "labels.site"; a member of the device that is none is
- * refused. */
+/* Copies the member at "labels.site"; refuses unknown members. */
 static int copy_path(json_t *to, json_t *from, const char *path, struct flo_err *err)
 {
     char head[2 * FLO_NAME_MAX];
@@ -317,8 +316,7 @@ static int add_device(struct flo_rest_call *call, const char *id, const struct f
     return 0;
 }
 
-/* The first `limit` of those that are left.  Nobody needs the order of the
- * others. */
+/* Answers with the first `limit` of those left; only these are sorted. */
 static int answer_page(struct flo_rest_call *call, const struct flo_fleet_found *found,
                        size_t limit, struct sorting *sorting, const struct fields *fields,
                        struct flo_err *err)

@@ -1,4 +1,4 @@
-/* REST: who leads, who stands by, and who led before. */
+/* REST: current leader, standby controllers, and former leaders. */
 #include <string.h>
 
 #include "server-stub/rest/lead/controllers.h"
@@ -35,7 +35,8 @@ void flo_controllers_view(const struct flo_rest *rest, struct flo_lead_view *out
     }
 }
 
-/* The controller led, and its newest row is older than the next epoch. */
+/* Tells whether a former leader is lost: its newest row is older than the next
+ * epoch. */
 static bool is_lost(const struct flo_lead_view *view, const struct flo_lead_member *one)
 {
     for (size_t i = 1; i < view->change_count; i++) { /* newest first */
@@ -53,13 +54,13 @@ enum flo_lease_place flo_controllers_place(const struct flo_lead_view *view,
                               now_ms > one->heard_at_ms ? now_ms - one->heard_at_ms : 0);
 }
 
-/* A name that people know it by: its own, else its address. */
+/* Returns the controller's name for people, or else its address. */
 static json_t *name_of(const char *name, const char * or)
 {
     return json_string(name[0] != '\0' ? name : or);
 }
 
-/* "" where it told none. */
+/* Gets its key id; "" without a key. */
 static void keyid_of(const struct flo_lead_member *one, char out[FLO_KEYID_TEXT])
 {
     struct flo_public_key key;
@@ -124,8 +125,8 @@ static const struct flo_lead_member *find(const struct flo_lead_view *view, cons
     return NULL;
 }
 
-/* The whole key id: who writes to the database could make one that begins
- * alike. */
+/* Requires the whole key id, because database writers could make a key with the
+ * same prefix. */
 int flo_rest_controller_admit(struct flo_rest_call *call, struct flo_err *err)
 {
     const char *keyid = flo_httpd_param(call->request, "id");

@@ -19,7 +19,7 @@
 #include "server-stub/state/pki/pki.h"
 #include "server-stub/state/proofs/proofs.h"
 
-#define CERTIFICATES_MS 60000 /* between two looks at the files */
+#define CERTIFICATES_MS 60000 /* between two checks of the files */
 #define SHARES_MS 3600000
 
 static double cpu_seconds(void)
@@ -74,7 +74,7 @@ static void add_certificates(struct flo_rest *rest, struct flo_samples *samples)
     }
 }
 
-/* Certificates of devices, and authorities. */
+/* Adds certificates of devices, and authorities. */
 static void add_held(const struct flo_rest *rest, struct flo_samples *samples)
 {
     struct flo_controller *controller = rest->controller;

@@ -1,4 +1,4 @@
-/* Metrics: the devices, by one pass over the roster. */
+/* Metrics: devices, in one pass over the roster. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,7 +10,7 @@
 #define CLASSES_MAX 64
 #define PAIRS_APART (FLO_METRICS_PAIRS_MAX - 128)
 
-/* Times without a word that are counted. */
+/* Counted times of silence. */
 static const struct {
     const char *text;
     uint64_t ms;
@@ -19,7 +19,7 @@ static const struct {
                {"1d", UINT64_C(86400000)},
                {"7d", UINT64_C(604800000)}};
 
-/* Values of devices whose spread is shown. */
+/* Values of devices that are shown as distributions. */
 static const struct {
     enum flo_select_field field;
     enum flo_exposed metric;
@@ -28,7 +28,7 @@ static const struct {
                {FLO_SELECT_DISK_FREE, FLO_EXPOSED_DEVICE_DISK}};
 
 struct pair {
-    const char *release; /* borrowed of the roster for this pass */
+    const char *release; /* borrowed from the roster during the pass */
     size_t class;
     uint64_t online, offline;
 };
@@ -45,7 +45,7 @@ struct pass {
     size_t class_count;
     struct pair pairs[FLO_METRICS_PAIRS_MAX];
     size_t pair_count;
-    struct flo_buf readings; /* struct reading of those connected */
+    struct flo_buf readings; /* struct reading of each connected device */
 };
 
 static size_t class_of(struct pass *pass, const struct flo_select_device *device)
@@ -80,8 +80,8 @@ static struct pair *find(struct pass *pass, const char *release, size_t class)
     return NULL;
 }
 
-/* Beyond PAIRS_APART a release has one pair, with the class "other": no release
- * hides behind others before that many have one. */
+/* Finds the series of a release and class.  Beyond PAIRS_APART a release has
+ * one series, of class "other", so that 128 more releases are still visible. */
 static struct pair *pair_of(struct pass *pass, const char *release, size_t class)
 {
     struct pair *pair = find(pass, release, class);
@@ -211,7 +211,7 @@ static void add_counts(const struct pass *pass, struct flo_samples *samples)
         flo_samples_add(samples, FLO_EXPOSED_DEVICES_UNHEARD,
                         (const char *const[]){unheard[i].text}, (double)pass->unheard[i]);
     }
-    /* A retired device is none of the fleet's. */
+    /* Retired devices do not count. */
     for (size_t i = FLO_CONDITION_RETIRED + 1; i < FLO_CONDITION_COUNT; i++) {
         flo_samples_add(samples, FLO_EXPOSED_DEVICES_CONDITION,
                         (const char *const[]){flo_condition_word((enum flo_condition)i)},

@@ -7,14 +7,14 @@
 
 #define DAY_MS (UINT64_C(24) * 3600 * 1000)
 
-/* Somebody has to look at it. */
+/* Tells whether the end needs attention. */
 static bool is_odd_end(enum flo_rollout_state state)
 {
     return state == FLO_ROLLOUT_HALTED || state == FLO_ROLLOUT_PARTLY_BACK;
 }
 
-/* Under way, or halted or partly back since a short time, and no newer one
- * completed since. */
+/* Tells whether the rollout is shown: active, or recently halted or partly back
+ * without a newer completed one. */
 static bool is_shown(const struct flo_controller *controller, const struct flo_rollout_entry *entry,
                      uint64_t now_ms)
 {
@@ -63,8 +63,8 @@ static void add_gates(const struct flo_rollout *rollout, struct flo_samples *sam
     }
 }
 
-/* A slice that is held outlives its rollout: devices there keep a release that
- * is worse. */
+/* Tells whether a rollout ended well.  A held slice outlives its rollout: its
+ * devices keep a worse release. */
 static bool is_over_well(const struct flo_controller *controller,
                          const struct flo_rollout_entry *entry, uint64_t now_ms)
 {

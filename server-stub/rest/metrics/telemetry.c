@@ -21,7 +21,7 @@ static const struct {
             {FLO_METRIC_NAME_LOST, FLO_EXPOSED_WINDOWS_LOST},
             {FLO_METRIC_NAME_MESSAGES_REFUSED, FLO_EXPOSED_MESSAGES_REFUSED}};
 
-/* Microseconds to seconds. */
+/* Converts microseconds to seconds. */
 static struct flo_summary summary_of(const struct flo_tally_time *time)
 {
     struct flo_summary summary = {.has_quantiles = time->recent > 0,

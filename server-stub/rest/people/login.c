@@ -1,8 +1,8 @@
 /* REST: people log in by an identity provider (authorization code, PKCE).
  *
- * The page or the command begins a login, sends its browser to the provider,
- * and brings back what the browser is sent back with.  The controller alone
- * talks to the provider, and makes a session: a token that ends soon. */
+ * The page or the command begins a login, sends the browser to the provider,
+ * and passes on the parameters with which it returns.  Only the controller
+ * talks to the provider.  It makes a session: a token with a short life. */
 #include "server-stub/rest/people/login.h"
 #include "server-stub/state/audit/audit.h"
 #include "server-stub/state/pki/pki.h"
@@ -40,7 +40,8 @@ static void on_closed(void *user)
     job->request = NULL;
 }
 
-/* The network of an address, 0: it is none.  An IPv6 network is a client. */
+/* Returns the network of an address; 0: invalid.  An IPv6 network counts as one
+ * client. */
 static uint64_t network_of(const char *address)
 {
     struct in6_addr six;
@@ -56,8 +57,8 @@ static uint64_t network_of(const char *address)
     return number;
 }
 
-/* Who asks: the address, or behind the proxy of --proxy the one that the proxy
- * has put last into X-Forwarded-For. */
+/* Gets the client's address: the peer, or, behind the proxy of --proxy, the
+ * last one in X-Forwarded-For. */
 static void client_of(const struct flo_rest_call *call, char out[16])
 {
     const struct flo_httpd_request *request = call->request;
@@ -76,8 +77,8 @@ static void client_of(const struct flo_rest_call *call, char out[16])
     snprintf(out, 16, "%015llx", (unsigned long long)(client & ((UINT64_C(1) << 60) - 1)));
 }
 
-/* Tries by address.  Each asks the provider, so a proxy that is not named lets
- * one of its clients use up those of all. */
+/* Counts an attempt by address.  Each one costs a provider request, so clients
+ * of a proxy that is not configured share one limit. */
 static int take_try(struct flo_rest_call *call, struct flo_err *err)
 {
     char client[16];
@@ -141,7 +142,7 @@ int flo_rest_login_start(struct flo_rest_call *call, struct flo_err *err)
     return ask(call, job, err);
 }
 
-/* The provider's own word for a refusal: letters and _ alone. */
+/* Reports the provider's reason for a refusal: only letters and _. */
 static int denied(const char *word, struct flo_err *err)
 {
     size_t chars = strspn(word, "abcdefghijklmnopqrstuvwxyz_");
@@ -258,8 +259,8 @@ static int make_session(struct flo_login_job *job, struct flo_buf *text, struct 
     return rv == 0 && text->failed ? flo_fail(err, FLO_E_MEMORY, "answer") : rv;
 }
 
-/* In a transaction of its own: the session, or that a known person was not let
- * in. */
+/* Writes in a transaction of its own: the session, or the refusal of a known
+ * person. */
 static int write(struct flo_login_job *job, struct flo_buf *text, struct flo_err *err)
 {
     struct flo_controller *controller = job->rest->controller;
@@ -302,8 +303,7 @@ void flo_rest_login_done(struct flo_login_job *job)
     }
     if (job->request != NULL) {
         flo_httpd_set_user(job->request, NULL, NULL);
-        /* no row is kept about a stranger; one is kept about a person who
-         * has proved an identity */
+        /* strangers leave no row; people with a proven identity do */
         if (job->has_come_back && (job->err.code == 0 || job->err.code == FLO_E_LOGIN_ROLE)) {
             answer_finish(job);
         } else if (job->err.code != 0) {

@@ -1,6 +1,6 @@
-/* Login of people by an identity provider: what REST and the asker share.
+/* Login of people by an identity provider: shared by REST and the asker.
  *
- * REST keeps the logins under way and makes the session. The asker
+ * REST keeps the logins in progress and makes the session.  The asker
  * (run/login) talks to the provider on a thread of its own. */
 #ifndef FLOTILLA_SERVER_REST_LOGIN_H
 #define FLOTILLA_SERVER_REST_LOGIN_H
@@ -11,27 +11,26 @@
 
 #define FLO_LOGIN_CODE 2049
 
-/* Settings of oidc.yaml; texts live as long as the asker. */
+/* Settings of oidc.yaml; the texts live as long as the asker. */
 struct flo_login_settings {
     const char *issuer;
     const char *client_id;
     const char *scopes;
-    const char *name; /* for the button of the page */
+    const char *name; /* label of the page's button */
     const char *name_claim;
     struct flo_oidc_roles roles;
     uint64_t session_ms;
 };
 
-/* A question to the provider: where the browser is sent, or who has come back.
- */
+/* Request to the provider: where to send the browser, or who has returned. */
 struct flo_login_job {
     struct flo_login_job *next;
     struct flo_rest *rest;
-    struct flo_httpd_request *request; /* NULL: the client went away */
+    struct flo_httpd_request *request; /* NULL: the client disconnected */
     uint64_t asked_at_ms;
-    char client[64]; /* address, for the log */
+    char client[64]; /* its address, for the log */
     bool has_come_back;
-    struct flo_login login; /* without a state until the browser is sent */
+    struct flo_login login; /* without a state until the redirect is known */
     char code[FLO_LOGIN_CODE];
     /* the answer */
     struct flo_err err;
@@ -45,13 +44,13 @@ struct flo_login_job {
 struct flo_login_desk {
     const struct flo_login_settings *settings;
     struct flo_logins logins;
-    bool is_plain; /* people come by HTTP, maybe through a proxy */
-    /* Takes the job; flo_rest_login_done comes later, on the same loop.
-     * FLO_E_REST_LIMIT: too many wait; the job stays the caller's. */
+    bool is_plain; /* people use HTTP, perhaps through a proxy */
+    /* Takes ownership of the job; flo_rest_login_done follows later, on the
+     * same loop.  FLO_E_REST_LIMIT: too many wait; the caller keeps the job. */
     int (*ask)(void *context, struct flo_login_job *job, struct flo_err *err);
     void *context;
 };
 
-/* The job's answer is there; frees it. */
+/* Answers the finished job and frees it. */
 void flo_rest_login_done(struct flo_login_job *job);
 #endif

@@ -1,5 +1,5 @@
-/* REST: when each token was used last.  A request costs no write: times are in
- * memory and are written once a minute. */
+/* REST: last use of each token.  Requests cost no write: times are in memory
+ * and are written once a minute. */
 #include <string.h>
 
 #include "server-stub/rest/rest.h"
@@ -40,7 +40,7 @@ uint64_t flo_rest_used_at_ms(const struct flo_rest *rest, const char *token_id)
     return 0;
 }
 
-/* A failure is said by whoever writes something that matters. */
+/* Ignores failures: important writes will report them. */
 void flo_rest_used_write(struct flo_rest *rest, uint64_t now_ms)
 {
     struct flo_controller *controller = rest->controller;

@@ -1,5 +1,5 @@
-/* REST: ETag and If-Match.  A tag names the state that a change is about, and
- * not each counter, so that it stays the same while nobody decides. */
+/* REST: ETag and If-Match.  A tag covers the state that people decide, not
+ * counters, so it only changes with a decision. */
 #include <string.h>
 
 #include <flotilla/errors/rest.h>
@@ -18,8 +18,8 @@ void flo_rest_etag_of(struct flo_rest_call *call, const char *text)
     snprintf(call->etag, sizeof(call->etag), "\"%.16s\"", hex);
 }
 
-/* Is it one of `"a", "b"`?  A weak tag never is (RFC 9110, 13.1.1).  Quotes may
- * miss: a shell takes them away easily. */
+/* Tells whether the tag is one of `"a", "b"`.  A weak tag never matches (RFC
+ * 9110, 13.1.1).  Quotes may be missing, because shells remove them. */
 static bool names(const char *list, const char *etag)
 {
     size_t chars = strlen(etag) - 2;

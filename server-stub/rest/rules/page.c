@@ -1,5 +1,5 @@
 /* REST: lists in pages.  A cursor is the key of the last element, so rows that
- * come or go between two pages neither repeat nor hide others. */
+ * are added or removed between pages neither repeat nor hide others. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,5 +1,6 @@
-/* REST: limits of a token, told in headers (draft-ietf-httpapi-ratelimit-
- * headers).  A stranger has none here: its request ends at the token. */
+/* REST: rate limits of a token, with headers
+ * (draft-ietf-httpapi-ratelimit-headers).  Strangers have no limit here: their
+ * requests end at the token check. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -29,8 +30,8 @@ void flo_rest_rate_close(struct flo_rest *rest)
     rest->rates = NULL;
 }
 
-/* Each call has these headers, so they are put together by hand: printf would
- * cost a tenth of a short call. */
+/* Every call has these headers, so they are built by hand: printf would take a
+ * tenth of a short call. */
 static char *put_text(char *at, const char *text)
 {
     size_t chars = strlen(text);

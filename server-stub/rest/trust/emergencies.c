@@ -1,4 +1,4 @@
-/* REST: orders of an emergency key, which the controller carries and shows. */
+/* REST: emergency orders, which the controller forwards and shows. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -35,7 +35,7 @@ int flo_rest_emergency_carry(struct flo_rest_call *call, struct flo_err *err)
 
 /* ---- show ---- */
 
-/* The signed body says what it is about; "" where nobody saw it. */
+/* Returns the signed body; "" when it was never seen. */
 static json_t *body_of(const char *envelope)
 {
     struct flo_envelope parts = {0};

@@ -1,4 +1,5 @@
-/* REST: trusted keys, statements that root keys signed, who has which. */
+/* REST: trusted keys, statements signed by root keys, and the statement of each
+ * device. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -6,7 +7,7 @@
 #include "server-stub/state/pki/pki.h"
 #include "server-stub/state/trust/trust.h"
 
-#define CHECKED_MAX 64 /* releases whose signatures are looked at */
+#define CHECKED_MAX 64 /* releases whose signatures are checked */
 #define ANSWER_BYTES_MAX (1u << 20)
 
 int flo_rest_trust(struct flo_rest_call *call, struct flo_err *err)

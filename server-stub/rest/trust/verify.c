@@ -1,8 +1,8 @@
 /* REST: the check of the whole audit, in slices.
  *
- * A fleet of years has 100,000 records, and this thread answers everybody:
- * other requests are answered between two slices.  An account has one check at
- * a time. */
+ * After years an audit has 100,000 records, and the check runs on the thread
+ * that answers all requests: they are answered between two slices.  An account
+ * has one check at a time. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,7 +19,7 @@
 struct flo_rest_check {
     struct flo_rest_check *next;
     struct flo_rest *rest;
-    struct flo_httpd_request *request; /* NULL: the client went away */
+    struct flo_httpd_request *request; /* NULL: the client disconnected */
     char account[FLO_ACCOUNT_TEXT];
     struct flo_audit_check check;
     struct event *event;
@@ -73,7 +73,7 @@ static void on_slice(evutil_socket_t fd, short what, void *context)
     int rv =
         job->request == NULL ? 0 : flo_audit_check_on(job->rest->controller, &job->check, &err);
     if (job->request != NULL && rv == 0 && !job->check.is_over) {
-        event_add(job->event, &soon); /* after what waits already */
+        event_add(job->event, &soon); /* after waiting events */
         return;
     }
     if (job->request != NULL) {
@@ -89,7 +89,7 @@ static void on_closed(void *user)
     job->request = NULL;
 }
 
-/* FLO_E_REST_LIMIT: of this account, or of all. */
+/* FLO_E_REST_LIMIT: too many checks, of this account or of all. */
 static int has_room(const struct flo_rest_call *call, struct flo_err *err)
 {
     size_t count = 0;
