@@ -1,4 +1,4 @@
-/* Depot: its threads, and what they ask the store. */
+/* Depot: its threads and their requests to the store. */
 #include "server-stub/run/depot.h"
 
 #include <dirent.h>
@@ -23,29 +23,29 @@
 #include "base/host/steady.h"
 #include "base/host/wake.h"
 
-#define THREADS 3 /* the first is for uploads alone */
+#define THREADS 3 /* the first is only for uploads */
 #define JOBS_MAX 1024
-#define GETS_MAX 768 /* fetches among them: the others are for uploads */
+#define GETS_MAX 768 /* most waiting downloads: the other places are for uploads */
 #define TRIES 3
-#define PAUSE_MS 1000       /* twice as long each time */
-#define LOOK_PAUSE_MS 60000 /* most between two looks while it fails */
+#define PAUSE_MS 1000       /* doubled after each failure */
+#define LOOK_PAUSE_MS 60000 /* longest pause between checks while it fails */
 #define LOOK_AGAIN_MS 3600000
-#define ROOM_KEPT (UINT64_C(256) << 20) /* free, for all else */
-#define ROOM_BYTES (UINT64_C(8) << 20)  /* between two looks at the disk */
+#define ROOM_KEPT (UINT64_C(256) << 20) /* left free for everything else */
+#define ROOM_BYTES (UINT64_C(8) << 20)  /* between two checks of the disk's room */
 #define PROBE "flotilla keeps artifacts here\n"
-#define BYTES_MAX (UINT64_C(64) << 30) /* where no release states less */
-#define GET_STALLED_MS 10000           /* a client that has only to read */
+#define BYTES_MAX (UINT64_C(64) << 30) /* limit when no release states a size */
+#define GET_STALLED_MS 10000           /* for a client that only reads */
 #define EMPTY_SHA256 "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
-/* Bits of what fails.  A success of the same kind takes its bit away. */
+/* Bits of what fails.  A success of the same kind clears its bit. */
 enum kind { A_PUT = 1, A_GET = 2, A_LOOK = 4 };
 
 struct hand {
     struct flo_depot_threads *threads;
     struct flo_http *http;
-    struct flo_depot_job *job; /* under way; with the mutex */
-    int queue;                 /* the one that it serves first */
-    bool is_final;             /* the last answer: again would be the same */
+    struct flo_depot_job *job; /* in progress; guarded by the mutex */
+    int queue;                 /* queue that it serves first */
+    bool is_final;             /* the last answer was final: no retry helps */
 };
 
 struct flo_depot_threads {
@@ -59,9 +59,9 @@ struct flo_depot_threads {
     int wake_fd;
     pthread_mutex_t mutex; /* guards the members below */
     pthread_cond_t work;
-    struct flo_depot_job *first[2], **last[2]; /* by what they are */
+    struct flo_depot_job *first[2], **last[2]; /* by kind: upload, download */
     struct flo_depot_job *done;
-    size_t count[2]; /* jobs that are not told yet */
+    size_t count[2]; /* jobs not finished yet */
     bool ends;
 };
 
@@ -94,7 +94,7 @@ int flo_depot_keys_read(const char *path, struct flo_depot_keys *out, struct flo
     return rv;
 }
 
-/* A port and then a path: no other host is meant. */
+/* Accepts a port and perhaps a path, so that no other host is meant. */
 static bool is_port(const char *text)
 {
     size_t digits = strspn(text, "0123456789");
@@ -102,7 +102,7 @@ static bool is_port(const char *text)
     return digits > 0 && digits <= 5 && (text[digits] == '\0' || text[digits] == '/');
 }
 
-/* Not shown when it is refused: it may have a password. */
+/* A refused URL is not shown, because it may have a password. */
 int flo_depot_url_check(const char *url, struct flo_err *err)
 {
     static const char *const near[] = {"http://127.0.0.1:", "http://localhost:", "http://[::1]:"};
@@ -126,10 +126,10 @@ struct transfer {
     struct flo_depot_threads *threads;
     struct flo_sha256 sha;
     uint64_t bytes;
-    uint64_t bytes_max; /* who gives more is not heard out */
-    uint64_t looked;    /* bytes when the disk was looked at */
-    int fd;             /* -1: only the digest is of interest */
-    bool is_stated;     /* bytes_max; else it is BYTES_MAX */
+    uint64_t bytes_max; /* longer answers are cut off */
+    uint64_t looked;    /* bytes at the last check of the disk */
+    int fd;             /* -1: only the digest is wanted */
+    bool is_stated;     /* bytes_max was stated; else it is BYTES_MAX */
     bool is_too_large;
     struct flo_err *err;
 };
@@ -139,7 +139,7 @@ static uint64_t bytes_to_come(const struct transfer *transfer)
     return transfer->is_stated ? transfer->bytes_max - transfer->bytes : 0;
 }
 
-/* A disk with too little room for the whole file gets none of it. */
+/* Refuses to begin a file for which the disk has too little room. */
 static int check_room(struct transfer *transfer)
 {
     uint64_t left = flo_fd_disk_free(transfer->fd);
@@ -190,7 +190,7 @@ static int on_data(void *context, const void *data, size_t bytes)
     return flo_fd_write_all(transfer->fd, data, bytes, transfer->err);
 }
 
-/* Errors are for people and devices, who are not told the address. */
+/* Writes errors for people and devices, without the store's address. */
 static int fail_call(const struct transfer *transfer, int rv, struct flo_err *err)
 {
     const struct flo_depot_threads *threads = transfer->threads;
@@ -213,7 +213,8 @@ static int fail_call(const struct transfer *transfer, int rv, struct flo_err *er
                     "controller's log has the cause");
 }
 
-/* `fd` of a PUT is what is sent; of a GET, where it goes. */
+/* Makes a request.  `fd`: of a PUT the data to send; of a GET the
+ * destination. */
 static int call(struct transfer *transfer, struct hand *hand, const char *method,
                 const struct flo_digest *digest, int fd, struct flo_http_answer *answer,
                 struct flo_err *err)
@@ -268,8 +269,8 @@ static int open_client(struct flo_depot_threads *threads, struct flo_http **out,
     return flo_http_open(&options, out, err);
 }
 
-/* Read it, and compare what came with its name.  `bytes_max` 0: nobody states
- * how many there are. */
+/* Downloads a blob and compares it with its digest.  `bytes_max` 0: no size is
+ * stated. */
 static int read_back(struct hand *hand, const struct flo_digest *digest, uint64_t bytes_max, int fd,
                      struct flo_err *err)
 {
@@ -294,7 +295,8 @@ static int read_back(struct hand *hand, const struct flo_digest *digest, uint64_
 
 /* ---- there ---- */
 
-/* A whole one of that length; its bytes were compared when they came. */
+/* Checks that a blob of that length exists; its bytes were compared when they
+ * were uploaded. */
 static int is_there(struct hand *hand, const struct flo_digest *digest, uint64_t bytes, bool *out,
                     struct flo_err *err)
 {
@@ -320,7 +322,7 @@ static int put(struct hand *hand, const struct flo_digest *digest, int fd, struc
     return read_back(hand, digest, (uint64_t)st.st_size, -1, err);
 }
 
-/* A small object says that the store takes and gives, also without files. */
+/* Writes and reads a small object, to test the store even without files. */
 static int put_probe(struct hand *hand, struct flo_err *err)
 {
     struct flo_digest digest;
@@ -363,7 +365,7 @@ static int get(struct hand *hand, const struct flo_digest *digest, uint64_t byte
 
 /* ---- the threads ---- */
 
-/* false: this process ends. */
+/* Pauses; returns false when this process ends. */
 static bool pause_for(struct flo_depot_threads *threads, uint64_t ms)
 {
     struct timespec until;
@@ -396,8 +398,8 @@ static void note(struct flo_depot_threads *threads, enum kind kind, int rv,
     }
 }
 
-/* Nobody meets a file here that is not there.  A file of that name is no
- * witness of the store, so it is brought there in any case. */
+/* Uploads a file and checks it.  A file of that name at the store proves
+ * nothing, so it is always uploaded. */
 static int take_in(struct hand *hand, const struct flo_depot_job *job, struct flo_err *err)
 {
     int fd = open(job->from, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
@@ -414,7 +416,8 @@ static int take_in(struct hand *hand, const struct flo_depot_job *job, struct fl
     return flo_dir_sync(hand->threads->folder, err);
 }
 
-/* With the mutex: more of them may come until it is done. */
+/* Called with the mutex: more jobs of the digest may arrive until it is
+ * done. */
 static bool is_left(struct flo_depot_threads *threads, const struct flo_depot_job *job)
 {
     bool is_left = job->what == FLO_DEPOT_GET;
@@ -434,7 +437,7 @@ static int try_once(struct hand *hand, struct flo_depot_job *job, struct flo_err
 
     hand->is_final = false;
     if (!is_put && access(job->path, F_OK) == 0) {
-        return 0; /* another job brought it */
+        return 0; /* another job already stored it */
     }
     int rv =
         is_put ? take_in(hand, job, err) : get(hand, &job->digest, job->bytes_max, job->path, err);
@@ -467,7 +470,7 @@ static void carry_out(struct hand *hand, struct flo_depot_job *job)
     }
 }
 
-/* With the mutex: all of that digest. */
+/* Called with the mutex: finishes all jobs of that digest. */
 static void tell(struct flo_depot_threads *threads, struct flo_depot_job *job)
 {
     const struct flo_err err = job->err;
@@ -482,7 +485,7 @@ static void tell(struct flo_depot_threads *threads, struct flo_depot_job *job)
     flo_wake_poke(threads->wake_fd);
 }
 
-/* With the mutex. */
+/* Called with the mutex. */
 static struct flo_depot_job *take_job(struct flo_depot_threads *threads, int queue)
 {
     struct flo_depot_job *job = threads->first[queue];
@@ -527,7 +530,7 @@ static void *work(void *context)
     return NULL;
 }
 
-/* A copy that was damaged here shall not take the place of a whole one. */
+/* A local copy that was damaged must not replace a good one. */
 static int check_copy(const char *name, const char *path, int fd, const struct flo_digest *digest,
                       bool *is_whole, struct flo_err *err)
 {
@@ -576,7 +579,7 @@ static int bring(struct hand *hand, const char *name, struct flo_err *err)
     return rv;
 }
 
-/* One that cannot be brought is no reason to leave out the others. */
+/* Uploads all files; one failure does not stop the others. */
 static int bring_all(struct hand *hand, struct flo_err *err)
 {
     const struct dirent *entry;
@@ -597,7 +600,8 @@ static int bring_all(struct hand *hand, struct flo_err *err)
     return rv;
 }
 
-/* Files that came before there was a depot, or while it was away. */
+/* Uploads files that are older than the depot, or that came during its
+ * outage. */
 static int look_through(struct hand *hand)
 {
     struct flo_depot_threads *threads = hand->threads;
@@ -648,7 +652,7 @@ static void *look(void *context)
 
 /* ---- for the state's thread ---- */
 
-/* With the mutex: one of that digest that waits or is under way. */
+/* Called with the mutex: finds a waiting or active job of that digest. */
 static struct flo_depot_job *find_same(struct flo_depot_threads *threads,
                                        const struct flo_depot_job *job)
 {
@@ -684,7 +688,7 @@ static int ask(void *self, struct flo_depot_job *job, struct flo_err *err)
     } else if (fits) {
         *threads->last[job->what] = job;
         threads->last[job->what] = &job->next;
-        pthread_cond_broadcast(&threads->work); /* look() waits there, too */
+        pthread_cond_broadcast(&threads->work); /* look() waits on it too */
     }
     pthread_mutex_unlock(&threads->mutex);
     if (fits) {

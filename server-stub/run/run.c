@@ -38,16 +38,16 @@
 #include "server-stub/store/seals.h"
 
 #define TICK_MS 1000
-#define BEAT_MS 200    /* beat of the thread: it does not stand still */
+#define BEAT_MS 200    /* the thread reports that it runs */
 #define FACTS_MS 15000 /* between two rounds of writing changed facts */
 #define FACTS_TICK 1000
-#define PROOFS_MS 300000  /* the same for telemetry's proofs */
-#define GROUPS_MS 200     /* until changed devices are looked at */
-#define GROUPS_PAUSE_MS 5 /* ... and between two pieces */
-#define MAKING_MS 100     /* until what an order left to be made is looked at */
-#define MAKING_PAUSE_MS 5 /* ... and between two turns */
-#define PRUNE_PAUSE_MS 20 /* between two pieces, for everything else */
-#define COLLECT_MS 10000  /* until an hourly pass is thought of */
+#define PROOFS_MS 300000  /* the same for numbers of proofs */
+#define GROUPS_MS 200     /* delay until changed devices are handled */
+#define GROUPS_PAUSE_MS 5 /* ... pause between two batches */
+#define MAKING_MS 100     /* delay until an order's missing rows are made */
+#define MAKING_PAUSE_MS 5 /* ... pause between two batches */
+#define PRUNE_PAUSE_MS 20 /* pause between two batches, for other work */
+#define COLLECT_MS 10000  /* delay until an hourly pass is considered */
 
 struct flo_run {
     struct flo_controller *controller;
@@ -55,23 +55,25 @@ struct flo_run {
     struct flo_disk disk;
     struct flo_watching watching;
     struct flo_oidc_file *oidc;
-    /* Client of the identity provider; NULL: none. */
+    /* Identity provider client; NULL: none. */
     struct flo_asker *asker;
     struct flo_depot_threads *depot; /* threads for artifacts; NULL: none */
-    struct flo_rest rest;            /* with the listeners, the broker and MQTT */
-    const char *host_names[FLO_CONTROLLER_HOST_NAMES_MAX + 5]; /* with NULL */
-    bool ends_broker; /* the broker does not wait for the next controller */
+    struct flo_rest rest;            /* includes the listeners, the broker
+                                        and MQTT */
+    const char *host_names[FLO_CONTROLLER_HOST_NAMES_MAX + 5]; /* ends with NULL */
+    bool ends_broker; /* end the broker too, without waiting for a next
+                         controller */
     struct event *tick, *beat;
     struct event *prune;
-    struct event *groups; /* devices that changed are looked at */
-    struct event *making; /* rows of large groups: of orders, rollouts */
+    struct event *groups; /* handles changed devices */
+    struct event *making; /* makes rows of large orders and rollouts */
     struct event *collect;
     struct event *signals[2];
     struct flo_tick ticks;
-    uint64_t orders_from;    /* number from which orders are to be pruned */
-    size_t facts_from;       /* device from which facts are to be written */
-    uint64_t renewals_at_ms; /* when devices are asked again */
-    uint64_t facts_at_ms;    /* when the next round of it begins */
+    uint64_t orders_from;    /* number of the next order to prune */
+    size_t facts_from;       /* next device whose facts are to be written */
+    uint64_t renewals_at_ms; /* next time to ask devices to renew */
+    uint64_t facts_at_ms;    /* start of the next round of facts */
     uint64_t proofs_at_ms;   /* the same for numbers of proofs */
 };
 
@@ -90,7 +92,7 @@ static void on_committed(void *context, const struct flo_outgoing *outgoing)
     }
 }
 
-/* Our own certificates, long before they end; nobody is disconnected. */
+/* Renews our own certificates, long before they end; nobody is disconnected. */
 static int renew_leaves(struct flo_run *run, struct flo_err *err)
 {
     struct flo_controller *controller = run->controller;
@@ -126,8 +128,8 @@ static int ask_to_renew(struct flo_run *run, uint64_t now_ms, struct flo_err *er
 
 /* ---- timers ---- */
 
-/* Write the facts of so many devices a tick, when there are any, and the
- * numbers of their proofs. */
+/* Writes the facts of some devices per tick, and the numbers of their
+ * proofs. */
 static int write_facts(struct flo_run *run, uint64_t now_ms, struct flo_err *err)
 {
     struct flo_controller *controller = run->controller;
@@ -171,7 +173,7 @@ static int hear_one(void *context, const char *device)
         hearing->err);
 }
 
-/* A connected device is not silent, however seldom it reports. */
+/* Counts connected devices as heard, however seldom they report. */
 static int hear_connected(struct flo_run *run, uint64_t now_ms, struct flo_err *err)
 {
     struct hearing hearing = {.controller = run->controller, .err = err};
@@ -180,7 +182,7 @@ static int hear_connected(struct flo_run *run, uint64_t now_ms, struct flo_err *
     return flo_fleet_online_each(run->controller->store, hear_one, &hearing);
 }
 
-/* A certificate that can no longer be renewed is forgotten. */
+/* Deletes certificates that can no longer be renewed. */
 static int prune_certificates(struct flo_controller *controller, struct flo_err *err)
 {
     uint64_t now_ms = flo_wall_ms();
@@ -231,7 +233,7 @@ static int tick(struct flo_run *run, struct flo_err *err)
         if (rv == 0) {
             rv = flo_fleet_token_prune(controller->store, flo_wall_ms(), err);
         }
-        if (rv == 0) { /* those that are not right are met */
+        if (rv == 0) { /* finds rows with an invalid seal */
             rv = flo_fleet_seals_count(controller->store, &right, &wrong, err);
         }
         if (rv == 0) {
@@ -304,7 +306,7 @@ static void on_prune(evutil_socket_t fd, short what, void *context)
         if (flo_fleet_order_prune(run->controller->store, flo_wall_ms(), &run->orders_from, &err) <
             0) {
             flo_log_err(FLO_LOG_ERROR, "store", &err);
-            run->orders_from = FLO_FLEET_ALL; /* the next hour */
+            run->orders_from = FLO_FLEET_ALL; /* goes on in the next hour */
         }
         more = more || run->orders_from != FLO_FLEET_ALL;
     }
@@ -353,7 +355,7 @@ static void on_signal(evutil_socket_t number, short what, void *context)
     struct flo_run *run = context;
 
     (void)what;
-    /* A person at a terminal ends all of it. */
+    /* Ctrl-C at a terminal ends the broker too. */
     run->ends_broker = number == SIGINT;
     flo_log(FLO_LOG_INFO, "controller", "%s: stopping", strsignal((int)number));
     event_base_loopbreak(run->base);
@@ -397,13 +399,14 @@ static bool is_loopback(const char *host)
            strncmp(host, "127.", 4) == 0;
 }
 
-/* People's listener without TLS: on loopback, unless asked otherwise. */
+/* Tells whether the people's listener has no TLS: on loopback, unless set
+ * otherwise. */
 static bool is_plain(const struct flo_controller *controller)
 {
     return is_loopback(controller->addresses.people) && !controller->options.is_tls;
 }
 
-/* The devices' port is chosen once and kept: devices that are enrolled know
+/* Chooses the devices' port once and stores it, because enrolled devices know
  * it. */
 static int devices_address(struct flo_controller *controller, char *out, size_t out_bytes,
                            struct flo_err *err)
@@ -444,8 +447,8 @@ static int keep_devices_port(struct flo_controller *controller, struct flo_err *
     return rv;
 }
 
-/* A page of another site may have its name point to us (DNS rebinding).  A
- * browser then sends that name, which is not in this list. */
+/* Lists accepted host names.  With DNS rebinding another site's name points to
+ * us; browsers then send that name, which is not listed. */
 static void host_names(const struct flo_controller *controller, const char **out)
 {
     const char *const own[] = {"localhost", controller->addresses.people,
@@ -494,7 +497,7 @@ static int listeners_open(struct flo_run *run, struct flo_err *err)
     int rv = flo_httpd_open(run->base, &options, httpd, err);
 
     devices.client_ca_file = flo_pki_files(pki)->ca_file;
-    devices.admits_out_of_date = true; /* for renewal alone */
+    devices.admits_out_of_date = true; /* only for renewal */
     FLO_TRY(rv);
     FLO_TRY(flo_rest_open(&run->rest, err));
     FLO_TRY(flo_metrics_open(&run->rest, err));
@@ -529,7 +532,7 @@ static int audit_crash(struct flo_controller *controller, const struct flo_crash
     return flo_controller_commit(controller, err);
 }
 
-/* The note goes when the audit has it. */
+/* Audits a note of a crash, then deletes it. */
 static int crash_open(struct flo_controller *controller, struct flo_err *err)
 {
     char path[sizeof(controller->dir) + 16];
@@ -645,7 +648,8 @@ static int open_all(struct flo_run *run, struct flo_err *err)
     return timers_open(run, err);
 }
 
-/* Messages of before do not come a second time after the next start. */
+/* Writes the numbers of proofs, so that old messages are not accepted again
+ * after a restart. */
 static void write_proofs(struct flo_controller *controller)
 {
     struct flo_err err = {0};

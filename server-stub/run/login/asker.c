@@ -1,9 +1,8 @@
 /* Asker: one thread that talks to the identity provider.
  *
- * A provider that hangs holds this thread for ten seconds a call, and never
- * the controller.  Description and keys are kept for an hour; a token of a key
- * that is not among them asks for the keys once more, at most each ten seconds.
- */
+ * A hanging provider blocks this thread for ten seconds a request, never the
+ * controller.  Metadata and keys are cached for an hour.  A token with an
+ * unknown key causes another read of the keys, at most every ten seconds. */
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,15 +22,15 @@
 #define JOBS_MAX 64
 #define TIMEOUT_MS 10000
 #define CONNECT_MS 5000
-#define WAIT_MS 15000   /* in the queue */
-#define KEPT_MS 3600000 /* life of description and keys */
-#define KEYS_MS 10000   /* between two times, for a key that is unknown */
-#define FAILED_MS 2000  /* so long a failure is the answer of all */
+#define WAIT_MS 15000   /* wait in the queue */
+#define KEPT_MS 3600000 /* life of cached metadata and keys */
+#define KEYS_MS 10000   /* minimum time between reads for an unknown key */
+#define FAILED_MS 2000  /* a failure is reused this long */
 
 struct flo_asker {
     const struct flo_oidc_file *file;
     struct flo_login_desk desk;
-    /* the thread's alone */
+    /* only for the thread */
     struct flo_oidc_provider provider;
     uint64_t provider_until_ms; /* 0: none */
     struct flo_jwks keys;
@@ -39,7 +38,7 @@ struct flo_asker {
     uint64_t keys_not_before_ms;
     struct flo_err failed;
     uint64_t failed_until_ms;
-    /* shared */
+    /* shared by both threads */
     pthread_t thread;
     bool has_thread;
     struct event *event;
@@ -54,7 +53,7 @@ struct flo_asker {
 
 /* ---- HTTPS ---- */
 
-/* Errors of the network, with the provider's name in front. */
+/* Wraps network errors with the provider's name. */
 static int unreachable(struct flo_err *err, const char *what)
 {
     struct flo_err why = *err;
@@ -144,7 +143,7 @@ static int find_key(struct flo_asker *asker, const struct flo_jwt *jwt, const st
     *out = rv == 0 ? flo_jwks_find(&asker->keys, jwt) : NULL;
     if (rv == 0 && *out == NULL && flo_now_ms() >= asker->keys_not_before_ms) {
         asker->keys_not_before_ms = flo_now_ms() + KEYS_MS;
-        rv = read_keys(asker, err); /* they were changed, maybe */
+        rv = read_keys(asker, err); /* the keys may have changed */
         *out = rv == 0 ? flo_jwks_find(&asker->keys, jwt) : NULL;
     }
     if (rv == 0 && *out == NULL) {
@@ -155,7 +154,8 @@ static int find_key(struct flo_asker *asker, const struct flo_jwt *jwt, const st
 
 /* ---- the code becomes a person ---- */
 
-/* "Authorization: Basic …" of both, each encoded first (RFC 6749 §2.3.1). */
+/* Appends "Authorization: Basic …", with both parts encoded first (RFC 6749
+ * §2.3.1). */
 static void basic(const struct flo_asker *asker, struct flo_buf *out)
 {
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) pair = {.bytes_max = 4096};
@@ -345,8 +345,8 @@ static int ask(void *context, struct flo_login_job *job, struct flo_err *err)
 {
     struct flo_asker *asker = context;
 
-    /* Anybody may begin a login, so half of the room is for those who come
-     * back. */
+    /* Anybody may begin a login, so half of the room is reserved for returning
+     * people. */
     if (asker->count >= (job->has_come_back ? JOBS_MAX : JOBS_MAX / 2)) {
         return flo_fail(err, FLO_E_REST_LIMIT, "%zu login%s %s for the provider", asker->count,
                         flo_s(asker->count), flo_plural(asker->count, "waits", "wait"));

@@ -1,4 +1,4 @@
-/* Login: the way to the identity provider, on a thread of its own. */
+/* Login: requests to the identity provider, on a thread of its own. */
 #ifndef FLOTILLA_SERVER_RUN_LOGIN_H
 #define FLOTILLA_SERVER_RUN_LOGIN_H
 
@@ -8,19 +8,19 @@ struct event_base;
 struct flo_asker;
 struct flo_oidc_file;
 
-/* oidc.yaml, read and checked; the secret is read too.  Also for --check. */
+/* Reads and checks oidc.yaml and its secret.  Used by --check too. */
 FLO_MUST_USE int flo_oidc_file_open(const char *path, struct flo_oidc_file **out,
                                     struct flo_err *err);
 void flo_oidc_file_close(struct flo_oidc_file *file);
 const struct flo_login_settings *flo_oidc_file_settings(const struct flo_oidc_file *file);
 const char *flo_oidc_file_ca(const struct flo_oidc_file *file);
-const char *flo_oidc_file_secret(const struct flo_oidc_file *file); /* or "" */
+const char *flo_oidc_file_secret(const struct flo_oidc_file *file); /* "": none */
 
-/* The desk of rest->login.  `file` outlives it. */
+/* Opens the login desk of rest->login.  `file` outlives it. */
 FLO_MUST_USE int flo_asker_open(const struct flo_oidc_file *file, struct event_base *base,
                                 bool is_plain, struct flo_asker **out, struct flo_err *err);
 struct flo_login_desk *flo_asker_desk(struct flo_asker *asker);
-/* A call under way ends first, within ten seconds. */
+/* Closes; a request in progress ends first, within ten seconds. */
 void flo_asker_close(struct flo_asker *asker);
 
 #endif

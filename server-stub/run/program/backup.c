@@ -1,4 +1,4 @@
-/* A copy of a controller's folder while the controller works in it. */
+/* Backup: copies a controller's folder while the controller runs. */
 #include "server-stub/run/program/backup.h"
 
 #include <dirent.h>
@@ -20,20 +20,21 @@ enum { TRIES = 5, PATH_BYTES = 4096, PIECE = 1 << 30 };
 
 struct done {
     uint64_t files, bytes; /* copied */
-    bool has_tables;       /* false: they are in PostgreSQL, and not copied */
+    bool has_tables;       /* false: the tables are in PostgreSQL, and not copied */
 };
 
 struct copying {
-    const char *from, *to; /* `to`: TO.part */
+    const char *from, *to; /* `to` is TO.part */
     struct done *out;
-    uint64_t stamp; /* stamp of the small files that were seen */
+    uint64_t stamp; /* combined stamp of the small files */
     bool only_looks;
 };
 
 /* ---- one file, one folder ---- */
 
-/* root's copy of a service's file or folder; who is not root owns what is made.
- * The top folder is root's until all is in it, so nobody moves names below. */
+/* Gives root's copy of a service's file or folder to the owner of the original;
+ * other users own what they make.  The top folder is root's until it is
+ * complete, so that nobody can move names inside. */
 static int give(const char *path, const struct stat *like, struct flo_err *err)
 {
     if (geteuid() == 0 && lchown(path, like->st_uid, like->st_gid) < 0) {
@@ -56,7 +57,7 @@ static int send_all(int from, int to, const char *path, uint64_t *bytes, struct 
     return 0;
 }
 
-/* One that went away since its folder was read is not copied. */
+/* Copies a file; one deleted since its folder was listed is skipped. */
 static int copy_file(struct copying *copying, const char *from, const char *to, struct flo_err *err)
 {
     int in = open(from, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
@@ -97,7 +98,8 @@ static int copy_folder(const struct stat *st, const char *to, struct flo_err *er
 
 /* ---- a part of the folder ---- */
 
-/* Changes when a file is written, replaced, added or removed. */
+/* Returns a stamp that changes when a file is written, replaced, added or
+ * removed. */
 static uint64_t stamp_of(const struct stat *st)
 {
     uint64_t sum = st->st_ino * UINT64_C(0x9e3779b97f4a7c15);
@@ -107,7 +109,7 @@ static uint64_t stamp_of(const struct stat *st)
     return sum * UINT64_C(0xbf58476d1ce4e5b9);
 }
 
-/* The entry `name` of both folders. */
+/* Joins `name` with both folders. */
 static int join(const char *from, const char *to, const char *name, char from_out[PATH_BYTES],
                 char to_out[PATH_BYTES], struct flo_err *err)
 {
@@ -144,7 +146,7 @@ static int copy_entries(struct copying *copying, const char *from, const char *t
     return rv < 0 || copying->only_looks ? rv : flo_dir_sync(to, err);
 }
 
-/* A file or a folder with what is in it; nothing where there is none. */
+/* Copies a file, or a folder with its content; ignores a missing one. */
 static int copy_part(struct copying *copying, const char *from, const char *to, struct flo_err *err)
 {
     struct stat st;
@@ -181,7 +183,7 @@ static int copy_database(struct copying *copying, const char *name, bool *is_the
 
     int rv = join(copying->from, copying->to, name, from, to, err);
 
-    *is_there = rv == 0 && stat(from, &st) == 0; /* opening would make one */
+    *is_there = rv == 0 && stat(from, &st) == 0; /* opening would create one */
     if (!*is_there) {
         return rv;
     }
@@ -220,7 +222,7 @@ static int make_place(const struct copying *copying, struct flo_err *err)
                                         : 0;
 }
 
-/* Small files that say what the tables rely on. */
+/* Copies the small files on which the tables rely. */
 static int copy_small(struct copying *copying, struct flo_err *err)
 {
     static const char *const names[] = {"keys", "pki", "trust", "admin.token"};
@@ -233,13 +235,14 @@ static int copy_small(struct copying *copying, struct flo_err *err)
     return rv;
 }
 
-/* Keys and tables of one moment: no small file changed meanwhile. */
+/* Copies keys and tables of one moment: repeats if a small file changed
+ * meanwhile. */
 static int copy_moment(struct copying *copying, struct flo_err *err)
 {
     for (int i = 0; i < TRIES; i++) {
         *copying->out = (struct done){0};
         FLO_TRY(make_place(copying, err));
-        /* a mark of the audit is older than the table */
+        /* so the audit's checkpoint is older than the table */
         int rv = copy_named(copying, "audit.head", err);
         if (rv == 0) {
             rv = copy_small(copying, err);
@@ -301,12 +304,12 @@ static int check_places(const char *from, const char *to, struct flo_err *err)
     return 0;
 }
 
-/* Copy the controller's folder `from` to the folder `to`, which must not be
- * there: keys and authorities, trust, the audit's head, control.db, blobs, and
- * with has_telemetry telemetry.db.  Everything is of one moment, but blobs may
- * be younger.  `to` appears whole and synced, or not at all.  It is made as
- * TO.part, and one of a backup that was cut is removed first.  root's copies
- * belong to the owners of the files.
+/* Copies the controller's folder `from` to the folder `to`, which must not
+ * exist: keys and authorities, trust, the audit's head, control.db, blobs, and
+ * with has_telemetry telemetry.db.  Everything is of one moment, except that
+ * blobs may be newer.  `to` appears complete and synced, or not at all.  It is
+ * made as TO.part; one of an interrupted backup is removed first.  Copies made
+ * by root belong to the owners of the originals.
  *
  * FLO_E_IO_OPEN       `to` is there
  * FLO_E_ABSENT        `from` is no controller's folder
@@ -325,7 +328,7 @@ static int make(const char *from, const char *to, bool has_telemetry, struct don
     }
     FLO_TRY(rv);
     rv = copy_moment(&copying, err);
-    if (rv == 0) { /* younger than the tables: what they name is there */
+    if (rv == 0) { /* newer than the tables, so all named blobs exist */
         rv = copy_named(&copying, "blobs", err);
     }
     if (rv == 0 && has_telemetry) {

@@ -200,7 +200,8 @@ static const struct flo_flag flags[] = {
     FLO_FLAGS_END,
 };
 
-/* One controller per folder.  The lock lives as long as the process. */
+/* Locks the folder: one controller each.  The lock lives as long as the
+ * process. */
 static int lock(const char *dir, struct flo_err *err)
 {
     char path[4096];
@@ -251,7 +252,7 @@ static void on_listening(void *context, int fd, const struct flo_httpd_tls *tls_
     flo_pulse_guard(context, fd, tls_or_null);
 }
 
-/* The controller leads, or is alone. */
+/* Runs the controller as leader, or alone. */
 static int serve(struct flo_controller_options *options, struct flo_service *service,
                  struct flo_err *err)
 {
@@ -311,7 +312,7 @@ static bool has_own_broker(const struct flo_controller_options *options)
     return flo_address_is_embedded(options->broker, &port);
 }
 
-/* Such a controller does a thing that is done once, by the only one. */
+/* Tells whether only a single controller may do the requested one-time task. */
 static bool is_alone(const struct flo_controller_options *options)
 {
     return line.is_check || options->imports || options->is_restored || options->makes_order_key ||
@@ -346,7 +347,8 @@ static int run(void *state, struct flo_err *err)
     if (rv == 0 && line.listen_health != NULL) {
         rv = flo_address_check(line.listen_health, err);
     }
-    if (rv == 0) { /* root's command for a service: its keys and files */
+    if (rv == 0) { /* root runs a service's command: keys and files belong to
+                      the service */
         rv = flo_process_as_owner(options->dir, err);
     }
     if (rv == 0) {
@@ -358,14 +360,14 @@ static int run(void *state, struct flo_err *err)
     }
     struct flo_service *service = flo_service_open();
     if (rv == 0) {
-        dir = realpath(options->dir, NULL); /* mosquitto wants it whole */
+        dir = realpath(options->dir, NULL); /* mosquitto needs an absolute path */
         options->dir = dir != NULL ? dir : options->dir;
     }
     if (rv == 0 && !line.is_check) {
         rv = flo_pulse_open(line.listen_health, &pulse, err);
         options->on_tick = on_tick;
         options->on_tick_context = pulse;
-        /* A file of its own does not go away. */
+        /* A local database file is always reachable. */
         options->on_listening = options->store != NULL ? on_listening : NULL;
     }
     if (rv == 0 && options->store != NULL) {
@@ -387,7 +389,7 @@ static int run(void *state, struct flo_err *err)
     } else {
         flo_service_stop(service);
     }
-    flo_pulse_close(pulse); /* the pulse asks the lead */
+    flo_pulse_close(pulse); /* the pulse's callback uses the lead */
     flo_standby_close(standby);
     if (is_again) {
         flo_standby_again(err);

@@ -1,4 +1,4 @@
-/* Pulse: some routes on a thread. */
+/* Pulse: a few routes on a thread of its own. */
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -16,11 +16,11 @@
 #define STALE_MS 5000
 #define DEAD_MS 60000
 #define LOOK_MS 50
-#define STILL_MS 500 /* and the database unheard: the thread waits for it */
+#define STILL_MS 500 /* ... with the database unreachable: the thread waits for it */
 #define GUARDS_MAX 2
 #define TAG_GUARD 7
 
-/* A listener of the state's thread, as it is handed over. */
+/* Listener of the state's thread, as handed over. */
 struct guard {
     int fd;
     bool is_tls;
@@ -38,11 +38,11 @@ struct flo_pulse {
     atomic_uint_least64_t told_ms, epoch;
     pthread_mutex_t mutex; /* guards all below */
     struct guard guards[GUARDS_MAX];
-    size_t guard_count, opened; /* the first ones listen */
+    size_t guard_count, opened; /* guards that already listen: the first `opened` */
     bool (*is_heard)(void *context);
     void *is_heard_context;
-    struct flo_err lacks; /* code 0: nothing keeps it from leading */
-    bool is_on;           /* the thread takes connections */
+    struct flo_err lacks; /* code 0: it can lead */
+    bool is_on;           /* the pulse takes the connections */
 };
 
 static const char *const words[] = {
@@ -80,7 +80,7 @@ static uint64_t silence_ms(struct flo_pulse *pulse)
     return flo_now_ms() - atomic_load(&pulse->told_ms);
 }
 
-/* The state's thread stands still behind a database that is gone. */
+/* Tells whether the state's thread blocks on an unreachable database. */
 static bool is_stuck(struct flo_pulse *pulse)
 {
     if (atomic_load(&pulse->state) != FLO_PULSE_LEADS || silence_ms(pulse) < STILL_MS) {
@@ -150,7 +150,7 @@ static void on_ready(void *context, struct flo_httpd_request *request)
     }
 }
 
-/* The people's /metrics are the leader's, whoever is asked. */
+/* The people's /metrics are only the leader's. */
 static void on_metrics(void *context, struct flo_httpd_request *request)
 {
     struct flo_pulse *pulse = context;
@@ -216,7 +216,8 @@ static void open_guard(struct flo_pulse *pulse, struct guard *one)
     one->fd = -1;
 }
 
-/* The certificates may be new ones since the last time. */
+/* Switches the guards on or off; the certificates may be new since the last
+ * time. */
 static void turn_guards(struct flo_pulse *pulse)
 {
     struct flo_err err = {0};

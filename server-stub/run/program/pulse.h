@@ -1,15 +1,15 @@
-/* Pulse: what supervisors and load balancers ask this process.
+/* Pulse: answers health checks of supervisors and load balancers.
  *
- * A thread of its own answers, so it does when the state's thread waits for a
- * database, and on a controller that stands by.
+ * A thread of its own answers, so it also answers while the state's thread
+ * waits for a database, and on a standby controller.
  *
- *   /health  this process works: restart it when it does not say so
+ *   /health  this process works: restart it if it does not answer
  *   /ready   requests that are sent here reach a leader
- *   /metrics this process: does it lead, and the newest epoch that it knows of
+ *   /metrics this process: whether it leads, and the newest epoch that it knows
  *
- * Relays send here who comes while nobody leads: 503, lead.none.  A leader
- * whose thread stands still behind a database that is gone has its new
- * connections answered here, too. */
+ * Relays send clients here while no controller leads: 503, lead.none.  When a
+ * leader's thread blocks on an unreachable database, its new connections are
+ * answered here too. */
 #ifndef FLOTILLA_SERVER_PULSE_H
 #define FLOTILLA_SERVER_PULSE_H
 
@@ -19,29 +19,30 @@ struct flo_pulse;
 struct flo_httpd_tls;
 
 enum flo_pulse_state {
-    FLO_PULSE_WAITS,  /* no controller leads, as far as this one knows */
-    FLO_PULSE_STANDS, /* by, and knows a leader */
+    FLO_PULSE_WAITS,  /* as far as known, no controller leads */
+    FLO_PULSE_STANDS, /* standby, and knows a leader */
     FLO_PULSE_LEADS
 };
 
-/* `listen`: plain HTTP for everybody there; NULL: only flo_pulse_listen.
- * FLO_E_PORT_IN_USE. */
+/* Opens.  `listen`: address of plain HTTP, open to all; NULL: only
+ * flo_pulse_listen.  FLO_E_PORT_IN_USE. */
 FLO_MUST_USE int flo_pulse_open(const char *listen, struct flo_pulse **out, struct flo_err *err);
-/* One more listener, on a free port of loopback; before flo_pulse_start. */
+/* Adds a listener on a free port of loopback.  Call before flo_pulse_start. */
 FLO_MUST_USE int flo_pulse_listen(struct flo_pulse *pulse, const struct flo_httpd_tls *tls,
                                   uint16_t *port, struct flo_err *err);
 FLO_MUST_USE int flo_pulse_start(struct flo_pulse *pulse, struct flo_err *err);
-/* A listener of the state's thread, `fd` a copy of its socket, which is taken.
- * While the thread has said nothing for half a second and the database is
- * unheard, those who come are answered here.  From any thread, twice at most;
- * before flo_pulse_mind nobody is. */
+/* Guards a listener of the state's thread; takes ownership of `fd`, a copy of
+ * its socket.  While that thread is silent for half a second and the database
+ * is unreachable, new connections are answered here.  Any thread may call it,
+ * at most twice; it takes effect with flo_pulse_mind. */
 void flo_pulse_guard(struct flo_pulse *pulse, int fd, const struct flo_httpd_tls *tls_or_null);
-/* Who knows whether the database is heard; asked until flo_pulse_close. */
+/* Sets the callback that tells whether the database answers; called until
+ * flo_pulse_close. */
 void flo_pulse_mind(struct flo_pulse *pulse, bool (*is_heard)(void *context), void *context);
-/* From any thread, once a second at least: a state that is not told is stale
- * after 5 s (not ready) and 60 s (not healthy).  NULL is fine. */
+/* Reports the state, from any thread, at least once a second.  Without reports
+ * it is not ready after 5 s, and not healthy after 60 s.  NULL is allowed. */
 void flo_pulse_tell(struct flo_pulse *pulse, enum flo_pulse_state state, uint64_t epoch);
-/* From any thread: why it could not lead; code 0: it could. */
+/* Reports from any thread why it cannot lead; code 0: it can. */
 void flo_pulse_lacks(struct flo_pulse *pulse, const struct flo_err *lacks);
 /* NULL is fine. */
 void flo_pulse_close(struct flo_pulse *pulse);

@@ -21,10 +21,10 @@
 #include "server-stub/store/lead.h"
 
 #define LOOK_MS 50
-/* A living leader beats within that time. */
+/* A living leader renews the lease within this time. */
 #define BEAT_MS (2 * FLO_LEASE_MS)
-/* Without a leader the lease is taken within that time, or something is wrong
- * with the database. */
+/* Without a leader the lease is taken within this time, or the database has a
+ * problem. */
 #define ALONE_MS (12 * FLO_LEASE_MS)
 
 /* ---- the program, as it was started ---- */
@@ -34,15 +34,15 @@
 
 static struct {
     char **argv, **environment;
-    char *again; /* the first of environment: how often it failed to lead */
+    char *again; /* first variable of the environment: count of failed leads */
     char path[4096];
     sigset_t signals;
-    int failures; /* the number in it; -1: the first start */
+    int failures; /* that count; -1: the first start */
 } started;
 
 extern char **environ;
 
-/* Programs that this one starts do not inherit it. */
+/* Reads and removes the count, so that child processes do not inherit it. */
 static void remember_failures(void)
 {
     const char *again = getenv(AGAIN);
@@ -79,14 +79,14 @@ struct flo_standby {
     struct event_base *base;
     struct event *look;
     struct event *signals[2];
-    struct flo_relay *people, *devices; /* NULL: alone */
+    struct flo_relay *people, *devices; /* NULL: no relay, alone */
     char listens_people[FLO_LEAD_ADDRESS], listens_devices[FLO_LEAD_ADDRESS];
     char holder[37];
     char dir[4096], key[FLO_PUBLIC_KEY_PEM_MAX];
-    const char *joins; /* fingerprint of an authority, or NULL */
+    const char *joins; /* fingerprint of an authority; NULL: none */
     uint64_t since_ms, told_epoch;
-    uint64_t beat, beaten_ms; /* the newest beat, and when it was seen */
-    uint32_t beats;           /* that were seen since the start */
+    uint64_t beat, beaten_ms; /* newest beat, and when it was seen */
+    uint32_t beats;           /* beats seen since the start */
     bool is_alone, is_refused, has_ended;
 };
 
@@ -99,7 +99,7 @@ static noreturn void execute(void)
     _exit(1);
 }
 
-/* On the lead's thread: no other one does anything after it. */
+/* Runs on the lead's thread: no other thread continues after it. */
 static void start_again(void *context)
 {
     (void)context;
@@ -137,7 +137,7 @@ void flo_standby_again(const struct flo_err *why)
     execute();
 }
 
-/* The name of this folder, kept in it. */
+/* Reads this folder's id, which is stored in it. */
 static int read_holder(const char *dir, char out[37], struct flo_err *err)
 {
     FLO_CLEANUP(flo_free_cleanup) char *text = NULL;
@@ -163,7 +163,8 @@ static int read_holder(const char *dir, char out[37], struct flo_err *err)
 
 /* ---- standing by ---- */
 
-/* On the lead's thread, before it leads: nothing else reads the folder yet. */
+/* Runs on the lead's thread before it leads: no other thread reads the folder
+ * yet. */
 static int fit(void *context, const char *digest, const char *document, size_t bytes,
                struct flo_err *err)
 {
@@ -202,7 +203,8 @@ static void tell(struct flo_standby *standby, const struct flo_lead_row *row)
     }
 }
 
-/* The row of a leader that beats.  Without the database nobody can tell. */
+/* Tells whether the row belongs to a living leader.  Without the database that
+ * is unknown. */
 static bool is_led_by(struct flo_standby *standby, const struct flo_lead_row *row)
 {
     uint64_t now_ms = flo_now_ms();
@@ -214,8 +216,9 @@ static bool is_led_by(struct flo_standby *standby, const struct flo_lead_row *ro
     return row->lease.is_held && row->lease.epoch != 0 && now_ms - standby->beaten_ms < BEAT_MS;
 }
 
-/* Another one leads, or this one cannot.  The beat that was under way when its
- * maker died may come after the first look: a second one is of a leader. */
+/* Tells whether another controller leads, or this one cannot.  A beat sent just
+ * before its sender died may arrive after the first read: only a second one
+ * shows a living leader. */
 static bool is_refused(struct flo_standby *standby, const struct flo_lead_row *row)
 {
     uint64_t waited_ms = flo_now_ms() - standby->since_ms;
@@ -302,7 +305,7 @@ static int loop_open(struct flo_standby *standby, struct flo_err *err)
     return is_fine ? 0 : flo_fail(err, FLO_E_MEMORY, "event loop");
 }
 
-/* The standby's loop ends before the leader's own listeners begin. */
+/* The standby's loop closes before the leader opens its own listeners. */
 static void loop_close(struct flo_standby *standby)
 {
     flo_relay_close(standby->people);
@@ -324,8 +327,8 @@ static void loop_close(struct flo_standby *standby)
     }
 }
 
-/* HOST:PORT with the port that was chosen, for this process (`out`), and with
- * the host under which others reach it. */
+/* Builds HOST:PORT with the chosen port, for this process (`out`), and with the
+ * host by which others reach it. */
 static void say_address(const char *listen, uint16_t port, const char *host,
                         char own[FLO_LEAD_ADDRESS], char public[FLO_LEAD_ADDRESS])
 {
@@ -360,7 +363,8 @@ static bool is_loopback(const char *address)
            strncmp(address, "localhost:", 10) == 0;
 }
 
-/* Devices know one port: without --listen-devices only people are passed on. */
+/* Opens the relays.  Devices know one port: without --listen-devices only
+ * people are relayed. */
 static int relays_open(struct flo_standby *standby, struct flo_controller_options *options,
                        const char *host, struct flo_lead_self *self, char people[FLO_LEAD_ADDRESS],
                        char devices[FLO_LEAD_ADDRESS], struct flo_err *err)
@@ -380,8 +384,8 @@ static int relays_open(struct flo_standby *standby, struct flo_controller_option
     return rv;
 }
 
-/* Those who come while nobody leads hear it in the listener's own protocol.  A
- * folder without certificates yet closes their connections. */
+/* Answers clients while no controller leads, in the listener's own protocol.
+ * Without certificates yet, connections are closed. */
 static int answer_otherwise(struct flo_standby *standby,
                             const struct flo_controller_options *options, struct flo_err *err)
 {
@@ -438,7 +442,7 @@ static int read_key(struct flo_standby *standby, struct flo_err *err)
     return 0;
 }
 
-/* Listeners answer meanwhile. */
+/* Waits; the listeners answer meanwhile. */
 static void wait_in_loop(struct flo_standby *standby, unsigned seconds)
 {
     const struct timeval pause = {.tv_sec = (time_t)seconds};
@@ -449,8 +453,8 @@ static void wait_in_loop(struct flo_standby *standby, unsigned seconds)
     }
 }
 
-/* Who starts for the first time hears at once that the address is wrong.  Who
- * led, or was about to, knows that it is right. */
+/* Opens the lead.  At a first start a wrong address fails at once.  A process
+ * that led, or was about to, knows that the address is right. */
 static int open_lead(struct flo_standby *standby, const char *address,
                      const struct flo_lead_self *self, struct flo_err *err)
 {
@@ -485,7 +489,7 @@ static int stand_by(struct flo_standby *standby, struct flo_controller_options *
                                  .context = standby};
     int rv = read_holder(options->dir, standby->holder, err);
 
-    /* A repair makes what a leader must have. */
+    /* A repair creates what a leader must have. */
     self.fit =
         options->is_restored || options->makes_order_key || options->seals_again || options->imports
             ? NULL

@@ -1,9 +1,9 @@
 /* Standby: a controller that waits for the lead of its fleet.
  *
- * Until then it keeps nothing in memory, and passes connections on to the
- * leader.  One that another has superseded executes this program again, with
- * its arguments and environment: nothing that it remembers can be used by
- * mistake (docs/decisions/controllers.md). */
+ * Until then it has no state in memory, and relays connections to the leader.
+ * A superseded leader executes this program again with the same arguments and
+ * environment, so that stale state cannot be used by mistake
+ * (docs/decisions/controllers.md). */
 #ifndef FLOTILLA_SERVER_STANDBY_H
 #define FLOTILLA_SERVER_STANDBY_H
 
@@ -13,23 +13,22 @@ struct flo_pulse;
 struct flo_service;
 struct flo_standby;
 
-/* First of all in main: what the program is executed with. */
+/* Remembers the program's arguments; called first in main. */
 void flo_standby_remember(char **argv);
 
-/* SHA-256 of DIR/pki/ca.pem as hex.  FLO_E_ABSENT. */
+/* Computes SHA-256 of DIR/pki/ca.pem as hex.  FLO_E_ABSENT. */
 FLO_MUST_USE int flo_standby_fingerprint(const char *dir, char hex[65], struct flo_err *err);
 
 struct flo_standby_wish {
     const char *peer_host; /* NULL: the hosts of the listeners */
-    const char *joins;     /* fingerprint of the authority to believe; NULL */
-    bool is_alone;         /* this controller does not stand by */
-    bool is_check;         /* a look whether it could stand by */
+    const char *joins;     /* fingerprint of the authority to trust; NULL: none */
+    bool is_alone;         /* fail instead of standing by */
+    bool is_check;         /* only check whether it could stand by */
 };
 
-/* Wait for the lead of options->store, and put it into `options`.  *leads is
- * false after a signal that ends the program, and where it only looked.
- * `pulse` (NULL: none) is started, and answers those who come while nobody
- * leads.
+/* Waits for the lead of options->store, and puts it into `options`.  *leads is
+ * false after a signal that ends the program, and for is_check.  Starts `pulse`
+ * (NULL: none), which answers clients while no controller leads.
  *
  * FLO_E_STATE_LOCKED  is_alone, and another controller leads
  * FLO_E_KEYS_ABSENT   is_alone, and it lacks what a leader must have
@@ -38,15 +37,14 @@ FLO_MUST_USE int flo_standby_until_lead(struct flo_controller_options *options,
                                         const struct flo_standby_wish *wish,
                                         struct flo_pulse *pulse, struct flo_service *service,
                                         struct flo_standby **out, bool *leads, struct flo_err *err);
-/* Give the lease back.  NULL is fine. */
+/* Gives the lease back.  NULL is allowed. */
 void flo_standby_close(struct flo_standby *standby);
 
-/* The lead was taken, and reading the state failed by this error: does the
- * database mend it, perhaps?  A controller that is alone ends. */
+/* Called when the lead was taken but reading the state failed with this error:
+ * tells whether a retry may help.  A controller that is alone ends. */
 bool flo_standby_may_again(const struct flo_standby *standby, int rv);
-/* After flo_standby_close: execute this program again.  It asks for the lead
- * after 1 s, each time in succession after twice as long, and waits for the
- * database. */
+/* Executes this program again; call after flo_standby_close.  It asks for the
+ * lead after 1 s, doubled each time in a row, and waits for the database. */
 void flo_standby_again(const struct flo_err *why);
 
 #endif

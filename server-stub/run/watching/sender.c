@@ -1,4 +1,4 @@
-/* Sender: its threads, HTTPS, and the command. */
+/* Sender: its threads, HTTPS requests, and the command. */
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
@@ -134,7 +134,8 @@ static void await(pid_t pid, struct flo_sending *sending)
     }
 }
 
-/* No shell, no arguments: the message is its standard input. */
+/* Runs the command without shell or arguments; the message is its standard
+ * input. */
 static void run_command(const struct flo_sender *sender, struct flo_sending *sending)
 {
     int ends[2];
@@ -290,7 +291,7 @@ void flo_sender_close(struct flo_sender *sender)
         on_sent(sender->wake_fd, 0, sender);
         event_free(sender->event);
     }
-    while (sender->first != NULL) { /* they wait in the store */
+    while (sender->first != NULL) { /* unsent messages wait in the store */
         struct flo_sending *next = sender->first->next;
         sending_free(sender->first);
         sender->first = next;

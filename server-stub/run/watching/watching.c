@@ -1,7 +1,7 @@
-/* Watching: the tick of alerts, and the way of a message.
+/* Watching: the tick of alerts, and the sending of messages.
  *
- * An alert and its messages are rows of the store.  That the store itself fails
- * is told from memory. */
+ * An alert and its messages are rows of the store.  Messages about a failing
+ * store itself are sent from memory. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -80,7 +80,7 @@ static void on_sent(void *context, const struct flo_sending *sent)
 
 /* ---- what is due ---- */
 
-/* hook NULL: to the command. */
+/* Sends to a webhook; NULL: to the command. */
 static void send_to(struct flo_watching *watching, const struct flo_watch_webhook *hook,
                     const char *id, const struct flo_fleet_delivery *delivery)
 {
@@ -90,7 +90,7 @@ static void send_to(struct flo_watching *watching, const struct flo_watch_webhoo
     if (sending == NULL || body == NULL) {
         free(sending);
         free(body);
-        return; /* the next time */
+        return; /* tried again next time */
     }
     sending->body = body;
     sending->number = delivery->number;
@@ -122,7 +122,7 @@ static int take_due(void *context, const struct flo_fleet_delivery *delivery)
     return 0;
 }
 
-/* Only what is on the disk: it keeps its id whatever happens. */
+/* Sends only durable deliveries, so that each keeps its id whatever happens. */
 static void send_due(struct flo_watching *watching)
 {
     struct flo_controller *controller = watching->rest->controller;
@@ -141,7 +141,7 @@ static void send_due(struct flo_watching *watching)
 
 /* ---- the store itself fails ---- */
 
-/* Everybody is told this next. */
+/* Lists all targets as the next to be told. */
 static void unstored_begin(struct flo_watching *watching)
 {
     const struct flo_watches *watch = watching->rest->controller->watch;
@@ -203,7 +203,8 @@ static void unstored_tell(struct flo_watching *watching, uint64_t now_ms)
     }
 }
 
-/* A rule says after which time, and may be silenced or deleted. */
+/* Handles a failing store; a rule sets the delay, and may be silenced or
+ * deleted. */
 static void tell_of_store(struct flo_watching *watching)
 {
     struct flo_controller *controller = watching->rest->controller;

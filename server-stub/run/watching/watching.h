@@ -1,4 +1,4 @@
-/* Watching: alerts are evaluated, and messages about them sent, by the tick. */
+/* Watching: evaluates alerts and sends their messages, with each tick. */
 #ifndef FLOTILLA_SERVER_RUN_WATCHING_H
 #define FLOTILLA_SERVER_RUN_WATCHING_H
 
@@ -8,21 +8,21 @@
 struct event_base;
 struct flo_sender;
 
-/* Messages of the rule "store-failing", which no store can keep. */
+/* Messages of the rule "store-failing", which cannot be stored. */
 struct flo_unstored {
-    uint64_t since_ms; /* wall: the store fails; 0: it does not */
+    uint64_t since_ms; /* wall clock: start of the store's failure; 0: none */
     bool is_told, is_over;
     struct flo_unstored_target {
-        char id[FLO_NAME_MAX + 1]; /* "": none is left */
+        char id[FLO_NAME_MAX + 1]; /* "": no further target */
         uint64_t failed, next_at_ms;
     } targets[FLO_WATCH_WEBHOOKS_MAX + 1];
 };
 
-/* The caller's; zero-initialise. */
+/* State, owned by the caller; zero-initialise. */
 struct flo_watching {
     struct flo_rest *rest;
     struct flo_sender *sender;
-    uint64_t evaluate_at_ms; /* not before */
+    uint64_t evaluate_at_ms; /* next evaluation, not before */
     uint64_t prune_at_ms;
     struct flo_unstored unstored;
 };
