@@ -1,4 +1,4 @@
-/* Addresses: out of options; ports that are free; URLs of them. */
+/* Addresses: reads them from options, finds free ports, writes URLs. */
 #include <netdb.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,7 +13,7 @@ bool flo_address_is_any(const char *host)
     return strcmp(host, "0.0.0.0") == 0 || strcmp(host, "::") == 0;
 }
 
-/* The host that devices are told.  They cannot connect to 0.0.0.0. */
+/* Chooses the host by which devices connect; 0.0.0.0 cannot be used. */
 static int public_host(struct flo_controller *controller, struct flo_err *err)
 {
     const char *host = controller->options.public_host != NULL ? controller->options.public_host

@@ -1,4 +1,4 @@
-/* Addresses: where the controller listens, and under which names people and
+/* Addresses: where the controller listens, and names by which people and
  * devices reach it. */
 #ifndef FLOTILLA_SERVER_STATE_ADDRESSES_H
 #define FLOTILLA_SERVER_STATE_ADDRESSES_H
@@ -7,26 +7,30 @@
 
 #include "server-stub/state/controller.h"
 
-/* FLO_E_USAGE: it is no HOST:PORT, with [HOST] of IPv6. */
+/* Checks an address HOST:PORT, or [HOST]:PORT for IPv6.  FLO_E_USAGE: it is no
+ * such address. */
 FLO_MUST_USE int flo_address_check(const char *address, struct flo_err *err);
-/* Hosts out of --listen and --listen-devices (certificates name them).
- * FLO_E_USAGE. */
+/* Reads the hosts of --listen and --listen-devices, which certificates name.
+ * FLO_E_USAGE: an address is malformed. */
 FLO_MUST_USE int flo_addresses_read(struct flo_controller *controller, struct flo_err *err);
-/* 0.0.0.0 or ::, to which no device can connect. */
+/* Returns whether `host` is the wildcard 0.0.0.0 or ::, to which no device can
+ * connect. */
 bool flo_address_is_any(const char *host);
-/* "scheme://host:port", brackets around IPv6; `out` holds FLO_URL_TEXT. */
+/* Writes "scheme://host:port", with brackets around IPv6; `out` holds
+ * FLO_URL_TEXT. */
 void flo_address_url(char *out, const char *scheme, const char *host, uint16_t port);
-/* Where we reach a listener on `host` ourselves: the loopback for 0.0.0.0 and
- * ::. */
+/* Returns the host by which this process reaches its own listener on `host`:
+ * the loopback for 0.0.0.0 and ::. */
 const char *flo_address_local(const char *host);
-/* Can a listener have this port (0: any) of `host`?  0 and the port, else -1
- * with errno. */
+/* Tests whether a listener can bind this port (0: any) of `host`.  Returns 0
+ * and the port, else -1 with errno. */
 int flo_address_bind(const char *host, uint16_t port, uint16_t *bound);
-/* Is this --broker, or its absence, a mosquitto that we start: "embedded", or
- * "embedded:PORT"?  `port` is 0 where none is named. */
+/* Returns whether --broker (or its absence) asks for a mosquitto that this
+ * process starts: "embedded" or "embedded:PORT".  `port` is 0 where none is
+ * named. */
 bool flo_address_is_embedded(const char *broker_or_null, uint16_t *port);
-/* The standard port, if it is free and --listen itself names a port; else 0,
- * so the kernel chooses (tests listen on port 0). */
+/* Returns the standard port if it is free and --listen itself names a port.
+ * Else returns 0, so that the kernel chooses (tests listen on port 0). */
 uint16_t flo_address_standard_port(const struct flo_controller *controller, uint16_t standard);
 
 #endif

@@ -9,17 +9,17 @@
 #include "server-stub/state/proofs/proofs.h"
 #include "server-stub/store/seals.h"
 
-#define ROWS_FROM (UINT64_C(1) << 62) /* above all that are given */
+#define ROWS_FROM (UINT64_C(1) << 62) /* sequence of their rows, above all assigned ones */
 #define TOLD_MS (UINT64_C(24) * 3600 * 1000)
 
 struct flo_foreign_item {
-    char what[160]; /* series of the alert */
-    uint64_t at_ms; /* wall; told last; 0: free */
+    char what[160]; /* series name of the alert */
+    uint64_t at_ms; /* wall clock of the last report; 0: free */
 };
 struct flo_foreign {
     struct flo_foreign_item items[FLO_FOREIGN_KINDS][FLO_FOREIGN_MAX];
     size_t counts[FLO_FOREIGN_KINDS];
-    size_t rows_recorded; /* in the audit, since the start */
+    size_t rows_recorded; /* audit records written since the start */
 };
 
 struct flo_foreign *flo_foreign_new(void)
@@ -39,8 +39,8 @@ const char *flo_foreign_word(enum flo_foreign_kind kind)
     return words[kind];
 }
 
-/* A kind has its own room: one that comes often hides no other.  Is it one that
- * was not there? */
+/* Notes a report; returns whether it is new.  Each kind has its own table, so
+ * that a frequent one hides no other. */
 static bool tell(struct flo_controller *controller, enum flo_foreign_kind kind, const char *what)
 {
     struct flo_foreign_item *items = controller->foreign->items[kind];
@@ -51,7 +51,7 @@ static bool tell(struct flo_controller *controller, enum flo_foreign_kind kind, 
         at++;
     }
     bool is_new = at == *count;
-    if (at == FLO_FOREIGN_MAX) { /* in place of the one that is oldest */
+    if (at == FLO_FOREIGN_MAX) { /* replace the oldest */
         at = 0;
         for (size_t i = 1; i < FLO_FOREIGN_MAX; i++) {
             at = items[i].at_ms < items[at].at_ms ? i : at;
@@ -147,7 +147,8 @@ void flo_foreign_refused(struct flo_controller *controller, const char *what)
 
 /* ---- orders ---- */
 
-/* o-0012 with a number that was given: its row was deleted meanwhile. */
+/* Tells whether the order was one of ours, like o-0012: its number was
+ * assigned, and its row was deleted since. */
 static int is_forgotten(struct flo_controller *controller, const char *order, bool *out,
                         struct flo_err *err)
 {

@@ -1,14 +1,15 @@
-/* Artifacts: files below DIR/blobs, and the collection of those that no device
- * needs.
+/* Artifacts: files below DIR/blobs, and the garbage collection of those that no
+ * device needs.
  *
- * A delta of a release stays while a device may have the file that it begins
- * with (core/artifacts/use.h), or while the release is young.  A file that no
- * release names stays as long.  Each hour a pass in small pieces removes the
- * others; a person may have one at once.  A delta that was removed leaves an
- * empty file, so that nobody takes it for lost: devices go another way, and an
- * upload of its bytes brings it back.
+ * A delta of a release stays while a device may have the delta's base
+ * (core/artifacts/use.h), or while the release is young.  A file that no
+ * release names stays as long as a young release.  Each hour a pass in small
+ * steps removes the others; a person can also start a pass at once.  A removed
+ * delta leaves an empty marker file, so that it does not count as lost.
+ * Devices then take another way, and an upload of the same bytes restores the
+ * delta.
  *
- * All on the state's thread. */
+ * All functions run on the state's thread. */
 #ifndef FLOTILLA_SERVER_STATE_ARTIFACTS_H
 #define FLOTILLA_SERVER_STATE_ARTIFACTS_H
 
@@ -20,14 +21,15 @@ struct flo_controller;
 /* ---- files ---- */
 
 #define FLO_ARTIFACT_PATH 4096
-/* DIR/blobs/sha256-<hex>; false: the path is too long. */
+/* Writes the path DIR/blobs/sha256-<hex>; false: the path is too long. */
 bool flo_artifact_path(const struct flo_controller *controller, const struct flo_digest *digest,
                        char *out);
 bool flo_artifact_is_here(const struct flo_controller *controller, const struct flo_digest *digest);
-/* The artifact is gone because nothing needed it. */
+/* Returns whether the artifact was collected because nothing needed it. */
 bool flo_artifact_was_collected(const struct flo_controller *controller,
                                 const struct flo_digest *digest);
-/* A new release names it, or it came again: it is no longer one of those. */
+/* Removes the marker of a collected artifact: a new release names it, or it was
+ * uploaded again. */
 void flo_artifact_is_wanted(const struct flo_controller *controller,
                             const struct flo_digest *digest);
 
@@ -37,45 +39,46 @@ void flo_artifact_is_wanted(const struct flo_controller *controller,
 
 struct flo_artifact_counts {
     uint64_t at_ms;        /* end of the pass, wall clock; 0: none yet */
-    uint64_t files, bytes; /* that stay */
-    uint64_t deltas;       /* that no device can begin with, and their bytes */
+    uint64_t files, bytes; /* kept ones */
+    uint64_t deltas;       /* deltas whose base no device has, and their bytes */
     uint64_t delta_bytes;
     uint64_t unnamed; /* files of no release, and their bytes */
     uint64_t unnamed_bytes;
 };
 
 struct flo_collector;
-/* No pass was made; NULL: no memory. */
+/* Creates a collector that made no pass yet; NULL: no memory. */
 struct flo_collector *flo_collector_new(void);
 void flo_collector_free(struct flo_collector *collector);
-/* Figures of the last whole pass. */
+/* Returns the counts of the last complete pass. */
 const struct flo_artifact_counts *flo_collector_found(const struct flo_collector *collector);
-/* Since the start. */
+/* Files and bytes removed since the start. */
 struct flo_artifact_removed {
     uint64_t files, bytes;
 };
 struct flo_artifact_removed flo_collector_removed(const struct flo_collector *collector);
 
-/* An artifact that goes.  `release`, `file`: the delta's; NULL: no release
- * names it.  All borrowed. */
+/* Callback for an artifact that is removed.  `release` and `file` are the
+ * delta's; NULL: no release names the artifact.  All are borrowed. */
 typedef void (*flo_collect_fn)(void *context, const struct flo_digest *digest, const char *release,
                                const char *file, uint64_t bytes);
 
-/* How long what nothing needs stays. */
+/* Returns how long unneeded artifacts are kept. */
 uint64_t flo_collect_kept_ms(const struct flo_controller *controller);
-/* A piece of the hourly pass; the first one begins an hour after the start.
- * true: more is to be done soon. */
+/* Runs a step of the hourly pass; the first pass begins an hour after the
+ * start.  true: more steps are due soon. */
 bool flo_collect_turn(struct flo_controller *controller, uint64_t now_ms);
-/* A whole pass at once, for a person; a dry one removes nothing.  *out: what
- * it removed, or would.
+/* Runs a complete pass at once, for a person; a dry pass removes nothing.
+ * *out: what the pass removed, or would remove.
  *
  * FLO_E_STATE  the database names none of the files: it may be another fleet's
  * FLO_E_IO_*   the folder, or a release's document, cannot be read
- * Nothing is removed then. */
+ * Nothing is removed on failure. */
 FLO_MUST_USE int flo_collect_all(struct flo_controller *controller, bool is_dry, flo_collect_fn fn,
                                  void *context, struct flo_artifact_counts *out,
                                  struct flo_err *err);
-/* A release came: a pass under way decided without it, and ends. */
+/* Ends a pass under way, which was decided without a release that is new
+ * now. */
 void flo_collect_again(struct flo_controller *controller);
 
 #endif

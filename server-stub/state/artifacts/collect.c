@@ -1,7 +1,6 @@
-/* Artifacts: the collection, each hour in pieces or at once for a person.
- *
- * A pass reads thousands of documents, so the hourly one goes in pieces of a
- * few milliseconds.  A release that comes in between ends it. */
+/* Artifacts: garbage collection, hourly in small steps, or at once for a
+ * person.  A pass reads thousands of documents, so the hourly pass runs in
+ * steps of a few milliseconds.  A new release ends it. */
 #include <stdlib.h>
 
 #include <flotilla/plural.h>
@@ -11,12 +10,12 @@
 #include "server-stub/state/controller.h"
 
 #define PASS_PAUSE_MS (UINT64_C(3600) * 1000)
-#define STEPS 8 /* steps of a piece: documents, or files */
+#define STEPS 8 /* documents or files in one step */
 
 struct flo_collector {
-    struct flo_collect_pass *pass;    /* under way; NULL: none */
-    uint64_t due_ms;                  /* begin of the next one, monotonic */
-    struct flo_artifact_counts found; /* by the last whole pass */
+    struct flo_collect_pass *pass;    /* pass under way; NULL: none */
+    uint64_t due_ms;                  /* start of the next pass, monotonic */
+    struct flo_artifact_counts found; /* counts of the last complete pass */
     struct flo_artifact_removed removed;
 };
 
@@ -43,7 +42,7 @@ struct flo_artifact_removed flo_collector_removed(const struct flo_collector *co
     return collector->removed;
 }
 
-/* The figures of a whole pass, and a line of the log when something went. */
+/* Keeps the counts of a complete pass, and logs when something was removed. */
 static void finish(struct flo_collector *collector, const struct flo_artifact_counts *counts,
                    bool is_dry)
 {

@@ -13,9 +13,9 @@
 #include "server-stub/state/artifacts/pass.h"
 #include "server-stub/state/controller.h"
 
-#define LISTED 64    /* releases of a step */
-#define ASKED 4      /* reports of devices of a step */
-#define JUST_SEEN 16 /* releases of the devices before */
+#define LISTED 64    /* releases in one step */
+#define ASKED 4      /* device reports in one step */
+#define JUST_SEEN 16 /* cache of releases that the last devices had */
 
 struct row {
     char model[FLO_NAME_MAX + 1];
@@ -36,12 +36,12 @@ enum phase { LIST, ASK, HOLD, JUDGE, TELL, SWEEP, DONE };
 struct flo_collect_pass {
     struct flo_controller *controller;
     enum phase phase;
-    size_t at;              /* in rows, or in entries */
-    uint64_t young_from_ms; /* wall: what came since then stays */
+    size_t at;              /* next index, in rows or in entries */
+    uint64_t young_from_ms; /* wall clock: newer files stay */
     struct row *rows;
     size_t row_count, row_room;
     bool is_failed;               /* no memory */
-    char device[37];              /* the last one whose report was read */
+    char device[37];              /* the last device whose report was read */
     size_t asked;                 /* by this step */
     struct flo_digest_list slots; /* releases that devices keep */
     struct flo_use use;
@@ -49,7 +49,7 @@ struct flo_collect_pass {
     size_t entry_count, entry_room;
     char folder[FLO_ARTIFACT_PATH];
     bool is_dry;
-    flo_collect_fn fn; /* NULL: nobody is told */
+    flo_collect_fn fn; /* NULL: no callback */
     void *context;
     struct flo_artifact_counts counts;
 };
@@ -65,7 +65,7 @@ void flo_pass_free(struct flo_collect_pass *pass)
     }
 }
 
-/* Room for one more, or NULL. */
+/* Makes room for one more item; NULL: no memory. */
 static void *grow(void *items, size_t count, size_t *room, size_t bytes)
 {
     if (count < *room) {
@@ -104,7 +104,8 @@ static int take_row(void *context, const struct flo_fleet_release *release)
     return 0;
 }
 
-/* The list is in order of models and numbers. */
+/* Holds the newest releases of each model; the list is sorted by model and
+ * number. */
 static void hold_newest(struct flo_collect_pass *pass)
 {
     unsigned newest = 0;
@@ -142,7 +143,8 @@ static int list_more(struct flo_collect_pass *pass, struct flo_err *err)
 
 /* ---- devices ---- */
 
-/* Neighbours in the list mostly have the same ones. */
+/* Adds a release once; neighbouring devices mostly have the same ones, so a
+ * small cache is checked first. */
 static void add_slot(struct flo_digest_list *slots, const struct flo_digest *digest)
 {
     size_t seen = slots->count < JUST_SEEN ? slots->count : JUST_SEEN;
@@ -152,7 +154,8 @@ static void add_slot(struct flo_digest_list *slots, const struct flo_digest *dig
     }
 }
 
-/* A model that is not loaded, or down, serves nothing and keeps its slots. */
+/* Adds the releases in a device's slots.  A model that is not loaded, or down,
+ * serves nothing and still has its slots. */
 static int take_device(void *context, const struct flo_fleet_device *device)
 {
     static const char *const names[] = {"current", "previous", "candidate"};
@@ -199,7 +202,7 @@ static int ask_more(struct flo_collect_pass *pass, struct flo_err *err)
 
 /* ---- documents ---- */
 
-/* NULL: its document is not known, and so are its artifacts not. */
+/* Loads a release.  NULL: its document is unknown, and so are its artifacts. */
 static struct flo_release *load(struct flo_collect_pass *pass, const struct row *row,
                                 struct flo_err *err)
 {
@@ -242,7 +245,8 @@ static int judge(struct flo_collect_pass *pass, const struct row *row, struct fl
     return 0;
 }
 
-/* The deltas of a release that go; those of its steps are of others. */
+/* Reports the deltas of a release that are removed.  Deltas of intermediate
+ * steps belong to other releases. */
 static int tell(struct flo_collect_pass *pass, const struct row *row, struct flo_err *err)
 {
     struct flo_release *release = load(pass, row, err);
@@ -330,7 +334,7 @@ static int sweep_file(struct flo_collect_pass *pass, const struct flo_digest *di
 
     if (!flo_artifact_path(pass->controller, digest, path) || lstat(path, &st) < 0 ||
         !S_ISREG(st.st_mode)) {
-        return 0; /* the file went, or is not ours */
+        return 0; /* the file is gone, or is none of ours */
     }
     uint64_t bytes = (uint64_t)st.st_size;
     bool is_young = (uint64_t)st.st_mtim.tv_sec * 1000 >= pass->young_from_ms;
@@ -397,7 +401,7 @@ static int end_judging(struct flo_collect_pass *pass, struct flo_err *err)
     return rv < 0 ? rv : list_folder(pass, err);
 }
 
-/* Removed files stay gone, also after a power cut. */
+/* Syncs the folder, so that removed files stay removed after a power cut. */
 static int end_sweep(struct flo_collect_pass *pass, struct flo_err *err)
 {
     const struct flo_artifact_counts *counts = &pass->counts;
@@ -407,7 +411,7 @@ static int end_sweep(struct flo_collect_pass *pass, struct flo_err *err)
                                                                  : flo_dir_sync(pass->folder, err);
 }
 
-/* The next phase begins where the list of this one ends. */
+/* Goes to the next phase when the list of this one is finished. */
 static int go_on(struct flo_collect_pass *pass, struct flo_err *err)
 {
     int rv = 0;

@@ -1,21 +1,23 @@
-/* A pass over the artifacts, and the file that one removes; not for others. */
+/* Pass: one garbage collection over the artifacts.  Private to this folder. */
 #ifndef FLOTILLA_SERVER_STATE_ARTIFACTS_PASS_H
 #define FLOTILLA_SERVER_STATE_ARTIFACTS_PASS_H
 
 #include "server-stub/state/artifacts/artifacts.h"
 
-/* Ending of the empty file that a collected delta leaves. */
+/* Suffix of the empty marker file that a collected delta leaves. */
 #define FLO_COLLECTED_ENDING ".collected"
 
-/* Remove its file; the mark comes first. */
+/* Removes the artifact's file; a marker is written first. */
 FLO_MUST_USE int flo_artifact_collect(const struct flo_controller *controller,
                                       const struct flo_digest *digest, bool leaves_mark,
                                       struct flo_err *err);
 
-/* A pass; `fn` may be NULL.  The caller frees it; NULL: FLO_E_MEMORY. */
+/* Creates a pass; `fn` may be NULL.  The caller frees it; NULL:
+ * FLO_E_MEMORY. */
 struct flo_collect_pass *flo_pass_new(struct flo_controller *controller, bool is_dry,
                                       flo_collect_fn fn, void *context, struct flo_err *err);
-/* One document or one file, until it is done; the errors of flo_collect_all. */
+/* Processes one document or one file; call until the pass is done.  Errors as
+ * of flo_collect_all. */
 FLO_MUST_USE int flo_pass_step(struct flo_collect_pass *pass, struct flo_err *err);
 bool flo_pass_is_done(const struct flo_collect_pass *pass);
 const struct flo_artifact_counts *flo_pass_counts(const struct flo_collect_pass *pass);

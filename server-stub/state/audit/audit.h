@@ -1,4 +1,4 @@
-/* Audit: the actions of operators, and their names. */
+/* Audit: the log of the actions of operators, with their names. */
 #ifndef FLOTILLA_SERVER_STATE_AUDIT_AUDIT_H
 #define FLOTILLA_SERVER_STATE_AUDIT_AUDIT_H
 
@@ -9,12 +9,13 @@
 struct flo_audit;
 struct flo_controller;
 
-/* Without a record; NULL: no memory. */
+/* Creates an empty audit; NULL: no memory. */
 struct flo_audit *flo_audit_new(void);
 void flo_audit_free(struct flo_audit *audit);
-/* Table, file and witnesses do not fit together (head.h, witness.h). */
+/* Returns whether table, file of signed heads and devices' copies disagree
+ * (head.h, witness.h). */
 bool flo_audit_is_broken(const struct flo_audit *audit);
-/* keys/audit.key was lost and made again, as asked. */
+/* Notes that keys/audit.key was lost and made again, as the operator asked. */
 void flo_audit_key_is_new(struct flo_audit *audit);
 bool flo_audit_has_new_key(const struct flo_audit *audit);
 FLO_MUST_USE int flo_controller_audit(struct flo_controller *controller, const char *who,

@@ -24,14 +24,14 @@ struct flo_audit_head {
     struct flo_audit_mark *marks; /* growing numbers */
     size_t count, room;
     uint64_t marked_at_ms;
-    struct flo_audit_walk walk; /* round and round over the table */
-    size_t next;                /* mark that the walk meets next */
-    size_t lines;               /* good ones in the file */
+    struct flo_audit_walk walk; /* walks over the table again and again */
+    size_t next;                /* index of the checkpoint that comes next */
+    size_t lines;               /* good lines in the file */
     /* Time of the first line, or the last restart. */
     uint64_t from_ms;
     uint64_t latest_ms;             /* latest time of all lines */
-    char line[FLO_AUDIT_LINE_TEXT]; /* the newest; "": none, or a restart */
-    char file_what[128];            /* the fault of the file; "" none */
+    char line[FLO_AUDIT_LINE_TEXT]; /* the newest line; "": none, or a restart */
+    char file_what[128];            /* the error in the file; "": none */
 };
 
 static int path_of(const struct flo_controller *controller, const char *name, char *out,
@@ -65,7 +65,7 @@ static int room_for_one(struct flo_audit_head *head, struct flo_err *err)
     return 0;
 }
 
-/* A line that stands in the file. */
+/* Remembers a line that is in the file. */
 static void remember(struct flo_audit_head *head, const struct flo_audit_mark *mark,
                      const char *line, size_t bytes)
 {
@@ -110,8 +110,8 @@ static int read_line(struct flo_audit_head *head, const char *line, size_t bytes
     if (!is_signed(head, &mark, signature)) {
         return bad_file(head, number, "is not signed by keys/audit.key");
     }
-    /* A restart excuses what was signed above it: put there again, or moved
-     * there, it would excuse a cut. */
+    /* A restart line excuses gaps in the lines above it.  If somebody copied or
+     * moved an old one, it could hide a cut. */
     if (mark.is_restart && mark.at_ms < head->latest_ms) {
         return bad_file(head, number, "is a restart from before those above");
     }
@@ -123,7 +123,8 @@ static int read_line(struct flo_audit_head *head, const char *line, size_t bytes
     return rv;
 }
 
-/* A last line without its end was being written when the power went. */
+/* Reads the file.  A last line without its end was being written during a power
+ * cut. */
 static int read_file(struct flo_audit_head *head, const char *path, off_t *whole,
                      struct flo_err *err)
 {
@@ -173,7 +174,7 @@ static int write_mark(struct flo_controller *controller, const struct flo_audit_
     if (rv == 0 && fdatasync(head->fd) < 0) {
         rv = flo_fail_errno(err, FLO_E_IO_WRITE, "audit.head");
     }
-    if (rv < 0) { /* half a line would spoil the next one */
+    if (rv < 0) { /* half a line would damage the next one */
         if (begin >= 0 && ftruncate(head->fd, begin) < 0) {
             flo_log(FLO_LOG_ERROR, "audit", "half a line stays in audit.head: %s", strerror(errno));
         }
@@ -231,7 +232,8 @@ bool flo_audit_head_is_ours(const struct flo_controller *controller,
     return head != NULL && is_signed(head, mark, signature);
 }
 
-/* A broken chain gets no further signature: it would make the break good. */
+/* Signs the newest record.  A broken chain is not signed, because a signature
+ * would make the break valid. */
 static void mark_newest(struct flo_controller *controller)
 {
     struct flo_audit_mark mark;
@@ -254,7 +256,8 @@ static void settle(struct flo_controller *controller, bool is_committed)
 {
     if (is_committed && controller->audit->head != NULL &&
         controller->audit->unmarked >= FLO_AUDIT_MARK_RECORDS) {
-        /* Also where it cannot be signed: not at each commit from now on. */
+        /* Reset even when signing fails, so that not every later commit tries
+         * it. */
         controller->audit->unmarked = 0;
         flo_audit_head_tick(controller, UINT64_MAX);
     }
@@ -327,7 +330,8 @@ int flo_audit_check_on(struct flo_controller *controller, struct flo_audit_check
     return rv;
 }
 
-/* Check so many records at a time, round and round, and the end each time. */
+/* Checks the next records, starting over at the end of the table, and the
+ * newest ones each time. */
 static int look_on(struct flo_controller *controller, struct flo_err *err)
 {
     struct flo_audit_head *head = controller->audit->head;
@@ -361,7 +365,7 @@ static void say_broken(struct flo_controller *controller, const struct flo_err *
     flo_log_err(FLO_LOG_ERROR, "audit", why);
 }
 
-/* First the look, then the mark: nothing is signed that was not compared. */
+/* Checks first, then signs: no record is signed that was not compared. */
 void flo_audit_head_tick(struct flo_controller *controller, uint64_t now_ms)
 {
     struct flo_audit_head *head = controller->audit->head;
@@ -384,7 +388,7 @@ void flo_audit_head_tick(struct flo_controller *controller, uint64_t now_ms)
 
 #define MADE "audit_head" /* setting: key and file were made once */
 
-/* Who takes the setting away leaves the file, and the other way round. */
+/* Checks both setting and file: somebody who deletes one leaves the other. */
 int flo_audit_head_was_made(struct flo_controller *controller, bool *out, struct flo_err *err)
 {
     struct stat st = {0};
@@ -407,8 +411,8 @@ static int open_append(struct flo_controller *controller, struct flo_audit_head 
                         : flo_dir_sync(controller->dir, err);
 }
 
-/* The first start, or the first one after a backup: key, file, its first
- * line, and last the word that they were made. */
+/* Makes key, file and first line, and stores last that they were made.  Called
+ * at the first start, or the first one after a backup. */
 static int make_file(struct flo_controller *controller, struct flo_audit_head *head,
                      const char *path, const char *key, struct flo_err *err)
 {
@@ -428,7 +432,7 @@ static int make_file(struct flo_controller *controller, struct flo_audit_head *h
     return rv < 0 ? rv : flo_fleet_setting_set(controller->store, MADE, "1", err);
 }
 
-/* A file that was made once and is gone was taken away. */
+/* Opens the file.  A file that was made once and is missing was removed. */
 static int use_file(struct flo_controller *controller, struct flo_audit_head *head,
                     const char *path, const char *key, struct flo_err *err)
 {

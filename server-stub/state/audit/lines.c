@@ -1,4 +1,4 @@
-/* The audit's signed heads in the common database. */
+/* Lines: the audit's signed heads in the shared database. */
 #include "server-stub/state/audit/lines.h"
 
 #include <fcntl.h>
@@ -27,7 +27,7 @@ static int put_all(struct flo_controller *controller, uint64_t number, const cha
         char FLO_CLEANUP(flo_free_cleanup) *line =
             end != NULL ? strndup(text, (size_t)(end - text)) : NULL;
         if (end == NULL) {
-            break; /* the line was being written when the power went */
+            break; /* the line was being written during a power cut */
         }
         rv = line == NULL ? flo_fail(err, FLO_E_MEMORY, "audit heads")
                           : flo_fleet_audit_line_put(store, number++, line, err);
@@ -49,11 +49,11 @@ int flo_audit_lines_put(struct flo_controller *controller, uint64_t number, cons
 /* ---- reading ---- */
 
 struct pulled {
-    struct flo_buf lacks; /* lines, each with its line feed */
+    struct flo_buf lacks; /* lines missing in the file, each with its line feed */
     const char *last;     /* last line of the file; NULL: it has none */
     size_t last_bytes;
-    uint64_t lines; /* lines of the file */
-    uint64_t rows;  /* seen, from the last line of the file on */
+    uint64_t lines; /* count of lines in the file */
+    uint64_t rows;  /* rows seen, from the file's last line on */
     bool differs;
 };
 
@@ -72,7 +72,7 @@ static int take_row(void *context, uint64_t number, const char *text)
     return 0;
 }
 
-/* Whole lines of the file; *whole becomes their bytes. */
+/* Counts the complete lines of the file; *whole receives their bytes. */
 static void count_lines(struct pulled *pulled, const char *text, size_t bytes, size_t *whole)
 {
     const char *end;
@@ -108,8 +108,8 @@ static int take_any(void *context, uint64_t number, const char *text)
     return 1;
 }
 
-/* No row stands in the place of the file's last line: there are none yet, or
- * the newest were taken away. */
+/* Handles the case that no row has the number of the file's last line: there
+ * are no rows yet, or the newest were removed. */
 static int first_time(struct flo_controller *controller, const char *text, bool *differs,
                       struct flo_err *err)
 {

@@ -1,4 +1,4 @@
-/* The audit in memory: for the files of this folder, not for others. */
+/* Memory: the audit's state in memory.  Private to this folder. */
 #ifndef FLOTILLA_SERVER_STATE_AUDIT_MEMORY_H
 #define FLOTILLA_SERVER_STATE_AUDIT_MEMORY_H
 
@@ -8,11 +8,11 @@
 struct flo_audit_head; /* head.c */
 
 struct flo_audit {
-    struct flo_audit_head *head; /* NULL in memory */
-    uint64_t unmarked;           /* records since the last mark */
+    struct flo_audit_head *head; /* NULL: the store is in memory */
+    uint64_t unmarked;           /* records since the last checkpoint */
     bool is_broken;
-    char cut[192];                     /* what a witness showed (witness.h); "": nothing */
-    char seen[4][FLO_AUDIT_LINE_TEXT]; /* lines of witnesses */
+    char cut[192]; /* the gap that a device's line showed (witness.h); "": none */
+    char seen[4][FLO_AUDIT_LINE_TEXT]; /* lines that devices reported lately */
     size_t seen_next;
     bool has_new_key;
 };

@@ -1,5 +1,5 @@
-/* Records of the audit: operators and their actions, stored and shown to
- * people. */
+/* Records: the audit's records of operators and their actions, stored and shown
+ * to people. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,5 +1,4 @@
-/* Witnesses of the audit: lines that devices were told, compared with the
- * table. */
+/* Witness: lines that devices received, compared with the table. */
 #include "server-stub/state/audit/witness.h"
 
 #include <string.h>
@@ -7,7 +6,8 @@
 #include "server-stub/state/audit/head.h"
 #include "server-stub/state/audit/memory.h"
 
-/* Most devices say the same line: it is looked at once. */
+/* Skips a line that was checked lately, since most devices report the same
+ * one. */
 static bool was_seen(struct flo_audit *audit, const char *line)
 {
     for (size_t i = 0; i < FLO_COUNT(audit->seen); i++) {

@@ -1,6 +1,6 @@
-/* Pins: an order of its own brings a device to the release that people pinned
- * on it.  The order stands in the device's desired until the pin goes, and is
- * signed again as all of those are. */
+/* Pins: orders that bring a device to the release that people pinned on it.
+ * The order stays in the device's desired document until the pin is removed,
+ * and is renewed as all orders there. */
 #include <string.h>
 
 #include <flotilla/errors/release.h>
@@ -51,8 +51,8 @@ static int read_release(struct flo_controller *controller, const char *title, st
                                           out, err);
 }
 
-/* Denials of a release that was taken back count no longer, as in a rollout of
- * it; a fault that the device found stays. */
+/* Decides which blocks are lifted.  Blocks by a recall no longer count, as in a
+ * rollout of the release.  A fault that the device found still blocks. */
 static int lift_of(struct flo_controller *controller, const struct pinned *pinned, uint64_t *out,
                    struct flo_err *err)
 {
@@ -153,11 +153,12 @@ static int put_on(struct flo_controller *controller, const char *id, const char 
     return rv;
 }
 
-/* The order of a pin that a desired holds: a deploy of people. */
+/* The order in a desired document that may belong to a pin: a person's
+ * deploy. */
 struct held {
     bool is_of_people;
     char release[FLO_DIGEST_TEXT];
-    char name[FLO_NAME_MAX + 1]; /* that its end is told by */
+    char name[FLO_NAME_MAX + 1]; /* name under which its end is reported */
 };
 
 static int take_held(void *context, const struct flo_fleet_order *order)
@@ -185,7 +186,8 @@ static int read_held(struct flo_controller *controller, const char *id, const ch
     return rv == FLO_E_ABSENT ? 0 : rv;
 }
 
-/* Another order of people, as a rollback, stays. */
+/* Removes a pin's order.  Another order of people, for example a rollback,
+ * stays. */
 static int take_off(struct flo_controller *controller, const char *id, const char *model,
                     const char *title, struct flo_err *err)
 {
@@ -212,8 +214,9 @@ static const char *title_of(const json_t *pins, const char *model)
     return title != NULL ? title : "";
 }
 
-/* Rollouts look again in between: what let a pinned device go may take it, and
- * what has not begun lets it go before its order is written over. */
+/* Sets the pins; rollouts evaluate the device again in between.  A rollout that
+ * dropped the pinned device may take it again.  A rollout that has not begun on
+ * it drops it before its order is overwritten. */
 int flo_devices_pin(struct flo_controller *controller, const char *id, const char *by,
                     const json_t *before, const json_t *after, struct flo_err *err)
 {
@@ -282,7 +285,8 @@ static const char *text_at(const json_t *json, const char *part, const char *key
     return text != NULL ? text : "";
 }
 
-/* The step of an execution towards the release, if it is a word of ours. */
+/* Returns the state of the execution towards the release, if it is a known
+ * word. */
 static const char *step_of(const json_t *model, const char *release)
 {
     const char *word = text_at(model, "execution", "state");

@@ -1,7 +1,6 @@
-/* Devices: other hardware takes the place of a broken one.
- *
- * The new identity enrolled as any other.  It takes over what people decided
- * about the old one, so that its groups bring it to the same releases. */
+/* Replace: other hardware takes the place of a broken device.  The new identity
+ * enrolled as any other.  It inherits the decisions of people about the old
+ * one, so that its groups bring it to the same releases. */
 #include <string.h>
 
 #include <flotilla/errors/group.h>
@@ -23,8 +22,8 @@ struct place {
     json_t *labels;
     json_t *groups;
     bool is_retired;
-    bool is_replaced; /* another one has its place */
-    bool replaces;    /* the device has the place of another one */
+    bool is_replaced; /* another device has replaced it */
+    bool replaces;    /* the device has replaced another one */
 };
 
 static int take_place(void *context, const struct flo_fleet_device *device)
@@ -124,8 +123,8 @@ static int look_whether_named(void *context, const struct flo_fleet_group *group
     return 0;
 }
 
-/* Join or leave those of `groups` that `other` has not.  Selectors decide about
- * the others. */
+/* Joins or leaves the groups of `groups` that `other` lacks.  Groups by
+ * selector are left out. */
 static int move(struct flo_controller *controller, const char *device, const json_t *groups,
                 const json_t *other, bool is_member, struct flo_err *err)
 {
@@ -154,8 +153,8 @@ static int move(struct flo_controller *controller, const char *device, const jso
     return rv;
 }
 
-/* The pins of the old one bring the new one to their releases; other hardware
- * may refuse one, and says so itself. */
+/* Moves the old device's pins to the new one.  Other hardware may refuse a pin,
+ * and then reports it. */
 static int move_pins(struct flo_controller *controller, const struct place *old,
                      const struct place *next, const char *by, struct flo_err *err)
 {
@@ -174,7 +173,7 @@ static int take_over(struct flo_controller *controller, const struct place *old,
     int rv = old->is_retired ? 0 : flo_devices_retire(controller, old->id, err);
 
     rv = rv < 0 ? rv : take_texts(controller, old, next, err);
-    /* Who leaves makes room for what it joins. */
+    /* Leaving groups first makes room for those to join. */
     rv = rv < 0 ? rv : move(controller, next->id, next->groups, old->groups, false, err);
     rv = rv < 0 ? rv : move(controller, next->id, old->groups, next->groups, true, err);
     rv = rv < 0 ? rv : flo_fleet_device_replaced(controller->store, old->id, next->id, err);

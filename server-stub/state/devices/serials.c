@@ -1,4 +1,4 @@
-/* Claims by serial number: looked up, taken, prepared. */
+/* Serials: rows of serial numbers, looked up, claimed, prepared. */
 #include <string.h>
 
 #include <flotilla/errors/device.h>
@@ -52,7 +52,8 @@ static int take_holder(void *context, const struct flo_fleet_device *device)
     return 0;
 }
 
-/* A device that was retired gave its serial back. */
+/* Reads the device that claimed the serial.  A retired device has released
+ * it. */
 static int read_holder(struct flo_controller *controller, const char *device, struct holder *out,
                        struct flo_err *err)
 {

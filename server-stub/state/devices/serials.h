@@ -1,5 +1,5 @@
-/* Devices that enrol with a serial number, and the list that people prepared
- * (core/member/serial.h). */
+/* Serials: devices that enrol with a serial number, and the list of serials
+ * that people prepared (core/member/serial.h). */
 #ifndef FLOTILLA_SERVER_STATE_SERIALS_H
 #define FLOTILLA_SERVER_STATE_SERIALS_H
 
@@ -13,29 +13,31 @@ struct flo_controller;
 #define FLO_CLAIMS_WAITING_MAX 1000
 #define FLO_CLAIM_GROUPS_MAX 8
 
-/* A row that fits a device which enrols now; `body` is the caller's. */
+/* The row that matches a device which enrols now; `body` is the caller's. */
 struct flo_serial_found {
     char serial[FLO_NAME_MAX + 1];
     json_t *body; /* {"name","labels","note","groups"}; NULL: no claim */
     uint64_t at_ms;
 };
-/* `serial` as the device says it; NULL: it said none.
+/* Looks up the row of an enrolling device; `serial` as the device reports it,
+ * NULL: none.
  *
- * FLO_E_ENROL_SERIAL   the serial is not on the list, or none was said
- * FLO_E_ENROL_WAITS    it has to be prepared first
- * FLO_E_ENROL_CLAIMED  another device came with it */
+ * FLO_E_ENROL_SERIAL   the serial is not on the list, or none was given
+ * FLO_E_ENROL_WAITS    people must prepare the serial first
+ * FLO_E_ENROL_CLAIMED  another device enrolled with the serial */
 FLO_MUST_USE int flo_serials_look(struct flo_controller *controller, const char *serial,
                                   struct flo_serial_found *out, struct flo_err *err);
-/* The device is stored: it gets note and groups of its row, which is its now.
- * Groups that are not there are made, as at any enrolment. */
+/* Assigns the row to a device that was just stored: the device gets the row's
+ * note and groups.  Missing groups are created, as at any enrolment. */
 FLO_MUST_USE int flo_serials_take(struct flo_controller *controller,
                                   const struct flo_serial_found *found, const char *device,
                                   struct flo_err *err);
-/* The serial waits in the list, if there is room.  In its own transaction. */
+/* Adds an unknown serial to the list as waiting, if there is room.  In a
+ * transaction of its own. */
 FLO_MUST_USE int flo_serials_wait(struct flo_controller *controller, const char *serial,
                                   struct flo_err *err);
-/* One row of people: {"serial","name","labels","note","groups"}.
- * FLO_E_REST_MEANING: the serial, a label or a group cannot be. */
+/* Stores one prepared row: {"serial","name","labels","note","groups"}.
+ * FLO_E_REST_MEANING: the serial, a label or a group is invalid. */
 FLO_MUST_USE int flo_serials_prepare(struct flo_controller *controller, const json_t *item,
                                      struct flo_err *err);
 
@@ -43,7 +45,8 @@ FLO_MUST_USE int flo_serials_policy(struct flo_controller *controller, enum flo_
                                     struct flo_err *err);
 FLO_MUST_USE int flo_serials_set_policy(struct flo_controller *controller, enum flo_unlisted policy,
                                         struct flo_err *err);
-/* As people see it, with the device that has it; new reference. */
+/* Returns the row as the API shows it, with the device that claimed it; new
+ * reference. */
 json_t *flo_serials_json(struct flo_controller *controller, const struct flo_fleet_serial *claim);
 
 #endif

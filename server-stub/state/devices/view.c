@@ -1,4 +1,4 @@
-/* A device as people see it: the store's row, and its own words. */
+/* View: the JSON of a device, from the store's row and the device's report. */
 #include "server-stub/state/devices/view.h"
 
 #include "server-stub/core/device/said.h"
@@ -8,7 +8,7 @@
 
 /* ---- what devices say ---- */
 
-/* The release that answers, and how it stands. */
+/* Returns the release that serves, and its state. */
 static json_t *view_serving(const json_t *model)
 {
     json_t *json = flo_said_view("standing", model);
@@ -21,7 +21,7 @@ static json_t *view_serving(const json_t *model)
     return json;
 }
 
-/* One model of a device. */
+/* Adds one model of a device. */
 static void put_model(const struct flo_controller *controller,
                       const struct flo_select_device *facts, json_t *json, const json_t *model)
 {
@@ -35,7 +35,8 @@ static void put_model(const struct flo_controller *controller,
     }
 }
 
-/* The first model stands among the device's own fields; the list has all. */
+/* Adds the report: the first model among the device's own fields, all models in
+ * a list. */
 static void put_reported(const struct flo_controller *controller,
                          const struct flo_select_device *facts, json_t *json,
                          const json_t *reported)

@@ -1,4 +1,4 @@
-/* A device as people see it. */
+/* View: the JSON of a device, as the API shows it. */
 #ifndef FLOTILLA_SERVER_STATE_DEVICES_VIEW_H
 #define FLOTILLA_SERVER_STATE_DEVICES_VIEW_H
 
@@ -7,7 +7,7 @@
 struct flo_controller;
 struct flo_fleet_device;
 
-/* Row `device` of objects.def, new reference. */
+/* Returns the row `device` of objects.def; new reference. */
 json_t *flo_object_device(const struct flo_controller *controller,
                           const struct flo_fleet_device *device);
 

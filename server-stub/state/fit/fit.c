@@ -1,5 +1,5 @@
-/* Forecast of one device: may it take the release, is there a way to it, and
- * has it memory for it?  In the order in which the device asks. */
+/* Fit: the forecast of one device.  It checks whether the device may take the
+ * release, can fetch it, and has memory for it, in the device's own order. */
 #include <string.h>
 
 #include <flotilla/errors/target.h>
@@ -14,7 +14,7 @@
 
 struct scene {
     const json_t *reported;
-    const json_t *model; /* report of the release's model; NULL: it has none */
+    const json_t *model; /* the model's part of the report; NULL: none */
     const struct flo_forecast_order *order;
     flo_forecast_find_fn find;
     void *context;
@@ -122,7 +122,7 @@ static void add_present(struct scene *scene, const struct flo_digest *digest)
     }
 }
 
-/* The files of the variant that the device took of a release. */
+/* Adds the files of the variant that the device took of a release. */
 static void add_release(struct scene *scene, const struct flo_digest *digest)
 {
     const struct flo_release *release =
@@ -192,7 +192,7 @@ static int find_way(struct scene *scene, struct flo_forecast *out, struct flo_er
     if (rv < 0) {
         return flo_wrap(err, rv, "the device's profile");
     }
-    scene->profile.disk_free_bytes = UINT64_MAX; /* for the releases it has */
+    scene->profile.disk_free_bytes = UINT64_MAX; /* its releases need no more */
     add_models(scene);
     if (json_is_integer(json_object_get(profile, "disk_free_bytes"))) {
         scene->profile.disk_free_bytes = number_of(profile, "disk_free_bytes");
@@ -212,7 +212,7 @@ static int find_way(struct scene *scene, struct flo_forecast *out, struct flo_er
 
 /* ---- has it memory? ---- */
 
-/* A device says what its runtime may take. */
+/* Returns the memory that a runtime may take, as the device reports. */
 static uint64_t runtime_memory(const json_t *profile, const char *name)
 {
     size_t i;
@@ -249,7 +249,8 @@ static void candidate_figures(const struct scene *scene, const struct flo_memory
     flo_memory_figures(release, variant, entry, is_measured ? measured : NULL, out);
 }
 
-/* The models that the device plans for; SIZE_MAX: it did not say. */
+/* Reads the models that the device's memory plan contains; SIZE_MAX: not
+ * reported. */
 static size_t read_models(const struct scene *scene, struct flo_memory_told *out)
 {
     size_t count = 0;
@@ -284,7 +285,8 @@ static const char *way_to_memory(const struct flo_memory_model *models, size_t c
                      flo_memory_candidate(models, count, &plan, own, candidate, false, &needed));
 }
 
-/* All models with the new release in the place of its model. */
+/* Plans the memory of all models, with the new release in place of its model's
+ * present one. */
 static int find_memory(const struct scene *scene, struct flo_forecast *out, struct flo_err *err)
 {
     struct flo_memory_told told[MODELS_MAX];
@@ -309,7 +311,7 @@ static int find_memory(const struct scene *scene, struct flo_forecast *out, stru
         return flo_fail(err, FLO_E_TARGET_LIMIT, "the device has %zu model%s", count, flo_s(count));
     }
     own = is_new ? count++ : own;
-    out->memory = "alone"; /* a device without another model may try */
+    out->memory = "alone"; /* a device without another model may always try */
     if (count == 1) {
         return 0;
     }

@@ -1,5 +1,5 @@
-/* Forecasts of a controller without them: what a device would do is not known before it
- * does it, as of one that never reported. */
+/* Absent: stand-in for a build without forecasts.  Each device counts as one
+ * that never reported. */
 #include "base/left_out.h"
 #include "server-stub/state/forecast/forecast.h"
 

@@ -1,5 +1,5 @@
-/* Forecast: the cost of a rollout by phase and group, its time, its way back,
- * and that which forbids its start now. */
+/* Cost: costs of a rollout by phase and group, its time, its way back, and
+ * present obstacles to its start. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -37,7 +37,7 @@ static void add(struct flo_forecast_sum *sum, const struct flo_forecast *one)
     }
 }
 
-/* A device that is in several groups counts in each. */
+/* Adds a device to the sums of all its groups. */
 static void add_groups(struct flo_forecast_costs *costs, const struct flo_fleet_device *device,
                        const struct flo_forecast *one)
 {
@@ -173,9 +173,9 @@ static void add_refusal(json_t *list, int rv, const struct flo_err *err)
     }
 }
 
-/* A plan may be made in a frozen fleet, and says that it is.  A start that
- * waits for approvals or its time is taken all the same: that alone is refused
- * then which no time mends, and the rest holds its begin. */
+/* Adds the obstacles.  A plan may be made in a frozen fleet, and then says so.
+ * A start that waits for approvals or a time is accepted: only obstacles that
+ * time cannot remove refuse it, and the others delay its begin. */
 static void add_refusals(struct flo_controller *controller, struct flo_rollout_entry *entry,
                          json_t *plan)
 {

@@ -1,4 +1,4 @@
-/* Costs of a rollout that is not started; forecast.h shows them. */
+/* Cost: the costs of a rollout before its start; forecast.h shows them. */
 #ifndef FLOTILLA_SERVER_STATE_FORECAST_COST_H
 #define FLOTILLA_SERVER_STATE_FORECAST_COST_H
 
@@ -14,30 +14,31 @@ struct flo_forecast_sum {
     char name[FLO_NAME_MAX + 1];
     uint32_t devices;
     uint32_t takes;
-    uint32_t idle; /* they have it, or cannot take it */
+    uint32_t idle; /* devices that have the release, or cannot take it */
     uint64_t bytes;
 };
-/* Zeros are no costs. */
+/* Zero-initialise. */
 struct flo_forecast_costs {
     struct flo_forecast_sum phases[16]; /* FLO_ROLLOUT_PHASES_MAX */
     struct flo_forecast_sum groups[FLO_FORECAST_SUMS_MAX];
     size_t group_count;
     struct flo_forecast_sum before[FLO_FORECAST_SUMS_MAX]; /* by version */
     size_t before_count;
-    uint32_t kept;       /* a rollback of them needs no download */
-    uint32_t first;      /* they have no release of the model before it */
+    uint32_t kept;       /* devices whose rollback needs no download */
+    uint32_t first;      /* devices without an earlier release of the model */
     uint64_t bytes_most; /* most bytes of one device */
-    /* Bases of the members; NULL: not known. */
+    /* Comparison data of the members from the telemetry thread; NULL:
+     * unknown. */
     const struct flo_observe_bases *bases;
-    uint8_t *takes; /* [members]: it takes the release; or NULL */
+    uint8_t *takes; /* [members]: whether the member takes the release; or NULL */
 };
 void flo_forecast_cost_add(struct flo_forecast_costs *costs, const struct flo_rollout *core,
                            const struct flo_fleet_device *device, const struct flo_forecast *one);
-/* Into the plan, which has its phases: who can be compared, what the gates
- * find, and where their proof is not sure. */
+/* Adds to the plan, whose phases are there: which devices can be compared, what
+ * the gates can detect, and where their result is uncertain. */
 void flo_forecast_sight(const struct flo_forecast_costs *costs, const struct flo_rollout *core,
                         json_t *plan);
-/* Into the plan: phases with their time, groups, the way back, refusals. */
+/* Adds to the plan: phases with their time, groups, the way back, refusals. */
 void flo_forecast_cost_close(struct flo_forecast_costs *costs, struct flo_controller *controller,
                              struct flo_rollout_entry *entry, json_t *plan);
 

@@ -1,4 +1,4 @@
-/* Forecast of a rollout: its devices one by one, counted by way and reason. */
+/* Rollout: the forecast of a rollout's devices, counted by way and reason. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,12 +11,12 @@
 #include "server-stub/state/sayings.h"
 
 #define ITEMS_MAX 200
-#define NAMES_MAX 5      /* devices that cannot, named for each reason */
-#define RELEASES_MAX 32u /* in memory at once: 65 KB each */
+#define NAMES_MAX 5      /* devices named for each reason why they cannot */
+#define RELEASES_MAX 32u /* releases in memory at once: 65 KB each */
 
 struct known {
     struct flo_digest digest;
-    struct flo_release *release; /* NULL: it cannot be had */
+    struct flo_release *release; /* NULL: not available */
     uint64_t used;
 };
 struct flo_forecast_plan {
@@ -42,7 +42,7 @@ static struct flo_release *read_release(struct flo_controller *controller,
     return flo_controller_release(controller, NULL, text);
 }
 
-/* The one that was not used for longest gives way. */
+/* Finds a release in a cache that drops the least recently used one. */
 static const struct flo_release *find_release(void *context, const struct flo_digest *digest)
 {
     struct flo_forecast_plan *all = context;
@@ -105,7 +105,7 @@ static void add_to(json_t *object, const char *key, uint64_t more)
     }
 }
 
-/* The row where these two texts stand, a new one if there is none. */
+/* Returns the row with these two texts, a new one if there is none. */
 static json_t *row_of(json_t *list, const char *key, const char *word, const char *key_2,
                       const char *word_2)
 {
@@ -178,7 +178,7 @@ static json_t *item_json(const struct flo_fleet_device *device, const struct flo
     return item;
 }
 
-/* The device will be no member, whatever it could do. */
+/* Counts a device that will not be a member, whatever it can do. */
 static void count_excuse(json_t *plan, enum flo_excuse excuse, const char *name)
 {
     json_t *row = row_of(json_object_get(plan, "excluded"), "id", flo_excuse_word(excuse), "id",

@@ -1,4 +1,4 @@
-/* Forecast: what the gates of a rollout can find and prove, with the devices
+/* Sight: which faults a rollout's gates can detect and prove with the devices
  * that get the release. */
 #include <math.h>
 #include <stdlib.h>
@@ -11,15 +11,15 @@
 #include "server-stub/state/forecast/cost.h"
 
 #define SITE_MEMBERS_MIN 3
-#define SITE_COVERED_MIN 10 /* a wave brings each of them one device */
-#define SITE_UPDATED 4      /* that one, and three of a probe */
+#define SITE_COVERED_MIN 10 /* sites of this size get one device in the first wave */
+#define SITE_UPDATED 4      /* that device, and three of a probe */
 
 struct sight {
     const struct flo_rollout *core;
     const struct flo_forecast_costs *costs;
-    const json_t *phases; /* the plan's: when each begins and ends */
+    const json_t *phases; /* phases of the plan, with begin and end */
     struct flo_study_crowd crowds[FLO_ROLLOUT_PHASES_MAX];
-    uint32_t blind; /* phases in which nobody can be compared, a bit each */
+    uint32_t blind; /* bits of the phases in which no device can be compared */
     json_t *sights, *unsure, *sites;
 };
 
@@ -30,7 +30,7 @@ static double tenth(double value)
 
 /* ---- who can be compared ---- */
 
-/* The block in which a swap after so many ms would be. */
+/* Returns the time block of a switch to the release after that many ms. */
 static uint32_t block_after(const struct flo_observe_bases *bases, uint64_t ms)
 {
     uint64_t blocks = ms / bases->block_ms;
@@ -41,7 +41,7 @@ static uint32_t block_after(const struct flo_observe_bases *bases, uint64_t ms)
 struct based {
     uint32_t devices;
     uint32_t kinds[FLO_BASE_OWN + 1];
-    uint32_t from; /* block in which the last of those that wait can be */
+    uint32_t from; /* latest block in which a waiting device may switch */
 };
 
 static uint32_t compared_of(const struct based *based)
@@ -49,7 +49,8 @@ static uint32_t compared_of(const struct based *based)
     return based->kinds[FLO_BASE_THIN] + based->kinds[FLO_BASE_OLDER] + based->kinds[FLO_BASE_OWN];
 }
 
-/* Devices that take the release in a phase; FLO_ROLLOUT_PHASES_MAX: in any. */
+/* Counts devices that take the release in a phase; FLO_ROLLOUT_PHASES_MAX: in
+ * any. */
 static struct based count_bases(const struct sight *sight, uint32_t phase,
                                 enum flo_observed_reading reading, uint32_t block)
 {
@@ -82,7 +83,8 @@ static double hours_of(const struct sight *sight, uint32_t phase)
     return (double)sight->core->phases[phase].soak_ms / 3.6e6;
 }
 
-/* Devices that take it; `reading`: those that can be compared by it. */
+/* Counts devices that take the release; `reading`: those with data of that
+ * reading. */
 static void count_crowds(struct sight *sight, int reading)
 {
     const struct flo_forecast_costs *costs = sight->costs;
@@ -98,7 +100,8 @@ static void count_crowds(struct sight *sight, int reading)
                             block_after(costs->bases, ms_of(sight, i, "begins_after_ms")));
             crowd.updated = compared_of(&based);
             crowd.thin = based.kinds[FLO_BASE_THIN];
-            /* A control's past goes on growing after the split. */
+            /* A control device collects more history after the switch of the
+             * others. */
             behind += crowd.updated + based.kinds[FLO_BASE_LATER];
         } else {
             behind += crowd.updated;
@@ -117,7 +120,8 @@ static void clock_of(const struct sight *sight, uint32_t block, char out[16])
     strftime(out, 16, "%H:%M UTC", &utc);
 }
 
-/* The speed that most devices can be compared by: the first of several. */
+/* Returns the speed reading by which most devices can be compared: the first of
+ * several. */
 static enum flo_observed_reading best_reading(const struct sight *sight)
 {
     const struct flo_study_rules *rules = &sight->core->study.rules;
@@ -189,7 +193,7 @@ static void say_unsure(struct sight *sight, const char *text)
     json_array_append_new(sight->unsure, json_pack("{s:s}", "text", text));
 }
 
-/* Nobody of the phase can be compared yet. */
+/* Notes a phase in which no device can be compared yet. */
 static void add_blind(struct sight *sight, uint32_t phase, const struct flo_measure_fact *fact)
 {
     const struct flo_observe_bases *bases = sight->costs->bases;
@@ -294,7 +298,7 @@ static int by_value(const void *a, const void *b)
     return (one > other) - (one < other);
 }
 
-/* Sizes of sites, the smallest first, in place of the sites of members. */
+/* Replaces the members' sites by the sizes of sites, the smallest first. */
 static size_t sizes_of(uint32_t *values, size_t count, uint32_t least)
 {
     size_t sizes = 0;
@@ -333,7 +337,8 @@ static void add_site(struct sight *sight, const struct flo_study_site *site)
     }
 }
 
-/* The smallest, the median and the largest that the cover reaches. */
+/* Adds the smallest, median and largest site among those that the cover
+ * reaches. */
 static void add_sites(struct sight *sight)
 {
     const struct flo_rollout *core = sight->core;

@@ -1,4 +1,4 @@
-/* Groups by selector: which ones a device is in; and ranks. */
+/* Rules: groups by selector, which devices match them, and priorities. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,21 +8,21 @@
 #include "server-stub/state/text_list.h"
 #include "server-stub/store/fleet.h"
 
-#define SWEEP_MS 60000 /* between two looks at what changes by itself */
+#define SWEEP_MS 60000 /* interval of evaluating facts that change with time */
 
 struct flo_group_rule {
     char name[FLO_NAME_MAX + 1];
-    struct flo_selector *selector; /* NULL: it ends, and has no member */
+    struct flo_selector *selector; /* NULL: the group ends, and has no member */
 };
 struct flo_groups {
     struct flo_group_rule *rules;
     size_t rule_count;
     struct flo_group_rank *ranks;
     size_t rank_count, rank_room;
-    bool is_read;         /* the rules are those of the store */
-    bool is_moving;       /* one of them asks for what changes by itself */
+    bool is_read;         /* the rules are as in the store */
+    bool is_moving;       /* a selector uses facts that change with time */
     bool ends;            /* a group is to be deleted when it is empty */
-    uint64_t sweep_at_ms; /* all are looked at again */
+    uint64_t sweep_at_ms; /* time when all devices are evaluated again */
 };
 
 struct flo_groups *flo_groups_new(void)
@@ -81,7 +81,8 @@ struct reading {
     struct flo_err *err;
 };
 
-/* One that is no selector any more keeps the members that it has. */
+/* Parses a selector.  A group whose selector is no longer valid keeps its
+ * members. */
 static bool parse_rule(struct flo_groups *groups, const char *text, struct flo_group_rule *rule)
 {
     struct flo_err err = {0};
@@ -132,7 +133,8 @@ int flo_groups_priority(struct flo_controller *controller, const char *group, ui
     return rv;
 }
 
-/* A stored selector was read once; labels may be gone since. */
+/* Reads a rule.  A stored selector was valid once; its labels may be gone
+ * since. */
 static int read_rule(void *context, const struct flo_fleet_group *group)
 {
     struct reading *reading = context;
@@ -208,8 +210,8 @@ static bool is_member(const struct flo_select_device *device, const char *group)
     return false;
 }
 
-/* A change of membership moves the facts, so all are found before one is
- * made. */
+/* Finds all changes before one is made, because a change of membership alters
+ * the facts. */
 size_t flo_groups_find(struct flo_controller *controller, const char *device,
                        struct flo_group_change *out)
 {

@@ -38,7 +38,7 @@ static int take(void *context, const struct flo_fleet_device *device)
     return device->is_retired || has_left ? 0 : walk->fn(walk->context, device);
 }
 
-/* The store goes through all devices in their order quickly. */
+/* Walks over all devices; the store iterates them quickly in order. */
 static int next_of_all(struct flo_group_walk *walk, bool *is_whole, struct flo_err *err)
 {
     const struct flo_fleet_device_filter filter = {

@@ -1,8 +1,9 @@
-/* Walk: the devices of a group in the order of their ids, in slices.
+/* Walk: iterates over the devices of a group in the order of their ids, in
+ * slices.
  *
- * Calls of other people are answered between two slices.  A device that leaves
- * the group meanwhile, or is retired, is passed over.  One that comes may be
- * met, or not. */
+ * Other calls are answered between two slices.  A device that leaves the group
+ * meanwhile, or is retired, is skipped.  A device that joins meanwhile may be
+ * visited or not. */
 #ifndef FLOTILLA_SERVER_STATE_GROUPS_WALK_H
 #define FLOTILLA_SERVER_STATE_GROUPS_WALK_H
 
@@ -12,20 +13,20 @@
 struct flo_group_walk {
     struct flo_fleet_store *store;
     char group[FLO_NAME_MAX + 1]; /* "": all */
-    char last[37];                /* device; "": none yet */
-    uint64_t taken;               /* by this slice */
+    char last[37];                /* id of the last device; "": none yet */
+    uint64_t taken;               /* devices in this slice */
     struct flo_text_list ids;     /* members of its group */
-    size_t at;                    /* the next one */
+    size_t at;                    /* index of the next id */
     flo_fleet_device_fn fn;
     void *context;
 };
 
-/* `group`: "all" is everybody.  `fn` takes each device; an error of it ends the
- * slice.  Call flo_group_walk_end in any case. */
+/* Begins a walk; `group` "all" is the whole fleet.  `fn` receives each device;
+ * an error of it ends the slice.  Call flo_group_walk_end in any case. */
 FLO_MUST_USE int flo_group_walk_begin(struct flo_group_walk *walk, struct flo_fleet_store *store,
                                       const char *group, flo_fleet_device_fn fn,
                                       struct flo_err *err);
-/* The next devices until `until_ms` (flo_now_ms), some at least. */
+/* Visits the next devices until `until_ms` (flo_now_ms), a few at least. */
 FLO_MUST_USE int flo_group_walk_on(struct flo_group_walk *walk, uint64_t until_ms, void *context,
                                    bool *is_whole, struct flo_err *err);
 void flo_group_walk_end(struct flo_group_walk *walk);
