@@ -25,7 +25,7 @@
 #include "server-stub/store/fleet.h"
 
 #define HEARTBEAT_MS 60000
-#define RESTORED_SKIP 100000 /* more orders than come between backups */
+#define RESTORED_SKIP 100000 /* more orders than are given between two backups */
 
 static int settings_load(struct flo_controller *controller, struct flo_err *err)
 {
@@ -62,7 +62,7 @@ static int settings_load(struct flo_controller *controller, struct flo_err *err)
     if (controller->heartbeat_ms == 0) {
         controller->heartbeat_ms = HEARTBEAT_MS;
     } else if (controller->heartbeat_ms < FLO_HEARTBEAT_MS_MIN) {
-        /* An older controller stored it. */
+        /* The value was stored by an older controller. */
         controller->heartbeat_ms = FLO_HEARTBEAT_MS_MIN;
     } else if (controller->heartbeat_ms > FLO_HEARTBEAT_MS_MAX) {
         controller->heartbeat_ms = FLO_HEARTBEAT_MS_MAX;
@@ -125,9 +125,9 @@ static int load(struct flo_controller *controller, struct flo_err *err)
     return rv < 0 ? rv : flo_rollouts_load(controller, err);
 }
 
-/* Devices take no number twice.  Since the backup, rollouts may have been taken
- * back and the fleet been frozen.  An unfreeze in the backup must not be signed
- * again. */
+/* Skips numbers after a restore, because devices accept no number twice.  Since
+ * the backup, rollouts may have been rolled back and the fleet been frozen.  An
+ * unfreeze in the backup must not be signed again. */
 static int restore(struct flo_controller *controller, struct flo_err *err)
 {
     char order[FLO_NAME_MAX + 1];
@@ -167,8 +167,8 @@ static int restore(struct flo_controller *controller, struct flo_err *err)
 #define FILE_NAME "control.db"
 #define MOVED_NAME "control.db.imported"
 
-/* Two places with tables would be two fleets: the older one is named so that
- * nobody starts with it by mistake. */
+/* Imports the tables.  Tables in two places would make two fleets, so the older
+ * file is renamed and nobody starts with it by mistake. */
 static int import(struct flo_controller *controller, const char *file, const char *moved,
                   struct flo_err *err)
 {
@@ -210,15 +210,15 @@ static int open_tables(struct flo_controller *controller, struct flo_err *err)
     return rv == 0 && address != NULL && has_file ? import(controller, file, moved, err) : rv;
 }
 
-/* Rooms whose memory follows the store, in the order in which they are asked:
- * rollouts write what they kept back, keys come behind them, and messages leave
- * before the audit signs. */
+/* Modules whose memory follows the store, in the order of their calls.
+ * Rollouts write held-back rows, keys follow, and messages leave before the
+ * audit signs. */
 static const struct flo_transaction_part *const parts[] = {
     &flo_rules_part, &flo_watch_part,    &flo_rollouts_part, &flo_keyring_part,
     &flo_trust_part, &flo_outgoing_part, &flo_audit_part,
 };
 
-/* Memory of the rooms, which the store fills. */
+/* Allocates the modules' memory, which is filled from the store. */
 static bool rooms_new(struct flo_controller *controller)
 {
     return (controller->outgoing = flo_outgoing_new()) != NULL &&

@@ -16,8 +16,8 @@ struct flo_subscribers {
 
 /* ---- lists ---- */
 
-/* Room for one item more; false without memory.  A document that is left out is
- * published again with the next connection. */
+/* Makes room for one more item; false: no memory.  A document that is left out
+ * is published again at the next connection. */
 static bool has_room(void **items, size_t count, size_t *capacity, size_t bytes)
 {
     if (count < *capacity) {
@@ -204,7 +204,7 @@ void flo_outgoing_ack(struct flo_controller *controller, const char *device, con
 
     snprintf(ack.device, sizeof(ack.device), "%s", device);
     snprintf(ack.boot, sizeof(ack.boot), "%s", boot);
-    (void)flo_acks_add(acks, &ack); /* else the device tells it again */
+    (void)flo_acks_add(acks, &ack); /* without memory: the device sends the event again */
 }
 
 void flo_outgoing_ask(struct flo_controller *controller, const char *device, const char *order)
@@ -312,7 +312,7 @@ void flo_outgoing_unsubscribe(struct flo_controller *controller, const void *con
     all->count = kept;
 }
 
-/* Without repetitions, in order, to all that subscribed. */
+/* Sends all messages to all subscribers, sorted and without repetitions. */
 static void flush(struct flo_controller *controller)
 {
     const struct flo_subscribers *all = controller->subscribers;

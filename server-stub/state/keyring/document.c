@@ -114,7 +114,8 @@ static int get_bytes(const json_t *object, const char *name, uint8_t **out, size
     return 0;
 }
 
-/* All but the signature, with the context in front. */
+/* Builds the signed text: the document without the signature, with the context
+ * in front. */
 static int signed_text(json_t *document, struct flo_buf *out, struct flo_err *err)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *rest = json_copy(document);
@@ -301,7 +302,8 @@ static int open_files(const json_t *document, const uint8_t *key, struct flo_key
     return rv;
 }
 
-/* By one of these certificates, or by the one with this fingerprint. */
+/* Checks the signer: one of these certificates, or the one with this
+ * fingerprint. */
 static int is_by(const struct flo_pem_part *parts, size_t count, const char *fingerprint,
                  const struct flo_buf *text, const uint8_t *signature, size_t bytes,
                  struct flo_err *err)

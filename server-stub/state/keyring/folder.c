@@ -13,8 +13,8 @@
 #include "server-stub/state/pki/pki.h"
 
 #define OWN_KEY "controller.key"
-/* The highest number that this folder took: somebody may put an older document
- * back. */
+/* Name of the file with the highest number that this folder accepted: somebody
+ * may restore an older document. */
 #define NUMBER "keyring.number"
 
 static const char *const folders[] = {"pki", "keys", "trust"};
@@ -43,7 +43,7 @@ static int read_one(const char *dir, const char *name, json_t *files, struct flo
         flo_secret_wipe(text, bytes);
         free(text);
     }
-    return rv == FLO_E_ABSENT ? 0 : rv; /* the file was taken away meanwhile */
+    return rv == FLO_E_ABSENT ? 0 : rv; /* the file was removed meanwhile */
 }
 
 static int read_folder(const char *dir, const char *folder, json_t *files, struct flo_err *err)
@@ -105,7 +105,8 @@ static int write_one(const char *dir, const char *name, const json_t *text, stru
                                    is_secret(name) ? 0600 : 0644, err);
 }
 
-/* Keys come before the list that names them, and go after it. */
+/* Writes or removes files.  Keys are written before the list that names them,
+ * and removed after it. */
 static int write_all(const char *dir, json_t *files, json_t *there, bool keys, struct flo_err *err)
 {
     const char *name;
@@ -138,7 +139,7 @@ static int remove_others(const char *dir, json_t *files, json_t *there, struct f
     return rv;
 }
 
-/* Each file that differs is written, and others of such names go. */
+/* Writes each file that differs, and removes others with such names. */
 static int write_folder(const char *dir, json_t *files, struct flo_err *err)
 {
     FLO_CLEANUP(flo_json_secret_cleanup) json_t *there = NULL;
@@ -294,7 +295,8 @@ static int take(const char *dir, const char *digest, const char *text, size_t by
     return rv < 0 ? rv : flo_keyring_number_set(dir, keyring.number, err);
 }
 
-/* In a common folder it has what it lacks elsewhere: the list. */
+/* Checks that this controller was not dismissed.  If two controllers share a
+ * folder, the list of dismissed keys is there. */
 static int check_dismissed(const char *dir, struct flo_err *err)
 {
     FLO_CLEANUP(flo_key_cleanup) struct flo_key *own = NULL;

@@ -1,4 +1,5 @@
-/* Keyring: the leader's part.  Without a common database there is none. */
+/* Kept: the leader's part of the keyring.  Without a shared database there is
+ * none. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -7,7 +8,7 @@
 #include "server-stub/state/pki/pki.h"
 #include "server-stub/state/transaction.h"
 
-#define RESTORED_SKIP 100000 /* more numbers than come between backups */
+#define RESTORED_SKIP 100000 /* more numbers than are used between two backups */
 
 struct flo_keyring_kept *flo_keyring_new(void)
 {
@@ -27,8 +28,8 @@ static json_t *row_of(const char *name, const char *pem)
     return json_pack("{s:s,s:s}", "name", name, "key", pem);
 }
 
-/* Before the list of those that are admitted changes: it holds again if this
- * transaction fails. */
+/* Saves the list of admitted controllers before it changes; a failed
+ * transaction restores it. */
 static int remember(struct flo_keyring_kept *kept, struct flo_err *err)
 {
     if (kept->before == NULL) {
@@ -37,7 +38,7 @@ static int remember(struct flo_keyring_kept *kept, struct flo_err *err)
     return kept->before == NULL ? flo_fail(err, FLO_E_MEMORY, "keyring") : 0;
 }
 
-/* The leader is one of them: it has the files. */
+/* Admits the leader itself, which has the files. */
 static int admit_self(struct flo_controller *controller, json_t *list, struct flo_err *err)
 {
     FLO_CLEANUP(flo_key_cleanup) struct flo_key *own = NULL;
@@ -62,7 +63,7 @@ struct row {
     struct flo_err *err;
 };
 
-/* A document that somebody put back may name them. */
+/* Removes dismissed controllers, which a restored older document may name. */
 static int leave_out_dismissed(struct flo_controller *controller, struct flo_err *err)
 {
     json_t *list = controller->keyring->as_stored.controllers;
@@ -103,9 +104,9 @@ static int take_row(void *context, uint64_t number, const char *digest, const ch
         snprintf(controller->keyring->digest, sizeof(controller->keyring->digest), "%s", digest);
         rv = leave_out_dismissed(controller, row->err);
     } else {
-        /* The controller has the files from elsewhere.  Those that were
-         * admitted before are admitted again by people: nobody else says who
-         * they are. */
+        /* The controller has the files from elsewhere.  Controllers that were
+         * admitted before must be admitted again by people, because nobody else
+         * knows their keys. */
         flo_log_err(FLO_LOG_WARN, "keyring", &why);
         controller->keyring->as_stored.number = number;
         rv = 0;
@@ -134,7 +135,8 @@ static int store(struct flo_controller *controller, json_t *files, const char *d
     return rv;
 }
 
-/* A number that was not committed is left out: the next one is higher. */
+/* Stores the document.  A number that was not committed is skipped: the next
+ * one is higher. */
 static int keep(struct flo_controller *controller, struct flo_err *err)
 {
     FLO_CLEANUP(flo_json_secret_cleanup) json_t *files = NULL;
@@ -175,7 +177,7 @@ int flo_keyring_load(struct flo_controller *controller, struct flo_err *err)
         stored->number += RESTORED_SKIP;
     }
     rv = admit_self(controller, stored->controllers, err);
-    controller->has_new_files = true; /* perhaps: keep() compares the files */
+    controller->has_new_files = true; /* maybe: keep() compares the files */
     return rv < 0 ? rv : keep(controller, err);
 }
 
@@ -210,7 +212,7 @@ void flo_keyring_settle(struct flo_controller *controller, bool is_committed)
 
 const struct flo_transaction_part flo_keyring_part = {.write = keep, .settle = flo_keyring_settle};
 
-/* The row of this key; NULL: it has none from now on. */
+/* Sets the row of this key; NULL removes it. */
 static int change(struct flo_controller *controller, const char *keyid, json_t *row_or_null,
                   struct flo_err *err)
 {

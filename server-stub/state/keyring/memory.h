@@ -1,4 +1,4 @@
-/* Keyring in memory: for the files of this folder, not for others. */
+/* Memory: the keyring's state in memory.  Private to this folder. */
 #ifndef FLOTILLA_SERVER_STATE_KEYRING_MEMORY_H
 #define FLOTILLA_SERVER_STATE_KEYRING_MEMORY_H
 
@@ -6,9 +6,9 @@
 
 /* The keyring of a leader. */
 struct flo_keyring_kept {
-    struct flo_keyring as_stored; /* without files; number 0: none is */
-    json_t *before;               /* controllers before this transaction; NULL: as they are */
-    bool is_written;              /* in this transaction */
+    struct flo_keyring as_stored; /* without files; number 0: none is stored */
+    json_t *before;               /* controllers before this transaction; NULL: unchanged */
+    bool is_written;              /* written in this transaction */
     /* Digest of the files as stored; "": unknown. */
     char digest[FLO_KEYRING_DIGEST];
     char own[FLO_KEYID_TEXT]; /* key of the controller that leads */

@@ -16,11 +16,11 @@
 #include "server-stub/state/text_list.h"
 #include "server-stub/store/fleet.h"
 
-#define TURN_MS 10 /* then everything else has its turn */
+#define TURN_MS 10 /* length of a turn; then other work runs */
 
 /* ---- one ---- */
 
-/* The device's groups changed: orders, rollouts, and whoever looks at it. */
+/* Tells orders, rollouts and subscribers that the device's groups changed. */
 static int moved(struct flo_controller *controller, const char *device, struct flo_err *err)
 {
     int rv = flo_orders_leave(controller, device, err);
@@ -43,7 +43,7 @@ static int change(struct flo_controller *controller, const char *device,
     }
     rv = flo_fleet_group_member(controller->store, change->group, device, change->is_member, since,
                                 is_news, &full);
-    /* The device stays out, and the log says why. */
+    /* The device stays out of the group, and the log says why. */
     if (rv == FLO_E_TARGET_LIMIT) {
         flo_log(FLO_LOG_WARN, "group", "%s", full.what);
         return 0;
@@ -54,7 +54,7 @@ static int change(struct flo_controller *controller, const char *device,
     return rv;
 }
 
-/* The device's groups by selector, its rollouts, its statement. */
+/* Evaluates a device: its groups by selector, its rollouts, its statement. */
 static int look(struct flo_controller *controller, const char *device, struct flo_err *err)
 {
     struct flo_group_change changes[FLO_FLEET_GROUPS_MAX];
@@ -62,7 +62,7 @@ static int look(struct flo_controller *controller, const char *device, struct fl
     int rv = flo_groups_read(controller, err);
     size_t count = rv == 0 ? flo_groups_find(controller, device, changes) : 0;
 
-    /* Who leaves makes room for what joins. */
+    /* Leaving groups first makes room for those to join. */
     for (int joins = 0; joins < 2; joins++) {
         for (size_t i = 0; i < count && rv == 0; i++) {
             bool is_news = false;
@@ -84,7 +84,8 @@ int flo_groups_member(struct flo_controller *controller, const char *group, cons
     uint64_t since = 0;
     int rv = flo_fleet_newest(controller->store, "order", &since, err);
 
-    /* Orders to the group are for whoever was in it. */
+    /* An order to the group counts for devices that were in it when it was
+     * given. */
     rv = rv < 0 || is_member ? rv : flo_making_reach(controller, device, err);
     rv = rv < 0 ? rv
                 : flo_fleet_group_member(controller->store, group, device, is_member, since,

@@ -1,8 +1,8 @@
-/* Membership: devices join groups, leave them, and are told of theirs.
+/* Membership: moves devices into groups and out of them, and tells them.
  *
- * A device that changed is looked at: selectors say which groups it is in, and
- * a signed statement (contracts/documents.md section 2.2) tells it.  Many
- * devices are looked at in pieces, so that nothing else waits. */
+ * A device that changed is evaluated: selectors decide its groups, and a signed
+ * statement (contracts/documents.md section 2.2) tells the device.  Many
+ * devices are evaluated in slices, so that nothing else waits. */
 #ifndef FLOTILLA_SERVER_STATE_MEMBERSHIP_H
 #define FLOTILLA_SERVER_STATE_MEMBERSHIP_H
 
@@ -10,19 +10,20 @@
 
 struct flo_controller;
 
-/* A device joins or leaves a group of named members.  FLO_E_TARGET_LIMIT. */
+/* Adds a device to a group with named members, or removes it.
+ * FLO_E_TARGET_LIMIT. */
 FLO_MUST_USE int flo_groups_member(struct flo_controller *controller, const char *group,
                                    const char *device, bool is_member, bool *is_news,
                                    struct flo_err *err);
-/* May a device name this group when it enrols?  FLO_E_STATE: it is one by
- * selector, or it ends. */
+/* Checks whether a device may name this group at its enrolment.  FLO_E_STATE:
+ * the group has a selector, or it ends when empty. */
 FLO_MUST_USE int flo_groups_may_enrol(struct flo_controller *controller, const char *group,
                                       struct flo_err *err);
-/* The same; make the group when there is none. */
+/* Does the same, and creates the group when there is none. */
 FLO_MUST_USE int flo_groups_enrol(struct flo_controller *controller, const char *group,
                                   struct flo_err *err);
-/* Look at devices that changed, for some milliseconds, in a transaction of its
- * own.  true: there are more. */
+/* Evaluates changed devices for some milliseconds, in a transaction of its own.
+ * true: there are more. */
 FLO_MUST_USE bool flo_groups_turn(struct flo_controller *controller, uint64_t now_ms);
 
 #endif

@@ -1,7 +1,6 @@
-/* Groups as a device is told of them: one numbered, signed statement.
- *
- * A device says in its report which groups it knows.  While these are others
- * than the store's, its desired document carries the statement. */
+/* Tell: a numbered, signed statement that tells a device its groups.  A device
+ * reports which groups it knows.  While they differ from the store's, its
+ * desired document carries the statement. */
 #include <string.h>
 
 #include "server-stub/state/controller.h"
@@ -10,14 +9,14 @@
 #include "server-stub/state/outgoing.h"
 #include "server-stub/store/groups.h"
 
-/* A device that still knows other groups is told again with a new number: the
- * controller's data may be older than the device. */
+/* Pause after which a device that still knows other groups gets a new statement
+ * with a new number: the controller's data may be older than the device. */
 #define AGAIN_MS 600000
 
 struct wanted {
     char groups[FLO_GROUPS_MAX * (FLO_NAME_MAX + 3) + 3]; /* JSON */
-    bool is_any;                                          /* desired carries a statement */
-    bool is_said;                                         /* ... that says so */
+    bool is_any;  /* the desired document carries a statement */
+    bool is_said; /* the statement names the present groups */
 };
 
 static int take_groups(void *context, const struct flo_fleet_device *device)
@@ -73,7 +72,8 @@ static int sign(struct flo_controller *controller, const char *device, const str
     return rv;
 }
 
-/* The device knows its groups: the statement leaves its desired. */
+/* Removes the statement from the desired document of a device that knows its
+ * groups. */
 static int untell(struct flo_controller *controller, const char *device, struct flo_err *err)
 {
     struct wanted wanted = {.is_said = false};

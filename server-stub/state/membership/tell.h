@@ -1,4 +1,5 @@
-/* Groups as a device is told of them; not for others. */
+/* Tell: the statement by which a device learns its groups.  Private to this
+ * folder. */
 #ifndef FLOTILLA_SERVER_STATE_MEMBERSHIP_TELL_H
 #define FLOTILLA_SERVER_STATE_MEMBERSHIP_TELL_H
 
@@ -6,7 +7,8 @@
 
 struct flo_controller;
 
-/* The desired carries a statement while the device knows other groups. */
+/* Puts a statement into the desired document while the device knows other
+ * groups. */
 FLO_MUST_USE int flo_groups_tell(struct flo_controller *controller, const char *device,
                                  struct flo_err *err);
 

@@ -1,4 +1,5 @@
-/* Orders as they are published: in desired documents and lists of groups. */
+/* Documents: orders as they are published, in desired documents and lists of
+ * groups. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,7 +11,7 @@
 
 #define CARDS_MAX 1024
 
-/* A desired document while it is written. */
+/* State of a desired document that is being written. */
 struct desired {
     char orders[FLO_ASSIGNMENTS_MAX][FLO_NAME_MAX + 1]; /* their ids */
     size_t count;
@@ -35,8 +36,8 @@ static int collect_order(void *context, const char *model, const char *order)
     return 0;
 }
 
-/* An order about a model is its assignment; one about a rollout is a
- * statement. */
+/* Writes an order: one about a model as its assignment, one about a rollout as
+ * a statement. */
 static int write_order(void *context, const struct flo_fleet_order *row)
 {
     struct desired *desired = context;
@@ -141,7 +142,8 @@ struct cards {
     char *envelopes[CARDS_MAX];
 };
 
-/* Fleets whose first epoch goes on need no look into the orders. */
+/* Returns whether the order's epoch is over.  A fleet still in its first epoch
+ * needs no look into its orders. */
 static bool is_over(const struct cards *cards, const struct flo_fleet_order *row)
 {
     struct flo_order order;
@@ -160,7 +162,7 @@ static int collect_card(void *context, const struct flo_fleet_order *order)
     if (strcmp(order->op, "deploy") == 0) {
         return 0;
     }
-    if (cards->count == CARDS_MAX) { /* ascending: the oldest goes */
+    if (cards->count == CARDS_MAX) { /* in ascending order: the oldest is dropped */
         free(cards->envelopes[0]);
         memmove(&cards->items[0], &cards->items[1], (CARDS_MAX - 1) * sizeof(cards->items[0]));
         memmove(&cards->envelopes[0], &cards->envelopes[1],

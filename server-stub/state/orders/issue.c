@@ -1,4 +1,4 @@
-/* Orders: completed, signed and stored. */
+/* Issue: completes, signs and stores orders. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,7 +36,7 @@ bool flo_orders_are_overtaken(const struct flo_orders *orders)
     return orders->is_overtaken;
 }
 
-/* A name for `by`: letters that are not allowed become '-'. */
+/* Makes a valid name for `by`: letters that are not allowed become '-'. */
 static void by_name(const char *by, char *out)
 {
     size_t n = 0;
@@ -73,7 +73,7 @@ static int complete(struct flo_controller *controller, struct flo_order *order, 
 
     snprintf(order->id, sizeof(order->id), "o-%04llu", (unsigned long long)order->seq);
     if (order->op == FLO_ORDER_DEPLOY && order->rollout[0] == '\0') {
-        /* The order has no rollout: its own name tells its end. */
+        /* An order without a rollout: its own name reports its end. */
         memcpy(order->rollout, order->id, sizeof(order->rollout));
     }
     snprintf(order->fleet, sizeof(order->fleet), "%s", controller->fleet);
@@ -94,7 +94,8 @@ int flo_orders_sign_alone(struct flo_controller *controller, struct flo_order *o
     return rv < 0 ? rv : sign(controller, order, &body, envelope, err);
 }
 
-/* A record has no room for the whole body: its digest names it. */
+/* Audits the order.  A record has no room for the whole body, so it has the
+ * body's digest. */
 static int audit(struct flo_controller *controller, const struct flo_order *order,
                  const char *release, const struct flo_buf *body, struct flo_err *err)
 {

@@ -1,4 +1,4 @@
-/* Desired documents: those that a rollback leaves as they are, and one that it
+/* Kept: which desired documents a rollback leaves as they are, and which it
  * changes. */
 #include <string.h>
 
@@ -27,11 +27,12 @@ static int note_order(void *context, const struct flo_fleet_order *order)
     return 0;
 }
 
-/* A device that was told to run another release, or none, keeps that: the
- * rollback in its group's list is enough for it.  So does one that got any
- * order after the rollback, which is still being made.  Where no list has the
- * rollback, those that have the release are told by their desired, whatever it
- * said. */
+/* Decides whether a rollback leaves a desired document as it is.  A device with
+ * an order for another release, or for none, keeps that: the rollback in its
+ * group's list is enough.  So does a device with any order newer than the
+ * rollback, whose slices may still be under way.  Where no list carries the
+ * rollback, devices with the release get it in their desired document, whatever
+ * that held. */
 int flo_scope_keeps(const struct flo_scope_list *list, const char *order,
                     struct flo_scope_kept *out, struct flo_err *err)
 {
@@ -42,7 +43,8 @@ int flo_scope_keeps(const struct flo_scope_list *list, const char *order,
         return 0;
     }
     int rv = flo_fleet_order_get(list->controller->store, order, note_order, &held, err);
-    /* An abort came with the order: its rollouts ended by it. */
+    /* An abort was issued with this rollback, which ended the rollouts: it does
+     * not count as newer. */
     out->is_newer = rv == 0 && list->seq > 0 && held.seq > list->seq && !held.is_abort;
     out->is_kept =
         rv == 0 &&
@@ -61,7 +63,8 @@ bool flo_scope_has(const struct flo_fleet_device *device, const char *model)
     return has;
 }
 
-/* A device that has the model, or is told of it, is awaited. */
+/* Awaits the removal on a device that has the model, or is ordered to have
+ * it. */
 int flo_scope_remove(const struct flo_scope_list *list, const char *device, bool is_there,
                      struct flo_err *err)
 {
@@ -81,8 +84,8 @@ int flo_scope_remove(const struct flo_scope_list *list, const char *device, bool
     return rv < 0 ? rv : flo_fleet_desired_set(store, device, list->model, list->order, err);
 }
 
-/* A device whose report names the release gets the order in its desired
- * document, whatever stood there when it was given. */
+/* Puts the order into the desired document of a device whose report names the
+ * release, whatever the document held then. */
 int flo_scope_open(const struct flo_scope_list *list, const char *device, enum flo_return way,
                    struct flo_err *err)
 {

@@ -1,8 +1,7 @@
-/* Orders for a group that a device has left.
- *
- * The device itself takes no order for a group that it is not in.  Without this
- * its desired would say for ever what it never does, and people's orders would
- * await it. */
+/* Leave: drops orders for a group that a device has left.  The device ignores
+ * orders for a group that it is not in.  Otherwise its desired document would
+ * always name a release that it never runs, and people's orders would await
+ * it. */
 #include <string.h>
 
 #include "server-stub/state/controller.h"
@@ -14,13 +13,13 @@
 struct leaver {
     struct flo_controller *controller;
     const char *device;
-    struct flo_text_list models, orders; /* what its desired says */
+    struct flo_text_list models, orders; /* models and orders in its desired document */
     struct flo_text_list awaited;
 };
 
 struct scope {
-    char group[FLO_NAME_MAX + 1];   /* "": it is for one device */
-    char rollout[FLO_NAME_MAX + 1]; /* "": it is of people */
+    char group[FLO_NAME_MAX + 1];   /* "": the order is for one device */
+    char rollout[FLO_NAME_MAX + 1]; /* "": the order was given by a person */
     bool is_outside;
 };
 
@@ -54,7 +53,8 @@ static int read_scope(const struct leaver *leaver, const char *order, struct sco
     return rv == FLO_E_ABSENT ? 0 : rv;
 }
 
-/* Is it people's order for a group that the device is not in? */
+/* Tells whether the order was given by a person, for a group that the device is
+ * not in. */
 static int is_for_others(const struct leaver *leaver, const char *order, bool *out,
                          struct flo_err *err)
 {

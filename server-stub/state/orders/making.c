@@ -1,4 +1,4 @@
-/* Orders to large groups: slices of their devices. */
+/* Making: creates the rows of orders to large groups in slices. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,21 +10,22 @@
 #include "server-stub/state/sayings.h"
 #include "server-stub/store/making.h"
 
-/* A slice of one order. */
+/* State of a slice of one order. */
 struct slice {
     struct flo_controller *controller;
-    struct flo_making making; /* a copy: the store's own moves */
+    struct flo_making making; /* a copy, because the store's own changes */
     struct flo_scope_list order;
     char model[FLO_NAME_MAX + 1];
     char release[FLO_DIGEST_TEXT];
     char to[FLO_DIGEST_TEXT];
-    char send[FLO_NAME_MAX + 1]; /* the deploy order of `to`; "": not yet */
-    enum flo_return way;         /* way of the device that was looked at last */
-    /* No list has the rollback, or the removal: reports say who needs it. */
+    char send[FLO_NAME_MAX + 1]; /* the deploy order of `to`; "": none yet */
+    enum flo_return way;         /* way of the last device */
+    /* No list carries the rollback or removal: reports say which devices need
+     * it. */
     bool is_by_report;
-    bool is_there;               /* the model, on that device */
-    char held[FLO_NAME_MAX + 1]; /* the order that was looked at last */
-    bool is_kept;                /* ... stays in desired documents */
+    bool is_there;               /* whether the last device has the model */
+    char held[FLO_NAME_MAX + 1]; /* the last order that was checked */
+    bool is_kept;                /* whether that order stays in desired documents */
     struct place {
         char device[37];
         bool has_order; /* about the model */
@@ -40,7 +41,8 @@ static void take_model(struct slice *slice, const struct flo_fleet_order *order)
     slice->order.model = slice->model;
 }
 
-/* Where a rollback of no list goes: what each device ran before, or `to`. */
+/* Reads the target of a rollback that no list carries: each device's previous
+ * release, or `to`. */
 static int take_target(struct slice *slice, const char *body)
 {
     struct flo_order order;
@@ -83,7 +85,8 @@ static int slice_init(struct slice *slice, struct flo_controller *controller,
 
 /* ---- desired documents, which a rollback changes ---- */
 
-/* Thousands of them hold a few orders about the model. */
+/* Checks the order that a device holds, with a cache: thousands of devices hold
+ * a few orders about the model. */
 static int look_at_held(struct slice *slice, const char *held)
 {
     int rv = 0;
@@ -97,7 +100,7 @@ static int look_at_held(struct slice *slice, const char *held)
     return rv;
 }
 
-/* Both lists go up. */
+/* Notes the order that a device holds; both lists are in ascending order. */
 static int note_held(void *context, const char *device, const char *order)
 {
     struct slice *slice = context;
@@ -115,7 +118,8 @@ static int note_held(void *context, const char *device, const char *order)
     return rv;
 }
 
-/* The list of its group has told the device: its document may follow later. */
+/* Updates the desired document later: the group's list has told the device
+ * already. */
 static int rewrite(struct slice *slice, const char *device)
 {
     flo_outgoing_later(slice->controller, device);
@@ -123,8 +127,8 @@ static int rewrite(struct slice *slice, const char *device)
                                  slice->making.order, slice->err);
 }
 
-/* No other device stands between two members of `all`: those that have an order
- * about the model are written as one. */
+/* Counts the members from `from` on that can be written as one range.  No other
+ * device lies between them, and all have an order about the model. */
 static size_t run_of(const struct slice *slice, size_t from)
 {
     bool is_all = strcmp(slice->making.group, "all") == 0;
@@ -227,7 +231,7 @@ static int take_one(void *context, const char *device, bool is_there)
     struct place *place = &slice->places[slice->count++];
 
     snprintf(place->device, sizeof(place->device), "%s", device);
-    place->does_stay = is_there; /* made before its turn */
+    place->does_stay = is_there; /* this row was made before its slice */
     return is_there ? 0 : slice->is_by_report ? open_one(slice, device) : await_one(slice, device);
 }
 
@@ -246,7 +250,7 @@ static uint64_t slice_devices(const struct slice *slice)
     return given > 0 ? given : slice->is_by_report ? FLO_MAKING_REPORTS : FLO_MAKING_DEVICES;
 }
 
-/* One slice of an order: where it ends is stored with it. */
+/* Makes one slice of an order, and stores where it ends. */
 static int make_slice(struct flo_controller *controller, const struct flo_making *making,
                       struct flo_err *err)
 {
@@ -270,7 +274,7 @@ static int make_slice(struct flo_controller *controller, const struct flo_making
     return rv < 0 ? rv : controller->orders->leave(controller, NULL, NULL, err);
 }
 
-/* Slices until `until_ms`, the oldest order first; at least one. */
+/* Makes slices until `until_ms`, the oldest order first; at least one. */
 int flo_making_until(struct flo_controller *controller, uint64_t until_ms, size_t *left,
                      struct flo_err *err)
 {
@@ -311,7 +315,7 @@ int flo_making_finish(struct flo_controller *controller, struct flo_err *err)
     return flo_making_until(controller, UINT64_MAX, &left, err);
 }
 
-/* As a slice of this one device. */
+/* Makes the row of one device, as a slice of its own. */
 static int make_one(struct flo_controller *controller, const struct flo_making *making,
                     const char *device, struct flo_err *err)
 {

@@ -1,4 +1,4 @@
-/* Orders in memory: for the files of this folder, not for others. */
+/* Memory: the state of orders in memory.  Private to this folder. */
 #ifndef FLOTILLA_SERVER_STATE_ORDERS_MEMORY_H
 #define FLOTILLA_SERVER_STATE_ORDERS_MEMORY_H
 
@@ -6,12 +6,13 @@
 
 struct flo_orders {
     flo_orders_leave_fn leave;
-    bool is_overtaken; /* a rollback is newer than deploys that are held */
+    bool is_overtaken; /* a rollback is newer than deploys in desired documents */
     uint64_t signed_count;
 };
 
 /* making.c */
-/* Slices until that time, at least one.  *left: orders that are not whole. */
+/* Makes slices until that time, at least one.  *left: orders that are not
+ * complete. */
 FLO_MUST_USE int flo_making_until(struct flo_controller *controller, uint64_t until_ms,
                                   size_t *left, struct flo_err *err);
 

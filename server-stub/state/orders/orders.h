@@ -1,4 +1,5 @@
-/* Orders: signed, signed again, and as they are published. */
+/* Orders: signs orders, renews their signatures, and writes them for
+ * publication. */
 #ifndef FLOTILLA_SERVER_STATE_ORDERS_ORDERS_H
 #define FLOTILLA_SERVER_STATE_ORDERS_ORDERS_H
 
@@ -9,84 +10,91 @@
 
 struct flo_controller;
 
-/* A model leaves a device: no rollout of it, above, brings it back. Without a
- * device: no more come, and the rollouts are written. */
+/* Callback when a model is removed from a device: no rollout of the model
+ * brings it back.  device NULL: the last call, at which changed rollouts are
+ * written. */
 typedef int (*flo_orders_leave_fn)(struct flo_controller *controller, const char *device,
                                    const char *model, struct flo_err *err);
 struct flo_orders;
-/* None was signed; NULL: no memory. */
+/* Creates the state without an order; NULL: no memory. */
 struct flo_orders *flo_orders_new(flo_orders_leave_fn leave);
 void flo_orders_free(struct flo_orders *orders);
-/* Since the start. */
+/* Returns how many orders were signed since the start. */
 uint64_t flo_orders_signed(const struct flo_orders *orders);
-/* A rollback is newer than deploys that are held: flo_orders_overtaken. */
+/* Returns whether a rollback is newer than deploys in desired documents; then
+ * flo_orders_overtaken is due. */
 bool flo_orders_are_overtaken(const struct flo_orders *orders);
 
-/* Complete (id, seq, times), sign and store an order; `id` receives its id. */
+/* Completes (id, seq, times), signs and stores an order; `id` receives its
+ * id. */
 FLO_MUST_USE int flo_orders_issue(struct flo_controller *controller, struct flo_order *order,
                                   bool is_tracked, uint64_t release_bytes, char *id,
                                   struct flo_err *err);
-/* The same; `row` says how it travels. */
+/* Does the same; `row` says how the order is transported. */
 FLO_MUST_USE int flo_orders_issue_row(struct flo_controller *controller, struct flo_order *order,
                                       struct flo_fleet_order row, char *id, struct flo_err *err);
-/* Complete and sign one that is not stored as an order; `envelope` is
- * appended. */
+/* Completes and signs an order that is not stored as one; appends to
+ * `envelope`. */
 FLO_MUST_USE int flo_orders_sign_alone(struct flo_controller *controller, struct flo_order *order,
                                        struct flo_buf *envelope, struct flo_err *err);
-/* Sign again the orders that are due (core/orders/renewal.h): those in lists of
- * groups (flo_fleet_order_standing), then those that desired documents hold. */
+/* Renews the orders that are due (core/orders/renewal.h): first those in lists
+ * of groups (flo_fleet_order_standing), then those in desired documents. */
 FLO_MUST_USE int flo_orders_renew(struct flo_controller *controller, struct flo_err *err);
-/* The second half of it: after a rollback, what desired documents say about its
- * model is due at once. */
+/* Renews at once, after a rollback, the orders in desired documents that are
+ * about its model. */
 FLO_MUST_USE int flo_orders_overtaken(struct flo_controller *controller, struct flo_err *err);
-/* All of them: devices know higher numbers than this store. */
+/* Renews all orders, because devices know higher numbers than this store. */
 FLO_MUST_USE int flo_orders_renew_each(struct flo_controller *controller, struct flo_err *err);
-/* Sign one again if it is due, with the scope that it has, for a rollout that
- * brings it to devices; `id` becomes the new one's.  It is due, too, when its
- * number is below `held`, that of an order which one of them has: such a device
- * would answer that the other one is newer. */
+/* Renews an order, if due, with its present scope, for a rollout that brings it
+ * to devices; `id` becomes the new one's.  An order is also due when its number
+ * is below `held`, the number of an order which one of the devices has.  Such a
+ * device would otherwise answer that it has a newer order. */
 FLO_MUST_USE int flo_orders_freshen(struct flo_controller *controller, char *id, uint64_t held,
                                     struct flo_err *err);
-/* A rollback of that number goes to this device alone: what its desired says
- * about the model is signed again for it, unless it is newer. */
+/* Renews, for one device, the orders about the model in its desired document
+ * that are not newer than this rollback.  The rollback goes to this device
+ * alone. */
 FLO_MUST_USE int flo_orders_outlast(struct flo_controller *controller, const char *device,
                                     const char *model, uint64_t rollback, struct flo_err *err);
-/* A device holds something newer about the model than this order of a group. If
- * its desired holds the order all the same, sign it again for the device by
- * name, above all others: a removal by name may lie between the rollout and the
- * day on which the device joined its group. */
+/* Signs a group's order again for a device that knows a newer order about the
+ * model.  This happens only if the desired document still holds the group's
+ * order.  The new order names the device and is newer than all others: an order
+ * that removed the model by name may lie between the rollout and the day on
+ * which the device joined its group. */
 FLO_MUST_USE int flo_orders_outrank(struct flo_controller *controller, const char *device,
                                     const char *model, const char *order, bool *is_sent,
                                     struct flo_err *err);
-/* Sign one again that came to a device too late, if its desired holds it. */
+/* Signs an order again that reached a device too late, if its desired document
+ * holds it. */
 FLO_MUST_USE int flo_orders_send_again(struct flo_controller *controller, const char *device,
                                        const char *order, struct flo_err *err);
-/* The groups of a device changed: what people ordered for a group that it left
- * is in its desired no more, and awaits it no more. */
+/* Removes orders for groups that a device left from its desired document, and
+ * no longer awaits their answers. */
 FLO_MUST_USE int flo_orders_leave(struct flo_controller *controller, const char *device,
                                   struct flo_err *err);
-/* Nothing that was ordered awaits a device any more: it leaves the fleet. */
+/* Stops to await answers of a device that leaves the fleet. */
 FLO_MUST_USE int flo_orders_retire(struct flo_controller *controller, const char *device,
                                    struct flo_err *err);
-/* Orders of those groups' rollouts that its desired still holds are signed
- * again for it by name. */
+/* Signs the orders of left groups' rollouts again by name, if the device's
+ * desired document still holds them. */
 FLO_MUST_USE int flo_orders_left(struct flo_controller *controller, const char *device,
                                  struct flo_err *err);
-/* Sign an order of a group again for one device, into its desired. */
+/* Signs an order of a group again for one device, and puts it into its desired
+ * document. */
 FLO_MUST_USE int flo_orders_by_name(struct flo_controller *controller, const char *device,
                                     const char *order, struct flo_err *err);
-/* A device has a model no more: its desired says so no longer, unless it is
- * told something else about the model by now. */
+/* Removes a removed model from the device's desired document, unless that holds
+ * another order about the model by now. */
 FLO_MUST_USE int flo_orders_removed(struct flo_controller *controller, const char *device,
                                     const char *model, struct flo_err *err);
-/* logs, doctor: one device is asked for a report.  It comes by PUT
- * /v1/reports/ID. */
+/* Issues the orders `logs` and `doctor`: one device is asked for a report,
+ * which arrives by PUT /v1/reports/ID. */
 FLO_MUST_USE int flo_orders_report(struct flo_controller *controller, struct flo_order *order,
                                    char *id, struct flo_err *err);
-/* Text of the desired document of a device, appended. */
+/* Appends the text of a device's desired document. */
 FLO_MUST_USE int flo_orders_desired_text(struct flo_controller *controller, const char *device,
                                          struct flo_buf *out, struct flo_err *err);
-/* Text of a group's retained list; FLO_ORDERS_NONE: it has none. */
+/* Appends the text of a group's retained list; FLO_ORDERS_NONE: it has none. */
 #define FLO_ORDERS_NONE "{\"v\":1,\"orders\":[]}"
 FLO_MUST_USE int flo_orders_group_text(struct flo_controller *controller, const char *group,
                                        struct flo_buf *out, struct flo_err *err);

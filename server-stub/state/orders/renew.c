@@ -1,4 +1,5 @@
-/* Orders signed again: those that age, and those that a rollback overtook. */
+/* Renew: signs orders again, those that age and those that a rollback
+ * overtook. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,7 +19,7 @@ struct held {
 struct all_held {
     struct held *items;
     size_t count, room;
-    bool is_listed; /* in lists of groups; else desired documents hold them */
+    bool is_listed; /* orders in lists of groups; else in desired documents */
     struct flo_err *err;
 };
 
@@ -102,7 +103,7 @@ static int collect_holder(void *context, const char *device)
 {
     struct flo_text_list *holders = context;
 
-    if (holders->count <= FLO_RENEWAL_OWN_MAX) { /* one more says: too many */
+    if (holders->count <= FLO_RENEWAL_OWN_MAX) { /* one more than the maximum means: too many */
         flo_text_list_add(holders, device);
     }
     return 0;
@@ -189,7 +190,8 @@ int flo_orders_outlast(struct flo_controller *controller, const char *device, co
                : rv;
 }
 
-/* Orders come by sequence: those of a rollout stand together. */
+/* Finds rollbacks.  Orders come sorted by sequence, so orders of one rollout
+ * are adjacent. */
 static int find_rollbacks(struct flo_controller *controller, struct all_held *all,
                           struct flo_err *err)
 {
@@ -244,10 +246,10 @@ static int renew_listed(struct flo_controller *controller, bool is_each, struct 
     return rv;
 }
 
-/* An order in a desired document is renewed only for its holders.  Other
- * members of the scope hold something newer, and must not meet it again in
- * their group's list.  An order in no desired document stands in the list, for
- * a device that was away for longer than it lives. */
+/* Renews orders in desired documents, each only for the devices that hold it.
+ * Other members of the scope hold something newer, and must not find it again
+ * in their group's list.  An order in no desired document stays in the list,
+ * for a device that was away for longer than the order is valid. */
 static int renew_held(struct flo_controller *controller, bool is_each, struct flo_err *err)
 {
     struct all_held all = {.err = err};
@@ -260,8 +262,9 @@ static int renew_held(struct flo_controller *controller, bool is_each, struct fl
     return rv;
 }
 
-/* Desired documents may hold deploys that a rollback takes out of them in its
- * next slices: signed again, they would be newer than it. */
+/* Renews the orders.  It waits while a rollback's slices still have to remove
+ * deploys from desired documents: signed again, those would be newer than the
+ * rollback. */
 int flo_orders_renew(struct flo_controller *controller, struct flo_err *err)
 {
     int rv = flo_making_finish(controller, err);
@@ -273,7 +276,7 @@ int flo_orders_renew(struct flo_controller *controller, struct flo_err *err)
 int flo_orders_overtaken(struct flo_controller *controller, struct flo_err *err)
 {
     if (flo_making_is_open(controller)) {
-        return 0; /* asked again with the next tick */
+        return 0; /* tried again at the next tick */
     }
     controller->orders->is_overtaken = false;
     return renew_held(controller, false, err);
@@ -287,7 +290,8 @@ int flo_orders_renew_each(struct flo_controller *controller, struct flo_err *err
     return rv == 0 ? renew_held(controller, true, err) : rv;
 }
 
-/* An order that nobody held when the epoch moved was not signed again then. */
+/* Renews an order for a rollout.  An order that no device held when the epoch
+ * changed was not signed again then. */
 int flo_orders_freshen(struct flo_controller *controller, char *id, uint64_t held,
                        struct flo_err *err)
 {

@@ -1,10 +1,10 @@
-/* Orders that ask one device for a report. */
+/* Report: orders that ask one device for a report. */
 #include "server-stub/state/controller.h"
 #include "server-stub/state/orders/orders.h"
 #include "server-stub/state/outgoing.h"
 
-/* The order goes to the device by name.  One that is away, or whose answer is
- * missing, is asked again when it reports (core/orders/answer.h). */
+/* Issues the order to the device by name.  A device that is away, or whose
+ * answer is missing, is asked again when it reports (core/orders/answer.h). */
 int flo_orders_report(struct flo_controller *controller, struct flo_order *order, char *id,
                       struct flo_err *err)
 {

@@ -1,4 +1,4 @@
-/* Scope: the devices of an order, and each one's way to do it. */
+/* Scope: the devices of an order, and how each of them carries it out. */
 #ifndef FLOTILLA_SERVER_STATE_ORDERS_SCOPE_H
 #define FLOTILLA_SERVER_STATE_ORDERS_SCOPE_H
 
@@ -11,7 +11,7 @@ struct flo_controller;
 struct flo_scope_member {
     char id[37];
     char name[FLO_NAME_MAX + 1];
-    char title[FLO_RETURN_TITLE]; /* what it keeps */
+    char title[FLO_RETURN_TITLE]; /* release that it keeps */
     bool is_online;
     enum flo_return way;
     enum flo_removal removal;
@@ -20,38 +20,40 @@ struct flo_scope_member {
 struct flo_scope_list {
     struct flo_controller *controller;
     const char *order;
-    uint64_t seq;        /* number of the order; 0: it is the newest of all */
+    uint64_t seq;        /* number of the order; 0: newer than all others */
     const char *model;   /* the order's model; NULL: the whole fleet */
-    const char *release; /* digest text: of the rollback; NULL: another op,
-                          * with a model a removal */
+    const char *release; /* digest text of the release that is rolled back; NULL: another op (a
+                            removal if there is a model) */
     const char *to;      /* digest text, or NULL */
     const char *send;    /* deploy order of `to`, for devices that must fetch
                           * it */
-    bool is_sliced;      /* devices come in slices (making.h): one that can go
-                          * back says enough, and no more are read */
+    bool is_sliced; /* devices are read in slices (making.h): reading ends at the first device that
+                  can go back */
     struct flo_scope_member *items;
     size_t count, room;
     struct flo_err *err;
 };
 
-/* Does a desired document with this order stay as it is? */
+/* Result of flo_scope_keeps: whether a desired document with this order stays
+ * as it is. */
 struct flo_scope_kept {
     bool is_kept;
-    bool is_newer; /* ... for it came behind the rollback */
+    bool is_newer; /* kept because the order is newer than the rollback */
 };
 FLO_MUST_USE int flo_scope_keeps(const struct flo_scope_list *list, const char *order,
                                  struct flo_scope_kept *out, struct flo_err *err);
-/* Await the order on one of them, whose report says `way`.  No list has it. */
+/* Awaits the order on one device, whose report says `way`, and puts it into the
+ * device's desired document: no group's list carries it. */
 FLO_MUST_USE int flo_scope_open(const struct flo_scope_list *list, const char *device,
                                 enum flo_return way, struct flo_err *err);
-/* Does its report say that it has the model? */
+/* Returns whether the device's report says that it has the model. */
 bool flo_scope_has(const struct flo_fleet_device *device, const char *model);
-/* The same for a removal; one that has not got the model is passed by. */
+/* Awaits a removal on one device; a device without the model is skipped. */
 FLO_MUST_USE int flo_scope_remove(const struct flo_scope_list *list, const char *device,
                                   bool is_there, struct flo_err *err);
-/* The deploy order for devices of this rollback (its id) that do not keep `to`;
- * issued when the first of them is met.  A release that was yanked since sends
- * nobody: the rollback itself. */
+/* Finds the deploy order for those devices of the rollback `back` (its id) that
+ * do not keep `to`.  The order is issued for the first of them.  If `to` was
+ * yanked since, the id is the rollback's own. */
 FLO_MUST_USE int flo_orders_send(struct flo_controller *controller, const char *back, char *id,
                                  struct flo_err *err);
 

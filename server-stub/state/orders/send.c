@@ -1,18 +1,15 @@
-/* A rollback to a named release: the deploy order for devices that do not keep
- * that release.
- *
- * Devices come in slices (making.h), so it is issued when the first of them is
- * met.  Its rollout's name is the rollback's: by that it is found again, and
- * the end of the update is told by it. */
+/* Send: the deploy order of a rollback to a named release, for devices that do
+ * not keep that release.  Devices come in slices (making.h), so it is issued
+ * for the first of them.  Its rollout has the rollback's name: by that name the
+ * order is found again, and the end of the update is reported. */
 #include <string.h>
 
 #include "server-stub/state/controller.h"
 #include "server-stub/state/orders/orders.h"
 #include "server-stub/state/orders/scope.h"
 
-/* The operator waits for the answer, and the way back from this trial is the
- * harmful release.  The target therefore serves only this long before it is
- * committed. */
+/* Soak of the target release, short: the operator waits for the answer, and a
+ * rollback of this trial would return to the harmful release. */
 #define SEND_SOAK_MS 10000
 
 struct sending {

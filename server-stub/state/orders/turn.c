@@ -1,4 +1,5 @@
-/* Orders to large groups: a turn of slices, in a transaction of its own. */
+/* Turn: a turn of slices of orders to large groups, in a transaction of its
+ * own. */
 #include "server-stub/state/controller.h"
 #include "server-stub/state/orders/making.h"
 #include "server-stub/state/orders/memory.h"

@@ -1,4 +1,4 @@
-/* An order as people see it, with the answers of its devices. */
+/* View: the JSON of an order, with the answers of its devices. */
 #include "server-stub/state/orders/view.h"
 
 #include "server-stub/state/controller.h"
@@ -11,7 +11,7 @@ static int view_order_row(void *context, const struct flo_fleet_order *order)
     json_t *body = flo_saying_parsed(order->body, json_null());
     const char *signed_reason =
         json_string_value(json_object_get(json_object_get(body, "args"), "reason"));
-    bool is_older = order->reason[0] == '\0'; /* than the field is */
+    bool is_older = order->reason[0] == '\0'; /* the order is older than the field `reason` */
 
     *out = json_pack("{s:s,s:s,s:s,s:s,s:s,s:I,s:I,s:o,s:o}", "id", order->id, "op", order->op,
                      "group", order->group, "rollout", order->rollout, "reason",
@@ -43,7 +43,8 @@ static int view_reason(void *context, const char *word, uint64_t count)
     return 0;
 }
 
-/* How fast, and why not: shown with one order, not with every change. */
+/* Adds durations and errors of the answers: shown with one order, not with
+ * every change. */
 static int view_answers(struct flo_controller *controller, const char *id, json_t *json,
                         struct flo_err *err)
 {

@@ -1,4 +1,4 @@
-/* Devices that are asked to renew. */
+/* Ask: asks devices to renew their certificates. */
 #include <string.h>
 
 #include "proto/lifetime.h"
@@ -20,8 +20,9 @@ uint64_t flo_pki_ask_pause_ms(const struct flo_controller *controller)
                                      : pause_ms;
 }
 
-/* A statement that lists authorities says whom devices believe.  Before it
- * lists the newest, no device takes a certificate of it. */
+/* Returns whether devices accept the newest authority.  If a trust statement
+ * lists authorities, devices accept those only, so it must list the newest
+ * first. */
 static bool is_newest_known(const struct flo_controller *controller)
 {
     const struct flo_trust *trust = controller->trust;
@@ -42,7 +43,7 @@ static bool is_newest_known(const struct flo_controller *controller)
 struct asking {
     struct flo_controller *controller;
     uint64_t now_ms;
-    bool is_rolled; /* those of an older authority are asked too */
+    bool is_rolled; /* certificates of an older authority are renewed, too */
     size_t count;
     size_t keyless; /* issued before the controller kept their keys */
 };

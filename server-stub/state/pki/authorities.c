@@ -1,9 +1,8 @@
-/* Authorities of the fleet: made, rolled, retired.
- *
- * DIR/pki/ca.pem lists them, and what it lists is accepted: to write it is the
- * one step that adds or retires one.  A key is on the disk before its
- * certificate is listed, and goes after it is not.  The first authority's key
- * is ca.key, the others' are ca-KEYID.key. */
+/* Authorities: makes, rotates and retires the fleet's certificate authorities.
+ * Each authority in DIR/pki/ca.pem is accepted, so writing that file is the one
+ * step that adds or retires one.  A key is written to disk before its
+ * certificate is listed, and deleted after the certificate is no longer listed.
+ * The first authority's key is ca.key, the others' are ca-KEYID.key. */
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -42,7 +41,7 @@ static int list_text(const struct flo_pki *pki, struct flo_buf *out, struct flo_
     return out->failed ? flo_fail(err, FLO_E_MEMORY, "authorities") : 0;
 }
 
-/* As the memory says; then pki->ca says it too. */
+/* Writes the list from memory; then updates pki->ca. */
 static int list_write(struct flo_controller *controller, struct flo_err *err)
 {
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
@@ -91,7 +90,8 @@ static int take(struct flo_pki *pki, const char *pem, size_t bytes,
     return 0;
 }
 
-/* Each authority has its own subject: brokers look it up by that. */
+/* Makes an authority with a subject of its own, because brokers look it up by
+ * subject. */
 static int make(struct flo_controller *controller, struct flo_key *key, bool is_first,
                 struct flo_err *err)
 {
@@ -228,8 +228,9 @@ int flo_pki_rotate(struct flo_controller *controller, struct flo_err *err)
 
 /* ---- open ---- */
 
-/* Without one that holds the controller could not start, and nobody could add
- * one.  Its devices enrol again: docs/runbook.md. */
+/* Adds an authority when all have expired: without one the controller could not
+ * start, and nobody could add one.  Its devices must enrol again:
+ * docs/runbook.md. */
 static int follow_ended(struct flo_controller *controller, struct flo_err *err)
 {
     struct flo_pki *pki = controller->pki;
@@ -267,7 +268,8 @@ int flo_pki_authorities_open(struct flo_controller *controller, struct flo_err *
 
 /* ---- retired ---- */
 
-/* After the list on the disk has it no more; a key that stays harms nothing. */
+/* Deletes the key, after the list on disk no longer has it.  A key that remains
+ * does no harm. */
 static void forget_key(const struct flo_controller *controller,
                        const struct flo_authority *authority)
 {
@@ -310,7 +312,7 @@ int flo_pki_retire(struct flo_controller *controller, const char *name, struct f
     forget_key(controller, &gone);
     authority_free(&gone);
     memset(&pki->authorities[pki->authority_count], 0, sizeof(gone));
-    rv = flo_pki_leaves(controller, err); /* perhaps it had issued them */
+    rv = flo_pki_leaves(controller, err); /* it may have issued our certificates */
     flo_outgoing_authorities(controller, true);
     return rv;
 }

@@ -1,4 +1,4 @@
-/* Certificates of devices: issued, remembered, taken back. */
+/* Certificates: issues, stores and revokes certificates of devices. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -52,7 +52,7 @@ struct newest {
     void *context;
     char device[37]; /* the one before */
     char authority[FLO_AUTHORITY_TEXT];
-    struct flo_text_list held; /* devices that said which, in order */
+    struct flo_text_list held; /* devices that reported which, in order */
     size_t next;
 };
 
@@ -64,7 +64,8 @@ static int tell_held(void *context, const struct flo_fleet_certificate *one)
     return newest->fn(newest->context, one->device, one->authority);
 }
 
-/* Both lists stand in order of devices. */
+/* Returns whether the device reported its certificate; both lists are sorted by
+ * device. */
 static bool has_held(struct newest *newest, const char *device)
 {
     const struct flo_text_list *held = &newest->held;
@@ -149,7 +150,8 @@ static int add_list(struct flo_controller *controller, const struct flo_authorit
 {
     uint64_t now_ms = controller->pki->revoked_at_ms;
     struct revoked list = {.authority = authority, .now_ms = now_ms};
-    /* One that just ended is listed too: whose clock is late still takes it. */
+    /* A certificate that just expired is listed too: a peer whose clock is late
+     * still accepts it. */
     int rv = flo_fleet_certificate_each(
         controller->store, (const enum flo_certificate_state[]){FLO_CERTIFICATE_REVOKED}, 1,
         now_ms > FLO_BACKDATED_MS ? now_ms - FLO_BACKDATED_MS : 0, take_revoked, &list, err);
@@ -175,11 +177,11 @@ int flo_pki_revoked_write(struct flo_controller *controller, struct flo_err *err
     if (flo_pki_in_memory(controller)) {
         return 0;
     }
-    /* Brokers take the list with the latest second. */
+    /* Each list needs a later second than the last: brokers use the latest. */
     pki->revoked_at_ms =
         now_ms / 1000 > pki->revoked_at_ms / 1000 ? now_ms : pki->revoked_at_ms + 1000;
     for (size_t i = 0; rv == 0 && i < pki->authority_count; i++) {
-        if (now_ms < pki->authorities[i].until_ms) { /* else it says nothing */
+        if (now_ms < pki->authorities[i].until_ms) { /* an expired authority needs no list */
             rv = add_list(controller, &pki->authorities[i], &text, err);
         }
     }

@@ -1,5 +1,5 @@
-/* Certificates of the controller itself: of its listeners and the broker
- * (server), and of its two MQTT clients. */
+/* Leaves: certificates of the controller itself.  One is for its listeners and
+ * the broker (server), two are for its MQTT clients. */
 #include <string.h>
 
 #include "proto/lifetime.h"
@@ -30,8 +30,8 @@ static void hosts_add(struct hosts *hosts, const char *host)
     }
 }
 
-/* The chain holds the authority: devices that enrol know only its
- * fingerprint. */
+/* Makes a certificate.  Its chain includes the authority, because devices that
+ * enrol know only the authority's fingerprint. */
 static int leaf_make(struct flo_controller *controller, const char *key_name, char *key_file,
                      const char *name, char *file, const struct flo_certificate_wish *wish,
                      struct flo_err *err)
@@ -118,7 +118,7 @@ bool flo_pki_leaves_are_due(const struct flo_pki *pki, uint64_t now_ms)
 {
     uint64_t life_ms = pki->leaves_until_ms - pki->leaves_at_ms;
 
-    /* A clock that went back past their begin makes them invalid too. */
+    /* A clock set back before their start makes them invalid, too. */
     return now_ms >= pki->leaves_at_ms + flo_lifetime_due_ms(life_ms) ||
            now_ms + FLO_BACKDATED_MS < pki->leaves_at_ms;
 }

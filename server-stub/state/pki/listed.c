@@ -1,4 +1,4 @@
-/* Keys and authorities as others ask for them: by name, the one that signs. */
+/* Listed: lookups of keys and authorities, by name or by role. */
 #include <string.h>
 
 #include "server-stub/state/pki/memory.h"

@@ -1,4 +1,5 @@
-/* The PKI in memory, and its files below DIR; not for others. */
+/* Memory: the PKI's state in memory, and its files below DIR.  Private to this
+ * folder. */
 #ifndef FLOTILLA_SERVER_STATE_PKI_MEMORY_H
 #define FLOTILLA_SERVER_STATE_PKI_MEMORY_H
 
@@ -9,10 +10,10 @@ struct flo_pki {
     struct flo_pki_files files;
     struct flo_authority authorities[FLO_AUTHORITIES_MAX];
     size_t authority_count;
-    struct flo_buf ca;                      /* as files.ca_file */
-    uint64_t leaves_at_ms, leaves_until_ms; /* our own certificates */
-    uint64_t revoked_at_ms;                 /* time of the newest list */
-    char asked[37];                         /* the last device that was */
+    struct flo_buf ca;                      /* content of files.ca_file */
+    uint64_t leaves_at_ms, leaves_until_ms; /* issue and expiry of our own certificates */
+    uint64_t revoked_at_ms;                 /* time of the newest revocation list */
+    char asked[37];                         /* the last device that was asked to renew */
     bool has_seal_key;
     bool has_keyless; /* certificates whose key the store does not have */
     struct flo_key *order_key;
@@ -23,14 +24,14 @@ static inline bool flo_pki_in_memory(const struct flo_controller *controller)
 {
     return controller->dir[0] == ':'; /* ":memory:" */
 }
-/* Below DIR; `out` holds 4096. */
+/* Writes a path below DIR; `out` holds 4096. */
 FLO_MUST_USE int flo_pki_path(const struct flo_controller *controller, const char *name, char *out,
                               struct flo_err *err);
-/* The key of a file below DIR; made when there is none.  `path` (4096) becomes
- * the file's. */
+/* Reads the key in a file below DIR; made when there is none.  `path` (4096)
+ * receives the file's path. */
 FLO_MUST_USE int flo_pki_key(const struct flo_controller *controller, const char *name, char *path,
                              struct flo_key **out, struct flo_err *err);
-/* authorities.c: read those that are there, or make the first one.
+/* authorities.c: reads the authorities, or makes the first one.
  * FLO_E_KEYS_ABSENT: one has no key. */
 FLO_MUST_USE int flo_pki_authorities_open(struct flo_controller *controller, struct flo_err *err);
 void flo_pki_authorities_close(struct flo_pki *pki);

@@ -1,9 +1,8 @@
-/* PKI: the key that seals rows of rights (store/seals.h), and rows of before.
- *
- * The key is made of DIR/keys/audit.key: an agreement with its own public half.
- * DIR/keys/rows.sealed says that rows were sealed once: from then on one
- * without a seal is nobody's.  It is a file, so that who can write to the
- * database cannot ask for another first time. */
+/* Seals: the key that seals token and user rows (store/seals.h), and older
+ * rows.  The key is derived from DIR/keys/audit.key, by an agreement with its
+ * own public half.  DIR/keys/rows.sealed says that rows were sealed once: from
+ * then on a row without a seal has no right.  The marker is a file, so that
+ * somebody who can write to the database cannot cause another first time. */
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -30,8 +29,8 @@ static int use_key(struct flo_controller *controller, const struct flo_key *key,
     return rv;
 }
 
-/* A key that was made once and is gone is not made again unasked: with another
- * one nobody has a right. */
+/* Opens the key.  A key that was made once and is lost is not replaced without
+ * a request, because with another one all seals are invalid. */
 static int open_key(struct flo_controller *controller, struct flo_key **out, struct flo_err *err)
 {
     char path[4096];
@@ -100,7 +99,8 @@ static int seal_all(struct flo_controller *controller, uint64_t wrong, struct fl
     return flo_controller_commit(controller, err);
 }
 
-/* The marker comes last: rows that it speaks of are on the disk. */
+/* Seals the rows.  The marker is written last, when the sealed rows are on
+ * disk. */
 int flo_pki_seals_rows(struct flo_controller *controller, struct flo_err *err)
 {
     char path[4096];

@@ -1,4 +1,5 @@
-/* Keys of devices, their used numbers; not for others. */
+/* Keys: the devices' proof keys and their used message numbers.  Private to
+ * this folder. */
 #ifndef FLOTILLA_SERVER_STATE_PROOFS_KEYS_H
 #define FLOTILLA_SERVER_STATE_PROOFS_KEYS_H
 
@@ -20,29 +21,31 @@
 #define FLO_PROOFS_TOLD 16        /* devices until somebody asks */
 #define FLO_PROOFS_LATE_MS 600000 /* one connection behind the other */
 
-/* Parts of a key that only a device needs that was heard since the start. */
+/* Parts of a key that exist only for a device that sent a message since the
+ * start. */
 struct flo_proofs_heard {
-    struct flo_proof_key secrets[FLO_PROOFS_ORDER_KEYS]; /* made when asked */
+    struct flo_proof_key secrets[FLO_PROOFS_ORDER_KEYS]; /* computed at first use */
     bool has_secret[FLO_PROOFS_ORDER_KEYS];
-    uint64_t seen[FLO_PROOFS_CHANNELS]; /* in which turn a number came */
+    uint64_t seen[FLO_PROOFS_CHANNELS]; /* turn in which a channel's number was last used */
 };
-/* The connections by which a device's messages come: whose last one has not
- * proved with the order key that the other one has. */
+/* A device's messages come by two connections.  The value names the one whose
+ * last message was not yet proved with the new order key, which the other one
+ * uses already. */
 enum flo_proofs_late { FLO_PROOFS_NONE_LATE, FLO_PROOFS_TELE_LATE, FLO_PROOFS_OTHERS_LATE };
-/* A device's key, of one certificate. */
+/* A device's key from one certificate. */
 struct flo_proofs_key {
     struct flo_proofs_key *older; /* the key before; NULL: none */
     uint64_t issued_at_ms;
     struct flo_proofs_heard *heard;     /* NULL: nothing yet */
-    uint64_t used[FLO_PROOFS_CHANNELS]; /* numbers, of each channel */
+    uint64_t used[FLO_PROOFS_CHANNELS]; /* used numbers of each channel */
     bool is_held;
-    bool is_left;              /* a newer one is held: telemetry alone may be of it */
-    enum flo_proofs_late late; /* may prove with the order key before */
-    /* When that began; by the clock that goes on. */
+    bool is_left;              /* a newer key is in use: this one proves telemetry only */
+    enum flo_proofs_late late; /* connection that may still use the older order key */
+    /* Start of that time, by the monotonic clock. */
     uint64_t late_since_ms;
-    bool is_gone;  /* since its last presence */
-    bool is_dirty; /* not as it is stored */
-    /* Order key of its last proof; "": none. */
+    bool is_gone;  /* reported gone since its last presence message */
+    bool is_dirty; /* differs from the stored row */
+    /* Id of the order key of its last proof; "": none. */
     char of_order[FLO_PROOF_CONTROLLER_TEXT];
     struct flo_public_key point;
     char serial[]; /* serial of the certificate */
@@ -50,8 +53,8 @@ struct flo_proofs_key {
 struct flo_proofs_device {
     struct flo_proofs_key *newest; /* NULL: none */
     bool is_proved;
-    bool is_touched; /* by a report or presence that the store takes */
-    uint32_t old;    /* messages since the last good one */
+    bool is_touched; /* a report or presence waits to be stored */
+    uint32_t old;    /* messages with used numbers since the last good one */
 };
 
 struct flo_proofs {
@@ -61,10 +64,10 @@ struct flo_proofs {
     struct flo_proofs_device *devices; /* by number */
     size_t capacity;
     uint64_t proved;   /* devices */
-    uint64_t turn;     /* grows when the broker tells again */
+    uint64_t turn;     /* grows when the broker sends its retained messages again */
     size_t dirty;      /* keys */
-    size_t from;       /* the next device that is looked at */
-    uint32_t *touched; /* numbers of such devices */
+    size_t from;       /* next device to be checked */
+    uint32_t *touched; /* numbers of touched devices */
     size_t touched_count, touched_capacity;
     uint64_t counts[FLO_PROOF_WORDS];
     struct flo_proofs_list {
@@ -73,9 +76,10 @@ struct flo_proofs {
     } told, behind;
 };
 
-/* Under the mutex, or before another thread knows it.  Stored rows come in any
- * order: one that is not held yet is newer than one that is.  The one that was
- * issued now (`is_newest`) is newer than all, whatever the clock says. */
+/* Adds a key; under the mutex, or before another thread knows `proofs`.  Stored
+ * rows come in any order: a key that is not in use yet is newer than one that
+ * is.  A key that was issued now (`is_newest`) is newer than all, whatever the
+ * clock says. */
 FLO_MUST_USE int flo_proofs_add(struct flo_proofs *proofs, const struct flo_fleet_certificate *row,
                                 bool is_newest, struct flo_err *err);
 

@@ -1,4 +1,4 @@
-/* Proofs: the keys of all devices, and the judgement. */
+/* Proofs: the keys of all devices, and the check of messages. */
 #include "server-stub/state/proofs/keys.h"
 
 #include <stddef.h>
@@ -26,7 +26,7 @@ static bool grow(void **items, size_t *capacity, size_t wanted, size_t bytes)
     return true;
 }
 
-/* NULL: it is not known. */
+/* Finds a device; NULL: unknown. */
 static struct flo_proofs_device *find_device(struct flo_proofs *proofs, const char *id)
 {
     size_t number = flo_ids_find(&proofs->ids, id);
@@ -49,8 +49,8 @@ static struct flo_proofs_device *keep_device(struct flo_proofs *proofs, const ch
     return &proofs->devices[number];
 }
 
-/* "<8> n n n n n n": the order key that its last proof was for, the number that
- * each channel used up, in hex, and 1 where the device is gone. */
+/* Parses "<8> n n n n n n d": the order key of its last proof, the number that
+ * each channel used up, in hex, and 1 if the device is gone. */
 static void read_used(struct flo_proofs_key *key, const char *text)
 {
     char *end;
@@ -110,7 +110,7 @@ int flo_proofs_add(struct flo_proofs *proofs, const struct flo_fleet_certificate
     return 0;
 }
 
-/* This one and those before it. */
+/* Drops this key and older ones. */
 static void drop_keys(struct flo_proofs *proofs, struct flo_proofs_key **from)
 {
     while (*from != NULL) {
@@ -170,7 +170,7 @@ void flo_proofs_held(struct flo_proofs *proofs, const char *id, const char *seri
 
 /* ---- order keys ---- */
 
-/* A copy of the key: another thread reads it. */
+/* Copies the key, because another thread reads it. */
 static int copy_key(const struct flo_key *key, struct flo_key **out, struct flo_err *err)
 {
     char pem[FLO_KEY_PEM_MAX];
@@ -221,8 +221,8 @@ static bool is_late(const struct flo_proofs_key *key, size_t channel)
            !is_over(key);
 }
 
-/* The place of the order key that a proof is for; FLO_PROOFS_ORDER_KEYS: none
- * that this device may use still. */
+/* Returns the index of the order key that a proof is for;
+ * FLO_PROOFS_ORDER_KEYS: none that this device may still use. */
 static size_t order_of(const struct flo_proofs *proofs, const struct flo_proofs_key *key,
                        size_t channel, const struct flo_proof *proof)
 {
@@ -241,7 +241,7 @@ static size_t order_of(const struct flo_proofs *proofs, const struct flo_proofs_
     return FLO_PROOFS_ORDER_KEYS;
 }
 
-/* The secret with this order key, borrowed; NULL: there is none. */
+/* Returns the secret shared with this order key, borrowed; NULL: none. */
 static const struct flo_proof_key *secret_of(const struct flo_proofs *proofs,
                                              struct flo_proofs_key *key, size_t order)
 {
@@ -263,7 +263,8 @@ static const struct flo_proof_key *secret_of(const struct flo_proofs *proofs,
     return &key->heard->secrets[order];
 }
 
-/* The key of the device that made this proof, or NULL.  It was heard. */
+/* Returns the device's key that made this proof, or NULL.  The key has its
+ * `heard` part. */
 static struct flo_proofs_key *maker_of(const struct flo_proofs *proofs,
                                        const struct flo_proofs_device *device, size_t channel,
                                        const struct flo_proof *proof, const char *path,
@@ -291,7 +292,8 @@ static void change(struct flo_proofs *proofs, struct flo_proofs_key *key)
     key->is_dirty = true;
 }
 
-/* Without memory the number is written with all others, later. */
+/* Marks the device for the next write; without memory its number is written
+ * later with all others. */
 static void touch(struct flo_proofs *proofs, struct flo_proofs_device *device)
 {
     size_t wanted = proofs->touched_count + 1;
@@ -304,15 +306,16 @@ static void touch(struct flo_proofs *proofs, struct flo_proofs_device *device)
     }
 }
 
-/* A state takes the place of what the device said before. */
+/* Returns whether the channel carries states: a new message replaces the one
+ * before. */
 static bool is_state(size_t channel)
 {
     return channel == FLO_PROOFS_REPORTED || channel == FLO_PROOFS_PRESENCE;
 }
 
-/* May a number that was used up come once more?  Only as the newest that the
- * broker retains, and a presence only while nobody said that the device is
- * gone. */
+/* Returns whether a used number may come again.  This holds only for the newest
+ * message that the broker retains, and for a presence only while nobody
+ * reported the device gone. */
 static bool may_be_again(const struct flo_proofs *proofs, const struct flo_proofs_key *key,
                          size_t channel, uint64_t number)
 {
@@ -320,8 +323,9 @@ static bool may_be_again(const struct flo_proofs *proofs, const struct flo_proof
            is_state(channel) && !(channel == FLO_PROOFS_PRESENCE && key->is_gone);
 }
 
-/* Telemetry has a connection of its own, so one of both is behind: it may say
- * more of the order key before, which does not bring that key back. */
+/* Notes the order key of a proof.  Telemetry has its own connection, so one of
+ * both is behind: its messages may still use the older order key, which does
+ * not make that key current again. */
 static void note_order(const struct flo_proofs *proofs, struct flo_proofs_key *key, size_t channel,
                        const struct flo_proof *proof)
 {
@@ -401,8 +405,9 @@ static void list_add(struct flo_proofs_list *list, const char *device)
     }
 }
 
-/* Only known devices are told: strangers invent others.  A message may come
- * twice by a fault of the network, so one that is old is not told. */
+/* Reports a device with an unproved message.  Only known devices are reported,
+ * because strangers can invent names.  An old number is not reported: the
+ * network may deliver a message twice. */
 static void tell(struct flo_proofs *proofs, struct flo_proofs_device *device, const char *id,
                  enum flo_proof_word word, bool refuses)
 {
