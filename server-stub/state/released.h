@@ -1,4 +1,4 @@
-/* A published release as people see it. */
+/* Released: the JSON of a published release, as the API shows it. */
 #ifndef FLOTILLA_SERVER_STATE_RELEASED_H
 #define FLOTILLA_SERVER_STATE_RELEASED_H
 
@@ -6,7 +6,7 @@
 
 struct flo_fleet_release;
 
-/* Row `release` of objects.def, new reference. */
+/* Returns the row `release` of objects.def; new reference. */
 json_t *flo_object_release(const struct flo_fleet_release *release, bool with_document);
 
 #endif

@@ -1,14 +1,15 @@
-/* Stored JSON, as it was said. */
+/* Sayings: JSON texts of the store, parsed for answers. */
 #ifndef FLOTILLA_SERVER_STATE_SAYINGS_H
 #define FLOTILLA_SERVER_STATE_SAYINGS_H
 
 #include "base/host/json.h"
 
-/* Stored JSON, or `otherwise`, which is taken: a new reference. */
+/* Parses stored JSON; returns `otherwise`, whose reference is taken, where
+ * there is none.  New reference. */
 json_t *flo_saying_parsed(const char *text, json_t *otherwise);
-/* The same; an empty object without it. */
+/* Does the same, with an empty object as the fallback. */
 json_t *flo_saying_object(const char *text);
-/* null where it has no such field. */
+/* Copies a field; null where `from` has no such field. */
 void flo_saying_copy(json_t *to, const json_t *from, const char *key);
 
 #endif

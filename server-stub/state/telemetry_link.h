@@ -1,12 +1,15 @@
-/* Telemetry link: the lane is told which devices and releases there are. */
+/* Telemetry link: tells the telemetry thread (the lane) which devices and
+ * releases exist. */
 #ifndef FLOTILLA_SERVER_STATE_TELEMETRY_LINK_H
 #define FLOTILLA_SERVER_STATE_TELEMETRY_LINK_H
 
 #include "server-stub/state/controller.h"
 
-/* Open the lane's store and tell it which devices and releases there are. */
+/* Opens the lane's store and tells the lane which devices and releases
+ * exist. */
 FLO_MUST_USE int flo_telemetry_link_open(struct flo_controller *controller, struct flo_err *err);
-/* The profile of a device, or NULL: its hardware class may have changed. */
+/* Tells the lane a device's profile, or NULL for none: its hardware class may
+ * have changed. */
 void flo_telemetry_link_device(struct flo_controller *controller, const char *device,
                                const json_t *profile_or_null);
 

@@ -1,4 +1,4 @@
-/* Text lists: texts that one transaction or one look collects. */
+/* Text lists: lists of strings, collected by one transaction or one query. */
 #ifndef FLOTILLA_SERVER_STATE_TEXT_LIST_H
 #define FLOTILLA_SERVER_STATE_TEXT_LIST_H
 
@@ -10,10 +10,10 @@ struct flo_text_list {
     size_t capacity;
 };
 
-/* A copy, unless it is the same as the last one.  Without memory it is left
- * out. */
+/* Appends a copy, unless it equals the last text.  Without memory the text is
+ * left out. */
 void flo_text_list_add(struct flo_text_list *list, const char *text);
-/* Sort and drop repetitions. */
+/* Sorts and drops repetitions. */
 void flo_text_list_unique(struct flo_text_list *list);
 void flo_text_list_clear(struct flo_text_list *list);
 

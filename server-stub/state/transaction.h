@@ -1,7 +1,9 @@
-/* A room's part in each transaction (flo_controller_begin, _commit, _cancel).
+/* Transaction: hooks of a module in each transaction (flo_controller_begin,
+ * _commit, _cancel).
  *
- * A room whose memory follows the store exports one; the list of all is in
- * open.c, in the order in which they come.  A function may be NULL. */
+ * A module whose memory follows the store exports one such struct.  open.c
+ * lists all of them, in the order in which they run.  A function may be
+ * NULL. */
 #ifndef FLOTILLA_SERVER_STATE_TRANSACTION_H
 #define FLOTILLA_SERVER_STATE_TRANSACTION_H
 
@@ -10,13 +12,15 @@
 struct flo_controller;
 
 struct flo_transaction_part {
+    /* Prepares the module's memory when a transaction begins; or NULL. */
     void (*begin)(struct flo_controller *controller);
-    /* Rows that the room kept back, before the commit. */
+    /* Writes rows that the module held back until the commit; or NULL. */
     int (*write)(struct flo_controller *controller, struct flo_err *err);
-    /* The store has it all, or nothing of it. */
+    /* Ends the transaction: the store has all of it, or nothing; or NULL. */
     void (*settle)(struct flo_controller *controller, bool is_committed);
-    /* After one that was taken back, and before the next one: memory that is not
-     * as the store any more; 0 where it is. */
+    /* Reads memory again that differs from the store: after a rolled-back
+     * transaction, and before the next one.  Returns 0 if nothing differs.
+     * NULL: nothing to read. */
     int (*read_again)(struct flo_controller *controller, struct flo_err *err);
 };
 

@@ -1,13 +1,14 @@
-/* Proofs: was a message sent by the device in whose name it is?
+/* Proofs: checks that a message was sent by the device in whose name it is.
  *
  * Each device proves its messages with the key of its certificate and the
- * controller's order key (proto/proof.h).  Whoever has the broker alone can
- * hold messages back and send none.  A device that proved one message proves
- * all that follow.  A fleet from before proofs takes messages without one from
- * devices that never sent one, until its operator refuses them.
+ * controller's order key (proto/proof.h).  Somebody who owns only the broker
+ * can hold messages back, and cannot forge any.  Once a device proved a
+ * message, all its later ones need a proof.  A fleet from before proofs accepts
+ * messages without one from devices that never sent one, until its operator
+ * refuses them.
  *
- * A number counts once.  It is taken a second time where the broker tells what
- * it retains to a controller that connects. */
+ * Each message number is accepted once.  There is one exception: a broker sends
+ * its retained messages again to a controller that connects. */
 #ifndef FLOTILLA_SERVER_STATE_PROOFS_H
 #define FLOTILLA_SERVER_STATE_PROOFS_H
 
@@ -21,10 +22,10 @@ struct flo_fleet_certificate;
 
 enum flo_proof_word {
     FLO_PROOF_GOOD,
-    FLO_PROOF_AGAIN, /* good, and its number was used up: a retained one */
-    FLO_PROOF_NONE,  /* and the device never gave one */
-    FLO_PROOF_WRONG, /* none, one of another key, or of another text */
-    FLO_PROOF_OLD,   /* a number that was used up */
+    FLO_PROOF_AGAIN, /* good, with a used number: a retained message */
+    FLO_PROOF_NONE,  /* no proof, and the device never gave one */
+    FLO_PROOF_WRONG, /* no proof, or one of another key or text */
+    FLO_PROOF_OLD,   /* a used number */
     FLO_PROOF_WORDS
 };
 /* "good", "again", "none", "wrong" or "old". */
@@ -33,59 +34,61 @@ const char *flo_proof_word(enum flo_proof_word word);
 /* ---- the control thread ---- */
 
 FLO_MUST_USE int flo_proofs_new(struct flo_proofs **out, struct flo_err *err);
-/* Keys of all devices: when the controller opens.  *has_keyless: there are
- * certificates whose key the store does not have. */
+/* Loads the keys of all devices when the controller opens.  *has_keyless: there
+ * are certificates whose key the store does not have. */
 FLO_MUST_USE int flo_proofs_load(struct flo_controller *controller, bool *has_keyless,
                                  struct flo_err *err);
-/* A new fleet: it refuses messages without a proof. */
+/* Makes a new fleet refuse messages without a proof. */
 FLO_MUST_USE int flo_proofs_begin(struct flo_controller *controller, struct flo_err *err);
 void flo_proofs_free(struct flo_proofs *proofs);
-/* The order key in use, and the one before (NULL: there is none): a device that
- * has not heard of the newer one proves with it. */
+/* Sets the order key in use, and the one before (NULL: there is none).  A
+ * device that has not heard of the newer key proves with the older. */
 FLO_MUST_USE int flo_proofs_use(struct flo_proofs *proofs, const struct flo_key *order,
                                 const struct flo_key *before_or_null, struct flo_err *err);
-/* A certificate was issued; its device may prove with its key. */
+/* Adds the key of a newly issued certificate, with which the device may prove
+ * from now on. */
 FLO_MUST_USE int flo_proofs_issued(struct flo_proofs *proofs,
                                    const struct flo_fleet_certificate *certificate,
                                    struct flo_err *err);
-/* A device holds this certificate: older keys prove nothing any more.
- * Telemetry comes by a connection of its own and may be judged later than what
- * was sent behind it: the key before this one, and the order key before the one
- * that the device knows, prove it until the first telemetry of the newer, and
- * for ten minutes at most. */
+/* Notes that a device uses this certificate: older keys are no longer accepted.
+ * Telemetry comes by a connection of its own, and may be judged after messages
+ * that were sent later.  For telemetry, the key before this one and the older
+ * order key are accepted until the first telemetry with the newer, and for ten
+ * minutes at most. */
 void flo_proofs_held(struct flo_proofs *proofs, const char *device, const char *serial);
-/* Somebody said that the device is gone: the presence before that does not
- * count again. */
+/* Notes that the device was reported gone: an older presence message is not
+ * accepted again. */
 void flo_proofs_gone(struct flo_proofs *proofs, const char *device);
-/* The broker tells again what it retains. */
+/* Notes that the broker sends its retained messages again. */
 void flo_proofs_again(struct flo_proofs *proofs);
-/* Write the numbers of reports and presences that a batch takes, in its
- * transaction: they are used up with what they said.  *count: for
- * flo_proofs_settle, which says how the transaction ended. */
+/* Writes the numbers of the reports and presences of a batch, in the batch's
+ * transaction.  So a number is used up together with its content.  *count: pass
+ * it to flo_proofs_settle, which says how the transaction ended. */
 FLO_MUST_USE int flo_proofs_write_batch(struct flo_controller *controller, size_t *count,
                                         struct flo_err *err);
 void flo_proofs_settle(struct flo_proofs *proofs, size_t count, bool is_committed);
-/* Write numbers that are in memory alone, of so many devices; within a
- * transaction.  Those of events, answers and telemetry may wait: what
- * comes twice there counts once.  *is_done: none is left. */
+/* Writes the numbers that are only in memory, of at most count_max devices;
+ * within a transaction.  Numbers of events, answers and telemetry may wait,
+ * because a repetition of those counts once.  *is_done: none is left. */
 FLO_MUST_USE int flo_proofs_write(struct flo_controller *controller, size_t count_max,
                                   bool *is_done, struct flo_err *err);
-/* A device in whose name messages came without a proof since the last call;
- * `device` holds 37.  false: there is no other. */
+/* Takes a device in whose name messages came without a proof since the last
+ * call; `device` holds 37.  false: there is no other. */
 bool flo_proofs_told(struct flo_proofs *proofs, char *device);
-/* A device whose numbers are used up for long: its disk lost them, and a new
- * certificate begins them again.  As flo_proofs_told. */
+/* Takes a device that sends used numbers for long: its disk lost them, and a
+ * new certificate restarts them.  Arguments as of flo_proofs_told. */
 bool flo_proofs_behind(struct flo_proofs *proofs, char *device);
-/* How many of so many devices never proved a message. */
+/* Returns how many of `devices` devices never proved a message. */
 uint64_t flo_proofs_missing(struct flo_proofs *proofs, uint64_t devices);
-/* The device was retired: its keys prove nothing any more. */
+/* Forgets a retired device: its keys are no longer accepted. */
 void flo_proofs_forget(struct flo_proofs *proofs, const char *device);
 
 /* ---- any thread ---- */
 
-/* Judge a message that stands on the topic of a device, and count it.  GOOD
- * and AGAIN: its number is used up, and *bytes becomes its length without the
- * proof, whose place the last brace takes.  `refuses`: NONE is told, too. */
+/* Checks a message on a topic of a device, and counts the result.  GOOD and
+ * AGAIN: the number is used up, and *bytes becomes the length without the
+ * proof, whose place the last brace takes.  `refuses`: the device is reported
+ * for NONE, too. */
 enum flo_proof_word flo_proofs_judge(struct flo_proofs *proofs, enum flo_topic topic,
                                      const char *device, const char *path, const char *message,
                                      size_t *bytes, bool refuses);

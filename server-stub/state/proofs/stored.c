@@ -1,4 +1,4 @@
-/* Proofs: keys and numbers as the store has them. */
+/* Stored: keys and numbers as the store has them. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -75,7 +75,7 @@ struct used {
     char text[FLO_PROOF_CONTROLLER_TEXT + 17 * FLO_PROOFS_CHANNELS + 2];
 };
 
-/* As it is stored; nothing in memory waits any more. */
+/* Copies the numbers to be stored; the key in memory is clean then. */
 static void take_used(struct flo_proofs *proofs, struct flo_proofs_key *key, struct used *out)
 {
     int at = snprintf(out->text, sizeof(out->text), "%s", key->of_order);
@@ -96,7 +96,7 @@ static int write_used(struct flo_controller *controller, const struct used *used
     return flo_fleet_certificate_prove(controller->store, used->serial, used->text, err);
 }
 
-/* A key of the device whose numbers changed; false: none. */
+/* Takes a key of the device whose numbers changed; false: none. */
 static bool take_of(struct flo_proofs *proofs, const struct flo_proofs_device *device,
                     struct used *out)
 {
@@ -111,7 +111,7 @@ static bool take_of(struct flo_proofs *proofs, const struct flo_proofs_device *d
     return key != NULL;
 }
 
-/* The next one of the devices that were touched, from the place *at on. */
+/* Takes the next touched device, from index *at on. */
 static bool next_touched(struct flo_proofs *proofs, size_t *at, struct used *out)
 {
     bool found = false;
@@ -159,7 +159,7 @@ void flo_proofs_settle(struct flo_proofs *proofs, size_t count, bool is_committe
     pthread_mutex_unlock(&proofs->mutex);
 }
 
-/* The next one of all devices; false: none. */
+/* Takes the next changed key of all devices; false: none. */
 static bool next_dirty(struct flo_proofs *proofs, struct used *out)
 {
     bool found = false;
@@ -173,8 +173,8 @@ static bool next_dirty(struct flo_proofs *proofs, struct used *out)
     return found;
 }
 
-/* A transaction that fails loses numbers of these keys: they are written with
- * their next message. */
+/* Writes the numbers.  A failed transaction loses numbers of these keys; they
+ * are written with the device's next message. */
 int flo_proofs_write(struct flo_controller *controller, size_t count_max, bool *is_done,
                      struct flo_err *err)
 {

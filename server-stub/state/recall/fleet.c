@@ -1,4 +1,4 @@
-/* Orders to the whole fleet: freeze, unfreeze, config. */
+/* Fleet: orders to the whole fleet: freeze, unfreeze, config. */
 #include <string.h>
 
 #include "server-stub/state/controller.h"

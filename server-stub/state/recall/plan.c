@@ -1,4 +1,4 @@
-/* The plan of an emergency order, of a rollback or a removal: its effect. */
+/* Plan: previews the effect of an emergency order, a rollback or a removal. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -31,7 +31,8 @@ static void take_way(struct flo_orders_plan *plan)
     flo_plan_take(plan, way, flo_return_word(way), to, member->is_online, bytes, item);
 }
 
-/* Devices that the rollout told nothing do not go back by it. */
+/* Returns whether the rollout ordered anything to the device; its rollback
+ * skips others. */
 static bool is_touched(const struct flo_rollout *rollout, const char *device)
 {
     size_t index = flo_rollout_find(rollout, device);
@@ -41,7 +42,7 @@ static bool is_touched(const struct flo_rollout *rollout, const char *device)
 
 struct taking {
     struct flo_orders_plan *plan;
-    const struct flo_rollout *rollout; /* in this slice; NULL: the release */
+    const struct flo_rollout *rollout; /* rollout in this slice; NULL: the release */
     struct flo_err *err;
 };
 
@@ -124,7 +125,7 @@ static struct flo_orders_plan *plan_new(struct flo_controller *controller, struc
     return plan;
 }
 
-/* The plan's own copy. */
+/* Makes the plan's own copy of a text. */
 static const char *own(struct flo_orders_plan *plan, size_t place, const char *text_or_null)
 {
     if (text_or_null == NULL) {
@@ -145,7 +146,7 @@ static int begin(struct flo_orders_plan *plan, const char *group, const char *de
                                                            group, take_device, err);
 }
 
-/* *out: the plan, if it could begin. */
+/* Sets *out to the plan, if it could begin; else frees it. */
 static int settle(struct flo_orders_plan *plan, int rv, struct flo_orders_plan **out)
 {
     if (rv < 0) {
@@ -228,8 +229,8 @@ static json_t *plan_rollouts(struct flo_controller *controller, const struct flo
     return ids;
 }
 
-/* Devices that need a person come first: cannot, must fetch, never heard, then
- * the rest. */
+/* Order of the ways: devices that need a person come first: impossible, must
+ * download, never reported, then the rest. */
 static const enum flo_return plan_order[] = {
     FLO_RETURN_FIRST, FLO_RETURN_DENIED, FLO_RETURN_DOWNLOAD, FLO_RETURN_SILENT, FLO_RETURN_KEPT};
 
@@ -267,7 +268,7 @@ static void add_sums(const struct flo_orders_plan *plan, json_t *out)
 int flo_orders_plan_end(struct flo_orders_plan *plan, json_t **out, struct flo_err *err)
 {
     const struct flo_take_back *what = &plan->back;
-    bool is_frozen = false; /* who must download waits for its end */
+    bool is_frozen = false; /* devices that must download wait for the freeze to end */
 
     if (plan->remove.model != NULL) {
         return flo_remove_plan_end(plan, out, err);

@@ -1,4 +1,5 @@
-/* The plan of a recall, and the devices in its scope; not for others. */
+/* Plan: the plan of a recall, and the devices in its scope.  Private to this
+ * folder. */
 #ifndef FLOTILLA_SERVER_STATE_RECALL_PLAN_H
 #define FLOTILLA_SERVER_STATE_RECALL_PLAN_H
 
@@ -16,7 +17,7 @@ struct flo_take_back_release {
     char state[16];
 };
 
-/* The release that goes back and the one to go to. */
+/* The release that is rolled back, and the release to return to. */
 struct flo_take_back_pair {
     struct flo_take_back_release from;
     struct flo_take_back_release to;
@@ -28,26 +29,26 @@ struct flo_take_back_pair {
 
 /* ---- scope.c ---- */
 
-/* Everybody in the group, or the device; `items` is the caller's to free.
- * is_sliced: devices that serve `title` until one can go back, at most
+/* Reads all devices of the group, or one device; the caller frees `items`.
+ * is_sliced: reads devices that serve `title` until one can go back, at most
  * FLO_SCOPE_LOOKS of them. */
 #define FLO_SCOPE_LOOKS 1000
 FLO_MUST_USE int flo_scope_read(struct flo_scope_list *list, const char *group, const char *device,
                                 const char *title, struct flo_err *err);
 /* Adds one device; `list` is a flo_scope_list. */
 FLO_MUST_USE int flo_scope_take(void *list, const struct flo_fleet_device *device);
-/* Their ids alone. */
+/* Reads the ids alone. */
 FLO_MUST_USE int flo_scope_read_ids(struct flo_scope_list *list, const char *group,
                                     struct flo_err *err);
-/* The scope's devices leave the rollout: one that brings late devices must not
- * bring these again. */
+/* Removes the scope's devices from the rollout, so that a rollout that adds
+ * late devices does not add these again. */
 FLO_MUST_USE int flo_scope_leave(const struct flo_scope_list *list, struct flo_rollout_entry *entry,
                                  struct flo_err *err);
-/* How many go one of these ways. */
+/* Counts the devices whose way is between `from` and `to`. */
 size_t flo_scope_count(const struct flo_scope_list *list, enum flo_return from, enum flo_return to);
 
-/* FLO_E_GROUP_ABSENT, FLO_E_DEVICE_ABSENT: a scope with a typing error must not
- * be one of nobody. */
+/* Checks that group or device exists, so that a typing error does not make an
+ * empty scope.  FLO_E_GROUP_ABSENT, FLO_E_DEVICE_ABSENT. */
 FLO_MUST_USE int flo_scope_check(struct flo_controller *controller, const char *group,
                                  const char *device, struct flo_err *err);
 
@@ -59,41 +60,42 @@ struct flo_orders_plan {
     struct flo_controller *controller;
     char texts[4][FLO_RETURN_TITLE]; /* texts of `back` and `remove` */
     struct flo_take_back back;
-    struct flo_remove remove;       /* without a model it is a rollback */
+    struct flo_remove remove;       /* without a model the plan is a rollback */
     struct flo_take_back_pair both; /* a rollback's pair */
-    /* The rollout that goes back alone; "": the release does. */
+    /* Rollout that is rolled back alone; "": the release is recalled. */
     char rollout[FLO_NAME_MAX + 1];
     /* The device of `back` or `remove`; NULL: a group's walk. */
     const char *device;
     struct flo_group_walk walk;
-    struct flo_scope_list list; /* the next one, of one device */
+    struct flo_scope_list list; /* list with the next device only */
     size_t devices, offline;
-    size_t ways[FLO_RETURN_COUNT]; /* or by flo_removal */
+    size_t ways[FLO_RETURN_COUNT]; /* devices by flo_return, or by flo_removal */
     json_t *targets[FLO_RETURN_COUNT], *items[FLO_RETURN_COUNT];
 };
 _Static_assert((int)FLO_REMOVAL_COUNT <= (int)FLO_RETURN_COUNT, "ways");
 
-/* plan_rows.c: a device of the plan goes `way`, to the release `to`, "" for
- * none; `item` is taken. */
+/* plan_rows.c: adds a device of the plan: its `way`, and the release `to`, ""
+ * for none; takes `item`. */
 void flo_plan_take(struct flo_orders_plan *plan, size_t place, const char *way, const char *to,
                    bool is_online, uint64_t bytes, json_t *item);
 
 /* ---- remove.c ---- */
 
-/* The device of the list, of a removal's plan. */
+/* Adds the list's device to a removal's plan. */
 FLO_MUST_USE int flo_remove_plan_take(struct flo_orders_plan *plan, struct flo_err *err);
 FLO_MUST_USE int flo_remove_plan_end(struct flo_orders_plan *plan, json_t **out,
                                      struct flo_err *err);
 
 /* ---- withdraw.c ---- */
 
-/* Rollouts of the release (digest text) end, as core/orders/intent.h says. */
+/* Ends rollouts of the release (digest text), as core/orders/intent.h says. */
 FLO_MUST_USE int flo_orders_stop_rollouts(struct flo_controller *controller, const char *release,
                                           const char *group, bool is_yanked, const char *note,
                                           struct flo_err *err);
 
-/* The same, by a rollback.  `is_for_all`: it takes the place of the release's
- * deploys in each desired document (making.h); else they go. */
+/* Withdraws a release as flo_orders_withdraw does, by a rollback.
+ * `is_for_all`: the rollback replaces the release's deploys in each desired
+ * document (making.h); else they are removed. */
 FLO_MUST_USE int flo_orders_withdraw_by(struct flo_controller *controller,
                                         const struct flo_digest *release, const char *group,
                                         const char *note, bool is_for_all, struct flo_err *err);

@@ -1,9 +1,9 @@
-/* Rows of a plan: targets, and the devices that it lists. */
+/* Plan rows: targets, and the devices that a plan lists. */
 #include <string.h>
 
 #include "server-stub/state/recall/plan.h"
 
-/* Devices with one way and one target are one row. */
+/* Returns the row of devices with the same way and target. */
 static json_t *target_row(json_t *targets, const char *way, const char *to)
 {
     size_t i;

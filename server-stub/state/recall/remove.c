@@ -184,7 +184,8 @@ static int tell_one(struct flo_controller *controller, const struct flo_scope_li
     return rv < 0 ? rv : flo_orders_leave_model(controller, NULL, NULL, err);
 }
 
-/* A model's name with a typing error is no order. */
+/* Fails with FLO_E_ORDER_NOBODY if no device in scope has the model or an
+ * order for it: the name may be mistyped. */
 static int check(struct flo_controller *controller, const struct flo_remove *what,
                  struct flo_scope_list *list, struct flo_err *err)
 {

@@ -1,4 +1,4 @@
-/* A rollout as people see it. */
+/* View: the JSON of a rollout, as the API shows it. */
 #ifndef FLOTILLA_SERVER_STATE_ROLLOUTS_VIEW_H
 #define FLOTILLA_SERVER_STATE_ROLLOUTS_VIEW_H
 
@@ -8,15 +8,17 @@ struct flo_controller;
 struct flo_rollout;
 struct flo_rollout_entry;
 
-/* Row `rollout` of objects.def: new reference in *out, with at most so many of
- * its devices. */
+/* Creates the row `rollout` of objects.def: new reference in *out, with at most
+ * devices_max of its devices. */
 FLO_MUST_USE int flo_object_rollout(struct flo_controller *controller,
                                     struct flo_rollout_entry *entry, uint64_t devices_max,
                                     json_t **out, struct flo_err *err);
-/* For a rollout that goes back or did: how many devices are where. */
+/* Writes, for a rollout that goes back or did, how many devices are in which
+ * state. */
 void flo_object_rollback(struct flo_controller *controller, const struct flo_rollout *rollout,
                          json_t *json);
-/* The gates of the present phase with verdicts and numbers; new reference. */
+/* Returns the gates of the present phase with verdicts and numbers; new
+ * reference. */
 json_t *flo_object_rollout_gates(const struct flo_rollout *core);
 void flo_object_rollout_etag(const struct flo_rollout *rollout, char *out);
 

@@ -1,7 +1,8 @@
-/* Rules of the fleet for rollouts: groups whose rollouts need the word of other
- * people, and change freezes, in which nothing starts but emergencies.
+/* Rules: the fleet's rules for rollouts.  They name groups whose rollouts need
+ * approvals of other people.  They also name change freezes, in which only
+ * emergency orders start.
  *
- * They are few, and stand together in one setting. */
+ * There are few rules; one setting holds all of them. */
 #ifndef FLOTILLA_SERVER_STATE_RULES_H
 #define FLOTILLA_SERVER_STATE_RULES_H
 
@@ -19,18 +20,18 @@ struct flo_zone;
 #define FLO_RULE_WINDOW_TEXT 96
 #define FLO_RULE_REASON 128
 
-/* Rollouts that touch this group need so many approvals. */
+/* Approval rule: rollouts to devices of this group need so many approvals. */
 struct flo_rule_approval {
     char group[FLO_NAME_MAX + 1];
     uint32_t people;
     char by[65];
     uint64_t at_ms;
 };
-/* From a time to another one, or in hours of each week. */
+/* Change freeze: between two times, or in hours of each week. */
 struct flo_rule_freeze {
     char name[FLO_NAME_MAX + 1];
     char group[FLO_NAME_MAX + 1]; /* "all": the whole fleet */
-    uint64_t from_ms, until_ms;   /* wall clock; 0: by the window */
+    uint64_t from_ms, until_ms;   /* wall clock; 0: the window counts */
     char window_text[FLO_RULE_WINDOW_TEXT];
     struct flo_window window;
     struct flo_zone *zone; /* zone of the window; owned */
@@ -40,42 +41,42 @@ struct flo_rule_freeze {
 };
 struct flo_rules;
 extern const struct flo_transaction_part flo_rules_part;
-/* Without a rule; NULL: no memory. */
+/* Creates an empty list of rules; NULL: no memory. */
 struct flo_rules *flo_rules_new(void);
 void flo_rules_free(struct flo_rules *rules);
-/* From the setting; also after a change that was taken back. */
+/* Reads the rules from the setting, also after a rolled-back change. */
 FLO_MUST_USE int flo_rules_load(struct flo_controller *controller, struct flo_err *err);
-/* In their order; NULL after the last. */
+/* Returns a rule in stored order; NULL after the last. */
 const struct flo_rule_approval *flo_rules_approval_at(const struct flo_rules *rules, size_t place);
 const struct flo_rule_freeze *flo_rules_freeze_at(const struct flo_rules *rules, size_t place);
-/* Grows with each change. */
+/* Returns the revision, which grows with each change. */
 uint64_t flo_rules_revision(const struct flo_rules *rules);
 bool flo_rules_are_none(const struct flo_rules *rules);
 
-/* `people` 0: the group needs none any more.  FLO_E_ABSENT, FLO_E_REST_LIMIT.
- */
+/* Sets how many approvals a group's rollouts need; `people` 0: none any more.
+ * FLO_E_ABSENT, FLO_E_REST_LIMIT. */
 FLO_MUST_USE int flo_rules_set_approval(struct flo_controller *controller, const char *group,
                                         uint32_t people, const char *by, struct flo_err *err);
-/* Make it, or change the one of that name; the window is parsed here.
+/* Adds a freeze, or changes the one of that name; parses the window.
  * FLO_E_REST_MEANING, FLO_E_REST_LIMIT. */
 FLO_MUST_USE int flo_rules_set_freeze(struct flo_controller *controller,
                                       const struct flo_rule_freeze *freeze, struct flo_err *err);
 FLO_MUST_USE int flo_rules_delete_freeze(struct flo_controller *controller, const char *name,
                                          struct flo_err *err);
 
-/* May the device be brought to a release that it neither serves nor served just
- * before, by one person and without a rollout?  Pins and rollbacks to a release
- * ask.  FLO_E_CHANGE_FREEZE; FLO_E_ORDER_APPROVAL: a group of it needs the word
- * of other people. */
+/* Checks whether one person may bring the device, without a rollout, to a
+ * release that it neither serves nor served just before.  Pins and rollbacks to
+ * a release use this check.  FLO_E_CHANGE_FREEZE.  FLO_E_ORDER_APPROVAL: a
+ * group of the device needs approvals of other people. */
 struct flo_fleet_device;
 FLO_MUST_USE int flo_rules_may_bring(const struct flo_controller *controller,
                                      const struct flo_fleet_device *device, struct flo_err *err);
 
-/* Is the freeze on?  *until_ms: till when, wall clock. */
+/* Returns whether the freeze is active; *until_ms: its end, wall clock. */
 bool flo_rule_freeze_is_on(const struct flo_rule_freeze *freeze, uint64_t wall_ms,
                            uint64_t *until_ms);
 
-/* As people see them; new references. */
+/* Returns a rule as the API shows it; new reference. */
 json_t *flo_rule_approval_json(const struct flo_rule_approval *approval);
 json_t *flo_rule_freeze_json(const struct flo_rule_freeze *freeze, uint64_t wall_ms);
 const struct flo_rule_approval *flo_rules_approval(const struct flo_controller *controller,

@@ -1,5 +1,5 @@
-/* Trusted keys of the fleet: the list that the controller makes, until
- * operators publish statements that root keys have signed. */
+/* Trust: trusted keys of the fleet.  The controller makes the list, until
+ * operators publish statements signed by root keys. */
 #ifndef FLOTILLA_SERVER_STATE_TRUST_TRUST_H
 #define FLOTILLA_SERVER_STATE_TRUST_TRUST_H
 
@@ -14,29 +14,31 @@ struct flo_order_verified;
 
 struct flo_trust_change;
 extern const struct flo_transaction_part flo_trust_part;
-/* NULL: no memory. */
+/* Creates an empty change; NULL: no memory. */
 struct flo_trust_change *flo_trust_change_new(void);
 void flo_trust_change_free(struct flo_trust_change *change);
 
 /* statements.c */
-/* The newest statement, or the list of DIR/trust and the order key. */
+/* Opens the newest statement, or the list of DIR/trust and the order key. */
 FLO_MUST_USE int flo_trust_open(struct flo_controller *controller, struct flo_err *err);
-/* Publish a statement that follows the newest one: devices get it, and orders
- * are signed by a key that it names.  *is_news: it was not published before.
+/* Publishes a statement that follows the newest one.  Devices receive it, and
+ * orders are signed by a key that it names.  *is_news: it was not published
+ * before.
  *
  * FLO_E_TRUST_..., FLO_E_META_..., FLO_E_SIG_...  devices would refuse it
- * FLO_E_TRUST_NUMBER  those between are missing
- * FLO_E_STATE         no order key of this controller is among its keys */
+ * FLO_E_TRUST_NUMBER  statements in between are missing
+ * FLO_E_STATE         it names no order key of this controller */
 FLO_MUST_USE int flo_trust_publish(struct flo_controller *controller, const char *text,
                                    size_t bytes, bool *is_news, struct flo_err *err);
-/* FLO_E_TRUST_NONE: before the first statement nobody may enrol a device, whose
- * list of keys anybody could replace. */
+/* Checks that a trust statement exists.  FLO_E_TRUST_NONE: there is none.  A
+ * device must not enrol then, because anybody could replace its list of
+ * keys. */
 FLO_MUST_USE int flo_trust_is_stated(const struct flo_controller *controller, struct flo_err *err);
-/* A new order key, which a later statement may name; the same until then.
- * `pem` holds FLO_PUBLIC_KEY_PEM_MAX. */
+/* Makes a new order key, which a later statement may name; returns the same key
+ * until then.  `pem` holds FLO_PUBLIC_KEY_PEM_MAX. */
 FLO_MUST_USE int flo_trust_order_key(struct flo_controller *controller, char *pem, char *keyid,
                                      struct flo_err *err);
-/* {"v":1,"number":N,"statements":[...]}, appended: those above `after`, the
+/* Appends {"v":1,"number":N,"statements":[...]}: statements above `after`, the
  * oldest first; or, with `is_newest`, the newest ones.  At most bytes_max. */
 FLO_MUST_USE int flo_trust_statements_text(struct flo_controller *controller, uint64_t after,
                                            bool is_newest, size_t bytes_max, struct flo_buf *out,
@@ -44,18 +46,22 @@ FLO_MUST_USE int flo_trust_statements_text(struct flo_controller *controller, ui
 
 /* emergency.c */
 #define FLO_EMERGENCIES_SENT_MAX 8
-/* The broker's account that may write c/emergency: a certificate's name. */
+/* Name of the broker account that may write c/emergency, as in its
+ * certificate. */
 #define FLO_EMERGENCY_CLIENT "emergency"
-/* An order of an emergency key was seen on its way to the devices, or is to be
- * carried to them.  FLO_E_SIG_... when none signed it. */
+/* Records an order of an emergency key that was seen on its way to devices, or
+ * that is to be sent to them.  FLO_E_SIG_...  when no emergency key signed
+ * it. */
 FLO_MUST_USE int flo_emergency_seen(struct flo_controller *controller, const json_t *envelope,
                                     bool *is_news, struct flo_err *err);
-/* The retained message with those that have not expired, the newest first. */
+/* Appends the retained message with the emergency orders that have not expired,
+ * the newest first. */
 FLO_MUST_USE int flo_emergency_text(struct flo_controller *controller, struct flo_buf *out,
                                     size_t *count, struct flo_err *err);
-/* Is it the name of such an order? */
+/* Returns whether `order` names an emergency order. */
 bool flo_emergency_is_named(const char *order);
-/* A device answered one, which may have come by a way that nobody saw. */
+/* Records a device's answer to an emergency order, which this controller may
+ * not have seen. */
 FLO_MUST_USE int flo_emergency_answered(struct flo_controller *controller, const char *order,
                                         const char *device, const char *outcome, uint64_t took_ms,
                                         struct flo_err *err);

@@ -1,4 +1,5 @@
-/* Alert rules, alerts and webhooks in memory; not for others. */
+/* Memory: alert rules, alerts and webhooks in memory.  Private to this
+ * folder. */
 #ifndef FLOTILLA_SERVER_STATE_WATCH_MEMORY_H
 #define FLOTILLA_SERVER_STATE_WATCH_MEMORY_H
 
@@ -13,15 +14,15 @@ struct flo_watches {
     size_t alert_count;
     struct flo_watch_webhook webhooks[FLO_WATCH_WEBHOOKS_MAX];
     size_t webhook_count;
-    bool has_command; /* mail: each message for it, too */
-    bool has_changed; /* in this transaction */
-    bool is_stale;    /* ... which was taken back */
-    bool is_due;      /* deliveries may be */
+    bool has_command; /* each message also goes to the alert command (mail) */
+    bool has_changed; /* changed in this transaction */
+    bool is_stale;    /* to be read again after a rolled-back transaction */
+    bool is_due;      /* deliveries may be due */
 };
 
 FLO_MUST_USE int flo_watch_write_alert(struct flo_controller *controller,
                                        const struct flo_watch_alert *alert, struct flo_err *err);
-/* A delivery to each target that wants it. */
+/* Creates a delivery for each target that wants the alert. */
 FLO_MUST_USE int flo_watch_tell(struct flo_controller *controller,
                                 const struct flo_watch_rule *rule,
                                 const struct flo_watch_alert *alert, enum flo_alert_news news,

@@ -1,8 +1,8 @@
-/* Watch: the alert rules of a fleet, its alerts, and who is told.
+/* Watch: the alert rules of a fleet, its alerts, and who is notified.
  *
- * All live in memory, few as they are, and each change is written through.
- * Values come from the samples of /metrics and from the roster.  A change that
- * is taken back makes all be read again. */
+ * All of them are in memory, because they are few, and each change is stored at
+ * once.  Values come from the samples of /metrics and from the device index.
+ * After a rolled-back change all are read again. */
 #ifndef FLOTILLA_SERVER_STATE_WATCH_WATCH_H
 #define FLOTILLA_SERVER_STATE_WATCH_WATCH_H
 
@@ -19,20 +19,20 @@ struct flo_controller;
 
 struct flo_watch_rule {
     struct flo_alert_rule rule;
-    json_t *json;               /* as asked */
-    uint64_t silenced_until_ms; /* wall; 0: it is not */
+    json_t *json;               /* as requested */
+    uint64_t silenced_until_ms; /* wall clock; 0: not silenced */
     char silenced_by[65];
     char silence_reason[257];
 };
-/* A rule on one series; in memory from its first bad value on, or as long as a
- * counter is there. */
+/* State of a rule on one series.  It is in memory from the first bad value on,
+ * or while its counter exists. */
 struct flo_watch_alert {
     uint64_t id; /* 0: it never fired */
     char rule[FLO_NAME_MAX + 1];
     char series[FLO_ALERT_SERIES];
-    struct flo_alert core; /* times: wall */
+    struct flo_alert core; /* times: wall clock */
     double value;
-    bool has_value; /* in this evaluation */
+    bool has_value; /* `value` comes from this evaluation */
     double total, per;
     struct flo_alert_increase increase, per_increase;
     char acked_by[65];
@@ -48,14 +48,14 @@ struct flo_watch_webhook {
 };
 struct flo_watches;
 extern const struct flo_transaction_part flo_watch_part;
-/* Read all, in a transaction; a new store gets the shipped rules. */
+/* Reads all, in a transaction; a new store receives the default rules. */
 FLO_MUST_USE int flo_watches_open(struct flo_controller *controller, struct flo_err *err);
 void flo_watches_close(struct flo_watches *watch);
-/* Mail: each message goes to the alert command, too. */
+/* Sets whether each message also goes to the alert command (mail). */
 void flo_watch_use_command(struct flo_watches *watch, bool has_command);
 bool flo_watch_has_command(const struct flo_watches *watch);
 
-/* Evaluate all rules with these samples: a transaction of its own where
+/* Evaluates all rules with these samples, in a transaction of its own where
  * something changed. */
 FLO_MUST_USE int flo_watch_evaluate(struct flo_controller *controller,
                                     const struct flo_samples *samples, uint64_t now_ms,
@@ -64,41 +64,41 @@ FLO_MUST_USE int flo_watch_evaluate(struct flo_controller *controller,
 /* ---- people; within a transaction ---- */
 
 struct flo_watch_rule *flo_watch_rule_find(struct flo_controller *controller, const char *name);
-/* A new rule, or another one of that name.  Its selector is parsed.
+/* Adds a rule, or replaces the one of that name; parses its selector.
  * FLO_E_REST_LIMIT. */
 FLO_MUST_USE int flo_watch_rule_set(struct flo_controller *controller, const char *name,
                                     json_t *json, struct flo_err *err);
 FLO_MUST_USE int flo_watch_rule_delete(struct flo_controller *controller, const char *name,
                                        struct flo_err *err);
-/* until_ms 0: it ends. */
+/* Silences a rule; until_ms 0 ends the silence. */
 FLO_MUST_USE int flo_watch_silence(struct flo_controller *controller, const char *name,
                                    uint64_t until_ms, const char *by, const char *reason,
                                    struct flo_err *err);
 FLO_MUST_USE int flo_watch_ack(struct flo_controller *controller, uint64_t id, const char *by,
                                const char *reason, struct flo_err *err);
-/* Those that fired, the newest first; NULL after the last. */
+/* Returns an alert that fired, the newest first; NULL after the last. */
 const struct flo_watch_alert *flo_watch_alert_at(const struct flo_controller *controller,
                                                  size_t place);
 json_t *flo_watch_view_alert(const struct flo_controller *controller,
                              const struct flo_watch_alert *alert);
-/* The body of a message about it, but its "id". */
+/* Returns the body of a message about the alert, without its "id". */
 json_t *flo_watch_news(const struct flo_controller *controller, const struct flo_watch_alert *alert,
                        enum flo_alert_news news, uint64_t now_ms);
 json_t *flo_watch_view_rule(const struct flo_watch_rule *rule);
-/* By name; NULL after the last. */
+/* Returns a rule, sorted by name; NULL after the last. */
 const struct flo_watch_rule *flo_watch_rule_at(const struct flo_watches *watch, size_t place);
 
 /* ---- webhooks ---- */
 
 #define FLO_WATCH_COMMAND "command" /* the target that is no webhook */
-/* https://…, without a name or password.  `secret` gets its new one.
- * FLO_E_REST_MEANING, FLO_E_REST_LIMIT. */
+/* Adds a webhook; the URL is https://…, without a name or password.  `secret`
+ * receives a new secret.  FLO_E_REST_MEANING, FLO_E_REST_LIMIT. */
 FLO_MUST_USE int flo_watch_webhook_add(struct flo_controller *controller, const char *url,
                                        bool is_page_only, struct flo_watch_webhook *out,
                                        struct flo_err *err);
 FLO_MUST_USE int flo_watch_webhook_delete(struct flo_controller *controller, const char *id,
                                           struct flo_err *err);
-/* NULL after the last. */
+/* Returns a webhook by its place; NULL after the last. */
 const struct flo_watch_webhook *flo_watch_webhook_at(const struct flo_watches *watch, size_t place);
 const struct flo_watch_webhook *flo_watch_webhook_find(const struct flo_controller *controller,
                                                        const char *id);
