@@ -1,15 +1,15 @@
-/* Store: members of a large rollout whose rows are not made yet, as one text.
+/* Store: members of a large rollout, as one text until their rows are made.
  *
- * As store.h: one thread, changes between begin and commit. */
+ * Like store.h: one thread, changes between begin and commit. */
 #ifndef FLOTILLA_SERVER_STORE_DRAFTS_H
 #define FLOTILLA_SERVER_STORE_DRAFTS_H
 
 #include "server-stub/store/store.h"
 
-/* `members` takes the place of what was there. */
+/* Stores the members, in place of earlier ones. */
 FLO_MUST_USE int flo_fleet_draft_put(struct flo_fleet_store *store, const char *rollout,
                                      const char *members, struct flo_err *err);
-/* fn is called once, or not at all: there is none. */
+/* Calls fn once, or not at all when there is none. */
 FLO_MUST_USE int flo_fleet_draft_get(struct flo_fleet_store *store, const char *rollout,
                                      flo_fleet_text_fn fn, void *context, struct flo_err *err);
 FLO_MUST_USE int flo_fleet_draft_remove(struct flo_fleet_store *store, const char *rollout,

@@ -1,6 +1,6 @@
-/* Store: groups, their members, and what devices are told of them.
+/* Store: groups, their members, and the group statements for devices.
  *
- * As store.h: one thread, changes between begin and commit. */
+ * Like store.h: one thread, changes between begin and commit. */
 #ifndef FLOTILLA_SERVER_STORE_GROUPS_H
 #define FLOTILLA_SERVER_STORE_GROUPS_H
 
@@ -10,30 +10,31 @@
 
 struct flo_fleet_group {
     const char *name;
-    const char *selector; /* "": members are named one by one */
-    uint64_t priority;    /* where two groups disagree the higher one wins */
+    const char *selector; /* "": members are added one by one */
+    uint64_t priority;    /* the higher one wins where groups conflict */
     const char *note;
     uint64_t created_at_ms;
-    bool ends; /* the members leave, then the group is deleted */
+    bool ends; /* being deleted: its members leave first */
 };
 typedef int (*flo_fleet_group_fn)(void *context, const struct flo_fleet_group *group);
-/* A new one, or changes to the one of its name. */
+/* Adds a group, or changes the one of its name. */
 FLO_MUST_USE int flo_fleet_group_put(struct flo_fleet_store *store,
                                      const struct flo_fleet_group *group, struct flo_err *err);
-/* fn may be NULL.  FLO_E_GROUP_ABSENT. */
+/* Gets a group; fn may be NULL.  FLO_E_GROUP_ABSENT. */
 FLO_MUST_USE int flo_fleet_group_get(struct flo_fleet_store *store, const char *name,
                                      flo_fleet_group_fn fn, void *context, struct flo_err *err);
-/* By name. */
+/* Lists by name. */
 FLO_MUST_USE int flo_fleet_group_list(struct flo_fleet_store *store, flo_fleet_group_fn fn,
                                       void *context, struct flo_err *err);
-/* A group's members stay: they are taken out before. */
+/* Deletes a group, but not its members' rows: they are removed before. */
 FLO_MUST_USE int flo_fleet_group_delete(struct flo_fleet_store *store, const char *name,
                                         struct flo_err *err);
 
 /* ---- members ---- */
 
-/* In or out; *is_news: it was not before.  `since`: the newest order then.
- * FLO_E_TARGET_LIMIT: the device is in FLO_GROUPS_MAX groups. */
+/* Adds or removes a member; *is_news: this changed something.  `since`: the
+ * newest order at that time.  FLO_E_TARGET_LIMIT: the device is in
+ * FLO_GROUPS_MAX groups. */
 FLO_MUST_USE int flo_fleet_group_member(struct flo_fleet_store *store, const char *group,
                                         const char *device, bool is_member, uint64_t since,
                                         bool *is_news, struct flo_err *err);
@@ -46,9 +47,9 @@ FLO_MUST_USE int flo_fleet_group_counts(struct flo_fleet_store *store, const cha
 
 /* ---- what a device is told ---- */
 
-/* The statement that its desired carries; all "" and 0 without one. */
+/* Group statement in a device's desired document; all "" and 0 without one. */
 struct flo_fleet_group_statement {
-    const char *groups; /* JSON array, as it says */
+    const char *groups; /* JSON array, as in the statement */
     const char *envelope;
     uint64_t issued_at_ms;
 };
@@ -57,26 +58,26 @@ typedef int (*flo_fleet_group_statement_fn)(void *context,
 FLO_MUST_USE int flo_fleet_group_statement_get(struct flo_fleet_store *store, const char *device,
                                                flo_fleet_group_statement_fn fn, void *context,
                                                struct flo_err *err);
-/* An empty envelope takes it away; another one raises the revision. */
+/* Sets the statement and raises the revision.  An empty envelope removes it. */
 FLO_MUST_USE int flo_fleet_group_statement_set(struct flo_fleet_store *store, const char *device,
                                                const struct flo_fleet_group_statement *statement,
                                                struct flo_err *err);
 
 /* ---- devices that changed ---- */
 
-/* The next device that changed since it was asked last: its row, its report,
- * its connection; "" when there is none. */
+/* Gets the next device whose row, report or connection changed since it was
+ * last returned; "" when there is none. */
 FLO_MUST_USE int flo_fleet_changed_next(struct flo_fleet_store *store, char *device,
                                         struct flo_err *err);
-/* All devices count as changed: selectors did, or time passed. */
+/* Marks all devices as changed, because selectors changed or time passed. */
 void flo_fleet_changed_all(struct flo_fleet_store *store);
 enum flo_groups_news {
-    FLO_GROUPS_KNOWN,  /* the device knows its groups, or is not connected */
-    FLO_GROUPS_DIFFER, /* the device knows others: it is to be told */
-    FLO_GROUPS_TOLD    /* the device knows them, and desired says so still */
+    FLO_GROUPS_KNOWN,  /* the device knows its groups, or is offline */
+    FLO_GROUPS_DIFFER, /* the device has an old list: it needs a statement */
+    FLO_GROUPS_TOLD    /* the device knows them: the statement can be removed */
 };
 enum flo_groups_news flo_fleet_groups_news(struct flo_fleet_store *store, const char *device);
-/* Is there one? */
+/* Tells whether any device changed. */
 bool flo_fleet_changed_any(const struct flo_fleet_store *store);
 
 #endif

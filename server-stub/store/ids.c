@@ -1,4 +1,4 @@
-/* Ids: open addressing, half of the places stay free. */
+/* Ids: open addressing; half of the places stay free. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,10 +1,9 @@
-/* Store: orders whose rows of devices are being made, slice by slice.
+/* Store: orders whose device rows are still being made, in slices.
  *
  * An order to a large group is signed, stored and published at once.  The rows
- * that say who is awaited follow in the order of their ids.  A row of the table
- * `making` says how far they are; the next start, and another controller,
- * go on from there.  As store.h: one thread, changes between begin and commit.
- */
+ * of the awaited devices follow, in id order.  A row of the table `making` has
+ * the progress, so the next start, or another controller, continues from there.
+ * Like store.h: one thread, changes between begin and commit. */
 #ifndef FLOTILLA_SERVER_STORE_MAKING_H
 #define FLOTILLA_SERVER_STORE_MAKING_H
 
@@ -13,41 +12,43 @@
 struct flo_making {
     char order[FLO_NAME_MAX + 1];
     char group[FLO_NAME_MAX + 1];
-    char made[37];    /* up to this device, in the order of ids; "": none */
-    uint64_t devices; /* devices of the group, when the order was issued */
-    uint64_t count;   /* devices whose rows are made */
+    char made[37];    /* rows are made up to this device id; "": none */
+    uint64_t devices; /* devices of the group when the order was issued */
+    uint64_t count;   /* device rows made */
 };
 
-/* All of them, the oldest order first; borrowed until the next change. */
+/* Gets all of them, the oldest order first; borrowed until the next change. */
 FLO_MUST_USE int flo_fleet_makings(struct flo_fleet_store *store, const struct flo_making **out,
                                    size_t *count, struct flo_err *err);
-/* That of one order; NULL: its rows are whole. */
+/* Gets the one of an order; NULL: all its rows are made. */
 FLO_MUST_USE int flo_fleet_making_of(struct flo_fleet_store *store, const char *order,
                                      const struct flo_making **out, struct flo_err *err);
-/* None is made yet. */
+/* Begins: no row is made yet. */
 FLO_MUST_USE int flo_fleet_making_begin(struct flo_fleet_store *store, const char *order,
                                         const char *group, struct flo_err *err);
-/* `count` more, up to `made`; NULL: all are. */
+/* Notes `count` more rows, up to device `made`; NULL: all are made. */
 FLO_MUST_USE int flo_fleet_making_move(struct flo_fleet_store *store, const char *order,
                                        const char *made, uint64_t count, struct flo_err *err);
-/* The next devices of its group, at most `limit`, in the order of ids.
- * `is_there`: an answer was awaited before its turn, and has its row. */
+/* Lists the next devices of the group, at most `limit`, in id order.
+ * `is_there`: the device was awaited before its turn, so its row exists. */
 typedef int (*flo_fleet_unmade_fn)(void *context, const char *device, bool is_there);
 FLO_MUST_USE int flo_fleet_making_next(struct flo_fleet_store *store,
                                        const struct flo_making *making, uint64_t limit,
                                        flo_fleet_unmade_fn fn, void *context, struct flo_err *err);
-/* Is its turn still to come? */
+/* Tells whether the device's row is still to be made. */
 FLO_MUST_USE int flo_fleet_making_awaits(struct flo_fleet_store *store,
                                          const struct flo_making *making, const char *device,
                                          bool *out, struct flo_err *err);
-/* The device's turn came, and nothing awaits it: it is pending no more. */
+/* The device's turn came, but it is not awaited: it no longer counts as
+ * pending. */
 void flo_fleet_making_pass(struct flo_fleet_store *store, const char *order, const char *device);
-/* Ids above `after`, up to `to`, that have an order about the model; up. */
+/* Lists ids above `after`, up to `to`, whose desired has an order about the
+ * model; ascending. */
 FLO_MUST_USE int flo_fleet_desired_between(struct flo_fleet_store *store, const char *model,
                                            const char *after, const char *to, flo_fleet_held_fn fn,
                                            void *context, struct flo_err *err);
-/* All from `first` to `last` that have an order about the model have this one
- * now; each of their revisions goes up.  All have one. */
+/* Sets this order for all devices from `first` to `last` that have an order
+ * about the model; all of them have.  Raises their revisions. */
 FLO_MUST_USE int flo_fleet_desired_run(struct flo_fleet_store *store, const char *model,
                                        const char *first, const char *last, const char *order,
                                        struct flo_err *err);

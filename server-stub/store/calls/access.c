@@ -1,4 +1,4 @@
-/* Store: tokens and people, stored answers of repeated requests, the audit
+/* Store: tokens and people, stored answers for repeated requests, and the audit
  * chain. */
 #include <string.h>
 
@@ -8,7 +8,7 @@
 
 /* ---- tokens ---- */
 
-/* So long it is still told why a token is no good. */
+/* How long an expired token is kept, so that people learn why it is refused. */
 #define TOKEN_EXPIRED_MS (UINT64_C(30) * 24 * 3600 * 1000)
 
 struct tokens {
@@ -39,7 +39,7 @@ static int take_token(void *context, const struct flo_row *row)
     return tokens->fn(tokens->context, &token);
 }
 
-/* For those who ask what it may: another one is not there. */
+/* Passes on a token with a valid seal; others count as absent. */
 static int take_sealed_token(void *context, const struct flo_row *row)
 {
     struct tokens *tokens = context;
@@ -102,7 +102,7 @@ int flo_fleet_token_list(struct flo_fleet_store *store, uint64_t after_ms, const
     struct tokens tokens = {store, fn, context, 0};
     int rv = 0;
 
-    if (after_ms != FLO_FLEET_ALL) { /* others of the same moment */
+    if (after_ms != FLO_FLEET_ALL) { /* tokens made at the same moment */
         rv = flo_fleet_find(
             store,
             &(struct flo_query){.table = FLO_TABLE_TOKEN,
@@ -206,7 +206,7 @@ static int take_sealed_person(void *context, const struct flo_row *row)
     return take_person(context, row);
 }
 
-/* One who is there keeps the time. */
+/* An existing person keeps the time. */
 static int made_at(struct flo_fleet_store *store, const char *name, uint64_t *at_ms,
                    struct flo_err *err)
 {

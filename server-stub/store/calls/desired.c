@@ -1,5 +1,5 @@
-/* Store: what devices should run: an order for each model, and the revision of
- * the document that says it. */
+/* Store: assigned releases of devices: an order for each model, and the
+ * revision of the desired document. */
 #include <stdio.h>
 #include <string.h>
 

@@ -1,4 +1,4 @@
-/* Store: devices, their groups, and the models that they say they have. */
+/* Store: devices, their groups, and the models that they report. */
 #include <stdio.h>
 #include <string.h>
 
@@ -51,7 +51,7 @@ struct listing {
     uint64_t taken;
 };
 
-/* Not an error: the listing has what was asked for. */
+/* Result that ends a listing without an error. */
 #define ENOUGH 1
 
 static bool has_label(const struct flo_row *row, const struct flo_fleet_device_filter *filter)
@@ -82,8 +82,7 @@ static int take_device(void *context, const struct flo_row *row)
     return rv == 0 && filter != NULL && listing->taken == filter->limit ? ENOUGH : rv;
 }
 
-/* Names and ids are one space: a device called as another's id would be taken
- * for it. */
+/* A name must not be a device id, because both are accepted as keys. */
 int flo_fleet_name_check(const char *name, struct flo_err *err)
 {
     return flo_uuid_is_valid(name)
@@ -177,7 +176,7 @@ static struct flo_match has_model(enum flo_field where, const char *text)
                               .value.text = text};
 }
 
-/* Labels are compared above the engine. */
+/* Labels are compared here, not by the engine. */
 int flo_fleet_device_list(struct flo_fleet_store *store,
                           const struct flo_fleet_device_filter *filter, flo_fleet_device_fn fn,
                           void *context, struct flo_err *err)
@@ -297,7 +296,7 @@ int flo_fleet_device_is_online(struct flo_fleet_store *store, const char *id, bo
     return 0;
 }
 
-/* The models that a device said it has. */
+/* Computes a checksum of the models that a device reported. */
 static uint32_t models_checksum(const struct flo_fleet_model *models, size_t count,
                                 bool with_serving)
 {
@@ -312,7 +311,7 @@ static uint32_t models_checksum(const struct flo_fleet_model *models, size_t cou
     return checksum != 0 ? checksum : 1;
 }
 
-/* Rows change seldom: a report that says the same writes none. */
+/* Writes the models' rows, unless the report is unchanged. */
 static int put_models(struct flo_fleet_store *store, const char *id,
                       const struct flo_fleet_model *models, size_t count, struct flo_err *err)
 {
@@ -355,7 +354,7 @@ int flo_fleet_device_reported(struct flo_fleet_store *store, const char *id, con
                              MATCHES(text_is(FLO_FIELD_DEVICE_ID, id)), NULL, err));
     FLO_TRY(put_models(store, id, models, model_count, err));
     const json_t *facts = json_object_get(said, "profile");
-    if (!json_is_object(facts)) { /* the earlier profile stays */
+    if (!json_is_object(facts)) { /* the earlier profile is kept */
         flo_roster_stale(&store->roster, flo_fleet_number(store, id));
         return 0;
     }

@@ -1,4 +1,4 @@
-/* Store: the calls of the engine, counted, and what is often made of a row. */
+/* Store: the engine's calls, counted, and common helpers for rows. */
 #include <string.h>
 
 #include "base/host/json.h"

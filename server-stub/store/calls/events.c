@@ -1,12 +1,12 @@
-/* Store: events of devices, and how far each outbox is acknowledged. */
+/* Store: events of devices, and each outbox's acknowledgement. */
 #include <stdio.h>
 #include <string.h>
 
 #include "server-stub/store/calls/kept.h"
 
 #define KEPT 2000 /* newest events of a device */
-/* A look at what is too old, each so many events of all devices: what a device
- * sends cannot avoid it. */
+/* Old events are pruned after each so many events of all devices, so that no
+ * device can avoid it. */
 #define PRUNE_EVERY 64
 
 static struct flo_query outbox(const struct flo_fleet_fact *fact)
@@ -30,7 +30,7 @@ static int take_mark(void *context, const struct flo_row *row)
     return 0;
 }
 
-/* All events of a device are in one book; 0: there are none. */
+/* Gets the number of a device's event book; 0: none. */
 static int book_of(struct flo_fleet_store *store, const char *device, uint64_t *out,
                    struct flo_err *err)
 {
@@ -62,7 +62,7 @@ static int mark_get(struct flo_fleet_store *store, const char *device, const cha
     return found ? 0 : book_of(store, device, &fact->book, err);
 }
 
-/* The first event of an outbox: its mark is stored with it. */
+/* Stores the checkpoint with the first event of an outbox. */
 static int outbox_begin(struct flo_fleet_store *store, struct flo_fleet_fact *fact,
                         struct flo_err *err)
 {
@@ -96,7 +96,7 @@ static int event_newest(struct flo_fleet_store *store, struct flo_fleet_fact *fa
     return rv;
 }
 
-/* To the last event that follows without a gap. */
+/* Moves the checkpoint to the last event before a gap. */
 static int mark_walk(struct flo_fleet_store *store, struct flo_fleet_fact *fact,
                      struct flo_err *err)
 {
@@ -110,8 +110,8 @@ static int mark_walk(struct flo_fleet_store *store, struct flo_fleet_fact *fact,
     return rv;
 }
 
-/* An event of another outbox than the one in memory.  The stored mark may be
- * older than the events: it is written now and then. */
+/* Loads the checkpoint when an event is from another outbox than the last one.
+ * It may be behind the events, as it is written only now and then. */
 static int mark_load(struct flo_fleet_store *store, const char *device, const char *boot,
                      struct flo_fleet_fact *fact, struct flo_err *err)
 {
@@ -119,7 +119,7 @@ static int mark_load(struct flo_fleet_store *store, const char *device, const ch
 
     FLO_TRY(rv);
     fact->is_mark_dirty = false;
-    fact->boot[0] = '\0'; /* until all is read */
+    fact->boot[0] = '\0'; /* unset until all is read */
     rv = mark_get(store, device, boot, fact, err);
     FLO_TRY(rv);
     if (fact->is_mark_known &&
@@ -130,10 +130,10 @@ static int mark_load(struct flo_fleet_store *store, const char *device, const ch
     return 0;
 }
 
-/* The mark stands on the last event before a gap.  A device says from which one
- * on its events are not acknowledged: those below are not awaited.  An older
- * agent does not.  Then the first event of an outbox is the first one awaited,
- * and one that comes a second time says that those before it are gone. */
+/* Returns where the checkpoint begins; it is on the last event before a gap.  A
+ * device tells its lowest unacknowledged event: earlier ones are not awaited.
+ * Older agents do not.  Then the first event of an outbox is the first awaited
+ * one.  An event that comes a second time means that earlier ones are lost. */
 static uint64_t mark_begin(const struct flo_fleet_fact *fact, uint64_t seq, uint64_t from,
                            bool is_new)
 {
@@ -156,8 +156,8 @@ static int mark_move(struct flo_fleet_store *store, const char *device, struct f
     if (fact->is_mark_known && mark == fact->mark) {
         return 0;
     }
-    /* The first mark of an outbox is stored at once.  Nothing else says that
-     * no event before it is awaited. */
+    /* The first checkpoint of an outbox is stored at once, because nothing else
+     * tells that no event before it is awaited. */
     bool is_first = !fact->is_mark_known;
     fact->is_mark_known = fact->is_mark_dirty = true;
     fact->mark = mark;
@@ -171,7 +171,8 @@ static int mark_move(struct flo_fleet_store *store, const char *device, struct f
 
 /* ---- what is too old ---- */
 
-/* The id of the event so many places behind the newest one below `below`. */
+/* Gets the id of the event `count` places after the newest one below
+ * `below`. */
 static int newest_after(struct flo_fleet_store *store, uint64_t book, uint64_t below,
                         uint64_t offset, uint64_t *id, bool *found, struct flo_err *err)
 {
@@ -189,8 +190,8 @@ static int newest_after(struct flo_fleet_store *store, uint64_t book, uint64_t b
     return rv;
 }
 
-/* Keep the newest events of a device, and the marks of the outboxes that they
- * came from. */
+/* Keeps the newest events of a device, and the checkpoints of their
+ * outboxes. */
 static int events_prune(struct flo_fleet_store *store, const char *device, uint64_t book,
                         struct flo_err *err)
 {

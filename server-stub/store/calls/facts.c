@@ -1,10 +1,10 @@
-/* Store: what changes with every message of a device, in memory.
+/* Store: facts of devices that change with every message, in memory.
  *
- * When a device was last heard and what memory it uses changes all the time and
- * may be lost: it is written in sets now and then.  Whether it is connected and
- * which of its events is acknowledged is asked with every message: it is read
- * once.  Facts stay when a transaction is taken back: they are true all the
- * same. */
+ * The time when a device was last heard, and its memory use, change all the
+ * time and may be lost.  They are written in batches now and then.  Whether
+ * it is connected and which events are acknowledged is needed by every
+ * message: both are read once.  A rollback keeps the facts, because they are
+ * still true. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -40,7 +40,7 @@ size_t flo_fleet_number(struct flo_fleet_store *store, const char *id)
     return fact != NULL ? (size_t)(fact - store->facts.items) : SIZE_MAX;
 }
 
-/* Without memory it is looked for. */
+/* Without memory it is looked up again. */
 void flo_fleet_fact_awaits(struct flo_fleet_fact *fact, const char *order)
 {
     free(fact->awaits);

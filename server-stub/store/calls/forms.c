@@ -1,13 +1,12 @@
-/* Store: forms, what events of many devices have in common.
+/* Store: forms, the parts that events of many devices have in common.
  *
- * All devices of a rollout tell the same of each state: its rollout, phase,
- * order and release.  That text is kept once, in the order of its members.  A
- * row of an event has the number of the text, and the members that are its own;
- * its columns say boot, seq and at_ms.  An event that is no such object is kept
- * whole.
+ * All devices of a rollout report the same rollout, phase, order and release
+ * with each state.  That text is stored once, as a form.  An event's row has
+ * the form's number and the event's own members; boot, seq and at_ms are
+ * columns.  An event of another shape is stored whole.
  *
- * A form that no event has any more goes: with each new form two are looked at.
- * So a device that never says the same twice has at most twice as many forms as
+ * Unused forms are deleted: each new form checks two old ones.  So even a
+ * device that never repeats itself has at most twice as many forms as
  * events. */
 #include <inttypes.h>
 #include <string.h>
@@ -17,7 +16,7 @@
 
 #define REST_BYTES_MAX 65536
 
-/* A member that devices of a rollout say alike. */
+/* Tells whether a member is the same for many devices of a rollout. */
 static bool is_common(const char *key, const json_t *value)
 {
     static const char *const keys[] = {"type",    "execution", "rollout", "phase", "order", "model",
@@ -39,7 +38,7 @@ static bool is_number(const json_t *object, const char *key, uint64_t number)
            json_integer_value(value) == (json_int_t)number;
 }
 
-/* The columns say these members, and nothing else. */
+/* Tells whether the columns have exactly these members. */
 static bool is_said(const json_t *json, const struct flo_event_text *event)
 {
     const char *boot = json_string_value(json_object_get(json, "boot"));
@@ -57,7 +56,7 @@ static void dump(const json_t *object, struct flo_buf *out)
     }
 }
 
-/* Two texts of an event; false: it stays whole. */
+/* Splits an event into form and rest; false: it is stored whole. */
 static bool split(const struct flo_event_text *event, struct flo_buf *form, struct flo_buf *rest)
 {
     json_t *json = NULL;
@@ -116,7 +115,7 @@ static int form_find(struct flo_fleet_store *store, const char *text, uint64_t *
     return rv;
 }
 
-/* A look at one form: one that no event has goes. */
+/* Checks one form and deletes it if no event uses it. */
 static int sweep(struct flo_fleet_store *store, struct flo_err *err)
 {
     struct flo_number next = {.field = FLO_FIELD_EVENT_FORM_NUMBER};
@@ -151,7 +150,7 @@ static int sweep(struct flo_fleet_store *store, struct flo_err *err)
 static int form_make(struct flo_fleet_store *store, const char *text, uint64_t *number,
                      struct flo_err *err)
 {
-    /* The sweep is before it is there: no event has it yet. */
+    /* Sweep before adding the new form, which no event uses yet. */
     FLO_TRY(sweep(store, err));
     FLO_TRY(sweep(store, err));
     FLO_TRY(flo_fleet_next(store, "form", number, err));
@@ -190,7 +189,7 @@ int flo_fleet_form_take(struct flo_fleet_store *store, const struct flo_event_te
 
 /* ---- the text again ---- */
 
-/* The members of an object's text, without its braces. */
+/* Appends the members of an object's text, without its braces. */
 static void add_members(const char *text, struct flo_buf *out)
 {
     size_t bytes = strlen(text);

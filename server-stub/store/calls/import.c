@@ -1,4 +1,5 @@
-/* Store: all rows of a SQLite file into an empty store of another engine. */
+/* Store: imports all rows of a SQLite file into an empty store of another
+ * engine. */
 #include <stdlib.h>
 
 #include "server-stub/store/calls/kept.h"
@@ -23,7 +24,7 @@ static int is_empty(struct flo_fleet_store *store, bool *out, struct flo_err *er
     return rv;
 }
 
-/* Serial numbers are given again, in their order. */
+/* Gives new serial numbers, in the same order. */
 static int take_row(void *context, const struct flo_row *row)
 {
     const struct flo_table_facts *facts = &flo_tables[row->table];

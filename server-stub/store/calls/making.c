@@ -1,4 +1,4 @@
-/* Store: orders whose rows of devices are being made. */
+/* Store: orders whose device rows are being made. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -189,7 +189,7 @@ static int take_device(void *context, const struct flo_row *row)
     return 0;
 }
 
-/* Both lists go up. */
+/* Both lists are ascending. */
 static int take_made(void *context, const struct flo_row *row)
 {
     struct unmade *unmade = context;

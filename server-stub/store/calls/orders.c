@@ -32,8 +32,8 @@ int flo_fleet_take_order(void *context, const struct flo_row *row)
 
 /* ---- writing ---- */
 
-/* Orders that say the same, but older, are marked: they may go when they
- * expired (flo_fleet_order_prune). */
+/* Marks older orders with the same content: they may be deleted once expired
+ * (flo_fleet_order_prune). */
 static int supersede(struct flo_fleet_store *store, const struct flo_fleet_order *order,
                      struct flo_err *err)
 {
@@ -94,7 +94,7 @@ int flo_fleet_orders_only_held(struct flo_fleet_store *store, const char *releas
         NULL, err);
 }
 
-/* A field of the first order that the query finds; 0 when there is none. */
+/* Gets a field of the first order that the query finds; 0: none. */
 static int find_number(struct flo_fleet_store *store, struct flo_query query, enum flo_field field,
                        uint64_t *out, struct flo_err *err)
 {
@@ -106,7 +106,7 @@ static int find_number(struct flo_fleet_store *store, struct flo_query query, en
     return 0;
 }
 
-/* The number of the last order of a piece. */
+/* Gets the number of the last order of a batch. */
 static int end_of_piece(struct flo_fleet_store *store, uint64_t from, uint64_t *out,
                         struct flo_err *err)
 {
@@ -146,7 +146,8 @@ int flo_fleet_order_prune(struct flo_fleet_store *store, uint64_t now_ms, uint64
 
 /* ---- one ---- */
 
-/* FLO_E_ABSENT when the query finds none; `name` is for people. */
+/* Gets an order.  FLO_E_ABSENT when there is none; `name` is for the error
+ * text. */
 static int get_order(struct flo_fleet_store *store, struct flo_query query, const char *name,
                      flo_fleet_order_fn fn, void *context, struct flo_err *err)
 {
@@ -194,7 +195,7 @@ int flo_fleet_order_newest(struct flo_fleet_store *store, const char *op, const 
         FLO_FIELD_ORDER_SEQ, out, err);
 }
 
-/* Those that were signed again are none that people asked for. */
+/* Orders that were signed again do not count, as nobody requested them. */
 int flo_fleet_order_removal(struct flo_fleet_store *store, const char *model, const char *group,
                             uint64_t *out, struct flo_err *err)
 {
@@ -211,7 +212,7 @@ int flo_fleet_order_removal(struct flo_fleet_store *store, const char *model, co
         FLO_FIELD_ORDER_SEQ, out, err);
 }
 
-/* The newest order to freeze or unfreeze the fleet. */
+/* Query of orders to freeze or unfreeze the fleet, newest first. */
 static struct flo_query freezes(void)
 {
     static const struct flo_value ops[] = {{.text = "freeze"}, {.text = "unfreeze"}};
@@ -309,7 +310,7 @@ struct standing {
     struct flo_err *err;
 };
 
-/* Each order stands once. */
+/* Takes an order once. */
 static int take_standing(void *context, const struct flo_row *row)
 {
     struct standing *standing = context;
@@ -353,7 +354,7 @@ static int add_resume(void *context, const struct flo_row *row)
                                          SORTED(DOWN(ORDER_SEQ))});
 }
 
-/* For rollouts that go on, while members accepted and may wait for it. */
+/* Adds resumes of active rollouts while accepted members may wait for them. */
 static int add_resumes(struct standing *standing)
 {
     static const struct flo_value states[] = {{.text = "running"}, {.text = "completed"}};
@@ -370,8 +371,8 @@ static int add_resumes(struct standing *standing)
         add_resume, standing, standing->err);
 }
 
-/* `row` is an order that somebody did not answer: the newest rollback of the
- * same release for the same group stands. */
+/* `row` is an order that some device did not answer: adds the newest rollback
+ * of the same release for the same group. */
 static int add_rollback(void *context, const struct flo_row *row)
 {
     return add_newest(

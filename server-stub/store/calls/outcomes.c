@@ -1,4 +1,4 @@
-/* Store: what devices made of tracked orders. */
+/* Store: outcomes of tracked orders on devices. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,7 +9,8 @@
 
 /* ---- one ---- */
 
-/* A row of this order says so now.  Each message asks who is awaited. */
+/* Notes a row's new outcome.  Each message needs to know which devices are
+ * awaited. */
 static void remember(struct flo_fleet_store *store, const char *order, const char *device,
                      enum flo_order_outcome outcome)
 {
@@ -49,7 +50,7 @@ int flo_fleet_outcome_advance(struct flo_fleet_store *store, const char *order, 
                               enum flo_order_outcome outcome, uint64_t took_ms, uint64_t heard_ms,
                               const char *error, bool *is_news, struct flo_err *err)
 {
-    /* News after one of these. */
+    /* Outcomes that may change to this one. */
     struct flo_value after[FLO_OUTCOME_SUPERSEDED + 1];
     size_t count = 0;
     char reason[REASON_TEXT];
@@ -65,7 +66,7 @@ int flo_fleet_outcome_advance(struct flo_fleet_store *store, const char *order, 
     if (count == 0 || news == FLO_NEWS_NONE) {
         return 0;
     }
-    /* A change that is sure need not be waited for: an engine may send many
+    /* A change that is certain needs no result, so an engine may send many
      * together. */
     flo_fleet_json_text(error, "id", reason, sizeof(reason));
     int rv = flo_fleet_update(store, FLO_TABLE_OUTCOME,
@@ -165,8 +166,8 @@ int flo_fleet_outcome_list(struct flo_fleet_store *store, const char *order, uin
     return rv == 0 ? list_some(store, order, there, FLO_COUNT(there), &outcomes, err) : rv;
 }
 
-/* An order's progress is asked for all the time while devices answer it.
- * Memory knows who is connected, so no row is read for that. */
+/* Counts the outcomes.  Progress is requested often while devices answer, and
+ * memory knows who is connected, so no row is read for that. */
 int flo_fleet_outcome_progress(struct flo_fleet_store *store, const char *order,
                                struct flo_order_progress *out, struct flo_err *err)
 {
@@ -287,7 +288,8 @@ int flo_fleet_outcome_awaited(struct flo_fleet_store *store, const char *device,
         return 0;
     }
     if (fact != NULL && fact->awaits != NULL) {
-        char order[FLO_NAME_MAX + 1]; /* `fn` may change what it awaits */
+        char order[FLO_NAME_MAX + 1]; /* copied: `fn` may change what the
+                                         device awaits */
         struct flo_err absent = {0};
         snprintf(order, sizeof(order), "%s", fact->awaits);
         int found = flo_fleet_order_get(store, order, fn, context, &absent);

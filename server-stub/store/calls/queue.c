@@ -1,17 +1,17 @@
 /* Store: the queue of commits that are not durable yet, and the thread that
- * makes them so.
+ * syncs them.
  *
- * A sync makes all commits before it durable, so a slow disk means larger
- * groups and no longer queue.  The thread owns nothing but the sync: rows are
- * written and read by the state's thread.  A third one tidies the engine after
- * syncs: that takes longer than a sync, and no commit waits for it. */
+ * A sync makes all earlier commits durable, so a slow disk makes groups larger,
+ * not the queue longer.  The thread only syncs; rows are read and written by
+ * the state's thread.  A third thread tidies the engine after syncs: that takes
+ * longer than a sync, and no commit waits for it. */
 #include "server-stub/store/calls/kept.h"
 
-#define QUEUE_MAX 64 /* commits; then the state's thread waits */
+#define QUEUE_MAX 64 /* commits queued until the state's thread waits */
 
 /* ---- the threads ---- */
 
-/* With the mutex, which is given up meanwhile. */
+/* Called with the mutex, which is released meanwhile. */
 static void sync_once(struct flo_fleet_store *store)
 {
     struct flo_fleet_queue *queue = &store->queue;
@@ -38,7 +38,7 @@ static void sync_once(struct flo_fleet_store *store)
     pthread_cond_broadcast(&queue->done);
 }
 
-/* After a failure it rests until the state's thread has settled it. */
+/* Thread: after a failure it pauses until the state's thread has settled it. */
 static void *run(void *context)
 {
     struct flo_fleet_store *store = context;
@@ -59,7 +59,7 @@ static void *run(void *context)
     return NULL;
 }
 
-/* Pages that a failed sync left in doubt are not moved into the tables. */
+/* Thread: after a failed sync, doubtful pages are not moved into the tables. */
 static void *run_tidy(void *context)
 {
     struct flo_fleet_store *store = context;
@@ -183,8 +183,8 @@ uint64_t flo_fleet_durable(struct flo_fleet_store *store, struct flo_err *why_or
     return durable;
 }
 
-/* Pages that a failed sync left in doubt are written once more, here: nobody
- * commits meanwhile, and the threads rest. */
+/* Writes pages again that a failed sync left in doubt.  There is no commit
+ * meanwhile, and the other threads pause. */
 static int settle(struct flo_fleet_store *store, struct flo_err *err)
 {
     struct flo_fleet_queue *queue = &store->queue;
@@ -203,8 +203,8 @@ static bool rest(const struct flo_fleet_queue *queue)
     return !queue->is_busy && !queue->is_tidying && !queue->is_tidy_due;
 }
 
-/* Until not more than `left` commits wait; on `until_rest`, and after a
- * failure, until the threads rest too. */
+/* Waits until at most `left` commits are queued.  With `until_rest`, and after
+ * a failure, also waits until the threads pause. */
 static int await(struct flo_fleet_store *store, uint64_t left, bool until_rest, struct flo_err *err)
 {
     struct flo_fleet_queue *queue = &store->queue;

@@ -1,4 +1,4 @@
-/* Store: reports that devices sent because an order asked for them. */
+/* Store: reports that orders requested from devices. */
 #include "server-stub/store/calls/kept.h"
 
 struct reports {
@@ -33,8 +33,8 @@ static int take_id(void *context, const struct flo_row *row)
     return 0;
 }
 
-/* A device that is asked for ever takes no more room than its newest.  The
- * report that just came stays, wherever its time stands among the others. */
+/* Limits a device to its newest reports.  The new report always stays, even if
+ * its time is not the newest. */
 static int drop_oldest(struct flo_fleet_store *store, const struct flo_fleet_report *report,
                        struct flo_err *err)
 {

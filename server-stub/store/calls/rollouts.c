@@ -7,12 +7,8 @@
 
 #include "server-stub/store/calls/kept.h"
 
-#define HELD_BITS                                                                                  \
-    2                /* enum flo_rollout_held; above: the slices that hold it                      \
-                      */
-#define PROBE_BIT 10 /* ... and whether a probe brought it */
-
-/* ---- rollouts ---- */
+#define HELD_BITS 2
+#define PROBE_BIT 10
 
 struct rollouts {
     flo_fleet_rollout_fn fn;
@@ -120,8 +116,6 @@ int flo_fleet_rollout_page(struct flo_fleet_store *store, bool is_active, uint64
                             take_rollout, &rollouts, err);
 }
 
-/* ---- what a device that came now joins ---- */
-
 struct joined {
     char id[FLO_NAME_MAX + 1];
     char model[FLO_NAME_MAX + 1];
@@ -146,7 +140,6 @@ static bool has_newer(const struct all_joined *all, const struct joined *joined)
     return false;
 }
 
-/* The newest first: of completed ones, only that counts. */
 static int take_joined(void *context, const struct flo_row *row)
 {
     struct all_joined *all = context;
@@ -202,8 +195,6 @@ int flo_fleet_rollout_joined(struct flo_fleet_store *store, const char *device,
     return rv;
 }
 
-/* ---- what a group has ---- */
-
 struct claims {
     flo_fleet_claim_fn fn;
     void *context;
@@ -240,15 +231,12 @@ int flo_fleet_rollout_claims(struct flo_fleet_store *store, const char *group,
     return flo_fleet_find(store, &query, take_claim, &claims, err);
 }
 
-/* ---- members ---- */
-
 static bool is_bad(const struct flo_rollout_member *member)
 {
     return member->lapse != FLO_LAPSE_NONE ||
            flo_execution_kind((enum flo_execution)member->state) == FLO_EXECUTION_END_BAD;
 }
 
-/* Texts that are not given stay as they are. */
 static size_t add_texts(struct flo_field_change *changes, size_t count, const char *error_json,
                         const char *detail_json)
 {
@@ -386,8 +374,6 @@ int flo_fleet_member_some(struct flo_fleet_store *store, const char *rollout,
     }
     return rv;
 }
-
-/* ---- evidence ---- */
 
 struct listed {
     flo_fleet_evidence_fn fn;

@@ -1,8 +1,8 @@
 /* Store: seals of the rows of tokens and people.
  *
  * seal = hex of HMAC-SHA256 over the texts "flotilla row 1", fleet and table,
- * then each sealed field in the order below; every one of them behind its
- * length, 8 bytes, little endian.  Numbers are 8 bytes, little endian. */
+ * then each sealed field in the order below; each after its length, 8 bytes,
+ * little endian.  Numbers are 8 bytes, little endian. */
 #include "server-stub/store/seals.h"
 
 #include <stdlib.h>
@@ -20,7 +20,7 @@
 static const struct sealed {
     const char *word; /* for people */
     enum flo_table table;
-    enum flo_field seal; /* the row's seal; its key is fields[0] */
+    enum flo_field seal; /* field of the seal; the key is fields[0] */
     size_t count;
     enum flo_field fields[9];
 } tables[] = {
@@ -81,7 +81,8 @@ static void add_field(struct sum *sum, const struct flo_row *row, enum flo_field
     if (flo_field_is_text(field)) {
         add_text(sum, flo_row_text(row, field));
     } else if (flo_fields[field].type == FLO_TYPE_DIGEST) {
-        sum->digest = flo_row_digest(row, field); /* one of them in a row */
+        sum->digest = flo_row_digest(row, field); /* a row has at most one digest
+                                                     field */
         add(sum, sum->digest.bytes, FLO_DIGEST_BYTES);
     } else {
         uint8_t *number = sum->numbers[sum->count];
@@ -125,7 +126,7 @@ int flo_fleet_seal(struct flo_fleet_store *store, enum flo_table table,
     return 0;
 }
 
-/* Told once, however often it is met until somebody asks. */
+/* Noted once, until somebody reads it. */
 static void tell(struct flo_fleet_seals *seals, const struct sealed *sealed,
                  const struct flo_row *row)
 {
@@ -221,7 +222,7 @@ struct sealing {
     struct flo_err *err;
 };
 
-/* The row is changed by no field that the query looks at. */
+/* No field of the query is changed. */
 static int seal_row(void *context, const struct flo_row *row)
 {
     struct sealing *sealing = context;
@@ -246,7 +247,7 @@ int flo_fleet_seal_all(struct flo_fleet_store *store, uint64_t *count, struct fl
         rv = flo_fleet_find(store, &(struct flo_query){.table = tables[i].table}, seal_row,
                             &sealing, err);
     }
-    store->seals.count = 0; /* those that were met are right now */
+    store->seals.count = 0; /* rows noted before are valid now */
     *count = sealing.count;
     return rv;
 }

@@ -1,10 +1,10 @@
-/* Store: trust statements, the keyring, who has which statement, and orders of
- * emergency keys. */
+/* Store: trust statements, the keyring, the statement of each device, and
+ * emergency orders. */
 #include <string.h>
 
 #include "server-stub/store/calls/kept.h"
 
-#define KEPT_MAX 64 /* emergencies with an envelope; and as many without */
+#define KEPT_MAX 64 /* emergency orders with an envelope, and as many without */
 
 /* ---- statements ---- */
 
@@ -104,7 +104,7 @@ static int take_trusts(void *context, const struct flo_row *row, uint64_t count)
         at--;
     }
     if (at == FLO_COUNT(trusts->list)) {
-        return 0; /* only the newest ones are told */
+        return 0; /* only the newest ones are listed */
     }
     if (trusts->count < FLO_COUNT(trusts->list)) {
         trusts->count++;
@@ -146,7 +146,7 @@ static int take_id(void *context, const struct flo_row *row)
     return 0;
 }
 
-/* The oldest goes where there are too many, with its answers. */
+/* Deletes the oldest order and its answers when there are too many. */
 static int make_room(struct flo_fleet_store *store, bool has_envelope, struct flo_err *err)
 {
     char id[FLO_NAME_MAX + 1];

@@ -1,7 +1,7 @@
-/* Wanted: releases that nobody wants on a device any more, in memory.
+/* Wanted: tells in memory which releases are no longer wanted on devices.
  *
- * A release is not wanted when it was yanked, or when the newest rollout of it
- * was stopped.  A device that lacks such a release is as it should be. */
+ * A release is not wanted when it was yanked, or when its newest rollout was
+ * stopped.  A device that lacks such a release does not drift. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -31,7 +31,8 @@ static struct flo_wanted *find(const struct flo_fleet_store *store, const char *
     return NULL;
 }
 
-/* Made when there is none; NULL without memory: it counts as wanted. */
+/* Gets an entry, created if missing.  NULL without memory: the release counts
+ * as wanted. */
 static struct flo_wanted *place(struct flo_fleet_store *store, const char *release)
 {
     struct flo_fleet_wanted *all = &store->wanted;
@@ -62,8 +63,8 @@ bool flo_fleet_is_wanted(const struct flo_fleet_store *store, const char *releas
     return one == NULL || (!one->is_yanked && !one->is_stopped);
 }
 
-/* Devices that lack a release are read again.  A yank lets go those too on
- * which it is pinned, so the two facts count apart. */
+/* Marks devices that lack a release as stale.  Only a yank releases devices on
+ * which it is pinned, so both facts count separately. */
 static void changed(struct flo_fleet_store *store, struct flo_wanted was,
                     const struct flo_wanted *now)
 {
@@ -129,7 +130,7 @@ int flo_fleet_wanted_load(struct flo_fleet_store *store, struct flo_err *err)
     return rv;
 }
 
-/* The transaction was taken back: memory may be ahead of the tables. */
+/* A transaction was rolled back: memory may be ahead of the tables. */
 void flo_fleet_wanted_doubt(struct flo_fleet_store *store)
 {
     struct flo_err err = {0};

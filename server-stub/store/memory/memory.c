@@ -1,4 +1,4 @@
-/* Memory engine: the calls of the seam. */
+/* Memory engine: the calls of struct flo_store_ops. */
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
@@ -260,7 +260,7 @@ static void cancel(struct flo_store_engine *engine)
     flo_memory_sweep(memory);
 }
 
-/* A commit is as durable as the process. */
+/* A commit is durable as long as the process lives. */
 
 static int hold(struct flo_store_engine *engine, bool on, struct flo_err *err)
 {

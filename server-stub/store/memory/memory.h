@@ -1,5 +1,5 @@
-/* The engine that keeps the tables in memory: for tests, fuzz targets and the
- * simulator.  Nothing of it outlives the process. */
+/* Memory engine: keeps the tables in memory, for tests, fuzz targets and the
+ * simulator.  Nothing outlives the process. */
 #ifndef FLOTILLA_SERVER_MEMORY_H
 #define FLOTILLA_SERVER_MEMORY_H
 

@@ -1,7 +1,7 @@
-/* Memory engine: which rows a query means, and in which order.
+/* Memory engine: finds and sorts the rows of a query.
  *
- * The index with the most fields that the query fixes is read from its first
- * fitting row on; all else is compared row by row. */
+ * The index with the most fields fixed by the query is read from its first
+ * matching row on; other conditions are checked row by row. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,9 +11,10 @@
 
 struct plan {
     const struct flo_memory_index *index;
-    struct flo_value from[FLO_TABLE_FIELDS_MAX]; /* values that are fixed */
-    int fixed;                                   /* first fields of the index with one value */
-    bool has_start; /* `from` has a lower limit for the field after them */
+    struct flo_value from[FLO_TABLE_FIELDS_MAX]; /* fixed values */
+    int fixed;                                   /* leading index fields with
+                                                    one value each */
+    bool has_start;                              /* `from` has a lower bound for the next field */
     bool is_sorted, is_down;
 };
 
@@ -29,7 +30,7 @@ static const struct flo_match *match_of(const struct flo_query *query, enum flo_
     return NULL;
 }
 
-/* Does the index have the query's order after its fixed fields? */
+/* Tells whether the index is in the query's order after its fixed fields. */
 static bool is_sorted(const struct flo_query *query, const struct flo_memory_index *index,
                       int fixed, bool *is_down)
 {
@@ -97,7 +98,7 @@ static const struct flo_value *value_in(const struct flo_query *query,
     return row != NULL ? &row->values[(int)field - flo_tables[table].first] : NULL;
 }
 
-/* 1, 0, or an error. */
+/* Returns 1, 0, or an error. */
 static int is_among(const struct flo_memory *memory, const struct flo_match *match,
                     const struct flo_value *value, struct flo_err *err)
 {
@@ -172,7 +173,7 @@ static struct flo_memory_row *joined_row(const struct flo_memory *memory,
     return NULL;
 }
 
-/* 1: it is one of the query's rows. */
+/* Returns 1 for a row of the query, 0, or an error. */
 static int match_row(const struct flo_memory *memory, const struct flo_query *query,
                      struct flo_memory_found *found, struct flo_err *err)
 {
@@ -207,7 +208,7 @@ static int list_add(struct flo_memory_list *list, const struct flo_memory_found 
     return 0;
 }
 
-/* A joined row that is not there comes before all that are. */
+/* A missing joined row sorts before all others. */
 static int compare_found(const void *a, const void *b, void *context)
 {
     const struct flo_query *query = context;
@@ -240,7 +241,7 @@ static void list_cut(struct flo_memory_list *list, const struct flo_query *query
     }
 }
 
-/* Places of the index whose rows have the fixed values. */
+/* Gets the index range of rows with the fixed values. */
 static void range(const struct plan *plan, size_t *from, size_t *to)
 {
     const struct flo_memory_index *index = plan->index;
@@ -249,7 +250,7 @@ static void range(const struct plan *plan, size_t *from, size_t *to)
     *from = flo_memory_place(index, plan->from, plan->fixed + plan->has_start);
     *to = *from;
     size_t high = index->count;
-    while (*to < high) { /* the first row after them */
+    while (*to < high) { /* first row after the range */
         size_t middle = *to + (high - *to) / 2;
         const struct flo_value *values = index->rows[middle]->values;
         int order = 0;
@@ -293,7 +294,7 @@ int flo_memory_query(const struct flo_memory *memory, const struct flo_query *qu
         return rv;
     }
     if (!plan.is_sorted && list->count > 1) {
-        struct flo_query order = *query; /* qsort_r wants no const */
+        struct flo_query order = *query; /* qsort_r takes no const */
         qsort_r(list->items, list->count, sizeof(*list->items), compare_found, &order);
     }
     list_cut(list, query);

@@ -72,7 +72,8 @@ static int compare_fields(const enum flo_field *fields, int count, int first,
     return order;
 }
 
-/* By all fields of the index, then by the keys: no two rows are equal. */
+/* Compares by all fields of the index, then by keys, so no two rows are
+ * equal. */
 static int compare_rows(const struct flo_memory_index *index, const struct flo_value *a,
                         const struct flo_value *b)
 {
@@ -249,7 +250,7 @@ static bool grow(void **items, size_t count, size_t *capacity, size_t bytes)
     return true;
 }
 
-/* After this nothing of a change can fail. */
+/* Reserves memory: afterwards the change cannot fail. */
 static bool make_room(struct flo_memory *memory, struct flo_memory_table *table)
 {
     bool is_there = grow((void **)&memory->changes, memory->change_count, &memory->change_capacity,

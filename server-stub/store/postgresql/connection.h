@@ -4,17 +4,17 @@
 
 #include "base/host/pg.h"
 
-/* Make the tables of tables.def, or bring older ones to it; a transaction of
- * its own, in which no other controller does the same.  FLO_E_DB_NEWER: a later
- * program made them.  FLO_E_STATE_SUPERSEDED: `epoch` is over. */
+/* Creates the tables of tables.def, or upgrades older ones, in a transaction
+ * that excludes other controllers.  FLO_E_DB_NEWER: a later program made them.
+ * FLO_E_STATE_SUPERSEDED: `epoch` is over. */
 FLO_MUST_USE int flo_postgresql_schema(struct flo_pg *pg, uint64_t epoch, struct flo_err *err);
-/* Does this program know the step of the tables?  FLO_E_DB_NEWER. */
+/* Checks that this program knows the tables' schema step.  FLO_E_DB_NEWER. */
 FLO_MUST_USE int flo_postgresql_known(struct flo_pg *pg, struct flo_err *err);
-/* The row of the lease, the function that fences commits, and the row that
- * counts steps; a transaction of its own.  FLO_E_DB_NEWER. */
+/* Creates the lease's row, the function that fences commits, and the row that
+ * counts schema steps, in a transaction of its own.  FLO_E_DB_NEWER. */
 FLO_MUST_USE int flo_postgresql_lease(struct flo_pg *pg, struct flo_err *err);
 
-/* A statement of a step, in their order.  The last number is the newest. */
+/* Statement of a schema step, in order.  The last number is the newest step. */
 struct flo_postgresql_step {
     int number;
     const char *sql;
@@ -22,26 +22,27 @@ struct flo_postgresql_step {
 extern const struct flo_postgresql_step flo_postgresql_steps[];
 extern const size_t flo_postgresql_step_count;
 
-/* The server's clock.  Ages are read by it, so nobody compares two clocks. */
+/* The server's clock.  Ages are computed with it, so that clocks of two
+ * machines are never compared. */
 #define FLO_POSTGRESQL_NOW "(extract(epoch from clock_timestamp())*1000)::bigint"
 
-/* Who is there (members.c).  A row of this controller; `is_news`: it has begun
- * to stand by, or to lead. */
+/* Members (members.c): writes the row of this controller.  `is_news`: it just
+ * began to stand by, or to lead. */
 struct flo_lead_self;
 struct flo_lead_view;
 FLO_MUST_USE int flo_postgresql_show(struct flo_pg *pg, const struct flo_lead_self *self,
                                      const struct flo_err *lacks, bool is_news,
                                      struct flo_err *err);
-/* Forget who is long gone. */
+/* Deletes members that left long ago. */
 FLO_MUST_USE int flo_postgresql_forget(struct flo_pg *pg, struct flo_err *err);
 FLO_MUST_USE int flo_postgresql_view(struct flo_pg *pg, struct flo_lead_view *out,
                                      struct flo_err *err);
-/* The holder has ended in good order. */
+/* Notes that the holder ended in good order. */
 void flo_postgresql_leave(struct flo_pg *pg, const char *holder);
 
 void flo_postgresql_pause(uint64_t ms);
 
-/* Name of a leader's sessions, before its epoch. */
+/* Prefix of the names of a leader's sessions, before the epoch. */
 #define FLO_POSTGRESQL_LEADER "flotilla-leader-"
 
 #endif

@@ -1,4 +1,4 @@
-/* Handed: the rows, and the thread that writes them. */
+/* Handover: the rows, and the thread that writes them. */
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,7 +12,7 @@
 #include "server-stub/store/postgresql/limits.h"
 
 #define PAGE 500
-/* A row `h` of a device that is there no more. */
+/* Row `h` belongs to a device that no longer exists. */
 #define GONE                                                                                       \
     "h.name NOT LIKE '/%' AND NOT EXISTS (SELECT 1 FROM device d WHERE d.id ="                     \
     " h.device AND d.retired = 0)"
@@ -27,18 +27,18 @@ struct row {
 
 struct flo_handed {
     pthread_t thread;
-    pthread_mutex_t mutex; /* guards all below but `pg` */
+    pthread_mutex_t mutex; /* guards all members below, except `pg` */
     pthread_cond_t changed;
-    struct flo_pg *pg; /* whoever lists, then the thread, has it */
+    struct flo_pg *pg; /* used by the listing, then by the thread */
     uint64_t epoch;
-    struct row *rows; /* [FLO_HANDED_ROWS_MAX]; of the thread while is_sent */
+    struct row *rows; /* [FLO_HANDED_ROWS_MAX]; the thread's while is_sent */
     size_t count;
     char session[48];
     char told[FLO_POSTGRESQL_LIMIT_COUNT][FLO_POSTGRESQL_LIMIT];
     const char *greeting[8];
     bool is_running, is_sent, ends;
-    bool is_over;    /* another one leads: nothing is written any more */
-    bool has_failed; /* the last batch: said once */
+    bool is_over;    /* another controller leads: nothing more is written */
+    bool has_failed; /* the last batch failed: logged once */
 };
 
 /* ---- reading ---- */
@@ -72,8 +72,8 @@ static int list_page(struct flo_handed *handed, struct place *from, flo_handed_f
     return rv;
 }
 
-/* Rows of devices that went.  They were passed over, so it is no harm that they
- * stay: the next leader tries again. */
+/* Deletes rows of devices that left.  Listings skip such rows, so a failure is
+ * harmless: the next leader tries again. */
 static void sweep(struct flo_handed *handed)
 {
     struct flo_err err = {0};
@@ -149,7 +149,7 @@ static int check_epoch(struct flo_handed *handed, struct flo_err *err)
     return rv;
 }
 
-/* No lock of the lease's row: its leader beats meanwhile. */
+/* Takes no lock on the lease's row, because its leader renews it meanwhile. */
 static int write_rows(struct flo_handed *handed, struct flo_err *err)
 {
     int rv = flo_pg_run(handed->pg, "BEGIN", FLO_DB_NONE, NULL, err);
@@ -174,7 +174,7 @@ static void tell(struct flo_handed *handed, int rv, const struct flo_err *err)
     handed->has_failed = rv < 0;
 }
 
-/* With the mutex, which is free while the database is asked. */
+/* Called with the mutex, which is released during the request. */
 static void write_batch(struct flo_handed *handed)
 {
     struct flo_err err = {0};
@@ -288,7 +288,8 @@ void flo_handed_close(struct flo_handed *handed)
     free(handed);
 }
 
-/* A next leader ends the session, as the others of this epoch. */
+/* Names the session, so that the next leader ends it like others of this
+ * epoch. */
 static void make_greeting(struct flo_handed *handed)
 {
     size_t count = 0;
@@ -297,7 +298,7 @@ static void make_greeting(struct flo_handed *handed)
              "SET application_name = '" FLO_POSTGRESQL_LEADER "%llu'",
              (unsigned long long)handed->epoch);
     handed->greeting[count++] = handed->session;
-    /* The next block's batch writes what a server without power forgot. */
+    /* A later batch rewrites what a server loses in a power failure. */
     handed->greeting[count++] = "SET synchronous_commit = off";
     size_t told = flo_postgresql_tell_limits(&flo_postgresql_store_limits, handed->told);
     for (size_t i = 0; i < told; i++) {

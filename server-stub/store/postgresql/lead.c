@@ -1,4 +1,4 @@
-/* Lead: the thread that keeps the lease, and its row. */
+/* Lead: the thread that renews the lease, and its row. */
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,7 +11,7 @@
 
 struct flo_lead {
     pthread_t thread;
-    pthread_mutex_t mutex; /* guards all below but `pg` */
+    pthread_mutex_t mutex; /* guards all members below, except `pg` */
     struct flo_pg *pg;     /* the thread's own */
     struct flo_lease lease;
     struct flo_lead_row seen;
@@ -22,14 +22,14 @@ struct flo_lead {
     char people[FLO_LEAD_ADDRESS];
     char devices[FLO_LEAD_ADDRESS];
     char key[FLO_LEAD_KEY];
-    char has[65];         /* digest that it is fit for */
-    struct flo_err lacks; /* code 0: nothing */
+    char has[65];         /* digest of the keyring that it has */
+    struct flo_err lacks; /* code 0: nothing is missing */
     char told[FLO_POSTGRESQL_LIMIT_COUNT][FLO_POSTGRESQL_LIMIT];
     const char *greeting[12];
-    uint64_t shown_ms, shown_epoch; /* own row, as it was shown; the thread's */
+    uint64_t shown_ms, shown_epoch; /* own row as written last; the thread's */
     bool is_shown;
     bool is_running, ends;
-    bool has_failed; /* the last question: said once */
+    bool has_failed; /* the last request failed: logged once */
 };
 
 static const char *const greeting[] = {
@@ -116,7 +116,7 @@ static void tell_fitness(struct flo_lead *lead, const char *digest, const struct
     lead->shown_ms = is_news ? 0 : lead->shown_ms;
 }
 
-/* Devices and the broker refuse what a leader from the future signs. */
+/* Devices and the broker refuse signatures dated in the future. */
 static void compare_clocks(struct flo_lead *lead, uint64_t there_ms)
 {
     uint64_t here_ms = lead->self.wall_ms(lead->self.context);
@@ -136,7 +136,7 @@ static void compare_clocks(struct flo_lead *lead, uint64_t there_ms)
     pthread_mutex_unlock(&lead->mutex);
 }
 
-/* Each look at a row that asks for something else. */
+/* Called for each row that requires another keyring. */
 static void become_fit(struct flo_lead *lead, const char *digest)
 {
     struct flo_err lacks = {0};
@@ -152,9 +152,9 @@ static void become_fit(struct flo_lead *lead, const char *digest)
     tell_fitness(lead, digest, &lacks);
 }
 
-/* The sessions of the leader before end first: one of them may hold the row,
- * and would hold other rows, for as long as its machine is stopped.  A program
- * that is too old for the tables must not lead: it passes on, and says so. */
+/* Takes the lease.  The former leader's sessions are ended first: one may hold
+ * the row, or other rows, as long as its machine is suspended.  A program too
+ * old for the tables must not lead: it gives the lease up and says so. */
 static int take(struct flo_lead *lead, const struct flo_lease_row *row, uint64_t *changed,
                 struct flo_err *err)
 {
@@ -243,14 +243,14 @@ static void tell(struct flo_lead *lead, bool is_changed)
 static void saw(struct flo_lead *lead, struct flo_lead_row *row)
 {
     pthread_mutex_lock(&lead->mutex);
-    /* A process before this one, in the same folder, left it. */
+    /* An earlier process in the same folder left the lease. */
     row->lease.is_held = row->lease.is_held && strcmp(row->holder, lead->holder) != 0;
     flo_lease_saw(&lead->lease, &row->lease, now(lead));
     lead->seen = *row;
     pthread_mutex_unlock(&lead->mutex);
 }
 
-/* One question to the database. */
+/* Makes one request to the database. */
 static void ask(struct flo_lead *lead, enum flo_lease_do what, const struct flo_lease *lease)
 {
     struct flo_err err = {0};
@@ -302,7 +302,8 @@ static int show(struct flo_lead *lead, const struct flo_lease *lease, struct flo
     return 0;
 }
 
-/* The lease comes first: this is done when it has nothing to ask. */
+/* Tells whether other work is due.  The lease has priority: only when it has no
+ * request. */
 static bool is_due(const struct flo_lead *lead, const struct flo_lease *lease)
 {
     return (lease->state == FLO_LEASE_LEADER && lead->shown_epoch != lease->epoch) ||

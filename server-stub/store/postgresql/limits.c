@@ -1,4 +1,4 @@
-/* Limits: those of the controller. */
+/* Limits: default values. */
 #include <stdio.h>
 #include <time.h>
 

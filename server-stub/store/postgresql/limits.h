@@ -1,30 +1,32 @@
-/* Limits: how long a session with the database waits for what, in ms. */
+/* Limits: how long a database session waits, in ms. */
 #ifndef FLOTILLA_SERVER_POSTGRESQL_LIMITS_H
 #define FLOTILLA_SERVER_POSTGRESQL_LIMITS_H
 
 #include "base/host/pg.h"
 
-/* Kept by whoever gives them.  The server's own are read when a session is
- * opened, all others at each wait: its thread may change them at any time. */
+/* Limits, owned by the caller.  The server's limits are read when a session
+ * opens, the others at each wait, so the caller's thread may change them at any
+ * time. */
 struct flo_postgresql_limits {
     struct flo_pg_limits pg;
-    uint64_t pause_ms; /* between two questions, the first of which failed */
-    uint64_t ask_ms;   /* for whether a commit stands; of the store */
-    /* The server ends what takes longer: a statement, a wait for a lock, a
-     * transaction in which nobody says anything.  0: as the server has it. */
+    uint64_t pause_ms; /* between two requests, if the first one failed */
+    uint64_t ask_ms;   /* store: time to find out whether a commit happened */
+    /* Limits enforced by the server, which ends longer statements, lock waits
+     * and idle transactions. 0: the server's setting. */
     uint64_t statement_ms, lock_ms, idle_ms;
 };
 
-/* The state's thread stands still for so long behind a server that is slow (it
- * ends a statement after 5 s).  Behind one that is gone it goes on earlier: the
- * thread that beats says so (store.h: flo_fleet_heed). */
+/* Limits of the store.  The state's thread blocks this long on a slow
+ * server, which ends a statement after 5 s.  With an unreachable server it
+ * stops waiting earlier, because the lead's thread notices (store.h:
+ * flo_fleet_heed). */
 extern const struct flo_postgresql_limits flo_postgresql_store_limits;
-/* Answers that are too late are worth nothing to a lease. */
+/* Limits of the lead: a lease cannot use late answers. */
 extern const struct flo_postgresql_limits flo_postgresql_lead_limits;
 
 #define FLO_POSTGRESQL_LIMIT 64
 #define FLO_POSTGRESQL_LIMIT_COUNT 3
-/* The statements that tell the server, and how many. */
+/* Writes the statements that set the server's limits; returns how many. */
 size_t flo_postgresql_tell_limits(const struct flo_postgresql_limits *limits,
                                   char out[FLO_POSTGRESQL_LIMIT_COUNT][FLO_POSTGRESQL_LIMIT]);
 

@@ -1,6 +1,6 @@
-/* Members: the controllers on a database, and who of them led when.
+/* Members: the controllers of a database, and when each of them led.
  *
- * Rows for people: the lease asks none of them (lead.c). */
+ * The rows are for people; the lease does not use them (lead.c). */
 #include "server-stub/store/lead.h"
 #include "server-stub/store/postgresql/connection.h"
 
@@ -56,7 +56,7 @@ static void copy(char *out, size_t bytes, const struct flo_pg_rows *rows, uint64
 }
 #define COPY(to, row, column) copy(to, sizeof(to), rows, row, column)
 
-/* Rows say how old they are; this process has a clock of its own. */
+/* Converts a row's age to this process's clock. */
 static uint64_t at_ms(const struct flo_pg_rows *rows, uint64_t row, int column)
 {
     int64_t age_ms = flo_pg_number(rows, row, column);

@@ -1,4 +1,4 @@
-/* Store: what operators write on a device. */
+/* Store: edits of a device by operators. */
 #include <string.h>
 
 #include <flotilla/errors/device.h>

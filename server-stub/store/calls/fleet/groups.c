@@ -98,7 +98,7 @@ static int groups_of(struct flo_fleet_store *store, const char *device, joined_f
                           take_joined, &joined, err);
 }
 
-/* All of the device's groups as text, `all` first. */
+/* Adds a group to the device's list as text; `all` comes first. */
 static int add_name(void *context, const char *group, uint64_t since)
 {
     json_t *list = context;
@@ -139,7 +139,7 @@ static int count_one(void *context, const char *group, uint64_t since)
     return 0;
 }
 
-/* A statement about groups has room for so many. */
+/* Checks the limit of groups that a statement has room for. */
 static int has_room(struct flo_fleet_store *store, const char *group, const char *device,
                     struct flo_err *err)
 {
@@ -223,7 +223,7 @@ static int take_statement(void *context, const struct flo_row *row)
     return statements->fn(statements->context, &statement);
 }
 
-/* The roster knows then whether there is one. */
+/* Tells the roster whether the device has a statement. */
 static void note_stated(struct flo_fleet_store *store, const char *device, bool is_one)
 {
     size_t number = flo_ids_find(&store->facts.ids, device);

@@ -1,7 +1,8 @@
-/* Store: what devices may fetch.
+/* Store: releases and artifacts that devices may fetch.
  *
- * An offer is a release that a deploy of a device's desired named once.  A
- * request looks up one artifact and one device: two indexes, no document. */
+ * An offer is a release that a deploy in a device's desired document once
+ * named.  A request looks up one artifact and one device in two indexes, and
+ * reads no document. */
 #include <stdio.h>
 #include <string.h>
 
@@ -59,7 +60,7 @@ static int take_order(void *context, const struct flo_row *row)
     return 0;
 }
 
-/* Thousands of devices get one order, which is read once. */
+/* Thousands of devices get the same order, so it is read once. */
 int flo_fleet_offer_add(struct flo_fleet_store *store, const char *device, const char *order,
                         struct flo_err *err)
 {

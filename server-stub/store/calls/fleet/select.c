@@ -1,4 +1,4 @@
-/* Store: devices that fit a selector, from the roster in memory. */
+/* Store: selects devices from the roster in memory. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -32,7 +32,7 @@ static int read_device(void *context, const struct flo_fleet_device *device)
 int flo_fleet_roster_load(struct flo_fleet_store *store, struct flo_err *err)
 {
     const struct flo_fleet_device_filter filter = {.online = -1};
-    const struct flo_making *makings; /* each message asks for them, too */
+    const struct flo_making *makings; /* needed for each message too */
     size_t count;
 
     flo_roster_deinit(&store->roster);
@@ -69,7 +69,7 @@ int flo_fleet_roster_again(struct flo_fleet_store *store, const char *id, struct
     return rv;
 }
 
-/* Devices whose change was taken back are read from their rows. */
+/* Reads devices that a rollback made stale from their rows. */
 static int settle(struct flo_fleet_store *store, struct flo_err *err)
 {
     struct flo_roster *roster = &store->roster;
@@ -86,7 +86,7 @@ static int settle(struct flo_fleet_store *store, struct flo_err *err)
             if (rv == 0) {
                 roster->items[i].is_stale = false;
                 roster->stale_count--;
-            } else { /* no answer is no absence: it stays stale */
+            } else { /* no row was read: the device stays stale */
                 roster->items[i].is_there = was_there;
             }
         }
@@ -94,7 +94,7 @@ static int settle(struct flo_fleet_store *store, struct flo_err *err)
     return rv;
 }
 
-/* Values that change with every message are facts of the store. */
+/* Updates values that change with every message from the store's facts. */
 static void freshen(struct flo_fleet_store *store, size_t number)
 {
     struct flo_roster_entry *entry = &store->roster.items[number];
@@ -153,7 +153,7 @@ int flo_fleet_lacking(struct flo_fleet_store *store, flo_fleet_text_fn fn, void 
     return rv;
 }
 
-/* SIZE_MAX: it is not there. */
+/* Returns SIZE_MAX for an unknown device. */
 static size_t number_of(struct flo_fleet_store *store, const char *id)
 {
     struct flo_err err = {0};
@@ -232,7 +232,7 @@ static int by_id(const void *a, const void *b, void *ids)
     return strcmp(items[*(const size_t *)a], items[*(const size_t *)b]);
 }
 
-/* Most devices stand in the order of their ids, those that enrolled later do
+/* Sorts by id.  Most devices are sorted already; those that enrolled later are
  * not. */
 static int put_in_order(struct flo_fleet_store *store, struct flo_err *err)
 {
@@ -270,7 +270,7 @@ int flo_fleet_facts_each(struct flo_fleet_store *store, const char *group, flo_f
     int rv = put_in_order(store, err);
     size_t count = rv == 0 ? roster->ordered : 0;
     for (size_t i = 0; i < count && rv == 0; i++) {
-        if (i >= roster->ordered) { /* `fn` had it read again */
+        if (i >= roster->ordered) { /* `fn` caused it to be read again */
             return flo_fail(err, FLO_E_MEMORY, "the roster of devices");
         }
         size_t number = roster->order[i];
