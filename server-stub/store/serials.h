@@ -1,31 +1,31 @@
-/* Store: the prepared list of serial numbers.  As store.h: one thread, changes
- * between begin and commit. */
+/* Store: the prepared list of serial numbers.  Like store.h: one thread,
+ * changes between begin and commit. */
 #ifndef FLOTILLA_SERVER_STORE_SERIALS_H
 #define FLOTILLA_SERVER_STORE_SERIALS_H
 
 #include "server-stub/store/store.h"
 
 struct flo_fleet_serial {
-    const char *serial; /* as flo_serial_normal writes it */
-    const char *body;   /* JSON {"name","labels","note","groups"}; "": a device
-                           came with it, and nobody prepared it */
-    const char *device; /* that came with it last, or "" */
-    uint64_t at_ms;     /* wall: prepared, or first heard of */
+    const char *serial; /* in the form of flo_serial_normal */
+    const char *body;   /* JSON {"name","labels","note","groups"}; "": a
+                           device used the serial, but nobody prepared it */
+    const char *device; /* device that last used the serial, or "" */
+    uint64_t at_ms;     /* wall clock: prepared, or first used */
 };
 typedef int (*flo_fleet_serial_fn)(void *context, const struct flo_fleet_serial *claim);
 FLO_MUST_USE int flo_fleet_serial_put(struct flo_fleet_store *store,
                                       const struct flo_fleet_serial *claim, struct flo_err *err);
-/* *known is false when there is none. */
+/* Gets a serial; *known is false when there is none. */
 FLO_MUST_USE int flo_fleet_serial_get(struct flo_fleet_store *store, const char *serial,
                                       flo_fleet_serial_fn fn, void *context, bool *known,
                                       struct flo_err *err);
 FLO_MUST_USE int flo_fleet_serial_delete(struct flo_fleet_store *store, const char *serial,
                                          struct flo_err *err);
-/* In the order of serials, above `after`, at most `limit`. */
+/* Lists in the order of serials, above `after`, at most `limit`. */
 FLO_MUST_USE int flo_fleet_serial_each(struct flo_fleet_store *store, const char *after,
                                        uint64_t limit, flo_fleet_serial_fn fn, void *context,
                                        struct flo_err *err);
-/* How many nobody prepared. */
+/* Counts serials that nobody prepared. */
 FLO_MUST_USE int flo_fleet_serial_waiting(struct flo_fleet_store *store, uint64_t *out,
                                           struct flo_err *err);
 

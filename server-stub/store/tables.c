@@ -1,4 +1,4 @@
-/* Tables as data, from tables.def, and the values of a row. */
+/* Tables: tables.def as data, and the values of a row. */
 #include "server-stub/store/tables.h"
 
 const struct flo_field_facts flo_fields[FLO_FIELDS] = {

@@ -1,13 +1,14 @@
-/* PostgreSQL: the tables in a database of its own server.
+/* PostgreSQL engine: the tables in a database on a server.
  *
- * Changes that nobody asks about are sent in libpq's pipeline: a transaction of
- * many costs a round trip for each read, and one for its commit.  A commit
- * waits for the server's disk, so the store's queue has nothing to sync here.
+ * Changes whose result is not needed are sent in libpq's pipeline: a
+ * transaction costs a round trip for each read, and one for its commit.  A
+ * commit waits for the server's disk, so the store's queue has nothing to sync
+ * here.
  *
- * A lost connection ends its transaction.  The next begin connects again.  When
- * it is lost while a commit is answered, a row that the transaction wrote says
- * how it ended.  Nobody waits long for that word: the commit counts as failed,
- * and where it stands nevertheless the epoch ends.  The memory of this process
+ * A lost connection ends its transaction.  The next begin connects again.  If
+ * it is lost during a commit, a row that the transaction wrote tells whether it
+ * was committed.  If that row cannot be read soon, the commit counts as failed;
+ * if it was committed after all, the epoch ends.  The process's state in memory
  * is stale then, and it starts again (core/lease). */
 #include <stdlib.h>
 #include <string.h>
@@ -21,23 +22,23 @@
 #include "server-stub/store/sql/sql.h"
 
 struct postgresql {
-    struct flo_store_engine engine; /* first */
+    struct flo_store_engine engine; /* first member: the base */
     struct flo_pg *pg;
     const struct flo_postgresql_limits *limits;
-    uint64_t epoch;   /* in which all commits happen */
-    uint64_t commits; /* number of the newest one */
-    uint64_t doubted; /* number of one without an answer; 0: none */
-    char session[48]; /* name of the session; "": without a lease */
+    uint64_t epoch;   /* epoch of all commits */
+    uint64_t commits; /* number of the newest commit */
+    uint64_t doubted; /* number of the unanswered commit; 0: none */
+    char session[48]; /* name of the session; "": no lease */
     char name[80];
     char told[FLO_POSTGRESQL_LIMIT_COUNT][FLO_POSTGRESQL_LIMIT];
     const char *greeting[16];
     bool is_open, is_broken, is_committing;
-    bool (*may_wait)(void *context, bool is_commit); /* NULL: nobody knows */
+    bool (*may_wait)(void *context, bool is_commit); /* NULL: no callback */
     void *may_wait_context;
     struct flo_sql sql;
 };
 
-/* A session that the network cut off ends soon, and its lock with it. */
+/* A session cut off by the network ends soon, and its locks with it. */
 static const char *const greeting[] = {
     "SET synchronous_commit = on",
     "SET tcp_keepalives_idle = 5",
@@ -78,7 +79,7 @@ static int fail_superseded(const struct postgresql *store, struct flo_err *err)
                     (unsigned long long)store->epoch);
 }
 
-/* A commit under way holds the row. */
+/* A commit in progress holds the row's lock. */
 static int read_commits(struct postgresql *store, uint64_t *out, struct flo_err *err)
 {
     struct flo_pg_rows *rows = NULL;
@@ -96,7 +97,7 @@ static int read_commits(struct postgresql *store, uint64_t *out, struct flo_err 
     return rv;
 }
 
-/* The session before shall not do later what it has not done yet. */
+/* Ends earlier sessions, so that they cannot complete anything later. */
 static int end_sessions(struct postgresql *store, struct flo_err *err)
 {
     struct flo_pg_rows *rows = NULL;
@@ -113,9 +114,9 @@ static int end_sessions(struct postgresql *store, struct flo_err *err)
     return rv;
 }
 
-/* Did the doubted transaction end well?  Nobody else commits in this epoch.
- * After another one has begun nobody can tell, and it does not matter: this
- * process knows nothing any more. */
+/* Asks whether the doubtful transaction was committed.  Only this process
+ * commits in this epoch.  After another epoch began the answer is unknown and
+ * irrelevant, because this process's state is stale. */
 static int ask(struct postgresql *store, bool *is_there, struct flo_err *err)
 {
     uint64_t found = 0;
@@ -129,7 +130,8 @@ static int ask(struct postgresql *store, bool *is_there, struct flo_err *err)
     return rv;
 }
 
-/* This holder's lease beats no more, and that is the way to start again. */
+/* Ends the epoch: the lease is no longer renewed, so the process starts
+ * again. */
 static int end_epoch(struct postgresql *store, struct flo_err *err)
 {
     FLO_TRY(flo_pg_run(store->pg,
@@ -142,7 +144,7 @@ static int end_epoch(struct postgresql *store, struct flo_err *err)
                     (unsigned long long)store->epoch);
 }
 
-/* Nothing is read or changed before it is known. */
+/* Resolves the doubt before any read or change. */
 static int settle_doubt(struct postgresql *store, struct flo_err *err)
 {
     bool is_there = false;
@@ -165,8 +167,8 @@ static int ready(struct postgresql *store, struct flo_err *err)
 
 /* ---- statements ---- */
 
-/* The first error of a transaction ends it; it stays open until its owner
- * cancels it. */
+/* Handles an error: the first one fails the transaction, which stays open until
+ * its owner cancels it. */
 static int after(struct postgresql *store, int rv)
 {
     store->is_broken = store->is_broken || (store->is_open && rv < 0);
@@ -330,7 +332,7 @@ static void cancel(struct flo_store_engine *engine)
     struct postgresql *store = of(engine);
 
     if (store->is_open) {
-        /* A change before it may have failed: that is over. */
+        /* an earlier change may have failed: that no longer matters */
         (void)!flo_pg_flush(store->pg, NULL);
         (void)!flo_pg_run(store->pg, "ROLLBACK", FLO_DB_NONE, NULL, NULL);
     }
@@ -339,8 +341,8 @@ static void cancel(struct flo_store_engine *engine)
 
 /* ---- commits ---- */
 
-/* While the transaction's memory is still there: a session that ended, a server
- * that fails over.  One that is gone is asked once. */
+/* Asks while the transaction's memory is still there: after a session ended or
+ * a server failed over.  An unreachable server is asked once. */
 static int ask_a_moment(struct postgresql *store, struct flo_err *err)
 {
     bool is_gone = store->may_wait != NULL && !store->may_wait(store->may_wait_context, true);
@@ -362,7 +364,7 @@ static int ask_a_moment(struct postgresql *store, struct flo_err *err)
                : flo_fail(err, FLO_E_DB_UNREACHABLE, "the database was lost before the commit");
 }
 
-/* The fence: in an epoch of another leader the function fails, and the
+/* Commits with a fence: in another leader's epoch the function fails, and the
  * transaction with it. */
 static int commit(struct flo_store_engine *engine, struct flo_err *err)
 {
@@ -411,7 +413,7 @@ static int sync_nothing(struct flo_store_engine *engine, struct flo_err *err)
 
 static void tidy(struct flo_store_engine *engine)
 {
-    (void)engine; /* the server's vacuum does */
+    (void)engine; /* the server's vacuum does this */
 }
 
 static bool is_full(struct flo_store_engine *engine)
@@ -450,8 +452,8 @@ static const struct flo_store_ops ops = {
     .remove = remove_rows,
 };
 
-/* Without a lease (tests, tools): a new epoch begins with this opening, and
- * whoever opened before can commit no more. */
+/* Begins a new epoch without a lease (tests, tools): earlier openers can no
+ * longer commit. */
 static int begin_epoch(struct postgresql *store, struct flo_err *err)
 {
     struct flo_pg_rows *rows = NULL;
@@ -468,7 +470,8 @@ static int begin_epoch(struct postgresql *store, struct flo_err *err)
     return rv;
 }
 
-/* The session's name tells a later leader which ones to end. */
+/* Sets the session's name, by which a later leader finds the sessions to
+ * end. */
 static void make_greeting(struct postgresql *store)
 {
     size_t count = 0;

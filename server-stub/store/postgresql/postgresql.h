@@ -1,4 +1,4 @@
-/* The engine that keeps the tables in a PostgreSQL database. */
+/* PostgreSQL engine: keeps the tables in a PostgreSQL database. */
 #ifndef FLOTILLA_SERVER_POSTGRESQL_H
 #define FLOTILLA_SERVER_POSTGRESQL_H
 
@@ -8,15 +8,15 @@
 
 struct flo_postgresql_limits;
 
-/* Is `address` one of a database (postgresql://, postgres://)? */
+/* Tells whether `address` is a database's (postgresql://, postgres://). */
 static inline bool flo_postgresql_is(const char *address)
 {
     return strncmp(address, "postgresql://", 13) == 0 || strncmp(address, "postgres://", 11) == 0;
 }
-/* `epoch`: of the lease that was taken (store/lead.h); 0: begin one without,
- * which ends that of any other.  `limits`: of limits.h, kept by the caller;
- * NULL: the usual ones.  FLO_E_DB_UNREACHABLE; FLO_E_DB_NEWER;
- * FLO_E_STATE_SUPERSEDED: another controller leads. */
+/* Opens the engine.  `epoch`: that of the lease taken (store/lead.h); 0: begin
+ * a new one without a lease, which ends any other.  `limits`: see limits.h,
+ * owned by the caller; NULL: the defaults.  FLO_E_DB_UNREACHABLE;
+ * FLO_E_DB_NEWER; FLO_E_STATE_SUPERSEDED: another controller leads. */
 FLO_MUST_USE int flo_postgresql_open(const char *address, uint64_t epoch,
                                      const struct flo_postgresql_limits *limits,
                                      struct flo_store_engine **out, struct flo_err *err);

@@ -1,8 +1,8 @@
-/* PostgreSQL: the tables of tables.def as they are there, or are made.
+/* PostgreSQL: creates or upgrades the tables of tables.def.
  *
- * A new database is made from the table itself, an older one goes the steps
- * that it has not gone (steps.c).  The row of flotilla_schema counts them.
- * Texts are compared by their bytes. */
+ * A new database is made from tables.def itself; an older one takes the steps
+ * that it lacks (steps.c).  The row of flotilla_schema counts them.  Texts are
+ * compared by bytes. */
 #include <inttypes.h>
 
 #include <flotilla/errors/db.h>
@@ -11,8 +11,8 @@
 #include "server-stub/store/postgresql/connection.h"
 #include "server-stub/store/tables.h"
 
-/* Digits by their number: each gets its length in front (flo_natural_compare).
- */
+/* Natural order: each run of digits gets its length in front
+ * (flo_natural_compare). */
 static const char natural[] =
     "CREATE OR REPLACE FUNCTION flo_natural(t text) RETURNS text LANGUAGE sql"
     " IMMUTABLE STRICT PARALLEL SAFE AS $$"
@@ -115,7 +115,7 @@ static int newest(void)
     return flo_postgresql_steps[flo_postgresql_step_count - 1].number;
 }
 
-/* 0: nothing was counted yet. */
+/* Gets the step; 0: not counted yet. */
 static int read_step(struct flo_pg *pg, int64_t *out, struct flo_err *err)
 {
     FLO_TRY(read_number(pg, "SELECT step FROM flotilla_schema", out, err));
@@ -171,8 +171,8 @@ static int upgrade(struct flo_pg *pg, int64_t from, struct flo_err *err)
     return rv;
 }
 
-/* Another leader's database is not touched: its row of the lease is asked last,
- * so that the lease beats meanwhile. */
+/* Does not touch another leader's database.  The lease's row is locked last, so
+ * that the lease is renewed meanwhile. */
 static int fence(struct flo_pg *pg, uint64_t epoch, struct flo_err *err)
 {
     uint64_t changed = 0;
@@ -184,7 +184,7 @@ static int fence(struct flo_pg *pg, uint64_t epoch, struct flo_err *err)
                                    "another controller leads since epoch %" PRIu64, epoch);
 }
 
-/* One after the other, however long it takes. */
+/* Upgrades run one after the other, however long they take. */
 #define LOCK "SELECT 1 FROM pg_advisory_xact_lock(7165921834)"
 static const char *const patience[] = {
     "SET LOCAL lock_timeout = 0",
@@ -209,7 +209,7 @@ static int make_all(struct flo_pg *pg, uint64_t epoch, struct flo_err *err)
 
 /* ---- the lease ---- */
 
-/* Two controllers may be started at once: one after the other makes it. */
+/* Two controllers may start at once: one after the other creates it. */
 static const char *const lease[] = {
     LOCK,
     "CREATE TABLE IF NOT EXISTS flotilla_lease (epoch bigint NOT NULL,"
@@ -218,8 +218,8 @@ static const char *const lease[] = {
     " authority text NOT NULL)",
     "INSERT INTO flotilla_lease SELECT 0, 0, 0, 0, '', '', '', ''"
     " WHERE NOT EXISTS (SELECT 1 FROM flotilla_lease)",
-    /* The digest of what a leader must have changes with the rows that say it.
-     * An ALTER would lock the row that a leader beats. */
+    /* The required keyring's digest changes together with its rows.  An ALTER
+     * would lock the row that a leader renews. */
     "DO $$ BEGIN IF NOT EXISTS (SELECT 1 FROM pg_attribute WHERE attrelid ="
     " 'flotilla_lease'::regclass AND attname = 'needs') THEN ALTER TABLE"
     " flotilla_lease ADD COLUMN needs text NOT NULL DEFAULT ''; END IF; END $$",
@@ -239,7 +239,7 @@ static const char *const lease[] = {
     " lacks text NOT NULL DEFAULT ''; END IF; END $$",
     "CREATE TABLE IF NOT EXISTS flotilla_lead (epoch bigint PRIMARY KEY,"
     " holder text NOT NULL, name text NOT NULL, at bigint NOT NULL)",
-    /* Rows that are written again and again, in the page where they are. */
+    /* Rows that are rewritten often stay in their page. */
     "CREATE TABLE IF NOT EXISTS flotilla_handed (device text COLLATE \"C\","
     " name text COLLATE \"C\", epoch bigint NOT NULL, data bytea NOT NULL,"
     " PRIMARY KEY (device, name)) WITH (fillfactor = 50)",

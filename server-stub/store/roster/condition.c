@@ -1,11 +1,11 @@
-/* Condition: what a report says, for the core. */
+/* Condition: reads a report for the core. */
 #include <string.h>
 
 #include <flotilla/errors/release.h>
 
 #include "server-stub/store/fleet.h"
 
-/* The device refused its release, or its update was called off. */
+/* Tells whether the device refused its release, or its update was cancelled. */
 static bool may_let_go(const json_t *model)
 {
     const json_t *drift = json_object_get(model, "drift");
@@ -14,7 +14,7 @@ static bool may_let_go(const json_t *model)
 }
 
 struct pins {
-    const char *const *titles; /* model@version, to a NULL */
+    const char *const *titles; /* model@version texts, ends with NULL */
     bool have;
 };
 
@@ -30,8 +30,9 @@ static int find_title(void *context, const struct flo_fleet_release *release)
     return strcmp(release->state, "yanked") == 0 ? FLO_E_RELEASE_YANKED : 0;
 }
 
-/* Operators pinned this release on the device, and it is not yanked.  A
- * release that cannot be read counts as pinned: drift is shown. */
+/* Tells whether operators pinned this release on the device and it is not
+ * yanked.  If the release cannot be read it counts as pinned, so that drift is
+ * shown. */
 static bool is_pinned(struct flo_fleet_store *store, const struct flo_select_device *device,
                       const char *release)
 {

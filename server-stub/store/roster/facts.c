@@ -1,7 +1,7 @@
 /* Roster: the values of fields.def, from a device's row and its report.
  *
- * A device may say anything: only texts of the size of a name are taken, and so
- * many of a list. */
+ * A report is untrusted: only texts as short as a name are used, and a limited
+ * number of list items. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,7 +11,7 @@
 #define LIST_MAX FLO_REPORTED_MODELS_MAX
 #define TITLE_BYTES_MAX (2 * FLO_NAME_MAX + 1)
 
-/* Texts and lists in one block.  The first pass counts (at NULL), the second
+/* Block with texts and lists.  The first pass (with NULL) counts, the second
  * writes. */
 struct block {
     char *at;
@@ -39,7 +39,7 @@ static const char *text_of(struct block *block, const char *text)
     return place;
 }
 
-/* A text of a device, or NULL when none of ours is like that. */
+/* Returns a text of a device, or NULL when it is too long or missing. */
 static const char *short_text(const json_t *json, size_t bytes_max)
 {
     const char *text = json_string_value(json);
@@ -50,7 +50,7 @@ static const char *short_text(const json_t *json, size_t bytes_max)
                : NULL;
 }
 
-/* The texts of an array: of its items, or of their member `key`. */
+/* Builds a list of the array's texts: its items, or their member `key`. */
 static const char *const *list_of(struct block *block, const json_t *array, const char *key,
                                   size_t bytes_max)
 {
@@ -82,7 +82,7 @@ static const char *const *list_of(struct block *block, const json_t *array, cons
 
 typedef void (*fill_fn)(struct block *block, const void *from, struct flo_select_device *out);
 
-/* Count, then write. */
+/* Counts, then writes. */
 static void *build(fill_fn fill, const void *from, struct flo_select_device *out)
 {
     struct flo_select_device counted = *out;
@@ -130,7 +130,7 @@ static const struct flo_select_label *labels_of(struct block *block, const json_
     return list;
 }
 
-/* The values of an object's members. */
+/* Returns an object's values as an array. */
 static json_t *members(const json_t *object)
 {
     json_t *list = json_array();
@@ -210,7 +210,7 @@ void *flo_roster_own_facts(const struct flo_fleet_device *device, struct flo_sel
 
 struct report {
     const json_t *report, *profile;
-    const json_t *titles; /* model@version of those that serve */
+    const json_t *titles; /* model@version texts of serving releases */
 };
 
 static double number_of(const json_t *json, double scale)
@@ -222,7 +222,7 @@ static double battery_of(const json_t *power)
 {
     double percent = number_of(json_object_get(power, "battery_pct"), 1);
 
-    return percent < 0 ? (double)NAN : percent; /* there is none */
+    return percent < 0 ? (double)NAN : percent; /* no battery */
 }
 
 static void fill_report(struct block *block, const void *from, struct flo_select_device *out)
@@ -270,7 +270,7 @@ static void fill_report(struct block *block, const void *from, struct flo_select
     values[FLO_SELECT_RELEASE].list = list_of(block, said->titles, "release", TITLE_BYTES_MAX);
 }
 
-/* Models that are there, and what serves of them. */
+/* Lists the present models, and their serving releases. */
 static json_t *titles_of(const json_t *models)
 {
     json_t *titles = json_array();

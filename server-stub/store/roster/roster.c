@@ -1,4 +1,4 @@
-/* Roster: places of devices, and what becomes of them with a transaction. */
+/* Roster: entries of devices, and the end of a transaction. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -38,7 +38,7 @@ static bool grow(struct flo_roster *roster, size_t number)
     return true;
 }
 
-/* One number more at the end of a list. */
+/* Appends a number to a list. */
 static bool append(size_t **list, size_t *count, size_t *room, size_t number)
 {
     if (*count == *room) {
@@ -86,8 +86,8 @@ void flo_roster_change_all(struct flo_roster *roster)
     }
 }
 
-/* The place of a device; made when there is none.  NULL: not loaded, or no
- * memory (all is read again then). */
+/* Gets a device's entry, created if missing, and marks it as touched.  NULL:
+ * not loaded, or no memory (then all is read again). */
 static struct flo_roster_entry *touch(struct flo_roster *roster, size_t number)
 {
     if (!roster->is_loaded) {

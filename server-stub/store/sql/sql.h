@@ -1,4 +1,4 @@
-/* SQL: queries and changes of the tables as text, for engines that know it. */
+/* SQL: queries and changes of the tables as text, for SQL engines. */
 #ifndef FLOTILLA_SERVER_SQL_H
 #define FLOTILLA_SERVER_SQL_H
 
@@ -7,33 +7,33 @@
 #include "server-stub/store/tables.h"
 
 struct flo_sql_dialect {
-    bool is_numbered;  /* parameters: $1, $2; else ? */
-    bool has_unary;    /* a field behind + is not looked up by an index */
-    bool has_no_order; /* rows have no order where a query names none */
-    const char *quote; /* around names that may be the language's words */
-    const char *max;   /* the function of two values */
-    /* A sort by name: in front of the field, and behind it. */
+    bool is_numbered;  /* parameters are $1, $2; else ? */
+    bool has_unary;    /* a field after + is not looked up by an index */
+    bool has_no_order; /* without a sort the order of rows is undefined */
+    const char *quote; /* quotes around names that may be reserved words */
+    const char *max;   /* function that returns the larger of two values */
+    /* Natural sort by name: text before the field, and after it. */
     const char *natural, *natural_end;
-    const char *first, *last; /* where rows without a joined one stand */
+    const char *first, *last; /* position of rows without a joined row */
 };
 extern const struct flo_sql_dialect flo_sql_sqlite, flo_sql_postgresql;
 
-/* A statement: its text, and the values of its parameters in their order. */
+/* Statement: its text, and the values of its parameters in order. */
 #define FLO_SQL_VALUES_MAX 64
 struct flo_sql {
     const struct flo_sql_dialect *dialect;
-    bool has_two; /* tables: names of fields need theirs */
+    bool has_two; /* two tables: names of fields need the table */
     struct flo_buf text;
     struct flo_db_value values[FLO_SQL_VALUES_MAX];
     size_t count;
-    /* `text` is of a put of these fields: thousands of rows follow each other,
-     * and their text is the same. */
+    /* `text` is a put of these fields.  Thousands of puts follow each other
+     * with the same text. */
     enum flo_table table;
     struct {
         enum flo_field field;
         enum flo_change_how how;
     } put[FLO_TABLE_FIELDS_MAX];
-    size_t put_count; /* 0: it is of something else */
+    size_t put_count; /* 0: another statement */
 };
 void flo_sql_select(struct flo_sql *sql, const struct flo_query *query);
 void flo_sql_count(struct flo_sql *sql, const struct flo_query *query, const enum flo_field *by,

@@ -1,7 +1,7 @@
 /* SQL: queries and changes.
  *
- * Values are parameters, but flags and words of a match: they stand in the
- * text, so that indexes of a part of a table are used. */
+ * Values are parameters, except flags and words of a match: these are in the
+ * text, so that partial indexes are used. */
 #include <assert.h>
 #include <string.h>
 
@@ -38,7 +38,7 @@ static void add(struct flo_sql *sql, const char *text)
     flo_buf_text(&sql->text, text);
 }
 
-/* Some words are the language's own. */
+/* Quotes a name: some are reserved words. */
 static void add_word(struct flo_sql *sql, const char *word)
 {
     const char *quote = sql->dialect->quote;
@@ -60,7 +60,7 @@ static void add_whole_name(struct flo_sql *sql, enum flo_field field)
     add_word(sql, flo_fields[field].word);
 }
 
-/* Where one table is asked, its name says nothing, and costs time. */
+/* With one table, its name is not needed and costs time. */
 static void add_name(struct flo_sql *sql, enum flo_field field)
 {
     if (sql->has_two) {
@@ -226,7 +226,7 @@ static void add_sort(struct flo_sql *sql, const struct flo_query *query,
     }
 }
 
-/* Rows that are alike come in the order of their keys, always. */
+/* Sorts equal rows by key, always. */
 static void add_keys(struct flo_sql *sql, const struct flo_query *query)
 {
     const struct flo_table_facts *facts = &flo_tables[query->table];
@@ -271,7 +271,8 @@ void flo_sql_count(struct flo_sql *sql, const struct flo_query *query, const enu
     add_from(sql, query);
     for (size_t i = 0; i < by_count; i++) {
         add(sql, i == 0 ? " GROUP BY " : ", ");
-        /* The matches choose the index of a join, not the groups. */
+        /* The index is chosen by the matches and the join, not by the
+         * groups. */
         add(sql, query->join != 0 && sql->dialect->has_unary ? "+" : "");
         add_name(sql, by[i]);
     }
@@ -304,7 +305,7 @@ void flo_sql_insert(struct flo_sql *sql, enum flo_table table,
     add(sql, " DO NOTHING");
 }
 
-/* The text is there already, and only the values are others. */
+/* Tells whether the text is the same and only values differ. */
 static bool is_same_put(struct flo_sql *sql, enum flo_table table,
                         const struct flo_field_change *changes, size_t count)
 {

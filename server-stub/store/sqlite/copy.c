@@ -1,4 +1,4 @@
-/* SQLite: a copy of a database that a controller writes. */
+/* SQLite: copies a database that a controller writes. */
 #include "base/host/db.h"
 
 #include "server-stub/store/sqlite/sqlite.h"

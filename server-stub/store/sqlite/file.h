@@ -7,18 +7,18 @@
 #include "server-stub/store/sql/sql.h"
 
 struct flo_sqlite {
-    struct flo_store_engine engine; /* first */
+    struct flo_store_engine engine; /* first member: the base */
     struct flo_db *db;
-    struct flo_db *mover; /* moves the log, on a thread of its own */
-    bool is_stuck;        /* that thread's: it failed, and it was told */
+    struct flo_db *mover; /* moves the log, on its own thread */
+    bool is_stuck;        /* that thread failed, and the error was logged */
     char *path;           /* control.db */
     int log_fd;           /* control.db-wal */
-    struct flo_sql sql;   /* text of the newest call: tests look at its plan */
+    struct flo_sql sql;   /* text of the newest call; tests check its plan */
 };
 
 /* ---- durability (log.c) ---- */
 
-/* The log's file, synced. */
+/* Opens the log's file and syncs it. */
 int flo_sqlite_log_open(struct flo_sqlite *sqlite, struct flo_err *err);
 int flo_sqlite_hold(struct flo_store_engine *engine, bool on, struct flo_err *err);
 int flo_sqlite_sync(struct flo_store_engine *engine, struct flo_err *err);

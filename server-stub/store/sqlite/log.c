@@ -10,9 +10,9 @@
 
 #include "server-stub/store/sqlite/file.h"
 
-#define MOVE_PAGES 2500       /* 10 MiB: pages that change often move once */
+#define MOVE_PAGES 2500       /* 10 MiB: pages that change often are moved once */
 #define FULL_PAGES 16000      /* 64 MiB */
-#define PIECE_BYTES (1 << 16) /* a piece of a log that is written again */
+#define PIECE_BYTES (1 << 16) /* piece of the log when it is written again */
 #define BUSY_MS 5000
 
 static struct flo_sqlite *sqlite_of(struct flo_store_engine *engine)
@@ -25,7 +25,7 @@ int flo_sqlite_look(struct flo_store_engine *engine, struct flo_err *err)
     return flo_db_look(sqlite_of(engine)->db, err);
 }
 
-/* Durable, and where the next start will look for it. */
+/* Syncs the log, and checks that the next start will find it. */
 static int sync_log(struct flo_sqlite *sqlite, struct flo_err *err)
 {
     return fdatasync(sqlite->log_fd) < 0
@@ -33,8 +33,8 @@ static int sync_log(struct flo_sqlite *sqlite, struct flo_err *err)
                : flo_sqlite_look(&sqlite->engine, err);
 }
 
-/* A process that was killed may have left commits that no sync followed.  They
- * are read, and told, from now on. */
+/* Opens the log.  A killed process may have left commits without a sync: they
+ * are read and acted on from now on, so they are synced first. */
 int flo_sqlite_log_open(struct flo_sqlite *sqlite, struct flo_err *err)
 {
     char path[4200];
@@ -75,8 +75,8 @@ int flo_sqlite_sync(struct flo_store_engine *engine, struct flo_err *err)
     return sync_log(sqlite_of(engine), err);
 }
 
-/* A move that a reader or a commit cuts short syncs nothing, and succeeds on a
- * disk that still fails. */
+/* Moves the log.  A move that a reader or a commit interrupts syncs nothing,
+ * and succeeds even if the disk still fails. */
 static int move_log(const struct flo_sqlite *sqlite, struct flo_err *err)
 {
     int rv = flo_db_log_move(sqlite->mover, err);
@@ -105,9 +105,9 @@ bool flo_sqlite_is_full(struct flo_store_engine *engine)
     return flo_db_log_pages(sqlite_of(engine)->db) >= FULL_PAGES;
 }
 
-/* A system that could not write a page may take it for written, and the next
- * sync would say that all is well.  The same bytes again make it write them.
- * Here no commit appends to the log meanwhile. */
+/* Writes the log again.  After a failed write the system may treat a page as
+ * clean, and the next sync would succeed.  Writing the same bytes again marks
+ * the page dirty.  No commit appends to the log meanwhile. */
 static int write_again(const struct flo_sqlite *sqlite, struct flo_err *err)
 {
     char *piece = malloc(PIECE_BYTES);

@@ -1,6 +1,6 @@
-/* SQLite: the scripts that make the tables of tables.def.  A change is a new
- * script after the last one, never an edit: databases have run these scripts.
- */
+/* SQLite: the scripts that create the tables of tables.def.  A change is a
+ * new script after the last one, never an edit, because databases have run
+ * these. */
 #include "server-stub/store/sqlite/file.h"
 
 const char *const flo_sqlite_schema[] = {
@@ -73,22 +73,23 @@ const char *const flo_sqlite_schema[] = {
     "CREATE INDEX ord_tracked ON ord(seq) WHERE tracked = 1;"
     "CREATE INDEX member_accepted ON member(rollout)"
     " WHERE state = 'accepted';",
-    /* A release is its signed body; what devices fetch is around it. */
+    /* A release is its signed body; devices fetch its envelope. */
     "CREATE TABLE envelope (release TEXT PRIMARY KEY, text TEXT NOT NULL)"
     " WITHOUT ROWID;",
     "ALTER TABLE member ADD COLUMN away INTEGER NOT NULL DEFAULT 0;",
-    /* For an emergency: the time since the order was issued, and why not. */
+    /* For emergencies: the time since the order's issue, and the reason of a
+     * refusal. */
     "ALTER TABLE outcome ADD COLUMN heard INTEGER NOT NULL DEFAULT 0;"
     "ALTER TABLE outcome ADD COLUMN error TEXT NOT NULL DEFAULT '';",
-    /* Anybody may ask whether we are ready, and each enrolment counts: without
-     * it that reads the reports of all. */
+    /* Readiness checks and enrolments count devices; without this index that
+     * reads all reports. */
     "CREATE INDEX device_count ON device(retired, online);",
     "CREATE INDEX ord_listed ON ord(op, seq) WHERE desired_only = 0;"
     "CREATE INDEX ord_release ON ord(release, op, seq);",
     "ALTER TABLE device ADD COLUMN drifts INTEGER NOT NULL DEFAULT 0;"
     "DROP INDEX device_count;"
     "CREATE INDEX device_count ON device(retired, online, drifts);",
-    /* Each value that a query looks for has a field of its own. */
+    /* Each value used by a query has a column of its own. */
     "ALTER TABLE device ADD COLUMN serving TEXT NOT NULL DEFAULT '';"
     "UPDATE device SET serving = coalesce(CASE WHEN json_valid(reported)"
     " THEN json_extract(reported, '$.serving.model') || '@' ||"
@@ -117,7 +118,7 @@ const char *const flo_sqlite_schema[] = {
     " AND newer.grp = ord.grp AND newer.release = ord.release);"
     "CREATE INDEX ord_newest ON ord(rollout, op, phase, grp, release)"
     " WHERE superseded = 0;",
-    /* A device has an assignment for each model, and says what it has. */
+    /* A device has an assignment for each model, and reports its models. */
     "ALTER TABLE ord ADD COLUMN model TEXT NOT NULL DEFAULT '';"
     "UPDATE ord SET model = coalesce(CASE WHEN json_valid(body)"
     " THEN json_extract(body, '$.args.model') END, (SELECT release.model"
@@ -144,8 +145,8 @@ const char *const flo_sqlite_schema[] = {
     " op TEXT NOT NULL, at INTEGER NOT NULL, body TEXT NOT NULL)"
     " WITHOUT ROWID;"
     "CREATE INDEX report_device ON report(device, at);",
-    /* Rows of a kilobyte do not belong into the nodes of an index: its pages
-     * had three of them, and the tree was eight pages deep. */
+    /* Rows of a kilobyte do not belong in the nodes of an index: a page held
+     * three of them, and the tree was eight levels deep. */
     "CREATE TABLE device_rows ("
     " id TEXT NOT NULL PRIMARY KEY, name TEXT NOT NULL,"
     " online INTEGER NOT NULL DEFAULT 0, retired INTEGER NOT NULL DEFAULT 0,"
@@ -164,7 +165,7 @@ const char *const flo_sqlite_schema[] = {
     "ALTER TABLE device ADD COLUMN note TEXT NOT NULL DEFAULT '';"
     "ALTER TABLE device ADD COLUMN maintenance TEXT NOT NULL DEFAULT '';"
     "ALTER TABLE device ADD COLUMN pins TEXT NOT NULL DEFAULT '';",
-    /* The records that statistical gates were judged by. */
+    /* Records by which statistical gates were judged. */
     "ALTER TABLE member ADD COLUMN segment INTEGER NOT NULL DEFAULT 0;"
     "CREATE TABLE evidence (rollout TEXT NOT NULL, n INTEGER NOT NULL,"
     " at INTEGER NOT NULL, body TEXT NOT NULL, PRIMARY KEY (rollout, n));"
@@ -207,8 +208,8 @@ const char *const flo_sqlite_schema[] = {
     " at INTEGER NOT NULL);"
     "CREATE INDEX delivery_due ON delivery(state, next_at);"
     "CREATE INDEX delivery_target ON delivery(target, n);",
-    /* Certificates of a device are looked up by it: an index that begins with
-     * the state would be taken instead, and it lists the whole fleet. */
+    /* Certificates are looked up by device.  An index that begins with the
+     * state would be used instead, and lists the whole fleet. */
     "DROP INDEX certificate_until;"
     "CREATE INDEX certificate_until ON certificate(until, state);",
     "CREATE TABLE offer (device TEXT NOT NULL, release TEXT NOT NULL,"
@@ -229,24 +230,24 @@ const char *const flo_sqlite_schema[] = {
     /* Devices prove their messages with the keys of their certificates. */
     "ALTER TABLE certificate ADD COLUMN key TEXT NOT NULL DEFAULT '';"
     "ALTER TABLE certificate ADD COLUMN proved TEXT NOT NULL DEFAULT '';",
-    /* Rows that give rights are sealed. */
+    /* Rows that grant rights have seals. */
     "ALTER TABLE token ADD COLUMN seal TEXT NOT NULL DEFAULT '';"
     "ALTER TABLE person ADD COLUMN seal TEXT NOT NULL DEFAULT '';",
-    /* The keyring is for controllers that share a database, else empty. */
+    /* Keyring: for controllers that share a database, else empty. */
     "CREATE TABLE keyring (number INTEGER PRIMARY KEY, digest TEXT NOT NULL,"
     " body TEXT NOT NULL);",
-    /* Why people gave an order; the signed text says it of rollbacks alone. */
+    /* Reason of an order; the signed text has it only for rollbacks. */
     "ALTER TABLE ord ADD COLUMN reason TEXT NOT NULL DEFAULT '';",
-    /* Signed heads of the audit, of several controllers, as keyring. */
+    /* Signed heads of the audit, for controllers that share a database. */
     "CREATE TABLE audit_line (n INTEGER PRIMARY KEY, text TEXT NOT NULL);",
-    /* Devices of slices that get the release no more. */
+    /* Members of slices that no longer get the release. */
     "ALTER TABLE member ADD COLUMN held INTEGER NOT NULL DEFAULT 0;",
-    /* Orders whose rows of devices are being made. */
+    /* Orders whose device rows are being made. */
     "CREATE TABLE making (ord TEXT PRIMARY KEY, seq INTEGER NOT NULL,"
     " grp TEXT NOT NULL, made TEXT NOT NULL, devices INTEGER NOT NULL,"
     " n INTEGER NOT NULL) WITHOUT ROWID;",
-    /* An event says its outbox by a number, and what it has in common with
-     * other events by a form (calls/forms.c). */
+    /* An event has the number of its outbox, and that of the form that it
+     * shares with other events (calls/forms.c). */
     "INSERT OR IGNORE INTO event_mark SELECT device, boot, max(seq)"
     " FROM event GROUP BY device, boot;"
     "CREATE TABLE event_marks (device TEXT NOT NULL, boot TEXT NOT NULL,"

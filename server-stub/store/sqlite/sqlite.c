@@ -1,4 +1,4 @@
-/* SQLite: the tables in control.db, with FULL sync. */
+/* SQLite engine: the tables in control.db, with FULL sync. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -6,8 +6,8 @@
 #include "server-stub/store/sqlite/sqlite.h"
 
 #define BUSY_MS 5000
-/* 10 MiB of pages.  A page that is not there is read from the system's cache:
- * a rollout costs as much processor time as with 32 MiB. */
+/* 10 MiB of pages.  A missing page is read from the system's cache: a rollout
+ * needs as much processor time as with 32 MiB. */
 #define CACHE "PRAGMA cache_size=-10240"
 
 static struct flo_sqlite *sqlite_of(struct flo_store_engine *engine)
@@ -225,9 +225,9 @@ static int is_forgotten(struct flo_db *db, bool *out, struct flo_err *err)
     return rv;
 }
 
-/* Older controllers kept the answers of POST /v1/tokens whole.  The bytes of
- * deleted answers are still in free pages: the file is written again, once.  A
- * disk without room for that does not keep us from starting. */
+/* Older controllers stored whole answers of POST /v1/tokens.  Free pages still
+ * have bytes of deleted answers, so the file is rewritten once.  A disk without
+ * room for that does not prevent the start. */
 static void forget_secrets(struct flo_db *db)
 {
     bool is_done = false;

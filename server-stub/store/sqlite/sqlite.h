@@ -1,4 +1,4 @@
-/* The engine that keeps the tables in a SQLite file, control.db in DIR. */
+/* SQLite engine: keeps the tables in a SQLite file, control.db in DIR. */
 #ifndef FLOTILLA_SERVER_SQLITE_H
 #define FLOTILLA_SERVER_SQLITE_H
 
@@ -6,8 +6,8 @@
 
 FLO_MUST_USE int flo_sqlite_open(const char *dir, struct flo_store_engine **out,
                                  struct flo_err *err);
-/* The database file `from`, which others may write, to the new file `to`
- * (flo_db_copy). */
+/* Copies the database file `from`, which others may write meanwhile, to the new
+ * file `to` (flo_db_copy). */
 FLO_MUST_USE int flo_sqlite_copy(const char *from, const char *to, struct flo_err *err);
 
 #endif

@@ -1,5 +1,5 @@
-/* Telemetry store: opening, names, windows and totals.  Reading and forgetting
- * are in windows_rows.c. */
+/* Telemetry store: opening, names, windows and totals.  Reading and pruning are
+ * in windows_rows.c. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,7 +9,7 @@
 
 #define BUSY_MS 5000
 
-/* Older files kept a row per metric and window, which is not read any more. */
+/* Older files had a row per metric and window, which is no longer read. */
 static const char *const schema[] = {
     "SELECT 1",
     "SELECT 1",
@@ -17,14 +17,14 @@ static const char *const schema[] = {
     "DROP TABLE IF EXISTS merged;"
     "CREATE TABLE name (n INTEGER PRIMARY KEY, kind INTEGER NOT NULL,"
     " text TEXT NOT NULL, UNIQUE (kind, text));"
-    /* step and at in seconds. */
+    /* `step` and `at` are in seconds. */
     "CREATE TABLE window (step INTEGER NOT NULL, at INTEGER NOT NULL,"
     " device INTEGER NOT NULL, release INTEGER NOT NULL, data BLOB NOT NULL,"
     " PRIMARY KEY (step, at, device, release)) WITHOUT ROWID;"
     "CREATE TABLE total (step INTEGER NOT NULL, at INTEGER NOT NULL,"
     " release INTEGER NOT NULL, hardware INTEGER NOT NULL, data BLOB NOT NULL,"
     " PRIMARY KEY (step, at, release, hardware)) WITHOUT ROWID;"
-    /* Which windows were added: QoS 1 may bring one twice. */
+    /* Windows that were added: QoS 1 may deliver one twice. */
     "CREATE TABLE merged (device INTEGER NOT NULL, at INTEGER NOT NULL,"
     " seq INTEGER NOT NULL, received INTEGER NOT NULL,"
     " PRIMARY KEY (device, at, seq)) WITHOUT ROWID;"
@@ -38,7 +38,7 @@ static const char *const schema[] = {
 
 /* ---- opening ---- */
 
-/* Never looked through as a whole: it may be large, and may be lost. */
+/* Opens the file without a full check, as it may be large and may be lost. */
 static int open_file(struct flo_windows *store, struct flo_err *err)
 {
     FLO_CLEANUP(flo_db_cleanup) struct flo_db *db = NULL;
@@ -62,7 +62,7 @@ static int replace_file(struct flo_windows *store, struct flo_err *err)
     return open_file(store, err);
 }
 
-/* Is the open file sound, and where the next start looks for it? */
+/* Checks that the open file is sound, and that the next start will find it. */
 static int look(struct flo_db *db)
 {
     struct flo_err err = {0};
@@ -77,7 +77,7 @@ static int look(struct flo_db *db)
     return rv;
 }
 
-/* A file that was taken away is lost, and another one begun. */
+/* Replaces a file that was removed by a new one. */
 static int ready(struct flo_windows *store, struct flo_err *err)
 {
     struct flo_db *db = store->db;
@@ -138,7 +138,7 @@ int flo_windows_begin(struct flo_windows *store, struct flo_err *err)
 void flo_windows_roll_back(struct flo_windows *store)
 {
     store->total_count = 0;
-    store->name_count = 0; /* some may be of this transaction */
+    store->name_count = 0; /* some names may be from this transaction */
     if (store->db != NULL) {
         flo_db_roll_back(store->db);
     }
@@ -165,8 +165,8 @@ static int name_read(struct flo_windows *store, int kind, const char *text, cons
     return 0;
 }
 
-/* A text's number.  The last ones are kept in memory by their hash: a fleet's
- * devices do not all fit, releases and classes do. */
+/* Gets the number of a text.  The newest ones are cached by hash: releases and
+ * classes all fit, a fleet's devices do not. */
 static int number_of(struct flo_windows *store, int kind, const char *text, const char *model,
                      int64_t *n, struct flo_err *err)
 {
@@ -207,7 +207,7 @@ static int sketch_read(struct flo_windows *store, const char *sql, const struct 
     const void *data = flo_db_column_blob(row, 0, &bytes);
     struct flo_err broken = {0};
     if (flo_sketch_unpack(into, data, bytes, &broken) < 0) {
-        flo_log_err(FLO_LOG_WARN, "telemetry", &broken); /* begun again */
+        flo_log_err(FLO_LOG_WARN, "telemetry", &broken); /* the sum starts again, empty */
     }
     flo_db_reset(row);
     return 0;
@@ -292,8 +292,9 @@ static int totals_write(struct flo_windows *store, struct flo_err *err)
     return rv;
 }
 
-/* The windows of a transaction are added up in memory and written at its end:
- * a row more for each window would cost as much again as the device's own. */
+/* Adds to the totals in memory, which are written at the end of the
+ * transaction.  One more row for each window would cost as much as the device's
+ * own. */
 static int total_add(struct flo_windows *store, int64_t release, int64_t hardware, uint64_t at_ms,
                      const struct flo_telemetry_window *window, struct flo_err *err)
 {
@@ -336,8 +337,8 @@ int flo_windows_commit(struct flo_windows *store, struct flo_err *err)
 
 /* ---- windows ---- */
 
-/* A window that waited for the network belongs to its time; a clock that
- * cannot be right does not count. */
+/* Returns the time of a window: its own, even if it waited for the network,
+ * unless its clock is implausible. */
 static uint64_t time_of(const struct flo_telemetry_window *window, uint64_t now_ms)
 {
     bool fits =
@@ -352,7 +353,7 @@ static int note_merged(struct flo_windows *store, int64_t device,
 {
     *is_new = true;
     if (window->seq == 0 || window->at_ms == 0 || window->part > 0) {
-        return 0; /* the first part of a message was looked for */
+        return 0; /* the first part of a message was checked */
     }
     int rv = flo_db_run(store->db, "INSERT OR IGNORE INTO merged VALUES (?, ?, ?, ?)",
                         FLO_DB_VALUES(flo_db_number(device), flo_db_number((int64_t)window->at_ms),

@@ -15,18 +15,18 @@ struct flo_telemetry_name {
     char text[FLO_DIGEST_TEXT];
 };
 
-/* Sums of a transaction's windows, by release and class. */
+/* Sums of a transaction's windows, by release and hardware class. */
 struct flo_telemetry_total {
-    uint64_t at_ms; /* begin of its step of the fine resolution */
+    uint64_t at_ms; /* start of its step of the fine resolution */
     int64_t release, hardware;
     struct flo_sketch sketch;
 };
-#define FLO_TELEMETRY_TOTALS_MAX 32 /* few batches have more; they write twice */
+#define FLO_TELEMETRY_TOTALS_MAX 32 /* larger batches write twice; they are rare */
 
 struct flo_windows {
-    struct flo_db *db; /* NULL: it could not be opened again */
+    struct flo_db *db; /* NULL: opening it again failed */
     char path[4096];
-    uint64_t fine_from_ms; /* what is older has no fine row */
+    uint64_t fine_from_ms; /* no fine rows are older than this */
     size_t name_count;
     size_t total_count;
     struct flo_sketch scratch;
@@ -35,7 +35,7 @@ struct flo_windows {
     struct flo_telemetry_name names[FLO_TELEMETRY_NAMES_MAX];
 };
 
-/* Tests look at the plans of these. */
+/* Statements whose plans the tests check. */
 extern const char flo_telemetry_prune_window[];
 extern const char flo_telemetry_prune_total[];
 extern const char flo_telemetry_prune_merged[];

@@ -1,4 +1,4 @@
-/* Telemetry store: rows that a query reads, and rows that are forgotten. */
+/* Telemetry store: reads rows for queries, and prunes rows. */
 #include <string.h>
 
 #include "server-stub/store/sqlite/windows_file.h"
@@ -28,8 +28,9 @@ static void query_key(const struct flo_telemetry_query *query, uint64_t from_ms,
     key[2] = flo_db_text(query->model);
 }
 
-/* The order of rows is the order of the series; one statement per order.  A
- * release is of one model, so one series for each release has one model too. */
+/* Returns the statement for each order of rows, which is the order of the
+ * series.  A release belongs to one model, so a series of a release does
+ * too. */
 static const char *rows_of(const struct flo_telemetry_query *query)
 {
 #define ORDERS(keys)                                                                               \
@@ -45,7 +46,8 @@ static const char *rows_of(const struct flo_telemetry_query *query)
                                                              : 0];
 }
 
-/* The newest row too many says how far back the query may go. */
+/* Fails: the newest row beyond the limit tells how far back the query may
+ * go. */
 static int refuse_too_many(struct flo_windows *store, const struct flo_telemetry_query *query,
                            uint64_t from_ms, struct flo_err *err)
 {
@@ -166,10 +168,10 @@ int flo_windows_newest(struct flo_windows *store, const char *model, uint64_t fr
 
 /* ---- forgetting ---- */
 
-/* The first `limit` rows that fit, found by their key: no row that stays is
- * read.  They end before the key of the row after them or, where fewer fit,
- * before the first key that does not.  A list of keys (IN, or LIMIT where
- * SQLite has it) would be looked up in all rows of the step. */
+/* Selects the first `limit` matching rows by key, so that no row that stays is
+ * read.  They end before the key of the next row or, if fewer match, before the
+ * first key that does not.  A list of keys (IN, or LIMIT if SQLite has it)
+ * would be looked up in all rows of the step. */
 #define FIRST(table, fits, key, end, limit)                                                        \
     "DELETE FROM " table " WHERE " fits " AND (" key ") <"                                         \
     " (SELECT " key " FROM (SELECT " key " FROM " table " WHERE " fits " ORDER BY " key            \
