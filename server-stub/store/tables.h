@@ -1,21 +1,21 @@
 /* Tables: the seam between the store's typed calls and an engine.
  *
- * The typed calls of store.h stand above it, once for all engines (calls/).
+ * The typed calls of store.h are above it, once for all engines (calls/).
  * Below it, an engine keeps the tables of tables.def and offers the calls of
  * `struct flo_store_ops`: sqlite/ in a file, memory/ in memory.  An engine
  * knows tables, fields and matches, and nothing of devices or orders.
  *
  * Promises of an engine:
- * - The changes between begin and commit are there whole or not at all.
- * - A commit that returned 0 is durable.  While `hold` is on it is in its
- *   place, behind all before it, and durable after the next `sync`.
+ * - The changes between begin and commit are atomic.
+ * - A commit that returned 0 is durable.  While `hold` is on it is
+ *   ordered after all earlier ones, and durable after the next `sync`.
  * - A read sees each change that was made before it, durable or not.
  * - No value is NULL: texts and digests that were not given are empty.
  * - An engine behind a network may hold back a change whose `changed` is NULL,
  *   and send such changes together.  It must send them before it reads.  Their
  *   errors come then, or with the commit.
- * - One thread, but for `sync` and `tidy`: each has one more, while the first
- *   goes on with all but `hold` and `settle`. */
+ * - One thread calls, but `sync` and `tidy` have a thread each.  Meanwhile the
+ *   first may call all but `hold` and `settle`. */
 #ifndef FLOTILLA_SERVER_TABLES_H
 #define FLOTILLA_SERVER_TABLES_H
 
@@ -36,8 +36,8 @@ enum flo_table {
     FLO_TABLES
 };
 
-/* FLO_FIELDS_DEVICE is the first field of the table, FLO_FIELDS_END_DEVICE the
- * number after its last one. */
+/* Fields, numbered by table.  FLO_FIELDS_DEVICE is the first field of the
+ * table, FLO_FIELDS_END_DEVICE the number after its last one. */
 enum flo_field {
 #define FLO_TABLE(name, word, keys)                                                                \
     FLO_FIELDS_##name, FLO_FIELDS_BACK_##name = FLO_FIELDS_##name - 1,
@@ -67,7 +67,7 @@ struct flo_field_facts {
 };
 struct flo_table_facts {
     const char *word;
-    int first, end; /* fields */
+    int first, end; /* field numbers */
     int keys;
 };
 #define FLO_INDEX_FIELDS_MAX 4
@@ -90,15 +90,15 @@ static inline bool flo_field_is_text(enum flo_field field)
 
 /* ---- values and rows ---- */
 
-/* The member counts that fits the field's type. */
+/* Value; the field's type decides which member is used. */
 struct flo_value {
     const char *text;
     uint64_t number;
     const struct flo_digest *digest;
 };
 
-/* A row of a listing: values of a table in the order of its fields, and those
- * of the joined one (empty where it has no such row). */
+/* Row of a listing: values of a table in the order of its fields, and those of
+ * the joined table (empty without such a row). */
 struct flo_row {
     const struct flo_value *values;
     const struct flo_value *joined;
@@ -122,16 +122,16 @@ enum flo_match_how {
     FLO_MATCH_ABOVE,
     FLO_MATCH_FROM,
     FLO_MATCH_ONE_OF,   /* one of `count` values in `list` */
-    FLO_MATCH_AMONG,    /* the values of field `among`, of rows where field
-                           `where` is `value`; of all rows with `where` 0 */
-    FLO_MATCH_NOT_AMONG /* the opposite */
+    FLO_MATCH_AMONG,    /* one of the values of field `among`, in rows where
+                           field `where` is `value`; `where` 0: in all rows */
+    FLO_MATCH_NOT_AMONG /* the opposite of AMONG */
 };
 #define FLO_MATCH_LIST_MAX 16
 struct flo_match {
-    /* A field of the query's table, or of the joined one. */
+    /* Field of the query's table, or of the joined one. */
     enum flo_field field;
     enum flo_match_how how;
-    bool is_common; /* most rows fit: not what rows are looked up by */
+    bool is_common; /* most rows match: no lookup by this field */
     struct flo_value value;
     const struct flo_value *list;
     size_t count;
@@ -148,10 +148,10 @@ struct flo_sort {
 #define FLO_SORTS_MAX 4
 struct flo_query {
     enum flo_table table;
-    /* A row of another table: `join` is its unique field, and equals field
-     * `by` of the table.  Both 0: none. */
+    /* Joined table: its unique field `join` equals field `by` of the table.
+     * Both 0: none. */
     enum flo_field join, by;
-    bool needs_joined; /* rows without such a one are left out */
+    bool needs_joined; /* rows without a joined row are left out */
     struct flo_match matches[FLO_MATCHES_MAX];
     size_t match_count;
     struct flo_sort sorts[FLO_SORTS_MAX];
@@ -164,9 +164,9 @@ struct flo_query {
 
 enum flo_change_how {
     FLO_CHANGE_SET,
-    FLO_CHANGE_ADD,      /* in two's complement: UINT64_MAX takes one away */
-    FLO_CHANGE_RAISE,    /* to the higher one */
-    FLO_CHANGE_SET_FIRST /* put: a row that is there keeps its value */
+    FLO_CHANGE_ADD,      /* in two's complement: UINT64_MAX subtracts one */
+    FLO_CHANGE_RAISE,    /* to the higher value */
+    FLO_CHANGE_SET_FIRST /* put: an existing row keeps its value */
 };
 struct flo_field_change {
     enum flo_field field;
@@ -176,58 +176,58 @@ struct flo_field_change {
 
 /* ---- an engine ---- */
 
-/* `row` is borrowed for the call.  A callback may read and change; it must not
- * run the same query.  An answer other than 0 ends the listing and is its
- * result. */
+/* Callback of a listing; `row` is borrowed for the call.  It may read and
+ * change, but must not run the same query.  A result other than 0 ends the
+ * listing and is returned. */
 typedef int (*flo_row_take)(void *context, const struct flo_row *row);
-/* Only the fields that were asked for stand in `row`. */
+/* Callback of a count.  `row` has only the fields that were requested. */
 typedef int (*flo_count_take)(void *context, const struct flo_row *row, uint64_t count);
 
-/* An engine's struct begins with this. */
+/* First member of each engine's struct. */
 struct flo_store_engine {
     const struct flo_store_ops *ops;
 };
 
 struct flo_store_ops {
     void (*close)(struct flo_store_engine *engine);
-    /* store.h: flo_fleet_heed.  NULL: the engine waits for nobody. */
+    /* See flo_fleet_heed in store.h.  NULL: the engine never waits. */
     void (*heed)(struct flo_store_engine *engine,
                  bool (*may_wait_or_null)(void *context, bool is_commit), void *context);
     int (*begin)(struct flo_store_engine *engine, struct flo_err *err);
-    /* A change that fails is taken back. */
+    /* A failed commit is rolled back. */
     int (*commit)(struct flo_store_engine *engine, struct flo_err *err);
     void (*cancel)(struct flo_store_engine *engine);
-    /* From now on commits wait for `sync`, or no longer do. */
+    /* Switches whether commits need `sync` to be durable. */
     int (*hold)(struct flo_store_engine *engine, bool on, struct flo_err *err);
-    /* All commits that returned before it become durable. */
+    /* Makes all earlier commits durable. */
     int (*sync)(struct flo_store_engine *engine, struct flo_err *err);
-    /* After it: move the log into the tables. */
+    /* Called after `sync`: moves the log into the tables. */
     void (*tidy)(struct flo_store_engine *engine);
-    /* Must there be no commit until `tidy` could end? */
+    /* Tells whether commits must wait until `tidy` has finished. */
     bool (*is_full)(struct flo_store_engine *engine);
-    /* Make all durable after a sync that failed, outside of a transaction:
-     * the system may have forgotten what was to be written. */
+    /* Makes all durable after a failed sync, outside of a transaction: the
+     * system may have dropped pages that were to be written. */
     int (*settle)(struct flo_store_engine *engine, struct flo_err *err);
-    /* Is what was committed still where the next start will look for it? Cheap;
-     * from the threads of `sync` and of all other calls.  NULL: always. */
+    /* Checks that committed data is still where the next start will look for
+     * it.  Cheap; called from any thread.  NULL: always true. */
     int (*look)(struct flo_store_engine *engine, struct flo_err *err);
-    /* The rows of a query, one after another. */
+    /* Calls `take` for each row of a query. */
     int (*find)(struct flo_store_engine *engine, const struct flo_query *query, flo_row_take take,
                 void *context, struct flo_err *err);
-    /* How many rows there are of each combination of up to two fields `by`;
-     * with `by_count` 0 one number, which may be 0. */
+    /* Counts rows for each combination of up to two fields `by`; with
+     * `by_count` 0 gives one number, which may be 0. */
     int (*count)(struct flo_store_engine *engine, const struct flo_query *query,
                  const enum flo_field *by, size_t by_count, flo_count_take take, void *context,
                  struct flo_err *err);
-    /* A new row; *changed is 0 when one with its key, or with unique fields of
-     * it, is there: that one stays. */
+    /* Adds a row.  *changed is 0 when a row with its key, or with its unique
+     * fields, exists; that row is unchanged. */
     int (*insert)(struct flo_store_engine *engine, enum flo_table table,
                   const struct flo_field_change *changes, size_t count, uint64_t *changed,
                   struct flo_err *err);
-    /* A new row, or changes to that with its key. */
+    /* Adds a row, or changes the one with its key. */
     int (*put)(struct flo_store_engine *engine, enum flo_table table,
                const struct flo_field_change *changes, size_t count, struct flo_err *err);
-    /* Change rows, by no field of a key; how many. */
+    /* Changes fields other than keys; *changed is the number of rows. */
     int (*update)(struct flo_store_engine *engine, enum flo_table table,
                   const struct flo_field_change *changes, size_t count,
                   const struct flo_match *matches, size_t match_count, uint64_t *changed,

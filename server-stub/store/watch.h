@@ -1,9 +1,9 @@
-/* Store: what the controller watches for, and messages about it on their way.
+/* Store: alert rules, alerts and webhooks, and deliveries of their messages.
  *
- * As store.h: one thread, changes between begin and commit.  Rules, alerts and
- * webhooks are few and live in memory (state/watch); here they are documents by
- * name.  Records (core/records) are such documents too.  Deliveries stay until
- * they were taken, across restarts. */
+ * Like store.h: one thread, changes between begin and commit.  Rules, alerts
+ * and webhooks are few and are in memory (state/watch); here they are stored as
+ * documents by name.  Records (core/records) are such documents too.
+ * Deliveries are kept until the receiver took them, across restarts. */
 #ifndef FLOTILLA_SERVER_STORE_WATCH_H
 #define FLOTILLA_SERVER_STORE_WATCH_H
 
@@ -23,53 +23,54 @@ FLO_MUST_USE int flo_fleet_watch_put(struct flo_fleet_store *store, enum flo_wat
 FLO_MUST_USE int flo_fleet_watch_delete(struct flo_fleet_store *store, enum flo_watch_kind kind,
                                         const char *id, struct flo_err *err);
 typedef int (*flo_fleet_watch_fn)(void *context, const char *id, const char *body);
-/* *known is false when there is none. */
+/* Gets a document; *known is false when there is none. */
 FLO_MUST_USE int flo_fleet_watch_get(struct flo_fleet_store *store, enum flo_watch_kind kind,
                                      const char *id, flo_fleet_watch_fn fn, void *context,
                                      bool *known, struct flo_err *err);
-/* In order of id, above `after`, at most `limit` (0: all). */
+/* Lists in id order, above `after`, at most `limit` (0: all). */
 FLO_MUST_USE int flo_fleet_watch_page(struct flo_fleet_store *store, enum flo_watch_kind kind,
                                       const char *after, uint64_t limit, flo_fleet_watch_fn fn,
                                       void *context, struct flo_err *err);
 FLO_MUST_USE int flo_fleet_watch_count(struct flo_fleet_store *store, enum flo_watch_kind kind,
                                        uint64_t *out, struct flo_err *err);
-/* All of them, in order of id. */
+/* Lists all, in id order. */
 FLO_MUST_USE int flo_fleet_watch_each(struct flo_fleet_store *store, enum flo_watch_kind kind,
                                       flo_fleet_watch_fn fn, void *context, struct flo_err *err);
 
 #define FLO_DELIVERY_WAITING "waiting"
 #define FLO_DELIVERY_SENT "sent"
-#define FLO_DELIVERY_DEAD "dead" /* nobody took it; replay sends it again */
+#define FLO_DELIVERY_DEAD "dead" /* given up; a replay sends it again */
 struct flo_fleet_delivery {
-    uint64_t number; /* the receiver's id of it, the same in each attempt */
+    uint64_t number; /* its id at the receiver, the same in each attempt */
     const char *target;
     const char *state;
     const char *body;
-    const char *error;   /* error of the last attempt, or "" */
+    const char *error;   /* error of the last attempt; "": none */
     uint64_t failed;     /* attempts */
-    uint64_t next_at_ms; /* wall; not before */
-    uint64_t at_ms;      /* made */
+    uint64_t next_at_ms; /* wall clock; next attempt not before */
+    uint64_t at_ms;      /* when it was made */
 };
 typedef int (*flo_fleet_delivery_fn)(void *context, const struct flo_fleet_delivery *delivery);
 FLO_MUST_USE int flo_fleet_delivery_add(struct flo_fleet_store *store,
                                         const struct flo_fleet_delivery *delivery,
                                         struct flo_err *err);
-/* An attempt ended; number, state, error, failed and next_at_ms count. */
+/* Stores the result of an attempt: number, state, error, failed and
+ * next_at_ms. */
 FLO_MUST_USE int flo_fleet_delivery_tried(struct flo_fleet_store *store,
                                           const struct flo_fleet_delivery *delivery,
                                           struct flo_err *err);
-/* That wait and are due, the oldest first. */
+/* Lists waiting deliveries that are due, the oldest first. */
 FLO_MUST_USE int flo_fleet_delivery_due(struct flo_fleet_store *store, uint64_t now_ms,
                                         uint64_t limit, flo_fleet_delivery_fn fn, void *context,
                                         struct flo_err *err);
-/* The newest first, below this number. */
+/* Lists the newest first, below this number. */
 FLO_MUST_USE int flo_fleet_delivery_list(struct flo_fleet_store *store, const char *target,
                                          uint64_t below, uint64_t limit, flo_fleet_delivery_fn fn,
                                          void *context, struct flo_err *err);
-/* All of a target that are dead wait again from now on. */
+/* Queues all dead deliveries of a target again. */
 FLO_MUST_USE int flo_fleet_delivery_replay(struct flo_fleet_store *store, const char *target,
                                            uint64_t now_ms, uint64_t *count, struct flo_err *err);
-/* Forget what was made before that time, and all of a target (or NULL). */
+/* Deletes deliveries made before that time, and all of a target (or NULL). */
 FLO_MUST_USE int flo_fleet_delivery_prune(struct flo_fleet_store *store, uint64_t before_ms,
                                           const char *target_or_null, struct flo_err *err);
 
