@@ -1,4 +1,4 @@
-/* Lane: its thread, and the data that goes in and out. */
+/* Lane: its thread, and the data to and from it. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,7 +16,7 @@
 #include "server-stub/telemetry/lane_thread.h"
 
 #define TRENDS_PER_SECOND 500
-#define NICE 10 /* the thread gives way to all others of the machine */
+#define NICE 10 /* the thread has low priority on the machine */
 #define QUEUE_MESSAGES_MAX 20000
 #define QUEUE_DEVICE_MAX 1024
 #define PRUNE_PAUSE_MS 20
@@ -43,7 +43,7 @@ static struct flo_lane_command *command_new(enum flo_lane_command_kind kind, con
     return command;
 }
 
-/* With the mutex. */
+/* Called with the mutex. */
 static void append(struct flo_lane *lane, struct flo_lane_command *command)
 {
     *lane->last = command;
@@ -53,7 +53,7 @@ static void append(struct flo_lane *lane, struct flo_lane_command *command)
 static void tell(struct flo_lane *lane, struct flo_lane_command *command)
 {
     if (command == NULL) {
-        return; /* without memory: it is told again at the next start */
+        return; /* no memory: told again at the next start */
     }
     pthread_mutex_lock(&lane->mutex);
     append(lane, command);
@@ -112,7 +112,8 @@ static void query_free(struct flo_lane_query *query)
     }
 }
 
-/* A place for a query, with the mutex; false: there is none for who asks. */
+/* Reserves a place for a query, with the mutex; false: none is free for this
+ * account. */
 static bool take_place(struct flo_lane *lane, struct flo_lane_query *query)
 {
     size_t place = FLO_LANE_QUERIES_MAX;
@@ -250,7 +251,8 @@ static void on_commit(evutil_socket_t fd, short what, void *context)
     flo_lane_commit(context);
 }
 
-/* Tell which devices were heard, once the control thread took the last ones. */
+/* Announces the heard devices, once the control thread collected the last
+ * ones. */
 static void tell_news(struct flo_lane *lane)
 {
     struct flo_lane_devices *devices = &lane->devices;
@@ -264,7 +266,7 @@ static void tell_news(struct flo_lane *lane)
     }
     struct flo_lane_fact *facts = calloc(devices->news_count, sizeof(*facts));
     if (facts == NULL) {
-        return; /* the next time */
+        return; /* tried again next time */
     }
     for (size_t i = 0; i < devices->news_count; i++) {
         struct flo_lane_device *device = &devices->items[devices->news[i]];

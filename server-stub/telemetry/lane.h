@@ -1,15 +1,15 @@
-/* Lane: telemetry from the broker to its store, on a thread of its own.
+/* Lane: takes telemetry from the broker to its store, on a thread of its own.
  *
  * The lane has its own connection to the embedded broker, queue, store and
- * thread, which gives way to all others.  Orders, answers, events, presence and
- * REST therefore never wait for telemetry.  Too much telemetry is left out here
- * and counted; a device that sends too much loses its own.  An external broker
- * knows only one identity of ours: there the control thread hands telemetry
- * over.
+ * low-priority thread.  Orders, answers, events, presence and REST therefore
+ * never wait for telemetry.  Excess telemetry is dropped and counted here; a
+ * device that sends too much loses its own.  With an external broker the
+ * controller has only one identity: there the control thread passes telemetry
+ * on.
  *
- * The control thread tells the lane which devices and releases there are.  It
- * asks its queries here, and now and then takes the devices that the lane
- * heard.  All functions belong to the control thread, and they never wait. */
+ * The control thread tells the lane the known devices and releases.  It asks
+ * queries here, and now and then collects the devices that the lane heard.  All
+ * functions are for the control thread, and none waits. */
 #ifndef FLOTILLA_SERVER_LANE_H
 #define FLOTILLA_SERVER_LANE_H
 
@@ -30,44 +30,45 @@ struct flo_lane;
 /* The lane's identity at the embedded broker. */
 #define FLO_LANE_CLIENT "controller-telemetry"
 
-/* Windows that one device may send at once: a day by the minute and more, after
- * an outage.  Then it may send five a second, the shortest interval. */
+/* Burst limit of a device, in windows: more than a day by the minute, after an
+ * outage.  Then it may send five a second, the shortest interval. */
 #define FLO_LANE_BURST 2048
 #define FLO_LANE_PER_SECOND 5
 
-/* `dir` ":memory:" for tests.  `block_ms`: FLO_BLOCK_MS, or less where a
- * statistical gate has to decide soon.  The thread is not started yet. */
+/* Opens the lane; the thread is not started yet.  `dir` ":memory:" is for
+ * tests.  `block_ms`: FLO_BLOCK_MS, or less where a statistical gate has to
+ * decide soon. */
 FLO_MUST_USE int flo_lane_open(const char *dir, const char *fleet, uint64_t block_ms,
                                struct flo_lane **out, struct flo_err *err);
-/* Asked on the lane's thread whether a message is of its device; before the
- * start.  Without it each one is. */
+/* Callback on the lane's thread that verifies a message's device.  Set before
+ * the start; without it every message is accepted. */
 struct flo_lane_judge {
     bool (*may_come)(void *context, const char *device, const struct flo_mqtt_message *message);
     void *context;
 };
 void flo_lane_judge(struct flo_lane *lane, struct flo_lane_judge judge);
-/* Evidence and trends of devices are those of the leader before, and go to the
- * next one: before the start.  Takes `handed`. */
+/* Sets the handover: evidence and trends come from the former leader and go to
+ * the next one.  Call before the start.  Takes ownership of `handed`. */
 void flo_lane_hand_on(struct flo_lane *lane, struct flo_handed *handed);
-/* Stop the thread and store its windows: before `base` of the start ends. */
+/* Stops the thread and stores its windows.  Call before `base` of the start
+ * ends. */
 void flo_lane_stop(struct flo_lane *lane);
-/* Stop, and free.  Queries without an answer are
- * freed without one. */
+/* Stops and frees.  Unanswered queries are freed without an answer. */
 void flo_lane_close(struct flo_lane *lane);
-/* Start the thread. mqtt_or_NULL: connect with these; NULL: windows come only
- * by flo_lane_feed.  Answers and news come on `base`, which runs on this
- * thread. */
+/* Starts the thread. mqtt_or_null: options of its connection; NULL: windows
+ * only come by flo_lane_feed.  Answers and news arrive on `base`, which runs on
+ * the calling thread. */
 FLO_MUST_USE int flo_lane_start(struct flo_lane *lane, struct event_base *base,
                                 const struct flo_mqtt_options *mqtt_or_null,
                                 void (*on_news)(void *context), void *context, struct flo_err *err);
 
-/* A device and its hardware class; NULL: it was retired. */
+/* Tells the lane a device and its hardware class; NULL: it was retired. */
 void flo_lane_device(struct flo_lane *lane, const char *device, const char *hardware_or_null);
-/* Devices can only name releases that were told here; others are kept as "of
- * no known release". */
+/* Tells the lane a release.  Telemetry of other releases is stored as "of no
+ * known release". */
 void flo_lane_release(struct flo_lane *lane, const char *digest, const char *model,
                       const char *version);
-/* A message of an external broker. */
+/* Passes on a message from an external broker. */
 void flo_lane_feed(struct flo_lane *lane, const struct flo_mqtt_message *message);
 
 /* ---- queries ---- */
@@ -75,32 +76,33 @@ void flo_lane_feed(struct flo_lane *lane, const struct flo_mqtt_message *message
 #define FLO_LANE_ACCOUNT 72
 struct flo_lane_query {
     struct flo_telemetry_query query;
-    /* Not NULL: gather this instead; `text` stays empty.  Freed with it. */
+    /* Not NULL: gathered instead of the query; `text` stays empty.  Freed with
+     * the query. */
     struct flo_lane_evidence *evidence;
     struct flo_observe_study *study; /* or this */
     struct flo_observe_bases *bases; /* or this */
-    char account[FLO_LANE_ACCOUNT];  /* who asks; "": the controller */
-    void *context;                   /* NULL: the answer is not wanted any more */
-    /* On the control thread; the query is freed after it.  `text`: the answer
-     * as JSON; `err` when err->code is not 0. */
+    char account[FLO_LANE_ACCOUNT];  /* account that asks; "": the controller */
+    void *context;                   /* NULL: the answer is no longer wanted */
+    /* Called on the control thread with the answer; the query is freed after
+     * it.  `text`: the answer as JSON; `err` if err->code is not 0. */
     void (*done)(void *context, const struct flo_lane_query *query, const char *text,
                  const struct flo_err *err);
-    /* Called last, also where nobody was answered; or NULL. */
+    /* Called last, even without an answer; may be NULL. */
     void (*drop)(void *context);
-    /* The lane's. */
+    /* Only for the lane. */
     struct flo_lane_query *next;
     size_t place;
     struct flo_buf text;
     struct flo_err err;
 };
 #define FLO_LANE_QUERIES_MAX 16
-#define FLO_LANE_PEOPLE_MAX 12 /* the others are for gates */
+#define FLO_LANE_PEOPLE_MAX 12 /* the remaining ones are for gates */
 #define FLO_LANE_ACCOUNT_MAX 8 /* queries of one account */
-/* Has its thread what it judges by?  Else a question may wait for as long as
- * the database is away. */
+/* Tells whether the thread has the evidence by which it judges.  If not, a
+ * question may wait as long as the database is unreachable. */
 bool flo_lane_has_past(const struct flo_lane *lane);
-/* Takes `query` (from calloc).  FLO_E_REST_LIMIT when so many wait already: it
- * was freed. */
+/* Takes ownership of `query` (from calloc).  FLO_E_REST_LIMIT when too many
+ * wait: it was freed. */
 FLO_MUST_USE int flo_lane_ask(struct flo_lane *lane, struct flo_lane_query *query,
                               struct flo_err *err);
 
@@ -108,29 +110,30 @@ FLO_MUST_USE int flo_lane_ask(struct flo_lane *lane, struct flo_lane_query *quer
 
 struct flo_lane_fact {
     char device[37];
-    uint64_t seen_at_ms; /* wall */
-    uint64_t rss_bytes;  /* agent and engines; 0: it did not say */
-    uint64_t ttft_us;    /* first token, 95 of 100 below; 0: no request */
+    uint64_t seen_at_ms; /* wall clock */
+    uint64_t rss_bytes;  /* agent and engines; 0: not reported */
+    uint64_t ttft_us;    /* time to first token, 95th percentile; 0: none */
 };
-/* The devices heard since the last call, malloc'ed; NULL: none.  At most once a
- * second there is something. */
+/* Returns the devices heard since the last call, malloc'ed; NULL: none.  There
+ * are some at most once a second. */
 struct flo_lane_fact *flo_lane_facts(struct flo_lane *lane, size_t *count);
 
 struct flo_lane_counters {
     uint64_t windows;  /* stored */
-    uint64_t repeated; /* came before */
-    uint64_t dropped;  /* cannot be read, of no known device, not proved */
-    uint64_t shed;     /* no room: more came than the lane can take */
-    uint64_t limited;  /* above what its device may send */
-    uint64_t lost;     /* the store did not take them */
+    uint64_t repeated; /* received before */
+    uint64_t dropped;  /* unreadable, of an unknown device, or not verified */
+    uint64_t shed;     /* too many for the lane */
+    uint64_t limited;  /* above the limit of their device */
+    uint64_t lost;     /* the store refused them */
     uint64_t queries;
     bool listens;
 };
 void flo_lane_count(struct flo_lane *lane, struct flo_lane_counters *out);
-/* Sums by release and hardware class; as long as the lane. */
+/* Returns the sums by release and hardware class; they live as long as the
+ * lane. */
 struct flo_tally *flo_lane_tally(const struct flo_lane *lane);
 struct flo_trends *flo_lane_trends(const struct flo_lane *lane);
-/* Did it leave anything out within the last minute? */
+/* Tells whether telemetry was dropped within the last minute. */
 bool flo_lane_is_shedding(struct flo_lane *lane);
 
 #endif

@@ -1,4 +1,4 @@
-/* Lane: the devices that it knows, and their shares. */
+/* Lane: the known devices and their limits. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,4 +1,4 @@
-/* Evidence: rows of the telemetry store, added up by class and arm. */
+/* Lane evidence: sums rows of the telemetry store by class and arm. */
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
@@ -48,7 +48,7 @@ static int by_id(const void *a, const void *b)
     return strcmp(a, b);
 }
 
-/* 0: updated, 1: waiting, 2: neither. */
+/* Returns 0: updated, 1: waiting, 2: neither. */
 static size_t arm_of(const struct flo_lane_evidence *evidence, const struct flo_digest *release)
 {
     if (flo_digest_equal(release, &evidence->updated)) {
@@ -62,7 +62,7 @@ static size_t arm_of(const struct flo_lane_evidence *evidence, const struct flo_
     return 2;
 }
 
-/* A counter or gauge gives one sample for each row: its sum, or its mean. */
+/* Adds a counter or gauge as one sample per row: its sum, or its mean. */
 static void add_number(const struct flo_sketch_number *number, int metric,
                        struct flo_histogram *out)
 {
@@ -73,8 +73,8 @@ static void add_number(const struct flo_sketch_number *number, int metric,
     flo_histogram_add(out, value > 0 ? (uint64_t)value : 0);
 }
 
-/* A broken row is not counted.  Otherwise it would deny every gate its evidence
- * for as long as the row is kept. */
+/* Adds a metric.  A broken row is skipped: otherwise no gate would get evidence
+ * as long as the row is stored. */
 static int add_metric(struct gather *gather, size_t gate, size_t arm, size_t device,
                       const char *hardware, const struct flo_window_row *row)
 {
@@ -103,7 +103,8 @@ static int add_metric(struct gather *gather, size_t gate, size_t arm, size_t dev
     return 0;
 }
 
-/* SIZE_MAX: the row is of no device or release that counts. */
+/* Returns the device's index; SIZE_MAX: the device or release does not
+ * count. */
 static size_t device_of(const struct flo_lane_evidence *evidence, const struct flo_window_row *row,
                         size_t *arm)
 {
@@ -120,10 +121,11 @@ static size_t device_of(const struct flo_lane_evidence *evidence, const struct f
     return found != NULL ? (size_t)(found - (const char(*)[37])evidence->devices) : SIZE_MAX;
 }
 
-#define IS_UPDATED 0x80 /* in seen[] of a device's first arm */
+#define IS_UPDATED 0x80 /* bit in seen[] of a device's first arm */
 _Static_assert(FLO_GATES_MAX <= 8, "`failed` needs no bit");
 
-/* A device that has the release is in one arm, whatever it said before. */
+/* Marks the arm.  A device with the release is in one arm only, whatever it
+ * reported before. */
 static int mark_row(void *context, const struct flo_window_row *row)
 {
     struct flo_lane_evidence *evidence = ((struct gather *)context)->evidence;

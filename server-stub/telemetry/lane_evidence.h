@@ -1,9 +1,10 @@
-/* Evidence from the telemetry store, which the lane gathers for a rollout.
+/* Lane evidence: evidence for a rollout, gathered by the lane from the
+ * telemetry store.
  *
- * The control thread says which devices and releases count.  The lane reads the
- * newest rows of its store, adds their sketches up by metric, hardware class
- * and arm, and gives the request back.  Bounded: at most FLO_EVIDENCE_ROWS_MAX
- * rows (a device has one a minute) are read; of more, the newest. */
+ * The control thread names the devices and releases that count.  The lane reads
+ * the newest rows of its store, adds their sketches by metric, hardware class
+ * and arm, and returns the request.  At most the newest FLO_EVIDENCE_ROWS_MAX
+ * rows are read; a device has one a minute. */
 #ifndef FLOTILLA_SERVER_LANE_EVIDENCE_H
 #define FLOTILLA_SERVER_LANE_EVIDENCE_H
 
@@ -15,28 +16,28 @@
 
 struct flo_lane_evidence {
     char rollout[FLO_NAME_MAX + 1];
-    char model[FLO_NAME_MAX + 1]; /* rows of others are not read */
+    char model[FLO_NAME_MAX + 1]; /* rows of other models are not read */
     struct flo_digest updated;
     /* Other releases of its model. */
     struct flo_digest waiting[FLO_EVIDENCE_RELEASES_MAX];
     size_t waiting_count;
     char (*devices)[37]; /* devices of the rollout, sorted; owned */
-    uint8_t *seen;       /* a bit per gate, for both arms; owned */
+    uint8_t *seen;       /* bit per gate, for both arms; owned */
     size_t device_count;
     uint64_t from_ms; /* wall clock */
-    /* One for each gate that wants evidence. */
+    /* Gates that need evidence, in the order of `items`. */
     size_t count;
     uint32_t gates[FLO_GATES_MAX];
     struct flo_comparison *items; /* [count]; owned */
 };
 
-/* Room for so many devices and gates; NULL without memory. */
+/* Allocates room for so many devices and gates; NULL without memory. */
 struct flo_lane_evidence *flo_lane_evidence_new(size_t devices, size_t gates);
 void flo_lane_evidence_free(struct flo_lane_evidence *evidence);
 
 typedef const char *(*flo_hardware_fn)(void *context, const char *device);
-/* Fill items[] from the store.  `hardware` names a device's class, NULL: not
- * known, the device counts nowhere. */
+/* Fills items[] from the store.  `hardware` returns a device's class; NULL:
+ * unknown, the device does not count. */
 FLO_MUST_USE int flo_lane_evidence_gather(struct flo_lane_evidence *evidence,
                                           struct flo_windows *store, flo_hardware_fn hardware,
                                           void *context, struct flo_err *err);

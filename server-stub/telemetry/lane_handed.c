@@ -1,13 +1,13 @@
-/* Lane: evidence and trends of devices, from the leader before and to the next
- * one. */
+/* Lane: evidence and trends of devices, taken over from the former leader and
+ * handed to the next. */
 #include <unistd.h>
 
 #include "server-stub/core/gate/observe/since.h"
 #include "server-stub/telemetry/lane_thread.h"
 
 #define PAUSE_US 200000
-#define TOLD_MS 60000 /* the same sentence again */
-#define LAST_MS 10000 /* a standby waits for it */
+#define TOLD_MS 60000 /* pause before the same message is logged again */
+#define LAST_MS 10000 /* limited, as a standby waits for it */
 
 _Static_assert(FLO_KEPT_BYTES_MAX <= FLO_HANDED_BYTES_MAX &&
                    FLO_TREND_BYTES_MAX <= FLO_HANDED_BYTES_MAX,
@@ -16,7 +16,7 @@ _Static_assert(FLO_KEPT_BYTES_MAX <= FLO_HANDED_BYTES_MAX &&
 struct heir {
     struct flo_lane *lane;
     bool has_begun;
-    int refused; /* code of a row that could not be taken; 0: none */
+    int refused; /* error of a row that was refused; 0: none */
 };
 
 static int take_row(void *context, const char *device, const char *name, const void *data,
@@ -45,8 +45,8 @@ static void tell(const struct flo_err *err, uint64_t *told_ms)
     }
 }
 
-/* Gates judge nothing meanwhile, whatever keeps the database from answering:
- * who went on without the past would hand on less than it was given. */
+/* Reads the rows.  Gates judge nothing until the database answers: without the
+ * past, this leader would hand over less than it was given. */
 static int list(struct flo_lane *lane, struct heir *heir, struct flo_err *err)
 {
     uint64_t told_ms = 0;

@@ -1,4 +1,4 @@
-/* Lane: its thread's work on windows, queries and news of the control
+/* Lane: its thread's work on windows, queries and commands of the control
  * thread. */
 #include <stdlib.h>
 #include <string.h>
@@ -24,7 +24,7 @@ static void left_out(struct flo_lane *lane, atomic_uint_fast64_t *counter, uint6
     atomic_store(&lane->left_out_at_ms, flo_now_ms());
 }
 
-/* Is it time for another line about this? */
+/* Tells whether another line about this may be logged. */
 static bool may_log(uint64_t *at_ms)
 {
     uint64_t now_ms = flo_now_ms();
@@ -103,9 +103,10 @@ static struct flo_lane_known *find_release(const struct flo_lane *lane,
     return NULL;
 }
 
-/* An unpublished release makes no key: a device must not make rows without end
- * by inventing releases.  A release's model is what its publisher called it,
- * whatever a device says.  Its model@version is returned, "" when unknown. */
+/* Checks the release.  An unpublished one is no key, because a device must not
+ * create rows without limit by inventing releases.  A release's model is the
+ * publisher's, whatever a device reports.  Returns its model@version, "" if
+ * unknown. */
 static const char *judge_release(const struct flo_lane *lane, struct flo_telemetry_window *window)
 {
     const struct flo_lane_known *known = find_release(lane, &window->release);
@@ -122,8 +123,8 @@ static uint64_t gauge_of(const struct flo_telemetry_window *window, int metric)
     return window->has[metric] ? (uint64_t)window->values[metric] : 0;
 }
 
-/* A device closes the windows of its models one after another.  Their engines
- * count together: from one window of a model to the next of the same. */
+/* Sums memory.  A device sends the windows of its models in turn; their engines
+ * are summed over one round, from a model's window to its next. */
 static void note_memory(struct flo_lane_device *device, const struct flo_telemetry_window *window)
 {
     struct flo_lane_memory *memory = &device->memory;
@@ -132,7 +133,7 @@ static void note_memory(struct flo_lane_device *device, const struct flo_telemet
     uint32_t name = flo_crc32c(1, window->model, strlen(window->model));
 
     if (agent + engine == 0) {
-        return; /* the device did not say */
+        return; /* not reported by the device */
     }
     if (memory->parts == 0 || memory->first == name) {
         if (memory->parts > 0 && memory->parts != memory->parts_before) {
@@ -162,7 +163,7 @@ static void note(struct flo_lane *lane, struct flo_lane_device *device,
     }
 }
 
-/* true: the next part of its message may follow. */
+/* Stores a part.  Returns true when the next part of its message may follow. */
 static bool store(struct flo_lane *lane, struct flo_lane_device *device,
                   const struct flo_telemetry_window *window)
 {
@@ -195,8 +196,8 @@ static bool store(struct flo_lane *lane, struct flo_lane_device *device,
     return true;
 }
 
-/* When a message has several parts, all are looked at before one is stored.
- * The window is the last one's. */
+/* Reads a message.  All its parts are checked before one is stored.  The window
+ * is the last part's. */
 static int read_message(const struct flo_mqtt_message *message, json_t **json, size_t *parts,
                         struct flo_telemetry_window *window, struct flo_err *err)
 {
@@ -247,7 +248,7 @@ void flo_lane_take(struct flo_lane *lane, const struct flo_mqtt_message *message
         left_out(lane, &lane->dropped, 1);
         return;
     }
-    /* Before anything else is done for it. */
+    /* Checked before any other work for the device. */
     if (!flo_lane_may_come(device, flo_now_ms())) {
         limited(lane, device);
         return;
@@ -265,7 +266,7 @@ void flo_lane_take(struct flo_lane *lane, const struct flo_mqtt_message *message
 
 /* ---- what it is told ---- */
 
-/* The newest FLO_LANE_RELEASES_MAX are known. */
+/* Notes a release; the newest FLO_LANE_RELEASES_MAX are known. */
 static void learn_release(struct flo_lane *lane, const char *text, const char *title)
 {
     struct flo_digest digest;

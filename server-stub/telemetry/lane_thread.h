@@ -18,14 +18,14 @@ enum flo_lane_command_kind {
     FLO_LANE_QUERY,
     FLO_LANE_STOP
 };
-/* From the control thread to the lane's. */
+/* Message from the control thread to the lane's. */
 struct flo_lane_command {
     struct flo_lane_command *next;
     enum flo_lane_command_kind kind;
     struct flo_lane_query *query;
     size_t bytes;
-    char *key;  /* device, digest or topic; both point into the block */
-    char *data; /* class ("" none), model@version, or payload */
+    char *key;  /* device, digest or topic; key and data point into the block */
+    char *data; /* class ("": none), model@version, or payload */
     char block[];
 };
 
@@ -33,32 +33,32 @@ struct flo_lane_device {
     char id[37];
     char hardware[FLO_HARDWARE_TEXT]; /* "": retired */
     bool is_news;
-    uint32_t tokens; /* thousandths of a window */
+    uint32_t tokens; /* remaining windows, in thousandths */
     uint64_t tokens_at_ms;
     uint64_t limited;
     uint64_t seen_at_ms;
     uint64_t rss_bytes;
-    uint64_t ttft_us; /* time of its newest window with requests */
+    uint64_t ttft_us; /* newest time to first token, of a window with requests */
     struct flo_lane_memory {
-        uint64_t bytes;        /* agent, and engines of its models so far */
+        uint64_t bytes;        /* agent, and the engines of the models so far */
         uint32_t first;        /* checksum of the first model's name; 0: none */
         uint32_t parts;        /* models so far */
-        uint32_t parts_before; /* models of the closing before */
+        uint32_t parts_before; /* models in the round before */
     } memory;
 };
 
-/* The thread's alone. */
+/* Used only by the lane's thread. */
 struct flo_lane_devices {
     struct flo_ids ids;
     struct flo_lane_device *items; /* by number */
-    uint32_t *news;                /* numbers of those that are news */
+    uint32_t *news;                /* numbers of devices with news */
     size_t capacity, news_count;
 };
-/* NULL when it is not known, or without memory. */
+/* Returns NULL for an unknown device, or without memory. */
 struct flo_lane_device *flo_lane_find(struct flo_lane_devices *devices, const char *id);
 struct flo_lane_device *flo_lane_keep(struct flo_lane_devices *devices, const char *id);
 void flo_lane_devices_free(struct flo_lane_devices *devices);
-/* One window of it: may it come? */
+/* Tells whether the device's limit allows another window. */
 bool flo_lane_may_come(struct flo_lane_device *device, uint64_t now_ms);
 
 #define FLO_LANE_RELEASES_MAX 4096
@@ -72,17 +72,17 @@ struct flo_lane {
     char fleet[FLO_NAME_MAX + 1];
     pthread_t thread;
     bool is_running;
-    struct event_base *base; /* the thread's */
-    struct flo_mqtt *mqtt;   /* NULL: windows come only by flo_lane_feed */
+    struct event_base *base; /* of the lane's thread */
+    struct flo_mqtt *mqtt;   /* NULL: windows only come by flo_lane_feed */
     struct event *wake, *commit, *second, *prune;
     int wake_fd;
 
     struct flo_lane_judge judge;
-    struct flo_handed *handed; /* NULL: evidence stays in the store */
+    struct flo_handed *handed; /* NULL: evidence stays in the local store */
     atomic_bool is_stopping;
-    atomic_bool has_past; /* the evidence of the leader before was taken over */
+    atomic_bool has_past; /* the former leader's evidence was taken over */
 
-    /* The thread's. */
+    /* Used only by the lane's thread. */
     struct flo_windows *store;
     struct flo_lane_devices devices;
     struct flo_observer *observer;
@@ -90,14 +90,14 @@ struct flo_lane {
     size_t release_count, release_next;
     struct flo_histogram *histograms; /* [FLO_METRIC_COUNT] */
     struct flo_tally *tally;          /* has a mutex of its own */
-    struct flo_trends *trends;        /* so has this */
-    size_t batch;                     /* windows of the open transaction */
+    struct flo_trends *trends;        /* has a mutex too */
+    size_t batch;                     /* windows in the open transaction */
     bool is_open;                     /* a transaction is open */
     bool stops;
     uint64_t limited_log_at_ms, failed_log_at_ms, hour;
-    uint64_t dropped_before; /* by its connection, a second ago */
+    uint64_t dropped_before; /* dropped by its connection, a second ago */
 
-    /* The control thread's. */
+    /* Used only by the control thread. */
     struct event *news;
     int news_fd;
     void (*on_news)(void *context);
@@ -105,11 +105,11 @@ struct flo_lane {
 
     pthread_mutex_t mutex; /* guards the members below */
     struct flo_lane_command *first, **last;
-    struct flo_mqtt_room room; /* room of messages that were fed */
+    struct flo_mqtt_room room; /* room for messages that were fed */
     struct {
         bool is_taken;
         char account[FLO_LANE_ACCOUNT];
-    } places[FLO_LANE_QUERIES_MAX]; /* places of queries */
+    } places[FLO_LANE_QUERIES_MAX]; /* reserved places for queries */
     struct flo_lane_query *answers, **answers_last;
     struct flo_lane_fact *facts;
     size_t fact_count;
@@ -119,20 +119,20 @@ struct flo_lane {
     atomic_bool listens;
 };
 
-/* lane_take.c: on the thread. */
+/* Work on the lane's thread (lane_take.c). */
 void flo_lane_take(struct flo_lane *lane, const struct flo_mqtt_message *message);
-/* End the open transaction. */
+/* Commits the open transaction. */
 void flo_lane_commit(struct flo_lane *lane);
 void flo_lane_answer(struct flo_lane *lane, struct flo_lane_query *query);
 void flo_lane_learn(struct flo_lane *lane, const struct flo_lane_command *command);
 
-/* lane_handed.c: on the thread */
+/* Handover on the lane's thread (lane_handed.c). */
 
-/* Before anything else: what the leader before knew. */
+/* Takes over what the former leader knew, before anything else. */
 void flo_lane_take_over(struct flo_lane *lane);
-/* Once a second. */
+/* Hands over changed rows, once a second. */
 void flo_lane_give(struct flo_lane *lane);
-/* At the end: all of it. */
+/* Hands over everything, at the end. */
 void flo_lane_give_last(struct flo_lane *lane);
 
 #endif

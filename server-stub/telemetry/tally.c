@@ -1,4 +1,4 @@
-/* Tally: telemetry of the last minutes, by release and hardware class. */
+/* Counters: telemetry of the last minutes, by release and hardware class. */
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,8 +12,9 @@
 struct pair {
     struct flo_tally_line sums; /* names, counters, counts and sums of times */
     struct flo_histogram *histograms[SPANS][FLO_METRIC_COUNT]; /* or NULL */
-    uint64_t span[SPANS];          /* number of the span that each is of */
-    char device[FLO_NAME_MAX + 1]; /* that alone tells of it; "": several */
+    uint64_t span[SPANS];                                      /* number of each span's time */
+    char device[FLO_NAME_MAX + 1]; /* the only device that reports it; "":
+                                      several */
     uint64_t heard_ms;
 };
 
@@ -66,8 +67,8 @@ static struct pair *find(const struct flo_tally *tally, const char *release, con
     return NULL;
 }
 
-/* The pair that was not told of for longest: of all, or of those that are this
- * device's.  *count gets how many there are. */
+/* Finds the pair that was not reported for longest: of all, or of this device's
+ * own.  *count is their number. */
 static struct pair *oldest(const struct flo_tally *tally, const char *device_or_null, size_t *count)
 {
     struct pair *found = NULL;
@@ -105,7 +106,7 @@ static struct pair *place_for(struct flo_tally *tally, const char *device)
     return pair;
 }
 
-/* Is there room for one more without taking one that is told of? */
+/* Tells whether another pair fits without replacing a reported one. */
 static bool has_room(const struct flo_tally *tally, uint64_t now_ms)
 {
     size_t count;
@@ -138,7 +139,7 @@ static struct pair *pair_of(struct flo_tally *tally, const char *device, const c
     return pair;
 }
 
-/* The histograms of a span, empty where they were of an older one. */
+/* Gets the histograms of a span, emptied if they were of an older one. */
 static struct flo_histogram **span_of(struct pair *pair, uint64_t number)
 {
     size_t place = number % SPANS;

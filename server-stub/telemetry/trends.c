@@ -6,28 +6,29 @@
 #include "server-stub/store/ids.h"
 #include "server-stub/telemetry/trends.h"
 
-#define LAST (FLO_TREND_LINES_MAX - 1) /* place of all other classes */
+#define LAST (FLO_TREND_LINES_MAX - 1) /* index shared by all further classes */
 
 struct item {
     struct flo_trend trends[FLO_TREND_COUNT];
-    struct flo_trend_finding found[FLO_TREND_COUNT]; /* at the newest point */
+    struct flo_trend_finding found[FLO_TREND_COUNT]; /* findings at the newest point */
     uint64_t found_at_ms[FLO_TREND_COUNT];
-    uint16_t class; /* from 1; 0: not heard since the start */
+    uint16_t class; /* index + 1; 0: not heard since the start */
     bool is_dirty;
-    bool is_gone; /* the device was retired: its row goes */
+    bool is_gone; /* the device was retired: its row is deleted */
 };
 struct flo_trends {
-    pthread_mutex_t mutex; /* guards all but the store */
+    pthread_mutex_t mutex; /* guards everything but the store */
     struct flo_windows *store;
     struct flo_ids ids;
     struct item *items; /* by number */
     size_t capacity, saved;
-    bool is_handed;                     /* on to the next leader, and not stored */
+    bool is_handed;                     /* rows go to the next leader and are
+                                           not stored */
     char (*classes)[FLO_HARDWARE_TEXT]; /* [FLO_TREND_LINES_MAX] */
     size_t class_count;
 };
 
-/* NULL without memory. */
+/* Returns NULL without memory. */
 static struct item *item_of(struct flo_trends *trends, const char *device)
 {
     size_t number = flo_ids_keep(&trends->ids, device);
@@ -48,7 +49,7 @@ static struct item *item_of(struct flo_trends *trends, const char *device)
     return &trends->items[number];
 }
 
-/* The place of a class that no device has any more; LAST: there is none. */
+/* Finds a class that no device has any more; LAST: none. */
 static size_t unused_class(const struct flo_trends *trends)
 {
     bool used[FLO_TREND_LINES_MAX + 1] = {false};
@@ -63,13 +64,13 @@ static size_t unused_class(const struct flo_trends *trends)
     return i;
 }
 
-/* Put a device into its class.  More classes at a time than there are places
- * share the last one. */
+/* Puts a device into its class.  When there are too many classes, further ones
+ * share the last index. */
 static void take_class(struct flo_trends *trends, struct item *item, const char *hardware)
 {
     size_t i = 0;
 
-    item->class = 0; /* the device leaves its class of before */
+    item->class = 0; /* the device leaves its former class */
     while (i < trends->class_count && strcmp(trends->classes[i], hardware) != 0) {
         i++;
     }
@@ -159,7 +160,7 @@ void flo_trends_take(struct flo_trends *trends, const char *device, const char *
     for (int i = 0; i < FLO_TREND_COUNT && item != NULL; i++) {
         enum flo_trend_kind kind = (enum flo_trend_kind)i;
         int metric = flo_trend_fact(kind)->metric;
-        /* A counter without a value did not move. */
+        /* A counter without a value did not change. */
         bool is_counter = flo_metric_fact(metric)->kind == FLO_METRIC_COUNTER;
         double value = window->has[metric] ? (double)window->values[metric] : 0;
         if ((window->has[metric] || is_counter) &&
@@ -275,14 +276,15 @@ size_t flo_trends_give(struct flo_trends *trends, size_t most, flo_give_fn give,
 
 /* ---- reading ---- */
 
-/* Points of a device that is not heard any more say nothing of the present. */
+/* Tells whether the points are recent: those of a silent device are
+ * outdated. */
 static bool is_fresh(const struct item *item, enum flo_trend_kind kind, uint64_t now_ms)
 {
     return item->found[kind].is_known &&
            now_ms < item->found_at_ms[kind] + 2 * flo_trend_fact(kind)->span_ms;
 }
 
-/* One kind in one class; `slopes` has room for all devices. */
+/* Sums one kind in one class; `slopes` has room for all devices. */
 static void sum_up(const struct flo_trends *trends, size_t count, size_t class,
                    enum flo_trend_kind kind, uint64_t now_ms, double *slopes,
                    struct flo_trend_line *line)

@@ -1,9 +1,9 @@
-/* Trends: the last days of each device's heat, room and crashes.
+/* Trends: each device's temperature, free space and crashes over the last days.
  *
  * The lane's thread adds windows; the control thread reads the lines for
- * /metrics and alerts.  Points live in telemetry.db too, in the table of
- * evidence or with the next leader, as the row of a device without a model. 424
- * bytes a device and its class.  Any thread. */
+ * /metrics and alerts.  Points are also stored in telemetry.db, in the table of
+ * evidence, or handed to the next leader: a row of the device without a model.
+ * They take 424 bytes a device.  Any thread. */
 #ifndef FLOTILLA_SERVER_TELEMETRY_TRENDS_H
 #define FLOTILLA_SERVER_TELEMETRY_TRENDS_H
 
@@ -14,19 +14,19 @@
 
 struct flo_trends;
 
-/* Reads what the store has. */
+/* Opens, and reads the stored points. */
 FLO_MUST_USE int flo_trends_open(struct flo_windows *store, struct flo_trends **out,
                                  struct flo_err *err);
 void flo_trends_close(struct flo_trends *trends);
-/* A window of a known device.  `now_ms`: wall clock. */
+/* Takes a window of a known device.  `now_ms`: wall clock. */
 void flo_trends_take(struct flo_trends *trends, const char *device, const char *hardware,
                      const struct flo_telemetry_window *window, uint64_t now_ms);
-/* The device was retired. */
+/* Forgets a retired device. */
 void flo_trends_forget(struct flo_trends *trends, const char *device);
-/* Store some of those with a new point; SIZE_MAX: all.  The caller has no
- * transaction open. */
+/* Stores up to `most` devices with a new point; SIZE_MAX: all.  The caller has
+ * no open transaction. */
 void flo_trends_store(struct flo_trends *trends, size_t most);
-/* The same for the next leader (flo_observer_hand_on and its neighbours). */
+/* Handover to the next leader, as flo_observer_hand_on and its neighbours. */
 void flo_trends_empty(struct flo_trends *trends);
 FLO_MUST_USE int flo_trends_take_over(struct flo_trends *trends, const char *device,
                                       const void *data, size_t bytes);
@@ -36,13 +36,13 @@ size_t flo_trends_give(struct flo_trends *trends, size_t most, flo_give_fn give,
 struct flo_trend_line {
     char hardware[FLO_HARDWARE_TEXT];
     struct flo_trend_sum {
-        uint32_t known; /* devices with points enough */
-        uint32_t there; /* the part of `known` with that trend */
+        uint32_t known; /* devices with enough points */
+        uint32_t there; /* those of `known` that have the trend */
         double slope;   /* slope of the median device, per day */
     } kinds[FLO_TREND_COUNT];
-    double full_s; /* the first device that will be full; 0: none */
+    double full_s; /* shortest time until a device is full; 0: none */
 };
-/* Lines by hardware class, malloc'ed for the caller; NULL: none. */
+/* Reads the lines by hardware class, malloc'ed for the caller; NULL: none. */
 #define FLO_TREND_LINES_MAX 128
 struct flo_trend_line *flo_trends_read(struct flo_trends *trends, uint64_t now_ms, size_t *count);
 

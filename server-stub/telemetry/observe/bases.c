@@ -1,5 +1,4 @@
-/* Observe: what the members of a rollout that has not begun can be compared
- * with. */
+/* Observe: baselines of the members of a rollout before it begins. */
 #include <stdlib.h>
 
 #include "server-stub/telemetry/observe/roster.h"

@@ -1,4 +1,4 @@
-/* Observe: the scan of a rollout's errors and crashes over labels. */
+/* Observe: scans errors and crashes of a rollout over labels. */
 #include <stdlib.h>
 
 #include "server-stub/core/gate/slices/count_scan.h"
@@ -7,17 +7,17 @@
 #include "server-stub/telemetry/observe/crowd.h"
 
 #define ALPHA 0.01
-#define ERRORS_LEAST 8 /* errors of a device that is far */
+#define ERRORS_LEAST 8 /* errors that make a device far */
 #define CRASHES_LEAST 1
-#define RATE_MIN 1e-6 /* crashes an hour, where nobody had one */
+#define RATE_MIN 1e-6 /* crashes an hour, when no device had one */
 
 struct look {
     struct flo_crowd crowd;
     uint8_t waves;
     enum flo_measure measure; /* ERRORS or CRASHES */
-    /* Rate of all, before: a device without a past lets expect this. */
+    /* Rate of all devices before: expected of a device without a past. */
     double rate;
-    struct flo_count_scan_device *devices; /* by place in the crowd */
+    struct flo_count_scan_device *devices; /* by index in the crowd */
     uint8_t *far;
     void *room;
     struct flo_count_scan scan;
@@ -25,7 +25,8 @@ struct look {
 
 /* ---- numbers of a device ---- */
 
-/* All members, before the first wave that they saw, or their swap. */
+/* Rate of all members, before the first wave that they saw, or before their
+ * swap. */
 static double rate_of(const struct look *look)
 {
     struct flo_since_numbers one;
@@ -86,7 +87,7 @@ static void keep_row(const struct look *look, const struct flo_count_scan_row *r
     }
     out->measure = look->measure;
     out->is_culprit = row->is_culprit;
-    /* Each device is far above its own past, and has been since its swap. */
+    /* Each device is far above its own past, and since its swap. */
     out->is_asked = !row->is_culprit;
     out->updated = row->updated;
     out->far = row->far;
@@ -96,7 +97,7 @@ static void keep_row(const struct look *look, const struct flo_count_scan_row *r
     out->threshold = row->threshold;
 }
 
-/* All updated devices of the slice are far. */
+/* Stores a probe: all updated devices of the slice are far. */
 static void keep_probe(const struct look *look, const struct flo_scan_probe *wish)
 {
     const uint16_t *values = look->crowd.labels[wish->slice.label].values;
@@ -131,7 +132,8 @@ static void scan(struct look *look, enum flo_measure measure)
     for (size_t i = 0; i < crowd->count; i++) {
         add_device(look, crowd->entries[i], &look->devices[i]);
     }
-    /* Sums of whole numbers are possible, and waves are those of the roster. */
+    /* Never fails: sums of whole numbers are possible, and waves are the
+     * roster's. */
     (void)flo_count_scan_look(&rule, look->devices, crowd->count, look->room, look->far,
                               &look->scan);
     for (size_t i = 0; i < look->scan.row_count; i++) {

@@ -10,7 +10,7 @@ bool flo_crowd_is_updated(const struct flo_observer_entry *entry)
            (entry->observed.arm == FLO_ARM_TREATED || entry->observed.arm == FLO_ARM_ENDED);
 }
 
-/* A control that saw a wave begin. */
+/* Tells whether it is a control that saw a wave begin. */
 static bool is_control(const struct flo_observer_entry *entry)
 {
     struct flo_since_numbers numbers;
@@ -73,7 +73,7 @@ void flo_crowd_close(struct flo_crowd *crowd)
     crowd->values = NULL;
 }
 
-/* Since its own swap; its past as it was then. */
+/* Gets counts since its own swap, and its past before that. */
 static void updated_numbers(const struct flo_observed *observed, struct flo_since_numbers *out)
 {
     *out = (struct flo_since_numbers){.errors = observed->since.errors,
@@ -106,8 +106,8 @@ static uint32_t members_of(const struct flo_observe_study *study, struct flo_sli
     return members;
 }
 
-/* Three of a site's four devices may share a hardware class by chance, and half
- * of the fleet with them: then the site is held. */
+/* Three of a site's four devices may by chance share a hardware class with half
+ * of the fleet: then the site is held. */
 struct flo_study_slice *flo_crowd_row(const struct flo_crowd *crowd, struct flo_slice held,
                                       struct flo_slice wider)
 {

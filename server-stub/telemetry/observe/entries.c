@@ -68,8 +68,8 @@ struct flo_observer_entry *flo_observer_find(const struct flo_observer *observer
                : find_of(observer, number, model);
 }
 
-/* Above the limit, devices with the lowest hash are read: the same ones at
- * every start. */
+/* Above the limit, devices with the lowest hash get readings: the same ones
+ * after every start. */
 static bool is_read(const struct flo_observer *observer, const char *device)
 {
     uint64_t devices = observer->ids.count;
@@ -78,7 +78,7 @@ static bool is_read(const struct flo_observer *observer, const char *device)
     return devices <= FLO_OBSERVED_MAX || hash * devices < (uint64_t)FLO_OBSERVED_MAX << 32;
 }
 
-/* SIZE_MAX without room. */
+/* Returns SIZE_MAX without room. */
 static size_t model_place(struct flo_observer *observer, const char *model)
 {
     for (size_t i = 0; i < observer->model_count; i++) {
@@ -95,7 +95,7 @@ static size_t model_place(struct flo_observer *observer, const char *model)
     return observer->model_count++;
 }
 
-/* Without memory it is counted only. */
+/* Allocates readings; without memory only events are counted. */
 static void give_readings(const struct flo_observer *observer, struct flo_observer_entry *entry,
                           const char *device)
 {
@@ -110,7 +110,7 @@ struct flo_observer_entry *flo_observer_entry(struct flo_observer *observer, con
     size_t number = device_number(observer, device);
     struct flo_observer_entry *entry = number == SIZE_MAX ? NULL : find_of(observer, number, model);
 
-    /* The device was enrolled again. */
+    /* The device enrolled again. */
     if (entry != NULL && entry->is_forgotten) {
         entry->is_forgotten = false;
         give_readings(observer, entry, device);
@@ -135,7 +135,7 @@ struct flo_observer_entry *flo_observer_entry(struct flo_observer *observer, con
     return entry;
 }
 
-/* One that no entry has. */
+/* Finds a class that no entry uses. */
 static uint32_t unused_class(const struct flo_observer *observer)
 {
     bool used[FLO_OBSERVER_CLASSES_MAX] = {false};
@@ -153,7 +153,8 @@ static uint32_t unused_class(const struct flo_observer *observer)
     return FLO_OBSERVER_NONE;
 }
 
-/* A device calls its hardware as it likes, and another way each time. */
+/* A device may report any hardware, and another one each time, so unused
+ * classes are reused. */
 static uint32_t class_place(struct flo_observer *observer)
 {
     if (observer->class_count == FLO_OBSERVER_CLASSES_MAX) {

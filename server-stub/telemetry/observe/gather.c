@@ -1,5 +1,5 @@
-/* Observe: the members of a rollout placed in their arms, and the sums that
- * its study takes. */
+/* Observe: places the members of a rollout in arms, and sums evidence for its
+ * study. */
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,7 +10,7 @@
 
 #define COVERAGE_BLOCKS_MIN 6 /* half an hour */
 #define STRATA_MAX 8
-#define RATE_MIN 1e-6 /* crashes an hour, where nobody had one */
+#define RATE_MIN 1e-6 /* crashes an hour, when no device had one */
 
 struct flo_observe_study *flo_observe_study_new(size_t members)
 {
@@ -70,7 +70,8 @@ static uint32_t roster_of(struct flo_observer *observer, const struct flo_observ
     return free_place;
 }
 
-/* The controls of this phase were split before the controller began. */
+/* Tells whether the controls of this phase were split before the controller
+ * started. */
 static bool was_split(const struct flo_observer *observer, uint32_t number, uint8_t phase)
 {
     for (size_t i = 0; i < observer->count; i++) {
@@ -83,7 +84,8 @@ static bool was_split(const struct flo_observer *observer, uint32_t number, uint
     return false;
 }
 
-/* Once each control of the rollout is known: a wave notes their past. */
+/* Begins waves once all controls of the rollout are known, because a wave notes
+ * their past. */
 static void begin_waves(struct flo_observer *observer, uint32_t number)
 {
     for (size_t i = 0; i < observer->count; i++) {
@@ -111,13 +113,13 @@ static void place_members(struct flo_observer *observer, const struct flo_observ
             flo_observer_find(observer, member->device, study->model);
         member->entry = entry != NULL ? (uint32_t)(entry - observer->entries) + 1 : 0;
         enum flo_member_way way = (enum flo_member_way)member->way;
-        if (entry == NULL || /* nothing was heard of it yet */
+        if (entry == NULL || /* not heard yet */
             !flo_observer_may_take(observer, entry, number, way) ||
             flo_observed_has_left(&entry->observed, &roster->rollout, way)) {
             continue;
         }
         if (entry->roster != number && entry->side == FLO_TWIN_NEW) {
-            /* The entry is compared so no more. */
+            /* The entry is no longer compared so. */
             flo_observer_part(observer, entry);
         }
         flo_observer_attend(observer, entry, number);
@@ -145,36 +147,38 @@ struct told_arms {
     double *numbers;            /* flo_told_numbers */
     size_t updated_count, control_count;
 };
-/* A device that is compared, by one reading. */
+/* Compared device, with one reading. */
 struct changed {
     double d;
     uint32_t stratum, site;
     uint8_t segment, phase;
     bool is_treated;
-    bool is_known; /* there is a d */
+    bool is_known; /* `d` is known */
     bool reads;
 };
 struct gather {
     struct flo_observer *observer;
     struct flo_observe_study *study;
     uint32_t number;
-    uint32_t coverage_blocks; /* without a reading for longer is bad */
-    double control_rate;      /* errors a request, before */
-    double control_bad;       /* bad of the answers that were judged, before */
-    /* Mean of a device that has any, since its split. */
+    uint32_t coverage_blocks; /* more blocks without a reading count as an event */
+    double control_rate;      /* errors per request, before */
+    double control_bad;       /* share of bad ones among rated answers, before */
+    /* Median over devices that have any, since the split. */
     double usual_requests;
     double usual_judged;
-    const struct flo_observer_entry **compared; /* devices, as entries come */
+    const struct flo_observer_entry **compared; /* devices in the order of
+                                                   entries */
     size_t compared_count;
-    uint32_t *by_site;       /* their places, in the order of flo_sites_look */
-    struct changed *changed; /* likewise, of the reading that is gathered */
+    uint32_t *by_site;       /* their indexes, in the order of flo_sites_look */
+    struct changed *changed; /* by index, for the present reading */
     struct flo_difference *differences;
     double *scratch;
     struct told_arms told;
-    uint32_t older[FLO_SEGMENTS_MAX]; /* stratum, for the gathered reading */
+    uint32_t older[FLO_SEGMENTS_MAX]; /* stratum for the present reading */
 };
 
-/* Over all segments, those that went back are left out. */
+/* Tells whether a segment is left out of sums over all segments, because it
+ * rolled back. */
 static bool is_excluded(const struct gather *gather, uint32_t segment)
 {
     return (gather->study->excluded >> segment & 1) != 0;
@@ -194,8 +198,8 @@ static bool is_compared(const struct gather *gather, const struct flo_observer_e
            (observed->arm == FLO_ARM_CONTROL || is_treated(observed));
 }
 
-/* A site's devices stand together, updated ones first, and else as they come:
- * flo_sites_look() finds them in order. */
+/* Sorts by site, updated devices first, otherwise in order of entries:
+ * flo_sites_look() finds them sorted. */
 static int by_key(const void *a, const void *b)
 {
     uint64_t one = *(const uint64_t *)a;
@@ -217,7 +221,7 @@ static void order_by_site(const struct gather *gather, uint64_t *keys)
     }
 }
 
-/* The devices that are compared, once for all sums.  FLO_E_MEMORY */
+/* Collects the compared devices, once for all sums.  FLO_E_MEMORY */
 static int find_compared(struct gather *gather, struct flo_err *err)
 {
     size_t count = gather->observer->count;
@@ -266,7 +270,7 @@ static struct flo_count_arm *arm_of(struct flo_study_segment *segment, enum flo_
     return is_treated(observed) ? &arms->count.treated : &arms->count.control;
 }
 
-/* The median of the devices that have any. */
+/* Returns the median over devices that have any. */
 static double usual_of(const struct gather *gather, bool is_judged)
 {
     size_t count = 0;
@@ -319,8 +323,8 @@ static void gather_counts(struct gather *gather)
     }
 }
 
-/* Once for each reading: what follows asks several times, and the devices
- * themselves are far apart in memory. */
+/* Reads the changes once per reading: they are needed several times, and the
+ * devices are far apart in memory. */
 static void read_changes(struct gather *gather, enum flo_observed_reading reading)
 {
     for (size_t i = 0; i < gather->compared_count; i++) {
@@ -337,8 +341,8 @@ static void read_changes(struct gather *gather, enum flo_observed_reading readin
     }
 }
 
-/* Updated devices that are compared with an older release than the one they
- * ran: of all pairs of releases, the one that has most of them. */
+/* Finds the older baseline: of all pairs of releases, the one that most updated
+ * devices have. */
 static uint32_t older_stratum(const struct gather *gather, uint32_t segment)
 {
     struct {
@@ -363,9 +367,9 @@ static uint32_t older_stratum(const struct gather *gather, uint32_t segment)
     return strata[best].id;
 }
 
-/* Differences of a segment's devices that are compared with each other, by
- * site; `phase`, from 1: those that swapped in it and its controls alone, 0:
- * all. */
+/* Collects the differences of a segment's devices that are compared with each
+ * other, by site.  `phase`, from 1: only those that swapped in it, and its
+ * controls; 0: all. */
 static size_t differences_of(struct gather *gather, uint32_t segment, uint32_t stratum,
                              uint32_t phase)
 {
@@ -404,7 +408,7 @@ static void gather_wave(struct gather *gather, enum flo_observed_reading reading
                       &gather->study->evidence.wave[reading]);
 }
 
-/* A segment's differences, less the median of its controls. */
+/* Adds a segment's differences, less the median of its controls. */
 static void told_stratum(struct gather *gather, uint32_t segment, uint32_t stratum,
                          struct told_arms *arms)
 {
@@ -438,7 +442,7 @@ static void told_stratum(struct gather *gather, uint32_t segment, uint32_t strat
     arms->control_count = controls;
 }
 
-/* Told to people: over all segments that are not excluded. */
+/* Computes the shown effect, over all segments that are not excluded. */
 static void gather_told(struct gather *gather, enum flo_measure measure)
 {
     struct flo_study_evidence *evidence = &gather->study->evidence;
@@ -454,12 +458,12 @@ static void gather_told(struct gather *gather, enum flo_measure measure)
             told_stratum(gather, s, gather->older[s], arms);
         }
     }
-    /* Finite: means of readings. */
+    /* Never fails: means of readings are finite. */
     (void)flo_told_effect(arms->updated, arms->updated_count, arms->controls, arms->control_count,
                           arms->numbers, &evidence->told[measure].effect);
 }
 
-/* Raw rates of errors, against requests and not against the own past. */
+/* Computes raw error rates per request, without the devices' own past. */
 static void gather_rates(struct gather *gather)
 {
     struct flo_count_arm arms[2] = {0};
@@ -476,7 +480,7 @@ static void gather_rates(struct gather *gather)
                          &gather->study->evidence.told[FLO_MEASURE_ERRORS].rate);
 }
 
-/* false: its segment went back. */
+/* Returns false when its segment rolled back. */
 static bool crashes_of(const struct gather *gather, const struct flo_observer_entry *entry,
                        struct flo_observed_crashes *out)
 {
@@ -487,7 +491,7 @@ static bool crashes_of(const struct gather *gather, const struct flo_observer_en
     return true;
 }
 
-/* A control's, since its split. */
+/* Adds a control's crashes since its split. */
 static void add_first(struct flo_study_crash *crash, const struct flo_observed *observed)
 {
     if (!is_treated(observed)) {
@@ -495,8 +499,8 @@ static void add_first(struct flo_study_crash *crash, const struct flo_observed *
     }
 }
 
-/* Crashes soon after the swap, of all phases; a control's since this phase's
- * split. */
+/* Sums crashes soon after the swap, of all phases; of a control since this
+ * phase's split. */
 static void gather_crashes(struct gather *gather)
 {
     struct flo_study_crash *crash = &gather->study->evidence.crash;
@@ -556,7 +560,7 @@ static void gather_ratio(struct gather *gather, enum flo_measure measure,
     gather_told(gather, measure);
 }
 
-/* Devices above their own past. */
+/* Counts devices above their own past. */
 static void gather_above(struct gather *gather, enum flo_measure measure)
 {
     int reading = flo_measure_fact(measure)->reading;
@@ -568,7 +572,7 @@ static void gather_above(struct gather *gather, enum flo_measure measure)
         struct flo_study_above *above =
             &gather->study->evidence.segments[of->segment].above[measure];
         struct flo_plain_arm *arm = is_treated(of) ? &above->treated : &above->control;
-        /* Sums of whole numbers and their logarithms: always finite. */
+        /* Never fails: whole numbers and their logarithms are finite. */
         if (measure == FLO_MEASURE_ERRORS) {
             (void)flo_plain_add_errors(arm, of->since.errors, of->since.requests, of->before.errors,
                                        of->before.requests);
@@ -579,7 +583,7 @@ static void gather_above(struct gather *gather, enum flo_measure measure)
     }
 }
 
-/* A study that says no weights is asked for all measures. */
+/* Tells whether the study has the measure; one without weights has all. */
 static bool has_rule(const struct flo_observe_study *study, enum flo_measure measure)
 {
     return study->label_count == 0 || study->weights[measure] > 0;
@@ -587,18 +591,18 @@ static bool has_rule(const struct flo_observe_study *study, enum flo_measure mea
 
 /* ---- memory over time ---- */
 
-#define NO_WAVE FLO_SCAN_WAVES_MAX /* nobody counted waves at the swap */
+#define NO_WAVE FLO_SCAN_WAVES_MAX /* no wave was known at the swap */
 
-/* Slopes of a segment's devices in the time of a wave: updated ones from the
- * front, controls from the end. */
+/* Slopes of a segment's devices during a wave: updated ones from the front,
+ * controls from the end. */
 struct slopes {
     struct flo_slope *items; /* [end] */
     size_t end;
     double *numbers; /* [2 * end] */
     uint32_t segment;
-    size_t wave; /* NO_WAVE too */
+    size_t wave; /* wave, or NO_WAVE */
     size_t updated, controls;
-    size_t told_for; /* updated devices of the wave whose controls are told */
+    size_t told_for; /* updated devices of the wave whose controls are shown */
     size_t told_from;
 };
 
@@ -645,8 +649,8 @@ static void read_controls(const struct gather *gather, struct slopes *slopes)
     }
 }
 
-/* The same, less the median of the wave's controls, to be told.  Controls are
- * told once, of the wave with the most updated devices. */
+/* Adds the slopes to the shown effect, less the median of the wave's controls.
+ * The controls shown are of the wave with the most updated devices. */
 static void told_slopes(struct gather *gather, struct slopes *slopes)
 {
     struct told_arms *arms = &gather->told;
@@ -671,9 +675,9 @@ static void told_slopes(struct gather *gather, struct slopes *slopes)
     }
 }
 
-/* A step of all devices, or of the curve that is taken off them, moves a slope
- * the more the fewer readings it has: so each wave stands against what the
- * controls did in its own time. */
+/* Sums a wave.  A step of all devices, or of the subtracted curve, changes a
+ * slope more the fewer readings it has.  So each wave is compared with the
+ * controls during its own time. */
 static void leak_of(struct gather *gather, struct slopes *slopes, struct flo_leak_arms *out)
 {
     struct flo_leak_arms arms;
@@ -687,13 +691,13 @@ static void leak_of(struct gather *gather, struct slopes *slopes, struct flo_lea
             continue;
         }
         read_controls(gather, slopes);
-        /* Slopes that are read are finite. */
+        /* Never fails: slopes that were read are finite. */
         (void)flo_leak_arms(slopes->items, slopes->updated,
                             &slopes->items[slopes->end - slopes->controls], slopes->controls,
                             slopes->numbers, &arms);
         flo_leak_add_wave(out, &arms);
         if (is_last && out->treated.devices == 0) {
-            *out = arms; /* how many there are of one arm alone */
+            *out = arms; /* count of only one arm */
         }
         if (!is_excluded(gather, slopes->segment)) {
             told_slopes(gather, slopes);
@@ -757,7 +761,7 @@ static uint32_t coverage_blocks(const struct flo_observer *observer,
     return blocks < COVERAGE_BLOCKS_MIN ? COVERAGE_BLOCKS_MIN : (uint32_t)blocks;
 }
 
-/* false: no memory. */
+/* Returns false without memory. */
 static bool told_open(struct told_arms *arms, size_t devices)
 {
     size_t pairs = flo_told_numbers(FLO_TOLD_PAIRS_DEVICES_MAX, devices);

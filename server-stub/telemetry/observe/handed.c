@@ -1,4 +1,4 @@
-/* Observe: rows that are handed on to the next leader. */
+/* Observe: rows that are handed over to the next leader. */
 #include <string.h>
 
 #include "server-stub/telemetry/observe/roster.h"
@@ -14,7 +14,7 @@ void flo_observer_hand_on(struct flo_observer *observer, bool is_all)
     }
 }
 
-/* A row that was forgotten has no release. */
+/* Hands over an entry.  A deleted row has no release. */
 static void give_entry(struct flo_observer *observer, struct flo_observer_entry *entry,
                        flo_give_fn give, void *context)
 {
@@ -26,7 +26,7 @@ static void give_entry(struct flo_observer *observer, struct flo_observer_entry 
     give(context, observer->ids.items[entry->device], observer->models[entry->model], data, bytes);
 }
 
-/* Waves come before who is in them. */
+/* Hands over waves, before their members. */
 static size_t give_waves(struct flo_observer *observer, size_t most, flo_give_fn give,
                          void *context)
 {

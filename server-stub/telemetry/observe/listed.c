@@ -1,4 +1,4 @@
-/* Observe: the devices of slices that people are told of, each with its own
+/* Observe: lists the devices of slices that people see, each with its own
  * change. */
 #include <math.h>
 #include <stdlib.h>
@@ -8,7 +8,7 @@
 #include "server-stub/telemetry/observe/crowd.h"
 
 struct pick {
-    uint32_t place; /* in the crowd */
+    uint32_t place; /* index in the crowd */
     uint8_t wave;   /* from 1; 0: a control */
     bool has_effect;
     double effect;
@@ -18,10 +18,11 @@ struct listing {
     uint8_t waves;
     enum flo_measure measure;
     struct flo_slice slice;
-    bool is_own;                     /* less the controls of the slice; else less all */
-    uint32_t stratum;                /* that most updated devices there have */
+    bool is_own;                     /* less the slice's controls; else less
+                                        all controls */
+    uint32_t stratum;                /* stratum of most updated devices there */
     double base[FLO_SCAN_WAVES_MAX]; /* median of those controls */
-    uint8_t known;                   /* a bit for each wave that has it */
+    uint8_t known;                   /* bit for each wave with a base */
     struct pick *picks;              /* [crowd.count] */
     double *numbers;                 /* likewise */
 };
@@ -69,7 +70,8 @@ static bool control_change(const struct listing *listing, const struct flo_obser
            stratum == listing->stratum;
 }
 
-/* Without two of its own the controls of all places stand in. */
+/* Computes the base; with fewer than two own controls, all controls are
+ * used. */
 static void find_base(struct listing *listing, uint8_t wave, bool is_own)
 {
     size_t count = 0;
@@ -89,7 +91,8 @@ static void find_base(struct listing *listing, uint8_t wave, bool is_own)
     }
 }
 
-/* A control shows its change since the newest wave that it saw. */
+/* Gets the effect; a control shows its change since the newest wave that it
+ * saw. */
 static bool speed_effect(const struct listing *listing, const struct flo_observer_entry *entry,
                          double *out)
 {
@@ -113,7 +116,7 @@ static bool speed_effect(const struct listing *listing, const struct flo_observe
 
 /* ---- counts ---- */
 
-/* Against its own past: half an event is added to both. */
+/* Compares with its own past: half an event is added to both. */
 static bool ratio_of(double events, double exposure, double before, double exposure_before,
                      double *out)
 {
@@ -137,7 +140,7 @@ static bool count_effect(const struct listing *listing, const struct flo_observe
 
 /* ---- the list ---- */
 
-/* The updated ones first, then the farthest. */
+/* Sorts updated devices first, then by effect, farthest first. */
 static int by_effect(const void *left, const void *right)
 {
     const struct pick *a = left;

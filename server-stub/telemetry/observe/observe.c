@@ -1,4 +1,4 @@
-/* Observe: windows in, and blocks that end. */
+/* Observe: takes windows, and ends blocks. */
 #include <assert.h>
 #include <math.h>
 #include <stdlib.h>
@@ -9,12 +9,12 @@
 #include "server-stub/telemetry/observe/roster.h"
 
 #define SAVED_PER_TICK 2000
-/* A study asks every few seconds; one that is silent for so long is over. */
+/* A study asks every few seconds; after this silence it is over. */
 #define ROSTER_LIFE_MS 120000
-/* A window's, at most: one device moves sums so far and no more. */
+/* Maximum count of a window, which limits a device's influence on sums. */
 #define COUNT_MAX 1000000
 
-/* The device's entries stay in memory and say nothing any more. */
+/* Keeps the device's entries in memory, but they no longer count. */
 void flo_observer_forget(struct flo_observer *observer, const char *device)
 {
     size_t number = flo_ids_find(&observer->ids, device);
@@ -31,7 +31,7 @@ void flo_observer_forget(struct flo_observer *observer, const char *device)
         flo_observer_waves_forget(entry);
         entry->observed = (struct flo_observed){.arm = FLO_ARM_LEFT};
         entry->roster = FLO_OBSERVER_NONE;
-        entry->is_dirty = observer->is_handed; /* the row goes */
+        entry->is_dirty = observer->is_handed; /* its row will be deleted */
         entry->handed = 0;
         entry->is_forgotten = true;
         memset(entry->recent_count, 0, sizeof(entry->recent_count));
@@ -48,8 +48,9 @@ void flo_observer_connected(struct flo_observer *observer, uint64_t now_ms)
     observer->connected_at_ms = now_ms;
 }
 
-/* Windows that a device kept while nobody listened come faster than they were
- * made.  The first one after a gap covers the gap. */
+/* Tells whether a window is late.  Windows that a device stored during an
+ * outage arrive faster than they were made; the first one after a gap covers
+ * the gap. */
 static bool is_late(const struct flo_observer *observer, struct flo_observer_entry *entry,
                     uint64_t now_ms, uint64_t window_ms)
 {
@@ -92,7 +93,7 @@ static void take(struct flo_observer *observer, struct flo_observer_entry *entry
     struct flo_observed_window in = {
         .block = observer->block,
         .release = tag_of(&window->release),
-        .requests = requests > errors ? requests : errors, /* each was one */
+        .requests = requests > errors ? requests : errors, /* each error was a request */
         .errors = errors,
         .good = events(window, FLO_METRIC_NAME_FEEDBACK_GOOD),
         .bad = events(window, FLO_METRIC_NAME_FEEDBACK_BAD),
@@ -110,7 +111,7 @@ static void take(struct flo_observer *observer, struct flo_observer_entry *entry
             in.gauges[i - FLO_READING_ENGINE_RSS] = counter(window, fact->metric);
         }
     }
-    /* Two models of one device are compared in no phase, and nothing swaps. */
+    /* Two models of one device are compared in no phase, so nothing swaps. */
     if (flo_observed_take(&entry->observed, &in,
                           rollout != NULL && rollout->phase > 0 ? rollout : NULL)) {
         flo_observer_swapped(observer, entry);
@@ -134,7 +135,7 @@ void flo_observer_take(struct flo_observer *observer, const char *device, const 
     flo_observer_move(observer, now_ms);
     struct flo_observer_entry *entry = flo_observer_entry(observer, device, window->model);
     if (entry == NULL) {
-        return; /* without memory: as a window that never came */
+        return; /* no memory: as if the window never came */
     }
     bool is_after_start = window->seq < entry->seq;
     entry->seq = window->seq;
@@ -176,10 +177,10 @@ static struct flo_curve *curves_of(struct flo_observer *observer,
     return entry->class != FLO_OBSERVER_NONE ? observer->classes[entry->class].curves : NULL;
 }
 
-/* Members by the curves that they make; those of a curve as the entries come,
- * since sums run in that order. */
+/* Members sorted by the curve that they make; within a curve in the order of
+ * entries, because sums run in that order. */
 struct placed {
-    struct flo_curve *curves; /* curves of all readings */
+    struct flo_curve *curves; /* curves of each reading */
     uint32_t entry;
 };
 
@@ -208,7 +209,8 @@ static size_t place_by_curve(struct flo_observer *observer, struct placed *out)
     return count;
 }
 
-/* A member's reading less its level.  false: it has none in this block. */
+/* Gets a member's reading less its level.  Returns false without one in this
+ * block. */
 static bool off_of(const struct flo_observed *observed, int reading, double *d)
 {
     const struct flo_readings *readings = observed->readings;
@@ -224,7 +226,7 @@ static bool off_of(const struct flo_observed *observed, int reading, double *d)
     return true;
 }
 
-/* `numbers` has room for each member twice. */
+/* Ends the curves of a reading; `numbers` has room for each member twice. */
 static void end_curves_of(struct flo_observer *observer, int reading, const struct placed *members,
                           size_t count, double *numbers)
 {
@@ -240,7 +242,7 @@ static void end_curves_of(struct flo_observer *observer, int reading, const stru
     }
 }
 
-/* Without memory the curves stay those of the block before. */
+/* Ends all curves; without memory they stay those of the block before. */
 static void end_curves(struct flo_observer *observer)
 {
     struct placed *members = calloc(observer->count + 1, sizeof(*members));
@@ -267,7 +269,7 @@ static void end_entry(struct flo_observer *observer, struct flo_observer_entry *
     }
     flo_observer_waves_read(entry, block, values);
     flo_observed_end(&entry->observed, block, values);
-    /* The entry's row may have gone while the block was open. */
+    /* The entry's row may have been stored while the block was open. */
     entry->is_dirty = entry->is_dirty || entry->observed.heard == block;
 }
 
@@ -287,8 +289,8 @@ static void end_block(struct flo_observer *observer)
     observer->closed = block;
 }
 
-/* A block that nobody looked at while it lasted has no reading.  A clock that
- * is set back begins again from there. */
+/* Moves to the present block.  A block that passed unobserved has no reading.
+ * After the clock was set back, it continues from there. */
 void flo_observer_move(struct flo_observer *observer, uint64_t now_ms)
 {
     uint32_t block = (uint32_t)(now_ms / observer->block_ms % UINT32_MAX) + 1;
@@ -320,7 +322,7 @@ static void free_roster(struct flo_observer *observer, uint32_t number)
     observer->rosters[number] = (struct flo_observer_roster){0};
 }
 
-/* After a start, entries may be of rollouts that nobody asks for any more. */
+/* Releases entries of rollouts that no study asks for since the start. */
 static void release_orphans(struct flo_observer *observer)
 {
     for (size_t i = 0; i < observer->count; i++) {

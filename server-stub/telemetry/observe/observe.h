@@ -1,10 +1,10 @@
-/* Observe: the evidence of all devices, kept up block by block.
+/* Observe: the evidence of all devices, updated block by block.
  *
- * The lane's thread gives each window here.  At the end of a block it becomes
- * readings and sums (core/gate/observe).  A study of a rollout says which arm
- * each member is in, and takes the sums by segment.  The sums live in
- * telemetry.db too: a controller that starts again goes on with them.  Where
- * several share a database they live there instead.  One thread. */
+ * The lane's thread passes each window here.  At the end of a block windows
+ * become readings and sums (core/gate/observe).  A study of a rollout gives the
+ * arm of each member, and gets the sums by segment.  The sums are also stored
+ * in telemetry.db, so a restarted controller continues with them; controllers
+ * that share a database store them there.  One thread. */
 #ifndef FLOTILLA_SERVER_TELEMETRY_OBSERVE_H
 #define FLOTILLA_SERVER_TELEMETRY_OBSERVE_H
 
@@ -16,40 +16,41 @@
 
 struct flo_observer;
 
-/* Devices whose readings are kept; of more, those with the lowest hash.  Counts
- * are kept of all. */
+/* Maximum of devices with readings; of more, those with the lowest hash.
+ * Events are counted on all. */
 #define FLO_OBSERVED_MAX 10000
 
-/* Reads what the store has.  `block_ms`: FLO_BLOCK_MS, less in tests. */
+/* Opens, and reads the stored evidence.  `block_ms`: FLO_BLOCK_MS, less in
+ * tests. */
 FLO_MUST_USE int flo_observer_open(struct flo_windows *store, uint64_t block_ms,
                                    struct flo_observer **out, struct flo_err *err);
 void flo_observer_close(struct flo_observer *observer);
-/* A window of a known device and release.  `now_ms`: wall clock. */
+/* Takes a window of a known device and release.  `now_ms`: wall clock. */
 void flo_observer_take(struct flo_observer *observer, const char *device, const char *hardware,
                        const struct flo_telemetry_window *window, uint64_t now_ms);
-/* The device was retired. */
+/* Forgets a retired device. */
 void flo_observer_forget(struct flo_observer *observer, const char *device);
-/* The connection is there (again): what devices kept for us until now is no
- * evidence of the present. */
+/* Notes that the connection is back: windows that devices stored meanwhile are
+ * no evidence of the present. */
 void flo_observer_connected(struct flo_observer *observer, uint64_t now_ms);
-/* Once a second: ends a block when it is over, and stores some of what
- * changed. */
+/* Called once a second: ends a block when its time is over, and stores some
+ * changed entries. */
 void flo_observer_tick(struct flo_observer *observer, uint64_t now_ms);
-/* Store all that changed; the caller has no transaction open. */
+/* Stores all changed entries; the caller has no open transaction. */
 void flo_observer_save(struct flo_observer *observer);
 
 /* ---- handed on to the next leader ---- */
 
-/* All that the store had is forgotten: rows of a leader are newer. */
+/* Drops all that the store had: rows from a leader are newer. */
 void flo_observer_empty(struct flo_observer *observer);
-/* A row that the leader before handed on.  FLO_E_MEMORY. */
+/* Takes a row that the former leader handed over.  FLO_E_MEMORY. */
 FLO_MUST_USE int flo_observer_take_over(struct flo_observer *observer, const char *device,
                                         const char *model, const void *data, size_t bytes);
-/* From now on nothing is stored, and what changed is handed on; `is_all`: all
- * that there is. */
+/* From now on nothing is stored, and changes are handed over; `is_all`:
+ * everything is. */
 void flo_observer_hand_on(struct flo_observer *observer, bool is_all);
-/* Give up to `most` rows that changed, of a device at most once a block;
- * `is_last`: those too that went in this block.  Returns how many. */
+/* Hands over up to `most` changed rows, each device at most once a block;
+ * `is_last`: also those handed over in this block.  Returns how many. */
 size_t flo_observer_give(struct flo_observer *observer, size_t most, bool is_last, flo_give_fn give,
                          void *context);
 
@@ -59,29 +60,30 @@ struct flo_observe_member {
     char device[37];
     uint8_t segment;
     uint8_t way;    /* enum flo_member_way */
-    uint32_t site;  /* checksum of its label `site`; 0: it has none */
-    bool is_probe;  /* a probe brings it */
-    uint32_t entry; /* the observer's own, of this study; 0: none, else from 1 */
+    uint32_t site;  /* checksum of its site label; 0: none */
+    bool is_probe;  /* brought by a probe */
+    uint32_t entry; /* set by the observer: entry in this study, from 1; 0: none */
 };
-/* The slice of a row of the evidence, until the asker names it. */
+/* Slice of the evidence's row, until the caller adds its name. */
 struct flo_observe_found {
     struct flo_slice slice;
-    struct flo_slice wider; /* that it was found in; value 0: none */
+    struct flo_slice wider; /* slice in which it was found; value 0: none */
 };
 struct flo_observe_study {
     char rollout[FLO_NAME_MAX + 1];
     char model[FLO_NAME_MAX + 1];
-    /* The model whose requests the release shares, with which each device is
-     * compared; empty: with other devices. */
+    /* Model whose requests the release shares: each device is compared with it.
+     * Empty: devices are compared with each other. */
     char split_of[FLO_NAME_MAX + 1];
     struct flo_digest release;
     uint32_t phase;        /* from 0 */
-    uint32_t block;        /* last one that was judged */
-    uint16_t excluded;     /* segments that went back */
-    uint16_t leak_from;    /* blocks after a swap; 0: FLO_LEAK_BLOCKS */
-    uint64_t heartbeat_ms; /* devices report so often */
-    /* Labels by which it is scanned, the value of each member one after the
-     * other: owned; NULL: none. */
+    uint32_t block;        /* last block that was judged */
+    uint16_t excluded;     /* bit for each segment that rolled back */
+    uint16_t leak_from;    /* blocks after a swap until growth counts; 0:
+                              FLO_LEAK_BLOCKS */
+    uint64_t heartbeat_ms; /* report interval of devices */
+    /* Labels to scan, and for each label the value of each member: owned; NULL:
+     * none. */
     struct flo_slice_label *labels;
     uint16_t *values;
     size_t label_count;
@@ -89,24 +91,26 @@ struct flo_observe_study {
     struct flo_observe_found found[FLO_STUDY_SLICES_MAX];
     struct flo_slice moved[FLO_STUDY_SLICES_MAX];
     struct flo_slice probed[FLO_STUDY_PROBES_MAX]; /* slices of the probes */
-    struct flo_study_device *listed;               /* devices of both; owned; NULL: none */
+    struct flo_study_device *listed;               /* devices of found and moved;
+                                                      owned; NULL: none */
     struct flo_observe_member *members;            /* owned */
     size_t member_count;
-    bool is_kept;                       /* members are placed, and nothing is gathered */
-    bool is_new;                        /* `evidence` is of a block that was not judged */
-    struct flo_study_evidence evidence; /* names and members are the asker's */
+    bool is_kept;                       /* only place the members, gather nothing */
+    bool is_new;                        /* `evidence` is of a block not
+                                           judged before */
+    struct flo_study_evidence evidence; /* the caller owns names and members */
 };
-/* Room for so many members; NULL without memory. */
+/* Allocates room for so many members; NULL without memory. */
 struct flo_observe_study *flo_observe_study_new(size_t members);
 void flo_observe_study_free(struct flo_observe_study *study);
-/* Place the members, and gather what stood at the end of the last block.
+/* Places the members, and gathers the evidence of the last ended block.
  * FLO_E_MEMORY. */
 FLO_MUST_USE int flo_observer_study(struct flo_observer *observer, struct flo_observe_study *study,
                                     uint64_t now_ms, struct flo_err *err);
 
 /* ---- before a rollout ---- */
 
-/* A member, and the past it is compared with if it swaps now or later. */
+/* Member, and its baseline for a swap now or later. */
 struct flo_observe_based {
     char device[37];
     struct flo_observed_base base;
@@ -115,14 +119,14 @@ struct flo_observe_bases {
     char model[FLO_NAME_MAX + 1];
     struct flo_observe_based *items; /* owned */
     size_t count;
-    uint32_t block; /* the present one */
+    uint32_t block; /* present block */
     uint64_t block_ms;
-    struct flo_study_past past; /* past of all of them */
+    struct flo_study_past past; /* summed past of all */
 };
-/* Room for so many devices; NULL without memory. */
+/* Allocates room for so many devices; NULL without memory. */
 struct flo_observe_bases *flo_observe_bases_new(size_t count);
 void flo_observe_bases_free(struct flo_observe_bases *bases);
-/* Fill in all but the names. */
+/* Fills in everything but the names. */
 void flo_observer_bases(struct flo_observer *observer, struct flo_observe_bases *bases,
                         uint64_t now_ms);
 

@@ -1,8 +1,9 @@
-/* Observe: which of the rollouts that meet on a device has its evidence. */
+/* Observe: decides which of the rollouts that share a device gets its
+ * evidence. */
 #include "server-stub/core/orders/intent.h"
 #include "server-stub/telemetry/observe/roster.h"
 
-/* After a start the row of its waves says that the rollout was live. */
+/* After a start the row of its waves shows that the rollout was active. */
 static uint32_t owner_of(const struct flo_observer *observer,
                          const struct flo_observer_entry *entry)
 {

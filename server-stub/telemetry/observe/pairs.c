@@ -1,4 +1,4 @@
-/* Observe: a release and the model whose requests it shares, compared on each
+/* Observe: compares a release and the model whose requests it shares, on each
  * device that has both. */
 #include <stdlib.h>
 #include <string.h>
@@ -46,7 +46,8 @@ void flo_observer_part(struct flo_observer *observer, struct flo_observer_entry 
     free(twin);
 }
 
-/* A model is compared with one other at a time: the study that came last. */
+/* Joins two models.  A model is compared with one other at a time: that of the
+ * latest study. */
 static int join(struct flo_observer *observer, struct flo_observer_entry *old,
                 struct flo_observer_entry *new, struct flo_err *err)
 {
@@ -74,7 +75,7 @@ static int place(struct flo_observer *observer, const struct flo_observe_study *
         struct flo_observer_entry *old =
             flo_observer_find(observer, member->device, study->split_of);
         if (new == NULL || old == NULL) {
-            continue; /* nothing was heard of one of them yet */
+            continue; /* one of them was not heard yet */
         }
         if (!flo_observer_may_take(observer, new, roster, (enum flo_member_way)member->way)) {
             continue;
@@ -99,9 +100,10 @@ struct pairing {
     const struct flo_observer *observer;
     struct flo_study_evidence *evidence;
     uint32_t roster;
-    double rate;           /* errors a request of the old model, over all devices */
-    double bad;            /* bad ones of its answers that were judged */
-    double usual_requests; /* mean of a side that has any */
+    double rate;           /* errors per request of the old model, over all
+                              devices */
+    double bad;            /* share of bad ones among its rated answers */
+    double usual_requests; /* median over sides that have any */
     double usual_judged;
     struct flo_difference *differences;
     double *scratch;
@@ -135,7 +137,7 @@ static void add_rates(struct pairing *pairing)
     pairing->bad = judged > 0 ? bad / judged : 0;
 }
 
-/* The median of the sides that have any. */
+/* Returns the median over the sides that have any. */
 static double usual_of(const struct pairing *pairing, bool is_judged)
 {
     size_t count = 0;
@@ -195,9 +197,9 @@ static void add_counts(struct pairing *pairing)
     }
 }
 
-/* The old model of a device differs from itself by nothing: that is the
- * control.  Its variance of 0 is pooled with that of the differences, so the
- * interval is at most 1.22 times too wide. */
+/* Adds a ratio.  The control is the old model compared with itself: a
+ * difference of 0.  Its variance of 0 is pooled with that of the differences,
+ * so the interval is at most 1.22 times too wide. */
 static void add_ratio(struct pairing *pairing, enum flo_measure measure, uint32_t segment)
 {
     int reading = flo_measure_fact(measure)->reading;
@@ -225,7 +227,7 @@ static void add_ratio(struct pairing *pairing, enum flo_measure measure, uint32_
     (void)flo_pooled_add(&pairing->evidence->wave[reading], &arms.arms);
 }
 
-/* The changes as they are, over all segments. */
+/* Adds the unclipped changes, over all segments. */
 static void add_told(struct pairing *pairing, enum flo_measure measure)
 {
     int reading = flo_measure_fact(measure)->reading;

@@ -9,36 +9,36 @@
 
 #define FLO_OBSERVER_NONE UINT32_MAX
 
-/* One model on one device. */
+/* Entry: one model on one device. */
 struct flo_observer_entry {
     struct flo_observed observed;
-    uint32_t device; /* number */
-    uint32_t next;   /* next entry of the device; FLO_OBSERVER_NONE */
-    uint32_t class;  /* class by hardware and model: a curve outside rollouts */
-    uint32_t site;   /* as its study says */
-    uint32_t roster; /* the study that it is in; FLO_OBSERVER_NONE */
-    /* Compared with another model of the device; the entry of FLO_TWIN_NEW owns
-     * it.  NULL: it is not. */
+    uint32_t device; /* number of the device */
+    uint32_t next;   /* next entry of the device, or FLO_OBSERVER_NONE */
+    uint32_t class;  /* index of hardware and model, for the curve outside
+                        rollouts */
+    uint32_t site;   /* as its study gives it */
+    uint32_t roster; /* index of its study's roster, or FLO_OBSERVER_NONE */
+    /* Paired comparison with another model of the device; owned by the entry of
+     * FLO_TWIN_NEW.  NULL: none. */
     struct flo_twin *twin;
-    struct flo_since *since; /* the waves of its rollout; NULL: it is in none,
-                                or there was no memory */
-    /* Newest readings while the device is in no rollout, last one first. */
+    struct flo_since *since; /* waves of its rollout; NULL: in none, or no memory */
+    /* Newest readings while the device is in no rollout, newest first. */
     float recent[FLO_SPEEDS][FLO_STEP_READINGS];
     uint8_t recent_count[FLO_SPEEDS];
     uint64_t seq;     /* number of its last window */
-    uint64_t at_ms;   /* when that came */
-    uint16_t model;   /* place among the models */
+    uint64_t at_ms;   /* when that window came */
+    uint16_t model;   /* index of the model */
     uint8_t side;     /* enum flo_twin_side */
-    bool is_swapping; /* in the look that is under way */
-    bool is_late;     /* the device still sends windows that it kept for us */
-    bool is_probe;    /* a probe brings it: its swap is of a wave of probes */
-    uint32_t handed;  /* block in which it was handed on; 0: not since then */
+    bool is_swapping; /* it swaps in the present look */
+    bool is_late;     /* the device still sends stored windows */
+    bool is_probe;    /* brought by a probe: its swap is in a wave of probes */
+    uint32_t handed;  /* block in which it was handed over; 0: not since then */
     bool is_dirty;
     bool is_forgotten; /* the device was retired */
 };
 _Static_assert(sizeof(struct flo_observer_entry) + sizeof(struct flo_readings) <= 4096,
                "of a model on a device");
-/* A hardware class with a model.  Classes that are more have no curve outside
+/* Hardware class with a model.  Further classes have no curve outside
  * rollouts. */
 #define FLO_OBSERVER_CLASSES_MAX 1024
 struct flo_observer_class {
@@ -48,7 +48,7 @@ struct flo_observer_class {
 };
 struct flo_observer_roster {
     struct flo_observed_rollout rollout; /* id 0: free */
-    bool is_split;                       /* in this phase */
+    bool is_split;                       /* split in this phase */
     char name[FLO_NAME_MAX + 1];
     uint64_t asked_at_ms;
     struct flo_kept_waves kept;
@@ -60,18 +60,18 @@ struct flo_observer_roster {
 struct flo_observer {
     struct flo_windows *store;
     uint64_t block_ms;
-    uint32_t block;  /* the present one; 0: none yet */
-    uint32_t closed; /* that ended last; 0: none */
+    uint32_t block;  /* present block; 0: none yet */
+    uint32_t closed; /* last block that ended; 0: none */
     uint64_t connected_at_ms;
     uint64_t opened_at_ms;
     struct flo_ids ids;
-    uint32_t *first; /* entry of each device */
+    uint32_t *first; /* first entry of each device */
     size_t first_capacity;
     struct flo_observer_entry *entries;
     size_t count, capacity;
-    size_t saved;   /* place of the next that is looked at for storing */
-    bool is_handed; /* on to the next leader, and not stored */
-    /* Rollouts whose rows are to go there. */
+    size_t saved;   /* index of the next entry to check for storing */
+    bool is_handed; /* rows go to the next leader and are not stored */
+    /* Rollouts whose rows the next leader must delete. */
     char gone[FLO_OBSERVER_ROSTERS_MAX][FLO_NAME_MAX + 1];
     size_t gone_count;
     char (*models)[FLO_NAME_MAX + 1];
@@ -89,64 +89,69 @@ struct flo_observer_entry *flo_observer_find(const struct flo_observer *observer
 /* FLO_OBSERVER_NONE without memory. */
 uint32_t flo_observer_class_of(struct flo_observer *observer, const char *hardware,
                                const char *model);
-/* The phase's first swap: the controls compare with the time before it. */
+/* Splits at the phase's first swap: controls are compared with the time
+ * before. */
 void flo_observer_split(struct flo_observer *observer, uint32_t roster);
-/* Blocks until `now_ms`. */
+/* Ends blocks until `now_ms`. */
 void flo_observer_move(struct flo_observer *observer, uint64_t now_ms);
-/* Devices that became much slower, of all waves (slow.c).  FLO_E_MEMORY. */
+/* Finds devices that became much slower, over all waves (slow.c).
+ * FLO_E_MEMORY. */
 FLO_MUST_USE int flo_observer_slow(const struct flo_observer *observer, uint32_t roster,
                                    struct flo_study_evidence *evidence, struct flo_err *err);
-/* pairs.c: a release and the model whose requests it shares */
+/* Paired comparisons of a release and the model whose requests it shares
+ * (pairs.c). */
 
-/* The members of a study with `split_of`; then the sums of all of them.
+/* Places the members of a study with `split_of`, then sums them all.
  * FLO_E_MEMORY. */
 FLO_MUST_USE int flo_observer_pairs_study(struct flo_observer *observer,
                                           struct flo_observe_study *study, uint32_t roster,
                                           uint64_t now_ms, struct flo_err *err);
-/* The device is in no comparison of two models any more. */
+/* Ends the device's comparison of two models. */
 void flo_observer_part(struct flo_observer *observer, struct flo_observer_entry *entry);
-/* Readings of it in the block; then the pairs of all. */
+/* Adds the device's readings in the block; flo_observer_pairs_end then
+ * completes the pairs. */
 void flo_observer_pair(struct flo_observer_entry *entry, uint32_t block);
 void flo_observer_pairs_end(struct flo_observer *observer);
 
-/* owner.c: rollouts of a model that meet on a device */
+/* Rollouts of one model that share a device (owner.c). */
 
-/* The newest that is live has its evidence.  One that the device is no part of
- * any more takes it from none. */
+/* Tells whether a rollout gets the device's evidence: the newest active one
+ * does.  A rollout that the device has left takes it from none. */
 bool flo_observer_may_take(const struct flo_observer *observer,
                            const struct flo_observer_entry *entry, uint32_t roster,
                            enum flo_member_way way);
 
-/* waves.c: swaps that begin together, and what controls read since */
+/* Waves: swaps that begin together, and the controls' readings since
+ * (waves.c). */
 
-/* The device is a member of its roster from here on; what it did in another
- * rollout does not count. */
+/* Makes the device a member of the roster from now on; its part in another
+ * rollout ends. */
 void flo_observer_attend(struct flo_observer *observer, struct flo_observer_entry *entry,
                          uint32_t roster);
-/* The device swapped, as a window or its rollout says. */
+/* Notes that the device swapped, by a window or by its rollout. */
 void flo_observer_swapped(struct flo_observer *observer, struct flo_observer_entry *entry);
-/* Before its block ends; `curve` has the value of each reading. */
+/* Reads a block, before it ends; `curve` has the value of each reading. */
 void flo_observer_waves_read(struct flo_observer_entry *entry, uint32_t block, const double *curve);
 void flo_observer_waves_forget(struct flo_observer_entry *entry);
 
-/* scan.c: at which label=value it is worse, and which ask for more updated
- * devices; FLO_E_MEMORY */
+/* Finds label=value slices that are worse, and those that need more updated
+ * devices (scan.c); FLO_E_MEMORY. */
 FLO_MUST_USE int flo_observer_scan(struct flo_observer *observer, struct flo_observe_study *study,
                                    uint32_t number, struct flo_err *err);
 
-/* The number of a rollout among those of its name; never 0. */
+/* Returns the checksum of a rollout's name; never 0. */
 uint32_t flo_observer_rollout_id(const char *name);
-/* saved.c: a row of a member, and of a rollout. */
-#define FLO_OBSERVER_WAVES "/waves" /* in the place of its model */
+/* Rows of a member and of a rollout (saved.c). */
+#define FLO_OBSERVER_WAVES "/waves" /* in place of the model */
 size_t flo_observer_pack(const struct flo_observer_entry *entry, uint8_t *out);
-/* The waves of a rollout that is over are in the store no more. */
+/* Deletes the stored waves of a rollout that is over. */
 void flo_observer_drop_waves(struct flo_observer *observer, const char *name);
 
-/* listed.c: the devices of the slices that were found; FLO_E_MEMORY */
+/* Lists the devices of the found slices (listed.c); FLO_E_MEMORY. */
 FLO_MUST_USE int flo_observer_list(struct flo_observer *observer, struct flo_observe_study *study,
                                    uint32_t number, struct flo_err *err);
 
-/* Store up to so many entries that changed. */
+/* Stores up to `most` changed entries. */
 void flo_observer_store(struct flo_observer *observer, size_t most);
 
 #endif

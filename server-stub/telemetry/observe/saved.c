@@ -4,7 +4,8 @@
 
 #include "server-stub/telemetry/observe/roster.h"
 
-/* The rollout's study asks soon, or it is over and its place is free again. */
+/* The rollout's study asks soon, or the rollout is over and its place is
+ * freed. */
 static void load_waves(struct flo_observer *observer, const char *rollout, const void *data,
                        size_t bytes)
 {
@@ -13,7 +14,7 @@ static void load_waves(struct flo_observer *observer, const char *rollout, const
 
     if (flo_kept_waves_unpack(data, bytes, &kept, &err) < 0) {
         flo_log_err(FLO_LOG_WARN, "telemetry", &err);
-        return; /* they begin with the next swaps */
+        return; /* waves begin with the next swaps */
     }
     for (size_t i = 0; i < FLO_OBSERVER_ROSTERS_MAX; i++) {
         struct flo_observer_roster *roster = &observer->rosters[i];
@@ -27,7 +28,7 @@ static void load_waves(struct flo_observer *observer, const char *rollout, const
     }
 }
 
-/* Without memory it is in no wave. */
+/* Loads `since`; without memory the entry is in no wave. */
 static void load_since(struct flo_observer_entry *entry, const struct flo_kept_member *kept)
 {
     flo_observer_waves_forget(entry);
@@ -58,7 +59,7 @@ int flo_observer_take_over(struct flo_observer *observer, const char *device, co
     }
     if (flo_kept_member_unpack(data, bytes, &kept, &err) < 0) {
         flo_log_err(FLO_LOG_WARN, "telemetry", &err);
-        return 0; /* the entry begins from nothing */
+        return 0; /* the entry starts empty */
     }
     struct flo_observer_entry *entry = flo_observer_entry(observer, device, model);
     if (entry == NULL) {
@@ -172,7 +173,7 @@ static int save_waves(struct flo_observer *observer, size_t *stored, struct flo_
     return rv;
 }
 
-/* Now they are in the store. */
+/* Marks the waves as stored. */
 static void keep_waves(struct flo_observer *observer)
 {
     for (size_t i = 0; i < FLO_OBSERVER_ROSTERS_MAX; i++) {
@@ -192,8 +193,8 @@ void flo_observer_drop_waves(struct flo_observer *observer, const char *name)
     }
 }
 
-/* Evidence of a block is lost when it cannot be stored, and stored again with
- * the next. */
+/* Stores changed entries; after a failure they are stored with the next
+ * block. */
 void flo_observer_store(struct flo_observer *observer, size_t most)
 {
     struct flo_err err = {0};
@@ -203,7 +204,7 @@ void flo_observer_store(struct flo_observer *observer, size_t most)
     if (observer->is_handed) {
         return;
     }
-    int rv = save_waves(observer, &stored, &err); /* before who is in them */
+    int rv = save_waves(observer, &stored, &err); /* waves before their members */
 
     for (; seen < observer->count && stored < most && rv == 0; seen++) {
         struct flo_observer_entry *entry =

@@ -1,4 +1,4 @@
-/* Observe: the scan of a rollout's speeds over labels. */
+/* Observe: scans the speeds of a rollout over labels. */
 #include <stdlib.h>
 
 #include "server-stub/core/gate/slices/scan.h"
@@ -8,7 +8,7 @@
 #define ALPHA 0.01
 #define LIMIT_PCT 10
 #define AFTER_MIN 3         /* readings since the swap */
-#define OWN_CONTROLS_MANY 5 /* no single one decides */
+#define OWN_CONTROLS_MANY 5 /* no single control decides */
 
 struct look {
     struct flo_crowd crowd;
@@ -16,15 +16,15 @@ struct look {
     enum flo_measure measure;
     enum flo_observed_reading reading;
     uint32_t stratum;
-    struct flo_scan_device *devices; /* by place in the crowd */
+    struct flo_scan_device *devices; /* by index in the crowd */
     double *numbers;
     uint8_t *far;
     void *room;
     struct flo_scan scan;
 };
 
-/* The reference that most updated devices have: their own release, or one pair
- * of releases. */
+/* Finds the stratum of most updated devices: their own release, or one pair of
+ * releases. */
 static uint32_t stratum_of(const struct look *look)
 {
     uint32_t best = 0;
@@ -89,8 +89,8 @@ static size_t fill(struct look *look)
     return updated;
 }
 
-/* Whom a median is of: all controls, those of a slice, the updated devices
- * there or elsewhere. */
+/* Devices of a median: all controls, those of a slice, the updated devices
+ * there, or elsewhere. */
 enum side { SIDE_CONTROLS, SIDE_OWN, SIDE_UPDATED, SIDE_ELSEWHERE };
 
 static bool is_of(const struct look *look, enum side side, const struct flo_slice *slice,
@@ -105,7 +105,8 @@ static bool is_of(const struct look *look, enum side side, const struct flo_slic
     return device->known != 0 && !device->is_updated && (side == SIDE_CONTROLS || is_in);
 }
 
-/* The newest changes of a side, never clipped.  false: fewer than two. */
+/* Gets the median of a side's newest, unclipped changes.  Returns false with
+ * fewer than two. */
 static bool median_of(const struct look *look, enum side side, const struct flo_slice *slice,
                       double *out)
 {
@@ -124,7 +125,7 @@ static bool median_of(const struct look *look, enum side side, const struct flo_
     return true;
 }
 
-/* Less what all controls did. */
+/* Gets the change less that of all controls. */
 static bool change_of(const struct look *look, enum side side, const struct flo_slice *slice,
                       double *out)
 {
@@ -137,9 +138,9 @@ static bool change_of(const struct look *look, enum side side, const struct flo_
     return true;
 }
 
-/* Where few controls are left in a slice, one that became quick for a while
- * makes all others look slow: the updated devices have to be slower than
- * controls elsewhere, too, by half of it. */
+/* With few controls in a slice, one that was fast for a while makes all others
+ * look slow.  So the updated devices must also be slower than controls
+ * elsewhere, by half as much. */
 static bool is_borne_out(const struct look *look, const struct flo_scan_row *row)
 {
     double moved;
@@ -187,7 +188,7 @@ static void keep_changed(struct look *look, const struct flo_scan_changed *one)
     }
 }
 
-/* All updated devices of the slice that are compared are far. */
+/* Stores a probe: all compared updated devices of the slice are far. */
 static void keep_probe(const struct look *look, const struct flo_scan_probe *wish)
 {
     const uint16_t *values = look->crowd.labels[wish->slice.label].values;
@@ -204,7 +205,7 @@ static void keep_probe(const struct look *look, const struct flo_scan_probe *wis
     }
 }
 
-/* How much values differ by themselves: the greatest so far. */
+/* Stores the greatest variance between label values so far (tau2). */
 static void keep_tau2(struct look *look)
 {
     double *tau2 = look->roster->kept.tau2[look->reading];
@@ -233,7 +234,7 @@ static void scan(struct look *look)
     for (size_t i = 0; i < rule.label_count; i++) {
         crowd->labels[i].tau2 = tau2[i];
     }
-    /* Means of readings are finite, and waves are those of the roster. */
+    /* Never fails: means of readings are finite, and waves are the roster's. */
     (void)flo_scan_look(&rule, look->devices, crowd->count, look->room, look->far, &look->scan);
     keep_tau2(look);
     for (size_t i = 0; i < look->scan.row_count; i++) {

@@ -1,9 +1,9 @@
-/* Observe: devices that became much slower, whatever they have in common.
+/* Observe: finds devices that became much slower, without a common label.
  *
- * Each is judged once, by its first 12 readings after its swap, a control by
- * those after each wave that it saw begin; it stays what it was when it swaps
- * later.  The speed that changed most counts.  Segments are judged apart, and
- * share the neighbours of a site: a hold-out has two devices there. */
+ * Each is judged once, by its first 12 readings after its swap; a control by
+ * those after each wave that it saw, even if it swaps later.  The speed that
+ * changed most counts.  Segments are judged separately, but share the
+ * neighbours at a site, where a hold-out has only two devices. */
 #include <math.h>
 #include <stdlib.h>
 
@@ -11,7 +11,7 @@
 #include "server-stub/core/gate/statistics/robust.h"
 #include "server-stub/telemetry/observe/roster.h"
 
-/* A member, and its changes in the wave that is looked at. */
+/* Member, and its changes in the present wave. */
 struct member {
     const struct flo_observer_entry *entry;
     double d[FLO_SPEEDS];
@@ -20,13 +20,13 @@ struct member {
 struct look {
     uint8_t wave;
     const uint32_t *strata; /* [flo_slow_reading_count] */
-    struct member *members; /* by site */
+    struct member *members; /* sorted by site */
     size_t count;
     struct flo_slow_device *devices; /* [count] */
     double *numbers;                 /* likewise */
 };
 
-/* An updated device's change since its own swap, in the wave. */
+/* Gets an updated device's change since its own swap in the wave. */
 static bool updated_change(const struct flo_observer_entry *entry,
                            enum flo_observed_reading reading, double *d)
 {
@@ -66,7 +66,7 @@ static bool is_updated(const struct look *look, const struct member *member)
     return member->entry->since->wave == look->wave + 1;
 }
 
-/* A bit for each speed by which somebody changed in it. */
+/* Reads a wave; returns a bit for each speed with any change. */
 static unsigned read_wave(const struct look *look)
 {
     unsigned any = 0;
@@ -81,7 +81,8 @@ static unsigned read_wave(const struct look *look)
     return any;
 }
 
-/* Less what the controls did in the median.  false: fewer than two. */
+/* Gets the median change of the controls.  Returns false with fewer than
+ * two. */
 static bool centre_of(const struct look *look, uint32_t segment, size_t k, double *out)
 {
     size_t count = 0;
@@ -118,14 +119,14 @@ static void add_reading(const struct look *look, uint32_t segment, size_t k)
     }
 }
 
-/* One for each segment. */
+/* Adds the wave to each segment. */
 static void add_wave(const struct look *look, struct flo_slow *slows, uint32_t segments)
 {
     unsigned any = read_wave(look);
     size_t count = 0;
 
     if (any == 0) {
-        return; /* nobody yet */
+        return; /* no device has changed yet */
     }
     for (size_t i = 0; i < look->count; i++) {
         const struct member *member = &look->members[i];
@@ -143,12 +144,12 @@ static void add_wave(const struct look *look, struct flo_slow *slows, uint32_t s
             look->devices[count++] = look->devices[i];
         }
     }
-    for (uint32_t s = 0; s < segments; s++) { /* means are finite */
+    for (uint32_t s = 0; s < segments; s++) { /* Never fails: means are finite. */
         (void)flo_slow_add_wave(&slows[s], s, look->devices, count, look->numbers);
     }
 }
 
-/* The controls of the newest wave have to bear it out. */
+/* Tells whether the controls of the newest wave agree. */
 static bool is_borne_out(const struct flo_slow *slow)
 {
     double updated = (double)slow->updated.devices;
@@ -166,7 +167,7 @@ static void add_arm(struct flo_count_arm *arm, const struct flo_slow_arm *from)
     }
 }
 
-/* The reference that most updated devices have. */
+/* Finds the stratum of most updated devices. */
 static uint32_t stratum_of(const struct flo_observer *observer, uint32_t roster,
                            enum flo_observed_reading reading)
 {

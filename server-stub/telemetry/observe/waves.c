@@ -1,5 +1,5 @@
-/* Observe: waves of a rollout.  Swaps that begin together are one, and each
- * member has a past and sums since for each of them. */
+/* Observe: waves of a rollout.  Swaps that begin together are one wave, and
+ * each member has a baseline and sums since then for each wave. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,7 +14,8 @@ void flo_observer_waves_forget(struct flo_observer_entry *entry)
     }
 }
 
-/* The device may swap before the rollout sees a reading of it. */
+/* Copies recent readings, because the device may swap before it is read in the
+ * rollout. */
 static void bring_recent(struct flo_observer_entry *entry)
 {
     for (size_t i = 0; i < FLO_SPEEDS; i++) {
@@ -50,12 +51,12 @@ void flo_observer_attend(struct flo_observer *observer, struct flo_observer_entr
                          uint32_t roster)
 {
     uint32_t rollout = observer->rosters[roster].rollout.id;
-    bool is_in = entry->roster == roster; /* since an earlier look */
+    bool is_in = entry->roster == roster; /* a member since an earlier look */
 
     entry->roster = roster;
     if (entry->since != NULL && entry->since->rollout == rollout &&
         (is_in || flo_since_is_of(entry->since, observer->rosters[roster].kept.waves.count))) {
-        return; /* also after a start, when its waves are known still */
+        return; /* also after a start, if its waves are still known */
     }
     flo_observer_waves_forget(entry);
     entry->since = calloc(1, sizeof(*entry->since));
@@ -63,7 +64,8 @@ void flo_observer_attend(struct flo_observer *observer, struct flo_observer_entr
         return; /* the entry is in no wave */
     }
     entry->since->rollout = rollout;
-    if (entry->observed.readings != NULL) { /* without memory counted only */
+    if (entry->observed.readings != NULL) { /* without memory only events are
+                                               counted */
         entry->since->speeds = calloc(FLO_SPEEDS, sizeof(*entry->since->speeds));
     }
     if (entry->since->speeds != NULL) {
@@ -80,7 +82,7 @@ void flo_observer_swapped(struct flo_observer *observer, struct flo_observer_ent
     struct flo_waves *waves = &roster->kept.waves;
     uint8_t before = waves->count;
     uint32_t newest = before > 0 ? waves->waves[before - 1].block : 0;
-    /* A clock that was set back begins no earlier wave. */
+    /* After the clock was set back, no wave begins before the newest. */
     uint32_t block = observer->block > newest ? observer->block : newest;
 
     uint8_t own = flo_waves_begin(waves, block, entry->is_probe);
