@@ -1,8 +1,8 @@
-/* From model files to a release document and the blobs to upload.
+/* Release author: makes a release document and the blobs to upload from model
+ * files.
  *
- * For every file each way to get it is made and measured; those that are worth
- * a device's trouble stay.  A file that devices would refuse is refused here,
- * before it is signed. */
+ * Each way to get a file is made and measured; only useful ones are kept. A
+ * file that devices would refuse is refused here, before signing. */
 #include <flotilla/release.h>
 
 #include <stdlib.h>
@@ -17,7 +17,8 @@
 
 /* ---- one file ---- */
 
-/* The engine reads GGUF alone; a runtime may read anything. */
+/* Returns whether a variant is for our engine, which reads GGUF only; other
+ * runtimes may read any format. */
 static bool has_native(const struct flo_author *author)
 {
     for (size_t i = 0; i < author->variant_count; i++) {
@@ -78,7 +79,7 @@ static int build_opened(struct author_build *build, const struct flo_author_file
     return rv;
 }
 
-/* All but its name here. */
+/* Copies a published file, except its name, role and scale. */
 static void take_published(struct flo_release_file *file, const struct flo_release_file *published)
 {
     struct flo_release_file named = *file;
@@ -107,7 +108,7 @@ static int build_file(struct author_build *build, const struct flo_author_file *
         return 0;
     }
     if (build->out == NULL && source->path[0] == '\0') {
-        /* The file would be made: nobody knows it yet. */
+        /* The file does not exist yet, so it has no digest. */
         build->release.file_count++;
         return 0;
     }
@@ -153,8 +154,8 @@ static int add_variant_file(const struct flo_release *release, struct flo_releas
     return flo_fail(err, FLO_E_META_SCHEMA, "variant %s names no file \"%s\"", variant->name, name);
 }
 
-/* The facts that the engine must know come from the model, when the author
- * names none. */
+/* Reads the architecture and similar facts from the model, when the author
+ * gives none. */
 static int read_architecture(const struct author_build *build, struct flo_release_variant *variant,
                              struct flo_err *err)
 {
@@ -320,7 +321,8 @@ static int build_names(struct author_build *build, struct flo_err *err)
 
 /* ---- the document ---- */
 
-/* Provenance is for people: proto's struct does not carry it. */
+/* Adds provenance as plain JSON: it is for display, and proto's struct does not
+ * have it. */
 static int write_body(const struct author_build *build, struct flo_err *err)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *root = NULL;
@@ -350,7 +352,7 @@ static int write_body(const struct author_build *build, struct flo_err *err)
     return 0;
 }
 
-/* Only a document that reads back as a release is signed. */
+/* Checks that the document parses as a release; else it is not signed. */
 static int check_body(const struct author_build *build, struct flo_err *err)
 {
     struct flo_release *release = NULL;

@@ -1,5 +1,5 @@
-/* The ways to get one file of a release: made, measured, kept when they are
- * worth a device's trouble; and the hashes of its chunks. */
+/* Ways of one file: makes and measures them, keeps the useful ones, and hashes
+ * the file's chunks. */
 #include "updater/bundle/author.h"
 
 #include <errno.h>
@@ -19,10 +19,10 @@
 #define PIECE_BYTES (256u << 10)
 #define CHUNK_BYTES_MIN (1u << 20)
 #define CHUNK_BYTES_MAX (8u << 20)
-/* Larger chunks before more of them. */
+/* Beyond this number the chunks get larger instead. */
 #define CHUNKS_WANTED_MAX 400
-/* Bytes for each of the old file, should it need a suffix array (beyond 2 GiB).
- */
+/* Bytes of memory per byte of the old file, if it needs a suffix array (beyond
+ * 2 GiB). */
 #define DELTA_MEMORY 9
 
 /* ---- files ---- */
@@ -38,7 +38,7 @@ static int open_nameless(const char *dir, int *fd, struct flo_err *err)
     return 0;
 }
 
-/* Give a nameless file its digest as name; one that is there already has the
+/* Names a nameless file by its digest.  An existing file of that name has the
  * same bytes. */
 static int name_blob(const char *dir, int fd, const struct flo_digest *digest, struct flo_err *err)
 {
@@ -62,7 +62,7 @@ static int name_blob(const char *dir, int fd, const struct flo_digest *digest, s
 
 /* ---- the result ---- */
 
-/* One more blob of a file; NULL: no memory. */
+/* Adds a blob of a file; NULL: no memory. */
 static struct flo_author_blob *add_blob(struct author_build *build,
                                         const struct flo_release_file *file, struct flo_err *err)
 {
@@ -134,7 +134,7 @@ static int hash_chunks(int fd, const struct flo_release_file *file, struct flo_d
     return rv;
 }
 
-/* The list is a blob of its own. */
+/* Writes the list of chunk hashes as a blob. */
 static int write_list(struct author_build *build, struct flo_release_file *file,
                       const struct flo_digest *chunks, size_t bytes, struct flo_err *err)
 {
@@ -160,7 +160,7 @@ int flo_author_add_chunks(struct author_build *build, struct flo_release_file *f
     uint64_t chunk_bytes = choose_chunk_bytes(file->bytes);
 
     if (chunk_bytes == 0 || file->bytes <= chunk_bytes) {
-        return 0; /* the file's own digest says as much */
+        return 0; /* one chunk: the file's own digest is enough */
     }
     file->chunk_bytes = chunk_bytes;
     size_t count = flo_release_chunks(file);
@@ -213,8 +213,8 @@ static uint64_t best_full_bytes(const struct flo_release_file *file)
     return best;
 }
 
-/* Worth a way?  A compressed download for 3 %, a typed delta for 10 %.  A
- * bsdiff40 patch, slow to apply and of 16 MiB, for half. */
+/* Returns whether a way saves enough to keep it: zstd 3 %, a typed delta 10 %.
+ * A bsdiff40 patch, which is slow and needs 16 MiB, must save half. */
 static bool is_worth(const struct flo_release_file *file, const struct flo_author_blob *blob)
 {
     if (blob->codec == FLO_CODEC_RAW) {
@@ -230,13 +230,13 @@ static bool is_worth(const struct flo_release_file *file, const struct flo_autho
 
 /* ---- making them ---- */
 
-/* One way, made by a thread of its own. */
+/* Making of one way, on a thread of its own. */
 struct task {
     const struct author_build *build;
     int fd;             /* the file, shared */
-    const char *choice; /* a word for flo_delta_create */
-    bool is_optional;   /* without it if it cannot be made */
-    int base_fd;        /* -1: it needs no base */
+    const char *choice; /* codec word for flo_delta_create */
+    bool is_optional;   /* skipped when it cannot be made */
+    int base_fd;        /* -1: no base needed */
     uint64_t base_bytes;
     struct flo_digest base;
     const char *base_path;
@@ -281,7 +281,8 @@ static void *make_some(void *context)
     return NULL;
 }
 
-/* "zstd, delta 45 % (about 12 s left)": the ways that are not done yet. */
+/* Writes the ways that are not finished: "zstd, delta 45 % (about 12 s
+ * left)". */
 static bool is_done(struct tasks *tasks, char *left, size_t bytes)
 {
     size_t chars = 0;
@@ -305,7 +306,8 @@ static bool is_done(struct tasks *tasks, char *left, size_t bytes)
     return left[0] == '\0';
 }
 
-/* Until a thread has ended; each second the ways under way are reported. */
+/* Waits until a thread has ended, and reports the unfinished ways each
+ * second. */
 static void wait_for(const struct author_build *build, const char *file, struct tasks *tasks,
                      pthread_t thread, uint64_t began_ms)
 {
@@ -339,7 +341,8 @@ static uint64_t memory_available(void)
     return (uint64_t)kib << 10;
 }
 
-/* All at one time where memory has room for the indexes of all bases. */
+/* All ways in parallel, if memory has room for the indexes of all bases; else
+ * one. */
 static size_t threads_for(const struct tasks *tasks)
 {
     uint64_t bytes = 0;
@@ -374,7 +377,7 @@ static int make_all(const struct author_build *build, const char *file, struct t
 static int take_way(struct author_build *build, struct flo_release_file *file, struct task *task,
                     struct flo_err *err)
 {
-    struct flo_delta_facts facts = {0}; /* raw: whatever the model begins with */
+    struct flo_delta_facts facts = {0}; /* raw, because the file may begin with any magic number */
     int rv = task->rv;
 
     if (rv < 0 && task->is_optional) {
@@ -413,10 +416,10 @@ static bool has_base(const struct tasks *tasks, const struct flo_release_file *f
             return true;
         }
     }
-    return flo_digest_equal(&file->digest, base); /* nothing changed */
+    return flo_digest_equal(&file->digest, base); /* the file is unchanged */
 }
 
-/* A delta from another file, unless it is the same file. */
+/* Adds a delta from another file, unless it is the same file. */
 static int add_delta(struct tasks *tasks, const struct flo_release_file *file,
                      const struct task *standard, const char *base_path, struct flo_err *err)
 {
@@ -438,7 +441,7 @@ static int add_delta(struct tasks *tasks, const struct flo_release_file *file,
     return 0;
 }
 
-/* The next model at `from`, in steps of `step`, that is a file here. */
+/* The next model that is a file here, from index `from` in steps of `step`. */
 static const struct flo_author_file *next_model(const struct flo_author *author, size_t from,
                                                 int step)
 {
@@ -451,8 +454,8 @@ static const struct flo_author_file *next_model(const struct flo_author *author,
     return NULL;
 }
 
-/* A device that goes to another variant has this one: deltas from the models
- * before and after it in the list. */
+/* Adds deltas from the models before and after this one in the list, for
+ * devices that switch from another variant. */
 static int add_variants(struct tasks *tasks, struct author_build *build,
                         const struct flo_author_file *source, const struct flo_release_file *file,
                         const struct task *standard, struct flo_err *err)

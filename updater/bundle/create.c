@@ -1,4 +1,4 @@
-/* Write a bundle: the envelopes, then the blobs, in a plain tar or a tar.zst
+/* Bundle writer: the envelopes, then the blobs, as a plain tar or a tar.zst
  * that every device can read.  The same input gives the same bytes. */
 #include <flotilla/errors/bundle.h>
 #include <flotilla/release.h>
@@ -18,16 +18,16 @@
 
 #define PIECE_BYTES (256u << 10)
 #define BLOBS_MAX (FLO_BUNDLE_ENTRIES_MAX - FLO_BUNDLE_RELEASES_MAX)
-/* Level 9 keeps to windows of 4 MiB; blobs hardly shrink anyway. */
+/* Level 9 has windows of at most 4 MiB; blobs hardly compress anyway. */
 #define ZSTD_LEVEL "9"
 
 struct writer {
     struct archive *archive;
     const struct flo_bundle_spec *spec;
-    /* As in the spec. */
+    /* In the order of the spec. */
     struct flo_release *releases[FLO_BUNDLE_RELEASES_MAX];
     struct flo_digest ids[FLO_BUNDLE_RELEASES_MAX];
-    size_t order[FLO_BUNDLE_RELEASES_MAX]; /* in the bundle */
+    size_t order[FLO_BUNDLE_RELEASES_MAX]; /* order in the bundle */
     struct flo_bundle_facts facts;
     uint8_t piece[PIECE_BYTES];
 };
@@ -114,11 +114,11 @@ static int copy_blob(struct writer *writer, int fd, uint64_t bytes, const struct
     return 0;
 }
 
-/* A blob that the bundle carries. */
+/* A blob to put into the bundle. */
 struct carried {
     struct flo_digest digest;
     uint64_t bytes;
-    bool is_list; /* a list of chunks: these come first */
+    bool is_list; /* a list of chunk hashes: these come first */
 };
 
 static int add_blob(struct writer *writer, const struct carried *way, struct flo_err *err)
@@ -199,7 +199,7 @@ bool flo_bundle_takes(const struct flo_bundle_spec *spec, const struct flo_relea
         }
     }
     if (flo_release_is_step(&release->files[file])) {
-        return false; /* a bundle has the whole file */
+        return false; /* not needed: a bundle has the complete file */
     }
     return variant == NULL || memchr(variant->files, (int)file, variant->file_count) != NULL;
 }
@@ -254,7 +254,7 @@ int flo_bundle_check(const struct flo_bundle_spec *spec, const struct flo_releas
     return rv;
 }
 
-/* Two files of a release may be the same bytes: one entry serves both. */
+/* Returns whether a digest is in the list: equal files share one entry. */
 static bool is_carried(const struct carried *list, size_t count, const struct flo_digest *digest)
 {
     for (size_t i = 0; i < count; i++) {
@@ -286,7 +286,8 @@ static int carry_way(struct carried *list, size_t *count, const struct flo_way *
     return carry(list, count, (struct carried){way->digest, way->bytes, false}, err);
 }
 
-/* The bytes of the file itself, which is mended by its chunks later. */
+/* Adds the list of chunk hashes of a file that is carried as it is, so that the
+ * file can be repaired by chunks later. */
 static int carry_chunks(struct carried *list, size_t *count, const struct flo_release_file *file,
                         struct flo_err *err)
 {
@@ -327,7 +328,7 @@ static int choose_of(const struct writer *writer, const struct flo_release *rele
     return 0;
 }
 
-/* Lists of chunks, then small to large. */
+/* Chooses the blobs: lists of chunk hashes first, then by ascending size. */
 static int choose(const struct writer *writer, struct carried *list, size_t *count,
                   struct flo_err *err)
 {
@@ -347,7 +348,7 @@ static int choose(const struct writer *writer, struct carried *list, size_t *cou
 
 /* ---- the documents ---- */
 
-/* Must release a be installed before b? */
+/* Returns whether release a must be installed before b. */
 static bool goes_before(const struct writer *writer, size_t a, size_t b)
 {
     const struct flo_release *x = writer->releases[a], *y = writer->releases[b];
@@ -366,7 +367,7 @@ static bool may_come(const struct writer *writer, const bool *is_placed, size_t 
     return !is_placed[candidate];
 }
 
-/* As given, but for those that must stand before others. */
+/* Orders the releases as given, except those that must come before others. */
 static void put_in_order(struct writer *writer)
 {
     bool is_placed[FLO_BUNDLE_RELEASES_MAX] = {false};
@@ -377,7 +378,7 @@ static void put_in_order(struct writer *writer)
         while (next < count && !may_come(writer, is_placed, next)) {
             next++;
         }
-        /* A circle of documents that were signed by hand: any order will do. */
+        /* A cycle, in documents that were signed by hand: any order will do. */
         for (size_t i = 0; next == count; i++) {
             next = is_placed[i] ? count : i;
         }

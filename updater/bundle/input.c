@@ -1,5 +1,5 @@
-/* A bundle's bytes, decompressed by ourselves: libarchive's zstd reader takes
- * any window, we take 8 MiB. */
+/* Bundle input: decompresses zstd itself, because libarchive accepts any window
+ * size and this reader at most 8 MiB. */
 #include "updater/bundle/input.h"
 
 #include <errno.h>
@@ -18,7 +18,7 @@
 
 struct bundle_input {
     int fd;
-    uint64_t offset;      /* next to read */
+    uint64_t offset;      /* offset of the next read */
     ZSTD_DStream *stream; /* NULL: plain */
     size_t hint;          /* 0: the frame is complete */
     ZSTD_inBuffer in;

@@ -1,7 +1,7 @@
-/* Is a release that is there made of these inputs?
+/* Release outline: compares an existing release with the inputs of a new one.
  *
- * Number, time and ways are left aside: they are the maker's, not the inputs'.
- */
+ * Number, time and ways are ignored, because they do not come from the
+ * inputs. */
 #include <flotilla/release.h>
 
 #include <stdio.h>
@@ -43,7 +43,7 @@ static bool is_same_number(double a, double b)
     return a - b < 1e-9 && b - a < 1e-9;
 }
 
-/* A file without a digest is one that would be made. */
+/* Compares two files.  One without a digest does not exist yet and matches. */
 static bool is_same_file(const struct flo_release_file *there,
                          const struct flo_release_file *wanted)
 {
@@ -62,7 +62,7 @@ static bool is_same_needs(const struct flo_release_variant *a, const struct flo_
            a->bytes_per_token == b->bytes_per_token && a->rate_mtps == b->rate_mtps;
 }
 
-/* Files by their names: the order in the documents may be another. */
+/* Compares files by name, because their order in the documents may differ. */
 static bool has_same_files(const struct flo_release *there, const struct flo_release_variant *a,
                            const struct flo_release *wanted, const struct flo_release_variant *b)
 {
@@ -109,7 +109,8 @@ static const char *noun_of(const char *role)
                                           : "the file ";
 }
 
-/* Without the steps, which are the maker's. */
+/* Counts files without intermediate ones (role `step`), which are not
+ * inputs. */
 static uint32_t count_files(const struct flo_release *release)
 {
     uint32_t count = 0;

@@ -1,6 +1,6 @@
-/* Read a bundle from front to back.  The first entries, the release documents,
- * are verified before anything else is used.  After them, only the files that a
- * document names are taken, with its size and digest. */
+/* Bundle reader: reads a bundle from front to back. The first entries, the
+ * release documents, are verified before anything else is used. Afterwards only
+ * files that a document names are accepted, with their size and digest. */
 #include <flotilla/errors/bundle.h>
 #include <flotilla/plural.h>
 #include <flotilla/release.h>
@@ -19,13 +19,13 @@
 #define PIECE_BYTES (256u << 10)
 #define TRUST_NAME "trust.json"
 #define DOCUMENT_NAME "release.json"
-#define DOCUMENT_PREFIX "release-" /* a digit and `.json` follow */
+#define DOCUMENT_PREFIX "release-" /* followed by a digit and `.json` */
 #define BLOB_PREFIX "blobs/sha256-"
 #define BLOB_NAME_BYTES (sizeof BLOB_PREFIX - 1 + 2 * FLO_DIGEST_BYTES)
 #define NAME_SHOWN_BYTES 128
 
-/* A blob that the bundle may hold: one row per way, and per list of chunks, of
- * each release. */
+/* A blob that the bundle may contain: one row per way, and per list of chunk
+ * hashes, of each release. */
 struct expected {
     struct flo_digest digest;
     uint64_t bytes;
@@ -48,11 +48,11 @@ struct reader {
     const struct flo_trust *trust;
     struct flo_bundle_facts facts;
     struct document documents[FLO_BUNDLE_RELEASES_MAX];
-    bool is_numbered; /* release-0.json and so on */
+    bool is_numbered; /* named release-0.json and so on */
     unsigned entries;
     struct expected *expected;
     size_t expected_count;
-    /* The first entry that no release names. */
+    /* The first entry that no release refers to. */
     char stray[NAME_SHOWN_BYTES];
     uint8_t piece[PIECE_BYTES];
 };
@@ -69,7 +69,8 @@ static la_ssize_t on_read(struct archive *archive, void *context, const void **d
     return bytes;
 }
 
-/* libarchive tells kinds of damage apart by its sentences only. */
+/* Converts a libarchive error. Its kinds of damage differ only in their
+ * messages. */
 static int archive_fail(const struct reader *reader, struct flo_err *err)
 {
     int code = flo_bundle_input_failure(reader->input, err);
@@ -274,7 +275,7 @@ static int read_document(struct reader *reader, uint64_t bytes, const char *show
                                       document->envelope_bytes, err);
 }
 
-/* The number of a document by its entry's name; -1: it is none. */
+/* The index of a document by its entry's name; -1: not a document. */
 static int document_number(const char *path, bool *is_numbered)
 {
     size_t bytes = sizeof DOCUMENT_PREFIX - 1;
@@ -290,8 +291,8 @@ static int document_number(const char *path, bool *is_numbered)
                : -1;
 }
 
-/* `release.json` alone, or numbered ones without a gap; all before the first
- * blob. */
+/* Accepts `release.json` alone, or numbered documents without a gap, all before
+ * the first blob. */
 static int take_document(struct reader *reader, uint32_t number, bool is_numbered, uint64_t bytes,
                          const char *shown, struct flo_err *err)
 {
@@ -324,8 +325,8 @@ static int check_blob_size(const struct expected *blob, uint64_t bytes, const ch
                     shown, bytes, blob->bytes);
 }
 
-/* Mark every way of that digest as seen; *out is NULL when no release has one.
- * Two releases may say two sizes of it: one of them is wrong. */
+/* Marks every way with that digest as seen; *out is NULL when no release has
+ * one. If two releases give different sizes, one of them is wrong. */
 static int see(struct reader *reader, const struct flo_digest *digest, uint64_t bytes,
                const char *shown, const struct expected **out, struct flo_err *err)
 {
@@ -427,7 +428,8 @@ static int read_named(struct reader *reader, const char *path, uint64_t bytes, c
         rv = see(reader, &digest, bytes, shown, &blob, err);
     }
     if (blob == NULL) {
-        /* Refused at the end, so that a flood of them meets its own limit. */
+        /* Refused at the end, so that a flood of such entries first hits the
+         * limit on entries. */
         if (reader->stray[0] == '\0') {
             (void)snprintf(reader->stray, sizeof reader->stray, "%s", shown);
         }
@@ -477,7 +479,8 @@ static int read_entries(struct reader *reader, struct flo_err *err)
     }
 }
 
-/* By any release's way: what one brings is here for the others. */
+/* Returns whether a file arrived, by a way of any release: all releases of the
+ * bundle share their blobs. */
 static bool came(const struct reader *reader, const struct flo_release_file *file)
 {
     for (size_t i = 0; i < reader->expected_count; i++) {
@@ -512,7 +515,7 @@ static int tell_lacking(const struct reader *reader, const struct flo_release *r
     return handlers->on_lacking(handlers->context, release, file, err);
 }
 
-/* Every file of a variant came in at least one way. */
+/* Checks that every file of some variant arrived in at least one way. */
 static int check_release(const struct reader *reader, const struct flo_release *release,
                          struct flo_err *err)
 {
@@ -534,7 +537,8 @@ static int check_release(const struct reader *reader, const struct flo_release *
     return rv;
 }
 
-/* Each release is whole, and nothing else came. */
+/* Checks that each release is complete and that nothing else is in the
+ * bundle. */
 static int check_whole(const struct reader *reader, struct flo_err *err)
 {
     int rv = 0;

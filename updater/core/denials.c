@@ -1,7 +1,8 @@
-/* Denials: the releases that a device does not take, and who denied them.
+/* Blocked releases: which releases a device refuses, and who blocked them.
  *
- * Pure.  Each entry is a maximum over all statements about its release in its
- * lane.  Order, loss and repetition of statements therefore cannot matter. */
+ * Pure.  Each entry is the maximum over all orders and verdicts about its
+ * release, separately for normal and emergency orders.  So their order, loss
+ * and repetition do not matter. */
 #include <assert.h>
 #include <string.h>
 
@@ -20,7 +21,7 @@ static struct flo_denial *find(struct flo_slots *slots, const struct flo_digest 
     return NULL;
 }
 
-/* Weight of a denial by its cause, the weaker one first. */
+/* Rank of causes, weakest first. */
 static unsigned weight(enum flo_denial_cause cause)
 {
     switch (cause) {
@@ -39,8 +40,9 @@ static unsigned weight(enum flo_denial_cause cause)
     return 4;
 }
 
-/* At the same number, a permission stands over a denial: an order lifts denials
- * up to the number that it names. */
+/* Returns whether `said` replaces `known`.  At the same number, allowed beats
+ * blocked, because an order unblocks releases up to the number that it
+ * names. */
 static bool is_stronger(const struct flo_denial *said, const struct flo_denial *known)
 {
     if (known->cause == FLO_DENIAL_FAULT || said->cause == FLO_DENIAL_FAULT) {
@@ -78,9 +80,9 @@ static bool is_in_slot(const struct flo_slots *slots, const struct flo_digest *r
            flo_digest_equal(release, &slots->baseline);
 }
 
-/* Which of two entries goes first?  First an allowed release that is in no
- * slot; then the release with the lowest number.  An unknown number counts as
- * the highest. */
+/* Returns whether entry a is dropped before b: first an allowed release that is
+ * in no slot, then the release with the lowest number.  An unknown number
+ * counts as the highest. */
 static bool goes_before(const struct flo_slots *slots, const struct flo_denial *a,
                         const struct flo_denial *b)
 {
@@ -90,12 +92,12 @@ static bool goes_before(const struct flo_slots *slots, const struct flo_denial *
     if (a_is_idle != b_is_idle) {
         return a_is_idle;
     }
-    return a->number - 1 < b->number - 1; /* 0 wraps */
+    return a->number - 1 < b->number - 1; /* number 0 wraps to the highest */
 }
 
-/* Withdraw a permission that a person at the device gave, after the same order
- * as this denial.  When two statements are equal, the last one holds, not the
- * permission. */
+/* Called when the operator blocks a release at the device: removes the entry
+ * that allows it, unless that entry's `statement` is newer.  With equal
+ * numbers the later verdict holds: this block. */
 static void disallow(struct flo_slots *slots, const struct flo_digest *release, uint64_t statement)
 {
     struct flo_denial *known = find(slots, release, 0);
@@ -115,8 +117,8 @@ void flo_slots_denial_remove(struct flo_slots *slots, uint32_t index)
     memset(&list[slots->denial_count], 0, sizeof(list[0]));
 }
 
-/* By release and lane: the same entries lie in the same order, whatever came
- * first. */
+/* Inserts by release and kind of order, so that the result does not depend on
+ * the order of arrival. */
 static void insert(struct flo_slots *slots, const struct flo_denial *said)
 {
     struct flo_denial *list = slots->denials;
@@ -134,7 +136,8 @@ static void insert(struct flo_slots *slots, const struct flo_denial *said)
     list[at] = *said;
 }
 
-/* Take one out; true: it was a denial, and is folded. */
+/* Drops one entry.  true: it was a blocked release, which is now covered by
+ * `folded`. */
 static bool make_room(struct flo_slots *slots)
 {
     uint32_t first = 0;
@@ -153,7 +156,7 @@ static bool make_room(struct flo_slots *slots)
         return false;
     }
     if (up_to == 0 && slots->floor > 0) {
-        up_to = slots->floor - 1; /* rather too much than too little */
+        up_to = slots->floor - 1; /* better to block too many than too few */
     }
     if (up_to > slots->folded) {
         slots->folded = up_to;
@@ -204,7 +207,7 @@ enum flo_denial_cause flo_slots_denial(const struct flo_slots *slots,
     if (is_listed || number == 0 || number > slots->folded || is_in_slot(slots, release)) {
         return FLO_DENIAL_ALLOWED;
     }
-    return FLO_DENIAL_ORDERED; /* the cause of folded ones is lost */
+    return FLO_DENIAL_ORDERED; /* the cause is not stored for folded ones */
 }
 
 bool flo_slots_is_denied(const struct flo_slots *slots, const struct flo_digest *release,
@@ -215,7 +218,7 @@ bool flo_slots_is_denied(const struct flo_slots *slots, const struct flo_digest 
 
 /* ---- what the device says itself ---- */
 
-/* Number of a release, where a slot or the order in hand knows it. */
+/* Number of a release, if a slot or the present order has it; else 0. */
 static uint64_t number_of(const struct flo_slots *slots, const struct flo_denial_here *said)
 {
     if (flo_digest_equal(&said->release, &slots->candidate)) {

@@ -1,12 +1,12 @@
-/* Device record: the keys of its numbers, the statements about rollouts as a
- * whole, and the earliest possible time.  Pure; store/device.c keeps it. */
+/* Device record: epoch and era of sequence numbers, orders about whole
+ * rollouts, and the earliest possible time.  Pure; store/device.c stores it. */
 #include <assert.h>
 #include <string.h>
 
 #include "base/host/digest.h"
 #include "updater/core/eras.h"
 
-/* A new era: numbers begin again; the statements stay. */
+/* Begins a new era: numbers start again, what was ordered stays. */
 void flo_device_begin_era(struct flo_device *device)
 {
     device->era++;
@@ -59,7 +59,7 @@ void flo_trust_facts(const struct flo_trust *trust, const char *device, struct f
     }
 }
 
-/* Orders of other keys said all this. */
+/* Forgets epoch, time and numbers, which came from orders of other keys. */
 static void forget_orders(struct flo_device *device)
 {
     device->trusted_time_ms = 0;
@@ -77,28 +77,28 @@ static void hold(struct flo_device *device, const struct flo_trust_facts *facts)
     device->is_frozen_emergency = device->is_frozen_emergency && facts->has_emergency;
 }
 
-/* Enrolled, for the first time or again: the list came from a controller that a
- * person chose. */
+/* Handles an enrolment, first or repeated: a person chose the controller that
+ * sent the list. */
 static enum flo_trust_hold enrol(struct flo_device *device, const struct flo_trust_facts *facts)
 {
     bool is_other = !flo_digest_is_zero(&device->order_keys) &&
                     !flo_digest_equal(&device->order_keys, &facts->order_keys);
 
     if (memcmp(device->holder, facts->holder, sizeof(device->holder)) != 0) {
-        device->group_count = 0; /* another identity was in them */
+        device->group_count = 0; /* it belonged to another identity */
     }
     if (is_other) {
         device->epoch = 0;
         device->all_paused = false;
-        memset(device->pauses, 0, sizeof(device->pauses)); /* others' rollouts */
+        memset(device->pauses, 0, sizeof(device->pauses)); /* they are of another controller */
         forget_orders(device);
     }
     hold(device, facts);
     return FLO_TRUST_TAKEN;
 }
 
-/* The unsigned list: only an enrolment, or a person at the device, changes it.
- */
+/* Handles the unsigned list: only an enrolment, or an operator at the device,
+ * can change it. */
 static enum flo_trust_hold take_list(struct flo_device *device, const struct flo_trust_facts *facts)
 {
     if (device->trust_number > 1) {
@@ -168,7 +168,7 @@ enum flo_rollout_said flo_device_rollout(const struct flo_device *device, const 
     const struct flo_pause *pause = flo_device_said(device, rollout);
 
     if (pause != NULL && pause->said == FLO_ROLLOUT_ABORTED_BY_ORDER && pause->number <= number) {
-        return FLO_ROLLOUT_RESUMED; /* the rollout was begun again after that */
+        return FLO_ROLLOUT_RESUMED; /* the rollout was started again later */
     }
     if (pause != NULL && pause->said != FLO_ROLLOUT_RESUMED) {
         return pause->said;
@@ -179,7 +179,7 @@ enum flo_rollout_said flo_device_rollout(const struct flo_device *device, const 
                : FLO_ROLLOUT_RESUMED;
 }
 
-/* The first to go: a resumed rollout, then an aborted one, the oldest first.
+/* The entry to drop: a resumed rollout before an aborted one, the oldest first.
  * NULL: all are paused. */
 static struct flo_pause *least(struct flo_device *device)
 {

@@ -1,13 +1,14 @@
-/* Inside the updater's core: the records of device and model. */
+/* Record internals of the updater's core: device record and model records. */
 #ifndef FLOTILLA_UPDATER_CORE_ERAS_H
 #define FLOTILLA_UPDATER_CORE_ERAS_H
 
 #include <flotilla/updater.h>
 
-/* Numbers of the order lane count as 0 from now on; denials, floors, freezes
- * and pauses stay. */
+/* Resets the sequence numbers of normal (not emergency) orders to 0.  Blocked
+ * releases, minimum releases, freezes and pauses stay. */
 void flo_device_begin_era(struct flo_device *device);
-/* A model's record follows when it is next written to. */
+/* Brings a model's record to the device's era.  Called when the record is next
+ * written. */
 void flo_slots_begin_era(struct flo_slots *slots, uint32_t era);
 void flo_slots_denial_remove(struct flo_slots *slots, uint32_t index);
 

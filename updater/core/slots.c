@@ -1,9 +1,10 @@
-/* Slots: the effect of each step of an update on current, previous, candidate.
+/* Slots: the effect of each step of an update on current, previous and
+ * candidate.
  *
- * Pure.  Each change is made on a copy in memory and becomes true by one record
- * write (store/slots.c).  The power may therefore fail between any two of these
- * calls.  The rules: activating does not rotate, commit rotates, a failed soak
- * clears the candidate and nothing else. */
+ * Pure.  Each change is made on a copy in memory, and takes effect by one
+ * record write (store/slots.c).  So power may fail between any two of these
+ * calls.  Rules: activation does not rotate, commit rotates, a failed soak
+ * clears only the candidate. */
 #include <assert.h>
 #include <string.h>
 
@@ -20,8 +21,8 @@ struct flo_digest flo_slots_serving(const struct flo_slots *slots)
     return slots->current;
 }
 
-/* Releases and their numbers turn together; the facts of the candidate's
- * execution go with the candidate. */
+/* Rotates releases and their numbers together.  Data about the candidate's
+ * execution is cleared with the candidate. */
 static void rotate(struct flo_slots *slots, enum flo_slot_turn turn)
 {
     const struct flo_places releases = {&slots->current, &slots->previous, &slots->candidate,
@@ -168,8 +169,8 @@ static bool is_denied(const struct flo_slots *slots, const struct flo_digest *re
     return !flo_digest_is_zero(release) && flo_slots_is_denied(slots, release, 0);
 }
 
-/* A candidate that had all its starts failed here.  The same write says so: the
- * story of its execution may be lost. */
+/* Blocks a candidate that used up its starts, and drops it.  Both in one write,
+ * because the report of its execution may be lost. */
 static void end_of_starts(struct flo_slots *slots)
 {
     const struct flo_denial said = {
@@ -179,10 +180,10 @@ static void end_of_starts(struct flo_slots *slots)
     flo_slots_clear_candidate(slots);
 }
 
-/* An ordered rollback is stored with its denial before the way back begins, and
- * rotates the slots when its target is ready.  Between the two the power may
- * fail; this goes on.  A current release that is denied but has no previous
- * stays: a doubtful model beats none. */
+/* Continues an ordered rollback after a power cut.  The rollback is stored with
+ * its block before it begins, and the slots rotate when its target is ready.  A
+ * blocked current release without a previous one stays: a doubtful model is
+ * better than none. */
 bool flo_slots_heal(struct flo_slots *slots)
 {
     bool is_changed = false;
@@ -219,7 +220,8 @@ static bool is_held(const struct flo_slots *slots, const struct flo_digest *rele
            flo_digest_equal(release, &slots->baseline);
 }
 
-/* Numbers follow the order in which releases were made, not their versions. */
+/* Release numbers follow the order in which releases were made, not their
+ * versions. */
 static int below(const struct flo_slots *slots, uint64_t number, struct flo_err *err)
 {
     bool is_hard = number < slots->floor_hard;

@@ -1,9 +1,10 @@
-/* Statements: per subject the order with the highest number holds.  Orders of
- * an emergency key have subjects of their own: lanes are never compared.
+/* Orders as statements: per subject the order with the highest number holds.
+ * Orders of an emergency key have their own subjects and are never compared
+ * with normal ones.
  *
- * Pure.  A broker may deliver signed orders in any order, twice, late or
- * never, and a hostile one does so on purpose.  The kept number is the maximum
- * of all that arrived, so an older order that comes last changes nothing. */
+ * Pure.  A broker may deliver signed orders in any order, twice, late or never,
+ * and a hostile broker does so on purpose.  The stored number is the maximum of
+ * all that arrived, so an older order that comes last changes nothing. */
 #include <assert.h>
 #include <string.h>
 
@@ -11,12 +12,12 @@
 
 #include "updater/core/eras.h"
 
-/* The newest of the order's subject. */
+/* The newest stored order about a subject. */
 struct held {
     uint64_t number;
     const struct flo_digest *body; /* NULL: no order has that number */
-    bool is_same;                  /* the order says the same, as far as is kept */
-    bool is_folded;                /* which order has the number is not known any more */
+    bool is_same;                  /* equal to the new order, as far as it is stored */
+    bool is_folded;                /* it is unknown which order has the number */
 };
 
 static enum flo_rollout_said said_by(const struct flo_order *order)
@@ -37,7 +38,7 @@ static void held_of_model(const struct flo_device *device, const struct flo_slot
     if (slots->era == device->era && slots->stated.number > 0) {
         held->number = slots->stated.number;
         held->body = &slots->stated.body;
-    } else { /* a record that denies alone says nothing of orders before it */
+    } else { /* a record that only blocks releases tells nothing about earlier orders */
         held->number = device->models_folded;
         held->is_folded = true;
     }
@@ -117,9 +118,9 @@ int flo_statement_look(const struct flo_device *device, const struct flo_slots *
     *by = 0;
     *out = FLO_STATEMENT_NEW;
     if (order->epoch > device->epoch) {
-        return 0; /* an era begins with it */
+        return 0; /* a new era begins with this order */
     }
-    /* Numbers of an emergency key are times: the clock is their bound. */
+    /* Emergency numbers are times, so the clock bounds them. */
     if (!order->is_emergency && order->seq > device->top + FLO_NUMBER_JUMP_MAX) {
         return flo_fail(err, FLO_E_CMD_FORMAT, "order %s: number %llu, the highest taken is %llu",
                         order->id, (unsigned long long)order->seq, (unsigned long long)device->top);
@@ -175,7 +176,7 @@ static void state(struct flo_slots *slots, const struct flo_order *order,
 {
     struct flo_stated *stated = &slots->stated;
 
-    if (order->is_emergency) { /* what is assigned stays assigned */
+    if (order->is_emergency) { /* an emergency order does not change the assignment */
         slots->emergency.number = order->seq;
         slots->emergency.body = *body;
         return;
@@ -231,9 +232,9 @@ static bool keep_about_device(struct flo_device *device, const struct flo_order 
     return false;
 }
 
-/* Where all orders meet: epoch and the highest number. core/time.c decides
- * which epochs may come and how time moves; the owner of the records calls
- * it. */
+/* Stores an accepted order's epoch and number, for all orders.  core/time.c
+ * decides which epochs are allowed and how time advances; the owner of the
+ * records calls it. */
 static bool keep_head(struct flo_device *device, const struct flo_order *order)
 {
     struct flo_device before = *device;
@@ -264,8 +265,8 @@ struct flo_kept flo_statement_keep(struct flo_device *device, struct flo_slots *
     }
     kept.device = keep_head(device, order);
     if (is_about_model) {
-        /* A model's record that names this era already was written when the
-         * device's was not, or that one was damaged since. */
+        /* The model's record may already name this era, when the device's
+         * record was not written or was damaged since. */
         if (begins_era || slots->era != device->era) {
             flo_slots_begin_era(slots, device->era);
         }

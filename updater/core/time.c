@@ -1,17 +1,17 @@
-/* Earliest possible time, and the valid epoch: how far a signed order may move
- * both.  Pure; both are kept in the device record.
+/* Trusted time and epoch: how far a signed order may advance them.  Pure; both
+ * are stored in the device record.
  *
- * Time.  A time that is too early lets an old order in, and the numbers of
- * subjects refuse that one.  A time that is too late makes every later order an
- * expired one, for ever.  One claim alone therefore moves nothing.  Trusted
- * time is the second highest claim, by different orders or by the certificate
- * of the peer.  One order that is dated a year ahead is noted, and the next
- * honest one counts.  The second highest of a set does not depend on the order
- * in which its members came.  No claim goes beyond the limit of a second
- * source: a synchronised clock, or the end of the peer's certificate.
+ * Time.  If trusted time is too early, an old order passes the time check, but
+ * its sequence number refuses it.  If it is too late, all later orders are
+ * expired, forever.  So one claim alone changes nothing.  Trusted time is the
+ * second highest claim, from different orders or the peer's certificate.  An
+ * order dated a year ahead is only noted, and the next honest one counts.  The
+ * second highest value does not depend on the order of arrival.  No claim
+ * counts beyond the limit of a second source: a synchronised clock, or the end
+ * of the peer's certificate.
  *
- * Epoch.  It moves by one, and only when the trusted keys' document says so:
- * one order of a stolen key must not end all later ones. */
+ * Epoch.  It advances by one, and only when the document of trusted keys says
+ * so.  Otherwise one order of a stolen key could invalidate all later ones. */
 #include <flotilla/errors/cmd.h>
 #include <flotilla/updater.h>
 
@@ -38,7 +38,7 @@ bool flo_time_claim(uint64_t *trusted_ms, uint64_t *claimed_ms, uint64_t at_ms, 
         *claimed_ms = at_ms;
         is_new = true;
     } else if (at_ms == *claimed_ms) {
-        return false; /* the same order again, as far as can be told */
+        return false; /* probably the same order again */
     }
     second = smaller(second, limit_ms);
     if (second > *trusted_ms) {
