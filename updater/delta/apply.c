@@ -1,6 +1,6 @@
-/* Apply any patch: one table from codec to decoder, and the same checks around
- * every decoder.  The base has its digest before the first byte is written.
- * The result is no longer than signed and has the signed digest. */
+/* Patch application: a table from codec to decoder, with the same checks for
+ * each. The base's digest is verified before the first byte is written. The
+ * result is no longer than signed and has the signed digest. */
 #include "updater/delta/internal.h"
 
 #include <inttypes.h>
@@ -36,7 +36,7 @@ static int apply_raw(const struct flo_delta_job *job, uint64_t patch_bytes, stru
 }
 
 static const struct {
-    delta_apply_fn *apply; /* NULL: not built yet */
+    delta_apply_fn *apply; /* NULL: not supported */
     bool has_base;
 } codecs[FLO_CODEC_COUNT] = {
     [FLO_CODEC_RAW] = {apply_raw, false},

@@ -1,12 +1,13 @@
-/* Apply a BSDIFF40 patch as a stream.
+/* BSDIFF40 decoder: applies a patch as a stream.
  *
  * Three bzip2 decoders read one descriptor at three offsets.  The old file is
- * read by pread, the new one leaves in pieces: memory does not depend on any
- * file size.  A decoder takes at most 3.7 MB. bzip2's small mode takes 2.4 MB,
- * half as fast, when the limit asks for it.  All three thus fit 16 MiB.
+ * read by pread and the new one is output in pieces, so memory does not depend
+ * on file sizes.  A decoder needs at most 3.7 MB.  bzip2's small mode needs 2.4
+ * MB at half the speed; it is used when the limit requires it.  So all three
+ * fit in 16 MiB.
  *
  * Three things that bsdiff never writes are refused: a position outside the old
- * file, bytes past the last one used, lengths below zero (CVE-2014-9862,
+ * file, bytes past the last one used, and negative lengths (CVE-2014-9862,
  * CVE-2020-14315). */
 #include "updater/delta/internal.h"
 
@@ -17,10 +18,10 @@
 
 #include "updater/delta/bsdiff40_part.h"
 
-#define OLD_JUMP_BYTES (16u << 10) /* read ahead after a jump in old */
+#define OLD_JUMP_BYTES (16u << 10) /* read-ahead after a jump in old */
 #define OLD_WINDOW_BYTES (256u << 10)
-/* bsdiff writes one triple without progress at most (the first may only
- * seek); a patch of nothing else would turn for ever. */
+/* bsdiff writes at most one triple without progress (the first may only seek).
+ * A patch of such triples alone would loop for a very long time. */
 #define IDLE_TRIPLES_MAX 64
 
 struct apply {
@@ -29,11 +30,11 @@ struct apply {
     struct part control;
     struct part diff;
     struct part extra;
-    struct part_memory memory; /* given to bzip2 */
+    struct part_memory memory; /* memory allocated by bzip2 */
     uint64_t old_bytes;
-    uint64_t window_offset; /* offset in old of the window's piece */
+    uint64_t window_offset; /* offset in old of the window's first byte */
     size_t window_bytes;
-    size_t window_next; /* bytes to read ahead next time */
+    size_t window_next; /* bytes of the next read-ahead */
     size_t out_bytes;
     uint8_t window[OLD_WINDOW_BYTES];
     uint8_t out[DELTA_PIECE_BYTES];
@@ -41,8 +42,8 @@ struct apply {
 
 /* ---- old and new ---- */
 
-/* At least one byte of old at `offset` (inside the file) through `data`.  Reads
- * ahead little after a jump and doubles while reading goes straight on. */
+/* Gives at least one byte of old at `offset` (inside the file) in `data`.
+ * Read-ahead is small after a jump and doubles during sequential reading. */
 static int old_window(struct apply *apply, uint64_t offset, const uint8_t **data, size_t *bytes,
                       struct flo_err *err)
 {
@@ -88,7 +89,7 @@ static int out_room(struct apply *apply, uint64_t wanted, size_t *room, struct f
     return 0;
 }
 
-/* new = old + diff, byte by byte. */
+/* Outputs new = old + diff, byte by byte. */
 static int add_old(struct apply *apply, uint64_t old_offset, uint64_t bytes, struct flo_err *err)
 {
     while (bytes > 0) {
@@ -202,7 +203,8 @@ static int run_triples(struct apply *apply, struct flo_err *err)
     return out_flush(apply, err);
 }
 
-/* Choose bzip2's mode by the limit, or refuse with the numbers. */
+/* Chooses bzip2's mode by the memory limit; fails with the numbers when neither
+ * fits. */
 static int start_parts(struct apply *apply, struct flo_err *err)
 {
     struct part *parts[] = {&apply->control, &apply->diff, &apply->extra};

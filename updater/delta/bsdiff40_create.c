@@ -1,16 +1,15 @@
-/* Make a BSDIFF40 patch that Debian's bspatch applies.
+/* BSDIFF40 encoder: makes a patch that Debian's bspatch applies.
  *
  * The idea is Percival's ("Naive differences of executable code", 2003).  Find
- * places where the new file runs parallel to the old one, even with many bytes
- * changed.  Write the bytewise difference, which is mostly zeros.
+ * places where the new file runs parallel to the old one, even with many
+ * changed bytes.  Write the bytewise difference, which is mostly zeros.
  *
- * While the present alignment (old offset minus new offset) goes on matching,
- * nothing is searched.  Where it fails, the longest match of the bytes from
- * there is looked up.  It becomes the next alignment when it explains more than
- * GAIN_BYTES more than the present one does.  The stretch between two
- * alignments is shared out.  The old one reaches forward and the new one
- * backward as long as more than half of the bytes agree; the rest is
- * inserted. */
+ * While the present alignment (old offset minus new offset) keeps matching,
+ * there is no search.  When it fails, the longest match of the following bytes
+ * is looked up.  It becomes the next alignment when it explains over GAIN_BYTES
+ * more bytes than the present one.  The bytes between two alignments are
+ * divided: the old one extends forward and the new one backward while more than
+ * half of the bytes agree.  The rest is inserted. */
 #include "updater/delta/internal.h"
 #include "updater/delta/match.h"
 
@@ -20,12 +19,12 @@
 #include <bzlib.h>
 
 #define GAIN_BYTES 8
-/* A run of the present alignment that is taken without a search. */
+/* Length of an exact run that is accepted without a search. */
 #define SURE_BYTES 32
 #define LEVEL 9
 #define PIECE_BYTES (64u << 10)
 
-/* One bzip2 stream that grows in memory. */
+/* A bzip2 stream that is built in memory. */
 struct packer {
     bz_stream stream;
     struct flo_buf out;
@@ -62,14 +61,14 @@ static void packer_close(struct packer *packer)
     flo_buf_deinit(&packer->out);
 }
 
-/* BZ_RUN takes all of data; BZ_FINISH writes the rest. */
+/* Compresses.  BZ_RUN consumes all of data; BZ_FINISH writes the rest. */
 static int packer_run(struct create *create, struct packer *packer, const void *data, size_t bytes,
                       int action, struct flo_err *err)
 {
     char *in;
     int result;
 
-    memcpy(&in, &data, sizeof in); /* bzip2 only reads, but says char * */
+    memcpy(&in, &data, sizeof in); /* bzip2's input is char *, but is only read */
     packer->stream.next_in = in;
     packer->stream.avail_in = (unsigned)bytes;
     do {
@@ -116,7 +115,8 @@ static int pack_difference(struct create *create, const uint8_t *new, const uint
 
 /* ---- alignments ---- */
 
-/* From `new_offset` on, new runs parallel to old from `old_offset` on. */
+/* Alignment: from `new_offset` on, new runs parallel to old from `old_offset`
+ * on. */
 struct alignment {
     uint64_t new_offset;
     uint64_t old_offset;
@@ -130,7 +130,7 @@ static bool agrees(const struct delta_input *input, const struct alignment *alig
     return old_offset < input->old_bytes && input->old[old_offset] == input->new[new_offset];
 }
 
-/* Bytes from new_offset on that agree without a gap, up to `max`. */
+/* Length of the exact match from new_offset on, up to `max`. */
 static uint64_t sure_run(const struct delta_input *input, const struct alignment *alignment,
                          uint64_t new_offset, uint64_t max)
 {
@@ -144,13 +144,13 @@ static uint64_t sure_run(const struct delta_input *input, const struct alignment
     return run;
 }
 
-/* Look from `scan` on for a better alignment than `now`; false at the end of
- * the new file.  *run: how far the found one matches exactly. */
+/* Searches from `scan` on for a better alignment than `now`; false: the end of
+ * the new file.  *run: length of its exact match. */
 static bool find_next(const struct create *create, const struct alignment *now, uint64_t scan,
                       struct alignment *next, uint64_t *run)
 {
     const struct delta_input *input = create->input;
-    uint64_t counted = scan; /* bytes of [scan, counted) that agree: score */
+    uint64_t counted = scan; /* end of the range [scan, counted) with `score` equal bytes */
     uint64_t score = 0;
 
     while (scan < input->new_bytes) {
@@ -175,7 +175,7 @@ static bool find_next(const struct create *create, const struct alignment *now, 
             return true;
         }
         if (length > 0 && length == score) {
-            scan += length; /* the present alignment explains all of it */
+            scan += length; /* the present alignment already explains all of it */
             counted = scan;
             score = 0;
             continue;
@@ -192,8 +192,8 @@ static bool find_next(const struct create *create, const struct alignment *now, 
     return false;
 }
 
-/* How far to follow `now` forward, at most to `limit` of new: where twice the
- * agreeing bytes less the length is greatest. */
+/* How far to extend `now` forward, at most to `limit` in new: where twice the
+ * equal bytes less the length is largest. */
 static uint64_t reach_forward(const struct delta_input *input, const struct alignment *now,
                               uint64_t limit)
 {
@@ -231,8 +231,8 @@ static uint64_t reach_backward(const struct delta_input *input, const struct ali
     return reach;
 }
 
-/* Both want `overlap` bytes: the place to cut, counted from its beginning,
- * where the left one agrees before and the right one after it most. */
+/* Divides `overlap` bytes that both alignments claim: returns the cut, from the
+ * start, with the most equal bytes on both sides. */
 static uint64_t cut_overlap(const struct delta_input *input, const struct alignment *now,
                             const struct alignment *next, uint64_t begin, uint64_t overlap)
 {
@@ -256,8 +256,8 @@ static uint64_t cut_overlap(const struct delta_input *input, const struct alignm
 
 /* ---- the patch ---- */
 
-/* Write the stretch from `now` to `next`, which moves back to where its own
- * begins. */
+/* Writes the bytes from `now` to `next`, and moves `next` back to where its own
+ * part begins. */
 static int write_stretch(struct create *create, const struct alignment *now, struct alignment *next,
                          bool is_last, struct flo_err *err)
 {

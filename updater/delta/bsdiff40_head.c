@@ -1,4 +1,4 @@
-/* The head of a BSDIFF40 patch (bsdiff 4.3, Colin Percival):
+/* Header of a BSDIFF40 patch (bsdiff 4.3, Colin Percival):
  *
  *    0  8  "BSDIFF40"
  *    8  8  X: bytes of the compressed control block

@@ -1,4 +1,4 @@
-/* The bzip2 streams inside a BSDIFF40 patch; see bsdiff40_part.h. */
+/* BSDIFF40 part: the bzip2 streams of a patch; see bsdiff40_part.h. */
 #include "updater/delta/bsdiff40_part.h"
 
 #include <inttypes.h>
@@ -9,7 +9,8 @@
 
 /* ---- memory ---- */
 
-/* bzip2's allocations, counted: a head in front remembers the size. */
+/* Allocator for bzip2 that counts memory; a header in front of each block has
+ * its size. */
 static void *part_alloc(void *context, int count, int bytes)
 {
     struct part_memory *memory = context;
@@ -95,7 +96,7 @@ static int part_fill(struct part *part, struct flo_err *err)
     return 0;
 }
 
-/* Decode up to `bytes`; *got is less only at the end of the stream. */
+/* Decodes up to `bytes`; *got is less only at the end of the stream. */
 static int part_decode(struct part *part, void *out, size_t bytes, size_t *got, struct flo_err *err)
 {
     part->stream.next_out = out;

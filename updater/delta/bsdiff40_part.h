@@ -1,5 +1,5 @@
-/* One compressed part of a BSDIFF40 patch: a bzip2 decoder over a range of the
- * patch file, with its memory counted. */
+/* BSDIFF40 part: a bzip2 decoder over a range of the patch file, with its
+ * memory counted. */
 #ifndef FLOTILLA_DELTA_BSDIFF40_PART_H
 #define FLOTILLA_DELTA_BSDIFF40_PART_H
 
@@ -9,37 +9,37 @@
 
 #define PART_INPUT_BYTES (32u << 10)
 
-/* Memory that all decoders of a patch share. */
+/* Memory used by all decoders of a patch together. */
 struct part_memory {
     uint64_t bytes;
     uint64_t bytes_max;
-    bool is_short; /* the system had none to give */
+    bool is_short; /* the system had no memory left */
 };
 
 struct part {
     const char *name;
     int fd;
-    uint64_t offset; /* place of the next byte to read */
+    uint64_t offset; /* offset of the next byte to read */
     uint64_t end;
     bz_stream stream;
     bool is_open;
-    bool is_ended; /* the decoder saw the end of its stream */
+    bool is_ended; /* the decoder has reached the end of its stream */
     char input[PART_INPUT_BYTES];
 };
 
 void flo_bsdiff40_part_place(struct part *part, const char *name, int fd, uint64_t offset,
                              uint64_t bytes);
-/* Memory that a decoder of this part will take, by the level in its head
+/* Memory that a decoder of this part will need, by the level in its header
  * "BZh1". */
 uint64_t flo_bsdiff40_part_memory_bytes(const struct part *part, bool small);
 /* FLO_E_MEMORY. */
 FLO_MUST_USE int flo_bsdiff40_part_start(struct part *part, struct part_memory *memory, bool small,
                                          struct flo_err *err);
-/* Exactly `bytes`.  FLO_E_PATCH_BOUNDS when the stream holds fewer,
+/* Reads exactly `bytes`.  FLO_E_PATCH_BOUNDS: the stream is shorter.
  * FLO_E_PATCH_TRUNCATED, _STREAM, _LIMIT. */
 FLO_MUST_USE int flo_bsdiff40_part_read(struct part *part, void *out, size_t bytes,
                                         struct flo_err *err);
-/* All is used: the stream holds no further byte, and none follows it. */
+/* Checks that the stream has ended and that no byte follows it. */
 FLO_MUST_USE int flo_bsdiff40_part_finish(struct part *part, struct flo_err *err);
 void flo_bsdiff40_part_close(struct part *part);
 

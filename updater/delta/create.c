@@ -1,5 +1,5 @@
-/* Make a patch and report its cost: one codec, or the smallest of several by
- * measurement.  Publishers only; maps both files. */
+/* Patch creation: makes a patch with one codec, or with the one that gives the
+ * smallest, and reports its cost.  Publishers only; maps both files. */
 #include "updater/delta/internal.h"
 
 #include "updater/delta/publish/ranges.h"
@@ -14,7 +14,7 @@
 #include <flotilla/errors/io.h>
 #include <flotilla/errors/patch.h>
 
-#define SUFFIX_ARRAY_BYTES_MAX (256ull << 20) /* size of the old file */
+#define SUFFIX_ARRAY_BYTES_MAX (256ull << 20) /* largest old file */
 
 typedef int delta_create_fn(const struct delta_input *input, int fd, struct flo_err *err);
 
@@ -26,7 +26,7 @@ static int create_raw(const struct delta_input *input, int fd, struct flo_err *e
 }
 
 static const struct {
-    delta_create_fn *create; /* NULL: not built yet */
+    delta_create_fn *create; /* NULL: not supported */
     bool has_base;
 } codecs[FLO_CODEC_COUNT] = {
     [FLO_CODEC_RAW] = {create_raw, false},
@@ -36,7 +36,7 @@ static const struct {
     [FLO_CODEC_ADAPTER] = {NULL, true},
 };
 
-/* An empty file maps to a pointer to nothing. */
+/* Maps a file.  An empty one gives a pointer to a static byte. */
 static int map_file(int fd, const char *name, const uint8_t **data, uint64_t *bytes,
                     struct flo_err *err)
 {
@@ -65,13 +65,13 @@ static void unmap_file(const uint8_t *data, uint64_t bytes)
     }
 }
 
-/* Which codecs a choice measures. */
+/* The codecs that a choice tries. */
 struct choice {
     bool wanted[FLO_CODEC_COUNT];
-    bool is_delta; /* the best delta: the files decide on bsdiff40 */
+    bool is_delta; /* the best delta: the files decide whether bsdiff40 is tried */
 };
 
-/* false for an unknown word. */
+/* Parses the word; false: it is unknown. */
 static bool choose(const char *word, struct choice *out, struct flo_err *err)
 {
     bool is_auto = strcmp(word, "auto") == 0;
@@ -110,9 +110,10 @@ static bool is_weights(const struct tensor_ranges *ranges, uint64_t bytes)
     return flo_tensor_ranges_typed(ranges) >= bytes / 4 * 3;
 }
 
-/* Are three quarters of both files weights of types that the typed delta
- * knows?  Then its patch is the smaller one and costs a fiftieth.  Other files
- * may gain by a suffix array, as long as it fits into memory. */
+/* Returns whether three quarters of both files are weights of types that the
+ * typed delta supports.  Then its patch is the smaller one at a fiftieth of the
+ * cost.  Other files may profit from bsdiff40, if the suffix array fits in
+ * memory. */
 static bool are_both_weights(const struct delta_input *input)
 {
     return is_weights(input->old_ranges, input->old_bytes) &&
@@ -155,7 +156,7 @@ static int copy_file(int from, int to, uint64_t bytes, struct flo_err *err)
     return rv;
 }
 
-/* The smallest stays in *scratch. */
+/* Tries one codec; the smallest patch so far stays in *scratch. */
 static int measure_one(enum flo_codec codec, const struct delta_input *input,
                        struct flo_delta_made *out, int *scratch, struct flo_err *err)
 {
@@ -180,9 +181,9 @@ static int measure_one(enum flo_codec codec, const struct delta_input *input,
     return 0;
 }
 
-/* Encode with every wanted codec.  Ties go to the one that is cheaper to
- * decode, which comes first in the list.  bsdiff40 makes what the typed delta
- * refuses (an index too long), if its suffix array fits into memory. */
+/* Tries every wanted codec.  Between equal sizes the one that is cheaper to
+ * decode wins; it comes first in the list.  bsdiff40 handles what the typed
+ * delta refuses (an index too long), if its suffix array fits in memory. */
 static int measure_some(const struct delta_input *input, struct choice choice,
                         struct flo_delta_made *out, int *scratch, struct flo_err *err)
 {
@@ -204,8 +205,8 @@ static int measure_some(const struct delta_input *input, struct choice choice,
     return rv;
 }
 
-/* The typed delta of two models comes first: where it saves a third of the
- * file, nothing without a base is smaller, and nothing else is measured. */
+/* Tries the typed delta first for two models.  Where it saves a third of the
+ * file, no way without a base is smaller, so nothing else is tried. */
 static int measure_all(const struct delta_input *input, struct choice choice,
                        struct flo_delta_made *out, int *scratch, struct flo_err *err)
 {
@@ -228,7 +229,7 @@ static int measure_all(const struct delta_input *input, struct choice choice,
     return measure_some(input, choice, out, scratch, err);
 }
 
-/* The heads of both files are read once. */
+/* Reads the headers of both files once, then tries the codecs. */
 static int measure_ranges(struct delta_input *input, struct choice choice,
                           struct flo_delta_made *out, int *scratch, struct flo_err *err)
 {
@@ -256,7 +257,7 @@ static void *digest_old(void *context)
     return NULL;
 }
 
-/* Both digests, side by side where a thread can be had. */
+/* Computes both digests, in parallel if a thread can be started. */
 static void take_digests(struct delta_input *input)
 {
     pthread_t thread;

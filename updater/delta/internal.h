@@ -1,5 +1,5 @@
-/* Shared by the codecs and their dispatcher: the sink that the new bytes go
- * through, and one function per codec and direction. */
+/* Delta internals: the sink for decoded bytes, and the functions of each
+ * codec. */
 #ifndef FLOTILLA_DELTA_INTERNAL_H
 #define FLOTILLA_DELTA_INTERNAL_H
 
@@ -7,27 +7,27 @@
 
 #include "base/host/digest.h"
 
-/* Bytes handed to the receiver at once. */
+/* Most bytes passed to the receiver at once. */
 #define DELTA_PIECE_BYTES (256u << 10)
 
-/* Where decoded bytes go: counted, hashed, handed on.  Never takes more than
- * the job's new_bytes. */
+/* Receives decoded bytes: counts and hashes them and passes them on.  Accepts
+ * at most the job's new_bytes. */
 struct delta_sink {
     const struct flo_delta_job *job;
     struct flo_sha256 sha;
     uint64_t done;
-    struct flo_digest named; /* new file, by the patch's own head */
+    struct flo_digest named; /* digest of the new file, from the patch's header */
     bool has_named;
 };
 FLO_MUST_USE int flo_delta_sink_write(struct delta_sink *sink, const void *data, size_t bytes,
                                       struct flo_err *err);
 
-/* Length of a regular file; `name` is for the error. */
+/* Gives the length of a regular file; `name` is for the error. */
 FLO_MUST_USE int flo_delta_file_bytes(int fd, const char *name, uint64_t *bytes,
                                       struct flo_err *err);
 
-/* Decode a whole patch into the sink.  Each refuses a patch that says another
- * size than job->new_bytes before it allocates anything. */
+/* Decode a whole patch into the sink.  A patch that claims another size than
+ * job->new_bytes is refused before anything is allocated. */
 FLO_MUST_USE int flo_delta_zstd_apply(const struct flo_delta_job *job, uint64_t patch_bytes,
                                       struct delta_sink *sink, struct flo_err *err);
 FLO_MUST_USE int flo_delta_bsdiff40_apply(const struct flo_delta_job *job, uint64_t patch_bytes,
@@ -36,10 +36,10 @@ FLO_MUST_USE int flo_delta_bsdiff40_apply(const struct flo_delta_job *job, uint6
 FLO_MUST_USE int flo_delta_tensor1_apply(const struct flo_delta_job *job, uint64_t patch_bytes,
                                          struct delta_sink *sink, struct flo_err *err);
 
-/* A nameless file, gone with its descriptor. */
+/* Makes a nameless file, which disappears when its descriptor is closed. */
 FLO_MUST_USE int flo_delta_scratch_open(struct flo_err *err);
 
-/* Encode mapped files into `fd` from its position on. */
+/* Two mapped files to encode; the patch is written to `fd` at its position. */
 struct delta_input {
     const uint8_t *old;
     uint64_t old_bytes;
@@ -48,7 +48,8 @@ struct delta_input {
     struct flo_digest old_digest;
     struct flo_digest new_digest;
     const struct flo_delta_making *making; /* may be NULL */
-    /* Tensors of both files, for the typed delta; NULL: all is bytes. */
+    /* Tensors of both files, for the typed delta; NULL: treat the files as
+     * bytes. */
     const struct tensor_ranges *old_ranges;
     const struct tensor_ranges *new_ranges;
 };
@@ -69,10 +70,10 @@ struct bsdiff40_head {
     uint64_t extra_bytes;
     uint64_t new_bytes;
 };
-/* Sizes are checked against each other and patch_bytes. */
+/* Reads the header and checks its sizes against each other and patch_bytes. */
 FLO_MUST_USE int flo_bsdiff40_head_read(const uint8_t *data, size_t bytes, uint64_t patch_bytes,
                                         struct bsdiff40_head *out, struct flo_err *err);
-/* 8 bytes little-endian, sign and magnitude; -0 reads as 0. */
+/* Reads 8 bytes little-endian as sign and magnitude; -0 reads as 0. */
 int64_t flo_bsdiff40_get(const uint8_t *p);
 void flo_bsdiff40_put(uint8_t *p, int64_t value);
 
@@ -83,10 +84,10 @@ struct zstd_head {
     bool has_content_bytes;
     uint64_t window_bytes;
 };
-/* Read a frame head; FLO_E_PATCH_FORMAT, FLO_E_PATCH_TRUNCATED. */
+/* Reads a frame header.  FLO_E_PATCH_FORMAT, FLO_E_PATCH_TRUNCATED. */
 FLO_MUST_USE int flo_zstd_head_read(const uint8_t *data, size_t bytes, struct zstd_head *out,
                                     struct flo_err *err);
-/* Private memory that decoding with this window takes. */
+/* Private memory for decoding with this window. */
 uint64_t flo_zstd_memory_bytes(const struct zstd_head *head);
 #define ZSTD_HEAD_BYTES_MAX 18
 

@@ -1,7 +1,7 @@
-/* Longest matches by suffix array: see match.h.
+/* Match finder: longest matches by suffix array; see match.h.
  *
- * The array is libdivsufsort's.  The table over the first bytes replaces the
- * first two thirds of each binary search, whose every step misses the cache.
+ * libdivsufsort makes the array.  The table over the first bytes replaces the
+ * first two thirds of each binary search, whose steps all miss the cache.
  * Lengths known to agree at both ends are not compared again (Manber and Myers
  * 1993). */
 #include "updater/delta/match.h"
@@ -12,15 +12,15 @@
 #include <divsufsort.h>
 #include <divsufsort64.h>
 
-#define THREE_BYTES_FROM (32u << 20) /* larger files get the 3-byte table */
+#define THREE_BYTES_FROM (32u << 20) /* larger files use a 3-byte table */
 
 struct match_index {
     const uint8_t *old;
     uint64_t bytes;
-    int32_t *narrow; /* one of the two */
+    int32_t *narrow; /* either this or `wide` */
     int64_t *wide;
     unsigned key_bytes;
-    uint64_t *starts; /* [256^key_bytes + 1] into the array */
+    uint64_t *starts; /* [256^key_bytes + 1] indices into the array */
 };
 
 static uint64_t suffix_at(const struct match_index *index, uint64_t i)
@@ -28,8 +28,8 @@ static uint64_t suffix_at(const struct match_index *index, uint64_t i)
     return index->narrow != NULL ? (uint64_t)index->narrow[i] : (uint64_t)index->wide[i];
 }
 
-/* The first bytes as a number; a text that is too short counts as followed by
- * zeros, which is where its suffix sorts. */
+/* The first bytes as a number.  A shorter text counts as padded with zeros,
+ * which is where its suffix sorts. */
 static uint32_t key_of(const uint8_t *text, uint64_t bytes, unsigned key_bytes)
 {
     uint32_t key = 0;
@@ -104,7 +104,8 @@ void flo_match_index_close(struct match_index *index)
     }
 }
 
-/* How far two texts agree, from `skip` bytes that are known to. */
+/* Length of the common prefix of two texts; the first `skip` bytes are known to
+ * be equal. */
 static uint64_t agree(const uint8_t *a, const uint8_t *b, uint64_t bytes, uint64_t skip)
 {
     uint64_t i = skip;
@@ -129,7 +130,7 @@ uint64_t flo_match_longest(const struct match_index *index, const uint8_t *text,
         return 0;
     }
     uint32_t key = key_of(text, bytes, index->key_bytes);
-    uint64_t low = index->starts[key]; /* the answer's place: [low, high] */
+    uint64_t low = index->starts[key]; /* bounds of the search: [low, high] */
     uint64_t high = index->starts[key + 1];
     uint64_t low_agrees = 0;
     uint64_t high_agrees = 0;
@@ -146,12 +147,13 @@ uint64_t flo_match_longest(const struct match_index *index, const uint8_t *text,
             best = run;
             *where = offset;
         }
-        /* Is this suffix before the text?  One that ended is. */
+        /* Compare the suffix with the text.  A suffix that ends first is
+         * smaller. */
         if (run == limit ? limit < bytes : index->old[offset + run] < text[run]) {
             low = middle + 1;
             low_agrees = run;
         } else if (run == bytes) {
-            break; /* nothing can be longer */
+            break; /* no match can be longer */
         } else {
             high = middle;
             high_agrees = run;

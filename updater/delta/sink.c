@@ -1,6 +1,5 @@
-/* The two ends of a patch.  One is the size of a file that goes in.  The other
- * is the sink that counts, hashes and hands on the bytes that come out; scratch
- * files stand between. */
+/* Delta sink: counts, hashes and passes on decoded bytes.  Also file sizes and
+ * scratch files. */
 #include "updater/delta/internal.h"
 
 #include <fcntl.h>

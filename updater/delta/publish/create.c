@@ -1,8 +1,8 @@
-/* Make a typed delta: plan the parts, code their groups on all cores, write
- * index and head.  Publishers only.
+/* Typed-delta encoder: plans the parts, codes their groups on all cores, writes
+ * index and header.  Publishers only.
  *
  * Threads take the groups in the order of the plan.  This thread writes them in
- * the same order, so the bytes never depend on the count of threads. */
+ * the same order, so the bytes do not depend on the number of threads. */
 #include "updater/delta/publish/group.h"
 
 #include <stdlib.h>
@@ -11,7 +11,8 @@
 
 #include <flotilla/errors/patch.h>
 
-/* Each thread has 3.5 MiB; with zstd and the plan all stay below 64 MiB. */
+/* Each thread needs 3.5 MiB; with zstd and the plan the total stays below 64
+ * MiB. */
 #define THREADS_MAX 12
 #define INDEX_LEVEL 12
 
@@ -23,9 +24,9 @@ struct create {
     struct flo_buf entries;
     struct flo_buf hashes;
     uint32_t part_count;
-    unsigned predictor; /* the oldest that knows all parts */
+    unsigned predictor; /* oldest version that can decode all parts */
     uint64_t old_end;
-    uint64_t done; /* bytes of the new file */
+    uint64_t done; /* bytes of the new file so far */
 };
 
 /* ---- groups, one after the other ---- */
@@ -35,7 +36,7 @@ static void write_entry(struct create *create, struct tensor_entry part)
     bool has_old = part.op != TENSOR_ZERO && part.op != TENSOR_PLAIN;
 
     if (part.op == TENSOR_PACKED && part.old_bytes == 0) {
-        part.old_at = create->old_end; /* the shortest way to say it */
+        part.old_at = create->old_end; /* encodes shortest */
     }
     flo_tensor_entry_write(&part, create->old_end, &create->entries);
     create->part_count++;
@@ -65,12 +66,12 @@ static int write_group(struct create *create, const struct tensor_group *group, 
 
 /* ---- groups, side by side ---- */
 
-/* Groups under way; group n lies in slot n modulo `slot_count`. */
+/* Work queue: groups in progress; group n is in slot n modulo `slot_count`. */
 struct shop {
     struct create *create;
     pthread_mutex_t lock;
     pthread_cond_t changed;
-    size_t next_part; /* next part of the plan to take */
+    size_t next_part; /* index of the next part to take */
     size_t taken;     /* groups */
     size_t written;   /* groups */
     size_t slot_count;
@@ -83,7 +84,7 @@ struct shop {
     } slots[THREADS_MAX + 2];
 };
 
-/* The next group, once its slot is free; NULL: no more work. */
+/* Takes the next group once its slot is free; NULL: no more work. */
 static struct slot *take(struct shop *shop)
 {
     const struct tensor_plan *plan = &shop->create->plan;
@@ -128,7 +129,7 @@ static void *work(void *context)
     return NULL;
 }
 
-/* Wait for the group that comes next, and write it. */
+/* Waits for the next group in order, and writes it. */
 static int write_next(struct shop *shop, struct flo_err *err)
 {
     struct slot *slot = &shop->slots[shop->written % shop->slot_count];
@@ -196,7 +197,7 @@ static int make_groups(struct create *create, struct flo_err *err)
     for (size_t i = 0; i < count; i++) {
         (void)pthread_join(threads[i], NULL);
     }
-    for (size_t i = 0; i < shop.slot_count; i++) { /* after an error */
+    for (size_t i = 0; i < shop.slot_count; i++) { /* left over after an error */
         flo_tensor_group_deinit(&shop.slots[i].group);
     }
     (void)pthread_cond_destroy(&shop.changed);
@@ -206,8 +207,8 @@ static int make_groups(struct create *create, struct flo_err *err)
 
 /* ---- the file ---- */
 
-/* The index is whole only after the last payload and stands before the first:
- * payloads wait in a scratch file. */
+/* Copies the payloads from a scratch file.  The index comes before them in the
+ * patch, but is complete only after the last one. */
 static int move_payloads(int from, int to, uint64_t bytes, struct flo_err *err)
 {
     FLO_CLEANUP(flo_free_cleanup) uint8_t *piece = malloc(DELTA_PIECE_BYTES);

@@ -1,26 +1,29 @@
-/* See group.h. */
+/* Part group: see group.h. */
 #include "updater/delta/publish/group.h"
 
 #include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* Typed parts that save less than this part of their bytes are packed. */
+/* Least saving of a typed part, as 1 / n of its bytes; else it is packed. */
 #define SAVES_ONE_IN 32
 #define LEVEL_PREFIX 12
 #define LEVEL_ALONE 5
-/* A short piece next to its like alone: two of zstd's searches.  When it
- * becomes smaller than this share, nothing farther off is looked at. */
+/* For a short piece zstd first searches only the similar old bytes (two
+ * searches).  If the result is below this share, the wider range is not
+ * tried. */
 #define NEAR_BYTES_MAX (64u << 10)
 #define NEAR_ONE_IN 32
 #define LEVEL_NEAR 19
-/* Parts that old bytes make smaller than this share are not tried without. */
+/* If the old bytes make a part smaller than this share, it is not tried without
+ * them. */
 #define ALONE_ONE_IN 4
-/* Three MiB at most are packed at once: tables of 16 MiB are enough. */
+/* At most three MiB are packed at once, so tables of 16 MiB are enough. */
 #define WINDOW_LOG 22
 #define TABLE_LOG 21
-/* Tables of zstd come and go with the parts' sizes.  Each thread would keep its
- * own in the allocator's pool; mapped ones are given back. */
+/* zstd's tables change with the size of each part.  Above this size they are
+ * mapped and given back; else each thread would keep its own in the allocator's
+ * pool. */
 #define MAPPED_BYTES_MIN (1 << 20)
 
 /* ---- the tools of a thread ---- */
@@ -91,8 +94,8 @@ static void add(const struct tensor_desk *desk, struct tensor_group *group,
 
 /* ---- packed and plain ---- */
 
-/* How zstd searches, and the length of a match that ends a search; 0: as the
- * level has it. */
+/* zstd's search parameters; `enough` is the match length that ends a search.
+ * 0: the default of the level. */
 struct search {
     int level;
     int strategy;
@@ -122,7 +125,7 @@ static size_t pack(const struct tensor_desk *desk, const struct tensor_entry *pa
                           input->new + part->new_at, (size_t)part->new_bytes);
 }
 
-/* Does the last packing save enough?  The hash costs as well. */
+/* Returns whether the last packing saves anything, its hash included. */
 static bool is_below(size_t packed, uint64_t bytes)
 {
     return !ZSTD_isError(packed) && packed + 32 < bytes;
@@ -136,7 +139,7 @@ static void add_made(const struct tensor_desk *desk, struct tensor_group *group,
     add(desk, group, &part, desk->packer->bytes);
 }
 
-/* Only what stands where the piece's like should be. */
+/* Tries only the place where the similar old bytes should be. */
 static bool add_near(const struct tensor_desk *desk, struct tensor_group *group,
                      struct tensor_entry part)
 {
@@ -238,10 +241,10 @@ size_t flo_tensor_group_end(const struct tensor_plan *plan, size_t first)
     return end > first ? end : first + 1;
 }
 
-/* One way of coding a group. */
+/* Result of one way to code a group. */
 struct coding {
     bool is_followed;
-    size_t bytes; /* payload; 0: the coding saves too little */
+    size_t bytes; /* size of the payload; 0: it saves too little */
 };
 
 static void code_parts(struct tensor_desk *desk, size_t first, size_t end, struct coding *coding)
@@ -332,7 +335,7 @@ static void make(struct tensor_desk *desk, struct tensor_group *group, size_t fi
         add_typed(desk, group, first, end, &coding);
     } else if (end - first == 1) {
         pack_part(desk, group, part);
-    } else { /* who of them is it? */
+    } else { /* the group saves too little: try each part alone */
         for (size_t i = first; i < end; i++) {
             make(desk, group, i, i + 1);
         }

@@ -1,37 +1,37 @@
-/* Bytes outside tensors of a known type: long equal runs are copied, the rest
- * is packed with the old bytes at its place as a dictionary.  Where another
- * part of the old file is more alike than that place, the place moves.
+/* Block matcher: plans bytes outside tensors of known types. Long equal runs
+ * are copied. The rest is packed with old bytes as a dictionary. These are at
+ * the expected place, or at another place of the old file that is more similar.
  *
- * The old file's blocks of some bytes are kept in a table by their hash; a
- * hash rolls over the new bytes.  Blocks grow with the file, so the table never
- * takes more than 16 MiB. */
+ * The old file's blocks are in a table by their hash; a rolling hash runs over
+ * the new bytes. The block size grows with the file, so the table needs at most
+ * 16 MiB. */
 #include "updater/delta/publish/plan.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #define BLOCKS_MAX (1u << 20)
-#define BLOCK_BYTES_MIN 64u /* a multiple of the next */
+#define BLOCK_BYTES_MIN 64u /* a multiple of STRIDE */
 #define STRIDE 16
-/* Places of the table for each block, so that few hashes meet. */
+/* Table places per block, so that few hashes collide. */
 #define PLACES_EACH 4
 #define PLACES_MIN 1024u
 #define COPY_BYTES_MIN 4096
-/* The same where zstd sees the old bytes anyway: a copy splits what is packed,
- * and each piece costs two hashes and a frame. */
+/* Least copy where zstd has the old bytes anyway: a copy splits the packed
+ * piece, and each piece costs two hashes and a frame. */
 #define COPY_BYTES_NEAR_MIN (48u << 10)
-/* How far a comparison of two places looks, and how much worse than its best
- * the count of equal bytes may become on the way. */
+/* Length of a comparison of two places, and how far the count of equal bytes
+ * may fall below its best before it stops. */
 #define LOOK_BYTES (64 << 10)
 #define LOOK_WORSE 2048
-/* The index is shared out along the new file, so that it never gets too long;
- * so much is there from the start, and a rest stays for what this one guesses
+/* Budget of index bytes along the new file, so that the index never gets too
+ * long. A part is free from the start; a reserve stays for what is estimated
  * too low. */
 #define INDEX_BYTES_FREE (TENSOR_INDEX_BYTES_MAX / 16)
 #define INDEX_BYTES_SHARED (TENSOR_INDEX_BYTES_MAX / 8 * 7ull)
 #define FACTOR UINT64_C(0x9e3779b97f4a7c15)
-/* A piece that is packed, and how far around its place one looks: short pieces
- * are many, and zstd reads all of it for each. */
+/* Size of a packed piece, and of the old bytes around its place. Short pieces
+ * get fewer old bytes: there are many, and zstd reads all of them each time. */
 #define PACK_BYTES (1u << 20)
 #define AROUND_BYTES (512u << 10)
 #define AROUND_BYTES_MIN (64u << 10)
@@ -42,13 +42,13 @@ struct tensor_match {
     size_t block_bytes;
     uint64_t out_factor; /* FACTOR ^ block_bytes */
     uint64_t powers[STRIDE];
-    uint32_t *blocks; /* [mask + 1] number of a block, plus one */
+    uint32_t *blocks; /* [mask + 1] block number plus one */
     uint32_t mask;
-    bool is_filled; /* once something is searched for */
+    bool is_filled; /* set when the table is filled, at the first search */
 };
 
-/* The polynomial of the bytes plus one.  A stride's products wait for nothing
- * but their sum. */
+/* Polynomial hash of the bytes plus one. Products within a stride are
+ * independent, so they run in parallel. */
 static uint64_t hash_of(const struct tensor_match *match, const uint8_t *data)
 {
     uint64_t hash = 0;
@@ -109,7 +109,7 @@ static void fill(struct tensor_match *match)
 
     for (uint64_t i = match->input->old_bytes / bytes; i-- > 0;) {
         uint64_t hash = hash_of(match, match->input->old + i * bytes);
-        *place_of(match, hash) = (uint32_t)i + 1; /* the first of equals */
+        *place_of(match, hash) = (uint32_t)i + 1; /* the first of equal blocks stays */
     }
     match->is_filled = true;
 }
@@ -122,7 +122,7 @@ void flo_tensor_match_close(struct tensor_match *match)
     }
 }
 
-/* An equal run around a hit, from new byte `low` on and up to `high`. */
+/* An equal run around a hit, within new bytes `low` to `high`. */
 struct run {
     uint64_t new_at;
     uint64_t old_at;
@@ -143,8 +143,8 @@ static void widen(const struct delta_input *input, struct run *run, uint64_t low
     }
 }
 
-/* Do the bytes around the place of what is packed hold the run?  `near` is the
- * place of new byte `low`. */
+/* Returns whether the old bytes around the place of the packed piece contain
+ * the run. `near` is the place of new byte `low`. */
 static bool is_in_prefix(const struct run *run, uint64_t low, uint64_t near)
 {
     uint64_t place = near + (run->new_at - low);
@@ -153,7 +153,7 @@ static bool is_in_prefix(const struct run *run, uint64_t low, uint64_t near)
     return apart < AROUND_BYTES_MIN / 2;
 }
 
-/* Equal bytes less different ones, from two places on, at the best end. */
+/* Equal bytes minus different ones, from two places on, up to the best end. */
 static int64_t likeness(const struct delta_input *input, uint64_t new_at, uint64_t old_at,
                         uint64_t high)
 {
@@ -173,15 +173,15 @@ static int64_t likeness(const struct delta_input *input, uint64_t new_at, uint64
     return best;
 }
 
-/* The use that a run has. */
+/* Use of a run. */
 enum use {
     USE_NONE,
-    USE_COPY, /* a part of its own */
-    USE_PLACE /* bytes behind it are alike, too: the place moves there */
+    USE_COPY, /* copied as a part of its own */
+    USE_PLACE /* the bytes after it are similar too: move the place there */
 };
 
-/* Has the plan more parts than this much of the new file may have?  Then only
- * runs count that save a part. */
+/* Returns whether the plan has used its index budget for this much of the new
+ * file. Then only runs that save a part count. */
 static bool is_crowded(const struct tensor_match *match, const struct tensor_plan *plan,
                        uint64_t new_at)
 {
@@ -210,7 +210,7 @@ static enum use use_of(const struct tensor_match *match, const struct tensor_pla
     return there - here >= COPY_BYTES_MIN ? USE_PLACE : USE_NONE;
 }
 
-/* The next run that is of use; `near` is the place of new byte `low`. */
+/* Finds the next useful run; `near` is the place of new byte `low`. */
 static enum use find_run(const struct tensor_match *match, const struct tensor_plan *plan,
                          uint64_t low, uint64_t high, uint64_t near, struct run *run)
 {
@@ -231,7 +231,7 @@ static enum use find_run(const struct tensor_match *match, const struct tensor_p
             if (use != USE_NONE) {
                 return use;
             }
-            if (run->bytes > size) { /* go on at its end */
+            if (run->bytes > size) { /* continue at its end */
                 at = run->new_at + run->bytes - size;
                 hash = hash_of(match, input->new + at);
             }
@@ -253,7 +253,7 @@ static uint64_t around_of(uint64_t new_bytes)
                                      : AROUND_BYTES;
 }
 
-/* Bytes to pack, in pieces, each with the old bytes around its place. */
+/* Adds bytes to pack, in pieces, each with the old bytes around its place. */
 static void add_packed(const struct tensor_match *match, struct tensor_plan *plan, uint64_t new_at,
                        uint64_t bytes, uint64_t near)
 {

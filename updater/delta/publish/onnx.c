@@ -1,12 +1,12 @@
-/* See onnx.h. */
+/* ONNX weights: see onnx.h. */
 #include "updater/delta/publish/onnx.h"
 
 #include <stdlib.h>
 
-/* Kinds of fields on the wire. */
+/* Wire types of protobuf fields. */
 enum wire { WIRE_NUMBER = 0, WIRE_FIXED64 = 1, WIRE_BYTES = 2, WIRE_FIXED32 = 5 };
 
-/* The fields on the way to the values, by their messages. */
+/* Field numbers on the path to the values, by message. */
 enum {
     MODEL_VERSION = 1,
     MODEL_GRAPH = 7,
@@ -21,7 +21,7 @@ enum {
     TENSOR_RAW = 9
 };
 
-/* A message: bytes of the file from `at` to `end`. */
+/* A message: the bytes of the file from `at` to `end`. */
 struct span {
     const uint8_t *data; /* the whole file */
     uint64_t at;
@@ -31,7 +31,7 @@ struct span {
 struct field {
     uint64_t number;
     enum wire wire;
-    uint64_t value;   /* a number's value */
+    uint64_t value;   /* value of a number field */
     struct span body; /* bytes of a field */
 };
 
@@ -59,8 +59,8 @@ static bool skip(struct span *span, uint64_t bytes)
     return fits;
 }
 
-/* The next field; false at the end, and where the bytes are no fields.  Then
- * `span->at` is not its end. */
+/* Takes the next field.  false: the end, or malformed bytes; then `span->at` is
+ * not at the end. */
 static bool take_field(struct span *span, struct field *out)
 {
     struct span rest = *span;
@@ -87,7 +87,7 @@ static bool take_field(struct span *span, struct field *out)
         is_whole = is_whole && skip(&rest, out->value);
         out->body.end = rest.at;
         break;
-    default: /* groups are older than the format */
+    default: /* groups: obsolete, ONNX never has them */
         return false;
     }
     if (is_whole) {
@@ -123,7 +123,7 @@ static bool add_dims(struct onnx_tensor *tensor, struct field field)
     return true;
 }
 
-/* Values in one piece. */
+/* Sets the values; false when they come in more than one piece. */
 static bool set_values(struct onnx_tensor *tensor, const struct field *field)
 {
     bool is_first = field->wire == WIRE_BYTES && tensor->bytes == 0;
@@ -162,7 +162,7 @@ static bool use_field(struct onnx_tensor *tensor, const struct field *field)
     }
 }
 
-/* False: its values are not here as one piece. */
+/* False: its values are not in this file in one piece. */
 static bool read_tensor(struct span span, struct onnx_tensor *out)
 {
     struct field field;
@@ -206,7 +206,7 @@ static void add_tensor(struct walk *walk, struct span span)
     walk->tensors[walk->count++] = tensor;
 }
 
-/* A Constant node has its tensor in an attribute. */
+/* Visits a Constant node, which has its tensor in an attribute. */
 static void walk_node(struct walk *walk, struct span node)
 {
     struct field attribute;

@@ -1,9 +1,9 @@
-/* The list of parts that a plan is. */
+/* Plan parts: the list of parts that a plan has. */
 #include "updater/delta/publish/plan.h"
 
 #include <stdlib.h>
 
-/* An entry has about so many bytes; decoded parts have two hashes as well. */
+/* Estimated bytes of an entry; decoded parts have two hashes as well. */
 #define ENTRY_BYTES 12
 
 void flo_tensor_plan_deinit(struct tensor_plan *plan)

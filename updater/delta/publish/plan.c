@@ -1,8 +1,9 @@
-/* Which tensor of the old file explains which of the new one.
+/* Delta plan: pairs each new tensor with a similar old one.
  *
- * First by name, if the values are alike; else by values among those of the
- * same shape: renamed, moved to another layer.  Alike means that the sum of
- * the differences of some samples is less than half the sum of their sizes. */
+ * First by name, if the values are similar. Else by values among tensors of the
+ * same shape: the tensor was renamed, or moved to another layer. Similar means
+ * that the sum of differences of some samples is less than half the sum of
+ * their magnitudes. */
 #include "updater/delta/publish/plan.h"
 
 #include <stdlib.h>
@@ -28,7 +29,7 @@ static uint64_t rows_of(const struct tensor_range *tensor)
     return tensor->values / tensor->columns;
 }
 
-/* Share of the samples' sizes that is different; above 1: no pair. */
+/* Relative difference of the samples; above 1: no pair. */
 static double difference_of(const struct planner *planner, const struct tensor_range *old,
                             const struct tensor_range *fresh)
 {
@@ -54,7 +55,7 @@ static double difference_of(const struct planner *planner, const struct tensor_r
     return apart / sizes;
 }
 
-/* Rows of the same length, in types that are known. */
+/* Returns whether rows have the same length, and both types are supported. */
 static bool can_explain(const struct tensor_range *old, const struct tensor_range *fresh)
 {
     return old->columns == fresh->columns && old->type != NULL && fresh->type != NULL &&
@@ -87,7 +88,7 @@ static const struct tensor_range *find_old(const struct planner *planner,
     return best;
 }
 
-/* One part of a tensor that has a pair. */
+/* Plans one part of a paired tensor. */
 static void plan_part(struct planner *planner, struct tensor_entry part)
 {
     const struct delta_input *input = planner->input;
@@ -100,8 +101,7 @@ static void plan_part(struct planner *planner, struct tensor_entry part)
     }
 }
 
-/* Rows of `fresh` by those of `old`, as many as both have; the rest is what
- * the matcher makes of it. */
+/* Plans the rows that both tensors have; the block matcher gets the rest. */
 static void plan_pair(struct planner *planner, const struct tensor_range *old,
                       const struct tensor_range *fresh)
 {
@@ -109,7 +109,7 @@ static void plan_pair(struct planner *planner, const struct tensor_range *old,
     const struct block_type *new_type = fresh->type;
     uint64_t rows = rows_of(old) < rows_of(fresh) ? rows_of(old) : rows_of(fresh);
     uint64_t values = rows * fresh->columns;
-    uint64_t unit = fresh->columns; /* values of a part */
+    uint64_t unit = fresh->columns; /* values per part */
     uint64_t block = old_type->values > new_type->values ? old_type->values : new_type->values;
     uint64_t per_mib = TENSOR_PART_BYTES_MAX / old_type->bytes;
     uint64_t most = per_mib * old_type->values;
@@ -142,7 +142,7 @@ static uint64_t old_end_of(const struct tensor_plan *plan)
     return last == NULL ? 0 : last->old_at + last->old_bytes;
 }
 
-/* Where the like of a tensor of an unknown type begins. */
+/* Expected place in the old file of a tensor with an unsupported type. */
 static uint64_t near_of(const struct planner *planner, const struct tensor_range *fresh)
 {
     const struct tensor_range *old =
@@ -157,7 +157,7 @@ static void plan_tensors(struct planner *planner)
 
     for (size_t i = 0; i < planner->fresh->count; i++) {
         const struct tensor_range *fresh = &planner->fresh->all[i];
-        /* The header, and what stands between tensors. */
+        /* The header, and bytes between tensors. */
         flo_tensor_match_plan(planner->match, planner->plan, at, fresh->offset - at,
                               old_end_of(planner->plan));
         const struct tensor_range *old = find_old(planner, fresh);

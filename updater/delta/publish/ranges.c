@@ -1,4 +1,4 @@
-/* See ranges.h. */
+/* Tensor ranges: see ranges.h. */
 #include "updater/delta/publish/ranges.h"
 
 #include <stdlib.h>
@@ -8,19 +8,20 @@
 #include "base/safetensors/safetensors.h"
 #include "updater/delta/publish/onnx.h"
 
-/* Shorter rows (kernels of a convolution) are taken together: the columns are
- * what the contexts are kept for. */
+/* Shorter rows (kernels of a convolution) are joined, because contexts are kept
+ * per column. */
 #define COLUMNS_MIN 32
 
-/* The ids of types are those of GGUF. */
+/* Type ids are those of GGUF. */
 #define ID_F32 0
 #define ID_F16 1
 #define ID_BF16 30
 #define ID_I8 24
-#define ID_U8 254 /* id of types.def alone */
+#define ID_U8 254 /* defined only in types.def */
 #define ID_NONE UINT32_MAX
 
-/* Rows of a shape, outermost dimension first.  False: no values. */
+/* Sets rows and columns from a shape, outermost dimension first. False: no
+ * values. */
 static bool set_shape(struct tensor_range *tensor, const uint64_t *dims, uint32_t count)
 {
     tensor->columns = 1;
@@ -63,7 +64,7 @@ static void add(struct tensor_ranges *out, const struct tensor_range *tensor)
     }
 }
 
-/* A tensor whose bytes are not those of its shape is of no known type. */
+/* Adds a tensor; when its bytes do not fit its shape, its type is unknown. */
 static void add_shaped(struct tensor_ranges *out, struct tensor_range *tensor, const uint64_t *dims,
                        uint32_t dim_count)
 {
@@ -73,7 +74,7 @@ static void add_shaped(struct tensor_ranges *out, struct tensor_range *tensor, c
     add(out, tensor);
 }
 
-/* A file that is damaged has no tensors. */
+/* Ignores damage: a damaged file has no tensors. */
 static int passes(int rv, struct flo_err *err)
 {
     return rv == FLO_E_MEMORY ? lack_of_memory(err) : 0;
@@ -98,7 +99,7 @@ static int read_gguf(const uint8_t *data, uint64_t bytes, struct tensor_ranges *
     return 0;
 }
 
-/* Floats of 8 bits are in their order as integers are, but for the sign. */
+/* 8-bit floats sort as integers do, except for the sign. */
 static uint32_t safetensors_id(const struct flo_quant_type *type)
 {
     static const struct {

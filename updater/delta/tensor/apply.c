@@ -1,6 +1,6 @@
-/* Typed deltas to files: the parts one after the other, each checked by its
- * hash before it goes out.  After a power cut the parts that are whole already
- * are checked and kept.  See format.h. */
+/* Typed-delta decoder: makes the parts one after the other, and verifies each
+ * by its hash before output.  After a power cut it verifies and keeps the
+ * complete parts.  See format.h. */
 #include "updater/delta/tensor/format.h"
 
 #include <inttypes.h>
@@ -18,17 +18,17 @@ struct apply {
     struct tensor_head head;
     uint8_t *index; /* [head.index_bytes] */
     struct tensor_needs needs;
-    uint8_t *old;     /* at least a piece; so is the next */
+    uint8_t *old;     /* at least one piece; the next buffer too */
     uint8_t *fresh;   /* [needs.new_bytes] */
     uint8_t *payload; /* [needs.payload_bytes] */
     struct tensor_model *model;
     struct range_coder coder;
     bool is_in_group;
-    bool is_followed; /* the group */
+    bool is_followed; /* the group uses row directions */
     ZSTD_DCtx *zstd;
 };
 
-/* Bytes of the patch, which may still be coming. */
+/* Reads bytes of the patch, which may still be downloading. */
 static int read_patch(const struct apply *apply, void *out, size_t bytes, uint64_t at,
                       struct flo_err *err)
 {
@@ -48,8 +48,8 @@ static bool lacks_memory(size_t result)
     return ZSTD_getErrorCode(result) == ZSTD_error_memory_allocation;
 }
 
-/* The bytes are one frame that states this size, and nothing behind it: what is
- * decoded ends there. */
+/* Checks that the bytes are one zstd frame of exactly this size: decoding ends
+ * there. */
 static bool is_one_frame(const uint8_t *data, size_t bytes, uint64_t size)
 {
     return ZSTD_getFrameContentSize(data, bytes) == size &&
@@ -79,7 +79,7 @@ static int check_files(const struct apply *apply, struct flo_err *err)
     apply->sink->named = head->new_digest;
     apply->sink->has_named = true;
     FLO_TRY(flo_delta_file_bytes(job->base_fd, "base", &base_bytes, err));
-    if (job->base_digest != NULL) { /* that the base has it was seen before */
+    if (job->base_digest != NULL) { /* the caller has verified that the base has it */
         found = *job->base_digest;
     } else {
         FLO_TRY(flo_sha256_fd(job->base_fd, &found, NULL, err));
@@ -130,7 +130,8 @@ static int unpack_index(struct apply *apply, struct flo_err *err)
     return 0;
 }
 
-/* Everything behind the head is checked by it. */
+/* Verifies the head by its signed digest; the head verifies all that
+ * follows. */
 static int check_head(const struct flo_delta_job *job, const uint8_t *data, size_t bytes,
                       struct flo_err *err)
 {
@@ -201,7 +202,7 @@ static int read_old(struct apply *apply, const struct tensor_entry *entry, struc
     return rv < 0 ? flo_wrap(err, rv, "base") : 0;
 }
 
-/* A group's payload must have been read to its end. */
+/* Checks that a group's payload was read to its end. */
 static int end_group(struct apply *apply, const struct tensor_entry *next, struct flo_err *err)
 {
     bool is_spent = !apply->is_in_group || range_is_spent(&apply->coder);
@@ -266,7 +267,7 @@ static int make_packed(struct apply *apply, const struct tensor_entry *entry, st
                : fail_part(entry, "its zstd frame is damaged", err);
 }
 
-/* Bytes that need no decoding, a piece of them in apply->fresh. */
+/* Makes a piece of a copied or zero part in apply->fresh. */
 static int make_piece(struct apply *apply, const struct tensor_entry *entry, uint64_t at,
                       size_t bytes, struct flo_err *err)
 {
@@ -361,8 +362,8 @@ static int is_part_there(struct apply *apply, const struct tensor_entry *entry, 
     return rv;
 }
 
-/* Walk over the parts that stand in done_fd already.  `index` is then in front
- * of the first part to make, which begins a group or is in none. */
+/* Skips the parts that done_fd already has.  Afterwards `index` is before the
+ * first part to make, which begins a group or belongs to none. */
 static int skip_done(struct apply *apply, struct tensor_index *index, struct flo_err *err)
 {
     struct tensor_index at = *index;
@@ -374,7 +375,8 @@ static int skip_done(struct apply *apply, struct tensor_index *index, struct flo
         struct tensor_index before = at;
 
         FLO_TRY(flo_tensor_index_next(&at, &entry, &is_end, err));
-        /* In front of a part that goes on, its group's begin is needed. */
+        /* A later part of a group cannot be decoded without the group's
+         * start. */
         if (is_end ||
             (entry.op != TENSOR_MORE && entry.op != TENSOR_COPY && entry.op != TENSOR_ZERO)) {
             *index = before;
@@ -387,7 +389,7 @@ static int skip_done(struct apply *apply, struct tensor_index *index, struct flo
     return 0;
 }
 
-/* Hash what is kept and tell the receiver where to go on. */
+/* Hashes the kept bytes and tells the receiver where to continue. */
 static int keep_done(struct apply *apply, struct tensor_index *index, struct flo_err *err)
 {
     const struct flo_delta_job *job = apply->job;
@@ -432,7 +434,7 @@ static int make_all(struct apply *apply, struct flo_err *err)
     return end_group(apply, &entry, err);
 }
 
-/* Room for the largest part, and for a piece of what is copied. */
+/* Allocates buffers for the largest part, and for a piece of copied bytes. */
 static int make_room(struct apply *apply, struct flo_err *err)
 {
     const struct tensor_needs *needs = &apply->needs;

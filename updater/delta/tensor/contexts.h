@@ -1,7 +1,8 @@
-/* Contexts of the predictor and the coding of one number under them, both ways.
+/* Contexts: states of the predictor, and the coding of one number under them,
+ * both ways.
  *
- * Each kind of number has contexts of its own: how much its row and its column
- * have moved so far, and how near the prediction lies to the next code.  Part
+ * Each kind of number has its own contexts: the changes of its row and its
+ * column so far, and the distance of the prediction from the next code.  Part
  * of the frozen predictor (model.h). */
 #ifndef FLOTILLA_TENSOR_CONTEXTS_H
 #define FLOTILLA_TENSOR_CONTEXTS_H
@@ -10,7 +11,7 @@
 #include "updater/delta/tensor/model.h"
 
 #define MARGINS 18
-#define PLACES (MARGINS * 3) /* margin, then edge */
+#define PLACES (MARGINS * 3) /* by margin, then by edge */
 #define LEVELS 32
 #define CLASSES 24
 #define NUMBER_LEVELS 48
@@ -19,7 +20,7 @@
 
 /* ---- contexts ---- */
 
-/* Small differences: of codes, of scales, of mins. */
+/* Contexts for small differences: of codes, scales and mins. */
 struct code_slots {
     slot_t none_a[LEVELS][PLACES];
     slot_t none_b[16][PLACES];
@@ -28,7 +29,7 @@ struct code_slots {
     slot_t same_group[LEVELS][8];
 };
 
-/* Differences of numbers of 16 or 32 bits. */
+/* Contexts for differences of numbers of 16 or 32 bits. */
 struct number_slots {
     slot_t bins_a[NUMBER_LEVELS][NUMBER_BINS];
     slot_t bins_b[64][NUMBER_BINS];
@@ -47,7 +48,8 @@ struct slots {
     slot_t same_block[16];
 };
 
-/* How much the numbers of one kind move: mean sizes by column and by row. */
+/* Activity: the mean size of changes of one kind of number, by column and by
+ * row. */
 struct activity {
     uint32_t *column;
     uint32_t columns;
@@ -56,7 +58,7 @@ struct activity {
     uint64_t row_sum;
     uint32_t row_count;
     uint32_t rows;
-    uint32_t prior; /* values that row_mean weighs as */
+    uint32_t prior; /* weight of row_mean, in values */
 };
 enum activities { MOVED_CODES, MOVED_D, MOVED_M, MOVED_SCALES, MOVED_MINS };
 #define ACTIVITIES 5
@@ -65,19 +67,19 @@ struct tensor_model {
     struct slots slots;
     struct activity moved[ACTIVITIES];
     int64_t step_mean;
-    /* The last blocks' outcomes. */
+    /* Outcomes of the last blocks. */
     unsigned same_history;
     unsigned last_bits[2];
     struct directions directions;
-    /* The old values at hand. */
+    /* Cache of old values. */
     int64_t cache[BLOCK_VALUES_MAX];
     uint32_t column_store[TENSOR_COLUMNS_MAX];
-    uint16_t ratios[TENSOR_COLUMNS_MAX]; /* ratio of each column of integers */
+    uint16_t ratios[TENSOR_COLUMNS_MAX]; /* new/old ratio of each column of integers */
     uint32_t block_store[2][TENSOR_COLUMNS_MAX / 32];
     uint32_t part_store[2][TENSOR_COLUMNS_MAX / 16];
 };
 
-/* Four times the logarithm to base 2, cut; 0 for 0. */
+/* Returns 4 * log2(v), rounded down; 0 for 0. */
 static inline int lg4(uint32_t v)
 {
     int zeros;
@@ -125,8 +127,8 @@ static inline uint32_t activity_row(const struct activity *moved)
     return (uint32_t)(sum / (moved->prior + moved->row_count));
 }
 
-/* Four times the logarithm of what the row lets expect, to which a column adds
- * lg4(column). */
+/* Returns four times the logarithm of the change expected by the row; the
+ * caller adds lg4(column). */
 static inline int activity_base(const struct activity *moved)
 {
     return lg4(activity_row(moved)) - lg4(moved->column_mean);
@@ -149,13 +151,13 @@ static inline void activity_learn(struct activity *moved, uint32_t column, uint3
     moved->row_count++;
 }
 
-/* The same for `count` sizes of 0 from a column on. */
+/* Updates the activity for `count` changes of size 0 from a column on. */
 static inline void activity_rest(struct activity *moved, uint32_t column, size_t count, int shift)
 {
     uint32_t *mean = moved->column + column;
     uint32_t round = (UINT32_C(1) << shift) - 1;
 
-    for (size_t i = 0; i < count; i++) { /* rounded up, as a shift below 0 */
+    for (size_t i = 0; i < count; i++) { /* rounded up, as shifts of negative numbers are */
         mean[i] -= (mean[i] >> shift) + ((mean[i] & round) != 0);
     }
     moved->row_count += (uint32_t)count;
@@ -189,8 +191,8 @@ static inline unsigned bits_of(uint32_t v)
     return v == 0 ? 0 : 32u - (unsigned)__builtin_clz(v);
 }
 
-/* How many bits the size of a difference has, searched from the likely count
- * upward or downward. */
+/* Codes how many bits the size of a difference has, searching up or down from
+ * the likely count. */
 RANGE_INLINE unsigned code_bits(struct range_coder *coder, bool decodes, slot_t *a, slot_t *b,
                                 unsigned likely, unsigned most, unsigned bits)
 {
@@ -213,7 +215,8 @@ RANGE_INLINE unsigned code_bits(struct range_coder *coder, bool decodes, slot_t 
     return j;
 }
 
-/* The size's bits below the highest: two are learned, the rest is plain. */
+/* Codes the bits below the highest: two with learned probabilities, the rest
+ * plain. */
 RANGE_INLINE uint32_t code_rest(struct range_coder *coder, bool decodes, slot_t top[4],
                                 unsigned bits, uint32_t size)
 {
@@ -230,14 +233,15 @@ RANGE_INLINE uint32_t code_rest(struct range_coder *coder, bool decodes, slot_t 
     return got;
 }
 
-/* A level is what the size is expected to be, in half octaves with 12 for one
- * unit; this many bits are then likely. */
+/* Likely number of bits for a level.  A level is the expected size in half
+ * octaves, 12 for size 1. */
 static inline int likely_bits(int level, int most)
 {
     return clamp((level - 10) / 2, 0, most - 1);
 }
 
-/* A difference, with its level within the contexts' and its likely bits. */
+/* Codes a difference, with its level clamped to the contexts and its likely
+ * number of bits. */
 RANGE_INLINE int64_t code_number(struct range_coder *coder, bool decodes,
                                  struct number_slots *slots, unsigned level, unsigned likely,
                                  unsigned other, unsigned sign_context, unsigned most,
@@ -255,7 +259,8 @@ RANGE_INLINE int64_t code_number(struct range_coder *coder, bool decodes,
     return is_less != 0 ? -(int64_t)size : (int64_t)size;
 }
 
-/* Half floats in their order, so that neighbours differ by one. */
+/* Maps a float's bits to an integer in numeric order, so that neighbours differ
+ * by one. */
 static inline uint32_t order_of(uint32_t bits, unsigned width)
 {
     uint32_t sign = UINT32_C(1) << (width - 1);
@@ -274,12 +279,12 @@ static inline uint32_t unordered(uint32_t order, unsigned width)
 
 /* ---- small differences ---- */
 
-/* A grid's inverse: position(x) = (x - offset) / step in units of 1/1024. */
+/* Inverse of a grid: position(x) = (x - offset) / step in units of 1/1024. */
 struct inverse {
     int64_t offset;
     int64_t most; /* largest |x - offset| */
     int64_t factor;
-    int shift; /* right; negative: left */
+    int shift; /* to the right; negative: to the left */
     bool is_flat;
 };
 
@@ -313,11 +318,12 @@ static inline int position_of(const struct inverse *inverse, int64_t value)
     return (int)((t * inverse->factor + (INT64_C(1) << 35)) >> 36);
 }
 
-/* A prediction: the nearest code and where the truth may rather be. */
+/* A prediction: the nearest code, and how far the position is from its
+ * middle. */
 struct guess {
     int16_t code;
-    int8_t toward;  /* +1, -1: the side on which the position lies */
-    uint8_t margin; /* 0: in the middle of the code; 17: far outside */
+    int8_t toward;  /* +1 or -1: side of the code on which the position lies */
+    uint8_t margin; /* 0: middle of the code; 17: far outside */
 };
 
 /* By |fraction|, 0..513. */
@@ -336,7 +342,7 @@ static inline struct guess guess_of(int position, int most)
     };
 }
 
-/* The same on the uneven grid: 1024 from one step to the next. */
+/* The same on the uneven grid, with 1024 between two levels. */
 static inline struct guess guess_of_steps(int position)
 {
     int low = 0;
@@ -349,13 +355,14 @@ static inline struct guess guess_of_steps(int position)
     return guess_of(low * 1024 + past, 15);
 }
 
-/* Codes between the guess and the end on its side. */
+/* Number of codes between the guess and the end on its side. */
 static inline int guess_room(struct guess guess, int most)
 {
     return guess.toward > 0 ? most - guess.code : guess.code;
 }
 
-/* The margin, and whether the code is the last on this side or the other. */
+/* Context from the margin and from whether the code is the last on either
+ * side. */
 static inline unsigned guess_place(struct guess guess, int most)
 {
     int room = guess_room(guess, most);
@@ -369,7 +376,7 @@ static inline int level_within(int level)
     return clamp(level, 0, LEVELS - 1);
 }
 
-/* Another code than the guess: on which side, and how far. */
+/* Codes a code other than the guess: on which side, and how far away. */
 RANGE_INLINE int code_other(struct range_coder *coder, bool decodes, struct code_slots *slots,
                             int level, struct guess guess, int most, int code)
 {
@@ -396,8 +403,8 @@ RANGE_INLINE int code_other(struct range_coder *coder, bool decodes, struct code
     return clamp(guess.code + got * guess.toward, 0, most);
 }
 
-/* The code itself, given a guess.  `level`: half octaves of the expected size
- * of the difference, 24 for one; `other`: a second context. */
+/* Codes one code, given a guess.  `level`: expected size of the difference in
+ * half octaves, 24 for size 1; `other`: a second context. */
 RANGE_INLINE int code_small(struct range_coder *coder, bool decodes, struct code_slots *slots,
                             int level, unsigned other, struct guess guess, int most, int code)
 {
@@ -416,8 +423,8 @@ static inline int64_t size_of(int64_t v)
     return v < 0 ? -v : v;
 }
 
-/* A part of codes, of floats or of integers; false: the payload ended before
- * it. */
+/* Codes a part of quantised codes, of floats or of integers.  false: the
+ * payload ended early. */
 bool flo_tensor_codes_encode(struct tensor_model *model, struct range_coder *coder,
                              const struct tensor_part *part, uint8_t *fresh);
 bool flo_tensor_codes_decode(struct tensor_model *model, struct range_coder *coder,
@@ -430,7 +437,7 @@ bool flo_tensor_integers_encode(struct tensor_model *model, struct range_coder *
                                 const struct tensor_part *part, uint8_t *fresh);
 bool flo_tensor_integers_decode(struct tensor_model *model, struct range_coder *coder,
                                 const struct tensor_part *part, uint8_t *fresh);
-/* Rows of a part begin: nothing has moved. */
+/* Begins the rows of a part, with no changes recorded. */
 void flo_tensor_rows_begin(struct tensor_model *model, const struct tensor_part *part);
 
 #endif

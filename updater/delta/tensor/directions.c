@@ -1,5 +1,6 @@
-/* See directions.h.  Least squares twice: for a row's shares over its columns,
- * and for the basis over the rows (recursive, with forgetting). */
+/* Row directions; see directions.h.  Two least-squares problems: for a row's
+ * shares over its columns, and for the basis over the rows (recursive, with
+ * forgetting). */
 #include "updater/delta/tensor/directions.h"
 
 #include <string.h>
@@ -11,12 +12,13 @@
 #define SPREAD_MAX (INT64_C(1) << 30)
 #define BASIS_MAX (1 << 23)
 #define LEVER_BITS 16
-/* Rows until the sums of the basis are taken only every eighth time. */
+/* Rows after which the sums of the basis are computed only every eighth
+ * time. */
 #define ROWS_EACH 16
-/* Rows until what was seen counts. */
+/* Rows before the statistics count. */
 #define ROWS_UNSEEN 24
 
-/* Columns that are looked at together; a row has a multiple of them. */
+/* Columns processed together; a row has a multiple of them. */
 #define DIRECTIONS_AT_ONCE 32
 
 static int64_t within(int64_t v, int64_t most)
@@ -43,7 +45,7 @@ void flo_directions_begin(struct directions *directions, uint32_t columns)
     }
 }
 
-/* `count` is at most 32. */
+/* Predicts `count` changes, at most 32. */
 TENSOR_COPIES static void foresee(const struct directions *directions, uint32_t column,
                                   size_t count, int32_t *guesses)
 {
@@ -91,7 +93,7 @@ TENSOR_COPIES static int64_t product_of(const int32_t *a, const int32_t *b, size
     return sum;
 }
 
-/* Products of the basis with itself, over the columns before each point. */
+/* Computes the basis's Gram matrices, over the columns before each point. */
 static void take_grams(struct directions *directions)
 {
     uint32_t first = 0;
@@ -110,8 +112,8 @@ static void take_grams(struct directions *directions)
     }
 }
 
-/* Shares that explain the moves so far: (gram + noise) shares = sums, by the
- * square-root-free Cholesky decomposition. */
+/* Solves for the shares that explain the changes so far: (gram + noise) shares
+ * = sums, by square-root-free Cholesky decomposition. */
 static void solve(struct directions *directions, uint32_t point)
 {
     int64_t(*gram)[DIRECTIONS] = directions->grams[point];
@@ -164,7 +166,7 @@ static int64_t root_of(uint64_t v)
     return (int64_t)root;
 }
 
-/* The first row that moves sets the size of a basis of noise. */
+/* Begins with a random basis; the first changed row sets its size. */
 static void begin_basis(struct directions *directions)
 {
     uint32_t seed = 1;
@@ -185,8 +187,8 @@ static void begin_basis(struct directions *directions)
     }
 }
 
-/* basis += error * gain >> LEVER_BITS.  An error has 24 bits and a gain 21: the
- * product has 45, of which 29 are kept. */
+/* Updates basis += error * gain >> LEVER_BITS.  An error has 24 bits and a gain
+ * 21, so the product has 45, of which 29 are kept. */
 TENSOR_COPIES static void move_some(int32_t *basis, const int32_t *errors, int32_t gain,
                                     size_t count)
 {
@@ -213,7 +215,7 @@ static void move_basis(struct directions *directions, const int64_t *gain)
 
 static void learn_basis(struct directions *directions)
 {
-    int64_t pull[DIRECTIONS]; /* spread times shares */
+    int64_t pull[DIRECTIONS]; /* covariance times shares */
     int64_t gain[DIRECTIONS];
     int64_t divisor = INT64_C(1) << SPREAD_BITS;
 

@@ -1,4 +1,4 @@
-/* Parts of floats: differences in the order of the numbers, 32 at a time. */
+/* Float parts: differences in numeric order, 32 at a time. */
 #include "updater/delta/tensor/forecast.h"
 
 /* ---- parts of floats ---- */
@@ -6,9 +6,9 @@
 struct floats {
     unsigned width;    /* bits */
     unsigned fraction; /* bits of it */
-    unsigned spare;    /* bits below one place that a size counts with */
+    unsigned spare;    /* extra bits below the last place in a size */
     bool is_followed;
-    int exponent_most; /* largest of the old values */
+    int exponent_most; /* largest exponent of the old values */
 };
 
 static inline int exponent_of(const struct floats *floats, uint32_t bits)
@@ -19,7 +19,7 @@ static inline int exponent_of(const struct floats *floats, uint32_t bits)
     return exponent > 0 ? exponent : 1;
 }
 
-/* Inlined, as no function of base is: they become loads of many. */
+/* Inlined here, because functions of base are not: the loads vectorise. */
 static inline uint32_t half_at(const uint8_t *bytes, uint64_t i)
 {
     return (uint32_t)bytes[i * 2] | (uint32_t)bytes[i * 2 + 1] << 8;
@@ -48,8 +48,8 @@ static inline void float_put(const struct floats *floats, uint8_t *bytes, uint64
 
 /* ---- values as integers ---- */
 
-/* In units of the last place of the largest exponent, with so many bits more.
- */
+/* Converts to units of the last place of the largest exponent, with this many
+ * extra bits. */
 #define UNIT_BITS 12
 
 RANGE_INLINE int64_t units_of(const struct floats *floats, uint32_t bits)
@@ -64,11 +64,11 @@ RANGE_INLINE int64_t units_of(const struct floats *floats, uint32_t bits)
     }
     int up = clamp(shift, 0, 32);
     int down = clamp(-shift, 0, 63);
-    size = (int64_t)((uint64_t)size << up >> down); /* one of them is 0 */
+    size = (int64_t)((uint64_t)size << up >> down); /* one of the shifts is 0 */
     return (bits & sign) != 0 ? -size : size;
 }
 
-/* The nearest number; halves go up.  `otherwise` where there is none. */
+/* Rounds to the nearest float, halves up.  `otherwise` where there is none. */
 RANGE_INLINE uint32_t float_of_units(const struct floats *floats, int64_t units, uint32_t otherwise)
 {
     uint32_t sign = UINT32_C(1) << (floats->width - 1);
@@ -83,7 +83,7 @@ RANGE_INLINE uint32_t float_of_units(const struct floats *floats, int64_t units,
     return bits >= sign ? otherwise : (uint32_t)bits | (units < 0 ? sign : 0);
 }
 
-/* The guesses where the old type is another one, or has 32 bits. */
+/* Guesses where the old type differs, or has 32 bits. */
 static void guess_others(struct tensor_model *model, const struct tensor_part *part, uint64_t first,
                          size_t count, uint32_t *guesses)
 {
@@ -112,7 +112,7 @@ RANGE_INLINE void guess_floats(struct tensor_model *model, const struct tensor_p
     }
 }
 
-/* The largest exponent of the guesses sets the unit of what moves. */
+/* The largest exponent of the guesses, which sets the unit of changes. */
 RANGE_INLINE int largest_exponent(struct tensor_model *model, const struct tensor_part *part,
                                   const struct floats *floats)
 {
@@ -133,10 +133,11 @@ RANGE_INLINE int largest_exponent(struct tensor_model *model, const struct tenso
 
 /* ---- rows that move together ---- */
 
-/* Rows that moved until the encoder asks whether following is worth it. */
+/* Rows with changes after which the encoder checks that row directions pay
+ * off. */
 #define ROWS_TO_SHOW 80
 
-/* Values at hand: the old ones, their moves as guessed and as they are. */
+/* Current values: the old ones, their predicted and actual changes. */
 struct followed {
     int64_t units[GROUP_VALUES];
     int32_t guesses[GROUP_VALUES];
@@ -150,7 +151,7 @@ RANGE_INLINE int64_t move_within(int64_t v)
                                      : v;
 }
 
-/* The old values become what they are with the moves that are foreseen. */
+/* Adds the predicted changes to the old values. */
 RANGE_INLINE void follow(struct tensor_model *model, const struct floats *floats, uint32_t column,
                          size_t count, uint32_t *guesses, struct followed *followed)
 {
@@ -164,9 +165,9 @@ RANGE_INLINE void follow(struct tensor_model *model, const struct floats *floats
     }
 }
 
-/* Values on columns that follow each other.  Their contexts, as far as they
- * depend on no bit, are taken first: they are not on the way from one bit to
- * the next.  The columns learn last. */
+/* Values of consecutive columns.  Contexts that depend on no bit are computed
+ * first, to keep them off the critical path between bits.  Columns learn
+ * last. */
 struct group {
     uint32_t *columns;
     const uint32_t *guesses;
@@ -174,15 +175,15 @@ struct group {
     size_t count;
     uint8_t levels[GROUP_VALUES];
     uint8_t likely[GROUP_VALUES];
-    uint8_t below[GROUP_VALUES];  /* the largest exponent; at most 40 */
-    uint32_t sizes[GROUP_VALUES]; /* differences, as they count */
+    uint8_t below[GROUP_VALUES];  /* bits below the largest exponent; at most 40 */
+    uint32_t sizes[GROUP_VALUES]; /* sizes of the differences, weighted */
 };
 
 RANGE_INLINE void aim_group(const struct floats *floats, int base, struct group *group)
 {
     for (size_t i = 0; i < group->count; i++) {
         int below = floats->exponent_most - exponent_of(floats, group->guesses[i]);
-        /* A value may be foreseen beyond the most. */
+        /* A prediction may exceed the largest exponent. */
         group->below[i] = (uint8_t)clamp(below, 0, 40);
         group->sizes[i] = 0;
     }
@@ -223,7 +224,7 @@ RANGE_INLINE void learn_group(struct activity *moved, const struct group *group,
     moved->row_count += (uint32_t)group->count;
 }
 
-/* The difference of a value from its guess, in the order of the numbers. */
+/* Difference of a value from its guess, in numeric order. */
 static inline int64_t apart_of(const struct floats *floats, uint32_t value, uint32_t guess)
 {
     uint32_t apart = order_of(value, floats->width) - order_of(guess, floats->width);
@@ -288,7 +289,8 @@ RANGE_INLINE void code_group(struct tensor_model *model, struct range_coder *cod
                          &slots->same_group[clamp(row / 2, 0, NUMBER_LEVELS - 1)][state[0] & 3],
                          is_same) != 0;
     state[0] = state[0] << 1 | !is_same;
-    /* In other rows a column may come again: values one by one. */
+    /* With other row lengths a column may occur twice in a group: code values
+     * one by one. */
     size_t step = part->columns % GROUP_VALUES == 0 ? count : 1;
     for (size_t i = 0; i < count; i += step) {
         uint32_t column = (in_row + (uint32_t)i) % part->columns % moved->columns;
@@ -296,7 +298,7 @@ RANGE_INLINE void code_group(struct tensor_model *model, struct range_coder *cod
             activity_rest(moved, column, step, activity_shift(moved));
             continue;
         }
-        struct group group; /* filled field by field: zeroing it costs */
+        struct group group; /* set field by field: zeroing is slow */
         group.columns = moved->column + column;
         group.guesses = guesses + i;
         group.values = values + i;
@@ -315,7 +317,8 @@ RANGE_INLINE void code_group(struct tensor_model *model, struct range_coder *cod
     }
 }
 
-/* Does a part that is followed show no directions, at the begin of a row? */
+/* Returns whether a part with row directions shows none, at the start of a
+ * row. */
 static bool is_hopeless(const struct tensor_model *model, const struct tensor_part *part,
                         uint64_t first)
 {
@@ -353,7 +356,7 @@ RANGE_INLINE bool code_floats(struct tensor_model *model, struct range_coder *co
     return true;
 }
 
-/* A copy of the loops for each type: widths are no numbers to be loaded. */
+/* One copy of the loops for each type, so that widths are constants. */
 RANGE_INLINE bool code_each(struct tensor_model *model, struct range_coder *coder, bool decodes,
                             const struct tensor_part *part, uint8_t *fresh)
 {

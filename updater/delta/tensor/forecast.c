@@ -1,20 +1,21 @@
-/* See forecast.h. */
+/* Forecast: see forecast.h. */
 #include "updater/delta/tensor/forecast.h"
 
 #include <string.h>
 
-/* The largest value of another type, 8192: no product of two overflows. */
+/* Bound for values of another type, 8192, so that no product of two
+ * overflows. */
 #define VALUE_MAX (INT64_C(1) << 45)
 
 /* ---- numbers ---- */
 
-/* To nearest, half to even, of a number in units of 2^-32; saturates. */
+/* Rounds a number in units of 2^-32 to the nearest, half to even; saturates. */
 uint16_t flo_tensor_f16(int64_t value)
 {
     uint64_t size = value < 0 ? 0 - (uint64_t)value : (uint64_t)value;
     uint32_t sign = value < 0 ? 0x8000u : 0;
     unsigned exponent = 0;
-    unsigned shift = 8; /* subnormals have units of 2^-24 */
+    unsigned shift = 8; /* subnormals are multiples of 2^-24 */
 
     while (size >> shift >= 2048) {
         shift++;
@@ -32,7 +33,7 @@ uint16_t flo_tensor_f16(int64_t value)
 
 /* ---- old values ---- */
 
-/* In units of 2^-32, at most 2^48 in magnitude. */
+/* Converts to units of 2^-32, at most 2^48 in magnitude. */
 static int64_t fixed_of_f32(uint32_t bits)
 {
     const int64_t most = INT64_C(1) << 48;
@@ -85,7 +86,8 @@ uint32_t flo_tensor_f32_at(const struct block_type *type, const uint8_t *bytes, 
     return type->is_float == BLOCK_F16 ? f32_of_f16(half) : (uint32_t)half << 16;
 }
 
-/* `cache` keeps the block at hand: a new block may be a piece of it. */
+/* Reads values.  `cache` keeps the current block, since several new blocks may
+ * need it. */
 static void read_values(const struct block_type *type, const uint8_t *bytes,
                         int64_t cache[BLOCK_VALUES_MAX], uint64_t first, size_t count, int64_t *out)
 {
@@ -130,7 +132,7 @@ void flo_tensor_values(const struct block_type *type, const uint8_t *bytes, uint
     read_values(type, bytes, cache, first, count, out);
 }
 
-/* A float's place in its order when the old value is rounded to its type. */
+/* Rounds an old value to a float type and returns its bits. */
 uint32_t flo_tensor_rounded(uint32_t bits, const struct block_type *type)
 {
     uint32_t sign = bits >> 16 & 0x8000u;
@@ -177,7 +179,8 @@ uint32_t flo_tensor_f32(int64_t value)
 
 /* ---- prediction of a block ---- */
 
-/* The step and offset that the new type's usual quantizer would choose. */
+/* Computes the step and offset that the new type's usual quantiser would
+ * choose. */
 static void forecast_part(const struct block_type *type, const int64_t *x, int64_t *step,
                           int64_t *offset)
 {
