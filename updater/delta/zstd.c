@@ -1,10 +1,10 @@
-/* Full downloads, compressed: zstd with windows that every device can hold.
+/* zstd codec: compressed full downloads, with windows that every device can
+ * hold.
  *
- * Written at level 19 with windows of at most 8 MiB, the size in the head and a
- * checksum of 32 bits at the end: who decodes without a release sees damage.
- * Read as one frame: no dictionary, no frame to skip, nothing after it.
- * Decoding never goes past the size in the release: a bomb stops at that
- * byte. */
+ * Written at level 19 with windows of at most 8 MiB, the size in the header and
+ * a 32-bit checksum, so that damage is noticed without a release. Read as one
+ * frame: no dictionary, no skippable frame, nothing after it. Decoding stops at
+ * the release's size, which limits a decompression bomb. */
 #include "updater/delta/internal.h"
 
 #include <inttypes.h>
@@ -17,11 +17,11 @@
 #include <flotilla/errors/patch.h>
 
 #define LEVEL 19
-#define THREAD_BYTES (8 << 20) /* a piece that a thread encodes */
+#define THREAD_BYTES (8 << 20) /* bytes that one thread encodes */
 #define THREAD_OVERLAP 7       /* 7 on a scale to 9: a quarter of the window */
 #define INPUT_BYTES (64u << 10)
 #define MAGIC 0xFD2FB528u
-/* Added to the window: two blocks, tables, our own two buffers. */
+/* Memory besides the window: two blocks, tables, and our two buffers. */
 #define DECODER_BYTES ((640u << 10) + INPUT_BYTES + DELTA_PIECE_BYTES)
 
 /* ---- head (RFC 8878 section 3.1.1.1) ---- */
@@ -110,7 +110,7 @@ struct decode {
     const struct flo_delta_job *job;
     struct delta_sink *sink;
     uint64_t patch_bytes;
-    uint64_t offset; /* place in the patch, next to read */
+    uint64_t offset; /* offset in the patch of the next read */
     ZSTD_DStream *stream;
     ZSTD_inBuffer in;
     uint8_t input[INPUT_BYTES];
@@ -141,7 +141,8 @@ static int decode_run(struct decode *decode, struct flo_err *err)
             int rv = fill(decode, err);
             FLO_TRY(rv);
         }
-        /* Full output may hide more: go on until it is not full. */
+        /* A full output buffer may hide more data: continue until it is not
+         * full. */
         do {
             out.pos = 0;
             hint = ZSTD_decompressStream(decode->stream, &out, &decode->in);
@@ -218,13 +219,13 @@ static int encode_run(ZSTD_CCtx *context, const struct delta_input *input, uint8
     return 0;
 }
 
-/* All processors; the same bytes with any number of them, but not with the
- * library's mode without threads, so one worker at least.  A library that was
- * built without threads says no and stays as it is.
+/* Uses all processors. The bytes are the same with any number of workers, but
+ * differ from the library's single-threaded mode, so there is at least one. A
+ * library built without threads refuses and stays single-threaded.
  *
- * The library's own pieces have 32 MiB here: a model of 98 MB kept three
- * processors busy.  Pieces of 8 MiB, which begin with the last 2 MiB before
- * them, cost 0.07 % of the bytes. */
+ * The library's default pieces have 32 MiB here: a model of 98 MB kept three
+ * processors busy. Pieces of 8 MiB, with the last 2 MiB before them as overlap,
+ * cost 0.07 % of the size. */
 static void use_threads(ZSTD_CCtx *context)
 {
     long count = sysconf(_SC_NPROCESSORS_ONLN);

@@ -1,10 +1,11 @@
-/* Fetching: artifacts by their digest, from neighbours, mirrors or a bundle.
+/* Fetching: downloads artifacts by their digest from neighbours or mirrors, or
+ * takes them from a bundle.
  *
- * One fetch belongs to one job.  Errors of one mirror are told apart.  After a
- * passing one (no answer, 5xx, too slow) it is tried again after a pause with
- * full jitter.  A permanent one (404, 403, wrong bytes, a captive portal) puts
- * the mirror aside for this artifact.  A mirror may lead to another place with
- * 307, once: digests make that safe. */
+ * One fetch belongs to one job.  Errors are counted per mirror.  After a
+ * temporary one (no answer, 5xx, too slow) the mirror is tried again after a
+ * pause with full jitter.  After a permanent one (404, 403, wrong bytes, a
+ * captive portal) the mirror is not used again for this artifact.  A mirror may
+ * redirect once, with 307: digests make that safe. */
 #ifndef FLOTILLA_UPDATER_FETCH_H
 #define FLOTILLA_UPDATER_FETCH_H
 
@@ -19,26 +20,27 @@
 
 struct flo_trust;
 
-/* Devices close by that may have an artifact (docs/decisions/neighbours.md).
- * They are asked before the mirrors, and believed as little. */
+/* Devices on the local network that may have an artifact
+ * (docs/decisions/neighbours.md).  They are asked before the mirrors, and are
+ * as untrusted. */
 struct flo_neighbours {
     const char *urls[FLO_NEIGHBOURS_MAX]; /* "https://host:port" */
     size_t count;
-    /* After the first question of the job: until `turn_ms` nothing is fetched
-     * from a mirror that a neighbour may yet have; until `wait_ms` nothing that
-     * a neighbour fetches itself. */
+    /* Times since the job's first request to a neighbour.  Before `turn_ms`
+     * nothing is fetched from a mirror if a neighbour may still get it.  Before
+     * `wait_ms` nothing is fetched from a mirror if a neighbour is downloading
+     * it. */
     uint64_t turn_ms, wait_ms;
-    uint64_t pause_ms;    /* between two rounds; 0: 1000, then more */
-    uint64_t patience_ms; /* to connect, and for a fifth of a slow answer; 0:
-                             1000 */
+    uint64_t pause_ms;    /* between two rounds; 0: 1000, growing */
+    uint64_t patience_ms; /* timeout to connect, and for a fifth of a slow answer; 0: 1000 */
     /* Called when a wait begins; may be NULL. */
     void (*on_wait)(void *context);
 
-    uint64_t bytes; /* result: taken from them, right or wrong */
+    uint64_t bytes; /* result: bytes taken from them, right or wrong */
     struct flo_http *handle;
-    uint64_t asked_ms;                     /* the first question; 0: none yet */
-    uint64_t aside_ms[FLO_NEIGHBOURS_MAX]; /* not asked before */
-    bool gave[FLO_NEIGHBOURS_MAX];         /* bytes of the artifact under way */
+    uint64_t asked_ms;                     /* time of the first request; 0: none yet */
+    uint64_t aside_ms[FLO_NEIGHBOURS_MAX]; /* time before which each is not asked */
+    bool gave[FLO_NEIGHBOURS_MAX];         /* which of them gave bytes of the current artifact */
 };
 
 struct flo_fetch {
@@ -46,51 +48,52 @@ struct flo_fetch {
     const char *urls[FLO_FETCH_MIRRORS_MAX]; /* "https://host:port" */
     size_t url_count;
     struct flo_http_options http;
-    uint32_t attempts_max; /* in a row without a new byte; 0: 6 */
+    uint32_t attempts_max; /* most attempts in a row without a new byte; 0: 6 */
     uint64_t pause_ms_min; /* 0: 500 */
     uint64_t pause_ms_max; /* 0: 30000 */
-    uint64_t budget_bytes; /* limit of the whole job; 0: no limit */
-    int control_fd;        /* the agent's end: its close stops everything; -1: none */
+    uint64_t budget_bytes; /* byte limit of the whole job; 0: none */
+    int control_fd;        /* connection to the agent: its close stops the fetch; -1: none */
     struct flo_neighbours neighbours;
-    /* Progress of the artifact under way; may be NULL. */
+    /* Progress of the current artifact; may be NULL. */
     void (*on_progress)(void *context, uint64_t done, uint64_t total);
-    /* The first `kept` bytes of the artifact stand in partial/; whether they
-     * are right is known at its end.  May be NULL. */
+    /* Called when the first `kept` bytes of the artifact are in partial/.  They
+     * are verified only at the artifact's end.  May be NULL. */
     void (*on_kept)(void *kept_context, uint64_t kept);
     void *kept_context;
     void *context;
 
     /* Results. */
-    uint64_t fetched_bytes;     /* over the network, bodies only */
-    uint64_t found_bytes;       /* bytes of the first artifact that an earlier run
-                                   left in partial/ */
-    bool is_passing;            /* the last error may pass with time */
+    uint64_t fetched_bytes;     /* bytes from the network, bodies only */
+    uint64_t found_bytes;       /* bytes of the first artifact left in partial/ by an earlier run */
+    bool is_passing;            /* the last error may be temporary */
     struct flo_http *handle;    /* opened at first use */
-    struct flo_http *elsewhere; /* for a store to which a mirror leads */
-    bool told_plain;            /* that one leads there without TLS */
+    struct flo_http *elsewhere; /* for a store to which a mirror redirects */
+    bool told_plain;            /* a redirect without TLS was logged */
 };
 
 void flo_fetch_deinit(struct flo_fetch *fetch);
-/* true when the other side of control_fd has gone. */
+/* Returns whether the other side of control_fd has closed. */
 bool flo_fetch_is_stopped(const struct flo_fetch *fetch);
 
-/* All bytes of the artifact into partial/, checked; *fd as flo_part_finish.
- * Bytes that an earlier run left there are not fetched again.  FLO_E_NET_...,
- * FLO_E_BLOB_ABSENT (no mirror has it), FLO_E_TARGET_HASH (all mirrors have
- * other bytes), FLO_E_NET_BUDGET, FLO_E_DISK_FULL, FLO_E_INTERRUPTED. */
+/* Downloads an artifact into partial/ and verifies it; *fd as of
+ * flo_part_finish.  Bytes that an earlier run left there are not fetched again.
+ * FLO_E_NET_..., FLO_E_BLOB_ABSENT (no mirror has it), FLO_E_TARGET_HASH (all
+ * mirrors have other bytes), FLO_E_NET_BUDGET, FLO_E_DISK_FULL,
+ * FLO_E_INTERRUPTED. */
 FLO_MUST_USE int flo_fetch_artifact(struct flo_fetch *fetch, const struct flo_artifact *artifact,
                                     int *fd, struct flo_err *err);
-/* The envelope of a release into memory (GET /v1/envelopes/<id>).  `check` says
- * whether these bytes are it.  Refused bytes put the mirror aside, and the next
- * one is asked.  Its error is the result when none is left.  `check` may keep
- * its result.  Else as flo_fetch_artifact. */
+/* Downloads the envelope of a release into memory (GET /v1/envelopes/<id>).
+ * `check` verifies the bytes, and may keep the parsed result.  When it refuses
+ * them, the next mirror is asked; its error is returned when none is left.
+ * Otherwise as flo_fetch_artifact. */
 typedef int (*flo_fetch_check_fn)(void *context, const void *data, size_t bytes,
                                   struct flo_err *err);
 FLO_MUST_USE int flo_fetch_envelope(struct flo_fetch *fetch, const struct flo_digest *release,
                                     flo_fetch_check_fn check, void *context, struct flo_buf *out,
                                     struct flo_err *err);
 
-/* The same for a blob of at most `bytes_max`; `check` compares the digest. */
+/* As flo_fetch_envelope, for a blob of at most `bytes_max`; `check` compares
+ * the digest. */
 FLO_MUST_USE int flo_fetch_small(struct flo_fetch *fetch, const struct flo_digest *digest,
                                  size_t bytes_max, flo_fetch_check_fn check, void *context,
                                  struct flo_buf *out, struct flo_err *err);
@@ -102,17 +105,18 @@ FLO_MUST_USE int flo_fetch_small(struct flo_fetch *fetch, const struct flo_diges
 struct flo_offer {
     struct flo_digest digests[FLO_OFFERED_MAX];
     size_t count;
-    struct flo_digest wanted;  /* zero: the first */
-    struct flo_digest release; /* zero: that one is not in it */
+    struct flo_digest wanted;  /* zero: the first in the bundle */
+    struct flo_digest release; /* zero: the bundle does not have the release */
     struct flo_buf envelope;   /* flo_buf_deinit */
 };
-/* First pass: verify all of it, list its content, keep nothing but the document
- * of `release`; zero: of the first. */
+/* First pass over a bundle: verifies all of it and lists its contents.  Keeps
+ * only the document of `release`; zero: of the first one. */
 FLO_MUST_USE int flo_fetch_bundle_look(const char *path, const struct flo_trust *trust,
                                        const struct flo_digest *release, struct flo_offer *out,
                                        struct flo_err *err);
-/* Second pass: these artifacts into partial/, so that flo_fetch_artifact finds
- * them complete.  FLO_E_BUNDLE_MISSING, FLO_E_DISK_FULL, FLO_E_INTERRUPTED. */
+/* Second pass over a bundle: copies these artifacts into partial/, where
+ * flo_fetch_artifact finds them complete.  FLO_E_BUNDLE_MISSING,
+ * FLO_E_DISK_FULL, FLO_E_INTERRUPTED. */
 FLO_MUST_USE int flo_fetch_bundle_take(struct flo_fetch *fetch, const char *path,
                                        const struct flo_trust *trust,
                                        const struct flo_artifact *wanted, size_t wanted_count,

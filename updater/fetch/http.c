@@ -1,4 +1,4 @@
-/* Fetching over HTTP: one GET, and whose fault it is when it fails. */
+/* HTTP fetch: one GET, and the classification of its failures. */
 #include <poll.h>
 #include <string.h>
 #include <strings.h>
@@ -10,18 +10,18 @@
 
 #include "updater/fetch/inside.h"
 
-/* Not errors, and no code of the table: why on_data ended a transfer. */
-#define STOP_JUMP (-10000) /* the next bytes are here already */
+/* Private codes, outside the table of errors: why on_data ended a transfer. */
+#define STOP_JUMP (-10000) /* the next bytes are on the disk already */
 
 struct transfer {
     struct flo_fetch *fetch;
-    struct flo_part *part; /* NULL: a document, curl collects it */
+    struct flo_part *part; /* NULL: a document, collected by curl */
     const struct flo_http_answer *answer;
-    uint64_t offset; /* place of the next body byte; set at the first */
+    uint64_t offset; /* offset of the next body byte; set at the first */
     bool has_begun;
     uint64_t total;
     bool is_neighbours;
-    struct flo_err err; /* what a callback failed with */
+    struct flo_err err; /* error of a callback */
 };
 
 void flo_fetch_deinit(struct flo_fetch *fetch)
@@ -87,7 +87,8 @@ static int spend(struct transfer *transfer, size_t bytes, struct flo_err *err)
 
 /* ---- what the answer's head must say ---- */
 
-/* A captive portal answers anything with 200 and a page. */
+/* Checks the answer's head. A captive portal answers everything with 200 and an
+ * HTML page. */
 static int check_head(const struct transfer *transfer, struct flo_err *err)
 {
     const struct flo_http_answer *answer = transfer->answer;
@@ -119,7 +120,7 @@ static int take(struct transfer *transfer, const char *data, size_t bytes, struc
 {
     uint64_t position = flo_part_position(transfer->part);
 
-    /* A server without Range sends all from the beginning. */
+    /* A server without Range support sends all from the beginning. */
     if (transfer->offset < position) {
         uint64_t known = position - transfer->offset;
         size_t skip = known < bytes ? (size_t)known : bytes;
@@ -177,8 +178,8 @@ static int on_progress(void *context, uint64_t done, uint64_t total)
 
 /* ---- one attempt ---- */
 
-/* A store to which a mirror leads gets no certificate and no token of ours.
- * Its bytes are checked as those of any mirror. */
+/* Follows a redirect to another store. The store gets no certificate and no
+ * token of ours. Its bytes are verified as those of any mirror. */
 static int follow(struct flo_fetch *fetch, struct flo_http_request *request,
                   struct flo_http_answer *answer, struct flo_err *err)
 {
@@ -202,7 +203,7 @@ static int follow(struct flo_fetch *fetch, struct flo_http_request *request,
     return flo_http_call(fetch->elsewhere, request, answer, err);
 }
 
-/* A mirror may lead elsewhere, once (307 with the whole address). */
+/* Calls a mirror, and follows one redirect (307 with an absolute URL). */
 static int call(struct flo_fetch *fetch, struct flo_http *http, struct flo_http_request *request,
                 struct flo_http_answer *answer, struct flo_err *err)
 {
@@ -219,8 +220,8 @@ static int call(struct flo_fetch *fetch, struct flo_http *http, struct flo_http_
                : rv;
 }
 
-/* A mirror's answer or fault is its own failure.  Only trouble of this device
- * ends the job before the next mirror was asked. */
+/* Classifies a failure. Errors of a mirror concern that mirror only. Only
+ * errors of this device end the job before the next mirror is tried. */
 enum flo_get_outcome flo_get_judge(int rv, const struct flo_http_answer *answer)
 {
     switch (rv) {
@@ -242,8 +243,9 @@ enum flo_get_outcome flo_get_judge(int rv, const struct flo_http_answer *answer)
     }
 }
 
-/* A mirror's answer that is no success.  A problem document may name any error
- * of ours, as "disk.full": only those that speak of the mirror are taken. */
+/* Fails for a mirror's answer without success. Its problem document may name
+ * any of our errors, such as "disk.full"; only those about the mirror itself
+ * are accepted. */
 static void refused(const struct flo_http_answer *answer, const char *url, struct flo_err *err)
 {
     int code = flo_http_fail(answer, url, err);
@@ -290,7 +292,7 @@ enum flo_get_outcome flo_get_artifact(struct flo_fetch *fetch, struct flo_http *
         }
         outcome = flo_get_judge(rv, &answer);
     } else if (answer.status >= 200 && answer.status < 300) {
-        /* Complete, or the other side closed early without saying a length. */
+        /* Complete, or the server closed early without a Content-Length. */
         outcome = FLO_GET_GOOD;
         if (flo_part_position(part) != total) {
             flo_fail(err, FLO_E_NET_UNREACHABLE, "%s: ended at %llu of %llu", url,

@@ -1,4 +1,4 @@
-/* Fetching from mirrors: one after the other, with pauses; resuming. */
+/* Mirror fetch: tries mirrors in turn, with pauses, and resumes. */
 #include <string.h>
 
 #include <flotilla/errors/net.h>
@@ -13,17 +13,16 @@ static int open_handle(struct flo_fetch *fetch, struct flo_err *err)
 
 struct mirrors {
     struct flo_fetch *fetch;
-    const char *path; /* path of the request, before the digest */
+    const char *path; /* path of the request, up to the digest */
     char digest[FLO_DIGEST_TEXT];
     bool is_out[FLO_FETCH_MIRRORS_MAX];
-    bool has_lied[FLO_FETCH_MIRRORS_MAX]; /* wrong bytes, once: may be a fault
-                                             on the way */
+    bool has_lied[FLO_FETCH_MIRRORS_MAX]; /* sent wrong bytes once, which may be a transfer error */
     size_t next;
-    uint32_t failures; /* in a row without a new byte */
+    uint32_t failures; /* failures in a row without a new byte */
     uint64_t position; /* bytes of the artifact after the last attempt */
 };
 
-/* The URL of the next mirror that is not out; false when all are. */
+/* Writes the URL of the next usable mirror; false: none is left. */
 static bool next_url(struct mirrors *mirrors, char *url, size_t url_bytes)
 {
     const struct flo_fetch *fetch = mirrors->fetch;
@@ -44,8 +43,8 @@ static bool next_url(struct mirrors *mirrors, char *url, size_t url_bytes)
     return false;
 }
 
-/* Full jitter: anything up to a bound that doubles, but not less than the
- * server asked for.  FLO_E_INTERRUPTED when the agent goes away meanwhile. */
+/* Pauses with full jitter: up to a bound that doubles, but at least what the
+ * server asked for.  FLO_E_INTERRUPTED: the agent closed the connection. */
 static int pause_for(struct mirrors *mirrors, uint64_t retry_ms, struct flo_err *err)
 {
     const struct flo_fetch *fetch = mirrors->fetch;
@@ -61,7 +60,7 @@ static int pause_for(struct mirrors *mirrors, uint64_t retry_ms, struct flo_err 
     return flo_fetch_pause(fetch, wait_ms > retry_ms ? wait_ms : retry_ms, err);
 }
 
-/* The next step after an attempt that ended at `position`. */
+/* Decides how to go on after an attempt that ended at `position`. */
 static int after(struct mirrors *mirrors, enum flo_get_outcome outcome, uint64_t position,
                  uint64_t retry_ms, struct flo_err *err)
 {
@@ -162,8 +161,8 @@ int flo_fetch_artifact(struct flo_fetch *fetch, const struct flo_artifact *artif
             outcome =
                 flo_get_artifact(fetch, fetch->handle, url, part, artifact->bytes, &retry_ms, err);
         }
-        /* Bytes of an earlier run or of a neighbour were wrong: no mirror is
-         * to blame. */
+        /* Bytes of an earlier run or of a neighbour were wrong, which is no
+         * mirror's fault. */
         rv = is_begun ? after(&mirrors, outcome, flo_part_position(part), retry_ms, err)
                       : (outcome == FLO_GET_FATAL ? rv : 0);
         if (rv < 0) {

@@ -1,11 +1,11 @@
-/* Fetching from devices close by, before the mirrors.
+/* Neighbour fetch: from devices on the local network, before the mirrors.
  *
- * A round asks each neighbour once, in a random order.  While one of them
- * fetches the artifact itself, this device waits, up to a bound: so a site
- * takes it over its uplink once.  Before this device's turn it waits in any
- * case, for another one may begin.  A neighbour without an answer, too slow or
- * with other bytes is put aside.  Nothing here fails a job: the mirrors are
- * asked for what is left. */
+ * A round asks each neighbour once, in random order. While one of them is
+ * downloading the artifact, this device waits, up to a limit, so that a site
+ * downloads it only once. Before this device's turn it waits in any case,
+ * because another one may begin. A neighbour that does not answer, is too slow
+ * or has other bytes is not asked for a while. Nothing here fails a job: the
+ * mirrors provide what is missing. */
 #include <string.h>
 
 #include <flotilla/errors/neighbour.h>
@@ -13,8 +13,8 @@
 
 #include "updater/fetch/inside.h"
 
-#define PATIENCE_MS 1000 /* to connect */
-#define SLOW_BYTES 16384 /* per second, over so many times that: */
+#define PATIENCE_MS 1000 /* timeout to connect */
+#define SLOW_BYTES 16384 /* least bytes per second, over SLOW_TIMES times the timeout */
 #define SLOW_TIMES 5
 #define ASIDE_MS 60000
 #define EVER_MS UINT64_MAX
@@ -33,7 +33,7 @@ static int open_handle(struct flo_fetch *fetch, struct flo_err *err)
     options.connect_timeout_ms = patience_ms;
     options.low_speed_bytes = SLOW_BYTES;
     options.low_speed_ms = SLOW_TIMES * patience_ms;
-    options.rate_bytes_per_s = 0; /* that limit is the uplink's */
+    options.rate_bytes_per_s = 0; /* that limit is for the uplink */
     return fetch->neighbours.handle != NULL
                ? 0
                : flo_http_open(&options, &fetch->neighbours.handle, err);
@@ -108,7 +108,7 @@ static enum answer ask_one(struct flo_fetch *fetch, size_t which, struct flo_par
     return judge(fetch, which, outcome, err);
 }
 
-/* Everybody once, until one gives all or this device has trouble. */
+/* Asks each neighbour once, until one gives all or this device fails. */
 static enum answer ask_all(struct flo_fetch *fetch, struct flo_part *part,
                            const struct flo_artifact *artifact, struct flo_err *err)
 {
@@ -125,14 +125,15 @@ static enum answer ask_all(struct flo_fetch *fetch, struct flo_part *part,
         if (answer == OURS || flo_part_position(part) == artifact->bytes) {
             return answer == OURS ? OURS : GIVES;
         }
-        /* Bytes that an earlier run left may lie in the middle: what is
-         * missing after them is asked for in the next round. */
+        /* Bytes of an earlier run may be in the middle. The missing bytes after
+         * them are asked for in the next round. */
         best = answer == GIVES || answer == FETCHES ? FETCHES : best;
     }
     return best;
 }
 
-/* Liars are asked no more, so nobody waits for them. */
+/* Returns whether a neighbour is left. Those that sent wrong bytes are not
+ * asked again, so nobody waits for them. */
 static bool is_any_left(const struct flo_neighbours *neighbours)
 {
     for (size_t i = 0; i < neighbours->count; i++) {
@@ -163,8 +164,8 @@ static uint64_t pause_of(const struct flo_neighbours *neighbours, uint32_t round
     return bound / 2 + random % (bound / 2 + 1);
 }
 
-/* Who has begun goes on by itself: two such devices would wait for each
- * other. */
+/* A device that has begun to download does not wait, else two such devices
+ * would wait for each other. */
 int flo_neighbours_ask(struct flo_fetch *fetch, struct flo_part *part,
                        const struct flo_artifact *artifact, struct flo_err *err)
 {

@@ -1,8 +1,8 @@
-/* A download under way.  part.h has its promises.
+/* Download in progress; part.h has its guarantees.
  *
- * partial/<hex>.part has its full size from the beginning. partial/<hex>.map
- * says how far it is true.  The map has two alternating records, because it is
- * rewritten after each unit and may be torn.
+ * partial/<hex>.part has its full size from the beginning.  partial/<hex>.map
+ * says how much of it is valid.  The map has two alternating records, because
+ * it is rewritten after each unit and a write may be torn.
  *
  *     0  magic "FLPM"    4  u16 format 1     6  u16 zero
  *     8  u64 generation
@@ -14,10 +14,10 @@
  *    64  etag[96]
  *   160  zero          508  u32 crc32c
  *
- * In the same boot `done` holds even after SIGKILL, for the page cache
- * survives.  In another boot only `synced` does: the data was on disk before
- * the record that says so was written.  Every claim of the map is hashed again
- * before it is believed. */
+ * In the same boot `done` holds even after SIGKILL, because the page cache
+ * survives.  After a reboot only `synced` holds: its data was on disk before
+ * the record was written.  All bytes that the map claims are hashed again
+ * before use. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -40,10 +40,10 @@ struct flo_part {
     size_t unit;
     uint8_t *buffer; /* [unit] */
     size_t buffered;
-    uint64_t done; /* on disk, checked, hashed: [0, done) */
+    uint64_t done; /* bytes on disk, verified and hashed: [0, done) */
     uint64_t synced;
-    uint8_t *is_here;      /* bit per chunk after `done` that is right */
-    struct flo_sha256 sha; /* over [0, done) */
+    uint8_t *is_here;      /* a bit per correct chunk after `done` */
+    struct flo_sha256 sha; /* hash of [0, done) */
     uint8_t boot_id[16];
     char etag[FLO_PART_ETAG];
     uint64_t map_generation;
@@ -142,7 +142,7 @@ static int write_map(struct flo_part *part, uint64_t tail, struct flo_err *err)
     return 0;
 }
 
-/* Data first, then the record that says it is there. */
+/* Writes the data first, then the record that claims it. */
 static int checkpoint(struct flo_part *part, struct flo_err *err)
 {
     bool sync = part->done - part->synced >= FLO_PART_SYNC_BYTES;
@@ -194,15 +194,15 @@ static bool get_here(const struct flo_part *part, uint64_t offset)
     return (part->is_here[i / 8] >> (i % 8) & 1) != 0;
 }
 
-/* The next unit of `bytes` is on disk and right. */
+/* Counts the next unit of `bytes`, which is on disk and correct. */
 static void advance(struct flo_part *part, const void *data, size_t bytes)
 {
     flo_sha256_update(&part->sha, data, bytes);
     part->done += bytes;
 }
 
-/* Is the unit in the file, or in the rotten blob (-1: none), from where it is
- * copied?  An unreadable one is as good as wrong: it is fetched and written
+/* Returns whether the unit is in the file, or copies it from the damaged blob
+ * (-1: none).  An unreadable unit counts as wrong: it is fetched and written
  * again. */
 static bool find_unit(const struct flo_part *part, bool is_claimed, int rotten, uint64_t offset)
 {
@@ -217,7 +217,7 @@ static bool find_unit(const struct flo_part *part, bool is_claimed, int rotten, 
            flo_fd_pwrite_all(part->fd, part->buffer, bytes, offset, NULL) == 0;
 }
 
-/* Hash again the bytes that the map claims in [0, end), and all of a rotten
+/* Hashes the bytes in [0, end) that the map claims, and all of a damaged
  * blob. */
 static void check_claims(struct flo_part *part, uint64_t end, int rotten)
 {
@@ -235,7 +235,7 @@ static void check_claims(struct flo_part *part, uint64_t end, int rotten)
     }
 }
 
-/* Chunks after a hole that was just filled: take them in from disk. */
+/* Counts chunks after a gap that was just filled, reading them from disk. */
 static int skip_present(struct flo_part *part, struct flo_err *err)
 {
     while (part->done < part->artifact.bytes && part->is_here != NULL &&
@@ -264,7 +264,8 @@ static int open_file(struct flo_part *part, const char *suffix, bool *is_fresh, 
     return rv;
 }
 
-/* All space now, so that a full disk shows before the first byte is paid. */
+/* Reserves all space now, so that a full disk shows before the first byte is
+ * downloaded. */
 static int reserve(struct flo_part *part, struct flo_err *err)
 {
     uint64_t bytes = part->artifact.bytes;
@@ -282,7 +283,7 @@ static int reserve(struct flo_part *part, struct flo_err *err)
     }
     int failure = bytes == 0 ? 0 : posix_fallocate(part->fd, 0, (off_t)bytes);
 
-    if (failure == ENOSPC) { /* rather all bytes once more than none */
+    if (failure == ENOSPC) { /* better to write all bytes once more than to fail */
         flo_store_rotten_remove(part->store, &part->artifact.digest);
         failure = posix_fallocate(part->fd, 0, (off_t)bytes);
     }
@@ -302,7 +303,7 @@ static int resume(struct flo_part *part, bool is_fresh, struct flo_err *err)
 {
     struct claims claims = read_map(part);
 
-    /* A map whose file is gone claims nothing. */
+    /* A map without its file claims nothing. */
     if (is_fresh) {
         claims = (struct claims){.is_valid = false};
     }
@@ -312,7 +313,7 @@ static int resume(struct flo_part *part, bool is_fresh, struct flo_err *err)
                      ? -1
                      : flo_store_rotten_open(part->store, &part->artifact.digest);
 
-    /* Without a map, chunk hashes still tell which bytes are good. */
+    /* Without a map, chunk hashes still tell which bytes are correct. */
     if (!claims.is_valid && !is_fresh && part->artifact.chunks != NULL) {
         end = part->artifact.bytes;
     }
@@ -410,8 +411,8 @@ int flo_part_open(struct flo_store *store, const struct flo_artifact *artifact,
     return 0;
 }
 
-/* The begun unit goes to disk as it is: the network may come back after the
- * next start. */
+/* Writes the incomplete unit, so that it is not fetched again after the next
+ * start. */
 static void keep_tail(struct flo_part *part)
 {
     if (part->fd < 0 || part->map_fd < 0 || part->buffered == 0) {
@@ -462,7 +463,7 @@ void flo_part_set_etag(struct flo_part *part, const char *etag)
     }
 }
 
-/* A whole unit is in the buffer. */
+/* Writes the complete unit in the buffer. */
 static int flush(struct flo_part *part, struct flo_err *err)
 {
     size_t bytes = part->buffered;
@@ -502,7 +503,7 @@ int flo_part_write(struct flo_part *part, const void *data, size_t bytes, struct
             int rv = flush(part, err);
             FLO_TRY(rv);
             if (part->done != before + unit) {
-                return 0; /* a jump: the rest of `data` is here already */
+                return 0; /* a jump: the rest of `data` is on the disk already */
             }
         }
     }

@@ -1,7 +1,8 @@
 /* The container of a typed delta: head, index of parts, payloads.
  *
- * Little-endian.  docs/internals/delta.md has every byte.  Everything that a
- * reader allocates or follows is checked against the limits below first. */
+ * Little-endian.  docs/internals/delta.md has every byte.  A reader checks each
+ * size and offset against the limits below before it allocates or follows
+ * it. */
 #ifndef FLOTILLA_TENSOR_FORMAT_H
 #define FLOTILLA_TENSOR_FORMAT_H
 
@@ -11,26 +12,28 @@
 
 #define TENSOR_HEAD_BYTES 160
 #define TENSOR_FORMAT 1
-/* New bytes of a part that is decoded, old bytes of a typed one, payload. */
+/* Largest new bytes of a decoded part, old bytes of a typed part, and
+ * payload. */
 #define TENSOR_PART_BYTES_MAX (1u << 20)
-/* Old bytes that a packed part may look into. */
+/* Most old bytes that a packed part may refer to. */
 #define TENSOR_PREFIX_BYTES_MAX (2u << 20)
 #define TENSOR_INDEX_BYTES_MAX (1u << 20)
 #define TENSOR_PARTS_MAX (1u << 18)
 #define TENSOR_HASH_BYTES 16
-/* Private memory of a decoder, whatever the patch: index 1 MiB (twice while it
- * is unpacked), old 2, new 1, payload 1, model and zstd 1.5. */
+/* Private memory of a decoder, the same for every patch: index 1 MiB (twice
+ * while it is unpacked), old bytes 2, new bytes 1, payload 1, model and zstd
+ * 1.5. */
 #define TENSOR_MEMORY_BYTES (8u << 20)
 
-/* How the bytes of a part are made. */
+/* How a part's bytes are made. */
 enum tensor_op {
-    TENSOR_COPY,     /* old bytes as they are, any count */
+    TENSOR_COPY,     /* copy of old bytes, of any length */
     TENSOR_ZERO,     /* zeros, any count */
-    TENSOR_PLAIN,    /* the payload */
-    TENSOR_PACKED,   /* a zstd frame; old bytes are its prefix */
-    TENSOR_TYPED,    /* values of a tensor; begins a payload and a fresh model */
-    TENSOR_MORE,     /* typed; goes on in the payload and with the model */
-    TENSOR_FOLLOWED, /* as typed, for a group whose rows move together */
+    TENSOR_PLAIN,    /* the payload as it is */
+    TENSOR_PACKED,   /* a zstd frame with the old bytes as prefix */
+    TENSOR_TYPED,    /* tensor values; begins a payload and resets the model */
+    TENSOR_MORE,     /* tensor values; continues payload and model */
+    TENSOR_FOLLOWED, /* as TYPED, for a group whose rows share directions */
     TENSOR_OPS
 };
 
@@ -43,7 +46,7 @@ struct tensor_head {
     uint32_t memory_bytes;
     uint32_t part_count;
     uint32_t index_bytes;
-    uint32_t packed_bytes; /* index in the file; same: not packed */
+    uint32_t packed_bytes; /* index in the file; equal sizes: not packed */
     struct flo_digest index_digest;
 };
 void flo_tensor_head_write(const struct tensor_head *head, uint8_t out[TENSOR_HEAD_BYTES]);
@@ -55,20 +58,21 @@ struct tensor_entry {
     enum tensor_op op;
     uint64_t new_at;
     uint64_t new_bytes;
-    uint64_t old_at; /* not of zero and plain */
+    uint64_t old_at; /* unused for zero and plain parts */
     uint64_t old_bytes;
     uint64_t payload_at;
-    uint32_t payload_bytes; /* 0: none of its own */
-    uint8_t old_id;         /* typed: tensor types, values, values of a row */
+    uint32_t payload_bytes; /* 0: part of an earlier payload, or none */
+    uint8_t old_id;         /* typed: tensor types, number of values, values per row */
     uint8_t new_id;
     uint32_t columns;
     uint64_t values;
-    uint64_t near_bytes;         /* publishers: from old_at to the place of its like */
-    const uint8_t *new_hash;     /* NULL: copy and zero have none */
+    uint64_t near_bytes;         /* publisher only: from old_at to the similar bytes */
+    const uint8_t *new_hash;     /* NULL for copy and zero */
     const uint8_t *payload_hash; /* NULL: none */
 };
 
-/* Values of a tensor; and does the part begin their group? */
+/* Says whether a part has tensor values; the next function whether it begins a
+ * group. */
 static inline bool tensor_op_is_typed(enum tensor_op op)
 {
     return op == TENSOR_TYPED || op == TENSOR_MORE || op == TENSOR_FOLLOWED;
@@ -79,44 +83,44 @@ static inline bool tensor_op_begins(enum tensor_op op)
     return op == TENSOR_TYPED || op == TENSOR_FOLLOWED;
 }
 
-/* The predictor that a device needs for it. */
+/* The predictor version that decoding needs. */
 unsigned flo_tensor_predictor_of(const struct tensor_entry *entry);
 
-/* The walk over an index in memory. */
+/* Iterator over an index in memory. */
 struct tensor_index {
     const struct tensor_head *head;
     const uint8_t *data;
-    size_t at;      /* place of the next entry */
-    size_t hash_at; /* place of the next hash; 0: hashes are not read */
-    uint32_t count; /* entries that were read */
+    size_t at;      /* offset of the next entry */
+    size_t hash_at; /* offset of the next hash; 0: hashes are not read */
+    uint32_t count; /* entries read so far */
     uint64_t new_end;
     uint64_t old_end;
     uint64_t payload_end;
 };
 void flo_tensor_index_begin(struct tensor_index *index, const struct tensor_head *head,
                             const uint8_t *data);
-/* The next entry, checked against all that it touches; false at the end.
- * FLO_E_PATCH_BOUNDS, _FORMAT, _LIMIT, _TRUNCATED. */
+/* Reads the next entry and checks all offsets and sizes in it.  *is_end: there
+ * are no more.  FLO_E_PATCH_BOUNDS, _FORMAT, _LIMIT, _TRUNCATED. */
 FLO_MUST_USE int flo_tensor_index_next(struct tensor_index *index, struct tensor_entry *out,
                                        bool *is_end, struct flo_err *err);
-/* A check finds this for the walks that follow: where the hashes begin, and the
- * most bytes of a part that is decoded. */
+/* Results of the check: where the hashes begin, and the largest decoded
+ * part. */
 struct tensor_needs {
     size_t hash_at;
     size_t old_bytes;
     size_t new_bytes;
     size_t payload_bytes;
 };
-/* Walk it all: every entry is sound, the parts make new_bytes, the payloads
- * end with the patch. */
+/* Checks the whole index: every entry is valid, the parts sum to new_bytes, the
+ * payloads end with the patch. */
 FLO_MUST_USE int flo_tensor_index_check(const struct tensor_head *head, const uint8_t *data,
                                         uint64_t patch_bytes, struct tensor_needs *out,
                                         struct flo_err *err);
-/* Append an entry; `old_end` is that of the one before. */
+/* Appends an entry; `old_end` is that of the previous entry. */
 void flo_tensor_entry_write(const struct tensor_entry *entry, uint64_t old_end,
                             struct flo_buf *out);
 
-/* The head alone, for the inspector. */
+/* Checks the magic number alone, for the inspector. */
 bool flo_tensor_magic_is(const uint8_t *data, size_t bytes);
 
 #endif

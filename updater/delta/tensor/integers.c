@@ -1,8 +1,8 @@
-/* Parts of plain integers of 8 bits, whose scales stand elsewhere in the file.
+/* Integer parts: plain 8-bit integers, whose scales are elsewhere in the file.
  *
- * A value is scaled by the old scale over the new one, which nobody has at
- * hand.  So a part says that ratio: none, one, one for each row, or one for
- * each column.  All else is coded as codes are. */
+ * A value is scaled by old scale / new scale, which the decoder does not know.
+ * So a part encodes that ratio: none, one, one per row, or one per column.  The
+ * rest is coded as codes are. */
 #include "updater/delta/tensor/forecast.h"
 #include "updater/delta/tensor/runs.h"
 
@@ -13,7 +13,7 @@
 /* Ratios are in units of 2^-14. */
 #define RATIO_ONE (1 << 14)
 #define RATIO_BITS_FIRST 4
-/* The slots of codes of 8 bits; those of numbers that no half has. */
+/* Contexts for codes of 8 bits, and for the ratios. */
 #define CODES_OF_8_BITS (8 * 2)
 #define RATIOS 2
 
@@ -32,7 +32,7 @@ static uint8_t code_at(const struct block_type *type, uint8_t byte)
 
 /* ---- the encoder's choice ---- */
 
-/* Sums over values of one scale. */
+/* Sums over values with one scale. */
 struct sums {
     int64_t both; /* old * new */
     int64_t old;  /* old * old */
@@ -59,7 +59,7 @@ static uint16_t ratio_of(const struct sums *sums)
     return (uint16_t)(ratio < most ? ratio : most);
 }
 
-/* The squares that are left when old values are scaled, in 1/256. */
+/* Remaining sum of squares after scaling the old values, in 1/256. */
 static uint64_t rest_of(const struct sums *sums, uint16_t ratio)
 {
     int64_t r = ratio;
@@ -69,7 +69,7 @@ static uint64_t rest_of(const struct sums *sums, uint16_t ratio)
     return rest > 0 ? (uint64_t)rest : 0;
 }
 
-/* 1024 times the logarithm to base 2, by straight lines. */
+/* Approximates 1024 * log2(v), piecewise linear. */
 static int64_t lg1024(uint64_t v)
 {
     int high = 63 - __builtin_clzll(v | 1);
@@ -77,15 +77,15 @@ static int64_t lg1024(uint64_t v)
     return high * 1024 + (int64_t)((high > 10 ? v >> (high - 10) : v << (10 - high)) & 1023);
 }
 
-/* About how many bits a way takes, times 2048. */
+/* Estimated bits of a mode, times 2048. */
 static int64_t cost_of(uint64_t rest, uint64_t values, uint64_t ratios)
 {
-    uint64_t each = rest / values + 256 / 12; /* rounding is a twelfth */
+    uint64_t each = rest / values + 256 / 12; /* rounding adds one twelfth */
 
     return (int64_t)values * lg1024(each) + (int64_t)ratios * 8 * 2048;
 }
 
-/* A part with its new bytes, in rows. */
+/* A part with its new bytes, by rows. */
 struct table {
     const struct tensor_part *part;
     const uint8_t *fresh;
@@ -109,7 +109,7 @@ static void add_all(struct sums *all, const struct sums *some)
     all->count += some->count;
 }
 
-/* Columns side by side: a cache line of each row at a time. */
+/* Columns processed together: a cache line of each row. */
 #define SIDE 64
 
 static uint64_t fit_columns(const struct table *table, uint16_t *ratios)
@@ -135,7 +135,7 @@ static uint64_t fit_columns(const struct table *table, uint16_t *ratios)
     return rest;
 }
 
-/* The cheapest way; *one is the ratio of the whole part. */
+/* Chooses the cheapest mode; *one is the ratio of the whole part. */
 static enum mode choose(struct tensor_model *model, const struct table *table, uint16_t *one)
 {
     uint64_t values = table->part->values;
@@ -189,7 +189,7 @@ static inline struct guess guess_scaled(uint8_t code, uint16_t ratio)
     return guess_of(position + ZERO * 1024, MOST);
 }
 
-/* Up to 32 values of a row. */
+/* Codes up to 32 values of a row. */
 RANGE_INLINE void code_some(struct tensor_model *model, struct range_coder *coder, bool decodes,
                             const struct guess *guesses, const struct run *run, unsigned *history,
                             uint8_t *codes)
@@ -218,7 +218,7 @@ RANGE_INLINE void code_row(struct tensor_model *model, struct range_coder *coder
     const struct block_type *type = part->new_type;
     uint8_t codes[GROUP_VALUES];
     struct guess guesses[GROUP_VALUES];
-    /* All steps are alike: each difference weighs the same. */
+    /* All steps are equal, so each difference has the same weight. */
     int64_t step = model->step_mean > 0 ? model->step_mean : 1;
 
     for (uint64_t at = 0; at < count; at += GROUP_VALUES) {

@@ -1,4 +1,5 @@
-/* See model.h: which parts can be predicted, and the way into either kind. */
+/* Typed-delta model: which parts can be predicted, and the entry points; see
+ * model.h. */
 #include "updater/delta/tensor/contexts.h"
 
 #include <stdlib.h>
@@ -11,7 +12,7 @@ bool flo_tensor_part_is_sound(const struct block_type *old_type, const struct bl
         values % old_type->values != 0 || values % new_type->values != 0) {
         return false;
     }
-    /* Whoever does not know the scale knows no other type's value. */
+    /* Without the scales, integers cannot be predicted from another type. */
     if ((old_type->is_float == BLOCK_INTEGERS || new_type->is_float == BLOCK_INTEGERS) &&
         old_type != new_type) {
         return false;
@@ -62,7 +63,7 @@ bool flo_tensor_follows_well(const struct tensor_model *model)
     return flo_directions_foresee(&model->directions);
 }
 
-/* One pair of functions for each way to code values. */
+/* Encoder and decoder for each kind of values. */
 typedef bool tensor_code_fn(struct tensor_model *model, struct range_coder *coder,
                             const struct tensor_part *part, uint8_t *fresh);
 static const struct {
@@ -79,7 +80,7 @@ static const struct {
 bool flo_tensor_encode(struct tensor_model *model, struct range_coder *coder,
                        const struct tensor_part *part, const uint8_t *fresh)
 {
-    /* The encoder only reads. */
+    /* The encoder only reads the bytes. */
     uint8_t *bytes;
 
     memcpy(&bytes, &fresh, sizeof bytes);

@@ -1,30 +1,32 @@
-/* Binary arithmetic coding with adaptive probabilities, both directions.
+/* Range coder: binary arithmetic coding with adaptive probabilities, both
+ * directions.
  *
- * The interval has 64 bits; 32 leave at once.  A probability has 22 bits and a
- * count of its decisions: the first ones move it most.  Integers only: every
- * machine computes the same interval.  docs/internals/delta.md has the
- * arithmetic as text. */
+ * The interval has 64 bits, of which 32 are output at once.  A probability has
+ * 22 bits and a count of its decisions; early decisions change it most.
+ * Integers only, so every machine computes the same interval.
+ * docs/internals/delta.md describes the arithmetic. */
 #ifndef FLOTILLA_TENSOR_RANGE_H
 #define FLOTILLA_TENSOR_RANGE_H
 
 #include <flotilla/base.h>
 
-/* The probability that the next bit is one: 22 bits, then 10 bits of count. */
+/* Adaptive probability that the next bit is one: 22 bits, then a 10-bit
+ * count. */
 typedef uint32_t slot_t;
-#define SLOT_FRESH (UINT32_C(1) << 31) /* one half, no decision yet */
+#define SLOT_FRESH (UINT32_C(1) << 31) /* probability one half, no decisions yet */
 #define SLOT_COUNT_MAX 400u
 
 #define RANGE_INLINE static inline __attribute__((always_inline))
 
 struct range_coder {
-    uint64_t low;   /* encoder: begin of the interval; decoder: code - begin */
+    uint64_t low;   /* encoder: start of the interval; decoder: code - start */
     uint64_t range; /* length of the interval, at least 2^32 */
     uint8_t *out;   /* encoder: next byte */
     uint8_t *out_begin;
     uint8_t *out_end;
     const uint8_t *in; /* decoder: next byte */
     const uint8_t *in_end;
-    unsigned missing; /* bytes that were read behind the end */
+    unsigned missing; /* bytes read past the end */
     bool is_full;     /* the encoder's buffer was too small */
 };
 
@@ -36,8 +38,8 @@ static inline void range_encode_begin(struct range_coder *coder, uint8_t *out, s
         .range = UINT64_MAX, .out = out, .out_begin = out, .out_end = out + bytes};
 }
 
-/* By value, here and below: an encoder that nothing points to stays in
- * registers. */
+/* Adds a carry to the bytes written.  Arguments are passed by value, here and
+ * below: an encoder whose address is never taken stays in registers. */
 static inline void range_carry(uint8_t *out, const uint8_t *out_begin)
 {
     while (out > out_begin && ++*--out == 0) {
@@ -48,7 +50,7 @@ RANGE_INLINE void range_put(struct range_coder *coder, size_t bytes)
 {
     if ((size_t)(coder->out_end - coder->out) < bytes) {
         coder->is_full = true;
-        coder->out = coder->out_begin; /* what follows is of no use */
+        coder->out = coder->out_begin; /* the output is invalid from here on */
     }
     for (size_t i = 0; i < bytes; i++) {
         *coder->out++ = (uint8_t)(coder->low >> 56);
@@ -56,8 +58,8 @@ RANGE_INLINE void range_put(struct range_coder *coder, size_t bytes)
     }
 }
 
-/* The fewest bytes that any reader takes into the interval; those behind the
- * end count as zeros. */
+/* Writes the fewest bytes that identify the interval.  A reader takes bytes
+ * past the end as zeros. */
 static inline size_t range_encode_end(struct range_coder *coder)
 {
     size_t bytes = 0;
@@ -106,20 +108,21 @@ static inline void range_decode_begin(struct range_coder *coder, const uint8_t *
     coder->low = range_take(coder, 8);
 }
 
-/* More was read than the encoder's last eight bytes can have left out. */
+/* Returns whether more was read than the encoder's last eight bytes can have
+ * omitted. */
 static inline bool range_is_exhausted(const struct range_coder *coder)
 {
     return coder->missing > 8;
 }
 
-/* All bytes were read, and none too many. */
+/* Returns whether exactly all bytes were read. */
 static inline bool range_is_spent(const struct range_coder *coder)
 {
     return coder->in == coder->in_end && !range_is_exhausted(coder);
 }
 
-/* The interval is never shorter than 32 bits.  A decoder sees to it in front of
- * a bit, and behind the last one. */
+/* Refills the decoder.  The interval never has less than 32 bits; the decoder
+ * checks that before each bit, and after the last one. */
 RANGE_INLINE void range_decode_more(struct range_coder *coder)
 {
     if (__builtin_expect(coder->range >> 32 == 0, 0)) {
@@ -130,7 +133,8 @@ RANGE_INLINE void range_decode_more(struct range_coder *coder)
 
 /* ---- both ---- */
 
-/* One bit; `one` of 65536 is the chance of a one, from 1 to 65535. */
+/* Encodes a bit.  `one` of 65536 is the probability of a one, from 1 to
+ * 65535. */
 RANGE_INLINE void range_encode_bit(struct range_coder *coder, uint32_t one, unsigned bit)
 {
     uint64_t bound = (coder->range >> 16) * one;
@@ -151,7 +155,7 @@ RANGE_INLINE void range_encode_bit(struct range_coder *coder, uint32_t one, unsi
     }
 }
 
-/* With a jump: a processor that foresees the bit goes on at once. */
+/* Uses a branch, which is fast when the CPU predicts the bit. */
 RANGE_INLINE unsigned range_bit(struct range_coder *coder, bool decodes, uint32_t one, unsigned bit)
 {
     if (!decodes) {
@@ -169,7 +173,7 @@ RANGE_INLINE unsigned range_bit(struct range_coder *coder, bool decodes, uint32_
     return 0;
 }
 
-/* Without one, for bits that nothing foresees. */
+/* Branch-free, for bits that the CPU cannot predict. */
 RANGE_INLINE unsigned range_even_bit(struct range_coder *coder, bool decodes, uint32_t one,
                                      unsigned bit)
 {
@@ -186,7 +190,7 @@ RANGE_INLINE unsigned range_even_bit(struct range_coder *coder, bool decodes, ui
     return (unsigned)is_one & 1;
 }
 
-/* 65536 / (count + 1.5), cut. */
+/* Table of 65536 / (count + 1.5), rounded down. */
 extern const uint16_t flo_slot_rates[SLOT_COUNT_MAX + 1];
 
 RANGE_INLINE uint32_t slot_rate(uint32_t count)
@@ -194,7 +198,8 @@ RANGE_INLINE uint32_t slot_rate(uint32_t count)
     return flo_slot_rates[count];
 }
 
-/* The way to 2^22 - 1 is that to 0 with all bits turned. */
+/* Updates a probability.  The step toward 2^22 - 1 is the step toward 0 with
+ * all bits inverted. */
 RANGE_INLINE void slot_learn(slot_t *slot, unsigned bit)
 {
     uint32_t count = *slot & 1023;
@@ -210,7 +215,7 @@ RANGE_INLINE uint32_t range_within(uint32_t one)
     return one < 12 ? 12 : one > 65524 ? 65524 : one;
 }
 
-/* A bit under the mean of two contexts' probabilities. */
+/* Codes a bit with the mean of two contexts' probabilities. */
 RANGE_INLINE unsigned range_slots(struct range_coder *coder, bool decodes, slot_t *a, slot_t *b,
                                   unsigned bit)
 {
@@ -236,7 +241,8 @@ RANGE_INLINE unsigned range_slot(struct range_coder *coder, bool decodes, slot_t
     return 0;
 }
 
-/* The same where ones and zeros are about as frequent. */
+/* Codes a bit with one context, branch-free, where ones and zeros are about
+ * equal. */
 RANGE_INLINE unsigned range_even_slot(struct range_coder *coder, bool decodes, slot_t *a,
                                       unsigned bit)
 {
@@ -245,7 +251,7 @@ RANGE_INLINE unsigned range_even_slot(struct range_coder *coder, bool decodes, s
     return bit;
 }
 
-/* `count` bits of a plain number, highest first; at most 32. */
+/* Codes `count` bits of a plain number, highest first; at most 32. */
 RANGE_INLINE uint32_t range_plain(struct range_coder *coder, bool decodes, unsigned count,
                                   uint32_t value)
 {

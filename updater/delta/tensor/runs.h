@@ -1,26 +1,27 @@
-/* A run of codes that were guessed together: which are others, and how far
- * off.  Part of the frozen predictor (model.h). */
+/* Code runs: codes that were predicted together.  Codes which of them differ
+ * from the prediction, and by how much.  Part of the frozen predictor
+ * (model.h). */
 #ifndef FLOTILLA_TENSOR_RUNS_H
 #define FLOTILLA_TENSOR_RUNS_H
 
 #include "updater/delta/tensor/contexts.h"
 
-/* Codes first..first+count of a block on one grid. */
+/* Codes first..first+count of a block with one step and offset. */
 struct run {
     size_t first;
     size_t count;
     uint32_t column;
     int64_t step;
-    bool is_still; /* the grid of the old block: codes stay where they are */
+    bool is_still; /* same grid as the old block: codes mostly stay equal */
     struct inverse inverse;
 };
 
-/* A run's contexts, as far as they depend on no bit of it.  They are taken
- * before the first one, so they are not on the way from one bit to the next. */
+/* Contexts of a run that depend on none of its bits.  They are computed before
+ * the first bit, to keep them off the critical path between bits. */
 struct aims {
     uint8_t levels[GROUP_VALUES];
     uint8_t places[GROUP_VALUES];
-    uint32_t sizes[GROUP_VALUES]; /* afterwards: how far the codes moved */
+    uint32_t sizes[GROUP_VALUES]; /* afterwards: how far each code moved */
 };
 
 static inline void take_aims(const struct guess *guesses, const uint32_t *columns, size_t count,
@@ -37,7 +38,7 @@ static inline void learn_sizes(struct activity *moved, uint32_t column, size_t c
                                const uint32_t *sizes, uint32_t weight, int shift)
 {
     uint32_t *columns = moved->column + column;
-    uint32_t sum = 0; /* 32 times 2^20 at most */
+    uint32_t sum = 0; /* at most 32 times 2^20 */
 
     for (size_t i = 0; i < count; i++) {
         uint32_t size = (sizes[i] < 16 ? sizes[i] : 16) * weight;
@@ -48,17 +49,17 @@ static inline void learn_sizes(struct activity *moved, uint32_t column, size_t c
     moved->row_count += (uint32_t)count;
 }
 
-/* A run of which at least one code is not as guessed. */
+/* Codes a run in which at least one code differs from its guess. */
 RANGE_INLINE void code_moved(struct tensor_model *model, struct range_coder *coder, bool decodes,
                              struct code_slots *slots, const struct run *run,
                              const struct guess *guesses, int most, int base, uint8_t *codes)
 {
     struct activity *moved = &model->moved[MOVED_CODES];
     int shift = activity_shift(moved);
-    unsigned recent = 0; /* were the last two as guessed? */
-    unsigned others = 0; /* how many were not; 3 or more */
+    unsigned recent = 0; /* were the last two equal to the guess? */
+    unsigned others = 0; /* how many were not, 3 meaning 3 or more */
     struct aims aims;
-    /* A difference weighs as its step does next to the mean. */
+    /* A difference is weighted by its step relative to the mean step. */
     int64_t weight = size_of(run->step) * 4096 / (model->step_mean > 0 ? model->step_mean : 1);
 
     weight = weight < 64 ? 64 : weight > 65536 ? 65536 : weight;
@@ -84,7 +85,7 @@ RANGE_INLINE void code_moved(struct tensor_model *model, struct range_coder *cod
     learn_sizes(moved, run->column, run->count, aims.sizes, (uint32_t)weight, shift);
 }
 
-/* Are all codes of a run as guessed?  One bit says it. */
+/* Codes one bit: whether all codes of a run equal their guesses. */
 RANGE_INLINE bool code_as_guessed(struct range_coder *coder, bool decodes, slot_t slots[8],
                                   const struct guess *guesses, size_t count, const uint8_t *codes,
                                   unsigned *history)
