@@ -1,12 +1,11 @@
-/* Plan: from a release and a device to the files to fetch and how.
+/* Download plan: which files of a release a device fetches, and how.
  *
- * The first variant that fits is taken: publishers put the best one first.  A
- * way is possible when its codec is built, its base is on disk, its memory
- * fits, its artifact is on offer and it has not failed in this job.  Per file
- * the possible way with the fewest bytes wins.  A delta that is larger than the
- * file itself loses like any other way, and a file that is here but for some
- * chunks is mended.  Where the disk has no room for that, the file itself is
- * taken: no second copy lies on the disk.  Pure. */
+ * The first variant that fits is chosen; publishers list the best one first.  A
+ * way is possible when its codec is supported, its base is on disk, its memory
+ * fits and its artifact is available.  It must not have failed in this job.
+ * For each file the smallest possible way wins.  A file on disk with some
+ * damaged chunks is repaired.  Where the disk has no room for that, the file
+ * itself is fetched, which needs no second copy.  Pure. */
 #include <assert.h>
 #include <stdio.h>
 #include <string.h>
@@ -19,18 +18,18 @@
 
 #include "updater/plan/chain.h"
 
-#define PACKED_BYTES_MORE (1u << 20) /* next to a sixteenth of the model */
+#define PACKED_BYTES_MORE (1u << 20) /* in addition to a sixteenth of the model */
 
-/* A plan while it is made. */
+/* State of a plan in the making. */
 struct making {
     const struct flo_plan_input *input;
-    bool spares_disk;       /* rather than the network */
-    uint64_t largest_aside; /* artifact that is not itself the result */
+    bool spares_disk;       /* saves disk space rather than downloads */
+    uint64_t largest_aside; /* largest artifact that must be stored next to its result */
     uint64_t largest_file;
     struct flo_plan plan;
 };
 
-/* An empty list of wanted words fits everything. */
+/* Returns whether the list has the word; an empty list allows all. */
 static bool has_word(const char (*wanted)[16], size_t wanted_count, const char *word)
 {
     bool is_empty = true;
@@ -46,7 +45,7 @@ static bool has_word(const char (*wanted)[16], size_t wanted_count, const char *
     return is_empty;
 }
 
-/* Every architecture that the variant needs is one the device runs. */
+/* Returns whether the device runs every architecture that the variant needs. */
 static bool runs_engines(const struct flo_release_variant *variant,
                          const struct flo_profile *profile)
 {
@@ -92,8 +91,8 @@ static bool has_accelerators(const struct flo_release_variant *variant,
     return true;
 }
 
-/* Thousandths of a token each second, as far as memory lets them through.
- * Multiplied in parts: 2^44 bytes per second and more stay in 64 bits. */
+/* Estimated milli-tokens per second by memory bandwidth.  Divided in two steps,
+ * so that 2^44 bytes per second and more fit in 64 bits. */
 static uint64_t rate_of(const struct flo_release_variant *variant,
                         const struct flo_profile *profile)
 {
@@ -114,7 +113,7 @@ static bool is_fast_enough(const struct flo_release_variant *variant,
                                             : rate_of(variant, profile) >= variant->rate_mtps;
 }
 
-/* The kinds of no, so that the best sentence can be said. */
+/* Reasons against a variant, for the best error message. */
 enum verdict { FITS, NEEDS_MEMORY, NEEDS_DISK, NEEDS_RATE, NEEDS_OTHER };
 
 static enum verdict judge(const struct flo_release *release, uint32_t index,
@@ -136,7 +135,7 @@ static enum verdict judge(const struct flo_release *release, uint32_t index,
                                                                                  : NEEDS_RATE;
 }
 
-/* Why a variant is not for this device. */
+/* Writes why a variant does not fit this device. */
 static void say_no(const struct flo_release_variant *variant, const struct flo_profile *profile,
                    enum verdict verdict, char *out, size_t bytes)
 {
@@ -167,7 +166,7 @@ static void say_no(const struct flo_release_variant *variant, const struct flo_p
     }
 }
 
-/* The architectures that the device runs, with blanks between. */
+/* Lists the architectures that the device runs, separated by blanks. */
 static void list_engines(const struct flo_profile *profile, char *out, size_t out_bytes)
 {
     size_t used = (size_t)snprintf(out, out_bytes, "%s",
@@ -178,7 +177,8 @@ static void list_engines(const struct flo_profile *profile, char *out, size_t ou
     }
 }
 
-/* Than arch and engine, which are in the sentence. */
+/* Returns whether a variant needs more than arch and engine, which the message
+ * names. */
 static bool needs_more(const struct flo_release *release)
 {
     for (uint32_t i = 0; i < release->variant_count; i++) {
@@ -197,8 +197,8 @@ static bool is_asked_for(const struct flo_plan_input *input, uint32_t variant)
            strcmp(input->variant, input->release->variants[variant].name) == 0;
 }
 
-/* Nothing fits: the smallest need of memory is the best sentence, then that of
- * disk. */
+/* Fails because nothing fits.  The message names the variant with the least
+ * memory, or else the least disk. */
 static int refuse(const struct flo_plan_input *input, const char *why, struct flo_err *err)
 {
     const struct flo_release *release = input->release;
@@ -253,7 +253,8 @@ static bool is_itself(const struct flo_release_file *file, const struct flo_way 
     return flo_digest_equal(&way->digest, &file->digest);
 }
 
-/* The file itself, whose damaged chunks are all that is fetched. */
+/* Returns whether the way is the file itself, of which only damaged chunks are
+ * fetched. */
 static bool mends(const struct flo_plan_input *input, const struct flo_release_file *file,
                   const struct flo_way *way)
 {
@@ -261,7 +262,7 @@ static bool mends(const struct flo_plan_input *input, const struct flo_release_f
            flo_plan_holds(input->damaged, input->damaged_count, &file->digest);
 }
 
-/* Why the way taken is not a delta, when the release has one. */
+/* Why the chosen way is not a delta, when the release has one. */
 static const char *why_full(const struct flo_plan_input *input, uint32_t file,
                             const struct flo_way *taken)
 {
@@ -294,7 +295,7 @@ static const char *why_full(const struct flo_plan_input *input, uint32_t file,
     return why;
 }
 
-/* Bytes that lie next to the file while it is made. */
+/* Bytes stored next to the file while it is made. */
 static uint64_t aside(const struct flo_release_file *file, const struct flo_way *way)
 {
     return is_itself(file, way) ? 0 : way->bytes;
@@ -306,8 +307,8 @@ static uint64_t cost(const struct making *making, const struct flo_release_file 
     return making->spares_disk || mends(making->input, file, way) ? aside(file, way) : way->bytes;
 }
 
-/* The way's base is here, or a chain makes it.  A spared disk gets no chains:
- * what they make lies there until the update is over. */
+/* Returns whether the way's base is here, or a chain makes it.  Saving disk
+ * space rules out chains: their files stay until the update is over. */
 static bool is_possible(const struct making *making, const struct flo_way *way,
                         struct flo_chain *chain)
 {
@@ -317,7 +318,7 @@ static bool is_possible(const struct making *making, const struct flo_way *way,
             flo_chain_find(making->input, &way->base, chain));
 }
 
-/* Index of the cheapest way that can work, or -1; and what is to be made before
+/* Index of the cheapest possible way, or -1; and the chain to make before
  * it. */
 static int choose_way(const struct making *making, uint32_t file, struct flo_chain *chain)
 {
@@ -342,8 +343,8 @@ static int choose_way(const struct making *making, uint32_t file, struct flo_cha
     return best;
 }
 
-/* Disk need at one time: files are made one after the other, so all results
- * plus the largest fetched artifact that is not itself the result. */
+/* Adds to the peak disk use.  Files are made one after the other: all results,
+ * plus the largest artifact that is stored next to its result. */
 static bool add_need(struct making *making, const struct flo_release_file *file,
                      const struct flo_way *way)
 {
@@ -357,8 +358,8 @@ static bool add_need(struct making *making, const struct flo_release_file *file,
            flo_add_u64(plan->fetch_bytes, way->bytes, &plan->fetch_bytes);
 }
 
-/* Steps are in the order of size: the model comes last, and with it the end of
- * the work.  Returns the index of the new one. */
+/* Inserts a step by ascending size: the model comes last, and with it the end
+ * of the work.  Returns its index. */
 static uint32_t insert_step(const struct flo_release *release, struct flo_plan *plan, uint32_t file)
 {
     uint32_t at = plan->step_count++;
@@ -384,7 +385,7 @@ static uint32_t place_of(const struct flo_plan *plan, uint32_t file)
     return at;
 }
 
-/* Make `step` right before `file`, or where it is made earlier.  true: it was
+/* Puts `step` right before `file`, unless it is already earlier.  true: it was
  * not in the plan. */
 static bool put_before(struct flo_plan *plan, uint32_t file, uint32_t step, uint32_t way)
 {
@@ -404,9 +405,9 @@ static bool put_before(struct flo_plan *plan, uint32_t file, uint32_t step, uint
     return is_new;
 }
 
-/* The files of a chain in front of the one that needs them; one that another
- * file needs as well is made once.  They are no part of what the device asked
- * for: full_bytes does not have them. */
+/* Adds the files of a chain before the file that needs them; a shared one is
+ * made once.  full_bytes does not count them, since the device did not ask for
+ * them. */
 static bool add_chain(struct making *making, uint32_t file, const struct flo_chain *chain)
 {
     const struct flo_release *release = making->input->release;
@@ -460,8 +461,8 @@ static int plan_file(struct making *making, uint32_t file, struct flo_err *err)
     return 0;
 }
 
-/* Files derived from the release are optional: they are counted where there is
- * room, and left out where there is none. */
+/* Counts files derived from the release where disk space allows, else leaves
+ * them out: they are optional. */
 static uint64_t add_derived(struct flo_plan *plan, uint64_t bytes, uint64_t room_bytes)
 {
     uint64_t all;
@@ -473,7 +474,7 @@ static uint64_t add_derived(struct flo_plan *plan, uint64_t bytes, uint64_t room
     return bytes;
 }
 
-/* Most that the packed weights of a model that comes again will take. */
+/* Adds the upper bound for packed weights of a new model. */
 static void add_packed(const struct flo_plan_input *input,
                        const struct flo_release_variant *variant, uint64_t room_bytes,
                        struct flo_plan *plan)
@@ -488,8 +489,9 @@ static void add_packed(const struct flo_plan_input *input,
     }
 }
 
-/* Kept prefixes can be computed again: their room counts as free.  Prefixes in
- * the way are removed before the first byte is fetched. */
+/* Checks the disk.  Cached prefixes can be computed again, so their space
+ * counts as free.  As many as needed are removed before the first byte is
+ * fetched. */
 static int fit_disk(struct making *making, const struct flo_release_variant *variant,
                     const char *title, struct flo_err *err)
 {
@@ -535,7 +537,8 @@ static int plan_variant(const struct flo_plan_input *input, uint32_t index, bool
     return 0;
 }
 
-/* The network is spared first, then the disk. */
+/* Tries a variant: first with the smallest download, then with the least disk
+ * space. */
 static int try_variant(const struct flo_plan_input *input, uint32_t index, struct flo_plan *out,
                        struct flo_err *err)
 {

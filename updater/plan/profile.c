@@ -1,11 +1,12 @@
-/* Profile: the properties of a device, as its report and its jobs say them. */
+/* Device profile: properties of a device, from its report or a job. */
 #include <string.h>
 
 #include <flotilla/release.h>
 
 #include "base/host/json.h"
 
-/* The texts of one key in a list of objects, as far as they are ready. */
+/* Reads the texts of one key from a list of objects, skipping objects that are
+ * not ready. */
 static int read_named(const json_t *profile, const char *list, const char *key, char *out,
                       size_t room, size_t bytes, struct flo_err *err)
 {

@@ -1,4 +1,4 @@
-/* The worker's answers: one JSON object per line. */
+/* Event lines of the worker: one JSON object per line. */
 #include <errno.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -56,7 +56,7 @@ static void send_line(int fd, struct flo_buf *buf)
     flo_buf_deinit(buf);
 }
 
-/* Blobs that are to come over the network. */
+/* Adds the blobs that will be downloaded. */
 static void add_blobs(struct flo_buf *buf, const struct flo_release *release,
                       const struct flo_plan *plan)
 {

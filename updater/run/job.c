@@ -1,4 +1,4 @@
-/* The job line: the agent's request to a worker. */
+/* Job line: the agent's request to a worker. */
 #include <string.h>
 
 #include <flotilla/release.h>
@@ -71,7 +71,7 @@ static int read_paths(const json_t *json, struct flo_update_job *job, struct flo
     FLO_TRY(flo_json_get_text(json, "trust_file", 4000, &job->trust_file, err));
     for (size_t i = 0; i < FLO_COUNT(paths); i++) {
         FLO_TRY(flo_json_opt_text(json, paths[i].key, 4000, NULL, paths[i].out, err));
-        /* An empty path means none, as in a form. */
+        /* An empty path counts as none. */
         if (*paths[i].out != NULL && (*paths[i].out)[0] == '\0') {
             *paths[i].out = NULL;
         }

@@ -11,18 +11,18 @@
 struct flo_make {
     struct flo_make_job job;
     int base_fd;
-    int fd; /* the file that is made */
+    int fd; /* the file being made */
     uint64_t done;
-    bool was_told; /* what is kept of an earlier worker's bytes */
+    bool was_told; /* the resume event was sent */
 
-    /* The thread ahead of the patch's end. */
+    /* Thread that decodes the patch during its download. */
     bool has_thread;
     pthread_t thread;
-    int rv; /* the thread's result, after it has ended */
+    int rv; /* result of the thread, after it has ended */
     pthread_mutex_t mutex;
     pthread_cond_t moved;
-    /* Under the mutex. */
-    int patch_fd; /* the thread's own; -1: not open yet */
+    /* The members below need the mutex. */
+    int patch_fd; /* descriptor of the thread; -1: not open yet */
     uint64_t kept;
     bool is_cancelled;
 };
@@ -34,7 +34,7 @@ bool flo_make_goes_on(const struct flo_way *way)
 
 /* ---- one pass over the patch ---- */
 
-/* So much of the file stands there from before. */
+/* Continues after the bytes that exist already. */
 static int on_resume(void *context, uint64_t kept, struct flo_err *err)
 {
     struct flo_make *make = context;
@@ -105,7 +105,8 @@ static struct flo_delta_job delta_job(struct flo_make *make, int patch_fd)
 
 /* ---- ahead ---- */
 
-/* The patch's bytes before `end` are in the file, or nobody waits for more. */
+/* Waits until the patch's bytes before `end` are in the file, or the job is
+ * cancelled. */
 static int on_need(void *context, uint64_t end, struct flo_err *err)
 {
     struct flo_make *make = context;
@@ -128,7 +129,7 @@ static int open_patch(const struct flo_make *make, int *fd)
     return flo_file_open_beneath(store->partial_fd, name, O_RDONLY | O_CLOEXEC, 0, fd, NULL);
 }
 
-/* From the thread of the download. */
+/* Called on the thread of the download. */
 static void on_kept(void *context, uint64_t kept)
 {
     struct flo_make *make = context;
@@ -142,7 +143,8 @@ static void on_kept(void *context, uint64_t kept)
     pthread_mutex_unlock(&make->mutex);
 }
 
-/* The download has begun: its file is there, with room for all bytes. */
+/* Waits until the download has begun: its file exists, with all space
+ * reserved. */
 static int wait_for_patch(struct flo_make *make)
 {
     pthread_mutex_lock(&make->mutex);
@@ -173,7 +175,7 @@ static void *run(void *context)
     return NULL;
 }
 
-/* Without it the patch is applied when it is whole. */
+/* Starts the thread.  On failure the patch is applied when it is complete. */
 static void go_ahead(struct flo_make *make)
 {
     pthread_attr_t small;
@@ -192,7 +194,7 @@ static void go_ahead(struct flo_make *make)
     }
 }
 
-/* The thread's end; false: the file is not complete. */
+/* Ends the thread; false: the file is not complete. */
 static bool join(struct flo_make *make, bool is_cancelled)
 {
     if (!make->has_thread) {

@@ -1,11 +1,10 @@
-/* The worker's sandbox: it parses strangers' bytes, with the network in its
- * hands.
+/* Worker's sandbox: the worker parses untrusted bytes and has network access.
  *
- * Its files are those of the download: blobs and files that become blobs.
- * Trust, keys and slots are read-only or not there at all: only the agent
- * decides which release runs.  A call that is not listed fails with ENOSYS, so
- * that a libc takes its older way.  A call that only an attacker makes kills
- * the process. */
+ * It can write the files of the download only: blobs and files that become
+ * blobs.  Trust, keys and slots are read-only or inaccessible: only the agent
+ * decides which release runs.  An unlisted call fails with ENOSYS, so that a
+ * libc uses an older one.  A call that only an attacker would make kills the
+ * process. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -31,7 +30,7 @@
 #define EVER FLO_SANDBOX_EVER
 #define INT FLO_SANDBOX_INT
 #define WORD FLO_SANDBOX_WORD
-#define SOCKET_KIND 0xfu /* next to it are SOCK_CLOEXEC and SOCK_NONBLOCK */
+#define SOCKET_KIND 0xfu /* mask without SOCK_CLOEXEC and SOCK_NONBLOCK */
 
 #define KILL(name)                                                                                 \
     {                                                                                              \
@@ -61,7 +60,7 @@
             }                                                                                      \
         }                                                                                          \
     }
-/* 0 is the kernel's choice: the protocol of that name. */
+/* Protocol 0 is the default; the explicit number is allowed too. */
 #define SOCKETS(domain, kind, protocol)                                                            \
     SOCKET(SYS_socket, domain, kind, 0), SOCKET(SYS_socket, domain, kind, protocol)
 #ifdef SYS_fcntl64
@@ -72,8 +71,9 @@
 
 static const struct flo_sandbox_rule rules[] = {
 #include "base/sandbox/calls.def"
-    /* files that landlock allows; O_PATH, with fstat, would be a stat, and
-     * landlock before its version 3 knows no cutting */
+    /* files that landlock allows.  O_PATH is refused, because with fstat it
+     * works as a stat, and O_TRUNC, because landlock before version 3 cannot
+     * restrict it */
     FLO_CALL(EVER, readv),
     FLO_CALL(EVER, pwrite64),
     FLO_CALL_IF(EVER, openat, 2, O_PATH | O_TRUNC, 0),
@@ -111,8 +111,8 @@ static const struct flo_sandbox_rule rules[] = {
     FLO_CALL(EVER, renameat),
 #endif
     FLO_CALL_IF(EVER, renameat2, 4, INT, 0),
-    FLO_CALL_IF(EVER, fchmod, 1, WORD, 0400), /* what a blob has */
-    FLO_CALL_IF(EVER, fchmod, 1, WORD, 0600), /* a download once more */
+    FLO_CALL_IF(EVER, fchmod, 1, WORD, 0400), /* mode of a blob */
+    FLO_CALL_IF(EVER, fchmod, 1, WORD, 0600), /* mode of a download that is resumed */
     FLO_CALL(EVER, dup),
     FLO_CALL_IF(EVER, dup3, 2, INT, O_CLOEXEC),
     FCNTL(SYS_FCNTL, F_GETFD),
@@ -120,7 +120,7 @@ static const struct flo_sandbox_rule rules[] = {
     FCNTL(SYS_FCNTL, F_GETFL),
     FCNTL(SYS_FCNTL, F_DUPFD_CLOEXEC),
     {SYS_FCNTL, EVER, FLO_SANDBOX_ALLOW, 0, {{1, WORD, F_SETFL}, {2, O_ASYNC, 0}}},
-/* no facts of paths */
+/* no stat of a path */
 #ifdef SYS_newfstatat
     FLO_CALL_FSTAT(EVER, newfstatat),
 #endif
@@ -140,8 +140,8 @@ static const struct flo_sandbox_rule rules[] = {
     FLO_CALL_VAIN(EVER, faccessat2, EACCES),
 #endif
     FLO_CALL_VAIN(EVER, readlinkat, EACCES),
-    /* the network, outwards; a pair for threads to wake each other, of the
-     * kind that reaches nobody else */
+    /* outgoing network.  Also a socket pair for threads to wake each other, of
+     * a kind that reaches no other process */
     SOCKETS(AF_INET, SOCK_STREAM, IPPROTO_TCP),
     SOCKETS(AF_INET6, SOCK_STREAM, IPPROTO_TCP),
     SOCKETS(AF_INET, SOCK_DGRAM, IPPROTO_UDP),
@@ -162,7 +162,7 @@ static const struct flo_sandbox_rule rules[] = {
     FLO_CALL_OPTION(EVER, IPPROTO_TCP, TCP_KEEPIDLE),
     FLO_CALL_OPTION(EVER, IPPROTO_TCP, TCP_KEEPINTVL),
     FLO_CALL_OPTION(EVER, IPPROTO_TCP, TCP_KEEPCNT),
-    FLO_CALL_OPTION(EVER, IPPROTO_IP, IP_RECVERR), /* a resolver's */
+    FLO_CALL_OPTION(EVER, IPPROTO_IP, IP_RECVERR), /* for DNS lookups */
     FLO_CALL_OPTION(EVER, IPPROTO_IPV6, IPV6_RECVERR),
     FLO_CALL_VAIN(EVER, setsockopt, ENOPROTOOPT),
     FLO_CALL(EVER, shutdown),
@@ -183,11 +183,11 @@ static const struct flo_sandbox_rule rules[] = {
     FLO_CALL(EVER, recvmmsg_time64),
 #endif
     FLO_CALL_VAIN(EVER, ioctl, ENOTTY),
-    /* threads that look names up */
+    /* threads for name lookup */
     FLO_CALL_THREAD(EVER),
     FLO_CALL(EVER, set_tid_address),
     FLO_CALL(EVER, sigaltstack),
-    /* whose process it is; its own limits, to read */
+    /* user ids, and reading its own limits */
     FLO_CALL(EVER, getuid),
     FLO_CALL(EVER, geteuid),
     FLO_CALL(EVER, getgid),
@@ -205,7 +205,7 @@ static const struct flo_sandbox_rule rules[] = {
 #endif
     FLO_CALL(EVER, times),
     {SYS_prlimit64, EVER, FLO_SANDBOX_ALLOW, 0, {{0, INT, 0}, {2, WORD, 0}}},
-/* a module of the resolver that was not loaded before: it goes without */
+/* a resolver module that is not loaded yet: refused */
 #ifdef SYS_mmap
     FLO_CALL_VAIN(EVER, mmap, EACCES),
 #endif
@@ -213,7 +213,7 @@ static const struct flo_sandbox_rule rules[] = {
     FLO_CALL_VAIN(EVER, mmap2, EACCES),
 #endif
     FLO_CALL_VAIN(EVER, mprotect, EACCES),
-    /* only an attacker calls these */
+    /* only an attacker would call these */
     KILL(execve),
     KILL(execveat),
     KILL(clone),
@@ -249,8 +249,9 @@ static const struct flo_sandbox_policy policy = {rules, FLO_COUNT(rules), ENOSYS
 
 /* ---- files ---- */
 
-/* On many systems resolv.conf is a link to a file that a service replaces by
- * renaming.  Its folder is allowed then, unless that folder is shared. */
+/* The folder of resolv.conf.  On many systems it is a link to a file that a
+ * service replaces by renaming, so its folder must be readable.  Shared folders
+ * are not allowed. */
 static const char *resolver(char path[PATH_MAX])
 {
     static const char *const shared[] = {"", "/etc", "/tmp", "/run", "/var/run"};
@@ -275,8 +276,8 @@ static int restrict_files(const struct flo_update_job *job, struct flo_err *err)
     static const char *const stores[] = {"blobs", "partial", "prefix", "releases"};
     char own[FLO_COUNT(stores)][PATH_MAX];
     char resolv[PATH_MAX];
-    /* TLS trust without the keys next to it, name resolution, and the boot id
-     * that downloads note. */
+    /* Readable: TLS trust without the keys next to it, name resolution files,
+     * and the boot id for download maps. */
     struct flo_sandbox_path paths[] = {
         {own[0], FLO_SANDBOX_SHELF},
         {own[1], FLO_SANDBOX_STORE},
@@ -319,9 +320,8 @@ static int restrict_files(const struct flo_update_job *job, struct flo_err *err)
     return flo_sandbox_files(paths, FLO_COUNT(paths), FLO_SANDBOX_CONNECTS, err);
 }
 
-/* A resolver reads its list of services once, and asks for facts of paths
- * before it reads it again.  One lookup before the sandbox does the first
- * part. */
+/* Does one lookup before the sandbox.  A resolver reads its list of services
+ * once, and stats paths before it reads the list again. */
 static void warm_up(void)
 {
     struct addrinfo *found = NULL;
@@ -331,16 +331,16 @@ static void warm_up(void)
     }
 }
 
-/* Virtual memory, little of it resident: libraries, stacks and the reserves of
- * allocators for threads. */
+/* Virtual memory for libraries, stacks and the allocators' per-thread reserves;
+ * little of it is resident. */
 #define AROUND_BYTES (1ULL << 30)
 
 static void bound_memory(uint64_t bytes_max)
 {
-    /* The bound lies above the plan's promise (which a test measures). */
+    /* The limit is above the plan's promise, which a test measures. */
     uint64_t bound = bytes_max + (32u << 20);
 
-    if (flo_sandbox_is_built()) { /* a sanitizer's shadow is larger */
+    if (flo_sandbox_is_built()) { /* a sanitizer's shadow memory is larger */
         flo_sandbox_limit(RLIMIT_DATA, bound);
         flo_sandbox_limit(RLIMIT_AS, bound + AROUND_BYTES);
     }
@@ -358,8 +358,9 @@ static bool can_read(const char *path)
     return path == NULL || fd >= 0 || (errno != EACCES && errno != EPERM);
 }
 
-/* A file that an older agent of root's left with a second name, in a folder
- * that is a user's since: flo_process_as_owner() does not give it away. */
+/* Returns whether all blobs are readable.  An older agent run by root may have
+ * left a file with several hard links, which flo_process_as_owner() does not
+ * hand over. */
 static bool can_read_blobs(const char *state_dir)
 {
     char path[PATH_MAX];
@@ -379,9 +380,9 @@ static bool can_read_blobs(const char *state_dir)
     return can;
 }
 
-/* A job of root's agent may name files that root's rights alone can read: a
- * bundle in a person's folder, a certificate.  That right stays, then, for what
- * landlock leaves; all others go. */
+/* Drops capabilities.  A job of root's agent may name files that only root can
+ * read: a bundle in a user's folder, a certificate.  Then CAP_DAC_READ_SEARCH
+ * stays, limited by landlock; all others go. */
 static int drop_rights(const struct flo_update_job *job, struct flo_err *err)
 {
     int rv = flo_sandbox_keep_rights(TO_READ, 0, err);

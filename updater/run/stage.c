@@ -1,11 +1,11 @@
-/* The stage job: from a release's name to verified files on disk.
+/* Stage job: from a release's id to verified files on disk.
  *
  *   document -> plan -> for each file { fetch -> apply -> verify -> name }
  *
- * Before a result gets a name in blobs/, it has its digest; a model also has
- * only finite numbers.  A way that fails for reasons of its own (a broken
- * patch, a base that rotted, an artifact no mirror has) is put aside.  Then the
- * plan is made again: delta, then full. */
+ * A result gets its name in blobs/ only after its digest is verified; a model
+ * is also checked for NaN and infinity.  A way that fails for its own reasons
+ * (a broken patch, a damaged base, an artifact no mirror has) is excluded.
+ * Then a new plan is made: a delta first, then the full file. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,7 +20,7 @@
 #include "base/host/digest.h"
 #include "updater/run/make.h"
 
-/* Blobs of one release: its files and the bases of their ways. */
+/* Most blobs of a release: its files and the bases of their ways. */
 #define PRESENT_MAX (FLO_RELEASE_FILES_MAX * (FLO_RELEASE_WAYS_MAX + 1))
 #define PROGRESS_MS 250
 
@@ -32,17 +32,17 @@ struct stage {
     struct flo_fetch fetch;
     struct flo_release_verified verified;
     bool has_release;
-    struct flo_offer offer; /* bundle only */
+    struct flo_offer offer; /* only for a bundle */
     struct flo_plan_input input;
     struct flo_profile profile;
     struct flo_plan plan;
     struct flo_digest present[PRESENT_MAX];
-    struct flo_digest wanted[PRESENT_MAX]; /* downloads of this release */
+    struct flo_digest wanted[PRESENT_MAX]; /* downloads that this release needs */
     struct flo_digest damaged[FLO_RELEASE_FILES_MAX];
-    struct flo_digest *chunks; /* the list of the file under way; NULL: none */
-    uint64_t done_before;      /* bytes of this plan, by earlier files */
-    uint64_t progress_at_ms;   /* when the last downloading event was */
-    bool is_last;              /* the step under way is the plan's last */
+    struct flo_digest *chunks; /* chunk hashes of the present file; NULL: none */
+    uint64_t done_before;      /* bytes of the plan from earlier files */
+    uint64_t progress_at_ms;   /* time of the last progress event */
+    bool is_last;              /* this is the plan's last step */
 };
 
 static void on_progress(void *context, uint64_t done, uint64_t total)
@@ -74,8 +74,9 @@ static bool is_stopped(const struct stage *stage, struct flo_err *err)
 
 /* ---- the document ---- */
 
-/* Signature, schema, and that it is the release that was asked for: another
- * one may be as well signed, and denied, or below a floor. */
+/* Checks signature and schema, and that this is the release that was asked for.
+ * Another release may be validly signed, yet blocked or below the minimum
+ * release. */
 static int check_document(void *context, const void *data, size_t bytes, struct flo_err *err)
 {
     struct stage *stage = context;
@@ -105,8 +106,8 @@ static int look_into_bundle(struct stage *stage, struct flo_buf *out, struct flo
     return check_document(stage, out->data, out->bytes, err);
 }
 
-/* A document on disk is verified like one from outside: bytes may rot, and keys
- * may have lost their trust. */
+/* Gets the document.  One on disk is verified like one from outside: its bytes
+ * may be damaged, or its keys no longer trusted. */
 static int get_document(struct stage *stage, struct flo_buf *out, struct flo_err *err)
 {
     const struct flo_digest *release = &stage->job->release;
@@ -122,7 +123,7 @@ static int get_document(struct stage *stage, struct flo_buf *out, struct flo_err
     return flo_fetch_envelope(&stage->fetch, release, check_document, stage, out, err);
 }
 
-/* Signature first; then envelope and body are kept. */
+/* Verifies the signature, then stores envelope and body. */
 static int take_document(struct stage *stage, struct flo_err *err)
 {
     struct flo_buf text = {0};
@@ -150,9 +151,9 @@ static void add_present(struct stage *stage, const struct flo_digest *digest, ui
     }
 }
 
-/* Also removes downloads that this release does not want, and counts the room
- * that its own ones have already taken as free.  A prefix that is kept of it
- * already needs no room more. */
+/* Lists what is on the disk.  Removes downloads that this release does not
+ * need, and counts the space of its own downloads as free.  A cached prefix of
+ * the release needs no more space. */
 static void look_at_disk(struct stage *stage)
 {
     const struct flo_release *release = &stage->verified.release;
@@ -173,7 +174,7 @@ static void look_at_disk(struct stage *stage)
                 stage->wanted[wanted_count++] = file->ways[w].digest;
             }
         }
-        if (!is_here) { /* what a patch was making of it */
+        if (!is_here) { /* the file that a patch was producing */
             stage->wanted[wanted_count++] = file->digest;
         }
     }
@@ -197,7 +198,8 @@ static void make_room(const struct stage *stage)
     }
 }
 
-/* The room of downloads on ways that are not taken was counted as free. */
+/* Removes downloads on ways that were not chosen; their space was counted as
+ * free. */
 static void drop_others(struct stage *stage)
 {
     const struct flo_release *release = &stage->verified.release;
@@ -236,7 +238,7 @@ static int make_plan(struct stage *stage, struct flo_err *err)
     return rv;
 }
 
-/* The words are said for the last and largest file only, so that the agent
+/* Sends a progress word for the last and largest file only, so that the agent
  * sees downloading, applying, verifying in this order. */
 static void say(const struct stage *stage, const char *word)
 {
@@ -247,8 +249,9 @@ static void say(const struct stage *stage, const char *word)
 
 /* ---- one file ---- */
 
-/* Does the file have its digest, and a model only finite numbers?  Fetch and
- * apply looked at the bytes as they came, this looks at those on the disk. */
+/* Verifies a file's digest on the disk, and that a model has finite numbers
+ * only.  Fetch and apply checked the bytes as they came; this reads them
+ * back. */
 static int verify(struct stage *stage, const struct flo_release_file *file, int fd,
                   struct flo_err *err)
 {
@@ -286,10 +289,10 @@ static struct flo_artifact artifact_of_way(const struct stage *stage,
 
 /* ---- hashes of chunks ---- */
 
-/* A list as it is signed. */
+/* A list of chunk hashes and its signed digest. */
 struct chunk_list {
     struct flo_digest digest;
-    size_t bytes; /* that its file needs */
+    size_t bytes; /* size that its file requires */
 };
 
 static int check_list(void *context, const void *data, size_t bytes, struct flo_err *err)
@@ -341,8 +344,9 @@ static void forget_chunks(struct stage *stage)
     stage->chunks = NULL;
 }
 
-/* Damage in a raw file costs its chunk, and not the whole.  A bundle may bring
- * no list: there the file's own digest has to do. */
+/* Loads the chunk hashes, so that damage in a raw file costs one chunk, not the
+ * whole file.  A bundle may lack the list; then the file's own digest must
+ * do. */
 static int load_chunks(struct stage *stage, const struct flo_release_file *file,
                        const struct flo_way *way, struct flo_err *err)
 {
@@ -363,8 +367,9 @@ static int load_chunks(struct stage *stage, const struct flo_release_file *file,
     return rv < 0 ? flo_wrap(err, rv, "chunks") : 0;
 }
 
-/* A raw file, whole in partial/: verify and rename.  Bytes that pass their
- * digest but not the scan would come again just the same: drop them. */
+/* Finishes a raw file that is complete in partial/: verifies and renames it.
+ * Bytes with the right digest that fail the scan would be the same again, so
+ * they are removed. */
 static int finish_raw(struct stage *stage, const struct flo_release_file *file, int fd,
                       struct flo_err *err)
 {
@@ -379,8 +384,8 @@ static int finish_raw(struct stage *stage, const struct flo_release_file *file, 
     return flo_store_part_publish(stage->store, fd, &file->digest, err);
 }
 
-/* A patch that was used is kept for neighbours as a blob: the next collection
- * for want of room takes it.  Packed weights go before. */
+/* Free space needed to keep a used patch as a blob for neighbours, after packed
+ * weights.  A garbage collection for lack of space removes it first. */
 #define ROOM_BYTES (64u << 20)
 static bool keeps(const struct stage *stage)
 {
@@ -410,7 +415,8 @@ static int get_raw(struct stage *stage, const struct flo_release_file *file,
     return finish_raw(stage, file, fd, err);
 }
 
-/* The patch is whole: make the file to its end; verified, then named. */
+/* Finishes a file whose patch is complete: makes the rest, verifies and names
+ * it. */
 static int finish_made(struct stage *stage, struct flo_make *make,
                        const struct flo_release_file *file, int patch_fd, struct flo_err *err)
 {
@@ -445,7 +451,7 @@ static int get_made(struct stage *stage, const struct flo_release_file *file,
         flo_store_part_publish(stage->store, fd, &way->digest, NULL) == 0) {
         return 0;
     }
-    /* A broken patch fails again: it is not kept. */
+    /* A broken patch would fail again, so it is not kept. */
     if (rv == 0 || flo_error_exit(rv) == FLO_EXIT_VERIFY) {
         flo_store_part_remove(stage->store, &way->digest);
         flo_store_made_remove(stage->store, &file->digest);
@@ -460,7 +466,7 @@ static int get_file(struct stage *stage, const struct flo_release_file *file,
                                        : get_made(stage, file, way, err);
 }
 
-/* A blob of this name is here; an old one may have rotted since. */
+/* Checks a blob that exists, because an old one may be damaged since. */
 static int check_present(struct stage *stage, const struct flo_release_file *file,
                          struct flo_err *err)
 {
@@ -474,7 +480,7 @@ static int check_present(struct stage *stage, const struct flo_release_file *fil
 
 /* ---- the whole ---- */
 
-/* The way itself is to blame, and another one may do. */
+/* Returns whether the way itself failed, so that another one may work. */
 static bool is_ways_fault(const struct stage *stage, int code)
 {
     switch (code) {
@@ -497,7 +503,7 @@ static bool is_ways_fault(const struct stage *stage, int code)
     }
 }
 
-/* All steps of the plan.  *failed is the step of the error. */
+/* Carries out all steps of the plan.  *failed is the step of the error. */
 static int carry_out(struct stage *stage, uint32_t *failed, struct flo_err *err)
 {
     const struct flo_release *release = &stage->verified.release;
@@ -516,8 +522,8 @@ static int carry_out(struct stage *stage, uint32_t *failed, struct flo_err *err)
     return 0;
 }
 
-/* The list of a file that is taken as it is; false: it is not offered, or here
- * already. */
+/* Gives the list of chunk hashes of a file that is fetched raw; false: it is
+ * not available, or on disk already. */
 static bool find_list(const struct stage *stage, const struct flo_release_file *file,
                       const struct flo_way *way, struct flo_artifact *out)
 {
@@ -588,7 +594,7 @@ static int take_from_bundle(struct stage *stage, struct flo_err *err)
     return 0;
 }
 
-/* Put the failed way aside and plan again; 0: there is another one. */
+/* Excludes the failed way and plans again; 0: there is another way. */
 static int plan_again(struct stage *stage, uint32_t step, const struct flo_err *why)
 {
     uint32_t file = stage->plan.steps[step].file;
@@ -618,7 +624,8 @@ static int stage_files(struct stage *stage, struct flo_err *err)
         uint32_t failed = 0;
         flo_event_planned(stage->event_fd, &stage->verified.release, &stage->plan);
         if (stage->job->budget_bytes == 0) {
-            /* Three times the need: mirrors that lie end somewhere. */
+            /* Three times what is needed: a limit for mirrors that send wrong
+             * bytes. */
             stage->fetch.budget_bytes =
                 stage->fetch.fetched_bytes + 3 * stage->plan.fetch_bytes + FLO_PART_UNIT;
         }
@@ -679,7 +686,7 @@ static void fill_in(struct stage *stage, const struct flo_update_job *job)
     };
 }
 
-/* True for an error that a later attempt may not meet. */
+/* Returns whether a later attempt may succeed. */
 static bool may_pass(const struct stage *stage, int code)
 {
     return stage->fetch.is_passing || code == FLO_E_DISK_FULL || code == FLO_E_INTERRUPTED ||

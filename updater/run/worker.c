@@ -1,4 +1,4 @@
-/* The worker process: one job line in, event lines out, one exit code. */
+/* Worker process: one job line in, event lines out, one exit code. */
 #include <errno.h>
 #include <string.h>
 #include <unistd.h>
@@ -8,7 +8,8 @@
 #include "base/host/tls_time.h"
 #include "updater/run/run.h"
 
-/* A line of at most FLO_JOB_BYTES_MAX bytes; bytes after it are not read. */
+/* Reads a line of at most FLO_JOB_BYTES_MAX bytes; bytes after it are not
+ * used. */
 static int read_line(int fd, char *line, size_t *bytes, struct flo_err *err)
 {
     size_t used = 0;
@@ -44,7 +45,7 @@ static int run(int fd, bool *is_passing, struct flo_err *err)
     size_t bytes = 0;
     int rv = read_line(fd, line, &bytes, err);
 
-    flo_process_idle(); /* answers go before updates */
+    flo_process_idle(); /* inference has priority over updates */
     flo_process_goes_first(FLO_GOES_FIRST_UPDATER);
     if (rv == 0) {
         rv = flo_job_parse(line, bytes, &job, err);
@@ -56,7 +57,7 @@ static int run(int fd, bool *is_passing, struct flo_err *err)
         rv = flo_store_partials_lock(store, err);
         *is_passing = rv < 0;
     }
-    if (rv == 0) { /* records cannot be read in the sandbox */
+    if (rv == 0) { /* the sandbox does not allow reading records */
         flo_store_others_want(store, &job.release, &job.others);
         if (flo_tls_time_set(job.time_ms, false, &warning) < 0) {
             flo_log_err(FLO_LOG_ERROR, "worker", &warning);
