@@ -1,4 +1,4 @@
-/* The bytes that a device gives to its neighbours in 24 hours. */
+/* Sharing budget: bytes that a device gives its neighbours in 24 hours. */
 #include "updater/share/share.h"
 
 static void turn_day(struct flo_share_budget *budget, uint64_t now_ms)

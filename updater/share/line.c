@@ -1,4 +1,4 @@
-/* Lines of the agent to the process that serves its neighbours. */
+/* Job lines: read from the agent by the blob-sharing process. */
 #include <string.h>
 
 #include "updater/share/share.h"

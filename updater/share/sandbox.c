@@ -1,6 +1,6 @@
-/* The sandbox of the process that serves neighbours: it reads blobs/ and takes
- * connections on the socket that it has.  A call that is not listed fails with
- * ENOSYS; a call that only an attacker makes kills the process. */
+/* Sandbox of the blob-sharing process: it reads blobs/ and accepts connections
+ * on its open socket.  An unlisted call fails with ENOSYS; a call that only an
+ * attacker would make kills the process. */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -55,7 +55,7 @@ static const struct flo_sandbox_rule rules[] = {
     {SYS_FCNTL, EVER, FLO_SANDBOX_ALLOW, 0, {{1, WORD, F_SETFD}}},
     {SYS_FCNTL, EVER, FLO_SANDBOX_ALLOW, 0, {{1, WORD, F_GETFL}}},
     {SYS_FCNTL, EVER, FLO_SANDBOX_ALLOW, 0, {{1, WORD, F_SETFL}, {2, O_ASYNC, 0}}},
-    /* clients, and the loop that waits for them */
+    /* clients, and the event loop */
     FLO_CALL(EVER, accept4),
     FLO_CALL(EVER, getsockname),
     FLO_CALL(EVER, getpeername),
@@ -89,7 +89,7 @@ static const struct flo_sandbox_rule rules[] = {
     FLO_CALL(EVER, time),
 #endif
     {SYS_prlimit64, EVER, FLO_SANDBOX_ALLOW, 0, {{0, INT, 0}, {2, WORD, 0}}},
-    /* only an attacker calls these */
+    /* only an attacker would call these */
     KILL(execve),
     KILL(execveat),
     KILL(clone),
@@ -122,7 +122,7 @@ int flo_share_sandbox_enter(const struct flo_share_job *job, struct flo_err *err
     }
     flo_sandbox_close_memory();
     flo_sandbox_limit(RLIMIT_NOFILE, 256);
-    if (flo_sandbox_is_built()) { /* a sanitizer's shadow is larger */
+    if (flo_sandbox_is_built()) { /* a sanitizer's shadow memory is larger */
         flo_sandbox_limit(RLIMIT_DATA, MEMORY_BYTES_MAX);
         flo_sandbox_limit(RLIMIT_AS, MEMORY_BYTES_MAX + AROUND_BYTES);
     }

@@ -1,4 +1,4 @@
-/* `flotilla-updater share`: the job's line, then the work. */
+/* `flotilla-updater share`: reads the job's line, then serves. */
 #include <errno.h>
 #include <string.h>
 #include <unistd.h>
@@ -7,7 +7,7 @@
 
 #include "updater/share/share.h"
 
-/* A byte at a time: what follows the line belongs to the loop. */
+/* Reads byte by byte, because what follows the line is for the event loop. */
 static int read_line(int fd, char *line, size_t *bytes, struct flo_err *err)
 {
     for (size_t used = 0; used < FLO_SHARE_LINE_BYTES_MAX; used++) {
@@ -35,7 +35,7 @@ int flo_share_run(int fd)
     size_t bytes = 0;
     int rv = read_line(fd, line, &bytes, &err);
 
-    flo_process_idle(); /* answers go before neighbours */
+    flo_process_idle(); /* inference has priority over neighbours */
     if (rv == 0) {
         rv = flo_share_job_parse(line, bytes, &job, &err);
     }

@@ -1,16 +1,16 @@
-/* Blobs: immutable files under the SHA-256 of their bytes.
+/* Blobs: immutable files named by the SHA-256 of their bytes.
  *
- * A blob appears whole or not at all.  Its bytes are written to a file of
- * partial/, without a name (O_TMPFILE) or with one, and synced.  Only then it
- * is linked into blobs/, which is synced in turn.  Power loss before the link
- * leaves nothing (the kernel frees nameless files).  After a loss between link
- * and folder sync the blob may be absent.  It is made again, because no record
- * names it yet.  A process that was killed there leaves a name that the disk
- * may not have.  A caller that finds a blob therefore syncs the folder before
- * it writes a record.
+ * A blob appears complete or not at all.  Its bytes are written to a file of
+ * partial/, nameless (O_TMPFILE) or named, and synced.  Only then the file is
+ * linked into blobs/, which is synced in turn.  Power loss before the link
+ * leaves nothing, because the kernel frees nameless files.  After power loss
+ * between link and folder sync the blob may be absent.  It is made again,
+ * because no record refers to it yet.  A process killed there leaves a name
+ * that may not be on disk.  So a caller that finds an existing blob syncs the
+ * folder before it writes a record.
  *
- * Nobody writes to a blob again: a worker's sandbox lets it read and remove
- * them.  A rotten one is put aside and replaced. */
+ * Blobs are never written again: a worker's sandbox lets it only read and
+ * remove them.  A damaged blob is renamed and replaced. */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -120,8 +120,8 @@ void flo_store_rotten_remove(struct flo_store *store, const struct flo_digest *d
     unlinkat(store->blobs_fd, name, 0);
 }
 
-/* A blob whose bytes rotted or cannot be read.  A fetch hashes it again, takes
- * its right chunks over and asks only for the bad ones. */
+/* Renames a blob that is damaged or cannot be read.  A later download hashes
+ * it, copies its correct chunks and fetches only the bad ones. */
 static void set_aside(struct flo_store *store, const struct flo_digest *digest)
 {
     char blob[FLO_BLOB_NAME];
@@ -177,8 +177,8 @@ int flo_store_blob_open_verified(struct flo_store *store, const struct flo_diges
     return 0;
 }
 
-/* Space is reserved before the first byte, so that a full disk shows at the
- * start and not at 99 %. */
+/* Reserves space before the first byte, so that a full disk shows at the start
+ * and not at 99 %. */
 int flo_store_reserve(struct flo_store *store, int fd, uint64_t bytes, struct flo_err *err)
 {
     if (bytes == 0) {
@@ -274,7 +274,7 @@ void flo_store_part_remove(struct flo_store *store, const struct flo_digest *dig
     flo_store_rotten_remove(store, digest);
 }
 
-/* Make a file of partial/ that has these bytes and this name the blob. */
+/* Makes a file of partial/ with these bytes and this name the blob. */
 static int publish_partial(struct flo_store *store, int fd, const struct flo_digest *digest,
                            const char *suffix, struct flo_err *err)
 {

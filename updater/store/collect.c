@@ -1,21 +1,22 @@
-/* Collection: remove the files that no slot names any more.
+/* Garbage collection: removes files that no slot refers to.
  *
- * Keeping is decided before anything is removed, from *all* slot files.  One
- * that the disk does not give stops the whole collection.  One that is damaged
- * in both halves may name any release of its model: all of these stay with
- * their files, and the rest goes.  Where a document that it may name cannot be
- * read either, its files are not known, and nothing goes.  A slot record may
- * rot later; the reader then falls back to the older of its two records.  That
- * one may name a release that only the step before needed (a candidate that was
- * cleared, a previous before the commit).  Each record is therefore first
- * written once more: then both images name the same files.
+ * All slot files are read before anything is removed.  If one cannot be read
+ * from the disk, the whole collection stops.  If one is damaged in both halves,
+ * it may have named any release of its model: all of these stay with their
+ * files.  If a document that it may have named is unreadable too, its files are
+ * unknown and nothing is removed.
  *
- * A step of a release (updater/plan/chain.h) stays while the release is on its
- * way: a worker that comes back goes on from it.  A full disk needs its room
+ * A slot record may be damaged later.  The reader then falls back to the older
+ * of its two images.  That one may name a release that only the previous step
+ * needed (a cleared candidate, a previous before the commit).  So each record
+ * is first written once more: then both images name the same files.
+ *
+ * Intermediate files of a release (updater/plan/chain.h) stay while its update
+ * is in progress, so that a worker can resume.  A full disk needs their space
  * more (flo_store_keep_steps).
  *
- * Downloads under way stay: one that failed, was aborted or took too long goes
- * on with the next order.  Its worker drops the bytes that it does not want. */
+ * Partial downloads stay: after a failure, an abort or a timeout the next order
+ * resumes them.  Its worker removes those that it does not need. */
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,11 +32,12 @@
 struct keep {
     struct flo_store *store;
     struct flo_digest_list digests;
-    struct flo_release *release; /* the one that is looked at */
+    struct flo_release *release; /* scratch: the release being read */
     struct flo_collected collected;
 };
 
-/* The envelope has another copy of a body that rotted. */
+/* Loads a damaged document from its envelope, which has another copy of the
+ * body. */
 static int load_from_envelope(struct keep *keep, const struct flo_digest *document)
 {
     FLO_CLEANUP(flo_buf_deinit) struct flo_buf text = {.bytes_max = FLO_ENVELOPE_BYTES_MAX};
@@ -57,8 +59,8 @@ static int load_release(struct keep *keep, const struct flo_digest *document, st
     return rv < 0 && load_from_envelope(keep, document) == 0 ? 0 : rv;
 }
 
-/* The document, and every file and list of chunks that it names; steps, once
- * made, are needed on the way only. */
+/* Keeps a document and every file and chunk list in it.  Intermediate files are
+ * needed only while the update is in progress. */
 static int add_release(struct keep *keep, const struct flo_digest *document, bool on_its_way,
                        struct flo_err *err)
 {
@@ -86,13 +88,14 @@ static int load_and_add(struct keep *keep, const struct flo_digest *document, bo
     return add_release(keep, document, on_its_way, err);
 }
 
-/* Zero: nothing. */
+/* A zero digest is ignored. */
 static int keep_release(struct keep *keep, const struct flo_digest *document, struct flo_err *err)
 {
     return flo_digest_is_zero(document) ? 0 : load_and_add(keep, document, false, err);
 }
 
-/* A release that is on its way: its document may not be here yet. */
+/* Keeps the release of an update in progress; its document may not be here
+ * yet. */
 static int keep_target(struct keep *keep, const struct flo_stated *stated, struct flo_err *err)
 {
     return stated->outcome == FLO_STATED_OPEN && flo_store_blob_has(keep->store, &stated->target, 0)
@@ -105,12 +108,12 @@ static int keep_target(struct keep *keep, const struct flo_stated *stated, struc
 struct any_of {
     struct keep *keep;
     const char *model;
-    bool is_body; /* blobs, of which few are documents; else envelopes */
+    bool is_body; /* true: reading blobs, few of which are documents; false: envelopes */
     int rv;
     struct flo_err *err;
 };
 
-/* A blob that is too large for a document, or no document, is none. */
+/* Returns whether a blob is no document, or too large for one. */
 static bool is_other(const struct any_of *any, int rv, const char *name)
 {
     struct stat st;
@@ -147,7 +150,7 @@ static int keep_if_of(void *context, const char *name)
     return 0;
 }
 
-/* Every release of the model that is here. */
+/* Keeps every release of the model that is on the disk. */
 static int keep_all_of(struct keep *keep, const char *model, struct flo_err *err)
 {
     struct any_of any = {.keep = keep, .model = model, .err = err};
@@ -199,11 +202,11 @@ static bool is_nothing(const char *ending)
     return ending[0] == '\0';
 }
 
-/* A folder whose files belong to a kept blob or release, or go. */
+/* A folder whose files are kept with their blob or release, or removed. */
 struct sweep {
     struct keep *keep;
     int dir_fd;
-    bool (*is_ending)(const char *ending); /* after the owner's digest */
+    bool (*is_ending)(const char *ending); /* checks the name after the owner's digest */
 };
 
 static bool is_kept(const void *context, const struct flo_digest *digest)
@@ -221,7 +224,7 @@ static int remove_other(void *context, const char *name)
     const char *ending = flo_store_name_read(name, &digest);
 
     if (ending == NULL || !sweep->is_ending(ending)) {
-        return 0; /* not ours to remove */
+        return 0; /* not a file of the store */
     }
     if (is_kept(keep, &digest)) {
         return 0;
@@ -256,7 +259,7 @@ static int decide(struct keep *keep, const struct flo_digest *extra, size_t extr
     size_t count = 0;
     int rv = flo_store_models(keep->store, models, FLO_MODELS_MAX, &count, err);
 
-    if (rv < 0) { /* no models known is not no models */
+    if (rv < 0) { /* an unknown list does not mean no models */
         return flo_wrap(err, rv, "nothing is collected");
     }
     if (count == FLO_MODELS_MAX) {

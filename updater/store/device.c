@@ -1,4 +1,4 @@
-/* slots/_device.bin: the record of the device, byte by byte.
+/* Layout of slots/_device.bin, the record of the device.
  *
  *     0  magic "FLDR"
  *     4  u16 format 2        6  u16 flags: 0 frozen, 1 frozen by emergency,
@@ -18,8 +18,9 @@
  *  2304  16 x group[64]     3328  zero[764]
  *  4092  u32 crc32c over 0..4091
  *
- * Two of them, at 0 and 4096, written in turn (record.c).  4096 bytes may tear
- * between sectors; the CRC tells, and the other record stands. */
+ * Two of them, at 0 and 4096, written in turn (record.c).  A write of 4096
+ * bytes may be torn between sectors; then the CRC fails, and the other record
+ * is valid. */
 #include <string.h>
 
 #include <flotilla/errors/state.h>
@@ -89,7 +90,7 @@ static void encode(const struct flo_device *device, struct disk_device *disk)
 {
     const struct flo_subject *const subjects[] = {&device->freeze, &device->freeze_emergency,
                                                   &device->config, &device->report};
-    /* trust lies before report; its document has its own place */
+    /* trust comes before report; its document has a place of its own */
     static const size_t places[] = {0, 1, 2, 4};
 
     memset(disk, 0, sizeof(*disk));
@@ -166,7 +167,7 @@ static void decode(const struct disk_device *disk, struct flo_device *device)
     }
 }
 
-/* A right CRC, and words of a newer format. */
+/* Checks a record with a valid CRC for values of a newer format. */
 static int check(const struct disk_device *disk, const char *path, struct flo_err *err)
 {
     for (size_t i = 0; i < FLO_PAUSES_MAX; i++) {

@@ -1,4 +1,4 @@
-/* A folder of the store: names, facts, removal, and fsync. */
+/* Folders of the store: names, stat, removal, and fsync. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -45,7 +45,8 @@ int flo_store_sync_dir(int dir_fd, const char *name, struct flo_err *err)
 
 int flo_store_each_name(int dir_fd, int (*call)(void *context, const char *name), void *context)
 {
-    /* A new description: readdir's position is shared with dup'ed ones. */
+    /* A new open file description, because dup'ed ones share readdir's
+     * position. */
     int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *dir = fd < 0 ? NULL : fdopendir(fd);
     struct dirent *entry;
@@ -61,7 +62,7 @@ int flo_store_each_name(int dir_fd, int (*call)(void *context, const char *name)
     while (rv == 0) {
         errno = 0;
         entry = readdir(dir);
-        if (entry == NULL) { /* the end, or a part that cannot be read */
+        if (entry == NULL) { /* the end, or a read error */
             rv = errno == 0 ? 0 : flo_fail_errno(NULL, FLO_E_IO_READ, "list");
             break;
         }

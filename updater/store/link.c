@@ -1,13 +1,13 @@
-/* Links: the name under which a program finds the files of a release that
- * answers no requests.
+/* Model links: paths by which programs find the files of a release that answers
+ * no requests.
  *
  *   links/<model>    symlink to ../trees/sha256-<hex of the release>
  *   links/.<model>   symlink whose text is no path: "<runtime> pending", or
  *                    "<runtime> sha256-<hex>" once the hook ran for that link
  *
- * The mark says "pending" before the link moves.  So a cut at any moment leaves
- * a mark that does not name the link, and the hook runs again.  A name that is
- * missing under a mark is a removed link whose hook did not run. */
+ * The marker says "pending" before the link changes.  So after a power cut at
+ * any time the marker does not match the link, and the hook runs again.  A
+ * marker without a link means a removed link whose hook did not run. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -82,10 +82,10 @@ static void look(int links, const char *model, struct flo_link *out)
 
 /* ---- writing ---- */
 
-/* A symlink in one step, whatever had the name. */
+/* Replaces a symlink in one step. */
 static int put(int links, const char *name, const char *text, struct flo_err *err)
 {
-    static const char *const fresh = "+new"; /* no name of a model */
+    static const char *const fresh = "+new"; /* not a valid model name */
 
     unlinkat(links, fresh, 0);
     if (symlinkat(text, links, fresh) < 0 || renameat(links, fresh, links, name) < 0) {

@@ -1,4 +1,4 @@
-/* The state directory: open it, make its folders, hold its lock. */
+/* State directory: opens it, makes its folders, holds its lock. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -27,7 +27,7 @@ static int open_folder(struct flo_store *store, const char *name, int *fd, struc
     return rv < 0 ? flo_wrap(err, rv, "%s", store->path) : 0;
 }
 
-/* Pid of the holder, as it wrote it; 0 when unreadable. */
+/* Pid of the lock's holder, as written in the file; 0 when unreadable. */
 static long holder(int fd)
 {
     char text[32] = "";
@@ -41,8 +41,7 @@ static int take_lock(struct flo_store *store, struct flo_err *err)
     char text[32];
     int rv = flo_file_open_beneath(store->dir_fd, "lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600,
                                    &store->lock_fd, err);
-    if (rv < 0 && errno == EROFS) { /* the files that are there are served all
-                                     * the same */
+    if (rv < 0 && errno == EROFS) { /* existing files can still be served */
         rv = flo_file_open_beneath(store->dir_fd, "lock", O_RDONLY | O_CLOEXEC, 0, &store->lock_fd,
                                    err);
     }
@@ -57,8 +56,8 @@ static int take_lock(struct flo_store *store, struct flo_err *err)
                  holder(store->lock_fd));
         return flo_err_fix(err, "stop that process, or use %s/control.sock", store->path);
     }
-    /* The pid is for people and the error above; a full disk does not
-     * matter. */
+    /* The pid is only for people and for the error above, so a full disk does
+     * not matter. */
     int chars = snprintf(text, sizeof(text), "%ld\n", (long)getpid());
     if (ftruncate(store->lock_fd, 0) < 0 || pwrite(store->lock_fd, text, (size_t)chars, 0) < 0) {
         flo_log(FLO_LOG_WARN, "store", "%s/lock: the pid is not written: %s", store->path,
@@ -67,15 +66,16 @@ static int take_lock(struct flo_store *store, struct flo_err *err)
     return 0;
 }
 
-/* A release is written into files without a name.  Some file systems have none
- * (FUSE, NFS, JFFS2): better said now than by the first release. */
+/* Checks for nameless files, which releases are written into.  Some file
+ * systems lack them (FUSE, NFS, JFFS2); it is better to fail now than at the
+ * first release. */
 static int check_nameless(const struct flo_store *store, struct flo_err *err)
 {
     FLO_CLEANUP(flo_fd_cleanup)
     int fd = openat(store->partial_fd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0400);
 
     if (fd >= 0 || (errno != EOPNOTSUPP && errno != EISDIR)) {
-        return 0; /* any other reason may pass */
+        return 0; /* any other error may be temporary */
     }
     flo_fail_errno(err, FLO_E_IO_OPEN,
                    "%s: its file system makes no file without a name "
@@ -85,8 +85,8 @@ static int check_nameless(const struct flo_store *store, struct flo_err *err)
                             "UBIFS");
 }
 
-/* Files that a cut left half written: "….new", and "….tmp-<hex>" of
- * flo_file_write. */
+/* Removes temporary files that an interruption left: "….new", and "….tmp-<hex>"
+ * of flo_file_write. */
 static int remove_new(void *context, const char *name)
 {
     const int *dir_fd = context;

@@ -1,9 +1,9 @@
-/* Packed weights: a file that an engine made from a model blob; its name has
- * both digests.
+/* Packed weights: files that an engine made from model blobs; a name has both
+ * digests.
  *
- * One link is the record: a file that was cut off has no name, and a name that
- * a power cut lost is made again.  Bytes that do not have the digest of their
- * name are removed, because the model can make them again. */
+ * One link is the record: an interrupted file has no name, and one whose name a
+ * power cut lost is made again.  A file without the digest of its name is
+ * removed, because it can be made again. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>

@@ -1,4 +1,4 @@
-/* partial/: which downloads and files under way are worth keeping. */
+/* Partial files: which downloads and unfinished files in partial/ to keep. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -16,7 +16,7 @@ struct sweep {
     const struct flo_digest *keep;
     size_t keep_count;
     const struct flo_digest_list *others;
-    uint64_t bytes; /* on disk, of the files in `keep` that stay */
+    uint64_t bytes; /* disk space of kept files that are in `keep` */
 };
 
 static bool has_part(const struct flo_store *store, const struct flo_digest *digest,
@@ -29,7 +29,7 @@ static bool has_part(const struct flo_store *store, const struct flo_digest *dig
     return flo_store_stat(store->partial_fd, name, &st);
 }
 
-/* The digest in a name of this folder, and the kind of file. */
+/* Reads the digest in a name of this folder, and the kind of file. */
 static bool read_name(const char *name, struct flo_digest *out, bool *is_map)
 {
     char hex[65] = "";
@@ -53,7 +53,7 @@ static int look(void *context, const char *name)
 
     bool is_named = read_name(name, &digest, &is_map);
     bool is_ours = is_named && flo_digest_is_among(&digest, sweep->keep, sweep->keep_count);
-    /* A map without its file says nothing. */
+    /* A map without its file is useless. */
     bool stays = (is_ours || (is_named && flo_digest_is_among(&digest, sweep->others->items,
                                                               sweep->others->count))) &&
                  (!is_map || has_part(sweep->store, &digest, ".part"));
@@ -65,7 +65,8 @@ static int look(void *context, const char *name)
     return 0;
 }
 
-/* A file's room becomes free when it goes, unless it has another name. */
+/* A file's space becomes free when it is removed, unless it has another hard
+ * link. */
 static int look_at_rotten(void *context, const char *name)
 {
     struct sweep *sweep = context;
@@ -105,7 +106,7 @@ uint64_t flo_store_partials_keep(struct flo_store *store, const struct flo_diges
     return sweep.bytes;
 }
 
-/* Ways and chunk lists of a release whose document is here. */
+/* Adds the ways and chunk lists of a release whose document is here. */
 static void add_ways(struct flo_store *store, const struct flo_digest *digest,
                      struct flo_release *scratch, struct flo_digest_list *out)
 {

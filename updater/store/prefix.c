@@ -1,7 +1,8 @@
-/* Kept prefixes: files of engines next to the store, one for a release.
+/* Cached prefixes: files written by engines in the store's folder, one per
+ * release.
  *
  * The process that starts an engine makes its file (contracts/device.md section
- * 12) and holds a lock on it while the engine lives.  The store only counts
+ * 12) and holds a lock on it while the engine runs.  The store only counts
  * these files, and removes them when an update needs the space. */
 #include <fcntl.h>
 #include <stdio.h>
@@ -39,9 +40,9 @@ bool flo_store_prefix_has(struct flo_store *store, const struct flo_digest *rele
 
 struct scan {
     int dir_fd;
-    uint64_t bytes;          /* sum of all that may go */
+    uint64_t bytes;          /* sum of all that may be removed */
     char oldest[NAME_BYTES]; /* empty: none */
-    struct timespec used;    /* the oldest was */
+    struct timespec used;    /* when the oldest was last used */
 };
 
 static bool is_older(const struct timespec *a, const struct timespec *b)
@@ -99,7 +100,7 @@ void flo_store_prefixes_drop(struct flo_store *store, uint64_t bytes,
         (void)flo_store_each_name(dir_fd, look, &scan);
         flo_store_remove(dir_fd, scan.oldest, &dropped);
         if (dropped.files == before) {
-            break; /* there is none, or it cannot be removed */
+            break; /* none is left, or it cannot be removed */
         }
     }
     collected->files += dropped.files;

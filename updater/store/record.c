@@ -1,23 +1,25 @@
-/* A file of two records, written in turn: the only kind of file whose bytes
- * are changed in place.
+/* Two-record file: two records written in turn.  No other kind of file is
+ * changed in place.
  *
- * Record A lies at 0, record B at 4096: other sectors, mostly another flash
- * page.  A write goes to the one that is *not* the newest, then fdatasync.
- * Power loss has two cases:
+ * Record A is at 0, record B at 4096: other sectors, mostly another flash page.
+ * A write goes to the one that is *not* the newest, then fdatasync.  Power loss
+ * has two cases:
  *   - before or during the pwrite: the record being written is old, torn or
- *     new; torn fails its CRC; the other record, untouched, is the newest
- *     valid one, or the new one is whole.  Old or new, never a mix.
+ *     new. A torn one fails its CRC, and the other record is the newest valid
+ *     one. So the reader gets old or new, never a mix.
  *   - after fdatasync: new.
- * A process that was killed between the two leaves a newest record that the
- * disk may not have.  Therefore a file is synced before it is written: the half
- * that is not overwritten is on the disk.
- * The file itself appears whole.  It is written as <name>.new with its first
- * record, synced and renamed, and the folder is synced.  A torn first write is
- * thus never seen under the real name.  The same is done when both records are
+ * A process killed between the two leaves a newest record that may not be on
+ * disk.  So a file is synced before it is written: the record that is not
+ * overwritten is on disk then.
+ *
+ * The file itself appears complete.  It is written as <name>.new with its first
+ * record, synced and renamed, and the folder is synced.  So a torn first write
+ * never appears under the real name.  The same is done when both records are
  * damaged, so no damage survives a write.
- * Only a device that loses acknowledged data can tear a sector next to the
- * written one (the other record).  The CRC then says so, and FLO_E_STATE_SLOT
- * is reported. */
+ *
+ * Only a device that loses acknowledged data can tear the sector next to the
+ * written one (the other record).  Then both CRCs fail, and FLO_E_STATE_SLOT is
+ * reported. */
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -55,7 +57,7 @@ static bool is_blank(const uint8_t *record, size_t bytes)
     return true;
 }
 
-/* Both images; bytes after the end of the file read as zero. */
+/* Both records; bytes past the end of the file read as zero. */
 struct images {
     uint8_t record[2][FLO_RECORD_BYTES_MAX];
     bool is_there; /* the file exists and has bytes */
@@ -117,7 +119,7 @@ int flo_record_read(struct flo_store *store, const char *name, const struct flo_
     return 0;
 }
 
-/* The whole file at once, under another name first. */
+/* Writes the whole file, under a temporary name first. */
 static int create(struct flo_store *store, const char *name, const struct flo_record_kind *kind,
                   const uint8_t *record, struct flo_err *err)
 {
@@ -145,9 +147,9 @@ static int create(struct flo_store *store, const char *name, const struct flo_re
     return flo_store_sync_dir(store->slots_fd, "slots", err);
 }
 
-/* A record that could not be synced is taken back for its readers.  The next
- * write must go to the same half: the other one is the only record known to be
- * whole on disk. */
+/* Restores the old record when the new one could not be synced.  The next write
+ * must go to the same half: the other one is the only record known to be on
+ * disk. */
 static int overwrite(int fd, const struct flo_record_kind *kind, const uint8_t *record,
                      const uint8_t *old, int which, struct flo_err *err)
 {

@@ -1,4 +1,4 @@
-/* slots/<model>.bin: the record of one model, byte by byte.
+/* Layout of slots/<model>.bin, the record of one model.
  *
  *     0  magic "FLMR"
  *     4  u16 format 2        6  u16 flags: 0 assigned, 1 removed (tombstone),
@@ -25,8 +25,8 @@
  *  3752  u64 floor of the candidate               3760  zero[332]
  *  4092  u32 crc32c over 0..4091
  *
- * Little endian; texts are padded with NUL.  record.c writes it and says why
- * no power cut can lose both. */
+ * Little endian; texts are padded with NUL. record.c writes it, and explains
+ * why no power cut can lose both records. */
 #include <errno.h>
 #include <string.h>
 #include <unistd.h>
@@ -41,7 +41,7 @@ static const struct flo_record_kind KIND = {"FLMR", 2, 4096};
 #define FLAG_REMOVED 2
 #define FLAG_BELOW_FLOOR 4
 
-/* Operations of a statement, as numbers on disk. */
+/* Operations of orders, as numbers on disk. */
 static const enum flo_order_op OPS[] = {
     [1] = FLO_ORDER_DEPLOY, [2] = FLO_ORDER_ROLLBACK, [3] = FLO_ORDER_REMOVE};
 
@@ -247,8 +247,8 @@ static void decode(const struct disk_slots *disk, struct flo_slots *slots)
     decode_denials(disk, slots);
 }
 
-/* A record with a right CRC that this program did not write: a newer format's
- * words, or the file of another model put here by hand. */
+/* Checks a record with a valid CRC that this program may not have written:
+ * values of a newer format, or the file of another model put here by hand. */
 static int check(const struct disk_slots *disk, const char *model, const char *path,
                  struct flo_err *err)
 {
@@ -355,7 +355,7 @@ static int add_model(void *context, const char *name)
     if (!flo_name_is_valid(model) || models->count == models->count_max) {
         return 0;
     }
-    /* Insert in order; there are few. */
+    /* Insert sorted; there are few. */
     size_t at = models->count++;
     while (at > 0 && strcmp(models->names[at - 1], model) > 0) {
         memcpy(models->names[at], models->names[at - 1], FLO_NAME_MAX + 1);

@@ -1,10 +1,10 @@
-/* A release's files under their names, for runtimes that want paths: hard
- * links into blobs/.
+/* Release trees: a release's files under their names, for runtimes that need
+ * paths.  The files are hard links into blobs/.
  *
  *   trees/sha256-<hex of the release>/<name>
  *
- * A tree is made next to its place and renamed when it is whole; one that a cut
- * left is made again.  It can always be made again, so no record names it. */
+ * A tree is made under a temporary name and renamed when it is complete; an
+ * interrupted one is made again.  So no record needs to refer to it. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -15,7 +15,7 @@
 
 #include "updater/store/store.h"
 
-#define DEPTH_MAX 8 /* names have 4 parts */
+#define DEPTH_MAX 8 /* names have at most 4 parts */
 
 static int trees_open(const struct flo_store *store, bool makes)
 {
@@ -45,7 +45,7 @@ static void remove_all(int dir_fd, const char *name, int depth)
     unlinkat(dir_fd, name, AT_REMOVEDIR);
 }
 
-/* The folders of "a/b/name", each once. */
+/* Makes the folders of "a/b/name", each once. */
 static int make_folders(int tree, const char *name, struct flo_err *err)
 {
     char path[FLO_NAME_MAX * 4];
@@ -107,7 +107,7 @@ static int make(const struct flo_store *store, int trees, const char *name,
     return rv;
 }
 
-/* Is each file there, and the blob itself? */
+/* Returns whether each file is there and is the blob itself. */
 static bool is_whole(const struct flo_store *store, int tree, const struct flo_release *release,
                      const struct flo_release_variant *variant)
 {

@@ -1,4 +1,5 @@
-/* Records of format 1, as agents before 0.2 wrote them, become format 2.
+/* Record upgrade: converts format 1, which agents before 0.2 wrote, to format
+ * 2.
  *
  * slots/<model>.bin, two of 512 bytes:
  *     0 "FLSL"   4 u16 format 1   8 u64 generation
@@ -14,9 +15,9 @@
  *   328 32 x denied[32]  1352 8 x { model[64], release[32] }
  *  2120 order keys[32]  4092 u32 crc32c
  *
- * An envelope that is here gives its body as a blob, whose digest is the
- * release's id from now on.  Models first, the device last, each file as a
- * whole: a cut anywhere leaves files that this reads again. */
+ * The body of each stored envelope becomes a blob, whose digest is the
+ * release's id from now on. Models come first, the device last, and each file
+ * is replaced as a whole. So after an interruption this can start again. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -35,8 +36,8 @@ static const char DEVICE[] = "_device.bin";
 #define OLD_DENIED 32
 #define OLD_BASELINES 8
 
-/* The content of an envelope that is here; id zero: there is none, or no
- * release in it. */
+/* Contents of a stored envelope; id zero: there is none, or it holds no
+ * release. */
 struct found {
     struct flo_digest id;
     uint64_t number;
@@ -68,7 +69,7 @@ static int read_envelope(struct flo_store *store, const uint8_t *digest, struct 
     return 0;
 }
 
-/* The envelope's body as a blob under its own digest, itself in releases/. */
+/* Stores the envelope's body as a blob, and the envelope in releases/. */
 static int adopt(struct flo_store *store, const uint8_t *digest, struct found *out,
                  struct flo_err *err)
 {
@@ -87,11 +88,12 @@ static int adopt(struct flo_store *store, const uint8_t *digest, struct found *o
     memcpy(out->model, release->model, sizeof(out->model));
     flo_release_deinit(release);
     FLO_TRY(flo_store_release_put(store, &document, err));
-    /* the envelope may be of an upgrade that was cut */
+    /* the envelope may come from an interrupted upgrade */
     return flo_store_sync_dir(store->releases_fd, "releases", err);
 }
 
-/* Does the disk fail, and not the document?  Then all waits. */
+/* Returns whether the disk failed, not the document. Then the upgrade stops
+ * until the next start. */
 static bool is_disk(int rv)
 {
     return rv == FLO_E_IO_READ || rv == FLO_E_IO_WRITE || rv == FLO_E_IO_OPEN ||
@@ -132,7 +134,7 @@ static void read_execution(const uint8_t *record, struct flo_slots *slots)
     slots->phase = record[112] == FLO_SLOT_TRIAL ? FLO_SLOT_TRIAL : FLO_SLOT_STAGED;
     slots->tries_left = record[113];
     slots->attempt = flo_get_u32(record + 116);
-    slots->order_seq = 0; /* numbers begin again */
+    slots->order_seq = 0; /* sequence numbers start again */
     slots->soak_ms = flo_get_u64(record + 152);
     slots->soak_requests = flo_get_u32(record + 160);
     slots->soak_errors_ppm = 20000; /* format 1 had a count here */
@@ -154,18 +156,18 @@ static int upgrade_model(struct flo_store *store, const char *model, struct flo_
     int rv = flo_store_slots_read(store, model, &slots, err);
 
     if (rv != FLO_E_STATE_SLOT) {
-        return rv; /* as it should be, or not to be read now */
+        return rv; /* correct already, or unreadable now */
     }
     snprintf(name, sizeof(name), "%.64s.bin", model);
     if (flo_record_read(store, name, &OLD_SLOTS, record, &generation, &is_repaired, NULL) < 0 ||
         strncmp((const char *)record + 304, model, 64) != 0) {
-        return 0; /* damaged: the agent recovers */
+        return 0; /* damaged: the agent recovers it */
     }
     for (size_t i = 0; i < FLO_COUNT(found); i++) {
         FLO_TRY(find(store, record + 16 + 32 * i, &found[i], err));
     }
     if (memcmp(record + 16, none, 32) != 0 && flo_digest_is_zero(&found[0].id)) {
-        return 0; /* the current document is gone: the agent recovers */
+        return 0; /* the current document is lost: the agent recovers */
     }
     memset(&slots, 0, sizeof(slots));
     snprintf(slots.model, sizeof(slots.model), "%.64s", model);
@@ -182,7 +184,7 @@ static int upgrade_model(struct flo_store *store, const char *model, struct flo_
     return flo_store_slots_write(store, &slots, err);
 }
 
-/* The denial of a release belongs to its model now. */
+/* Moves the block of a release to its model's record. */
 static int deny(struct flo_store *store, const struct found *found, struct flo_err *err)
 {
     struct flo_slots slots;
@@ -191,7 +193,7 @@ static int deny(struct flo_store *store, const struct found *found, struct flo_e
     int rv = flo_store_slots_read(store, found->model, &slots, err);
 
     if (rv == FLO_E_STATE_SLOT) {
-        return 0; /* damaged: nothing is known of that model */
+        return 0; /* damaged: nothing is known about that model */
     }
     if (rv == 0) {
         (void)flo_slots_deny(&slots, &said);
@@ -258,7 +260,7 @@ static int upgrade_device(struct flo_store *store, struct flo_err *err)
         return rv;
     }
     if (flo_record_read(store, DEVICE, &OLD_DEVICE, record, &generation, &is_repaired, NULL) < 0) {
-        return 0; /* damaged: begun again by the agent */
+        return 0; /* damaged: the agent makes a new one */
     }
     FLO_TRY(move_to_models(store, record, err));
     memset(&device, 0, sizeof(device));
@@ -283,7 +285,7 @@ int flo_store_upgrade(struct flo_store *store, struct flo_err *err)
     for (size_t i = 0; i < count && rv == 0; i++) {
         rv = upgrade_model(store, models[i], err);
         if (rv == FLO_E_IO_READ || rv == FLO_E_IO_OPEN || rv == FLO_E_DESCRIPTORS) {
-            rv = 0; /* the disk, not the record: tried at the next start */
+            rv = 0; /* an error of the disk: tried again at the next start */
         }
     }
     return rv == 0 ? upgrade_device(store, err) : rv;

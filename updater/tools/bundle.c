@@ -1,4 +1,5 @@
-/* flotilla-updater bundle create|verify: the file that a USB stick carries. */
+/* flotilla-updater bundle create|verify: bundle files, for example for a USB
+ * stick. */
 #include "updater/tools/tools.h"
 
 #include <inttypes.h>
@@ -13,9 +14,9 @@
 struct listing {
     json_t *releases;
     json_t *blobs;
-    const char *without; /* a file that may be left out */
-    json_t *lacks;       /* names of files that a device must have */
-    struct flo_buf text; /* the releases, for people */
+    const char *without; /* a file that may be missing */
+    json_t *lacks;       /* names of files that a device must already have */
+    struct flo_buf text; /* the releases as text */
 };
 
 static int list_release(void *context, const struct flo_release_verified *verified,
@@ -70,7 +71,7 @@ static void show_listing(const char *path, const struct listing *listing,
         json_object_get(first, "digest"), "keyid", json_object_get(first, "keyid"), "releases",
         listing->releases, "blobs", listing->blobs, "lacks", listing->lacks, "bytes",
         (json_int_t)facts->bytes, "compressed", (int)facts->compressed);
-    const char *lacks = json_string_value(json_array_get(listing->lacks, 0)); /* json has it */
+    const char *lacks = json_string_value(json_array_get(listing->lacks, 0)); /* owned by json */
     char more[FLO_FILE_NAME_MAX + 48] = "";
 
     if (lacks != NULL) {

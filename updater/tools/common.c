@@ -1,4 +1,4 @@
-/* Numbers, files and answers of flotilla-updater's commands. */
+/* Common parts of flotilla-updater's commands: numbers, files and answers. */
 #include "updater/tools/tools.h"
 
 #include <errno.h>
@@ -75,7 +75,7 @@ struct flo_ticker tool_ticker;
 
 const struct flo_flag tool_flags_trust[] = {
     {"trust", "TRUST.json", "keys that may sign", FLO_TEXT(struct tool_line, trust)},
-    /* The same until TUF's root takes its place. */
+    /* An alias of --trust until TUF's root replaces it. */
     {"root", "TRUST.json", "the same", FLO_TEXT(struct tool_line, trust)},
     FLO_FLAGS_END,
 };

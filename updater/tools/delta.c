@@ -1,4 +1,4 @@
-/* flotilla-updater delta create|apply|info: patches by hand and for the
+/* flotilla-updater delta create|apply|info: patches by hand, and for
  * benchmarks. */
 #include "updater/tools/tools.h"
 
@@ -38,7 +38,7 @@ static double ratio_of(uint64_t part, uint64_t whole)
 
 /* ---- create ---- */
 
-/* The estimate of the end counts from the begin of the work. */
+/* Reports progress; the estimate counts from the start of the work. */
 static void tell_progress(void *context, uint64_t done, uint64_t total)
 {
     const uint64_t *began_ms = context;
@@ -52,8 +52,8 @@ static void tell_progress(void *context, uint64_t done, uint64_t total)
     }
 }
 
-/* The result may not take the place of what it is made from, and the file of
- * --partial may not either. */
+/* Refuses to overwrite an input, for the result and for the file of
+ * --partial. */
 static int check_place(const char *path, int first_fd, int second_fd, struct flo_err *err)
 {
     const int fds[] = {first_fd, second_fd};
@@ -141,7 +141,7 @@ static int parse_digest(const char *text, const char *name, struct flo_digest *o
     return 0;
 }
 
-/* Refuse another base than named, before anything is written. */
+/* Refuses a base with another digest, before anything is written. */
 static int check_base(int fd, const char *path, const char *digest, struct flo_err *err)
 {
     struct flo_digest wanted;
@@ -171,7 +171,7 @@ static int fill_job(const struct tool_line *line, struct flo_delta_job *job,
         rv = parse_digest(line->expected, "--expect", expected, err);
         job->new_digest = expected;
     }
-    /* Also a patch with a damaged magic looks so. */
+    /* A patch with a damaged magic number looks the same. */
     if (rv == 0 && facts.codec == FLO_CODEC_RAW && line->expected == NULL) {
         flo_fail(err, FLO_E_PATCH_FORMAT, "the file begins as no patch does");
         rv = flo_err_fix(err, "fetch the patch again; --expect DIGEST takes a "
@@ -184,7 +184,7 @@ static int fill_job(const struct tool_line *line, struct flo_delta_job *job,
     return rv;
 }
 
-/* The bytes in the file of --partial that are kept. */
+/* Keeps the first bytes of the file of --partial. */
 static int keep_partial(void *context, uint64_t kept, struct flo_err *err)
 {
     const int *fd = context;
@@ -195,12 +195,12 @@ static int keep_partial(void *context, uint64_t kept, struct flo_err *err)
     return 0;
 }
 
-/* The file of --partial: it is cut, written and renamed, so it is no device and
- * no link to another file. */
+/* Opens the file of --partial.  It will be truncated, written and renamed, so
+ * devices and links are refused. */
 static int open_partial(const char *path, int *fd, struct flo_err *err)
 {
     struct stat facts;
-    /* A pipe without a reader would wait. */
+    /* Opening a pipe without a reader would block. */
     int flags = O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK;
     int opened = open(path, flags, 0644);
 
@@ -217,8 +217,8 @@ static int open_partial(const char *path, int *fd, struct flo_err *err)
     return S_ISREG(facts.st_mode) ? 0 : flo_fail(err, FLO_E_IO_OPEN, "%s is no regular file", path);
 }
 
-/* The file to write: one without a name, or that of --partial, in which an
- * earlier run may have left the first bytes. */
+/* Opens the file to write: a nameless one, or that of --partial, which may have
+ * the first bytes of an earlier run. */
 static int open_new(const struct tool_line *line, const char *path, struct flo_delta_job *job,
                     int *fd, struct flo_err *err)
 {

@@ -1,14 +1,14 @@
 /* flotilla-updater: the table of its commands.
  *
  * The agent starts `worker`, one job per process.  The other commands are for
- * publishers and for looking at a device's plan. */
+ * publishers and for inspecting a device's plan. */
 #include "updater/tools/tools.h"
 
 #include <flotilla/updater.h>
 
 #include "updater/share/share.h"
 
-/* The agent leaves its socket as descriptor 3. */
+/* The agent passes its socket as descriptor 3. */
 static int run_worker(void *state, struct flo_err *err)
 {
     (void)state;
@@ -67,7 +67,8 @@ static const struct flo_verb *const verbs[] = {
     &tuf,
 };
 
-/* "delta create" on stderr, while it takes longer. */
+/* Runs a command with a progress line ("delta create") on stderr while it takes
+ * longer. */
 static int run_told(struct flo_args *args, struct flo_err *err)
 {
     if (args->verb != &worker && args->verb != &share) {

@@ -96,7 +96,7 @@ static void show_json(const json_t *document, json_t *keyids)
     flo_buf_deinit(&out);
 }
 
-/* As a device reads it. */
+/* Prints the release as a device reads it. */
 static int show_text(const struct flo_envelope *envelope, struct flo_err *err)
 {
     struct flo_release *release = NULL;
@@ -117,7 +117,7 @@ static int show_text(const struct flo_envelope *envelope, struct flo_err *err)
     return 0;
 }
 
-/* Show the document, and say that it was not verified. */
+/* Prints the document, and that it was not verified. */
 static int inspect(void *state, struct flo_err *err)
 {
     const struct tool_line *line = state;

@@ -1,6 +1,7 @@
-/* Shared by the commands of flotilla-updater: the command line, the answer.
+/* Commands of flotilla-updater: the command line and the answer, which they
+ * share.
  *
- * Exit codes and the error form are those of all Flotilla programs. */
+ * Exit codes and the form of errors are those of all Flotilla programs. */
 #ifndef FLOTILLA_UPDATER_TOOLS_H
 #define FLOTILLA_UPDATER_TOOLS_H
 
@@ -10,7 +11,7 @@
 #include "base/host/json.h"
 #include "base/ticker.h"
 
-/* The line that was typed, whatever the command; one per process. */
+/* The command line, for all commands; one per process. */
 struct tool_line {
     struct flo_args args;
     const char *codec, *base, *expected; /* flags of deltas; digests as text */
@@ -28,24 +29,24 @@ extern const struct flo_verb tool_delta_create, tool_delta_apply, tool_delta_inf
     tool_bundle_create, tool_bundle_verify, tool_release_sign, tool_release_verify,
     tool_release_inspect;
 
-/* A whole number of bytes: 16777216, 16M, 16MiB, 512K, 1G. */
+/* Parses a number of bytes: 16777216, 16M, 16MiB, 512K, 1G. */
 FLO_MUST_USE int tool_bytes(const char *text, const char *name, uint64_t *out, struct flo_err *err);
 
-/* A new nameless file in the folder of `path`. tool_commit gives it the name
- * once it is whole, and replaces an older file. */
+/* Makes a nameless file in the folder of `path`.  tool_commit names it once it
+ * is complete, replacing an older file. */
 FLO_MUST_USE int tool_create(const char *path, int *fd, struct flo_err *err);
 FLO_MUST_USE int tool_commit(int fd, const char *path, struct flo_err *err);
 
-/* Says on stderr that the command goes on, until its answer or error. */
+/* Progress line on stderr, until the command's answer or error. */
 extern struct flo_ticker tool_ticker;
 
-/* The answer: `json` on one line when it is asked for, else the printf text.
- * Takes `json`. */
+/* Prints the answer: `json` on one line when JSON was asked for, else the
+ * printf text.  Takes ownership of `json`. */
 void tool_answer(json_t *json, const char *format, ...) FLO_PRINTF(2, 3);
 
-/* "sha256:<hex>" as a JSON text. */
+/* Makes the JSON text "sha256:<hex>". */
 json_t *tool_digest(const struct flo_digest *digest);
-/* The keys of --trust; FLO_E_USAGE without it. */
+/* Loads the keys of --trust; FLO_E_USAGE without that flag. */
 FLO_MUST_USE int tool_load_trust(struct flo_trust **trust, struct flo_err *err);
 
 #endif

@@ -1,10 +1,9 @@
-/* Trust statements one after the other: does this one follow the one that is
- * held?
+/* Trust chain: checks whether a trust statement follows the one in use.
  *
- * The number moves by one, so nobody can lock a fleet out by a jump, and nobody
- * can leave out a statement that takes a key away.  The epoch moves by one
- * exactly when an order or emergency key is taken away (or by choice): numbers
- * of orders that the lost key used up count no more. */
+ * The number increases by one.  So nobody can lock a fleet out by a jump, or
+ * skip a statement that removes a key.  The epoch increases by one exactly when
+ * an order or emergency key is removed (or by choice).  Sequence numbers that
+ * the lost key used up then no longer count. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,7 +13,7 @@
 
 #include "updater/trust/trust.h"
 
-/* Any key that signed counts once: the envelope has each keyid once, and an id
+/* Counts signatures, each key once: an envelope has each keyid once, and an id
  * is the hash of its key. */
 static int count_signatures(const struct flo_envelope *envelope, const struct flo_trust *signers,
                             unsigned roles, uint32_t *out, struct flo_err *err)
@@ -48,10 +47,11 @@ static int count_signatures(const struct flo_envelope *envelope, const struct fl
     return rv;
 }
 
-/* Who must sign what follows `held`, and how many.  An unsigned list has no
- * root keys: what follows it has its own, and whoever is to take it asks its
- * controller alone.  Devices that were enrolled with the list of a publisher
- * want this publisher as well: a controller alone chooses no root for them. */
+/* Role and number of the signers that the successor of `held` needs.  An
+ * unsigned list has no root keys.  Its successor has its own, and a device
+ * accepts it from its own controller only.  Devices that were enrolled with a
+ * publisher's list also need that publisher's signature, so a controller alone
+ * cannot choose the root. */
 static uint32_t signers_of(const struct flo_trust *held, unsigned *role)
 {
     *role = FLO_ROLE_ROOT;
@@ -82,7 +82,7 @@ int flo_trust_count_up(const struct flo_trust *draft, const struct flo_trust *he
     return 0;
 }
 
-/* A key that `held` takes orders from, and `next` does not. */
+/* A key from which `held` accepts orders, and `next` does not. */
 static const struct trusted_key *taken_away(const struct flo_trust *held,
                                             const struct flo_trust *next)
 {

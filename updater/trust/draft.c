@@ -1,4 +1,4 @@
-/* Making a trust statement: a draft, signatures on it. */
+/* Trust drafts: makes a trust statement and signs it. */
 #include <stdlib.h>
 #include <string.h>
 

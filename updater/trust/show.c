@@ -1,5 +1,5 @@
-/* A trust statement for people: texts of the publisher are names and digests,
- * so nothing in them needs cleaning but the certificate's subject. */
+/* Trust display: a statement as JSON.  Its texts are names and digests, so only
+ * the certificate's subject needs cleaning. */
 #include <string.h>
 
 #include "updater/trust/trust.h"

@@ -1,8 +1,8 @@
-/* Trust statements: the body, strictly read and canonically written.
+/* Trust statements: strict parsing and canonical writing of the body.
  *
- * Each key has one role here.  A root key that could sign releases too would
- * have to be at hand for each of them; an order key that were an emergency key
- * would stop nobody who holds the controller. */
+ * Each key has one role here.  A root key that also signed releases would have
+ * to be in use for each of them.  An order key that was also an emergency key
+ * could not stop an attacker who has taken the controller. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -71,7 +71,7 @@ static int read_key(const json_t *entry, struct flo_trust *out, struct flo_err *
     if (role == FLO_ROLE_ROOT) {
         return flo_fail(err, FLO_E_META_SCHEMA, "root keys stand in `root`");
     }
-    /* A role of a later version signs nothing here. */
+    /* A role of a later version has no effect here. */
     return role == 0 ? 0 : add_once(out, pem, role, name, err);
 }
 
@@ -196,7 +196,7 @@ static int read_body(const char *body, size_t bytes, struct flo_trust *out, stru
 
     FLO_TRY(flo_json_parse(body, bytes, FLO_TRUST_BODY_BYTES_MAX, &root, err));
     FLO_TRY(read_head(root, out, err));
-    /* before the keys, which must not be among them */
+    /* read before the keys, which must not include them */
     FLO_TRY(read_revoked(root, out, err));
     FLO_TRY(read_roots(root, out, err));
     FLO_TRY(read_keys(root, out, err));

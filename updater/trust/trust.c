@@ -1,5 +1,5 @@
-/* Trusted keys: public keys with the roles that they may sign, and all else
- * that a trust statement says. */
+/* Trusted keys: public keys with their roles, and the other contents of a trust
+ * statement. */
 #include "updater/trust/trust.h"
 
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-/* The trusted keys, as verify.c and the files of this folder look at them. */
+/* Trusted keys: their struct, for verify.c and the files of this folder. */
 #ifndef FLOTILLA_TRUST_TRUST_H
 #define FLOTILLA_TRUST_TRUST_H
 
@@ -18,7 +18,7 @@ struct flo_trust {
     uint64_t number; /* 1: the unsigned list */
     uint32_t epoch;
     uint64_t issued_at_ms;
-    uint32_t threshold; /* root keys that sign; 0: the unsigned list has none */
+    uint32_t threshold; /* root signatures needed; 0: the unsigned list needs none */
     size_t count;
     struct trusted_key keys[FLO_TRUST_KEYS_MAX];
     size_t revoked_key_count;
@@ -32,14 +32,14 @@ struct flo_trust {
     } floors[FLO_TRUST_FLOORS_MAX];
     size_t ca_count;
     char *ca[FLO_TRUST_CA_MAX];
-    /* A statement's envelope, and the digest of its body. */
+    /* Envelope of a statement, and digest of its body. */
     struct flo_envelope envelope;
     struct flo_digest digest;
 };
 
-/* NULL when no key of that id is trusted for anything. */
+/* NULL: no key with that id is trusted. */
 const struct trusted_key *flo_trust_find(const struct flo_trust *trust, const char *keyid);
-/* A whole statement, signed by enough of its own root keys. */
+/* Parses a complete statement, signed by enough of its own root keys. */
 int flo_trust_statement_parse(const char *text, size_t bytes, struct flo_trust **out,
                               struct flo_err *err);
 /* The least epoch that `next` may have. */

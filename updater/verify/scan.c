@@ -1,4 +1,5 @@
-/* A model file in one pass: digest, structure, no NaN and no infinity. */
+/* Model scan: reads a file once for its digest, structure, and NaN or
+ * infinity. */
 #include <flotilla/release.h>
 
 #include <stdlib.h>
@@ -12,8 +13,8 @@
 
 #define PIECE_BYTES (256u << 10)
 
-/* Hash to the end whatever the scan says, so that the caller can name the
- * bytes that are bad. */
+/* Hashes to the end whatever the scan finds, so that the caller can name the
+ * bad bytes by their digest. */
 static int read_pass(int fd, uint64_t bytes, struct flo_finite *scan, struct flo_sha256 *sha,
                      uint8_t *piece, struct flo_err *err)
 {

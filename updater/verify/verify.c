@@ -1,8 +1,9 @@
-/* From signed bytes to a document that may act: the one place that decides.
+/* Verification: turns signed bytes into a document that may take effect.  No
+ * other file decides that.
  *
  * The checks come in this order: strict envelope, type, signature by a key of
- * the role, and only then the body.  The type is inside the signed bytes, so
- * that an order can never pass for a release. */
+ * the role, and only then the body.  The type is part of the signed bytes, so
+ * an order can never pass for a release. */
 #include "updater/trust/trust.h"
 
 #include <stdlib.h>
@@ -38,8 +39,8 @@ static int unknown_key(const struct flo_envelope *envelope, const struct flo_tru
                     is_known ? "has another role" : "nobody trusts here");
 }
 
-/* Both r||s and r||n-s fit; the second is refused in any case.  This check
- * comes after that of the trusted signatures: a flipped bit is sig.bad. */
+/* Refuses non-canonical signatures: both r||s and r||n-s verify.  This comes
+ * after the check of trusted signatures, so that a flipped bit is sig.bad. */
 static int check_low(const struct flo_envelope *envelope, struct flo_err *err)
 {
     for (size_t i = 0; i < envelope->signature_count; i++) {
@@ -53,8 +54,8 @@ static int check_low(const struct flo_envelope *envelope, struct flo_err *err)
     return 0;
 }
 
-/* One good signature by a key that has one of `roles`; a bad one by such a key
- * is refused even next to a good one. */
+/* Requires a valid signature by a key with one of `roles`.  An invalid one by
+ * such a key is refused, even with a valid one present. */
 static int check_signatures(const struct flo_envelope *envelope, const struct flo_trust *trust,
                             unsigned roles, const struct trusted_key **signer, struct flo_err *err)
 {
@@ -136,8 +137,9 @@ void flo_release_verified_deinit(struct flo_release_verified *verified)
     verified->body = NULL;
 }
 
-/* Ids and numbers of the two lanes cannot be taken for each other's: an
- * emergency order is called e-..., and its number is the signer's clock. */
+/* Checks that ids and numbers of normal and emergency orders cannot be
+ * confused.  An emergency order is called e-..., and its number is the signer's
+ * clock. */
 static int check_lane(const struct flo_order_verified *verified, struct flo_err *err)
 {
     const struct flo_order *order = &verified->order;
