@@ -57,7 +57,7 @@ flotilla_room(FLOTILLA_ALERTS "alerts and webhooks"
     "server-stub/core/alert/|server-stub/run/watching/|server-stub/state/watch/(watch|evaluate|absent)[.]c|server-stub/rest/watch/"
     "test_(alert|watch)|fuzz_(alert_rule|room)|test_rest")
 flotilla_room(FLOTILLA_FORECASTS "forecasts of a rollout"
-    "server-stub/state/forecast/|server-stub/cli/rollout/(plan|absent_plan)[.]c"
+    "server-stub/state/(fit|forecast)/|server-stub/cli/rollout/(plan|absent_plan)[.]c"
     "test_server_(forecast|sight)")
 flotilla_room(FLOTILLA_METRICS "metrics for Prometheus; and alerts, which look at them"
     "server-stub/rest/metrics/" "")

@@ -3,13 +3,6 @@
 #include "base/left_out.h"
 #include "server-stub/state/forecast/forecast.h"
 
-void flo_forecast_device(const json_t *reported, const struct flo_forecast_order *order,
-                         flo_forecast_find_fn find, void *context, struct flo_forecast *out)
-{
-    (void)reported, (void)order, (void)find, (void)context;
-    *out = (struct flo_forecast){.result = FLO_FORECAST_SILENT};
-}
-
 int flo_forecast_one(struct flo_controller *controller, const json_t *reported,
                      const struct flo_digest *digest, bool lifts, struct flo_forecast *out,
                      struct flo_err *err)
