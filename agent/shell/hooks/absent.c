@@ -11,6 +11,13 @@ int flo_runtimes_read(const struct flo_settings *settings, const char *name,
     return flo_wrap(err, flo_left_out(err, "runtimes", "FLOTILLA_RUNTIMES"), "runtime %.40s", name);
 }
 
+int flo_runtimes_plan(struct flo_device_runtime *runtime, const struct flo_release *release,
+                      const struct flo_release_variant *variant, struct flo_err *err)
+{
+    (void)runtime, (void)release, (void)variant;
+    return flo_left_out(err, "runtimes", "FLOTILLA_RUNTIMES");
+}
+
 void flo_runtimes_deinit(struct flo_device_runtime *runtime)
 {
     (void)runtime;
