@@ -1,4 +1,5 @@
-/* Steps of rollouts: events in, actions carried out, rows written. */
+/* Step: steps of rollouts: events come in, actions are carried out, rows are
+ * written. */
 #include "server-stub/state/controller.h"
 #include "server-stub/state/outgoing.h"
 #include "server-stub/state/rollouts/rollouts.h"
@@ -27,9 +28,9 @@ static enum flo_execution state_of(const struct flo_rollout *core, const char *d
                              : FLO_EXECUTION_QUEUED;
 }
 
-/* For the numbers by release: a device's update ended, by its own word or by
- * its answer to a rollback that people or a gate asked for.  An attempt that
- * comes again ended, too. */
+/* Counts a device's ended update by release.  It ended by the device's own
+ * report, or by its answer to a rollback that people or a gate asked for.  An
+ * attempt that is repeated also ended. */
 static void count_end(struct flo_controller *controller, const struct flo_rollout *core,
                       const struct flo_rollout_event *event, enum flo_execution before)
 {
@@ -79,24 +80,10 @@ int flo_rollouts_step(struct flo_controller *controller, struct flo_rollout_entr
         rv = flo_rollouts_carry_out(controller, entry, &event, &actions.items[i], err);
     }
     flo_outgoing_change(controller, FLO_OBJECT_ROLLOUT, entry->core.id);
-    /* After a batch of messages, or of devices that are let go together, one
-     * write of the row is enough. */
+    /* One write of the row is enough after a batch of messages or of removed
+     * devices. */
     entry->own->is_unwritten = true;
     return rv == 0 && !is_of_a_device(event.kind) ? flo_rollouts_write(controller, err) : rv;
-}
-
-int flo_rollouts_write(struct flo_controller *controller, struct flo_err *err)
-{
-    int rv = 0;
-
-    for (size_t i = 0; i < controller->rollouts->count && rv == 0; i++) {
-        struct flo_rollout_entry *entry = controller->rollouts->items[i];
-        if (entry->own->is_unwritten) {
-            entry->own->is_unwritten = false;
-            rv = flo_rollouts_put(controller, entry, err);
-        }
-    }
-    return rv;
 }
 
 int flo_rollouts_step_all(struct flo_controller *controller, struct flo_rollout_event event,

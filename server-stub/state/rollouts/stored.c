@@ -1,4 +1,4 @@
-/* Rollouts to and from the store. */
+/* Stored: writes rollouts to the store and reads them. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -21,7 +21,7 @@ static json_t *phase_json(const struct flo_rollout_phase *phase)
                      (json_int_t)phase->passed_at_ms);
 }
 
-/* The numbers with which a gate broke; NULL: none did. */
+/* Returns the numbers by which a gate failed; NULL: none failed. */
 static json_t *broken_json(const struct flo_rollout *core)
 {
     const struct flo_gate_counts *counts = &core->broken;
@@ -42,7 +42,7 @@ static uint32_t count_in(const json_t *json, const char *key)
     return value < 0 || value > FLO_ROLLOUT_MEMBERS_MAX ? 0 : (uint32_t)value;
 }
 
-/* Numbers that do not fit together are as none. */
+/* Reads these numbers; inconsistent ones count as none. */
 static void broken_read(struct flo_rollout *core, const json_t *json)
 {
     struct flo_gate_counts counts = {.good = count_in(json, "good"),
@@ -112,7 +112,7 @@ int flo_rollouts_put(struct flo_controller *controller, const struct flo_rollout
     return flo_fleet_rollout_put(controller->store, &row, err);
 }
 
-/* false: the text was not written by phase_json. */
+/* Reads a phase; false: the text was not written by phase_json. */
 static bool phase_read(const json_t *json, struct flo_rollout_phase *phase)
 {
     static const enum flo_phase_state all[] = {FLO_PHASE_WAITING,  FLO_PHASE_RUNNING,
@@ -151,8 +151,8 @@ static bool evidence_fits(const struct flo_gate_rule *rule, const json_t *json,
     return flo_evidence_parse(json, out, err) == 0 && out->metric == rule->metric;
 }
 
-/* The verdicts that were found before come from the same numbers again.
- * Evidence that cannot be read is left out: the gate waits for the next. */
+/* Reads evidence, from which the same verdicts follow again.  Unreadable
+ * evidence is left out: the gate waits for the next. */
 static int evidence_read(struct flo_rollout_entry *entry, json_t *stored, struct flo_err *err)
 {
     struct flo_rollout *core = &entry->core;
@@ -195,7 +195,7 @@ static void read_people(const json_t *json, struct flo_rollout_entry *entry)
     }
     core->approvals = (uint32_t)json_array_size(entry->own->approvals);
     core->approvals_needed = (uint32_t)json_integer_value(json_object_get(json, "people"));
-    core->approve_by_ms = (uint64_t)json_integer_value(json_object_get(json, "approve_by_ms"));
+    core->approve_by_ms = flo_json_number(json, "approve_by_ms");
     if (json_is_true(json_object_get(json, "expired"))) {
         core->expires_at_ms = 0;
     }
@@ -214,9 +214,9 @@ static int core_read(struct flo_rollout_entry *entry, const char *text, json_t *
     json_object_update(json, words);
     const char *reason = json_string_value(json_object_get(json, "reason"));
     snprintf(core->reason, sizeof(core->reason), "%s", reason != NULL ? reason : "");
-    core->since_at_ms = (uint64_t)json_integer_value(json_object_get(json, "since_at_ms"));
-    entry->own->removal = (uint64_t)json_integer_value(json_object_get(json, "removal"));
-    entry->lift = (uint64_t)json_integer_value(json_object_get(json, "lift"));
+    core->since_at_ms = flo_json_number(json, "since_at_ms");
+    entry->own->removal = flo_json_number(json, "removal");
+    entry->lift = flo_json_number(json, "lift");
     core->edits = (uint32_t)json_integer_value(json_object_get(json, "edits"));
     read_people(json, entry);
     const char *by = json_string_value(json_object_get(json, "by"));
@@ -232,8 +232,8 @@ static int core_read(struct flo_rollout_entry *entry, const char *text, json_t *
             (i > core->phase && phase->state != FLO_PHASE_WAITING)) {
             return flo_fail(err, FLO_E_DB, "rollout %s: phase %u cannot be read", core->id, i + 1);
         }
-        /* The controller was away, and the clock may have been set: the waiting
-         * time of a phase begins again. */
+        /* The controller was away, and its clock may have been changed: the
+         * phase's waiting time starts again. */
         if (phase->state == FLO_PHASE_RUNNING) {
             phase->settled_at_ms = now_ms;
             phase->told_at_ms = now_ms;
@@ -253,8 +253,8 @@ struct load {
     struct flo_err *err;
 };
 
-/* An older controller kept words of its own among those that were asked: they
- * go to where they stand now. */
+/* Moves fields that an older controller stored inside the specification to
+ * their present place. */
 static json_t *take_own_words(json_t *spec)
 {
     static const char *const own[] = {"by", "lift"};
@@ -295,10 +295,12 @@ static int load_row(void *context, const struct flo_fleet_rollout *row)
     return core_read(entry, row->core, words, flo_controller_now_ms(load->controller), load->err);
 }
 
-/* A terabyte for each device: sums of all stay far below 2^64. */
+/* Largest size accepted from a device, a terabyte: sums over all devices stay
+ * far below 2^64. */
 #define FLO_BYTES_SAID_MAX ((json_int_t)1 << 40)
 
-/* The error that is stored with a member, as its cause. */
+/* Returns the number of the cause for the error that is stored with a
+ * member. */
 static uint8_t cause_of(struct flo_rollout *core, const char *error_json)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *json = NULL;
@@ -314,7 +316,7 @@ static uint8_t cause_of(struct flo_rollout *core, const char *error_json)
 
 /* ---- what devices fetch ---- */
 
-/* A device's word: no number, or one that is too large, is none. */
+/* Returns a size that a device reports; 0 if it is no number or too large. */
 static uint64_t bytes_said(const json_t *detail, const char *key)
 {
     const json_t *value = json_object_get(detail, key);
@@ -351,7 +353,7 @@ static void read_carried(struct flo_rollout_member *member, const char *detail_j
     }
 }
 
-/* A member is online until its presence says that it is not. */
+/* Adds a member, who is online until a presence message says otherwise. */
 static int add_member(void *context, const struct flo_rollout_member *member)
 {
     struct load *load = context;
@@ -388,7 +390,7 @@ static int load_member(void *context, const struct flo_rollout_member *member,
     return rv;
 }
 
-/* Read one from the store and keep it. */
+/* Reads a rollout from the store and keeps it in memory. */
 static int read_one(struct flo_controller *controller, const char *id,
                     struct flo_rollout_entry **out, struct flo_err *err)
 {
@@ -435,8 +437,9 @@ struct wanted {
     size_t open;
 };
 
-/* Newest first: all that are under way, those that wait for devices to leave
- * their release, and a few that are over, for devices that come back late. */
+/* Selects rollouts to read, the newest first: all under way, those that wait
+ * for devices to leave their release, and a few ended ones for devices that
+ * come back late. */
 static int want_row(void *context, const struct flo_fleet_rollout *row)
 {
     struct wanted *wanted = context;
@@ -454,7 +457,8 @@ static int want_row(void *context, const struct flo_fleet_rollout *row)
     return 0;
 }
 
-/* The first `count`, which are the newest, the oldest of them first. */
+/* Loads the first `count`, which are the newest, beginning with the oldest of
+ * them. */
 static int load(struct flo_controller *controller, const struct flo_text_list *ids, size_t count,
                 struct flo_err *err)
 {
@@ -486,12 +490,27 @@ int flo_rollouts_load(struct flo_controller *controller, struct flo_err *err)
 
 /* ---- transactions ---- */
 
+int flo_rollouts_write(struct flo_controller *controller, struct flo_err *err)
+{
+    int rv = 0;
+
+    for (size_t i = 0; i < controller->rollouts->count && rv == 0; i++) {
+        struct flo_rollout_entry *entry = controller->rollouts->items[i];
+        if (entry->own->is_unwritten) {
+            entry->own->is_unwritten = false;
+            rv = flo_rollouts_put(controller, entry, err);
+        }
+    }
+    return rv;
+}
+
 static void begin(struct flo_controller *controller)
 {
     controller->rollouts->has_changed = false;
 }
 
-/* Reading them again forgets who was heard when. */
+/* Ends a transaction.  After a failed one the rollouts are read again later,
+ * which loses the times when devices were heard. */
 static void settle(struct flo_controller *controller, bool is_committed)
 {
     struct flo_rollouts *rollouts = controller->rollouts;
