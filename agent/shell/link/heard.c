@@ -206,7 +206,7 @@ static int read_fields(enum flo_topic topic, size_t bytes, struct flo_heard *out
     case FLO_TOPIC_MARK:
         out->is_for_all = json_is_true(json_object_get(out->json, "all"));
         out->audit = json_string_value(json_object_get(out->json, "audit"));
-        out->audit_from_ms = (uint64_t)json_integer_value(json_object_get(out->json, "audit_from"));
+        out->audit_from_ms = flo_json_number(out->json, "audit_from");
         return 0;
     default:
         return 0;

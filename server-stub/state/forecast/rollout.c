@@ -127,7 +127,7 @@ static json_t *row_of(json_t *list, const char *key, const char *word, const cha
 static void count_way(json_t *plan, const struct flo_forecast *one)
 {
     json_t *row = row_of(json_object_get(plan, "ways"), "way", one->way, "variant", one->variant);
-    uint64_t most = (uint64_t)json_integer_value(json_object_get(row, "bytes_each"));
+    uint64_t most = flo_json_number(row, "bytes_each");
 
     add_to(row, "devices", 1);
     add_to(row, "bytes", one->bytes);

@@ -75,7 +75,7 @@ static struct based count_bases(const struct sight *sight, uint32_t phase,
 
 static uint64_t ms_of(const struct sight *sight, uint32_t phase, const char *key)
 {
-    return (uint64_t)json_integer_value(json_object_get(json_array_get(sight->phases, phase), key));
+    return flo_json_number(json_array_get(sight->phases, phase), key);
 }
 
 static double hours_of(const struct sight *sight, uint32_t phase)

@@ -1,8 +1,7 @@
-/* Found: the slices of a rollout that people are told of, and their devices.
- *
- * They come from the records of its study.  A slice that gets the release no
- * more stays, and so does a probe; others are those of the newest record.  The
- * devices stand in the record that named them last. */
+/* Found: the slices of a rollout that people are shown, with their devices.
+ * They come from the records of its analysis.  A slice that no longer gets the
+ * release stays listed, and so does a probe; the others come from the newest
+ * record.  The devices are in the record that named them last. */
 #include <math.h>
 #include <string.h>
 
@@ -43,7 +42,7 @@ static bool is_same(const json_t *a, const json_t *b)
     return true;
 }
 
-/* Numbers and texts alone, as they are stored and shown. */
+/* Copies numbers and texts only, for storing and showing. */
 static json_t *copy_of(const json_t *from)
 {
     static const char *const texts[] = {"slice", "kind", "gate", "end", "text"};
@@ -101,7 +100,7 @@ static json_t *find_same(const json_t *list, const json_t *one)
     return NULL;
 }
 
-/* The time is that of its first record. */
+/* Adds a slice with the time of its first record. */
 static void add(json_t *list, const json_t *before, json_t *one)
 {
     const json_t *known = find_same(before, one);
@@ -133,7 +132,7 @@ static void add_rows(const struct flo_controller *controller, const struct flo_r
     }
 }
 
-/* Slices first that get the release no more. */
+/* Adds first the slices that no longer get the release. */
 static void add_lasting(const json_t *before, json_t *list)
 {
     size_t probes = 0;
@@ -183,7 +182,7 @@ json_t *flo_rollouts_found_read(const json_t *stored)
     return list;
 }
 
-/* Somebody has still the release where it is held. */
+/* Returns whether a device of a held slice still has the release. */
 static bool is_kept_anywhere(const struct flo_rollout *core)
 {
     for (size_t i = 0; i < core->member_count; i++) {
@@ -198,8 +197,8 @@ static bool is_kept_anywhere(const struct flo_rollout *core)
     return false;
 }
 
-/* A person answered since, at this place of the list; FLO_STUDY_SLICES_MAX:
- * nobody did. */
+/* Returns the index in the list of the slice that a person answered;
+ * FLO_STUDY_SLICES_MAX: none. */
 static uint32_t answered_at(const struct flo_rollout *core, const json_t *one)
 {
     const struct flo_study_state *state = &core->study.state;
@@ -221,7 +220,7 @@ static const char *end_of(const struct flo_rollout *core, const json_t *one)
                                         : FLO_END_BACK);
 }
 
-/* The sentence asks in its last words; the answer takes their place. */
+/* Writes the sentence; the person's answer replaces the question at its end. */
 static void say(const struct flo_rollout *core, const json_t *one, struct flo_buf *out)
 {
     const char *text = text_of(one, "text");
@@ -309,7 +308,7 @@ struct shown {
     json_t *one;
 };
 
-/* An effect in words; "" without one. */
+/* Returns an effect in words; "" without one. */
 static json_t *effect_json(const json_t *pct)
 {
     char text[FLO_STUDY_TEXT] = "";
@@ -327,7 +326,8 @@ static const char *held_word(const struct flo_rollout_member *member)
                                             : "no";
 }
 
-/* [device, wave, %] of a record, and what it is in the rollout now. */
+/* Adds a device [device, wave, %] of a record, with its present state in the
+ * rollout. */
 static void add_device(const struct shown *shown, const json_t *row, json_t *list)
 {
     const char *id = json_string_value(json_array_get(row, 0));
@@ -359,9 +359,9 @@ static int add_devices(void *context, const struct flo_fleet_evidence *evidence)
     json_t *list, *row, *device;
     size_t i, k;
 
-    if (evidence->number != (uint64_t)json_integer_value(json_object_get(shown->one, "block")) ||
+    if (evidence->number != flo_json_number(shown->one, "block") ||
         flo_json_parse(evidence->body, strlen(evidence->body), 1 << 20, &record, &err) < 0) {
-        /* The record is too old: its devices are not known any more. */
+        /* The record is too old: its devices are no longer known. */
         return 0;
     }
     list = json_array();

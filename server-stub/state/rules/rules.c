@@ -21,7 +21,7 @@ struct flo_rules {
     struct flo_rule_freeze freezes[FLO_RULES_MAX];
     size_t freeze_count;
     uint64_t revision;
-    bool is_stale; /* a transaction was taken back */
+    bool is_stale; /* a transaction was rolled back */
 };
 
 struct flo_rules *flo_rules_new(void)
@@ -62,7 +62,8 @@ bool flo_rule_freeze_is_on(const struct flo_rule_freeze *freeze, uint64_t wall_m
                               until_ms);
 }
 
-/* Hours without a zone are those of UTC: a freeze is one for all devices. */
+/* Parses a window.  Hours without a zone are in UTC: a freeze is the same for
+ * all devices. */
 static int read_window(struct flo_rule_freeze *freeze, struct flo_err *err)
 {
     int rv;
@@ -144,7 +145,7 @@ static void copy_text(const json_t *json, const char *key, char *out, size_t byt
 
 static uint64_t number(const json_t *json, const char *key)
 {
-    return (uint64_t)json_integer_value(json_object_get(json, key));
+    return flo_json_number(json, key);
 }
 
 static void read_approval(const json_t *json, struct flo_rules *rules)
