@@ -1,25 +1,25 @@
-/* State of the agent's shell, which carries out the core's actions.
+/* Shell: the state of the agent's shell, which carries out the core's actions.
  *
- * Everything runs on the thread of the event loop, which stands still while it
- * syncs; only clients and their engines have another one (agent/serve/apart).
+ * Everything runs on the thread of the event loop, which blocks while it syncs.
+ * Only clients and their engines have another thread (agent/serve/apart).
  * flo_agent_step() gives the actions.  Rooms, each knowing only those below it:
- *   main.c commands/      a person at the device
- *   run.c                 open everything, turn the loop, stop
- *   start.c heartbeat.c   what the disk says; timers, and a look each minute
- *   link/ local/          input: the controller, the control socket
- *   loop.c                events into the core, actions out
- *   orders/               from an envelope to an event
- *   trust/                the trusted keys change
- *   hooks/                releases without requests: link, hook, health
- *   update/               the updater's jobs, slots, files to remove
- *   neighbours/           devices close by: who is asked, what is served
- *   hardware/             sensors, findings, the log for those far away
+ *   main.c commands/      commands of a person at the device
+ *   run.c                 opens everything, runs the loop, stops
+ *   start.c heartbeat.c   reads the stored state; timers, checks each minute
+ *   link/ local/          input: from the controller, from the control socket
+ *   loop.c                takes events into the core, carries out actions
+ *   orders/               turns an envelope into an event
+ *   trust/                changes of the trusted keys
+ *   hooks/                releases without requests: link, hook, health check
+ *   update/               the updater's jobs, slots, removal of files
+ *   neighbours/           nearby devices: fetched from, and served
+ *   hardware/             sensors, findings, log lines for reports
  *   serving/              engines: load, pack, probe
- *   renewal/              the next certificate, whom to believe
+ *   renewal/              the next certificate, trusted authorities
  *   report/               output: to the controller, to an operator
- *   device/               config and records of this device
- *   identity/             who it is: keys, certificates, authorities
- *   https/                one call to the controller, off the loop
+ *   device/               configuration and records of this device
+ *   identity/             keys, certificates and authorities of this device
+ *   https/                one call to the controller, on its own thread
  *   outbox/ queue/        messages for the controller, events for the core */
 #ifndef FLOTILLA_AGENT_SHELL_H
 #define FLOTILLA_AGENT_SHELL_H
@@ -49,7 +49,7 @@
 #include "base/host/mqtt.h"
 #include "proto/proof.h"
 
-#define FLO_NO_MODEL FLO_AGENT_MODELS_MAX /* no place here */
+#define FLO_NO_MODEL FLO_AGENT_MODELS_MAX /* the model has no place */
 
 /* Options of a model in the configuration. */
 struct flo_model_wish {
@@ -74,7 +74,7 @@ struct flo_settings {
     enum flo_sandbox_mode sandbox;
     struct flo_model_wish wishes[FLO_AGENT_MODELS_MAX];
     size_t wish_count;
-    struct flo_api_rules rules; /* apps and guards of the local API */
+    struct flo_api_rules rules; /* rules of the local API for apps, and guards */
     uint32_t waits;             /* default for each update: set of enum flo_wait */
     struct flo_serve_pipeline pipelines[FLO_SERVE_PIPELINES_MAX];
     size_t pipeline_count;
@@ -101,7 +101,7 @@ struct flo_machine {
     uint32_t cpus;
     uint64_t memory_bytes; /* memory for models: the budget, or the machine's memory */
     struct flo_bench {
-        char of[FLO_DIGEST_TEXT]; /* hardware, kernel, engine */
+        char of[FLO_DIGEST_TEXT]; /* digest of hardware, kernel and engine */
         uint64_t at_ms, took_ms;
         uint64_t memory_bytes_per_s; /* 0: not measured */
         uint64_t int8_ops_per_s, read_bytes_per_s;
@@ -117,7 +117,7 @@ struct flo_metered {
 /* Variants of a model's current release (hardware/variants.c). */
 struct flo_variants {
     struct flo_digest release;      /* release that these facts are of; zero: none */
-    char name[FLO_NAME_MAX + 1];    /* that serves */
+    char name[FLO_NAME_MAX + 1];    /* variant that serves */
     char smaller[FLO_NAME_MAX + 1]; /* next smaller variant; empty: none */
     char larger[FLO_NAME_MAX + 1];  /* variant that `name` replaces; empty: none */
     uint64_t more_bytes;            /* extra memory of the larger variant */
@@ -129,7 +129,7 @@ struct flo_watch {
     struct event *tick;
     struct flo_sensed sensed;
     struct flo_power power;
-    struct flo_strain_limits limits; /* what holds now */
+    struct flo_strain_limits limits; /* limits in force */
     uint32_t limits_told;
     struct flo_strain strain;
     uint32_t rungs[FLO_AGENT_MODELS_MAX];
@@ -171,14 +171,14 @@ struct flo_shell_memory {
     struct flo_digest asked; /* release being measured */
     bool is_planned;         /* the plan is for the present releases */
     bool is_looking;
-    struct flo_digest seen[FLO_AGENT_MODELS_MAX]; /* planned for those */
+    struct flo_digest seen[FLO_AGENT_MODELS_MAX]; /* releases that the plan was made for */
     size_t count;
     uint32_t places[FLO_MEMORY_MODELS_MAX]; /* indices in shell->models */
     struct flo_digest releases[FLO_MEMORY_MODELS_MAX];
     struct flo_memory_model models[FLO_MEMORY_MODELS_MAX];
     /* Part of private_bytes. */
     uint64_t adapter_bytes[FLO_MEMORY_MODELS_MAX];
-    bool are_measured[FLO_MEMORY_MODELS_MAX]; /* by an engine */
+    bool are_measured[FLO_MEMORY_MODELS_MAX]; /* measured by an engine */
     struct flo_memory_plan plan;
 };
 struct flo_shell;
@@ -220,6 +220,7 @@ struct flo_shell_model {
         uint64_t number;           /* trust statement that it was checked with */
         int why;                   /* FLO_E_SIG_...; 0: it is trusted */
         /* signature of the current release; an untrusted one still serves */
+        /* signature of the current release; an untrusted one still serves */
     } signature;
     enum flo_drift drift; /* as last reported */
     uint64_t drift_at_ms;
@@ -228,7 +229,7 @@ struct flo_shell_model {
         char why[256];
     } no_memory;                                        /* as the planner or the updater found */
     struct flo_intake repair, exchange;                 /* events that are in the queue */
-    struct flo_shell_loading *loading[FLO_AGENT_ROLES]; /* before loading */
+    struct flo_shell_loading *loading[FLO_AGENT_ROLES]; /* steps before the engine loads */
     struct flo_hosting hosting;
     struct flo_digest fresh;
     struct flo_measure_window telemetry;
@@ -253,7 +254,7 @@ struct flo_shell_trust {
      * document is accepted until that statement is here again. */
     bool is_behind;
     struct flo_https *fetch; /* request for statements; NULL: none under way */
-    struct event *timer;     /* to ask again */
+    struct event *timer;     /* timer for the next request */
     uint64_t doubt_ms;       /* earliest next request that strangers can cause */
     /* Highest order number that the controller gave out, and the time of its
      * answer by HTTPS; 0: not known. */
@@ -265,20 +266,20 @@ struct flo_shell_trust {
 /* Bytes sent and received between this device and its neighbours, since the
  * agent started. */
 struct flo_neighbour_counts {
-    bool uses, serves; /* as configured */
+    bool uses, serves; /* as configured: fetches from neighbours, serves them */
     uint16_t port;     /* port that it serves on; 0: not serving */
     uint64_t in_bytes, out_bytes;
     uint64_t refused;            /* requests over the budget, or too many at once */
     uint64_t used_bytes, budget; /* in 24 hours: bytes used, and the limit */
-    uint64_t told_in, told_out;  /* in telemetry */
+    uint64_t told_in, told_out;  /* bytes already reported in telemetry */
 };
 
 /* Proofs of this device's messages (report/proof.c). */
 struct flo_shell_proof {
     struct flo_proof_key key;
-    bool has_key;                  /* for these two: */
+    bool has_key;                  /* `key` is for the two key ids below */
     char of_order[FLO_KEYID_TEXT]; /* key id of the controller's key; "": not looked up */
-    char of_pair[FLO_KEYID_TEXT];  /* the device's */
+    char of_pair[FLO_KEYID_TEXT];  /* key id of the device's key */
     uint64_t number;               /* number of the last proof; 0: none yet */
     uint64_t stored_ms;            /* time of the last number on the disk */
 };

@@ -21,9 +21,9 @@
 #include <flotilla/plural.h>
 
 #define PARALLEL_MAX 16
-#define AHEAD_MAX 64 /* answers that wait for an earlier one */
+#define AHEAD_MAX 64 /* completed answers that wait for an earlier one */
 #define ANSWER_BYTES_MAX (32u << 20)
-#define LOST_MS_MAX 60000 /* without an agent */
+#define LOST_MS_MAX 60000 /* longest time without an agent */
 #define PAUSE_MS_MAX 60000
 #define TELL_MS 5000
 #define HOUR_MS 3600000
@@ -32,7 +32,7 @@ struct slot {
     bool is_taken, is_done;
     uint64_t number;
     char custom_id[FLO_BATCH_ID_BYTES_MAX + 1];
-    struct flo_buf text; /* the answer's line */
+    struct flo_buf text; /* line of the answer */
     int status;          /* HTTP status; 0: the request was not sent */
 };
 struct batch {
@@ -48,13 +48,13 @@ struct batch {
     uint64_t count; /* number of requests in the file */
     pthread_mutex_t lock;
     pthread_cond_t changed;
-    /* By the lock: */
+    /* Protected by the lock: */
     struct slot slots[AHEAD_MAX]; /* ring: request i is in slot i % AHEAD_MAX */
     uint64_t taken;               /* requests begun, those of earlier runs included */
     uint64_t told_ms;
     bool has_met; /* the agent has answered at least once */
     bool is_ended;
-    struct flo_err failure; /* ends all threads */
+    struct flo_err failure; /* first error, which ends all threads */
 };
 
 static struct batch batch = {.parallel = 4, .in.fd = -1, .out.fd = -1};

@@ -15,7 +15,7 @@
 #include "agent/shell/loop.h"
 
 #define LINE_BYTES_MAX (1u << 20)
-#define LINES_MAX 100000 /* lines of `explain` */
+#define LINES_MAX 100000 /* most lines that `explain` prints */
 
 struct flo_args flo_agent_line;
 
@@ -173,7 +173,7 @@ static int alone(const struct flo_args *args,
     return rv;
 }
 
-/* Socket of the agent that serves this state directory. */
+/* Finds the control socket of the agent of this state directory. */
 static int control_of(const struct flo_args *args, char *out, size_t out_bytes, struct flo_err *err)
 {
     struct flo_settings settings;

@@ -14,7 +14,7 @@
 #include "base/host/digest.h"
 
 static unsigned bad;
-static json_t *checks; /* NULL: lines for people */
+static json_t *checks; /* list of checks for a program; NULL: prints lines for people */
 
 static void tell(bool is_good, const char *name, const char *text)
 {
@@ -150,7 +150,7 @@ static int check_files(struct flo_store *store, const struct flo_digest *digest,
 static int check_release(struct flo_store *store, const struct flo_digest *digest, uint32_t *files,
                          uint64_t *read, struct flo_err *err)
 {
-    static struct flo_release release; /* large, one thread */
+    static struct flo_release release; /* static because it is large; used by one thread */
     int rv = flo_store_release_load(store, digest, &release, err);
 
     if (rv == 0) {

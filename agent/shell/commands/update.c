@@ -15,7 +15,7 @@
 #include "agent/shell/identity/identity.h"
 #include "agent/shell/loop.h"
 
-#define HEAD_READ (-100000)  /* stop after the documents; no FLO_E_ code */
+#define HEAD_READ (-100000)  /* stops after the documents; not a FLO_E_ code */
 #define TRUST_READ (-100001) /* stop after the trust statements */
 
 struct update {
@@ -23,7 +23,7 @@ struct update {
     char state_dir[4096];
     struct flo_release_ref releases[FLO_BUNDLE_RELEASES_MAX];
     uint32_t count;
-    struct flo_agent_execution execution; /* under way */
+    struct flo_agent_execution execution; /* installation under way */
     bool is_to_end;                       /* ... and wait for the end of the trial */
     bool is_quiet;
     json_t *trust; /* trust statements in the bundle */

@@ -22,7 +22,7 @@ struct flo_deriving {
     struct serve_packer *packer;
     int packed_fd; /* file being hashed or made; -1: none */
     uint64_t packed_bytes;
-    uint64_t started_ms; /* begin of packing */
+    uint64_t started_ms; /* time when packing began */
 };
 
 /* ---- what is known ---- */

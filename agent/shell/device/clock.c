@@ -21,7 +21,7 @@ static uint64_t larger(uint64_t a, uint64_t b)
 
 static bool is_synchronised(void)
 {
-    struct timex kernel = {.modes = 0}; /* asks only */
+    struct timex kernel = {.modes = 0}; /* reads the state, sets nothing */
 
     return adjtimex(&kernel) >= 0 && (kernel.status & STA_UNSYNC) == 0;
 }

@@ -355,7 +355,7 @@ int flo_settings_load(const char *path, const char *state_dir, struct flo_settin
         snprintf(out->state_dir, sizeof(out->state_dir), "%s", text);
         rv = set_paths(out, err);
     }
-    if (rv == 0) { /* whose token_file is */
+    if (rv == 0) { /* the owner may read token_file */
         rv = flo_process_as_owner(out->state_dir, err);
     }
     if (rv == 0) {

@@ -72,7 +72,7 @@ static uint64_t cgroup_limit(const char *folder)
         line[0] = '\0';
     }
     fclose(file);
-    return strtoull(line, NULL, 10); /* "max": 0 */
+    return strtoull(line, NULL, 10); /* the word "max" reads as 0 */
 }
 
 static uint64_t cgroup_bytes(const char *root)

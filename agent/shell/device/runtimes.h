@@ -9,11 +9,11 @@
 
 struct flo_device_runtime {
     char name[32];
-    char *json; /* for OPEN (contracts/processes.md 4.1); freed by deinit */
+    char *json; /* options for OPEN (contracts/processes.md 4.1); freed by deinit */
     uint64_t memory_bytes, ready_ms, stop_ms;
     uint32_t sessions, context;
     bool is_linked;            /* api none: no requests, only a link and a hook */
-    struct flo_config *config; /* the file; freed by deinit */
+    struct flo_config *config; /* parsed file; freed by deinit */
 };
 /* Reads NAME.yaml.  FLO_E_RUNTIME_ABSENT: there is none.  FLO_E_CFG_PERM: the
  * file or its folder is not root's, or others may write to it.  Other errors

@@ -153,7 +153,7 @@ static void on_readable(evutil_socket_t fd, short events, void *context)
     }
     if (got > 0 && child->bytes + (size_t)got < sizeof(child->answer)) {
         child->bytes += (size_t)got;
-        return; /* to its end */
+        return; /* read until the process closes its output */
     }
     if (flo_bench_read(child->answer, child->bytes, &bench, &err) < 0) {
         fail(shell, &err);

@@ -13,7 +13,7 @@ static struct {
     pthread_mutex_t lock;
     char text[FLO_LINES_BYTES_MAX];
     uint64_t begin, end; /* range of the kept bytes, as offsets since the start */
-    uint64_t dropped;    /* lines */
+    uint64_t dropped;    /* dropped lines */
 } ring = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 static char at(uint64_t place)
@@ -87,7 +87,7 @@ static uint64_t count_before(uint64_t end)
 
 json_t *flo_lines_json(uint32_t lines, uint64_t from_ms, size_t bytes_max, uint64_t *cut)
 {
-    static char text[FLO_REDACT_BYTES_MAX + 1]; /* one thread asks */
+    static char text[FLO_REDACT_BYTES_MAX + 1]; /* only one thread calls this */
     json_t *list = json_array();
     uint64_t end, at_ms;
     size_t bytes = 0;

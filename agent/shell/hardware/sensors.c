@@ -47,7 +47,7 @@ static bool read_number(const char *root, const char *path, int64_t *out)
     return end != text;
 }
 
-/* "12.34" as 1234. */
+/* Reads "12.34" as 1234. */
 static uint32_t centi(const char *text)
 {
     double value = strtod(text, NULL);
@@ -224,7 +224,7 @@ static void read_supply(const char *root, const char *supply, struct flo_sensed 
     }
     snprintf(path, sizeof(path), "/sys/class/power_supply/%s/scope", supply);
     if (read_text(root, path, text) && strncmp(text, "Device", 6) == 0) {
-        return; /* a mouse's */
+        return; /* battery of a peripheral, such as a mouse */
     }
     snprintf(path, sizeof(path), "/sys/class/power_supply/%s/capacity", supply);
     if (!read_number(root, path, &percent) || percent < 0 || percent > 100) {

@@ -147,8 +147,7 @@ void flo_variants_keep(struct flo_shell *shell, uint32_t place)
         event.error.code = err.code;
         snprintf(event.error.what, sizeof(event.error.what), "%.255s", err.what);
     } else {
-        memset(&shell->watch.variants[place], 0,
-               sizeof(shell->watch.variants[place])); /* looked at again */
+        memset(&shell->watch.variants[place], 0, sizeof(shell->watch.variants[place]));
     }
     flo_queue_post(&shell->queue, &event);
 }

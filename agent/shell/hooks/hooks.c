@@ -560,7 +560,7 @@ static void begin(struct flo_hook *hook)
     bool needs_hook = hook->is_again || !is_done_already(hook);
 
     flo_health_cancel(hook->health);
-    flo_command_cancel(hook->command); /* a look */
+    flo_command_cancel(hook->command); /* only a health command can run here */
     hook->health = NULL;
     hook->command = NULL;
     needs_hook = read_file(hook, &err) < 0 || needs_hook;

@@ -33,7 +33,7 @@ void flo_hooks_close(struct flo_shell *shell);
 struct flo_command;
 struct flo_command_wish {
     const char *const *argv;  /* begins with an absolute path; NULL ends */
-    char *const *environment; /* NULL ends */
+    char *const *environment; /* a list that ends with NULL */
     uint64_t ms_max;
     void *context;
     /* Gets the exit status, 128 plus the signal, or FLO_COMMAND_LATE: the

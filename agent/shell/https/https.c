@@ -13,7 +13,7 @@
 struct flo_https {
     const char *method;
     char url[640];
-    char ca_file[4200], cert_file[4200], key_file[4200]; /* at the start */
+    char ca_file[4200], cert_file[4200], key_file[4200]; /* paths at the start of the call */
     struct flo_buf body;
     size_t answer_bytes_max;
     flo_https_done *done;

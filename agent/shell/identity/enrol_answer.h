@@ -25,9 +25,9 @@ struct flo_enrol_answer {
     const char *certificate; /* PEM, its common name is `device` */
     const char *ca;          /* PEM, one or several */
     uint64_t at_ms;          /* the controller's time */
-    uint64_t from_ms;        /* the certificate's begin */
+    uint64_t from_ms;        /* begin of the certificate's validity */
     const char *broker;
-    const char *api; /* "": not said */
+    const char *api; /* "": not given */
     const json_t *groups;
     struct flo_buf trust; /* text of trust.json of that fleet */
 };

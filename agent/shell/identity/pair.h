@@ -20,8 +20,8 @@
 
 struct flo_pair {
     bool is_there;
-    uint64_t number;    /* from 1, grows by one */
-    uint64_t issued_ms; /* by the controller's clock */
+    uint64_t number;    /* counts up from 1 */
+    uint64_t issued_ms; /* by the clock of the controller */
     uint64_t taken_ms;  /* by the clock of this device */
     struct flo_certificate facts;
 };
@@ -49,7 +49,7 @@ FLO_MUST_USE int flo_pairs_write(struct flo_identity_pairs *pairs, size_t in_use
                                  const struct flo_key *key, const char *certificate,
                                  uint64_t issued_ms, uint64_t taken_ms, size_t *place,
                                  struct flo_err *err);
-/* Only the paths. */
+/* Fills in the paths only. */
 FLO_MUST_USE int flo_pairs_name(const char *state_dir, struct flo_identity_pairs *out,
                                 struct flo_err *err);
 

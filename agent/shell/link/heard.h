@@ -18,7 +18,7 @@ struct flo_heard {
     json_t *json;          /* owner of the pointers below */
     uint64_t rev;          /* desired */
     uint64_t heartbeat_ms; /* desired: requested heartbeat; 0: none that is allowed */
-    uint64_t reconnect_ms; /* desired: another wish */
+    uint64_t reconnect_ms; /* desired: period to spread reconnects over; 0: none that is allowed */
     uint64_t ack;          /* cmd: the controller stored the events up to this one; 0: none */
     const char *boot;      /* cmd: boot id of these events; "": not given */
     const char *op;        /* cmd; "": none */
@@ -30,7 +30,7 @@ struct flo_heard {
     const json_t *orders[FLO_HEARD_ORDERS_MAX];
     size_t order_count;
     bool is_list;                             /* the orders come in a list, which is sent once */
-    const json_t *trust[FLO_HEARD_TRUST_MAX]; /* envelopes, the oldest first */
+    const json_t *trust[FLO_HEARD_TRUST_MAX]; /* envelopes of statements, the oldest first */
     size_t trust_count;
     const char *audit;      /* mark: newest signed audit line; NULL: none */
     uint64_t audit_from_ms; /* mark: older lines are obsolete */

@@ -19,7 +19,7 @@
 #include "agent/shell/local/local.h"
 #include "agent/shell/report/operators.h"
 
-#define REQUEST_BYTES_MAX (128u << 10) /* a trust statement */
+#define REQUEST_BYTES_MAX (128u << 10) /* enough for a trust statement */
 #define UNREAD_BYTES_MAX (1u << 20)    /* most bytes of answers that a client has not read */
 
 /* ---- requests ---- */

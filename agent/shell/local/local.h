@@ -1,4 +1,4 @@
-/* The control socket. */
+/* Local: the control socket of the agent. */
 #ifndef FLOTILLA_AGENT_LOCAL_LOCAL_H
 #define FLOTILLA_AGENT_LOCAL_LOCAL_H
 

@@ -13,8 +13,8 @@ struct flo_neighbourhood {
     struct event *tick;
     /* revoked.c */
     struct flo_https *asking; /* NULL: no request is under way */
-    uint64_t list_at_ms;      /* when the list came; 0: never */
-    uint64_t list_again_ms;   /* not asked before */
+    uint64_t list_at_ms;      /* time when the list came; 0: never */
+    uint64_t list_again_ms;   /* earliest next request */
     char list_file[4200];
     /* share.c */
     pid_t pid; /* process that serves neighbours; 0: none runs */
@@ -34,7 +34,7 @@ struct flo_neighbourhood {
     uint64_t keep_again_ms; /* no write before this time; 0: no write has failed */
     size_t bytes;
     char line[FLO_NEIGHBOURS_LINE_BYTES];
-    /* the job under way */
+    /* neighbours.c */
     json_t *fetched; /* digests that the job under way fetches; NULL: no job */
     bool moves;
 };

@@ -20,7 +20,7 @@
  * the same boot; after another boot the wall clock is used. */
 struct spent {
     uint64_t used_bytes;
-    uint64_t began_at_ms; /* wall clock */
+    uint64_t began_at_ms; /* start of the day by the wall clock */
     uint64_t kept_at_ms;  /* time since boot at the write */
     uint64_t since_ms;    /* age of the budget's day at the write */
     bool is_same_boot;

@@ -13,7 +13,7 @@
 #define LINES_BYTES_MAX                                                                            \
     ((size_t)200 << 10) /* facts and findings need 40 KiB                                          \
                          */
-#define DOCTOR_LINES 40 /* that it adds */
+#define DOCTOR_LINES 40 /* log lines in a `doctor` report */
 
 static void begin_next(struct flo_shell *shell);
 
@@ -87,7 +87,7 @@ void flo_shell_report_afar(struct flo_shell *shell, const struct flo_order *orde
     struct flo_afar *asked = &shell->afar[shell->afar_count];
 
     if (shell->afar_count == FLO_COUNT(shell->afar)) {
-        return; /* asked again */
+        return; /* the list is full: the controller asks again */
     }
     for (size_t i = 0; i < shell->afar_count; i++) {
         if (strcmp(shell->afar[i].order, order->id) == 0) {

@@ -170,8 +170,7 @@ static void gather(struct flo_shell *shell, const struct flo_slots *record, uint
     enum flo_execution end = FLO_EXECUTION_QUEUED;
     uint32_t attempts = 0;
 
-    facts->outcome = order->is_emergency ? FLO_STATED_OPEN /* not kept */
-                                         : record->stated.outcome;
+    facts->outcome = order->is_emergency ? FLO_STATED_OPEN : record->stated.outcome;
     facts->is_answered =
         facts->standing == FLO_STATEMENT_AGAIN && flo_shell_is_answered(shell, order->id);
     facts->is_absent = is_about_model(order) && model == FLO_NO_MODEL;
@@ -419,8 +418,8 @@ static void refuse(struct flo_shell *shell, const char *order, uint32_t epoch,
     const struct flo_refusal_facts facts = {
         .code = err->code,
         .has_id = order[0] != '\0',
-        .is_answered = order[0] != '\0' && err->code != FLO_E_CMD_SCOPE && /* these are many */
-                       flo_shell_is_answered(shell, order),
+        .is_answered =
+            order[0] != '\0' && err->code != FLO_E_CMD_SCOPE && flo_shell_is_answered(shell, order),
         .is_next_epoch = epoch == flo_trust_epoch(shell->identity.trust) + 1,
         .was_asked = was_asked(shell)};
     struct flo_refusal refusal;

@@ -9,7 +9,7 @@ struct flo_outbox_db;
 void flo_answers_keep(struct flo_outbox_db *db, const char *order, const char *text);
 /* Forgets the answer, because the order runs again. */
 void flo_answers_forget(struct flo_outbox_db *db, const char *order);
-/* The caller frees; NULL: none. */
+/* Returns the answer, which the caller frees; NULL: none is stored. */
 char *flo_answers_find(struct flo_outbox_db *db, const char *order);
 
 #endif

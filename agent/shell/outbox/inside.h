@@ -40,13 +40,13 @@ struct memory_window {
 
 /* A rate limit of one error that is sent as a note. */
 struct told {
-    uint64_t at_ms; /* the last time; 0: never */
+    uint64_t at_ms; /* time of the last event; 0: never */
     uint64_t more;  /* not told since */
 };
 
 struct flo_outbox_db {
     struct flo_db *sqlite; /* NULL: the database could not be opened */
-    char path[4200];       /* in dir */
+    char path[4200];       /* path of the file in `dir` */
     char dir[4200];
     struct flo_err replaced; /* error after another process removed the file; code 0: none */
     char boot[37];
@@ -58,17 +58,17 @@ struct flo_outbox_db {
     uint64_t lost;
     uint64_t corrupt;
     uint64_t telemetry_sent;              /* highest id that was sent */
-    struct told told[FLO_ERRORS_MAX + 1]; /* by flo_error_place */
+    struct told told[FLO_ERRORS_MAX + 1]; /* indexed by flo_error_place() */
     bool is_counted;                      /* `waiting` is valid */
-    int64_t waiting[FLO_EVENT_KINDS];     /* for their ack */
+    int64_t waiting[FLO_EVENT_KINDS];     /* events of each kind without an ack */
     uint64_t servings_more;               /* not told since */
     size_t memory_count;
     struct memory_event memory[MEMORY_EVENTS_MAX];
-    uint32_t flush_failures; /* in a row */
+    uint32_t flush_failures; /* failed flushes in a row */
     /* Error of the newest window; code 0: it was stored. */
     struct flo_err failed;
     size_t windows_count;
-    uint64_t windows_told; /* ever in memory */
+    uint64_t windows_told; /* windows that were ever in memory */
     struct memory_window windows[MEMORY_WINDOWS_MAX];
     size_t story_count; /* stories newer than the file's, the oldest first */
     struct flo_agent_execution stories[MEMORY_STORIES_MAX];

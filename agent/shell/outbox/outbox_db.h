@@ -1,4 +1,4 @@
-/* outbox.db: one file for the messages to the controller and for the
+/* Outbox: outbox.db, one file for the messages to the controller and for the
  * history. */
 #ifndef FLOTILLA_AGENT_OUTBOX_OUTBOX_DB_H
 #define FLOTILLA_AGENT_OUTBOX_OUTBOX_DB_H

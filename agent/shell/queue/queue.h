@@ -39,7 +39,7 @@ FLO_MUST_USE bool flo_queue_offer(struct flo_queue *queue, const struct flo_agen
  * long sync. */
 FLO_MUST_USE bool flo_queue_offer_request(struct flo_queue *queue,
                                           const struct flo_agent_event *event);
-/* false: nothing waits. */
+/* Takes the oldest event; false: the queue is empty. */
 bool flo_queue_take(struct flo_queue *queue, struct flo_agent_event *out);
 /* Tests whether the next event is of that kind. */
 bool flo_queue_is_next(const struct flo_queue *queue, enum flo_agent_event_kind kind);

@@ -1,4 +1,4 @@
-/* Timers of the event loop. */
+/* Timers: helpers for the event loop. */
 #ifndef FLOTILLA_AGENT_QUEUE_TIMERS_H
 #define FLOTILLA_AGENT_QUEUE_TIMERS_H
 

@@ -9,7 +9,7 @@ struct flo_asking;
 
 /* Result of a renewal request; valid during the call only. */
 struct flo_asked {
-    const struct flo_key *key; /* the new one */
+    const struct flo_key *key; /* new key */
     const char *answer;        /* bytes of the answer; NULL: the request failed */
     size_t answer_bytes;
     uint64_t after_ms; /* earliest next try, as the controller says; 0: not given */

@@ -388,7 +388,7 @@ static void add_power(const struct flo_shell *shell, json_t *profile)
     const struct flo_sensed *sensed = &shell->watch.sensed;
 
     if (shell->watch.tick == NULL) {
-        return; /* nobody has looked */
+        return; /* no sensors were read yet */
     }
     json_object_set_new(profile, "power",
                         json_pack("{s:b, s:i}", "mains", (int)!sensed->is_discharging,

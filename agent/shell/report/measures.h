@@ -26,7 +26,7 @@ void flo_measure_set(struct flo_measures *measures, int metric, int64_t value);
 /* Puts "counters", "gauges" and "histograms" into `out`: all counters and
  * histograms, and the gauges that were set. false: no memory. */
 bool flo_measures_put(const struct flo_measures *measures, json_t *out);
-/* Begin a window. */
+/* Clears the values, to begin a window. */
 void flo_measures_clear(struct flo_measures *measures);
 
 #endif

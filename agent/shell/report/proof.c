@@ -53,7 +53,7 @@ static uint64_t next_number(struct flo_shell *shell)
 {
     struct flo_shell_proof *proof = &shell->proof;
     uint64_t clock_ms = flo_shell_clock_ms(shell);
-    uint64_t now_ms = clock_ms < MS_MAX ? clock_ms : 0; /* a broken one */
+    uint64_t now_ms = clock_ms < MS_MAX ? clock_ms : 0; /* a broken clock counts as 0 */
 
     if (proof->number == 0) {
         int64_t stored = flo_values_number(shell->db, VALUE);

@@ -18,7 +18,7 @@ void flo_telemetry_close(struct flo_shell *shell, uint32_t model);
 /* Closes the windows of all models. false: none has served. */
 bool flo_telemetry_close_all(struct flo_shell *shell);
 
-/* documents.c: JSON of contracts/messages.md section 3 */
+/* documents.c: makes the JSON of contracts/messages.md section 3. */
 json_t *flo_report_text(const char *text);
 json_t *flo_report_error(const struct flo_agent_error *error);
 /* Adds the variant that serves in place of a larger one, if any. */

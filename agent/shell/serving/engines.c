@@ -137,7 +137,7 @@ static void on_drained(void *context, unsigned model, const struct flo_digest *r
 static void on_adapter(void *context, unsigned model, enum flo_serve_role role, const char *name,
                        const struct flo_err *err)
 {
-    (void)role; /* the current one */
+    (void)role; /* always the current role */
     flo_shell_host_adapter(context, model, name, err);
 }
 

@@ -27,7 +27,7 @@ struct flo_shell_loading {
     struct flo_deriving *deriving;
     /* texts of a runtime's release */
     char *runtime, *entry;
-    struct flo_digest *files; /* to be hashed */
+    struct flo_digest *files; /* digests of the files to be hashed */
     uint32_t n_files, next_file;
     int file_fd; /* file being hashed; -1: none */
 };

@@ -194,7 +194,7 @@ static bool is_known(struct flo_shell *shell, uint32_t model, enum flo_agent_rol
     return flo_shell_measured(shell, release) != NULL;
 }
 
-/* false: not yet. */
+/* Tests whether there is memory for a pending load now. */
 static bool has_room(struct flo_shell *shell, uint32_t model, enum flo_agent_role role)
 {
     const struct flo_shell_memory *memory = &shell->memory;

@@ -97,7 +97,8 @@ struct flo_shell_files {
     char adapter_name[FLO_ADAPTER_NAME];
     double adapter_scale;
 };
-/* FLO_E_BLOB_ABSENT; FLO_E_NOT_BUILT: several adapters. */
+/* Finds the files of a release.  FLO_E_BLOB_ABSENT: a file is missing;
+ * FLO_E_NOT_BUILT: the release has several adapters. */
 FLO_MUST_USE int flo_shell_files_get(struct flo_shell *shell, const struct flo_digest *release,
                                      struct flo_shell_files *out, struct flo_err *err);
 /* Finds the files for the engine of the action's role.  In a switch of
