@@ -45,7 +45,7 @@ void flo_foreign_refused(struct flo_controller *controller, const char *what);
 void flo_foreign_unproved(struct flo_controller *controller);
 /* Records rows that the store met without a right seal (store/seals.h): each
  * gets an audit record, once for each start.  Outside of a transaction. */
-#define FLO_FOREIGN_ROWS_MAX 64 /* records for each start */
+#define FLO_FOREIGN_ROWS_MAX 64 /* audit records in one run of the controller */
 FLO_MUST_USE int flo_foreign_unsealed(struct flo_controller *controller, struct flo_err *err);
 /* Reads a report by place.  A report that was not repeated for a day is left
  * out.  false: after the last. */

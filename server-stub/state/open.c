@@ -1,4 +1,4 @@
-/* Opening and closing a controller: store, keys, settings, rollouts. */
+/* Open: opens and closes a controller: store, keys, settings, rollouts. */
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>

@@ -1,4 +1,5 @@
-/* Outgoing: collected in a transaction, handed over after its commit. */
+/* Outgoing: messages, collected in a transaction and handed over after its
+ * commit. */
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,4 +1,5 @@
-/* Published releases, as the cores read them and as people see them. */
+/* Released: published releases, as the cores read them and as the API shows
+ * them. */
 #include "server-stub/state/released.h"
 
 #include <string.h>

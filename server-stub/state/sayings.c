@@ -1,4 +1,4 @@
-/* Stored JSON, read and copied. */
+/* Sayings: parses and copies stored JSON. */
 #include <string.h>
 
 #include "server-stub/state/sayings.h"

@@ -1,4 +1,4 @@
-/* Telemetry link: which devices and releases the lane counts for. */
+/* Telemetry link: tells the lane which devices and releases exist. */
 #include <string.h>
 
 #include "server-stub/state/proofs/proofs.h"
@@ -40,7 +40,7 @@ static int tell_release(void *context, const struct flo_fleet_release *release)
     return 0;
 }
 
-/* On the lane's thread. */
+/* Returns whether a message is accepted; called on the lane's thread. */
 static bool may_come(void *context, const char *device, const struct flo_mqtt_message *message)
 {
     const struct flo_controller *controller = context;
@@ -52,7 +52,8 @@ static bool may_come(void *context, const char *device, const struct flo_mqtt_me
     return word == FLO_PROOF_GOOD || (word == FLO_PROOF_NONE && !refuses);
 }
 
-/* Leaders of one database know the same of devices. */
+/* Lets leaders of one database hand telemetry facts about devices to each
+ * other. */
 static int hand_on(struct flo_controller *controller, struct flo_err *err)
 {
     const struct flo_controller_options *options = &controller->options;

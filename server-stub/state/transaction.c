@@ -1,12 +1,11 @@
-/* Transactions: between begin and commit everything is stored or nothing;
- * messages leave after it.  Rooms say what is to be done at each end: open.c has
- * their list. */
+/* Transactions: all or nothing is stored between begin and commit; messages
+ * leave after it.  Modules do their part at each end: open.c has their list. */
 #include "server-stub/state/transaction.h"
 
 #include "server-stub/state/controller.h"
 
-/* A cancel may not be able to read: the store has failed.  There is no change
- * before it was read. */
+/* Reads changed memory again.  A cancel may fail to read when the store has
+ * failed; then no change is allowed before it was read. */
 static int read_again(struct flo_controller *controller, struct flo_err *err)
 {
     int rv = 0;

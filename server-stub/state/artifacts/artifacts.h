@@ -42,7 +42,7 @@ struct flo_artifact_counts {
     uint64_t files, bytes; /* kept ones */
     uint64_t deltas;       /* deltas whose base no device has, and their bytes */
     uint64_t delta_bytes;
-    uint64_t unnamed; /* files of no release, and their bytes */
+    uint64_t unnamed; /* files that no release names, and their bytes */
     uint64_t unnamed_bytes;
 };
 

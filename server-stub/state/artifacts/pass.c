@@ -1,7 +1,8 @@
-/* Artifacts: one pass of the collection.
+/* Pass: one pass of the garbage collection over the artifacts.
  *
- *   releases are listed, devices asked by their reports, what they may have is
- *   held, each release is judged, and then the folder is swept */
+ * The pass lists the releases and reads the devices' reports.  It holds the
+ * files that devices may have, judges each release, and then sweeps the
+ * folder. */
 #include <dirent.h>
 #include <stdlib.h>
 #include <string.h>

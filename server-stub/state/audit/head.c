@@ -1,4 +1,4 @@
-/* The audit's signed heads: reading, writing and comparing them. */
+/* Heads: reads, writes and compares the audit's signed heads. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>

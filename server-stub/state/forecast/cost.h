@@ -8,7 +8,7 @@ struct flo_fleet_device;
 struct flo_observe_bases;
 struct flo_rollout;
 
-#define FLO_FORECAST_SUMS_MAX 256 /* groups, or versions; more do not count */
+#define FLO_FORECAST_SUMS_MAX 256 /* most groups or versions; further ones are not counted */
 
 struct flo_forecast_sum {
     char name[FLO_NAME_MAX + 1];

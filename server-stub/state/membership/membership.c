@@ -1,4 +1,4 @@
-/* Membership: devices that changed, one after another. */
+/* Membership: evaluates changed devices, one after another. */
 #include <string.h>
 
 #include <flotilla/errors/group.h>

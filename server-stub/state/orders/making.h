@@ -12,7 +12,7 @@ struct flo_controller;
 
 /* Devices in a slice; a turn (FLO_TURN_MS) has at least one slice. */
 #define FLO_MAKING_DEVICES 250
-#define FLO_MAKING_REPORTS 100 /* ... whose reports are read */
+#define FLO_MAKING_REPORTS 100 /* devices in a slice that reads their reports */
 
 /* Begins to await an order on its whole group: the first slices are made now,
  * for a small group all. */

@@ -55,7 +55,7 @@ struct parsed {
     struct flo_order order;
     struct flo_fleet_order row;
     char model[FLO_NAME_MAX + 1];
-    char reason[4 * 512 + 1]; /* characters of UTF-8: core/request/types.def */
+    char reason[4 * 512 + 1]; /* 512 characters of UTF-8: core/request/types.def */
     const char *fleet;
     struct flo_err *err;
 };

@@ -30,8 +30,8 @@ static int order_key_open(struct flo_controller *controller, struct flo_err *err
     return rv;
 }
 
-/* A key that enrolled devices know is never made again.  With another key the
- * devices would take no order, and each of them would have to be enrolled
+/* Checks a missing key.  A key that enrolled devices know is never made again:
+ * with another key they would accept no order, and each would have to enrol
  * again. */
 static int check_known(const struct flo_controller *controller, struct flo_err *err)
 {

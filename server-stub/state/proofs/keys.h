@@ -11,15 +11,15 @@
 #include "server-stub/store/ids.h"
 #include "server-stub/store/store.h"
 
-/* Topics that devices write, from FLO_TOPIC_REPORTED on. */
+/* Number of topics that devices write, from FLO_TOPIC_REPORTED on. */
 #define FLO_PROOFS_CHANNELS 5
 #define FLO_PROOFS_REPORTED 0
 #define FLO_PROOFS_TELE (FLO_TOPIC_TELE - FLO_TOPIC_REPORTED)
 #define FLO_PROOFS_PRESENCE (FLO_TOPIC_PRESENCE - FLO_TOPIC_REPORTED)
-#define FLO_PROOFS_ORDER_KEYS 2   /* the one in use, and the one before */
-#define FLO_PROOFS_BEHIND 16      /* old messages, one after the other */
-#define FLO_PROOFS_TOLD 16        /* devices until somebody asks */
-#define FLO_PROOFS_LATE_MS 600000 /* one connection behind the other */
+#define FLO_PROOFS_ORDER_KEYS 2   /* the key in use, and the one before */
+#define FLO_PROOFS_BEHIND 16      /* old messages in a row until a device counts as behind */
+#define FLO_PROOFS_TOLD 16        /* most devices kept until the caller asks */
+#define FLO_PROOFS_LATE_MS 600000 /* how long one connection may be behind the other */
 
 /* Parts of a key that exist only for a device that sent a message since the
  * start. */

@@ -54,7 +54,7 @@ FLO_MUST_USE int flo_scope_check(struct flo_controller *controller, const char *
 
 /* ---- plan.c ---- */
 
-#define FLO_PLAN_DEVICES 200 /* so many are listed */
+#define FLO_PLAN_DEVICES 200 /* most devices that a plan lists */
 
 struct flo_orders_plan {
     struct flo_controller *controller;

@@ -1,4 +1,5 @@
-/* A model taken off devices: order, scope, rollouts that end or let go. */
+/* Remove: removes a model from devices.  It issues the order, reads the scope,
+ * and ends rollouts or takes devices out of them. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,7 +16,8 @@
 #include "server-stub/state/rollouts/rollouts.h"
 #include "server-stub/store/making.h"
 
-/* Who reports nothing of the model may be told of it all the same. */
+/* Checks desired documents: a device that reports nothing of the model may
+ * still be ordered to have it. */
 static int look_at_desired(struct flo_scope_list *list, struct flo_err *err)
 {
     struct flo_scope_member *member = &list->items[0];
@@ -38,12 +40,12 @@ static bool is_told(const struct flo_scope_member *member)
 
 /* ---- does anybody have it? ---- */
 
-#define ENOUGH 1 /* no error: somebody has it */
+#define ENOUGH 1 /* result, no error: a device has the model */
 
 struct looking {
     struct flo_fleet_store *store;
     const char *model;
-    bool is_found; /* the list's end does not say why it ended */
+    bool is_found; /* found; the end of the listing does not say why it ended */
     struct flo_err *err;
 };
 
@@ -71,8 +73,8 @@ static int is_assigned(void *context, const char *device)
     return rv < 0 ? rv : order[0] != '\0' ? ENOUGH : 0;
 }
 
-/* Reports that name the model, then documents: none at all has a name with a
- * typing error. */
+/* Looks for one device with the model, in reports, then in desired documents.
+ * If there is none at all, the model's name may have a typing error. */
 static int look_for_one(struct flo_controller *controller, const struct flo_remove *what, bool *out,
                         struct flo_err *err)
 {
@@ -84,7 +86,7 @@ static int look_for_one(struct flo_controller *controller, const struct flo_remo
     if (rv == 0 && !looking.is_found) {
         rv = flo_fleet_desired_between(controller->store, what->model, "", "g", is_ordered, NULL,
                                        err);
-        if (rv == ENOUGH) { /* some device's: one in the group? */
+        if (rv == ENOUGH) { /* some device has the model: is one in the group? */
             rv = flo_fleet_group_each(controller->store, what->group, is_assigned, &looking, err);
         }
     }
@@ -113,8 +115,8 @@ static bool is_ended_by(const struct flo_rollout_entry *entry, const struct flo_
            (strcmp(what->group, "all") == 0 || strcmp(what->group, entry->group) == 0);
 }
 
-/* Those that end stop at once.  Others that go on have the devices no more:
- * a phase that begins must not bring it to one whose slice is to come. */
+/* Ends rollouts for the scope at once.  Others lose its devices now: a new
+ * phase must not bring the model to a device whose slice is still to come. */
 static int end_rollouts(struct flo_controller *controller, const struct flo_remove *what,
                         struct flo_scope_list *list, struct flo_err *err)
 {
@@ -137,7 +139,8 @@ static int end_rollouts(struct flo_controller *controller, const struct flo_remo
     return rv < 0 ? rv : flo_rollouts_write(controller, err);
 }
 
-/* One that ended brings late devices, too. */
+/* Removes the device from rollouts of the model, also from ended ones, which
+ * add late devices. */
 int flo_orders_leave_model(struct flo_controller *controller, const char *device, const char *model,
                            struct flo_err *err)
 {
@@ -207,8 +210,9 @@ static int check(struct flo_controller *controller, const struct flo_remove *wha
     return rv < 0 ? rv : nobody(what, list->count, err);
 }
 
-/* Rewriting comes last: in desired the removal stands before an abort.  The
- * devices of a group come in slices (making.h). */
+/* Issues the removal.  Desired documents are rewritten last, because the
+ * removal takes precedence over an abort there.  Devices of a group come in
+ * slices (making.h). */
 int flo_orders_remove(struct flo_controller *controller, const struct flo_remove *what, char *id,
                       struct flo_err *err)
 {

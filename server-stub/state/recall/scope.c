@@ -1,4 +1,4 @@
-/* Scope of an emergency order: its devices, and the way back of each. */
+/* Scope: the devices of an emergency order, and how each goes back. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,7 +10,7 @@
 #include "server-stub/state/rollouts/rollouts.h"
 #include "server-stub/state/sayings.h"
 
-#define ENOUGH 1 /* no error: a listing has what was asked for */
+#define ENOUGH 1 /* result, no error: the listing found enough */
 
 static int stop_at_first(void *context, const char *device)
 {
@@ -73,7 +73,7 @@ int flo_scope_take(void *context, const struct flo_fleet_device *device)
     return 0;
 }
 
-/* Reports are read until one of them says that its device can go back. */
+/* Reads reports until a device can go back. */
 static int collect_until_one(void *context, const struct flo_fleet_device *device)
 {
     struct flo_scope_list *list = context;
@@ -82,7 +82,8 @@ static int collect_until_one(void *context, const struct flo_fleet_device *devic
     return rv < 0 ? rv : flo_return_is_possible(list->items[list->count - 1].way) ? ENOUGH : 0;
 }
 
-/* Ids are drawn by chance: those that are read stand for the others. */
+/* Reads some devices until one can go back.  Ids are random, so the devices
+ * read represent the others. */
 static int read_until_one(struct flo_scope_list *list, const char *group, const char *title,
                           struct flo_err *err)
 {
@@ -91,7 +92,7 @@ static int read_until_one(struct flo_scope_list *list, const char *group, const 
         .group = group, .release = title, .online = -1, .limit = FLO_SCOPE_LOOKS};
     int rv = flo_fleet_device_list(store, &filter, collect_until_one, list, err);
 
-    /* The release may be on trial, or be stopped. */
+    /* No device serves it now: it may be on trial or stopped. */
     if (rv == 0 && list->count == 0) {
         filter.release = NULL;
         filter.model = list->model;

@@ -1,4 +1,5 @@
-/* A release taken back: order, scope, rollouts that stop or let devices go. */
+/* Take back: recalls a release.  It issues the order, reads the scope, and ends
+ * rollouts or takes devices out of them. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -27,9 +28,10 @@ static int take_digest(void *context, const struct flo_fleet_release *release)
     return flo_digest_parse(release->digest, &out->digest) ? 0 : FLO_E_DB;
 }
 
-/* Rollouts that go on have devices of the scope no more: they were ordered
- * back, and that is no failure of the release elsewhere.  That comes at once:
- * a phase that begins must not bring it to one whose slice is to come. */
+/* Removes the scope's devices from rollouts that continue: they were ordered
+ * back, which is no failure of the release elsewhere.  This is done at once: a
+ * new phase must not bring the release to a device whose slice is still to
+ * come. */
 static int leave_rollouts(struct flo_controller *controller, struct flo_scope_list *list,
                           const char *group, struct flo_err *err)
 {
@@ -86,15 +88,15 @@ int flo_take_back_find(struct flo_controller *controller, const struct flo_take_
     return what->to != NULL ? find_to(controller, what, out, err) : 0;
 }
 
-/* A release that may be deployed again has its rollback only in desired
- * documents.  A list would take it back once more from devices that got it
- * since. */
+/* Returns whether a group's list carries the rollback.  If the release may be
+ * deployed again, only desired documents carry it.  A list would roll back
+ * devices that got the release since. */
 static bool is_listed(const struct flo_take_back *what)
 {
     return what->is_yanked && what->device == NULL && what->to == NULL;
 }
 
-/* All devices in scope and their way back. */
+/* Reads all devices in scope and how each goes back. */
 static int look(struct flo_controller *controller, const struct flo_take_back *what,
                 struct flo_take_back_pair *both, struct flo_scope_list *list, struct flo_err *err)
 {
@@ -108,14 +110,14 @@ static int look(struct flo_controller *controller, const struct flo_take_back *w
     if (rv == 0) {
         rv = flo_scope_check(controller, what->group, what->device, err);
     }
-    /* Nobody's way back matters to whom decided. */
+    /* The ways back do not matter if the operator decided already. */
     return rv < 0 || (list->is_sliced && what->is_decided)
                ? rv
                : flo_scope_read(list, what->group, what->device, what->release, err);
 }
 
-/* A yank without a way back does not help a device that serves the release.
- * The operator must know this before. */
+/* Checks that some device can go back.  A yank alone does not help a device
+ * that serves the release, and the operator must know this before. */
 static int check_somebody(const struct flo_take_back *what, const struct flo_scope_list *list,
                           struct flo_err *err)
 {
@@ -140,8 +142,8 @@ static int may_bring(void *context, const struct flo_fleet_device *device)
     return flo_rules_may_bring(list->controller, device, list->err);
 }
 
-/* Who has to fetch `to` did not serve it just before: that is a change, and
- * whatever holds changes back holds it, too. */
+/* Checks the rules for devices that must fetch `to`: for them the rollback is a
+ * change, and a change freeze or missing approval refuses it. */
 static int check_rules(struct flo_controller *controller, struct flo_scope_list *list,
                        struct flo_err *err)
 {
@@ -184,9 +186,9 @@ static int issue_back(struct flo_controller *controller, const struct flo_take_b
     return flo_orders_issue_row(controller, &order, row, id, err);
 }
 
-/* Rewriting comes last: in desired the rollback stands before an abort.  An
- * order to all that stands in their list reaches each of them as one text, so
- * their documents can wait: no device needs one now. */
+/* Carries out the recall.  Desired documents are rewritten last, because the
+ * rollback takes precedence over an abort there.  An order to all in a list
+ * reaches each device as one text, so their documents can wait. */
 static int carry_out(struct flo_controller *controller, const struct flo_take_back *what,
                      const struct flo_take_back_pair *both, struct flo_scope_list *list,
                      struct flo_err *err)
@@ -210,8 +212,8 @@ static int carry_out(struct flo_controller *controller, const struct flo_take_ba
     return rv == 0 && !what->is_yanked ? leave_rollouts(controller, list, group, err) : rv;
 }
 
-/* Who may not be sent to another release refuses the whole order: then each
- * report is read before. */
+/* Returns whether devices are read in slices.  A device that may not change to
+ * another release refuses the whole order; then each report is read before. */
 static bool is_sliced(const struct flo_controller *controller, const struct flo_take_back *what)
 {
     return what->device == NULL && (what->to == NULL || flo_rules_are_none(controller->rules));

@@ -1,4 +1,5 @@
-/* A release withdrawn: its rollouts stop, desired documents let it go. */
+/* Withdraw: yanks a release.  Its rollouts stop, and desired documents drop
+ * it. */
 #include <string.h>
 
 #include "server-stub/core/orders/intent.h"
@@ -12,7 +13,8 @@ struct of_release {
     const char *release;
 };
 
-/* Rollouts of other releases are not read: this is an emergency. */
+/* Collects rollouts of the release; others are not read, to be fast in an
+ * emergency. */
 static int collect_rollout(void *context, const struct flo_fleet_rollout *rollout)
 {
     struct of_release *rollouts = context;
@@ -43,8 +45,8 @@ static int stop_rollout(struct flo_controller *controller, struct flo_rollout_en
                      err);
 }
 
-/* Rollouts under way are in memory.  A rollout that ended and cannot be read
- * must not stop an emergency. */
+/* Stops the rollouts.  Those under way are in memory.  An ended rollout that
+ * cannot be read must not stop an emergency. */
 int flo_orders_stop_rollouts(struct flo_controller *controller, const char *release,
                              const char *group, bool is_yanked, const char *note,
                              struct flo_err *err)
@@ -82,8 +84,8 @@ static int collect_deploy(void *context, const struct flo_fleet_order *order)
     return 0;
 }
 
-/* Also a device that comes back to a completed rollout begins nothing.
- * Nothing stands in the deploy's place from now on. */
+/* Removes the deploys from desired documents, with nothing in their place.  So
+ * a device that returns to a completed rollout begins nothing either. */
 static int let_go(struct flo_controller *controller, const char *release, struct flo_err *err)
 {
     struct of_release deploys = {.release = release};

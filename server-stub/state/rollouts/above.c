@@ -1,5 +1,5 @@
-/* Groups with more say than a rollout's own: a device in one of them is no
- * member while that group has another release of the model. */
+/* Above: groups with a higher priority than a rollout's own.  A device in one
+ * of them is no member while that group has another release of the model. */
 #include <string.h>
 
 #include "server-stub/state/controller.h"
@@ -10,7 +10,7 @@
 
 struct above {
     const struct flo_rollout_entry *entry;
-    bool is_known; /* the newest claim on the model was seen */
+    bool is_known; /* the newest claim on the model was found */
     bool is_other; /* that claim is for another release */
 };
 

@@ -1,5 +1,5 @@
-/* Actions of a rollout: orders, desired documents, rows and audit that follow
- * from a step. */
+/* Actions: carries out the actions of a step: orders, desired documents, rows
+ * and audit. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,8 +10,9 @@
 #include "server-stub/state/rollouts/work.h"
 #include "server-stub/state/text_list.h"
 
-/* Members of a phase have the same order, or as many as they have clocks that
- * differ.  `held`: the highest number of an order that one of them has. */
+/* Members whose clocks have the same offset; the members of a phase share one
+ * order for each offset.  `held`: the highest number of an order that one of
+ * them has. */
 struct clock {
     uint8_t zone;
     uint64_t held;
@@ -22,7 +23,7 @@ struct meant {
     struct clock clocks[FLO_ZONES_MAX + 1];
     size_t clock_count;
     struct flo_text_list devices;
-    uint8_t *clock_of; /* [device]: place in clocks[] */
+    uint8_t *clock_of; /* [device]: index in clocks[] */
     size_t room;
 };
 
@@ -62,7 +63,7 @@ static int add_meant(struct meant *meant, const struct flo_rollout_entry *entry,
     return 0;
 }
 
-/* Those that the action names and that may be told. */
+/* Finds the members that the action names and that may be ordered. */
 static int find_meant(struct flo_controller *controller, const struct flo_rollout_entry *entry,
                       const struct flo_rollout_action *action, struct meant *out,
                       struct flo_err *err)
@@ -131,7 +132,7 @@ static int do_phase(struct flo_controller *controller, struct flo_rollout_entry 
                                 detail, err);
 }
 
-/* The numbers that a verdict came from stay with the rollout. */
+/* Records a verdict with the numbers that it came from. */
 static int do_verdict(struct flo_controller *controller, struct flo_rollout_entry *entry,
                       const struct flo_rollout_event *event,
                       const struct flo_rollout_action *action, struct flo_err *err)

@@ -1,4 +1,4 @@
-/* To the begin of a rollout: approvals, its time, and what forbids it. */
+/* Begin: approvals of a rollout, its start time, and obstacles. */
 #include <string.h>
 
 #include <flotilla/errors/rollout.h>
@@ -9,11 +9,11 @@
 #include "server-stub/state/rollouts/work.h"
 #include "server-stub/state/rules/rules.h"
 
-#define BARS_MS 10000 /* between two looks at what forbids a step */
+#define BARS_MS 10000 /* interval of checks for obstacles */
 
 /* ---- the begin ---- */
 
-/* Devices that a newer rollout of the model has stay with it. */
+/* Leaves devices to a newer rollout of the model that has them. */
 static int leave_to_newer(struct flo_controller *controller, struct flo_rollout_entry *entry,
                           struct flo_err *err)
 {
@@ -53,7 +53,7 @@ static int put_off(struct flo_controller *controller, struct flo_rollout_entry *
                              err);
 }
 
-/* An error of the store is none of the rollout's. */
+/* Returns whether an error is the rollout's own, not the store's. */
 static bool is_ours(int code)
 {
     return flo_fleet_is_failure(code) || code == FLO_E_INTERNAL;
@@ -102,13 +102,15 @@ static bool is_person(const char *account)
     return strncmp(account, "user:", 5) == 0;
 }
 
-/* The same account, or one that people could take for it. */
+/* Returns whether this is the same account, or one that people could mistake
+ * for it. */
 static bool is_same(const char *name, const char *account, const struct flo_actor *by)
 {
     return strcmp(account, by->account) == 0 || strcmp(name, by->name) == 0;
 }
 
-/* Somebody holds a token of nobody: who started it as a person, perhaps. */
+/* Checks who approves.  A token without a person may belong to whoever started
+ * the rollout. */
 static int may_approve(const struct flo_rollout_entry *entry, const struct flo_actor *by,
                        struct flo_err *err)
 {
@@ -182,8 +184,8 @@ static int look_at_bars(struct flo_controller *controller, struct flo_rollout_en
                              err);
 }
 
-/* Bars are looked at now and then, when rules change, and when one ends: what
- * forbids a step may go before its time. */
+/* Returns whether obstacles are to be checked: from time to time, when rules
+ * change, and when a freeze ends.  An obstacle may go before its time. */
 static bool wants_a_look(struct flo_controller *controller, struct flo_rollout_entry *entry,
                          uint64_t wall_ms)
 {

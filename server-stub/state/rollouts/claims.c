@@ -1,9 +1,8 @@
-/* Claims: of several rollouts that say which release of a model a device
- * should have, one has the say (core/member/claim.h).
- *
- * A device that left a group, or came into one with a higher priority, is
- * ordered once more: by the completed rollout that has the say now, although
- * the order that it holds may be newer. */
+/* Claims: decides which of several rollouts determines a device's release of a
+ * model (core/member/claim.h).  A device that left a group, or joined one with
+ * a higher priority, is ordered again.  The order comes from the completed
+ * rollout with the highest priority now, even if the device's present order is
+ * newer. */
 #include <string.h>
 
 #include "server-stub/core/member/claim.h"
@@ -25,14 +24,14 @@ static int claim_of(struct flo_controller *controller, const char *rollout, stru
     return rv < 0 ? rv : flo_groups_priority(controller, entry->group, &out->priority, err);
 }
 
-/* The one with the most say comes last.  They are few. */
+/* Sorts ids by priority, the highest last; there are few. */
 int flo_rollouts_sort(struct flo_controller *controller, struct flo_text_list *ids,
                       struct flo_err *err)
 {
     int rv = flo_groups_read(controller, err);
 
     if (rv < 0 || flo_groups_rank_at(controller->groups, 0) == NULL) {
-        return rv; /* they are by age already */
+        return rv; /* they are sorted by age already */
     }
     for (size_t i = 1; i < ids->count && rv == 0; i++) {
         for (size_t at = i; at > 0 && rv == 0; at--) {
@@ -50,8 +49,9 @@ int flo_rollouts_sort(struct flo_controller *controller, struct flo_text_list *i
     return rv;
 }
 
-/* Was the model taken away from the rollout's group since it began?  Numbers
- * say so: a clock that is set would turn the two round. */
+/* Tells whether the model was removed from the rollout's group since the
+ * rollout began.  Sequence numbers decide: a changed clock could reverse the
+ * two. */
 int flo_rollouts_is_taken_away(struct flo_controller *controller,
                                const struct flo_rollout_entry *entry, bool *out,
                                struct flo_err *err)
@@ -67,7 +67,7 @@ int flo_rollouts_is_taken_away(struct flo_controller *controller,
 
 struct held {
     bool is_any;
-    char rollout[FLO_NAME_MAX + 1]; /* "": the order is of people */
+    char rollout[FLO_NAME_MAX + 1]; /* "": the order was given by a person */
     struct flo_claim claim;
     bool is_in_group;
 };
@@ -93,8 +93,8 @@ static int read_held(struct flo_controller *controller, const char *device, cons
                   : flo_rollouts_look(controller, entry, device, &excuse, &out->is_in_group, err);
 }
 
-/* An order of people stays.  Without any order the device had the release
- * already, before it went to another group. */
+/* Returns whether an order is due.  A person's order stays.  A device without
+ * any order had the release before it changed its group. */
 static bool is_due(const struct held *held, const struct flo_claim *winner,
                    const struct flo_rollout_member *member)
 {
@@ -110,8 +110,8 @@ static bool may_have(const struct flo_rollout *core, size_t index)
            !flo_rollout_is_excluded(core, &core->members[index]);
 }
 
-/* A change freeze holds it back, and what a snapshot left out, or a slice
- * holds, stays out. */
+/* Orders if due.  A change freeze delays the order.  Devices that fixed
+ * membership left out, or that a held slice stops, get none. */
 static int order_if_due(struct flo_controller *controller, struct flo_rollout_entry *entry,
                         const char *device, const struct held *held, const struct flo_claim *winner,
                         struct flo_err *err)
@@ -150,7 +150,7 @@ static int return_to(struct flo_controller *controller, const char *rollout, con
     snprintf(model, sizeof(model), "%s", entry->model);
     rv = read_held(controller, device, model, &held, err);
     rv = rv < 0 ? rv : claim_of(controller, rollout, &winner, err);
-    /* Looking for the other one may have pushed it out. */
+    /* The lookup of the other rollout may have evicted this one. */
     rv = rv < 0 ? rv : flo_rollouts_find(controller, rollout, &entry, err);
     return rv < 0 ? rv : order_if_due(controller, entry, device, &held, &winner, err);
 }

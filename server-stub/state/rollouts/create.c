@@ -1,5 +1,5 @@
-/* A rollout begins: its members, whether it may start, which older ones it
- * meets. */
+/* Create: makes a rollout: its members, whether it may start, and older
+ * rollouts with the same devices. */
 #include <string.h>
 
 #include <flotilla/errors/group.h>
@@ -58,8 +58,8 @@ static int count_full(void *context, const char *device)
     return 0;
 }
 
-/* A desired document names so many models and no more: the device would never
- * hear of this one. */
+/* Checks for room in a desired document, which names a limited number of
+ * models: the device would never get this one. */
 static int has_room(struct flo_controller *controller, const struct flo_rollout_entry *entry,
                     struct flo_err *err)
 {
@@ -101,7 +101,7 @@ static int start(struct flo_controller *controller, struct flo_rollout_entry *en
                         err);
 }
 
-/* Somebody must be the canary; a plan says who cannot. */
+/* Checks that there is a member to begin with; a plan says who cannot. */
 static int check_somebody(const struct flo_rollout_entry *entry, bool dry, struct flo_err *err)
 {
     char reasons[160] = "";
@@ -130,7 +130,8 @@ static int check_somebody(const struct flo_rollout_entry *entry, bool dry, struc
     return flo_err_fix(err, "%s", flo_excuse_fix((enum flo_excuse)last));
 }
 
-/* Members would be in no order, as if the word were not there. */
+/* Checks that some member has the label of the cover: else members would be in
+ * no order. */
 static int check_cover(const struct flo_rollout_entry *entry, struct flo_err *err)
 {
     const struct flo_rollout *core = &entry->core;
@@ -147,7 +148,7 @@ static int check_cover(const struct flo_rollout_entry *entry, struct flo_err *er
     return flo_err_fix(err, "correct the label, or give it to the devices");
 }
 
-/* Without an end an approval that nobody gives would wait for ever. */
+/* Time limit of approvals; else a rollout could wait for ever. */
 #define APPROVAL_MS (UINT64_C(7) * 24 * 3600 * 1000)
 
 static int settle_people(struct flo_controller *controller, struct flo_rollout_entry *entry,
@@ -173,7 +174,7 @@ static int may_be_made(struct flo_controller *controller, struct flo_rollout_ent
     int rv = settle_people(controller, entry, err);
 
     if (rv < 0 || !flo_rollouts_begins_now(entry)) {
-        return rv; /* asked again when it begins */
+        return rv; /* checked again when it begins */
     }
     if (!dry && (rv = flo_rollouts_may_go_on(controller, err)) < 0) {
         return rv;
@@ -228,7 +229,7 @@ int flo_rollouts_create(struct flo_controller *controller, json_t *spec, const s
     entry->own->overlaps = flo_rollouts_overlaps(controller, entry);
     if (dry) {
         flo_rollout_divide(&entry->core);
-        return 0; /* the caller frees a plan and rolls back */
+        return 0; /* a plan: the caller frees it and rolls back */
     }
     controller->rollouts->has_changed = true;
     rv = flo_rollouts_keep(controller, entry, err);

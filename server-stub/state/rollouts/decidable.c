@@ -1,5 +1,5 @@
-/* A gate that can never decide is refused before anything is ordered, and in a
- * plan. */
+/* Decidable: refuses a gate that can never decide, in a plan and before
+ * anything is ordered. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,7 +10,7 @@
 #include "server-stub/state/rollouts/rollouts.h"
 #include "server-stub/state/rollouts/work.h"
 
-/* The hardware class by which telemetry is compared, for each member. */
+/* The hardware class of each member, by which telemetry is compared. */
 struct classes {
     const struct flo_rollout *rollout;
     char names[FLO_DECIDABLE_CLASSES_MAX][FLO_HARDWARE_TEXT];
@@ -21,7 +21,8 @@ struct classes {
     uint8_t last_class;
 };
 
-/* More classes than fit are taken as one: the estimate stays kind. */
+/* Returns the number of a class.  Surplus classes count as one, so the estimate
+ * is optimistic. */
 static uint8_t class_of(struct classes *classes, const char *name)
 {
     for (size_t i = 0; i < classes->count; i++) {
@@ -45,7 +46,7 @@ static bool is_said_alike(const struct flo_select_device *one,
     return text == another || (text != NULL && another != NULL && strcmp(text, another) == 0);
 }
 
-/* Neighbours are alike, mostly. */
+/* Returns whether the device is like the last one, as neighbours mostly are. */
 static bool is_as_last(const struct classes *classes, const struct flo_select_device *device)
 {
     const struct flo_select_device *last = classes->last;
@@ -74,8 +75,8 @@ static int take_class(void *context, const struct flo_select_device *device)
     return 0;
 }
 
-/* The phases are divided in place and given back: members of 100,000 devices
- * are 16 MB. */
+/* Saved phases: they are divided in place and restored, because members of
+ * 100,000 devices are 16 MB. */
 struct division {
     struct flo_rollout *rollout;
     struct flo_rollout before;

@@ -1,16 +1,15 @@
-/* Members of a large rollout before their rows are made.
+/* Drafted: members of a large rollout before their rows are made.
  *
  * A rollout of 100,000 devices begins with one text of all its members; their
- * rows follow in slices.  A row has the last word: who changes meanwhile gets
- * one at once.  Whoever reads the rollout again adds those of the text that
- * have none, and goes on.
+ * rows follow in slices.  A row takes precedence over the text: a member that
+ * changes meanwhile gets its row at once.  When the rollout is read again,
+ * members of the text without a row are added, and the slices continue.
  *
- * The text: when they joined in its first line, then for each member its
- * device, bucket, segment, and whether it is away:
+ * The first line of the text is the time when the members joined.  Then comes a
+ * line for each member: device, bucket, segment, and whether it is away:
  *
- *     1795718772345
- *     00000007-7777-4777-8777-777777777777 123456789 0 1
- */
+ *       1795718772345
+ *       00000007-7777-4777-8777-777777777777 123456789 0 1 */
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,7 +23,8 @@
 
 #define AT_ONCE 4000 /* rows that a call makes itself: about 8 ms */
 
-/* The text says all that a row of it would. */
+/* Returns whether the text has all facts that a row of the member would
+ * have. */
 static bool is_plain(const struct flo_rollout_member *member, uint64_t since_at_ms)
 {
     return !member->has_row && member->state == FLO_EXECUTION_QUEUED && member->attempt == 0 &&
@@ -96,7 +96,7 @@ int flo_rollouts_draft(struct flo_controller *controller, struct flo_rollout_ent
 struct reading {
     struct flo_controller *controller;
     struct flo_rollout_entry *entry;
-    size_t rows; /* members that have one, in the order of ids */
+    size_t rows; /* members with a row, in the order of ids */
     flo_rollouts_load_fn load;
     void *context;
     struct flo_err *err;
@@ -117,8 +117,8 @@ static bool has_row(const struct reading *reading, const struct flo_rollout_memb
     return bsearch(member, core->members, reading->rows, sizeof(*core->members), by_device) != NULL;
 }
 
-/* A line; false: nothing that was written here.  sscanf looks for the end of
- * its text, which is megabytes away. */
+/* Parses a line; false: not written by this file.  sscanf is not used, because
+ * it searches the end of its text, which is megabytes away. */
 static bool read_line(const char *from, uint64_t since_at_ms, struct flo_rollout_member *out)
 {
     char line[sizeof(out->device) + 32];
@@ -158,7 +158,7 @@ static int take_text(void *context, const char *text)
     struct flo_rollout_member member;
     uint64_t since_at_ms = strtoull(text, NULL, 10);
     const char *line = strchr(text, '\n');
-    /* Facts that cannot be read are no device that is gone. */
+    /* If facts cannot be read, the device does not count as gone. */
     int rv =
         flo_fleet_facts_each(reading->controller->store, NULL, take_nobody, NULL, reading->err);
 

@@ -1,4 +1,4 @@
-/* Edit of a rollout that was made: its specification with other words. */
+/* Edit: changes the specification of an existing rollout. */
 #include <string.h>
 
 #include <flotilla/errors/rollout.h>
@@ -7,7 +7,8 @@
 #include "server-stub/state/rollouts/rollouts.h"
 #include "server-stub/state/rollouts/work.h"
 
-/* Other people agreed to what was asked, and to nothing else. */
+/* Checks approvals: other people approved the old specification, and nothing
+ * else. */
 static int check_people(struct flo_controller *controller, struct flo_rollout_entry *entry,
                         struct flo_err *err)
 {
@@ -40,8 +41,8 @@ static int check_words(const struct flo_rollout_entry *entry,
     return 0;
 }
 
-/* A phase that began has its devices by the labels that it was spread over;
- * the core knows only that it was. */
+/* Checks labels of the spread: a phase that began has its devices by the old
+ * labels.  The core knows only that the phase was spread. */
 static int check_spread(const struct flo_rollout_entry *entry,
                         const struct flo_rollout_entry *wanted, struct flo_err *err)
 {
@@ -60,7 +61,8 @@ static int check_spread(const struct flo_rollout_entry *entry,
     return 0;
 }
 
-/* A time that went by, and that no edit names, ends it no second time. */
+/* Keeps an expiry that has passed and that the edit does not name, so that it
+ * does not end the rollout again. */
 static void keep_expiry(const struct flo_rollout_entry *entry, struct flo_rollout_entry *wanted)
 {
     if (entry->core.expires_at_ms == 0 && entry->wish.expires_at_ms == wanted->wish.expires_at_ms) {
@@ -68,7 +70,8 @@ static void keep_expiry(const struct flo_rollout_entry *entry, struct flo_rollou
     }
 }
 
-/* No gates before and none now are the same gates. */
+/* Compares a member of the specification; no gates before and none now are
+ * equal. */
 static bool differs(const json_t *before, const json_t *wanted, const char *name)
 {
     const json_t *was = json_object_get(before, name);
@@ -77,15 +80,17 @@ static bool differs(const json_t *before, const json_t *wanted, const char *name
     return was == NULL || is == NULL ? was != is : !json_equal(was, is);
 }
 
-/* Gates that can decide are asked for where an edit changes them or those whom
- * they compare: not because devices left since the start. */
+/* Returns whether gates must be checked.  This holds if the edit changes gates
+ * or the devices that they compare, not because devices left since the
+ * start. */
 static bool asks_gates(const json_t *before, const json_t *wanted)
 {
     return differs(before, wanted, "gates") || differs(before, wanted, "phases") ||
            differs(before, wanted, "hold_for_person");
 }
 
-/* Limits and windows look at labels and zones, perhaps for the first time. */
+/* Places the members: limits and windows need labels and zones, perhaps for the
+ * first time. */
 static int place(struct flo_controller *controller, struct flo_rollout_entry *entry,
                  const struct flo_rollout *wanted, struct flo_err *err)
 {
@@ -105,7 +110,7 @@ static int apply(struct flo_controller *controller, struct flo_rollout_entry *en
     json_decref(entry->own->spec);
     entry->own->spec = json_incref(wanted->own->spec);
     entry->wish = wanted->wish;
-    flo_rollouts_labels_free(entry->own->labels); /* by which it is scanned */
+    flo_rollouts_labels_free(entry->own->labels); /* labels by which the rollout is scanned */
     entry->own->labels = NULL;
     int rv = place(controller, entry, &wanted->core, err);
     rv = rv < 0 ? rv
@@ -159,7 +164,7 @@ int flo_rollouts_edit(struct flo_controller *controller, struct flo_rollout_entr
     rv = rv < 0 ? rv : flo_rollout_may_edit(&entry->core, &wanted->core, err);
     if (rv == 0) {
         snprintf(note, sizeof(note), "%.64s: %s", by, names);
-        controller->rollouts->has_changed = true; /* also when it fails */
+        controller->rollouts->has_changed = true; /* set even on failure */
         rv = apply(controller, entry, wanted, note, err);
     }
     return rv;

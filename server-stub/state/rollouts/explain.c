@@ -1,9 +1,8 @@
 /* Explain: a rollout's decisions and their reasons, kept in memory for people.
- *
- * Each step that did something, or that ignored something with a reason, adds
- * its trace (core/rollout/trace.c).  FLO_EXPLAIN_BYTES of a rollout are kept
- * while it is in memory: of older times the decisions alone, and the newest
- * when that is too much.  The log has all of it. */
+ * A step that did something, or that ignored an event for a reason, adds its
+ * trace (core/rollout/trace.c).  At most FLO_EXPLAIN_BYTES are kept while the
+ * rollout is in memory.  The older part keeps decisions only, and if that is
+ * too much, the newest.  The log has all of it. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,8 +12,9 @@
 
 #define FLO_EXPLAIN_BYTES 65536
 
-/* Steps of single devices: ten thousand of them hide why a phase went on.  A
- * step is an event's line and those below it, which are indented. */
+/* Returns whether a step concerns a single device: ten thousand of these hide
+ * why a phase continued.  A step is an event's line and the indented lines
+ * below it. */
 static bool is_of_device(const char *step)
 {
     const char *line = strchr(step, '\n');
@@ -31,7 +31,8 @@ static bool is_of_device(const char *step)
     return is_one;
 }
 
-/* The older half loses the steps of devices: room for decisions. */
+/* Drops steps of single devices from the older half, to make room for
+ * decisions. */
 static void thin(struct flo_rollout_entry *entry)
 {
     struct flo_buf *trace = &entry->own->trace;
@@ -54,7 +55,7 @@ static void thin(struct flo_rollout_entry *entry)
     trace->data[trace->bytes] = '\0';
 }
 
-/* Half of it goes at once, at the end of a line. */
+/* Drops the older half at once, at the end of a line. */
 static void cut(struct flo_rollout_entry *entry)
 {
     struct flo_buf *trace = &entry->own->trace;
@@ -113,7 +114,8 @@ void flo_rollouts_explain(struct flo_rollout_entry *entry, const struct flo_roll
 
 /* ---- the decisions alone ---- */
 
-/* Lines that carry a decision out, or tell of a single device. */
+/* Returns whether a line is a detail: it carries out a decision, or concerns a
+ * single device. */
 static bool is_detail(const char *line)
 {
     static const char *const begins[] = {"device ", "devices ", "desired ", "order ",
@@ -138,7 +140,8 @@ static void add_line(const struct flo_controller *controller, const struct flo_r
     }
 }
 
-/* A step's line begins with "[seconds.ms]", since the rollout was made. */
+/* Parses a step's line, which begins with "[seconds.ms]" since the rollout was
+ * made. */
 static json_t *decision(const struct flo_controller *controller,
                         const struct flo_rollout_entry *entry, const char *step, const char *end)
 {
@@ -148,7 +151,7 @@ static json_t *decision(const struct flo_controller *controller,
     size_t chars = strcspn(step, "\n");
 
     if (close == NULL || close >= step + chars) {
-        close = step - 1; /* the rest of a step that was cut */
+        close = step - 1; /* the rest of a truncated step */
     }
     add_line(controller, entry, lines, close + 1, (size_t)(step + chars - close - 1));
     for (const char *at = step + chars; at < end; at += chars) {
@@ -172,7 +175,7 @@ static json_t *decisions(const struct flo_controller *controller,
         const char *end = next != NULL ? next : step + strlen(step);
         if (*step == '[' && !is_of_device(step)) {
             json_t *one = decision(controller, entry, step, end);
-            /* an event alone decided nothing */
+            /* an event without further lines decided nothing */
             if (json_array_size(json_object_get(one, "lines")) > 1) {
                 json_array_append(list, one);
             }

@@ -1,4 +1,4 @@
-/* Gates of a rollout as REST and the live stream show them. */
+/* Gates: the gates of a rollout, as REST and the live stream show them. */
 #include <math.h>
 
 #include "server-stub/state/controller.h"
@@ -67,7 +67,7 @@ static json_t *view_gate(const struct flo_rollout *core, uint32_t gate)
     return out;
 }
 
-/* The numbers of a rule's newest finding. */
+/* Writes the numbers of a rule's newest finding. */
 static void view_finding(const struct flo_study_standing *standing, json_t *out)
 {
     const struct flo_statistic_result *result = &standing->result;
@@ -92,8 +92,8 @@ static void view_finding(const struct flo_study_standing *standing, json_t *out)
     json_object_set_new(out, "result", numbers);
 }
 
-/* The verdict of this phase, or that of an earlier one where this one has no
- * say: the last phase leaves no controls. */
+/* Returns the verdict of this phase.  Where this phase cannot decide, the
+ * verdict is an earlier one's: the last phase leaves no controls. */
 static enum flo_verdict verdict_of(const struct flo_rollout *core, uint32_t index, bool is_awaited,
                                    uint32_t *phase)
 {
@@ -117,7 +117,7 @@ static const char *unit_of(const struct flo_measure_fact *fact)
                                               : "times";
 }
 
-/* A statistical gate: a rule of the rollout's study. */
+/* Returns a statistical gate, which is a rule of the rollout's analysis. */
 static json_t *view_rule(const struct flo_rollout *core, uint32_t index)
 {
     const struct flo_study *study = &core->study;
@@ -154,7 +154,7 @@ static json_t *view_rule(const struct flo_rollout *core, uint32_t index)
     return out;
 }
 
-/* A gate is one row: of the present phase. */
+/* Lists the gates, one row each, for the present phase. */
 json_t *flo_object_rollout_gates(const struct flo_rollout *core)
 {
     json_t *gates = json_array();

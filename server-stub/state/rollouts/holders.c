@@ -1,7 +1,6 @@
-/* Holders: who of those that got a release still runs it.
- *
- * The members of a rollout that ended keep their ends for ever, and newer
- * rollouts bring other releases to the same devices.  Their reports say so. */
+/* Holders: which updated devices still run the release.  The members of an
+ * ended rollout keep their final state for ever, and newer rollouts bring other
+ * releases to the same devices.  The devices' reports tell. */
 #include <string.h>
 
 #include "server-stub/state/controller.h"
@@ -14,7 +13,8 @@ static bool has_it(const struct flo_rollout_member *member)
     return flo_execution_kind((enum flo_execution)member->state) == FLO_EXECUTION_END_GOOD;
 }
 
-/* The device names another release of the model, and not this one. */
+/* Returns whether the device reports another release of the model, and not this
+ * one. */
 static bool runs_other(const struct flo_rollout_entry *entry, const struct flo_select_device *facts)
 {
     size_t bytes = strlen(entry->model);

@@ -1,4 +1,5 @@
-/* Rollouts in memory: a list by age; an ended one gives way. */
+/* List: rollouts in memory, sorted by age; an ended one is evicted when room is
+ * short. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -29,7 +30,8 @@ void flo_rollouts_entry_free(struct flo_rollout_entry *entry)
     }
 }
 
-/* They come by number: of too many, the newest are kept. */
+/* Keeps a release.  They come sorted by number; of too many, the newest are
+ * kept. */
 static int keep_release(void *context, const struct flo_fleet_release *release)
 {
     const struct flo_rollout_entry *entry = context;
@@ -194,7 +196,8 @@ static size_t count_active(const struct flo_controller *controller)
     return count;
 }
 
-/* Each holds a place until its rows are made. */
+/* Counts rollouts whose rows are not all made; each counts against the
+ * limit. */
 static size_t count_drafted(const struct flo_controller *controller)
 {
     size_t count = 0;
@@ -226,7 +229,7 @@ int flo_rollouts_check_room(const struct flo_controller *controller, size_t max,
     return FLO_E_REST_LIMIT;
 }
 
-/* The finished one that was not looked for longest makes room; false: all are
+/* Evicts the finished rollout that was used least recently; false: all are
  * under way. */
 static bool make_room(struct flo_controller *controller)
 {
@@ -251,7 +254,7 @@ static bool make_room(struct flo_controller *controller)
     return true;
 }
 
-/* Keep it in its place by age, also one that was read again.  Entry is
+/* Adds an entry, sorted by age, also one that was read again.  The entry is
  * taken. */
 int flo_rollouts_keep(struct flo_controller *controller, struct flo_rollout_entry *entry,
                       struct flo_err *err)

@@ -1,5 +1,5 @@
-/* May a rollout be made, or begin now: rules, change freezes, its release,
- * other rollouts. */
+/* May: checks whether a rollout may be made, or begin now: rules, change
+ * freezes, its release, other rollouts. */
 #include <string.h>
 
 #include <flotilla/errors/fleet.h>
@@ -21,7 +21,7 @@ static int is_member(void *context, const char *device)
     return flo_rollout_find(&entry->core, device) != SIZE_MAX ? 1 : 0;
 }
 
-/* Has the rollout a device of that group? */
+/* Tells whether the rollout has a device of that group. */
 static int touches(struct flo_controller *controller, struct flo_rollout_entry *entry,
                    const char *group, bool *out, struct flo_err *err)
 {
@@ -53,7 +53,8 @@ int flo_rollouts_people_needed(struct flo_controller *controller, struct flo_rol
     return rv;
 }
 
-/* The change freeze that lasts longest; *until_ms 0: none is on. */
+/* Finds the active change freeze that lasts longest; *until_ms 0: none is
+ * active. */
 int flo_rollouts_bar_of(struct flo_controller *controller, struct flo_rollout_entry *entry,
                         uint64_t wall_ms, const struct flo_rule_freeze **which, uint64_t *until_ms,
                         struct flo_err *err)
@@ -143,7 +144,8 @@ static int take_state(void *context, const struct flo_fleet_release *release)
     return 0;
 }
 
-/* The one of its model and group that runs or is paused; NULL: none. */
+/* Returns the rollout of the same model and group that runs or is paused; NULL:
+ * none. */
 static struct flo_rollout_entry *running_for(const struct flo_controller *controller,
                                              const struct flo_rollout_entry *entry)
 {
@@ -158,7 +160,8 @@ static struct flo_rollout_entry *running_for(const struct flo_controller *contro
     return NULL;
 }
 
-/* One that was asked for later is newer intent, and stays. */
+/* Returns the rollout that this one supersedes.  A rollout that was requested
+ * later is newer intent, and stays. */
 struct flo_rollout_entry *flo_rollouts_ended_by(const struct flo_controller *controller,
                                                 const struct flo_rollout_entry *entry)
 {

@@ -1,8 +1,7 @@
-/* Meant: the members that an action is about and whose desired documents it may
- * write.
- *
- * Many hold the same order, so its row is read once.  An action about a large
- * part of the fleet reads all assignments of the model in one query. */
+/* Meant: the members that an action affects, and whose desired documents the
+ * action may write.  Many devices hold the same order, so its row is read once.
+ * An action for a large part of the fleet reads all assignments of the model in
+ * one query. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,13 +11,13 @@
 #include "server-stub/state/rollouts/work.h"
 #include "server-stub/store/making.h"
 
-#define PART 8 /* a query for all is quicker from this part of the fleet on */
+#define PART 8 /* from 1/8 of the fleet on, one query for all is quicker */
 
-/* An order that a device's desired holds in the model's place. */
+/* The order about the model that a device's desired document holds. */
 struct holding {
-    char order[FLO_NAME_MAX + 1]; /* "": nothing is known */
+    char order[FLO_NAME_MAX + 1]; /* "": unknown */
     char rollout[FLO_NAME_MAX + 1];
-    uint64_t seq; /* 0: it is about a rollout, not about the model */
+    uint64_t seq; /* 0: the order is about a rollout, not about the model */
 };
 
 struct reading {
@@ -67,7 +66,7 @@ static int holding_of(struct reading *reading, const char *order, const struct h
     return rv;
 }
 
-/* The order that its desired holds; "": none. */
+/* Decides by the order that the desired document holds; "": none. */
 static int judge(struct reading *reading, struct flo_rollouts_meant *one, const char *order)
 {
     const struct holding *holding;
@@ -114,7 +113,8 @@ static int read_each(struct reading *reading)
     return rv;
 }
 
-/* Those that it names; how many.  `out` has room for all. */
+/* Finds the members that the action names; returns their count.  `out` has room
+ * for all. */
 static size_t find(const struct flo_rollout *core, const struct flo_rollout_action *action,
                    struct flo_rollouts_meant *out)
 {

@@ -1,11 +1,11 @@
-/* Members of rollouts: who of a group is one. */
+/* Members: decides which devices of a group are members of a rollout. */
 #include <string.h>
 
 #include "server-stub/state/controller.h"
 #include "server-stub/state/rollouts/rollouts.h"
 #include "server-stub/state/rollouts/work.h"
 
-/* The pin of the model, "model@version"; NULL: none. */
+/* Returns the device's pin of the model, "model@version"; NULL: none. */
 static const char *pin_of(const struct flo_select_device *device, const char *model)
 {
     const char *const *one = device->values[FLO_SELECT_PINNED].list;
@@ -37,7 +37,7 @@ bool flo_rollouts_is_online(const struct flo_select_device *device)
     return strcmp(device->values[FLO_SELECT_STATE].text, "online") == 0;
 }
 
-/* A device that was retired is in no group. */
+/* Evaluates a device; a retired device is in no group. */
 int flo_rollouts_look(struct flo_controller *controller, struct flo_rollout_entry *entry,
                       const char *device, enum flo_excuse *excuse, bool *is_in_group,
                       struct flo_err *err)

@@ -1,5 +1,5 @@
-/* Named: texts of a rollout's core for people.  The core knows devices by their
- * ids and shortens them; here the names take their place. */
+/* Named: texts of a rollout's core for people.  The core knows devices by
+ * shortened ids; names replace them here. */
 #include <ctype.h>
 #include <string.h>
 
@@ -7,7 +7,7 @@
 #include "server-stub/state/rollouts/rollouts.h"
 #include "server-stub/state/rollouts/work.h"
 
-#define SHORT 8 /* characters of an id in a text of the core */
+#define SHORT 8 /* characters of a shortened id in a text of the core */
 #define REMAINING_SHOWN 32
 
 static int take_name(void *context, const struct flo_fleet_device *device)
@@ -16,7 +16,7 @@ static int take_name(void *context, const struct flo_fleet_device *device)
     return 0;
 }
 
-/* The device's name, or its id where it has none any more. */
+/* Writes the device's name, or its id where it has no name any more. */
 static void name_of(const struct flo_controller *controller, const char *device, char *out)
 {
     struct flo_err gone = {0};
@@ -36,7 +36,8 @@ json_t *flo_rollouts_device_name(const struct flo_controller *controller, const 
     return json_string(name);
 }
 
-/* The member whose id begins so; NULL: none, or more than one. */
+/* Returns the member whose id begins with these characters; NULL: none, or more
+ * than one. */
 static const struct flo_rollout_member *member_of(const struct flo_rollout *rollout,
                                                   const char *word)
 {
@@ -102,7 +103,7 @@ json_t *flo_rollouts_named(const struct flo_controller *controller,
 
 /* ---- who is left ---- */
 
-/* The words of the state's next step, for this rollout and a device. */
+/* Returns the text of the state's next step, for this rollout and a device. */
 static json_t *remedy(const char *next, const char *model, const char *device)
 {
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) out = {0};

@@ -1,9 +1,8 @@
-/* Orders of a rollout: for ranges of buckets, and for single devices.
- *
- * A phase has one deploy order for all of its devices.  With a window it has
- * one for each way in which clocks of its devices differ from UTC: the order
- * states the window by UTC, so that a device which hears of it late needs no
- * zone to know that it must wait. */
+/* Orders: orders of a rollout, for ranges of buckets and for single devices.  A
+ * phase has one deploy order for all of its devices.  With a time window it has
+ * one order for each UTC offset of its devices.  The order states the window in
+ * UTC, so a device that receives it late needs no zone to know that it must
+ * wait. */
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,14 +16,13 @@
 #include "server-stub/state/rollouts/rollouts.h"
 #include "server-stub/state/rollouts/work.h"
 
-/* A rollout without a jitter of its own gets one.  Devices that come back
- * together (a broker that was away) then begin no faster than the pace
- * either. */
+/* Longest start jitter of a rollout without one of its own.  Devices that come
+ * back together (the broker was away) then begin no faster than the pace. */
 #define JITTER_MS_MAX 60000
 
 /* ---- building ---- */
 
-/* The window by UTC of a member; length_s 0: there is none. */
+/* Returns a member's window in UTC; length_s 0: there is none. */
 static struct flo_window window_of(const struct flo_rollout_entry *entry,
                                    const struct flo_rollout_member *member)
 {
@@ -66,7 +64,7 @@ static int take_number(void *context, const struct flo_fleet_release *release)
     return 0;
 }
 
-/* All but the scope. */
+/* Fills the order except its scope. */
 static int build(struct flo_controller *controller, const struct flo_rollout_entry *entry,
                  enum flo_order_op op, uint32_t phase, const struct flo_window *window,
                  struct flo_order *out, struct flo_err *err)
@@ -101,7 +99,8 @@ static int build(struct flo_controller *controller, const struct flo_rollout_ent
     return 0;
 }
 
-/* Buckets of members that changed places are not those of their hash. */
+/* Sets the scope.  Members that exchanged buckets for the cover have other
+ * buckets than their hash. */
 static void scope_of(const struct flo_rollout_entry *entry, uint32_t from, uint32_t to,
                      struct flo_scope *out)
 {
@@ -135,7 +134,7 @@ int flo_rollouts_order(struct flo_controller *controller, struct flo_rollout_ent
     char id[FLO_NAME_MAX + 1];
 
     if (action->op == FLO_ORDER_DEPLOY && entry->core.window.length_s > 0) {
-        return 0; /* one for each clock, when it is told: order_for */
+        return 0; /* one order for each UTC offset, made on demand: order_for */
     }
     int rv = build(controller, entry, action->op, action->phase, &none, &order, err);
     if (rv < 0) {
@@ -151,7 +150,8 @@ static int take_id(void *context, const struct flo_fleet_order *order)
     return 0;
 }
 
-/* The phase under which an order for one clock is found again. */
+/* Returns the phase number under which an order for one UTC offset is
+ * stored. */
 static uint64_t row_phase_of(uint32_t phase, const struct flo_window *window)
 {
     uint64_t minute = window->from_s / 60;
@@ -173,7 +173,7 @@ int flo_rollouts_order_for(struct flo_controller *controller, struct flo_rollout
     int rv = flo_fleet_order_of(controller->store, entry->core.id, flo_order_op_word(op), row_phase,
                                 take_id, id, err);
 
-    if (rv == 0) { /* after a long pause, or for a newcomer, it may be old */
+    if (rv == 0) { /* the order may be old, after a long pause or for a late device */
         return flo_orders_freshen(controller, id, held, err);
     }
     if (rv != FLO_E_ABSENT || window.length_s == 0) {

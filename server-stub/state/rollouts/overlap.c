@@ -1,5 +1,5 @@
-/* Rollouts that meet on one device: newcomers, and the newest intent for a
- * device and model, which wins. */
+/* Overlap: rollouts with a common device.  New devices join, and the newest
+ * intent for a device and model wins. */
 #include <string.h>
 
 #include "server-stub/core/orders/intent.h"
@@ -17,7 +17,7 @@ static int add_id(void *context, const char *id)
     return 0;
 }
 
-/* The device's slice or segment gets nothing from that rollout. */
+/* Returns whether the rollout leaves out the device's slice or segment. */
 static bool is_left_out(const struct flo_rollout_entry *entry,
                         const struct flo_select_device *facts, const char *device)
 {
@@ -27,8 +27,9 @@ static bool is_left_out(const struct flo_rollout_entry *entry,
                              : facts != NULL && flo_rollouts_slices_of(entry, facts) != 0;
 }
 
-/* Does a later one in the list bring the device to the same model?  One that
- * leaves it out does not: a new device there gets the release before. */
+/* Tells whether a later rollout in the list brings the device to the same
+ * model.  A rollout that leaves the device out does not: a new device there
+ * gets the earlier release. */
 static int is_overruled(struct flo_controller *controller, const struct flo_text_list *ids,
                         size_t place, const char *device, const char *model, bool *out,
                         struct flo_err *err)
@@ -70,7 +71,7 @@ static int join_one(struct flo_controller *controller, const struct flo_text_lis
         snprintf(model, sizeof(model), "%s", entry->model);
         rv = is_overruled(controller, ids, place, device, model, &is_superseded, err);
     }
-    if (rv == 0) { /* looking for others may have pushed it out */
+    if (rv == 0) { /* the lookup of others may have evicted this one */
         rv = flo_rollouts_find(controller, ids->items[place], &entry, err);
     }
     if (rv == 0) {
@@ -95,8 +96,8 @@ static int join_one(struct flo_controller *controller, const struct flo_text_lis
                         err);
 }
 
-/* A newcomer gets the last completed rollouts of its groups and those under
- * way, also when they are not in memory. */
+/* Adds a new device to the last completed rollouts of its groups and to those
+ * under way, even if they are not in memory. */
 int flo_rollouts_join(struct flo_controller *controller, const char *device, struct flo_err *err)
 {
     struct flo_text_list ids = {0};
@@ -150,7 +151,8 @@ json_t *flo_rollouts_overlaps(const struct flo_controller *controller,
     return list;
 }
 
-/* An older order must not reach the device before that of a newer one. */
+/* Removes an older order from the device's desired document, so that it cannot
+ * arrive before a newer one. */
 int flo_rollouts_forget_order(struct flo_controller *controller,
                               const struct flo_rollout_entry *older, const char *device,
                               struct flo_err *err)
@@ -188,7 +190,8 @@ static int supersede_device(struct flo_controller *controller, struct flo_rollou
     return is_done ? flo_rollouts_forget_order(controller, older, device, err) : rv;
 }
 
-/* Before its devices are the newer one's: without any it would be completed. */
+/* Ends a running rollout before the newer one takes its devices: without any
+ * device it would count as completed. */
 static int end_running(struct flo_controller *controller, struct flo_rollout_entry *running,
                        const char *newer, struct flo_err *err)
 {
@@ -200,8 +203,8 @@ static int end_running(struct flo_controller *controller, struct flo_rollout_ent
         (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_ABORT, .note = note}, err);
 }
 
-/* The rollout ends, and with it what devices were told and have not begun: the
- * newer one's order takes that place, so nobody would answer for it. */
+/* Ends the rollout for devices that were ordered and have not begun.  The newer
+ * rollout's order replaces theirs, so no device would answer for it. */
 static int leave_told(struct flo_controller *controller, struct flo_rollout_entry *ended,
                       const struct flo_rollout_entry *entry, struct flo_err *err)
 {

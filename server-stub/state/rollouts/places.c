@@ -1,9 +1,7 @@
-/* Places of members: the numbers that a rollout's core knows instead of labels
- * and time zones.
- *
- * A device's zone is its label `tz`, else what its profile says: a name
- * ("Europe/Paris") or an offset ("+02:00").  Offsets change with summer time,
- * so the shell looks at them again all the time; the core gets numbers. */
+/* Places: the numbers that a rollout's core uses for members' labels and time
+ * zones.  A device's zone is its label `tz`, else the zone in its profile: a
+ * name ("Europe/Paris") or an offset ("+02:00").  Offsets change with summer
+ * time, so this file updates them regularly, and the core gets numbers. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,7 +12,7 @@
 
 #define ZONE_LABEL "tz"
 #define SITE_LABEL "site"
-#define LOOK_MS 20000 /* between two looks at the offsets */
+#define LOOK_MS 20000 /* interval of updating the offsets */
 
 static bool has_places(const struct flo_rollout_entry *entry)
 {
@@ -47,7 +45,7 @@ void flo_rollouts_look_at_zones(struct flo_rollout_entry *entry)
     }
 }
 
-/* The zone's number; 0: nobody knows it, or there are too many. */
+/* Returns the zone's number; 0: unknown, or too many zones. */
 static uint8_t zone_number(struct flo_rollout_entry *entry, const char *name)
 {
     size_t before = entry->own->zone_names.count;
@@ -90,7 +88,7 @@ static uint32_t stratum_of(struct flo_rollout_entry *entry, const struct flo_sel
 {
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) key = {0};
 
-    if (entry->core.is_covered) { /* 0: it has no value */
+    if (entry->core.is_covered) { /* 0: the device has no value */
         const char *value = flo_select_label_value(device, entry->wish.cover);
         return value[0] == '\0' ? 0 : flo_word_number(&entry->own->strata, value);
     }
@@ -106,7 +104,7 @@ static uint32_t stratum_of(struct flo_rollout_entry *entry, const struct flo_sel
     return key.data == NULL ? 0 : flo_word_number(&entry->own->strata, key.data);
 }
 
-/* The core counts in an array of all slots. */
+/* Makes room for the slot, because the core counts in an array of all slots. */
 static bool has_slot(struct flo_rollout_entry *entry, uint32_t slot)
 {
     struct flo_rollout *core = &entry->core;

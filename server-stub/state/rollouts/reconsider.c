@@ -1,4 +1,5 @@
-/* Something about a device changed: rollouts let it go, or it joins them. */
+/* Reconsider: rollouts drop a device whose facts changed, or the device joins
+ * them. */
 #include "server-stub/core/orders/intent.h"
 #include "server-stub/state/controller.h"
 #include "server-stub/state/rollouts/rollouts.h"
@@ -10,7 +11,8 @@ static bool has_not_begun(const struct flo_rollout_member *member)
            flo_rollout_member_is_left_out(member);
 }
 
-/* A snapshot keeps whom it began with, also who leaves the group. */
+/* Returns whether membership is fixed: a snapshot keeps its devices, even those
+ * that leave the group. */
 static bool keeps(const struct flo_rollout *core)
 {
     return core->is_snapshot &&
@@ -18,7 +20,7 @@ static bool keeps(const struct flo_rollout *core)
             core->state == FLO_ROLLOUT_COMPLETED);
 }
 
-/* The device is no member any more, if it has not begun. */
+/* Removes the device from the members, if it has not begun. */
 static int withdraw(struct flo_controller *controller, struct flo_rollout_entry *entry,
                     const char *device, struct flo_err *err)
 {
@@ -74,7 +76,8 @@ int flo_rollouts_relabelled(struct flo_controller *controller, const char *devic
         }
         is_any_held = is_any_held || (has_it && entry->core.study.state.held_count > 0);
     }
-    /* As one that joins: of other slices, and who else has the say counts. */
+    /* The device is treated as a new one: its slices and the rollouts'
+     * priorities are checked again. */
     return is_any_held ? flo_rollouts_join(controller, device, err) : 0;
 }
 

@@ -81,7 +81,7 @@ enum flo_found {
     FLO_FOUND_ASKED, /* held, and a person is asked */
     FLO_FOUND_BACK,  /* all its devices went back */
     FLO_FOUND_TOLD,
-    FLO_FOUND_CHANGED, /* the site changed, not the release */
+    FLO_FOUND_CHANGED, /* the site itself changed, not because of the release */
     FLO_FOUND_PROBED,
     FLO_FOUND_COUNT
 };

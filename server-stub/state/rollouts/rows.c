@@ -1,5 +1,5 @@
-/* Rows of a rollout's members: of one, of all that changed, and of those that
- * have none yet. */
+/* Rows: the stored rows of a rollout's members: of one, of all that changed,
+ * and missing ones. */
 #include <string.h>
 
 #include "server-stub/state/controller.h"
@@ -77,7 +77,8 @@ static int make_all(struct flo_controller *controller, struct flo_rollout_entry 
     return entry->own->is_drafted ? flo_rollouts_make_rows(controller, entry, SIZE_MAX, err) : 0;
 }
 
-/* A text of before would bring it back. */
+/* Deletes a member's row; it writes missing rows first, as the draft text would
+ * bring the member back. */
 int flo_rollouts_forget_member(struct flo_controller *controller, struct flo_rollout_entry *entry,
                                const char *device, struct flo_err *err)
 {

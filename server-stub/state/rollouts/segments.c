@@ -1,5 +1,5 @@
-/* Segments of a rollout: hardware class and variant of each member, fixed when
- * it starts.  A comparison never mixes them up. */
+/* Segments: hardware class and variant of each member, fixed at the start.
+ * Comparisons stay within a segment. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -7,7 +7,7 @@
 #include "server-stub/state/fit/fit.h"
 #include "server-stub/state/rollouts/work.h"
 
-#define MEMBERS_MIN 20 /* members of a segment; smaller ones are together */
+#define MEMBERS_MIN 20 /* least members of a segment; smaller ones are merged */
 #define DRAFTS_MAX 255
 #define OTHER "other"
 
@@ -18,7 +18,7 @@ struct draft {
 };
 struct segmenting {
     struct flo_rollout_entry *entry;
-    struct flo_release *release; /* NULL: it has one variant */
+    struct flo_release *release; /* NULL: the release has one variant */
     struct flo_fleet_store *store;
     struct flo_err *err;
     struct draft drafts[DRAFTS_MAX];
@@ -35,7 +35,8 @@ static const struct flo_release *find_release(void *context, const struct flo_di
     return flo_digest_equal(digest, &all->entry->release) ? all->release : NULL;
 }
 
-/* Only a release of several variants asks a device's report. */
+/* Lookup of a device's variant; only a release with several variants needs the
+ * report. */
 struct variant_of {
     struct segmenting *all;
     char *out;
@@ -159,7 +160,7 @@ static uint8_t add_segment(struct flo_rollout *core, const char *name)
     return (uint8_t)core->segment_count++;
 }
 
-/* The largest have a segment each; what is small, or too much, is one. */
+/* Gives the largest groups a segment each; small and surplus ones share one. */
 static void settle(struct segmenting *all)
 {
     struct flo_rollout *core = &all->entry->core;

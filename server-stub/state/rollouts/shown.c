@@ -1,9 +1,8 @@
-/* Shown: devices of a rollout for people, from its members in memory.
- *
- * A page has 50 of 100,000.  Those are chosen here, and only their rows are
- * read, for what they said.  The first ones are those that a person looks
- * for.  Pages go by the ids, which never change: each member that is there all
- * the time comes once, whatever happens to it meanwhile. */
+/* Shown: devices of a rollout for people, chosen from its members in memory.  A
+ * page shows 50 of 100,000.  They are chosen here, and only their rows are
+ * read, for what the devices reported.  The first ones are those that a person
+ * looks for.  Pages are sorted by ids, which never change.  So each member that
+ * is there all the time is listed once, whatever happens to it meanwhile. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -64,7 +63,7 @@ static int take_said(void *context, const struct flo_rollout_member *row, const 
     return 0;
 }
 
-/* Views of these members, in this order. */
+/* Creates the JSON of these members, in this order. */
 static int show(struct flo_controller *controller, const struct flo_rollout *core,
                 const struct flo_rollout_member *const *members, size_t count, json_t **out,
                 struct flo_err *err)
@@ -80,7 +79,7 @@ static int show(struct flo_controller *controller, const struct flo_rollout *cor
     for (size_t i = 0; i < count && rv == 0; i++) {
         json_t *one = view_of(controller, core, members[i]);
         devices[i] = members[i]->device;
-        add_said(one, "", ""); /* until its row says more */
+        add_said(one, "", ""); /* filled when its row is read */
         json_object_set(by_id, devices[i], one);
         json_array_append_new(list, one);
     }
@@ -115,11 +114,11 @@ static enum rank rank_of(const struct flo_rollout_member *member)
 
 struct candidate {
     const struct flo_rollout_member *member;
-    const char *name; /* NULL: it is retired */
+    const char *name; /* NULL: the device is retired */
     enum rank rank;
 };
 
-/* Retired devices are the last of their rank. */
+/* Compares two devices; retired ones are the last of their rank. */
 static int compare(const void *a, const void *b, void *context)
 {
     const struct candidate *left = a;
@@ -136,8 +135,8 @@ static int compare(const void *a, const void *b, void *context)
     return order != 0 ? order : strcmp(left->member->device, right->member->device);
 }
 
-/* The lowest ranks that together have so many.  A rank that is not needed costs
- * no look at names. */
+/* Finds the lowest ranks that together have so many devices.  Names are not
+ * read for a rank that is not needed. */
 static enum rank ranks_for(const struct flo_rollout *core, size_t limit, size_t *count)
 {
     size_t counts[RANKS] = {0};

@@ -1,10 +1,9 @@
-/* Slices of a rollout: the labels by which its study scans, as numbers.
- *
- * They are those of the policy, else the hardware class, the label `site`, and
- * those by which its phases are spread or cover.  A pair of labels is one with
- * values of its own.  A member's labels are read once, from memory and some
- * members at a time; who joins, or has other labels, is read alone.  While a
- * member is not read, no slice is looked for. */
+/* Slices: the labels by which a rollout's analysis scans, as numbers.  They are
+ * those of the policy, else the hardware class, the label `site`, and those by
+ * which its phases are spread or cover.  A pair of labels counts as one label
+ * with values of its own.  A member's labels are read once, from memory, some
+ * members at a time.  A member that joins, or whose labels change, is read
+ * alone.  While a member is unread, no slice is searched. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,27 +19,27 @@
 
 #define HARDWARE "hw"
 #define SITE "site"
-#define READ_MAX 5000 /* members a call: some milliseconds */
+#define READ_MAX 5000 /* members in a call: some milliseconds */
 #define UNREAD UINT32_MAX
 
-#define BETWEEN '\x1f' /* values of a pair: no value has it */
+#define BETWEEN '\x1f' /* separator of a pair's values; no value has it */
 
 struct label {
     struct flo_spec_label key;
-    /* The label's values, as they were first seen. */
+    /* The label's values, in the order of their first use. */
     struct flo_word_set words;
-    uint32_t *of;                   /* [member] number of a word; 0: none */
-    uint16_t *numbers;              /* [word - 1] among those scanned */
+    uint32_t *of;                   /* [member]: number of a word; 0: none */
+    uint16_t *numbers;              /* [word - 1]: number among the scanned values */
     struct flo_slice_values values; /* scanned ones */
-    uint32_t judged;                /* at the rollout's first look */
+    uint32_t judged;                /* values judged at the rollout's first check */
 };
 struct flo_rollout_labels {
     size_t count;
     struct label labels[FLO_SLICE_LABELS_MAX];
     size_t member_count;
     char (*ids)[37]; /* sorted, as the rollout's members are */
-    size_t unread;   /* members that have to be looked at */
-    size_t next;     /* place that is looked at next */
+    size_t unread;   /* members still to be read */
+    size_t next;     /* index that is read next */
     bool is_numbered;
 };
 
@@ -73,8 +72,8 @@ static void add_key(struct flo_rollout_labels *labels, const char *key)
     }
 }
 
-/* The scan names the slice of the earlier label where two explain as much:
- * pairs come last. */
+/* Adds the labels that the rollout names.  The scan names the slice of the
+ * earlier label where two explain equally much, so pairs come last. */
 static void add_asked(struct flo_rollout_labels *labels, const struct flo_spec *wish, bool is_pair)
 {
     _Static_assert(FLO_SPEC_LABELS_MAX <= FLO_SLICE_LABELS_MAX, "all of them");
@@ -115,8 +114,8 @@ static bool is_of(const struct flo_rollout_labels *labels, const struct flo_roll
     return is_same;
 }
 
-/* Both lists are sorted: what is known of a member that stays comes along.
- * The new lists are empty; those of before are freed. */
+/* Copies known facts of members that stay, from the sorted old list to the
+ * sorted new one.  The new lists are empty; the old ones are freed. */
 static void take_over(struct flo_rollout_labels *labels, const struct flo_rollout *core,
                       char (*ids)[37], uint32_t *of[FLO_SLICE_LABELS_MAX])
 {
@@ -171,7 +170,7 @@ static int follow(struct flo_rollout_labels *labels, const struct flo_rollout *c
 
 /* ---- values of a member ---- */
 
-/* Borrowed from the device, or in `hardware`. */
+/* Returns a label's value, borrowed from the device, or in `hardware`. */
 static const char *value_of(const struct flo_select_device *device, const char *key, char *hardware)
 {
     const char *value = flo_select_label_value(device, key);
@@ -183,7 +182,8 @@ static const char *value_of(const struct flo_select_device *device, const char *
     return hardware;
 }
 
-/* That of a pair is made of both, in `pair`; "": it lacks one. */
+/* Returns the value; a pair's value is built in `pair` from both.  "": one is
+ * missing. */
 static const char *text_of(const struct flo_select_device *device, const struct flo_spec_label *key,
                            char *hardware, struct flo_buf *pair)
 {
@@ -302,10 +302,10 @@ static uint16_t number_of(const struct label *label, size_t member)
 
 /* ---- its name ---- */
 
-/* Bytes of a long name; the rest tells it from those alike. */
+/* Bytes kept of a long name; a suffix makes it unique. */
 #define CUT_BYTES 75
 
-/* As much of it as is whole characters. */
+/* Returns how many of `bytes` are complete characters. */
 static size_t cut(const char *text, size_t bytes)
 {
     while (bytes > 0 && ((unsigned char)text[bytes] & 0xc0) == 0x80) {
@@ -314,8 +314,8 @@ static size_t cut(const char *text, size_t bytes)
     return bytes;
 }
 
-/* "site&hw=lyon&x".  Two pairs of values whose own `&` make them look alike
- * would have the same text. */
+/* Returns whether a name like "site&hw=lyon&x" is unambiguous.  Values that
+ * contain `&` could give two pairs the same text. */
 static bool is_clear(const struct flo_spec_label *key, const char *value)
 {
     return key->second[0] == '\0' || strchr(value, '&') == NULL;
@@ -326,7 +326,8 @@ static void name_label(const struct flo_spec_label *key, char *out, size_t bytes
     snprintf(out, bytes, "%s%s%s", key->key, key->second[0] != '\0' ? "&" : "", key->second);
 }
 
-/* A slice is known by its name alone, so no two have the same one. */
+/* Writes the slice's name, which is unique, because a slice is known by its
+ * name alone. */
 static void name_value(const struct flo_spec_label *key, const char *value, char *out)
 {
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) whole = {0};
@@ -382,7 +383,7 @@ uint8_t flo_rollouts_slices_of(const struct flo_rollout_entry *entry,
     struct flo_rollout_labels *keys = calloc(1, sizeof(*keys));
     if (keys == NULL || device == NULL) {
         free(keys);
-        return UINT8_MAX; /* the value may be any */
+        return UINT8_MAX; /* unknown: the value may be any */
     }
     add_keys(keys, &entry->wish);
     for (size_t l = 0; l < keys->count; l++) {
@@ -398,7 +399,8 @@ uint8_t flo_rollouts_slices_of(const struct flo_rollout_entry *entry,
 
 /* ---- for a study ---- */
 
-/* No slice is looked for between two models of one device. */
+/* Returns whether slices are searched; not in a comparison of two models on one
+ * device. */
 static bool is_scanned(const struct flo_rollout_entry *entry)
 {
     return entry->core.study.rules.count > 0 && entry->core.study.split_of[0] == '\0';
@@ -440,7 +442,8 @@ int flo_rollouts_labels_read(struct flo_controller *controller, struct flo_rollo
     return rv;
 }
 
-/* Notes of labels that are scanned in part, or not at all. */
+/* Creates the JSON of a scanned label, with notes if it is scanned in part, or
+ * not at all. */
 static json_t *scan_json(const struct label *label, struct flo_buf *notes)
 {
     const struct flo_slice_values *values = &label->values;
@@ -532,7 +535,7 @@ int flo_rollouts_slices_ask(struct flo_controller *controller, struct flo_rollou
     return 0;
 }
 
-/* Members of the slice get the bit. */
+/* Sets the slice's bit for its members. */
 static void mark(const struct flo_rollout_labels *labels, const struct flo_slice *slice,
                  uint8_t bit, uint8_t *out)
 {

@@ -1,4 +1,5 @@
-/* From a specification (core/spec/) to a rollout: its release is looked up. */
+/* Spec: makes a rollout from a specification (core/spec/); looks up its
+ * release. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,7 +17,7 @@ static int take_release(void *context, const struct flo_fleet_release *release)
     return flo_digest_parse(release->digest, &entry->release) ? 0 : FLO_E_DB;
 }
 
-/* A window in a zone that nobody knows would never open. */
+/* Checks the time zone: a window in an unknown zone would never open. */
 static int check_zone(const struct flo_spec *wish, struct flo_err *err)
 {
     const struct flo_window *window = &wish->limits.window;
@@ -33,7 +34,7 @@ static int check_zone(const struct flo_spec *wish, struct flo_err *err)
     return rv < 0 ? flo_wrap(err, rv, "limits.window") : 0;
 }
 
-/* Both parts of an entry: freed as one. */
+/* Both parts of an entry, allocated and freed as one. */
 struct whole {
     struct flo_rollout_entry entry;
     struct flo_rollout_own own;
@@ -57,7 +58,7 @@ int flo_rollouts_read_spec(struct flo_controller *controller, json_t *spec,
         memcpy(entry->group, entry->wish.target.group, sizeof(entry->group));
         memcpy(entry->model, entry->wish.model, sizeof(entry->model));
         memcpy(entry->version, entry->wish.model_version, sizeof(entry->version));
-        /* Last: a request that says nonsense is told so first. */
+        /* Last, so that a malformed request is refused for its form first. */
         rv = flo_fleet_release_get(controller->store, entry->model, entry->version, take_release,
                                    entry, err);
     }

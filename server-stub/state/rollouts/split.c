@@ -1,5 +1,5 @@
-/* A release that takes a share of another model's requests: its rollout
- * compares both on each device, and needs no devices that wait. */
+/* Split: a release that takes a share of another model's requests.  Its rollout
+ * compares both on each device, and needs no waiting devices as controls. */
 #include <string.h>
 
 #include "server-stub/state/controller.h"

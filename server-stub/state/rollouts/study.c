@@ -1,5 +1,5 @@
-/* Studies of rollouts: the standard where a rollout says nothing, what is kept
- * of a study, and its records. */
+/* Study: the statistical analysis of rollouts: its default, its stored state,
+ * and its records. */
 #include <string.h>
 
 #include "base/host/digest.h"
@@ -25,7 +25,7 @@ static void set_ms(json_t *phase, const char *key, uint64_t ms)
     }
 }
 
-/* A wave before the second phase, when it is smaller than that. */
+/* Adds a wave before the second phase, when it is smaller than that. */
 static void add_cover(json_t *phases, uint32_t wave, uint64_t soak_ms)
 {
     json_t *phase = add_phase(phases, "cover", json_integer((json_int_t)wave));
@@ -34,7 +34,8 @@ static void add_cover(json_t *phases, uint32_t wave, uint64_t soak_ms)
     set_ms(phase, "soak_ms", soak_ms);
 }
 
-/* Each phase is larger than the one before: a small fleet has fewer of them. */
+/* Returns the phases of a preset, each larger than the one before; a small
+ * fleet has fewer. */
 json_t *flo_rollouts_preset_phases(const struct flo_study_rules *rules, uint32_t members,
                                    const struct flo_rollout_cover *cover)
 {
@@ -64,9 +65,9 @@ json_t *flo_rollouts_preset_phases(const struct flo_study_rules *rules, uint32_t
     return phases;
 }
 
-/* Without a word about gates, a large fleet has those of `normal`.  Phases that
- * a person gave are left as they are: there the gates halt, and hold nothing
- * up. */
+/* Adds the gates of `normal` for a large fleet if the specification has none.
+ * Phases that a person gave are unchanged: there the gates stop a bad rollout,
+ * and delay nothing. */
 static bool add_standard(const struct flo_spec *wish, uint32_t members, json_t *spec)
 {
     if (wish->has_gates || members < FLO_FLEET_MIN) {
@@ -100,7 +101,7 @@ static int read_again(struct flo_rollout_entry *entry, struct flo_err *err)
     return 0;
 }
 
-/* A rollout of the same model knows how much devices differ. */
+/* Takes over, from a rollout of the same model, how much devices differ. */
 static void learn_spread(const struct flo_controller *controller, struct flo_rollout_entry *entry)
 {
     for (size_t i = 0; i < controller->rollouts->count; i++) {
@@ -111,7 +112,8 @@ static void learn_spread(const struct flo_controller *controller, struct flo_rol
     }
 }
 
-/* Members of the hold-out of a draft: those that no phase before it takes. */
+/* Counts the members of a draft's hold-out: those that no phase before it
+ * takes. */
 static uint32_t held_by(const struct flo_rollout *core)
 {
     uint32_t members = (uint32_t)core->member_count;
@@ -126,7 +128,7 @@ static uint32_t held_by(const struct flo_rollout *core)
     return taken < members ? members - taken : 0;
 }
 
-/* Phases of a preset, and who is in them. */
+/* Sets the phases of a preset and their members. */
 static int settle_phases(struct flo_controller *controller, struct flo_rollout_entry *entry,
                          struct flo_err *err)
 {
@@ -146,7 +148,8 @@ static int settle_phases(struct flo_controller *controller, struct flo_rollout_e
     return read_again(entry, err);
 }
 
-/* Phases of a person: their hold-out, if there is one, is a share. */
+/* Covers phases that a person gave; their hold-out, if there is one, is a
+ * share. */
 static int cover_given(struct flo_controller *controller, struct flo_rollout_entry *entry,
                        struct flo_err *err)
 {
@@ -191,7 +194,7 @@ static json_t *passed_json(const struct flo_study *study)
     return passed;
 }
 
-/* In which phase before this one a rule passed, by its word. */
+/* Returns, for each rule by name, the earlier phase in which it passed. */
 static json_t *passed_in_json(const struct flo_study *study)
 {
     json_t *passed = json_object();
@@ -205,7 +208,7 @@ static json_t *passed_in_json(const struct flo_study *study)
     return passed;
 }
 
-/* By phase: the sums of each reading by its word. */
+/* Returns, for each phase, the sums of each reading by name. */
 static json_t *waves_json(const struct flo_rollout *core)
 {
     const struct flo_study_state *state = &core->study.state;
@@ -327,7 +330,8 @@ static void read_slices(struct flo_study_state *state, const json_t *names, enum
     }
 }
 
-/* A field that cannot be read is as if the phase had just begun. */
+/* Reads the stored state; an unreadable field counts as if the phase had just
+ * begun. */
 void flo_rollouts_study_read(struct flo_rollout *core, const json_t *json)
 {
     struct flo_study_state *state = &core->study.state;
@@ -342,7 +346,7 @@ void flo_rollouts_study_read(struct flo_rollout *core, const json_t *json)
                      json_string_value(name));
         }
     }
-    /* Members know them by their places. */
+    /* Members refer to them by index. */
     read_slices(state, json_object_get(json, "listed"), FLO_SLICE_HELD);
     read_slices(state, json_object_get(json, "held"), FLO_SLICE_HELD);
     read_slices(state, json_object_get(json, "asked"), FLO_SLICE_ASKED);

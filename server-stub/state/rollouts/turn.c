@@ -1,11 +1,11 @@
-/* Rows of members of large rollouts: a turn of slices, in a transaction of its
- * own. */
+/* Turn: makes rows of members of large rollouts, in slices, in a transaction of
+ * its own. */
 #include "server-stub/state/controller.h"
 #include "server-stub/state/rollouts/rollouts.h"
 #include "server-stub/state/rollouts/work.h"
 
-#define FAILED_MS 5000 /* to the next turn: all rollouts were read again */
-#define ROWS 250       /* rows of a slice */
+#define FAILED_MS 5000 /* pause after a failure, which reads all rollouts again */
+#define ROWS 250       /* rows in a slice */
 
 static struct flo_rollout_entry *next_of(struct flo_controller *controller)
 {
@@ -19,14 +19,14 @@ static struct flo_rollout_entry *next_of(struct flo_controller *controller)
     return NULL;
 }
 
-/* Slices until `until_ms`, at least one. */
+/* Makes slices until `until_ms`, at least one. */
 static int make_until(struct flo_controller *controller, struct flo_rollout_entry *entry,
                       uint64_t until_ms, struct flo_err *err)
 {
     size_t rows = (size_t)controller->options.slice_devices;
     int rv;
 
-    controller->rollouts->has_changed = true; /* what is known of rows */
+    controller->rollouts->has_changed = true; /* the facts about rows changed */
     do {
         rv = flo_rollouts_make_rows(controller, entry, rows > 0 ? rows : ROWS, err);
     } while (rv == 0 && entry->own->is_drafted && flo_now_ms() < until_ms);
@@ -44,7 +44,7 @@ bool flo_rollouts_drafted_turn(struct flo_controller *controller)
     }
     int rv = flo_controller_begin(controller, &err);
     if (rv == 0) {
-        /* The begin may have read the rollouts again. */
+        /* Found again, as the begin may have read the rollouts again. */
         struct flo_rollout_entry *entry = next_of(controller);
         rv = entry != NULL ? make_until(controller, entry, until_ms, &err) : 0;
         if (rv < 0) {

@@ -1,4 +1,5 @@
-/* Updates: how many ended in which way, by release, since the start. */
+/* Updates: counters of ended updates, by release and outcome, since the
+ * start. */
 #include <string.h>
 
 #include <flotilla/base.h>

@@ -1,4 +1,4 @@
-/* A rollout as people see it: phases, devices that stand out, its begin, end. */
+/* View: the JSON of a rollout: phases, notable devices, its begin and end. */
 #include "server-stub/state/rollouts/view.h"
 
 #include <string.h>
@@ -10,7 +10,7 @@
 #include "server-stub/state/sayings.h"
 #include "server-stub/store/fleet.h"
 
-/* The tag covers specification and state, not counters. */
+/* Writes the entity tag, which covers specification and state, not counters. */
 void flo_object_rollout_etag(const struct flo_rollout *rollout, char *out)
 {
     struct flo_digest digest;
@@ -24,7 +24,7 @@ void flo_object_rollout_etag(const struct flo_rollout *rollout, char *out)
     snprintf(out, 20, "\"%.16s\"", hex);
 }
 
-/* Phases are counted from 1 for people, here and everywhere. */
+/* Rounds to a tenth. */
 static double tenth(double value)
 {
     return (double)(int64_t)(value * 10 + 0.5) / 10;
@@ -95,8 +95,8 @@ static json_t *view_causes(const struct flo_controller *controller, const struct
     return list;
 }
 
-/* Devices that have the release now and would go back; *overtaken: they got it
- * and run another one since. */
+/* Counts devices that have the release now and would go back; *overtaken: those
+ * that had it and run another one now. */
 static json_int_t holders(const struct flo_rollout *core, int *overtaken)
 {
     json_int_t count = 0;
@@ -138,8 +138,8 @@ static void view_slices(const struct flo_rollout *core, const char *name, enum f
     json_decref(slices);
 }
 
-/* Slices that get the release no more, those that wait for a person, and all
- * that were found. */
+/* Writes slices that no longer get the release, those that wait for a person,
+ * and all found ones. */
 static void view_held(const struct flo_rollout_entry *entry, json_t *out)
 {
     json_t *found = flo_rollouts_found_view(entry);
@@ -152,8 +152,8 @@ static void view_held(const struct flo_rollout_entry *entry, json_t *out)
     json_decref(found);
 }
 
-/* Bytes that were fetched, and those of the whole files, of devices that said
- * both; NULL: none did. */
+/* Returns the bytes fetched and the full sizes, summed over devices that
+ * reported both; NULL: none did. */
 static json_t *view_transfer(const struct flo_rollout *core)
 {
     uint64_t bytes = 0;
@@ -166,7 +166,7 @@ static json_t *view_transfer(const struct flo_rollout *core)
         if (member->full_bytes > 0) {
             bytes += member->fetched_bytes;
             full += member->full_bytes;
-            /* No more than all of them, whatever a device says. */
+            /* limited to all bytes, whatever a device reports */
             near += member->neighbour_bytes < member->fetched_bytes ? member->neighbour_bytes
                                                                     : member->fetched_bytes;
             devices++;
@@ -178,7 +178,8 @@ static json_t *view_transfer(const struct flo_rollout *core)
                            "full_bytes", (json_int_t)full, "neighbour_bytes", (json_int_t)near);
 }
 
-/* Secrets apart: which token it was is nobody's business. */
+/* Returns the approvals, without the tokens that were used: these are
+ * confidential. */
 static json_t *view_approvals(const struct flo_rollout_entry *entry)
 {
     json_t *given = json_array();
@@ -202,7 +203,7 @@ static void view_time(json_t *json, const char *key, uint64_t at_ms)
     }
 }
 
-/* Approvals and times before its begin, and the thing that it waits for. */
+/* Writes approvals and times before its begin, and the reason why it waits. */
 static void view_begin(const struct flo_controller *controller,
                        const struct flo_rollout_entry *entry, json_t *json)
 {

@@ -1,4 +1,5 @@
-/* Why members of a rollout do not get on, in the words of their devices. */
+/* Why: the reasons, as devices report them, why members of a rollout make no
+ * progress. */
 #include <string.h>
 
 #include <flotilla/errors/device.h>
@@ -6,7 +7,7 @@
 #include "server-stub/state/controller.h"
 #include "server-stub/state/rollouts/rollouts.h"
 
-#define WHY_MAX 200 /* members of which it is told: each report is parsed */
+#define WHY_MAX 200 /* most members with a reason: each report must be parsed */
 #define WHY_BYTES_MAX 256
 #define REPORT_BYTES_MAX (1 << 20)
 
@@ -17,11 +18,11 @@ static bool is_text(const json_t *json, size_t bytes_max)
 
 struct why {
     const char *rollout;
-    json_t *text; /* NULL: nothing is said */
+    json_t *text; /* NULL: no reason */
 };
 
-/* The device's own words: why its execution waits, or why an order of it is
- * not kept. */
+/* Takes the reason that the device reports: why its execution waits, or why it
+ * ignores an order. */
 static int take_why(void *context, const struct flo_fleet_device *device)
 {
     struct why *why = context;

@@ -36,7 +36,7 @@ struct flo_rollout_own {
     json_t *evidence;
     /* Words whose numbers the members' places hold. */
     struct flo_word_set strata, values, zone_names;
-    struct flo_zone *zones[FLO_ZONES_MAX]; /* NULL: not known here */
+    struct flo_zone *zones[FLO_ZONES_MAX]; /* NULL: unknown on this machine */
     uint64_t zones_at_ms;                  /* time of the next check of offsets */
     /* Labels of its slices; NULL: not numbered. */
     struct flo_rollout_labels *labels;

@@ -1,5 +1,5 @@
-/* Orders of an emergency key.  The controller signs none and can lift none; it
- * learns of them and shows how far they came. */
+/* Emergency: orders of an emergency key.  The controller can neither sign nor
+ * lift one; it only learns of them and shows their progress. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -54,7 +54,8 @@ int flo_emergency_seen(struct flo_controller *controller, const json_t *envelope
                                 "ok", emergency.op, err);
 }
 
-/* By its name: nobody saw the order itself. */
+/* Reads the time from the order's name, for an order that this controller never
+ * saw. */
 static uint64_t time_of(const char *order)
 {
     uint64_t latest = flo_wall_ms() + AHEAD_MS;

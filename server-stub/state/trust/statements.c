@@ -24,7 +24,7 @@
 struct flo_trust_change {
     bool is_open;
     struct flo_trust *trust;   /* the one before */
-    struct flo_key *order_key; /* the one before; NULL: the same */
+    struct flo_key *order_key; /* the key before; NULL: unchanged */
 };
 
 struct flo_trust_change *flo_trust_change_new(void)
@@ -124,7 +124,7 @@ static bool may_order(const struct flo_trust *trust, const struct flo_key *key)
     return false;
 }
 
-/* *out NULL: none is there. */
+/* Loads a key; *out NULL: there is none. */
 static int load_key(struct flo_controller *controller, const char *name, struct flo_key **out,
                     struct flo_err *err)
 {
@@ -168,8 +168,9 @@ int flo_trust_order_key(struct flo_controller *controller, char *pem, char *keyi
     return rv;
 }
 
-/* The key that is in use gets its name.  The one before stays: a power cut may
- * still undo the commit.  After a crash the next start finds the right one. */
+/* Renames the key in use to its final name.  The key before is kept, because a
+ * power cut may still undo the commit.  After a crash the next start finds the
+ * right one. */
 static void name_key(struct flo_controller *controller)
 {
     char path[4096];
@@ -190,7 +191,8 @@ static void name_key(struct flo_controller *controller)
     }
 }
 
-/* A key of ours that the statement names.  *other NULL: the one in use. */
+/* Chooses a key of ours that the statement names.  *other NULL: the one in
+ * use. */
 static int choose_key(struct flo_controller *controller, const struct flo_trust *trust,
                       struct flo_key **other, struct flo_err *err)
 {
@@ -227,7 +229,7 @@ static int take_newest(void *context, uint64_t number, const char *envelope)
     int rv = flo_trust_parse(envelope, strlen(envelope), newest->out, newest->err);
 
     (void)number;
-    return rv < 0 ? rv : 1; /* the first one is enough */
+    return rv < 0 ? rv : 1; /* one result is enough: ends the iteration */
 }
 
 static int load_newest(struct flo_controller *controller, struct flo_trust **out,
@@ -239,7 +241,7 @@ static int load_newest(struct flo_controller *controller, struct flo_trust **out
     return rv > 0 ? 0 : rv;
 }
 
-/* Devices prove their messages for the order key. */
+/* Sets the order key for which devices prove their messages. */
 static int prove_for(struct flo_controller *controller, struct flo_err *err)
 {
     FLO_CLEANUP(flo_key_cleanup) struct flo_key *before = NULL;
@@ -263,7 +265,7 @@ static int open_trust(struct flo_controller *controller, struct flo_err *err)
     flo_trust_free(controller->trust);
     controller->trust = newest;
     if (choose_key(controller, newest, &next, &lost) < 0) {
-        /* People can still publish a statement. */
+        /* No failure: people can still publish a statement. */
         flo_log_err(FLO_LOG_ERROR, "trust", &lost);
         return 0;
     }
@@ -284,8 +286,9 @@ int flo_trust_open(struct flo_controller *controller, struct flo_err *err)
 
 /* ---- publishing ---- */
 
-/* Devices believe the authorities that a statement lists, and no others: one
- * without the issuer of the controller's certificates would cut off all. */
+/* Checks the listed authorities.  Devices accept only those that a statement
+ * lists: without the issuer of the controller's certificates all devices would
+ * be cut off. */
 static int check_authorities(const struct flo_controller *controller, const struct flo_trust *next,
                              struct flo_err *err)
 {
@@ -380,8 +383,8 @@ static int tell_group(void *context, const char *group)
     return 0;
 }
 
-/* Devices take no order of the epoch before any more: what holds is signed
- * again, and the lists lose the rest. */
+/* Ends the old epoch: devices refuse its orders from now on.  Valid orders are
+ * signed again, and the others are removed from the lists. */
 static int leave_epoch(struct flo_controller *controller, struct flo_err *err)
 {
     int rv = flo_fleet_order_groups(controller->store, flo_wall_ms(), tell_group, controller, err);
@@ -441,7 +444,7 @@ struct chosen {
     bool is_newest;
 };
 
-/* Those that have room: from the first on, or up to the last. */
+/* Chooses statements that fit: from the first on, or up to the last. */
 static int choose(void *context, uint64_t number, const char *envelope)
 {
     struct chosen *chosen = context;

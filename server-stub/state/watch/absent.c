@@ -1,4 +1,5 @@
-/* Alerts of a controller without them: rules and webhooks in the store stay as they are. */
+/* Absent: stand-in for a build without alerts: rules and webhooks in the store
+ * stay unchanged. */
 #include "server-stub/state/transaction.h"
 #include "server-stub/state/watch/watch.h"
 

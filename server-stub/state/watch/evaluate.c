@@ -1,4 +1,4 @@
-/* Watch: the values of rules, their alerts, and the news about them. */
+/* Evaluate: the values of rules, their alerts, and the messages about them. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -37,7 +37,7 @@ static struct flo_watch_alert *find(struct flo_watches *watch, const struct flo_
 
 /* ---- values ---- */
 
-/* A rule about devices, and how many fit. */
+/* A rule about devices, and the count of matching devices. */
 struct counted {
     const struct flo_alert_rule *rule;
     struct flo_watch_alert *alert;
@@ -62,7 +62,7 @@ static int count_device(void *context, const struct flo_select_device *device)
     return 0;
 }
 
-/* A rule whose value cannot be had leaves the others alone. */
+/* Adds a rule; a rule without a value does not affect the others. */
 static void add_counted(struct counting *counting, struct flo_watches *watch,
                         const struct flo_alert_rule *rule)
 {
@@ -89,7 +89,7 @@ static void settle_counted(const struct counting *counting)
     }
 }
 
-/* All rules about devices, by one pass. */
+/* Evaluates all rules about devices in one pass. */
 static void values_of_devices(struct flo_controller *controller, uint64_t now_ms)
 {
     struct flo_watches *watch = controller->watch;
@@ -122,7 +122,7 @@ static bool is_time(enum flo_exposed metric)
     return metric == FLO_EXPOSED_CERTIFICATE || metric == FLO_EXPOSED_PROCESS_START;
 }
 
-/* The samples of a metric, added up by series. */
+/* Sums the samples of a metric by series. */
 static void add_up(struct flo_watches *watch, const struct flo_alert_rule *rule,
                    const struct flo_samples *samples, enum flo_exposed metric, bool is_per)
 {
@@ -203,9 +203,9 @@ static int step(struct flo_controller *controller, const struct flo_watch_rule *
                : flo_watch_tell(controller, watched, alert, news, now_ms, err);
 }
 
-/* When the alert ended that is over for longest, where the table is nearly
- * full: an alert that begins and ends again and again leaves no row of others
- * out.  0: there is room. */
+/* Returns when the oldest resolved alert ended, if the table is nearly full.
+ * So an alert that begins and ends again and again cannot take the rows of
+ * others.  0: there is room. */
 static uint64_t over_too_many(const struct flo_watches *watch)
 {
     uint64_t oldest_ms = 0;
@@ -221,7 +221,7 @@ static uint64_t over_too_many(const struct flo_watches *watch)
     return oldest_ms;
 }
 
-/* Alerts that never fired and have no value go, and those that are over for
+/* Removes alerts that never fired and have no value, and those resolved for
  * long, or for longest. */
 static int tidy(struct flo_controller *controller, uint64_t now_ms, struct flo_err *err)
 {
@@ -246,7 +246,7 @@ static int tidy(struct flo_controller *controller, uint64_t now_ms, struct flo_e
     return rv;
 }
 
-/* A rule that was deleted, or another one now: its alert is over. */
+/* Ends an alert whose rule was deleted or replaced. */
 static int without_rule(struct flo_controller *controller, struct flo_watch_alert *alert,
                         uint64_t now_ms, struct flo_err *err)
 {

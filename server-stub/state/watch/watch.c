@@ -8,7 +8,7 @@
 #include "server-stub/state/watch/watch.h"
 
 #define BODY_BYTES_MAX 8192
-#define FIRST_SHIPPED 20 /* rules that a fleet has whose setting is "1" */
+#define FIRST_SHIPPED 20 /* number of default rules in a fleet whose setting is "1" */
 
 static uint64_t number_at(const json_t *json, const char *key)
 {
@@ -66,7 +66,7 @@ const struct flo_watch_rule *flo_watch_rule_at(const struct flo_watches *watch, 
     return place < watch->rule_count ? &watch->rules[place] : NULL;
 }
 
-/* The rule's place by name; there is room. */
+/* Inserts a rule, sorted by name; there is room. */
 static struct flo_watch_rule *insert_rule(struct flo_watches *watch, const char *name)
 {
     size_t at = watch->rule_count++;
@@ -79,8 +79,8 @@ static struct flo_watch_rule *insert_rule(struct flo_watches *watch, const char 
     return &watch->rules[at];
 }
 
-/* A rule that was kept before stays when the last device of a label goes, so
- * `known_or_null` comes with a person's words alone. */
+/* Keeps a rule.  A stored rule stays valid when the last device with its label
+ * goes, so `known_or_null` is given for a person's request only. */
 static int keep_rule(struct flo_controller *controller, const char *name, json_t *json,
                      const struct flo_select_known *known_or_null, struct flo_watch_rule **out,
                      struct flo_err *err)
@@ -292,7 +292,8 @@ const struct flo_watch_alert *flo_watch_alert_at(const struct flo_controller *co
     return found;
 }
 
-/* Rules of people have no section of the runbook. */
+/* Returns whether a rule is a default one; people's rules have no section in
+ * the runbook. */
 static bool is_shipped(const char *rule)
 {
     const char *name;
@@ -305,7 +306,7 @@ static bool is_shipped(const char *rule)
     return false;
 }
 
-/* The words of the rollout that it is about, as all others show them. */
+/* Adds the text of the rollout that the alert is about, as shown elsewhere. */
 static void add_says(const struct flo_controller *controller, const struct flo_watch_alert *alert,
                      json_t *json)
 {
@@ -375,8 +376,8 @@ static int write_webhook(struct flo_controller *controller, const struct flo_wat
                err);
 }
 
-/* A store gets each shipped rule once: a deleted one does not come back.  The
- * setting is the number of those that it got. */
+/* Adds new default rules.  A store gets each once: a deleted one does not come
+ * back.  The setting is the number of rules added so far. */
 static int ship_rules(struct flo_controller *controller, struct flo_err *err)
 {
     const char *name;
@@ -390,7 +391,7 @@ static int ship_rules(struct flo_controller *controller, struct flo_err *err)
     }
     for (; rv == 0 && (text = flo_alert_default(i, &name)) != NULL; i++) {
         if (flo_watch_rule_find(controller, name) != NULL) {
-            continue; /* a rule of people stays */
+            continue; /* a person's rule stays */
         }
         FLO_CLEANUP(flo_json_cleanup) json_t *json = NULL;
         rv = flo_json_parse(text, strlen(text), BODY_BYTES_MAX, &json, err);

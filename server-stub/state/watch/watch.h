@@ -12,7 +12,7 @@
 struct flo_controller;
 
 #define FLO_WATCH_RULES_MAX 64
-#define FLO_WATCH_SERIES_MAX 32 /* series of a rule: those that came first */
+#define FLO_WATCH_SERIES_MAX 32 /* most series of a rule: the first ones count */
 #define FLO_WATCH_ALERTS_MAX 512
 #define FLO_WATCH_WEBHOOKS_MAX 16
 #define FLO_WATCH_EVERY_MS 15000 /* between two evaluations */
@@ -90,7 +90,7 @@ const struct flo_watch_rule *flo_watch_rule_at(const struct flo_watches *watch, 
 
 /* ---- webhooks ---- */
 
-#define FLO_WATCH_COMMAND "command" /* the target that is no webhook */
+#define FLO_WATCH_COMMAND "command" /* id of the target that runs the alert command */
 /* Adds a webhook; the URL is https://…, without a name or password.  `secret`
  * receives a new secret.  FLO_E_REST_MEANING, FLO_E_REST_LIMIT. */
 FLO_MUST_USE int flo_watch_webhook_add(struct flo_controller *controller, const char *url,
