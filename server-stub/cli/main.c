@@ -12,18 +12,10 @@ struct command {
     int (*run)(struct flo_cli *cli, struct flo_err *err);
 };
 #define FLO_COMMAND_GROUP(group, title) static const char group_##group[] = title;
-#define FLO_COMMAND(name, function, group, usage, example, help)                                   \
-    static const struct command command_##function = {{name,                                       \
-                                                       usage,                                      \
-                                                       help,                                       \
-                                                       {flo_flags_##function},                     \
-                                                       &cli,                                       \
-                                                       NULL,                                       \
-                                                       NULL,                                       \
-                                                       example,                                    \
-                                                       group_##group,                              \
-                                                       NULL},                                      \
-                                                      flo_cmd_##function};
+#define FLO_COMMAND(name, run, group, usage, example, help)                                        \
+    static const struct command command_##run = {                                                  \
+        {name, usage, help, {flo_flags_##run}, &cli, NULL, NULL, example, group_##group, NULL},    \
+        flo_cmd_##run};
 #include "server-stub/cli/commands.def"
 
 static const struct flo_verb *const verbs[] = {

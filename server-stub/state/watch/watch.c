@@ -430,7 +430,6 @@ static int load(struct flo_controller *controller, struct flo_err *err)
         }
     }
     forget(watch);
-    watch->is_due = true;
     if ((rv = flo_fleet_watch_each(store, FLO_WATCH_RULE, load_rule, controller, err)) < 0 ||
         (rv = flo_fleet_watch_each(store, FLO_WATCH_ALERT, load_alert, controller, err)) < 0 ||
         (rv = flo_fleet_watch_each(store, FLO_WATCH_WEBHOOK, load_webhook, controller, err)) < 0) {
@@ -598,7 +597,6 @@ static int deliver(struct flo_controller *controller, const char *target, json_t
         return flo_fail(err, FLO_E_MEMORY, "news of an alert");
     }
     delivery.body = text.data;
-    controller->watch->is_due = true;
     return flo_fleet_delivery_add(controller->store, &delivery, err);
 }
 
