@@ -13,6 +13,7 @@ import gzip
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -60,9 +61,21 @@ def spread(work, items):
         return list(pool.map(work, items))
 
 
-def linked(build, target, archives, place):
+def links(build):
+    """{test: the words that link it}, of one look at the build."""
+    told = subprocess.run(["ninja", "-C", build.folder, "-t", "commands", "all"],
+                          check=True, capture_output=True, text=True).stdout
+    found = {}
+    for line in told.split("\n"):
+        for part in line.split(" && "):
+            at = re.search(r" -o tests/(test_\w+) ", part)
+            if at is not None:
+                found[at.group(1)] = shlex.split(part)
+    return found
+
+
+def linked(build, target, words, archives, place):
     """The test with those archives in front of their libraries; None: none is its."""
-    words = build.link_of(target)
     with_cores = []
     for word in words:
         if os.path.basename(word) in archives:
@@ -76,9 +89,9 @@ def linked(build, target, archives, place):
     return out
 
 
-def played(build, target, archives, place):
+def played(build, target, words, archives, place):
     """Its name when it is red."""
-    program = linked(build, target, archives, place)
+    program = linked(build, target, words, archives, place)
     if program is None:
         return None
     done = subprocess.run([program], cwd=ROOT, timeout=HANG_S, check=False,
@@ -131,10 +144,9 @@ def main():
     place = os.path.join(build.folder, "coverage")
     shutil.rmtree(place, ignore_errors=True)
     archives = compiled(build, place)
-    tests = sorted(name for name in os.listdir(os.path.join(build.folder, "tests"))
-                   if re.fullmatch(r"test_\w+", name))
     red = [name for name in spread(
-        lambda name: played(build, name, archives, place), tests) if name]
+        lambda one: played(build, one[0], one[1], archives, place),
+        sorted(links(build).items())) if name]
     found = {}
     for folder, _, names in os.walk(place):
         for part in spread(lambda note: branches(build, note),

@@ -21,6 +21,26 @@ static json_t *view_serving(const json_t *model)
     return json;
 }
 
+/* Returns what a model's slots hold.  They stand next to each
+ * other in the model's report; people get them as one member. */
+static json_t *view_slots(const json_t *model)
+{
+    json_t *json = flo_said_view("slots", model);
+    json_t *standing = flo_said_view("standing", model);
+    json_t *name = json_object_get(standing, "model");
+    const char *key;
+    json_t *slot;
+
+    json_object_foreach(json, key, slot)
+    {
+        if (json_is_object(slot)) {
+            json_object_set(slot, "model", name != NULL ? name : json_null());
+        }
+    }
+    json_decref(standing);
+    return json;
+}
+
 /* Adds one model of a device. */
 static void put_model(const struct flo_controller *controller,
                       const struct flo_select_device *facts, json_t *json, const json_t *model)
@@ -29,6 +49,7 @@ static void put_model(const struct flo_controller *controller,
 
     flo_said_put(json, "of_model", model);
     json_object_set_new(json, "serving", view_serving(model));
+    json_object_set_new(json, "slots", view_slots(model));
     json_object_set_new(json, "let_go", json_boolean(is_let_go));
     if (is_let_go) {
         json_object_set_new(json, "drift", json_null());
