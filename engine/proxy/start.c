@@ -80,9 +80,8 @@ static bool raise_loopback(void)
     return is_good;
 }
 
-/* Enters the namespaces.  The proxy joins the network namespace too, so as to
- * reach a port in it. */
-/* The first process of a namespace does what its keeper will do. */
+/* Tries in a process that ends whether the keeper will be able to mount a
+ * /proc. */
 static bool can_show_processes(void)
 {
     int status = 1;
@@ -99,6 +98,8 @@ static bool can_show_processes(void)
     return trial > 0 && waitpid(trial, &status, 0) == trial && status == 0;
 }
 
+/* Enters the namespaces.  The proxy joins the network namespace too, so as to
+ * reach a port in it. */
 static int isolate(const struct flo_runtime *runtime, bool uses_port, enum flo_sandbox_mode mode,
                    struct flo_err *err)
 {

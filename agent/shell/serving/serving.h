@@ -124,16 +124,12 @@ void flo_shell_host_adapter(struct flo_shell *shell, uint32_t model, const char 
 void flo_shell_host_unloaded(struct flo_shell *shell, uint32_t model, enum flo_agent_role role);
 void flo_shell_host_promoted(struct flo_shell *shell, uint32_t model);
 
-/* lost.c: an engine was lost or could not be started, which is reported once.
- */
+/* lost.c: reports once that an engine was lost or did not start. */
 /* The disk gave no engine, or several were lost in a row, and the core waits to
  * try again: clients are told. */
 void flo_shell_down_look(struct flo_shell *shell);
 void flo_shell_lost(struct flo_shell *shell, uint32_t model, enum flo_agent_role role,
                     const struct flo_err *err);
-/* The disk gave no engine, or several were lost in a row, and the core waits to
- * try again: clients are told. */
-void flo_shell_down_look(struct flo_shell *shell);
 
 /* releases.c */
 FLO_MUST_USE int flo_shell_release_get(struct flo_shell *shell, const struct flo_digest *digest,
