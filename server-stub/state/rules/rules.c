@@ -138,14 +138,7 @@ static int save(struct flo_controller *controller, struct flo_err *err)
 
 static void copy_text(const json_t *json, const char *key, char *out, size_t bytes)
 {
-    const char *text = json_string_value(json_object_get(json, key));
-
-    snprintf(out, bytes, "%s", text != NULL ? text : "");
-}
-
-static uint64_t number(const json_t *json, const char *key)
-{
-    return flo_json_number(json, key);
+    snprintf(out, bytes, "%s", flo_json_text(json, key, ""));
 }
 
 static void read_approval(const json_t *json, struct flo_rules *rules)
@@ -154,8 +147,8 @@ static void read_approval(const json_t *json, struct flo_rules *rules)
 
     copy_text(json, "group", out->group, sizeof(out->group));
     copy_text(json, "by", out->by, sizeof(out->by));
-    out->people = (uint32_t)number(json, "people");
-    out->at_ms = number(json, "at_ms");
+    out->people = (uint32_t)flo_json_number(json, "people");
+    out->at_ms = flo_json_number(json, "at_ms");
 }
 
 static int read_freeze(const json_t *json, struct flo_rules *rules, struct flo_err *err)
@@ -167,9 +160,9 @@ static int read_freeze(const json_t *json, struct flo_rules *rules, struct flo_e
     copy_text(json, "reason", out->reason, sizeof(out->reason));
     copy_text(json, "by", out->by, sizeof(out->by));
     copy_text(json, "window", out->window_text, sizeof(out->window_text));
-    out->from_ms = number(json, "from_ms");
-    out->until_ms = number(json, "until_ms");
-    out->at_ms = number(json, "at_ms");
+    out->from_ms = flo_json_number(json, "from_ms");
+    out->until_ms = flo_json_number(json, "until_ms");
+    out->at_ms = flo_json_number(json, "at_ms");
     return read_window(out, err);
 }
 
