@@ -21,13 +21,11 @@ static json_t *view_serving(const json_t *model)
     return json;
 }
 
-/* Returns what a model's slots hold.  They stand next to each
- * other in the model's report; people get them as one member. */
-static json_t *view_slots(const json_t *model)
+/* Returns what a model's slots hold, each with the model's name.  They stand
+ * next to each other in the model's report; people get them as one member. */
+static json_t *view_slots(const json_t *model, json_t *name)
 {
     json_t *json = flo_said_view("slots", model);
-    json_t *standing = flo_said_view("standing", model);
-    json_t *name = json_object_get(standing, "model");
     const char *key;
     json_t *slot;
 
@@ -37,7 +35,6 @@ static json_t *view_slots(const json_t *model)
             json_object_set(slot, "model", name != NULL ? name : json_null());
         }
     }
-    json_decref(standing);
     return json;
 }
 
@@ -48,8 +45,9 @@ static void put_model(const struct flo_controller *controller,
     bool is_let_go = flo_fleet_lets_go(controller->store, facts, model);
 
     flo_said_put(json, "of_model", model);
-    json_object_set_new(json, "serving", view_serving(model));
-    json_object_set_new(json, "slots", view_slots(model));
+    json_t *serving = view_serving(model);
+    json_object_set_new(json, "slots", view_slots(model, json_object_get(serving, "model")));
+    json_object_set_new(json, "serving", serving);
     json_object_set_new(json, "let_go", json_boolean(is_let_go));
     if (is_let_go) {
         json_object_set_new(json, "drift", json_null());
