@@ -283,11 +283,12 @@ def test_answers_wait_for_room_and_lose_nothing(bin_dir, tmp_path):
     one.close()
 
 
-def leave_room(folder, keep):
-    """Fill the disk but for so many bytes."""
-    free = os.statvfs(folder)
-    with open(os.path.join(folder, "ballast"), "wb") as out:
-        out.write(b"x" * (free.f_bavail * free.f_frsize - keep))
+def fill_disk(folder):
+    """Write until there is no room; the server may write meanwhile."""
+    with open(os.path.join(folder, "ballast"), "wb", buffering=0) as out:
+        with pytest.raises(OSError, match="No space left"):
+            while True:
+                out.write(b"x" * 4096)
 
 
 def test_a_full_disk_refuses_files_and_keeps_answers_waiting(
@@ -303,7 +304,7 @@ def test_a_full_disk_refuses_files_and_keeps_answers_waiting(
         count = 200
         batch = one.batch([request(i) for i in range(count)])
         one.wait(batch, lambda seen: seen["request_counts"]["completed"] > 0)
-        leave_room(folder, 0)
+        fill_disk(folder)
         status, _, answer = one.upload("x" * 100_000)
         assert status == 422 and answer["error"]["code"] == "disk.full", answer
         assert "No space left" in answer["error"]["message"]
