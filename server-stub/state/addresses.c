@@ -59,9 +59,7 @@ int flo_addresses_read(struct flo_controller *controller, struct flo_err *err)
         }
         bool bracket = address[0] == '[';
         int rv = flo_address_check(address, err);
-        if (rv < 0) {
-            return rv;
-        }
+        FLO_TRY(rv);
         size_t chars = (size_t)(strrchr(address, ':') - address);
         snprintf(hosts[i], 256, "%.*s", (int)(chars - (bracket ? 2 : 0)),
                  address + (bracket ? 1 : 0));

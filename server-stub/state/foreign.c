@@ -108,7 +108,8 @@ int flo_foreign_unsealed(struct flo_controller *controller, struct flo_err *err)
         flo_log(FLO_LOG_ERROR, "store", "%s has no right seal: somebody wrote to the database",
                 what);
         controller->foreign->rows_recorded++;
-        if ((rv = flo_controller_begin(controller, err)) < 0) {
+        rv = flo_controller_begin(controller, err);
+        if (rv < 0) {
             break;
         }
         rv = flo_controller_audit(controller, "controller", "row.unsealed", what, "alarm", "", err);
@@ -189,14 +190,14 @@ static int add(struct flo_controller *controller, const char *id, const char *de
     int rv = flo_fleet_newest(controller->store, "foreign", &number, err);
 
     *is_full = number >= FLO_FOREIGN_ORDERS_MAX;
-    if (rv < 0 || *is_full ||
-        (rv = flo_fleet_next(controller->store, "foreign", &number, err)) < 0) {
+    FLO_TRY(rv);
+    if (*is_full) {
         return rv;
     }
+    FLO_TRY(flo_fleet_next(controller->store, "foreign", &number, err));
     row.seq = ROWS_FROM + number;
-    rv = flo_fleet_order_add(controller->store, &row, err);
-    return rv < 0 ? rv
-                  : flo_controller_audit(controller, device, "order.foreign", id, "alarm", "", err);
+    FLO_TRY(flo_fleet_order_add(controller->store, &row, err));
+    return flo_controller_audit(controller, device, "order.foreign", id, "alarm", "", err);
 }
 
 int flo_foreign_order(struct flo_controller *controller, const char *device, const char *order,
@@ -205,16 +206,16 @@ int flo_foreign_order(struct flo_controller *controller, const char *device, con
     struct flo_err absent = {0};
     char id[FLO_NAME_MAX + 1];
     bool is_ours, is_full = false;
-    int rv = is_forgotten(controller, order, &is_ours, err);
 
-    if (rv < 0 || is_ours) {
-        return rv;
+    FLO_TRY(is_forgotten(controller, order, &is_ours, err));
+    if (is_ours) {
+        return 0;
     }
     snprintf(id, sizeof(id), FLO_FOREIGN_OP "-%.50s", order);
     flo_log(FLO_LOG_ERROR, "order", "device %s obeys order %s, which this controller never gave",
             device, order);
     (void)tell(controller, FLO_FOREIGN_ORDER, order);
-    rv = flo_fleet_order_get(controller->store, id, find, NULL, &absent);
+    int rv = flo_fleet_order_get(controller->store, id, find, NULL, &absent);
     if (rv == FLO_E_ABSENT) {
         rv = add(controller, id, device, &is_full, err);
     } else if (rv < 0) {

@@ -193,7 +193,8 @@ static int ask_more(struct flo_collect_pass *pass, struct flo_err *err)
         &(struct flo_fleet_device_filter){
             .after = after[0] != '\0' ? after : NULL, .online = -1, .limit = ASKED},
         take_device, pass, err);
-    if (rv < 0 || pass->asked == ASKED) {
+    FLO_TRY(rv);
+    if (pass->asked == ASKED) {
         return rv;
     }
     pass->phase = HOLD;
@@ -397,9 +398,8 @@ struct flo_collect_pass *flo_pass_new(struct flo_controller *controller, bool is
 
 static int end_judging(struct flo_collect_pass *pass, struct flo_err *err)
 {
-    int rv = flo_use_sort(&pass->use, err);
-
-    return rv < 0 ? rv : list_folder(pass, err);
+    FLO_TRY(flo_use_sort(&pass->use, err));
+    return list_folder(pass, err);
 }
 
 /* Syncs the folder, so that removed files stay removed after a power cut. */

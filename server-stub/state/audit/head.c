@@ -157,18 +157,11 @@ static int write_mark(struct flo_controller *controller, const struct flo_audit_
     char line[FLO_AUDIT_LINE_TEXT];
 
     signed_text(mark, text, sizeof(text));
-    int rv = room_for_one(head, err);
-    if (rv == 0) {
-        rv = flo_sign(head->key, text, strlen(text), signature, err);
-    }
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(room_for_one(head, err));
+    int rv = flo_sign(head->key, text, strlen(text), signature, err);
+    FLO_TRY(rv);
     flo_audit_line(mark, signature, line);
-    rv = flo_audit_lines_put(controller, head->lines, line, err);
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_audit_lines_put(controller, head->lines, line, err));
     off_t begin = lseek(head->fd, 0, SEEK_END);
     rv = flo_fd_write_all(head->fd, line, strlen(line), err);
     if (rv == 0 && fdatasync(head->fd) < 0) {
@@ -245,7 +238,7 @@ static void mark_newest(struct flo_controller *controller)
     int rv = newest_record(controller, &mark, &err);
     if (rv == 0 && mark.number > flo_audit_head_newest(controller).number) {
         rv = flo_fleet_flush(controller->store, &err); /* records come first */
-        rv = rv < 0 ? rv : write_mark(controller, &mark, &err);
+        rv = rv == 0 ? write_mark(controller, &mark, &err) : rv;
     }
     if (rv < 0) {
         flo_log_err(FLO_LOG_ERROR, "audit", &err);
@@ -317,7 +310,8 @@ int flo_audit_check_on(struct flo_controller *controller, struct flo_audit_check
                                   &look, err);
 
     check->is_over = rv < 0 || look.rows < ROWS_A_LOOK;
-    if (rv < 0 || !check->is_over || head == NULL) {
+    FLO_TRY(rv);
+    if (!check->is_over || head == NULL) {
         return rv;
     }
     rv = flo_audit_marks_end(head->marks, head->count, &check->walk, err);
@@ -337,19 +331,14 @@ static int look_on(struct flo_controller *controller, struct flo_err *err)
     struct flo_audit_head *head = controller->audit->head;
     struct flo_audit_mark end;
     struct look look = {.walk = &head->walk, .head = head, .next = &head->next, .err = err};
-    int rv = newest_record(controller, &end, err);
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(newest_record(controller, &end, err));
     struct flo_audit_walk last = {.number = end.number, .head = end.hash};
     size_t at = head->count > 0 ? head->count - 1 : 0;
-    if ((rv = flo_audit_marks_end(head->marks, head->count, &last, err)) < 0 ||
-        (rv = flo_audit_marks_compare(head->marks, head->count, &at, &last, err)) < 0 ||
-        (rv = flo_fleet_audit_list(controller->store, head->walk.number + 1, ROWS_A_LOOK, look_at,
-                                   &look, err)) < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_audit_marks_end(head->marks, head->count, &last, err));
+    FLO_TRY(flo_audit_marks_compare(head->marks, head->count, &at, &last, err));
+    FLO_TRY(flo_fleet_audit_list(controller->store, head->walk.number + 1, ROWS_A_LOOK, look_at,
+                                 &look, err));
     if (look.rows < ROWS_A_LOOK) {
         head->walk = (struct flo_audit_walk){0};
         head->next = 0;
@@ -421,7 +410,7 @@ static int make_file(struct flo_controller *controller, struct flo_audit_head *h
 
     if (rv == FLO_E_ABSENT) {
         rv = flo_key_generate(&head->key, err);
-        rv = rv < 0 ? rv : flo_key_save(head->key, key, err);
+        rv = rv == 0 ? flo_key_save(head->key, key, err) : rv;
     }
     if (rv == 0) {
         rv = open_append(controller, head, path, O_TRUNC, err);
@@ -429,7 +418,8 @@ static int make_file(struct flo_controller *controller, struct flo_audit_head *h
     if (rv == 0) {
         rv = write_mark(controller, &first, err);
     }
-    return rv < 0 ? rv : flo_fleet_setting_set(controller->store, MADE, "1", err);
+    FLO_TRY(rv);
+    return flo_fleet_setting_set(controller->store, MADE, "1", err);
 }
 
 /* Opens the file.  A file that was made once and is missing was removed. */
@@ -443,7 +433,7 @@ static int use_file(struct flo_controller *controller, struct flo_audit_head *he
     if (rv == 0 && differs) {
         rv = bad_file(head, 0, "has lines that the database has not");
     }
-    rv = rv < 0 ? rv : flo_key_load(key, &head->key, err);
+    rv = rv == 0 ? flo_key_load(key, &head->key, err) : rv;
     if (rv == FLO_E_ABSENT) {
         return bad_file(head, 0, "cannot be read: keys/audit.key is gone");
     }
@@ -468,17 +458,14 @@ static int open_file(struct flo_controller *controller, struct flo_audit_head *h
     char path[4096];
     char key[4096];
     bool was_made;
-    int rv;
 
-    if ((rv = path_of(controller, "audit.head", path, err)) < 0 ||
-        (rv = path_of(controller, "keys/audit.key", key, err)) < 0 ||
-        (rv = flo_audit_head_was_made(controller, &was_made, err)) < 0) {
-        return rv;
-    }
+    FLO_TRY(path_of(controller, "audit.head", path, err));
+    FLO_TRY(path_of(controller, "keys/audit.key", key, err));
+    FLO_TRY(flo_audit_head_was_made(controller, &was_made, err));
     if (!was_made) {
         return make_file(controller, head, path, key, err);
     }
-    rv = use_file(controller, head, path, key, err);
+    int rv = use_file(controller, head, path, key, err);
     if (rv == 0 && head->fd >= 0) {
         return flo_fleet_setting_set(controller->store, MADE, "1", err);
     }
@@ -509,9 +496,7 @@ int flo_audit_head_open(struct flo_controller *controller, struct flo_err *err)
     head->marked_at_ms = flo_now_ms();
     controller->audit->head = head;
     int rv = open_file(controller, head, err);
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(rv);
     while (rv == 0 && !check.is_over) {
         rv = flo_audit_check_on(controller, &check, &why);
     }

@@ -16,12 +16,9 @@ static int put_all(struct flo_controller *controller, uint64_t number, const cha
                    struct flo_err *err)
 {
     struct flo_fleet_store *store = controller->store;
-    int rv = flo_fleet_begin(store, err);
 
-    if (rv < 0) {
-        return rv;
-    }
-    rv = number == 0 ? flo_fleet_audit_lines_clear(store, err) : 0;
+    FLO_TRY(flo_fleet_begin(store, err));
+    int rv = number == 0 ? flo_fleet_audit_lines_clear(store, err) : 0;
     while (rv == 0 && *text != '\0') {
         const char *end = strchr(text, '\n');
         char FLO_CLEANUP(flo_free_cleanup) *line =
@@ -97,8 +94,8 @@ static int append(const char *path, size_t whole, const struct flo_buf *lacks, s
     if (ftruncate(fd, (off_t)whole) < 0 || lseek(fd, 0, SEEK_END) < 0) {
         return flo_fail_errno(err, FLO_E_IO_WRITE, "%s", path);
     }
-    int rv = flo_fd_write_all(fd, lacks->data, lacks->bytes, err);
-    return rv == 0 && fdatasync(fd) < 0 ? flo_fail_errno(err, FLO_E_IO_WRITE, "%s", path) : rv;
+    FLO_TRY(flo_fd_write_all(fd, lacks->data, lacks->bytes, err));
+    return fdatasync(fd) < 0 ? flo_fail_errno(err, FLO_E_IO_WRITE, "%s", path) : 0;
 }
 
 static int take_any(void *context, uint64_t number, const char *text)
@@ -113,10 +110,9 @@ static int take_any(void *context, uint64_t number, const char *text)
 static int first_time(struct flo_controller *controller, const char *text, bool *differs,
                       struct flo_err *err)
 {
-    int rv = flo_fleet_audit_lines(controller->store, 0, take_any, differs, err);
-
-    if (rv < 0 || *differs) {
-        return rv < 0 ? rv : 0;
+    FLO_TRY(flo_fleet_audit_lines(controller->store, 0, take_any, differs, err));
+    if (*differs) {
+        return 0;
     }
     return put_all(controller, 0, text, err);
 }

@@ -47,14 +47,11 @@ int flo_controller_audit(struct flo_controller *controller, const char *who, con
     };
 
     flo_text_clean(detail, strlen(detail), clean, sizeof(clean));
-    int rv = flo_fleet_audit_add(controller->store, &record, err);
-    if (rv == 0) {
-        controller->audit->unmarked++;
-        flo_outgoing_audit(controller,
-                           json_pack("{s:I,s:I,s:s,s:s,s:s,s:s,s:s}", "number",
-                                     (json_int_t)record.number, "at_ms", (json_int_t)record.at_ms,
-                                     "who", who, "what", what, "object", object, "result", result,
-                                     "detail", clean));
-    }
-    return rv;
+    FLO_TRY(flo_fleet_audit_add(controller->store, &record, err));
+    controller->audit->unmarked++;
+    flo_outgoing_audit(controller, json_pack("{s:I,s:I,s:s,s:s,s:s,s:s,s:s}", "number",
+                                             (json_int_t)record.number, "at_ms",
+                                             (json_int_t)record.at_ms, "who", who, "what", what,
+                                             "object", object, "result", result, "detail", clean));
+    return 0;
 }

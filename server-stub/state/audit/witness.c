@@ -65,9 +65,9 @@ int flo_audit_witness(struct flo_controller *controller, const char *device, con
         mark.is_restart || mark.number == 0 || mark.at_ms < flo_audit_head_from_ms(controller)) {
         return 0;
     }
-    int rv = flo_fleet_audit_list(controller->store, mark.number, 1, compare, &found, err);
-    if (rv < 0 || found.is_same || !flo_audit_head_is_ours(controller, &mark, signature)) {
-        return rv;
+    FLO_TRY(flo_fleet_audit_list(controller->store, mark.number, 1, compare, &found, err));
+    if (found.is_same || !flo_audit_head_is_ours(controller, &mark, signature)) {
+        return 0;
     }
     return tell(controller, device, &mark, found.is_there, err);
 }

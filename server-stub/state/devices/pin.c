@@ -44,11 +44,9 @@ static int read_release(struct flo_controller *controller, const char *title, st
                         struct flo_err *err)
 {
     *out = (struct pinned){.number = 0};
-    int rv = flo_release_title_parse(title, out->model, out->version, err);
-
-    return rv < 0 ? rv
-                  : flo_fleet_release_get(controller->store, out->model, out->version, take_release,
-                                          out, err);
+    FLO_TRY(flo_release_title_parse(title, out->model, out->version, err));
+    return flo_fleet_release_get(controller->store, out->model, out->version, take_release, out,
+                                 err);
 }
 
 /* Decides which blocks are lifted.  Blocks by a recall no longer count, as in a
@@ -61,7 +59,7 @@ static int lift_of(struct flo_controller *controller, const struct pinned *pinne
     int rv = flo_fleet_order_newest(controller->store, "rollback", pinned->model, pinned->text,
                                     &taken_back, err);
 
-    rv = rv < 0 ? rv : flo_fleet_newest(controller->store, "order", &newest, err);
+    rv = rv == 0 ? flo_fleet_newest(controller->store, "order", &newest, err) : rv;
     *out = rv < 0 ? 0 : flo_intent_lift(false, taken_back, newest);
     return rv;
 }
@@ -113,12 +111,13 @@ int flo_devices_may_pin(struct flo_controller *controller, const char *id, const
 {
     struct pinned pinned;
     struct asked asked = {.controller = controller, .pinned = &pinned, .err = err};
-    int rv = read_release(controller, title, &pinned, err);
 
-    rv = rv < 0 ? rv : check_release(&pinned, title, err);
-    rv = rv < 0 ? rv : lift_of(controller, &pinned, &asked.lift, err);
-    rv = rv < 0 ? rv : flo_fleet_device_get(controller->store, id, ask_device, &asked, err);
-    return rv < 0 ? rv : asked.rv;
+    FLO_TRY(read_release(controller, title, &pinned, err));
+    FLO_TRY(check_release(&pinned, title, err));
+    FLO_TRY(lift_of(controller, &pinned, &asked.lift, err));
+    int rv = flo_fleet_device_get(controller->store, id, ask_device, &asked, err);
+    FLO_TRY(rv);
+    return asked.rv;
 }
 
 /* ---- on and off ---- */
@@ -129,12 +128,9 @@ static int put_on(struct flo_controller *controller, const char *id, const char 
     struct flo_order order = {.op = FLO_ORDER_DEPLOY, .scope.bucket_to = FLO_BUCKETS};
     char name[FLO_NAME_MAX + 1];
     struct pinned pinned;
-    int rv = read_release(controller, title, &pinned, err);
 
-    rv = rv < 0 ? rv : lift_of(controller, &pinned, &order.lift, err);
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(read_release(controller, title, &pinned, err));
+    FLO_TRY(lift_of(controller, &pinned, &order.lift, err));
     order.release = pinned.digest;
     order.number = pinned.number;
     memcpy(order.model, pinned.model, sizeof(order.model));
@@ -142,13 +138,13 @@ static int put_on(struct flo_controller *controller, const char *id, const char 
     snprintf(order.scope.device, sizeof(order.scope.device), "%s", id);
     snprintf(order.by, sizeof(order.by), "%.64s", by);
     flo_policy_default(&order.policy);
-    rv = flo_orders_issue_row(
+    int rv = flo_orders_issue_row(
         controller, &order,
         (struct flo_fleet_order){.is_desired_only = true, .release_bytes = pinned.bytes}, name,
         err);
-    rv = rv < 0 ? rv
-                : flo_fleet_outcome_put(controller->store, name, id, FLO_OUTCOME_PENDING, 0, err);
-    rv = rv < 0 ? rv : flo_fleet_desired_set(controller->store, id, pinned.model, name, err);
+    rv = rv == 0 ? flo_fleet_outcome_put(controller->store, name, id, FLO_OUTCOME_PENDING, 0, err)
+                 : rv;
+    rv = rv == 0 ? flo_fleet_desired_set(controller->store, id, pinned.model, name, err) : rv;
     flo_outgoing_desired(controller, id);
     return rv;
 }
@@ -179,7 +175,8 @@ static int read_held(struct flo_controller *controller, const char *id, const ch
     int rv = flo_fleet_desired_get(controller->store, id, model, order, err);
 
     *out = (struct held){.is_of_people = false};
-    if (rv < 0 || order[0] == '\0') {
+    FLO_TRY(rv);
+    if (order[0] == '\0') {
         return rv;
     }
     rv = flo_fleet_order_get(controller->store, order, take_held, out, NULL);
@@ -198,8 +195,9 @@ static int take_off(struct flo_controller *controller, const char *id, const cha
     if (rv == FLO_E_RELEASE_ABSENT) {
         return 0;
     }
-    rv = rv < 0 ? rv : read_held(controller, id, model, &held, err);
-    if (rv < 0 || !held.is_of_people || strcmp(held.release, pinned.text) != 0) {
+    rv = rv == 0 ? read_held(controller, id, model, &held, err) : rv;
+    FLO_TRY(rv);
+    if (!held.is_of_people || strcmp(held.release, pinned.text) != 0) {
         return rv;
     }
     rv = flo_fleet_desired_set(controller->store, id, model, "", err);

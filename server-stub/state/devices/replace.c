@@ -86,11 +86,8 @@ static int take_texts(struct flo_controller *controller, const struct place *old
 {
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) labels = {0};
     bool is_news;
-    int rv = flo_labels_merge(next->labels, old->labels, &is_news, err);
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_labels_merge(next->labels, old->labels, &is_news, err));
     flo_json_dump(next->labels, &labels);
     if (labels.failed) {
         return flo_fail(err, FLO_E_MEMORY, "labels");
@@ -158,27 +155,22 @@ static int move(struct flo_controller *controller, const char *device, const jso
 static int move_pins(struct flo_controller *controller, const struct place *old,
                      const struct place *next, const char *by, struct flo_err *err)
 {
-    json_t *before = flo_saying_object(text_of(next, "pins"));
-    json_t *after = flo_saying_object(text_of(old, "pins"));
-    int rv = flo_devices_pin(controller, next->id, by, before, after, err);
-
-    json_decref(before);
-    json_decref(after);
-    return rv;
+    FLO_CLEANUP(flo_json_cleanup) json_t *before = flo_saying_object(text_of(next, "pins"));
+    FLO_CLEANUP(flo_json_cleanup) json_t *after = flo_saying_object(text_of(old, "pins"));
+    return flo_devices_pin(controller, next->id, by, before, after, err);
 }
 
 static int take_over(struct flo_controller *controller, const struct place *old, struct place *next,
                      const char *by, struct flo_err *err)
 {
-    int rv = old->is_retired ? 0 : flo_devices_retire(controller, old->id, err);
-
-    rv = rv < 0 ? rv : take_texts(controller, old, next, err);
+    FLO_TRY(old->is_retired ? 0 : flo_devices_retire(controller, old->id, err));
+    FLO_TRY(take_texts(controller, old, next, err));
     /* Leaving groups first makes room for those to join. */
-    rv = rv < 0 ? rv : move(controller, next->id, next->groups, old->groups, false, err);
-    rv = rv < 0 ? rv : move(controller, next->id, old->groups, next->groups, true, err);
-    rv = rv < 0 ? rv : flo_fleet_device_replaced(controller->store, old->id, next->id, err);
-    rv = rv < 0 ? rv : flo_rollouts_relabelled(controller, next->id, err);
-    return rv < 0 ? rv : move_pins(controller, old, next, by, err);
+    FLO_TRY(move(controller, next->id, next->groups, old->groups, false, err));
+    FLO_TRY(move(controller, next->id, old->groups, next->groups, true, err));
+    FLO_TRY(flo_fleet_device_replaced(controller->store, old->id, next->id, err));
+    FLO_TRY(flo_rollouts_relabelled(controller, next->id, err));
+    return move_pins(controller, old, next, by, err);
 }
 
 int flo_devices_replace(struct flo_controller *controller, const char *old, const char *next,

@@ -9,13 +9,10 @@
 int flo_devices_retire(struct flo_controller *controller, const char *id, struct flo_err *err)
 {
     const struct flo_rollout_event left = {.kind = FLO_ROLLOUT_EVENT_LEFT, .device = id};
-    int rv = flo_orders_retire(controller, id, err);
 
-    rv = rv < 0 ? rv : flo_fleet_device_retire(controller->store, id, err);
-    rv = rv < 0 ? rv : flo_rollouts_step_all(controller, left, err);
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_orders_retire(controller, id, err));
+    FLO_TRY(flo_fleet_device_retire(controller->store, id, err));
+    FLO_TRY(flo_rollouts_step_all(controller, left, err));
     flo_lane_device(controller->lane, id, NULL);
     flo_outgoing_retired(controller, id);
     flo_outgoing_change(controller, FLO_OBJECT_DEVICE, id);

@@ -20,12 +20,12 @@ int flo_serials_policy(struct flo_controller *controller, enum flo_unlisted *out
                        struct flo_err *err)
 {
     char word[16] = "";
-    int rv = flo_fleet_setting_get(controller->store, SETTING, word, sizeof(word), err);
 
-    if (rv == 0 && !flo_unlisted_parse(word, out)) {
+    FLO_TRY(flo_fleet_setting_get(controller->store, SETTING, word, sizeof(word), err));
+    if (!flo_unlisted_parse(word, out)) {
         *out = FLO_UNLISTED_OPEN;
     }
-    return rv;
+    return 0;
 }
 
 int flo_serials_set_policy(struct flo_controller *controller, enum flo_unlisted policy,
@@ -178,13 +178,12 @@ int flo_serials_take(struct flo_controller *controller, const struct flo_serial_
                                    &(struct flo_fleet_edit){.note = note}, err);
     }
     rv = rv < 0 ? rv : join(controller, json_object_get(found->body, "groups"), device, err);
-    return rv < 0 ? rv
-                  : flo_fleet_serial_put(controller->store,
-                                         &(struct flo_fleet_serial){.serial = found->serial,
-                                                                    .body = text.data,
-                                                                    .device = device,
-                                                                    .at_ms = found->at_ms},
-                                         err);
+    FLO_TRY(rv);
+    return flo_fleet_serial_put(
+        controller->store,
+        &(struct flo_fleet_serial){
+            .serial = found->serial, .body = text.data, .device = device, .at_ms = found->at_ms},
+        err);
 }
 
 int flo_serials_wait(struct flo_controller *controller, const char *serial, struct flo_err *err)
@@ -193,12 +192,12 @@ int flo_serials_wait(struct flo_controller *controller, const char *serial, stru
     struct row row = {.body = NULL};
     uint64_t waiting;
     bool known = true;
-    int rv = flo_fleet_serial_waiting(controller->store, &waiting, err);
 
-    if (rv < 0 || waiting >= FLO_CLAIMS_WAITING_MAX || !flo_serial_normal(serial, normal)) {
-        return rv;
+    FLO_TRY(flo_fleet_serial_waiting(controller->store, &waiting, err));
+    if (waiting >= FLO_CLAIMS_WAITING_MAX || !flo_serial_normal(serial, normal)) {
+        return 0;
     }
-    rv = flo_fleet_serial_get(controller->store, normal, take_row, &row, &known, err);
+    int rv = flo_fleet_serial_get(controller->store, normal, take_row, &row, &known, err);
     json_decref(row.body);
     return rv < 0 || known
                ? rv
@@ -238,17 +237,14 @@ int flo_serials_prepare(struct flo_controller *controller, const json_t *item, s
     char serial[FLO_NAME_MAX + 1];
     struct row row = {.body = NULL};
     bool known;
-    int rv = flo_serial_normal(said, serial)
-                 ? check_groups(json_object_get(item, "groups"), err)
-                 : flo_fail(err, FLO_E_REST_MEANING, "`%.80s` is no serial number", said);
 
-    if (rv == 0 && labels != NULL) {
-        rv = flo_labels_check(labels, err);
+    FLO_TRY(flo_serial_normal(said, serial)
+                ? check_groups(json_object_get(item, "groups"), err)
+                : flo_fail(err, FLO_E_REST_MEANING, "`%.80s` is no serial number", said));
+    if (labels != NULL) {
+        FLO_TRY(flo_labels_check(labels, err));
     }
-    rv = rv < 0 ? rv : flo_fleet_serial_get(controller->store, serial, take_row, &row, &known, err);
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_fleet_serial_get(controller->store, serial, take_row, &row, &known, err));
     json_t *body = json_copy((json_t *)(uintptr_t)item);
     json_object_del(body, "serial");
     flo_json_dump(body, &text);

@@ -199,15 +199,13 @@ static int find_way(struct scene *scene, struct flo_forecast *out, struct flo_er
     }
     input.present = scene->present;
     input.present_count = scene->present_count;
-    rv = flo_plan_make(&input, &scene->plan, err);
-    if (rv == 0) {
-        const struct flo_release_variant *variant = &input.release->variants[scene->plan.variant];
-        memcpy(out->variant, variant->name, sizeof(out->variant));
-        out->way = way_of(scene, variant);
-        out->bytes = scene->plan.fetch_bytes;
-        out->full_bytes = scene->plan.full_bytes;
-    }
-    return rv;
+    FLO_TRY(flo_plan_make(&input, &scene->plan, err));
+    const struct flo_release_variant *variant = &input.release->variants[scene->plan.variant];
+    memcpy(out->variant, variant->name, sizeof(out->variant));
+    out->way = way_of(scene, variant);
+    out->bytes = scene->plan.fetch_bytes;
+    out->full_bytes = scene->plan.full_bytes;
+    return 0;
 }
 
 /* ---- has it memory? ---- */
@@ -317,10 +315,7 @@ static int find_memory(const struct scene *scene, struct flo_forecast *out, stru
     }
     before = models[own];
     models[own] = candidate;
-    int rv = flo_memory_plan(models, count, budget, &plan, err);
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_memory_plan(models, count, budget, &plan, err));
     if (is_new || !plan.models[own].is_resident) {
         out->memory =
             plan.models[own].is_resident ? flo_memory_way_word(FLO_MEMORY_WARM) : "on-demand";

@@ -97,11 +97,8 @@ static int get_bytes(const json_t *object, const char *name, uint8_t **out, size
                      struct flo_err *err)
 {
     const char *text;
-    int rv = flo_json_get_text(object, name, FLO_KEYRING_BYTES_MAX, &text, err);
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_json_get_text(object, name, FLO_KEYRING_BYTES_MAX, &text, err));
     uint8_t *data = malloc(3 * (strlen(text) / 4) + 1);
     ptrdiff_t count = data != NULL ? flo_base64_decode(text, strlen(text), data) : 0;
     if (data == NULL || count < 0) {
@@ -134,15 +131,14 @@ static int seal_for(json_t *list, const char *keyid, const json_t *one,
     uint8_t secret[FLO_DIGEST_BYTES], sealed[KEY_BYTES];
     struct flo_public_key reader;
     const char *pem;
-    int rv = flo_json_get_text(one, "key", FLO_PUBLIC_KEY_PEM_MAX, &pem, err);
 
-    rv = rv < 0 ? rv : flo_public_key_parse(pem, strlen(pem), &reader, err);
-    rv = rv < 0 ? rv : flo_key_agree(ephemeral, &reader, PURPOSE, secret, err);
-    if (rv == 0) {
-        rv = flo_sealed_make(secret, keyid, key, FLO_DIGEST_BYTES, sealed, err);
-        flo_secret_wipe(secret, sizeof(secret));
-    }
-    return rv < 0 ? rv : set_bytes(list, keyid, sealed, sizeof(sealed), err);
+    FLO_TRY(flo_json_get_text(one, "key", FLO_PUBLIC_KEY_PEM_MAX, &pem, err));
+    FLO_TRY(flo_public_key_parse(pem, strlen(pem), &reader, err));
+    FLO_TRY(flo_key_agree(ephemeral, &reader, PURPOSE, secret, err));
+    int rv = flo_sealed_make(secret, keyid, key, FLO_DIGEST_BYTES, sealed, err);
+    flo_secret_wipe(secret, sizeof(secret));
+    FLO_TRY(rv);
+    return set_bytes(list, keyid, sealed, sizeof(sealed), err);
 }
 
 static int seal_key(const struct flo_keyring *keyring, json_t *document, const uint8_t *key,
@@ -155,14 +151,12 @@ static int seal_key(const struct flo_keyring *keyring, json_t *document, const u
     int rv = flo_key_generate(&ephemeral, err);
 
     json_object_set_new(document, "for", list);
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(rv);
     flo_public_key_pem(flo_key_public(ephemeral), pem);
     json_object_set_new(document, "ephemeral", json_string(pem));
     json_object_foreach(keyring->controllers, keyid, one)
     {
-        rv = rv < 0 ? rv : seal_for(list, keyid, one, ephemeral, key, err);
+        rv = rv == 0 ? seal_for(list, keyid, one, ephemeral, key, err) : rv;
     }
     return rv;
 }
@@ -181,8 +175,8 @@ static int seal_files(const struct flo_keyring *keyring, json_t *document, const
     if (inside == NULL || sealed == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "keyring");
     }
-    int rv = flo_sealed_make(key, keyring->fleet, text.data, text.bytes, sealed, err);
-    return rv < 0 ? rv : set_bytes(document, "sealed", sealed, text.bytes + FLO_SEALED_MORE, err);
+    FLO_TRY(flo_sealed_make(key, keyring->fleet, text.data, text.bytes, sealed, err));
+    return set_bytes(document, "sealed", sealed, text.bytes + FLO_SEALED_MORE, err);
 }
 
 int flo_keyring_seal(const struct flo_keyring *keyring, const struct flo_key *authority,
@@ -197,11 +191,11 @@ int flo_keyring_seal(const struct flo_keyring *keyring, const struct flo_key *au
     flo_random(key, sizeof(key));
     int rv = document == NULL ? flo_fail(err, FLO_E_MEMORY, "keyring")
                               : seal_key(keyring, document, key, err);
-    rv = rv < 0 ? rv : seal_files(keyring, document, key, err);
+    rv = rv == 0 ? seal_files(keyring, document, key, err) : rv;
     flo_secret_wipe(key, sizeof(key));
-    rv = rv < 0 ? rv : signed_text(document, &text, err);
-    rv = rv < 0 ? rv : flo_sign(authority, text.data, text.bytes, signature, err);
-    rv = rv < 0 ? rv : set_bytes(document, "signature", signature, sizeof(signature), err);
+    rv = rv == 0 ? signed_text(document, &text, err) : rv;
+    rv = rv == 0 ? flo_sign(authority, text.data, text.bytes, signature, err) : rv;
+    rv = rv == 0 ? set_bytes(document, "signature", signature, sizeof(signature), err) : rv;
     if (rv == 0) {
         flo_json_dump_canonical(document, out);
         rv = out->failed ? flo_fail(err, FLO_E_MEMORY, "keyring") : 0;
@@ -221,25 +215,25 @@ static int open_key(const json_t *document, const struct flo_key *own,
     const char *pem;
     json_t *list;
     size_t bytes;
-    int rv = flo_json_get_object(document, "for", &list, err);
 
-    if (rv == 0 && json_object_get(list, keyid) == NULL) {
+    FLO_TRY(flo_json_get_object(document, "for", &list, err));
+    if (json_object_get(list, keyid) == NULL) {
         flo_fail(err, FLO_E_KEYS_ABSENT,
                  "the fleet's keys are not sealed for this controller's key "
                  "%.64s",
                  keyid);
         return flo_err_fix(err, "flotilla controller admit %.64s", keyid);
     }
-    rv = rv < 0 ? rv : flo_json_get_text(document, "ephemeral", FLO_PUBLIC_KEY_PEM_MAX, &pem, err);
-    rv = rv < 0 ? rv : flo_public_key_parse(pem, strlen(pem), &ephemeral, err);
-    rv = rv < 0 ? rv : get_bytes(list, keyid, &sealed, &bytes, err);
+    FLO_TRY(flo_json_get_text(document, "ephemeral", FLO_PUBLIC_KEY_PEM_MAX, &pem, err));
+    FLO_TRY(flo_public_key_parse(pem, strlen(pem), &ephemeral, err));
+    int rv = get_bytes(list, keyid, &sealed, &bytes, err);
     if (rv == 0 && bytes != KEY_BYTES) {
         rv = flo_fail(err, FLO_E_META_SCHEMA,
                       "a sealed key has %zu bytes, %d "
                       "are expected",
                       bytes, KEY_BYTES);
     }
-    rv = rv < 0 ? rv : flo_key_agree(own, &ephemeral, PURPOSE, secret, err);
+    rv = rv == 0 ? flo_key_agree(own, &ephemeral, PURPOSE, secret, err) : rv;
     if (rv == 0) {
         rv = flo_sealed_open(secret, keyid, sealed, bytes, key, err);
         flo_secret_wipe(secret, sizeof(secret));
@@ -270,16 +264,14 @@ static int read_inside(const char *text, size_t bytes, struct flo_keyring *keyri
 {
     FLO_CLEANUP(flo_json_secret_cleanup) json_t *inside = NULL;
     json_t *files, *controllers;
-    int rv = flo_json_secret_parse(text, bytes, FLO_KEYRING_BYTES_MAX, &inside, err);
 
-    rv = rv < 0 ? rv : flo_json_get_object(inside, "files", &files, err);
-    rv = rv < 0 ? rv : flo_json_get_object(inside, "controllers", &controllers, err);
-    rv = rv < 0 ? rv : check_files(files, err);
-    if (rv == 0) {
-        keyring->files = json_incref(files);
-        keyring->controllers = json_incref(controllers);
-    }
-    return rv;
+    FLO_TRY(flo_json_secret_parse(text, bytes, FLO_KEYRING_BYTES_MAX, &inside, err));
+    FLO_TRY(flo_json_get_object(inside, "files", &files, err));
+    FLO_TRY(flo_json_get_object(inside, "controllers", &controllers, err));
+    FLO_TRY(check_files(files, err));
+    keyring->files = json_incref(files);
+    keyring->controllers = json_incref(controllers);
+    return 0;
 }
 
 static int open_files(const json_t *document, const uint8_t *key, struct flo_keyring *keyring,
@@ -293,7 +285,7 @@ static int open_files(const json_t *document, const uint8_t *key, struct flo_key
     if (rv == 0 && (text = malloc(bytes + 1)) == NULL) {
         rv = flo_fail(err, FLO_E_MEMORY, "keyring");
     }
-    rv = rv < 0 ? rv : flo_sealed_open(key, keyring->fleet, sealed, bytes, text, err);
+    rv = rv == 0 ? flo_sealed_open(key, keyring->fleet, sealed, bytes, text, err) : rv;
     if (rv == 0) {
         size_t inside = bytes - FLO_SEALED_MORE;
         rv = read_inside((const char *)text, inside, keyring, err);
@@ -339,28 +331,23 @@ static int check_signature(json_t *document, const struct flo_keyring *keyring,
     if (pem == NULL) {
         pem = json_string_value(json_object_get(keyring->files, "pki/ca.pem"));
     }
-    int rv = pem == NULL ? flo_fail(err, FLO_E_META_SCHEMA, "the keyring has no pki/ca.pem")
-                         : get_bytes(document, "signature", &signature, &bytes, err);
-    rv = rv < 0 ? rv : signed_text(document, &text, err);
-    rv = rv < 0 ? rv
-                : flo_certificates_split(pem, strlen(pem), parts, FLO_COUNT(parts), &count, err);
-    return rv < 0 ? rv
-                  : is_by(parts, count, authorities == NULL ? joins : NULL, &text, signature, bytes,
-                          err);
+    FLO_TRY(pem == NULL ? flo_fail(err, FLO_E_META_SCHEMA, "the keyring has no pki/ca.pem")
+                        : get_bytes(document, "signature", &signature, &bytes, err));
+    FLO_TRY(signed_text(document, &text, err));
+    FLO_TRY(flo_certificates_split(pem, strlen(pem), parts, FLO_COUNT(parts), &count, err));
+    return is_by(parts, count, authorities == NULL ? joins : NULL, &text, signature, bytes, err);
 }
 
 static int read_head(const json_t *document, struct flo_keyring *keyring, struct flo_err *err)
 {
     const char *fleet;
     uint64_t v;
-    int rv = flo_json_get_u64(document, "v", 1, 1, &v, err);
 
-    rv = rv < 0 ? rv : flo_json_get_name(document, "fleet", &fleet, err);
-    rv = rv < 0 ? rv : flo_json_get_u64(document, "number", 1, INT64_MAX, &keyring->number, err);
-    if (rv == 0) {
-        snprintf(keyring->fleet, sizeof(keyring->fleet), "%s", fleet);
-    }
-    return rv;
+    FLO_TRY(flo_json_get_u64(document, "v", 1, 1, &v, err));
+    FLO_TRY(flo_json_get_name(document, "fleet", &fleet, err));
+    FLO_TRY(flo_json_get_u64(document, "number", 1, INT64_MAX, &keyring->number, err));
+    snprintf(keyring->fleet, sizeof(keyring->fleet), "%s", fleet);
+    return 0;
 }
 
 int flo_keyring_open(const char *text, size_t bytes, const struct flo_key *own,
@@ -372,13 +359,13 @@ int flo_keyring_open(const char *text, size_t bytes, const struct flo_key *own,
     uint8_t key[FLO_DIGEST_BYTES];
     int rv = flo_json_parse(text, bytes, FLO_KEYRING_BYTES_MAX, &document, err);
 
-    rv = rv < 0 ? rv : read_head(document, &keyring, err);
-    rv = rv < 0 ? rv : open_key(document, own, key, err);
+    rv = rv == 0 ? read_head(document, &keyring, err) : rv;
+    rv = rv == 0 ? open_key(document, own, key, err) : rv;
     if (rv == 0) {
         rv = open_files(document, key, &keyring, err);
         flo_secret_wipe(key, sizeof(key));
     }
-    rv = rv < 0 ? rv : check_signature(document, &keyring, authorities, joins, err);
+    rv = rv == 0 ? check_signature(document, &keyring, authorities, joins, err) : rv;
     if (rv < 0) {
         flo_keyring_deinit(&keyring);
         return rv;

@@ -35,7 +35,7 @@ static int read_one(const char *dir, const char *name, json_t *files, struct flo
     size_t bytes = 0;
     int rv = path_of(dir, name, path, err);
 
-    rv = rv < 0 ? rv : flo_file_read(path, FLO_PEM_BYTES_MAX, &text, &bytes, err);
+    rv = rv == 0 ? flo_file_read(path, FLO_PEM_BYTES_MAX, &text, &bytes, err) : rv;
     if (rv == 0 && json_object_set_new(files, name, json_stringn(text, bytes)) < 0) {
         rv = flo_fail(err, FLO_E_SIG_FORMAT, "%s is no text", path);
     }
@@ -52,9 +52,7 @@ static int read_folder(const char *dir, const char *folder, json_t *files, struc
     char path[4096];
     int rv = path_of(dir, folder, path, err);
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(rv);
     DIR *open = opendir(path);
     if (open == NULL) {
         return errno == ENOENT ? 0 : flo_fail_errno(err, FLO_E_IO_OPEN, "%s", path);
@@ -98,11 +96,10 @@ static bool is_secret(const char *name)
 static int write_one(const char *dir, const char *name, const json_t *text, struct flo_err *err)
 {
     char path[4096];
-    int rv = path_of(dir, name, path, err);
 
-    return rv < 0 ? rv
-                  : flo_file_write(path, json_string_value(text), json_string_length(text),
-                                   is_secret(name) ? 0600 : 0644, err);
+    FLO_TRY(path_of(dir, name, path, err));
+    return flo_file_write(path, json_string_value(text), json_string_length(text),
+                          is_secret(name) ? 0600 : 0644, err);
 }
 
 /* Writes or removes files.  Keys are written before the list that names them,
@@ -144,16 +141,15 @@ static int write_folder(const char *dir, json_t *files, struct flo_err *err)
 {
     FLO_CLEANUP(flo_json_secret_cleanup) json_t *there = NULL;
     char path[4096];
-    int rv = 0;
 
-    for (size_t i = 0; rv == 0 && i < FLO_COUNT(folders); i++) {
-        rv = path_of(dir, folders[i], path, err);
-        rv = rv < 0 ? rv : flo_dir_make(path, 0700, err);
+    for (size_t i = 0; i < FLO_COUNT(folders); i++) {
+        FLO_TRY(path_of(dir, folders[i], path, err));
+        FLO_TRY(flo_dir_make(path, 0700, err));
     }
-    rv = rv < 0 ? rv : flo_keyring_read(dir, &there, err);
-    rv = rv < 0 ? rv : write_all(dir, files, there, true, err);
-    rv = rv < 0 ? rv : write_all(dir, files, there, false, err);
-    return rv < 0 ? rv : remove_others(dir, files, there, err);
+    FLO_TRY(flo_keyring_read(dir, &there, err));
+    FLO_TRY(write_all(dir, files, there, true, err));
+    FLO_TRY(write_all(dir, files, there, false, err));
+    return remove_others(dir, files, there, err);
 }
 
 int flo_keyring_own(const char *dir, struct flo_key **out, struct flo_err *err)
@@ -161,7 +157,8 @@ int flo_keyring_own(const char *dir, struct flo_key **out, struct flo_err *err)
     char path[4096];
     int rv = path_of(dir, OWN_KEY, path, err);
 
-    if (rv < 0 || (rv = flo_key_load(path, out, err)) != FLO_E_ABSENT) {
+    FLO_TRY(rv);
+    if ((rv = flo_key_load(path, out, err)) != FLO_E_ABSENT) {
         return rv;
     }
     rv = flo_key_generate(out, err);
@@ -180,7 +177,7 @@ static int has_files(const char *dir, const char *digest, bool *out, struct flo_
     char own[FLO_KEYRING_DIGEST];
     int rv = flo_keyring_read(dir, &files, err);
 
-    rv = rv < 0 ? rv : flo_keyring_digest(files, own, err);
+    rv = rv == 0 ? flo_keyring_digest(files, own, err) : rv;
     *out = rv == 0 && strcmp(own, digest) == 0;
     return rv;
 }
@@ -192,7 +189,7 @@ static int read_text(const char *dir, const char *name, char **out, struct flo_e
     size_t bytes;
     int rv = path_of(dir, name, path, err);
 
-    rv = rv < 0 ? rv : flo_file_read(path, FLO_PEM_BYTES_MAX, out, &bytes, err);
+    rv = rv == 0 ? flo_file_read(path, FLO_PEM_BYTES_MAX, out, &bytes, err) : rv;
     return rv == FLO_E_ABSENT ? 0 : rv;
 }
 
@@ -211,12 +208,9 @@ int flo_keyring_dismissed_set(const char *dir, const char *keyid, bool is_dismis
     FLO_CLEANUP(flo_free_cleanup) char *text = NULL;
     FLO_CLEANUP(flo_buf_deinit) struct flo_buf lines = {0};
     char path[4096], *rest = NULL;
-    int rv = path_of(dir, FLO_KEYRING_DISMISSED, path, err);
 
-    rv = rv < 0 ? rv : read_text(dir, FLO_KEYRING_DISMISSED, &text, err);
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(path_of(dir, FLO_KEYRING_DISMISSED, path, err));
+    FLO_TRY(read_text(dir, FLO_KEYRING_DISMISSED, &text, err));
     for (const char *line = text == NULL ? NULL : strtok_r(text, "\n", &rest); line != NULL;
          line = strtok_r(NULL, "\n", &rest)) {
         if (strcmp(line, keyid) != 0) {
@@ -254,9 +248,9 @@ int flo_keyring_number_set(const char *dir, uint64_t number, struct flo_err *err
 {
     char path[4096], text[24];
     int chars = snprintf(text, sizeof(text), "%" PRIu64 "\n", number);
-    int rv = path_of(dir, NUMBER, path, err);
 
-    return rv < 0 ? rv : flo_file_write(path, text, (size_t)chars, 0600, err);
+    FLO_TRY(path_of(dir, NUMBER, path, err));
+    return flo_file_write(path, text, (size_t)chars, 0600, err);
 }
 
 static int open_document(const char *dir, const char *text, size_t bytes, const char *joins,
@@ -264,18 +258,16 @@ static int open_document(const char *dir, const char *text, size_t bytes, const 
 {
     FLO_CLEANUP(flo_key_cleanup) struct flo_key *own = NULL;
     FLO_CLEANUP(flo_free_cleanup) char *authorities = NULL;
-    int rv = flo_keyring_own(dir, &own, err);
 
-    rv = rv < 0 ? rv : read_text(dir, "pki/ca.pem", &authorities, err);
-    if (rv == 0 && authorities == NULL && joins == NULL) {
+    FLO_TRY(flo_keyring_own(dir, &own, err));
+    FLO_TRY(read_text(dir, "pki/ca.pem", &authorities, err));
+    if (authorities == NULL && joins == NULL) {
         flo_fail(err, FLO_E_KEYS_ABSENT, "this folder knows no authority of the fleet");
         return flo_err_fix(err, "start it with --join FINGERPRINT, which "
                                 "flotilla-controller --fingerprint prints at "
                                 "the leader");
     }
-    return rv < 0 ? rv
-                  : flo_keyring_open(text, bytes, own, joins == NULL ? authorities : NULL, joins,
-                                     out, err);
+    return flo_keyring_open(text, bytes, own, joins == NULL ? authorities : NULL, joins, out, err);
 }
 
 static int take(const char *dir, const char *digest, const char *text, size_t bytes,
@@ -283,16 +275,16 @@ static int take(const char *dir, const char *digest, const char *text, size_t by
 {
     FLO_CLEANUP(flo_keyring_cleanup) struct flo_keyring keyring = {.number = 0};
     char found[FLO_KEYRING_DIGEST];
-    int rv = open_document(dir, text, bytes, joins, &keyring, err);
 
-    rv = rv < 0 ? rv : flo_keyring_number_check(dir, keyring.number, err);
-    rv = rv < 0 ? rv : flo_keyring_digest(keyring.files, found, err);
-    if (rv == 0 && strcmp(found, digest) != 0) {
-        rv = flo_fail(err, FLO_E_KEYS_ABSENT,
-                      "keyring %" PRIu64 " is not the one that the lease names", keyring.number);
+    FLO_TRY(open_document(dir, text, bytes, joins, &keyring, err));
+    FLO_TRY(flo_keyring_number_check(dir, keyring.number, err));
+    FLO_TRY(flo_keyring_digest(keyring.files, found, err));
+    if (strcmp(found, digest) != 0) {
+        return flo_fail(err, FLO_E_KEYS_ABSENT,
+                        "keyring %" PRIu64 " is not the one that the lease names", keyring.number);
     }
-    rv = rv < 0 ? rv : write_folder(dir, keyring.files, err);
-    return rv < 0 ? rv : flo_keyring_number_set(dir, keyring.number, err);
+    FLO_TRY(write_folder(dir, keyring.files, err));
+    return flo_keyring_number_set(dir, keyring.number, err);
 }
 
 /* Checks that this controller was not dismissed.  If two controllers share a
@@ -301,18 +293,15 @@ static int check_dismissed(const char *dir, struct flo_err *err)
 {
     FLO_CLEANUP(flo_key_cleanup) struct flo_key *own = NULL;
     bool is_dismissed;
-    int rv = flo_keyring_own(dir, &own, err);
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_keyring_own(dir, &own, err));
     const char *keyid = flo_key_public(own)->keyid;
-    rv = flo_keyring_dismissed(dir, keyid, &is_dismissed, err);
-    if (rv == 0 && is_dismissed) {
+    FLO_TRY(flo_keyring_dismissed(dir, keyid, &is_dismissed, err));
+    if (is_dismissed) {
         flo_fail(err, FLO_E_KEYS_ABSENT, "this controller was dismissed: its key is %.64s", keyid);
-        rv = flo_err_fix(err, "flotilla controller admit %.64s", keyid);
+        return flo_err_fix(err, "flotilla controller admit %.64s", keyid);
     }
-    return rv;
+    return 0;
 }
 
 int flo_keyring_take(const char *dir, const char *digest, const char *text, size_t bytes,

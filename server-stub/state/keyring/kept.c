@@ -45,9 +45,7 @@ static int admit_self(struct flo_controller *controller, json_t *list, struct fl
     char pem[FLO_PUBLIC_KEY_PEM_MAX];
     int rv = flo_keyring_own(controller->dir, &own, err);
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(rv);
     const char *keyid = flo_key_public(own)->keyid;
     flo_public_key_pem(flo_key_public(own), pem);
     snprintf(controller->keyring->own, sizeof(controller->keyring->own), "%s", keyid);
@@ -75,7 +73,7 @@ static int leave_out_dismissed(struct flo_controller *controller, struct flo_err
     json_object_foreach_safe(list, next, keyid, one)
     {
         bool is_dismissed = false;
-        rv = rv < 0 ? rv : flo_keyring_dismissed(controller->dir, keyid, &is_dismissed, err);
+        rv = rv == 0 ? flo_keyring_dismissed(controller->dir, keyid, &is_dismissed, err) : rv;
         if (is_dismissed && (rv = remember(controller->keyring, err)) == 0) {
             json_object_del(list, keyid);
         }
@@ -89,13 +87,10 @@ static int take_row(void *context, uint64_t number, const char *digest, const ch
     FLO_CLEANUP(flo_key_cleanup) struct flo_key *own = NULL;
     struct flo_controller *controller = row->controller;
     struct flo_err why = {0};
-    int rv = flo_keyring_own(controller->dir, &own, row->err);
 
-    if (rv < 0) {
-        return rv;
-    }
-    rv = flo_keyring_open(body, strlen(body), own, flo_pki_ca(controller->pki)->data, NULL,
-                          &controller->keyring->as_stored, &why);
+    FLO_TRY(flo_keyring_own(controller->dir, &own, row->err));
+    int rv = flo_keyring_open(body, strlen(body), own, flo_pki_ca(controller->pki)->data, NULL,
+                              &controller->keyring->as_stored, &why);
     flo_json_secret_cleanup(&controller->keyring->as_stored.files);
     if (rv == FLO_E_MEMORY) {
         return flo_fail(row->err, rv, "keyring");
@@ -125,14 +120,11 @@ static int store(struct flo_controller *controller, json_t *files, const char *d
     next.files = files;
     next.number++;
     snprintf(next.fleet, sizeof(next.fleet), "%s", controller->fleet);
-    int rv = flo_keyring_seal(&next, flo_pki_oldest(controller->pki)->key, &text, err);
-    rv =
-        rv < 0 ? rv : flo_fleet_keyring_put(controller->store, next.number, digest, text.data, err);
-    if (rv == 0) {
-        next.files = NULL;
-        controller->keyring->as_stored = next;
-    }
-    return rv;
+    FLO_TRY(flo_keyring_seal(&next, flo_pki_oldest(controller->pki)->key, &text, err));
+    FLO_TRY(flo_fleet_keyring_put(controller->store, next.number, digest, text.data, err));
+    next.files = NULL;
+    controller->keyring->as_stored = next;
+    return 0;
 }
 
 /* Stores the document.  A number that was not committed is skipped: the next
@@ -146,7 +138,7 @@ static int keep(struct flo_controller *controller, struct flo_err *err)
         return 0;
     }
     int rv = flo_keyring_read(controller->dir, &files, err);
-    rv = rv < 0 ? rv : flo_keyring_digest(files, digest, err);
+    rv = rv == 0 ? flo_keyring_digest(files, digest, err) : rv;
     if (rv == 0 &&
         (controller->keyring->before != NULL || strcmp(digest, controller->keyring->digest) != 0)) {
         rv = store(controller, files, digest, err);
@@ -166,19 +158,17 @@ int flo_keyring_load(struct flo_controller *controller, struct flo_err *err)
     if (!flo_controller_is_shared(controller)) {
         return 0;
     }
-    int rv = flo_fleet_keyring(controller->store, take_row, &row, err);
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_fleet_keyring(controller->store, take_row, &row, err));
     if (stored->controllers == NULL && (stored->controllers = json_object()) == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "keyring");
     }
     if (controller->options.is_restored) {
         stored->number += RESTORED_SKIP;
     }
-    rv = admit_self(controller, stored->controllers, err);
+    int rv = admit_self(controller, stored->controllers, err);
     controller->has_new_files = true; /* maybe: keep() compares the files */
-    return rv < 0 ? rv : keep(controller, err);
+    FLO_TRY(rv);
+    return keep(controller, err);
 }
 
 /* ---- who is admitted ---- */
@@ -219,7 +209,7 @@ static int change(struct flo_controller *controller, const char *keyid, json_t *
     json_t *list = controller->keyring->as_stored.controllers;
     int rv = remember(controller->keyring, err);
 
-    rv = rv < 0 ? rv : flo_keyring_dismissed_set(controller->dir, keyid, row_or_null == NULL, err);
+    rv = rv == 0 ? flo_keyring_dismissed_set(controller->dir, keyid, row_or_null == NULL, err) : rv;
     if (rv < 0) {
         json_decref(row_or_null);
         return rv;
@@ -238,15 +228,12 @@ int flo_keyring_admit(struct flo_controller *controller, const char *name, const
 {
     json_t *list = controller->keyring->as_stored.controllers;
     struct flo_public_key key;
-    int rv = !flo_controller_is_shared(controller)
-                 ? flo_fail(err, FLO_E_STATE,
-                            "the tables of this controller are in files of its "
-                            "own")
-                 : flo_public_key_parse(pem, strlen(pem), &key, err);
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(!flo_controller_is_shared(controller)
+                ? flo_fail(err, FLO_E_STATE,
+                           "the tables of this controller are in files of its "
+                           "own")
+                : flo_public_key_parse(pem, strlen(pem), &key, err));
     if (json_object_get(list, key.keyid) == NULL &&
         json_object_size(list) >= FLO_KEYRING_CONTROLLERS_MAX) {
         flo_fail(err, FLO_E_STATE, "%d controllers are admitted already",

@@ -27,7 +27,8 @@ static int moved(struct flo_controller *controller, const char *device, struct f
 
     flo_outgoing_change(controller, FLO_OBJECT_DEVICE, device);
     rv = rv < 0 ? rv : flo_rollouts_reconsider(controller, device, err);
-    return rv < 0 ? rv : flo_orders_left(controller, device, err);
+    FLO_TRY(rv);
+    return flo_orders_left(controller, device, err);
 }
 
 static int change(struct flo_controller *controller, const char *device,
@@ -35,14 +36,11 @@ static int change(struct flo_controller *controller, const char *device,
 {
     struct flo_err full = {0};
     uint64_t since = 0;
-    int rv = flo_fleet_newest(controller->store, "order", &since, err);
 
-    rv = rv < 0 || change->is_member ? rv : flo_making_reach(controller, device, err);
-    if (rv < 0) {
-        return rv;
-    }
-    rv = flo_fleet_group_member(controller->store, change->group, device, change->is_member, since,
-                                is_news, &full);
+    FLO_TRY(flo_fleet_newest(controller->store, "order", &since, err));
+    FLO_TRY(change->is_member ? 0 : flo_making_reach(controller, device, err));
+    int rv = flo_fleet_group_member(controller->store, change->group, device, change->is_member,
+                                    since, is_news, &full);
     /* The device stays out of the group, and the log says why. */
     if (rv == FLO_E_TARGET_LIMIT) {
         flo_log(FLO_LOG_WARN, "group", "%s", full.what);
@@ -75,21 +73,22 @@ static int look(struct flo_controller *controller, const char *device, struct fl
     if (rv == 0 && is_moved) {
         rv = moved(controller, device, err);
     }
-    return rv < 0 ? rv : flo_groups_tell(controller, device, err);
+    FLO_TRY(rv);
+    return flo_groups_tell(controller, device, err);
 }
 
 int flo_groups_member(struct flo_controller *controller, const char *group, const char *device,
                       bool is_member, bool *is_news, struct flo_err *err)
 {
     uint64_t since = 0;
-    int rv = flo_fleet_newest(controller->store, "order", &since, err);
+
+    FLO_TRY(flo_fleet_newest(controller->store, "order", &since, err));
 
     /* An order to the group counts for devices that were in it when it was
      * given. */
-    rv = rv < 0 || is_member ? rv : flo_making_reach(controller, device, err);
-    rv = rv < 0 ? rv
-                : flo_fleet_group_member(controller->store, group, device, is_member, since,
-                                         is_news, err);
+    FLO_TRY(is_member ? 0 : flo_making_reach(controller, device, err));
+    int rv =
+        flo_fleet_group_member(controller->store, group, device, is_member, since, is_news, err);
     return rv < 0 || !*is_news ? rv : moved(controller, device, err);
 }
 
@@ -135,10 +134,10 @@ int flo_groups_may_enrol(struct flo_controller *controller, const char *group, s
 int flo_groups_enrol(struct flo_controller *controller, const char *group, struct flo_err *err)
 {
     struct closed closed;
-    int rv = look_at_group(controller, group, &closed, err);
 
-    return rv < 0 || closed.is_there
-               ? rv
+    FLO_TRY(look_at_group(controller, group, &closed, err));
+    return closed.is_there
+               ? 0
                : flo_fleet_group_put(controller->store,
                                      &(struct flo_fleet_group){.name = group,
                                                                .selector = "",

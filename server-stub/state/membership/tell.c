@@ -41,15 +41,14 @@ static int take_statement(void *context, const struct flo_fleet_group_statement 
 static int read_names(const char *text, struct flo_order *order, struct flo_err *err)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *names = NULL;
-    int rv = flo_json_parse(text, strlen(text), 1 << 16, &names, err);
 
-    for (size_t i = 0; rv == 0 && i < json_array_size(names) && order->group_count < FLO_GROUPS_MAX;
-         i++) {
+    FLO_TRY(flo_json_parse(text, strlen(text), 1 << 16, &names, err));
+    for (size_t i = 0; i < json_array_size(names) && order->group_count < FLO_GROUPS_MAX; i++) {
         const char *name = json_string_value(json_array_get(names, i));
         snprintf(order->groups[order->group_count++], sizeof(order->groups[0]), "%.64s",
                  name != NULL ? name : "");
     }
-    return rv;
+    return 0;
 }
 
 static int sign(struct flo_controller *controller, const char *device, const struct wanted *wanted,
@@ -61,13 +60,13 @@ static int sign(struct flo_controller *controller, const char *device, const str
 
     snprintf(order.scope.device, sizeof(order.scope.device), "%s", device);
     order.scope.bucket_to = FLO_BUCKETS;
-    rv = rv < 0 ? rv : flo_orders_sign_alone(controller, &order, &envelope, err);
-    rv = rv < 0
-             ? rv
-             : flo_fleet_group_statement_set(controller->store, device,
+    rv = rv == 0 ? flo_orders_sign_alone(controller, &order, &envelope, err) : rv;
+    rv = rv == 0
+             ? flo_fleet_group_statement_set(controller->store, device,
                                              &(struct flo_fleet_group_statement){
                                                  wanted->groups, envelope.data, order.issued_at_ms},
-                                             err);
+                                             err)
+             : rv;
     flo_outgoing_desired(controller, device);
     return rv;
 }
@@ -77,10 +76,10 @@ static int sign(struct flo_controller *controller, const char *device, const str
 static int untell(struct flo_controller *controller, const char *device, struct flo_err *err)
 {
     struct wanted wanted = {.is_said = false};
-    int rv = flo_fleet_group_statement_get(controller->store, device, take_statement, &wanted, err);
 
-    if (rv < 0 || !wanted.is_any) {
-        return rv;
+    FLO_TRY(flo_fleet_group_statement_get(controller->store, device, take_statement, &wanted, err));
+    if (!wanted.is_any) {
+        return 0;
     }
     flo_outgoing_desired(controller, device);
     return flo_fleet_group_statement_set(controller->store, device,
@@ -91,14 +90,11 @@ int flo_groups_tell(struct flo_controller *controller, const char *device, struc
 {
     struct wanted wanted = {.is_said = false};
     enum flo_groups_news news = flo_fleet_groups_news(controller->store, device);
-    int rv = 0;
 
     if (news != FLO_GROUPS_DIFFER) {
         return news == FLO_GROUPS_TOLD ? untell(controller, device, err) : 0;
     }
-    rv = flo_fleet_device_get(controller->store, device, take_groups, &wanted, err);
-    rv = rv < 0 ? rv
-                : flo_fleet_group_statement_get(controller->store, device, take_statement, &wanted,
-                                                err);
-    return rv < 0 || wanted.is_said ? rv : sign(controller, device, &wanted, err);
+    FLO_TRY(flo_fleet_device_get(controller->store, device, take_groups, &wanted, err));
+    FLO_TRY(flo_fleet_group_statement_get(controller->store, device, take_statement, &wanted, err));
+    return wanted.is_said ? 0 : sign(controller, device, &wanted, err);
 }
