@@ -34,9 +34,7 @@ static int settings_load(struct flo_controller *controller, struct flo_err *err)
     char text[FLO_NAME_MAX + 1];
     int rv = flo_fleet_setting_get(controller->store, "fleet", text, sizeof(text), err);
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(rv);
     const char *wanted = options->fleet != NULL ? options->fleet : text[0] != '\0' ? text : "demo";
     if (!flo_name_is_valid(wanted)) {
         return flo_fail(err, FLO_E_META_NAME, "`%.64s` is no fleet name", wanted);
@@ -54,9 +52,7 @@ static int settings_load(struct flo_controller *controller, struct flo_err *err)
     if (rv == 0) {
         rv = flo_fleet_setting_get(controller->store, "heartbeat_ms", text, sizeof(text), err);
     }
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(rv);
     controller->heartbeat_ms =
         options->heartbeat_ms != 0 ? options->heartbeat_ms : strtoull(text, NULL, 10);
     if (controller->heartbeat_ms == 0) {
@@ -68,23 +64,18 @@ static int settings_load(struct flo_controller *controller, struct flo_err *err)
         controller->heartbeat_ms = FLO_HEARTBEAT_MS_MAX;
     }
     snprintf(text, sizeof(text), "%llu", (unsigned long long)controller->heartbeat_ms);
-    rv = flo_fleet_setting_set(controller->store, "heartbeat_ms", text, err);
-    if (rv == 0) {
-        rv = flo_fleet_device_counts(controller->store, &count, err);
-        controller->devices_at_start = count.devices;
-    }
+    FLO_TRY(flo_fleet_setting_set(controller->store, "heartbeat_ms", text, err));
+    rv = flo_fleet_device_counts(controller->store, &count, err);
+    controller->devices_at_start = count.devices;
     return rv;
 }
 
 static int load(struct flo_controller *controller, struct flo_err *err)
 {
     bool has_keyless = false;
-    int rv = flo_fleet_begin(controller->store, err);
 
-    if (rv < 0) {
-        return rv;
-    }
-    rv = settings_load(controller, err);
+    FLO_TRY(flo_fleet_begin(controller->store, err));
+    int rv = settings_load(controller, err);
     if (rv == 0) {
         rv = flo_proofs_new(&controller->proofs, err);
     }
@@ -122,7 +113,8 @@ static int load(struct flo_controller *controller, struct flo_err *err)
     }
     rv = flo_fleet_commit(controller->store, err);
     flo_keyring_settle(controller, rv == 0);
-    return rv < 0 ? rv : flo_rollouts_load(controller, err);
+    FLO_TRY(rv);
+    return flo_rollouts_load(controller, err);
 }
 
 /* Skips numbers after a restore, because devices accept no number twice.  Since
@@ -132,13 +124,10 @@ static int restore(struct flo_controller *controller, struct flo_err *err)
 {
     char order[FLO_NAME_MAX + 1];
     char at[24];
-    int rv = flo_controller_begin(controller, err);
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_controller_begin(controller, err));
     snprintf(at, sizeof(at), "%llu", (unsigned long long)flo_wall_ms());
-    rv = flo_fleet_setting_set(controller->store, "restored", at, err);
+    int rv = flo_fleet_setting_set(controller->store, "restored", at, err);
     if (rv == 0) {
         rv = flo_fleet_skip(controller->store, "order", RESTORED_SKIP, err);
     }
@@ -173,11 +162,8 @@ static int import(struct flo_controller *controller, const char *file, const cha
                   struct flo_err *err)
 {
     uint64_t rows = 0;
-    int rv = flo_fleet_import(controller->store, controller->dir, &rows, err);
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_fleet_import(controller->store, controller->dir, &rows, err));
     flo_log(FLO_LOG_INFO, "store", "%llu rows were copied; " FILE_NAME " is now " MOVED_NAME,
             (unsigned long long)rows);
     return rename(file, moved) < 0 ? flo_fail_errno(err, FLO_E_IO_WRITE, "%s to %s", file, moved)
@@ -201,13 +187,11 @@ static int open_tables(struct flo_controller *controller, struct flo_err *err)
         return flo_err_fix(err, "give --import once to copy it into an empty "
                                 "database");
     }
-    int rv = flo_fleet_open(address != NULL ? address : controller->dir, controller->options.epoch,
-                            &controller->store, err);
-    if (rv == 0) {
-        flo_fleet_heed(controller->store, controller->options.may_wait,
-                       controller->options.may_act_context);
-    }
-    return rv == 0 && address != NULL && has_file ? import(controller, file, moved, err) : rv;
+    FLO_TRY(flo_fleet_open(address != NULL ? address : controller->dir, controller->options.epoch,
+                           &controller->store, err));
+    flo_fleet_heed(controller->store, controller->options.may_wait,
+                   controller->options.may_act_context);
+    return address != NULL && has_file ? import(controller, file, moved, err) : 0;
 }
 
 /* Modules whose memory follows the store, in the order of their calls.

@@ -69,12 +69,12 @@ static int write_order(void *context, const struct flo_fleet_order *row)
 static int write_orders(struct flo_controller *controller, const char *device,
                         struct desired *desired, struct flo_err *err)
 {
-    int rv = flo_fleet_desired_each(controller->store, device, collect_order, desired, err);
-
-    for (size_t i = 0; rv == 0 && i < desired->count; i++) {
-        rv = flo_fleet_order_get(controller->store, desired->orders[i], write_order, desired, err);
+    FLO_TRY(flo_fleet_desired_each(controller->store, device, collect_order, desired, err));
+    for (size_t i = 0; i < desired->count; i++) {
+        FLO_TRY(
+            flo_fleet_order_get(controller->store, desired->orders[i], write_order, desired, err));
     }
-    return rv;
+    return 0;
 }
 
 static int write_statement(void *context, const struct flo_fleet_group_statement *statement)

@@ -53,16 +53,13 @@ static void by_name(const char *by, char *out)
 static int sign(struct flo_controller *controller, const struct flo_order *order,
                 struct flo_buf *body, struct flo_buf *envelope, struct flo_err *err)
 {
-    int rv = flo_order_write(order, body, err);
-
-    if (rv == 0) {
-        rv = flo_order_sign(body->data, body->bytes, flo_pki_order_key(controller->pki), envelope,
-                            err);
+    FLO_TRY(flo_order_write(order, body, err));
+    FLO_TRY(
+        flo_order_sign(body->data, body->bytes, flo_pki_order_key(controller->pki), envelope, err));
+    if (body->failed || envelope->failed) {
+        return flo_fail(err, FLO_E_MEMORY, "order");
     }
-    if (rv == 0 && (body->failed || envelope->failed)) {
-        rv = flo_fail(err, FLO_E_MEMORY, "order");
-    }
-    return rv;
+    return 0;
 }
 
 /* Number, id, times. */
@@ -89,9 +86,9 @@ int flo_orders_sign_alone(struct flo_controller *controller, struct flo_order *o
                           struct flo_buf *envelope, struct flo_err *err)
 {
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) body = {0};
-    int rv = complete(controller, order, err);
 
-    return rv < 0 ? rv : sign(controller, order, &body, envelope, err);
+    FLO_TRY(complete(controller, order, err));
+    return sign(controller, order, &body, envelope, err);
 }
 
 /* Audits the order.  A record has no room for the whole body, so it has the
@@ -133,14 +130,9 @@ int flo_orders_issue_row(struct flo_controller *controller, struct flo_order *or
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) body = {0};
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) envelope = {0};
     char release[FLO_DIGEST_TEXT] = "";
-    int rv = complete(controller, order, err);
 
-    if (rv < 0) {
-        return rv;
-    }
-    if ((rv = sign(controller, order, &body, &envelope, err)) < 0) {
-        return rv;
-    }
+    FLO_TRY(complete(controller, order, err));
+    FLO_TRY(sign(controller, order, &body, &envelope, err));
     if (order->op == FLO_ORDER_DEPLOY) {
         flo_digest_text(&order->release, release);
     } else if (order->op == FLO_ORDER_ROLLBACK) {
@@ -159,9 +151,7 @@ int flo_orders_issue_row(struct flo_controller *controller, struct flo_order *or
     row.issued_at_ms = order->issued_at_ms;
     row.expires_at_ms = order->expires_at_ms;
     row.reason = row.reason != NULL ? row.reason : order->reason;
-    if ((rv = flo_fleet_order_add(controller->store, &row, err)) < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_fleet_order_add(controller->store, &row, err));
     controller->orders->signed_count++;
     if (order->op == FLO_ORDER_ROLLBACK && !row.is_desired_only) {
         controller->orders->is_overtaken = true;

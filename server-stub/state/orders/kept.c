@@ -74,14 +74,14 @@ int flo_scope_remove(const struct flo_scope_list *list, const char *device, bool
     struct flo_scope_kept kept = {.is_newer = false};
     int rv = flo_fleet_desired_get(store, device, list->model, held, err);
 
-    rv = rv < 0 ? rv : flo_scope_keeps(list, held, &kept, err);
+    rv = rv == 0 ? flo_scope_keeps(list, held, &kept, err) : rv;
     if (rv < 0 || kept.is_newer || (!is_there && held[0] == '\0')) {
         flo_fleet_making_pass(store, list->order, device);
         return rv;
     }
     flo_outgoing_desired(controller, device);
-    rv = flo_fleet_outcome_put(store, list->order, device, FLO_OUTCOME_PENDING, 0, err);
-    return rv < 0 ? rv : flo_fleet_desired_set(store, device, list->model, list->order, err);
+    FLO_TRY(flo_fleet_outcome_put(store, list->order, device, FLO_OUTCOME_PENDING, 0, err));
+    return flo_fleet_desired_set(store, device, list->model, list->order, err);
 }
 
 /* Puts the order into the desired document of a device whose report names the
@@ -94,12 +94,12 @@ int flo_scope_open(const struct flo_scope_list *list, const char *device, enum f
     bool has_it = way > FLO_RETURN_SILENT;
     char held[FLO_NAME_MAX + 1];
     struct flo_scope_kept kept;
-    int rv = flo_fleet_outcome_put(store, list->order, device, FLO_OUTCOME_PENDING, 0, err);
 
-    rv = rv < 0 ? rv : flo_fleet_desired_get(store, device, list->model, held, err);
-    rv = rv < 0 ? rv : flo_scope_keeps(list, held, &kept, err);
-    if (rv < 0 || kept.is_newer || (kept.is_kept && !has_it)) {
-        return rv;
+    FLO_TRY(flo_fleet_outcome_put(store, list->order, device, FLO_OUTCOME_PENDING, 0, err));
+    FLO_TRY(flo_fleet_desired_get(store, device, list->model, held, err));
+    FLO_TRY(flo_scope_keeps(list, held, &kept, err));
+    if (kept.is_newer || (kept.is_kept && !has_it)) {
+        return 0;
     }
     flo_outgoing_desired(controller, device);
     return flo_fleet_desired_set(store, device, list->model,

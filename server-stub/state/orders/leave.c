@@ -97,7 +97,8 @@ static int drop(const struct leaver *leaver, size_t index, struct flo_err *err)
     bool is_gone;
     int rv = is_for_others(leaver, leaver->orders.items[index], &is_gone, err);
 
-    if (rv < 0 || !is_gone) {
+    FLO_TRY(rv);
+    if (!is_gone) {
         return rv;
     }
     flo_outgoing_desired(controller, leaver->device);
@@ -127,8 +128,8 @@ int flo_orders_retire(struct flo_controller *controller, const char *device, str
     struct leaver leaver = {.controller = controller, .device = device};
     int rv = flo_making_reach(controller, device, err);
 
-    rv = rv < 0 ? rv
-                : flo_fleet_outcome_awaited(controller->store, device, add_awaited, &leaver, err);
+    rv = rv == 0 ? flo_fleet_outcome_awaited(controller->store, device, add_awaited, &leaver, err)
+                 : rv;
     for (size_t i = 0; i < leaver.awaited.count && rv == 0; i++) {
         rv = ignore(&leaver, leaver.awaited.items[i], err);
     }

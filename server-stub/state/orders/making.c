@@ -46,13 +46,13 @@ static void take_model(struct slice *slice, const struct flo_fleet_order *order)
 static int take_target(struct slice *slice, const char *body)
 {
     struct flo_order order;
-    int rv = flo_order_parse(body, strlen(body), slice->controller->fleet, &order, slice->err);
 
-    if (rv == 0 && !order.to_previous) {
+    FLO_TRY(flo_order_parse(body, strlen(body), slice->controller->fleet, &order, slice->err));
+    if (!order.to_previous) {
         flo_digest_text(&order.to, slice->to);
         slice->order.to = slice->to;
     }
-    return rv;
+    return 0;
 }
 
 static int take_order(void *context, const struct flo_fleet_order *order)
@@ -186,10 +186,10 @@ static int take_there(void *context, const struct flo_fleet_device *device)
 static int remove_one(struct slice *slice, const char *device)
 {
     struct flo_controller *controller = slice->controller;
-    int rv = flo_fleet_device_get(controller->store, device, take_there, slice, slice->err);
 
-    rv = rv < 0 ? rv : flo_scope_remove(&slice->order, device, slice->is_there, slice->err);
-    return rv < 0 ? rv : controller->orders->leave(controller, device, slice->model, slice->err);
+    FLO_TRY(flo_fleet_device_get(controller->store, device, take_there, slice, slice->err));
+    FLO_TRY(flo_scope_remove(&slice->order, device, slice->is_there, slice->err));
+    return controller->orders->leave(controller, device, slice->model, slice->err);
 }
 
 static int take_way(void *context, const struct flo_fleet_device *device)
@@ -214,7 +214,8 @@ static int open_one(struct slice *slice, const char *device)
         rv = flo_orders_send(slice->controller, slice->making.order, slice->send, slice->err);
         slice->order.send = slice->send;
     }
-    return rv < 0 ? rv : flo_scope_open(&slice->order, device, slice->way, slice->err);
+    FLO_TRY(rv);
+    return flo_scope_open(&slice->order, device, slice->way, slice->err);
 }
 
 /* ---- slices ---- */
@@ -271,7 +272,8 @@ static int make_slice(struct flo_controller *controller, const struct flo_making
         flo_outgoing_change(controller, FLO_OBJECT_ORDER, slice.making.order);
     }
     free(slice.places);
-    return rv < 0 ? rv : controller->orders->leave(controller, NULL, NULL, err);
+    FLO_TRY(rv);
+    return controller->orders->leave(controller, NULL, NULL, err);
 }
 
 /* Makes slices until `until_ms`, the oldest order first; at least one. */
@@ -321,19 +323,19 @@ static int make_one(struct flo_controller *controller, const struct flo_making *
 {
     char held[FLO_NAME_MAX + 1];
     struct slice slice;
-    int rv = slice_init(&slice, controller, making, err);
 
-    if (rv == 0 && slice.is_by_report) {
-        rv = open_one(&slice, device);
-        return rv < 0 ? rv : controller->orders->leave(controller, NULL, NULL, err);
+    FLO_TRY(slice_init(&slice, controller, making, err));
+    if (slice.is_by_report) {
+        FLO_TRY(open_one(&slice, device));
+        return controller->orders->leave(controller, NULL, NULL, err);
     }
-    rv = rv < 0 ? rv : await_one(&slice, device);
-    if (rv < 0 || slice.order.release == NULL) {
-        return rv;
+    FLO_TRY(await_one(&slice, device));
+    if (slice.order.release == NULL) {
+        return 0;
     }
-    rv = flo_fleet_desired_get(controller->store, device, slice.model, held, err);
-    rv = rv < 0 ? rv : look_at_held(&slice, held);
-    return rv < 0 || slice.is_kept ? rv : rewrite(&slice, device);
+    FLO_TRY(flo_fleet_desired_get(controller->store, device, slice.model, held, err));
+    FLO_TRY(look_at_held(&slice, held));
+    return slice.is_kept ? 0 : rewrite(&slice, device);
 }
 
 int flo_making_reach(struct flo_controller *controller, const char *device, struct flo_err *err)

@@ -85,18 +85,11 @@ static int renew(struct flo_controller *controller, const char *old, bool is_des
 {
     struct parsed parsed = {
         .row.is_desired_only = is_desired_only, .fleet = controller->fleet, .err = err};
-    int rv = flo_fleet_order_get(controller->store, old, parse_order, &parsed, err);
 
-    if (rv == 0) {
-        rv = flo_orders_issue_row(controller, &parsed.order, parsed.row, id, err);
-    }
-    if (rv == 0) {
-        rv = flo_fleet_desired_swap(controller->store, old, id, err);
-    }
-    if (rv == 0) {
-        rv = flo_fleet_desired_holders(controller->store, id, holder, controller, err);
-    }
-    return rv;
+    FLO_TRY(flo_fleet_order_get(controller->store, old, parse_order, &parsed, err));
+    FLO_TRY(flo_orders_issue_row(controller, &parsed.order, parsed.row, id, err));
+    FLO_TRY(flo_fleet_desired_swap(controller->store, old, id, err));
+    return flo_fleet_desired_holders(controller->store, id, holder, controller, err);
 }
 
 static int collect_holder(void *context, const char *device)
@@ -117,42 +110,39 @@ static int issue_own(struct flo_controller *controller, struct parsed *parsed, c
 
     *scope = (struct flo_scope){.bucket_to = FLO_BUCKETS};
     snprintf(scope->device, sizeof(scope->device), "%s", device);
-    int rv = flo_orders_issue_row(controller, &parsed->order, parsed->row, id, err);
-    if (rv == 0) {
-        rv = flo_fleet_desired_set(controller->store, device, parsed->model, id, err);
-        flo_outgoing_desired(controller, device);
-    }
+    FLO_TRY(flo_orders_issue_row(controller, &parsed->order, parsed->row, id, err));
+    int rv = flo_fleet_desired_set(controller->store, device, parsed->model, id, err);
+    flo_outgoing_desired(controller, device);
     return rv;
 }
 
 static int renew_own(struct flo_controller *controller, const char *old, struct flo_err *err)
 {
-    struct flo_text_list holders = {0};
+    FLO_CLEANUP(flo_text_list_clear) struct flo_text_list holders = {0};
     char id[FLO_NAME_MAX + 1];
     struct parsed parsed = {.row.is_desired_only = true, .fleet = controller->fleet, .err = err};
-    int rv = flo_fleet_order_get(controller->store, old, parse_order, &parsed, err);
 
-    if (rv == 0 && flo_renewal_is_of_model(parsed.order.op)) {
-        rv = flo_fleet_desired_holders(controller->store, old, collect_holder, &holders, err);
+    FLO_TRY(flo_fleet_order_get(controller->store, old, parse_order, &parsed, err));
+    if (flo_renewal_is_of_model(parsed.order.op)) {
+        FLO_TRY(flo_fleet_desired_holders(controller->store, old, collect_holder, &holders, err));
     }
-    if (rv == 0 && !flo_renewal_is_own(parsed.order.op, holders.count)) {
-        rv = renew(controller, old, true, id, err);
+    if (!flo_renewal_is_own(parsed.order.op, holders.count)) {
+        FLO_TRY(renew(controller, old, true, id, err));
     } else {
-        for (size_t i = 0; i < holders.count && rv == 0; i++) {
-            rv = issue_own(controller, &parsed, holders.items[i], err);
+        for (size_t i = 0; i < holders.count; i++) {
+            FLO_TRY(issue_own(controller, &parsed, holders.items[i], err));
         }
     }
-    flo_text_list_clear(&holders);
-    return rv;
+    return 0;
 }
 
 int flo_orders_by_name(struct flo_controller *controller, const char *device, const char *order,
                        struct flo_err *err)
 {
     struct parsed parsed = {.row.is_desired_only = true, .fleet = controller->fleet, .err = err};
-    int rv = flo_fleet_order_get(controller->store, order, parse_order, &parsed, err);
 
-    return rv < 0 ? rv : issue_own(controller, &parsed, device, err);
+    FLO_TRY(flo_fleet_order_get(controller->store, order, parse_order, &parsed, err));
+    return issue_own(controller, &parsed, device, err);
 }
 
 int flo_orders_outrank(struct flo_controller *controller, const char *device, const char *model,
@@ -163,12 +153,13 @@ int flo_orders_outrank(struct flo_controller *controller, const char *device, co
     int rv = flo_fleet_desired_get(controller->store, device, model, held, err);
 
     *is_sent = false;
-    if (rv < 0 || strcmp(held, order) != 0) {
+    FLO_TRY(rv);
+    if (strcmp(held, order) != 0) {
         return rv;
     }
-    rv = flo_fleet_order_get(controller->store, order, parse_order, &parsed, err);
-    if (rv < 0 || parsed.order.scope.device[0] != '\0') {
-        return rv;
+    FLO_TRY(flo_fleet_order_get(controller->store, order, parse_order, &parsed, err));
+    if (parsed.order.scope.device[0] != '\0') {
+        return 0;
     }
     *is_sent = true;
     return issue_own(controller, &parsed, device, err);
@@ -179,15 +170,15 @@ int flo_orders_outlast(struct flo_controller *controller, const char *device, co
 {
     struct parsed parsed = {.row.is_desired_only = true, .fleet = controller->fleet, .err = err};
     char held[FLO_NAME_MAX + 1];
-    int rv = flo_fleet_desired_get(controller->store, device, model, held, err);
 
-    if (rv < 0 || held[0] == '\0') {
-        return rv;
+    FLO_TRY(flo_fleet_desired_get(controller->store, device, model, held, err));
+    if (held[0] == '\0') {
+        return 0;
     }
-    rv = flo_fleet_order_get(controller->store, held, parse_order, &parsed, err);
-    return rv == 0 && flo_renewal_is_of_model(parsed.order.op) && parsed.order.seq < rollback
+    FLO_TRY(flo_fleet_order_get(controller->store, held, parse_order, &parsed, err));
+    return flo_renewal_is_of_model(parsed.order.op) && parsed.order.seq < rollback
                ? issue_own(controller, &parsed, device, err)
-               : rv;
+               : 0;
 }
 
 /* Finds rollbacks.  Orders come sorted by sequence, so orders of one rollout
@@ -195,9 +186,7 @@ int flo_orders_outlast(struct flo_controller *controller, const char *device, co
 static int find_rollbacks(struct flo_controller *controller, struct all_held *all,
                           struct flo_err *err)
 {
-    int rv = 0;
-
-    for (size_t i = 0; i < all->count && rv == 0; i++) {
+    for (size_t i = 0; i < all->count; i++) {
         struct held *held = &all->items[i];
         if (!flo_renewal_is_of_model(held->order.op)) {
             continue;
@@ -207,10 +196,10 @@ static int find_rollbacks(struct flo_controller *controller, struct all_held *al
             held->order.rollback = held[-1].order.rollback;
             continue;
         }
-        rv = flo_fleet_order_newest(controller->store, "rollback", held->model, "",
-                                    &held->order.rollback, err);
+        FLO_TRY(flo_fleet_order_newest(controller->store, "rollback", held->model, "",
+                                       &held->order.rollback, err));
     }
-    return rv;
+    return 0;
 }
 
 static int renew_some(struct flo_controller *controller, struct all_held *all, bool is_each,
@@ -218,20 +207,20 @@ static int renew_some(struct flo_controller *controller, struct all_held *all, b
 {
     struct flo_renewal renewal = {.now_ms = flo_wall_ms(), .is_each = is_each};
     char id[FLO_NAME_MAX + 1];
-    int rv = find_rollbacks(controller, all, err);
 
-    for (size_t i = 0; i < all->count && rv == 0; i++) {
+    FLO_TRY(find_rollbacks(controller, all, err));
+    for (size_t i = 0; i < all->count; i++) {
         const struct held *held = &all->items[i];
         enum flo_renewal_why why = flo_renewal_next(&renewal, &held->order);
 
         if (why != FLO_RENEWAL_NOT) {
             flo_log(FLO_LOG_DEBUG, "order", "%s is signed again: %s", held->id,
                     flo_renewal_word(why));
-            rv = all->is_listed ? renew(controller, held->id, false, id, err)
-                                : renew_own(controller, held->id, err);
+            FLO_TRY(all->is_listed ? renew(controller, held->id, false, id, err)
+                                   : renew_own(controller, held->id, err));
         }
     }
-    return rv;
+    return 0;
 }
 
 static int renew_listed(struct flo_controller *controller, bool is_each, struct flo_err *err)
@@ -267,10 +256,9 @@ static int renew_held(struct flo_controller *controller, bool is_each, struct fl
  * rollback. */
 int flo_orders_renew(struct flo_controller *controller, struct flo_err *err)
 {
-    int rv = flo_making_finish(controller, err);
-
-    rv = rv < 0 ? rv : renew_listed(controller, false, err);
-    return rv == 0 ? flo_orders_overtaken(controller, err) : rv;
+    FLO_TRY(flo_making_finish(controller, err));
+    FLO_TRY(renew_listed(controller, false, err));
+    return flo_orders_overtaken(controller, err);
 }
 
 int flo_orders_overtaken(struct flo_controller *controller, struct flo_err *err)
@@ -284,10 +272,9 @@ int flo_orders_overtaken(struct flo_controller *controller, struct flo_err *err)
 
 int flo_orders_renew_each(struct flo_controller *controller, struct flo_err *err)
 {
-    int rv = flo_making_finish(controller, err);
-
-    rv = rv < 0 ? rv : renew_listed(controller, true, err);
-    return rv == 0 ? renew_held(controller, true, err) : rv;
+    FLO_TRY(flo_making_finish(controller, err));
+    FLO_TRY(renew_listed(controller, true, err));
+    return renew_held(controller, true, err);
 }
 
 /* Renews an order for a rollout.  An order that no device held when the epoch
@@ -334,7 +321,7 @@ int flo_orders_send_again(struct flo_controller *controller, const char *device,
                           struct flo_err *err)
 {
     struct looked_for looked_for = {.order = order};
-    int rv = flo_fleet_desired_each(controller->store, device, look_for, &looked_for, err);
 
-    return rv == 0 && looked_for.is_found ? renew_own(controller, order, err) : rv;
+    FLO_TRY(flo_fleet_desired_each(controller->store, device, look_for, &looked_for, err));
+    return looked_for.is_found ? renew_own(controller, order, err) : 0;
 }

@@ -9,15 +9,11 @@ int flo_orders_report(struct flo_controller *controller, struct flo_order *order
                       struct flo_err *err)
 {
     struct flo_fleet_order row = {.is_tracked = true, .is_desired_only = true};
-    int rv = flo_orders_issue_row(controller, order, row, id, err);
 
-    if (rv == 0) {
-        rv = flo_fleet_outcome_put(controller->store, id, order->scope.device, FLO_OUTCOME_PENDING,
-                                   0, err);
-    }
-    if (rv == 0) {
-        flo_outgoing_ask(controller, order->scope.device, id);
-        flo_outgoing_change(controller, FLO_OBJECT_ORDER, id);
-    }
-    return rv;
+    FLO_TRY(flo_orders_issue_row(controller, order, row, id, err));
+    FLO_TRY(flo_fleet_outcome_put(controller->store, id, order->scope.device, FLO_OUTCOME_PENDING,
+                                  0, err));
+    flo_outgoing_ask(controller, order->scope.device, id);
+    flo_outgoing_change(controller, FLO_OBJECT_ORDER, id);
+    return 0;
 }

@@ -83,15 +83,14 @@ int flo_orders_send(struct flo_controller *controller, const char *back, char *i
         }
         return rv;
     }
-    rv = flo_fleet_order_get(store, back, take_back, &sending, err);
-    if (rv == 0) {
-        flo_digest_text(&sending.back.to, digest);
-        rv = flo_fleet_release_get(store, NULL, digest, take_target, &sending, err);
-    }
+    FLO_TRY(flo_fleet_order_get(store, back, take_back, &sending, err));
+    flo_digest_text(&sending.back.to, digest);
+    rv = flo_fleet_release_get(store, NULL, digest, take_target, &sending, err);
     /* The release was withdrawn meanwhile. */
     if (rv == 0 && !sending.is_published) {
         snprintf(id, FLO_NAME_MAX + 1, "%s", back);
         return 0;
     }
-    return rv < 0 ? rv : issue(&sending, id, err);
+    FLO_TRY(rv);
+    return issue(&sending, id, err);
 }

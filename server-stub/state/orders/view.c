@@ -101,7 +101,8 @@ int flo_object_order(struct flo_controller *controller, const char *id, uint64_t
     }
     if (devices != NULL) {
         json_object_set_new(json, "devices", devices);
-        if ((rv = view_answers(controller, id, json, err)) < 0) {
+        rv = view_answers(controller, id, json, err);
+        if (rv < 0) {
             json_decref(json);
             return rv;
         }
