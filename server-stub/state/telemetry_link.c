@@ -58,26 +58,24 @@ static int hand_on(struct flo_controller *controller, struct flo_err *err)
 {
     const struct flo_controller_options *options = &controller->options;
     struct flo_handed *handed = NULL;
-    int rv = options->store != NULL && options->epoch != 0
-                 ? flo_handed_open(options->store, options->epoch, &handed, err)
-                 : 0;
 
-    if (rv == 0 && handed != NULL) {
+    FLO_TRY(options->store != NULL && options->epoch != 0
+                ? flo_handed_open(options->store, options->epoch, &handed, err)
+                : 0);
+    if (handed != NULL) {
         flo_lane_hand_on(controller->lane, handed);
     }
-    return rv;
+    return 0;
 }
 
 int flo_telemetry_link_open(struct flo_controller *controller, struct flo_err *err)
 {
     uint64_t block_ms = controller->options.evidence_block_ms;
-    int rv = flo_lane_open(controller->dir, controller->fleet,
-                           block_ms > 0 ? block_ms : FLO_BLOCK_MS, &controller->lane, err);
 
-    rv = rv < 0 ? rv : hand_on(controller, err);
-    if (rv == 0) {
-        flo_lane_judge(controller->lane, (struct flo_lane_judge){may_come, controller});
-        rv = flo_fleet_facts_each(controller->store, NULL, tell_device, controller, err);
-    }
-    return rv < 0 ? rv : flo_fleet_release_list(controller->store, tell_release, controller, err);
+    FLO_TRY(flo_lane_open(controller->dir, controller->fleet,
+                          block_ms > 0 ? block_ms : FLO_BLOCK_MS, &controller->lane, err));
+    FLO_TRY(hand_on(controller, err));
+    flo_lane_judge(controller->lane, (struct flo_lane_judge){may_come, controller});
+    FLO_TRY(flo_fleet_facts_each(controller->store, NULL, tell_device, controller, err));
+    return flo_fleet_release_list(controller->store, tell_release, controller, err);
 }

@@ -40,11 +40,7 @@ static void settle(struct flo_controller *controller, bool is_committed)
 
 int flo_controller_begin(struct flo_controller *controller, struct flo_err *err)
 {
-    int rv = read_again(controller, err);
-
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(read_again(controller, err));
     for (size_t i = 0; i < controller->part_count; i++) {
         const struct flo_transaction_part *part = controller->parts[i];
         if (part->begin != NULL) {

@@ -141,10 +141,10 @@ static int read_rule(void *context, const struct flo_fleet_group *group)
     struct flo_groups *groups = reading->groups;
     struct flo_group_rule *rule = &groups->rules[groups->rule_count];
 
-    int rv = read_rank(groups, group, reading->err);
-    if (rv < 0 || (group->selector[0] == '\0' && !group->ends) ||
+    FLO_TRY(read_rank(groups, group, reading->err));
+    if ((group->selector[0] == '\0' && !group->ends) ||
         groups->rule_count == FLO_FLEET_GROUPS_MAX) {
-        return rv;
+        return 0;
     }
     *rule = (struct flo_group_rule){.selector = NULL};
     snprintf(rule->name, sizeof(rule->name), "%s", group->name);

@@ -69,12 +69,12 @@ static int next_of_group(struct flo_group_walk *walk, bool *is_whole, struct flo
 int flo_group_walk_on(struct flo_group_walk *walk, uint64_t until_ms, void *context, bool *is_whole,
                       struct flo_err *err)
 {
-    int rv;
+    int rv = 0;
 
     walk->context = context;
     do {
-        rv = walk->group[0] == '\0' ? next_of_all(walk, is_whole, err)
-                                    : next_of_group(walk, is_whole, err);
+        FLO_TRY(walk->group[0] == '\0' ? next_of_all(walk, is_whole, err)
+                                       : next_of_group(walk, is_whole, err));
     } while (rv == 0 && !*is_whole && flo_now_ms() < until_ms);
     return rv;
 }

@@ -86,15 +86,14 @@ int flo_pki_ask(struct flo_controller *controller, uint64_t now_ms, struct flo_e
     while (flo_proofs_behind(controller->proofs, behind)) {
         flo_outgoing_renewal(controller, behind);
     }
-    int rv = flo_fleet_certificate_ending(controller->store, FLO_CERTIFICATE_HELD, now_ms,
-                                          now_ms + (life_ms - flo_lifetime_ending_ms(life_ms)),
-                                          &ending, err);
-
-    if (rv < 0 || (ending == 0 && !asking.is_rolled && !pki->has_keyless)) {
-        return rv;
+    FLO_TRY(flo_fleet_certificate_ending(controller->store, FLO_CERTIFICATE_HELD, now_ms,
+                                         now_ms + (life_ms - flo_lifetime_ending_ms(life_ms)),
+                                         &ending, err));
+    if (ending == 0 && !asking.is_rolled && !pki->has_keyless) {
+        return 0;
     }
-    rv = flo_fleet_certificate_list(controller->store, FLO_CERTIFICATE_HELD, now_ms, ask_one,
-                                    &asking, err);
+    int rv = flo_fleet_certificate_list(controller->store, FLO_CERTIFICATE_HELD, now_ms, ask_one,
+                                        &asking, err);
     pki->has_keyless = asking.keyless > 0;
     snprintf(pki->asked, sizeof(pki->asked), "%s",
              asking.count < FLO_PKI_ASKED_MAX ? "" : flo_outgoing_renewal_last(controller));

@@ -102,11 +102,9 @@ static int make(struct flo_controller *controller, struct flo_key *key, bool is_
     snprintf(name, sizeof(name), is_first ? "Flotilla %.40s" : "Flotilla %.40s %.8s",
              controller->fleet, flo_key_public(key)->keyid);
     struct flo_certificate_wish wish = {.common_name = name, .days = CA_DAYS};
-    int rv = flo_authority_make(key, &wish, &pem, err);
-    if (rv == 0) {
-        rv = flo_certificate_read(pem.data, pem.bytes, &facts, err);
-    }
-    return rv < 0 ? rv : take(controller->pki, pem.data, pem.bytes, &facts, key, err);
+    FLO_TRY(flo_authority_make(key, &wish, &pem, err));
+    FLO_TRY(flo_certificate_read(pem.data, pem.bytes, &facts, err));
+    return take(controller->pki, pem.data, pem.bytes, &facts, key, err);
 }
 
 static int key_of(const struct flo_controller *controller, const struct flo_public_key *wanted,
@@ -114,13 +112,10 @@ static int key_of(const struct flo_controller *controller, const struct flo_publ
 {
     char name[64];
     char path[4096];
-    int rv;
 
     key_name(wanted, name);
-    if ((rv = flo_pki_path(controller, name, path, err)) < 0) {
-        return rv;
-    }
-    rv = flo_key_load(path, out, err);
+    FLO_TRY(flo_pki_path(controller, name, path, err));
+    int rv = flo_key_load(path, out, err);
     if (rv == FLO_E_ABSENT && (rv = flo_pki_path(controller, "pki/ca.key", path, err)) == 0) {
         rv = flo_key_load(path, out, err);
     }
@@ -138,11 +133,9 @@ static int read_one(struct flo_controller *controller, const struct flo_pem_part
 {
     struct flo_certificate facts;
     struct flo_key *key;
-    int rv = flo_certificate_read(part->pem, part->bytes, &facts, err);
 
-    if (rv == 0) {
-        rv = key_of(controller, &facts.key, &key, err);
-    }
+    FLO_TRY(flo_certificate_read(part->pem, part->bytes, &facts, err));
+    int rv = key_of(controller, &facts.key, &key, err);
     if (rv == 0 && (rv = take(controller->pki, part->pem, part->bytes, &facts, key, err)) < 0) {
         flo_key_free(key);
     }
@@ -173,10 +166,9 @@ static int make_first(struct flo_controller *controller, struct flo_err *err)
     char path[4096];
     int rv = flo_pki_key(controller, "pki/ca.key", path, &key, err);
 
+    FLO_TRY(rv);
+    rv = make(controller, key, true, err);
     if (rv < 0) {
-        return rv;
-    }
-    if ((rv = make(controller, key, true, err)) < 0) {
         flo_key_free(key);
         return rv;
     }
@@ -197,20 +189,21 @@ static int add_next(struct flo_controller *controller, struct flo_err *err)
         flo_fail(err, FLO_E_STATE, "%d authorities are accepted already", FLO_AUTHORITIES_MAX);
         return flo_err_fix(err, "flotilla ca status; retire the oldest first");
     }
-    if ((rv = flo_key_generate(&key, err)) < 0) {
-        return rv;
-    }
+    rv = flo_key_generate(&key, err);
+    FLO_TRY(rv);
     key_name(flo_key_public(key), name);
     if (!flo_pki_in_memory(controller) && ((rv = flo_pki_path(controller, name, path, err)) < 0 ||
                                            (rv = flo_key_save(key, path, err)) < 0)) {
         flo_key_free(key);
         return rv;
     }
-    if ((rv = make(controller, key, false, err)) < 0) {
+    rv = make(controller, key, false, err);
+    if (rv < 0) {
         flo_key_free(key);
         return rv;
     }
-    if ((rv = list_write(controller, err)) < 0) {
+    rv = list_write(controller, err);
+    if (rv < 0) {
         authority_free(&pki->authorities[--pki->authority_count]);
     }
     return rv;
@@ -218,12 +211,9 @@ static int add_next(struct flo_controller *controller, struct flo_err *err)
 
 int flo_pki_rotate(struct flo_controller *controller, struct flo_err *err)
 {
-    int rv = add_next(controller, err);
-
-    if (rv == 0) {
-        flo_outgoing_authorities(controller, false);
-    }
-    return rv;
+    FLO_TRY(add_next(controller, err));
+    flo_outgoing_authorities(controller, false);
+    return 0;
 }
 
 /* ---- open ---- */
@@ -250,20 +240,18 @@ int flo_pki_authorities_open(struct flo_controller *controller, struct flo_err *
     struct flo_pki *pki = controller->pki;
     char FLO_CLEANUP(flo_free_cleanup) *pem = NULL;
     size_t bytes;
-    int rv;
 
     if (flo_pki_in_memory(controller)) {
         return make_first(controller, err);
     }
-    if ((rv = flo_pki_path(controller, "pki/ca.pem", pki->files.ca_file, err)) < 0) {
-        return rv;
-    }
-    rv = flo_file_read(pki->files.ca_file, FLO_PEM_BYTES_MAX, &pem, &bytes, err);
+    FLO_TRY(flo_pki_path(controller, "pki/ca.pem", pki->files.ca_file, err));
+    int rv = flo_file_read(pki->files.ca_file, FLO_PEM_BYTES_MAX, &pem, &bytes, err);
     if (rv == FLO_E_ABSENT) {
         return make_first(controller, err);
     }
-    rv = rv < 0 ? rv : read_list(controller, pem, bytes, err);
-    return rv < 0 ? rv : follow_ended(controller, err);
+    rv = rv == 0 ? read_list(controller, pem, bytes, err) : rv;
+    FLO_TRY(rv);
+    return follow_ended(controller, err);
 }
 
 /* ---- retired ---- */

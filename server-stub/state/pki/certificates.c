@@ -18,19 +18,13 @@ int flo_pki_issue(struct flo_controller *controller, const struct flo_authority 
                                         .now_ms = now_ms,
                                         .is_client = true};
     size_t at = pem->bytes;
-    int rv = flo_certificate_issue(authority->key, authority->pem, authority->bytes, csr,
-                                   strlen(csr), &wish, pem, err);
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_certificate_issue(authority->key, authority->pem, authority->bytes, csr,
+                                  strlen(csr), &wish, pem, err));
     if (pem->failed) {
         return flo_fail(err, FLO_E_MEMORY, "certificate");
     }
-    rv = flo_certificate_read(pem->data + at, pem->bytes - at, facts, err);
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_certificate_read(pem->data + at, pem->bytes - at, facts, err));
     char key[FLO_PUBLIC_KEY_PEM_MAX];
     flo_public_key_pem(&facts->key, key);
     const struct flo_fleet_certificate row = {.serial = facts->serial,
@@ -41,8 +35,8 @@ int flo_pki_issue(struct flo_controller *controller, const struct flo_authority 
                                               .until_ms = facts->not_after_ms,
                                               .key = key,
                                               .proved = ""};
-    rv = flo_fleet_certificate_add(controller->store, &row, err);
-    return rv < 0 ? rv : flo_proofs_issued(controller->proofs, &row, err);
+    FLO_TRY(flo_fleet_certificate_add(controller->store, &row, err));
+    return flo_proofs_issued(controller->proofs, &row, err);
 }
 
 /* ---- holders ---- */
@@ -185,5 +179,6 @@ int flo_pki_revoked_write(struct flo_controller *controller, struct flo_err *err
             rv = add_list(controller, &pki->authorities[i], &text, err);
         }
     }
-    return rv < 0 ? rv : flo_file_write(pki->files.revoked_file, text.data, text.bytes, 0644, err);
+    FLO_TRY(rv);
+    return flo_file_write(pki->files.revoked_file, text.data, text.bytes, 0644, err);
 }

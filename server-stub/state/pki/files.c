@@ -14,22 +14,17 @@ int flo_pki_path(const struct flo_controller *controller, const char *name, char
 int flo_pki_key(const struct flo_controller *controller, const char *name, char *path,
                 struct flo_key **out, struct flo_err *err)
 {
-    int rv;
-
     if (flo_pki_in_memory(controller)) {
         return flo_key_generate(out, err);
     }
-    if ((rv = flo_pki_path(controller, name, path, err)) < 0) {
-        return rv;
-    }
-    rv = flo_key_load(path, out, err);
+    FLO_TRY(flo_pki_path(controller, name, path, err));
+    int rv = flo_key_load(path, out, err);
     if (rv != FLO_E_ABSENT) {
         return rv;
     }
-    if ((rv = flo_key_generate(out, err)) < 0) {
-        return rv;
-    }
-    if ((rv = flo_key_save(*out, path, err)) < 0) {
+    FLO_TRY(flo_key_generate(out, err));
+    rv = flo_key_save(*out, path, err);
+    if (rv < 0) {
         flo_key_free(*out);
         *out = NULL;
     }

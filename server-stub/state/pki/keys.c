@@ -22,12 +22,10 @@ static int order_key_open(struct flo_controller *controller, struct flo_err *err
 {
     struct flo_pki *pki = controller->pki;
     char path[4096];
-    int rv = flo_pki_key(controller, "keys/order.key", path, &pki->order_key, err);
 
-    if (rv == 0) {
-        flo_public_key_pem(flo_key_public(pki->order_key), pki->order_public_pem);
-    }
-    return rv;
+    FLO_TRY(flo_pki_key(controller, "keys/order.key", path, &pki->order_key, err));
+    flo_public_key_pem(flo_key_public(pki->order_key), pki->order_public_pem);
+    return 0;
 }
 
 /* Checks a missing key.  A key that enrolled devices know is never made again:
@@ -39,17 +37,17 @@ static int check_known(const struct flo_controller *controller, struct flo_err *
     size_t count = FLO_COUNT(names) - controller->options.makes_order_key;
     struct flo_fleet_device_count found;
     char path[4096];
-    int rv = flo_fleet_device_counts(controller->store, &found, err);
 
-    for (size_t i = 0; i < count && rv == 0 && found.devices > 0; i++) {
-        rv = flo_pki_path(controller, names[i], path, err);
-        if (rv == 0 && access(path, F_OK) < 0 && errno == ENOENT) {
-            rv = flo_fail(err, FLO_E_KEYS_ABSENT, "%s is not there, and %llu device%s %s it", path,
-                          (unsigned long long)found.devices, flo_s(found.devices),
-                          flo_plural(found.devices, "knows", "know"));
+    FLO_TRY(flo_fleet_device_counts(controller->store, &found, err));
+    for (size_t i = 0; i < count && found.devices > 0; i++) {
+        FLO_TRY(flo_pki_path(controller, names[i], path, err));
+        if (access(path, F_OK) < 0 && errno == ENOENT) {
+            return flo_fail(err, FLO_E_KEYS_ABSENT, "%s is not there, and %llu device%s %s it",
+                            path, (unsigned long long)found.devices, flo_s(found.devices),
+                            flo_plural(found.devices, "knows", "know"));
         }
     }
-    return rv;
+    return 0;
 }
 
 int flo_pki_open(struct flo_controller *controller, bool has_keyless, struct flo_err *err)
@@ -58,15 +56,11 @@ int flo_pki_open(struct flo_controller *controller, bool has_keyless, struct flo
     char path[4096];
     int rv = flo_pki_in_memory(controller) ? 0 : check_known(controller, err);
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(rv);
     controller->pki->has_keyless = has_keyless;
     for (size_t i = 0; i < FLO_COUNT(folders) && !flo_pki_in_memory(controller); i++) {
-        if ((rv = flo_pki_path(controller, folders[i], path, err)) < 0 ||
-            (rv = flo_dir_make(path, 0700, err)) < 0) {
-            return rv;
-        }
+        FLO_TRY(flo_pki_path(controller, folders[i], path, err));
+        FLO_TRY(flo_dir_make(path, 0700, err));
     }
     if ((rv = flo_pki_authorities_open(controller, err)) < 0 ||
         (rv = order_key_open(controller, err)) < 0 ||
@@ -74,8 +68,8 @@ int flo_pki_open(struct flo_controller *controller, bool has_keyless, struct flo
                            err)) < 0) {
         return flo_wrap(err, rv, "keys");
     }
-    rv = flo_pki_leaves(controller, err);
-    return rv < 0 ? rv : flo_pki_revoked_write(controller, err);
+    FLO_TRY(flo_pki_leaves(controller, err));
+    return flo_pki_revoked_write(controller, err);
 }
 
 struct flo_pki *flo_pki_new(void)
@@ -118,17 +112,16 @@ int flo_pki_admin_token(struct flo_controller *controller, struct flo_err *err)
     char path[4096];
     char made[8];
     struct flo_fleet_token wish = {.name = "admin", .role = "admin"};
-    int rv = flo_fleet_setting_get(controller->store, "admin", made, sizeof(made), err);
 
-    if (rv < 0 || made[0] != '\0' || flo_pki_in_memory(controller)) {
-        return rv;
+    FLO_TRY(flo_fleet_setting_get(controller->store, "admin", made, sizeof(made), err));
+    if (made[0] != '\0' || flo_pki_in_memory(controller)) {
+        return 0;
     }
-    if ((rv = flo_pki_path(controller, "admin.token", path, err)) < 0 ||
-        (rv = flo_token_make(controller, &wish, id, text, err)) < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_pki_path(controller, "admin.token", path, err));
+    FLO_TRY(flo_token_make(controller, &wish, id, text, err));
     strcat(text, "\n");
-    rv = flo_file_write(path, text, strlen(text), 0600, err);
+    int rv = flo_file_write(path, text, strlen(text), 0600, err);
     flo_secret_wipe(text, sizeof(text));
-    return rv < 0 ? rv : flo_fleet_setting_set(controller->store, "admin", "1", err);
+    FLO_TRY(rv);
+    return flo_fleet_setting_set(controller->store, "admin", "1", err);
 }

@@ -39,19 +39,14 @@ static int leaf_make(struct flo_controller *controller, const char *key_name, ch
     const struct flo_authority *by = flo_pki_oldest(controller->pki);
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) pem = {0};
     FLO_CLEANUP(flo_key_cleanup) struct flo_key *key = NULL;
-    int rv = flo_pki_key(controller, key_name, key_file, &key, err);
 
-    if (rv < 0 || (rv = flo_pki_path(controller, name, file, err)) < 0) {
-        return rv;
-    }
-    rv = flo_certificate_issue_for(by->key, by->pem, by->bytes, flo_key_public(key), wish, &pem,
-                                   err);
-    if (rv == 0) {
-        flo_buf_add(&pem, by->pem, by->bytes);
-        rv = pem.failed ? flo_fail(err, FLO_E_MEMORY, "certificate")
-                        : flo_file_write(file, pem.data, pem.bytes, 0644, err);
-    }
-    return rv;
+    FLO_TRY(flo_pki_key(controller, key_name, key_file, &key, err));
+    FLO_TRY(flo_pki_path(controller, name, file, err));
+    FLO_TRY(flo_certificate_issue_for(by->key, by->pem, by->bytes, flo_key_public(key), wish, &pem,
+                                      err));
+    flo_buf_add(&pem, by->pem, by->bytes);
+    return pem.failed ? flo_fail(err, FLO_E_MEMORY, "certificate")
+                      : flo_file_write(file, pem.data, pem.bytes, 0644, err);
 }
 
 int flo_pki_leaves(struct flo_controller *controller, struct flo_err *err)
@@ -91,9 +86,9 @@ int flo_pki_leaves(struct flo_controller *controller, struct flo_err *err)
                        pki->files.mqtt_cert_file, &client, err);
     }
     client.common_name = FLO_LANE_CLIENT;
-    return rv < 0 ? rv
-                  : leaf_make(controller, "pki/telemetry.key", pki->files.lane_key_file,
-                              "pki/telemetry.pem", pki->files.lane_cert_file, &client, err);
+    FLO_TRY(rv);
+    return leaf_make(controller, "pki/telemetry.key", pki->files.lane_key_file, "pki/telemetry.pem",
+                     pki->files.lane_cert_file, &client, err);
 }
 
 int flo_pki_broker(struct flo_controller *controller, const char *host, struct flo_err *err)

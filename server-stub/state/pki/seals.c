@@ -35,11 +35,9 @@ static int open_key(struct flo_controller *controller, struct flo_key **out, str
 {
     char path[4096];
     bool was_made;
-    int rv = flo_audit_head_was_made(controller, &was_made, err);
 
-    if (rv < 0 || (rv = flo_pki_path(controller, "keys/audit.key", path, err)) < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_audit_head_was_made(controller, &was_made, err));
+    FLO_TRY(flo_pki_path(controller, "keys/audit.key", path, err));
     if (access(path, F_OK) == 0 || !was_made) {
         return flo_pki_key(controller, "keys/audit.key", path, out, err);
     }
@@ -79,12 +77,9 @@ static int seal_all(struct flo_controller *controller, uint64_t wrong, struct fl
                                                                : "first time";
     char detail[96];
     uint64_t count;
-    int rv = flo_controller_begin(controller, err);
 
-    if (rv < 0) {
-        return rv;
-    }
-    rv = flo_fleet_seal_all(controller->store, &count, err);
+    FLO_TRY(flo_controller_begin(controller, err));
+    int rv = flo_fleet_seal_all(controller->store, &count, err);
     if (rv == 0) {
         snprintf(detail, sizeof(detail), "%s: %llu rows, %llu were not right", why,
                  (unsigned long long)count, (unsigned long long)wrong);
@@ -109,16 +104,15 @@ int flo_pki_seals_rows(struct flo_controller *controller, struct flo_err *err)
     if (!controller->pki->has_seal_key) {
         return 0;
     }
-    int rv = flo_pki_path(controller, MARKER, path, err);
-    rv = rv < 0 ? rv : flo_fleet_seals_count(controller->store, &right, &wrong, err);
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_pki_path(controller, MARKER, path, err));
+    int rv = flo_fleet_seals_count(controller->store, &right, &wrong, err);
+    FLO_TRY(rv);
     bool is_marked = access(path, F_OK) == 0;
     if (controller->options.seals_again || (!is_marked && right == 0 && wrong > 0)) {
         rv = seal_all(controller, wrong, err);
     }
-    if (rv < 0 || is_marked) {
+    FLO_TRY(rv);
+    if (is_marked) {
         return rv;
     }
     controller->has_new_files = true;

@@ -80,11 +80,8 @@ int flo_proofs_add(struct flo_proofs *proofs, const struct flo_fleet_certificate
                    bool is_newest, struct flo_err *err)
 {
     struct flo_public_key point;
-    int rv = flo_public_key_parse(row->key, strlen(row->key), &point, err);
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_public_key_parse(row->key, strlen(row->key), &point, err));
     struct flo_proofs_device *device = keep_device(proofs, row->device);
     size_t serial_bytes = strlen(row->serial) + 1;
     struct flo_proofs_key *key =

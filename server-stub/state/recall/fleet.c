@@ -12,13 +12,10 @@ int flo_orders_fleet(struct flo_controller *controller, enum flo_order_op op, co
                      uint64_t heartbeat_ms, char *id, struct flo_err *err)
 {
     struct flo_order order = {.op = op, .heartbeat_ms = heartbeat_ms, .scope = {.group = "all"}};
-    int rv;
 
     snprintf(order.by, sizeof(order.by), "%.64s", by);
-    if ((rv = flo_orders_issue(controller, &order, true, 0, id, err)) < 0) {
-        return rv;
-    }
-    rv = flo_making_begin(controller, id, "all", err);
+    FLO_TRY(flo_orders_issue(controller, &order, true, 0, id, err));
+    int rv = flo_making_begin(controller, id, "all", err);
     if (rv == 0 && op == FLO_ORDER_FREEZE) {
         rv = flo_rollouts_step_running(
             controller, (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_FREEZE, .note = id},

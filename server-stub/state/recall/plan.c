@@ -55,10 +55,7 @@ static int take_device(void *context, const struct flo_fleet_device *device)
         return 0;
     }
     plan->list.count = 0;
-    int rv = flo_scope_take(&plan->list, device);
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_scope_take(&plan->list, device));
     plan->devices++;
     if (plan->remove.model != NULL) {
         return flo_remove_plan_take(plan, taking->err);
@@ -76,9 +73,7 @@ int flo_orders_plan_on(struct flo_orders_plan *plan, uint64_t until_ms, bool *is
     plan->list.err = err;
     if (plan->rollout[0] != '\0') {
         int rv = flo_rollouts_find(plan->controller, plan->rollout, &entry, err);
-        if (rv < 0) {
-            return rv;
-        }
+        FLO_TRY(rv);
         taking.rollout = &entry->core;
     }
     if (plan->device != NULL) {
@@ -183,9 +178,9 @@ int flo_orders_plan_rollout(struct flo_controller *controller,
                             struct flo_err *err)
 {
     const struct flo_take_back what = {.release = entry->core.release, .group = "all"};
-    int rv = flo_rollout_may(&entry->core, FLO_ROLLOUT_EVENT_ROLLBACK, err);
 
-    rv = rv < 0 ? rv : flo_orders_plan_rollback(controller, &what, out, err);
+    FLO_TRY(flo_rollout_may(&entry->core, FLO_ROLLOUT_EVENT_ROLLBACK, err));
+    int rv = flo_orders_plan_rollback(controller, &what, out, err);
     if (rv == 0) {
         snprintf((*out)->rollout, sizeof((*out)->rollout), "%s", entry->core.id);
     }
@@ -273,10 +268,7 @@ int flo_orders_plan_end(struct flo_orders_plan *plan, json_t **out, struct flo_e
     if (plan->remove.model != NULL) {
         return flo_remove_plan_end(plan, out, err);
     }
-    int rv = flo_fleet_is_frozen(plan->controller->store, &is_frozen, err);
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_fleet_is_frozen(plan->controller->store, &is_frozen, err));
     json_t *rollouts = plan->rollout[0] != '\0'
                            ? json_pack("[s]", plan->rollout)
                            : plan_rollouts(plan->controller, what, plan->both.from_text);

@@ -26,11 +26,11 @@ static int look_at_desired(struct flo_scope_list *list, struct flo_err *err)
     if (member->removal == FLO_REMOVAL_THERE) {
         return 0;
     }
-    int rv = flo_fleet_desired_get(list->controller->store, member->id, list->model, order, err);
-    if (rv == 0 && order[0] != '\0') {
+    FLO_TRY(flo_fleet_desired_get(list->controller->store, member->id, list->model, order, err));
+    if (order[0] != '\0') {
         member->removal = FLO_REMOVAL_ASSIGNED;
     }
-    return rv;
+    return 0;
 }
 
 static bool is_told(const struct flo_scope_member *member)
@@ -68,9 +68,9 @@ static int is_assigned(void *context, const char *device)
 {
     const struct looking *looking = context;
     char order[FLO_NAME_MAX + 1];
-    int rv = flo_fleet_desired_get(looking->store, device, looking->model, order, looking->err);
 
-    return rv < 0 ? rv : order[0] != '\0' ? ENOUGH : 0;
+    FLO_TRY(flo_fleet_desired_get(looking->store, device, looking->model, order, looking->err));
+    return order[0] != '\0' ? ENOUGH : 0;
 }
 
 /* Looks for one device with the model, in reports, then in desired documents.
@@ -133,10 +133,11 @@ static int end_rollouts(struct flo_controller *controller, const struct flo_remo
         } else if (is_of_model(entry, what) && flo_intent_goes_on(entry->core.state)) {
             rv = has_ids ? 0 : flo_scope_read_ids(list, what->group, err);
             has_ids = true;
-            rv = rv < 0 ? rv : flo_scope_leave(list, entry, err);
+            rv = rv == 0 ? flo_scope_leave(list, entry, err) : rv;
         }
     }
-    return rv < 0 ? rv : flo_rollouts_write(controller, err);
+    FLO_TRY(rv);
+    return flo_rollouts_write(controller, err);
 }
 
 /* Removes the device from rollouts of the model, also from ended ones, which
@@ -145,17 +146,16 @@ int flo_orders_leave_model(struct flo_controller *controller, const char *device
                            struct flo_err *err)
 {
     size_t count = device != NULL ? flo_rollouts_count(controller->rollouts) : 0;
-    int rv = 0;
 
-    for (size_t i = 0; i < count && rv == 0; i++) {
+    for (size_t i = 0; i < count; i++) {
         struct flo_rollout_entry *entry = flo_rollouts_at(controller->rollouts, i);
         if (strcmp(entry->model, model) == 0) {
-            rv = flo_rollouts_step(
+            FLO_TRY(flo_rollouts_step(
                 controller, entry,
-                (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_LEFT, .device = device}, err);
+                (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_LEFT, .device = device}, err));
         }
     }
-    return rv < 0 || device != NULL ? rv : flo_rollouts_write(controller, err);
+    return device != NULL ? 0 : flo_rollouts_write(controller, err);
 }
 
 /* ---- the order ---- */
@@ -181,10 +181,10 @@ static int tell_one(struct flo_controller *controller, const struct flo_scope_li
                     struct flo_err *err)
 {
     const struct flo_scope_member *member = &list->items[0];
-    int rv = flo_scope_remove(list, member->id, member->removal == FLO_REMOVAL_THERE, err);
 
-    rv = rv < 0 ? rv : flo_orders_leave_model(controller, member->id, list->model, err);
-    return rv < 0 ? rv : flo_orders_leave_model(controller, NULL, NULL, err);
+    FLO_TRY(flo_scope_remove(list, member->id, member->removal == FLO_REMOVAL_THERE, err));
+    FLO_TRY(flo_orders_leave_model(controller, member->id, list->model, err));
+    return flo_orders_leave_model(controller, NULL, NULL, err);
 }
 
 /* Fails with FLO_E_ORDER_NOBODY if no device in scope has the model or an
@@ -193,21 +193,21 @@ static int check(struct flo_controller *controller, const struct flo_remove *wha
                  struct flo_scope_list *list, struct flo_err *err)
 {
     bool is_somebody = false;
-    int rv;
 
     *list = (struct flo_scope_list){.controller = controller, .model = what->model};
     if (what->device != NULL) {
-        rv = flo_scope_read(list, NULL, what->device, NULL, err);
-        rv = rv < 0 ? rv : look_at_desired(list, err);
-        return rv < 0 || is_told(&list->items[0]) ? rv : nobody(what, 1, err);
+        FLO_TRY(flo_scope_read(list, NULL, what->device, NULL, err));
+        FLO_TRY(look_at_desired(list, err));
+        return is_told(&list->items[0]) ? 0 : nobody(what, 1, err);
     }
-    rv = flo_scope_check(controller, what->group, NULL, err);
-    rv = rv < 0 ? rv : look_for_one(controller, what, &is_somebody, err);
-    if (rv < 0 || is_somebody) {
+    FLO_TRY(flo_scope_check(controller, what->group, NULL, err));
+    int rv = look_for_one(controller, what, &is_somebody, err);
+    FLO_TRY(rv);
+    if (is_somebody) {
         return rv;
     }
-    rv = flo_scope_read_ids(list, what->group, err);
-    return rv < 0 ? rv : nobody(what, list->count, err);
+    FLO_TRY(flo_scope_read_ids(list, what->group, err));
+    return nobody(what, list->count, err);
 }
 
 /* Issues the removal.  Desired documents are rewritten last, because the
@@ -278,11 +278,8 @@ static json_t *plan_rollouts(const struct flo_controller *controller, const stru
 int flo_remove_plan_take(struct flo_orders_plan *plan, struct flo_err *err)
 {
     const struct flo_scope_member *member = &plan->list.items[0];
-    int rv = look_at_desired(&plan->list, err);
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(look_at_desired(&plan->list, err));
     plan->ways[member->removal]++;
     if (is_told(member)) {
         const char *way = flo_removal_word(member->removal);

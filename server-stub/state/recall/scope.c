@@ -77,9 +77,9 @@ int flo_scope_take(void *context, const struct flo_fleet_device *device)
 static int collect_until_one(void *context, const struct flo_fleet_device *device)
 {
     struct flo_scope_list *list = context;
-    int rv = flo_scope_take(list, device);
 
-    return rv < 0 ? rv : flo_return_is_possible(list->items[list->count - 1].way) ? ENOUGH : 0;
+    FLO_TRY(flo_scope_take(list, device));
+    return flo_return_is_possible(list->items[list->count - 1].way) ? ENOUGH : 0;
 }
 
 /* Reads some devices until one can go back.  Ids are random, so the devices
@@ -132,15 +132,13 @@ int flo_scope_read_ids(struct flo_scope_list *list, const char *group, struct fl
 int flo_scope_leave(const struct flo_scope_list *list, struct flo_rollout_entry *entry,
                     struct flo_err *err)
 {
-    int rv = 0;
-
-    for (size_t i = 0; i < list->count && rv == 0; i++) {
-        rv = flo_rollouts_step(
+    for (size_t i = 0; i < list->count; i++) {
+        FLO_TRY(flo_rollouts_step(
             list->controller, entry,
             (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_LEFT, .device = list->items[i].id},
-            err);
+            err));
     }
-    return rv;
+    return 0;
 }
 
 size_t flo_scope_count(const struct flo_scope_list *list, enum flo_return from, enum flo_return to)

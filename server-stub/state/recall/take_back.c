@@ -45,7 +45,7 @@ static int leave_rollouts(struct flo_controller *controller, struct flo_scope_li
         if (flo_intent_goes_on(entry->core.state) && strcmp(digest, list->release) == 0) {
             rv = has_ids ? 0 : flo_scope_read_ids(list, group, err);
             has_ids = true;
-            rv = rv < 0 ? rv : flo_scope_leave(list, entry, err);
+            rv = rv == 0 ? flo_scope_leave(list, entry, err) : rv;
         }
     }
     return rv;
@@ -55,12 +55,10 @@ static int find_to(struct flo_controller *controller, const struct flo_take_back
                    struct flo_take_back_pair *out, struct flo_err *err)
 {
     char model[FLO_NAME_MAX + 1];
-    int rv = flo_release_title_parse(what->to, model, out->to_version, err);
 
-    if (rv < 0 || (rv = flo_fleet_release_get(controller->store, model, out->to_version,
-                                              take_digest, &out->to, err)) < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_release_title_parse(what->to, model, out->to_version, err));
+    FLO_TRY(flo_fleet_release_get(controller->store, model, out->to_version, take_digest, &out->to,
+                                  err));
     if (strcmp(model, out->model) != 0 || strcmp(what->to, what->release) == 0) {
         return flo_fail(err, FLO_E_REST_SCHEMA, "to: `%s` is no other release of %s", what->to,
                         out->model);
@@ -78,12 +76,10 @@ int flo_take_back_find(struct flo_controller *controller, const struct flo_take_
                        struct flo_take_back_pair *out, struct flo_err *err)
 {
     char version[FLO_NAME_MAX + 1];
-    int rv = flo_release_title_parse(what->release, out->model, version, err);
 
-    if (rv < 0 || (rv = flo_fleet_release_get(controller->store, out->model, version, take_digest,
-                                              &out->from, err)) < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_release_title_parse(what->release, out->model, version, err));
+    FLO_TRY(flo_fleet_release_get(controller->store, out->model, version, take_digest, &out->from,
+                                  err));
     flo_digest_text(&out->from.digest, out->from_text);
     return what->to != NULL ? find_to(controller, what, out, err) : 0;
 }

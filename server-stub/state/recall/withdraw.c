@@ -132,12 +132,10 @@ static int list_changes(void *context, const char *group)
 
 int flo_orders_unyank(struct flo_controller *controller, const char *release, struct flo_err *err)
 {
-    int rv =
-        flo_fleet_order_groups(controller->store, flo_wall_ms(), list_changes, controller, err);
-
-    if (rv == 0) {
-        rv = flo_fleet_release_state(controller->store, release, "published", err);
-        flo_outgoing_lacking(controller);
-    }
-    return rv < 0 ? rv : flo_fleet_orders_only_held(controller->store, release, err);
+    FLO_TRY(
+        flo_fleet_order_groups(controller->store, flo_wall_ms(), list_changes, controller, err));
+    int rv = flo_fleet_release_state(controller->store, release, "published", err);
+    flo_outgoing_lacking(controller);
+    FLO_TRY(rv);
+    return flo_fleet_orders_only_held(controller->store, release, err);
 }

@@ -68,15 +68,14 @@ static int find_meant(struct flo_controller *controller, const struct flo_rollou
                       const struct flo_rollout_action *action, struct meant *out,
                       struct flo_err *err)
 {
-    struct flo_rollouts_meant *meant = NULL;
+    FLO_CLEANUP(flo_free_cleanup) struct flo_rollouts_meant *meant = NULL;
     size_t count = 0;
-    int rv = flo_rollouts_meant(controller, entry, action, &meant, &count, err);
 
-    for (size_t i = 0; i < count && rv == 0; i++) {
-        rv = add_meant(out, entry, &entry->core.members[meant[i].index], meant[i].held, err);
+    FLO_TRY(flo_rollouts_meant(controller, entry, action, &meant, &count, err));
+    for (size_t i = 0; i < count; i++) {
+        FLO_TRY(add_meant(out, entry, &entry->core.members[meant[i].index], meant[i].held, err));
     }
-    free(meant);
-    return rv;
+    return 0;
 }
 
 static int do_desired(struct flo_controller *controller, struct flo_rollout_entry *entry,

@@ -17,30 +17,28 @@
 static int leave_to_newer(struct flo_controller *controller, struct flo_rollout_entry *entry,
                           struct flo_err *err)
 {
-    int rv = 0;
-
-    for (size_t i = 0; i < controller->rollouts->count && rv == 0; i++) {
+    for (size_t i = 0; i < controller->rollouts->count; i++) {
         const struct flo_rollout_entry *newer = controller->rollouts->items[i];
         if (newer == entry || strcmp(newer->model, entry->model) != 0 ||
             !flo_intent_may_order(newer->core.state) ||
             !flo_intent_is_older(entry->core.id, newer->core.id)) {
             continue;
         }
-        for (size_t m = 0; m < newer->core.member_count && rv == 0; m++) {
+        for (size_t m = 0; m < newer->core.member_count; m++) {
             const struct flo_rollout_member *member = &newer->core.members[m];
             bool is_there =
                 member->state != FLO_EXECUTION_REMOVED && member->state != FLO_EXECUTION_SUPERSEDED;
             if (is_there && flo_rollout_find(&entry->core, member->device) != SIZE_MAX) {
-                rv = flo_rollouts_step(
+                FLO_TRY(flo_rollouts_step(
                     controller, entry,
                     (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_SUPERSEDED,
                                                .device = member->device,
                                                .note = newer->core.id},
-                    err);
+                    err));
             }
         }
     }
-    return rv;
+    return 0;
 }
 
 static int put_off(struct flo_controller *controller, struct flo_rollout_entry *entry,
@@ -80,14 +78,12 @@ static int begin(struct flo_controller *controller, struct flo_rollout_entry *en
     if (rv < 0) {
         return put_off(controller, entry, why.what, bar_ms > 0 ? bar_ms : until_ms, err);
     }
-    rv = flo_rollouts_settle_lift(controller, entry, err);
-    rv = rv < 0 ? rv : flo_rollouts_supersede(controller, entry, err);
-    rv = rv < 0 ? rv : leave_to_newer(controller, entry, err);
-    return rv < 0 ? rv
-                  : flo_rollouts_step(controller, entry,
-                                      (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_BEGIN,
-                                                                 .note = entry->own->by},
-                                      err);
+    FLO_TRY(flo_rollouts_settle_lift(controller, entry, err));
+    FLO_TRY(flo_rollouts_supersede(controller, entry, err));
+    FLO_TRY(leave_to_newer(controller, entry, err));
+    return flo_rollouts_step(
+        controller, entry,
+        (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_BEGIN, .note = entry->own->by}, err);
 }
 
 static bool is_due(const struct flo_rollout *core, uint64_t wall_ms)
@@ -146,19 +142,17 @@ int flo_rollouts_approve(struct flo_controller *controller, struct flo_rollout_e
                          const struct flo_actor *by, const char *note, struct flo_err *err)
 {
     bool is_awaited = entry->core.state == FLO_ROLLOUT_AWAITING_APPROVAL;
-    int rv = is_awaited ? may_approve(entry, by, err) : 0;
 
-    if (rv == 0 && is_awaited) {
+    FLO_TRY(is_awaited ? may_approve(entry, by, err) : 0);
+    if (is_awaited) {
         json_array_append_new(entry->own->approvals,
                               json_pack("{s:s,s:s,s:I}", "by", by->name, "account", by->account,
                                         "at_ms", (json_int_t)flo_wall_ms()));
     }
-    rv = rv < 0 ? rv
-                : flo_rollouts_step(
-                      controller, entry,
-                      (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_APPROVE, .note = note},
-                      err);
-    return rv == 0 && is_due(&entry->core, flo_wall_ms()) ? begin(controller, entry, err) : rv;
+    FLO_TRY(flo_rollouts_step(
+        controller, entry,
+        (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_APPROVE, .note = note}, err));
+    return is_due(&entry->core, flo_wall_ms()) ? begin(controller, entry, err) : 0;
 }
 
 /* ---- time ---- */
@@ -171,7 +165,8 @@ static int look_at_bars(struct flo_controller *controller, struct flo_rollout_en
     uint64_t until_ms = 0;
     int rv = flo_rollouts_bar_of(controller, entry, wall_ms, &freeze, &until_ms, err);
 
-    if (rv < 0 || until_ms == entry->core.barred_until_ms) {
+    FLO_TRY(rv);
+    if (until_ms == entry->core.barred_until_ms) {
         return rv;
     }
     if (until_ms > 0) {

@@ -21,32 +21,32 @@ static int claim_of(struct flo_controller *controller, const char *rollout, stru
     int rv = flo_rollouts_find(controller, rollout, &entry, err);
 
     *out = (struct flo_claim){.rollout = rollout};
-    return rv < 0 ? rv : flo_groups_priority(controller, entry->group, &out->priority, err);
+    FLO_TRY(rv);
+    return flo_groups_priority(controller, entry->group, &out->priority, err);
 }
 
 /* Sorts ids by priority, the highest last; there are few. */
 int flo_rollouts_sort(struct flo_controller *controller, struct flo_text_list *ids,
                       struct flo_err *err)
 {
-    int rv = flo_groups_read(controller, err);
-
-    if (rv < 0 || flo_groups_rank_at(controller->groups, 0) == NULL) {
-        return rv; /* they are sorted by age already */
+    FLO_TRY(flo_groups_read(controller, err));
+    if (flo_groups_rank_at(controller->groups, 0) == NULL) {
+        return 0; /* they are sorted by age already */
     }
-    for (size_t i = 1; i < ids->count && rv == 0; i++) {
-        for (size_t at = i; at > 0 && rv == 0; at--) {
+    for (size_t i = 1; i < ids->count; i++) {
+        for (size_t at = i; at > 0; at--) {
             struct flo_claim low, high;
             char *item = ids->items[at];
-            rv = claim_of(controller, ids->items[at - 1], &low, err);
-            rv = rv < 0 ? rv : claim_of(controller, item, &high, err);
-            if (rv < 0 || flo_claim_compare(&low, &high) <= 0) {
+            FLO_TRY(claim_of(controller, ids->items[at - 1], &low, err));
+            FLO_TRY(claim_of(controller, item, &high, err));
+            if (flo_claim_compare(&low, &high) <= 0) {
                 break;
             }
             ids->items[at] = ids->items[at - 1];
             ids->items[at - 1] = item;
         }
     }
-    return rv;
+    return 0;
 }
 
 /* Tells whether the model was removed from the rollout's group since the
@@ -84,13 +84,13 @@ static int read_held(struct flo_controller *controller, const char *device, cons
     if (out->is_any) {
         rv = flo_rollouts_of_order(controller, order, out->rollout, err);
     }
-    if (rv < 0 || out->rollout[0] == '\0') {
+    FLO_TRY(rv);
+    if (out->rollout[0] == '\0') {
         return rv;
     }
-    rv = claim_of(controller, out->rollout, &out->claim, err);
-    rv = rv < 0 ? rv : flo_rollouts_find(controller, out->rollout, &entry, err);
-    return rv < 0 ? rv
-                  : flo_rollouts_look(controller, entry, device, &excuse, &out->is_in_group, err);
+    FLO_TRY(claim_of(controller, out->rollout, &out->claim, err));
+    FLO_TRY(flo_rollouts_find(controller, out->rollout, &entry, err));
+    return flo_rollouts_look(controller, entry, device, &excuse, &out->is_in_group, err);
 }
 
 /* Returns whether an order is due.  A person's order stays.  A device without
@@ -128,10 +128,10 @@ static int order_if_due(struct flo_controller *controller, struct flo_rollout_en
         flo_rollouts_check_bars(controller, entry, &until_ms, &barred) < 0) {
         return 0;
     }
-    int rv = flo_rollouts_look(controller, entry, device, &excuse, &is_in_group, err);
-    rv = rv < 0 ? rv : flo_rollouts_is_taken_away(controller, entry, &is_gone, err);
-    return rv < 0 || is_gone || excuse != FLO_EXCUSE_NONE
-               ? rv
+    FLO_TRY(flo_rollouts_look(controller, entry, device, &excuse, &is_in_group, err));
+    FLO_TRY(flo_rollouts_is_taken_away(controller, entry, &is_gone, err));
+    return is_gone || excuse != FLO_EXCUSE_NONE
+               ? 0
                : flo_rollouts_order_again(controller, entry, device, err);
 }
 
@@ -142,17 +142,14 @@ static int return_to(struct flo_controller *controller, const char *rollout, con
     struct flo_claim winner;
     struct held held;
     char model[FLO_NAME_MAX + 1];
-    int rv = flo_rollouts_find(controller, rollout, &entry, err);
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_rollouts_find(controller, rollout, &entry, err));
     snprintf(model, sizeof(model), "%s", entry->model);
-    rv = read_held(controller, device, model, &held, err);
-    rv = rv < 0 ? rv : claim_of(controller, rollout, &winner, err);
+    FLO_TRY(read_held(controller, device, model, &held, err));
+    FLO_TRY(claim_of(controller, rollout, &winner, err));
     /* The lookup of the other rollout may have evicted this one. */
-    rv = rv < 0 ? rv : flo_rollouts_find(controller, rollout, &entry, err);
-    return rv < 0 ? rv : order_if_due(controller, entry, device, &held, &winner, err);
+    FLO_TRY(flo_rollouts_find(controller, rollout, &entry, err));
+    return order_if_due(controller, entry, device, &held, &winner, err);
 }
 
 static bool is_last_of_model(struct flo_controller *controller, const struct flo_text_list *ids,

@@ -54,11 +54,8 @@ int flo_rollouts_order_members(struct flo_rollout_entry *entry, uint32_t hold_ou
     struct flo_rollout *core = &entry->core;
     struct flo_spread_sizes sizes = {0};
     struct scratch scratch;
-    int rv = scratch_init(&scratch, core->member_count, err);
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(scratch_init(&scratch, core->member_count, err));
     for (size_t i = 0; i < core->member_count; i++) {
         const struct flo_rollout_member *member = &core->members[i];
         scratch.devices[i] = (struct flo_spread_device){.value = member->place.stratum,

@@ -39,7 +39,8 @@ static int join_row(void *context, const struct flo_select_device *device)
     }
     int rv = flo_rollouts_grow(join->entry, join->err);
     flo_rollouts_place(join->entry, device, &place);
-    return rv < 0 ? rv : flo_rollout_step(&join->entry->core, &event, &actions, join->err);
+    FLO_TRY(rv);
+    return flo_rollout_step(&join->entry->core, &event, &actions, join->err);
 }
 
 struct full {
@@ -64,11 +65,11 @@ static int has_room(struct flo_controller *controller, const struct flo_rollout_
                     struct flo_err *err)
 {
     struct full full = {.entry = entry};
-    int rv = flo_fleet_desired_full(controller->store, entry->model, FLO_ASSIGNMENTS_MAX,
-                                    count_full, &full, err);
 
-    if (rv < 0 || full.devices == 0) {
-        return rv;
+    FLO_TRY(flo_fleet_desired_full(controller->store, entry->model, FLO_ASSIGNMENTS_MAX, count_full,
+                                   &full, err));
+    if (full.devices == 0) {
+        return 0;
     }
     flo_fail(err, FLO_E_TARGET_LIMIT, "%zu device%s (%s first) %s orders about %d other models",
              full.devices, flo_s(full.devices), full.first, flo_plural(full.devices, "has", "have"),
@@ -94,11 +95,10 @@ static int start(struct flo_controller *controller, struct flo_rollout_entry *en
     if (rv == 0 && flo_rollouts_begins_now(entry)) {
         rv = flo_rollouts_supersede(controller, entry, err);
     }
-    return rv < 0 ? rv
-                  : flo_rollouts_step(
-                        controller, entry,
-                        (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_START, .note = note},
-                        err);
+    FLO_TRY(rv);
+    return flo_rollouts_step(
+        controller, entry,
+        (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_START, .note = note}, err);
 }
 
 /* Checks that there is a member to begin with; a plan says who cannot. */
@@ -173,14 +173,15 @@ static int may_be_made(struct flo_controller *controller, struct flo_rollout_ent
     uint64_t until_ms;
     int rv = settle_people(controller, entry, err);
 
-    if (rv < 0 || !flo_rollouts_begins_now(entry)) {
-        return rv; /* checked again when it begins */
+    FLO_TRY(rv);
+    if (!flo_rollouts_begins_now(entry)) {
+        return rv;
     }
     if (!dry && (rv = flo_rollouts_may_go_on(controller, err)) < 0) {
         return rv;
     }
-    rv = flo_rollouts_may_start(controller, entry, err);
-    return rv < 0 || dry ? rv : flo_rollouts_check_bars(controller, entry, &until_ms, err);
+    FLO_TRY(flo_rollouts_may_start(controller, entry, err));
+    return dry ? 0 : flo_rollouts_check_bars(controller, entry, &until_ms, err);
 }
 
 int flo_rollouts_create(struct flo_controller *controller, json_t *spec, const struct flo_actor *by,
@@ -232,6 +233,6 @@ int flo_rollouts_create(struct flo_controller *controller, json_t *spec, const s
         return 0; /* a plan: the caller frees it and rolls back */
     }
     controller->rollouts->has_changed = true;
-    rv = flo_rollouts_keep(controller, entry, err);
-    return rv < 0 ? rv : start(controller, entry, err);
+    FLO_TRY(flo_rollouts_keep(controller, entry, err));
+    return start(controller, entry, err);
 }

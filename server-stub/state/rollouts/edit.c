@@ -15,7 +15,8 @@ static int check_people(struct flo_controller *controller, struct flo_rollout_en
     uint32_t people = 0;
     int rv = flo_rollouts_people_needed(controller, entry, &people, err);
 
-    if (rv < 0 || (people == 0 && entry->core.approvals_needed == 0)) {
+    FLO_TRY(rv);
+    if (people == 0 && entry->core.approvals_needed == 0) {
         return rv;
     }
     flo_fail(err, FLO_E_ROLLOUT_APPROVAL,
@@ -112,21 +113,21 @@ static int apply(struct flo_controller *controller, struct flo_rollout_entry *en
     entry->wish = wanted->wish;
     flo_rollouts_labels_free(entry->own->labels); /* labels by which the rollout is scanned */
     entry->own->labels = NULL;
-    int rv = place(controller, entry, &wanted->core, err);
-    rv = rv < 0 ? rv
-                : flo_rollouts_step(controller, entry,
-                                    (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_EDIT,
-                                                               .note = note,
-                                                               .draft = &wanted->core,
-                                                               .has_new_gates = has_new_gates},
-                                    err);
+    FLO_TRY(place(controller, entry, &wanted->core, err));
+    int rv = flo_rollouts_step(controller, entry,
+                               (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_EDIT,
+                                                          .note = note,
+                                                          .draft = &wanted->core,
+                                                          .has_new_gates = has_new_gates},
+                               err);
     if (rv == 0 && !had_study && entry->core.study.rules.count > 0) {
         rv = flo_rollouts_segment(controller, entry, err);
     }
     if (rv == 0 && is_of_gates) {
         rv = flo_rollouts_check_gates(controller, entry, err);
     }
-    return rv < 0 ? rv : flo_rollouts_put(controller, entry, err);
+    FLO_TRY(rv);
+    return flo_rollouts_put(controller, entry, err);
 }
 
 int flo_rollouts_read_edit(struct flo_controller *controller, const struct flo_rollout_entry *entry,
@@ -136,7 +137,7 @@ int flo_rollouts_read_edit(struct flo_controller *controller, const struct flo_r
     json_t *spec = NULL;
     int rv = flo_spec_merge(entry->own->spec, change, &spec, names, err);
 
-    rv = rv < 0 ? rv : flo_rollouts_read_spec(controller, spec, out, err);
+    rv = rv == 0 ? flo_rollouts_read_spec(controller, spec, out, err) : rv;
     if (rv < 0) {
         json_decref(spec);
         return rv;
@@ -150,14 +151,14 @@ int flo_rollouts_edit(struct flo_controller *controller, struct flo_rollout_entr
                       struct flo_err *err)
 {
     char note[FLO_SPEC_NAMES_MAX + 80];
-    int rv = flo_rollout_may(&entry->core, FLO_ROLLOUT_EVENT_EDIT, err);
 
-    if (rv < 0 || names[0] == '\0') {
-        return rv;
+    FLO_TRY(flo_rollout_may(&entry->core, FLO_ROLLOUT_EVENT_EDIT, err));
+    if (names[0] == '\0') {
+        return 0;
     }
-    rv = check_people(controller, entry, err);
-    rv = rv < 0 ? rv : check_words(entry, wanted, err);
-    rv = rv < 0 ? rv : check_spread(entry, wanted, err);
+    FLO_TRY(check_people(controller, entry, err));
+    FLO_TRY(check_words(entry, wanted, err));
+    int rv = check_spread(entry, wanted, err);
     if (rv == 0 && flo_spec_check_sense(&entry->wish, NULL) == 0) {
         rv = flo_spec_check_sense(&wanted->wish, err);
     }

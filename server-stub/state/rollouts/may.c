@@ -96,7 +96,8 @@ int flo_rollouts_check_bars(struct flo_controller *controller, struct flo_rollou
     char text[300];
     int rv = flo_rollouts_bar_of(controller, entry, flo_wall_ms(), &freeze, until_ms, err);
 
-    if (rv < 0 || *until_ms == 0) {
+    FLO_TRY(rv);
+    if (*until_ms == 0) {
         return rv;
     }
     flo_rollouts_bar_text(freeze, *until_ms, text, sizeof(text));
@@ -111,27 +112,22 @@ int flo_rollouts_settle_lift(struct flo_controller *controller, struct flo_rollo
     char release[FLO_DIGEST_TEXT];
     uint64_t taken_back = 0;
     uint64_t newest = 0;
-    int rv;
 
     flo_digest_text(&entry->release, release);
-    rv = flo_fleet_order_newest(controller->store, "rollback", entry->model, release, &taken_back,
-                                err);
-    if (rv == 0) {
-        rv = flo_fleet_newest(controller->store, "order", &newest, err);
-    }
-    if (rv == 0) {
-        entry->lift = flo_intent_lift(entry->wish.lifts, taken_back, newest);
-    }
-    return rv;
+    FLO_TRY(flo_fleet_order_newest(controller->store, "rollback", entry->model, release,
+                                   &taken_back, err));
+    FLO_TRY(flo_fleet_newest(controller->store, "order", &newest, err));
+    entry->lift = flo_intent_lift(entry->wish.lifts, taken_back, newest);
+    return 0;
 }
 
 int flo_rollouts_may_go_on(struct flo_controller *controller, struct flo_err *err)
 {
     bool is_frozen = false;
-    int rv = flo_fleet_is_frozen(controller->store, &is_frozen, err);
 
-    if (rv < 0 || !is_frozen) {
-        return rv;
+    FLO_TRY(flo_fleet_is_frozen(controller->store, &is_frozen, err));
+    if (!is_frozen) {
+        return 0;
     }
     flo_fail(err, FLO_E_FROZEN, "the fleet %s is frozen", controller->fleet);
     flo_err_fix(err, "flotilla rollout unfreeze --confirm %s", controller->fleet);
@@ -177,12 +173,10 @@ int flo_rollouts_may_start(struct flo_controller *controller, const struct flo_r
                            struct flo_err *err)
 {
     char release[16];
-    int rv = flo_fleet_release_get(controller->store, entry->model, entry->version, take_state,
-                                   release, err);
 
-    if (rv < 0 || (rv = flo_rollouts_check_room(controller, FLO_ROLLOUTS_STARTED_MAX, err)) < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_fleet_release_get(controller->store, entry->model, entry->version, take_state,
+                                  release, err));
+    FLO_TRY(flo_rollouts_check_room(controller, FLO_ROLLOUTS_STARTED_MAX, err));
     if (strcmp(release, "yanked") == 0) {
         return flo_fail(err, FLO_E_RELEASE_YANKED, "%s was withdrawn", entry->core.release);
     }

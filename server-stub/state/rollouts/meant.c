@@ -74,13 +74,11 @@ static int judge(struct reading *reading, struct flo_rollouts_meant *one, const 
     if (order[0] == '\0') {
         return 0;
     }
-    int rv = holding_of(reading, order, &holding);
-    if (rv == 0) {
-        one->held = holding->seq;
-        one->is_left_out =
-            !flo_intent_may_write(reading->op, reading->entry->core.id, holding->rollout);
-    }
-    return rv;
+    FLO_TRY(holding_of(reading, order, &holding));
+    one->held = holding->seq;
+    one->is_left_out =
+        !flo_intent_may_write(reading->op, reading->entry->core.id, holding->rollout);
+    return 0;
 }
 
 static int take_assignment(void *context, const char *device, const char *order)
@@ -101,16 +99,15 @@ static int take_assignment(void *context, const char *device, const char *order)
 static int read_each(struct reading *reading)
 {
     char order[FLO_NAME_MAX + 1];
-    int rv = 0;
 
-    for (size_t i = 0; i < reading->count && rv == 0; i++) {
+    for (size_t i = 0; i < reading->count; i++) {
         struct flo_rollouts_meant *one = &reading->items[i];
-        rv = flo_fleet_desired_get(reading->controller->store,
-                                   reading->entry->core.members[one->index].device,
-                                   reading->entry->model, order, reading->err);
-        rv = rv < 0 ? rv : judge(reading, one, order);
+        FLO_TRY(flo_fleet_desired_get(reading->controller->store,
+                                      reading->entry->core.members[one->index].device,
+                                      reading->entry->model, order, reading->err));
+        FLO_TRY(judge(reading, one, order));
     }
-    return rv;
+    return 0;
 }
 
 /* Finds the members that the action names; returns their count.  `out` has room

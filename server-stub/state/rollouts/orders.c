@@ -70,12 +70,9 @@ static int build(struct flo_controller *controller, const struct flo_rollout_ent
                  struct flo_order *out, struct flo_err *err)
 {
     uint64_t number = 0;
-    int rv = flo_fleet_release_get(controller->store, entry->model, entry->version, take_number,
-                                   &number, err);
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_fleet_release_get(controller->store, entry->model, entry->version, take_number,
+                                  &number, err));
     *out = (struct flo_order){.op = op, .phase = phase};
     snprintf(out->by, sizeof(out->by), "%s",
              entry->own->by[0] != '\0' ? entry->own->by : "controller");
@@ -136,10 +133,7 @@ int flo_rollouts_order(struct flo_controller *controller, struct flo_rollout_ent
     if (action->op == FLO_ORDER_DEPLOY && entry->core.window.length_s > 0) {
         return 0; /* one order for each UTC offset, made on demand: order_for */
     }
-    int rv = build(controller, entry, action->op, action->phase, &none, &order, err);
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(build(controller, entry, action->op, action->phase, &none, &order, err));
     scope_of(entry, action->bucket_from, action->bucket_to, &order.scope);
     return issue(controller, entry, &order, 0, id, err);
 }
@@ -180,10 +174,7 @@ int flo_rollouts_order_for(struct flo_controller *controller, struct flo_rollout
         return rv;
     }
     const struct flo_rollout_phase *of = &entry->core.phases[phase];
-    rv = build(controller, entry, op, phase, &window, &order, err);
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(build(controller, entry, op, phase, &window, &order, err));
     scope_of(entry, of->bucket_from, of->bucket_to, &order.scope);
     return issue(controller, entry, &order, row_phase, id, err);
 }
@@ -216,42 +207,36 @@ static int order_one(struct flo_controller *controller, struct flo_rollout_entry
     struct flo_window window = window_of(entry, member);
     struct flo_order order;
     char id[FLO_NAME_MAX + 1];
-    int rv = build(controller, entry, op, phase, &window, &order, err);
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(build(controller, entry, op, phase, &window, &order, err));
     snprintf(order.scope.device, sizeof(order.scope.device), "%s", member->device);
     order.scope.bucket_to = FLO_BUCKETS;
     if (op == FLO_ORDER_ROLLBACK) {
         snprintf(order.by, sizeof(order.by), "controller");
     }
-    rv = flo_orders_issue_row(controller, &order,
-                              (struct flo_fleet_order){.is_desired_only = true,
-                                                       .release_bytes = op == FLO_ORDER_DEPLOY
-                                                                            ? entry->release_bytes
-                                                                            : 0},
-                              id, err);
-    if (rv == 0) {
-        rv = flo_fleet_desired_set(controller->store, member->device, entry->model, id, err);
-        flo_outgoing_desired(controller, member->device);
-    }
+    FLO_TRY(flo_orders_issue_row(
+        controller, &order,
+        (struct flo_fleet_order){.is_desired_only = true,
+                                 .release_bytes =
+                                     op == FLO_ORDER_DEPLOY ? entry->release_bytes : 0},
+        id, err));
+    int rv = flo_fleet_desired_set(controller->store, member->device, entry->model, id, err);
+    flo_outgoing_desired(controller, member->device);
     return rv;
 }
 
 int flo_rollouts_order_each(struct flo_controller *controller, struct flo_rollout_entry *entry,
                             const struct flo_rollout_action *action, struct flo_err *err)
 {
-    struct flo_rollouts_meant *meant = NULL;
+    FLO_CLEANUP(flo_free_cleanup) struct flo_rollouts_meant *meant = NULL;
     size_t count = 0;
-    int rv = flo_rollouts_meant(controller, entry, action, &meant, &count, err);
 
-    for (size_t i = 0; i < count && rv == 0; i++) {
-        rv = order_one(controller, entry, action->op, action->phase,
-                       &entry->core.members[meant[i].index], err);
+    FLO_TRY(flo_rollouts_meant(controller, entry, action, &meant, &count, err));
+    for (size_t i = 0; i < count; i++) {
+        FLO_TRY(order_one(controller, entry, action->op, action->phase,
+                          &entry->core.members[meant[i].index], err));
     }
-    free(meant);
-    return rv;
+    return 0;
 }
 
 int flo_rollouts_order_again(struct flo_controller *controller, struct flo_rollout_entry *entry,

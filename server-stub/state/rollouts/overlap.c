@@ -56,15 +56,14 @@ static int join_one(struct flo_controller *controller, const struct flo_text_lis
     bool is_gone = false;
     bool is_in_group;
     uint8_t segment = 0;
-    int rv = flo_rollouts_find(controller, ids->items[place], &entry, err);
 
-    if (rv == 0) {
-        rv = flo_rollouts_is_taken_away(controller, entry, &is_gone, err);
-    }
+    FLO_TRY(flo_rollouts_find(controller, ids->items[place], &entry, err));
+    int rv = flo_rollouts_is_taken_away(controller, entry, &is_gone, err);
     if (rv == 0 && !is_gone) {
         rv = flo_rollouts_look(controller, entry, device, &excuse, &is_in_group, err);
     }
-    if (rv < 0 || is_gone || excuse != FLO_EXCUSE_NONE) {
+    FLO_TRY(rv);
+    if (is_gone || excuse != FLO_EXCUSE_NONE) {
         return rv;
     }
     if (rv == 0) {
@@ -83,17 +82,17 @@ static int join_one(struct flo_controller *controller, const struct flo_text_lis
     if (facts != NULL) {
         flo_rollouts_place(entry, facts, &place_there);
     }
-    return rv < 0 ? rv
-                  : flo_rollouts_step(
-                        controller, entry,
-                        (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_JOINED,
-                                                   .device = device,
-                                                   .place = &place_there,
-                                                   .is_superseded = is_superseded,
-                                                   .segment = segment,
-                                                   .slices = flo_rollouts_slices_of(entry, facts),
-                                                   .bucket = flo_bucket(entry->core.id, device)},
-                        err);
+    FLO_TRY(rv);
+    return flo_rollouts_step(
+        controller, entry,
+        (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_JOINED,
+                                   .device = device,
+                                   .place = &place_there,
+                                   .is_superseded = is_superseded,
+                                   .segment = segment,
+                                   .slices = flo_rollouts_slices_of(entry, facts),
+                                   .bucket = flo_bucket(entry->core.id, device)},
+        err);
 }
 
 /* Adds a new device to the last completed rollouts of its groups and to those
@@ -159,12 +158,12 @@ int flo_rollouts_forget_order(struct flo_controller *controller,
 {
     char order[FLO_NAME_MAX + 1];
     char rollout[FLO_NAME_MAX + 1];
-    int rv = flo_fleet_desired_get(controller->store, device, older->model, order, err);
 
-    if (rv < 0 || order[0] == '\0') {
-        return rv;
+    FLO_TRY(flo_fleet_desired_get(controller->store, device, older->model, order, err));
+    if (order[0] == '\0') {
+        return 0;
     }
-    rv = flo_rollouts_of_order(controller, order, rollout, err);
+    int rv = flo_rollouts_of_order(controller, order, rollout, err);
     if (rv == 0 && strcmp(rollout, older->core.id) == 0) {
         rv = flo_fleet_desired_set(controller->store, device, older->model, "", err);
         flo_outgoing_desired(controller, device);
@@ -208,16 +207,15 @@ static int end_running(struct flo_controller *controller, struct flo_rollout_ent
 static int leave_told(struct flo_controller *controller, struct flo_rollout_entry *ended,
                       const struct flo_rollout_entry *entry, struct flo_err *err)
 {
-    int rv = end_running(controller, ended, entry->core.id, err);
-
-    for (size_t m = 0; m < ended->core.member_count && rv == 0; m++) {
+    FLO_TRY(end_running(controller, ended, entry->core.id, err));
+    for (size_t m = 0; m < ended->core.member_count; m++) {
         const struct flo_rollout_member *member = &ended->core.members[m];
         if (member->state == FLO_EXECUTION_NOTIFIED &&
             flo_rollout_find(&entry->core, member->device) != SIZE_MAX) {
-            rv = supersede_device(controller, ended, member->device, entry->core.id, err);
+            FLO_TRY(supersede_device(controller, ended, member->device, entry->core.id, err));
         }
     }
-    return rv;
+    return 0;
 }
 
 int flo_rollouts_supersede(struct flo_controller *controller, const struct flo_rollout_entry *entry,

@@ -33,16 +33,17 @@ static int withdraw(struct flo_controller *controller, struct flo_rollout_entry 
     }
     int rv = flo_rollouts_look(controller, entry, device, &excuse, &is_in_group, err);
     is_in_group = is_in_group || keeps(&entry->core);
-    if (rv < 0 || (excuse == FLO_EXCUSE_NONE && is_in_group)) {
+    FLO_TRY(rv);
+    if (excuse == FLO_EXCUSE_NONE && is_in_group) {
         return rv;
     }
-    rv = flo_rollouts_step(controller, entry,
-                           (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_WITHDRAWN,
-                                                      .device = device,
-                                                      .note = is_in_group ? flo_excuse_word(excuse)
-                                                                          : "left the group"},
-                           err);
-    return rv < 0 ? rv : flo_rollouts_forget_order(controller, entry, device, err);
+    FLO_TRY(flo_rollouts_step(controller, entry,
+                              (struct flo_rollout_event){
+                                  .kind = FLO_ROLLOUT_EVENT_WITHDRAWN,
+                                  .device = device,
+                                  .note = is_in_group ? flo_excuse_word(excuse) : "left the group"},
+                              err));
+    return flo_rollouts_forget_order(controller, entry, device, err);
 }
 
 int flo_rollouts_reconsider(struct flo_controller *controller, const char *device,
@@ -56,7 +57,8 @@ int flo_rollouts_reconsider(struct flo_controller *controller, const char *devic
             rv = withdraw(controller, entry, device, err);
         }
     }
-    return rv < 0 ? rv : flo_rollouts_join(controller, device, err);
+    FLO_TRY(rv);
+    return flo_rollouts_join(controller, device, err);
 }
 
 /* ---- other labels ---- */

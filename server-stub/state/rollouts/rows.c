@@ -17,26 +17,25 @@ int flo_rollouts_store_member(struct flo_controller *controller, struct flo_roll
 
     member->is_dirty = false;
     member->has_row = true;
-    int rv =
-        flo_fleet_member_put(controller->store, entry->core.id, member,
-                             has_said ? said->error : NULL, has_said ? said->detail : NULL, err);
-    if (rv == 0 && has_said) {
+    FLO_TRY(flo_fleet_member_put(controller->store, entry->core.id, member,
+                                 has_said ? said->error : NULL, has_said ? said->detail : NULL,
+                                 err));
+    if (has_said) {
         said->device = NULL;
     }
-    return rv;
+    return 0;
 }
 
 int flo_rollouts_store_members(struct flo_controller *controller, struct flo_rollout_entry *entry,
                                struct flo_err *err)
 {
-    int rv = flo_rollouts_draft(controller, entry, err);
-
-    for (size_t i = 0; i < entry->core.member_count && rv == 0; i++) {
+    FLO_TRY(flo_rollouts_draft(controller, entry, err));
+    for (size_t i = 0; i < entry->core.member_count; i++) {
         if (entry->core.members[i].is_dirty) {
-            rv = flo_rollouts_store_member(controller, entry, i, err);
+            FLO_TRY(flo_rollouts_store_member(controller, entry, i, err));
         }
     }
-    return rv;
+    return 0;
 }
 
 size_t flo_rollouts_made(const struct flo_rollout_entry *entry)
@@ -82,7 +81,6 @@ static int make_all(struct flo_controller *controller, struct flo_rollout_entry 
 int flo_rollouts_forget_member(struct flo_controller *controller, struct flo_rollout_entry *entry,
                                const char *device, struct flo_err *err)
 {
-    int rv = make_all(controller, entry, err);
-
-    return rv < 0 ? rv : flo_fleet_member_remove(controller->store, entry->core.id, device, err);
+    FLO_TRY(make_all(controller, entry, err));
+    return flo_fleet_member_remove(controller->store, entry->core.id, device, err);
 }

@@ -431,15 +431,13 @@ static int keep_up(struct flo_controller *controller, struct flo_rollout_entry *
 int flo_rollouts_labels_read(struct flo_controller *controller, struct flo_rollout_entry *entry,
                              struct flo_err *err)
 {
-    int rv = 0;
-
     if (!is_scanned(entry)) {
         return 0;
     }
     do {
-        rv = keep_up(controller, entry, err);
-    } while (rv == 0 && !entry->own->labels->is_numbered);
-    return rv;
+        FLO_TRY(keep_up(controller, entry, err));
+    } while (!entry->own->labels->is_numbered);
+    return 0;
 }
 
 /* Creates the JSON of a scanned label, with notes if it is scanned in part, or
@@ -506,10 +504,10 @@ int flo_rollouts_slices_ask(struct flo_controller *controller, struct flo_rollou
     if (count == 0 || !is_scanned(entry)) {
         return 0;
     }
-    int rv = keep_up(controller, entry, err);
+    FLO_TRY(keep_up(controller, entry, err));
     const struct flo_rollout_labels *labels = entry->own->labels;
-    if (rv < 0 || !labels->is_numbered) {
-        return rv;
+    if (!labels->is_numbered) {
+        return 0;
     }
     study->labels = calloc(labels->count + 1, sizeof(*study->labels));
     study->values = calloc(labels->count * count + 1, sizeof(*study->values));

@@ -52,7 +52,7 @@ int flo_rollouts_read_spec(struct flo_controller *controller, json_t *spec,
     struct flo_rollout_entry *entry = &whole->entry;
     entry->own = &whole->own;
     rv = flo_spec_read(spec, &entry->wish, err);
-    rv = rv < 0 ? rv : check_zone(&entry->wish, err);
+    rv = rv == 0 ? check_zone(&entry->wish, err) : rv;
     if (rv == 0) {
         flo_spec_draft(&entry->wish, &entry->core);
         memcpy(entry->group, entry->wish.target.group, sizeof(entry->group));

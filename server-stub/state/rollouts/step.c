@@ -72,7 +72,8 @@ int flo_rollouts_step(struct flo_controller *controller, struct flo_rollout_entr
         (event.kind == FLO_ROLLOUT_EVENT_EXECUTION || event.kind == FLO_ROLLOUT_EVENT_BACK)) {
         count_end(controller, &entry->core, &event, before);
     }
-    if (rv < 0 || actions.count == 0) {
+    FLO_TRY(rv);
+    if (actions.count == 0) {
         return rv;
     }
     controller->rollouts->has_changed = true;
@@ -89,28 +90,24 @@ int flo_rollouts_step(struct flo_controller *controller, struct flo_rollout_entr
 int flo_rollouts_step_all(struct flo_controller *controller, struct flo_rollout_event event,
                           struct flo_err *err)
 {
-    int rv = 0;
-
-    for (size_t i = 0; i < controller->rollouts->count && rv == 0; i++) {
+    for (size_t i = 0; i < controller->rollouts->count; i++) {
         if (event.kind != FLO_ROLLOUT_EVENT_LEFT &&
             !flo_rollout_state_is_active(controller->rollouts->items[i]->core.state)) {
             continue;
         }
-        rv = flo_rollouts_step(controller, controller->rollouts->items[i], event, err);
+        FLO_TRY(flo_rollouts_step(controller, controller->rollouts->items[i], event, err));
     }
-    return rv;
+    return 0;
 }
 
 int flo_rollouts_step_running(struct flo_controller *controller, struct flo_rollout_event event,
                               struct flo_err *err)
 {
-    int rv = 0;
-
-    for (size_t i = 0; i < controller->rollouts->count && rv == 0; i++) {
+    for (size_t i = 0; i < controller->rollouts->count; i++) {
         struct flo_rollout_entry *entry = controller->rollouts->items[i];
         if (entry->core.state == FLO_ROLLOUT_RUNNING) {
-            rv = flo_rollouts_step(controller, entry, event, err);
+            FLO_TRY(flo_rollouts_step(controller, entry, event, err));
         }
     }
-    return rv;
+    return 0;
 }

@@ -206,11 +206,8 @@ static int core_read(struct flo_rollout_entry *entry, const char *text, json_t *
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *json = NULL;
     struct flo_rollout *core = &entry->core;
-    int rv = flo_json_parse(text, strlen(text), 1 << 20, &json, err);
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_json_parse(text, strlen(text), 1 << 20, &json, err));
     json_object_update(json, words);
     const char *reason = json_string_value(json_object_get(json, "reason"));
     snprintf(core->reason, sizeof(core->reason), "%s", reason != NULL ? reason : "");
@@ -275,13 +272,10 @@ static int load_row(void *context, const struct flo_fleet_rollout *row)
     struct load *load = context;
     struct flo_rollout_entry *entry;
     json_t *spec = NULL;
-    int rv = flo_json_parse(row->spec, strlen(row->spec), 1 << 20, &spec, load->err);
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_json_parse(row->spec, strlen(row->spec), 1 << 20, &spec, load->err));
     FLO_CLEANUP(flo_json_cleanup) json_t *words = take_own_words(spec);
-    rv = flo_rollouts_read_spec(load->controller, spec, &entry, load->err);
+    int rv = flo_rollouts_read_spec(load->controller, spec, &entry, load->err);
     if (rv < 0) {
         json_decref(spec);
         return rv;
@@ -357,19 +351,17 @@ static void read_carried(struct flo_rollout_member *member, const char *detail_j
 static int add_member(void *context, const struct flo_rollout_member *member)
 {
     struct load *load = context;
-    int rv = flo_rollouts_grow(load->entry, load->err);
 
-    if (rv == 0) {
-        struct flo_rollout *core = &load->entry->core;
-        struct flo_rollout_member *loaded = &core->members[core->member_count++];
-        *loaded = *member;
-        loaded->is_online = true;
-        loaded->is_away = member->is_away && member->lapse == FLO_LAPSE_NONE &&
-                          !flo_execution_is_end((enum flo_execution)member->state);
-        loaded->heard_at_ms = flo_controller_now_ms(load->controller);
-        loaded->watched_at_ms = loaded->heard_at_ms;
-    }
-    return rv;
+    FLO_TRY(flo_rollouts_grow(load->entry, load->err));
+    struct flo_rollout *core = &load->entry->core;
+    struct flo_rollout_member *loaded = &core->members[core->member_count++];
+    *loaded = *member;
+    loaded->is_online = true;
+    loaded->is_away = member->is_away && member->lapse == FLO_LAPSE_NONE &&
+                      !flo_execution_is_end((enum flo_execution)member->state);
+    loaded->heard_at_ms = flo_controller_now_ms(load->controller);
+    loaded->watched_at_ms = loaded->heard_at_ms;
+    return 0;
 }
 
 static int load_member(void *context, const struct flo_rollout_member *member,
@@ -377,17 +369,15 @@ static int load_member(void *context, const struct flo_rollout_member *member,
 {
     struct load *load = context;
     struct flo_rollout *core = &load->entry->core;
-    int rv = add_member(load, member);
 
-    if (rv == 0) {
-        struct flo_rollout_member *loaded = &core->members[core->member_count - 1];
-        loaded->has_row = true;
-        read_carried(loaded, detail_json);
-        if (flo_execution_kind((enum flo_execution)loaded->state) == FLO_EXECUTION_END_BAD) {
-            loaded->cause = cause_of(core, error_json);
-        }
+    FLO_TRY(add_member(load, member));
+    struct flo_rollout_member *loaded = &core->members[core->member_count - 1];
+    loaded->has_row = true;
+    read_carried(loaded, detail_json);
+    if (flo_execution_kind((enum flo_execution)loaded->state) == FLO_EXECUTION_END_BAD) {
+        loaded->cause = cause_of(core, error_json);
     }
-    return rv;
+    return 0;
 }
 
 /* Reads a rollout from the store and keeps it in memory. */
@@ -400,13 +390,14 @@ static int read_one(struct flo_controller *controller, const char *id,
     if (rv == 0) {
         rv = flo_fleet_member_list(controller->store, id, FLO_FLEET_ALL, load_member, &load, err);
     }
-    rv = rv < 0 ? rv : flo_rollouts_drafted_read(controller, load.entry, add_member, &load, err);
+    rv = rv == 0 ? flo_rollouts_drafted_read(controller, load.entry, add_member, &load, err) : rv;
     if (rv < 0) {
         flo_rollouts_entry_free(load.entry);
         return rv;
     }
     flo_rollout_count(&load.entry->core);
-    if ((rv = flo_rollouts_place_all(controller, load.entry, err)) < 0) {
+    rv = flo_rollouts_place_all(controller, load.entry, err);
+    if (rv < 0) {
         flo_rollouts_entry_free(load.entry);
         return rv;
     }
@@ -463,12 +454,11 @@ static int load(struct flo_controller *controller, const struct flo_text_list *i
                 struct flo_err *err)
 {
     struct flo_rollout_entry *entry;
-    int rv = 0;
 
-    for (size_t i = count < ids->count ? count : ids->count; i > 0 && rv == 0; i--) {
-        rv = flo_rollouts_find(controller, ids->items[i - 1], &entry, err);
+    for (size_t i = count < ids->count ? count : ids->count; i > 0; i--) {
+        FLO_TRY(flo_rollouts_find(controller, ids->items[i - 1], &entry, err));
     }
-    return rv;
+    return 0;
 }
 
 int flo_rollouts_load(struct flo_controller *controller, struct flo_err *err)
@@ -492,16 +482,14 @@ int flo_rollouts_load(struct flo_controller *controller, struct flo_err *err)
 
 int flo_rollouts_write(struct flo_controller *controller, struct flo_err *err)
 {
-    int rv = 0;
-
-    for (size_t i = 0; i < controller->rollouts->count && rv == 0; i++) {
+    for (size_t i = 0; i < controller->rollouts->count; i++) {
         struct flo_rollout_entry *entry = controller->rollouts->items[i];
         if (entry->own->is_unwritten) {
             entry->own->is_unwritten = false;
-            rv = flo_rollouts_put(controller, entry, err);
+            FLO_TRY(flo_rollouts_put(controller, entry, err));
         }
     }
-    return rv;
+    return 0;
 }
 
 static void begin(struct flo_controller *controller)

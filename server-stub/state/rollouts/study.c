@@ -85,11 +85,8 @@ static int read_again(struct flo_rollout_entry *entry, struct flo_err *err)
     struct flo_rollout *core = &entry->core;
     struct flo_rollout draft;
     uint64_t block_ms = core->study.block_ms;
-    int rv = flo_spec_read(entry->own->spec, &entry->wish, err);
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_spec_read(entry->own->spec, &entry->wish, err));
     flo_spec_draft(&entry->wish, &draft);
     core->phase_count = draft.phase_count;
     memcpy(core->phases, draft.phases, sizeof(core->phases));
@@ -135,13 +132,10 @@ static int settle_phases(struct flo_controller *controller, struct flo_rollout_e
     uint32_t members = (uint32_t)entry->core.member_count;
     struct flo_rollout_cover cover = {.hold_out =
                                           flo_hold_out(entry->wish.study.hold_out_pct, members)};
-    int rv = flo_rollouts_choose_cover(controller, entry, err);
 
-    if (rv == 0 && entry->core.is_covered) {
-        rv = flo_rollouts_order_members(entry, cover.hold_out, &cover, err);
-    }
-    if (rv < 0) {
-        return rv;
+    FLO_TRY(flo_rollouts_choose_cover(controller, entry, err));
+    if (entry->core.is_covered) {
+        FLO_TRY(flo_rollouts_order_members(entry, cover.hold_out, &cover, err));
     }
     json_object_set_new(entry->own->spec, "phases",
                         flo_rollouts_preset_phases(&entry->wish.study, members, &cover));
@@ -154,9 +148,9 @@ static int cover_given(struct flo_controller *controller, struct flo_rollout_ent
                        struct flo_err *err)
 {
     struct flo_rollout_cover cover;
-    int rv = flo_rollouts_choose_cover(controller, entry, err);
 
-    return rv < 0 ? rv : flo_rollouts_order_members(entry, held_by(&entry->core), &cover, err);
+    FLO_TRY(flo_rollouts_choose_cover(controller, entry, err));
+    return flo_rollouts_order_members(entry, held_by(&entry->core), &cover, err);
 }
 
 int flo_rollouts_settle(struct flo_controller *controller, struct flo_rollout_entry *entry,
@@ -172,7 +166,7 @@ int flo_rollouts_settle(struct flo_controller *controller, struct flo_rollout_en
     } else if (rv == 0 && entry->core.is_covered) {
         rv = cover_given(controller, entry, err);
     }
-    rv = rv < 0 ? rv : flo_rollouts_settle_split(controller, entry, err);
+    rv = rv == 0 ? flo_rollouts_settle_split(controller, entry, err) : rv;
     learn_spread(controller, entry);
     return rv < 0 || entry->core.study.rules.count == 0
                ? rv
@@ -379,17 +373,16 @@ static int audit_changes(struct flo_controller *controller, const char *id,
 {
     const struct flo_study *study = &of->study;
     char text[FLO_STUDY_TEXT];
-    int rv = 0;
 
-    for (uint32_t i = 0; i < study->rules.count && rv == 0; i++) {
+    for (uint32_t i = 0; i < study->rules.count; i++) {
         if ((of->finding.changed >> i & 1) != 0) {
             flo_study_say(study, i, of->evidence.phase, of->evidence.segment_count, text);
-            rv =
-                flo_controller_audit(controller, "controller", "rollout.verdict", id,
-                                     flo_verdict_word(study->state.standing[i].verdict), text, err);
+            FLO_TRY(flo_controller_audit(controller, "controller", "rollout.verdict", id,
+                                         flo_verdict_word(study->state.standing[i].verdict), text,
+                                         err));
         }
     }
-    return rv;
+    return 0;
 }
 
 int flo_rollouts_record(struct flo_controller *controller, struct flo_rollout_entry *entry,
@@ -414,11 +407,11 @@ int flo_rollouts_record(struct flo_controller *controller, struct flo_rollout_en
     if (text.failed || text.data == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "evidence of %s", entry->core.id);
     }
-    int rv = flo_fleet_evidence_put(controller->store,
-                                    &(struct flo_fleet_evidence){.rollout = entry->core.id,
-                                                                 .number = of->evidence.block,
-                                                                 .at_ms = flo_wall_ms(),
-                                                                 .body = text.data},
-                                    err);
-    return rv < 0 ? rv : audit_changes(controller, entry->core.id, of, err);
+    FLO_TRY(flo_fleet_evidence_put(controller->store,
+                                   &(struct flo_fleet_evidence){.rollout = entry->core.id,
+                                                                .number = of->evidence.block,
+                                                                .at_ms = flo_wall_ms(),
+                                                                .body = text.data},
+                                   err));
+    return audit_changes(controller, entry->core.id, of, err);
 }

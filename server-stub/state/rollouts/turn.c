@@ -24,13 +24,12 @@ static int make_until(struct flo_controller *controller, struct flo_rollout_entr
                       uint64_t until_ms, struct flo_err *err)
 {
     size_t rows = (size_t)controller->options.slice_devices;
-    int rv;
 
     controller->rollouts->has_changed = true; /* the facts about rows changed */
     do {
-        rv = flo_rollouts_make_rows(controller, entry, rows > 0 ? rows : ROWS, err);
-    } while (rv == 0 && entry->own->is_drafted && flo_now_ms() < until_ms);
-    return rv;
+        FLO_TRY(flo_rollouts_make_rows(controller, entry, rows > 0 ? rows : ROWS, err));
+    } while (entry->own->is_drafted && flo_now_ms() < until_ms);
+    return 0;
 }
 
 bool flo_rollouts_drafted_turn(struct flo_controller *controller)

@@ -197,11 +197,11 @@ int flo_rules_load(struct flo_controller *controller, struct flo_err *err)
     if (text == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "rules");
     }
-    int rv = flo_fleet_setting_get(controller->store, SETTING, text, SETTING_BYTES_MAX, err);
-    if (rv < 0 || text[0] == '\0') {
-        return rv;
+    FLO_TRY(flo_fleet_setting_get(controller->store, SETTING, text, SETTING_BYTES_MAX, err));
+    if (text[0] == '\0') {
+        return 0;
     }
-    rv = flo_json_parse(text, strlen(text), SETTING_BYTES_MAX, &json, err);
+    int rv = flo_json_parse(text, strlen(text), SETTING_BYTES_MAX, &json, err);
     json_array_foreach(json_object_get(json, "approvals"), i, one)
     {
         if (rules->approval_count < FLO_RULES_MAX) {
@@ -319,9 +319,8 @@ int flo_rules_set_freeze(struct flo_controller *controller, const struct flo_rul
     if (rv == 0 && at == FLO_RULES_MAX) {
         rv = no_room(err);
     }
-    if (rv < 0 || (rv = read_window(&made, err)) < 0) {
-        return rv;
-    }
+    FLO_TRY(rv);
+    FLO_TRY(read_window(&made, err));
     if (there != NULL) {
         flo_zone_close(rules->freezes[at].zone);
     }

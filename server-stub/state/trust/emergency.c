@@ -31,13 +31,10 @@ int flo_emergency_seen(struct flo_controller *controller, const json_t *envelope
         return flo_fail(err, FLO_E_META_TOO_LARGE, "an order has more than %d bytes",
                         FLO_DESIRED_ORDER_BYTES_MAX);
     }
-    int rv = flo_order_verify(text.data, text.bytes, controller->trust, &verified, err);
-    if (rv == 0 && verified.role != FLO_ROLE_EMERGENCY) {
-        rv = flo_fail(err, FLO_E_SIG_UNKNOWN_KEY, "order %s is not signed by an emergency key",
-                      verified.order.id);
-    }
-    if (rv < 0) {
-        return rv;
+    FLO_TRY(flo_order_verify(text.data, text.bytes, controller->trust, &verified, err));
+    if (verified.role != FLO_ROLE_EMERGENCY) {
+        return flo_fail(err, FLO_E_SIG_UNKNOWN_KEY, "order %s is not signed by an emergency key",
+                        verified.order.id);
     }
     const struct flo_fleet_emergency emergency = {.id = verified.order.id,
                                                   .op = flo_order_op_word(verified.order.op),
@@ -45,9 +42,9 @@ int flo_emergency_seen(struct flo_controller *controller, const json_t *envelope
                                                   .seq = verified.order.seq,
                                                   .expires_at_ms = verified.order.expires_at_ms,
                                                   .heard_at_ms = flo_wall_ms()};
-    rv = flo_fleet_emergency_put(controller->store, &emergency, is_news, err);
-    if (rv < 0 || !*is_news) {
-        return rv;
+    FLO_TRY(flo_fleet_emergency_put(controller->store, &emergency, is_news, err));
+    if (!*is_news) {
+        return 0;
     }
     flo_outgoing_emergency(controller);
     return flo_controller_audit(controller, verified.keyid, "order.emergency", verified.order.id,
@@ -71,14 +68,12 @@ int flo_emergency_answered(struct flo_controller *controller, const char *order,
         .id = order, .op = "", .envelope = "", .seq = time_of(order), .heard_at_ms = flo_wall_ms()};
     enum flo_order_outcome next;
     bool is_news;
-    int rv;
 
     if (!flo_outcome_parse(outcome, &next)) {
         return flo_fail(err, FLO_E_MQTT_SCHEMA, "outcome `%s`", outcome);
     }
-    rv = flo_fleet_emergency_put(controller->store, &emergency, &is_news, err);
-    return rv < 0 ? rv
-                  : flo_fleet_outcome_put(controller->store, order, device, next, took_ms, err);
+    FLO_TRY(flo_fleet_emergency_put(controller->store, &emergency, &is_news, err));
+    return flo_fleet_outcome_put(controller->store, order, device, next, took_ms, err);
 }
 
 /* ---- to the devices ---- */

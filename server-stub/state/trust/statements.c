@@ -92,9 +92,12 @@ static int make_list(struct flo_controller *controller, struct flo_err *err)
     }
     rv = flo_trust_add(controller->trust, flo_pki_order_pem(controller->pki), FLO_ROLE_ORDER, NULL,
                        err);
-    if (rv < 0 || in_memory(controller) || (rv = path_of(controller, "trust", folder, err)) < 0) {
+    FLO_TRY(rv);
+    if (in_memory(controller)) {
         return rv;
     }
+    rv = path_of(controller, "trust", folder, err);
+    FLO_TRY(rv);
     DIR *dir = opendir(folder);
     if (dir == NULL) {
         return flo_fail_errno(err, FLO_E_IO_OPEN, "%s", folder);
@@ -133,7 +136,8 @@ static int load_key(struct flo_controller *controller, const char *name, struct 
     int rv = path_of(controller, name, path, err);
 
     *out = NULL;
-    if (rv < 0 || in_memory(controller)) {
+    FLO_TRY(rv);
+    if (in_memory(controller)) {
         return rv;
     }
     rv = flo_key_load(path, out, &absent);
@@ -157,7 +161,7 @@ int flo_trust_order_key(struct flo_controller *controller, char *pem, char *keyi
         rv = flo_key_generate(&key, err);
         if (rv == 0 && !in_memory(controller)) {
             rv = path_of(controller, NEXT_KEY, path, err);
-            rv = rv < 0 ? rv : flo_key_save(key, path, err);
+            rv = rv == 0 ? flo_key_save(key, path, err) : rv;
             controller->has_new_files = true;
         }
     }
@@ -203,9 +207,9 @@ static int choose_key(struct flo_controller *controller, const struct flo_trust 
         return 0;
     }
     for (size_t i = 0; i < FLO_COUNT(names); i++) {
-        int rv = load_key(controller, names[i], other, err);
-        if (rv < 0 || may_order(trust, *other)) {
-            return rv;
+        FLO_TRY(load_key(controller, names[i], other, err));
+        if (may_order(trust, *other)) {
+            return 0;
         }
         flo_key_free(*other);
         *other = NULL;
@@ -226,10 +230,10 @@ struct newest {
 static int take_newest(void *context, uint64_t number, const char *envelope)
 {
     struct newest *newest = context;
-    int rv = flo_trust_parse(envelope, strlen(envelope), newest->out, newest->err);
 
+    FLO_TRY(flo_trust_parse(envelope, strlen(envelope), newest->out, newest->err));
     (void)number;
-    return rv < 0 ? rv : 1; /* one result is enough: ends the iteration */
+    return 1; /* one result is enough: ends the iteration */
 }
 
 static int load_newest(struct flo_controller *controller, struct flo_trust **out,
@@ -245,11 +249,9 @@ static int load_newest(struct flo_controller *controller, struct flo_trust **out
 static int prove_for(struct flo_controller *controller, struct flo_err *err)
 {
     FLO_CLEANUP(flo_key_cleanup) struct flo_key *before = NULL;
-    int rv = load_key(controller, BEFORE_KEY, &before, err);
 
-    return rv < 0 ? rv
-                  : flo_proofs_use(controller->proofs, flo_pki_order_key(controller->pki), before,
-                                   err);
+    FLO_TRY(load_key(controller, BEFORE_KEY, &before, err));
+    return flo_proofs_use(controller->proofs, flo_pki_order_key(controller->pki), before, err);
 }
 
 static int open_trust(struct flo_controller *controller, struct flo_err *err)
@@ -257,10 +259,10 @@ static int open_trust(struct flo_controller *controller, struct flo_err *err)
     struct flo_trust *newest = NULL;
     struct flo_key *next = NULL;
     struct flo_err lost = {0};
-    int rv = load_newest(controller, &newest, err);
 
-    if (rv < 0 || newest == NULL) {
-        return rv < 0 ? rv : make_list(controller, err);
+    FLO_TRY(load_newest(controller, &newest, err));
+    if (newest == NULL) {
+        return make_list(controller, err);
     }
     flo_trust_free(controller->trust);
     controller->trust = newest;
@@ -279,9 +281,8 @@ static int open_trust(struct flo_controller *controller, struct flo_err *err)
 
 int flo_trust_open(struct flo_controller *controller, struct flo_err *err)
 {
-    int rv = open_trust(controller, err);
-
-    return rv < 0 ? rv : prove_for(controller, err);
+    FLO_TRY(open_trust(controller, err));
+    return prove_for(controller, err);
 }
 
 /* ---- publishing ---- */
@@ -315,15 +316,11 @@ static int check_next(const struct flo_controller *controller, const struct flo_
                       bool *is_news, struct flo_err *err)
 {
     enum flo_trust_standing standing;
-    int rv;
 
     if (!flo_trust_is_signed(next)) {
         return flo_fail(err, FLO_E_META_WRONG_TYPE, "this is an unsigned list of keys");
     }
-    rv = flo_trust_follows(controller->trust, next, &standing, err);
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_trust_follows(controller->trust, next, &standing, err));
     *is_news = standing == FLO_TRUST_NEXT;
     return standing == FLO_TRUST_NEXT || standing == FLO_TRUST_SAME
                ? 0
@@ -387,9 +384,8 @@ static int tell_group(void *context, const char *group)
  * signed again, and the others are removed from the lists. */
 static int leave_epoch(struct flo_controller *controller, struct flo_err *err)
 {
-    int rv = flo_fleet_order_groups(controller->store, flo_wall_ms(), tell_group, controller, err);
-
-    return rv == 0 ? flo_orders_renew_each(controller, err) : rv;
+    FLO_TRY(flo_fleet_order_groups(controller->store, flo_wall_ms(), tell_group, controller, err));
+    return flo_orders_renew_each(controller, err);
 }
 
 int flo_trust_publish(struct flo_controller *controller, const char *text, size_t bytes,
@@ -399,19 +395,15 @@ int flo_trust_publish(struct flo_controller *controller, const char *text, size_
     FLO_CLEANUP(flo_buf_deinit) struct flo_buf envelope = {0};
     struct flo_key *key = NULL;
     uint32_t epoch = flo_trust_epoch(controller->trust);
-    int rv = flo_trust_parse(text, bytes, &next, err);
 
-    if (rv == 0) {
-        rv = check_next(controller, next, is_news, err);
-    }
-    if (rv < 0 || !*is_news) {
+    FLO_TRY(flo_trust_parse(text, bytes, &next, err));
+    int rv = check_next(controller, next, is_news, err);
+    FLO_TRY(rv);
+    if (!*is_news) {
         return rv;
     }
-    rv = check_authorities(controller, next, err);
-    rv = rv < 0 ? rv : choose_key(controller, next, &key, err);
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(check_authorities(controller, next, err));
+    FLO_TRY(choose_key(controller, next, &key, err));
     flo_trust_text(next, &envelope);
     rv = envelope.failed ? flo_fail(err, FLO_E_MEMORY, "trust statement")
                          : flo_fleet_statement_add(controller->store, flo_trust_number(next),
@@ -483,9 +475,7 @@ int flo_trust_statements_text(struct flo_controller *controller, uint64_t after,
     if (rv == 0) {
         rv = flo_fleet_newest(controller->store, "order", &order, err);
     }
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(rv);
     flo_buf_printf(out, "{\"v\":1,\"number\":%llu,\"order_number\":%llu,\"statements\":[",
                    (unsigned long long)flo_trust_number(controller->trust),
                    (unsigned long long)order);

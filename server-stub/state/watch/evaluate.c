@@ -283,19 +283,16 @@ static int evaluate(struct flo_controller *controller, const struct flo_samples 
         rv = rule != NULL ? step(controller, rule, alert, now_ms, err)
                           : without_rule(controller, alert, now_ms, err);
     }
-    return rv < 0 ? rv : tidy(controller, now_ms, err);
+    FLO_TRY(rv);
+    return tidy(controller, now_ms, err);
 }
 
 int flo_watch_evaluate(struct flo_controller *controller, const struct flo_samples *samples,
                        uint64_t now_ms, struct flo_err *err)
 {
-    int rv = flo_controller_begin(controller, err);
-
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_controller_begin(controller, err));
     controller->watch->has_changed = true;
-    rv = evaluate(controller, samples, now_ms, err);
+    int rv = evaluate(controller, samples, now_ms, err);
     if (rv < 0) {
         flo_controller_cancel(controller);
         return rv;

@@ -89,13 +89,10 @@ static int keep_rule(struct flo_controller *controller, const char *name, json_t
     static struct flo_selector selector; /* large; one thread */
     struct flo_alert_rule rule;
     struct flo_watch_rule *found = flo_watch_rule_find(controller, name);
-    int rv = flo_alert_rule_parse(name, json, &rule, err);
 
-    if (rv == 0 && rule.where[0] != '\0') {
-        rv = flo_selector_parse(rule.where, known_or_null, &selector, err);
-    }
-    if (rv < 0) {
-        return rv;
+    FLO_TRY(flo_alert_rule_parse(name, json, &rule, err));
+    if (rule.where[0] != '\0') {
+        FLO_TRY(flo_selector_parse(rule.where, known_or_null, &selector, err));
     }
     if (found == NULL && watch->rule_count == FLO_WATCH_RULES_MAX) {
         flo_fail(err, FLO_E_REST_LIMIT, "there are %d alert rules already", FLO_WATCH_RULES_MAX);
@@ -114,11 +111,10 @@ int flo_watch_rule_set(struct flo_controller *controller, const char *name, json
 {
     struct flo_select_known known = flo_fleet_known(controller->store);
     struct flo_watch_rule *rule;
-    int rv;
 
     controller->watch->has_changed = true;
-    rv = keep_rule(controller, name, json, &known, &rule, err);
-    return rv < 0 ? rv : write_rule(controller, rule, err);
+    FLO_TRY(keep_rule(controller, name, json, &known, &rule, err));
+    return write_rule(controller, rule, err);
 }
 
 static int absent(const char *name, struct flo_err *err)
@@ -386,7 +382,8 @@ static int ship_rules(struct flo_controller *controller, struct flo_err *err)
     int rv = flo_fleet_setting_get(controller->store, "alert_rules", shipped, sizeof(shipped), err);
     size_t i = strcmp(shipped, "1") == 0 ? FIRST_SHIPPED : strtoul(shipped, NULL, 10);
 
-    if (rv < 0 || flo_alert_default(i, &name) == NULL) {
+    FLO_TRY(rv);
+    if (flo_alert_default(i, &name) == NULL) {
         return rv;
     }
     for (; rv == 0 && (text = flo_alert_default(i, &name)) != NULL; i++) {
@@ -395,10 +392,11 @@ static int ship_rules(struct flo_controller *controller, struct flo_err *err)
         }
         FLO_CLEANUP(flo_json_cleanup) json_t *json = NULL;
         rv = flo_json_parse(text, strlen(text), BODY_BYTES_MAX, &json, err);
-        rv = rv < 0 ? rv : flo_watch_rule_set(controller, name, json, err);
+        rv = rv == 0 ? flo_watch_rule_set(controller, name, json, err) : rv;
     }
     snprintf(shipped, sizeof(shipped), "%zu", i);
-    return rv < 0 ? rv : flo_fleet_setting_set(controller->store, "alert_rules", shipped, err);
+    FLO_TRY(rv);
+    return flo_fleet_setting_set(controller->store, "alert_rules", shipped, err);
 }
 
 static void forget(struct flo_watches *watch)
@@ -415,7 +413,6 @@ static int load(struct flo_controller *controller, struct flo_err *err)
 {
     struct flo_watches *watch = controller->watch;
     struct flo_fleet_store *store = controller->store;
-    int rv;
 
     if (watch == NULL) {
         watch = calloc(1, sizeof(*watch));
@@ -430,23 +427,18 @@ static int load(struct flo_controller *controller, struct flo_err *err)
         }
     }
     forget(watch);
-    if ((rv = flo_fleet_watch_each(store, FLO_WATCH_RULE, load_rule, controller, err)) < 0 ||
-        (rv = flo_fleet_watch_each(store, FLO_WATCH_ALERT, load_alert, controller, err)) < 0 ||
-        (rv = flo_fleet_watch_each(store, FLO_WATCH_WEBHOOK, load_webhook, controller, err)) < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_fleet_watch_each(store, FLO_WATCH_RULE, load_rule, controller, err));
+    FLO_TRY(flo_fleet_watch_each(store, FLO_WATCH_ALERT, load_alert, controller, err));
+    FLO_TRY(flo_fleet_watch_each(store, FLO_WATCH_WEBHOOK, load_webhook, controller, err));
     watch->has_changed = false;
     return 0;
 }
 
 int flo_watches_open(struct flo_controller *controller, struct flo_err *err)
 {
-    int rv = load(controller, err);
-
-    if (rv == 0) {
-        rv = ship_rules(controller, err);
-        controller->watch->has_changed = false;
-    }
+    FLO_TRY(load(controller, err));
+    int rv = ship_rules(controller, err);
+    controller->watch->has_changed = false;
     return rv;
 }
 
@@ -533,11 +525,8 @@ int flo_watch_webhook_add(struct flo_controller *controller, const char *url, bo
     struct flo_watch_webhook hook = {.is_page_only = is_page_only, .created_ms = flo_wall_ms()};
     uint8_t bytes[32 + 6];
     char hex[2 * sizeof(bytes) + 1];
-    int rv = check_url(url, err);
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(check_url(url, err));
     if (watch->webhook_count == FLO_WATCH_WEBHOOKS_MAX) {
         flo_fail(err, FLO_E_REST_LIMIT, "there are %d webhooks already", FLO_WATCH_WEBHOOKS_MAX);
         return flo_err_fix(err, "delete one: flotilla webhook delete ID");
@@ -547,12 +536,10 @@ int flo_watch_webhook_add(struct flo_controller *controller, const char *url, bo
     snprintf(hook.secret, sizeof(hook.secret), "%.64s", hex);
     snprintf(hook.id, sizeof(hook.id), "w%.12s", hex + 64);
     snprintf(hook.url, sizeof(hook.url), "%s", url);
-    rv = write_webhook(controller, &hook, err);
-    if (rv == 0) {
-        watch->webhooks[watch->webhook_count++] = hook;
-        *out = hook;
-    }
-    return rv;
+    FLO_TRY(write_webhook(controller, &hook, err));
+    watch->webhooks[watch->webhook_count++] = hook;
+    *out = hook;
+    return 0;
 }
 
 int flo_watch_webhook_delete(struct flo_controller *controller, const char *id, struct flo_err *err)
@@ -585,11 +572,8 @@ static int deliver(struct flo_controller *controller, const char *target, json_t
                                           .error = "",
                                           .next_at_ms = now_ms,
                                           .at_ms = now_ms};
-    int rv = flo_fleet_next(controller->store, "delivery", &delivery.number, err);
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_fleet_next(controller->store, "delivery", &delivery.number, err));
     snprintf(id, sizeof(id), "d-%llu", (unsigned long long)delivery.number);
     json_object_set_new(body, "id", json_string(id));
     flo_json_dump(body, &text);
@@ -620,15 +604,14 @@ int flo_watch_tell(struct flo_controller *controller, const struct flo_watch_rul
     const struct flo_watches *watch = controller->watch;
     FLO_CLEANUP(flo_json_cleanup)
     json_t *body = flo_watch_news(controller, alert, news, now_ms);
-    int rv = 0;
 
-    for (size_t i = 0; i < watch->webhook_count && rv == 0; i++) {
+    for (size_t i = 0; i < watch->webhook_count; i++) {
         if (rule->rule.is_page || !watch->webhooks[i].is_page_only) {
-            rv = deliver(controller, watch->webhooks[i].id, body, now_ms, err);
+            FLO_TRY(deliver(controller, watch->webhooks[i].id, body, now_ms, err));
         }
     }
-    if (rv == 0 && watch->has_command) {
-        rv = deliver(controller, FLO_WATCH_COMMAND, body, now_ms, err);
+    if (watch->has_command) {
+        FLO_TRY(deliver(controller, FLO_WATCH_COMMAND, body, now_ms, err));
     }
-    return rv;
+    return 0;
 }
