@@ -210,11 +210,13 @@ static int seen(struct world *world, const struct flo_buf *envelope)
 static void an_emergency_is_one_of_an_emergency_key(void **state)
 {
     FLO_CLEANUP(flo_key_cleanup) struct flo_key *key = NULL;
+    FLO_CLEANUP(flo_key_cleanup) struct flo_key *stranger = NULL;
     struct world *world = *state;
     struct flo_order order = {.op = FLO_ORDER_FREEZE};
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) ours = {0};
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) body = {0};
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) theirs = {0};
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) strange = {0};
     struct flo_trust *draft = next(world);
 
     assert_int_equal(flo_key_generate(&key, &world->err), 0);
@@ -233,6 +235,9 @@ static void an_emergency_is_one_of_an_emergency_key(void **state)
         fail_msg("%s", world->err.what);
     }
     assert_int_equal(seen(world, &theirs), 0);
+    assert_int_equal(flo_key_generate(&stranger, &world->err), 0);
+    assert_int_equal(flo_order_sign(body.data, body.bytes, stranger, &strange, &world->err), 0);
+    assert_int_equal(seen(world, &strange), FLO_E_SIG_UNKNOWN_KEY);
 }
 
 #define STORY(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
