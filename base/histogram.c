@@ -116,11 +116,11 @@ uint64_t flo_histogram_quantile(const struct flo_histogram *histogram, double q)
         return 0;
     }
     /* The rank is the smallest whole number >= q * count, from 1. */
-    double wish = q * (double)histogram->count;
-    uint64_t rank = wish < 1                          ? 1
-                    : wish > (double)histogram->count ? histogram->count
-                                                      : (uint64_t)wish;
-    if ((double)rank < wish && rank < histogram->count) {
+    double spec = q * (double)histogram->count;
+    uint64_t rank = spec < 1                          ? 1
+                    : spec > (double)histogram->count ? histogram->count
+                                                      : (uint64_t)spec;
+    if ((double)rank < spec && rank < histogram->count) {
         rank++;
     }
     uint64_t seen = 0;

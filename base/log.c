@@ -20,10 +20,10 @@ static int log_level_now(void)
     if (level >= 0) {
         return level;
     }
-    const char *wish = getenv("FLOTILLA_LOG");
+    const char *spec = getenv("FLOTILLA_LOG");
     level = FLO_LOG_INFO;
-    for (size_t i = 0; wish != NULL && i < FLO_COUNT(level_names); i++) {
-        if (strcmp(wish, level_names[i]) == 0) {
+    for (size_t i = 0; spec != NULL && i < FLO_COUNT(level_names); i++) {
+        if (strcmp(spec, level_names[i]) == 0) {
             level = (int)i;
         }
     }

@@ -298,9 +298,9 @@ def spec_fields():
     return lines
 
 
-def study():
+def analysis():
     """Statistical gates: measures, their members, presets."""
-    folder = "server-stub/core/gate/study/"
+    folder = "server-stub/core/gate/analysis/"
     measures = list(rows(folder + "measures.def", "FLO_MEASURE"))
     kinds = {"RATIO": "a change in %", "COUNT": "a rate",
              "DEATHS": "a hard stop", "LEAK": "a growth in % an hour"}
@@ -430,7 +430,7 @@ def rollouts():
             table(["gate", "at most", "unit", "meaning"], gates) +
             "\nMembers of a gate in `gates` of a rollout:\n\n" +
             table(["gate", "member", "possible", "standard", "meaning"],
-                  fields) + study())
+                  fields) + analysis())
 
 
 def policy():

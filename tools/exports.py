@@ -22,8 +22,8 @@ TESTS_ALONE = {
     "flo_slope_of": "golden vectors give readings; a device keeps their sums",
     "flo_statistic_replay": "a golden vector is one whole test",
     "flo_memory_way_word": "golden traces of the plan",
-    "flo_strain_cause_word": "golden traces of the strain's steps",
-    "flo_strain_word": "golden traces of the strain's steps",
+    "flo_pressure_cause_word": "golden traces of the steps under pressure",
+    "flo_pressure_word": "golden traces of the steps under pressure",
     "flo_runtime_deinit": "a proxy ends with its runtime; the fuzzer goes on",
 }
 

@@ -2,7 +2,7 @@
  *
  * Rooms; each uses only those below it:
  *   standalone  serving without an agent
- *   residence   model cache: which models are in memory (uses serve.h only)
+ *   model_cache which models are in memory (uses serve.h only)
  *   api         HTTP routes, numbers
  *   roles.c     load, flip, unload; routes.c, adapters.c
  *   batch       files of requests, and the folder that has them

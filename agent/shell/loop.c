@@ -6,7 +6,7 @@
  * that follow from it. */
 #include <string.h>
 
-#include <flotilla/patience.h>
+#include <flotilla/timeouts.h>
 
 #include "agent/shell/hardware/hardware.h"
 #include "agent/shell/hooks/hooks.h"
@@ -162,10 +162,10 @@ static bool carry_out(struct flo_shell *shell, const struct flo_agent_action *ac
         break;
     case FLO_DO_LOAD:
         flo_queue_forget_engine(&shell->queue, action->model, action->role);
-        flo_shell_seat(shell, action);
+        flo_shell_pending(shell, action);
         break;
     case FLO_DO_UNLOAD:
-        flo_shell_seat_leave(shell, action->model, action->role);
+        flo_shell_pending_leave(shell, action->model, action->role);
         flo_serve_unload(shell->serve, action->model, role_of(action->role), action->flag);
         flo_shell_host_unloaded(shell, action->model, action->role);
         break;
@@ -182,7 +182,7 @@ static bool carry_out(struct flo_shell *shell, const struct flo_agent_action *ac
         flo_shell_route(shell, action->model, &action->release, FLO_ROUTE_ON_DEMAND);
         break;
     case FLO_DO_PROMOTE:
-        flo_shell_seat_promote(shell, action->model);
+        flo_shell_pending_promote(shell, action->model);
         flo_queue_promote_engine(&shell->queue, action->model);
         flo_serve_promote(shell->serve, action->model);
         flo_shell_host_promoted(shell, action->model);
@@ -367,7 +367,7 @@ static void take_waiting(struct flo_shell *shell, bool is_urgent)
     if (flo_orders_converge(shell, &shell->intake)) {
         step(shell, &shell->intake.event);
     }
-    flo_shell_seats_look(shell);
+    flo_shell_pending_look(shell);
 }
 
 static void end_turn(struct flo_shell *shell)

@@ -119,7 +119,7 @@ void flo_shell_close(struct flo_shell *shell)
 
     flo_renewal_close(shell);
     flo_shell_job_cancel(shell, 0);
-    flo_shell_seats_close(shell);
+    flo_shell_pending_close(shell);
     flo_hooks_close(shell);
     for (i = 0; i < FLO_AGENT_MODELS_MAX; i++) {
         flo_shell_load_cancel(shell, (uint32_t)i, FLO_AGENT_CURRENT);

@@ -31,7 +31,7 @@
 #include <flotilla/updater.h>
 
 #include "agent/core/checkup/checkup.h"
-#include "agent/core/memory/strain.h"
+#include "agent/core/memory/pressure.h"
 #include "agent/core/trouble.h"
 #include "agent/serve/rules/rules.h"
 #include "agent/serve/serve.h"
@@ -52,7 +52,7 @@
 #define FLO_NO_MODEL FLO_AGENT_MODELS_MAX /* the model has no place */
 
 /* Options of a model in the configuration. */
-struct flo_model_wish {
+struct flo_model_spec {
     char name[FLO_NAME_MAX + 1];
     uint32_t n_aliases;
     char aliases[FLO_SERVE_ALIASES_MAX][FLO_NAME_MAX + 1];
@@ -72,8 +72,8 @@ struct flo_settings {
     const char *origins[17];
     char listen_standard[4200];
     enum flo_sandbox_mode sandbox;
-    struct flo_model_wish wishes[FLO_AGENT_MODELS_MAX];
-    size_t wish_count;
+    struct flo_model_spec specs[FLO_AGENT_MODELS_MAX];
+    size_t spec_count;
     struct flo_api_rules rules; /* rules of the local API for apps, and guards */
     uint32_t waits;             /* default for each update: set of enum flo_wait */
     struct flo_serve_pipeline pipelines[FLO_SERVE_PIPELINES_MAX];
@@ -129,9 +129,9 @@ struct flo_watch {
     struct event *tick;
     struct flo_sensed sensed;
     struct flo_power power;
-    struct flo_strain_limits limits; /* limits in force */
+    struct flo_pressure_limits limits; /* limits in force */
     uint32_t limits_told;
-    struct flo_strain strain;
+    struct flo_pressure pressure;
     uint32_t rungs[FLO_AGENT_MODELS_MAX];
     bool is_demoted[FLO_AGENT_MODELS_MAX];
     struct flo_variants variants[FLO_AGENT_MODELS_MAX];
@@ -245,7 +245,7 @@ struct flo_shell_model {
         uint64_t since_ms;
         struct flo_release_ref release;
         uint32_t rung; /* degradation level that its engine was loaded with */
-    } seats[FLO_AGENT_ROLES];
+    } pending[FLO_AGENT_ROLES];
 };
 
 /* The trusted keys and their updates (trust/). */

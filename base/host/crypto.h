@@ -124,7 +124,7 @@ FLO_MUST_USE int flo_sealed_open(const uint8_t key[FLO_DIGEST_BYTES], const char
 /* ---- certificates ---- */
 
 /* Options for a certificate to be issued.  Zero-initialise. */
-struct flo_certificate_wish {
+struct flo_certificate_spec {
     const char *common_name; /* 1..64 of A-Z a-z 0-9 blank . _ : @ - */
     unsigned days;           /* 1..36500; the certificate ends no later than its authority */
     uint64_t life_ms;        /* 1000 or more, in place of `days`; 0: `days` counts */
@@ -157,10 +157,10 @@ FLO_MUST_USE int flo_csr_make(const struct flo_key *key, const char *common_name
 /* Append the PEM of a self-signed authority (only common_name, days and now_ms
  * of the options count).  FLO_E_USAGE: bad options. */
 FLO_MUST_USE int flo_authority_make(const struct flo_key *key,
-                                    const struct flo_certificate_wish *wish, struct flo_buf *pem,
+                                    const struct flo_certificate_spec *spec, struct flo_buf *pem,
                                     struct flo_err *err);
 /* Issues a certificate for the key of a signing request and appends the PEM.
- * Subject and extensions of the request are ignored; `wish` sets them.
+ * Subject and extensions of the request are ignored; `spec` sets them.
  *   FLO_E_SIG_FORMAT  the request is malformed or its key is not P-256
  *   FLO_E_SIG_BAD     the requester does not have the private key
  *   FLO_E_STATE       authority key and certificate do not belong together,
@@ -168,13 +168,13 @@ FLO_MUST_USE int flo_authority_make(const struct flo_key *key,
  *   FLO_E_USAGE       bad options */
 FLO_MUST_USE int flo_certificate_issue(const struct flo_key *authority, const char *authority_pem,
                                        size_t authority_bytes, const char *csr_pem,
-                                       size_t csr_bytes, const struct flo_certificate_wish *wish,
+                                       size_t csr_bytes, const struct flo_certificate_spec *spec,
                                        struct flo_buf *pem, struct flo_err *err);
 /* As flo_certificate_issue(), for a public key without a request. */
 FLO_MUST_USE int flo_certificate_issue_for(const struct flo_key *authority,
                                            const char *authority_pem, size_t authority_bytes,
                                            const struct flo_public_key *holder,
-                                           const struct flo_certificate_wish *wish,
+                                           const struct flo_certificate_spec *spec,
                                            struct flo_buf *pem, struct flo_err *err);
 /* Reads the first certificate of a PEM text.  FLO_E_SIG_FORMAT: it is
  * malformed, is not P-256, or lacks a start or end of validity, or ends before

@@ -196,7 +196,7 @@ static void await(struct flo_pg *pg, uint64_t since_ms)
         struct pollfd one = {.fd = PQsocket(pg->conn), .events = POLLIN};
         uint64_t waited_ms = flo_now_ms() - since_ms;
         if (waited_ms >= limits->answer_ms ||
-            (waited_ms >= limits->heed_ms && pg->may_wait != NULL &&
+            (waited_ms >= limits->on_wait_ms && pg->may_wait != NULL &&
              !pg->may_wait(pg->may_wait_context))) {
             pg->waited_ms = waited_ms;
             PQfinish(pg->conn);
@@ -504,7 +504,7 @@ void flo_pg_hurry(struct flo_pg *pg, const struct flo_pg_limits *limits)
     pg->limits = limits;
 }
 
-void flo_pg_heed(struct flo_pg *pg, bool (*may_wait)(void *context), void *context)
+void flo_pg_on_wait(struct flo_pg *pg, bool (*may_wait)(void *context), void *context)
 {
     pg->may_wait = may_wait;
     pg->may_wait_context = context;

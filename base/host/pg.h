@@ -22,12 +22,12 @@ struct flo_pg_limits {
     uint64_t again_ms; /* pause between two connection attempts */
     /* Most that flo_pg_ready waits for an attempt that is under way. */
     uint64_t hurry_ms;
-    uint64_t answer_ms; /* for all answers of a call; 0: unlimited */
-    uint64_t heed_ms;   /* wait after which flo_pg_heed's callback is asked ... */
-    uint64_t look_ms;   /* ... and the pause between two such calls */
+    uint64_t answer_ms;  /* for all answers of a call; 0: unlimited */
+    uint64_t on_wait_ms; /* wait after which flo_pg_on_wait's callback is asked ... */
+    uint64_t look_ms;    /* ... and the pause between two such calls */
 };
 /* The usual timeouts.  answer_ms is left to the user of the connection. */
-#define FLO_PG_USUAL .again_ms = 1000, .hurry_ms = 200, .heed_ms = 1000, .look_ms = 100
+#define FLO_PG_USUAL .again_ms = 1000, .hurry_ms = 200, .on_wait_ms = 1000, .look_ms = 100
 
 /* `address` is postgresql://… or libpq's keywords, and is copied.  A password
  * in it never appears in an error.  FLO_E_CFG_RANGE: it has a password, or
@@ -47,9 +47,9 @@ FLO_MUST_USE int flo_pg_ready(struct flo_pg *pg, struct flo_err *err);
 void flo_pg_hurry(struct flo_pg *pg, const struct flo_pg_limits *limits);
 
 /* Sets a callback that knows whether the server is still there.  A wait older
- * than heed_ms calls it every look_ms.  When it returns false, the connection
+ * than on_wait_ms calls it every look_ms.  When it returns false, the connection
  * counts as lost. */
-void flo_pg_heed(struct flo_pg *pg, bool (*may_wait)(void *context), void *context);
+void flo_pg_on_wait(struct flo_pg *pg, bool (*may_wait)(void *context), void *context);
 
 /* Sends a statement without waiting for its result. */
 FLO_MUST_USE int flo_pg_send(struct flo_pg *pg, const char *sql, const struct flo_db_value *values,

@@ -254,7 +254,7 @@ int flo_bench_device(const char *file, uint32_t to, struct flo_err *err)
     uint64_t begun_us = flo_now_us();
     FLO_CLEANUP(flo_fd_cleanup) int fd = -1;
 
-    FLO_TRY(flo_kernel_choose(flo_kernel_wish(NULL), false, &device.kernel, err));
+    FLO_TRY(flo_kernel_choose(flo_kernel_spec(NULL), false, &device.kernel, err));
     if (device.threads > THREADS_MAX) {
         device.threads = THREADS_MAX;
     }

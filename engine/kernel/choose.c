@@ -397,7 +397,7 @@ const struct flo_kernel *flo_kernel_at(size_t index)
     return index < FLO_COUNT(kernels) ? kernels[index] : NULL;
 }
 
-const char *flo_kernel_wish(const char *name)
+const char *flo_kernel_spec(const char *name)
 {
     if (name == NULL) {
         name = getenv("FLOTILLA_KERNEL");

@@ -200,7 +200,7 @@ FLO_MUST_USE int flo_kernel_choose(const char *name, bool trusts, const struct f
                                    struct flo_err *err);
 /* Returns the kernel's name asked for by `name` or by FLOTILLA_KERNEL; NULL:
  * the best one. */
-const char *flo_kernel_wish(const char *name);
+const char *flo_kernel_spec(const char *name);
 
 /* Compares a kernel with the reference on a small block; `what` names the first
  * operation that differs.  Pure. */

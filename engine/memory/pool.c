@@ -176,11 +176,11 @@ void flo_pool_run(struct flo_pool *pool, unsigned threads, flo_pool_fn *fn, void
     flo_pool_barrier(pool);
 }
 
-unsigned flo_pool_threads_of(unsigned wish)
+unsigned flo_pool_threads_of(unsigned spec)
 {
     unsigned cpus = flo_cpus_allowed();
 
-    return wish != 0 ? wish : cpus < THREADS_UNASKED ? cpus : THREADS_UNASKED;
+    return spec != 0 ? spec : cpus < THREADS_UNASKED ? cpus : THREADS_UNASKED;
 }
 
 static int start_thread(struct flo_pool *pool, struct flo_err *err)

@@ -16,7 +16,7 @@ typedef void flo_pool_fn(void *context, unsigned thread);
 
 /* Returns the number of threads wished for; for 0 the CPUs that this process
  * may use, at most 8. */
-unsigned flo_pool_threads_of(unsigned wish);
+unsigned flo_pool_threads_of(unsigned spec);
 /* Opens a pool.  `threads` counts the caller, so 1 starts none.  Started
  * threads block all signals.  FLO_E_MEMORY if a thread cannot be started. */
 FLO_MUST_USE int flo_pool_open(unsigned threads, struct flo_pool **pool, struct flo_err *err);

@@ -34,11 +34,11 @@ static int make_plan(struct flo_engine *e, const struct flo_engine_options *opti
 static int fit_plan(struct flo_engine *e, const struct flo_engine_options *options,
                     struct flo_err *err)
 {
-    const struct flo_sizes wished = e->sizes;
+    const struct flo_sizes specified = e->sizes;
 
     while (make_plan(e, options, NULL) < 0) {
         if (!flo_sizes_shrink(&e->hparams, options, &e->plan, &e->sizes)) {
-            e->sizes = wished; /* the error has the numbers of the original request */
+            e->sizes = specified; /* the error has the numbers of the original request */
             break;
         }
     }
@@ -58,7 +58,7 @@ static bool are_rows_smaller(const struct flo_engine *e)
 static int bind_and_plan(struct flo_engine *e, const struct flo_engine_options *options,
                          const char *path, int fd, struct flo_err *err)
 {
-    FLO_TRY(flo_kernel_choose(flo_kernel_wish(options->kernel), options->trusts_kernels, &e->kernel,
+    FLO_TRY(flo_kernel_choose(flo_kernel_spec(options->kernel), options->trusts_kernels, &e->kernel,
                               err));
     FLO_TRY(flo_weights_bind(e->gguf, e->arch, &e->hparams, e->kernel, &e->weights, err));
     FLO_TRY(flo_packed_attach(e, options, path, fd, err));
@@ -173,10 +173,10 @@ static int make_sessions(struct flo_engine *e, struct flo_err *err)
 static int load_vocabulary(struct flo_engine *e, const struct flo_engine_options *options,
                            struct flo_err *err)
 {
-    enum flo_vocabulary wish = options->vocabulary;
+    enum flo_vocabulary spec = options->vocabulary;
     int rv;
 
-    if (wish == FLO_VOCABULARY_NONE) {
+    if (spec == FLO_VOCABULARY_NONE) {
         flo_fail(&e->vocab_err, FLO_E_GGUF_VOCAB, "opened without its vocabulary");
         return 0;
     }
@@ -188,10 +188,10 @@ static int load_vocabulary(struct flo_engine *e, const struct flo_engine_options
         e->vocab = NULL;
     }
     if (rv < 0) {
-        if (wish == FLO_VOCABULARY_NEEDED && err != NULL) {
+        if (spec == FLO_VOCABULARY_NEEDED && err != NULL) {
             *err = e->vocab_err;
         }
-        return wish == FLO_VOCABULARY_NEEDED ? rv : 0;
+        return spec == FLO_VOCABULARY_NEEDED ? rv : 0;
     }
     /* An invalid or unknown template disables only chat. */
     e->chat_err.code =

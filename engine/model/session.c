@@ -170,14 +170,14 @@ int flo_session_decode(struct flo_session *session, const int32_t *tokens, size_
     return flo_session_append(session, tokens, count, last, NULL, NULL, err);
 }
 
-struct row_wish {
+struct row_spec {
     flo_logits_fn *row;
     void *context;
 };
 
 static int give_rows(void *context, struct flo_session *session, uint32_t count)
 {
-    const struct row_wish *wish = context;
+    const struct row_spec *spec = context;
     struct flo_engine *e = session->engine;
     int rv = 0;
 
@@ -187,7 +187,7 @@ static int give_rows(void *context, struct flo_session *session, uint32_t count)
 
         flo_forward_rows(e, t, here, e->scratch.rows);
         for (uint32_t i = 0; rv == 0 && i < here; i++) {
-            rv = wish->row(wish->context, session->position + t + i,
+            rv = spec->row(spec->context, session->position + t + i,
                            e->scratch.rows + (size_t)i * e->hparams.n_vocab);
         }
     }
@@ -197,7 +197,7 @@ static int give_rows(void *context, struct flo_session *session, uint32_t count)
 int flo_session_decode_rows(struct flo_session *session, const int32_t *tokens, size_t count,
                             flo_logits_fn *row, void *context, struct flo_err *err)
 {
-    struct row_wish wish = {row, context};
+    struct row_spec spec = {row, context};
 
-    return flo_session_append(session, tokens, count, NULL, give_rows, &wish, err);
+    return flo_session_append(session, tokens, count, NULL, give_rows, &spec, err);
 }

@@ -12,7 +12,7 @@ struct job {
     const struct flo_fit *fit;
     struct flo_pool *pool;
     size_t piece_count;
-    struct flo_fit_tally *pieces;
+    struct flo_fit_counters *pieces;
 };
 
 /* A thread's room. */
@@ -37,7 +37,7 @@ static float furthest(const float *x, const float *y, size_t count)
 /* Measures the effect of small changes to one block's values: `blocks` is the
  * pinned block, which is overwritten here; `now` are its decoded values. */
 static void nudge(const struct flo_fit *fit, const float *x, uint8_t *blocks, const float *now,
-                  struct flo_fit_tally *tally)
+                  struct flo_fit_counters *counters)
 {
     size_t values = fit->to->block_values;
     float changed[256];
@@ -58,15 +58,15 @@ static void nudge(const struct flo_fit *fit, const float *x, uint8_t *blocks, co
     fit->to->decode(blocks, moved, values);
     for (size_t i = 0; i < values; i++) {
         double wanted = (double)changed[i];
-        tally->moved_dot_nudge += ((double)moved[i] - (double)now[i]) * wanted;
-        tally->nudge_squares += wanted * wanted;
+        counters->moved_dot_nudge += ((double)moved[i] - (double)now[i]) * wanted;
+        counters->nudge_squares += wanted * wanted;
     }
 }
 
 /* Keeps pinned blocks in `blocks`, which holds the old ones.  A block that the
  * old grid does not cover is taken from `data`, encoded freely. */
 static void choose_pinned(const struct flo_fit *fit, struct room *room, uint8_t *data, size_t count,
-                          struct flo_fit_tally *tally)
+                          struct flo_fit_counters *counters)
 {
     const struct flo_quant_type *type = fit->to;
     size_t values = type->block_values;
@@ -80,35 +80,35 @@ static void choose_pinned(const struct flo_fit *fit, struct room *room, uint8_t 
         type->decode(mine, free_ones, values);
         float far_pinned = furthest(room->in + at, pinned, values);
         float far_free = furthest(room->in + at, free_ones, values);
-        tally->blocks++;
+        counters->blocks++;
         if (far_pinned > 2 * far_free) {
             continue; /* a value beyond the grid would be clipped */
         }
         memcpy(mine, kept, type->block_bytes);
-        tally->blocks_pinned++;
-        nudge(fit, room->in + at, kept, pinned, tally);
+        counters->blocks_pinned++;
+        nudge(fit, room->in + at, kept, pinned, counters);
     }
 }
 
-static void tally_values(const struct flo_fit *fit, const struct room *room, size_t count,
-                         struct flo_fit_tally *tally)
+static void counters_values(const struct flo_fit *fit, const struct room *room, size_t count,
+                            struct flo_fit_counters *counters)
 {
     for (size_t i = 0; i < count; i++) {
         double x = room->in[i];
         double error = (double)room->out[i] - x;
-        tally->error_squares += error * error;
-        tally->value_squares += x * x;
+        counters->error_squares += error * error;
+        counters->value_squares += x * x;
         if (fit->floats != NULL && fit->old != NULL) {
             double change = x - (double)room->floats[i];
             double moved = (double)room->out[i] - (double)room->old[i];
-            tally->change_squares += change * change;
-            tally->moved_dot_change += moved * change;
+            counters->change_squares += change * change;
+            counters->moved_dot_change += moved * change;
         }
     }
-    tally->is_finite = isfinite(tally->error_squares) && isfinite(tally->value_squares);
+    counters->is_finite = isfinite(counters->error_squares) && isfinite(counters->value_squares);
 }
 
-static void do_piece(const struct flo_fit *fit, size_t piece, struct flo_fit_tally *tally,
+static void do_piece(const struct flo_fit *fit, size_t piece, struct flo_fit_counters *counters,
                      struct room *room)
 {
     uint64_t first = (uint64_t)piece * PIECE_VALUES;
@@ -120,7 +120,7 @@ static void do_piece(const struct flo_fit *fit, size_t piece, struct flo_fit_tal
     if (fit->old != NULL) {
         const uint8_t *old = fit->old + flo_quant_bytes(fit->to, (size_t)first);
         memcpy(room->blocks, old, flo_quant_bytes(fit->to, count));
-        choose_pinned(fit, room, data, count, tally);
+        choose_pinned(fit, room, data, count, counters);
         fit->to->decode(old, room->old, count);
     }
     if (fit->floats != NULL) {
@@ -128,7 +128,7 @@ static void do_piece(const struct flo_fit *fit, size_t piece, struct flo_fit_tal
                                  room->floats, count);
     }
     fit->to->decode(data, room->out, count);
-    tally_values(fit, room, count, tally);
+    counters_values(fit, room, count, counters);
 }
 
 /* Runs on each thread.  Pieces that no thread had memory for stay
@@ -147,7 +147,7 @@ static void do_pieces(void *context, unsigned thread)
     free(room);
 }
 
-void flo_fit_add(struct flo_fit_tally *to, const struct flo_fit_tally *from)
+void flo_fit_add(struct flo_fit_counters *to, const struct flo_fit_counters *from)
 {
     to->error_squares += from->error_squares;
     to->value_squares += from->value_squares;
@@ -160,7 +160,7 @@ void flo_fit_add(struct flo_fit_tally *to, const struct flo_fit_tally *from)
 }
 
 int flo_fit_run(const struct flo_fit *fit, struct flo_pool *pool, unsigned threads,
-                struct flo_fit_tally *tally, struct flo_err *err)
+                struct flo_fit_counters *counters, struct flo_err *err)
 {
     struct job job = {
         .fit = fit,
@@ -181,7 +181,7 @@ int flo_fit_run(const struct flo_fit *fit, struct flo_pool *pool, unsigned threa
                           "hold",
                           fit->name, i * PIECE_VALUES, fit->to->name);
         }
-        flo_fit_add(tally, &job.pieces[i]);
+        flo_fit_add(counters, &job.pieces[i]);
     }
     free(job.pieces);
     return rv;

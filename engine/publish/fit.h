@@ -8,7 +8,7 @@
 #include "engine/memory/pool.h"
 
 /* Sums over some values: squared errors, values and changes. */
-struct flo_fit_tally {
+struct flo_fit_counters {
     double error_squares;
     double value_squares;
     double change_squares; /* of the update, if the old floats are known */
@@ -19,7 +19,7 @@ struct flo_fit_tally {
     uint64_t blocks_pinned;
     bool is_finite;
 };
-void flo_fit_add(struct flo_fit_tally *to, const struct flo_fit_tally *from);
+void flo_fit_add(struct flo_fit_counters *to, const struct flo_fit_counters *from);
 
 /* Input of a fit; all borrowed.  `values` is a multiple of both types' block
  * size. */
@@ -36,6 +36,6 @@ struct flo_fit {
 /* Encodes the tensor.  FLO_E_MODEL_NONFINITE: the type cannot hold a value;
  * FLO_E_MEMORY. */
 FLO_MUST_USE int flo_fit_run(const struct flo_fit *fit, struct flo_pool *pool, unsigned threads,
-                             struct flo_fit_tally *tally, struct flo_err *err);
+                             struct flo_fit_counters *counters, struct flo_err *err);
 
 #endif

@@ -42,10 +42,10 @@ struct quantize {
     struct flo_gguf *old;        /* or NULL */
     struct flo_gguf *old_floats; /* or NULL */
     struct flo_pool *pool;
-    uint32_t *types;               /* by index of the source's tensor */
-    struct flo_fit_tally *tallies; /* by the same index */
-    uint8_t *data;                 /* room for the largest new tensor */
-    struct flo_fit_tally all;
+    uint32_t *types;                  /* by index of the source's tensor */
+    struct flo_fit_counters *tallies; /* by the same index */
+    uint8_t *data;                    /* room for the largest new tensor */
+    struct flo_fit_counters all;
     struct flo_pinned_verdict verdict; /* with `judge` */
     uint64_t bytes;
     uint64_t done; /* tensors */
@@ -94,7 +94,7 @@ static int replace(void *context, const struct flo_gguf_tensor *tensor, const vo
     struct quantize *q = context;
     const struct flo_gguf_tensor *source = flo_gguf_tensor_find(q->source, tensor->name);
     size_t index = (size_t)(source - flo_gguf_tensor_at(q->source, 0));
-    struct flo_fit_tally *tally = &q->tallies[index];
+    struct flo_fit_counters *counters = &q->tallies[index];
     struct flo_fit work = {0};
     flo_tool_progress("tensor", q->done++, flo_gguf_tensor_count(q->source), q->started_us);
     q->bytes += tensor->bytes;
@@ -104,9 +104,9 @@ static int replace(void *context, const struct flo_gguf_tensor *tensor, const vo
     }
     int rv = fill_work(q, tensor, source, &work, err);
     if (rv == 0) {
-        rv = flo_fit_run(&work, q->pool, (unsigned)q->tool.threads, tally, err);
+        rv = flo_fit_run(&work, q->pool, (unsigned)q->tool.threads, counters, err);
     }
-    flo_fit_add(&q->all, tally);
+    flo_fit_add(&q->all, counters);
     *data = q->data;
     return rv;
 }
@@ -122,7 +122,7 @@ static bool is_measured(const struct quantize *q)
  * kept in full. */
 static double kept(const struct quantize *q)
 {
-    const struct flo_fit_tally *all = &q->all;
+    const struct flo_fit_counters *all = &q->all;
     if (is_measured(q)) {
         return all->moved_dot_change / all->change_squares;
     }
@@ -249,14 +249,15 @@ static int choose_types(struct quantize *q, struct flo_err *err)
 
 /* ---- the report ---- */
 
-static double rms(const struct flo_fit_tally *tally, uint64_t values)
+static double rms(const struct flo_fit_counters *counters, uint64_t values)
 {
-    return values > 0 ? sqrt(tally->error_squares / (double)values) : 0;
+    return values > 0 ? sqrt(counters->error_squares / (double)values) : 0;
 }
 
-static double relative(const struct flo_fit_tally *tally)
+static double relative(const struct flo_fit_counters *counters)
 {
-    return tally->value_squares > 0 ? sqrt(tally->error_squares / tally->value_squares) : 0;
+    return counters->value_squares > 0 ? sqrt(counters->error_squares / counters->value_squares)
+                                       : 0;
 }
 
 static void report_json(const struct quantize *q, struct flo_buf *out)
@@ -289,14 +290,14 @@ static void report_json(const struct quantize *q, struct flo_buf *out)
     for (size_t i = 0; i < flo_gguf_tensor_count(q->source); i++) {
         const struct flo_gguf_tensor *tensor = flo_gguf_tensor_at(q->source, i);
         const struct flo_quant_type *to = flo_quant_type(q->types[i]);
-        const struct flo_fit_tally *tally = &q->tallies[i];
+        const struct flo_fit_counters *counters = &q->tallies[i];
         flo_tool_json(out, i == 0 ? "{\"name\":" : ",{\"name\":", tensor->name);
         flo_buf_printf(out,
                        ",\"from\":\"%s\",\"type\":\"%s\",\"bytes\":%zu,"
                        "\"rms\":%.6g,\"rms_relative\":%.6g}",
                        flo_quant_type(tensor->type)->name, to->name,
-                       flo_quant_bytes(to, (size_t)tensor->values), rms(tally, tensor->values),
-                       relative(tally));
+                       flo_quant_bytes(to, (size_t)tensor->values), rms(counters, tensor->values),
+                       relative(counters));
     }
     flo_buf_text(out, "]}\n");
 }

@@ -42,7 +42,7 @@ struct flo_memory_model {
     bool is_pinned;              /* stays in memory, else no plan fits */
     uint32_t weight;             /* 0 to FLO_MEMORY_WEIGHT_MAX */
     uint32_t rungs;              /* number of levels, 1 (a foreign runtime) to FLO_MEMORY_RUNGS */
-    /* Set by the reaction to memory pressure (struct flo_strain): the level is
+    /* Set by the reaction to memory pressure (struct flo_pressure): the level is
      * at least rung_min; is_demoted: not resident. */
     uint32_t rung_min;
     bool is_demoted;

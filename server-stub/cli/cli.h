@@ -110,7 +110,7 @@ void flo_complete_names(struct flo_cli *cli, const char *what, struct flo_buf *o
 /* Prints the plan of a rollback. */
 void flo_order_print_plan(const struct flo_cli *cli, const json_t *plan);
 /* Recalls a release: flags tell which one, where, and what happens to it. */
-FLO_MUST_USE int flo_order_take_back(struct flo_cli *cli, struct flo_err *err);
+FLO_MUST_USE int flo_order_recall(struct flo_cli *cli, struct flo_err *err);
 /* Follows a rollout or an order until it ends; returns an exit code or an
  * error. */
 FLO_MUST_USE int flo_watch_rollout(struct flo_cli *cli, const char *id, const char *wanted,

@@ -260,7 +260,7 @@ static int plan_and_confirm(struct flo_cli *cli, const json_t *body, const char 
     return rv < 0 || is_dry ? rv : flo_out_confirm(cli, "Nothing was done yet.", title, err);
 }
 
-int flo_order_take_back(struct flo_cli *cli, struct flo_err *err)
+int flo_order_recall(struct flo_cli *cli, struct flo_err *err)
 {
     const char *title = flo_args_text(&cli->args, "release", NULL);
     const char *to = flo_args_text(&cli->args, "to", NULL);

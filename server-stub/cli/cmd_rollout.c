@@ -359,7 +359,7 @@ static int check_back(const struct flo_args *args, struct flo_err *err)
 }
 
 /* Rolls one rollout back: all of it, or a slice. */
-static int take_back(struct flo_cli *cli, struct flo_err *err)
+static int recall(struct flo_cli *cli, struct flo_err *err)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *rollout = NULL;
     FLO_CLEANUP(flo_json_cleanup) json_t *ended = NULL;
@@ -416,6 +416,6 @@ static int take_back(struct flo_cli *cli, struct flo_err *err)
 int flo_cmd_rollout_rollback(struct flo_cli *cli, struct flo_err *err)
 {
     FLO_TRY(check_back(&cli->args, err));
-    return flo_args_text(&cli->args, "release", NULL) != NULL ? flo_order_take_back(cli, err)
-                                                              : take_back(cli, err);
+    return flo_args_text(&cli->args, "release", NULL) != NULL ? flo_order_recall(cli, err)
+                                                              : recall(cli, err);
 }

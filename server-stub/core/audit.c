@@ -56,28 +56,30 @@ int flo_audit_walk_next(struct flo_audit_walk *walk, const struct flo_audit_reco
 
 /* ---- marks ---- */
 
-void flo_audit_mark_text(const struct flo_audit_mark *mark, char *out)
+void flo_audit_checkpoint_text(const struct flo_audit_checkpoint *checkpoint, char *out)
 {
     char hash[FLO_DIGEST_TEXT];
 
-    flo_digest_text(&mark->hash, hash);
-    snprintf(out, FLO_AUDIT_MARK_TEXT, "%s %llu %s %llu", mark->is_restart ? "restart" : "head",
-             (unsigned long long)mark->number, hash, (unsigned long long)mark->at_ms);
+    flo_digest_text(&checkpoint->hash, hash);
+    snprintf(out, FLO_AUDIT_CHECKPOINT_TEXT, "%s %llu %s %llu",
+             checkpoint->is_restart ? "restart" : "head", (unsigned long long)checkpoint->number,
+             hash, (unsigned long long)checkpoint->at_ms);
 }
 
-void flo_audit_line(const struct flo_audit_mark *mark, const uint8_t *signature, char *out)
+void flo_audit_line(const struct flo_audit_checkpoint *checkpoint, const uint8_t *signature,
+                    char *out)
 {
-    char text[FLO_AUDIT_MARK_TEXT];
+    char text[FLO_AUDIT_CHECKPOINT_TEXT];
     char hex[2 * FLO_AUDIT_SIGNATURE_BYTES + 1];
 
-    flo_audit_mark_text(mark, text);
+    flo_audit_checkpoint_text(checkpoint, text);
     flo_hex_encode(signature, FLO_AUDIT_SIGNATURE_BYTES, hex);
     snprintf(out, FLO_AUDIT_LINE_TEXT, "%s %s\n", text, hex);
 }
 
 /* The text must equal the one made from the parsed numbers, so each checkpoint
  * has one form. */
-bool flo_audit_line_parse(const char *line, size_t bytes, struct flo_audit_mark *out,
+bool flo_audit_line_parse(const char *line, size_t bytes, struct flo_audit_checkpoint *out,
                           uint8_t *signature)
 {
     char again[FLO_AUDIT_LINE_TEXT];
@@ -106,30 +108,32 @@ bool flo_audit_line_parse(const char *line, size_t bytes, struct flo_audit_mark 
     return strcmp(again, text) == 0;
 }
 
-bool flo_audit_marks_add(struct flo_audit_mark *marks, size_t *count,
-                         const struct flo_audit_mark *mark)
+bool flo_audit_checkpoints_add(struct flo_audit_checkpoint *checkpoints, size_t *count,
+                               const struct flo_audit_checkpoint *checkpoint)
 {
-    assert(marks != NULL && count != NULL);
-    while (mark->is_restart && *count > 0 && marks[*count - 1].number >= mark->number) {
+    assert(checkpoints != NULL && count != NULL);
+    while (checkpoint->is_restart && *count > 0 &&
+           checkpoints[*count - 1].number >= checkpoint->number) {
         --*count;
     }
-    if (*count > 0 && marks[*count - 1].number >= mark->number) {
+    if (*count > 0 && checkpoints[*count - 1].number >= checkpoint->number) {
         return false;
     }
-    if (mark->number > 0) { /* 0: only the restart itself is known */
-        marks[(*count)++] = *mark;
+    if (checkpoint->number > 0) { /* 0: only the restart itself is known */
+        checkpoints[(*count)++] = *checkpoint;
     }
     return true;
 }
 
-int flo_audit_marks_compare(const struct flo_audit_mark *marks, size_t count, size_t *next,
-                            const struct flo_audit_walk *walk, struct flo_err *err)
+int flo_audit_checkpoints_compare(const struct flo_audit_checkpoint *checkpoints, size_t count,
+                                  size_t *next, const struct flo_audit_walk *walk,
+                                  struct flo_err *err)
 {
-    while (*next < count && marks[*next].number < walk->number) {
+    while (*next < count && checkpoints[*next].number < walk->number) {
         ++*next;
     }
-    if (*next == count || marks[*next].number != walk->number ||
-        flo_digest_equal(&marks[*next].hash, &walk->head)) {
+    if (*next == count || checkpoints[*next].number != walk->number ||
+        flo_digest_equal(&checkpoints[*next].hash, &walk->head)) {
         return 0;
     }
     return flo_fail(err, FLO_E_AUDIT_CHAIN,
@@ -138,14 +142,15 @@ int flo_audit_marks_compare(const struct flo_audit_mark *marks, size_t count, si
                     (unsigned long long)walk->number);
 }
 
-int flo_audit_marks_end(const struct flo_audit_mark *marks, size_t count,
-                        const struct flo_audit_walk *walk, struct flo_err *err)
+int flo_audit_checkpoints_end(const struct flo_audit_checkpoint *checkpoints, size_t count,
+                              const struct flo_audit_walk *walk, struct flo_err *err)
 {
-    if (count == 0 || marks[count - 1].number <= walk->number) {
+    if (count == 0 || checkpoints[count - 1].number <= walk->number) {
         return 0;
     }
     return flo_fail(err, FLO_E_AUDIT_CHAIN,
                     "the audit ends at record %llu, record %llu was signed: "
                     "its end was cut off",
-                    (unsigned long long)walk->number, (unsigned long long)marks[count - 1].number);
+                    (unsigned long long)walk->number,
+                    (unsigned long long)checkpoints[count - 1].number);
 }

@@ -39,38 +39,41 @@ FLO_MUST_USE int flo_audit_walk_next(struct flo_audit_walk *walk,
  * As text: "head <number> sha256:<64 hex> <at_ms>".  "restart ..." means that
  * the data was restored from a backup: the records after `number` are missing
  * for that reason. */
-struct flo_audit_mark {
+struct flo_audit_checkpoint {
     uint64_t number;
     uint64_t at_ms;
     struct flo_digest hash;
     bool is_restart;
 };
 #define FLO_AUDIT_SIGNATURE_BYTES 64
-#define FLO_AUDIT_MARK_TEXT 160
+#define FLO_AUDIT_CHECKPOINT_TEXT 160
 #define FLO_AUDIT_LINE_TEXT 320
 
 /* Writes the text that is signed. */
-void flo_audit_mark_text(const struct flo_audit_mark *mark, char *out);
+void flo_audit_checkpoint_text(const struct flo_audit_checkpoint *checkpoint, char *out);
 /* The line of the file, with its line feed: text, blank, signature as hex. */
-void flo_audit_line(const struct flo_audit_mark *mark, const uint8_t *signature, char *out);
+void flo_audit_line(const struct flo_audit_checkpoint *checkpoint, const uint8_t *signature,
+                    char *out);
 /* Parses one line without its line feed.  Returns false when the line is no
  * checkpoint. */
-bool flo_audit_line_parse(const char *line, size_t bytes, struct flo_audit_mark *out,
+bool flo_audit_line_parse(const char *line, size_t bytes, struct flo_audit_checkpoint *out,
                           uint8_t *signature);
 /* Adds a checkpoint in the file's order: a restart drops the checkpoints after
  * its number.  `marks` has room for one more.  Returns false when the number
  * does not grow. */
-bool flo_audit_marks_add(struct flo_audit_mark *marks, size_t *count,
-                         const struct flo_audit_mark *mark);
+bool flo_audit_checkpoints_add(struct flo_audit_checkpoint *checkpoints, size_t *count,
+                               const struct flo_audit_checkpoint *checkpoint);
 /* Compares the record at which the walk stands with the checkpoints.  Returns
  * FLO_E_AUDIT_CHAIN when a checkpoint has the record's number but another hash.
  * *next is the first checkpoint whose number is not lower. */
-FLO_MUST_USE int flo_audit_marks_compare(const struct flo_audit_mark *marks, size_t count,
-                                         size_t *next, const struct flo_audit_walk *walk,
-                                         struct flo_err *err);
+FLO_MUST_USE int flo_audit_checkpoints_compare(const struct flo_audit_checkpoint *checkpoints,
+                                               size_t count, size_t *next,
+                                               const struct flo_audit_walk *walk,
+                                               struct flo_err *err);
 /* Called at the end of the table.  Returns FLO_E_AUDIT_CHAIN when a checkpoint
  * has a higher number than the last record. */
-FLO_MUST_USE int flo_audit_marks_end(const struct flo_audit_mark *marks, size_t count,
-                                     const struct flo_audit_walk *walk, struct flo_err *err);
+FLO_MUST_USE int flo_audit_checkpoints_end(const struct flo_audit_checkpoint *checkpoints,
+                                           size_t count, const struct flo_audit_walk *walk,
+                                           struct flo_err *err);
 
 #endif

@@ -107,11 +107,11 @@ struct flo_lane_evidence *flo_evidence_ask(struct flo_controller *controller,
     return evidence;
 }
 
-/* ---- studies ---- */
+/* ---- analyses ---- */
 
-static void add_members(const struct flo_rollout *core, struct flo_observe_study *study)
+static void add_members(const struct flo_rollout *core, struct flo_observe_analysis *analysis)
 {
-    struct flo_study_evidence *evidence = &study->evidence;
+    struct flo_analysis_evidence *evidence = &analysis->evidence;
 
     evidence->segment_count = core->segment_count;
     for (uint32_t i = 0; i < core->segment_count; i++) {
@@ -119,7 +119,7 @@ static void add_members(const struct flo_rollout *core, struct flo_observe_study
     }
     for (size_t i = 0; i < core->member_count; i++) {
         const struct flo_rollout_member *member = &core->members[i];
-        struct flo_observe_member *to = &study->members[study->member_count++];
+        struct flo_observe_member *to = &analysis->members[analysis->member_count++];
         memcpy(to->device, member->device, sizeof(to->device));
         to->segment = member->segment < core->segment_count ? member->segment : 0;
         to->way =
@@ -132,7 +132,7 @@ static void add_members(const struct flo_rollout *core, struct flo_observe_study
 
 /* Converts the time to blocks; an hour is 12 blocks, even where tests make them
  * shorter. */
-static uint16_t leak_from(const struct flo_study_rules *rules)
+static uint16_t leak_from(const struct flo_analysis_rules *rules)
 {
     uint64_t from_ms = 0;
 
@@ -145,54 +145,54 @@ static uint16_t leak_from(const struct flo_study_rules *rules)
     return blocks < UINT16_MAX ? (uint16_t)blocks : UINT16_MAX;
 }
 
-struct flo_observe_study *flo_evidence_study(struct flo_controller *controller,
-                                             struct flo_rollout_entry *entry)
+struct flo_observe_analysis *flo_evidence_analysis(struct flo_controller *controller,
+                                                   struct flo_rollout_entry *entry)
 {
     const struct flo_rollout *core = &entry->core;
-    struct flo_observe_study *study;
+    struct flo_observe_analysis *analysis;
     struct flo_err err = {0};
 
-    if (core->study.rules.count == 0 || core->segment_count == 0 ||
+    if (core->analysis.rules.count == 0 || core->segment_count == 0 ||
         (!wants(core) && !keeps(core)) ||
-        (study = flo_observe_study_new(core->member_count)) == NULL) {
+        (analysis = flo_observe_analysis_new(core->member_count)) == NULL) {
         return NULL;
     }
-    snprintf(study->rollout, sizeof(study->rollout), "%s", core->id);
-    snprintf(study->model, sizeof(study->model), "%s", entry->model);
-    snprintf(study->split_of, sizeof(study->split_of), "%s", core->study.split_of);
-    study->is_kept = keeps(core);
-    study->release = entry->release;
-    study->phase = core->phase;
-    study->block = core->study.state.block;
-    study->excluded = core->study.state.excluded;
-    study->leak_from = leak_from(&core->study.rules);
-    study->heartbeat_ms = controller->heartbeat_ms;
-    if (!study->is_kept && flo_rollouts_slices_ask(controller, entry, study, &err) < 0) {
+    snprintf(analysis->rollout, sizeof(analysis->rollout), "%s", core->id);
+    snprintf(analysis->model, sizeof(analysis->model), "%s", entry->model);
+    snprintf(analysis->split_of, sizeof(analysis->split_of), "%s", core->analysis.split_of);
+    analysis->is_kept = keeps(core);
+    analysis->release = entry->release;
+    analysis->phase = core->phase;
+    analysis->block = core->analysis.state.block;
+    analysis->excluded = core->analysis.state.excluded;
+    analysis->leak_from = leak_from(&core->analysis.rules);
+    analysis->heartbeat_ms = controller->heartbeat_ms;
+    if (!analysis->is_kept && flo_rollouts_slices_ask(controller, entry, analysis, &err) < 0) {
         flo_log_err(FLO_LOG_ERROR, "evidence", &err); /* none are listed */
     }
-    add_members(core, study);
-    return study;
+    add_members(core, analysis);
+    return analysis;
 }
 
-static int step_study(struct flo_controller *controller, const struct flo_observe_study *study,
-                      struct flo_err *err)
+static int step_analysis(struct flo_controller *controller,
+                         const struct flo_observe_analysis *analysis, struct flo_err *err)
 {
     struct flo_rollout_entry *entry;
-    struct flo_rollout_study *of = calloc(1, sizeof(*of));
+    struct flo_rollout_analysis *of = calloc(1, sizeof(*of));
     int rv = of == NULL ? flo_fail(err, FLO_E_MEMORY, "evidence")
-                        : flo_rollouts_find(controller, study->rollout, &entry, err);
+                        : flo_rollouts_find(controller, analysis->rollout, &entry, err);
 
     uint8_t *slices = NULL;
     if (rv == 0) {
-        of->evidence = study->evidence;
-        rv = flo_rollouts_slices_name(entry, study, &of->evidence, &slices, err);
+        of->evidence = analysis->evidence;
+        rv = flo_rollouts_slices_name(entry, analysis, &of->evidence, &slices, err);
     }
     if (rv == 0) {
         of->slices = slices;
         of->probes = slices != NULL ? slices + entry->core.member_count : NULL;
         rv = flo_rollouts_step(
             controller, entry,
-            (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_STUDY, .study = of}, err);
+            (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_ANALYSIS, .analysis = of}, err);
     }
     free(slices);
     free(of);
@@ -221,12 +221,12 @@ static int step(struct flo_controller *controller, const struct flo_lane_evidenc
 static int take(struct flo_controller *controller, const struct flo_lane_query *query,
                 struct flo_err *err)
 {
-    if (query->study != NULL && !query->study->is_new) {
+    if (query->analysis != NULL && !query->analysis->is_new) {
         return 0;
     }
     FLO_TRY(flo_controller_begin(controller, err));
-    int rv = query->study != NULL ? step_study(controller, query->study, err)
-                                  : step(controller, query->evidence, err);
+    int rv = query->analysis != NULL ? step_analysis(controller, query->analysis, err)
+                                     : step(controller, query->evidence, err);
     if (rv < 0) {
         flo_controller_cancel(controller);
         return rv;
@@ -250,18 +250,18 @@ static void on_answer(void *context, const struct flo_lane_query *query, const c
 }
 
 static void ask(struct flo_controller *controller, struct flo_lane_evidence *evidence,
-                struct flo_observe_study *study)
+                struct flo_observe_analysis *analysis)
 {
     struct flo_lane_query *query = calloc(1, sizeof(*query));
     struct flo_err err = {0};
 
     if (query == NULL) {
         flo_lane_evidence_free(evidence);
-        flo_observe_study_free(study);
+        flo_observe_analysis_free(analysis);
         return;
     }
     query->evidence = evidence;
-    query->study = study;
+    query->analysis = analysis;
     query->context = controller;
     query->done = on_answer;
     if (flo_lane_ask(controller->lane, query, &err) < 0) {
@@ -286,10 +286,10 @@ void flo_evidence_tick(struct flo_controller *controller, uint64_t now_ms)
         if (evidence != NULL) {
             ask(controller, evidence, NULL);
         }
-        struct flo_observe_study *study =
-            flo_evidence_study(controller, flo_rollouts_at(controller->rollouts, i));
-        if (study != NULL) {
-            ask(controller, NULL, study);
+        struct flo_observe_analysis *analysis =
+            flo_evidence_analysis(controller, flo_rollouts_at(controller->rollouts, i));
+        if (analysis != NULL) {
+            ask(controller, NULL, analysis);
         }
     }
 }

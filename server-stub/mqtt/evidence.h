@@ -16,8 +16,8 @@ void flo_evidence_tick(struct flo_controller *controller, uint64_t now_ms);
  * NULL when its gates need none now, or without memory. */
 struct flo_lane_evidence *flo_evidence_ask(struct flo_controller *controller,
                                            struct flo_rollout_entry *entry);
-/* Builds the tick's request for a study of `entry`, which the caller frees.
+/* Builds the tick's request for an analysis of `entry`, which the caller frees.
  * NULL when there is none now, or without memory. */
-struct flo_observe_study *flo_evidence_study(struct flo_controller *controller,
-                                             struct flo_rollout_entry *entry);
+struct flo_observe_analysis *flo_evidence_analysis(struct flo_controller *controller,
+                                                   struct flo_rollout_entry *entry);
 #endif

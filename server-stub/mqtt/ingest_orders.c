@@ -6,8 +6,8 @@
 #include <flotilla/errors/mqtt.h>
 
 #include "server-stub/core/orders/answer.h"
+#include "server-stub/core/orders/recall.h"
 #include "server-stub/core/orders/removal.h"
-#include "server-stub/core/orders/take_back.h"
 #include "server-stub/mqtt/message.h"
 #include "server-stub/state/controller.h"
 #include "server-stub/state/foreign.h"

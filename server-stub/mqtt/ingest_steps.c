@@ -3,7 +3,7 @@
 
 #include <flotilla/errors/rollout.h>
 
-#include "server-stub/core/orders/take_back.h"
+#include "server-stub/core/orders/recall.h"
 #include "server-stub/mqtt/message.h"
 #include "server-stub/state/controller.h"
 #include "server-stub/state/rollouts/rollouts.h"
@@ -93,7 +93,8 @@ static int has_told_all(const struct flo_message *message, bool *out, struct flo
     if (!*out) {
         return 0;
     }
-    int rv = flo_fleet_event_mark(message->controller->store, message->device, boot, &mark, err);
+    int rv =
+        flo_fleet_event_checkpoint(message->controller->store, message->device, boot, &mark, err);
     *out = rv == 0 && mark <= (uint64_t)last;
     return rv;
 }

@@ -105,7 +105,7 @@ static int make_access(struct flo_rest_call *call, uint64_t ttl_ms, struct flo_e
     char text[FLO_TOKEN_TEXT];
     char role[FLO_GRANTS_TEXT];
     const char *user = flo_rest_text_in(call, "user", NULL);
-    struct flo_fleet_token wish = {.id = id,
+    struct flo_fleet_token spec = {.id = id,
                                    .name = flo_rest_text_in(call, "name", ""),
                                    .role = role,
                                    .person = user,
@@ -113,12 +113,12 @@ static int make_access(struct flo_rest_call *call, uint64_t ttl_ms, struct flo_e
     int rv = role_of(call, user, role, err);
 
     FLO_TRY(rv);
-    rv = flo_token_make(call->controller, &wish, id, text, err);
+    rv = flo_token_make(call->controller, &spec, id, text, err);
     FLO_TRY(rv);
     call->out = json_pack("{s:s,s:s,s:s,s:s,s:s,s:o,s:I}", "id", id, "kind", "access", "token",
-                          text, "role", role, "name", wish.name, "user",
+                          text, "role", role, "name", spec.name, "user",
                           user != NULL ? json_string(user) : json_null(), "expires_at_ms",
-                          (json_int_t)wish.expires_at_ms);
+                          (json_int_t)spec.expires_at_ms);
     return rv;
 }
 

@@ -109,8 +109,8 @@ struct known {
     uint64_t number;
     const char *digest_new;
     uint64_t number_max;
-    char digest[FLO_DIGEST_TEXT]; /* digest of the same version; "": none */
-    char twin[FLO_NAME_MAX + 1];  /* other version of the same number; "": none */
+    char digest[FLO_DIGEST_TEXT];       /* digest of the same version; "": none */
+    char same_number[FLO_NAME_MAX + 1]; /* other version of the same number; "": none */
 };
 
 static int look_known(void *context, const struct flo_fleet_release *release)
@@ -124,7 +124,7 @@ static int look_known(void *context, const struct flo_fleet_release *release)
         known->number_max = release->number;
     }
     if (release->number == known->number && strcmp(release->digest, known->digest_new) != 0) {
-        snprintf(known->twin, sizeof(known->twin), "%s", release->version);
+        snprintf(known->same_number, sizeof(known->same_number), "%s", release->version);
     }
     if (strcmp(release->version, known->version) == 0) {
         snprintf(known->digest, sizeof(known->digest), "%s", release->digest);
@@ -173,11 +173,11 @@ static int check_new(const struct flo_release *release, const struct known *know
 {
     uint64_t number_max = known->number_max;
 
-    if (known->twin[0] != '\0') {
+    if (known->same_number[0] != '\0') {
         flo_fail(err, FLO_E_META_EQUIVOCATION,
                  "%s has number %llu, which %s has already: two documents "
                  "were signed with one number",
-                 title, (unsigned long long)release->number, known->twin);
+                 title, (unsigned long long)release->number, known->same_number);
         return flo_err_fix(err, "look who signs; publish it with number %llu",
                            (unsigned long long)(number_max + 1));
     }

@@ -216,7 +216,7 @@ static int add_record(void *context, const struct flo_fleet_evidence *evidence)
     return 0;
 }
 
-/* Records of a study, in the order of their blocks. */
+/* Records of an analysis, in the order of their blocks. */
 #define EVIDENCE_PAGE 50
 int flo_rest_rollout_evidence(struct flo_rest_call *call, struct flo_err *err)
 {
@@ -339,8 +339,7 @@ int flo_rest_rollout_act(struct flo_rest_call *call, struct flo_err *err)
 
 /* Reads the scope: exactly one of device, group, everywhere.  It is never
  * guessed. */
-static int read_scope(const struct flo_rest_call *call, struct flo_take_back *out,
-                      struct flo_err *err)
+static int read_scope(const struct flo_rest_call *call, struct flo_recall *out, struct flo_err *err)
 {
     static const char *const names[] = {"device", "group", "everywhere"};
     bool is_everywhere = flo_rest_flag_in(call, "everywhere", false);
@@ -374,7 +373,7 @@ static int take_id(void *context, const struct flo_fleet_device *device)
 /* Reads `yank`.  A release recalled everywhere is yanked unless the operator
  * says otherwise, because late devices and open rollouts would bring it back.
  * One recalled on a group or device is kept for the others. */
-static void read_yank(const struct flo_rest_call *call, struct flo_take_back *what)
+static void read_yank(const struct flo_rest_call *call, struct flo_recall *what)
 {
     bool is_everywhere = what->group != NULL && strcmp(what->group, "all") == 0;
 
@@ -382,8 +381,8 @@ static void read_yank(const struct flo_rest_call *call, struct flo_take_back *wh
     what->is_yanked = flo_rest_flag_in(call, "yank", is_everywhere);
 }
 
-static int read_take_back(const struct flo_rest_call *call, struct flo_take_back *what,
-                          char *device, struct flo_err *err)
+static int read_recall(const struct flo_rest_call *call, struct flo_recall *what, char *device,
+                       struct flo_err *err)
 {
     int rv = 0;
 
@@ -400,12 +399,12 @@ static int read_take_back(const struct flo_rest_call *call, struct flo_take_back
 }
 
 /* A plan needs no typed name, but one that is given has to be right. */
-static int take_back(struct flo_rest_call *call, struct flo_take_back *what, bool is_dry, char *id,
-                     struct flo_err *err)
+static int recall(struct flo_rest_call *call, struct flo_recall *what, bool is_dry, char *id,
+                  struct flo_err *err)
 {
     struct flo_orders_plan *plan = NULL;
     char device[37];
-    int rv = read_take_back(call, what, device, err);
+    int rv = read_recall(call, what, device, err);
 
     if (rv == 0 && what->is_yanked) { /* the release leaves all devices */
         rv = flo_rest_may_group(call, "all", err);
@@ -415,7 +414,7 @@ static int take_back(struct flo_rest_call *call, struct flo_take_back *what, boo
     }
     FLO_TRY(rv);
     if (!is_dry) {
-        return flo_orders_take_back(call->controller, what, id, err);
+        return flo_orders_recall(call->controller, what, id, err);
     }
     FLO_TRY(flo_rest_plan_has_room(call, true, err));
     FLO_TRY(flo_orders_plan_rollback(call->controller, what, &plan, err));
@@ -445,7 +444,7 @@ static int fleet_order(struct flo_rest_call *call, enum flo_order_op op, char *i
 }
 
 /* Removes a model.  The typed name is the model's. */
-static int remove_model(struct flo_rest_call *call, const struct flo_take_back *scope, bool is_dry,
+static int remove_model(struct flo_rest_call *call, const struct flo_recall *scope, bool is_dry,
                         char *id, struct flo_err *err)
 {
     struct flo_remove what = {.group = scope->group,
@@ -501,7 +500,7 @@ static int find_asked(struct flo_rest_call *call, const char *device, char *id, 
 /* Requests a report from a device.  Nothing changes there, so no name is
  * typed. */
 static int ask_report(struct flo_rest_call *call, enum flo_order_op op,
-                      const struct flo_take_back *what, char *id, struct flo_err *err)
+                      const struct flo_recall *what, char *id, struct flo_err *err)
 {
     struct flo_order order = {.op = op, .scope.bucket_to = FLO_BUCKETS};
 
@@ -524,7 +523,7 @@ static enum flo_order_op op_of(const struct flo_rest_call *call)
 
 int flo_rest_order_issue(struct flo_rest_call *call, struct flo_err *err)
 {
-    struct flo_take_back what = {0};
+    struct flo_recall what = {0};
     char id[FLO_NAME_MAX + 1];
     enum flo_order_op op = op_of(call);
     bool is_dry = call->is_dry;
@@ -540,7 +539,7 @@ int flo_rest_order_issue(struct flo_rest_call *call, struct flo_err *err)
                         "dry_run: only a rollback and a removal have a plan");
     }
     if (op == FLO_ORDER_ROLLBACK) {
-        rv = take_back(call, &what, is_dry, id, err);
+        rv = recall(call, &what, is_dry, id, err);
     } else if (op == FLO_ORDER_REMOVE) {
         rv = remove_model(call, &what, is_dry, id, err);
     } else if (flo_order_fact(op)->subject == FLO_ORDER_SUBJECT_REPORT) {

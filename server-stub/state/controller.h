@@ -72,7 +72,7 @@ struct flo_controller_options {
      * thread; NULL: it is the only controller. */
     bool (*may_act)(void *context);
     void *may_act_context;
-    /* Callback of the store, as in flo_fleet_heed (store/store.h); its context
+    /* Callback of the store, as in flo_fleet_on_wait (store/store.h); its context
      * is may_act_context. */
     bool (*may_wait)(void *context, bool is_commit);
     /* Reports the controllers that are connected to the database

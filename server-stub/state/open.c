@@ -101,7 +101,7 @@ static int load(struct flo_controller *controller, struct flo_err *err)
         rv = flo_fleet_devices_offline(controller->store, err);
     }
     if (rv == 0) {
-        rv = flo_fleet_roster_load(controller->store, err);
+        rv = flo_fleet_device_index_load(controller->store, err);
     }
     if (rv == 0) {
         rv = flo_watches_open(controller, err);
@@ -189,8 +189,8 @@ static int open_tables(struct flo_controller *controller, struct flo_err *err)
     }
     FLO_TRY(flo_fleet_open(address != NULL ? address : controller->dir, controller->options.epoch,
                            &controller->store, err));
-    flo_fleet_heed(controller->store, controller->options.may_wait,
-                   controller->options.may_act_context);
+    flo_fleet_on_wait(controller->store, controller->options.may_wait,
+                      controller->options.may_act_context);
     return address != NULL && has_file ? import(controller, file, moved, err) : 0;
 }
 

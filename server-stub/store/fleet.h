@@ -11,7 +11,7 @@
 /* ---- which devices ---- */
 
 /* Reads all devices into memory.  Called once, before any selector is used. */
-FLO_MUST_USE int flo_fleet_roster_load(struct flo_fleet_store *store, struct flo_err *err);
+FLO_MUST_USE int flo_fleet_device_index_load(struct flo_fleet_store *store, struct flo_err *err);
 /* Gets the labels that devices have, for flo_selector_parse. */
 struct flo_select_known flo_fleet_known(struct flo_fleet_store *store);
 /* Lists every device that is not retired and matches all of `count`

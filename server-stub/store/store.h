@@ -54,8 +54,8 @@ FLO_MUST_USE int flo_fleet_open(const char *dir, uint64_t epoch, struct flo_flee
                                 struct flo_err *err);
 /* Sets the callback that tells whether to keep waiting for a database that does
  * not answer.  Called on the waiting thread (lead.h: flo_lead_may_wait). */
-void flo_fleet_heed(struct flo_fleet_store *store,
-                    bool (*may_wait_or_null)(void *context, bool is_commit), void *context);
+void flo_fleet_on_wait(struct flo_fleet_store *store,
+                       bool (*may_wait_or_null)(void *context, bool is_commit), void *context);
 void flo_fleet_close(struct flo_fleet_store *store);
 /* Copies all rows of DIR/control.db into an empty store, in one transaction.
  * FLO_E_STATE: it is not empty. */
@@ -355,8 +355,8 @@ FLO_MUST_USE int flo_fleet_event_add(struct flo_fleet_store *store, const char *
                                      uint64_t received_at_ms, const char *json, bool *is_new,
                                      uint64_t *mark, struct flo_err *err);
 /* Gets the checkpoint of an outbox; 0: nothing came from it. */
-FLO_MUST_USE int flo_fleet_event_mark(struct flo_fleet_store *store, const char *device,
-                                      const char *boot, uint64_t *mark, struct flo_err *err);
+FLO_MUST_USE int flo_fleet_event_checkpoint(struct flo_fleet_store *store, const char *device,
+                                            const char *boot, uint64_t *mark, struct flo_err *err);
 /* Lists the newest `limit` events of a device with ids below `below`, oldest
  * first, as JSON texts.  *oldest: id of the first listed one; 0: none is
  * older. */
@@ -610,7 +610,7 @@ FLO_MUST_USE int flo_fleet_outcome_awaited(struct flo_fleet_store *store, const 
 
 /* ---- evidence of rollouts ---- */
 
-/* Record of the evidence by which a rollout's study was judged, as JSON.
+/* Record of the evidence by which a rollout's analysis was judged, as JSON.
  * `number` is its block; a second record of a block replaces the first. */
 struct flo_fleet_evidence {
     const char *rollout;

@@ -190,9 +190,9 @@ struct flo_store_engine {
 
 struct flo_store_ops {
     void (*close)(struct flo_store_engine *engine);
-    /* See flo_fleet_heed in store.h.  NULL: the engine never waits. */
-    void (*heed)(struct flo_store_engine *engine,
-                 bool (*may_wait_or_null)(void *context, bool is_commit), void *context);
+    /* See flo_fleet_on_wait in store.h.  NULL: the engine never waits. */
+    void (*on_wait)(struct flo_store_engine *engine,
+                    bool (*may_wait_or_null)(void *context, bool is_commit), void *context);
     int (*begin)(struct flo_store_engine *engine, struct flo_err *err);
     /* A failed commit is rolled back. */
     int (*commit)(struct flo_store_engine *engine, struct flo_err *err);

@@ -103,7 +103,7 @@ static void query_free(struct flo_lane_query *query)
     if (query != NULL) {
         flo_buf_deinit(&query->text);
         flo_lane_evidence_free(query->evidence);
-        flo_observe_study_free(query->study);
+        flo_observe_analysis_free(query->analysis);
         flo_observe_bases_free(query->bases);
         if (query->drop != NULL) {
             query->drop(query->context);
@@ -496,12 +496,12 @@ int flo_lane_open(const char *dir, const char *fleet, uint64_t block_ms, struct 
     lane->room.sender_max = QUEUE_DEVICE_MAX;
     lane->releases = calloc(FLO_LANE_RELEASES_MAX, sizeof(*lane->releases));
     lane->histograms = calloc(FLO_METRIC_COUNT, sizeof(*lane->histograms));
-    lane->tally = flo_tally_new();
+    lane->counters = flo_counters_new();
     lane->wake_fd = flo_wake_open();
     lane->news_fd = flo_wake_open();
     lane->base = event_base_new();
     int rv = lane->base == NULL || lane->wake_fd < 0 || lane->news_fd < 0 ||
-                     lane->releases == NULL || lane->histograms == NULL || lane->tally == NULL
+                     lane->releases == NULL || lane->histograms == NULL || lane->counters == NULL
                  ? flo_fail(err, FLO_E_MEMORY, "telemetry")
                  : flo_windows_open(dir, &lane->store, err);
     if (rv == 0) {
@@ -583,7 +583,7 @@ void flo_lane_close(struct flo_lane *lane)
     flo_lane_devices_free(&lane->devices);
     free(lane->releases);
     free(lane->histograms);
-    flo_tally_free(lane->tally);
+    flo_counters_free(lane->counters);
     flo_fd_cleanup(&lane->wake_fd);
     flo_fd_cleanup(&lane->news_fd);
     pthread_mutex_destroy(&lane->mutex);
@@ -618,9 +618,9 @@ void flo_lane_count(struct flo_lane *lane, struct flo_lane_counters *out)
     };
 }
 
-struct flo_tally *flo_lane_tally(const struct flo_lane *lane)
+struct flo_counters *flo_lane_counters(const struct flo_lane *lane)
 {
-    return lane->tally;
+    return lane->counters;
 }
 
 struct flo_trends *flo_lane_trends(const struct flo_lane *lane)

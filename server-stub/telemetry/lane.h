@@ -19,9 +19,9 @@
 
 #include "server-stub/core/telemetry/telemetry.h"
 #include "server-stub/store/handed.h"
+#include "server-stub/telemetry/counters.h"
 #include "server-stub/telemetry/lane_evidence.h"
 #include "server-stub/telemetry/observe/observe.h"
-#include "server-stub/telemetry/tally.h"
 #include "server-stub/telemetry/trends.h"
 
 struct event_base;
@@ -79,10 +79,10 @@ struct flo_lane_query {
     /* Not NULL: gathered instead of the query; `text` stays empty.  Freed with
      * the query. */
     struct flo_lane_evidence *evidence;
-    struct flo_observe_study *study; /* or this */
-    struct flo_observe_bases *bases; /* or this */
-    char account[FLO_LANE_ACCOUNT];  /* account that asks; "": the controller */
-    void *context;                   /* NULL: the answer is no longer wanted */
+    struct flo_observe_analysis *analysis; /* or this */
+    struct flo_observe_bases *bases;       /* or this */
+    char account[FLO_LANE_ACCOUNT];        /* account that asks; "": the controller */
+    void *context;                         /* NULL: the answer is no longer wanted */
     /* Called on the control thread with the answer; the query is freed after
      * it.  `text`: the answer as JSON; `err` if err->code is not 0. */
     void (*done)(void *context, const struct flo_lane_query *query, const char *text,
@@ -131,7 +131,7 @@ struct flo_lane_counters {
 void flo_lane_count(struct flo_lane *lane, struct flo_lane_counters *out);
 /* Returns the sums by release and hardware class; they live as long as the
  * lane. */
-struct flo_tally *flo_lane_tally(const struct flo_lane *lane);
+struct flo_counters *flo_lane_counters(const struct flo_lane *lane);
 struct flo_trends *flo_lane_trends(const struct flo_lane *lane);
 /* Tells whether telemetry was dropped within the last minute. */
 bool flo_lane_is_shedding(struct flo_lane *lane);

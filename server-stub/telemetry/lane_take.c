@@ -191,7 +191,7 @@ static bool store(struct flo_lane *lane, struct flo_lane_device *device,
     }
     flo_observer_take(lane->observer, device->id, device->hardware, &known, flo_wall_ms());
     flo_trends_take(lane->trends, device->id, device->hardware, &known, flo_wall_ms());
-    flo_tally_add(lane->tally, device->id, title, device->hardware, &known, flo_now_ms());
+    flo_counters_add(lane->counters, device->id, title, device->hardware, &known, flo_now_ms());
     lane->batch += window->part == 0 ? 1 : 0;
     return true;
 }
@@ -348,9 +348,9 @@ static void answer_evidence(struct flo_lane *lane, struct flo_lane_query *query)
     }
 }
 
-static void answer_study(struct flo_lane *lane, struct flo_lane_query *query)
+static void answer_analysis(struct flo_lane *lane, struct flo_lane_query *query)
 {
-    int rv = flo_observer_study(lane->observer, query->study, flo_wall_ms(), &query->err);
+    int rv = flo_observer_analysis(lane->observer, query->analysis, flo_wall_ms(), &query->err);
 
     if (rv < 0) {
         query->err.code = rv;
@@ -363,8 +363,8 @@ void flo_lane_answer(struct flo_lane *lane, struct flo_lane_query *query)
         answer_evidence(lane, query);
         return;
     }
-    if (query->study != NULL) {
-        answer_study(lane, query);
+    if (query->analysis != NULL) {
+        answer_analysis(lane, query);
         return;
     }
     if (query->bases != NULL) {

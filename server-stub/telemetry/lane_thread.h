@@ -89,7 +89,7 @@ struct flo_lane {
     struct flo_lane_known *releases; /* [FLO_LANE_RELEASES_MAX] */
     size_t release_count, release_next;
     struct flo_histogram *histograms; /* [FLO_METRIC_COUNT] */
-    struct flo_tally *tally;          /* has a mutex of its own */
+    struct flo_counters *counters;    /* has a mutex of its own */
     struct flo_trends *trends;        /* has a mutex too */
     size_t batch;                     /* windows in the open transaction */
     bool is_open;                     /* a transaction is open */

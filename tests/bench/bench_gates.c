@@ -16,9 +16,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "server-stub/core/gate/analysis/analysis.h"
 #include "server-stub/core/gate/statistics/count.h"
 #include "server-stub/core/gate/statistics/series.h"
-#include "server-stub/core/gate/study/study.h"
 #include "tests/bench/chance.h"
 #include "tests/bench/runs.h"
 

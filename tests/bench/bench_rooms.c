@@ -55,7 +55,7 @@ static void open_room(const struct row *row, struct chance *chance, struct room 
 
 static bool is_name_held(const struct room *room, const char *name)
 {
-    const struct flo_study_state *state = &room->entry.core.study.state;
+    const struct flo_analysis_state *state = &room->entry.core.analysis.state;
 
     for (uint32_t i = 0; i < state->held_count; i++) {
         if (strcmp(state->held[i], name) == 0) {
@@ -81,7 +81,7 @@ static void one_site(const struct row *row, struct chance *chance, bool hits[FIG
     }
     bool is_named = is_name_held(&room, name);
     hits[0] = is_named && room.named_updated <= 75;
-    hits[1] = is_named && room.entry.core.study.state.held_count == 1;
+    hits[1] = is_named && room.entry.core.analysis.state.held_count == 1;
     hits[2] = is_named;
     hits[3] = room.is_stopped;
     room_close(&room);
@@ -104,7 +104,7 @@ static void one_pair(const struct row *row, struct chance *chance, bool hits[FIG
         room_step(&room);
     }
     bool is_pair = is_name_held(&room, pair);
-    hits[0] = is_pair && room.entry.core.study.state.held_count == 1;
+    hits[0] = is_pair && room.entry.core.analysis.state.held_count == 1;
     hits[1] = is_name_held(&room, name);
     hits[2] = !is_pair && !hits[1];
     hits[3] = !hits[2] && room.named_updated <= 75;
@@ -167,25 +167,25 @@ static void leak(const struct row *row, struct chance *chance, bool hits[FIGURES
 /* The effect that the plan says is found: of the first phase. */
 static void set_planned(const struct row *row, struct room *room)
 {
-    static const struct flo_study_past past = {
+    static const struct flo_analysis_past past = {
         .errors = 2e3, .requests = 1e6, .blocks = 1e6 / 120, .crashes = 2e2, .hours = 1e5};
     const struct flo_rollout *core = &room->entry.core;
-    struct flo_study_crowd crowd = {.updated = core->phases[0].members,
-                                    .controls =
-                                        (uint32_t)room->plan.devices - core->phases[0].members,
-                                    .hours = (double)core->phases[0].soak_ms / 3.6e6};
-    struct flo_study_sight sight;
-    struct flo_study_seen seen;
+    struct flo_analysis_crowd crowd = {.updated = core->phases[0].members,
+                                       .controls =
+                                           (uint32_t)room->plan.devices - core->phases[0].members,
+                                       .hours = (double)core->phases[0].soak_ms / 3.6e6};
+    struct flo_analysis_sight sight;
+    struct flo_analysis_seen seen;
 
-    for (uint32_t i = 0; i < core->study.rules.count; i++) {
-        if (core->study.rules.rules[i].measure != row->measure) {
+    for (uint32_t i = 0; i < core->analysis.rules.count; i++) {
+        if (core->analysis.rules.rules[i].measure != row->measure) {
             continue;
         }
-        if (flo_study_sees(&core->study, i, 0, core->segment_count, &crowd, &sight) &&
+        if (flo_analysis_sees(&core->analysis, i, 0, core->segment_count, &crowd, &sight) &&
             sight.has_find) {
             room->plan.latency = log1p(sight.finds_pct / 100);
-        } else if (flo_study_sees_events(&core->study, i, 0, core->segment_count, &crowd, &past,
-                                         &seen) &&
+        } else if (flo_analysis_sees_events(&core->analysis, i, 0, core->segment_count, &crowd,
+                                            &past, &seen) &&
                    seen.has_find) {
             room->plan.leak = row->measure == FLO_MEASURE_LEAK ? log1p(seen.finds / 100) : 0;
             room->plan.errors = row->measure == FLO_MEASURE_ERRORS ? seen.finds - 0.002 : 0;

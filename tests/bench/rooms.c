@@ -8,7 +8,7 @@
 #include <flotilla/metrics.h>
 
 #include "server-stub/state/rollouts/work.h"
-#include "server-stub/telemetry/observe/roster.h"
+#include "server-stub/telemetry/observe/cohort.h"
 #include "tests/bench/rooms.h"
 
 #define BEGIN_BLOCK 5999905 /* at midnight */
@@ -397,7 +397,7 @@ static void join_all(struct room *room)
     }
 }
 
-/* Phases as state/rollouts/study.c settles them. */
+/* Phases as state/rollouts/analysis.c settles them. */
 static void settle(struct room *room)
 {
     struct flo_rollout_entry *entry = &room->entry;
@@ -406,11 +406,11 @@ static void settle(struct room *room)
     struct flo_rollout draft;
     struct flo_err err = {0};
     struct flo_rollout_cover cover = {.hold_out =
-                                          flo_hold_out(entry->wish.study.hold_out_pct, members)};
+                                          flo_hold_out(entry->spec.analysis.hold_out_pct, members)};
 
     core->is_covered = true;
     must(flo_rollouts_order_members(entry, cover.hold_out, &cover, &err), &err);
-    json_t *phases = flo_rollouts_preset_phases(&entry->wish.study, members, &cover);
+    json_t *phases = flo_rollouts_preset_phases(&entry->spec.analysis, members, &cover);
     size_t i;
     json_t *phase;
     json_array_foreach(phases, i, phase)
@@ -436,12 +436,12 @@ static void settle(struct room *room)
     }
     json_object_set_new(entry->own->spec, "cover", json_string("site"));
     json_object_set_new(entry->own->spec, "phases", phases);
-    must(flo_spec_read(entry->own->spec, &entry->wish, &err), &err);
-    flo_spec_draft(&entry->wish, &draft);
+    must(flo_spec_read(entry->own->spec, &entry->spec, &err), &err);
+    flo_spec_draft(&entry->spec, &draft);
     core->phase_count = draft.phase_count;
     memcpy(core->phases, draft.phases, sizeof(core->phases));
-    core->study = draft.study;
-    core->study.block_ms = FLO_BLOCK_MS;
+    core->analysis = draft.analysis;
+    core->analysis.block_ms = FLO_BLOCK_MS;
     core->is_covered = draft.is_covered;
     for (size_t s = 0; s < room->plan.classes; s++) {
         snprintf(core->segments[s], FLO_SEGMENT_TEXT, "class %zu", s);
@@ -457,8 +457,8 @@ void room_begin(struct room *room)
     entry->own = &room->own;
     entry->own->spec = json_pack("{s:s,s:s,s:{s:s}}", "release", "tiny@2.0.0", "group", "all",
                                  "gates", "preset", "normal");
-    must(flo_spec_read(entry->own->spec, &entry->wish, &err), &err);
-    flo_spec_draft(&entry->wish, &entry->core);
+    must(flo_spec_read(entry->own->spec, &entry->spec, &err), &err);
+    flo_spec_draft(&entry->spec, &entry->core);
     snprintf(entry->core.id, sizeof(entry->core.id), "r-0001");
     snprintf(entry->model, sizeof(entry->model), "tiny");
     memset(&entry->release, 3, sizeof(entry->release));
@@ -543,39 +543,40 @@ static void tick(struct room *room)
 /* ---- the evidence ---- */
 
 /* As mqtt/evidence.c asks. */
-static struct flo_observe_study *ask(struct room *room)
+static struct flo_observe_analysis *ask(struct room *room)
 {
     const struct flo_rollout *core = &room->entry.core;
-    struct flo_observe_study *study = flo_observe_study_new(room->plan.devices);
+    struct flo_observe_analysis *analysis = flo_observe_analysis_new(room->plan.devices);
     struct flo_err err = {0};
 
-    snprintf(study->rollout, sizeof(study->rollout), "%s", core->id);
-    snprintf(study->model, sizeof(study->model), "tiny");
-    study->release = room->entry.release;
-    study->phase = core->phase;
-    study->block = core->study.state.block;
-    study->excluded = core->study.state.excluded;
-    study->heartbeat_ms = 60000;
-    study->label_count = room->plan.is_paired ? 3 : 2;
-    study->labels = zeroed(study->label_count, sizeof(*study->labels));
-    memcpy(study->labels, room->labels, study->label_count * sizeof(*room->labels));
-    for (uint32_t i = 0; i < core->study.rules.count; i++) {
-        study->weights[core->study.rules.rules[i].measure] = core->study.rules.rules[i].weight;
+    snprintf(analysis->rollout, sizeof(analysis->rollout), "%s", core->id);
+    snprintf(analysis->model, sizeof(analysis->model), "tiny");
+    analysis->release = room->entry.release;
+    analysis->phase = core->phase;
+    analysis->block = core->analysis.state.block;
+    analysis->excluded = core->analysis.state.excluded;
+    analysis->heartbeat_ms = 60000;
+    analysis->label_count = room->plan.is_paired ? 3 : 2;
+    analysis->labels = zeroed(analysis->label_count, sizeof(*analysis->labels));
+    memcpy(analysis->labels, room->labels, analysis->label_count * sizeof(*room->labels));
+    for (uint32_t i = 0; i < core->analysis.rules.count; i++) {
+        analysis->weights[core->analysis.rules.rules[i].measure] =
+            core->analysis.rules.rules[i].weight;
     }
-    study->evidence.segment_count = core->segment_count;
+    analysis->evidence.segment_count = core->segment_count;
     for (size_t i = 0; i < core->member_count; i++) {
         const struct flo_rollout_member *member = &core->members[i];
-        struct flo_observe_member *to = &study->members[study->member_count++];
+        struct flo_observe_member *to = &analysis->members[analysis->member_count++];
         memcpy(to->device, member->device, sizeof(to->device));
         to->segment = member->segment;
         to->way =
             member->held != FLO_HELD_NOT ? FLO_MEMBER_OUT : (uint8_t)flo_rollout_member_way(member);
         to->site = member->place.site;
         to->is_probe = member->is_probe;
-        study->evidence.segments[to->segment].members++;
+        analysis->evidence.segments[to->segment].members++;
     }
-    must(flo_observer_study(room->observer, study, begin_ms(room) + 2000, &err), &err);
-    return study;
+    must(flo_observer_analysis(room->observer, analysis, begin_ms(room) + 2000, &err), &err);
+    return analysis;
 }
 
 static void name_slice(const struct room *room, const struct flo_slice *slice, char *out)
@@ -601,30 +602,30 @@ static void mark(const struct room *room, const struct flo_slice *slice, uint8_t
     }
 }
 
-static void name_slices(const struct room *room, const struct flo_observe_study *study,
+static void name_slices(const struct room *room, const struct flo_observe_analysis *analysis,
                         uint8_t *bits)
 {
-    struct flo_study_evidence *evidence = &room->of->evidence;
-    struct flo_study_slices *slices = &evidence->slices;
+    struct flo_analysis_evidence *evidence = &room->of->evidence;
+    struct flo_analysis_slices *slices = &evidence->slices;
 
     for (uint32_t i = 0; i < slices->changed_count; i++) {
-        name_slice(room, &study->moved[i], slices->changed[i].name);
+        name_slice(room, &analysis->moved[i], slices->changed[i].name);
     }
     for (uint32_t i = 0; i < slices->count; i++) {
-        const struct flo_slice *slice = &study->found[i].slice;
+        const struct flo_slice *slice = &analysis->found[i].slice;
         name_slice(room, slice, slices->rows[i].name);
-        name_slice(room, &study->found[i].wider, slices->rows[i].found);
+        name_slice(room, &analysis->found[i].wider, slices->rows[i].found);
         mark(room, slice, (uint8_t)(1u << i), bits);
     }
     for (uint32_t i = 0; i < evidence->probe_count; i++) {
-        name_slice(room, &study->probed[i], evidence->probes[i].name);
-        mark(room, &study->probed[i], (uint8_t)(1u << i), bits + room->plan.devices);
+        name_slice(room, &analysis->probed[i], evidence->probes[i].name);
+        mark(room, &analysis->probed[i], (uint8_t)(1u << i), bits + room->plan.devices);
     }
 }
 
 static void note_evidence(struct room *room)
 {
-    const struct flo_study_evidence *evidence = &room->of->evidence;
+    const struct flo_analysis_evidence *evidence = &room->of->evidence;
     const struct flo_told *told = &evidence->told[FLO_MEASURE_TTFT_P95].effect;
 
     if (told->has_effect) {
@@ -643,12 +644,12 @@ static void note_rollout(struct room *room)
     uint32_t next = core->phase + 1;
     bool is_last = next == core->phase_count || core->phases[next].is_hold_out;
 
-    room->has_alarm = room->has_alarm || core->study.state.is_alarmed;
+    room->has_alarm = room->has_alarm || core->analysis.state.is_alarmed;
     room->is_stopped = room->is_stopped ||
                        (core->state != FLO_ROLLOUT_RUNNING && core->state != FLO_ROLLOUT_COMPLETED);
     room->is_held = room->is_held || phase->state == FLO_PHASE_HELD;
     room->is_proven = room->is_proven || (is_last && phase->state == FLO_PHASE_PASSED);
-    if (room->named_at == 0 && core->study.state.held_count > 0) {
+    if (room->named_at == 0 && core->analysis.state.held_count > 0) {
         room->named_at = room->block;
         room->named_updated = (uint32_t)room_updated(room);
     }
@@ -657,27 +658,27 @@ static void note_rollout(struct room *room)
 /* The block that ended, judged. */
 static void judge(struct room *room)
 {
-    struct flo_observe_study *study = ask(room);
+    struct flo_observe_analysis *analysis = ask(room);
     uint8_t *bits = zeroed(room->plan.devices, 2); /* rows; probes */
 
-    if (study->is_new) {
+    if (analysis->is_new) {
         memset(room->of, 0, sizeof(*room->of));
-        room->of->evidence = study->evidence;
-        name_slices(room, study, bits);
+        room->of->evidence = analysis->evidence;
+        name_slices(room, analysis, bits);
         room->of->slices = bits;
         room->of->probes = bits + room->plan.devices;
         note_evidence(room);
         if (!room->plan.is_only_asked) {
-            step(room,
-                 (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_STUDY, .study = room->of});
+            step(room, (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_ANALYSIS,
+                                                  .analysis = room->of});
         }
         room->of->slices = room->of->probes = NULL;
-        for (int i = 0; i < FLO_STUDY_PROBES_MAX; i++) {
+        for (int i = 0; i < FLO_ANALYSIS_PROBES_MAX; i++) {
             room->probed += room->of->finding.probed[i];
         }
     }
     free(bits);
-    flo_observe_study_free(study);
+    flo_observe_analysis_free(analysis);
     note_rollout(room);
 }
 
@@ -689,7 +690,7 @@ void room_step(struct room *room)
     if (room->entry.core.member_count > 0 && !room->is_stopped) {
         tick(room);
         if (move_devices(room)) {
-            flo_observe_study_free(ask(room));
+            flo_observe_analysis_free(ask(room));
         }
         note_rollout(room);
     }

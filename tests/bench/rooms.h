@@ -73,12 +73,12 @@ struct room {
     bool has_unclear; /* a slice is held until a person looked */
     bool has_alarm;
     bool has_told;
-    struct flo_told told;         /* of TTFT, the newest */
-    uint32_t named_at;            /* block; 0: no slice */
-    uint32_t named_updated;       /* devices, then */
-    uint32_t probed;              /* devices that probes brought */
-    uint32_t first_swap;          /* block */
-    struct flo_rollout_study *of; /* the newest evidence, judged */
+    struct flo_told told;            /* of TTFT, the newest */
+    uint32_t named_at;               /* block; 0: no slice */
+    uint32_t named_updated;          /* devices, then */
+    uint32_t probed;                 /* devices that probes brought */
+    uint32_t first_swap;             /* block */
+    struct flo_rollout_analysis *of; /* the newest evidence, judged */
 };
 
 /* A fleet and its past, until just before the rollout begins. */

@@ -14,8 +14,8 @@ static int issue(const struct flo_key *holder, struct flo_buf *authority, struct
                  struct flo_err *err)
 {
     FLO_CLEANUP(flo_key_cleanup) struct flo_key *key = NULL;
-    struct flo_certificate_wish its = {.common_name = "acme", .days = 3650};
-    struct flo_certificate_wish wish = {.common_name = DEVICE, .days = 90, .is_client = true};
+    struct flo_certificate_spec its = {.common_name = "acme", .days = 3650};
+    struct flo_certificate_spec spec = {.common_name = DEVICE, .days = 90, .is_client = true};
     int rv = flo_key_generate(&key, err);
 
     if (rv == 0) {
@@ -23,7 +23,7 @@ static int issue(const struct flo_key *holder, struct flo_buf *authority, struct
     }
     return rv < 0 ? rv
                   : flo_certificate_issue_for(key, authority->data, authority->bytes,
-                                              flo_key_public(holder), &wish, pem, err);
+                                              flo_key_public(holder), &spec, pem, err);
 }
 
 static int believe(const char *state_dir, const struct flo_buf *authority, struct flo_err *err)

@@ -2,7 +2,7 @@
  *
  * It is what tests/sim/device knows as sim_client.  A connection that is lost
  * is tried again as the agent does it: 50 ms and full jitter, over the time
- * that the controller wishes.  Messages that
+ * that the controller wants.  Messages that
  * were not acknowledged go out again. */
 #include <netdb.h>
 #include <stdlib.h>

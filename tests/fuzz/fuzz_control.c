@@ -96,7 +96,7 @@ json_t *flo_report_execution(const struct flo_agent_execution *execution)
 
 uint32_t flo_report_model_rung(const struct flo_shell *shell, uint32_t index)
 {
-    return shell->models[index].seats[FLO_AGENT_CURRENT].rung;
+    return shell->models[index].pending[FLO_AGENT_CURRENT].rung;
 }
 
 void flo_report_variant(const struct flo_variants *variants, json_t *model)

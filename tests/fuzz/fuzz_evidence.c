@@ -12,7 +12,7 @@
 #include <flotilla/metrics.h>
 
 #include "server-stub/telemetry/lane_thread.h"
-#include "server-stub/telemetry/observe/roster.h"
+#include "server-stub/telemetry/observe/cohort.h"
 #include "tests/fuzz/must.h"
 
 #define DEVICES 36
@@ -83,7 +83,7 @@ static uint64_t number(struct bytes *bytes)
 
 struct room {
     struct flo_lane *lane;
-    struct flo_study study[2];
+    struct flo_analysis analysis[2];
     uint32_t phase[2];
     uint64_t seq;
     uint32_t blocks;
@@ -131,9 +131,9 @@ static void room_open(struct room *room)
         flo_digest_text(&digest, key);
         learn(room, FLO_LANE_RELEASE, key, i < RELEASES - 1 ? "m@1" : "n@1");
     }
-    for (size_t i = 0; i < FLO_COUNT(room->study); i++) {
-        flo_study_preset(FLO_PRESET_NORMAL, &room->study[i].rules);
-        flo_study_phase(&room->study[i], 0);
+    for (size_t i = 0; i < FLO_COUNT(room->analysis); i++) {
+        flo_analysis_preset(FLO_PRESET_NORMAL, &room->analysis[i].rules);
+        flo_analysis_phase(&room->analysis[i], 0);
     }
 }
 
@@ -305,32 +305,32 @@ static void live(struct room *room, uint8_t blocks, uint8_t tenths)
 
 /* ---- a rollout ---- */
 
-static void fill(struct room *room, struct flo_observe_study *study, bool is_other)
+static void fill(struct room *room, struct flo_observe_analysis *analysis, bool is_other)
 {
     static const char *const names[] = {"a", "b"};
 
-    snprintf(study->rollout, sizeof(study->rollout), "r-%d", is_other);
-    snprintf(study->model, sizeof(study->model), "m");
-    digest_of(is_other ? 2 : 1, &study->release);
-    study->heartbeat_ms = 60000;
-    study->evidence.segment_count = FLO_COUNT(names);
-    study->member_count = DEVICES;
-    study->label_count = LABELS;
+    snprintf(analysis->rollout, sizeof(analysis->rollout), "r-%d", is_other);
+    snprintf(analysis->model, sizeof(analysis->model), "m");
+    digest_of(is_other ? 2 : 1, &analysis->release);
+    analysis->heartbeat_ms = 60000;
+    analysis->evidence.segment_count = FLO_COUNT(names);
+    analysis->member_count = DEVICES;
+    analysis->label_count = LABELS;
     for (size_t i = 0; i < FLO_COUNT(names); i++) {
-        snprintf(study->evidence.segments[i].name, FLO_SEGMENT_TEXT, "%s", names[i]);
-        study->evidence.segments[i].members = DEVICES / FLO_COUNT(names);
+        snprintf(analysis->evidence.segments[i].name, FLO_SEGMENT_TEXT, "%s", names[i]);
+        analysis->evidence.segments[i].members = DEVICES / FLO_COUNT(names);
     }
     for (size_t i = 0; i < LABELS; i++) {
-        study->labels[i] = (struct flo_slice_label){
-            .values = study->values + i * DEVICES, .count = VALUES, .judged = VALUES};
+        analysis->labels[i] = (struct flo_slice_label){
+            .values = analysis->values + i * DEVICES, .count = VALUES, .judged = VALUES};
     }
     for (size_t i = 0; i < DEVICES; i++) {
-        id_of(i, study->members[i].device);
-        study->members[i].way = room->ways[i];
-        study->members[i].segment = i % FLO_COUNT(names);
-        study->members[i].site = (uint32_t)(i % VALUES + 1);
-        study->values[i] = (uint16_t)(i % VALUES + 1);
-        study->values[DEVICES + i] = (uint16_t)(i / 2 % (VALUES + 1));
+        id_of(i, analysis->members[i].device);
+        analysis->members[i].way = room->ways[i];
+        analysis->members[i].segment = i % FLO_COUNT(names);
+        analysis->members[i].site = (uint32_t)(i % VALUES + 1);
+        analysis->values[i] = (uint16_t)(i % VALUES + 1);
+        analysis->values[DEVICES + i] = (uint16_t)(i / 2 % (VALUES + 1));
     }
 }
 
@@ -351,20 +351,21 @@ static void must_be_finite(const json_t *json)
     }
 }
 
-static void judge(struct flo_study *study, struct flo_observe_study *observed,
-                  const struct flo_study_moment *moment)
+static void judge(struct flo_analysis *analysis, struct flo_observe_analysis *observed,
+                  const struct flo_analysis_moment *moment)
 {
-    struct flo_study_results *results = calloc(1, sizeof(*results));
-    struct flo_study_finding finding;
+    struct flo_analysis_results *results = calloc(1, sizeof(*results));
+    struct flo_analysis_finding finding;
     struct flo_err err = {0};
     double worst;
 
     must(results != NULL);
-    flo_study_judge(study, &observed->evidence, moment, results, &finding);
-    json_t *record = flo_study_record(study, "r-1", &observed->evidence, moment, results, &finding);
+    flo_analysis_judge(analysis, &observed->evidence, moment, results, &finding);
+    json_t *record =
+        flo_analysis_record(analysis, "r-1", &observed->evidence, moment, results, &finding);
     must(record != NULL);
     must_be_finite(record);
-    if (flo_study_replay(record, NULL, NULL, &worst, &err) < 0) {
+    if (flo_analysis_replay(record, NULL, NULL, &worst, &err) < 0) {
         fprintf(stderr, "%s\n", err.what);
         abort();
     }
@@ -378,33 +379,33 @@ static void ask(struct room *room, struct bytes *bytes)
     uint8_t how = next(bytes);
     bool is_other = (how & 1) != 0;
     uint32_t phase = how >> 1 & 3;
-    struct flo_observe_study *study = flo_observe_study_new(DEVICES);
-    struct flo_study_moment moment = {.phase = phase,
-                                      .is_plain = (how & 8) != 0,
-                                      .is_watch = (how & 16) != 0,
-                                      .soaked_s = (how & 32) != 0 ? 7200 : -1,
-                                      .soak_s = 3600};
+    struct flo_observe_analysis *analysis = flo_observe_analysis_new(DEVICES);
+    struct flo_analysis_moment moment = {.phase = phase,
+                                         .is_plain = (how & 8) != 0,
+                                         .is_watch = (how & 16) != 0,
+                                         .soaked_s = (how & 32) != 0 ? 7200 : -1,
+                                         .soak_s = 3600};
 
-    must(study != NULL);
-    study->labels = calloc(LABELS, sizeof(*study->labels));
-    study->values = calloc(LABELS * DEVICES, sizeof(*study->values));
-    must(study->labels != NULL && study->values != NULL);
-    fill(room, study, is_other);
-    study->phase = phase;
-    study->excluded = (how & 64) != 0 ? 2 : 0;
-    struct flo_study *of = &room->study[is_other];
+    must(analysis != NULL);
+    analysis->labels = calloc(LABELS, sizeof(*analysis->labels));
+    analysis->values = calloc(LABELS * DEVICES, sizeof(*analysis->values));
+    must(analysis->labels != NULL && analysis->values != NULL);
+    fill(room, analysis, is_other);
+    analysis->phase = phase;
+    analysis->excluded = (how & 64) != 0 ? 2 : 0;
+    struct flo_analysis *of = &room->analysis[is_other];
     for (uint32_t i = 0; i < of->rules.count; i++) {
-        study->weights[of->rules.rules[i].measure] = of->rules.rules[i].weight;
+        analysis->weights[of->rules.rules[i].measure] = of->rules.rules[i].weight;
     }
-    must(flo_observer_study(room->lane->observer, study, wall_ms, NULL) == 0);
-    if (study->is_new) {
+    must(flo_observer_analysis(room->lane->observer, analysis, wall_ms, NULL) == 0);
+    if (analysis->is_new) {
         if ((how & 128) != 0 || room->phase[is_other] != phase) {
-            flo_study_phase(of, phase);
+            flo_analysis_phase(of, phase);
             room->phase[is_other] = phase;
         }
-        judge(of, study, &moment);
+        judge(of, analysis, &moment);
     }
-    flo_observe_study_free(study);
+    flo_observe_analysis_free(analysis);
 }
 
 /* ---- steps ---- */

@@ -2,15 +2,15 @@
  * is written again gives the same one.
  *
  * Input: JSON, {"gates":{…},"evidence":{…},"test":{…},"record":{…}}; `test` is
- * a statistical one, `record` an evaluation of a study. */
+ * a statistical one, `record` an evaluation of an analysis. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <flotilla/errors/gate.h>
 
+#include "server-stub/core/gate/analysis/analysis.h"
 #include "server-stub/core/gate/gate.h"
-#include "server-stub/core/gate/study/study.h"
 #include "tests/fuzz/must.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
@@ -84,19 +84,19 @@ static void replay(const json_t *test)
     json_decref(other);
 }
 
-static void study(const json_t *json)
+static void analysis(const json_t *json)
 {
-    struct flo_study_rules rules;
+    struct flo_analysis_rules rules;
     struct flo_err err = {0};
     double worst;
 
-    if (flo_study_parse(json_object_get(json, "gates"), &rules, &err) == 0) {
+    if (flo_analysis_parse(json_object_get(json, "gates"), &rules, &err) == 0) {
         must(rules.count <= FLO_MEASURE_COUNT);
         for (uint32_t i = 0; i < rules.count; i++) {
             must(rules.rules[i].prove_count <= FLO_PROVE_PHASES_MAX);
         }
     }
-    if (flo_study_replay(json_object_get(json, "record"), NULL, NULL, &worst, &err) == 0) {
+    if (flo_analysis_replay(json_object_get(json, "record"), NULL, NULL, &worst, &err) == 0) {
         must(worst >= 0);
     }
 }
@@ -110,7 +110,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     if (both != NULL && flo_json_parse((const char *)data, bytes, 1 << 17, &json, &err) == 0) {
         take(json, &both[0], &both[1]);
         replay(json_object_get(json, "test"));
-        study(json);
+        analysis(json);
     }
     json_decref(json);
     free(both);

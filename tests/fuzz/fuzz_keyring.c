@@ -13,11 +13,11 @@ static struct flo_buf ca;
 
 static void make(void)
 {
-    static const struct flo_certificate_wish wish = {.common_name = "fuzz", .days = 10};
+    static const struct flo_certificate_spec spec = {.common_name = "fuzz", .days = 10};
 
     if (key == NULL) {
         must(flo_key_generate(&key, NULL) == 0);
-        must(flo_authority_make(key, &wish, &ca, NULL) == 0);
+        must(flo_authority_make(key, &spec, &ca, NULL) == 0);
     }
 }
 

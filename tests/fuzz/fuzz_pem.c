@@ -13,10 +13,10 @@ static struct flo_buf authority_pem;
 
 static void set_up(void)
 {
-    struct flo_certificate_wish wish = {.common_name = "ca", .days = 1};
+    struct flo_certificate_spec spec = {.common_name = "ca", .days = 1};
 
     if (authority == NULL && (flo_key_generate(&authority, NULL) < 0 ||
-                              flo_authority_make(authority, &wish, &authority_pem, NULL) < 0)) {
+                              flo_authority_make(authority, &spec, &authority_pem, NULL) < 0)) {
         abort();
     }
 }
@@ -24,7 +24,7 @@ static void set_up(void)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 {
     const char *text = (const char *)data;
-    struct flo_certificate_wish wish = {.common_name = "dev", .days = 1};
+    struct flo_certificate_spec spec = {.common_name = "dev", .days = 1};
     struct flo_certificate certificate;
     struct flo_public_key key;
     struct flo_key *private_key = NULL;
@@ -38,7 +38,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     }
     (void)flo_certificate_read(text, bytes, &certificate, &err);
     if (flo_certificate_issue(authority, authority_pem.data, authority_pem.bytes, text, bytes,
-                              &wish, &pem, &err) == 0 &&
+                              &spec, &pem, &err) == 0 &&
         (flo_certificate_read(pem.data, pem.bytes, &certificate, &err) < 0 ||
          strcmp(certificate.common_name, "dev") != 0 || certificate.is_authority)) {
         abort();

@@ -14,7 +14,7 @@
 #define JOBS_MAX 64
 
 /* Shared by all processes. */
-struct tally {
+struct counters {
     volatile uint64_t next, seed[JOBS_MAX], updates, steps, messages, worlds;
     volatile uint64_t misfortunes;
     volatile int has_failed, rule[JOBS_MAX];
@@ -36,20 +36,20 @@ static void add(volatile uint64_t *sum, uint64_t more)
     __atomic_add_fetch(sum, more, __ATOMIC_RELAXED);
 }
 
-static void run_one(struct tally *tally, unsigned worker, uint64_t seed,
+static void run_one(struct counters *counters, unsigned worker, uint64_t seed,
                     const struct sim_options *options)
 {
-    tally->seed[worker] = seed;
+    counters->seed[worker] = seed;
     sim_world_play(seed, options);
-    add(&tally->updates, sim->updates);
-    add(&tally->steps, sim->steps);
-    add(&tally->messages, sim->messages);
-    add(&tally->worlds, 1);
-    tally->misfortunes = sim->misfortune_count;
+    add(&counters->updates, sim->updates);
+    add(&counters->steps, sim->steps);
+    add(&counters->messages, sim->messages);
+    add(&counters->worlds, 1);
+    counters->misfortunes = sim->misfortune_count;
     bool has_failed = sim->has_failed;
     if (has_failed) {
-        tally->rule[worker] = (int)sim->rule;
-        snprintf(tally->what[worker], sizeof(tally->what[worker]), "%s: %s",
+        counters->rule[worker] = (int)sim->rule;
+        snprintf(counters->what[worker], sizeof(counters->what[worker]), "%s: %s",
                  sim_rule_word(sim->rule), sim->what);
     }
     sim_world_close();
@@ -58,17 +58,17 @@ static void run_one(struct tally *tally, unsigned worker, uint64_t seed,
     }
 }
 
-static void work(struct tally *tally, unsigned worker, const struct sim_options *options)
+static void work(struct counters *counters, unsigned worker, const struct sim_options *options)
 {
     if (options->mutant != SIM_MUTANT_NONE) { /* its assertions are wanted */
         (void)!freopen("/dev/null", "w", stderr);
     }
-    while (!tally->has_failed) {
-        uint64_t seed = __atomic_fetch_add(&tally->next, 1, __ATOMIC_RELAXED);
+    while (!counters->has_failed) {
+        uint64_t seed = __atomic_fetch_add(&counters->next, 1, __ATOMIC_RELAXED);
         if (seed >= options->from + options->count) {
             break;
         }
-        run_one(tally, worker, seed, options);
+        run_one(counters, worker, seed, options);
     }
     exit(0);
 }
@@ -80,12 +80,12 @@ static void say(uint64_t seed, const char *what)
            (unsigned long long)seed, what, (unsigned long long)seed);
 }
 
-static void note(const struct tally *tally, unsigned worker, int status, bool is_told,
+static void note(const struct counters *counters, unsigned worker, int status, bool is_told,
                  struct finding *out)
 {
-    uint64_t seed = tally->seed[worker];
+    uint64_t seed = counters->seed[worker];
     const char *what =
-        WIFSIGNALED(status) ? "an assertion of the product does not hold" : tally->what[worker];
+        WIFSIGNALED(status) ? "an assertion of the product does not hold" : counters->what[worker];
 
     out->findings++;
     if (is_told) {
@@ -96,29 +96,29 @@ static void note(const struct tally *tally, unsigned worker, int status, bool is
     }
     out->is_there = true;
     out->seed = seed;
-    out->rule = WIFSIGNALED(status) ? SIM_RULES : tally->rule[worker];
+    out->rule = WIFSIGNALED(status) ? SIM_RULES : counters->rule[worker];
     snprintf(out->what, sizeof(out->what), "%s", what);
 }
 
-static void start(struct tally *tally, unsigned worker, pid_t *pid,
+static void start(struct counters *counters, unsigned worker, pid_t *pid,
                   const struct sim_options *options)
 {
     *pid = fork();
     if (*pid == 0) {
-        work(tally, worker, options);
+        work(counters, worker, options);
     }
 }
 
-static void run(const struct sim_options *options, struct tally *tally, struct finding *out)
+static void run(const struct sim_options *options, struct counters *counters, struct finding *out)
 {
     pid_t pids[JOBS_MAX] = {0};
 
-    memset(tally, 0, sizeof(*tally));
+    memset(counters, 0, sizeof(*counters));
     *out = (struct finding){.rule = SIM_RULES};
-    tally->next = options->from;
+    counters->next = options->from;
     fflush(stdout);
     for (unsigned i = 0; i < options->jobs; i++) {
-        start(tally, i, &pids[i], options);
+        start(counters, i, &pids[i], options);
     }
     for (unsigned left = options->jobs; left > 0;) {
         int status;
@@ -128,27 +128,27 @@ static void run(const struct sim_options *options, struct tally *tally, struct f
             i++;
         }
         if (i < options->jobs && status != 0) {
-            tally->has_failed = !options->is_patient;
-            note(tally, i, status, options->is_patient, out);
+            counters->has_failed = !options->is_patient;
+            note(counters, i, status, options->is_patient, out);
         }
         if (status != 0 && options->is_patient) {
-            start(tally, i, &pids[i], options);
+            start(counters, i, &pids[i], options);
         } else {
             left--;
         }
     }
 }
 
-static struct tally *tally_new(void)
+static struct counters *counters_new(void)
 {
-    struct tally *tally =
-        mmap(NULL, sizeof(*tally), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    struct counters *counters =
+        mmap(NULL, sizeof(*counters), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
-    if (tally == MAP_FAILED) {
+    if (counters == MAP_FAILED) {
         perror("mmap");
         exit(1);
     }
-    return tally;
+    return counters;
 }
 
 /* ---- seeds ---- */
@@ -173,19 +173,19 @@ static double worked_seconds(void)
 
 int sim_run_seeds(const struct sim_options *options)
 {
-    struct tally *tally = tally_new();
+    struct counters *counters = counters_new();
     struct finding finding;
     double begin = seconds();
 
-    run(options, tally, &finding);
+    run(options, counters, &finding);
     if (finding.is_there && !options->is_patient) {
         say(finding.seed, finding.what);
     }
     printf("%llu worlds, %llu device updates, %llu steps, %llu messages in "
            "%.1f s, %u violations: %.0f updates a second of a core\n",
-           (unsigned long long)tally->worlds, (unsigned long long)tally->updates,
-           (unsigned long long)tally->steps, (unsigned long long)tally->messages, seconds() - begin,
-           finding.findings, (double)tally->updates / worked_seconds());
+           (unsigned long long)counters->worlds, (unsigned long long)counters->updates,
+           (unsigned long long)counters->steps, (unsigned long long)counters->messages,
+           seconds() - begin, finding.findings, (double)counters->updates / worked_seconds());
     return finding.is_there;
 }
 
@@ -206,22 +206,22 @@ static void say_without(uint64_t without)
 int sim_run_shrink(const struct sim_options *asked)
 {
     struct sim_options options = *asked;
-    struct tally *tally = tally_new();
+    struct counters *counters = counters_new();
     struct finding first;
     struct finding finding;
     unsigned left;
 
     options.count = options.jobs = 1;
-    run(&options, tally, &first);
+    run(&options, counters, &first);
     if (!first.is_there) {
         printf("seed %llu violates nothing\n", (unsigned long long)options.from);
         return 0;
     }
-    left = (unsigned)tally->misfortunes;
-    for (unsigned i = (unsigned)tally->misfortunes; i-- > 0;) {
+    left = (unsigned)counters->misfortunes;
+    for (unsigned i = (unsigned)counters->misfortunes; i-- > 0;) {
         uint64_t before = options.without;
         options.without |= UINT64_C(1) << i;
-        run(&options, tally, &finding);
+        run(&options, counters, &finding);
         if (!finding.is_there || finding.rule != first.rule) {
             options.without = before;
         } else {
@@ -255,7 +255,7 @@ static bool is_in_part(unsigned mutant)
 int sim_run_mutants(const struct sim_options *asked)
 {
     struct sim_options options = *asked;
-    struct tally *tally = tally_new();
+    struct counters *counters = counters_new();
     struct finding finding;
     int unseen = 0;
 
@@ -265,7 +265,7 @@ int sim_run_mutants(const struct sim_options *asked)
         }
         options.mutant = (enum sim_mutant)i;
         options.from = sim_mutant_seed(options.mutant);
-        run(&options, tally, &finding);
+        run(&options, counters, &finding);
         printf("%-16s %s", sim_mutant_word(options.mutant),
                finding.is_there ? "found" : "NOT FOUND");
         printf(finding.is_there ? " by seed %llu: %s\n" : "\n", (unsigned long long)finding.seed,

@@ -238,7 +238,7 @@ static void note_emergency(const char *id, int release, const char *group, bool 
     }
 }
 
-static void take_back(void)
+static void recall(void)
 {
     uint32_t model = (uint32_t)sim_below(&chance, sim->model_count);
     int release = newest(model);
@@ -251,18 +251,18 @@ static void take_back(void)
     if (release < 0 || !begin(&err)) {
         return;
     }
-    struct flo_take_back what = {.release = title,
-                                 .group = is_on_one                  ? NULL
-                                          : sim_chance(&chance, 200) ? "lab"
-                                                                     : "all",
-                                 .device = is_on_one ? device->id : NULL,
-                                 .is_yanked = !is_on_one && sim_chance(&chance, 700),
-                                 .is_decided = sim_chance(&chance, 500),
-                                 .by = "ops",
-                                 .reason = "drill"};
+    struct flo_recall what = {.release = title,
+                              .group = is_on_one                  ? NULL
+                                       : sim_chance(&chance, 200) ? "lab"
+                                                                  : "all",
+                              .device = is_on_one ? device->id : NULL,
+                              .is_yanked = !is_on_one && sim_chance(&chance, 700),
+                              .is_decided = sim_chance(&chance, 500),
+                              .by = "ops",
+                              .reason = "drill"};
     snprintf(title, sizeof(title), "%s@%s", sim->releases[release].ref.model,
              sim->releases[release].ref.version);
-    bool is_done = end(flo_orders_take_back(ours(), &what, id, &err), &err);
+    bool is_done = end(flo_orders_recall(ours(), &what, id, &err), &err);
     sim_trace("ops", "take back %s on %s%s: %s", title, is_on_one ? sim_name(device) : what.group,
               what.is_yanked ? ", yank" : "", is_done ? id : err.what);
     if (is_done && !is_on_one) {
@@ -372,7 +372,7 @@ static void on_act(const struct sim_call *call)
     } else if (what < 75) {
         act_on_some();
     } else if (what < 87) {
-        take_back();
+        recall();
     } else if (what < 92) {
         freeze(FLO_ORDER_FREEZE);
     } else if (what < 97) {

@@ -68,17 +68,17 @@ static uint32_t signers_of(const struct flo_trust *held, unsigned *role)
 }
 
 int flo_trust_count_up(const struct flo_trust *draft, const struct flo_trust *held,
-                       struct flo_trust_tally *out, struct flo_err *err)
+                       struct flo_trust_counters *out, struct flo_err *err)
 {
-    struct flo_trust_tally tally = {.own_needed = draft->threshold};
+    struct flo_trust_counters counters = {.own_needed = draft->threshold};
 
-    FLO_TRY(count_signatures(&draft->envelope, draft, FLO_ROLE_ROOT, &tally.own, err));
+    FLO_TRY(count_signatures(&draft->envelope, draft, FLO_ROLE_ROOT, &counters.own, err));
     if (held != NULL) {
         unsigned role;
-        tally.held_needed = signers_of(held, &role);
-        FLO_TRY(count_signatures(&draft->envelope, held, role, &tally.held, err));
+        counters.held_needed = signers_of(held, &role);
+        FLO_TRY(count_signatures(&draft->envelope, held, role, &counters.held, err));
     }
-    *out = tally;
+    *out = counters;
     return 0;
 }
 
@@ -128,23 +128,23 @@ static int check_epoch(const struct flo_trust *held, const struct flo_trust *nex
 static int check_signers(const struct flo_trust *held, const struct flo_trust *next,
                          struct flo_err *err)
 {
-    struct flo_trust_tally tally;
+    struct flo_trust_counters counters;
 
-    FLO_TRY(flo_trust_count_up(next, held, &tally, err));
-    if (tally.held < tally.held_needed) {
+    FLO_TRY(flo_trust_count_up(next, held, &counters, err));
+    if (counters.held < counters.held_needed) {
         return flo_fail(err, FLO_E_TRUST_THRESHOLD,
                         "trust statement %llu: %u of the %s keys of statement %llu signed "
                         "it, %u must",
-                        (unsigned long long)next->number, tally.held,
+                        (unsigned long long)next->number, counters.held,
                         held->threshold == 0 ? "release" : "root", (unsigned long long)held->number,
-                        tally.held_needed);
+                        counters.held_needed);
     }
-    return tally.own >= tally.own_needed
+    return counters.own >= counters.own_needed
                ? 0
                : flo_fail(err, FLO_E_TRUST_THRESHOLD,
                           "trust statement %llu: %u of its own root keys "
                           "signed, it asks for %u",
-                          (unsigned long long)next->number, tally.own, tally.own_needed);
+                          (unsigned long long)next->number, counters.own, counters.own_needed);
 }
 
 int flo_trust_follows(const struct flo_trust *held, const struct flo_trust *next,

@@ -210,7 +210,7 @@ static int parse(const char *text, size_t bytes, bool is_draft, struct flo_trust
                  struct flo_err *err)
 {
     FLO_CLEANUP(flo_trust_cleanup) struct flo_trust *trust = flo_trust_new("");
-    struct flo_trust_tally tally;
+    struct flo_trust_counters counters;
     int rv;
 
     if (trust == NULL) {
@@ -227,13 +227,13 @@ static int parse(const char *text, size_t bytes, bool is_draft, struct flo_trust
         rv = read_body(trust->envelope.body, trust->envelope.body_bytes, trust, err);
     }
     if (rv == 0) {
-        rv = flo_trust_count_up(trust, NULL, &tally, err);
+        rv = flo_trust_count_up(trust, NULL, &counters, err);
     }
-    if (rv == 0 && !is_draft && tally.own < tally.own_needed) {
+    if (rv == 0 && !is_draft && counters.own < counters.own_needed) {
         rv = flo_fail(err, FLO_E_TRUST_THRESHOLD,
                       "trust statement %llu: %u of its own root keys signed, "
                       "it asks for %u",
-                      (unsigned long long)trust->number, tally.own, tally.own_needed);
+                      (unsigned long long)trust->number, counters.own, counters.own_needed);
     }
     FLO_TRY(rv);
     flo_sha256(trust->envelope.body, trust->envelope.body_bytes, &trust->digest);

@@ -122,7 +122,7 @@ void flo_engine_succeed(struct step *s);
  * ready, starts it when there is none. */
 void flo_engine_restore(struct step *s);
 
-/* ---- residence (rest.c) ---- */
+/* ---- model cache (rest.c) ---- */
 void flo_rest_placed(struct step *s);
 void flo_rest_wanted(struct step *s);
 void flo_rest_evict(struct step *s);

@@ -1,5 +1,5 @@
 /* Heat and battery: fewer threads, delayed batch requests, no updates. */
-#include "agent/core/memory/strain.h"
+#include "agent/core/memory/pressure.h"
 
 #include <assert.h>
 
@@ -57,30 +57,31 @@ enum { MEMORY = 1, HEAT = 2, BATTERY = 4, EMPTY = 8 };
 static const struct {
     const char *word;
     uint32_t causes;
-} limits[FLO_STRAIN_LIMIT_COUNT] = {
-#define FLO_STRAIN_LIMIT(name, word, causes, meaning) [FLO_STRAIN_LIMIT_##name] = {word, causes},
-#include "agent/core/memory/strain.def"
-#undef FLO_STRAIN_LIMIT
+} limits[FLO_PRESSURE_LIMIT_COUNT] = {
+#define FLO_PRESSURE_LIMIT(name, word, causes, meaning)                                            \
+    [FLO_PRESSURE_LIMIT_##name] = {word, causes},
+#include "agent/core/memory/pressure.def"
+#undef FLO_PRESSURE_LIMIT
 };
 
-const char *flo_strain_limit_word(enum flo_strain_limit limit)
+const char *flo_pressure_limit_word(enum flo_pressure_limit limit)
 {
-    assert(limit < FLO_STRAIN_LIMIT_COUNT);
+    assert(limit < FLO_PRESSURE_LIMIT_COUNT);
     return limits[limit].word;
 }
 
-struct flo_strain_limits flo_strain_limits(const struct flo_strain *strain,
-                                           const struct flo_power *power, uint32_t threads)
+struct flo_pressure_limits flo_pressure_limits(const struct flo_pressure *pressure,
+                                               const struct flo_power *power, uint32_t threads)
 {
-    uint32_t causes = (strain->is_short ? MEMORY : 0u) | (power->is_hot ? HEAT : 0u) |
+    uint32_t causes = (pressure->is_short ? MEMORY : 0u) | (power->is_hot ? HEAT : 0u) |
                       (power->is_low ? BATTERY : 0u) | (power->is_empty ? EMPTY : 0u);
-    struct flo_strain_limits out = {.threads_max = threads};
+    struct flo_pressure_limits out = {.threads_max = threads};
 
-    for (uint32_t i = 0; i < FLO_STRAIN_LIMIT_COUNT; i++) {
+    for (uint32_t i = 0; i < FLO_PRESSURE_LIMIT_COUNT; i++) {
         out.set |= (limits[i].causes & causes) != 0 ? 1u << i : 0;
     }
-    out.threads_max >>= flo_strain_holds(&out, FLO_STRAIN_LIMIT_HALF);
-    out.threads_max >>= flo_strain_holds(&out, FLO_STRAIN_LIMIT_HALF_BATTERY);
+    out.threads_max >>= flo_pressure_holds(&out, FLO_PRESSURE_LIMIT_HALF);
+    out.threads_max >>= flo_pressure_holds(&out, FLO_PRESSURE_LIMIT_HALF_BATTERY);
     out.is_halved = out.threads_max < threads;
     out.threads_max = out.threads_max > 0 ? out.threads_max : 1;
     return out;

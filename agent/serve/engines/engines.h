@@ -8,7 +8,7 @@
 #include "agent/serve/state.h"
 
 #include <flotilla/engine_wire.h>
-#include <flotilla/patience.h>
+#include <flotilla/timeouts.h>
 
 struct bufferevent;
 

@@ -245,28 +245,28 @@ static int start(struct guard_child *child, const char *const argv[], struct flo
     return rv;
 }
 
-int flo_guard_child_start(struct guard_pool *pool, const struct guard_child_wish *wish,
+int flo_guard_child_start(struct guard_pool *pool, const struct guard_child_spec *spec,
                           struct guard_child **out, struct flo_err *err)
 {
     struct guard_child *child = calloc(1, sizeof(*child));
 
     if (child == NULL) {
-        flo_buf_deinit(wish->question);
+        flo_buf_deinit(spec->question);
         return flo_fail(err, FLO_E_MEMORY, "a guard's program");
     }
     child->pool = pool;
     child->in = child->out = -1;
-    child->question = *wish->question;
-    child->answer.bytes_max = wish->bytes_max;
-    child->done = wish->done;
-    child->context = wish->context;
-    *wish->question = (struct flo_buf){0};
-    int rv = start(child, wish->argv, err);
+    child->question = *spec->question;
+    child->answer.bytes_max = spec->bytes_max;
+    child->done = spec->done;
+    child->context = spec->context;
+    *spec->question = (struct flo_buf){0};
+    int rv = start(child, spec->argv, err);
     if (rv < 0) {
         child_free(child);
         return rv;
     }
-    child->until_ms = flo_now_ms() + wish->ms_max;
+    child->until_ms = flo_now_ms() + spec->ms_max;
     child->next = pool->children;
     pool->children = child;
     pool->count++;

@@ -21,7 +21,7 @@ enum guard_end { GUARD_END_STATUS, GUARD_END_LATE, GUARD_END_TOO_MUCH };
 /* Settings of a start; its question is taken in any case.  `done` is called
  * once, from the loop: how the program ended, its status (or 128 + signal), and
  * all its output.  FLO_E_PROCESS, FLO_E_MEMORY. */
-struct guard_child_wish {
+struct guard_child_spec {
     const char *const *argv;
     struct flo_buf *question;
     size_t bytes_max; /* limit of its output */
@@ -29,7 +29,7 @@ struct guard_child_wish {
     void (*done)(void *context, enum guard_end end, int status, struct flo_buf *answer);
     void *context;
 };
-FLO_MUST_USE int flo_guard_child_start(struct guard_pool *pool, const struct guard_child_wish *wish,
+FLO_MUST_USE int flo_guard_child_start(struct guard_pool *pool, const struct guard_child_spec *spec,
                                        struct guard_child **out, struct flo_err *err);
 /* Ends a program without calling `done`.  NULL is fine. */
 void flo_guard_child_cancel(struct guard_child *child);

@@ -228,7 +228,7 @@ static int start_program(struct guarding *guarding, struct flo_err *err)
     const char *argv[FLO_GUARD_WORDS_MAX + 1] = {NULL};
     const char *word = guard->words;
     struct flo_buf question = {.bytes_max = QUESTION_BYTES_MAX};
-    const struct guard_child_wish wish = {
+    const struct guard_child_spec spec = {
         .argv = argv,
         .question = &question,
         .bytes_max = FLO_GUARD_ANSWER_BYTES_MAX,
@@ -245,7 +245,7 @@ static int start_program(struct guarding *guarding, struct flo_err *err)
         flo_buf_deinit(&question);
         return flo_fail(err, FLO_E_INFER_GUARD_FAILED, "no memory for its question");
     }
-    return flo_guard_child_start(&guards->pool, &wish, &guarding->child, err);
+    return flo_guard_child_start(&guards->pool, &spec, &guarding->child, err);
 }
 
 /* ---- a model looks ---- */

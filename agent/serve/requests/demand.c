@@ -86,7 +86,7 @@ int flo_demand_admit(struct serve_request *request, struct flo_err *err)
     return 0;
 }
 
-/* ---- the wish ---- */
+/* ---- the spec ---- */
 
 bool flo_demand_wait(const struct serve_request *request)
 {

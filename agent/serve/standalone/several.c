@@ -3,7 +3,7 @@
  * demand. */
 #include "agent/serve/standalone/several.h"
 
-#include "agent/serve/residence/residence.h"
+#include "agent/serve/model_cache/model_cache.h"
 #include "agent/serve/standalone/files.h"
 #include "base/host/digest.h"
 
@@ -14,24 +14,24 @@
 #include <unistd.h>
 
 struct several {
-    const struct several_wish *wish;
+    const struct several_spec *spec;
     struct event_base *base;
     struct flo_serve *serve;
-    struct flo_residence *residence;
+    struct flo_model_cache *model_cache;
     struct serve_planner *planner;
     uint32_t n_planned;
-    struct flo_residence_model models[FLO_SERVE_MODELS_MAX];
+    struct flo_model_cache_model models[FLO_SERVE_MODELS_MAX];
     uint64_t budget;
     struct flo_err failure;
 };
 
 /* ---- the line ---- */
 
-int flo_several_model(struct several_wish *wish, const char *text, struct flo_err *err)
+int flo_several_model(struct several_spec *spec, const char *text, struct flo_err *err)
 {
     const char *equals = strchr(text, '=');
     char name[FLO_NAME_MAX + 1] = "";
-    if (wish->n_models == FLO_SERVE_MODELS_MAX) {
+    if (spec->n_models == FLO_SERVE_MODELS_MAX) {
         return flo_fail(err, FLO_E_USAGE, "more than %d --model", FLO_SERVE_MODELS_MAX);
     }
     if (equals != NULL && equals - text <= FLO_NAME_MAX) {
@@ -42,46 +42,46 @@ int flo_several_model(struct several_wish *wish, const char *text, struct flo_er
     if (!is_named) {
         flo_serve_file_name(path, name);
     }
-    for (uint32_t i = 0; i < wish->n_models; i++) {
-        if (strcmp(wish->models[i].name, name) == 0) {
+    for (uint32_t i = 0; i < spec->n_models; i++) {
+        if (strcmp(spec->models[i].name, name) == 0) {
             flo_fail(err, FLO_E_USAGE, "two models have the name %s", name);
             return flo_err_fix(err, "give one another name: --model NAME=FILE");
         }
     }
-    strcpy(wish->models[wish->n_models].name, name);
-    wish->models[wish->n_models++].path = path;
+    strcpy(spec->models[spec->n_models].name, name);
+    spec->models[spec->n_models++].path = path;
     return 0;
 }
 
-int flo_several_pin(struct several_wish *wish, const char *text, struct flo_err *err)
+int flo_several_pin(struct several_spec *spec, const char *text, struct flo_err *err)
 {
-    if (wish->n_pins == FLO_SERVE_MODELS_MAX) {
+    if (spec->n_pins == FLO_SERVE_MODELS_MAX) {
         return flo_fail(err, FLO_E_USAGE, "more than %d --pin", FLO_SERVE_MODELS_MAX);
     }
-    wish->pins[wish->n_pins++] = text;
+    spec->pins[spec->n_pins++] = text;
     return 0;
 }
 
-int flo_several_weight(struct several_wish *wish, const char *text, struct flo_err *err)
+int flo_several_weight(struct several_spec *spec, const char *text, struct flo_err *err)
 {
     const char *equals = strrchr(text, '=');
     char *end = NULL;
     unsigned long weight = equals == NULL ? 0 : strtoul(equals + 1, &end, 10);
     if (equals == NULL || equals == text || equals - text > FLO_NAME_MAX || end == equals + 1 ||
         *end != '\0' || equals[1] == '-' || weight > FLO_MEMORY_WEIGHT_MAX ||
-        wish->n_weights == FLO_SERVE_MODELS_MAX) {
+        spec->n_weights == FLO_SERVE_MODELS_MAX) {
         return flo_fail(err, FLO_E_USAGE, "--weight %.80s: must be NAME=N, N from 0 to %d", text,
                         FLO_MEMORY_WEIGHT_MAX);
     }
-    memcpy(wish->weights[wish->n_weights].name, text, (size_t)(equals - text));
-    wish->weights[wish->n_weights++].weight = (uint32_t)weight;
+    memcpy(spec->weights[spec->n_weights].name, text, (size_t)(equals - text));
+    spec->weights[spec->n_weights++].weight = (uint32_t)weight;
     return 0;
 }
 
-static int find(const struct several_wish *wish, const char *name, struct flo_err *err)
+static int find(const struct several_spec *spec, const char *name, struct flo_err *err)
 {
-    for (uint32_t i = 0; i < wish->n_models; i++) {
-        if (strcmp(wish->models[i].name, name) == 0) {
+    for (uint32_t i = 0; i < spec->n_models; i++) {
+        if (strcmp(spec->models[i].name, name) == 0) {
             return (int)i;
         }
     }
@@ -90,40 +90,40 @@ static int find(const struct several_wish *wish, const char *name, struct flo_er
 
 static int describe(struct several *s, struct flo_err *err)
 {
-    const struct several_wish *wish = s->wish;
+    const struct several_spec *spec = s->spec;
     int rv = 0;
-    for (uint32_t i = 0; rv == 0 && i < wish->n_models; i++) {
-        struct flo_residence_model *model = &s->models[i];
-        const char *path = wish->models[i].path;
-        strcpy(model->memory.name, wish->models[i].name);
+    for (uint32_t i = 0; rv == 0 && i < spec->n_models; i++) {
+        struct flo_model_cache_model *model = &s->models[i];
+        const char *path = spec->models[i].path;
+        strcpy(model->memory.name, spec->models[i].name);
         model->memory.weight = FLO_MEMORY_WEIGHT_STANDARD;
         model->memory.rungs = FLO_MEMORY_RUNGS;
-        strcpy(model->route.model, wish->models[i].name);
+        strcpy(model->route.model, spec->models[i].name);
         strcpy(model->route.version, "local");
         model->route.created_s = flo_serve_file_modified_s(path);
-        flo_memory_rungs(wish->context, wish->sessions, model->rungs);
+        flo_memory_rungs(spec->context, spec->sessions, model->rungs);
         rv = flo_sha256_file(path, &model->route.release, NULL, err);
     }
-    for (uint32_t i = 0; rv == 0 && i < wish->n_pins; i++) {
-        int at = find(wish, wish->pins[i], err);
+    for (uint32_t i = 0; rv == 0 && i < spec->n_pins; i++) {
+        int at = find(spec, spec->pins[i], err);
         rv = at < 0 ? at : 0;
         s->models[at < 0 ? 0 : at].memory.is_pinned |= at >= 0;
     }
-    for (uint32_t i = 0; rv == 0 && i < wish->n_weights; i++) {
-        int at = find(wish, wish->weights[i].name, err);
+    for (uint32_t i = 0; rv == 0 && i < spec->n_weights; i++) {
+        int at = find(spec, spec->weights[i].name, err);
         rv = at < 0 ? at : 0;
         if (at >= 0) {
-            s->models[at].memory.weight = wish->weights[i].weight;
+            s->models[at].memory.weight = spec->weights[i].weight;
         }
     }
     return rv;
 }
 
-static uint64_t budget_of(const struct several_wish *wish)
+static uint64_t budget_of(const struct several_spec *spec)
 {
     long pages = sysconf(_SC_PHYS_PAGES), bytes = sysconf(_SC_PAGESIZE);
     uint64_t machine = pages > 0 && bytes > 0 ? (uint64_t)pages * (uint64_t)bytes : 0;
-    return flo_memory_budget((uint64_t)wish->memory_mib << 20, machine, 0);
+    return flo_memory_budget((uint64_t)spec->memory_mib << 20, machine, 0);
 }
 
 static void stop(struct several *s, const struct flo_err *err)
@@ -143,8 +143,8 @@ static enum flo_serve_cache cache_of(const struct flo_memory_rung *rung)
 
 static void tell_plan(const struct several *s)
 {
-    const struct flo_memory_plan *plan = flo_residence_plan(s->residence);
-    for (uint32_t i = 0; i < s->wish->n_models; i++) {
+    const struct flo_memory_plan *plan = flo_model_cache_plan(s->model_cache);
+    for (uint32_t i = 0; i < s->spec->n_models; i++) {
         const struct flo_memory_model *memory = &s->models[i].memory;
         uint32_t rung = plan->models[i].rung;
         printf("plan: %s %s, rung %u: %llu bytes of its own, %llu mapped\n", memory->name,
@@ -189,8 +189,8 @@ static int plan_next(struct several *s, struct flo_err *err)
 {
     struct flo_serve_planning planning = {
         .count = FLO_MEMORY_RUNGS, .context = s, .done = on_planned};
-    if (s->n_planned == s->wish->n_models) {
-        FLO_TRY(flo_residence_set(s->residence, s->models, s->wish->n_models, s->budget, err));
+    if (s->n_planned == s->spec->n_models) {
+        FLO_TRY(flo_model_cache_set(s->model_cache, s->models, s->spec->n_models, s->budget, err));
         tell_plan(s);
         return 0;
     }
@@ -200,7 +200,7 @@ static int plan_next(struct several *s, struct flo_err *err)
         planning.ways[i].sessions = rung->sessions;
         planning.ways[i].cache = cache_of(rung);
     }
-    const char *path = s->wish->models[s->n_planned].path;
+    const char *path = s->spec->models[s->n_planned].path;
     int rv = flo_file_open(path, &planning.fd, err);
     return rv < 0 ? flo_wrap(err, rv, "model %s", path)
                   : flo_serve_plan(s->serve, &planning, &s->planner, err);
@@ -212,18 +212,18 @@ static int load(void *context, unsigned index, const struct flo_memory_rung *run
                 struct flo_err *err)
 {
     struct several *s = context;
-    const struct several_wish *wish = s->wish;
+    const struct several_spec *spec = s->spec;
     struct flo_serve_model model = {.release = s->models[index].route.release,
                                     .created_s = s->models[index].route.created_s,
-                                    .chat_template = wish->chat_template,
+                                    .chat_template = spec->chat_template,
                                     .context = rung->context,
                                     .sessions = rung->sessions,
                                     .cache = cache_of(rung),
-                                    .threads = wish->threads};
-    strcpy(model.model, wish->models[index].name);
+                                    .threads = spec->threads};
+    strcpy(model.model, spec->models[index].name);
     strcpy(model.version, "local");
-    int rv = flo_file_open(wish->models[index].path, &model.fd, err);
-    return rv < 0 ? flo_wrap(err, rv, "model %s", wish->models[index].path)
+    int rv = flo_file_open(spec->models[index].path, &model.fd, err);
+    return rv < 0 ? flo_wrap(err, rv, "model %s", spec->models[index].path)
                   : flo_serve_load(s->serve, index, FLO_ROLE_CURRENT, &model, err);
 }
 
@@ -233,11 +233,11 @@ static void on_loaded(void *context, unsigned model, enum flo_serve_role role, u
     struct several *s = context;
     (void)role;
     if (err == NULL) {
-        printf("serving %s@local: loaded in %llu ms\n", s->wish->models[model].name,
+        printf("serving %s@local: loaded in %llu ms\n", s->spec->models[model].name,
                (unsigned long long)load_ms);
         fflush(stdout);
     }
-    flo_residence_loaded(s->residence, model, load_ms, err);
+    flo_model_cache_loaded(s->model_cache, model, load_ms, err);
 }
 
 static void on_engine_lost(void *context, unsigned model, enum flo_serve_role role,
@@ -246,13 +246,13 @@ static void on_engine_lost(void *context, unsigned model, enum flo_serve_role ro
     struct several *s = context;
     (void)role;
     (void)err;
-    flo_residence_lost(s->residence, model);
+    flo_model_cache_lost(s->model_cache, model);
 }
 
 static void on_wanted(void *context, unsigned model)
 {
     struct several *s = context;
-    flo_residence_wanted(s->residence, model);
+    flo_model_cache_wanted(s->model_cache, model);
 }
 
 static void on_signal(evutil_socket_t fd, short what, void *context)
@@ -272,9 +272,9 @@ static int open_serve(struct several *s, struct flo_err *err)
         .on_engine_lost = on_engine_lost,
         .on_wanted = on_wanted,
     };
-    const struct flo_residence_calls calls = {.context = s, .load = load};
-    FLO_TRY(flo_door_open(&s->wish->door, s->base, &handlers, &s->serve, err));
-    return flo_residence_open(s->base, s->serve, &calls, &s->residence, err);
+    const struct flo_model_cache_calls calls = {.context = s, .load = load};
+    FLO_TRY(flo_door_open(&s->spec->door, s->base, &handlers, &s->serve, err));
+    return flo_model_cache_open(s->base, s->serve, &calls, &s->model_cache, err);
 }
 
 static int run(struct several *s, struct event *const signals[2], struct flo_err *err)
@@ -286,7 +286,7 @@ static int run(struct several *s, struct event *const signals[2], struct flo_err
     FLO_TRY(describe(s, err));
     FLO_TRY(open_serve(s, err));
     FLO_TRY(plan_next(s, err));
-    flo_door_tell(&s->wish->door, s->serve);
+    flo_door_tell(&s->spec->door, s->serve);
     event_base_dispatch(s->base);
     if (s->failure.code != 0) {
         *err = s->failure;
@@ -294,7 +294,7 @@ static int run(struct several *s, struct event *const signals[2], struct flo_err
     return s->failure.code;
 }
 
-int flo_several_run(const struct several_wish *wish, struct flo_err *err)
+int flo_several_run(const struct several_spec *spec, struct flo_err *err)
 {
     struct several *s = calloc(1, sizeof(*s));
     struct event_base *base = event_base_new();
@@ -305,14 +305,14 @@ int flo_several_run(const struct several_wish *wish, struct flo_err *err)
         }
         return flo_fail(err, FLO_E_MEMORY, "no event loop");
     }
-    s->wish = wish;
+    s->spec = spec;
     s->base = base;
-    s->budget = budget_of(wish);
+    s->budget = budget_of(spec);
     struct event *signals[2] = {evsignal_new(base, SIGINT, on_signal, s),
                                 evsignal_new(base, SIGTERM, on_signal, s)};
     int rv = run(s, signals, err);
     flo_serve_plan_cancel(s->planner);
-    flo_residence_close(s->residence);
+    flo_model_cache_close(s->model_cache);
     flo_serve_close(s->serve);
     for (size_t i = 0; i < FLO_COUNT(signals); i++) {
         if (signals[i] != NULL) {

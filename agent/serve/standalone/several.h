@@ -4,7 +4,7 @@
 
 #include "agent/serve/standalone/door.h"
 
-struct several_wish {
+struct several_spec {
     uint32_t n_models;
     struct {
         const char *path;
@@ -22,12 +22,12 @@ struct several_wish {
     uint32_t context, sessions, threads;
 };
 /* Adds a model; texts of the command line, which must live on.  FLO_E_USAGE. */
-FLO_MUST_USE int flo_several_model(struct several_wish *wish, const char *text,
+FLO_MUST_USE int flo_several_model(struct several_spec *spec, const char *text,
                                    struct flo_err *err);
-FLO_MUST_USE int flo_several_pin(struct several_wish *wish, const char *text, struct flo_err *err);
-FLO_MUST_USE int flo_several_weight(struct several_wish *wish, const char *text,
+FLO_MUST_USE int flo_several_pin(struct several_spec *spec, const char *text, struct flo_err *err);
+FLO_MUST_USE int flo_several_weight(struct several_spec *spec, const char *text,
                                     struct flo_err *err);
 /* Plans memory, then serves until SIGINT or SIGTERM. */
-FLO_MUST_USE int flo_several_run(const struct several_wish *wish, struct flo_err *err);
+FLO_MUST_USE int flo_several_run(const struct several_spec *spec, struct flo_err *err);
 
 #endif

@@ -18,7 +18,7 @@
 #include <unistd.h>
 
 #include <flotilla/errors/model.h>
-#include <flotilla/patience.h>
+#include <flotilla/timeouts.h>
 
 #define LISTEN_MAX 8
 #define ORIGINS_MAX 16
@@ -47,7 +47,7 @@ struct standalone {
     bool has_wanted, was_told; /* ... and check the files once more */
     bool is_changing;
     uint32_t context, threads, sessions, lora_room_mib;
-    struct several_wish several; /* used with more than one model */
+    struct several_spec several; /* used with more than one model */
     struct flo_serve_model loaded;
     struct flo_door door; /* door.listen points to the addresses in `listen` */
     bool skips_packed;    /* the engine refused the packed weights */
@@ -632,19 +632,19 @@ static int run(struct standalone *s, struct flo_err *err)
 
 static int run_several(struct standalone *s, struct flo_err *err)
 {
-    struct several_wish *wish = &s->several;
+    struct several_spec *spec = &s->several;
 
     if (s->source.count > 0 || s->source.folder != NULL || s->prefix_dir != NULL) {
         return flo_fail(err, FLO_E_NOT_BUILT,
                         "adapters and kept prefixes of several models are not "
                         "built yet");
     }
-    wish->door = s->door;
-    wish->chat_template = s->chat_template;
-    wish->context = s->context;
-    wish->sessions = s->sessions;
-    wish->threads = s->threads;
-    return flo_several_run(wish, err);
+    spec->door = s->door;
+    spec->chat_template = s->chat_template;
+    spec->context = s->context;
+    spec->sessions = s->sessions;
+    spec->threads = s->threads;
+    return flo_several_run(spec, err);
 }
 
 static int serve(void *state, struct flo_err *err)

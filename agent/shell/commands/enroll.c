@@ -20,7 +20,7 @@
 
 #define LABELS_MAX 32
 
-struct wish {
+struct spec {
     const char *controller, *token_file, *state_dir, *name;
     char host[FLO_NAME_MAX + 1];
     char serial[FLO_NAME_MAX + 1]; /* "": not known */
@@ -29,7 +29,7 @@ struct wish {
     json_t *told; /* the device's identity, for the answer */
 };
 
-static int take_label(struct wish *wish, const char *text, struct flo_err *err)
+static int take_label(struct spec *spec, const char *text, struct flo_err *err)
 {
     const char *equals = strchr(text, '=');
     char key[FLO_NAME_MAX + 1] = "";
@@ -38,72 +38,72 @@ static int take_label(struct wish *wish, const char *text, struct flo_err *err)
         memcpy(key, text, (size_t)(equals - text));
     }
     if (!flo_name_is_valid(key) || strlen(equals + 1) > 256 ||
-        json_object_size(wish->labels) >= LABELS_MAX) {
+        json_object_size(spec->labels) >= LABELS_MAX) {
         return flo_fail(err, FLO_E_USAGE, "--label %s: key=value, at most %d of them", text,
                         LABELS_MAX);
     }
-    json_object_set_new(wish->labels, key, json_string(equals + 1));
+    json_object_set_new(spec->labels, key, json_string(equals + 1));
     return 0;
 }
 
 /* A device without a given name gets the machine's host name. */
-static int name_of_host(struct wish *wish, struct flo_err *err)
+static int name_of_host(struct spec *spec, struct flo_err *err)
 {
-    if (gethostname(wish->host, sizeof(wish->host) - 1) < 0) {
+    if (gethostname(spec->host, sizeof(spec->host) - 1) < 0) {
         return flo_fail_errno(err, FLO_E_USAGE,
                               "--name is missing, and the "
                               "machine has none");
     }
-    for (char *c = wish->host; *c != '\0'; c++) {
+    for (char *c = spec->host; *c != '\0'; c++) {
         *c = *c >= 'A' && *c <= 'Z' ? (char)(*c - 'A' + 'a') : *c;
     }
-    wish->name = wish->host;
+    spec->name = spec->host;
     return 0;
 }
 
 /* Takes the serial number that the user gave.  The default is that of the
  * device tree, or of the firmware, which only root can read. */
-static void take_serial(struct wish *wish, const char *given)
+static void take_serial(struct spec *spec, const char *given)
 {
     static const char *const files[] = {"/sys/firmware/devicetree/base/serial-number",
                                         "/sys/class/dmi/id/product_serial"};
 
-    snprintf(wish->serial, sizeof(wish->serial), "%s", given != NULL ? given : "");
-    for (size_t i = 0; i < FLO_COUNT(files) && wish->serial[0] == '\0'; i++) {
+    snprintf(spec->serial, sizeof(spec->serial), "%s", given != NULL ? given : "");
+    for (size_t i = 0; i < FLO_COUNT(files) && spec->serial[0] == '\0'; i++) {
         FLO_CLEANUP(flo_free_cleanup) char *text = NULL;
         size_t bytes;
         if (flo_file_read(files[i], 4096, &text, &bytes, NULL) == 0) {
             text[strcspn(text, " \t\r\n")] = '\0';
-            snprintf(wish->serial, sizeof(wish->serial), "%.64s", text);
+            snprintf(spec->serial, sizeof(spec->serial), "%.64s", text);
         }
     }
 }
 
-static int fill(struct wish *wish, const struct flo_args *args, struct flo_err *err)
+static int fill(struct spec *spec, const struct flo_args *args, struct flo_err *err)
 {
     const char *label;
     int rv = 0;
 
-    wish->controller = flo_args_text(args, "controller", "");
-    wish->token_file = flo_args_text(args, "token-file", "");
-    wish->state_dir = flo_args_text(args, "state-dir", NULL);
-    wish->name = flo_args_text(args, "name", NULL);
-    take_serial(wish, flo_args_text(args, "serial", NULL));
+    spec->controller = flo_args_text(args, "controller", "");
+    spec->token_file = flo_args_text(args, "token-file", "");
+    spec->state_dir = flo_args_text(args, "state-dir", NULL);
+    spec->name = flo_args_text(args, "name", NULL);
+    take_serial(spec, flo_args_text(args, "serial", NULL));
     for (size_t i = 0; rv == 0 && flo_args_each(args, "label", i, &label); i++) {
-        rv = take_label(wish, label, err);
+        rv = take_label(spec, label, err);
     }
-    if (rv == 0 && wish->name == NULL) {
-        rv = name_of_host(wish, err);
+    if (rv == 0 && spec->name == NULL) {
+        rv = name_of_host(spec, err);
     }
-    if (rv == 0 && wish->state_dir == NULL) {
-        rv = flo_settings_folder(flo_args_text(args, "config", NULL), wish->folder, err);
-        wish->state_dir = wish->folder;
+    if (rv == 0 && spec->state_dir == NULL) {
+        rv = flo_settings_folder(flo_args_text(args, "config", NULL), spec->folder, err);
+        spec->state_dir = spec->folder;
     }
-    if (rv == 0 && !flo_name_is_valid(wish->name)) {
-        return flo_fail(err, FLO_E_META_NAME, "--name `%s` is no device name", wish->name);
+    if (rv == 0 && !flo_name_is_valid(spec->name)) {
+        return flo_fail(err, FLO_E_META_NAME, "--name `%s` is no device name", spec->name);
     }
-    if (rv == 0 && strncmp(wish->controller, "https://", 8) != 0) {
-        return flo_fail(err, FLO_E_USAGE, "--controller %s: https://host:port", wish->controller);
+    if (rv == 0 && strncmp(spec->controller, "https://", 8) != 0) {
+        return flo_fail(err, FLO_E_USAGE, "--controller %s: https://host:port", spec->controller);
     }
     return rv;
 }
@@ -156,31 +156,31 @@ static int remove_before(const char *dir, struct flo_err *err)
     return 0;
 }
 
-static int save_pair(struct wish *wish, const struct flo_key *key,
+static int save_pair(struct spec *spec, const struct flo_key *key,
                      const struct flo_enrol_answer *answer, struct flo_err *err)
 {
     struct flo_identity_pairs pairs;
     size_t place = 0;
-    int rv = flo_pairs_name(wish->state_dir, &pairs, err);
+    int rv = flo_pairs_name(spec->state_dir, &pairs, err);
 
     if (rv == 0) {
         rv = flo_pairs_write(&pairs, FLO_PAIRS, key, answer->certificate, answer->at_ms,
                              flo_wall_ms(), &place, err);
     }
     if (rv == 0) {
-        wish->told =
+        spec->told =
             json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:O}", "device", answer->device, "name",
-                      wish->name, "fleet", answer->fleet, "controller", wish->controller, "broker",
+                      spec->name, "fleet", answer->fleet, "controller", spec->controller, "broker",
                       answer->broker, "key", pairs.files[place], "groups", answer->groups);
     }
     return rv;
 }
 
-static int save_answer(struct wish *wish, const char *dir, const struct flo_key *key,
+static int save_answer(struct spec *spec, const char *dir, const struct flo_key *key,
                        const struct flo_enrol_answer *answer, struct flo_err *err)
 {
     struct flo_buf text = {0};
-    int rv = flo_enrol_answer_identity(answer, wish->name, wish->controller, &text, err);
+    int rv = flo_enrol_answer_identity(answer, spec->name, spec->controller, &text, err);
 
     if (rv == 0) {
         rv = save(dir, "trust.json", answer->trust.data, 0644, err);
@@ -189,7 +189,7 @@ static int save_answer(struct wish *wish, const char *dir, const struct flo_key 
         rv = remove_before(dir, err);
     }
     if (rv == 0) {
-        rv = save_pair(wish, key, answer, err);
+        rv = save_pair(spec, key, answer, err);
     }
     if (rv == 0) {
         rv = save(dir, "ca.pem", answer->ca, 0644, err);
@@ -201,7 +201,7 @@ static int save_answer(struct wish *wish, const char *dir, const struct flo_key 
     return rv;
 }
 
-static int ask(struct wish *wish, const char *dir, const char *token, const char *fingerprint,
+static int ask(struct spec *spec, const char *dir, const char *token, const char *fingerprint,
                const struct flo_key *key, const char *csr, struct flo_err *err)
 {
     struct flo_http_options options = {.ca_fingerprint = fingerprint, .timeout_ms = 30000};
@@ -214,24 +214,24 @@ static int ask(struct wish *wish, const char *dir, const char *token, const char
     struct flo_enrol_answer got;
     struct flo_buf text = {0};
     char url[600];
-    int rv = flo_settings_load(NULL, wish->state_dir, &settings, err);
+    int rv = flo_settings_load(NULL, spec->state_dir, &settings, err);
 
     if (rv < 0) {
         return rv;
     }
     flo_machine_look(&settings, &machine);
-    body = json_pack("{s:s, s:s, s:s, s:O, s:o}", "token", token, "csr", csr, "name", wish->name,
-                     "labels", wish->labels, "profile",
-                     flo_machine_json(&settings, &machine, flo_disk_free(wish->state_dir)));
-    if (wish->serial[0] != '\0') {
-        json_object_set_new(body, "serial", json_string(wish->serial));
+    body = json_pack("{s:s, s:s, s:s, s:O, s:o}", "token", token, "csr", csr, "name", spec->name,
+                     "labels", spec->labels, "profile",
+                     flo_machine_json(&settings, &machine, flo_disk_free(spec->state_dir)));
+    if (spec->serial[0] != '\0') {
+        json_object_set_new(body, "serial", json_string(spec->serial));
     }
     flo_settings_deinit(&settings);
     if (body == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "enrolment");
     }
     flo_json_dump(body, &text);
-    snprintf(url, sizeof(url), "%s/v1/enroll", wish->controller);
+    snprintf(url, sizeof(url), "%s/v1/enroll", spec->controller);
     if (flo_tls_time_set(flo_build_ms(), false, &warning) < 0) {
         flo_log_err(FLO_LOG_WARN, "enroll", &warning);
     }
@@ -252,7 +252,7 @@ static int ask(struct wish *wish, const char *dir, const char *token, const char
     if (rv == 0) {
         rv = flo_enrol_answer_read(answer.body.data, answer.body.bytes, &got, err);
         if (rv == 0) {
-            rv = save_answer(wish, dir, key, &got, err);
+            rv = save_answer(spec, dir, key, &got, err);
             flo_enrol_answer_deinit(&got);
         }
     }
@@ -263,7 +263,7 @@ static int ask(struct wish *wish, const char *dir, const char *token, const char
     return rv;
 }
 
-static int enroll(struct wish *wish, struct flo_err *err)
+static int enroll(struct spec *spec, struct flo_err *err)
 {
     char dir[4200];
     char path[4300];
@@ -271,26 +271,26 @@ static int enroll(struct wish *wish, struct flo_err *err)
     char fingerprint[33];
     struct flo_key *key = NULL;
     struct flo_buf csr = {0};
-    int rv = read_token(wish->token_file, token, sizeof(token), fingerprint, err);
+    int rv = read_token(spec->token_file, token, sizeof(token), fingerprint, err);
 
     if (rv == 0) {
-        rv = flo_process_as_owner(wish->state_dir, err);
+        rv = flo_process_as_owner(spec->state_dir, err);
     }
     if (rv < 0) {
         return rv;
     }
-    if (!flo_path_join(dir, sizeof(dir), wish->state_dir, "identity") ||
+    if (!flo_path_join(dir, sizeof(dir), spec->state_dir, "identity") ||
         !flo_path_join(path, sizeof(path), dir, "identity.json")) {
         return flo_fail(err, FLO_E_CFG_RANGE, "--state-dir is too long");
     }
     if (access(path, F_OK) == 0) {
-        rv = flo_fail(err, FLO_E_STATE, "%s is enrolled already", wish->state_dir);
+        rv = flo_fail(err, FLO_E_STATE, "%s is enrolled already", spec->state_dir);
         flo_err_fix(err, "remove %s to enrol it again", dir);
         return rv;
     }
-    rv = flo_dir_make(wish->state_dir, 0700, err);
-    if (rv == 0 && chmod(wish->state_dir, 0700) != 0) {
-        rv = flo_fail_errno(err, FLO_E_CFG_PERM, "%s", wish->state_dir);
+    rv = flo_dir_make(spec->state_dir, 0700, err);
+    if (rv == 0 && chmod(spec->state_dir, 0700) != 0) {
+        rv = flo_fail_errno(err, FLO_E_CFG_PERM, "%s", spec->state_dir);
     }
     if (rv == 0) {
         rv = flo_dir_make(dir, 0700, err);
@@ -299,10 +299,10 @@ static int enroll(struct wish *wish, struct flo_err *err)
         rv = flo_key_generate(&key, err);
     }
     if (rv == 0) {
-        rv = flo_csr_make(key, wish->name, &csr, err);
+        rv = flo_csr_make(key, spec->name, &csr, err);
     }
     if (rv == 0) {
-        rv = ask(wish, dir, token, fingerprint, key, csr.data, err);
+        rv = ask(spec, dir, token, fingerprint, key, csr.data, err);
     }
     flo_secret_wipe(token, sizeof(token));
     flo_buf_deinit(&csr);
@@ -331,17 +331,17 @@ static void tell(const json_t *told, bool is_json)
 static int run(void *line, struct flo_err *err)
 {
     const struct flo_args *args = line;
-    struct wish wish = {.labels = json_object()};
-    int rv = fill(&wish, args, err);
+    struct spec spec = {.labels = json_object()};
+    int rv = fill(&spec, args, err);
 
     if (rv == 0) {
-        rv = enroll(&wish, err);
+        rv = enroll(&spec, err);
     }
     if (rv == 0) {
-        tell(wish.told, args->is_json);
+        tell(spec.told, args->is_json);
     }
-    json_decref(wish.labels);
-    json_decref(wish.told);
+    json_decref(spec.labels);
+    json_decref(spec.told);
     return rv;
 }
 

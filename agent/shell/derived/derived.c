@@ -16,7 +16,7 @@
 
 struct flo_deriving {
     struct flo_shell *shell;
-    struct flo_derived_wish wish;
+    struct flo_derived_spec spec;
     struct flo_hashing *hashing;
     struct event *again; /* tries to pack again, once a killed process has ended */
     struct serve_packer *packer;
@@ -120,15 +120,15 @@ void flo_shell_derive_cancel(struct flo_deriving *deriving)
 /* Ends with the packed weights in this descriptor; 0: without any. */
 static void finish(struct flo_deriving *deriving, int packed_fd)
 {
-    struct flo_derived_wish wish = deriving->wish;
+    struct flo_derived_spec spec = deriving->spec;
 
     flo_shell_derive_cancel(deriving);
-    wish.done(wish.context, packed_fd);
+    spec.done(spec.context, packed_fd);
 }
 
 static void get_on(struct flo_deriving *deriving)
 {
-    deriving->wish.gets_on(deriving->wish.context);
+    deriving->spec.gets_on(deriving->spec.context);
 }
 
 /* Starts to hash.  `done` is always called, at once if hashing cannot begin. */
@@ -151,17 +151,17 @@ static void hash(struct flo_deriving *deriving, flo_hashing_done *done)
 static void go_unpacked(struct flo_deriving *deriving, const struct flo_err *why)
 {
     struct flo_shell *shell = deriving->shell;
-    const struct flo_derived_wish *wish = &deriving->wish;
+    const struct flo_derived_spec *spec = &deriving->spec;
     struct flo_err err = *why;
 
     if (err.code == FLO_E_NOT_BUILT) {
-        flo_log(FLO_LOG_INFO, "packing", "%s: not packed: %s", wish->name, err.what);
+        flo_log(FLO_LOG_INFO, "packing", "%s: not packed: %s", spec->name, err.what);
     } else {
-        flo_wrap(&err, err.code, "packing %s", wish->name);
+        flo_wrap(&err, err.code, "packing %s", spec->name);
         flo_shell_note(shell, "note", &err);
     }
-    if (flo_derived_failed(&shell->derived, &wish->model, err.code, deriving->packed_fd >= 0)) {
-        keep_failures(shell, &wish->model, failures(shell, &wish->model) + 1);
+    if (flo_derived_failed(&shell->derived, &spec->model, err.code, deriving->packed_fd >= 0)) {
+        keep_failures(shell, &spec->model, failures(shell, &spec->model) + 1);
     }
     finish(deriving, 0);
 }
@@ -171,22 +171,22 @@ static void made_hashed(void *context, const struct flo_digest *digest,
 {
     struct flo_deriving *deriving = context;
     struct flo_shell *shell = deriving->shell;
-    const struct flo_derived_wish *wish = &deriving->wish;
+    const struct flo_derived_spec *spec = &deriving->spec;
     struct flo_err err = {0};
     int packed_fd = 0;
 
     deriving->hashing = NULL;
     if (failure != NULL || flo_store_packed_publish(shell->store, deriving->packed_fd,
-                                                    &deriving->wish.model, digest, &err) < 0) {
+                                                    &deriving->spec.model, digest, &err) < 0) {
         go_unpacked(deriving, failure != NULL ? failure : &err);
         return;
     }
-    flo_log(FLO_LOG_INFO, "packing", "%s: %llu bytes packed after %llu ms", wish->name,
+    flo_log(FLO_LOG_INFO, "packing", "%s: %llu bytes packed after %llu ms", spec->name,
             (unsigned long long)deriving->packed_bytes,
             (unsigned long long)(flo_now_ms() - deriving->started_ms));
-    forget_failures(shell, &deriving->wish.model);
-    flo_derived_made(&shell->derived, &deriving->wish.model);
-    if (flo_store_packed_open(shell->store, &deriving->wish.model, &packed_fd, NULL) < 0) {
+    forget_failures(shell, &deriving->spec.model);
+    flo_derived_made(&shell->derived, &deriving->spec.model);
+    if (flo_store_packed_open(shell->store, &deriving->spec.model, &packed_fd, NULL) < 0) {
         packed_fd = 0;
     }
     finish(deriving, packed_fd);
@@ -224,8 +224,8 @@ static uint64_t bytes_of(int fd)
 static void pack(struct flo_deriving *deriving)
 {
     struct flo_serve_packing request = {
-        .fd = dup(deriving->wish.fd),
-        .timeout_ms = flo_derived_ms_max(bytes_of(deriving->wish.fd)),
+        .fd = dup(deriving->spec.fd),
+        .timeout_ms = flo_derived_ms_max(bytes_of(deriving->spec.fd)),
         .total_ms_max = PACK_TOTAL_MS_MAX,
         .idle_ms_max = flo_shell_hang_part_ms(deriving->shell, HANG_PARTS, PACK_IDLE_MS_MIN),
         .context = deriving,
@@ -277,7 +277,7 @@ static void on_again(evutil_socket_t fd, short events, void *context)
 static void begin_packing(struct flo_deriving *deriving)
 {
     struct flo_shell *shell = deriving->shell;
-    const struct flo_digest *model = &deriving->wish.model;
+    const struct flo_digest *model = &deriving->spec.model;
 
     deriving->started_ms = flo_now_ms();
     if (!flo_derived_may_make(&shell->derived, model, failures(shell, model))) {
@@ -293,7 +293,7 @@ static void begin_packing(struct flo_deriving *deriving)
 static void pack_again(struct flo_deriving *deriving, const struct flo_err *why)
 {
     flo_shell_note(deriving->shell, "note", why);
-    flo_store_packed_remove(deriving->shell->store, &deriving->wish.model);
+    flo_store_packed_remove(deriving->shell->store, &deriving->spec.model);
     flo_fd_cleanup(&deriving->packed_fd);
     begin_packing(deriving);
 }
@@ -316,7 +316,7 @@ static void packed_hashed(void *context, const struct flo_digest *digest,
     deriving->hashing = NULL;
     if (failure != NULL) {
         pack_again(deriving, failure);
-    } else if (flo_store_packed_check(deriving->shell->store, &deriving->wish.model, digest, &err) <
+    } else if (flo_store_packed_check(deriving->shell->store, &deriving->spec.model, digest, &err) <
                0) {
         pack_again(deriving, &err);
     } else {
@@ -327,7 +327,7 @@ static void packed_hashed(void *context, const struct flo_digest *digest,
 static void find_packed(struct flo_deriving *deriving)
 {
     struct flo_shell *shell = deriving->shell;
-    const struct flo_digest *digest = &deriving->wish.model;
+    const struct flo_digest *digest = &deriving->spec.model;
     struct flo_err err = {0};
     int rv;
 
@@ -350,7 +350,7 @@ static void find_packed(struct flo_deriving *deriving)
     }
 }
 
-int flo_shell_derive(struct flo_shell *shell, const struct flo_derived_wish *wish,
+int flo_shell_derive(struct flo_shell *shell, const struct flo_derived_spec *spec,
                      struct flo_deriving **out, struct flo_err *err)
 {
     struct flo_deriving *deriving = calloc(1, sizeof(*deriving));
@@ -358,7 +358,7 @@ int flo_shell_derive(struct flo_shell *shell, const struct flo_derived_wish *wis
     if (deriving == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "packed weights");
     }
-    *deriving = (struct flo_deriving){.shell = shell, .wish = *wish, .packed_fd = -1};
+    *deriving = (struct flo_deriving){.shell = shell, .spec = *spec, .packed_fd = -1};
     *out = deriving; /* before `done`, which clears it */
     find_packed(deriving);
     return 0;

@@ -10,7 +10,7 @@
 #include "agent/shell/report/report.h"
 
 struct flo_deriving;
-struct flo_derived_wish {
+struct flo_derived_spec {
     int fd;                          /* file of the model; stays open until `done` */
     struct flo_digest model;         /* SHA-256 of that file */
     char name[2 * FLO_NAME_MAX + 2]; /* "tiny@2.1.0" */
@@ -25,7 +25,7 @@ struct flo_derived_wish {
 
 /* Gets the packed weights of a model: verifies the stored ones or makes new
  * ones.  FLO_E_MEMORY. */
-FLO_MUST_USE int flo_shell_derive(struct flo_shell *shell, const struct flo_derived_wish *wish,
+FLO_MUST_USE int flo_shell_derive(struct flo_shell *shell, const struct flo_derived_spec *spec,
                                   struct flo_deriving **out, struct flo_err *err);
 /* Stops without calling `done`.  NULL is fine. */
 void flo_shell_derive_cancel(struct flo_deriving *deriving);

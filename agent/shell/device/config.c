@@ -362,7 +362,7 @@ int flo_settings_load(const char *path, const char *state_dir, struct flo_settin
         rv = set_token(out, err);
     }
     if (rv == 0) {
-        rv = flo_wishes_read(out, err);
+        rv = flo_specs_read(out, err);
     }
     if (rv == 0) {
         rv = flo_pipelines_read(out, err);

@@ -26,13 +26,13 @@ FLO_MUST_USE int flo_settings_load(const char *path, const char *state_dir,
                                    struct flo_settings *out, struct flo_err *err);
 void flo_settings_deinit(struct flo_settings *settings);
 
-/* wishes.c: reads `models` and `tokens` of the configuration.  FLO_E_CFG_KEY,
+/* specs.c: reads `models` and `tokens` of the configuration.  FLO_E_CFG_KEY,
  * FLO_E_CFG_TYPE, FLO_E_CFG_RANGE, and the errors of a token file. */
-/* To be called after flo_wishes_read().  FLO_E_CFG_TYPE, FLO_E_CFG_RANGE. */
+/* To be called after flo_specs_read().  FLO_E_CFG_TYPE, FLO_E_CFG_RANGE. */
 FLO_MUST_USE int flo_pipelines_read(struct flo_settings *settings, struct flo_err *err);
-FLO_MUST_USE int flo_wishes_read(struct flo_settings *settings, struct flo_err *err);
+FLO_MUST_USE int flo_specs_read(struct flo_settings *settings, struct flo_err *err);
 /* Returns the options of a model; NULL: the configuration has none. */
-const struct flo_model_wish *flo_wish_of(const struct flo_settings *settings, const char *model);
+const struct flo_model_spec *flo_spec_of(const struct flo_settings *settings, const char *model);
 
 /* profile.c */
 void flo_machine_look(const struct flo_settings *settings, struct flo_machine *out);

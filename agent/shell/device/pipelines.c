@@ -6,13 +6,13 @@
 
 #include "agent/shell/device/device.h"
 
-static bool is_wish_name(const struct flo_settings *settings, const char *name)
+static bool is_spec_name(const struct flo_settings *settings, const char *name)
 {
-    for (size_t i = 0; i < settings->wish_count; i++) {
-        const struct flo_model_wish *wish = &settings->wishes[i];
-        bool is_it = strcmp(wish->name, name) == 0;
-        for (uint32_t k = 0; k < wish->n_aliases; k++) {
-            is_it = is_it || strcmp(wish->aliases[k], name) == 0;
+    for (size_t i = 0; i < settings->spec_count; i++) {
+        const struct flo_model_spec *spec = &settings->specs[i];
+        bool is_it = strcmp(spec->name, name) == 0;
+        for (uint32_t k = 0; k < spec->n_aliases; k++) {
+            is_it = is_it || strcmp(spec->aliases[k], name) == 0;
         }
         if (is_it) {
             return true;
@@ -31,7 +31,7 @@ static int read_pipeline(const struct flo_settings *settings, const char *name, 
                         "pipelines.%.64s: a name with a list of 2 to %d models", name,
                         FLO_SERVE_STAGES_MAX);
     }
-    if (is_wish_name(settings, name)) {
+    if (is_spec_name(settings, name)) {
         return flo_fail(err, FLO_E_CFG_RANGE, "pipelines.%s: a model has this name or alias", name);
     }
     strcpy(out->name, name);

@@ -115,14 +115,14 @@ static void add_word(char out[160], const char *word)
     snprintf(out + bytes, 160 - bytes, "%s%s", bytes == 0 ? "" : ", ", word);
 }
 
-static const char *limits_text(const struct flo_strain_limits *limits)
+static const char *limits_text(const struct flo_pressure_limits *limits)
 {
     static char out[160];
 
     out[0] = '\0';
-    for (uint32_t i = 0; i < FLO_STRAIN_LIMIT_COUNT; i++) {
-        if (flo_strain_holds(limits, i)) {
-            add_word(out, flo_strain_limit_word(i));
+    for (uint32_t i = 0; i < FLO_PRESSURE_LIMIT_COUNT; i++) {
+        if (flo_pressure_holds(limits, i)) {
+            add_word(out, flo_pressure_limit_word(i));
         }
     }
     return out[0] == '\0' ? "none" : out;

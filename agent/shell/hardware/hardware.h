@@ -57,7 +57,7 @@ FLO_MUST_USE int flo_bench_read(const char *text, size_t bytes, struct flo_bench
  * and back to the larger one. flo_variants_look() fills in the facts of the
  * models at `places`. */
 void flo_variants_look(struct flo_shell *shell, const uint32_t *places, size_t count, uint64_t now,
-                       struct flo_strain_facts *facts);
+                       struct flo_pressure_facts *facts);
 /* Starts a switch, as the facts allow. */
 void flo_variants_ask(struct flo_shell *shell, uint32_t place, bool is_smaller);
 /* Stores the variant after a good trial.  The event WRITTEN follows. */

@@ -3,7 +3,7 @@
  *
  * The updater chose a variant when the release was staged.  The store names it,
  * and the larger variant that it replaces.  This file finds the next variant.
- * agent/core/memory/strain.c decides when to switch, and an execution
+ * agent/core/memory/pressure.c decides when to switch, and an execution
  * (agent/core/execution/variant.c) does it. */
 #include <stdlib.h>
 #include <string.h>
@@ -79,7 +79,7 @@ static bool look(struct flo_shell *shell, uint32_t place, uint64_t now)
 }
 
 void flo_variants_look(struct flo_shell *shell, const uint32_t *places, size_t count, uint64_t now,
-                       struct flo_strain_facts *facts)
+                       struct flo_pressure_facts *facts)
 {
     for (size_t i = 0; i < count; i++) {
         const struct flo_variants *variants = &shell->watch.variants[places[i]];

@@ -1,5 +1,5 @@
 /* Watch: reads the sensors once a second.  The pure rules of agent/core/memory
- * decide what the device gives up (strain.h).
+ * decide what the device gives up (pressure.h).
  *
  * A model at a new degradation level is loaded again, smaller, while it has no
  * requests.  Updates wait while the rules forbid them. */
@@ -74,7 +74,7 @@ static void say_power(struct flo_shell *shell, int64_t zone_mc)
              : watch->power.is_low ? "battery"
                                    : "cool and powered again",
              (long long)zone_mc, battery, watch->limits.threads_max,
-             flo_strain_holds(&watch->limits, FLO_STRAIN_LIMIT_UPDATES) ? "wait" : "go on");
+             flo_pressure_holds(&watch->limits, FLO_PRESSURE_LIMIT_UPDATES) ? "wait" : "go on");
     tell(shell, what);
 }
 
@@ -90,7 +90,7 @@ static void look_at_power(struct flo_shell *shell, uint64_t now)
     uint32_t threads = watch->limits.threads_max;
     bool is_new = flo_power_sample(&watch->power, &sample);
 
-    watch->limits = flo_strain_limits(&watch->strain, &watch->power, flo_cpus_allowed());
+    watch->limits = flo_pressure_limits(&watch->pressure, &watch->power, flo_cpus_allowed());
     if (is_new) {
         say_power(shell, sample.zone_mc);
     }
@@ -106,8 +106,8 @@ static void look_at_limits(struct flo_shell *shell)
 {
     struct flo_watch *watch = &shell->watch;
     const struct flo_serve_limits limits = {
-        .holds_batch = flo_strain_holds(&watch->limits, FLO_STRAIN_LIMIT_BATCH),
-        .refuses_loads = flo_strain_holds(&watch->limits, FLO_STRAIN_LIMIT_LOADS)};
+        .holds_batch = flo_pressure_holds(&watch->limits, FLO_PRESSURE_LIMIT_BATCH),
+        .refuses_loads = flo_pressure_holds(&watch->limits, FLO_PRESSURE_LIMIT_LOADS)};
 
     flo_serve_limit(shell->serve, &limits);
     if (watch->limits.set != watch->limits_told) {
@@ -155,7 +155,7 @@ static uint32_t look_around(struct flo_shell *shell, uint64_t now)
 {
     struct flo_watch *watch = &shell->watch;
 
-    return bit(FLO_WAIT_BATTERY, flo_strain_holds(&watch->limits, FLO_STRAIN_LIMIT_UPDATES)) |
+    return bit(FLO_WAIT_BATTERY, flo_pressure_holds(&watch->limits, FLO_PRESSURE_LIMIT_UPDATES)) |
            bit(FLO_WAIT_MAINS, watch->sensed.is_discharging) |
            bit(FLO_WAIT_COOL, watch->power.is_hot) | bit(FLO_WAIT_IDLE, is_asked(shell, now)) |
            bit(FLO_WAIT_UNMETERED, flo_metered_look(&watch->metered, shell->settings.config, now));
@@ -265,17 +265,17 @@ static void post_all(struct flo_shell *shell, chooser *is_it, enum flo_agent_eve
     }
 }
 
-static void carry_out(struct flo_shell *shell, enum flo_strain_step step,
+static void carry_out(struct flo_shell *shell, enum flo_pressure_step step,
                       const struct flo_memory_model *model, uint32_t place)
 {
     struct flo_watch *watch = &shell->watch;
 
-    if (step == FLO_STRAIN_EVICT) {
+    if (step == FLO_PRESSURE_EVICT) {
         post_all(shell, is_idle, FLO_AGENT_EVICT);
-    } else if (step == FLO_STRAIN_PREVIOUS) {
+    } else if (step == FLO_PRESSURE_PREVIOUS) {
         post_all(shell, is_warm, FLO_AGENT_PRESSURE);
-    } else if (step == FLO_STRAIN_SMALLER || step == FLO_STRAIN_LARGER) {
-        flo_variants_ask(shell, place, step == FLO_STRAIN_SMALLER);
+    } else if (step == FLO_PRESSURE_SMALLER || step == FLO_PRESSURE_LARGER) {
+        flo_variants_ask(shell, place, step == FLO_PRESSURE_SMALLER);
     } else {
         watch->rungs[place] = model->rung_min;
         watch->is_demoted[place] = model->is_demoted;
@@ -290,28 +290,28 @@ static void carry_out(struct flo_shell *shell, enum flo_strain_step step,
 static void look_at_memory(struct flo_shell *shell, uint64_t now)
 {
     struct flo_watch *watch = &shell->watch;
-    struct flo_strain_facts facts = {.has_idle = is_any(shell, is_idle),
-                                     .has_previous = is_any(shell, is_warm)};
+    struct flo_pressure_facts facts = {.has_idle = is_any(shell, is_idle),
+                                       .has_previous = is_any(shell, is_warm)};
     struct flo_memory_model models[FLO_MEMORY_MODELS_MAX];
     uint32_t places[FLO_MEMORY_MODELS_MAX];
-    struct flo_strain_sample sample = {.now_ms = now,
-                                       .psi_centipercent = watch->sensed.psi_memory,
-                                       .cgroup_bytes = watch->sensed.cgroup_bytes,
-                                       .cgroup_bytes_max = watch->sensed.cgroup_bytes_max};
+    struct flo_pressure_sample sample = {.now_ms = now,
+                                         .psi_centipercent = watch->sensed.psi_memory,
+                                         .cgroup_bytes = watch->sensed.cgroup_bytes,
+                                         .cgroup_bytes_max = watch->sensed.cgroup_bytes_max};
     size_t count = gather(shell, models, places);
     size_t which = FLO_MEMORY_MODELS_MAX;
-    enum flo_strain_step step;
+    enum flo_pressure_step step;
     bool is_about_one;
-    char what[FLO_STRAIN_TEXT];
+    char what[FLO_PRESSURE_TEXT];
 
     flo_variants_look(shell, places, count, now, &facts);
-    step = flo_strain_sample(&watch->strain, &sample, &facts, models, count,
-                             shell->machine.memory_bytes, &which);
+    step = flo_pressure_sample(&watch->pressure, &sample, &facts, models, count,
+                               shell->machine.memory_bytes, &which);
     is_about_one = which < count;
-    if (step != FLO_STRAIN_NONE) {
+    if (step != FLO_PRESSURE_NONE) {
         carry_out(shell, step, is_about_one ? &models[which] : NULL,
                   is_about_one ? places[which] : 0);
-        flo_strain_say(&sample, step, is_about_one ? &models[which] : NULL, what);
+        flo_pressure_say(&sample, step, is_about_one ? &models[which] : NULL, what);
         tell(shell, what);
     }
 }

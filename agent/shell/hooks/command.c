@@ -22,7 +22,7 @@
 #define NOT_STARTED 127
 
 struct flo_command {
-    struct flo_command_wish wish;
+    struct flo_command_spec spec;
     pid_t pid;
     int output;
     uint64_t until_ms;
@@ -34,12 +34,12 @@ struct flo_command {
 /* ---- the child ---- */
 
 /* Child between fork and exec: only async-signal-safe calls. */
-_Noreturn static void run(const struct flo_command_wish *wish, int output, pid_t parent)
+_Noreturn static void run(const struct flo_command_spec *spec, int output, pid_t parent)
 {
     union {
         const char *const *given;
         char *const *wanted;
-    } arguments = {.given = wish->argv};
+    } arguments = {.given = spec->argv};
     struct sigaction plain;
     sigset_t none;
     int null;
@@ -59,8 +59,8 @@ _Noreturn static void run(const struct flo_command_wish *wish, int output, pid_t
         _exit(NOT_STARTED);
     }
     (void)flo_process_close_at_exec(3);
-    execve(wish->argv[0], arguments.wanted, wish->environment);
-    dprintf(2, "%s: %s", wish->argv[0], strerror(errno));
+    execve(spec->argv[0], arguments.wanted, spec->environment);
+    dprintf(2, "%s: %s", spec->argv[0], strerror(errno));
     _exit(NOT_STARTED);
 }
 
@@ -122,12 +122,12 @@ void flo_command_cancel(struct flo_command *command)
 
 static void tell(struct flo_command *command, int status)
 {
-    const struct flo_command_wish wish = command->wish;
+    const struct flo_command_spec spec = command->spec;
     char words[WORDS_MAX + 1];
 
     flo_text_clean(command->words, command->n_words, words, sizeof(words));
     command_free(command);
-    wish.done(wish.context, status, words);
+    spec.done(spec.context, status, words);
 }
 
 static void look_in(struct flo_command *command)
@@ -164,7 +164,7 @@ static void on_tick(evutil_socket_t fd, short events, void *context)
 
 /* ---- start ---- */
 
-int flo_command_start(struct event_base *base, const struct flo_command_wish *wish,
+int flo_command_start(struct event_base *base, const struct flo_command_spec *spec,
                       struct flo_command **out, struct flo_err *err)
 {
     struct flo_command *command = calloc(1, sizeof(*command));
@@ -176,8 +176,8 @@ int flo_command_start(struct event_base *base, const struct flo_command_wish *wi
         return flo_fail(err, FLO_E_MEMORY, "a command");
     }
     command->output = -1;
-    command->wish = *wish;
-    command->until_ms = flo_now_ms() + wish->ms_max;
+    command->spec = *spec;
+    command->until_ms = flo_now_ms() + spec->ms_max;
     if (pipe2(pipes, O_CLOEXEC) < 0) {
         command_free(command);
         return flo_fail_errno(err, FLO_E_PROCESS, "a pipe");
@@ -186,12 +186,12 @@ int flo_command_start(struct event_base *base, const struct flo_command_wish *wi
     fcntl(pipes[0], F_SETFL, O_NONBLOCK); /* only our end; writes of the program may block */
     command->pid = fork();
     if (command->pid == 0) {
-        run(wish, pipes[1], parent);
+        run(spec, pipes[1], parent);
     }
     close(pipes[1]);
     if (command->pid < 0) {
         command_free(command);
-        return flo_fail_errno(err, FLO_E_PROCESS, "start %.200s", wish->argv[0]);
+        return flo_fail_errno(err, FLO_E_PROCESS, "start %.200s", spec->argv[0]);
     }
     look_in(command);
     *out = command;

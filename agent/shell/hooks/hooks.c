@@ -268,14 +268,14 @@ static int start(struct flo_hook *hook, const char *key, const char *unit, uint6
                  void (*done)(void *context, int status, const char *words), struct flo_err *err)
 {
     FLO_CLEANUP(words_deinit) struct words words = {0};
-    struct flo_command_wish wish = {.argv = words.argv,
+    struct flo_command_spec spec = {.argv = words.argv,
                                     .environment = words.environment,
                                     .ms_max = ms_max,
                                     .context = hook,
                                     .done = done};
     int rv = make_words(hook, key, unit, &words, err);
 
-    return rv < 0 ? rv : flo_command_start(hook->shell->base, &wish, &hook->command, err);
+    return rv < 0 ? rv : flo_command_start(hook->shell->base, &spec, &hook->command, err);
 }
 
 /* ---- the hook ---- */
@@ -570,7 +570,7 @@ static void begin(struct flo_hook *hook)
 
 /* Starts an activation.  While a hook runs only the link moves; the hook
  * follows. */
-static void wish(struct flo_hook *hook)
+static void spec(struct flo_hook *hook)
 {
     struct flo_err err = {0};
 
@@ -585,7 +585,7 @@ static void wish(struct flo_hook *hook)
     }
 }
 
-/* ---- the agent's wishes ---- */
+/* ---- the agent's specs ---- */
 
 static int runtime_of(struct flo_shell *shell, const struct flo_digest *digest, char out[32],
                       struct flo_err *err)
@@ -625,7 +625,7 @@ void flo_hooks_flip(struct flo_shell *shell, const struct flo_release_ref *relea
         post(hook, FLO_AGENT_ILL, FLO_E_HOOK_FAILED, err.what);
         return;
     }
-    wish(hook);
+    spec(hook);
 }
 
 void flo_hooks_unlink(struct flo_shell *shell, const char *model)
@@ -641,7 +641,7 @@ void flo_hooks_unlink(struct flo_shell *shell, const char *model)
     memset(&hook->release, 0, sizeof(hook->release));
     hook->is_again = false;
     snprintf(hook->runtime, sizeof(hook->runtime), "%s", link.runtime);
-    wish(hook);
+    spec(hook);
 }
 
 bool flo_hooks_has_link(struct flo_shell *shell, const char *model)

@@ -31,7 +31,7 @@ void flo_hooks_close(struct flo_shell *shell);
 #define FLO_COMMAND_LATE (-1)
 
 struct flo_command;
-struct flo_command_wish {
+struct flo_command_spec {
     const char *const *argv;  /* begins with an absolute path; NULL ends */
     char *const *environment; /* a list that ends with NULL */
     uint64_t ms_max;
@@ -42,7 +42,7 @@ struct flo_command_wish {
     void (*done)(void *context, int status, const char *words);
 };
 /* FLO_E_PROCESS: the command could not be started. */
-FLO_MUST_USE int flo_command_start(struct event_base *base, const struct flo_command_wish *wish,
+FLO_MUST_USE int flo_command_start(struct event_base *base, const struct flo_command_spec *spec,
                                    struct flo_command **out, struct flo_err *err);
 /* Kills the command without calling `done`.  NULL is fine. */
 void flo_command_cancel(struct flo_command *command);

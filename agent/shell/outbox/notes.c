@@ -10,7 +10,7 @@
  * not limited. */
 #include <string.h>
 
-#include <flotilla/patience.h>
+#include <flotilla/timeouts.h>
 
 #include "agent/shell/outbox/inside.h"
 

@@ -279,19 +279,19 @@ uint32_t flo_report_model_rung(const struct flo_shell *shell, uint32_t index)
 {
     const struct flo_shell_model *model = &shell->models[index];
     int live = shell->agent.models[index].live;
-    uint32_t rung = model->seats[live < 0 ? FLO_AGENT_CURRENT : live].rung;
-    uint32_t strain = shell->watch.rungs[index];
+    uint32_t rung = model->pending[live < 0 ? FLO_AGENT_CURRENT : live].rung;
+    uint32_t pressure = shell->watch.rungs[index];
 
-    return rung > strain ? rung : strain;
+    return rung > pressure ? rung : pressure;
 }
 
-static json_t *limits_json(const struct flo_strain_limits *limits)
+static json_t *limits_json(const struct flo_pressure_limits *limits)
 {
     json_t *list = json_array();
 
-    for (uint32_t i = 0; i < FLO_STRAIN_LIMIT_COUNT; i++) {
-        if (flo_strain_holds(limits, i)) {
-            json_array_append_new(list, json_string(flo_strain_limit_word(i)));
+    for (uint32_t i = 0; i < FLO_PRESSURE_LIMIT_COUNT; i++) {
+        if (flo_pressure_holds(limits, i)) {
+            json_array_append_new(list, json_string(flo_pressure_limit_word(i)));
         }
     }
     return list;

@@ -23,7 +23,7 @@ const char *flo_rung_why_word(enum flo_rung_why why)
 
 static enum flo_rung_why why_memory(const struct flo_watch *watch)
 {
-    return watch->strain.cause == FLO_STRAIN_CGROUP ? FLO_RUNG_CGROUP : FLO_RUNG_PSI;
+    return watch->pressure.cause == FLO_PRESSURE_CGROUP ? FLO_RUNG_CGROUP : FLO_RUNG_PSI;
 }
 
 uint32_t flo_report_rung(const struct flo_shell *shell, enum flo_rung_why *why)

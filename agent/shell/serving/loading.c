@@ -207,15 +207,15 @@ static void on_derived(void *context, int packed_fd)
 
 static void derive(struct flo_shell_loading *loading)
 {
-    struct flo_derived_wish wish = {.fd = loading->source.fd,
+    struct flo_derived_spec spec = {.fd = loading->source.fd,
                                     .model = loading->digest,
                                     .context = loading,
                                     .gets_on = on_gets_on,
                                     .done = on_derived};
     struct flo_err err = {0};
 
-    snprintf(wish.name, sizeof(wish.name), "%s@%s", loading->source.model, loading->source.version);
-    if (flo_shell_derive(loading->shell, &wish, &loading->deriving, &err) < 0) {
+    snprintf(spec.name, sizeof(spec.name), "%s@%s", loading->source.model, loading->source.version);
+    if (flo_shell_derive(loading->shell, &spec, &loading->deriving, &err) < 0) {
         lose(loading, &err);
     }
 }

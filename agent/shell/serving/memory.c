@@ -52,17 +52,17 @@ static bool tell(struct flo_shell *shell, uint32_t model, const struct flo_diges
     const struct flo_release_variant *variant = NULL;
     struct flo_memory_model *out = &told->model;
     const struct flo_release_file *file;
-    const struct flo_model_wish *wish;
+    const struct flo_model_spec *spec;
 
     *told = (struct flo_memory_told){.model = {.weight = FLO_MEMORY_WEIGHT_STANDARD, .rungs = 1}};
     if (flo_digest_is_zero(release) || flo_shell_release_get(shell, release, &document, NULL) < 0) {
         return false;
     }
     memcpy(out->name, document->model, sizeof(out->name));
-    wish = flo_wish_of(&shell->settings, document->model);
-    if (wish != NULL) {
-        out->is_pinned = wish->is_pinned;
-        out->weight = wish->weight;
+    spec = flo_spec_of(&shell->settings, document->model);
+    if (spec != NULL) {
+        out->is_pinned = spec->is_pinned;
+        out->weight = spec->weight;
     }
     file = flo_shell_model_file(shell, release, document, &variant);
     if (variant != NULL && !flo_release_is_native(variant)) {
@@ -301,7 +301,7 @@ void flo_shell_rung_set(struct flo_shell *shell, uint32_t model, enum flo_agent_
     struct flo_memory_rung rungs[FLO_MEMORY_RUNGS];
     uint32_t rung = rung_of(shell, model, role, &out->release);
 
-    shell->models[model].seats[role].rung = rung;
+    shell->models[model].pending[role].rung = rung;
     if (shell->memory.count < 2 || !shell->memory.is_planned) {
         return;
     }

@@ -35,14 +35,14 @@ static void make_route(struct flo_shell *shell, uint32_t model,
 {
     struct flo_serve_route route = {.release = release->digest, .state = state};
     struct flo_shell_files files;
-    const struct flo_model_wish *wish =
-        flo_wish_of(&shell->settings, shell->models[model].slots.model);
+    const struct flo_model_spec *spec =
+        flo_spec_of(&shell->settings, shell->models[model].slots.model);
 
-    if (wish != NULL) {
-        route.n_aliases = wish->n_aliases;
-        memcpy(route.aliases, wish->aliases, sizeof(route.aliases));
-        route.n_tokens = wish->n_tokens;
-        memcpy(route.tokens, wish->tokens, sizeof(route.tokens));
+    if (spec != NULL) {
+        route.n_aliases = spec->n_aliases;
+        memcpy(route.aliases, spec->aliases, sizeof(route.aliases));
+        route.n_tokens = spec->n_tokens;
+        memcpy(route.tokens, spec->tokens, sizeof(route.tokens));
     }
     memcpy(route.model, shell->models[model].slots.model, sizeof(route.model));
     if (release->version[0] != '\0') {

@@ -22,16 +22,16 @@ FLO_MUST_USE int flo_shell_golden_read(struct flo_shell *shell, const struct flo
 /* scoring.c: measures the live releases that have no score yet. */
 void flo_shell_score_look(struct flo_shell *shell);
 
-/* seats.c: starts the load when the plan is known and there is room. */
-void flo_shell_seat(struct flo_shell *shell, const struct flo_agent_action *action);
+/* pending.c: starts the load when the plan is known and there is room. */
+void flo_shell_pending(struct flo_shell *shell, const struct flo_agent_action *action);
 /* Drops the pending load of a role. */
-void flo_shell_seat_leave(struct flo_shell *shell, uint32_t model, enum flo_agent_role role);
+void flo_shell_pending_leave(struct flo_shell *shell, uint32_t model, enum flo_agent_role role);
 /* Makes the second engine the current one. */
-void flo_shell_seat_promote(struct flo_shell *shell, uint32_t model);
+void flo_shell_pending_promote(struct flo_shell *shell, uint32_t model);
 /* Plans again where the releases differ from the planned ones or an engine has
  * ended.  The core is told, and waiting loads begin. */
-void flo_shell_seats_look(struct flo_shell *shell);
-void flo_shell_seats_close(struct flo_shell *shell);
+void flo_shell_pending_look(struct flo_shell *shell);
+void flo_shell_pending_close(struct flo_shell *shell);
 
 /* memory.c: collects the models on the device and the memory of each; false:
  * one is not measured yet. */

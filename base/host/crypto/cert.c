@@ -176,7 +176,7 @@ static int csr_key(const char *pem, size_t bytes, struct flo_public_key *out, st
     return rv;
 }
 
-/* ---- wishes ---- */
+/* ---- specs ---- */
 
 static bool address_read(const char *text, unsigned char *out, int *bytes)
 {
@@ -188,34 +188,34 @@ static bool address_read(const char *text, unsigned char *out, int *bytes)
     return inet_pton(AF_INET6, text, out) == 1;
 }
 
-static int check_wish(const struct flo_certificate_wish *wish, struct flo_err *err)
+static int check_spec(const struct flo_certificate_spec *spec, struct flo_err *err)
 {
     unsigned char address[16];
     int bytes;
 
-    if (wish->life_ms != 0 && (wish->life_ms < 1000 || wish->life_ms > DAYS_MAX * DAY_MS)) {
+    if (spec->life_ms != 0 && (spec->life_ms < 1000 || spec->life_ms > DAYS_MAX * DAY_MS)) {
         return flo_fail(err, FLO_E_USAGE, "a life of %llu ms is not within 1 s and %d days",
-                        (unsigned long long)wish->life_ms, (int)DAYS_MAX);
+                        (unsigned long long)spec->life_ms, (int)DAYS_MAX);
     }
-    if (wish->life_ms == 0 && (wish->days < 1 || wish->days > DAYS_MAX)) {
-        return flo_fail(err, FLO_E_USAGE, "%u day%s %s not within 1 to %d", wish->days,
-                        flo_s(wish->days), flo_plural(wish->days, "is", "are"), (int)DAYS_MAX);
+    if (spec->life_ms == 0 && (spec->days < 1 || spec->days > DAYS_MAX)) {
+        return flo_fail(err, FLO_E_USAGE, "%u day%s %s not within 1 to %d", spec->days,
+                        flo_s(spec->days), flo_plural(spec->days, "is", "are"), (int)DAYS_MAX);
     }
-    if (wish->dns_count > NAMES_MAX || wish->address_count > NAMES_MAX) {
+    if (spec->dns_count > NAMES_MAX || spec->address_count > NAMES_MAX) {
         return flo_fail(err, FLO_E_USAGE, "%zu names and %zu addresses, limit %d each",
-                        wish->dns_count, wish->address_count, (int)NAMES_MAX);
+                        spec->dns_count, spec->address_count, (int)NAMES_MAX);
     }
-    for (size_t i = 0; i < wish->dns_count; i++) {
-        if (!is_dns_name(wish->dns[i])) {
-            return flo_fail(err, FLO_E_USAGE, "`%.80s` is no DNS name", wish->dns[i]);
+    for (size_t i = 0; i < spec->dns_count; i++) {
+        if (!is_dns_name(spec->dns[i])) {
+            return flo_fail(err, FLO_E_USAGE, "`%.80s` is no DNS name", spec->dns[i]);
         }
     }
-    for (size_t i = 0; i < wish->address_count; i++) {
-        if (!address_read(wish->addresses[i], address, &bytes)) {
-            return flo_fail(err, FLO_E_USAGE, "`%.80s` is no IP address", wish->addresses[i]);
+    for (size_t i = 0; i < spec->address_count; i++) {
+        if (!address_read(spec->addresses[i], address, &bytes)) {
+            return flo_fail(err, FLO_E_USAGE, "`%.80s` is no IP address", spec->addresses[i]);
         }
     }
-    return check_common_name(wish->common_name, err);
+    return check_common_name(spec->common_name, err);
 }
 
 /* ---- writing ---- */
@@ -240,20 +240,20 @@ static bool names_push(GENERAL_NAMES *names, int type, const void *data, int byt
 }
 
 /* Adds subjectAltName; the caller has checked both lists. */
-static bool add_names(X509 *certificate, const struct flo_certificate_wish *wish)
+static bool add_names(X509 *certificate, const struct flo_certificate_spec *spec)
 {
-    if (wish->dns_count + wish->address_count == 0) {
+    if (spec->dns_count + spec->address_count == 0) {
         return true;
     }
     GENERAL_NAMES *names = sk_GENERAL_NAME_new_null();
     bool is_whole = names != NULL;
-    for (size_t i = 0; i < wish->dns_count && is_whole; i++) {
-        is_whole = names_push(names, GEN_DNS, wish->dns[i], (int)strlen(wish->dns[i]));
+    for (size_t i = 0; i < spec->dns_count && is_whole; i++) {
+        is_whole = names_push(names, GEN_DNS, spec->dns[i], (int)strlen(spec->dns[i]));
     }
-    for (size_t i = 0; i < wish->address_count && is_whole; i++) {
+    for (size_t i = 0; i < spec->address_count && is_whole; i++) {
         unsigned char address[16];
         int bytes;
-        is_whole = address_read(wish->addresses[i], address, &bytes) &&
+        is_whole = address_read(spec->addresses[i], address, &bytes) &&
                    names_push(names, GEN_IPADD, address, bytes);
     }
     is_whole = is_whole && X509_add1_ext_i2d(certificate, NID_subject_alt_name, names, 0, 0) == 1;
@@ -272,14 +272,14 @@ static bool add_extension(X509 *certificate, X509 *issuer, int nid, const char *
     return is_added;
 }
 
-static bool add_usages(X509 *certificate, X509 *issuer, const struct flo_certificate_wish *wish)
+static bool add_usages(X509 *certificate, X509 *issuer, const struct flo_certificate_spec *spec)
 {
-    if (!wish->is_server && !wish->is_client) {
+    if (!spec->is_server && !spec->is_client) {
         return true;
     }
     return add_extension(certificate, issuer, NID_ext_key_usage,
-                         !wish->is_client   ? "serverAuth"
-                         : !wish->is_server ? "clientAuth"
+                         !spec->is_client   ? "serverAuth"
+                         : !spec->is_server ? "clientAuth"
                                             : "serverAuth,clientAuth");
 }
 
@@ -304,22 +304,22 @@ static bool set_serial(X509 *certificate)
     return ASN1_STRING_set(X509_get_serialNumber(certificate), serial, sizeof(serial)) == 1;
 }
 
-static uint64_t wish_now_ms(const struct flo_certificate_wish *wish)
+static uint64_t spec_now_ms(const struct flo_certificate_spec *spec)
 {
-    return wish->now_ms != 0 ? wish->now_ms : flo_wall_ms();
+    return spec->now_ms != 0 ? spec->now_ms : flo_wall_ms();
 }
 
 /* `issuer` NULL: the certificate is self-signed. */
 static bool fill_cert(X509 *certificate, X509 *issuer, uint64_t end_max_ms,
-                      const struct flo_certificate_wish *wish)
+                      const struct flo_certificate_spec *spec)
 {
-    uint64_t now_ms = wish_now_ms(wish);
-    uint64_t end_ms = now_ms + (wish->life_ms != 0 ? wish->life_ms : wish->days * DAY_MS);
+    uint64_t now_ms = spec_now_ms(spec);
+    uint64_t end_ms = now_ms + (spec->life_ms != 0 ? spec->life_ms : spec->days * DAY_MS);
     bool is_authority = issuer == NULL;
     X509 *by = is_authority ? certificate : issuer;
 
     return X509_set_version(certificate, X509_VERSION_3) == 1 &&
-           name_add(X509_get_subject_name(certificate), wish->common_name) &&
+           name_add(X509_get_subject_name(certificate), spec->common_name) &&
            X509_set_issuer_name(certificate, X509_get_subject_name(by)) == 1 &&
            set_serial(certificate) &&
            flo_x509_time(X509_getm_notBefore(certificate),
@@ -333,12 +333,12 @@ static bool fill_cert(X509 *certificate, X509 *issuer, uint64_t end_max_ms,
            add_extension(certificate, by, NID_key_usage,
                          is_authority ? "critical,keyCertSign,cRLSign"
                                       : "critical,digitalSignature") &&
-           (is_authority || (add_usages(certificate, by, wish) && add_names(certificate, wish)));
+           (is_authority || (add_usages(certificate, by, spec) && add_names(certificate, spec)));
 }
 
 /* Makes a certificate for the key `holder`, signed by `key`. */
 static int write_cert(const struct flo_key *key, X509 *issuer, uint64_t end_max_ms,
-                      const struct flo_public_key *holder, const struct flo_certificate_wish *wish,
+                      const struct flo_public_key *holder, const struct flo_certificate_spec *spec,
                       struct flo_buf *pem, struct flo_err *err)
 {
     FLO_CLEANUP(key_deinit) EVP_PKEY *pair = flo_x509_private(key);
@@ -348,7 +348,7 @@ static int write_cert(const struct flo_key *key, X509 *issuer, uint64_t end_max_
 
     if (pair == NULL || subject == NULL || certificate == NULL || bio == NULL ||
         X509_set_pubkey(certificate, subject) != 1 ||
-        !fill_cert(certificate, issuer, end_max_ms, wish) ||
+        !fill_cert(certificate, issuer, end_max_ms, spec) ||
         X509_sign(certificate, pair, EVP_sha256()) <= 0 ||
         PEM_write_bio_X509(bio, certificate) != 1) {
         BIO_free(bio);
@@ -357,11 +357,11 @@ static int write_cert(const struct flo_key *key, X509 *issuer, uint64_t end_max_
     return flo_x509_append(bio, pem, err);
 }
 
-int flo_authority_make(const struct flo_key *key, const struct flo_certificate_wish *wish,
+int flo_authority_make(const struct flo_key *key, const struct flo_certificate_spec *spec,
                        struct flo_buf *pem, struct flo_err *err)
 {
-    FLO_TRY(check_wish(wish, err));
-    return write_cert(key, NULL, UINT64_MAX, flo_key_public(key), wish, pem, err);
+    FLO_TRY(check_spec(spec, err));
+    return write_cert(key, NULL, UINT64_MAX, flo_key_public(key), spec, pem, err);
 }
 
 /* ---- reading ---- */
@@ -546,26 +546,26 @@ static int read_authority(const struct flo_key *key, const char *pem, size_t byt
 
 int flo_certificate_issue_for(const struct flo_key *authority, const char *authority_pem,
                               size_t authority_bytes, const struct flo_public_key *holder,
-                              const struct flo_certificate_wish *wish, struct flo_buf *pem,
+                              const struct flo_certificate_spec *spec, struct flo_buf *pem,
                               struct flo_err *err)
 {
     FLO_CLEANUP(x509_deinit) X509 *issuer = NULL;
     struct flo_certificate facts;
 
-    FLO_TRY(check_wish(wish, err));
-    FLO_TRY(read_authority(authority, authority_pem, authority_bytes, wish_now_ms(wish), &issuer,
+    FLO_TRY(check_spec(spec, err));
+    FLO_TRY(read_authority(authority, authority_pem, authority_bytes, spec_now_ms(spec), &issuer,
                            &facts, err));
-    return write_cert(authority, issuer, facts.not_after_ms, holder, wish, pem, err);
+    return write_cert(authority, issuer, facts.not_after_ms, holder, spec, pem, err);
 }
 
 int flo_certificate_issue(const struct flo_key *authority, const char *authority_pem,
                           size_t authority_bytes, const char *csr_pem, size_t csr_bytes,
-                          const struct flo_certificate_wish *wish, struct flo_buf *pem,
+                          const struct flo_certificate_spec *spec, struct flo_buf *pem,
                           struct flo_err *err)
 {
     struct flo_public_key holder;
 
     FLO_TRY(csr_key(csr_pem, csr_bytes, &holder, err));
-    return flo_certificate_issue_for(authority, authority_pem, authority_bytes, &holder, wish, pem,
+    return flo_certificate_issue_for(authority, authority_pem, authority_bytes, &holder, spec, pem,
                                      err);
 }

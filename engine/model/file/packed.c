@@ -144,7 +144,7 @@ int flo_model_check(const struct flo_gguf *gguf, bool for_this_cpu,
 
     rv = flo_hparams_read(gguf, &arch, &hparams, err);
     FLO_TRY(rv);
-    if (for_this_cpu && (rv = flo_kernel_choose(flo_kernel_wish(NULL), false, &kernel, err)) < 0) {
+    if (for_this_cpu && (rv = flo_kernel_choose(flo_kernel_spec(NULL), false, &kernel, err)) < 0) {
         return rv;
     }
     rv = flo_weights_bind(gguf, arch, &hparams, kernel, &weights, err);

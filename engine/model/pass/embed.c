@@ -6,7 +6,7 @@
 
 #include "engine/model/pass/pass.h"
 
-struct wish {
+struct spec {
     enum flo_pooling pooling;
     float *vector;
 };
@@ -15,22 +15,22 @@ struct wish {
  * same bits however it was split into batches. */
 static int add_rows(void *context, struct flo_session *session, uint32_t count)
 {
-    const struct wish *wish = context;
+    const struct spec *spec = context;
     struct flo_engine *e = session->engine;
     const struct flo_weights *w = &e->weights;
     uint32_t n = e->hparams.n_embd;
-    uint32_t first = wish->pooling == FLO_POOLING_LAST ? count - 1 : 0;
+    uint32_t first = spec->pooling == FLO_POOLING_LAST ? count - 1 : 0;
 
     for (uint32_t t = first; t < count; t++) {
         float *state = e->scratch.y;
 
         flo_pass_norm(e, e->scratch.x + (size_t)t * n, w->output_norm, w->output_norm_bias, n,
                       state);
-        for (uint32_t i = 0; i < n && wish->pooling == FLO_POOLING_MEAN; i++) {
-            wish->vector[i] += state[i];
+        for (uint32_t i = 0; i < n && spec->pooling == FLO_POOLING_MEAN; i++) {
+            spec->vector[i] += state[i];
         }
-        if (wish->pooling == FLO_POOLING_LAST) {
-            memcpy(wish->vector, state, n * sizeof(*state));
+        if (spec->pooling == FLO_POOLING_LAST) {
+            memcpy(spec->vector, state, n * sizeof(*state));
         }
     }
     return 0;
@@ -39,9 +39,9 @@ static int add_rows(void *context, struct flo_session *session, uint32_t count)
 int flo_session_embed(struct flo_session *session, const int32_t *tokens, size_t count,
                       enum flo_pooling pooling, float *vector, struct flo_err *err)
 {
-    struct wish wish = {pooling, vector};
+    struct spec spec = {pooling, vector};
 
-    return flo_session_append(session, tokens, count, NULL, add_rows, &wish, err);
+    return flo_session_append(session, tokens, count, NULL, add_rows, &spec, err);
 }
 
 bool flo_embedding_finish(float *vector, uint32_t n_embd)

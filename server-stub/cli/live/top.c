@@ -230,19 +230,19 @@ static void head(const struct top *top, struct flo_buf *out)
     flo_buf_text(out, "\n\n");
 }
 
-static void text_of(const struct top *top, struct flo_out_wish wish, struct flo_buf *out)
+static void text_of(const struct top *top, struct flo_out_spec spec, struct flo_buf *out)
 {
     struct flo_err err = {0};
     json_t *rollout;
     size_t i;
 
     head(top, out);
-    if (flo_out_render(&wish, top->rows, FLO_COLUMNS(top_release), out, &err) < 0) {
+    if (flo_out_render(&spec, top->rows, FLO_COLUMNS(top_release), out, &err) < 0) {
         flo_buf_printf(out, "%s\n", err.what);
     }
     if (json_array_size(top->rollouts) > 0) {
         flo_buf_text(out, "\n");
-        (void)!flo_out_render(&wish, top->rollouts, FLO_COLUMNS(top_rollout), out, &err);
+        (void)!flo_out_render(&spec, top->rollouts, FLO_COLUMNS(top_rollout), out, &err);
     }
     json_array_foreach(top->rollouts, i, rollout)
     {
@@ -310,13 +310,13 @@ static int look_on(struct top *top, struct flo_err *err)
         FLO_CLEANUP(flo_buf_deinit) struct flo_buf text = {0};
         size_t width = flo_terminal_width(STDOUT_FILENO);
         struct flo_err gone = {0};
-        struct flo_out_wish wish = {.width = width, .has_heads = true, .now_ms = flo_wall_ms()};
+        struct flo_out_spec spec = {.width = width, .has_heads = true, .now_ms = flo_wall_ms()};
         rv = gather(top, &gone);
         if (rv < 0) { /* the controller may return soon */
             flo_buf_printf(&text, "%s: %s\n", flo_error_id(rv), gone.what);
             *err = gone;
         } else {
-            text_of(top, wish, &text);
+            text_of(top, spec, &text);
         }
         draw(&text, width, flo_terminal_height(STDOUT_FILENO));
         drop(top);
@@ -333,7 +333,7 @@ int flo_cmd_top(struct flo_cli *cli, struct flo_err *err)
 {
     struct top top = {.cli = cli};
     FLO_CLEANUP(flo_buf_deinit) struct flo_buf text = {0};
-    struct flo_out_wish wish = {.has_heads = true, .now_ms = flo_wall_ms()};
+    struct flo_out_spec spec = {.has_heads = true, .now_ms = flo_wall_ms()};
 
     bool once = flo_args_has(&cli->args, "once");
     if (cli->is_tty && !flo_out_is_data(cli) && !once) {
@@ -343,7 +343,7 @@ int flo_cmd_top(struct flo_cli *cli, struct flo_err *err)
     if (rv == 0 && flo_out_is_data(cli)) {
         flo_out_table(cli, top.rows, FLO_COLUMNS(top_release));
     } else if (rv == 0) {
-        text_of(&top, wish, &text);
+        text_of(&top, spec, &text);
         fputs(text.data != NULL ? text.data : "", stdout);
     }
     drop(&top);

@@ -86,13 +86,13 @@ static struct flo_column column_of(const struct flo_column *columns, size_t coun
                           : (struct flo_column){.head = unknown->head, .path = unknown->path};
 }
 
-int flo_choose_columns(const struct flo_out_wish *wish, const json_t *items,
+int flo_choose_columns(const struct flo_out_spec *spec, const json_t *items,
                        const struct flo_column *columns, size_t count, struct flo_column *chosen,
                        size_t *shown, struct flo_err *err)
 {
     static struct unknown unknown[FLO_COLUMNS_MAX];
-    const char *at = wish->fields;
-    bool is_all = wish->form == FLO_OUT_WIDE || wish->form == FLO_OUT_CSV;
+    const char *at = spec->fields;
+    bool is_all = spec->form == FLO_OUT_WIDE || spec->form == FLO_OUT_CSV;
     char word[64];
 
     *shown = 0;
@@ -249,11 +249,11 @@ void flo_out_sort(json_t **items)
     *items = out;
 }
 
-int flo_choose_items(const struct flo_out_wish *wish, const json_t *items,
+int flo_choose_items(const struct flo_out_spec *spec, const json_t *items,
                      const struct flo_column *columns, size_t count, json_t **out,
                      struct flo_err *err)
 {
-    const char *at = wish->sort;
+    const char *at = spec->sort;
     char word[64];
 
     order_count = 0;

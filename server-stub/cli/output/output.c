@@ -27,9 +27,9 @@ bool flo_out_is_data(const struct flo_cli *cli)
     return flo_out_form(cli) > FLO_OUT_WIDE || flo_args_has(&cli->args, "fields");
 }
 
-static struct flo_out_wish wish_of(const struct flo_cli *cli)
+static struct flo_out_spec spec_of(const struct flo_cli *cli)
 {
-    return (struct flo_out_wish){
+    return (struct flo_out_spec){
         .form = flo_out_form(cli),
         .fields = flo_args_text(&cli->args, "fields", NULL),
         .sort = flo_args_global(&cli->args, "sort", NULL),
@@ -41,14 +41,14 @@ static struct flo_out_wish wish_of(const struct flo_cli *cli)
     };
 }
 
-static void show(const struct flo_cli *cli, const struct flo_out_wish *wish, const json_t *json,
+static void show(const struct flo_cli *cli, const struct flo_out_spec *spec, const json_t *json,
                  const struct flo_column *columns, size_t count)
 {
     FLO_CLEANUP(flo_buf_deinit) struct flo_buf text = {0};
     struct flo_err err = {0};
 
     (void)cli;
-    if (flo_out_render(wish, json, columns, count, &text, &err) < 0) {
+    if (flo_out_render(spec, json, columns, count, &text, &err) < 0) {
         refused = refused.code == 0 ? err : refused;
     } else if (text.bytes > 0) {
         fwrite(text.data, 1, text.bytes, stdout);
@@ -59,9 +59,9 @@ static void show(const struct flo_cli *cli, const struct flo_out_wish *wish, con
 void flo_out_table(const struct flo_cli *cli, const json_t *items, const struct flo_column *columns,
                    size_t count)
 {
-    const struct flo_out_wish wish = wish_of(cli);
+    const struct flo_out_spec spec = spec_of(cli);
 
-    show(cli, &wish, items, columns, count);
+    show(cli, &spec, items, columns, count);
 }
 
 void flo_out_object(const struct flo_cli *cli, const json_t *object,
@@ -90,12 +90,12 @@ static size_t own_columns(const json_t *json, struct flo_column *columns)
 void flo_out_json(const struct flo_cli *cli, const json_t *json)
 {
     struct flo_column columns[FLO_COLUMNS_MAX];
-    struct flo_out_wish wish = wish_of(cli);
+    struct flo_out_spec spec = spec_of(cli);
 
-    if (wish.form <= FLO_OUT_WIDE && wish.fields == NULL) {
-        wish.form = FLO_OUT_JSON;
+    if (spec.form <= FLO_OUT_WIDE && spec.fields == NULL) {
+        spec.form = FLO_OUT_JSON;
     }
-    show(cli, &wish, json, columns, own_columns(json, columns));
+    show(cli, &spec, json, columns, own_columns(json, columns));
 }
 
 void flo_out_done(const struct flo_cli *cli, json_t *object, const char *format, ...)

@@ -66,7 +66,7 @@ enum flo_out_form {
 };
 
 /* Output options. */
-struct flo_out_wish {
+struct flo_out_spec {
     enum flo_out_form form;
     const char *fields; /* "name,serving.version"; NULL: all */
     const char *sort;   /* "state,-last_seen_at_ms"; NULL: unsorted */
@@ -79,7 +79,7 @@ struct flo_out_wish {
 
 /* Renders a list, or one object, with these columns.  FLO_E_USAGE: --fields or
  * --sort name unknown fields; nothing is appended then. */
-FLO_MUST_USE int flo_out_render(const struct flo_out_wish *wish, const json_t *json,
+FLO_MUST_USE int flo_out_render(const struct flo_out_spec *spec, const json_t *json,
                                 const struct flo_column *columns, size_t count, struct flo_buf *out,
                                 struct flo_err *err);
 FLO_MUST_USE int flo_out_form_parse(const char *word, enum flo_out_form *out);
@@ -97,16 +97,16 @@ void flo_cell_show(const json_t *item, const struct flo_column *column, uint64_t
 bool flo_cell_raw(const json_t *item, const struct flo_column *column, struct flo_buf *out);
 /* Chooses the wanted columns, at most FLO_COLUMNS_MAX; *shown is their
  * number. */
-FLO_MUST_USE int flo_choose_columns(const struct flo_out_wish *wish, const json_t *items,
+FLO_MUST_USE int flo_choose_columns(const struct flo_out_spec *spec, const json_t *items,
                                     const struct flo_column *columns, size_t count,
                                     struct flo_column *chosen, size_t *shown, struct flo_err *err);
 /* Gets the items with only the wanted keys, in the wanted order: a new
  * reference. */
-FLO_MUST_USE int flo_choose_items(const struct flo_out_wish *wish, const json_t *items,
+FLO_MUST_USE int flo_choose_items(const struct flo_out_spec *spec, const json_t *items,
                                   const struct flo_column *columns, size_t count, json_t **out,
                                   struct flo_err *err);
 json_t *flo_choose_keys(const json_t *item, const struct flo_column *chosen, size_t count);
-void flo_out_rows(const struct flo_out_wish *wish, const json_t *items,
+void flo_out_rows(const struct flo_out_spec *spec, const json_t *items,
                   const struct flo_column *columns, size_t count, struct flo_buf *out);
 
 /* ---- what commands call ---- */

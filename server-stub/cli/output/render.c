@@ -32,13 +32,13 @@ static bool is_formula(const char *text)
 
 /* Appends a cell by RFC 4180, with \n.  A ' precedes a text that a spreadsheet
  * would evaluate. */
-static void sheet_cell(const struct flo_out_wish *wish, const char *text, bool is_text,
+static void sheet_cell(const struct flo_out_spec *spec, const char *text, bool is_text,
                        struct flo_buf *out)
 {
     char clean[4 * FLO_CELL_BYTES];
     bool is_odd = is_text && is_formula(text);
 
-    if (wish->is_tty) {
+    if (spec->is_tty) {
         flo_text_clean(text, strlen(text), clean, sizeof(clean));
         text = clean;
     }
@@ -56,20 +56,20 @@ static void sheet_cell(const struct flo_out_wish *wish, const char *text, bool i
     flo_buf_text(out, "\"");
 }
 
-static void sheet(const struct flo_out_wish *wish, const json_t *items,
+static void sheet(const struct flo_out_spec *spec, const json_t *items,
                   const struct flo_column *columns, size_t count, struct flo_buf *out)
 {
-    for (size_t i = 0; wish->has_heads && i < count; i++) {
+    for (size_t i = 0; spec->has_heads && i < count; i++) {
         flo_buf_text(out, i > 0 ? "," : "");
-        sheet_cell(wish, columns[i].path, true, out);
+        sheet_cell(spec, columns[i].path, true, out);
     }
-    flo_buf_text(out, wish->has_heads ? "\n" : "");
+    flo_buf_text(out, spec->has_heads ? "\n" : "");
     for (size_t k = 0; k < flo_items_count(items); k++) {
         for (size_t i = 0; i < count; i++) {
             FLO_CLEANUP(flo_buf_deinit) struct flo_buf cell = {0};
             bool is_text = flo_cell_raw(flo_items_at(items, k), &columns[i], &cell);
             flo_buf_text(out, i > 0 ? "," : "");
-            sheet_cell(wish, cell.data != NULL ? cell.data : "", is_text, out);
+            sheet_cell(spec, cell.data != NULL ? cell.data : "", is_text, out);
         }
         flo_buf_text(out, "\n");
     }
@@ -146,7 +146,7 @@ static json_t *reduced(const json_t *items, const struct flo_column *chosen, siz
 
 /* Appends one word per item, as input for another command: its name, or its id
  * if the table begins with one. */
-static void add_names(const struct flo_out_wish *wish, const json_t *items,
+static void add_names(const struct flo_out_spec *spec, const json_t *items,
                       const struct flo_column *columns, size_t count, struct flo_buf *out)
 {
     static const struct flo_column name = {"NAME", "name", CELL_TEXT, false};
@@ -156,16 +156,16 @@ static void add_names(const struct flo_out_wish *wish, const json_t *items,
     for (size_t k = 0; k < flo_items_count(items); k++) {
         const json_t *item = flo_items_at(items, k);
         const struct flo_column *column =
-            (has_id || wish->fields != NULL || flo_out_text(item, "name", NULL) == NULL) &&
+            (has_id || spec->fields != NULL || flo_out_text(item, "name", NULL) == NULL) &&
                     count > 0
                 ? &columns[0]
                 : &name;
-        flo_cell_show(item, column, wish->now_ms, cell);
+        flo_cell_show(item, column, spec->now_ms, cell);
         flo_buf_printf(out, "%s\n", cell);
     }
 }
 
-int flo_out_render(const struct flo_out_wish *wish, const json_t *json,
+int flo_out_render(const struct flo_out_spec *spec, const json_t *json,
                    const struct flo_column *columns, size_t count, struct flo_buf *out,
                    struct flo_err *err)
 {
@@ -174,10 +174,10 @@ int flo_out_render(const struct flo_out_wish *wish, const json_t *json,
     FLO_CLEANUP(flo_json_cleanup) json_t *some = NULL;
     size_t shown = 0;
 
-    FLO_TRY(flo_choose_items(wish, json, columns, count, &items, err));
-    FLO_TRY(flo_choose_columns(wish, items, columns, count, chosen, &shown, err));
-    some = wish->fields != NULL ? reduced(items, chosen, shown) : json_incref(items);
-    switch (wish->form) {
+    FLO_TRY(flo_choose_items(spec, json, columns, count, &items, err));
+    FLO_TRY(flo_choose_columns(spec, items, columns, count, chosen, &shown, err));
+    some = spec->fields != NULL ? reduced(items, chosen, shown) : json_incref(items);
+    switch (spec->form) {
     case FLO_OUT_JSON:
         add_json(some, out);
         break;
@@ -190,13 +190,13 @@ int flo_out_render(const struct flo_out_wish *wish, const json_t *json,
         add_yaml(some, out);
         break;
     case FLO_OUT_CSV:
-        sheet(wish, items, chosen, shown, out);
+        sheet(spec, items, chosen, shown, out);
         break;
     case FLO_OUT_NAME:
-        add_names(wish, items, chosen, shown, out);
+        add_names(spec, items, chosen, shown, out);
         break;
     default:
-        flo_out_rows(wish, items, chosen, shown, out);
+        flo_out_rows(spec, items, chosen, shown, out);
     }
     return out->failed ? flo_fail(err, FLO_E_MEMORY, "the answer") : 0;
 }

@@ -8,7 +8,7 @@
 #define LEAST_WIDTH 6 /* minimum width of a column that is cut to fit the terminal */
 
 struct table {
-    const struct flo_out_wish *wish;
+    const struct flo_out_spec *spec;
     const struct flo_column *columns;
     size_t count;
     size_t widths[FLO_COLUMNS_MAX];
@@ -19,9 +19,9 @@ static void measure(struct table *table, const json_t *items)
     char cell[FLO_CELL_BYTES];
 
     for (size_t i = 0; i < table->count; i++) {
-        table->widths[i] = table->wish->has_heads ? flo_text_width(table->columns[i].head) : 0;
+        table->widths[i] = table->spec->has_heads ? flo_text_width(table->columns[i].head) : 0;
         for (size_t k = 0; k < flo_items_count(items); k++) {
-            flo_cell_show(flo_items_at(items, k), &table->columns[i], table->wish->now_ms, cell);
+            flo_cell_show(flo_items_at(items, k), &table->columns[i], table->spec->now_ms, cell);
             size_t chars = flo_text_width(cell);
             table->widths[i] = chars > table->widths[i] ? chars : table->widths[i];
         }
@@ -54,10 +54,10 @@ static void fit(struct table *table)
                 second = table->widths[i];
             }
         }
-        if (all <= table->wish->width || room <= LEAST_WIDTH) {
+        if (all <= table->spec->width || room <= LEAST_WIDTH) {
             return;
         }
-        size_t over = all - table->wish->width;
+        size_t over = all - table->spec->width;
         room -= second;
         table->widths[widest] -= over < room ? over : room;
     }
@@ -81,28 +81,28 @@ static void add_cell(const struct table *table, size_t i, const char *text, cons
     }
 }
 
-void flo_out_rows(const struct flo_out_wish *wish, const json_t *items,
+void flo_out_rows(const struct flo_out_spec *spec, const json_t *items,
                   const struct flo_column *columns, size_t count, struct flo_buf *out)
 {
-    struct table table = {.wish = wish, .columns = columns, .count = count};
+    struct table table = {.spec = spec, .columns = columns, .count = count};
     char cell[FLO_CELL_BYTES];
 
     if (count == 0) {
         return;
     }
     measure(&table, items);
-    if (wish->width > 0 && wish->form == FLO_OUT_TABLE) {
+    if (spec->width > 0 && spec->form == FLO_OUT_TABLE) {
         fit(&table);
     }
-    for (size_t i = 0; wish->has_heads && i < count; i++) {
-        add_cell(&table, i, columns[i].head, wish->has_colour ? FLO_TONE_HEAD : "", out);
+    for (size_t i = 0; spec->has_heads && i < count; i++) {
+        add_cell(&table, i, columns[i].head, spec->has_colour ? FLO_TONE_HEAD : "", out);
     }
-    flo_buf_text(out, wish->has_heads ? "\n" : "");
+    flo_buf_text(out, spec->has_heads ? "\n" : "");
     for (size_t k = 0; k < flo_items_count(items); k++) {
         for (size_t i = 0; i < count; i++) {
-            flo_cell_show(flo_items_at(items, k), &columns[i], wish->now_ms, cell);
+            flo_cell_show(flo_items_at(items, k), &columns[i], spec->now_ms, cell);
             add_cell(&table, i, cell,
-                     wish->has_colour && columns[i].form == CELL_STATE ? flo_tone_of(cell) : "",
+                     spec->has_colour && columns[i].form == CELL_STATE ? flo_tone_of(cell) : "",
                      out);
         }
         flo_buf_text(out, "\n");

@@ -123,9 +123,9 @@ static int await(int listener, const char *state, uint64_t wait_ms, struct flo_c
 
 /* ---- the way by the provider ---- */
 
-static int open_port(uint64_t wish, int *out, uint16_t *port, struct flo_err *err)
+static int open_port(uint64_t spec, int *out, uint16_t *port, struct flo_err *err)
 {
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)wish)};
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)spec)};
     socklen_t bytes = sizeof(address);
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     int one = 1; /* reuse the port of a recent login */
@@ -134,7 +134,7 @@ static int open_port(uint64_t wish, int *out, uint16_t *port, struct flo_err *er
     if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) < 0 ||
         bind(fd, (struct sockaddr *)&address, bytes) < 0 || listen(fd, 4) < 0 ||
         getsockname(fd, (struct sockaddr *)&address, &bytes) < 0) {
-        flo_fail_errno(err, FLO_E_PORT_IN_USE, "127.0.0.1:%llu", (unsigned long long)wish);
+        flo_fail_errno(err, FLO_E_PORT_IN_USE, "127.0.0.1:%llu", (unsigned long long)spec);
         flo_fd_cleanup(&fd);
         return FLO_E_PORT_IN_USE;
     }
@@ -163,16 +163,16 @@ static int by_provider(struct flo_cli *cli, const char *name, struct flo_err *er
     FLO_CLEANUP(flo_json_cleanup) json_t *login = NULL;
     FLO_CLEANUP(flo_json_cleanup) json_t *session = NULL;
     struct flo_callback back = {.code = ""};
-    uint64_t wish;
+    uint64_t spec;
     uint64_t wait_ms;
     uint16_t port = 0;
 
-    FLO_TRY(flo_args_u64(&cli->args, "port", 1, 65535, 0, &wish, err));
+    FLO_TRY(flo_args_u64(&cli->args, "port", 1, 65535, 0, &spec, err));
     FLO_TRY(flo_args_ms(&cli->args, "timeout", WAIT_MS, &wait_ms, err));
     wait_ms = wait_ms < WAIT_MS ? wait_ms : WAIT_MS;
     FLO_CLEANUP(flo_fd_cleanup) int listener = -1;
     char redirect[64];
-    FLO_TRY(open_port(wish, &listener, &port, err));
+    FLO_TRY(open_port(spec, &listener, &port, err));
     snprintf(redirect, sizeof(redirect), "http://127.0.0.1:%u%s", port, FLO_CALLBACK_PATH);
     FLO_CLEANUP(flo_json_cleanup)
     json_t *body = json_pack("{s:s}", "redirect", redirect);

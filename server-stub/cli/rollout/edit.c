@@ -75,7 +75,7 @@ int flo_cmd_rollout_edit(struct flo_cli *cli, struct flo_err *err)
                                 "flotilla rollout edit --help lists them");
     }
     FLO_TRY(flo_api_get(cli, path, &before, err));
-    FLO_TRY(flo_rollout_edit_wish(cli, json_object_get(before, "spec"), &wanted, err));
+    FLO_TRY(flo_rollout_edit_spec(cli, json_object_get(before, "spec"), &wanted, err));
     body = json_pack("{s:o,s:s}", "change", difference(json_object_get(before, "spec"), wanted),
                      "reason", flo_args_text(&cli->args, "reason", ""));
     int rv = flo_rollout_path(id, "", path, sizeof(path), err);

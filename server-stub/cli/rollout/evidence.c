@@ -10,7 +10,7 @@
 #include "base/host/digest.h"
 
 #include "server-stub/cli/rollout/rollout.h"
-#include "server-stub/core/gate/study/study.h"
+#include "server-stub/core/gate/analysis/analysis.h"
 
 #define PAGE 50
 #define SAME 1e-9 /* relative difference, or absolute below 1 */
@@ -113,7 +113,7 @@ static void judge(struct told *told, const json_t *record)
     }
     told->records++;
     told->looks += json_is_integer(json_object_get(record, "look")) ? 1 : 0;
-    int rv = flo_study_replay(record, on_row, told, &worst, &err);
+    int rv = flo_analysis_replay(record, on_row, told, &worst, &err);
     told->worst = fmax(told->worst, worst);
     tell_slices(told, "slices");
     tell_slices(told, "moved");

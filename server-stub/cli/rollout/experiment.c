@@ -91,7 +91,7 @@ int flo_cmd_experiment_start(struct flo_cli *cli, struct flo_err *err)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *spec = NULL;
 
-    FLO_TRY(flo_rollout_wish(cli, &spec, err));
+    FLO_TRY(flo_rollout_spec(cli, &spec, err));
     if (json_object_get(spec, "phases") == NULL) {
         FLO_TRY(add_phases(cli, spec, err));
     } else if (flo_args_has(&cli->args, "share")) {
@@ -143,7 +143,7 @@ static json_t *arm(const char *name, const char *release, uint64_t devices, uint
 static json_t *arms_of(const json_t *rollout)
 {
     const json_t *phases = json_object_get(rollout, "phases");
-    const json_t *wished = json_object_get(json_object_get(rollout, "spec"), "phases");
+    const json_t *specified = json_object_get(json_object_get(rollout, "spec"), "phases");
     uint64_t updated = 0, good = 0, others = 0;
     bool is_past = false;
     json_t *phase;
@@ -158,7 +158,7 @@ static json_t *arms_of(const json_t *rollout)
         }
         updated += devices;
         good += flo_out_u64(phase, "counts.succeeded");
-        is_past = strcmp(flo_out_text(json_array_get(wished, i), "until", ""), "promoted") == 0;
+        is_past = strcmp(flo_out_text(json_array_get(specified, i), "until", ""), "promoted") == 0;
     }
     json_t *list = json_array();
     const char *split_of = flo_out_text(rollout, "split_of", "");

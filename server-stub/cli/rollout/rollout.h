@@ -8,11 +8,11 @@
 /* Builds the specification of `rollout start`: --file, overridden by flags.
  * The controller's own reader checks it before it is sent, so a wrong field is
  * reported with its line.  New reference. */
-FLO_MUST_USE int flo_rollout_wish(struct flo_cli *cli, json_t **out, struct flo_err *err);
+FLO_MUST_USE int flo_rollout_spec(struct flo_cli *cli, json_t **out, struct flo_err *err);
 /* Builds the specification of `rollout edit`.  A --file with a release is the
  * whole specification; otherwise its members, and the flags, override the
  * earlier one. */
-FLO_MUST_USE int flo_rollout_edit_wish(struct flo_cli *cli, const json_t *before, json_t **out,
+FLO_MUST_USE int flo_rollout_edit_spec(struct flo_cli *cli, const json_t *before, json_t **out,
                                        struct flo_err *err);
 /* Tells whether a flag or --file gives any change. */
 bool flo_rollout_edit_is_asked(const struct flo_args *args);
@@ -40,7 +40,7 @@ FLO_MUST_USE int flo_rollout_fill(struct flo_cli *cli, json_t *rollout, struct f
 void flo_rollout_print(const struct flo_cli *cli, const json_t *rollout);
 /* Prints older rollouts that lose devices to this one. */
 void flo_rollout_print_overlaps(const json_t *rollout);
-/* Judges the records of a rollout's study again, and prints what changed.
+/* Judges the records of a rollout's analysis again, and prints what changed.
  * FLO_E_GATE_EVIDENCE: a verdict differs. */
 FLO_MUST_USE int flo_rollout_explain_evidence(struct flo_cli *cli, const char *id,
                                               struct flo_err *err);

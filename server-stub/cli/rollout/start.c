@@ -42,6 +42,6 @@ int flo_cmd_rollout_start(struct flo_cli *cli, struct flo_err *err)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *spec = NULL;
 
-    FLO_TRY(flo_rollout_wish(cli, &spec, err));
+    FLO_TRY(flo_rollout_spec(cli, &spec, err));
     return flo_rollout_send(cli, spec, err);
 }

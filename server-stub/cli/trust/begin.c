@@ -92,10 +92,10 @@ static int sign_as_publisher(struct flo_cli *cli, struct beginning *begun, struc
     FLO_CLEANUP(flo_key_cleanup) struct flo_key *key = NULL;
     const char *path = flo_args_text(&cli->args, "sign-with", NULL);
     char beside[FLO_PAIR_PATH];
-    struct flo_trust_tally tally;
+    struct flo_trust_counters counters;
 
-    FLO_TRY(flo_trust_count_up(begun->draft, begun->held, &tally, err));
-    if (flo_trust_is_signed(begun->held) || tally.held >= tally.held_needed) {
+    FLO_TRY(flo_trust_count_up(begun->draft, begun->held, &counters, err));
+    if (flo_trust_is_signed(begun->held) || counters.held >= counters.held_needed) {
         return 0;
     }
     if (path == NULL) {

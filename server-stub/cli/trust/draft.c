@@ -49,7 +49,7 @@ int flo_trust_begin(struct flo_cli *cli, const struct flo_trust *held, struct fl
 {
     const char *path = flo_args_text(&cli->args, "to", NULL);
     FLO_CLEANUP(flo_trust_cleanup) struct flo_trust *draft = NULL;
-    struct flo_trust_tally tally;
+    struct flo_trust_counters counters;
     int rv = flo_trust_file(path, &draft, err);
 
     if (rv == FLO_E_ABSENT) {
@@ -57,10 +57,10 @@ int flo_trust_begin(struct flo_cli *cli, const struct flo_trust *held, struct fl
         return flo_trust_next(held, flo_wall_ms(), out, err);
     }
     if (rv == 0) {
-        rv = flo_trust_count_up(draft, held, &tally, err);
+        rv = flo_trust_count_up(draft, held, &counters, err);
     }
     FLO_TRY(rv);
-    if (tally.own + tally.held > 0) {
+    if (counters.own + counters.held > 0) {
         flo_fail(err, FLO_E_STATE, "%s is signed already", path);
         return flo_err_fix(err, "a change needs all signatures again: choose "
                                 "another file for it");
@@ -82,14 +82,14 @@ int flo_trust_end(struct flo_cli *cli, const struct flo_trust *held, struct flo_
     FLO_CLEANUP(flo_buf_deinit) struct flo_buf text = {0};
     FLO_CLEANUP(flo_trust_cleanup) struct flo_trust *read = NULL;
     const char *path = flo_args_text(&cli->args, "to", NULL);
-    struct flo_trust_tally tally;
+    struct flo_trust_counters counters;
     int rv = flo_trust_draft(draft, held, &text, err);
 
     if (rv == 0) {
         rv = flo_trust_draft_parse((const char *)text.data, text.bytes, &read, err);
     }
     if (rv == 0) {
-        rv = flo_trust_count_up(read, held, &tally, err);
+        rv = flo_trust_count_up(read, held, &counters, err);
     }
     if (rv == 0) {
         rv = flo_file_write(path, text.data, text.bytes, 0644, err);
@@ -100,15 +100,15 @@ int flo_trust_end(struct flo_cli *cli, const struct flo_trust *held, struct flo_
         cli,
         json_pack("{s:s,s:I,s:I,s:I,s:I}", "draft", path, "number",
                   (json_int_t)flo_trust_number(read), "epoch", (json_int_t)flo_trust_epoch(read),
-                  "own_needed", (json_int_t)tally.own_needed, "held_needed",
-                  (json_int_t)tally.held_needed),
+                  "own_needed", (json_int_t)counters.own_needed, "held_needed",
+                  (json_int_t)counters.held_needed),
         "%s  draft of statement %llu, epoch %u%s\n"
         "next  flotilla trust sign %s --key KEY: %u of its root keys, and %u "
         "of the %s keys of statement %llu\n",
         path, (unsigned long long)flo_trust_number(read), flo_trust_epoch(read),
         flo_trust_epoch(read) > flo_trust_epoch(held) ? " (new: numbers of orders begin again)"
                                                       : "",
-        path, tally.own_needed, tally.held_needed, word,
+        path, counters.own_needed, counters.held_needed, word,
         (unsigned long long)flo_trust_number(held));
     return 0;
 }

@@ -113,14 +113,14 @@ int flo_cmd_trust_show(struct flo_cli *cli, struct flo_err *err)
 {
     FLO_CLEANUP(flo_trust_cleanup) struct flo_trust *trust = NULL;
     const char *path = cli->args.words[0];
-    struct flo_trust_tally tally = {0};
+    struct flo_trust_counters counters = {0};
     int rv = path != NULL ? flo_trust_file(path, &trust, err) : flo_trust_held(cli, &trust, err);
 
     if (rv == FLO_E_META_SCHEMA && path != NULL) { /* the list without signatures */
         rv = flo_trust_load(path, &trust, err);
     }
     if (rv == 0) {
-        rv = flo_trust_count_up(trust, NULL, &tally, err);
+        rv = flo_trust_count_up(trust, NULL, &counters, err);
     }
     FLO_TRY(rv);
     FLO_CLEANUP(flo_json_cleanup) json_t *object = object_of(trust);
@@ -130,7 +130,7 @@ int flo_cmd_trust_show(struct flo_cli *cli, struct flo_err *err)
     }
     printf("statement %llu of fleet %s, epoch %u; %u of %u root keys signed\n",
            (unsigned long long)flo_trust_number(trust), flo_trust_fleet(trust),
-           flo_trust_epoch(trust), tally.own, tally.own_needed);
+           flo_trust_epoch(trust), counters.own, counters.own_needed);
     flo_out_table(cli, json_object_get(object, "keys"), FLO_COLUMNS(signing_key));
     show_lists(object);
     return 0;
@@ -144,21 +144,21 @@ int flo_cmd_trust_sign(struct flo_cli *cli, struct flo_err *err)
     FLO_CLEANUP(flo_key_cleanup) struct flo_key *key = NULL;
     FLO_CLEANUP(flo_buf_deinit) struct flo_buf text = {0};
     const char *path = cli->args.words[0];
-    struct flo_trust_tally tally;
+    struct flo_trust_counters counters;
 
     FLO_TRY(flo_trust_file(path, &draft, err));
     FLO_TRY(flo_key_load(flo_args_text(&cli->args, "key", ""), &key, err));
     FLO_TRY(flo_trust_sign(draft, key, err));
-    FLO_TRY(flo_trust_count_up(draft, NULL, &tally, err));
+    FLO_TRY(flo_trust_count_up(draft, NULL, &counters, err));
     flo_trust_text(draft, &text);
     FLO_TRY(flo_file_write(path, text.data, text.bytes, 0644, err));
     flo_out_done(cli,
                  json_pack("{s:s,s:s,s:I,s:I,s:I}", "draft", path, "keyid",
                            flo_key_public(key)->keyid, "number",
-                           (json_int_t)flo_trust_number(draft), "own", (json_int_t)tally.own,
-                           "own_needed", (json_int_t)tally.own_needed),
+                           (json_int_t)flo_trust_number(draft), "own", (json_int_t)counters.own,
+                           "own_needed", (json_int_t)counters.own_needed),
                  "%s  signed by %.16s…: %u of %u of its own root keys\n", path,
-                 flo_key_public(key)->keyid, tally.own, tally.own_needed);
+                 flo_key_public(key)->keyid, counters.own, counters.own_needed);
     return 0;
 }
 

@@ -187,7 +187,7 @@ static json_t *gate_row(struct flo_view *view, const json_t *gate, uint64_t now_
 static void gate_table(struct flo_view *view, const json_t *gates, uint64_t now_ms, bool has_colour,
                        struct flo_buf *out)
 {
-    const struct flo_out_wish wish = {.has_heads = true, .has_colour = has_colour};
+    const struct flo_out_spec spec = {.has_heads = true, .has_colour = has_colour};
     FLO_CLEANUP(flo_json_cleanup) json_t *rows = json_array();
     struct flo_err err = {0};
     size_t i;
@@ -198,7 +198,7 @@ static void gate_table(struct flo_view *view, const json_t *gates, uint64_t now_
         json_array_append_new(rows, gate_row(view, gate, now_ms));
     }
     if (json_array_size(rows) > 0 &&
-        flo_out_render(&wish, rows, FLO_COLUMNS(watched_gate), out, &err) < 0) {
+        flo_out_render(&spec, rows, FLO_COLUMNS(watched_gate), out, &err) < 0) {
         flo_buf_printf(out, "%s\n", err.what);
     }
 }

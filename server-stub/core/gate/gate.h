@@ -111,7 +111,7 @@ void flo_gate_default(enum flo_gate gate, struct flo_gate_rule *out);
 
 /* Reads the `gates` of a specification: {"failed":{…},"ratio":[{…},…]}.  A gate
  * that is possible only once is an object.  Members of the analysis
- * (study/study.h) are skipped.  NULL gives the defaults.  `out` holds
+ * (analysis/analysis.h) are skipped.  NULL gives the defaults.  `out` holds
  * FLO_GATES_MAX, FLO_GATE_FAILED is the first.
  *
  * FLO_E_REST_SCHEMA names the member, its value, and the possible values.

@@ -6,7 +6,7 @@
 
 #include <flotilla/metrics.h>
 
-#include "server-stub/core/gate/study/study.h"
+#include "server-stub/core/gate/analysis/analysis.h"
 #include "server-stub/core/request/request.h"
 
 enum type { REAL, WHOLE, METRIC, ON_FAIL };
@@ -76,7 +76,7 @@ static int unknown_gate(const char *given, struct flo_err *err)
     for (int i = 0; i < FLO_GATE_COUNT; i++) {
         words[i] = flo_gate_word((enum flo_gate)i);
     }
-    flo_study_words(words + FLO_GATE_COUNT, &count);
+    flo_analysis_words(words + FLO_GATE_COUNT, &count);
     count += FLO_GATE_COUNT;
     assert(count <= WORDS_MAX);
     return flo_request_unknown("gate", "", given, words, count, err);
@@ -236,8 +236,8 @@ int flo_gates_parse(const json_t *gates_or_null, struct flo_gate_rule *out, uint
     {
         enum flo_gate gate;
         int rv;
-        if (flo_study_has_word(word)) {
-            continue; /* flo_study_parse reads it */
+        if (flo_analysis_has_word(word)) {
+            continue; /* flo_analysis_parse reads it */
         }
         if (!gate_of(word, &gate)) {
             return unknown_gate(word, err);

@@ -22,7 +22,7 @@ static bool has_stopped(enum flo_rollout_state state)
 enum flo_intent_stop flo_intent_stop(enum flo_rollout_state state, bool is_covered, bool is_yanked)
 {
     if (is_covered) {
-        return flo_intent_goes_on(state) || has_stopped(state) ? FLO_INTENT_TAKE_BACK
+        return flo_intent_goes_on(state) || has_stopped(state) ? FLO_INTENT_RECALL
                                                                : FLO_INTENT_STAYS;
     }
     return is_yanked && flo_intent_goes_on(state) ? FLO_INTENT_ABORT : FLO_INTENT_STAYS;

@@ -15,8 +15,8 @@
 bool flo_intent_goes_on(enum flo_rollout_state state);
 
 enum flo_intent_stop {
-    FLO_INTENT_STAYS,     /* nothing changes */
-    FLO_INTENT_TAKE_BACK, /* covered by the rollback: rolls back and waits
+    FLO_INTENT_STAYS,  /* nothing changes */
+    FLO_INTENT_RECALL, /* covered by the rollback: rolls back and waits
                              for its devices */
     FLO_INTENT_ABORT, /* not covered, but the release is yanked: the rollout ends; a device on which
                          the release is active keeps it, other updates are cancelled */

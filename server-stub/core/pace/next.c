@@ -78,7 +78,7 @@ static void add(struct awaited *awaited, const struct flo_rollout *rollout,
 {
     if (member->state == FLO_EXECUTION_QUEUED) {
         add_queued(awaited, rollout, member);
-    } else if (member->lapse != FLO_LAPSE_NONE) {
+    } else if (member->lateness != FLO_LATENESS_NONE) {
         awaited->lost++;
         by_report(awaited, member);
     } else if (member->is_waiting) {
@@ -175,7 +175,7 @@ static void arms_of(const struct flo_rollout *rollout, struct flo_sample_arm *up
     for (size_t i = 0; i < rollout->member_count; i++) {
         const struct flo_rollout_member *member = &rollout->members[i];
         bool is_updated = member->phase <= rollout->phase;
-        bool is_there = member->is_online && member->lapse == FLO_LAPSE_NONE;
+        bool is_there = member->is_online && member->lateness == FLO_LATENESS_NONE;
         if (member->phase >= rollout->phase_count || member->state == FLO_EXECUTION_REMOVED ||
             member->state == FLO_EXECUTION_SUPERSEDED) {
             continue; /* the member left, or has a newer release */
@@ -192,12 +192,12 @@ static void say_experiment(const struct flo_rollout *rollout, struct flo_rollout
     struct flo_sample_arm waiting;
 
     arms_of(rollout, &updated, &waiting);
-    if (rollout->study.split_of[0] != '\0') {
+    if (rollout->analysis.split_of[0] != '\0') {
         say(out,
             "a person (promote, abort, rollback); %u of %u device%s %s the "
             "requests for %s",
             updated.seen, updated.assigned, flo_s(updated.assigned),
-            flo_plural(updated.seen, "shares", "share"), rollout->study.split_of);
+            flo_plural(updated.seen, "shares", "share"), rollout->analysis.split_of);
         return;
     }
     say(out, "a person (promote, abort, rollback); %u of %u : %u of %u", updated.seen,
@@ -207,9 +207,9 @@ static void say_experiment(const struct flo_rollout *rollout, struct flo_rollout
             ? " devices are there"
             : " devices do not fit the shares: trust no comparison, look at "
               "who is missing");
-    if (rollout->study.state.treated > 0) {
-        say(out, "; the newest evidence compares %u with %u", rollout->study.state.treated,
-            rollout->study.state.controls);
+    if (rollout->analysis.state.treated > 0) {
+        say(out, "; the newest evidence compares %u with %u", rollout->analysis.state.treated,
+            rollout->analysis.state.controls);
     }
 }
 

@@ -214,7 +214,7 @@ void flo_rollout_phase_absent(struct flo_rollout *rollout, uint32_t index)
     for (size_t i = 0; i < rollout->member_count; i++) {
         const struct flo_rollout_member *member = &rollout->members[i];
         if (member->phase == index && !member->is_online && member->state == FLO_EXECUTION_QUEUED) {
-            flo_rollout_member_is(rollout, i, FLO_LAPSE_NONE, true);
+            flo_rollout_member_is(rollout, i, FLO_LATENESS_NONE, true);
         }
     }
 }

@@ -7,7 +7,7 @@
 
 static bool is_here(const struct flo_rollout_member *member)
 {
-    return member->lapse == FLO_LAPSE_NONE && !member->is_away;
+    return member->lateness == FLO_LATENESS_NONE && !member->is_away;
 }
 
 uint64_t flo_rollout_soaks_until(const struct flo_rollout *rollout,

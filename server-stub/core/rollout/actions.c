@@ -103,7 +103,7 @@ bool flo_rollout_action_names(const struct flo_rollout *rollout,
             return false;
         }
     }
-    if (action->kind == FLO_ROLLOUT_DO_RECALL && m->lapse == FLO_LAPSE_NONE) {
+    if (action->kind == FLO_ROLLOUT_DO_RECALL && m->lateness == FLO_LATENESS_NONE) {
         return false;
     }
     return m->bucket >= action->bucket_from && m->bucket < action->bucket_to &&

@@ -30,8 +30,9 @@ static uint32_t told_of(const struct flo_rollout *rollout)
  * blocks it. */
 static bool is_by_name(const struct flo_rollout *rollout, uint32_t touched)
 {
-    bool is_for_all = rollout->is_covered && (flo_rollout_study_is_last(rollout, rollout->phase) ||
-                                              told_of(rollout) > FLO_ROLLOUT_BACK_BY_NAME_MAX);
+    bool is_for_all =
+        rollout->is_covered && (flo_rollout_analysis_is_last(rollout, rollout->phase) ||
+                                told_of(rollout) > FLO_ROLLOUT_BACK_BY_NAME_MAX);
 
     return flo_rollout_is_spread(rollout) && touched < FLO_BUCKETS && !is_for_all;
 }
@@ -133,7 +134,7 @@ static bool is_done(const struct flo_rollout_member *member, bool goes_back)
 
 static bool may_answer(const struct flo_rollout_member *member)
 {
-    return !member->is_away && member->lapse == FLO_LAPSE_NONE;
+    return !member->is_away && member->lateness == FLO_LATENESS_NONE;
 }
 
 /* Tells whether a member is still awaited.  Called for each of thousands of

@@ -40,10 +40,10 @@ static int kind_of(const struct flo_rollout_member *member)
                : state == FLO_EXECUTION_ROLLED_BACK ? -1
                                                     : OTHER;
     }
-    if (flo_execution_is_end(state) || member->lapse == FLO_LAPSE_NONE) {
+    if (flo_execution_is_end(state) || member->lateness == FLO_LATENESS_NONE) {
         return -1;
     }
-    return member->lapse == FLO_LAPSE_SILENT ? SILENT : OVERDUE;
+    return member->lateness == FLO_LATENESS_SILENT ? SILENT : OVERDUE;
 }
 
 static int by_devices(const void *a, const void *b)

@@ -105,11 +105,11 @@ static bool ratios_lack(const struct flo_rollout *rollout, const uint8_t *class_
     return false;
 }
 
-/* ---- the study ---- */
+/* ---- the analysis ---- */
 
-/* Counts the arms of a study, without segments that have no device in one of
+/* Counts the arms of an analysis, without segments that have no device in one of
  * the arms. */
-static struct arms arms_of_study(const struct flo_rollout *rollout, uint32_t phase)
+static struct arms arms_of_analysis(const struct flo_rollout *rollout, uint32_t phase)
 {
     struct arms segments[FLO_SEGMENTS_MAX] = {0};
     struct arms all = {0};
@@ -133,19 +133,19 @@ static struct arms arms_of_study(const struct flo_rollout *rollout, uint32_t pha
     return all;
 }
 
-static bool study_lacks(const struct flo_rollout *rollout, uint32_t phase,
-                        struct flo_rollout_lack *out)
+static bool analysis_lacks(const struct flo_rollout *rollout, uint32_t phase,
+                           struct flo_rollout_lack *out)
 {
-    const struct flo_study_rules *rules = &rollout->study.rules;
+    const struct flo_analysis_rules *rules = &rollout->analysis.rules;
 
-    if (rollout->study.split_of[0] != '\0' || !flo_rollout_study_waits(rollout, phase)) {
+    if (rollout->analysis.split_of[0] != '\0' || !flo_rollout_analysis_waits(rollout, phase)) {
         return false;
     }
-    struct arms arms = arms_of_study(rollout, phase);
-    bool is_last_one = flo_rollout_study_is_last(rollout, phase);
+    struct arms arms = arms_of_analysis(rollout, phase);
+    bool is_last_one = flo_rollout_analysis_is_last(rollout, phase);
     for (uint32_t i = 0; i < rules->count; i++) {
-        const struct flo_study_rule *rule = &rules->rules[i];
-        if (flo_study_is_critical(rules, i, phase, is_last_one) &&
+        const struct flo_analysis_rule *rule = &rules->rules[i];
+        if (flo_analysis_is_critical(rules, i, phase, is_last_one) &&
             (arms.updated < rule->devices_min || arms.waiting < rule->controls_min)) {
             snprintf(out->gate, sizeof(out->gate), "%s", flo_measure_fact(rule->measure)->word);
             out->updated = arms.updated;
@@ -167,18 +167,18 @@ bool flo_rollout_lacks(const struct flo_rollout *rollout, const uint8_t *class_o
     for (uint32_t i = 0; i < rollout->phase_count; i++) {
         *out = (struct flo_rollout_lack){.phase = i};
         if (!is_open(rollout, i) &&
-            (ratios_lack(rollout, class_of, i, out) || study_lacks(rollout, i, out))) {
+            (ratios_lack(rollout, class_of, i, out) || analysis_lacks(rollout, i, out))) {
             return true;
         }
     }
     return false;
 }
 
-bool flo_rollout_study_lacks(const struct flo_rollout *rollout)
+bool flo_rollout_analysis_lacks(const struct flo_rollout *rollout)
 {
     struct flo_rollout_lack lack = {.phase = rollout->phase};
 
-    return !is_open(rollout, rollout->phase) && study_lacks(rollout, rollout->phase, &lack);
+    return !is_open(rollout, rollout->phase) && analysis_lacks(rollout, rollout->phase, &lack);
 }
 
 bool flo_rollout_asks_person(const struct flo_rollout *rollout)
@@ -189,7 +189,7 @@ bool flo_rollout_asks_person(const struct flo_rollout *rollout)
     if (!rollout->holds_for_person) {
         return false;
     }
-    return flo_rollout_study_lacks(rollout) ||
+    return flo_rollout_analysis_lacks(rollout) ||
            (flo_rollout_verdict(rollout, rollout->phase, &gate, &result) ==
                 FLO_VERDICT_INCONCLUSIVE &&
             flo_gate_kind_of(rollout->gates[gate].gate) != FLO_GATE_KIND_SHARE);

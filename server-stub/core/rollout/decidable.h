@@ -14,7 +14,7 @@
 struct flo_rollout_lack {
     char gate[FLO_GATE_TITLE];
     uint32_t phase;      /* from 0 */
-    bool is_ratio;       /* a `ratio` of gates.def; else a rule of the study */
+    bool is_ratio;       /* a `ratio` of gates.def; else a rule of the analysis */
     uint64_t updated;    /* devices that the phase can compare */
     uint64_t waiting;    /* ... and waiting devices to compare with */
     uint64_t updated_of; /* updated devices that are needed */
@@ -33,9 +33,9 @@ bool flo_rollout_lacks(const struct flo_rollout *rollout, const uint8_t *class_o
 #define FLO_LACK_TEXT 256
 void flo_rollout_lack_text(const struct flo_rollout *rollout, const struct flo_rollout_lack *lack,
                            char *what, char *fix);
-/* Tells whether a gate of the study can never decide the present phase,
+/* Tells whether a gate of the analysis can never decide the present phase,
  * because too few devices can be compared. */
-bool flo_rollout_study_lacks(const struct flo_rollout *rollout);
+bool flo_rollout_analysis_lacks(const struct flo_rollout *rollout);
 /* Tells whether a gate holds the present phase for a person, as announced at
  * the start: no evidence can pass it. */
 bool flo_rollout_asks_person(const struct flo_rollout *rollout);

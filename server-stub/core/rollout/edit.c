@@ -25,7 +25,7 @@ static bool has_same_devices(const struct flo_rollout_phase *one,
 static int check_cover(const struct flo_rollout *rollout, uint32_t wanted, uint32_t begun,
                        struct flo_err *err)
 {
-    uint32_t was = rollout->study.rules.cover;
+    uint32_t was = rollout->analysis.rules.cover;
     uint32_t first = was == 0 || (wanted > 0 && wanted < was) ? wanted : was;
 
     return was == wanted || first > begun
@@ -57,7 +57,7 @@ int flo_rollout_may_edit(const struct flo_rollout *rollout, const struct flo_rol
                             i, phase->name);
         }
     }
-    FLO_TRY(check_cover(rollout, draft->study.rules.cover, begun, err));
+    FLO_TRY(check_cover(rollout, draft->analysis.rules.cover, begun, err));
     if (is_watching && draft->phase_count != rollout->phase_count) {
         return flo_fail(err, FLO_E_REST_MEANING,
                         "phases: the last phase has passed, and its hold-out "
@@ -91,7 +91,7 @@ static void change_phases(struct flo_rollout *rollout, const struct flo_rollout 
         }
     }
     rollout->phase_count = draft->phase_count;
-    rollout->study.rules.cover = draft->study.rules.cover;
+    rollout->analysis.rules.cover = draft->analysis.rules.cover;
     flo_rollout_divide_from(rollout, begun);
 }
 
@@ -101,20 +101,20 @@ static void change_phases(struct flo_rollout *rollout, const struct flo_rollout 
 static void change_gates(struct flo_rollout *rollout, const struct flo_rollout *draft)
 {
     struct flo_rollout_phase *phase = &rollout->phases[rollout->phase];
-    struct flo_study_state before = rollout->study.state;
+    struct flo_analysis_state before = rollout->analysis.state;
 
     memcpy(rollout->gates, draft->gates, sizeof(rollout->gates));
     rollout->gate_count = draft->gate_count;
     memset(rollout->compared, 0, sizeof(rollout->compared));
     rollout->has_broken = false;
-    rollout->study.rules = draft->study.rules;
-    memset(&rollout->study.state, 0, sizeof(rollout->study.state));
-    flo_study_phase(&rollout->study, rollout->phase);
-    rollout->study.state.excluded = before.excluded;
-    memcpy(rollout->study.state.held, before.held, sizeof(before.held));
-    memcpy(rollout->study.state.waves, before.waves, sizeof(before.waves));
-    memcpy(rollout->study.state.held_as, before.held_as, sizeof(before.held_as));
-    rollout->study.state.held_count = before.held_count;
+    rollout->analysis.rules = draft->analysis.rules;
+    memset(&rollout->analysis.state, 0, sizeof(rollout->analysis.state));
+    flo_analysis_phase(&rollout->analysis, rollout->phase);
+    rollout->analysis.state.excluded = before.excluded;
+    memcpy(rollout->analysis.state.held, before.held, sizeof(before.held));
+    memcpy(rollout->analysis.state.waves, before.waves, sizeof(before.waves));
+    memcpy(rollout->analysis.state.held_as, before.held_as, sizeof(before.held_as));
+    rollout->analysis.state.held_count = before.held_count;
     if (phase->state == FLO_PHASE_FAILED || phase->state == FLO_PHASE_HELD) {
         phase->state = FLO_PHASE_RUNNING;
     }
@@ -123,7 +123,7 @@ static void change_gates(struct flo_rollout *rollout, const struct flo_rollout *
 static void change_rest(struct flo_rollout *rollout, const struct flo_rollout *draft)
 {
     rollout->on_fail = draft->on_fail;
-    rollout->study.on_fail = draft->study.on_fail;
+    rollout->analysis.on_fail = draft->analysis.on_fail;
     rollout->pauses_when_unsure = draft->pauses_when_unsure;
     rollout->holds_for_person = draft->holds_for_person;
     memcpy(rollout->aborts, draft->aborts, sizeof(rollout->aborts));

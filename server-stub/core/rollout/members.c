@@ -70,7 +70,7 @@ bool flo_rollout_is_excluded(const struct flo_rollout *rollout,
 {
     return member->held != FLO_HELD_NOT ||
            (member->segment < FLO_SEGMENTS_MAX &&
-            (rollout->study.state.excluded >> member->segment & 1) != 0);
+            (rollout->analysis.state.excluded >> member->segment & 1) != 0);
 }
 
 /* Tells whether the release was not made for this device, which is no
@@ -127,14 +127,15 @@ enum flo_failure flo_rollout_failure(const struct flo_rollout *rollout,
 }
 
 /* Counts an end by its kind; a device that fell silent counts as an end. */
-static void tally_failure(const struct flo_rollout *rollout, struct flo_rollout_phase *phase,
-                          const struct flo_rollout_member *member, uint32_t sign)
+static void counters_failure(const struct flo_rollout *rollout, struct flo_rollout_phase *phase,
+                             const struct flo_rollout_member *member, uint32_t sign)
 {
-    bool is_lapsed = member->lapse != FLO_LAPSE_NONE && flo_rollout_member_is_under_way(member);
+    bool is_lapsed =
+        member->lateness != FLO_LATENESS_NONE && flo_rollout_member_is_under_way(member);
 
     if (is_lapsed) {
-        phase->failures[member->lapse == FLO_LAPSE_SILENT ? FLO_FAILURE_SILENT
-                                                          : FLO_FAILURE_TIMEOUT] += sign;
+        phase->failures[member->lateness == FLO_LATENESS_SILENT ? FLO_FAILURE_SILENT
+                                                                : FLO_FAILURE_TIMEOUT] += sign;
     } else if (flo_execution_kind((enum flo_execution)member->state) == FLO_EXECUTION_END_BAD &&
                !is_excused(rollout, member)) {
         phase->failures[flo_rollout_failure(rollout, member)] += sign;
@@ -142,8 +143,8 @@ static void tally_failure(const struct flo_rollout *rollout, struct flo_rollout_
 }
 
 /* Adds a member to the counts; sign: 1 adds it, UINT32_MAX removes it. */
-static void tally(struct flo_rollout *rollout, const struct flo_rollout_member *member,
-                  uint32_t sign)
+static void counters(struct flo_rollout *rollout, const struct flo_rollout_member *member,
+                     uint32_t sign)
 {
     struct flo_rollout_phase *phase = flo_rollout_phase_of(rollout, member);
 
@@ -155,28 +156,30 @@ static void tally(struct flo_rollout *rollout, const struct flo_rollout_member *
     phase->counts[member->state] += sign;
     phase->away += member->is_away ? sign : 0;
     phase->silent +=
-        member->lapse == FLO_LAPSE_SILENT && flo_rollout_member_is_under_way(member) ? sign : 0;
+        member->lateness == FLO_LATENESS_SILENT && flo_rollout_member_is_under_way(member) ? sign
+                                                                                           : 0;
     phase->overdue +=
-        member->lapse == FLO_LAPSE_OVERDUE && flo_rollout_member_is_under_way(member) ? sign : 0;
+        member->lateness == FLO_LATENESS_OVERDUE && flo_rollout_member_is_under_way(member) ? sign
+                                                                                            : 0;
     phase->excused += is_excused(rollout, member) ? sign : 0;
     phase->struck += is_struck(rollout, member) ? sign : 0;
     phase->taken += is_taken(rollout, member) ? sign : 0;
     phase->due += member->state == FLO_EXECUTION_QUEUED && !member->is_away ? sign : 0;
-    tally_failure(rollout, phase, member, sign);
+    counters_failure(rollout, phase, member, sign);
 }
 
-void flo_rollout_member_is(struct flo_rollout *rollout, size_t index, enum flo_lapse lapse,
+void flo_rollout_member_is(struct flo_rollout *rollout, size_t index, enum flo_lateness lateness,
                            bool is_away)
 {
     struct flo_rollout_member *member = &rollout->members[index];
 
     assert(index < rollout->member_count);
-    assert(!is_away || lapse == FLO_LAPSE_NONE);
-    tally(rollout, member, UINT32_MAX);
-    member->lapse = (uint8_t)lapse;
+    assert(!is_away || lateness == FLO_LATENESS_NONE);
+    counters(rollout, member, UINT32_MAX);
+    member->lateness = (uint8_t)lateness;
     member->is_away = is_away;
     member->is_dirty = true;
-    tally(rollout, member, 1);
+    counters(rollout, member, 1);
 }
 
 void flo_rollout_member_set(struct flo_rollout *rollout, size_t index, enum flo_execution state,
@@ -187,8 +190,8 @@ void flo_rollout_member_set(struct flo_rollout *rollout, size_t index, enum flo_
 
     assert(index < rollout->member_count);
     assert(state < FLO_EXECUTION_COUNT);
-    tally(rollout, member, UINT32_MAX);
-    member->lapse = FLO_LAPSE_NONE;
+    counters(rollout, member, UINT32_MAX);
+    member->lateness = FLO_LATENESS_NONE;
     member->is_away = false;
     member->is_waiting = false;
     member->runs_other = false;
@@ -199,7 +202,7 @@ void flo_rollout_member_set(struct flo_rollout *rollout, size_t index, enum flo_
     member->since_at_ms = now_ms;
     member->watched_at_ms = now_ms;
     member->is_dirty = true;
-    tally(rollout, member, 1);
+    counters(rollout, member, 1);
     if (phase != NULL && flo_execution_is_end(state)) {
         phase->settled_at_ms = now_ms;
     }
@@ -212,11 +215,11 @@ void flo_rollout_member_advance(struct flo_rollout *rollout, size_t index)
 
     assert(index < rollout->member_count && member->phase > rollout->phase);
     assert(phase->bucket_from < phase->bucket_to);
-    tally(rollout, member, UINT32_MAX);
+    counters(rollout, member, UINT32_MAX);
     member->phase = (uint8_t)rollout->phase;
     member->bucket = phase->bucket_to - 1;
     member->is_dirty = true;
-    tally(rollout, member, 1);
+    counters(rollout, member, 1);
 }
 
 void flo_rollout_count(struct flo_rollout *rollout)
@@ -233,7 +236,7 @@ void flo_rollout_count(struct flo_rollout *rollout)
     for (size_t i = 0; i < rollout->member_count; i++) {
         struct flo_rollout_member *member = &rollout->members[i];
         member->phase = (uint8_t)phase_of_bucket(rollout, member->bucket);
-        tally(rollout, member, 1);
+        counters(rollout, member, 1);
     }
 }
 
@@ -245,7 +248,7 @@ void flo_rollout_member_tell(struct flo_rollout *rollout, size_t index, uint64_t
     flo_rollout_member_set(rollout, index, FLO_EXECUTION_NOTIFIED, NULL, now_ms);
     member->heard_at_ms = now_ms;
     if (!member->is_online) {
-        flo_rollout_member_is(rollout, index, FLO_LAPSE_NONE, true);
+        flo_rollout_member_is(rollout, index, FLO_LATENESS_NONE, true);
     }
 }
 
@@ -295,14 +298,14 @@ size_t flo_rollout_member_insert(struct flo_rollout *rollout, const struct flo_r
     };
     memcpy(member->device, event->device, strlen(event->device) + 1);
     keep_out(rollout, event->slices, member);
-    tally(rollout, member, 1);
+    counters(rollout, member, 1);
     return place;
 }
 
 void flo_rollout_member_remove(struct flo_rollout *rollout, size_t index)
 {
     assert(index < rollout->member_count);
-    tally(rollout, &rollout->members[index], UINT32_MAX);
+    counters(rollout, &rollout->members[index], UINT32_MAX);
     rollout->member_count--;
     memmove(&rollout->members[index], &rollout->members[index + 1],
             (rollout->member_count - index) * sizeof(rollout->members[0]));

@@ -17,8 +17,8 @@ static void restart_waits(struct flo_rollout *rollout, uint64_t now_ms)
     for (size_t i = 0; i < rollout->member_count; i++) {
         rollout->members[i].heard_at_ms = now_ms;
         rollout->members[i].watched_at_ms = now_ms;
-        if (rollout->members[i].lapse == FLO_LAPSE_OVERDUE) {
-            flo_rollout_member_is(rollout, i, FLO_LAPSE_NONE, rollout->members[i].is_away);
+        if (rollout->members[i].lateness == FLO_LATENESS_OVERDUE) {
+            flo_rollout_member_is(rollout, i, FLO_LATENESS_NONE, rollout->members[i].is_away);
         }
     }
 }

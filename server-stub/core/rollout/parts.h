@@ -58,7 +58,7 @@ void flo_rollout_member_cancel(struct flo_rollout_member *member);
  * stays so. */
 void flo_rollout_relabelled(struct flo_rollout *rollout, size_t index, uint8_t slices,
                             struct flo_rollout_actions *actions);
-void flo_rollout_member_is(struct flo_rollout *rollout, size_t index, enum flo_lapse lapse,
+void flo_rollout_member_is(struct flo_rollout *rollout, size_t index, enum flo_lateness lateness,
                            bool is_away);
 /* Tells the member to update; an offline device waits and does not count. */
 void flo_rollout_member_tell(struct flo_rollout *rollout, size_t index, uint64_t now_ms);
@@ -124,7 +124,7 @@ void flo_rollout_order_again(struct flo_rollout *rollout, uint64_t now_ms,
 /* Slices of the list that are held, or wait for a person. */
 static inline uint8_t flo_rollout_slices_open(const struct flo_rollout *rollout)
 {
-    const struct flo_study_state *state = &rollout->study.state;
+    const struct flo_analysis_state *state = &rollout->analysis.state;
     uint8_t open = 0;
 
     for (uint32_t i = 0; i < state->held_count; i++) {
@@ -133,21 +133,21 @@ static inline uint8_t flo_rollout_slices_open(const struct flo_rollout *rollout)
     }
     return open;
 }
-_Static_assert(FLO_STUDY_SLICES_MAX <= 8, "a bit for each");
+_Static_assert(FLO_ANALYSIS_SLICES_MAX <= 8, "a bit for each");
 /* Answers of a person about a slice that no control there can decide
  * (slices.c). */
 FLO_MUST_USE int flo_rollout_may_answer(const struct flo_rollout *rollout, const char *slice,
                                         struct flo_err *err);
 void flo_rollout_answer(struct flo_rollout *rollout, const struct flo_rollout_event *event,
                         struct flo_rollout_actions *actions);
-/* Holds the slices that a study named: their members no longer get the
+/* Holds the slices that an analysis named: their members no longer get the
  * release. */
-void flo_rollout_hold_slices(struct flo_rollout *rollout, struct flo_rollout_study *of,
+void flo_rollout_hold_slices(struct flo_rollout *rollout, struct flo_rollout_analysis *of,
                              uint64_t now_ms, struct flo_rollout_actions *actions);
 /* Moves devices of slices that need more of them to the present phase
  * (probe.c). */
-void flo_rollout_probe(struct flo_rollout *rollout, uint64_t now_ms, struct flo_rollout_study *of,
-                       struct flo_rollout_actions *actions);
+void flo_rollout_probe(struct flo_rollout *rollout, uint64_t now_ms,
+                       struct flo_rollout_analysis *of, struct flo_rollout_actions *actions);
 /* Moves a member from a later phase to the end of the present one. */
 void flo_rollout_member_advance(struct flo_rollout *rollout, size_t index);
 void flo_rollout_studied(struct flo_rollout *rollout, const struct flo_rollout_event *event,

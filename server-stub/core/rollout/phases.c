@@ -30,7 +30,7 @@ void flo_rollout_phase_start(struct flo_rollout *rollout, uint32_t index, uint64
     rollout->phase = index;
     memset(rollout->compared, 0, sizeof(rollout->compared));
     rollout->has_broken = false;
-    flo_study_phase(&rollout->study, index);
+    flo_analysis_phase(&rollout->analysis, index);
     phase->state = FLO_PHASE_RUNNING;
     phase->started_at_ms = now_ms;
     phase->settled_at_ms = now_ms;
@@ -226,7 +226,7 @@ static bool should_hold(const struct flo_rollout *rollout, uint32_t gate,
            is_soaked(phase, now_ms);
 }
 
-/* ---- the study ---- */
+/* ---- the analysis ---- */
 
 static bool is_watching(const struct flo_rollout *rollout)
 {
@@ -234,9 +234,9 @@ static bool is_watching(const struct flo_rollout *rollout)
 }
 
 /* Finds the rule that decided over all segments; NULL: none. */
-static const struct flo_study_standing *decided(const struct flo_rollout *rollout)
+static const struct flo_analysis_standing *decided(const struct flo_rollout *rollout)
 {
-    const struct flo_study_state *state = &rollout->study.state;
+    const struct flo_analysis_state *state = &rollout->analysis.state;
 
     return state->verdict == FLO_PHASE_FAILS && state->segment == FLO_SEGMENT_ALL
                ? &state->standing[state->rule]
@@ -245,61 +245,61 @@ static const struct flo_study_standing *decided(const struct flo_rollout *rollou
 
 /* Tells whether the comparison with the devices' own past decided, not a
  * test. */
-static bool is_by_past(const struct flo_study_standing *one)
+static bool is_by_past(const struct flo_analysis_standing *one)
 {
-    return one != NULL && (flo_study_is_steep(one) || flo_study_is_soon(one));
+    return one != NULL && (flo_analysis_is_steep(one) || flo_analysis_is_soon(one));
 }
 
-static void study_reason(struct flo_rollout *rollout, const char *verdict)
+static void analysis_reason(struct flo_rollout *rollout, const char *verdict)
 {
-    const struct flo_study_state *state = &rollout->study.state;
-    char text[FLO_STUDY_TEXT];
-    char further[FLO_STUDY_TEXT];
+    const struct flo_analysis_state *state = &rollout->analysis.state;
+    char text[FLO_ANALYSIS_TEXT];
+    char further[FLO_ANALYSIS_TEXT];
 
     if (state->named.is_tested && !is_by_past(decided(rollout))) {
-        flo_study_text(rollout->study.rules.rules[state->rule].measure, &state->named,
-                       state->segment_name, text);
+        flo_analysis_text(rollout->analysis.rules.rules[state->rule].measure, &state->named,
+                          state->segment_name, text);
     } else {
-        flo_rollout_study_text(rollout, state->rule, text);
+        flo_rollout_analysis_text(rollout, state->rule, text);
     }
-    flo_study_further(&rollout->study, further);
+    flo_analysis_further(&rollout->analysis, further);
     flo_text_fitf(rollout->reason, sizeof(rollout->reason), "%s: phase %u %s%s%s", text,
                   rollout->phase + 1, verdict, further[0] != '\0' ? "; also worse: " : "", further);
 }
 
 /* Raises an alarm while the hold-out is watched; nothing is rolled back. */
-static void study_alarms(struct flo_rollout *rollout, uint64_t now_ms,
-                         struct flo_rollout_actions *actions)
+static void analysis_alarms(struct flo_rollout *rollout, uint64_t now_ms,
+                            struct flo_rollout_actions *actions)
 {
-    struct flo_study_state *state = &rollout->study.state;
+    struct flo_analysis_state *state = &rollout->analysis.state;
 
     state->verdict = FLO_PHASE_UNDECIDED;
     if (state->is_alarmed) {
         return;
     }
     state->is_alarmed = true;
-    study_reason(rollout, "is watched: an alarm, look before the rest follows");
+    analysis_reason(rollout, "is watched: an alarm, look before the rest follows");
     flo_rollout_why(actions, "alarm: %s", rollout->reason);
     flo_rollout_state_set(rollout, rollout->state, now_ms, actions);
 }
 
-/* The study failed.  Without controls a change of load looks like a worse
+/* The analysis failed.  Without controls a change of load looks like a worse
  * release, so a person is asked and nothing is rolled back. */
-static void study_broke(struct flo_rollout *rollout, uint64_t now_ms,
-                        struct flo_rollout_actions *actions)
+static void analysis_broke(struct flo_rollout *rollout, uint64_t now_ms,
+                           struct flo_rollout_actions *actions)
 {
-    const struct flo_study *study = &rollout->study;
-    const struct flo_study_rule *rule = &study->rules.rules[study->state.rule];
-    const struct flo_study_standing *one = decided(rollout);
+    const struct flo_analysis *analysis = &rollout->analysis;
+    const struct flo_analysis_rule *rule = &analysis->rules.rules[analysis->state.rule];
+    const struct flo_analysis_standing *one = decided(rollout);
     /* Too few other devices to know that the release is to blame. */
     bool is_unsure =
-        one != NULL && flo_study_is_steep(one) && one->steep.verdict == FLO_PLAIN_PAUSE;
+        one != NULL && flo_analysis_is_steep(one) && one->steep.verdict == FLO_PLAIN_PAUSE;
     bool is_plain = !flo_rollout_has_controls(rollout);
     enum flo_on_fail action = is_plain || is_unsure ? FLO_ON_FAIL_PAUSE
                               : rule->has_action    ? rule->action
-                                                    : study->on_fail;
+                                                    : analysis->on_fail;
 
-    study_reason(rollout, "failed");
+    analysis_reason(rollout, "failed");
     flo_rollout_why(actions, "gate %s fails: %s", flo_measure_fact(rule->measure)->word,
                     rollout->reason);
     flo_rollout_phase_failed(rollout, action, now_ms, actions);
@@ -320,12 +320,12 @@ static void hold_for_person(struct flo_rollout *rollout, struct flo_rollout_acti
 
 /* The longest soak is over without a proof: a person is asked, the phase is
  * never promoted. */
-static void study_holds(struct flo_rollout *rollout, struct flo_rollout_actions *actions)
+static void analysis_holds(struct flo_rollout *rollout, struct flo_rollout_actions *actions)
 {
     if (waits_for_person(rollout)) {
         return;
     }
-    study_reason(rollout, "is held: promote, abort or roll back");
+    analysis_reason(rollout, "is held: promote, abort or roll back");
     hold_for_person(rollout, actions);
 }
 
@@ -341,10 +341,10 @@ static bool person_decides(const struct flo_rollout *rollout, uint64_t now_ms)
     }
     flo_rollout_counts(rollout, rollout->phase, &counts);
     return counts.here_members > 0 && counts.here_ended == counts.here_members &&
-           is_soaked(phase, now_ms) && flo_rollout_study_lacks(rollout);
+           is_soaked(phase, now_ms) && flo_rollout_analysis_lacks(rollout);
 }
 
-static void study_asks(struct flo_rollout *rollout, struct flo_rollout_actions *actions)
+static void analysis_asks(struct flo_rollout *rollout, struct flo_rollout_actions *actions)
 {
     if (waits_for_person(rollout)) {
         return;
@@ -396,46 +396,46 @@ void flo_rollout_leave_out(struct flo_rollout *rollout, bool is_back,
 static void exclude(struct flo_rollout *rollout, uint64_t now_ms,
                     struct flo_rollout_actions *actions)
 {
-    struct flo_study_state *state = &rollout->study.state;
+    struct flo_analysis_state *state = &rollout->analysis.state;
 
-    study_reason(rollout, "goes on without it");
+    analysis_reason(rollout, "goes on without it");
     flo_rollout_why(actions, "excluded: %s", rollout->reason);
-    flo_study_exclude(&rollout->study, state->excludes);
+    flo_analysis_exclude(&rollout->analysis, state->excludes);
     state->excludes = 0;
     state->verdict = FLO_PHASE_UNDECIDED;
     flo_rollout_leave_out(rollout, true, actions);
     flo_rollout_state_set(rollout, rollout->state, now_ms, actions);
 }
 
-/* Checks the study.  Returns true when it decided something. */
-static bool study_check(struct flo_rollout *rollout, uint64_t now_ms,
-                        struct flo_rollout_actions *actions)
+/* Checks the analysis.  Returns true when it decided something. */
+static bool analysis_check(struct flo_rollout *rollout, uint64_t now_ms,
+                           struct flo_rollout_actions *actions)
 {
-    enum flo_phase_verdict verdict = rollout->study.state.verdict;
+    enum flo_phase_verdict verdict = rollout->analysis.state.verdict;
     bool is_open = rollout->state == FLO_ROLLOUT_RUNNING;
 
-    if (!is_open || rollout->study.rules.count == 0) {
+    if (!is_open || rollout->analysis.rules.count == 0) {
         return false;
     }
     if (verdict == FLO_PHASE_FAILS && is_watching(rollout)) {
-        study_alarms(rollout, now_ms, actions);
+        analysis_alarms(rollout, now_ms, actions);
         return true;
     }
-    if (verdict == FLO_PHASE_FAILS && rollout->study.state.excludes != 0) {
+    if (verdict == FLO_PHASE_FAILS && rollout->analysis.state.excludes != 0) {
         exclude(rollout, now_ms, actions);
         return true;
     }
     if (verdict == FLO_PHASE_FAILS) {
-        study_broke(rollout, now_ms, actions);
+        analysis_broke(rollout, now_ms, actions);
         return true;
     }
     if (verdict == FLO_PHASE_HOLDS && !is_watching(rollout) &&
-        flo_rollout_study_waits(rollout, rollout->phase)) {
-        study_holds(rollout, actions);
+        flo_rollout_analysis_waits(rollout, rollout->phase)) {
+        analysis_holds(rollout, actions);
         return true;
     }
     if (person_decides(rollout, now_ms)) {
-        study_asks(rollout, actions);
+        analysis_asks(rollout, actions);
         return true;
     }
     return false;
@@ -447,7 +447,7 @@ static bool is_proven(const struct flo_rollout *rollout, enum flo_verdict verdic
     const struct flo_rollout_phase *phase = &rollout->phases[rollout->phase];
 
     return verdict == FLO_VERDICT_PASS && !phase->is_until_promoted && is_soaked(phase, now_ms) &&
-           flo_rollout_study_passes(rollout);
+           flo_rollout_analysis_passes(rollout);
 }
 
 static void slice_holds(struct flo_rollout *rollout, struct flo_rollout_actions *actions)
@@ -481,7 +481,7 @@ static void gates_check(struct flo_rollout *rollout, uint64_t now_ms,
     enum flo_verdict verdict = flo_rollout_verdict(rollout, rollout->phase, &gate, &result);
     if (verdict == FLO_VERDICT_FAIL) {
         gate_broke(rollout, gate, &result, now_ms, actions);
-    } else if (study_check(rollout, now_ms, actions)) {
+    } else if (analysis_check(rollout, now_ms, actions)) {
         return;
     } else if (phase->state != FLO_PHASE_PASSED && flo_rollout_slice_waits(rollout) != NULL &&
                is_proven(rollout, verdict, now_ms)) {

@@ -113,10 +113,11 @@ static size_t pick(const struct slice *slice, size_t *picked)
 }
 
 static uint8_t probe_slice(struct flo_rollout *rollout, const struct slice *slice,
-                           const struct flo_study_probe *probe, struct flo_rollout_actions *actions)
+                           const struct flo_analysis_probe *probe,
+                           struct flo_rollout_actions *actions)
 {
     size_t picked[FLO_SCAN_PROBE_DEVICES];
-    char text[FLO_STUDY_TEXT];
+    char text[FLO_ANALYSIS_TEXT];
 
     size_t count = pick(slice, picked);
     if (count == 0 || was_probed(rollout, probe->name)) {
@@ -126,17 +127,17 @@ static uint8_t probe_slice(struct flo_rollout *rollout, const struct slice *slic
         flo_rollout_member_advance(rollout, picked[i]);
         rollout->members[picked[i]].is_probe = true;
     }
-    flo_study_probe_text(probe, (uint32_t)count, text);
+    flo_analysis_probe_text(probe, (uint32_t)count, text);
     flo_rollout_why(actions, "%s", text);
     return (uint8_t)count;
 }
 
 /* Orders the probes: a site before its hardware classes, because its devices
  * tell which of both is to blame. */
-static void order_of(const struct flo_rollout *rollout, const struct flo_rollout_study *of,
+static void order_of(const struct flo_rollout *rollout, const struct flo_rollout_analysis *of,
                      uint32_t *order)
 {
-    uint32_t sizes[FLO_STUDY_PROBES_MAX];
+    uint32_t sizes[FLO_ANALYSIS_PROBES_MAX];
 
     for (uint32_t i = 0; i < of->evidence.probe_count; i++) {
         const struct slice slice = {
@@ -155,15 +156,15 @@ static void order_of(const struct flo_rollout *rollout, const struct flo_rollout
 
 /* Probes only in covered rollouts: elsewhere a range selects devices by hash,
  * so none can join from outside. */
-void flo_rollout_probe(struct flo_rollout *rollout, uint64_t now_ms, struct flo_rollout_study *of,
-                       struct flo_rollout_actions *actions)
+void flo_rollout_probe(struct flo_rollout *rollout, uint64_t now_ms,
+                       struct flo_rollout_analysis *of, struct flo_rollout_actions *actions)
 {
-    const struct flo_study_evidence *evidence = &of->evidence;
+    const struct flo_analysis_evidence *evidence = &of->evidence;
     const struct flo_rollout_phase *phase = &rollout->phases[rollout->phase];
-    uint32_t order[FLO_STUDY_PROBES_MAX];
+    uint32_t order[FLO_ANALYSIS_PROBES_MAX];
     uint32_t count = 0;
 
-    assert(evidence->probe_count <= FLO_STUDY_PROBES_MAX);
+    assert(evidence->probe_count <= FLO_ANALYSIS_PROBES_MAX);
     if (of->probes == NULL || !phase->is_spread || !rollout->is_covered ||
         phase->state != FLO_PHASE_RUNNING || phase->bucket_from == phase->bucket_to) {
         return;

@@ -117,13 +117,14 @@ static void heard(struct flo_rollout *rollout, size_t index, uint64_t now_ms,
                   struct flo_rollout_actions *actions)
 {
     struct flo_rollout_member *member = &rollout->members[index];
-    bool was_silent = member->lapse == FLO_LAPSE_SILENT;
+    bool was_silent = member->lateness == FLO_LATENESS_SILENT;
 
     member->heard_at_ms = now_ms;
     member->is_online = true;
     if (was_silent || (member->is_away && !member->is_waiting)) {
         flo_rollout_member_is(rollout, index,
-                              was_silent ? FLO_LAPSE_NONE : (enum flo_lapse)member->lapse, false);
+                              was_silent ? FLO_LATENESS_NONE : (enum flo_lateness)member->lateness,
+                              false);
         member->watched_at_ms = now_ms;
         if (member->state == FLO_EXECUTION_QUEUED && rollout->state == FLO_ROLLOUT_COMPLETED) {
             flo_rollout_tell_one(rollout, index, now_ms, actions);
@@ -147,7 +148,7 @@ static void gone(struct flo_rollout *rollout, size_t index, struct flo_rollout_a
     bool is_told = member->state != FLO_EXECUTION_QUEUED || flo_rollout_has_limits(rollout);
     if (flo_rollout_has_begun(rollout, index) && !member->is_away && is_told &&
         is_before_trial(member)) {
-        flo_rollout_member_is(rollout, index, FLO_LAPSE_NONE, true);
+        flo_rollout_member_is(rollout, index, FLO_LATENESS_NONE, true);
         flo_rollout_member_store(index, actions);
     }
 }
@@ -220,7 +221,7 @@ static bool waits(struct flo_rollout *rollout, size_t index, const struct flo_ro
         return false;
     }
     member->is_waiting = is_waiting;
-    flo_rollout_member_is(rollout, index, FLO_LAPSE_NONE, is_waiting);
+    flo_rollout_member_is(rollout, index, FLO_LATENESS_NONE, is_waiting);
     member->watched_at_ms = event->now_ms;
     flo_rollout_why(actions, "%.8s %s", member->device,
                     is_waiting ? "waits for its surroundings" : "waits no more");
@@ -382,19 +383,20 @@ static bool member_waits(struct flo_rollout *rollout, size_t index, uint64_t now
     bool is_stopping =
         rollout->state == FLO_ROLLOUT_ROLLING_BACK || rollout->state == FLO_ROLLOUT_ABORTING;
 
-    if (member->is_away || member->lapse != FLO_LAPSE_NONE) {
+    if (member->is_away || member->lateness != FLO_LATENESS_NONE) {
         return false;
     }
     if (is_unheard(rollout, member, now_ms)) {
         bool is_away = !is_stopping && is_before_trial(member);
-        flo_rollout_member_is(rollout, index, is_away ? FLO_LAPSE_NONE : FLO_LAPSE_SILENT, is_away);
+        flo_rollout_member_is(rollout, index, is_away ? FLO_LATENESS_NONE : FLO_LATENESS_SILENT,
+                              is_away);
         flo_rollout_why(actions, "%.8s is %s: unheard for %llu s", member->device,
                         is_away ? "away" : "silent",
                         (unsigned long long)(now_ms - member->heard_at_ms) / 1000);
         return true;
     }
     if (rollout->state != FLO_ROLLOUT_PAUSED && is_overdue(rollout, member, now_ms)) {
-        flo_rollout_member_is(rollout, index, FLO_LAPSE_OVERDUE, false);
+        flo_rollout_member_is(rollout, index, FLO_LATENESS_OVERDUE, false);
         flo_rollout_why(actions, "%.8s is overdue: %s for %llu s", member->device,
                         flo_execution_word((enum flo_execution)member->state),
                         (unsigned long long)(now_ms - member->watched_at_ms) / 1000);
@@ -424,7 +426,7 @@ static void tick(struct flo_rollout *rollout, uint64_t now_ms, struct flo_rollou
 static void listening(struct flo_rollout *rollout, uint64_t now_ms)
 {
     for (size_t i = 0; i < rollout->member_count; i++) {
-        if (rollout->members[i].lapse != FLO_LAPSE_SILENT) {
+        if (rollout->members[i].lateness != FLO_LATENESS_SILENT) {
             rollout->members[i].heard_at_ms = now_ms;
         }
         rollout->members[i].watched_at_ms = now_ms;
@@ -498,9 +500,9 @@ static int dispatch(struct flo_rollout *rollout, const struct flo_rollout_event 
     case FLO_ROLLOUT_EVENT_EVIDENCE:
         flo_rollout_evidence(rollout, event, actions);
         return 0;
-    case FLO_ROLLOUT_EVENT_STUDY:
+    case FLO_ROLLOUT_EVENT_ANALYSIS:
         flo_rollout_studied(rollout, event, actions);
-        flo_rollout_hold_slices(rollout, event->study, event->now_ms, actions);
+        flo_rollout_hold_slices(rollout, event->analysis, event->now_ms, actions);
         return 0;
     default:
         return flo_rollout_operator_step(rollout, event, actions, err);

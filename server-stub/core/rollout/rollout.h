@@ -15,7 +15,7 @@
 #include <flotilla/proto.h>
 
 #include "server-stub/core/failure/failure.h"
-#include "server-stub/core/gate/study/study.h"
+#include "server-stub/core/gate/analysis/analysis.h"
 #include "server-stub/core/pace/window.h"
 
 #define FLO_ROLLOUT_PHASES_MAX 16
@@ -51,10 +51,10 @@ const char *flo_phase_state_word(enum flo_phase_state state);
 
 /* Failure reason of a device that counts as failed for now, without a failed
  * end. */
-enum flo_lapse {
-    FLO_LAPSE_NONE,
-    FLO_LAPSE_SILENT, /* has or tries the release, and is silent */
-    FLO_LAPSE_OVERDUE /* is heard, but is in one state for too long */
+enum flo_lateness {
+    FLO_LATENESS_NONE,
+    FLO_LATENESS_SILENT, /* has or tries the release, and is silent */
+    FLO_LATENESS_OVERDUE /* is heard, but is in one state for too long */
 };
 
 /* Limit on the devices of one label value that are under way together. */
@@ -88,7 +88,7 @@ struct flo_rollout_member {
     char device[37];
     uint8_t phase;    /* FLO_ROLLOUT_PHASES_MAX: in none */
     uint8_t state;    /* enum flo_execution */
-    uint8_t lapse;    /* enum flo_lapse */
+    uint8_t lateness; /* enum flo_lateness */
     uint8_t cause;    /* index in causes[] of its failure, from 1; 0: unknown */
     bool is_online;   /* as far as known */
     bool is_away;     /* offline before it tried the release: it waits, does
@@ -191,7 +191,7 @@ struct flo_rollout {
      * phase counts as failed. */
     struct flo_gate_counts broken;
     bool has_broken;
-    struct flo_study study; /* statistical gates; without a rule: none */
+    struct flo_analysis analysis; /* statistical gates; without a rule: none */
     /* Hardware class and variant of each segment, fixed at the start. */
     char segments[FLO_SEGMENTS_MAX][FLO_SEGMENT_TEXT];
     uint32_t segment_count;
@@ -270,16 +270,16 @@ enum flo_rollout_event_kind {
 };
 const char *flo_rollout_event_word(enum flo_rollout_event_kind kind);
 
-/* Evidence of a study and its judgement, for the record. */
-struct flo_rollout_study {
-    struct flo_study_evidence evidence;
-    struct flo_study_moment moment;
-    struct flo_study_results results;
-    struct flo_study_finding finding;
-    struct flo_study study; /* rules and state at the judgement */
-    const uint8_t *slices;  /* [member_count] bit for each slice of the
-                               evidence; NULL: none */
-    const uint8_t *probes;  /* ... bit for each probe; NULL: none */
+/* Evidence of an analysis and its judgement, for the record. */
+struct flo_rollout_analysis {
+    struct flo_analysis_evidence evidence;
+    struct flo_analysis_moment moment;
+    struct flo_analysis_results results;
+    struct flo_analysis_finding finding;
+    struct flo_analysis analysis; /* rules and state at the judgement */
+    const uint8_t *slices;        /* [member_count] bit for each slice of the
+                                     evidence; NULL: none */
+    const uint8_t *probes;        /* ... bit for each probe; NULL: none */
 };
 
 struct flo_rollout_event {
@@ -310,11 +310,11 @@ struct flo_rollout_event {
     uint64_t until_ms; /* put-off, barred: wall clock; 0: over */
     uint32_t gate;     /* evidence: index in gates[] */
     const struct flo_comparison *evidence;
-    struct flo_rollout_study *study; /* study: in and out */
-    const struct flo_rollout *draft; /* edit: the new request */
-    bool has_new_gates;              /* edit */
-    const char *slice;               /* promote, rollback: only this slice;
-                                        NULL: the whole rollout */
+    struct flo_rollout_analysis *analysis; /* analysis: in and out */
+    const struct flo_rollout *draft;       /* edit: the new request */
+    bool has_new_gates;                    /* edit */
+    const char *slice;                     /* promote, rollback: only this slice;
+                                              NULL: the whole rollout */
 };
 
 enum flo_rollout_action_kind {
@@ -331,7 +331,7 @@ enum flo_rollout_action_kind {
     FLO_ROLLOUT_DO_MEMBER,  /* store members[member] */
     FLO_ROLLOUT_DO_MEMBERS, /* store all dirty members */
     FLO_ROLLOUT_DO_FORGET,  /* the event's device is no longer a member */
-    FLO_ROLLOUT_DO_RECORD,  /* store the event's study */
+    FLO_ROLLOUT_DO_RECORD,  /* store the event's analysis */
     FLO_ROLLOUT_DO_VERDICT  /* the verdict of gates[gate] changed: store the
                                event's evidence */
 };
@@ -439,28 +439,28 @@ bool flo_rollout_is_excluded(const struct flo_rollout *rollout,
                              const struct flo_rollout_member *member);
 /* Tells whether the phase is the last one that updates; only a hold-out may
  * follow. */
-bool flo_rollout_study_is_last(const struct flo_rollout *rollout, uint32_t phase);
+bool flo_rollout_analysis_is_last(const struct flo_rollout *rollout, uint32_t phase);
 /* Returns the name of a slice that waits for a person in the last phase, so
  * that the rollout does not complete; NULL: none. */
 const char *flo_rollout_slice_waits(const struct flo_rollout *rollout);
-/* Tells whether the study has to pass in a phase. */
-bool flo_rollout_study_waits(const struct flo_rollout *rollout, uint32_t phase);
-/* Returns true when the study passes, or does not have to. */
-bool flo_rollout_study_passes(const struct flo_rollout *rollout);
-/* Returns a member's state for a study. */
+/* Tells whether the analysis has to pass in a phase. */
+bool flo_rollout_analysis_waits(const struct flo_rollout *rollout, uint32_t phase);
+/* Returns true when the analysis passes, or does not have to. */
+bool flo_rollout_analysis_passes(const struct flo_rollout *rollout);
+/* Returns a member's state for an analysis. */
 enum flo_member_way flo_rollout_member_way(const struct flo_rollout_member *member);
 /* Gets the changes that a phase can find, together with earlier phases. */
 bool flo_rollout_sees(const struct flo_rollout *rollout, uint32_t phase,
-                      struct flo_study_sight *out);
+                      struct flo_analysis_sight *out);
 /* Gets the next look at the present phase, from 1, and its time.  Returns false
  * when devices are under way, or no look remains. */
 bool flo_rollout_next_look(const struct flo_rollout *rollout, uint32_t *look, uint64_t *at_ms);
 /* Writes the finding of a rule in the present phase as a sentence. */
-void flo_rollout_study_text(const struct flo_rollout *rollout, uint32_t rule,
-                            char *out); /* FLO_STUDY_TEXT */
+void flo_rollout_analysis_text(const struct flo_rollout *rollout, uint32_t rule,
+                               char *out); /* FLO_ANALYSIS_TEXT */
 /* Writes the rule that decided. */
-void flo_rollout_study_because(const struct flo_rollout *rollout, uint32_t rule, bool is_awaited,
-                               char *out); /* FLO_STUDY_TEXT */
+void flo_rollout_analysis_because(const struct flo_rollout *rollout, uint32_t rule, bool is_awaited,
+                                  char *out); /* FLO_ANALYSIS_TEXT */
 /* Gets the verdict of gates[gate] while `phase` is the present one.  A gate
  * that needs evidence gives the verdict of the last evidence. */
 void flo_rollout_gate(const struct flo_rollout *rollout, uint32_t gate, uint32_t phase,

@@ -1,4 +1,4 @@
-/* Slices of a rollout: those that its study named are held or rolled back, and
+/* Slices of a rollout: those that its analysis named are held or rolled back, and
  * a person decides about unclear ones.
  *
  * A slice without a control of its own is unclear.  Its devices keep what they
@@ -14,33 +14,33 @@
 #include "server-stub/core/rollout/rollout.h"
 
 /* Returns the action of the measure's rule, else the rollout's. */
-static enum flo_on_fail action_for(const struct flo_study *study,
-                                   const struct flo_study_slice *slice)
+static enum flo_on_fail action_for(const struct flo_analysis *analysis,
+                                   const struct flo_analysis_slice *slice)
 {
     if (!slice->is_culprit) {
         return FLO_ON_FAIL_PAUSE;
     }
-    for (uint32_t i = 0; i < study->rules.count; i++) {
-        const struct flo_study_rule *rule = &study->rules.rules[i];
+    for (uint32_t i = 0; i < analysis->rules.count; i++) {
+        const struct flo_analysis_rule *rule = &analysis->rules.rules[i];
         if (rule->measure == slice->measure && rule->has_action) {
             return rule->action;
         }
     }
-    return study->on_fail;
+    return analysis->on_fail;
 }
 
 /* Returns the bit of the slice's index in the list. */
-static uint8_t place_of(const struct flo_study_state *state, const char *name)
+static uint8_t place_of(const struct flo_analysis_state *state, const char *name)
 {
-    return (uint8_t)(1u << flo_study_held(state, name));
+    return (uint8_t)(1u << flo_analysis_held(state, name));
 }
 
 /* Adds the slice to the list.  Returns false without room. */
-static bool list(struct flo_study_state *state, const struct flo_study_slice *slice)
+static bool list(struct flo_analysis_state *state, const struct flo_analysis_slice *slice)
 {
-    uint32_t at = flo_study_held(state, slice->name);
+    uint32_t at = flo_analysis_held(state, slice->name);
 
-    if (at == FLO_STUDY_SLICES_MAX) {
+    if (at == FLO_ANALYSIS_SLICES_MAX) {
         return false;
     }
     memcpy(state->held[at], slice->name, FLO_SLICE_TEXT);
@@ -73,21 +73,21 @@ static void mark_all(struct flo_rollout *rollout, const uint8_t *slices, uint8_t
     }
 }
 
-static void hold_slice(struct flo_rollout *rollout, const struct flo_study_slice *slice,
+static void hold_slice(struct flo_rollout *rollout, const struct flo_analysis_slice *slice,
                        uint8_t bit, const uint8_t *slices, uint8_t *end, uint64_t now_ms,
                        struct flo_rollout_actions *actions)
 {
-    enum flo_on_fail action = action_for(&rollout->study, slice);
-    struct flo_study_state *state = &rollout->study.state;
+    enum flo_on_fail action = action_for(&rollout->analysis, slice);
+    struct flo_analysis_state *state = &rollout->analysis.state;
     bool is_back = action == FLO_ON_FAIL_ROLLBACK;
     bool is_half = 2 * (uint64_t)slice->members >= rollout->member_count;
-    char text[FLO_STUDY_TEXT];
+    char text[FLO_ANALYSIS_TEXT];
 
     if (rollout->state != FLO_ROLLOUT_RUNNING) {
         return;
     }
     *end = is_half ? FLO_END_ALL : is_back ? FLO_END_BACK : FLO_END_HELD;
-    flo_study_slice_text(slice, (enum flo_slice_end) * end, text);
+    flo_analysis_slice_text(slice, (enum flo_slice_end) * end, text);
     snprintf(rollout->reason, sizeof(rollout->reason), "%s", text);
     flo_rollout_why(actions, "slice: %s", rollout->reason);
     if ((is_half && slice->is_culprit) || !list(state, slice) || is_half) {
@@ -99,10 +99,10 @@ static void hold_slice(struct flo_rollout *rollout, const struct flo_study_slice
     flo_rollout_state_set(rollout, rollout->state, now_ms, actions);
 }
 
-void flo_rollout_hold_slices(struct flo_rollout *rollout, struct flo_rollout_study *of,
+void flo_rollout_hold_slices(struct flo_rollout *rollout, struct flo_rollout_analysis *of,
                              uint64_t now_ms, struct flo_rollout_actions *actions)
 {
-    const struct flo_study_slices *slices = &of->evidence.slices;
+    const struct flo_analysis_slices *slices = &of->evidence.slices;
 
     for (uint32_t i = 0; i < slices->count && of->slices != NULL; i++) {
         if ((of->finding.holds >> i & 1) != 0) {
@@ -117,8 +117,8 @@ void flo_rollout_hold_slices(struct flo_rollout *rollout, struct flo_rollout_stu
 int flo_rollout_may_answer(const struct flo_rollout *rollout, const char *slice,
                            struct flo_err *err)
 {
-    const struct flo_study_state *state = &rollout->study.state;
-    uint32_t at = flo_study_held(state, slice);
+    const struct flo_analysis_state *state = &rollout->analysis.state;
+    uint32_t at = flo_analysis_held(state, slice);
 
     if (rollout->state != FLO_ROLLOUT_RUNNING && rollout->state != FLO_ROLLOUT_PAUSED) {
         return flo_fail(err, FLO_E_ROLLOUT_STATE,
@@ -143,7 +143,7 @@ static uint8_t barred_by(const struct flo_rollout_member *member, uint8_t open)
     return member->held == FLO_HELD_NOT ? 0 : member->held_of == 0 ? open : member->held_of & open;
 }
 
-static void take_back(struct flo_rollout *rollout, uint8_t place, uint8_t open)
+static void recall(struct flo_rollout *rollout, uint8_t place, uint8_t open)
 {
     for (size_t i = 0; i < rollout->member_count; i++) {
         struct flo_rollout_member *member = &rollout->members[i];
@@ -239,8 +239,8 @@ void flo_rollout_relabelled(struct flo_rollout *rollout, size_t index, uint8_t s
 void flo_rollout_answer(struct flo_rollout *rollout, const struct flo_rollout_event *event,
                         struct flo_rollout_actions *actions)
 {
-    struct flo_study_state *state = &rollout->study.state;
-    uint32_t at = flo_study_held(state, event->slice);
+    struct flo_analysis_state *state = &rollout->analysis.state;
+    uint32_t at = flo_analysis_held(state, event->slice);
     bool is_back = event->kind == FLO_ROLLOUT_EVENT_ROLLBACK;
 
     assert(at < state->held_count);
@@ -250,7 +250,7 @@ void flo_rollout_answer(struct flo_rollout *rollout, const struct flo_rollout_ev
     state->held_as[at] = is_back ? FLO_SLICE_HELD : FLO_SLICE_LET_GO;
     uint8_t open = flo_rollout_slices_open(rollout);
     if (is_back) {
-        take_back(rollout, (uint8_t)(1u << at), open);
+        recall(rollout, (uint8_t)(1u << at), open);
         flo_rollout_leave_out(rollout, true, actions);
     } else {
         let_go(rollout, open);

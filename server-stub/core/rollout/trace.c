@@ -6,7 +6,7 @@
 #include "server-stub/core/rollout/parts.h"
 #include "server-stub/core/rollout/rollout.h"
 
-static const char *const lapses[] = {"", ", silent", ", overdue"};
+static const char *const latenesses[] = {"", ", silent", ", overdue"};
 
 static void trace_desired(const struct flo_rollout *rollout,
                           const struct flo_rollout_action *action, const char *word,
@@ -58,8 +58,8 @@ static void trace_action(const struct flo_rollout *rollout, const struct flo_rol
     case FLO_ROLLOUT_DO_MEMBER:
         member = &rollout->members[action->member];
         flo_buf_printf(out, "device   %.8s %s%s%s%s", member->device,
-                       flo_execution_word((enum flo_execution)member->state), lapses[member->lapse],
-                       member->is_away ? ", away" : "",
+                       flo_execution_word((enum flo_execution)member->state),
+                       latenesses[member->lateness], member->is_away ? ", away" : "",
                        flo_rollout_member_stays(member) ? ", stays"
                        : member->is_back                ? ", back"
                                                         : "");
@@ -71,7 +71,7 @@ static void trace_action(const struct flo_rollout *rollout, const struct flo_rol
         flo_buf_text(out, "device   no member any more");
         break;
     case FLO_ROLLOUT_DO_RECORD:
-        flo_buf_printf(out, "record   block %u", rollout->study.state.block);
+        flo_buf_printf(out, "record   block %u", rollout->analysis.state.block);
         break;
     case FLO_ROLLOUT_DO_VERDICT:
         flo_gate_title(&rollout->gates[action->gate], title);

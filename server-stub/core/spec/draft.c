@@ -42,7 +42,7 @@ static void draft_cover(const struct flo_spec *spec, struct flo_rollout *out)
     for (uint32_t i = 0; out->is_covered && i < out->phase_count; i++) {
         out->phases[i].is_spread = i + 1 != rest;
         if (spec->phases[i].covers) {
-            out->study.rules.cover = i + 1;
+            out->analysis.rules.cover = i + 1;
         }
     }
 }
@@ -83,10 +83,10 @@ void flo_spec_draft(const struct flo_spec *spec, struct flo_rollout *out)
     out->gate_count = spec->gate_count;
     out->on_fail = on_fail_of(spec->on_fail);
     /* A slower release is rolled back, unless the rollout says otherwise. */
-    out->study.rules = spec->study;
-    out->study.on_fail = spec->has_on_fail ? out->on_fail : FLO_ON_FAIL_ROLLBACK;
+    out->analysis.rules = spec->analysis;
+    out->analysis.on_fail = spec->has_on_fail ? out->on_fail : FLO_ON_FAIL_ROLLBACK;
     draft_cover(spec, out);
-    flo_study_phase(&out->study, 0);
+    flo_analysis_phase(&out->analysis, 0);
     out->is_snapshot = spec->membership == 1;
     out->start_at_ms = spec->start_at_ms;
     out->expires_at_ms = spec->expires_at_ms;

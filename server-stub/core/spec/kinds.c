@@ -351,21 +351,21 @@ int flo_spec_read_value(const struct field *field, const struct place *place, co
 
 /* ---- twins: the same value as a number, for programs ---- */
 
-static const char *twin_end(enum flo_spec_kind kind)
+static const char *number_end(enum flo_spec_kind kind)
 {
     return kind == DURATION || kind == TIME ? "_ms" : kind == RATE ? "_per_min" : NULL;
 }
 
-bool flo_spec_twin_name(const struct field *field, char *out, size_t bytes)
+bool flo_spec_number_name(const struct field *field, char *out, size_t bytes)
 {
-    const char *end = twin_end(field->kind);
+    const char *end = number_end(field->kind);
 
     out[0] = '\0';
     return end != NULL && snprintf(out, bytes, "%s%s", field->name, end) < (int)bytes;
 }
 
-int flo_spec_read_twin(const struct field *field, const struct place *place, const char *name,
-                       const json_t *value)
+int flo_spec_read_number(const struct field *field, const struct place *place, const char *name,
+                         const json_t *value)
 {
     char should[80];
 

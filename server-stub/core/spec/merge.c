@@ -43,7 +43,7 @@ static bool policy_offset(const char *name, size_t *out)
 static void drop_others(json_t *base, enum flo_spec_part part, size_t offset, const char *name)
 {
     const struct field *field;
-    char twin[64];
+    char number[64];
 
     for (size_t i = 0; (field = flo_spec_row(i)) != NULL; i++) {
         if (field->part != part || field->offset != offset || field->kind == PER ||
@@ -53,8 +53,8 @@ static void drop_others(json_t *base, enum flo_spec_part part, size_t offset, co
         if (strcmp(field->name, name) != 0) {
             json_object_del(base, field->name);
         }
-        if (flo_spec_twin_name(field, twin, sizeof(twin)) && strcmp(twin, name) != 0) {
-            json_object_del(base, twin);
+        if (flo_spec_number_name(field, number, sizeof(number)) && strcmp(number, name) != 0) {
+            json_object_del(base, number);
         }
     }
 }
@@ -62,14 +62,14 @@ static void drop_others(json_t *base, enum flo_spec_part part, size_t offset, co
 static const struct field *row_of(enum flo_spec_part part, const char *name)
 {
     const struct field *field;
-    char twin[64];
+    char number[64];
 
     for (size_t i = 0; (field = flo_spec_row(i)) != NULL; i++) {
         if (field->part == part &&
             (field->kind == PER ? flo_spec_is_per(name)
                                 : strcmp(field->name, name) == 0 ||
-                                      (flo_spec_twin_name(field, twin, sizeof(twin)) &&
-                                       strcmp(twin, name) == 0))) {
+                                      (flo_spec_number_name(field, number, sizeof(number)) &&
+                                       strcmp(number, name) == 0))) {
             return field;
         }
     }

@@ -71,9 +71,9 @@ FLO_MUST_USE int flo_spec_read_value(const struct field *field, const struct pla
                                      const json_t *value);
 /* Gets the second name of a field, under which programs give the value as a
  * number.  Returns false for a kind without one. */
-bool flo_spec_twin_name(const struct field *field, char *out, size_t bytes);
-FLO_MUST_USE int flo_spec_read_twin(const struct field *field, const struct place *place,
-                                    const char *name, const json_t *value);
+bool flo_spec_number_name(const struct field *field, char *out, size_t bytes);
+FLO_MUST_USE int flo_spec_read_number(const struct field *field, const struct place *place,
+                                      const char *name, const json_t *value);
 
 /* Readers of kinds with names of their own inside (named.c). */
 FLO_MUST_USE int flo_spec_read_per(const struct field *field, const struct place *place);

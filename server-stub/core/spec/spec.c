@@ -77,7 +77,7 @@ static int read_gates(const struct place *place, const struct field *field, cons
         return flo_spec_wrong(place, field->name, "an object");
     }
     int rv = flo_gates_parse(value, place->spec->gates, &place->spec->gate_count, place->err);
-    rv = rv == 0 ? flo_study_parse(value, &place->spec->study, place->err) : rv;
+    rv = rv == 0 ? flo_analysis_parse(value, &place->spec->analysis, place->err) : rv;
     if (rv == FLO_E_META_SCHEMA && place->err != NULL) {
         rv = place->err->code = FLO_E_REST_SCHEMA;
     }
@@ -152,13 +152,14 @@ static int read_value(const struct field *field, const struct place *place, cons
 
 static bool is_known(enum flo_spec_part part, const char *name)
 {
-    char twin[64];
+    char number[64];
 
     for (size_t i = 0; i < FLO_COUNT(fields); i++) {
         if (fields[i].part == part &&
             ((strcmp(fields[i].name, name) == 0 && fields[i].kind != PER) ||
              (fields[i].kind == PER && flo_spec_is_per(name)) ||
-             (flo_spec_twin_name(&fields[i], twin, sizeof(twin)) && strcmp(twin, name) == 0))) {
+             (flo_spec_number_name(&fields[i], number, sizeof(number)) &&
+              strcmp(number, name) == 0))) {
             return true;
         }
     }
@@ -191,7 +192,7 @@ static int check_names(const struct place *place)
 
 static int read_fields(const struct place *place)
 {
-    char twin[64];
+    char number[64];
     int rv = check_names(place);
 
     for (size_t i = 0; i < FLO_COUNT(fields) && rv == 0; i++) {
@@ -207,10 +208,11 @@ static int read_fields(const struct place *place)
         if (value != NULL && !json_is_null(value)) {
             rv = read_value(field, place, value);
         }
-        value = flo_spec_twin_name(field, twin, sizeof(twin)) ? json_object_get(place->json, twin)
-                                                              : NULL;
+        value = flo_spec_number_name(field, number, sizeof(number))
+                    ? json_object_get(place->json, number)
+                    : NULL;
         if (rv == 0 && value != NULL && !json_is_null(value)) {
-            rv = flo_spec_read_twin(field, place, twin, value);
+            rv = flo_spec_read_number(field, place, number, value);
         }
     }
     return rv;
@@ -414,7 +416,7 @@ int flo_spec_check_sense(const struct flo_spec *spec, struct flo_err *err)
     uint64_t limit_ms = spec->deadlines_ms[FLO_EXECUTION_SOAKING];
 
     if (limit_ms == 0 || limit_ms >= spec->policy.soak_ms) {
-        return flo_study_rules_check_sense(&spec->study, err);
+        return flo_analysis_rules_check_sense(&spec->analysis, err);
     }
     flo_fail(err, FLO_E_REST_MEANING,
              "deadlines.soaking: %llu ms are over before the soak of %llu ms",
@@ -448,8 +450,8 @@ static int check_bounds(const struct flo_spec *spec, struct flo_err *err)
  * it. */
 static void limit_of_preset(struct flo_spec *spec)
 {
-    if (spec->study.preset != FLO_PRESET_NONE && !spec->study.says_failed) {
-        spec->gates[FLO_GATE_FAILED].margin = spec->study.failed_pct;
+    if (spec->analysis.preset != FLO_PRESET_NONE && !spec->analysis.says_failed) {
+        spec->gates[FLO_GATE_FAILED].margin = spec->analysis.failed_pct;
     }
 }
 
@@ -495,7 +497,7 @@ int flo_spec_read(const json_t *json, struct flo_spec *out, struct flo_err *err)
         rv = read_policy(&place, policy);
     }
     rv = rv < 0 ? rv : flo_gates_parse(NULL, out->gates, &out->gate_count, err);
-    rv = rv < 0 ? rv : flo_study_parse(NULL, &out->study, err);
+    rv = rv < 0 ? rv : flo_analysis_parse(NULL, &out->analysis, err);
     rv = rv < 0 ? rv : read_fields(&place);
     rv = rv < 0 ? rv : check_target(&place);
     rv = rv < 0 ? rv : check_release(out, &place);

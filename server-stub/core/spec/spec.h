@@ -78,7 +78,7 @@ struct flo_spec {
     uint32_t label_count; /* 0: the default ones */
     struct flo_gate_rule gates[FLO_GATES_MAX];
     uint32_t gate_count;
-    struct flo_study_rules study;
+    struct flo_analysis_rules analysis;
     bool has_phases; /* the phases were given, not defaults */
     bool has_gates;
     bool has_on_fail;

@@ -1,4 +1,4 @@
-/* Metrics: devices, in one pass over the roster. */
+/* Metrics: devices, in one pass over the device index. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,7 +28,7 @@ static const struct {
                {FLO_SELECT_DISK_FREE, FLO_EXPOSED_DEVICE_DISK}};
 
 struct pair {
-    const char *release; /* borrowed from the roster during the pass */
+    const char *release; /* borrowed from the device index during the pass */
     size_t class;
     uint64_t online, offline;
 };
@@ -64,7 +64,7 @@ static size_t class_of(struct pass *pass, const struct flo_select_device *device
     }
     if (i == pass->class_count) {
         snprintf(pass->classes[i], sizeof(pass->classes[i]), "%s",
-                 i == CLASSES_MAX - 1 ? FLO_TALLY_OTHER : text);
+                 i == CLASSES_MAX - 1 ? FLO_COUNTERS_OTHER : text);
         pass->class_count++;
     }
     return i;
@@ -98,7 +98,7 @@ static struct pair *pair_of(struct pass *pass, const char *release, size_t class
     }
     pair = &pass->pairs[pass->pair_count++];
     bool is_last = pass->pair_count == FLO_METRICS_PAIRS_MAX;
-    *pair = (struct pair){.release = is_last ? FLO_TALLY_OTHER : release, .class = class};
+    *pair = (struct pair){.release = is_last ? FLO_COUNTERS_OTHER : release, .class = class};
     return pair;
 }
 
@@ -219,7 +219,8 @@ static void add_counts(const struct pass *pass, struct flo_samples *samples)
     }
     for (size_t i = 0; i < pass->pair_count; i++) {
         const struct pair *pair = &pass->pairs[i];
-        const char *class = pair->class == SIZE_MAX ? FLO_TALLY_OTHER : pass->classes[pair->class];
+        const char *class =
+            pair->class == SIZE_MAX ? FLO_COUNTERS_OTHER : pass->classes[pair->class];
         flo_samples_add(samples, FLO_EXPOSED_RELEASE_DEVICES,
                         (const char *const[]){pair->release, class, "online"},
                         (double)pair->online);

@@ -41,7 +41,7 @@ static void add_devices(const struct flo_rollout *rollout, struct flo_samples *s
 
 static void add_gates(const struct flo_rollout *rollout, struct flo_samples *samples)
 {
-    const struct flo_study *study = &rollout->study;
+    const struct flo_analysis *analysis = &rollout->analysis;
     char title[FLO_GATE_TITLE];
 
     for (uint32_t i = 0; i < rollout->gate_count; i++) {
@@ -52,9 +52,9 @@ static void add_gates(const struct flo_rollout *rollout, struct flo_samples *sam
                         (const char *const[]){rollout->id, title, flo_verdict_word(result.verdict)},
                         1);
     }
-    for (uint32_t i = 0; i < study->rules.count; i++) {
-        const struct flo_study_standing *standing = &study->state.standing[i];
-        const char *word = flo_measure_fact(study->rules.rules[i].measure)->word;
+    for (uint32_t i = 0; i < analysis->rules.count; i++) {
+        const struct flo_analysis_standing *standing = &analysis->state.standing[i];
+        const char *word = flo_measure_fact(analysis->rules.rules[i].measure)->word;
         if (standing->has_result) {
             flo_samples_add(
                 samples, FLO_EXPOSED_ROLLOUT_GATE,
@@ -136,7 +136,7 @@ void flo_metrics_rollouts(const struct flo_controller *controller, struct flo_sa
         if (!is_any) {
             continue;
         }
-        uint32_t asked = flo_study_asked(&rollout->study.state);
+        uint32_t asked = flo_analysis_asked(&rollout->analysis.state);
         attention +=
             rollout->state == FLO_ROLLOUT_PAUSED || asked > 0 || is_odd_end(rollout->state) ? 1 : 0;
         flo_samples_add(samples, FLO_EXPOSED_ROLLOUT_ASKED,

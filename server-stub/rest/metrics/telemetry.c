@@ -22,7 +22,7 @@ static const struct {
             {FLO_METRIC_NAME_MESSAGES_REFUSED, FLO_EXPOSED_MESSAGES_REFUSED}};
 
 /* Converts microseconds to seconds. */
-static struct flo_summary summary_of(const struct flo_tally_time *time)
+static struct flo_summary summary_of(const struct flo_counters_time *time)
 {
     struct flo_summary summary = {.has_quantiles = time->recent > 0,
                                   .sum = (double)time->sum / 1e6,
@@ -34,7 +34,7 @@ static struct flo_summary summary_of(const struct flo_tally_time *time)
     return summary;
 }
 
-static void add_line(struct flo_samples *samples, const struct flo_tally_line *line)
+static void add_line(struct flo_samples *samples, const struct flo_counters_line *line)
 {
     const char *const labels[] = {line->release, line->hardware};
 
@@ -73,8 +73,8 @@ static void add_trends(struct flo_samples *samples, const struct flo_trend_line 
 void flo_metrics_telemetry(const struct flo_controller *controller, struct flo_samples *samples)
 {
     size_t count;
-    struct flo_tally_line *lines =
-        flo_tally_read(flo_lane_tally(controller->lane), flo_now_ms(), &count);
+    struct flo_counters_line *lines =
+        flo_counters_read(flo_lane_counters(controller->lane), flo_now_ms(), &count);
 
     for (size_t i = 0; i < count; i++) {
         add_line(samples, &lines[i]);

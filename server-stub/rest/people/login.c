@@ -240,19 +240,19 @@ static int make_session(struct flo_login_job *job, struct flo_buf *text, struct 
     char id[FLO_TOKEN_ID_TEXT];
     char token[FLO_TOKEN_TEXT];
     char who[96];
-    struct flo_fleet_token wish = {.name = job->name,
+    struct flo_fleet_token spec = {.name = job->name,
                                    .role = job->role,
                                    .person = job->account,
                                    .expires_at_ms =
                                        flo_wall_ms() + job->rest->login->settings->session_ms};
-    int rv = flo_token_make(controller, &wish, id, token, err);
+    int rv = flo_token_make(controller, &spec, id, token, err);
 
     snprintf(who, sizeof(who), "%s %s", id, job->name);
     if (rv == 0) {
         rv = audit(job, who, "ok", err);
     }
     json_t *out = json_pack("{s:s,s:s,s:s,s:s,s:I}", "id", id, "token", token, "name", job->name,
-                            "role", job->role, "expires_at_ms", (json_int_t)wish.expires_at_ms);
+                            "role", job->role, "expires_at_ms", (json_int_t)spec.expires_at_ms);
     flo_json_dump(out, text);
     json_decref(out);
     flo_secret_wipe(token, sizeof(token));

@@ -92,14 +92,14 @@ int flo_rest_emergency_account(struct flo_rest_call *call, struct flo_err *err)
     const struct flo_authority *authority = flo_pki_newest(pki);
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) pem = {0};
     const char *csr = flo_rest_text_in(call, "csr", "");
-    struct flo_certificate_wish wish = {
+    struct flo_certificate_spec spec = {
         .common_name = FLO_EMERGENCY_CLIENT, .days = ACCOUNT_DAYS, .is_client = true};
     char topic[FLO_TOPIC_TEXT];
     int rv = flo_topic_build(FLO_TOPIC_EMERGENCY, controller->fleet, "", topic, err);
 
     if (rv == 0) {
         rv = flo_certificate_issue(authority->key, authority->pem, authority->bytes, csr,
-                                   strlen(csr), &wish, &pem, err);
+                                   strlen(csr), &spec, &pem, err);
     }
     if (rv == 0 && pem.failed) {
         rv = flo_fail(err, FLO_E_MEMORY, "certificate");

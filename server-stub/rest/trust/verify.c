@@ -42,7 +42,7 @@ static void end(struct flo_rest_check *job)
 static void answer(struct flo_rest_check *job, int rv, const struct flo_err *broken)
 {
     struct flo_controller *controller = job->rest->controller;
-    struct flo_audit_mark newest = flo_audit_head_newest(controller);
+    struct flo_audit_checkpoint newest = flo_audit_head_newest(controller);
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
     char head[FLO_DIGEST_TEXT];
 

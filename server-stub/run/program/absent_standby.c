@@ -9,11 +9,11 @@ void flo_standby_remember(char **argv)
 }
 
 int flo_standby_until_lead(struct flo_controller_options *options,
-                           const struct flo_standby_wish *wish, struct flo_pulse *pulse,
+                           const struct flo_standby_spec *spec, struct flo_pulse *pulse,
                            struct flo_service *service, struct flo_standby **out, bool *leads,
                            struct flo_err *err)
 {
-    (void)options, (void)wish, (void)pulse, (void)service, (void)out, (void)leads;
+    (void)options, (void)spec, (void)pulse, (void)service, (void)out, (void)leads;
     return flo_left_out(err, "PostgreSQL and several controllers", "FLOTILLA_POSTGRESQL");
 }
 

@@ -371,12 +371,12 @@ static int run(void *state, struct flo_err *err)
         options->on_listening = options->store != NULL ? on_listening : NULL;
     }
     if (rv == 0 && options->store != NULL) {
-        const struct flo_standby_wish wish = {.peer_host = line.peer_host,
+        const struct flo_standby_spec spec = {.peer_host = line.peer_host,
                                               .joins = line.joins,
                                               .is_alone = is_alone(options),
                                               .is_check =
                                                   line.is_check && !has_own_broker(options)};
-        rv = flo_standby_until_lead(options, &wish, pulse, service, &standby, &goes_on, err);
+        rv = flo_standby_until_lead(options, &spec, pulse, service, &standby, &goes_on, err);
         if (rv == 0 && !goes_on && line.is_check) {
             puts("another controller leads, and this one can follow it");
         }

@@ -524,7 +524,7 @@ static int stand_by(struct flo_standby *standby, struct flo_controller_options *
 }
 
 int flo_standby_until_lead(struct flo_controller_options *options,
-                           const struct flo_standby_wish *wish, struct flo_pulse *pulse,
+                           const struct flo_standby_spec *spec, struct flo_pulse *pulse,
                            struct flo_service *service, struct flo_standby **out, bool *leads,
                            struct flo_err *err)
 {
@@ -536,11 +536,11 @@ int flo_standby_until_lead(struct flo_controller_options *options,
     }
     *out = standby;
     standby->pulse = pulse;
-    standby->is_alone = wish->is_alone;
-    standby->joins = wish->joins;
+    standby->is_alone = spec->is_alone;
+    standby->joins = spec->joins;
     snprintf(standby->dir, sizeof(standby->dir), "%s", options->dir);
     standby->since_ms = flo_now_ms();
-    int rv = stand_by(standby, options, wish->peer_host, wish->is_check, service, err);
+    int rv = stand_by(standby, options, spec->peer_host, spec->is_check, service, err);
     loop_close(standby);
     *leads = rv == 0 && !standby->has_ended && !standby->is_refused;
     if (*leads) {

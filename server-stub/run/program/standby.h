@@ -19,7 +19,7 @@ void flo_standby_remember(char **argv);
 /* Computes SHA-256 of DIR/pki/ca.pem as hex.  FLO_E_ABSENT. */
 FLO_MUST_USE int flo_standby_fingerprint(const char *dir, char hex[65], struct flo_err *err);
 
-struct flo_standby_wish {
+struct flo_standby_spec {
     const char *peer_host; /* NULL: the hosts of the listeners */
     const char *joins;     /* fingerprint of the authority to trust; NULL: none */
     bool is_alone;         /* fail instead of standing by */
@@ -34,7 +34,7 @@ struct flo_standby_wish {
  * FLO_E_KEYS_ABSENT   is_alone, and it lacks what a leader must have
  * FLO_E_NOT_BUILT     this program has no libpq */
 FLO_MUST_USE int flo_standby_until_lead(struct flo_controller_options *options,
-                                        const struct flo_standby_wish *wish,
+                                        const struct flo_standby_spec *spec,
                                         struct flo_pulse *pulse, struct flo_service *service,
                                         struct flo_standby **out, bool *leads, struct flo_err *err);
 /* Gives the lease back.  NULL is allowed. */

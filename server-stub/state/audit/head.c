@@ -21,7 +21,7 @@
 struct flo_audit_head {
     struct flo_key *key;
     int fd;
-    struct flo_audit_mark *marks; /* growing numbers */
+    struct flo_audit_checkpoint *checkpoints; /* growing numbers */
     size_t count, room;
     uint64_t marked_at_ms;
     struct flo_audit_walk walk; /* walks over the table again and again */
@@ -42,11 +42,11 @@ static int path_of(const struct flo_controller *controller, const char *name, ch
                : flo_fail(err, FLO_E_IO_OPEN, "path %s/%s is too long", controller->dir, name);
 }
 
-static bool signed_text(const struct flo_audit_mark *mark, char *out, size_t bytes)
+static bool signed_text(const struct flo_audit_checkpoint *checkpoint, char *out, size_t bytes)
 {
-    char text[FLO_AUDIT_MARK_TEXT];
+    char text[FLO_AUDIT_CHECKPOINT_TEXT];
 
-    flo_audit_mark_text(mark, text);
+    flo_audit_checkpoint_text(checkpoint, text);
     return (size_t)snprintf(out, bytes, CONTEXT "%s", text) < bytes;
 }
 
@@ -56,24 +56,25 @@ static int room_for_one(struct flo_audit_head *head, struct flo_err *err)
         return 0;
     }
     size_t room = 2 * head->room + 256;
-    struct flo_audit_mark *marks = realloc(head->marks, room * sizeof(*head->marks));
-    if (marks == NULL) {
+    struct flo_audit_checkpoint *checkpoints =
+        realloc(head->checkpoints, room * sizeof(*head->checkpoints));
+    if (checkpoints == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "%zu audit heads", room);
     }
-    head->marks = marks;
+    head->checkpoints = checkpoints;
     head->room = room;
     return 0;
 }
 
 /* Remembers a line that is in the file. */
-static void remember(struct flo_audit_head *head, const struct flo_audit_mark *mark,
+static void remember(struct flo_audit_head *head, const struct flo_audit_checkpoint *checkpoint,
                      const char *line, size_t bytes)
 {
-    if (head->lines++ == 0 || mark->is_restart) {
-        head->from_ms = mark->at_ms;
+    if (head->lines++ == 0 || checkpoint->is_restart) {
+        head->from_ms = checkpoint->at_ms;
     }
-    head->latest_ms = mark->at_ms > head->latest_ms ? mark->at_ms : head->latest_ms;
-    bool is_told = !mark->is_restart && mark->number > 0;
+    head->latest_ms = checkpoint->at_ms > head->latest_ms ? checkpoint->at_ms : head->latest_ms;
+    bool is_told = !checkpoint->is_restart && checkpoint->number > 0;
     snprintf(head->line, sizeof(head->line), "%.*s", is_told ? (int)bytes : 0, line);
 }
 
@@ -87,13 +88,13 @@ static int bad_file(struct flo_audit_head *head, size_t line, const char *why)
     return 0;
 }
 
-static bool is_signed(const struct flo_audit_head *head, const struct flo_audit_mark *mark,
-                      const uint8_t *signature)
+static bool is_signed(const struct flo_audit_head *head,
+                      const struct flo_audit_checkpoint *checkpoint, const uint8_t *signature)
 {
-    char text[FLO_AUDIT_MARK_TEXT + 32];
+    char text[FLO_AUDIT_CHECKPOINT_TEXT + 32];
     struct flo_err why = {0};
 
-    signed_text(mark, text, sizeof(text));
+    signed_text(checkpoint, text, sizeof(text));
     return head->key != NULL && flo_verify(flo_key_public(head->key), text, strlen(text), signature,
                                            FLO_AUDIT_SIGNATURE_BYTES, &why) == 0;
 }
@@ -102,24 +103,24 @@ static int read_line(struct flo_audit_head *head, const char *line, size_t bytes
                      struct flo_err *err)
 {
     uint8_t signature[FLO_AUDIT_SIGNATURE_BYTES];
-    struct flo_audit_mark mark;
+    struct flo_audit_checkpoint checkpoint;
 
-    if (!flo_audit_line_parse(line, bytes, &mark, signature)) {
+    if (!flo_audit_line_parse(line, bytes, &checkpoint, signature)) {
         return bad_file(head, number, "is no head");
     }
-    if (!is_signed(head, &mark, signature)) {
+    if (!is_signed(head, &checkpoint, signature)) {
         return bad_file(head, number, "is not signed by keys/audit.key");
     }
     /* A restart line excuses gaps in the lines above it.  If somebody copied or
      * moved an old one, it could hide a cut. */
-    if (mark.is_restart && mark.at_ms < head->latest_ms) {
+    if (checkpoint.is_restart && checkpoint.at_ms < head->latest_ms) {
         return bad_file(head, number, "is a restart from before those above");
     }
     int rv = room_for_one(head, err);
-    if (rv == 0 && !flo_audit_marks_add(head->marks, &head->count, &mark)) {
+    if (rv == 0 && !flo_audit_checkpoints_add(head->checkpoints, &head->count, &checkpoint)) {
         return bad_file(head, number, "goes backwards");
     }
-    remember(head, &mark, line, bytes);
+    remember(head, &checkpoint, line, bytes);
     return rv;
 }
 
@@ -148,19 +149,19 @@ static int read_file(struct flo_audit_head *head, const char *path, off_t *whole
 
 /* ---- writing ---- */
 
-static int write_mark(struct flo_controller *controller, const struct flo_audit_mark *mark,
-                      struct flo_err *err)
+static int write_checkpoint(struct flo_controller *controller,
+                            const struct flo_audit_checkpoint *checkpoint, struct flo_err *err)
 {
     struct flo_audit_head *head = controller->audit->head;
     uint8_t signature[FLO_SIGNATURE_BYTES];
-    char text[FLO_AUDIT_MARK_TEXT + 32];
+    char text[FLO_AUDIT_CHECKPOINT_TEXT + 32];
     char line[FLO_AUDIT_LINE_TEXT];
 
-    signed_text(mark, text, sizeof(text));
+    signed_text(checkpoint, text, sizeof(text));
     FLO_TRY(room_for_one(head, err));
     int rv = flo_sign(head->key, text, strlen(text), signature, err);
     FLO_TRY(rv);
-    flo_audit_line(mark, signature, line);
+    flo_audit_line(checkpoint, signature, line);
     FLO_TRY(flo_audit_lines_put(controller, head->lines, line, err));
     off_t begin = lseek(head->fd, 0, SEEK_END);
     rv = flo_fd_write_all(head->fd, line, strlen(line), err);
@@ -173,34 +174,34 @@ static int write_mark(struct flo_controller *controller, const struct flo_audit_
         }
         return rv;
     }
-    (void)flo_audit_marks_add(head->marks, &head->count, mark);
-    remember(head, mark, line, strlen(line) - 1);
+    (void)flo_audit_checkpoints_add(head->checkpoints, &head->count, checkpoint);
+    remember(head, checkpoint, line, strlen(line) - 1);
     return 0;
 }
 
 static int take_newest(void *context, const struct flo_audit_record *record,
                        const struct flo_digest *hash)
 {
-    struct flo_audit_mark *mark = context;
+    struct flo_audit_checkpoint *checkpoint = context;
 
-    mark->number = record->number;
-    mark->hash = *hash;
+    checkpoint->number = record->number;
+    checkpoint->hash = *hash;
     return 0;
 }
 
-static int newest_record(struct flo_controller *controller, struct flo_audit_mark *out,
+static int newest_record(struct flo_controller *controller, struct flo_audit_checkpoint *out,
                          struct flo_err *err)
 {
-    *out = (struct flo_audit_mark){.at_ms = flo_wall_ms()};
+    *out = (struct flo_audit_checkpoint){.at_ms = flo_wall_ms()};
     return flo_fleet_audit_newest(controller->store, INT64_MAX, 1, take_newest, out, err);
 }
 
-struct flo_audit_mark flo_audit_head_newest(const struct flo_controller *controller)
+struct flo_audit_checkpoint flo_audit_head_newest(const struct flo_controller *controller)
 {
     const struct flo_audit_head *head = controller->audit->head;
 
-    return head != NULL && head->count > 0 ? head->marks[head->count - 1]
-                                           : (struct flo_audit_mark){0};
+    return head != NULL && head->count > 0 ? head->checkpoints[head->count - 1]
+                                           : (struct flo_audit_checkpoint){0};
 }
 
 const char *flo_audit_head_line(const struct flo_controller *controller)
@@ -218,27 +219,27 @@ uint64_t flo_audit_head_from_ms(const struct flo_controller *controller)
 }
 
 bool flo_audit_head_is_ours(const struct flo_controller *controller,
-                            const struct flo_audit_mark *mark, const uint8_t *signature)
+                            const struct flo_audit_checkpoint *checkpoint, const uint8_t *signature)
 {
     const struct flo_audit_head *head = controller->audit->head;
 
-    return head != NULL && is_signed(head, mark, signature);
+    return head != NULL && is_signed(head, checkpoint, signature);
 }
 
 /* Signs the newest record.  A broken chain is not signed, because a signature
  * would make the break valid. */
-static void mark_newest(struct flo_controller *controller)
+static void checkpoint_newest(struct flo_controller *controller)
 {
-    struct flo_audit_mark mark;
+    struct flo_audit_checkpoint checkpoint;
     struct flo_err err = {0};
 
     if (controller->audit->is_broken || controller->audit->head->fd < 0) {
         return;
     }
-    int rv = newest_record(controller, &mark, &err);
-    if (rv == 0 && mark.number > flo_audit_head_newest(controller).number) {
+    int rv = newest_record(controller, &checkpoint, &err);
+    if (rv == 0 && checkpoint.number > flo_audit_head_newest(controller).number) {
         rv = flo_fleet_flush(controller->store, &err); /* records come first */
-        rv = rv == 0 ? write_mark(controller, &mark, &err) : rv;
+        rv = rv == 0 ? write_checkpoint(controller, &checkpoint, &err) : rv;
     }
     if (rv < 0) {
         flo_log_err(FLO_LOG_ERROR, "audit", &err);
@@ -248,7 +249,7 @@ static void mark_newest(struct flo_controller *controller)
 static void settle(struct flo_controller *controller, bool is_committed)
 {
     if (is_committed && controller->audit->head != NULL &&
-        controller->audit->unmarked >= FLO_AUDIT_MARK_RECORDS) {
+        controller->audit->unmarked >= FLO_AUDIT_CHECKPOINT_RECORDS) {
         /* Reset even when signing fails, so that not every later commit tries
          * it. */
         controller->audit->unmarked = 0;
@@ -261,16 +262,16 @@ const struct flo_transaction_part flo_audit_part = {.settle = settle};
 int flo_audit_head_restart(struct flo_controller *controller, struct flo_err *err)
 {
     struct flo_audit_head *head = controller->audit->head;
-    struct flo_audit_mark mark;
+    struct flo_audit_checkpoint checkpoint;
 
     if (head == NULL) {
         return 0;
     }
-    int rv = newest_record(controller, &mark, err);
-    mark.is_restart = true;
-    mark.at_ms = mark.at_ms > head->latest_ms ? mark.at_ms : head->latest_ms;
+    int rv = newest_record(controller, &checkpoint, err);
+    checkpoint.is_restart = true;
+    checkpoint.at_ms = checkpoint.at_ms > head->latest_ms ? checkpoint.at_ms : head->latest_ms;
     if (rv == 0) {
-        rv = write_mark(controller, &mark, err);
+        rv = write_checkpoint(controller, &checkpoint, err);
     }
     if (rv == 0) {
         controller->audit->is_broken = head->file_what[0] != '\0';
@@ -297,8 +298,8 @@ static int look_at(void *context, const struct flo_audit_record *record,
     look->rows++;
     return rv < 0 || look->head == NULL
                ? rv
-               : flo_audit_marks_compare(look->head->marks, look->head->count, look->next,
-                                         look->walk, look->err);
+               : flo_audit_checkpoints_compare(look->head->checkpoints, look->head->count,
+                                               look->next, look->walk, look->err);
 }
 
 int flo_audit_check_on(struct flo_controller *controller, struct flo_audit_check *check,
@@ -314,7 +315,7 @@ int flo_audit_check_on(struct flo_controller *controller, struct flo_audit_check
     if (!check->is_over || head == NULL) {
         return rv;
     }
-    rv = flo_audit_marks_end(head->marks, head->count, &check->walk, err);
+    rv = flo_audit_checkpoints_end(head->checkpoints, head->count, &check->walk, err);
     if (rv == 0 && head->file_what[0] != '\0') {
         rv = flo_fail(err, FLO_E_AUDIT_CHAIN, "%s", head->file_what);
     }
@@ -329,14 +330,14 @@ int flo_audit_check_on(struct flo_controller *controller, struct flo_audit_check
 static int look_on(struct flo_controller *controller, struct flo_err *err)
 {
     struct flo_audit_head *head = controller->audit->head;
-    struct flo_audit_mark end;
+    struct flo_audit_checkpoint end;
     struct look look = {.walk = &head->walk, .head = head, .next = &head->next, .err = err};
 
     FLO_TRY(newest_record(controller, &end, err));
     struct flo_audit_walk last = {.number = end.number, .head = end.hash};
     size_t at = head->count > 0 ? head->count - 1 : 0;
-    FLO_TRY(flo_audit_marks_end(head->marks, head->count, &last, err));
-    FLO_TRY(flo_audit_marks_compare(head->marks, head->count, &at, &last, err));
+    FLO_TRY(flo_audit_checkpoints_end(head->checkpoints, head->count, &last, err));
+    FLO_TRY(flo_audit_checkpoints_compare(head->checkpoints, head->count, &at, &last, err));
     FLO_TRY(flo_fleet_audit_list(controller->store, head->walk.number + 1, ROWS_A_LOOK, look_at,
                                  &look, err));
     if (look.rows < ROWS_A_LOOK) {
@@ -360,7 +361,7 @@ void flo_audit_head_tick(struct flo_controller *controller, uint64_t now_ms)
     struct flo_audit_head *head = controller->audit->head;
     struct flo_err err = {0};
 
-    if (head == NULL || now_ms - head->marked_at_ms < FLO_AUDIT_MARK_MS) {
+    if (head == NULL || now_ms - head->marked_at_ms < FLO_AUDIT_CHECKPOINT_MS) {
         return;
     }
     head->marked_at_ms = now_ms == UINT64_MAX ? flo_now_ms() : now_ms;
@@ -370,7 +371,7 @@ void flo_audit_head_tick(struct flo_controller *controller, uint64_t now_ms)
         say_broken(controller, &err);
         return;
     }
-    mark_newest(controller);
+    checkpoint_newest(controller);
 }
 
 /* ---- opening ---- */
@@ -405,7 +406,7 @@ static int open_append(struct flo_controller *controller, struct flo_audit_head 
 static int make_file(struct flo_controller *controller, struct flo_audit_head *head,
                      const char *path, const char *key, struct flo_err *err)
 {
-    struct flo_audit_mark first = {.at_ms = flo_wall_ms()};
+    struct flo_audit_checkpoint first = {.at_ms = flo_wall_ms()};
     int rv = flo_key_load(key, &head->key, err);
 
     if (rv == FLO_E_ABSENT) {
@@ -416,7 +417,7 @@ static int make_file(struct flo_controller *controller, struct flo_audit_head *h
         rv = open_append(controller, head, path, O_TRUNC, err);
     }
     if (rv == 0) {
-        rv = write_mark(controller, &first, err);
+        rv = write_checkpoint(controller, &first, err);
     }
     FLO_TRY(rv);
     return flo_fleet_setting_set(controller->store, MADE, "1", err);
@@ -503,7 +504,7 @@ int flo_audit_head_open(struct flo_controller *controller, struct flo_err *err)
     if (rv < 0) {
         say_broken(controller, &why);
     } else {
-        mark_newest(controller);
+        checkpoint_newest(controller);
     }
     return 0;
 }
@@ -516,11 +517,11 @@ void flo_audit_head_close(struct flo_controller *controller)
         return;
     }
     if (head->fd >= 0) {
-        mark_newest(controller);
+        checkpoint_newest(controller);
         close(head->fd);
     }
     flo_key_free(head->key);
-    free(head->marks);
+    free(head->checkpoints);
     free(head);
     controller->audit->head = NULL;
 }

@@ -11,8 +11,8 @@
 #include "server-stub/core/audit.h"
 #include "server-stub/state/controller.h"
 
-#define FLO_AUDIT_MARK_RECORDS 64
-#define FLO_AUDIT_MARK_MS 60000
+#define FLO_AUDIT_CHECKPOINT_RECORDS 64
+#define FLO_AUDIT_CHECKPOINT_MS 60000
 
 /* Reads the file, compares the table with it and continues the file.  A broken
  * audit does not prevent the start: it is logged, and
@@ -43,7 +43,7 @@ struct flo_audit_check {
 FLO_MUST_USE int flo_audit_check_on(struct flo_controller *controller,
                                     struct flo_audit_check *check, struct flo_err *err);
 /* Returns the newest checkpoint; number 0: none. */
-struct flo_audit_mark flo_audit_head_newest(const struct flo_controller *controller);
+struct flo_audit_checkpoint flo_audit_head_newest(const struct flo_controller *controller);
 
 /* Returns the newest line, without the line feed; "": none, or the newest line
  * is a restart. */
@@ -53,6 +53,7 @@ const char *flo_audit_head_line(const struct flo_controller *controller);
 uint64_t flo_audit_head_from_ms(const struct flo_controller *controller);
 /* Returns whether our key signed the checkpoint. */
 bool flo_audit_head_is_ours(const struct flo_controller *controller,
-                            const struct flo_audit_mark *mark, const uint8_t *signature);
+                            const struct flo_audit_checkpoint *checkpoint,
+                            const uint8_t *signature);
 
 #endif

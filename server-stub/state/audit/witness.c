@@ -21,7 +21,7 @@ static bool was_seen(struct flo_audit *audit, const char *line)
 }
 
 struct found {
-    const struct flo_audit_mark *mark;
+    const struct flo_audit_checkpoint *checkpoint;
     bool is_there, is_same;
 };
 
@@ -30,13 +30,13 @@ static int compare(void *context, const struct flo_audit_record *record,
 {
     struct found *found = context;
 
-    found->is_there = record->number == found->mark->number;
-    found->is_same = found->is_there && flo_digest_equal(hash, &found->mark->hash);
+    found->is_there = record->number == found->checkpoint->number;
+    found->is_same = found->is_there && flo_digest_equal(hash, &found->checkpoint->hash);
     return 0;
 }
 
 static int tell(struct flo_controller *controller, const char *device,
-                const struct flo_audit_mark *mark, bool is_there, struct flo_err *err)
+                const struct flo_audit_checkpoint *checkpoint, bool is_there, struct flo_err *err)
 {
     struct flo_audit *audit = controller->audit;
 
@@ -47,7 +47,8 @@ static int tell(struct flo_controller *controller, const char *device,
     snprintf(audit->cut, sizeof(audit->cut),
              "record %llu was signed and told to device %s, and %s: table and "
              "audit.head were cut",
-             (unsigned long long)mark->number, device, is_there ? "is another one now" : "is gone");
+             (unsigned long long)checkpoint->number, device,
+             is_there ? "is another one now" : "is gone");
     flo_log(FLO_LOG_ERROR, "audit", "audit.cut: %s", audit->cut);
     return flo_controller_audit(controller, device, "audit.cut", "audit", "alarm", audit->cut, err);
 }
@@ -56,18 +57,19 @@ int flo_audit_witness(struct flo_controller *controller, const char *device, con
                       struct flo_err *err)
 {
     uint8_t signature[FLO_AUDIT_SIGNATURE_BYTES];
-    struct flo_audit_mark mark;
-    struct found found = {.mark = &mark};
+    struct flo_audit_checkpoint checkpoint;
+    struct found found = {.checkpoint = &checkpoint};
     size_t bytes = strlen(line);
 
     if (controller->audit->head == NULL || bytes >= FLO_AUDIT_LINE_TEXT ||
-        was_seen(controller->audit, line) || !flo_audit_line_parse(line, bytes, &mark, signature) ||
-        mark.is_restart || mark.number == 0 || mark.at_ms < flo_audit_head_from_ms(controller)) {
+        was_seen(controller->audit, line) ||
+        !flo_audit_line_parse(line, bytes, &checkpoint, signature) || checkpoint.is_restart ||
+        checkpoint.number == 0 || checkpoint.at_ms < flo_audit_head_from_ms(controller)) {
         return 0;
     }
-    FLO_TRY(flo_fleet_audit_list(controller->store, mark.number, 1, compare, &found, err));
-    if (found.is_same || !flo_audit_head_is_ours(controller, &mark, signature)) {
+    FLO_TRY(flo_fleet_audit_list(controller->store, checkpoint.number, 1, compare, &found, err));
+    if (found.is_same || !flo_audit_head_is_ours(controller, &checkpoint, signature)) {
         return 0;
     }
-    return tell(controller, device, &mark, found.is_there, err);
+    return tell(controller, device, &checkpoint, found.is_there, err);
 }

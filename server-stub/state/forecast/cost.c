@@ -138,7 +138,7 @@ static json_t *phase_json(const struct flo_rollout *core, uint32_t index,
 static void add_time(const struct flo_forecast_costs *costs, struct flo_rollout_entry *entry,
                      json_t *plan)
 {
-    const struct flo_policy *policy = &entry->wish.policy;
+    const struct flo_policy *policy = &entry->spec.policy;
     struct flo_rollout_expected expected[FLO_ROLLOUT_PHASES_MAX];
     struct flo_rollout_trip trip = {.jitter_ms = policy->start_jitter_ms,
                                     .soak_ms = policy->soak_ms};

@@ -252,7 +252,7 @@ struct flo_observe_bases *flo_forecast_bases(const struct flo_rollout_entry *ent
     const struct flo_rollout *core = &entry->core;
     struct flo_observe_bases *bases;
 
-    if (core->study.rules.count == 0 || core->study.split_of[0] != '\0') {
+    if (core->analysis.rules.count == 0 || core->analysis.split_of[0] != '\0') {
         return NULL;
     }
     bases = flo_observe_bases_new(core->member_count);
@@ -275,7 +275,7 @@ static int plan_init(struct flo_forecast_plan *plan, struct flo_err *err)
     }
     plan->order = (struct flo_forecast_order){.release = plan->release,
                                               .digest = entry->release,
-                                              .below_floor = entry->wish.is_below_floor,
+                                              .below_floor = entry->spec.is_below_floor,
                                               .lifts = entry->lift > 0};
     plan->cannot = json_array();
     plan->others = json_array();

@@ -18,7 +18,7 @@ struct sight {
     const struct flo_rollout *core;
     const struct flo_forecast_costs *costs;
     const json_t *phases; /* phases of the plan, with begin and end */
-    struct flo_study_crowd crowds[FLO_ROLLOUT_PHASES_MAX];
+    struct flo_analysis_crowd crowds[FLO_ROLLOUT_PHASES_MAX];
     uint32_t blind; /* bits of the phases in which no device can be compared */
     json_t *sights, *unsure, *sites;
 };
@@ -92,7 +92,7 @@ static void count_crowds(struct sight *sight, int reading)
 
     for (uint32_t i = sight->core->phase_count; i-- > 0;) {
         bool is_hold_out = sight->core->phases[i].is_hold_out;
-        struct flo_study_crowd crowd = {
+        struct flo_analysis_crowd crowd = {
             .updated = costs->phases[i].takes, .controls = behind, .hours = hours_of(sight, i)};
         if (costs->bases != NULL && reading >= 0) {
             struct based based =
@@ -124,12 +124,12 @@ static void clock_of(const struct sight *sight, uint32_t block, char out[16])
  * several. */
 static enum flo_observed_reading best_reading(const struct sight *sight)
 {
-    const struct flo_study_rules *rules = &sight->core->study.rules;
+    const struct flo_analysis_rules *rules = &sight->core->analysis.rules;
     enum flo_observed_reading best = FLO_READING_TTFT_P95;
     uint32_t most = 0;
 
     for (uint32_t i = 0; i < rules->count; i++) {
-        if (!flo_study_is_speed(rules->rules[i].measure)) {
+        if (!flo_analysis_is_speed(rules->rules[i].measure)) {
             continue;
         }
         enum flo_observed_reading reading =
@@ -151,7 +151,7 @@ static json_t *base_json(const struct sight *sight)
     uint32_t later = based.kinds[FLO_BASE_LATER];
     uint32_t none = based.kinds[FLO_BASE_NONE];
     char clock[16];
-    char text[FLO_STUDY_TEXT];
+    char text[FLO_ANALYSIS_TEXT];
     json_t *out =
         json_pack("{s:i,s:i,s:i,s:i,s:i,s:i,s:i}", "devices", (int)based.devices, "compared",
                   (int)compared_of(&based), "own", (int)based.kinds[FLO_BASE_OWN], "older",
@@ -200,7 +200,7 @@ static void add_blind(struct sight *sight, uint32_t phase, const struct flo_meas
     uint32_t takes = sight->costs->phases[phase].takes;
     char until[32] = "";
     char clock[16];
-    char text[FLO_STUDY_TEXT];
+    char text[FLO_ANALYSIS_TEXT];
 
     if (bases == NULL || takes == 0 || sight->crowds[phase].updated > 0 ||
         (sight->blind >> phase & 1) != 0) {
@@ -223,23 +223,24 @@ static void add_blind(struct sight *sight, uint32_t phase, const struct flo_meas
 static void add_ratio(struct sight *sight, uint32_t phase, uint32_t rule)
 {
     const struct flo_rollout *core = sight->core;
-    const struct flo_study_rules *rules = &core->study.rules;
+    const struct flo_analysis_rules *rules = &core->analysis.rules;
     const struct flo_measure_fact *fact = flo_measure_fact(rules->rules[rule].measure);
     bool is_awaited =
-        flo_study_is_critical(rules, rule, phase, flo_rollout_study_is_last(core, phase));
-    struct flo_study_sight found;
-    char text[FLO_STUDY_TEXT];
+        flo_analysis_is_critical(rules, rule, phase, flo_rollout_analysis_is_last(core, phase));
+    struct flo_analysis_sight found;
+    char text[FLO_ANALYSIS_TEXT];
 
     count_crowds(sight, fact->reading);
     if (is_awaited) {
         add_blind(sight, phase, fact);
     }
-    if (!flo_study_sees(&core->study, rule, phase, core->segment_count, sight->crowds, &found)) {
+    if (!flo_analysis_sees(&core->analysis, rule, phase, core->segment_count, sight->crowds,
+                           &found)) {
         return;
     }
     json_t *row = row_of(sight, phase, fact);
     if (found.has_find) {
-        flo_study_effect_text(log1p(found.finds_pct / 100), text);
+        flo_analysis_effect_text(log1p(found.finds_pct / 100), text);
         json_object_set_new(row, "finds", json_string(text));
         json_object_set_new(row, "finds_pct", json_real(tenth(found.finds_pct)));
     }
@@ -248,8 +249,8 @@ static void add_ratio(struct sight *sight, uint32_t phase, uint32_t rule)
         json_object_set_new(row, "prove_pct", json_real(found.prove_pct));
     }
     json_array_append_new(sight->sights, row);
-    if (is_awaited && found.odds < FLO_STUDY_ODDS_MIN) {
-        flo_study_sight_text(core->phases[phase].name, fact->title, &found, text);
+    if (is_awaited && found.odds < FLO_ANALYSIS_ODDS_MIN) {
+        flo_analysis_sight_text(core->phases[phase].name, fact->title, &found, text);
         say_unsure(sight, text);
     }
 }
@@ -257,20 +258,20 @@ static void add_ratio(struct sight *sight, uint32_t phase, uint32_t rule)
 static void add_events(struct sight *sight, uint32_t phase, uint32_t rule)
 {
     const struct flo_rollout *core = sight->core;
-    enum flo_measure measure = core->study.rules.rules[rule].measure;
+    enum flo_measure measure = core->analysis.rules.rules[rule].measure;
     bool is_leak = measure == FLO_MEASURE_LEAK;
-    struct flo_study_seen seen;
-    char text[FLO_STUDY_TEXT];
+    struct flo_analysis_seen seen;
+    char text[FLO_ANALYSIS_TEXT];
 
     count_crowds(sight, is_leak ? FLO_READING_ENGINE_RSS : -1);
     if (sight->costs->bases == NULL ||
-        !flo_study_sees_events(&core->study, rule, phase, core->segment_count, sight->crowds,
-                               &sight->costs->bases->past, &seen)) {
+        !flo_analysis_sees_events(&core->analysis, rule, phase, core->segment_count, sight->crowds,
+                                  &sight->costs->bases->past, &seen)) {
         return;
     }
     json_t *row = row_of(sight, phase, flo_measure_fact(measure));
     if (seen.has_find) {
-        flo_study_seen_text(measure, &seen, text);
+        flo_analysis_seen_text(measure, &seen, text);
         json_object_set_new(row, "finds", json_string(text));
         json_object_set_new(row, is_leak ? "finds_pct" : "finds_share",
                             json_real(is_leak ? tenth(seen.finds) : seen.finds));
@@ -280,7 +281,7 @@ static void add_events(struct sight *sight, uint32_t phase, uint32_t rule)
 
 static void add_sight(struct sight *sight, uint32_t phase, uint32_t rule)
 {
-    if (flo_measure_fact(sight->core->study.rules.rules[rule].measure)->kind ==
+    if (flo_measure_fact(sight->core->analysis.rules.rules[rule].measure)->kind ==
         FLO_STATISTIC_RATIO) {
         add_ratio(sight, phase, rule);
     } else {
@@ -318,15 +319,15 @@ static size_t sizes_of(uint32_t *values, size_t count, uint32_t least)
     return sizes;
 }
 
-static void add_site(struct sight *sight, const struct flo_study_site *site)
+static void add_site(struct sight *sight, const struct flo_analysis_site *site)
 {
-    const struct flo_study_rules *rules = &sight->core->study.rules;
+    const struct flo_analysis_rules *rules = &sight->core->analysis.rules;
 
     for (uint32_t i = 0; i < rules->count; i++) {
-        if (!flo_study_is_speed(rules->rules[i].measure)) {
+        if (!flo_analysis_is_speed(rules->rules[i].measure)) {
             continue;
         }
-        double finds = flo_study_finds_at(&sight->core->study, i, site);
+        double finds = flo_analysis_finds_at(&sight->core->analysis, i, site);
         json_t *row =
             json_pack("{s:i,s:i,s:s}", "members", (int)site->members, "updated", (int)site->updated,
                       "gate", flo_measure_fact(rules->rules[i].measure)->title);
@@ -343,7 +344,7 @@ static void add_sites(struct sight *sight)
 {
     const struct flo_rollout *core = sight->core;
     uint32_t *sizes = calloc(core->member_count + 1, sizeof(*sizes));
-    struct flo_study_site site = {.updated = SITE_UPDATED};
+    struct flo_analysis_site site = {.updated = SITE_UPDATED};
 
     if (sizes == NULL || !core->is_covered) {
         free(sizes);
@@ -379,10 +380,10 @@ void flo_forecast_sight(const struct flo_forecast_costs *costs, const struct flo
                           .unsure = json_array(),
                           .sites = json_array()};
 
-    if (core->study.rules.count > 0 && core->study.split_of[0] == '\0') {
+    if (core->analysis.rules.count > 0 && core->analysis.split_of[0] == '\0') {
         for (uint32_t i = 0; i < core->phase_count; i++) {
-            for (uint32_t rule = 0; rule < core->study.rules.count && !core->phases[i].is_hold_out;
-                 rule++) {
+            for (uint32_t rule = 0;
+                 rule < core->analysis.rules.count && !core->phases[i].is_hold_out; rule++) {
                 add_sight(&sight, i, rule);
             }
         }

@@ -2,8 +2,8 @@
 #ifndef FLOTILLA_SERVER_STATE_ORDERS_SCOPE_H
 #define FLOTILLA_SERVER_STATE_ORDERS_SCOPE_H
 
+#include "server-stub/core/orders/recall.h"
 #include "server-stub/core/orders/removal.h"
-#include "server-stub/core/orders/take_back.h"
 #include "server-stub/store/fleet.h"
 
 struct flo_controller;

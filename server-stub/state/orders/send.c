@@ -21,7 +21,7 @@ struct sending {
     struct flo_err *err;
 };
 
-static int take_back(void *context, const struct flo_fleet_order *row)
+static int recall(void *context, const struct flo_fleet_order *row)
 {
     struct sending *sending = context;
 
@@ -83,7 +83,7 @@ int flo_orders_send(struct flo_controller *controller, const char *back, char *i
         }
         return rv;
     }
-    FLO_TRY(flo_fleet_order_get(store, back, take_back, &sending, err));
+    FLO_TRY(flo_fleet_order_get(store, back, recall, &sending, err));
     flo_digest_text(&sending.back.to, digest);
     rv = flo_fleet_release_get(store, NULL, digest, take_target, &sending, err);
     /* The release was withdrawn meanwhile. */

@@ -101,8 +101,8 @@ static int make(struct flo_controller *controller, struct flo_key *key, bool is_
 
     snprintf(name, sizeof(name), is_first ? "Flotilla %.40s" : "Flotilla %.40s %.8s",
              controller->fleet, flo_key_public(key)->keyid);
-    struct flo_certificate_wish wish = {.common_name = name, .days = CA_DAYS};
-    FLO_TRY(flo_authority_make(key, &wish, &pem, err));
+    struct flo_certificate_spec spec = {.common_name = name, .days = CA_DAYS};
+    FLO_TRY(flo_authority_make(key, &spec, &pem, err));
     FLO_TRY(flo_certificate_read(pem.data, pem.bytes, &facts, err));
     return take(controller->pki, pem.data, pem.bytes, &facts, key, err);
 }

@@ -13,14 +13,14 @@ int flo_pki_issue(struct flo_controller *controller, const struct flo_authority 
                   struct flo_certificate *facts, struct flo_err *err)
 {
     uint64_t now_ms = flo_wall_ms();
-    struct flo_certificate_wish wish = {.common_name = device,
+    struct flo_certificate_spec spec = {.common_name = device,
                                         .life_ms = controller->options.certificate_life_ms,
                                         .now_ms = now_ms,
                                         .is_client = true};
     size_t at = pem->bytes;
 
     FLO_TRY(flo_certificate_issue(authority->key, authority->pem, authority->bytes, csr,
-                                  strlen(csr), &wish, pem, err));
+                                  strlen(csr), &spec, pem, err));
     if (pem->failed) {
         return flo_fail(err, FLO_E_MEMORY, "certificate");
     }

@@ -88,11 +88,11 @@ void flo_pki_free(struct flo_pki *pki)
 
 /* ---- tokens ---- */
 
-int flo_token_make(struct flo_controller *controller, const struct flo_fleet_token *wish, char *id,
+int flo_token_make(struct flo_controller *controller, const struct flo_fleet_token *spec, char *id,
                    char *out, struct flo_err *err)
 {
     uint8_t random[38];
-    struct flo_fleet_token token = *wish;
+    struct flo_fleet_token token = *spec;
 
     flo_random(random, sizeof(random));
     flo_access_token_text(random, id, out);
@@ -111,14 +111,14 @@ int flo_pki_admin_token(struct flo_controller *controller, struct flo_err *err)
     char text[FLO_TOKEN_TEXT + 1];
     char path[4096];
     char made[8];
-    struct flo_fleet_token wish = {.name = "admin", .role = "admin"};
+    struct flo_fleet_token spec = {.name = "admin", .role = "admin"};
 
     FLO_TRY(flo_fleet_setting_get(controller->store, "admin", made, sizeof(made), err));
     if (made[0] != '\0' || flo_pki_in_memory(controller)) {
         return 0;
     }
     FLO_TRY(flo_pki_path(controller, "admin.token", path, err));
-    FLO_TRY(flo_token_make(controller, &wish, id, text, err));
+    FLO_TRY(flo_token_make(controller, &spec, id, text, err));
     strcat(text, "\n");
     int rv = flo_file_write(path, text, strlen(text), 0600, err);
     flo_secret_wipe(text, sizeof(text));

@@ -33,7 +33,7 @@ static void hosts_add(struct hosts *hosts, const char *host)
 /* Makes a certificate.  Its chain includes the authority, because devices that
  * enrol know only the authority's fingerprint. */
 static int leaf_make(struct flo_controller *controller, const char *key_name, char *key_file,
-                     const char *name, char *file, const struct flo_certificate_wish *wish,
+                     const char *name, char *file, const struct flo_certificate_spec *spec,
                      struct flo_err *err)
 {
     const struct flo_authority *by = flo_pki_oldest(controller->pki);
@@ -42,7 +42,7 @@ static int leaf_make(struct flo_controller *controller, const char *key_name, ch
 
     FLO_TRY(flo_pki_key(controller, key_name, key_file, &key, err));
     FLO_TRY(flo_pki_path(controller, name, file, err));
-    FLO_TRY(flo_certificate_issue_for(by->key, by->pem, by->bytes, flo_key_public(key), wish, &pem,
+    FLO_TRY(flo_certificate_issue_for(by->key, by->pem, by->bytes, flo_key_public(key), spec, &pem,
                                       err));
     flo_buf_add(&pem, by->pem, by->bytes);
     return pem.failed ? flo_fail(err, FLO_E_MEMORY, "certificate")
@@ -69,7 +69,7 @@ int flo_pki_leaves(struct flo_controller *controller, struct flo_err *err)
     for (size_t i = 0; i < controller->options.host_name_count; i++) {
         hosts_add(&hosts, controller->options.host_names[i]);
     }
-    struct flo_certificate_wish server = {.common_name = "flotilla-controller",
+    struct flo_certificate_spec server = {.common_name = "flotilla-controller",
                                           .life_ms = life_ms,
                                           .now_ms = now_ms,
                                           .is_server = true,
@@ -77,7 +77,7 @@ int flo_pki_leaves(struct flo_controller *controller, struct flo_err *err)
                                           .dns_count = hosts.dns_count,
                                           .addresses = hosts.addresses,
                                           .address_count = hosts.address_count};
-    struct flo_certificate_wish client = {
+    struct flo_certificate_spec client = {
         .common_name = "controller", .life_ms = life_ms, .now_ms = now_ms, .is_client = true};
     int rv = leaf_make(controller, "pki/server.key", pki->files.server_key_file, "pki/server.pem",
                        pki->files.server_cert_file, &server, err);
@@ -97,7 +97,7 @@ int flo_pki_broker(struct flo_controller *controller, const char *host, struct f
     struct hosts hosts = {0};
 
     hosts_add(&hosts, host);
-    struct flo_certificate_wish wish = {.common_name = "flotilla-broker",
+    struct flo_certificate_spec spec = {.common_name = "flotilla-broker",
                                         .life_ms = controller->options.certificate_life_ms,
                                         .now_ms = flo_wall_ms(),
                                         .is_server = true,
@@ -105,7 +105,7 @@ int flo_pki_broker(struct flo_controller *controller, const char *host, struct f
                                         .dns_count = hosts.dns_count,
                                         .addresses = hosts.addresses,
                                         .address_count = hosts.address_count};
-    return leaf_make(controller, "broker/broker.key", key_file, "broker/broker.pem", file, &wish,
+    return leaf_make(controller, "broker/broker.key", key_file, "broker/broker.pem", file, &spec,
                      err);
 }
 

@@ -139,7 +139,7 @@ FLO_MUST_USE int flo_pki_seals_rows(struct flo_controller *controller, struct fl
 FLO_MUST_USE int flo_pki_admin_token(struct flo_controller *controller, struct flo_err *err);
 /* Makes and stores an access token; its text goes to `out` (FLO_TOKEN_TEXT). */
 FLO_MUST_USE int flo_token_make(struct flo_controller *controller,
-                                const struct flo_fleet_token *wish, char *id, char *out,
+                                const struct flo_fleet_token *spec, char *id, char *out,
                                 struct flo_err *err);
 
 #endif

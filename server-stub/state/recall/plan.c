@@ -152,7 +152,7 @@ static int settle(struct flo_orders_plan *plan, int rv, struct flo_orders_plan *
     return 0;
 }
 
-int flo_orders_plan_rollback(struct flo_controller *controller, const struct flo_take_back *what,
+int flo_orders_plan_rollback(struct flo_controller *controller, const struct flo_recall *what,
                              struct flo_orders_plan **out, struct flo_err *err)
 {
     struct flo_orders_plan *plan = plan_new(controller, err);
@@ -160,12 +160,12 @@ int flo_orders_plan_rollback(struct flo_controller *controller, const struct flo
     if (plan == NULL) {
         return FLO_E_MEMORY;
     }
-    plan->back = (struct flo_take_back){.release = own(plan, 0, what->release),
-                                        .group = own(plan, 1, what->group),
-                                        .device = own(plan, 2, what->device),
-                                        .to = own(plan, 3, what->to),
-                                        .is_yanked = what->is_yanked};
-    int rv = flo_take_back_find(controller, &plan->back, &plan->both, err);
+    plan->back = (struct flo_recall){.release = own(plan, 0, what->release),
+                                     .group = own(plan, 1, what->group),
+                                     .device = own(plan, 2, what->device),
+                                     .to = own(plan, 3, what->to),
+                                     .is_yanked = what->is_yanked};
+    int rv = flo_recall_find(controller, &plan->back, &plan->both, err);
     plan->list.model = plan->both.model;
     plan->list.release = plan->both.from_text;
     plan->list.to = plan->back.to != NULL ? plan->both.to_text : NULL;
@@ -177,7 +177,7 @@ int flo_orders_plan_rollout(struct flo_controller *controller,
                             const struct flo_rollout_entry *entry, struct flo_orders_plan **out,
                             struct flo_err *err)
 {
-    const struct flo_take_back what = {.release = entry->core.release, .group = "all"};
+    const struct flo_recall what = {.release = entry->core.release, .group = "all"};
 
     FLO_TRY(flo_rollout_may(&entry->core, FLO_ROLLOUT_EVENT_ROLLBACK, err));
     int rv = flo_orders_plan_rollback(controller, &what, out, err);
@@ -205,7 +205,7 @@ int flo_orders_plan_removal(struct flo_controller *controller, const struct flo_
 
 /* ---- its end ---- */
 
-static json_t *plan_rollouts(struct flo_controller *controller, const struct flo_take_back *what,
+static json_t *plan_rollouts(struct flo_controller *controller, const struct flo_recall *what,
                              const char *release)
 {
     json_t *ids = json_array();
@@ -262,7 +262,7 @@ static void add_sums(const struct flo_orders_plan *plan, json_t *out)
 
 int flo_orders_plan_end(struct flo_orders_plan *plan, json_t **out, struct flo_err *err)
 {
-    const struct flo_take_back *what = &plan->back;
+    const struct flo_recall *what = &plan->back;
     bool is_frozen = false; /* devices that must download wait for the freeze to end */
 
     if (plan->remove.model != NULL) {

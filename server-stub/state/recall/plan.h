@@ -3,14 +3,14 @@
 #ifndef FLOTILLA_SERVER_STATE_RECALL_PLAN_H
 #define FLOTILLA_SERVER_STATE_RECALL_PLAN_H
 
+#include "server-stub/core/orders/recall.h"
 #include "server-stub/core/orders/removal.h"
-#include "server-stub/core/orders/take_back.h"
 #include "server-stub/state/controller.h"
 #include "server-stub/state/groups/walk.h"
 #include "server-stub/state/orders/scope.h"
 #include "server-stub/state/recall/recall.h"
 
-struct flo_take_back_release {
+struct flo_recall_release {
     struct flo_digest digest;
     uint64_t number;
     uint64_t bytes;
@@ -18,9 +18,9 @@ struct flo_take_back_release {
 };
 
 /* The release that is rolled back, and the release to return to. */
-struct flo_take_back_pair {
-    struct flo_take_back_release from;
-    struct flo_take_back_release to;
+struct flo_recall_pair {
+    struct flo_recall_release from;
+    struct flo_recall_release to;
     char model[FLO_NAME_MAX + 1];
     char to_version[FLO_NAME_MAX + 1];
     char from_text[FLO_DIGEST_TEXT];
@@ -59,9 +59,9 @@ FLO_MUST_USE int flo_scope_check(struct flo_controller *controller, const char *
 struct flo_orders_plan {
     struct flo_controller *controller;
     char texts[4][FLO_RETURN_TITLE]; /* texts of `back` and `remove` */
-    struct flo_take_back back;
-    struct flo_remove remove;       /* without a model the plan is a rollback */
-    struct flo_take_back_pair both; /* a rollback's pair */
+    struct flo_recall back;
+    struct flo_remove remove;    /* without a model the plan is a rollback */
+    struct flo_recall_pair both; /* a rollback's pair */
     /* Rollout that is rolled back alone; "": the release is recalled. */
     char rollout[FLO_NAME_MAX + 1];
     /* The device of `back` or `remove`; NULL: a group's walk. */
@@ -100,10 +100,9 @@ FLO_MUST_USE int flo_orders_withdraw_by(struct flo_controller *controller,
                                         const struct flo_digest *release, const char *group,
                                         const char *note, bool is_for_all, struct flo_err *err);
 
-/* ---- take_back.c ---- */
+/* ---- recall.c ---- */
 
-FLO_MUST_USE int flo_take_back_find(struct flo_controller *controller,
-                                    const struct flo_take_back *what,
-                                    struct flo_take_back_pair *out, struct flo_err *err);
+FLO_MUST_USE int flo_recall_find(struct flo_controller *controller, const struct flo_recall *what,
+                                 struct flo_recall_pair *out, struct flo_err *err);
 
 #endif

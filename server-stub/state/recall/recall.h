@@ -12,7 +12,7 @@ struct flo_controller;
 struct flo_rollout_entry;
 
 /* The release that is rolled back, and its devices. */
-struct flo_take_back {
+struct flo_recall {
     const char *release; /* model@version */
     const char *group;   /* "all": everywhere; NULL: one device */
     const char *device;  /* the device's id, or NULL */
@@ -27,7 +27,7 @@ struct flo_take_back {
  * FLO_E_GROUP_ABSENT, FLO_E_DEVICE_ABSENT as of the order. */
 struct flo_orders_plan;
 FLO_MUST_USE int flo_orders_plan_rollback(struct flo_controller *controller,
-                                          const struct flo_take_back *what,
+                                          const struct flo_recall *what,
                                           struct flo_orders_plan **out, struct flo_err *err);
 /* Begins the preview of a rollout's rollback, with the devices that the rollout
  * ordered the release to.  FLO_E_ROLLOUT_STATE and others, as of the rollback
@@ -59,9 +59,8 @@ void flo_orders_plan_free(struct flo_orders_plan *plan); /* or NULL */
  * FLO_E_CHANGE_FREEZE, FLO_E_ORDER_APPROVAL  `to` is a change for a device that
  *                                            did not serve it just before;
  *                                            nothing changed */
-FLO_MUST_USE int flo_orders_take_back(struct flo_controller *controller,
-                                      const struct flo_take_back *what, char *id,
-                                      struct flo_err *err);
+FLO_MUST_USE int flo_orders_recall(struct flo_controller *controller, const struct flo_recall *what,
+                                   char *id, struct flo_err *err);
 /* Yanks a release: no device starts it any more.  A rollout of it ends as taken
  * back if the rollback `note` of `group` ("" none) covers it, else as aborted.
  * Desired documents that named the release become empty, and are sent at

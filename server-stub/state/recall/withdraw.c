@@ -38,7 +38,7 @@ static int stop_rollout(struct flo_controller *controller, struct flo_rollout_en
                ? 0
                : flo_rollouts_step(
                      controller, entry,
-                     (struct flo_rollout_event){.kind = stop == FLO_INTENT_TAKE_BACK
+                     (struct flo_rollout_event){.kind = stop == FLO_INTENT_RECALL
                                                             ? FLO_ROLLOUT_EVENT_TAKEN_BACK
                                                             : FLO_ROLLOUT_EVENT_ABORT,
                                                 .note = note},

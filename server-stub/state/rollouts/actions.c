@@ -157,7 +157,7 @@ int flo_rollouts_carry_out(struct flo_controller *controller, struct flo_rollout
 {
     switch (action->kind) {
     case FLO_ROLLOUT_DO_RECORD:
-        return flo_rollouts_record(controller, entry, event->study, err);
+        return flo_rollouts_record(controller, entry, event->analysis, err);
     case FLO_ROLLOUT_DO_VERDICT:
         return do_verdict(controller, entry, event, action, err);
     case FLO_ROLLOUT_DO_STATE:

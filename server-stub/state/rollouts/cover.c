@@ -97,22 +97,22 @@ int flo_rollouts_choose_cover(struct flo_controller *controller, struct flo_roll
                               struct flo_err *err)
 {
     static const char *const labels[] = {"site", "hw"};
-    bool is_given = entry->wish.cover[0] != '\0';
+    bool is_given = entry->spec.cover[0] != '\0';
     int rv = 0;
 
     entry->core.is_covered = true;
     for (size_t i = 0; i < FLO_COUNT(labels) && rv == 0; i++) {
         if (!is_given) {
-            snprintf(entry->wish.cover, sizeof(entry->wish.cover), "%s", labels[i]);
+            snprintf(entry->spec.cover, sizeof(entry->spec.cover), "%s", labels[i]);
         }
         flo_word_set_clear(&entry->own->strata);
         rv = flo_rollouts_place_all(controller, entry, err);
         if (rv == 0 && (is_given || has_values(&entry->core))) {
-            json_object_set_new(entry->own->spec, "cover", json_string(entry->wish.cover));
+            json_object_set_new(entry->own->spec, "cover", json_string(entry->spec.cover));
             return 0;
         }
     }
     entry->core.is_covered = false;
-    entry->wish.cover[0] = '\0';
+    entry->spec.cover[0] = '\0';
     return rv;
 }

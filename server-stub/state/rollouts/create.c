@@ -86,7 +86,7 @@ bool flo_rollouts_begins_now(const struct flo_rollout_entry *entry)
 static int start(struct flo_controller *controller, struct flo_rollout_entry *entry,
                  struct flo_err *err)
 {
-    const char *reason = entry->wish.reason;
+    const char *reason = entry->spec.reason;
     char note[FLO_ROLLOUT_REASON];
     int rv = flo_rollouts_put(controller, entry, err);
 
@@ -141,10 +141,10 @@ static int check_cover(const struct flo_rollout_entry *entry, struct flo_err *er
             return 0;
         }
     }
-    if (entry->wish.cover[0] == '\0' || core->member_count == 0) {
+    if (entry->spec.cover[0] == '\0' || core->member_count == 0) {
         return 0;
     }
-    flo_fail(err, FLO_E_REST_MEANING, "cover: no member has the label `%s`", entry->wish.cover);
+    flo_fail(err, FLO_E_REST_MEANING, "cover: no member has the label `%s`", entry->spec.cover);
     return flo_err_fix(err, "correct the label, or give it to the devices");
 }
 
@@ -214,7 +214,7 @@ int flo_rollouts_create(struct flo_controller *controller, json_t *spec, const s
     if (rv == 0) {
         rv = flo_fleet_facts_each(controller->store, entry->group, join_row, &join, err);
     }
-    rv = rv < 0 ? rv : flo_spec_check_sense(&entry->wish, err);
+    rv = rv < 0 ? rv : flo_spec_check_sense(&entry->spec, err);
     rv = rv < 0 ? rv : check_somebody(entry, dry, err);
     rv = rv < 0 ? rv : check_cover(entry, err);
     rv = rv < 0 ? rv : may_be_made(controller, entry, dry, err);

@@ -120,7 +120,7 @@ static void undo(struct division *division)
 
 static bool compares(const struct flo_rollout *core)
 {
-    return core->gate_count > 1 || core->study.rules.count > 0;
+    return core->gate_count > 1 || core->analysis.rules.count > 0;
 }
 
 int flo_rollouts_check_gates(struct flo_controller *controller, struct flo_rollout_entry *entry,
@@ -132,7 +132,7 @@ int flo_rollouts_check_gates(struct flo_controller *controller, struct flo_rollo
     struct division division;
     char what[FLO_LACK_TEXT], fix[FLO_LACK_TEXT];
 
-    if (entry->wish.holds_for_person || !compares(core)) {
+    if (entry->spec.holds_for_person || !compares(core)) {
         return 0;
     }
     classes.of = calloc(core->member_count + 1, 1);

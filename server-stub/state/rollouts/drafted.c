@@ -28,7 +28,7 @@
 static bool is_plain(const struct flo_rollout_member *member, uint64_t since_at_ms)
 {
     return !member->has_row && member->state == FLO_EXECUTION_QUEUED && member->attempt == 0 &&
-           member->lapse == FLO_LAPSE_NONE && !member->is_back && member->retries == 0 &&
+           member->lateness == FLO_LATENESS_NONE && !member->is_back && member->retries == 0 &&
            member->held == FLO_HELD_NOT && member->held_of == 0 && !member->is_probe &&
            member->since_at_ms == since_at_ms;
 }

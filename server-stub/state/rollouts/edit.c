@@ -51,8 +51,8 @@ static int check_spread(const struct flo_rollout_entry *entry,
     bool has_begun = core->state != FLO_ROLLOUT_SCHEDULED;
 
     for (uint32_t i = 0; has_begun && i <= core->phase && i < wanted->core.phase_count; i++) {
-        if (memcmp(entry->wish.phases[i].spread, wanted->wish.phases[i].spread,
-                   sizeof(wanted->wish.phases[i].spread)) != 0) {
+        if (memcmp(entry->spec.phases[i].spread, wanted->spec.phases[i].spread,
+                   sizeof(wanted->spec.phases[i].spread)) != 0) {
             return flo_fail(err, FLO_E_REST_MEANING,
                             "phases[%u].spread: phase %s has begun; its "
                             "devices stay as they were asked",
@@ -66,7 +66,7 @@ static int check_spread(const struct flo_rollout_entry *entry,
  * does not end the rollout again. */
 static void keep_expiry(const struct flo_rollout_entry *entry, struct flo_rollout_entry *wanted)
 {
-    if (entry->core.expires_at_ms == 0 && entry->wish.expires_at_ms == wanted->wish.expires_at_ms) {
+    if (entry->core.expires_at_ms == 0 && entry->spec.expires_at_ms == wanted->spec.expires_at_ms) {
         wanted->core.expires_at_ms = 0;
     }
 }
@@ -104,13 +104,13 @@ static int place(struct flo_controller *controller, struct flo_rollout_entry *en
 static int apply(struct flo_controller *controller, struct flo_rollout_entry *entry,
                  struct flo_rollout_entry *wanted, const char *note, struct flo_err *err)
 {
-    bool had_study = entry->core.study.rules.count > 0;
+    bool had_analysis = entry->core.analysis.rules.count > 0;
     bool has_new_gates = differs(entry->own->spec, wanted->own->spec, "gates");
     bool is_of_gates = asks_gates(entry->own->spec, wanted->own->spec);
 
     json_decref(entry->own->spec);
     entry->own->spec = json_incref(wanted->own->spec);
-    entry->wish = wanted->wish;
+    entry->spec = wanted->spec;
     flo_rollouts_labels_free(entry->own->labels); /* labels by which the rollout is scanned */
     entry->own->labels = NULL;
     FLO_TRY(place(controller, entry, &wanted->core, err));
@@ -120,7 +120,7 @@ static int apply(struct flo_controller *controller, struct flo_rollout_entry *en
                                                           .draft = &wanted->core,
                                                           .has_new_gates = has_new_gates},
                                err);
-    if (rv == 0 && !had_study && entry->core.study.rules.count > 0) {
+    if (rv == 0 && !had_analysis && entry->core.analysis.rules.count > 0) {
         rv = flo_rollouts_segment(controller, entry, err);
     }
     if (rv == 0 && is_of_gates) {
@@ -159,8 +159,8 @@ int flo_rollouts_edit(struct flo_controller *controller, struct flo_rollout_entr
     FLO_TRY(check_people(controller, entry, err));
     FLO_TRY(check_words(entry, wanted, err));
     int rv = check_spread(entry, wanted, err);
-    if (rv == 0 && flo_spec_check_sense(&entry->wish, NULL) == 0) {
-        rv = flo_spec_check_sense(&wanted->wish, err);
+    if (rv == 0 && flo_spec_check_sense(&entry->spec, NULL) == 0) {
+        rv = flo_spec_check_sense(&wanted->spec, err);
     }
     rv = rv < 0 ? rv : flo_rollout_may_edit(&entry->core, &wanted->core, err);
     if (rv == 0) {

@@ -97,7 +97,7 @@ void flo_rollouts_explain(struct flo_rollout_entry *entry, const struct flo_roll
         event->kind == FLO_ROLLOUT_EVENT_HEARD || event->kind == FLO_ROLLOUT_EVENT_TICK;
 
     bool is_record =
-        event->kind == FLO_ROLLOUT_EVENT_STUDY && actions->why[0] == '\0' && actions->count == 1;
+        event->kind == FLO_ROLLOUT_EVENT_ANALYSIS && actions->why[0] == '\0' && actions->count == 1;
 
     if (is_record || (actions->count == 0 && (actions->why[0] == '\0' || is_silent))) {
         return;

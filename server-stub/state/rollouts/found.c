@@ -9,7 +9,7 @@
 #include "server-stub/state/rollouts/work.h"
 
 #define PROBES_KEPT 7
-#define KEPT_MAX (3 * FLO_STUDY_SLICES_MAX + PROBES_KEPT)
+#define KEPT_MAX (3 * FLO_ANALYSIS_SLICES_MAX + PROBES_KEPT)
 
 /* ---- one of them ---- */
 
@@ -198,24 +198,24 @@ static bool is_kept_anywhere(const struct flo_rollout *core)
 }
 
 /* Returns the index in the list of the slice that a person answered;
- * FLO_STUDY_SLICES_MAX: none. */
+ * FLO_ANALYSIS_SLICES_MAX: none. */
 static uint32_t answered_at(const struct flo_rollout *core, const json_t *one)
 {
-    const struct flo_study_state *state = &core->study.state;
-    uint32_t at = flo_study_held(state, text_of(one, "slice"));
+    const struct flo_analysis_state *state = &core->analysis.state;
+    uint32_t at = flo_analysis_held(state, text_of(one, "slice"));
     bool is_answered = is_kind(one, "unclear") && !is_told_only(one) && at < state->held_count &&
                        state->held_as[at] != FLO_SLICE_ASKED;
 
-    return is_answered ? at : FLO_STUDY_SLICES_MAX;
+    return is_answered ? at : FLO_ANALYSIS_SLICES_MAX;
 }
 
 static const char *end_of(const struct flo_rollout *core, const json_t *one)
 {
     uint32_t at = answered_at(core, one);
 
-    return at == FLO_STUDY_SLICES_MAX
+    return at == FLO_ANALYSIS_SLICES_MAX
                ? text_of(one, "end")
-               : flo_slice_end_word(core->study.state.held_as[at] == FLO_SLICE_LET_GO
+               : flo_slice_end_word(core->analysis.state.held_as[at] == FLO_SLICE_LET_GO
                                         ? FLO_END_TOLD
                                         : FLO_END_BACK);
 }
@@ -227,14 +227,14 @@ static void say(const struct flo_rollout *core, const json_t *one, struct flo_bu
     uint32_t at = answered_at(core, one);
     const char *tail = strrchr(text, ';');
 
-    if (at == FLO_STUDY_SLICES_MAX) {
+    if (at == FLO_ANALYSIS_SLICES_MAX) {
         flo_buf_add(out, text, strlen(text));
         return;
     }
     flo_buf_add(out, text, tail != NULL ? (size_t)(tail - text) : strlen(text));
     flo_buf_printf(out, "; answered: %s",
-                   core->study.state.held_as[at] == FLO_SLICE_LET_GO ? "goes on there"
-                                                                     : "taken back there");
+                   core->analysis.state.held_as[at] == FLO_SLICE_LET_GO ? "goes on there"
+                                                                        : "taken back there");
 }
 
 json_t *flo_rollouts_found_view(const struct flo_rollout_entry *entry)
@@ -311,10 +311,10 @@ struct shown {
 /* Returns an effect in words; "" without one. */
 static json_t *effect_json(const json_t *pct)
 {
-    char text[FLO_STUDY_TEXT] = "";
+    char text[FLO_ANALYSIS_TEXT] = "";
 
     if (json_is_number(pct) && json_number_value(pct) > -100) {
-        flo_study_effect_text(log1p(json_number_value(pct) / 100), text);
+        flo_analysis_effect_text(log1p(json_number_value(pct) / 100), text);
     }
     return json_string(text);
 }

@@ -68,10 +68,10 @@ static json_t *view_gate(const struct flo_rollout *core, uint32_t gate)
 }
 
 /* Writes the numbers of a rule's newest finding. */
-static void view_finding(const struct flo_study_standing *standing, json_t *out)
+static void view_finding(const struct flo_analysis_standing *standing, json_t *out)
 {
     const struct flo_statistic_result *result = &standing->result;
-    const struct flo_study_row row = {.told = standing->told};
+    const struct flo_analysis_row row = {.told = standing->told};
     double told, low, high;
     json_t *numbers = flo_statistic_result_json(result);
     bool is_ratio = result->kind == FLO_STATISTIC_RATIO || result->kind == FLO_STATISTIC_LEAK;
@@ -83,7 +83,7 @@ static void view_finding(const struct flo_study_standing *standing, json_t *out)
         json_is_number(json_array_get(interval, 1))) {
         json_object_set(out, "interval", interval);
     }
-    if (flo_study_effect(&row, &told, &low, &high)) { /* never clipped */
+    if (flo_analysis_effect(&row, &told, &low, &high)) { /* never clipped */
         json_object_set_new(out, "value", json_real(told));
         if (isfinite(low) && isfinite(high)) {
             json_object_set_new(out, "interval", json_pack("[f,f]", low, high));
@@ -97,7 +97,7 @@ static void view_finding(const struct flo_study_standing *standing, json_t *out)
 static enum flo_verdict verdict_of(const struct flo_rollout *core, uint32_t index, bool is_awaited,
                                    uint32_t *phase)
 {
-    const struct flo_study_state *state = &core->study.state;
+    const struct flo_analysis_state *state = &core->analysis.state;
     enum flo_verdict verdict = state->standing[index].verdict;
     uint8_t passed_in = state->passed_in[index];
 
@@ -120,26 +120,26 @@ static const char *unit_of(const struct flo_measure_fact *fact)
 /* Returns a statistical gate, which is a rule of the rollout's analysis. */
 static json_t *view_rule(const struct flo_rollout *core, uint32_t index)
 {
-    const struct flo_study *study = &core->study;
-    const struct flo_study_rule *rule = &study->rules.rules[index];
-    const struct flo_study_standing *standing = &study->state.standing[index];
+    const struct flo_analysis *analysis = &core->analysis;
+    const struct flo_analysis_rule *rule = &analysis->rules.rules[index];
+    const struct flo_analysis_standing *standing = &analysis->state.standing[index];
     const struct flo_measure_fact *fact = flo_measure_fact(rule->measure);
-    char text[FLO_STUDY_TEXT], because[FLO_STUDY_TEXT];
+    char text[FLO_ANALYSIS_TEXT], because[FLO_ANALYSIS_TEXT];
     bool is_awaited =
-        flo_rollout_study_waits(core, core->phase) &&
-        flo_study_awaits(study, index, core->phase, core->phase + 1 == core->phase_count);
+        flo_rollout_analysis_waits(core, core->phase) &&
+        flo_analysis_awaits(analysis, index, core->phase, core->phase + 1 == core->phase_count);
     uint32_t phase;
     enum flo_verdict verdict = verdict_of(core, index, is_awaited, &phase);
 
-    flo_rollout_study_text(core, index, text);
-    flo_rollout_study_because(core, index, is_awaited, because);
+    flo_rollout_analysis_text(core, index, text);
+    flo_rollout_analysis_because(core, index, is_awaited, because);
     json_t *out =
         json_pack("{s:s,s:s,s:i,s:s,s:f,s:s,s:s,s:s,s:s,s:s,s:b,s:b}", "name", fact->title, "gate",
                   fact->word, "phase", (int)phase + 1, "phase_name", core->phases[phase].name,
                   "limit", rule->limit, "unit", unit_of(fact), "verdict", flo_verdict_word(verdict),
                   "text", text, "because", because, "action",
-                  flo_on_fail_word(rule->has_action ? rule->action : study->on_fail), "statistical",
-                  1, "critical", (int)is_awaited);
+                  flo_on_fail_word(rule->has_action ? rule->action : analysis->on_fail),
+                  "statistical", 1, "critical", (int)is_awaited);
     if (standing->has_result) {
         view_finding(standing, out);
     }
@@ -162,7 +162,7 @@ json_t *flo_object_rollout_gates(const struct flo_rollout *core)
     for (uint32_t gate = 0; gate < core->gate_count; gate++) {
         json_array_append_new(gates, view_gate(core, gate));
     }
-    for (uint32_t rule = 0; rule < core->study.rules.count; rule++) {
+    for (uint32_t rule = 0; rule < core->analysis.rules.count; rule++) {
         json_array_append_new(gates, view_rule(core, rule));
     }
     return gates;

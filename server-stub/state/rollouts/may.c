@@ -41,7 +41,7 @@ int flo_rollouts_people_needed(struct flo_controller *controller, struct flo_rol
     const struct flo_rule_approval *rule;
     int rv = 0;
 
-    *out = (uint32_t)entry->wish.approvals;
+    *out = (uint32_t)entry->spec.approvals;
     for (size_t i = 0; rv == 0 && (rule = flo_rules_approval_at(controller->rules, i)) != NULL;
          i++) {
         bool is_meant = false;
@@ -117,7 +117,7 @@ int flo_rollouts_settle_lift(struct flo_controller *controller, struct flo_rollo
     FLO_TRY(flo_fleet_order_newest(controller->store, "rollback", entry->model, release,
                                    &taken_back, err));
     FLO_TRY(flo_fleet_newest(controller->store, "order", &newest, err));
-    entry->lift = flo_intent_lift(entry->wish.lifts, taken_back, newest);
+    entry->lift = flo_intent_lift(entry->spec.lifts, taken_back, newest);
     return 0;
 }
 
@@ -163,7 +163,7 @@ struct flo_rollout_entry *flo_rollouts_ended_by(const struct flo_controller *con
 {
     struct flo_rollout_entry *running = running_for(controller, entry);
 
-    return running != NULL && entry->wish.supersedes &&
+    return running != NULL && entry->spec.supersedes &&
                    flo_intent_is_older(running->core.id, entry->core.id)
                ? running
                : NULL;

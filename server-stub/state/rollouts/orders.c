@@ -41,10 +41,10 @@ static void entry_policy(const struct flo_rollout_entry *entry, uint32_t phase,
 {
     double per_s = entry->core.starts_per_s;
     uint32_t devices = entry->core.phases[phase].members;
-    uint64_t requests = entry->wish.phases[phase].min_requests;
+    uint64_t requests = entry->spec.phases[phase].min_requests;
 
-    *out = entry->wish.policy;
-    if (!entry->wish.has_jitter && per_s > 0 && devices > per_s) {
+    *out = entry->spec.policy;
+    if (!entry->spec.has_jitter && per_s > 0 && devices > per_s) {
         double ms = 1000 * devices / per_s;
         out->start_jitter_ms = ms > JITTER_MS_MAX ? JITTER_MS_MAX : (uint64_t)ms;
     }
@@ -84,7 +84,7 @@ static int build(struct flo_controller *controller, const struct flo_rollout_ent
         out->release = entry->release;
         out->number = number;
         out->lift = entry->lift;
-        out->below_floor = entry->wish.is_below_floor;
+        out->below_floor = entry->spec.is_below_floor;
     } else if (op == FLO_ORDER_ROLLBACK) {
         memcpy(out->model, entry->model, sizeof(out->model));
         out->from[0] = entry->release;

@@ -18,7 +18,7 @@ static bool has_places(const struct flo_rollout_entry *entry)
 {
     return entry->core.window.length_s > 0 || entry->core.limit_count > 0 ||
            entry->core.is_covered || flo_rollout_is_spread(&entry->core) ||
-           entry->core.study.rules.count > 0;
+           entry->core.analysis.rules.count > 0;
 }
 
 /* ---- zones ---- */
@@ -89,11 +89,11 @@ static uint32_t stratum_of(struct flo_rollout_entry *entry, const struct flo_sel
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) key = {0};
 
     if (entry->core.is_covered) { /* 0: the device has no value */
-        const char *value = flo_select_label_value(device, entry->wish.cover);
+        const char *value = flo_select_label_value(device, entry->spec.cover);
         return value[0] == '\0' ? 0 : flo_word_number(&entry->own->strata, value);
     }
-    for (uint32_t i = 0; i < entry->wish.phase_count; i++) {
-        const struct flo_spec_phase *phase = &entry->wish.phases[i];
+    for (uint32_t i = 0; i < entry->spec.phase_count; i++) {
+        const struct flo_spec_phase *phase = &entry->spec.phases[i];
         for (size_t k = 0; k < FLO_SPEC_SPREAD_MAX && phase->spread[k][0] != 0; k++) {
             flo_buf_printf(&key, "%s\n", flo_select_label_value(device, phase->spread[k]));
         }

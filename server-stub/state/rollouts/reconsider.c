@@ -76,7 +76,7 @@ int flo_rollouts_relabelled(struct flo_controller *controller, const char *devic
             flo_rollouts_slices_forget(entry, device);
             flo_rollouts_place_again(controller, entry, facts);
         }
-        is_any_held = is_any_held || (has_it && entry->core.study.state.held_count > 0);
+        is_any_held = is_any_held || (has_it && entry->core.analysis.state.held_count > 0);
     }
     /* The device is treated as a new one: its slices and the rollouts'
      * priorities are checked again. */

@@ -35,7 +35,7 @@ struct flo_actor {
     const char *account; /* "user:mira", "token:t-0001" */
 };
 
-struct flo_observe_study;
+struct flo_observe_analysis;
 struct flo_rollout_own;
 /* Entry: a rollout in memory, with the core's struct and the facts that orders
  * need. */
@@ -46,22 +46,23 @@ struct flo_rollout_entry {
     char version[FLO_NAME_MAX + 1];
     struct flo_digest release;
     uint64_t release_bytes;
-    struct flo_spec wish;        /* its parsed specification */
+    struct flo_spec spec;        /* its parsed specification */
     uint64_t lift;               /* blocks up to this number do not count */
     struct flo_rollout_own *own; /* private to this folder */
 };
 
-/* Adds the members' labels to a study's question; none are added while labels
+/* Adds the members' labels to an analysis's question; none are added while labels
  * are not known. */
 FLO_MUST_USE int flo_rollouts_slices_ask(struct flo_controller *controller,
                                          struct flo_rollout_entry *entry,
-                                         struct flo_observe_study *study, struct flo_err *err);
-/* Sets the names of the slices and probes in a study's answer.  *out is new, of
+                                         struct flo_observe_analysis *analysis,
+                                         struct flo_err *err);
+/* Sets the names of the slices and probes in an analysis's answer.  *out is new, of
  * 2 x members bytes.  The first half has a bit per row for each member, and the
  * second half a bit per probe.  NULL: there is none. */
 FLO_MUST_USE int flo_rollouts_slices_name(const struct flo_rollout_entry *entry,
-                                          const struct flo_observe_study *study,
-                                          struct flo_study_evidence *evidence, uint8_t **out,
+                                          const struct flo_observe_analysis *analysis,
+                                          struct flo_analysis_evidence *evidence, uint8_t **out,
                                           struct flo_err *err);
 /* Reads the labels of all members now, for a plan.  FLO_E_MEMORY. */
 FLO_MUST_USE int flo_rollouts_labels_read(struct flo_controller *controller,

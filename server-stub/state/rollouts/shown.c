@@ -30,8 +30,8 @@ static json_t *view_of(struct flo_controller *controller, const struct flo_rollo
                      "online", (int)(facts != NULL && flo_rollouts_is_online(facts)), "phase",
                      member->phase < core->phase_count ? (int)member->phase + 1 : 0, "state",
                      flo_execution_word((enum flo_execution)member->state), "silent",
-                     (int)(member->lapse == FLO_LAPSE_SILENT), "overdue",
-                     (int)(member->lapse == FLO_LAPSE_OVERDUE), "away", (int)member->is_away,
+                     (int)(member->lateness == FLO_LATENESS_SILENT), "overdue",
+                     (int)(member->lateness == FLO_LATENESS_OVERDUE), "away", (int)member->is_away,
                      "back", (int)(member->is_back && !stays), "stays", (int)stays, "attempt",
                      (int)member->attempt, "since_at_ms", (json_int_t)member->since_at_ms, "error");
 }
@@ -105,7 +105,8 @@ static enum rank rank_of(const struct flo_rollout_member *member)
 {
     enum flo_execution state = (enum flo_execution)member->state;
 
-    if (member->lapse != FLO_LAPSE_NONE || flo_execution_kind(state) == FLO_EXECUTION_END_BAD) {
+    if (member->lateness != FLO_LATENESS_NONE ||
+        flo_execution_kind(state) == FLO_EXECUTION_END_BAD) {
         return RANK_BAD;
     }
     return state == FLO_EXECUTION_QUEUED || flo_execution_is_end(state) ? RANK_OTHER

@@ -74,30 +74,30 @@ static void add_key(struct flo_rollout_labels *labels, const char *key)
 
 /* Adds the labels that the rollout names.  The scan names the slice of the
  * earlier label where two explain equally much, so pairs come last. */
-static void add_asked(struct flo_rollout_labels *labels, const struct flo_spec *wish, bool is_pair)
+static void add_asked(struct flo_rollout_labels *labels, const struct flo_spec *spec, bool is_pair)
 {
     _Static_assert(FLO_SPEC_LABELS_MAX <= FLO_SLICE_LABELS_MAX, "all of them");
 
-    for (uint32_t i = 0; i < wish->label_count; i++) {
-        if ((wish->labels[i].second[0] != '\0') == is_pair) {
-            labels->labels[labels->count++].key = wish->labels[i];
+    for (uint32_t i = 0; i < spec->label_count; i++) {
+        if ((spec->labels[i].second[0] != '\0') == is_pair) {
+            labels->labels[labels->count++].key = spec->labels[i];
         }
     }
 }
 
-static void add_keys(struct flo_rollout_labels *labels, const struct flo_spec *wish)
+static void add_keys(struct flo_rollout_labels *labels, const struct flo_spec *spec)
 {
-    if (wish->label_count > 0) {
-        add_asked(labels, wish, false);
-        add_asked(labels, wish, true);
+    if (spec->label_count > 0) {
+        add_asked(labels, spec, false);
+        add_asked(labels, spec, true);
         return;
     }
     add_key(labels, HARDWARE);
     add_key(labels, SITE);
-    add_key(labels, wish->cover);
-    for (uint32_t i = 0; i < wish->phase_count; i++) {
-        for (size_t k = 0; k < FLO_SPEC_SPREAD_MAX && wish->phases[i].spread[k][0] != '\0'; k++) {
-            add_key(labels, wish->phases[i].spread[k]);
+    add_key(labels, spec->cover);
+    for (uint32_t i = 0; i < spec->phase_count; i++) {
+        for (size_t k = 0; k < FLO_SPEC_SPREAD_MAX && spec->phases[i].spread[k][0] != '\0'; k++) {
+            add_key(labels, spec->phases[i].spread[k]);
         }
     }
 }
@@ -371,7 +371,7 @@ static void name_slice(const struct flo_rollout_labels *labels, const struct flo
 uint8_t flo_rollouts_slices_of(const struct flo_rollout_entry *entry,
                                const struct flo_select_device *device)
 {
-    const struct flo_study_state *state = &entry->core.study.state;
+    const struct flo_analysis_state *state = &entry->core.analysis.state;
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) pair = {0};
     char hardware[FLO_HARDWARE_TEXT];
     char name[FLO_SLICE_TEXT];
@@ -385,11 +385,11 @@ uint8_t flo_rollouts_slices_of(const struct flo_rollout_entry *entry,
         free(keys);
         return UINT8_MAX; /* unknown: the value may be any */
     }
-    add_keys(keys, &entry->wish);
+    add_keys(keys, &entry->spec);
     for (size_t l = 0; l < keys->count; l++) {
         const struct flo_spec_label *key = &keys->labels[l].key;
         name_value(key, text_of(device, key, hardware, &pair), name);
-        uint32_t at = flo_study_held(state, name);
+        uint32_t at = flo_analysis_held(state, name);
         bool is_open = at < state->held_count && state->held_as[at] != FLO_SLICE_LET_GO;
         slices = (uint8_t)(slices | (is_open ? 1u << at : 0));
     }
@@ -397,13 +397,13 @@ uint8_t flo_rollouts_slices_of(const struct flo_rollout_entry *entry,
     return slices;
 }
 
-/* ---- for a study ---- */
+/* ---- for an analysis ---- */
 
 /* Returns whether slices are searched; not in a comparison of two models on one
  * device. */
 static bool is_scanned(const struct flo_rollout_entry *entry)
 {
-    return entry->core.study.rules.count > 0 && entry->core.study.split_of[0] == '\0';
+    return entry->core.analysis.rules.count > 0 && entry->core.analysis.split_of[0] == '\0';
 }
 
 static int keep_up(struct flo_controller *controller, struct flo_rollout_entry *entry,
@@ -417,7 +417,7 @@ static int keep_up(struct flo_controller *controller, struct flo_rollout_entry *
         if (labels == NULL) {
             return flo_fail(err, FLO_E_MEMORY, "slices of a rollout");
         }
-        add_keys(labels, &entry->wish);
+        add_keys(labels, &entry->spec);
     }
     if (!is_of(labels, &entry->core)) {
         rv = follow(labels, &entry->core, err);
@@ -445,14 +445,14 @@ int flo_rollouts_labels_read(struct flo_controller *controller, struct flo_rollo
 static json_t *scan_json(const struct label *label, struct flo_buf *notes)
 {
     const struct flo_slice_values *values = &label->values;
-    char text[FLO_STUDY_TEXT], name[sizeof(label->key) + 1];
+    char text[FLO_ANALYSIS_TEXT], name[sizeof(label->key) + 1];
 
     name_label(&label->key, name, sizeof(name));
-    const struct flo_study_scan scan = {.label = name,
-                                        .values = values->count,
-                                        .left_values = values->left_values,
-                                        .left_devices = values->left_devices};
-    flo_study_scan_text(&scan, text);
+    const struct flo_analysis_scan scan = {.label = name,
+                                           .values = values->count,
+                                           .left_values = values->left_values,
+                                           .left_devices = values->left_devices};
+    flo_analysis_scan_text(&scan, text);
     if (values->count == 0 || values->left_values > 0) {
         flo_buf_printf(notes, "%s%s", notes->bytes > 0 ? "; " : "", text);
     }
@@ -471,7 +471,7 @@ static void note_gates(const json_t *gates, const char *note)
     {
         if (json_is_true(json_object_get(gate, "statistical")) &&
             flo_measure_parse(json_string_value(json_object_get(gate, "gate")), &measure) &&
-            (flo_study_is_speed(measure) || measure == FLO_MEASURE_ERRORS ||
+            (flo_analysis_is_speed(measure) || measure == FLO_MEASURE_ERRORS ||
              measure == FLO_MEASURE_CRASHES)) {
             json_object_set_new(gate, "note", json_string(note));
         }
@@ -497,7 +497,7 @@ void flo_rollouts_show_scans(const struct flo_rollout_entry *entry, json_t *json
 }
 
 int flo_rollouts_slices_ask(struct flo_controller *controller, struct flo_rollout_entry *entry,
-                            struct flo_observe_study *study, struct flo_err *err)
+                            struct flo_observe_analysis *analysis, struct flo_err *err)
 {
     size_t count = entry->core.member_count;
 
@@ -509,26 +509,26 @@ int flo_rollouts_slices_ask(struct flo_controller *controller, struct flo_rollou
     if (!labels->is_numbered) {
         return 0;
     }
-    study->labels = calloc(labels->count + 1, sizeof(*study->labels));
-    study->values = calloc(labels->count * count + 1, sizeof(*study->values));
-    if (study->labels == NULL || study->values == NULL) {
+    analysis->labels = calloc(labels->count + 1, sizeof(*analysis->labels));
+    analysis->values = calloc(labels->count * count + 1, sizeof(*analysis->values));
+    if (analysis->labels == NULL || analysis->values == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "slices of a rollout");
     }
     for (size_t l = 0; l < labels->count; l++) {
         const struct label *label = &labels->labels[l];
-        uint16_t *values = study->values + l * count;
+        uint16_t *values = analysis->values + l * count;
         for (size_t i = 0; i < count; i++) {
             values[i] = number_of(label, i);
         }
-        study->labels[l] = (struct flo_slice_label){.values = values,
-                                                    .count = label->values.count,
-                                                    .judged = label->judged,
-                                                    .needs_own = label->key.second[0] != '\0'};
+        analysis->labels[l] = (struct flo_slice_label){.values = values,
+                                                       .count = label->values.count,
+                                                       .judged = label->judged,
+                                                       .needs_own = label->key.second[0] != '\0'};
     }
-    study->label_count = labels->count;
-    for (uint32_t i = 0; i < entry->core.study.rules.count; i++) {
-        const struct flo_study_rule *rule = &entry->core.study.rules.rules[i];
-        study->weights[rule->measure] = rule->weight;
+    analysis->label_count = labels->count;
+    for (uint32_t i = 0; i < entry->core.analysis.rules.count; i++) {
+        const struct flo_analysis_rule *rule = &entry->core.analysis.rules.rules[i];
+        analysis->weights[rule->measure] = rule->weight;
     }
     return 0;
 }
@@ -544,12 +544,12 @@ static void mark(const struct flo_rollout_labels *labels, const struct flo_slice
 }
 
 int flo_rollouts_slices_name(const struct flo_rollout_entry *entry,
-                             const struct flo_observe_study *study,
-                             struct flo_study_evidence *evidence, uint8_t **out,
+                             const struct flo_observe_analysis *analysis,
+                             struct flo_analysis_evidence *evidence, uint8_t **out,
                              struct flo_err *err)
 {
     const struct flo_rollout_labels *labels = entry->own->labels;
-    struct flo_study_slices *slices = &evidence->slices;
+    struct flo_analysis_slices *slices = &evidence->slices;
     size_t count = entry->core.member_count;
 
     *out = NULL;
@@ -558,7 +558,7 @@ int flo_rollouts_slices_name(const struct flo_rollout_entry *entry,
     }
     if (labels == NULL || !labels->is_numbered ||
         !is_of(labels, &entry->core)) { /* members came or went meanwhile */
-        *slices = (struct flo_study_slices){0};
+        *slices = (struct flo_analysis_slices){0};
         evidence->probe_count = 0;
         return 0;
     }
@@ -567,16 +567,16 @@ int flo_rollouts_slices_name(const struct flo_rollout_entry *entry,
         return flo_fail(err, FLO_E_MEMORY, "slices of a rollout");
     }
     for (uint32_t i = 0; i < slices->changed_count; i++) {
-        name_slice(labels, &study->moved[i], slices->changed[i].name);
+        name_slice(labels, &analysis->moved[i], slices->changed[i].name);
     }
     for (uint32_t i = 0; i < slices->count; i++) {
-        const struct flo_slice *slice = &study->found[i].slice;
+        const struct flo_slice *slice = &analysis->found[i].slice;
         name_slice(labels, slice, slices->rows[i].name);
-        name_slice(labels, &study->found[i].wider, slices->rows[i].found);
+        name_slice(labels, &analysis->found[i].wider, slices->rows[i].found);
         mark(labels, slice, (uint8_t)(1u << i), *out);
     }
     for (uint32_t i = 0; i < evidence->probe_count; i++) {
-        const struct flo_slice *slice = &study->probed[i];
+        const struct flo_slice *slice = &analysis->probed[i];
         name_slice(labels, slice, evidence->probes[i].name);
         mark(labels, slice, (uint8_t)(1u << i), *out + count);
     }

@@ -18,9 +18,9 @@ static int take_release(void *context, const struct flo_fleet_release *release)
 }
 
 /* Checks the time zone: a window in an unknown zone would never open. */
-static int check_zone(const struct flo_spec *wish, struct flo_err *err)
+static int check_zone(const struct flo_spec *spec, struct flo_err *err)
 {
-    const struct flo_window *window = &wish->limits.window;
+    const struct flo_window *window = &spec->limits.window;
     struct flo_zone *zone = NULL;
 
     if (window->length_s == 0 || window->is_local) {
@@ -51,13 +51,13 @@ int flo_rollouts_read_spec(struct flo_controller *controller, json_t *spec,
     }
     struct flo_rollout_entry *entry = &whole->entry;
     entry->own = &whole->own;
-    rv = flo_spec_read(spec, &entry->wish, err);
-    rv = rv == 0 ? check_zone(&entry->wish, err) : rv;
+    rv = flo_spec_read(spec, &entry->spec, err);
+    rv = rv == 0 ? check_zone(&entry->spec, err) : rv;
     if (rv == 0) {
-        flo_spec_draft(&entry->wish, &entry->core);
-        memcpy(entry->group, entry->wish.target.group, sizeof(entry->group));
-        memcpy(entry->model, entry->wish.model, sizeof(entry->model));
-        memcpy(entry->version, entry->wish.model_version, sizeof(entry->version));
+        flo_spec_draft(&entry->spec, &entry->core);
+        memcpy(entry->group, entry->spec.target.group, sizeof(entry->group));
+        memcpy(entry->model, entry->spec.model, sizeof(entry->model));
+        memcpy(entry->version, entry->spec.model_version, sizeof(entry->version));
         /* Last, so that a malformed request is refused for its form first. */
         rv = flo_fleet_release_get(controller->store, entry->model, entry->version, take_release,
                                    entry, err);
@@ -67,7 +67,7 @@ int flo_rollouts_read_spec(struct flo_controller *controller, json_t *spec,
         return rv;
     }
     uint64_t block_ms = controller->options.evidence_block_ms;
-    entry->core.study.block_ms = block_ms > 0 ? block_ms : FLO_BLOCK_MS;
+    entry->core.analysis.block_ms = block_ms > 0 ? block_ms : FLO_BLOCK_MS;
     entry->own->spec = spec;
     entry->own->approvals = json_array();
     *out = entry;

@@ -9,15 +9,15 @@
 int flo_rollouts_settle_split(struct flo_controller *controller, struct flo_rollout_entry *entry,
                               struct flo_err *err)
 {
-    struct flo_study *study = &entry->core.study;
+    struct flo_analysis *analysis = &entry->core.analysis;
     struct flo_release *release = flo_controller_release(controller, entry->model, entry->version);
     uint32_t last = entry->core.phase_count - 1;
 
     if (release != NULL) {
-        snprintf(study->split_of, sizeof(study->split_of), "%s", release->serve.split_of);
+        snprintf(analysis->split_of, sizeof(analysis->split_of), "%s", release->serve.split_of);
         flo_release_free(release);
     }
-    return entry->core.phase_count > 0 && study->split_of[0] == '\0' &&
+    return entry->core.phase_count > 0 && analysis->split_of[0] == '\0' &&
                    entry->core.phases[last].is_until_promoted
                ? flo_fail(err, FLO_E_REST_MEANING,
                           "phases[%u].until: the last phase leaves no device "

@@ -79,7 +79,7 @@ int flo_rollouts_put(struct flo_controller *controller, const struct flo_rollout
         json, json_pack("{s:s,s:i,s:O,s:I,s:b}", "account", entry->own->account, "people",
                         (int)core->approvals_needed, "approvals", entry->own->approvals,
                         "approve_by_ms", (json_int_t)core->approve_by_ms, "expired",
-                        (int)(entry->wish.expires_at_ms > 0 && core->expires_at_ms == 0)));
+                        (int)(entry->spec.expires_at_ms > 0 && core->expires_at_ms == 0)));
     json_object_update_new(json, json_pack("{s:s,s:I,s:I,s:I}", "by", entry->own->by, "lift",
                                            (json_int_t)entry->lift, "removal",
                                            (json_int_t)entry->own->removal, "edits",
@@ -88,12 +88,12 @@ int flo_rollouts_put(struct flo_controller *controller, const struct flo_rollout
     if (broken != NULL) {
         json_object_set_new(json, "broken", broken);
     }
-    json_t *study = flo_rollouts_study_json(core);
-    if (study != NULL) {
+    json_t *analysis = flo_rollouts_analysis_json(core);
+    if (analysis != NULL) {
         if (json_array_size(entry->own->slices) > 0) {
-            json_object_set(study, "slices", entry->own->slices);
+            json_object_set(analysis, "slices", entry->own->slices);
         }
-        json_object_set_new(json, "study", study);
+        json_object_set_new(json, "study", analysis);
     }
     flo_json_dump(json, &text);
     json_decref(json);
@@ -237,10 +237,10 @@ static int core_read(struct flo_rollout_entry *entry, const char *text, json_t *
         }
     }
     broken_read(core, json_object_get(json, "broken"));
-    const json_t *study = json_object_get(json, "study");
-    flo_rollouts_study_read(core, study);
+    const json_t *analysis = json_object_get(json, "study");
+    flo_rollouts_analysis_read(core, analysis);
     json_decref(entry->own->slices);
-    entry->own->slices = flo_rollouts_found_read(json_object_get(study, "slices"));
+    entry->own->slices = flo_rollouts_found_read(json_object_get(analysis, "slices"));
     return evidence_read(entry, json_object_get(json, "evidence"), err);
 }
 
@@ -357,7 +357,7 @@ static int add_member(void *context, const struct flo_rollout_member *member)
     struct flo_rollout_member *loaded = &core->members[core->member_count++];
     *loaded = *member;
     loaded->is_online = true;
-    loaded->is_away = member->is_away && member->lapse == FLO_LAPSE_NONE &&
+    loaded->is_away = member->is_away && member->lateness == FLO_LATENESS_NONE &&
                       !flo_execution_is_end((enum flo_execution)member->state);
     loaded->heard_at_ms = flo_controller_now_ms(load->controller);
     loaded->watched_at_ms = loaded->heard_at_ms;

@@ -48,7 +48,7 @@ static json_t *view_phase(const struct flo_rollout *core, uint32_t index)
                   "silent", (int)phase->silent, "overdue", (int)phase->overdue, "away",
                   (int)phase->away, "counts", counts, "state", flo_phase_state_word(phase->state),
                   "started_at_ms", (json_int_t)phase->started_at_ms);
-    struct flo_study_sight sight;
+    struct flo_analysis_sight sight;
     if (flo_rollout_sees(core, index, &sight)) {
         if (sight.has_find) {
             json_object_set_new(out, "finds_pct", json_real(tenth(sight.finds_pct)));
@@ -116,7 +116,7 @@ static json_int_t holders(const struct flo_rollout *core, int *overtaken)
 
 json_t *flo_object_slices(const struct flo_rollout *core, enum flo_slice_hold as)
 {
-    const struct flo_study_state *state = &core->study.state;
+    const struct flo_analysis_state *state = &core->analysis.state;
     json_t *slices = json_array();
 
     for (uint32_t i = 0; i < state->held_count; i++) {
@@ -260,8 +260,8 @@ int flo_object_rollout(struct flo_controller *controller, struct flo_rollout_ent
     if (follower != NULL) {
         json_object_set_new(json, "followed_by", json_string(follower->core.id));
     }
-    if (core->study.split_of[0] != '\0') {
-        json_object_set_new(json, "split_of", json_string(core->study.split_of));
+    if (core->analysis.split_of[0] != '\0') {
+        json_object_set_new(json, "split_of", json_string(core->analysis.split_of));
     }
     view_held(entry, json);
     flo_rollouts_show_scans(entry, json);

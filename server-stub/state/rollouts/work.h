@@ -141,7 +141,7 @@ struct flo_rollout_cover {
 FLO_MUST_USE int flo_rollouts_order_members(struct flo_rollout_entry *entry, uint32_t hold_out,
                                             struct flo_rollout_cover *out, struct flo_err *err);
 /* Returns the phases of a preset for that many members; new reference. */
-json_t *flo_rollouts_preset_phases(const struct flo_study_rules *rules, uint32_t members,
+json_t *flo_rollouts_preset_phases(const struct flo_analysis_rules *rules, uint32_t members,
                                    const struct flo_rollout_cover *cover);
 /* Returns the open held slices that a device belongs to, as bits; all bits when
  * the device is unknown. */
@@ -281,12 +281,12 @@ FLO_MUST_USE int flo_rollouts_segment_late(struct flo_controller *controller,
 json_t *flo_object_slices(const struct flo_rollout *core, enum flo_slice_hold as);
 /* Returns the analysis as stored with its rollout; new reference; NULL:
  * none. */
-json_t *flo_rollouts_study_json(const struct flo_rollout *core);
-void flo_rollouts_study_read(struct flo_rollout *core, const json_t *json);
+json_t *flo_rollouts_analysis_json(const struct flo_rollout *core);
+void flo_rollouts_analysis_read(struct flo_rollout *core, const json_t *json);
 /* Stores an evaluation, and audits the verdicts that changed. */
 FLO_MUST_USE int flo_rollouts_record(struct flo_controller *controller,
                                      struct flo_rollout_entry *entry,
-                                     const struct flo_rollout_study *of, struct flo_err *err);
+                                     const struct flo_rollout_analysis *of, struct flo_err *err);
 /* Keeps the slices of a new record, or parses the stored ones (new
  * reference). */
 void flo_rollouts_found_keep(const struct flo_controller *controller,

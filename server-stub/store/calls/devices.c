@@ -138,15 +138,15 @@ int flo_fleet_device_add(struct flo_fleet_store *store, const struct flo_fleet_d
                              CHANGES(set_text(FLO_FIELD_DESIRED_DEVICE, device->id),
                                      set_number(FLO_FIELD_DESIRED_REVISION, 1)),
                              NULL, err));
-    if (store->roster.is_loaded) {
+    if (store->device_index.is_loaded) {
         FLO_CLEANUP(flo_json_cleanup) json_t *profile = NULL;
         size_t number = flo_fleet_number(store, device->id);
         if (flo_json_parse(device->profile, strlen(device->profile), 1 << 20, &profile, NULL) < 0) {
             profile = NULL;
         }
-        flo_roster_row(&store->roster, number, device);
+        flo_device_index_row(&store->device_index, number, device);
         struct flo_fleet_said said = flo_fleet_said(store, NULL, NULL);
-        flo_roster_report(&store->roster, number, NULL, profile, &said);
+        flo_device_index_report(&store->device_index, number, NULL, profile, &said);
     }
     return 0;
 }
@@ -262,7 +262,7 @@ int flo_fleet_device_online(struct flo_fleet_store *store, const char *id, bool 
         fact->is_back = true;
     }
     if (*is_news) {
-        flo_roster_online(&store->roster, flo_fleet_number(store, id), online);
+        flo_device_index_online(&store->device_index, flo_fleet_number(store, id), online);
     }
     return rv;
 }
@@ -279,7 +279,7 @@ int flo_fleet_device_is_online(struct flo_fleet_store *store, const char *id, bo
         return 0;
     }
     if (fact != NULL &&
-        flo_roster_knows(&store->roster, (size_t)(fact - store->facts.items), out)) {
+        flo_device_index_knows(&store->device_index, (size_t)(fact - store->facts.items), out)) {
         fact->is_online_known = true;
         fact->is_online = *out;
         return 0;
@@ -355,13 +355,13 @@ int flo_fleet_device_reported(struct flo_fleet_store *store, const char *id, con
     FLO_TRY(put_models(store, id, models, model_count, err));
     const json_t *facts = json_object_get(said, "profile");
     if (!json_is_object(facts)) { /* the earlier profile is kept */
-        flo_roster_stale(&store->roster, flo_fleet_number(store, id));
+        flo_device_index_stale(&store->device_index, flo_fleet_number(store, id));
         return 0;
     }
     size_t number = flo_fleet_number(store, id);
     struct flo_fleet_said meant =
-        flo_fleet_said(store, flo_roster_say(&store->roster, number), said);
-    flo_roster_report(&store->roster, number, said, facts, &meant);
+        flo_fleet_said(store, flo_device_index_say(&store->device_index, number), said);
+    flo_device_index_report(&store->device_index, number, said, facts, &meant);
     return 0;
 }
 
@@ -376,7 +376,7 @@ int flo_fleet_device_retire(struct flo_fleet_store *store, const char *id, struc
     if (fact != NULL) {
         fact->is_active = fact->is_online_known = false;
     }
-    flo_roster_gone(&store->roster, flo_fleet_number(store, id));
+    flo_device_index_gone(&store->device_index, flo_fleet_number(store, id));
     if (rv == 0) {
         rv = flo_fleet_remove(store, FLO_TABLE_DEVICE_GROUP,
                               MATCHES(text_is(FLO_FIELD_DEVICE_GROUP_DEVICE, id)), NULL, err);
@@ -395,9 +395,9 @@ int flo_fleet_device_retire(struct flo_fleet_store *store, const char *id, struc
 int flo_fleet_devices_offline(struct flo_fleet_store *store, struct flo_err *err)
 {
     flo_fleet_facts_doubt(store);
-    for (size_t i = 0; i < store->roster.count; i++) {
-        if (store->roster.items[i].is_online) {
-            flo_roster_online(&store->roster, i, false);
+    for (size_t i = 0; i < store->device_index.count; i++) {
+        if (store->device_index.items[i].is_online) {
+            flo_device_index_online(&store->device_index, i, false);
         }
     }
     FLO_TRY(flo_fleet_update(store, FLO_TABLE_DEVICE,

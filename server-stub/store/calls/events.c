@@ -24,9 +24,9 @@ static int take_mark(void *context, const struct flo_row *row)
     struct flo_fleet_fact *fact = context;
 
     fact->is_mark_known = true;
-    fact->mark = flo_row_number(row, FLO_FIELD_EVENT_MARK_SEQ);
-    fact->book = flo_row_number(row, FLO_FIELD_EVENT_MARK_BOOK);
-    fact->outbox = flo_row_number(row, FLO_FIELD_EVENT_MARK_OUTBOX);
+    fact->mark = flo_row_number(row, FLO_FIELD_EVENT_CHECKPOINT_SEQ);
+    fact->book = flo_row_number(row, FLO_FIELD_EVENT_CHECKPOINT_BOOK);
+    fact->outbox = flo_row_number(row, FLO_FIELD_EVENT_CHECKPOINT_OUTBOX);
     return 0;
 }
 
@@ -34,13 +34,13 @@ static int take_mark(void *context, const struct flo_row *row)
 static int book_of(struct flo_fleet_store *store, const char *device, uint64_t *out,
                    struct flo_err *err)
 {
-    struct flo_number book = {.field = FLO_FIELD_EVENT_MARK_BOOK};
+    struct flo_number book = {.field = FLO_FIELD_EVENT_CHECKPOINT_BOOK};
     bool found;
-    int rv =
-        flo_fleet_find_one(store,
-                           (struct flo_query){.table = FLO_TABLE_EVENT_MARK,
-                                              WHERE(text_is(FLO_FIELD_EVENT_MARK_DEVICE, device))},
-                           flo_fleet_take_number, &book, &found, err);
+    int rv = flo_fleet_find_one(
+        store,
+        (struct flo_query){.table = FLO_TABLE_EVENT_CHECKPOINT,
+                           WHERE(text_is(FLO_FIELD_EVENT_CHECKPOINT_DEVICE, device))},
+        flo_fleet_take_number, &book, &found, err);
 
     *out = book.number;
     return rv;
@@ -53,12 +53,12 @@ static int mark_get(struct flo_fleet_store *store, const char *device, const cha
 
     fact->is_mark_known = false;
     fact->mark = fact->newest = fact->outbox = fact->book = 0;
-    FLO_TRY(
-        flo_fleet_find_one(store,
-                           (struct flo_query){.table = FLO_TABLE_EVENT_MARK,
-                                              WHERE(text_is(FLO_FIELD_EVENT_MARK_DEVICE, device),
-                                                    text_is(FLO_FIELD_EVENT_MARK_BOOT, boot))},
-                           take_mark, fact, &found, err));
+    FLO_TRY(flo_fleet_find_one(
+        store,
+        (struct flo_query){.table = FLO_TABLE_EVENT_CHECKPOINT,
+                           WHERE(text_is(FLO_FIELD_EVENT_CHECKPOINT_DEVICE, device),
+                                 text_is(FLO_FIELD_EVENT_CHECKPOINT_BOOT, boot))},
+        take_mark, fact, &found, err));
     return found ? 0 : book_of(store, device, &fact->book, err);
 }
 
@@ -206,9 +206,9 @@ static int events_prune(struct flo_fleet_store *store, const char *device, uint6
                              MATCHES(number_is(FLO_FIELD_EVENT_BOOK, book),
                                      number_how(FLO_FIELD_EVENT_ID, FLO_MATCH_UP_TO, id)),
                              NULL, err));
-    return flo_fleet_remove(store, FLO_TABLE_EVENT_MARK,
-                            MATCHES(text_is(FLO_FIELD_EVENT_MARK_DEVICE, device),
-                                    (struct flo_match){.field = FLO_FIELD_EVENT_MARK_OUTBOX,
+    return flo_fleet_remove(store, FLO_TABLE_EVENT_CHECKPOINT,
+                            MATCHES(text_is(FLO_FIELD_EVENT_CHECKPOINT_DEVICE, device),
+                                    (struct flo_match){.field = FLO_FIELD_EVENT_CHECKPOINT_OUTBOX,
                                                        .how = FLO_MATCH_NOT_AMONG,
                                                        .among = FLO_FIELD_EVENT_OUTBOX,
                                                        .where = FLO_FIELD_EVENT_BOOK,
@@ -263,8 +263,8 @@ int flo_fleet_event_add(struct flo_fleet_store *store, const char *device, const
     return 0;
 }
 
-int flo_fleet_event_mark(struct flo_fleet_store *store, const char *device, const char *boot,
-                         uint64_t *mark, struct flo_err *err)
+int flo_fleet_event_checkpoint(struct flo_fleet_store *store, const char *device, const char *boot,
+                               uint64_t *mark, struct flo_err *err)
 {
     struct flo_fleet_fact *fact = flo_fleet_fact(store, device);
 
@@ -291,7 +291,7 @@ static int take_boot(void *context, const struct flo_row *row)
     struct listing *listing = context;
 
     snprintf(listing->boot, sizeof(listing->boot), "%s",
-             flo_row_text(row, FLO_FIELD_EVENT_MARK_BOOT));
+             flo_row_text(row, FLO_FIELD_EVENT_CHECKPOINT_BOOT));
     return 0;
 }
 
@@ -305,9 +305,9 @@ static int boot_of(struct listing *listing, uint64_t outbox)
     listing->outbox = outbox;
     return flo_fleet_find_one(
         listing->store,
-        (struct flo_query){.table = FLO_TABLE_EVENT_MARK,
-                           WHERE(text_is(FLO_FIELD_EVENT_MARK_DEVICE, listing->device),
-                                 number_is(FLO_FIELD_EVENT_MARK_OUTBOX, outbox))},
+        (struct flo_query){.table = FLO_TABLE_EVENT_CHECKPOINT,
+                           WHERE(text_is(FLO_FIELD_EVENT_CHECKPOINT_DEVICE, listing->device),
+                                 number_is(FLO_FIELD_EVENT_CHECKPOINT_OUTBOX, outbox))},
         take_boot, listing, &found, listing->err);
 }
 

@@ -170,12 +170,12 @@ bool flo_fleet_device_may_ask(struct flo_fleet_store *store, const char *device,
 int flo_fleet_mark_put(struct flo_fleet_store *store, const char *device,
                        const struct flo_fleet_fact *fact, struct flo_err *err)
 {
-    return flo_fleet_put(store, FLO_TABLE_EVENT_MARK,
-                         CHANGES(set_text(FLO_FIELD_EVENT_MARK_DEVICE, device),
-                                 set_text(FLO_FIELD_EVENT_MARK_BOOT, fact->boot),
-                                 set_number(FLO_FIELD_EVENT_MARK_SEQ, fact->mark),
-                                 set_number(FLO_FIELD_EVENT_MARK_BOOK, fact->book),
-                                 set_number(FLO_FIELD_EVENT_MARK_OUTBOX, fact->outbox)),
+    return flo_fleet_put(store, FLO_TABLE_EVENT_CHECKPOINT,
+                         CHANGES(set_text(FLO_FIELD_EVENT_CHECKPOINT_DEVICE, device),
+                                 set_text(FLO_FIELD_EVENT_CHECKPOINT_BOOT, fact->boot),
+                                 set_number(FLO_FIELD_EVENT_CHECKPOINT_SEQ, fact->mark),
+                                 set_number(FLO_FIELD_EVENT_CHECKPOINT_BOOK, fact->book),
+                                 set_number(FLO_FIELD_EVENT_CHECKPOINT_OUTBOX, fact->outbox)),
                          err);
 }
 

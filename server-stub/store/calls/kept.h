@@ -5,7 +5,7 @@
 #include <pthread.h>
 
 #include "server-stub/store/ids.h"
-#include "server-stub/store/roster/roster.h"
+#include "server-stub/store/index/device_index.h"
 #include "server-stub/store/seals.h"
 #include "server-stub/store/store.h"
 #include "server-stub/store/tables.h"
@@ -123,7 +123,7 @@ struct flo_fleet_store {
     struct flo_fleet_facts facts;
     struct flo_outcome_books books;
     struct flo_fleet_makings makings;
-    struct flo_roster roster; /* by number in facts.ids */
+    struct flo_device_index device_index; /* by number in facts.ids */
     struct flo_fleet_queue queue;
     struct flo_fleet_seals seals;
     struct flo_fleet_wanted wanted;
@@ -156,9 +156,9 @@ struct flo_fleet_fact *flo_fleet_fact(struct flo_fleet_store *store, const char 
 void flo_fleet_fact_awaits(struct flo_fleet_fact *fact, const char *order_or_null);
 /* Returns the number of a device's fact; SIZE_MAX without memory. */
 size_t flo_fleet_number(struct flo_fleet_store *store, const char *id);
-/* Reads the device's row into the roster again. */
-FLO_MUST_USE int flo_fleet_roster_again(struct flo_fleet_store *store, const char *id,
-                                        struct flo_err *err);
+/* Reads the device's row into the device index again. */
+FLO_MUST_USE int flo_fleet_device_index_again(struct flo_fleet_store *store, const char *id,
+                                              struct flo_err *err);
 /* Tells whether the device is connected; from memory after the first call. */
 FLO_MUST_USE int flo_fleet_device_is_online(struct flo_fleet_store *store, const char *id,
                                             bool *out, struct flo_err *err);
@@ -203,7 +203,7 @@ typedef void (*flo_fleet_number_fn)(void *context, size_t number);
 FLO_MUST_USE int flo_fleet_numbers_each(struct flo_fleet_store *store, const char *group,
                                         const char *after, flo_fleet_number_fn fn, void *context,
                                         struct flo_err *err);
-/* Wanted releases: loaded with the roster, then updated with each change of a
+/* Wanted releases: loaded with the device index, then updated with each change of a
  * rollout or a release. */
 FLO_MUST_USE int flo_fleet_wanted_load(struct flo_fleet_store *store, struct flo_err *err);
 void flo_fleet_wanted_rollout(struct flo_fleet_store *store, const char *release, uint64_t number,

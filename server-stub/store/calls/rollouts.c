@@ -233,7 +233,7 @@ int flo_fleet_rollout_claims(struct flo_fleet_store *store, const char *group,
 
 static bool is_bad(const struct flo_rollout_member *member)
 {
-    return member->lapse != FLO_LAPSE_NONE ||
+    return member->lateness != FLO_LATENESS_NONE ||
            flo_execution_kind((enum flo_execution)member->state) == FLO_EXECUTION_END_BAD;
 }
 
@@ -268,7 +268,7 @@ int flo_fleet_member_put(struct flo_fleet_store *store, const char *rollout,
         set_number(FLO_FIELD_MEMBER_BUCKET, member->bucket),
         set_text(FLO_FIELD_MEMBER_STATE, flo_execution_word((enum flo_execution)member->state)),
         set_number(FLO_FIELD_MEMBER_ATTEMPT, member->attempt),
-        set_number(FLO_FIELD_MEMBER_LAPSE, member->lapse),
+        set_number(FLO_FIELD_MEMBER_LATENESS, member->lateness),
         set_number(FLO_FIELD_MEMBER_AWAY, member->is_away),
         set_number(FLO_FIELD_MEMBER_BACK, member->is_back),
         set_number(FLO_FIELD_MEMBER_BAD, is_bad(member)),
@@ -299,14 +299,14 @@ int flo_fleet_member_detail(struct flo_fleet_store *store, const char *rollout, 
 static void member_of(const struct flo_row *row, struct flo_rollout_member *out)
 {
     enum flo_execution state = FLO_EXECUTION_QUEUED;
-    uint64_t lapse = flo_row_number(row, FLO_FIELD_MEMBER_LAPSE);
+    uint64_t lateness = flo_row_number(row, FLO_FIELD_MEMBER_LATENESS);
     uint64_t number = flo_row_number(row, FLO_FIELD_MEMBER_HELD);
     uint64_t held = number & ((1u << HELD_BITS) - 1);
 
     *out = (struct flo_rollout_member){
         .bucket = (uint32_t)(flo_row_number(row, FLO_FIELD_MEMBER_BUCKET) % FLO_BUCKETS),
         .attempt = (uint32_t)flo_row_number(row, FLO_FIELD_MEMBER_ATTEMPT),
-        .lapse = lapse > FLO_LAPSE_OVERDUE ? FLO_LAPSE_NONE : (uint8_t)lapse,
+        .lateness = lateness > FLO_LATENESS_OVERDUE ? FLO_LATENESS_NONE : (uint8_t)lateness,
         .is_back = flo_row_flag(row, FLO_FIELD_MEMBER_BACK),
         .is_away = flo_row_flag(row, FLO_FIELD_MEMBER_AWAY),
         .since_at_ms = flo_row_number(row, FLO_FIELD_MEMBER_SINCE_AT),

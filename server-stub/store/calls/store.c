@@ -48,11 +48,11 @@ int flo_fleet_open(const char *dir, uint64_t epoch, struct flo_fleet_store **out
     return flo_fleet_over(engine, out, err);
 }
 
-void flo_fleet_heed(struct flo_fleet_store *store,
-                    bool (*may_wait_or_null)(void *context, bool is_commit), void *context)
+void flo_fleet_on_wait(struct flo_fleet_store *store,
+                       bool (*may_wait_or_null)(void *context, bool is_commit), void *context)
 {
-    if (store->engine->ops->heed != NULL) {
-        store->engine->ops->heed(store->engine, may_wait_or_null, context);
+    if (store->engine->ops->on_wait != NULL) {
+        store->engine->ops->on_wait(store->engine, may_wait_or_null, context);
     }
 }
 
@@ -65,7 +65,7 @@ void flo_fleet_close(struct flo_fleet_store *store)
             flo_log_err(FLO_LOG_ERROR, "store", &err);
         }
         store->engine->ops->close(store->engine);
-        flo_roster_deinit(&store->roster);
+        flo_device_index_deinit(&store->device_index);
         flo_fleet_wanted_deinit(store);
         flo_fleet_facts_deinit(&store->facts);
         flo_outcome_books_deinit(store);
@@ -106,11 +106,11 @@ int flo_fleet_commit(struct flo_fleet_store *store, struct flo_err *err)
     int rv = store->engine->ops->commit(store->engine, err);
     store->is_open = false;
     if (rv < 0) {
-        flo_roster_cancel(&store->roster);
+        flo_device_index_cancel(&store->device_index);
         flo_fleet_wanted_doubt(store);
         flo_fleet_facts_doubt(store);
     } else {
-        flo_roster_commit(&store->roster);
+        flo_device_index_commit(&store->device_index);
         store->wanted.is_changed = false;
         store->makings.is_changed = false;
     }
@@ -124,7 +124,7 @@ void flo_fleet_roll_back(struct flo_fleet_store *store)
 {
     store->engine->ops->cancel(store->engine);
     store->is_open = false;
-    flo_roster_cancel(&store->roster);
+    flo_device_index_cancel(&store->device_index);
     flo_fleet_wanted_doubt(store);
     flo_fleet_facts_doubt(store);
 }

@@ -70,7 +70,7 @@ static void changed(struct flo_fleet_store *store, struct flo_wanted was,
 {
     if (was.is_yanked != now->is_yanked || was.is_stopped != now->is_stopped) {
         store->wanted.is_changed = true;
-        flo_roster_lacking_stale(&store->roster);
+        flo_device_index_lacking_stale(&store->device_index);
     }
 }
 
@@ -141,8 +141,8 @@ void flo_fleet_wanted_doubt(struct flo_fleet_store *store)
     if (flo_fleet_wanted_load(store, &err) < 0) {
         flo_log_err(FLO_LOG_ERROR, "store", &err);
     }
-    flo_roster_lacking_stale(&store->roster);
-    flo_roster_commit(&store->roster);
+    flo_device_index_lacking_stale(&store->device_index);
+    flo_device_index_commit(&store->device_index);
 }
 
 void flo_fleet_wanted_deinit(struct flo_fleet_store *store)

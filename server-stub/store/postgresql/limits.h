@@ -19,7 +19,7 @@ struct flo_postgresql_limits {
 /* Limits of the store.  The state's thread blocks this long on a slow
  * server, which ends a statement after 5 s.  With an unreachable server it
  * stops waiting earlier, because the lead's thread notices (store.h:
- * flo_fleet_heed). */
+ * flo_fleet_on_wait). */
 extern const struct flo_postgresql_limits flo_postgresql_store_limits;
 /* Limits of the lead: a lease cannot use late answers. */
 extern const struct flo_postgresql_limits flo_postgresql_lead_limits;

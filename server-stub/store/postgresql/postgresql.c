@@ -61,14 +61,14 @@ static bool may_wait(void *context)
     return store->may_wait(store->may_wait_context, store->is_committing);
 }
 
-static void heed(struct flo_store_engine *engine,
-                 bool (*may_wait_or_null)(void *context, bool is_commit), void *context)
+static void on_wait(struct flo_store_engine *engine,
+                    bool (*may_wait_or_null)(void *context, bool is_commit), void *context)
 {
     struct postgresql *store = of(engine);
 
     store->may_wait = may_wait_or_null;
     store->may_wait_context = context;
-    flo_pg_heed(store->pg, may_wait_or_null != NULL ? may_wait : NULL, store);
+    flo_pg_on_wait(store->pg, may_wait_or_null != NULL ? may_wait : NULL, store);
 }
 
 /* ---- a commit without an answer ---- */
@@ -436,7 +436,7 @@ static void close_engine(struct flo_store_engine *engine)
 static const struct flo_store_ops ops = {
     .close = close_engine,
     .begin = begin,
-    .heed = heed,
+    .on_wait = on_wait,
     .commit = commit,
     .cancel = cancel,
     .hold = hold,

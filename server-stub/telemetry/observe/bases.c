@@ -1,7 +1,7 @@
 /* Observe: baselines of the members of a rollout before it begins. */
 #include <stdlib.h>
 
-#include "server-stub/telemetry/observe/roster.h"
+#include "server-stub/telemetry/observe/cohort.h"
 
 struct flo_observe_bases *flo_observe_bases_new(size_t count)
 {
@@ -27,14 +27,14 @@ void flo_observe_bases_free(struct flo_observe_bases *bases)
     }
 }
 
-static void add_past(struct flo_study_past *past, const struct flo_observed *observed)
+static void add_past(struct flo_analysis_past *past, const struct flo_observed *observed)
 {
-    struct flo_tally tally;
+    struct flo_counters counters;
 
-    flo_observed_tally(observed, &tally);
-    past->errors += tally.errors;
-    past->requests += tally.requests;
-    past->blocks += tally.blocks;
+    flo_observed_counters(observed, &counters);
+    past->errors += counters.errors;
+    past->requests += counters.requests;
+    past->blocks += counters.blocks;
     past->crashes += __builtin_popcount(observed->hours_died);
     past->hours += __builtin_popcount(observed->hours_heard);
 }
@@ -45,7 +45,7 @@ void flo_observer_bases(struct flo_observer *observer, struct flo_observe_bases 
     flo_observer_move(observer, now_ms);
     bases->block = observer->block;
     bases->block_ms = observer->block_ms;
-    bases->past = (struct flo_study_past){0};
+    bases->past = (struct flo_analysis_past){0};
     for (size_t i = 0; i < bases->count; i++) {
         struct flo_observe_based *one = &bases->items[i];
         const struct flo_observer_entry *entry =

@@ -78,7 +78,7 @@ static void add_device(const struct look *look, const struct flo_observer_entry 
 
 static void keep_row(const struct look *look, const struct flo_count_scan_row *row)
 {
-    struct flo_study_slice *out =
+    struct flo_analysis_slice *out =
         flo_crowd_row(&look->crowd, row->has_within ? row->within : row->slice,
                       row->has_within ? row->slice : (struct flo_slice){0});
 
@@ -98,13 +98,13 @@ static void keep_row(const struct look *look, const struct flo_count_scan_row *r
 }
 
 /* Stores a probe: all updated devices of the slice are far. */
-static void keep_probe(const struct look *look, const struct flo_scan_probe *wish)
+static void keep_probe(const struct look *look, const struct flo_scan_probe *spec)
 {
-    const uint16_t *values = look->crowd.labels[wish->slice.label].values;
+    const uint16_t *values = look->crowd.labels[spec->slice.label].values;
 
     for (size_t i = 0; i < look->crowd.count; i++) {
-        if (values[i] == wish->slice.value && look->devices[i].is_updated) {
-            struct flo_study_probe *probe = flo_crowd_probe(&look->crowd, wish->slice, i);
+        if (values[i] == spec->slice.value && look->devices[i].is_updated) {
+            struct flo_analysis_probe *probe = flo_crowd_probe(&look->crowd, spec->slice, i);
             if (probe != NULL) {
                 probe->is_count = true;
                 probe->measure = look->measure;
@@ -118,11 +118,11 @@ static void scan(struct look *look, enum flo_measure measure)
 {
     const struct flo_crowd *crowd = &look->crowd;
     const struct flo_count_scan_rule rule = {.alpha = ALPHA,
-                                             .weight = crowd->study->weights[measure],
+                                             .weight = crowd->analysis->weights[measure],
                                              .least = measure == FLO_MEASURE_ERRORS ? ERRORS_LEAST
                                                                                     : CRASHES_LEAST,
                                              .labels = crowd->labels,
-                                             .label_count = crowd->study->label_count};
+                                             .label_count = crowd->analysis->label_count};
 
     look->measure = measure;
     if (rule.weight <= 0) {
@@ -133,7 +133,7 @@ static void scan(struct look *look, enum flo_measure measure)
         add_device(look, crowd->entries[i], &look->devices[i]);
     }
     /* Never fails: sums of whole numbers are possible, and waves are the
-     * roster's. */
+     * cohort's. */
     (void)flo_count_scan_look(&rule, look->devices, crowd->count, look->room, look->far,
                               &look->scan);
     for (size_t i = 0; i < look->scan.row_count; i++) {
@@ -144,11 +144,12 @@ static void scan(struct look *look, enum flo_measure measure)
     }
 }
 
-int flo_observer_scan_counts(const struct flo_observer *observer, struct flo_observe_study *study,
-                             uint32_t roster, struct flo_err *err)
+int flo_observer_scan_counts(const struct flo_observer *observer,
+                             struct flo_observe_analysis *analysis, uint32_t cohort,
+                             struct flo_err *err)
 {
-    struct look look = {.crowd = {.observer = observer, .study = study, .roster = roster},
-                        .waves = observer->rosters[roster].kept.waves.count};
+    struct look look = {.crowd = {.observer = observer, .analysis = analysis, .cohort = cohort},
+                        .waves = observer->cohorts[cohort].kept.waves.count};
     int rv = flo_crowd_open(&look.crowd, false, err);
 
     FLO_TRY(rv);

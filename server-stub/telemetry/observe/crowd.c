@@ -22,44 +22,45 @@ static bool is_control(const struct flo_observer_entry *entry)
 static bool is_in(const struct flo_crowd *crowd, const struct flo_observer_entry *entry,
                   bool is_read)
 {
-    return entry != NULL && entry->roster == crowd->roster && entry->since != NULL &&
+    return entry != NULL && entry->cohort == crowd->cohort && entry->since != NULL &&
            (!is_read || (entry->observed.readings != NULL && entry->since->speeds != NULL)) &&
-           (crowd->study->excluded >> entry->observed.segment & 1) == 0 &&
+           (crowd->analysis->excluded >> entry->observed.segment & 1) == 0 &&
            (flo_crowd_is_updated(entry) || is_control(entry));
 }
 
 static void add(struct flo_crowd *crowd, size_t member, const struct flo_observer_entry *entry)
 {
-    const struct flo_observe_study *study = crowd->study;
+    const struct flo_observe_analysis *analysis = crowd->analysis;
 
-    for (size_t l = 0; l < study->label_count; l++) {
-        crowd->values[l * study->member_count + crowd->count] = study->labels[l].values[member];
+    for (size_t l = 0; l < analysis->label_count; l++) {
+        crowd->values[l * analysis->member_count + crowd->count] =
+            analysis->labels[l].values[member];
     }
     crowd->entries[crowd->count++] = entry;
 }
 
 int flo_crowd_open(struct flo_crowd *crowd, bool is_read, struct flo_err *err)
 {
-    const struct flo_observe_study *study = crowd->study;
-    size_t most = study->member_count;
+    const struct flo_observe_analysis *analysis = crowd->analysis;
+    size_t most = analysis->member_count;
 
     crowd->count = 0;
     crowd->entries = calloc(most + 1, sizeof(*crowd->entries));
-    crowd->values = calloc(study->label_count * most + 1, sizeof(*crowd->values));
+    crowd->values = calloc(analysis->label_count * most + 1, sizeof(*crowd->values));
     if (crowd->entries == NULL || crowd->values == NULL) {
         flo_crowd_close(crowd);
         return flo_fail(err, FLO_E_MEMORY, "evidence");
     }
     for (size_t i = 0; i < most; i++) {
-        uint32_t place = study->members[i].entry;
+        uint32_t place = analysis->members[i].entry;
         const struct flo_observer_entry *entry =
             place > 0 ? &crowd->observer->entries[place - 1] : NULL;
         if (is_in(crowd, entry, is_read)) {
             add(crowd, i, entry);
         }
     }
-    for (size_t l = 0; l < study->label_count; l++) {
-        crowd->labels[l] = study->labels[l];
+    for (size_t l = 0; l < analysis->label_count; l++) {
+        crowd->labels[l] = analysis->labels[l];
         crowd->labels[l].values = crowd->values + l * most;
     }
     return 0;
@@ -96,54 +97,54 @@ bool flo_crowd_numbers(const struct flo_observer_entry *entry, size_t wave,
     return flo_since_counted(entry->since, wave, out);
 }
 
-static uint32_t members_of(const struct flo_observe_study *study, struct flo_slice slice)
+static uint32_t members_of(const struct flo_observe_analysis *analysis, struct flo_slice slice)
 {
     uint32_t members = 0;
 
-    for (size_t i = 0; i < study->member_count; i++) {
-        members += study->labels[slice.label].values[i] == slice.value ? 1 : 0;
+    for (size_t i = 0; i < analysis->member_count; i++) {
+        members += analysis->labels[slice.label].values[i] == slice.value ? 1 : 0;
     }
     return members;
 }
 
 /* Three of a site's four devices may by chance share a hardware class with half
  * of the fleet: then the site is held. */
-struct flo_study_slice *flo_crowd_row(const struct flo_crowd *crowd, struct flo_slice held,
-                                      struct flo_slice wider)
+struct flo_analysis_slice *flo_crowd_row(const struct flo_crowd *crowd, struct flo_slice held,
+                                         struct flo_slice wider)
 {
-    struct flo_observe_study *study = crowd->study;
-    struct flo_study_slices *slices = &study->evidence.slices;
+    struct flo_observe_analysis *analysis = crowd->analysis;
+    struct flo_analysis_slices *slices = &analysis->evidence.slices;
 
-    if (slices->count == FLO_STUDY_SLICES_MAX) {
+    if (slices->count == FLO_ANALYSIS_SLICES_MAX) {
         return NULL;
     }
-    if (wider.value != 0 && members_of(study, held) > members_of(study, wider)) {
+    if (wider.value != 0 && members_of(analysis, held) > members_of(analysis, wider)) {
         held = wider;
         wider = (struct flo_slice){0};
     }
-    struct flo_study_slice *row = &slices->rows[slices->count];
-    study->found[slices->count++] = (struct flo_observe_found){.slice = held, .wider = wider};
-    *row = (struct flo_study_slice){.members = members_of(study, held)};
+    struct flo_analysis_slice *row = &slices->rows[slices->count];
+    analysis->found[slices->count++] = (struct flo_observe_found){.slice = held, .wider = wider};
+    *row = (struct flo_analysis_slice){.members = members_of(analysis, held)};
     return row;
 }
 
-struct flo_study_probe *flo_crowd_probe(const struct flo_crowd *crowd, struct flo_slice slice,
-                                        size_t place)
+struct flo_analysis_probe *flo_crowd_probe(const struct flo_crowd *crowd, struct flo_slice slice,
+                                           size_t place)
 {
-    struct flo_observe_study *study = crowd->study;
-    struct flo_study_evidence *evidence = &study->evidence;
+    struct flo_observe_analysis *analysis = crowd->analysis;
+    struct flo_analysis_evidence *evidence = &analysis->evidence;
 
     for (uint32_t i = 0; i < evidence->probe_count; i++) {
-        if (study->probed[i].label == slice.label && study->probed[i].value == slice.value) {
+        if (analysis->probed[i].label == slice.label && analysis->probed[i].value == slice.value) {
             return NULL;
         }
     }
-    if (evidence->probe_count == FLO_STUDY_PROBES_MAX) {
+    if (evidence->probe_count == FLO_ANALYSIS_PROBES_MAX) {
         return NULL;
     }
-    study->probed[evidence->probe_count] = slice;
-    struct flo_study_probe *probe = &evidence->probes[evidence->probe_count++];
-    *probe = (struct flo_study_probe){0};
+    analysis->probed[evidence->probe_count] = slice;
+    struct flo_analysis_probe *probe = &evidence->probes[evidence->probe_count++];
+    *probe = (struct flo_analysis_probe){0};
     snprintf(probe->device, sizeof(probe->device), "%s",
              crowd->observer->ids.items[crowd->entries[place]->device]);
     return probe;

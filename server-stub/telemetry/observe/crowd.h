@@ -3,12 +3,12 @@
 #ifndef FLOTILLA_SERVER_OBSERVE_CROWD_H
 #define FLOTILLA_SERVER_OBSERVE_CROWD_H
 
-#include "server-stub/telemetry/observe/roster.h"
+#include "server-stub/telemetry/observe/cohort.h"
 
 struct flo_crowd {
     const struct flo_observer *observer;
-    struct flo_observe_study *study;
-    uint32_t roster;
+    struct flo_observe_analysis *analysis;
+    uint32_t cohort;
     size_t count;
     const struct flo_observer_entry **entries; /* [count] */
     uint16_t *values;                          /* [labels][count] */
@@ -27,17 +27,17 @@ bool flo_crowd_numbers(const struct flo_observer_entry *entry, size_t wave,
                        struct flo_since_numbers *out);
 /* Adds a slice to the evidence; NULL: no room. wider: value 0 for none; the
  * wider slice itself is held when it has fewer members. */
-struct flo_study_slice *flo_crowd_row(const struct flo_crowd *crowd, struct flo_slice held,
-                                      struct flo_slice wider);
+struct flo_analysis_slice *flo_crowd_row(const struct flo_crowd *crowd, struct flo_slice held,
+                                         struct flo_slice wider);
 
 /* Adds a request for more updated devices of a slice. place: index in the crowd
  * of one of the far devices.  NULL: requested already, or no room. */
-struct flo_study_probe *flo_crowd_probe(const struct flo_crowd *crowd, struct flo_slice slice,
-                                        size_t place);
+struct flo_analysis_probe *flo_crowd_probe(const struct flo_crowd *crowd, struct flo_slice slice,
+                                           size_t place);
 
 /* Scans errors and crashes for slices (count_scan.c); FLO_E_MEMORY. */
 FLO_MUST_USE int flo_observer_scan_counts(const struct flo_observer *observer,
-                                          struct flo_observe_study *study, uint32_t roster,
+                                          struct flo_observe_analysis *analysis, uint32_t cohort,
                                           struct flo_err *err);
 
 #endif

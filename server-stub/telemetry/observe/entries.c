@@ -2,7 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "server-stub/telemetry/observe/roster.h"
+#include "server-stub/telemetry/observe/cohort.h"
 
 uint32_t flo_observer_rollout_id(const char *name)
 {
@@ -128,7 +128,7 @@ struct flo_observer_entry *flo_observer_entry(struct flo_observer *observer, con
     *entry = (struct flo_observer_entry){.device = (uint32_t)number,
                                          .next = observer->first[number],
                                          .class = FLO_OBSERVER_NONE,
-                                         .roster = FLO_OBSERVER_NONE,
+                                         .cohort = FLO_OBSERVER_NONE,
                                          .model = (uint16_t)place};
     give_readings(observer, entry, device);
     observer->first[number] = (uint32_t)observer->count++;

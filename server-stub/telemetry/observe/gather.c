@@ -1,40 +1,40 @@
 /* Observe: places the members of a rollout in arms, and sums evidence for its
- * study. */
+ * analysis. */
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "server-stub/core/gate/statistics/robust.h"
 #include "server-stub/core/gate/statistics/sites.h"
-#include "server-stub/telemetry/observe/roster.h"
+#include "server-stub/telemetry/observe/cohort.h"
 
 #define COVERAGE_BLOCKS_MIN 6 /* half an hour */
 #define STRATA_MAX 8
 #define RATE_MIN 1e-6 /* crashes an hour, when no device had one */
 
-struct flo_observe_study *flo_observe_study_new(size_t members)
+struct flo_observe_analysis *flo_observe_analysis_new(size_t members)
 {
-    struct flo_observe_study *study = calloc(1, sizeof(*study));
+    struct flo_observe_analysis *analysis = calloc(1, sizeof(*analysis));
 
-    if (study == NULL) {
+    if (analysis == NULL) {
         return NULL;
     }
-    study->members = calloc(members + 1, sizeof(*study->members));
-    if (study->members == NULL) {
-        free(study);
+    analysis->members = calloc(members + 1, sizeof(*analysis->members));
+    if (analysis->members == NULL) {
+        free(analysis);
         return NULL;
     }
-    return study;
+    return analysis;
 }
 
-void flo_observe_study_free(struct flo_observe_study *study)
+void flo_observe_analysis_free(struct flo_observe_analysis *analysis)
 {
-    if (study != NULL) {
-        free(study->members);
-        free(study->labels);
-        free(study->values);
-        free(study->listed);
-        free(study);
+    if (analysis != NULL) {
+        free(analysis->members);
+        free(analysis->labels);
+        free(analysis->values);
+        free(analysis->listed);
+        free(analysis);
     }
 }
 
@@ -47,25 +47,26 @@ static uint32_t tag_of(const void *data, size_t bytes)
     return tag != 0 ? tag : 1;
 }
 
-static uint32_t roster_of(struct flo_observer *observer, const struct flo_observe_study *study)
+static uint32_t cohort_of(struct flo_observer *observer,
+                          const struct flo_observe_analysis *analysis)
 {
-    uint32_t id = flo_observer_rollout_id(study->rollout);
-    uint32_t release = tag_of(&study->release, sizeof(study->release));
+    uint32_t id = flo_observer_rollout_id(analysis->rollout);
+    uint32_t release = tag_of(&analysis->release, sizeof(analysis->release));
     uint32_t free_place = FLO_OBSERVER_NONE;
 
-    for (uint32_t i = 0; i < FLO_OBSERVER_ROSTERS_MAX; i++) {
-        if (observer->rosters[i].rollout.id == id) {
-            observer->rosters[i].rollout.release = release;
+    for (uint32_t i = 0; i < FLO_OBSERVER_COHORTS_MAX; i++) {
+        if (observer->cohorts[i].rollout.id == id) {
+            observer->cohorts[i].rollout.release = release;
             return i;
         }
-        if (observer->rosters[i].rollout.id == 0 && free_place == FLO_OBSERVER_NONE) {
+        if (observer->cohorts[i].rollout.id == 0 && free_place == FLO_OBSERVER_NONE) {
             free_place = i;
         }
     }
     if (free_place != FLO_OBSERVER_NONE) {
-        struct flo_observer_roster *roster = &observer->rosters[free_place];
-        roster->rollout = (struct flo_observed_rollout){.id = id, .release = release};
-        snprintf(roster->name, sizeof(roster->name), "%s", study->rollout);
+        struct flo_observer_cohort *cohort = &observer->cohorts[free_place];
+        cohort->rollout = (struct flo_observed_rollout){.id = id, .release = release};
+        snprintf(cohort->name, sizeof(cohort->name), "%s", analysis->rollout);
     }
     return free_place;
 }
@@ -76,7 +77,7 @@ static bool was_split(const struct flo_observer *observer, uint32_t number, uint
 {
     for (size_t i = 0; i < observer->count; i++) {
         const struct flo_observer_entry *entry = &observer->entries[i];
-        if (entry->roster == number && entry->observed.phase == phase &&
+        if (entry->cohort == number && entry->observed.phase == phase &&
             entry->observed.arm == FLO_ARM_CONTROL) {
             return true;
         }
@@ -90,42 +91,42 @@ static void begin_waves(struct flo_observer *observer, uint32_t number)
 {
     for (size_t i = 0; i < observer->count; i++) {
         struct flo_observer_entry *entry = &observer->entries[i];
-        if (entry->roster == number && entry->is_swapping) {
+        if (entry->cohort == number && entry->is_swapping) {
             entry->is_swapping = false;
             flo_observer_swapped(observer, entry);
         }
     }
 }
 
-static void place_members(struct flo_observer *observer, const struct flo_observe_study *study,
-                          uint32_t number)
+static void place_members(struct flo_observer *observer,
+                          const struct flo_observe_analysis *analysis, uint32_t number)
 {
-    struct flo_observer_roster *roster = &observer->rosters[number];
-    uint8_t phase = (uint8_t)(study->phase + 1);
-    bool is_new_phase = roster->rollout.phase != phase;
+    struct flo_observer_cohort *cohort = &observer->cohorts[number];
+    uint8_t phase = (uint8_t)(analysis->phase + 1);
+    bool is_new_phase = cohort->rollout.phase != phase;
     bool swaps = false;
 
-    roster->rollout.phase = phase;
-    roster->rollout.leak_from = study->leak_from;
-    for (size_t i = 0; i < study->member_count; i++) {
-        struct flo_observe_member *member = &study->members[i];
+    cohort->rollout.phase = phase;
+    cohort->rollout.leak_from = analysis->leak_from;
+    for (size_t i = 0; i < analysis->member_count; i++) {
+        struct flo_observe_member *member = &analysis->members[i];
         struct flo_observer_entry *entry =
-            flo_observer_find(observer, member->device, study->model);
+            flo_observer_find(observer, member->device, analysis->model);
         member->entry = entry != NULL ? (uint32_t)(entry - observer->entries) + 1 : 0;
         enum flo_member_way way = (enum flo_member_way)member->way;
         if (entry == NULL || /* not heard yet */
             !flo_observer_may_take(observer, entry, number, way) ||
-            flo_observed_has_left(&entry->observed, &roster->rollout, way)) {
+            flo_observed_has_left(&entry->observed, &cohort->rollout, way)) {
             continue;
         }
-        if (entry->roster != number && entry->side == FLO_TWIN_NEW) {
+        if (entry->cohort != number && entry->side == FLO_PAIRED_NEW) {
             /* The entry is no longer compared so. */
             flo_observer_part(observer, entry);
         }
         flo_observer_attend(observer, entry, number);
         entry->site = member->site;
         entry->is_probe = member->is_probe;
-        entry->is_swapping = flo_observed_place(&entry->observed, &roster->rollout, way,
+        entry->is_swapping = flo_observed_place(&entry->observed, &cohort->rollout, way,
                                                 member->segment, observer->block);
         swaps = swaps || entry->is_swapping;
     }
@@ -133,7 +134,7 @@ static void place_members(struct flo_observer *observer, const struct flo_observ
         begin_waves(observer, number);
     }
     if (is_new_phase) {
-        roster->is_split = was_split(observer, number, phase);
+        cohort->is_split = was_split(observer, number, phase);
     }
     if (swaps) {
         flo_observer_split(observer, number);
@@ -158,7 +159,7 @@ struct changed {
 };
 struct gather {
     struct flo_observer *observer;
-    struct flo_observe_study *study;
+    struct flo_observe_analysis *analysis;
     uint32_t number;
     uint32_t coverage_blocks; /* more blocks without a reading count as an event */
     double control_rate;      /* errors per request, before */
@@ -181,7 +182,7 @@ struct gather {
  * rolled back. */
 static bool is_excluded(const struct gather *gather, uint32_t segment)
 {
-    return (gather->study->excluded >> segment & 1) != 0;
+    return (gather->analysis->excluded >> segment & 1) != 0;
 }
 
 static bool is_treated(const struct flo_observed *observed)
@@ -193,8 +194,8 @@ static bool is_compared(const struct gather *gather, const struct flo_observer_e
 {
     const struct flo_observed *observed = &entry->observed;
 
-    return entry->roster == gather->number && observed->split > 0 &&
-           observed->segment < gather->study->evidence.segment_count &&
+    return entry->cohort == gather->number && observed->split > 0 &&
+           observed->segment < gather->analysis->evidence.segment_count &&
            (observed->arm == FLO_ARM_CONTROL || is_treated(observed));
 }
 
@@ -262,7 +263,7 @@ static void gather_rate(struct gather *gather)
     gather->control_rate = requests > 0 ? errors / requests : 0;
 }
 
-static struct flo_count_arm *arm_of(struct flo_study_segment *segment, enum flo_measure measure,
+static struct flo_count_arm *arm_of(struct flo_analysis_segment *segment, enum flo_measure measure,
                                     const struct flo_observed *observed)
 {
     struct flo_statistic_arms *arms = &segment->arms[measure];
@@ -277,7 +278,7 @@ static double usual_of(const struct gather *gather, bool is_judged)
 
     for (size_t i = 0; i < gather->compared_count; i++) {
         const struct flo_observer_entry *entry = gather->compared[i];
-        const struct flo_tally *since = &entry->observed.since;
+        const struct flo_counters *since = &entry->observed.since;
         double one = is_judged ? since->judged : since->requests;
         if (one > 0) {
             gather->scratch[count++] = one;
@@ -287,7 +288,7 @@ static double usual_of(const struct gather *gather, bool is_judged)
 }
 
 static void count_device(const struct gather *gather, const struct flo_observed *observed,
-                         struct flo_study_segment *segment)
+                         struct flo_analysis_segment *segment)
 {
     double hours = flo_observed_hours(observed);
     double requests = observed->since.requests;
@@ -313,7 +314,7 @@ static void count_device(const struct gather *gather, const struct flo_observed 
 
 static void gather_counts(struct gather *gather)
 {
-    struct flo_study_evidence *evidence = &gather->study->evidence;
+    struct flo_analysis_evidence *evidence = &gather->analysis->evidence;
 
     for (size_t i = 0; i < gather->compared_count; i++) {
         const struct flo_observer_entry *entry = gather->compared[i];
@@ -393,7 +394,7 @@ static void gather_stratum(struct gather *gather, uint32_t segment, uint32_t str
     size_t count = differences_of(gather, segment, stratum, 0);
 
     if (flo_sites_join(gather->differences, &count) == FLO_SITES_FEW) {
-        gather->study->evidence.few_sites |= (uint16_t)(1u << segment);
+        gather->analysis->evidence.few_sites |= (uint16_t)(1u << segment);
     }
     flo_arms_build(gather->differences, count, gather->scratch, &arms);
     *out = arms.arms;
@@ -402,10 +403,10 @@ static void gather_stratum(struct gather *gather, uint32_t segment, uint32_t str
 static void gather_wave(struct gather *gather, enum flo_observed_reading reading, uint32_t segment,
                         uint32_t stratum)
 {
-    size_t count = differences_of(gather, segment, stratum, gather->study->phase + 1);
+    size_t count = differences_of(gather, segment, stratum, gather->analysis->phase + 1);
 
     flo_pooled_gather(gather->differences, count, gather->scratch,
-                      &gather->study->evidence.wave[reading]);
+                      &gather->analysis->evidence.wave[reading]);
 }
 
 /* Adds a segment's differences, less the median of its controls. */
@@ -445,7 +446,7 @@ static void told_stratum(struct gather *gather, uint32_t segment, uint32_t strat
 /* Computes the shown effect, over all segments that are not excluded. */
 static void gather_told(struct gather *gather, enum flo_measure measure)
 {
-    struct flo_study_evidence *evidence = &gather->study->evidence;
+    struct flo_analysis_evidence *evidence = &gather->analysis->evidence;
     struct told_arms *arms = &gather->told;
 
     arms->updated_count = arms->control_count = 0;
@@ -477,7 +478,7 @@ static void gather_rates(struct gather *gather)
         }
     }
     (void)flo_told_ratio(&arms[1], &arms[0],
-                         &gather->study->evidence.told[FLO_MEASURE_ERRORS].rate);
+                         &gather->analysis->evidence.told[FLO_MEASURE_ERRORS].rate);
 }
 
 /* Returns false when its segment rolled back. */
@@ -492,10 +493,10 @@ static bool crashes_of(const struct gather *gather, const struct flo_observer_en
 }
 
 /* Adds a control's crashes since its split. */
-static void add_first(struct flo_study_crash *crash, const struct flo_observed *observed)
+static void add_first(struct flo_analysis_crash *crash, const struct flo_observed *observed)
 {
     if (!is_treated(observed)) {
-        flo_study_crash_first(crash, observed->crashes, flo_observed_hours(observed));
+        flo_analysis_crash_first(crash, observed->crashes, flo_observed_hours(observed));
     }
 }
 
@@ -503,7 +504,7 @@ static void add_first(struct flo_study_crash *crash, const struct flo_observed *
  * phase's split. */
 static void gather_crashes(struct gather *gather)
 {
-    struct flo_study_crash *crash = &gather->study->evidence.crash;
+    struct flo_analysis_crash *crash = &gather->analysis->evidence.crash;
     struct flo_observed_crashes one;
     double hours = 0;
     double died = 0;
@@ -512,7 +513,7 @@ static void gather_crashes(struct gather *gather)
         if (crashes_of(gather, gather->compared[i], &one)) {
             hours += one.hours_before;
             died += one.died_before;
-            flo_study_crash_first(crash, one.died_before, one.hours_before);
+            flo_analysis_crash_first(crash, one.died_before, one.hours_before);
             add_first(crash, &gather->compared[i]->observed);
         }
     }
@@ -531,14 +532,14 @@ static void gather_crashes(struct gather *gather)
 static void gather_readers(struct gather *gather, enum flo_measure measure)
 {
     for (size_t i = 0; i < gather->compared_count; i++) {
-        gather->study->evidence.readers[measure] += gather->changed[i].reads ? 1 : 0;
+        gather->analysis->evidence.readers[measure] += gather->changed[i].reads ? 1 : 0;
     }
 }
 
 static void gather_ratio(struct gather *gather, enum flo_measure measure,
                          enum flo_observed_reading reading)
 {
-    struct flo_study_evidence *evidence = &gather->study->evidence;
+    struct flo_analysis_evidence *evidence = &gather->analysis->evidence;
 
     read_changes(gather, reading);
     gather_readers(gather, measure);
@@ -569,8 +570,8 @@ static void gather_above(struct gather *gather, enum flo_measure measure)
     for (size_t i = 0; i < gather->compared_count; i++) {
         const struct flo_observer_entry *entry = gather->compared[i];
         const struct flo_observed *of = &entry->observed;
-        struct flo_study_above *above =
-            &gather->study->evidence.segments[of->segment].above[measure];
+        struct flo_analysis_above *above =
+            &gather->analysis->evidence.segments[of->segment].above[measure];
         struct flo_plain_arm *arm = is_treated(of) ? &above->treated : &above->control;
         /* Never fails: whole numbers and their logarithms are finite. */
         if (measure == FLO_MEASURE_ERRORS) {
@@ -583,10 +584,10 @@ static void gather_above(struct gather *gather, enum flo_measure measure)
     }
 }
 
-/* Tells whether the study has the measure; one without weights has all. */
-static bool has_rule(const struct flo_observe_study *study, enum flo_measure measure)
+/* Tells whether the analysis has the measure; one without weights has all. */
+static bool has_rule(const struct flo_observe_analysis *analysis, enum flo_measure measure)
 {
-    return study->label_count == 0 || study->weights[measure] > 0;
+    return analysis->label_count == 0 || analysis->weights[measure] > 0;
 }
 
 /* ---- memory over time ---- */
@@ -708,7 +709,7 @@ static void leak_of(struct gather *gather, struct slopes *slopes, struct flo_lea
 /* FLO_E_MEMORY */
 static int gather_leak(struct gather *gather, struct flo_err *err)
 {
-    struct flo_study_evidence *evidence = &gather->study->evidence;
+    struct flo_analysis_evidence *evidence = &gather->analysis->evidence;
     struct slopes slopes = {.end = gather->compared_count};
     int rv = 0;
 
@@ -740,22 +741,22 @@ static void gather_all(struct gather *gather)
     for (int i = 0; i < FLO_MEASURE_COUNT; i++) {
         enum flo_measure measure = (enum flo_measure)i;
         int reading = flo_measure_fact(measure)->reading;
-        if (!has_rule(gather->study, measure)) {
+        if (!has_rule(gather->analysis, measure)) {
             continue;
         }
         if (reading >= 0) {
             gather_ratio(gather, measure, (enum flo_observed_reading)reading);
         }
-        if (flo_study_has_above(measure)) {
+        if (flo_analysis_has_above(measure)) {
             gather_above(gather, measure);
         }
     }
 }
 
 static uint32_t coverage_blocks(const struct flo_observer *observer,
-                                const struct flo_observe_study *study)
+                                const struct flo_observe_analysis *analysis)
 {
-    uint64_t reports = (3 * study->heartbeat_ms + observer->block_ms - 1) / observer->block_ms;
+    uint64_t reports = (3 * analysis->heartbeat_ms + observer->block_ms - 1) / observer->block_ms;
     uint64_t blocks = reports + FLO_WARM_BLOCKS;
 
     return blocks < COVERAGE_BLOCKS_MIN ? COVERAGE_BLOCKS_MIN : (uint32_t)blocks;
@@ -801,48 +802,49 @@ static void gather_close(struct gather *gather)
     free(gather->told.updated);
 }
 
-int flo_observer_study(struct flo_observer *observer, struct flo_observe_study *study,
-                       uint64_t now_ms, struct flo_err *err)
+int flo_observer_analysis(struct flo_observer *observer, struct flo_observe_analysis *analysis,
+                          uint64_t now_ms, struct flo_err *err)
 {
     flo_observer_move(observer, now_ms);
-    uint32_t number = roster_of(observer, study);
+    uint32_t number = cohort_of(observer, analysis);
     struct gather gather = {.observer = observer,
-                            .study = study,
+                            .analysis = analysis,
                             .number = number,
-                            .coverage_blocks = coverage_blocks(observer, study)};
+                            .coverage_blocks = coverage_blocks(observer, analysis)};
 
     if (number == FLO_OBSERVER_NONE) {
         return flo_fail(err, FLO_E_REST_LIMIT, "%d rollouts are studied already",
-                        FLO_OBSERVER_ROSTERS_MAX);
+                        FLO_OBSERVER_COHORTS_MAX);
     }
-    observer->rosters[number].asked_at_ms = flo_now_ms();
-    if (study->split_of[0] != '\0') {
-        return flo_observer_pairs_study(observer, study, number, now_ms, err);
+    observer->cohorts[number].asked_at_ms = flo_now_ms();
+    if (analysis->split_of[0] != '\0') {
+        return flo_observer_pairs_analysis(observer, analysis, number, now_ms, err);
     }
-    place_members(observer, study, number);
-    study->is_new = !study->is_kept && observer->closed != 0 && observer->closed != study->block;
-    if (!study->is_new) {
+    place_members(observer, analysis, number);
+    analysis->is_new =
+        !analysis->is_kept && observer->closed != 0 && observer->closed != analysis->block;
+    if (!analysis->is_new) {
         return 0;
     }
-    study->evidence.phase = study->phase;
-    study->evidence.block = observer->closed;
-    study->evidence.at_ms = now_ms;
+    analysis->evidence.phase = analysis->phase;
+    analysis->evidence.block = observer->closed;
+    analysis->evidence.at_ms = now_ms;
     int rv = gather_open(&gather, err);
     if (rv == 0) {
         rv = find_compared(&gather, err);
     }
     if (rv == 0) {
         gather_all(&gather);
-        rv = flo_observer_slow(observer, number, &study->evidence, err);
+        rv = flo_observer_slow(observer, number, &analysis->evidence, err);
     }
-    if (rv == 0 && has_rule(study, FLO_MEASURE_LEAK)) {
+    if (rv == 0 && has_rule(analysis, FLO_MEASURE_LEAK)) {
         rv = gather_leak(&gather, err);
     }
     if (rv == 0) {
-        rv = flo_observer_scan(observer, study, number, err);
+        rv = flo_observer_scan(observer, analysis, number, err);
     }
     if (rv == 0) {
-        rv = flo_observer_list(observer, study, number, err);
+        rv = flo_observer_list(observer, analysis, number, err);
     }
     gather_close(&gather);
     return rv;

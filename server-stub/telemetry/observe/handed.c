@@ -1,7 +1,7 @@
 /* Observe: rows that are handed over to the next leader. */
 #include <string.h>
 
-#include "server-stub/telemetry/observe/roster.h"
+#include "server-stub/telemetry/observe/cohort.h"
 
 void flo_observer_hand_on(struct flo_observer *observer, bool is_all)
 {
@@ -9,8 +9,8 @@ void flo_observer_hand_on(struct flo_observer *observer, bool is_all)
     for (size_t i = 0; i < observer->count; i++) {
         observer->entries[i].is_dirty = is_all || observer->entries[i].is_dirty;
     }
-    for (size_t i = 0; i < FLO_OBSERVER_ROSTERS_MAX; i++) {
-        observer->rosters[i].is_dirty = is_all || observer->rosters[i].is_dirty;
+    for (size_t i = 0; i < FLO_OBSERVER_COHORTS_MAX; i++) {
+        observer->cohorts[i].is_dirty = is_all || observer->cohorts[i].is_dirty;
     }
 }
 
@@ -36,12 +36,12 @@ static size_t give_waves(struct flo_observer *observer, size_t most, flo_give_fn
     for (; observer->gone_count > 0 && given < most; given++) {
         give(context, observer->gone[--observer->gone_count], FLO_OBSERVER_WAVES, data, 0);
     }
-    for (size_t i = 0; i < FLO_OBSERVER_ROSTERS_MAX && given < most; i++) {
-        struct flo_observer_roster *roster = &observer->rosters[i];
-        if (roster->rollout.id != 0 && roster->is_dirty) {
-            size_t bytes = flo_kept_waves_pack(&roster->kept, data);
-            roster->is_dirty = false;
-            give(context, roster->name, FLO_OBSERVER_WAVES, data, bytes);
+    for (size_t i = 0; i < FLO_OBSERVER_COHORTS_MAX && given < most; i++) {
+        struct flo_observer_cohort *cohort = &observer->cohorts[i];
+        if (cohort->rollout.id != 0 && cohort->is_dirty) {
+            size_t bytes = flo_kept_waves_pack(&cohort->kept, data);
+            cohort->is_dirty = false;
+            give(context, cohort->name, FLO_OBSERVER_WAVES, data, bytes);
             given++;
         }
     }

@@ -174,13 +174,13 @@ static size_t pick_devices(struct listing *listing)
                                              : count_effect(listing, entry, &pick->effect);
     }
     qsort(listing->picks, count, sizeof(*listing->picks), by_effect);
-    return count < FLO_STUDY_DEVICES_MAX ? count : FLO_STUDY_DEVICES_MAX;
+    return count < FLO_ANALYSIS_DEVICES_MAX ? count : FLO_ANALYSIS_DEVICES_MAX;
 }
 
 static void list_row(struct listing *listing, uint8_t row)
 {
-    struct flo_observe_study *study = listing->crowd.study;
-    struct flo_study_slices *slices = &study->evidence.slices;
+    struct flo_observe_analysis *analysis = listing->crowd.analysis;
+    struct flo_analysis_slices *slices = &analysis->evidence.slices;
 
     listing->known = 0;
     listing->stratum = 0;
@@ -194,8 +194,8 @@ static void list_row(struct listing *listing, uint8_t row)
     for (size_t i = 0; i < count; i++) {
         const struct pick *pick = &listing->picks[i];
         const struct flo_observer_entry *entry = listing->crowd.entries[pick->place];
-        struct flo_study_device *out = &study->listed[slices->device_count++];
-        *out = (struct flo_study_device){
+        struct flo_analysis_device *out = &analysis->listed[slices->device_count++];
+        *out = (struct flo_analysis_device){
             .row = row, .wave = pick->wave, .has_effect = pick->has_effect, .effect = pick->effect};
         snprintf(out->device, sizeof(out->device), "%s",
                  listing->crowd.observer->ids.items[entry->device]);
@@ -204,30 +204,31 @@ static void list_row(struct listing *listing, uint8_t row)
 
 static void list_all(struct listing *listing)
 {
-    const struct flo_observe_study *study = listing->crowd.study;
-    const struct flo_study_slices *slices = &study->evidence.slices;
+    const struct flo_observe_analysis *analysis = listing->crowd.analysis;
+    const struct flo_analysis_slices *slices = &analysis->evidence.slices;
 
     listing->is_own = true;
     for (uint32_t i = 0; i < slices->count; i++) {
         listing->measure = slices->rows[i].measure;
-        listing->slice = study->found[i].slice;
+        listing->slice = analysis->found[i].slice;
         list_row(listing, (uint8_t)i);
     }
     listing->is_own = false;
     for (uint32_t i = 0; i < slices->changed_count; i++) {
         listing->measure = slices->changed[i].measure;
-        listing->slice = study->moved[i];
-        list_row(listing, (uint8_t)(FLO_STUDY_SLICES_MAX + i));
+        listing->slice = analysis->moved[i];
+        list_row(listing, (uint8_t)(FLO_ANALYSIS_SLICES_MAX + i));
     }
 }
 
-int flo_observer_list(struct flo_observer *observer, struct flo_observe_study *study,
+int flo_observer_list(struct flo_observer *observer, struct flo_observe_analysis *analysis,
                       uint32_t number, struct flo_err *err)
 {
-    struct flo_study_slices *slices = &study->evidence.slices;
+    struct flo_analysis_slices *slices = &analysis->evidence.slices;
     size_t rows = slices->count + slices->changed_count;
-    struct listing listing = {.crowd = {.observer = observer, .study = study, .roster = number},
-                              .waves = observer->rosters[number].kept.waves.count};
+    struct listing listing = {
+        .crowd = {.observer = observer, .analysis = analysis, .cohort = number},
+        .waves = observer->cohorts[number].kept.waves.count};
 
     if (rows == 0) {
         return 0;
@@ -235,13 +236,13 @@ int flo_observer_list(struct flo_observer *observer, struct flo_observe_study *s
     int rv = flo_crowd_open(&listing.crowd, false, err);
     FLO_TRY(rv);
     size_t count = listing.crowd.count;
-    study->listed = calloc(rows * FLO_STUDY_DEVICES_MAX, sizeof(*study->listed));
+    analysis->listed = calloc(rows * FLO_ANALYSIS_DEVICES_MAX, sizeof(*analysis->listed));
     listing.picks = calloc(count + 1, sizeof(*listing.picks));
     listing.numbers = calloc(count + 1, sizeof(*listing.numbers));
-    if (study->listed == NULL || listing.picks == NULL || listing.numbers == NULL) {
+    if (analysis->listed == NULL || listing.picks == NULL || listing.numbers == NULL) {
         rv = flo_fail(err, FLO_E_MEMORY, "evidence");
     } else {
-        slices->devices = study->listed;
+        slices->devices = analysis->listed;
         list_all(&listing);
     }
     free(listing.picks);

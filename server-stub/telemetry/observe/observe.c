@@ -6,11 +6,11 @@
 
 #include <flotilla/metrics.h>
 
-#include "server-stub/telemetry/observe/roster.h"
+#include "server-stub/telemetry/observe/cohort.h"
 
 #define SAVED_PER_TICK 2000
-/* A study asks every few seconds; after this silence it is over. */
-#define ROSTER_LIFE_MS 120000
+/* An analysis asks every few seconds; after this silence it is over. */
+#define COHORT_LIFE_MS 120000
 /* Maximum count of a window, which limits a device's influence on sums. */
 #define COUNT_MAX 1000000
 
@@ -30,7 +30,7 @@ void flo_observer_forget(struct flo_observer *observer, const char *device)
         flo_observer_part(observer, entry);
         flo_observer_waves_forget(entry);
         entry->observed = (struct flo_observed){.arm = FLO_ARM_LEFT};
-        entry->roster = FLO_OBSERVER_NONE;
+        entry->cohort = FLO_OBSERVER_NONE;
         entry->is_dirty = observer->is_handed; /* its row will be deleted */
         entry->handed = 0;
         entry->is_forgotten = true;
@@ -101,7 +101,7 @@ static void take(struct flo_observer *observer, struct flo_observer_entry *entry
         .is_after_start = is_after_start,
         .golden_former = counter(window, FLO_METRIC_NAME_GOLDEN_FORMER)};
     const struct flo_observed_rollout *rollout =
-        entry->roster != FLO_OBSERVER_NONE ? &observer->rosters[entry->roster].rollout : NULL;
+        entry->cohort != FLO_OBSERVER_NONE ? &observer->cohorts[entry->cohort].rollout : NULL;
 
     for (int i = 0; i < FLO_READING_COUNT; i++) {
         const struct flo_reading_fact *fact = flo_reading_fact((enum flo_observed_reading)i);
@@ -115,13 +115,13 @@ static void take(struct flo_observer *observer, struct flo_observer_entry *entry
     if (flo_observed_take(&entry->observed, &in,
                           rollout != NULL && rollout->phase > 0 ? rollout : NULL)) {
         flo_observer_swapped(observer, entry);
-        flo_observer_split(observer, entry->roster);
+        flo_observer_split(observer, entry->cohort);
     }
     if (entry->since != NULL) {
         flo_since_take(entry->since, &entry->observed, &in);
     }
-    if (entry->twin != NULL) {
-        flo_twin_take(entry->twin, (enum flo_twin_side)entry->side, &in);
+    if (entry->paired != NULL) {
+        flo_paired_take(entry->paired, (enum flo_paired_side)entry->side, &in);
     }
     entry->is_dirty = true;
 }
@@ -150,15 +150,15 @@ void flo_observer_take(struct flo_observer *observer, const char *device, const 
 
 void flo_observer_split(struct flo_observer *observer, uint32_t number)
 {
-    struct flo_observer_roster *roster;
+    struct flo_observer_cohort *cohort;
 
-    if (number == FLO_OBSERVER_NONE || (roster = &observer->rosters[number])->is_split) {
+    if (number == FLO_OBSERVER_NONE || (cohort = &observer->cohorts[number])->is_split) {
         return;
     }
-    roster->is_split = true;
+    cohort->is_split = true;
     for (size_t i = 0; i < observer->count; i++) {
-        if (observer->entries[i].roster == number) {
-            flo_observed_split(&observer->entries[i].observed, roster->rollout.phase,
+        if (observer->entries[i].cohort == number) {
+            flo_observed_split(&observer->entries[i].observed, cohort->rollout.phase,
                                observer->block);
             observer->entries[i].is_dirty = true;
         }
@@ -170,9 +170,9 @@ void flo_observer_split(struct flo_observer *observer, uint32_t number)
 static struct flo_curve *curves_of(struct flo_observer *observer,
                                    const struct flo_observer_entry *entry)
 {
-    if (entry->roster != FLO_OBSERVER_NONE) {
+    if (entry->cohort != FLO_OBSERVER_NONE) {
         assert(entry->observed.segment < FLO_SEGMENTS_MAX);
-        return observer->rosters[entry->roster].curves[entry->observed.segment];
+        return observer->cohorts[entry->cohort].curves[entry->observed.segment];
     }
     return entry->class != FLO_OBSERVER_NONE ? observer->classes[entry->class].curves : NULL;
 }
@@ -304,30 +304,30 @@ void flo_observer_move(struct flo_observer *observer, uint64_t now_ms)
     observer->block = block;
 }
 
-/* ---- studies that are over ---- */
+/* ---- analyses that are over ---- */
 
-static void free_roster(struct flo_observer *observer, uint32_t number)
+static void free_cohort(struct flo_observer *observer, uint32_t number)
 {
     for (size_t i = 0; i < observer->count; i++) {
         struct flo_observer_entry *entry = &observer->entries[i];
-        if (entry->roster == number) {
+        if (entry->cohort == number) {
             flo_observed_release(&entry->observed);
             flo_observer_part(observer, entry);
             flo_observer_waves_forget(entry);
-            entry->roster = FLO_OBSERVER_NONE;
+            entry->cohort = FLO_OBSERVER_NONE;
             entry->is_dirty = true;
         }
     }
-    flo_observer_drop_waves(observer, observer->rosters[number].name);
-    observer->rosters[number] = (struct flo_observer_roster){0};
+    flo_observer_drop_waves(observer, observer->cohorts[number].name);
+    observer->cohorts[number] = (struct flo_observer_cohort){0};
 }
 
-/* Releases entries of rollouts that no study asks for since the start. */
+/* Releases entries of rollouts that no analysis asks for since the start. */
 static void release_orphans(struct flo_observer *observer)
 {
     for (size_t i = 0; i < observer->count; i++) {
         struct flo_observer_entry *entry = &observer->entries[i];
-        if (entry->observed.rollout != 0 && entry->roster == FLO_OBSERVER_NONE) {
+        if (entry->observed.rollout != 0 && entry->cohort == FLO_OBSERVER_NONE) {
             flo_observed_release(&entry->observed);
             flo_observer_waves_forget(entry);
             entry->is_dirty = true;
@@ -335,15 +335,15 @@ static void release_orphans(struct flo_observer *observer)
     }
 }
 
-static void end_studies(struct flo_observer *observer, uint64_t now_ms)
+static void end_analyses(struct flo_observer *observer, uint64_t now_ms)
 {
-    for (uint32_t i = 0; i < FLO_OBSERVER_ROSTERS_MAX; i++) {
-        const struct flo_observer_roster *roster = &observer->rosters[i];
-        if (roster->rollout.id != 0 && now_ms - roster->asked_at_ms > ROSTER_LIFE_MS) {
-            free_roster(observer, i);
+    for (uint32_t i = 0; i < FLO_OBSERVER_COHORTS_MAX; i++) {
+        const struct flo_observer_cohort *cohort = &observer->cohorts[i];
+        if (cohort->rollout.id != 0 && now_ms - cohort->asked_at_ms > COHORT_LIFE_MS) {
+            free_cohort(observer, i);
         }
     }
-    if (observer->opened_at_ms != 0 && now_ms - observer->opened_at_ms > ROSTER_LIFE_MS) {
+    if (observer->opened_at_ms != 0 && now_ms - observer->opened_at_ms > COHORT_LIFE_MS) {
         observer->opened_at_ms = 0;
         release_orphans(observer);
     }
@@ -352,6 +352,6 @@ static void end_studies(struct flo_observer *observer, uint64_t now_ms)
 void flo_observer_tick(struct flo_observer *observer, uint64_t now_ms)
 {
     flo_observer_move(observer, now_ms);
-    end_studies(observer, flo_now_ms());
+    end_analyses(observer, flo_now_ms());
     flo_observer_store(observer, SAVED_PER_TICK);
 }

@@ -1,16 +1,16 @@
 /* Observe: the evidence of all devices, updated block by block.
  *
  * The lane's thread passes each window here.  At the end of a block windows
- * become readings and sums (core/gate/observe).  A study of a rollout gives the
+ * become readings and sums (core/gate/observe).  An analysis of a rollout gives the
  * arm of each member, and gets the sums by segment.  The sums are also stored
  * in telemetry.db, so a restarted controller continues with them; controllers
  * that share a database store them there.  One thread. */
 #ifndef FLOTILLA_SERVER_TELEMETRY_OBSERVE_H
 #define FLOTILLA_SERVER_TELEMETRY_OBSERVE_H
 
+#include "server-stub/core/gate/analysis/analysis.h"
 #include "server-stub/core/gate/observe/base.h"
 #include "server-stub/core/gate/slices/labels.h"
-#include "server-stub/core/gate/study/study.h"
 #include "server-stub/store/handed.h"
 #include "server-stub/store/windows.h"
 
@@ -54,7 +54,7 @@ void flo_observer_hand_on(struct flo_observer *observer, bool is_all);
 size_t flo_observer_give(struct flo_observer *observer, size_t most, bool is_last, flo_give_fn give,
                          void *context);
 
-/* ---- a rollout's study ---- */
+/* ---- a rollout's analysis ---- */
 
 struct flo_observe_member {
     char device[37];
@@ -62,14 +62,14 @@ struct flo_observe_member {
     uint8_t way;    /* enum flo_member_way */
     uint32_t site;  /* checksum of its site label; 0: none */
     bool is_probe;  /* brought by a probe */
-    uint32_t entry; /* set by the observer: entry in this study, from 1; 0: none */
+    uint32_t entry; /* set by the observer: entry in this analysis, from 1; 0: none */
 };
 /* Slice of the evidence's row, until the caller adds its name. */
 struct flo_observe_found {
     struct flo_slice slice;
     struct flo_slice wider; /* slice in which it was found; value 0: none */
 };
-struct flo_observe_study {
+struct flo_observe_analysis {
     char rollout[FLO_NAME_MAX + 1];
     char model[FLO_NAME_MAX + 1];
     /* Model whose requests the release shares: each device is compared with it.
@@ -88,25 +88,26 @@ struct flo_observe_study {
     uint16_t *values;
     size_t label_count;
     double weights[FLO_MEASURE_COUNT]; /* weights of its rules; 0: no rule */
-    struct flo_observe_found found[FLO_STUDY_SLICES_MAX];
-    struct flo_slice moved[FLO_STUDY_SLICES_MAX];
-    struct flo_slice probed[FLO_STUDY_PROBES_MAX]; /* slices of the probes */
-    struct flo_study_device *listed;               /* devices of found and moved;
+    struct flo_observe_found found[FLO_ANALYSIS_SLICES_MAX];
+    struct flo_slice moved[FLO_ANALYSIS_SLICES_MAX];
+    struct flo_slice probed[FLO_ANALYSIS_PROBES_MAX]; /* slices of the probes */
+    struct flo_analysis_device *listed;               /* devices of found and moved;
                                                       owned; NULL: none */
-    struct flo_observe_member *members;            /* owned */
+    struct flo_observe_member *members;               /* owned */
     size_t member_count;
-    bool is_kept;                       /* only place the members, gather nothing */
-    bool is_new;                        /* `evidence` is of a block not
-                                           judged before */
-    struct flo_study_evidence evidence; /* the caller owns names and members */
+    bool is_kept;                          /* only place the members, gather nothing */
+    bool is_new;                           /* `evidence` is of a block not
+                                              judged before */
+    struct flo_analysis_evidence evidence; /* the caller owns names and members */
 };
 /* Allocates room for so many members; NULL without memory. */
-struct flo_observe_study *flo_observe_study_new(size_t members);
-void flo_observe_study_free(struct flo_observe_study *study);
+struct flo_observe_analysis *flo_observe_analysis_new(size_t members);
+void flo_observe_analysis_free(struct flo_observe_analysis *analysis);
 /* Places the members, and gathers the evidence of the last ended block.
  * FLO_E_MEMORY. */
-FLO_MUST_USE int flo_observer_study(struct flo_observer *observer, struct flo_observe_study *study,
-                                    uint64_t now_ms, struct flo_err *err);
+FLO_MUST_USE int flo_observer_analysis(struct flo_observer *observer,
+                                       struct flo_observe_analysis *analysis, uint64_t now_ms,
+                                       struct flo_err *err);
 
 /* ---- before a rollout ---- */
 
@@ -121,7 +122,7 @@ struct flo_observe_bases {
     size_t count;
     uint32_t block; /* present block */
     uint64_t block_ms;
-    struct flo_study_past past; /* summed past of all */
+    struct flo_analysis_past past; /* summed past of all */
 };
 /* Allocates room for so many devices; NULL without memory. */
 struct flo_observe_bases *flo_observe_bases_new(size_t count);

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "server-stub/core/gate/statistics/robust.h"
-#include "server-stub/telemetry/observe/roster.h"
+#include "server-stub/telemetry/observe/cohort.h"
 
 /* ---- readings ---- */
 
@@ -12,9 +12,9 @@ void flo_observer_pair(struct flo_observer_entry *entry, uint32_t block)
 {
     const struct flo_readings *readings = entry->observed.readings;
 
-    if (entry->twin != NULL && readings != NULL) {
-        flo_twin_read(entry->twin, (enum flo_twin_side)entry->side, block, readings->fresh,
-                      readings->y);
+    if (entry->paired != NULL && readings != NULL) {
+        flo_paired_read(entry->paired, (enum flo_paired_side)entry->side, block, readings->fresh,
+                        readings->y);
     }
 }
 
@@ -22,8 +22,8 @@ void flo_observer_pairs_end(struct flo_observer *observer)
 {
     for (size_t i = 0; i < observer->count; i++) {
         struct flo_observer_entry *entry = &observer->entries[i];
-        if (entry->twin != NULL && entry->side == FLO_TWIN_NEW) {
-            flo_twin_end(entry->twin);
+        if (entry->paired != NULL && entry->side == FLO_PAIRED_NEW) {
+            flo_paired_end(entry->paired);
         }
     }
 }
@@ -32,59 +32,60 @@ void flo_observer_pairs_end(struct flo_observer *observer)
 
 void flo_observer_part(struct flo_observer *observer, struct flo_observer_entry *entry)
 {
-    struct flo_twin *twin = entry->twin;
+    struct flo_paired *paired = entry->paired;
 
-    if (twin == NULL) {
+    if (paired == NULL) {
         return;
     }
     for (uint32_t at = observer->first[entry->device]; at != FLO_OBSERVER_NONE;
          at = observer->entries[at].next) {
-        if (observer->entries[at].twin == twin) {
-            observer->entries[at].twin = NULL;
+        if (observer->entries[at].paired == paired) {
+            observer->entries[at].paired = NULL;
         }
     }
-    free(twin);
+    free(paired);
 }
 
 /* Joins two models.  A model is compared with one other at a time: that of the
- * latest study. */
+ * latest analysis. */
 static int join(struct flo_observer *observer, struct flo_observer_entry *old,
                 struct flo_observer_entry *new, struct flo_err *err)
 {
-    if (old->twin != NULL && old->twin == new->twin) {
+    if (old->paired != NULL && old->paired == new->paired) {
         return 0;
     }
     flo_observer_part(observer, old);
     flo_observer_part(observer, new);
-    new->twin = calloc(1, sizeof(*new->twin));
-    if (new->twin == NULL) {
+    new->paired = calloc(1, sizeof(*new->paired));
+    if (new->paired == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "evidence");
     }
-    old->twin = new->twin;
-    old->side = FLO_TWIN_OLD;
-    new->side = FLO_TWIN_NEW;
+    old->paired = new->paired;
+    old->side = FLO_PAIRED_OLD;
+    new->side = FLO_PAIRED_NEW;
     return 0;
 }
 
-static int place(struct flo_observer *observer, const struct flo_observe_study *study,
-                 uint32_t roster, struct flo_err *err)
+static int place(struct flo_observer *observer, const struct flo_observe_analysis *analysis,
+                 uint32_t cohort, struct flo_err *err)
 {
-    for (size_t i = 0; i < study->member_count; i++) {
-        const struct flo_observe_member *member = &study->members[i];
-        struct flo_observer_entry *new = flo_observer_find(observer, member->device, study->model);
+    for (size_t i = 0; i < analysis->member_count; i++) {
+        const struct flo_observe_member *member = &analysis->members[i];
+        struct flo_observer_entry *new =
+            flo_observer_find(observer, member->device, analysis->model);
         struct flo_observer_entry *old =
-            flo_observer_find(observer, member->device, study->split_of);
+            flo_observer_find(observer, member->device, analysis->split_of);
         if (new == NULL || old == NULL) {
             continue; /* one of them was not heard yet */
         }
-        if (!flo_observer_may_take(observer, new, roster, (enum flo_member_way)member->way)) {
+        if (!flo_observer_may_take(observer, new, cohort, (enum flo_member_way)member->way)) {
             continue;
         }
         if (new->observed.rollout != 0) { /* that rollout compared devices */
             flo_observed_release(&new->observed);
             flo_observer_waves_forget(new);
         }
-        new->roster = roster;
+        new->cohort = cohort;
         new->site = member->site;
         new->observed.segment = member->segment;
         if (member->way == FLO_MEMBER_SWAPPED) {
@@ -98,8 +99,8 @@ static int place(struct flo_observer *observer, const struct flo_observe_study *
 
 struct pairing {
     const struct flo_observer *observer;
-    struct flo_study_evidence *evidence;
-    uint32_t roster;
+    struct flo_analysis_evidence *evidence;
+    uint32_t cohort;
     double rate;           /* errors per request of the old model, over all
                               devices */
     double bad;            /* share of bad ones among its rated answers */
@@ -110,13 +111,13 @@ struct pairing {
     double *numbers; /* flo_told_numbers */
 };
 
-static const struct flo_twin *twin_of(const struct pairing *pairing, size_t i)
+static const struct flo_paired *paired_of(const struct pairing *pairing, size_t i)
 {
     const struct flo_observer_entry *entry = &pairing->observer->entries[i];
 
-    return entry->roster == pairing->roster && entry->side == FLO_TWIN_NEW &&
+    return entry->cohort == pairing->cohort && entry->side == FLO_PAIRED_NEW &&
                    entry->observed.segment < pairing->evidence->segment_count
-               ? entry->twin
+               ? entry->paired
                : NULL;
 }
 
@@ -125,12 +126,12 @@ static void add_rates(struct pairing *pairing)
     double requests = 0, errors = 0, judged = 0, bad = 0;
 
     for (size_t i = 0; i < pairing->observer->count; i++) {
-        const struct flo_twin *twin = twin_of(pairing, i);
-        if (twin != NULL) {
-            requests += twin->sides[FLO_TWIN_OLD].requests;
-            errors += twin->sides[FLO_TWIN_OLD].errors;
-            judged += twin->sides[FLO_TWIN_OLD].judged;
-            bad += twin->sides[FLO_TWIN_OLD].bad;
+        const struct flo_paired *paired = paired_of(pairing, i);
+        if (paired != NULL) {
+            requests += paired->sides[FLO_PAIRED_OLD].requests;
+            errors += paired->sides[FLO_PAIRED_OLD].errors;
+            judged += paired->sides[FLO_PAIRED_OLD].judged;
+            bad += paired->sides[FLO_PAIRED_OLD].bad;
         }
     }
     pairing->rate = requests > 0 ? errors / requests : 0;
@@ -143,9 +144,9 @@ static double usual_of(const struct pairing *pairing, bool is_judged)
     size_t count = 0;
 
     for (size_t i = 0; i < pairing->observer->count; i++) {
-        const struct flo_twin *twin = twin_of(pairing, i);
-        for (size_t side = 0; twin != NULL && side < FLO_TWIN_SIDES; side++) {
-            const struct flo_twin_sums *sums = &twin->sides[side];
+        const struct flo_paired *paired = paired_of(pairing, i);
+        for (size_t side = 0; paired != NULL && side < FLO_PAIRED_SIDES; side++) {
+            const struct flo_paired_sums *sums = &paired->sides[side];
             double one = is_judged ? sums->judged : sums->requests;
             if (one > 0) {
                 pairing->scratch[count++] = one;
@@ -155,8 +156,8 @@ static double usual_of(const struct pairing *pairing, bool is_judged)
     return count > 0 ? flo_median(pairing->scratch, count) : 0;
 }
 
-static void count_side(const struct pairing *pairing, const struct flo_twin_sums *sums,
-                       struct flo_study_segment *segment, bool is_new)
+static void count_side(const struct pairing *pairing, const struct flo_paired_sums *sums,
+                       struct flo_analysis_segment *segment, bool is_new)
 {
     double hours = sums->blocks / FLO_BLOCKS_PER_HOUR;
     const struct {
@@ -179,18 +180,18 @@ static void count_side(const struct pairing *pairing, const struct flo_twin_sums
 
 static void add_counts(struct pairing *pairing)
 {
-    struct flo_study_evidence *evidence = pairing->evidence;
+    struct flo_analysis_evidence *evidence = pairing->evidence;
 
     for (size_t i = 0; i < pairing->observer->count; i++) {
-        const struct flo_twin *twin = twin_of(pairing, i);
-        if (twin != NULL) {
-            struct flo_study_segment *segment =
+        const struct flo_paired *paired = paired_of(pairing, i);
+        if (paired != NULL) {
+            struct flo_analysis_segment *segment =
                 &evidence->segments[pairing->observer->entries[i].observed.segment];
-            const struct flo_twin_sums *old = &twin->sides[FLO_TWIN_OLD];
+            const struct flo_paired_sums *old = &paired->sides[FLO_PAIRED_OLD];
             count_side(pairing, old, segment, false);
-            flo_study_crash_first(&evidence->crash, old->crashes,
-                                  old->blocks / FLO_BLOCKS_PER_HOUR);
-            count_side(pairing, &twin->sides[FLO_TWIN_NEW], segment, true);
+            flo_analysis_crash_first(&evidence->crash, old->crashes,
+                                     old->blocks / FLO_BLOCKS_PER_HOUR);
+            count_side(pairing, &paired->sides[FLO_PAIRED_NEW], segment, true);
             evidence->treated++;
             evidence->controls++;
         }
@@ -209,13 +210,13 @@ static void add_ratio(struct pairing *pairing, enum flo_measure measure, uint32_
 
     for (size_t i = 0; i < pairing->observer->count; i++) {
         const struct flo_observer_entry *entry = &pairing->observer->entries[i];
-        const struct flo_twin *twin = twin_of(pairing, i);
-        if (twin == NULL || entry->observed.segment != segment) {
+        const struct flo_paired *paired = paired_of(pairing, i);
+        if (paired == NULL || entry->observed.segment != segment) {
             continue;
         }
         pairing->evidence->readers[measure] +=
-            flo_twin_reads(twin, (enum flo_observed_reading)reading) ? 1 : 0;
-        if (!flo_twin_difference(twin, (enum flo_observed_reading)reading, &d)) {
+            flo_paired_reads(paired, (enum flo_observed_reading)reading) ? 1 : 0;
+        if (!flo_paired_difference(paired, (enum flo_observed_reading)reading, &d)) {
             continue;
         }
         pairing->differences[count++] =
@@ -235,8 +236,9 @@ static void add_told(struct pairing *pairing, enum flo_measure measure)
     double d;
 
     for (size_t i = 0; i < pairing->observer->count; i++) {
-        const struct flo_twin *twin = twin_of(pairing, i);
-        if (twin != NULL && flo_twin_difference(twin, (enum flo_observed_reading)reading, &d)) {
+        const struct flo_paired *paired = paired_of(pairing, i);
+        if (paired != NULL &&
+            flo_paired_difference(paired, (enum flo_observed_reading)reading, &d)) {
             pairing->scratch[count++] = d;
         }
     }
@@ -264,21 +266,23 @@ static void add_all(struct pairing *pairing)
     }
 }
 
-int flo_observer_pairs_study(struct flo_observer *observer, struct flo_observe_study *study,
-                             uint32_t roster, uint64_t now_ms, struct flo_err *err)
+int flo_observer_pairs_analysis(struct flo_observer *observer,
+                                struct flo_observe_analysis *analysis, uint32_t cohort,
+                                uint64_t now_ms, struct flo_err *err)
 {
-    struct pairing pairing = {.observer = observer, .evidence = &study->evidence, .roster = roster};
-    int rv = place(observer, study, roster, err);
+    struct pairing pairing = {
+        .observer = observer, .evidence = &analysis->evidence, .cohort = cohort};
+    int rv = place(observer, analysis, cohort, err);
 
-    study->is_new =
-        rv == 0 && !study->is_kept && observer->closed != 0 && observer->closed != study->block;
+    analysis->is_new = rv == 0 && !analysis->is_kept && observer->closed != 0 &&
+                       observer->closed != analysis->block;
     FLO_TRY(rv);
-    if (!study->is_new) {
+    if (!analysis->is_new) {
         return rv;
     }
-    study->evidence.phase = study->phase;
-    study->evidence.block = observer->closed;
-    study->evidence.at_ms = now_ms;
+    analysis->evidence.phase = analysis->phase;
+    analysis->evidence.block = observer->closed;
+    analysis->evidence.at_ms = now_ms;
     pairing.differences = calloc(2 * observer->count + 1, sizeof(*pairing.differences));
     pairing.scratch = calloc(2 * observer->count + 1, sizeof(*pairing.scratch));
     pairing.numbers = calloc(flo_told_numbers(FLO_TOLD_PAIRS_DEVICES_MAX, observer->count),

@@ -2,9 +2,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "server-stub/telemetry/observe/roster.h"
+#include "server-stub/telemetry/observe/cohort.h"
 
-/* The rollout's study asks soon, or the rollout is over and its place is
+/* The rollout's analysis asks soon, or the rollout is over and its place is
  * freed. */
 static void load_waves(struct flo_observer *observer, const char *rollout, const void *data,
                        size_t bytes)
@@ -16,13 +16,13 @@ static void load_waves(struct flo_observer *observer, const char *rollout, const
         flo_log_err(FLO_LOG_WARN, "telemetry", &err);
         return; /* waves begin with the next swaps */
     }
-    for (size_t i = 0; i < FLO_OBSERVER_ROSTERS_MAX; i++) {
-        struct flo_observer_roster *roster = &observer->rosters[i];
-        if (roster->rollout.id == 0) {
-            snprintf(roster->name, sizeof(roster->name), "%s", rollout);
-            roster->rollout.id = flo_observer_rollout_id(roster->name);
-            roster->asked_at_ms = observer->opened_at_ms;
-            roster->kept = kept;
+    for (size_t i = 0; i < FLO_OBSERVER_COHORTS_MAX; i++) {
+        struct flo_observer_cohort *cohort = &observer->cohorts[i];
+        if (cohort->rollout.id == 0) {
+            snprintf(cohort->name, sizeof(cohort->name), "%s", rollout);
+            cohort->rollout.id = flo_observer_rollout_id(cohort->name);
+            cohort->asked_at_ms = observer->opened_at_ms;
+            cohort->kept = kept;
             return;
         }
     }
@@ -94,8 +94,8 @@ int flo_observer_open(struct flo_windows *store, uint64_t block_ms, struct flo_o
     observer->store = store;
     observer->block_ms = block_ms;
     observer->opened_at_ms = flo_now_ms();
-    observer->rosters = calloc(FLO_OBSERVER_ROSTERS_MAX, sizeof(*observer->rosters));
-    int rv = observer->rosters == NULL ? flo_fail(err, FLO_E_MEMORY, "telemetry")
+    observer->cohorts = calloc(FLO_OBSERVER_COHORTS_MAX, sizeof(*observer->cohorts));
+    int rv = observer->cohorts == NULL ? flo_fail(err, FLO_E_MEMORY, "telemetry")
                                        : flo_windows_observed_list(store, load_row, observer, err);
     if (rv < 0) {
         flo_observer_close(observer);
@@ -120,8 +120,8 @@ void flo_observer_empty(struct flo_observer *observer)
     observer->entries = NULL;
     observer->first_capacity = observer->count = observer->capacity = 0;
     observer->saved = 0;
-    for (size_t i = 0; observer->rosters != NULL && i < FLO_OBSERVER_ROSTERS_MAX; i++) {
-        observer->rosters[i] = (struct flo_observer_roster){0};
+    for (size_t i = 0; observer->cohorts != NULL && i < FLO_OBSERVER_COHORTS_MAX; i++) {
+        observer->cohorts[i] = (struct flo_observer_cohort){0};
     }
 }
 
@@ -133,7 +133,7 @@ void flo_observer_close(struct flo_observer *observer)
     flo_observer_empty(observer);
     free(observer->models);
     free(observer->classes);
-    free(observer->rosters);
+    free(observer->cohorts);
     free(observer);
 }
 
@@ -158,15 +158,15 @@ static int save_waves(struct flo_observer *observer, size_t *stored, struct flo_
     uint8_t data[FLO_KEPT_WAVES_BYTES_MAX];
     int rv = 0;
 
-    for (size_t i = 0; i < FLO_OBSERVER_ROSTERS_MAX && rv == 0; i++) {
-        struct flo_observer_roster *roster = &observer->rosters[i];
-        if (roster->rollout.id == 0 || !roster->is_dirty) {
+    for (size_t i = 0; i < FLO_OBSERVER_COHORTS_MAX && rv == 0; i++) {
+        struct flo_observer_cohort *cohort = &observer->cohorts[i];
+        if (cohort->rollout.id == 0 || !cohort->is_dirty) {
             continue;
         }
         rv = *stored > 0 ? 0 : flo_windows_begin(observer->store, err);
-        size_t bytes = flo_kept_waves_pack(&roster->kept, data);
+        size_t bytes = flo_kept_waves_pack(&cohort->kept, data);
         rv = rv < 0 ? rv
-                    : flo_windows_observed_put(observer->store, roster->name, FLO_OBSERVER_WAVES,
+                    : flo_windows_observed_put(observer->store, cohort->name, FLO_OBSERVER_WAVES,
                                                data, bytes, err);
         ++*stored;
     }
@@ -176,8 +176,8 @@ static int save_waves(struct flo_observer *observer, size_t *stored, struct flo_
 /* Marks the waves as stored. */
 static void keep_waves(struct flo_observer *observer)
 {
-    for (size_t i = 0; i < FLO_OBSERVER_ROSTERS_MAX; i++) {
-        observer->rosters[i].is_dirty = false;
+    for (size_t i = 0; i < FLO_OBSERVER_COHORTS_MAX; i++) {
+        observer->cohorts[i].is_dirty = false;
     }
 }
 
@@ -185,7 +185,7 @@ void flo_observer_drop_waves(struct flo_observer *observer, const char *name)
 {
     struct flo_err err = {0};
 
-    if (observer->is_handed && observer->gone_count < FLO_OBSERVER_ROSTERS_MAX) {
+    if (observer->is_handed && observer->gone_count < FLO_OBSERVER_COHORTS_MAX) {
         memcpy(observer->gone[observer->gone_count++], name, sizeof(observer->gone[0]));
     }
     if (flo_windows_observed_drop(observer->store, name, &err) < 0) {

@@ -12,7 +12,7 @@
 
 struct look {
     struct flo_crowd crowd;
-    struct flo_observer_roster *roster;
+    struct flo_observer_cohort *cohort;
     enum flo_measure measure;
     enum flo_observed_reading reading;
     uint32_t stratum;
@@ -62,7 +62,7 @@ static void add_control(const struct look *look, const struct flo_observer_entry
 {
     uint32_t stratum;
 
-    for (uint8_t p = 0; p < look->roster->kept.waves.count; p++) {
+    for (uint8_t p = 0; p < look->cohort->kept.waves.count; p++) {
         if (flo_since_difference(entry->since, look->reading, p, &out->d[p], &stratum) &&
             stratum == look->stratum) {
             out->known |= (uint8_t)(1u << p);
@@ -151,9 +151,9 @@ static bool is_borne_out(const struct look *look, const struct flo_scan_row *row
 
 static void keep_row(struct look *look, const struct flo_scan_row *row)
 {
-    const struct flo_study_slices *slices = &look->crowd.study->evidence.slices;
+    const struct flo_analysis_slices *slices = &look->crowd.analysis->evidence.slices;
     struct flo_slice held = row->has_within ? row->within : row->slice;
-    struct flo_study_slice *out =
+    struct flo_analysis_slice *out =
         flo_crowd_row(&look->crowd, held, row->has_within ? row->slice : (struct flo_slice){0});
 
     if (out == NULL) {
@@ -168,37 +168,37 @@ static void keep_row(struct look *look, const struct flo_scan_row *row)
     out->ln_e = row->ln_e;
     out->threshold = row->threshold;
     out->told = row->told;
-    held = look->crowd.study->found[out - slices->rows].slice;
+    held = look->crowd.analysis->found[out - slices->rows].slice;
     out->has_elsewhere = change_of(look, SIDE_ELSEWHERE, &held, &out->elsewhere);
 }
 
 static void keep_changed(struct look *look, const struct flo_scan_changed *one)
 {
-    struct flo_observe_study *study = look->crowd.study;
-    struct flo_study_slices *slices = &study->evidence.slices;
+    struct flo_observe_analysis *analysis = look->crowd.analysis;
+    struct flo_analysis_slices *slices = &analysis->evidence.slices;
 
-    if (slices->changed_count == FLO_STUDY_SLICES_MAX) {
+    if (slices->changed_count == FLO_ANALYSIS_SLICES_MAX) {
         return;
     }
-    struct flo_study_changed *out = &slices->changed[slices->changed_count];
-    study->moved[slices->changed_count++] = one->slice;
-    *out = (struct flo_study_changed){.measure = look->measure, .has_both = one->has_both};
+    struct flo_analysis_changed *out = &slices->changed[slices->changed_count];
+    analysis->moved[slices->changed_count++] = one->slice;
+    *out = (struct flo_analysis_changed){.measure = look->measure, .has_both = one->has_both};
     if (!change_of(look, SIDE_OWN, &one->slice, &out->shift)) {
         out->shift = one->shift;
     }
 }
 
 /* Stores a probe: all compared updated devices of the slice are far. */
-static void keep_probe(const struct look *look, const struct flo_scan_probe *wish)
+static void keep_probe(const struct look *look, const struct flo_scan_probe *spec)
 {
-    const uint16_t *values = look->crowd.labels[wish->slice.label].values;
+    const uint16_t *values = look->crowd.labels[spec->slice.label].values;
 
     for (size_t i = 0; i < look->crowd.count; i++) {
         const struct flo_scan_device *device = &look->devices[i];
-        if (values[i] == wish->slice.value && device->is_updated && device->known != 0) {
-            struct flo_study_probe *probe = flo_crowd_probe(&look->crowd, wish->slice, i);
+        if (values[i] == spec->slice.value && device->is_updated && device->known != 0) {
+            struct flo_analysis_probe *probe = flo_crowd_probe(&look->crowd, spec->slice, i);
             if (probe != NULL) {
-                probe->least = wish->least;
+                probe->least = spec->least;
             }
             return;
         }
@@ -208,12 +208,12 @@ static void keep_probe(const struct look *look, const struct flo_scan_probe *wis
 /* Stores the greatest variance between label values so far (tau2). */
 static void keep_tau2(struct look *look)
 {
-    double *tau2 = look->roster->kept.tau2[look->reading];
+    double *tau2 = look->cohort->kept.tau2[look->reading];
 
-    for (size_t i = 0; i < look->crowd.study->label_count; i++) {
+    for (size_t i = 0; i < look->crowd.analysis->label_count; i++) {
         if (look->scan.tau2[i] > tau2[i]) {
             tau2[i] = look->scan.tau2[i];
-            look->roster->is_dirty = true;
+            look->cohort->is_dirty = true;
         }
     }
 }
@@ -221,12 +221,12 @@ static void keep_tau2(struct look *look)
 static void scan(struct look *look)
 {
     struct flo_crowd *crowd = &look->crowd;
-    const double *tau2 = look->roster->kept.tau2[look->reading];
+    const double *tau2 = look->cohort->kept.tau2[look->reading];
     const struct flo_scan_rule rule = {.alpha = ALPHA,
-                                       .weight = crowd->study->weights[look->measure],
+                                       .weight = crowd->analysis->weights[look->measure],
                                        .limit_pct = LIMIT_PCT,
                                        .labels = crowd->labels,
-                                       .label_count = crowd->study->label_count};
+                                       .label_count = crowd->analysis->label_count};
 
     if (fill(look) == 0) {
         return;
@@ -234,7 +234,7 @@ static void scan(struct look *look)
     for (size_t i = 0; i < rule.label_count; i++) {
         crowd->labels[i].tau2 = tau2[i];
     }
-    /* Never fails: means of readings are finite, and waves are the roster's. */
+    /* Never fails: means of readings are finite, and waves are the cohort's. */
     (void)flo_scan_look(&rule, look->devices, crowd->count, look->room, look->far, &look->scan);
     keep_tau2(look);
     for (size_t i = 0; i < look->scan.row_count; i++) {
@@ -265,7 +265,7 @@ static int scan_speeds(struct look *look, struct flo_err *err)
     for (int i = 0; i < FLO_MEASURE_COUNT && rv == 0; i++) {
         look->measure = (enum flo_measure)i;
         int reading = flo_measure_fact(look->measure)->reading;
-        if (reading >= 0 && reading < FLO_SPEEDS && look->crowd.study->weights[i] > 0) {
+        if (reading >= 0 && reading < FLO_SPEEDS && look->crowd.analysis->weights[i] > 0) {
             look->reading = (enum flo_observed_reading)reading;
             scan(look);
         }
@@ -277,18 +277,18 @@ static int scan_speeds(struct look *look, struct flo_err *err)
     return rv;
 }
 
-int flo_observer_scan(struct flo_observer *observer, struct flo_observe_study *study,
+int flo_observer_scan(struct flo_observer *observer, struct flo_observe_analysis *analysis,
                       uint32_t number, struct flo_err *err)
 {
-    struct look look = {.crowd = {.observer = observer, .study = study, .roster = number},
-                        .roster = &observer->rosters[number]};
+    struct look look = {.crowd = {.observer = observer, .analysis = analysis, .cohort = number},
+                        .cohort = &observer->cohorts[number]};
 
-    if (study->label_count == 0 || look.roster->kept.waves.count == 0) {
+    if (analysis->label_count == 0 || look.cohort->kept.waves.count == 0) {
         return 0;
     }
     FLO_TRY(flo_crowd_open(&look.crowd, true, err));
     int rv = scan_speeds(&look, err);
     flo_crowd_close(&look.crowd);
     FLO_TRY(rv);
-    return flo_observer_scan_counts(observer, study, number, err);
+    return flo_observer_scan_counts(observer, analysis, number, err);
 }

@@ -9,7 +9,7 @@
 
 #include "server-stub/core/gate/slices/slow.h"
 #include "server-stub/core/gate/statistics/robust.h"
-#include "server-stub/telemetry/observe/roster.h"
+#include "server-stub/telemetry/observe/cohort.h"
 
 /* Member, and its changes in the present wave. */
 struct member {
@@ -41,11 +41,11 @@ static bool updated_change(const struct flo_observer_entry *entry,
     return true;
 }
 
-static bool is_member(const struct flo_observer_entry *entry, uint32_t roster)
+static bool is_member(const struct flo_observer_entry *entry, uint32_t cohort)
 {
     enum flo_arm arm = (enum flo_arm)entry->observed.arm;
 
-    return entry->roster == roster && entry->since != NULL && entry->since->speeds != NULL &&
+    return entry->cohort == cohort && entry->since != NULL && entry->since->speeds != NULL &&
            (arm == FLO_ARM_CONTROL || arm == FLO_ARM_TREATED || arm == FLO_ARM_ENDED);
 }
 
@@ -168,7 +168,7 @@ static void add_arm(struct flo_count_arm *arm, const struct flo_slow_arm *from)
 }
 
 /* Finds the stratum of most updated devices. */
-static uint32_t stratum_of(const struct flo_observer *observer, uint32_t roster,
+static uint32_t stratum_of(const struct flo_observer *observer, uint32_t cohort,
                            enum flo_observed_reading reading)
 {
     uint32_t best = 0;
@@ -176,7 +176,7 @@ static uint32_t stratum_of(const struct flo_observer *observer, uint32_t roster,
 
     for (size_t i = 0; i < observer->count; i++) {
         const struct flo_observer_entry *entry = &observer->entries[i];
-        if (entry->roster != roster || entry->since == NULL || entry->since->wave == 0) {
+        if (entry->cohort != cohort || entry->since == NULL || entry->since->wave == 0) {
             continue;
         }
         uint32_t one = flo_observed_stratum(&entry->observed, reading);
@@ -195,7 +195,7 @@ static int by_site(const void *a, const void *b)
 }
 
 /* FLO_E_MEMORY */
-static int look_open(struct look *look, const struct flo_observer *observer, uint32_t roster,
+static int look_open(struct look *look, const struct flo_observer *observer, uint32_t cohort,
                      struct flo_err *err)
 {
     look->members = calloc(observer->count + 1, sizeof(*look->members));
@@ -206,7 +206,7 @@ static int look_open(struct look *look, const struct flo_observer *observer, uin
     }
     for (size_t i = 0; i < observer->count; i++) {
         const struct flo_observer_entry *entry = &observer->entries[i];
-        if (is_member(entry, roster)) {
+        if (is_member(entry, cohort)) {
             look->members[look->count++].entry = entry;
         }
     }
@@ -214,10 +214,10 @@ static int look_open(struct look *look, const struct flo_observer *observer, uin
     return 0;
 }
 
-int flo_observer_slow(const struct flo_observer *observer, uint32_t roster,
-                      struct flo_study_evidence *evidence, struct flo_err *err)
+int flo_observer_slow(const struct flo_observer *observer, uint32_t cohort,
+                      struct flo_analysis_evidence *evidence, struct flo_err *err)
 {
-    uint8_t waves = observer->rosters[roster].kept.waves.count;
+    uint8_t waves = observer->cohorts[cohort].kept.waves.count;
     uint32_t strata[FLO_SPEEDS];
     struct flo_slow slows[FLO_SEGMENTS_MAX] = {0};
     struct look look = {.strata = strata};
@@ -225,9 +225,9 @@ int flo_observer_slow(const struct flo_observer *observer, uint32_t roster,
     if (waves == 0) {
         return 0;
     }
-    int rv = look_open(&look, observer, roster, err);
+    int rv = look_open(&look, observer, cohort, err);
     for (size_t k = 0; k < flo_slow_reading_count; k++) {
-        strata[k] = stratum_of(observer, roster, flo_slow_readings[k]);
+        strata[k] = stratum_of(observer, cohort, flo_slow_readings[k]);
     }
     for (look.wave = 0; look.wave < waves && rv == 0; look.wave++) {
         add_wave(&look, slows, evidence->segment_count);

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "server-stub/telemetry/observe/roster.h"
+#include "server-stub/telemetry/observe/cohort.h"
 
 void flo_observer_waves_forget(struct flo_observer_entry *entry)
 {
@@ -48,14 +48,14 @@ static void keep_recent(struct flo_observer_entry *entry, uint32_t block, const 
 }
 
 void flo_observer_attend(struct flo_observer *observer, struct flo_observer_entry *entry,
-                         uint32_t roster)
+                         uint32_t cohort)
 {
-    uint32_t rollout = observer->rosters[roster].rollout.id;
-    bool is_in = entry->roster == roster; /* a member since an earlier look */
+    uint32_t rollout = observer->cohorts[cohort].rollout.id;
+    bool is_in = entry->cohort == cohort; /* a member since an earlier look */
 
-    entry->roster = roster;
+    entry->cohort = cohort;
     if (entry->since != NULL && entry->since->rollout == rollout &&
-        (is_in || flo_since_is_of(entry->since, observer->rosters[roster].kept.waves.count))) {
+        (is_in || flo_since_is_of(entry->since, observer->cohorts[cohort].kept.waves.count))) {
         return; /* also after a start, if its waves are still known */
     }
     flo_observer_waves_forget(entry);
@@ -75,11 +75,11 @@ void flo_observer_attend(struct flo_observer *observer, struct flo_observer_entr
 
 void flo_observer_swapped(struct flo_observer *observer, struct flo_observer_entry *entry)
 {
-    if (entry->roster == FLO_OBSERVER_NONE) {
+    if (entry->cohort == FLO_OBSERVER_NONE) {
         return;
     }
-    struct flo_observer_roster *roster = &observer->rosters[entry->roster];
-    struct flo_waves *waves = &roster->kept.waves;
+    struct flo_observer_cohort *cohort = &observer->cohorts[entry->cohort];
+    struct flo_waves *waves = &cohort->kept.waves;
     uint8_t before = waves->count;
     uint32_t newest = before > 0 ? waves->waves[before - 1].block : 0;
     /* After the clock was set back, no wave begins before the newest. */
@@ -92,10 +92,10 @@ void flo_observer_swapped(struct flo_observer *observer, struct flo_observer_ent
     if (waves->count == before) {
         return;
     }
-    roster->is_dirty = true;
+    cohort->is_dirty = true;
     for (size_t i = 0; i < observer->count; i++) {
         struct flo_observer_entry *other = &observer->entries[i];
-        if (other->roster == entry->roster && other->since != NULL && other->since->wave == 0 &&
+        if (other->cohort == entry->cohort && other->since != NULL && other->since->wave == 0 &&
             other->observed.arm == FLO_ARM_CONTROL) {
             flo_observed_fix_daily(&other->observed);
             flo_since_wave(other->since, &other->observed, (uint8_t)(waves->count - 1),

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <flotilla/patience.h>
+#include <flotilla/timeouts.h>
 
 #include "tests/sim/device/inside.h"
 

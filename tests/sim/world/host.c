@@ -170,12 +170,12 @@ int __wrap_flo_verify(const struct flo_public_key *key, const void *data, size_t
 }
 
 /* Milliseconds each; the certificate says nothing here. */
-int __wrap_flo_authority_make(const struct flo_key *key, const struct flo_certificate_wish *wish,
+int __wrap_flo_authority_make(const struct flo_key *key, const struct flo_certificate_spec *spec,
                               struct flo_buf *pem, struct flo_err *err)
 {
     static struct flo_buf kept;
 
-    if (kept.bytes == 0 && __real_flo_authority_make(key, wish, &kept, err) < 0) {
+    if (kept.bytes == 0 && __real_flo_authority_make(key, spec, &kept, err) < 0) {
         return err->code;
     }
     flo_buf_add(pem, kept.data, kept.bytes);

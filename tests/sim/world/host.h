@@ -40,9 +40,9 @@ int __wrap_flo_sign(const struct flo_key *key, const void *data, size_t bytes, u
                     struct flo_err *err);
 int __wrap_flo_verify(const struct flo_public_key *key, const void *data, size_t bytes,
                       const void *signature, size_t signature_bytes, struct flo_err *err);
-int __real_flo_authority_make(const struct flo_key *key, const struct flo_certificate_wish *wish,
+int __real_flo_authority_make(const struct flo_key *key, const struct flo_certificate_spec *spec,
                               struct flo_buf *pem, struct flo_err *err);
-int __wrap_flo_authority_make(const struct flo_key *key, const struct flo_certificate_wish *wish,
+int __wrap_flo_authority_make(const struct flo_key *key, const struct flo_certificate_spec *spec,
                               struct flo_buf *pem, struct flo_err *err);
 int __real_flo_certificate_read(const char *pem, size_t bytes, struct flo_certificate *out,
                                 struct flo_err *err);

@@ -62,8 +62,8 @@ static void a_quantile_is_at_most_a_thirtysecond_too_high(void **state)
     qsort(sorted, SAMPLES, sizeof(sorted[0]), by_value);
 
     for (size_t i = 0; i < FLO_COUNT(quantiles); i++) {
-        double wish = quantiles[i] * SAMPLES;
-        size_t rank = (size_t)wish + ((double)(size_t)wish < wish ? 1 : 0);
+        double spec = quantiles[i] * SAMPLES;
+        size_t rank = (size_t)spec + ((double)(size_t)spec < spec ? 1 : 0);
         uint64_t exact = sorted[(rank == 0 ? 1 : rank) - 1];
         uint64_t got = flo_histogram_quantile(&histogram, quantiles[i]);
         assert_true(got >= exact);

@@ -37,7 +37,7 @@ static void write_levels(void)
     flo_log(FLO_LOG_DEBUG, "disk", "not shown");
 }
 
-static void levels_below_the_wish_are_not_written(void **state)
+static void levels_below_the_spec_are_not_written(void **state)
 {
     char text[4096];
     uint64_t wall_ms;
@@ -105,7 +105,7 @@ static void an_error_is_logged_with_its_id(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(levels_below_the_wish_are_not_written),
+        cmocka_unit_test(levels_below_the_spec_are_not_written),
         cmocka_unit_test(a_sentence_stays_one_line_whatever_it_quotes),
         cmocka_unit_test(an_error_is_logged_with_its_id),
     };

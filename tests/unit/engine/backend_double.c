@@ -10,7 +10,7 @@ enum { N_VOCAB = 288, CONTEXT_MAX = 256 };
 
 struct flo_backend_model {
     struct flo_engine_info info;
-    struct flo_double_wish wish;
+    struct flo_double_spec spec;
     struct flo_backend_stats stats;
     uint32_t calls;
     uint64_t hashes[CONTEXT_MAX + 1]; /* of the tokens before each position */
@@ -18,9 +18,9 @@ struct flo_backend_model {
     bool has_logits;
 };
 
-void flo_double_tell(struct flo_backend_model *m, const struct flo_double_wish *wish)
+void flo_double_tell(struct flo_backend_model *m, const struct flo_double_spec *spec)
 {
-    m->wish = *wish;
+    m->spec = *spec;
     m->calls = 0;
 }
 
@@ -67,7 +67,7 @@ static void put_logits(struct flo_backend_model *m, uint64_t hash)
         uint64_t mixed = (hash ^ i) * 0x9e3779b97f4a7c15u;
         m->logits[i] = (float)(mixed >> 44) / 65536.0f - 8.0f;
     }
-    if (m->calls == m->wish.nan_at) {
+    if (m->calls == m->spec.nan_at) {
         m->logits[hash % N_VOCAB] = NAN;
     }
 }
@@ -100,7 +100,7 @@ static int double_prefill(struct flo_backend_model *m, const int32_t *tokens, si
     m->calls++;
     m->has_logits = false;
     for (size_t i = 0; i < count; i++, at++) {
-        if (m->calls == m->wish.fails_at && i == count / 2) {
+        if (m->calls == m->spec.fails_at && i == count / 2) {
             return flo_fail(err, FLO_E_MEMORY, "call %u", m->calls);
         }
         m->hashes[at + 1] = (m->hashes[at] + (uint64_t)tokens[i] + 1) * 0xff51afd7ed558ccdu;
@@ -114,7 +114,7 @@ static int double_prefill(struct flo_backend_model *m, const int32_t *tokens, si
     m->stats.position = at;
     m->has_logits = row == NULL;
     put_logits(m, m->hashes[at]);
-    t->decode_us_last = m->wish.slow_us * count;
+    t->decode_us_last = m->spec.slow_us * count;
     *(count == 1 ? &t->generated_tokens : &t->prompt_tokens) += count;
     *(count == 1 ? &t->generated_us : &t->prompt_us) += t->decode_us_last;
     return 0;

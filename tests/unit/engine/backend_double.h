@@ -8,11 +8,11 @@
 extern const struct flo_backend flo_backend_double;
 
 /* All zero: it behaves.  Calls are prefills and decodes, from 1. */
-struct flo_double_wish {
+struct flo_double_spec {
     uint32_t fails_at; /* with FLO_E_MEMORY, in the middle of the work */
     uint32_t nan_at;   /* one logit is NaN */
     uint32_t slow_us;  /* of its own clock, for each token */
 };
-void flo_double_tell(struct flo_backend_model *model, const struct flo_double_wish *wish);
+void flo_double_tell(struct flo_backend_model *model, const struct flo_double_spec *spec);
 
 #endif

@@ -226,7 +226,7 @@ static void a_call_that_fails_halfway_can_be_made_again(void **state)
 
     (void)state;
     feed(kind, model, tokens, 10);
-    flo_double_tell(model, &(struct flo_double_wish){.fails_at = 1});
+    flo_double_tell(model, &(struct flo_double_spec){.fails_at = 1});
     assert_int_equal(kind->backend->prefill(model, tokens + 15, 10, NULL, NULL, NULL),
                      FLO_E_MEMORY);
     assert_int_equal(position_of(kind, model), 10);
@@ -243,7 +243,7 @@ static void nan_comes_out_and_is_told(void **state)
     uint32_t found = 0;
 
     (void)state;
-    flo_double_tell(model, &(struct flo_double_wish){.nan_at = 2});
+    flo_double_tell(model, &(struct flo_double_spec){.nan_at = 2});
     for (uint32_t call = 1; call <= 3; call++) {
         assert_int_equal(kind->backend->decode(model, 7, NULL), 0);
         logits = kind->backend->logits(model);
@@ -262,7 +262,7 @@ static void slow_work_shows_in_its_times(void **state)
     struct flo_backend_stats stats;
 
     (void)state;
-    flo_double_tell(model, &(struct flo_double_wish){.slow_us = 1000});
+    flo_double_tell(model, &(struct flo_double_spec){.slow_us = 1000});
     feed(kind, model, tokens, 10);
     assert_int_equal(kind->backend->decode(model, 1, NULL), 0);
     kind->backend->stats(model, &stats);

@@ -502,13 +502,13 @@ static void a_budget_shrinks_the_cache_before_it_gives_up_less_bytes(void **stat
     struct flo_engine *plain = open_with(w.model, &options);
     options.packed_fd = w.packed;
     struct flo_engine *packed = open_with(w.model, &options);
-    uint64_t wished = planned_bytes(packed);
+    uint64_t specified = planned_bytes(packed);
     uint32_t context = flo_engine_info(packed)->context;
-    assert_true(planned_bytes(plain) > wished);
+    assert_true(planned_bytes(plain) > specified);
     flo_engine_close(plain);
     flo_engine_close(packed);
 
-    options.memory_bytes_max = wished - 1;
+    options.memory_bytes_max = specified - 1;
     struct flo_engine *smaller = open_with(w.model, &options);
     assert_true(flo_engine_info(smaller)->is_packed);
     assert_int_equal(flo_engine_info(smaller)->context, context);

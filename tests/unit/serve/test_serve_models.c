@@ -557,7 +557,7 @@ static void a_nearly_empty_battery_loads_nothing(void **state)
     world_close();
 }
 
-static void a_user_makes_a_soft_wish_a_firm_one(void **state)
+static void a_user_makes_a_soft_spec_a_firm_one(void **state)
 {
     static struct client soft, firm;
     struct flo_serve_route route = on_demand(20);
@@ -734,7 +734,7 @@ static void on_planned(void *context, const struct flo_serve_planned *plans,
 
 static void plan_of(const char *path, uint32_t count)
 {
-    struct flo_serve_planning wish = {
+    struct flo_serve_planning spec = {
         .fd = open(path, O_RDONLY | O_CLOEXEC), .count = count, .done = on_planned};
     struct flo_memory_rung rungs[FLO_MEMORY_RUNGS];
     struct serve_planner *planner;
@@ -742,12 +742,12 @@ static void plan_of(const char *path, uint32_t count)
     int before = planning.ended;
     flo_memory_rungs(0, 0, rungs);
     for (uint32_t i = 0; i < count; i++) {
-        wish.ways[i].context = rungs[i].context;
-        wish.ways[i].sessions = rungs[i].sessions;
-        wish.ways[i].cache =
+        spec.ways[i].context = rungs[i].context;
+        spec.ways[i].sessions = rungs[i].sessions;
+        spec.ways[i].cache =
             rungs[i].cache == FLO_MEMORY_CACHE_F16 ? FLO_SERVE_CACHE_F16 : FLO_SERVE_CACHE_Q8_0;
     }
-    assert_int_equal(flo_serve_plan(world.serve, &wish, &planner, &err), 0);
+    assert_int_equal(flo_serve_plan(world.serve, &spec, &planner, &err), 0);
     RUN_UNTIL(planning.ended > before);
 }
 
@@ -787,7 +787,7 @@ int main(void)
         cmocka_unit_test(a_failed_load_answers_all_that_wait_and_is_not_repeated_at_once),
         cmocka_unit_test(sixteen_wait_for_one_model_of_several),
         cmocka_unit_test(a_nearly_empty_battery_loads_nothing),
-        cmocka_unit_test(a_user_makes_a_soft_wish_a_firm_one),
+        cmocka_unit_test(a_user_makes_a_soft_spec_a_firm_one),
         cmocka_unit_test(two_hundred_alternating_swaps_fail_no_request),
         cmocka_unit_test(the_memory_of_each_rung_is_told_before_a_model_is_loaded),
         cmocka_unit_test(a_removed_model_is_denied_at_once_and_ends_in_time),

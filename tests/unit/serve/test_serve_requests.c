@@ -81,7 +81,7 @@ static void batch_work_leaves_places_to_users(void **state)
     "\"temperature\":0}"
 
 /* Users are answered, and batch requests wait for the end of it. */
-static void under_strain_batch_requests_are_held(void **state)
+static void under_pressure_batch_requests_are_held(void **state)
 {
     static struct client batch, user;
     const struct flo_serve_limits held = {.holds_batch = true}, none = {false};
@@ -102,7 +102,7 @@ static void under_strain_batch_requests_are_held(void **state)
     world_close();
 }
 
-static void a_strain_that_lasts_gives_batch_requests_503(void **state)
+static void a_pressure_that_lasts_gives_batch_requests_503(void **state)
 {
     static struct client batch;
     const struct flo_serve_limits held = {.holds_batch = true};
@@ -428,8 +428,8 @@ int main(void)
         cmocka_unit_test(a_request_waits_for_a_model_then_gets_503),
         cmocka_unit_test(without_a_hold_a_request_is_refused_at_once),
         cmocka_unit_test(batch_work_leaves_places_to_users),
-        cmocka_unit_test(under_strain_batch_requests_are_held),
-        cmocka_unit_test(a_strain_that_lasts_gives_batch_requests_503),
+        cmocka_unit_test(under_pressure_batch_requests_are_held),
+        cmocka_unit_test(a_pressure_that_lasts_gives_batch_requests_503),
         cmocka_unit_test(no_client_locks_the_others_out),
         cmocka_unit_test(models_that_load_are_not_denied),
         cmocka_unit_test(a_model_name_is_checked),

@@ -1,5 +1,5 @@
 /* A store of telemetry with an observer, in a folder of its own: for tests
- * that report windows and read the evidence of a study. */
+ * that report windows and read the evidence of an analysis. */
 #ifndef FLOTILLA_TESTS_OBSERVED_WORLD_H
 #define FLOTILLA_TESTS_OBSERVED_WORLD_H
 

@@ -52,11 +52,11 @@ static inline void make_token(struct world *world, const char *role, const char 
                               uint64_t expires_at_ms, char out[FLO_TOKEN_TEXT])
 {
     char id[FLO_TOKEN_ID_TEXT];
-    const struct flo_fleet_token wish = {
+    const struct flo_fleet_token spec = {
         .name = "ops", .role = role, .person = person, .expires_at_ms = expires_at_ms};
 
     begin(world);
-    assert_int_equal(flo_token_make(world->controller, &wish, id, out, &world->err), 0);
+    assert_int_equal(flo_token_make(world->controller, &spec, id, out, &world->err), 0);
     commit(world);
 }
 

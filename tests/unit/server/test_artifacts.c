@@ -111,7 +111,7 @@ static void add_file(struct place *place, struct flo_buf *out, unsigned n, bool 
     flo_buf_printf(out, "]}");
 }
 
-struct wish {
+struct spec {
     unsigned number;
     const unsigned *bases;
     unsigned step; /* 0: none */
@@ -129,35 +129,35 @@ static void id_of(unsigned number, char *out)
     flo_digest_text(&digest, out);
 }
 
-static void add(struct place *place, struct wish wish)
+static void add(struct place *place, struct spec spec)
 {
     struct flo_buf body = {0};
     char version[16];
     char id[FLO_DIGEST_TEXT];
-    struct flo_fleet_release row = {.model = wish.model != NULL ? wish.model : "tiny",
+    struct flo_fleet_release row = {.model = spec.model != NULL ? spec.model : "tiny",
                                     .version = version,
-                                    .number = wish.number,
+                                    .number = spec.number,
                                     .digest = id,
-                                    .state = wish.state != NULL ? wish.state : "published",
+                                    .state = spec.state != NULL ? spec.state : "published",
                                     .bytes = 10,
-                                    .created_at_ms = wish.is_young ? waits_wall_ms() : 1};
+                                    .created_at_ms = spec.is_young ? waits_wall_ms() : 1};
     struct world *world = &place->world;
 
-    id_of(wish.number, id);
-    snprintf(version, sizeof(version), "%u", wish.number);
+    id_of(spec.number, id);
+    snprintf(version, sizeof(version), "%u", spec.number);
     flo_buf_printf(&body,
                    "{\"v\":2,\"fleet\":\"demo\",\"model\":\"%s\","
                    "\"version\":\"%u\",\"number\":%u,\"created_at_ms\":0,"
                    "\"files\":[",
-                   row.model, wish.number, wish.number);
-    add_file(place, &body, wish.number, false, wish.bases);
-    if (wish.step != 0) {
-        add_file(place, &body, wish.step, true, wish.step_bases);
+                   row.model, spec.number, spec.number);
+    add_file(place, &body, spec.number, false, spec.bases);
+    if (spec.step != 0) {
+        add_file(place, &body, spec.step, true, spec.step_bases);
     }
     flo_buf_printf(&body,
                    "],\"variants\":[{\"name\":\"q4\",\"files\":[\"m%u\"],"
                    "\"entry\":\"m%u\",\"needs\":{}}]}",
-                   wish.number, wish.number);
+                   spec.number, spec.number);
     row.body = body.data;
     assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
     if (flo_fleet_release_add(world->controller->store, &row, &world->err) < 0) {
@@ -173,10 +173,10 @@ static void add(struct place *place, struct wish wish)
 /* Release n by deltas from n-1 and n-2, up to seven. */
 static void seven(struct place *place)
 {
-    add(place, (struct wish){1, .bases = NOTHING});
-    add(place, (struct wish){2, .bases = FROM(1)});
+    add(place, (struct spec){1, .bases = NOTHING});
+    add(place, (struct spec){2, .bases = FROM(1)});
     for (unsigned n = 3; n <= 7; n++) {
-        add(place, (struct wish){n, .bases = FROM(n - 1, n - 2)});
+        add(place, (struct spec){n, .bases = FROM(n - 1, n - 2)});
     }
 }
 
@@ -347,10 +347,10 @@ static void each_model_has_its_newest(void **state)
     struct place *place = *state;
 
     for (unsigned n = 1; n <= 70; n++) {
-        add(place, (struct wish){n, .bases = n > 1 ? FROM(n - 1) : NOTHING});
+        add(place, (struct spec){n, .bases = n > 1 ? FROM(n - 1) : NOTHING});
     }
     for (unsigned n = 101; n <= 106; n++) {
-        add(place, (struct wish){n, .bases = FROM(n - 1), .model = "between"});
+        add(place, (struct spec){n, .bases = FROM(n - 1), .model = "between"});
     }
     struct flo_artifact_counts counts = collect(place, false);
     /* Held: 67 to 70, and 103 to 106. */
@@ -369,7 +369,7 @@ static void the_deltas_of_a_chain_stay_together(void **state)
 
     seven(place);
     /* From 1 through 2 to 8: no device has 2, but makes it. */
-    add(place, (struct wish){8, .bases = FROM(2), .step = 2, .step_bases = FROM(1)});
+    add(place, (struct spec){8, .bases = FROM(2), .step = 2, .step_bases = FROM(1)});
     run(place, 0, 1);
     collect(place, false);
     assert_true(is_here(place, delta(8, 2)));
@@ -385,8 +385,8 @@ static void drafts_and_young_releases_keep_all(void **state)
     struct place *place = *state;
 
     seven(place);
-    add(place, (struct wish){8, .bases = FROM(1), .state = "draft"});
-    add(place, (struct wish){9, .bases = FROM(1), .is_young = true});
+    add(place, (struct spec){8, .bases = FROM(1), .state = "draft"});
+    add(place, (struct spec){9, .bases = FROM(1), .is_young = true});
     collect(place, false);
     assert_true(is_here(place, delta(8, 1)));
     assert_true(is_here(place, delta(9, 1)));
@@ -398,7 +398,7 @@ static void nobody_goes_to_a_yanked_release(void **state)
     struct place *place = *state;
 
     seven(place);
-    add(place, (struct wish){8, .bases = FROM(7), .state = "yanked"});
+    add(place, (struct spec){8, .bases = FROM(7), .state = "yanked"});
     run(place, 0, 7);
     collect(place, false);
     assert_false(is_here(place, delta(8, 7)));
@@ -526,7 +526,7 @@ static void a_release_that_comes_in_between_keeps_its_files(void **state)
     put(place, delta(8, 1), OLD_S);
     (void)flo_collect_turn(controller, 1000);
     assert_true(flo_collect_turn(controller, 1000 + HOUR_MS));
-    add(place, (struct wish){8, .bases = FROM(1), .is_young = true});
+    add(place, (struct spec){8, .bases = FROM(1), .is_young = true});
     flo_collect_again(controller);
     turn_until_done(place, 1000 + HOUR_MS);
     assert_true(is_here(place, whole(8)));

@@ -23,7 +23,7 @@ static const char fleet[] =
 
 static char said[4096];
 
-static const char *render(const char *json, struct flo_out_wish wish)
+static const char *render(const char *json, struct flo_out_spec spec)
 {
     FLO_CLEANUP(flo_json_cleanup)
     json_t *items = json_loads(json, 0, NULL);
@@ -31,8 +31,8 @@ static const char *render(const char *json, struct flo_out_wish wish)
     struct flo_err err = {0};
 
     assert_non_null(items);
-    wish.now_ms = NOW;
-    if (flo_out_render(&wish, items, FLO_COLUMNS(device), &out, &err) < 0) {
+    spec.now_ms = NOW;
+    if (flo_out_render(&spec, items, FLO_COLUMNS(device), &out, &err) < 0) {
         snprintf(said, sizeof(said), "%s; %s", err.what, err.fix);
     } else {
         snprintf(said, sizeof(said), "%.*s", (int)out.bytes,
@@ -46,40 +46,40 @@ static void fields_are_chosen_by_head_or_path_for_each_form(void **state)
     const char *fields = "NAME,serving,rss_bytes,last_seen_at_ms";
     (void)state;
 
-    assert_string_equal(render(fleet, (struct flo_out_wish){.has_heads = true, .fields = fields}),
+    assert_string_equal(render(fleet, (struct flo_out_spec){.has_heads = true, .fields = fields}),
                         "NAME   SERVING   RSS      LAST SEEN\n"
                         "gw-10  tiny@1.0  1.0 MiB  2.0 s\n"
                         "gw-2   –         0 B      never\n");
     assert_string_equal(
         render(fleet,
-               (struct flo_out_wish){.form = FLO_OUT_CSV, .has_heads = true, .fields = fields}),
+               (struct flo_out_spec){.form = FLO_OUT_CSV, .has_heads = true, .fields = fields}),
         "name,serving,rss_bytes,last_seen_at_ms\n"
         "gw-10,tiny@1.0,1048576,2023-11-14T22:13:18.000Z\n"
         "gw-2,,0,\n");
-    assert_string_equal(render(fleet, (struct flo_out_wish){.form = FLO_OUT_JSONL,
+    assert_string_equal(render(fleet, (struct flo_out_spec){.form = FLO_OUT_JSONL,
                                                             .fields = "name,serving.version"}),
                         "{\"name\":\"gw-10\",\"serving\":{\"version\":\"1.0\"}}\n"
                         "{\"name\":\"gw-2\"}\n");
     assert_string_equal(
-        render(fleet, (struct flo_out_wish){.form = FLO_OUT_YAML, .fields = "name,groups"}),
+        render(fleet, (struct flo_out_spec){.form = FLO_OUT_YAML, .fields = "name,groups"}),
         "- name: gw-10\n  groups: [all, lab]\n- name: gw-2\n  groups: []\n");
 }
 
 static void a_field_that_is_not_there_names_the_nearest(void **state)
 {
     (void)state;
-    assert_string_equal(render(fleet, (struct flo_out_wish){.fields = "nmae"}),
+    assert_string_equal(render(fleet, (struct flo_out_spec){.fields = "nmae"}),
                         "--fields: there is no field `nmae` here; did you mean `name`?");
-    assert_string_equal(render(fleet, (struct flo_out_wish){.sort = "-stat"}),
+    assert_string_equal(render(fleet, (struct flo_out_spec){.sort = "-stat"}),
                         "--sort: there is no field `stat` here; did you mean `state`?");
     /* An empty list says nothing about its fields. */
     assert_string_equal(
-        render("[]", (struct flo_out_wish){.form = FLO_OUT_JSON, .fields = "anything"}), "[]\n");
+        render("[]", (struct flo_out_spec){.form = FLO_OUT_JSON, .fields = "anything"}), "[]\n");
 }
 
 static void a_list_is_sorted_as_people_count(void **state)
 {
-    struct flo_out_wish names = {.form = FLO_OUT_NAME, .sort = "name"};
+    struct flo_out_spec names = {.form = FLO_OUT_NAME, .sort = "name"};
     (void)state;
 
     assert_string_equal(render(fleet, names), "gw-2\ngw-10\n");
@@ -95,19 +95,19 @@ static void a_terminal_shortens_the_widest_column_and_a_pipe_none(void **state)
 {
     const char *json = "[{\"name\":\"gw-1\",\"note\":\"a note that is far too "
                        "long for the line\",\"agent\":\"0.1.0\"}]";
-    struct flo_out_wish wish = {.fields = "name,note,agent", .width = 30};
+    struct flo_out_spec spec = {.fields = "name,note,agent", .width = 30};
     (void)state;
 
-    assert_string_equal(render(json, wish), "gw-1  a note that is f…  0.1.0\n");
-    wish.fields = "name,note";
-    wish.width = 45; /* the first column says which row it is: it stays */
+    assert_string_equal(render(json, spec), "gw-1  a note that is f…  0.1.0\n");
+    spec.fields = "name,note";
+    spec.width = 45; /* the first column says which row it is: it stays */
     assert_string_equal(render("[{\"name\":\"gateway-in-the-basement\",\"note\":\"a note "
                                "that is far too long for the line\"}]",
-                               wish),
+                               spec),
                         "gateway-in-the-basement  a note that is far …\n");
-    wish.fields = "name,note,agent";
-    wish.width = 0;
-    assert_string_equal(render(json, wish),
+    spec.fields = "name,note,agent";
+    spec.width = 0;
+    assert_string_equal(render(json, spec),
                         "gw-1  a note that is far too long for the line  0.1.0\n");
 }
 
@@ -119,20 +119,20 @@ static void an_error_without_an_id_begins_with_its_words(void **state)
                                "\"what\":\"no room\"}}]",
                                0, NULL);
     FLO_CLEANUP(flo_buf_deinit) struct flo_buf out = {0};
-    struct flo_out_wish wish = {.fields = "error", .now_ms = NOW};
+    struct flo_out_spec spec = {.fields = "error", .now_ms = NOW};
     struct flo_err err = {0};
     (void)state;
 
-    assert_int_equal(flo_out_render(&wish, items, FLO_COLUMNS(timeline), &out, &err), 0);
+    assert_int_equal(flo_out_render(&spec, items, FLO_COLUMNS(timeline), &out, &err), 0);
     assert_string_equal(out.data, "order o-7: abort\ndisk.full: no room\n");
 }
 
 static void colour_is_around_the_word_and_not_in_the_width(void **state)
 {
-    struct flo_out_wish wish = {.fields = "state,name", .has_colour = true};
+    struct flo_out_spec spec = {.fields = "state,name", .has_colour = true};
     (void)state;
 
-    assert_string_equal(render(fleet, wish), "\033[32monline\033[0m   gw-10\n"
+    assert_string_equal(render(fleet, spec), "\033[32monline\033[0m   gw-10\n"
                                              "\033[2moffline\033[0m  gw-2\n");
 }
 
@@ -146,16 +146,16 @@ static void a_name_does_not_command_the_terminal(void **state)
     (void)state;
 
     for (size_t i = 0; i < FLO_COUNT(forms); i++) {
-        struct flo_out_wish wish = {.form = forms[i], .fields = "name,note", .is_tty = true};
-        const char *out = render(json, wish);
+        struct flo_out_spec spec = {.form = forms[i], .fields = "name,note", .is_tty = true};
+        const char *out = render(json, spec);
         assert_null(strchr(out, 0x1b));
         assert_null(strstr(out, "\xc2\x9b"));
         assert_null(strstr(out, "\xe2\x80\xae"));
     }
     /* Escaped, not lost: a reader gets the same name back. */
-    struct flo_out_wish wish = {.form = FLO_OUT_JSON, .fields = "name"};
+    struct flo_out_spec spec = {.form = FLO_OUT_JSON, .fields = "name"};
     FLO_CLEANUP(flo_json_cleanup)
-    json_t *back = json_loads(render(json, wish), 0, NULL);
+    json_t *back = json_loads(render(json, spec), 0, NULL);
     assert_string_equal(json_string_value(json_object_get(json_array_get(back, 0), "name")),
                         "a\033[2J\xc2\x9b"
                         "31m\xe2\x80\xaez");
@@ -168,7 +168,7 @@ static void a_cell_of_a_sheet_is_no_formula(void **state)
     (void)state;
 
     assert_string_equal(
-        render(json, (struct flo_out_wish){.form = FLO_OUT_CSV,
+        render(json, (struct flo_out_spec){.form = FLO_OUT_CSV,
                                            .fields = "name,note,agent,rss_bytes,id"}),
         "\"'=HYPERLINK(\"\"x\"\")\",\"'-2+3\",\"'@sum\",-5,\"a,"
         "\"\"b\"\"\nc\"\n");
@@ -182,7 +182,7 @@ static void yaml_reads_back_as_what_it_was(void **state)
     struct flo_err err = {0};
     (void)state;
 
-    const char *text = render(json, (struct flo_out_wish){.form = FLO_OUT_YAML});
+    const char *text = render(json, (struct flo_out_spec){.form = FLO_OUT_YAML});
     assert_int_equal(flo_yaml_parse(text, strlen(text), "x", &yaml, &err), 0);
     FLO_CLEANUP(flo_json_cleanup) json_t *was = json_loads(json, 0, NULL);
     assert_true(json_equal(was, flo_yaml_root(yaml)));

@@ -99,14 +99,14 @@ static void gates_that_hold_nothing_up_lack_nothing(void **state)
     world_free(world);
 }
 
-static void a_study_lacks_controls_in_a_small_fleet(void **state)
+static void a_analysis_lacks_controls_in_a_small_fleet(void **state)
 {
     (void)state;
     struct world *world = world_new(30, 20);
     struct flo_rollout_lack lack;
     char what[FLO_LACK_TEXT], fix[FLO_LACK_TEXT];
 
-    flo_study_preset(FLO_PRESET_NORMAL, &world->rollout.study.rules);
+    flo_analysis_preset(FLO_PRESET_NORMAL, &world->rollout.analysis.rules);
     join_all(world);
     assert_true(lacks(world, NULL, &lack));
     flo_rollout_lack_text(&world->rollout, &lack, what, fix);
@@ -117,19 +117,19 @@ static void a_study_lacks_controls_in_a_small_fleet(void **state)
     world->rollout.phases[0].devices = 10;
     assert_false(lacks(world, NULL, &lack));
     world->rollout.phases[0].devices = 20;
-    world->rollout.study.rules.is_alarm = true; /* they only halt */
+    world->rollout.analysis.rules.is_alarm = true; /* they only halt */
     assert_false(lacks(world, NULL, &lack));
     world_free(world);
 }
 
-/* The longest soak of a study is no use when devices lack. */
+/* The longest soak of an analysis is no use when devices lack. */
 static void a_person_who_was_promised_is_asked_when_all_have_it(void **state)
 {
     (void)state;
     struct world *world = world_new(3, 1);
     struct flo_rollout_next next;
 
-    flo_study_preset(FLO_PRESET_NORMAL, &world->rollout.study.rules);
+    flo_analysis_preset(FLO_PRESET_NORMAL, &world->rollout.analysis.rules);
     world->rollout.holds_for_person = true;
     join_all(world);
     operator_does(world, FLO_ROLLOUT_EVENT_START);
@@ -159,7 +159,7 @@ int main(void)
         cmocka_unit_test(a_phase_that_is_too_small_is_named_with_its_sizes),
         cmocka_unit_test(devices_of_different_classes_are_not_compared),
         cmocka_unit_test(gates_that_hold_nothing_up_lack_nothing),
-        cmocka_unit_test(a_study_lacks_controls_in_a_small_fleet),
+        cmocka_unit_test(a_analysis_lacks_controls_in_a_small_fleet),
         cmocka_unit_test(a_person_who_was_promised_is_asked_when_all_have_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -11,7 +11,7 @@
 
 #include "server-stub/core/exposition/exposition.h"
 #include "server-stub/state/rollouts/updates.h"
-#include "server-stub/telemetry/tally.h"
+#include "server-stub/telemetry/counters.h"
 
 static char *text_of(const struct flo_samples *samples)
 {
@@ -99,9 +99,9 @@ static void names_and_ends_follow_their_types(void **state)
     }
 }
 
-/* ---- tally ---- */
+/* ---- counters ---- */
 
-static void add_window_of(struct flo_tally *tally, const char *device, const char *release,
+static void add_window_of(struct flo_counters *counters, const char *device, const char *release,
                           const char *hardware, uint64_t us, uint64_t now_ms)
 {
     static struct flo_histogram histograms[FLO_METRIC_COUNT];
@@ -112,54 +112,55 @@ static void add_window_of(struct flo_tally *tally, const char *device, const cha
     window.has[FLO_METRIC_NAME_TTFT] = true;
     window.has[FLO_METRIC_NAME_ERRORS] = true;
     window.values[FLO_METRIC_NAME_ERRORS] = 2;
-    flo_tally_add(tally, device, release, hardware, &window, now_ms);
+    flo_counters_add(counters, device, release, hardware, &window, now_ms);
 }
 
-static void add_window(struct flo_tally *tally, const char *release, const char *hardware,
+static void add_window(struct flo_counters *counters, const char *release, const char *hardware,
                        uint64_t us, uint64_t now_ms)
 {
-    add_window_of(tally, "d-1", release, hardware, us, now_ms);
-    add_window_of(tally, "d-2", release, hardware, us, now_ms);
+    add_window_of(counters, "d-1", release, hardware, us, now_ms);
+    add_window_of(counters, "d-2", release, hardware, us, now_ms);
 }
 
 static void quantiles_are_of_the_last_minutes_and_counts_since_the_start(void **state)
 {
-    struct flo_tally *tally = flo_tally_new();
-    uint64_t now_ms = 10 * FLO_TALLY_SPAN_MS;
+    struct flo_counters *counters = flo_counters_new();
+    uint64_t now_ms = 10 * FLO_COUNTERS_SPAN_MS;
     size_t count;
 
     (void)state;
-    add_window(tally, "tiny@1", "x", 1000000, now_ms);
-    add_window(tally, "tiny@1", "x", 1000, now_ms + FLO_TALLY_SPAN_MS);
-    struct flo_tally_line *lines = flo_tally_read(tally, now_ms + FLO_TALLY_SPAN_MS, &count);
+    add_window(counters, "tiny@1", "x", 1000000, now_ms);
+    add_window(counters, "tiny@1", "x", 1000, now_ms + FLO_COUNTERS_SPAN_MS);
+    struct flo_counters_line *lines =
+        flo_counters_read(counters, now_ms + FLO_COUNTERS_SPAN_MS, &count);
     assert_int_equal(count, 1);
     assert_int_equal(lines[0].times[FLO_METRIC_NAME_TTFT].recent, 4);
     assert_true(lines[0].times[FLO_METRIC_NAME_TTFT].quantiles[2] >= 1000000);
     free(lines);
 
-    lines = flo_tally_read(tally, now_ms + 2 * FLO_TALLY_SPAN_MS, &count);
+    lines = flo_counters_read(counters, now_ms + 2 * FLO_COUNTERS_SPAN_MS, &count);
     assert_int_equal(lines[0].times[FLO_METRIC_NAME_TTFT].recent, 2);
     assert_in_range(lines[0].times[FLO_METRIC_NAME_TTFT].quantiles[2], 1000, 1032);
     free(lines);
 
-    lines = flo_tally_read(tally, now_ms + 9 * FLO_TALLY_SPAN_MS, &count);
+    lines = flo_counters_read(counters, now_ms + 9 * FLO_COUNTERS_SPAN_MS, &count);
     assert_int_equal(lines[0].times[FLO_METRIC_NAME_TTFT].recent, 0);
     assert_int_equal(lines[0].times[FLO_METRIC_NAME_TTFT].count, 4);
     assert_int_equal(lines[0].times[FLO_METRIC_NAME_TTFT].sum, 2002000);
     assert_int_equal(lines[0].counters[FLO_METRIC_NAME_ERRORS], 8);
     free(lines);
-    flo_tally_free(tally);
+    flo_counters_free(counters);
 }
 
 /* Errors of a pair, 2 for each window; 0: it is not kept. */
-static uint64_t errors(struct flo_tally *tally, const char *release, const char *hardware,
+static uint64_t errors(struct flo_counters *counters, const char *release, const char *hardware,
                        uint64_t now_ms)
 {
     size_t count;
-    struct flo_tally_line *lines = flo_tally_read(tally, now_ms, &count);
+    struct flo_counters_line *lines = flo_counters_read(counters, now_ms, &count);
     uint64_t found = 0;
 
-    assert_true(count <= FLO_TALLY_PAIRS_MAX);
+    assert_true(count <= FLO_COUNTERS_PAIRS_MAX);
     for (size_t i = 0; i < count; i++) {
         if (strcmp(lines[i].release, release) == 0 && strcmp(lines[i].hardware, hardware) == 0) {
             found = lines[i].counters[FLO_METRIC_NAME_ERRORS];
@@ -170,7 +171,7 @@ static uint64_t errors(struct flo_tally *tally, const char *release, const char 
 }
 
 /* Ten classes, on each of these releases. */
-static void add_fleet(struct flo_tally *tally, int from, int to, uint64_t now_ms)
+static void add_fleet(struct flo_counters *counters, int from, int to, uint64_t now_ms)
 {
     char release[32], class[32];
 
@@ -178,59 +179,59 @@ static void add_fleet(struct flo_tally *tally, int from, int to, uint64_t now_ms
         for (int k = 0; k < 10; k++) {
             snprintf(release, sizeof(release), "m@%d", i);
             snprintf(class, sizeof(class), "c%d", k);
-            add_window(tally, release, class, 1000, now_ms);
+            add_window(counters, release, class, 1000, now_ms);
         }
     }
 }
 
 static void a_new_release_takes_the_place_of_one_that_is_gone(void **state)
 {
-    struct flo_tally *tally = flo_tally_new();
+    struct flo_counters *counters = flo_counters_new();
     uint64_t now_ms = 1;
     char release[32];
 
     (void)state;
     /* A release a day, on ten classes. */
     for (int day = 0; day < 100; day++, now_ms += UINT64_C(86400000)) {
-        add_fleet(tally, day, day + 1, now_ms);
+        add_fleet(counters, day, day + 1, now_ms);
         snprintf(release, sizeof(release), "m@%d", day);
-        assert_int_equal(errors(tally, release, "c9", now_ms), 4);
+        assert_int_equal(errors(counters, release, "c9", now_ms), 4);
     }
-    assert_int_equal(errors(tally, "m@0", "c0", now_ms), 0);
-    flo_tally_free(tally);
+    assert_int_equal(errors(counters, "m@0", "c0", now_ms), 0);
+    flo_counters_free(counters);
 }
 
 static void a_release_is_counted_by_its_name_while_all_others_are_told_of(void **state)
 {
-    struct flo_tally *tally = flo_tally_new();
+    struct flo_counters *counters = flo_counters_new();
 
     (void)state;
-    add_fleet(tally, 0, 30, 1);
-    assert_int_equal(errors(tally, "m@29", FLO_TALLY_OTHER, 1), 40);
+    add_fleet(counters, 0, 30, 1);
+    assert_int_equal(errors(counters, "m@29", FLO_COUNTERS_OTHER, 1), 40);
     /* Each of the last ones took one place. */
-    assert_int_equal(errors(tally, "m@0", "c9", 1), 4);
-    add_window(tally, "m@0", "c0", 1000, 1);
-    assert_int_equal(errors(tally, "m@0", FLO_TALLY_OTHER, 1), 4);
-    flo_tally_free(tally);
+    assert_int_equal(errors(counters, "m@0", "c9", 1), 4);
+    add_window(counters, "m@0", "c0", 1000, 1);
+    assert_int_equal(errors(counters, "m@0", FLO_COUNTERS_OTHER, 1), 4);
+    flo_counters_free(counters);
 }
 
 static void one_device_takes_the_places_of_no_other(void **state)
 {
-    struct flo_tally *tally = flo_tally_new();
+    struct flo_counters *counters = flo_counters_new();
     char release[32];
     size_t count;
 
     (void)state;
-    add_fleet(tally, 0, 10, 1);
+    add_fleet(counters, 0, 10, 1);
     for (int i = 0; i < 1000; i++) {
         snprintf(release, sizeof(release), "x@%d", i);
-        add_window_of(tally, "d-3", release, "y", 1000, 2 + (uint64_t)i);
+        add_window_of(counters, "d-3", release, "y", 1000, 2 + (uint64_t)i);
     }
-    free(flo_tally_read(tally, 1002, &count));
-    assert_int_equal(count, 100 + FLO_TALLY_DEVICE_MAX);
-    assert_int_equal(errors(tally, "m@0", "c0", 1002), 4);
-    assert_int_equal(errors(tally, "x@999", "y", 1002), 2);
-    flo_tally_free(tally);
+    free(flo_counters_read(counters, 1002, &count));
+    assert_int_equal(count, 100 + FLO_COUNTERS_DEVICE_MAX);
+    assert_int_equal(errors(counters, "m@0", "c0", 1002), 4);
+    assert_int_equal(errors(counters, "x@999", "y", 1002), 2);
+    flo_counters_free(counters);
 }
 
 static void updates_of_the_newest_releases_are_counted(void **state)

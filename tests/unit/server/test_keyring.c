@@ -25,10 +25,10 @@ struct fleet {
 
 static void make_authority(struct flo_key **key, struct flo_buf *pem)
 {
-    const struct flo_certificate_wish wish = {.common_name = "Flotilla test", .days = 10};
+    const struct flo_certificate_spec spec = {.common_name = "Flotilla test", .days = 10};
 
     assert_int_equal(flo_key_generate(key, NULL), 0);
-    assert_int_equal(flo_authority_make(*key, &wish, pem, NULL), 0);
+    assert_int_equal(flo_authority_make(*key, &spec, pem, NULL), 0);
 }
 
 static int make_fleet(void **state)

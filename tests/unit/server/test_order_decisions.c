@@ -10,8 +10,8 @@
 #include "server-stub/core/orders/answer.h"
 #include "server-stub/core/orders/intent.h"
 #include "server-stub/core/orders/offer.h"
+#include "server-stub/core/orders/recall.h"
 #include "server-stub/core/orders/renewal.h"
-#include "server-stub/core/orders/take_back.h"
 
 #include "unit/server/golden.h"
 
@@ -260,7 +260,7 @@ static void a_rollback_and_a_yank_end_rollouts_by_their_state(void **state)
 {
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
     static const char *const words[] = {[FLO_INTENT_STAYS] = "stays",
-                                        [FLO_INTENT_TAKE_BACK] = "taken back",
+                                        [FLO_INTENT_RECALL] = "taken back",
                                         [FLO_INTENT_ABORT] = "aborted"};
 
     (void)state;

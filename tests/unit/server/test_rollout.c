@@ -599,7 +599,7 @@ static int code_of(const char *cell)
 
 /* A verb that does something says so: a row, an order or a state follows. */
 static void check_cell(struct world *world, int kind, int in, const struct flo_comparison *evidence,
-                       struct flo_rollout_study *study)
+                       struct flo_rollout_analysis *analysis)
 {
     const char *cell = cells[kind][in];
     struct flo_rollout draft = world->rollout;
@@ -611,7 +611,7 @@ static void check_cell(struct world *world, int kind, int in, const struct flo_c
                                                     .execution = FLO_EXECUTION_ACCEPTED,
                                                     .gate = 1,
                                                     .evidence = evidence,
-                                                    .study = study,
+                                                    .analysis = analysis,
                                                     .draft = &draft});
     if (rv != code_of(cell)) {
         fail_msg("%s of one that is %s: %s, not %s",
@@ -636,7 +636,7 @@ static void check_cell(struct world *world, int kind, int in, const struct flo_c
 static void each_event_and_verb_does_what_the_table_says(void **state)
 {
     struct flo_comparison *evidence = calloc(1, sizeof(*evidence));
-    struct flo_rollout_study *study = calloc(1, sizeof(*study));
+    struct flo_rollout_analysis *analysis = calloc(1, sizeof(*analysis));
 
     (void)state;
     assert_int_equal(FLO_COUNT(cells), FLO_ROLLOUT_EVENT_COUNT);
@@ -651,11 +651,11 @@ static void each_event_and_verb_does_what_the_table_says(void **state)
             }
             world->rollout.state = (enum flo_rollout_state)in;
             world->rollout.approvals_needed = 1;
-            check_cell(world, kind, in, evidence, study);
+            check_cell(world, kind, in, evidence, analysis);
             world_free(world);
         }
     }
-    free(study);
+    free(analysis);
     free(evidence);
 }
 
@@ -664,7 +664,7 @@ static void no_sequence_of_events_breaks_the_step(void **state)
     (void)state;
     uint32_t random = 3;
     struct flo_comparison *evidence = calloc(1, sizeof(*evidence));
-    struct flo_rollout_study *study = calloc(1, sizeof(*study));
+    struct flo_rollout_analysis *analysis = calloc(1, sizeof(*analysis));
 
     evidence->metric = FLO_METRIC_NAME_TTFT;
     fill(&flo_evidence_class(evidence, "a")->updated, 3, 1000);
@@ -677,7 +677,7 @@ static void no_sequence_of_events_breaks_the_step(void **state)
         world->rollout.on_fail = (enum flo_on_fail)((random >> 9) % 3);
         compare_ttft(world);
         if (round % 2 == 0) {
-            flo_study_preset(FLO_PRESET_NORMAL, &world->rollout.study.rules);
+            flo_analysis_preset(FLO_PRESET_NORMAL, &world->rollout.analysis.rules);
         }
         join_all(world);
         for (int i = 0; i < 400; i++) {
@@ -692,10 +692,10 @@ static void no_sequence_of_events_breaks_the_step(void **state)
                 .execution = (enum flo_execution)((random >> 21) % FLO_EXECUTION_COUNT),
                 .gate = 1,
                 .evidence = evidence,
-                .study = study,
+                .analysis = analysis,
                 .draft = &draft,
                 .has_new_gates = random % 2 == 0};
-            study->evidence.phase = (random >> 4) % 3;
+            analysis->evidence.phase = (random >> 4) % 3;
             evidence->phase = (random >> 5) % 3;
             evidence->is_last = (random >> 6) % 2 == 0;
             world->now_ms += random >> 14;
@@ -705,7 +705,7 @@ static void no_sequence_of_events_breaks_the_step(void **state)
         }
         world_free(world);
     }
-    free(study);
+    free(analysis);
     free(evidence);
 }
 

@@ -184,8 +184,8 @@ static void a_wave_that_began_stays_a_wave(void **state)
         struct world *world = world_started(20, 2);
         struct flo_rollout *draft = asked();
         struct flo_err err = {0};
-        world->rollout.study.rules.cover = rows[i].was;
-        draft->study.rules.cover = rows[i].wanted;
+        world->rollout.analysis.rules.cover = rows[i].was;
+        draft->analysis.rules.cover = rows[i].wanted;
         int rv = flo_rollout_may_edit(&world->rollout, draft, &err);
         assert_int_equal(rv, rows[i].may_be ? 0 : FLO_E_REST_MEANING);
         world_free(world);

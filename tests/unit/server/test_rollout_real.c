@@ -531,7 +531,7 @@ static void a_wait_that_ended_has_its_deadline_and_a_trial_waits_never(void **st
     wait_with(world, 86400000, 1, 10);
     reports(world, 1, FLO_EXECUTION_DOWNLOADING, false);
     wait_with(world, 5400000, 1, 10);
-    assert_int_equal(member(world, 1)->lapse, FLO_LAPSE_OVERDUE);
+    assert_int_equal(member(world, 1)->lateness, FLO_LATENESS_OVERDUE);
     reports(world, 1, FLO_EXECUTION_SOAKING, true);
     assert_false(member(world, 1)->is_away);
     world_free(world);

@@ -1,27 +1,27 @@
-/* Rollouts whose study names slices: they are held, and a person answers. */
-#include "tests/unit/server/rollout_study_world.h"
+/* Rollouts whose analysis names slices: they are held, and a person answers. */
+#include "tests/unit/server/rollout_analysis_world.h"
 
 static void name_slice(struct world *world, uint32_t members, uint8_t *in)
 {
-    struct flo_study_slices *slices = &world->slices;
+    struct flo_analysis_slices *slices = &world->slices;
 
     slices->count = 1;
-    slices->rows[0] = (struct flo_study_slice){.name = "site=lyon",
-                                               .measure = FLO_MEASURE_TTFT_P95,
-                                               .is_culprit = true,
-                                               .members = members,
-                                               .updated = 2,
-                                               .far = 2,
-                                               .controls = 2,
-                                               .told = {.has_effect = true,
-                                                        .has_interval = true,
-                                                        .effect = log(2),
-                                                        .low = log(1.8),
-                                                        .high = log(2.3)}};
+    slices->rows[0] = (struct flo_analysis_slice){.name = "site=lyon",
+                                                  .measure = FLO_MEASURE_TTFT_P95,
+                                                  .is_culprit = true,
+                                                  .members = members,
+                                                  .updated = 2,
+                                                  .far = 2,
+                                                  .controls = 2,
+                                                  .told = {.has_effect = true,
+                                                           .has_interval = true,
+                                                           .effect = log(2),
+                                                           .low = log(1.8),
+                                                           .high = log(2.3)}};
     for (uint32_t i = 0; i < members; i++) {
         in[2 * i] = 1;
     }
-    world->study.slices = in;
+    world->analysis.slices = in;
 }
 
 static uint8_t named(const struct world *world, const char *device)
@@ -55,13 +55,13 @@ static void a_slice_goes_back_and_the_others_go_on(void **state)
     start(world);
     go_well(world, 0, CANARY);
     name_slice(world, 5, in);
-    studies(world, 0);
+    analyses(world, 0);
     assert_int_equal(world->rollout.state, FLO_ROLLOUT_RUNNING);
     assert_string_equal(world->rollout.reason,
                         "TTFT p95 2 times (95 % CI 1.8…2.3) at site=lyon: 2 of "
                         "2 updated devices against 2 there that are not: taken "
                         "back there");
-    assert_int_equal(world->rollout.study.state.held_count, 1);
+    assert_int_equal(world->rollout.analysis.state.held_count, 1);
     for (size_t i = 0; i < DEVICES; i++) {
         const struct flo_rollout_member *member = &world->rollout.members[i];
         assert_int_equal(member->held, in[i] ? FLO_HELD_BACK : FLO_HELD_NOT);
@@ -70,7 +70,7 @@ static void a_slice_goes_back_and_the_others_go_on(void **state)
     assert_true(cancelled > 0);
     assert_non_null(strstr(world->trace.data, "rollback"));
     size_t told = world->trace.bytes;
-    studies(world, 0); /* once */
+    analyses(world, 0); /* once */
     assert_null(strstr(world->trace.data + told, "site=lyon"));
 
     joins(world, "f", 1);
@@ -87,10 +87,10 @@ static void a_slice_of_half_of_the_members_stops_the_rollout(void **state)
     start(world);
     go_well(world, 0, CANARY);
     name_slice(world, DEVICES / 2, in);
-    studies(world, 0);
+    analyses(world, 0);
     assert_int_equal(world->rollout.state, FLO_ROLLOUT_ROLLING_BACK);
     assert_non_null(strstr(world->rollout.reason, "at site=lyon"));
-    assert_int_equal(world->rollout.study.state.held_count, 0);
+    assert_int_equal(world->rollout.analysis.state.held_count, 0);
     world_free(world);
 }
 
@@ -106,13 +106,13 @@ static struct world *world_that_asks(uint8_t *in)
     world->slices.rows[0].is_culprit = false;
     world->slices.rows[0].is_asked = true;
     world->slices.rows[0].controls = 0;
-    studies(world, 0);
+    analyses(world, 0);
     assert_int_equal(world->rollout.state, FLO_ROLLOUT_RUNNING);
     assert_non_null(strstr(world->rollout.reason,
                            " at site=lyon since the update, no device there "
                            "runs the old release any more: cannot tell; held "
                            "there, look"));
-    assert_int_equal(flo_study_asked(&world->rollout.study.state), 1);
+    assert_int_equal(flo_analysis_asked(&world->rollout.analysis.state), 1);
     return world;
 }
 
@@ -143,19 +143,19 @@ static void an_unclear_slice_waits_for_a_person_and_goes_on(void **state)
     assert_true(cancelled_of(world) > 0);
     step(world, (struct flo_rollout_event){
                     .kind = FLO_ROLLOUT_EVENT_PROMOTE, .note = "ops", .slice = "site=lyon"});
-    assert_int_equal(flo_study_asked(&world->rollout.study.state), 0);
+    assert_int_equal(flo_analysis_asked(&world->rollout.analysis.state), 0);
     assert_int_equal(cancelled_of(world), 0);
     assert_int_equal(world->rollout.phase, 0);
     for (size_t i = 0; i < DEVICES; i++) {
         assert_int_equal(world->rollout.members[i].held, FLO_HELD_NOT);
     }
     size_t told = world->trace.bytes;
-    studies(world, 0); /* it was answered */
+    analyses(world, 0); /* it was answered */
     assert_null(strstr(world->trace.data + told, "site=lyon"));
     world->slices.rows[0].is_culprit = true; /* and now it is known */
-    studies(world, 0);
-    assert_int_equal(world->rollout.study.state.held_as[0], FLO_SLICE_HELD);
-    assert_int_equal(world->rollout.study.state.held_count, 1);
+    analyses(world, 0);
+    assert_int_equal(world->rollout.analysis.state.held_as[0], FLO_SLICE_HELD);
+    assert_int_equal(world->rollout.analysis.state.held_count, 1);
     world_free(world);
 }
 
@@ -199,8 +199,8 @@ static struct world *world_that_holds(uint8_t *in)
     world->slices.rows[0].is_culprit = false;
     world->slices.rows[0].is_asked = true;
     world->slices.rows[0].controls = 0;
-    studies(world, 0);
-    assert_int_equal(world->rollout.study.state.held_count, 1);
+    analyses(world, 0);
+    assert_int_equal(world->rollout.analysis.state.held_count, 1);
     return world;
 }
 
@@ -284,9 +284,9 @@ static void an_answer_frees_nobody_whom_another_slice_holds(void **state)
     (void)state;
     uint8_t in[DEVICES] = {0};
     struct world *world = world_that_asks(in);
-    struct flo_study_slice *row = &world->slices.rows[1];
+    struct flo_analysis_slice *row = &world->slices.rows[1];
 
-    world->rollout.study.on_fail = FLO_ON_FAIL_PAUSE;
+    world->rollout.analysis.on_fail = FLO_ON_FAIL_PAUSE;
     world->slices.count = 2;
     *row = world->slices.rows[0];
     row->is_culprit = true;
@@ -296,8 +296,8 @@ static void an_answer_frees_nobody_whom_another_slice_holds(void **state)
     snprintf(row->name, sizeof(row->name), "hw=x");
     in[0] |= 2;
     in[2] |= 2;
-    studies(world, 0);
-    assert_int_equal(world->rollout.study.state.held_count, 2);
+    analyses(world, 0);
+    assert_int_equal(world->rollout.analysis.state.held_count, 2);
     answer(world, FLO_ROLLOUT_EVENT_PROMOTE);
     for (size_t i = 0; i < DEVICES; i++) {
         assert_int_equal(world->rollout.members[i].held,
@@ -312,15 +312,15 @@ static void a_member_that_waits_elsewhere_now_is_stored_so(void **state)
     (void)state;
     uint8_t in[DEVICES] = {0};
     struct world *world = world_that_asks(in);
-    struct flo_study_slice *row = &world->slices.rows[1];
+    struct flo_analysis_slice *row = &world->slices.rows[1];
 
-    world->rollout.study.on_fail = FLO_ON_FAIL_PAUSE;
+    world->rollout.analysis.on_fail = FLO_ON_FAIL_PAUSE;
     world->slices.count = 2;
     *row = world->slices.rows[0];
     row->members = 2;
     snprintf(row->name, sizeof(row->name), "hw=x");
-    studies(world, 0);
-    assert_int_equal(world->rollout.study.state.held_count, 2);
+    analyses(world, 0);
+    assert_int_equal(world->rollout.analysis.state.held_count, 2);
     struct flo_rollout_member *member = &world->rollout.members[4];
     assert_int_equal(member->held_of, 1);
     member->is_dirty = false;
@@ -359,7 +359,7 @@ static void what_is_under_way_there_ends_and_begins_again_by_answer(void **state
     world->slices.rows[0].is_culprit = false;
     world->slices.rows[0].is_asked = true;
     world->slices.rows[0].controls = 0;
-    studies(world, 0);
+    analyses(world, 0);
     assert_non_null(strstr(world->trace.data, "each     abort"));
     aborted(world, world->names[0]);
     aborted(world, world->names[1]); /* elsewhere: nobody asked it */
@@ -426,7 +426,7 @@ static void an_unclear_slice_is_taken_back_by_a_person(void **state)
     step(world, (struct flo_rollout_event){
                     .kind = FLO_ROLLOUT_EVENT_ROLLBACK, .note = "ops", .slice = "site=lyon"});
     assert_int_equal(world->rollout.state, FLO_ROLLOUT_RUNNING);
-    assert_int_equal(world->rollout.study.state.held_as[0], FLO_SLICE_HELD);
+    assert_int_equal(world->rollout.analysis.state.held_as[0], FLO_SLICE_HELD);
     assert_non_null(strstr(world->trace.data, "rollback"));
     for (size_t i = 0; i < DEVICES; i++) {
         assert_int_equal(world->rollout.members[i].held, in[i] ? FLO_HELD_BACK : FLO_HELD_NOT);
@@ -446,11 +446,11 @@ static struct world *world_that_asks_at_the_end(uint8_t *in)
     world->slices.rows[0].is_culprit = false;
     world->slices.rows[0].is_asked = true;
     world->slices.rows[0].controls = 0;
-    studies(world, 0);
-    assert_int_equal(flo_study_asked(&world->rollout.study.state), 1);
+    analyses(world, 0);
+    assert_int_equal(flo_analysis_asked(&world->rollout.analysis.state), 1);
     go_well(world, 0, DEVICES);
     for (int i = 0; i < 60; i++) {
-        studies(world, 0);
+        analyses(world, 0);
     }
     return world;
 }
@@ -468,7 +468,7 @@ static void a_slice_that_waits_for_a_person_keeps_the_rollout_open(void **state)
     assert_true(flo_rollout_next(&world->rollout, world->now_ms, 60000, &next));
     assert_non_null(strstr(next.what, "a person's answer for site=lyon"));
     size_t told = world->trace.bytes;
-    studies(world, 0); /* said once */
+    analyses(world, 0); /* said once */
     assert_null(strstr(world->trace.data + told, "site=lyon"));
     answer(world, FLO_ROLLOUT_EVENT_PROMOTE);
     assert_int_equal(world->rollout.state, FLO_ROLLOUT_COMPLETED);

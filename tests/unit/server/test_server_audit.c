@@ -410,7 +410,7 @@ static void cut_back(struct world *world, char told[FLO_AUDIT_LINE_TEXT])
 
     act(world, 10, "x");
     again(world, false);
-    struct flo_audit_mark kept = flo_audit_head_newest(world->controller);
+    struct flo_audit_checkpoint kept = flo_audit_head_newest(world->controller);
     act(world, 70, "y");
     snprintf(told, FLO_AUDIT_LINE_TEXT, "%s", flo_audit_head_line(world->controller));
     flo_controller_close(world->controller);
@@ -466,14 +466,14 @@ static void a_line_that_a_device_invents_shows_nothing(void **state)
     const char *newest = flo_audit_head_line(world->controller);
     char line[FLO_AUDIT_LINE_TEXT], hash[FLO_DIGEST_TEXT];
     uint8_t signature[FLO_AUDIT_SIGNATURE_BYTES] = {1};
-    struct flo_audit_mark mark = {.number = 999999, .at_ms = UINT64_MAX / 2};
+    struct flo_audit_checkpoint checkpoint = {.number = 999999, .at_ms = UINT64_MAX / 2};
 
-    flo_audit_line(&mark, signature, line);
+    flo_audit_line(&checkpoint, signature, line);
     line[strlen(line) - 1] = '\0';
     hear(world, line);
     hear(world, "head");
     hear(world, "");
-    flo_digest_text(&mark.hash, hash);
+    flo_digest_text(&checkpoint.hash, hash);
     snprintf(line, sizeof(line), "head 999999%s", strrchr(newest, ' '));
     hear(world, line);
     assert_false(flo_audit_is_broken(world->controller->audit));

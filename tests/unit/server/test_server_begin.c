@@ -204,9 +204,9 @@ static void an_edit_after_its_time_went_by_may_leave_that_time(void **state)
              (unsigned long long)waits_wall_ms() + 3600000);
     struct flo_rollout_entry *entry = start(world, spec);
     assert_non_null(entry);
-    entry->wish.expires_at_ms = waits_wall_ms() - 1000;
+    entry->spec.expires_at_ms = waits_wall_ms() - 1000;
     json_object_set_new(entry->own->spec, "expires_at_ms",
-                        json_integer((json_int_t)entry->wish.expires_at_ms));
+                        json_integer((json_int_t)entry->spec.expires_at_ms));
     entry->core.expires_at_ms = 0; /* as flo_rollout_expire leaves it */
     assert_string_equal(edits(world, entry, "{\"rate\":\"60/min\"}"), "rate");
     assert_int_equal(entry->core.expires_at_ms, 0);
@@ -236,7 +236,7 @@ static void an_edit_of_the_pace_asks_nothing_of_the_gates(void **state)
                      "\"gates\":{\"ratio\":[{\"metric\":\"ttft_us\"}]}}");
     assert_non_null(entry);
     json_object_del(entry->own->spec, "hold_for_person");
-    entry->wish.holds_for_person = false;
+    entry->spec.holds_for_person = false;
     assert_string_equal(edits(world, entry, "{\"rate\":\"60/min\"}"), "rate");
     assert_string_equal(edits(world, entry,
                               "{\"gates\":{\"ratio\":[{\"metric\":\"ttft_us\","

@@ -184,13 +184,13 @@ static void people_who_took_a_release_back_are_not_overruled(void **state)
 
     two_groups(world, 100);
     assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
-    assert_int_equal(flo_orders_take_back(world->controller,
-                                          &(struct flo_take_back){.release = "tiny@2.1.0",
-                                                                  .group = "lab",
-                                                                  .is_yanked = true,
-                                                                  .by = "ops",
-                                                                  .reason = ""},
-                                          order, &world->err),
+    assert_int_equal(flo_orders_recall(world->controller,
+                                       &(struct flo_recall){.release = "tiny@2.1.0",
+                                                            .group = "lab",
+                                                            .is_yanked = true,
+                                                            .by = "ops",
+                                                            .reason = ""},
+                                       order, &world->err),
                      0);
     assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
     move(world, 0, "shop", false);
@@ -203,12 +203,12 @@ static void order(struct world *world, bool is_removal, char *id)
 {
     const struct flo_remove gone = {
         .model = "tiny", .group = "lab", .keeps_blobs = true, .by = "ops", .reason = ""};
-    const struct flo_take_back back = {
+    const struct flo_recall back = {
         .release = "tiny@2.1.0", .group = "lab", .is_decided = true, .by = "ops", .reason = ""};
 
     assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
     assert_int_equal(is_removal ? flo_orders_remove(world->controller, &gone, id, &world->err)
-                                : flo_orders_take_back(world->controller, &back, id, &world->err),
+                                : flo_orders_recall(world->controller, &back, id, &world->err),
                      0);
     assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
 }

@@ -462,7 +462,7 @@ static void a_number_that_is_left_out_is_found(void **state)
 static bool is_head(const char *number, const char *at_ms)
 {
     uint8_t signature[FLO_AUDIT_SIGNATURE_BYTES];
-    struct flo_audit_mark mark;
+    struct flo_audit_checkpoint mark;
     char line[FLO_AUDIT_LINE_TEXT];
     int chars = snprintf(line, sizeof(line), "head %s sha256:%064d %s %0*d", number, 0, at_ms,
                          2 * FLO_AUDIT_SIGNATURE_BYTES, 0);

@@ -1,6 +1,6 @@
 /* Labels of a rollout's scan: those of its policy and pairs of them, their
  * names, and what is left out. */
-#include "server-stub/core/gate/study/study.h"
+#include "server-stub/core/gate/analysis/analysis.h"
 #include "server-stub/mqtt/evidence.h"
 #include "server-stub/state/rollouts/view.h"
 #include "server-stub/state/rollouts/work.h"
@@ -62,16 +62,17 @@ static struct flo_rollout_entry *create(struct world *world, const char *text)
     return entry;
 }
 
-static struct flo_observe_study *labels_of(struct world *world, struct flo_rollout_entry *entry)
+static struct flo_observe_analysis *labels_of(struct world *world, struct flo_rollout_entry *entry)
 {
-    struct flo_observe_study *study = flo_observe_study_new(entry->core.member_count);
+    struct flo_observe_analysis *analysis = flo_observe_analysis_new(entry->core.member_count);
 
-    assert_int_equal(flo_rollouts_slices_ask(world->controller, entry, study, &world->err), 0);
-    return study;
+    assert_int_equal(flo_rollouts_slices_ask(world->controller, entry, analysis, &world->err), 0);
+    return analysis;
 }
 
 static struct flo_slice slice_of(const struct flo_rollout_entry *entry,
-                                 const struct flo_observe_study *study, uint16_t label, int device)
+                                 const struct flo_observe_analysis *analysis, uint16_t label,
+                                 int device)
 {
     char id[37];
 
@@ -79,22 +80,22 @@ static struct flo_slice slice_of(const struct flo_rollout_entry *entry,
     size_t at = flo_rollout_find(&entry->core, id);
     assert_true(at < entry->core.member_count);
     return (struct flo_slice){.label = label,
-                              .value = study->values[label * entry->core.member_count + at]};
+                              .value = analysis->values[label * entry->core.member_count + at]};
 }
 
 /* The name of a device's slice. */
 static void name_of(struct world *world, struct flo_rollout_entry *entry, uint16_t label,
                     int device, char *out)
 {
-    struct flo_study_evidence *evidence = calloc(1, sizeof(*evidence));
-    struct flo_observe_study *study = labels_of(world, entry);
+    struct flo_analysis_evidence *evidence = calloc(1, sizeof(*evidence));
+    struct flo_observe_analysis *analysis = labels_of(world, entry);
     uint8_t *in = NULL;
 
     evidence->slices.count = 1;
-    study->found[0].slice = slice_of(entry, study, label, device);
-    assert_int_equal(flo_rollouts_slices_name(entry, study, evidence, &in, &world->err), 0);
+    analysis->found[0].slice = slice_of(entry, analysis, label, device);
+    assert_int_equal(flo_rollouts_slices_name(entry, analysis, evidence, &in, &world->err), 0);
     memcpy(out, evidence->slices.rows[0].name, FLO_SLICE_TEXT);
-    flo_observe_study_free(study);
+    flo_observe_analysis_free(analysis);
     free(evidence);
     free(in);
 }
@@ -117,15 +118,15 @@ static void a_policy_names_labels_and_pairs_of_them(void **state)
 
     enrol_all(world, site_and_rack);
     struct flo_rollout_entry *entry = create(world, PAIRED);
-    struct flo_observe_study *study = labels_of(world, entry);
-    assert_int_equal(study->label_count, 3); /* pairs come last */
-    assert_int_equal(study->labels[0].count, SITES);
-    assert_int_equal(study->labels[1].count, 2);
-    assert_int_equal(study->labels[2].count, 2 * SITES);
-    assert_int_equal(study->labels[2].judged, 2 * SITES);
-    assert_true(study->labels[2].needs_own);
-    assert_false(study->labels[0].needs_own);
-    flo_observe_study_free(study);
+    struct flo_observe_analysis *analysis = labels_of(world, entry);
+    assert_int_equal(analysis->label_count, 3); /* pairs come last */
+    assert_int_equal(analysis->labels[0].count, SITES);
+    assert_int_equal(analysis->labels[1].count, 2);
+    assert_int_equal(analysis->labels[2].count, 2 * SITES);
+    assert_int_equal(analysis->labels[2].judged, 2 * SITES);
+    assert_true(analysis->labels[2].needs_own);
+    assert_false(analysis->labels[0].needs_own);
+    flo_observe_analysis_free(analysis);
     name_of(world, entry, 2, 10, name);
     assert_string_equal(name, "site&rack=s10&r0");
     name_of(world, entry, 2, 10 + SITES, name);
@@ -141,9 +142,9 @@ static void without_a_word_they_are_the_class_and_the_site(void **state)
 
     enrol_all(world, site_and_rack);
     struct flo_rollout_entry *entry = create(world, "{\"release\":\"tiny@2.1.0\"}");
-    struct flo_observe_study *study = labels_of(world, entry);
-    assert_int_equal(study->label_count, 2);
-    flo_observe_study_free(study);
+    struct flo_observe_analysis *analysis = labels_of(world, entry);
+    assert_int_equal(analysis->label_count, 2);
+    flo_observe_analysis_free(analysis);
     name_of(world, entry, 0, 3, name);
     assert_memory_equal(name, "hw=x86_64", 9);
     name_of(world, entry, 1, 3, name);
@@ -154,19 +155,19 @@ static void without_a_word_they_are_the_class_and_the_site(void **state)
 static void its_members_get_a_bit_for_each_row_and_probe(void **state)
 {
     struct world *world = *state;
-    struct flo_study_evidence *evidence = calloc(1, sizeof(*evidence));
+    struct flo_analysis_evidence *evidence = calloc(1, sizeof(*evidence));
     uint8_t *in = NULL;
     size_t rows = 0, probes = 0;
 
     enrol_all(world, site_and_rack);
     struct flo_rollout_entry *entry = create(world, PAIRED);
-    struct flo_observe_study *study = labels_of(world, entry);
+    struct flo_observe_analysis *analysis = labels_of(world, entry);
     evidence->slices.count = 1;
-    study->found[0].slice = slice_of(entry, study, 2, 10);
+    analysis->found[0].slice = slice_of(entry, analysis, 2, 10);
     evidence->probe_count = 2;
-    study->probed[0] = slice_of(entry, study, 0, 11);
-    study->probed[1] = slice_of(entry, study, 2, 11);
-    assert_int_equal(flo_rollouts_slices_name(entry, study, evidence, &in, &world->err), 0);
+    analysis->probed[0] = slice_of(entry, analysis, 0, 11);
+    analysis->probed[1] = slice_of(entry, analysis, 2, 11);
+    assert_int_equal(flo_rollouts_slices_name(entry, analysis, evidence, &in, &world->err), 0);
     assert_string_equal(evidence->probes[0].name, "site=s11");
     assert_string_equal(evidence->probes[1].name, "site&rack=s11&r0");
     for (size_t m = 0; m < entry->core.member_count; m++) {
@@ -177,7 +178,7 @@ static void its_members_get_a_bit_for_each_row_and_probe(void **state)
     }
     assert_int_equal(rows, DEVICES / SITES / 2);
     assert_int_equal(probes, DEVICES / SITES);
-    flo_observe_study_free(study);
+    flo_observe_analysis_free(analysis);
     free(evidence);
     free(in);
 }
@@ -197,27 +198,27 @@ static size_t probes_in(const struct flo_rollout *core)
 static void probes_are_known_after_a_start(void **state)
 {
     struct world *world = *state;
-    struct flo_rollout_study *of = calloc(1, sizeof(*of));
+    struct flo_rollout_analysis *of = calloc(1, sizeof(*of));
     uint8_t *in = NULL;
     char id[FLO_NAME_MAX + 1];
 
     enrol_all(world, site_and_rack);
     struct flo_rollout_entry *entry = create(world, PAIRED);
     snprintf(id, sizeof(id), "%s", entry->core.id);
-    struct flo_observe_study *study = labels_of(world, entry);
+    struct flo_observe_analysis *analysis = labels_of(world, entry);
     of->evidence.block = 100;
     of->evidence.segment_count = entry->core.segment_count;
     of->evidence.probe_count = 1;
-    study->probed[0] = slice_of(entry, study, 2, 10);
-    assert_int_equal(flo_rollouts_slices_name(entry, study, &of->evidence, &in, &world->err), 0);
+    analysis->probed[0] = slice_of(entry, analysis, 2, 10);
+    assert_int_equal(flo_rollouts_slices_name(entry, analysis, &of->evidence, &in, &world->err), 0);
     of->slices = in;
     of->probes = in + entry->core.member_count;
     assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
-    assert_int_equal(
-        flo_rollouts_step(world->controller, entry,
-                          (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_STUDY, .study = of},
-                          &world->err),
-        0);
+    assert_int_equal(flo_rollouts_step(world->controller, entry,
+                                       (struct flo_rollout_event){
+                                           .kind = FLO_ROLLOUT_EVENT_ANALYSIS, .analysis = of},
+                                       &world->err),
+                     0);
     assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
     assert_int_equal(of->finding.probed[0], 3);
     assert_int_equal(probes_in(&entry->core), 3);
@@ -226,14 +227,14 @@ static void probes_are_known_after_a_start(void **state)
     assert_int_equal(flo_rollouts_find(world->controller, id, &entry, &world->err), 0);
     assert_int_equal(probes_in(&entry->core), 3);
     assert_int_equal(entry->core.probed_count, 1);
-    flo_observe_study_free(study);
+    flo_observe_analysis_free(analysis);
     free(in);
     free(of);
 }
 
 static void hold(struct flo_rollout_entry *entry, const char *name)
 {
-    struct flo_study_state *state = &entry->core.study.state;
+    struct flo_analysis_state *state = &entry->core.analysis.state;
 
     snprintf(state->held[0], sizeof(state->held[0]), "%s", name);
     state->held_count = 1;

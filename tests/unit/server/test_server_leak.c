@@ -47,46 +47,46 @@ static void live(struct world *world, struct fleet *fleet, int updated, double a
     world->now_ms += BLOCK_MS;
 }
 
-static struct flo_observe_study *ask_in(struct world *world, uint32_t phase, int swapped)
+static struct flo_observe_analysis *ask_in(struct world *world, uint32_t phase, int swapped)
 {
-    struct flo_observe_study *study = flo_observe_study_new(DEVICES);
+    struct flo_observe_analysis *analysis = flo_observe_analysis_new(DEVICES);
 
-    snprintf(study->rollout, sizeof(study->rollout), "r-0001");
-    snprintf(study->model, sizeof(study->model), "tiny");
-    study->release = release(2);
-    study->phase = phase;
-    study->heartbeat_ms = BLOCK_MS;
-    study->evidence.segment_count = 1;
-    study->evidence.segments[0].members = DEVICES;
-    study->member_count = DEVICES;
+    snprintf(analysis->rollout, sizeof(analysis->rollout), "r-0001");
+    snprintf(analysis->model, sizeof(analysis->model), "tiny");
+    analysis->release = release(2);
+    analysis->phase = phase;
+    analysis->heartbeat_ms = BLOCK_MS;
+    analysis->evidence.segment_count = 1;
+    analysis->evidence.segments[0].members = DEVICES;
+    analysis->member_count = DEVICES;
     for (int d = 0; d < DEVICES; d++) {
-        id_of(d, study->members[d].device);
-        study->members[d].way = d < swapped ? FLO_MEMBER_SWAPPED : FLO_MEMBER_WAITS;
+        id_of(d, analysis->members[d].device);
+        analysis->members[d].way = d < swapped ? FLO_MEMBER_SWAPPED : FLO_MEMBER_WAITS;
     }
-    assert_int_equal(flo_observer_study(world->observer, study, world->now_ms, NULL), 0);
-    return study;
+    assert_int_equal(flo_observer_analysis(world->observer, analysis, world->now_ms, NULL), 0);
+    return analysis;
 }
 
-static struct flo_observe_study *ask(struct world *world, int swapped)
+static struct flo_observe_analysis *ask(struct world *world, int swapped)
 {
     return ask_in(world, 0, swapped);
 }
 
 /* The verdict of the gate alone, and the growth that is told. */
-static enum flo_phase_verdict judge(struct flo_observe_study *asked, double *told)
+static enum flo_phase_verdict judge(struct flo_observe_analysis *asked, double *told)
 {
-    static const struct flo_study_moment moment = {.soaked_s = -1, .soak_s = 4800};
-    struct flo_study *study = calloc(1, sizeof(*study));
-    struct flo_study_results *results = calloc(1, sizeof(*results));
-    struct flo_study_finding finding;
+    static const struct flo_analysis_moment moment = {.soaked_s = -1, .soak_s = 4800};
+    struct flo_analysis *analysis = calloc(1, sizeof(*analysis));
+    struct flo_analysis_results *results = calloc(1, sizeof(*results));
+    struct flo_analysis_finding finding;
     json_t *json = json_loads("{\"leak\":{}}", 0, NULL);
 
-    assert_int_equal(flo_study_parse(json, &study->rules, NULL), 0);
-    flo_study_phase(study, 0);
-    flo_study_judge(study, &asked->evidence, &moment, results, &finding);
+    assert_int_equal(flo_analysis_parse(json, &analysis->rules, NULL), 0);
+    flo_analysis_phase(analysis, 0);
+    flo_analysis_judge(analysis, &asked->evidence, &moment, results, &finding);
     *told = results->all[0].told.effect.effect;
     json_decref(json);
-    free(study);
+    free(analysis);
     free(results);
     return finding.verdict;
 }
@@ -98,7 +98,7 @@ static void begin(struct world *world, struct fleet *fleet, uint64_t seed)
     for (int i = 0; i < BEFORE; i++) {
         live(world, fleet, 0, 0);
     }
-    flo_observe_study_free(ask(world, 0));
+    flo_observe_analysis_free(ask(world, 0));
 }
 
 /* Blocks after the swap until it fails; 0: it did not, in so many. */
@@ -107,9 +107,9 @@ static int blocks_to_fail(struct world *world, struct fleet *fleet, double an_ho
 {
     for (int blocks = 1; blocks <= most; blocks++) {
         live(world, fleet, UPDATED, an_hour);
-        struct flo_observe_study *study = ask(world, UPDATED);
-        bool fails = study->is_new && judge(study, told) == FLO_PHASE_FAILS;
-        flo_observe_study_free(study);
+        struct flo_observe_analysis *analysis = ask(world, UPDATED);
+        bool fails = analysis->is_new && judge(analysis, told) == FLO_PHASE_FAILS;
+        flo_observe_analysis_free(analysis);
         if (fails) {
             return blocks;
         }
@@ -181,7 +181,7 @@ static void a_leak_is_found_over_a_start_of_the_controller(void **state)
     flo_observer_save(world->observer);
     close_all(world);
     open_all(world);
-    flo_observe_study_free(ask(world, UPDATED));
+    flo_observe_analysis_free(ask(world, UPDATED));
     int blocks = blocks_to_fail(world, fleet, log1p(0.03), 10, &told);
     assert_true(blocks > 0 && blocks <= 5);
     assert_true(fabs(told - 0.03) < 0.01);
@@ -195,9 +195,9 @@ static bool fails_in(struct world *world, struct fleet *fleet, uint32_t phase, i
     bool fails = false;
 
     for (int i = 0; i < blocks; i++) {
-        struct flo_observe_study *study = ask_in(world, phase, updated);
-        fails = fails || (study->is_new && judge(study, told) == FLO_PHASE_FAILS);
-        flo_observe_study_free(study);
+        struct flo_observe_analysis *analysis = ask_in(world, phase, updated);
+        fails = fails || (analysis->is_new && judge(analysis, told) == FLO_PHASE_FAILS);
+        flo_observe_analysis_free(analysis);
         live(world, fleet, updated, 0);
     }
     return fails;
@@ -246,14 +246,14 @@ static void the_growth_is_told(void **state)
     for (int i = 0; i < 24; i++) { /* and two hours later more exactly */
         live(world, fleet, UPDATED, log1p(0.02));
     }
-    struct flo_observe_study *study = ask(world, UPDATED);
-    const struct flo_told *effect = &study->evidence.told[FLO_MEASURE_LEAK].effect;
-    const struct flo_leak_arms *arms = &study->evidence.segments[0].arms[FLO_MEASURE_LEAK].leak;
+    struct flo_observe_analysis *analysis = ask(world, UPDATED);
+    const struct flo_told *effect = &analysis->evidence.told[FLO_MEASURE_LEAK].effect;
+    const struct flo_leak_arms *arms = &analysis->evidence.segments[0].arms[FLO_MEASURE_LEAK].leak;
     assert_true(effect->has_effect && fabs(effect->effect - 0.02) < 0.003);
     assert_true(effect->low < effect->effect && effect->effect < effect->high);
     assert_int_equal(arms->treated.devices, UPDATED);
     assert_int_equal(arms->control.devices, CONTROLS);
-    flo_observe_study_free(study);
+    flo_observe_analysis_free(analysis);
     free(fleet);
 }
 

@@ -91,63 +91,63 @@ static void live(struct fleet *fleet, int blocks, int updated)
     }
 }
 
-static struct flo_observe_study *ask(const struct fleet *fleet, int swapped)
+static struct flo_observe_analysis *ask(const struct fleet *fleet, int swapped)
 {
-    struct flo_observe_study *study = flo_observe_study_new((size_t)fleet->devices);
+    struct flo_observe_analysis *analysis = flo_observe_analysis_new((size_t)fleet->devices);
 
-    snprintf(study->rollout, sizeof(study->rollout), "r-0001");
-    snprintf(study->model, sizeof(study->model), "tiny");
-    study->release = release(2);
-    study->heartbeat_ms = 60000;
-    study->evidence.segment_count = 1;
-    study->evidence.segments[0].members = (uint32_t)fleet->devices;
-    study->member_count = (size_t)fleet->devices;
+    snprintf(analysis->rollout, sizeof(analysis->rollout), "r-0001");
+    snprintf(analysis->model, sizeof(analysis->model), "tiny");
+    analysis->release = release(2);
+    analysis->heartbeat_ms = 60000;
+    analysis->evidence.segment_count = 1;
+    analysis->evidence.segments[0].members = (uint32_t)fleet->devices;
+    analysis->member_count = (size_t)fleet->devices;
     for (int d = 0; d < fleet->devices; d++) {
-        id_of(d, study->members[d].device);
-        study->members[d].way = d < swapped ? FLO_MEMBER_SWAPPED : FLO_MEMBER_WAITS;
+        id_of(d, analysis->members[d].device);
+        analysis->members[d].way = d < swapped ? FLO_MEMBER_SWAPPED : FLO_MEMBER_WAITS;
     }
-    assert_int_equal(flo_observer_study(fleet->world->observer, study, fleet->world->now_ms, NULL),
-                     0);
-    return study;
+    assert_int_equal(
+        flo_observer_analysis(fleet->world->observer, analysis, fleet->world->now_ms, NULL), 0);
+    return analysis;
 }
 
 struct outcome {
     bool has_failed;
     char gate[32];
-    char text[FLO_STUDY_TEXT];
+    char text[FLO_ANALYSIS_TEXT];
 };
 
 /* Two hours of the rollout, block by block. */
 static struct outcome roll(struct fleet *fleet)
 {
-    struct flo_study *study = calloc(1, sizeof(*study));
-    struct flo_study_results *results = calloc(1, sizeof(*results));
+    struct flo_analysis *analysis = calloc(1, sizeof(*analysis));
+    struct flo_analysis_results *results = calloc(1, sizeof(*results));
     struct outcome outcome = {false};
 
-    flo_study_preset(FLO_PRESET_NORMAL, &study->rules);
+    flo_analysis_preset(FLO_PRESET_NORMAL, &analysis->rules);
     json_t *more = json_pack("{s:s,s:{s:f},s:{s:f}}", "preset", "normal", "errors", "weight", 0.08,
                              "bad_feedback", "weight", 0.05);
-    assert_int_equal(flo_study_parse(more, &study->rules, NULL), 0);
+    assert_int_equal(flo_analysis_parse(more, &analysis->rules, NULL), 0);
     json_decref(more);
-    flo_study_phase(study, 0);
+    flo_analysis_phase(analysis, 0);
     live(fleet, BEFORE, 0);
-    flo_observe_study_free(ask(fleet, 0));
+    flo_observe_analysis_free(ask(fleet, 0));
     for (int block = 0; block < AFTER; block++) {
-        struct flo_study_moment moment = {.soaked_s = 300.0 * block, .soak_s = 3600};
-        struct flo_study_finding finding;
+        struct flo_analysis_moment moment = {.soaked_s = 300.0 * block, .soak_s = 3600};
+        struct flo_analysis_finding finding;
         live(fleet, 1, fleet->treated);
-        struct flo_observe_study *seen = ask(fleet, fleet->treated);
-        flo_study_judge(study, &seen->evidence, &moment, results, &finding);
-        flo_observe_study_free(seen);
+        struct flo_observe_analysis *seen = ask(fleet, fleet->treated);
+        flo_analysis_judge(analysis, &seen->evidence, &moment, results, &finding);
+        flo_observe_analysis_free(seen);
         if (finding.verdict == FLO_PHASE_FAILS && !outcome.has_failed) {
-            enum flo_measure measure = study->rules.rules[study->state.rule].measure;
+            enum flo_measure measure = analysis->rules.rules[analysis->state.rule].measure;
             outcome.has_failed = true;
             snprintf(outcome.gate, sizeof(outcome.gate), "%s", flo_measure_fact(measure)->word);
-            flo_study_say(study, study->state.rule, 0, 1, outcome.text);
+            flo_analysis_say(analysis, analysis->state.rule, 0, 1, outcome.text);
         }
     }
     free(results);
-    free(study);
+    free(analysis);
     return outcome;
 }
 

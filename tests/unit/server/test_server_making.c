@@ -121,23 +121,22 @@ static void issue_kind(struct world *world, enum kind kind, char *id)
         remove_model(world, id);
         return;
     }
-    const struct flo_take_back what = {.release = "tiny@2.1.0",
-                                       .to = kind == SENDS ? "tiny@2.2.0" : NULL,
-                                       .group = "all",
-                                       .by = "ops",
-                                       .reason = "bad",
-                                       .is_yanked = kind == YANKS,
-                                       .is_decided = true};
+    const struct flo_recall what = {.release = "tiny@2.1.0",
+                                    .to = kind == SENDS ? "tiny@2.2.0" : NULL,
+                                    .group = "all",
+                                    .by = "ops",
+                                    .reason = "bad",
+                                    .is_yanked = kind == YANKS,
+                                    .is_decided = true};
 
     if (kind == SENDS) {
         reports(world);
     }
     begin(world);
-    assert_int_equal(
-        kind != FREEZES
-            ? flo_orders_take_back(world->controller, &what, id, &world->err)
-            : flo_orders_fleet(world->controller, FLO_ORDER_FREEZE, "ops", 0, id, &world->err),
-        0);
+    assert_int_equal(kind != FREEZES ? flo_orders_recall(world->controller, &what, id, &world->err)
+                                     : flo_orders_fleet(world->controller, FLO_ORDER_FREEZE, "ops",
+                                                        0, id, &world->err),
+                     0);
     commit(world);
 }
 
@@ -347,12 +346,12 @@ static void a_newer_order_stays_in_the_desired_document(void **state)
     struct world world;
     struct flo_order order = {
         .op = FLO_ORDER_DEPLOY, .number = 2, .scope = {.group = "all", .bucket_to = FLO_BUCKETS}};
-    const struct flo_take_back what = {.release = "tiny@2.2.0",
-                                       .group = "all",
-                                       .device = last,
-                                       .by = "ops",
-                                       .reason = "one",
-                                       .is_decided = true};
+    const struct flo_recall what = {.release = "tiny@2.2.0",
+                                    .group = "all",
+                                    .device = last,
+                                    .by = "ops",
+                                    .reason = "one",
+                                    .is_decided = true};
 
     snprintf(last, sizeof(last), "%s", id_of(DEVICES - 1));
     made_world(&world, dir);
@@ -369,7 +368,7 @@ static void a_newer_order_stays_in_the_desired_document(void **state)
     commit(&world);
     issue(&world, FLO_ORDER_ROLLBACK, first);
     begin(&world);
-    assert_int_equal(flo_orders_take_back(world.controller, &what, second, &world.err), 0);
+    assert_int_equal(flo_orders_recall(world.controller, &what, second, &world.err), 0);
     commit(&world);
 
     while (flo_making_turn(world.controller)) {
@@ -466,12 +465,12 @@ static void leaves_before_its_turn(bool retires)
 {
     char dir[] = "/tmp/flotilla-making-XXXXXX";
     char order[FLO_NAME_MAX + 1];
-    const struct flo_take_back what = {.release = "tiny@2.1.0",
-                                       .group = "lab",
-                                       .by = "ops",
-                                       .reason = "bad",
-                                       .is_yanked = true,
-                                       .is_decided = true};
+    const struct flo_recall what = {.release = "tiny@2.1.0",
+                                    .group = "lab",
+                                    .by = "ops",
+                                    .reason = "bad",
+                                    .is_yanked = true,
+                                    .is_decided = true};
     struct flo_order_progress progress;
     struct world world;
     bool is_news;
@@ -484,7 +483,7 @@ static void leaves_before_its_turn(bool retires)
     }
     commit(&world);
     begin(&world);
-    assert_int_equal(flo_orders_take_back(world.controller, &what, order, &world.err), 0);
+    assert_int_equal(flo_orders_recall(world.controller, &what, order, &world.err), 0);
     commit(&world);
     assert_int_equal(
         flo_fleet_outcome_progress(world.controller->store, order, &progress, &world.err), 0);

@@ -3,7 +3,7 @@
 
 #include <flotilla/metrics.h>
 
-#include "server-stub/telemetry/observe/roster.h"
+#include "server-stub/telemetry/observe/cohort.h"
 #include "unit/server/observed_world.h"
 #include "unit/waits.h"
 
@@ -43,32 +43,32 @@ static void report_of(struct world *world, const char *model, int device, int re
     flo_observer_take(world->observer, id, "x86_64 avx2 4g", &window, world->now_ms);
 }
 
-static struct flo_observe_study *ask(struct world *world, const struct rollout *of)
+static struct flo_observe_analysis *ask(struct world *world, const struct rollout *of)
 {
-    struct flo_observe_study *study = flo_observe_study_new(DEVICES);
+    struct flo_observe_analysis *analysis = flo_observe_analysis_new(DEVICES);
 
-    snprintf(study->rollout, sizeof(study->rollout), "%s", of->name);
-    snprintf(study->model, sizeof(study->model), "tiny");
-    snprintf(study->split_of, sizeof(study->split_of), "%s",
+    snprintf(analysis->rollout, sizeof(analysis->rollout), "%s", of->name);
+    snprintf(analysis->model, sizeof(analysis->model), "tiny");
+    snprintf(analysis->split_of, sizeof(analysis->split_of), "%s",
              of->split_of != NULL ? of->split_of : "");
-    study->release = release(of->release);
-    study->heartbeat_ms = 60000;
-    study->is_kept = of->is_kept;
-    study->evidence.segment_count = 1;
+    analysis->release = release(of->release);
+    analysis->heartbeat_ms = 60000;
+    analysis->is_kept = of->is_kept;
+    analysis->evidence.segment_count = 1;
     for (int d = of->from; d < DEVICES; d++) {
-        struct flo_observe_member *member = &study->members[study->member_count++];
+        struct flo_observe_member *member = &analysis->members[analysis->member_count++];
         id_of(d, member->device);
         member->way = d < of->from + of->swapped               ? FLO_MEMBER_SWAPPED
                       : d < of->from + of->swapped + of->waits ? FLO_MEMBER_WAITS
                                                                : FLO_MEMBER_OUT;
     }
-    assert_int_equal(flo_observer_study(world->observer, study, world->now_ms, NULL), 0);
-    return study;
+    assert_int_equal(flo_observer_analysis(world->observer, analysis, world->now_ms, NULL), 0);
+    return analysis;
 }
 
 static void ask_only(struct world *world, const struct rollout *of)
 {
-    flo_observe_study_free(ask(world, of));
+    flo_observe_analysis_free(ask(world, of));
 }
 
 /* Blocks in which the first `updated` devices run release `new`, the others
@@ -99,15 +99,15 @@ static void start_again(struct world *world)
 
 static void assert_found(struct world *world, const struct rollout *of, int controls, double times)
 {
-    struct flo_observe_study *study = ask(world, of);
+    struct flo_observe_analysis *analysis = ask(world, of);
     const struct flo_ratio_segment *p50 =
-        &study->evidence.segments[0].arms[FLO_MEASURE_TTFT_P50].ratio;
+        &analysis->evidence.segments[0].arms[FLO_MEASURE_TTFT_P50].ratio;
 
-    assert_true(study->is_new);
+    assert_true(analysis->is_new);
     assert_int_equal(p50->treated.devices, UPDATED);
     assert_int_equal(p50->control.devices, controls);
     assert_true(fabs(p50->treated.mean - p50->control.mean - log(times)) < 0.02);
-    flo_observe_study_free(study);
+    flo_observe_analysis_free(analysis);
 }
 
 /* The older one updated all before; a start of the controller comes in
@@ -147,12 +147,12 @@ static void members_that_were_superseded_are_those_of_the_newer_one(void **state
         both[1] = last;
     }
     const struct rollout *newer = both[0].from > 0 ? &both[0] : &both[1];
-    struct flo_observe_study *study = ask(world, newer);
+    struct flo_observe_analysis *analysis = ask(world, newer);
     const struct flo_ratio_segment *p50 =
-        &study->evidence.segments[0].arms[FLO_MEASURE_TTFT_P50].ratio;
+        &analysis->evidence.segments[0].arms[FLO_MEASURE_TTFT_P50].ratio;
     assert_int_equal(p50->treated.devices, UPDATED - 10);
     assert_int_equal(p50->control.devices, DEVICES - UPDATED);
-    flo_observe_study_free(study);
+    flo_observe_analysis_free(analysis);
 }
 
 /* Nobody asks for the newer one any more: its devices run its release, and are
@@ -168,17 +168,17 @@ static void devices_do_not_come_back_to_the_older_one(void **state)
     live(world, 4, DEVICES, 2, 1, 1, both, 1);
     both[1].swapped = DEVICES;
     live(world, 4, DEVICES, 3, 1, 2, both, 2);
-    for (size_t i = 0; i < FLO_OBSERVER_ROSTERS_MAX; i++) {
-        struct flo_observer_roster *roster = &world->observer->rosters[i];
-        if (strcmp(roster->name, "r-0002") == 0) {
-            roster->asked_at_ms = waits_now_ms() - 120001;
+    for (size_t i = 0; i < FLO_OBSERVER_COHORTS_MAX; i++) {
+        struct flo_observer_cohort *cohort = &world->observer->cohorts[i];
+        if (strcmp(cohort->name, "r-0002") == 0) {
+            cohort->asked_at_ms = waits_now_ms() - 120001;
         }
     }
     live(world, 2, DEVICES, 3, 1, 2, both, 1);
-    struct flo_observe_study *study = ask(world, &both[0]);
-    assert_int_equal(study->evidence.treated, 0);
-    assert_int_equal(study->evidence.controls, 0);
-    flo_observe_study_free(study);
+    struct flo_observe_analysis *analysis = ask(world, &both[0]);
+    assert_int_equal(analysis->evidence.treated, 0);
+    assert_int_equal(analysis->evidence.controls, 0);
+    flo_observe_analysis_free(analysis);
 }
 
 /* The newer one takes requests of another model, which some devices have.  All
@@ -199,16 +199,16 @@ static void a_model_that_shares_requests_follows_a_plain_rollout(void **state)
     live(world, 2, 0, 2, 1, 1, &both[1], 1);
     both[1].swapped = UPDATED;
     live(world, 4, UPDATED, 3, 1, 1, &both[1], 1);
-    struct flo_observe_study *study = ask(world, &both[1]);
-    assert_int_equal(study->evidence.treated, UPDATED);
-    flo_observe_study_free(study);
+    struct flo_observe_analysis *analysis = ask(world, &both[1]);
+    assert_int_equal(analysis->evidence.treated, UPDATED);
+    flo_observe_analysis_free(analysis);
     /* ... and devices are compared with each other once more. */
     struct rollout plain = {.name = "r-0003", .release = 4, .waits = DEVICES};
     live(world, 20, UPDATED, 3, 1, 1, &plain, 1);
     plain.swapped = UPDATED;
     live(world, 6, UPDATED, 4, 1.2, 1, &plain, 1);
     for (size_t i = 0; i < world->observer->count; i++) {
-        assert_null(world->observer->entries[i].twin);
+        assert_null(world->observer->entries[i].paired);
     }
 }
 
@@ -224,9 +224,9 @@ static void a_rollout_that_waits_for_a_person_keeps_its_evidence(void **state)
     one.is_kept = true;
     for (int i = 0; i < 3; i++) {
         live(world, 4, UPDATED, 2, 1.2, 1, &one, 1);
-        struct flo_observe_study *study = ask(world, &one);
-        assert_false(study->is_new);
-        flo_observe_study_free(study);
+        struct flo_observe_analysis *analysis = ask(world, &one);
+        assert_false(analysis->is_new);
+        flo_observe_analysis_free(analysis);
         start_again(world);
     }
     one.is_kept = false;

@@ -72,7 +72,7 @@ static void what_is_held_is_signed_again_behind_the_numbers_of_a_backup(void **s
 
 /* Everybody runs 2.2.0 by desired; the rollback of 2.1.0 (o-0003) is in the
  * list alone. */
-static void take_back_the_release_before(struct world *world, char *id)
+static void recall_the_release_before(struct world *world, char *id)
 {
     bring_to_two_releases(world);
     assert_int_equal(
@@ -85,7 +85,7 @@ static void an_answer_to_what_was_signed_again_counts_for_what_was_asked(void **
     struct world *world = *state;
     char id[FLO_NAME_MAX + 1];
 
-    take_back_the_release_before(world, id);
+    recall_the_release_before(world, id);
     numbers_go_by(world, 100000);
     as_restored(world); /* the list: o-100004 */
     answers(world, 0, "o-100004", "refused", "cmd.target");
@@ -100,7 +100,7 @@ static void a_refusal_for_a_wrong_clock_ends_nothing_that_was_asked(void **state
     struct world *world = *state;
     char id[FLO_NAME_MAX + 1];
 
-    take_back_the_release_before(world, id);
+    recall_the_release_before(world, id);
     numbers_go_by(world, 100000);
     as_restored(world);
     answers(world, 0, "o-100004", "refused", "cmd.future");
@@ -134,7 +134,7 @@ static void rollbacks_that_are_signed_again_keep_their_order(void **state)
     struct listed after = {0};
     char id[FLO_NAME_MAX + 1];
 
-    take_back_the_release_before(world, id);
+    recall_the_release_before(world, id);
     assert_int_equal(
         takes_back(world->controller, "tiny@2.2.0", "all", "ops", "bad", id, &world->err), 0);
     assert_int_equal(
@@ -157,7 +157,7 @@ static void a_deploy_that_a_rollback_overtook_gets_a_newer_number(void **state)
     struct world *world = *state;
     char id[FLO_NAME_MAX + 1];
 
-    take_back_the_release_before(world, id); /* o-0003 */
+    recall_the_release_before(world, id); /* o-0003 */
     assert_string_equal(order_of(world, 0), "o-0002");
     assert_true(flo_orders_are_overtaken(world->controller->orders));
     hour(world);
@@ -222,7 +222,7 @@ static void what_is_signed_again_for_a_device_is_for_no_other(void **state)
     struct world *world = *state;
     char id[FLO_NAME_MAX + 1];
 
-    take_back_the_release_before(world, id);
+    recall_the_release_before(world, id);
     struct flo_order before = held_by(world, ids[0]);
     assert_true(is_in_scope(&before, ids[1]));
     hour(world);
@@ -260,7 +260,7 @@ static void a_newcomer_gets_no_order_of_another_device(void **state)
     struct world *world = *state;
     char id[FLO_NAME_MAX + 1];
 
-    take_back_the_release_before(world, id);
+    recall_the_release_before(world, id);
     hour(world); /* each has one of its own */
     order_of_newcomer(world);
     struct flo_order order = held_by(world, NEWCOMER);
@@ -276,7 +276,7 @@ static void what_many_hold_is_signed_once_for_all_of_them(void **state)
     char id[FLO_NAME_MAX + 1];
     char device[37];
 
-    take_back_the_release_before(world, id); /* o-0003 */
+    recall_the_release_before(world, id); /* o-0003 */
     assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
     for (unsigned i = 0; i < FLO_RENEWAL_OWN_MAX; i++) {
         char name[16];
@@ -390,13 +390,13 @@ static void a_rollback_that_is_asked_for_is_older_than_the_deploy(void **state)
 {
     struct world *world = *state;
     char id[FLO_NAME_MAX + 1];
-    const struct flo_take_back what = {
+    const struct flo_recall what = {
         .release = "tiny@2.2.0", .group = "all", .by = "ops", .reason = "drill"};
 
     assert_non_null(start(world, "{\"release\":\"tiny@2.1.0\",\"phases\":"
                                  "[{\"share_pct\":100}]}"));
     add_next_release(world);
-    assert_int_equal(flo_orders_take_back(world->controller, &what, id, &world->err), 0);
+    assert_int_equal(flo_orders_recall(world->controller, &what, id, &world->err), 0);
     assert_string_equal(id, "o-0002");
     assert_int_equal(
         flo_fleet_update(world->controller->store, FLO_TABLE_ORDER,

@@ -1,11 +1,11 @@
-/* Observer: a fleet's windows become the evidence of a study, and stay so over
+/* Observer: a fleet's windows become the evidence of an analysis, and stay so over
  * a start of the controller. */
 #include <math.h>
 
 #include <flotilla/metrics.h>
 
 #include "server-stub/core/gate/observe/since.h"
-#include "server-stub/telemetry/observe/roster.h"
+#include "server-stub/telemetry/observe/cohort.h"
 #include "unit/server/observed_world.h"
 
 #define DEVICES 60
@@ -61,64 +61,65 @@ static void live(struct world *world, int blocks, int updated, double times)
     live_with(world, blocks, updated, 2, times, 1);
 }
 
-static struct flo_observe_study *ask_in(struct world *world, const char *rollout, int of,
-                                        uint32_t phase, int swapped)
+static struct flo_observe_analysis *ask_in(struct world *world, const char *rollout, int of,
+                                           uint32_t phase, int swapped)
 {
-    struct flo_observe_study *study = flo_observe_study_new(DEVICES);
+    struct flo_observe_analysis *analysis = flo_observe_analysis_new(DEVICES);
 
-    snprintf(study->rollout, sizeof(study->rollout), "%s", rollout);
-    snprintf(study->model, sizeof(study->model), "tiny");
-    study->release = release(of);
-    study->phase = phase;
-    study->heartbeat_ms = 60000;
-    study->evidence.segment_count = 1;
-    study->member_count = DEVICES;
+    snprintf(analysis->rollout, sizeof(analysis->rollout), "%s", rollout);
+    snprintf(analysis->model, sizeof(analysis->model), "tiny");
+    analysis->release = release(of);
+    analysis->phase = phase;
+    analysis->heartbeat_ms = 60000;
+    analysis->evidence.segment_count = 1;
+    analysis->member_count = DEVICES;
     for (int d = 0; d < DEVICES; d++) {
-        id_of(d, study->members[d].device);
-        study->members[d].way = d < swapped ? FLO_MEMBER_SWAPPED : FLO_MEMBER_WAITS;
-        study->members[d].site = world->sites > 0 && d >= swapped ? (uint32_t)(d % world->sites) + 2
-                                                                  : (uint32_t)world->sites / 10;
+        id_of(d, analysis->members[d].device);
+        analysis->members[d].way = d < swapped ? FLO_MEMBER_SWAPPED : FLO_MEMBER_WAITS;
+        analysis->members[d].site = world->sites > 0 && d >= swapped
+                                        ? (uint32_t)(d % world->sites) + 2
+                                        : (uint32_t)world->sites / 10;
     }
-    assert_int_equal(flo_observer_study(world->observer, study, world->now_ms, NULL), 0);
-    return study;
+    assert_int_equal(flo_observer_analysis(world->observer, analysis, world->now_ms, NULL), 0);
+    return analysis;
 }
 
-static struct flo_observe_study *ask_of(struct world *world, const char *rollout, int of,
-                                        int swapped)
+static struct flo_observe_analysis *ask_of(struct world *world, const char *rollout, int of,
+                                           int swapped)
 {
     return ask_in(world, rollout, of, 0, swapped);
 }
 
-static struct flo_observe_study *ask(struct world *world, int swapped)
+static struct flo_observe_analysis *ask(struct world *world, int swapped)
 {
     return ask_of(world, "r-0001", 2, swapped);
 }
 
 static void ask_only_of(struct world *world, const char *rollout, int of, int swapped)
 {
-    flo_observe_study_free(ask_of(world, rollout, of, swapped));
+    flo_observe_analysis_free(ask_of(world, rollout, of, swapped));
 }
 
 static void ask_only(struct world *world, int swapped)
 {
-    flo_observe_study_free(ask(world, swapped));
+    flo_observe_analysis_free(ask(world, swapped));
 }
 
-static const struct flo_ratio_segment *p95_of(const struct flo_observe_study *study)
+static const struct flo_ratio_segment *p95_of(const struct flo_observe_analysis *analysis)
 {
-    return &study->evidence.segments[0].arms[FLO_MEASURE_TTFT_P95].ratio;
+    return &analysis->evidence.segments[0].arms[FLO_MEASURE_TTFT_P95].ratio;
 }
 
-/* The study sees this change on all updated devices. */
-static void assert_found(struct flo_observe_study *study, double times)
+/* The analysis sees this change on all updated devices. */
+static void assert_found(struct flo_observe_analysis *analysis, double times)
 {
-    const struct flo_ratio_segment *p95 = p95_of(study);
+    const struct flo_ratio_segment *p95 = p95_of(analysis);
 
-    assert_true(study->is_new);
+    assert_true(analysis->is_new);
     assert_int_equal(p95->treated.devices, TREATED);
     assert_int_equal(p95->control.devices, DEVICES - TREATED);
     assert_true(fabs(p95->treated.mean - p95->control.mean - log(times)) < 0.02);
-    flo_observe_study_free(study);
+    flo_observe_analysis_free(analysis);
 }
 
 static void a_slower_release_is_seen_against_the_controls(void **state)
@@ -141,8 +142,8 @@ static void batch_requests_are_compared_by_their_throughput(void **state)
     live(world, 20, 0, 1);
     ask_only(world, 0);
     live(world, 6, TREATED, 1.2);
-    struct flo_observe_study *study = ask(world, TREATED);
-    const struct flo_study_evidence *evidence = &study->evidence;
+    struct flo_observe_analysis *analysis = ask(world, TREATED);
+    const struct flo_analysis_evidence *evidence = &analysis->evidence;
     const struct flo_ratio_segment *batch =
         &evidence->segments[0].arms[FLO_MEASURE_BATCH_TOKEN].ratio;
     assert_int_equal(batch->treated.devices, TREATED - 1);
@@ -150,8 +151,8 @@ static void batch_requests_are_compared_by_their_throughput(void **state)
     assert_true(fabs(batch->treated.mean - batch->control.mean - log(1.2)) < 0.02);
     assert_int_equal(evidence->readers[FLO_MEASURE_BATCH_TOKEN], DEVICES - 1);
     assert_int_equal(evidence->readers[FLO_MEASURE_TTFT_P95], 1);
-    assert_int_equal(p95_of(study)->control.devices, 0);
-    flo_observe_study_free(study);
+    assert_int_equal(p95_of(analysis)->control.devices, 0);
+    flo_observe_analysis_free(analysis);
 }
 
 /* An agent before the metric tells batch requests in its latencies.  It is
@@ -164,13 +165,13 @@ static void agents_of_both_ages_are_compared_in_one_rollout(void **state)
     live(world, 20, 0, 1);
     ask_only(world, 0);
     live(world, 6, TREATED, 1.2);
-    struct flo_observe_study *study = ask(world, TREATED);
-    const struct flo_study_evidence *evidence = &study->evidence;
-    assert_int_equal(p95_of(study)->treated.devices, TREATED);
-    assert_int_equal(p95_of(study)->control.devices, DEVICES / 2 - TREATED);
+    struct flo_observe_analysis *analysis = ask(world, TREATED);
+    const struct flo_analysis_evidence *evidence = &analysis->evidence;
+    assert_int_equal(p95_of(analysis)->treated.devices, TREATED);
+    assert_int_equal(p95_of(analysis)->control.devices, DEVICES / 2 - TREATED);
     assert_int_equal(evidence->readers[FLO_MEASURE_TTFT_P95], DEVICES / 2);
     assert_int_equal(evidence->readers[FLO_MEASURE_BATCH_TOKEN], DEVICES / 2);
-    flo_observe_study_free(study);
+    flo_observe_analysis_free(analysis);
 }
 
 /* Four times as slow is told as four times, whatever the test clips. */
@@ -181,14 +182,14 @@ static void a_large_effect_is_told_as_it_is(void **state)
     live(world, 20, 0, 1);
     ask_only(world, 0);
     live(world, 8, TREATED, 4);
-    struct flo_observe_study *study = ask(world, TREATED);
-    const struct flo_told *told = &study->evidence.told[FLO_MEASURE_TTFT_P50].effect;
+    struct flo_observe_analysis *analysis = ask(world, TREATED);
+    const struct flo_told *told = &analysis->evidence.told[FLO_MEASURE_TTFT_P50].effect;
     assert_true(told->has_effect && told->has_interval);
     assert_int_equal(told->updated, TREATED);
     assert_int_equal(told->above_half, TREATED);
     assert_true(fabs(told->effect - log(4)) < 0.02);
     assert_true(told->low <= told->effect && told->effect <= told->high);
-    flo_observe_study_free(study);
+    flo_observe_analysis_free(analysis);
 }
 
 /* Two of twenty crash half an hour after their swap. */
@@ -203,14 +204,14 @@ static void early_crashes_are_counted_against_the_own_past(void **state)
     live(world, 1, TREATED, 1);
     world->crashing = 0;
     live(world, 1, TREATED, 1);
-    struct flo_observe_study *study = ask(world, TREATED);
-    const struct flo_study_crash *crash = &study->evidence.crash;
+    struct flo_observe_analysis *analysis = ask(world, TREATED);
+    const struct flo_analysis_crash *crash = &analysis->evidence.crash;
     assert_true(fabs(crash->treated.devices - 2) < 1e-9);
     assert_true(fabs(crash->control.devices) < 1e-9);
     assert_true(crash->treated.expected > 0 && crash->treated.expected < 0.01);
     assert_true(crash->control.expected > crash->treated.expected);
     assert_true(fabs(crash->first_devices) < 1e-9); /* not before */
-    flo_observe_study_free(study);
+    flo_observe_analysis_free(analysis);
 }
 
 /* One device crashes each hour, and always did; a control did so once. */
@@ -224,12 +225,12 @@ static void a_device_that_crashes_on_and_on_counts_once(void **state)
     live(world, 6, TREATED, 1);
     world->crashing = TREATED + 1;
     live(world, 1, TREATED, 1);
-    struct flo_observe_study *study = ask(world, TREATED);
-    const struct flo_study_crash *crash = &study->evidence.crash;
+    struct flo_observe_analysis *analysis = ask(world, TREATED);
+    const struct flo_analysis_crash *crash = &analysis->evidence.crash;
     assert_true(fabs(crash->past.devices - 8) < 1e-9);
     assert_true(fabs(crash->first_devices - 2) < 1e-9);
     assert_true(crash->first_hours > 8 * (DEVICES - 1));
-    flo_observe_study_free(study);
+    flo_observe_analysis_free(analysis);
 }
 
 static void updated_devices_of_one_site_are_no_comparison(void **state)
@@ -240,11 +241,11 @@ static void updated_devices_of_one_site_are_no_comparison(void **state)
     live(world, 20, 0, 1);
     ask_only(world, 0);
     live(world, 6, TREATED, 1.2);
-    struct flo_observe_study *study = ask(world, TREATED);
-    assert_int_equal(study->evidence.few_sites, 1);
-    assert_int_equal(p95_of(study)->treated.devices, 0);
-    assert_int_equal(p95_of(study)->control.devices, 0);
-    flo_observe_study_free(study);
+    struct flo_observe_analysis *analysis = ask(world, TREATED);
+    assert_int_equal(analysis->evidence.few_sites, 1);
+    assert_int_equal(p95_of(analysis)->treated.devices, 0);
+    assert_int_equal(p95_of(analysis)->control.devices, 0);
+    flo_observe_analysis_free(analysis);
 }
 
 static void load_on_the_whole_fleet_is_no_change(void **state)
@@ -277,12 +278,12 @@ static void a_start_of_the_controller_loses_no_evidence(void **state)
     assert_found(ask(world, TREATED), 1.2);
 }
 
-static void assert_wave(const struct flo_observe_study *study, int updated, int controls,
+static void assert_wave(const struct flo_observe_analysis *analysis, int updated, int controls,
                         double times)
 {
-    const struct flo_pooled_sums *wave = &study->evidence.wave[FLO_READING_TTFT_P95];
+    const struct flo_pooled_sums *wave = &analysis->evidence.wave[FLO_READING_TTFT_P95];
 
-    assert_true(study->is_new);
+    assert_true(analysis->is_new);
     assert_true(fabs(wave->updated - updated) < 1e-9);
     assert_true(fabs(wave->controls - controls) < 1e-9);
     assert_true(fabs(wave->change / updated - log(times)) < 0.02);
@@ -300,7 +301,7 @@ static void live_second(struct world *world)
     }
 }
 
-static struct flo_observe_study *ask_second(struct world *world, int swapped)
+static struct flo_observe_analysis *ask_second(struct world *world, int swapped)
 {
     return ask_in(world, "r-0001", 2, 1, swapped);
 }
@@ -314,29 +315,29 @@ static void a_wave_has_the_devices_and_controls_of_its_phase(void **state)
     live(world, 20, 0, 1);
     ask_only(world, 0);
     live(world, 6, TREATED, 1.3);
-    struct flo_observe_study *study = ask(world, TREATED);
-    assert_wave(study, TREATED, DEVICES - TREATED, 1.3);
-    flo_observe_study_free(study);
+    struct flo_observe_analysis *analysis = ask(world, TREATED);
+    assert_wave(analysis, TREATED, DEVICES - TREATED, 1.3);
+    flo_observe_analysis_free(analysis);
     live(world, 1, TREATED, 1.3);
-    study = ask_second(world, TREATED); /* nobody swapped yet */
-    assert_true(fabs(study->evidence.wave[FLO_READING_TTFT_P95].updated) < 1e-9);
-    flo_observe_study_free(study);
+    analysis = ask_second(world, TREATED); /* nobody swapped yet */
+    assert_true(fabs(analysis->evidence.wave[FLO_READING_TTFT_P95].updated) < 1e-9);
+    flo_observe_analysis_free(analysis);
     for (int i = 0; i < 7; i++) {
         live_second(world);
-        flo_observe_study_free(ask_second(world, TREATED + 10));
+        flo_observe_analysis_free(ask_second(world, TREATED + 10));
         if (i == 3) {
             flo_observer_save(world->observer);
             close_all(world);
             open_all(world);
             flo_observer_connected(world->observer, world->now_ms);
-            flo_observe_study_free(ask_second(world, TREATED + 10));
+            flo_observe_analysis_free(ask_second(world, TREATED + 10));
         }
     }
     world->now_ms += BLOCK_MS;
-    study = ask_second(world, TREATED + 10);
-    assert_wave(study, 10, DEVICES - TREATED - 10, 1);
-    assert_int_equal(p95_of(study)->treated.devices, TREATED + 10);
-    flo_observe_study_free(study);
+    analysis = ask_second(world, TREATED + 10);
+    assert_wave(analysis, 10, DEVICES - TREATED - 10, 1);
+    assert_int_equal(p95_of(analysis)->treated.devices, TREATED + 10);
+    flo_observe_analysis_free(analysis);
 }
 
 /* Rows on their way to another controller. */
@@ -479,13 +480,13 @@ static void without_its_past_a_device_is_not_compared(void **state)
     assert_int_equal(unlink(path), 0); /* ... and the file is lost */
     open_all(world);
     live(world, 6, TREATED, 1.2);
-    struct flo_observe_study *study = ask(world, TREATED);
+    struct flo_observe_analysis *analysis = ask(world, TREATED);
     live(world, 14, TREATED, 1.2);
-    flo_observe_study_free(study);
-    study = ask(world, TREATED);
-    assert_true(study->is_new);
-    assert_int_equal(p95_of(study)->treated.devices, 0);
-    flo_observe_study_free(study);
+    flo_observe_analysis_free(analysis);
+    analysis = ask(world, TREATED);
+    assert_true(analysis->is_new);
+    assert_int_equal(p95_of(analysis)->treated.devices, 0);
+    flo_observe_analysis_free(analysis);
 }
 
 /* Windows that devices kept while nobody listened are no readings. */
@@ -512,19 +513,19 @@ static void a_block_is_judged_once(void **state)
     struct world *world = *state;
 
     live(world, 20, 0, 1);
-    struct flo_observe_study *study = ask(world, 0);
-    uint32_t block = study->evidence.block;
-    assert_true(study->is_new);
-    flo_observe_study_free(study);
-    study = flo_observe_study_new(1);
-    snprintf(study->rollout, sizeof(study->rollout), "r-0001");
-    snprintf(study->model, sizeof(study->model), "tiny");
-    study->release = release(2);
-    study->block = block;
-    study->evidence.segment_count = 1;
-    assert_int_equal(flo_observer_study(world->observer, study, world->now_ms, NULL), 0);
-    assert_false(study->is_new);
-    flo_observe_study_free(study);
+    struct flo_observe_analysis *analysis = ask(world, 0);
+    uint32_t block = analysis->evidence.block;
+    assert_true(analysis->is_new);
+    flo_observe_analysis_free(analysis);
+    analysis = flo_observe_analysis_new(1);
+    snprintf(analysis->rollout, sizeof(analysis->rollout), "r-0001");
+    snprintf(analysis->model, sizeof(analysis->model), "tiny");
+    analysis->release = release(2);
+    analysis->block = block;
+    analysis->evidence.segment_count = 1;
+    assert_int_equal(flo_observer_analysis(world->observer, analysis, world->now_ms, NULL), 0);
+    assert_false(analysis->is_new);
+    flo_observe_analysis_free(analysis);
 }
 
 static void a_retired_device_leaves_both_arms(void **state)
@@ -537,9 +538,9 @@ static void a_retired_device_leaves_both_arms(void **state)
     live(world, 6, TREATED, 1.2);
     id_of(0, id);
     flo_observer_forget(world->observer, id);
-    struct flo_observe_study *study = ask(world, TREATED);
-    assert_int_equal(p95_of(study)->treated.devices, TREATED - 1);
-    flo_observe_study_free(study);
+    struct flo_observe_analysis *analysis = ask(world, TREATED);
+    assert_int_equal(p95_of(analysis)->treated.devices, TREATED - 1);
+    flo_observe_analysis_free(analysis);
 }
 
 /* The same id comes back: it is compared again. */
@@ -590,12 +591,12 @@ static void a_clock_that_is_set_back_loses_no_past(void **state)
     live_with(world, 1, 0, 3, 1, 2);
     ask_only_of(world, "r-0003", 3, 0);
     live_with(world, 6, TREATED, 3, 2.2, 2);
-    struct flo_observe_study *study = ask_of(world, "r-0003", 3, TREATED);
+    struct flo_observe_analysis *analysis = ask_of(world, "r-0003", 3, TREATED);
     const struct flo_ratio_segment *older =
-        &study->evidence.segments[0].arms[FLO_MEASURE_TTFT_P50].older;
+        &analysis->evidence.segments[0].arms[FLO_MEASURE_TTFT_P50].older;
     assert_int_equal(older->treated.devices, TREATED);
     assert_int_equal(older->control.devices, DEVICES - TREATED);
-    flo_observe_study_free(study);
+    flo_observe_analysis_free(analysis);
 }
 
 static void a_clock_that_is_set_back_after_the_swap_hides_nothing(void **state)
@@ -613,7 +614,7 @@ static void a_clock_that_is_set_back_after_the_swap_hides_nothing(void **state)
 
 /* ---- soon after another release ---- */
 
-static const struct flo_study_above *above_of(const struct flo_observe_study *s)
+static const struct flo_analysis_above *above_of(const struct flo_observe_analysis *s)
 {
     return &s->evidence.segments[0].above[FLO_MEASURE_TTFT_P50];
 }
@@ -630,18 +631,18 @@ static void a_hotfix_is_judged_in_twenty_minutes(void **state)
     live_with(world, 1, 0, 3, 1, 2);
     ask_only_of(world, "r-0003", 3, 0);
     live_with(world, 4, TREATED, 3, 2.2, 2);
-    struct flo_observe_study *study = ask_of(world, "r-0003", 3, TREATED);
+    struct flo_observe_analysis *analysis = ask_of(world, "r-0003", 3, TREATED);
     live_with(world, 1, TREATED, 3, 2.2, 2);
-    flo_observe_study_free(study);
-    study = ask_of(world, "r-0003", 3, TREATED);
+    flo_observe_analysis_free(analysis);
+    analysis = ask_of(world, "r-0003", 3, TREATED);
 
     const struct flo_ratio_segment *older =
-        &study->evidence.segments[0].arms[FLO_MEASURE_TTFT_P50].older;
+        &analysis->evidence.segments[0].arms[FLO_MEASURE_TTFT_P50].older;
     assert_int_equal(older->treated.devices, TREATED);
     assert_int_equal(older->control.devices, DEVICES - TREATED);
-    assert_int_equal(flo_plain_judge(&above_of(study)->treated, &above_of(study)->control),
+    assert_int_equal(flo_plain_judge(&above_of(analysis)->treated, &above_of(analysis)->control),
                      FLO_PLAIN_FAIL);
-    flo_observe_study_free(study);
+    flo_observe_analysis_free(analysis);
 }
 
 /* No release before it: nothing but the plain rule knows. */
@@ -652,15 +653,15 @@ static void a_first_release_that_is_young_is_judged(void **state)
     live_with(world, 4, 0, 3, 1, 2);
     ask_only_of(world, "r-0003", 3, 0);
     live_with(world, 5, TREATED, 3, 2, 2);
-    struct flo_observe_study *study = ask_of(world, "r-0003", 3, TREATED);
-    assert_int_equal(flo_plain_judge(&above_of(study)->treated, &above_of(study)->control),
+    struct flo_observe_analysis *analysis = ask_of(world, "r-0003", 3, TREATED);
+    assert_int_equal(flo_plain_judge(&above_of(analysis)->treated, &above_of(analysis)->control),
                      FLO_PLAIN_FAIL);
-    flo_observe_study_free(study);
+    flo_observe_analysis_free(analysis);
 }
 
 /* The swap is that quick: release 2 was twice as slow and went back, release 3
  * is as release 1 was. */
-static struct flo_observe_study *after_a_take_back(struct world *world, double times)
+static struct flo_observe_analysis *after_a_recall(struct world *world, double times)
 {
     live(world, 20, 0, 1);
     ask_only(world, 0);
@@ -677,30 +678,30 @@ static struct flo_observe_study *after_a_take_back(struct world *world, double t
     return ask_of(world, "r-0002", 3, TREATED);
 }
 
-static void assert_change(const struct flo_observe_study *study, double times)
+static void assert_change(const struct flo_observe_analysis *analysis, double times)
 {
     const struct flo_ratio_segment *p50 =
-        &study->evidence.segments[0].arms[FLO_MEASURE_TTFT_P50].ratio;
+        &analysis->evidence.segments[0].arms[FLO_MEASURE_TTFT_P50].ratio;
 
     assert_int_equal(p50->treated.devices, TREATED);
     assert_int_equal(p50->control.devices, DEVICES - TREATED);
     assert_true(fabs(p50->treated.mean - p50->control.mean - log(times)) < 0.02);
 }
 
-static void a_good_release_after_a_take_back_is_good(void **state)
+static void a_good_release_after_a_recall_is_good(void **state)
 {
-    struct flo_observe_study *study = after_a_take_back(*state, 1);
+    struct flo_observe_analysis *analysis = after_a_recall(*state, 1);
 
-    assert_change(study, 1);
-    flo_observe_study_free(study);
+    assert_change(analysis, 1);
+    flo_observe_analysis_free(analysis);
 }
 
-static void a_slow_release_after_a_take_back_is_slow(void **state)
+static void a_slow_release_after_a_recall_is_slow(void **state)
 {
-    struct flo_observe_study *study = after_a_take_back(*state, 1.2);
+    struct flo_observe_analysis *analysis = after_a_recall(*state, 1.2);
 
-    assert_change(study, 1.2);
-    flo_observe_study_free(study);
+    assert_change(analysis, 1.2);
+    flo_observe_analysis_free(analysis);
 }
 
 /* Devices go back while the next rollout is looked at already. */
@@ -716,9 +717,9 @@ static void devices_that_go_back_late_are_compared_too(void **state)
     live_with(world, 1, 0, 3, 1, 1);
     ask_only_of(world, "r-0002", 3, 0);
     live_with(world, 8, TREATED, 3, 1.2, 1);
-    struct flo_observe_study *study = ask_of(world, "r-0002", 3, TREATED);
-    assert_change(study, 1.2);
-    flo_observe_study_free(study);
+    struct flo_observe_analysis *analysis = ask_of(world, "r-0002", 3, TREATED);
+    assert_change(analysis, 1.2);
+    flo_observe_analysis_free(analysis);
 }
 
 /* The first look comes late: half an hour after the devices swapped. */
@@ -730,9 +731,9 @@ static void a_late_look_loses_no_past(void **state)
     live(world, 6, TREATED, 1.2);
     ask_only(world, TREATED);
     live(world, 6, TREATED, 1.2);
-    struct flo_observe_study *study = ask(world, TREATED);
-    assert_change(study, 1.2);
-    flo_observe_study_free(study);
+    struct flo_observe_analysis *analysis = ask(world, TREATED);
+    assert_change(analysis, 1.2);
+    flo_observe_analysis_free(analysis);
 }
 
 static struct flo_observe_bases *bases_of(struct world *world)
@@ -817,8 +818,8 @@ int main(void)
         TEST(a_clock_that_is_set_back_after_the_swap_hides_nothing),
         TEST(a_hotfix_is_judged_in_twenty_minutes),
         TEST(a_first_release_that_is_young_is_judged),
-        TEST(a_good_release_after_a_take_back_is_good),
-        TEST(a_slow_release_after_a_take_back_is_slow),
+        TEST(a_good_release_after_a_recall_is_good),
+        TEST(a_slow_release_after_a_recall_is_slow),
         TEST(devices_that_go_back_late_are_compared_too),
         TEST(a_late_look_loses_no_past),
     };

@@ -518,7 +518,7 @@ static void an_old_rollout_that_cannot_be_read_stops_no_emergency(void **state)
 
 /* All have 2.2.0 and are told to run it; 2.1.0 is taken back (o-0003), as if
  * four days ago. */
-static void take_back_long_ago(struct world *world, char *id)
+static void recall_long_ago(struct world *world, char *id)
 {
     bring_to_two_releases(world);
     assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
@@ -537,7 +537,7 @@ static void an_emergency_rollback_stays_in_the_list_while_awaited(void **state)
     struct world *world = *state;
     char id[FLO_NAME_MAX + 1];
 
-    take_back_long_ago(world, id);
+    recall_long_ago(world, id);
     assert_string_equal(op_of(world, ids[0]), "deploy");
     assert_renewed(world, "o-1002", "rollback");
 }
@@ -548,7 +548,7 @@ static void an_emergency_rollback_is_not_signed_again_for_nobody(void **state)
     char id[FLO_NAME_MAX + 1];
     char text[256];
 
-    take_back_long_ago(world, id);
+    recall_long_ago(world, id);
     snprintf(text, sizeof(text), "{\"v\":1,\"order\":\"%s\",\"outcome\":\"done\"}", id);
     send(world, 0, "ack", text);
     send(world, 1, "ack", text);

@@ -353,16 +353,16 @@ static void everybody_has_it(struct world *world)
     assert_int_equal(entry->core.state, FLO_ROLLOUT_COMPLETED);
 }
 
-static void take_back(struct world *world, const char *group, char *order)
+static void recall(struct world *world, const char *group, char *order)
 {
     assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
-    assert_int_equal(flo_orders_take_back(world->controller,
-                                          &(struct flo_take_back){.release = "tiny@2.1.0",
-                                                                  .group = group,
-                                                                  .is_yanked = true,
-                                                                  .by = "ops",
-                                                                  .reason = "bad"},
-                                          order, &world->err),
+    assert_int_equal(flo_orders_recall(world->controller,
+                                       &(struct flo_recall){.release = "tiny@2.1.0",
+                                                            .group = group,
+                                                            .is_yanked = true,
+                                                            .by = "ops",
+                                                            .reason = "bad"},
+                                       order, &world->err),
                      0);
     assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
 }
@@ -386,7 +386,7 @@ static void a_completed_rollout_that_is_taken_back_says_so(void **state)
     char order[FLO_NAME_MAX + 1];
 
     everybody_has_it(world);
-    take_back(world, "all", order);
+    recall(world, "all", order);
     assert_int_equal(flo_rollouts_find(world->controller, "r-0001", &entry, &world->err), 0);
     assert_int_equal(entry->core.state, FLO_ROLLOUT_ROLLING_BACK);
     for (size_t i = 0; i < FLO_COUNT(ids); i++) {
@@ -404,7 +404,7 @@ static void of_a_completed_rollout_one_group_may_be_taken_back(void **state)
     char order[FLO_NAME_MAX + 1];
 
     everybody_has_it(world);
-    take_back(world, "lab", order);
+    recall(world, "lab", order);
     done(world, NEWCOMER, order);
     assert_int_equal(flo_rollouts_find(world->controller, "r-0001", &entry, &world->err), 0);
 

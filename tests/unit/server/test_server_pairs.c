@@ -75,45 +75,45 @@ static void live(struct world *world, int blocks, struct side old, struct side n
 static const struct side OLD = {.model = "tiny", .release = 1, .us = 20000};
 static const struct side NEW = {.model = "tiny-b", .release = 2, .us = 20000};
 
-static struct flo_observe_study *ask(struct world *world)
+static struct flo_observe_analysis *ask(struct world *world)
 {
-    struct flo_observe_study *study = flo_observe_study_new(DEVICES);
+    struct flo_observe_analysis *analysis = flo_observe_analysis_new(DEVICES);
 
-    snprintf(study->rollout, sizeof(study->rollout), "r-0001");
-    snprintf(study->model, sizeof(study->model), "tiny-b");
-    snprintf(study->split_of, sizeof(study->split_of), "tiny");
-    study->release = release(2);
-    study->heartbeat_ms = 60000;
-    study->evidence.segment_count = 1;
-    study->member_count = DEVICES;
+    snprintf(analysis->rollout, sizeof(analysis->rollout), "r-0001");
+    snprintf(analysis->model, sizeof(analysis->model), "tiny-b");
+    snprintf(analysis->split_of, sizeof(analysis->split_of), "tiny");
+    analysis->release = release(2);
+    analysis->heartbeat_ms = 60000;
+    analysis->evidence.segment_count = 1;
+    analysis->member_count = DEVICES;
     for (int d = 0; d < DEVICES; d++) {
-        id_of(d, study->members[d].device);
-        study->members[d].way = FLO_MEMBER_SWAPPED;
+        id_of(d, analysis->members[d].device);
+        analysis->members[d].way = FLO_MEMBER_SWAPPED;
     }
-    assert_int_equal(flo_observer_study(world->observer, study, world->now_ms, NULL), 0);
-    return study;
+    assert_int_equal(flo_observer_analysis(world->observer, analysis, world->now_ms, NULL), 0);
+    return analysis;
 }
 
 static void ask_only(struct world *world)
 {
-    flo_observe_study_free(ask(world));
+    flo_observe_analysis_free(ask(world));
 }
 
-/* The study sees so many devices with this difference. */
+/* The analysis sees so many devices with this difference. */
 static void assert_found(struct world *world, int devices, double times)
 {
-    struct flo_observe_study *study = ask(world);
+    struct flo_observe_analysis *analysis = ask(world);
     const struct flo_ratio_segment *speed =
-        &study->evidence.segments[0].arms[FLO_MEASURE_TOKEN_P50].ratio;
+        &analysis->evidence.segments[0].arms[FLO_MEASURE_TOKEN_P50].ratio;
 
-    assert_true(study->is_new);
+    assert_true(analysis->is_new);
     assert_int_equal(speed->treated.devices, devices);
     assert_int_equal(speed->control.devices, devices);
     if (devices > 0) {
         assert_true(fabs(speed->treated.mean - log(times)) < 0.01);
         assert_true(fabs(speed->control.mean) < 1e-9);
     }
-    flo_observe_study_free(study);
+    flo_observe_analysis_free(analysis);
 }
 
 static void begin(struct world *world, struct side new)
@@ -143,10 +143,10 @@ static void an_equal_release_shows_no_difference(void **state)
     live(world, 8, OLD, NEW);
     assert_found(world, DEVICES, 1);
     live(world, 1, OLD, NEW);
-    struct flo_observe_study *study = ask(world);
-    assert_int_equal(study->evidence.segments[0].arms[FLO_MEASURE_GOLDEN].ratio.treated.devices,
+    struct flo_observe_analysis *analysis = ask(world);
+    assert_int_equal(analysis->evidence.segments[0].arms[FLO_MEASURE_GOLDEN].ratio.treated.devices,
                      0); /* each model has golden answers of its own */
-    flo_observe_study_free(study);
+    flo_observe_analysis_free(analysis);
 }
 
 static void another_release_on_either_side_begins_again(void **state)
@@ -180,7 +180,7 @@ static void errors_feedback_and_crashes_are_counted_by_side(void **state)
 {
     struct world *world = *state;
     struct side old = OLD, new = NEW;
-    const struct flo_study_segment *segment;
+    const struct flo_analysis_segment *segment;
 
     begin(world, NEW);
     old.good = 4;
@@ -189,8 +189,8 @@ static void errors_feedback_and_crashes_are_counted_by_side(void **state)
     new.bad = 3;
     new.restarts = 1;
     live(world, 4, old, new);
-    struct flo_observe_study *study = ask(world);
-    segment = &study->evidence.segments[0];
+    struct flo_observe_analysis *analysis = ask(world);
+    segment = &analysis->evidence.segments[0];
     const struct flo_statistic_arms *errors = &segment->arms[FLO_MEASURE_ERRORS],
                                     *feedback = &segment->arms[FLO_MEASURE_FEEDBACK],
                                     *crashes = &segment->arms[FLO_MEASURE_CRASHES];
@@ -205,9 +205,9 @@ static void errors_feedback_and_crashes_are_counted_by_side(void **state)
     assert_true(crashes->count.treated.events >= DEVICES);
     assert_true(crashes->count.treated.events <= 2 * DEVICES); /* an hour: one */
     assert_true(crashes->count.control.events == 0);
-    assert_int_equal(study->evidence.treated, DEVICES);
-    assert_int_equal(study->evidence.controls, DEVICES);
-    flo_observe_study_free(study);
+    assert_int_equal(analysis->evidence.treated, DEVICES);
+    assert_int_equal(analysis->evidence.controls, DEVICES);
+    flo_observe_analysis_free(analysis);
 }
 
 static void a_retired_device_leaves_the_comparison(void **state)
@@ -220,11 +220,12 @@ static void a_retired_device_leaves_the_comparison(void **state)
     id_of(0, id);
     flo_observer_forget(world->observer, id);
     live(world, 1, OLD, NEW);
-    struct flo_observe_study *study = ask(world);
-    assert_int_equal(study->evidence.treated, DEVICES); /* it came again */
-    assert_int_equal(study->evidence.segments[0].arms[FLO_MEASURE_TOKEN_P50].ratio.treated.devices,
-                     DEVICES - 1);
-    flo_observe_study_free(study);
+    struct flo_observe_analysis *analysis = ask(world);
+    assert_int_equal(analysis->evidence.treated, DEVICES); /* it came again */
+    assert_int_equal(
+        analysis->evidence.segments[0].arms[FLO_MEASURE_TOKEN_P50].ratio.treated.devices,
+        DEVICES - 1);
+    flo_observe_analysis_free(analysis);
 }
 
 static void the_sums_begin_again_with_the_controller(void **state)

@@ -76,7 +76,7 @@ static void who_failed_comes_first_then_who_is_under_way(void **state)
         }
         assert_int_equal(count, limit < 5 ? limit : 5);
     }
-    entry->core.members[0].lapse = FLO_LAPSE_SILENT;
+    entry->core.members[0].lateness = FLO_LATENESS_SILENT;
     assert_string_equal(first(world, entry, 2), "gw-3 gw-10");
 }
 

@@ -4,7 +4,7 @@
 
 #include "server-stub/state/forecast/cost.h"
 #include "server-stub/telemetry/observe/observe.h"
-#include "tests/unit/server/study_sites.h"
+#include "tests/unit/server/analysis_sites.h"
 
 static json_t *sight_of(const struct flo_rollout *core, const struct flo_forecast_costs *costs)
 {
@@ -42,7 +42,7 @@ static void the_plan_counts_devices_that_take_the_release(void **state)
 
     enrol_sites(world);
     struct flo_rollout *core = &create(world, "{\"release\":\"tiny@2.1.0\"}")->core;
-    core->study.spread = 0.0875;
+    core->analysis.spread = 0.0875;
     for (uint32_t i = 0; i < core->phase_count; i++) {
         costs->phases[i].takes = core->phases[i].members;
     }
@@ -114,7 +114,7 @@ static struct flo_observe_bases *bases_of(const struct flo_rollout *core, enum f
 
     bases->block = 6000001;
     bases->block_ms = FLO_BLOCK_MS;
-    bases->past = (struct flo_study_past){
+    bases->past = (struct flo_analysis_past){
         .errors = 2400, .requests = 1200000, .blocks = 10000, .crashes = 16, .hours = 8000};
     for (size_t i = 0; i < bases->count; i++) {
         for (int k = 0; k < FLO_READING_COUNT; k++) {

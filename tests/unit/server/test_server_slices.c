@@ -89,56 +89,57 @@ static void live(struct world *world, int blocks, int updated, double slower, do
     }
 }
 
-static struct flo_observe_study *ask(struct world *world, int swapped)
+static struct flo_observe_analysis *ask(struct world *world, int swapped)
 {
-    struct flo_observe_study *study = flo_observe_study_new(DEVICES);
+    struct flo_observe_analysis *analysis = flo_observe_analysis_new(DEVICES);
 
-    snprintf(study->rollout, sizeof(study->rollout), "r-0001");
-    snprintf(study->model, sizeof(study->model), "tiny");
-    study->release = release(2);
-    study->heartbeat_ms = 60000;
-    study->evidence.segment_count = 1;
-    study->member_count = DEVICES;
+    snprintf(analysis->rollout, sizeof(analysis->rollout), "r-0001");
+    snprintf(analysis->model, sizeof(analysis->model), "tiny");
+    analysis->release = release(2);
+    analysis->heartbeat_ms = 60000;
+    analysis->evidence.segment_count = 1;
+    analysis->member_count = DEVICES;
     /* The class of hardware, the site, and both. */
-    study->label_count = world->is_paired ? 3 : 2;
-    study->values = calloc(3 * DEVICES, sizeof(*study->values));
-    study->labels = calloc(3, sizeof(*study->labels));
-    study->labels[0] = (struct flo_slice_label){.values = study->values, .count = 2, .judged = 2};
-    study->labels[1] = (struct flo_slice_label){
-        .values = study->values + DEVICES, .count = SITES, .judged = SITES};
-    study->labels[2] = (struct flo_slice_label){.values = study->values + 2 * DEVICES,
-                                                .count = 2 * SITES,
-                                                .judged = 2 * SITES,
-                                                .needs_own = true};
-    study->weights[FLO_MEASURE_TTFT_P50] = 0.2;
-    study->weights[FLO_MEASURE_ERRORS] = 0.13;
-    study->weights[FLO_MEASURE_CRASHES] = 0.1;
+    analysis->label_count = world->is_paired ? 3 : 2;
+    analysis->values = calloc(3 * DEVICES, sizeof(*analysis->values));
+    analysis->labels = calloc(3, sizeof(*analysis->labels));
+    analysis->labels[0] =
+        (struct flo_slice_label){.values = analysis->values, .count = 2, .judged = 2};
+    analysis->labels[1] = (struct flo_slice_label){
+        .values = analysis->values + DEVICES, .count = SITES, .judged = SITES};
+    analysis->labels[2] = (struct flo_slice_label){.values = analysis->values + 2 * DEVICES,
+                                                   .count = 2 * SITES,
+                                                   .judged = 2 * SITES,
+                                                   .needs_own = true};
+    analysis->weights[FLO_MEASURE_TTFT_P50] = 0.2;
+    analysis->weights[FLO_MEASURE_ERRORS] = 0.13;
+    analysis->weights[FLO_MEASURE_CRASHES] = 0.1;
     for (int d = 0; d < DEVICES; d++) {
-        id_of(d, study->members[d].device);
-        study->members[d].way =
+        id_of(d, analysis->members[d].device);
+        analysis->members[d].way =
             has_release(world, d, swapped) ? FLO_MEMBER_SWAPPED : FLO_MEMBER_WAITS;
-        study->members[d].is_probe = world->probes_from > 0 && d >= world->probes_from;
-        study->values[d] = (uint16_t)(1 + class_of(d));
-        study->values[DEVICES + d] = (uint16_t)(1 + site_of(d));
-        study->values[2 * DEVICES + d] = (uint16_t)(1 + 2 * site_of(d) + class_of(d));
+        analysis->members[d].is_probe = world->probes_from > 0 && d >= world->probes_from;
+        analysis->values[d] = (uint16_t)(1 + class_of(d));
+        analysis->values[DEVICES + d] = (uint16_t)(1 + site_of(d));
+        analysis->values[2 * DEVICES + d] = (uint16_t)(1 + 2 * site_of(d) + class_of(d));
     }
-    assert_int_equal(flo_observer_study(world->observer, study, world->now_ms, NULL), 0);
-    return study;
+    assert_int_equal(flo_observer_analysis(world->observer, analysis, world->now_ms, NULL), 0);
+    return analysis;
 }
 
 static void ask_only(struct world *world, int swapped)
 {
-    flo_observe_study_free(ask(world, swapped));
+    flo_observe_analysis_free(ask(world, swapped));
 }
 
 /* Its devices are listed, the slowest of the updated ones first. */
-static void assert_devices(const struct flo_observe_study *study, uint32_t updated)
+static void assert_devices(const struct flo_observe_analysis *analysis, uint32_t updated)
 {
-    const struct flo_study_slices *slices = &study->evidence.slices;
+    const struct flo_analysis_slices *slices = &analysis->evidence.slices;
 
     assert_int_equal(slices->device_count, DEVICES / SITES);
     for (size_t i = 0; i < slices->device_count; i++) {
-        const struct flo_study_device *one = &slices->devices[i];
+        const struct flo_analysis_device *one = &slices->devices[i];
         assert_int_equal(one->row, 0);
         assert_int_equal(one->wave > 0, i < updated);
         assert_true(one->has_effect);
@@ -147,14 +148,14 @@ static void assert_devices(const struct flo_observe_study *study, uint32_t updat
     }
 }
 
-static void assert_bad_site(const struct flo_observe_study *study, uint32_t updated)
+static void assert_bad_site(const struct flo_observe_analysis *analysis, uint32_t updated)
 {
-    const struct flo_study_slices *slices = &study->evidence.slices;
+    const struct flo_analysis_slices *slices = &analysis->evidence.slices;
 
     assert_int_equal(slices->count, 1);
     assert_true(slices->rows[0].is_culprit);
-    assert_int_equal(study->found[0].slice.label, 1);
-    assert_int_equal(study->found[0].slice.value, 1 + BAD);
+    assert_int_equal(analysis->found[0].slice.label, 1);
+    assert_int_equal(analysis->found[0].slice.value, 1 + BAD);
     assert_int_equal(slices->rows[0].updated, updated);
     assert_int_equal(slices->rows[0].far, updated);
     assert_int_equal(slices->rows[0].members, DEVICES / SITES);
@@ -162,7 +163,7 @@ static void assert_bad_site(const struct flo_observe_study *study, uint32_t upda
     assert_true(slices->rows[0].has_elsewhere);
     assert_true(fabs(slices->rows[0].elsewhere) < 0.05);
     assert_int_equal(slices->changed_count, 0);
-    assert_devices(study, updated);
+    assert_devices(analysis, updated);
 }
 
 static void a_release_that_is_slow_at_one_site_names_it(void **state)
@@ -172,9 +173,9 @@ static void a_release_that_is_slow_at_one_site_names_it(void **state)
     live(world, 20, 0, 1, 1);
     ask_only(world, 0);
     live(world, 8, 4 * SITES, 2, 1);
-    struct flo_observe_study *study = ask(world, 4 * SITES);
-    assert_bad_site(study, 4);
-    flo_observe_study_free(study);
+    struct flo_observe_analysis *analysis = ask(world, 4 * SITES);
+    assert_bad_site(analysis, 4);
+    flo_observe_analysis_free(analysis);
 }
 
 /* Half of the site has it: neither the site nor the class of hardware is held
@@ -187,17 +188,17 @@ static void a_pair_of_labels_is_named_and_not_its_site(void **state)
     live(world, 20, 0, 1, 1);
     ask_only(world, 0);
     live(world, 8, 8 * SITES, 2, 1);
-    struct flo_observe_study *study = ask(world, 8 * SITES);
-    const struct flo_study_slices *slices = &study->evidence.slices;
+    struct flo_observe_analysis *analysis = ask(world, 8 * SITES);
+    const struct flo_analysis_slices *slices = &analysis->evidence.slices;
     assert_int_equal(slices->count, 1);
     assert_true(slices->rows[0].is_culprit);
-    assert_int_equal(study->found[0].slice.label, 2);
-    assert_int_equal(study->found[0].slice.value, 1 + 2 * BAD);
+    assert_int_equal(analysis->found[0].slice.label, 2);
+    assert_int_equal(analysis->found[0].slice.value, 1 + 2 * BAD);
     assert_int_equal(slices->rows[0].members, DEVICES / SITES / 2);
     assert_int_equal(slices->rows[0].updated, 4);
     assert_int_equal(slices->rows[0].far, 4);
     assert_true(fabs(slices->rows[0].told.effect - log(2)) < 0.05);
-    flo_observe_study_free(study);
+    flo_observe_analysis_free(analysis);
 }
 
 /* The pair holds what is slow of the site, so it explains no more. */
@@ -209,9 +210,9 @@ static void a_site_that_is_worse_as_a_whole_is_named_and_no_pair(void **state)
     ask_only(world, 0);
     live(world, 8, 4 * SITES, 2, 1);
     world->is_paired = true; /* in the scan alone */
-    struct flo_observe_study *study = ask(world, 4 * SITES);
-    assert_bad_site(study, 4);
-    flo_observe_study_free(study);
+    struct flo_observe_analysis *analysis = ask(world, 4 * SITES);
+    assert_bad_site(analysis, 4);
+    flo_observe_analysis_free(analysis);
 }
 
 /* Three are needed: where one or two are, more follow, at the site and at the
@@ -225,8 +226,8 @@ static void slices_whose_one_device_is_far_ask_for_more(void **state)
     live(world, 20, 0, 1, 1);
     ask_only(world, 0);
     live(world, 8, SITES, 2, 1);
-    struct flo_observe_study *study = ask(world, SITES);
-    const struct flo_study_evidence *evidence = &study->evidence;
+    struct flo_observe_analysis *analysis = ask(world, SITES);
+    const struct flo_analysis_evidence *evidence = &analysis->evidence;
     bool has_site = false;
     bool has_pair = false;
     id_of(BAD, id);
@@ -234,12 +235,13 @@ static void slices_whose_one_device_is_far_ask_for_more(void **state)
     for (uint32_t i = 0; i < 2; i++) {
         assert_string_equal(evidence->probes[i].device, id);
         assert_true(fabs(evidence->probes[i].least - log(2)) < 0.05);
-        has_site = has_site || (study->probed[i].label == 1 && study->probed[i].value == 1 + BAD);
-        has_pair =
-            has_pair || (study->probed[i].label == 2 && study->probed[i].value == 1 + 2 * BAD);
+        has_site =
+            has_site || (analysis->probed[i].label == 1 && analysis->probed[i].value == 1 + BAD);
+        has_pair = has_pair ||
+                   (analysis->probed[i].label == 2 && analysis->probed[i].value == 1 + 2 * BAD);
     }
     assert_true(has_site && has_pair);
-    flo_observe_study_free(study);
+    flo_observe_analysis_free(analysis);
 }
 
 /* They were quicker than the first look at the rollout. */
@@ -250,9 +252,9 @@ static void devices_that_swapped_before_the_first_look_are_a_wave(void **state)
     live(world, 20, 0, 1, 1);
     ask_only(world, 4 * SITES);
     live(world, 8, 4 * SITES, 2, 1);
-    struct flo_observe_study *study = ask(world, 4 * SITES);
-    assert_bad_site(study, 4);
-    flo_observe_study_free(study);
+    struct flo_observe_analysis *analysis = ask(world, 4 * SITES);
+    assert_bad_site(analysis, 4);
+    flo_observe_analysis_free(analysis);
 }
 
 /* A shock on devices of both releases is no matter of the release. */
@@ -263,19 +265,19 @@ static void a_site_that_changed_is_no_culprit(void **state)
     live(world, 20, 0, 1, 1);
     ask_only(world, 0);
     live(world, 8, 4 * SITES, 1, 1.6);
-    struct flo_observe_study *study = ask(world, 4 * SITES);
-    const struct flo_study_slices *slices = &study->evidence.slices;
+    struct flo_observe_analysis *analysis = ask(world, 4 * SITES);
+    const struct flo_analysis_slices *slices = &analysis->evidence.slices;
     assert_int_equal(slices->count, 0);
     assert_int_equal(slices->changed_count, 1);
-    assert_int_equal(study->moved[0].value, 1 + BAD);
+    assert_int_equal(analysis->moved[0].value, 1 + BAD);
     assert_true(slices->changed[0].has_both);
     assert_true(fabs(slices->changed[0].shift - log(1.6)) < 0.05);
     assert_int_equal(slices->device_count, DEVICES / SITES);
     for (size_t i = 0; i < slices->device_count; i++) { /* of both releases */
-        assert_int_equal(slices->devices[i].row, FLO_STUDY_SLICES_MAX);
+        assert_int_equal(slices->devices[i].row, FLO_ANALYSIS_SLICES_MAX);
         assert_true(fabs(slices->devices[i].effect - log(1.6)) < 0.1);
     }
-    flo_observe_study_free(study);
+    flo_observe_analysis_free(analysis);
 }
 
 /* The site changes between two waves: each has its own controls. */
@@ -289,9 +291,9 @@ static void a_site_that_changes_between_two_waves_is_no_culprit(void **state)
     ask_only(world, 2 * SITES);
     live(world, 12, 2 * SITES, 1, 1.6);
     live(world, 8, 6 * SITES, 1, 1.6);
-    struct flo_observe_study *study = ask(world, 6 * SITES);
-    assert_int_equal(study->evidence.slices.count, 0);
-    flo_observe_study_free(study);
+    struct flo_observe_analysis *analysis = ask(world, 6 * SITES);
+    assert_int_equal(analysis->evidence.slices.count, 0);
+    flo_observe_analysis_free(analysis);
 }
 
 static void two_waves_name_a_site_together(void **state)
@@ -301,13 +303,13 @@ static void two_waves_name_a_site_together(void **state)
     live(world, 20, 0, 1, 1);
     ask_only(world, 0);
     live(world, 12, 1 * SITES, 2, 1);
-    struct flo_observe_study *study = ask(world, 1 * SITES);
-    assert_int_equal(study->evidence.slices.count, 0); /* one device there */
-    flo_observe_study_free(study);
+    struct flo_observe_analysis *analysis = ask(world, 1 * SITES);
+    assert_int_equal(analysis->evidence.slices.count, 0); /* one device there */
+    flo_observe_analysis_free(analysis);
     live(world, 8, 4 * SITES, 2, 1);
-    study = ask(world, 4 * SITES);
-    assert_bad_site(study, 4);
-    flo_observe_study_free(study);
+    analysis = ask(world, 4 * SITES);
+    assert_bad_site(analysis, 4);
+    flo_observe_analysis_free(analysis);
 }
 
 /* The last two controls of a site are few: one of them that reads faster for a
@@ -322,9 +324,9 @@ static void one_quick_control_of_two_names_no_site(void **state)
     ask_only(world, DEVICES - 2 * SITES);
     world->quick = DEVICES - SITES + BAD;
     live(world, 8, DEVICES - 2 * SITES, 1, 1);
-    struct flo_observe_study *study = ask(world, DEVICES - 2 * SITES);
-    assert_int_equal(study->evidence.slices.count, 0);
-    flo_observe_study_free(study);
+    struct flo_observe_analysis *analysis = ask(world, DEVICES - 2 * SITES);
+    assert_int_equal(analysis->evidence.slices.count, 0);
+    flo_observe_analysis_free(analysis);
 }
 
 static void two_controls_name_a_site_that_is_slower(void **state)
@@ -334,11 +336,11 @@ static void two_controls_name_a_site_that_is_slower(void **state)
     live(world, 18, 0, 1, 1);
     ask_only(world, 0);
     live(world, 8, DEVICES - 2 * SITES, 2, 1);
-    struct flo_observe_study *study = ask(world, DEVICES - 2 * SITES);
-    assert_int_equal(study->evidence.slices.count, 1);
-    assert_int_equal(study->evidence.slices.rows[0].controls, 2);
-    assert_true(study->evidence.slices.rows[0].is_culprit);
-    flo_observe_study_free(study);
+    struct flo_observe_analysis *analysis = ask(world, DEVICES - 2 * SITES);
+    assert_int_equal(analysis->evidence.slices.count, 1);
+    assert_int_equal(analysis->evidence.slices.rows[0].controls, 2);
+    assert_true(analysis->evidence.slices.rows[0].is_culprit);
+    flo_observe_analysis_free(analysis);
 }
 
 static void a_good_release_names_no_site(void **state)
@@ -349,9 +351,9 @@ static void a_good_release_names_no_site(void **state)
     ask_only(world, 0);
     for (int i = 0; i < 24; i++) {
         live(world, 2, 4 * SITES, 1, 1);
-        struct flo_observe_study *study = ask(world, 4 * SITES);
-        assert_int_equal(study->evidence.slices.count, 0);
-        flo_observe_study_free(study);
+        struct flo_observe_analysis *analysis = ask(world, 4 * SITES);
+        assert_int_equal(analysis->evidence.slices.count, 0);
+        flo_observe_analysis_free(analysis);
     }
 }
 
@@ -375,9 +377,9 @@ static void a_start_of_the_controller_loses_no_wave(void **state)
     start_again(world);
     ask_only(world, 4 * SITES);
     live(world, 2, 4 * SITES, 2, 1);
-    struct flo_observe_study *study = ask(world, 4 * SITES);
-    assert_bad_site(study, 4);
-    flo_observe_study_free(study);
+    struct flo_observe_analysis *analysis = ask(world, 4 * SITES);
+    assert_bad_site(analysis, 4);
+    flo_observe_analysis_free(analysis);
 }
 
 /* The second wave begins after it, with the controls of both. */
@@ -393,17 +395,17 @@ static void a_wave_after_a_start_has_its_own_controls(void **state)
     ask_only(world, 2 * SITES);
     live(world, 12, 2 * SITES, 1, 1.6);
     live(world, 8, 6 * SITES, 1, 1.6);
-    struct flo_observe_study *study = ask(world, 6 * SITES);
-    assert_int_equal(study->evidence.slices.count, 0);
-    flo_observe_study_free(study);
+    struct flo_observe_analysis *analysis = ask(world, 6 * SITES);
+    assert_int_equal(analysis->evidence.slices.count, 0);
+    flo_observe_analysis_free(analysis);
 }
 
 static uint8_t waves_kept(const struct world *world)
 {
-    for (size_t i = 0; i < FLO_OBSERVER_ROSTERS_MAX; i++) {
-        const struct flo_observer_roster *roster = &world->observer->rosters[i];
-        if (strcmp(roster->name, "r-0001") == 0) {
-            return roster->kept.waves.count;
+    for (size_t i = 0; i < FLO_OBSERVER_COHORTS_MAX; i++) {
+        const struct flo_observer_cohort *cohort = &world->observer->cohorts[i];
+        if (strcmp(cohort->name, "r-0001") == 0) {
+            return cohort->kept.waves.count;
         }
     }
     return 0;
@@ -445,14 +447,14 @@ static void a_probe_is_a_wave_of_its_own(void **state)
     assert_int_equal(waves_kept(world), 2);
 }
 
-static const struct flo_study_slice *errors_of(const struct flo_observe_study *study)
+static const struct flo_analysis_slice *errors_of(const struct flo_observe_analysis *analysis)
 {
-    const struct flo_study_slices *slices = &study->evidence.slices;
+    const struct flo_analysis_slices *slices = &analysis->evidence.slices;
 
     for (uint32_t i = 0; i < slices->count; i++) {
         if (slices->rows[i].measure == FLO_MEASURE_ERRORS) {
-            assert_int_equal(study->found[i].slice.label, 1);
-            assert_int_equal(study->found[i].slice.value, 1 + BAD);
+            assert_int_equal(analysis->found[i].slice.label, 1);
+            assert_int_equal(analysis->found[i].slice.value, 1 + BAD);
             return &slices->rows[i];
         }
     }
@@ -462,7 +464,7 @@ static const struct flo_study_slice *errors_of(const struct flo_observe_study *s
 static void errors_that_come_with_the_release_name_their_site(void **state)
 {
     struct world *world = *state;
-    char text[FLO_STUDY_TEXT];
+    char text[FLO_ANALYSIS_TEXT];
 
     live(world, 20, 0, 1, 1);
     ask_only(world, 0);
@@ -471,17 +473,17 @@ static void errors_that_come_with_the_release_name_their_site(void **state)
     start_again(world);
     ask_only(world, 4 * SITES);
     live(world, 4, 4 * SITES, 1, 1);
-    struct flo_observe_study *study = ask(world, 4 * SITES);
-    const struct flo_study_slice *row = errors_of(study);
+    struct flo_observe_analysis *analysis = ask(world, 4 * SITES);
+    const struct flo_analysis_slice *row = errors_of(analysis);
     assert_non_null(row);
     assert_true(row->is_culprit);
     assert_int_equal(row->updated, 4);
     assert_int_equal(row->far, 4);
     assert_int_equal(row->controls, DEVICES / SITES - 4);
-    flo_study_slice_text(row, FLO_END_HELD, text);
+    flo_analysis_slice_text(row, FLO_END_HELD, text);
     assert_non_null(strstr(text, ": 4 of 4 updated devices far above their own "
                                  "past, 0 of 16 others there: held there"));
-    flo_observe_study_free(study);
+    flo_observe_analysis_free(analysis);
 }
 
 static void errors_on_devices_of_both_releases_name_no_site(void **state)
@@ -492,9 +494,9 @@ static void errors_on_devices_of_both_releases_name_no_site(void **state)
     ask_only(world, 0);
     world->failing = EVERYBODY;
     live(world, 8, 4 * SITES, 1, 1);
-    struct flo_observe_study *study = ask(world, 4 * SITES);
-    assert_null(errors_of(study));
-    flo_observe_study_free(study);
+    struct flo_observe_analysis *analysis = ask(world, 4 * SITES);
+    assert_null(errors_of(analysis));
+    flo_observe_analysis_free(analysis);
 }
 
 /* Their row is lost, and rows of who swapped in them are not: nothing is left
@@ -516,10 +518,10 @@ static void devices_of_waves_that_were_lost_name_no_site(void **state)
     ask_only(world, 4 * SITES);
     live(world, 24, 4 * SITES, 1, 1);
     live(world, 8, 6 * SITES, 1, 1);
-    struct flo_observe_study *study = ask(world, 6 * SITES);
-    assert_null(errors_of(study));
-    assert_int_equal(study->evidence.slices.count, 0);
-    flo_observe_study_free(study);
+    struct flo_observe_analysis *analysis = ask(world, 6 * SITES);
+    assert_null(errors_of(analysis));
+    assert_int_equal(analysis->evidence.slices.count, 0);
+    flo_observe_analysis_free(analysis);
 }
 
 /* Three at a site are needed: where one or two are, more follow. */
@@ -532,35 +534,35 @@ static void errors_of_one_device_ask_for_more_at_its_site(void **state)
     ask_only(world, 0);
     world->failing = UPDATED;
     live(world, 8, SITES, 1, 1);
-    struct flo_observe_study *study = ask(world, SITES);
-    assert_null(errors_of(study));
-    assert_int_equal(study->evidence.probe_count, 1);
-    assert_true(study->evidence.probes[0].is_count);
+    struct flo_observe_analysis *analysis = ask(world, SITES);
+    assert_null(errors_of(analysis));
+    assert_int_equal(analysis->evidence.probe_count, 1);
+    assert_true(analysis->evidence.probes[0].is_count);
     id_of(BAD, bad);
-    assert_string_equal(study->evidence.probes[0].device, bad);
-    flo_observe_study_free(study);
+    assert_string_equal(analysis->evidence.probes[0].device, bad);
+    flo_observe_analysis_free(analysis);
 }
 
 /* All of the site have it: nobody there can tell. */
 static void a_site_without_a_control_is_unclear(void **state)
 {
     struct world *world = *state;
-    char text[FLO_STUDY_TEXT];
+    char text[FLO_ANALYSIS_TEXT];
 
     world->all_of_bad = true;
     live(world, 20, 0, 1, 1);
     ask_only(world, 0);
     live(world, 8, 4 * SITES, 2, 1);
-    struct flo_observe_study *study = ask(world, 4 * SITES);
-    const struct flo_study_slices *slices = &study->evidence.slices;
+    struct flo_observe_analysis *analysis = ask(world, 4 * SITES);
+    const struct flo_analysis_slices *slices = &analysis->evidence.slices;
     assert_int_equal(slices->count, 1);
     assert_false(slices->rows[0].is_culprit);
     assert_true(slices->rows[0].is_asked);
-    flo_study_slice_text(&slices->rows[0], FLO_END_HELD, text);
+    flo_analysis_slice_text(&slices->rows[0], FLO_END_HELD, text);
     assert_non_null(strstr(text, " since the update, no device there runs the "
                                  "old release any more: cannot tell; held "
                                  "there, look"));
-    flo_observe_study_free(study);
+    flo_observe_analysis_free(analysis);
 }
 
 /* Its site is as it was; a shock that both have would be told there. */
@@ -573,11 +575,11 @@ static void a_pair_without_a_control_is_not_judged(void **state)
     live(world, 20, 0, 1, 1);
     ask_only(world, 0);
     live(world, 8, 4 * SITES, 1, 2);
-    struct flo_observe_study *study = ask(world, 4 * SITES);
-    for (uint32_t i = 0; i < study->evidence.slices.count; i++) {
-        assert_int_not_equal(study->found[i].slice.label, 2);
+    struct flo_observe_analysis *analysis = ask(world, 4 * SITES);
+    for (uint32_t i = 0; i < analysis->evidence.slices.count; i++) {
+        assert_int_not_equal(analysis->found[i].slice.label, 2);
     }
-    flo_observe_study_free(study);
+    flo_observe_analysis_free(analysis);
 }
 
 /* ... and it became slow at another time than with the update. */
@@ -592,17 +594,17 @@ static void an_unclear_site_without_a_step_is_told_only(void **state)
     live(world, 12, 4 * SITES, 1, 1);
     ask_only(world, 4 * SITES);
     live(world, 60, 4 * SITES, 2, 1);
-    struct flo_observe_study *study = ask(world, 4 * SITES);
-    const struct flo_study_slices *slices = &study->evidence.slices;
+    struct flo_observe_analysis *analysis = ask(world, 4 * SITES);
+    const struct flo_analysis_slices *slices = &analysis->evidence.slices;
     assert_int_equal(slices->count, 1);
     assert_false(slices->rows[0].is_culprit);
     assert_false(slices->rows[0].is_asked);
-    flo_observe_study_free(study);
+    flo_observe_analysis_free(analysis);
 }
 
-static const struct flo_statistic_arms *slow_arms(const struct flo_observe_study *study)
+static const struct flo_statistic_arms *slow_arms(const struct flo_observe_analysis *analysis)
 {
-    return &study->evidence.segments[0].arms[FLO_MEASURE_MUCH_SLOWER];
+    return &analysis->evidence.segments[0].arms[FLO_MEASURE_MUCH_SLOWER];
 }
 
 /* One device in 20, at any site.  Who is updated in the second wave was a
@@ -615,23 +617,23 @@ static void slow_devices_stand_against_controls_of_all_waves(void **state)
     live(world, 20, 0, 1, 1);
     ask_only(world, 0);
     live(world, 10, 2 * SITES, 2, 1);
-    struct flo_observe_study *study = ask(world, 2 * SITES);
-    assert_true(slow_arms(study)->count.treated.devices < 1); /* too early */
-    flo_observe_study_free(study);
+    struct flo_observe_analysis *analysis = ask(world, 2 * SITES);
+    assert_true(slow_arms(analysis)->count.treated.devices < 1); /* too early */
+    flo_observe_analysis_free(analysis);
     live(world, 6, 2 * SITES, 2, 1);
     ask_only(world, 2 * SITES);
     start_again(world);
     ask_only(world, 2 * SITES);
     live(world, 16, 6 * SITES, 2, 1);
-    study = ask(world, 6 * SITES);
-    const struct flo_count_arm *updated = &slow_arms(study)->count.treated;
-    const struct flo_count_arm *controls = &slow_arms(study)->count.control;
+    analysis = ask(world, 6 * SITES);
+    const struct flo_count_arm *updated = &slow_arms(analysis)->count.treated;
+    const struct flo_count_arm *controls = &slow_arms(analysis)->count.control;
     assert_int_equal(updated->devices, 6 * SITES);
     /* 6 of the bad site, and 4 of those in 20. */
     assert_int_equal(updated->events, 10);
     assert_int_equal(controls->devices, (DEVICES - 2 * SITES) + (DEVICES - 6 * SITES));
     assert_int_equal(controls->events, 0);
-    flo_observe_study_free(study);
+    flo_observe_analysis_free(analysis);
 }
 
 /* A site of two, and a class that all four have. */
@@ -641,18 +643,18 @@ static void a_site_is_held_and_no_class_that_more_have(void **state)
     const uint16_t sites[] = {1, 1, 2, 2};
     const uint16_t classes[] = {1, 1, 1, 1};
     struct flo_slice_label labels[] = {{.values = sites}, {.values = classes}};
-    struct flo_observe_study *study = flo_observe_study_new(4);
-    const struct flo_crowd crowd = {.study = study};
+    struct flo_observe_analysis *analysis = flo_observe_analysis_new(4);
+    const struct flo_crowd crowd = {.analysis = analysis};
 
-    study->member_count = 4;
-    study->labels = labels;
-    const struct flo_study_slice *row =
+    analysis->member_count = 4;
+    analysis->labels = labels;
+    const struct flo_analysis_slice *row =
         flo_crowd_row(&crowd, (struct flo_slice){1, 1}, (struct flo_slice){0, 2});
     assert_int_equal(row->members, 2);
-    assert_int_equal(study->found[0].slice.label, 0);
-    assert_int_equal(study->found[0].wider.value, 0);
-    study->labels = NULL;
-    flo_observe_study_free(study);
+    assert_int_equal(analysis->found[0].slice.label, 0);
+    assert_int_equal(analysis->found[0].wider.value, 0);
+    analysis->labels = NULL;
+    flo_observe_analysis_free(analysis);
 }
 
 int main(void)

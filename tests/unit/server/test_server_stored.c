@@ -128,7 +128,7 @@ static void a_device_is_not_away_and_something_else(void **state)
         struct flo_rollout_member member = entry->core.members[i];
         member.state = (uint8_t)ends[i];
         member.is_away = true;
-        member.lapse = FLO_LAPSE_SILENT;
+        member.lateness = FLO_LATENESS_SILENT;
         assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
         assert_int_equal(flo_fleet_member_put(world->controller->store, "r-0001", &member, NULL,
                                               NULL, &world->err),

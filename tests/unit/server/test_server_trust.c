@@ -162,13 +162,13 @@ static void a_statement_lists_the_authority_of_the_controller(void **state)
 {
     FLO_CLEANUP(flo_key_cleanup) struct flo_key *other = NULL;
     struct world *world = *state;
-    const struct flo_certificate_wish wish = {
+    const struct flo_certificate_spec spec = {
         .common_name = "other", .life_ms = 86400000, .now_ms = waits_wall_ms()};
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) pem = {0};
     struct flo_trust *draft = next(world);
 
     assert_int_equal(flo_key_generate(&other, &world->err), 0);
-    assert_int_equal(flo_authority_make(other, &wish, &pem, &world->err), 0);
+    assert_int_equal(flo_authority_make(other, &spec, &pem, &world->err), 0);
     flo_trust_clear_ca(draft);
     assert_int_equal(flo_trust_add_ca(draft, pem.data, &world->err), 0);
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = finish(world, draft);

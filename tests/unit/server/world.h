@@ -309,9 +309,9 @@ static inline int takes_back(struct flo_controller *controller, const char *rele
                              const char *group, const char *by, const char *reason, char *id,
                              struct flo_err *err)
 {
-    return flo_orders_take_back(
+    return flo_orders_recall(
         controller,
-        &(struct flo_take_back){
+        &(struct flo_recall){
             .release = release, .group = group, .is_yanked = true, .by = by, .reason = reason},
         id, err);
 }

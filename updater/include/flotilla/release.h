@@ -155,12 +155,12 @@ FLO_MUST_USE int flo_trust_sign(struct flo_trust *draft, const struct flo_key *k
                                 struct flo_err *err);
 /* Counts of signatures present and required; `held` NULL: the draft's own
  * only. */
-struct flo_trust_tally {
+struct flo_trust_counters {
     uint32_t own, own_needed;
     uint32_t held, held_needed;
 };
 FLO_MUST_USE int flo_trust_count_up(const struct flo_trust *draft, const struct flo_trust *held,
-                                    struct flo_trust_tally *out, struct flo_err *err);
+                                    struct flo_trust_counters *out, struct flo_err *err);
 
 /* ---- verify ---- */
 

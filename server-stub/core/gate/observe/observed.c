@@ -101,7 +101,7 @@ static struct flo_past *past_of(struct flo_observed *observed, uint32_t release)
 
 /* Chooses the counts before a split like a level: those of the running release,
  * or of an older release with more evidence. */
-static struct flo_tally tally_before(const struct flo_observed *observed, uint32_t running)
+static struct flo_counters counters_before(const struct flo_observed *observed, uint32_t running)
 {
     const struct flo_past *own = NULL;
     const struct flo_past *older = NULL;
@@ -113,14 +113,14 @@ static struct flo_tally tally_before(const struct flo_observed *observed, uint32
         }
         if (one->release == running) {
             own = one;
-        } else if (one->tally.blocks >= FLO_BEFORE_MIN &&
+        } else if (one->counters.blocks >= FLO_BEFORE_MIN &&
                    (older == NULL || one->heard > older->heard)) {
             older = one;
         }
     }
-    bool has_own = own != NULL && own->tally.blocks >= FLO_BEFORE_MIN;
+    bool has_own = own != NULL && own->counters.blocks >= FLO_BEFORE_MIN;
     const struct flo_past *before = has_own || older == NULL ? own : older;
-    return before != NULL ? before->tally : (struct flo_tally){0};
+    return before != NULL ? before->counters : (struct flo_counters){0};
 }
 
 /* Finds the level with the most readings, for rules that need no baseline. */
@@ -207,10 +207,10 @@ static void split(struct flo_observed *observed, const struct parting *of)
     for (int i = 0; i < FLO_READING_COUNT && observed->readings != NULL; i++) {
         split_reading(observed->readings, i, of);
     }
-    observed->before = tally_before(observed, of->running);
+    observed->before = counters_before(observed, of->running);
     observed->split = of->block;
     observed->phase = of->phase;
-    observed->since = (struct flo_tally){0};
+    observed->since = (struct flo_counters){0};
     observed->crashes = 0;
     observed->crashed = 0;
     move_to_hour(observed, of->block / FLO_BLOCKS_PER_HOUR);
@@ -330,7 +330,7 @@ static void attach(struct flo_observed *observed, uint32_t rollout)
     observed->arm = FLO_ARM_CONTROL;
     observed->crashes = 0;
     observed->died_early = false;
-    observed->since = (struct flo_tally){0};
+    observed->since = (struct flo_counters){0};
 }
 
 /* Returns true for a device that was ahead: its windows showed the release
@@ -423,15 +423,15 @@ static bool is_since(const struct flo_observed *observed)
 
 /* Adds a window's counts.  Rated answers that do not fit the counter are
  * dropped, good and bad alike. */
-static void add_tally(struct flo_tally *tally, const struct flo_observed_window *window)
+static void add_counters(struct flo_counters *counters, const struct flo_observed_window *window)
 {
-    uint64_t room = UINT32_MAX - tally->judged;
+    uint64_t room = UINT32_MAX - counters->judged;
 
-    tally->errors += (double)window->errors;
-    tally->requests += (double)window->requests;
+    counters->errors += (double)window->errors;
+    counters->requests += (double)window->requests;
     if (window->good <= room && window->bad <= room - window->good) {
-        tally->judged += (uint32_t)(window->good + window->bad);
-        tally->bad += (uint32_t)window->bad;
+        counters->judged += (uint32_t)(window->good + window->bad);
+        counters->bad += (uint32_t)window->bad;
     }
 }
 
@@ -440,9 +440,9 @@ static void add_numbers(struct flo_observed *observed, const struct flo_observed
     struct flo_past *past = past_of(observed, window->release);
 
     past->heard = window->block;
-    add_tally(&past->tally, window);
+    add_counters(&past->counters, window);
     if (is_since(observed)) {
-        add_tally(&observed->since, window);
+        add_counters(&observed->since, window);
     }
     if (window->engine_ends > 0 && observed->arm != FLO_ARM_ENDED) {
         crashed(observed, window->block);
@@ -587,15 +587,15 @@ bool flo_observed_is_member(const struct flo_observed *observed)
            (observed->arm == FLO_ARM_NONE || observed->arm == FLO_ARM_CONTROL);
 }
 
-static void end_tally(struct flo_tally *tally)
+static void end_counters(struct flo_counters *counters)
 {
-    tally->blocks++;
-    if (tally->blocks >= FLO_BASE_READINGS_MAX) {
-        *tally = (struct flo_tally){.errors = tally->errors / 2,
-                                    .requests = tally->requests / 2,
-                                    .judged = tally->judged / 2,
-                                    .bad = tally->bad / 2,
-                                    .blocks = tally->blocks / 2};
+    counters->blocks++;
+    if (counters->blocks >= FLO_BASE_READINGS_MAX) {
+        *counters = (struct flo_counters){.errors = counters->errors / 2,
+                                          .requests = counters->requests / 2,
+                                          .judged = counters->judged / 2,
+                                          .bad = counters->bad / 2,
+                                          .blocks = counters->blocks / 2};
     }
 }
 
@@ -662,7 +662,7 @@ void flo_observed_end(struct flo_observed *observed, uint32_t block, const doubl
     struct flo_readings *readings = observed->readings;
 
     if (observed->heard == block) {
-        end_tally(&past_of(observed, observed->release)->tally);
+        end_counters(&past_of(observed, observed->release)->counters);
         observed->since.blocks += is_since(observed) ? 1 : 0;
         observed->early += observed->arm == FLO_ARM_TREATED && is_early(observed, block) ? 1 : 0;
     }
@@ -722,9 +722,9 @@ bool flo_observed_past(const struct flo_observed *observed, enum flo_observed_re
     return true;
 }
 
-void flo_observed_tally(const struct flo_observed *observed, struct flo_tally *out)
+void flo_observed_counters(const struct flo_observed *observed, struct flo_counters *out)
 {
-    *out = tally_before(observed, observed->release);
+    *out = counters_before(observed, observed->release);
 }
 
 void flo_observed_change(const struct flo_observed *observed, enum flo_observed_reading reading,

@@ -88,7 +88,7 @@ enum flo_arm {
     FLO_ARM_LEFT   /* no longer in any comparison */
 };
 
-struct flo_tally {
+struct flo_counters {
     double errors;
     double requests;
     uint32_t blocks; /* blocks in which it was heard */
@@ -99,7 +99,7 @@ struct flo_tally {
 struct flo_past {
     uint32_t release; /* 0: none */
     uint32_t heard;   /* block of its last window that counts */
-    struct flo_tally tally;
+    struct flo_counters counters;
 };
 struct flo_observed {
     uint32_t release; /* checksum of the release that it runs; 0: not known yet */
@@ -129,9 +129,9 @@ struct flo_observed {
     uint16_t crashes;   /* since the split, at most one an hour */
     uint32_t early;     /* blocks heard within 2 h of its swap */
     struct flo_past pasts[FLO_LEVELS_MAX];
-    struct flo_tally before, since; /* before and since the split */
-    struct flo_readings *readings;  /* the caller's; NULL: only events are
-                                       counted */
+    struct flo_counters before, since; /* before and since the split */
+    struct flo_readings *readings;     /* the caller's; NULL: only events are
+                                          counted */
 };
 
 /* Numbers of one telemetry window, and the block in which it came. */
@@ -225,7 +225,7 @@ double flo_observed_daily(const struct flo_observed *observed, enum flo_observed
 bool flo_observed_past(const struct flo_observed *observed, enum flo_observed_reading reading,
                        uint32_t block, double *mean, uint32_t *stratum);
 /* Gets the counts with which a split made now would compare. */
-void flo_observed_tally(const struct flo_observed *observed, struct flo_tally *out);
+void flo_observed_counters(const struct flo_observed *observed, struct flo_counters *out);
 /* Total change on the device, including the segment's curve, and the number of
  * readings.  One reading on each side is enough. */
 struct flo_observed_change {

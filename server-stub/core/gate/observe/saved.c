@@ -2,7 +2,7 @@
  *
  *   u8  format 3, flags (bit 0: has readings)
  *   the numbers of FIELDS, then two tallies, then u8 pasts, each of them
- *   u32 release, u32 heard and a tally
+ *   u32 release, u32 heard and counters
  *   for each reading: u8 levels, each of them u32 release, u32 last, a mean
  *   and a day; then u32 running, u32 warm_from; before, first, after,
  *   newest as means; f64 curve, u32 since, u8 reference, u32 stratum
@@ -50,7 +50,7 @@ static void half(struct flo_bytes *cursor, float *value)
     cursor->is_broken = cursor->is_broken || (cursor->out == NULL && !isfinite(*value));
 }
 
-static void tally(struct flo_bytes *cursor, struct flo_tally *value)
+static void counters(struct flo_bytes *cursor, struct flo_counters *value)
 {
     flo_bytes_real(cursor, &value->errors);
     flo_bytes_real(cursor, &value->requests);
@@ -92,10 +92,10 @@ static void fields(struct flo_bytes *cursor, struct flo_observed *observed, uint
     if (format == FORMAT_OF_BASES) {
         observed->pasts[0].release = observed->release;
         observed->pasts[0].heard = observed->heard;
-        tally(cursor, &observed->pasts[0].tally);
+        counters(cursor, &observed->pasts[0].counters);
     }
-    tally(cursor, &observed->before);
-    tally(cursor, &observed->since);
+    counters(cursor, &observed->before);
+    counters(cursor, &observed->since);
     cursor->is_broken = cursor->is_broken || observed->arm > FLO_ARM_LEFT;
 }
 
@@ -127,7 +127,7 @@ static void all_pasts(struct flo_bytes *cursor, struct flo_observed *observed)
         struct flo_past *past = &observed->pasts[i];
         if (next_place(cursor, count, i, &past->release)) {
             flo_bytes_u32(cursor, &past->heard);
-            tally(cursor, &past->tally);
+            counters(cursor, &past->counters);
         }
     }
 }

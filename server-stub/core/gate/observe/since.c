@@ -10,11 +10,11 @@
 
 static void begin_past(struct flo_since_past *past, const struct flo_observed *observed)
 {
-    struct flo_tally tally;
+    struct flo_counters counters;
 
-    flo_observed_tally(observed, &tally);
-    past->errors = (float)tally.errors;
-    past->requests = (float)tally.requests;
+    flo_observed_counters(observed, &counters);
+    past->errors = (float)counters.errors;
+    past->requests = (float)counters.requests;
     past->hours = (uint8_t)__builtin_popcount(observed->hours_heard);
     past->died = (uint8_t)__builtin_popcount(observed->hours_died);
     past->is_known = true;

@@ -17,9 +17,9 @@
 
 static uint64_t rank_of(double q, uint64_t all)
 {
-    double wish = ceil(q * (double)all);
+    double spec = ceil(q * (double)all);
 
-    return wish < 1 ? 1 : wish > (double)all ? all : (uint64_t)wish;
+    return spec < 1 ? 1 : spec > (double)all ? all : (uint64_t)spec;
 }
 
 static double value_in(const struct flo_bucket *bucket, uint64_t seen, uint64_t rank)

@@ -31,7 +31,7 @@ static void sort_by_site(struct flo_difference *items, size_t count)
     }
 }
 
-struct tally {
+struct counters {
     size_t treated;       /* updated devices that have a site */
     size_t treated_alone; /* ... and are at sites without a control */
     size_t sites_treated;
@@ -39,13 +39,13 @@ struct tally {
     size_t sites_other; /* sites with controls only */
 };
 
-static void add_site(struct tally *tally, size_t treated, size_t controls)
+static void add_site(struct counters *counters, size_t treated, size_t controls)
 {
-    tally->treated += treated;
-    tally->treated_alone += controls == 0 ? treated : 0;
-    tally->sites_treated += treated > 0 ? 1 : 0;
-    tally->sites_control += controls > 0 ? 1 : 0;
-    tally->sites_other += treated == 0 ? 1 : 0;
+    counters->treated += treated;
+    counters->treated_alone += controls == 0 ? treated : 0;
+    counters->sites_treated += treated > 0 ? 1 : 0;
+    counters->sites_control += controls > 0 ? 1 : 0;
+    counters->sites_other += treated == 0 ? 1 : 0;
 }
 
 /* Returns the end of the run that begins at `from`: of a site, or of one arm at
@@ -61,9 +61,9 @@ static size_t end_of(const struct flo_difference *items, size_t count, size_t fr
     return end;
 }
 
-static struct tally tally_of(const struct flo_difference *items, size_t count)
+static struct counters counters_of(const struct flo_difference *items, size_t count)
 {
-    struct tally tally = {0};
+    struct counters counters = {0};
 
     for (size_t at = 0; at < count;) {
         size_t end = end_of(items, count, at, false);
@@ -72,23 +72,24 @@ static struct tally tally_of(const struct flo_difference *items, size_t count)
             treated += items[i].is_treated ? 1 : 0;
         }
         if (items[at].site != 0) {
-            add_site(&tally, treated, end - at - treated);
+            add_site(&counters, treated, end - at - treated);
         }
         at = end;
     }
-    return tally;
+    return counters;
 }
 
 /* Returns true for few sites with several devices each while controls are at
  * others, or when most updated devices have no control at their site. */
-static bool is_by_site(const struct tally *tally)
+static bool is_by_site(const struct counters *counters)
 {
-    bool is_few = tally->sites_treated < FLO_SITES_MIN &&
-                  tally->treated >= TOGETHER * tally->sites_treated && tally->sites_other > 0;
+    bool is_few = counters->sites_treated < FLO_SITES_MIN &&
+                  counters->treated >= TOGETHER * counters->sites_treated &&
+                  counters->sites_other > 0;
 
-    return tally->treated > 0 && tally->sites_other > 0 &&
-           (is_few || (2 * tally->treated_alone > tally->treated &&
-                       tally->treated >= TOGETHER * tally->sites_treated));
+    return counters->treated > 0 && counters->sites_other > 0 &&
+           (is_few || (2 * counters->treated_alone > counters->treated &&
+                       counters->treated >= TOGETHER * counters->sites_treated));
 }
 
 size_t flo_sites_merge(struct flo_difference *items, size_t count)
@@ -115,11 +116,11 @@ enum flo_sites flo_sites_look(struct flo_difference *items, size_t count)
         return FLO_SITES_SPREAD;
     }
     sort_by_site(items, count);
-    struct tally tally = tally_of(items, count);
-    if (!is_by_site(&tally)) {
+    struct counters counters = counters_of(items, count);
+    if (!is_by_site(&counters)) {
         return FLO_SITES_SPREAD;
     }
-    return tally.sites_treated < FLO_SITES_MIN || tally.sites_control < FLO_SITES_MIN
+    return counters.sites_treated < FLO_SITES_MIN || counters.sites_control < FLO_SITES_MIN
                ? FLO_SITES_FEW
                : FLO_SITES_JOINED;
 }

@@ -84,7 +84,7 @@ int flo_fleet_device_edit(struct flo_fleet_store *store, const char *id,
     }
     FLO_TRY(flo_fleet_update(store, FLO_TABLE_DEVICE, changes, count,
                              MATCHES(text_is(FLO_FIELD_DEVICE_ID, id)), NULL, err));
-    return flo_fleet_roster_again(store, id, err);
+    return flo_fleet_device_index_again(store, id, err);
 }
 
 int flo_fleet_device_replaced(struct flo_fleet_store *store, const char *old, const char *next,

@@ -128,7 +128,7 @@ static int write_names(struct flo_fleet_store *store, const char *device, struct
                               MATCHES(text_is(FLO_FIELD_DEVICE_ID, device)), NULL, err);
     }
     FLO_TRY(rv);
-    return flo_fleet_roster_again(store, device, err);
+    return flo_fleet_device_index_again(store, device, err);
 }
 
 static int count_one(void *context, const char *group, uint64_t since)
@@ -223,13 +223,13 @@ static int take_statement(void *context, const struct flo_row *row)
     return statements->fn(statements->context, &statement);
 }
 
-/* Tells the roster whether the device has a statement. */
+/* Tells the device index whether the device has a statement. */
 static void note_stated(struct flo_fleet_store *store, const char *device, bool is_one)
 {
     size_t number = flo_ids_find(&store->facts.ids, device);
 
-    if (number < store->roster.count) {
-        store->roster.items[number].stated = is_one ? 2 : 1;
+    if (number < store->device_index.count) {
+        store->device_index.items[number].stated = is_one ? 2 : 1;
     }
 }
 

@@ -1,4 +1,4 @@
-/* Store: selects devices from the roster in memory. */
+/* Store: selects devices from the device index in memory. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -22,41 +22,41 @@ static int read_device(void *context, const struct flo_fleet_device *device)
     if (flo_json_parse(device->profile, strlen(device->profile), 1 << 20, &profile, NULL) < 0) {
         profile = NULL;
     }
-    flo_roster_row(&store->roster, number, device);
+    flo_device_index_row(&store->device_index, number, device);
     struct flo_fleet_said said =
-        flo_fleet_said(store, flo_roster_say(&store->roster, number), report);
-    flo_roster_report(&store->roster, number, report, profile, &said);
+        flo_fleet_said(store, flo_device_index_say(&store->device_index, number), report);
+    flo_device_index_report(&store->device_index, number, report, profile, &said);
     return 0;
 }
 
-int flo_fleet_roster_load(struct flo_fleet_store *store, struct flo_err *err)
+int flo_fleet_device_index_load(struct flo_fleet_store *store, struct flo_err *err)
 {
     const struct flo_fleet_device_filter filter = {.online = -1};
     const struct flo_making *makings; /* needed for each message too */
     size_t count;
 
-    flo_roster_deinit(&store->roster);
+    flo_device_index_deinit(&store->device_index);
     int rv = flo_fleet_wanted_load(store, err);
     rv = rv < 0 ? rv : flo_fleet_makings(store, &makings, &count, err);
-    store->roster.is_loaded = true;
+    store->device_index.is_loaded = true;
     if (rv == 0) {
         rv = flo_fleet_device_list(store, &filter, read_device, store, err);
     }
-    flo_roster_commit(&store->roster);
-    if (rv == 0 && store->roster.is_lost) {
+    flo_device_index_commit(&store->device_index);
+    if (rv == 0 && store->device_index.is_lost) {
         rv = flo_fail(err, FLO_E_MEMORY, "the roster of devices");
     }
     if (rv < 0) {
-        flo_roster_deinit(&store->roster);
+        flo_device_index_deinit(&store->device_index);
     }
     return rv;
 }
 
-int flo_fleet_roster_again(struct flo_fleet_store *store, const char *id, struct flo_err *err)
+int flo_fleet_device_index_again(struct flo_fleet_store *store, const char *id, struct flo_err *err)
 {
     struct flo_err absent = {0};
 
-    if (!store->roster.is_loaded) {
+    if (!store->device_index.is_loaded) {
         return 0;
     }
     int rv = flo_fleet_device_get(store, id, read_device, store, &absent);
@@ -72,22 +72,22 @@ int flo_fleet_roster_again(struct flo_fleet_store *store, const char *id, struct
 /* Reads devices that a rollback made stale from their rows. */
 static int settle(struct flo_fleet_store *store, struct flo_err *err)
 {
-    struct flo_roster *roster = &store->roster;
+    struct flo_device_index *device_index = &store->device_index;
     int rv = 0;
 
-    if (!roster->is_loaded || roster->is_lost) {
-        return flo_fleet_roster_load(store, err);
+    if (!device_index->is_loaded || device_index->is_lost) {
+        return flo_fleet_device_index_load(store, err);
     }
-    for (size_t i = 0; i < roster->count && roster->stale_count > 0 && rv == 0; i++) {
-        if (roster->items[i].is_stale) {
-            bool was_there = roster->items[i].is_there;
-            roster->items[i].is_there = false;
-            rv = flo_fleet_roster_again(store, store->facts.ids.items[i], err);
+    for (size_t i = 0; i < device_index->count && device_index->stale_count > 0 && rv == 0; i++) {
+        if (device_index->items[i].is_stale) {
+            bool was_there = device_index->items[i].is_there;
+            device_index->items[i].is_there = false;
+            rv = flo_fleet_device_index_again(store, store->facts.ids.items[i], err);
             if (rv == 0) {
-                roster->items[i].is_stale = false;
-                roster->stale_count--;
+                device_index->items[i].is_stale = false;
+                device_index->stale_count--;
             } else { /* no row was read: the device stays stale */
-                roster->items[i].is_there = was_there;
+                device_index->items[i].is_there = was_there;
             }
         }
     }
@@ -97,7 +97,7 @@ static int settle(struct flo_fleet_store *store, struct flo_err *err)
 /* Updates values that change with every message from the store's facts. */
 static void freshen(struct flo_fleet_store *store, size_t number)
 {
-    struct flo_roster_entry *entry = &store->roster.items[number];
+    struct flo_device_index_entry *entry = &store->device_index.items[number];
     union flo_select_value *values = entry->say.values;
     uint64_t seen_at_ms = entry->seen_at_ms;
     uint64_t rss_bytes = entry->rss_bytes;
@@ -124,29 +124,29 @@ int flo_fleet_select(struct flo_fleet_store *store, const struct flo_selector *c
                      size_t count, uint64_t now_ms, flo_fleet_select_fn fn, void *context,
                      struct flo_err *err)
 {
-    struct flo_roster *roster = &store->roster;
+    struct flo_device_index *device_index = &store->device_index;
     int rv = settle(store, err);
 
-    for (size_t i = 0; i < roster->count && rv == 0; i++) {
-        bool fits = roster->items[i].is_there;
+    for (size_t i = 0; i < device_index->count && rv == 0; i++) {
+        bool fits = device_index->items[i].is_there;
         if (fits) {
             freshen(store, i);
         }
         for (size_t k = 0; k < count && fits; k++) {
-            fits = flo_selector_matches(selectors[k], &roster->items[i].say, now_ms);
+            fits = flo_selector_matches(selectors[k], &device_index->items[i].say, now_ms);
         }
-        rv = fits ? fn(context, &roster->items[i].say) : 0;
+        rv = fits ? fn(context, &device_index->items[i].say) : 0;
     }
     return rv;
 }
 
 int flo_fleet_lacking(struct flo_fleet_store *store, flo_fleet_text_fn fn, void *context)
 {
-    const struct flo_roster *roster = &store->roster;
+    const struct flo_device_index *device_index = &store->device_index;
     int rv = 0;
 
-    for (size_t i = 0; i < roster->count && rv == 0; i++) {
-        if (roster->items[i].is_there && roster->items[i].may_let_go) {
+    for (size_t i = 0; i < device_index->count && rv == 0; i++) {
+        if (device_index->items[i].is_there && device_index->items[i].may_let_go) {
             rv = fn(context, store->facts.ids.items[i]);
         }
     }
@@ -163,7 +163,9 @@ static size_t number_of(struct flo_fleet_store *store, const char *id)
         return SIZE_MAX;
     }
     size_t number = flo_ids_find(&store->facts.ids, id);
-    return number < store->roster.count && store->roster.items[number].is_there ? number : SIZE_MAX;
+    return number < store->device_index.count && store->device_index.items[number].is_there
+               ? number
+               : SIZE_MAX;
 }
 
 const struct flo_select_device *flo_fleet_facts_of(struct flo_fleet_store *store, const char *id)
@@ -174,21 +176,22 @@ const struct flo_select_device *flo_fleet_facts_of(struct flo_fleet_store *store
         return NULL;
     }
     freshen(store, number);
-    return &store->roster.items[number].say;
+    return &store->device_index.items[number].say;
 }
 
 const char *flo_fleet_name_of(struct flo_fleet_store *store, const char *id)
 {
     size_t number = number_of(store, id);
 
-    return number == SIZE_MAX ? NULL : store->roster.items[number].say.values[FLO_SELECT_NAME].text;
+    return number == SIZE_MAX ? NULL
+                              : store->device_index.items[number].say.values[FLO_SELECT_NAME].text;
 }
 
 bool flo_fleet_is_online(struct flo_fleet_store *store, const char *id)
 {
     size_t number = number_of(store, id);
 
-    return number != SIZE_MAX && store->roster.items[number].is_online;
+    return number != SIZE_MAX && store->device_index.items[number].is_online;
 }
 
 size_t flo_fleet_size(const struct flo_fleet_store *store)
@@ -236,45 +239,45 @@ static int by_id(const void *a, const void *b, void *ids)
  * not. */
 static int put_in_order(struct flo_fleet_store *store, struct flo_err *err)
 {
-    struct flo_roster *roster = &store->roster;
+    struct flo_device_index *device_index = &store->device_index;
     char(*ids)[37] = store->facts.ids.items;
     size_t known = store->facts.ids.count;
-    size_t count = known < roster->count ? known : roster->count;
+    size_t count = known < device_index->count ? known : device_index->count;
     bool is_sorted = true;
 
-    if (roster->ordered == count) {
+    if (device_index->ordered == count) {
         return 0;
     }
-    size_t *order = realloc(roster->order, count * sizeof(*order));
+    size_t *order = realloc(device_index->order, count * sizeof(*order));
     if (order == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "%zu devices", count);
     }
-    roster->order = order;
-    for (size_t i = roster->ordered; i < count; i++) {
+    device_index->order = order;
+    for (size_t i = device_index->ordered; i < count; i++) {
         order[i] = i;
         is_sorted = is_sorted && (i == 0 || strcmp(ids[order[i - 1]], ids[i]) < 0);
     }
     if (!is_sorted) {
         qsort_r(order, count, sizeof(*order), by_id, ids);
     }
-    roster->ordered = count;
+    device_index->ordered = count;
     return 0;
 }
 
 int flo_fleet_facts_each(struct flo_fleet_store *store, const char *group, flo_fleet_select_fn fn,
                          void *context, struct flo_err *err)
 {
-    const struct flo_roster *roster = &store->roster;
+    const struct flo_device_index *device_index = &store->device_index;
 
     FLO_TRY(settle(store, err));
     int rv = put_in_order(store, err);
-    size_t count = rv == 0 ? roster->ordered : 0;
+    size_t count = rv == 0 ? device_index->ordered : 0;
     for (size_t i = 0; i < count && rv == 0; i++) {
-        if (i >= roster->ordered) { /* `fn` caused it to be read again */
+        if (i >= device_index->ordered) { /* `fn` caused it to be read again */
             return flo_fail(err, FLO_E_MEMORY, "the roster of devices");
         }
-        size_t number = roster->order[i];
-        const struct flo_roster_entry *entry = &roster->items[number];
+        size_t number = device_index->order[i];
+        const struct flo_device_index_entry *entry = &device_index->items[number];
         if (entry->is_there && (group == NULL || flo_fleet_facts_in_group(&entry->say, group))) {
             freshen(store, number);
             rv = fn(context, &entry->say);
@@ -286,11 +289,11 @@ int flo_fleet_facts_each(struct flo_fleet_store *store, const char *group, flo_f
 int flo_fleet_numbers_each(struct flo_fleet_store *store, const char *group, const char *after,
                            flo_fleet_number_fn fn, void *context, struct flo_err *err)
 {
-    const struct flo_roster *roster = &store->roster;
+    const struct flo_device_index *device_index = &store->device_index;
     int rv = settle(store, err);
 
-    for (size_t i = 0; i < roster->count && rv == 0; i++) {
-        const struct flo_roster_entry *entry = &roster->items[i];
+    for (size_t i = 0; i < device_index->count && rv == 0; i++) {
+        const struct flo_device_index_entry *entry = &device_index->items[i];
         if (entry->is_there && flo_fleet_facts_in_group(&entry->say, group) &&
             strcmp(entry->say.values[FLO_SELECT_ID].text, after) > 0) {
             fn(context, i);
@@ -303,8 +306,8 @@ static bool has_label(void *context, const char *key)
 {
     const struct flo_fleet_store *store = context;
 
-    for (size_t i = 0; i < store->roster.count; i++) {
-        const struct flo_roster_entry *entry = &store->roster.items[i];
+    for (size_t i = 0; i < store->device_index.count; i++) {
+        const struct flo_device_index_entry *entry = &store->device_index.items[i];
         const struct flo_select_label *label = entry->say.labels;
         for (; entry->is_there && label != NULL && label->key != NULL; label++) {
             if (strcmp(label->key, key) == 0) {
@@ -325,7 +328,7 @@ struct flo_select_known flo_fleet_known(struct flo_fleet_store *store)
 int flo_fleet_changed_next(struct flo_fleet_store *store, char *device, struct flo_err *err)
 {
     int rv = settle(store, err);
-    size_t number = rv == 0 ? flo_roster_changed(&store->roster) : SIZE_MAX;
+    size_t number = rv == 0 ? flo_device_index_changed(&store->device_index) : SIZE_MAX;
 
     snprintf(device, 37, "%s", number != SIZE_MAX ? store->facts.ids.items[number] : "");
     return rv;
@@ -333,23 +336,23 @@ int flo_fleet_changed_next(struct flo_fleet_store *store, char *device, struct f
 
 void flo_fleet_changed_all(struct flo_fleet_store *store)
 {
-    flo_roster_change_all(&store->roster);
+    flo_device_index_change_all(&store->device_index);
 }
 
 bool flo_fleet_changed_any(const struct flo_fleet_store *store)
 {
-    return store->roster.changed_first < store->roster.changed_count;
+    return store->device_index.changed_first < store->device_index.changed_count;
 }
 
 enum flo_groups_news flo_fleet_groups_news(struct flo_fleet_store *store, const char *device)
 {
     size_t number = flo_ids_find(&store->facts.ids, device);
-    const struct flo_roster_entry *entry;
+    const struct flo_device_index_entry *entry;
 
-    if (number >= store->roster.count) {
+    if (number >= store->device_index.count) {
         return FLO_GROUPS_KNOWN;
     }
-    entry = &store->roster.items[number];
+    entry = &store->device_index.items[number];
     if (!entry->is_there || entry->groups_said == 0) {
         return FLO_GROUPS_KNOWN;
     }

@@ -291,7 +291,7 @@ static void any_event_is_fine_at_any_time(void **state)
         event.is_passing = ((random >> 46) & 1) != 0;
         event.error.code = ((random >> 47) & 1) ? 0 : FLO_E_PROBE_GOLDEN;
         execution = world_execution((int)((random >> 48) % 5) + 1, (random >> 51) % 64);
-        if ((random >> 36 & 3) == 0 && world.agent.models[0].live >= 0) { /* under strain */
+        if ((random >> 36 & 3) == 0 && world.agent.models[0].live >= 0) { /* under pressure */
             execution.order[0] = '\0';
             snprintf(execution.variant, sizeof(execution.variant), "q4");
             execution.release = world.agent.models[0].slots.current;

@@ -1,4 +1,4 @@
-/* Under strain another variant of the current release takes its place, by a
+/* Under pressure another variant of the current release takes its place, by a
  * probe and a trial; the slots stay as they are. */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -113,7 +113,7 @@ int world_of(unsigned model, int version);
 void world_desire(struct world *world, int version, uint64_t seq);
 struct flo_agent_execution world_execution(int version, uint64_t seq);
 void world_order(struct world *world, enum flo_order_op op, int from);
-/* Under strain another variant of the current release is asked for. */
+/* Under pressure another variant of the current release is asked for. */
 void world_exchange(struct world *world, const char *variant);
 /* A rollback of `from` and of as many others as an order may name. */
 void world_rollback_many(struct world *world, int from);

@@ -42,13 +42,13 @@ static void start(const char *code, uint64_t ms_max)
     const char *const argv[] = {"/bin/sh", "-c", code, NULL};
     char path[] = "PATH=/usr/bin:/bin";
     char *const environment[] = {path, NULL};
-    const struct flo_command_wish wish = {
+    const struct flo_command_spec spec = {
         .argv = argv, .environment = environment, .ms_max = ms_max, .done = on_done};
     struct flo_err err = {0};
 
     status = NONE;
     words[0] = '\0';
-    assert_int_equal(flo_command_start(base, &wish, &command, &err), 0);
+    assert_int_equal(flo_command_start(base, &spec, &command, &err), 0);
 }
 
 static void a_hook_is_told_with_its_last_words(void **state)

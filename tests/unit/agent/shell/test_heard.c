@@ -125,7 +125,7 @@ static uint64_t reconnect_ms_of(const char *text)
     return ms;
 }
 
-static void a_wish_for_too_long_a_reconnect_counts_as_none(void **state)
+static void a_spec_for_too_long_a_reconnect_counts_as_none(void **state)
 {
     (void)state;
     assert_int_equal(reconnect_ms_of("{\"v\":2,\"rev\":1,\"assignments\":[],"
@@ -187,7 +187,7 @@ int main(void)
         cmocka_unit_test(the_statement_about_groups_is_heard_first),
         cmocka_unit_test(a_command_may_bring_a_list_of_orders_or_of_statements),
         cmocka_unit_test(a_list_without_its_field_is_refused),
-        cmocka_unit_test(a_wish_for_too_long_a_reconnect_counts_as_none),
+        cmocka_unit_test(a_spec_for_too_long_a_reconnect_counts_as_none),
         cmocka_unit_test(eight_assignments_and_sixteen_statements_are_heard),
         cmocka_unit_test(nine_assignments_or_an_order_of_5_kib_are_refused),
         cmocka_unit_test(one_model_twice_another_version_or_too_much_is_refused),

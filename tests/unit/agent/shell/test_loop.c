@@ -189,12 +189,12 @@ void flo_shell_down_look(struct flo_shell *unused)
     (void)unused;
 }
 
-void flo_shell_seats_look(struct flo_shell *unused)
+void flo_shell_pending_look(struct flo_shell *unused)
 {
     (void)unused;
 }
 
-void flo_shell_seat(struct flo_shell *unused, const struct flo_agent_action *action)
+void flo_shell_pending(struct flo_shell *unused, const struct flo_agent_action *action)
 {
     (void)unused;
     say(action->role == FLO_AGENT_CURRENT ? "load-current" : "load-beside");
@@ -307,8 +307,8 @@ NOT_CALLED(void, flo_shell_answer, struct flo_shell *a, const char *b, const cha
 NOT_CALLED(void, flo_shell_job_again, struct flo_shell *a)
 NOT_CALLED(void, flo_shell_job_cancel, struct flo_shell *a, uint32_t b)
 NOT_CALLED(void, flo_shell_job_start, struct flo_shell *a, uint32_t b, uint32_t c)
-NOT_CALLED(void, flo_shell_seat_leave, struct flo_shell *a, uint32_t b, enum flo_agent_role c)
-NOT_CALLED(void, flo_shell_seat_promote, struct flo_shell *a, uint32_t b)
+NOT_CALLED(void, flo_shell_pending_leave, struct flo_shell *a, uint32_t b, enum flo_agent_role c)
+NOT_CALLED(void, flo_shell_pending_promote, struct flo_shell *a, uint32_t b)
 NOT_CALLED(void, flo_shell_route, struct flo_shell *a, uint32_t b, const struct flo_release_ref *c,
            enum flo_serve_route_state d)
 NOT_CALLED(bool, flo_shell_fits_both, struct flo_shell *a, uint32_t b, const struct flo_digest *c)

@@ -117,7 +117,7 @@ static void make_statement(void)
 
 static int begin(void **state)
 {
-    const struct flo_certificate_wish wish = {.common_name = "demo", .days = 9};
+    const struct flo_certificate_spec spec = {.common_name = "demo", .days = 9};
 
     (void)state;
     assert_int_equal(flo_key_generate(&w.key, NULL), 0);
@@ -129,10 +129,10 @@ static int begin(void **state)
     assert_int_equal(flo_release_sign(body, strlen(body), w.key, &w.release, NULL), 0);
     assert_int_equal(flo_order_sign(freeze, strlen(freeze), w.order, &w.freeze, NULL), 0);
     make_statement();
-    assert_int_equal(flo_authority_make(w.key, &wish, &w.authority, NULL), 0);
+    assert_int_equal(flo_authority_make(w.key, &spec, &w.authority, NULL), 0);
     assert_int_equal(flo_csr_make(w.order, "demo", &w.request, NULL), 0);
     assert_int_equal(flo_certificate_issue_for(w.key, w.authority.data, w.authority.bytes,
-                                               flo_key_public(w.order), &wish, &w.certificate,
+                                               flo_key_public(w.order), &spec, &w.certificate,
                                                NULL),
                      0);
     assert_int_equal(flo_key_pem(w.key, w.key_pem, NULL), 0);
@@ -223,7 +223,7 @@ static int foreign_certificate(struct flo_err *err)
 
 static int issue(struct flo_err *err)
 {
-    const struct flo_certificate_wish wish = {.common_name = "demo",
+    const struct flo_certificate_spec spec = {.common_name = "demo",
                                               .days = 9,
                                               .is_server = true,
                                               .dns_count = 1,
@@ -232,7 +232,7 @@ static int issue(struct flo_err *err)
                                               .addresses = (const char *const[]){"10.0.0.1"}};
     struct flo_buf out = {0};
     int rv = flo_certificate_issue(w.key, w.authority.data, w.authority.bytes, w.request.data,
-                                   w.request.bytes, &wish, &out, err);
+                                   w.request.bytes, &spec, &out, err);
 
     flo_buf_deinit(&out);
     return rv;

@@ -197,7 +197,7 @@ static void refuses(const char *dir, const char *text, int code, const char *wha
 
 static void a_model_has_other_names_and_tokens_of_its_own(void **state)
 {
-    const struct flo_model_wish *wish;
+    const struct flo_model_spec *spec;
     struct flo_settings settings;
     struct flo_err err = {0};
 
@@ -206,14 +206,14 @@ static void a_model_has_other_names_and_tokens_of_its_own(void **state)
                                "help], tokens: [shop]}, alarm: {}}\n",
                                &settings, &err),
                      0);
-    wish = flo_wish_of(&settings, "helpdesk");
-    assert_int_equal(wish->n_aliases, 2);
-    assert_string_equal(wish->aliases[0], "gpt-4o-mini");
-    assert_int_equal(wish->n_tokens, 1);
-    assert_string_equal(wish->tokens[0], "shop");
+    spec = flo_spec_of(&settings, "helpdesk");
+    assert_int_equal(spec->n_aliases, 2);
+    assert_string_equal(spec->aliases[0], "gpt-4o-mini");
+    assert_int_equal(spec->n_tokens, 1);
+    assert_string_equal(spec->tokens[0], "shop");
     assert_string_equal(settings.rules.tokens[0].secret, "a-secret-of-the-shop");
-    assert_int_equal(flo_wish_of(&settings, "alarm")->n_aliases, 0);
-    assert_null(flo_wish_of(&settings, "other"));
+    assert_int_equal(flo_spec_of(&settings, "alarm")->n_aliases, 0);
+    assert_null(flo_spec_of(&settings, "other"));
     flo_settings_deinit(&settings);
 }
 

@@ -270,7 +270,7 @@ static void configure_interval(void)
     assert_int_equal(flo_settings_load(path, dir, &shell.settings, &err), 0);
 }
 
-/* Its configuration is above the controller's wish. */
+/* Its configuration is above the controller's spec. */
 static void one_that_has_its_own_interval_ignores_it_and_says_so(void **state)
 {
     (void)state;

@@ -32,10 +32,10 @@ struct world {
 
 static int make(struct authority *authority, const char *name)
 {
-    struct flo_certificate_wish wish = {.common_name = name, .days = 3650};
+    struct flo_certificate_spec spec = {.common_name = name, .days = 3650};
 
     return flo_key_generate(&authority->key, NULL) < 0 ||
-           flo_authority_make(authority->key, &wish, &authority->pem, NULL) < 0;
+           flo_authority_make(authority->key, &spec, &authority->pem, NULL) < 0;
 }
 
 static int set_up(void **state)
@@ -61,11 +61,11 @@ static int tear_down(void **state)
 }
 
 static void issue_as(struct world *world, const struct authority *by,
-                     const struct flo_certificate_wish *wish, struct flo_buf *pem,
+                     const struct flo_certificate_spec *spec, struct flo_buf *pem,
                      struct flo_certificate *facts)
 {
     assert_int_equal(flo_certificate_issue_for(by->key, by->pem.data, by->pem.bytes,
-                                               flo_key_public(world->device), wish, pem, NULL),
+                                               flo_key_public(world->device), spec, pem, NULL),
                      0);
     assert_int_equal(flo_certificate_read(pem->data, pem->bytes, facts, NULL), 0);
 }
@@ -73,21 +73,21 @@ static void issue_as(struct world *world, const struct authority *by,
 static void issue(struct world *world, const struct authority *by, struct flo_buf *pem,
                   struct flo_certificate *facts)
 {
-    struct flo_certificate_wish wish = {.common_name = "dev", .days = 1, .is_client = true};
+    struct flo_certificate_spec spec = {.common_name = "dev", .days = 1, .is_client = true};
 
-    issue_as(world, by, &wish, pem, facts);
+    issue_as(world, by, &spec, pem, facts);
 }
 
 static void a_life_may_be_of_seconds(void **state)
 {
     struct world *world = *state;
     const uint64_t now_ms = UINT64_C(1800000000) * 1000;
-    struct flo_certificate_wish wish = {
+    struct flo_certificate_spec spec = {
         .common_name = "dev", .life_ms = 5000, .now_ms = now_ms, .is_client = true};
     struct flo_buf pem = {0};
     struct flo_certificate facts;
 
-    issue_as(world, &world->old, &wish, &pem, &facts);
+    issue_as(world, &world->old, &spec, &pem, &facts);
 
     assert_int_equal(facts.not_after_ms, now_ms + 5000);
     flo_buf_deinit(&pem);

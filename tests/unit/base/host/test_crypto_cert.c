@@ -33,11 +33,11 @@ struct world {
 static int set_up(void **state)
 {
     struct world *world = calloc(1, sizeof(*world));
-    struct flo_certificate_wish wish = {.common_name = "fleet acme", .days = 3650};
+    struct flo_certificate_spec spec = {.common_name = "fleet acme", .days = 3650};
     *state = world;
     return flo_key_generate(&world->authority, NULL) < 0 ||
            flo_key_generate(&world->device, NULL) < 0 ||
-           flo_authority_make(world->authority, &wish, &world->authority_pem, NULL) < 0 ||
+           flo_authority_make(world->authority, &spec, &world->authority_pem, NULL) < 0 ||
            flo_csr_make(world->device, "I am the admin", &world->request, NULL) < 0;
 }
 
@@ -53,26 +53,26 @@ static int tear_down(void **state)
     return 0;
 }
 
-static int issue(struct world *world, const struct flo_certificate_wish *wish, struct flo_err *err)
+static int issue(struct world *world, const struct flo_certificate_spec *spec, struct flo_err *err)
 {
     return flo_certificate_issue(world->authority, world->authority_pem.data,
                                  world->authority_pem.bytes, world->request.data,
-                                 world->request.bytes, wish, &world->pem, err);
+                                 world->request.bytes, spec, &world->pem, err);
 }
 
-static void the_wish_and_not_the_request_names_the_holder(void **state)
+static void the_spec_and_not_the_request_names_the_holder(void **state)
 {
     struct world *world = *state;
-    struct flo_certificate_wish wish = {
+    struct flo_certificate_spec spec = {
         .common_name = "00000000-0000-4000-8000-000000000001", .days = 90, .is_client = true};
     struct flo_certificate read;
     uint64_t before = waits_wall_ms();
 
-    assert_int_equal(issue(world, &wish, NULL), 0);
+    assert_int_equal(issue(world, &spec, NULL), 0);
     uint64_t after = waits_wall_ms();
     assert_int_equal(flo_certificate_read(world->pem.data, world->pem.bytes, &read, NULL), 0);
 
-    assert_string_equal(read.common_name, wish.common_name);
+    assert_string_equal(read.common_name, spec.common_name);
     assert_string_equal(read.key.keyid, flo_key_public(world->device)->keyid);
     assert_false(read.is_authority);
     assert_int_equal(strlen(read.serial), 32);
@@ -84,12 +84,12 @@ static void the_wish_and_not_the_request_names_the_holder(void **state)
 static void an_issued_certificate_verifies(void **state)
 {
     struct world *world = *state;
-    struct flo_certificate_wish wish = {.common_name = "dev", .days = 1, .is_client = true};
-    struct flo_certificate_wish same = {.common_name = "fleet acme", .days = 3650};
+    struct flo_certificate_spec spec = {.common_name = "dev", .days = 1, .is_client = true};
+    struct flo_certificate_spec same = {.common_name = "fleet acme", .days = 3650};
     struct flo_key *impostor = NULL;
     struct flo_buf impostor_pem = {0};
     struct flo_err err = {0};
-    assert_int_equal(issue(world, &wish, NULL), 0);
+    assert_int_equal(issue(world, &spec, NULL), 0);
 
     assert_int_equal(flo_certificate_verify(world->pem.data, world->pem.bytes,
                                             world->authority_pem.data, world->authority_pem.bytes,
@@ -109,10 +109,10 @@ static void an_issued_certificate_verifies(void **state)
 static void an_expired_certificate_does_not_verify(void **state)
 {
     struct world *world = *state;
-    struct flo_certificate_wish wish = {
+    struct flo_certificate_spec spec = {
         .common_name = "dev", .days = 1, .is_client = true, .now_ms = waits_wall_ms() - 3 * DAY_MS};
     struct flo_err err = {0};
-    assert_int_equal(issue(world, &wish, NULL), 0);
+    assert_int_equal(issue(world, &spec, NULL), 0);
 
     assert_int_equal(flo_certificate_verify(world->pem.data, world->pem.bytes,
                                             world->authority_pem.data, world->authority_pem.bytes,
@@ -152,7 +152,7 @@ static void openssl_agrees_about_chain_names_and_purpose(void **state)
     static const char *const dns[] = {"localhost", "broker.example"};
     static const char *const addresses[] = {"127.0.0.1", "::1"};
     struct world *world = *state;
-    struct flo_certificate_wish wish = {.common_name = "broker",
+    struct flo_certificate_spec spec = {.common_name = "broker",
                                         .days = 30,
                                         .is_server = true,
                                         .dns = dns,
@@ -162,7 +162,7 @@ static void openssl_agrees_about_chain_names_and_purpose(void **state)
     if (system("openssl version >/dev/null 2>&1") != 0) {
         skip();
     }
-    assert_int_equal(issue(world, &wish, NULL), 0);
+    assert_int_equal(issue(world, &spec, NULL), 0);
 
     assert_int_equal(openssl(world, "verify -x509_strict -purpose sslserver "
                                     "-verify_hostname broker.example "
@@ -182,13 +182,13 @@ static void the_algorithm_of_a_signature_has_no_parameters(void **state)
     static const uint8_t algorithm[12] = {0x30, 0x0a, 0x06, 0x08, 0x2a, 0x86,
                                           0x48, 0xce, 0x3d, 0x04, 0x03, 0x02};
     struct world *world = *state;
-    struct flo_certificate_wish wish = {.common_name = "dev", .days = 1};
+    struct flo_certificate_spec spec = {.common_name = "dev", .days = 1};
     uint8_t der[4096];
     char text[4096];
     size_t chars = 0;
     size_t found = 0;
 
-    assert_int_equal(issue(world, &wish, NULL), 0);
+    assert_int_equal(issue(world, &spec, NULL), 0);
     const char *from = strchr(world->pem.data, '\n');
     for (const char *at = from; strncmp(at, "-----END", 8) != 0; at++) {
         if (*at != '\n') {
@@ -206,13 +206,13 @@ static void the_algorithm_of_a_signature_has_no_parameters(void **state)
 static void a_request_without_the_private_key_is_refused(void **state)
 {
     struct world *world = *state;
-    struct flo_certificate_wish wish = {.common_name = "dev", .days = 1};
+    struct flo_certificate_spec spec = {.common_name = "dev", .days = 1};
     struct flo_err err = {0};
     /* A digit near the end, inside the signature. */
     char *end = strstr(world->request.data, "\n-----END");
     end[-12] = end[-12] == 'A' ? 'B' : 'A';
 
-    int rv = issue(world, &wish, &err);
+    int rv = issue(world, &spec, &err);
 
     assert_true(rv == FLO_E_SIG_BAD || rv == FLO_E_SIG_FORMAT);
     assert_int_equal(world->pem.bytes, 0);
@@ -221,12 +221,12 @@ static void a_request_without_the_private_key_is_refused(void **state)
 static void a_broken_request_is_refused(void **state)
 {
     struct world *world = *state;
-    struct flo_certificate_wish wish = {.common_name = "dev", .days = 1};
+    struct flo_certificate_spec spec = {.common_name = "dev", .days = 1};
 
     for (size_t cut = 0; cut + 2 < world->request.bytes; cut += 11) {
         assert_int_equal(flo_certificate_issue(world->authority, world->authority_pem.data,
                                                world->authority_pem.bytes, world->request.data, cut,
-                                               &wish, &world->pem, NULL),
+                                               &spec, &world->pem, NULL),
                          FLO_E_SIG_FORMAT);
     }
     assert_int_equal(world->pem.bytes, 0);
@@ -235,17 +235,17 @@ static void a_broken_request_is_refused(void **state)
 static void a_key_that_is_not_the_authoritys_issues_nothing(void **state)
 {
     struct world *world = *state;
-    struct flo_certificate_wish wish = {.common_name = "dev", .days = 1};
+    struct flo_certificate_spec spec = {.common_name = "dev", .days = 1};
 
     assert_int_equal(flo_certificate_issue_for(
                          world->device, world->authority_pem.data, world->authority_pem.bytes,
-                         flo_key_public(world->device), &wish, &world->pem, NULL),
+                         flo_key_public(world->device), &spec, &world->pem, NULL),
                      FLO_E_STATE);
     /* A device's certificate is no authority's. */
-    assert_int_equal(issue(world, &wish, NULL), 0);
+    assert_int_equal(issue(world, &spec, NULL), 0);
     struct flo_buf more = {0};
     assert_int_equal(flo_certificate_issue_for(world->device, world->pem.data, world->pem.bytes,
-                                               flo_key_public(world->device), &wish, &more, NULL),
+                                               flo_key_public(world->device), &spec, &more, NULL),
                      FLO_E_STATE);
     assert_int_equal(more.bytes, 0);
 }
@@ -253,10 +253,10 @@ static void a_key_that_is_not_the_authoritys_issues_nothing(void **state)
 static void nothing_outlives_its_authority(void **state)
 {
     struct world *world = *state;
-    struct flo_certificate_wish wish = {.common_name = "dev", .days = 36500};
+    struct flo_certificate_spec spec = {.common_name = "dev", .days = 36500};
     struct flo_certificate authority;
     struct flo_certificate device;
-    assert_int_equal(issue(world, &wish, NULL), 0);
+    assert_int_equal(issue(world, &spec, NULL), 0);
     assert_int_equal(flo_certificate_read(world->pem.data, world->pem.bytes, &device, NULL), 0);
     assert_int_equal(flo_certificate_read(world->authority_pem.data, world->authority_pem.bytes,
                                           &authority, NULL),
@@ -264,44 +264,44 @@ static void nothing_outlives_its_authority(void **state)
 
     assert_true(authority.is_authority);
     assert_true(device.not_after_ms == authority.not_after_ms);
-    wish.now_ms = waits_wall_ms() + 4000 * DAY_MS;
-    assert_int_equal(issue(world, &wish, NULL), FLO_E_STATE);
+    spec.now_ms = waits_wall_ms() + 4000 * DAY_MS;
+    assert_int_equal(issue(world, &spec, NULL), FLO_E_STATE);
 }
 
-static void impossible_wishes_are_refused(void **state)
+static void impossible_specs_are_refused(void **state)
 {
     static const char *const bad_names[] = {"", "a,O=b", "a=b", "a+b", " a", "a\nb", "a/b"};
     static const char *const bad_dns[] = {"a b"};
     static const char *const bad_address[] = {"1.2.3"};
     struct world *world = *state;
-    struct flo_certificate_wish wish = {.days = 1};
+    struct flo_certificate_spec spec = {.days = 1};
     struct flo_buf request = {0};
     char long_name[66];
 
     for (size_t i = 0; i < FLO_COUNT(bad_names); i++) {
-        wish.common_name = bad_names[i];
-        assert_int_equal(issue(world, &wish, NULL), FLO_E_USAGE);
+        spec.common_name = bad_names[i];
+        assert_int_equal(issue(world, &spec, NULL), FLO_E_USAGE);
         assert_int_equal(flo_csr_make(world->device, bad_names[i], &request, NULL), FLO_E_USAGE);
     }
     memset(long_name, 'a', 65);
     long_name[65] = '\0';
-    wish.common_name = long_name;
-    assert_int_equal(issue(world, &wish, NULL), FLO_E_USAGE);
-    wish.common_name = NULL;
-    assert_int_equal(issue(world, &wish, NULL), FLO_E_USAGE);
-    wish.common_name = "dev";
-    wish.days = 0;
-    assert_int_equal(issue(world, &wish, NULL), FLO_E_USAGE);
-    wish.days = 36501;
-    assert_int_equal(issue(world, &wish, NULL), FLO_E_USAGE);
-    wish.days = 1;
-    wish.dns = bad_dns;
-    wish.dns_count = 1;
-    assert_int_equal(issue(world, &wish, NULL), FLO_E_USAGE);
-    wish.dns_count = 0;
-    wish.addresses = bad_address;
-    wish.address_count = 1;
-    assert_int_equal(issue(world, &wish, NULL), FLO_E_USAGE);
+    spec.common_name = long_name;
+    assert_int_equal(issue(world, &spec, NULL), FLO_E_USAGE);
+    spec.common_name = NULL;
+    assert_int_equal(issue(world, &spec, NULL), FLO_E_USAGE);
+    spec.common_name = "dev";
+    spec.days = 0;
+    assert_int_equal(issue(world, &spec, NULL), FLO_E_USAGE);
+    spec.days = 36501;
+    assert_int_equal(issue(world, &spec, NULL), FLO_E_USAGE);
+    spec.days = 1;
+    spec.dns = bad_dns;
+    spec.dns_count = 1;
+    assert_int_equal(issue(world, &spec, NULL), FLO_E_USAGE);
+    spec.dns_count = 0;
+    spec.addresses = bad_address;
+    spec.address_count = 1;
+    assert_int_equal(issue(world, &spec, NULL), FLO_E_USAGE);
     assert_int_equal(world->pem.bytes, 0);
 }
 
@@ -316,12 +316,12 @@ static void the_most_names_fit(void **state)
     for (size_t i = 0; i < 17; i++) {
         dns[i] = longest;
     }
-    struct flo_certificate_wish wish = {
+    struct flo_certificate_spec spec = {
         .common_name = "dev", .days = 1, .is_server = true, .dns = dns, .dns_count = 16};
 
-    assert_int_equal(issue(world, &wish, NULL), 0);
-    wish.dns_count = 17;
-    assert_int_equal(issue(world, &wish, NULL), FLO_E_USAGE);
+    assert_int_equal(issue(world, &spec, NULL), 0);
+    spec.dns_count = 17;
+    assert_int_equal(issue(world, &spec, NULL), FLO_E_USAGE);
 }
 
 static void what_is_no_certificate_is_refused(void **state)
@@ -377,7 +377,7 @@ int main(void)
 {
 #define WITH_WORLD(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
     const struct CMUnitTest tests[] = {
-        WITH_WORLD(the_wish_and_not_the_request_names_the_holder),
+        WITH_WORLD(the_spec_and_not_the_request_names_the_holder),
         WITH_WORLD(an_issued_certificate_verifies),
         WITH_WORLD(an_expired_certificate_does_not_verify),
         WITH_WORLD(openssl_agrees_about_chain_names_and_purpose),
@@ -386,7 +386,7 @@ int main(void)
         WITH_WORLD(a_broken_request_is_refused),
         WITH_WORLD(a_key_that_is_not_the_authoritys_issues_nothing),
         WITH_WORLD(nothing_outlives_its_authority),
-        WITH_WORLD(impossible_wishes_are_refused),
+        WITH_WORLD(impossible_specs_are_refused),
         WITH_WORLD(the_most_names_fit),
         WITH_WORLD(what_is_no_certificate_is_refused),
         WITH_WORLD(a_life_without_begin_or_end_is_refused),

@@ -28,10 +28,10 @@ struct world {
 static void make(struct world *world, int64_t shift_ms, unsigned days)
 {
     uint64_t now_ms = waits_wall_ms() + (uint64_t)shift_ms;
-    struct flo_certificate_wish ca = {.common_name = "fleet test",
+    struct flo_certificate_spec ca = {.common_name = "fleet test",
                                       .days = 3650, /* 32-bit time_t */
                                       .now_ms = now_ms - 900 * DAY_MS};
-    struct flo_certificate_wish wish = {
+    struct flo_certificate_spec spec = {
         .common_name = "broker", .days = days, .is_server = true, .now_ms = now_ms};
 
     memset(world, 0, sizeof(*world));
@@ -40,7 +40,7 @@ static void make(struct world *world, int64_t shift_ms, unsigned days)
     assert_int_equal(flo_authority_make(world->authority_key, &ca, &world->authority, NULL), 0);
     assert_int_equal(flo_certificate_issue_for(world->authority_key, world->authority.data,
                                                world->authority.bytes, flo_key_public(world->key),
-                                               &wish, &world->leaf, NULL),
+                                               &spec, &world->leaf, NULL),
                      0);
 }
 

@@ -163,7 +163,7 @@ static void a_model_with_a_request_never_leaves(void **state)
     assert_string_equal(room_at(600000, hosts, 1, false), "wait 0");
 }
 
-static void a_soft_wish_waits_a_minute_after_the_last_use(void **state)
+static void a_soft_spec_waits_a_minute_after_the_last_use(void **state)
 {
     const struct flo_memory_host hosts[4] = {
         [2] = {.is_loaded = true, .loaded_ms = 1000, .used_ms = 50000}};
@@ -204,7 +204,7 @@ int main(void)
         cmocka_unit_test(the_one_that_was_not_used_for_longest_leaves_first),
         cmocka_unit_test(a_model_serves_ten_seconds_or_three_loads_before_it_leaves),
         cmocka_unit_test(a_model_with_a_request_never_leaves),
-        cmocka_unit_test(a_soft_wish_waits_a_minute_after_the_last_use),
+        cmocka_unit_test(a_soft_spec_waits_a_minute_after_the_last_use),
         cmocka_unit_test(a_load_takes_reading_and_the_last_load_and_the_drain),
         cmocka_unit_test(failed_loads_wait_twice_as_long_up_to_a_minute),
     };

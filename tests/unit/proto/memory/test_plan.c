@@ -181,7 +181,7 @@ static void a_refusal_names_every_model_and_its_bytes(void **state)
 
 /* ---- rungs and budgets ---- */
 
-static void a_smaller_wish_bounds_every_later_rung(void **state)
+static void a_smaller_spec_bounds_every_later_rung(void **state)
 {
     struct flo_memory_rung rungs[FLO_MEMORY_RUNGS];
     (void)state;
@@ -349,7 +349,7 @@ int main(void)
         cmocka_unit_test(unpinned_models_become_on_demand_where_no_rung_fits),
         cmocka_unit_test(four_models_share_a_device_by_weight_and_pin),
         cmocka_unit_test(a_refusal_names_every_model_and_its_bytes),
-        cmocka_unit_test(a_smaller_wish_bounds_every_later_rung),
+        cmocka_unit_test(a_smaller_spec_bounds_every_later_rung),
         cmocka_unit_test(the_budget_is_the_smallest_of_three_limits),
         cmocka_unit_test(a_plan_that_fits_stays_within_the_budget_with_any_guest),
         cmocka_unit_test(the_order_of_the_models_changes_no_plan),

@@ -42,7 +42,7 @@ static inline struct flo_fleet_store *store_of(void **state)
         .pg = {.again_ms = 1,                                                                      \
                .hurry_ms = HANG_MS,                                                                \
                .answer_ms = HANG_MS,                                                               \
-               .heed_ms = HANG_MS,                                                                 \
+               .on_wait_ms = HANG_MS,                                                              \
                .look_ms = 1},                                                                      \
         .pause_ms = 1, .ask_ms = HANG_MS, .statement_ms = HANG_MS, .lock_ms = HANG_MS,             \
         .idle_ms = HANG_MS                                                                         \

@@ -303,7 +303,7 @@ static void a_statement_ends_when_the_server_is_said_to_be_gone(void **state)
     char value[8];
 
     (void)state;
-    flo_fleet_heed(store, say_word, &word);
+    flo_fleet_on_wait(store, say_word, &word);
     assert_int_equal(change(store, "1", &err), 0);
     word.statements = false; /* while it answers, nobody asks */
     assert_int_equal(change(store, "2", &err), 0);
@@ -311,7 +311,7 @@ static void a_statement_ends_when_the_server_is_said_to_be_gone(void **state)
     begin(store);
     word = (struct word){.statements = true, .commits = true, .changes_at = 4};
     hold();
-    limits.pg.heed_ms = 50; /* answer_ms is a hang */
+    limits.pg.on_wait_ms = 50; /* answer_ms is a hang */
     assert_int_equal(flo_fleet_setting_get(store, "a", value, sizeof(value), &err),
                      FLO_E_DB_UNREACHABLE);
     assert_true(waited_ms(&err) >= 50);
@@ -333,11 +333,11 @@ static void a_commit_is_waited_for_while_it_is_led(void **state)
     struct flo_err err = {0};
 
     (void)state;
-    flo_fleet_heed(store, say_word, &word);
+    flo_fleet_on_wait(store, say_word, &word);
     begin(store);
     assert_int_equal(flo_fleet_setting_set(store, "a", "2", &err), 0);
     hold();
-    limits.pg.heed_ms = 1;
+    limits.pg.on_wait_ms = 1;
     assert_int_equal(flo_fleet_commit(store, &err), FLO_E_DB_UNREACHABLE);
     assert_int_equal(limits.pg.answer_ms, 1); /* that was the end */
     assert_true(word.asked[1] >= 5);
@@ -356,11 +356,11 @@ static void a_commit_given_up_with_the_lease_is_settled_later(void **state)
     struct flo_err err = {0};
 
     (void)state;
-    flo_fleet_heed(store, say_word, &word);
+    flo_fleet_on_wait(store, say_word, &word);
     begin(store);
     assert_int_equal(flo_fleet_setting_set(store, "a", "2", &err), 0);
     hold();
-    limits.pg.heed_ms = 1;
+    limits.pg.on_wait_ms = 1;
     limits.ask_ms = HANG_MS; /* nor is it asked on and on */
     assert_int_equal(flo_fleet_commit(store, &err), FLO_E_DB_UNREACHABLE);
     assert_int_equal(word.asked[1], 2); /* to wait, and to ask on */
@@ -384,8 +384,8 @@ static void the_usual_limits_end_the_state_s_waits_in_order(void **state)
 
     (void)state;
     assert_int_equal(usual->pg.hurry_ms, 200);
-    assert_int_equal(usual->pg.heed_ms, 1000);
-    assert_true(usual->pg.heed_ms + usual->pg.look_ms < 2000);
+    assert_int_equal(usual->pg.on_wait_ms, 1000);
+    assert_true(usual->pg.on_wait_ms + usual->pg.look_ms < 2000);
     assert_int_equal(usual->ask_ms, 2000);
     assert_int_equal(usual->pg.answer_ms, 6000);
     /* The server ends a statement before it is given up. */

@@ -133,7 +133,7 @@ static void who_is_not_made_yet_counts_as_pending(void **state)
                      0);
     assert_int_equal(flo_fleet_making_move(store, "o-1", device_id(0), 1, &err), 0);
     commit(store);
-    assert_int_equal(flo_fleet_roster_load(store, &err), 0);
+    assert_int_equal(flo_fleet_device_index_load(store, &err), 0);
     assert_int_equal(flo_fleet_outcome_progress(store, "o-1", &progress, &err), 0);
     assert_int_equal(progress.devices, DEVICES);
     assert_int_equal(progress.done, 1);

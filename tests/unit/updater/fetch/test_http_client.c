@@ -611,8 +611,8 @@ static SSL_CTX *make_pki(struct pki *pki)
     struct flo_key *key = NULL;
     struct flo_err err = {0};
     static const char *const addresses[] = {"127.0.0.1"};
-    const struct flo_certificate_wish ca_wish = {.common_name = "fleet CA", .days = 2};
-    const struct flo_certificate_wish wish = {.common_name = "controller",
+    const struct flo_certificate_spec ca_spec = {.common_name = "fleet CA", .days = 2};
+    const struct flo_certificate_spec spec = {.common_name = "controller",
                                               .days = 2,
                                               .is_server = true,
                                               .addresses = addresses,
@@ -622,9 +622,9 @@ static SSL_CTX *make_pki(struct pki *pki)
 
     assert_int_equal(flo_key_generate(&ca, &err), 0);
     assert_int_equal(flo_key_generate(&key, &err), 0);
-    assert_int_equal(flo_authority_make(ca, &ca_wish, &pki->authority, &err), 0);
+    assert_int_equal(flo_authority_make(ca, &ca_spec, &pki->authority, &err), 0);
     assert_int_equal(flo_certificate_issue_for(ca, pki->authority.data, pki->authority.bytes,
-                                               flo_key_public(key), &wish, &pki->certificate, &err),
+                                               flo_key_public(key), &spec, &pki->certificate, &err),
                      0);
     assert_int_equal(flo_certificate_read(pki->authority.data, pki->authority.bytes, &facts, &err),
                      0);

@@ -1,0 +1,538 @@
+/* Analysis: the statistical analysis of a rollout, by its gates.
+ *
+ * An analysis compares updated devices with controls: devices of the same segment
+ * that still run their old release.  Its rules come from a preset and from the
+ * rollout's specification.  The evidence is sums by segment and measure.  The
+ * verdict of a phase follows from rules, evidence and earlier findings in that
+ * phase.  A phase may fail at any block, but passes only at a look: at the end
+ * of the soak, and at each doubling of it.  All waves of the rollout together
+ * prove that a change of speed or memory is small (slices/pooled.h).  Pure. */
+#ifndef FLOTILLA_SERVER_ANALYSIS_H
+#define FLOTILLA_SERVER_ANALYSIS_H
+
+#include <flotilla/base.h>
+#include <flotilla/proto.h>
+
+#include "base/host/json.h"
+
+#include "server-stub/core/gate/gate.h"
+#include "server-stub/core/gate/observe/observed.h"
+#include "server-stub/core/gate/slices/crash.h"
+#include "server-stub/core/gate/slices/plain.h"
+#include "server-stub/core/gate/slices/pooled.h"
+#include "server-stub/core/gate/slices/told.h"
+#include "server-stub/core/gate/statistics/phase.h"
+#include "server-stub/core/gate/statistics/record.h"
+
+/* ---- rules ---- */
+
+enum flo_measure {
+#define FLO_MEASURE(name, ...) FLO_MEASURE_##name,
+#define FLO_MEASURE_FIELD(...)
+#include "server-stub/core/gate/analysis/measures.def"
+#undef FLO_MEASURE
+#undef FLO_MEASURE_FIELD
+    FLO_MEASURE_COUNT
+};
+struct flo_measure_fact {
+    const char *word;
+    enum flo_statistic_kind kind;
+    int reading; /* enum flo_observed_reading of a RATIO; else -1 */
+    const char *title;
+    const char *per;
+};
+const struct flo_measure_fact *flo_measure_fact(enum flo_measure measure);
+bool flo_measure_parse(const char *word, enum flo_measure *out);
+
+enum flo_preset {
+#define FLO_PRESET(name, ...) FLO_PRESET_##name,
+#define FLO_PRESET_PHASE(...)
+#define FLO_PRESET_RULE(...)
+#include "server-stub/core/gate/analysis/presets.def"
+#undef FLO_PRESET
+#undef FLO_PRESET_PHASE
+#undef FLO_PRESET_RULE
+    FLO_PRESET_COUNT,
+    FLO_PRESET_NONE = FLO_PRESET_COUNT
+};
+/* Gets the size of a preset's phases up to `index`, in a fleet of `members` of
+ * which `hold_out` keep their release.  Returns false when the preset has no
+ * such phase. */
+struct flo_preset_phase {
+    const char *name;
+    uint32_t devices;
+    uint64_t soak_ms;
+};
+bool flo_preset_phase(enum flo_preset preset, uint32_t index, uint32_t members, uint32_t hold_out,
+                      struct flo_preset_phase *out);
+
+#define FLO_FLEET_MIN 200 /* members; a smaller fleet has no hold-out */
+/* Returns the size of a hold-out: the share, but at least 50 and at most
+ * 500. */
+uint32_t flo_hold_out(double share_pct, uint32_t members);
+
+#define FLO_CRITICAL_LAST 254  /* critical in the last phase only */
+#define FLO_CRITICAL_NEVER 255 /* never has to pass; may only fail */
+#define FLO_PROVE_PHASES_MAX 16
+struct flo_analysis_rule {
+    enum flo_measure measure;
+    double limit; /* %, or a ratio of rates */
+    double floor;
+    double prove[FLO_PROVE_PHASES_MAX];
+    uint32_t prove_count; /* later phases use the last one */
+    double weight;
+    uint32_t critical_from; /* first phase in which it has to pass, from 1;
+                               or one of the above */
+    uint64_t devices_min;
+    uint64_t controls_min;
+    double exposure_min;
+    uint64_t from_ms; /* LEAK: time after the swap at which readings begin */
+    enum flo_on_fail action;
+    bool has_action;
+};
+struct flo_analysis_rules {
+    enum flo_preset preset; /* NONE: only the rollout's own rules, if any */
+    bool is_alarm;          /* alarm only: nothing has to pass */
+    struct flo_analysis_rule rules[FLO_MEASURE_COUNT];
+    uint32_t count;
+    uint32_t cover; /* number of the covering phase, from 1; 0: none. The
+                       phase after it counts it as a wave; it proves as much
+                       as the phase before it */
+    double hold_out_pct;
+    uint64_t watch_ms; /* how long the hold-out is watched after the last phase */
+    double failed_pct; /* limit of the gate `failed` */
+    bool says_failed;  /* the rollout gave that limit, not the preset */
+};
+/* The rules of a preset. */
+void flo_analysis_preset(enum flo_preset preset, struct flo_analysis_rules *out);
+/* Checks that each rule can fail.  Only for new specifications; stored ones are
+ * read as they are.  FLO_E_REST_MEANING names the gate. */
+FLO_MUST_USE int flo_analysis_rules_check_sense(const struct flo_analysis_rules *rules,
+                                                struct flo_err *err);
+/* Reads the analysis's members of a rollout's `gates`: "preset", "alarm_only",
+ * "hold_out_pct", "watch_ms", and one for each measure; `false` removes the
+ * measure.  NULL: no analysis.
+ *
+ * Fails like flo_gates_parse. */
+FLO_MUST_USE int flo_analysis_parse(const json_t *gates_or_null, struct flo_analysis_rules *out,
+                                    struct flo_err *err);
+/* Tells whether this member of `gates` belongs to the analysis. */
+bool flo_analysis_has_word(const char *word);
+void flo_analysis_words(const char **out, size_t *count); /* 24 fit */
+
+/* ---- evidence ---- */
+
+/* Devices far above their own past; needs no baseline (slices/plain.h). */
+struct flo_analysis_above {
+    struct flo_plain_arm treated, control;
+};
+/* Returns true for latency, memory and errors. */
+bool flo_analysis_has_above(enum flo_measure measure);
+
+/* Effect as shown to people, never clipped (slices/told.h). */
+struct flo_analysis_told {
+    struct flo_told effect;    /* effect of a RATIO or a LEAK */
+    struct flo_told_rate rate; /* rate of errors */
+};
+
+/* Devices that crashed soon after their swap, in any phase, compared with their
+ * own past (slices/crash.h). */
+struct flo_analysis_crash {
+    struct flo_crash_arm treated, control, past;
+    /* Rate at which devices begin to crash: devices that crashed at all, and
+     * the hours until then.  From all members' past and from controls since. */
+    double first_devices, first_hours;
+};
+/* Adds a device with crashes in `crashes` of its `hours`. */
+void flo_analysis_crash_first(struct flo_analysis_crash *crash, double crashes, double hours);
+
+enum flo_slice_hold {
+    FLO_SLICE_HELD,
+    FLO_SLICE_ASKED, /* until a person answers */
+    FLO_SLICE_LET_GO /* released by a person: updates go on there */
+};
+/* Slice: a label=value at which a speed is worse (slices/scan.h), or that has
+ * more errors or crashes (slices/count_scan.h). */
+#define FLO_ANALYSIS_SLICES_MAX 8
+#define FLO_SLICE_TEXT 96 /* bytes; a longer name is cut and gets its checksum */
+struct flo_analysis_slice {
+    char name[FLO_SLICE_TEXT];  /* "site=lyon": the slice to be held */
+    char found[FLO_SLICE_TEXT]; /* wider slice in which it was found; "": none */
+    enum flo_measure measure;
+    bool is_culprit; /* false: it cannot be told from a change of the site */
+    bool is_asked;   /* not a culprit, but the step came with each device's
+                        own swap: updates there wait for a person */
+    uint32_t members;
+    uint32_t updated, far, controls;
+    double far_controls; /* errors and crashes: far controls, mean over waves */
+    double ln_e, threshold;
+    struct flo_told told; /* effect on a speed */
+    bool has_elsewhere;
+    double elsewhere; /* effect on other updated devices, logarithm of a ratio */
+};
+/* Slice whose controls changed too: due to the site, not the release. */
+struct flo_analysis_changed {
+    char name[FLO_SLICE_TEXT];
+    enum flo_measure measure;
+    double shift;
+    bool has_both; /* the updated devices changed as well */
+};
+/* Device of a slice, as shown to people. */
+#define FLO_ANALYSIS_DEVICES_MAX 100 /* the farthest devices of a slice */
+struct flo_analysis_device {
+    char device[37];
+    uint8_t row;  /* index in rows; FLO_ANALYSIS_SLICES_MAX + i: in changed */
+    uint8_t wave; /* wave of its swap, from 1; 0: on its old release */
+    bool has_effect;
+    double effect; /* logarithm of a ratio: its own change, less the median of
+                      the others there */
+};
+struct flo_analysis_slices {
+    struct flo_analysis_slice rows[FLO_ANALYSIS_SLICES_MAX];
+    uint32_t count;
+    struct flo_analysis_changed changed[FLO_ANALYSIS_SLICES_MAX];
+    uint32_t changed_count;
+    const struct flo_analysis_device *devices; /* devices, owned by the caller */
+    size_t device_count;
+};
+/* Consequence of a slice for its rollout. */
+enum flo_slice_end {
+    FLO_END_TOLD, /* nothing is done */
+    FLO_END_HELD, /* the slice is held: the devices keep what they have */
+    FLO_END_BACK, /* the slice's updated devices roll back */
+    FLO_END_ALL   /* the slice is too large: the whole rollout fails */
+};
+const char *flo_slice_end_word(enum flo_slice_end end);
+
+#define FLO_SEGMENT_TEXT 96
+struct flo_analysis_segment {
+    char name[FLO_SEGMENT_TEXT];
+    uint32_t members;
+    struct flo_statistic_arms arms[FLO_MEASURE_COUNT];
+    struct flo_analysis_above above[FLO_MEASURE_COUNT];
+};
+/* Slice with one or two updated devices, far worse than the others there: more
+ * devices are needed. */
+#define FLO_ANALYSIS_PROBES_MAX 5
+struct flo_analysis_probe {
+    char device[37];           /* one of the updated devices */
+    char name[FLO_SLICE_TEXT]; /* "site=lyon" */
+    bool is_count;             /* far in errors or crashes, by its own past */
+    enum flo_measure measure;  /* is_count: the measure */
+    double least;              /* else: smallest ln ratio to the controls there */
+};
+struct flo_analysis_evidence {
+    uint32_t phase; /* phase of the evidence, from 0 */
+    uint32_t block; /* block that ended */
+    uint64_t at_ms;
+    uint32_t treated; /* in all segments */
+    uint32_t controls;
+    uint16_t few_sites; /* bit for each segment whose updated devices are at
+                           too few sites to be compared */
+    struct flo_analysis_probe probes[FLO_ANALYSIS_PROBES_MAX]; /* largest first */
+    uint32_t probe_count;
+    /* RATIO: members of both arms with requests of that kind. */
+    uint32_t readers[FLO_MEASURE_COUNT];
+    /* Effects over all segments. */
+    struct flo_analysis_told told[FLO_MEASURE_COUNT];
+    struct flo_analysis_crash crash; /* likewise over all segments */
+    /* Devices that swapped in this phase, and their controls. */
+    struct flo_pooled_sums wave[FLO_READING_COUNT];
+    struct flo_analysis_slices slices;
+    uint32_t segment_count;
+    struct flo_analysis_segment segments[FLO_SEGMENTS_MAX];
+};
+
+/* ---- verdict ---- */
+
+/* Proof at a look, by all waves so far, that a speed hardly changed.  Includes
+ * a copy of their sums. */
+#define FLO_ANALYSIS_WAVES_MAX FLO_PROVE_PHASES_MAX /* phases */
+struct flo_analysis_proof {
+    bool is_judged;
+    uint32_t count; /* waves; the last one is of this phase */
+    struct flo_pooled_sums waves[FLO_ANALYSIS_WAVES_MAX];
+    struct flo_pooled_result result;
+};
+/* Sets the verdict of `result` at a look, unless its test fails. */
+void flo_analysis_prove(const struct flo_ratio_rule *rule, struct flo_analysis_proof *proof,
+                        struct flo_statistic_result *result);
+/* Converts sums to an object, a new reference, and back.  Returns false for
+ * impossible sums. */
+json_t *flo_analysis_sums_json(const struct flo_pooled_sums *sums);
+bool flo_analysis_sums_read(const json_t *json, struct flo_pooled_sums *out);
+
+/* Result of a rule on one segment, or on all of them. */
+#define FLO_SEGMENT_ALL UINT32_MAX
+struct flo_analysis_row {
+    bool is_tested;
+    struct flo_statistic_rule rule;
+    struct flo_statistic_result result;
+    struct flo_analysis_told told; /* only over all segments */
+};
+struct flo_analysis_steep {
+    /* Arms of all segments that are not excluded, summed. */
+    struct flo_analysis_above arms;
+    enum flo_plain_verdict verdict;
+};
+struct flo_analysis_soon { /* crashes soon after the swap */
+    struct flo_analysis_crash arms;
+    struct flo_crash_result result;
+};
+struct flo_analysis_results {
+    struct flo_analysis_row all[FLO_MEASURE_COUNT]; /* by index of the rule */
+    struct flo_analysis_steep steep[FLO_MEASURE_COUNT];
+    struct flo_analysis_soon soon; /* only for the rule of crashes */
+    /* Proofs of speeds and memory. */
+    struct flo_analysis_proof proofs[FLO_MEASURE_COUNT];
+    struct flo_analysis_row segments[FLO_MEASURE_COUNT][FLO_SEGMENTS_MAX];
+};
+/* Newest finding of a rule in the present phase. */
+struct flo_analysis_standing {
+    struct flo_statistic_result result; /* result over all segments */
+    struct flo_analysis_steep steep;
+    struct flo_analysis_soon soon;
+    struct flo_analysis_told told;
+    enum flo_verdict verdict; /* a pass at an earlier look is kept */
+    bool has_result;
+};
+struct flo_analysis_state {
+    uint32_t looks; /* looks taken in this phase */
+    uint32_t block; /* block of the newest evidence */
+    uint32_t controls, treated;
+    enum flo_phase_verdict verdict;
+    uint32_t rule;    /* rule that fails, or for which the phase waits;
+                         FLO_SEGMENT_ALL: none */
+    uint32_t segment; /* segment in which it fails, or FLO_SEGMENT_ALL */
+    char segment_name[FLO_SEGMENT_TEXT];
+    struct flo_analysis_row named; /* the test of that rule and segment */
+    uint16_t excluded;             /* bit for each segment that is out; kept
+                                      over phases */
+    uint16_t excludes;             /* bit for each segment that now fails alone */
+    /* Bit for each segment with too few sites in the newest evidence. */
+    uint16_t few_sites;
+    uint16_t unread; /* bit for each speed without any request, while another
+                        speed has some; not judged */
+    uint16_t beyond; /* bit for each rule whose events are too rare to prove
+                        anything in this phase; it can only fail */
+    /* Slices that no longer get the release, or wait for a person's answer;
+     * kept over phases. */
+    char held[FLO_ANALYSIS_SLICES_MAX][FLO_SLICE_TEXT];
+    uint8_t held_as[FLO_ANALYSIS_SLICES_MAX]; /* enum flo_slice_hold */
+    uint32_t held_count;
+    uint16_t further;                     /* bit for each other rule to blame
+                                             once one fails (Holm's method) */
+    bool is_alarmed;                      /* an alarm fired while the
+                                             hold-out is watched */
+    uint8_t passed_in[FLO_MEASURE_COUNT]; /* last earlier phase in which the
+                                             rule passed, from 1; 0: none */
+    struct flo_analysis_standing standing[FLO_MEASURE_COUNT];
+    /* Newest sums of each phase.  Kept over phases, until a segment is
+     * excluded. */
+    struct flo_pooled_sums waves[FLO_ANALYSIS_WAVES_MAX][FLO_READING_COUNT];
+};
+struct flo_analysis {
+    struct flo_analysis_rules rules;
+    enum flo_on_fail on_fail; /* for rules without an action */
+    uint64_t block_ms;        /* the shortest soak */
+    /* Model whose requests the release shares: each device is compared with it.
+     * Empty: devices are compared with controls. */
+    char split_of[FLO_NAME_MAX + 1];
+    /* Newest spread of a control's difference; 0: not known yet. */
+    double spread;
+    struct flo_analysis_state state;
+};
+
+/* Time within a phase at which evidence arrives. */
+struct flo_analysis_moment {
+    uint32_t phase; /* from 0 */
+    bool is_last;
+    bool is_plain;   /* no controls remain */
+    bool is_watch;   /* the hold-out is watched: alarms only */
+    double soaked_s; /* <0: devices are still under way */
+    double soak_s;
+};
+/* Sight: the effects that a phase can find, and its odds to prove a release
+ * without effect; computed before the phase begins. */
+#define FLO_SPREAD_USUAL 0.084 /* drift of 5 %, and noise */
+struct flo_analysis_crowd {
+    uint32_t updated;  /* devices of the phase */
+    uint32_t controls; /* controls that remain after the phase */
+    /* Updated devices whose baseline has only a few readings. */
+    uint32_t thin;
+    double hours; /* hours of the soak */
+};
+struct flo_analysis_sight {
+    bool has_find;
+    double finds_pct; /* smallest change found in 95 % of cases */
+    double odds;      /* odds of the proof, with all waves so far */
+    double prove_pct; /* change to rule out */
+    /* Remedies for odds below FLO_ANALYSIS_ODDS_MIN; either is enough. */
+    double helps_pct;
+    uint32_t helps_controls; /* 0: no number of controls is enough */
+};
+/* Computes the sight of a rule.  `crowds` has all phases up to this one.
+ * Returns false when the rule is neither of speed nor of memory, or there are
+ * no devices to compare. */
+bool flo_analysis_sees(const struct flo_analysis *analysis, uint32_t rule, uint32_t phase,
+                       uint32_t segments, const struct flo_analysis_crowd *crowds,
+                       struct flo_analysis_sight *out);
+/* Events of a fleet in the past. */
+struct flo_analysis_past {
+    double errors, requests;
+    double blocks;         /* blocks in which devices were heard, summed */
+    double crashes, hours; /* hours with a crash; hours heard */
+};
+/* Sight of the rules of errors, crashes and leaks. */
+struct flo_analysis_seen {
+    bool has_find;
+    double finds; /* smallest found: errors per request, share of devices
+                     that crash, or % an hour */
+    double usual; /* the same number without effect */
+    double hours; /* hours after the swap */
+};
+/* Gets the smallest effect that a phase finds in 95 % of cases.  Returns false
+ * for other rules, without devices to compare, or without a usable past. */
+bool flo_analysis_sees_events(const struct flo_analysis *analysis, uint32_t rule, uint32_t phase,
+                              uint32_t segments, const struct flo_analysis_crowd *crowds,
+                              const struct flo_analysis_past *past, struct flo_analysis_seen *out);
+/* Site with its count of members, and of updated ones. */
+struct flo_analysis_site {
+    uint32_t members, updated;
+    uint32_t sites; /* sites with at least 3 members */
+    uint32_t all;   /* members of all sites */
+};
+/* Returns the smallest change in % that the scan finds at that site in 95 % of
+ * cases; infinite: none. */
+double flo_analysis_finds_at(const struct flo_analysis *analysis, uint32_t rule,
+                             const struct flo_analysis_site *site);
+bool flo_analysis_is_speed(enum flo_measure measure);
+/* Longest soak, as a multiple of the soak.  After it a person is asked. */
+#define FLO_SOAKS_MAX 8
+
+struct flo_analysis_finding {
+    enum flo_phase_verdict verdict;
+    uint32_t look;                           /* look taken, or FLO_LOOK_NONE */
+    uint16_t excludes;                       /* bit for each segment that fails
+                                                alone and holds fewer than half
+                                                of the members */
+    uint16_t holds;                          /* bit for each slice of the
+                                                evidence to be held now */
+    uint8_t ends[FLO_ANALYSIS_SLICES_MAX];   /* enum flo_slice_end of each slice */
+    uint8_t probed[FLO_ANALYSIS_PROBES_MAX]; /* devices added for each probe */
+    uint16_t changed;                        /* bit for each rule to report: its
+                                                verdict changed, or this was a
+                                                look */
+};
+/* Leaves out the segments of this bit mask, which the caller rolls back.
+ * The waves' sums are cleared if one is new, and begin again without them. */
+void flo_analysis_exclude(struct flo_analysis *analysis, uint16_t segments);
+/* Returns the index of a slice among the held ones.  For others: the next free
+ * index, or FLO_ANALYSIS_SLICES_MAX. */
+uint32_t flo_analysis_held(const struct flo_analysis_state *state, const char *name);
+/* Returns how many slices wait for a person. */
+uint32_t flo_analysis_asked(const struct flo_analysis_state *state);
+/* Begins the phase after another one, numbered from 0: looks restart. */
+void flo_analysis_phase(struct flo_analysis *analysis, uint32_t phase);
+/* Judges a phase by new evidence. */
+void flo_analysis_judge(struct flo_analysis *analysis, const struct flo_analysis_evidence *evidence,
+                        const struct flo_analysis_moment *moment,
+                        struct flo_analysis_results *results, struct flo_analysis_finding *out);
+/* Tells whether the rule of crashes fails by crashes soon after the swap, not
+ * by its test. */
+bool flo_analysis_is_soon(const struct flo_analysis_standing *standing);
+void flo_analysis_crash_judge(const struct flo_analysis_crash *arms, struct flo_analysis_soon *out);
+/* Tells whether the rule fails by devices far above their own past, not by its
+ * test. */
+bool flo_analysis_is_steep(const struct flo_analysis_standing *standing);
+/* Tells whether a phase waits for this rule to pass, as far as known before
+ * there is evidence. */
+bool flo_analysis_is_critical(const struct flo_analysis_rules *rules, uint32_t rule, uint32_t phase,
+                              bool is_last);
+/* Tells the same with the newest evidence.  A speed without requests is not
+ * awaited; the one of batch requests stands in for it.  Nor are crashes, if so
+ * few devices cannot prove anything even in the longest soak. */
+#define FLO_ANALYSIS_ODDS_MIN 0.97 /* odds for a release without effect */
+bool flo_analysis_awaits(const struct flo_analysis *analysis, uint32_t rule, uint32_t phase,
+                         bool is_last);
+/* Gets the rule as tested in a phase: for all segments, or for one of
+ * `segments`. */
+void flo_analysis_test(const struct flo_analysis_rules *rules, uint32_t rule, uint32_t phase,
+                       uint32_t segments, bool is_all, struct flo_statistic_rule *out);
+
+/* ---- the record ---- */
+
+/* Builds an `evidence` event, a new reference; NULL without memory:
+ *
+ *   {"formulas","rollout","phase","block","at_ms","look","soaked_s","soak_s",
+ *    "mode","segments":[{"name","members"}],"rows":[{"gate","kind","segment",
+ *    "critical","rule","treated","control","result","proof"}],"verdict",
+ *    "gate"}
+ *
+ * `segment` null stands for all segments; such a row has no arms of its own. */
+json_t *flo_analysis_record(const struct flo_analysis *analysis, const char *rollout,
+                            const struct flo_analysis_evidence *evidence,
+                            const struct flo_analysis_moment *moment,
+                            const struct flo_analysis_results *results,
+                            const struct flo_analysis_finding *finding);
+/* Adds the members "slices", "moved" and "probed", if they are not empty. */
+void flo_analysis_record_slices(const struct flo_analysis_evidence *evidence,
+                                const struct flo_analysis_finding *finding, json_t *record);
+/* Evaluates a record again.  *worst is the largest difference of a number.
+ * `on_row`, if not NULL, is called for each rule with the recorded verdict and
+ * the finding as a sentence.
+ *
+ * FLO_E_GATE_EVIDENCE: the record cannot be read, or a verdict differs. */
+typedef void (*flo_analysis_row_fn)(void *context, enum flo_measure measure, const char *stands,
+                                    const char *text);
+FLO_MUST_USE int flo_analysis_replay(const json_t *record, flo_analysis_row_fn on_row,
+                                     void *context, double *worst, struct flo_err *err);
+
+/* ---- words ---- */
+
+/* Bytes of each `out`. */
+#define FLO_ANALYSIS_TEXT 400
+/* Writes a sentence about a phase whose proof has low odds, and the remedy. */
+void flo_analysis_sight_text(const char *phase, const char *title,
+                             const struct flo_analysis_sight *sight, char *out);
+/* Writes "errors on 1.3 % of requests, not 0.2 %". */
+void flo_analysis_seen_text(enum flo_measure measure, const struct flo_analysis_seen *seen,
+                            char *out);
+/* Writes "+65.0 %", or "2.0 times" from 1.8 times on. */
+void flo_analysis_effect_text(double effect, char *out);
+/* Writes where a release is worse, and the consequence. */
+void flo_analysis_slice_text(const struct flo_analysis_slice *slice, enum flo_slice_end end,
+                             char *out);
+/* Label of the scan, and how many values and devices it leaves out. */
+struct flo_analysis_scan {
+    const char *label;
+    uint32_t values; /* values that are scanned */
+    uint32_t left_values, left_devices;
+};
+void flo_analysis_scan_text(const struct flo_analysis_scan *scan, char *out);
+/* Writes about a device that makes `count` more of its slice follow. */
+void flo_analysis_probe_text(const struct flo_analysis_probe *probe, uint32_t count, char *out);
+void flo_analysis_changed_text(const struct flo_analysis_changed *changed, char *out);
+/* Writes the titles of the rules in `further`, separated by ", "; "" for
+ * none. */
+void flo_analysis_further(const struct flo_analysis *analysis, char *out);
+/* Writes a sentence about devices compared with their own past, when no test
+ * failed.  Returns false without one. */
+bool flo_analysis_past_text(enum flo_measure measure, const struct flo_analysis_standing *standing,
+                            char *out);
+/* Writes the newest finding of a rule in a phase. */
+void flo_analysis_say(const struct flo_analysis *analysis, uint32_t rule, uint32_t phase,
+                      uint32_t segments, char *out);
+/* Writes a sentence about the rule that decided, or for which the phase waits
+ * (is_awaited). */
+void flo_analysis_because(const struct flo_analysis *analysis, uint32_t rule, uint32_t phase,
+                          uint32_t segments, bool is_awaited, char *out);
+/* Writes one line: the finding, the number of devices, and the limit. */
+void flo_analysis_text(enum flo_measure measure, const struct flo_analysis_row *row,
+                       const char *segment_or_null, char *out);
+/* Gets the shown effect of a row with its 95 % interval, in % or as a ratio of
+ * rates; infinite: no bound.  Returns false when the row has none. */
+bool flo_analysis_effect(const struct flo_analysis_row *row, double *value, double *low,
+                         double *high);
+
+#endif

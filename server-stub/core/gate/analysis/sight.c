@@ -1,0 +1,342 @@
+/* Analysis: computes before a phase begins what its gates can find and prove. */
+#include <assert.h>
+#include <math.h>
+#include <stdio.h>
+
+#include <flotilla/plural.h>
+
+#include "server-stub/core/gate/analysis/analysis.h"
+#include "server-stub/core/gate/slices/detect.h"
+#include "server-stub/core/gate/statistics/numbers.h"
+
+#define CLIP_GATE 4
+#define CLIP_SLICE 8
+#define ALPHA_SLICES 0.01
+#define SLICE_LIMIT_PCT 10
+#define SLICE_DEVICES_MIN 3
+#define LABELS 2 /* hardware and site */
+#define Z_LOOK 1.96
+#define CONTROLS_MOST 1e6
+/* Spread of a test that compares devices of all sites: it includes shocks
+ * and daily curves of sites.  The proof compares each site with its own
+ * controls. */
+#define SPREAD_ACROSS 0.106
+#define SPREAD_MEMORY 0.022 /* drift of 2 %, and noise */
+#define SPREAD_SLOPE 0.0157 /* per hour: of a slope of 10 readings */
+#define SLOPE_READINGS 10
+#define BLOCKS_AN_HOUR 12
+#define SURE 0.95
+#define RATE_MIN 1e-6 /* rate when no device had an event */
+#define HALVINGS 60
+
+/* ---- one phase ---- */
+
+static double find_of(const struct flo_detect *plan)
+{
+    struct flo_detected found;
+
+    return flo_detect_ratio(plan, &found) && found.has_find ? found.find : INFINITY;
+}
+
+/* Returns the factor of the updated devices' variance: a baseline of few
+ * readings scatters as much as devices drift. */
+static double thinned(const struct flo_analysis_crowd *crowd)
+{
+    return crowd->updated > 0 ? 1 + (double)crowd->thin / crowd->updated : 1;
+}
+
+static double variance_of(double sd, const struct flo_analysis_crowd *crowd)
+{
+    return sd * sd * (thinned(crowd) / crowd->updated + 1.0 / crowd->controls);
+}
+
+/* Returns the standard error over all waves, with so many controls in the last
+ * one; 0: no wave counts. */
+static double error_of(double sd, const struct flo_analysis_crowd *crowds, uint32_t phase,
+                       double last_controls)
+{
+    double weights = 0, variance = 0, shared = 0;
+
+    for (uint32_t i = 0; i <= phase; i++) {
+        double updated = crowds[i].updated;
+        double controls = i == phase ? last_controls : crowds[i].controls;
+        if (updated < 1 || controls < 1) {
+            continue;
+        }
+        double of_updated = sd * sd * thinned(&crowds[i]) / updated;
+        double of_controls = sd * sd / controls;
+        double weight = 1 / (of_updated + of_controls);
+        weights += weight;
+        variance += weight * weight * of_updated;
+        shared += weight * sqrt(of_controls);
+    }
+    return weights > 0 ? sqrt(variance + shared * shared) / weights : 0;
+}
+
+static double odds_of(double prove_pct, double error)
+{
+    return exp(flo_ln_phi(log1p(prove_pct / 100) / error - Z_LOOK));
+}
+
+/* Returns the fewest controls of the phase that give the proof; 0: no number
+ * does. */
+static uint32_t controls_for(double sd, const struct flo_analysis_crowd *crowds, uint32_t phase,
+                             double prove_pct)
+{
+    double low = crowds[phase].controls;
+    double high = CONTROLS_MOST;
+
+    if (odds_of(prove_pct, error_of(sd, crowds, phase, high)) < FLO_ANALYSIS_ODDS_MIN) {
+        return 0;
+    }
+    while (high - low > 1) {
+        double middle = floor((low + high) / 2);
+        double error = error_of(sd, crowds, phase, middle);
+        if (odds_of(prove_pct, error) < FLO_ANALYSIS_ODDS_MIN) {
+            low = middle;
+        } else {
+            high = middle;
+        }
+    }
+    return (uint32_t)high;
+}
+
+/* Returns the smallest `prove_pct` that is proven, rounded to tenths. */
+static double prove_for(double error)
+{
+    double z = 1.8808 + Z_LOOK; /* quantile of 97 % */
+
+    return ceil(10 * flo_change_pct(z * error)) / 10;
+}
+
+bool flo_analysis_sees(const struct flo_analysis *analysis, uint32_t rule, uint32_t phase,
+                       uint32_t segments, const struct flo_analysis_crowd *crowds,
+                       struct flo_analysis_sight *out)
+{
+    const struct flo_analysis_rule *of = &analysis->rules.rules[rule];
+    bool is_memory = of->measure == FLO_MEASURE_ENGINE_RSS;
+    double sd = is_memory              ? SPREAD_MEMORY
+                : analysis->spread > 0 ? analysis->spread
+                                       : FLO_SPREAD_USUAL;
+    double across = is_memory || analysis->spread > 0 ? sd : SPREAD_ACROSS;
+    struct flo_statistic_rule test;
+    struct flo_analysis_crowd all = {.controls = crowds[phase].controls};
+
+    *out = (struct flo_analysis_sight){0};
+    for (uint32_t i = 0; i <= phase; i++) {
+        all.updated += crowds[i].updated;
+        all.thin += crowds[i].thin;
+    }
+    if (!(flo_analysis_is_speed(of->measure) || is_memory) || all.updated == 0 ||
+        all.controls == 0) {
+        return false;
+    }
+    flo_analysis_test(&analysis->rules, rule, phase, segments, true, &test);
+    const struct flo_detect plan = {.updated = all.updated,
+                                    .controls = all.controls,
+                                    .devices_min = (double)of->devices_min,
+                                    .sd = across * sqrt(thinned(&all)),
+                                    .alpha = test.ratio.alpha,
+                                    .weight = test.ratio.weight,
+                                    .limit_pct = test.ratio.limit_pct,
+                                    .clip = CLIP_GATE};
+    double find = find_of(&plan);
+    double error = error_of(sd, crowds, phase, all.controls);
+    double last = sqrt(variance_of(sd, &crowds[phase]));
+    out->has_find = isfinite(find) && all.controls >= of->controls_min;
+    out->finds_pct = flo_change_pct(find);
+    out->prove_pct = fmax(test.ratio.prove_pct, test.ratio.limit_pct);
+    out->odds = odds_of(out->prove_pct, error);
+    if (crowds[phase].updated > 0) { /* also by the last wave alone */
+        out->odds = fmin(out->odds, exp(flo_ln_phi(log1p(out->prove_pct / 100) / last)));
+    }
+    if (out->odds < FLO_ANALYSIS_ODDS_MIN) {
+        out->helps_pct = prove_for(error);
+        out->helps_controls = controls_for(sd, crowds, phase, out->prove_pct);
+    }
+    return true;
+}
+
+/* ---- errors, crashes, a leak ---- */
+
+static bool sees_leak(const struct flo_statistic_rule *test, const struct flo_analysis_crowd *all,
+                      uint64_t from_ms, struct flo_analysis_seen *out)
+{
+    const struct flo_detect plan = {.updated = all->updated,
+                                    .controls = all->controls,
+                                    .devices_min = (double)test->leak.devices_min,
+                                    .sd = SPREAD_SLOPE,
+                                    .alpha = test->leak.alpha,
+                                    .weight = test->leak.weight,
+                                    .limit_pct = test->leak.limit_pct,
+                                    .clip = CLIP_SLICE};
+    double from = from_ms > 0 ? (double)from_ms / 3.6e6 : 0.5;
+    double need = from + (double)SLOPE_READINGS / BLOCKS_AN_HOUR;
+    double find = find_of(&plan);
+
+    out->hours = all->hours;
+    out->has_find = isfinite(find) && all->hours >= need - 0.01;
+    out->finds = flo_change_pct(find);
+    return true;
+}
+
+static bool sees_errors(const struct flo_statistic_rule *test, const struct flo_analysis_crowd *all,
+                        const struct flo_analysis_past *past, struct flo_analysis_seen *out)
+{
+    double rate = fmax(past->errors, 0.5) / past->requests;
+    double each = past->requests / past->blocks * BLOCKS_AN_HOUR * all->hours;
+    const struct flo_detect_events plan = {.expected_updated = rate * each * all->updated,
+                                           .expected_control = rate * each * all->controls,
+                                           .alpha = test->count.alpha,
+                                           .weight = test->count.weight,
+                                           .limit_ratio = test->count.limit_ratio,
+                                           .least = (rate + test->count.floor_rate) * each *
+                                                    all->updated};
+    uint32_t events;
+    double ratio;
+
+    out->hours = all->hours;
+    out->usual = rate;
+    out->has_find = each * all->updated >= test->count.exposure_min &&
+                    flo_detect_count(&plan, &events, &ratio) && ratio * rate < 1;
+    out->finds = out->has_find ? ratio * rate : 0;
+    return true;
+}
+
+/* Returns the fewest updated devices whose crashes fail the rule; 0: none. */
+static uint32_t crashes_for(const struct flo_analysis_crowd *all, double usual, double past)
+{
+    struct flo_analysis_crash arms = {
+        .treated = {.expected = usual * all->updated},
+        .control = {.devices = usual * all->controls, .expected = usual * all->controls},
+        .past = {.devices = past, .expected = past}};
+    struct flo_analysis_soon soon;
+
+    for (uint32_t k = 1; k <= all->updated; k++) {
+        arms.treated.devices = k;
+        flo_analysis_crash_judge(&arms, &soon);
+        if (soon.result.verdict == FLO_VERDICT_FAIL) {
+            return k;
+        }
+    }
+    return 0;
+}
+
+/* Returns the share at which so many devices crash in 95 % of cases. */
+static double share_for(uint32_t events, uint32_t devices)
+{
+    double low = 0;
+    double high = 1;
+
+    for (int i = 0; i < HALVINGS; i++) {
+        double middle = (low + high) / 2;
+        double misses = (double)devices - events;
+        if (exp(flo_ln_incomplete_beta(middle, events, misses + 1).below) < SURE) {
+            low = middle;
+        } else {
+            high = middle;
+        }
+    }
+    return high;
+}
+
+/* Computes the sight of crashes by the rule of crashes soon after the swap,
+ * which needs the fewest. */
+static bool sees_crashes(const struct flo_analysis_crowd *all, const struct flo_analysis_past *past,
+                         struct flo_analysis_seen *out)
+{
+    double rate = fmax(past->crashes / past->hours, RATE_MIN);
+
+    out->hours = fmin(all->hours, FLO_CRASH_HOURS);
+    out->usual = -expm1(-rate * out->hours);
+    uint32_t events = crashes_for(all, out->usual, past->crashes);
+    out->has_find = events > 0;
+    out->finds = events > 0 ? share_for(events, all->updated) : 0;
+    return true;
+}
+
+bool flo_analysis_sees_events(const struct flo_analysis *analysis, uint32_t rule, uint32_t phase,
+                              uint32_t segments, const struct flo_analysis_crowd *crowds,
+                              const struct flo_analysis_past *past, struct flo_analysis_seen *out)
+{
+    const struct flo_analysis_rule *of = &analysis->rules.rules[rule];
+    struct flo_analysis_crowd all = {.controls = crowds[phase].controls,
+                                     .hours = crowds[phase].hours};
+    struct flo_statistic_rule test;
+
+    *out = (struct flo_analysis_seen){0};
+    for (uint32_t i = 0; i <= phase; i++) {
+        all.updated += crowds[i].updated;
+    }
+    if (all.updated == 0 || all.controls == 0 || all.hours <= 0) {
+        return false;
+    }
+    flo_analysis_test(&analysis->rules, rule, phase, segments, true, &test);
+    switch (of->measure) {
+    case FLO_MEASURE_LEAK:
+        return sees_leak(&test, &all, of->from_ms, out);
+    case FLO_MEASURE_ERRORS:
+        return past->requests > 0 && past->blocks > 0 && sees_errors(&test, &all, past, out);
+    case FLO_MEASURE_CRASHES:
+        return past->hours > 0 && sees_crashes(&all, past, out);
+    default:
+        return false;
+    }
+}
+
+/* ---- a site ---- */
+
+double flo_analysis_finds_at(const struct flo_analysis *analysis, uint32_t rule,
+                             const struct flo_analysis_site *site)
+{
+    double sd = analysis->spread > 0 ? analysis->spread : FLO_SPREAD_USUAL;
+
+    assert(site->sites > 0);
+    if (site->members <= site->updated || site->all <= site->sites) {
+        return INFINITY;
+    }
+    const struct flo_detect plan = {.updated = site->updated,
+                                    .controls = site->members - site->updated,
+                                    .devices_min = SLICE_DEVICES_MIN,
+                                    .sd = sd,
+                                    .nu = site->all - site->sites,
+                                    .alpha = ALPHA_SLICES,
+                                    .weight =
+                                        analysis->rules.rules[rule].weight / LABELS / site->sites,
+                                    .limit_pct = SLICE_LIMIT_PCT,
+                                    .clip = CLIP_SLICE};
+    double find = find_of(&plan);
+    return isfinite(find) ? flo_change_pct(find) : INFINITY;
+}
+
+/* ---- words ---- */
+
+void flo_analysis_seen_text(enum flo_measure measure, const struct flo_analysis_seen *seen,
+                            char *out)
+{
+    if (measure == FLO_MEASURE_LEAK) {
+        snprintf(out, FLO_ANALYSIS_TEXT, "%+.1f %% an hour", seen->finds);
+    } else if (measure == FLO_MEASURE_ERRORS) {
+        snprintf(out, FLO_ANALYSIS_TEXT, "%.3g %% of requests, not %.2g %%", 100 * seen->finds,
+                 100 * seen->usual);
+    } else {
+        snprintf(out, FLO_ANALYSIS_TEXT, "%.3g %% of devices in %.2g h, not %.2g %%",
+                 100 * seen->finds, seen->hours, 100 * seen->usual);
+    }
+}
+
+void flo_analysis_sight_text(const char *phase, const char *title,
+                             const struct flo_analysis_sight *sight, char *out)
+{
+    char controls[64] = "";
+
+    if (sight->helps_controls > 0) {
+        snprintf(controls, sizeof(controls), ", or %u controls in this phase",
+                 sight->helps_controls);
+    }
+    snprintf(out, FLO_ANALYSIS_TEXT,
+             "phase %.40s: a release without effect on %.40s is proven in "
+             "%.0f %% of cases, in the others a person is asked; prove_pct "
+             "%.1f in place of %.4g would do%s",
+             phase, title, floor(100 * sight->odds), sight->helps_pct, sight->prove_pct, controls);
+}

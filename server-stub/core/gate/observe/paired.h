@@ -1,0 +1,52 @@
+/* Paired: comparison of a release and the model whose requests it shares,
+ * on one device.
+ *
+ * Both answer at the same time on the same hardware.  The measure is their
+ * difference on the device, so influences on the whole device cancel out.  A
+ * pair holds the readings of both sides since the previous pair.  The sums
+ * restart when either side runs another release, and are lost when the
+ * controller restarts.  Pure: the caller owns the memory. */
+#ifndef FLOTILLA_SERVER_PAIRED_H
+#define FLOTILLA_SERVER_PAIRED_H
+
+#include "server-stub/core/gate/observe/observed.h"
+
+#define FLO_PAIRED_PAIRS_MIN 3 /* pairs that a comparison needs */
+
+enum flo_paired_side {
+    FLO_PAIRED_OLD, /* the model that requests name */
+    FLO_PAIRED_NEW, /* the release that answers a share of them */
+    FLO_PAIRED_SIDES
+};
+struct flo_paired_sums {
+    uint32_t release; /* checksum; 0: nothing was heard yet */
+    uint32_t begun;   /* block of its first window */
+    uint32_t heard;   /* block of its newest window */
+    uint32_t crashed; /* hour of the last counted crash, plus 1; 0: none */
+    double requests, errors, judged, bad;
+    double crashes;                          /* at most one an hour */
+    double blocks;                           /* blocks in which it was heard */
+    struct flo_mean open[FLO_READING_COUNT]; /* readings since the last pair */
+};
+struct flo_paired {
+    struct flo_paired_sums sides[FLO_PAIRED_SIDES];
+    struct flo_mean pairs[FLO_READING_COUNT]; /* new less old */
+};
+
+/* One window of one side. */
+void flo_paired_take(struct flo_paired *paired, enum flo_paired_side side,
+                     const struct flo_observed_window *window);
+/* End of a block of one side: `fresh` has a bit for each reading of y. */
+void flo_paired_read(struct flo_paired *paired, enum flo_paired_side side, uint32_t block,
+                     uint8_t fresh, const double *y);
+/* End of a block, after flo_paired_read of both sides: completes the pairs. */
+void flo_paired_end(struct flo_paired *paired);
+/* Returns true when the side has this reading. */
+bool flo_paired_reads(const struct flo_paired *paired, enum flo_observed_reading reading);
+/* Gets the difference on the device.  Returns false with too few pairs, or for
+ * a reading that cannot be compared across models (GOLDEN: each has its own
+ * answers). */
+bool flo_paired_difference(const struct flo_paired *paired, enum flo_observed_reading reading,
+                           double *out);
+
+#endif

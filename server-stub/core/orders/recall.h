@@ -1,0 +1,50 @@
+/* Recall: plans an emergency rollback on one device before it is ordered, by
+ * the device's last report.  Pure. */
+#ifndef FLOTILLA_SERVER_RECALL_H
+#define FLOTILLA_SERVER_RECALL_H
+
+#include <flotilla/base.h>
+
+#include "base/host/json.h"
+
+#include "server-stub/core/rollout/rollout.h"
+
+enum flo_return {
+    FLO_RETURN_NONE,     /* the device does not have the release */
+    FLO_RETURN_SILENT,   /* enrolled, and never reported */
+    FLO_RETURN_KEPT,     /* returns to the release that it keeps, without a
+                            download */
+    FLO_RETURN_DOWNLOAD, /* must download the requested release */
+    FLO_RETURN_FIRST,    /* cannot: it has no earlier release */
+    FLO_RETURN_DENIED,   /* cannot: the target is blocked on the device */
+    FLO_RETURN_COUNT
+};
+/* Word of a plan ("kept", "download", ...), and why a device cannot, "" when it
+ * can. */
+const char *flo_return_word(enum flo_return way);
+const char *flo_return_reason(enum flo_return way);
+bool flo_return_is_possible(enum flo_return way);
+
+/* Bytes of `title`: the target, `to` or the release that the device keeps. */
+#define FLO_RETURN_TITLE (2 * FLO_NAME_MAX + 2)
+
+/* Plans for one device. report: its last report, or NULL. from, to: digest
+ * texts; to is NULL for the release that each device ran before.  `title`
+ * receives "model@version" of the kept release if that is the target. */
+enum flo_return flo_return_plan(const json_t *report, const char *from, const char *to,
+                                char *title);
+
+/* Tells whether the report names the release as serving, current, on trial or
+ * under way. */
+bool flo_return_names(const json_t *report, const char *release);
+/* Tells whether the release is current for a model of the report.
+ * *is_denied_there: it is blocked there. */
+bool flo_return_stands(const json_t *report, const char *release, bool *is_denied_there);
+/* Tells whether a report counts: the device knows its newest desired
+ * document. */
+bool flo_return_report_counts(uint64_t report_rev, uint64_t desired_rev);
+/* Tells whether a device that left the release matters to a rollout in this
+ * state. is_ordered: it left by a rollback order. */
+bool flo_return_concerns(enum flo_rollout_state state, bool is_ordered);
+
+#endif

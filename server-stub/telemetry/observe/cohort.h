@@ -1,0 +1,159 @@
+/* The observer's cohort of devices and classes; not for others. */
+#ifndef FLOTILLA_SERVER_TELEMETRY_OBSERVE_COHORT_H
+#define FLOTILLA_SERVER_TELEMETRY_OBSERVE_COHORT_H
+
+#include "server-stub/core/gate/observe/paired.h"
+#include "server-stub/core/gate/observe/since.h"
+#include "server-stub/store/ids.h"
+#include "server-stub/telemetry/observe/observe.h"
+
+#define FLO_OBSERVER_NONE UINT32_MAX
+
+/* Entry: one model on one device. */
+struct flo_observer_entry {
+    struct flo_observed observed;
+    uint32_t device; /* number of the device */
+    uint32_t next;   /* next entry of the device, or FLO_OBSERVER_NONE */
+    uint32_t class;  /* index of hardware and model, for the curve outside
+                        rollouts */
+    uint32_t site;   /* as its analysis gives it */
+    uint32_t cohort; /* index of its analysis's cohort, or FLO_OBSERVER_NONE */
+    /* Paired comparison with another model of the device; owned by the entry of
+     * FLO_PAIRED_NEW.  NULL: none. */
+    struct flo_paired *paired;
+    struct flo_since *since; /* waves of its rollout; NULL: in none, or no memory */
+    /* Newest readings while the device is in no rollout, newest first. */
+    float recent[FLO_SPEEDS][FLO_STEP_READINGS];
+    uint8_t recent_count[FLO_SPEEDS];
+    uint64_t seq;     /* number of its last window */
+    uint64_t at_ms;   /* when that window came */
+    uint16_t model;   /* index of the model */
+    uint8_t side;     /* enum flo_paired_side */
+    bool is_swapping; /* it swaps in the present look */
+    bool is_late;     /* the device still sends stored windows */
+    bool is_probe;    /* brought by a probe: its swap is in a wave of probes */
+    uint32_t handed;  /* block in which it was handed over; 0: not since then */
+    bool is_dirty;
+    bool is_forgotten; /* the device was retired */
+};
+_Static_assert(sizeof(struct flo_observer_entry) + sizeof(struct flo_readings) <= 4096,
+               "of a model on a device");
+/* Hardware class with a model.  Further classes have no curve outside
+ * rollouts. */
+#define FLO_OBSERVER_CLASSES_MAX 1024
+struct flo_observer_class {
+    char hardware[FLO_HARDWARE_TEXT];
+    char model[FLO_NAME_MAX + 1];
+    struct flo_curve curves[FLO_READING_COUNT];
+};
+struct flo_observer_cohort {
+    struct flo_observed_rollout rollout; /* id 0: free */
+    bool is_split;                       /* split in this phase */
+    char name[FLO_NAME_MAX + 1];
+    uint64_t asked_at_ms;
+    struct flo_kept_waves kept;
+    bool is_dirty; /* `kept` changed */
+    struct flo_curve curves[FLO_SEGMENTS_MAX][FLO_READING_COUNT];
+};
+#define FLO_OBSERVER_COHORTS_MAX 64
+
+struct flo_observer {
+    struct flo_windows *store;
+    uint64_t block_ms;
+    uint32_t block;  /* present block; 0: none yet */
+    uint32_t closed; /* last block that ended; 0: none */
+    uint64_t connected_at_ms;
+    uint64_t opened_at_ms;
+    struct flo_ids ids;
+    uint32_t *first; /* first entry of each device */
+    size_t first_capacity;
+    struct flo_observer_entry *entries;
+    size_t count, capacity;
+    size_t saved;   /* index of the next entry to check for storing */
+    bool is_handed; /* rows go to the next leader and are not stored */
+    /* Rollouts whose rows the next leader must delete. */
+    char gone[FLO_OBSERVER_COHORTS_MAX][FLO_NAME_MAX + 1];
+    size_t gone_count;
+    char (*models)[FLO_NAME_MAX + 1];
+    size_t model_count, model_capacity;
+    struct flo_observer_class *classes;
+    size_t class_count, class_capacity;
+    struct flo_observer_cohort *cohorts; /* [FLO_OBSERVER_COHORTS_MAX] */
+};
+
+/* NULL without memory. */
+struct flo_observer_entry *flo_observer_entry(struct flo_observer *observer, const char *device,
+                                              const char *model);
+struct flo_observer_entry *flo_observer_find(const struct flo_observer *observer,
+                                             const char *device, const char *model);
+/* FLO_OBSERVER_NONE without memory. */
+uint32_t flo_observer_class_of(struct flo_observer *observer, const char *hardware,
+                               const char *model);
+/* Splits at the phase's first swap: controls are compared with the time
+ * before. */
+void flo_observer_split(struct flo_observer *observer, uint32_t cohort);
+/* Ends blocks until `now_ms`. */
+void flo_observer_move(struct flo_observer *observer, uint64_t now_ms);
+/* Finds devices that became much slower, over all waves (slow.c).
+ * FLO_E_MEMORY. */
+FLO_MUST_USE int flo_observer_slow(const struct flo_observer *observer, uint32_t cohort,
+                                   struct flo_analysis_evidence *evidence, struct flo_err *err);
+/* Paired comparisons of a release and the model whose requests it shares
+ * (pairs.c). */
+
+/* Places the members of an analysis with `split_of`, then sums them all.
+ * FLO_E_MEMORY. */
+FLO_MUST_USE int flo_observer_pairs_analysis(struct flo_observer *observer,
+                                             struct flo_observe_analysis *analysis, uint32_t cohort,
+                                             uint64_t now_ms, struct flo_err *err);
+/* Ends the device's comparison of two models. */
+void flo_observer_part(struct flo_observer *observer, struct flo_observer_entry *entry);
+/* Adds the device's readings in the block; flo_observer_pairs_end then
+ * completes the pairs. */
+void flo_observer_pair(struct flo_observer_entry *entry, uint32_t block);
+void flo_observer_pairs_end(struct flo_observer *observer);
+
+/* Rollouts of one model that share a device (owner.c). */
+
+/* Tells whether a rollout gets the device's evidence: the newest active one
+ * does.  A rollout that the device has left takes it from none. */
+bool flo_observer_may_take(const struct flo_observer *observer,
+                           const struct flo_observer_entry *entry, uint32_t cohort,
+                           enum flo_member_way way);
+
+/* Waves: swaps that begin together, and the controls' readings since
+ * (waves.c). */
+
+/* Makes the device a member of the cohort from now on; its part in another
+ * rollout ends. */
+void flo_observer_attend(struct flo_observer *observer, struct flo_observer_entry *entry,
+                         uint32_t cohort);
+/* Notes that the device swapped, by a window or by its rollout. */
+void flo_observer_swapped(struct flo_observer *observer, struct flo_observer_entry *entry);
+/* Reads a block, before it ends; `curve` has the value of each reading. */
+void flo_observer_waves_read(struct flo_observer_entry *entry, uint32_t block, const double *curve);
+void flo_observer_waves_forget(struct flo_observer_entry *entry);
+
+/* Finds label=value slices that are worse, and those that need more updated
+ * devices (scan.c); FLO_E_MEMORY. */
+FLO_MUST_USE int flo_observer_scan(struct flo_observer *observer,
+                                   struct flo_observe_analysis *analysis, uint32_t number,
+                                   struct flo_err *err);
+
+/* Returns the checksum of a rollout's name; never 0. */
+uint32_t flo_observer_rollout_id(const char *name);
+/* Rows of a member and of a rollout (saved.c). */
+#define FLO_OBSERVER_WAVES "/waves" /* in place of the model */
+size_t flo_observer_pack(const struct flo_observer_entry *entry, uint8_t *out);
+/* Deletes the stored waves of a rollout that is over. */
+void flo_observer_drop_waves(struct flo_observer *observer, const char *name);
+
+/* Lists the devices of the found slices (listed.c); FLO_E_MEMORY. */
+FLO_MUST_USE int flo_observer_list(struct flo_observer *observer,
+                                   struct flo_observe_analysis *analysis, uint32_t number,
+                                   struct flo_err *err);
+
+/* Stores up to `most` changed entries. */
+void flo_observer_store(struct flo_observer *observer, size_t most);
+
+#endif
