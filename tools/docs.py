@@ -667,16 +667,16 @@ def clients_page():
     every = [row for program in calls.PROGRAMS for row in program.rows]
     out = ("# Clients that work unchanged\n\n" +
            NOTE % "tests/integration/clients/calls.py" +
-           "%d calls of %d real packages, unmodified, against "
-           "`flotilla-agent serve`: all of them work. The story `e2e_clients` plays "
-           "each of them in every run and asks for the objects that the client "
-           "gives: their classes, arguments that parse and fit, finish "
+           "%d calls of %d real packages, unmodified, work against "
+           "`flotilla-agent serve`. The story `e2e_clients` makes "
+           "each of these calls in every run and checks the objects that the client "
+           "returns: their classes, valid arguments, and finish "
            "reasons. `deploy/install-deps.sh --optional` installs the packages "
-           "as they are pinned here.\n\nMost calls are answered by a model that "
-           "the story makes (`tests/integration/reciter.py`): it calls a tool "
-           "where it has one, and speaks behind the result. So this page says "
-           "that a client and the API understand each other; how well a model "
-           "chooses its calls is in benchmarks.md.\n" % (
+           "in the versions that are pinned here.\n\nMost calls are answered by a model that "
+           "the story builds (`tests/integration/reciter.py`). The model calls a tool "
+           "if it has one, and adds a text after the result. So this page shows "
+           "that a client and the API understand each other. How well a model "
+           "chooses its calls is measured in benchmarks.md.\n" % (
                len(every), sum(len(p.packages) for p in calls.PROGRAMS)))
     for program in calls.PROGRAMS:
         pinned = calls.versions(program.environment)
