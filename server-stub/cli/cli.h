@@ -109,7 +109,8 @@ bool flo_trust_is_local(int (*run)(struct flo_cli *cli, struct flo_err *err));
 void flo_complete_names(struct flo_cli *cli, const char *what, struct flo_buf *out);
 /* Prints the plan of a rollback. */
 void flo_order_print_plan(const struct flo_cli *cli, const json_t *plan);
-/* Recalls a release: flags tell which one, where, and what happens to it. */
+/* Recalls a release; flags name the release, the scope, and whether it is
+ * yanked. */
 FLO_MUST_USE int flo_order_recall(struct flo_cli *cli, struct flo_err *err);
 /* Follows a rollout or an order until it ends; returns an exit code or an
  * error. */

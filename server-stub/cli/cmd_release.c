@@ -57,7 +57,7 @@ int flo_cmd_release_list(struct flo_cli *cli, struct flo_err *err)
     return flo_follow(cli, "release", show_release_list, err);
 }
 
-/* Builds "/v1/releases/<model@version><rest>" from the only positional word. */
+/* Builds "/v1/releases/<model@version><rest>" from the positional argument. */
 static int release_path(const struct flo_cli *cli, const char *rest, char *out, size_t bytes,
                         const char **title, struct flo_err *err)
 {

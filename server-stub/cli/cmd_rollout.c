@@ -63,7 +63,7 @@ void flo_rollout_print_overlaps(const json_t *rollout)
     }
 }
 
-/* Prints the approvals so far, and what it waits for. */
+/* Prints the approvals so far, and the condition that the rollout waits for. */
 static void print_next(const json_t *rollout)
 {
     const json_t *approvals = json_object_get(rollout, "approvals");
@@ -405,8 +405,7 @@ static int recall(struct flo_cli *cli, struct flo_err *err)
         rv = flo_watch_rollback(cli, flo_out_text(rollout, "id", ""), timeout_ms, &ended, err);
     }
     if (ended != NULL) {
-        struct flo_err gone = {0}; /* the devices that it does have are shown
-                                      then */
+        struct flo_err gone = {0}; /* then the release's existing devices are shown */
         (void)!flo_rollout_fill(cli, ended, &gone);
         flo_rollout_print(cli, ended);
     }

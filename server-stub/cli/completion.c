@@ -49,7 +49,7 @@ int flo_cmd_completion(struct flo_cli *cli, struct flo_err *err)
 /* Words of usages and flag values, and the source of their names. */
 static const struct {
     const char *noun; /* noun of the command; NULL: any */
-    const char *what; /* prefix of the word */
+    const char *what; /* prefix of the argument */
     const char *path, *name, *meaning;
 } places[] = {
     {"device", "NAME", "/v1/devices?fields=name,state&sort=name&limit=" NAMES_MAX, "name", "state"},

@@ -33,7 +33,7 @@ struct flo_certificate_ask {
     bool is_known;                    /* the certificate is known; if not, its */
     enum flo_certificate_state state; /* state and end are not */
     uint64_t until_ms;
-    bool is_out_of_date; /* expired, as the listener says */
+    bool is_out_of_date; /* expired, according to the TLS listener */
     uint64_t count;      /* issued to the device within a twelfth of a life */
     uint64_t now_ms, life_ms, grace_ms;
 };
@@ -45,9 +45,9 @@ struct flo_certificate_ask {
 FLO_MUST_USE int flo_certificate_may_renew(const struct flo_certificate_ask *ask,
                                            struct flo_err *err);
 
-/* Tells whether an authority may be retired.  FLO_E_STATE: it is the newest
- * one.  FLO_E_CA_HELD: `holders` devices still hold its certificates, and
- * nobody confirmed. */
+/* Tells whether an authority may be retired. FLO_E_STATE: it is the newest one.
+ * FLO_E_CA_HELD: `holders` devices still hold its certificates, and the
+ * operator did not confirm. */
 FLO_MUST_USE int flo_authority_may_retire(bool is_newest, uint64_t holders, bool is_confirmed,
                                           struct flo_err *err);
 

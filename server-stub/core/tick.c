@@ -1,4 +1,4 @@
-/* Tick of the controller: tick.h says it. */
+/* Tick of the controller; see tick.h. */
 #include "server-stub/core/tick.h"
 
 #include "server-stub/core/timers.h"

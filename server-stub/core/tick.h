@@ -12,14 +12,14 @@ struct flo_tick {
 struct flo_tick_now {
     uint64_t now_ms, wall_ms;
     bool listens;    /* messages of devices come */
-    bool has_active; /* a rollout is under way */
+    bool has_active; /* some rollout is running */
     bool is_making;  /* rows of a large order are still made */
 };
 struct flo_tick_due {
     bool steps;      /* rollouts take a step */
     bool is_stalled; /* the time since the last one is no silence of devices */
     bool hears;      /* a connected device is not silent, however seldom it reports */
-    bool is_hourly;  /* orders are signed again, and what is old goes */
+    bool is_hourly;  /* orders are signed again, and old rows are deleted */
 };
 /* Parts that are due now; none of them: no transaction is opened. */
 void flo_tick_next(struct flo_tick *tick, const struct flo_tick_now *now, struct flo_tick_due *out);

@@ -18,9 +18,9 @@ uint64_t flo_broker_retry_ms_max(void);
  * evenly spread.  It follows from the broker's processor time for each
  * handshake. */
 uint64_t flo_reconnect_ms(uint64_t devices);
-/* Returns when postponed documents are sent.  They can wait until so many
- * devices have answered an order.  due_ms: when those that wait already are
- * sent; 0: none wait.  Further orders do not postpone them again. */
+/* Returns when postponed documents are sent: after so many devices had time to
+ * answer an order. due_ms: the time set for documents that already wait; 0:
+ * none. Further orders do not postpone these again. */
 uint64_t flo_quiet_due_ms(uint64_t due_ms, uint64_t devices, uint64_t now_ms);
 
 /* ---- a broker without its controller ---- */

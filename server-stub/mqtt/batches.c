@@ -21,7 +21,7 @@
 
 #define BATCH_MS 20
 #define RUSH 64         /* answers in a batch that show a fleet-wide answer */
-#define RUSH_MS 100     /* ... then larger batches, which write each page once */
+#define RUSH_MS 100     /* ... then larger batches, so that each page is written once */
 #define AUDIT_MS 300000 /* between messages with a newer audit line */
 #define HEAL_MS 5000    /* after the last dropped message */
 /* Time limit of a write, because people's requests wait meanwhile. */
@@ -61,7 +61,7 @@ struct flo_batches {
     uint64_t dropped_before;   /* messages dropped at the last check */
     uint64_t heal_at_ms;       /* 0: none dropped since */
     bool is_external;          /* external broker: telemetry arrives here too */
-    bool listens;              /* subscribed since it connected */
+    bool listens;              /* subscribed since the last connection */
     uint64_t mark;
     uint64_t told, told_at_ms; /* newest signed audit line sent, and when */
 };
@@ -155,8 +155,8 @@ static int write_batch(struct flo_batches *batches, size_t taken[LINES], struct 
     return rv;
 }
 
-/* Drops a message that cannot be handled, so that it does not block those after
- * it. */
+/* Drops a message that cannot be processed, so that it does not block later
+ * ones. */
 static void drop_last(struct flo_batches *batches, struct line *line, size_t taken)
 {
     struct queued **at = &line->first;
@@ -344,9 +344,9 @@ static void tell_audit(struct flo_batches *batches)
     }
 }
 
-/* Subscribes and catches up, both or neither.  After a subscription alone, the
- * time without it would count as silence and end devices.  Answers to orders
- * sent here are heard. */
+/* Subscribes and catches up, both or neither. After a subscription alone, the
+ * time without it would count as silence and end devices. Answers to orders
+ * sent here are received. */
 static void listen_to_devices(struct flo_batches *batches)
 {
     struct flo_err err = {0};

@@ -340,7 +340,7 @@ static int on_reported(const struct flo_message *message, struct flo_err *err)
 
 /* ---- presence ---- */
 
-/* The device was heard for the first time: it becomes a member of rollouts. */
+/* Handles the first message of a device: it becomes a member of rollouts. */
 static int came(const struct flo_message *message, struct flo_err *err)
 {
     struct flo_controller *controller = message->controller;
@@ -425,8 +425,8 @@ static int heard(const struct flo_message *message, enum flo_topic topic, struct
         err);
 }
 
-/* Takes emergency orders from whoever may write that topic.  Invalid ones are
- * logged; the others count. */
+/* Handles emergency orders from anyone who can write to that topic. Invalid
+ * ones are logged and skipped. */
 static int on_emergency(struct flo_controller *controller, const char *data, size_t bytes,
                         struct flo_err *err)
 {

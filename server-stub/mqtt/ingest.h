@@ -25,9 +25,9 @@ struct flo_ingest {
     struct flo_controller *controller;
     uint64_t messages;
     uint64_t dropped;     /* malformed, foreign, unknown or too many */
-    uint64_t top_known;   /* order numbers up to this one were given here */
+    uint64_t top_known;   /* this controller issued order numbers up to this one */
     uint64_t top_foreign; /* unknown number that was last reported */
-    bool top_is_told;     /* people were told of a number not given here */
+    bool top_is_told;     /* people were notified of a number not issued here */
     struct flo_acked acked[FLO_ACKED_MAX];
     size_t acked_next;
 };

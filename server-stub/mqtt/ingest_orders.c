@@ -217,7 +217,7 @@ static int back_by_last_report(const struct flo_message *message, struct flo_err
 
 /* ---- asking again ---- */
 
-#define ASKED_MAX 8 /* rollbacks per request; others wait */
+#define ASKED_MAX 8 /* rollbacks sent at once; others wait */
 struct asked {
     const struct flo_message *message;
     bool is_back; /* the device was offline and its session expired */

@@ -1,4 +1,4 @@
-/* A message that is taken in, and what is done with it; not for others. */
+/* A received message and its processing; internal header. */
 #ifndef FLOTILLA_SERVER_MQTT_MESSAGE_H
 #define FLOTILLA_SERVER_MQTT_MESSAGE_H
 
@@ -21,7 +21,7 @@ struct flo_message {
 /* Writes the whole message as one line of text; < 0 without memory. */
 FLO_MUST_USE int flo_ingest_text(const struct flo_message *message, struct flo_buf *out,
                                  struct flo_err *err);
-/* Appends it as text, unless it is missing or null. */
+/* Appends the JSON value as text, unless it is missing or null. */
 void flo_ingest_dump(const json_t *json, struct flo_buf *out);
 /* Returns true for a failed store or step, after which the batch cannot
  * continue. */

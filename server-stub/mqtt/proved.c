@@ -7,9 +7,9 @@
 
 #define FAREWELL_BYTES_MAX 256
 
-/* Tells whether the message only says that the device is offline.  A last will
- * is written before the connection, so it has no number; a forger can only
- * delay, as a broker can anyway. */
+/* Tells whether the message only says that the device is offline. A last will
+ * is written before the connection, so it has no number. A forged one can only
+ * delay, which a broker can do anyway. */
 static bool is_farewell(const struct flo_mqtt_message *message, enum flo_topic topic)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *json = NULL;

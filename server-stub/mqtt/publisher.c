@@ -24,7 +24,7 @@
 #define QUIET_MS 20
 #define QUIET_AGAIN_MS 1000   /* without a broker */
 #define ACKS_RUSH 64          /* more acknowledgements in a commit are delayed ... */
-#define ACKS_MS 1000          /* ... this long, because later ones replace them */
+#define ACKS_MS 1000          /* ... at least this long, because later acks replace earlier ones */
 #define TRUST_BYTES_MAX 64512 /* a packet with its topic holds 65536 */
 
 /* Devices whose desired documents are still to be sent. */
@@ -33,7 +33,7 @@ struct spread {
     struct flo_text_list devices;
     size_t next;
     uint64_t begin_ms;
-    bool asks; /* ... and each is asked for a report */
+    bool asks; /* ... and each device is asked for a report */
     void (*then)(void *context);
     void *then_context;
 };
@@ -362,8 +362,9 @@ static void bring_lists(struct flo_publisher *publisher, const struct flo_text_l
     flo_text_list_clear(&groups);
 }
 
-/* Sends lists that the devices would otherwise find retained, without desired
- * documents.  Trust comes before the orders that it verifies. */
+/* Sends a device the lists that it would otherwise find as retained messages,
+ * without the desired document. Trust comes before the orders that it verifies.
+ * */
 static void welcome(struct flo_publisher *publisher, const struct flo_text_list *devices)
 {
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) trust = {0};
@@ -624,7 +625,7 @@ void flo_publisher_send_all(struct flo_publisher *publisher, void (*then)(void *
         flo_fleet_facts_each(store, NULL, collect_device, &told, &err) < 0) {
         flo_log_err(FLO_LOG_ERROR, "mqtt", &err);
     }
-    send_trust(publisher); /* the orders are signed by keys that it names */
+    send_trust(publisher); /* trust first: it names the keys that sign the orders */
     send_emergency(publisher);
     flo_text_list_add(&groups, "all");
     flo_text_list_unique(&groups);

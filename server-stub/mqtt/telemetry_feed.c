@@ -1,4 +1,5 @@
-/* Telemetry feed: the lane's connection, and the devices that it heard. */
+/* Telemetry feed: the connection of the telemetry thread (lane), and the
+ * devices that sent messages on it. */
 #include <stdlib.h>
 
 #include "server-stub/mqtt/telemetry_feed.h"

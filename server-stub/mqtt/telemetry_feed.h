@@ -1,5 +1,5 @@
-/* Telemetry feed: the lane's MQTT connection.  Devices that it hears are not
- * silent for rollouts. */
+/* Telemetry feed: the MQTT connection of the telemetry thread (lane). For
+ * rollouts, devices that send messages on it are not silent. */
 #ifndef FLOTILLA_SERVER_MQTT_TELEMETRY_FEED_H
 #define FLOTILLA_SERVER_MQTT_TELEMETRY_FEED_H
 

@@ -19,7 +19,7 @@
 #define CLIENTS_MAX 64
 #define BACKLOG_BYTES_MAX (4u << 20)
 #define PACE_MS 250
-#define ALIVE_MS 5000     /* interval; a page gives up after three of them */
+#define ALIVE_MS 5000     /* interval; a page reconnects after three missed ones */
 #define TELEMETRY_MS 5000 /* charts are updated at most this often */
 #define UNHEARD_MS 60000  /* a client may be away this long */
 
@@ -344,7 +344,7 @@ static void replay(struct flo_live *live, struct live_client *client, const char
     }
 }
 
-/* Makes room for a newcomer; another client may be disconnected for it. */
+/* Frees a place for a new client; another client may be disconnected. */
 static bool make_room(struct flo_live *live, const struct flo_seat *newcomer)
 {
     struct flo_seat seats[CLIENTS_MAX];

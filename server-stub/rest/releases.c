@@ -109,8 +109,8 @@ struct known {
     uint64_t number;
     const char *digest_new;
     uint64_t number_max;
-    char digest[FLO_DIGEST_TEXT];       /* digest of the same version; "": none */
-    char same_number[FLO_NAME_MAX + 1]; /* other version of the same number; "": none */
+    char digest[FLO_DIGEST_TEXT];       /* digest of the same version; "": no such release */
+    char same_number[FLO_NAME_MAX + 1]; /* other version with the same number; "": none */
 };
 
 static int look_known(void *context, const struct flo_fleet_release *release)

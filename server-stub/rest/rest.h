@@ -99,8 +99,7 @@ struct flo_rest_call {
     char token_id[64];              /* scope of idempotency keys; "": no token */
     char told[192];                 /* body without its secret, for the audit */
     json_t *in;                     /* body, or NULL */
-    int status;                     /* from answers.def, unless the handler
-                                       sets it */
+    int status;                     /* from answers.def, unless the handler changes it */
     json_t *out;                    /* taken over by the listener */
     char etag[24];                  /* "" none */
     bool is_dry;                    /* dry_run: only a plan, nothing is stored */
@@ -210,8 +209,8 @@ FLO_MUST_USE int flo_rest_rate_take(struct flo_rest_call *call, enum flo_rate_ki
  * end. */
 void flo_rest_held_open(struct flo_rest *rest);
 void flo_rest_held_close(struct flo_rest *rest);
-/* FLO_E_REST_LIMIT: too many plans in progress, of this account or of all.
- * Plans of rollouts leave room for those of emergency orders. */
+/* FLO_E_REST_LIMIT: too many plans in progress, of this account or in total.
+ * Some places are reserved for plans of emergency orders. */
 FLO_MUST_USE int flo_rest_plan_has_room(const struct flo_rest_call *call, bool is_urgent,
                                         struct flo_err *err);
 /* Plan, and its parts. on: runs its next slice until that time (flo_now_ms).

@@ -87,7 +87,7 @@ int flo_rest_rollout_edit(struct flo_rest_call *call, struct flo_err *err)
 
 struct ids {
     struct flo_text_list list;
-    const char *word; /* word of the cursor */
+    const char *word; /* text of the cursor */
     struct flo_rest_page *page;
 };
 

@@ -25,10 +25,10 @@
 
 #define THREADS 3 /* the first is only for uploads */
 #define JOBS_MAX 1024
-#define GETS_MAX 768 /* most waiting downloads: the other places are for uploads */
+#define GETS_MAX 768 /* most waiting downloads; the other places are reserved for uploads */
 #define TRIES 3
 #define PAUSE_MS 1000       /* doubled after each failure */
-#define LOOK_PAUSE_MS 60000 /* longest pause between checks while it fails */
+#define LOOK_PAUSE_MS 60000 /* longest pause between checks while the store fails */
 #define LOOK_AGAIN_MS 3600000
 #define ROOM_KEPT (UINT64_C(256) << 20) /* left free for everything else */
 #define ROOM_BYTES (UINT64_C(8) << 20)  /* between two checks of the disk's room */
@@ -37,14 +37,15 @@
 #define GET_STALLED_MS 10000           /* for a client that only reads */
 #define EMPTY_SHA256 "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
-/* Bits of what fails.  A success of the same kind clears its bit. */
+/* Bits for failing kinds of requests. A success of the same kind clears its
+ * bit. */
 enum kind { A_PUT = 1, A_GET = 2, A_LOOK = 4 };
 
 struct hand {
     struct flo_depot_threads *threads;
     struct flo_http *http;
     struct flo_depot_job *job; /* in progress; guarded by the mutex */
-    int queue;                 /* queue that it serves first */
+    int queue;                 /* queue that this thread serves first */
     bool is_final;             /* the last answer was final: no retry helps */
 };
 
@@ -129,7 +130,7 @@ struct transfer {
     uint64_t bytes_max; /* longer answers are cut off */
     uint64_t looked;    /* bytes at the last check of the disk */
     int fd;             /* -1: only the digest is wanted */
-    bool is_stated;     /* bytes_max was stated; else it is BYTES_MAX */
+    bool is_stated;     /* bytes_max was stated by a release; otherwise it is BYTES_MAX */
     bool is_too_large;
     struct flo_err *err;
 };
@@ -688,7 +689,7 @@ static int ask(void *self, struct flo_depot_job *job, struct flo_err *err)
     } else if (fits) {
         *threads->last[job->what] = job;
         threads->last[job->what] = &job->next;
-        pthread_cond_broadcast(&threads->work); /* look() waits on it too */
+        pthread_cond_broadcast(&threads->work); /* look() waits on the same condition */
     }
     pthread_mutex_unlock(&threads->mutex);
     if (fits) {

@@ -38,10 +38,10 @@
 #include "server-stub/store/seals.h"
 
 #define TICK_MS 1000
-#define BEAT_MS 200    /* the thread reports that it runs */
+#define BEAT_MS 200    /* interval at which the thread reports that it runs */
 #define FACTS_MS 15000 /* between two rounds of writing changed facts */
 #define FACTS_TICK 1000
-#define PROOFS_MS 300000  /* the same for numbers of proofs */
+#define PROOFS_MS 300000  /* interval for writing the numbers of proofs */
 #define GROUPS_MS 200     /* delay until changed devices are handled */
 #define GROUPS_PAUSE_MS 5 /* ... pause between two batches */
 #define MAKING_MS 100     /* delay until an order's missing rows are made */
@@ -74,7 +74,7 @@ struct flo_run {
     size_t facts_from;       /* next device whose facts are to be written */
     uint64_t renewals_at_ms; /* next time to ask devices to renew */
     uint64_t facts_at_ms;    /* start of the next round of facts */
-    uint64_t proofs_at_ms;   /* the same for numbers of proofs */
+    uint64_t proofs_at_ms;   /* next time for writing the numbers of proofs */
 };
 
 /* ---- certificates ---- */
@@ -92,7 +92,8 @@ static void on_committed(void *context, const struct flo_outgoing *outgoing)
     }
 }
 
-/* Renews our own certificates, long before they end; nobody is disconnected. */
+/* Renews our own certificates long before they expire; no connection is closed.
+ * */
 static int renew_leaves(struct flo_run *run, struct flo_err *err)
 {
     struct flo_controller *controller = run->controller;
@@ -173,7 +174,7 @@ static int hear_one(void *context, const char *device)
         hearing->err);
 }
 
-/* Counts connected devices as heard, however seldom they report. */
+/* Counts connected devices as present, even if they report rarely. */
 static int hear_connected(struct flo_run *run, uint64_t now_ms, struct flo_err *err)
 {
     struct hearing hearing = {.controller = run->controller, .err = err};
@@ -306,7 +307,7 @@ static void on_prune(evutil_socket_t fd, short what, void *context)
         if (flo_fleet_order_prune(run->controller->store, flo_wall_ms(), &run->orders_from, &err) <
             0) {
             flo_log_err(FLO_LOG_ERROR, "store", &err);
-            run->orders_from = FLO_FLEET_ALL; /* goes on in the next hour */
+            run->orders_from = FLO_FLEET_ALL; /* the rest follows in the next hour */
         }
         more = more || run->orders_from != FLO_FLEET_ALL;
     }
@@ -532,7 +533,7 @@ static int audit_crash(struct flo_controller *controller, const struct flo_crash
     return flo_controller_commit(controller, err);
 }
 
-/* Audits a note of a crash, then deletes it. */
+/* Writes an audit record of a crash note, then deletes the note. */
 static int crash_open(struct flo_controller *controller, struct flo_err *err)
 {
     char path[sizeof(controller->dir) + 16];

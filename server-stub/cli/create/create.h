@@ -17,7 +17,7 @@ struct flo_create_base {
     char path[1200]; /* where it is downloaded */
     struct flo_digest digest;
     char version[FLO_NAME_MAX + 1];
-    uint64_t devices; /* devices that run it now */
+    uint64_t devices; /* devices that currently run it */
 };
 
 struct flo_create {

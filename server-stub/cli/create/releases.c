@@ -198,8 +198,8 @@ static void tell_order(struct flo_cli *cli, const struct flo_create *create, con
     }
 }
 
-/* Adds the newest release, which devices will have when this one comes, and
- * those that most devices have now. */
+/* Adds the newest release, which new devices will have, and the releases that
+ * most devices have now. */
 static int add_best(struct flo_cli *cli, struct flo_create *create, struct candidate *list,
                     size_t count, struct flo_err *err)
 {

@@ -118,8 +118,8 @@ static uint64_t best_full_bytes(const struct flo_author_result *made, const char
     return best;
 }
 
-/* Adds the base of a delta: the newest release that has it, and the devices of
- * all those; or another model of this release. */
+/* Adds the base of a delta: the newest release that has it, and the number of
+ * devices with such a release; or another model of this release. */
 static void add_base_facts(json_t *way, const struct flo_create *create,
                            const struct flo_author_result *made, const struct flo_author_blob *blob)
 {

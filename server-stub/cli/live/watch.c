@@ -127,8 +127,8 @@ static int verdict(const json_t *rollout, const char *wanted, struct flo_err *er
                              id, id);
 }
 
-/* Ends the wait after the timeout: prints what it waits for, and what ends
- * it. */
+/* Ends the wait after the timeout; prints the rollout's waiting condition and
+ * the command that resolves it. */
 static int is_late(const json_t *rollout, uint64_t timeout_ms, struct flo_err *err)
 {
     const char *state = flo_out_text(rollout, "state", "?");
@@ -312,7 +312,7 @@ int flo_cmd_rollout_watch(struct flo_cli *cli, struct flo_err *err)
 
 struct answers {
     uint64_t ended;
-    uint64_t failed;  /* failed ones of those */
+    uint64_t failed;  /* failed devices among those */
     uint64_t awaited; /* online and not ended, without devices that answered
                          and went offline */
 };
@@ -337,8 +337,8 @@ static struct answers answers_of_order(const json_t *order)
                                                            : 0};
 }
 
-/* Counts devices that were told of the release and have left it, or answered
- * that they cannot. */
+/* Counts devices that received the release and left it, or reported that they
+ * cannot leave it. */
 static struct answers answers_of_rollback(const json_t *rollout)
 {
     struct answers answers = {0};

@@ -60,7 +60,7 @@ static bool read_field(const char *text, size_t chars, struct flo_callback *out)
             return decode(equals + 1, chars - name - 1, fields[i].value, fields[i].bytes);
         }
     }
-    return true; /* session_state and others are ignored */
+    return true; /* other parameters such as session_state are ignored */
 }
 
 bool flo_callback_read(const char *text, struct flo_callback *out)

@@ -10,7 +10,7 @@
 struct call {
     struct flo_cli *cli;
     const struct flo_plain_noun *noun;
-    char word[FLO_NAME_MAX + 1]; /* the first word, encoded for the path */
+    char word[FLO_NAME_MAX + 1]; /* the first argument, encoded for the path */
     const json_t *answer, *body; /* for the result text; may be NULL */
 };
 

@@ -7,7 +7,8 @@
 
 #include "server-stub/cli/rollout/rollout.h"
 
-/* Builds a row: the device's release there, and what happens to it. */
+/* Builds a row: the device's release at this label, and the action that follows
+ * for it. */
 static json_t *row_of(const json_t *device)
 {
     json_t *row = json_deep_copy(device);

@@ -55,8 +55,8 @@ static int add_order_key(struct flo_cli *cli, struct flo_trust *draft, struct fl
     return flo_trust_add(draft, flo_out_text(answer, "pem", ""), FLO_ROLE_ORDER, NULL, err);
 }
 
-/* Lists present authorities: without a list devices trust those that the
- * controller names, so they have to be listed to be kept. */
+/* Lists the present authorities. Without a list, devices trust those that the
+ * controller names; with one, only the listed ones. */
 static int keep_authorities(struct flo_cli *cli, struct flo_trust *draft, struct flo_err *err)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *answer = NULL;

@@ -48,7 +48,7 @@ void flo_view_phase(const json_t *phase, struct flo_buf *out)
             flo_buf_printf(out, "  %llu %s", number(counts, word), word);
         }
     }
-    bool is_any = false; /* they are among the counts by state */
+    bool is_any = false; /* its devices are already in the counts by state */
     for (size_t i = 0; i < FLO_COUNT(besides); i++) {
         if (flo_out_u64(phase, besides[i]) > 0) {
             flo_buf_printf(out, "%s%llu %s", is_any ? ", " : "  (of them ",
@@ -67,7 +67,7 @@ static void funnel_line(const json_t *phases, struct flo_buf *out)
     json_t *phase;
 
     if (json_array_size(phases) < 2) {
-        return; /* the phase's own line shows it */
+        return; /* the phase's own line already shows it */
     }
     flo_buf_text(out, " all");
     for (int i = 0; i < FLO_EXECUTION_COUNT; i++) {
@@ -256,7 +256,7 @@ void flo_view_scans(const json_t *rollout, bool is_all, struct flo_buf *out)
     }
 }
 
-/* Returns the slice's consequence, or how it was found. */
+/* Returns the slice's consequence, or the way in which it was found. */
 static const char *word_of(const json_t *slice)
 {
     const char *end = flo_out_text(slice, "end", "told");

@@ -77,7 +77,7 @@ FLO_MUST_USE int flo_alert_rule_parse(const char *name, const json_t *json,
 bool flo_alert_rule_takes(const struct flo_alert_rule *rule, const char *labels, char *by);
 
 /* Default rules, which stay until somebody deletes them: the rule at `place` as
- * JSON text and its *name; NULL after the last one. */
+ * JSON text and its *name; NULL after the last rule. */
 const char *flo_alert_default(size_t place, const char **name);
 
 /* ---- a counter's increase ---- */
@@ -102,8 +102,8 @@ double flo_alert_increase(struct flo_alert_increase *increase, double value, uin
 struct flo_alert {
     enum flo_alert_state state;
     uint64_t since_ms; /* start of the state */
-    uint64_t fired_ms; /* 0: not fired since it was last ok */
-    uint64_t told_ms;  /* somebody was notified that it fires; 0: nobody */
+    uint64_t fired_ms; /* 0: not fired since the last ok state */
+    uint64_t told_ms;  /* a person was notified of the firing alert; 0: nobody */
     bool is_acked;     /* acknowledged by a person: no reminders until it ends */
 };
 enum flo_alert_level flo_alert_level(const struct flo_alert_rule *rule, double value);

@@ -1,4 +1,4 @@
-/* Alert: reading rules, and the samples that they take. */
+/* Alert: parses rules, and extracts their samples. */
 #include <math.h>
 #include <string.h>
 

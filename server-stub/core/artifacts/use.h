@@ -14,16 +14,16 @@
 #include <flotilla/base.h>
 #include <flotilla/proto.h>
 
-/* Count of the newest published releases of a model whose files always count as
- * held: new devices get them, and rollbacks lead to them.  `release create`
- * makes deltas from as many. */
+/* Number of newest published releases of a model whose files always count as
+ * held, because new devices and rollbacks use them. `release create` makes
+ * deltas from as many. */
 #define FLO_USE_NEWEST 4
 
 /* Deltas of a release that may be of use. */
 enum flo_use_deltas {
     FLO_USE_ALL,  /* a draft, or a young release */
     FLO_USE_HELD, /* deltas whose base is held */
-    FLO_USE_NONE, /* a yanked release: no device goes to it */
+    FLO_USE_NONE, /* a yanked release: no device installs it */
 };
 
 struct flo_use {

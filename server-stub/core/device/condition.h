@@ -28,8 +28,8 @@ struct flo_condition_model {
  * engine that could be down: until its first release it is updating. */
 enum flo_condition flo_condition_of_model(const struct flo_condition_model *model);
 
-/* Decides a device's condition.  `said`: the condition of highest precedence
- * among those that its report gives. */
+/* Decides a device's condition. `said`: the condition of highest precedence
+ * that the device's report gives. */
 enum flo_condition flo_condition_decide(bool is_retired, bool in_maintenance, bool is_online,
                                         enum flo_condition said);
 

@@ -85,7 +85,8 @@ static json_t *view_list(const struct flo_shape_word *word, const json_t *from)
     return list;
 }
 
-/* The member as people get it, new; NULL: it stands there not. */
+/* Returns the member as the API shows it, a new reference; NULL: the member is
+ * absent. */
 static json_t *view_member(const struct flo_shape_word *word, json_t *value)
 {
     struct flo_shape_span inside = word->inside;

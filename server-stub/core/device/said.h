@@ -1,7 +1,6 @@
-/* A device's own words, as people get them: by the rows of said.def.  Pure.
- *
- * A device may be stolen and say anything: people get the fields that belong
- * there, each of its kind, and nothing else. */
+/* Reported members: fields of a device's report that the API shows, by the rows
+ * of said.def. Pure. A device may be stolen and send anything, so only known
+ * fields with the right type are shown. */
 #ifndef FLOTILLA_SERVER_DEVICE_SAID_H
 #define FLOTILLA_SERVER_DEVICE_SAID_H
 

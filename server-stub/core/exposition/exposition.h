@@ -42,7 +42,7 @@ struct flo_exposed_sample {
 };
 /* Zero-initialise. */
 struct flo_samples {
-    struct flo_buf items; /* struct flo_exposed_sample, one after the other */
+    struct flo_buf items; /* array of struct flo_exposed_sample */
     struct flo_buf pool;  /* texts */
 };
 void flo_samples_deinit(struct flo_samples *samples);
@@ -52,7 +52,7 @@ void flo_samples_add(struct flo_samples *samples, enum flo_exposed metric,
                      const char *const *labels, double value);
 struct flo_summary {
     double quantiles[FLO_EXPOSED_QUANTILES];
-    bool has_quantiles; /* values came in the last minutes */
+    bool has_quantiles; /* values arrived in the last minutes */
     double sum;
     double count;
 };

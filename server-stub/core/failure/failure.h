@@ -14,7 +14,7 @@ enum flo_failure {
 #undef FLO_FAILURE
     FLO_FAILURES
 };
-/* Stands for all kinds together. */
+/* All kinds together. */
 #define FLO_FAILURE_ANY FLO_FAILURES
 #define FLO_FAILURE_ANY_WORD "any"
 

@@ -30,7 +30,7 @@ struct flo_evidence_class {
 };
 struct flo_comparison {
     int metric;
-    uint32_t phase;   /* phase in which it was gathered, from 0 */
+    uint32_t phase;   /* phase in which the evidence was collected, from 0 */
     bool is_last;     /* that phase is the rollout's last one */
     bool is_cut;      /* only the newest rows were read */
     uint64_t from_ms; /* times of the windows, by the controller's clock */

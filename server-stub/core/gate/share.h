@@ -20,7 +20,7 @@ enum flo_verdict { FLO_VERDICT_INCONCLUSIVE, FLO_VERDICT_PASS, FLO_VERDICT_FAIL 
 struct flo_share_rule {
     double limit_pct;
     double alpha;  /* share of false halts, for all gates of a rollout */
-    double weight; /* this gate's part of it */
+    double weight; /* this gate's share of the error rate */
 };
 struct flo_share {
     enum flo_verdict verdict;

@@ -51,8 +51,8 @@ void flo_guard_begins(struct flo_guard_device *device, bool is_clean, uint64_t n
  * anyway.  Returns false when too much is queued: the message must be
  * dropped. */
 bool flo_guard_hears(struct flo_guard_device *device, uint64_t bytes, bool is_retained);
-/* Returns true when the connection has to end soon: mosquitto does not tell
- * whether the device read what it was sent. */
+/* Returns true when the connection must be closed soon, because mosquitto does
+ * not tell whether the device read the bytes sent to it. */
 bool flo_guard_is_full(const struct flo_guard_device *device);
 void flo_guard_left(struct flo_guard_device *device, uint64_t now_ms);
 /* Returns true when no state of the device has to be kept. */

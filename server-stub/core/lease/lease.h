@@ -32,13 +32,13 @@
 struct flo_lease_row {
     uint64_t epoch; /* 0: nobody has led yet */
     uint64_t beat;
-    bool is_held; /* false: the leader gave it back */
+    bool is_held; /* false: the leader released the lease */
 };
 
 enum flo_lease_state {
     FLO_LEASE_FOLLOWER,
-    FLO_LEASE_CANDIDATE, /* a claim is under way */
-    FLO_LEASE_LEADER,    /* owner of the newest epoch that it knows */
+    FLO_LEASE_CANDIDATE, /* a claim is being sent */
+    FLO_LEASE_LEADER,    /* owner of the newest known epoch */
     FLO_LEASE_ENDED      /* no longer leader; its memory is stale and must be
                             dropped */
 };
@@ -88,8 +88,8 @@ bool flo_lease_may_wait(const struct flo_lease *lease, bool is_commit, uint64_t 
 /* ---- who is there, for people ---- */
 
 #define FLO_LEASE_SHOW_MS 5000       /* between two status rows of a controller */
-#define FLO_LEASE_SILENT_MS 15000    /* without a row it is silent */
-#define FLO_LEASE_FORGET_MS 86400000 /* ... and after this it is forgotten */
+#define FLO_LEASE_SILENT_MS 15000    /* after this time without an update, a controller is silent */
+#define FLO_LEASE_FORGET_MS 86400000 /* ... and after this time it is removed */
 
 enum flo_lease_place {
     FLO_LEASE_LEADS,

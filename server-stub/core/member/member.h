@@ -12,13 +12,13 @@ enum flo_excuse {
 #undef FLO_EXCUSE
     FLO_EXCUSE_COUNT
 };
-/* Word of a reason other than NONE. */
+/* Returns the word of a reason other than NONE. */
 const char *flo_excuse_word(enum flo_excuse excuse);
 const char *flo_excuse_meaning(enum flo_excuse excuse);
 const char *flo_excuse_fix(enum flo_excuse excuse);
 
 struct flo_member_facts {
-    bool has_come; /* the device was heard since it enrolled */
+    bool has_come; /* the device sent a message since it enrolled */
     bool is_in_maintenance;
     bool is_outranked; /* a rollout to a group with a higher priority decides */
     const char *pin;   /* release pinned on it, as model@version; NULL: none */

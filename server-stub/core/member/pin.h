@@ -17,8 +17,8 @@ struct flo_pin_facts {
     bool is_current; /* the release is the device's current one */
     bool is_yanked;
     bool is_ordered;     /* the desired document holds the order for that release */
-    bool is_refused;     /* the device answered that it cannot */
-    const char *refusal; /* in words; NULL: none were given */
+    bool is_refused;     /* the device answered that it cannot install it */
+    const char *refusal; /* reason as text; NULL: none given */
     /* State of an execution of the release; NULL: none. */
     const char *step;
     bool is_online;

@@ -10,7 +10,7 @@
 
 /* Policy for a device whose serial is not on the list. */
 enum flo_unlisted {
-    FLO_UNLISTED_OPEN,   /* enrols, with the settings that it gives itself */
+    FLO_UNLISTED_OPEN,   /* enrols, with the name and labels that it sends */
     FLO_UNLISTED_WAIT,   /* waits in the list until people prepare it */
     FLO_UNLISTED_REFUSE, /* is refused */
     FLO_UNLISTED_COUNT
@@ -28,13 +28,13 @@ enum flo_serial_verdict {
     FLO_SERIAL_PREPARED, /* enrols with the settings of its row */
     FLO_SERIAL_WAITS,    /* its row waits for people */
     FLO_SERIAL_REFUSED,  /* not on the list, or no serial given */
-    FLO_SERIAL_TAKEN     /* another device enrolled with it */
+    FLO_SERIAL_TAKEN     /* another device already enrolled with this number */
 };
 struct flo_serial_facts {
     enum flo_unlisted policy;
     bool has_serial;  /* the device named one */
     bool is_prepared; /* people wrote its row */
-    bool is_claimed;  /* a device that is not retired enrolled with it */
+    bool is_claimed;  /* an active device enrolled with it */
 };
 enum flo_serial_verdict flo_serial_decide(const struct flo_serial_facts *facts);
 

@@ -10,7 +10,7 @@ void flo_base64url_encode(const void *data, size_t bytes, char *out)
     const uint8_t *from = data;
     char four[5];
 
-    /* Groups of four: `out` has no room for padding. */
+    /* Encodes groups of four; `out` has no space for padding. */
     for (size_t i = 0; i < bytes; i += 3) {
         size_t left = bytes - i < 3 ? bytes - i : 3;
         flo_base64_encode(from + i, left, four);

@@ -33,8 +33,8 @@ enum flo_answer_follows {
 
 struct flo_answer_result {
     enum flo_answer_follows follows;
-    bool is_for_good; /* the answer would be the same again, so it also
-                         answers earlier orders about the same */
+    bool is_for_good; /* a repeated answer would be the same, so this one also answers earlier
+                         orders about the same subject */
 };
 struct flo_answer_result flo_answer_decide(const struct flo_answer *answer);
 

@@ -1,4 +1,4 @@
-/* Intent: which order holds, and when it ends. */
+/* Intent: which order applies, and when it expires. */
 #include <assert.h>
 #include <string.h>
 

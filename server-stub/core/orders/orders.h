@@ -35,19 +35,19 @@ struct flo_order_card {
 size_t flo_group_orders(const struct flo_order_card *cards, size_t count, uint64_t now_ms,
                         size_t *out);
 
-/* Returns true when more than half of the order's life is over: it is signed
- * again while it holds.  Also true for an order dated in the future, as the
- * clock was set back. */
+/* Returns true when more than half of the order's lifetime is over: it is then
+ * signed again while it is valid. Also true for an order dated in the future,
+ * because the clock was set back. */
 bool flo_order_is_aged(uint64_t issued_at_ms, uint64_t expires_at_ms, uint64_t now_ms);
 
-/* Outcome of an order on one device, as the device says it. */
+/* Outcome of an order, as reported by the device. */
 enum flo_order_outcome {
     FLO_OUTCOME_PENDING, /* nothing heard */
     FLO_OUTCOME_RUNNING,
     FLO_OUTCOME_DONE,
     FLO_OUTCOME_IGNORED, /* does not concern the device: counts as done */
     FLO_OUTCOME_REFUSED,
-    FLO_OUTCOME_SUPERSEDED /* a newer order about the same subject holds there */
+    FLO_OUTCOME_SUPERSEDED /* the device has a newer order about the same subject */
 };
 const char *flo_outcome_word(enum flo_order_outcome outcome);
 bool flo_outcome_parse(const char *word, enum flo_order_outcome *out);

@@ -15,12 +15,12 @@ enum flo_return {
     FLO_RETURN_KEPT,     /* returns to the release that it keeps, without a
                             download */
     FLO_RETURN_DOWNLOAD, /* must download the requested release */
-    FLO_RETURN_FIRST,    /* cannot: it has no earlier release */
+    FLO_RETURN_FIRST,    /* cannot: no earlier release exists */
     FLO_RETURN_DENIED,   /* cannot: the target is blocked on the device */
     FLO_RETURN_COUNT
 };
-/* Word of a plan ("kept", "download", ...), and why a device cannot, "" when it
- * can. */
+/* Returns the word of a plan ("kept", "download", ...), or of the reason why a
+ * device cannot go back; "" if there is none. */
 const char *flo_return_word(enum flo_return way);
 const char *flo_return_reason(enum flo_return way);
 bool flo_return_is_possible(enum flo_return way);

@@ -11,7 +11,7 @@ enum flo_removal {
     /* The device does not have the model, and is not told to. */
     FLO_REMOVAL_NONE,
     FLO_REMOVAL_SILENT,   /* enrolled, and never reported */
-    FLO_REMOVAL_ASSIGNED, /* ordered, but nothing of it has arrived */
+    FLO_REMOVAL_ASSIGNED, /* ordered, but no part of the model has arrived */
     FLO_REMOVAL_THERE,    /* the device has releases of the model */
     FLO_REMOVAL_COUNT
 };

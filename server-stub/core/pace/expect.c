@@ -23,8 +23,8 @@ struct ramp {
     double told;
     double per_s;
     uint32_t level;
-    uint32_t crossed;             /* levels for which enough devices were told */
-    double crossed_s[LEVELS_MAX]; /* ... and the time of each */
+    uint32_t crossed;             /* levels for which enough devices were ordered */
+    double crossed_s[LEVELS_MAX]; /* ... and the time of each level */
 };
 
 static double with_ramp_s(const struct flo_rollout_phase *phase, double devices, double first,

@@ -165,8 +165,8 @@ static bool is_holding(const struct flo_rollout_member *member)
            member->state == FLO_EXECUTION_ALREADY_INSTALLED;
 }
 
-/* Counts the arms: devices of the phases that began, and all others.  A device
- * counts as seen when it is online with its arm's release. */
+/* Counts the arms: devices of the phases that began, and all others. A device
+ * counts as present when it is online with its arm's release. */
 static void arms_of(const struct flo_rollout *rollout, struct flo_sample_arm *updated,
                     struct flo_sample_arm *waiting)
 {

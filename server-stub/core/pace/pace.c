@@ -34,8 +34,8 @@ static double pace_of(const struct flo_rollout *rollout, const struct flo_rollou
     return per_s < STARTS_PER_S_MAX ? per_s : STARTS_PER_S_MAX;
 }
 
-/* Returns how many devices may be told now, and charges them to the phase's
- * budget. */
+/* Returns how many devices may be ordered to update now, and charges them to
+ * the phase's budget. */
 static uint32_t allowance(const struct flo_rollout *rollout, struct flo_rollout_phase *phase,
                           uint64_t now_ms)
 {
@@ -44,7 +44,7 @@ static uint32_t allowance(const struct flo_rollout *rollout, struct flo_rollout_
     if (per_s <= 0) {
         return UINT32_MAX;
     }
-    if (phase->told_at_ms == 0) { /* the first second's share is told at once */
+    if (phase->told_at_ms == 0) { /* the first second's share is ordered at once */
         phase->told_at_ms = now_ms;
         return per_s < 1 ? 1 : (uint32_t)per_s;
     }
@@ -68,9 +68,9 @@ struct look {
     uint32_t of_phase[FLO_ROLLOUT_PHASES_MAX];
 };
 
-/* Returns true when the member was told and has not ended: it may begin at any
- * moment, even while it waits for its conditions.  A device that is silent for
- * long does not count, so others go on. */
+/* Returns true when the member was ordered to update and has not ended: it may
+ * begin at any moment, even while it waits for its conditions. A device that is
+ * silent for long does not count, so others continue. */
 static bool is_busy(const struct flo_rollout *rollout, const struct flo_rollout_member *member,
                     uint64_t now_ms)
 {
@@ -207,8 +207,8 @@ static struct look look_at(struct flo_rollout *rollout, uint64_t now_ms)
 
 /* ---- telling ---- */
 
-/* With limits only devices that are online are told.  Others would begin
- * whenever they return, whatever is under way then. */
+/* With limits only online devices are ordered to update. Others would begin
+ * whenever they reconnect, beyond the limits. */
 void flo_rollout_phase_absent(struct flo_rollout *rollout, uint32_t index)
 {
     for (size_t i = 0; i < rollout->member_count; i++) {
@@ -262,8 +262,9 @@ bool flo_rollout_told_all(const struct flo_rollout *rollout)
     return true;
 }
 
-/* Returns the bucket bound of the next `devices` that are ready.  For the last
- * ones it is the phase's own bound, so that later newcomers are told too. */
+/* Returns the bucket bound of the next `devices` that are ready. For the last
+ * ones it is the phase's own bound, so that devices that join later are
+ * included. */
 static uint32_t next_bound(const struct flo_rollout *rollout, uint32_t index, uint32_t devices)
 {
     const struct flo_rollout_phase *phase = &rollout->phases[index];

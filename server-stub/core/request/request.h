@@ -39,8 +39,8 @@ FLO_MUST_USE int flo_request_check_query(const char *shape, const char *name, co
 /* Adds the place to the error as a JSON pointer: "phases[1].name" is
  * "/phases/1/name".  Returns the error's code. */
 int flo_request_at(struct flo_err *err, const char *path);
-/* Fails with FLO_E_REST_UNKNOWN: `kind` ("member", "gate") `name` below the
- * path `where` is none of the words.  Offers the nearest word as the fix. */
+/* Fails with FLO_E_REST_UNKNOWN: the `kind` ("member", "gate") `name` below the
+ * path `where` is not in the list. Suggests the nearest word. */
 int flo_request_unknown(const char *kind, const char *where, const char *name,
                         const char *const *words, size_t count, struct flo_err *err);
 

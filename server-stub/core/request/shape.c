@@ -1,4 +1,4 @@
-/* Words of a shape: names, types, marks, brackets. */
+/* Tokens of a shape: names, types, marks, brackets. */
 #include "server-stub/core/request/shape.h"
 
 #include <string.h>

@@ -1,17 +1,18 @@
-/* Words of a shape, one after another (request.h says how one is written).
- * Pure. */
+/* Tokens of a shape, one after another (request.h describes the syntax). Pure.
+ * */
 #ifndef FLOTILLA_SERVER_REQUEST_SHAPE_H
 #define FLOTILLA_SERVER_REQUEST_SHAPE_H
 
 #include <stdbool.h>
 
-/* A part of a shape: of what stands in one pair of brackets. */
+/* A part of a shape: the content of one pair of brackets. */
 struct flo_shape_span {
     const char *at;
     const char *end;
 };
 
-/* One word of a span: its name, its bracket ('\0': none), what is inside. */
+/* One token of a span: its name, its bracket ('\0': none), and the content of
+ * the bracket. */
 struct flo_shape_word {
     struct flo_shape_span name;
     char bracket;

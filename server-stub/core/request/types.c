@@ -183,7 +183,7 @@ static int misfit(const struct flo_rest_type *type, const char *where, const cha
     }
 }
 
-/* Writes the value as the error shows it. */
+/* Writes the value in the form that the error shows. */
 static void shown(const json_t *value, char *out, size_t bytes)
 {
     char *text = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT);

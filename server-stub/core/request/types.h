@@ -32,7 +32,7 @@ struct flo_rest_type {
 
 /* Finds the row of these characters; NULL: none, any value is allowed. */
 const struct flo_rest_type *flo_rest_type_find(const char *word, size_t chars);
-/* Checks a value.  FLO_E_REST_SCHEMA says what is expected at `where`
+/* Checks a value. FLO_E_REST_SCHEMA names the expected value at `where`
  * ("phases[0].name"). */
 FLO_MUST_USE int flo_rest_type_check(const struct flo_rest_type *type, const char *where,
                                      const json_t *value, struct flo_err *err);

@@ -25,8 +25,8 @@ static void resume_each(const struct flo_rollout *rollout, uint32_t phase,
     }
 }
 
-/* Sends the phase's deploy order again to members that it did not reach or that
- * did not begin, and to those whose turn came meanwhile. */
+/* Sends the phase's deploy order again: to members that did not receive it or
+ * did not begin, and to members whose turn has come since. */
 void flo_rollout_order_again(struct flo_rollout *rollout, uint64_t now_ms,
                              struct flo_rollout_actions *actions)
 {
@@ -46,7 +46,7 @@ void flo_rollout_order_again(struct flo_rollout *rollout, uint64_t now_ms,
     for (uint32_t i = 0; i <= rollout->phase; i++) {
         struct flo_rollout_phase *phase = &rollout->phases[i];
         if (phase->bucket_from == phase->told_to) {
-            continue; /* the phase told no device yet */
+            continue; /* the phase has ordered no device yet */
         }
         flo_rollout_do(actions, (struct flo_rollout_action){.kind = FLO_ROLLOUT_DO_DESIRED,
                                                             .op = FLO_ORDER_DEPLOY,

@@ -1,4 +1,4 @@
-/* Analysis of a rollout: its moment in a phase, and what the trace says of it. */
+/* Analysis of a rollout: its inputs in a phase, and its lines in the trace. */
 #include <assert.h>
 #include <stdio.h>
 #include <string.h>
@@ -19,8 +19,8 @@ static uint32_t members_behind(const struct flo_rollout *rollout, uint32_t phase
     return behind;
 }
 
-/* Tells whether the phase is the last one that updates; a hold-out comes after
- * it. */
+/* Tells whether the phase is the last one that updates devices; only a hold-out
+ * may follow. */
 bool flo_rollout_analysis_is_last(const struct flo_rollout *rollout, uint32_t phase)
 {
     uint32_t next = phase + 1;

@@ -102,8 +102,8 @@ void flo_rollout_seen_back(struct flo_rollout *rollout, size_t index,
     flo_rollout_member_store(index, actions);
 }
 
-/* The device answered that it cannot leave the release.  Its state is kept, and
- * the rollout no longer waits for it. */
+/* Handles the device's answer that it cannot leave the release. Its state is
+ * kept, and the rollout no longer waits for it. */
 void flo_rollout_stays(struct flo_rollout *rollout, size_t index,
                        struct flo_rollout_actions *actions)
 {

@@ -98,8 +98,8 @@ void flo_rollout_causes_text(const struct flo_rollout *rollout, char *out, size_
     }
 }
 
-/* A device must not show people words of its own, nor more ids than the table
- * holds. */
+/* Limits error ids to known ones: a device cannot show people text of its own,
+ * nor more ids than the table holds. */
 const char *flo_rollout_cause_id(const char *id)
 {
     int code = id != NULL ? flo_error_code(id) : 0;

@@ -66,7 +66,7 @@ int flo_rollout_may_edit(const struct flo_rollout *rollout, const struct flo_rol
     return flo_rollout_check(draft, err);
 }
 
-/* Changes how a phase that began goes on. */
+/* Changes the remaining course of a phase that has begun. */
 static void change_begun(struct flo_rollout_phase *phase, const struct flo_rollout_phase *wanted)
 {
     memcpy(phase->name, wanted->name, sizeof(phase->name));

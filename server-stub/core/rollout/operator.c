@@ -189,7 +189,7 @@ bool flo_rollout_expire(struct flo_rollout *rollout, uint64_t now_ms,
                    rollout->state == FLO_ROLLOUT_PAUSED;
 
     if (!is_open || end_ms == 0 || flo_rollout_wall_ms(rollout, now_ms) < end_ms) {
-        return !has_begun(rollout); /* no device is under way yet */
+        return !has_begun(rollout); /* no device has begun its update */
     }
     flo_time_text(end_ms, at);
     snprintf(rollout->reason, sizeof(rollout->reason), "expired at %s%s", at,

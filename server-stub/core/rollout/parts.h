@@ -52,10 +52,10 @@ void flo_rollout_member_set(struct flo_rollout *rollout, size_t index, enum flo_
                             const char *cause, uint64_t now_ms);
 /* Takes a queued member out of the queue; does not update the counts. */
 void flo_rollout_member_cancel(struct flo_rollout_member *member);
-/* A member has other labels and is now in `slices` of the list, a bit each.  If
- * it never began, it waits or goes on as they say; an execution in a held slice
- * ends.  A release that is installed stays, and a member that was rolled back
- * stays so. */
+/* Applies a member's changed labels: it is now in `slices` of the list, one bit
+ * each. If it never began, it waits or continues accordingly; an execution in a
+ * held slice ends. An installed release stays, and a member that was rolled
+ * back is not updated again. */
 void flo_rollout_relabelled(struct flo_rollout *rollout, size_t index, uint8_t slices,
                             struct flo_rollout_actions *actions);
 void flo_rollout_member_is(struct flo_rollout *rollout, size_t index, enum flo_lateness lateness,
@@ -71,8 +71,8 @@ void flo_rollout_phase_leave(struct flo_rollout *rollout, enum flo_phase_state l
 /* Tells the members whose turn has come, by the pace (pace.c). */
 void flo_rollout_tell(struct flo_rollout *rollout, uint64_t now_ms,
                       struct flo_rollout_actions *actions);
-/* Tells one member now: it joined or came back after its phase told all
- * others. */
+/* Orders one member to update: it joined or reconnected after its phase ordered
+ * all others. */
 void flo_rollout_tell_one(struct flo_rollout *rollout, size_t index, uint64_t now_ms,
                           struct flo_rollout_actions *actions);
 /* Returns true when every device of the phases that began had its turn. */
@@ -100,9 +100,10 @@ enum flo_hold flo_rollout_hold_of(const struct flo_rollout *rollout,
 /* Picks the devices of spread phases from the strata: members swap buckets
  * (pace/spread.c).  Called once the phases have their sizes. */
 void flo_rollout_spread(struct flo_rollout *rollout, uint32_t first);
-/* Divides this phase and those after it, as flo_rollout_divide. */
+/* Divides the members into this phase and those after it, like
+ * flo_rollout_divide. */
 void flo_rollout_divide_from(struct flo_rollout *rollout, uint32_t first);
-/* Applies an edit to a rollout under way (edit.c). */
+/* Applies an edit to a running rollout (edit.c). */
 void flo_rollout_edit(struct flo_rollout *rollout, const struct flo_rollout *draft,
                       bool has_new_gates, struct flo_rollout_actions *actions);
 /* Returns the kind of a member's failure. */
@@ -113,12 +114,12 @@ bool flo_rollout_has_controls(const struct flo_rollout *rollout);
 /* Fails the present phase, for the reason already set. */
 void flo_rollout_phase_failed(struct flo_rollout *rollout, enum flo_on_fail on_fail,
                               uint64_t now_ms, struct flo_rollout_actions *actions);
-/* Excluded members that wait are no longer told; `is_back`: the others roll
+/* Stops ordering excluded members that still wait; `is_back`: the others roll
  * back. */
 void flo_rollout_leave_out(struct flo_rollout *rollout, bool is_back,
                            struct flo_rollout_actions *actions);
-/* Tells queued members of phases that told all others, and sends orders again
- * that devices did not take up (again.c). */
+/* Orders queued members of phases that ordered all others, and repeats orders
+ * that devices did not carry out (again.c). */
 void flo_rollout_order_again(struct flo_rollout *rollout, uint64_t now_ms,
                              struct flo_rollout_actions *actions);
 /* Slices of the list that are held, or wait for a person. */

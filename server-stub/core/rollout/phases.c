@@ -407,7 +407,7 @@ static void exclude(struct flo_rollout *rollout, uint64_t now_ms,
     flo_rollout_state_set(rollout, rollout->state, now_ms, actions);
 }
 
-/* Checks the analysis.  Returns true when it decided something. */
+/* Checks the statistical evaluation. Returns true when it decided something. */
 static bool analysis_check(struct flo_rollout *rollout, uint64_t now_ms,
                            struct flo_rollout_actions *actions)
 {
@@ -642,7 +642,7 @@ void flo_rollout_follow(struct flo_rollout *rollout, uint64_t now_ms,
     if (rollout->state == FLO_ROLLOUT_RUNNING && rollout->phase + 1 == rollout->phase_count &&
         rollout->phases[rollout->phase].state != FLO_PHASE_RUNNING &&
         rollout->phases[rollout->phase].state != FLO_PHASE_HELD && may_complete(rollout)) {
-        complete(rollout, now_ms, actions); /* promoted before all were told */
+        complete(rollout, now_ms, actions); /* promoted before all devices were ordered */
     }
     flo_rollout_stop_check(rollout, now_ms, actions);
 }

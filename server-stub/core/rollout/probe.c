@@ -62,8 +62,8 @@ static bool was_probed(struct flo_rollout *rollout, const char *name)
 }
 
 struct there {
-    uint32_t begun;    /* have the release, or are under way */
-    uint32_t controls; /* members not told yet */
+    uint32_t begun;    /* devices with the release, or updating to it */
+    uint32_t controls; /* members not yet ordered to update */
     uint32_t probes;   /* came by another slice's probe, such as the site of
                           a pair */
 };

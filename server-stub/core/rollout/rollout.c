@@ -48,7 +48,7 @@ static bool may_begin(const struct flo_rollout *rollout, size_t index, uint64_t 
            flo_rollout_hold_of(rollout, member, now_ms, &until_ms) == FLO_HOLD_NONE;
 }
 
-/* Tells the member now if its phase told all others already. */
+/* Orders the member to update if its phase has already ordered all others. */
 static void catch_up(struct flo_rollout *rollout, size_t index, uint64_t now_ms,
                      struct flo_rollout_actions *actions)
 {

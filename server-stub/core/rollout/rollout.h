@@ -22,7 +22,8 @@
 #define FLO_ROLLOUT_REASON 1024 /* bytes of a sentence for people */
 #define FLO_ROLLOUT_ACTIONS_MAX 128
 #define FLO_ROLLOUT_MEMBERS_MAX 200000
-#define FLO_ROLLOUT_BACK_BY_NAME_MAX 100 /* devices rolled back by name, of a covered label */
+/* Devices of a covered label that are rolled back by single orders. */
+#define FLO_ROLLOUT_BACK_BY_NAME_MAX 100
 
 enum flo_rollout_state {
 #define FLO_ROLLOUT_STATE(name, word, active, meaning, next) FLO_ROLLOUT_##name,
@@ -80,7 +81,7 @@ struct flo_rollout_place {
     uint32_t slots[FLO_LIMITS_MAX]; /* index in busy[], from 1; 0: no such label */
 };
 
-/* State of a device in a held slice: it rolls back, or it keeps what it has. */
+/* State of a device in a held slice: it rolls back, or it keeps its release. */
 enum flo_rollout_held { FLO_HELD_NOT, FLO_HELD_BACK, FLO_HELD_THERE };
 
 /* Member: a device in the rollout.  Sorted by device id. */
@@ -91,17 +92,17 @@ struct flo_rollout_member {
     uint8_t lateness; /* enum flo_lateness */
     uint8_t cause;    /* index in causes[] of its failure, from 1; 0: unknown */
     bool is_online;   /* as far as known */
-    bool is_away;     /* offline before it tried the release: it waits, does
-                         not count, and follows when it returns */
+    bool is_away;     /* offline before it tried the release: it is not counted, and updates when it
+                         reconnects */
     bool is_waiting;  /* ... by its own report: for mains power, a cool, an
                          idle or an unmetered device; is_away is set too */
-    bool is_back;     /* a rollback no longer waits for it: it left the
-                         release, or reported that it has no earlier release */
+    bool is_back;     /* a rollback no longer waits for it: it left the release, or reported that no
+                         earlier release exists */
     bool is_dirty;    /* changed since the shell stored it */
-    bool has_row;     /* stored in a row of its own, not with others */
-    bool is_ready;    /* only the pace still holds it back */
-    bool is_fresh;    /* told in this step */
-    bool is_probe;    /* a probe brought it into its phase */
+    bool has_row;     /* stored in a row of its own, not in the common text */
+    bool is_ready;    /* only the pace still delays it */
+    bool is_fresh;    /* ordered in this step */
+    bool is_probe;    /* a probe moved it into its phase */
     bool runs_other;  /* succeeded, but its report shows a newer release
                          since: for people */
     uint8_t segment;  /* place in segments[] */
@@ -140,12 +141,12 @@ struct flo_rollout_phase {
     uint64_t watch_ms;
     double starts_per_s;     /* 0: the rollout's */
     double ramp_factor;      /* the pace is multiplied by this after ... */
-    uint32_t ramp_successes; /* ... this many successes, each time; 0: no ramp */
-    uint32_t concurrent_max; /* devices under way together; 0: any */
+    uint32_t ramp_successes; /* ... after each multiple of this many successes; 0: no ramp */
+    uint32_t concurrent_max; /* devices updating at once; 0: no limit */
     /* Bucket range [from, to), fixed at the start. */
     uint32_t bucket_from;
     uint32_t bucket_to;
-    uint32_t told_to; /* devices below this bucket were told */
+    uint32_t told_to; /* devices below this bucket have been ordered */
     enum flo_phase_state state;
     uint64_t started_at_ms;
     uint64_t settled_at_ms; /* time of the last end of an execution */
@@ -156,10 +157,10 @@ struct flo_rollout_phase {
     uint32_t away;
     uint32_t silent;
     uint32_t overdue;
-    uint32_t excused; /* rejected: the release is not made for them */
+    uint32_t excused; /* rejected, because no variant of the release fits them */
     uint32_t struck;  /* failed by the release's own fault */
     uint32_t taken;   /* rolled back by an order, without a fault */
-    uint32_t due;     /* queued and online: their turn comes */
+    uint32_t due;     /* queued and online, so they can be ordered */
     uint32_t failures[FLO_FAILURES];
     uint32_t counts[FLO_EXECUTION_COUNT];
 };
@@ -169,7 +170,7 @@ struct flo_rollout_cause {
     const char *id; /* error id, or the reason without one; borrowed from the
                        rollout */
     uint32_t devices;
-    size_t member; /* index of one of them */
+    size_t member; /* index of one such member */
 };
 
 struct flo_rollout {
@@ -201,13 +202,13 @@ struct flo_rollout {
                                 for a person */
     struct flo_abort_rule aborts[FLO_ABORTS_MAX];
     uint32_t abort_count;
-    double starts_per_s;     /* devices told per second; 0: all at once */
-    uint32_t concurrent_max; /* devices under way together; 0: any */
+    double starts_per_s;     /* devices ordered per second; 0: all at once */
+    uint32_t concurrent_max; /* devices updating at once; 0: no limit */
     struct flo_window window;
     struct flo_rollout_zone zones[FLO_ZONES_MAX];
     struct flo_rollout_limit limits[FLO_LIMITS_MAX];
     uint32_t limit_count;
-    uint32_t *busy; /* devices under way per slot; the shell's array */
+    uint32_t *busy; /* devices updating per slot; the shell's array */
     size_t busy_count;
     uint32_t retries_max[FLO_FAILURES];
     uint64_t retry_wait_ms;
@@ -218,7 +219,7 @@ struct flo_rollout {
     uint64_t expires_at_ms;   /* wall clock; 0: never */
     uint64_t approve_by_ms;   /* wall clock: approvals are accepted until
                                  then; 0: no end */
-    bool pauses_when_expired; /* false: it is aborted */
+    bool pauses_when_expired; /* false: the rollout is aborted then */
     bool is_covered;          /* members are ordered by the values of a label */
 #define FLO_ROLLOUT_PROBED_MAX 64
     uint32_t probed[FLO_ROLLOUT_PROBED_MAX]; /* probed slices, as checksums
@@ -246,13 +247,12 @@ struct flo_rollout {
         uint32_t awaited;   /* online: an answer will come */
         uint32_t silent;    /* offline, and may have the release */
         uint32_t unreached; /* offline, and never took the order */
-        uint32_t kept;      /* serve it, as they have no earlier release */
+        uint32_t kept;      /* devices that serve it because they have no earlier release */
     } left;                 /* after the rollback: members that remain */
 };
 
-/* Messages of different topics may overtake each other.  So a report that
- * does not know an execution ends it only after the execution stood still
- * this long. */
+/* Minimum time without progress before a report that does not name an execution
+ * ends it, because messages of different topics may overtake each other. */
 #define FLO_ROLLOUT_FORGOTTEN_MS 60000
 
 /* Events.  Their effects in each state are in rollout_events.def, and in
@@ -279,7 +279,7 @@ struct flo_rollout_analysis {
     struct flo_analysis analysis; /* rules and state at the judgement */
     const uint8_t *slices;        /* [member_count] bit for each slice of the
                                      evidence; NULL: none */
-    const uint8_t *probes;        /* ... bit for each probe; NULL: none */
+    const uint8_t *probes;        /* ... one bit for each probe; NULL: none */
 };
 
 struct flo_rollout_event {
@@ -292,22 +292,22 @@ struct flo_rollout_event {
     const struct flo_rollout_place *place; /* joined; NULL: unknown */
     enum flo_execution execution;
     bool is_online;     /* joined */
-    bool is_superseded; /* joined: a newer rollout claims it */
+    bool is_superseded; /* joined: a newer rollout has the member */
     uint8_t segment;    /* joined */
     uint8_t slices;     /* joined: its slices in the list, a bit each */
     bool is_ordered;    /* back: by an order about this release, as it reports */
     bool is_aborted;    /* back: as the answer to an abort */
-    bool is_current;    /* forgotten: it runs this release */
+    bool is_current;    /* forgotten: the device runs this release */
     bool is_overtaken;  /* forgotten: its desired document holds another order */
     bool is_denied;     /* forgotten: this release is blocked there */
-    enum {              /* execution: does it wait for its conditions */
+    enum {              /* execution: whether the device waits for its conditions */
            FLO_WAITS_UNSAID,
            FLO_WAITS_NO,
            FLO_WAITS_YES
     } waits;
     bool is_retained;  /* sent earlier and retained: not a sign of life */
     const char *note;  /* person, reason or error id; may be NULL */
-    uint64_t until_ms; /* put-off, barred: wall clock; 0: over */
+    uint64_t until_ms; /* put-off, barred: end by the wall clock; 0: over */
     uint32_t gate;     /* evidence: index in gates[] */
     const struct flo_comparison *evidence;
     struct flo_rollout_analysis *analysis; /* analysis: in and out */
@@ -345,14 +345,14 @@ struct flo_rollout_action {
     uint32_t states;  /* bit per enum flo_execution */
     size_t member;    /* DO_MEMBER; DO_DESIRED, DO_EACH: only this one, or
                          SIZE_MAX for all */
-    bool is_fresh;    /* only members told in this step */
+    bool is_fresh;    /* only members ordered in this step */
     bool is_excluded; /* only members of excluded segments and of slices that
                          roll back; for an abort: of slices that keep what
                          they have */
     uint32_t gate;    /* DO_VERDICT */
 };
-/* Actions of a step.  `why`: reasons for what was decided and for what was not,
- * a line each. */
+/* Actions of a step. `why`: a line for each decision, with its reason, and for
+ * each omitted one. */
 #define FLO_ROLLOUT_WHY 2048
 struct flo_rollout_actions {
     char why[FLO_ROLLOUT_WHY];
@@ -385,8 +385,8 @@ struct flo_rollout_trip {
 struct flo_rollout_expected {
     uint32_t devices;
     uint32_t zoneless;  /* devices with a window but an unknown zone */
-    uint64_t begins_ms; /* wall clock, like those below */
-    uint64_t told_ms;   /* when the last device is told */
+    uint64_t begins_ms; /* wall clock, as are the fields below */
+    uint64_t told_ms;   /* time when the last device is ordered */
     uint64_t ends_ms;   /* the end of its soak too */
 };
 /* including the soak */
@@ -416,8 +416,9 @@ FLO_MUST_USE int flo_rollout_may(const struct flo_rollout *rollout,
 /* Returns true when the device refused to leave the release and still has it.
  * The rollout no longer waits for it; its last state stays. */
 bool flo_rollout_member_stays(const struct flo_rollout_member *member);
-/* Returns true when the member's slice is held and it has nothing of the
- * release.  An answer about the slice, or other labels, may bring it. */
+/* Returns true when the member's slice is held and the device has no part of
+ * the release. An answer about the slice, or a change of labels, may include it
+ * again. */
 bool flo_rollout_member_is_left_out(const struct flo_rollout_member *member);
 /* Finds a device; SIZE_MAX: none. */
 size_t flo_rollout_find(const struct flo_rollout *rollout, const char *device);
@@ -434,7 +435,8 @@ void flo_rollout_failures(const struct flo_rollout *rollout, struct flo_failure_
  * hash, so an order for buckets has to include all of them. */
 bool flo_rollout_is_spread(const struct flo_rollout *rollout);
 /* Tells whether the member's segment was worse with the release than the
- * others: it rolled back, and does not get it again in this rollout. */
+ * others: it was rolled back, and does not get the release again in this
+ * rollout. */
 bool flo_rollout_is_excluded(const struct flo_rollout *rollout,
                              const struct flo_rollout_member *member);
 /* Tells whether the phase is the last one that updates; only a hold-out may
@@ -469,9 +471,9 @@ void flo_rollout_gate(const struct flo_rollout *rollout, uint32_t gate, uint32_t
  * *worst is the gate that gives it. */
 enum flo_verdict flo_rollout_verdict(const struct flo_rollout *rollout, uint32_t phase,
                                      uint32_t *worst, struct flo_gate_result *result);
-/* Gets what a rollout waits for, and the latest time of its next check, by the
- * core's clock.  `report_ms`: the report interval of devices.  Returns false
- * when it ended, and waits for nothing. */
+/* Gets the condition that a rollout waits for, and the latest time of its next
+ * check, by the core's clock. `report_ms`: the report interval of devices.
+ * Returns false for an ended rollout, which waits for nothing. */
 #define FLO_ROLLOUT_NEXT 240
 struct flo_rollout_next {
     char what[FLO_ROLLOUT_NEXT];

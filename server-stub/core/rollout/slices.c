@@ -192,7 +192,7 @@ static void let_go(struct flo_rollout *rollout, uint8_t open)
     flo_rollout_count(rollout);
 }
 
-/* Ends an update under way; an installed release stays. */
+/* Ends a running update; an installed release stays. */
 static void stay_out(struct flo_rollout *rollout, size_t index, struct flo_rollout_actions *actions)
 {
     struct flo_rollout_member *member = &rollout->members[index];

@@ -52,7 +52,7 @@ static struct numbers numbers_of(const struct flo_rollout *rollout,
     return n;
 }
 
-/* Tells whether a phase counts: it began, and no operator promoted it. */
+/* Tells whether a phase counts: it has begun, and no operator promoted it. */
 static bool phase_counts(const struct flo_rollout_phase *phase)
 {
     return phase->state != FLO_PHASE_WAITING && phase->state != FLO_PHASE_PROMOTED;
@@ -105,7 +105,7 @@ void flo_rollout_gate(const struct flo_rollout *rollout, uint32_t gate, uint32_t
     flo_rollout_counts(rollout, phase, &counts);
     if (rollout->has_broken && flo_gate_kind_of(rule->gate) == FLO_GATE_KIND_SHARE &&
         rollout->phases[phase].state == FLO_PHASE_FAILED) {
-        counts = rollout->broken; /* as they were when the gate failed */
+        counts = rollout->broken; /* the counts at the time of the failure */
     }
     flo_gate_evaluate(rule, &(struct flo_gate_evidence){.counts = &counts}, out);
     if (rollout->compared[gate].has_evidence &&

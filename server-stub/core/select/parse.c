@@ -97,8 +97,8 @@ static const struct {
     {">=", FLO_SELECT_FROM},
 };
 
-/* Reads "not in", which belongs to the name before it; any other "not" belongs
- * to what follows. */
+/* Parses "not in", which applies to the name before it; any other "not" applies
+ * to the following term. */
 static int not_in(struct parse *parse, bool *is_it)
 {
     struct flo_select_token after;

@@ -1,4 +1,4 @@
-/* Selectors: splits a text into words and signs. */
+/* Selectors: splits a text into tokens. */
 #include <ctype.h>
 #include <stdarg.h>
 #include <stdio.h>

@@ -1,4 +1,4 @@
-/* Tokens and facts of a selector; not for others. */
+/* Tokens and facts of a selector; internal header. */
 #ifndef FLOTILLA_SERVER_SELECT_TOKENS_H
 #define FLOTILLA_SERVER_SELECT_TOKENS_H
 

@@ -39,7 +39,7 @@ static bool policy_offset(const char *name, size_t *out)
     return false;
 }
 
-/* Removes other names of the same value. */
+/* Removes members that set the same value under another name. */
 static void drop_others(json_t *base, enum flo_spec_part part, size_t offset, const char *name)
 {
     const struct field *field;

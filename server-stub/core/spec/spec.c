@@ -84,7 +84,8 @@ static int read_gates(const struct place *place, const struct field *field, cons
     return rv;
 }
 
-/* Reads a policy as devices do: what they would refuse is refused here. */
+/* Parses a policy like a device, so that it refuses whatever a device would
+ * refuse. */
 static int read_policy(const struct place *place, const json_t *value)
 {
     struct flo_err inner = {0};

@@ -38,7 +38,7 @@ void flo_sketch_pack(const struct flo_sketch *sketch, struct flo_buf *out);
 FLO_MUST_USE int flo_sketch_unpack(struct flo_sketch *sketch, const uint8_t *data, size_t bytes,
                                    struct flo_err *err);
 /* Reads only one metric: its number or, for a histogram, `histogram`. count is
- * 0 when the blob lacks it.  The others are skipped. */
+ * 0 when the blob lacks it. Other metrics are skipped. */
 FLO_MUST_USE int flo_sketch_pick(const uint8_t *data, size_t bytes, int metric,
                                  struct flo_sketch_number *number, struct flo_histogram *histogram,
                                  struct flo_err *err);

@@ -219,8 +219,8 @@ uint64_t flo_telemetry_resolution(const struct flo_telemetry_query *query)
 
 /* ---- hardware ---- */
 
-/* Tells whether a word has only letters of a class; a device may invent
- * others. */
+/* Tells whether a word contains only allowed characters, because a device may
+ * send any text. */
 static bool is_word(const char *text)
 {
     return text != NULL && text[0] != '\0' && strlen(text) <= 16 &&

@@ -38,7 +38,7 @@ struct flo_broker {
     uint64_t retry_at_ms;
     uint64_t retry_ms;
     uint64_t starts;
-    uint64_t devices_max;        /* devices for which it has descriptors */
+    uint64_t devices_max;        /* devices for which the broker has descriptors */
     struct flo_broker_said said; /* without a keeper: its output, for our own log */
 };
 
@@ -333,9 +333,9 @@ static void end_kept(pid_t keeper, uint64_t started)
     }
 }
 
-/* Takes over the former controller's broker from its pid file, if its settings
- * are those that it would get now; otherwise ends it.  Returns true when it was
- * taken over. */
+/* Takes over the former controller's broker from its pid file if its settings
+ * equal those of a new start; otherwise ends it. Returns true after a
+ * take-over. */
 static bool adopt(struct flo_broker *broker)
 {
     struct flo_controller *controller = broker->controller;
@@ -400,7 +400,7 @@ int flo_broker_restart(struct flo_broker *broker, struct flo_err *err)
 {
     FLO_TRY(config_write(broker, err));
     if (broker->pid > 0) {
-        kill(broker->pid, SIGTERM); /* it is restarted when its end is noticed */
+        kill(broker->pid, SIGTERM); /* it is restarted when the controller notices its end */
     }
     return 0;
 }
@@ -529,7 +529,7 @@ void flo_broker_close(struct flo_broker *broker, bool ends)
         if (ends) {
             end_kept(broker->pid, broker->pid_started);
         }
-        broker->pid = 0; /* else it waits for the next controller */
+        broker->pid = 0; /* otherwise the broker waits for the next controller */
     }
     if (broker->pid > 0) {
         kill(broker->pid, SIGTERM);

@@ -26,7 +26,7 @@ static int write_file(const struct flo_controller *controller, const char *name,
 }
 
 #define FILE_BYTES_MAX (64u << 20)
-#define PORT 8883 /* if the address has none */
+#define PORT 8883 /* port of an address without one */
 
 /* Splits mqtts://HOST[:PORT]; an IPv6 HOST is in brackets.  Returns false for
  * another or an invalid address, such as mqtt:// on loopback. */

@@ -184,8 +184,8 @@ static int wait_for(const struct keeper *keeper, int signals)
     return read(signals, &info, sizeof(info)) == (ssize_t)sizeof(info) ? (int)info.ssi_signo : 0;
 }
 
-/* Runs until the broker ends, a signal ends it, or no controller came for
- * linger_ms. */
+/* Runs until the broker ends, a signal arrives, or no controller has connected
+ * for linger_ms. */
 static void keep(struct keeper *keeper, int lock, uint64_t linger_ms, int signals)
 {
     struct flo_alone alone = {0};

@@ -1,4 +1,4 @@
-/* The broker's process and its files; not for others. */
+/* Process and files of the broker; internal header. */
 #ifndef FLOTILLA_SERVER_MQTT_BROKER_PROCESS_H
 #define FLOTILLA_SERVER_MQTT_BROKER_PROCESS_H
 

@@ -66,8 +66,8 @@ static int may_renew(struct flo_rest_call *call, const struct flo_httpd_peer *pe
     return flo_certificate_may_renew(&ask, err);
 }
 
-/* Chooses the newest authority that the device accepts.  With one that it does
- * not know it could not verify others. */
+/* Chooses the newest authority that the device accepts. With an unknown one, it
+ * could not verify the controller. */
 static int choose(struct flo_rest_call *call, const struct flo_authority **out, struct flo_err *err)
 {
     const struct flo_pki *pki = call->controller->pki;

@@ -147,7 +147,7 @@ static int fetch(struct flo_depot *depot, struct flo_httpd_request *request,
 
 struct bringers {
     const struct flo_digest *digest;
-    uint64_t bytes_max; /* largest size that one of them states */
+    uint64_t bytes_max; /* largest size stated by one of the releases */
     size_t count;
     char releases[BRINGERS_MAX][FLO_DIGEST_TEXT];
 };
@@ -427,7 +427,7 @@ static void upload_audit(struct flo_controller *controller, const struct upload 
     }
 }
 
-/* The file is stored, or storing it failed. */
+/* Ends an upload: the file is stored, or storing it failed. */
 static void end_put(struct upload *upload, const struct flo_err *err)
 {
     struct flo_httpd_request *request = upload->request;

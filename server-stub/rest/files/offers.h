@@ -1,4 +1,4 @@
-/* REST: checks what a device may fetch. */
+/* REST: checks whether a device may fetch an artifact. */
 #ifndef FLOTILLA_SERVER_REST_OFFERS_H
 #define FLOTILLA_SERVER_REST_OFFERS_H
 

@@ -57,7 +57,7 @@ static int check_twice(const json_t *items, struct flo_err *err)
         char serial[FLO_NAME_MAX + 1];
         json_t *before;
         if (rv < 0 || !flo_serial_normal(said, serial)) {
-            continue; /* the row's own check reports it */
+            continue; /* the check of the row reports this error */
         }
         before = json_object_get(seen, serial);
         if (before != NULL) {

@@ -386,7 +386,7 @@ static int move_all(struct flo_rest_call *call, const char *group, const char *w
     return rv;
 }
 
-/* Removes members first, to make room for new ones. */
+/* Removes members first, to free places for new ones. */
 int flo_rest_group_members(struct flo_rest_call *call, struct flo_err *err)
 {
     struct group group;

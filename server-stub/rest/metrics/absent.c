@@ -1,4 +1,4 @@
-/* Metrics of a controller without them: /metrics answers not.built. */
+/* Metrics of a build without them: /metrics answers not.built. */
 #include "base/left_out.h"
 #include "server-stub/rest/metrics/metrics.h"
 

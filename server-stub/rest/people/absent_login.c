@@ -1,5 +1,5 @@
-/* REST: login by an identity provider, of a build without it.  The page asks whether there
- * is one, and hears that there is none. */
+/* REST: login by an identity provider, in a build without it. The page learns
+ * that there is no provider. */
 #include "base/left_out.h"
 #include "server-stub/rest/rest.h"
 

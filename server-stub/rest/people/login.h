@@ -51,6 +51,6 @@ struct flo_login_desk {
     void *context;
 };
 
-/* Answers the finished job and frees it. */
+/* Sends the answer of the finished job and frees the job. */
 void flo_rest_login_done(struct flo_login_job *job);
 #endif

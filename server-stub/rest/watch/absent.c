@@ -1,4 +1,4 @@
-/* REST: alerts and webhooks of a controller without them. */
+/* REST: alerts and webhooks, in a build without them. */
 #include "base/left_out.h"
 #include "server-stub/rest/rest.h"
 

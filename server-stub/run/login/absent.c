@@ -1,5 +1,5 @@
-/* The way to an identity provider, of a build without it: a configuration that names one
- * is refused. */
+/* Login by an identity provider, in a build without it: a configuration that
+ * names a provider is refused. */
 #include "base/left_out.h"
 #include "server-stub/run/login/login.h"
 

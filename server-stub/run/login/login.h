@@ -16,7 +16,7 @@ const struct flo_login_settings *flo_oidc_file_settings(const struct flo_oidc_fi
 const char *flo_oidc_file_ca(const struct flo_oidc_file *file);
 const char *flo_oidc_file_secret(const struct flo_oidc_file *file); /* "": none */
 
-/* Opens the login desk of rest->login.  `file` outlives it. */
+/* Opens the login service of rest->login.  `file` must outlive it. */
 FLO_MUST_USE int flo_asker_open(const struct flo_oidc_file *file, struct event_base *base,
                                 bool is_plain, struct flo_asker **out, struct flo_err *err);
 struct flo_login_desk *flo_asker_desk(struct flo_asker *asker);

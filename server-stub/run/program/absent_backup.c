@@ -1,4 +1,4 @@
-/* The command `backup` of a build without it. */
+/* The command `backup`, in a build without it. */
 #include "server-stub/run/program/backup.h"
 
 const struct flo_verb flo_verb_backup = {

@@ -16,7 +16,7 @@
 #define STALE_MS 5000
 #define DEAD_MS 60000
 #define LOOK_MS 50
-#define STILL_MS 500 /* ... with the database unreachable: the thread waits for it */
+#define STILL_MS 500 /* ... while the database is unreachable: the thread waits for it */
 #define GUARDS_MAX 2
 #define TAG_GUARD 7
 
@@ -41,7 +41,7 @@ struct flo_pulse {
     size_t guard_count, opened; /* guards that already listen: the first `opened` */
     bool (*is_heard)(void *context);
     void *is_heard_context;
-    struct flo_err lacks; /* code 0: it can lead */
+    struct flo_err lacks; /* code 0: the controller can lead */
     bool is_on;           /* the pulse takes the connections */
 };
 

@@ -42,7 +42,7 @@ void flo_pulse_mind(struct flo_pulse *pulse, bool (*is_heard)(void *context), vo
 /* Reports the state, from any thread, at least once a second.  Without reports
  * it is not ready after 5 s, and not healthy after 60 s.  NULL is allowed. */
 void flo_pulse_tell(struct flo_pulse *pulse, enum flo_pulse_state state, uint64_t epoch);
-/* Reports from any thread why it cannot lead; code 0: it can. */
+/* Reports from any thread why this controller cannot lead; code 0: it can. */
 void flo_pulse_lacks(struct flo_pulse *pulse, const struct flo_err *lacks);
 /* NULL is fine. */
 void flo_pulse_close(struct flo_pulse *pulse);

@@ -85,7 +85,7 @@ struct flo_standby {
     char dir[4096], key[FLO_PUBLIC_KEY_PEM_MAX];
     const char *joins; /* fingerprint of an authority; NULL: none */
     uint64_t since_ms, told_epoch;
-    uint64_t beat, beaten_ms; /* newest beat, and when it was seen */
+    uint64_t beat, beaten_ms; /* newest beat, and the time of its change */
     uint32_t beats;           /* beats seen since the start */
     bool is_alone, is_refused, has_ended;
 };
@@ -137,7 +137,7 @@ void flo_standby_again(const struct flo_err *why)
     execute();
 }
 
-/* Reads this folder's id, which is stored in it. */
+/* Reads the id stored in this folder. */
 static int read_holder(const char *dir, char out[37], struct flo_err *err)
 {
     FLO_CLEANUP(flo_free_cleanup) char *text = NULL;
@@ -328,7 +328,7 @@ static void loop_close(struct flo_standby *standby)
 }
 
 /* Builds HOST:PORT with the chosen port, for this process (`out`), and with the
- * host by which others reach it. */
+ * host name that others use. */
 static void say_address(const char *listen, uint16_t port, const char *host,
                         char own[FLO_LEAD_ADDRESS], char public[FLO_LEAD_ADDRESS])
 {
@@ -489,7 +489,7 @@ static int stand_by(struct flo_standby *standby, struct flo_controller_options *
                                  .context = standby};
     int rv = read_holder(options->dir, standby->holder, err);
 
-    /* A repair creates what a leader must have. */
+    /* A repair creates the files that a leader must have. */
     self.fit =
         options->is_restored || options->makes_order_key || options->seals_again || options->imports
             ? NULL

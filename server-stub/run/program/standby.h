@@ -23,7 +23,7 @@ struct flo_standby_spec {
     const char *peer_host; /* NULL: the hosts of the listeners */
     const char *joins;     /* fingerprint of the authority to trust; NULL: none */
     bool is_alone;         /* fail instead of standing by */
-    bool is_check;         /* only check whether it could stand by */
+    bool is_check;         /* only check whether this controller could stand by */
 };
 
 /* Waits for the lead of options->store, and puts it into `options`.  *leads is

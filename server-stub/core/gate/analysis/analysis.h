@@ -95,9 +95,8 @@ struct flo_analysis_rules {
     bool is_alarm;          /* alarm only: nothing has to pass */
     struct flo_analysis_rule rules[FLO_MEASURE_COUNT];
     uint32_t count;
-    uint32_t cover; /* number of the covering phase, from 1; 0: none. The
-                       phase after it counts it as a wave; it proves as much
-                       as the phase before it */
+    uint32_t cover; /* number of the covering phase, from 1; 0: none. The next phase counts it as a
+                       wave; it must prove as much as the previous phase */
     double hold_out_pct;
     uint64_t watch_ms; /* how long the hold-out is watched after the last phase */
     double failed_pct; /* limit of the gate `failed` */
@@ -157,9 +156,9 @@ enum flo_slice_hold {
 #define FLO_SLICE_TEXT 96 /* bytes; a longer name is cut and gets its checksum */
 struct flo_analysis_slice {
     char name[FLO_SLICE_TEXT];  /* "site=lyon": the slice to be held */
-    char found[FLO_SLICE_TEXT]; /* wider slice in which it was found; "": none */
+    char found[FLO_SLICE_TEXT]; /* wider slice that contains it; "": none */
     enum flo_measure measure;
-    bool is_culprit; /* false: it cannot be told from a change of the site */
+    bool is_culprit; /* false: the site itself may have changed instead */
     bool is_asked;   /* not a culprit, but the step came with each device's
                         own swap: updates there wait for a person */
     uint32_t members;
@@ -198,7 +197,7 @@ struct flo_analysis_slices {
 /* Consequence of a slice for its rollout. */
 enum flo_slice_end {
     FLO_END_TOLD, /* nothing is done */
-    FLO_END_HELD, /* the slice is held: the devices keep what they have */
+    FLO_END_HELD, /* the slice is held: its devices keep their release */
     FLO_END_BACK, /* the slice's updated devices roll back */
     FLO_END_ALL   /* the slice is too large: the whole rollout fails */
 };
@@ -303,7 +302,7 @@ struct flo_analysis_state {
     enum flo_phase_verdict verdict;
     uint32_t rule;    /* rule that fails, or for which the phase waits;
                          FLO_SEGMENT_ALL: none */
-    uint32_t segment; /* segment in which it fails, or FLO_SEGMENT_ALL */
+    uint32_t segment; /* segment that fails, or FLO_SEGMENT_ALL */
     char segment_name[FLO_SEGMENT_TEXT];
     struct flo_analysis_row named; /* the test of that rule and segment */
     uint16_t excluded;             /* bit for each segment that is out; kept
@@ -349,7 +348,7 @@ struct flo_analysis_moment {
     bool is_last;
     bool is_plain;   /* no controls remain */
     bool is_watch;   /* the hold-out is watched: alarms only */
-    double soaked_s; /* <0: devices are still under way */
+    double soaked_s; /* <0: some devices are still updating */
     double soak_s;
 };
 /* Sight: the effects that a phase can find, and its odds to prove a release
@@ -380,15 +379,15 @@ bool flo_analysis_sees(const struct flo_analysis *analysis, uint32_t rule, uint3
 /* Events of a fleet in the past. */
 struct flo_analysis_past {
     double errors, requests;
-    double blocks;         /* blocks in which devices were heard, summed */
-    double crashes, hours; /* hours with a crash; hours heard */
+    double blocks;         /* blocks with a window, summed over devices */
+    double crashes, hours; /* hours with a crash; hours with a window */
 };
 /* Sight of the rules of errors, crashes and leaks. */
 struct flo_analysis_seen {
     bool has_find;
     double finds; /* smallest found: errors per request, share of devices
                      that crash, or % an hour */
-    double usual; /* the same number without effect */
+    double usual; /* expected number without an effect */
     double hours; /* hours after the swap */
 };
 /* Gets the smallest effect that a phase finds in 95 % of cases.  Returns false

@@ -1,5 +1,5 @@
 /* Baseline: whether a device can be compared once it updates, and from which
- * block on.  Told before a rollout begins.  Pure. */
+ * block on. The plan shows this before a rollout begins. Pure. */
 #ifndef FLOTILLA_SERVER_OBSERVE_BASE_H
 #define FLOTILLA_SERVER_OBSERVE_BASE_H
 
@@ -8,7 +8,7 @@
 /* Baseline of an update in a block, as flo_levels_reference() chooses it. */
 enum flo_base {
     FLO_BASE_NONE,  /* no reading is expected */
-    FLO_BASE_LATER, /* the release is too young: a baseline comes later */
+    FLO_BASE_LATER, /* the release is too new: a baseline comes later */
     FLO_BASE_THIN,  /* only a few readings of the device, which scatter more */
     FLO_BASE_OLDER, /* readings of an older release are the baseline */
     FLO_BASE_OWN

@@ -137,7 +137,7 @@ static const struct flo_level *any_level(const struct flo_level_table *levels, u
     return best;
 }
 
-/* Split: the release that the device ran before it. */
+/* Split: the release that the device ran before its swap. */
 struct parting {
     uint32_t running;
     uint32_t block;

@@ -91,9 +91,9 @@ enum flo_arm {
 struct flo_counters {
     double errors;
     double requests;
-    uint32_t blocks; /* blocks in which it was heard */
+    uint32_t blocks; /* blocks with a window of the device */
     uint32_t judged; /* answers rated by the application ... */
-    uint32_t bad;    /* ... and those rated bad; neither is stored */
+    uint32_t bad;    /* ... and answers rated bad; neither is stored */
 };
 /* Counts of one release on the device. */
 struct flo_past {
@@ -103,7 +103,7 @@ struct flo_past {
 };
 struct flo_observed {
     uint32_t release; /* checksum of the release that it runs; 0: not known yet */
-    uint32_t former;  /* checksum of the release that it ran before */
+    uint32_t former;  /* checksum of the release before the swap */
     /* Checksum of the release of its rollout; 0: it is in none. */
     uint32_t coming;
     uint32_t rollout;    /* checksum of the rollout that it is in; 0: none */
@@ -116,25 +116,25 @@ struct flo_observed {
     uint32_t hour;       /* hour of bit 0 in the masks below */
     uint8_t hours_heard; /* bit for each of the last 8 hours */
     uint8_t hours_died;
-    uint8_t before_heard; /* both masks as they were at its swap */
+    uint8_t before_heard; /* both masks at the time of the swap */
     uint8_t before_died;
     uint8_t arm;
     uint8_t segment;
     uint8_t phase;      /* phase of the split or its swap, from 1; 0: none */
     uint16_t leak_from; /* blocks after its swap until growth counts; 0:
                            FLO_LEAK_BLOCKS */
-    bool is_busy;       /* under way in an execution, before the swap */
-    bool is_silent;     /* treated, and no longer heard */
+    bool is_busy;       /* updating, before the swap */
+    bool is_silent;     /* treated, but sends no more windows */
     bool died_early;    /* within 2 h of its swap; of a control: of its split */
     uint16_t crashes;   /* since the split, at most one an hour */
-    uint32_t early;     /* blocks heard within 2 h of its swap */
+    uint32_t early;     /* blocks with a window within 2 h of the swap */
     struct flo_past pasts[FLO_LEVELS_MAX];
     struct flo_counters before, since; /* before and since the split */
     struct flo_readings *readings;     /* the caller's; NULL: only events are
                                           counted */
 };
 
-/* Numbers of one telemetry window, and the block in which it came. */
+/* Numbers of one telemetry window, and the block of its arrival. */
 struct flo_observed_window {
     uint32_t block;
     uint32_t release;
@@ -163,12 +163,12 @@ struct flo_observed_rollout {
 bool flo_observed_take(struct flo_observed *observed, const struct flo_observed_window *window,
                        const struct flo_observed_rollout *rollout);
 
-/* State of a member, as its rollout knows it. */
+/* State of a member, according to its rollout. */
 enum flo_member_way {
     FLO_MEMBER_WAITS, /* runs its old release */
     FLO_MEMBER_BUSY,  /* from `accepted` until the swap */
     FLO_MEMBER_SWAPPED,
-    FLO_MEMBER_SILENT, /* swapped, and no longer heard */
+    FLO_MEMBER_SILENT, /* swapped, but sends no more windows */
     FLO_MEMBER_DIED,   /* swapped, and rolled back */
     FLO_MEMBER_OUT     /* in no comparison */
 };
@@ -258,7 +258,7 @@ void flo_observed_deaths(const struct flo_observed *observed, struct flo_deaths_
 struct flo_observed_crashes {
     bool has_crashed;
     double hours;        /* hours since then, at most 2 */
-    double hours_before; /* of the 8 hours before, those in which it was heard */
+    double hours_before; /* hours with a window among the 8 hours before */
     double died_before;  /* of these, hours with a crash */
 };
 void flo_observed_crashes(const struct flo_observed *observed, uint32_t block,

@@ -15,17 +15,17 @@
 
 enum flo_paired_side {
     FLO_PAIRED_OLD, /* the model that requests name */
-    FLO_PAIRED_NEW, /* the release that answers a share of them */
+    FLO_PAIRED_NEW, /* the release that takes a share of the model's requests */
     FLO_PAIRED_SIDES
 };
 struct flo_paired_sums {
-    uint32_t release; /* checksum; 0: nothing was heard yet */
+    uint32_t release; /* checksum; 0: no window yet */
     uint32_t begun;   /* block of its first window */
     uint32_t heard;   /* block of its newest window */
     uint32_t crashed; /* hour of the last counted crash, plus 1; 0: none */
     double requests, errors, judged, bad;
     double crashes;                          /* at most one an hour */
-    double blocks;                           /* blocks in which it was heard */
+    double blocks;                           /* blocks with a window */
     struct flo_mean open[FLO_READING_COUNT]; /* readings since the last pair */
 };
 struct flo_paired {

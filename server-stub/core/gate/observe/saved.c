@@ -175,7 +175,7 @@ static void old_series(struct flo_bytes *cursor, const struct flo_observed *obse
     series->since = series->after.count + series->newest.count;
     readings->reference[reading] =
         series->before.count >= FLO_LEVEL_FULL ? FLO_REFERENCE_OWN : FLO_REFERENCE_NONE;
-    /* A control ran the same release before its split. */
+    /* A control ran the same release before and after its split. */
     size_t count = observed->arm == FLO_ARM_CONTROL ? 1 : FLO_COUNT(levels);
     for (size_t i = 0; i < count; i++) {
         if (levels[i].release != 0 && levels[i].mean.count > 0) {

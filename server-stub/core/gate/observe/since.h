@@ -45,19 +45,19 @@ struct flo_since_memory {
 };
 struct flo_since_counts {
     uint32_t errors, requests;
-    uint32_t blocks;  /* blocks in which it was heard */
+    uint32_t blocks;  /* blocks with a window of the device */
     uint32_t crashes; /* at most one an hour */
 };
 struct flo_since_past {
     struct flo_since_counts at;
     float errors, requests; /* sums of the time before */
-    uint8_t hours, died;    /* of the 8 hours before: heard in, crashed in */
+    uint8_t hours, died;    /* among the 8 hours before: with a window, with a crash */
     bool is_known;
 };
 struct flo_since {
     uint32_t rollout; /* checksum of the rollout */
     uint32_t crashed; /* hour of the last counted crash, plus 1; 0: none */
-    uint8_t wave;     /* wave of its own swap, from 1; 0: it is a control */
+    uint8_t wave;     /* wave of its own swap, from 1; 0: a control */
     struct flo_since_counts total;
     struct flo_since_past pasts[FLO_SCAN_WAVES_MAX];
     uint32_t memory_from; /* first block of the readings of `memory` */
@@ -96,8 +96,8 @@ bool flo_since_first(const struct flo_since *since, size_t speed, size_t wave, d
  * before. */
 bool flo_since_step(const struct flo_since *since, size_t speed, double *step);
 
-/* Gets the growth of a control's memory since a wave began.  For a wave that it
- * did not see: since it became a control. */
+/* Gets the growth of a control's memory since a wave began, or since it became
+ * a control if that was later. */
 void flo_since_slope(const struct flo_since *since, const struct flo_slope_track *track,
                      size_t wave, struct flo_slope *out);
 
@@ -108,8 +108,8 @@ struct flo_since_numbers {
     double errors_before, requests_before;
     double crashes_before, hours_before;
 };
-/* Gets the counts of a control since a wave.  If it did not see that wave
- * begin, the next wave that it saw is used.  Returns false when it saw none. */
+/* Gets the counts of a control since a wave began. If it was no control then,
+ * the next wave in which it was one is used; false: there is none. */
 bool flo_since_counted(const struct flo_since *since, size_t wave, struct flo_since_numbers *out);
 
 /* ---- kept across a start of the controller ---- */

@@ -34,7 +34,7 @@ struct flo_count_scan_row {
     bool has_within;
     struct flo_slice within;
     double ln_e, threshold; /* against all controls */
-    double ln_e_own;        /* against the slice's controls; 0: it has none */
+    double ln_e_own;        /* against the slice's own controls; 0: no controls */
     uint32_t updated, far;  /* devices */
     uint32_t controls;      /* controls of the slice */
     double far_controls;    /* far controls of the slice, mean over waves */

@@ -23,9 +23,9 @@ struct flo_crash_result {
     enum flo_verdict verdict; /* fail, or inconclusive */
     bool has_tail;            /* crashes are expected in both arms */
     bool has_tail_now;        /* crashes are expected in the controls alone */
-    bool has_ratio;           /* the other arm had crashes */
+    bool has_ratio;           /* the other arm had crashes, so the ratio is finite */
     double tail;              /* chance of as many crashes */
-    double tail_now;          /* the same against the controls alone */
+    double tail_now;          /* the probability against the controls alone */
     double ratio;
 };
 /* Returns a device's crashes per hour, from its own past and `rate`. */

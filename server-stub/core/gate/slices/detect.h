@@ -41,7 +41,8 @@ struct flo_detect_events {
  * finite. */
 bool flo_detect_count(const struct flo_detect_events *plan, uint32_t *events, double *ratio);
 
-/* Watch of rare events, and what a look can prove about them. */
+/* Observation of rare events, and the difference that an evaluation can prove.
+ * */
 struct flo_detect_watch {
     double hours_updated;
     double hours_controls;

@@ -40,13 +40,13 @@ struct flo_slice_values {
     uint32_t judged;                          /* values with at least 3 members */
     uint32_t left_values;                     /* values beyond 1,000, which
                                                  are not scanned */
-    uint32_t left_devices;                    /* ... and their members */
+    uint32_t left_devices;                    /* ... and the members with one of them */
     uint32_t words[FLO_SLICE_VALUES_MAX + 1]; /* by number: index of its
                                                  word; [0] is not used */
 };
-/* Numbers the words, each of which is in `words` once; a word without members
- * has no number. numbers: [count], by index; 0: left out.  Among words with as
- * many members, earlier ones come first. */
+/* Numbers the distinct words; a word without members gets no number. numbers:
+ * [count], by index; 0: left out. Among words with equally many
+ * members, the earlier ones are numbered first. */
 void flo_slice_words_number(const struct flo_slice_word *words, size_t count, uint16_t *numbers,
                             struct flo_slice_values *out);
 

@@ -59,7 +59,7 @@ struct flo_leak_rule {
 struct flo_leak_arms {
     struct flo_ratio_arm treated, control;
     double slope;  /* difference of the medians, unclipped */
-    double latest; /* the same of the latest half */
+    double latest; /* slope of the latest half */
 };
 struct flo_leak_result {
     enum flo_verdict verdict; /* fail (action: pause), or inconclusive */

@@ -50,8 +50,8 @@ struct flo_pooled_result {
     double last;              /* effect of the last wave alone */
     double se;
 };
-/* Judges at a look, after 1, 2, 4 or 8 soaks; all looks have the same level.
- * The waves are possible ones, in the order in which they began. */
+/* Judges after 1, 2, 4 or 8 soaks; each evaluation has the same level. The
+ * waves are those that may be used, in the order of their beginning. */
 void flo_pooled_judge(double prove_pct, const struct flo_pooled_sums *waves, size_t count,
                       struct flo_pooled_result *out);
 

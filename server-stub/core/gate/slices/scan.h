@@ -40,8 +40,8 @@ struct flo_scan_rule {
 struct flo_scan_row {
     struct flo_slice slice;
     bool is_culprit; /* false: unclear, as no control of the slice remains */
-    bool with_swap;  /* unclear: the step came with each device's own swap */
-    bool has_within; /* a part of the slice explains it alone */
+    bool with_swap;  /* unclear: the change coincides with each device's own swap */
+    bool has_within; /* a narrower slice explains the effect alone */
     struct flo_slice within;
     size_t same_count; /* slices with exactly these updated devices */
     struct flo_slice same[FLO_SLICE_LABELS_MAX];
@@ -57,7 +57,7 @@ struct flo_scan_changed {
     double ln_e;
     double shift; /* ln ratio */
     uint32_t controls;
-    bool has_both; /* the updated devices moved with it */
+    bool has_both; /* the updated devices changed like the controls */
 };
 /* Slice with one or two updated devices, all of them far: `take` more are
  * needed before the rollout goes on. */

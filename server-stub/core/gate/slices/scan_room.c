@@ -252,8 +252,8 @@ static void add_up(struct flo_ratio_arm *arm, const double *numbers)
     }
 }
 
-/* Computes the means of a value's controls by wave; the centre of all controls
- * where it has none. */
+/* Computes the mean of a value's controls by wave; without controls, the centre
+ * of all controls. */
 static void levels_of(const struct flo_scan_room *room, const struct flo_scan_value *value,
                       double out[FLO_SCAN_WAVES_MAX])
 {

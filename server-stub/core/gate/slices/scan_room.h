@@ -13,7 +13,7 @@
 
 /* One value of the label that was measured last. */
 struct flo_scan_value {
-    struct flo_ratio_arm updated;  /* z: clipped d less that of its own controls */
+    struct flo_ratio_arm updated;  /* z: clipped difference minus that of its own controls */
     struct flo_ratio_arm controls; /* newest clipped d of each control */
     uint32_t members;              /* all devices */
     uint32_t first;                /* index of its updated devices in `group` */
@@ -46,7 +46,7 @@ struct flo_scan_room {
     double *numbers;               /* [devices, 2 x values] scratch */
     double *pairs;                 /* flo_told_numbers */
     struct flo_scan_ranked *order; /* updated devices, lowest lift first */
-    struct flo_scan_ranked *live;  /* ... that were not removed */
+    struct flo_scan_ranked *live;  /* ... that are not removed */
     uint32_t *group;               /* indexes in `live`, by value, ascending */
     uint32_t *owned;               /* controls, by value */
     uint32_t *slice;               /* devices of the current slice */

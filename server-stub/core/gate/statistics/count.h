@@ -40,7 +40,7 @@ struct flo_count_result {
     bool has_numbers; /* all fields below are known */
     bool has_ratio;   /* some device had an event */
     bool has_look;
-    double ratio; /* infinite: the control arm has none */
+    double ratio; /* infinite: the control arm has no events */
     double low, high;
     double upper_ratio, upper_rate; /* upper bounds that a look proves */
     double events_treated, events_control;

@@ -22,8 +22,8 @@ double flo_ln_cut(double x);
 /* Returns the change in % for a logarithm of a ratio: 100 (e^x - 1). */
 double flo_change_pct(double ln_ratio);
 
-/* Most looks of a phase at which it may pass.  They share 5 %: look k has 5 % /
- * 2^(k+1). */
+/* Maximum number of evaluations of a phase at which it may pass. They share 5
+ * %: evaluation k has 5 % / 2^(k+1). */
 #define FLO_LOOKS_MAX 8
 double flo_look_alpha(uint32_t look);
 /* Returns the normal quantile of 1 - flo_look_alpha(look). */

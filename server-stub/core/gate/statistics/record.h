@@ -90,8 +90,8 @@ bool flo_statistic_evaluate(const struct flo_statistic_rule *rule,
                             const struct flo_statistic_arms *segments, size_t count, uint32_t look,
                             bool plain, struct flo_statistic_result *out);
 
-/* Returns the rule's weight, its part of the level; 0: it has none and is a
- * hard stop. */
+/* Returns the rule's weight, its share of the level; 0: the rule has no share
+ * and is a hard stop. */
 double flo_statistic_weight(const struct flo_statistic_rule *rule);
 /* Sets another weight.  Not for deaths. */
 void flo_statistic_weigh(struct flo_statistic_rule *rule, double weight);

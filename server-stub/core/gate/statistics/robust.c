@@ -18,8 +18,8 @@ static double pivot_of(const double *values, size_t low, size_t high)
     return a < b ? (b < c ? b : (a < c ? c : a)) : (a < c ? a : (b < c ? c : b));
 }
 
-/* Moves values below the pivot to the front of [low, high] and returns where
- * the others begin.  Lomuto's scheme without a branch on a value, because
+/* Moves values below the pivot to the front of [low, high] and returns the
+ * index after them. Lomuto's scheme without a branch on a value, because
  * Hoare's mispredicts half of them. */
 static size_t part(double *values, size_t low, size_t high, double pivot)
 {

@@ -39,7 +39,7 @@ double flo_mean_of(const struct flo_mean *mean);
  * `after` and `newest` together have the latest half to three quarters. */
 struct flo_series {
     struct flo_mean before;
-    struct flo_mean first; /* `before` as it was at the split */
+    struct flo_mean first; /* `before` at the time of the split */
     struct flo_mean after;
     struct flo_mean newest;
     double curve;   /* sum of the curve values subtracted since the split */
@@ -78,7 +78,7 @@ void flo_curve_end(struct flo_curve *curve, const double *off, double *scratch, 
 
 struct flo_difference {
     double d;
-    uint32_t site; /* checksum of its site label; 0: it has none */
+    uint32_t site; /* checksum of its site label; 0: no site label */
     bool is_treated;
 };
 struct flo_arms {

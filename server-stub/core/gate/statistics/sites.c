@@ -4,7 +4,7 @@
 
 #include "server-stub/core/gate/statistics/sites.h"
 
-#define TOGETHER 2 /* devices per site from which on they stand together */
+#define TOGETHER 2 /* devices per site from which on they count as one group */
 
 /* Sorts by site, and at a site the updated devices first. */
 static int by_site(const void *a, const void *b)

@@ -25,7 +25,7 @@
 struct device {
     struct device *next;
     struct flo_guard_device core;
-    bool is_full; /* too much queued for it: the next tick disconnects it */
+    bool is_full; /* too much is queued for the device: the next tick disconnects it */
     char id[];
 };
 
