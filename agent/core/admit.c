@@ -71,7 +71,7 @@ enum flo_denial_cause flo_agent_denial_cause(int code)
     case FLO_E_PROBE_SPEED:
         return FLO_DENIAL_SPEED;
     case FLO_E_PROBE_MEMORY:
-    case FLO_E_ENGINE_KILLED: /* each time it happens; an order can unblock it */
+    case FLO_E_ENGINE_KILLED: /* blocked each time it happens; an order can unblock it */
         return FLO_DENIAL_MEMORY;
     default:
         break;

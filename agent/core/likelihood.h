@@ -30,8 +30,8 @@ struct flo_likely {
     size_t bytes;
     double logprob;
 };
-/* Adds a step of the answer.  The chosen token comes first, then the most
- * likely others in any order. */
+/* Adds one step of the answer. The chosen token comes first, then the most
+ * likely other tokens in any order. */
 void flo_likelihood_token(struct flo_likelihood *likelihood, const struct flo_likely *tokens,
                           size_t count);
 

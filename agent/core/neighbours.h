@@ -6,8 +6,9 @@
 
 /* Times in ms after the first request to the neighbours. */
 struct flo_uplink_turn {
-    uint64_t turn_ms; /* before it nothing comes from the uplink */
-    uint64_t wait_ms; /* before it nothing that a neighbour is downloading */
+    uint64_t turn_ms; /* before this time, nothing is fetched from the uplink */
+    uint64_t wait_ms; /* before this time, no blob that a neighbour is downloading is fetched from
+                         the uplink */
 };
 
 /* Delays of a site's devices differ and are reproducible: a hash of release and

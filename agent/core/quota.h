@@ -39,8 +39,8 @@ struct flo_quota_state {
     uint64_t whole_ms; /* time until the full limit is available */
 };
 
-/* Counts `count` requests at once, at least 1.  false: some limit has no room
- * for all of them, and none is counted.  *out is the blocking limit that lasts
+/* Counts `count` requests at once, at least 1. false: some limit does not allow
+ * all of them, and none is counted. *out is the blocking limit that lasts
  * longest; a limit below `count` blocks forever. */
 bool flo_quota_take(struct flo_quota *quota, uint64_t now_ms, uint32_t count,
                     struct flo_quota_state *out);

@@ -1,4 +1,4 @@
-/* Refusal of an order: refusal.h says it. */
+/* Refusal of an order; see refusal.h. */
 #include "agent/core/refusal.h"
 
 #include <flotilla/agent.h>
@@ -10,7 +10,8 @@ void flo_agent_refuse(const struct flo_refusal_facts *facts, struct flo_refusal 
 {
     *out = (struct flo_refusal){.answer = FLO_REFUSAL_SILENT};
     if (facts->code == FLO_E_CMD_EPOCH && facts->is_next_epoch) {
-        out->is_told = out->doubts = true; /* no answer: it may come before its statement */
+        out->is_told = out->doubts =
+            true; /* no answer, because the order's trust statement may not have arrived yet */
         return;
     }
     if (facts->code == FLO_E_CMD_LEAP && !facts->was_asked) {
@@ -18,7 +19,7 @@ void flo_agent_refuse(const struct flo_refusal_facts *facts, struct flo_refusal 
         return;
     }
     if (facts->code == FLO_E_CMD_SCOPE) {
-        return; /* an order for others is no fault */
+        return; /* an order for another device is no error */
     }
     if (!flo_agent_is_verdict(facts->code)) {
         out->comes_again = out->is_degraded = true;

@@ -20,7 +20,7 @@ enum flo_renew_why {
     FLO_RENEW_NOT,
     FLO_RENEW_DUE,       /* two thirds of the lifetime are over */
     FLO_RENEW_REFUSED,   /* a TLS connection was refused */
-    FLO_RENEW_ASKED,     /* the controller asked for it */
+    FLO_RENEW_ASKED,     /* requested by the controller */
     FLO_RENEW_AUTHORITY, /* there is a newer CA */
     FLO_RENEW_WHYS
 };
@@ -30,7 +30,7 @@ const char *flo_renew_word(enum flo_renew_why why);
 struct flo_renew_life {
     uint64_t issued_ms; /* by the controller's clock */
     uint64_t until_ms;  /* by the controller's clock */
-    uint64_t taken_ms;  /* on this device's clock, when it came; 0: unknown */
+    uint64_t taken_ms;  /* time of arrival on this device's clock; 0: unknown */
     uint32_t place;     /* place among the devices enrolled on its day */
 };
 
@@ -62,7 +62,7 @@ void flo_renew_want(struct flo_renew *renew, enum flo_renew_why why,
                     const struct flo_renew_now *now);
 /* Returns whether to request now, and why.  Then done or failed must follow. */
 enum flo_renew_why flo_renew_look(struct flo_renew *renew, const struct flo_renew_now *now);
-/* Records that this certificate came. */
+/* Records the arrival of this certificate. */
 void flo_renew_done(struct flo_renew *renew, const struct flo_renew_life *life,
                     const struct flo_renew_now *now);
 /* Records a failed request.  No request before `after_ms` (0: the default

@@ -1,4 +1,4 @@
-/* Startup: what a start makes of the records; startup.h says it. */
+/* Startup: decides how to continue from the stored records; see startup.h. */
 #include "agent/core/startup.h"
 
 #define READS_MAX 3

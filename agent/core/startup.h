@@ -17,9 +17,9 @@ enum flo_startup_reading {
 };
 struct flo_startup_record {
     enum flo_startup_reading reading;
-    uint32_t failures; /* so often the disk did not give it */
+    uint32_t failures; /* number of failed reads of this record */
     bool was_searched; /* damaged: for an intact release of the model */
-    bool is_found;     /* ... there is one, and a trusted key signed it */
+    bool is_found;     /* ... the envelope exists, and a trusted key signed it */
 };
 enum flo_startup_step {
     FLO_STARTUP_READ,    /* the record, once more where the disk failed */
@@ -27,7 +27,7 @@ enum flo_startup_step {
     FLO_STARTUP_RECOVER, /* that release is current, and the record is written */
     FLO_STARTUP_TAKE,    /* the record holds */
     FLO_STARTUP_LEAVE,   /* nothing of the model serves until its next release */
-    FLO_STARTUP_GIVE_UP, /* the disk does not give it; the next start reads it */
+    FLO_STARTUP_GIVE_UP, /* the record cannot be read now; the next start tries again */
 };
 enum flo_startup_step flo_startup_record_next(const struct flo_startup_record *record);
 
@@ -36,17 +36,17 @@ enum flo_startup_step flo_startup_record_next(const struct flo_startup_record *r
 struct flo_startup_execution {
     bool has_story;     /* the database has an open execution of the model */
     bool has_candidate; /* the record has a candidate */
-    bool is_same;       /* both: they are about the same release */
+    bool is_same;       /* both are about the same release */
     bool is_trial;      /* the record: the candidate serves */
     bool has_ended;     /* the newest execution of the candidate's rollout */
-    bool has_succeeded; /* ... and it said so */
+    bool has_succeeded; /* ... and its success was reported */
 };
 enum flo_startup_source { FLO_STARTUP_NONE, FLO_STARTUP_STORY, FLO_STARTUP_SLOTS };
 struct flo_startup_verdict {
-    enum flo_startup_source source; /* of the execution that goes on */
-    bool drops;                     /* the candidate was superseded: clear it */
-    bool commits;                   /* its trial succeeded, as was told: make it current */
-    bool has_ended;                 /* only traces of the execution are left */
+    enum flo_startup_source source; /* source of the execution that continues */
+    bool drops;                     /* the candidate was superseded: clear the slot */
+    bool commits;   /* its trial succeeded, and this was reported: make it current */
+    bool has_ended; /* only traces of the execution are left */
 };
 void flo_startup_execution(const struct flo_startup_execution *facts,
                            struct flo_startup_verdict *out);
@@ -54,19 +54,20 @@ void flo_startup_execution(const struct flo_startup_execution *facts,
 /* ---- a device that is enrolled again ---- */
 
 enum flo_startup_enrolled {
-    FLO_STARTUP_STAYS,    /* nothing of an earlier rollout is under way */
+    FLO_STARTUP_STAYS,    /* no update of an earlier rollout is in progress */
     FLO_STARTUP_DROPPED,  /* a candidate that only waits goes */
-    FLO_STARTUP_NAMELESS, /* a trial goes on, and gives way to any order */
+    FLO_STARTUP_NAMELESS, /* a trial continues, and any order supersedes it */
 };
 enum flo_startup_enrolled flo_startup_enrolled(bool has_candidate, bool is_trial);
-/* The newest statement about a model, as the new controller is told of it. */
+/* Outcome of the newest statement about a model, as reported to the new
+ * controller. */
 enum flo_stated_outcome flo_startup_outcome(enum flo_stated_outcome outcome);
 
 /* ---- the device's record can be read again ---- */
 
 struct flo_startup_device {
     bool was_unread, is_read;
-    bool is_frozen; /* in either lane, as the record says */
+    bool is_frozen; /* frozen in either lane, according to the record */
     bool is_enrolled;
 };
 struct flo_startup_again {

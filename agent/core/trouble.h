@@ -23,7 +23,7 @@ bool flo_trouble_is_read(int code);
 /* Records such an error.  `is_whole`: the data is essential, so one error is
  * enough. */
 void flo_trouble_read(struct flo_trouble *trouble, const struct flo_err *err, bool is_whole);
-/* Ends a period: counts it as quiet if it had no error. */
+/* Ends a period, which counts as quiet if no error occurred. */
 void flo_trouble_look(struct flo_trouble *trouble);
 
 #endif

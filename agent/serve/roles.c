@@ -101,7 +101,7 @@ static void engine_idle(struct serve_engine *engine)
     }
 }
 
-/* Removes an engine from its role; it ends now or when it is idle. */
+/* Removes an engine from its role; the engine ends now or when it is idle. */
 static void engine_let_go(struct serve_engine *engine, bool drain)
 {
     engine->place->roles[engine->role] = NULL;

@@ -51,7 +51,7 @@ struct flo_serve_model {
     /* The program serves no requests; it only runs a probe's cases. */
     bool is_silent;
     uint64_t ready_ms;         /* time limit to become ready */
-    uint64_t stop_ms;          /* ... and to stop */
+    uint64_t stop_ms;          /* ... and for a stop */
     const char *chat_template; /* replaces the model's own: NAME or text; NULL: none */
     uint64_t created_s;        /* when the model was made; 0: unknown */
     uint32_t context;          /* tokens; 0: the model's maximum, at most 2048 */
@@ -140,7 +140,7 @@ struct flo_serve_pipeline {
 };
 /* Limits of an app, which is a client with a bound token. */
 struct flo_serve_bounds {
-    uint32_t n_models; /* models it may use besides those whose routes name it */
+    uint32_t n_models; /* further models that the token may use, in addition to its routes */
     char models[FLO_SERVE_MODELS_MAX][FLO_NAME_MAX + 1];
     uint64_t limits[FLO_QUOTA_KINDS]; /* 0: unlimited; also below */
     uint32_t prompt_tokens_max, answer_tokens_max;
@@ -160,11 +160,11 @@ enum flo_guard_stage { FLO_GUARD_PROMPT, FLO_GUARD_ANSWER, FLO_GUARD_STAGES };
  * before a model reads them, or answers before a client does. */
 struct flo_serve_guard {
     char name[FLO_NAME_MAX + 1];
-    uint32_t n_models; /* models whose requests it checks; 0: all */
+    uint32_t n_models; /* models whose requests the guard checks; 0: all */
     char models[FLO_SERVE_MODELS_MAX][FLO_NAME_MAX + 1];
     bool looks_at[FLO_GUARD_STAGES];
     uint32_t n_words; /* words of a program's command line; 0: the guard is a model */
-    char words[FLO_GUARD_WORD_BYTES_MAX]; /* the words in sequence, each with its NUL */
+    char words[FLO_GUARD_WORD_BYTES_MAX]; /* the words one after another, each with its NUL */
     char model[FLO_NAME_MAX + 1];
     char ask[1001];            /* prompt text before the checked text */
     char pass[61], refuse[61]; /* how the model's answer begins */
@@ -175,7 +175,7 @@ struct flo_serve_options {
     const char *engine_path;   /* the flotilla-engine program */
     const char *const *listen; /* NULL-terminated: unix:/path, 127.0.0.1:port */
     const char *token;         /* bearer token for TCP; NULL: opening TCP fails */
-    bool allows_no_token;      /* ... unless it is loopback and this is set */
+    bool allows_no_token;      /* ... unless the address is loopback and this is set */
     /* Origins whose pages may use the API in a browser; NULL-terminated,
      * borrowed until close.  NULL: none. */
     const char *const *origins;
@@ -231,8 +231,8 @@ FLO_MUST_USE int flo_serve_adapter_load(struct flo_serve *serve, unsigned model,
                                         enum flo_serve_role role,
                                         const struct flo_serve_adapter *adapter,
                                         struct flo_err *err);
-/* Removes an adapter: new requests cannot name it.  The same errors, and one
- * for a name that the engine does not know. */
+/* Removes an adapter: new requests cannot name it. The errors are those of
+ * flo_serve_adapter_load, and one for a name that the engine does not know. */
 FLO_MUST_USE int flo_serve_adapter_drop(struct flo_serve *serve, unsigned model,
                                         enum flo_serve_role role, const char *name,
                                         struct flo_err *err);
@@ -248,8 +248,8 @@ void flo_serve_unload(struct flo_serve *serve, unsigned model, enum flo_serve_ro
  * has just ended; on_engine_lost does not follow. */
 FLO_MUST_USE int flo_serve_flip(struct flo_serve *serve, unsigned model, enum flo_serve_role role,
                                 struct flo_err *err);
-/* Is an engine that was unloaded still draining or ending?  It keeps its files
- * open: their disk space is free only when it has ended. */
+/* Tells whether an unloaded engine is still draining or ending. Its files stay
+ * open until then, so their disk space is not free. */
 bool flo_serve_is_ending(const struct flo_serve *serve);
 /* Called after a commit: the candidate's engine becomes the current one (no
  * process is touched).  An engine that was current is drained and stopped. */
@@ -379,7 +379,7 @@ struct flo_serve_packing {
  * the start fails `done` is not called. */
 FLO_MUST_USE int flo_serve_pack(struct flo_serve *serve, const struct flo_serve_packing *packing,
                                 struct serve_packer **out, struct flo_err *err);
-/* Kill it without a report.  NULL is fine. */
+/* Kills the process without a report.  NULL is fine. */
 void flo_serve_pack_cancel(struct serve_packer *packer);
 
 /* ---- memory ---- */
@@ -409,7 +409,7 @@ struct serve_planner;
  * reads only the file's head.  If the start fails `done` is not called. */
 FLO_MUST_USE int flo_serve_plan(struct flo_serve *serve, const struct flo_serve_planning *planning,
                                 struct serve_planner **out, struct flo_err *err);
-/* Kill it without a report.  NULL is fine. */
+/* Kills the process without a report.  NULL is fine. */
 void flo_serve_plan_cancel(struct serve_planner *planner);
 
 /* ---- probe ---- */
@@ -489,9 +489,9 @@ struct flo_serve_status {
     /* The part of `held` that waits only because of flo_serve_limits. */
     uint32_t held_batch;
     bool is_wanted;        /* on demand: a request waits for the load */
-    bool is_wanted_softly; /* ... and no user's request does */
+    bool is_wanted_softly; /* ... but no user's request does */
     uint64_t load_ms;      /* load time of the live engine; 0: nothing is live */
-    uint64_t loaded_ms;    /* when it was loaded, as flo_now_ms() */
+    uint64_t loaded_ms;    /* time of the load, as flo_now_ms() */
     uint64_t used_ms;      /* when its last request ended; 0: never used */
     uint32_t threads;      /* of the live engine */
     uint32_t context;

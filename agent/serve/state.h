@@ -81,7 +81,7 @@ struct flo_serve {
     struct event_base *base; /* event loop of clients and engines */
     /* Event loop of the caller's thread, or the same one. */
     struct event_base *home;
-    struct serve_apart *apart; /* NULL: no thread of its own */
+    struct serve_apart *apart; /* NULL: serve has no thread of its own */
     struct flo_news *news;
     char engine_path[512];
     enum flo_sandbox_mode sandbox;
@@ -112,7 +112,7 @@ struct flo_serve {
     bool has_page, has_no_ollama, has_no_anthropic;
     uint16_t port;
     struct serve_place places[FLO_SERVE_MODELS_MAX];
-    struct serve_engine *engines; /* all, including those that drain or die */
+    struct serve_engine *engines; /* all engines, including draining and dying ones */
     struct serve_killed *killed;  /* killed processes that have not ended yet */
     struct event *reaper;
     unsigned reaper_ticks; /* ticks since a process was killed */

@@ -131,7 +131,7 @@ static bool carry_out(struct flo_shell *shell, const struct flo_agent_action *ac
     case FLO_DO_DENY:
         flo_shell_deny(shell, action);
         return true;
-    case FLO_DO_FREEZE: /* the device record says who froze the device */
+    case FLO_DO_FREEZE: /* the device record says which lane froze the device */
     case FLO_DO_NOTE:   /* the note is in the trace */
         return true;
     default:
@@ -397,8 +397,8 @@ void flo_loop_event(struct flo_shell *shell, const struct flo_agent_event *event
     end_turn(shell);
 }
 
-/* The intake is filled after the waiting events were taken, because they may
- * use it too. */
+/* Takes the waiting events before the intake is filled, because they may use
+ * the intake too. */
 void flo_loop_order(struct flo_shell *shell, const json_t *envelope, bool is_list)
 {
     take_waiting(shell, true);

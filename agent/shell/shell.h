@@ -217,8 +217,8 @@ struct flo_shell_model {
     bool is_interrupted;       /* an older rollback interrupted that order */
     struct {
         struct flo_digest release; /* release that was checked */
-        uint64_t number;           /* trust statement that it was checked with */
-        int why;                   /* FLO_E_SIG_...; 0: it is trusted */
+        uint64_t number;           /* number of the trust statement used for the check */
+        int why;                   /* FLO_E_SIG_...; 0: trusted */
         /* signature of the current release; an untrusted one still serves */
         /* signature of the current release; an untrusted one still serves */
     } signature;
@@ -253,7 +253,7 @@ struct flo_shell_trust {
     /* The record names a newer trust statement than trust.json has.  No signed
      * document is accepted until that statement is here again. */
     bool is_behind;
-    struct flo_https *fetch; /* request for statements; NULL: none under way */
+    struct flo_https *fetch; /* request for statements; NULL: none in progress */
     struct event *timer;     /* timer for the next request */
     uint64_t doubt_ms;       /* earliest next request that strangers can cause */
     /* Highest order number that the controller gave out, and the time of its
@@ -266,8 +266,8 @@ struct flo_shell_trust {
 /* Bytes sent and received between this device and its neighbours, since the
  * agent started. */
 struct flo_neighbour_counts {
-    bool uses, serves; /* as configured: fetches from neighbours, serves them */
-    uint16_t port;     /* port that it serves on; 0: not serving */
+    bool uses, serves; /* configuration: fetches from neighbours, serves them */
+    uint16_t port;     /* port of the serving process; 0: not serving */
     uint64_t in_bytes, out_bytes;
     uint64_t refused;            /* requests over the budget, or too many at once */
     uint64_t used_bytes, budget; /* in 24 hours: bytes used, and the limit */
@@ -340,7 +340,7 @@ struct flo_shell {
 
     struct flo_afar afar[4];
     size_t afar_count;
-    struct flo_upload *upload; /* a report on its way; NULL: none */
+    struct flo_upload *upload; /* a report being sent; NULL: none */
     struct flo_shell_trust trust;
     struct flo_shell_proof proof;
 
@@ -357,8 +357,8 @@ struct flo_shell {
     char told[32][FLO_NAME_MAX + 1]; /* orders whose answers were sent */
     size_t told_next;
     bool witness_is_told; /* the audit lines were reported since the start */
-    bool is_traced;       /* the present order already came since the start */
-    bool is_list;         /* the present order comes in a group's list */
+    bool is_traced;       /* the present order was already seen since the start */
+    bool is_list;         /* the present order is from a group's list */
                           /* an order must be sent again: it was not decided, or the clock was set
                            * since */
     bool has_unkept;
@@ -366,7 +366,7 @@ struct flo_shell {
         struct flo_agent_error error; /* code 0: not degraded */
         uint64_t since_ms;            /* wall clock */
         bool is_news;                 /* not reported yet */
-    } degraded;                       /* the device cannot store what it is told (device.h) */
+    } degraded;                       /* the device cannot store its records (device.h) */
     /* Free disk bytes, as last reported. */
     uint64_t free_bytes_told;
     struct flo_trouble reading; /* read errors of the disk */
@@ -376,8 +376,7 @@ struct flo_shell {
 };
 
 /* Returns the groups of the device, `all` included: those of the newest
- * statement, or those of the enrolment where no statement came yet.  Borrowed.
- */
+ * statement, or those of the enrolment before the first statement. Borrowed. */
 static inline const char (*flo_shell_groups(const struct flo_shell *shell,
                                             size_t *count))[FLO_NAME_MAX + 1]
 {

@@ -108,8 +108,8 @@ static void read_record(struct flo_shell *shell, const char *name,
     record->failures += record->reading == FLO_STARTUP_FAILED;
 }
 
-/* Reads a model's record.  If it cannot be recovered, the model serves nothing
- * until the next release.  Other models start all the same. */
+/* Reads a model's record. If it cannot be recovered, the model serves nothing
+ * until the next release. Other models start normally. */
 static int take_up(struct flo_shell *shell, const char *name, struct flo_err *err)
 {
     struct flo_startup_record record = {.reading = FLO_STARTUP_UNREAD};

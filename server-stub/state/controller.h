@@ -155,7 +155,7 @@ struct flo_controller {
     bool refuses_unproved; /* refuses unauthenticated messages: as options.unproved or as stored */
     struct flo_collector *collector; /* garbage collector of artifacts */
     struct flo_outgoing *outgoing;
-    struct flo_subscribers *subscribers; /* subscribers that are told of commits */
+    struct flo_subscribers *subscribers; /* subscribers that are called after commits */
 };
 
 /* Opens store, keys, trust and rollouts, without network.  `dir` ":memory:"

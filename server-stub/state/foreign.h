@@ -37,11 +37,11 @@ const char *flo_foreign_word(enum flo_foreign_kind kind);
  * transaction.  An order of ours that was forgotten is not foreign. */
 FLO_MUST_USE int flo_foreign_order(struct flo_controller *controller, const char *device,
                                    const char *order, struct flo_err *err);
-/* Records a device's report of something that it refused.  The report counts if
- * it begins with the digests of a statement (agent/shell/trust/take.c). */
+/* Records a device's report of a refusal. The report counts if it begins with
+ * the digests of a statement (agent/shell/trust/take.c). */
 void flo_foreign_refused(struct flo_controller *controller, const char *what);
-/* Records the devices in whose name unproved messages came; takes them from
- * controller->proofs. */
+/* Records the devices in whose name messages without a valid proof arrived;
+ * removes them from controller->proofs. */
 void flo_foreign_unproved(struct flo_controller *controller);
 /* Records rows that the store met without a right seal (store/seals.h): each
  * gets an audit record, once for each start.  Outside of a transaction. */

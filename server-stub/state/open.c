@@ -156,8 +156,8 @@ static int restore(struct flo_controller *controller, struct flo_err *err)
 #define FILE_NAME "control.db"
 #define MOVED_NAME "control.db.imported"
 
-/* Imports the tables.  Tables in two places would make two fleets, so the older
- * file is renamed and nobody starts with it by mistake. */
+/* Imports the tables. Tables in two places would make two fleets, so the older
+ * file is renamed and cannot be used by mistake. */
 static int import(struct flo_controller *controller, const char *file, const char *moved,
                   struct flo_err *err)
 {

@@ -59,10 +59,11 @@ struct flo_changes {
 };
 
 struct flo_outgoing {
-    struct flo_text_list desired;  /* device ids */
-    struct flo_text_list later;    /* device ids: their desired, sent later without haste */
-    struct flo_text_list cleared;  /* device ids: remove the retained message */
-    struct flo_text_list came;     /* device ids: came to a broker without retained messages */
+    struct flo_text_list desired; /* device ids */
+    struct flo_text_list later;   /* device ids: their desired, sent later without haste */
+    struct flo_text_list cleared; /* device ids: remove the retained message */
+    struct flo_text_list
+        came; /* ids of devices that connected to a broker without retained messages */
     struct flo_text_list renewals; /* device ids: ask for a new certificate */
     struct flo_text_list groups;   /* groups whose order list changed */
     struct flo_acks acks;
@@ -106,7 +107,7 @@ void flo_outgoing_desired(struct flo_controller *controller, const char *device)
  * the device also gets from a retained list, so the document may wait until the
  * fleet has answered. */
 void flo_outgoing_later(struct flo_controller *controller, const char *device);
-/* Makes all desired documents of this transaction wait in the same way. */
+/* Delays all desired documents of this transaction in the same way. */
 void flo_outgoing_defer(struct flo_controller *controller);
 /* Queues the desired document and the order lists for a device that connected
  * to a broker without retained messages. */
@@ -121,7 +122,7 @@ void flo_outgoing_lacking(struct flo_controller *controller);
 void flo_outgoing_change(struct flo_controller *controller, enum flo_object object,
                          const char *key);
 /* Queues the trust statement; it is sent before all orders of the same
- * change. */
+ * transaction. */
 void flo_outgoing_trust(struct flo_controller *controller);
 void flo_outgoing_emergency(struct flo_controller *controller);
 /* Queues an audit record; takes the reference. */

@@ -38,7 +38,7 @@ bool flo_fleet_is_online(struct flo_fleet_store *store, const char *id);
 /* Returns the number of devices in memory, including retired ones. */
 size_t flo_fleet_size(const struct flo_fleet_store *store);
 
-/* Tells whether the device was ever heard since it enrolled. */
+/* Tells whether the device sent a message since it enrolled. */
 FLO_MUST_USE int flo_fleet_device_has_come(struct flo_fleet_store *store, const char *id, bool *out,
                                            struct flo_err *err);
 /* Report of a device, judged by which releases are still wanted.  `device` has
@@ -72,7 +72,7 @@ struct flo_fleet_edit {
     const char *name;
     const char *labels; /* JSON object, whole */
     const char *note;
-    const char *maintenance; /* "": it accepts rollouts again */
+    const char *maintenance; /* reason; "": the device accepts rollouts */
     const char *pins;        /* JSON object, whole */
 };
 /* FLO_E_STATE: another device has the name. */

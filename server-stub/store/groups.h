@@ -74,7 +74,7 @@ void flo_fleet_changed_all(struct flo_fleet_store *store);
 enum flo_groups_news {
     FLO_GROUPS_KNOWN,  /* the device knows its groups, or is offline */
     FLO_GROUPS_DIFFER, /* the device has an old list: it needs a statement */
-    FLO_GROUPS_TOLD    /* the device knows them: the statement can be removed */
+    FLO_GROUPS_TOLD    /* the device reported them: the statement can be removed */
 };
 enum flo_groups_news flo_fleet_groups_news(struct flo_fleet_store *store, const char *device);
 /* Tells whether any device changed. */

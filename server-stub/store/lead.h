@@ -34,11 +34,11 @@ struct flo_lead_row {
 struct flo_lead_member {
     char holder[FLO_NAME_MAX + 1];
     char name[FLO_LEAD_NAME];
-    char people[FLO_LEAD_ADDRESS]; /* address that it gave; "": none */
+    char people[FLO_LEAD_ADDRESS]; /* address that the controller gave; "": none */
     char devices[FLO_LEAD_ADDRESS];
     char version[32];
     char key[FLO_LEAD_KEY];     /* public key, PEM; "": an older version */
-    char lacks[FLO_LEAD_LACKS]; /* why it cannot lead; "": it can */
+    char lacks[FLO_LEAD_LACKS]; /* why the controller cannot lead; "": it can */
     /* Start of standing by or of leading, by the reader's wall clock. */
     uint64_t since_at_ms;
     uint64_t heard_at_ms; /* time of its newest row */

@@ -39,8 +39,8 @@ FLO_MUST_USE int flo_fleet_making_next(struct flo_fleet_store *store,
 FLO_MUST_USE int flo_fleet_making_awaits(struct flo_fleet_store *store,
                                          const struct flo_making *making, const char *device,
                                          bool *out, struct flo_err *err);
-/* The device's turn came, but it is not awaited: it no longer counts as
- * pending. */
+/* Skips a device whose turn came but which need not answer: it no longer counts
+ * as pending. */
 void flo_fleet_making_pass(struct flo_fleet_store *store, const char *order, const char *device);
 /* Lists ids above `after`, up to `to`, whose desired has an order about the
  * model; ascending. */

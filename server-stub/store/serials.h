@@ -7,8 +7,8 @@
 
 struct flo_fleet_serial {
     const char *serial; /* in the form of flo_serial_normal */
-    const char *body;   /* JSON {"name","labels","note","groups"}; "": a
-                           device used the serial, but nobody prepared it */
+    const char *body;   /* JSON {"name","labels","note","groups"}; "": a device used the serial
+                           without a prepared row */
     const char *device; /* device that last used the serial, or "" */
     uint64_t at_ms;     /* wall clock: prepared, or first used */
 };
@@ -25,7 +25,7 @@ FLO_MUST_USE int flo_fleet_serial_delete(struct flo_fleet_store *store, const ch
 FLO_MUST_USE int flo_fleet_serial_each(struct flo_fleet_store *store, const char *after,
                                        uint64_t limit, flo_fleet_serial_fn fn, void *context,
                                        struct flo_err *err);
-/* Counts serials that nobody prepared. */
+/* Counts serials without a prepared row. */
 FLO_MUST_USE int flo_fleet_serial_waiting(struct flo_fleet_store *store, uint64_t *out,
                                           struct flo_err *err);
 

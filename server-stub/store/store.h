@@ -79,8 +79,8 @@ FLO_MUST_USE int flo_fleet_queue_start(struct flo_fleet_store *store, void (*wak
 FLO_MUST_USE int flo_fleet_queue_stop(struct flo_fleet_store *store, struct flo_err *err);
 /* Returns the number of the newest commit that changed something. */
 uint64_t flo_fleet_committed(const struct flo_fleet_store *store);
-/* Returns the newest durable commit; all before it are durable too.
- * *why_or_null: why the sync of the next ones failed; code 0: it did not. */
+/* Returns the newest durable commit; all earlier ones are durable too.
+ * *why_or_null: why the sync of the next ones failed; code 0: no failure. */
 uint64_t flo_fleet_durable(struct flo_fleet_store *store, struct flo_err *why_or_null);
 /* Checks that the store's files are still those that were opened.  If not, no
  * commit is durable from now on (FLO_E_DB_REPLACED).  The state's thread checks
@@ -117,10 +117,10 @@ struct flo_fleet_device {
     const char *reported;    /* JSON object; "": none */
     const char *groups;      /* JSON array of names */
     const char *note;        /* words of people */
-    const char *maintenance; /* reason why it takes no rollouts; "": it does */
+    const char *maintenance; /* reason for taking no rollouts; "": the device takes them */
     const char *pins;        /* JSON object, model to model@version; "": none */
     const char *replaces;    /* device that it replaced, or "" */
-    const char *replaced_by; /* device that replaced it, or "" */
+    const char *replaced_by; /* device that took its place, or "" */
     bool is_online;
     bool is_retired;
     uint64_t enrolled_at_ms;
@@ -157,8 +157,8 @@ FLO_MUST_USE int flo_fleet_device_list(struct flo_fleet_store *store,
 /* Sets *out when the device is known and not retired. */
 FLO_MUST_USE int flo_fleet_device_is_active(struct flo_fleet_store *store, const char *id,
                                             bool *out, struct flo_err *err);
-/* Notes when the device was last heard (wall clock) and its memory use (0: not
- * reported).  Only in memory: flo_fleet_facts_write writes it. */
+/* Records when the device last sent a message (wall clock) and its memory use
+ * (0: not reported). Only in memory: flo_fleet_facts_write writes it. */
 void flo_fleet_device_heard(struct flo_fleet_store *store, const char *id, uint64_t at_ms,
                             uint64_t rss_bytes);
 /* Notes the newest 95th percentile of time to first token; 0: not reported.
@@ -222,8 +222,8 @@ FLO_MUST_USE int flo_fleet_certificate_get(struct flo_fleet_store *store, const 
 /* Counts certificates issued to a device since `since_ms`. */
 FLO_MUST_USE int flo_fleet_certificate_count(struct flo_fleet_store *store, const char *device,
                                              uint64_t since_ms, uint64_t *out, struct flo_err *err);
-/* The device reports that it holds this certificate: those that it held before
- * are replaced. */
+/* Records the certificate that the device reports; its earlier certificates
+ * become replaced. */
 FLO_MUST_USE int flo_fleet_certificate_held(struct flo_fleet_store *store, const char *device,
                                             const char *serial, struct flo_err *err);
 /* Lists certificates in a state that end after `until_ms`, by device and
@@ -354,7 +354,7 @@ FLO_MUST_USE int flo_fleet_event_add(struct flo_fleet_store *store, const char *
                                      const char *boot, uint64_t seq, uint64_t from, uint64_t at_ms,
                                      uint64_t received_at_ms, const char *json, bool *is_new,
                                      uint64_t *mark, struct flo_err *err);
-/* Gets the checkpoint of an outbox; 0: nothing came from it. */
+/* Gets the checkpoint of an outbox; 0: no event came from it. */
 FLO_MUST_USE int flo_fleet_event_checkpoint(struct flo_fleet_store *store, const char *device,
                                             const char *boot, uint64_t *mark, struct flo_err *err);
 /* Lists the newest `limit` events of a device with ids below `below`, oldest
@@ -472,7 +472,7 @@ typedef int (*flo_fleet_member_fn)(void *context, const struct flo_rollout_membe
 FLO_MUST_USE int flo_fleet_member_list(struct flo_fleet_store *store, const char *rollout,
                                        uint64_t limit, flo_fleet_member_fn fn, void *context,
                                        struct flo_err *err);
-/* Lists those of these devices that are members, unordered. */
+/* Lists those of the given devices that are members, unordered. */
 FLO_MUST_USE int flo_fleet_member_some(struct flo_fleet_store *store, const char *rollout,
                                        const char *const *devices, size_t count,
                                        flo_fleet_member_fn fn, void *context, struct flo_err *err);
@@ -496,14 +496,15 @@ struct flo_fleet_order {
     uint64_t release_bytes;
     bool is_desired_only; /* signed again only for devices whose desired
                              holds it: not in the group's list */
-    const char *reason;   /* why people requested it; NULL: not given */
+    const char *reason;   /* reason given by the operator; NULL: none */
 };
 typedef int (*flo_fleet_order_fn)(void *context, const struct flo_fleet_order *order);
 /* FLO_E_STATE when its id exists.  Older orders with the same content (rollout,
  * kind, phase, group and release) count as superseded from now on. */
 FLO_MUST_USE int flo_fleet_order_add(struct flo_fleet_store *store,
                                      const struct flo_fleet_order *order, struct flo_err *err);
-/* Stores the whole reason; the signed text may have no room for it. */
+/* Stores the complete reason, because the signed text may be too small for it.
+ * */
 FLO_MUST_USE int flo_fleet_order_reason(struct flo_fleet_store *store, const char *id,
                                         const char *reason, struct flo_err *err);
 /* FLO_E_ABSENT. */
@@ -596,8 +597,9 @@ FLO_MUST_USE int flo_fleet_outcome_list(struct flo_fleet_store *store, const cha
                                         struct flo_err *err);
 FLO_MUST_USE int flo_fleet_outcome_progress(struct flo_fleet_store *store, const char *order,
                                             struct flo_order_progress *out, struct flo_err *err);
-/* Tells whether the device may be asked for its answers: not asked within
- * pause_ms, or not since it connected (*is_back).  Counts as asked then. */
+/* Tells whether the controller may ask the device for its answers: not asked
+ * within pause_ms, or not since the device connected (*is_back). If true, this
+ * call counts as asking. */
 bool flo_fleet_device_may_ask(struct flo_fleet_store *store, const char *device, uint64_t pause_ms,
                               bool *is_back);
 /* Tells whether a tracked order awaits the device. */
@@ -670,7 +672,7 @@ struct flo_fleet_token {
     uint64_t created_at_ms;
     uint64_t expires_at_ms; /* 0: never */
     uint64_t used_at_ms;    /* access; 0: never. Precise to a minute */
-    bool is_sealed;         /* in listings; false: it grants nothing (seals.h) */
+    bool is_sealed;         /* in listings; false: the token grants nothing (seals.h) */
 };
 typedef int (*flo_fleet_token_fn)(void *context, const struct flo_fleet_token *token);
 /* FLO_E_STATE when its id or secret exists. */
@@ -710,7 +712,7 @@ FLO_MUST_USE int flo_fleet_person_put(struct flo_fleet_store *store,
 /* FLO_E_ABSENT, also for an invalid seal. */
 FLO_MUST_USE int flo_fleet_person_get(struct flo_fleet_store *store, const char *name,
                                       flo_fleet_person_fn fn, void *context, struct flo_err *err);
-/* Lists by name, after this one ("": from the first). */
+/* Lists people by name, after this one ("": from the first). */
 FLO_MUST_USE int flo_fleet_person_list(struct flo_fleet_store *store, const char *after,
                                        uint64_t limit, flo_fleet_person_fn fn, void *context,
                                        struct flo_err *err);

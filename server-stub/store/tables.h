@@ -176,9 +176,9 @@ struct flo_field_change {
 
 /* ---- an engine ---- */
 
-/* Callback of a listing; `row` is borrowed for the call.  It may read and
- * change, but must not run the same query.  A result other than 0 ends the
- * listing and is returned. */
+/* Callback of a listing; `row` is borrowed for the call. The callback may read
+ * and change rows, but must not run the same query. A result other than 0 ends
+ * the listing and is returned. */
 typedef int (*flo_row_take)(void *context, const struct flo_row *row);
 /* Callback of a count.  `row` has only the fields that were requested. */
 typedef int (*flo_count_take)(void *context, const struct flo_row *row, uint64_t count);

@@ -39,7 +39,7 @@ FLO_MUST_USE int flo_fleet_watch_each(struct flo_fleet_store *store, enum flo_wa
 
 #define FLO_DELIVERY_WAITING "waiting"
 #define FLO_DELIVERY_SENT "sent"
-#define FLO_DELIVERY_DEAD "dead" /* given up; a replay sends it again */
+#define FLO_DELIVERY_DEAD "dead" /* given up; a replay sends the message again */
 struct flo_fleet_delivery {
     uint64_t number; /* its id at the receiver, the same in each attempt */
     const char *target;
@@ -48,7 +48,7 @@ struct flo_fleet_delivery {
     const char *error;   /* error of the last attempt; "": none */
     uint64_t failed;     /* attempts */
     uint64_t next_at_ms; /* wall clock; next attempt not before */
-    uint64_t at_ms;      /* when it was made */
+    uint64_t at_ms;      /* time of creation */
 };
 typedef int (*flo_fleet_delivery_fn)(void *context, const struct flo_fleet_delivery *delivery);
 FLO_MUST_USE int flo_fleet_delivery_add(struct flo_fleet_store *store,

@@ -1,4 +1,5 @@
-/* Lane of a build with one controller alone: no leader came before, and none comes. */
+/* Telemetry thread (lane) of a build with only one controller: no other
+ * leader's evidence is read or written. */
 #include "server-stub/telemetry/lane_thread.h"
 
 void flo_lane_take_over(struct flo_lane *lane)

@@ -13,8 +13,7 @@ struct pair {
     struct flo_counters_line sums; /* names, counters, counts and sums of times */
     struct flo_histogram *histograms[SPANS][FLO_METRIC_COUNT]; /* or NULL */
     uint64_t span[SPANS];                                      /* number of each span's time */
-    char device[FLO_NAME_MAX + 1]; /* the only device that reports it; "":
-                                      several */
+    char device[FLO_NAME_MAX + 1]; /* the only device that reports the metric; "": several */
     uint64_t heard_ms;
 };
 

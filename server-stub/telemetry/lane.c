@@ -53,7 +53,7 @@ static void append(struct flo_lane *lane, struct flo_lane_command *command)
 static void tell(struct flo_lane *lane, struct flo_lane_command *command)
 {
     if (command == NULL) {
-        return; /* no memory: told again at the next start */
+        return; /* no memory: it is logged again at the next start */
     }
     pthread_mutex_lock(&lane->mutex);
     append(lane, command);

@@ -124,7 +124,7 @@ struct flo_lane_counters {
     uint64_t dropped;  /* unreadable, of an unknown device, or not verified */
     uint64_t shed;     /* too many for the lane */
     uint64_t limited;  /* above the limit of their device */
-    uint64_t lost;     /* the store refused them */
+    uint64_t lost;     /* windows that the store refused */
     uint64_t queries;
     bool listens;
 };

@@ -7,7 +7,7 @@
 
 #define PAUSE_US 200000
 #define TOLD_MS 60000 /* pause before the same message is logged again */
-#define LAST_MS 10000 /* limited, as a standby waits for it */
+#define LAST_MS 10000 /* limited, because a standby waits for it */
 
 _Static_assert(FLO_KEPT_BYTES_MAX <= FLO_HANDED_BYTES_MAX &&
                    FLO_TREND_BYTES_MAX <= FLO_HANDED_BYTES_MAX,

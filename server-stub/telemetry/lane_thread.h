@@ -105,7 +105,7 @@ struct flo_lane {
 
     pthread_mutex_t mutex; /* guards the members below */
     struct flo_lane_command *first, **last;
-    struct flo_mqtt_room room; /* room for messages that were fed */
+    struct flo_mqtt_room room; /* space for queued messages */
     struct {
         bool is_taken;
         char account[FLO_LANE_ACCOUNT];

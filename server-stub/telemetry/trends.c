@@ -12,7 +12,7 @@ struct item {
     struct flo_trend trends[FLO_TREND_COUNT];
     struct flo_trend_finding found[FLO_TREND_COUNT]; /* findings at the newest point */
     uint64_t found_at_ms[FLO_TREND_COUNT];
-    uint16_t class; /* index + 1; 0: not heard since the start */
+    uint16_t class; /* index + 1; 0: no window since the start */
     bool is_dirty;
     bool is_gone; /* the device was retired: its row is deleted */
 };

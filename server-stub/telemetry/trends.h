@@ -37,7 +37,7 @@ struct flo_trend_line {
     char hardware[FLO_HARDWARE_TEXT];
     struct flo_trend_sum {
         uint32_t known; /* devices with enough points */
-        uint32_t there; /* those of `known` that have the trend */
+        uint32_t there; /* devices of `known` that have the trend */
         double slope;   /* slope of the median device, per day */
     } kinds[FLO_TREND_COUNT];
     double full_s; /* shortest time until a device is full; 0: none */

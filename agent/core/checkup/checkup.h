@@ -40,7 +40,7 @@ struct flo_checkup {
     uint32_t context;
     /* Bytes read per token, and the memory bandwidth in the benchmark. */
     uint64_t token_bytes, memory_bytes_per_s;
-    uint64_t int8_ops_per_s; /* ... and arithmetic of all CPUs; 0: unknown */
+    uint64_t int8_ops_per_s; /* ... and arithmetic operations of all CPUs; 0: unknown */
     uint64_t token_us;       /* median of recent requests; 0: none */
     uint64_t disk_free_bytes;
     bool has_certificate;
@@ -48,7 +48,7 @@ struct flo_checkup {
     const char *sandbox_lacks; /* NULL: nothing is missing */
     uint32_t rung;
     const char *rung_why;
-    const char *degraded; /* why the agent cannot store orders; NULL: it can */
+    const char *degraded; /* reason why the agent cannot store orders; NULL: it can */
 };
 
 enum flo_finding_kind {
@@ -97,7 +97,7 @@ struct flo_server_program {
     const char *files;   /* patterns, ':' between them */
     const char *keys;    /* YAML; '@' is the path */
 };
-/* All of them; returns how many. */
+/* Returns the count of all known server programs. */
 size_t flo_server_programs(const struct flo_server_program **out);
 
 /* A path that a file of runtimes.d can hold as it is: letters, digits and

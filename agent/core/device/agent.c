@@ -85,8 +85,8 @@ static void take_order(struct step *s)
     switch (order->op) {
     case FLO_ORDER_ROLLBACK:
         flo_back_order(s);
-        return;           /* acknowledged when it is finished */
-    case FLO_ORDER_PAUSE: /* the list of paused rollouts came with the event */
+        return;           /* acknowledged only when it is finished */
+    case FLO_ORDER_PAUSE: /* the event contains the list of paused rollouts */
         note_pause(s, order);
         break;
     case FLO_ORDER_RESUME:
@@ -111,7 +111,7 @@ static void take_order(struct step *s)
     case FLO_ORDER_COUNT:
         return;
     }
-    if (order->id[0] != '\0') { /* else the device itself caused it */
+    if (order->id[0] != '\0') { /* otherwise the device itself caused it */
         flo_do_ack(s, order->id, "done", NULL);
     }
 }

@@ -170,7 +170,7 @@ static void order_meanwhile(struct step *s, bool is_wanted)
         return;
     }
     if (order->seq == back->number && strcmp(order->id, back->order) == 0) {
-        return; /* the same order, received twice: `done` follows */
+        return; /* the same order, received twice: `done` is sent later */
     }
     if (order->seq > back->number && back->order[0] != '\0') {
         flo_do_ack(s, back->order, "superseded", NULL);
@@ -317,7 +317,7 @@ bool flo_back_written(struct step *s)
     if (model->live == FLO_AGENT_CURRENT && !model->is_switching) {
         finish(s);
     } else {
-        back->is_committed = false; /* finished once it serves */
+        back->is_committed = false; /* finished only when the release serves */
     }
     return true;
 }

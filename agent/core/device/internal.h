@@ -98,8 +98,8 @@ void flo_engine_load(struct step *s, enum flo_agent_role role,
 void flo_engine_load_later(struct step *s, enum flo_agent_role role,
                            const struct flo_release_ref *release, uint64_t wait_ms);
 void flo_engine_unload(struct step *s, enum flo_agent_role role, bool drain);
-/* Loads the release, unless it is on-demand and no request waits: then it stays
- * unloaded until one does. */
+/* Loads the release, unless its model is on-demand and no request waits for it:
+ * then it stays unloaded until one does. */
 void flo_engine_want(struct step *s, enum flo_agent_role role,
                      const struct flo_release_ref *release);
 void flo_engine_rest(struct step *s, enum flo_agent_role role,
@@ -107,7 +107,7 @@ void flo_engine_rest(struct step *s, enum flo_agent_role role,
 void flo_engine_flip(struct step *s, enum flo_agent_role role);
 /* Leaves the model without a live engine. */
 void flo_engine_leave(struct flo_agent_model *model);
-/* Removes the model's link, if it has one. */
+/* Removes the model's link if one exists. */
 void flo_engine_unlink(struct step *s);
 /* Returns whether the engine refuses the current release although its files are
  * correct. */
@@ -150,7 +150,7 @@ struct flo_agent_execution *flo_execution_of(struct step *s);
 void flo_execution_enter(struct step *s, enum flo_move move, uint64_t deadline_in_ms);
 /* At the start of the agent: changes the state without a report. */
 void flo_execution_restart(struct step *s, enum flo_move move);
-/* Sets why the execution waits; empty: it does not. */
+/* Sets the reason for which the execution waits; empty: it does not wait. */
 void flo_execution_set_reason(struct step *s, const char *reason);
 /* For an event that says that the device lacks memory, descriptors or the like.
  * Returns the pause before the next try; 0: another cause, or too many
@@ -193,7 +193,7 @@ bool flo_execution_may_move(struct step *s);
 /* Continues an execution that nothing blocks.  `ahead`: the model that has the
  * update lane; NULL: this one. */
 void flo_execution_consider(struct step *s, const char *ahead);
-/* Gives up the update lane for another model's repair. */
+/* Leaves the update lane to another model's repair. */
 void flo_execution_yield(struct step *s, const char *to);
 void flo_execution_freeze(struct step *s);
 
@@ -237,7 +237,7 @@ void flo_execution_put_off(struct step *s, const char *why);
 /* ---- the lane (device/queue.c) ---- */
 /* Orders the models with an execution that is not soaking, first to last. */
 size_t flo_queue_order(const struct flo_agent *agent, uint32_t order[FLO_AGENT_MODELS_MAX]);
-/* Lets one execution continue, and sets for the others what they wait for. */
+/* Lets one execution continue, and sets the waiting reason of the others. */
 void flo_queue_consider(struct step *s);
 bool flo_queue_is_sound(const struct flo_agent *agent);
 

@@ -1,4 +1,5 @@
-/* Changed trusted keys: they affect what may begin, never what serves. */
+/* Changed trusted keys: they affect what may start, never what already serves.
+ * */
 #include <assert.h>
 #include <string.h>
 

@@ -21,7 +21,7 @@ struct flo_agent_execution *flo_execution_of(struct step *s)
 
 /* ---- small steps ---- */
 
-/* Reports the execution as it is now. */
+/* Reports the present state of the execution. */
 static void report(struct step *s)
 {
     struct flo_agent_actions *actions = s->actions;

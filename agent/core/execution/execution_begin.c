@@ -129,8 +129,8 @@ static void take(struct flo_agent_model *model, const struct flo_agent_execution
     model->has_execution = true;
 }
 
-/* The same release is ordered again, by the same order or a newer one.  The
- * newer order is answered at the end of the execution. */
+/* Handles an order for the release of the running execution, by the same order
+ * or a newer one. The newer order is answered when the execution ends. */
 static void told_again(struct step *s, const struct flo_agent_execution *wanted)
 {
     struct flo_agent_execution *execution = &s->model->execution;

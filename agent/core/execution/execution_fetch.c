@@ -114,7 +114,7 @@ void flo_execution_staged(struct step *s)
     if (flo_execution_lacked(s)) {
         return;
     }
-    if (s->event->error.code != 0) { /* the other models keep their memory */
+    if (s->event->error.code != 0) { /* the other models are not unloaded */
         flo_execution_end(s, FLO_MOVE_REFUSE, s->event->error.code, "%s", s->event->error.what);
         return;
     }

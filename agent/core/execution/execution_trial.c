@@ -151,7 +151,7 @@ static void activated(struct step *s)
     model->slots.is_trial = true;
     model->slots.tries_left = (uint32_t)execution->policy.tries - 1;
     if (!flo_engine_is(model, FLO_AGENT_BESIDE, FLO_ENGINE_READY)) {
-        return; /* after a restart: it is loading */
+        return; /* after a restart: its engine is still loading */
     }
     if (serve_on_trial(s)) {
         flo_execution_enter(s, FLO_MOVE_SERVE, 0);
@@ -240,7 +240,7 @@ void flo_execution_loaded(struct step *s)
     } else if (execution->state == FLO_EXECUTION_PROBING) {
         flo_do_release(s, FLO_DO_PROBE, &execution->release);
     } else if (execution->state == FLO_EXECUTION_ACTIVATING) {
-        if (!execution->is_writing && serve_on_trial(s)) { /* switch to it again */
+        if (!execution->is_writing && serve_on_trial(s)) { /* switch to the candidate again */
             flo_execution_enter(s, FLO_MOVE_SERVE, 0);
         }
     } else if (execution->state == FLO_EXECUTION_SOAKING) {
@@ -628,8 +628,9 @@ void flo_execution_put_off(struct step *s, const char *why)
     flo_execution_enter(s, FLO_MOVE_PUT_OFF, 0);
 }
 
-/* The agent stops, which is not the candidate's fault.  So a package update or
- * a reboot costs it no start, whether it serves or is loading. */
+/* Handles a stop of the agent, which is not the candidate's fault: a package
+ * update or a reboot is not counted as a start, whether the candidate serves or
+ * is loading. */
 void flo_execution_stop(struct step *s)
 {
     struct flo_agent_model *model = s->model;

@@ -77,7 +77,7 @@ struct flo_power_sample {
 /* All zero at first. */
 struct flo_power {
     bool is_hot, is_low, is_empty;
-    uint64_t cool_ms; /* since when it is cool enough; 0: it is hot */
+    uint64_t cool_ms; /* since when the device is cool enough; 0: hot */
 };
 /* Takes a sample; true: a flag has changed. */
 bool flo_power_sample(struct flo_power *power, const struct flo_power_sample *sample);

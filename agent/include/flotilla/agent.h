@@ -33,7 +33,7 @@ enum flo_agent_engine_state {
     FLO_ENGINE_LOADING,
     FLO_ENGINE_READY,
     FLO_ENGINE_WAITING, /* lost; restarts at retry_at_ms */
-    FLO_ENGINE_RESTING, /* on demand: loaded when a request needs it */
+    FLO_ENGINE_RESTING, /* on demand: loaded only when a request needs it */
 };
 struct flo_agent_engine {
     enum flo_agent_engine_state state;
@@ -118,8 +118,8 @@ struct flo_agent_execution {
     uint32_t runtime_failures; /* probes that ended by a fault of the runtime */
     uint32_t kills;            /* deaths of its engine caused from outside */
     struct flo_agent_detail detail;
-    struct flo_agent_error error;        /* why it ended, or why the last try failed */
-    char reason[FLO_AGENT_REASON_BYTES]; /* why it waits; empty: it does not */
+    struct flo_agent_error error; /* reason for its end, or for the failure of the last try */
+    char reason[FLO_AGENT_REASON_BYTES]; /* reason for waiting; empty: none */
     uint64_t start_at_ms;                /* not before; 0: at once */
 
     /* The members below are lost at a restart. */
@@ -182,7 +182,7 @@ struct flo_agent_model {
     struct flo_agent_slots slots;
     struct flo_agent_engine engines[FLO_AGENT_ROLES];
     struct flo_digest refused;  /* by its engine, although its bytes are correct */
-    int refusal;                /* why it was refused */
+    int refusal;                /* error code of the refusal */
     struct flo_digest let_down; /* release that the runtime failed to run in the last execution */
     struct flo_agent_execution execution;
     struct flo_agent_return going_back;
@@ -198,8 +198,8 @@ struct flo_agent {
     bool is_disk_gone; /* the disk accepts no writes: unreadable data may still be intact */
     uint32_t jobs;
     uint32_t models_max; /* limit in the configuration */
-    uint32_t waits;      /* ... conditions that every update waits for: a set */
-    uint32_t lacks;      /* ... and those that are not met now */
+    uint32_t waits;      /* ... set of conditions that every update waits for */
+    uint32_t lacks;      /* ... and the unmet conditions among them */
     uint64_t wall_ms;    /* wall clock of this step; 0: unknown */
     struct flo_agent_pauses pauses;
     struct flo_agent_model models[FLO_AGENT_MODELS_MAX];
@@ -214,7 +214,7 @@ enum flo_agent_event_kind {
     FLO_AGENT_GO_BACK,    /* an operator at the device: roll back to previous */
     FLO_AGENT_REMOVE,     /* an operator at the device: remove the model */
     FLO_AGENT_PROGRESS,   /* job, state: the updater has reached that state */
-    FLO_AGENT_STAGED,     /* job, detail, fits_both; error: not enough memory for it */
+    FLO_AGENT_STAGED,     /* job, detail, fits_both; error: not enough memory for the release */
     FLO_AGENT_JOB_FAILED, /* job, error, is_passing */
     FLO_AGENT_WRITTEN,    /* the slot action that asked for this is on disk */
     FLO_AGENT_UNWRITTEN,  /* the slot action failed: error */
@@ -229,12 +229,12 @@ enum flo_agent_event_kind {
     FLO_AGENT_PLACED,     /* is_on_demand, is_other_rung: the memory plan changed */
     FLO_AGENT_WANTED,     /* on-demand model: a request waits for its load */
     FLO_AGENT_EVICT,      /* on-demand model: another model needs its memory */
-    FLO_AGENT_PRESSURE,   /* memory is short: unload what is not needed */
+    FLO_AGENT_PRESSURE,   /* memory is short: unload unneeded models */
     FLO_AGENT_CONDITIONS, /* lacks: the conditions for updates changed */
     FLO_AGENT_TRUST,      /* the trusted keys changed. error: the release in progress may not begin;
                              is_forgotten: nor the previous one serve */
     FLO_AGENT_TIMER,      /* now_ms reached timer_ms */
-    FLO_AGENT_STOP,       /* the agent is told to stop: the last event */
+    FLO_AGENT_STOP,       /* the agent stops: the last event */
     FLO_AGENT_EVENT_COUNT
 };
 
@@ -290,7 +290,7 @@ struct flo_agent_event {
     } boot;
     struct {
         const struct flo_agent_execution *execution; /* filled up to `policy` */
-        struct flo_agent_error refusal;              /* code 0: it may run here */
+        struct flo_agent_error refusal;              /* code 0: the release may run here */
     } deploy;
 };
 
@@ -321,7 +321,7 @@ enum flo_agent_action_kind {
     FLO_DO_REST,        /* release: load it only when a request needs it */
     FLO_DO_PROMOTE,     /* make the second engine the current one */
     FLO_DO_PROBE,       /* with the execution's policy */
-    FLO_DO_EVENT,       /* execution entered its state (or ended): report it */
+    FLO_DO_EVENT,       /* execution entered a state (or ended): report this */
     FLO_DO_SERVING,     /* word, release: report the serving release */
     FLO_DO_ACK,         /* order, word, error */
     FLO_DO_COLLECT,     /* remove blobs that nothing refers to */
@@ -405,16 +405,16 @@ enum flo_drift {
     FLO_DRIFT_BELOW_FLOOR, /* the target is below the minimum release */
     FLO_DRIFT_FROZEN,      /* the target waits for the end of a freeze */
     FLO_DRIFT_PAUSED,      /* the target waits for its rollout */
-    FLO_DRIFT_NO_MEMORY,   /* it does not fit in memory next to the other models */
+    FLO_DRIFT_NO_MEMORY,   /* no memory for the model next to the other models */
     FLO_DRIFT_DISK,        /* the disk accepts no writes, so it could not come */
-    FLO_DRIFT_RUNTIME      /* the runtime failed to run it, and nothing better came since */
+    FLO_DRIFT_RUNTIME      /* the runtime failed to run it, and no later attempt succeeded */
 };
 const char *flo_drift_word(enum flo_drift drift);
 /* The assigned release, from the records. */
 struct flo_agent_target {
     struct flo_digest release;       /* zero: keep the current release */
     uint64_t number, current_number; /* 0: unknown */
-    int refusal;                     /* FLO_E_TARGET_..., FLO_E_MEMORY_BUDGET; 0: it may run */
+    int refusal; /* FLO_E_TARGET_..., FLO_E_MEMORY_BUDGET; 0: the release may run */
     bool is_current_denied;
 };
 enum flo_drift flo_agent_drift(const struct flo_agent *agent, uint32_t model,
@@ -433,7 +433,7 @@ struct flo_model_notes {
 };
 /* State of a model's derived artifact: its packed weights. */
 struct flo_derived {
-    struct flo_model_notes unpackable; /* the engines here use them unpacked */
+    struct flo_model_notes unpackable; /* models that this device's engines use unpacked */
     struct flo_model_notes unpacked;   /* packing failed: not tried again */
     struct flo_digest fresh;           /* made, and no engine has crashed since */
     struct flo_digest refused;         /* refused by an engine, once */
@@ -451,8 +451,9 @@ void flo_derived_made(struct flo_derived *derived, const struct flo_digest *mode
  * written to the disk. */
 bool flo_derived_failed(struct flo_derived *derived, const struct flo_digest *model, int code,
                         bool has_written);
-/* The engine refused the file as belonging to another model; it is made again.
- * true: that happened before, so this version stops making it. */
+/* Handles a file that the engine refused as belonging to another model: the
+ * file is made again. true: this happened before, so this program version stops
+ * making it. */
 bool flo_derived_refused(struct flo_derived *derived, const struct flo_digest *model);
 /* An engine serves with the file.  Or: an engine crashed, so hash files again
  * before use. */
@@ -528,8 +529,7 @@ struct flo_intake_facts {
     bool takes_back; /* rollback: of the release that runs here or is in progress, and is blocked */
     bool is_absent;  /* the device has nothing of its model */
     bool is_set_here;               /* config: the device's own configuration sets it */
-    struct flo_agent_error refusal; /* deploy: why it may not run; code 0: it
-                                       may */
+    struct flo_agent_error refusal; /* deploy: why the release may not run; code 0: it may */
 };
 enum flo_intake_kind {
     FLO_INTAKE_ACT,        /* pass it to the core */
@@ -542,7 +542,7 @@ enum flo_intake_kind {
 struct flo_intake_verdict {
     enum flo_intake_kind kind;
     uint64_t by;
-    struct flo_agent_error error; /* why it is refused; code 0: not reported */
+    struct flo_agent_error error; /* reason for the refusal; code 0: not reported */
     char why[256];                /* for the trace; may be empty */
 };
 void flo_agent_intake(const struct flo_intake_facts *facts, struct flo_intake_verdict *out);
@@ -579,8 +579,8 @@ void flo_outbox_stored(struct flo_outbox *outbox, uint64_t sequence);
 /* Handles cmd.ack.  false: the sequence was never sent, or is older than known;
  * ignored. */
 bool flo_outbox_acked(struct flo_outbox *outbox, uint64_t sequence);
-/* Delays events until `until_ms`, when a whole fleet has the same to report and
- * has sent it in its answers already.  A new connection ends the delay. */
+/* Delays events until `until_ms`: a whole fleet has the same to report, and has
+ * already sent it in its answers. A new connection ends the delay. */
 void flo_outbox_wait(struct flo_outbox *outbox, uint64_t until_ms);
 /* The next event to send now, or 0.  Call flo_outbox_sent after sending. */
 uint64_t flo_outbox_next(struct flo_outbox *outbox, uint64_t now_ms);

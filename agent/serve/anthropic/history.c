@@ -51,7 +51,7 @@ static void add_message(struct history *history, json_t *message)
     }
 }
 
-/* Adds a text block; false: it has no text. */
+/* Adds a text block; false: the block has no text. */
 static bool add_text(struct history *history, const json_t *block, json_t *list)
 {
     json_t *text = json_object_get(block, "text");

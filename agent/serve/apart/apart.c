@@ -119,7 +119,7 @@ int flo_apart_start(struct serve_apart *apart, struct flo_err *err)
 
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    apart->is_running = true; /* set before the thread can read it */
+    apart->is_running = true; /* set before the thread can read the flag */
     int failed = pthread_create(&apart->thread, NULL, serve, apart);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     apart->is_running = failed == 0;

@@ -210,7 +210,7 @@ static void on_model(void *context, struct flo_httpd_request *http)
     }
 }
 
-/* Needs no token, so it reveals little. */
+/* Answers without a token, so the answer contains little. */
 static void on_health(void *context, struct flo_httpd_request *http)
 {
     struct flo_serve *serve = context;
@@ -328,9 +328,9 @@ static int read_feedback(struct flo_httpd_request *http, json_t **body, struct f
     return rv;
 }
 
-/* Returns the model that feedback counts for.  Only the release that now serves
- * under the name is rated: feedback on the release before it says nothing about
- * it. */
+/* Returns the model whose feedback is counted. Only the release that now serves
+ * under the name is rated: feedback on the previous release is no evidence
+ * about it. */
 static struct serve_place *judged(struct flo_serve *serve, const char *name, int token,
                                   struct flo_err *err)
 {

@@ -30,7 +30,7 @@ struct call {
 struct serve_batch {
     struct flo_serve *serve;
     struct flo_batch_desk *desk; /* NULL: batches are off */
-    struct flo_err why;          /* ... the reason; code 0: not configured */
+    struct flo_err why;          /* ... the reason for its absence; code 0: not configured */
     int (*token_of)(const struct flo_serve *serve, const struct flo_httpd_request *http);
     const struct serve_front *(*front_of)(const char *path);
     struct call calls[ASK_BATCH_CANCEL + 1];

@@ -429,7 +429,7 @@ static void take_note(struct flo_batch_desk *desk, const struct flo_batch_note *
     }
 }
 
-/* Frees an object that nobody will take any more. */
+/* Frees an object that no callback will take any more. */
 static void free_thing(struct flo_batch_desk *desk, const struct flo_batch_note *note)
 {
     const struct flo_batch_desk_out *out = &desk->out_calls;

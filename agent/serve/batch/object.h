@@ -16,7 +16,8 @@
 
 /* Makes a new id with this prefix ("file-"). */
 void flo_object_id_make(const char *prefix, char out[FLO_OBJECT_ID]);
-/* Is it a valid id with this prefix?  Then it is also safe as a file's name. */
+/* Checks for a valid id with this prefix, which is also safe as a file's name.
+ * */
 bool flo_object_id_is(const char *prefix, const char *id);
 
 struct flo_batch_file {
@@ -56,12 +57,12 @@ struct flo_batch {
     uint64_t expires_s;                /* end of its time to work */
     uint64_t output_expires_s;         /* keeps its files after its end; 0: the owner's default */
     uint64_t total, completed, failed; /* lines */
-    int code;                          /* why it failed; 0: it has not */
+    int code;                          /* error code of its failure; 0: none */
     char what[FLO_OBJECT_WHAT_MAX];
     uint64_t line;    /* faulty line; 0: none */
     json_t *metadata; /* object of texts, or NULL; owned */
     /* Not stored: */
-    /* Why it makes no progress, with a code; empty: it does. */
+    /* Reason for waiting, with an error code; empty: not waiting. */
     char waits[FLO_OBJECT_WHAT_MAX + 64];
     uint64_t answer_bytes; /* size of its answers so far */
     uint64_t next_ms;      /* earliest time to continue, as flo_now_ms() */

@@ -466,7 +466,7 @@ static void read_entry(struct flo_batch_store *store, const char *name)
     }
 }
 
-/* Is it the answers' file of an unfinished batch? */
+/* Checks for the answer file of an unfinished batch. */
 static bool is_written(const struct flo_batch_store *store, const char *id)
 {
     for (size_t i = 0; i < store->n_batches; i++) {

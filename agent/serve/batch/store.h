@@ -18,7 +18,7 @@ struct flo_batch_store {
     int64_t clock_ms; /* wall clock minus flo_now_ms() */
     uint64_t bytes_max;
     uint64_t keep_s;                                   /* how long a file is kept */
-    uint64_t delivered_s;                              /* ... after its answers were fetched */
+    uint64_t delivered_s;                              /* ... after the answers were fetched */
     struct flo_batch_file *files[FLO_BATCH_FILES_MAX]; /* oldest first */
     size_t n_files;
     struct flo_batch *batches[FLO_BATCHES_MAX];
@@ -27,8 +27,8 @@ struct flo_batch_store {
 };
 
 /* Opens or creates the folder, and reads it; unfinished files are removed.
- * FLO_E_CFG_PERM: others may read it.  FLO_E_STATE_LOCKED: another process uses
- * it.  FLO_E_IO_OPEN, FLO_E_IO_READ. */
+ * FLO_E_CFG_PERM: other users may read the folder. FLO_E_STATE_LOCKED: another
+ * process uses it. FLO_E_IO_OPEN, FLO_E_IO_READ. */
 FLO_MUST_USE int flo_batch_store_open(struct flo_batch_store *store, struct flo_err *err);
 void flo_batch_store_close(struct flo_batch_store *store);
 

@@ -250,7 +250,7 @@ static int look_through(struct flo_batch_work *work, struct flo_err *err)
     flo_object_id_make("file-", next.error);
     FLO_TRY(set_status(work, &next, FLO_BATCH_IN_PROGRESS, err));
     *work->batch = next;
-    leave(work); /* then it starts again at the first line */
+    leave(work); /* then the batch starts again at the first line */
 
     return 0;
 }
@@ -488,8 +488,8 @@ static int write_ready(struct flo_batch_work *work, struct flo_err *err)
     return 0;
 }
 
-/* Syncs the answers, then the record that counts them.  While requests run or
- * lines are left, it waits for more answers. */
+/* Syncs the answers, then the record that counts them. While requests are
+ * running or lines are left, more answers are collected first. */
 static int commit(struct flo_batch_work *work, struct flo_err *err)
 {
     uint8_t record[FLO_BATCH_PROGRESS_BYTES];

@@ -40,9 +40,9 @@ struct flo_batch_slot {
     uint64_t end_bytes; /* offset after the line */
     char custom_id[FLO_BATCH_ID_BYTES_MAX + 1];
     unsigned tries;
-    uint64_t again_ms;         /* when to send it again */
-    bool is_patient;           /* ... without a limit of tries */
-    struct flo_batch_job *job; /* set while it waits */
+    uint64_t again_ms;         /* time of the next attempt */
+    bool is_patient;           /* ... without a limit of attempts */
+    struct flo_batch_job *job; /* set while the request waits */
     struct flo_buf text;       /* the answer's line */
     bool has_failed;
 };
@@ -76,7 +76,7 @@ void flo_batch_work_open(struct flo_batch_work *work);
 uint64_t flo_batch_work_step(struct flo_batch_work *work);
 /* Takes the answer of a request, with ownership of the job. */
 void flo_batch_work_answer(struct flo_batch_work *work, struct flo_batch_job *job);
-/* Cancels the batch.  FLO_E_STATE: it has ended already. */
+/* Cancels the batch.  FLO_E_STATE: the batch has already ended. */
 FLO_MUST_USE int flo_batch_work_cancel(struct flo_batch_work *work, struct flo_batch *batch,
                                        struct flo_err *err);
 void flo_batch_work_close(struct flo_batch_work *work);

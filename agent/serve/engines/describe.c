@@ -5,7 +5,7 @@
 #include <sys/stat.h>
 
 #define THREADS_MAX 8
-#define SMALL_MODEL_BYTES (256u << 20) /* below it a second thread does not help */
+#define SMALL_MODEL_BYTES (256u << 20) /* for smaller models a second thread does not help */
 
 void flo_serve_engine_describe(struct serve_engine *engine, const struct flo_serve_model *model,
                                struct flo_wire_open *open)

@@ -32,7 +32,7 @@ struct serve_call {
     uint32_t tokens; /* TOKEN frames so far; their indices must be consecutive */
     uint32_t tokens_max;
     enum call_kind kind;
-    struct flo_buf frame;           /* kept until the engine has room for it */
+    struct flo_buf frame;           /* kept until the engine can receive it */
     char adapter[FLO_NAME_MAX + 1]; /* named in the frame; empty: none */
     /* Bytes of the frame in the engine's queue, until its answer begins. */
     size_t bytes_waiting;
@@ -73,7 +73,7 @@ struct serve_engine {
     bool drains;      /* ends after the last call */
     bool was_live;    /* replaced by a flip: on_drained follows */
     bool is_killed;   /* killed by the agent */
-    bool is_expected; /* the end was requested: do not report it */
+    bool is_expected; /* the end was requested, so it is not reported */
     pid_t pid;
     struct bufferevent *bev;
     struct event *tick; /* watchdog, then reaper */
@@ -86,7 +86,7 @@ struct serve_engine {
     size_t bytes_waiting[CALL_KINDS]; /* queued in the engine, of all calls */
     uint32_t next_id;
     struct flo_err end; /* why it ends */
-    bool is_end_told;   /* the process itself reported it */
+    bool is_end_told;   /* the process itself reported its end */
     /* the model */
     char model[FLO_NAME_MAX + 1];
     char version[FLO_NAME_MAX + 1];
@@ -109,7 +109,7 @@ struct serve_engine {
     struct flo_digest release;
     uint32_t context;
     uint32_t sessions;                  /* sessions of users */
-    uint32_t threads;                   /* the number it was started with */
+    uint32_t threads;                   /* the number given at start */
     uint64_t abilities;                 /* FLO_ABILITY_... */
     char runtime[32];                   /* another runtime's name; empty: our engine */
     uint64_t stop_ms;                   /* time for its runtime to stop; 0: kill at once */
@@ -145,15 +145,15 @@ struct serve_engine *flo_serve_engine_live(const struct serve_place *place);
  * none. */
 struct serve_engine *flo_serve_engine_dead(const struct serve_place *place,
                                            enum flo_serve_role role);
-/* Returns why the role lost its engine, if the caller has not been told; 0: it
- * has, or the role never had one. */
+/* Returns the reason for the loss of the role's engine, if the caller does not
+ * know it yet; 0: it does, or no engine was lost. */
 int flo_serve_engine_loss(const struct serve_place *place, enum flo_serve_role role,
                           struct flo_err *err);
 /* Asks for the memory of its processes; engine->has_stats is set when the
  * answer has come. */
 void flo_serve_engine_ask_stats(struct serve_engine *engine);
 /* Lists the call and sends `message` (with a new request id): at once, or when
- * the engine has room for it. */
+ * the engine can receive it. */
 int flo_serve_engine_call(struct serve_engine *engine, struct serve_call *call,
                           struct flo_wire_message *message, struct flo_err *err);
 /* Starts engine->change: a LOAD with its descriptor, which is taken, or (-1) a

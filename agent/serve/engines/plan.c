@@ -68,7 +68,7 @@ static void end(struct serve_planner *planner, const struct flo_err *err)
     planning.done(planning.context, err == NULL ? plans : NULL, err);
 }
 
-/* Asks for the next way to open the model. */
+/* Requests the plan of the next way to open the model. */
 static int ask(struct serve_planner *planner, struct flo_err *err)
 {
     const struct flo_serve_planning *planning = &planner->planning;

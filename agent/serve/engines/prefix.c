@@ -130,7 +130,7 @@ int flo_serve_prefix_open(const char *dir, const struct flo_digest *release, int
     if (rv < 0) {
         return flo_wrap(err, rv, "%s/%s", dir, name);
     }
-    (void)futimens(fd, NULL); /* marks it as used now; may fail */
+    (void)futimens(fd, NULL); /* marks the file as used now; may fail */
     *out = fd;
     fd = -1;
     return 0;

@@ -15,7 +15,7 @@
 
 #define TICK_MS 10
 #define TICKS_OFTEN 100
-#define CLOSE_TICKS_MAX 300 /* afterwards init reaps them */
+#define CLOSE_TICKS_MAX 300 /* after this many ticks, init reaps them */
 
 struct serve_killed {
     struct serve_killed *next;

@@ -236,8 +236,8 @@ static int send_chunk(struct serve_request *request, const struct flo_buf *out, 
     return flo_fail(err, FLO_E_INFER_CANCELLED, "the client reads too slowly");
 }
 
-/* Streams a token; its log-probabilities go with its first piece, or with an
- * empty piece if it has none. */
+/* Streams a token; its log-probabilities are sent with its first piece, or with
+ * an empty piece if the token has no text. */
 static int stream_token(struct serve_request *request, const struct flo_wire_token *token,
                         struct flo_err *err)
 {
@@ -373,7 +373,7 @@ int flo_answer_done(struct serve_request *request, const struct flo_wire_done *d
 {
     struct flo_wire_done last = *done;
 
-    if (request->is_guarded) { /* cancelled: no guard let it go */
+    if (request->is_guarded) { /* cancelled: no guard allowed the answer */
         flo_answer_forget(request);
         request->is_guarded = false;
         last.text = last.parts = (struct flo_wire_text){0};

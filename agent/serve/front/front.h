@@ -74,9 +74,9 @@ struct serve_front {
     /* Parses the body into request->params with flo_params_read() or
      * flo_params_read_tree().  On an error params->param may be set. */
     int (*read)(struct serve_request *request, const struct serve_body *body, struct flo_err *err);
-    /* Functions that append to `out`; the core checks it for failure.  A
-     * stream's begin and first piece are sent together.  begin NULL: nothing
-     * comes before the first piece. */
+    /* Functions that append to `out`; the core checks it for failure. A
+     * stream's begin and first piece are sent together. begin NULL: nothing is
+     * sent before the first piece. */
     void (*begin)(struct serve_request *request, struct flo_buf *out);
     /* NULL: the front never streams, whatever the body asks for. */
     void (*piece)(struct serve_request *request, const struct serve_piece *piece,
@@ -102,7 +102,7 @@ struct serve_front {
                   struct flo_buf *out);
     /* Writes the error as a body, or as the last event of a stream. */
     void (*fail)(struct serve_failure *failure, struct flo_buf *out);
-    void (*drop)(void *state); /* frees the state; NULL: the front has none */
+    void (*drop)(void *state); /* frees the state; NULL: the front has no state */
 };
 
 /* ---- a request, for who has a body (api/, a file of requests) ---- */
@@ -137,8 +137,8 @@ void flo_answer_fail(struct serve_request *request, const struct flo_err *err);
  * flo_answer_done() sends no text of the answer. */
 FLO_MUST_USE int flo_answer_collect(struct serve_request *request, const struct flo_wire_done *done,
                                     struct flo_err *err);
-/* Releases the collected answer, as flo_kept_take() gives it: the following
- * DONE sends it at once. */
+/* Allows the collected answer to be sent, in the form of flo_kept_take(): the
+ * following DONE sends it at once. */
 void flo_answer_let_go(struct serve_request *request, struct flo_buf *text, struct flo_buf *parts);
 /* Drops the answer so far, as another engine begins it again. */
 void flo_answer_forget(struct serve_request *request);
@@ -157,7 +157,7 @@ static inline struct flo_wire_text flo_answer_text_of(const struct flo_buf *buf)
 float flo_answer_float(struct flo_wire_text vector, size_t i);
 /* Appends a vector's numbers as a JSON list. */
 void flo_answer_add_floats(struct flo_buf *out, struct flo_wire_text vector);
-/* Shortens the vector to the size that was asked for; `shorter` then holds it.
+/* Shortens the vector to the requested size; `shorter` then holds the result.
  * false: the vector is too short; the core reports that at the end. */
 bool flo_answer_vector(struct serve_request *request, struct flo_wire_text *vector,
                        struct flo_buf *shorter);
@@ -168,13 +168,13 @@ void flo_answer_add_named(struct flo_buf *out, const char *text, const char *our
 /* Names for the elements of a list in OpenAI's body: the client's index of
  * each. */
 struct serve_places {
-    const char *begin; /* the client's words before the index */
+    const char *begin; /* the client's name for the part before the index */
     const uint16_t *from;
     uint32_t count;
 };
-/* Converts a place at the beginning of a text, such as "messages[4]" (`begin`
- * is the part before the index), to the client's words.  Returns the rest of
- * the text; all of it if it begins differently. */
+/* Converts a path at the beginning of a text, such as "messages[4]" (`begin` is
+ * the part before the index), to the client's names. Returns the rest of the
+ * text, or the whole text if it begins differently. */
 const char *flo_answer_add_place(struct flo_buf *out, const char *text, const char *begin,
                                  const struct serve_places *places);
 /* Used by the core before `whole` of vectors. */

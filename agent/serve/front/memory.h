@@ -15,7 +15,7 @@ struct serve_memory {
     struct flo_buf body;    /* the caller sets bytes_max; failed: the answer was too long */
 };
 
-/* Makes a sink; the memory must outlive it. */
+/* Makes a sink that writes to `memory`, which must outlive it. */
 struct serve_sink flo_sink_memory(struct serve_memory *memory);
 
 #endif

@@ -31,7 +31,7 @@ struct serve_request {
     const struct serve_place *looked_at; /* the prompt was checked for this model, or for one that a
                                             split put in its place */
     bool is_guarded;                     /* the answer is collected, not sent */
-    uint32_t tokens_in;                  /* set when the engine has reported it */
+    uint32_t tokens_in;                  /* set when the engine has reported the count */
     uint64_t client;                     /* owner: flo_httpd_peer_client() */
     /* Index of the app in serve->tokens; -1: unrestricted. */
     int token;

@@ -10,7 +10,7 @@ struct guard_child;
 
 struct guard_pool {
     struct event_base *base;
-    struct guard_child *children; /* including those that are ending */
+    struct guard_child *children; /* children, including those that are ending */
     uint32_t count;
     void (*freed)(void *context); /* called when a process has ended: another one may start */
     void *context;

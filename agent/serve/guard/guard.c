@@ -29,7 +29,7 @@ struct guarding {
     struct serve_memory answer;  /* the model's answer */
     struct event *timer;         /* time limit of a model's answer */
     struct guard_verdict verdict;
-    struct flo_err failure; /* why it failed; code 0: there is a verdict */
+    struct flo_err failure; /* reason for the failure; code 0: there is a verdict */
     struct flo_wire_done done;
 };
 

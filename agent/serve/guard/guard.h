@@ -14,7 +14,7 @@
 
 #include "agent/serve/front/front.h"
 
-/* Callbacks of the router.  They may free the request that they are given. */
+/* Callbacks of the router.  They may free the given request. */
 struct guard_router {
     /* The prompt may be sent to the model. */
     void (*go_on)(struct serve_request *request);

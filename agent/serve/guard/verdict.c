@@ -94,8 +94,8 @@ void flo_guard_question(const struct serve_request *request, enum flo_guard_stag
     flo_buf_text(out, "}\n");
 }
 
-/* Appends a line; a line end comes before it, unless it is the first one, which
- * follows the owner's text. */
+/* Appends a line. Each line except the first is preceded by a line end; the
+ * first one follows the owner's text. */
 static void add_line(struct flo_wire_text line, size_t begin, struct flo_buf *out)
 {
     if (line.bytes > 0) {

@@ -6,14 +6,14 @@
 #include <stdlib.h>
 
 #define ENDING_MS 5 /* between two checks whether memory is free */
-#define BUSY_MS 50  /* ... whether an idle model can be evicted */
+#define BUSY_MS 50  /* ... to check whether an idle model can be evicted */
 
 enum place_state { PLACE_OUT, PLACE_LOADING, PLACE_IN };
 
 struct place {
     struct flo_model_cache_model model;
     enum place_state state;
-    uint32_t rung; /* level at which it is loaded */
+    uint32_t rung; /* degradation level at which the model is loaded */
     bool is_wanted;
     uint64_t wanted_ms; /* wanted since then */
     uint64_t load_ms;   /* duration of its last load; 0: none */
@@ -45,7 +45,7 @@ static void look_in(struct flo_model_cache *model_cache, uint64_t ms)
         event_base_gettimeofday_cached(event_get_base(model_cache->timer), &now);
         evutil_timersub(&set, &now, &left);
         if (evutil_timercmp(&left, &tv, <)) {
-            return; /* the check comes earlier anyway */
+            return; /* the timer fires earlier anyway */
         }
     }
     event_add(model_cache->timer, &tv);
@@ -143,7 +143,7 @@ static void pending(struct flo_model_cache *model_cache, size_t index)
     struct flo_serve_status status;
     struct flo_memory_room room;
     flo_serve_get_status(model_cache->serve, (unsigned)index, &status);
-    if (!status.is_wanted) { /* nobody waits any more */
+    if (!status.is_wanted) { /* no request waits for the model any more */
         model_cache->places[index].is_wanted = false;
         return;
     }

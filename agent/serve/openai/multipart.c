@@ -94,7 +94,7 @@ static int after_mark(struct flo_multipart *form, struct flo_err *err)
     return 1;
 }
 
-/* The first boundary has no line end before it. */
+/* Handles the first boundary, which has no line end before it. */
 static int begin(struct flo_multipart *form, struct flo_err *err)
 {
     size_t left = (size_t)(form->end - form->at);

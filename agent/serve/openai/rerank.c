@@ -198,7 +198,7 @@ static bool keep_score(struct rerank *rerank, uint32_t i, struct flo_wire_text v
     return true;
 }
 
-/* Handles a frame; the query's vector comes first. */
+/* Handles a frame of the engine; the query's vector arrives first. */
 static void frame(struct serve_request *request, const struct flo_wire_message *message,
                   struct flo_buf *out)
 {

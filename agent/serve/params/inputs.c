@@ -91,7 +91,7 @@ static int read_inputs(struct params_reader *reader)
     return rv;
 }
 
-/* Reads one of two words; absent: the first. */
+/* Reads one of two words; if absent, the first. */
 static int read_choice(struct params_reader *reader, const char *field, const char *first,
                        const char *second, bool *is_second)
 {

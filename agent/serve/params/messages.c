@@ -196,7 +196,7 @@ static int read_arguments(const struct history *history, const json_t *function,
     return 0;
 }
 
-/* Records the call, and adds it to the list. */
+/* Records the call, and adds it to the list of calls. */
 static int add_call(const struct history *history, const char *id, const json_t *function,
                     json_t *list)
 {

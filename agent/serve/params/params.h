@@ -38,7 +38,7 @@ struct serve_params {
     const char *thinks;               /* the field that set the thinking, or NULL */
     struct flo_buf callable;          /* names of the allowed tools, for flo_params_may_call() */
     bool is_function_call;            /* `functions` was used: the answer has `function_call` */
-    char model[3 * FLO_NAME_MAX + 3]; /* as the client named it; empty: any */
+    char model[3 * FLO_NAME_MAX + 3]; /* the name given by the client; empty: any model */
     uint64_t user;                    /* hash of the person's name; 0: none was given */
     bool is_stream;
     bool wants_usage;
@@ -62,8 +62,8 @@ FLO_MUST_USE int flo_params_read_tree(enum request_kind kind, json_t *body,
                                       struct serve_params *params, struct flo_err *err);
 /* Returns how many answers the body asks for: each prompt has `n`. */
 uint32_t flo_params_choices(const struct serve_params *params);
-/* Makes the parameters of one of these answers, counted from 0, as if only it
- * had been asked for; answers to the same prompt have different seeds.
+/* Makes the parameters of one answer, counted from 0, as if only this answer
+ * had been requested; answers to the same prompt have different seeds.
  * FLO_E_INFER_PARAM with out->param: its prompt is invalid. */
 FLO_MUST_USE int flo_params_choice(const struct serve_params *asked, uint32_t choice,
                                    struct serve_params *out, struct flo_err *err);

@@ -1,4 +1,4 @@
-/* Thinking: how long a model thinks before it answers. */
+/* Thinking: reads how long a model should think before it answers. */
 #include "agent/serve/params/tools.h"
 
 #include <string.h>

@@ -137,8 +137,8 @@ static void end_case(struct probe *probe, const struct flo_wire_done *done)
     probe_next(probe);
 }
 
-/* Is the error the process's or the runtime's, so that it says nothing about
- * the answers? */
+/* Tells whether the process or the runtime caused the error, so that the
+ * answers are not to blame. */
 static bool is_engines(int code)
 {
     static const char *const groups[] = {"engine.", "runtime."};

@@ -4,8 +4,8 @@
 
 #include "agent/serve/front/request.h"
 
-/* Limits the request to what its app may use: priority, tokens of the prompt
- * and of the answer.  Call it for each message of a pipeline. */
+/* Limits the request to the app's limits: priority, tokens of the prompt and of
+ * the answer. Call it for each message of a pipeline. */
 void flo_app_bind(struct serve_request *request);
 /* Counts a bound request against its app's limits; the client gets their state
  * in headers.  FLO_E_INFER_QUOTA. */

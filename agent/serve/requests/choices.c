@@ -3,7 +3,8 @@
  * The router gets only some choices of a body at a time; the others follow. */
 #include "agent/serve/requests/choices.h"
 
-/* Running choices of one body: long lists leave room for others. */
+/* Running choices of one body, limited so that long lists leave places for
+ * others. */
 #define AT_ONCE_MAX 8
 
 void flo_choices_add(struct serve_request *asker)

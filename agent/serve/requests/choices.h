@@ -6,9 +6,8 @@
 
 /* Adds a request with choices; the list owns it from then on. */
 void flo_choices_add(struct serve_request *asker);
-/* Begins and returns the next choice that may start; NULL: none.  A body's
- * first choice queues like any request; the others wait until there is room for
- * one more. */
+/* Begins and returns the next choice that may start; NULL: none. A body's first
+ * choice queues like any request; the others wait for a free place. */
 struct serve_request *flo_choices_next(struct flo_serve *serve);
 /* Returns a running choice of an answer that is over; NULL: none. */
 struct serve_request *flo_choices_unwanted(struct flo_serve *serve);

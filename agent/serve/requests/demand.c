@@ -112,7 +112,7 @@ void flo_demand_tell(struct flo_serve *serve)
         }
         demand->is_told = true;
         if (serve->places[i].n_held == 0) {
-            demand->is_asked = false; /* those who waited are gone */
+            demand->is_asked = false; /* all waiting requests are gone */
         } else {
             flo_news_wanted(serve->news, i);
         }

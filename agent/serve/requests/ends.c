@@ -6,7 +6,8 @@
 
 #include "agent/serve/requests/apps.h"
 
-/* Adds the times.  A batch request has no latency, as nobody waits for it. */
+/* Adds the times. A batch request has no latency, because no user waits for it.
+ * */
 static void add_times(struct serve_request *request, const struct flo_serve_request_stats *stats)
 {
     struct serve_counters *counters = &request->serve->counters;

@@ -344,7 +344,8 @@ static void request_hold(struct serve_request *request)
     struct flo_serve *serve = request->serve;
     unlist(request);
     if (request->meant != NULL) {
-        flo_split_leave(request); /* while waiting it waits for the model that it named */
+        flo_split_leave(
+            request); /* during the wait, the request belongs to the model that it named */
     }
     list_add(&serve->held, request);
     serve->n_held++;
@@ -752,7 +753,7 @@ void flo_router_remove(struct serve_place *place, const struct flo_err *err)
     }
     while ((request = first_running(place, true, false)) != NULL) {
         if (flo_split_is_over(request)) {
-            flo_split_leave(request); /* its turn comes at the named model */
+            flo_split_leave(request); /* the request is queued at the named model */
             flo_router_next_turn(place->serve);
         } else {
             request_fail(request, err);
@@ -830,7 +831,7 @@ void flo_router_close(struct flo_serve *serve)
     for (struct serve_request *r = serve->running; r != NULL;) {
         if (r->is_waiting || r->guarding != NULL) {
             request_fail(r, &err);
-            r = serve->running; /* a guard's request may be freed with it */
+            r = serve->running; /* the guard's own request may have been freed too */
         } else {
             r = r->next;
         }

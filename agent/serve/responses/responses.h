@@ -63,8 +63,8 @@ struct flo_wire_text flo_responses_text(const struct serve_request *request, uin
 /* Returns the final status of item i; done NULL: the answer failed. */
 const char *flo_responses_item_status(const struct serve_request *request, uint32_t i,
                                       const struct flo_wire_done *done);
-/* Writes the whole object.  done and err NULL: it is in progress; err: it has
- * failed. */
+/* Writes the whole object. done and err NULL: the answer is in progress; err:
+ * the answer failed. */
 void flo_responses_add_object(const struct serve_request *request, const struct flo_wire_done *done,
                               const struct flo_err *err, struct flo_buf *out);
 

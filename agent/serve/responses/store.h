@@ -14,7 +14,8 @@
  * 32,768 tokens is about 128 KiB of text: this is enough for 64 of them,
  * twice. */
 #define RESPONSES_STORED_BYTES_MAX (16u << 20)
-/* A quarter, so that one long conversation cannot evict all others. */
+/* A quarter of the total, so that one long conversation cannot evict all
+ * others. */
 #define RESPONSES_STORED_ONE_BYTES_MAX (4u << 20)
 
 struct responses_stored {
@@ -22,7 +23,7 @@ struct responses_stored {
     uint64_t owner;
     char id[48];
     struct flo_buf object; /* as sent to the client */
-    struct flo_buf items;  /* list of what the model got, and its answer */
+    struct flo_buf items;  /* list of the model's inputs, and its answer */
     uint32_t n_input;      /* number of input items, which come first */
 };
 

@@ -1,4 +1,4 @@
-/* The command `serve` of a build without it. */
+/* The command `serve`, in a build without it. */
 #include "agent/serve/standalone/standalone.h"
 
 const struct flo_verb flo_verb_serve = {

@@ -14,14 +14,14 @@ struct lora_list {
         char name[FLO_NAME_MAX + 1];
         int fd;
         struct stat stat;
-        bool is_refused; /* the engine refused it: not tried again */
+        bool is_refused; /* the engine refused the adapter: not tried again */
     } files[FLO_SERVE_ADAPTERS_MAX];
 };
 void flo_loras_deinit(struct lora_list *list);
 
 /* Where adapters are searched; zero-initialise. */
 struct lora_source {
-    const char *folder; /* every NAME.gguf in it is used; NULL: none */
+    const char *folder; /* folder whose NAME.gguf files are all used; NULL: none */
     uint32_t count;
     struct {
         char name[FLO_NAME_MAX + 1];

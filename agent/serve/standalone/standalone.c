@@ -55,7 +55,7 @@ struct standalone {
     struct flo_packs *cache; /* cache folder of packed weights; NULL: none */
     char cache_path[3000];
     struct serve_packer *packer;
-    int model_fd, packing_fd; /* open while it packs */
+    int model_fd, packing_fd; /* open while the process packs */
     uint64_t packing_ms;
     struct flo_losses losses;
     struct flo_err failure;

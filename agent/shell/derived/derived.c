@@ -359,7 +359,7 @@ int flo_shell_derive(struct flo_shell *shell, const struct flo_derived_spec *spe
         return flo_fail(err, FLO_E_MEMORY, "packed weights");
     }
     *deriving = (struct flo_deriving){.shell = shell, .spec = *spec, .packed_fd = -1};
-    *out = deriving; /* before `done`, which clears it */
+    *out = deriving; /* before `done`, because that clears the state */
     find_packed(deriving);
     return 0;
 }

@@ -105,7 +105,7 @@ FLO_MUST_USE int flo_shell_device_keep(struct flo_shell *shell, struct flo_err *
 void flo_shell_model_write(struct flo_shell *shell, uint32_t model);
 /* Writes all records that have changed. */
 void flo_shell_records_write(struct flo_shell *shell);
-/* Returns the place of a model in shell->models; FLO_NO_MODEL: it has none. */
+/* Returns the index of a model in shell->models; FLO_NO_MODEL: not there. */
 uint32_t flo_shell_model(const struct flo_shell *shell, const char *name);
 /* Returns the model's place, or assigns a free one to it.  FLO_E_TARGET_LIMIT:
  * no place is free. */

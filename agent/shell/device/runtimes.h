@@ -15,9 +15,9 @@ struct flo_device_runtime {
     bool is_linked;            /* api none: no requests, only a link and a hook */
     struct flo_config *config; /* parsed file; freed by deinit */
 };
-/* Reads NAME.yaml.  FLO_E_RUNTIME_ABSENT: there is none.  FLO_E_CFG_PERM: the
- * file or its folder is not root's, or others may write to it.  Other errors
- * are those of flo_config_load(), and FLO_E_CFG_RANGE. */
+/* Reads NAME.yaml. FLO_E_RUNTIME_ABSENT: no such file. FLO_E_CFG_PERM: the file
+ * or its folder is not root's, or others may write to it. Other errors are
+ * those of flo_config_load(), and FLO_E_CFG_RANGE. */
 FLO_MUST_USE int flo_runtimes_read(const struct flo_settings *settings, const char *name,
                                    struct flo_device_runtime *out, struct flo_err *err);
 /* Adds the release's own memory to that of the program, as `memory_files` says.

@@ -211,7 +211,7 @@ static size_t gather(const struct flo_shell *shell,
         return gather_one(shell, models, places);
     }
     if (!memory->is_planned) {
-        return 0; /* the plan comes soon */
+        return 0; /* the plan will arrive soon */
     }
     for (size_t i = 0; i < memory->count; i++) {
         models[i] = memory->models[i];

@@ -105,7 +105,7 @@ static void kill_all(struct flo_command *command)
 {
     if (command->pid > 0) {
         kill(-command->pid, SIGKILL);
-        kill(command->pid, SIGKILL); /* in case it has no process group yet */
+        kill(command->pid, SIGKILL); /* in case the process has no group yet */
         while (waitpid(command->pid, NULL, 0) < 0 && errno == EINTR) {
         }
         command->pid = 0;

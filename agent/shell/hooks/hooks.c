@@ -102,7 +102,7 @@ static struct flo_hook *hook_of(struct flo_shell *shell, const char *model)
 
 /* ---- to the core ---- */
 
-/* Posts the result; a removal reports to nobody. */
+/* Posts the result; the end of a removal is not reported. */
 static void post(struct flo_hook *hook, enum flo_agent_event_kind kind, int code, const char *what)
 {
     struct flo_shell *shell = hook->shell;
@@ -404,7 +404,7 @@ static void run_hook(struct flo_hook *hook)
     int rv = run(hook, &is_done, &err);
 
     if (rv == FLO_E_RUNTIME_ABSENT && is_removal(hook)) {
-        flo_log_err(FLO_LOG_WARN, "link", &err); /* a removal reports to nobody */
+        flo_log_err(FLO_LOG_WARN, "link", &err); /* the end of a removal is not reported */
         hook_done(hook);
     } else if (rv < 0) {
         hook_failed(hook, err.what);
@@ -515,7 +515,7 @@ static void act(struct flo_hook *hook, enum flo_linking_do what)
     case FLO_LINKING_TELL_ILL:
         tell_ill(hook);
         break;
-    case FLO_LINKING_TELL_FAILED: /* reported where it failed */
+    case FLO_LINKING_TELL_FAILED: /* already reported at the place of failure */
     case FLO_LINKING_NOTHING:
         break;
     }

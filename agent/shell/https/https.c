@@ -23,7 +23,7 @@ struct flo_https {
     int wake;
     struct event *ended;
     atomic_bool is_cancelled;
-    /* results of the thread, read after it has ended */
+    /* results of the thread, read after the thread has ended */
     int code;
     struct flo_err err;
     struct flo_http_answer answer;

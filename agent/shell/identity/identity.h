@@ -22,8 +22,8 @@ struct flo_authority_names {
  * is no authority. */
 FLO_MUST_USE int flo_authorities_read(const char *pem, size_t bytes,
                                       struct flo_authority_names *out, struct flo_err *err);
-/* Stores the only authorities that are trusted from now on. *is_news: they
- * differ from those before.  The file is replaced atomically. */
+/* Stores the authorities that alone are trusted from now on. *is_news: they
+ * differ from the previous ones. The file is replaced atomically. */
 FLO_MUST_USE int flo_authorities_write(const struct flo_identity *identity, const char *const *pems,
                                        size_t count, bool *is_news, struct flo_err *err);
 

@@ -90,7 +90,7 @@ static int write_place(struct flo_identity_pairs *pairs, size_t place, struct fl
     struct flo_buf text = {.bytes_max = BYTES_MAX};
     int rv = write_text(&pair, key, certificate, &text, err);
 
-    if (rv == 0) { /* verified as it will be read */
+    if (rv == 0) { /* verified by the same reader that will load it */
         rv = flo_pair_read(text.data, text.bytes, NULL, &pair, err);
     }
     if (rv == 0) {

@@ -151,8 +151,8 @@ static int read_orders(struct flo_heard *out, struct flo_err *err)
     return rv;
 }
 
-/* Reads a command.  It may carry what other topics retain, in case the broker
- * lost its retained messages. */
+/* Reads a command. It may contain the payload of other topics, in case the
+ * broker lost its retained messages. */
 static int read_cmd(struct flo_heard *out, struct flo_err *err)
 {
     json_t *order = NULL;

@@ -45,7 +45,7 @@ static int update(struct flo_operator *client, const json_t *json, struct flo_er
     bool is_to_end = false;
     int rv = flo_json_get_text(json, "bundle", sizeof(execution.bundle) - 1, &bundle, err);
 
-    if (shell->device_is_unread) { /* the record also says which releases are blocked */
+    if (shell->device_is_unread) { /* the record also contains the blocked releases */
         return flo_fail(err, FLO_E_STATE, "slots/_device.bin cannot be read: updates wait");
     }
     if (rv < 0 || (rv = flo_json_get_name(json, "model", &model, err)) < 0 ||

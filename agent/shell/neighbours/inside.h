@@ -12,8 +12,8 @@ struct flo_neighbourhood {
     struct flo_shell *shell;
     struct event *tick;
     /* revoked.c */
-    struct flo_https *asking; /* NULL: no request is under way */
-    uint64_t list_at_ms;      /* time when the list came; 0: never */
+    struct flo_https *asking; /* NULL: no request is in progress */
+    uint64_t list_at_ms;      /* arrival of the list; 0: never */
     uint64_t list_again_ms;   /* earliest next request */
     char list_file[4200];
     /* share.c */

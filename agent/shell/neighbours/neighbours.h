@@ -21,8 +21,8 @@ void flo_neighbours_close(struct flo_shell *shell);
  * starts a job. */
 void flo_neighbours_job_add(const struct flo_shell *shell,
                             const struct flo_agent_execution *execution, json_t *job);
-/* Takes a line of the updater's worker.  Neighbours are told what this device
- * is fetching. */
+/* Handles a line of the updater's worker. Neighbours learn which blobs this
+ * device is fetching. */
 void flo_neighbours_job_said(struct flo_shell *shell, const char *word, const json_t *json);
 void flo_neighbours_job_ended(struct flo_shell *shell);
 

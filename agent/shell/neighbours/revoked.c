@@ -20,7 +20,8 @@ static bool is_same(const struct flo_neighbourhood *hood, const struct flo_buf *
            bytes == list->bytes && memcmp(text, list->data, bytes) == 0;
 }
 
-/* Takes a newer list.  It also applies to open connections: they are closed. */
+/* Takes a newer list. Open connections of newly revoked devices are closed too.
+ * */
 static int take_list(struct flo_neighbourhood *hood, const struct flo_buf *list,
                      struct flo_err *err)
 {

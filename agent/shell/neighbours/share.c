@@ -59,7 +59,7 @@ static int take_served(struct flo_neighbourhood *hood, const json_t *json, struc
     }
     uint64_t out = hood->out_before + bytes;
 
-    /* The count never decreases, whatever that process says. */
+    /* The count never decreases, even if that process reports less. */
     counts->out_bytes = out > counts->out_bytes ? out : counts->out_bytes;
     counts->refused = hood->refused_before + refused;
     counts->used_bytes = used;

@@ -16,8 +16,8 @@
 #define AGAIN_MS 10000 /* after a failed try */
 #define NUMBER_MAX ((uint64_t)INT64_MAX / 2)
 
-/* Numbers of the file.  The time since boot does not jump, so it is used within
- * the same boot; after another boot the wall clock is used. */
+/* Numbers of the file. The time since boot does not jump, so it is used within
+ * the same boot; across boots the wall clock is used. */
 struct spent {
     uint64_t used_bytes;
     uint64_t began_at_ms; /* start of the day by the wall clock */

@@ -368,8 +368,8 @@ static int take(struct flo_shell *shell, const struct flo_order_verified *verifi
     return rv;
 }
 
-/* Tests whether the controller was asked since the order came.  If not, it is
- * asked, and the order is sent again. */
+/* Tests whether the controller was asked since the order arrived. If not, the
+ * agent asks, and the order will be sent again. */
 static bool was_asked(const struct flo_shell *shell)
 {
     return shell->trust.leap_ms != 0 && shell->trust.order_number_ms > shell->trust.leap_ms;

@@ -16,7 +16,7 @@ void flo_shell_answer_superseded(struct flo_shell *shell, const char *order, con
 /* Sends the stored outcome again; false: none is stored. */
 bool flo_shell_answer_again(struct flo_shell *shell, const char *order);
 bool flo_shell_is_answered(struct flo_shell *shell, const char *order);
-/* Writes to the trace what became of an order, the first time that it comes. */
+/* Writes the decision about an order to the trace, at its first arrival. */
 void flo_shell_order_trace(struct flo_shell *shell, const char *order, const char *word,
                            const char *why);
 /* Notes the time of arrival of an order, from which its duration is measured.

@@ -65,7 +65,7 @@ bool flo_queue_take(struct flo_queue *queue, struct flo_agent_event *out)
     *out = queue->events[queue->first];
     queue->first = (queue->first + 1) % FLO_QUEUE_EVENTS_MAX;
     if (--queue->count == 0) {
-        queue->first = 0; /* reuses the same memory */
+        queue->first = 0; /* the same memory is used again */
     }
     return true;
 }

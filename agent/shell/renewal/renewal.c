@@ -15,7 +15,7 @@ struct flo_renewal {
     struct flo_shell *shell;
     struct flo_renew core;
     struct event *tick;
-    struct flo_asking *asking; /* NULL: no request is under way */
+    struct flo_asking *asking; /* NULL: no request is in progress */
     bool is_proven;            /* a broker accepted the pair in use */
     struct flo_belief belief;
 };
@@ -78,7 +78,7 @@ static void tell(struct flo_shell *shell, enum flo_renew_why why)
                    NULL);
 }
 
-/* Stores the new pair, then puts it into use. */
+/* Stores the new pair, then uses it. */
 static int take(struct flo_renewal *renewal, const struct flo_asked *asked,
                 struct flo_renew_answer *answer, struct flo_err *err)
 {

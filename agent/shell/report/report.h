@@ -26,7 +26,7 @@ void flo_report_variant(const struct flo_variants *variants, json_t *model);
 /* Returns the degradation level of the model's engine, or of its last engine.
  */
 uint32_t flo_report_model_rung(const struct flo_shell *shell, uint32_t index);
-/* Makes the memory plan, with what memory pressure took from it. */
+/* Returns the memory plan, together with the reductions by memory pressure. */
 json_t *flo_report_memory(const struct flo_shell *shell);
 /* NULL: the device is not degraded. */
 json_t *flo_report_degraded(const struct flo_shell *shell);

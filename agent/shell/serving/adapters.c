@@ -125,7 +125,7 @@ int flo_shell_adapter_add(struct flo_shell *shell, const struct flo_shell_files 
     memcpy(adapter->name, files->adapter_name, sizeof(files->adapter_name));
     adapter->is_private = true;
     model->n_adapters = 1;
-    /* room for the next adapter, which loads while this one serves */
+    /* memory for the next adapter, which loads while this one serves */
     model->adapter_bytes = bytes + bytes / 2;
     return 0;
 }

@@ -138,7 +138,7 @@ void flo_shell_host_flipped(struct flo_shell *shell, const struct flo_agent_acti
     }
 }
 
-/* Tests whether the load under way is still wanted. */
+/* Tests whether the load in progress is still wanted. */
 static bool is_wanted(const struct flo_shell *shell, uint32_t model,
                       const struct flo_hosting *hosting)
 {

@@ -102,7 +102,7 @@ static void start_engine(struct flo_shell_loading *loading, int packed_fd)
         /* Prefixes are cached only for requests without an adapter. */
         model.prefix_fd = model.n_adapters > 0 ? 0 : flo_shell_prefix_open(shell, &model.release);
     }
-    loading->source.fd = -1; /* the engine owns it from here on */
+    loading->source.fd = -1; /* from here on the engine owns the descriptor */
     loading->source.n_adapters = 0;
     int rv = flo_serve_load(shell->serve, index,
                             role == FLO_AGENT_CURRENT ? FLO_ROLE_CURRENT : FLO_ROLE_CANDIDATE,

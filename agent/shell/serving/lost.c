@@ -9,8 +9,8 @@ void flo_shell_lost(struct flo_shell *shell, uint32_t model, enum flo_agent_role
 {
     struct flo_agent_event event = {.kind = FLO_AGENT_LOST, .model = model, .role = role};
 
-    /* Waiting requests get an error at once.  After a failed load of an engine
-     * they already got it. */
+    /* Waiting requests get an error at once. After a failed load of an engine
+     * they already got one. */
     if (role == FLO_AGENT_CURRENT && shell->agent.models[model].is_on_demand) {
         struct flo_serve_status status;
         flo_serve_get_status(shell->serve, model, &status);
@@ -30,7 +30,7 @@ void flo_shell_lost(struct flo_shell *shell, uint32_t model, enum flo_agent_role
     memset(&shell->models[model].fresh, 0, sizeof(shell->models[model].fresh));
     flo_derived_doubt(&shell->derived);
     /* The loss of an engine that ended while the core was busy is already in
-     * the queue.  A call that failed because of it is the same loss. */
+     * the queue. If a call fails because of that end, this is the same loss. */
     if (flo_queue_has_lost(&shell->queue, model, role)) {
         return;
     }

@@ -35,7 +35,7 @@ struct files {
     const struct flo_release *release;
 };
 
-/* Reads a file of the release: golden cases, or a vector that one of them
+/* Reads a file of the release: golden cases, or a vector file that a case
  * names. */
 static int read_file(void *context, const char *name, size_t bytes_max, char **data, size_t *bytes,
                      struct flo_err *err)

@@ -1,4 +1,4 @@
-/* Serving: what the core demands of the engines in agent/serve, and what they
+/* Serving: what the core requires of the engines in agent/serve, and what they
  * report. */
 #ifndef FLOTILLA_AGENT_SERVING_SERVING_H
 #define FLOTILLA_AGENT_SERVING_SERVING_H
@@ -11,7 +11,7 @@
  * probed. */
 FLO_MUST_USE int flo_shell_serve_open(struct flo_shell *shell, struct flo_err *err);
 void flo_shell_load(struct flo_shell *shell, const struct flo_agent_action *action);
-/* Loads a release into an engine of its own. */
+/* Loads a release into a separate engine. */
 void flo_shell_load_alone(struct flo_shell *shell, const struct flo_agent_action *action);
 void flo_shell_probe(struct flo_shell *shell, const struct flo_agent_action *action);
 
@@ -38,7 +38,8 @@ void flo_shell_pending_close(struct flo_shell *shell);
 bool flo_shell_memory_inputs(struct flo_shell *shell);
 /* Returns the release that the plan counts for a model; zero: none. */
 const struct flo_digest *flo_shell_memory_release(const struct flo_slots *slots);
-/* Returns the model's index in the plan; FLO_MEMORY_MODELS_MAX: it has none. */
+/* Returns the model's index in the plan; FLO_MEMORY_MODELS_MAX: not in the
+ * plan. */
 size_t flo_shell_memory_index(const struct flo_shell *shell, uint32_t model);
 /* Gives the memory of a candidate, as if it took its model's place. */
 bool flo_shell_memory_candidate(struct flo_shell *shell, uint32_t model,

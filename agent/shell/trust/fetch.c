@@ -76,7 +76,7 @@ static void on_done(void *context, const struct flo_http_answer *answer,
         shell->trust.then(shell);
     }
     if (flo_trust_number(shell->identity.trust) > before) {
-        flo_shell_trust_fetch(shell); /* a long chain comes in several answers */
+        flo_shell_trust_fetch(shell); /* a long chain needs several answers */
     }
 }
 

@@ -171,8 +171,8 @@ static int take(struct flo_shell *shell, enum flo_trust_way way, const char *tex
     if (rv < 0 || *standing != FLO_TRUST_NEXT) {
         return rv;
     }
-    /* The file is written first: if a start finds it newer than the record, it
-     * does the rest. */
+    /* The file is written first: if a start finds it newer than the record, the
+     * start completes the change. */
     rv = flo_trust_store(shell->identity.trust_file, next, err);
     if (rv < 0) {
         return rv;

@@ -95,7 +95,7 @@ static bool say_progress(struct flo_job_child *job, const json_t *json, enum flo
 
     copy_plan(json, &event.detail);
     if (state == FLO_EXECUTION_DOWNLOADING) {
-        event.detail.bytes = 0; /* the plan already told the bytes */
+        event.detail.bytes = 0; /* the plan has already reported the bytes */
     }
     return flo_queue_offer(&job->shell->queue, &event);
 }

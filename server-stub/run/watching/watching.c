@@ -141,7 +141,7 @@ static void send_due(struct flo_watching *watching)
 
 /* ---- the store itself fails ---- */
 
-/* Lists all targets as the next to be told. */
+/* Lists all targets as the next to be notified. */
 static void unstored_begin(struct flo_watching *watching)
 {
     const struct flo_watches *watch = watching->rest->controller->watch;

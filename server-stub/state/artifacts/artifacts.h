@@ -28,8 +28,8 @@ bool flo_artifact_is_here(const struct flo_controller *controller, const struct 
 /* Returns whether the artifact was collected because nothing needed it. */
 bool flo_artifact_was_collected(const struct flo_controller *controller,
                                 const struct flo_digest *digest);
-/* Removes the marker of a collected artifact: a new release names it, or it was
- * uploaded again. */
+/* Removes the marker of a deleted artifact, because a new release names it or
+ * it was uploaded again. */
 void flo_artifact_is_wanted(const struct flo_controller *controller,
                             const struct flo_digest *digest);
 

@@ -13,7 +13,7 @@
 #define STEPS 8 /* documents or files in one step */
 
 struct flo_collector {
-    struct flo_collect_pass *pass;    /* pass under way; NULL: none */
+    struct flo_collect_pass *pass;    /* pass in progress; NULL: none */
     uint64_t due_ms;                  /* start of the next pass, monotonic */
     struct flo_artifact_counts found; /* counts of the last complete pass */
     struct flo_artifact_removed removed;

@@ -20,13 +20,13 @@ struct flo_depot_job {
     /* Path of the local file, which exists complete or not at all. */
     char path[4096];
     char from[4096];     /* source file of a PUT; it is removed in any case */
-    void *context;       /* of `done`; NULL: nobody waits any more */
+    void *context;       /* argument of `done`; NULL: nobody waits for it any more */
     atomic_bool is_left; /* abandoned: a GET that nobody waits for is not started */
     /* Called at the end of the job, which is freed afterwards.  err->code 0:
      * success. */
     void (*done)(void *context, const struct flo_depot_job *job, const struct flo_err *err);
     struct flo_depot_job *next;
-    struct flo_depot_job *same; /* other jobs of the same digest */
+    struct flo_depot_job *same; /* list of other jobs with the same digest */
     struct flo_err err;
 };
 struct flo_depot {
@@ -37,8 +37,8 @@ struct flo_depot {
     atomic_uint failing; /* a bit for each kind of job that fails now; 0: none */
     atomic_bool has_all; /* at the last check the depot held all of DIR/blobs */
 };
-/* Returns whether the depot holds all artifacts.  Without a depot the answer is
- * true: whoever runs the blob server answers for it. */
+/* Returns whether the depot holds all artifacts. Without a depot the answer is
+ * true, because the operator of the blob server is responsible for them. */
 static inline bool flo_depot_has_all(const struct flo_depot *depot)
 {
     return depot == NULL || atomic_load(&depot->has_all);

@@ -66,7 +66,7 @@ void flo_pass_free(struct flo_collect_pass *pass)
     }
 }
 
-/* Makes room for one more item; NULL: no memory. */
+/* Grows the array for one more item; NULL: no memory. */
 static void *grow(void *items, size_t count, size_t *room, size_t bytes)
 {
     if (count < *room) {

@@ -25,7 +25,7 @@ struct flo_audit_head {
     size_t count, room;
     uint64_t marked_at_ms;
     struct flo_audit_walk walk; /* walks over the table again and again */
-    size_t next;                /* index of the checkpoint that comes next */
+    size_t next;                /* index of the next checkpoint */
     size_t lines;               /* good lines in the file */
     /* Time of the first line, or the last restart. */
     uint64_t from_ms;
@@ -111,8 +111,8 @@ static int read_line(struct flo_audit_head *head, const char *line, size_t bytes
     if (!is_signed(head, &checkpoint, signature)) {
         return bad_file(head, number, "is not signed by keys/audit.key");
     }
-    /* A restart line excuses gaps in the lines above it.  If somebody copied or
-     * moved an old one, it could hide a cut. */
+    /* A restart line allows gaps in the lines above it. An old restart line
+     * that somebody copied or moved could hide a cut. */
     if (checkpoint.is_restart && checkpoint.at_ms < head->latest_ms) {
         return bad_file(head, number, "is a restart from before those above");
     }
@@ -378,7 +378,8 @@ void flo_audit_head_tick(struct flo_controller *controller, uint64_t now_ms)
 
 #define MADE "audit_head" /* setting: key and file were made once */
 
-/* Checks both setting and file: somebody who deletes one leaves the other. */
+/* Checks both the setting and the file: somebody may have deleted one of them.
+ * */
 int flo_audit_head_was_made(struct flo_controller *controller, bool *out, struct flo_err *err)
 {
     struct stat st = {0};

@@ -14,9 +14,9 @@
 #define FLO_AUDIT_CHECKPOINT_RECORDS 64
 #define FLO_AUDIT_CHECKPOINT_MS 60000
 
-/* Reads the file, compares the table with it and continues the file.  A broken
+/* Reads the file, compares the table with it and continues the file. A broken
  * audit does not prevent the start: it is logged, and
- * controller->audit->is_broken is set.  A store in memory has no such file. */
+ * controller->audit->is_broken is set. An in-memory store has no such file. */
 FLO_MUST_USE int flo_audit_head_open(struct flo_controller *controller, struct flo_err *err);
 /* Tells whether key and file were created, at this start or an earlier one. */
 FLO_MUST_USE int flo_audit_head_was_made(struct flo_controller *controller, bool *out,
@@ -35,7 +35,7 @@ FLO_MUST_USE int flo_audit_head_restart(struct flo_controller *controller, struc
  * Records that come meanwhile are verified, too. */
 struct flo_audit_check {
     struct flo_audit_walk walk;
-    size_t next; /* index of the checkpoint that comes next */
+    size_t next; /* index of the next checkpoint */
     bool is_over;
 };
 /* Verifies the next slice.  FLO_E_AUDIT_CHAIN, FLO_E_AUDIT_CUT: the audit is

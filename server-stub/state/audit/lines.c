@@ -47,7 +47,7 @@ int flo_audit_lines_put(struct flo_controller *controller, uint64_t number, cons
 
 struct pulled {
     struct flo_buf lacks; /* lines missing in the file, each with its line feed */
-    const char *last;     /* last line of the file; NULL: it has none */
+    const char *last;     /* last line of the file; NULL: the file has no line */
     size_t last_bytes;
     uint64_t lines; /* count of lines in the file */
     uint64_t rows;  /* rows seen, from the file's last line on */

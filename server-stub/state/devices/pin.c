@@ -212,9 +212,9 @@ static const char *title_of(const json_t *pins, const char *model)
     return title != NULL ? title : "";
 }
 
-/* Sets the pins; rollouts evaluate the device again in between.  A rollout that
- * dropped the pinned device may take it again.  A rollout that has not begun on
- * it drops it before its order is overwritten. */
+/* Sets the pins; rollouts evaluate the device again before and after. A rollout
+ * that dropped the pinned device may add it again. A rollout that has not begun
+ * on the device drops it before its order is overwritten. */
 int flo_devices_pin(struct flo_controller *controller, const char *id, const char *by,
                     const json_t *before, const json_t *after, struct flo_err *err)
 {

@@ -21,8 +21,8 @@ static json_t *view_serving(const json_t *model)
     return json;
 }
 
-/* Returns what a model's slots hold, each with the model's name.  They stand
- * next to each other in the model's report; people get them as one member. */
+/* Returns the contents of a model's slots, each with the model's name. The
+ * model's report has them as separate members; the API shows one member. */
 static json_t *view_slots(const json_t *model, json_t *name)
 {
     json_t *json = flo_said_view("slots", model);

@@ -14,7 +14,7 @@ struct flo_forecast_sum {
     char name[FLO_NAME_MAX + 1];
     uint32_t devices;
     uint32_t takes;
-    uint32_t idle; /* devices that have the release, or cannot take it */
+    uint32_t idle; /* devices that already have the release, or cannot take it */
     uint64_t bytes;
 };
 /* Zero-initialise. */

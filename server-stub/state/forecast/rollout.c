@@ -11,7 +11,7 @@
 #include "server-stub/state/sayings.h"
 
 #define ITEMS_MAX 200
-#define NAMES_MAX 5      /* devices named for each reason why they cannot */
+#define NAMES_MAX 5      /* devices listed by name for each reason */
 #define RELEASES_MAX 32u /* releases in memory at once: 65 KB each */
 
 struct known {

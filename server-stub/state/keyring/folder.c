@@ -102,8 +102,8 @@ static int write_one(const char *dir, const char *name, const json_t *text, stru
                           is_secret(name) ? 0600 : 0644, err);
 }
 
-/* Writes or removes files.  Keys are written before the list that names them,
- * and removed after it. */
+/* Writes or removes files. Keys are written before the list that names them,
+ * and removed after that list. */
 static int write_all(const char *dir, json_t *files, json_t *there, bool keys, struct flo_err *err)
 {
     const char *name;

@@ -28,8 +28,8 @@ static json_t *row_of(const char *name, const char *pem)
     return json_pack("{s:s,s:s}", "name", name, "key", pem);
 }
 
-/* Saves the list of admitted controllers before it changes; a failed
- * transaction restores it. */
+/* Saves the list of admitted controllers before a change; a failed transaction
+ * restores the list. */
 static int remember(struct flo_keyring_kept *kept, struct flo_err *err)
 {
     if (kept->before == NULL) {

@@ -60,7 +60,7 @@ static int look(struct flo_controller *controller, const char *device, struct fl
     int rv = flo_groups_read(controller, err);
     size_t count = rv == 0 ? flo_groups_find(controller, device, changes) : 0;
 
-    /* Leaving groups first makes room for those to join. */
+    /* Leaving groups first frees places for the groups to join. */
     for (int joins = 0; joins < 2; joins++) {
         for (size_t i = 0; i < count && rv == 0; i++) {
             bool is_news = false;
@@ -84,11 +84,12 @@ int flo_groups_member(struct flo_controller *controller, const char *group, cons
 
     FLO_TRY(flo_fleet_newest(controller->store, "order", &since, err));
 
-    /* An order to the group counts for devices that were in it when it was
-     * given. */
-    FLO_TRY(is_member ? 0 : flo_making_reach(controller, device, err));
-    int rv =
-        flo_fleet_group_member(controller->store, group, device, is_member, since, is_news, err);
+    /* An order to the group applies to devices that were members when the order
+     * was given. */
+    rv = rv < 0 || is_member ? rv : flo_making_reach(controller, device, err);
+    rv = rv < 0 ? rv
+                : flo_fleet_group_member(controller->store, group, device, is_member, since,
+                                         is_news, err);
     return rv < 0 || !*is_news ? rv : moved(controller, device, err);
 }
 

@@ -1,5 +1,4 @@
-/* Kept: which desired documents a rollback leaves as they are, and which it
- * changes. */
+/* Kept: which desired documents a rollback changes, and which stay the same. */
 #include <string.h>
 
 #include "server-stub/state/controller.h"
@@ -27,12 +26,12 @@ static int note_order(void *context, const struct flo_fleet_order *order)
     return 0;
 }
 
-/* Decides whether a rollback leaves a desired document as it is.  A device with
- * an order for another release, or for none, keeps that: the rollback in its
- * group's list is enough.  So does a device with any order newer than the
- * rollback, whose slices may still be under way.  Where no list carries the
- * rollback, devices with the release get it in their desired document, whatever
- * that held. */
+/* Decides whether a rollback leaves a desired document unchanged. A document
+ * with an order for another release, or for none, is unchanged: the rollback in
+ * the group's list is enough. So is one with an order newer than the rollback,
+ * whose slices may still be running. If no list contains the rollback, devices
+ * with the release get it in their desired document, whatever the document
+ * contains. */
 int flo_scope_keeps(const struct flo_scope_list *list, const char *order,
                     struct flo_scope_kept *out, struct flo_err *err)
 {

@@ -19,7 +19,7 @@ struct slice {
     char release[FLO_DIGEST_TEXT];
     char to[FLO_DIGEST_TEXT];
     char send[FLO_NAME_MAX + 1]; /* the deploy order of `to`; "": none yet */
-    enum flo_return way;         /* way of the last device */
+    enum flo_return way;         /* way of the last device to go back */
     /* No list carries the rollback or removal: reports say which devices need
      * it. */
     bool is_by_report;
@@ -127,8 +127,8 @@ static int rewrite(struct slice *slice, const char *device)
                                  slice->making.order, slice->err);
 }
 
-/* Counts the members from `from` on that can be written as one range.  No other
- * device lies between them, and all have an order about the model. */
+/* Counts the members from `from` on that one range of buckets can cover: no
+ * other device lies between them, and all have an order about the model. */
 static size_t run_of(const struct slice *slice, size_t from)
 {
     bool is_all = strcmp(slice->making.group, "all") == 0;

@@ -30,7 +30,7 @@ bool flo_orders_are_overtaken(const struct flo_orders *orders);
 FLO_MUST_USE int flo_orders_issue(struct flo_controller *controller, struct flo_order *order,
                                   bool is_tracked, uint64_t release_bytes, char *id,
                                   struct flo_err *err);
-/* Does the same; `row` says how the order is transported. */
+/* Like flo_orders_issue, but `row` says how the order is transported. */
 FLO_MUST_USE int flo_orders_issue_row(struct flo_controller *controller, struct flo_order *order,
                                       struct flo_fleet_order row, char *id, struct flo_err *err);
 /* Completes and signs an order that is not stored as one; appends to
@@ -75,8 +75,8 @@ FLO_MUST_USE int flo_orders_leave(struct flo_controller *controller, const char 
 /* Stops to await answers of a device that leaves the fleet. */
 FLO_MUST_USE int flo_orders_retire(struct flo_controller *controller, const char *device,
                                    struct flo_err *err);
-/* Signs the orders of left groups' rollouts again by name, if the device's
- * desired document still holds them. */
+/* If the device's desired document still contains orders of rollouts of groups
+ * that it left, signs these orders again for this device. */
 FLO_MUST_USE int flo_orders_left(struct flo_controller *controller, const char *device,
                                  struct flo_err *err);
 /* Signs an order of a group again for one device, and puts it into its desired

@@ -1,5 +1,5 @@
-/* Renew: signs orders again, those that age and those that a rollback
- * overtook. */
+/* Renew: signs orders again, because of their age or because a rollback
+ * overtook them. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -251,9 +251,8 @@ static int renew_held(struct flo_controller *controller, bool is_each, struct fl
     return rv;
 }
 
-/* Renews the orders.  It waits while a rollback's slices still have to remove
- * deploys from desired documents: signed again, those would be newer than the
- * rollback. */
+/* Renews the orders, unless a rollback's slices still have to remove deploys
+ * from desired documents: a renewed deploy would be newer than the rollback. */
 int flo_orders_renew(struct flo_controller *controller, struct flo_err *err)
 {
     FLO_TRY(flo_making_finish(controller, err));

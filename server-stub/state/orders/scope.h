@@ -1,4 +1,5 @@
-/* Scope: the devices of an order, and how each of them carries it out. */
+/* Scope: the devices of an order, and the way in which each of them carries it
+ * out. */
 #ifndef FLOTILLA_SERVER_STATE_ORDERS_SCOPE_H
 #define FLOTILLA_SERVER_STATE_ORDERS_SCOPE_H
 
@@ -11,7 +12,7 @@ struct flo_controller;
 struct flo_scope_member {
     char id[37];
     char name[FLO_NAME_MAX + 1];
-    char title[FLO_RETURN_TITLE]; /* release that it keeps */
+    char title[FLO_RETURN_TITLE]; /* release that the device still has */
     bool is_online;
     enum flo_return way;
     enum flo_removal removal;
@@ -42,11 +43,12 @@ struct flo_scope_kept {
 };
 FLO_MUST_USE int flo_scope_keeps(const struct flo_scope_list *list, const char *order,
                                  struct flo_scope_kept *out, struct flo_err *err);
-/* Awaits the order on one device, whose report says `way`, and puts it into the
- * device's desired document: no group's list carries it. */
+/* Awaits the order's answer from one device, whose report says `way`, and puts
+ * the order into the device's desired document, because no group's list
+ * contains it. */
 FLO_MUST_USE int flo_scope_open(const struct flo_scope_list *list, const char *device,
                                 enum flo_return way, struct flo_err *err);
-/* Returns whether the device's report says that it has the model. */
+/* Returns whether the device's report lists the model. */
 bool flo_scope_has(const struct flo_fleet_device *device, const char *model);
 /* Awaits a removal on one device; a device without the model is skipped. */
 FLO_MUST_USE int flo_scope_remove(const struct flo_scope_list *list, const char *device,

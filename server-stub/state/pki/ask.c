@@ -20,9 +20,8 @@ uint64_t flo_pki_ask_pause_ms(const struct flo_controller *controller)
                                      : pause_ms;
 }
 
-/* Returns whether devices accept the newest authority.  If a trust statement
- * lists authorities, devices accept those only, so it must list the newest
- * first. */
+/* Returns whether devices accept the newest authority. If a trust statement
+ * lists authorities, devices accept only those. */
 static bool is_newest_known(const struct flo_controller *controller)
 {
     const struct flo_trust *trust = controller->trust;

@@ -90,8 +90,8 @@ static int take(struct flo_pki *pki, const char *pem, size_t bytes,
     return 0;
 }
 
-/* Makes an authority with a subject of its own, because brokers look it up by
- * subject. */
+/* Creates an authority with a unique subject, because brokers find authorities
+ * by subject. */
 static int make(struct flo_controller *controller, struct flo_key *key, bool is_first,
                 struct flo_err *err)
 {
@@ -300,7 +300,7 @@ int flo_pki_retire(struct flo_controller *controller, const char *name, struct f
     forget_key(controller, &gone);
     authority_free(&gone);
     memset(&pki->authorities[pki->authority_count], 0, sizeof(gone));
-    rv = flo_pki_leaves(controller, err); /* it may have issued our certificates */
+    rv = flo_pki_leaves(controller, err); /* the authority may have issued our certificates */
     flo_outgoing_authorities(controller, true);
     return rv;
 }

@@ -105,9 +105,8 @@ FLO_MUST_USE int flo_pki_broker(struct flo_controller *controller, const char *h
                                 struct flo_err *err);
 /* Writes the revocation lists, one for each authority. */
 FLO_MUST_USE int flo_pki_revoked_write(struct flo_controller *controller, struct flo_err *err);
-/* Callback for each device and the authority of its certificate.  A device that
- * has not said which certificate it holds counts with the newest that it was
- * given. */
+/* Callback for each device and the authority of its certificate. A device that
+ * has not reported its certificate counts with the newest one issued to it. */
 typedef int (*flo_pki_holder_fn)(void *context, const char *device, const char *authority);
 FLO_MUST_USE int flo_pki_holders(struct flo_controller *controller, flo_pki_holder_fn fn,
                                  void *context, struct flo_err *err);

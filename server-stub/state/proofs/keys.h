@@ -19,7 +19,7 @@
 #define FLO_PROOFS_ORDER_KEYS 2   /* the key in use, and the one before */
 #define FLO_PROOFS_BEHIND 16      /* old messages in a row until a device counts as behind */
 #define FLO_PROOFS_TOLD 16        /* most devices kept until the caller asks */
-#define FLO_PROOFS_LATE_MS 600000 /* how long one connection may be behind the other */
+#define FLO_PROOFS_LATE_MS 600000 /* largest delay between the two connections */
 
 /* Parts of a key that exist only for a device that sent a message since the
  * start. */

@@ -167,7 +167,7 @@ void flo_proofs_held(struct flo_proofs *proofs, const char *id, const char *seri
 
 /* ---- order keys ---- */
 
-/* Copies the key, because another thread reads it. */
+/* Copies the key, because another thread reads the original. */
 static int copy_key(const struct flo_key *key, struct flo_key **out, struct flo_err *err)
 {
     char pem[FLO_KEY_PEM_MAX];

@@ -62,8 +62,8 @@ void flo_proofs_gone(struct flo_proofs *proofs, const char *device);
 /* Notes that the broker sends its retained messages again. */
 void flo_proofs_again(struct flo_proofs *proofs);
 /* Writes the numbers of the reports and presences of a batch, in the batch's
- * transaction.  So a number is used up together with its content.  *count: pass
- * it to flo_proofs_settle, which says how the transaction ended. */
+ * transaction. So a number is used up together with its message. *count: pass
+ * it to flo_proofs_settle with the result of the transaction. */
 FLO_MUST_USE int flo_proofs_write_batch(struct flo_controller *controller, size_t *count,
                                         struct flo_err *err);
 void flo_proofs_settle(struct flo_proofs *proofs, size_t count, bool is_committed);
@@ -75,8 +75,9 @@ FLO_MUST_USE int flo_proofs_write(struct flo_controller *controller, size_t coun
 /* Takes a device in whose name messages came without a proof since the last
  * call; `device` holds 37.  false: there is no other. */
 bool flo_proofs_told(struct flo_proofs *proofs, char *device);
-/* Takes a device that sends used numbers for long: its disk lost them, and a
- * new certificate restarts them.  Arguments as of flo_proofs_told. */
+/* Takes the next device that has sent used numbers for a long time: its disk
+ * lost the numbers, and a new certificate restarts them. Arguments as for
+ * flo_proofs_told. */
 bool flo_proofs_behind(struct flo_proofs *proofs, char *device);
 /* Returns how many of `devices` devices never proved a message. */
 uint64_t flo_proofs_missing(struct flo_proofs *proofs, uint64_t devices);

@@ -141,7 +141,7 @@ static int begin(struct flo_orders_plan *plan, const char *group, const char *de
                                                            group, take_device, err);
 }
 
-/* Sets *out to the plan, if it could begin; else frees it. */
+/* Sets *out to the plan if the plan could begin; otherwise frees the plan. */
 static int settle(struct flo_orders_plan *plan, int rv, struct flo_orders_plan **out)
 {
     if (rv < 0) {

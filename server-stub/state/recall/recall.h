@@ -61,10 +61,10 @@ void flo_orders_plan_free(struct flo_orders_plan *plan); /* or NULL */
  *                                            nothing changed */
 FLO_MUST_USE int flo_orders_recall(struct flo_controller *controller, const struct flo_recall *what,
                                    char *id, struct flo_err *err);
-/* Yanks a release: no device starts it any more.  A rollout of it ends as taken
- * back if the rollback `note` of `group` ("" none) covers it, else as aborted.
- * Desired documents that named the release become empty, and are sent at
- * once. */
+/* Yanks a release, so that no device installs it any more. A rollout of it ends
+ * as rolled back if the rollback `note` of `group` ("" none) covers the
+ * rollout, else as aborted. Desired documents with the release become empty,
+ * and are sent at once. */
 FLO_MUST_USE int flo_orders_withdraw(struct flo_controller *controller,
                                      const struct flo_digest *release, const char *group,
                                      const char *note, struct flo_err *err);

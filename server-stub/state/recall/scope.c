@@ -92,7 +92,7 @@ static int read_until_one(struct flo_scope_list *list, const char *group, const 
         .group = group, .release = title, .online = -1, .limit = FLO_SCOPE_LOOKS};
     int rv = flo_fleet_device_list(store, &filter, collect_until_one, list, err);
 
-    /* No device serves it now: it may be on trial or stopped. */
+    /* No device serves it now, but it may be on trial or stopped. */
     if (rv == 0 && list->count == 0) {
         filter.release = NULL;
         filter.model = list->model;

@@ -45,8 +45,8 @@ static int stop_rollout(struct flo_controller *controller, struct flo_rollout_en
                      err);
 }
 
-/* Stops the rollouts.  Those under way are in memory.  An ended rollout that
- * cannot be read must not stop an emergency. */
+/* Stops the rollouts. Running rollouts are in memory. An ended rollout that
+ * cannot be read must not block an emergency order. */
 int flo_orders_stop_rollouts(struct flo_controller *controller, const char *release,
                              const char *group, bool is_yanked, const char *note,
                              struct flo_err *err)

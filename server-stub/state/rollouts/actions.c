@@ -131,7 +131,7 @@ static int do_phase(struct flo_controller *controller, struct flo_rollout_entry 
                                 detail, err);
 }
 
-/* Records a verdict with the numbers that it came from. */
+/* Records a verdict with its input numbers. */
 static int do_verdict(struct flo_controller *controller, struct flo_rollout_entry *entry,
                       const struct flo_rollout_event *event,
                       const struct flo_rollout_action *action, struct flo_err *err)

@@ -109,8 +109,7 @@ static void learn_spread(const struct flo_controller *controller, struct flo_rol
     }
 }
 
-/* Counts the members of a draft's hold-out: those that no phase before it
- * takes. */
+/* Counts the members of a draft's hold-out: those in no earlier phase. */
 static uint32_t held_by(const struct flo_rollout *core)
 {
     uint32_t members = (uint32_t)core->member_count;
@@ -188,7 +187,7 @@ static json_t *passed_json(const struct flo_analysis *analysis)
     return passed;
 }
 
-/* Returns, for each rule by name, the earlier phase in which it passed. */
+/* Returns the earlier phase in which each rule passed, by the rule's name. */
 static json_t *passed_in_json(const struct flo_analysis *analysis)
 {
     json_t *passed = json_object();
@@ -341,7 +340,7 @@ void flo_rollouts_analysis_read(struct flo_rollout *core, const json_t *json)
                      json_string_value(name));
         }
     }
-    /* Members refer to them by index. */
+    /* Members refer to the slices by index. */
     read_slices(state, json_object_get(json, "listed"), FLO_SLICE_HELD);
     read_slices(state, json_object_get(json, "held"), FLO_SLICE_HELD);
     read_slices(state, json_object_get(json, "asked"), FLO_SLICE_ASKED);

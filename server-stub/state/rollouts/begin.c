@@ -98,8 +98,8 @@ static bool is_person(const char *account)
     return strncmp(account, "user:", 5) == 0;
 }
 
-/* Returns whether this is the same account, or one that people could mistake
- * for it. */
+/* Returns whether the account is the same, or has a name that people could
+ * confuse with it. */
 static bool is_same(const char *name, const char *account, const struct flo_actor *by)
 {
     return strcmp(account, by->account) == 0 || strcmp(name, by->name) == 0;

@@ -230,7 +230,7 @@ int flo_rollouts_create(struct flo_controller *controller, json_t *spec, const s
     entry->own->overlaps = flo_rollouts_overlaps(controller, entry);
     if (dry) {
         flo_rollout_divide(&entry->core);
-        return 0; /* a plan: the caller frees it and rolls back */
+        return 0; /* a plan only: the caller frees it and rolls back */
     }
     controller->rollouts->has_changed = true;
     FLO_TRY(flo_rollouts_keep(controller, entry, err));

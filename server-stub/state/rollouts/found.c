@@ -1,7 +1,8 @@
-/* Found: the slices of a rollout that people are shown, with their devices.
- * They come from the records of its analysis.  A slice that no longer gets the
- * release stays listed, and so does a probe; the others come from the newest
- * record.  The devices are in the record that named them last. */
+/* Found: the slices of a rollout that people see, with their devices. They come
+ * from the records of its statistical evaluation. A slice that no longer gets
+ * the release stays listed, and so does a probe; the others come from the
+ * newest record. A slice's devices come from the last record that names them.
+ * */
 #include <math.h>
 #include <string.h>
 

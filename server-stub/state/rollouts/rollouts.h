@@ -80,7 +80,7 @@ FLO_MUST_USE int flo_rollouts_found_show(const struct flo_controller *controller
 enum flo_found {
     FLO_FOUND_HELD,  /* its devices keep the release */
     FLO_FOUND_ASKED, /* held, and a person is asked */
-    FLO_FOUND_BACK,  /* all its devices went back */
+    FLO_FOUND_BACK,  /* all devices of the slice were rolled back */
     FLO_FOUND_TOLD,
     FLO_FOUND_CHANGED, /* the site itself changed, not because of the release */
     FLO_FOUND_PROBED,
@@ -115,8 +115,8 @@ void flo_rollouts_say(struct flo_rollouts *rollouts, const char *device, const c
                       const char *detail);
 /* Clears these facts; true: no member was written with them. */
 bool flo_rollouts_unsay(struct flo_rollouts *rollouts);
-/* Returns whether evidence should be asked for now: no answer is under way, and
- * the last pause is over.  If so, the next `pause_ms` begin. */
+/* Returns whether evidence should be requested now: no request is pending, and
+ * the last pause is over. If so, a pause of `pause_ms` begins. */
 bool flo_rollouts_begin_evidence(struct flo_rollouts *rollouts, uint64_t now_ms, uint64_t pause_ms);
 /* Counts a query for evidence as sent (1) or answered (-1). */
 void flo_rollouts_count_evidence(struct flo_rollouts *rollouts, int change);
@@ -196,8 +196,8 @@ FLO_MUST_USE int flo_rollouts_step(struct flo_controller *controller,
 json_t *flo_rollouts_explained(const struct flo_controller *controller,
                                const struct flo_rollout_entry *entry);
 /* Checks that each gate can decide with the present members.
- * FLO_E_GATE_UNDECIDABLE: one never can, and nobody said that a person will
- * decide. */
+ * FLO_E_GATE_UNDECIDABLE: one of them never can, and the rollout has no
+ * hold_for_person. */
 FLO_MUST_USE int flo_rollouts_check_gates(struct flo_controller *controller,
                                           struct flo_rollout_entry *entry, struct flo_err *err);
 /* Returns a text of the core with device ids replaced by names; new
@@ -243,9 +243,9 @@ FLO_MUST_USE int flo_rollouts_step_running(struct flo_controller *controller,
 /* Returns why a device of the group is no member; reads only facts of both. */
 enum flo_excuse flo_rollouts_excuse(const struct flo_rollout_entry *entry,
                                     const struct flo_select_device *device);
-/* Evaluates a device again in all rollouts: its maintenance, pins or groups
- * changed, or the device is new.  Rollouts that the device has not begun drop
- * it where they must, and it joins those that it belongs to. */
+/* Evaluates a device again in all rollouts, because its maintenance, pins or
+ * groups changed, or the device is new. A rollout that has not begun on the
+ * device may drop it, and the device joins the rollouts that apply to it. */
 FLO_MUST_USE int flo_rollouts_reconsider(struct flo_controller *controller, const char *device,
                                          struct flo_err *err);
 /* Updates a device whose labels changed.  Its site and zone are the present

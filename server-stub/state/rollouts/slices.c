@@ -28,7 +28,7 @@ struct label {
     struct flo_spec_label key;
     /* The label's values, in the order of their first use. */
     struct flo_word_set words;
-    uint32_t *of;                   /* [member]: number of a word; 0: none */
+    uint32_t *of;                   /* [member]: number of its word; 0: none */
     uint16_t *numbers;              /* [word - 1]: number among the scanned values */
     struct flo_slice_values values; /* scanned ones */
     uint32_t judged;                /* values judged at the rollout's first check */
@@ -557,7 +557,7 @@ int flo_rollouts_slices_name(const struct flo_rollout_entry *entry,
         return 0;
     }
     if (labels == NULL || !labels->is_numbered ||
-        !is_of(labels, &entry->core)) { /* members came or went meanwhile */
+        !is_of(labels, &entry->core)) { /* members were added or removed meanwhile */
         *slices = (struct flo_analysis_slices){0};
         evidence->probe_count = 0;
         return 0;

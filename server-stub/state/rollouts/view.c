@@ -95,8 +95,8 @@ static json_t *view_causes(const struct flo_controller *controller, const struct
     return list;
 }
 
-/* Counts devices that have the release now and would go back; *overtaken: those
- * that had it and run another one now. */
+/* Counts devices that have the release now and would be rolled back;
+ * *overtaken: devices that had it and now run another release. */
 static json_int_t holders(const struct flo_rollout *core, int *overtaken)
 {
     json_int_t count = 0;

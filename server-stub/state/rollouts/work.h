@@ -29,12 +29,12 @@ struct flo_rollout_own {
     json_t *spec;    /* as requested */
     /* Devices of its group that were no members at the start. */
     uint32_t excused[FLO_EXCUSE_COUNT];
-    struct flo_text_list above; /* groups that outrank it: above.c */
+    struct flo_text_list above; /* groups of higher priority: above.c */
     json_t *overlaps;           /* at its start; NULL: read from the store */
     /* Evidence of the newest verdicts, in the order of the gates; null for a
      * gate without; NULL: none at all. */
     json_t *evidence;
-    /* Words whose numbers the members' places hold. */
+    /* Words whose numbers are stored in the members' places. */
     struct flo_word_set strata, values, zone_names;
     struct flo_zone *zones[FLO_ZONES_MAX]; /* NULL: unknown on this machine */
     uint64_t zones_at_ms;                  /* time of the next check of offsets */
@@ -112,8 +112,8 @@ FLO_MUST_USE int flo_rollouts_bar_of(struct flo_controller *controller,
 /* Writes a text like "change freeze audit until 2027-...". */
 void flo_rollouts_bar_text(const struct flo_rule_freeze *freeze, uint64_t until_ms, char *out,
                            size_t bytes);
-/* Returns the rollout of the same model and group that this one supersedes;
- * NULL: none. */
+/* Returns the rollout of the same model and group that this one aborts; NULL:
+ * none. */
 struct flo_rollout_entry *flo_rollouts_ended_by(const struct flo_controller *controller,
                                                 const struct flo_rollout_entry *entry);
 /* Sets the number up to which blocked releases do not count, as of now. */
@@ -212,9 +212,9 @@ FLO_MUST_USE int flo_rollouts_put(struct flo_controller *controller,
  * success. */
 FLO_MUST_USE int flo_rollouts_read_spec(struct flo_controller *controller, json_t *spec,
                                         struct flo_rollout_entry **out, struct flo_err *err);
-/* Lists older rollouts of the same model that still have devices of this one:
- * [{"rollout","release","state","devices"}].  The one that this rollout aborts
- * also has "ends" true.  New reference. */
+/* Lists older rollouts of the same model that have devices of this one as
+ * members: [{"rollout","release","state","devices"}]. The rollout that this one
+ * aborts also has "ends" true. New reference. */
 json_t *flo_rollouts_overlaps(const struct flo_controller *controller,
                               const struct flo_rollout_entry *entry);
 /* Finds the groups that outrank the rollout for its model, into

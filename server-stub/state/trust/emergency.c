@@ -1,5 +1,5 @@
-/* Emergency: orders of an emergency key.  The controller can neither sign nor
- * lift one; it only learns of them and shows their progress. */
+/* Emergency: orders of an emergency key. The controller can neither sign nor
+ * end such an order; it only records it and shows its progress. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -27,12 +27,12 @@ struct flo_watch_rule {
 /* State of a rule on one series.  It is in memory from the first bad value on,
  * or while its counter exists. */
 struct flo_watch_alert {
-    uint64_t id; /* 0: it never fired */
+    uint64_t id; /* 0: the rule never fired */
     char rule[FLO_NAME_MAX + 1];
     char series[FLO_ALERT_SERIES];
     struct flo_alert core; /* times: wall clock */
     double value;
-    bool has_value; /* `value` comes from this evaluation */
+    bool has_value; /* `value` was measured in this evaluation */
     double total, per;
     struct flo_alert_increase increase, per_increase;
     char acked_by[65];

@@ -102,7 +102,7 @@ int flo_fleet_token_list(struct flo_fleet_store *store, uint64_t after_ms, const
     struct tokens tokens = {store, fn, context, 0};
     int rv = 0;
 
-    if (after_ms != FLO_FLEET_ALL) { /* tokens made at the same moment */
+    if (after_ms != FLO_FLEET_ALL) { /* several tokens may have the same creation time */
         rv = flo_fleet_find(
             store,
             &(struct flo_query){.table = FLO_TABLE_TOKEN,

@@ -111,7 +111,8 @@ static int mark_walk(struct flo_fleet_store *store, struct flo_fleet_fact *fact,
 }
 
 /* Loads the checkpoint when an event is from another outbox than the last one.
- * It may be behind the events, as it is written only now and then. */
+ * The checkpoint may be older than the events, because it is written only
+ * occasionally. */
 static int mark_load(struct flo_fleet_store *store, const char *device, const char *boot,
                      struct flo_fleet_fact *fact, struct flo_err *err)
 {

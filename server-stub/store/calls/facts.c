@@ -40,7 +40,7 @@ size_t flo_fleet_number(struct flo_fleet_store *store, const char *id)
     return fact != NULL ? (size_t)(fact - store->facts.items) : SIZE_MAX;
 }
 
-/* Without memory it is looked up again. */
+/* Without memory, the order is looked up again. */
 void flo_fleet_fact_awaits(struct flo_fleet_fact *fact, const char *order)
 {
     free(fact->awaits);

@@ -16,8 +16,8 @@ struct flo_fleet_fact {
     bool is_online_known, is_online;
     bool is_dirty;       /* seen_at_ms or rss_bytes is not written yet */
     bool is_mark_dirty;  /* the checkpoint is not written yet */
-    bool awaits_nothing; /* no tracked order awaits it, as a lookup found */
-    char *awaits;        /* the only order that awaits it; NULL: look it up */
+    bool awaits_nothing; /* a lookup found that no tracked order awaits the device */
+    char *awaits;        /* the only order that awaits the device; NULL: look it up */
     uint64_t seen_at_ms;
     uint64_t rss_bytes;
     uint64_t ttft_us;     /* 95th percentile of the newest window; 0: none */
@@ -25,8 +25,8 @@ struct flo_fleet_fact {
     uint32_t certificate; /* checksum of the serial of its certificate */
     uint32_t models;      /* checksum of its models; 0: unknown */
     uint32_t model_names; /* checksum of their names alone */
-    bool is_back;         /* connected, and not asked for answers since */
-    uint64_t asked_at_ms; /* asked for answers, by flo_now_ms; 0: never */
+    bool is_back;         /* connected, and not asked for answers since then */
+    uint64_t asked_at_ms; /* time of the last request for answers, by flo_now_ms; 0: never */
     char boot[37];        /* outbox of the fields below; "": none yet */
     bool is_mark_known;
     uint64_t mark;   /* checkpoint; see mark_move */
@@ -67,7 +67,7 @@ struct flo_fleet_queue {
     pthread_t tidier;
     void (*wake)(void *context);
     void *context;
-    bool runs;             /* false: each commit is durable when it returns */
+    bool runs;             /* false: each commit is durable when the call returns */
     pthread_mutex_t mutex; /* guards the members below */
     pthread_cond_t work, tidy, done;
     uint64_t committed; /* number of the newest */
@@ -75,7 +75,7 @@ struct flo_fleet_queue {
     struct flo_err failed;
     bool is_busy; /* the thread uses the engine */
     bool is_tidy_due;
-    bool is_tidying; /* the other thread uses the engine */
+    bool is_tidying; /* the other thread is using the engine */
     bool ends;
 };
 
@@ -130,7 +130,7 @@ struct flo_fleet_store {
     uint64_t statements;
     uint64_t changes;        /* statements that may have changed something */
     uint64_t changes_before; /* `changes` at the transaction's start */
-    uint64_t events;         /* added since it was opened */
+    uint64_t events;         /* events added since the store was opened */
     struct flo_fleet_forms forms;
     struct {
         char order[FLO_NAME_MAX + 1];

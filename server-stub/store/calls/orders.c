@@ -195,7 +195,7 @@ int flo_fleet_order_newest(struct flo_fleet_store *store, const char *op, const 
         FLO_FIELD_ORDER_SEQ, out, err);
 }
 
-/* Orders that were signed again do not count, as nobody requested them. */
+/* Orders that were signed again are skipped, because nobody requested them. */
 int flo_fleet_order_removal(struct flo_fleet_store *store, const char *model, const char *group,
                             uint64_t *out, struct flo_err *err)
 {
@@ -371,8 +371,8 @@ static int add_resumes(struct standing *standing)
         add_resume, standing, standing->err);
 }
 
-/* `row` is an order that some device did not answer: adds the newest rollback
- * of the same release for the same group. */
+/* Adds the newest rollback of the same release for the same group, if some
+ * device did not answer the order `row`. */
 static int add_rollback(void *context, const struct flo_row *row)
 {
     return add_newest(

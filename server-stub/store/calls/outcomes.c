@@ -50,7 +50,7 @@ int flo_fleet_outcome_advance(struct flo_fleet_store *store, const char *order, 
                               enum flo_order_outcome outcome, uint64_t took_ms, uint64_t heard_ms,
                               const char *error, bool *is_news, struct flo_err *err)
 {
-    /* Outcomes that may change to this one. */
+    /* Earlier outcomes that may change to this one. */
     struct flo_value after[FLO_OUTCOME_SUPERSEDED + 1];
     size_t count = 0;
     char reason[REASON_TEXT];
@@ -288,8 +288,7 @@ int flo_fleet_outcome_awaited(struct flo_fleet_store *store, const char *device,
         return 0;
     }
     if (fact != NULL && fact->awaits != NULL) {
-        char order[FLO_NAME_MAX + 1]; /* copied: `fn` may change what the
-                                         device awaits */
+        char order[FLO_NAME_MAX + 1]; /* a copy, because `fn` may change what the device awaits */
         struct flo_err absent = {0};
         snprintf(order, sizeof(order), "%s", fact->awaits);
         int found = flo_fleet_order_get(store, order, fn, context, &absent);

@@ -38,7 +38,8 @@ static void sync_once(struct flo_fleet_store *store)
     pthread_cond_broadcast(&queue->done);
 }
 
-/* Thread: after a failure it pauses until the state's thread has settled it. */
+/* Thread: after a failure it pauses until the state's thread has handled the
+ * failure. */
 static void *run(void *context)
 {
     struct flo_fleet_store *store = context;

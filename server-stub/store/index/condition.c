@@ -31,7 +31,7 @@ static int find_title(void *context, const struct flo_fleet_release *release)
 }
 
 /* Tells whether operators pinned this release on the device and it is not
- * yanked.  If the release cannot be read it counts as pinned, so that drift is
+ * yanked. A release that cannot be read counts as pinned, so that drift is
  * shown. */
 static bool is_pinned(struct flo_fleet_store *store, const struct flo_select_device *device,
                       const char *release)

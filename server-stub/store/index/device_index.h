@@ -17,9 +17,9 @@ struct flo_device_index_entry {
     bool is_stale; /* its row may differ */
     bool is_touched;
     bool is_online;
-    bool is_changed;        /* it is in `changed` */
+    bool is_changed;        /* the device is in `changed` */
     uint32_t groups_are;    /* checksum of its groups; 0: unknown */
-    uint32_t groups_said;   /* checksum of the groups that it reported */
+    uint32_t groups_said;   /* checksum of the reported groups */
     uint8_t stated;         /* desired has a group statement: 0 unknown, 1
                                no, 2 yes */
     uint8_t condition_said; /* enum flo_condition, from its report */

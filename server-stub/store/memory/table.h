@@ -1,4 +1,4 @@
-/* Tables in memory; not for others. */
+/* Tables in memory; internal header. */
 #ifndef FLOTILLA_SERVER_MEMORY_TABLE_H
 #define FLOTILLA_SERVER_MEMORY_TABLE_H
 
@@ -37,7 +37,7 @@ struct flo_memory {
     struct flo_memory_change *changes; /* changes of the open transaction */
     size_t change_count, change_capacity;
     bool is_open;
-    unsigned listings;           /* listings in progress: they use rows */
+    unsigned listings;           /* listings in progress, which use rows */
     struct flo_memory_row *left; /* removed rows, freed after the last listing */
 };
 
@@ -63,7 +63,7 @@ struct flo_memory_row *flo_memory_row_new(enum flo_table table, const struct flo
 FLO_MUST_USE int flo_memory_change(struct flo_memory *memory, enum flo_table table,
                                    struct flo_memory_row *before, struct flo_memory_row *after,
                                    struct flo_err *err);
-/* Rolls back the open transaction's changes, or keeps them. */
+/* Rolls back the changes of the open transaction, or keeps them. */
 void flo_memory_undo(struct flo_memory *memory);
 void flo_memory_keep(struct flo_memory *memory);
 /* Frees removed rows, unless a listing uses them. */

@@ -1,5 +1,5 @@
-/* PostgreSQL of a build without it: one controller leads for ever, and hands nothing
- * over. */
+/* PostgreSQL, in a build without it: one controller leads for ever, and no
+ * evidence is handed over. */
 #include "base/left_out.h"
 #include "server-stub/store/handed.h"
 #include "server-stub/store/postgresql/postgresql.h"

@@ -1,4 +1,4 @@
-/* Handover: the rows, and the thread that writes them. */
+/* Handover: the rows of gate evidence, and the thread that writes them. */
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -288,8 +288,8 @@ void flo_handed_close(struct flo_handed *handed)
     free(handed);
 }
 
-/* Names the session, so that the next leader ends it like others of this
- * epoch. */
+/* Names the database session, so that the next leader ends it like others of
+ * this epoch. */
 static void make_greeting(struct flo_handed *handed)
 {
     size_t count = 0;

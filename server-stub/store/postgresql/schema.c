@@ -209,7 +209,8 @@ static int make_all(struct flo_pg *pg, uint64_t epoch, struct flo_err *err)
 
 /* ---- the lease ---- */
 
-/* Two controllers may start at once: one after the other creates it. */
+/* Two controllers may start at once: the second one waits and finds the tables.
+ * */
 static const char *const lease[] = {
     LOCK,
     "CREATE TABLE IF NOT EXISTS flotilla_lease (epoch bigint NOT NULL,"

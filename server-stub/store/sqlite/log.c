@@ -12,7 +12,7 @@
 
 #define MOVE_PAGES 2500       /* 10 MiB: pages that change often are moved once */
 #define FULL_PAGES 16000      /* 64 MiB */
-#define PIECE_BYTES (1 << 16) /* piece of the log when it is written again */
+#define PIECE_BYTES (1 << 16) /* piece size for writing the log again */
 #define BUSY_MS 5000
 
 static struct flo_sqlite *sqlite_of(struct flo_store_engine *engine)
@@ -33,8 +33,8 @@ static int sync_log(struct flo_sqlite *sqlite, struct flo_err *err)
                : flo_sqlite_look(&sqlite->engine, err);
 }
 
-/* Opens the log.  A killed process may have left commits without a sync: they
- * are read and acted on from now on, so they are synced first. */
+/* Opens the log. A killed process may have left unsynced commits. They are
+ * synced first, because their data is used from now on. */
 int flo_sqlite_log_open(struct flo_sqlite *sqlite, struct flo_err *err)
 {
     char path[4200];

@@ -1,4 +1,4 @@
-/* The file of telemetry's windows; not for others. */
+/* The file of telemetry windows; internal header. */
 #ifndef FLOTILLA_SERVER_WINDOWS_FILE_H
 #define FLOTILLA_SERVER_WINDOWS_FILE_H
 
@@ -21,10 +21,10 @@ struct flo_telemetry_total {
     int64_t release, hardware;
     struct flo_sketch sketch;
 };
-#define FLO_TELEMETRY_TOTALS_MAX 32 /* larger batches write twice; they are rare */
+#define FLO_TELEMETRY_TOTALS_MAX 32 /* larger batches are written in two parts; they are rare */
 
 struct flo_windows {
-    struct flo_db *db; /* NULL: opening it again failed */
+    struct flo_db *db; /* NULL: reopening the file failed */
     char path[4096];
     uint64_t fine_from_ms; /* no fine rows are older than this */
     size_t name_count;

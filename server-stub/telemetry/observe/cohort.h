@@ -16,7 +16,7 @@ struct flo_observer_entry {
     uint32_t next;   /* next entry of the device, or FLO_OBSERVER_NONE */
     uint32_t class;  /* index of hardware and model, for the curve outside
                         rollouts */
-    uint32_t site;   /* as its analysis gives it */
+    uint32_t site;   /* site number in the statistical evaluation */
     uint32_t cohort; /* index of its analysis's cohort, or FLO_OBSERVER_NONE */
     /* Paired comparison with another model of the device; owned by the entry of
      * FLO_PAIRED_NEW.  NULL: none. */
@@ -26,10 +26,10 @@ struct flo_observer_entry {
     float recent[FLO_SPEEDS][FLO_STEP_READINGS];
     uint8_t recent_count[FLO_SPEEDS];
     uint64_t seq;     /* number of its last window */
-    uint64_t at_ms;   /* when that window came */
+    uint64_t at_ms;   /* time of that window's arrival */
     uint16_t model;   /* index of the model */
     uint8_t side;     /* enum flo_paired_side */
-    bool is_swapping; /* it swaps in the present look */
+    bool is_swapping; /* the device swaps in the present evaluation */
     bool is_late;     /* the device still sends stored windows */
     bool is_probe;    /* brought by a probe: its swap is in a wave of probes */
     uint32_t handed;  /* block in which it was handed over; 0: not since then */

@@ -21,7 +21,7 @@ struct listing {
     bool is_own;                     /* less the slice's controls; else less
                                         all controls */
     uint32_t stratum;                /* stratum of most updated devices there */
-    double base[FLO_SCAN_WAVES_MAX]; /* median of those controls */
+    double base[FLO_SCAN_WAVES_MAX]; /* median of the controls in the slice */
     uint8_t known;                   /* bit for each wave with a base */
     struct pick *picks;              /* [crowd.count] */
     double *numbers;                 /* likewise */

@@ -135,7 +135,7 @@ void flo_observer_take(struct flo_observer *observer, const char *device, const 
     flo_observer_move(observer, now_ms);
     struct flo_observer_entry *entry = flo_observer_entry(observer, device, window->model);
     if (entry == NULL) {
-        return; /* no memory: as if the window never came */
+        return; /* no memory: the window is dropped */
     }
     bool is_after_start = window->seq < entry->seq;
     entry->seq = window->seq;
@@ -242,7 +242,7 @@ static void end_curves_of(struct flo_observer *observer, int reading, const stru
     }
 }
 
-/* Ends all curves; without memory they stay those of the block before. */
+/* Ends all curves; without memory the curves of the block before stay. */
 static void end_curves(struct flo_observer *observer)
 {
     struct placed *members = calloc(observer->count + 1, sizeof(*members));

@@ -67,7 +67,7 @@ struct flo_observe_member {
 /* Slice of the evidence's row, until the caller adds its name. */
 struct flo_observe_found {
     struct flo_slice slice;
-    struct flo_slice wider; /* slice in which it was found; value 0: none */
+    struct flo_slice wider; /* wider slice that contains it; value 0: none */
 };
 struct flo_observe_analysis {
     char rollout[FLO_NAME_MAX + 1];
@@ -100,7 +100,7 @@ struct flo_observe_analysis {
                                               judged before */
     struct flo_analysis_evidence evidence; /* the caller owns names and members */
 };
-/* Allocates room for so many members; NULL without memory. */
+/* Allocates memory for so many members; NULL without memory. */
 struct flo_observe_analysis *flo_observe_analysis_new(size_t members);
 void flo_observe_analysis_free(struct flo_observe_analysis *analysis);
 /* Places the members, and gathers the evidence of the last ended block.
@@ -124,7 +124,7 @@ struct flo_observe_bases {
     uint64_t block_ms;
     struct flo_analysis_past past; /* summed past of all */
 };
-/* Allocates room for so many devices; NULL without memory. */
+/* Allocates memory for so many devices; NULL without memory. */
 struct flo_observe_bases *flo_observe_bases_new(size_t count);
 void flo_observe_bases_free(struct flo_observe_bases *bases);
 /* Fills in everything but the names. */

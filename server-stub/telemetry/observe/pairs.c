@@ -76,7 +76,7 @@ static int place(struct flo_observer *observer, const struct flo_observe_analysi
         struct flo_observer_entry *old =
             flo_observer_find(observer, member->device, analysis->split_of);
         if (new == NULL || old == NULL) {
-            continue; /* one of them was not heard yet */
+            continue; /* one of the two releases has sent no window yet */
         }
         if (!flo_observer_may_take(observer, new, cohort, (enum flo_member_way)member->way)) {
             continue;

@@ -273,7 +273,7 @@ int flo_fleet_facts_each(struct flo_fleet_store *store, const char *group, flo_f
     int rv = put_in_order(store, err);
     size_t count = rv == 0 ? device_index->ordered : 0;
     for (size_t i = 0; i < count && rv == 0; i++) {
-        if (i >= device_index->ordered) { /* `fn` caused it to be read again */
+        if (i >= device_index->ordered) { /* `fn` caused the index to be read again */
             return flo_fail(err, FLO_E_MEMORY, "the roster of devices");
         }
         size_t number = device_index->order[i];
