@@ -129,7 +129,7 @@ void flo_text_clean(const char *text, size_t bytes, char *out, size_t out_bytes)
     }
 }
 
-/* Formats the message, cleans it and writes it to `out`. */
+/* Formats the message, removes control characters and writes it to `out`. */
 static void format_clean(char *out, size_t out_bytes, const char *format, va_list args)
 {
     char text[1024];

@@ -70,7 +70,7 @@ void flo_log(enum flo_log_level level, const char *area, const char *format, ...
             line[bytes - 1] = '\n';
         }
         ssize_t written = write(STDERR_FILENO, line, bytes);
-        (void)written; /* no other place to report it */
+        (void)written; /* no other place to report an error */
         void (*keep)(const char *, size_t) = atomic_load(&log_keep);
         if (keep != NULL) {
             keep(line, bytes);

@@ -72,7 +72,7 @@ struct flo_sandbox_condition {
     uint64_t mask;
     uint64_t value;
 };
-/* Stands for this process's id as a `value`. */
+/* Value that means this process's id. */
 #define FLO_SANDBOX_SELF UINT64_MAX
 
 /* Rule for one system call, in the stages whose bits `stages` has.  The first

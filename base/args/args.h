@@ -10,7 +10,7 @@
 
 #include <flotilla/base.h>
 
-#define FLO_ARGS_MAX 64   /* most words, and most flags, of one line */
+#define FLO_ARGS_MAX 64   /* limit for the words, and for the flags, of one line */
 #define FLO_VERBS_MAX 160 /* most verbs of a program */
 #define FLO_VERB_TABLES 5
 
@@ -47,7 +47,7 @@ struct flo_flag {
     uint64_t min, max; /* bounds of a number or duration; max 0: the member's type is the bound */
     char letter;       /* 'o': "-o" too */
     bool is_needed;
-    const char *unless; /* the flag is not needed where this one is given */
+    const char *unless; /* flag that makes this one unnecessary */
     /* Called each time the flag is given, in place of filling a member.  NULL:
      * `kind` says what is filled. */
     int (*take)(void *state, const char *value, struct flo_err *err);
@@ -77,8 +77,8 @@ struct flo_verb {
     const char *help; /* one line */
     const struct flo_flag *flags[FLO_VERB_TABLES + 1];
     void *state; /* begins with a struct flo_args */
-    /* Exit code or FLO_E_...; the error is printed by the caller.  NULL: the
-     * program's does it, or it is left out. */
+    /* Returns an exit code or FLO_E_...; the caller prints the error. NULL: the
+     * program runs it itself, or it was left out of the build. */
     int (*run)(void *state, struct flo_err *err);
     const char *more;    /* text at the end of the verb's help, or NULL */
     const char *example; /* arguments of an example; "": none; NULL: only programs call it */
@@ -98,7 +98,7 @@ struct flo_args_program {
     const char *standard;            /* verb of a line that names none */
     const char *const *elsewhere;    /* verbs that another program has */
     const char *elsewhere_program, *elsewhere_package;
-    bool tells_json; /* errors go to stdout too where JSON is asked for */
+    bool tells_json; /* errors also go to stdout when JSON is requested */
     /* Called in place of the verb's own run(); NULL: the verb's is called. */
     int (*run)(struct flo_args *args, struct flo_err *err);
     /* Appends the names of existing objects for completion, a line

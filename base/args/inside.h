@@ -13,8 +13,8 @@ void flo_args_call(const struct flo_args_program *program, const struct flo_verb
 /* ---- flag.c ---- */
 
 bool flo_args_is_flag(const char *word);
-/* The value within a flag's own word: "--name=value", "-n=value", "-nvalue".
- * NULL: the word has none. */
+/* Returns the value within a flag's own word: "--name=value", "-n=value",
+ * "-nvalue". NULL: the word has no value. */
 const char *flo_args_value_in(const char *word);
 /* The row for "--name", "--name=value" or "-n" in one table; NULL: the table
  * has none. */

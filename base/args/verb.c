@@ -60,8 +60,8 @@ static bool is_noun(const struct flo_args_program *program, const char *noun)
 }
 
 #define ALIASES_MAX 32
-/* The nearest first word of a verb or, with a noun, the nearest second word of
- * its verbs. For an alias: the word that it stands for. */
+/* Returns the nearest first word of a verb or, with a noun, the nearest second
+ * word of its verbs. For an alias: the word that the alias stands for. */
 static const char *near_of(const struct flo_args_program *program, const char *noun,
                            const char *word, char names[][32])
 {

@@ -17,7 +17,7 @@ struct flo_gguf {
     struct flo_gguf_kv *kvs;         /* in file order */
     struct flo_gguf_tensor *tensors; /* in file order */
     uint32_t *kv_by_key;             /* indices sorted by key */
-    uint32_t *tensor_by_name;        /* indices sorted by name */
+    uint32_t *tensor_by_name;        /* indices of the tensors, sorted by name */
     uint32_t *tensor_by_offset;      /* indices sorted by offset */
 };
 

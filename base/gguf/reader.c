@@ -147,7 +147,7 @@ static int measure(struct flo_gguf_tensor *tensor, struct flo_err *err)
         }
     }
     if (!flo_mul_u64(tensor->values / type->block_values, type->block_bytes, &tensor->bytes) ||
-        tensor->bytes > INT64_MAX) { /* leaves room for the alignment */
+        tensor->bytes > INT64_MAX) { /* the sum with the alignment must not overflow */
         return flo_fail(err, FLO_E_GGUF_SHAPE, "tensor '%s' has more bytes than 2^63",
                         tensor->name);
     }

@@ -71,7 +71,7 @@ size_t flo_config_texts_count(const struct flo_config *config, const char *key);
 const char *flo_config_texts_get(const struct flo_config *config, const char *key, size_t index);
 /* An object or array, never NULL (empty when the key is missing). */
 const json_t *flo_config_tree(const struct flo_config *config, const char *key);
-/* Returns whether the key stands in the file or was set. */
+/* Returns whether the key is in the file or was set. */
 bool flo_config_is_set(const struct flo_config *config, const char *key);
 
 /* Parses "4096", "64KiB" "8MiB" "2GiB" "1TiB", and the powers of ten "kB" "MB"

@@ -130,7 +130,7 @@ struct flo_certificate_spec {
     uint64_t life_ms;        /* 1000 or more, in place of `days`; 0: `days` counts */
     bool is_server;          /* extended key usage serverAuth */
     bool is_client;          /* extended key usage clientAuth */
-    const char *const *dns;  /* DNS names it may serve; at most 16 */
+    const char *const *dns;  /* DNS names of the server; at most 16 */
     size_t dns_count;
     const char *const *addresses; /* IP addresses (IPv4 or IPv6 texts); at most 16 */
     size_t address_count;

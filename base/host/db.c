@@ -641,7 +641,7 @@ static int copy_pages(struct flo_db *db, const char *path, struct flo_err *err)
         result == SQLITE_OK ? sqlite3_backup_init(to.handle, "main", db->handle, "main") : NULL;
     int rv = 0;
 
-    if (backup != NULL) { /* in one step: a commit meanwhile would restart it */
+    if (backup != NULL) { /* in one step, because a commit in between would restart it */
         (void)sqlite3_backup_step(backup, -1);
         result = sqlite3_backup_finish(backup);
     } else if (result == SQLITE_OK) {

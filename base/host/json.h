@@ -101,13 +101,13 @@ FLO_MUST_USE int flo_json_get_digest(const json_t *object, const char *key, stru
 FLO_MUST_USE int flo_json_opt_digest(const json_t *object, const char *key, struct flo_digest *out,
                                      struct flo_err *err);
 
-/* A name as flo_name_is_valid accepts it.  FLO_E_META_NAME: a bad one. */
+/* Reads a name that flo_name_is_valid accepts.  FLO_E_META_NAME: invalid. */
 FLO_MUST_USE int flo_json_get_name(const json_t *object, const char *key, const char **out,
                                    struct flo_err *err);
 FLO_MUST_USE int flo_json_opt_name(const json_t *object, const char *key, const char *standard,
                                    const char **out, struct flo_err *err);
 
-/* A device id as flo_uuid_is_valid accepts it. */
+/* Reads a device id that flo_uuid_is_valid accepts. */
 FLO_MUST_USE int flo_json_get_uuid(const json_t *object, const char *key, const char **out,
                                    struct flo_err *err);
 

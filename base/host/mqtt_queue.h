@@ -48,7 +48,8 @@ struct flo_mqtt_room {
 
 /* Counts a message in.  false: a limit is reached. */
 bool flo_mqtt_room_enter(struct flo_mqtt_room *room, const char *topic, size_t bytes);
-/* Counts a message out.  Topic and bytes are those of flo_mqtt_room_enter(). */
+/* Removes a message from the counts. Topic and bytes are those of
+ * flo_mqtt_room_enter(). */
 void flo_mqtt_room_leave(struct flo_mqtt_room *room, const char *topic, size_t bytes);
 
 /* Number of waiting messages of the topic's sender, and of senders with the
@@ -81,7 +82,7 @@ void flo_mqtt_queue_deinit(struct flo_mqtt_queue *queue);
  * limits, or memory is out.  The first drop of a connection is logged. */
 void flo_mqtt_queue_push(struct flo_mqtt_queue *queue, const struct flo_mqtt_item *item,
                          const char *text, size_t text_bytes, const void *data, size_t bytes);
-/* The oldest item or NULL; the caller frees it. */
+/* Takes the oldest item, or NULL; the caller frees it. */
 struct flo_mqtt_item *flo_mqtt_queue_take(struct flo_mqtt_queue *queue);
 /* Clears the event descriptor; call it before taking.  A caller that stops
  * taking before NULL must call flo_mqtt_queue_wake(). */

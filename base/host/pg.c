@@ -374,7 +374,7 @@ const void *flo_pg_blob(const struct flo_pg_rows *rows, uint64_t row, int column
 
 /* ---- opening ---- */
 
-/* Drops the server's notices: the controller's log does not need them. */
+/* Drops the server's notices, which the controller's log does not need. */
 static void on_notice(void *context, const char *text)
 {
     (void)context, (void)text;

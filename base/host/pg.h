@@ -20,11 +20,11 @@ struct flo_pg_rows;
 /* Timeouts of a connection. */
 struct flo_pg_limits {
     uint64_t again_ms; /* pause between two connection attempts */
-    /* Most that flo_pg_ready waits for an attempt that is under way. */
+    /* Longest wait of flo_pg_ready for an attempt in progress. */
     uint64_t hurry_ms;
     uint64_t answer_ms;  /* for all answers of a call; 0: unlimited */
     uint64_t on_wait_ms; /* wait after which flo_pg_on_wait's callback is asked ... */
-    uint64_t look_ms;    /* ... and the pause between two such calls */
+    uint64_t look_ms;    /* ... and the interval between two such calls */
 };
 /* The usual timeouts.  answer_ms is left to the user of the connection. */
 #define FLO_PG_USUAL .again_ms = 1000, .hurry_ms = 200, .on_wait_ms = 1000, .look_ms = 100

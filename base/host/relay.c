@@ -16,8 +16,7 @@
 
 #define PAIRS_MAX 4096
 #define BYTES_AHEAD                                                                                \
-    (256u << 10) /* read, and not yet taken by the other side                                      \
-                  */
+    (256u << 10) /* bytes read, but not yet written to the other side \ */
 #define ADDRESS_MAX 320
 
 struct pair {
@@ -135,7 +134,7 @@ static void on_event(struct bufferevent *side, short what, void *context)
 
 enum dialled {
     DIALLED,
-    DIALLED_ENDED, /* on_event has handled the pair, and may have freed it */
+    DIALLED_ENDED, /* on_event has handled the pair, which may be freed */
     DIALLED_NOT
 };
 
@@ -169,7 +168,7 @@ static enum dialled dial(struct pair *pair, const char *address)
     return DIALLED;
 }
 
-/* Tries the fallback.  true: the pair goes on, or was freed. */
+/* Tries the fallback.  true: the pair continues, or was freed. */
 static bool is_dialled_otherwise(struct pair *pair)
 {
     if (pair->is_otherwise || pair->relay->otherwise[0] == '\0') {

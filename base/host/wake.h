@@ -6,7 +6,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-/* < 0: errno says why */
+/* < 0: the error is in errno */
 static inline int flo_wake_open(void)
 {
     return eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);

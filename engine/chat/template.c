@@ -45,7 +45,7 @@ struct talk {
     size_t count;
 };
 
-/* Renders the conversation; `marks` says which bytes came out of a message. */
+/* Renders the conversation; `marks` tells which bytes come from a message. */
 static int run(const struct flo_template *chat, const struct flo_vocab *vocab,
                const struct talk *talk, bool has_short_ids, struct flo_buf *text,
                struct flo_buf *marks, struct flo_err *err)

@@ -22,7 +22,7 @@ struct run {
     bool is_raw, no_pack, shows_stats;
     const char *text;             /* the question; NULL: chat */
     bool reads;                   /* append stdin to the text */
-    struct flo_buf piped, joined; /* stdin's text; TEXT followed by it */
+    struct flo_buf piped, joined; /* text of stdin; TEXT followed by this text */
     struct flo_talk_settings settings;
     struct flo_talk_counts counts;
     struct flo_local local;

@@ -23,7 +23,7 @@ int flo_grammar_open_tools(const struct flo_engine *engine, const struct flo_too
     return left_out(err);
 }
 
-/* Thoughts are told apart in any case. */
+/* Thoughts are separated from the answer in any build. */
 int flo_grammar_open_reader(const struct flo_engine *engine, const struct flo_grammar *grammar,
                             bool in_thought, flo_part_fn *part, void *context,
                             struct flo_call_reader **out, struct flo_err *err)

@@ -17,7 +17,7 @@ enum {
     ENDS_MAX = 32,
     FORCED_BYTES_MAX = 1024,
     CHARACTER_BYTES = 4, /* most bytes of a character */
-    ROOM_STATES = 256,   /* for one token, and for an end after it */
+    ROOM_STATES = 256,   /* for one token, and for an end after that token */
 };
 
 struct flo_grammar {
@@ -333,7 +333,7 @@ static bool tokenise(const struct flo_grammar *g, const char *bytes, size_t coun
     return (at == from || tokenise_text(g, bytes + from, at - from, tokens)) && !tokens->failed;
 }
 
-/* Reads the bytes of a token; false: it has none, or too many. */
+/* Reads the bytes of a token; false: the token has none, or too many. */
 static bool read_piece(struct flo_grammar *g, int32_t token)
 {
     g->piece.bytes = 0;
@@ -420,7 +420,7 @@ size_t flo_grammar_forced(struct flo_grammar *g, int32_t *tokens, size_t tokens_
 
 /* ---- what may come ---- */
 
-/* Advances past the token; false: it does not fit. */
+/* Advances past the token; false: the token does not fit. */
 static bool accept(struct flo_grammar *g, int32_t token)
 {
     if (sleeps(g)) {
@@ -478,7 +478,7 @@ static const uint64_t *mask_of(struct flo_grammar *g)
  * makes room first, so that the state is not dropped meanwhile. */
 struct kept {
     uint32_t state;
-    uint64_t forgotten; /* the matcher's count; if it changes, `state` is lost */
+    uint64_t forgotten; /* the matcher's count; if the count changes, `state` is lost */
 };
 
 /* May the shortest end use all tokens that are left? */
@@ -575,8 +575,9 @@ static bool close_now(struct flo_grammar *g, uint32_t before, const float *logit
     return true;
 }
 
-/* Accepts the model's choice if it fits, as it mostly does; otherwise computes
- * a mask and samples again.  The answer does not depend on cached masks. */
+/* Accepts the model's choice if it fits, which is the usual case; otherwise
+ * computes a mask and samples again. The answer does not depend on cached
+ * masks. */
 static int choose(struct flo_grammar *g, struct flo_sampler *sampler, const float *logits,
                   struct kept *before, struct flo_sample *sample, struct flo_err *err)
 {

@@ -295,7 +295,7 @@ uint32_t flo_matcher_step(struct flo_matcher *m, uint32_t state, uint8_t byte)
 
 /* ---- making room ---- */
 
-/* Copies a stack from the old table to this one. */
+/* Copies a stack from the old table to the new one. */
 static uint32_t move_stack(struct flo_matcher *m, uint32_t old)
 {
     uint32_t chain[FLO_STACK_DEPTH_MAX + 1], depth = 0, stack = 0;

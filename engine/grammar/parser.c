@@ -67,8 +67,9 @@ static bool read_times(struct flo_parser *p, uint32_t *least, uint32_t *most)
     return true;
 }
 
-/* Parses an item and its repetition.  The item is built apart, so that a
- * repetition can make it a rule and call that; without one it is joined in. */
+/* Parses an item and its repetition. The item is built separately, so that a
+ * repetition can make it a rule and call the rule; without a repetition it is
+ * appended. */
 static void read_repeated(struct flo_parser *p)
 {
     struct flo_program *program = p->program;

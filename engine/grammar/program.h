@@ -13,7 +13,7 @@
 #define FLO_NOWHERE UINT32_MAX
 
 enum flo_node_kind {
-    FLO_NODE_OPEN,  /* no content yet; if it stays so, nothing matches */
+    FLO_NODE_OPEN,  /* no content yet; if none is added, nothing matches */
     FLO_NODE_BYTES, /* one byte in first..last, then next */
     FLO_NODE_FORK,  /* next or other */
     FLO_NODE_AGAIN, /* a FORK back to a repetition's beginning */

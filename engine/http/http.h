@@ -85,7 +85,7 @@ struct flo_exchange {
 };
 void flo_exchange_init(struct flo_exchange *exchange, const struct flo_peer *peer);
 /* Connects to this unix socket, or if it is "" to this port of 127.0.0.1, and
- * begins to send `out`.  peer->lost: nobody listens. */
+ * begins to send `out`. peer->lost: no server listens. */
 FLO_MUST_USE int flo_exchange_begin(struct flo_exchange *exchange, const char *socket,
                                     uint16_t port, struct flo_err *err);
 /* Returns the events to wait for with poll(). */

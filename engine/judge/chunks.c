@@ -58,7 +58,7 @@ int flo_chunks_of_ids(const struct flo_tool_model *model, const char *path,
             return flo_fail(err, FLO_E_USAGE, "%s: id %zu is no token id", path,
                             chunks->tokens_count + 1);
         }
-        if (id >= model->info->n_vocab) { /* the last id may be outside: it is only predicted */
+        if (id >= model->info->n_vocab) { /* the last id may be any, because it is only predicted */
             return flo_fail(err, FLO_E_USAGE, "%s: id %zu is %lu, the model has %u tokens", path,
                             chunks->tokens_count + 1, id, model->info->n_vocab);
         }

@@ -26,9 +26,9 @@ enum {
     TOKENS_DEFAULT = 32,
     TOKENS_MAX = 4096,         /* limit of a device, per case */
     SURE_TOKENS_MIN = 3,       /* a shorter answer without an end is no test */
-    PROMPT_BYTES_MAX = 65536,  /* what a device takes */
-    PROMPTS_MAX = 1000,        /* what a device takes */
-    FILE_BYTES_MAX = 1 << 20,  /* what a device takes */
+    PROMPT_BYTES_MAX = 65536,  /* limit of a device */
+    PROMPTS_MAX = 1000,        /* limit of a device */
+    FILE_BYTES_MAX = 1 << 20,  /* limit of a device */
     REF_BYTES_MAX = 128 << 20, /* larger models are too slow in plain C */
     PLAYS = 3,
 };
@@ -61,7 +61,7 @@ struct golden_case {
     uint32_t n_tokens;
     double gap;
     char id[64];
-    char why[160]; /* why it is left out or failed; empty: good */
+    char why[160]; /* reason for its omission or failure; empty: good */
 };
 
 struct heard {

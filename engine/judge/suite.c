@@ -125,7 +125,7 @@ static int read_member(struct flo_suite_case *one, const struct place *place,
     return 0;
 }
 
-/* Makes room for one more case. */
+/* Grows the array for one more case. */
 static int reserve(struct flo_suite *suite, const struct place *place, struct flo_err *err)
 {
     size_t n = suite->count;

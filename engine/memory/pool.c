@@ -57,7 +57,8 @@ static void pause_cpu(void)
 
 static void futex_wait(atomic_uint *word, unsigned value)
 {
-    /* EINTR and EAGAIN are harmless: the caller checks the word again. */
+    /* EINTR and EAGAIN are harmless, because the caller checks the value again.
+     * */
     (void)syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, NULL, NULL, 0);
 }
 

@@ -63,7 +63,7 @@ struct flo_input {
  * input. */
 struct flo_scratch {
     float *x;         /* [B][n_embd]: the residual stream */
-    float *y;         /* [B][n_embd]: a product's result before it is added to x */
+    float *y;         /* [B][n_embd]: a product's result before the addition to x */
     float *q;         /* [B][heads * head_size] */
     float *k;         /* [B][key heads * head_size] */
     float *v;         /* as k */

@@ -96,7 +96,7 @@ _Noreturn static void run(const struct flo_proxy *proxy, pid_t parent, const cha
     action.sa_handler = on_end;
     sigaction(SIGTERM, &action, NULL);
     prctl(PR_SET_PDEATHSIG, SIGTERM);
-    if (getppid() != parent) { /* the parent has exited: nobody would end this process */
+    if (getppid() != parent) { /* the parent has exited, so nobody would end this process */
         _exit(STATUS_UNKNOWN);
     }
     close(proxy->socket);

@@ -159,7 +159,8 @@ _Noreturn static void run(const struct flo_keeping *keeping)
     sigprocmask(SIG_SETMASK, &none, NULL);
     set_streams(keeping);
     settle(keeping);
-    prctl(PR_SET_PDEATHSIG, SIGKILL); /* changing the user would clear it */
+    prctl(PR_SET_PDEATHSIG,
+          SIGKILL); /* after the change of user, because that would clear this setting */
     if (chdir(keeping->scratch) < 0) {
         flo_fail_errno(&err, FLO_E_RUNTIME_START, "its scratch folder");
         tell(keeping, &err);
@@ -185,7 +186,7 @@ _Noreturn static void run(const struct flo_keeping *keeping)
 static void wait_ms(long ms)
 {
     const struct timespec time = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
-    nanosleep(&time, NULL); /* a signal may shorten it */
+    nanosleep(&time, NULL); /* a signal may end the sleep early */
 }
 
 /* Kills this process's children, as listed by the kernel. */
@@ -217,7 +218,7 @@ static void end_all(bool is_first)
 {
     for (int i = 0; i < 500; i++) {
         if (is_first) {
-            kill(-1, SIGKILL); /* all others in the namespace */
+            kill(-1, SIGKILL); /* all other processes of the namespace */
         } else {
             kill_children();
         }

@@ -47,7 +47,7 @@ struct flo_runtime {
     uint32_t sessions, context, threads;
     uint64_t abilities;
     bool has_network; /* uses the host's network */
-    bool has_user;    /* runs as a user of its own */
+    bool has_user;    /* runs as a separate user */
     uint32_t uid, gid;
     const char *read[FLO_RUNTIME_PATHS_MAX + 1];
     const char *devices[FLO_RUNTIME_PATHS_MAX + 1];
@@ -181,8 +181,7 @@ struct flo_runtime_process {
 FLO_MUST_USE int flo_runtime_start(const struct flo_runtime *runtime, int tree,
                                    struct flo_wire_text entry, enum flo_sandbox_mode mode,
                                    struct flo_runtime_process *process, struct flo_err *err);
-/* Reads what is in the process's pipes.  FLO_E_RUNTIME_START: it did not
- * start. */
+/* Reads the process's pipes. FLO_E_RUNTIME_START: the runtime did not start. */
 FLO_MUST_USE int flo_runtime_listen(struct flo_runtime_process *process, struct flo_err *err);
 /* Ends the process and waits until it has exited. */
 void flo_runtime_stop(struct flo_runtime_process *process, uint64_t stop_ms);

@@ -84,7 +84,7 @@ static int read_env(struct flo_runtime *runtime, struct flo_err *err)
     return 0;
 }
 
-/* As the first line of a request may have it. */
+/* Checks that the text is valid as the path in a request line. */
 static bool is_path(const char *text)
 {
     return text[0] == '/' && text[strcspn(text, " \r\n")] == '\0';

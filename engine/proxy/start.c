@@ -106,7 +106,7 @@ static int isolate(const struct flo_runtime *runtime, bool uses_port, enum flo_s
     int processes = runtime->devices[0] == NULL || can_show_processes() ? CLONE_NEWPID : 0;
 
     if (runtime->has_network) {
-        (void)(processes != 0 && enter(processes)); /* the keeper also works without it */
+        (void)(processes != 0 && enter(processes)); /* without the cgroup, the keeper still works */
         return 0;
     }
     if ((enter(CLONE_NEWNET | processes) || enter(CLONE_NEWNET)) && raise_loopback()) {
@@ -130,8 +130,8 @@ struct names {
     const struct flo_runtime_process *process;
 };
 
-/* Replaces "{word}" at `p` by its value; returns the bytes taken, 0: no such
- * word. */
+/* Replaces "{word}" at `p` by its value; returns the bytes read, or 0 for an
+ * unknown word. */
 static size_t name_at(const char *p, const struct names *names, char *out, size_t out_bytes)
 {
     static const char *const words[] = {"{tree}",    "{entry}",    "{socket}",
@@ -294,7 +294,7 @@ static bool is_entry(const char *entry)
     return entry[0] != '/' && strstr(entry, "..") == NULL;
 }
 
-/* Makes variables and arguments; they live until the process exits. */
+/* Builds variables and arguments; they are freed when the process exits. */
 static bool make_words(const struct flo_runtime *runtime, const struct names *names,
                        const char **argv, char **environment)
 {

@@ -43,8 +43,8 @@ struct quantize {
     struct flo_gguf *old_floats; /* or NULL */
     struct flo_pool *pool;
     uint32_t *types;                  /* by index of the source's tensor */
-    struct flo_fit_counters *tallies; /* by the same index */
-    uint8_t *data;                    /* room for the largest new tensor */
+    struct flo_fit_counters *tallies; /* same index as the tensors */
+    uint8_t *data;                    /* buffer for the largest new tensor */
     struct flo_fit_counters all;
     struct flo_pinned_verdict verdict; /* with `judge` */
     uint64_t bytes;

@@ -27,7 +27,7 @@ struct flo_kept {
     uint32_t next;      /* in last */
     uint32_t due_index; /* in last */
     uint32_t due;       /* tokens to write; 0: nothing */
-    bool has_news;      /* a request came since the last choice */
+    bool has_news;      /* a request arrived since the last choice */
     int32_t tokens[];   /* [FLO_KEPT_REQUESTS + 1][tokens_max] */
 };
 

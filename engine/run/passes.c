@@ -71,8 +71,8 @@ static uint32_t may_take(const struct flo_worker *worker, const struct flo_job *
                : flo_smaller(common, flo_kept_shared(worker->kept, job->tokens, job->n_prompt));
 }
 
-/* Returns how many tokens the job would keep in this session, if it drops no
- * more than the end of an answer; else 0.  Copying to another session leaves
+/* Returns how many tokens of this session the job would keep, if it drops no
+ * more than the end of an answer; else 0. Copying to another session leaves
  * this one unchanged. */
 static uint32_t continued(const struct flo_worker *worker, const struct flo_job *job,
                           const struct flo_slot *slot)

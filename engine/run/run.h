@@ -141,7 +141,7 @@ struct flo_job {
     const struct flo_adapter *adapter; /* borrowed; NULL: none */
     float adapter_scale;
     struct flo_sampling sampling;
-    struct flo_sampler_state sampled; /* state while it has no sampler */
+    struct flo_sampler_state sampled; /* sampler state while the job has no sampler */
     struct flo_answered *answered;    /* for sampling; NULL: no penalty */
     struct flo_logit_bias *biases;    /* in sampling */
     int32_t *tokens;                  /* [context + FLO_DRAFT_MAX]: prompt, answer, drafts */
@@ -156,7 +156,7 @@ struct flo_job {
     uint32_t tokens_max; /* most tokens to generate */
     uint32_t made;
     struct flo_draft draft;
-    struct flo_wire_done counts; /* as they go out at the end */
+    struct flo_wire_done counts; /* the counts in the form of DONE */
     bool has_ended;
     uint64_t made_at_us, started_at_us, first_at_us;
     uint64_t mark_cpu_us, mark_wall_us; /* time of the last token or step */
@@ -329,7 +329,7 @@ void flo_kept_give_up(struct flo_kept *kept);
 /* Waiting requests in order of arrival.  Zero-initialise; end `frames` with
  * flo_buf_deinit(). */
 struct flo_waiting {
-    struct flo_buf frames; /* frames, one after the other */
+    struct flo_buf frames; /* frames, one after another */
     size_t count;
     struct flo_waiter {
         enum flo_wire_type type; /* GENERATE or EMBED */
@@ -359,7 +359,7 @@ uint32_t flo_embed_count(const struct flo_wire_embed *in);
 /* State of one request, whose frame is still in the queue. */
 struct flo_embed {
     uint64_t started_at_us;      /* 0: not begun */
-    struct flo_wire_done counts; /* as they go out at the end */
+    struct flo_wire_done counts; /* the counts in the form of DONE */
     uint32_t n_checked;          /* inputs checked, with their tokens counted */
     uint32_t at;                 /* index of the current input or document */
     int32_t *tokens;             /* tokens of the current input */

@@ -18,10 +18,10 @@ struct flo_slot {
     struct flo_sampler *sampler;
     struct flo_job *job; /* NULL: free */
     uint64_t began;      /* order in which jobs got their sessions */
-    uint64_t used;       /* last pass that used it */
+    uint64_t used;       /* number of the last pass with this session */
     uint64_t client;     /* the client that filled the session */
     bool is_users;       /* the last job was a user's, ... */
-    bool was_continued;  /* ... and it continued the job before */
+    bool was_continued;  /* ... and that job continued the one before */
 };
 
 struct flo_worker {

@@ -1,4 +1,4 @@
-/* The command `run` of a build without it. */
+/* The command `run`, in a build without it. */
 #include "engine/commands/commands.h"
 
 const struct flo_verb flo_verb_run = {

@@ -20,7 +20,7 @@ struct chat {
     struct flo_talk_counts last;
     uint64_t context;    /* 0: not known */
     size_t asked;        /* turns, including the last question */
-    size_t dropped;      /* oldest turns left out for it */
+    size_t dropped;      /* oldest turns dropped to make the prompt fit */
     struct flo_err full; /* why */
 };
 

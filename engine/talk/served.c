@@ -14,7 +14,7 @@
 #define HEAD_BYTES_MAX 8192
 #define REQUEST_BYTES_MAX (16u << 20)
 
-/* Sockets of the agent, for others and for root:
+/* Standard sockets of the agent, for other users and for root:
  * docs/reference/local-api.md. */
 static const char *const standard[] = {"/run/flotilla/api.sock", "/var/lib/flotilla/api.sock"};
 

@@ -67,7 +67,7 @@ enum flo_talk_input_kind {
 struct flo_talk_input {
     struct flo_buf text; /* NUL at its end; valid until the next line */
     bool is_block, is_continued;
-    bool is_plain; /* the input began with """, so it is no command */
+    bool is_plain; /* the input began with """, so it is text and no command */
 };
 /* Takes a line without its end.  Escape sequences, such as those of arrow keys,
  * and control characters except tab are removed.  Bytes that are no UTF-8
@@ -134,7 +134,7 @@ void flo_talk_safe(const char *text, size_t bytes, struct flo_buf *out);
 /* Output of an answer to a person.  Zero-initialise, then set the first two
  * fields. */
 struct flo_talk_said {
-    bool is_terminal; /* make the text safe; otherwise it is unchanged */
+    bool is_terminal; /* make the text safe; otherwise the text is not changed */
     bool has_colour;  /* thoughts are dim; otherwise between marks */
     bool is_thought, skips_blanks, is_line_open;
     struct flo_buf text;  /* the answer without its thoughts, unchanged */
@@ -159,7 +159,7 @@ enum flo_talk_end {
 };
 /* Zero-initialise. */
 struct flo_talk_counts {
-    uint64_t prompt, kept; /* tokens of the prompt, and those found in the cache */
+    uint64_t prompt, kept; /* tokens of the prompt, and the number found in the cache */
     uint64_t answer;       /* tokens */
     uint64_t prompt_us, answer_us;
     enum flo_talk_end end;
@@ -170,7 +170,7 @@ struct flo_asking {
     size_t count;
     const struct flo_talk_settings *settings;
     struct flo_talk_said *said; /* receives the answer, and is written to stdout meanwhile */
-    int stop_fd;                /* readable means stop; do not read from it; -1: none */
+    int stop_fd;                /* when readable, the answer is stopped; never read; -1: none */
 };
 /* Has the person asked to stop the answer? */
 bool flo_asking_stops(const struct flo_asking *asking);
@@ -276,7 +276,8 @@ struct flo_console {
     struct flo_buf typed;
     size_t used; /* bytes of the last line */
 };
-/* Is it a terminal?  Does it support colours (NO_COLOR, TERM)? */
+/* Tells whether fd is a terminal. Next: whether the terminal supports colours
+ * (NO_COLOR, TERM). */
 bool flo_console_is_terminal(int fd);
 bool flo_console_has_colour(int fd);
 /* Opens the terminal; from here on Ctrl-C no longer ends the process. */

@@ -53,7 +53,7 @@ int32_t flo_vocab_find(const struct flo_vocab *vocab, const char *text, size_t b
 /* Does this id end an answer?  True for eos, eot and every token spelled like
  * an end (ARCHITECTURES section 5); false for ids out of range. */
 bool flo_vocab_is_end(const struct flo_vocab *vocab, int32_t id);
-/* Is it a control token (never shown as text)? */
+/* Tells whether the token is a control token (never shown as text). */
 bool flo_vocab_is_control(const struct flo_vocab *vocab, int32_t id);
 /* Appends the bytes of an id to `out`; the spelling of a control token only
  * with `with_control`.  Ids out of range append nothing. */

@@ -108,7 +108,7 @@ static int build_file(struct author_build *build, const struct flo_author_file *
         return 0;
     }
     if (build->out == NULL && source->path[0] == '\0') {
-        /* The file does not exist yet, so it has no digest. */
+        /* The file does not exist yet, so its digest is unknown. */
         build->release.file_count++;
         return 0;
     }

@@ -9,7 +9,7 @@ struct author_build {
     const struct flo_author *author;
     const char *out_dir;
     struct flo_release release;
-    struct flo_author_result *out; /* NULL: make no ways, print no progress */
+    struct flo_author_result *out; /* NULL: make no downloads, print no progress */
 };
 
 /* Fills the release, but not its document.  The caller frees its `serve`. */

@@ -230,12 +230,12 @@ static bool is_worth(const struct flo_release_file *file, const struct flo_autho
 
 /* ---- making them ---- */
 
-/* Making of one way, on a thread of its own. */
+/* Task that makes one download, on a thread of its own. */
 struct task {
     const struct author_build *build;
     int fd;             /* the file, shared */
     const char *choice; /* codec word for flo_delta_create */
-    bool is_optional;   /* skipped when it cannot be made */
+    bool is_optional;   /* skipped if it cannot be made */
     int base_fd;        /* -1: no base needed */
     uint64_t base_bytes;
     struct flo_digest base;
@@ -341,8 +341,8 @@ static uint64_t memory_available(void)
     return (uint64_t)kib << 10;
 }
 
-/* All ways in parallel, if memory has room for the indexes of all bases; else
- * one. */
+/* All downloads in parallel, if memory is enough for the indexes of all bases;
+ * else one. */
 static size_t threads_for(const struct tasks *tasks)
 {
     uint64_t bytes = 0;

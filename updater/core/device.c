@@ -85,12 +85,13 @@ static enum flo_trust_hold enrol(struct flo_device *device, const struct flo_tru
                     !flo_digest_equal(&device->order_keys, &facts->order_keys);
 
     if (memcmp(device->holder, facts->holder, sizeof(device->holder)) != 0) {
-        device->group_count = 0; /* it belonged to another identity */
+        device->group_count = 0; /* the groups belonged to another identity */
     }
     if (is_other) {
         device->epoch = 0;
         device->all_paused = false;
-        memset(device->pauses, 0, sizeof(device->pauses)); /* they are of another controller */
+        memset(device->pauses, 0,
+               sizeof(device->pauses)); /* the pauses are from another controller */
         forget_orders(device);
     }
     hold(device, facts);

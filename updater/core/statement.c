@@ -16,8 +16,8 @@
 struct held {
     uint64_t number;
     const struct flo_digest *body; /* NULL: no order has that number */
-    bool is_same;                  /* equal to the new order, as far as it is stored */
-    bool is_folded;                /* it is unknown which order has the number */
+    bool is_same;                  /* equal to the stored part of the new order */
+    bool is_folded;                /* the order with this number is unknown */
 };
 
 static enum flo_rollout_said said_by(const struct flo_order *order)

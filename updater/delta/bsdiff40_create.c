@@ -175,7 +175,7 @@ static bool find_next(const struct create *create, const struct alignment *now, 
             return true;
         }
         if (length > 0 && length == score) {
-            scan += length; /* the present alignment already explains all of it */
+            scan += length; /* the present alignment already explains all these bytes */
             counted = scan;
             score = 0;
             continue;

@@ -71,7 +71,7 @@ struct choice {
     bool is_delta; /* the best delta: the files decide whether bsdiff40 is tried */
 };
 
-/* Parses the word; false: it is unknown. */
+/* Parses the word; false: an unknown word. */
 static bool choose(const char *word, struct choice *out, struct flo_err *err)
 {
     bool is_auto = strcmp(word, "auto") == 0;

@@ -1,4 +1,4 @@
-/* Neighbours of an updater without them: they give nothing, the mirrors all. */
+/* Neighbours, in an updater without them: all bytes come from mirrors. */
 #include "updater/fetch/inside.h"
 
 int flo_neighbours_ask(struct flo_fetch *fetch, struct flo_part *part,

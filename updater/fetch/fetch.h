@@ -36,11 +36,11 @@ struct flo_neighbours {
     /* Called when a wait begins; may be NULL. */
     void (*on_wait)(void *context);
 
-    uint64_t bytes; /* result: bytes taken from them, right or wrong */
+    uint64_t bytes; /* result: bytes received from neighbours, right or wrong */
     struct flo_http *handle;
     uint64_t asked_ms;                     /* time of the first request; 0: none yet */
     uint64_t aside_ms[FLO_NEIGHBOURS_MAX]; /* time before which each is not asked */
-    bool gave[FLO_NEIGHBOURS_MAX];         /* which of them gave bytes of the current artifact */
+    bool gave[FLO_NEIGHBOURS_MAX];         /* which neighbours sent bytes of the current artifact */
 };
 
 struct flo_fetch {

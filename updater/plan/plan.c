@@ -295,7 +295,7 @@ static const char *why_full(const struct flo_plan_input *input, uint32_t file,
     return why;
 }
 
-/* Bytes stored next to the file while it is made. */
+/* Returns the bytes stored next to the file while it is being made. */
 static uint64_t aside(const struct flo_release_file *file, const struct flo_way *way)
 {
     return is_itself(file, way) ? 0 : way->bytes;

@@ -36,7 +36,7 @@ static void begin(struct flo_buf *buf, const char *event)
     flo_buf_printf(buf, "{\"event\":\"%s\"", event);
 }
 
-/* Ends the line, sends it and frees the buffer. */
+/* Terminates the line, sends it and frees the buffer. */
 static void send_line(int fd, struct flo_buf *buf)
 {
     flo_buf_text(buf, "}\n");

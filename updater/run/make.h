@@ -22,7 +22,7 @@ struct flo_make_job {
     const struct flo_way *way; /* any way except raw */
 };
 
-/* Call it before the download.  FLO_E_MEMORY. */
+/* Starts decoding; call it before the download.  FLO_E_MEMORY. */
 FLO_MUST_USE int flo_make_begin(const struct flo_make_job *job, struct flo_make **out,
                                 struct flo_err *err);
 /* Call it when the patch is complete and verified.  Gives a file with all bytes

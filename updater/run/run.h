@@ -27,7 +27,7 @@ struct flo_update_job {
     const char *key_file;
     const char *trust_file;
     const char *bundle;        /* NULL: from the network */
-    const char *variant;       /* only this one; NULL: the plan's choice */
+    const char *variant;       /* only this variant; NULL: the plan's choice */
     struct flo_digest release; /* zero: the bundle's release */
     struct flo_profile profile;
     uint64_t rate_bytes_per_s;

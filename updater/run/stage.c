@@ -151,9 +151,9 @@ static void add_present(struct stage *stage, const struct flo_digest *digest, ui
     }
 }
 
-/* Lists what is on the disk.  Removes downloads that this release does not
- * need, and counts the space of its own downloads as free.  A cached prefix of
- * the release needs no more space. */
+/* Lists the files on the disk. Removes downloads that this release does not
+ * need, and counts the space of its own downloads as free. If the release has a
+ * cached prefix, no space is needed for one. */
 static void look_at_disk(struct stage *stage)
 {
     const struct flo_release *release = &stage->verified.release;
@@ -451,7 +451,7 @@ static int get_made(struct stage *stage, const struct flo_release_file *file,
         flo_store_part_publish(stage->store, fd, &way->digest, NULL) == 0) {
         return 0;
     }
-    /* A broken patch would fail again, so it is not kept. */
+    /* A broken patch would fail again, so it is deleted. */
     if (rv == 0 || flo_error_exit(rv) == FLO_EXIT_VERIFY) {
         flo_store_part_remove(stage->store, &way->digest);
         flo_store_made_remove(stage->store, &file->digest);
@@ -594,7 +594,7 @@ static int take_from_bundle(struct stage *stage, struct flo_err *err)
     return 0;
 }
 
-/* Excludes the failed way and plans again; 0: there is another way. */
+/* Excludes the failed download and plans again; 0: another one exists. */
 static int plan_again(struct stage *stage, uint32_t step, const struct flo_err *why)
 {
     uint32_t file = stage->plan.steps[step].file;

@@ -1,4 +1,4 @@
-/* The process that serves neighbours, of a build without it. */
+/* The process that serves neighbours, in a build without it. */
 #include "base/left_out.h"
 #include "updater/share/share.h"
 

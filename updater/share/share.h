@@ -33,7 +33,7 @@ struct flo_share_job {
     uint64_t budget_bytes;     /* limit per 24 hours; 0: none */
     uint64_t used_bytes;       /* used of the budget before this process */
     uint64_t used_ms;          /* elapsed time of the present 24 hours */
-    uint64_t transfers_max;    /* at the same time */
+    uint64_t transfers_max;    /* transfers at the same time */
     uint64_t time_ms;          /* lower bound of the time */
     enum flo_sandbox_mode sandbox;
 };

@@ -100,7 +100,7 @@ void flo_store_prefixes_drop(struct flo_store *store, uint64_t bytes,
         (void)flo_store_each_name(dir_fd, look, &scan);
         flo_store_remove(dir_fd, scan.oldest, &dropped);
         if (dropped.files == before) {
-            break; /* none is left, or it cannot be removed */
+            break; /* none is left, or removing one fails */
         }
     }
     collected->files += dropped.files;

@@ -161,7 +161,7 @@ static int upgrade_model(struct flo_store *store, const char *model, struct flo_
     snprintf(name, sizeof(name), "%.64s.bin", model);
     if (flo_record_read(store, name, &OLD_SLOTS, record, &generation, &is_repaired, NULL) < 0 ||
         strncmp((const char *)record + 304, model, 64) != 0) {
-        return 0; /* damaged: the agent recovers it */
+        return 0; /* damaged: the agent will recover the record */
     }
     for (size_t i = 0; i < FLO_COUNT(found); i++) {
         FLO_TRY(find(store, record + 16 + 32 * i, &found[i], err));

@@ -117,7 +117,7 @@ static int show_text(const struct flo_envelope *envelope, struct flo_err *err)
     return 0;
 }
 
-/* Prints the document, and that it was not verified. */
+/* Prints the document, and a note that it was not verified. */
 static int inspect(void *state, struct flo_err *err)
 {
     const struct tool_line *line = state;

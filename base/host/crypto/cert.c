@@ -53,7 +53,7 @@ static EVP_PKEY *public_of(const struct flo_public_key *key)
 
 EVP_PKEY *flo_x509_private(const struct flo_key *key)
 {
-    mbedtls_pk_context pk = key->pk; /* mbedTLS 2.28 needs it non-const */
+    mbedtls_pk_context pk = key->pk; /* mbedTLS 2.28 needs a non-const pointer */
     uint8_t der[256];
     int bytes = mbedtls_pk_write_key_der(&pk, der, sizeof(der));
     const uint8_t *at = der + sizeof(der) - (bytes > 0 ? bytes : 0);

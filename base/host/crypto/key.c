@@ -244,7 +244,7 @@ static void pem_write(const uint8_t *der, size_t bytes, char *out)
 
 int flo_key_pem(const struct flo_key *key, char *out, struct flo_err *err)
 {
-    mbedtls_pk_context pk = key->pk; /* mbedTLS 2.28 needs it non-const */
+    mbedtls_pk_context pk = key->pk; /* mbedTLS 2.28 needs a non-const pointer */
     uint8_t der[DER_BYTES_MAX];
     int bytes = mbedtls_pk_write_key_der(&pk, der, sizeof(der));
 

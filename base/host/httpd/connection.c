@@ -148,7 +148,7 @@ static void connection_free(struct httpd_connection *connection)
     SSL *ssl = bufferevent_openssl_get_ssl(connection->bev);
     if (ssl != NULL && SSL_is_init_finished(ssl)) {
         SSL_set_shutdown(ssl, SSL_RECEIVED_SHUTDOWN);
-        SSL_shutdown(ssl); /* best effort: without it the end looks truncated */
+        SSL_shutdown(ssl); /* best effort: without it the connection's end looks truncated */
     }
     bufferevent_free(connection->bev);
     free(connection);
@@ -278,7 +278,7 @@ static void route_request(struct httpd_connection *connection)
             return;
         }
         if (request->is_answered) {
-            return; /* e.g. the file exists already; on_kick goes on */
+            return; /* e.g. the file already exists; on_kick continues */
         }
     }
     connection->state = HTTPD_BODY;

@@ -44,7 +44,7 @@ enum httpd_state {
     HTTPD_BODY,    /* reading a body */
     HTTPD_HANDLER, /* the handler owes an answer, or the rest of one */
     HTTPD_FLUSH,   /* answered; output is still being sent */
-    HTTPD_LINGER,  /* answered in full; input that still comes is read and dropped */
+    HTTPD_LINGER,  /* fully answered; further input is read and dropped */
 };
 
 struct httpd_connection {

@@ -220,7 +220,7 @@ static void say_bye(struct flo_mqtt *mqtt, const char *bye)
     if (bye != NULL && mqtt->options.will_topic != NULL) {
         int rv =
             flo_mqtt_publish(mqtt, mqtt->options.will_topic, bye, strlen(bye), 1, true, 0, 0, NULL);
-        (void)rv; /* on failure the last will says nearly the same */
+        (void)rv; /* on failure the last will has nearly the same content */
     }
     disconnect.timeout = CLOSE_WAIT_MS / 2;
     disconnect.context = mqtt;

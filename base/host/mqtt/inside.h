@@ -21,7 +21,7 @@ struct flo_mqtt {
     bool is_connected;
     bool is_connecting;
     bool is_leaving;      /* disconnecting, to reconnect */
-    uint64_t leave_by_ms; /* deadline to disconnect; 0: paho has been told */
+    uint64_t leave_by_ms; /* deadline for the disconnect; 0: paho was already called */
     uint64_t connected_at_ms;
     uint64_t spread_ms; /* time over which all clients reconnect; 0: not set */
     uint32_t attempts;  /* failed or short connections in a row */

@@ -24,7 +24,7 @@ struct flo_config {
     struct value *values; /* [count] */
     size_t count;
     struct flo_yaml *yaml; /* NULL: the values come from a map in another file */
-    char name[200];        /* ... and this is the map's path there */
+    char name[200];        /* ... and the map's path there */
     json_t *no_object;
     json_t *no_array;
 };

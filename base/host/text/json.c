@@ -414,7 +414,7 @@ int flo_json_check_critical(const json_t *json, struct flo_err *err)
         }
         return 0;
     }
-    /* jansson's iteration needs it non-const */
+    /* jansson's iteration needs a non-const pointer */
     json_object_foreach((json_t *)(uintptr_t)json, key, value)
     {
         if (strncmp(key, "crit_", 5) == 0) {

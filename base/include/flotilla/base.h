@@ -360,7 +360,7 @@ uint64_t flo_disk_free(const char *path);
 uint64_t flo_fd_disk_free(int fd); /* for the file system of an open file */
 /* Free bytes on a disk that caches must leave to all other files. */
 #define FLO_DISK_SPARE_BYTES (32u << 20)
-/* "/dir/name" into `out`; false when it does not fit. */
+/* Joins "/dir/name" into `out`; false when it does not fit. */
 bool flo_path_join(char *out, size_t out_bytes, const char *dir, const char *name);
 
 /* ---- a cache of packed weights ---- */

@@ -101,7 +101,7 @@ static void start_value(struct flo_arguments *a, size_t key_bytes)
                                              : FLO_FIELD_VALUE;
 }
 
-/* Writes what comes before the next field's key in JSON: a brace or a comma. */
+/* Writes the JSON before the next field's key: a brace or a comma. */
 static size_t lead(const struct flo_arguments *a, char *out)
 {
     const struct flo_form_text *between = &a->form->separator;
@@ -153,7 +153,7 @@ static enum flo_arguments_event key(struct flo_arguments *a)
     return a->held_count > FLO_ARGUMENT_KEY_MAX ? FLO_ARGUMENTS_BAD : FLO_ARGUMENTS_MORE;
 }
 
-/* Writes Python's True, False and None as JSON's words. */
+/* Writes Python's True, False and None as JSON literals. */
 static void put_word(struct flo_arguments *a)
 {
     static const char *const words[][2] = {{"True", "true"}, {"False", "false"}, {"None", "null"}};
@@ -185,8 +185,8 @@ static void put_value(struct flo_arguments *a, char byte)
     flo_buf_add(&a->out, &byte, a->has_control ? 0 : 1);
 }
 
-/* Is the text `null` or its beginning?  If all of it is, it is reported as
- * null. */
+/* Checks whether the text is `null` or its beginning. A complete `null` is
+ * reported as null. */
 static bool is_null(struct flo_arguments *a, size_t certain, bool is_whole)
 {
     const char *word = a->form->is_python ? "None" : "null";

@@ -53,7 +53,7 @@ static struct part behind(struct part in, struct part what)
     return between(what, end);
 }
 
-/* Finds the last match: the list of tools comes before the calls and may hold
+/* Finds the last match, because the list of tools before the calls may contain
  * the same text. */
 static struct part find_last(struct part in, const char *text)
 {
@@ -566,9 +566,10 @@ static bool set_heads(const struct flo_derivation *d, struct flo_call_form *form
            form->thought_open.bytes > form->channel.bytes + form->body.bytes;
 }
 
-/* Sets how a channel form writes calls.  Templates write the channel's name
- * after the tool's; such models themselves write it before.  Both are accepted.
- * No template writes <|constrain|>, so it is added if the vocabulary has it. */
+/* Sets how a channel form writes calls. Templates write the channel's name
+ * after the tool's; the models themselves write it before. Both are accepted.
+ * No template writes <|constrain|>, so it is added if the vocabulary has this
+ * token. */
 static bool set_channel_call(const struct flo_derivation *d, struct flo_call_form *form,
                              struct part open, struct part mid)
 {

@@ -23,8 +23,8 @@ struct flo_derivation {
     size_t source_bytes;
 };
 
-/* Derives the form.  If none is found, sets form->is_told: the caller describes
- * the tools in words (told.h). */
+/* Derives the form. If the template has none, sets form->is_told: the caller
+ * describes the tools in words (told.h). */
 void flo_calls_derive(const struct flo_derivation *derivation, struct flo_call_form *form);
 
 #endif

@@ -242,8 +242,8 @@ static void inside(struct flo_call_reader *r, char byte)
     }
 }
 
-/* Begins a call.  If no mark of its own begins it, or a channel's head does,
- * the bytes read so far are read again as the call. */
+/* Begins a call. If the call has no start mark, or a channel's head is its
+ * mark, the bytes read so far are read again as the call. */
 static void begin_call(struct flo_call_reader *r)
 {
     const struct flo_form_text *channel = &r->form->channel;

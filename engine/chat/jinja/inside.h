@@ -129,7 +129,7 @@ struct jinja_node {
     struct jinja_text text;
     int64_t number;
     struct jinja_node *a, *b, *c, *d;
-    struct jinja_node *args; /* first argument; `next` links them */
+    struct jinja_node *args; /* first argument; `next` links the arguments */
     struct jinja_node *next;
 };
 
@@ -179,7 +179,7 @@ struct jinja_value {
 enum jinja_list_kind {
     LIST_PLAIN,
     LIST_TUPLE,
-    LIST_VIEW,   /* keys, items, a range: Python prints them differently */
+    LIST_VIEW,   /* keys, items, a range: Python prints these differently */
     LIST_STREAM, /* a generator; always true */
 };
 
@@ -296,8 +296,8 @@ struct jinja_builder {
 };
 struct jinja_builder flo_jinja_builder(struct jinja_run *run);
 void flo_jinja_build(struct jinja_builder *builder, struct jinja_text part);
-/* Adds a text that the engine wrote; is_said marks it as a message's if it
- * describes one. */
+/* Adds a text that the engine wrote; is_said treats it as a message's text if
+ * it describes a message. */
 void flo_jinja_build_word(struct jinja_builder *builder, const char *word, bool is_said);
 struct jinja_value flo_jinja_built(struct jinja_builder *builder);
 

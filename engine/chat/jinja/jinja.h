@@ -25,7 +25,7 @@ struct flo_jinja_input {
      * JSON object, the template sees that object. */
     const struct flo_engine_message *messages;
     size_t count;
-    const char *bos, *eos;                    /* texts of those tokens; "": none */
+    const char *bos, *eos;                    /* texts of the two tokens; "": none */
     const struct flo_engine_setting *setting; /* NULL: default settings */
     const char *documents;                    /* a JSON list; NULL: none */
     size_t documents_bytes;

@@ -165,7 +165,7 @@ static size_t put_utf8(char *out, uint32_t code)
     return 3;
 }
 
-/* Decodes one escape; returns the position after it. */
+/* Decodes one escape; returns the position after the escape. */
 static const char *unescape(struct lexer *lexer, const char *at, char *out, size_t *bytes)
 {
     static const char letters[] = "ntr\\'\"abfv";

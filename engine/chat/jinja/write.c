@@ -240,7 +240,7 @@ struct form {
     bool is_ascii, sorts_keys;
 };
 
-/* Writes \uXXXX, or two of them for a surrogate pair. */
+/* Writes \uXXXX, or two escapes for a surrogate pair. */
 static void escape_code(char out[16], uint32_t code)
 {
     if (code >= 0x10000) {

@@ -229,7 +229,7 @@ static void put_next(struct flo_schema *s, const struct calls *calls, uint32_t c
     flo_program_repeat(s->program, rule, 0, FLO_CALLS_MAX - 1);
 }
 
-/* Appends an answer without calls; like a tool, it is an item of its own. */
+/* Appends an answer without calls as an alternative, like a tool. */
 static void put_answer(struct flo_schema *s, const struct flo_tree_node *schema)
 {
     struct flo_schema_item *item = &s->items[s->count];
@@ -337,7 +337,7 @@ int flo_calls_compile(const struct flo_tools *tools, const struct flo_call_form 
         return flo_fail(err, FLO_E_INFER_PARAM, "tool_choice names none of the %u tools",
                         tools->count);
     }
-    /* Python words, channels or marks would write such an answer
+    /* Forms with Python words, channels or marks would write such an answer
      * differently. */
     if (tools->answer != NULL &&
         (form->is_python || flo_form_has_channels(form) || flo_form_is_marked(form))) {

@@ -212,8 +212,9 @@ static uint32_t one_more(const struct counted *t, uint32_t count)
     return count < t->cap ? count + 1 : t->o->most == UINT32_MAX ? t->cap : FLO_NOWHERE;
 }
 
-/* Can an object with `count` members before the next one still be completed?
- * Two other members may have the same name, so only one of them counts. */
+/* Tells whether an object with `count` members before the next one can still be
+ * completed. Two other members may have the same name, so only one of them
+ * counts. */
 static bool may_be(const struct counted *t, uint32_t count, size_t left, size_t required)
 {
     return count != FLO_NOWHERE && count + left + (t->o->has_extra ? 1 : 0) >= t->o->least &&

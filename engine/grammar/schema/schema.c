@@ -15,7 +15,7 @@
 
 enum {
     NODES_MORE = 32768,     /* extra nodes for merging */
-    ALTERNATIVES_MAX = 256, /* each is compared with all others */
+    ALTERNATIVES_MAX = 256, /* each alternative is compared with all others */
 };
 
 /* Rules that all schemas share; any JSON value may contain line ends. */

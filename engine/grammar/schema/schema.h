@@ -119,8 +119,8 @@ bool flo_schema_value_is(const struct flo_tree_node *value, int types);
  * unknown. */
 bool flo_schema_differ(struct flo_schema *s, const struct flo_tree_node *x,
                        const struct flo_tree_node *y);
-/* Appends an array of `least` to `most` distinct values out of those that
- * `items` lists.  false: it lists none. */
+/* Appends an array of `least` to `most` distinct values of the list `items`.
+ * false: `items` is no such list. */
 bool flo_schema_distinct(struct flo_schema *s, const struct flo_tree_node *items, uint32_t least,
                          uint32_t most);
 /* Is the schema `false`, which no value fits? */
@@ -142,7 +142,7 @@ void flo_schema_value(struct flo_schema *s, const struct flo_tree_node *schema,
 /* How an object is written: in JSON, or as fields of a call. */
 struct flo_object_words {
     const char *open, *close;
-    /* Append a member, and what separates it from one before. */
+    /* Append a member, and the separator from the previous one. */
     void (*member)(struct flo_schema *s, const struct flo_object_words *words,
                    const struct flo_tree_node *schema, const char *name, size_t bytes);
     void (*between)(struct flo_schema *s, const struct flo_object_words *words);

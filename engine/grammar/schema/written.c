@@ -27,8 +27,8 @@ static void put_other(struct flo_program *p, const bool *is_used, uint32_t to)
     flo_program_join(p, to);
 }
 
-/* Returns how many bytes of the mark are matched when `byte` comes after `have`
- * of them. */
+/* Returns how many bytes of the mark are matched after `byte`, if `have` bytes
+ * were matched before. */
 static uint32_t overlap(const struct flo_form_text *mark, uint32_t have, char byte)
 {
     char text[FLO_FORM_TEXT_MAX + 1];

@@ -18,9 +18,9 @@ struct flo_adapter;
 
 struct flo_adapter_info {
     char name[64];    /* general.name, or empty */
-    uint32_t tensors; /* tensors of the base model that it changes */
+    uint32_t tensors; /* number of the base model's tensors that the adapter changes */
     uint32_t rank;    /* the largest */
-    uint64_t bytes;   /* memory while it is open, as f32 */
+    uint64_t bytes;   /* memory of the open adapter, as f32 */
 };
 
 /* Reads the head of an adapter's file and gives the bytes to reserve in the

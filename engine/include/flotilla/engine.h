@@ -144,7 +144,7 @@ struct flo_engine_info {
     uint64_t request_bytes;
     uint64_t load_us; /* from open until ready */
     bool has_vocabulary;
-    uint32_t labels;      /* outputs of the ranking head; 0: it has none */
+    uint32_t labels;      /* outputs of the ranking head; 0: no ranking head */
     bool only_ranks;      /* has a ranking head and cannot generate text */
     bool is_packed;       /* weights come from the packed file */
     char packed_why[128]; /* why the packed file next to the model is unused */

@@ -34,7 +34,7 @@
 #define FLO_WIRE_LOGPROBS_MAX 20
 #define FLO_WIRE_REPEAT_LAST_MAX 256
 #define FLO_WIRE_BIASES_MAX 1024
-#define FLO_WIRE_ADAPTERS_MAX 8 /* loaded at the same time */
+#define FLO_WIRE_ADAPTERS_MAX 8 /* largest number of adapters loaded at the same time */
 #define FLO_WIRE_STOP_BYTES_MAX 256
 #define FLO_WIRE_IMAGES_MAX 16           /* in one conversation */
 #define FLO_WIRE_AUDIO_BYTES_MAX 1000000 /* 31 s of 16-bit mono at 16 kHz */
@@ -128,7 +128,7 @@ struct flo_wire_open {
 FLO_MUST_USE int flo_wire_template_read(const char *value, char **text, struct flo_err *err);
 
 enum flo_wire_priority {
-    FLO_WIRE_USER = 0,  /* a user is waiting: before all others */
+    FLO_WIRE_USER = 0,  /* a user's request: first */
     FLO_WIRE_PROBE = 1, /* may wait; computed alone, so that its timings are clean */
     FLO_WIRE_BATCH = 2, /* may wait */
 };

@@ -56,7 +56,7 @@ struct flo_tool_rules {
     size_t tools_bytes;
     const char *name;  /* the tool that must be called; */
     size_t name_bytes; /* 0: any tool */
-    bool is_required;  /* a call must come, with only a thought before it */
+    bool is_required;  /* a call is required; only a thought may precede it */
     bool is_one;       /* at most one call */
     bool in_thought;   /* the prompt ends inside a thought */
     /* A JSON Schema that the answer must match if it makes no call.  Then only

@@ -60,9 +60,9 @@ enum flo_scales_kind {
     FLO_SCALES_HALF, /* f16 per 32 columns */
     FLO_SCALES_PAIR, /* f16 scale and f16 offset per 32 columns */
     FLO_SCALES_BYTE, /* f16 per 256 columns times a byte per 32 */
-    FLO_SCALES_K4,   /* the same, and a minimum likewise */
+    FLO_SCALES_K4,   /* the same, with a minimum in the same form */
     FLO_SCALES_16,   /* f16 per 256 columns times a byte per 16 */
-    FLO_SCALES_K2,   /* the same, and a minimum likewise */
+    FLO_SCALES_K2,   /* the same, with a minimum in the same form */
 };
 
 FLO_INLINE bool flo_has_minima(const enum flo_scales_kind kind)

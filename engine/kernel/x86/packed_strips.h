@@ -170,7 +170,7 @@ struct strip {
     size_t part;            /* first row within the strip */
     size_t ahead;           /* prefetch distance in bytes; 0: no prefetch */
     const uint8_t *end;     /* end of this strip, followed by ... */
-    size_t skip;            /* ... this many bytes of strips read at the same time: skip them */
+    size_t skip; /* ... skip this many bytes, which belong to the strips read at the same time */
     struct flo_strip at;
 };
 

@@ -20,7 +20,7 @@
 
 /* ---- room ---- */
 
-/* Takes floats from the arena; without memory it only counts. */
+/* Takes floats from the arena; without memory it only counts their size. */
 static void *take_floats(struct flo_arena *arena, uint64_t count)
 {
     return flo_arena_take(arena, count, sizeof(float));

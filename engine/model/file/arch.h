@@ -37,7 +37,7 @@ enum flo_dim {
 
 /* Whether a family has a tensor. */
 enum flo_need {
-    FLO_NO_TENSOR = '.', /* the family has none */
+    FLO_NO_TENSOR = '.', /* the family has no such tensor */
     FLO_NEEDED = 'n',
     FLO_OPTIONAL = 'o',
     FLO_UNLESS_FUSED = 'f', /* needed unless attn_qkv replaces it */
@@ -74,10 +74,10 @@ struct flo_arch {
     /* Layer i is local (attends to a window) if i % period < period - 1; 0: the
      * family has no windows. */
     uint32_t window_period;
-    uint32_t window;          /* used if the file has none; 0: none */
-    float local_rope_base;    /* base of local layers; 0: the same as others */
+    uint32_t window;          /* used if the file has no window; 0: none */
+    float local_rope_base;    /* base of local layers; 0: that of the other layers */
     bool is_local_rope_plain; /* local layers ignore rope scaling */
-    float attention_cap;      /* cap of scores, if the file has none */
+    float attention_cap;      /* cap of attention scores, if the file has none */
     bool has_output_cap;
     float output_cap; /* cap of logits, if the file has none; 0: none */
     /* With this many layers (the family's 27B model) queries are scaled by the

@@ -18,7 +18,7 @@
  * n_rope), changed by the scaling (model/pass/rope.c). */
 struct flo_rope {
     float base;
-    float factor;                   /* positions are divided by it; 1: no scaling */
+    float factor;                   /* divisor of positions; 1: no scaling */
     float local_base, local_factor; /* of local layers */
     bool is_yarn;                   /* YaRN: fast pairs keep their angle */
     float beta_fast, beta_slow;     /* turns in original_context */

@@ -124,7 +124,7 @@ int flo_packed_embedding(const struct flo_engine *e, int32_t token, uint8_t *roo
     } else if ((rv = flo_mapped_fetch(*row, m->row_bytes, err)) == 0) {
         memcpy(room, *row, m->row_bytes);
         *row = room;
-        if (e->weights.output.data != m->data) { /* no more of it is read */
+        if (e->weights.output.data != m->data) { /* the other pages of the model are not needed */
             flo_gguf_drop_pages(e->gguf);
         }
     }

@@ -91,7 +91,7 @@ static int bind_matrix(struct binding *b, const struct flo_gguf_tensor *tensor,
     return 0;
 }
 
-/* Copies a vector behind the ones before it. */
+/* Copies a vector into the arena, after the previous ones. */
 static int bind_vector(struct binding *b, const struct flo_gguf_tensor *tensor, const float **out)
 {
     if (tensor->type != FLO_QUANT_F32) {
@@ -254,7 +254,8 @@ static bool is_known(const struct binding *b, const char *name)
     uint32_t index;
     char prefix[16];
 
-    /* Exactly as bind_layer() writes it: 01 is no layer. */
+    /* Accepts only the form that bind_layer() writes: "01" is no layer number.
+     * */
     if (sscanf(name, "blk.%3u.", &index) == 1 && index < b->hparams->n_layer) {
         size_t bytes = layer_prefix(index, prefix);
 

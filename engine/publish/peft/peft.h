@@ -19,7 +19,7 @@ struct flo_peft_config {
 FLO_MUST_USE int flo_peft_config_read(char *text, size_t bytes, struct flo_peft_config *out,
                                       struct flo_err *err);
 
-/* A tensor as the GGUF will have it. */
+/* A tensor in the form that the GGUF file will have. */
 struct flo_peft_tensor {
     struct flo_gguf_tensor head; /* offset and bytes are not set */
     /* Rows of a head, if its rows are reordered from two halves to pairs; else

@@ -45,7 +45,7 @@ struct flo_vocab {
     /* For BPE: the list of merges, by rank.  For each token, the rank of the
      * first merge that makes it; FLO_RANK_NONE ends a chain. */
     uint16_t *merge_left_bytes; /* [merge_count]: bytes of the left half */
-    uint32_t *merge_next;       /* [merge_count]: next merge that makes the same token */
+    uint32_t *merge_next;       /* [merge_count]: next merge with the same result */
     uint32_t *first_rank;       /* [count] */
     uint32_t merge_count;
     int32_t byte_ids[256];    /* SPM: token of each byte, or -1 */

@@ -241,10 +241,10 @@ size_t flo_tensor_group_end(const struct tensor_plan *plan, size_t first)
     return end > first ? end : first + 1;
 }
 
-/* Result of one way to code a group. */
+/* Result of one method of coding a group. */
 struct coding {
     bool is_followed;
-    size_t bytes; /* size of the payload; 0: it saves too little */
+    size_t bytes; /* size of the payload; 0: the saving is too small */
 };
 
 static void code_parts(struct tensor_desk *desk, size_t first, size_t end, struct coding *coding)

@@ -177,7 +177,7 @@ static int64_t likeness(const struct delta_input *input, uint64_t new_at, uint64
 enum use {
     USE_NONE,
     USE_COPY, /* copied as a part of its own */
-    USE_PLACE /* the bytes after it are similar too: move the place there */
+    USE_PLACE /* the bytes after it are similar too: move the position there */
 };
 
 /* Returns whether the plan has used its index budget for this much of the new

@@ -79,7 +79,7 @@ static int check_files(const struct apply *apply, struct flo_err *err)
     apply->sink->named = head->new_digest;
     apply->sink->has_named = true;
     FLO_TRY(flo_delta_file_bytes(job->base_fd, "base", &base_bytes, err));
-    if (job->base_digest != NULL) { /* the caller has verified that the base has it */
+    if (job->base_digest != NULL) { /* the caller has verified the base against this digest */
         found = *job->base_digest;
     } else {
         FLO_TRY(flo_sha256_fd(job->base_fd, &found, NULL, err));

@@ -29,7 +29,7 @@
 enum tensor_op {
     TENSOR_COPY,     /* copy of old bytes, of any length */
     TENSOR_ZERO,     /* zeros, any count */
-    TENSOR_PLAIN,    /* the payload as it is */
+    TENSOR_PLAIN,    /* the payload is the new bytes themselves */
     TENSOR_PACKED,   /* a zstd frame with the old bytes as prefix */
     TENSOR_TYPED,    /* tensor values; begins a payload and resets the model */
     TENSOR_MORE,     /* tensor values; continues payload and model */

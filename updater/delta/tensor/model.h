@@ -45,7 +45,7 @@ void flo_tensor_model_reset(struct tensor_model *model);
 
 /* Returns whether row directions can be used for the part. */
 bool flo_tensor_part_can_follow(const struct tensor_part *part);
-/* Returns whether row directions have paid off since the reset.  They cost a
+/* Returns whether row directions have been useful since the reset. They cost a
  * device time, so they must predict a tenth of the changes. */
 bool flo_tensor_follows_well(const struct tensor_model *model);
 

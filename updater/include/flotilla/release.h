@@ -100,9 +100,9 @@ unsigned flo_trust_role(const char *word);
 /* How a statement relates to the one in use. */
 enum flo_trust_standing {
     FLO_TRUST_NEXT,  /* its successor: number plus one */
-    FLO_TRUST_SAME,  /* the same statement again */
+    FLO_TRUST_SAME,  /* the statement that is already trusted */
     FLO_TRUST_OLDER, /* older statements, which brokers may still have */
-    FLO_TRUST_GAP,   /* statements between them are missing */
+    FLO_TRUST_GAP,   /* statements in between are missing */
 };
 /* Checks a new statement against the one in use.  Pure.  NEXT needs enough
  * signatures by root keys of `held`, and enough by the statement's own root
@@ -565,7 +565,7 @@ struct flo_plan_input {
     /* If not NULL, only artifacts of this list can be fetched (a bundle). */
     const struct flo_digest *offered;
     size_t offered_count;
-    const char *variant; /* only this one; NULL: the first that fits */
+    const char *variant; /* only this variant; NULL: the first that fits */
 };
 struct flo_plan {
     uint32_t variant;
@@ -583,7 +583,7 @@ struct flo_plan {
         bool is_present;
     } steps[FLO_RELEASE_FILES_MAX];
     char reason[96];  /* "smallest way", "no room for a smaller way" */
-    char chosen[192]; /* why this variant was chosen over those before it */
+    char chosen[192]; /* why the earlier variants were not chosen */
 };
 /* Chooses the first variant that fits by arch, engine, runtime, accelerators,
  * memory, speed and disk; publishers list the best one first.  A device without

@@ -189,7 +189,7 @@ bool flo_slots_allow_here(struct flo_slots *slots, const struct flo_device *devi
 /* `number`: of the release; 0: unknown. */
 bool flo_slots_is_denied(const struct flo_slots *slots, const struct flo_digest *release,
                          uint64_t number);
-/* Why a release is blocked; FLO_DENIAL_ALLOWED: it is not. */
+/* Returns why a release is blocked; FLO_DENIAL_ALLOWED: not blocked. */
 enum flo_denial_cause flo_slots_denial(const struct flo_slots *slots,
                                        const struct flo_digest *release, uint64_t number);
 
@@ -232,13 +232,13 @@ struct flo_device {
     struct flo_subject freeze, freeze_emergency, config, report;
     uint64_t trust_number;
     struct flo_digest trust_document;
-    uint64_t pauses_folded;       /* sequence numbers up to it, of rollouts that are not listed */
-    uint64_t models_folded;       /* sequence numbers up to it, of models without a record */
+    uint64_t pauses_folded; /* orders up to this number apply to rollouts that are not listed */
+    uint64_t models_folded; /* orders up to this number apply to models without a record */
     struct flo_digest order_keys; /* flo_trust_order_keys; zero: unknown */
     uint8_t holder[16];           /* flo_device_holder() of the enrolment; zero: none */
     struct flo_pause pauses[FLO_PAUSES_MAX];
     struct flo_subject stated_groups;
-    uint32_t group_count; /* 0: no order set groups; those of the enrolment hold */
+    uint32_t group_count; /* 0: no order set groups; the enrolment's groups apply */
     char groups[FLO_GROUPS_MAX][FLO_NAME_MAX + 1];
     bool is_repaired; /* see flo_slots */
 };
@@ -249,14 +249,14 @@ struct flo_trust_facts {
     struct flo_digest document;   /* flo_trust_digest */
     struct flo_digest order_keys; /* flo_trust_order_keys */
     uint32_t epoch;
-    bool has_emergency; /* one of them is an emergency key */
+    bool has_emergency; /* one of the keys is an emergency key */
     uint8_t holder[16]; /* flo_device_holder */
 };
 void flo_trust_facts(const struct flo_trust *trust, const char *device,
                      struct flo_trust_facts *out);
 enum flo_trust_hold {
     FLO_TRUST_HELD,  /* the record names this statement already */
-    FLO_TRUST_TAKEN, /* the record names it from now on: write the record */
+    FLO_TRUST_TAKEN, /* accepted: the record must be written with its number */
     /* The record names a newer statement than the file, or another one with the
      * same number: do not act on the file. */
     FLO_TRUST_BEHIND
@@ -510,7 +510,7 @@ struct flo_link {
     struct flo_digest release; /* target of the link; zero: something else */
     bool has_mark;
     char runtime[32];         /* runtime whose hook runs when the link changes */
-    struct flo_digest hooked; /* release for which the hook has run; zero: it must run */
+    struct flo_digest hooked; /* release whose hook has run; zero: the hook must run */
 };
 /* FLO_E_IO_OPEN; a missing link is no error. */
 FLO_MUST_USE int flo_store_link_get(struct flo_store *store, const char *model,

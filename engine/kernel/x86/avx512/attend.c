@@ -32,7 +32,7 @@ struct rows {
     _Alignas(64) float weights[R_MAX][TILE_MAX]; /* exp(score - largest) */
 };
 
-/* Values that are the same for all positions. */
+/* Values that are common to all positions. */
 struct cache {
     size_t block_bytes;
     size_t scales_at; /* in a block */
