@@ -13,6 +13,7 @@
 void flo_rollout_do(struct flo_rollout_actions *actions, struct flo_rollout_action action)
 {
     assert(actions->count < FLO_ROLLOUT_ACTIONS_MAX);
+    assert(action.kind <= FLO_ROLLOUT_DO_VERDICT);
     actions->items[actions->count++] = action;
 }
 
@@ -60,6 +61,9 @@ void flo_rollout_order(struct flo_rollout_actions *actions, enum flo_order_op op
                                         .bucket_to = to,
                                         .states = states,
                                         .member = SIZE_MAX};
+
+    assert(from <= to && to <= FLO_BUCKETS);
+    assert(op < FLO_ORDER_COUNT && phase < FLO_ROLLOUT_PHASES_MAX);
     flo_rollout_do(actions, action);
     action.kind = FLO_ROLLOUT_DO_DESIRED;
     flo_rollout_do(actions, action);
@@ -68,6 +72,7 @@ void flo_rollout_order(struct flo_rollout_actions *actions, enum flo_order_op op
 void flo_rollout_state_set(struct flo_rollout *rollout, enum flo_rollout_state state,
                            uint64_t now_ms, struct flo_rollout_actions *actions)
 {
+    assert(state < FLO_ROLLOUT_STATE_COUNT);
     rollout->state = state;
     rollout->since_at_ms = now_ms;
     flo_rollout_do(actions,
@@ -86,6 +91,7 @@ bool flo_rollout_action_names(const struct flo_rollout *rollout,
 {
     const struct flo_rollout_member *m = &rollout->members[member];
 
+    assert(member < rollout->member_count && m->state < FLO_EXECUTION_COUNT);
     if (action->member != SIZE_MAX) {
         return action->member == member;
     }
@@ -116,6 +122,7 @@ uint32_t flo_rollout_touched(const struct flo_rollout *rollout)
 {
     uint32_t to = 0;
 
+    assert(rollout->phase_count <= FLO_ROLLOUT_PHASES_MAX);
     for (uint32_t i = 0; i < rollout->phase_count; i++) {
         if (rollout->phases[i].state != FLO_PHASE_WAITING) {
             to = rollout->phases[i].bucket_to;
@@ -138,6 +145,7 @@ bool flo_rollout_has_begun(const struct flo_rollout *rollout, size_t index)
 {
     uint8_t phase = rollout->members[index].phase;
 
+    assert(index < rollout->member_count);
     return phase < rollout->phase_count && rollout->phases[phase].state != FLO_PHASE_WAITING;
 }
 

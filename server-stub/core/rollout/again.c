@@ -1,5 +1,7 @@
 /* Again: sends orders again that devices did not take up, after a pause and
  * when a slice goes on. */
+#include <assert.h>
+
 #include "server-stub/core/rollout/parts.h"
 #include "server-stub/core/rollout/rollout.h"
 
@@ -17,6 +19,7 @@ static void resume_each(const struct flo_rollout *rollout, uint32_t phase,
                                             .member = SIZE_MAX};
     bool is_any = false;
 
+    assert(phase < rollout->phase_count);
     for (size_t i = 0; i < rollout->member_count && !is_any; i++) {
         is_any = flo_rollout_action_names(rollout, &each, i);
     }
@@ -32,6 +35,7 @@ void flo_rollout_order_again(struct flo_rollout *rollout, uint64_t now_ms,
 {
     uint64_t until_ms;
 
+    assert(rollout->phase < rollout->phase_count);
     for (size_t i = 0; i < rollout->member_count; i++) {
         struct flo_rollout_member *member = &rollout->members[i];
         struct flo_rollout_phase *phase = flo_rollout_phase_of(rollout, member);

@@ -12,6 +12,7 @@ static uint32_t members_behind(const struct flo_rollout *rollout, uint32_t phase
 {
     uint32_t behind = 0;
 
+    assert(phase < rollout->phase_count);
     for (uint32_t i = phase + 1; i < rollout->phase_count; i++) {
         behind += rollout->phases[i].members - rollout->phases[i].counts[FLO_EXECUTION_REMOVED] -
                   rollout->phases[i].counts[FLO_EXECUTION_SUPERSEDED];
@@ -60,6 +61,7 @@ bool flo_rollout_has_controls(const struct flo_rollout *rollout)
 
 enum flo_member_way flo_rollout_member_way(const struct flo_rollout_member *member)
 {
+    assert(member->state < FLO_EXECUTION_COUNT);
     switch ((enum flo_execution)member->state) {
     case FLO_EXECUTION_QUEUED:
     case FLO_EXECUTION_NOTIFIED:
@@ -118,6 +120,7 @@ bool flo_rollout_sees(const struct flo_rollout *rollout, uint32_t phase,
     struct flo_analysis_sight one;
     bool has_one = false;
 
+    assert(phase < rollout->phase_count);
     for (uint32_t i = 0; i <= phase; i++) {
         crowds[i] = (struct flo_analysis_crowd){.updated = rollout->phases[i].members,
                                                 .controls = members_behind(rollout, i)};
@@ -158,12 +161,14 @@ bool flo_rollout_next_look(const struct flo_rollout *rollout, uint32_t *look, ui
 
 void flo_rollout_analysis_text(const struct flo_rollout *rollout, uint32_t rule, char *out)
 {
+    assert(rule < rollout->analysis.rules.count);
     flo_analysis_say(&rollout->analysis, rule, rollout->phase, rollout->segment_count, out);
 }
 
 void flo_rollout_analysis_because(const struct flo_rollout *rollout, uint32_t rule, bool is_awaited,
                                   char *out)
 {
+    assert(rule < rollout->analysis.rules.count);
     flo_analysis_because(&rollout->analysis, rule, rollout->phase, rollout->segment_count,
                          is_awaited, out);
 }
@@ -176,6 +181,7 @@ static void tell_slices(const struct flo_analysis_slices *slices,
 {
     char text[FLO_ANALYSIS_TEXT];
 
+    assert(slices->count <= FLO_ANALYSIS_SLICES_MAX);
     for (uint32_t i = 0; i < slices->count; i++) {
         if (!slices->rows[i].is_culprit) {
             flo_analysis_slice_text(&slices->rows[i], FLO_END_TOLD, text);
@@ -196,6 +202,7 @@ static void tell_changes(const struct flo_rollout *rollout,
     const struct flo_analysis *analysis = &rollout->analysis;
     char text[FLO_ANALYSIS_TEXT];
 
+    assert(analysis->rules.count <= FLO_MEASURE_COUNT);
     for (uint32_t i = 0; i < analysis->rules.count; i++) {
         if ((finding->changed >> i & 1) != 0) {
             flo_rollout_analysis_text(rollout, i, text);
@@ -240,6 +247,7 @@ const char *flo_rollout_slice_waits(const struct flo_rollout *rollout)
     const struct flo_analysis_state *state = &rollout->analysis.state;
     bool is_last = rollout->phase + 1 == rollout->phase_count;
 
+    assert(state->held_count <= FLO_ANALYSIS_SLICES_MAX);
     for (uint32_t i = 0; i < state->held_count && is_last; i++) {
         if (state->held_as[i] == FLO_SLICE_ASKED) {
             return state->held[i];

@@ -5,6 +5,7 @@
  * While a device may still serve it, the rollout is `partly-back`: the device
  * has no earlier release, or has not answered.  Both states follow the devices:
  * when the last one leaves the release, the rollout is `rolled-back`. */
+#include <assert.h>
 #include <string.h>
 
 #include "server-stub/core/rollout/parts.h"
@@ -42,6 +43,7 @@ void flo_rollout_go_back(struct flo_rollout *rollout, uint64_t now_ms,
 {
     uint32_t touched = flo_rollout_touched(rollout);
 
+    assert(touched <= FLO_BUCKETS);
     if (is_by_name(rollout, touched)) {
         flo_rollout_do(
             actions, (struct flo_rollout_action){.kind = FLO_ROLLOUT_DO_EACH,
@@ -69,6 +71,7 @@ void flo_rollout_seen_back(struct flo_rollout *rollout, size_t index,
     bool is_stopped = rollout->state == FLO_ROLLOUT_ABORTING ||
                       rollout->state == FLO_ROLLOUT_ABORTED || rollout->state == FLO_ROLLOUT_HALTED;
 
+    assert(strcmp(member->device, event->device) == 0);
     /* Halted: devices on trial that failed were rolled back. */
     bool is_recalled =
         rollout->state == FLO_ROLLOUT_HALTED && flo_rollout_member_is_under_way(member);
@@ -109,6 +112,7 @@ void flo_rollout_stays(struct flo_rollout *rollout, size_t index,
 {
     struct flo_rollout_member *member = &rollout->members[index];
 
+    assert(index < rollout->member_count);
     if (member->is_back) {
         flo_rollout_why(actions, "ignored: %s",
                         flo_rollout_member_stays(member) ? "it said so already"
@@ -143,6 +147,7 @@ static bool anybody_is_awaited(struct flo_rollout *rollout, bool goes_back)
 {
     size_t count = rollout->member_count;
 
+    assert(count <= rollout->member_capacity);
     for (size_t i = 0; i < count; i++) {
         size_t index = (rollout->awaited + i) % count;
         const struct flo_rollout_member *member = &rollout->members[index];
@@ -189,6 +194,7 @@ static struct flo_rollout_left left_of(const struct flo_rollout *rollout, bool g
 /* Updates the counts for one device instead of counting thousands again. */
 void flo_rollout_left_move(struct flo_rollout *rollout, const char *device, int sign)
 {
+    assert(sign == 1 || sign == -1);
     rollout->left.is_known = rollout->left.is_known && device != NULL;
     if (!rollout->left.is_known) {
         return;
@@ -269,6 +275,7 @@ void flo_rollout_stop_check(struct flo_rollout *rollout, uint64_t now_ms,
 {
     enum flo_rollout_state before = rollout->state;
 
+    assert(before < FLO_ROLLOUT_STATE_COUNT);
     if (before == FLO_ROLLOUT_ABORTING) {
         abort_check(rollout, now_ms, actions);
         return;

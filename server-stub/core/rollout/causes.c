@@ -61,6 +61,7 @@ size_t flo_rollout_causes(const struct flo_rollout *rollout, struct flo_rollout_
     struct flo_rollout_cause all[KINDS] = {0};
     size_t count = 0;
 
+    assert(rollout->cause_count <= FLO_ROLLOUT_CAUSES_MAX && max > 0);
     for (size_t i = 0; i < rollout->member_count; i++) {
         const struct flo_rollout_member *member = &rollout->members[i];
         int kind = kind_of(member);

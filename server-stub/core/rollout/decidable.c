@@ -18,6 +18,7 @@ static uint32_t behind_of(const struct flo_rollout *rollout, uint32_t phase)
 {
     uint32_t behind = 0;
 
+    assert(phase < rollout->phase_count);
     for (uint32_t i = phase + 1; i < rollout->phase_count; i++) {
         behind += rollout->phases[i].members;
     }
@@ -30,6 +31,7 @@ static bool is_open(const struct flo_rollout *rollout, uint32_t phase)
 {
     const struct flo_rollout_phase *one = &rollout->phases[phase];
 
+    assert(phase < rollout->phase_count);
     return one->members == 0 || one->is_until_promoted || one->is_hold_out;
 }
 
@@ -138,6 +140,7 @@ static bool analysis_lacks(const struct flo_rollout *rollout, uint32_t phase,
 {
     const struct flo_analysis_rules *rules = &rollout->analysis.rules;
 
+    assert(rules->count <= FLO_MEASURE_COUNT);
     if (rollout->analysis.split_of[0] != '\0' || !flo_rollout_analysis_waits(rollout, phase)) {
         return false;
     }
@@ -164,6 +167,8 @@ static bool analysis_lacks(const struct flo_rollout *rollout, uint32_t phase,
 bool flo_rollout_lacks(const struct flo_rollout *rollout, const uint8_t *class_of,
                        struct flo_rollout_lack *out)
 {
+    assert(rollout->phase_count <= FLO_ROLLOUT_PHASES_MAX);
+    assert(rollout->gate_count <= FLO_GATES_MAX);
     for (uint32_t i = 0; i < rollout->phase_count; i++) {
         *out = (struct flo_rollout_lack){.phase = i};
         if (!is_open(rollout, i) &&
@@ -219,6 +224,8 @@ void flo_rollout_lack_text(const struct flo_rollout *rollout, const struct flo_r
     const struct flo_rollout_phase *phase = &rollout->phases[lack->phase];
     uint64_t needed = lack->updated_of + lack->waiting_of;
 
+    assert(lack->phase < rollout->phase_count);
+    assert(lack->gate[0] != '\0' && lack->updated_of > 0);
     snprintf(what, FLO_LACK_TEXT,
              "gate %s can never pass phase %u (%s): it compares %llu updated "
              "device%s with %llu that %s%s, and gets %llu and %llu",

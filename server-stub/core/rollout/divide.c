@@ -55,6 +55,7 @@ _Static_assert(FLO_BUCKETS <= UINT32_C(1) << 3 * DIGIT_BITS, "three digits");
 static void count_digits(const struct flo_rollout *rollout, uint32_t from, uint32_t to,
                          uint32_t shift, flo_rollout_picks *picks, uint32_t *counts)
 {
+    assert(from <= to && shift <= 2 * DIGIT_BITS);
     memset(counts, 0, DIGITS * sizeof(*counts));
     for (size_t i = 0; i < rollout->member_count; i++) {
         const struct flo_rollout_member *member = &rollout->members[i];
@@ -126,6 +127,7 @@ static uint32_t members_below(const struct flo_rollout *rollout, uint32_t to)
 {
     uint32_t count = 0;
 
+    assert(to <= FLO_BUCKETS);
     for (size_t i = 0; i < rollout->member_count; i++) {
         count += rollout->members[i].bucket < to ? 1 : 0;
     }
@@ -136,6 +138,7 @@ static uint32_t members_below(const struct flo_rollout *rollout, uint32_t to)
  * maximum devices. */
 static uint32_t bound_of(const struct flo_rollout *rollout, const struct flo_rollout_phase *phase)
 {
+    assert(phase->devices > 0 || (phase->share_pct > 0 && phase->share_pct <= 100));
     if (phase->devices > 0) {
         return bound_of_devices(rollout, phase, phase->devices);
     }
@@ -161,6 +164,7 @@ void flo_rollout_divide_from(struct flo_rollout *rollout, uint32_t first)
     uint32_t from = first > 0 ? rollout->phases[first - 1].bucket_to : 0;
 
     assert(rollout->phase_count > 0 && rollout->phase_count <= FLO_ROLLOUT_PHASES_MAX);
+    assert(first <= rollout->phase_count && from <= FLO_BUCKETS);
     for (uint32_t i = first; i < rollout->phase_count; i++) {
         struct flo_rollout_phase *phase = &rollout->phases[i];
         uint32_t to = bound_of(rollout, phase);

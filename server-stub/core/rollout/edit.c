@@ -28,6 +28,7 @@ static int check_cover(const struct flo_rollout *rollout, uint32_t wanted, uint3
     uint32_t was = rollout->analysis.rules.cover;
     uint32_t first = was == 0 || (wanted > 0 && wanted < was) ? wanted : was;
 
+    assert(was == wanted || first > 0);
     return was == wanted || first > begun
                ? 0
                : flo_fail(err, FLO_E_REST_MEANING,
@@ -83,6 +84,7 @@ static void change_phases(struct flo_rollout *rollout, const struct flo_rollout 
 {
     uint32_t begun = phases_begun(rollout);
 
+    assert(begun <= draft->phase_count && draft->phase_count <= FLO_ROLLOUT_PHASES_MAX);
     for (uint32_t i = 0; i < draft->phase_count; i++) {
         if (i < begun) {
             change_begun(&rollout->phases[i], &draft->phases[i]);
@@ -103,6 +105,7 @@ static void change_gates(struct flo_rollout *rollout, const struct flo_rollout *
     struct flo_rollout_phase *phase = &rollout->phases[rollout->phase];
     struct flo_analysis_state before = rollout->analysis.state;
 
+    assert(draft->gate_count > 0 && draft->gate_count <= FLO_GATES_MAX);
     memcpy(rollout->gates, draft->gates, sizeof(rollout->gates));
     rollout->gate_count = draft->gate_count;
     memset(rollout->compared, 0, sizeof(rollout->compared));
@@ -122,6 +125,7 @@ static void change_gates(struct flo_rollout *rollout, const struct flo_rollout *
 
 static void change_rest(struct flo_rollout *rollout, const struct flo_rollout *draft)
 {
+    assert(draft->abort_count <= FLO_ABORTS_MAX && draft->limit_count <= FLO_LIMITS_MAX);
     rollout->on_fail = draft->on_fail;
     rollout->analysis.on_fail = draft->analysis.on_fail;
     rollout->pauses_when_unsure = draft->pauses_when_unsure;

@@ -42,6 +42,7 @@ size_t flo_rollout_find_next(const struct flo_rollout *rollout, const char *devi
 {
     int order = 1;
 
+    assert(*at <= rollout->member_count);
     while (*at < rollout->member_count &&
            (order = strcmp(rollout->members[*at].device, device)) < 0) {
         ++*at;
@@ -79,6 +80,7 @@ static bool is_excused(const struct flo_rollout *rollout, const struct flo_rollo
 {
     static const int codes[] = {FLO_E_TARGET_INCOMPATIBLE, FLO_E_NOT_BUILT};
 
+    assert(member->cause <= rollout->cause_count);
     /* Rolled back with its segment, without a fault of its own. */
     if (member->state == FLO_EXECUTION_ROLLED_BACK && flo_rollout_is_excluded(rollout, member)) {
         return true;
@@ -95,6 +97,7 @@ static bool is_excused(const struct flo_rollout *rollout, const struct flo_rollo
 /* Tells whether the release itself failed: in its probe, or when it served. */
 static bool is_struck(const struct flo_rollout *rollout, const struct flo_rollout_member *member)
 {
+    assert(member->cause <= rollout->cause_count);
     return (member->state == FLO_EXECUTION_ROLLED_BACK &&
             !flo_rollout_is_excluded(rollout, member)) ||
            (member->state == FLO_EXECUTION_FAILED && member->cause > 0 &&
@@ -122,6 +125,7 @@ bool flo_rollout_member_is_left_out(const struct flo_rollout_member *member)
 enum flo_failure flo_rollout_failure(const struct flo_rollout *rollout,
                                      const struct flo_rollout_member *member)
 {
+    assert(member->cause <= rollout->cause_count);
     return flo_failure_of((enum flo_execution)member->state,
                           member->cause > 0 ? rollout->causes[member->cause - 1] : "");
 }
@@ -149,6 +153,7 @@ static void counters(struct flo_rollout *rollout, const struct flo_rollout_membe
     struct flo_rollout_phase *phase = flo_rollout_phase_of(rollout, member);
 
     assert(member->state < FLO_EXECUTION_COUNT);
+    assert(sign == 1 || sign == UINT32_MAX);
     if (phase == NULL) {
         return;
     }
@@ -225,6 +230,7 @@ void flo_rollout_member_advance(struct flo_rollout *rollout, size_t index)
 void flo_rollout_count(struct flo_rollout *rollout)
 {
     assert(rollout->phase_count <= FLO_ROLLOUT_PHASES_MAX);
+    assert(rollout->member_count <= rollout->member_capacity);
     for (uint32_t i = 0; i < rollout->phase_count; i++) {
         struct flo_rollout_phase *phase = &rollout->phases[i];
         phase->members = phase->away = phase->silent = 0;
@@ -315,6 +321,7 @@ bool flo_rollout_member_stays(const struct flo_rollout_member *member)
 {
     enum flo_execution state = (enum flo_execution)member->state;
 
+    assert(state < FLO_EXECUTION_COUNT);
     return member->is_back &&
            (!flo_execution_is_end(state) || flo_execution_kind(state) == FLO_EXECUTION_END_GOOD);
 }

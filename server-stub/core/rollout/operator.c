@@ -73,6 +73,7 @@ static void schedule(struct flo_rollout *rollout, uint64_t now_ms,
 {
     char at[25];
 
+    assert(rollout->approvals >= rollout->approvals_needed);
     if (rollout->start_at_ms > 0) {
         flo_time_text(rollout->start_at_ms, at);
         flo_rollout_reason_add(rollout, "; begins at %s", at);
@@ -210,6 +211,7 @@ int flo_rollout_operator_step(struct flo_rollout *rollout, const struct flo_roll
     char before[sizeof(rollout->reason)];
 
     assert(rollout->phase < rollout->phase_count);
+    assert(event->kind != FLO_ROLLOUT_EVENT_EDIT || event->draft != NULL);
     if (event->kind == FLO_ROLLOUT_EVENT_RESUME &&
         rollout->phases[rollout->phase].state == FLO_PHASE_FAILED) {
         flo_fail(err, FLO_E_ROLLOUT_STATE, "rollout %s: a gate of phase %s is broken", rollout->id,

@@ -14,6 +14,7 @@
 static void phase_changed(const struct flo_rollout *rollout, uint32_t index,
                           struct flo_rollout_actions *actions)
 {
+    assert(index < rollout->phase_count);
     flo_rollout_do(actions,
                    (struct flo_rollout_action){.kind = FLO_ROLLOUT_DO_PHASE,
                                                .phase = index,
@@ -64,6 +65,7 @@ static void reason_of(struct flo_rollout *rollout, uint32_t gate,
     char *out = rollout->reason;
     size_t bytes = sizeof(rollout->reason);
 
+    assert(gate < rollout->gate_count);
     flo_rollout_causes_text(rollout, causes, sizeof(causes));
     flo_gate_text(&rollout->gates[gate], result, text);
     if (flo_gate_kind_of(rollout->gates[gate].gate) != FLO_GATE_KIND_SHARE) {
@@ -91,6 +93,7 @@ static void halt(struct flo_rollout *rollout, uint64_t now_ms, struct flo_rollou
                                               .member = SIZE_MAX};
     bool is_any = false;
 
+    assert(rollout->state == FLO_ROLLOUT_RUNNING || rollout->state == FLO_ROLLOUT_PAUSED);
     for (size_t i = 0; i < rollout->member_count && !is_any; i++) {
         is_any = flo_rollout_action_names(rollout, &recall, i);
     }
@@ -111,6 +114,7 @@ static void pause(struct flo_rollout *rollout, uint64_t now_ms, struct flo_rollo
 void flo_rollout_phase_failed(struct flo_rollout *rollout, enum flo_on_fail on_fail,
                               uint64_t now_ms, struct flo_rollout_actions *actions)
 {
+    assert(rollout->phase < rollout->phase_count);
     rollout->phases[rollout->phase].state = FLO_PHASE_FAILED;
     phase_changed(rollout, rollout->phase, actions);
     switch (on_fail) {
@@ -132,6 +136,7 @@ static void gate_broke(struct flo_rollout *rollout, uint32_t gate,
 {
     const struct flo_gate_rule *rule = &rollout->gates[gate];
 
+    assert(gate < rollout->gate_count && result->verdict == FLO_VERDICT_FAIL);
     flo_rollout_counts(rollout, rollout->phase, &rollout->broken);
     rollout->has_broken = flo_gate_kind_of(rule->gate) == FLO_GATE_KIND_SHARE;
     reason_of(rollout, gate, result, "failed");
@@ -149,6 +154,7 @@ static bool aborts_check(struct flo_rollout *rollout, uint64_t now_ms,
     char causes[100];
     uint32_t failed;
 
+    assert(rollout->abort_count <= FLO_ABORTS_MAX);
     flo_rollout_failures(rollout, &counts);
     for (uint32_t i = 0; i < rollout->abort_count; i++) {
         const struct flo_abort_rule *rule = &rollout->aborts[i];
@@ -180,6 +186,7 @@ static void hold(struct flo_rollout *rollout, uint32_t gate, const struct flo_ga
     struct flo_rollout_phase *phase = &rollout->phases[rollout->phase];
     bool is_share = flo_gate_kind_of(rollout->gates[gate].gate) == FLO_GATE_KIND_SHARE;
 
+    assert(phase->state == FLO_PHASE_RUNNING || phase->state == FLO_PHASE_HELD);
     if (is_held == (phase->state == FLO_PHASE_HELD)) {
         return;
     }
@@ -215,6 +222,7 @@ static bool should_hold(const struct flo_rollout *rollout, uint32_t gate,
     const struct flo_rollout_phase *phase = &rollout->phases[rollout->phase];
     struct flo_gate_counts counts;
 
+    assert(gate < rollout->gate_count);
     if (result->verdict != FLO_VERDICT_INCONCLUSIVE || phase->members == 0) {
         return false;
     }
@@ -256,6 +264,7 @@ static void analysis_reason(struct flo_rollout *rollout, const char *verdict)
     char text[FLO_ANALYSIS_TEXT];
     char further[FLO_ANALYSIS_TEXT];
 
+    assert(state->rule < rollout->analysis.rules.count);
     if (state->named.is_tested && !is_by_past(decided(rollout))) {
         flo_analysis_text(rollout->analysis.rules.rules[state->rule].measure, &state->named,
                           state->segment_name, text);
@@ -273,6 +282,7 @@ static void analysis_alarms(struct flo_rollout *rollout, uint64_t now_ms,
 {
     struct flo_analysis_state *state = &rollout->analysis.state;
 
+    assert(is_watching(rollout) && state->verdict == FLO_PHASE_FAILS);
     state->verdict = FLO_PHASE_UNDECIDED;
     if (state->is_alarmed) {
         return;
@@ -299,6 +309,7 @@ static void analysis_broke(struct flo_rollout *rollout, uint64_t now_ms,
                               : rule->has_action    ? rule->action
                                                     : analysis->on_fail;
 
+    assert(analysis->state.rule < analysis->rules.count && !is_watching(rollout));
     analysis_reason(rollout, "failed");
     flo_rollout_why(actions, "gate %s fails: %s", flo_measure_fact(rule->measure)->word,
                     rollout->reason);
@@ -313,6 +324,7 @@ static bool waits_for_person(const struct flo_rollout *rollout)
 /* Holds the phase for a person, with the reason already set. */
 static void hold_for_person(struct flo_rollout *rollout, struct flo_rollout_actions *actions)
 {
+    assert(rollout->phases[rollout->phase].state == FLO_PHASE_RUNNING);
     rollout->phases[rollout->phase].state = FLO_PHASE_HELD;
     flo_rollout_why(actions, "%s", rollout->reason);
     phase_changed(rollout, rollout->phase, actions);
@@ -398,6 +410,7 @@ static void exclude(struct flo_rollout *rollout, uint64_t now_ms,
 {
     struct flo_analysis_state *state = &rollout->analysis.state;
 
+    assert(state->excludes != 0 && state->verdict == FLO_PHASE_FAILS);
     analysis_reason(rollout, "goes on without it");
     flo_rollout_why(actions, "excluded: %s", rollout->reason);
     flo_analysis_exclude(&rollout->analysis, state->excludes);
@@ -554,6 +567,7 @@ static void complete(struct flo_rollout *rollout, uint64_t now_ms,
 {
     struct outcome out = outcome_of(rollout);
 
+    assert(rollout->phase + 1 == rollout->phase_count);
     say_outcome(rollout, &out);
     flo_rollout_state_set(rollout,
                           out.good == 0 && out.bad > 0 ? FLO_ROLLOUT_HALTED : FLO_ROLLOUT_COMPLETED,
@@ -567,6 +581,7 @@ static bool hold_out_waits(const struct flo_rollout *rollout, uint64_t now_ms)
     const struct flo_rollout_phase *phase = &rollout->phases[rollout->phase];
     const struct flo_rollout_phase *next = phase + 1;
 
+    assert(rollout->phase < rollout->phase_count);
     return rollout->phase + 1 < rollout->phase_count && next->is_hold_out && next->members > 0 &&
            now_ms >= phase->passed_at_ms && now_ms - phase->passed_at_ms < next->watch_ms;
 }
@@ -621,6 +636,7 @@ void flo_rollout_follow(struct flo_rollout *rollout, uint64_t now_ms,
     bool is_open = rollout->state == FLO_ROLLOUT_RUNNING || rollout->state == FLO_ROLLOUT_PAUSED;
 
     assert(rollout->gate_count > 0);
+    assert(rollout->phase < rollout->phase_count && rollout->gate_count <= FLO_GATES_MAX);
     if (is_open) {
         gates_check(rollout, now_ms, actions);
     }

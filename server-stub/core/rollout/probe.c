@@ -18,6 +18,7 @@ struct slice {
 
 static bool is_in(const struct slice *slice, size_t index)
 {
+    assert(index < slice->rollout->member_count);
     return (slice->probes[index] & slice->bit) != 0;
 }
 
@@ -49,6 +50,7 @@ static bool was_probed(struct flo_rollout *rollout, const char *name)
 {
     uint32_t number = flo_crc32c(1, name, strlen(name));
 
+    assert(name[0] != '\0' && rollout->probed_count <= FLO_ROLLOUT_PROBED_MAX);
     for (uint32_t i = 0; i < rollout->probed_count; i++) {
         if (rollout->probed[i] == number) {
             return true;
@@ -109,6 +111,7 @@ static size_t pick(const struct slice *slice, size_t *picked)
                        ? flo_probe_pick(rank_of, slice, slice->rollout->member_count, take, picked)
                        : 0;
 
+    assert(slice->probes != NULL && slice->bit != 0);
     return there.begun + count < FLO_PROBE_UPDATED_MIN ? 0 : count;
 }
 
@@ -119,6 +122,7 @@ static uint8_t probe_slice(struct flo_rollout *rollout, const struct slice *slic
     size_t picked[FLO_SCAN_PROBE_DEVICES];
     char text[FLO_ANALYSIS_TEXT];
 
+    assert(rollout->is_covered && rollout->phases[rollout->phase].is_spread);
     size_t count = pick(slice, picked);
     if (count == 0 || was_probed(rollout, probe->name)) {
         return 0;
@@ -139,6 +143,7 @@ static void order_of(const struct flo_rollout *rollout, const struct flo_rollout
 {
     uint32_t sizes[FLO_ANALYSIS_PROBES_MAX];
 
+    assert(of->probes != NULL && of->evidence.probe_count <= FLO_ANALYSIS_PROBES_MAX);
     for (uint32_t i = 0; i < of->evidence.probe_count; i++) {
         const struct slice slice = {
             .rollout = rollout, .probes = of->probes, .bit = (uint8_t)(1u << i)};

@@ -69,6 +69,7 @@ static void moved(struct flo_rollout *rollout, size_t index, const struct flo_ro
     uint8_t held_before = member->held;
     uint8_t slices_before = member->held_of;
 
+    assert(strcmp(member->device, event->device) == 0);
     if (event->place != NULL) {
         uint32_t stratum = member->place.stratum;
         member->place = *event->place;
@@ -119,6 +120,7 @@ static void heard(struct flo_rollout *rollout, size_t index, uint64_t now_ms,
     struct flo_rollout_member *member = &rollout->members[index];
     bool was_silent = member->lateness == FLO_LATENESS_SILENT;
 
+    assert(index < rollout->member_count);
     member->heard_at_ms = now_ms;
     member->is_online = true;
     if (was_silent || (member->is_away && !member->is_waiting)) {
@@ -144,6 +146,7 @@ static void gone(struct flo_rollout *rollout, size_t index, struct flo_rollout_a
 {
     struct flo_rollout_member *member = &rollout->members[index];
 
+    assert(index < rollout->member_count);
     member->is_online = false;
     bool is_told = member->state != FLO_EXECUTION_QUEUED || flo_rollout_has_limits(rollout);
     if (flo_rollout_has_begun(rollout, index) && !member->is_away && is_told &&
@@ -194,6 +197,7 @@ static bool execution_is_news(const struct flo_rollout_member *member, uint32_t 
 {
     enum flo_execution now = (enum flo_execution)member->state;
 
+    assert(state < FLO_EXECUTION_COUNT && now < FLO_EXECUTION_COUNT);
     if (attempt != member->attempt) {
         return attempt > member->attempt;
     }
@@ -260,6 +264,7 @@ static void executed(struct flo_rollout *rollout, size_t index,
     struct flo_rollout_member *member = &rollout->members[index];
 
     assert(event->execution < FLO_EXECUTION_COUNT);
+    assert(strcmp(member->device, event->device) == 0);
     if (!flo_rollout_has_begun(rollout, index)) {
         flo_rollout_why(actions, "ignored: its phase has not begun");
         return;
@@ -306,6 +311,7 @@ static void forgotten(struct flo_rollout *rollout, size_t index,
                               : event->is_denied    ? FLO_EXECUTION_REJECTED
                                                     : FLO_EXECUTION_NOTIFIED;
 
+    assert(strcmp(member->device, event->device) == 0);
     if (!flo_rollout_member_is_under_way(member) || now == FLO_EXECUTION_QUEUED ||
         now == FLO_EXECUTION_NOTIFIED ||
         event->now_ms < member->since_at_ms + FLO_ROLLOUT_FORGOTTEN_MS) {
@@ -358,6 +364,7 @@ static void withdrawn(struct flo_rollout *rollout, size_t index,
 static bool is_unheard(const struct flo_rollout *rollout, const struct flo_rollout_member *member,
                        uint64_t now_ms)
 {
+    assert(rollout->gates[FLO_GATE_FAILED].gate == FLO_GATE_FAILED);
     return now_ms > member->heard_at_ms &&
            now_ms - member->heard_at_ms >= rollout->gates[FLO_GATE_FAILED].silence_ms_max;
 }
@@ -371,6 +378,7 @@ static bool is_overdue(const struct flo_rollout *rollout, const struct flo_rollo
     uint64_t limit = goes_back ? rollout->deadlines_ms[FLO_EXECUTION_ACTIVATING]
                                : rollout->deadlines_ms[member->state];
 
+    assert(member->state < FLO_EXECUTION_COUNT);
     return limit > 0 && now_ms > member->watched_at_ms && now_ms - member->watched_at_ms >= limit;
 }
 
@@ -436,6 +444,7 @@ static void listening(struct flo_rollout *rollout, uint64_t now_ms)
 static int device_step(struct flo_rollout *rollout, const struct flo_rollout_event *event,
                        struct flo_rollout_actions *actions, struct flo_err *err)
 {
+    assert(event->device != NULL && event->device[0] != '\0');
     if (event->kind == FLO_ROLLOUT_EVENT_JOINED) {
         return joined(rollout, event, actions, err);
     }
@@ -517,6 +526,7 @@ int flo_rollout_may(const struct flo_rollout *rollout, enum flo_rollout_event_ki
                                 [ENDED] = FLO_E_ROLLOUT_ENDED};
     enum effect effect = (enum effect)effect_of[kind][rollout->state];
 
+    assert(kind < FLO_ROLLOUT_EVENT_COUNT && rollout->state < FLO_ROLLOUT_STATE_COUNT);
     return effect < STATE ? 0
                           : flo_fail(err, codes[effect], "rollout %s is %s: %s is not possible now",
                                      rollout->id, flo_rollout_state_word(rollout->state),
@@ -528,6 +538,7 @@ int flo_rollout_may(const struct flo_rollout *rollout, enum flo_rollout_event_ki
 static int undone(const struct flo_rollout *rollout, const struct flo_rollout_event *event,
                   enum effect effect, struct flo_rollout_actions *actions, struct flo_err *err)
 {
+    assert(effect != DOES);
     FLO_TRY(flo_rollout_may(rollout, event->kind, err));
     flo_rollout_why(actions, "ignored: the rollout is %s%s", flo_rollout_state_word(rollout->state),
                     effect == SAME ? " already" : "");
@@ -541,6 +552,8 @@ int flo_rollout_step(struct flo_rollout *rollout, const struct flo_rollout_event
     assert(rollout->state < FLO_ROLLOUT_STATE_COUNT);
     assert(rollout->phase_count <= FLO_ROLLOUT_PHASES_MAX);
     assert(rollout->phase < FLO_ROLLOUT_PHASES_MAX);
+    assert(rollout->member_count <= rollout->member_capacity);
+    assert(rollout->gate_count <= FLO_GATES_MAX);
     actions->count = 0;
     actions->why[0] = '\0';
     rollout->wall_ahead_ms =

@@ -32,6 +32,7 @@ static enum flo_on_fail action_for(const struct flo_analysis *analysis,
 /* Returns the bit of the slice's index in the list. */
 static uint8_t place_of(const struct flo_analysis_state *state, const char *name)
 {
+    assert(flo_analysis_held(state, name) < state->held_count);
     return (uint8_t)(1u << flo_analysis_held(state, name));
 }
 
@@ -40,6 +41,7 @@ static bool list(struct flo_analysis_state *state, const struct flo_analysis_sli
 {
     uint32_t at = flo_analysis_held(state, slice->name);
 
+    assert(state->held_count <= FLO_ANALYSIS_SLICES_MAX);
     if (at == FLO_ANALYSIS_SLICES_MAX) {
         return false;
     }
@@ -53,6 +55,7 @@ static bool list(struct flo_analysis_state *state, const struct flo_analysis_sli
  * roll back. */
 static void mark(struct flo_rollout_member *member, uint8_t place, bool is_back)
 {
+    assert(place != 0 && (place & (place - 1)) == 0);
     if (member->held == FLO_HELD_NOT) {
         member->held = FLO_HELD_THERE;
     }
@@ -66,6 +69,7 @@ static void mark(struct flo_rollout_member *member, uint8_t place, bool is_back)
 static void mark_all(struct flo_rollout *rollout, const uint8_t *slices, uint8_t bit, uint8_t place,
                      bool is_back)
 {
+    assert(slices != NULL && bit != 0);
     for (size_t i = 0; i < rollout->member_count; i++) {
         if ((slices[i] & bit) != 0) {
             mark(&rollout->members[i], place, is_back);
@@ -104,6 +108,7 @@ void flo_rollout_hold_slices(struct flo_rollout *rollout, struct flo_rollout_ana
 {
     const struct flo_analysis_slices *slices = &of->evidence.slices;
 
+    assert(slices->count <= FLO_ANALYSIS_SLICES_MAX);
     for (uint32_t i = 0; i < slices->count && of->slices != NULL; i++) {
         if ((of->finding.holds >> i & 1) != 0) {
             hold_slice(rollout, &slices->rows[i], (uint8_t)(1u << i), of->slices,
@@ -120,6 +125,7 @@ int flo_rollout_may_answer(const struct flo_rollout *rollout, const char *slice,
     const struct flo_analysis_state *state = &rollout->analysis.state;
     uint32_t at = flo_analysis_held(state, slice);
 
+    assert(slice != NULL);
     if (rollout->state != FLO_ROLLOUT_RUNNING && rollout->state != FLO_ROLLOUT_PAUSED) {
         return flo_fail(err, FLO_E_ROLLOUT_STATE,
                         "rollout %s is %s: no slice of it waits for an answer", rollout->id,
@@ -145,6 +151,7 @@ static uint8_t barred_by(const struct flo_rollout_member *member, uint8_t open)
 
 static void recall(struct flo_rollout *rollout, uint8_t place, uint8_t open)
 {
+    assert((place & open) != 0);
     for (size_t i = 0; i < rollout->member_count; i++) {
         struct flo_rollout_member *member = &rollout->members[i];
         uint8_t by = barred_by(member, open);
@@ -161,6 +168,7 @@ static void begin_again(struct flo_rollout_member *member)
     uint32_t begun = (FLO_STATES_BEFORE_TRIAL | FLO_STATE_BIT(PROBING) | FLO_STATE_BIT(CANCELLED)) &
                      ~FLO_STATES_NOT_ACCEPTED;
 
+    assert(member->held == FLO_HELD_NOT && member->state < FLO_EXECUTION_COUNT);
     if ((begun & 1u << member->state) != 0) {
         member->state = FLO_EXECUTION_QUEUED;
         member->is_back = false;
@@ -217,6 +225,7 @@ void flo_rollout_relabelled(struct flo_rollout *rollout, size_t index, uint8_t s
     bool was_held =
         member->held == FLO_HELD_THERE || (member->held == FLO_HELD_BACK && never_began);
 
+    assert(index < rollout->member_count);
     if ((member->held == FLO_HELD_BACK && !was_held) || (by != 0) == was_held) {
         uint8_t kept = was_held ? by : member->held_of;
         member->is_dirty = member->is_dirty || kept != member->held_of;
@@ -244,6 +253,7 @@ void flo_rollout_answer(struct flo_rollout *rollout, const struct flo_rollout_ev
     bool is_back = event->kind == FLO_ROLLOUT_EVENT_ROLLBACK;
 
     assert(at < state->held_count);
+    assert(is_back || event->kind == FLO_ROLLOUT_EVENT_PROMOTE);
     flo_rollout_reason_add(rollout, ", %s: %s there", event->slice,
                            is_back ? "taken back" : "goes on");
     flo_rollout_why(actions, "%s", rollout->reason);

@@ -83,6 +83,7 @@ void flo_rollout_counts(const struct flo_rollout *rollout, uint32_t phase,
 
 void flo_rollout_failures(const struct flo_rollout *rollout, struct flo_failure_counts *out)
 {
+    assert(rollout->phase_count <= FLO_ROLLOUT_PHASES_MAX);
     *out = (struct flo_failure_counts){0};
     for (uint32_t i = 0; i < rollout->phase_count; i++) {
         if (phase_counts(&rollout->phases[i])) {
@@ -122,6 +123,7 @@ enum flo_verdict flo_rollout_verdict(const struct flo_rollout *rollout, uint32_t
     struct flo_gate_result one;
 
     assert(rollout->gate_count > 0);
+    assert(phase < rollout->phase_count);
     for (uint32_t i = 0; i < rollout->gate_count; i++) {
         flo_rollout_gate(rollout, i, phase, &one);
         if (i == 0 || rank[one.verdict] > rank[result->verdict]) {
@@ -149,6 +151,7 @@ static bool phase_is_open(const struct flo_rollout *rollout)
 {
     enum flo_phase_state state = rollout->phases[rollout->phase].state;
 
+    assert(rollout->phase < rollout->phase_count);
     return state == FLO_PHASE_RUNNING || state == FLO_PHASE_HELD || state == FLO_PHASE_PASSED;
 }
 

@@ -30,6 +30,7 @@ const char *flo_rollout_state_next(enum flo_rollout_state state)
 
 bool flo_rollout_state_parse(const char *word, enum flo_rollout_state *out)
 {
+    assert(word != NULL);
     for (size_t i = 0; i < FLO_COUNT(states); i++) {
         if (strcmp(states[i].word, word) == 0) {
             *out = (enum flo_rollout_state)i;
