@@ -32,6 +32,7 @@ static double with_ramp_s(const struct flo_rollout_phase *phase, double devices,
 {
     struct ramp ramp = {.per_s = per_s, .told = first};
 
+    assert(per_s > 0 && phase->ramp_successes > 0 && phase->ramp_factor > 0);
     while (ramp.crossed < LEVELS_MAX && (ramp.crossed + 1.0) * phase->ramp_successes <= first) {
         ramp.crossed++; /* from the start, 0 s */
     }
@@ -108,6 +109,7 @@ static double tell_s(struct flo_rollout *rollout, uint32_t index, uint32_t devic
                           places_s(rollout, index, device_s)};
     double longest = 0;
 
+    assert(index < rollout->phase_count && devices > 0);
     for (size_t i = 0; i < FLO_COUNT(all); i++) {
         longest = all[i] > longest ? all[i] : longest;
     }
@@ -122,6 +124,7 @@ static uint64_t in_window(const struct flo_window *window, int32_t offset_s, uin
 {
     uint64_t at_ms = from_ms;
 
+    assert(window->length_s > 0);
     for (int i = 0; i < CHANGES_MAX; i++) {
         uint64_t change_ms = at_ms;
         bool is_open = flo_window_is_open(window, offset_s, at_ms, &change_ms);
@@ -145,6 +148,7 @@ static uint64_t told_at(const struct flo_rollout *rollout, uint32_t index, uint3
     uint32_t counts[FLO_ZONES_MAX + 1] = {0};
     uint64_t last_ms = from_ms;
 
+    assert(devices > 0 && devices <= rollout->member_count);
     for (size_t i = 0; i < rollout->member_count; i++) {
         const struct flo_rollout_member *member = &rollout->members[i];
         counts[member->place.zone] += member->phase == index;
@@ -185,6 +189,7 @@ static uint64_t expect_phase(struct flo_rollout *rollout, uint32_t index,
      * its end. */
     double device_s = (double)(device_ms + jitter_ms / 2) / 1000;
 
+    assert(index < rollout->phase_count);
     from_ms += phase->is_hold_out ? phase->watch_ms : 0;
     *out =
         (struct flo_rollout_expected){.devices = members_of(rollout, index), .begins_ms = from_ms};

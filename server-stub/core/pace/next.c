@@ -38,6 +38,7 @@ static void by_report(struct awaited *awaited, const struct flo_rollout_member *
 {
     uint64_t next_ms = member->heard_at_ms + awaited->report_ms;
 
+    assert(awaited->report_ms > 0);
     look_at(awaited, next_ms > awaited->now_ms ? next_ms : awaited->now_ms + awaited->report_ms);
 }
 
@@ -48,6 +49,7 @@ static void by_deadline(struct awaited *awaited, const struct flo_rollout *rollo
                          ? rollout->deadlines_ms[FLO_EXECUTION_ACTIVATING]
                          : rollout->deadlines_ms[member->state];
 
+    assert(member->state < FLO_EXECUTION_COUNT);
     look_at(awaited, member->heard_at_ms + rollout->gates[FLO_GATE_FAILED].silence_ms_max);
     if (limit > 0) {
         look_at(awaited, member->watched_at_ms + limit);
@@ -60,6 +62,7 @@ static void add_queued(struct awaited *awaited, const struct flo_rollout *rollou
     uint64_t until_ms;
     enum flo_hold hold = flo_rollout_hold_of(rollout, member, awaited->now_ms, &until_ms);
 
+    assert(member->state == FLO_EXECUTION_QUEUED);
     if (hold == FLO_HOLD_NONE) {
         awaited->ready++;
         look_at(awaited, awaited->now_ms);
@@ -128,6 +131,7 @@ static void say(struct flo_rollout_next *out, const char *format, ...)
     size_t used = strlen(out->what);
     va_list list;
 
+    assert(used < sizeof(out->what));
     va_start(list, format);
     vsnprintf(out->what + used, sizeof(out->what) - used, format, list);
     va_end(list);
@@ -170,6 +174,7 @@ static bool is_holding(const struct flo_rollout_member *member)
 static void arms_of(const struct flo_rollout *rollout, struct flo_sample_arm *updated,
                     struct flo_sample_arm *waiting)
 {
+    assert(rollout->phase < rollout->phase_count);
     *updated = (struct flo_sample_arm){0};
     *waiting = (struct flo_sample_arm){0};
     for (size_t i = 0; i < rollout->member_count; i++) {
@@ -220,6 +225,7 @@ static void next_running(const struct flo_rollout *rollout, struct awaited *awai
 {
     const struct flo_rollout_phase *phase = &rollout->phases[rollout->phase];
 
+    assert(rollout->phase < rollout->phase_count);
     if (rollout->barred_until_ms > 0) {
         say(out, "the end of the change freeze; ");
         look_at(awaited, (uint64_t)((int64_t)rollout->barred_until_ms - rollout->wall_ahead_ms));

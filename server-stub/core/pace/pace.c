@@ -26,6 +26,7 @@ static double pace_of(const struct flo_rollout *rollout, const struct flo_rollou
 {
     double per_s = phase->starts_per_s > 0 ? phase->starts_per_s : rollout->starts_per_s;
 
+    assert(phase->ramp_successes == 0 || phase->ramp_factor > 0);
     if (phase->ramp_successes > 0) {
         uint32_t good =
             phase->counts[FLO_EXECUTION_SUCCEEDED] + phase->counts[FLO_EXECUTION_ALREADY_INSTALLED];
@@ -85,6 +86,7 @@ static bool is_busy(const struct flo_rollout *rollout, const struct flo_rollout_
 static void look_add(struct flo_rollout *rollout, const struct flo_rollout_member *member,
                      struct look *look)
 {
+    assert(rollout->limit_count <= FLO_LIMITS_MAX);
     look->all++;
     if (member->phase < FLO_ROLLOUT_PHASES_MAX) {
         look->of_phase[member->phase]++;
@@ -114,6 +116,7 @@ static bool is_full(const struct flo_rollout *rollout, const struct flo_rollout_
     uint32_t here =
         member->phase < FLO_ROLLOUT_PHASES_MAX ? rollout->phases[member->phase].concurrent_max : 0;
 
+    assert(rollout->limit_count <= FLO_LIMITS_MAX);
     if ((most > 0 && look->all >= most) || (here > 0 && look->of_phase[member->phase] >= here)) {
         return true;
     }
@@ -164,6 +167,7 @@ enum flo_hold flo_rollout_hold_of(const struct flo_rollout *rollout,
                                   const struct flo_rollout_member *member, uint64_t now_ms,
                                   uint64_t *until_ms)
 {
+    assert(until_ms != NULL);
     *until_ms = UINT64_MAX;
     if (member->retries > 0 && now_ms < member->since_at_ms + rollout->retry_wait_ms) {
         *until_ms = member->since_at_ms + rollout->retry_wait_ms;
@@ -185,6 +189,7 @@ static struct look look_at(struct flo_rollout *rollout, uint64_t now_ms)
     struct look look = {.now_ms = now_ms};
     uint64_t until_ms;
 
+    assert(rollout->busy_count == 0 || rollout->busy != NULL);
     if (rollout->busy_count > 0) {
         memset(rollout->busy, 0, rollout->busy_count * sizeof(rollout->busy[0]));
     }
@@ -211,6 +216,7 @@ static struct look look_at(struct flo_rollout *rollout, uint64_t now_ms)
  * whenever they reconnect, beyond the limits. */
 void flo_rollout_phase_absent(struct flo_rollout *rollout, uint32_t index)
 {
+    assert(index < rollout->phase_count);
     for (size_t i = 0; i < rollout->member_count; i++) {
         const struct flo_rollout_member *member = &rollout->members[i];
         if (member->phase == index && !member->is_online && member->state == FLO_EXECUTION_QUEUED) {
@@ -228,6 +234,7 @@ static uint32_t ready_in(const struct flo_rollout *rollout, uint32_t index)
 {
     uint32_t ready = 0;
 
+    assert(index < rollout->phase_count);
     for (size_t i = 0; i < rollout->member_count; i++) {
         ready += rollout->members[i].phase == index && rollout->members[i].is_ready;
     }
@@ -270,6 +277,7 @@ static uint32_t next_bound(const struct flo_rollout *rollout, uint32_t index, ui
     const struct flo_rollout_phase *phase = &rollout->phases[index];
 
     assert(index < rollout->phase_count);
+    assert(devices > 0);
     if (devices >= ready_in(rollout, index)) {
         return phase->bucket_to;
     }
@@ -291,6 +299,7 @@ static void desired(const struct flo_rollout *rollout, uint32_t index, uint32_t 
     bool has_group = false;
     bool has_own = false;
 
+    assert(from <= to && to <= FLO_BUCKETS);
     each.kind = FLO_ROLLOUT_DO_EACH;
     for (size_t i = 0; i < rollout->member_count; i++) {
         has_group = has_group || flo_rollout_action_names(rollout, &action, i);
@@ -342,6 +351,7 @@ void flo_rollout_tell_one(struct flo_rollout *rollout, size_t index, uint64_t no
     const struct flo_rollout_member *member = &rollout->members[index];
 
     assert(member->state == FLO_EXECUTION_QUEUED);
+    assert(index < rollout->member_count);
     flo_rollout_member_tell(rollout, index, now_ms);
     flo_rollout_do(actions,
                    (struct flo_rollout_action){.kind = flo_rollout_needs_own(rollout, member)

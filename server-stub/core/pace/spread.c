@@ -49,6 +49,7 @@ static bool next_stratum(const struct flo_rollout *rollout, struct stratum *stra
     const struct flo_rollout_member *members = rollout->members;
     size_t at = stratum->end;
 
+    assert(at <= rollout->member_count && stratum->from <= at);
     if (at >= rollout->member_count) {
         return false;
     }
@@ -67,6 +68,7 @@ static uint32_t picks_of(uint32_t size, double share)
 {
     uint32_t picks = (uint32_t)(size * share);
 
+    assert(share >= 0 && share <= 1);
     return size == 0 ? 0 : picks < 1 ? 1 : picks > size ? size : picks;
 }
 
@@ -107,6 +109,7 @@ static uint32_t pick_first(struct flo_rollout *rollout, const struct stratum *st
 {
     uint32_t picked = 0;
 
+    assert(stratum->from <= stratum->end && stratum->end <= rollout->member_count);
     for (size_t i = stratum->from; i < stratum->end && picked < most; i++) {
         struct flo_rollout_member *member = &rollout->members[i];
         if (member->is_ready) {
@@ -125,6 +128,7 @@ static uint32_t pick_one_each(struct flo_rollout *rollout, uint32_t size_min, ui
     struct stratum stratum = {0};
     uint32_t picked = 0;
 
+    assert(size_min > 0);
     while (picked < wanted && next_stratum(rollout, &stratum)) {
         picked += stratum.size >= size_min ? pick_first(rollout, &stratum, 1) : 0;
     }
@@ -168,6 +172,7 @@ static void pick(struct flo_rollout *rollout, uint32_t wanted)
 {
     struct stratum stratum = {0};
 
+    assert(wanted <= rollout->member_count);
     if (strata_of(rollout, 1) > wanted) {
         pick_largest(rollout, wanted);
         return;
@@ -189,6 +194,7 @@ static void exchange(struct flo_rollout *rollout, uint32_t from, uint32_t to)
 {
     size_t inside = 0;
 
+    assert(from < to);
     for (size_t i = 0; i < rollout->member_count; i++) {
         struct flo_rollout_member *picked = &rollout->members[i];
         bool is_inside = picked->bucket >= from && picked->bucket < to;
@@ -218,6 +224,7 @@ static void spread_phase(struct flo_rollout *rollout, uint32_t index)
     uint32_t wanted = phase->members;
     uint32_t online = 0;
 
+    assert(index < rollout->phase_count && phase->bucket_from < phase->bucket_to);
     for (size_t i = 0; i < rollout->member_count; i++) {
         struct flo_rollout_member *member = &rollout->members[i];
         member->is_fresh = false;
@@ -237,6 +244,7 @@ static void spread_phase(struct flo_rollout *rollout, uint32_t index)
 void flo_rollout_spread(struct flo_rollout *rollout, uint32_t first)
 {
     assert(rollout->phase_count <= FLO_ROLLOUT_PHASES_MAX);
+    assert(first <= rollout->phase_count);
     for (uint32_t i = first; i < rollout->phase_count; i++) {
         if (rollout->phases[i].is_spread && rollout->phases[i].members > 0) {
             spread_phase(rollout, i);

@@ -103,6 +103,7 @@ bool flo_window_parse(const char *text, struct flo_window *out)
     const char *at = text;
     uint32_t to;
 
+    assert(text != NULL && out != NULL);
     if (!is_digit(*at)) {
         at = parse_days(at, &window.days);
     }
@@ -126,6 +127,7 @@ bool flo_window_is_open(const struct flo_window *window, int32_t offset_s, uint6
     int64_t local_s = (int64_t)(wall_ms / 1000) + offset_s;
     int64_t change_s;
 
+    assert(window->from_s < DAY_S && window->length_s <= DAY_S);
     /* no clock shows the first day of 1970 */
     bool is_open = flo_daily_is_open(&daily, local_s < DAY_S ? DAY_S : local_s, &change_s);
     *change_ms = change_s == INT64_MAX ? UINT64_MAX : (uint64_t)(change_s - offset_s) * 1000;
@@ -138,6 +140,7 @@ void flo_window_in_utc(const struct flo_window *window, int32_t offset_s, struct
     int days_later = 0;
 
     assert(offset_s > -2 * DAY_S && offset_s < 2 * DAY_S);
+    assert(window->from_s < DAY_S && window->length_s <= DAY_S);
     *out = (struct flo_window){.length_s = window->length_s};
     while (from_s < 0) {
         from_s += DAY_S;
