@@ -44,6 +44,7 @@ static void share_passes(const struct flo_gate_result *result, char *out)
 
 static void because_share(const struct flo_gate_result *result, char *out)
 {
+    assert(result->bad <= result->done && result->done <= result->members);
     if (result->verdict == FLO_VERDICT_FAIL) {
         share_fails(result, out);
     } else if (result->verdict == FLO_VERDICT_PASS) {

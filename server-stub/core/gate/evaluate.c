@@ -16,6 +16,7 @@ static void share_test(const struct flo_share_rule *limit, struct flo_gate_resul
 {
     struct flo_share best = {.verdict = FLO_VERDICT_PASS};
 
+    assert(told <= out->members);
     if (out->bad > 0) { /* no limit is exceeded without failures */
         (void)flo_share_evaluate(limit, out->bad, told, told, &best);
     }
@@ -86,6 +87,7 @@ static void compare_class(const struct flo_gate_rule *rule, const struct flo_evi
     bool fits = is_enough(rule, &updated) && is_enough(rule, &waiting);
     double ratio = fits ? updated.value / waiting.value : 0;
 
+    assert(out->ratio >= 0);
     *(fits ? &out->compared : &out->not_compared) += updated.devices;
     if (is_shown(out, &updated, ratio)) {
         out->updated = updated;
@@ -99,6 +101,7 @@ static void compare_class(const struct flo_gate_rule *rule, const struct flo_evi
 static bool waiting_is_too_few(const struct flo_gate_rule *rule, const struct flo_comparison *arms,
                                bool *lacks_samples)
 {
+    assert(arms->class_count <= FLO_EVIDENCE_CLASSES_MAX);
     *lacks_samples = false;
     for (uint32_t i = 0; i < arms->class_count; i++) {
         struct flo_gate_arm waiting = arm_of(rule, &arms->classes[i].waiting);

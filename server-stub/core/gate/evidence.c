@@ -38,6 +38,7 @@ json_t *flo_evidence_json(const struct flo_comparison *evidence)
 {
     json_t *classes = json_array();
 
+    assert(evidence->class_count <= FLO_EVIDENCE_CLASSES_MAX);
     for (uint32_t i = 0; i < evidence->class_count; i++) {
         const struct flo_evidence_class *one = &evidence->classes[i];
         json_array_append_new(classes, json_pack("{s:s,s:o,s:o}", "hardware", one->hardware,

@@ -29,6 +29,7 @@ const char *flo_on_fail_word(enum flo_on_fail on_fail)
 
 bool flo_on_fail_parse(const char *word, enum flo_on_fail *out)
 {
+    assert(word != NULL);
     for (size_t i = 0; i < FLO_COUNT(on_fails); i++) {
         if (strcmp(on_fails[i], word) == 0) {
             *out = (enum flo_on_fail)i;

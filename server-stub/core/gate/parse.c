@@ -89,6 +89,7 @@ static int check_members(enum flo_gate gate, const json_t *json, struct flo_err 
     const char *member;
     json_t *value;
 
+    assert(gate < FLO_GATE_COUNT);
     for (size_t i = 0; i < FLO_COUNT(fields); i++) {
         if (fields[i].gate == gate) {
             assert(count < WORDS_MAX);
@@ -139,6 +140,7 @@ static int read_field(const struct field *field, const json_t *json, struct flo_
 {
     void *place = place_of(field, out);
 
+    assert(field->gate == out->gate);
     switch (field->type) {
     case REAL:
         return flo_json_opt_real(json, field->member, field->least, field->most, *(double *)place,
@@ -175,6 +177,7 @@ static bool is_twice(const struct flo_gate_rule *rules, uint32_t count)
 {
     const struct flo_gate_rule *last = &rules[count - 1];
 
+    assert(count > 0 && count <= FLO_GATES_MAX);
     for (uint32_t i = 0; i + 1 < count; i++) {
         if (rules[i].gate == last->gate && rules[i].metric == last->metric &&
             rules[i].percentile == last->percentile) {
@@ -190,6 +193,7 @@ static int read_list(enum flo_gate gate, const json_t *list, struct flo_gate_rul
     size_t given = json_array_size(list);
     char title[FLO_GATE_TITLE];
 
+    assert(gate < FLO_GATE_COUNT && gate != FLO_GATE_FAILED);
     if (!json_is_array(list) || given > most_of[gate]) {
         return flo_fail(err, FLO_E_REST_SCHEMA,
                         "gates.%s: an array of at most %u rules belongs here, "
