@@ -29,6 +29,7 @@ void flo_count_add_usual(struct flo_count_arm *arm, double events, double expect
     double most = FLO_USUAL_MAX * usual;
     double part = exposure > most ? most / exposure : 1;
 
+    assert(usual >= 0 && exposure >= 0);
     if (exposure > 0) {
         flo_count_add(arm, events * part, expected * part, exposure * part);
     }
@@ -39,6 +40,7 @@ double flo_expected_errors(double requests, double errors_before, double request
 {
     double rate = control_rate > 0 ? control_rate : RATE_MIN;
 
+    assert(requests >= 0 && errors_before >= 0 && requests_before >= 0);
     return requests * (errors_before + 2) / (requests_before + 2 / rate);
 }
 
@@ -74,6 +76,7 @@ static double as_ratio(double share, double norm)
 static void measure(const struct flo_count_arm *treated, const struct flo_count_arm *control,
                     struct flo_beta_mixture *mixture, struct flo_count_result *out)
 {
+    assert(treated->exposure > 0 && control->exposure > 0);
     out->has_numbers = true;
     out->phi = fmax(flo_count_clustering(treated), flo_count_clustering(control));
     out->p0 = treated->expected / (treated->expected + control->expected);
@@ -102,6 +105,7 @@ static void look_at(const struct flo_count_arm *treated, const struct flo_beta_m
     double alpha = flo_look_alpha(look);
     double norm = (1 - out->p0) / out->p0;
 
+    assert(look < FLO_LOOKS_MAX && out->phi >= 1);
     out->has_look = true;
     out->upper_ratio = as_ratio(flo_share_upper(mixture->hits, mixture->misses, alpha), norm);
     out->upper_rate =
@@ -115,6 +119,7 @@ static void judge(const struct flo_count_rule *rule, struct flo_count_result *ou
     bool is_proven = out->has_look && (out->upper_ratio < rule->limit_ratio ||
                                        out->upper_rate - out->rate_control < rule->prove_rate);
 
+    assert(rule->alpha <= 1 && rule->weight <= 1);
     if (out->ln_e >= -log(rule->alpha * rule->weight) && is_over) {
         out->verdict = FLO_VERDICT_FAIL;
     } else if (is_proven) {

@@ -77,6 +77,7 @@ double flo_poisson_upper(double events, double z, double alpha)
 
 static double ln_beta(double a, double b)
 {
+    assert(a > 0 && b > 0);
     return lgamma(a) + lgamma(b) - lgamma(a + b);
 }
 
@@ -93,6 +94,7 @@ static double fraction(double a, double b, double x)
     double h = d;
     double change = 0;
 
+    assert(x > 0 && x < 1);
     for (int i = 1; i <= TERMS_MAX && fabs(change - 1) >= CLOSE; i++) {
         const double terms[] = {i * (b - i) * x / ((a + 2 * i - 1) * (a + 2 * i)),
                                 -(a + i) * (a + b + i) * x / ((a + 2 * i) * (a + 2 * i + 1))};
@@ -110,6 +112,7 @@ static struct flo_ln_sides near_side(double x, double a, double b)
 {
     double below = a * log(x) + b * log1p(-x) - ln_beta(a, b) - log(a) + log(fraction(a, b, x));
 
+    assert(x > 0 && x < 1);
     below = fmin(below, 0);
     return (struct flo_ln_sides){.below = below,
                                  .above = below < 0 ? log(-expm1(below)) : -INFINITY};
@@ -171,6 +174,7 @@ static double against(const struct flo_beta_mixture *mixture, double base, doubl
     double hits = mixture->hits;
     double misses = mixture->misses;
 
+    assert(p > 0 && p < 1);
     return base - (hits > 0 ? hits * log(p) : 0) - (misses > 0 ? misses * log1p(-p) : 0);
 }
 
@@ -208,6 +212,7 @@ struct flo_interval flo_mixture_interval(const struct flo_beta_mixture *mixture,
     double all = mixture->hits + mixture->misses;
     double middle = all > 0 ? mixture->hits / all : centre;
 
+    assert(centre >= 0 && centre <= 1);
     return (struct flo_interval){.low = mixture->hits > 0 ? interval_end(mixture, middle, 0) : 0,
                                  .high =
                                      mixture->misses > 0 ? interval_end(mixture, middle, 1) : 1};
@@ -219,6 +224,7 @@ static double share_at(double a, double b, double level)
     double low = 0;
     double high = 1;
 
+    assert(a > 0 && b > 0 && level <= 0);
     for (int i = 0; i < HALVINGS; i++) {
         double middle = (low + high) / 2;
         if (middle == low || middle == high) {
@@ -236,11 +242,13 @@ static double share_at(double a, double b, double level)
 double flo_share_lower(double hits, double misses, double alpha)
 {
     assert(alpha > 0 && alpha < 1);
+    assert(hits >= 0 && misses >= 0);
     return hits > 0 ? share_at(hits, misses + 1, log(alpha)) : 0;
 }
 
 double flo_share_upper(double hits, double misses, double alpha)
 {
     assert(alpha > 0 && alpha < 1);
+    assert(hits >= 0 && misses >= 0);
     return misses > 0 ? share_at(hits + 1, misses, log1p(-alpha)) : 1;
 }

@@ -21,6 +21,7 @@ bool flo_ratio_arm_is_possible(const struct flo_ratio_arm *arm)
 
 static double squares(const struct flo_ratio_arm *arm)
 {
+    assert(arm->devices >= 0);
     return arm->devices > 1 ? fmax(arm->m2, 0) : 0;
 }
 
@@ -66,6 +67,7 @@ static double effect(const struct flo_ratio_segment *segments, size_t count, boo
 {
     double delta = 0;
 
+    assert(treated >= 1);
     for (size_t i = 0; i < count; i++) {
         if (is_used(&segments[i], plain)) {
             delta += (double)segments[i].treated.devices / treated *
@@ -79,6 +81,7 @@ double flo_variance_treated(double pooled, double squares, double nu)
 {
     double own = nu / (nu + SHRINK);
 
+    assert(pooled > 0 && nu >= 0);
     return nu < 1 ? pooled : fmax(pooled, (1 - own) * pooled + own * squares / nu);
 }
 
@@ -94,6 +97,7 @@ static struct variances variances_of(const struct sums *sums)
     double pooled = fmax(sums->squares / sums->nu, FLO_VARIANCE_MIN);
     double treated = flo_variance_treated(pooled, sums->squares_treated, sums->nu_treated);
 
+    assert(sums->nu >= 1);
     return (struct variances){.pooled = pooled, .treated = treated};
 }
 
@@ -102,6 +106,7 @@ static double variance_of_effect(const struct flo_ratio_segment *segments, size_
 {
     double variance = 0;
 
+    assert(treated >= 1 && of->treated > 0);
     for (size_t i = 0; i < count; i++) {
         double devices = (double)segments[i].treated.devices;
         double controls = (double)segments[i].control.devices;
@@ -121,6 +126,7 @@ static double half_width(const struct flo_ratio_result *result, double variance)
     double r = result->r;
     double u = exp(2 / (nu + 1) * (LN_20 + 0.5 * log1p(r)));
 
+    assert(variance > 0 && nu > 0 && r > 0);
     return u >= 1 + r ? INFINITY : sqrt(variance * nu * (u - 1) / (1 - u / (1 + r)));
 }
 

@@ -117,6 +117,7 @@ double flo_statistic_weight(const struct flo_statistic_rule *rule)
 
 void flo_statistic_weigh(struct flo_statistic_rule *rule, double weight)
 {
+    assert(weight > 0 && weight <= 1);
     switch (rule->kind) {
     case FLO_STATISTIC_RATIO:
         rule->ratio.weight = weight;
@@ -155,6 +156,7 @@ static void add_deaths(struct flo_deaths_arm *to, const struct flo_deaths_arm *f
 void flo_statistic_arms_add(enum flo_statistic_kind kind, struct flo_statistic_arms *to,
                             const struct flo_statistic_arms *from)
 {
+    assert((size_t)kind < FLO_COUNT(kinds));
     switch (kind) {
     case FLO_STATISTIC_COUNT:
         add_count(&to->count.treated, &from->count.treated);
@@ -196,6 +198,7 @@ static int get(const json_t *json, const char *key, double least, double most, d
 {
     const json_t *value = json_object_get(json, key);
 
+    assert(least <= most);
     if (value == NULL && !isnan(standard)) {
         *out = standard;
         return 0;
@@ -314,6 +317,7 @@ static int share_rule_parse(const json_t *json, struct flo_share_rule *out, stru
 int flo_statistic_rule_parse(enum flo_statistic_kind kind, const json_t *json,
                              struct flo_statistic_rule *out, struct flo_err *err)
 {
+    assert((size_t)kind < FLO_COUNT(kinds));
     memset(out, 0, sizeof(*out));
     out->kind = kind;
     switch (kind) {
@@ -467,6 +471,7 @@ int flo_statistic_arms_parse(enum flo_statistic_kind kind, const json_t *json,
 {
     int rv = 0;
 
+    assert((size_t)kind < FLO_COUNT(kinds));
     memset(out, 0, sizeof(*out));
     switch (kind) {
     case FLO_STATISTIC_RATIO:
@@ -588,6 +593,7 @@ json_t *flo_statistic_result_json(const struct flo_statistic_result *result)
     static const char *const verdicts[] = {"inconclusive", "pass", "fail"};
     json_t *json = NULL;
 
+    assert((size_t)result->verdict < FLO_COUNT(verdicts));
     switch (result->kind) {
     case FLO_STATISTIC_RATIO:
         json = ratio_json(&result->ratio);

@@ -15,6 +15,7 @@ static double pivot_of(const double *values, size_t low, size_t high)
     double b = values[low + (high - low) / 2];
     double c = values[high];
 
+    assert(low < high);
     return a < b ? (b < c ? b : (a < c ? c : a)) : (a < c ? a : (b < c ? c : b));
 }
 
@@ -25,6 +26,7 @@ static size_t part(double *values, size_t low, size_t high, double pivot)
 {
     size_t end = low;
 
+    assert(low < high);
     for (size_t i = low; i <= high; i++) {
         double x = values[i];
         values[i] = values[end];
@@ -80,6 +82,7 @@ static double greatest(const double *values, size_t count)
     double best[4] = {values[0], values[0], values[0], values[0]};
     size_t i = 0;
 
+    assert(count > 0);
     for (; i + 4 <= count; i += 4) {
         for (size_t k = 0; k < 4; k++) {
             best[k] = values[i + k] > best[k] ? values[i + k] : best[k];
@@ -98,11 +101,13 @@ double flo_median(double *values, size_t count)
 {
     double upper = flo_place(values, count, count / 2);
 
+    assert(count > 0);
     return count % 2 == 1 ? upper : 0.5 * (greatest(values, count / 2) + upper);
 }
 
 double flo_robust_deviation(double *values, size_t count, double centre)
 {
+    assert(count > 0);
     for (size_t i = 0; i < count; i++) {
         values[i] = fabs(values[i] - centre);
     }
@@ -113,6 +118,7 @@ struct flo_clip flo_clip_of(double *controls, size_t count, double deviations, d
 {
     struct flo_clip clip = {.centre = 0, .reach = ALONE};
 
+    assert(deviations > 0 && least >= 0);
     if (count >= CONTROLS_MIN) {
         clip.centre = flo_median(controls, count);
         double sd = flo_robust_deviation(controls, count, clip.centre);

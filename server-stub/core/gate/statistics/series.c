@@ -19,6 +19,7 @@ static uint64_t rank_of(double q, uint64_t all)
 {
     double spec = ceil(q * (double)all);
 
+    assert(q > 0 && q <= 1 && all > 0);
     return spec < 1 ? 1 : spec > (double)all ? all : (uint64_t)spec;
 }
 
@@ -26,6 +27,7 @@ static double value_in(const struct flo_bucket *bucket, uint64_t seen, uint64_t 
 {
     double low = (double)flo_histogram_low(bucket->index);
 
+    assert(bucket->count > 0 && seen < rank && rank <= seen + bucket->count);
     if (bucket->index < EXACT) {
         return fmax(low, 1);
     }
@@ -127,6 +129,7 @@ double flo_series_change(const struct flo_series *series, uint32_t *after)
 {
     struct flo_mean all = all_after(series);
 
+    assert(after != NULL);
     all.sum += series->before.sum - series->first.sum;
     all.count += series->before.count - series->first.count;
     *after = series->since + series->before.count - series->first.count;
@@ -143,6 +146,7 @@ void flo_curve_end(struct flo_curve *curve, const double *off, double *scratch, 
     struct flo_clip clip = {.reach = INFINITY};
     double sum = 0;
 
+    assert(count == 0 || (off != NULL && scratch != NULL));
     if (count >= CURVE_CLIP_MIN) {
         memcpy(scratch, off, count * sizeof(*off));
         clip.centre = flo_median(scratch, count);
@@ -167,6 +171,7 @@ struct flo_clip flo_arms_clip(const struct flo_difference *items, size_t count, 
 {
     size_t controls = 0;
 
+    assert(count == 0 || (items != NULL && scratch != NULL));
     for (size_t i = 0; i < count; i++) {
         if (!items[i].is_treated) {
             scratch[controls++] = items[i].d;
@@ -194,6 +199,7 @@ void flo_arms_sum(const struct flo_difference *items, size_t count, const struct
 {
     struct flo_ratio_arm *arms[] = {&out->arms.control, &out->arms.treated};
 
+    assert(clip->reach >= 0);
     *out = (struct flo_arms){0};
     for (size_t i = 0; i < count; i++) {
         add_difference(&items[i], clip, out);

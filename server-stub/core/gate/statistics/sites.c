@@ -41,6 +41,7 @@ struct counters {
 
 static void add_site(struct counters *counters, size_t treated, size_t controls)
 {
+    assert(treated + controls > 0);
     counters->treated += treated;
     counters->treated_alone += controls == 0 ? treated : 0;
     counters->sites_treated += treated > 0 ? 1 : 0;
@@ -54,6 +55,7 @@ static size_t end_of(const struct flo_difference *items, size_t count, size_t fr
 {
     size_t end = from + 1;
 
+    assert(from < count);
     while (end < count && items[end].site == items[from].site &&
            (!is_arm || items[end].is_treated == items[from].is_treated)) {
         end++;
