@@ -11,6 +11,7 @@ static bool was_read(const struct flo_readings *readings, int reading)
     size_t sketch = flo_reading_fact((enum flo_observed_reading)reading)->sketch;
     bool is_read = sketch != FLO_NO_SKETCH && readings->pairs[sketch].count > 0;
 
+    assert(reading >= 0 && reading < FLO_READING_COUNT);
     for (size_t i = 0; i < FLO_LEVELS_MAX; i++) {
         is_read = is_read || (levels->levels[i].release != 0 && levels->levels[i].mean.count > 0);
     }
@@ -28,6 +29,7 @@ static void read_ahead(const struct flo_observed *observed, int reading, uint32_
     uint32_t from = levels->running == observed->release ? levels->warm_from
                                                          : observed->moved + FLO_WARM_BLOCKS;
 
+    assert(reading >= 0 && reading < FLO_READING_COUNT);
     from = from > block && from <= block + FLO_WARM_BLOCKS ? from : block;
     out->from[reading] = from + (count < FLO_LEVEL_THIN ? FLO_LEVEL_THIN - count : 0);
     out->whole[reading] = from + (count < FLO_LEVEL_FULL ? FLO_LEVEL_FULL - count : 0);
@@ -64,6 +66,7 @@ enum flo_base flo_base_in(const struct flo_observed_base *base, enum flo_observe
 {
     enum flo_base kind = (enum flo_base)base->kinds[reading];
 
+    assert(reading < FLO_READING_COUNT);
     if (kind == FLO_BASE_LATER && block >= base->from[reading]) {
         kind = FLO_BASE_THIN;
     }

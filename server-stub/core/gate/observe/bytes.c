@@ -1,4 +1,5 @@
 /* Bytes: see bytes.h. */
+#include <assert.h>
 #include <math.h>
 #include <string.h>
 
@@ -6,6 +7,8 @@
 
 static bool fit(struct flo_bytes *bytes, size_t count)
 {
+    assert(bytes->is_broken || bytes->at <= bytes->bytes);
+    assert(bytes->out == NULL || bytes->in == NULL);
     bytes->is_broken = bytes->is_broken || bytes->bytes - bytes->at < count;
     return !bytes->is_broken;
 }
@@ -43,6 +46,7 @@ void flo_bytes_u32(struct flo_bytes *bytes, uint32_t *value)
 
 void flo_bytes_count(struct flo_bytes *bytes, uint8_t *value, size_t most)
 {
+    assert(most <= UINT8_MAX);
     flo_bytes_u8(bytes, value);
     flo_bytes_want(bytes, *value <= most);
     *value = bytes->is_broken ? 0 : *value; /* the value is used as an index:

@@ -49,6 +49,7 @@ static void past(struct flo_bytes *bytes, struct flo_since *since, size_t wave)
     struct flo_since_past *of = &since->pasts[wave];
     const struct flo_since_counts *total = &since->total;
 
+    assert(wave < FLO_SCAN_WAVES_MAX);
     flo_bytes_truth(bytes, &of->is_known);
     if (!of->is_known) {
         return;
@@ -68,6 +69,7 @@ static void speed_wave(struct flo_bytes *bytes, struct flo_since_speed *speed, s
     struct flo_mean at = {.sum = of->at_sum, .count = of->at_count};
     uint8_t flags = (uint8_t)((speed->known >> wave & 1) | (speed->has_first >> wave & 1) << 1);
 
+    assert(wave < FLO_SCAN_WAVES_MAX);
     flo_bytes_count(bytes, &flags, 3);
     speed->known |= (uint8_t)((flags & 1) << wave);
     speed->has_first |= (uint8_t)((flags >> 1) << wave);
@@ -82,6 +84,7 @@ static void speed_wave(struct flo_bytes *bytes, struct flo_since_speed *speed, s
 
 static void speed(struct flo_bytes *bytes, struct flo_since_speed *of, uint8_t waves)
 {
+    assert(waves <= FLO_SCAN_WAVES_MAX);
     flo_bytes_mean(bytes, &of->total);
     for (size_t p = 0; p < waves && !bytes->is_broken; p++) {
         speed_wave(bytes, of, p);
@@ -108,6 +111,7 @@ static uint8_t waves_of(const struct flo_since *since)
 
 static void memory(struct flo_bytes *bytes, struct flo_since *since, uint8_t waves)
 {
+    assert(waves <= FLO_SCAN_WAVES_MAX);
     flo_bytes_u32(bytes, &since->memory_from);
     for (size_t p = 0; p < waves && !bytes->is_broken; p++) {
         struct flo_since_memory *of = &since->memory[p];
@@ -232,6 +236,7 @@ size_t flo_kept_waves_pack(const struct flo_kept_waves *waves, uint8_t *out)
     struct flo_kept_waves copy = *waves;
     struct flo_bytes bytes = {.out = out, .bytes = FLO_KEPT_WAVES_BYTES_MAX};
 
+    assert(waves->waves.count <= FLO_SCAN_WAVES_MAX);
     all_kept(&bytes, &copy);
     assert(!bytes.is_broken);
     return bytes.at;

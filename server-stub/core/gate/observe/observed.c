@@ -76,6 +76,7 @@ static void crashed(struct flo_observed *observed, uint32_t block)
 
 static void runs(struct flo_observed *observed, uint32_t release, uint32_t block)
 {
+    assert(release != 0 && release != observed->release);
     forget_open(observed->readings);
     observed->former = observed->release;
     observed->release = release;
@@ -161,6 +162,8 @@ static void split_reading(struct flo_readings *readings, int reading, const stru
     const struct flo_level_table *levels = &readings->levels[reading];
     const struct flo_level *level;
     enum flo_reference reference = flo_levels_reference(levels, of->running, of->block, &level);
+
+    assert(reading >= 0 && reading < FLO_READING_COUNT);
     readings->stratum[reading] = stratum_of(of->running, reference, level);
     if (of->is_same && reference != FLO_REFERENCE_OWN) {
         reference = FLO_REFERENCE_NONE;
@@ -195,6 +198,7 @@ void flo_observed_fix_daily(struct flo_observed *observed)
 double flo_observed_daily(const struct flo_observed *observed, enum flo_observed_reading reading,
                           uint32_t block)
 {
+    assert(reading < FLO_READING_COUNT);
     return observed->readings != NULL && (int)reading < FLO_SHAPES
                ? flo_shape_daily_at(&observed->readings->daily[reading], flo_shape_hour(block))
                : 0;
@@ -203,6 +207,7 @@ double flo_observed_daily(const struct flo_observed *observed, enum flo_observed
 /* From here on, the device is compared with its time under `running`. */
 static void split(struct flo_observed *observed, const struct parting *of)
 {
+    assert(of->block > 0);
     flo_observed_fix_daily(observed);
     for (int i = 0; i < FLO_READING_COUNT && observed->readings != NULL; i++) {
         split_reading(observed->readings, i, of);
@@ -325,6 +330,7 @@ void flo_observed_release(struct flo_observed *observed)
 
 static void attach(struct flo_observed *observed, uint32_t rollout)
 {
+    assert(rollout != 0 && rollout != observed->rollout);
     flo_observed_release(observed);
     observed->rollout = rollout;
     observed->arm = FLO_ARM_CONTROL;
@@ -397,6 +403,7 @@ bool flo_observed_place(struct flo_observed *observed, const struct flo_observed
 static bool moves(struct flo_observed *observed, const struct flo_observed_window *window,
                   const struct flo_observed_rollout *rollout)
 {
+    assert(window->release != observed->release);
     if (observed->arm == FLO_ARM_CONTROL && rollout != NULL &&
         window->release == rollout->release) {
         swap(observed, rollout, window->block);
@@ -439,6 +446,7 @@ static void add_numbers(struct flo_observed *observed, const struct flo_observed
 {
     struct flo_past *past = past_of(observed, window->release);
 
+    assert(window->release == observed->release);
     past->heard = window->block;
     add_counters(&past->counters, window);
     if (is_since(observed)) {
@@ -466,6 +474,7 @@ static uint64_t gauge_of(const struct flo_observed *observed,
     bool is_former = gauge == FLO_READING_GOLDEN - FLO_READING_ENGINE_RSS &&
                      observed->arm == FLO_ARM_TREATED && observed->release == observed->coming;
 
+    assert(gauge < FLO_GAUGES);
     return is_former ? window->golden_former : window->gauges[gauge];
 }
 
@@ -522,6 +531,7 @@ static void read_gauge(struct flo_readings *readings, int reading)
 {
     struct flo_mean *gauge = &readings->gauges[reading - FLO_READING_ENGINE_RSS];
 
+    assert(facts[reading].sketch == FLO_NO_SKETCH);
     if (gauge->count > 0) {
         readings->y[reading] = flo_mean_of(gauge);
         readings->fresh |= (uint8_t)(1u << reading);
@@ -535,6 +545,7 @@ static void read_sketch(struct flo_readings *readings, size_t sketch, uint32_t b
     bool is_first = true;
     bool is_done = pairs->count > 0 && block >= readings->opened[sketch] + FLO_SKETCH_BLOCKS_MAX;
 
+    assert(sketch < FLO_SKETCHES);
     for (int i = 0; i < FLO_READING_COUNT; i++) {
         if (facts[i].sketch != sketch) {
             continue;
@@ -578,6 +589,7 @@ const struct flo_mean *flo_observed_level(const struct flo_observed *observed,
             ? NULL
             : flo_levels_of(&observed->readings->levels[reading], observed->release);
 
+    assert(reading < FLO_READING_COUNT);
     return level != NULL ? &level->mean : NULL;
 }
 
@@ -608,6 +620,7 @@ static void keep_hour(struct flo_observed *observed, int reading, uint32_t block
     bool is_judged = (observed->arm == FLO_ARM_TREATED || observed->arm == FLO_ARM_ENDED) &&
                      observed->release == observed->coming;
 
+    assert(reading >= 0 && reading < FLO_SHAPES);
     if (!is_judged || flo_observed_difference(observed, (enum flo_observed_reading)reading, &d)) {
         (void)flo_shape_keep(&observed->readings->shapes[reading], flo_shape_hour(block), x - d);
     }
@@ -622,6 +635,7 @@ static void add_since(struct flo_observed *observed, int reading, uint32_t block
     struct flo_series *series = &readings->series[reading];
     bool is_gauge = facts[reading].sketch == FLO_NO_SKETCH;
 
+    assert(is_since(observed));
     if (reading == FLO_READING_ENGINE_RSS) {
         (void)flo_slope_add(&readings->memory, block, y - taken);
     }
@@ -661,6 +675,7 @@ void flo_observed_end(struct flo_observed *observed, uint32_t block, const doubl
 {
     struct flo_readings *readings = observed->readings;
 
+    assert(readings == NULL || curve != NULL);
     if (observed->heard == block) {
         end_counters(&past_of(observed, observed->release)->counters);
         observed->since.blocks += is_since(observed) ? 1 : 0;
@@ -686,6 +701,7 @@ bool flo_observed_difference(const struct flo_observed *observed, enum flo_obser
 {
     const struct flo_readings *readings = observed->readings;
 
+    assert(reading < FLO_READING_COUNT);
     if (readings == NULL || observed->split == 0) {
         return false;
     }
@@ -698,6 +714,7 @@ bool flo_observed_difference(const struct flo_observed *observed, enum flo_obser
 uint32_t flo_observed_stratum(const struct flo_observed *observed,
                               enum flo_observed_reading reading)
 {
+    assert(reading < FLO_READING_COUNT);
     return observed->readings != NULL ? observed->readings->stratum[reading] : 0;
 }
 
@@ -706,6 +723,7 @@ bool flo_observed_past(const struct flo_observed *observed, enum flo_observed_re
 {
     const struct flo_level *level;
 
+    assert(reading < FLO_READING_COUNT);
     if (observed->readings == NULL) {
         return false;
     }
@@ -732,6 +750,7 @@ void flo_observed_change(const struct flo_observed *observed, enum flo_observed_
 {
     const struct flo_series *series;
 
+    assert(reading < FLO_READING_COUNT);
     *out = (struct flo_observed_change){0};
     if (observed->readings == NULL || observed->split == 0) {
         return;
@@ -746,6 +765,7 @@ bool flo_observed_reads(const struct flo_observed *observed, enum flo_observed_r
     const struct flo_readings *readings = observed->readings;
     size_t sketch = facts[reading].sketch;
 
+    assert(reading < FLO_READING_COUNT);
     if (readings == NULL) {
         return false;
     }
@@ -767,6 +787,7 @@ bool flo_observed_reference(const struct flo_observed *observed, enum flo_observ
 {
     const struct flo_readings *readings = observed->readings;
 
+    assert(reading < FLO_READING_COUNT);
     if (readings == NULL || observed->split == 0 ||
         readings->reference[reading] == FLO_REFERENCE_NONE ||
         readings->series[reading].before.count < FLO_LEVEL_THIN) {

@@ -8,6 +8,7 @@ static void hear(struct flo_paired *paired, enum flo_paired_side side,
 {
     struct flo_paired_sums *sums = &paired->sides[side];
 
+    assert(side == FLO_PAIRED_OLD || side == FLO_PAIRED_NEW);
     if (sums->release != 0 && sums->release != window->release) {
         *paired = (struct flo_paired){0};
     }
@@ -43,6 +44,7 @@ void flo_paired_read(struct flo_paired *paired, enum flo_paired_side side, uint3
     struct flo_paired_sums *sums = &paired->sides[side];
     bool is_warm = sums->release != 0 && block >= sums->begun + FLO_WARM_BLOCKS;
 
+    assert(y != NULL && block > 0);
     for (int i = 0; i < FLO_READING_COUNT && is_warm; i++) {
         if ((fresh >> i & 1) != 0) {
             sums->open[i].sum += y[i];
@@ -67,6 +69,7 @@ void flo_paired_end(struct flo_paired *paired)
 
 bool flo_paired_reads(const struct flo_paired *paired, enum flo_observed_reading reading)
 {
+    assert(reading < FLO_READING_COUNT);
     return paired->pairs[reading].count > 0 ||
            paired->sides[FLO_PAIRED_OLD].open[reading].count > 0 ||
            paired->sides[FLO_PAIRED_NEW].open[reading].count > 0;
@@ -77,6 +80,7 @@ bool flo_paired_difference(const struct flo_paired *paired, enum flo_observed_re
 {
     const struct flo_mean *pairs = &paired->pairs[reading];
 
+    assert(reading < FLO_READING_COUNT);
     if (reading == FLO_READING_GOLDEN || pairs->count < FLO_PAIRED_PAIRS_MIN) {
         return false;
     }

@@ -103,6 +103,7 @@ static void fields(struct flo_bytes *cursor, struct flo_observed *observed, uint
  * `release` is its first field.  Returns false after the last one. */
 static bool next_place(struct flo_bytes *cursor, uint8_t count, int i, uint32_t *release)
 {
+    assert(i >= 0 && i < FLO_LEVELS_MAX);
     if (cursor->out != NULL && *release == 0) {
         return false;
     }
@@ -164,6 +165,7 @@ static void old_series(struct flo_bytes *cursor, const struct flo_observed *obse
     struct flo_level levels[] = {{.release = observed->release, .last = observed->read},
                                  {.release = observed->former, .last = observed->split}};
 
+    assert(reading >= 0 && reading < FLO_READING_COUNT);
     flo_bytes_mean(cursor, &levels[0].mean);
     flo_bytes_mean(cursor, &series->before);
     flo_bytes_mean(cursor, &series->after);
@@ -298,6 +300,7 @@ size_t flo_observed_pack(const struct flo_observed *observed, uint8_t *out)
     uint8_t format = FORMAT;
     uint8_t flags = observed->readings != NULL ? HAS_READINGS : 0;
 
+    assert(observed->arm <= FLO_ARM_LEFT);
     flo_bytes_u8(&cursor, &format);
     flo_bytes_u8(&cursor, &flags);
     fields(&cursor, &copy, FORMAT);

@@ -24,6 +24,7 @@ void flo_since_wave(struct flo_since *since, const struct flo_observed *observed
                     uint32_t block)
 {
     assert(wave < FLO_SCAN_WAVES_MAX);
+    assert(block > 0);
     since->pasts[wave] = (struct flo_since_past){.at = since->total};
     begin_past(&since->pasts[wave], observed);
     since->memory[wave] =
@@ -59,6 +60,7 @@ bool flo_since_is_of(const struct flo_since *since, uint8_t waves)
 {
     bool is_of = since->wave <= waves;
 
+    assert(waves <= FLO_SCAN_WAVES_MAX);
     for (size_t p = waves; p < FLO_SCAN_WAVES_MAX; p++) {
         is_of = is_of && !since->pasts[p].is_known;
     }
@@ -87,6 +89,7 @@ void flo_since_take(struct flo_since *since, const struct flo_observed *observed
  * takes only minutes. */
 static void read_control(struct flo_since_speed *speed, double x, double daily)
 {
+    assert(speed->last_count <= FLO_STEP_READINGS);
     flo_mean_add(&speed->total, x - daily);
     memmove(&speed->last[1], &speed->last[0], (FLO_STEP_READINGS - 1) * sizeof(speed->last[0]));
     speed->last[0] = x;
@@ -162,6 +165,7 @@ bool flo_since_read(struct flo_since *since, const struct flo_observed *observed
 bool flo_since_difference(const struct flo_since *since, size_t speed, size_t wave, double *d,
                           uint32_t *stratum)
 {
+    assert(speed < FLO_SPEEDS && wave < FLO_SCAN_WAVES_MAX);
     if (since->speeds == NULL) {
         return false;
     }
@@ -180,6 +184,7 @@ bool flo_since_difference(const struct flo_since *since, size_t speed, size_t wa
 bool flo_since_first(const struct flo_since *since, size_t speed, size_t wave, double *d,
                      uint32_t *stratum)
 {
+    assert(speed < FLO_SPEEDS && wave < FLO_SCAN_WAVES_MAX);
     if (since->speeds == NULL || (since->speeds[speed].has_first >> wave & 1) == 0) {
         return false;
     }
@@ -193,6 +198,7 @@ bool flo_since_step(const struct flo_since *since, size_t speed, double *step)
 {
     double before = 0;
 
+    assert(speed < FLO_SPEEDS);
     if (since->speeds == NULL || since->wave == 0) {
         return false;
     }
@@ -212,6 +218,7 @@ void flo_since_slope(const struct flo_since *since, const struct flo_slope_track
 {
     const struct flo_since_memory *memory = &since->memory[wave];
 
+    assert(wave < FLO_SCAN_WAVES_MAX);
     *out = (struct flo_slope){0};
     if (memory->from == 0) {
         flo_slope_read(track, out);
@@ -225,6 +232,7 @@ static const struct flo_since_past *past_of(const struct flo_since *since, size_
 {
     const struct flo_since_past *found = NULL;
 
+    assert(wave < FLO_SCAN_WAVES_MAX);
     for (size_t p = 0; p < FLO_SCAN_WAVES_MAX; p++) {
         const struct flo_since_past *one = &since->pasts[p];
         if (one->is_known && (found == NULL || p <= wave || found < &since->pasts[wave])) {

@@ -34,6 +34,7 @@ static size_t place_of(const struct flo_pairs *pairs, uint16_t index)
     size_t low = 0;
     size_t high = pairs->count;
 
+    assert(pairs->count <= FLO_PAIRS_MAX && index < FLO_HISTOGRAM_BUCKETS);
     while (low < high) {
         size_t middle = low + (high - low) / 2;
         if (pairs->index[middle] < index) {
@@ -50,6 +51,7 @@ static void add_pair(struct flo_pairs *pairs, uint16_t index, uint32_t values)
     bool is_behind = pairs->count == 0 || pairs->index[pairs->count - 1] < index;
     size_t at = is_behind ? pairs->count : place_of(pairs, index);
 
+    assert(pairs->count <= FLO_PAIRS_MAX && values > 0);
     if (!is_behind && pairs->index[at] == index) {
         uint32_t room = UINT32_MAX - pairs->values[at];
         pairs->values[at] += values < room ? values : room;
@@ -112,6 +114,7 @@ bool flo_pairs_read(const struct flo_pairs *pairs, double q, uint64_t least, dou
     struct flo_bucket buckets[FLO_PAIRS_MAX];
     double value;
 
+    assert(pairs->count <= FLO_PAIRS_MAX);
     for (size_t i = 0; i < pairs->count; i++) {
         buckets[i] = (struct flo_bucket){.index = pairs->index[i], .count = pairs->values[i]};
     }
