@@ -110,6 +110,7 @@ static void add_device(const struct flo_count_scan_room *room, size_t i, struct 
 {
     const struct flo_count_scan_device *one = &room->devices[i];
 
+    assert(i < room->count);
     if (one->is_updated && room->removed[i] == 0) {
         value->least = value->updated == 0 ? one->events[one->wave]
                                            : fmin(value->least, one->events[one->wave]);
@@ -127,6 +128,7 @@ static void add_device(const struct flo_count_scan_room *room, size_t i, struct 
 
 static void count_label(struct flo_count_scan_room *room, size_t label)
 {
+    assert(label < room->rule->label_count);
     room->label = &room->rule->labels[label];
     assert(room->label->count <= FLO_SLICE_VALUES_MAX);
     memset(room->values, 0, ((size_t)room->label->count + 1) * sizeof(room->values[0]));
@@ -156,6 +158,7 @@ static struct against against(const struct value *value, const struct value *oth
     double updated = value->updated;
     struct flo_beta_mixture mixture = {.a = 0.5, .b = 0.5, .hits = value->far};
 
+    assert(value->updated > 0 && value->far <= value->updated);
     for (size_t p = 0; p < FLO_SCAN_WAVES_MAX; p++) {
         mixture.misses += value->by_wave[p] / updated * others->far_controls[p];
     }
@@ -171,6 +174,7 @@ static bool is_of_the_place(const struct value *value, double far_own)
     double share = (double)value->far / value->updated;
     uint32_t far = 0;
 
+    assert(value->updated > 0 && value->far <= value->updated);
     for (size_t p = 0; p < FLO_SCAN_WAVES_MAX; p++) {
         far += value->far_controls[p];
     }
@@ -187,6 +191,7 @@ static bool is_apart(const struct flo_count_scan_room *room, const struct value 
     uint32_t rest = room->all.updated - value->updated;
     uint32_t rest_far = room->all.far - value->far;
 
+    assert(room->all.updated >= value->updated && room->all.far >= value->far);
     return share >= RATIO_MIN * far_everywhere / room->all.controls && rest >= UPDATED_MIN &&
            share >= RATIO_MIN * (double)rest_far / rest;
 }
@@ -196,6 +201,7 @@ static void look_at_value(const struct flo_count_scan_room *room, struct flo_sli
 {
     const struct value *value = &room->values[at.value];
 
+    assert(at.value > 0 && at.value <= room->label->count);
     if (value->updated < UPDATED_MIN || value->far < FAR_MIN ||
         2 * (uint64_t)value->far < value->updated ||
         (value->controls < OWN_MIN &&
@@ -253,6 +259,7 @@ static bool is_better(const struct part *one, const struct part *best)
 
 static bool is_in(const struct flo_count_scan_room *room, size_t device, struct flo_slice slice)
 {
+    assert(device < room->count && slice.label < room->rule->label_count);
     return room->devices[device].is_updated && room->removed[device] == 0 &&
            room->rule->labels[slice.label].values[device] == slice.value;
 }
@@ -289,6 +296,7 @@ static void name(struct flo_count_scan_room *room, const struct best *best, uint
 {
     struct part part = {0};
 
+    assert(best->slice.value != 0 && number > 0);
     *row = best->row;
     for (size_t l = 0; l < room->rule->label_count; l++) {
         if (l != row->slice.label) {
@@ -313,6 +321,7 @@ static void add_probe(struct flo_count_scan *out, struct flo_slice slice, const 
 {
     size_t at = out->probe_count;
 
+    assert(out->probe_count <= FLO_SCAN_PROBES_MAX);
     while (at > 0 && out->probes[at - 1].least < value->least) {
         at--;
     }
@@ -365,6 +374,7 @@ bool flo_count_scan_look(const struct flo_count_scan_rule *rule,
     struct flo_count_scan_room *room = memory;
     struct best best;
 
+    assert(room != NULL && (far != NULL || count == 0));
     *out = (struct flo_count_scan){0};
     memset(far, 0, count);
     if (!open_room(room, rule, devices, count)) {

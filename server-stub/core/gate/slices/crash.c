@@ -12,6 +12,7 @@
 double flo_crash_rate(double crashes_before, double hours_before, double rate)
 {
     assert(rate > 0);
+    assert(crashes_before >= 0 && hours_before >= 0);
     return (crashes_before + 0.5) / (hours_before + 0.5 / rate);
 }
 
@@ -30,6 +31,7 @@ static bool is_possible(const struct flo_crash_arm *arm)
 /* Returns P(at least `hits` of hits + misses) for an expected share p. */
 static double tail_of(double hits, double misses, double p)
 {
+    assert(p >= 0 && p <= 1 && misses >= 0);
     return hits > 0 ? exp(flo_ln_incomplete_beta(p, hits, misses + 1).below) : 1;
 }
 

@@ -24,6 +24,7 @@ static double t_at(double r, double nu, double threshold)
     double low = 0;
     double high = T_MAX;
 
+    assert(r > 0 && nu >= 1);
     for (int i = 0; i < HALVINGS; i++) {
         double middle = (low + high) / 2;
         if (flo_student_above(middle, r, nu) < threshold) {
@@ -86,6 +87,7 @@ static bool does_fail(const struct flo_detect_events *plan, uint32_t events)
     struct flo_beta_mixture mixture = {
         .a = 0.5, .b = 0.5 * (1 - p0) / p0, .hits = events, .misses = plan->expected_control};
 
+    assert(plan->expected_updated > 0 && plan->expected_control > 0);
     return flo_mixture_above(&mixture, p0) >= -log(plan->alpha * plan->weight) &&
            events >= plan->least && events >= plan->limit_ratio * plan->expected_updated;
 }
@@ -100,6 +102,7 @@ static double fewer(double mean, uint32_t events)
     double sum = 0;
     double above = term;
 
+    assert(mean > 0 && events > 0);
     for (double j = likely; j >= 0; j--) {
         sum += term;
         term *= j / mean;
@@ -116,6 +119,7 @@ bool flo_detect_count(const struct flo_detect_events *plan, uint32_t *events, do
     uint32_t low = 0; /* does not fail */
     uint32_t high = EVENTS_MAX;
 
+    assert(events != NULL && ratio != NULL);
     if (!isfinite(plan->expected_updated) || !isfinite(plan->expected_control) ||
         plan->expected_updated <= 0 || plan->expected_control <= 0 ||
         !does_fail(plan, EVENTS_MAX)) {
@@ -151,6 +155,7 @@ bool flo_detect_count(const struct flo_detect_events *plan, uint32_t *events, do
 
 static double chance_of(double mean, double events)
 {
+    assert(mean >= 0 && events >= 0);
     return mean > 0 ? exp(events * log(mean) - mean - lgamma(events + 1)) : events > 0 ? 0 : 1;
 }
 
@@ -158,6 +163,7 @@ static double chance_of(double mean, double events)
  * the rate. */
 static bool is_proven(const struct flo_detect_watch *plan, double events, double below)
 {
+    assert(plan->look < FLO_LOOKS_MAX && events >= 0);
     return flo_poisson_upper(events, flo_look_z(plan->look), flo_look_alpha(plan->look)) <
            below * plan->hours_updated;
 }

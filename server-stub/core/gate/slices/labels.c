@@ -67,6 +67,7 @@ void flo_slice_words_number(const struct flo_slice_word *words, size_t count, ui
     struct chosen chosen[FLO_SLICE_VALUES_MAX];
     struct room room = room_of(words, count);
 
+    assert(count < UINT32_MAX && (words != NULL || count == 0));
     *out = (struct flo_slice_values){0};
     for (size_t i = 0; i < count; i++) {
         bool is_tie = words[i].members == room.members && words[i].members > 0;

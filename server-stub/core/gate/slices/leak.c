@@ -29,6 +29,7 @@ static double fit(const struct flo_slope_reading *readings, size_t count)
     double both = 0;
     double squares = 0;
 
+    assert(count >= 2);
     for (size_t i = 0; i < count; i++) {
         mean_t += readings[i].block / BLOCKS_AN_HOUR / (double)count;
         mean_y += readings[i].y / (double)count;
@@ -109,6 +110,7 @@ static bool slope_of(const struct flo_slope_sums *sums, uint32_t least, double *
     double squares = n * sums->t2 - sums->t * sums->t;
     double both = n * sums->ty - sums->t * sums->y;
 
+    assert(least >= 2);
     *out = squares > 0 ? both / squares : 0;
     return sums->count >= least && squares > 0 && fabs(*out) <= SLOPE_MAX;
 }
@@ -183,6 +185,7 @@ static struct flo_ratio_arm arm_of(const struct flo_slope *slopes, size_t count,
 {
     struct flo_ratio_arm arm = {0};
 
+    assert(clip->reach >= 0);
     for (size_t i = 0; i < count; i++) {
         if (has_both(&slopes[i])) {
             arm.devices++;
@@ -243,6 +246,7 @@ static void join(struct flo_ratio_arm *to, const struct flo_ratio_arm *from)
     double more = (double)from->devices;
     double off = from->mean - to->mean;
 
+    assert(n + more > 0);
     to->m2 += from->m2 + off * off * n * more / (n + more);
     to->mean += off * more / (n + more);
     to->devices += from->devices;
@@ -251,6 +255,7 @@ static void join(struct flo_ratio_arm *to, const struct flo_ratio_arm *from)
 /* Weighted mean of both; `share` is the weight of the second. */
 static double between(double one, double other, double share)
 {
+    assert(share >= 0 && share <= 1);
     return one + (other - one) * share;
 }
 
@@ -279,6 +284,7 @@ void flo_leak_add_wave(struct flo_leak_arms *to, const struct flo_leak_arms *wav
 
 void flo_leak_add(struct flo_leak_arms *to, const struct flo_leak_arms *from)
 {
+    assert(to != from);
     if (!is_compared(from)) {
         return;
     }
@@ -303,6 +309,7 @@ static double evidence_of(const struct flo_leak_arms *arms)
     double pooled = fmax((squares + fmax(arms->control.m2, 0)) / nu, VARIANCE_MIN);
     double variance = flo_variance_treated(pooled, squares, n - 1) / n + pooled / others;
 
+    assert(n >= 1 && others >= 1 && nu >= 1);
     return flo_student_above((arms->treated.mean - arms->control.mean) / sqrt(variance),
                              FLO_EFFECT_PRIOR * pooled / variance, nu);
 }

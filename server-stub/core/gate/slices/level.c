@@ -10,6 +10,7 @@
 
 static struct flo_level *level_of(struct flo_level_table *levels, uint32_t release)
 {
+    assert(release != 0);
     for (size_t i = 0; i < FLO_LEVELS_MAX; i++) {
         if (levels->levels[i].release == release) {
             return &levels->levels[i];
@@ -33,6 +34,7 @@ static struct flo_level *place_for(struct flo_level_table *levels, uint32_t rele
 {
     struct flo_level *place = &levels->levels[0];
 
+    assert(release != 0 && flo_levels_of(levels, release) == NULL);
     for (size_t i = 0; i < FLO_LEVELS_MAX; i++) {
         struct flo_level *one = &levels->levels[i];
         if (one->release == 0) {
@@ -57,6 +59,7 @@ static void change(struct flo_level_table *levels, uint32_t release, uint32_t bl
 {
     struct flo_level *old = level_of(levels, release);
 
+    assert(release != 0 && release != levels->running);
     /* Before the first window no change of release is known. */
     levels->warm_from = levels->running == 0 ? block : block + WARM_BLOCKS;
     levels->running = release;
@@ -108,6 +111,7 @@ enum flo_reference flo_levels_reference(const struct flo_level_table *levels, ui
     const struct flo_level *own = flo_levels_of(levels, running);
     const struct flo_level *older = NULL;
 
+    assert(level != NULL);
     for (size_t i = 0; i < FLO_LEVELS_MAX; i++) {
         const struct flo_level *one = &levels->levels[i];
         if (one != own && is_older_choice(one, block) &&

@@ -1,4 +1,5 @@
 /* Plain rule: shares of devices that are above their own past. */
+#include <assert.h>
 #include <math.h>
 
 #include "server-stub/core/gate/slices/plain.h"
@@ -46,6 +47,7 @@ bool flo_plain_add_errors(struct flo_plain_arm *arm, double events, double reque
 /* Tells whether at least `fifths` of five devices are above. */
 static bool is_share(const struct flo_plain_arm *arm, uint32_t fifths)
 {
+    assert(arm->above <= arm->devices && fifths <= 5);
     return (uint64_t)5 * arm->above >= (uint64_t)fifths * arm->devices;
 }
 

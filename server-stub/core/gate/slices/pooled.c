@@ -14,6 +14,7 @@
 
 static double squares(const struct flo_ratio_arm *arm)
 {
+    assert(arm->devices >= 0);
     return arm->devices > 1 ? fmax(arm->m2, 0) : 0;
 }
 
@@ -58,6 +59,7 @@ static size_t end_of_site(const struct flo_difference *items, size_t count, size
 {
     size_t end = from + 1;
 
+    assert(from < count);
     while (end < count && items[end].site == items[from].site) {
         end++;
     }
@@ -69,6 +71,7 @@ static void add_items(const struct flo_difference *items, size_t count, const st
 {
     struct flo_arms arms;
 
+    assert(count > 0);
     flo_arms_sum(items, count, clip, &arms);
     /* Never fails: the means are finite. */
     (void)flo_pooled_add(sums, &arms.arms);
@@ -81,6 +84,7 @@ void flo_pooled_gather(struct flo_difference *items, size_t count, double *scrat
     struct flo_clip clip = flo_arms_clip(items, count, scratch);
     enum flo_sites sites = flo_sites_look(items, count);
 
+    assert(count == 0 || (items != NULL && scratch != NULL));
     for (size_t at = 0; at < count && sites != FLO_SITES_FEW;) {
         size_t end = end_of_site(items, count, at);
         add_items(&items[at], end - at, &clip, sums);

@@ -10,6 +10,7 @@ size_t flo_probe_pick(flo_probe_rank *rank, const void *context, size_t count, u
     size_t used = 0;
 
     assert(take <= FLO_SCAN_PROBE_DEVICES);
+    assert(rank != NULL && out != NULL);
     for (size_t i = 0; i < count; i++) {
         uint32_t mine = rank(context, i);
         size_t at = used;

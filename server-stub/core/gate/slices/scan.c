@@ -22,6 +22,7 @@ static double evidence_of(const struct flo_scan_room *room, const struct flo_sca
                         : fmax(room->tau2, label->tau2) + room->s2 / (double)room->controls;
     double variance = updated / n + others;
 
+    assert(value->updated.devices >= 1 && room->s2 > 0);
     return flo_student_above(value->updated.mean / sqrt(variance),
                              FLO_EFFECT_PRIOR * room->s2 / variance, room->nu);
 }
@@ -30,6 +31,7 @@ static double evidence_of(const struct flo_scan_room *room, const struct flo_sca
 static double rest_at(const struct flo_scan_room *room, const struct flo_scan_value *value,
                       size_t place)
 {
+    assert(place < room->live_count);
     for (int64_t j = 0; j < value->updated.devices && room->group[value->first + j] <= place; j++) {
         place++;
     }
@@ -42,6 +44,7 @@ static bool is_everywhere(const struct flo_scan_room *room, const struct flo_sca
 {
     size_t rest = room->live_count - (size_t)value->updated.devices;
 
+    assert(room->live_count >= (size_t)value->updated.devices);
     if (rest < FLO_SCAN_UPDATED_MIN) {
         return true;
     }
@@ -66,6 +69,7 @@ static void look_at_value(const struct flo_scan_room *room, struct flo_slice at,
 {
     const struct flo_scan_value *value = &room->values[at.value];
 
+    assert(at.value > 0 && at.value <= room->label->count);
     if (value->updated.devices < FLO_SCAN_UPDATED_MIN || value->updated.mean < room->limit ||
         !flo_scan_value_counts(room, value)) {
         return;
@@ -92,6 +96,7 @@ static void add_probe(struct probes *probes, struct flo_slice slice, double leas
     int64_t controls = value->controls.devices;
     size_t at = probes->count;
 
+    assert(probes->count <= FLO_SCAN_PROBES_MAX);
     while (at > 0 && probes->items[at - 1].least < least) {
         at--;
     }
@@ -152,6 +157,7 @@ static void add_found(struct flo_scan_room *room, struct flo_scan *out,
 {
     size_t at = room->found_count;
 
+    assert(room->found_count <= FLO_SCAN_FOUND_MAX);
     while (at > 0 && room->found[at - 1].ln_e < one->ln_e) {
         at--;
     }
@@ -187,6 +193,7 @@ static void look_for_changes(struct flo_scan_room *room, size_t label, double th
 {
     double centre = centre_of_controls(room);
 
+    assert(label < room->rule->label_count);
     for (size_t v = 1; v <= room->label->count; v++) {
         const struct flo_scan_value *value = &room->values[v];
         int64_t n = value->controls.devices;
@@ -212,6 +219,7 @@ static void look_for_changes(struct flo_scan_room *room, size_t label, double th
 
 static bool is_control_of(const struct flo_scan_room *room, size_t device, struct flo_slice slice)
 {
+    assert(device < room->count && slice.label < room->rule->label_count);
     return (room->marks[device] & FLO_SCAN_CONTROL) != 0 &&
            room->rule->labels[slice.label].values[device] == slice.value;
 }
@@ -292,6 +300,7 @@ bool flo_scan_look(const struct flo_scan_rule *rule, const struct flo_scan_devic
     struct flo_scan_room *room = memory;
     struct flo_scan_best best;
 
+    assert(room != NULL && (far != NULL || count == 0));
     *out = (struct flo_scan){0};
     for (size_t i = 0; i < count; i++) {
         far[i] = 0;

@@ -68,6 +68,7 @@ static void lay_out(struct flo_scan_room *room)
 
 static bool is_known(const struct flo_scan_device *device, size_t wave)
 {
+    assert(wave < FLO_SCAN_WAVES_MAX);
     return (device->known >> wave & 1) != 0;
 }
 
@@ -115,6 +116,7 @@ static void add_updated(struct flo_scan_room *room, size_t i)
     const struct flo_scan_device *one = &room->devices[i];
     const struct flo_clip *clip = &room->clips[one->wave];
 
+    assert(i < room->count && one->wave < room->waves);
     if (is_known(one, one->wave)) {
         room->order[room->order_count++] = (struct flo_scan_ranked){
             .lift = flo_clipped(clip, one->d[one->wave]) - clip->centre, .device = (uint32_t)i};
@@ -125,6 +127,7 @@ static void add_control(struct flo_scan_room *room, size_t i)
 {
     const struct flo_scan_device *one = &room->devices[i];
 
+    assert(i < room->count && !one->is_updated);
     room->controls += one->known != 0 ? 1 : 0;
     for (size_t p = 0; p < room->waves; p++) {
         if (is_known(one, p)) {
@@ -165,6 +168,7 @@ bool flo_scan_room_open(struct flo_scan_room *room, const struct flo_scan_rule *
 
 void flo_scan_room_live(struct flo_scan_room *room)
 {
+    assert(room->order_count <= room->count);
     room->live_count = 0;
     for (size_t i = 0; i < room->order_count; i++) {
         if ((room->marks[room->order[i].device] & FLO_SCAN_REMOVED) == 0) {
@@ -177,6 +181,7 @@ void flo_scan_room_live(struct flo_scan_room *room)
 
 uint32_t flo_scan_room_device(const struct flo_scan_room *room, size_t place)
 {
+    assert(place < room->live_count && room->group[place] < room->live_count);
     return room->live[room->group[place]].device;
 }
 
@@ -257,6 +262,7 @@ static void add_up(struct flo_ratio_arm *arm, const double *numbers)
 static void levels_of(const struct flo_scan_room *room, const struct flo_scan_value *value,
                       double out[FLO_SCAN_WAVES_MAX])
 {
+    assert(room->waves <= FLO_SCAN_WAVES_MAX);
     for (size_t p = 0; p < room->waves; p++) {
         double sum = 0;
         double known = 0;
@@ -275,6 +281,7 @@ static void measure_value(struct flo_scan_room *room, struct flo_scan_value *val
 {
     double levels[FLO_SCAN_WAVES_MAX];
 
+    assert(value->first + (size_t)value->updated.devices <= room->live_count);
     value->part = 0;
     value->part_far = 0;
     for (int64_t i = 0; i < value->controls.devices; i++) {
@@ -301,6 +308,7 @@ static double tau2_of(const struct flo_scan_room *room)
     double *counts = room->numbers + FLO_SLICE_VALUES_MAX + 1;
     size_t used = 0;
 
+    assert(room->label->count <= FLO_SLICE_VALUES_MAX);
     for (size_t v = 1; v <= room->label->count; v++) {
         const struct flo_scan_value *value = &room->values[v];
         if (flo_scan_value_has_own(value)) {
@@ -346,6 +354,7 @@ double flo_scan_value_base(const struct flo_scan_room *room, const struct flo_sc
 {
     size_t used = 0;
 
+    assert(wave < room->waves);
     if (!flo_scan_value_has_own(value)) {
         return room->clips[wave].centre;
     }

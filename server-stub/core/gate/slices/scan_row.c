@@ -9,6 +9,7 @@
 /* Stores the devices of the slice while other labels are measured. */
 static void keep_devices(struct flo_scan_room *room, const struct flo_scan_value *value)
 {
+    assert((size_t)value->updated.devices <= room->live_count);
     for (int64_t j = 0; j < value->updated.devices; j++) {
         room->slice[j] = flo_scan_room_device(room, value->first + (size_t)j);
     }
@@ -22,6 +23,7 @@ static void tell(struct flo_scan_room *room, const struct flo_scan_value *value,
     double *controls = room->numbers + row->updated;
     size_t used = 0;
 
+    assert(row->updated > 0 && (size_t)row->updated + row->controls <= room->count);
     for (size_t p = 0; p < room->waves; p++) {
         base[p] = flo_scan_value_base(room, value, p);
     }
@@ -44,6 +46,7 @@ static void tell(struct flo_scan_room *room, const struct flo_scan_value *value,
 /* Tells whether the step came with each device's own swap. */
 static bool is_with_swap(const struct flo_scan_room *room, const struct flo_scan_row *row)
 {
+    assert(row->updated > 0);
     for (uint32_t j = 0; j < row->updated; j++) {
         const struct flo_scan_device *one = &room->devices[room->slice[j]];
         if (!one->has_step) {
@@ -59,6 +62,7 @@ static bool is_with_swap(const struct flo_scan_room *room, const struct flo_scan
 static void mark_far(struct flo_scan_room *room, uint8_t number, uint8_t *far,
                      struct flo_scan_row *row, double *half)
 {
+    assert(number > 0 && row->far == 0);
     for (uint32_t j = 0; j < row->updated; j++) {
         uint32_t i = room->slice[j];
         if (room->z[i] > room->limit) {
@@ -108,6 +112,7 @@ static bool is_whole(const struct flo_scan_room *room, const struct flo_scan_val
 
 static void count_parts(struct flo_scan_room *room, uint32_t devices)
 {
+    assert(devices <= room->live_count);
     for (uint32_t j = 0; j < devices; j++) {
         uint32_t i = room->slice[j];
         struct flo_scan_value *value = &room->values[room->label->values[i]];
@@ -121,6 +126,7 @@ static void count_parts(struct flo_scan_room *room, uint32_t devices)
 static void look_within(const struct flo_scan_room *room, size_t label, uint32_t devices,
                         uint32_t far, double half, struct part *best)
 {
+    assert(far <= devices && label < room->rule->label_count);
     for (size_t v = 1; v <= room->label->count; v++) {
         const struct flo_scan_value *value = &room->values[v];
         uint64_t others = devices - value->part;
@@ -148,6 +154,7 @@ static void look_for_same(const struct flo_scan_room *room, size_t label, struct
     uint16_t v = room->label->values[room->slice[0]];
     const struct flo_scan_value *value = &room->values[v];
 
+    assert(row->same_count < FLO_COUNT(row->same));
     if (v != 0 && room->nu >= FLO_SCAN_FREEDOM_MIN && value->part == row->updated &&
         value->updated.devices == (int64_t)row->updated && flo_scan_value_counts(room, value)) {
         row->same[row->same_count++] = (struct flo_slice){(uint16_t)label, v};
@@ -163,6 +170,7 @@ void flo_scan_row_fill(struct flo_scan_room *room, const struct flo_scan_best *b
     double half;
     uint32_t wide = 0;
 
+    assert(best->slice.value != 0 && number > 0);
     flo_scan_room_measure(room, best->slice.label);
     const struct flo_scan_value *value = &room->values[best->slice.value];
     *row = (struct flo_scan_row){.slice = best->slice,

@@ -65,6 +65,7 @@ static const double cosines[PARTS] = {1,
  * hour. */
 static void basis_of(uint32_t hour, double out[COEFFICIENTS])
 {
+    assert(hour < FLO_SHAPE_HOURS);
     for (uint32_t k = 0; k < HARMONICS; k++) {
         uint32_t part = (k + 1) * (2 * hour + 1);
         out[2 * k] = cosines[part % PARTS];

@@ -39,6 +39,7 @@ static size_t end_of_site(const struct flo_slow_device *devices, size_t count, s
 {
     size_t end = from + 1;
 
+    assert(from < count);
     while (end < count && devices[end].value == devices[from].value) {
         end++;
     }
@@ -109,6 +110,7 @@ static void add_site(struct flo_slow *slow, struct flo_slow_arm *last, uint32_t 
 {
     size_t controls = 0;
 
+    assert(count > 0);
     while (controls < count && site[controls].is_compared && !site[controls].is_updated) {
         controls++;
     }
@@ -164,6 +166,7 @@ bool flo_slow_add_wave(struct flo_slow *slow, uint32_t segment, struct flo_slow_
 
 double flo_slow_share_now(const struct flo_slow *slow)
 {
+    assert(slow->last.slow <= slow->last.devices);
     return (double)(slow->last.slow + 1) / (double)(slow->last.devices + 1);
 }
 
@@ -178,6 +181,8 @@ void flo_slow_judge(const struct flo_slow *slow, double alpha, double weight,
                                        .misses = (double)slow->controls.slow};
 
     assert(alpha > 0 && weight > 0);
+    assert(slow->updated.slow <= slow->updated.devices);
+    assert(slow->controls.slow <= slow->controls.devices);
     *out = (struct flo_slow_result){.verdict = FLO_VERDICT_INCONCLUSIVE};
     if (slow->updated.devices == 0 || slow->controls.devices == 0) {
         return;

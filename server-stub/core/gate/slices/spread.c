@@ -32,6 +32,7 @@ static size_t end_of(const struct flo_spread_device *devices, size_t count, size
 {
     size_t end = from + 1;
 
+    assert(from < count);
     while (end < count && devices[end].value == devices[from].value) {
         end++;
     }
@@ -96,6 +97,7 @@ static bool is_before(const struct heap *heap, const struct flo_spread_group *on
     uint64_t share = taken * other->count;
     uint64_t other_share = other_taken * one->count;
 
+    assert(one->front + one->back < one->count && other->front + other->back < other->count);
     if (heap->is_back && is_short(one) != is_short(other)) {
         return is_short(one);
     }
@@ -115,6 +117,7 @@ static bool is_before(const struct heap *heap, const struct flo_spread_group *on
 
 static void sink(struct heap *heap, size_t at)
 {
+    assert(at < heap->count || heap->count == 0);
     for (;;) {
         size_t best = at;
         for (size_t child = 2 * at + 1; child <= 2 * at + 2 && child < heap->count; child++) {
@@ -158,6 +161,7 @@ static uint32_t take(struct heap *heap)
     size_t at =
         heap->is_back ? top->first + top->count - 1 - top->back++ : top->first + top->front++;
 
+    assert(heap->count > 0);
     if (is_empty(top)) {
         *top = heap->groups[--heap->count];
     }
@@ -189,6 +193,7 @@ static size_t held_of(const struct flo_spread_group *groups, size_t group_count,
 {
     size_t wanted = 0;
 
+    assert(hold_out <= count && group_count <= count);
     if (hold_out == 0) {
         return 0;
     }

@@ -26,6 +26,7 @@ static double below_half(double n, size_t c)
     double term = exp(lgamma(n + 1) - lgamma(last + 1) - lgamma(n - last + 1) - n * M_LN2);
     double sum = 0;
 
+    assert(c >= 1 && (double)c <= n);
     for (double k = last; k >= 0; k--) {
         sum += term;
         term *= k / (n - k + 1);
@@ -39,6 +40,7 @@ static double normal_tail(double p)
     double low = 0;
     double high = Z_MAX;
 
+    assert(p > 0 && p <= 0.5);
     for (int i = 0; i < HALVINGS; i++) {
         double middle = (low + high) / 2;
         if (exp(flo_ln_phi(-middle)) > p) {
@@ -60,6 +62,7 @@ static double median_error(double *values, size_t count)
     double z = normal_tail(below_half(n, c));
     double high = flo_place(values, count, count - c);
 
+    assert(count >= ORDERED_MIN);
     return (high - flo_place(values, count, c - 1)) / (2 * z);
 }
 
@@ -76,6 +79,7 @@ static size_t pairs_of(const double *values, size_t count, double *out)
 {
     size_t used = 0;
 
+    assert(count <= FLO_TOLD_PAIRS_DEVICES_MAX);
     for (size_t i = 0; i < count; i++) {
         for (size_t j = i; j < count; j++) {
             out[used++] = 0.5 * (values[i] + values[j]);
@@ -92,6 +96,7 @@ static struct side by_ranks(const double *values, size_t count, double *pairs)
     double n = (double)count;
     struct side side = {.has_width = count >= RANKS_MIN};
 
+    assert(count >= 1);
     side.middle = flo_median(pairs, used);
     if (side.has_width) {
         double place = floor(n * (n + 1) / 4 - Z95 * sqrt(n * (n + 1) * (2 * n + 1) / 24));
@@ -118,6 +123,7 @@ static double width_of_few(double *values, size_t count, const double *controls,
     static const double range_sd[] = {1.128, 1.693, 2.059, 2.326};
 
     assert(count >= 1 && count < RANKS_MIN);
+    assert(control_count >= ORDERED_MIN);
     for (size_t i = 0; i < control_count; i++) {
         numbers[i] = controls[i];
     }
@@ -207,6 +213,7 @@ static double clustering(const struct flo_count_arm *arm)
 
 static double as_ratio(double share, double norm)
 {
+    assert(norm > 0);
     return share >= OPEN_END ? INFINITY : share / (1 - share) * norm;
 }
 

@@ -8,6 +8,7 @@
 /* Returns the newest wave of phases, or of probes; FLO_SCAN_WAVES_MAX: none. */
 static uint8_t newest_of(const struct flo_waves *waves, bool is_probe)
 {
+    assert(waves->count <= FLO_SCAN_WAVES_MAX);
     for (uint8_t p = waves->count; p > 0; p--) {
         if (waves->waves[p - 1].is_probe == is_probe) {
             return (uint8_t)(p - 1);
