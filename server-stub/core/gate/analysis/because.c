@@ -150,6 +150,7 @@ static void because_result(const struct flo_analysis_rule *rule,
     const char *per = flo_measure_fact(rule->measure)->per;
     bool is_open = standing->verdict == FLO_VERDICT_INCONCLUSIVE;
 
+    assert(result->kind == flo_measure_fact(rule->measure)->kind);
     switch (result->kind) {
     case FLO_STATISTIC_RATIO:
         if (is_open) {

@@ -25,6 +25,7 @@ static double prove_of(const struct flo_analysis_rule *rule, uint32_t step)
 {
     uint32_t at = step < rule->prove_count ? step : rule->prove_count - 1;
 
+    assert(rule->prove_count <= FLO_PROVE_PHASES_MAX);
     return rule->prove_count > 0 ? rule->prove[at] : 0;
 }
 
@@ -32,6 +33,7 @@ static double prove_of(const struct flo_analysis_rule *rule, uint32_t step)
  * half of the rule's weight, and the segments share the rest. */
 static double weight_of(const struct flo_analysis_rule *rule, uint32_t segments, bool is_all)
 {
+    assert(segments <= FLO_SEGMENTS_MAX);
     return segments < 2 ? rule->weight : is_all ? rule->weight / 2 : rule->weight / 2 / segments;
 }
 
@@ -85,6 +87,7 @@ static size_t arms_of_all(const struct flo_analysis_evidence *evidence, enum flo
     enum flo_statistic_kind kind = flo_measure_fact(measure)->kind;
     size_t count = 0;
 
+    assert(evidence->segment_count <= FLO_SEGMENTS_MAX);
     if (kind != FLO_STATISTIC_RATIO) {
         memset(out, 0, sizeof(*out));
         count = 1;
@@ -120,6 +123,7 @@ static bool is_tested(const struct judgement *judgement, uint32_t rule)
     enum flo_measure measure = judgement->analysis->rules.rules[rule].measure;
     enum flo_statistic_kind kind = flo_measure_fact(measure)->kind;
 
+    assert(rule < judgement->analysis->rules.count);
     if (kind == FLO_STATISTIC_DEATHS && judgement->moment->phase > 0) {
         return false;
     }
@@ -290,6 +294,7 @@ bool flo_analysis_awaits(const struct flo_analysis *analysis, uint32_t rule, uin
     bool awaits = flo_analysis_is_critical(rules, rule, phase, is_last);
     uint16_t unread = analysis->state.unread;
 
+    assert(rule < rules->count && rules->count <= FLO_MEASURE_COUNT);
     if (((unread | analysis->state.beyond) >> rule & 1) != 0) {
         return false;
     }
@@ -334,6 +339,7 @@ static double hours_at_end(const struct judgement *judgement, const struct flo_c
  * / (k + 1) on average.  So a device that keeps crashing counts once. */
 void flo_analysis_crash_first(struct flo_analysis_crash *crash, double crashes, double hours)
 {
+    assert(crashes >= 0 && hours >= 0);
     crash->first_devices += crashes > 0 ? 1 : 0;
     crash->first_hours += crashes > 0 ? fmin(hours, (hours + 1) / (crashes + 1)) : hours;
 }
@@ -379,6 +385,7 @@ static void stand(struct flo_analysis_standing *standing, const struct flo_analy
 {
     bool has_passed = standing->verdict == FLO_VERDICT_PASS;
 
+    assert(row->is_tested);
     standing->result = row->result;
     standing->steep = *steep;
     standing->told = row->told;
@@ -430,6 +437,8 @@ static void add_gate(struct gate_list *list, uint32_t rule, uint32_t segment,
                      struct flo_phase_gate gate)
 {
     assert(list->count < GATES_MAX);
+    assert(rule < FLO_MEASURE_COUNT);
+    assert(segment == FLO_SEGMENT_ALL || segment < FLO_SEGMENTS_MAX);
     list->rules[list->count] = rule;
     list->segments[list->count] = segment;
     list->gates[list->count++] = gate;
@@ -441,6 +450,7 @@ static enum flo_verdict verdict_of(const struct judgement *judgement, uint32_t r
 {
     enum flo_verdict stands = judgement->analysis->state.standing[rule].verdict;
 
+    assert(rule < judgement->analysis->rules.count);
     return stands == FLO_VERDICT_FAIL && !judgement->results->all[rule].is_tested
                ? FLO_VERDICT_INCONCLUSIVE
                : stands;
@@ -480,6 +490,7 @@ static bool is_leak_of_segment(const struct judgement *judgement, const struct g
 {
     enum flo_measure measure = judgement->analysis->rules.rules[list->rules[i]].measure;
 
+    assert(i < list->count);
     return flo_measure_fact(measure)->kind == FLO_STATISTIC_LEAK &&
            list->segments[i] != FLO_SEGMENT_ALL;
 }
@@ -528,6 +539,7 @@ void flo_analysis_phase(struct flo_analysis *analysis, uint32_t phase)
                                      .segment = FLO_SEGMENT_ALL,
                                      .held_count = analysis->state.held_count};
 
+    assert(analysis->rules.count <= FLO_MEASURE_COUNT);
     memcpy(now.held, analysis->state.held, sizeof(now.held));
     memcpy(now.waves, analysis->state.waves, sizeof(now.waves));
     memcpy(now.held_as, analysis->state.held_as, sizeof(now.held_as));
@@ -563,6 +575,7 @@ static bool fails_at(const struct judgement *judgement, uint32_t rule, double ti
     struct flo_statistic_rule test = judgement->results->all[rule].rule;
     struct flo_statistic_result result;
 
+    assert(times >= 1 && rule < analysis->rules.count);
     if (!judgement->results->all[rule].is_tested || test.kind == FLO_STATISTIC_DEATHS) {
         return false;
     }
@@ -656,6 +669,7 @@ uint32_t flo_analysis_held(const struct flo_analysis_state *state, const char *n
 {
     uint32_t i = 0;
 
+    assert(state->held_count <= FLO_ANALYSIS_SLICES_MAX && name != NULL);
     while (i < state->held_count && strcmp(state->held[i], name) != 0) {
         i++;
     }
@@ -666,6 +680,7 @@ uint32_t flo_analysis_asked(const struct flo_analysis_state *state)
 {
     uint32_t asked = 0;
 
+    assert(state->held_count <= FLO_ANALYSIS_SLICES_MAX);
     for (uint32_t i = 0; i < state->held_count; i++) {
         asked += state->held_as[i] == FLO_SLICE_ASKED ? 1 : 0;
     }
@@ -680,6 +695,7 @@ static bool is_to_hold(const struct flo_analysis_state *state,
     uint32_t at = flo_analysis_held(state, slice->name);
     bool is_listed = at < state->held_count;
 
+    assert(slice->name[0] != '\0');
     return slice->is_culprit ? !is_listed || state->held_as[at] != FLO_SLICE_HELD
                              : slice->is_asked && !is_listed;
 }
@@ -687,6 +703,7 @@ static bool is_to_hold(const struct flo_analysis_state *state,
 static void hold_slices(const struct flo_analysis *analysis,
                         const struct flo_analysis_slices *slices, struct flo_analysis_finding *out)
 {
+    assert(slices->count <= FLO_ANALYSIS_SLICES_MAX);
     for (uint32_t i = 0; i < slices->count; i++) {
         if (is_to_hold(&analysis->state, &slices->rows[i])) {
             out->holds |= (uint16_t)(1u << i);

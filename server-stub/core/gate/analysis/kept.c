@@ -17,6 +17,7 @@ static json_t *segment_json(const struct flo_analysis *analysis, uint32_t rule,
     enum flo_statistic_kind kind = flo_measure_fact(measure)->kind;
     json_t *json = flo_statistic_arms_json(kind, &segment->arms[measure]);
 
+    assert(rule < analysis->rules.count);
     if (row->is_tested && kind != FLO_STATISTIC_DEATHS) {
         json_object_set_new(json, "weight", json_real(flo_statistic_weight(&row->rule)));
         json_object_set_new(json, "verdict", json_string(flo_verdict_word(row->result.verdict)));
@@ -63,6 +64,7 @@ static json_t *proof_json(const struct flo_analysis_proof *proof)
     const struct flo_pooled_result *result = &proof->result;
     json_t *waves = json_array();
 
+    assert(proof->count <= FLO_ANALYSIS_WAVES_MAX);
     for (uint32_t i = 0; i < proof->count; i++) {
         json_array_append_new(waves, flo_analysis_sums_json(&proof->waves[i]));
     }
@@ -112,6 +114,7 @@ static json_t *row_json(const struct flo_analysis *analysis, uint32_t rule,
                        flo_analysis_awaits(analysis, rule, moment->phase, moment->is_last);
     json_t *segments = json_array();
 
+    assert(rule < analysis->rules.count);
     for (uint32_t i = 0; i < evidence->segment_count; i++) {
         json_array_append_new(segments, segment_json(analysis, rule, &evidence->segments[i],
                                                      &results->segments[rule][i]));
@@ -174,6 +177,7 @@ json_t *flo_analysis_record(const struct flo_analysis *analysis, const char *rol
     const struct flo_analysis_state *state = &analysis->state;
     json_t *rows = json_array();
 
+    assert(state->rule == FLO_SEGMENT_ALL || state->rule < analysis->rules.count);
     for (uint32_t i = 0; i < analysis->rules.count; i++) {
         if (results->all[i].is_tested) {
             json_array_append_new(rows, row_json(analysis, i, evidence, moment, results));
@@ -307,6 +311,7 @@ static int replay_segment(struct replay *replay, const char *gate,
     enum flo_verdict verdict;
     double weight = json_number_value(json_object_get(stored, "weight"));
 
+    assert(segment < FLO_SEGMENTS_MAX);
     if (json_object_get(stored, "verdict") == NULL) {
         return 0;
     }
@@ -489,6 +494,7 @@ static int replay_all(struct replay *replay, const char *gate,
     size_t used_count = is_ratio ? 0 : 1;
     int rv = 0;
 
+    assert(count <= FLO_SEGMENTS_MAX);
     memset(used, 0, sizeof(used));
     for (size_t i = 0; i < count; i++) {
         if (is_excluded(replay, i)) {

@@ -1,4 +1,5 @@
 /* Analysis: proves with all waves of a rollout that a change is small. */
+#include <assert.h>
 #include <math.h>
 
 #include "server-stub/core/gate/analysis/analysis.h"
@@ -9,6 +10,7 @@ void flo_analysis_prove(const struct flo_ratio_rule *rule, struct flo_analysis_p
     struct flo_ratio_result *ratio = &result->ratio;
     double prove = fmax(rule->limit_pct, rule->prove_pct);
 
+    assert(proof->count <= FLO_ANALYSIS_WAVES_MAX);
     proof->is_judged = true;
     flo_pooled_judge(prove, proof->waves, proof->count, &proof->result);
     if (ratio->open != FLO_OPEN_UNSURE || !proof->result.has_effect) {

@@ -34,6 +34,7 @@ const struct flo_measure_fact *flo_measure_fact(enum flo_measure measure)
 
 bool flo_measure_parse(const char *word, enum flo_measure *out)
 {
+    assert(word != NULL);
     for (size_t i = 0; i < FLO_COUNT(facts); i++) {
         if (strcmp(facts[i].word, word) == 0) {
             *out = (enum flo_measure)i;
@@ -320,6 +321,7 @@ static int read_field(const struct field *field, const json_t *value, struct flo
 {
     void *place = (char *)out + field->offset;
 
+    assert(field->offset < sizeof(*out));
     switch (field->type) {
     case REAL:
         return read_number(field, value, place, err);
@@ -383,6 +385,7 @@ static int read_rule(const json_t *json, struct flo_analysis_rule *out, struct f
 
 static struct flo_analysis_rule *rule_of(struct flo_analysis_rules *rules, enum flo_measure measure)
 {
+    assert(rules->count <= FLO_MEASURE_COUNT);
     for (uint32_t i = 0; i < rules->count; i++) {
         if (rules->rules[i].measure == measure) {
             return &rules->rules[i];
@@ -395,6 +398,7 @@ static void drop_rule(struct flo_analysis_rules *rules, const struct flo_analysi
 {
     size_t at = (size_t)(rule - rules->rules);
 
+    assert(at < rules->count);
     memmove(&rules->rules[at], &rules->rules[at + 1], (rules->count - at - 1) * sizeof(*rule));
     rules->count--;
 }
@@ -448,6 +452,7 @@ static double all_weights(const struct flo_analysis_rules *rules)
 {
     double all = FLO_FAILED_WEIGHT;
 
+    assert(rules->count <= FLO_MEASURE_COUNT);
     for (uint32_t i = 0; i < rules->count; i++) {
         all += rules->rules[i].weight;
     }
@@ -528,6 +533,7 @@ bool flo_analysis_has_word(const char *word)
 
 void flo_analysis_words(const char **out, size_t *count)
 {
+    assert(out != NULL && count != NULL);
     *count = 0;
     for (size_t i = 0; i < FLO_COUNT(own_words); i++) {
         out[(*count)++] = own_words[i];

@@ -57,6 +57,7 @@ static double error_of(double sd, const struct flo_analysis_crowd *crowds, uint3
 {
     double weights = 0, variance = 0, shared = 0;
 
+    assert(sd > 0);
     for (uint32_t i = 0; i <= phase; i++) {
         double updated = crowds[i].updated;
         double controls = i == phase ? last_controls : crowds[i].controls;
@@ -86,6 +87,7 @@ static uint32_t controls_for(double sd, const struct flo_analysis_crowd *crowds,
     double low = crowds[phase].controls;
     double high = CONTROLS_MOST;
 
+    assert(prove_pct > -100);
     if (odds_of(prove_pct, error_of(sd, crowds, phase, high)) < FLO_ANALYSIS_ODDS_MIN) {
         return 0;
     }
@@ -122,6 +124,7 @@ bool flo_analysis_sees(const struct flo_analysis *analysis, uint32_t rule, uint3
     struct flo_statistic_rule test;
     struct flo_analysis_crowd all = {.controls = crowds[phase].controls};
 
+    assert(rule < analysis->rules.count);
     *out = (struct flo_analysis_sight){0};
     for (uint32_t i = 0; i <= phase; i++) {
         all.updated += crowds[i].updated;
@@ -195,6 +198,7 @@ static bool sees_errors(const struct flo_statistic_rule *test, const struct flo_
     uint32_t events;
     double ratio;
 
+    assert(past->requests > 0 && past->blocks > 0);
     out->hours = all->hours;
     out->usual = rate;
     out->has_find = each * all->updated >= test->count.exposure_min &&
@@ -212,6 +216,7 @@ static uint32_t crashes_for(const struct flo_analysis_crowd *all, double usual, 
         .past = {.devices = past, .expected = past}};
     struct flo_analysis_soon soon;
 
+    assert(usual >= 0 && usual <= 1);
     for (uint32_t k = 1; k <= all->updated; k++) {
         arms.treated.devices = k;
         flo_analysis_crash_judge(&arms, &soon);
@@ -228,6 +233,7 @@ static double share_for(uint32_t events, uint32_t devices)
     double low = 0;
     double high = 1;
 
+    assert(events > 0 && events <= devices);
     for (int i = 0; i < HALVINGS; i++) {
         double middle = (low + high) / 2;
         double misses = (double)devices - events;
@@ -247,6 +253,7 @@ static bool sees_crashes(const struct flo_analysis_crowd *all, const struct flo_
 {
     double rate = fmax(past->crashes / past->hours, RATE_MIN);
 
+    assert(past->hours > 0);
     out->hours = fmin(all->hours, FLO_CRASH_HOURS);
     out->usual = -expm1(-rate * out->hours);
     uint32_t events = crashes_for(all, out->usual, past->crashes);
@@ -264,6 +271,7 @@ bool flo_analysis_sees_events(const struct flo_analysis *analysis, uint32_t rule
                                      .hours = crowds[phase].hours};
     struct flo_statistic_rule test;
 
+    assert(rule < analysis->rules.count);
     *out = (struct flo_analysis_seen){0};
     for (uint32_t i = 0; i <= phase; i++) {
         all.updated += crowds[i].updated;
@@ -292,6 +300,7 @@ double flo_analysis_finds_at(const struct flo_analysis *analysis, uint32_t rule,
     double sd = analysis->spread > 0 ? analysis->spread : FLO_SPREAD_USUAL;
 
     assert(site->sites > 0);
+    assert(rule < analysis->rules.count);
     if (site->members <= site->updated || site->all <= site->sites) {
         return INFINITY;
     }

@@ -1,4 +1,5 @@
 /* Analysis: where a release is worse, in the record of an evaluation. */
+#include <assert.h>
 #include <math.h>
 
 #include "server-stub/core/gate/analysis/analysis.h"
@@ -44,6 +45,7 @@ static json_t *slices_json(const struct flo_analysis_slices *slices,
     json_t *rows = json_array();
     char text[FLO_ANALYSIS_TEXT];
 
+    assert(slices->count <= FLO_ANALYSIS_SLICES_MAX);
     for (uint32_t i = 0; i < slices->count; i++) {
         const struct flo_analysis_slice *row = &slices->rows[i];
         enum flo_slice_end end = (enum flo_slice_end)finding->ends[i];
@@ -69,6 +71,7 @@ static json_t *probed_json(const struct flo_analysis_evidence *evidence,
     json_t *rows = json_array();
     char text[FLO_ANALYSIS_TEXT];
 
+    assert(evidence->probe_count <= FLO_ANALYSIS_PROBES_MAX);
     for (uint32_t i = 0; i < evidence->probe_count; i++) {
         const struct flo_analysis_probe *probe = &evidence->probes[i];
         if (finding->probed[i] > 0) {
@@ -87,6 +90,7 @@ static json_t *changed_json(const struct flo_analysis_slices *slices)
     json_t *rows = json_array();
     char text[FLO_ANALYSIS_TEXT];
 
+    assert(slices->changed_count <= FLO_COUNT(slices->changed));
     for (uint32_t i = 0; i < slices->changed_count; i++) {
         flo_analysis_changed_text(&slices->changed[i], text);
         json_array_append_new(

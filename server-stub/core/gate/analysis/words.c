@@ -21,6 +21,7 @@ static FLO_PRINTF(2, 3) void say(struct line *line, const char *format, ...)
 {
     va_list list;
 
+    assert(line->used < FLO_ANALYSIS_TEXT);
     va_start(list, format);
     int chars = vsnprintf(line->out + line->used, FLO_ANALYSIS_TEXT - line->used, format, list);
     va_end(list);
@@ -258,6 +259,7 @@ static void steep_text(enum flo_measure measure, const struct flo_analysis_steep
     const struct flo_plain_arm *updated = &steep->arms.treated;
     const struct flo_plain_arm *others = &steep->arms.control;
 
+    assert(steep->verdict != FLO_PLAIN_OPEN);
     if (steep->verdict == FLO_PLAIN_EVERYWHERE) {
         snprintf(out, FLO_ANALYSIS_TEXT, "%s: %s, %u of %u others too: not the release",
                  flo_measure_fact(measure)->title, worse_text(measure), others->above,
@@ -357,6 +359,7 @@ static void say_unclear(struct line *line, const struct flo_analysis_slice *slic
  * explain. */
 static void say_far(struct line *line, const struct flo_analysis_slice *slice)
 {
+    assert(slice->far <= slice->updated);
     say(line, " at %s: %u of %u updated device%s far above their own past, ", slice->name,
         slice->far, slice->updated, flo_s(slice->updated));
     if (slice->is_culprit) {
@@ -368,6 +371,7 @@ static void say_slower(struct line *line, const struct flo_analysis_slice *slice
 {
     const struct flo_told *told = &slice->told;
 
+    assert(slice->far <= slice->updated);
     say_effect(line, told->effect, told->has_interval, told->low, told->high);
     say(line, " at %s", slice->name);
     if (!slice->is_culprit) {
@@ -437,6 +441,7 @@ void flo_analysis_further(const struct flo_analysis *analysis, char *out)
 {
     struct line line = {.out = out};
 
+    assert(analysis->rules.count <= FLO_MEASURE_COUNT);
     out[0] = '\0';
     for (uint32_t i = 0; i < analysis->rules.count; i++) {
         if ((analysis->state.further >> i & 1) != 0) {
