@@ -37,6 +37,7 @@ const char *flo_excuse_fix(enum flo_excuse excuse)
 
 enum flo_excuse flo_member_excuse(const struct flo_member_facts *facts, const char *release)
 {
+    assert(facts->pin == NULL || release != NULL);
     return !facts->has_come                                         ? FLO_EXCUSE_NEVER_CAME
            : facts->is_in_maintenance                               ? FLO_EXCUSE_MAINTENANCE
            : facts->is_outranked                                    ? FLO_EXCUSE_OUTRANKED

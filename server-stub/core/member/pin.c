@@ -22,6 +22,7 @@ static const char *wait_of(const struct flo_pin_facts *facts)
 
 enum flo_pin_state flo_pin_judge(const struct flo_pin_facts *facts, const char **why)
 {
+    assert(why != NULL);
     *why = "";
     if (facts->is_current) {
         return FLO_PIN_THERE;

@@ -17,6 +17,7 @@ const char *flo_unlisted_word(enum flo_unlisted policy)
 
 bool flo_unlisted_parse(const char *word, enum flo_unlisted *out)
 {
+    assert(word != NULL);
     for (size_t i = 0; i < FLO_COUNT(words); i++) {
         if (strcmp(words[i], word) == 0) {
             *out = (enum flo_unlisted)i;

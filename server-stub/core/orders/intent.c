@@ -6,6 +6,7 @@
 
 bool flo_intent_goes_on(enum flo_rollout_state state)
 {
+    assert(state < FLO_ROLLOUT_STATE_COUNT);
     return state == FLO_ROLLOUT_RUNNING || state == FLO_ROLLOUT_PAUSED ||
            state == FLO_ROLLOUT_DRAFT || state == FLO_ROLLOUT_AWAITING_APPROVAL ||
            state == FLO_ROLLOUT_SCHEDULED;
@@ -15,6 +16,7 @@ bool flo_intent_goes_on(enum flo_rollout_state state)
  * release. */
 static bool has_stopped(enum flo_rollout_state state)
 {
+    assert(state < FLO_ROLLOUT_STATE_COUNT);
     return state == FLO_ROLLOUT_HALTED || state == FLO_ROLLOUT_ABORTING ||
            state == FLO_ROLLOUT_COMPLETED;
 }
@@ -52,6 +54,7 @@ bool flo_intent_may_write(enum flo_order_op op, const char *rollout, const char 
 
 bool flo_intent_may_order(enum flo_rollout_state state)
 {
+    assert(state < FLO_ROLLOUT_STATE_COUNT);
     return state == FLO_ROLLOUT_RUNNING || state == FLO_ROLLOUT_PAUSED ||
            state == FLO_ROLLOUT_COMPLETED;
 }

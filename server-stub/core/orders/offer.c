@@ -1,4 +1,6 @@
 /* Offers: lists the digests in a release document. */
+#include <assert.h>
+
 #include "server-stub/core/orders/offer.h"
 
 static int offer(const struct flo_digest *digest, flo_offer_fn fn, void *context,
@@ -12,6 +14,7 @@ int flo_offer_each(const struct flo_release *release, flo_offer_fn fn, void *con
 {
     int rv = 0;
 
+    assert(fn != NULL);
     for (uint32_t f = 0; f < release->file_count && rv == 0; f++) {
         const struct flo_release_file *file = &release->files[f];
         rv = offer(&file->digest, fn, context, err);

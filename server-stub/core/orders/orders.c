@@ -42,6 +42,7 @@ static bool replaces(const struct flo_order_card *later, const struct flo_order_
 static bool is_wanted(const struct flo_order_card *cards, size_t count, size_t index,
                       uint64_t now_ms)
 {
+    assert(index < count);
     if (flo_order_fact(cards[index].op)->rank == 0 || cards[index].is_over ||
         cards[index].expires_at_ms <= now_ms) {
         return false;
@@ -65,6 +66,7 @@ static void drop_one(struct listed *listed, size_t *count)
 {
     size_t least = 0;
 
+    assert(*count > 0 && *count <= FLO_GROUP_ORDERS_MAX + 1);
     for (size_t i = 1; i < *count; i++) {
         if (listed[i].weight <= listed[least].weight) {
             least = i;
@@ -127,6 +129,7 @@ bool flo_outcome_parse(const char *word, enum flo_order_outcome *out)
 
 bool flo_outcome_is_news(enum flo_order_outcome now, enum flo_order_outcome next)
 {
+    assert((size_t)now < FLO_COUNT(outcomes) && (size_t)next < FLO_COUNT(outcomes));
     switch (now) {
     case FLO_OUTCOME_PENDING:
         return next != FLO_OUTCOME_PENDING;
@@ -144,6 +147,8 @@ bool flo_outcome_is_news(enum flo_order_outcome now, enum flo_order_outcome next
 void flo_order_progress_add(struct flo_order_progress *progress, enum flo_order_outcome outcome,
                             bool is_online, uint32_t count)
 {
+    assert((size_t)outcome < FLO_COUNT(outcomes));
+    assert(progress->acked <= progress->devices && progress->online <= progress->devices);
     progress->devices += count;
     progress->online += is_online ? count : 0;
     progress->acked += outcome != FLO_OUTCOME_PENDING ? count : 0;

@@ -140,6 +140,7 @@ enum flo_return flo_return_plan(const json_t *report, const char *from, const ch
     const json_t *model = model_of(report, from);
     const json_t *previous = json_object_get(model, "previous");
 
+    assert(from != NULL && title != NULL);
     title[0] = '\0';
     if (!json_is_object(report) || json_object_size(report) == 0) {
         return FLO_RETURN_SILENT;

@@ -25,6 +25,7 @@ bool flo_removal_is_there(const json_t *report, const char *model, char *title)
     json_t *one;
     size_t i;
 
+    assert(model != NULL && title != NULL);
     title[0] = '\0';
     json_array_foreach(json_object_get(report, "models"), i, one)
     {

@@ -31,6 +31,7 @@ enum flo_renewal_why flo_renewal_next(struct flo_renewal *renewal,
     bool is_listed_rollback = order->op == FLO_ORDER_ROLLBACK && order->is_listed;
     enum flo_renewal_why why = FLO_RENEWAL_NOT;
 
+    assert(order->op < FLO_ORDER_COUNT);
     if (renewal->is_each) {
         why = FLO_RENEWAL_ASKED;
     } else if (order->epoch < renewal->epoch) {

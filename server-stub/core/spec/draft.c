@@ -49,6 +49,7 @@ static void draft_cover(const struct flo_spec *spec, struct flo_rollout *out)
 
 static void draft_aborts(const struct flo_spec *spec, struct flo_rollout *out)
 {
+    assert(spec->abort_count <= FLO_ABORTS_MAX);
     out->abort_count = spec->abort_count;
     for (uint32_t i = 0; i < spec->abort_count; i++) {
         out->aborts[i] = spec->aborts[i];
@@ -73,6 +74,8 @@ void flo_spec_draft(const struct flo_spec *spec, struct flo_rollout *out)
     const struct flo_spec_limits *limits = &spec->limits;
 
     assert(spec->phase_count <= FLO_ROLLOUT_PHASES_MAX);
+    assert(spec->gate_count > 0 && spec->gate_count <= FLO_GATES_MAX);
+    assert(limits->per_count <= FLO_LIMITS_MAX);
     memset(out, 0, sizeof(*out));
     memcpy(out->release, spec->release, sizeof(out->release));
     out->phase_count = spec->phase_count;

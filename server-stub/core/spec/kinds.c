@@ -46,6 +46,7 @@ int flo_spec_word_index(const char *words, const char *word)
 {
     size_t chars = strlen(word);
 
+    assert(words != NULL && word != NULL);
     for (int i = 0; chars > 0; i++) {
         size_t one = strcspn(words, "|");
         if (one == chars && memcmp(words, word, chars) == 0) {
@@ -96,6 +97,7 @@ static int put_size(const struct field *field, const struct place *place, struct
     struct flo_spec_size *out = flo_spec_at(field, place);
     bool is_twice = out->devices > 0 || out->share_pct > 0;
 
+    assert(field->kind == SIZE || field->kind == DEVICES || field->kind == SHARE);
     *out = size;
     return is_twice ? flo_fail(place->err, FLO_E_REST_MEANING,
                                "%s%s: the size is said twice; exactly one of size, "
@@ -167,6 +169,7 @@ static int put_rate(const struct field *field, const struct place *place, const 
 {
     double value = field->kind == PER_S ? per_min / 60 : per_min;
 
+    assert(field->kind == RATE || field->kind == PER_S);
     if (!flo_spec_is_within(field, value)) {
         return flo_spec_wrong(place, name, "a rate as 300/min, 5/s or 20/h, up to 100000/s");
     }
@@ -360,6 +363,7 @@ bool flo_spec_number_name(const struct field *field, char *out, size_t bytes)
 {
     const char *end = number_end(field->kind);
 
+    assert(bytes > 0);
     out[0] = '\0';
     return end != NULL && snprintf(out, bytes, "%s%s", field->name, end) < (int)bytes;
 }
@@ -369,6 +373,7 @@ int flo_spec_read_number(const struct field *field, const struct place *place, c
 {
     char should[80];
 
+    assert(number_end(field->kind) != NULL);
     if (field->kind == RATE) {
         return put_rate(field, place, name, json_is_number(value) ? json_number_value(value) : -1);
     }

@@ -1,4 +1,5 @@
 /* Merge: changes a specification by the members of an edit. */
+#include <assert.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
@@ -14,6 +15,7 @@ static void add_name(const struct merge *merge, const char *path, const char *na
 {
     size_t chars = strlen(merge->names);
 
+    assert(chars < FLO_SPEC_NAMES_MAX);
     snprintf(merge->names + chars, FLO_SPEC_NAMES_MAX - chars, "%s%s%s", chars > 0 ? ", " : "",
              path, name);
 }

@@ -1,5 +1,6 @@
 /* Values of a specification that contain names: labels, kinds of failures,
  * states. */
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -20,6 +21,7 @@ int flo_spec_read_per(const struct field *field, const struct place *place)
     json_t *value;
     char should[80];
 
+    assert(field->kind == PER && limits->per_count <= FLO_LIMITS_MAX);
     json_object_foreach((json_t *)(uintptr_t)place->json, name, value)
     {
         const char *label = name + strlen(PER_PREFIX);
@@ -77,6 +79,7 @@ static int put_retries(const struct field *field, const struct place *place, uin
     uint32_t *out = flo_spec_at(field, place);
     char should[80];
 
+    assert(kind <= FLO_FAILURE_ANY);
     if (!json_is_integer(value) || !flo_spec_is_within(field, (double)json_integer_value(value))) {
         snprintf(should, sizeof(should), "a whole number from %.0f to %.0f, or an object of those",
                  field->least, field->most);

@@ -222,6 +222,7 @@ static int read_fields(const struct place *place)
 /* Sets the defaults of a part. */
 static void put_standards(enum flo_spec_part part, void *base)
 {
+    assert(base != NULL);
     for (size_t i = 0; i < FLO_COUNT(fields); i++) {
         const struct field *field = &fields[i];
         struct place place = {.part = part, .base = base};
@@ -314,6 +315,7 @@ static void phases_standard(struct flo_spec *spec)
 {
     static const double shares[] = {1, 10, 100};
 
+    assert(spec->phase_count == 0);
     spec->phases[0] = (struct flo_spec_phase){.size = {.devices = 1}};
     snprintf(spec->phases[0].name, sizeof(spec->phases[0].name), "canary");
     for (size_t i = 0; i < FLO_COUNT(shares); i++) {
@@ -324,6 +326,7 @@ static void phases_standard(struct flo_spec *spec)
 
 static void name_phases(struct flo_spec *spec)
 {
+    assert(spec->phase_count <= FLO_ROLLOUT_PHASES_MAX);
     for (uint32_t i = 0; i < spec->phase_count; i++) {
         if (spec->phases[i].name[0] == '\0') {
             snprintf(spec->phases[i].name, sizeof(spec->phases[i].name), "phase-%u", i + 1);
@@ -334,6 +337,7 @@ static void name_phases(struct flo_spec *spec)
 /* A rollout of one phase leaves no device to compare with. */
 static int check_gates(const struct flo_spec *spec, struct flo_err *err)
 {
+    assert(spec->gate_count <= FLO_GATES_MAX);
     for (uint32_t i = 0; i < spec->gate_count; i++) {
         if (flo_gate_kind_of(spec->gates[i].gate) == FLO_GATE_KIND_RATIO && spec->phase_count < 2) {
             flo_fail(err, FLO_E_REST_MEANING,
@@ -451,6 +455,7 @@ static int check_bounds(const struct flo_spec *spec, struct flo_err *err)
  * it. */
 static void limit_of_preset(struct flo_spec *spec)
 {
+    assert(spec->gates[FLO_GATE_FAILED].gate == FLO_GATE_FAILED);
     if (spec->analysis.preset != FLO_PRESET_NONE && !spec->analysis.says_failed) {
         spec->gates[FLO_GATE_FAILED].margin = spec->analysis.failed_pct;
     }

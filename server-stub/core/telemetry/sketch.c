@@ -16,6 +16,7 @@ void flo_sketch_clear(struct flo_sketch *sketch)
 
 static void begin(struct flo_sketch *sketch, int metric)
 {
+    assert(metric >= 0 && metric < FLO_METRIC_COUNT);
     sketch->has[metric] = true;
     sketch->numbers[metric] = (struct flo_sketch_number){0};
     if (flo_metric_fact(metric)->kind == FLO_METRIC_HISTOGRAM) {
@@ -34,6 +35,7 @@ static void add_number(struct flo_sketch *sketch, int metric, const struct flo_s
 {
     struct flo_sketch_number *number = &sketch->numbers[metric];
 
+    assert(more->count > 0);
     if (number->count == 0 || more->min < number->min) {
         number->min = more->min;
     }
@@ -191,6 +193,7 @@ static int unpack_one(struct flo_sketch *sketch, int metric, struct blob *blob, 
     enum flo_metric_kind kind = flo_metric_fact(metric)->kind;
     struct flo_sketch_number more = {0};
 
+    assert(metric >= 0 && metric < FLO_METRIC_COUNT);
     if (!sketch->has[metric]) {
         begin(sketch, metric);
     }
@@ -248,6 +251,7 @@ static bool skip(struct blob *blob, int metric)
 {
     struct flo_sketch_number unused = {0};
 
+    assert(metric >= 0 && metric < FLO_METRIC_COUNT);
     switch (flo_metric_fact(metric)->kind) {
     case FLO_METRIC_HISTOGRAM:
         return skip_histogram(blob);
@@ -264,6 +268,7 @@ static int pick(struct blob *blob, int metric, struct flo_sketch_number *number,
 {
     enum flo_metric_kind kind = flo_metric_fact(metric)->kind;
 
+    assert(metric >= 0 && metric < FLO_METRIC_COUNT);
     if (kind == FLO_METRIC_HISTOGRAM) {
         int rv = flo_histogram_unpack(blob->data, blob->bytes, &blob->at, histogram, err);
         number->count = rv == 0 ? histogram->count : 0;

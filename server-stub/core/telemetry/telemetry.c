@@ -256,6 +256,7 @@ static json_t *quantile_point(const struct flo_telemetry_fold *fold)
 {
     json_t *point = json_array();
 
+    assert(fold->query->quantile_count <= FLO_QUANTILES_MAX);
     json_array_append_new(point, json_integer((json_int_t)fold->step_at_ms));
     json_array_append_new(point, json_integer((json_int_t)fold->count));
     for (size_t i = 0; i < fold->query->quantile_count; i++) {
@@ -336,6 +337,7 @@ static void series_end(struct flo_telemetry_fold *fold)
 
 static void series_begin(struct flo_telemetry_fold *fold, const struct flo_telemetry_row *row)
 {
+    assert(fold->points == NULL);
     snprintf(fold->release, sizeof(fold->release), "%s", row->release);
     snprintf(fold->device, sizeof(fold->device), "%s", row->device);
     snprintf(fold->hardware, sizeof(fold->hardware), "%s", row->hardware);
@@ -349,6 +351,7 @@ static void series_begin(struct flo_telemetry_fold *fold, const struct flo_telem
 static void step_begin(struct flo_telemetry_fold *fold, uint64_t at_ms,
                        const struct flo_telemetry_row *row)
 {
+    assert(at_ms % fold->query->step_ms == 0);
     fold->has_step = true;
     fold->step_at_ms = at_ms;
     fold->count = 0;
