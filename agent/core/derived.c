@@ -43,6 +43,7 @@ bool flo_derived_is_asked_for(const struct flo_derived *derived, const struct fl
 bool flo_derived_may_make(struct flo_derived *derived, const struct flo_digest *model,
                           unsigned failures)
 {
+    assert(!flo_digest_is_zero(model));
     if (failures < FLO_DERIVED_TRIES_MAX) {
         return true;
     }
@@ -100,6 +101,7 @@ bool flo_derived_is_fresh(const struct flo_derived *derived, const struct flo_di
 
 bool flo_derived_is_lacking(const struct flo_derived *derived, const struct flo_digest *model)
 {
+    assert(!flo_digest_is_zero(model));
     return is_noted(&derived->unpacked, model);
 }
 

@@ -31,6 +31,7 @@ static void judge_deploy(const struct flo_intake_facts *facts, struct flo_intake
 {
     bool is_over = facts->outcome == FLO_STATED_REFUSED || facts->outcome == FLO_STATED_FAILED;
 
+    assert(facts->order->op == FLO_ORDER_DEPLOY);
     if (facts->aborted_by != 0) {
         out->by = facts->aborted_by;
         snprintf(out->why, sizeof(out->why), "order %llu ended its rollout",
@@ -68,6 +69,7 @@ static bool is_open(const struct flo_intake_facts *facts)
 
 static void judge_again(const struct flo_intake_facts *facts, struct flo_intake_verdict *out)
 {
+    assert(facts->standing == FLO_STATEMENT_AGAIN);
     if (facts->is_answered) {
         say(out, FLO_INTAKE_REPEAT, "it was answered");
     } else if (is_open(facts)) {
@@ -81,6 +83,7 @@ static void judge_again(const struct flo_intake_facts *facts, struct flo_intake_
 
 static void judge_superseded(const struct flo_intake_facts *facts, struct flo_intake_verdict *out)
 {
+    assert(facts->standing == FLO_STATEMENT_SUPERSEDED);
     if (facts->order->op == FLO_ORDER_ROLLBACK && facts->takes_back) {
         say(out, FLO_INTAKE_ACT, "because it takes back what runs here, though it is older");
         return;

@@ -7,6 +7,7 @@
 
 void flo_likelihood_init(struct flo_likelihood *likelihood, const char *answer, size_t bytes)
 {
+    assert(answer != NULL || bytes == 0);
     *likelihood =
         (struct flo_likelihood){.answer = answer, .bytes = bytes, .has_ended = bytes == 0};
 }
@@ -55,6 +56,7 @@ void flo_likelihood_token(struct flo_likelihood *likelihood, const struct flo_li
                           size_t count)
 {
     assert(count > 0);
+    assert(likelihood->loss >= 0);
     if (likelihood->has_ended) {
         return;
     }

@@ -15,6 +15,7 @@ static enum flo_linking_do look(struct flo_linking *activation)
 
 static enum flo_linking_do hooked(struct flo_linking *activation, uint64_t now_ms)
 {
+    assert(activation->state == FLO_LINKING_HOOK || activation->failures == 0);
     activation->failures = 0;
     activation->misses = 0;
     if (!activation->limits.has_health) {
@@ -52,6 +53,7 @@ static uint64_t again_ms(uint32_t failures)
 
 static enum flo_linking_do hook_failed(struct flo_linking *activation, uint64_t now_ms)
 {
+    assert(activation->state == FLO_LINKING_HOOK);
     activation->state = FLO_LINKING_FAILED;
     activation->failures++;
     activation->due_ms = now_ms + again_ms(activation->failures);
@@ -62,6 +64,7 @@ static enum flo_linking_do looked(struct flo_linking *activation, bool is_good, 
 {
     enum flo_linking_state before = activation->state;
 
+    assert(activation->is_looking);
     activation->is_looking = false;
     activation->due_ms = now_ms + activation->limits.every_ms;
     if (is_good) {

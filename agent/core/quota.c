@@ -1,4 +1,6 @@
 /* Quota: sliding windows; see quota.h. */
+#include <assert.h>
+
 #include "agent/core/quota.h"
 
 #define RING (FLO_QUOTA_SLICES + 1)
@@ -32,6 +34,7 @@ static void add(struct flo_quota *quota, enum flo_quota_kind kind, uint64_t now_
 {
     struct flo_quota_window *window = &quota->windows[kind];
 
+    assert(kind < FLO_QUOTA_KINDS);
     if (quota->limits[kind] > 0) {
         move(window, now_ms / slice_ms(kind));
         window->slices[window->last % RING] += amount;
@@ -63,6 +66,7 @@ static void look(struct flo_quota *quota, enum flo_quota_kind kind, uint64_t now
     uint64_t limit = quota->limits[kind];
     uint64_t room = is_of_tokens(kind) ? 1 : count;
 
+    assert(kind < FLO_QUOTA_KINDS && limit > 0);
     move(window, now_ms / slice_ms(kind));
     *out = (struct flo_quota_state){
         .kind = kind,
@@ -84,6 +88,7 @@ bool flo_quota_take(struct flo_quota *quota, uint64_t now_ms, uint32_t count,
     struct flo_quota_state state;
     uint64_t longest_ms = 0;
 
+    assert(count > 0 && out != NULL);
     for (int kind = 0; kind < FLO_QUOTA_KINDS; kind++) {
         if (quota->limits[kind] == 0) {
             continue;

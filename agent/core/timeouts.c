@@ -48,6 +48,7 @@ enum flo_watchdog_verdict flo_watchdog_tick(struct flo_watchdog *watchdog,
 bool flo_losses_add(struct flo_losses *losses, uint64_t now_ms, uint64_t *delay_ms)
 {
     assert(now_ms >= losses->first_ms);
+    assert(delay_ms != NULL);
     if (now_ms - losses->first_ms > LOSSES_MS) {
         losses->first_ms = now_ms;
         losses->count = 0;

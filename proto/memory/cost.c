@@ -1,6 +1,7 @@
 /* Memory cost: what a model costs, and the order of importance. */
 #include "proto/memory/inside.h"
 
+#include <assert.h>
 #include <string.h>
 
 static bool maps(const struct flo_memory_model *model, uint32_t before,
@@ -33,6 +34,8 @@ uint64_t flo_memory_add(uint64_t a, uint64_t b)
 static uint64_t files_new(const struct flo_memory_set *set, const struct flo_memory_model *model)
 {
     uint64_t bytes = 0;
+
+    assert(model->n_files <= FLO_MEMORY_FILES_MAX);
     for (uint32_t i = 0; i < model->n_files; i++) {
         const struct flo_memory_file *file = &model->files[i];
         if (!maps(model, i, &file->digest) && !is_counted(set, &file->digest)) {
@@ -44,6 +47,7 @@ static uint64_t files_new(const struct flo_memory_set *set, const struct flo_mem
 
 uint32_t flo_memory_last_rung(const struct flo_memory_model *model)
 {
+    assert(model->rungs >= 1 && model->rungs <= FLO_MEMORY_RUNGS);
     return model->rungs - 1;
 }
 

@@ -28,6 +28,8 @@ const char *flo_memory_way_word(enum flo_memory_way way)
                                         [FLO_MEMORY_EVICT] = "evict",
                                         [FLO_MEMORY_SMALL] = "small",
                                         [FLO_MEMORY_STOP_FIRST] = "stop-first"};
+
+    assert((size_t)way < FLO_COUNT(words));
     return words[way];
 }
 
@@ -90,6 +92,8 @@ static uint64_t pool_used(const struct flo_memory_set *residents,
 {
     struct flo_memory_set set = *residents;
     uint64_t bytes = 0;
+
+    assert(wanted < set.count);
     for (size_t i = 0; i < set.count; i++) {
         if (i == wanted || (stays[i] && !plan->models[i].is_resident)) {
             bytes +=

@@ -55,6 +55,7 @@ json_t *flo_memory_told_json(const struct flo_memory_told *told)
     json_t *rungs = json_array();
     char digest[FLO_DIGEST_TEXT];
 
+    assert(model->n_files <= FLO_MEMORY_FILES_MAX && model->rungs <= FLO_MEMORY_RUNGS);
     for (uint32_t i = 0; i < model->n_files; i++) {
         flo_digest_text(&model->files[i].digest, digest);
         json_array_append_new(files, json_pack("{s:s,s:o}", "digest", digest, "bytes",

@@ -69,6 +69,7 @@ static uint64_t cost_of(const struct flo_memory_set *resident, const struct flo_
 
 static void weigh(const struct flo_memory_set *resident, struct flo_memory_plan *plan)
 {
+    assert(resident->count <= FLO_MEMORY_MODELS_MAX);
     plan->pool = pool_of(resident);
     plan->planned = flo_memory_add(cost_of(resident, plan), plan->pool);
 }

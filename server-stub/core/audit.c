@@ -129,6 +129,7 @@ int flo_audit_checkpoints_compare(const struct flo_audit_checkpoint *checkpoints
                                   size_t *next, const struct flo_audit_walk *walk,
                                   struct flo_err *err)
 {
+    assert(*next <= count);
     while (*next < count && checkpoints[*next].number < walk->number) {
         ++*next;
     }

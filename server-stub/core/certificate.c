@@ -24,6 +24,7 @@ enum flo_certificate_state flo_certificate_parse(const char *word)
 {
     int state = 0;
 
+    assert(word != NULL);
     while (state < FLO_CERTIFICATE_STATES && strcmp(words[state], word) != 0) {
         state++;
     }
@@ -36,6 +37,7 @@ static int check_out_of_date(const struct flo_certificate_ask *ask, struct flo_e
 {
     char text[25];
 
+    assert(ask->is_out_of_date);
     if (!ask->is_known) {
         return flo_fail(err, FLO_E_CERT_OVERDUE,
                         "the certificate is out of date and not known here");

@@ -1,4 +1,5 @@
 /* Reports of devices: the fields that people see. */
+#include <assert.h>
 #include <string.h>
 
 #include "server-stub/core/report.h"
@@ -104,6 +105,7 @@ static int read_head(const json_t *in, const char *op, json_t *out, struct flo_e
     const char *word;
     uint64_t v;
 
+    assert(op != NULL);
     FLO_TRY(flo_json_get_u64(in, "v", 1, 1, &v, err));
     FLO_TRY(flo_json_get_text(in, "op", 16, &word, err));
     if (strcmp(word, op) != 0) {

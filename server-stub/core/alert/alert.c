@@ -49,6 +49,7 @@ static bool move(struct flo_alert *alert, enum flo_alert_level level, uint64_t n
 #undef FLO_ALERT_MOVE
     };
 
+    assert(alert->state < FLO_ALERT_STATES);
     for (size_t i = 0; i < FLO_COUNT(moves); i++) {
         if (moves[i].state == alert->state && moves[i].level == level) {
             alert->state = moves[i].next;
@@ -100,6 +101,7 @@ const char *flo_alert_news_word(enum flo_alert_news news)
 {
     static const char *const names[] = {"", "firing", "still-firing", "resolved"};
 
+    assert((size_t)news < FLO_COUNT(names));
     return names[news];
 }
 
@@ -109,6 +111,7 @@ enum flo_alert_news flo_alert_news(struct flo_alert *alert, const struct flo_ale
     bool is_open = alert->state == FLO_ALERT_FIRING;
     enum flo_alert_news news = FLO_ALERT_NEWS_NONE;
 
+    assert(alert->state < FLO_ALERT_STATES);
     if (is_silenced) {
         return news;
     }
@@ -133,6 +136,7 @@ double flo_alert_increase(struct flo_alert_increase *increase, double value, uin
 {
     uint64_t slot_ms = window_ms / FLO_ALERT_SLOTS + 1;
 
+    assert(increase->count <= FLO_ALERT_SLOTS && increase->head < FLO_ALERT_SLOTS);
     if (!increase->has_last) {
         increase->has_last = true;
     } else if (value >= increase->last) {
