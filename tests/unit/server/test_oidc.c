@@ -10,6 +10,7 @@
 #include <flotilla/errors/sig.h>
 
 #include "base/host/crypto.h"
+#include "unit/damage.h"
 
 #include "server-stub/core/oidc/logins.h"
 #include "server-stub/core/oidc/oidc.h"
@@ -576,6 +577,80 @@ static void a_browser_is_sent_back_to_us_or_to_its_own_machine(void **state)
     }
 }
 
+/* ---- texts of which one value is damaged ---- */
+
+static int read_damaged_keys(const json_t *json, struct flo_err *err)
+{
+    static struct flo_jwks keys;
+    char *text = json_dumps(json, 0);
+    int rv = flo_jwks_parse(text, strlen(text), &keys, err);
+
+    assert_true(rv < 0 || keys.count <= FLO_JWKS_MAX);
+    free(text);
+    return rv;
+}
+
+static int read_damaged_description(const json_t *json, struct flo_err *err)
+{
+    struct flo_oidc_provider provider;
+    char *text = json_dumps(json, 0);
+    int rv = flo_oidc_provider_parse(text, strlen(text), ISSUER, &provider, err);
+
+    assert_true(rv < 0 || strncmp(provider.token, "https://", 8) == 0);
+    free(text);
+    return rv;
+}
+
+static int read_damaged_claims(const json_t *json, struct flo_err *err)
+{
+    static const char *const needed[] = {"ops"};
+    static const struct flo_oidc_row rows[] = {{"ops", "viewer"}, {"team", "operator:all"}};
+    static const struct flo_oidc_roles roles = {
+        .claim = "realm.groups", .needed = needed, .needed_count = 1, .count = 2, .rows = rows};
+    static const struct flo_oidc_expect expect = {ISSUER, "flotilla", "n-1",
+                                                  UINT64_C(1000) * NOW_S};
+    char grants[FLO_GRANTS_TEXT];
+    char name[FLO_NAME_MAX + 1];
+
+    flo_oidc_name(json, "name", name);
+    assert_true(flo_name_is_valid(name));
+    FLO_TRY(flo_oidc_claims_check(json, &expect, err));
+    return flo_oidc_roles_of(&roles, json, grants, err);
+}
+
+static void each_damaged_value_of_a_providers_texts_is_refused_or_left_out(void **state)
+{
+    static const char description[] =
+        "{\"issuer\":\"" ISSUER "\",\"authorization_endpoint\":\"" ISSUER "/a\","
+        "\"token_endpoint\":\"" ISSUER "/t\",\"jwks_uri\":\"" ISSUER "/k\","
+        "\"id_token_signing_alg_values_supported\":[\"ES256\",\"RS256\"],"
+        "\"code_challenge_methods_supported\":[\"plain\",\"S256\"],"
+        "\"token_endpoint_auth_methods_supported\":[\"client_secret_post\"],"
+        "\"authorization_response_iss_parameter_supported\":true}";
+    char claims[400];
+
+    (void)state;
+    snprintf(claims, sizeof(claims),
+             "{\"iss\":\"" ISSUER "\",\"sub\":\"u-1\",\"aud\":[\"flotilla\"],"
+             "\"azp\":\"flotilla\",\"exp\":%lld,\"iat\":%lld,\"nonce\":\"n-1\","
+             "\"name\":\"A B\",\"realm\":{\"groups\":[\"ops\",\"team\"]}}",
+             (long long)NOW_S + 60, (long long)NOW_S);
+    assert_true(damage_all(RSA_KEYS, read_damaged_keys, "*") > 10);
+    assert_true(damage_all(description, read_damaged_description, "*") > 60);
+    assert_true(damage_all(claims, read_damaged_claims, "name [] aud groups") > 100);
+}
+
+static void a_form_has_its_letters_and_all_else_in_hex(void **state)
+{
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) form = {0};
+
+    (void)state;
+    flo_form_add(&form, "code", "aZ09-._~");
+    flo_form_add(&form, "next", "a b/@[`{\xc3\xa4");
+    flo_buf_add(&form, "", 1);
+    assert_string_equal(form.data, "code=aZ09-._~&next=a%20b%2F%40%5B%60%7B%C3%A4");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -597,6 +672,8 @@ int main(void)
         cmocka_unit_test(nobody_can_begin_so_many_that_another_one_ends),
         cmocka_unit_test(the_challenge_is_that_of_the_standards_example),
         cmocka_unit_test(a_browser_is_sent_back_to_us_or_to_its_own_machine),
+        cmocka_unit_test(each_damaged_value_of_a_providers_texts_is_refused_or_left_out),
+        cmocka_unit_test(a_form_has_its_letters_and_all_else_in_hex),
     };
 
     return cmocka_run_group_tests(tests, open_key, close_key);
