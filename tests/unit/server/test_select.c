@@ -278,6 +278,79 @@ static void ten_thousand_devices_are_matched(void **state)
     print_message("10,000 devices: %.2f ms\n", ms);
 }
 
+/* Any text of a person is refused with its column, or can be asked about a device. */
+static void a_selector_that_is_spoilt_at_any_place_is_refused_or_read(void **state)
+{
+    static const char whole[] =
+        "(hw=rpi5 or site not in (lyon,'a b')) and not lab and cores>=4 and "
+        "last_seen<10m and mains=false and release.help>2.9.1 and "
+        "memory<8.5GiB and condition=ok and label.rack!=r";
+    static const char signs[] = "(),='!<>& .9a\"\t\x7f\xc3";
+    static struct flo_selector selector;
+    struct flo_select_device one = device();
+    size_t refused = 0;
+    (void)state;
+
+    for (size_t at = 0; at < strlen(whole); at++) {
+        for (size_t k = 0; k < sizeof(signs); k++) { /* the last one cuts the text */
+            char text[sizeof(whole)];
+            struct flo_err err = {0};
+            memcpy(text, whole, sizeof(whole));
+            text[at] = signs[k];
+            int rv = flo_selector_parse(text, k % 2 == 0 ? &known : NULL, &selector, &err);
+            if (rv == 0) {
+                (void)flo_selector_matches(&selector, &one, NOW_MS);
+                (void)flo_selector_moving(&selector);
+                (void)flo_selector_reads_label(&selector, "hw");
+            } else {
+                assert_int_equal(rv, err.code);
+                assert_non_null(strstr(err.what, "column"));
+                refused++;
+            }
+        }
+    }
+    assert_true(refused > 1000);
+}
+
+static void the_order_by_any_name_has_two_sides_and_those_without_come_last(void **state)
+{
+    static const char *const names[] = {
+        "id",       "name",         "group",  "state",   "condition",   "last_seen",
+        "enrolled", "cores",        "memory", "model",   "maintenance", "pinned",
+        "release",  "release.help", "arch",   "battery", "hw",          "label.site"};
+    struct flo_select_device full = device();
+    struct flo_select_device other = device();
+    struct flo_select_device bare;
+    struct flo_select_name name;
+    struct flo_err err = {0};
+    (void)state;
+
+    flo_select_device_init(&bare);
+    full.values[FLO_SELECT_CONDITION].text = "failed";
+    other.values[FLO_SELECT_CONDITION].text = "ok";
+    other.values[FLO_SELECT_CORES].number = 8;
+    other.values[FLO_SELECT_LAST_SEEN].at_ms = NOW_MS;
+    other.values[FLO_SELECT_MAINTENANCE].flag = true;
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        if (flo_select_name_parse(names[i], NULL, &name, &err) < 0) {
+            fail_msg("%s: %s", names[i], err.what);
+        }
+        assert_int_equal(flo_select_compare(&name, &full, &full), 0);
+        int order = flo_select_compare(&name, &full, &other);
+        int back = flo_select_compare(&name, &other, &full);
+        assert_int_equal((order > 0) - (order < 0), (back < 0) - (back > 0));
+        assert_true(flo_select_compare(&name, &full, &bare) <= 0);
+        assert_true(flo_select_compare(&name, &bare, &full) >= 0);
+        if (flo_select_has_texts(&name)) {
+            assert_null(flo_select_text_of(&name, &bare, 0));
+            assert_null(flo_select_text_of(&name, &full, 9));
+        }
+    }
+    assert_true(flo_select_name_parse("cores memory", NULL, &name, &err) < 0);
+    assert_true(flo_select_name_parse("", NULL, &name, &err) < 0);
+    assert_true(flo_select_name_parse("nothing", &known, &name, &err) < 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -287,6 +360,8 @@ int main(void)
         cmocka_unit_test(what_moves_by_itself_is_known),
         cmocka_unit_test(devices_are_ordered_as_people_count),
         cmocka_unit_test(ten_thousand_devices_are_matched),
+        cmocka_unit_test(a_selector_that_is_spoilt_at_any_place_is_refused_or_read),
+        cmocka_unit_test(the_order_by_any_name_has_two_sides_and_those_without_come_last),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
