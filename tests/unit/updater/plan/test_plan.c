@@ -12,6 +12,8 @@
 #include <flotilla/errors/target.h>
 #include <flotilla/updater.h>
 
+#include "unit/damage.h"
+
 static struct flo_digest digest_of(uint8_t n)
 {
     struct flo_digest digest;
@@ -586,9 +588,37 @@ static void sizes_that_overflow_are_refused(void **state)
     assert_int_equal(plan(&story), FLO_E_META_SCHEMA);
 }
 
+static int read_profile(const json_t *json, struct flo_err *err)
+{
+    struct flo_profile profile = {.arch = ""};
+
+    return flo_profile_parse(json, &profile, err);
+}
+
+static void each_damaged_value_of_a_profile_is_refused(void **state)
+{
+    static const char text[] =
+        "{\"arch\":\"aarch64\",\"memory_bytes\":8,\"packs\":true,\"prefix_bytes\":3,"
+        "\"engine\":[\"llama\",\"qwen2\"],\"runtimes\":[{\"name\":\"onnx\",\"state\":\"ready\"},"
+        "{\"name\":\"npu\",\"state\":\"absent\"}],\"accelerators\":[{\"kind\":\"npu\"}],"
+        "\"bench\":{\"memory_bytes_per_s\":1000}}";
+    struct flo_profile profile = {.arch = ""};
+    json_t *json = json_loads(text, 0, NULL);
+    (void)state;
+
+    assert_true(damage_all(text, read_profile, "state") > 100);
+    assert_int_equal(flo_profile_parse(json, &profile, NULL), 0);
+    assert_string_equal(profile.runtimes[0], "onnx");
+    assert_string_equal(profile.runtimes[1], ""); /* one that is not ready is none */
+    assert_string_equal(profile.engine[1], "qwen2");
+    assert_int_equal(profile.memory_bytes_per_s, 1000);
+    json_decref(json);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(each_damaged_value_of_a_profile_is_refused),
         cmocka_unit_test(a_delta_whose_base_is_here_is_the_smallest_way),
         cmocka_unit_test(without_the_base_the_compressed_file_is_taken),
         cmocka_unit_test(packed_weights_are_counted_where_there_is_room),
