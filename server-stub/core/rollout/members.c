@@ -159,7 +159,8 @@ static void counters(struct flo_rollout *rollout, const struct flo_rollout_membe
     }
     phase->members += sign;
     phase->counts[member->state] += sign;
-    phase->away += member->is_away ? sign : 0;
+    /* An older row may be away and ended. */
+    phase->away += member->is_away && flo_rollout_member_is_under_way(member) ? sign : 0;
     phase->silent +=
         member->lateness == FLO_LATENESS_SILENT && flo_rollout_member_is_under_way(member) ? sign
                                                                                            : 0;
@@ -263,6 +264,7 @@ void flo_rollout_member_cancel(struct flo_rollout_member *member)
     assert(member->state == FLO_EXECUTION_QUEUED);
     member->state = FLO_EXECUTION_CANCELLED;
     member->is_back = true;
+    member->is_away = member->is_waiting = false; /* else it would count twice as another end */
     /* the last attempt that began counts */
     member->attempt -= member->attempt > 0 ? 1 : 0;
     member->is_dirty = true;
