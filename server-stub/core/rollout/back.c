@@ -65,16 +65,17 @@ void flo_rollout_seen_back(struct flo_rollout *rollout, size_t index,
 {
     struct flo_rollout_member *member = &rollout->members[index];
     enum flo_execution state = (enum flo_execution)member->state;
-    bool goes_back = rollout->state == FLO_ROLLOUT_ROLLING_BACK ||
-                     rollout->state == FLO_ROLLOUT_ROLLED_BACK ||
-                     rollout->state == FLO_ROLLOUT_PARTLY_BACK;
+    /* The answer to an abort says nothing of a release that serves. */
+    bool goes_back = !event->is_aborted && (rollout->state == FLO_ROLLOUT_ROLLING_BACK ||
+                                            rollout->state == FLO_ROLLOUT_ROLLED_BACK ||
+                                            rollout->state == FLO_ROLLOUT_PARTLY_BACK);
     bool is_stopped = rollout->state == FLO_ROLLOUT_ABORTING ||
                       rollout->state == FLO_ROLLOUT_ABORTED || rollout->state == FLO_ROLLOUT_HALTED;
 
     assert(strcmp(member->device, event->device) == 0);
     /* Halted: devices on trial that failed were rolled back. */
-    bool is_recalled =
-        rollout->state == FLO_ROLLOUT_HALTED && flo_rollout_member_is_under_way(member);
+    bool is_recalled = !event->is_aborted && rollout->state == FLO_ROLLOUT_HALTED &&
+                       flo_rollout_member_is_under_way(member);
 
     bool holds = (FLO_STATES_HOLDING & 1u << state) != 0;
     bool is_taken = event->is_ordered && holds;

@@ -21,7 +21,7 @@ struct world {
     struct flo_buf trace;
     struct flo_err err;
     uint64_t now_ms;
-    char names[ROOM][37];
+    char names[ROOM][52];
     size_t count;
 };
 

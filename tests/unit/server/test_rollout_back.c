@@ -75,6 +75,42 @@ static void rolled_back_means_that_no_device_may_have_it(void **state)
     world_free(world);
 }
 
+static void a_late_answer_to_the_abort_before_a_rollback_takes_no_device_back(void **state)
+{
+    (void)state;
+    struct world *world = world_started(2, 1);
+
+    goes_well(world, 1);
+    operator_does(world, FLO_ROLLOUT_EVENT_ABORT);
+    operator_does(world, FLO_ROLLOUT_EVENT_ROLLBACK);
+    step(world, (struct flo_rollout_event){
+                    .kind = FLO_ROLLOUT_EVENT_BACK, .device = world->names[0], .is_aborted = true});
+
+    assert_int_equal(state_of(world, 1), FLO_EXECUTION_SUCCEEDED);
+    assert_int_equal(world->rollout.state, FLO_ROLLOUT_ROLLING_BACK);
+    about(world, 1, FLO_ROLLOUT_EVENT_STAYS);
+    about(world, 2, FLO_ROLLOUT_EVENT_BACK);
+    assert_int_equal(world->rollout.state, FLO_ROLLOUT_PARTLY_BACK);
+    world_free(world);
+}
+
+static void an_answer_to_an_abort_takes_no_trial_back_where_a_gate_halted(void **state)
+{
+    (void)state;
+    struct world *world = world_started(4, 2);
+
+    world->rollout.on_fail = FLO_ON_FAIL_HALT;
+    says(world, 1, 1, FLO_EXECUTION_SOAKING, NULL);
+    says(world, 2, 1, FLO_EXECUTION_FAILED, "probe.speed");
+    wait_ms(world, 60000);
+    assert_int_equal(world->rollout.state, FLO_ROLLOUT_HALTED);
+    step(world, (struct flo_rollout_event){
+                    .kind = FLO_ROLLOUT_EVENT_BACK, .device = world->names[0], .is_aborted = true});
+
+    assert_int_equal(state_of(world, 1), FLO_EXECUTION_SOAKING);
+    world_free(world);
+}
+
 /* One event of chance to a device. */
 static void meets(struct world *world, uint32_t draw)
 {
@@ -327,6 +363,8 @@ int main(void)
         cmocka_unit_test(a_rollback_waits_for_every_touched_device),
         cmocka_unit_test(a_device_with_nothing_to_go_back_to_ends_the_waiting),
         cmocka_unit_test(rolled_back_means_that_no_device_may_have_it),
+        cmocka_unit_test(a_late_answer_to_the_abort_before_a_rollback_takes_no_device_back),
+        cmocka_unit_test(an_answer_to_an_abort_takes_no_trial_back_where_a_gate_halted),
         cmocka_unit_test(who_is_left_is_counted_as_if_all_were_counted_again),
         cmocka_unit_test(early_devices_of_a_covered_label_go_back_by_name),
         cmocka_unit_test(one_order_takes_the_rest_of_a_covered_label_back),
