@@ -163,7 +163,8 @@ static void on_heartbeat(evutil_socket_t fd, short events, void *context)
     }
     device_again(shell);
     flo_shell_records_write(shell);
-    flo_outbox_db_again(shell->db, shell->identity.is_there ? shell->identity.device : "");
+    flo_outbox_db_again(shell->db, shell->identity.is_there ? shell->identity.device : "",
+                        shell->device_is_moved);
     degraded_look(shell);
     shell->has_unkept = flo_shell_clock_was_set(shell) || shell->has_unkept;
     flo_shell_link_ask_again(shell);

@@ -296,6 +296,7 @@ struct flo_shell {
     struct flo_device device; /* device record, as on disk */
     bool device_is_dirty;
     bool device_is_unread; /* record not readable: treated as a freeze */
+    bool device_is_moved;  /* the record that this start read is of another enrolment */
     struct flo_outbox_db *db;
     struct flo_serve *serve;
     struct flo_mqtt *mqtt;

@@ -214,6 +214,8 @@ static void enrolled_again(struct flo_shell *shell, struct flo_slots *slots)
     write_slots(shell, slots);
 }
 
+/* Either file tells of the enrolment before this one: the outbox may have been
+ * damaged since, or the record. */
 static void check_past(struct flo_shell *shell)
 {
     const struct flo_identity *identity = &shell->identity;
@@ -223,14 +225,14 @@ static void check_past(struct flo_shell *shell)
     if (!identity->is_there) {
         return;
     }
-    if (device != NULL && strcmp(device, identity->device) != 0) {
+    if (shell->device_is_moved || (device != NULL && strcmp(device, identity->device) != 0)) {
         flo_log(FLO_LOG_INFO, "agent", "enrolled again as device %s, fleet %s", identity->device,
                 identity->fleet);
         for (size_t i = 0; i < FLO_COUNT(shell->models); i++) {
             enrolled_again(shell, &shell->models[i].slots);
         }
     }
-    flo_outbox_db_enrolled(shell->db, identity->device);
+    flo_outbox_db_enrolled(shell->db, identity->device, shell->device_is_moved);
     flo_shell_device_move(shell);
 }
 

@@ -59,6 +59,14 @@ void flo_trust_facts(const struct flo_trust *trust, const char *device, struct f
     }
 }
 
+bool flo_device_is_moved(const struct flo_device *device, const struct flo_trust_facts *facts)
+{
+    static const uint8_t none[sizeof(device->holder)];
+
+    return memcmp(device->holder, none, sizeof(none)) != 0 &&
+           memcmp(device->holder, facts->holder, sizeof(device->holder)) != 0;
+}
+
 /* Forgets epoch, time and numbers, which came from orders of other keys. */
 static void forget_orders(struct flo_device *device)
 {

@@ -19,6 +19,7 @@ void flo_shell_trust_hold(struct flo_shell *shell)
         return;
     }
     flo_trust_facts(shell->identity.trust, shell->identity.device, &facts);
+    shell->device_is_moved = shell->device_is_moved || flo_device_is_moved(&shell->device, &facts);
     hold = flo_device_trust(&shell->device, &facts);
     shell->device_is_dirty = shell->device_is_dirty || hold == FLO_TRUST_TAKEN;
     shell->trust.is_behind = hold == FLO_TRUST_BEHIND;

@@ -179,7 +179,7 @@ static int forget_past(struct flo_outbox_db *db, const char *device, struct flo_
     return rv;
 }
 
-void flo_outbox_db_enrolled(struct flo_outbox_db *db, const char *device)
+void flo_outbox_db_enrolled(struct flo_outbox_db *db, const char *device, bool is_moved)
 {
     FLO_CLEANUP(flo_free_cleanup)
     char *before = flo_values_get(db, "device");
@@ -188,7 +188,7 @@ void flo_outbox_db_enrolled(struct flo_outbox_db *db, const char *device)
     if (db->sqlite == NULL || (before != NULL && strcmp(before, device) == 0)) {
         return;
     }
-    if (before == NULL) { /* a file of an older version, or a new one */
+    if (before == NULL && !is_moved) { /* a file of an older version, or a new one */
         flo_values_set(db, "device", device);
     } else if (forget_past(db, device, &err) < 0) {
         flo_outbox_db_complain(&err);
@@ -207,7 +207,7 @@ static void number_again(struct flo_outbox_db *db)
     }
 }
 
-void flo_outbox_db_again(struct flo_outbox_db *db, const char *device)
+void flo_outbox_db_again(struct flo_outbox_db *db, const char *device, bool is_moved)
 {
     struct flo_err why = {0};
 
@@ -220,7 +220,7 @@ void flo_outbox_db_again(struct flo_outbox_db *db, const char *device)
     }
     read_start(db);
     if (device[0] != '\0') {
-        flo_outbox_db_enrolled(db, device);
+        flo_outbox_db_enrolled(db, device, is_moved);
     }
     flo_log(FLO_LOG_INFO, "outbox", "opened: %zu event%s of memory go on at %llu", db->memory_count,
             flo_s(db->memory_count), (unsigned long long)db->sequence + 1);

@@ -15,12 +15,14 @@ FLO_MUST_USE int flo_outbox_db_open(const char *state_dir, uint64_t bytes_max,
 void flo_outbox_db_close(struct flo_outbox_db *db);
 /* Tries once more to open a file that could not be opened, between two turns of
  * the loop.  Nothing is done while an event is in flight, because its ack names
- * the numbers that it was sent with.  `device`: as for flo_outbox_db_enrolled;
- * "": none yet. */
-void flo_outbox_db_again(struct flo_outbox_db *db, const char *device);
+ * the numbers that it was sent with.  `device`, `is_moved`: as for
+ * flo_outbox_db_enrolled; "": none yet. */
+void flo_outbox_db_again(struct flo_outbox_db *db, const char *device, bool is_moved);
 /* Binds the file to this device (value "device"); the history of another device
- * is erased.  To be called before the first event is stored. */
-void flo_outbox_db_enrolled(struct flo_outbox_db *db, const char *device);
+ * is erased.  To be called before the first event is stored.  `is_moved`: this
+ * start is the first one under the device's id, so a file without a device has
+ * the history of another one. */
+void flo_outbox_db_enrolled(struct flo_outbox_db *db, const char *device, bool is_moved);
 /* Returns the error because of which there is no file, or the newest window of
  * telemetry was not stored; NULL: all is stored.  Borrowed. */
 const struct flo_err *flo_outbox_db_failure(const struct flo_outbox_db *db);

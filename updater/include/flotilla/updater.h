@@ -254,6 +254,9 @@ struct flo_trust_facts {
 };
 void flo_trust_facts(const struct flo_trust *trust, const char *device,
                      struct flo_trust_facts *out);
+/* True: the record was written under another enrolment.  A record that is new
+ * or was damaged names none. */
+bool flo_device_is_moved(const struct flo_device *device, const struct flo_trust_facts *facts);
 enum flo_trust_hold {
     FLO_TRUST_HELD,  /* the record names this statement already */
     FLO_TRUST_TAKEN, /* accepted: the record must be written with its number */

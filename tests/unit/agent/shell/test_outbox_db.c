@@ -474,7 +474,7 @@ static void finish_and_pause(struct flo_outbox_db *db)
 {
     struct flo_agent_execution one = execution(FLO_EXECUTION_SUCCEEDED);
 
-    flo_outbox_db_enrolled(db, "device-1");
+    flo_outbox_db_enrolled(db, "device-1", false);
     flo_answers_keep(db, "o-0007", "{}");
     flo_events_add(db, FLO_EVENT_NEWS, json_pack("{s:s}", "type", "execution"), &one);
     flo_answers_keep(db, "o-0007", "{\"outcome\":\"done\"}");
@@ -495,7 +495,7 @@ static void a_device_enrolled_again_has_no_past(void **state)
     snprintf(boot, sizeof(boot), "%s", db->boot);
     flo_outbox_db_close(db);
     db = open_db(1 << 20);
-    flo_outbox_db_enrolled(db, "device-2");
+    flo_outbox_db_enrolled(db, "device-2", false);
     note(db, "first");
     flo_outbox_db_close(db);
 
@@ -515,11 +515,30 @@ static void a_past_of_nobody_is_taken_over(void **state)
     (void)state;
     note(db, "of an older agent");
     flo_events_flush(db);
-    flo_outbox_db_enrolled(db, "device-1");
+    flo_outbox_db_enrolled(db, "device-1", false);
     flo_outbox_db_close(db);
 
     db = open_db(1 << 20);
-    flo_outbox_db_enrolled(db, "device-1");
+    flo_outbox_db_enrolled(db, "device-1", false);
+    assert_int_equal(flo_events_outbox(db)->last, 1);
+    flo_outbox_db_close(db);
+}
+
+static void a_past_of_nobody_ends_with_the_enrolment_that_wrote_it(void **state)
+{
+    struct flo_outbox_db *db = open_db(1 << 20);
+
+    (void)state;
+    note(db, "of another id, whose name a full disk kept out");
+    flo_events_flush(db);
+    flo_outbox_db_enrolled(db, "device-2", true);
+    assert_int_equal(flo_events_outbox(db)->last, 0);
+    flo_outbox_db_close(db);
+
+    db = open_db(1 << 20);
+    note(db, "of this id, whose record was not written");
+    flo_events_flush(db);
+    flo_outbox_db_enrolled(db, "device-2", true);
     assert_int_equal(flo_events_outbox(db)->last, 1);
     flo_outbox_db_close(db);
 }
@@ -836,6 +855,7 @@ int main(void)
         TEST(the_file_of_a_newer_agent_gives_way_and_that_is_told),
         TEST(a_device_enrolled_again_has_no_past),
         TEST(a_past_of_nobody_is_taken_over),
+        TEST(a_past_of_nobody_ends_with_the_enrolment_that_wrote_it),
         TEST(any_cut_or_flipped_byte_neither_crashes_nor_alters),
     };
 

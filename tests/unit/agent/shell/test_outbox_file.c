@@ -121,17 +121,17 @@ static void a_file_that_could_not_be_opened_is_opened_later(void **state)
     flo_outbox_connected(flo_events_outbox(db), waits_now_ms());
     flo_outbox_sent(flo_events_outbox(db), 1, waits_now_ms());
     flo_outbox_windows_add(db, "{\"seq\":1}");
-    flo_outbox_db_again(db, "d-1");
+    flo_outbox_db_again(db, "d-1", false);
     let_disk_fail(false);
     flo_log_level_set(FLO_LOG_INFO);
 
     /* An ack will name number 1 of this boot. */
-    flo_outbox_db_again(db, "d-1");
+    flo_outbox_db_again(db, "d-1", false);
     assert_string_equal(db->boot, alone);
     assert_non_null(flo_outbox_db_failure(db));
     flo_events_acked(db, alone, 1);
     note(db, "next");
-    flo_outbox_db_again(db, "d-1");
+    flo_outbox_db_again(db, "d-1", false);
 
     assert_null(flo_outbox_db_failure(db));
     assert_string_equal(db->boot, boot);

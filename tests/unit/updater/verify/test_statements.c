@@ -540,6 +540,20 @@ static struct records enrolled(void)
     return records;
 }
 
+static void a_record_of_another_enrolment_is_known_as_such(void **state)
+{
+    (void)state;
+    struct records records = fresh();
+    struct flo_digest keys = digest_of(1);
+    struct flo_trust_facts list = statement(1, 1);
+
+    assert_false(flo_device_is_moved(&records.device, &list)); /* new, or damaged */
+    (void)enrol(&records.device, &keys, 1);
+    assert_false(flo_device_is_moved(&records.device, &list));
+    (void)enrol(&records.device, &keys, 2);
+    assert_true(flo_device_is_moved(&records.device, &list));
+}
+
 static void a_statement_of_the_same_epoch_keeps_all_numbers(void **state)
 {
     (void)state;
@@ -683,6 +697,7 @@ int main(void)
         cmocka_unit_test(no_lane_ends_the_others_freeze),
         cmocka_unit_test(an_emergency_number_leaves_the_order_lane_its_numbers),
         cmocka_unit_test(only_an_emergency_key_lifts_what_one_took_back),
+        cmocka_unit_test(a_record_of_another_enrolment_is_known_as_such),
         cmocka_unit_test(a_statement_of_the_same_epoch_keeps_all_numbers),
         cmocka_unit_test(a_later_epoch_begins_both_lanes_again_and_thaws_nothing),
         cmocka_unit_test(a_freeze_that_no_key_could_end_ends),
