@@ -8,6 +8,7 @@
 
 #include <flotilla/errors/target.h>
 
+#include "agent/shell/shell.h"
 #include "base/host/http_client.h"
 #include "base/host/wake.h"
 #include "tests/fleet/fleet.h"
@@ -140,6 +141,7 @@ static int learn(const struct ask *ask, struct flo_err *err)
         snprintf(release->ref.model, sizeof(release->ref.model), "%s", verified.release.model);
         snprintf(release->ref.version, sizeof(release->ref.version), "%s",
                  verified.release.version);
+        flo_buf_add(&release->envelope, ask->envelope.data, ask->envelope.bytes);
         sim->release_count++;
     }
     flo_release_verified_deinit(&verified);
@@ -197,7 +199,7 @@ void sim_mirror_fetch(struct sim_device *device, uint32_t model, uint32_t job)
     ask->life = device->life;
     ask->model = model;
     ask->job = job;
-    ask->release = device->agent.models[model].execution.release.digest;
+    ask->release = device->shell->agent.models[model].execution.release.digest;
     pthread_mutex_lock(&room.mutex);
     put(&room.asked, ask);
     pthread_cond_signal(&room.some);

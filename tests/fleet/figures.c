@@ -110,9 +110,10 @@ static void events_write(const char *path)
 
     for (uint32_t i = 0; file != NULL && i < sim->device_count; i++) {
         const struct sim_device *device = &sim->devices[i];
-        fprintf(file, "%s %s %llu %llu\n", device->id, device->boot,
-                (unsigned long long)device->sequence, (unsigned long long)device->outbox.acked);
-        waiting += device->sequence - device->outbox.acked;
+        fprintf(file, "%s %s %llu %llu\n", device->id, sim_outbox_boot(device),
+                (unsigned long long)sim_outbox_last(device),
+                (unsigned long long)sim_outbox_acked(device));
+        waiting += sim_outbox_last(device) - sim_outbox_acked(device);
     }
     printf("{\"events\":\"%s\",\"waiting\":%llu}\n", file != NULL && fclose(file) == 0 ? path : "",
            (unsigned long long)waiting);

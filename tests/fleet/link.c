@@ -497,11 +497,6 @@ void sim_client_subscribe(struct sim_client *client)
     }
 }
 
-uint64_t sim_client_spread_ms(const struct sim_client *client)
-{
-    return fleet.devices[client->device].link.spread_ms;
-}
-
 void sim_client_init(struct sim_client *client, int device, uint64_t session_ms)
 {
     *client = (struct sim_client){.device = device, .session_ms = session_ms};

@@ -203,6 +203,9 @@ static void close_all(void)
     }
     fleet_links_close();
     EVP_PKEY_free(fleet.key);
+    for (int i = 0; i < sim->release_count; i++) {
+        flo_buf_deinit(&sim->releases[i].envelope);
+    }
     sim_schedule_clear();
     sim_orders_forget();
     sim_trust_forget();

@@ -45,7 +45,7 @@ static void shapes_make(void)
 static void add_release(struct flo_buf *out, const struct sim_device *device)
 {
     for (uint32_t i = 0; i < sim->model_count; i++) {
-        const struct flo_release_ref *current = &device->agent.models[i].slots.current;
+        const struct flo_release_ref *current = &sim_agent_of(device, i)->slots.current;
         char digest[FLO_DIGEST_TEXT];
         if (!flo_digest_is_zero(&current->digest)) {
             flo_digest_text(&current->digest, digest);

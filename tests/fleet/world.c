@@ -54,7 +54,8 @@ bool sim_trust_forbids(const struct flo_trust *trust, const char *model,
 struct sim_message *sim_message_new(const char *topic, const void *data, size_t bytes,
                                     bool is_retained)
 {
-    struct sim_message *message = malloc(sizeof(*message) + bytes + 1);
+    size_t name_bytes = strlen(topic) + 1;
+    struct sim_message *message = malloc(sizeof(*message) + bytes + 1 + name_bytes);
     char key[FLO_NAME_MAX + 1];
     struct flo_err err = {0};
 
@@ -67,6 +68,7 @@ struct sim_message *sim_message_new(const char *topic, const void *data, size_t 
     message->is_retained = is_retained;
     memcpy(message->data, data, bytes);
     message->data[bytes] = '\0';
+    message->name = memcpy(message->data + bytes + 1, topic, name_bytes);
     if (flo_topic_parse(topic, fleet.name, &message->topic, key, &err) < 0) {
         message->topic = FLO_TOPIC_COUNT;
     }
@@ -77,12 +79,6 @@ struct sim_message *sim_message_new(const char *topic, const void *data, size_t 
 void sim_broker_groups(struct sim_device *device)
 {
     (void)device;
-}
-
-const char *sim_groups_report(const struct sim_device *device)
-{
-    (void)device;
-    return "";
 }
 
 void sim_message_drop(struct sim_message *message)

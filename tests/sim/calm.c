@@ -79,7 +79,15 @@ static bool has_failed_on(struct sim_device *device, const char *rollout)
     return !device->outbox_was_lost && story != NULL && story->has_ended &&
            story->execution.error.code != 0 && story->execution.state != FLO_EXECUTION_REJECTED &&
            flo_execution_kind(story->execution.state) == FLO_EXECUTION_END_BAD &&
-           device->memory_count == 0 && device->disk.event_count == 0;
+           sim_outbox_acked(device) == sim_outbox_last(device);
+}
+
+/* NULL: the id is retired. */
+static struct sim_device *device_of(const char *id)
+{
+    struct sim_device *device = &sim->devices[strtoul(id, NULL, 16)];
+
+    return strcmp(device->id, id) == 0 ? device : NULL;
 }
 
 struct failures {
@@ -95,9 +103,9 @@ static int count_failure(void *context, const struct flo_rollout_member *member,
     enum flo_execution state = (enum flo_execution)member->state;
 
     (void)error_json, (void)detail_json;
-    failures->count +=
-        flo_execution_kind(state) != FLO_EXECUTION_END_OTHER &&
-        has_failed_on(&sim->devices[strtoul(member->device, NULL, 16)], failures->rollout);
+    struct sim_device *device = device_of(member->device);
+    failures->count += device != NULL && flo_execution_kind(state) != FLO_EXECUTION_END_OTHER &&
+                       has_failed_on(device, failures->rollout);
     return 0;
 }
 
@@ -119,13 +127,13 @@ static uint32_t failures_of(const struct sim_rollout *rollout)
 
 /* No other rollout brought the device anything of this model: else it may have
  * come back to this release from a newer one. */
-static bool is_only_one(struct sim_device *device, const struct sim_rollout *rollout)
+static bool is_only_one(const struct sim_device *device, const struct sim_rollout *rollout)
 {
     for (size_t i = 0; i < sim_people.rollout_count; i++) {
         const struct sim_rollout *other = &sim_people.rollouts[i];
         if (other != rollout &&
             sim->releases[other->release].model == sim->releases[rollout->release].model &&
-            sim_story_last(device, other->id) != NULL) {
+            (device->seen.rollouts & sim_rollout_bit(other->id)) != 0) {
             return false;
         }
     }
@@ -137,9 +145,13 @@ static void check_back(const struct sim_rollout *rollout, const struct flo_rollo
     const struct sim_release *release = &sim->releases[rollout->release];
 
     for (size_t i = 0; i < core->member_count; i++) {
-        struct sim_device *device = &sim->devices[strtoul(core->members[i].device, NULL, 16)];
+        struct sim_device *device = device_of(core->members[i].device);
+        /* It left the fleet, or its model is being removed: no member any more. */
+        if (device == NULL || core->members[i].state == FLO_EXECUTION_REMOVED) {
+            continue;
+        }
         const struct flo_slots *slots = &device->disk.slots[release->model];
-        bool is_leaving = device->agent.models[release->model].going_back.is_active;
+        bool is_leaving = sim_agent_of(device, release->model)->going_back.is_active;
         if (!is_leaving && is_only_one(device, rollout) &&
             flo_digest_equal(&slots->current, &release->ref.digest)) {
             sim_violated(SIM_RULE_BACK, device, "rollout %s is rolled-back, %.8s is %s and has it",
@@ -220,10 +232,10 @@ static enum sim_rule device_rests(const struct sim_device *device, char *why, si
     if (!device->client.believes) {
         return SAY(CONVERGES, "%s is not connected", sim_name(device));
     }
-    if (device->memory_count > 0 || device->outbox.acked != device->outbox.last) {
+    if (sim_outbox_acked(device) != sim_outbox_last(device)) {
         return SAY(DELIVERED, "%s waits for the ack of event %llu of %llu", sim_name(device),
-                   (unsigned long long)device->outbox.acked,
-                   (unsigned long long)device->outbox.last);
+                   (unsigned long long)sim_outbox_acked(device),
+                   (unsigned long long)sim_outbox_last(device));
     }
     if (flo_trust_number(sim_trust_of(device)) != flo_trust_number(sim_trust_newest())) {
         return SAY(CONVERGES, "%s trusts statement %llu of %llu", sim_name(device),
@@ -231,7 +243,7 @@ static enum sim_rule device_rests(const struct sim_device *device, char *why, si
                    (unsigned long long)flo_trust_number(sim_trust_newest()));
     }
     for (uint32_t i = 0; i < sim->model_count; i++) {
-        const struct flo_agent_model *agent = &device->agent.models[i];
+        const struct flo_agent_model *agent = sim_agent_of(device, i);
         if (agent->has_execution || agent->going_back.is_active) {
             return SAY(CONVERGES, "%s: %s is %s, %s", sim_name(device), agent->execution.id,
                        flo_execution_word(agent->execution.state), agent->execution.reason);
@@ -243,7 +255,7 @@ static enum sim_rule device_rests(const struct sim_device *device, char *why, si
 static enum sim_rule device_serves(const struct sim_device *device, char *why, size_t bytes)
 {
     for (uint32_t i = 0; i < sim->model_count; i++) {
-        const struct flo_agent_model *agent = &device->agent.models[i];
+        const struct flo_agent_model *agent = sim_agent_of(device, i);
         int release = sim_people.last[i]->release;
         const struct flo_digest *wanted = &sim->releases[release].ref.digest;
         if (!flo_digest_equal(&agent->slots.current.digest, wanted)) {
@@ -269,7 +281,7 @@ static enum sim_rule device_is_known(const struct sim_device *device, char *why,
         return SAY(KNOWN, "%s counts as offline", sim_name(device));
     }
     for (uint32_t i = 0; i < sim->model_count; i++) {
-        const char *version = device->agent.models[i].slots.current.version;
+        const char *version = sim_agent_of(device, i)->slots.current.version;
         if (strcmp(seen.serving[i], version) != 0) {
             return SAY(KNOWN, "%s runs %s@%s, its report says `%s`", sim_name(device),
                        sim_models[i], version, seen.serving[i]);
@@ -577,10 +589,23 @@ static void check_audit(void)
     }
 }
 
+/* Nor does the device itself wait for one that it forgot. */
+static void check_stories(const struct sim_device *device)
+{
+    for (size_t i = 0; i < device->disk.stories.count; i++) {
+        const struct sim_story *story = &device->disk.stories.items[i];
+        if (!story->has_ended) {
+            sim_violated(SIM_RULE_ENDS, device, "%s is %s on its disk for ever",
+                         story->execution.id, flo_execution_word(story->execution.state));
+        }
+    }
+}
+
 void sim_check_calm(void)
 {
     for (uint32_t i = 0; i < sim->device_count; i++) {
         check_disk(&sim->devices[i]);
+        check_stories(&sim->devices[i]);
         check_told(&sim->devices[i]);
     }
     check_audit();

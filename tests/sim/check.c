@@ -1,5 +1,6 @@
 /* Checks: what must hold at each step of a device. */
 #include <stdarg.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "tests/sim/sim.h"
@@ -56,9 +57,9 @@ static bool is_frozen(const struct sim_device *device)
     return device->disk.record.is_frozen || device->disk.record.is_frozen_emergency;
 }
 
-void sim_check_job(struct sim_device *device, uint32_t model)
+void sim_check_job(struct sim_device *device, const struct flo_agent_execution *execution)
 {
-    const struct flo_agent_execution *execution = &device->agent.models[model].execution;
+    uint32_t model = sim_model_of(execution->release.model);
 
     if (is_frozen(device)) {
         sim_violated(SIM_RULE_FROZEN, device, "%s downloads while frozen", execution->id);
@@ -128,8 +129,8 @@ void sim_check_kept(struct sim_device *device, const struct flo_order *order)
 /* The begin of a trial counts its first start. */
 void sim_check_load(struct sim_device *device, const struct flo_agent_action *action)
 {
-    const struct flo_slots *slots = &device->disk.slots[action->model];
-    uint32_t model = action->model;
+    uint32_t model = sim_model_of(action->release.model);
+    const struct flo_slots *slots = &device->disk.slots[model];
 
     if (action->role != FLO_AGENT_BESIDE || slots->phase != FLO_SLOT_TRIAL ||
         !flo_digest_equal(&action->release.digest, &slots->candidate)) {
@@ -150,7 +151,7 @@ void sim_check_untry(struct sim_device *device, uint32_t model)
 void sim_check_trial(struct sim_device *device, uint32_t model)
 {
     device->seen.starts[model] = 1;
-    device->seen.tries[model] = (unsigned)device->agent.models[model].execution.policy.tries;
+    device->seen.tries[model] = (unsigned)sim_agent_of(device, model)->execution.policy.tries;
     check_history(device, model);
 
     const struct flo_slots *slots = &device->disk.slots[model];
@@ -181,34 +182,52 @@ void sim_check_trial(struct sim_device *device, uint32_t model)
 }
 
 /* New requests go there from now on. */
-void sim_check_flip(struct sim_device *device, const struct flo_agent_action *action)
+void sim_check_flip(struct sim_device *device, const struct sim_engine *engine,
+                    enum flo_agent_role role, const struct flo_release_ref *release)
 {
-    const struct sim_engine *engine = &device->models[action->model].engines[action->role];
-    const struct flo_slots *slots = &device->disk.slots[action->model];
+    uint32_t model = sim_model_of(release->model);
+    const struct flo_slots *slots = &device->disk.slots[model];
 
     if (engine->release < 0 || (device->disk.blobs >> engine->release & 1) == 0) {
         sim_violated(SIM_RULE_VERIFIED, device,
                      "%s@%s serves, nobody staged "
                      "it",
-                     action->release.model, action->release.version);
+                     release->model, release->version);
         return;
     }
     if (sim_behaviour(device, engine->release) == SIM_NAN) {
         sim_violated(SIM_RULE_VERIFIED, device,
                      "%s@%s serves numbers that are "
                      "none",
-                     action->release.model, action->release.version);
+                     release->model, release->version);
     }
-    if (action->role == FLO_AGENT_BESIDE &&
-        flo_digest_equal(&action->release.digest, &slots->candidate) &&
-        is_denied(device, action->model, &action->release.digest)) {
-        sim_violated(SIM_RULE_DENIED, device, "%s@%s is denied and serves", action->release.model,
-                     action->release.version);
+    if (role == FLO_AGENT_BESIDE && flo_digest_equal(&release->digest, &slots->candidate) &&
+        is_denied(device, model, &release->digest)) {
+        sim_violated(SIM_RULE_DENIED, device, "%s@%s is denied and serves", release->model,
+                     release->version);
+    }
+}
+
+/* An execution goes on by an order that this identity took. */
+static void check_identity(const struct sim_device *device,
+                           const struct flo_agent_execution *execution)
+{
+    size_t i = 0;
+
+    while (i < SIM_JUDGED_MAX && strcmp(device->seen.judged[i], execution->order) != 0) {
+        i++;
+    }
+    if (device->enrolments > 0 && i == SIM_JUDGED_MAX) {
+        sim_violated(SIM_RULE_SCOPE, device, "%s goes on, order %s came to an identity before this",
+                     execution->id, execution->order);
     }
 }
 
 void sim_check_order(struct sim_device *device, const struct flo_order *order)
 {
+    memcpy(device->seen.judged[device->seen.judged_next++ % SIM_JUDGED_MAX], order->id,
+           sizeof(order->id));
+
     bool is_mine = strcmp(order->scope.device, device->id) == 0;
     bool is_ours = strcmp(order->scope.group, "all") == 0 ||
                    (strcmp(order->scope.group, "lab") == 0 && device->was_in_lab);
@@ -293,10 +312,19 @@ void sim_check_trust(struct sim_device *device)
     device->seen.statement = number;
 }
 
+uint64_t sim_rollout_bit(const char *id)
+{
+    return strncmp(id, "r-", 2) == 0 ? UINT64_C(1) << strtoul(id + 2, NULL, 10) % 64 : 0;
+}
+
 void sim_check_end(struct sim_device *device, const struct sim_story *story)
 {
     int release = sim_release_find(&story->execution.release.digest);
 
+    device->seen.rollouts |= sim_rollout_bit(story->execution.rollout);
+    if (story->execution.order[0] != '\0') {
+        check_identity(device, &story->execution);
+    }
     if (release >= 0 && story->has_ended && story->execution.state == FLO_EXECUTION_ROLLED_BACK &&
         story->execution.error.code != 0 &&
         story->execution.error.code != FLO_E_DISK_FULL) { /* not its fault */

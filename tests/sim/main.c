@@ -9,7 +9,7 @@ static int usage(void)
     fprintf(stderr, "flotilla-simulate [--seed N | --seeds N] [--from N] [--jobs N] "
                     "[--all]\n"
                     "                  [--only NEMESIS,...] [--without N,...] "
-                    "[--devices N]\n"
+                    "[--devices N] [--days N]\n"
                     "                  [--trace | --wire | --shrink] [--mutant NAME | "
                     "--mutants]\n");
     return 2;
@@ -86,6 +86,8 @@ int main(int argc, char **argv)
             options.jobs = (unsigned)strtoul(value, NULL, 10);
         } else if (strcmp(argv[i], "--devices") == 0) {
             options.devices = (uint32_t)strtoul(value, NULL, 10);
+        } else if (strcmp(argv[i], "--days") == 0) {
+            options.days = (uint32_t)strtoul(value, NULL, 10);
         } else if (strcmp(argv[i], "--mutant") == 0) {
             if (!sim_mutant_find(value, &options.mutant)) {
                 return usage();

@@ -38,16 +38,6 @@ static struct sim_device *some(struct sim_random *random)
 
 /* ---- devices ---- */
 
-static void on_start(const struct sim_call *call)
-{
-    sim_device_start(call->device);
-}
-
-static void start_later(struct sim_device *device, uint64_t in_ms)
-{
-    sim_later(in_ms, (struct sim_call){.fn = on_start, .device = device, .life = device->life});
-}
-
 static void power(struct sim_device *device, struct sim_random *random)
 {
     if (sim_chance(random, 700)) {
@@ -56,7 +46,7 @@ static void power(struct sim_device *device, struct sim_random *random)
     }
     if (device->runs) {
         sim_device_kill(device, true);
-        start_later(device, sim_between(random, 100, 120000));
+        sim_device_start_later(device, sim_between(random, 100, 120000));
     }
 }
 
@@ -64,7 +54,15 @@ static void kill(struct sim_device *device, struct sim_random *random)
 {
     if (device->runs) {
         sim_device_kill(device, false);
-        start_later(device, sim_between(random, 10, 5000));
+        sim_device_start_later(device, sim_between(random, 10, 5000));
+    }
+}
+
+static void enrol(struct sim_device *device, struct sim_random *random)
+{
+    if (device->runs) {
+        kill(device, random);
+        sim_device_enrol_again(device);
     }
 }
 
@@ -136,6 +134,9 @@ static void strike_at(struct sim_device *device, unsigned kind, struct sim_rando
         break;
     case NEMESIS_KILL:
         kill(device, random);
+        break;
+    case NEMESIS_ENROL:
+        enrol(device, random);
         break;
     case NEMESIS_LINK:
         cut(device);
@@ -263,8 +264,11 @@ void sim_nemesis_plan(void)
     struct sim_random random = sim_random_of(sim->seed, "nemesis");
     uint64_t minutes = sim_between(&random, 3, 20);
 
-    sim->end_ms = minutes * 60000;
+    sim->end_ms = sim->days > 0 ? sim->days * UINT64_C(86400000) : minutes * 60000;
     sim->misfortune_count = sim_below(&random, 40);
+    if (sim->days > 0) {
+        sim->misfortune_count = SIM_MISFORTUNES_MAX;
+    }
     for (size_t i = 0; i < sim->misfortune_count; i++) {
         struct sim_misfortune *it = &sim->misfortunes[i];
         it->at_ms = sim_between(&random, 1000, sim->end_ms);

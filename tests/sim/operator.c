@@ -342,7 +342,8 @@ static void on_move(const struct sim_call *call)
         sim_trace("ops", "%s %s the lab%s%s", sim_name(device), joins ? "joins" : "leaves",
                   is_done ? "" : ": no, ", is_done ? "" : err.what);
     }
-    sim_later(sim_between(&moves, 10000, 200000), (struct sim_call){.fn = call->fn});
+    sim_later(sim_between(&moves, 10000, 200000) * (sim->days > 0 ? 100 : 1),
+              (struct sim_call){.fn = call->fn});
 }
 
 /* ---- the plan ---- */
@@ -389,13 +390,37 @@ static void on_act(const struct sim_call *call)
     sim_later(sim_between(&chance, 1000, 90000), (struct sim_call){.fn = call->fn});
 }
 
+/* Days of a fleet that people leave alone, but for two updates and an emergency. */
+static void on_emergency(const struct sim_call *call)
+{
+    sim->is_controllers = true;
+    if (call->a == 0) {
+        freeze(FLO_ORDER_FREEZE);
+        sim_later(3600000, (struct sim_call){.fn = call->fn, .a = 1});
+    } else {
+        freeze(FLO_ORDER_UNFREEZE);
+        recall();
+    }
+}
+
+static void plan_days(void)
+{
+    sim_later(sim->end_ms / 4, (struct sim_call){.fn = on_base});
+    sim_later(sim->end_ms / 2, (struct sim_call){.fn = on_base});
+    sim_later(sim->end_ms / 4 * 3, (struct sim_call){.fn = on_emergency});
+}
+
 void sim_operator_plan(void)
 {
     memset(&sim_people, 0, sizeof(sim_people));
     chance = sim_random_of(sim->seed, "people");
     moves = sim_random_of(sim->seed, "moves");
     sim_later(6000, (struct sim_call){.fn = on_base});
-    sim_later(sim_between(&chance, 20000, 90000), (struct sim_call){.fn = on_act});
+    if (sim->days > 0) {
+        plan_days();
+    } else {
+        sim_later(sim_between(&chance, 20000, 90000), (struct sim_call){.fn = on_act});
+    }
     sim_later(sim_between(&moves, 20000, 200000), (struct sim_call){.fn = on_move});
 }
 

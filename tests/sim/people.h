@@ -4,7 +4,7 @@
 
 #include "tests/sim/sim.h"
 
-#define SIM_ROLLOUTS_MAX 40
+#define SIM_ROLLOUTS_MAX 40 /* at most 63: sim_rollout_bit */
 #define SIM_EMERGENCIES_MAX 16
 
 struct sim_rollout {

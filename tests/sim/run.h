@@ -11,7 +11,7 @@ struct sim_options {
     bool is_traced, is_wired;
     bool is_patient;        /* a violation does not end the run */
     uint64_t without, only; /* misfortunes, kinds of them: bits */
-    uint32_t devices;       /* 0: as the seed says */
+    uint32_t devices, days; /* 0: as the seed says */
     enum sim_mutant mutant;
 };
 

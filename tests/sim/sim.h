@@ -1,9 +1,9 @@
 /* Simulation: a whole fleet in one process, from one seed.
  *
  * The controller's rooms (core, store in memory, state, mqtt) and the device's
- * cores (agent/core, updater/core, updater/verify) are linked as they are
- * shipped.  Everything else is played here: broker, links, mirror, disks,
- * clocks, engines and the people who give orders.  Virtual time jumps from one
+ * cores and shell (agent/core, agent/shell, updater/core, updater/verify) are
+ * linked as they are shipped.  Everything else is played here: broker, links,
+ * mirror, disks, clocks, engines and the people who give orders.  Virtual time jumps from one
  * event to the next, so an hour takes milliseconds.
  *
  *   main.c         seeds, traces, shrinking
@@ -11,7 +11,8 @@
  *   nemesis.c      misfortunes (nemesis.def)
  *   check.c        rules (rules.def) that hold at each step; calm.c: in the end
  *   world/         schedule, host, broker, mirror, the shipped controller
- *   device/        an agent's shell around the shipped cores
+ *   device/        life and work of a device around the shipped shell
+ *   disk/ ports/   below it: records and outbox; timers, MQTT, HTTPS
  *
  * tests/fleet puts the same devices into another world, the real one. */
 #ifndef FLOTILLA_TESTS_SIM_H
@@ -22,12 +23,15 @@
 #include <flotilla/release.h>
 #include <flotilla/updater.h>
 
+#include "base/host/mqtt.h"
+
 #define SIM_FLEET "demo"
-#define SIM_DEVICES_MAX 100
+#define SIM_DEVICES_MAX 1000
+#define SIM_CROWD 100 /* the largest fleet that a seed makes */
 #define SIM_MODELS_MAX 2
 #define SIM_RELEASES_MAX 24
 #define SIM_GROUPS 2 /* all, lab */
-#define SIM_WAITING_MAX 64
+#define SIM_JUDGED_MAX 32
 #define SIM_STATEMENTS_MAX 16
 #define SIM_WALL_MS UINT64_C(1900000000000)
 
@@ -137,8 +141,6 @@ void sim_client_died(struct sim_client *client);
 /* Ask for a connection; the client hears of it, or tries again. */
 void sim_client_dial(struct sim_client *client);
 void sim_client_subscribe(struct sim_client *client);
-/* As the last desired said, or 0. */
-uint64_t sim_client_spread_ms(const struct sim_client *client);
 bool sim_client_publish(struct sim_client *client, enum flo_topic topic, const char *name,
                         const void *data, size_t bytes);
 /* The link fails; each side notices later. */
@@ -149,10 +151,8 @@ void sim_broker_start(void);
  */
 void sim_broker_replay(void);
 bool sim_broker_is_up(void);
-/* A device learned its groups: it listens to their topics. */
+/* A device subscribes to the topics of its groups. */
 void sim_broker_groups(struct sim_device *device);
-/* The member of its report that names them, with a comma; "": none does. */
-const char *sim_groups_report(const struct sim_device *device);
 /* Any client with an account: it is retained. */
 void sim_broker_publish(const char *topic, const char *text);
 
@@ -178,12 +178,15 @@ void sim_controller_connected(void);
 void sim_controller_disconnected(void);
 void sim_controller_heard(const struct sim_message *message, bool is_retained);
 void sim_devices_enrol(void);
+void sim_device_enrol_again(struct sim_device *device);
 
 /* ---- mirror ---- */
 
 int sim_release_find(const struct flo_digest *digest); /* -1: none */
 int sim_release_make(uint32_t model, enum sim_kind kind, unsigned share, uint64_t floor);
 void sim_releases_clear(void);
+/* The place of a model; SIM_MODELS_MAX: none of the world's. */
+uint32_t sim_model_of(const char *name);
 /* Its release, for a job; sim_job_next or sim_job_failed when it is there. */
 void sim_mirror_fetch(struct sim_device *device, uint32_t model, uint32_t job);
 /* How a release behaves on a device. */
@@ -194,10 +197,6 @@ extern const char *const sim_groups[SIM_GROUPS];
 
 /* ---- device ---- */
 
-struct sim_event {
-    uint64_t sequence;
-    char *text;
-};
 struct sim_story {
     struct flo_agent_execution execution;
     bool has_ended;
@@ -208,25 +207,17 @@ struct sim_stories {
     struct sim_story *items;
     size_t count, room;
 };
-struct sim_answer {
-    char order[FLO_NAME_MAX + 1];
-    char *text;
-    bool is_synced;
-};
 /* All that outlives a power cut.  Writes are synced, but for answers. */
+struct flo_db;
 struct sim_disk {
     struct flo_device record;
     const struct flo_trust *trust; /* NULL: the list of the enrolment */
     struct flo_slots slots[SIM_MODELS_MAX];
-    uint32_t blobs, damaged; /* releases, as bits */
-    char boot[37];           /* of the outbox; "": none is stored */
-    bool outbox_is_damaged;  /* seen at the next start */
-    uint64_t acked;
-    struct sim_event *events;
-    size_t event_count, event_room;
-    struct sim_stories stories;
-    struct sim_answer *answers;
-    size_t answer_count, answer_room;
+    uint32_t blobs, damaged;    /* releases, as bits */
+    struct flo_db *db;          /* the outbox; NULL: none is stored */
+    bool outbox_is_damaged;     /* seen at the next start */
+    uint32_t unsynced;          /* answers */
+    struct sim_stories stories; /* as the outbox has them */
 };
 enum sim_engine_state { SIM_ENGINE_NONE, SIM_ENGINE_LOADS, SIM_ENGINE_RUNS };
 struct sim_engine {
@@ -234,28 +225,38 @@ struct sim_engine {
     uint64_t number; /* of the process */
     int release;
 };
-struct sim_model {
-    struct flo_slots slots; /* the record in memory */
-    bool is_dirty;
-    struct flo_order assigned;
-    bool is_interrupted;
-    enum flo_drift drift;
-    uint64_t drift_at_ms;
-    struct sim_engine engines[FLO_AGENT_ROLES];
-    struct flo_agent_execution repair;
+/* A timer of the shipped code: a `struct event` as it sees it (ports/timers.c). */
+#define SIM_TIMERS_MAX 16
+struct sim_timer {
+    void (*fn)(int fd, short what, void *context);
+    void *context;
+    struct sim_device *device; /* NULL: the controller's */
+    uint64_t number;           /* of the call that counts; 0: none is planned */
+    uint64_t period_ms;        /* 0: once */
+    bool is_taken, repeats;
 };
+/* ports/mqtt.c */
+struct flo_mqtt {
+    struct flo_mqtt_handlers handlers;
+    struct sim_client *client; /* NULL: it is closed */
+};
+struct flo_shell;
+struct flo_http_answer;
 struct sim_device {
     uint32_t index;
     char id[37];
     bool is_in_lab, is_retired; /* as it enrolled: sim_device_is_in_lab */
     bool was_in_lab;            /* people put it there, once */
     uint64_t moved_ms;          /* the last time that they moved it */
+    uint32_t enrolments;        /* after the first */
+    bool is_fresh;              /* ... and it did not start since */
     struct sim_client client;
     struct sim_random random;
     uint32_t life;
-    bool runs; /* the agent */
+    bool runs;       /* the agent */
+    bool lost_power; /* since then */
     uint64_t powered_ms;
-    int64_t skew_ms, skew_before_ms;
+    int64_t skew_ms;
     bool is_synchronised;
     bool was_ahead; /* its clock, by days */
     bool is_alone;  /* its link is cut */
@@ -264,39 +265,22 @@ struct sim_device {
     bool fits_both;
     unsigned pace; /* how long its work takes; 1000: as usual */
     uint32_t lacks;
-    uint64_t cut_after; /* power fails after so many actions; 0: not */
+    uint64_t cut_after; /* power fails after so many writes; 0: not */
     struct sim_disk disk;
-    /* the agent's memory */
-    struct flo_agent agent;
-    struct flo_device record;
-    bool record_is_dirty;
-    bool trust_is_behind;
-    uint64_t doubt_ms;
-    struct flo_slots other;
-    struct sim_model models[SIM_MODELS_MAX];
-    uint32_t job; /* number; 0: none */
-    struct sim_waiting {
-        struct flo_agent_event event;
-        uint64_t engine; /* it is about this process; 0: none */
-    } waiting[SIM_WAITING_MAX];
-    size_t waiting_count;
-    bool turn_is_due;
+    /* The agent's memory; that of the last one, while none runs. */
+    struct flo_shell *shell;
+    struct sim_engine engines[FLO_AGENT_MODELS_MAX][FLO_AGENT_ROLES]; /* by place */
     uint64_t engine_number;
-    struct flo_outbox outbox;
-    uint64_t sequence;
-    char boot[37];
-    bool boot_is_stored;
-    struct sim_event *memory;
-    size_t memory_count, memory_room;
-    struct sim_stories stories; /* newer than the disk's */
-    char told[16][FLO_NAME_MAX + 1];
-    size_t told_next;
-    bool is_list;
-    bool has_unkept;
-    bool flush_is_due;
-    uint64_t rev, reported_revision, report_at_ms;
-    uint64_t timer_number;
-    uint64_t heartbeat_ms;
+    uint32_t job; /* number; 0: none */
+    struct {
+        void (*done)(void *context, const struct flo_http_answer *answer,
+                     const struct flo_err *failed);
+        void *context;
+    } https; /* the call under way; done NULL: none */
+    struct sim_timer timers[SIM_TIMERS_MAX];
+    struct flo_mqtt mqtt;
+    struct sim_stories pending; /* newer than the disk's */
+    bool is_keeping;            /* the commit under way has them */
     /* what the checks know */
     uint64_t reachable_since_ms; /* 0: it is not */
     uint64_t troubled_ms;        /* the last time something hit it */
@@ -312,16 +296,24 @@ struct sim_device {
          * was lifted; it failed here. */
         uint64_t taken_back[SIM_RELEASES_MAX], lifted[SIM_RELEASES_MAX];
         bool has_failed[SIM_RELEASES_MAX];
-        bool is_stopped[SIM_RELEASES_MAX];                      /* by an emergency key */
+        bool is_stopped[SIM_RELEASES_MAX]; /* by an emergency key */
+        uint64_t rollouts;                 /* that began here, whatever the outbox forgot */
         unsigned starts[SIM_MODELS_MAX], tries[SIM_MODELS_MAX]; /* on trial */
+        /* Deploy orders that were judged since it was enrolled, the newest. */
+        char judged[SIM_JUDGED_MAX][FLO_NAME_MAX + 1];
+        size_t judged_next;
     } seen;
 };
 /* As it knows of itself: by a statement of the controller, or by its enrolment.
  */
 bool sim_device_is_in_lab(const struct sim_device *device);
 void sim_device_init(struct sim_device *device, uint32_t index);
+void sim_device_name(struct sim_device *device);
+/* It has another id from its next start on, and owes nothing of the old one. */
+void sim_device_enrolled(struct sim_device *device, bool is_in_lab);
 void sim_device_deinit(struct sim_device *device);
 void sim_device_start(struct sim_device *device);
+void sim_device_start_later(struct sim_device *device, uint64_t in_ms);
 /* power: what was not synced is gone. */
 void sim_device_kill(struct sim_device *device, bool power);
 void sim_device_connected(struct sim_device *device, bool has_session);
@@ -335,70 +327,35 @@ void sim_device_post(struct sim_device *device, uint64_t in_ms,
 /* ... about an engine's process: if that still is there then. */
 void sim_device_post_engine(struct sim_device *device, uint64_t in_ms, uint64_t engine,
                             const struct flo_agent_event *event);
-bool sim_device_record_keep(struct sim_device *device, struct flo_err *err);
-bool sim_device_slots_write(struct sim_device *device, uint32_t model, struct flo_slots *slots,
-                            struct flo_err *err);
+/* The same for any call; nothing where it is off. */
+void sim_device_later(struct sim_device *device, uint64_t in_ms, struct sim_call call);
+/* The core's knowledge of a model, wherever its place is. */
+const struct flo_agent_model *sim_agent_of(const struct sim_device *device, uint32_t model);
+/* Its newest event, and up to which they are acknowledged; its boot. */
+uint64_t sim_outbox_last(const struct sim_device *device);
+uint64_t sim_outbox_acked(const struct sim_device *device);
+const char *sim_outbox_boot(const struct sim_device *device);
+void sim_disk_deinit(struct sim_device *device);
 
-/* trust.c; sim_trust_fetch is the world's: by HTTPS, if it can. */
+/* ports/verified.c; sim_trust_fetch is the world's: by HTTPS, if it can.
+ * sim_trust_fetched answers it; NULL: it could not. */
 const struct flo_trust *sim_trust_of(const struct sim_device *device);
-void sim_trust_hear(struct sim_device *device, const char *text);
 void sim_trust_fetch(struct sim_device *device);
 void sim_trust_fetched(struct sim_device *device, const char *text);
-void sim_trust_forget(void); /* the cache of statements */
-
-/* orders.c */
-struct sim_intake {
-    struct flo_agent_event event;
-    struct flo_agent_execution execution;
-    struct flo_agent_pauses pauses;
-};
-/* device/start.c: was its clock set? */
-void sim_clock_look(struct sim_device *device);
-bool sim_order_take(struct sim_device *device, const char *envelope, size_t bytes, bool is_list,
-                    struct sim_intake *out);
-bool sim_order_converge(struct sim_device *device, struct sim_intake *out);
-void sim_order_repair(struct sim_device *device, uint32_t model,
-                      const struct flo_release_ref *release);
-void sim_order_pauses(const struct sim_device *device, struct flo_agent_pauses *out);
-void sim_order_answer(struct sim_device *device, const char *order, const char *outcome,
-                      const struct flo_agent_error *error);
+void sim_trust_forget(void);  /* the cache of statements */
 void sim_orders_forget(void); /* the cache of verified envelopes */
 
-/* outbox.c */
-void sim_outbox_open(struct sim_device *device);
-void sim_outbox_add(struct sim_device *device, struct flo_buf *fields,
-                    const struct flo_agent_execution *execution);
-void sim_outbox_flush(struct sim_device *device);
-void sim_outbox_acked(struct sim_device *device, const char *boot, uint64_t sequence);
-void sim_outbox_send(struct sim_device *device);
-void sim_outbox_lose_memory(struct sim_device *device, bool power);
+/* stories.c */
+void sim_stories_told(struct sim_device *device, const struct flo_agent_execution *execution);
+void sim_stories_stored(struct sim_device *device);
+void sim_stories_forget(struct sim_device *device);
 struct sim_story *sim_story_last(struct sim_device *device, const char *rollout);
-const struct sim_story *sim_story_open(const struct sim_device *device, const char *model);
-struct sim_answer *sim_answer_find(struct sim_device *device, const char *order);
-void sim_answer_keep(struct sim_device *device, const char *order, const char *text);
-void sim_answer_forget(struct sim_device *device, const char *order);
-void sim_disk_deinit(struct sim_disk *disk);
-
-/* reports.c */
-void sim_report(struct sim_device *device);
-void sim_report_execution(struct sim_device *device, const struct flo_agent_execution *execution);
-void sim_report_serving(struct sim_device *device, const struct flo_agent_action *action);
-bool sim_report_drift(struct sim_device *device, uint32_t model);
-void sim_report_event(struct sim_device *device, const char *type, const struct flo_err *err);
-bool sim_publish(struct sim_device *device, enum flo_topic topic, const char *data, size_t bytes);
 
 /* work.c */
-void sim_job_start(struct sim_device *device, uint32_t model, uint32_t job);
 /* Go on with that step. */
 void sim_job_next(struct sim_device *device, uint32_t model, uint32_t job, uint64_t step);
 void sim_job_failed(struct sim_device *device, uint32_t model, uint32_t job, int code);
-void sim_engine_load(struct sim_device *device, const struct flo_agent_action *action);
-void sim_engine_unload(struct sim_device *device, const struct flo_agent_action *action);
-void sim_engine_promote(struct sim_device *device, uint32_t model);
-void sim_engine_flipped(struct sim_device *device, const struct flo_agent_action *action);
-void sim_engine_probe(struct sim_device *device, uint32_t model);
-void sim_engine_kill(struct sim_device *device, uint32_t model, enum flo_agent_role role);
-bool sim_engine_is_ready(const struct sim_device *device, uint32_t model, enum flo_agent_role role);
+void sim_engine_kill(struct sim_device *device, uint32_t place, enum flo_agent_role role);
 
 /* ---- people ---- */
 
@@ -430,8 +387,9 @@ enum sim_rule {
 void sim_violated(enum sim_rule rule, const struct sim_device *device, const char *format, ...)
     FLO_PRINTF(3, 4);
 const char *sim_rule_word(enum sim_rule rule);
-void sim_check_job(struct sim_device *device, uint32_t model);
-void sim_check_flip(struct sim_device *device, const struct flo_agent_action *action);
+void sim_check_job(struct sim_device *device, const struct flo_agent_execution *execution);
+void sim_check_flip(struct sim_device *device, const struct sim_engine *engine,
+                    enum flo_agent_role role, const struct flo_release_ref *release);
 void sim_check_trial(struct sim_device *device, uint32_t model);
 void sim_check_written(struct sim_device *device);
 /* An order was kept. */
@@ -445,6 +403,8 @@ bool sim_trust_forbids(const struct flo_trust *trust, const char *model,
 /* A statement was taken. */
 void sim_check_trust(struct sim_device *device);
 void sim_check_end(struct sim_device *device, const struct sim_story *story);
+/* r-0007 is the 7th bit; 0: it is of no rollout. */
+uint64_t sim_rollout_bit(const char *id);
 void sim_check_order(struct sim_device *device, const struct flo_order *order);
 /* Does each device keep to its desired document? */
 enum sim_rule sim_check_obeyed(char *why, size_t bytes);
@@ -485,6 +445,7 @@ struct sim_world {
     uint64_t only;         /* kinds of them, as bits; 0: all */
     uint64_t disturbed_ms; /* broker, controller, mirror: the last time */
     uint64_t end_ms;       /* of them */
+    uint32_t days;         /* that it plays; 0: minutes, as the seed says */
     struct {               /* the mirror */
         bool is_down, is_slow, lies;
     } mirror;

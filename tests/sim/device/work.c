@@ -1,10 +1,12 @@
-/* The work of a device: its updater and its engines, as they may behave. */
+/* The work of a device: its updater and its engines, as they may behave; below the
+ * calls of update/jobs.c, serving/ and agent/serve. */
 #include <string.h>
 
 #include <flotilla/errors/probe.h>
 #include <flotilla/errors/target.h>
 
-#include "tests/sim/sim.h"
+#include "agent/shell/update/update.h"
+#include "tests/sim/device/inside.h"
 
 #define JOB_STEPS 4
 
@@ -81,7 +83,7 @@ void sim_job_next(struct sim_device *device, uint32_t model, uint32_t job, uint6
     if (device->job != job) {
         return;
     }
-    const struct flo_agent_execution *execution = &device->agent.models[model].execution;
+    const struct flo_agent_execution *execution = &device->shell->agent.models[model].execution;
     int release = sim_release_find(&execution->release.digest);
     if (step == JOB_STEPS) {
         job_ends(device, model, job, release, failure_of(device, release));
@@ -93,9 +95,9 @@ void sim_job_next(struct sim_device *device, uint32_t model, uint32_t job, uint6
         sim_mirror_fetch(device, model, job);
         return;
     }
-    sim_later(takes_ms(device, 100, 2000),
-              (struct sim_call){
-                  .fn = on_job, .device = device, .a = (uint64_t)model << 32 | job, .b = step + 1});
+    sim_device_later(
+        device, takes_ms(device, 100, 2000),
+        (struct sim_call){.fn = on_job, .a = (uint64_t)model << 32 | job, .b = step + 1});
 }
 
 static void on_job(const struct sim_call *call)
@@ -103,18 +105,35 @@ static void on_job(const struct sim_call *call)
     sim_job_next(call->device, (uint32_t)(call->a >> 32), (uint32_t)call->a, call->b);
 }
 
-void sim_job_start(struct sim_device *device, uint32_t model, uint32_t job)
+void flo_shell_job_start(struct flo_shell *shell, uint32_t model, uint32_t job)
 {
+    struct sim_device *device = sim_of(shell);
+
+    if (device->runs) {
+        sim_check_job(device, &shell->agent.models[model].execution);
+    }
     device->job = job;
-    sim_later(takes_ms(device, 10, 300),
-              (struct sim_call){.fn = on_job, .device = device, .a = (uint64_t)model << 32 | job});
+    sim_device_later(device, takes_ms(device, 10, 300),
+                     (struct sim_call){.fn = on_job, .a = (uint64_t)model << 32 | job});
+}
+
+void flo_shell_job_cancel(struct flo_shell *shell, uint32_t job)
+{
+    struct sim_device *device = sim_of(shell);
+
+    device->job = device->job == job ? 0 : device->job;
+}
+
+void flo_shell_job_again(struct flo_shell *shell)
+{
+    (void)shell; /* none waits for a process to end */
 }
 
 /* ---- engines ---- */
 
-bool sim_engine_is_ready(const struct sim_device *device, uint32_t model, enum flo_agent_role role)
+static enum flo_agent_role role_of(enum flo_serve_role role)
 {
-    return device->models[model].engines[role].state == SIM_ENGINE_RUNS;
+    return role == FLO_ROLE_CURRENT ? FLO_AGENT_CURRENT : FLO_AGENT_BESIDE;
 }
 
 static void lose(struct sim_device *device, uint32_t model, uint64_t engine, uint64_t in_ms,
@@ -148,7 +167,7 @@ static void on_loaded(const struct sim_call *call)
     struct flo_agent_event event = {.kind = FLO_AGENT_LOADED, .model = model};
 
     for (int role = 0; role < FLO_AGENT_ROLES; role++) {
-        struct sim_engine *engine = &device->models[model].engines[role];
+        struct sim_engine *engine = &device->engines[model][role];
         if (engine->number != call->a) {
             continue;
         }
@@ -163,32 +182,35 @@ static void on_loaded(const struct sim_call *call)
     }
 }
 
-void sim_engine_load(struct sim_device *device, const struct flo_agent_action *action)
+void flo_shell_pending(struct flo_shell *shell, const struct flo_agent_action *action)
 {
-    struct sim_engine *engine = &device->models[action->model].engines[action->role];
+    struct sim_device *device = sim_of(shell);
+    struct sim_engine *engine = &device->engines[action->model][action->role];
 
+    if (device->runs) {
+        sim_check_load(device, action);
+    }
     *engine = (struct sim_engine){.state = SIM_ENGINE_LOADS,
                                   .number = ++device->engine_number,
                                   .release = sim_release_find(&action->release.digest)};
-    sim_later(takes_ms(device, 100, 3000),
-              (struct sim_call){
-                  .fn = on_loaded, .device = device, .a = engine->number, .b = action->model});
+    sim_device_later(device, takes_ms(device, 100, 3000),
+                     (struct sim_call){.fn = on_loaded, .a = engine->number, .b = action->model});
 }
 
-void sim_engine_unload(struct sim_device *device, const struct flo_agent_action *action)
+void flo_serve_unload(struct flo_serve *serve, unsigned model, enum flo_serve_role role, bool drain)
 {
-    const struct flo_agent_event drained = {.kind = FLO_AGENT_DRAINED, .model = action->model};
+    const struct flo_agent_event drained = {.kind = FLO_AGENT_DRAINED, .model = model};
+    struct sim_device *device = (struct sim_device *)serve;
 
-    device->models[action->model].engines[action->role] =
-        (struct sim_engine){.state = SIM_ENGINE_NONE};
-    if (action->role == FLO_AGENT_CURRENT && action->flag) {
+    device->engines[model][role_of(role)] = (struct sim_engine){.state = SIM_ENGINE_NONE};
+    if (role == FLO_ROLE_CURRENT && drain) {
         sim_device_post(device, takes_ms(device, 1, 200), &drained);
     }
 }
 
-void sim_engine_promote(struct sim_device *device, uint32_t model)
+void flo_serve_promote(struct flo_serve *serve, unsigned model)
 {
-    struct sim_engine *engines = device->models[model].engines;
+    struct sim_engine *engines = ((struct sim_device *)serve)->engines[model];
 
     engines[FLO_AGENT_CURRENT] = engines[FLO_AGENT_BESIDE];
     engines[FLO_AGENT_BESIDE] = (struct sim_engine){.state = SIM_ENGINE_NONE};
@@ -196,7 +218,7 @@ void sim_engine_promote(struct sim_device *device, uint32_t model)
 
 void sim_engine_kill(struct sim_device *device, uint32_t model, enum flo_agent_role role)
 {
-    struct sim_engine *engine = &device->models[model].engines[role];
+    struct sim_engine *engine = &device->engines[model][role];
 
     if (engine->state != SIM_ENGINE_NONE) {
         engine->state = SIM_ENGINE_NONE;
@@ -210,7 +232,7 @@ static void on_crash(const struct sim_call *call)
     uint32_t model = (uint32_t)call->b;
 
     for (int role = 0; role < FLO_AGENT_ROLES; role++) {
-        if (device->models[model].engines[role].number == call->a) {
+        if (device->engines[model][role].number == call->a) {
             sim_engine_kill(device, model, (enum flo_agent_role)role);
         }
     }
@@ -228,25 +250,37 @@ static void send_requests(struct sim_device *device, uint32_t model, int release
     }
 }
 
-void sim_engine_flipped(struct sim_device *device, const struct flo_agent_action *action)
+static void misbehave(struct sim_device *device, uint32_t model, const struct sim_engine *engine)
 {
-    const struct sim_engine *engine = &device->models[action->model].engines[action->role];
-
-    if (engine->release < 0) {
-        return;
-    }
     switch (sim_behaviour(device, engine->release)) {
     case SIM_CRASHING:
-        sim_later(sim_between(&device->random, 50, 3000),
-                  (struct sim_call){
-                      .fn = on_crash, .device = device, .a = engine->number, .b = action->model});
+        sim_device_later(device, sim_between(&device->random, 50, 3000),
+                         (struct sim_call){.fn = on_crash, .a = engine->number, .b = model});
         break;
     case SIM_ERRING:
-        send_requests(device, action->model, engine->release);
+        send_requests(device, model, engine->release);
         break;
     default:
         break;
     }
+}
+
+int flo_shell_flip(struct flo_shell *shell, uint32_t model, enum flo_agent_role role,
+                   const struct flo_release_ref *release, struct flo_err *err)
+{
+    struct sim_device *device = sim_of(shell);
+    const struct sim_engine *engine = &device->engines[model][role];
+
+    if (engine->state != SIM_ENGINE_RUNS) {
+        return flo_fail(err, FLO_E_ENGINE_CRASH, "as simulated");
+    }
+    if (device->runs) {
+        sim_check_flip(device, engine, role, release);
+    }
+    if (engine->release >= 0) {
+        misbehave(device, model, engine);
+    }
+    return 0;
 }
 
 static int probe_error(struct sim_device *device, int release)
@@ -263,10 +297,11 @@ static int probe_error(struct sim_device *device, int release)
     }
 }
 
-void sim_engine_probe(struct sim_device *device, uint32_t model)
+void flo_shell_probe(struct flo_shell *shell, const struct flo_agent_action *action)
 {
-    const struct sim_engine *engine = &device->models[model].engines[FLO_AGENT_BESIDE];
-    struct flo_agent_event event = {.kind = FLO_AGENT_PROBED, .model = model};
+    struct sim_device *device = sim_of(shell);
+    const struct sim_engine *engine = &device->engines[action->model][FLO_AGENT_BESIDE];
+    struct flo_agent_event event = {.kind = FLO_AGENT_PROBED, .model = action->model};
 
     if (engine->release < 0) {
         return;

@@ -282,13 +282,21 @@ static void remember(struct sim_message *message)
     }
 }
 
+/* Another id of its device is retired. */
+static bool is_for_its_device(const struct sim_message *message)
+{
+    return strstr(message->name, sim->devices[message->device].id) != NULL;
+}
+
 static void to_devices(struct sim_message *message)
 {
     if (message->bytes > 0) {
         remember(message);
     }
     if (message->device >= 0) {
-        deliver(client_of(message->device), message, false);
+        if (is_for_its_device(message)) {
+            deliver(client_of(message->device), message, false);
+        }
         return;
     }
     for (uint32_t i = 0; i < sim->device_count; i++) {
@@ -587,8 +595,8 @@ void sim_client_subscribe(struct sim_client *client)
     deliver_retained(client, broker.emergency);
     if (device != NULL) {
         deliver_retained(client, broker.orders[0]);
-        deliver_retained(client, sim_device_is_in_lab(device) ? broker.orders[1] : NULL);
-        deliver_retained(client, broker.desired[device->index]);
+        struct sim_message *desired = broker.desired[device->index];
+        deliver_retained(client, desired != NULL && is_for_its_device(desired) ? desired : NULL);
         return;
     }
     for (uint32_t i = 0; i < sim->device_count; i++) {
@@ -597,20 +605,10 @@ void sim_client_subscribe(struct sim_client *client)
     }
 }
 
-uint64_t sim_client_spread_ms(const struct sim_client *client)
-{
-    (void)client;
-    return 5000;
-}
-
-const char *sim_groups_report(const struct sim_device *device)
-{
-    return sim_device_is_in_lab(device) ? "\"groups\":[\"all\",\"lab\"]," : "\"groups\":[\"all\"],";
-}
-
 void sim_broker_groups(struct sim_device *device)
 {
-    if (device->client.listens && sim_device_is_in_lab(device)) {
+    device->client.listens = true;
+    if (sim_device_is_in_lab(device)) {
         deliver_retained(&device->client, broker.orders[1]);
     }
 }

@@ -4,10 +4,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "server-stub/core/timers.h"
+#include "server-stub/core/tick.h"
 #include "server-stub/mqtt/batches.h"
 #include "server-stub/state/audit/head.h"
 #include "server-stub/state/controller.h"
+#include "server-stub/state/devices/devices.h"
 #include "server-stub/state/groups/groups.h"
 #include "server-stub/state/membership/membership.h"
 #include "server-stub/state/orders/orders.h"
@@ -16,14 +17,14 @@
 #include "tests/sim/world/host.h"
 
 #define TICK_MS 1000
-#define HEARD_MS 60000
 #define FACTS_MS 15000
 #define FACTS_TICK 1000
 #define CHECK_TICKS 10
 #define PIECES_MAX 100
 
 static struct {
-    uint64_t ticked_ms, hour, heard_ms, facts_ms;
+    struct flo_tick ticks;
+    uint64_t facts_ms;
     size_t facts_from;
 } run;
 
@@ -41,16 +42,14 @@ static int hear_one(void *context, const char *device)
         context);
 }
 
-static int step_rollouts(uint64_t now_ms, bool stalled, struct flo_err *err)
+static int step_rollouts(const struct flo_tick_due *due, struct flo_err *err)
 {
-    int rv = flo_rollouts_step_all(
-        ours(),
-        (struct flo_rollout_event){.kind = stalled ? FLO_ROLLOUT_EVENT_LISTENING
-                                                   : FLO_ROLLOUT_EVENT_TICK},
-        err);
+    enum flo_rollout_event_kind kind =
+        due->is_stalled ? FLO_ROLLOUT_EVENT_LISTENING : FLO_ROLLOUT_EVENT_TICK;
+    int rv = flo_rollouts_step_all(ours(), (struct flo_rollout_event){.kind = kind}, err);
 
-    if (rv == 0 && now_ms >= run.heard_ms) {
-        run.heard_ms = now_ms + HEARD_MS;
+    if (rv == 0 && due->hears) {
+        flo_tick_heard(&run.ticks, flo_now_ms());
         rv = flo_fleet_online_each(ours()->store, hear_one, err);
     }
     return rv == 0 && flo_orders_are_overtaken(ours()->orders) ? flo_orders_overtaken(ours(), err)
@@ -59,23 +58,23 @@ static int step_rollouts(uint64_t now_ms, bool stalled, struct flo_err *err)
 
 static int tick(struct flo_err *err)
 {
-    uint64_t now_ms = flo_now_ms();
-    uint64_t hour = flo_wall_ms() / 3600000;
-    bool hourly = hour != run.hour;
-    bool stalled = flo_ticks_stalled(run.ticked_ms, now_ms);
-    bool ticks = flo_batches_listens(sim->controller.batches) && flo_rollouts_any_active(ours());
+    const struct flo_tick_now now = {.now_ms = flo_now_ms(),
+                                     .wall_ms = flo_wall_ms(),
+                                     .listens = flo_batches_listens(sim->controller.batches),
+                                     .has_active = flo_rollouts_any_active(ours())};
+    struct flo_tick_due due;
     int rv;
 
-    run.ticked_ms = now_ms;
-    if (!hourly && !ticks) {
+    flo_tick_next(&run.ticks, &now, &due);
+    if (!due.is_hourly && !due.steps) {
         return 0;
     }
     if ((rv = flo_controller_begin(ours(), err)) < 0) {
         return rv;
     }
-    rv = ticks ? step_rollouts(now_ms, stalled, err) : 0;
-    if (rv == 0 && hourly) {
-        run.hour = hour;
+    rv = due.steps ? step_rollouts(&due, err) : 0;
+    if (rv == 0 && due.is_hourly) {
+        flo_tick_took_hour(&run.ticks, now.wall_ms);
         rv = flo_orders_renew(ours(), err);
     }
     if (rv < 0) {
@@ -140,7 +139,7 @@ static int open_all(struct flo_err *err)
 {
     const struct flo_controller_options options = {.dir = ":memory:",
                                                    .fleet = SIM_FLEET,
-                                                   .heartbeat_ms = 60000,
+                                                   .heartbeat_ms = sim->days > 0 ? 900000 : 60000,
                                                    .unproved = FLO_UNPROVED_TAKE};
     struct sim_controller *controller = &sim->controller;
     int rv;
@@ -175,8 +174,8 @@ void sim_controller_start(void)
         sim->is_controllers = was_controllers;
         return;
     }
-    run.hour = flo_wall_ms() / 3600000;
-    run.ticked_ms = flo_now_ms();
+    run.ticks.ticked_ms = flo_now_ms();
+    flo_tick_took_hour(&run.ticks, flo_wall_ms());
     sim_trace("ctrl", "started");
     sim_client_dial(&controller->client);
     sim_later(TICK_MS, (struct sim_call){.fn = on_tick, .a = controller->life});
@@ -217,6 +216,37 @@ static int enrol(const struct sim_device *device, struct flo_err *err)
     snprintf(name, sizeof(name), "%s", sim_name(device));
     int rv = flo_fleet_device_add(ours()->store, &row, groups, device->is_in_lab ? 2 : 1, err);
     return rv < 0 ? rv : flo_rollouts_join(ours(), device->id, err);
+}
+
+/* Its names at the controller; nothing happens while that is down. */
+void sim_device_enrol_again(struct sim_device *device)
+{
+    struct sim_device next = *device;
+    struct flo_err err = {0};
+    bool was_controllers = sim->is_controllers;
+    int rv;
+
+    sim->is_controllers = true;
+    if (ours() == NULL || flo_controller_begin(ours(), &err) < 0) {
+        sim->is_controllers = was_controllers;
+        return;
+    }
+    next.is_in_lab = sim_people_have_in_lab(device);
+    next.enrolments++;
+    sim_device_name(&next);
+    rv = flo_devices_retire(ours(), device->id, &err);
+    rv = rv < 0 ? rv : enrol(&next, &err);
+    if (rv < 0) {
+        flo_controller_cancel(ours());
+    } else {
+        rv = flo_controller_commit(ours(), &err);
+    }
+    sim->is_controllers = was_controllers;
+    sim_trace(sim_name(device), "enrolled again%s%s", rv < 0 ? ": no, " : "",
+              rv < 0 ? err.what : "");
+    if (rv == 0) {
+        sim_device_enrolled(device, next.is_in_lab);
+    }
 }
 
 void sim_devices_enrol(void)

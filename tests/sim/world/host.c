@@ -7,13 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <event2/event.h>
-
 #include <flotilla/errors/sig.h>
 
 #include "base/host/crypto.h"
 #include "base/host/digest.h"
-#include "base/host/mqtt.h"
 #include "server-stub/store/memory/memory.h"
 #include "server-stub/store/tables.h"
 #include "tests/sim/world/host.h"
@@ -104,8 +101,13 @@ struct flo_key *sim_key(size_t number)
     if (number >= KEYS_MAX) {
         abort();
     }
-    if (keys[number] == NULL && __real_flo_key_generate(&keys[number], &err) < 0) {
-        abort();
+    if (keys[number] == NULL) {
+        struct sim_random before = sim->chance; /* only the process's first world makes it */
+        sim->chance = sim_random_of(number + 1, "key");
+        if (__real_flo_key_generate(&keys[number], &err) < 0) {
+            abort();
+        }
+        sim->chance = before;
     }
     return keys[number];
 }
@@ -175,8 +177,12 @@ int __wrap_flo_authority_make(const struct flo_key *key, const struct flo_certif
 {
     static struct flo_buf kept;
 
-    if (kept.bytes == 0 && __real_flo_authority_make(key, spec, &kept, err) < 0) {
-        return err->code;
+    if (kept.bytes == 0) {
+        struct sim_random before = sim->chance;
+        if (__real_flo_authority_make(key, spec, &kept, err) < 0) {
+            return err->code;
+        }
+        sim->chance = before;
     }
     flo_buf_add(pem, kept.data, kept.bytes);
     return 0;
@@ -300,153 +306,4 @@ void __wrap_flo_lane_release(struct flo_lane *told, const char *digest, const ch
                              const char *version)
 {
     (void)told, (void)digest, (void)model, (void)version;
-}
-
-/* ---- timers of the controller ---- */
-
-#define TIMERS_MAX 64
-struct sim_timer {
-    event_callback_fn fn;
-    void *context;
-    uint64_t number; /* of the call that counts; 0: none is planned */
-    bool is_taken;
-};
-static struct sim_timer timers[TIMERS_MAX];
-static uint64_t timer_number;
-
-static void on_timer(const struct sim_call *call)
-{
-    struct sim_timer *timer = call->object;
-
-    if (!timer->is_taken || timer->number != call->a) {
-        return;
-    }
-    timer->number = 0;
-    sim->is_controllers = true;
-    timer->fn(-1, EV_TIMEOUT, timer->context);
-}
-
-struct event *__wrap_event_new(struct event_base *base, evutil_socket_t fd, short what,
-                               event_callback_fn fn, void *context)
-{
-    (void)base, (void)fd, (void)what;
-    for (size_t i = 0; i < TIMERS_MAX; i++) {
-        if (!timers[i].is_taken) {
-            timers[i] = (struct sim_timer){fn, context, 0, true};
-            return (struct event *)&timers[i];
-        }
-    }
-    abort();
-}
-
-int __wrap_event_add(struct event *event, const struct timeval *in)
-{
-    struct sim_timer *timer = (struct sim_timer *)event;
-    uint64_t in_ms = (uint64_t)in->tv_sec * 1000 + (uint64_t)in->tv_usec / 1000;
-
-    timer->number = ++timer_number;
-    sim_later(in_ms, (struct sim_call){.fn = on_timer, .object = timer, .a = timer->number});
-    return 0;
-}
-
-int __wrap_event_pending(const struct event *event, short what, struct timeval *at)
-{
-    (void)what, (void)at;
-    return ((const struct sim_timer *)event)->number != 0;
-}
-
-int __wrap_event_del(struct event *event)
-{
-    ((struct sim_timer *)event)->number = 0;
-    return 0;
-}
-
-void __wrap_event_free(struct event *event)
-{
-    ((struct sim_timer *)event)->is_taken = false;
-}
-
-/* ---- the controller's MQTT ---- */
-
-struct flo_mqtt {
-    struct flo_mqtt_handlers handlers;
-    bool is_open;
-};
-static struct flo_mqtt mqtt;
-
-int __wrap_flo_mqtt_open(struct event_base *base, const struct flo_mqtt_options *options,
-                         const struct flo_mqtt_handlers *handlers, struct flo_mqtt **out,
-                         struct flo_err *err)
-{
-    (void)base, (void)options, (void)err;
-    mqtt = (struct flo_mqtt){*handlers, true};
-    *out = &mqtt;
-    return 0;
-}
-
-void __wrap_flo_mqtt_close(struct flo_mqtt *closed, const char *bye)
-{
-    (void)bye;
-    if (closed != NULL) {
-        closed->is_open = false;
-    }
-}
-
-bool __wrap_flo_mqtt_is_connected(const struct flo_mqtt *asked)
-{
-    return asked->is_open && sim->controller.client.believes;
-}
-
-int __wrap_flo_mqtt_subscribe(struct flo_mqtt *subscriber, const char *filter, int qos,
-                              struct flo_err *err)
-{
-    (void)qos, (void)err;
-    /* One of them stands for all: they come together. */
-    if (subscriber->is_open && strstr(filter, "/reported") != NULL) {
-        sim_client_subscribe(&sim->controller.client);
-    }
-    return 0;
-}
-
-int __wrap_flo_mqtt_publish(struct flo_mqtt *publisher, const char *topic, const void *data,
-                            size_t bytes, int qos, bool retained, uint32_t expiry_s, uint64_t token,
-                            struct flo_err *err)
-{
-    struct sim_message *parsed = sim_message_new(topic, "", 0, false);
-    enum flo_topic kind = parsed->topic;
-
-    (void)qos, (void)retained, (void)expiry_s, (void)token;
-    sim_message_drop(parsed);
-    return publisher->is_open &&
-                   sim_client_publish(&sim->controller.client, kind, topic, data, bytes)
-               ? 0
-               : flo_fail(err, FLO_E_NET_UNREACHABLE, "no broker");
-}
-
-uint64_t __wrap_flo_mqtt_dropped(const struct flo_mqtt *asked)
-{
-    (void)asked;
-    return 0;
-}
-
-void sim_controller_connected(void)
-{
-    mqtt.handlers.on_connected(mqtt.handlers.context, false);
-}
-
-void sim_controller_disconnected(void)
-{
-    struct flo_err err = {.code = FLO_E_NET_UNREACHABLE};
-
-    snprintf(err.what, sizeof(err.what), "the broker is gone");
-    mqtt.handlers.on_disconnected(mqtt.handlers.context, &err, 100);
-}
-
-void sim_controller_heard(const struct sim_message *message, bool is_retained)
-{
-    mqtt.handlers.on_message(mqtt.handlers.context,
-                             &(struct flo_mqtt_message){.topic = message->name,
-                                                        .data = message->data,
-                                                        .bytes = message->bytes,
-                                                        .retained = is_retained});
 }

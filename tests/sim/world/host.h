@@ -2,10 +2,7 @@
 #ifndef FLOTILLA_TESTS_SIM_HOST_H
 #define FLOTILLA_TESTS_SIM_HOST_H
 
-#include <event2/event.h>
-
 #include "base/host/crypto.h"
-#include "base/host/mqtt.h"
 #include "server-stub/store/memory/memory.h"
 #include "server-stub/telemetry/lane.h"
 #include "tests/sim/sim.h"
@@ -59,22 +56,5 @@ void __wrap_flo_lane_device(struct flo_lane *told, const char *device,
 void __wrap_flo_lane_judge(struct flo_lane *told, struct flo_lane_judge judge);
 void __wrap_flo_lane_release(struct flo_lane *told, const char *digest, const char *model,
                              const char *version);
-struct event *__wrap_event_new(struct event_base *base, evutil_socket_t fd, short what,
-                               event_callback_fn fn, void *context);
-int __wrap_event_add(struct event *event, const struct timeval *in);
-int __wrap_event_pending(const struct event *event, short what, struct timeval *at);
-int __wrap_event_del(struct event *event);
-void __wrap_event_free(struct event *event);
-int __wrap_flo_mqtt_open(struct event_base *base, const struct flo_mqtt_options *options,
-                         const struct flo_mqtt_handlers *handlers, struct flo_mqtt **out,
-                         struct flo_err *err);
-void __wrap_flo_mqtt_close(struct flo_mqtt *closed, const char *bye);
-bool __wrap_flo_mqtt_is_connected(const struct flo_mqtt *asked);
-int __wrap_flo_mqtt_subscribe(struct flo_mqtt *subscriber, const char *filter, int qos,
-                              struct flo_err *err);
-int __wrap_flo_mqtt_publish(struct flo_mqtt *publisher, const char *topic, const void *data,
-                            size_t bytes, int qos, bool retained, uint32_t expiry_s, uint64_t token,
-                            struct flo_err *err);
-uint64_t __wrap_flo_mqtt_dropped(const struct flo_mqtt *asked);
 
 #endif

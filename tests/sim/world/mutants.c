@@ -5,7 +5,10 @@
 #include <string.h>
 
 #include "agent/core/device/internal.h"
+#include "agent/core/refusal.h"
+#include "agent/core/startup.h"
 #include "server-stub/core/orders/renewal.h"
+#include "server-stub/core/tick.h"
 #include "server-stub/mqtt/message.h"
 #include "server-stub/state/audit/audit.h"
 #include "server-stub/state/controller.h"
@@ -136,6 +139,35 @@ HANDED(bool, flo_slots_heal, (struct flo_slots * slots))
     return present != SIM_MUTANT_HEAL && __real_flo_slots_heal(slots);
 }
 
+HANDED(void, flo_startup_execution,
+       (const struct flo_startup_execution *facts, struct flo_startup_verdict *out))
+{
+    __real_flo_startup_execution(facts, out);
+    if (present == SIM_MUTANT_STARTUP) {
+        out->source = FLO_STARTUP_NONE;
+    }
+}
+
+HANDED(enum flo_startup_enrolled, flo_startup_enrolled, (bool has_candidate, bool is_trial))
+{
+    return present == SIM_MUTANT_ENROLLED ? FLO_STARTUP_STAYS
+                                          : __real_flo_startup_enrolled(has_candidate, is_trial);
+}
+
+HANDED(void, flo_agent_refuse, (const struct flo_refusal_facts *facts, struct flo_refusal *out))
+{
+    __real_flo_agent_refuse(facts, out);
+    out->comes_again = out->comes_again && present != SIM_MUTANT_REFUSAL;
+}
+
+HANDED(void, flo_orders_repair,
+       (struct flo_shell * shell, uint32_t model, const struct flo_release_ref *release))
+{
+    if (present != SIM_MUTANT_REPAIR) {
+        __real_flo_orders_repair(shell, model, release);
+    }
+}
+
 /* ---- trust ---- */
 
 HANDED(int, flo_trust_follows,
@@ -170,6 +202,13 @@ bool sim_trust_forbids(const struct flo_trust *trust, const char *model,
 }
 
 /* ---- the controller ---- */
+
+HANDED(void, flo_tick_next,
+       (struct flo_tick * tick, const struct flo_tick_now *now, struct flo_tick_due *out))
+{
+    __real_flo_tick_next(tick, now, out);
+    out->steps = out->steps && present != SIM_MUTANT_TICK;
+}
 
 HANDED(bool, flo_rollout_member_stays, (const struct flo_rollout_member *member))
 {

@@ -185,6 +185,7 @@ static void on_fetch(const struct sim_call *call)
     struct flo_err err = {0};
 
     if (ours() == NULL || device->is_alone) {
+        sim_trust_fetched(device, NULL);
         return;
     }
     sim->is_controllers = true;
@@ -193,16 +194,14 @@ static void on_fetch(const struct sim_call *call)
                                        ANSWER_BYTES_MAX, &text, &err);
     sim->is_controllers = false;
     sim->actor = device;
-    if (rv == 0) {
-        sim_trust_fetched(device, text.data);
-    }
+    sim_trust_fetched(device, rv == 0 ? text.data : NULL);
     flo_buf_deinit(&text);
 }
 
 void sim_trust_fetch(struct sim_device *device)
 {
-    sim_later(sim_between(&device->random, 50, 3000),
-              (struct sim_call){.fn = on_fetch, .device = device});
+    sim_device_later(device, sim_between(&device->random, 50, 3000),
+                     (struct sim_call){.fn = on_fetch});
 }
 
 /* ---- orders of the emergency key ---- */

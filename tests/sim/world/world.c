@@ -50,11 +50,12 @@ static void world_open(uint64_t seed, const struct sim_options *options)
     sim->is_wired = options->is_wired;
     sim->without = options->without;
     sim->only = options->only;
+    sim->days = options->days;
     sim->chance = sim_random_of(seed, "chance");
     sim->net = sim_random_of(seed, "net");
     struct sim_random size = sim_random_of(seed, "size");
     sim->device_count = sim_chance(&size, 50)
-                            ? SIM_DEVICES_MAX
+                            ? SIM_CROWD
                             : (uint32_t)sim_between(&size, 1, 1 + sim_below(&size, 40));
     if (options->devices > 0) {
         sim->device_count = options->devices;
@@ -71,8 +72,8 @@ static void world_open(uint64_t seed, const struct sim_options *options)
                   (struct sim_call){.fn = on_device, .device = &sim->devices[i]});
     }
     sim_devices_enrol();
-    sim_operator_plan();
     sim_nemesis_plan();
+    sim_operator_plan();
 }
 
 void sim_world_close(void)
