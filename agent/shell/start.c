@@ -195,8 +195,9 @@ static void read_stories(struct flo_shell *shell)
 
 /* Handles a new enrolment, perhaps in another fleet, after which earlier
  * rollouts no longer apply.  A candidate on trial serves on, until any order
- * replaces it.  A candidate that is not on trial yet is dropped. */
-static void enrolled_again(struct flo_shell *shell, struct flo_slots *slots)
+ * replaces it.  A candidate that is not on trial yet is dropped.  `trials`: of
+ * the models before this one; each gets its own number. */
+static void enrolled_again(struct flo_shell *shell, struct flo_slots *slots, uint32_t *trials)
 {
     slots->stated.outcome = flo_startup_outcome(slots->stated.outcome);
     switch (flo_startup_enrolled(slots->phase != FLO_SLOT_IDLE, slots->phase == FLO_SLOT_TRIAL)) {
@@ -207,6 +208,7 @@ static void enrolled_again(struct flo_shell *shell, struct flo_slots *slots)
         break;
     case FLO_STARTUP_NAMELESS:
         snprintf(slots->rollout, sizeof(slots->rollout), "enroll");
+        slots->attempt = ++*trials;
         slots->order[0] = '\0';
         slots->order_seq = 0;
         break;
@@ -221,6 +223,7 @@ static void check_past(struct flo_shell *shell)
     const struct flo_identity *identity = &shell->identity;
     FLO_CLEANUP(flo_free_cleanup)
     char *device = flo_values_get(shell->db, "device");
+    uint32_t trials = 0;
 
     if (!identity->is_there) {
         return;
@@ -229,7 +232,7 @@ static void check_past(struct flo_shell *shell)
         flo_log(FLO_LOG_INFO, "agent", "enrolled again as device %s, fleet %s", identity->device,
                 identity->fleet);
         for (size_t i = 0; i < FLO_COUNT(shell->models); i++) {
-            enrolled_again(shell, &shell->models[i].slots);
+            enrolled_again(shell, &shell->models[i].slots, &trials);
         }
     }
     flo_outbox_db_enrolled(shell->db, identity->device, shell->device_is_moved);
