@@ -7,19 +7,29 @@ import subprocess
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
+def read(path):
+    with open(os.path.join(ROOT, path), encoding="utf-8") as file:
+        return file.read()
+
+
+def expanded(path, *options):
+    """A file as the compiler sees it: with the rows that it makes of tables.  It
+    reads no headers."""
+    return subprocess.run(
+        ["cc", "-E", "-P", "-x", "c", "-I", ROOT, *options, "-"],
+        input=re.sub(r'^#include .*\.h[>"]$', "", read(path), flags=re.M),
+        stdout=subprocess.PIPE, text=True, check=True).stdout
+
+
 @functools.cache
 def text_of(path, macro):
     """A table without comments.  One that includes another has the rows that the
     compiler sees: those that it makes of the other's."""
-    with open(os.path.join(ROOT, path), encoding="utf-8") as file:
-        text = file.read()
+    text = read(path)
     if "#include" in text:
-        text = subprocess.run(
-            ["cc", "-E", "-P", "-x", "c", "-I", ROOT,
-             "-D%s=%s" % (macro, macro), os.path.join(ROOT, path)],
-            stdout=subprocess.PIPE, text=True, check=True).stdout
+        text = expanded(path, "-D%s=%s" % (macro, macro))
         text = re.sub(r"\)\s*(?=FLO_[A-Z_]+\()", ")\n", text)
-    return re.sub(r"/\*.*?\*/", "", text, flags=re.S)
+    return re.sub(r"/\*.*?\*/|^#.*?$", "", text, flags=re.S | re.M)
 
 
 def rows(path, macro):

@@ -11,7 +11,7 @@ import constants
 import error_codes
 import local_openapi
 import openapi
-from deftable import ROOT, rows, table
+from deftable import ROOT, expanded, rows, table
 
 
 NOTE = "Made by `make docs` from `%s`; change the table, not this page.\n\n"
@@ -444,21 +444,9 @@ def policy():
 
 
 def cli():
-    text = open(os.path.join(ROOT, "server-stub/cli/flags.c"),
-                encoding="utf-8").read()
-
-    def fields(block):
-        return "".join(
-            '{"%s", %s, "%s", FLO_ASKED},\n' % (
-                r[7][0], "NULL" if r[7][1] == "NULL" else '"%s"' % r[7][1],
-                r[8])
-            for r in spec_rows()
-            if r[7] and ("IF_##change" not in block.group() or r[9] == "EDIT"))
-    text = re.sub(r"#define FLO_SPEC_FLAG.*?#include [^\n]*spec.def\"\n",
-                  fields, text, flags=re.S)
     flags = {}
-    for block in re.finditer(r"(?:FLAGS\(|flo_)(\w+?)(?:\)|\[\]) = \{(.*?)END\};",
-                             text, re.S):
+    for block in re.finditer(r"flo_(?:flags_)?(\w+)\[\] = \{(.*?)FLO_FLAGS_END\};",
+                             expanded("server-stub/cli/flags.c"), re.S):
         flags[block.group(1)] = [
             ["`--%s%s`" % (name, "" if value == "NULL" else
                            " " + value.strip('"')),
@@ -636,18 +624,34 @@ def block_fields():
                   "for"], lines)
 
 
-def delta_page():
-    """The page is written by hand, but for its tables of types."""
-    with open(os.path.join(ROOT, "docs/internals/delta.md"),
-              encoding="utf-8") as file:
+def with_tables(name, *tables):
+    """A page that is written by hand, but for its tables of a .def file."""
+    with open(os.path.join(ROOT, name), encoding="utf-8") as file:
         text = file.read()
-    for mark, make in (("numbers of the types", block_numbers),
-                       ("bits of the types", block_fields)):
-        begin = "<!-- %s: made by `make docs` from types.def -->\n" % mark
-        end = "<!-- end -->"
+    for mark, source, make in tables:
+        begin = "<!-- %s: made by `make docs` from %s -->\n" % (mark, source)
         before, rest = text.split(begin)
-        text = before + begin + make() + rest[rest.index(end):]
+        text = before + begin + make() + rest[rest.index("<!-- end -->"):]
     return text
+
+
+def delta_page():
+    return with_tables("docs/internals/delta.md",
+                       ("numbers of the types", "types.def", block_numbers),
+                       ("bits of the types", "types.def", block_fields))
+
+
+def release_fields():
+    source = "proto/release.def"
+    return table(
+        ["field", "bounds; default", "meaning"],
+        [["`%s`" % name, "≤ %s bytes; empty" % most, meaning]
+         for name, most, _, meaning in rows(source, "FLO_RELEASE_TEXT")] +
+        [["`needs.%s`" % name, "≤ 4 words; any", meaning]
+         for name, meaning in rows(source, "FLO_RELEASE_WORDS")] +
+        [["`needs.%s`" % name, "≤ %s; not asked" % re.sub(
+            r"(?:UINT64_C\()?1\)? << (\d+)", r"2^\1", most), meaning]
+         for name, _, most, _, meaning in rows(source, "FLO_RELEASE_NEED")])
 
 
 CONTRACTS = ["docs/internals/contracts%s.md" % part for part in (
@@ -656,8 +660,9 @@ CONTRACTS = ["docs/internals/contracts%s.md" % part for part in (
 
 def contracts_page(name):
     """A page that is written by hand, but for the numbers that a mark names."""
-    with open(os.path.join(ROOT, name), encoding="utf-8") as file:
-        return constants.written(file.read(), name)
+    tables = [("fields alike", "release.def", release_fields)]
+    return constants.written(with_tables(
+        name, *(tables if name.endswith("/documents.md") else [])), name)
 
 
 def clients_page():

@@ -234,51 +234,28 @@ static int index_of(const struct flo_release *release, const char *name, uint8_t
 
 /* ---- variants ---- */
 
-/* Reads an optional array of at most four short words. */
-static int read_words(const json_t *json, const char *key, char (*out)[16], struct flo_err *err)
+/* Reads an optional array of a few short words. */
+static int read_words(const json_t *json, const char *key, char (*out)[FLO_NEED_WORD_MAX + 1],
+                      struct flo_err *err)
 {
-    json_t *list = NULL;
+    json_t *list;
 
-    FLO_TRY(json != NULL ? flo_json_opt_array(json, key, 4, &list, err) : 0);
-    for (size_t i = 0; list != NULL && i < json_array_size(list); i++) {
+    FLO_TRY(flo_json_opt_array(json, key, FLO_NEED_WORDS_MAX, &list, err));
+    for (size_t i = 0; i < json_array_size(list); i++) {
         const char *word = json_string_value(json_array_get(list, i));
-        if (word == NULL || strlen(word) > 15 || !flo_name_is_valid(word)) {
+        if (word == NULL || strlen(word) > FLO_NEED_WORD_MAX || !flo_name_is_valid(word)) {
             return flo_fail(err, FLO_E_META_SCHEMA, "field `%s[%zu]` is not a short word", key, i);
-        } else {
-            strcpy(out[i], word);
         }
+        strcpy(out[i], word);
     }
-    return 0;
-}
-
-static int read_numbers(const json_t *needs, struct flo_release_variant *out, struct flo_err *err)
-{
-    uint64_t context = 0;
-    struct {
-        const char *key;
-        uint64_t max;
-        uint64_t *to;
-    } rows[] = {
-        {"memory_bytes", BYTES_MAX, &out->memory_bytes},
-        {"disk_bytes", BYTES_MAX, &out->disk_bytes},
-        {"bytes_per_token", BYTES_MAX, &out->bytes_per_token},
-        {"rate_mtps", UINT64_C(1) << 32, &out->rate_mtps},
-        {"context", 1 << 20, &context},
-    };
-
-    for (size_t i = 0; i < FLO_COUNT(rows); i++) {
-        FLO_TRY(flo_json_opt_u64(needs, rows[i].key, 0, rows[i].max, 0, rows[i].to, err));
-    }
-    out->context = (uint32_t)context;
     return 0;
 }
 
 static int read_runtime(const json_t *needs, struct flo_release_variant *out, struct flo_err *err)
 {
-    const char *runtime = FLO_RUNTIME_NATIVE;
+    const char *runtime;
 
-    FLO_TRY(needs != NULL ? flo_json_opt_name(needs, "runtime", FLO_RUNTIME_NATIVE, &runtime, err)
-                          : 0);
+    FLO_TRY(flo_json_opt_name(needs, "runtime", FLO_RUNTIME_NATIVE, &runtime, err));
     if (strlen(runtime) >= sizeof(out->runtime)) {
         return flo_fail(err, FLO_E_META_SCHEMA, "field `runtime` has more than %zu bytes",
                         sizeof(out->runtime) - 1);
@@ -290,13 +267,16 @@ static int read_runtime(const json_t *needs, struct flo_release_variant *out, st
 static int read_needs(const json_t *json, struct flo_release_variant *out, struct flo_err *err)
 {
     json_t *needs;
+    uint64_t number;
 
     FLO_TRY(flo_json_opt_object(json, "needs", &needs, err));
-    FLO_TRY(read_words(needs, "arch", out->arch, err));
-    FLO_TRY(read_words(needs, "engine", out->engine, err));
-    FLO_TRY(read_words(needs, "accelerator", out->accelerator, err));
     FLO_TRY(read_runtime(needs, out, err));
-    return needs != NULL ? read_numbers(needs, out, err) : 0;
+#define FLO_RELEASE_WORDS(name, meaning) FLO_TRY(read_words(needs, #name, out->name, err));
+#define FLO_RELEASE_NEED(name, type, most, key, meaning)                                           \
+    FLO_TRY(flo_json_opt_u64(needs, #name, 0, most, 0, &number, err));                             \
+    out->name = (type)number;
+#include "proto/release.def"
+    return 0;
 }
 
 static bool holds(const struct flo_release_variant *variant, uint8_t file)
@@ -472,10 +452,10 @@ static int read_names(const json_t *root, struct flo_release *out, struct flo_er
         FLO_TRY(flo_json_get_name(root, names[i].key, &text, err));
         strcpy(names[i].to, text);
     }
-    FLO_TRY(flo_json_opt_text(root, "label", sizeof(out->label) - 1, "", &text, err));
-    strcpy(out->label, text);
-    FLO_TRY(flo_json_opt_text(root, "license", sizeof(out->license) - 1, "", &text, err));
-    strcpy(out->license, text);
+#define FLO_RELEASE_TEXT(name, bytes, value, meaning)                                              \
+    FLO_TRY(flo_json_opt_text(root, #name, bytes, "", &text, err));                                \
+    strcpy(out->name, text);
+#include "proto/release.def"
     return 0;
 }
 

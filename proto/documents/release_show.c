@@ -32,9 +32,10 @@ static void put_number(struct flo_buf *out, const char *what, uint64_t value)
     }
 }
 
-static void put_words(struct flo_buf *out, const char *what, const char (*words)[16], size_t count)
+static void put_words(struct flo_buf *out, const char *what,
+                      const char (*words)[FLO_NEED_WORD_MAX + 1])
 {
-    for (size_t i = 0; i < count && words[i][0] != '\0'; i++) {
+    for (size_t i = 0; i < FLO_NEED_WORDS_MAX && words[i][0] != '\0'; i++) {
         flo_buf_printf(out, "%s%s", i == 0 ? what : ",", words[i]);
     }
 }
@@ -91,14 +92,9 @@ static void show_variant(const struct flo_release *release,
         flo_buf_printf(out, " %s", release->files[variant->files[i]].name);
     }
     flo_buf_text(out, "\n  needs      ");
-    put_words(out, " arch ", variant->arch, FLO_COUNT(variant->arch));
-    put_words(out, " engine ", variant->engine, FLO_COUNT(variant->engine));
-    put_words(out, " accelerator ", variant->accelerator, FLO_COUNT(variant->accelerator));
-    put_number(out, "memory_bytes", variant->memory_bytes);
-    put_number(out, "disk_bytes", variant->disk_bytes);
-    put_number(out, "context", variant->context);
-    put_number(out, "bytes_per_token", variant->bytes_per_token);
-    put_number(out, "rate_mtps", variant->rate_mtps);
+#define FLO_RELEASE_WORDS(name, meaning) put_words(out, " " #name " ", variant->name);
+#define FLO_RELEASE_NEED(name, type, most, key, meaning) put_number(out, #name, variant->name);
+#include "proto/release.def"
     if (((const char *)out->data)[out->bytes - 1] == ' ') {
         flo_buf_text(out, " nothing");
     }
@@ -146,8 +142,8 @@ void flo_release_show(const struct flo_release *release, struct flo_buf *out)
 {
     flo_buf_printf(out, "%s@%s fleet %s number %" PRIu64 " floor %" PRIu64 "\n", release->model,
                    release->version, release->fleet, release->number, release->floor);
-    put_text(out, "label", release->label);
-    put_text(out, "license", release->license);
+#define FLO_RELEASE_TEXT(name, bytes, value, meaning) put_text(out, #name, release->name);
+#include "proto/release.def"
     flo_buf_printf(out, "%-12s%" PRIu64 " ms since 1970\n", "created", release->created_at_ms);
     if (!flo_digest_is_zero(&release->base)) {
         put_digest(out, "base        ", &release->base);

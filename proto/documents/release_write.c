@@ -6,15 +6,6 @@
 #include "base/host/json.h"
 #include "proto/serve.h"
 
-static json_t *words_json(const char (*words)[16])
-{
-    json_t *list = json_array();
-    for (size_t i = 0; i < 4 && words[i][0] != '\0'; i++) {
-        json_array_append_new(list, json_string(words[i]));
-    }
-    return list;
-}
-
 static json_t *way_json(const struct flo_way *way)
 {
     json_t *json = json_object();
@@ -59,10 +50,15 @@ static json_t *file_json(const struct flo_release_file *file)
     return json;
 }
 
-static void put_words(json_t *needs, const char *key, const char (*words)[16])
+static void put_words(json_t *needs, const char *key, const char (*words)[FLO_NEED_WORD_MAX + 1])
 {
-    if (words[0][0] != '\0') {
-        json_object_set_new(needs, key, words_json(words));
+    FLO_CLEANUP(flo_json_cleanup) json_t *list = json_array();
+
+    for (size_t i = 0; i < FLO_NEED_WORDS_MAX && words[i][0] != '\0'; i++) {
+        json_array_append_new(list, json_string(words[i]));
+    }
+    if (json_array_size(list) > 0) {
+        json_object_set(needs, key, list);
     }
 }
 
@@ -70,17 +66,13 @@ static json_t *needs_json(const struct flo_release_variant *variant)
 {
     json_t *needs = json_object();
 
-    put_words(needs, "arch", variant->arch);
-    put_words(needs, "engine", variant->engine);
-    put_words(needs, "accelerator", variant->accelerator);
     if (!flo_release_is_native(variant)) {
         json_object_set_new(needs, "runtime", json_string(variant->runtime));
     }
-    flo_json_put_number(needs, "memory_bytes", variant->memory_bytes);
-    flo_json_put_number(needs, "disk_bytes", variant->disk_bytes);
-    flo_json_put_number(needs, "context", variant->context);
-    flo_json_put_number(needs, "bytes_per_token", variant->bytes_per_token);
-    flo_json_put_number(needs, "rate_mtps", variant->rate_mtps);
+#define FLO_RELEASE_WORDS(name, meaning) put_words(needs, #name, variant->name);
+#define FLO_RELEASE_NEED(name, type, most, key, meaning)                                           \
+    flo_json_put_number(needs, #name, variant->name);
+#include "proto/release.def"
     return needs;
 }
 
@@ -146,8 +138,9 @@ int flo_release_write(const struct flo_release *release, struct flo_buf *out, st
     json_object_set_new(root, "version", json_string(release->version));
     json_object_set_new(root, "number", flo_json_u64(release->number));
     flo_json_put_number(root, "floor", release->floor);
-    json_object_set_new(root, "label", json_string(release->label));
-    json_object_set_new(root, "license", json_string(release->license));
+#define FLO_RELEASE_TEXT(name, bytes, value, meaning)                                              \
+    json_object_set_new(root, #name, json_string(release->name));
+#include "proto/release.def"
     json_object_set_new(root, "created_at_ms", flo_json_u64(release->created_at_ms));
     for (uint32_t i = 0; i < release->variant_count; i++) {
         json_array_append_new(variants, variant_json(release, &release->variants[i]));

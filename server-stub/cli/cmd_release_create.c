@@ -61,8 +61,8 @@ static int read_flags(struct flo_cli *cli, struct flo_create *create, struct flo
         .model = create->model_name,
         .version = create->version,
         .number = 1,
-        .label = flo_args_text(args, "label", NULL),
-        .license = flo_args_text(args, "license", NULL),
+#define FLO_RELEASE_TEXT(name, bytes, value, meaning) .name = flo_args_text(args, #name, NULL),
+#include "proto/release.def"
         .created_at_ms = flo_wall_ms(),
         .files = create->files,
         .file_count = 2,

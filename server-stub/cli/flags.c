@@ -132,8 +132,8 @@ FLAGS(release_create) = {
     {"skip-play", NULL, "sign --golden though nobody played it (drills)", FLO_ASKED},
     {"sign-with", "KEY", "private key file of a publisher", FLO_ASKED},
     {"delta-from", "A,B", "bases of deltas; auto (the two newest, the most used), none", FLO_ASKED},
-    {"label", "TEXT", "a word for people", FLO_ASKED},
-    {"license", "SPDX", "the model's licence", FLO_ASKED},
+#define FLO_RELEASE_TEXT(name, bytes, value, meaning) {#name, value, meaning, FLO_ASKED},
+#include "proto/release.def"
     {"context", "N", "tokens of context on the device", FLO_ASKED},
     {"memory", "BYTES", "memory that the model needs", FLO_ASKED},
     {"speed-ratio", "R", "most ms/token against the running release", FLO_ASKED},
@@ -144,8 +144,12 @@ FLAGS(release_create) = {
     {"runtime", "NAME", "program of the device that serves it (native)", FLO_ASKED},
     {"entry", "FILE", "the file that is served, by its name in the release", FLO_ASKED},
     {"variant", "NAME=FILE,FILE", "files of a variant, the best one first", FLO_ASKED},
-    {"needs", "[VARIANT:]KEY=VALUE",
-     "arch engine runtime accelerator memory disk context bytes-per-token rate", FLO_ASKED},
+    {"needs", "[VARIANT:]KEY=VALUE", "runtime"
+#define FLO_RELEASE_WORDS(name, meaning) " " #name
+#define FLO_RELEASE_NEED(name, type, most, key, meaning) " " key
+#include "proto/release.def"
+     ,
+     FLO_ASKED},
     {"serve", "KEY=VALUE",
      "context sessions cache system (or @FILE), or sampling as "
      "temperature_ppm=200000",

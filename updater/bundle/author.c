@@ -133,10 +133,10 @@ static int copy_name(char *out, size_t out_bytes, const char *text, const char *
     return 0;
 }
 
-static int copy_words(char (*out)[16], const char *const *words, const char *what,
-                      struct flo_err *err)
+static int copy_words(char (*out)[FLO_NEED_WORD_MAX + 1], const char *const *words,
+                      const char *what, struct flo_err *err)
 {
-    for (size_t i = 0; i < 4 && words[i] != NULL; i++) {
+    for (size_t i = 0; i < FLO_NEED_WORDS_MAX && words[i] != NULL; i++) {
         FLO_TRY(copy_name(out[i], sizeof out[i], words[i], what, err));
     }
     return 0;
@@ -203,25 +203,17 @@ static int build_variant(struct author_build *build, const struct flo_author_var
     struct flo_release_variant *variant = &release->variants[release->variant_count++];
     int rv = copy_name(variant->name, sizeof variant->name, source->name, "a variant's name", err);
 
-    if (rv == 0) {
-        rv = copy_words(variant->arch, source->arch, "an arch", err);
+#define FLO_RELEASE_WORDS(name, meaning)                                                           \
+    if (rv == 0) {                                                                                 \
+        rv = copy_words(variant->name, source->name, "--needs " #name, err);                       \
     }
-    if (rv == 0) {
-        rv = copy_words(variant->engine, source->engine, "an engine", err);
-    }
-    if (rv == 0) {
-        rv = copy_words(variant->accelerator, source->accelerator, "an accelerator", err);
-    }
+#define FLO_RELEASE_NEED(name, type, most, key, meaning) variant->name = source->name;
+#include "proto/release.def"
     if (rv == 0) {
         rv = copy_name(variant->runtime, sizeof variant->runtime,
                        source->runtime != NULL ? source->runtime : FLO_RUNTIME_NATIVE, "a runtime",
                        err);
     }
-    variant->memory_bytes = source->memory_bytes;
-    variant->disk_bytes = source->disk_bytes;
-    variant->bytes_per_token = source->bytes_per_token;
-    variant->rate_mtps = source->rate_mtps;
-    variant->context = source->context;
     for (size_t i = 0; rv == 0 && i < FLO_RELEASE_FILES_MAX && source->files[i] != NULL; i++) {
         rv = add_variant_file(release, variant, source->files[i], err);
     }
@@ -314,9 +306,10 @@ static int build_names(struct author_build *build, struct flo_err *err)
     release->base = author->base_release;
     release->base_number = author->base_number;
     release->created_at_ms = author->created_at_ms;
-    FLO_TRY(copy_name(release->label, sizeof release->label, author->label, "the label", err));
-    return copy_name(release->license, sizeof release->license, author->license, "the license",
-                     err);
+#define FLO_RELEASE_TEXT(name, bytes, value, meaning)                                              \
+    FLO_TRY(copy_name(release->name, sizeof release->name, author->name, "the " #name, err));
+#include "proto/release.def"
+    return 0;
 }
 
 /* ---- the document ---- */

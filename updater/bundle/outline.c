@@ -54,12 +54,11 @@ static bool is_same_file(const struct flo_release_file *there,
 
 static bool is_same_needs(const struct flo_release_variant *a, const struct flo_release_variant *b)
 {
-    return memcmp(a->arch, b->arch, sizeof a->arch) == 0 &&
-           memcmp(a->engine, b->engine, sizeof a->engine) == 0 &&
-           memcmp(a->accelerator, b->accelerator, sizeof a->accelerator) == 0 &&
-           strcmp(a->runtime, b->runtime) == 0 && a->memory_bytes == b->memory_bytes &&
-           a->disk_bytes == b->disk_bytes && a->context == b->context &&
-           a->bytes_per_token == b->bytes_per_token && a->rate_mtps == b->rate_mtps;
+#define FLO_RELEASE_WORDS(name, meaning) memcmp(a->name, b->name, sizeof a->name) == 0 &&
+#define FLO_RELEASE_NEED(name, type, most, key, meaning) a->name == b->name &&
+    return
+#include "proto/release.def"
+        strcmp(a->runtime, b->runtime) == 0;
 }
 
 /* Compares files by name, because their order in the documents may differ. */
@@ -161,11 +160,12 @@ bool flo_release_differs(const struct flo_release *there, const struct flo_relea
         variants_differ(there, wanted, out, out_bytes)) {
         return true;
     }
-    if (strcmp(there->label, wanted->label) != 0) {
-        what = "the label";
-    } else if (strcmp(there->license, wanted->license) != 0) {
-        what = "the license";
-    } else if (there->floor != wanted->floor) {
+#define FLO_RELEASE_TEXT(name, bytes, value, meaning)                                              \
+    if (strcmp(there->name, wanted->name) != 0) {                                                  \
+        return say(out, out_bytes, "the " #name, "");                                              \
+    }
+#include "proto/release.def"
+    if (there->floor != wanted->floor) {
         what = "the floor";
     } else if (!flo_digest_equal(&there->base, &wanted->base)) {
         what = "the base";

@@ -200,17 +200,15 @@ struct flo_release_file {
     uint32_t way_count;
     struct flo_way ways[FLO_RELEASE_WAYS_MAX];
 };
+#define FLO_NEED_WORDS_MAX 4
+#define FLO_NEED_WORD_MAX 15
 struct flo_release_variant {
     char name[FLO_NAME_MAX + 1];
-    char arch[4][16];        /* empty: any */
-    char engine[4][16];      /* GGUF architectures that the engine must support */
-    char runtime[32];        /* FLO_RUNTIME_NATIVE or the name of a device's own runtime */
-    char accelerator[4][16]; /* the device must have all */
-    uint64_t memory_bytes;
-    uint64_t disk_bytes;
-    uint32_t context;
-    uint64_t bytes_per_token; /* bytes read from memory per token */
-    uint64_t rate_mtps;       /* least milli-tokens per second; 0: any */
+    char runtime[32]; /* FLO_RUNTIME_NATIVE or the name of a device's own runtime */
+    /* Needs of proto/release.def; no words: any. */
+#define FLO_RELEASE_WORDS(name, meaning) char name[FLO_NEED_WORDS_MAX][FLO_NEED_WORD_MAX + 1];
+#define FLO_RELEASE_NEED(name, type, most, key, meaning) type name;
+#include "proto/release.def"
     uint32_t file_count;
     uint8_t files[FLO_RELEASE_FILES_MAX]; /* indices into flo_release.files */
     uint8_t entry;                        /* index into flo_release.files, or FLO_RELEASE_NO_FILE */
@@ -240,8 +238,8 @@ struct flo_release {
     char version[FLO_NAME_MAX + 1];
     uint64_t number;
     uint64_t floor; /* minimum release number after its commit; 0: none */
-    char label[128];
-    char license[64];
+#define FLO_RELEASE_TEXT(name, bytes, value, meaning) char name[(bytes) + 1];
+#include "proto/release.def"
     uint64_t created_at_ms;
     struct flo_digest base; /* base release of the adapters; zero: none */
     uint64_t base_number;

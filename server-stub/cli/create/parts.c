@@ -23,13 +23,18 @@ static int usage(const char *flag, const char *value, const char *form, struct f
     return flo_fail(err, FLO_E_USAGE, "--%s %.200s: it is written %s", flag, value, form);
 }
 
-static int read_number(const char *flag, const char *text, uint64_t *out, struct flo_err *err)
+static int read_number(const char *flag, const char *text, uint64_t most, uint64_t *out,
+                       struct flo_err *err)
 {
     char *end;
     unsigned long long value = strtoull(text, &end, 10);
 
     if (text[0] < '0' || text[0] > '9' || *end != '\0' || value > INT64_MAX) {
         return usage(flag, text, "as a whole number", err);
+    }
+    if (value > most) {
+        return flo_fail(err, FLO_E_USAGE, "--%s %s: it is at most %llu", flag, text,
+                        (unsigned long long)most);
     }
     *out = value;
     return 0;
@@ -139,42 +144,29 @@ static int set_word(const char **words, const char *value, struct flo_err *err)
 static int set_need(struct flo_author_variant *variant, const char *key, const char *value,
                     struct flo_err *err)
 {
-    struct {
-        const char *key;
-        uint64_t *out;
-    } numbers[] = {{"memory", &variant->memory_bytes},
-                   {"disk", &variant->disk_bytes},
-                   {"bytes-per-token", &variant->bytes_per_token},
-                   {"rate", &variant->rate_mtps}};
-    uint64_t context;
+    uint64_t number;
 
-    for (size_t i = 0; i < FLO_COUNT(numbers); i++) {
-        if (strcmp(key, numbers[i].key) == 0) {
-            return read_number("needs", value, numbers[i].out, err);
-        }
-    }
-    if (strcmp(key, "arch") == 0) {
-        return set_word(variant->arch, value, err);
-    }
-    if (strcmp(key, "engine") == 0) {
-        return set_word(variant->engine, value, err);
-    }
-    if (strcmp(key, "accelerator") == 0) {
-        return set_word(variant->accelerator, value, err);
-    }
     if (strcmp(key, "runtime") == 0) {
         variant->runtime = value;
         return 0;
     }
-    if (strcmp(key, "context") != 0) {
-        return usage("needs", key,
-                     "with arch, engine, runtime, accelerator, memory, disk, "
-                     "context, bytes-per-token or rate",
-                     err);
+#define FLO_RELEASE_WORDS(name, meaning)                                                           \
+    if (strcmp(key, #name) == 0) {                                                                 \
+        return set_word(variant->name, value, err);                                                \
     }
-    FLO_TRY(read_number("needs", value, &context, err));
-    variant->context = (uint32_t)context;
-    return 0;
+#define FLO_RELEASE_NEED(name, type, most, word, meaning)                                          \
+    if (strcmp(key, word) == 0) {                                                                  \
+        FLO_TRY(read_number("needs", value, most, &number, err));                                  \
+        variant->name = (type)number;                                                              \
+        return 0;                                                                                  \
+    }
+#include "proto/release.def"
+    return usage("needs", key, "with a key of these: runtime"
+#define FLO_RELEASE_WORDS(name, meaning) " " #name
+#define FLO_RELEASE_NEED(name, type, most, word, meaning) " " word
+#include "proto/release.def"
+                 ,
+                 err);
 }
 
 /* Reads [VARIANT:]KEY=VALUE; without a name it applies to each variant. */
@@ -234,7 +226,7 @@ static int read_serve(struct flo_parts *parts, const char *typed, struct flo_err
         value = json_string(equals + 1);
     } else {
         uint64_t number = 0;
-        rv = read_number("serve", equals + 1, &number, err);
+        rv = read_number("serve", equals + 1, INT64_MAX, &number, err);
         value = json_integer((json_int_t)number);
     }
     if (is_text || is_head) {

@@ -450,15 +450,12 @@ struct flo_author_file {
 
 struct flo_author_variant {
     const char *name;
-    const char *arch[4]; /* up to the first NULL; none: any */
-    const char *engine[4];
-    uint64_t memory_bytes; /* 0: not set */
-    uint32_t context;
-    const char *runtime;        /* NULL: native */
-    const char *accelerator[4]; /* up to the first NULL */
-    uint64_t disk_bytes;        /* 0: not set; the next two likewise */
-    uint64_t bytes_per_token;
-    uint64_t rate_mtps;
+    /* Needs of proto/release.def: words up to the first NULL (none: any), numbers
+     * (0: not set). */
+#define FLO_RELEASE_WORDS(name, meaning) const char *name[FLO_NEED_WORDS_MAX];
+#define FLO_RELEASE_NEED(name, type, most, key, meaning) type name;
+#include "proto/release.def"
+    const char *runtime;                          /* NULL: native */
     const char *entry;                            /* NULL: the first model, for a native variant */
     const char *files[FLO_RELEASE_FILES_MAX + 1]; /* NULL: every file */
 };
@@ -468,9 +465,10 @@ struct flo_author {
     const char *model;
     const char *version;
     uint64_t number;
-    const char *label; /* NULL: none; the next three likewise */
-    const char *license;
-    const char *source;
+    /* Texts of proto/release.def; NULL: none. */
+#define FLO_RELEASE_TEXT(name, bytes, value, meaning) const char *name;
+#include "proto/release.def"
+    const char *source; /* NULL: none; the next one likewise */
     const char *base;
     uint64_t created_at_ms;
     const struct flo_author_file *files;
