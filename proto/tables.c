@@ -16,12 +16,9 @@ static const struct execution_fact executions[] = {
 static const struct flo_order_fact orders[] = {
 #define SIGNER_ORDER false
 #define SIGNER_EMERGENCY true
-#define ASKER_CONTROLLER false
-#define ASKER_PEOPLE true
-#define FLO_ORDER(name, word, subject, rank, signer, asker, meaning)                               \
-    {word, FLO_ORDER_SUBJECT_##subject, rank, SIGNER_##signer, ASKER_##asker},
+#define FLO_ORDER(name, word, subject, rank, signer, meaning)                                      \
+    {word, FLO_ORDER_SUBJECT_##subject, rank, SIGNER_##signer},
 #include "proto/orders.def"
-#undef FLO_ORDER
 };
 
 static const struct flo_metric_fact metrics[] = {

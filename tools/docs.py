@@ -130,8 +130,8 @@ def prometheus():
 def orders():
     roles = {"ORDER": "order", "EMERGENCY": "order, emergency"}
     lines = [["`%s`" % r[1], r[2].lower(), r[3] if r[3] != "0" else "–",
-              roles[r[4]], "yes" if r[5] == "PEOPLE" else "–", r[6]]
-             for r in rows("proto/orders.def", "FLO_ORDER")]
+              roles[r[4]], "yes" if len(r) == 7 else "–", r[-1]]
+             for r in rows("proto/orders.def", "FLO_ORDER(?:_ASKED)?")]
     return ("# Orders\n\n" + NOTE % "proto/orders.def" +
             "Each is a DSSE-signed document "
             "(docs/internals/contracts/documents.md section 2.2). About one "
@@ -174,6 +174,7 @@ def oidc():
 def bodies(shape, fields):
     """The members of a body: a line for each form of it, none too wide."""
     shape = shape.replace("@rollout", "…: the fields of rollouts.md")
+    shape = shape.replace("@order", openapi.orders())
     for form in shape.replace("@policy", fields).split("|"):
         yield from textwrap.wrap(form, 100, break_on_hyphens=False)
 

@@ -49,6 +49,12 @@ def parts(text, mark):
     return [part.strip() for part in out]
 
 
+def orders():
+    """The shape of an order that people ask for."""
+    return "|".join("op=%s %s" % (row[1], row[5]) for row in rows(
+        "proto/orders.def", "FLO_ORDER_ASKED"))
+
+
 class Shapes:
     """Shapes as JSON Schemas."""
 
@@ -182,7 +188,7 @@ class Shapes:
             return specification("SPEC")
         if shape == "@envelope":
             return self.element(shape, where, True)
-        return self.forms(shape, where)
+        return self.forms(orders() if shape == "@order" else shape, where)
 
     def forms(self, shape, where):
         """A body: one of its forms.  The last one may have the choice open;

@@ -151,7 +151,7 @@ struct flo_measure_window {
 struct flo_afar {
     char order[FLO_NAME_MAX + 1];
     enum flo_order_op op;
-    uint32_t lines;
+    uint64_t lines;
     uint64_t since_ms;
 };
 /* Memory of all models: measured sizes and the plan (serving/memory.c,

@@ -11,8 +11,6 @@
 #include "base/host/json.h"
 #include "proto/policy.h"
 
-#define DAY_MS (UINT64_C(24) * 3600 * 1000)
-#define LIFE_MS_MAX (400 * DAY_MS)
 #define NUMBER_MAX INT64_C(9007199254740991) /* 2^53 - 1 */
 
 static int read_policy(const json_t *args, struct flo_policy *out, struct flo_err *err)
@@ -165,13 +163,22 @@ static int read_remove(const json_t *args, struct flo_order *out, struct flo_err
                           "field `keep`: `%s` is neither `none` nor `blobs`", keep);
 }
 
-static int read_logs(const json_t *args, struct flo_order *out, struct flo_err *err)
+static int read_number(const json_t *args, const char *key, uint64_t least, uint64_t most,
+                       int64_t standard, uint64_t *out, struct flo_err *err)
 {
-    uint64_t lines;
+    return standard == FLO_ORDER_NEEDED
+               ? flo_json_get_u64(args, key, least, most, out, err)
+               : flo_json_opt_u64(args, key, least, most, (uint64_t)standard, out, err);
+}
 
-    FLO_TRY(flo_json_opt_u64(args, "lines", 1, FLO_LOG_LINES_MAX, 500, &lines, err));
-    out->lines = (uint32_t)lines;
-    return flo_json_opt_u64(args, "since_ms", 0, LIFE_MS_MAX, 0, &out->since_ms, err);
+static int read_numbers(const json_t *args, struct flo_order *out, struct flo_err *err)
+{
+#define FLO_ORDER_NUMBER(name, field, least, most, standard)                                       \
+    if (out->op == FLO_ORDER_##name) {                                                             \
+        FLO_TRY(read_number(args, #field, least, most, standard, &out->field, err));               \
+    }
+#include "proto/orders.def"
+    return 0;
 }
 
 /* Reads a device's groups.  The order must be for one device, since a group's
@@ -206,8 +213,6 @@ static int read_args(const json_t *root, struct flo_order *out, struct flo_err *
         return read_rollback(args, out, err);
     case FLO_ORDER_REMOVE:
         return read_remove(args, out, err);
-    case FLO_ORDER_LOGS:
-        return read_logs(args, out, err);
     case FLO_ORDER_GROUPS:
         return read_groups(args, out, err);
     case FLO_ORDER_ALLOW:
@@ -216,16 +221,9 @@ static int read_args(const json_t *root, struct flo_order *out, struct flo_err *
     case FLO_ORDER_RESUME:
     case FLO_ORDER_ABORT:
         return read_name(args, "rollout", true, out->rollout, err);
-    case FLO_ORDER_CONFIG:
-        return flo_json_get_u64(args, "heartbeat_ms", FLO_HEARTBEAT_MS_MIN, FLO_HEARTBEAT_MS_MAX,
-                                &out->heartbeat_ms, err);
-    case FLO_ORDER_FREEZE:
-    case FLO_ORDER_UNFREEZE:
-    case FLO_ORDER_DOCTOR:
-    case FLO_ORDER_COUNT:
-        break;
+    default:
+        return read_numbers(args, out, err);
     }
-    return 0;
 }
 
 static int read_times(const json_t *root, struct flo_order *out, struct flo_err *err)
@@ -240,7 +238,7 @@ static int read_times(const json_t *root, struct flo_order *out, struct flo_err 
     if (out->expires_at_ms < out->issued_at_ms) {
         return flo_fail(err, FLO_E_META_SCHEMA, "field `expires_at_ms` lies before `issued_at_ms`");
     }
-    if (out->expires_at_ms - out->issued_at_ms > LIFE_MS_MAX) {
+    if (out->expires_at_ms - out->issued_at_ms > FLO_ORDER_LIFE_MS_MAX) {
         return flo_fail(err, FLO_E_META_SCHEMA,
                         "field `expires_at_ms` is more than 400 days after "
                         "`issued_at_ms`");
@@ -362,11 +360,6 @@ static json_t *args_json(const struct flo_order *order)
         json_object_set_new(
             json, "to", order->to_previous ? json_string("previous") : flo_json_digest(&order->to));
         flo_json_put_text(json, "reason", order->reason);
-    } else if (order->op == FLO_ORDER_CONFIG) {
-        json_object_set_new(json, "heartbeat_ms", flo_json_u64(order->heartbeat_ms));
-    } else if (order->op == FLO_ORDER_LOGS) {
-        json_object_set_new(json, "lines", flo_json_u64(order->lines));
-        json_object_set_new(json, "since_ms", flo_json_u64(order->since_ms));
     } else if (order->op == FLO_ORDER_GROUPS) {
         json_t *groups = json_array();
         for (uint32_t i = 0; i < order->group_count; i++) {
@@ -376,6 +369,11 @@ static json_t *args_json(const struct flo_order *order)
     } else if (order->op == FLO_ORDER_REMOVE) {
         flo_json_put_text(json, "keep", order->keeps_blobs ? "blobs" : "none");
     }
+#define FLO_ORDER_NUMBER(name, field, least, most, standard)                                       \
+    if (order->op == FLO_ORDER_##name) {                                                           \
+        json_object_set_new(json, #field, flo_json_u64(order->field));                             \
+    }
+#include "proto/orders.def"
     return json;
 }
 

@@ -504,10 +504,11 @@ static int ask_report(struct flo_rest_call *call, enum flo_order_op op,
 {
     struct flo_order order = {.op = op, .scope.bucket_to = FLO_BUCKETS};
 
-    if (op == FLO_ORDER_LOGS) {
-        order.lines = (uint32_t)flo_rest_number_in(call, "lines", 500);
-        order.since_ms = flo_rest_number_in(call, "since_ms", 0);
+#define FLO_ORDER_NUMBER(name, field, least, most, standard)                                       \
+    if (op == FLO_ORDER_##name) {                                                                  \
+        order.field = flo_rest_number_in(call, #field, (uint64_t)(standard));                      \
     }
+#include "proto/orders.def"
     snprintf(order.by, sizeof(order.by), "%.64s", call->name);
     FLO_TRY(find_asked(call, what->device, order.scope.device, err));
     return flo_orders_report(call->controller, &order, id, err);

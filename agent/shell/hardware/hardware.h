@@ -35,7 +35,7 @@ void flo_lines_begin(void);
 /* Makes a JSON list of the newest `lines`, none older than `from_ms` (wall
  * clock), at most bytes_max as text. *cut counts older lines that were left out
  * for lack of room. */
-json_t *flo_lines_json(uint32_t lines, uint64_t from_ms, size_t bytes_max, uint64_t *cut);
+json_t *flo_lines_json(uint64_t lines, uint64_t from_ms, size_t bytes_max, uint64_t *cut);
 
 /* checkup.c */
 /* Puts the facts and findings of contracts/rest.md section 8.9 into `out`. */

@@ -85,7 +85,7 @@ static uint64_t count_before(uint64_t end)
     return count;
 }
 
-json_t *flo_lines_json(uint32_t lines, uint64_t from_ms, size_t bytes_max, uint64_t *cut)
+json_t *flo_lines_json(uint64_t lines, uint64_t from_ms, size_t bytes_max, uint64_t *cut)
 {
     static char text[FLO_REDACT_BYTES_MAX + 1]; /* only one thread calls this */
     json_t *list = json_array();

@@ -30,9 +30,8 @@ bool flo_execution_is_end(enum flo_execution state);
 bool flo_execution_parse(const char *word, enum flo_execution *out);
 
 enum flo_order_op {
-#define FLO_ORDER(name, word, subject, rank, signer, asker, meaning) FLO_ORDER_##name,
+#define FLO_ORDER(name, word, subject, rank, signer, meaning) FLO_ORDER_##name,
 #include "proto/orders.def"
-#undef FLO_ORDER
     FLO_ORDER_COUNT
 };
 /* The subject of an order: of two orders about one subject the newer one
@@ -50,7 +49,6 @@ struct flo_order_fact {
     enum flo_order_subject subject;
     int rank;          /* priority in a group's list, the highest first; 0: not listed */
     bool is_emergency; /* a key with the role `emergency` may sign it */
-    bool is_peoples;   /* operators may ask for it by POST /v1/orders */
 };
 /* Facts of proto/orders.def. */
 const struct flo_order_fact *flo_order_fact(enum flo_order_op op);
@@ -404,14 +402,16 @@ struct flo_order {
     bool to_previous;
     struct flo_digest to; /* rollback to a named release */
     char reason[128];
-    uint64_t heartbeat_ms; /* config */
-    bool keeps_blobs;      /* remove: files stay until disk space is needed */
-    uint32_t lines;        /* logs: how many of the newest lines */
-    uint64_t since_ms;     /* logs: none older than this; 0: any */
-    uint32_t group_count;  /* groups: at least one */
+    bool keeps_blobs;     /* remove: files stay until disk space is needed */
+    uint32_t group_count; /* groups: at least one */
     char groups[FLO_GROUPS_MAX][FLO_NAME_MAX + 1];
+    /* Numbers of proto/orders.def. */
+#define FLO_ORDER_NUMBER(name, field, least, most, standard) uint64_t field;
+#include "proto/orders.def"
 };
-#define FLO_LOG_LINES_MAX 4000 /* logs */
+#define FLO_LOG_LINES_MAX 4000                               /* logs */
+#define FLO_ORDER_LIFE_MS_MAX (UINT64_C(400) * 24 * 3600000) /* from issued to expired */
+#define FLO_ORDER_NEEDED (-1) /* in orders.def: the argument has no standard */
 
 /* ---- desired, reported (contracts/messages.md section 3) ---- */
 

@@ -347,13 +347,23 @@ static int check_names(struct flo_shape_span all, const json_t *body, struct flo
     return 0;
 }
 
+/* The shapes of orders, a bar before each. */
+static const char orders[] =
+#define FLO_ORDER_ASKED(name, word, subject, rank, signer, body, meaning) "|op=" word " " body
+#include "proto/orders.def"
+    ;
+
 int flo_request_check(const char *shape, const json_t *body, struct flo_err *err)
 {
     static const struct place top = {"", ""};
+
+    assert(shape != NULL);
+    if (strcmp(shape, "@order") == 0) {
+        shape = orders + 1;
+    }
     struct flo_shape_span all = {shape, shape + strlen(shape)};
     struct flo_shape_span part = all;
 
-    assert(shape != NULL);
     for (;; part.at = part.end + 1) {
         const char *bar = memchr(part.at, '|', (size_t)(all.end - part.at));
         part.end = bar != NULL ? bar : all.end;

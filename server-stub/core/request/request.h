@@ -14,6 +14,7 @@
  *   word{*}     an object whose members are free
  *   @rollout    the fields of core/spec/spec.def, whose reader checks them
  *   word{@edit} an object of those fields that an edit may change
+ *   @order      those of proto/orders.def that people ask for
  *   @envelope   a DSSE envelope, whose reader takes one text alone
  *   word{@policy}  an object of proto/policy.def's fields; of gates.def with
  *               @gates, whose own reader checks it
