@@ -446,14 +446,14 @@ def policy():
 
 def cli():
     flags = {}
-    for block in re.finditer(r"flo_(?:flags_)?(\w+)\[\] = \{(.*?)FLO_FLAGS_END\};",
+    for block in re.finditer(r"flo_(?:flags_)?(\w+)\[\] = \{(.*?)FLO_FLAGS_END\s*\};",
                              expanded("server-stub/cli/flags.c"), re.S):
         flags[block.group(1)] = [
             ["`--%s%s`" % (name, "" if value == "NULL" else
                            " " + value.strip('"')),
              "".join(re.findall(r'"([^"]*)"', about))]
             for name, value, about in re.findall(
-                r'\{"([^"]+)",\s*(NULL|"[^"]*"),\s*((?:"[^"]*"\s*)+),',
+                r'\{\s*"([^"]+)",\s*(NULL|"[^"]*"),\s*((?:"[^"]*"\s*)+),',
                 block.group(2))]
     out = ("# The command line: flotilla\n\n" + NOTE %
            "server-stub/cli/commands.def` and `flags.c" +

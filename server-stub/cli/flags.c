@@ -4,6 +4,37 @@
 #define FLAGS(name) const struct flo_flag flo_flags_##name[]
 #define END FLO_FLAGS_END
 
+/* Flags that several commands have. */
+#define FLAG(name, value, help, ...)                                                               \
+    {                                                                                              \
+        name, value, help, FLO_ASKED, __VA_ARGS__                                                  \
+    }
+#define OPTIONAL .is_needed = false
+#define NEEDED .is_needed = true
+#define REASON FLAG("reason", "TEXT", "why, for the audit", OPTIONAL)
+#define SELECTOR FLAG("selector", "SELECTOR", "the same", .letter = 'l')
+#define HELD FLAG("from", "FILE", "what devices hold now (else the controller is asked)", OPTIONAL)
+#define WATCH                                                                                      \
+    FLAG("watch", NULL, "show it again when something changes, until Ctrl-C; json: a line each",   \
+         .letter = 'w')
+#define DRAFT FLAG("to", "DRAFT", "the draft; one without signatures is gone on with", NEEDED)
+#define GATES                                                                                      \
+    FLAG("gate", "METRIC[,MEMBER=VALUE]…",                                                         \
+         "compare updated with waiting devices, as ttft_us,margin=1.3; repeatable", OPTIONAL),     \
+        FLAG("max-failed", "PERCENT", "of the devices may fail, beyond chance (2)", OPTIONAL),     \
+        FLAG("silence", "DURATION",                                                                \
+             "a device silent with the release counts as failed after (1h)", OPTIONAL)
+#define EMERGENCY                                                                                  \
+    FLAG("key", "KEY", "private emergency key file", NEEDED),                                      \
+        FLAG("to", "FILE", "the orders; others in it that still hold stay", NEEDED), HELD,         \
+        FLAG("group", "G", "members of this group only", OPTIONAL),                                \
+        FLAG("device", "ID", "this device only, by its id", OPTIONAL),                             \
+        FLAG("ttl", "DURATION", "devices take it for so long (72h)", OPTIONAL),                    \
+        FLAG("publish", NULL, "the controller carries it", OPTIONAL)
+#define TAKEN_BACK                                                                                 \
+    FLAG("model", "M", "the model", NEEDED),                                                       \
+        FLAG("release", "DIGEST|MODEL@VERSION", "a release that is meant (repeatable)", NEEDED)
+
 const struct flo_flag flo_global_flags[] = {
     {"output", "table|wide|json|jsonl|yaml|csv|name",
      "how answers are printed; wide and csv: all columns", FLO_ASKED, .letter = 'o'},
@@ -44,12 +75,11 @@ FLAGS(device_list) = {
     {"sort", "FIELD,…", "order by fields or labels, -FIELD: downward (by name)", FLO_ASKED},
     {"limit", "N", "at most so many, and the cursor of the next", FLO_ASKED},
     {"cursor", "CURSOR", "behind the last one of the page before", FLO_ASKED},
-    {"watch", NULL, "show it again when something changes, until Ctrl-C; json: a line each",
-     FLO_ASKED, .letter = 'w'},
+    WATCH,
     END};
 FLAGS(device_label) = {
     {"where", "SELECTOR", "all devices that fit", FLO_ASKED},
-    {"selector", "SELECTOR", "the same", FLO_ASKED, .letter = 'l'},
+    SELECTOR,
     {"file", "CSV", "a column `name` and one for each label; - takes a label away", FLO_ASKED},
     {"dry-run", NULL, "show what would change, change nothing", FLO_ASKED},
     END};
@@ -66,63 +96,49 @@ FLAGS(device_get) = {{"profile", NULL, "its hardware, speed, runtimes and power"
                      END};
 FLAGS(device_logs) = {{"lines", "N", "the newest so many (500)", FLO_ASKED},
                       {"since", "DURATION", "not older than this", FLO_ASKED},
-                      {"reason", "TEXT", "why, for the audit", FLO_ASKED},
+                      REASON,
                       END};
-FLAGS(device_doctor) = {{"reason", "TEXT", "why, for the audit", FLO_ASKED}, END};
+FLAGS(device_doctor) = {REASON, END};
 FLAGS(device_delete) = {END};
-FLAGS(device_replace) = {{"reason", "TEXT", "why, for the audit", FLO_ASKED}, END};
+FLAGS(device_replace) = {REASON, END};
 FLAGS(group_create) = {
     {"where", "SELECTOR", "whoever fits is a member (docs/reference/fields.md)", FLO_ASKED},
-    {"selector", "SELECTOR", "the same", FLO_ASKED, .letter = 'l'},
+    SELECTOR,
     {"priority", "N", "where two groups disagree the higher wins (100)", FLO_ASKED},
     {"note", "TEXT", "for people", FLO_ASKED},
-    {"reason", "TEXT", "why, for the audit", FLO_ASKED},
+    REASON,
     END};
 FLAGS(claim_import) = {END};
-FLAGS(claim_list) = {END};
-FLAGS(claim_remove) = {END};
-FLAGS(claim_policy) = {END};
-#define FLO_RECORD(noun, ...)                                                                      \
-    FLAGS(noun##_list) = {END};                                                                    \
-    FLAGS(noun##_set) = {END};                                                                     \
-    FLAGS(noun##_remove) = {END};
-#include "server-stub/core/records/records.def"
-#undef FLO_RECORD
-FLAGS(group_list) = {END};
 FLAGS(group_get) = {END};
 FLAGS(group_set) = {{"where", "SELECTOR", "the new selector of a group that has one", FLO_ASKED},
-                    {"selector", "SELECTOR", "the same", FLO_ASKED, .letter = 'l'},
+                    SELECTOR,
                     {"priority", "N", "where two groups disagree the higher wins", FLO_ASKED},
                     {"note", "TEXT", "for people; an empty one takes it away", FLO_ASKED},
-                    {"reason", "TEXT", "why, for the audit", FLO_ASKED},
+                    REASON,
                     END};
 FLAGS(group_add) = {{"where", "SELECTOR", "all devices that fit now", FLO_ASKED},
-                    {"selector", "SELECTOR", "the same", FLO_ASKED, .letter = 'l'},
+                    SELECTOR,
                     {"file", "CSV", "a column `name`; -: standard input", FLO_ASKED},
                     {"dry-run", NULL, "say how many would, change nothing", FLO_ASKED},
-                    {"reason", "TEXT", "why, for the audit", FLO_ASKED},
+                    REASON,
                     END};
 FLAGS(group_remove) = {{"where", "SELECTOR", "all devices that fit now", FLO_ASKED},
-                       {"selector", "SELECTOR", "the same", FLO_ASKED, .letter = 'l'},
+                       SELECTOR,
                        {"file", "CSV", "a column `name`; -: standard input", FLO_ASKED},
                        {"dry-run", NULL, "say how many would, change nothing", FLO_ASKED},
-                       {"reason", "TEXT", "why, for the audit", FLO_ASKED},
+                       REASON,
                        END};
-FLAGS(group_delete) = {{"reason", "TEXT", "why, for the audit", FLO_ASKED}, END};
+FLAGS(group_delete) = {REASON, END};
 FLAGS(model_import) = {END};
 FLAGS(model_remove) = {{"everywhere", NULL, "in the whole fleet", FLO_ASKED},
                        {"group", "G", "in this group only", FLO_ASKED},
                        {"device", "D", "on this device only", FLO_ASKED},
                        {"keep-files", NULL, "its files stay until the disk is short", FLO_ASKED},
                        {"dry-run", NULL, "show the plan, change nothing", FLO_ASKED},
-                       {"reason", "TEXT", "why, for the audit", FLO_ASKED},
+                       REASON,
                        {"wait", NULL, "wait until every online device answered", FLO_ASKED},
                        END};
-FLAGS(release_list) = {{"model", "M", "of this model only", FLO_ASKED},
-                       {"watch", NULL,
-                        "show it again when something changes, until Ctrl-C; json: a line each",
-                        FLO_ASKED, .letter = 'w'},
-                       END};
+FLAGS(release_list) = {{"model", "M", "of this model only", FLO_ASKED}, WATCH, END};
 FLAGS(release_get) = {END};
 FLAGS(release_create) = {
     {"model-file", "GGUF", "the model", FLO_ASKED},
@@ -169,17 +185,14 @@ FLAGS(release_sign) = {
     END};
 FLAGS(release_resign) = {{"key", "KEY", "private key file", FLO_ASKED, .is_needed = true}, END};
 FLAGS(release_publish) = {END};
-FLAGS(release_yank) = {{"reason", "TEXT", "why, for the audit", FLO_ASKED}, END};
-FLAGS(release_unyank) = {{"reason", "TEXT", "why, for the audit", FLO_ASKED}, END};
-FLAGS(release_collect) = {{"dry-run", NULL, "show what would go, change nothing", FLO_ASKED},
-                          {"reason", "TEXT", "why, for the audit", FLO_ASKED},
-                          END};
+FLAGS(release_yank) = {REASON, END};
+FLAGS(release_unyank) = {REASON, END};
+FLAGS(release_collect) = {
+    {"dry-run", NULL, "show what would go, change nothing", FLO_ASKED}, REASON, END};
 FLAGS(rollout_list) = {{"model", "M", "of this model only", FLO_ASKED},
                        {"limit", "N", "so many (56)", FLO_ASKED},
                        {"all", NULL, "each there ever was", FLO_ASKED},
-                       {"watch", NULL,
-                        "show it again when something changes, until Ctrl-C; json: a line each",
-                        FLO_ASKED, .letter = 'w'},
+                       WATCH,
                        END};
 FLAGS(rollout_get) = {{"output", "table|wide|json|jsonl|yaml|csv|name",
                        "how it is printed; yaml: as a file for `rollout start -f`", FLO_ASKED,
@@ -203,11 +216,7 @@ FLAGS(rollout_start) = {
     {flag, value, meaning, FLO_ASKED},
 #include "server-stub/core/spec/spec.def"
     {"soak-requests", "N", "answers it must give on trial (vectors do not count)", FLO_ASKED},
-    {"gate", "METRIC[,MEMBER=VALUE]…",
-     "compare updated with waiting devices, as ttft_us,margin=1.3; repeatable", FLO_ASKED},
-    {"max-failed", "PERCENT", "of the devices may fail, beyond chance (2)", FLO_ASKED},
-    {"silence", "DURATION", "a device silent with the release counts as failed after (1h)",
-     FLO_ASKED},
+    GATES,
     {"rate", "BYTES", "download bytes per second and device", FLO_ASKED},
     {"wait-for", "WORDS", "devices wait for: mains,cool,idle,unmetered", FLO_ASKED},
     {"urgent", NULL, "devices wait for nothing, a low battery included", FLO_ASKED},
@@ -215,27 +224,22 @@ FLAGS(rollout_start) = {
     {"dry-run", NULL, "show the plan, change nothing", FLO_ASKED},
     {"wait", NULL, "wait for its end (or until --timeout)", FLO_ASKED},
     END};
-FLAGS(rollout_edit) = {
-    {"file", "FILE",
-     "a rollout.yaml, whole if it names its release, else members of one (-: "
-     "standard input); flags overrule it",
-     FLO_ASKED, .letter = 'f'},
-    {"phase", "N|N%[,MEMBER=VALUE]…", "all phases again; those that began keep their devices",
-     FLO_ASKED},
+FLAGS(rollout_edit) = {{"file", "FILE",
+                        "a rollout.yaml, whole if it names its release, else members of one (-: "
+                        "standard input); flags overrule it",
+                        FLO_ASKED, .letter = 'f'},
+                       {"phase", "N|N%[,MEMBER=VALUE]…",
+                        "all phases again; those that began keep their devices", FLO_ASKED},
 #define IF_EDIT(flag, value, meaning) {flag, value, meaning, FLO_ASKED},
 #define IF_FIXED(flag, value, meaning)
 #define FLO_SPEC_FLAG(part, name, kind, member, least, most, standard, possible, flag, value,      \
                       meaning, change)                                                             \
     IF_##change(flag, value, meaning)
 #include "server-stub/core/spec/spec.def"
-    {"gate", "METRIC[,MEMBER=VALUE]…",
-     "compare updated with waiting devices, as ttft_us,margin=1.3; repeatable", FLO_ASKED},
-    {"max-failed", "PERCENT", "of the devices may fail, beyond chance (2)", FLO_ASKED},
-    {"silence", "DURATION", "a device silent with the release counts as failed after (1h)",
-     FLO_ASKED},
-    {"reason", "TEXT", "why, for the audit", FLO_ASKED},
-    {"dry-run", NULL, "show what would change, change nothing", FLO_ASKED},
-    END};
+                       GATES,
+                       REASON,
+                       {"dry-run", NULL, "show what would change, change nothing", FLO_ASKED},
+                       END};
 FLAGS(experiment_start) = {
     {"file", "FILE", "rollout.yaml (-: standard input); flags overrule it", FLO_ASKED,
      .letter = 'f'},
@@ -252,24 +256,11 @@ FLAGS(experiment_start) = {
 FLAGS(experiment_list) = {END};
 FLAGS(experiment_get) = {END};
 FLAGS(experiment_promote) = {END};
-FLAGS(experiment_stop) = {{"reason", "TEXT", "why, for the audit", FLO_ASKED},
-                          {"wait", NULL, "wait until every online device is back", FLO_ASKED},
-                          END};
+FLAGS(experiment_stop) = {
+    REASON, {"wait", NULL, "wait until every online device is back", FLO_ASKED}, END};
 FLAGS(rollout_watch) = {END};
 FLAGS(rollout_wait) = {{"for", "STATE", "the state to wait for (completed)", FLO_ASKED}, END};
-FLAGS(rollout_approve) = {{"reason", "TEXT", "why, for the audit", FLO_ASKED}, END};
-FLAGS(approval_list) = {END};
-FLAGS(approval_set) = {{"people", "N", "other people than who started it (1)", FLO_ASKED}, END};
-FLAGS(approval_delete) = {END};
-FLAGS(freeze_list) = {END};
-FLAGS(freeze_create) = {
-    {"from", "TIME", "as 2027-12-20T18:00:00Z", FLO_ASKED, .is_needed = true, .unless = "window"},
-    {"until", "TIME", "as 2027-12-27T06:00:00Z", FLO_ASKED},
-    {"window", "WINDOW", "hours of each week, as \"fri 16:00-24:00 UTC\"", FLO_ASKED},
-    {"group", "G", "for rollouts that touch this group (all)", FLO_ASKED},
-    {"reason", "TEXT", "why, for those who must wait", FLO_ASKED},
-    END};
-FLAGS(freeze_delete) = {END};
+FLAGS(rollout_approve) = {REASON, END};
 FLAGS(rollout_pause) = {END};
 FLAGS(rollout_resume) = {END};
 FLAGS(rollout_promote) = {
@@ -287,16 +278,14 @@ FLAGS(rollout_rollback) = {
     {"yank", NULL, "nobody takes the release again (standard: --everywhere)", FLO_ASKED},
     {"keep", NULL, "it may be rolled out again (standard: --group, --device)", FLO_ASKED},
     {"dry-run", NULL, "show the plan, change nothing", FLO_ASKED},
-    {"reason", "TEXT", "why, for the audit", FLO_ASKED},
+    REASON,
     {"wait", NULL, "wait until every online device is back", FLO_ASKED},
     END};
-FLAGS(rollout_freeze) = {{"reason", "TEXT", "why, for the audit", FLO_ASKED}, END};
-FLAGS(rollout_unfreeze) = {{"reason", "TEXT", "why, for the audit", FLO_ASKED}, END};
+FLAGS(rollout_freeze) = {REASON, END};
+FLAGS(rollout_unfreeze) = {REASON, END};
 FLAGS(order_list) = {{"limit", "N", "so many (50)", FLO_ASKED},
                      {"all", NULL, "each there ever was", FLO_ASKED},
-                     {"watch", NULL,
-                      "show it again when something changes, until Ctrl-C; json: a line each",
-                      FLO_ASKED, .letter = 'w'},
+                     WATCH,
                      END};
 FLAGS(order_get) = {END};
 FLAGS(order_report) = {END};
@@ -321,9 +310,6 @@ FLAGS(token_create) = {{"kind", "enroll|access", "for devices or people", FLO_AS
                        {"ttl", "DURATION", "valid for (24h)", FLO_ASKED},
                        {"to", "FILE", "write the secret there, mode 0600", FLO_ASKED},
                        END};
-FLAGS(token_list) = {END};
-FLAGS(token_delete) = {END};
-FLAGS(user_list) = {END};
 FLAGS(user_get) = {END};
 FLAGS(user_create) = {
     {"role", "ROLE[:GROUP],…", "viewer (standard), operator, releaser, admin, auditor", FLO_ASKED},
@@ -332,34 +318,28 @@ FLAGS(user_set) = {{"role", "ROLE[:GROUP],…", "the new role; tokens that may m
                    {"disable", NULL, "refuse it and delete its tokens", FLO_ASKED},
                    {"enable", NULL, "take it again", FLO_ASKED},
                    END};
-FLAGS(user_delete) = {END};
 FLAGS(key_create) = {{"to", "DIR", "folder of NAME.key and NAME.pub (.)", FLO_ASKED}, END};
 FLAGS(key_trust) = {
     {"root", "ROOT.key", "the root key (root.key in FILE's folder)", FLO_ASKED},
     {"sign-with", "KEY", "the publisher whom devices of an older fleet know (FILE.key)", FLO_ASKED},
     END};
 FLAGS(key_move) = {{"to", "DIR", "where it goes: a stick", FLO_ASKED, .is_needed = true}, END};
-FLAGS(key_list) = {
-    {"from", "FILE", "what devices hold now (else the controller is asked)", FLO_ASKED}, END};
-FLAGS(key_rotate) = {
-    {"to", "DRAFT", "the draft; one without signatures is gone on with", FLO_ASKED,
-     .is_needed = true},
-    {"from", "FILE", "what devices hold now (else the controller is asked)", FLO_ASKED},
-    {"old", "KEYID", "the key that goes (the only one of that role)", FLO_ASKED},
-    {"keep", NULL, "the old key stays next to the new one for now", FLO_ASKED},
-    {"threshold", "M", "so many root keys sign each later statement", FLO_ASKED},
-    END};
-FLAGS(key_revoke) = {
-    {"to", "DRAFT", "the draft; one without signatures is gone on with", FLO_ASKED,
-     .is_needed = true},
-    {"from", "FILE", "what devices hold now (else the controller is asked)", FLO_ASKED},
-    {"floor", "MODEL=NUMBER", "releases of a model below this number never run again (repeatable)",
-     FLO_ASKED},
-    END};
+FLAGS(key_list) = {HELD, END};
+FLAGS(key_rotate) = {DRAFT,
+                     HELD,
+                     {"old", "KEYID", "the key that goes (the only one of that role)", FLO_ASKED},
+                     {"keep", NULL, "the old key stays next to the new one for now", FLO_ASKED},
+                     {"threshold", "M", "so many root keys sign each later statement", FLO_ASKED},
+                     END};
+FLAGS(key_revoke) = {DRAFT,
+                     HELD,
+                     {"floor", "MODEL=NUMBER",
+                      "releases of a model below this number never run again (repeatable)",
+                      FLO_ASKED},
+                     END};
 FLAGS(trust_init) = {
-    {"to", "DRAFT", "the draft; one without signatures is gone on with", FLO_ASKED,
-     .is_needed = true},
-    {"from", "FILE", "what devices hold now (else the controller is asked)", FLO_ASKED},
+    DRAFT,
+    HELD,
     {"root", "FILE.pub", "a root key; its private half is kept offline", FLO_ASKED,
      .is_needed = true},
     {"threshold", "M", "so many root keys sign each later statement (1)", FLO_ASKED},
@@ -368,58 +348,20 @@ FLAGS(trust_init) = {
      "a key that freezes and takes back without the controller (repeatable)", FLO_ASKED},
     {"authority", "FILE", "certificate of a CA that devices trust (repeatable)", FLO_ASKED},
     END};
-FLAGS(trust_show) = {
-    {"from", "FILE", "what devices hold now (else the controller is asked)", FLO_ASKED}, END};
+FLAGS(trust_show) = {HELD, END};
 FLAGS(trust_sign) = {{"key", "ROOT.key", "private key file", FLO_ASKED, .is_needed = true}, END};
-FLAGS(trust_verify) = {
-    {"from", "FILE", "what devices hold now (else the controller is asked)", FLO_ASKED}, END};
+FLAGS(trust_verify) = {HELD, END};
 FLAGS(trust_publish) = {END};
 FLAGS(trust_status) = {END};
-FLAGS(emergency_freeze) = {
-    {"key", "KEY", "private emergency key file", FLO_ASKED, .is_needed = true},
-    {"to", "FILE", "the orders; others in it that still hold stay", FLO_ASKED, .is_needed = true},
-    {"from", "FILE", "what devices hold now (else the controller is asked)", FLO_ASKED},
-    {"group", "G", "members of this group only", FLO_ASKED},
-    {"device", "ID", "this device only, by its id", FLO_ASKED},
-    {"ttl", "DURATION", "devices take it for so long (72h)", FLO_ASKED},
-    {"publish", NULL, "the controller carries it", FLO_ASKED},
-    END};
-FLAGS(emergency_unfreeze) = {
-    {"key", "KEY", "private emergency key file", FLO_ASKED, .is_needed = true},
-    {"to", "FILE", "the orders; others in it that still hold stay", FLO_ASKED, .is_needed = true},
-    {"from", "FILE", "what devices hold now (else the controller is asked)", FLO_ASKED},
-    {"group", "G", "members of this group only", FLO_ASKED},
-    {"device", "ID", "this device only, by its id", FLO_ASKED},
-    {"ttl", "DURATION", "devices take it for so long (72h)", FLO_ASKED},
-    {"publish", NULL, "the controller carries it", FLO_ASKED},
-    END};
+FLAGS(emergency_freeze) = {EMERGENCY, END};
+FLAGS(emergency_unfreeze) = {EMERGENCY, END};
 FLAGS(emergency_rollback) = {
-    {"model", "M", "the model", FLO_ASKED, .is_needed = true},
-    {"release", "DIGEST|MODEL@VERSION", "a release that is meant (repeatable)", FLO_ASKED,
-     .is_needed = true},
+    TAKEN_BACK,
     {"back-to", "DIGEST|MODEL@VERSION", "go to this one (previous)", FLO_ASKED},
     {"reason", "TEXT", "why, in the order", FLO_ASKED},
-    {"key", "KEY", "private emergency key file", FLO_ASKED, .is_needed = true},
-    {"to", "FILE", "the orders; others in it that still hold stay", FLO_ASKED, .is_needed = true},
-    {"from", "FILE", "what devices hold now (else the controller is asked)", FLO_ASKED},
-    {"group", "G", "members of this group only", FLO_ASKED},
-    {"device", "ID", "this device only, by its id", FLO_ASKED},
-    {"ttl", "DURATION", "devices take it for so long (72h)", FLO_ASKED},
-    {"publish", NULL, "the controller carries it", FLO_ASKED},
+    EMERGENCY,
     END};
-FLAGS(emergency_allow) = {
-    {"model", "M", "the model", FLO_ASKED, .is_needed = true},
-    {"release", "DIGEST|MODEL@VERSION", "a release that is meant (repeatable)", FLO_ASKED,
-     .is_needed = true},
-    {"key", "KEY", "private emergency key file", FLO_ASKED, .is_needed = true},
-    {"to", "FILE", "the orders; others in it that still hold stay", FLO_ASKED, .is_needed = true},
-    {"from", "FILE", "what devices hold now (else the controller is asked)", FLO_ASKED},
-    {"group", "G", "members of this group only", FLO_ASKED},
-    {"device", "ID", "this device only, by its id", FLO_ASKED},
-    {"ttl", "DURATION", "devices take it for so long (72h)", FLO_ASKED},
-    {"publish", NULL, "the controller carries it", FLO_ASKED},
-    END};
-FLAGS(emergency_list) = {END};
+FLAGS(emergency_allow) = {TAKEN_BACK, EMERGENCY, END};
 FLAGS(emergency_account) = {
     {"to", "DIR", "folder of account.key, account.pem, ca.pem", FLO_ASKED, .is_needed = true}, END};
 FLAGS(ca_status) = {END};
@@ -433,42 +375,15 @@ FLAGS(bundle_create) = {
     {"compress", NULL, "tar.zst instead of tar", FLO_ASKED},
     END};
 FLAGS(alert_list) = {{"all", NULL, "also those that are over, for seven days", FLO_ASKED}, END};
-FLAGS(alert_ack) = {{"reason", "TEXT", "why, for others", FLO_ASKED, .is_needed = true}, END};
 FLAGS(alert_silence) = {{"for", "DURATION", "so long, up to 30d (2h)", FLO_ASKED},
                         {"end", NULL, "it tells again", FLO_ASKED},
                         {"reason", "TEXT", "why, for others", FLO_ASKED, .is_needed = true},
                         END};
-FLAGS(alert_rule_list) = {END};
-FLAGS(alert_rule_create) = {
-    {"where", "SELECTOR", "count devices that fit (docs/reference/fields.md)", FLO_ASKED},
-    {"metric", "M", "a metric of docs/reference/prometheus.md; of a counter its increase",
-     FLO_ASKED},
-    {"match", "LABEL=VALUE", "only series with this label (repeatable)", FLO_ASKED},
-    {"by", "LABEL", "an alert for each value of this label", FLO_ASKED},
-    {"per", "M", "divide by this metric", FLO_ASKED},
-    {"per-least", "N", "with less of it nothing is said (1)", FLO_ASKED},
-    {"window", "DURATION", "of an increase (15m)", FLO_ASKED},
-    {"above", "N|N%", "bad above; N% of all devices", FLO_ASKED},
-    {"below", "N|N%", "bad below", FLO_ASKED},
-    {"clear", "N", "well again only at this value (the threshold)", FLO_ASKED},
-    {"for", "DURATION", "bad for so long before anybody is told (0s)", FLO_ASKED},
-    {"keep", "DURATION", "well for so long before it is over (5m)", FLO_ASKED},
-    {"repeat", "DURATION", "between reminders; 0s: none (24h)", FLO_ASKED},
-    {"severity", "page|ticket", "page: it wakes somebody (ticket)", FLO_ASKED},
-    {"text", "TEXT", "what is said of it", FLO_ASKED},
-    END};
-FLAGS(alert_rule_delete) = {END};
-FLAGS(webhook_list) = {END};
-FLAGS(webhook_create) = {{"page-only", NULL, "alerts of severity page alone", FLO_ASKED}, END};
-FLAGS(webhook_delete) = {END};
 FLAGS(webhook_deliveries) = {
     {"limit", "N", "at most so many (50)", FLO_ASKED}, {"all", NULL, "every one", FLO_ASKED}, END};
-FLAGS(webhook_replay) = {END};
 FLAGS(audit_list) = {{"limit", "N", "records, the newest first (50)", FLO_ASKED},
                      {"all", NULL, "every record, the oldest first", FLO_ASKED},
-                     {"watch", NULL,
-                      "show it again when something changes, until Ctrl-C; json: a line each",
-                      FLO_ASKED, .letter = 'w'},
+                     WATCH,
                      END};
 FLAGS(audit_verify) = {{"witness", "FILE",
                         "compare with what was kept: lines of audit.head, an older answer, a "
@@ -483,3 +398,26 @@ FLAGS(top) = {{"once", NULL, "print it once, also on a terminal: for scripts", F
 FLAGS(completion) = {END};
 FLAGS(explain) = {END};
 FLAGS(version) = {END};
+
+/* Those of plain verbs. */
+#define FLO_PLAIN_NOUN(...)
+#define FLO_PLAIN_SOME(...)
+#define FLO_PLAIN_LIST(function, ...) FLAGS(function) = {END};
+#define FLO_PLAIN_CALL(function, ...) FLAGS(function) = {
+#define FLO_PLAIN_TEXT(flag, value, help) {flag, value, help, FLO_ASKED},
+#define FLO_PLAIN_NEEDED(flag, value, help) {flag, value, help, FLO_ASKED, .is_needed = true},
+#define FLO_PLAIN_WORD(member)
+#define FLO_PLAIN_SWITCH(flag, member, help) {flag, NULL, help, FLO_ASKED},
+#define FLO_PLAIN_COUNT(flag, min, max, standard, help) {flag, "N", help, FLO_ASKED},
+#define FLO_PLAIN_SHARE(flag, member, value, help) {flag, value, help, FLO_ASKED},
+#define FLO_PLAIN_SPAN(flag, member, help) {flag, "DURATION", help, FLO_ASKED},
+#define FLO_PLAIN_TIME(flag, member, help) {flag, "TIME", help, FLO_ASKED},
+#define FLO_PLAIN_FROM(flag, member, other, help)                                                  \
+    {flag, "TIME", help, FLO_ASKED, .is_needed = true, .unless = other},
+#define FLO_PLAIN_PAIRS(flag, help) {flag, "LABEL=VALUE", help, FLO_ASKED},
+#define FLO_PLAIN_VALUES
+#define FLO_PLAIN_END                                                                              \
+    END                                                                                            \
+    }                                                                                              \
+    ;
+#include "server-stub/cli/plain/plain.def"

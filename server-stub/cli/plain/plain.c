@@ -159,7 +159,8 @@ static int send(struct flo_cli *cli, const struct flo_plain_call *row, struct fl
 
 #define FLO_PLAIN_NOUN(id, its_form, its_key)                                                      \
     static const struct flo_plain_noun noun_##id = {.form = FLO_PLAIN_##its_form, .key = (its_key)};
-#define FLO_PLAIN_LIST(function, id, path, first, object)                                          \
+#define FLO_PLAIN_LIST(function, id, path, object) FLO_PLAIN_SOME(function, id, path, 0, object)
+#define FLO_PLAIN_SOME(function, id, path, first, object)                                          \
     int flo_cmd_##function(struct flo_cli *cli, struct flo_err *err)                               \
     {                                                                                              \
         return list(cli, &noun_##id, path, first, FLO_COLUMNS(object), err);                       \
@@ -173,14 +174,17 @@ static int send(struct flo_cli *cli, const struct flo_plain_call *row, struct fl
             .path = (its_path),                                                                    \
             .result = (its_result),                                                                \
             .fields = (const struct flo_plain_field[]) {
-#define FLO_PLAIN_TEXT(flag) {FLO_PLAIN_TEXT, flag, flag, 0, 0, 0},
+#define FLO_PLAIN_TEXT(flag, value, help) {FLO_PLAIN_TEXT, flag, flag, 0, 0, 0},
+#define FLO_PLAIN_NEEDED FLO_PLAIN_TEXT
 #define FLO_PLAIN_WORD(member) {FLO_PLAIN_WORD, NULL, member, 0, 0, 0},
-#define FLO_PLAIN_SWITCH(flag, member) {FLO_PLAIN_SWITCH, flag, member, 0, 0, 0},
-#define FLO_PLAIN_COUNT(flag, min, max, standard) {FLO_PLAIN_COUNT, flag, flag, min, max, standard},
-#define FLO_PLAIN_SHARE(flag, member) {FLO_PLAIN_SHARE, flag, member, 0, 0, 0},
-#define FLO_PLAIN_SPAN(flag, member) {FLO_PLAIN_SPAN, flag, member, 0, 0, 0},
-#define FLO_PLAIN_TIME(flag, member) {FLO_PLAIN_TIME, flag, member, 0, 0, 0},
-#define FLO_PLAIN_PAIRS(flag) {FLO_PLAIN_PAIRS, flag, flag, 0, 0, 0},
+#define FLO_PLAIN_SWITCH(flag, member, help) {FLO_PLAIN_SWITCH, flag, member, 0, 0, 0},
+#define FLO_PLAIN_COUNT(flag, min, max, standard, help)                                            \
+    {FLO_PLAIN_COUNT, flag, flag, min, max, standard},
+#define FLO_PLAIN_SHARE(flag, member, value, help) {FLO_PLAIN_SHARE, flag, member, 0, 0, 0},
+#define FLO_PLAIN_SPAN(flag, member, help) {FLO_PLAIN_SPAN, flag, member, 0, 0, 0},
+#define FLO_PLAIN_TIME(flag, member, help) {FLO_PLAIN_TIME, flag, member, 0, 0, 0},
+#define FLO_PLAIN_FROM(flag, member, other, help) FLO_PLAIN_TIME(flag, member, help)
+#define FLO_PLAIN_PAIRS(flag, help) {FLO_PLAIN_PAIRS, flag, flag, 0, 0, 0},
 #define FLO_PLAIN_VALUES {FLO_PLAIN_VALUES, NULL, "", 0, 0, 0},
 #define FLO_PLAIN_END                                                                              \
     {                                                                                              \
