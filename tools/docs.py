@@ -446,7 +446,7 @@ def policy():
 
 def cli():
     flags = {}
-    for block in re.finditer(r"flo_(?:flags_)?(\w+)\[\] = \{(.*?)FLO_FLAGS_END\s*\};",
+    for block in re.finditer(r"flo_(?:flags_)?(\w+)\[\] = \{(.*?)FLO_FLAGS_END\s*\}\s*;",
                              expanded("server-stub/cli/flags.c"), re.S):
         flags[block.group(1)] = [
             ["`--%s%s`" % (name, "" if value == "NULL" else

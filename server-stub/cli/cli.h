@@ -118,6 +118,10 @@ FLO_MUST_USE int flo_watch_rollout(struct flo_cli *cli, const char *id, const ch
                                    uint64_t timeout_ms, struct flo_err *err);
 FLO_MUST_USE int flo_watch_order(struct flo_cli *cli, const char *id, uint64_t timeout_ms,
                                  json_t **order, struct flo_err *err);
+/* Asks the device of the command's first word by an order, whose other members
+ * `body` has, and shows its report. */
+FLO_MUST_USE int flo_device_ask(struct flo_cli *cli, const char *op, json_t *body,
+                                struct flo_err *err);
 /* Follows a rollout that rolls back, until all its connected devices did. */
 FLO_MUST_USE int flo_watch_rollback(struct flo_cli *cli, const char *id, uint64_t timeout_ms,
                                     json_t **rollout, struct flo_err *err);

@@ -524,50 +524,28 @@ static int no_report(const json_t *order, const char *name, uint64_t timeout_ms,
     return flo_err_fix(err, "it answers when it is back: flotilla order report %s", id);
 }
 
-static int ask_report(struct flo_cli *cli, const char *op, uint64_t lines, uint64_t since_ms,
-                      struct flo_err *err)
+int flo_device_ask(struct flo_cli *cli, const char *op, json_t *body, struct flo_err *err)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *asked = NULL;
     FLO_CLEANUP(flo_json_cleanup) json_t *order = NULL;
     const char *name = cli->args.words[0];
     uint64_t timeout_ms;
-    int rv = flo_args_ms(&cli->args, "timeout", 60000, &timeout_ms, err);
 
-    if (rv == 0 && !flo_name_is_valid(name)) {
-        rv = flo_fail(err, FLO_E_DEVICE_ABSENT, "no device `%.80s`", name);
+    FLO_TRY(flo_args_ms(&cli->args, "timeout", 60000, &timeout_ms, err));
+    if (!flo_name_is_valid(name)) {
+        return flo_fail(err, FLO_E_DEVICE_ABSENT, "no device `%.80s`", name);
     }
-    FLO_TRY(rv);
-    FLO_CLEANUP(flo_json_cleanup)
-    json_t *body = json_pack("{s:s,s:s,s:s}", "op", op, "device", name, "reason",
-                             flo_args_text(&cli->args, "reason", ""));
-    if (lines > 0) {
-        json_object_set_new(body, "lines", json_integer((json_int_t)lines));
-        json_object_set_new(body, "since_ms", json_integer((json_int_t)since_ms));
-    }
+    json_object_set_new(body, "op", json_string(op));
+    json_object_set_new(body, "device", json_string(name));
     FLO_TRY(flo_api_call(cli, "POST", "/v1/orders", body, &asked, err));
     const char *id = flo_out_text(asked, "id", "");
     flo_out_say(cli, "asked %s by order %s", name, id);
-    rv = flo_watch_order(cli, id, timeout_ms, &order, err);
+    int rv = flo_watch_order(cli, id, timeout_ms, &order, err);
     if (order != NULL && flo_out_u64(order, "done") == 0) {
         return no_report(order, name, timeout_ms, err);
     }
     FLO_TRY(rv);
     return show_report(cli, id, err);
-}
-
-int flo_cmd_device_logs(struct flo_cli *cli, struct flo_err *err)
-{
-    uint64_t lines;
-    uint64_t since_ms;
-
-    FLO_TRY(flo_args_u64(&cli->args, "lines", 1, FLO_LOG_LINES_MAX, 500, &lines, err));
-    FLO_TRY(flo_args_ms(&cli->args, "since", 0, &since_ms, err));
-    return ask_report(cli, "logs", lines, since_ms, err);
-}
-
-int flo_cmd_device_doctor(struct flo_cli *cli, struct flo_err *err)
-{
-    return ask_report(cli, "doctor", 0, 0, err);
 }
 
 int flo_cmd_order_report(struct flo_cli *cli, struct flo_err *err)

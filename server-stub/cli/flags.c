@@ -94,11 +94,6 @@ FLAGS(device_unpin) = {{"where", "SELECTOR", "all devices that fit", FLO_ASKED},
 FLAGS(device_get) = {{"profile", NULL, "its hardware, speed, runtimes and power", FLO_ASKED},
                      {"timeline", NULL, "what happened, oldest first", FLO_ASKED},
                      END};
-FLAGS(device_logs) = {{"lines", "N", "the newest so many (500)", FLO_ASKED},
-                      {"since", "DURATION", "not older than this", FLO_ASKED},
-                      REASON,
-                      END};
-FLAGS(device_doctor) = {REASON, END};
 FLAGS(device_delete) = {END};
 FLAGS(device_replace) = {REASON, END};
 FLAGS(group_create) = {
@@ -404,6 +399,7 @@ FLAGS(version) = {END};
 #define FLO_PLAIN_SOME(...)
 #define FLO_PLAIN_LIST(function, ...) FLAGS(function) = {END};
 #define FLO_PLAIN_CALL(function, ...) FLAGS(function) = {
+#define FLO_PLAIN_ASK FLO_PLAIN_CALL
 #define FLO_PLAIN_TEXT(flag, value, help) {flag, value, help, FLO_ASKED},
 #define FLO_PLAIN_NEEDED(flag, value, help) {flag, value, help, FLO_ASKED, .is_needed = true},
 #define FLO_PLAIN_WORD(member)

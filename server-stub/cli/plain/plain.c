@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <flotilla/proto.h>
+
 #include "server-stub/core/member/serial.h"
 
 struct call {
@@ -137,7 +139,12 @@ static int send(struct flo_cli *cli, const struct flo_plain_call *row, struct fl
     FLO_CLEANUP(flo_json_cleanup) json_t *body = NULL;
     FLO_CLEANUP(flo_json_cleanup) json_t *answer = NULL;
     struct call call = {.cli = cli, .noun = row->noun};
-    bool is_of_one = strstr(row->path, "{}") != NULL;
+    bool is_of_one = row->op == NULL && strstr(row->path, "{}") != NULL;
+
+    if (row->op != NULL) {
+        FLO_TRY(flo_plain_body(cli, row->fields, &body, err));
+        return flo_device_ask(cli, row->op, body, err);
+    }
     int rv = is_of_one ? read_word(&call, strcmp(row->method, "PUT") == 0, err) : 0;
 
     rv = rv == 0 ? fill(&call, row->path, &path, err) : rv;
@@ -174,6 +181,11 @@ static int send(struct flo_cli *cli, const struct flo_plain_call *row, struct fl
             .path = (its_path),                                                                    \
             .result = (its_result),                                                                \
             .fields = (const struct flo_plain_field[]) {
+#define FLO_PLAIN_ASK(function, its_op)                                                            \
+    int flo_cmd_##function(struct flo_cli *cli, struct flo_err *err)                               \
+    {                                                                                              \
+        const struct flo_plain_call row = {                                                        \
+            .op = (its_op), .fields = (const struct flo_plain_field[]) {
 #define FLO_PLAIN_TEXT(flag, value, help) {FLO_PLAIN_TEXT, flag, flag, 0, 0, 0},
 #define FLO_PLAIN_NEEDED FLO_PLAIN_TEXT
 #define FLO_PLAIN_WORD(member) {FLO_PLAIN_WORD, NULL, member, 0, 0, 0},

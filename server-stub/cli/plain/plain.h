@@ -33,6 +33,7 @@ struct flo_plain_field {
 struct flo_plain_call {
     const struct flo_plain_noun *noun;
     const char *method, *path, *result;
+    const char *op; /* the order that asks a device; NULL: a call of the API */
     const struct flo_plain_field *fields; /* ends with one without a member */
 };
 
