@@ -31,7 +31,7 @@ flotilla_room(FLOTILLA_NEIGHBOURS "neighbours"
     "test_(neighbour_share|share_sandbox)|fuzz_share")
 flotilla_room(FLOTILLA_DIALECTS "the APIs of Anthropic and Ollama, and OpenAI's Responses"
     "agent/serve/(anthropic|ollama|responses)/|agent/serve/api/(stored|absent_dialects)[.]c"
-    "test_(anthropic|ollama|responses)|test_serve_guards.*|fuzz_ollama")
+    "test_(anthropic|collected|ollama|responses)|test_serve_guards.*|fuzz_ollama")
 flotilla_room(FLOTILLA_BATCHES "batches and their files"
     "agent/serve/batch/|agent/shell/commands/(batch|absent_batch)"
     "test_batch_.*|fuzz_batch.*")

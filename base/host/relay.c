@@ -15,8 +15,7 @@
 #include "base/host/relay.h"
 
 #define PAIRS_MAX 4096
-#define BYTES_AHEAD                                                                                \
-    (256u << 10) /* bytes read, but not yet written to the other side \ */
+#define BYTES_AHEAD (256u << 10) /* bytes read, but not yet written to the other side \ */
 #define ADDRESS_MAX 320
 
 struct pair {

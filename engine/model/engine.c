@@ -266,8 +266,8 @@ static int load(struct flo_engine *e, const struct flo_engine_options *options, 
     e->pass_threads[0].most = e->pass_threads[1].most = e->sizes.threads;
     flo_rope_make_rates(e);
     fill_info(e);
-    flo_gguf_drop_pages(
-        e->gguf); /* the head's data is in tables now, so its pages are not needed */
+    /* The head's data is in tables now, so its pages are not needed. */
+    flo_gguf_drop_pages(e->gguf);
     return 0;
 }
 

@@ -159,8 +159,8 @@ _Noreturn static void run(const struct flo_keeping *keeping)
     sigprocmask(SIG_SETMASK, &none, NULL);
     set_streams(keeping);
     settle(keeping);
-    prctl(PR_SET_PDEATHSIG,
-          SIGKILL); /* after the change of user, because that would clear this setting */
+    /* After the change of user, because that would clear this setting. */
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (chdir(keeping->scratch) < 0) {
         flo_fail_errno(&err, FLO_E_RUNTIME_START, "its scratch folder");
         tell(keeping, &err);

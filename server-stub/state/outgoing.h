@@ -62,8 +62,8 @@ struct flo_outgoing {
     struct flo_text_list desired; /* device ids */
     struct flo_text_list later;   /* device ids: their desired, sent later without haste */
     struct flo_text_list cleared; /* device ids: remove the retained message */
-    struct flo_text_list
-        came; /* ids of devices that connected to a broker without retained messages */
+    /* Ids of devices that connected to a broker without retained messages. */
+    struct flo_text_list came;
     struct flo_text_list renewals; /* device ids: ask for a new certificate */
     struct flo_text_list groups;   /* groups whose order list changed */
     struct flo_acks acks;

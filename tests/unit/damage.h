@@ -3,6 +3,12 @@
 #ifndef FLOTILLA_UNIT_DAMAGE_H
 #define FLOTILLA_UNIT_DAMAGE_H
 
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

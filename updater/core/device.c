@@ -98,8 +98,8 @@ static enum flo_trust_hold enrol(struct flo_device *device, const struct flo_tru
     if (is_other) {
         device->epoch = 0;
         device->all_paused = false;
-        memset(device->pauses, 0,
-               sizeof(device->pauses)); /* the pauses are from another controller */
+        /* The pauses are from another controller. */
+        memset(device->pauses, 0, sizeof(device->pauses));
         forget_orders(device);
     }
     hold(device, facts);

@@ -344,8 +344,8 @@ static void request_hold(struct serve_request *request)
     struct flo_serve *serve = request->serve;
     unlist(request);
     if (request->meant != NULL) {
-        flo_split_leave(
-            request); /* during the wait, the request belongs to the model that it named */
+        /* During the wait, the request belongs to the model that it named. */
+        flo_split_leave(request);
     }
     list_add(&serve->held, request);
     serve->n_held++;

@@ -378,8 +378,7 @@ void flo_audit_head_tick(struct flo_controller *controller, uint64_t now_ms)
 
 #define MADE "audit_head" /* setting: key and file were made once */
 
-/* Checks both the setting and the file: somebody may have deleted one of them.
- * */
+/* Checks both setting and file: somebody may have deleted one of them. */
 int flo_audit_head_was_made(struct flo_controller *controller, bool *out, struct flo_err *err)
 {
     struct stat st = {0};

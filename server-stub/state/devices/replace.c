@@ -163,15 +163,14 @@ static int move_pins(struct flo_controller *controller, const struct place *old,
 static int take_over(struct flo_controller *controller, const struct place *old, struct place *next,
                      const char *by, struct flo_err *err)
 {
-    int rv = old->is_retired ? 0 : flo_devices_retire(controller, old->id, err);
-
-    rv = rv < 0 ? rv : take_texts(controller, old, next, err);
+    FLO_TRY(old->is_retired ? 0 : flo_devices_retire(controller, old->id, err));
+    FLO_TRY(take_texts(controller, old, next, err));
     /* Leaving groups first frees places for the groups to join. */
-    rv = rv < 0 ? rv : move(controller, next->id, next->groups, old->groups, false, err);
-    rv = rv < 0 ? rv : move(controller, next->id, old->groups, next->groups, true, err);
-    rv = rv < 0 ? rv : flo_fleet_device_replaced(controller->store, old->id, next->id, err);
-    rv = rv < 0 ? rv : flo_rollouts_relabelled(controller, next->id, err);
-    return rv < 0 ? rv : move_pins(controller, old, next, by, err);
+    FLO_TRY(move(controller, next->id, next->groups, old->groups, false, err));
+    FLO_TRY(move(controller, next->id, old->groups, next->groups, true, err));
+    FLO_TRY(flo_fleet_device_replaced(controller->store, old->id, next->id, err));
+    FLO_TRY(flo_rollouts_relabelled(controller, next->id, err));
+    return move_pins(controller, old, next, by, err);
 }
 
 int flo_devices_replace(struct flo_controller *controller, const char *old, const char *next,

@@ -86,10 +86,9 @@ int flo_groups_member(struct flo_controller *controller, const char *group, cons
 
     /* An order to the group applies to devices that were members when the order
      * was given. */
-    rv = rv < 0 || is_member ? rv : flo_making_reach(controller, device, err);
-    rv = rv < 0 ? rv
-                : flo_fleet_group_member(controller->store, group, device, is_member, since,
-                                         is_news, err);
+    FLO_TRY(is_member ? 0 : flo_making_reach(controller, device, err));
+    int rv =
+        flo_fleet_group_member(controller->store, group, device, is_member, since, is_news, err);
     return rv < 0 || !*is_news ? rv : moved(controller, device, err);
 }
 

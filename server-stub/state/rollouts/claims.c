@@ -29,10 +29,9 @@ static int claim_of(struct flo_controller *controller, const char *rollout, stru
 int flo_rollouts_sort(struct flo_controller *controller, struct flo_text_list *ids,
                       struct flo_err *err)
 {
-    int rv = flo_groups_read(controller, err);
-
-    if (rv < 0 || flo_groups_rank_at(controller->groups, 0) == NULL) {
-        return rv; /* the list is already sorted by age */
+    FLO_TRY(flo_groups_read(controller, err));
+    if (flo_groups_rank_at(controller->groups, 0) == NULL) {
+        return 0; /* the list is already sorted by age */
     }
     for (size_t i = 1; i < ids->count; i++) {
         for (size_t at = i; at > 0; at--) {

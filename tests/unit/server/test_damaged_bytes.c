@@ -12,7 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <flotilla/errors/db.h>
 #include <flotilla/errors/mqtt.h>
 #include <flotilla/metrics.h>
 

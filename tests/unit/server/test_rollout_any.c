@@ -364,7 +364,7 @@ static struct flo_rollout_event draw_event(struct world *world, bool is_early,
     return event;
 }
 
-/* What the kind needs; false: it would be no event of this rollout. */
+/* Adds what the kind needs. false: it would be no event of this rollout. */
 static bool complete(struct world *world, struct flo_rollout_event *event)
 {
     const struct flo_analysis_state *state = &world->rollout.analysis.state;
