@@ -112,8 +112,7 @@ static int run_steps(struct flo_engine *e, const struct flo_step *steps, size_t 
     }
     request->spans = spans;
     request->span_count = (uint32_t)count;
-    if (wanted_count == 1) {
-        /* The same job copies the logits, which saves waking the threads again. */
+    if (wanted_count == 1) { /* in the same job, so the threads need not wake again */
         request->logits = e->scratch.rows;
         request->logits_row = wanted[0].row;
     }
