@@ -74,7 +74,7 @@ void flo_buf_printf(struct flo_buf *buf, const char *format, ...)
     if (!buf_reserve(buf, 0)) {
         return;
     }
-    size_t room = buf->capacity - buf->bytes; /* with the final NUL */
+    size_t room = buf->capacity - buf->bytes; /* space left, with the final NUL */
     va_start(args, format);
     int chars = vsnprintf(buf->data + buf->bytes, room, format, args);
     va_end(args);

@@ -16,7 +16,7 @@
 struct flo_crash {
     char signal[16];           /* SIGSEGV */
     bool is_after;             /* the work was done already: this was the last */
-    char who[FLO_CRASH_WHO];   /* all three are printable, and cut to fit */
+    char who[FLO_CRASH_WHO];   /* all three are printable, and cut if too long */
     char what[FLO_CRASH_WHAT]; /* "PUT /v1/alert-rules/eu" */
     char text[FLO_CRASH_TEXT]; /* body of the request, or "" */
 };

@@ -26,7 +26,7 @@ void flo_likelihood_init(struct flo_likelihood *likelihood, const char *answer, 
 
 /* A token that the model chose, or could have chosen. */
 struct flo_likely {
-    const char *text; /* its bytes; none: end of the answer */
+    const char *text; /* text of the token; none: end of the answer */
     size_t bytes;
     double logprob;
 };

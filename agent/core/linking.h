@@ -17,7 +17,7 @@
 
 struct flo_linking_limits {
     bool has_health;     /* false: only the end of the hook is known */
-    uint64_t ready_ms;   /* from the hook's end to the first healthy check */
+    uint64_t ready_ms;   /* time limit from the hook's end to the first healthy check */
     uint64_t every_ms;   /* between two health checks */
     uint32_t misses_max; /* in a row */
 };

@@ -10,8 +10,7 @@ void flo_agent_refuse(const struct flo_refusal_facts *facts, struct flo_refusal 
 {
     *out = (struct flo_refusal){.answer = FLO_REFUSAL_SILENT};
     if (facts->code == FLO_E_CMD_EPOCH && facts->is_next_epoch) {
-        /* No answer: the order's trust statement may not have arrived yet. */
-        out->is_told = out->doubts = true;
+        out->is_told = out->doubts = true; /* no answer: its statement may come later */
         return;
     }
     if (facts->code == FLO_E_CMD_LEAP && !facts->was_asked) {

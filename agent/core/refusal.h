@@ -9,7 +9,7 @@
 struct flo_refusal_facts {
     int code;           /* FLO_E_...: reason for the refusal */
     bool has_id;        /* the order could be read */
-    bool is_answered;   /* before, and the answer is kept */
+    bool is_answered;   /* answered before, and the answer is stored */
     bool is_next_epoch; /* it is of the epoch after that of the trust statement here */
     bool was_asked;     /* a jump in numbers: the controller was already asked since the order first
                            came */

@@ -21,15 +21,15 @@ enum flo_renew_why {
     FLO_RENEW_DUE,       /* two thirds of the lifetime are over */
     FLO_RENEW_REFUSED,   /* a TLS connection was refused */
     FLO_RENEW_ASKED,     /* requested by the controller */
-    FLO_RENEW_AUTHORITY, /* there is a newer CA */
+    FLO_RENEW_AUTHORITY, /* a newer CA exists */
     FLO_RENEW_WHYS
 };
 const char *flo_renew_word(enum flo_renew_why why);
 
 /* The lifetime of a certificate. */
 struct flo_renew_life {
-    uint64_t issued_ms; /* by the controller's clock */
-    uint64_t until_ms;  /* by the controller's clock */
+    uint64_t issued_ms; /* time by the controller's clock */
+    uint64_t until_ms;  /* time by the controller's clock */
     uint64_t taken_ms;  /* time of arrival on this device's clock; 0: unknown */
     uint32_t place;     /* place among the devices enrolled on its day */
 };

@@ -8,7 +8,7 @@
 #define HALF 0.5      /* share of pairs over the limit when the ratio equals it */
 #define FAST_ODDS 100 /* low odds suffice: soak and gates check again */
 #define SLOW_ODDS 1e6 /* high odds: the release is blocked */
-#define PAUSE_MS 20   /* for each pair over the limit ... */
+#define PAUSE_MS 20   /* pause for each pair over the limit ... */
 #define PAUSE_MS_MAX 250
 #define BEST_PARTS 10 /* the fastest tenth of the pairs */
 

@@ -23,8 +23,8 @@ struct flo_startup_record {
 };
 enum flo_startup_step {
     FLO_STARTUP_READ,    /* the record, once more where the disk failed */
-    FLO_STARTUP_SEARCH,  /* for an intact release of the model */
-    FLO_STARTUP_RECOVER, /* that release is current, and the record is written */
+    FLO_STARTUP_SEARCH,  /* search for an undamaged release of the model */
+    FLO_STARTUP_RECOVER, /* make that release current, and write the record */
     FLO_STARTUP_TAKE,    /* the record holds */
     FLO_STARTUP_LEAVE,   /* nothing of the model serves until its next release */
     FLO_STARTUP_GIVE_UP, /* the record cannot be read now; the next start tries again */
@@ -46,7 +46,7 @@ struct flo_startup_verdict {
     enum flo_startup_source source; /* source of the execution that continues */
     bool drops;                     /* the candidate was superseded: clear the slot */
     bool commits;   /* its trial succeeded, and this was reported: make it current */
-    bool has_ended; /* only traces of the execution are left */
+    bool has_ended; /* only traces of the execution are left, so it has ended */
 };
 void flo_startup_execution(const struct flo_startup_execution *facts,
                            struct flo_startup_verdict *out);

@@ -5,7 +5,7 @@
 
 #define LOAD_FACTOR 5 /* load time limit, as a multiple of hang_ms_max */
 #define TICK_MS_MAX 1000
-#define LOSSES_MAX 5       /* this many lost engines ... */
+#define LOSSES_MAX 5       /* number of lost engines ... */
 #define LOSSES_MS 60000    /* ... within this time: no further restart */
 #define RESTART_MS_MIN 100 /* pause; doubles with each loss */
 #define SECURITY_PAUSE_MS 60000

@@ -29,7 +29,7 @@ struct flo_serve;
 #define FLO_SERVE_ADAPTERS_MAX 8
 #define FLO_SERVE_ALIASES_MAX 8 /* extra names of a model */
 #define FLO_SERVE_TOKENS_MAX 16
-#define FLO_SERVE_OLLAMA_AT "127.0.0.1:11434" /* where Ollama's clients look */
+#define FLO_SERVE_OLLAMA_AT "127.0.0.1:11434" /* default address of Ollama's clients */
 
 enum flo_serve_role { FLO_ROLE_CURRENT, FLO_ROLE_CANDIDATE, FLO_ROLE_COUNT };
 
@@ -53,7 +53,7 @@ struct flo_serve_model {
     uint64_t ready_ms;         /* time limit to become ready */
     uint64_t stop_ms;          /* ... and for a stop */
     const char *chat_template; /* replaces the model's own: NAME or text; NULL: none */
-    uint64_t created_s;        /* when the model was made; 0: unknown */
+    uint64_t created_s;        /* creation time of the model; 0: unknown */
     uint32_t context;          /* tokens; 0: the model's maximum, at most 2048 */
     uint32_t threads;          /* 0: chosen for the machine */
     uint32_t threads_max;      /* limit, whatever the machine has; 0: none */
@@ -167,7 +167,7 @@ struct flo_serve_guard {
     char words[FLO_GUARD_WORD_BYTES_MAX]; /* the words one after another, each with its NUL */
     char model[FLO_NAME_MAX + 1];
     char ask[1001];            /* prompt text before the checked text */
-    char pass[61], refuse[61]; /* how the model's answer begins */
+    char pass[61], refuse[61]; /* beginnings of the model's answer */
     uint64_t ms_max;           /* time limit of one check */
     bool passes_on_failure;
 };
@@ -286,7 +286,7 @@ struct flo_serve_route {
     char model[FLO_NAME_MAX + 1];
     char version[FLO_NAME_MAX + 1];
     struct flo_digest release;
-    uint64_t created_s; /* when the release was made; 0: unknown */
+    uint64_t created_s; /* creation time of the release; 0: unknown */
     /* The engine's name of the adapter that belongs to the release: every new
      * request gets it.  Empty: none. */
     char adapter[FLO_NAME_MAX + 1];
@@ -363,7 +363,7 @@ FLO_MUST_USE int flo_serve_prefix_open(const char *dir, const struct flo_digest 
 struct serve_packer;
 struct flo_serve_packing {
     int fd;              /* the GGUF, taken */
-    uint64_t timeout_ms; /* not counting time spent waiting for a disk */
+    uint64_t timeout_ms; /* time limit, without time spent waiting for a disk */
     uint64_t total_ms_max;
     uint64_t idle_ms_max; /* limit of time with neither CPU use nor disk I/O: a hang */
     void *context;
@@ -492,8 +492,8 @@ struct flo_serve_status {
     bool is_wanted_softly; /* ... but no user's request does */
     uint64_t load_ms;      /* load time of the live engine; 0: nothing is live */
     uint64_t loaded_ms;    /* time of the load, as flo_now_ms() */
-    uint64_t used_ms;      /* when its last request ended; 0: never used */
-    uint32_t threads;      /* of the live engine */
+    uint64_t used_ms;      /* end of its last request; 0: never used */
+    uint32_t threads;      /* threads of the live engine */
     uint32_t context;
     char kernel[32];
 };

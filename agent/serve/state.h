@@ -45,7 +45,7 @@ struct serve_demand {
     bool is_asked, is_told, is_soft;
     uint64_t asked_ms;
     uint32_t failures; /* in a row */
-    uint64_t next_ms;  /* when to try again; 0: at once */
+    uint64_t next_ms;  /* time of the next attempt; 0: at once */
     struct flo_err failure;
 };
 

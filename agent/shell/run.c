@@ -202,7 +202,7 @@ int flo_run(void *line, struct flo_err *err)
     flo_lines_begin();
     signal(SIGPIPE, SIG_IGN);
     setrlimit(RLIMIT_CORE, &no_core); /* a core dump could contain a prompt */
-    prepare_cgroup();                 /* before any other process is started */
+    prepare_cgroup();                 /* must be done before any other process is started */
     service = flo_service_open();
     rv = flo_shell_open(shell, &settings, false, err);
     if (rv == 0) {

@@ -122,7 +122,7 @@ struct flo_variants {
     char larger[FLO_NAME_MAX + 1];  /* variant that `name` replaces; empty: none */
     uint64_t more_bytes;            /* extra memory of the larger variant */
     bool is_asked;                  /* a switch of variants has begun */
-    uint64_t again_ms;              /* not before, after a failure */
+    uint64_t again_ms;              /* earliest next attempt after a failure */
 };
 /* Sensor values and the device's response to them. */
 struct flo_watch {
@@ -140,7 +140,7 @@ struct flo_watch {
     struct flo_metered metered;
     uint32_t lacks;          /* conditions that updates may wait for, as the core was told */
     uint64_t busy_ms;        /* time of the last activity */
-    uint64_t bench_again_ms; /* not before, after a failure */
+    uint64_t bench_again_ms; /* earliest next attempt after a failure */
 };
 struct flo_measure_window {
     uint64_t begin_ms; /* 0: set when the window is first closed */
@@ -227,8 +227,8 @@ struct flo_shell_model {
     struct {
         struct flo_digest release; /* release without room; zero: none */
         char why[256];
-    } no_memory;                                        /* as the planner or the updater found */
-    struct flo_intake repair, exchange;                 /* events that are in the queue */
+    } no_memory;                        /* numbers found by the planner or the updater */
+    struct flo_intake repair, exchange; /* events that are in the queue */
     struct flo_shell_loading *loading[FLO_AGENT_ROLES]; /* steps before the engine loads */
     struct flo_hosting hosting;
     struct flo_digest fresh;
@@ -270,7 +270,7 @@ struct flo_neighbour_counts {
     uint16_t port;     /* port of the serving process; 0: not serving */
     uint64_t in_bytes, out_bytes;
     uint64_t refused;            /* requests over the budget, or too many at once */
-    uint64_t used_bytes, budget; /* in 24 hours: bytes used, and the limit */
+    uint64_t used_bytes, budget; /* bytes used in 24 hours, and the limit */
     uint64_t told_in, told_out;  /* bytes already reported in telemetry */
 };
 

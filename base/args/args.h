@@ -43,7 +43,7 @@ struct flo_flag {
     const char *value; /* NULL: a switch; "json|table": one of these; else the value's name */
     const char *help;
     enum flo_flag_kind kind;
-    size_t offset;     /* in the verb's state */
+    size_t offset;     /* offset in the verb's state */
     uint64_t min, max; /* bounds of a number or duration; max 0: the member's type is the bound */
     char letter;       /* 'o': "-o" too */
     bool is_needed;

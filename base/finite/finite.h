@@ -12,7 +12,7 @@
 struct flo_finite_tensor {
     const char *name; /* valid while the file is open */
     const struct flo_quant_type *type;
-    uint64_t offset; /* from the beginning of the file */
+    uint64_t offset; /* offset from the beginning of the file */
     uint64_t bytes;  /* whole blocks */
 };
 /* Gives tensor `index`, in ascending order of offsets, without overlaps.

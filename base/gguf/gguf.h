@@ -66,7 +66,7 @@ struct flo_gguf_tensor {
     uint32_t type;                    /* a row of base/quant/quant.h */
     uint64_t dims[FLO_GGUF_DIMS_MAX]; /* [0]: values of a row; unused ones are 1 */
     uint64_t values;                  /* product of dims */
-    uint64_t offset;                  /* from the beginning of the file */
+    uint64_t offset;                  /* offset from the beginning of the file */
     uint64_t bytes;
 };
 

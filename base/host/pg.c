@@ -38,7 +38,7 @@ struct flo_pg {
     bool (*may_wait)(void *context); /* NULL: waits for answer_ms */
     void *may_wait_context;
     bool hurries;
-    struct flo_err lost;   /* why the connection was lost */
+    struct flo_err lost;   /* reason for the loss of the connection */
     struct flo_err failed; /* error of a statement sent without waiting */
     /* A connection attempt on another thread (flo_pg_hurry). */
     pthread_t connector;

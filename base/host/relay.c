@@ -15,14 +15,14 @@
 #include "base/host/relay.h"
 
 #define PAIRS_MAX 4096
-#define BYTES_AHEAD (256u << 10) /* bytes read, but not yet written to the other side \ */
+#define BYTES_AHEAD (256u << 10) /* bytes read, but not yet written to the other side */
 #define ADDRESS_MAX 320
 
 struct pair {
     struct flo_relay *relay;
     struct pair *next;
     struct pair **link;
-    struct bufferevent *sides[2]; /* of the client, of the target */
+    struct bufferevent *sides[2]; /* sides: client, target */
     bool is_connected;
     bool is_otherwise; /* the target is the fallback */
     bool ends;         /* one side has closed: the rest is still written */

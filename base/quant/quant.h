@@ -116,7 +116,7 @@ struct flo_block_iq4_nl { /* x = d * flo_quant_iq4_grid[q] */
 };
 struct flo_block_iq4_xs { /* 8 sub-blocks of 32: x = d * scale * grid[q] */
     uint16_t d;
-    uint16_t scales_high; /* two bits for each sub-block */
+    uint16_t scales_high; /* two bits of the scale for each sub-block */
     uint8_t scales_low[4];
     uint8_t q[128]; /* 16 bytes for each sub-block, as iq4_nl */
 };

@@ -25,7 +25,7 @@ struct flo_safetensor {
     const struct flo_quant_type *type; /* without decoders: only its sizes and floats count */
     uint32_t dim_count;
     uint64_t dims[FLO_SAFETENSORS_DIMS_MAX]; /* outermost first */
-    uint64_t offset;                         /* from the file's beginning */
+    uint64_t offset;                         /* offset from the file's beginning */
     uint64_t bytes;
     const uint8_t *data; /* unaligned; NULL when opened by a descriptor */
 };

@@ -22,7 +22,7 @@
 /* Day of a year on which the offset changes. */
 struct day {
     enum { NEVER, MONTH_WEEK, JULIAN, ZERO_BASED } form;
-    int month, week, weekday; /* for MONTH_WEEK; week 5: the last */
+    int month, week, weekday; /* values for MONTH_WEEK; week 5: the last */
     int day;                  /* JULIAN: 1..365 without 29 Feb; ZERO_BASED */
     int32_t at_s;             /* time of that day, in the offset before the change */
 };

@@ -27,7 +27,7 @@ enum {
     READ_MS = 400,
     FILL_MS = 400,
     COLUMNS = 1024,
-    ROWS = 64, /* with COLUMNS: small enough for the caches */
+    ROWS = 64, /* with COLUMNS: fits into the caches */
     TOKENS = 8,
 };
 #define MEMORY_BYTES (UINT64_C(256) << 20) /* larger than the caches */

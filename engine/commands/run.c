@@ -31,7 +31,7 @@ struct run {
     uint32_t in_file; /* tokens of the prompt found in the file */
     uint32_t kept;    /* tokens to keep in the file */
     uint64_t read_us;
-    char why[128]; /* why the file was not used */
+    char why[128]; /* reason why the file was not used */
 };
 
 /* ---- the prompt's beginning ---- */

@@ -16,7 +16,7 @@
 struct flo_eval_answer {
     bool is_exact, is_json;
     uint32_t tokens_in, tokens_out;
-    uint32_t prompt_crc;       /* of the prompt's ids, to compare the vocabularies */
+    uint32_t prompt_crc;       /* checksum of the prompt's ids, to compare the vocabularies */
     uint32_t nonfinite;        /* tokens chosen from logits with NaN or infinity */
     uint32_t steps;            /* tokens computed after the first one */
     uint64_t ttft_us, rest_us; /* time to the first token; to all later ones */

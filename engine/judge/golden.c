@@ -33,7 +33,7 @@ enum {
     PLAYS = 3,
 };
 #define OPENING "   opening      the model"
-#define SURE_GAP 1.0 /* in logits: certain on every device */
+#define SURE_GAP 1.0 /* gap in logits that is certain on every device */
 
 /* Prompts for any model, used if none are given. */
 static const char *const built_in[] = {

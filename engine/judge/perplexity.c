@@ -18,7 +18,7 @@ struct perplexity {
     const char *text;
     struct flo_tool_model model;
     struct flo_chunks chunks;
-    /* of the current chunk */
+    /* ids of the current chunk */
     const int32_t *chunk;
     double sum;
     /* Totals over all chunks: sum of their means, and of the means' squares. */

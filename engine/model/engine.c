@@ -266,8 +266,7 @@ static int load(struct flo_engine *e, const struct flo_engine_options *options, 
     e->pass_threads[0].most = e->pass_threads[1].most = e->sizes.threads;
     flo_rope_make_rates(e);
     fill_info(e);
-    /* The head's data is in tables now, so its pages are not needed. */
-    flo_gguf_drop_pages(e->gguf);
+    flo_gguf_drop_pages(e->gguf); /* the head's data is in tables now */
     return 0;
 }
 

@@ -28,12 +28,12 @@ struct flo_sizes {
     uint32_t batch;
     enum flo_cache cache;
     uint64_t block_bytes; /* FLO_KV_BLOCK keys (or values) of one head */
-    uint64_t head_bytes;  /* of all blocks of a head, in one layer */
+    uint64_t head_bytes;  /* bytes of all blocks of a head, in one layer */
     uint64_t session_kv_bytes;
     uint64_t kv_bytes;
     uint64_t scratch_bytes;
     uint64_t lists_bytes;        /* vocabulary tables, independent of the context */
-    uint64_t longest_text_bytes; /* of the longest token; 0: no vocabulary */
+    uint64_t longest_text_bytes; /* bytes of the longest token; 0: no vocabulary */
     uint64_t vocabulary_bytes;
     uint64_t adapter_bytes; /* 0: adapters cannot be opened */
     uint64_t request_bytes;
@@ -104,18 +104,18 @@ struct flo_engine {
     struct flo_sidecar *sidecar; /* packed weights' file; NULL: none */
     int model_fd; /* to read rows of the embedding when a sidecar is used; -1: none */
     struct flo_sizes sizes;
-    struct flo_engine_plan plan; /* for these sizes and weights */
+    struct flo_engine_plan plan; /* memory plan for these sizes and weights */
     struct flo_scratch scratch;
     struct flo_pool *pool;
     bool has_lent_pool;                 /* the pool belongs to the caller */
-    struct flo_threads pass_threads[2]; /* for passes with few rows, and with many */
+    struct flo_threads pass_threads[2]; /* threads for passes with few rows, and with many */
     struct flo_arena arena;             /* memory of scratch */
     void *kv_pages;
     struct flo_session *sessions; /* [sizes.sessions] */
     uint64_t adapter_bytes_used;  /* part of sizes.adapter_bytes */
     pthread_mutex_t lock;         /* guards pool, scratch, is_open and adapter bytes */
     struct flo_vocab *vocab;      /* NULL: only token ids are used */
-    struct flo_err vocab_err;     /* why there is none, if one was wanted */
+    struct flo_err vocab_err;     /* reason for a missing vocabulary, if one was wanted */
     struct flo_template chat;
     struct flo_err chat_err; /* code 0: the template is usable */
     struct flo_engine_info info;
@@ -178,7 +178,7 @@ FLO_MUST_USE int flo_session_append(struct flo_session *session, const int32_t *
 
 /* Consecutive rows of a pass: tokens of one session, from its position on. */
 struct flo_span {
-    struct flo_session *session; /* at most once in a request */
+    struct flo_session *session; /* session, which occurs at most once in a request */
     const int32_t *tokens;
     uint32_t count;
 };

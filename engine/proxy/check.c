@@ -108,7 +108,7 @@ _Noreturn static void run(const struct flo_proxy *proxy, pid_t parent, const cha
     if (flo_cgroup_kills(&process.group) > 0) {
         say(report, 'K', "");
     }
-    flo_runtime_stop(&process, 0); /* also ends its cgroup */
+    flo_runtime_stop(&process, 0); /* this also ends its cgroup */
     if (status < 0) {
         say(report, 'E', err.what);
         if (err.fix[0] != '\0') {

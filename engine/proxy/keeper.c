@@ -159,8 +159,7 @@ _Noreturn static void run(const struct flo_keeping *keeping)
     sigprocmask(SIG_SETMASK, &none, NULL);
     set_streams(keeping);
     settle(keeping);
-    /* After the change of user, because that would clear this setting. */
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    prctl(PR_SET_PDEATHSIG, SIGKILL); /* a change of user would clear this setting */
     if (chdir(keeping->scratch) < 0) {
         flo_fail_errno(&err, FLO_E_RUNTIME_START, "its scratch folder");
         tell(keeping, &err);

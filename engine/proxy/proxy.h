@@ -40,7 +40,7 @@ struct flo_runtime {
     struct flo_tree tree;
     char *text;
     const char *name, *health, *model;
-    const char *prefix; /* before the paths of OpenAI's API: /v1 */
+    const char *prefix; /* replaces /v1 in the paths of OpenAI's API */
     const char *exec[FLO_RUNTIME_ARGS_MAX + 1];
     enum flo_runtime_api api;
     uint64_t ready_ms, stop_ms, memory_bytes;
@@ -101,7 +101,7 @@ struct flo_proxy_calls {
     uint32_t count;           /* calls begun so far */
     bool is_open;             /* the last call is open */
     char name[80];            /* the last call's tool, for error messages */
-    struct flo_buf arguments; /* of the last call, so far */
+    struct flo_buf arguments; /* arguments of the last call, so far */
 };
 /* Stores the tools that a request allows.  FLO_E_INFER_PARAM: the tools are not
  * valid JSON; FLO_E_MEMORY. */

@@ -11,9 +11,9 @@
 struct flo_fit_counters {
     double error_squares;
     double value_squares;
-    double change_squares; /* of the update, if the old floats are known */
+    double change_squares; /* squares of the update, if the old floats are known */
     double moved_dot_change;
-    double nudge_squares; /* of trial changes to pinned blocks */
+    double nudge_squares; /* squares of trial changes to pinned blocks */
     double moved_dot_nudge;
     uint64_t blocks;
     uint64_t blocks_pinned;

@@ -142,7 +142,7 @@ struct flo_job {
     float adapter_scale;
     struct flo_sampling sampling;
     struct flo_sampler_state sampled; /* sampler state while the job has no sampler */
-    struct flo_answered *answered;    /* for sampling; NULL: no penalty */
+    struct flo_answered *answered;    /* counts for sampling; NULL: no penalty */
     struct flo_logit_bias *biases;    /* in sampling */
     int32_t *tokens;                  /* [context + FLO_DRAFT_MAX]: prompt, answer, drafts */
     uint32_t n_prompt;                /* tokens of the prompt */
@@ -164,7 +164,7 @@ struct flo_job {
     struct flo_engine_stream stream;
     struct flo_stop stop;
     struct flo_grammar *grammar;    /* or NULL */
-    struct flo_call_reader *reader; /* of thoughts and calls; NULL: none */
+    struct flo_call_reader *reader; /* reader of thoughts and calls; NULL: none */
     bool in_thought;                /* the answer begins inside a thought */
     struct flo_buf said;            /* text that the reader reported */
     struct flo_buf parts;           /* other parts, in the form of a frame */

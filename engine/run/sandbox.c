@@ -57,7 +57,7 @@ static const struct flo_sandbox_rule rules[] = {
 #endif
     /* the worker may only lower its own limits */
     FLO_CALL_IF(OPENING, prlimit64, 0, FLO_SANDBOX_INT, 0),
-    FLO_CALL(OPENING, seccomp), /* to enter the last stage */
+    FLO_CALL(OPENING, seccomp), /* allowed for entering the last stage */
 };
 
 static const struct flo_sandbox_policy policy = {rules, FLO_COUNT(rules), 0};

@@ -10,7 +10,7 @@
 #include "engine/model/file/packed.h"
 #include "engine/run/run.h"
 
-#define FLO_SESSIONS_MAX 16          /* for users; probes have one more */
+#define FLO_SESSIONS_MAX 16          /* limit for users; probes have one more */
 #define FLO_CLIENT_NOBODY UINT64_MAX /* client id that no request has */
 
 struct flo_slot {

@@ -242,7 +242,7 @@ struct flo_served {
     const char *model; /* the model's name */
     char socket[108];  /* "": the port */
     uint16_t port;
-    char called[140]; /* for messages: "the local API at PATH" */
+    char called[140]; /* name in messages: "the local API at PATH" */
     struct flo_peer peer;
     char *token; /* NULL: none */
     uint64_t context;

@@ -33,7 +33,7 @@ static void add_piece(struct flo_buf *pieces, size_t start, size_t end, int32_t 
 struct work {
     const struct flo_vocab *vocab;
     struct flo_buf text;
-    struct piece *spans; /* of special spans only: start, bytes */
+    struct piece *spans; /* spans of special tokens: start, bytes */
     size_t span_count;
     bool has_message;
 };

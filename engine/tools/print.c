@@ -7,7 +7,7 @@
 #include "base/quant/quant.h"
 
 #define PROGRESS_FIRST_US 1000000 /* after the beginning */
-#define PROGRESS_EACH_US 1000000  /* where lines cannot be overwritten */
+#define PROGRESS_EACH_US 1000000  /* interval where lines cannot be overwritten */
 
 void flo_tool_progress(const char *what, uint64_t done, uint64_t total, uint64_t started_us)
 {

@@ -46,7 +46,7 @@ struct flo_memory_model {
      * at least rung_min; is_demoted: not resident. */
     uint32_t rung_min;
     bool is_demoted;
-    uint64_t private_bytes[FLO_MEMORY_RUNGS]; /* at each level, with the process's own memory */
+    uint64_t private_bytes[FLO_MEMORY_RUNGS]; /* bytes at each level, process included */
     uint32_t n_files;
     struct flo_memory_file files[FLO_MEMORY_FILES_MAX]; /* files that its process maps */
 };
@@ -63,7 +63,7 @@ struct flo_memory_plan {
     struct {
         bool is_resident; /* false: loaded on demand, at its last level */
         uint32_t rung;
-    } models[FLO_MEMORY_MODELS_MAX]; /* in the order of the input */
+    } models[FLO_MEMORY_MODELS_MAX]; /* models in the order of the input */
 };
 /* Plans memory: the least important model first gets later degradation levels,
  * then becomes on-demand, until all fits.  FLO_E_MEMORY_BUDGET: nothing fits.
@@ -103,7 +103,7 @@ struct flo_memory_host {
 };
 /* How an on-demand model gets memory in the shared pool. */
 struct flo_memory_room {
-    bool has_room; /* after `evict` are unloaded */
+    bool has_room; /* enough memory after `evict` are unloaded */
     uint32_t n_evict;
     uint32_t evict[FLO_MEMORY_MODELS_MAX]; /* in this order */
     uint64_t wait_ms; /* no room: time until the next try; 0: when a request ends */

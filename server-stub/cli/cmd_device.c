@@ -32,7 +32,7 @@ static void add_rows(json_t *rows, json_t *device, const char *only, bool is_she
         }
         json_t *row = is_first ? json_copy(device) : json_object();
         json_object_update(row, model);
-        if (is_first) { /* both have a member `state` */
+        if (is_first) { /* both objects have a member `state` */
             json_object_set(row, "state", json_object_get(device, "state"));
         } else {
             json_object_del(row, "state");

@@ -44,7 +44,7 @@ static int check_out_of_date(const struct flo_certificate_ask *ask, struct flo_e
     }
     flo_time_text(ask->until_ms, text);
     if (ask->until_ms > ask->now_ms) {
-        return 0; /* not yet valid: the clock was corrected since */
+        return 0; /* not yet valid: the clock was corrected since issue */
     }
     if (ask->state == FLO_CERTIFICATE_REPLACED) {
         return flo_fail(err, FLO_E_CERT_OVERDUE,

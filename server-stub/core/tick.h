@@ -6,8 +6,8 @@
 
 struct flo_tick {
     uint64_t ticked_ms; /* the last one */
-    uint64_t hour;      /* of the wall clock: orders age by that */
-    uint64_t heard_ms;  /* when connected devices are looked at again */
+    uint64_t hour;      /* hour of the wall clock, because orders age by this clock */
+    uint64_t heard_ms;  /* time of the next check of connected devices */
 };
 struct flo_tick_now {
     uint64_t now_ms, wall_ms;

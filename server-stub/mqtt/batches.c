@@ -23,7 +23,7 @@
 #define RUSH 64         /* answers in a batch that show a fleet-wide answer */
 #define RUSH_MS 100     /* ... then larger batches, so that each page is written once */
 #define AUDIT_MS 300000 /* between messages with a newer audit line */
-#define HEAL_MS 5000    /* after the last dropped message */
+#define HEAL_MS 5000    /* quiet time after the last dropped message */
 /* Time limit of a write, because people's requests wait meanwhile. */
 #define BATCH_TURN_MS 20
 #define QUEUE_MESSAGES_MAX 200000
@@ -390,7 +390,7 @@ static void heal(struct flo_batches *batches)
             "%llu message%s had no room so far: devices' states are read again",
             (unsigned long long)dropped, flo_s(dropped));
     if (batches->controller->options.broker_forgets) {
-        batches->listens = false; /* then all are requested */
+        batches->listens = false; /* then all devices are requested again */
     } else if (subscribe(batches, &err) < 0 || listen_again(batches->controller, &err) < 0) {
         flo_log_err(FLO_LOG_ERROR, "mqtt", &err);
         batches->heal_at_ms = flo_now_ms() + HEAL_MS;

@@ -160,7 +160,7 @@ static int look_at_top(const struct flo_message *message, uint64_t top, struct f
     uint64_t newest = 0;
     int rv = 0;
 
-    if (top > ingest->top_known) { /* else we gave that number */
+    if (top > ingest->top_known) { /* otherwise this controller issued that number */
         rv = flo_fleet_newest(controller->store, "order", &newest, err);
         ingest->top_known = rv == 0 ? newest : 0;
     }
@@ -468,7 +468,7 @@ static int take(struct flo_ingest *ingest, const char *topic_text, const char *d
         return on_emergency(controller, data, bytes, err);
     }
     if (!flo_topic_fact(topic)->is_device_writing) {
-        return 0; /* one of our own */
+        return 0; /* a topic that the controller itself writes */
     }
     if (!flo_uuid_is_valid(key)) {
         return flo_fail(err, FLO_E_MQTT_TOPIC, "`%s` is no device id", key);

@@ -16,7 +16,7 @@ struct flo_acked {
     uint64_t seq;
     uint64_t issued_at_ms;
     uint64_t expires_at_ms;
-    bool is_aged; /* as of the lookup, by our own clock */
+    bool is_aged; /* age at the lookup, by our own clock */
 };
 #define FLO_ACKED_MAX 16
 

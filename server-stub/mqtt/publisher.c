@@ -121,7 +121,7 @@ static void send_account(struct flo_publisher *publisher, const struct flo_buf *
 
     if (text->failed || publisher->mqtt == NULL || !flo_mqtt_is_connected(publisher->mqtt) ||
         !flo_controller_may_act(publisher->controller)) {
-        return; /* all is sent at the next connection */
+        return; /* everything is sent at the next connection */
     }
     if (flo_mqtt_publish(publisher->mqtt, FLO_BROKER_ACCOUNTS, text->data, text->bytes, 1, false, 0,
                          0, &err) < 0) {

@@ -19,7 +19,7 @@
 #define FLO_TAG_DEVICES 1
 #define FLO_REST_BODY_MAX (1u << 20)
 #define FLO_CURSOR_TEXT 160
-#define FLO_REST_DEVICE_BODY_MAX (1u << 16) /* of any client, strangers too */
+#define FLO_REST_DEVICE_BODY_MAX (1u << 16) /* limit for any client, also unknown ones */
 
 /* Answer that waits for its commit (held.c). */
 struct flo_rest_held {
@@ -217,7 +217,7 @@ FLO_MUST_USE int flo_rest_plan_has_room(const struct flo_rest_call *call, bool i
  * bases: request to the telemetry lane about its devices, freed by the lane;
  * NULL: none. end: makes the answer, a new reference. */
 struct flo_rest_planner {
-    bool is_urgent; /* for an emergency order: its slices come first */
+    bool is_urgent; /* plan of an emergency order: its slices come first */
     int (*on)(void *plan, uint64_t until_ms, bool *is_whole, struct flo_err *err);
     struct flo_observe_bases *(*bases)(void *plan);
     int (*end)(void *plan, const struct flo_observe_bases *bases_or_null, json_t **out,

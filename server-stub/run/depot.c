@@ -34,7 +34,7 @@
 #define ROOM_BYTES (UINT64_C(8) << 20)  /* between two checks of the disk's room */
 #define PROBE "flotilla keeps artifacts here\n"
 #define BYTES_MAX (UINT64_C(64) << 30) /* limit when no release states a size */
-#define GET_STALLED_MS 10000           /* for a client that only reads */
+#define GET_STALLED_MS 10000           /* longest pause of a client that only reads */
 #define EMPTY_SHA256 "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
 /* Bits for failing kinds of requests. A success of the same kind clears its
@@ -44,7 +44,7 @@ enum kind { A_PUT = 1, A_GET = 2, A_LOOK = 4 };
 struct hand {
     struct flo_depot_threads *threads;
     struct flo_http *http;
-    struct flo_depot_job *job; /* in progress; guarded by the mutex */
+    struct flo_depot_job *job; /* job in progress; guarded by the mutex */
     int queue;                 /* queue that this thread serves first */
     bool is_final;             /* the last answer was final: no retry helps */
 };
@@ -60,7 +60,7 @@ struct flo_depot_threads {
     int wake_fd;
     pthread_mutex_t mutex; /* guards the members below */
     pthread_cond_t work;
-    struct flo_depot_job *first[2], **last[2]; /* by kind: upload, download */
+    struct flo_depot_job *first[2], **last[2]; /* queues by kind: upload, download */
     struct flo_depot_job *done;
     size_t count[2]; /* jobs not finished yet */
     bool ends;

@@ -48,7 +48,7 @@ struct flo_controller_options {
     const char *broker;         /* "embedded[:port]" or mqtts://host:port */
     bool has_accounts;          /* `broker` is a mosquitto with dynamic security */
     bool broker_forgets;        /* the broker may have lost its retained messages */
-    const char *blobs_url;      /* where devices fetch artifacts; NULL: this controller */
+    const char *blobs_url;      /* address of the artifacts for devices; NULL: this controller */
     const char *blobs_store;    /* artifact store shared by all controllers; NULL: local disk */
     const char *blobs_keys;     /* file with the store's credentials, or NULL */
     const char *blobs_ca;       /* certificate authority of the store, or NULL */
@@ -78,7 +78,7 @@ struct flo_controller_options {
     /* Reports the controllers that are connected to the database
      * (store/lead.h); its context is may_act_context. */
     void (*view)(void *context, struct flo_lead_view *out);
-    const char *name; /* this controller's name, for people */
+    const char *name; /* this controller's name in lists */
     /* Called five times a second by the state's thread; NULL: no callback. */
     void (*on_tick)(void *context);
     /* Called when a listener is open.  Takes ownership of `fd`, a copy of the
@@ -86,7 +86,7 @@ struct flo_controller_options {
      * accepts them.  TLS: NULL for none.  Its context is on_tick_context. */
     void (*on_listening)(void *context, int fd, const struct flo_httpd_tls *tls_or_null);
     void *on_tick_context;
-    uint64_t unused_kept_ms; /* how long unused artifacts are kept; 0: standard */
+    uint64_t unused_kept_ms; /* time for which unused artifacts are kept; 0: default */
     /* Block length of statistical gates; 0: FLO_BLOCK_MS. */
     uint64_t evidence_block_ms;
     /* Devices in one slice; 0: as many as fit into a short turn. */

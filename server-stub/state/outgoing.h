@@ -59,18 +59,17 @@ struct flo_changes {
 };
 
 struct flo_outgoing {
-    struct flo_text_list desired; /* device ids */
-    struct flo_text_list later;   /* device ids: their desired, sent later without haste */
-    struct flo_text_list cleared; /* device ids: remove the retained message */
-    /* Ids of devices that connected to a broker without retained messages. */
-    struct flo_text_list came;
+    struct flo_text_list desired;  /* device ids */
+    struct flo_text_list later;    /* device ids: their desired, sent later without haste */
+    struct flo_text_list cleared;  /* device ids: remove the retained message */
+    struct flo_text_list came;     /* device ids: connected to a broker that retains nothing */
     struct flo_text_list renewals; /* device ids: ask for a new certificate */
     struct flo_text_list groups;   /* groups whose order list changed */
     struct flo_acks acks;
     struct flo_asks asks;
     struct flo_changes changes;
     struct flo_text_list audit; /* JSON of each new record */
-    size_t telemetry_devices;   /* how many devices sent telemetry */
+    size_t telemetry_devices;   /* number of devices that sent telemetry */
     bool has_retired;           /* a device was retired */
     bool has_emergency;         /* a new order of an emergency key was seen */
     bool has_trust;             /* a trust statement was published */

@@ -23,7 +23,7 @@ struct flo_lead_row {
     char people[FLO_LEAD_ADDRESS]; /* HOST:PORT of its listener; "": none */
     char devices[FLO_LEAD_ADDRESS];
     char needs[65]; /* digest of the keyring that a leader must have; "": none */
-    uint64_t at_ms; /* by the database's wall clock */
+    uint64_t at_ms; /* time by the database's wall clock */
 };
 /* Maximum difference to the database's clock.  Beyond it this wall clock counts
  * as wrong and other controllers lead first, because a leader's certificates
@@ -46,7 +46,7 @@ struct flo_lead_member {
 };
 struct flo_lead_change {
     uint64_t epoch;
-    uint64_t at_ms; /* when the lead was taken */
+    uint64_t at_ms; /* time when the lead was taken */
     char holder[FLO_NAME_MAX + 1];
     char name[FLO_LEAD_NAME];
 };
@@ -66,7 +66,7 @@ struct flo_lead_self {
     /* Id of this controller's folder.  Only one process at a time has the
      * folder open, so a lease with this holder is taken without waiting. */
     const char *holder;
-    const char *name; /* for people; NULL: none */
+    const char *name; /* name shown to people; NULL: none */
     const char *people;
     const char *devices;
     const char *key; /* public key, PEM; NULL: none */

@@ -6,7 +6,7 @@
 #include "server-stub/store/store.h"
 
 struct flo_fleet_serial {
-    const char *serial; /* in the form of flo_serial_normal */
+    const char *serial; /* serial in the form of flo_serial_normal */
     const char *body;   /* JSON {"name","labels","note","groups"}; "": a device used the serial
                            without a prepared row */
     const char *device; /* device that last used the serial, or "" */

@@ -98,8 +98,7 @@ static enum flo_trust_hold enrol(struct flo_device *device, const struct flo_tru
     if (is_other) {
         device->epoch = 0;
         device->all_paused = false;
-        /* The pauses are from another controller. */
-        memset(device->pauses, 0, sizeof(device->pauses));
+        memset(device->pauses, 0, sizeof(device->pauses)); /* of another controller */
         forget_orders(device);
     }
     hold(device, facts);

@@ -67,7 +67,7 @@ struct flo_fetch {
     uint64_t found_bytes;       /* bytes of the first artifact left in partial/ by an earlier run */
     bool is_passing;            /* the last error may be temporary */
     struct flo_http *handle;    /* opened at first use */
-    struct flo_http *elsewhere; /* for a store to which a mirror redirects */
+    struct flo_http *elsewhere; /* client for a store to which a mirror redirects */
     bool told_plain;            /* a redirect without TLS was logged */
 };
 

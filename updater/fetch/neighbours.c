@@ -33,7 +33,7 @@ static int open_handle(struct flo_fetch *fetch, struct flo_err *err)
     options.connect_timeout_ms = patience_ms;
     options.low_speed_bytes = SLOW_BYTES;
     options.low_speed_ms = SLOW_TIMES * patience_ms;
-    options.rate_bytes_per_s = 0; /* that limit is for the uplink */
+    options.rate_bytes_per_s = 0; /* the rate limit is for the uplink only */
     return fetch->neighbours.handle != NULL
                ? 0
                : flo_http_open(&options, &fetch->neighbours.handle, err);

@@ -17,7 +17,7 @@ struct flo_chain {
     uint32_t count;
     struct {
         uint8_t file, way;
-    } steps[FLO_CHAIN_STEPS_MAX]; /* in the order of making */
+    } steps[FLO_CHAIN_STEPS_MAX]; /* steps in the order of making */
     uint64_t bytes;               /* sum of the patches' sizes */
 };
 

@@ -15,7 +15,7 @@ struct flo_make;
 
 struct flo_make_job {
     struct flo_store *store;
-    struct flo_fetch *fetch; /* its on_kept is set by this job meanwhile */
+    struct flo_fetch *fetch; /* its on_kept is set by this job during the download */
     int event_fd;
     /* Both are borrowed until free. */
     const struct flo_release_file *file;

@@ -32,7 +32,7 @@ struct stage {
     struct flo_fetch fetch;
     struct flo_release_verified verified;
     bool has_release;
-    struct flo_offer offer; /* only for a bundle */
+    struct flo_offer offer; /* offer of a bundle only */
     struct flo_plan_input input;
     struct flo_profile profile;
     struct flo_plan plan;

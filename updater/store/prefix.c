@@ -42,7 +42,7 @@ struct scan {
     int dir_fd;
     uint64_t bytes;          /* sum of all that may be removed */
     char oldest[NAME_BYTES]; /* empty: none */
-    struct timespec used;    /* when the oldest was last used */
+    struct timespec used;    /* time of the oldest's last use */
 };
 
 static bool is_older(const struct timespec *a, const struct timespec *b)

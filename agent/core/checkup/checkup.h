@@ -31,7 +31,7 @@ FLO_MUST_USE int flo_checkup_room(uint64_t free_bytes, struct flo_err *err);
 
 struct flo_checkup {
     struct flo_sensed sensed;
-    uint32_t cpus;    /* that the agent may use */
+    uint32_t cpus;    /* CPUs that the agent may use */
     uint32_t threads; /* threads of the engine */
     bool is_served;   /* a model is assigned */
     bool is_live;     /* ... and its engine answers */
@@ -93,7 +93,7 @@ uint64_t flo_checkup_rate_mtps(const struct flo_checkup *checkup);
 struct flo_server_program {
     const char *name;    /* of the runtime */
     const char *title;   /* for people */
-    const char *program; /* in PATH; empty: `files` */
+    const char *program; /* program in PATH; empty: `files` */
     const char *files;   /* patterns, ':' between them */
     const char *keys;    /* YAML; '@' is the path */
 };

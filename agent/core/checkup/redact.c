@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define RUN_CHARS_MIN 24 /* in a run of mixed letters and digits */
+#define RUN_CHARS_MIN 24 /* minimum length of a run of mixed letters and digits */
 #define HEX_CHARS_MIN 32
 
 struct place {

@@ -426,7 +426,7 @@ int flo_agent_step(struct flo_agent *agent, const struct flo_agent_event *event,
         boot(&s);
         agent->wall_ms = event->wall_ms;
     } else if (!agent->is_booted) {
-        return 0; /* before BOOT nothing is known */
+        return 0; /* nothing is known before BOOT */
     } else {
         assert(event->now_ms >= agent->origin_ms);
         assert(is_sound(agent));

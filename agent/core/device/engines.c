@@ -230,7 +230,7 @@ void flo_engine_restore(struct step *s)
     if (model->live == FLO_AGENT_BESIDE) {
         hold(s);
     }
-    if (model->execution.is_draining) { /* no memory for a second engine */
+    if (model->execution.is_draining) { /* no memory for two: the current one ends */
         flo_do(s, FLO_DO_UNLOAD)->role = FLO_AGENT_CURRENT;
         model->execution.is_draining = false;
     }

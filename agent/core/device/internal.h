@@ -9,19 +9,19 @@
 
 #include <flotilla/agent.h>
 
-#define LOAD_MS_MAX 120000    /* since the last progress of a load */
+#define LOAD_MS_MAX 120000    /* limit since the last progress of a load */
 #define DRAIN_MS_MAX 5000     /* stop-first: time for running requests to end */
-#define ACTIVATE_MS_MAX 30000 /* from the trial record to the switch */
+#define ACTIVATE_MS_MAX 30000 /* limit from the trial record to the switch */
 /* From the switch to the end of its hook and the first healthy check of its
  * program.  Longer than both limits together (agent/core/linking.h). */
 #define SWITCH_MS_MAX 1200000
 #define COMMIT_RETRY_MS 5000
 #define UNSURE_WAIT_MS_MIN 60000 /* pause before the second probe */
-#define UNSURE_WAIT_FACTOR 30    /* each wait is longer by this factor */
+#define UNSURE_WAIT_FACTOR 30    /* factor by which each wait is longer than the last */
 #define KILLS_PARDONED FLO_AGENT_KILLS_PARDONED
 #define KILL_WAIT_MS_MIN 1000 /* pause before the probe after the first kill */
 #define KILL_WAIT_FACTOR 30   /* factor for each further kill */
-#define LACKS_MAX 20u         /* in a row: about a quarter of an hour */
+#define LACKS_MAX 20u         /* failures in a row: about a quarter of an hour */
 #define LACK_WAIT_MS_MIN 1000
 #define LACK_WAIT_MS_MAX 60000
 #define PROBES_PER_TRY 3    /* the agent may be killed for other reasons */

@@ -251,7 +251,7 @@ void flo_execution_end(struct step *s, enum flo_move move, int code, const char 
         flo_engine_restore(s);
     }
     if (has_served && move != FLO_MOVE_SUPERSEDE && !flo_ref_is(&model->slots.current)) {
-        flo_do(s, FLO_DO_CLOSE)->flag = true; /* no release takes its place */
+        flo_do(s, FLO_DO_CLOSE)->flag = true; /* no other release replaces it */
     }
     /* Block the release first: an execution that ended is not reported again,
      * and its order may come once more.  Drop the candidate last.  After a

@@ -17,7 +17,7 @@
 
 #include "agent/core/device/internal.h"
 
-#define PROBE_TIMEOUTS 3 /* one for the golden cases, two for speed */
+#define PROBE_TIMEOUTS 3 /* one timeout for the golden cases, two for speed */
 #define RECENT 64u       /* requests in `recent`, one bit each */
 #define SOAK_ODDS 100    /* odds that its error rate is above the limit */
 /* Odds for the last 64 requests; higher, because they are checked again and
@@ -84,7 +84,7 @@ static void begin_soak(struct step *s)
     assert(s->model->live == FLO_AGENT_BESIDE && !s->model->is_switching);
     lacks_nothing(execution);
     execution->soak_end_ms = s->now + execution->policy.soak_ms;
-    execution->deadline_ms = 0; /* for requests after the soak */
+    execution->deadline_ms = 0; /* limit for requests after the soak */
     flo_execution_set_reason(s, "");
 }
 
@@ -213,7 +213,7 @@ void flo_execution_unwritten(struct step *s)
         return;
     }
     if (execution->is_writing && execution->state == FLO_EXECUTION_ACTIVATING &&
-        flo_execution_lack_wait_ms(s) > 0) { /* at once: its engine waits */
+        flo_execution_lack_wait_ms(s) > 0) { /* at once, because its engine is already waiting */
         flo_do_release(s, FLO_DO_SLOT_TRIAL, &execution->release);
         return;
     }
@@ -284,7 +284,7 @@ static void lost_on_trial(struct step *s)
     if (execution->is_writing) {
         return; /* the commit is being written; the engine starts after it */
     }
-    if (error->code == FLO_E_HOOK_FAILED) { /* another try would not help */
+    if (error->code == FLO_E_HOOK_FAILED) { /* another attempt would not help */
         flo_execution_end(s, FLO_MOVE_TAKE_BACK, error->code, "%s", error->what);
         return;
     }
@@ -440,7 +440,7 @@ void flo_execution_lost(struct step *s)
         if (wait_ms > 0) {
             execution->deadline_ms = s->now + wait_ms + LOAD_MS_MAX + ACTIVATE_MS_MAX;
             flo_engine_load_later(s, FLO_AGENT_BESIDE, &execution->release, wait_ms);
-        } else if (is_pardoned(s)) { /* as after a restart */
+        } else if (is_pardoned(s)) { /* continue as after a restart */
             execution->deadline_ms = s->now + LOAD_MS_MAX + ACTIVATE_MS_MAX;
             flo_engine_load(s, FLO_AGENT_BESIDE, &execution->release);
         } else {
@@ -547,7 +547,7 @@ static void take_request(struct step *s)
     }
     bool is_blamed = flo_agent_blames_serving(s->event->error.code);
     if (s->event->error.code != 0 && !is_blamed) {
-        return; /* this result tells nothing about the release */
+        return; /* this result is no evidence about the release */
     }
     if (s->event->error.code == FLO_E_ENGINE_CRASH || s->event->error.code == FLO_E_ENGINE_KILLED) {
         return; /* the lost engine itself counts, or does not */

@@ -12,7 +12,7 @@
 struct flo_pressure_sample {
     uint64_t now_ms;
     uint32_t psi_centipercent; /* memory PSI, some avg10: 10.00 % is 1000 */
-    uint64_t cgroup_bytes;     /* in use, without reclaimable pages */
+    uint64_t cgroup_bytes;     /* memory in use, without reclaimable pages */
     uint64_t cgroup_bytes_max; /* memory.max; 0: no limit */
 };
 

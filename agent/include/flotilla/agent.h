@@ -120,7 +120,7 @@ struct flo_agent_execution {
     struct flo_agent_detail detail;
     struct flo_agent_error error; /* reason for its end, or for the failure of the last try */
     char reason[FLO_AGENT_REASON_BYTES]; /* reason for waiting; empty: none */
-    uint64_t start_at_ms;                /* not before; 0: at once */
+    uint64_t start_at_ms;                /* earliest start; 0: at once */
 
     /* The members below are lost at a restart. */
     uint64_t since_ms, deadline_ms; /* 0: no deadline */
@@ -142,7 +142,7 @@ struct flo_agent_return {
     bool is_committed; /* true: current -> previous; false: the trial's candidate ends */
     bool is_draining;
     bool is_writing; /* the slots are being rotated on disk */
-    uint64_t due_ms; /* when draining has to be over; 0: nothing drains */
+    uint64_t due_ms; /* end of the draining time; 0: nothing drains */
     struct flo_release_ref from, to;
     char order[FLO_NAME_MAX + 1];
     uint32_t deny_count; /* releases to block with the rollback */
@@ -154,7 +154,7 @@ struct flo_agent_return {
 struct flo_agent_removal {
     bool is_active;
     bool is_writing; /* the tombstone is being written */
-    uint64_t due_ms; /* when draining has to be over; 0: nothing drains */
+    uint64_t due_ms; /* end of the draining time; 0: nothing drains */
     struct flo_digest release;
     char order[FLO_NAME_MAX + 1]; /* empty: by hand */
 };
@@ -163,7 +163,7 @@ struct flo_agent_removal {
 /* Paused rollouts, as in the device record: no execution of them starts. */
 struct flo_agent_pauses {
     char rollouts[FLO_AGENT_PAUSED_MAX][FLO_NAME_MAX + 1]; /* names; empty: free */
-    bool all; /* there are too many to list: all are paused */
+    bool all; /* too many rollouts to list: all are paused */
 };
 /* Most models on a device at one time; its configuration may allow fewer. */
 #define FLO_AGENT_MODELS_MAX 16
@@ -175,13 +175,13 @@ struct flo_agent_model {
     bool is_linked;        /* the model's link is on the disk, or in progress */
     bool is_switching;     /* link and hook of the live engine are in progress */
     bool is_ill;           /* the live program is unhealthy, or its hook fails */
-    bool is_on_demand;     /* by the memory plan */
+    bool is_on_demand;     /* on demand, according to the memory plan */
     bool is_wanted;        /* a request waits for its load */
     uint32_t repairs;      /* repairs requested in a row */
-    uint64_t repair_at_ms; /* no repair before this time */
+    uint64_t repair_at_ms; /* earliest next repair */
     struct flo_agent_slots slots;
     struct flo_agent_engine engines[FLO_AGENT_ROLES];
-    struct flo_digest refused;  /* by its engine, although its bytes are correct */
+    struct flo_digest refused;  /* release refused by its engine, although its bytes are correct */
     int refusal;                /* error code of the refusal */
     struct flo_digest let_down; /* release that the runtime failed to run in the last execution */
     struct flo_agent_execution execution;
@@ -257,7 +257,7 @@ struct flo_agent_event {
     enum flo_agent_event_kind kind;
     uint32_t model; /* index; unused for boot, freeze and timer */
     uint64_t now_ms;
-    uint64_t wall_ms;  /* for windows; 0: unknown */
+    uint64_t wall_ms;  /* wall clock, for windows; 0: unknown */
     uint64_t slept_ms; /* time suspended since the last step */
     enum flo_agent_role role;
     enum flo_execution state;
@@ -280,7 +280,7 @@ struct flo_agent_event {
      * borrowed. */
     const struct flo_agent_pauses *pauses;
     struct {
-        const struct flo_agent_booted *models; /* each index once; borrowed */
+        const struct flo_agent_booted *models; /* models, each index once; borrowed */
         size_t model_count;
         uint32_t models_max; /* most models here; 0: FLO_AGENT_MODELS_MAX */
         bool is_frozen;
@@ -317,10 +317,10 @@ enum flo_agent_action_kind {
     FLO_DO_UNLOAD,      /* role, flag: drain first */
     FLO_DO_FLIP,        /* role: route requests to it, or make its link and run its hook */
     FLO_DO_UNLINK,      /* release.model: remove its link and run its hook */
-    FLO_DO_HOLD,        /* no engine is live: let requests wait */
+    FLO_DO_HOLD,        /* no live engine: let requests wait */
     FLO_DO_REST,        /* release: load it only when a request needs it */
     FLO_DO_PROMOTE,     /* make the second engine the current one */
-    FLO_DO_PROBE,       /* with the execution's policy */
+    FLO_DO_PROBE,       /* probe with the execution's policy */
     FLO_DO_EVENT,       /* execution entered a state (or ended): report this */
     FLO_DO_SERVING,     /* word, release: report the serving release */
     FLO_DO_ACK,         /* order, word, error */
@@ -543,7 +543,7 @@ struct flo_intake_verdict {
     enum flo_intake_kind kind;
     uint64_t by;
     struct flo_agent_error error; /* reason for the refusal; code 0: not reported */
-    char why[256];                /* for the trace; may be empty */
+    char why[256];                /* reason for the trace; may be empty */
 };
 void flo_agent_intake(const struct flo_intake_facts *facts, struct flo_intake_verdict *out);
 const char *flo_intake_word(enum flo_intake_kind kind);

@@ -10,7 +10,7 @@
 
 #include "base/host/wake.h"
 
-#define WORDS_MAX 256 /* for 16 models; each call causes one or two */
+#define WORDS_MAX 256 /* enough for 16 models; each call causes one or two */
 /* Ends of requests that queue up while the caller waits for its disk. */
 #define ENDS_MAX 4096
 
@@ -60,7 +60,7 @@ struct flo_news {
     int told_fd;
     struct event *told;
     pthread_mutex_t lock; /* guards the members below */
-    uint64_t number;      /* of the newest entry */
+    uint64_t number;      /* number of the newest entry */
     uint64_t left_out;    /* ends dropped since the last report */
     struct ring words, ends;
     struct word word[WORDS_MAX];

@@ -16,7 +16,7 @@
 #include "base/host/httpd.h"
 
 #define ANSWER_BYTES_MAX (32u << 20)
-#define FORM_BYTES 65536                  /* of a form's fields besides the file */
+#define FORM_BYTES 65536                  /* limit for a form's fields other than the file */
 #define CLIENT_OF_APP ((uint64_t)3 << 56) /* client ids of apps, apart from all others */
 #define FILES_LISTED 10000
 #define BATCHES_LISTED 20 /* unless asked */

@@ -470,7 +470,7 @@ static bool next_notes(struct flo_batch_desk *desk, uint64_t until_ms,
            flo_steady_wait(&desk->changed, &desk->lock, ms < EXPIRE_MS ? ms : EXPIRE_MS) == 0) {
     }
     bool goes_on = !desk->is_to_end;
-    *notes = goes_on ? take_all(&desk->in) : NULL; /* at the end the rest is freed */
+    *notes = goes_on ? take_all(&desk->in) : NULL; /* when the desk closes, the rest is freed */
     pthread_mutex_unlock(&desk->lock);
     return goes_on;
 }

@@ -24,7 +24,7 @@ struct flo_batch_upload {
     char id[FLO_OBJECT_ID]; /* "upload-..." */
     int fd;
     /* Protected by the desk's lock: */
-    size_t waiting_bytes;   /* of pieces that are not written yet */
+    size_t waiting_bytes;   /* bytes of pieces that are not written yet */
     bool is_held;           /* reading from the client is paused */
     bool is_going_on;       /* go_on_note is queued */
     struct flo_err failure; /* set: later pieces are ignored */

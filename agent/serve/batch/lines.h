@@ -9,7 +9,7 @@
 
 #include "base/host/json.h"
 
-#define FLO_BATCH_LINE_BYTES_MAX ((1u << 20) + 4096) /* of a body with its custom_id */
+#define FLO_BATCH_LINE_BYTES_MAX ((1u << 20) + 4096) /* limit for a body with its custom_id */
 #define FLO_BATCH_ID_BYTES_MAX 512
 
 /* ---- lines out of bytes ---- */

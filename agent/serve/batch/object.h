@@ -53,7 +53,7 @@ struct flo_batch {
      * ends. */
     char output[FLO_OBJECT_ID], error[FLO_OBJECT_ID];
     enum flo_batch_status status;
-    uint64_t at_s[FLO_BATCH_STATUSES]; /* when each status began; 0: not reached */
+    uint64_t at_s[FLO_BATCH_STATUSES]; /* start time of each status; 0: not reached */
     uint64_t expires_s;                /* end of its time to work */
     uint64_t output_expires_s;         /* keeps its files after its end; 0: the owner's default */
     uint64_t total, completed, failed; /* lines */

@@ -17,7 +17,7 @@ struct flo_batch_store {
     int lock_fd;
     int64_t clock_ms; /* wall clock minus flo_now_ms() */
     uint64_t bytes_max;
-    uint64_t keep_s;                                   /* how long a file is kept */
+    uint64_t keep_s;                                   /* time for which a file is kept */
     uint64_t delivered_s;                              /* ... after the answers were fetched */
     struct flo_batch_file *files[FLO_BATCH_FILES_MAX]; /* oldest first */
     size_t n_files;

@@ -16,7 +16,7 @@ struct serve_engine;
 
 /* Kinds of calls; each has its own share of the engine's queue. */
 enum call_kind {
-    CALL_USER, /* and probes, and requests that are answered at once */
+    CALL_USER, /* users' requests, probes, and requests that are answered at once */
     CALL_BATCH,
     CALL_VECTORS,
     CALL_KINDS
@@ -80,8 +80,8 @@ struct serve_engine {
     struct flo_watchdog watchdog;
     uint32_t reap_ticks;
     uint64_t started_ms, loaded_at_ms; /* loaded_at_ms 0: not loaded */
-    uint64_t created_s;                /* when the model was made */
-    struct serve_call *calls;          /* in order of arrival */
+    uint64_t created_s;                /* creation time of the model */
+    struct serve_call *calls;          /* calls in order of arrival */
     uint32_t n_calls;
     size_t bytes_waiting[CALL_KINDS]; /* queued in the engine, of all calls */
     uint32_t next_id;

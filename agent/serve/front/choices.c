@@ -16,7 +16,7 @@ bool flo_choices_told(struct serve_request *request, const struct flo_wire_done 
         return true;
     }
     uint32_t n = asker->params.n;
-    bool is_prompt = n < 2 || request->index % n == 0; /* its prompt is not counted yet */
+    bool is_prompt = n < 2 || request->index % n == 0; /* each prompt is counted once */
     struct flo_wire_done *sum = &asker->choices->sum;
     struct flo_wire_done before = *sum;
     *sum = *done;

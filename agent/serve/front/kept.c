@@ -10,7 +10,7 @@
 
 #define ID_BYTES 12
 #define HEAD_BYTES 8
-#define LOGPROBS_BYTES_MAX (64u << 20) /* for all tokens of an answer */
+#define LOGPROBS_BYTES_MAX (64u << 20) /* limit for all tokens of an answer */
 
 void flo_kept_deinit(struct serve_kept *kept)
 {
@@ -100,7 +100,7 @@ void flo_kept_add_logprobs(struct serve_kept *kept, const struct flo_wire_token 
 bool flo_kept_logprobs_next(struct flo_wire_text *lists, struct flo_wire_text *list)
 {
     if (lists->bytes < HEAD_BYTES || flo_get_u32(lists->data) > lists->bytes - HEAD_BYTES) {
-        return false; /* or memory ran out inside an entry */
+        return false; /* also if memory ran out inside an entry */
     }
     uint32_t bytes = flo_get_u32(lists->data);
     *list = (struct flo_wire_text){lists->data + HEAD_BYTES, bytes};

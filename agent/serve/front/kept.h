@@ -19,7 +19,7 @@ struct serve_tool_call {
 };
 
 struct serve_kept {
-    struct flo_buf text; /* or vectors, in the front's form */
+    struct flo_buf text; /* text, or vectors, in the front's form */
     struct flo_buf thoughts;
     uint32_t thought_tokens; /* tokens with thoughts */
     uint32_t thought_at;     /* index of the last one among the tokens */

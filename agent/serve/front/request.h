@@ -11,7 +11,7 @@ struct serve_choices;
 struct serve_front;
 
 struct serve_request {
-    struct serve_request *next;    /* in the list of held, running or asking requests */
+    struct serve_request *next;    /* next in the list of held, running or asking requests */
     struct serve_choices *choices; /* set for several answers; NULL: a single one */
     struct serve_request *asker;   /* asker of this choice; NULL: not a choice */
     uint32_t index;                /* ... and its index */
@@ -38,7 +38,7 @@ struct serve_request {
     bool is_held;
     bool is_leaving;        /* its model was removed */
     uint64_t held_us;       /* start of waiting; 0: not for a load on demand */
-    uint32_t retry_after_s; /* for a refusal; 0: 1 */
+    uint32_t retry_after_s; /* delay for a refusal; 0: 1 */
     bool is_waiting;        /* in the running list, but not sent to an engine yet */
     bool is_due;            /* send it to the engine even if that is full */
     bool was_retried;

@@ -22,7 +22,7 @@ struct guarding {
     struct serve_request *request;
     enum flo_guard_stage stage;
     uint32_t at;      /* index of the current guard */
-    bool is_waiting;  /* for a free slot to start a program */
+    bool is_waiting;  /* waits for a free slot to start a program */
     bool has_verdict; /* a model's verdict is ready; handled from the loop */
     struct guard_child *child;
     struct serve_request *inner; /* request to a model; NULL: none is running */

@@ -389,7 +389,7 @@ int flo_serve_probe(struct flo_serve *serve, unsigned model, struct flo_golden *
                     void *context, struct flo_err *err)
 {
     assert(model < FLO_SERVE_MODELS_MAX);
-    int rv = read_files(golden, limits, err); /* may wait for a disk */
+    int rv = read_files(golden, limits, err); /* may wait for the disk */
     if (rv < 0) {
         flo_golden_deinit(golden);
         return rv;

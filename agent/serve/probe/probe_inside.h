@@ -41,7 +41,7 @@ struct probe {
     struct serve_call call;
     struct serve_engine *candidate; /* the engine under test */
     enum probe_phase phase;
-    uint64_t progress_ms; /* when an engine last sent something */
+    uint64_t progress_ms; /* time when an engine last sent something */
     uint64_t token_us;    /* time of the candidate's last token */
     /* golden cases: the current answer */
     uint32_t next_case;

@@ -22,7 +22,7 @@
  * overhead dominates. */
 #define WALL_TOKENS 6
 #define RUN_TOKENS_MIN 2
-#define WAIT_MS 50     /* until a live engine can answer */
+#define WAIT_MS 50     /* pause until a live engine can answer */
 #define TIMEOUTS_MAX 2 /* time limit for the speed, times that of the golden cases */
 
 enum probe_side flo_probe_speed_side(const struct probe *probe)

@@ -303,7 +303,7 @@ static void on_lost(void *context, const struct flo_err *err)
     begin_again(request);
 }
 
-#define PUT_OFF_S 60 /* when to retry a batch request */
+#define PUT_OFF_S 60 /* delay for a retry of a batch request */
 
 /* ---- dispatch ---- */
 
@@ -344,8 +344,7 @@ static void request_hold(struct serve_request *request)
     struct flo_serve *serve = request->serve;
     unlist(request);
     if (request->meant != NULL) {
-        /* During the wait, the request belongs to the model that it named. */
-        flo_split_leave(request);
+        flo_split_leave(request); /* while waiting, it belongs to the model that it named */
     }
     list_add(&serve->held, request);
     serve->n_held++;

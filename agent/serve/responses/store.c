@@ -7,7 +7,7 @@
 #include <flotilla/errors/rest.h>
 
 #define ITEM_ID_BYTES_MAX 128
-#define ALL UINT64_MAX /* not a client's number */
+#define ALL UINT64_MAX /* value that is no client's number */
 
 static size_t bytes_of(const struct responses_stored *one)
 {

@@ -19,10 +19,10 @@
 #define RESPONSES_STORED_ONE_BYTES_MAX (4u << 20)
 
 struct responses_stored {
-    struct responses_stored *next; /* in order of arrival */
+    struct responses_stored *next; /* next, in order of arrival */
     uint64_t owner;
     char id[48];
-    struct flo_buf object; /* as sent to the client */
+    struct flo_buf object; /* object as sent to the client */
     struct flo_buf items;  /* list of the model's inputs, and its answer */
     uint32_t n_input;      /* number of input items, which come first */
 };

@@ -33,7 +33,7 @@ struct standalone {
     struct event_base *base;
     struct flo_serve *serve;
     struct event *restart;
-    const char *model; /* as typed by the user */
+    const char *model; /* model, as typed by the user */
     char file[4096];   /* the real path, with links resolved */
     const char *prefix_dir;
     char *chat_template;

@@ -114,7 +114,7 @@ int flo_shell_device_keep(struct flo_shell *shell, struct flo_err *err)
 
     if (shell->device_is_dirty && !shell->device_is_unread) {
         rv = flo_store_device_write(shell->store, &shell->device, err);
-        shell->device_is_dirty = rv < 0; /* with the next event again */
+        shell->device_is_dirty = rv < 0; /* written again with the next event */
     }
     return rv;
 }
@@ -152,7 +152,7 @@ void flo_shell_model_write(struct flo_shell *shell, uint32_t index)
     model->slots_is_dirty = false;
     if (flo_store_slots_write(shell->store, &model->slots, &err) < 0) {
         (void)flo_shell_degrade(shell, &err);
-        model->slots_is_dirty = true; /* with the next event again */
+        model->slots_is_dirty = true; /* written again with the next event */
     }
 }
 

@@ -73,7 +73,7 @@ static void look(struct flo_metered *metered, const struct flo_config *config, u
     if (pid == metered->pid) {
         ended(metered, status);
     } else if (pid < 0 && errno != EINTR) {
-        ended(metered, 0xff00); /* its exit status is lost */
+        ended(metered, 0xff00); /* the exit status is unknown */
     } else if (now_ms - metered->begin_ms >= LIMIT_MS) {
         kill(metered->pid, SIGKILL); /* the next call sees its end */
     }

@@ -12,7 +12,7 @@
 #include "agent/shell/hardware/hardware.h"
 #include "agent/shell/outbox/stories.h"
 
-#define AGAIN_MS 3600000 /* after a failed switch */
+#define AGAIN_MS 3600000 /* pause after a failed switch */
 
 static void copy_name(const struct flo_release *release, int variant, char out[FLO_NAME_MAX + 1])
 {

@@ -21,8 +21,8 @@
 struct flo_pair {
     bool is_there;
     uint64_t number;    /* counts up from 1 */
-    uint64_t issued_ms; /* by the clock of the controller */
-    uint64_t taken_ms;  /* by the clock of this device */
+    uint64_t issued_ms; /* time by the controller's clock */
+    uint64_t taken_ms;  /* time by this device's clock */
     struct flo_certificate facts;
 };
 struct flo_identity_pairs {

@@ -13,7 +13,7 @@
  * few writes. */
 #define KEEP_BYTES (64u << 20)
 #define KEEP_PARTS 16
-#define AGAIN_MS 10000 /* after a failed try */
+#define AGAIN_MS 10000 /* pause after a failed attempt */
 #define NUMBER_MAX ((uint64_t)INT64_MAX / 2)
 
 /* Numbers of the file. The time since boot does not jump, so it is used within

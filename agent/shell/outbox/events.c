@@ -167,7 +167,7 @@ void flo_events_add(struct flo_outbox_db *db, enum flo_event_kind kind, json_t *
         return;
     }
     if (db->memory_count == MEMORY_EVENTS_MAX) {
-        flo_events_flush(db); /* may change the boot id */
+        flo_events_flush(db); /* this may change the boot id */
     }
     sequence = ++db->sequence;
     json_object_set_new(json, "v", json_integer(1));

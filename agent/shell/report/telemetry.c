@@ -123,7 +123,7 @@ void flo_telemetry_close(struct flo_shell *shell, uint32_t model)
 
     flo_serve_hear_ends(shell->serve); /* ends of requests that belong to this window */
     if (flo_digest_is_zero(&telemetry->release.digest)) {
-        telemetry->begin_ms = now; /* no release has served yet */
+        telemetry->begin_ms = now; /* no release has served so far */
         return;
     }
     measure_now(shell, model);

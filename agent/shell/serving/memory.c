@@ -263,7 +263,7 @@ bool flo_shell_fits_both(struct flo_shell *shell, uint32_t model, const struct f
 
     (void)flo_shell_memory_inputs(shell);
     if (!flo_shell_memory_candidate(shell, model, beside, &candidate)) {
-        return true; /* no engine to load */
+        return true; /* no engine must be loaded */
     }
     return way(shell, model, &candidate) != FLO_MEMORY_STOP_FIRST &&
            (flo_config_u64(shell->settings.config, "memory_budget") != 0 ||

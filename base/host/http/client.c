@@ -200,7 +200,7 @@ static bool range_fits(const struct call *call)
     uint64_t from = 0;
 
     if (call->answer->status != 206 || call->range_from == 0) {
-        return true; /* or the caller gave its own Range header */
+        return true; /* true also if the caller set its own Range header */
     }
     if (sscanf(range, "bytes %" SCNu64 "-", &from) != 1) {
         return false;

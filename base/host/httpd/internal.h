@@ -64,7 +64,7 @@ struct httpd_connection {
     bool body_ended;
     bool is_held;          /* reading of the body is paused */
     uint64_t body_bytes;   /* bytes received of this body */
-    uint64_t window_bytes; /* of these, bytes in the present timer window */
+    uint64_t window_bytes; /* bytes among these in the present timer window */
     struct httpd_chunked chunked;
     int file_fd; /* the file being sent, or -1 */
     uint64_t file_offset, file_left;

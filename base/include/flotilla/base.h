@@ -357,7 +357,7 @@ FLO_MUST_USE int flo_dir_make(const char *path, mode_t mode, struct flo_err *err
 FLO_MUST_USE int flo_dir_sync(const char *path, struct flo_err *err);
 /* Free bytes of the file system that holds `path`; 0 when unknown. */
 uint64_t flo_disk_free(const char *path);
-uint64_t flo_fd_disk_free(int fd); /* for the file system of an open file */
+uint64_t flo_fd_disk_free(int fd); /* Returns the free bytes of an open file's file system. */
 /* Free bytes on a disk that caches must leave to all other files. */
 #define FLO_DISK_SPARE_BYTES (32u << 20)
 /* Joins "/dir/name" into `out`; false when it does not fit. */

@@ -28,7 +28,7 @@ struct flo_arguments {
     char word[8];
     /* state of fields */
     enum {
-        FLO_FIELD_START, /* before a field, or at the end */
+        FLO_FIELD_START, /* before a field, or at the end of the call */
         FLO_FIELD_KEY,
         FLO_FIELD_TEXT,   /* plain text up to field_close */
         FLO_FIELD_JSON,   /* up to field_close */

@@ -645,7 +645,7 @@ static bool derive_channels(const struct flo_derivation *d, struct flo_call_form
     struct flo_call_form found = *form;
     bool is_set = begin.data != NULL;
 
-    if (find(all[2], THOUGHT).data == NULL) { /* or is THOUGHT the call's text? */
+    if (find(all[2], THOUGHT).data == NULL) { /* otherwise THOUGHT may be the call's text */
         all[2] = answer(d, THOUGHT, one, TOOLS, &texts[3]);
     }
     for (size_t i = 0; i < FLO_COUNT(all); i++) {

@@ -23,7 +23,7 @@ struct flo_call_watch {
     const struct flo_call_form *form;
     const struct flo_tool_list *tools; /* NULL: no tool may be called */
     bool in_thought;
-    bool is_start; /* only blanks or a thought so far */
+    bool is_start; /* only blanks or a thought have been read */
     bool has_called;
     bool in_head; /* with channels: `tail` holds the head's bytes */
     uint16_t count;

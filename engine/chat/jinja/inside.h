@@ -61,7 +61,7 @@ enum jinja_token_kind {
 struct jinja_token {
     enum jinja_token_kind kind;
     uint32_t line;
-    struct jinja_text text; /* of a string: without escapes */
+    struct jinja_text text; /* text of a string, without escapes */
     int64_t number;
 };
 
@@ -225,7 +225,7 @@ struct jinja_run {
     struct jinja_tail tail;
     const uint8_t *said;          /* marks for text from the input */
     uint64_t now_ms;              /* time for strftime_now() */
-    struct flo_buf *text, *marks; /* where the output goes */
+    struct flo_buf *text, *marks; /* destinations of the output */
     struct jinja_scope root;
     struct jinja_scope *spare; /* left scopes for reuse, linked by `parent` */
     enum jinja_flow flow;

@@ -389,7 +389,7 @@ static struct jinja_value eval_two(struct jinja_run *run, struct jinja_scope *sc
         return a;
     }
     run->line = node->line;
-    if (node->op != OP_ADD && node->op != OP_JOIN) { /* these two charge for their copies */
+    if (node->op != OP_ADD && node->op != OP_JOIN) { /* both charge for their own copies */
         flo_jinja_charge(run, &a);
         flo_jinja_charge(run, &b);
     }
@@ -500,7 +500,7 @@ static void set_loop(struct jinja_run *run, struct jinja_scope *scope,
                  {"previtem", item_or_none(list, at - 1)},
                  {"nextitem", item_or_none(list, at + 1)}};
     for (size_t i = 0; run->rv == 0 && i < FLO_COUNT(facts); i++) {
-        if (loop->count == FLO_COUNT(facts)) { /* in the order of `facts` */
+        if (loop->count == FLO_COUNT(facts)) { /* values in the order of `facts` */
             loop->entries[i].value = facts[i].value;
         } else {
             flo_jinja_put(run, loop, jinja_text_of(facts[i].name), facts[i].value);

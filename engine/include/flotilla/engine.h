@@ -142,7 +142,7 @@ struct flo_engine_info {
     uint64_t scratch_bytes;
     uint64_t vocabulary_bytes;
     uint64_t request_bytes;
-    uint64_t load_us; /* from open until ready */
+    uint64_t load_us; /* time from open until ready */
     bool has_vocabulary;
     uint32_t labels;      /* outputs of the ranking head; 0: no ranking head */
     bool only_ranks;      /* has a ranking head and cannot generate text */
@@ -170,8 +170,8 @@ void flo_session_truncate(struct flo_session *session, uint32_t position);
 uint32_t flo_session_position(const struct flo_session *session);
 
 enum flo_logits {
-    FLO_LOGITS_NONE, /* no logits: only fill the cache */
-    FLO_LOGITS_LAST, /* of the last token: flo_session_logits() */
+    FLO_LOGITS_NONE, /* compute no logits: only fill the cache */
+    FLO_LOGITS_LAST, /* compute logits of the last token: flo_session_logits() */
 };
 
 /* Appends `count` tokens, in batches: one pass over many tokens is far cheaper
@@ -234,7 +234,7 @@ struct flo_sampling {
     float top_p;          /* 0 or 1: off */
     float min_p;          /* 0: off */
     float repeat_penalty; /* 0 or 1: off; positive logits are divided by it */
-    uint32_t repeat_last; /* how many last tokens count as repeats; 0: 64 */
+    uint32_t repeat_last; /* number of last tokens that count as repeats; 0: 64 */
     /* -2 to 2; 0: off.  Subtracted from the logit of each token of the answer:
      * presence once, frequency for each occurrence.  Both need `answered`. */
     float presence_penalty, frequency_penalty;

@@ -10,9 +10,9 @@
 #include <flotilla/engine.h>
 
 enum flo_rows {
-    FLO_ROWS_NONE, /* no logits: only fill the cache */
+    FLO_ROWS_NONE, /* compute no logits: only fill the cache */
     FLO_ROWS_LAST, /* logits of the last token */
-    FLO_ROWS_ALL,  /* of every token, in order, until `row` returns false */
+    FLO_ROWS_ALL,  /* compute logits of every token, in order, until `row` returns false */
 };
 
 /* Gets the logits [n_vocab] of token `index` of a step, borrowed until the
@@ -23,7 +23,7 @@ typedef bool flo_row_fn(void *context, uint32_t index, const float *logits);
 
 /* Tokens to append to one session in a pass. */
 struct flo_step {
-    struct flo_session *session; /* at most once in a pass */
+    struct flo_session *session; /* session, which occurs at most once in a pass */
     const int32_t *tokens;
     uint32_t count;
     enum flo_rows rows;

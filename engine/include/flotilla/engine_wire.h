@@ -218,7 +218,7 @@ struct flo_wire_ready {
 };
 
 struct flo_wire_token {
-    uint32_t index;                /* from 0; an end token is not sent */
+    uint32_t index;                /* index from 0; an end token is not sent */
     uint32_t token;                /* the id */
     struct flo_wire_text text;     /* whole UTF-8 characters; may be empty */
     uint32_t begin;                /* bytes of the answer before this token's */
@@ -244,10 +244,10 @@ struct flo_wire_done {
     uint64_t queue_us;  /* time waiting for a session */
     uint64_t prompt_cpu_us, prompt_wall_us;
     uint32_t cached_tokens;          /* part of tokens_in reused from another request */
-    uint64_t first_us;               /* from the request's arrival to its first token */
-    uint64_t answer_us;              /* from the first token to the end */
+    uint64_t first_us;               /* time from the request's arrival to its first token */
+    uint64_t answer_us;              /* time from the first token to the end */
     uint32_t guessed, guessed_right; /* draft tokens computed, and accepted */
-    uint32_t exit_status;            /* of a check: exit status; 128 + signal */
+    uint32_t exit_status;            /* exit status of a check; 128 + signal */
     uint32_t stop; /* which of GENERATE's stop texts ended the answer, from 1; 0: none */
 };
 
@@ -260,7 +260,7 @@ struct flo_wire_failed {
 struct flo_wire_stats {
     uint32_t running, queued;
     uint64_t requests, tokens_in, tokens_out;
-    uint64_t rss_bytes_peak; /* of the process and its children */
+    uint64_t rss_bytes_peak; /* peak memory of the process and its children */
     uint64_t rss_bytes;      /* now */
 };
 
@@ -287,7 +287,7 @@ struct flo_wire_embed {
     bool ranks;          /* compute scores; all inputs are texts, the first the query */
     uint32_t prompt_max; /* token limit of an input, or of a query with a document */
 };
-struct flo_wire_embedding { /* of one input or document, in their order */
+struct flo_wire_embedding { /* embedding of one input or document, in their order */
     uint32_t index;
     uint32_t tokens_in;
     struct flo_wire_text vector; /* each f32 little-endian: a vector of length 1, or one score */

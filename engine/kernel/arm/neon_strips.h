@@ -43,7 +43,7 @@ FLO_INLINE bool flo_has_halves(enum flo_form form)
     return form == FLO_FORM_BYTES || form == FLO_FORM_NIBBLES;
 }
 
-struct flo_strip_scales { /* of 16 rows: scale * code + offset */
+struct flo_strip_scales { /* scales and offsets of 16 rows: scale * code + offset */
     struct flo_f32x16 scale[2], offset[2];
 };
 

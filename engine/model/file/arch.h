@@ -70,7 +70,7 @@ struct flo_arch {
     enum flo_rotation rotation;
     enum flo_activation activation;
     bool is_parallel;      /* x + attention(n) + ffn(n), n = norm(x) */
-    bool scales_embedding; /* by the square root of its width */
+    bool scales_embedding; /* multiplied by the square root of its width */
     /* Layer i is local (attends to a window) if i % period < period - 1; 0: the
      * family has no windows. */
     uint32_t window_period;

@@ -117,7 +117,7 @@ static void give(struct flo_turn *turns, size_t count, enum flo_wire_priority pr
                  uint32_t left)
 {
     uint32_t before = left;
-    bool has_prompt = false; /* one that runs next to forced tokens */
+    bool has_prompt = false; /* some prompt is computed next to forced tokens */
 
     has(turns, count, &has_prompt, priority);
     give_answers(turns, count, priority, has_prompt ? PIECE_WITH_ANSWERS : left, &left);

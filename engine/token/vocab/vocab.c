@@ -122,7 +122,7 @@ static int load_scores(struct flo_vocab *vocab, const struct flo_gguf *gguf, str
     vocab->scores = list->data;
     for (int byte = 0; byte < 256; byte++) {
         char text[8];
-        char alone = (char)byte; /* if there is no token "<0x..>" */
+        char alone = (char)byte; /* used if there is no token "<0x..>" */
         snprintf(text, sizeof(text), "<0x%02X>", (unsigned)byte);
         int32_t id = flo_vocab_find(vocab, text, 6);
         vocab->byte_ids[byte] = id >= 0 ? id : flo_vocab_find(vocab, &alone, 1);

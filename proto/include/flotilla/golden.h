@@ -41,7 +41,7 @@ enum flo_golden_kind {
 
 struct flo_golden_match {
     enum flo_golden_kind kind;
-    const char *text; /* or a JSON pointer, or a file's name */
+    const char *text; /* text, or a JSON pointer, or a file's name */
     const void *value;
     double low, high; /* COSINE: low */
     uint32_t n_tokens;

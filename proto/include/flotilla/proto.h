@@ -432,7 +432,7 @@ struct flo_assignment {
  * count for the day on which they begin. */
 struct flo_daily {
     uint32_t from_s;   /* second of the day, below 86400 */
-    uint32_t length_s; /* at most a day; 0: always open */
+    uint32_t length_s; /* length, at most a day; 0: always open */
     uint32_t days;     /* bit 0: Monday */
 };
 /* Returns whether the hours are open at this second since 1970 of the same

@@ -9,8 +9,8 @@
 #include "server-stub/cli/live/live.h"
 #include "server-stub/cli/view/frames.h"
 
-#define FIRST_MS 2000  /* until the position in the event stream is known */
-#define LATER_MS 15000 /* for times, and for changes without an event */
+#define FIRST_MS 2000  /* interval until the position in the event stream is known */
+#define LATER_MS 15000 /* interval for times, and for changes without an event */
 #define PACE_MS 500
 
 struct follow {

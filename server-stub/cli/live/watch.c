@@ -225,7 +225,7 @@ static void say_nobody(const struct flo_cli *cli, const json_t *rollout, struct 
 int flo_watch_rollout(struct flo_cli *cli, const char *id, const char *wanted, uint64_t timeout_ms,
                       struct flo_err *err)
 {
-    char path[256], brief[256]; /* with devices, and without */
+    char path[256], brief[256]; /* the URL paths with devices, and without */
     struct block block = {.lines = 0};
     uint64_t begin = flo_now_ms();
     struct presence presence = {.was_there = false};

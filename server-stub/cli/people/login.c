@@ -20,7 +20,7 @@
 #include "server-stub/cli/cli.h"
 #include "server-stub/cli/people/callback.h"
 
-#define WAIT_MS 600000 /* as long as the controller allows a login */
+#define WAIT_MS 600000 /* the time that the controller allows for a login */
 #define HEAD_MS 5000
 
 /* ---- one request of a browser ---- */
@@ -256,7 +256,7 @@ int flo_cmd_login(struct flo_cli *cli, struct flo_err *err)
     if (rv == 0) {
         rv = check_token(cli, err);
     }
-    flo_http_close(cli->http); /* that connection may have had no token */
+    flo_http_close(cli->http); /* the connection may have been made without the token */
     cli->http = NULL;
     if (rv == 0) {
         rv = flo_api_get(cli, "/v1/version", &version, err);

@@ -13,7 +13,7 @@ struct call {
     struct flo_cli *cli;
     const struct flo_plain_noun *noun;
     char word[FLO_NAME_MAX + 1]; /* the first argument, encoded for the path */
-    const json_t *answer, *body; /* for the result text; may be NULL */
+    const json_t *answer, *body; /* sources for the result text; may be NULL */
 };
 
 /* ---- the word ---- */

@@ -31,7 +31,7 @@ enum flo_alert_level {
     FLO_ALERT_BAD,
     FLO_ALERT_MIDDLE,
     FLO_ALERT_WELL,
-    FLO_ALERT_LASTED /* from no value: the state's time is over */
+    FLO_ALERT_LASTED /* not caused by a value: the state's time is over */
 };
 
 /* ---- rules ---- */

@@ -20,7 +20,7 @@
 #define FLO_EVIDENCE_CLASSES_MAX 16
 
 struct flo_evidence_arm {
-    uint32_t devices; /* that have at least one sample */
+    uint32_t devices; /* devices that have at least one sample */
     struct flo_histogram values;
 };
 struct flo_evidence_class {
@@ -31,7 +31,7 @@ struct flo_evidence_class {
 struct flo_comparison {
     int metric;
     uint32_t phase;   /* phase in which the evidence was collected, from 0 */
-    bool is_last;     /* that phase is the rollout's last one */
+    bool is_last;     /* the phase is the rollout's last one */
     bool is_cut;      /* only the newest rows were read */
     uint64_t from_ms; /* times of the windows, by the controller's clock */
     uint64_t to_ms;

@@ -98,7 +98,7 @@ struct flo_gate_result {
     struct flo_gate_arm updated;
     struct flo_gate_arm waiting;
     uint32_t compared;     /* updated devices in classes that were compared */
-    uint32_t not_compared; /* in classes with too little evidence */
+    uint32_t not_compared; /* devices in classes with too little evidence */
     uint64_t from_ms, to_ms;
 };
 

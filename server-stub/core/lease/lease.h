@@ -56,8 +56,8 @@ struct flo_lease {
     uint64_t epoch;           /* epoch in which this controller leads, or led */
     struct flo_lease_row row; /* the row as last read */
     bool has_seen;
-    uint64_t seen_ms;  /* when that row was first read */
-    uint64_t asked_ms; /* before the last request was sent */
+    uint64_t seen_ms;  /* time when that row was first read */
+    uint64_t asked_ms; /* time before the last request was sent */
     bool is_asking;
     uint64_t until_ms; /* end of the leader's lease */
     bool is_unfit;     /* something that a leader needs is missing: it must

@@ -12,7 +12,7 @@
 
 enum flo_renewal_why {
     FLO_RENEWAL_NOT,
-    FLO_RENEWAL_ASKED,     /* all are signed again: devices know higher numbers */
+    FLO_RENEWAL_ASKED,     /* all orders are signed again, because devices know higher numbers */
     FLO_RENEWAL_AGED,      /* more than half of its life has passed */
     FLO_RENEWAL_OVERTAKEN, /* a deploy or removal older than a rollback:
                               devices that know the rollback refuse it */
@@ -39,7 +39,7 @@ struct flo_renewal_order {
     uint64_t issued_at_ms;
     uint64_t expires_at_ms;
     uint32_t epoch; /* 0: not checked */
-    bool is_listed; /* in a group's list; false: in desired documents only */
+    bool is_listed; /* the order is in a group's list; false: in desired documents only */
 };
 
 /* Decides about the next order of the walk. */

@@ -34,7 +34,7 @@ static double with_ramp_s(const struct flo_rollout_phase *phase, double devices,
 
     assert(per_s > 0 && phase->ramp_successes > 0 && phase->ramp_factor > 0);
     while (ramp.crossed < LEVELS_MAX && (ramp.crossed + 1.0) * phase->ramp_successes <= first) {
-        ramp.crossed++; /* from the start, 0 s */
+        ramp.crossed++; /* the level counts from the start, 0 s */
     }
     while (ramp.told < devices) {
         double goal = (ramp.crossed + 1.0) * phase->ramp_successes;

@@ -209,7 +209,7 @@ static void exchange(struct flo_rollout *rollout, uint32_t from, uint32_t to)
             }
         }
         if (inside == rollout->member_count) {
-            return; /* all picked ones are inside */
+            return; /* all chosen devices are inside */
         }
         uint32_t bucket = picked->bucket;
         picked->bucket = other->bucket;

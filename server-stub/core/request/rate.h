@@ -16,7 +16,7 @@ struct flo_rate_policy {
 enum flo_rate_kind {
     FLO_RATE_DEFAULT,
     FLO_RATE_URGENT,
-    FLO_RATE_LOGIN, /* by address, as there is no token yet */
+    FLO_RATE_LOGIN, /* logins, limited by address because there is no token yet */
     FLO_RATE_KINDS
 };
 extern const struct flo_rate_policy flo_rate_policies[FLO_RATE_KINDS];
@@ -34,8 +34,8 @@ struct flo_rates {
 struct flo_rate_answer {
     bool may;
     uint64_t left;    /* requests */
-    uint64_t wait_ms; /* until the next request is allowed; 0: now */
-    uint64_t full_ms; /* until the bucket is full */
+    uint64_t wait_ms; /* time until the next request is allowed; 0: now */
+    uint64_t full_ms; /* time until the bucket is full */
 };
 /* Takes one request of the token.  With more tokens than buckets, the token
  * with the least recent use is forgotten and begins again with a full

@@ -196,7 +196,7 @@ bool flo_rollout_expire(struct flo_rollout *rollout, uint64_t now_ms,
     snprintf(rollout->reason, sizeof(rollout->reason), "expired at %s%s", at,
              rollout->state == FLO_ROLLOUT_AWAITING_APPROVAL ? ": nobody approved it" : "");
     flo_rollout_why(actions, "%s", rollout->reason);
-    rollout->expires_at_ms = 0; /* only once: a person may resume */
+    rollout->expires_at_ms = 0; /* once only, because a person may resume the rollout */
     if (!rollout->pauses_when_expired || !has_begun(rollout)) {
         abort_(rollout, now_ms, actions);
     } else if (rollout->state == FLO_ROLLOUT_RUNNING) {

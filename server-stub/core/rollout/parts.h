@@ -90,7 +90,7 @@ bool flo_rollout_needs_own(const struct flo_rollout *rollout,
 enum flo_hold {
     FLO_HOLD_NONE,
     FLO_HOLD_WINDOW,
-    FLO_HOLD_ZONE, /* there is a window, but its zone is unknown */
+    FLO_HOLD_ZONE, /* the window exists, but its time zone is unknown */
     FLO_HOLD_OFFLINE,
     FLO_HOLD_RETRY
 };

@@ -253,7 +253,7 @@ static bool is_tried_again(struct flo_rollout *rollout, size_t index, uint64_t n
                     member->retries, rollout->retries_max[kind], flo_failure_word(kind),
                     (unsigned long long)rollout->retry_wait_ms / 1000);
     flo_rollout_member_set(rollout, index, FLO_EXECUTION_QUEUED, NULL, now_ms);
-    member->attempt++; /* later reports about that attempt are old */
+    member->attempt++; /* later reports about that attempt are outdated */
     member->is_back = false;
     return true;
 }
@@ -449,7 +449,7 @@ static int device_step(struct flo_rollout *rollout, const struct flo_rollout_eve
         return joined(rollout, event, actions, err);
     }
     size_t index = flo_rollout_find(rollout, event->device);
-    if (index == SIZE_MAX) { /* no member: the event is not about this rollout */
+    if (index == SIZE_MAX) { /* not a member: the event does not concern this rollout */
         return 0;
     }
     if (event->kind == FLO_ROLLOUT_EVENT_LEFT) {

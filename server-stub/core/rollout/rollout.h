@@ -91,7 +91,7 @@ struct flo_rollout_member {
     uint8_t state;    /* enum flo_execution */
     uint8_t lateness; /* enum flo_lateness */
     uint8_t cause;    /* index in causes[] of its failure, from 1; 0: unknown */
-    bool is_online;   /* as far as known */
+    bool is_online;   /* online, according to the last report */
     bool is_away;     /* offline before it tried the release: it is not counted, and updates when it
                          reconnects */
     bool is_waiting;  /* ... by its own report: for mains power, a cool, an
@@ -248,7 +248,7 @@ struct flo_rollout {
         uint32_t silent;    /* offline, and may have the release */
         uint32_t unreached; /* offline, and never took the order */
         uint32_t kept;      /* devices that serve it because they have no earlier release */
-    } left;                 /* after the rollback: members that remain */
+    } left;                 /* members that remain after the rollback */
 };
 
 /* Minimum time without progress before a report that does not name an execution

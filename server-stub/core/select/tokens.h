@@ -5,7 +5,7 @@
 #include "server-stub/core/select/select.h"
 
 enum flo_select_how {
-    FLO_SELECT_THERE, /* only the name, without operator */
+    FLO_SELECT_THERE, /* only the name, without an operator */
     FLO_SELECT_IS,
     FLO_SELECT_IS_NOT,
     FLO_SELECT_BELOW,

@@ -26,7 +26,7 @@
 struct flo_telemetry_window {
     size_t part; /* index in its message, from 0 */
     uint64_t seq;
-    uint64_t at_ms; /* by the device's clock: only for people */
+    uint64_t at_ms; /* device's clock: only shown to people */
     uint64_t window_ms;
     char model[FLO_NAME_MAX + 1];
     char version[FLO_NAME_MAX + 1];

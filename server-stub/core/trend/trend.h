@@ -44,7 +44,7 @@ struct flo_trend_finding {
     bool is_known; /* enough points, the newest at most two spans old */
     bool is_there; /* the trend is significant, and fast enough to matter */
     double slope;  /* per day */
-    double full_s; /* only if FILLING is there: time until full */
+    double full_s; /* with FILLING: time until the disk is full */
 };
 void flo_trend_judge(const struct flo_trend *trend, enum flo_trend_kind kind, uint64_t now_ms,
                      struct flo_trend_finding *out);

@@ -297,7 +297,7 @@ struct upload {
     int fd;
     char path[4096];
     char who[96];
-    struct flo_rest *rest; /* for the steps after the last byte */
+    struct flo_rest *rest; /* used by the steps after the last byte */
     struct flo_httpd_request *request;
     struct flo_depot_job *job;
     int status;

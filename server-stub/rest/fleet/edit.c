@@ -12,7 +12,7 @@
 #include "server-stub/state/sayings.h"
 
 #define BULK_DEVICES_MAX 1000
-#define BULK_PINS_MAX 100 /* each one is an order to sign */
+#define BULK_PINS_MAX 100 /* each pin is an order to sign */
 
 /* ---- one ---- */
 

@@ -28,7 +28,7 @@ struct flo_login_job {
     struct flo_rest *rest;
     struct flo_httpd_request *request; /* NULL: the client disconnected */
     uint64_t asked_at_ms;
-    char client[64]; /* its address, for the log */
+    char client[64]; /* client's address, for the log */
     bool has_come_back;
     struct flo_login login; /* without a state until the redirect is known */
     char code[FLO_LOGIN_CODE];

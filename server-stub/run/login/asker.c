@@ -30,7 +30,7 @@
 struct flo_asker {
     const struct flo_oidc_file *file;
     struct flo_login_desk desk;
-    /* only for the thread */
+    /* used only by the thread */
     struct flo_oidc_provider provider;
     uint64_t provider_until_ms; /* 0: none */
     struct flo_jwks keys;

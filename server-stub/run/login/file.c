@@ -39,7 +39,7 @@ static int read_row(const json_t *json, struct flo_oidc_row *out, struct flo_err
         rv = flo_json_get_text(json, "role", FLO_GRANTS_TEXT - 1, &out->role, err);
     }
     if (rv < 0) {
-        err->code = FLO_E_CFG_TYPE; /* this is no publisher's document */
+        err->code = FLO_E_CFG_TYPE; /* a configuration error: this is no publisher's document */
         return FLO_E_CFG_TYPE;
     }
     return flo_grants_parse(out->role, &grants)

@@ -242,7 +242,8 @@ static int copy_moment(struct copying *copying, struct flo_err *err)
     for (int i = 0; i < TRIES; i++) {
         *copying->out = (struct done){0};
         FLO_TRY(make_place(copying, err));
-        /* so the audit's checkpoint is older than the table */
+        /* copied first, so that the audit's checkpoint is older than the table
+         * */
         int rv = copy_named(copying, "audit.head", err);
         if (rv == 0) {
             rv = copy_small(copying, err);

@@ -37,7 +37,7 @@ static struct {
     char *again; /* first variable of the environment: count of failed leads */
     char path[4096];
     sigset_t signals;
-    int failures; /* that count; -1: the first start */
+    int failures; /* number of failures; -1: the first start */
 } started;
 
 extern char **environ;

@@ -192,7 +192,7 @@ static int find_way(struct scene *scene, struct flo_forecast *out, struct flo_er
     if (rv < 0) {
         return flo_wrap(err, rv, "the device's profile");
     }
-    scene->profile.disk_free_bytes = UINT64_MAX; /* its releases need no more */
+    scene->profile.disk_free_bytes = UINT64_MAX; /* no limit for its present releases */
     add_models(scene);
     if (json_is_integer(json_object_get(profile, "disk_free_bytes"))) {
         scene->profile.disk_free_bytes = number_of(profile, "disk_free_bytes");

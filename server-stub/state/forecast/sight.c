@@ -12,7 +12,7 @@
 
 #define SITE_MEMBERS_MIN 3
 #define SITE_COVERED_MIN 10 /* sites of this size get one device in the first wave */
-#define SITE_UPDATED 4      /* that device, and three of a probe */
+#define SITE_UPDATED 4      /* the covered device, and three of a probe */
 
 struct sight {
     const struct flo_rollout *core;

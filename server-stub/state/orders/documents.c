@@ -162,7 +162,7 @@ static int collect_card(void *context, const struct flo_fleet_order *order)
     if (strcmp(order->op, "deploy") == 0) {
         return 0;
     }
-    if (cards->count == CARDS_MAX) { /* in ascending order: the oldest is dropped */
+    if (cards->count == CARDS_MAX) { /* the list is in ascending order, so the oldest is dropped */
         free(cards->envelopes[0]);
         memmove(&cards->items[0], &cards->items[1], (CARDS_MAX - 1) * sizeof(cards->items[0]));
         memmove(&cards->envelopes[0], &cards->envelopes[1],

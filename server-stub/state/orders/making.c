@@ -23,9 +23,9 @@ struct slice {
     /* No list carries the rollback or removal: reports say which devices need
      * it. */
     bool is_by_report;
-    bool is_there;               /* whether the last device has the model */
+    bool is_there;               /* the last device has the model */
     char held[FLO_NAME_MAX + 1]; /* the last order that was checked */
-    bool is_kept;                /* whether that order stays in desired documents */
+    bool is_kept;                /* the order stays in desired documents */
     struct place {
         char device[37];
         bool has_order; /* about the model */
@@ -232,7 +232,7 @@ static int take_one(void *context, const char *device, bool is_there)
     struct place *place = &slice->places[slice->count++];
 
     snprintf(place->device, sizeof(place->device), "%s", device);
-    place->does_stay = is_there; /* this row was made before its slice */
+    place->does_stay = is_there; /* the row was written before its slice ran */
     return is_there ? 0 : slice->is_by_report ? open_one(slice, device) : await_one(slice, device);
 }
 

@@ -54,7 +54,7 @@ static int open_key(struct flo_controller *controller, struct flo_key **out, str
 
 int flo_pki_seals_key(struct flo_controller *controller, struct flo_err *err)
 {
-    static const uint8_t nobodys[FLO_DIGEST_BYTES]; /* of a store in memory */
+    static const uint8_t nobodys[FLO_DIGEST_BYTES]; /* key of an in-memory store */
     struct flo_key *key = NULL;
 
     if (flo_pki_in_memory(controller)) {

@@ -24,7 +24,7 @@ struct reading {
     struct flo_controller *controller;
     const struct flo_rollout_entry *entry;
     enum flo_order_op op;
-    struct flo_rollouts_meant *items; /* in the order of ids */
+    struct flo_rollouts_meant *items; /* items, in the order of ids */
     size_t count, at;
     struct holding known[4];
     size_t next;

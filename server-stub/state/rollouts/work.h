@@ -30,7 +30,7 @@ struct flo_rollout_own {
     /* Devices of its group that were no members at the start. */
     uint32_t excused[FLO_EXCUSE_COUNT];
     struct flo_text_list above; /* groups of higher priority: above.c */
-    json_t *overlaps;           /* at its start; NULL: read from the store */
+    json_t *overlaps;           /* overlaps at its start; NULL: read from the store */
     /* Evidence of the newest verdicts, in the order of the gates; null for a
      * gate without; NULL: none at all. */
     json_t *evidence;
@@ -59,7 +59,7 @@ struct flo_rollouts {
     size_t count;
     uint64_t uses;
     bool has_changed;        /* changed in the present transaction */
-    bool is_stale;           /* to be read again after a rolled-back transaction */
+    bool is_stale;           /* must be read again after a rolled-back transaction */
     struct flo_said said;    /* reported by the device whose event is handled */
     uint64_t evidence_at_ms; /* time of the next query to the telemetry thread */
     size_t evidence_asked;   /* queries without an answer yet */

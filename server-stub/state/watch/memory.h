@@ -16,7 +16,7 @@ struct flo_watches {
     size_t webhook_count;
     bool has_command; /* each message also goes to the alert command (mail) */
     bool has_changed; /* changed in this transaction */
-    bool is_stale;    /* to be read again after a rolled-back transaction */
+    bool is_stale;    /* must be read again after a rolled-back transaction */
 };
 
 FLO_MUST_USE int flo_watch_write_alert(struct flo_controller *controller,

@@ -57,7 +57,7 @@ struct flo_making;
 struct flo_fleet_makings {
     struct flo_making *items;
     size_t count, room;
-    bool is_known;   /* as stored in the table */
+    bool is_known;   /* the value as stored in the table */
     bool is_changed; /* by this transaction */
 };
 

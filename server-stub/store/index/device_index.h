@@ -14,7 +14,7 @@ struct flo_fleet_said;
 
 struct flo_device_index_entry {
     bool is_there; /* not retired */
-    bool is_stale; /* its row may differ */
+    bool is_stale; /* the row in the table may differ */
     bool is_touched;
     bool is_online;
     bool is_changed;        /* the device is in `changed` */
@@ -24,7 +24,7 @@ struct flo_device_index_entry {
                                no, 2 yes */
     uint8_t condition_said; /* enum flo_condition, from its report */
     bool may_let_go;
-    uint64_t seen_at_ms; /* as read; newer values are facts */
+    uint64_t seen_at_ms; /* value at the last read; newer values are facts */
     uint64_t rss_bytes;
     struct flo_select_device say;
     void *own;  /* texts of its row */

@@ -16,7 +16,7 @@
 #define GONE                                                                                       \
     "h.name NOT LIKE '/%' AND NOT EXISTS (SELECT 1 FROM device d WHERE d.id ="                     \
     " h.device AND d.retired = 0)"
-#define PAUSE_MS 1000 /* after a batch that could not be written */
+#define PAUSE_MS 1000 /* pause after a batch that could not be written */
 
 struct row {
     char device[FLO_NAME_MAX + 1];

@@ -22,7 +22,7 @@ extern const struct flo_sql_dialect flo_sql_sqlite, flo_sql_postgresql;
 #define FLO_SQL_VALUES_MAX 64
 struct flo_sql {
     const struct flo_sql_dialect *dialect;
-    bool has_two; /* two tables: names of fields need the table */
+    bool has_two; /* two tables: field names need the table's name */
     struct flo_buf text;
     struct flo_db_value values[FLO_SQL_VALUES_MAX];
     size_t count;

@@ -143,7 +143,7 @@ FLO_MUST_USE int flo_observer_scan(struct flo_observer *observer,
 /* Returns the checksum of a rollout's name; never 0. */
 uint32_t flo_observer_rollout_id(const char *name);
 /* Rows of a member and of a rollout (saved.c). */
-#define FLO_OBSERVER_WAVES "/waves" /* in place of the model */
+#define FLO_OBSERVER_WAVES "/waves" /* name used in place of the model */
 size_t flo_observer_pack(const struct flo_observer_entry *entry, uint8_t *out);
 /* Deletes the stored waves of a rollout that is over. */
 void flo_observer_drop_waves(struct flo_observer *observer, const char *name);

@@ -93,7 +93,7 @@ static void take(struct flo_observer *observer, struct flo_observer_entry *entry
     struct flo_observed_window in = {
         .block = observer->block,
         .release = tag_of(&window->release),
-        .requests = requests > errors ? requests : errors, /* each error was a request */
+        .requests = requests > errors ? requests : errors, /* an error counts as a request, too */
         .errors = errors,
         .good = events(window, FLO_METRIC_NAME_FEEDBACK_GOOD),
         .bad = events(window, FLO_METRIC_NAME_FEEDBACK_BAD),

@@ -27,7 +27,7 @@ bool flo_observer_may_take(const struct flo_observer *observer,
         return true;
     }
     if (way == FLO_MEMBER_OUT) {
-        return false; /* there is nothing to compare */
+        return false; /* the device is out of the rollout: nothing to compare */
     }
     return owner == FLO_OBSERVER_NONE || entry->observed.arm == FLO_ARM_LEFT ||
            flo_intent_is_older(observer->cohorts[owner].name, observer->cohorts[cohort].name);

@@ -81,7 +81,7 @@ static int place(struct flo_observer *observer, const struct flo_observe_analysi
         if (!flo_observer_may_take(observer, new, cohort, (enum flo_member_way)member->way)) {
             continue;
         }
-        if (new->observed.rollout != 0) { /* that rollout compared devices */
+        if (new->observed.rollout != 0) { /* the counts belong to a rollout that compared devices */
             flo_observed_release(&new->observed);
             flo_observer_waves_forget(new);
         }

@@ -8,7 +8,7 @@
 #define ALPHA 0.01
 #define LIMIT_PCT 10
 #define AFTER_MIN 3         /* readings since the swap */
-#define OWN_CONTROLS_MANY 5 /* no single control decides */
+#define OWN_CONTROLS_MANY 5 /* enough controls that no single one decides */
 
 struct look {
     struct flo_crowd crowd;
@@ -16,7 +16,7 @@ struct look {
     enum flo_measure measure;
     enum flo_observed_reading reading;
     uint32_t stratum;
-    struct flo_scan_device *devices; /* by index in the crowd */
+    struct flo_scan_device *devices; /* devices by index in the crowd */
     double *numbers;
     uint8_t *far;
     void *room;

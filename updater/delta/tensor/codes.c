@@ -374,7 +374,7 @@ RANGE_INLINE bool code_coded(struct tensor_model *model, struct range_coder *cod
 bool flo_tensor_codes_encode(struct tensor_model *model, struct range_coder *coder,
                              const struct tensor_part *part, uint8_t *fresh)
 {
-    struct range_coder local = *coder; /* that nothing else points to */
+    struct range_coder local = *coder; /* a local copy that nothing else points to */
     bool is_whole = code_coded(model, &local, false, part, fresh);
 
     *coder = local;
@@ -384,7 +384,7 @@ bool flo_tensor_codes_encode(struct tensor_model *model, struct range_coder *cod
 bool flo_tensor_codes_decode(struct tensor_model *model, struct range_coder *coder,
                              const struct tensor_part *part, uint8_t *fresh)
 {
-    struct range_coder local = *coder; /* that nothing else points to */
+    struct range_coder local = *coder; /* a local copy that nothing else points to */
     bool is_whole = code_coded(model, &local, true, part, fresh);
 
     range_decode_more(&local);

@@ -11,7 +11,7 @@
 #include "updater/delta/tensor/model.h"
 
 #define MARGINS 18
-#define PLACES (MARGINS * 3) /* by margin, then by edge */
+#define PLACES (MARGINS * 3) /* number of entries, by margin, then by edge */
 #define LEVELS 32
 #define CLASSES 24
 #define NUMBER_LEVELS 48
@@ -284,7 +284,7 @@ struct inverse {
     int64_t offset;
     int64_t most; /* largest |x - offset| */
     int64_t factor;
-    int shift; /* to the right; negative: to the left */
+    int shift; /* shift to the right; negative: to the left */
     bool is_flat;
 };
 

@@ -382,7 +382,7 @@ RANGE_INLINE bool code_each(struct tensor_model *model, struct range_coder *code
 TENSOR_COPIES bool flo_tensor_floats_encode(struct tensor_model *model, struct range_coder *coder,
                                             const struct tensor_part *part, uint8_t *fresh)
 {
-    struct range_coder local = *coder; /* that nothing else points to */
+    struct range_coder local = *coder; /* a local copy that nothing else points to */
     bool is_whole = code_each(model, &local, false, part, fresh);
 
     *coder = local;
@@ -392,7 +392,7 @@ TENSOR_COPIES bool flo_tensor_floats_encode(struct tensor_model *model, struct r
 TENSOR_COPIES bool flo_tensor_floats_decode(struct tensor_model *model, struct range_coder *coder,
                                             const struct tensor_part *part, uint8_t *fresh)
 {
-    struct range_coder local = *coder; /* that nothing else points to */
+    struct range_coder local = *coder; /* a local copy that nothing else points to */
     bool is_whole = code_each(model, &local, true, part, fresh);
 
     range_decode_more(&local);

@@ -278,7 +278,7 @@ RANGE_INLINE bool code_integers(struct tensor_model *model, struct range_coder *
 bool flo_tensor_integers_encode(struct tensor_model *model, struct range_coder *coder,
                                 const struct tensor_part *part, uint8_t *fresh)
 {
-    struct range_coder local = *coder; /* that nothing else points to */
+    struct range_coder local = *coder; /* a local copy that nothing else points to */
     bool is_whole = code_integers(model, &local, false, part, fresh);
 
     *coder = local;
@@ -288,7 +288,7 @@ bool flo_tensor_integers_encode(struct tensor_model *model, struct range_coder *
 bool flo_tensor_integers_decode(struct tensor_model *model, struct range_coder *coder,
                                 const struct tensor_part *part, uint8_t *fresh)
 {
-    struct range_coder local = *coder; /* that nothing else points to */
+    struct range_coder local = *coder; /* a local copy that nothing else points to */
     bool is_whole = code_integers(model, &local, true, part, fresh);
 
     range_decode_more(&local);

@@ -38,7 +38,7 @@ static inline void learn_sizes(struct activity *moved, uint32_t column, size_t c
                                const uint32_t *sizes, uint32_t weight, int shift)
 {
     uint32_t *columns = moved->column + column;
-    uint32_t sum = 0; /* at most 32 times 2^20 */
+    uint32_t sum = 0; /* the sum is at most 32 times 2^20 */
 
     for (size_t i = 0; i < count; i++) {
         uint32_t size = (sizes[i] < 16 ? sizes[i] : 16) * weight;
@@ -57,7 +57,7 @@ RANGE_INLINE void code_moved(struct tensor_model *model, struct range_coder *cod
     struct activity *moved = &model->moved[MOVED_CODES];
     int shift = activity_shift(moved);
     unsigned recent = 0; /* were the last two equal to the guess? */
-    unsigned others = 0; /* how many were not, 3 meaning 3 or more */
+    unsigned others = 0; /* number of wrong guesses, 3 meaning 3 or more */
     struct aims aims;
     /* A difference is weighted by its step relative to the mean step. */
     int64_t weight = size_of(run->step) * 4096 / (model->step_mean > 0 ? model->step_mean : 1);

@@ -20,7 +20,7 @@
 #define FLO_KEYID_TEXT 65     /* 64 hex + NUL */
 #define FLO_TRUST_ROOTS_MAX 8
 #define FLO_TRUST_THRESHOLD_MAX 4 /* an envelope has room for two sets of signers */
-#define FLO_TRUST_REVOKED_MAX 128 /* of keys, and of releases */
+#define FLO_TRUST_REVOKED_MAX 128 /* limit for keys, and for releases */
 #define FLO_TRUST_FLOORS_MAX 64
 #define FLO_TRUST_CA_MAX 4
 #define FLO_TRUST_BODY_BYTES_MAX (46 * 1024)
@@ -539,9 +539,9 @@ struct flo_profile {
     char runtimes[FLO_PROFILE_RUNTIMES_MAX][32]; /* other runtimes than native that are ready */
     char accelerators[4][16];
     uint64_t memory_bytes_per_s; /* measured memory bandwidth; 0: unknown */
-    uint64_t memory_bytes;       /* for the model; 0: unknown, not checked */
-    uint64_t disk_free_bytes;    /* of the state directory's disk */
-    uint64_t kept_bytes;         /* also free: cached prefixes that may be removed */
+    uint64_t memory_bytes;       /* memory for the model; 0: unknown, not checked */
+    uint64_t disk_free_bytes;    /* free bytes of the state directory's disk */
+    uint64_t kept_bytes;         /* also free: bytes of cached prefixes that may be removed */
     uint64_t prefix_bytes;       /* size of a prefix of this release that will be cached */
     bool packs;                  /* the model is also packed: both need disk space */
 };
@@ -557,7 +557,7 @@ struct flo_plan_input {
     size_t present_count;
     const struct flo_digest *damaged; /* damaged files that need a few chunks only */
     size_t damaged_count;
-    uint64_t memory_bytes_max; /* for decoding; 0: FLO_PLAN_MEMORY_BYTES */
+    uint64_t memory_bytes_max; /* memory for decoding; 0: FLO_PLAN_MEMORY_BYTES */
     /* Ways that have already failed, per file: bit = way index. */
     uint32_t ways_failed[FLO_RELEASE_FILES_MAX];
     /* If not NULL, only artifacts of this list can be fetched (a bundle). */
@@ -571,7 +571,7 @@ struct flo_plan {
     uint64_t full_bytes;   /* size if all files were fetched raw */
     uint64_t disk_bytes;   /* peak use of disk, with packed_bytes and prefix_bytes */
     uint64_t packed_bytes; /* upper bound for packed weights; 0: no room, or not packed */
-    uint64_t prefix_bytes; /* for the cached prefix; 0: no room */
+    uint64_t prefix_bytes; /* space for the cached prefix; 0: no space */
     uint64_t drop_bytes;   /* bytes of cached prefixes to remove first */
     enum flo_codec codec;  /* codec of the largest file that is fetched */
     uint32_t step_count;

@@ -73,7 +73,7 @@ struct flo_slots {
     uint32_t soak_errors_ppm;
     uint32_t soak_crashes_max;
     uint32_t rollout_phase;
-    char rollout[FLO_NAME_MAX + 1]; /* or "bundle.<8 hex>"; empty: none */
+    char rollout[FLO_NAME_MAX + 1]; /* rollout, or "bundle.<8 hex>"; empty: none */
     char order[FLO_NAME_MAX + 1];
 
     uint64_t floor;      /* highest release number ever committed here */
@@ -227,7 +227,7 @@ struct flo_device {
     bool is_frozen;
     bool is_frozen_emergency; /* frozen by an emergency key */
     bool all_paused;          /* too many rollouts to list: all are paused */
-    uint64_t desired_rev;     /* for logs only: `desired` is unsigned */
+    uint64_t desired_rev;     /* revision for logs only: `desired` is unsigned */
     uint64_t heartbeat_ms;    /* set by an order; 0: default */
     struct flo_subject freeze, freeze_emergency, config, report;
     uint64_t trust_number;

@@ -18,7 +18,7 @@ struct flo_codes { /* 16 signed 16-bit codes each */
     __m256i low, high;
 };
 
-struct flo_scales { /* of the eight parts of a group */
+struct flo_scales { /* scales of the eight parts of a group */
     __m256 scales, offsets;
 };
 

@@ -15,10 +15,10 @@ enum {
     ROWS = 4,
 };
 
-struct piece { /* one row's: weight = scale * value + offset */
+struct piece { /* piece of one row: weight = scale * value + offset */
     _Alignas(32) int16_t values[PIECE_BLOCKS * 32];
     _Alignas(32) float scales[PIECE_BLOCKS];
-    _Alignas(32) float offsets[PIECE_BLOCKS]; /* only of types with offsets */
+    _Alignas(32) float offsets[PIECE_BLOCKS]; /* offsets, only for types with offsets */
     int16_t minima[PIECE_BLOCKS * 2];         /* types with FLO_OFFSETS_BY_16 */
 };
 

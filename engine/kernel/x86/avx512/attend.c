@@ -207,7 +207,7 @@ static void softmax_tile(const struct flo_attention *a, struct rows *rows, int r
         most = _mm512_max_ps(s, most); /* returns s if one is NaN */
     }
     largest = _mm512_reduce_max_ps(most);
-    if (!(largest > -INFINITY)) { /* only -inf or NaN */
+    if (!(largest > -INFINITY)) { /* only -inf or NaN scores */
         largest = 0;
     }
     if (largest > rows->largest[r]) {

@@ -79,7 +79,7 @@ struct flo_analysis_rule {
     double limit; /* %, or a ratio of rates */
     double floor;
     double prove[FLO_PROVE_PHASES_MAX];
-    uint32_t prove_count; /* later phases use the last one */
+    uint32_t prove_count; /* later phases use the last entry */
     double weight;
     uint32_t critical_from; /* first phase in which it has to pass, from 1;
                                or one of the above */
@@ -147,7 +147,7 @@ void flo_analysis_crash_first(struct flo_analysis_crash *crash, double crashes, 
 
 enum flo_slice_hold {
     FLO_SLICE_HELD,
-    FLO_SLICE_ASKED, /* until a person answers */
+    FLO_SLICE_ASKED, /* held until a person answers */
     FLO_SLICE_LET_GO /* released by a person: updates go on there */
 };
 /* Slice: a label=value at which a speed is worse (slices/scan.h), or that has
@@ -218,7 +218,7 @@ struct flo_analysis_probe {
     char name[FLO_SLICE_TEXT]; /* "site=lyon" */
     bool is_count;             /* far in errors or crashes, by its own past */
     enum flo_measure measure;  /* is_count: the measure */
-    double least;              /* else: smallest ln ratio to the controls there */
+    double least;              /* otherwise: smallest ln ratio to the controls there */
 };
 struct flo_analysis_evidence {
     uint32_t phase; /* phase of the evidence, from 0 */

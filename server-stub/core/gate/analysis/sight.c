@@ -150,7 +150,7 @@ bool flo_analysis_sees(const struct flo_analysis *analysis, uint32_t rule, uint3
     out->finds_pct = flo_change_pct(find);
     out->prove_pct = fmax(test.ratio.prove_pct, test.ratio.limit_pct);
     out->odds = odds_of(out->prove_pct, error);
-    if (crowds[phase].updated > 0) { /* also by the last wave alone */
+    if (crowds[phase].updated > 0) { /* the last wave alone must be proven too */
         out->odds = fmin(out->odds, exp(flo_ln_phi(log1p(out->prove_pct / 100) / last)));
     }
     if (out->odds < FLO_ANALYSIS_ODDS_MIN) {

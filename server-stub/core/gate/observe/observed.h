@@ -68,7 +68,7 @@ struct flo_readings {
     struct flo_shape_kept shapes[FLO_SHAPES];
     /* Daily curves, fixed for the current rollout. */
     struct flo_shape_daily daily[FLO_SHAPES];
-    struct flo_slope_track memory; /* since the split and the engine's last start */
+    struct flo_slope_track memory; /* memory since the split and the engine's last start */
     bool has_daily;                /* `daily` is fixed */
     /* enum flo_reference of each `before`. */
     uint8_t reference[FLO_READING_COUNT];
@@ -85,7 +85,7 @@ enum flo_arm {
     FLO_ARM_CONTROL,
     FLO_ARM_TREATED,
     FLO_ARM_ENDED, /* treated, then failed: its sums no longer change */
-    FLO_ARM_LEFT   /* no longer in any comparison */
+    FLO_ARM_LEFT   /* left the comparison */
 };
 
 struct flo_counters {
@@ -126,7 +126,7 @@ struct flo_observed {
     bool is_busy;       /* updating, before the swap */
     bool is_silent;     /* treated, but sends no more windows */
     bool died_early;    /* within 2 h of its swap; of a control: of its split */
-    uint16_t crashes;   /* since the split, at most one an hour */
+    uint16_t crashes;   /* crashes since the split, at most one an hour */
     uint32_t early;     /* blocks with a window within 2 h of the swap */
     struct flo_past pasts[FLO_LEVELS_MAX];
     struct flo_counters before, since; /* before and since the split */
@@ -166,7 +166,7 @@ bool flo_observed_take(struct flo_observed *observed, const struct flo_observed_
 /* State of a member, according to its rollout. */
 enum flo_member_way {
     FLO_MEMBER_WAITS, /* runs its old release */
-    FLO_MEMBER_BUSY,  /* from `accepted` until the swap */
+    FLO_MEMBER_BUSY,  /* updating, from `accepted` until the swap */
     FLO_MEMBER_SWAPPED,
     FLO_MEMBER_SILENT, /* swapped, but sends no more windows */
     FLO_MEMBER_DIED,   /* swapped, and rolled back */
@@ -259,7 +259,7 @@ struct flo_observed_crashes {
     bool has_crashed;
     double hours;        /* hours since then, at most 2 */
     double hours_before; /* hours with a window among the 8 hours before */
-    double died_before;  /* of these, hours with a crash */
+    double died_before;  /* hours with a crash among these */
 };
 void flo_observed_crashes(const struct flo_observed *observed, uint32_t block,
                           struct flo_observed_crashes *out);

@@ -24,7 +24,7 @@ struct flo_paired_sums {
     uint32_t heard;   /* block of its newest window */
     uint32_t crashed; /* hour of the last counted crash, plus 1; 0: none */
     double requests, errors, judged, bad;
-    double crashes;                          /* at most one an hour */
+    double crashes;                          /* crashes, at most one an hour */
     double blocks;                           /* blocks with a window */
     struct flo_mean open[FLO_READING_COUNT]; /* readings since the last pair */
 };

@@ -14,7 +14,7 @@
 #include "server-stub/core/gate/slices/waves.h"
 
 #define FLO_SPEEDS FLO_READING_ENGINE_RSS /* readings before ENGINE_RSS */
-#define FLO_STEP_READINGS 3               /* on each side of a swap */
+#define FLO_STEP_READINGS 3               /* readings on each side of a swap */
 
 /* One speed of a control since one wave began. */
 struct flo_since_wave {
@@ -46,7 +46,7 @@ struct flo_since_memory {
 struct flo_since_counts {
     uint32_t errors, requests;
     uint32_t blocks;  /* blocks with a window of the device */
-    uint32_t crashes; /* at most one an hour */
+    uint32_t crashes; /* crashes, at most one an hour */
 };
 struct flo_since_past {
     struct flo_since_counts at;

@@ -17,9 +17,9 @@ struct flo_detect {
     double prove_pct; /* 0: nothing has to be proven */
 };
 struct flo_detected {
-    bool has_t;    /* there are enough devices to fail the test */
+    bool has_t;    /* enough devices to fail the test */
     bool has_find; /* `find` is known: clipped differences can reach `t` */
-    bool has_odds; /* there is something to prove */
+    bool has_odds; /* some difference has to be proven */
     double t;      /* value of t at which the test fails */
     double find;   /* smallest ln ratio that is found in 95 % of runs */
     double odds;   /* chance that a release without effect is proven */

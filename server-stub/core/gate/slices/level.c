@@ -4,7 +4,7 @@
 
 #include "server-stub/core/gate/slices/level.h"
 
-#define WARM_BLOCKS 2     /* after a change of release: caches are cold */
+#define WARM_BLOCKS 2     /* blocks after a change of release that do not count: caches are cold */
 #define RESUME_BLOCKS 288 /* 24 h: a level may go on */
 #define OLD_BLOCKS 2016   /* 7 days: a level this old may serve as baseline */
 

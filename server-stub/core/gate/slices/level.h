@@ -43,7 +43,7 @@ const struct flo_level *flo_levels_of(const struct flo_level_table *levels, uint
 enum flo_reference {
     FLO_REFERENCE_NONE,
     FLO_REFERENCE_OWN,   /* its present release, 12 readings */
-    FLO_REFERENCE_OLDER, /* another one, 12 readings, within 7 days */
+    FLO_REFERENCE_OLDER, /* another release's level, 12 readings within 7 days */
     FLO_REFERENCE_THIN   /* its present release, 3 readings */
 };
 /* *level: the chosen one; NULL with FLO_REFERENCE_NONE.  Borrowed from

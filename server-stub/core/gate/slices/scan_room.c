@@ -10,7 +10,7 @@
 #define CLIP_TIMES 8
 #define CLIP_MIN 0.25
 #define LARGE 10          /* members that a value without a control needs */
-#define OTHERS_MIN 20     /* other controls that such a value needs */
+#define OTHERS_MIN 20     /* minimum number of other controls for such a value */
 #define WIDE_VALUES_MIN 8 /* values needed to know their variance */
 
 /* ---- layout ---- */

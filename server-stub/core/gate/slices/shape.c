@@ -191,7 +191,7 @@ void flo_shape_move(struct flo_shape_kept *kept, double x)
 {
     double base = (double)kept->base + x;
 
-    if (fabs(base) <= FLT_MAX) { /* not for a value that is not finite */
+    if (fabs(base) <= FLT_MAX) { /* only for a finite value */
         kept->base = (float)base;
     }
 }

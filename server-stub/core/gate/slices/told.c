@@ -10,8 +10,8 @@
 #include "server-stub/core/gate/statistics/series.h"
 
 #define Z95 1.959963984540054 /* two-sided 95 % */
-#define RANKS_MIN 6           /* with fewer devices there is no interval by ranks */
-#define ORDERED_MIN 5         /* with fewer devices the median has no error */
+#define RANKS_MIN 6           /* minimum number of devices for an interval by ranks */
+#define ORDERED_MIN 5         /* minimum number of devices for an error of the median */
 #define ALPHA_SIDE 0.025
 #define OPEN_END (1 - 1e-15)
 #define HALVINGS 64 /* bisections of 12: below the last bit */
