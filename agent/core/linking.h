@@ -9,16 +9,16 @@
 
 #include <flotilla/base.h>
 
-#define FLO_HOOK_MS_MAX 60000      /* most time of a hook */
+#define FLO_HOOK_MS_MAX 60000      /* longest time of a hook */
 #define FLO_HOOK_AGAIN_MS_MIN 5000 /* pause after a failed hook; doubles */
 #define FLO_HOOK_AGAIN_MS_MAX 600000
-#define FLO_HEALTH_MS_MAX 5000     /* most time of a health check */
+#define FLO_HEALTH_MS_MAX 5000     /* longest time of a health check */
 #define FLO_HEALTH_STARTING_MS 250 /* between two checks while the program starts */
 
 struct flo_linking_limits {
     bool has_health;     /* false: only the end of the hook is known */
     uint64_t ready_ms;   /* time limit from the hook's end to the first healthy check */
-    uint64_t every_ms;   /* between two health checks */
+    uint64_t every_ms;   /* interval between two health checks */
     uint32_t misses_max; /* in a row */
 };
 

@@ -16,7 +16,7 @@ struct flo_refusal_facts {
 };
 enum flo_refusal_answer {
     FLO_REFUSAL_SILENT,
-    FLO_REFUSAL_REPEATS, /* the answer that is kept */
+    FLO_REFUSAL_REPEATS, /* the stored answer is sent again */
     FLO_REFUSAL_REFUSES, /* with the error */
 };
 struct flo_refusal {

@@ -55,7 +55,7 @@ void flo_startup_execution(const struct flo_startup_execution *facts,
 
 enum flo_startup_enrolled {
     FLO_STARTUP_STAYS,    /* no update of an earlier rollout is in progress */
-    FLO_STARTUP_DROPPED,  /* a candidate that only waits goes */
+    FLO_STARTUP_DROPPED,  /* a candidate that only waits is dropped */
     FLO_STARTUP_NAMELESS, /* a trial continues, and any order supersedes it */
 };
 enum flo_startup_enrolled flo_startup_enrolled(bool has_candidate, bool is_trial);
@@ -71,7 +71,7 @@ struct flo_startup_device {
     bool is_enrolled;
 };
 struct flo_startup_again {
-    bool is_news;   /* the trusted time is known again */
+    bool is_news;   /* the trusted time has changed */
     bool unfreezes; /* updates were held off for want of the record alone */
     bool connects;
 };

@@ -229,7 +229,7 @@ struct flo_shell_model {
         char why[256];
     } no_memory;                        /* numbers found by the planner or the updater */
     struct flo_intake repair, exchange; /* events that are in the queue */
-    struct flo_shell_loading *loading[FLO_AGENT_ROLES]; /* steps before the engine loads */
+    struct flo_shell_loading *loading[FLO_AGENT_ROLES]; /* preparation of each load */
     struct flo_hosting hosting;
     struct flo_digest fresh;
     struct flo_measure_window telemetry;

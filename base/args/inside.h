@@ -53,8 +53,8 @@ const char *flo_args_plain(const struct flo_args_program *program, const char *w
  * count. */
 const struct flo_verb *flo_args_verb_named(const struct flo_args_program *program, const char *noun,
                                            const char *word);
-/* Finds the verb of a line.  Where `help` has text afterwards, that text is the
- * answer. */
+/* Finds the verb of a line.  If the line asks for help, `help` then has the text
+ * to print. */
 FLO_MUST_USE int flo_args_find_verb(const struct flo_args_program *program, int argc,
                                     char *const *argv, struct flo_args_place *out,
                                     struct flo_buf *help, struct flo_err *err);

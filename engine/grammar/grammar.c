@@ -29,7 +29,7 @@ struct flo_grammar {
     struct flo_buf piece;  /* bytes of the current token */
     struct flo_lazy *lazy; /* inactive between calls; NULL: always active */
     uint32_t *distances;   /* see closing.h; NULL: no token limit */
-    size_t left;           /* tokens left by that limit */
+    size_t left;           /* tokens that the limit still allows */
     bool is_closing;       /* only the shortest end may follow, in `ending` */
     struct flo_tokens ending;
     size_t ended; /* tokens of `ending` emitted */

@@ -43,7 +43,7 @@ static int set_controller(struct flo_cli *cli, const char *url, struct flo_err *
     cli->controller[chars] = '\0';
     int rv = flo_url_check(cli->controller, &flo_url_http, err);
     if (rv < 0) {
-        cli->controller[0] = '\0'; /* the token is not sent there */
+        cli->controller[0] = '\0'; /* no token is sent to this default address */
     }
     return rv;
 }

@@ -11,12 +11,12 @@ struct flo_tick {
 };
 struct flo_tick_now {
     uint64_t now_ms, wall_ms;
-    bool listens;    /* messages of devices come */
+    bool listens;    /* messages of devices can arrive */
     bool has_active; /* some rollout is running */
     bool is_making;  /* rows of a large order are still made */
 };
 struct flo_tick_due {
-    bool steps;      /* rollouts take a step */
+    bool steps;      /* rollouts are stepped */
     bool is_stalled; /* the time since the last one is no silence of devices */
     bool hears;      /* a connected device is not silent, however seldom it reports */
     bool is_hourly;  /* orders are signed again, and old rows are deleted */

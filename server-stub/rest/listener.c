@@ -344,7 +344,7 @@ static void write_call(struct flo_rest_call *call, const struct route *route)
     int rv = flo_controller_begin(call->controller, &err);
     if (rv == 0) {
         rv = route->handler(call, &err);
-        if (rv == 0 && call->is_later) { /* a plan stores nothing */
+        if (rv == 0 && call->is_later) { /* a plan stores no change */
             flo_controller_cancel(call->controller);
             return;
         }

@@ -47,7 +47,7 @@ struct flo_live {
     size_t bytes;
     uint64_t next_id;
     uint64_t alive_at_ms;
-    uint64_t telemetry_at_ms; /* next telemetry event, not before */
+    uint64_t telemetry_at_ms; /* earliest time of the next telemetry event */
     uint64_t heard_at_ms;     /* last time with a connected client; 0: never */
     struct live_client *clients[CLIENTS_MAX];
     size_t client_count;

@@ -66,7 +66,7 @@ struct flo_rest {
     struct flo_rest_plan *plans; /* plans in progress (plans.c) */
     /* Event for the first plan's turn; NULL: no plan yet. */
     struct event *plan_turn;
-    bool has_lane; /* the telemetry lane listened once */
+    bool has_lane; /* the telemetry lane was connected once */
     uint64_t requests;
     uint64_t renewals;            /* renewed certificates */
     uint64_t strangers_refused;   /* refused enrolments without an audit row */

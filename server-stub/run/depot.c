@@ -23,14 +23,14 @@
 #include "base/host/steady.h"
 #include "base/host/wake.h"
 
-#define THREADS 3 /* the first is only for uploads */
+#define THREADS 3 /* the first thread is only for uploads */
 #define JOBS_MAX 1024
 #define GETS_MAX 768 /* most waiting downloads; the other places are reserved for uploads */
 #define TRIES 3
-#define PAUSE_MS 1000       /* doubled after each failure */
+#define PAUSE_MS 1000       /* first pause; doubled after each failure */
 #define LOOK_PAUSE_MS 60000 /* longest pause between checks while the store fails */
 #define LOOK_AGAIN_MS 3600000
-#define ROOM_KEPT (UINT64_C(256) << 20) /* left free for everything else */
+#define ROOM_KEPT (UINT64_C(256) << 20) /* disk space left for everything else */
 #define ROOM_BYTES (UINT64_C(8) << 20)  /* between two checks of the disk's room */
 #define PROBE "flotilla keeps artifacts here\n"
 #define BYTES_MAX (UINT64_C(64) << 30) /* limit when no release states a size */
@@ -566,7 +566,7 @@ static int bring(struct hand *hand, const char *name, struct flo_err *err)
     snprintf(path, sizeof(path), "%s/%s", hand->threads->folder, name);
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
     if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
-        flo_fd_cleanup(&fd); /* the file was collected meanwhile */
+        flo_fd_cleanup(&fd); /* the file was deleted meanwhile */
         return 0;
     }
     int rv = is_there(hand, &digest, (uint64_t)st.st_size, &is_done, err);

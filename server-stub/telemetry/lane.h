@@ -96,7 +96,7 @@ struct flo_lane_query {
     struct flo_err err;
 };
 #define FLO_LANE_QUERIES_MAX 16
-#define FLO_LANE_PEOPLE_MAX 12 /* the remaining ones are for gates */
+#define FLO_LANE_PEOPLE_MAX 12 /* limit for people; the other places are for gates */
 #define FLO_LANE_ACCOUNT_MAX 8 /* queries of one account */
 /* Tells whether the thread has the evidence by which it judges.  If not, a
  * question may wait as long as the database is unreachable. */
@@ -122,8 +122,8 @@ struct flo_lane_counters {
     uint64_t windows;  /* stored */
     uint64_t repeated; /* received before */
     uint64_t dropped;  /* unreadable, of an unknown device, or not verified */
-    uint64_t shed;     /* too many for the lane */
-    uint64_t limited;  /* above the limit of their device */
+    uint64_t shed;     /* windows dropped because the lane had too many */
+    uint64_t limited;  /* windows above the limit of their device */
     uint64_t lost;     /* windows that the store refused */
     uint64_t queries;
     bool listens;

@@ -43,7 +43,7 @@ struct flo_lane_device {
         uint64_t bytes;        /* agent, and the engines of the models so far */
         uint32_t first;        /* checksum of the first model's name; 0: none */
         uint32_t parts;        /* models so far */
-        uint32_t parts_before; /* models in the round before */
+        uint32_t parts_before; /* number of models in the previous round */
     } memory;
 };
 

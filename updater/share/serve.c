@@ -18,7 +18,7 @@
 #define CONNECTIONS_MAX 64
 #define IDLE_MS 15000
 #define TOLD_MS 500
-#define STILL_MS 300000 /* without news for this long nothing counts as being downloaded */
+#define STILL_MS 300000 /* after this time without news, no download counts as running */
 
 struct share {
     const struct flo_share_job *job;

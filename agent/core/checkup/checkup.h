@@ -32,7 +32,7 @@ FLO_MUST_USE int flo_checkup_room(uint64_t free_bytes, struct flo_err *err);
 struct flo_checkup {
     struct flo_sensed sensed;
     uint32_t cpus;    /* CPUs that the agent may use */
-    uint32_t threads; /* threads of the engine */
+    uint32_t threads; /* threads of the engine process */
     bool is_served;   /* a model is assigned */
     bool is_live;     /* ... and its engine answers */
     bool is_packed, can_be_packed;

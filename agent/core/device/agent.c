@@ -98,14 +98,14 @@ static void take_order(struct step *s)
     case FLO_ORDER_UNFREEZE:
         set_frozen(s, order->op == FLO_ORDER_FREEZE || s->event->stays_frozen);
         break;
-    case FLO_ORDER_CONFIG: /* the shell's: only affects pacing */
+    case FLO_ORDER_CONFIG: /* handled by the shell: only affects pacing */
     case FLO_ORDER_ALLOW:  /* stored in the record */
     case FLO_ORDER_GROUPS:
         break;
     case FLO_ORDER_REMOVE:
         flo_remove_order(s);
         return;
-    case FLO_ORDER_DEPLOY: /* arrives as the event DEPLOY */
+    case FLO_ORDER_DEPLOY: /* arrives as a separate event DEPLOY */
     case FLO_ORDER_LOGS:   /* handled by the shell: no change of state */
     case FLO_ORDER_DOCTOR:
     case FLO_ORDER_COUNT:

@@ -57,7 +57,7 @@ static bool comes_before(const struct flo_agent_model *a, const struct flo_agent
         return place_a < place_b;
     }
     if (flo_execution_is_busy(a) != flo_execution_is_busy(b)) {
-        return flo_execution_is_busy(a); /* the busy one has the lane */
+        return flo_execution_is_busy(a); /* the busy execution has the lane */
     }
     if (a->execution.seq != b->execution.seq) {
         return a->execution.seq < b->execution.seq;

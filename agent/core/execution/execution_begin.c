@@ -14,7 +14,7 @@
 static bool is_older(const struct flo_agent_execution *a, const struct flo_agent_execution *b)
 {
     if (a->order[0] == '\0') {
-        return false; /* an operator is at the device */
+        return false; /* an operator is working at the device */
     }
     return a->epoch < b->epoch || (a->epoch == b->epoch && a->seq <= b->seq);
 }

@@ -84,7 +84,7 @@ void flo_execution_progress(struct step *s)
         return;
     }
     take_plan(&execution->detail, &s->event->detail);
-    if (flo_agent_lacks(execution->error.code)) { /* the device has enough again */
+    if (flo_agent_lacks(execution->error.code)) { /* the device has enough resources again */
         memset(&execution->error, 0, sizeof(execution->error));
     }
     /* A second file may be downloaded after the first was verified, but the

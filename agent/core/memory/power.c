@@ -4,7 +4,7 @@
 #include <assert.h>
 
 #define HOT_MC 80000      /* limit for devices without a trip point */
-#define HOT_BELOW_MC 5000 /* below the trip point */
+#define HOT_BELOW_MC 5000 /* distance below the trip point */
 #define COOL_BELOW_HOT_MC 10000
 #define COOL_MS 120000
 #define LOW_PCT 20

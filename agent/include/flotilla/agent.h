@@ -145,7 +145,7 @@ struct flo_agent_return {
     uint64_t due_ms; /* end of the draining time; 0: nothing drains */
     struct flo_release_ref from, to;
     char order[FLO_NAME_MAX + 1];
-    uint32_t deny_count; /* releases to block with the rollback */
+    uint32_t deny_count; /* number of releases to block with the rollback */
     struct flo_digest deny[FLO_ORDER_FROM_MAX];
     uint64_t number; /* sequence number of the order; 0: by hand */
 };
@@ -217,7 +217,7 @@ enum flo_agent_event_kind {
     FLO_AGENT_STAGED,     /* job, detail, fits_both; error: not enough memory for the release */
     FLO_AGENT_JOB_FAILED, /* job, error, is_passing */
     FLO_AGENT_WRITTEN,    /* the slot action that asked for this is on disk */
-    FLO_AGENT_UNWRITTEN,  /* the slot action failed: error */
+    FLO_AGENT_UNWRITTEN,  /* the slot action failed, with its error */
     FLO_AGENT_LOADING,    /* role: progress of its load */
     FLO_AGENT_LOADED,     /* role, is_linked */
     FLO_AGENT_ACTIVATED,  /* release: link and hook are done, and its program is healthy */
@@ -282,14 +282,14 @@ struct flo_agent_event {
     struct {
         const struct flo_agent_booted *models; /* models, each index once; borrowed */
         size_t model_count;
-        uint32_t models_max; /* most models here; 0: FLO_AGENT_MODELS_MAX */
+        uint32_t models_max; /* maximum number of models; 0: FLO_AGENT_MODELS_MAX */
         bool is_frozen;
         const struct flo_agent_pauses *pauses; /* NULL: none */
         uint32_t waits, lacks;                 /* sets of enum flo_wait */
         uint64_t seed;
     } boot;
     struct {
-        const struct flo_agent_execution *execution; /* filled up to `policy` */
+        const struct flo_agent_execution *execution; /* members up to `policy` are filled */
         struct flo_agent_error refusal;              /* code 0: the release may run here */
     } deploy;
 };
@@ -412,7 +412,7 @@ enum flo_drift {
 const char *flo_drift_word(enum flo_drift drift);
 /* The assigned release, from the records. */
 struct flo_agent_target {
-    struct flo_digest release;       /* zero: keep the current release */
+    struct flo_digest release;       /* zero: the current release is kept */
     uint64_t number, current_number; /* 0: unknown */
     int refusal; /* FLO_E_TARGET_..., FLO_E_MEMORY_BUDGET; 0: the release may run */
     bool is_current_denied;
@@ -434,9 +434,9 @@ struct flo_model_notes {
 /* State of a model's derived artifact: its packed weights. */
 struct flo_derived {
     struct flo_model_notes unpackable; /* models that this device's engines use unpacked */
-    struct flo_model_notes unpacked;   /* packing failed: not tried again */
+    struct flo_model_notes unpacked;   /* models whose packing failed: not tried again */
     struct flo_digest fresh;           /* made, and no engine has crashed since */
-    struct flo_digest refused;         /* refused by an engine, once */
+    struct flo_digest refused;         /* model whose file an engine refused once */
     bool has_made;
 };
 /* Returns whether packed weights are looked for, and made where they are

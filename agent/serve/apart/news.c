@@ -61,7 +61,7 @@ struct flo_news {
     struct event *told;
     pthread_mutex_t lock; /* guards the members below */
     uint64_t number;      /* number of the newest entry */
-    uint64_t left_out;    /* ends dropped since the last report */
+    uint64_t left_out;    /* number of ends dropped since the last report */
     struct ring words, ends;
     struct word word[WORDS_MAX];
     struct end end[ENDS_MAX];

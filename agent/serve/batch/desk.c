@@ -18,7 +18,7 @@
 #define LIST_BYTES_MAX (8u << 20)
 #define EXPIRE_MS 60000
 #define SYNC_MS 200         /* answers are synced in groups */
-#define OPEN_BATCHES_MAX 64 /* most unfinished batches of an app */
+#define OPEN_BATCHES_MAX 64 /* maximum number of unfinished batches of an app */
 
 enum note_kind {
     NOTE_ASK,

@@ -8,10 +8,10 @@
 #include "base/host/json.h"
 
 #define FLO_OBJECT_ID 32                 /* "batch-" and 24 hex digits, and a NUL */
-#define FLO_OBJECT_NAME_MAX 255          /* most bytes of a file's name */
-#define FLO_OBJECT_WHAT_MAX 512          /* most bytes of an error's text */
+#define FLO_OBJECT_NAME_MAX 255          /* maximum bytes of a file's name */
+#define FLO_OBJECT_WHAT_MAX 512          /* maximum bytes of an error's text */
 #define FLO_OBJECT_BYTES_MAX 65536       /* size of its document */
-#define FLO_OBJECT_METADATA_MAX 16       /* most pairs of a client's metadata */
+#define FLO_OBJECT_METADATA_MAX 16       /* maximum number of metadata pairs of a client */
 #define FLO_OBJECT_TIME_MAX 253402300799 /* the year 9999, in seconds */
 
 /* Makes a new id with this prefix ("file-"). */
@@ -54,7 +54,7 @@ struct flo_batch {
     char output[FLO_OBJECT_ID], error[FLO_OBJECT_ID];
     enum flo_batch_status status;
     uint64_t at_s[FLO_BATCH_STATUSES]; /* start time of each status; 0: not reached */
-    uint64_t expires_s;                /* end of its time to work */
+    uint64_t expires_s;                /* end of its processing time */
     uint64_t output_expires_s;         /* keeps its files after its end; 0: the owner's default */
     uint64_t total, completed, failed; /* lines */
     int code;                          /* error code of its failure; 0: none */

@@ -245,7 +245,7 @@ void flo_serve_engine_kill(struct serve_engine *engine, const struct flo_err *er
 static void describe_end(struct serve_engine *engine, int status)
 {
     if (engine->is_end_told || (engine->end.code != 0 && engine->end.code != FLO_E_ENGINE_CRASH)) {
-        return; /* the real reason is known already */
+        return; /* the real reason is already known */
     }
     if (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL && !engine->is_killed) {
         flo_fail(&engine->end, FLO_E_ENGINE_KILLED,

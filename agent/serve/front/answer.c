@@ -12,7 +12,7 @@
 #include <flotilla/errors/infer.h>
 #include <flotilla/errors/worker.h>
 
-#define PIECES_BYTES_MAX (4 * FLO_WIRE_PAYLOAD_BYTES_MAX) /* most of one frame */
+#define PIECES_BYTES_MAX (4 * FLO_WIRE_PAYLOAD_BYTES_MAX) /* maximum bytes of one frame */
 #define WHOLE_BYTES_MAX (8 * SERVE_KEPT_BYTES_MAX)
 
 /* ---- errors ---- */

@@ -17,7 +17,7 @@
 
 #include <flotilla/errors/probe.h>
 
-#define PAIR_US 20000 /* computing time of both sides */
+#define PAIR_US 20000 /* length of a pair: computing time of both sides */
 /* Tokens per side that suffice with wall-clock times, where a request's
  * overhead dominates. */
 #define WALL_TOKENS 6

@@ -38,7 +38,7 @@ struct flo_create {
     char lora[1200];        /* LoRA adapter and its scale */
     struct flo_key *key;    /* key that signs */
     struct flo_parts parts; /* parts beyond one model and its golden prompts */
-    bool has_golden;        /* files[1] is the golden prompts */
+    bool has_golden;        /* files[1] contains the golden prompts */
     struct flo_author_file files[FLO_RELEASE_FILES_MAX];
     struct flo_author_variant variant; /* requirements of each variant */
     struct flo_author author;

@@ -22,11 +22,11 @@ enum flo_cell {
     CELL_BYTES,
     CELL_MS,
     CELL_AGO,
-    CELL_IN,   /* a time in the future */
+    CELL_IN,   /* time until a time in the future */
     CELL_TIME, /* ms since 1970, shown to the minute */
     CELL_RELEASE,
     CELL_ERROR, /* "id: what" */
-    CELL_BRIEF, /* start of a text */
+    CELL_BRIEF, /* beginning of a text */
     CELL_STATE, /* state, coloured on a terminal by tones.def */
 };
 

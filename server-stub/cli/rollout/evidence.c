@@ -13,10 +13,10 @@
 #include "server-stub/core/gate/analysis/analysis.h"
 
 #define PAGE 50
-#define SAME 1e-9 /* relative difference, or absolute below 1 */
+#define SAME 1e-9 /* largest relative difference, or absolute below 1 */
 
 struct told {
-    char stands[FLO_MEASURE_COUNT][16]; /* verdicts of the previous record */
+    char stands[FLO_MEASURE_COUNT][16]; /* verdicts of the previous record, by rule */
     uint64_t phase;
     uint64_t records, looks, differ;
     double worst;

@@ -18,7 +18,7 @@ struct flo_view {
     } gates[FLO_TREND_GATES];
     size_t gate_count;
     uint64_t begin_ms, begin_good; /* start of watching */
-    uint64_t moved_ms, moved_good; /* the newest success seen */
+    uint64_t moved_ms, moved_good; /* time and number of the newest success */
 };
 
 /* Draws the present state in lines of any length.  A terminal also gets what

@@ -43,13 +43,13 @@ struct flo_alert_rule {
     bool is_page; /* severity: page, else ticket */
     /* DEVICES: the devices that this selector matches. */
     char where[FLO_SELECTOR_TEXT_MAX + 1]; /* "": a metric */
-    bool is_percent;                       /* share of all devices */
+    bool is_percent;                       /* the limit is a share of all devices */
     /* METRIC: this metric */
     enum flo_exposed metric;
     struct {
         char name[32];
         char value[FLO_NAME_MAX * 2 + 2];
-    } labels[FLO_ALERT_LABELS_MAX]; /* required of a sample */
+    } labels[FLO_ALERT_LABELS_MAX]; /* labels that a sample must have */
     size_t label_count;
     char by[32]; /* one series for each of its values; "": all samples are
                     added up */
@@ -60,7 +60,7 @@ struct flo_alert_rule {
     /* Threshold */
     bool is_below; /* bad below the limit; else bad above */
     double limit;
-    double clear; /* good at or beyond this */
+    double clear; /* limit at which the alert clears */
     uint64_t for_ms;
     uint64_t keep_ms;   /* good for this long ends the alert */
     uint64_t repeat_ms; /* pause between reminders; 0: none */

@@ -48,7 +48,7 @@ struct flo_gate_rule {
     uint64_t silence_ms_max; /* a device silent this long with the release
                                 counts as failed */
     enum flo_on_fail action;
-    bool has_action; /* false: the rollout's on_fail */
+    bool has_action; /* false: the rollout's on_fail applies */
 };
 
 /* Counts of a rollout's devices: of the present phase (here_…), and of all
@@ -82,7 +82,7 @@ struct flo_gate_result {
     bool is_nobody;   /* all of the phase ended, and no device of any phase
                          has the release */
     uint32_t bad;     /* failed ends of all phases */
-    uint32_t done;    /* ended well or badly */
+    uint32_t done;    /* number of devices that ended, well or badly */
     uint32_t members; /* that count */
     struct flo_share share;
     /* RATIO: numbers of the class that decides, or that lacks the least

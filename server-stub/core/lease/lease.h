@@ -54,7 +54,7 @@ enum flo_lease_do {
 struct flo_lease {
     enum flo_lease_state state;
     uint64_t epoch;           /* epoch in which this controller leads, or led */
-    struct flo_lease_row row; /* the row as last read */
+    struct flo_lease_row row; /* the row at the last read */
     bool has_seen;
     uint64_t seen_ms;  /* time when that row was first read */
     uint64_t asked_ms; /* time before the last request was sent */

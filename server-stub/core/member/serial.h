@@ -32,8 +32,8 @@ enum flo_serial_verdict {
 };
 struct flo_serial_facts {
     enum flo_unlisted policy;
-    bool has_serial;  /* the device named one */
-    bool is_prepared; /* people wrote its row */
+    bool has_serial;  /* the device sent a serial number */
+    bool is_prepared; /* people prepared its row */
     bool is_claimed;  /* an active device enrolled with it */
 };
 enum flo_serial_verdict flo_serial_decide(const struct flo_serial_facts *facts);

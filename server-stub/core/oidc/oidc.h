@@ -17,7 +17,7 @@
 #define FLO_JWT_KID 129
 #define FLO_JWKS_MAX 16
 #define FLO_OIDC_SKEW_MS 60000 /* tolerated clock difference to the provider */
-#define FLO_OIDC_AGE_MS 600000 /* maximum age of a token */
+#define FLO_OIDC_AGE_MS 600000 /* maximum age of a token at login */
 
 /* ---- base64url, without padding (RFC 7515 §2) ---- */
 

@@ -155,7 +155,7 @@ void flo_order_progress_add(struct flo_order_progress *progress, enum flo_order_
     switch (outcome) {
     case FLO_OUTCOME_DONE:
     case FLO_OUTCOME_IGNORED:
-    case FLO_OUTCOME_SUPERSEDED: /* a newer order holds there */
+    case FLO_OUTCOME_SUPERSEDED: /* a newer order applies there */
         progress->done += count;
         break;
     case FLO_OUTCOME_REFUSED:

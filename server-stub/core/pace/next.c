@@ -293,7 +293,7 @@ bool flo_rollout_next(const struct flo_rollout *rollout, uint64_t now_ms, uint64
     case FLO_ROLLOUT_PAUSED:
         say(out, "a person (resume, promote, abort, rollback); ");
         say_devices(out, &awaited);
-        look_at(&awaited, now_ms); /* gates are checked all the time */
+        look_at(&awaited, now_ms); /* gates are checked at every step */
         break;
     case FLO_ROLLOUT_ABORTING:
     case FLO_ROLLOUT_ROLLING_BACK:

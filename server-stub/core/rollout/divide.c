@@ -85,7 +85,7 @@ uint32_t flo_rollout_bound(const struct flo_rollout *rollout, uint32_t from, uin
             left -= counts[digit++];
         }
         if (digit == DIGITS) {
-            return to; /* fewer members than that */
+            return to; /* fewer members than the size */
         }
         low += digit << shift;
         if (shift == 0) {

@@ -158,7 +158,7 @@ struct flo_rollout_phase {
     uint32_t silent;
     uint32_t overdue;
     uint32_t excused; /* rejected, because no variant of the release fits them */
-    uint32_t struck;  /* failed by the release's own fault */
+    uint32_t struck;  /* number of devices that failed by the release's fault */
     uint32_t taken;   /* rolled back by an order, without a fault */
     uint32_t due;     /* queued and online, so they can be ordered */
     uint32_t failures[FLO_FAILURES];
@@ -299,7 +299,7 @@ struct flo_rollout_event {
     bool is_aborted;    /* back: as the answer to an abort */
     bool is_current;    /* forgotten: the device runs this release */
     bool is_overtaken;  /* forgotten: its desired document holds another order */
-    bool is_denied;     /* forgotten: this release is blocked there */
+    bool is_denied;     /* forgotten: this release is blocked on the device */
     enum {              /* execution: whether the device waits for its conditions */
            FLO_WAITS_UNSAID,
            FLO_WAITS_NO,
@@ -387,7 +387,7 @@ struct flo_rollout_expected {
     uint32_t zoneless;  /* devices with a window but an unknown zone */
     uint64_t begins_ms; /* wall clock, as are the fields below */
     uint64_t told_ms;   /* time when the last device is ordered */
-    uint64_t ends_ms;   /* the end of its soak too */
+    uint64_t ends_ms;   /* also the end of its soak */
 };
 /* including the soak */
 void flo_rollout_expect(struct flo_rollout *rollout, const struct flo_rollout_trip *trip,

@@ -67,7 +67,7 @@ void flo_spec_path(const struct flo_err *err, char *out)
     }
     snprintf(out, FLO_SPEC_PATH_MAX, "%.*s", (int)(chars < FLO_SPEC_PATH_MAX ? chars : 0), from);
     if (strpbrk(out, " `") != NULL) {
-        out[0] = '\0'; /* a sentence without a path */
+        out[0] = '\0'; /* the text is a sentence without a path */
     }
 }
 

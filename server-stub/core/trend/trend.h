@@ -27,7 +27,7 @@ struct flo_trend_fact {
 const struct flo_trend_fact *flo_trend_fact(enum flo_trend_kind kind);
 
 #define FLO_TREND_POINTS 14
-#define FLO_TREND_POINTS_MIN 9 /* fewer give no finding */
+#define FLO_TREND_POINTS_MIN 9 /* with fewer points there is no finding */
 /* Zero-initialise. */
 struct flo_trend {
     uint32_t spans[FLO_TREND_POINTS]; /* numbers, rising */

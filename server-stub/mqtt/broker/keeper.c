@@ -151,7 +151,7 @@ static void take_lines(struct keeper *keeper)
         return;
     }
     if (lseek(keeper->log, 0, SEEK_END) > LOG_BYTES_MAX && ftruncate(keeper->log, 0) < 0) {
-        return; /* the disk accepts nothing */
+        return; /* the disk accepts no writes */
     }
     (void)!write(keeper->log, out.data, out.bytes);
 }

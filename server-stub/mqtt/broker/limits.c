@@ -12,7 +12,7 @@
 
 /* Descriptors that the broker needs for other purposes. */
 #define RESERVED 32
-#define DESCRIPTORS_MAX 1000000 /* more are not requested */
+#define DESCRIPTORS_MAX 1000000 /* more descriptors are not requested */
 
 int flo_broker_limits(struct flo_controller *controller, uint64_t *devices_max, struct flo_err *err)
 {

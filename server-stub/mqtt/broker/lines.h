@@ -17,7 +17,7 @@ struct flo_broker_lines {
     char line[FLO_BROKER_LINE_MAX];
     size_t bytes;
     uint64_t count;      /* connections lost since the last logged count */
-    uint64_t tell_at_ms; /* next count, not before */
+    uint64_t tell_at_ms; /* earliest time of the next count */
 };
 
 /* Appends those of these bytes to `out` that the log keeps. */

@@ -293,7 +293,7 @@ struct upload {
     struct flo_sha256 sha;
     struct flo_digest wanted;
     uint64_t bytes;
-    uint64_t synced; /* bytes that are synced */
+    uint64_t synced; /* number of bytes already synced */
     int fd;
     char path[4096];
     char who[96];

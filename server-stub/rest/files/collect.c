@@ -2,7 +2,7 @@
 #include "server-stub/rest/rest.h"
 #include "server-stub/state/artifacts/artifacts.h"
 
-#define ITEMS_MAX 1000 /* the counts include all */
+#define ITEMS_MAX 1000 /* the counts include all files */
 
 static json_t *show_counts(const struct flo_controller *controller,
                            const struct flo_artifact_counts *counts)

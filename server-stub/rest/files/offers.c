@@ -7,7 +7,7 @@
 #include "server-stub/rest/files/offers.h"
 #include "server-stub/state/audit/audit.h"
 
-#define REFUSED_MS 600000 /* between two audit records */
+#define REFUSED_MS 600000 /* interval between two audit records */
 
 /* Tells whether this device was audited within ten minutes, so that many
  * requests do not fill the audit. */

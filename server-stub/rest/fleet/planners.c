@@ -104,7 +104,7 @@ static int order_on(void *context, uint64_t until_ms, bool *is_whole, struct flo
 static struct flo_observe_bases *order_bases(void *context)
 {
     (void)context;
-    return NULL; /* orders need no comparison */
+    return NULL; /* plans of orders need no comparison */
 }
 
 static int order_end(void *context, const struct flo_observe_bases *bases_or_null, json_t **out,

@@ -19,7 +19,7 @@
 #include "server-stub/state/pki/pki.h"
 #include "server-stub/state/proofs/proofs.h"
 
-#define CERTIFICATES_MS 60000 /* between two checks of the files */
+#define CERTIFICATES_MS 60000 /* interval between two checks of the files */
 #define SHARES_MS 3600000
 
 static double cpu_seconds(void)

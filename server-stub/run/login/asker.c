@@ -22,10 +22,10 @@
 #define JOBS_MAX 64
 #define TIMEOUT_MS 10000
 #define CONNECT_MS 5000
-#define WAIT_MS 15000   /* wait in the queue */
+#define WAIT_MS 15000   /* longest wait in the queue */
 #define KEPT_MS 3600000 /* life of cached metadata and keys */
 #define KEYS_MS 10000   /* minimum time between reads for an unknown key */
-#define FAILED_MS 2000  /* a failure is reused this long */
+#define FAILED_MS 2000  /* time for which a failure is reused */
 
 struct flo_asker {
     const struct flo_oidc_file *file;

@@ -183,7 +183,7 @@ static int copy_database(struct copying *copying, const char *name, bool *is_the
 
     int rv = join(copying->from, copying->to, name, from, to, err);
 
-    *is_there = rv == 0 && stat(from, &st) == 0; /* opening would create one */
+    *is_there = rv == 0 && stat(from, &st) == 0; /* opening would create a missing file */
     if (!*is_there) {
         return rv;
     }

@@ -20,7 +20,7 @@ struct flo_httpd_tls;
 
 enum flo_pulse_state {
     FLO_PULSE_WAITS,  /* no controller leads, as far as this process knows */
-    FLO_PULSE_STANDS, /* standby, and knows a leader */
+    FLO_PULSE_STANDS, /* standby that knows a leader */
     FLO_PULSE_LEADS
 };
 

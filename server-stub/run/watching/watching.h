@@ -22,7 +22,7 @@ struct flo_unstored {
 struct flo_watching {
     struct flo_rest *rest;
     struct flo_sender *sender;
-    uint64_t evaluate_at_ms; /* next evaluation, not before */
+    uint64_t evaluate_at_ms; /* earliest time of the next evaluation */
     uint64_t prune_at_ms;
     struct flo_unstored unstored;
 };

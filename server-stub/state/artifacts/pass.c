@@ -15,7 +15,7 @@
 #include "server-stub/state/controller.h"
 
 #define LISTED 64    /* releases in one step */
-#define ASKED 4      /* device reports in one step */
+#define ASKED 4      /* device reports read in one step */
 #define JUST_SEEN 16 /* cache of releases that the last devices had */
 
 struct row {
@@ -38,13 +38,13 @@ struct flo_collect_pass {
     struct flo_controller *controller;
     enum phase phase;
     size_t at;              /* next index, in rows or in entries */
-    uint64_t young_from_ms; /* wall clock: newer files stay */
+    uint64_t young_from_ms; /* files newer than this (wall clock) are kept */
     struct row *rows;
     size_t row_count, row_room;
     bool is_failed;               /* no memory */
     char device[37];              /* the last device whose report was read */
     size_t asked;                 /* by this step */
-    struct flo_digest_list slots; /* releases that devices keep */
+    struct flo_digest_list slots; /* releases in the devices' slots */
     struct flo_use use;
     struct entry *entries;
     size_t entry_count, entry_room;

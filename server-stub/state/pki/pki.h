@@ -21,7 +21,7 @@ struct flo_controller;
 #define FLO_AUTHORITY_TEXT 17
 
 struct flo_authority {
-    char name[FLO_AUTHORITY_TEXT]; /* first 16 hex of its fingerprint */
+    char name[FLO_AUTHORITY_TEXT]; /* first 16 hex digits of its fingerprint */
     char *pem;
     size_t bytes;
     struct flo_key *key;

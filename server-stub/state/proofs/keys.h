@@ -24,7 +24,7 @@
 /* Parts of a key that exist only for a device that sent a message since the
  * start. */
 struct flo_proofs_heard {
-    struct flo_proof_key secrets[FLO_PROOFS_ORDER_KEYS]; /* computed at first use */
+    struct flo_proof_key secrets[FLO_PROOFS_ORDER_KEYS]; /* secrets, computed at first use */
     bool has_secret[FLO_PROOFS_ORDER_KEYS];
     uint64_t seen[FLO_PROOFS_CHANNELS]; /* turn in which a channel's number was last used */
 };
@@ -34,7 +34,7 @@ struct flo_proofs_heard {
 enum flo_proofs_late { FLO_PROOFS_NONE_LATE, FLO_PROOFS_TELE_LATE, FLO_PROOFS_OTHERS_LATE };
 /* A device's key from one certificate. */
 struct flo_proofs_key {
-    struct flo_proofs_key *older; /* the key before; NULL: none */
+    struct flo_proofs_key *older; /* the previous key; NULL: none */
     uint64_t issued_at_ms;
     struct flo_proofs_heard *heard;     /* NULL: nothing yet */
     uint64_t used[FLO_PROOFS_CHANNELS]; /* used numbers of each channel */

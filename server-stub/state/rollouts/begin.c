@@ -9,7 +9,7 @@
 #include "server-stub/state/rollouts/work.h"
 #include "server-stub/state/rules/rules.h"
 
-#define BARS_MS 10000 /* interval of checks for obstacles */
+#define BARS_MS 10000 /* interval of checks for obstacles to the begin */
 
 /* ---- the begin ---- */
 

@@ -19,7 +19,7 @@
 
 #define HARDWARE "hw"
 #define SITE "site"
-#define READ_MAX 5000 /* members in a call: some milliseconds */
+#define READ_MAX 5000 /* members read in one call: some milliseconds */
 #define UNREAD UINT32_MAX
 
 #define BETWEEN '\x1f' /* separator of a pair's values; no value has it */

@@ -19,7 +19,7 @@ static struct flo_rollout_entry *next_of(struct flo_controller *controller)
     return NULL;
 }
 
-/* Makes slices until `until_ms`, at least one. */
+/* Runs slices, at least one, until the time `until_ms`. */
 static int make_until(struct flo_controller *controller, struct flo_rollout_entry *entry,
                       uint64_t until_ms, struct flo_err *err)
 {

@@ -24,7 +24,7 @@
 struct flo_trust_change {
     bool is_open;
     struct flo_trust *trust;   /* the one before */
-    struct flo_key *order_key; /* the key before; NULL: unchanged */
+    struct flo_key *order_key; /* the previous key; NULL: unchanged */
 };
 
 struct flo_trust_change *flo_trust_change_new(void)

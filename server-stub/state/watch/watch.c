@@ -388,7 +388,7 @@ static int ship_rules(struct flo_controller *controller, struct flo_err *err)
     }
     for (; rv == 0 && (text = flo_alert_default(i, &name)) != NULL; i++) {
         if (flo_watch_rule_find(controller, name) != NULL) {
-            continue; /* a person's rule stays */
+            continue; /* a rule edited by a person is kept */
         }
         FLO_CLEANUP(flo_json_cleanup) json_t *json = NULL;
         rv = flo_json_parse(text, strlen(text), BODY_BYTES_MAX, &json, err);

@@ -4,7 +4,7 @@
 
 #include "server-stub/store/calls/kept.h"
 
-#define KEPT 2000 /* newest events of a device */
+#define KEPT 2000 /* number of newest events kept per device */
 /* Old events are pruned after each so many events of all devices, so that no
  * device can avoid it. */
 #define PRUNE_EVERY 64

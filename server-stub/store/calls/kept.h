@@ -70,10 +70,10 @@ struct flo_fleet_queue {
     bool runs;             /* false: each commit is durable when the call returns */
     pthread_mutex_t mutex; /* guards the members below */
     pthread_cond_t work, tidy, done;
-    uint64_t committed; /* number of the newest */
+    uint64_t committed; /* number of the newest commit */
     uint64_t durable;   /* newest durable commit */
     struct flo_err failed;
-    bool is_busy; /* the thread uses the engine */
+    bool is_busy; /* the queue's thread uses the engine */
     bool is_tidy_due;
     bool is_tidying; /* the other thread is using the engine */
     bool ends;
@@ -92,7 +92,7 @@ struct flo_fleet_seals {
 /* Releases that have a rollout or were yanked (wanted.c). */
 struct flo_wanted {
     char release[FLO_DIGEST_TEXT];
-    uint64_t rollout; /* number of the newest */
+    uint64_t rollout; /* number of the newest rollout */
     bool is_stopped;  /* the newest rollout is stopped */
     bool is_yanked;
 };
@@ -136,7 +136,7 @@ struct flo_fleet_store {
         char order[FLO_NAME_MAX + 1];
         char release[FLO_DIGEST_TEXT]; /* "": not a deploy */
     } deploy;                          /* order that was added or looked up last */
-    bool is_open;                      /* between begin and commit */
+    bool is_open;                      /* a transaction is open */
 };
 
 /* Makes a store over an open engine.  FLO_E_MEMORY; the engine is closed

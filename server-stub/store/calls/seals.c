@@ -247,7 +247,7 @@ int flo_fleet_seal_all(struct flo_fleet_store *store, uint64_t *count, struct fl
         rv = flo_fleet_find(store, &(struct flo_query){.table = tables[i].table}, seal_row,
                             &sealing, err);
     }
-    store->seals.count = 0; /* rows noted before are valid now */
+    store->seals.count = 0; /* rows noted earlier are valid now */
     *count = sealing.count;
     return rv;
 }

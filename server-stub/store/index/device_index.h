@@ -27,8 +27,8 @@ struct flo_device_index_entry {
     uint64_t seen_at_ms; /* value at the last read; newer values are facts */
     uint64_t rss_bytes;
     struct flo_select_device say;
-    void *own;  /* texts of its row */
-    void *said; /* texts of its report */
+    void *own;  /* texts of the device's row */
+    void *said; /* texts of the device's report */
 };
 
 struct flo_device_index {
@@ -38,9 +38,9 @@ struct flo_device_index {
     size_t *order; /* numbers sorted by id; only the first `ordered` ones */
     size_t ordered;
     size_t stale_count;
-    size_t *touched; /* touched by this transaction */
+    size_t *touched; /* entries changed by this transaction */
     size_t touched_count, touched_room;
-    size_t *changed; /* changed since the last call */
+    size_t *changed; /* entries changed since the last call */
     size_t changed_first, changed_count, changed_room;
     bool is_lost; /* out of memory: all is read again */
 };

@@ -7,7 +7,7 @@
 #include "server-stub/store/postgresql/connection.h"
 #include "server-stub/store/postgresql/limits.h"
 
-#define PAUSE_MS 50 /* between two looks at the clock */
+#define PAUSE_MS 50 /* interval between two checks of the clock */
 
 struct flo_lead {
     pthread_t thread;

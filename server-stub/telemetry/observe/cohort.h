@@ -48,7 +48,7 @@ struct flo_observer_class {
 };
 struct flo_observer_cohort {
     struct flo_observed_rollout rollout; /* id 0: free */
-    bool is_split;                       /* split in this phase */
+    bool is_split;                       /* the device swapped in this phase */
     char name[FLO_NAME_MAX + 1];
     uint64_t asked_at_ms;
     struct flo_kept_waves kept;

@@ -7,7 +7,7 @@
 #include "server-stub/telemetry/observe/crowd.h"
 
 #define ALPHA 0.01
-#define ERRORS_LEAST 8 /* errors that make a device far */
+#define ERRORS_LEAST 8 /* number of errors that makes a device far */
 #define CRASHES_LEAST 1
 #define RATE_MIN 1e-6 /* crashes an hour, when no device had one */
 

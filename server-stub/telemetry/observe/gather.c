@@ -162,7 +162,7 @@ struct gather {
     struct flo_observe_analysis *analysis;
     uint32_t number;
     uint32_t coverage_blocks; /* more blocks without a reading count as an event */
-    double control_rate;      /* errors per request, before */
+    double control_rate;      /* errors per request before the wave */
     double control_bad;       /* share of bad ones among rated answers, before */
     /* Median over devices that have any, since the split. */
     double usual_requests;
@@ -429,7 +429,7 @@ static void told_stratum(struct gather *gather, uint32_t segment, uint32_t strat
     }
     size_t own = controls - arms->control_count;
     if (own < 2 || updated == arms->updated_count) {
-        return; /* nothing to compare with */
+        return; /* no reading to compare with */
     }
     memcpy(gather->scratch, &arms->controls[arms->control_count], own * sizeof(*gather->scratch));
     double centre = flo_median(gather->scratch, own);
@@ -658,7 +658,7 @@ static void told_slopes(struct gather *gather, struct slopes *slopes)
     const struct flo_slope *controls = &slopes->items[slopes->end - slopes->controls];
 
     if (slopes->updated == 0 || slopes->controls < 2) {
-        return; /* nothing to compare with */
+        return; /* no reading to compare with */
     }
     for (size_t i = 0; i < slopes->controls; i++) {
         gather->scratch[i] = controls[i].slope;

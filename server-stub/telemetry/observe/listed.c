@@ -8,7 +8,7 @@
 #include "server-stub/telemetry/observe/crowd.h"
 
 struct pick {
-    uint32_t place; /* index in the crowd */
+    uint32_t place; /* device's index in the crowd */
     uint8_t wave;   /* from 1; 0: a control */
     bool has_effect;
     double effect;

@@ -77,7 +77,7 @@ struct flo_observe_analysis {
     char split_of[FLO_NAME_MAX + 1];
     struct flo_digest release;
     uint32_t phase;        /* from 0 */
-    uint32_t block;        /* last block that was judged */
+    uint32_t block;        /* last block that was evaluated */
     uint16_t excluded;     /* bit for each segment that rolled back */
     uint16_t leak_from;    /* blocks after a swap until growth counts; 0:
                               FLO_LEAK_BLOCKS */

@@ -104,7 +104,7 @@ struct pairing {
     double rate;           /* errors per request of the old model, over all
                               devices */
     double bad;            /* share of bad ones among its rated answers */
-    double usual_requests; /* median over sides that have any */
+    double usual_requests; /* median over the sides with a value */
     double usual_judged;
     struct flo_difference *differences;
     double *scratch;

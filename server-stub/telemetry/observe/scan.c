@@ -7,7 +7,7 @@
 
 #define ALPHA 0.01
 #define LIMIT_PCT 10
-#define AFTER_MIN 3         /* readings since the swap */
+#define AFTER_MIN 3         /* minimum number of readings since the swap */
 #define OWN_CONTROLS_MANY 5 /* enough controls that no single one decides */
 
 struct look {

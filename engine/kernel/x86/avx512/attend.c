@@ -313,7 +313,7 @@ FLO_INLINE void attend_tile(const int R, const enum flo_cache type, const struct
 {
     const size_t offset = p / BLOCK * cache->block_bytes;
     const uint8_t *keys = (const uint8_t *)a->keys + offset;
-    size_t from = cache->tile, to = 0; /* range seen by any */
+    size_t from = cache->tile, to = 0; /* positions that any row attends to */
 
     for (int r = 0; r < R; r++) {
         size_t begin = a->firsts[r] > p ? a->firsts[r] - p : 0;

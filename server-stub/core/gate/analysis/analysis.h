@@ -71,7 +71,7 @@ bool flo_preset_phase(enum flo_preset preset, uint32_t index, uint32_t members, 
  * 500. */
 uint32_t flo_hold_out(double share_pct, uint32_t members);
 
-#define FLO_CRITICAL_LAST 254  /* critical in the last phase only */
+#define FLO_CRITICAL_LAST 254  /* marks gates that are critical in the last phase only */
 #define FLO_CRITICAL_NEVER 255 /* never has to pass; may only fail */
 #define FLO_PROVE_PHASES_MAX 16
 struct flo_analysis_rule {
@@ -165,7 +165,7 @@ struct flo_analysis_slice {
     uint32_t updated, far, controls;
     double far_controls; /* errors and crashes: far controls, mean over waves */
     double ln_e, threshold;
-    struct flo_told told; /* effect on a speed */
+    struct flo_told told; /* effect on a speed, as shown to people */
     bool has_elsewhere;
     double elsewhere; /* effect on other updated devices, logarithm of a ratio */
 };
@@ -347,7 +347,7 @@ struct flo_analysis_moment {
     uint32_t phase; /* from 0 */
     bool is_last;
     bool is_plain;   /* no controls remain */
-    bool is_watch;   /* the hold-out is watched: alarms only */
+    bool is_watch;   /* the hold-out is observed: only alarms */
     double soaked_s; /* <0: some devices are still updating */
     double soak_s;
 };

@@ -21,7 +21,7 @@
  * and daily curves of sites.  The proof compares each site with its own
  * controls. */
 #define SPREAD_ACROSS 0.106
-#define SPREAD_MEMORY 0.022 /* drift of 2 %, and noise */
+#define SPREAD_MEMORY 0.022 /* from a drift of 2 % and noise */
 #define SPREAD_SLOPE 0.0157 /* per hour: of a slope of 10 readings */
 #define SLOPE_READINGS 10
 #define BLOCKS_AN_HOUR 12

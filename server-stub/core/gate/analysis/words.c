@@ -33,7 +33,7 @@ static FLO_PRINTF(2, 3) void say(struct line *line, const char *format, ...)
     }
 }
 
-#define TIMES_FROM 0.6 /* logarithm of a ratio: 1.8 */
+#define TIMES_FROM 0.6 /* logarithm of the ratio 1.8 */
 
 static const char *open_text(enum flo_open open)
 {

@@ -517,7 +517,7 @@ bool flo_observed_take(struct flo_observed *observed, const struct flo_observed_
     observed->heard = window->block;
     add_numbers(observed, window);
     if ((window->engine_ends > 0 || window->is_after_start) && is_since(observed)) {
-        begin_memory(observed, window->block); /* the memory was given back */
+        begin_memory(observed, window->block); /* the engine released its memory */
     }
     if (observed->readings != NULL && is_steady(observed, window)) {
         add_samples(observed, window);

@@ -43,9 +43,9 @@ const struct flo_reading_fact *flo_reading_fact(enum flo_observed_reading readin
 
 #define FLO_BLOCK_MS UINT64_C(300000)
 #define FLO_BLOCKS_PER_HOUR 12
-#define FLO_WARM_BLOCKS 2             /* cold caches after a swap */
+#define FLO_WARM_BLOCKS 2             /* blocks with cold caches after a swap */
 #define FLO_SKETCH_BLOCKS_MAX 24      /* 2 h; an older sketch is dropped */
-#define FLO_BEFORE_MIN FLO_LEVEL_FULL /* readings that a control needs */
+#define FLO_BEFORE_MIN FLO_LEVEL_FULL /* minimum number of readings of a control */
 /* An updated device is compared with the release that it ran this long
  * before. */
 #define FLO_AHEAD_BLOCKS 12
@@ -92,7 +92,7 @@ struct flo_counters {
     double errors;
     double requests;
     uint32_t blocks; /* blocks with a window of the device */
-    uint32_t judged; /* answers rated by the application ... */
+    uint32_t judged; /* number of answers rated by the application ... */
     uint32_t bad;    /* ... and answers rated bad; neither is stored */
 };
 /* Counts of one release on the device. */
@@ -169,7 +169,7 @@ enum flo_member_way {
     FLO_MEMBER_BUSY,  /* updating, from `accepted` until the swap */
     FLO_MEMBER_SWAPPED,
     FLO_MEMBER_SILENT, /* swapped, but sends no more windows */
-    FLO_MEMBER_DIED,   /* swapped, and rolled back */
+    FLO_MEMBER_DIED,   /* swapped, then rolled back */
     FLO_MEMBER_OUT     /* in no comparison */
 };
 /* Returns true when the member swapped in a rollout, but another release has

@@ -25,7 +25,7 @@ struct flo_since_wave {
     uint32_t stratum;
 };
 struct flo_since_speed {
-    struct flo_mean total; /* readings as a control */
+    struct flo_mean total; /* readings while it was a control */
     uint8_t known;         /* bit for each wave that has a baseline */
     uint8_t has_first;     /* bit for each wave with 12 readings */
     struct flo_since_wave waves[FLO_SCAN_WAVES_MAX];
@@ -50,7 +50,7 @@ struct flo_since_counts {
 };
 struct flo_since_past {
     struct flo_since_counts at;
-    float errors, requests; /* sums of the time before */
+    float errors, requests; /* sums before the wave began */
     uint8_t hours, died;    /* among the 8 hours before: with a window, with a crash */
     bool is_known;
 };

@@ -9,7 +9,7 @@
 #define FAR_TIMES 5
 #define UPDATED_MIN 3
 #define FAR_MIN 2
-#define OWN_MIN 2 /* own controls that a slice needs */
+#define OWN_MIN 2 /* minimum number of own controls of a slice */
 #define LARGE 10  /* members that a slice with fewer needs */
 #define CONTROLS_MIN 20
 #define RATIO_MIN 2
@@ -29,7 +29,7 @@ struct value {
 };
 struct best {
     struct flo_slice slice; /* value 0: none */
-    double over;            /* ln e less its threshold */
+    double over;            /* ln e minus its threshold */
     struct flo_count_scan_row row;
 };
 struct flo_count_scan_room {
@@ -41,7 +41,7 @@ struct flo_count_scan_room {
     uint8_t *removed;                    /* [device] member of a named slice */
     struct value all;                    /* all live devices, whatever their
                                             labels */
-    const struct flo_slice_label *label; /* the label counted last */
+    const struct flo_slice_label *label; /* the label counted most recently */
     struct value values[FLO_SLICE_VALUES_MAX + 1];
 };
 

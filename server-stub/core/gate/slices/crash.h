@@ -24,7 +24,7 @@ struct flo_crash_result {
     bool has_tail;            /* crashes are expected in both arms */
     bool has_tail_now;        /* crashes are expected in the controls alone */
     bool has_ratio;           /* the other arm had crashes, so the ratio is finite */
-    double tail;              /* chance of as many crashes */
+    double tail;              /* probability of as many crashes by chance */
     double tail_now;          /* the probability against the controls alone */
     double ratio;
 };

@@ -172,7 +172,7 @@ double flo_detect_watch(const struct flo_detect_watch *plan)
 {
     double updated = plan->rate * plan->hours_updated;
     double controls = plan->rate * plan->hours_controls;
-    double least = 0;  /* fewest events that are not proven */
+    double least = 0;  /* largest number of events that is not proven */
     double proven = 0; /* chance of fewer */
     double odds = 0;
 

@@ -9,7 +9,7 @@ struct flo_detect {
     double updated;  /* devices */
     double controls; /* devices */
     double devices_min;
-    double sd; /* standard deviation of a device's d */
+    double sd; /* standard deviation of a device's difference */
     double nu; /* degrees of freedom; 0: derived from the devices */
     double alpha, weight;
     double limit_pct;
@@ -32,7 +32,7 @@ struct flo_detect_events {
     double expected_control;
     double alpha, weight;
     double limit_ratio;
-    double least; /* fewer events fail no device */
+    double least; /* with fewer events the test fails no device */
 };
 /* *events: the fewest that fail the test when controls have the expected
  * number.  *ratio: ratio of the rates that is found in 95 % of runs.

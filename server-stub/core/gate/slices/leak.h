@@ -58,13 +58,13 @@ struct flo_leak_rule {
 /* Sums for a verdict: slopes, clipped and relative to the controls' median. */
 struct flo_leak_arms {
     struct flo_ratio_arm treated, control;
-    double slope;  /* difference of the medians, unclipped */
+    double slope;  /* difference of the medians, not clipped */
     double latest; /* slope of the latest half */
 };
 struct flo_leak_result {
     enum flo_verdict verdict; /* fail (action: pause), or inconclusive */
     enum flo_open open;
-    uint64_t updated; /* devices with both slopes known */
+    uint64_t updated; /* number of devices with both slopes known */
     uint64_t controls;
     double ln_e;
     bool has_slope; /* enough devices of both arms */

@@ -13,7 +13,7 @@
 enum flo_plain_verdict {
     FLO_PLAIN_OPEN,
     FLO_PLAIN_FAIL,
-    FLO_PLAIN_PAUSE,     /* too few controls to know */
+    FLO_PLAIN_PAUSE,     /* too few controls for a decision */
     FLO_PLAIN_EVERYWHERE /* controls exceed the limit too: only reported */
 };
 /* One arm: devices that could be compared, and those that are above. */

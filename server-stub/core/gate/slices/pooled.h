@@ -47,7 +47,7 @@ struct flo_pooled_result {
     bool has_last;            /* the last wave counts: last is known */
     double effect;            /* logarithms of ratios */
     double upper;             /* bound of the effect at a look */
-    double last;              /* effect of the last wave alone */
+    double last;              /* effect in the last wave alone */
     double se;
 };
 /* Judges after 1, 2, 4 or 8 soaks; each evaluation has the same level. The

@@ -12,7 +12,7 @@
 #include "server-stub/core/gate/slices/told.h"
 
 #define FLO_SCAN_WAVES_MAX 8
-#define FLO_SCAN_ROWS_MAX 8 /* slices named by one look */
+#define FLO_SCAN_ROWS_MAX 8 /* maximum number of slices named by one evaluation */
 #define FLO_SCAN_CHANGED_MAX 32
 #define FLO_SCAN_PROBES_MAX 5
 #define FLO_SCAN_PROBE_DEVICES 3
@@ -23,7 +23,7 @@ struct flo_scan_device {
     double d[FLO_SCAN_WAVES_MAX]; /* unclipped. Control: change since each
                                      wave's first swap; updated: only d[wave] */
     double step;                  /* updated: 3 readings after its swap less 3 before */
-    uint8_t known;                /* bit p: d[p] is known */
+    uint8_t known;                /* bit p: d[p] (difference in wave p) is known */
     uint8_t wave;                 /* updated: its own */
     bool is_updated;
     bool has_step;

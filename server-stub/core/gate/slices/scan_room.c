@@ -11,7 +11,7 @@
 #define CLIP_MIN 0.25
 #define LARGE 10          /* members that a value without a control needs */
 #define OTHERS_MIN 20     /* minimum number of other controls for such a value */
-#define WIDE_VALUES_MIN 8 /* values needed to know their variance */
+#define WIDE_VALUES_MIN 8 /* minimum number of values for their variance */
 
 /* ---- layout ---- */
 

@@ -8,13 +8,13 @@
 
 #define FLO_SCAN_FREEDOM_MIN 20
 #define FLO_SCAN_UPDATED_MIN 3
-#define FLO_SCAN_CONTROLS_MIN 2 /* own controls that a slice needs */
+#define FLO_SCAN_CONTROLS_MIN 2 /* minimum number of own controls of a slice */
 #define FLO_SCAN_FOUND_MAX 128
 
 /* One value of the label that was measured last. */
 struct flo_scan_value {
     struct flo_ratio_arm updated;  /* z: clipped difference minus that of its own controls */
-    struct flo_ratio_arm controls; /* newest clipped d of each control */
+    struct flo_ratio_arm controls; /* newest clipped difference of each control */
     uint32_t members;              /* all devices */
     uint32_t first;                /* index of its updated devices in `group` */
     uint32_t own;                  /* index of its controls in `owned` */
@@ -38,7 +38,7 @@ struct flo_scan_room {
     double limit;
     size_t waves; /* waves in which devices were updated */
     struct flo_clip clips[FLO_SCAN_WAVES_MAX];
-    size_t controls; /* controls with any d */
+    size_t controls; /* controls with a difference in any wave */
 
     double *newest;                /* [device] a control's last d, clipped */
     double *z;                     /* [device] z of updated ones, for the

@@ -10,10 +10,10 @@
 
 #include "server-stub/core/gate/share.h"
 
-#define FLO_SLOW_READINGS 12 /* first hour after the swap */
+#define FLO_SLOW_READINGS 12 /* readings of the first hour after the swap */
 
 struct flo_slow_device {
-    double d;       /* unclipped; only of a compared device */
+    double d;       /* difference, not clipped; only for compared devices */
     uint32_t value; /* number of its site; 0: none */
     uint32_t segment;
     bool is_updated;

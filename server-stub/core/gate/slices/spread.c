@@ -8,7 +8,7 @@
 #define ALONE_MIN 4 /* members of a value that is a group of its own */
 #define HELD_MAX 500
 #define HELD_SHARE 10
-#define CONTROLS 2 /* controls that a large group keeps */
+#define CONTROLS 2 /* number of controls that a large group keeps */
 #define REST UINT32_MAX
 
 /* ---- groups ---- */

@@ -8,7 +8,7 @@
 
 #include "server-stub/core/gate/statistics/count.h"
 
-#define FLO_TOLD_PAIRS_DEVICES_MAX 200 /* the median is used above this */
+#define FLO_TOLD_PAIRS_DEVICES_MAX 200 /* above this number of devices, the median is used */
 
 struct flo_told {
     uint64_t updated;
@@ -31,7 +31,7 @@ bool flo_told_effect(double *updated, size_t updated_count, double *controls, si
 /* Ratio of two raw error rates. */
 struct flo_told_rate {
     bool has_rates; /* both arms have exposure: the fields below are known */
-    bool has_ratio; /* the controls had events */
+    bool has_ratio; /* the controls had events, so the ratio is finite */
     double rate_updated, rate_control;
     double phi; /* overdispersion: how events cluster by device */
     double ratio;

@@ -42,7 +42,7 @@ struct flo_count_result {
     bool has_look;
     double ratio; /* infinite: the control arm has no events */
     double low, high;
-    double upper_ratio, upper_rate; /* upper bounds that a look proves */
+    double upper_ratio, upper_rate; /* upper bounds that an evaluation proves */
     double events_treated, events_control;
     double exposure_treated, exposure_control;
     double rate_treated, rate_control;
@@ -79,7 +79,7 @@ struct flo_deaths_arm {
 struct flo_deaths_result {
     enum flo_verdict verdict;
     bool has_tail;
-    double tail; /* chance of as many deaths */
+    double tail; /* probability of as many deaths by chance */
 };
 bool flo_deaths_evaluate(const struct flo_deaths_arm *treated, const struct flo_deaths_arm *control,
                          struct flo_deaths_result *out);

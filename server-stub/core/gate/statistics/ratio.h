@@ -47,7 +47,7 @@ struct flo_ratio_rule {
 enum flo_open {
     FLO_OPEN_NOT,
     FLO_OPEN_NOBODY,  /* no updated device has a control */
-    FLO_OPEN_TWO,     /* fewer than two devices */
+    FLO_OPEN_TWO,     /* fewer than two devices in an arm */
     FLO_OPEN_FEW,     /* too few devices or too little exposure */
     FLO_OPEN_UNSURE,  /* not proven yet */
     FLO_OPEN_ALONE,   /* no controls: nothing can be proven */
@@ -66,7 +66,7 @@ struct flo_ratio_result {
     bool has_look;    /* `upper` is known, from a look */
     double delta;     /* logarithm of the ratio */
     double low, high; /* 95 % interval of delta; infinite: no bound */
-    double upper;     /* upper bound that a look proves */
+    double upper;     /* upper bound that an evaluation proves */
     double se, t, nu, r;
 };
 

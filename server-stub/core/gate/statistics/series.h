@@ -84,7 +84,7 @@ struct flo_difference {
 struct flo_arms {
     struct flo_ratio_segment arms;
     uint64_t clipped_treated, clipped_control;
-    uint64_t slow_treated, slow_control; /* slower by half or more, unclipped */
+    uint64_t slow_treated, slow_control; /* number of devices slower by half or more, not clipped */
 };
 /* Returns the clip of a segment's differences, from the controls among them.
  * `scratch` holds `count` numbers. */
