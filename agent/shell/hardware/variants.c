@@ -107,7 +107,7 @@ void flo_variants_ask(struct flo_shell *shell, uint32_t place, bool is_smaller)
              is_smaller ? variants->smaller : variants->larger);
     flo_policy_default(&execution->policy);
     execution->policy.soak_ms = flo_config_u64(shell->settings.config, "bundle_soak");
-    execution->policy.urgent = is_smaller; /* memory is short now */
+    execution->policy.urgent = is_smaller; /* a smaller one is needed at once */
     variants->is_asked = true;
     flo_queue_post(&shell->queue, &intake->event);
 }

@@ -204,7 +204,7 @@ FLO_INLINE void unpack_iq4_xs(const uint8_t *row, size_t index, struct block *ou
 
 enum form { PLAIN, OFFSET, HALVES, HALVES_OFFSET }; /* scales that a type has */
 
-/* A block of four rows, widened. */
+/* A block of four rows, its codes widened to 16 bits. */
 struct four {
     int16x8_t codes[ROWS][4];
     float32x4_t scale[2], offset[2]; /* one lane per row */

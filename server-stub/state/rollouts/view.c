@@ -203,7 +203,7 @@ static void view_time(json_t *json, const char *key, uint64_t at_ms)
     }
 }
 
-/* Writes approvals and times before its begin, and the reason why it waits. */
+/* Adds a rollout's approvals, its start and end times, and its waiting reason. */
 static void view_begin(const struct flo_controller *controller,
                        const struct flo_rollout_entry *entry, json_t *json)
 {

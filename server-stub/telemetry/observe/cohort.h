@@ -32,7 +32,7 @@ struct flo_observer_entry {
     bool is_swapping; /* the device swaps in the present evaluation */
     bool is_late;     /* the device still sends stored windows */
     bool is_probe;    /* brought by a probe: its swap is in a wave of probes */
-    uint32_t handed;  /* block in which it was handed over; 0: not since then */
+    uint32_t handed;  /* block in which the entry was last written for the next leader; 0: never */
     bool is_dirty;
     bool is_forgotten; /* the device was retired */
 };

@@ -36,7 +36,7 @@ struct flo_ratio_segment {
 };
 struct flo_ratio_rule {
     double limit_pct;
-    double prove_pct; /* change to rule out; at least limit_pct */
+    double prove_pct; /* change that a pass must rule out; at least limit_pct */
     double alpha;     /* chance of a false halt, for all gates of a rollout */
     double weight;    /* this gate's share of alpha */
     uint64_t devices_min;
