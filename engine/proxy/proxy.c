@@ -279,7 +279,7 @@ static void open_runtime(struct flo_proxy *proxy, const struct flo_wire_open *in
     }
     if (rv == 0 && runtime->api == FLO_RUNTIME_NONE) {
         proxy->process.is_sandboxed = flo_sandbox_has_landlock();
-        say_ready(proxy); /* the program runs only for a case */
+        say_ready(proxy); /* nothing to start: the program runs only for each case */
         return;
     }
     rv = rv == 0 ? flo_runtime_start(runtime, proxy->tree, in->entry, proxy->mode, &proxy->process,

@@ -340,7 +340,7 @@ static void bound_memory(uint64_t bytes_max)
     /* The limit is above the plan's promise, which a test measures. */
     uint64_t bound = bytes_max + (32u << 20);
 
-    if (flo_sandbox_is_built()) { /* a sanitizer's shadow memory is larger */
+    if (flo_sandbox_is_built()) { /* without a sanitizer, whose shadow memory is larger */
         flo_sandbox_limit(RLIMIT_DATA, bound);
         flo_sandbox_limit(RLIMIT_AS, bound + AROUND_BYTES);
     }

@@ -260,8 +260,8 @@ static const struct flo_proof_key *secret_of(const struct flo_proofs *proofs,
     return &key->heard->secrets[order];
 }
 
-/* Returns the device's key that made this proof, or NULL.  The key has its
- * `heard` part. */
+/* Returns the device's key that made this proof, or NULL.  Its part `heard` is
+ * then allocated. */
 static struct flo_proofs_key *maker_of(const struct flo_proofs *proofs,
                                        const struct flo_proofs_device *device, size_t channel,
                                        const struct flo_proof *proof, const char *path,

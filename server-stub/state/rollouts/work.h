@@ -116,7 +116,8 @@ void flo_rollouts_bar_text(const struct flo_rule_freeze *freeze, uint64_t until_
  * none. */
 struct flo_rollout_entry *flo_rollouts_ended_by(const struct flo_controller *controller,
                                                 const struct flo_rollout_entry *entry);
-/* Sets the number up to which blocked releases do not count, as of now. */
+/* Sets the order number up to which blocks of the release are lifted: the newest
+ * one now. */
 FLO_MUST_USE int flo_rollouts_settle_lift(struct flo_controller *controller,
                                           struct flo_rollout_entry *entry, struct flo_err *err);
 bool flo_rollouts_is_online(const struct flo_select_device *device);
@@ -135,7 +136,7 @@ FLO_MUST_USE int flo_rollouts_choose_cover(struct flo_controller *controller,
                                            struct flo_rollout_entry *entry, struct flo_err *err);
 /* Coverage of a label's values by the first wave and by the hold-out. */
 struct flo_rollout_cover {
-    uint32_t hold_out; /* as given, or more: two devices of each larger value */
+    uint32_t hold_out; /* as given, or more, to keep two devices of each larger value */
     uint32_t wave;     /* size of the first wave that includes each such value once */
 };
 FLO_MUST_USE int flo_rollouts_order_members(struct flo_rollout_entry *entry, uint32_t hold_out,

@@ -37,8 +37,8 @@ static unsigned sign_of(int v)
     return v == 0 ? 0 : v > 0 ? 1 : 2;
 }
 
-/* Context of an f16: size of the other factor's difference, or without one that
- * of the last block. */
+/* Returns the context of an f16 from two bit lengths: that of the other factor's
+ * difference (0 for none), and that of the last block's difference. */
 static unsigned other_of(unsigned bits, unsigned last)
 {
     return (bits < 8 ? bits : 7) * 8 + (last < 8 ? last : 7);

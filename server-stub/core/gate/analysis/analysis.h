@@ -244,7 +244,7 @@ struct flo_analysis_evidence {
 
 /* ---- verdict ---- */
 
-/* Proof at a look, by all waves so far, that a speed hardly changed.  Includes
+/* Proof by all waves so far, at one evaluation, that a speed hardly changed.  Includes
  * a copy of their sums. */
 #define FLO_ANALYSIS_WAVES_MAX FLO_PROVE_PHASES_MAX /* phases */
 struct flo_analysis_proof {

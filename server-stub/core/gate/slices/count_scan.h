@@ -38,7 +38,7 @@ struct flo_count_scan_row {
     uint32_t updated, far;  /* devices */
     uint32_t controls;      /* controls of the slice */
     double far_controls;    /* far controls of the slice, mean over waves */
-    double far_everywhere;  /* far controls everywhere, mean over waves */
+    double far_everywhere;  /* far controls of the whole fleet, mean over waves */
 };
 struct flo_count_scan {
     size_t row_count;

@@ -42,9 +42,9 @@ const struct flo_level *flo_levels_of(const struct flo_level_table *levels, uint
 /* Baseline of a device that runs `running` and swaps in `block`. */
 enum flo_reference {
     FLO_REFERENCE_NONE,
-    FLO_REFERENCE_OWN,   /* its present release, 12 readings */
+    FLO_REFERENCE_OWN,   /* level of its present release, 12 readings */
     FLO_REFERENCE_OLDER, /* another release's level, 12 readings within 7 days */
-    FLO_REFERENCE_THIN   /* its present release, 3 readings */
+    FLO_REFERENCE_THIN   /* level of its present release, 3 readings */
 };
 /* *level: the chosen one; NULL with FLO_REFERENCE_NONE.  Borrowed from
  * `levels`. */
