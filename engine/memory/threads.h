@@ -21,7 +21,7 @@ struct flo_threads {
     /* Deviation of the cost from its mean: also a moving mean. */
     double spread;
     double ran;            /* part of the cost in which the thread had a CPU */
-    uint32_t known;        /* passes in the means, up to a limit */
+    uint32_t known;        /* number of passes in the means, up to a limit */
     uint32_t passes;       /* passes since the last trial */
     uint32_t interval;     /* passes until the next trial; 0: the shortest interval */
     uint32_t trial_left;   /* passes left of the current trial; 0: none */

@@ -9,7 +9,7 @@
  * time. */
 struct flo_postgresql_limits {
     struct flo_pg_limits pg;
-    uint64_t pause_ms; /* between two requests, if the first one failed */
+    uint64_t pause_ms; /* pause between two requests, if the first one failed */
     uint64_t ask_ms;   /* store: time to find out whether a commit happened */
     /* Limits enforced by the server, which ends longer statements, lock waits
      * and idle transactions. 0: the server's setting. */
