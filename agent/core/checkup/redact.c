@@ -111,8 +111,8 @@ static size_t names_secret(const char *line, const char *at, size_t left)
     return 0;
 }
 
-/* Length of the value: a word, or a quoted text; a prompt ends with the
- * line. */
+/* Returns the length of the value: a word, or a quoted text.  The value of a
+ * prompt extends to the end of the line. */
 static size_t value_chars(const char *line, const char *at, size_t left)
 {
     char quote = at > line && at[-1] == '"' ? '"' : ' ';

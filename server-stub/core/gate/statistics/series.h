@@ -59,8 +59,8 @@ void flo_series_split(struct flo_series *series, const struct flo_mean *before);
 /* Gets the difference.  Returns false with too few readings before or after. */
 bool flo_series_difference(const struct flo_series *series, uint32_t before_min, uint32_t after_min,
                            double *out);
-/* Returns the whole change since the split, with the curve's part, and in
- * *after its count of readings. 0 if either side is empty. */
+/* Returns the whole change since the split, without subtracting the curve; *after
+ * is the count of readings since then.  0 if either side has no reading. */
 double flo_series_change(const struct flo_series *series, uint32_t *after);
 
 /* ---- a segment ---- */
