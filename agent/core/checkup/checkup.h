@@ -71,7 +71,7 @@ const char *flo_finding_id(enum flo_finding_kind kind);
 const char *flo_finding_level(enum flo_finding_kind kind);
 const char *flo_finding_unit(enum flo_finding_kind kind);
 const char *flo_finding_fix(enum flo_finding_kind kind);
-/* Append findings, at most one of each kind: about a model's engine, and about
+/* Fill in findings, at most one of each kind: about a model's engine, and about
  * the machine. */
 void flo_checkup_find_engine(const struct flo_checkup *checkup, struct flo_findings *out);
 void flo_checkup_find_machine(const struct flo_checkup *checkup, struct flo_findings *out);
