@@ -126,7 +126,7 @@ static void numbers_hold(const struct world *world)
     struct flo_observed_base base;
     struct flo_deaths_arm treated = {0};
     struct flo_deaths_arm others = {0};
-    struct flo_tally tally;
+    struct flo_counters counters;
     bool is_known;
     double d;
     uint32_t stratum;
@@ -152,8 +152,8 @@ static void numbers_hold(const struct world *world)
         /* A base only becomes fuller. */
         assert_true(flo_base_in(&base, reading, world->block + 99) != FLO_BASE_LATER);
     }
-    flo_observed_tally(one, &tally);
-    assert_true(tally.errors >= 0 && tally.requests >= 0);
+    flo_observed_counters(one, &counters);
+    assert_true(counters.errors >= 0 && counters.requests >= 0);
     flo_observed_deaths(one, &treated, &others);
     assert_true(treated.died <= 1 && others.died <= 1 && others.exposure <= 8);
     flo_observed_crashes(one, world->block, &crashes);
