@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -536,6 +537,116 @@ static void a_model_that_memory_cannot_hold_is_refused_with_numbers(void **state
     assert_int_equal(plan(&story), 0);
 }
 
+static void the_variant_that_needs_least_memory_is_named(void **state)
+{
+    (void)state;
+    struct story story;
+
+    three_sizes(&story);
+    for (uint32_t i = 0; i < 3; i++) {
+        story.release.variants[i].memory_bytes = UINT64_C(9000000) - 1000 * i;
+    }
+    story.release.variants[2].memory_bytes = 9500000;
+    assert_int_equal(plan(&story), FLO_E_MEMORY_BUDGET);
+    assert_non_null(strstr(story.err.what, "8999000 bytes of memory (variant q4)"));
+    story.release.variants[1].disk_bytes = 2 << 20;
+    story.release.variants[1].memory_bytes = 0;
+    assert_int_equal(plan(&story), FLO_E_MEMORY_BUDGET);
+    assert_non_null(strstr(story.err.what, "9000000 bytes of memory (variant q8)"));
+    assert_int_equal(flo_plan_make(&story.input, &story.plan, NULL), FLO_E_MEMORY_BUDGET);
+}
+
+static void a_variant_that_tells_of_its_disk_is_refused_before_it_is_planned(void **state)
+{
+    (void)state;
+    struct story story;
+
+    begin(&story);
+    story.release.variants[0].disk_bytes = 2 << 20;
+    assert_int_equal(plan(&story), FLO_E_DISK_FULL);
+    assert_string_equal(story.err.what, "tiny@2.1.0 needs 2097152 bytes of disk (variant q4_0), "
+                                        "1048576 free");
+}
+
+static void a_refusal_lists_every_engine_and_why_the_last_variant_fails(void **state)
+{
+    (void)state;
+    struct story story;
+
+    begin(&story);
+    for (size_t i = 0; i < FLO_COUNT(story.profile.engine); i++) {
+        snprintf(story.profile.engine[i], sizeof(story.profile.engine[i]), "e%zu", i);
+    }
+    strcpy(story.release.variants[0].engine[0], "other");
+    assert_int_equal(plan(&story), FLO_E_TARGET_INCOMPATIBLE);
+    assert_non_null(strstr(story.err.what, "engine e0 e1"));
+    assert_null(strstr(story.err.what, ": q4_0 needs"));
+
+    strcpy(story.release.variants[0].accelerator[0], "cuda");
+    assert_int_equal(plan(&story), FLO_E_TARGET_INCOMPATIBLE);
+    assert_non_null(strstr(story.err.what, ": q4_0 needs arch any"));
+}
+
+static void each_accelerator_of_a_variant_must_be_there(void **state)
+{
+    (void)state;
+    struct story story;
+
+    begin(&story);
+    for (size_t i = 0; i < 4; i++) {
+        snprintf(story.release.variants[0].accelerator[i],
+                 sizeof(story.release.variants[0].accelerator[i]), "a%zu", i);
+        assert_int_equal(plan(&story), FLO_E_TARGET_INCOMPATIBLE);
+        snprintf(story.profile.accelerators[3 - i], sizeof(story.profile.accelerators[3 - i]),
+                 "a%zu", i);
+        assert_int_equal(plan(&story), 0);
+    }
+}
+
+static void speed_is_no_matter_where_one_of_both_numbers_is_not_told(void **state)
+{
+    (void)state;
+    struct story story;
+
+    begin(&story);
+    story.profile.memory_bytes_per_s = 1;
+    story.release.variants[0].rate_mtps = UINT64_C(1) << 60;
+    assert_int_equal(plan(&story), 0);
+    story.release.variants[0].bytes_per_token = 1;
+    assert_int_equal(plan(&story), FLO_E_TARGET_INCOMPATIBLE);
+    story.profile.memory_bytes_per_s = UINT64_MAX; /* beyond 64 bits: as fast as can be */
+    assert_int_equal(plan(&story), 0);
+}
+
+static void a_bundle_without_the_smallest_way_says_so(void **state)
+{
+    (void)state;
+    struct story story;
+    struct flo_digest offered[2];
+
+    begin(&story);
+    have(&story, BASE);
+    offered[0] = digest_of(MODEL);
+    offered[1] = digest_of(GOLDEN);
+    story.input.offered = offered;
+    story.input.offered_count = 2;
+    assert_int_equal(plan(&story), 0);
+    assert_int_equal(model_way(&story), 0);
+    assert_string_equal(story.plan.reason, "smallest way on offer");
+}
+
+static void files_beyond_64_bits_take_all_memory(void **state)
+{
+    (void)state;
+    struct story story;
+
+    three_sizes(&story);
+    story.release.files[0].bytes = UINT64_MAX;
+    assert_true(flo_plan_memory_bytes(&story.release, 0) == UINT64_MAX);
+    story.release.files[0].role[0] = '\0'; /* no model: nothing is smaller */
+    assert_int_equal(flo_plan_smaller(&story.release, &story.profile, 0), -1);
+}
+
 static void a_full_disk_is_refused_with_numbers(void **state)
 {
     (void)state;
@@ -641,6 +752,13 @@ int main(void)
         cmocka_unit_test(the_last_variant_is_taken_though_nothing_was_measured),
         cmocka_unit_test(a_device_that_no_variant_fits_is_told_so),
         cmocka_unit_test(a_model_that_memory_cannot_hold_is_refused_with_numbers),
+        cmocka_unit_test(the_variant_that_needs_least_memory_is_named),
+        cmocka_unit_test(a_variant_that_tells_of_its_disk_is_refused_before_it_is_planned),
+        cmocka_unit_test(a_refusal_lists_every_engine_and_why_the_last_variant_fails),
+        cmocka_unit_test(each_accelerator_of_a_variant_must_be_there),
+        cmocka_unit_test(speed_is_no_matter_where_one_of_both_numbers_is_not_told),
+        cmocka_unit_test(a_bundle_without_the_smallest_way_says_so),
+        cmocka_unit_test(files_beyond_64_bits_take_all_memory),
         cmocka_unit_test(a_full_disk_is_refused_with_numbers),
         cmocka_unit_test(where_a_smaller_way_has_no_room_the_file_itself_is_taken),
         cmocka_unit_test(sizes_that_overflow_are_refused),
