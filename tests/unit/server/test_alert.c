@@ -161,6 +161,11 @@ static void a_rule_that_does_not_go_together_is_refused_with_its_place(void **st
         {"{\"metric\":\"flotilla_devics\",\"above\":1}", "/metric"},
         {"{\"metric\":\"flotilla_first_token_seconds\",\"above\":1}", "/metric"},
         {"{\"metric\":\"flotilla_devices\",\"by\":\"site\",\"above\":1}", "/by"},
+        {"{\"where\":\"drifts\",\"below\":1,\"clear\":0}", "/clear"},
+        {"{\"metric\":\"flotilla_rollouts\",\"match\":{\"state\":1},\"above\":1}", "/match"},
+        {"{\"metric\":\"flotilla_rollouts\",\"match\":"
+         "{\"a-name-that-is-far-longer-than-any-label-of-a-metric-is\":\"x\"},\"above\":1}",
+         "/match"},
         {"{\"metric\":\"flotilla_rollouts\",\"match\":{\"site\":\"x\"},"
          "\"above\":1}",
          "/match"}};
@@ -201,6 +206,39 @@ static void labels_are_compared_whole(void **state)
         flo_alert_rule_takes(&rule, "rollout=\"r-1\",release=\"a@1\",state=\"halted2\"", by));
     assert_false(flo_alert_rule_takes(&rule, "rollout=\"state=\\\"halted\\\"\",release=\"a\"", by));
     assert_false(flo_alert_rule_takes(&rule, "", by));
+}
+
+static void labels_that_are_no_labels_match_nothing(void **state)
+{
+    struct flo_alert_rule rule = rule_of("{\"metric\":\"flotilla_rollout_phase\",\"match\":"
+                                         "{\"state\":\"halted\"},\"by\":\"rollout\",\"above\":0}");
+    char by[FLO_ALERT_SERIES];
+
+    (void)state;
+    assert_false(flo_alert_rule_takes(&rule, "rollout", by));
+    assert_false(flo_alert_rule_takes(&rule, "rollout=r-1,state=\"halted\"", by));
+    assert_false(flo_alert_rule_takes(&rule, "rollout=\"r-1", by));
+    assert_false(flo_alert_rule_takes(&rule, "rollout=\"r-1\\", by));
+    assert_false(flo_alert_rule_takes(&rule, "stat=\"halted\",states=\"halted\"", by));
+    assert_false(flo_alert_rule_takes(&rule, "sta!e=\"halted\"", by));
+    assert_true(flo_alert_rule_takes(&rule, "state=\"halted\"", by));
+    assert_string_equal(by, "");
+    rule.by[0] = '\0';
+    assert_true(flo_alert_rule_takes(&rule, "rollout=\"r-1\",state=\"halted\"", by));
+    assert_string_equal(by, "");
+}
+
+static void a_state_has_one_word(void **state)
+{
+    enum flo_alert_state parsed;
+
+    (void)state;
+    for (int i = 0; i < FLO_ALERT_STATES; i++) {
+        assert_true(flo_alert_state_parse(flo_alert_state_word((enum flo_alert_state)i), &parsed));
+        assert_int_equal(parsed, i);
+    }
+    assert_false(flo_alert_state_parse("fire", &parsed));
+    assert_false(flo_alert_state_parse("", &parsed));
 }
 
 /* ---- increases ---- */
@@ -300,6 +338,8 @@ int main(void)
         cmocka_unit_test(a_rule_that_does_not_go_together_is_refused_with_its_place),
         cmocka_unit_test(the_shipped_rules_are_rules),
         cmocka_unit_test(labels_are_compared_whole),
+        cmocka_unit_test(labels_that_are_no_labels_match_nothing),
+        cmocka_unit_test(a_state_has_one_word),
         cmocka_unit_test(an_increase_forgets_what_is_older_and_survives_a_restart),
         cmocka_unit_test(attempts_back_off_and_end_after_about_a_day),
         cmocka_unit_test(a_signature_is_what_others_compute),

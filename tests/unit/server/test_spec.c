@@ -297,6 +297,10 @@ static void an_edit_changes_what_it_names_and_nothing_twice(void **state)
          "\"soak\":\"1h\",\"limits\":{\"per_site\":2},"
          "\"policy\":{\"step_timeout_ms\":9}}"},
         {"{\"policy\":null}", "", asked}, /* `soak` is asked by itself */
+        {"{\"phases\":null,\"gates\":null}", "", asked},
+        {"{\"starts_per_s\":5,\"rate\":\"60/min\"}", "starts_per_s, rate",
+         "{\"release\":\"tiny@2\",\"group\":\"lab\",\"rate\":\"60/min\","
+         "\"soak\":\"1h\",\"limits\":{\"per_site\":2}}"},
     };
     (void)state;
     for (size_t i = 0; i < FLO_COUNT(rows); i++) {
@@ -366,8 +370,66 @@ static void what_cannot_be_is_refused_with_its_place(void **state)
     refuses("release: tiny@2\nphases:\n"
             "  - {size: 5, spread: [hw]}\n  - {size: 9, spread: [site]}\n",
             4, "phases[1].spread: all phases are spread by the same");
+    refuses("release: tiny@2\nphases:\n  - {size: 5, max_devices: 2}\n", 3,
+            "phases[0].max_devices: only a size that is a share");
+    refuses(
+        "release: tiny@2\ncover: site\nphases:\n  - {size: 2, covers: true}\n  - {size: 100%}\n", 4,
+        "phases[0].covers: one phase after the first");
+    refuses(
+        "release: tiny@2\nphases:\n  - {size: 1}\n  - {size: 2, covers: true}\n  - {size: 100%}\n",
+        4, "phases[1].covers: one phase after the first");
+    refuses("release: tiny@2\ncover: site\nphases:\n  - {size: 1}\n  - {size: 2, covers: true}\n"
+            "  - {size: 3, covers: true}\n  - {size: 100%}\n",
+            6, "phases[2].covers: one phase after the first");
+    refuses("release: tiny@2\ncover: site\nphases:\n  - {size: 1, spread: [site]}\n", 4,
+            "phases[0].spread: `cover: site` orders all members");
+    refuses("release: tiny@2\nphases:\n  - {size: 1, watch: 1h}\n  - {size: 100%}\n", 3,
+            "phases[0].watch: a hold-out is the last of several phases");
+    refuses("release: tiny@2\nphases:\n  - {size: 100%, watch: 1h}\n", 3,
+            "phases[0].watch: a hold-out is the last of several phases");
+    refuses("release: tiny@2\nstart_at: 2027-02-28T01:00:00Z\nexpires_at: 2027-02-28T01:00:00Z\n",
+            3, "expires_at: it is not after start_at");
     refuses("release: tiny@2\nphases:\n  - {size: 5, spread: [hw, hw]}\n", 3,
             "phases[0].spread: a list is not a list of 1 to 4");
+}
+
+static void a_size_is_a_number_of_devices_or_a_share(void **state)
+{
+    static const char *const bad[] = {"",
+                                      "0",
+                                      "0%",
+                                      "5.",
+                                      ".5",
+                                      "5.5",
+                                      "101%",
+                                      "200001",
+                                      "5 %%",
+                                      "5  %",
+                                      "-1",
+                                      "1e3",
+                                      "5/s",
+                                      "5 x",
+                                      "1.%",
+                                      "1.0000000000001",
+                                      "1234567890123"};
+    struct flo_spec_size size;
+    double per_min;
+    (void)state;
+
+    assert_true(flo_spec_size_parse("200000", &size) && size.devices == 200000);
+    assert_true(flo_spec_size_parse("5.0", &size) && size.devices == 5);
+    assert_true(flo_spec_size_parse("0.5 %", &size) && size.share_pct == 0.5);
+    assert_true(flo_spec_size_parse("100%", &size) && size.share_pct == 100);
+    for (size_t i = 0; i < FLO_COUNT(bad); i++) {
+        if (flo_spec_size_parse(bad[i], &size)) {
+            fail_msg("`%s` is a size", bad[i]);
+        }
+    }
+    assert_true(flo_spec_rate_parse("2/s", &per_min) && per_min == 120);
+    assert_true(flo_spec_rate_parse("2 /h", &per_min) && per_min == 2 / 60.0);
+    assert_false(flo_spec_rate_parse("2", &per_min));
+    assert_false(flo_spec_rate_parse("2/d", &per_min));
+    assert_false(flo_spec_rate_parse("/s", &per_min));
 }
 
 static void labels_and_pairs_of_them_are_read(void **state)
@@ -438,6 +500,7 @@ int main(void)
         cmocka_unit_test(a_policy_that_goes_takes_no_other_field_along),
         cmocka_unit_test(what_is_fixed_stays),
         cmocka_unit_test(what_cannot_be_is_refused_with_its_place),
+        cmocka_unit_test(a_size_is_a_number_of_devices_or_a_share),
         cmocka_unit_test(labels_and_pairs_of_them_are_read),
         cmocka_unit_test(a_soak_beyond_its_deadline_makes_no_sense),
     };
