@@ -125,10 +125,13 @@ static uint32_t failures_of(const struct sim_rollout *rollout)
     return failures.count;
 }
 
-/* No other rollout brought the device anything of this model: else it may have
+/* The rollout alone brought the device anything of this model: else it may have
  * come back to this release from a newer one. */
 static bool is_only_one(const struct sim_device *device, const struct sim_rollout *rollout)
 {
+    if ((device->seen.own_rollouts & sim_rollout_bit(rollout->id)) == 0) {
+        return false;
+    }
     for (size_t i = 0; i < sim_people.rollout_count; i++) {
         const struct sim_rollout *other = &sim_people.rollouts[i];
         if (other != rollout &&
@@ -465,6 +468,37 @@ static enum sim_rule device_obeys(const struct sim_device *device, uint32_t mode
                (unsigned long long)stated->number, sim_models[model], holding.order);
 }
 
+/* No controller asks for the answer to an order of an emergency key. */
+static enum sim_rule device_obeys_emergency(const struct sim_device *device, char *why,
+                                            size_t bytes)
+{
+    const struct flo_order *missed = sim_emergency_missed(device);
+
+    return missed == NULL ? SIM_RULES
+                          : SAY(EMERGENCY, "%s did not take %s %s of the emergency key",
+                                sim_name(device), missed->id, flo_order_op_word(missed->op));
+}
+
+/* A release whose damage was seen is fetched again, if it may be. */
+static enum sim_rule device_repairs(const struct sim_device *device, uint32_t model, char *why,
+                                    size_t bytes)
+{
+    const struct flo_slots *slots = &device->disk.slots[model];
+    const struct flo_agent_model *agent = sim_agent_of(device, model);
+    int release = sim_release_find(&slots->current);
+
+    if (release < 0 || (device->disk.damaged >> release & 1) == 0 || agent->live >= 0 ||
+        agent->has_execution || device->disk.record.is_frozen ||
+        device->disk.record.is_frozen_emergency ||
+        flo_slots_is_denied(slots, &slots->current, slots->current_number) ||
+        sim_trust_forbids(sim_trust_of(device), slots->model, &slots->current,
+                          slots->current_number)) {
+        return SIM_RULES;
+    }
+    return SAY(SERVES, "%s does not fetch its damaged %s again", sim_name(device),
+               sim_models[model]);
+}
+
 enum sim_rule sim_check_obeyed(char *why, size_t bytes)
 {
     enum sim_rule rule = SIM_RULES;
@@ -477,7 +511,9 @@ enum sim_rule sim_check_obeyed(char *why, size_t bytes)
     for (uint32_t i = 0; i < sim->device_count && !sim->was_hostile; i++) {
         for (uint32_t m = 0; m < sim->model_count && rule == SIM_RULES; m++) {
             rule = device_obeys(&sim->devices[i], m, why, bytes);
+            rule = rule == SIM_RULES ? device_repairs(&sim->devices[i], m, why, bytes) : rule;
         }
+        rule = rule == SIM_RULES ? device_obeys_emergency(&sim->devices[i], why, bytes) : rule;
     }
     return rule;
 }

@@ -44,6 +44,21 @@ static bool is_denied(const struct sim_device *device, uint32_t model,
                                number < 0 ? 0 : sim->releases[number].number);
 }
 
+/* A start finds no way to what the record denies. */
+void sim_check_start(const struct sim_device *device, const struct flo_slots *slots)
+{
+    bool is_refused =
+        slots->stated.op == FLO_ORDER_ROLLBACK && slots->stated.outcome == FLO_STATED_REFUSED;
+
+    if (flo_slots_is_denied(slots, &slots->candidate, slots->candidate_number) ||
+        (!is_refused && !flo_digest_is_zero(&slots->previous) &&
+         flo_slots_is_denied(slots, &slots->current, slots->current_number))) {
+        sim_violated(SIM_RULE_DENIED, device, "it starts with a %s of %s that it denies",
+                     flo_digest_is_zero(&slots->candidate) ? "current release" : "candidate",
+                     slots->model);
+    }
+}
+
 /* ---- updates ---- */
 
 static bool is_paused(const struct sim_device *device, const char *rollout, uint64_t number)
@@ -322,6 +337,7 @@ void sim_check_end(struct sim_device *device, const struct sim_story *story)
     int release = sim_release_find(&story->execution.release.digest);
 
     device->seen.rollouts |= sim_rollout_bit(story->execution.rollout);
+    device->seen.own_rollouts |= sim_rollout_bit(story->execution.rollout);
     if (story->execution.order[0] != '\0') {
         check_identity(device, &story->execution);
     }

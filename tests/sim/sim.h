@@ -151,6 +151,8 @@ void sim_broker_start(void);
  */
 void sim_broker_replay(void);
 bool sim_broker_is_up(void);
+/* Orders of the emergency key: who connects gets them. */
+bool sim_broker_keeps_emergency(void);
 /* A device subscribes to the topics of its groups. */
 void sim_broker_groups(struct sim_device *device);
 /* Any client with an account: it is retained. */
@@ -297,7 +299,8 @@ struct sim_device {
         uint64_t taken_back[SIM_RELEASES_MAX], lifted[SIM_RELEASES_MAX];
         bool has_failed[SIM_RELEASES_MAX];
         bool is_stopped[SIM_RELEASES_MAX]; /* by an emergency key */
-        uint64_t rollouts;                 /* that began here, whatever the outbox forgot */
+        /* That began here, whatever the outbox forgot; ... under its id. */
+        uint64_t rollouts, own_rollouts;
         unsigned starts[SIM_MODELS_MAX], tries[SIM_MODELS_MAX]; /* on trial */
         /* Deploy orders that were judged since it was enrolled, the newest. */
         char judged[SIM_JUDGED_MAX][FLO_NAME_MAX + 1];
@@ -400,6 +403,8 @@ void sim_check_untry(struct sim_device *device, uint32_t model);
 /* As the product should see it; the world's. */
 bool sim_trust_forbids(const struct flo_trust *trust, const char *model,
                        const struct flo_digest *release, uint64_t number);
+/* The record with which a start goes on. */
+void sim_check_start(const struct sim_device *device, const struct flo_slots *slots);
 /* A statement was taken. */
 void sim_check_trust(struct sim_device *device);
 void sim_check_end(struct sim_device *device, const struct sim_story *story);

@@ -144,8 +144,8 @@ void sim_device_later(struct sim_device *device, uint64_t in_ms, struct sim_call
 static struct flo_config *config(void)
 {
     static const struct flo_config_row rows[] = {
-#define FLO_CONFIG(name, key, type, min, max, standard, meaning)                                   \
-    {key, FLO_CONFIG_##type, min, max, standard, false, NULL, meaning},
+#define FLO_CONFIG(name, word, kind, least, most, usual, meaning)                                  \
+    {.key = word, .type = FLO_CONFIG_##kind, .min = least, .max = most, .standard = usual},
 #include "agent/config.def"
 #undef FLO_CONFIG
     };
@@ -231,6 +231,9 @@ void sim_device_start(struct sim_device *device)
     identify(device, &shell->identity);
     flo_uuid_make(shell->boot_id);
     must(flo_start_open(shell, &err), &err);
+    for (uint32_t i = 0; i < FLO_AGENT_MODELS_MAX; i++) {
+        sim_check_start(device, &shell->models[i].slots);
+    }
     device->is_fresh = device->is_fresh && !device->runs;
     must(flo_heartbeat_open(shell, &err), &err);
     must(flo_shell_trust_open(shell, &err), &err);
@@ -286,6 +289,7 @@ void sim_device_enrolled(struct sim_device *device, bool is_in_lab)
     sim_stories_forget(device);
     device->pending.count = 0;
     memset(device->seen.judged, 0, sizeof(device->seen.judged));
+    device->seen.own_rollouts = 0;
 }
 
 void sim_device_init(struct sim_device *device, uint32_t index)

@@ -265,6 +265,7 @@ static void misbehave(struct sim_device *device, uint32_t model, const struct si
     }
 }
 
+/* Requests go to that engine now. */
 int flo_shell_flip(struct flo_shell *shell, uint32_t model, enum flo_agent_role role,
                    const struct flo_release_ref *release, struct flo_err *err)
 {

@@ -644,6 +644,11 @@ static void forget_client(struct sim_client *client)
     notice(client, 0, sim_between(&sim->net, 0, 100));
 }
 
+bool sim_broker_keeps_emergency(void)
+{
+    return broker.emergency != NULL;
+}
+
 void sim_broker_kill(void)
 {
     if (!broker.is_up) {

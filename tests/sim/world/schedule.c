@@ -6,13 +6,17 @@
 
 /* ---- numbers by chance (splitmix64) ---- */
 
+static uint64_t mix(uint64_t z, unsigned shift, uint64_t factor)
+{
+    return (z ^ (z >> shift)) * factor;
+}
+
 uint64_t sim_next(struct sim_random *random)
 {
-    uint64_t z = random->state += UINT64_C(0x9e3779b97f4a7c15);
+    random->state += UINT64_C(0x9e3779b97f4a7c15);
 
-    z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
-    z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
-    return z ^ (z >> 31);
+    uint64_t z = mix(random->state, 30, UINT64_C(0xbf58476d1ce4e5b9));
+    return mix(mix(z, 27, UINT64_C(0x94d049bb133111eb)), 31, 1);
 }
 
 /* Each purpose has a stream of its own, so that a part that asks once more

@@ -260,6 +260,33 @@ static void send_all(void)
     flo_buf_deinit(&text);
 }
 
+/* A device without the model has nothing to keep it in. */
+static bool is_taken(const struct sim_device *device, const struct flo_order *order)
+{
+    uint32_t model = sim_model_of(order->model);
+
+    if (order->op != FLO_ORDER_ROLLBACK) {
+        return device->disk.record.freeze_emergency.number >= order->seq;
+    }
+    return flo_digest_is_zero(&device->disk.slots[model].current) ||
+           device->disk.slots[model].emergency.number >= order->seq;
+}
+
+const struct flo_order *sim_emergency_missed(const struct sim_device *device)
+{
+    bool may = sim_broker_keeps_emergency() && has_emergency_key() && !device->was_ahead;
+
+    for (size_t i = 0; i < held_count && may; i++) {
+        const struct flo_order *order = &held[i].order;
+        if (order->epoch == flo_trust_epoch(sim_trust_newest()) &&
+            order->epoch == flo_trust_epoch(sim_trust_of(device)) &&
+            order->expires_at_ms > SIM_WALL_MS + sim->now_ms && !is_taken(device, order)) {
+            return order;
+        }
+    }
+    return NULL;
+}
+
 /* release -1: a freeze or its end. */
 void sim_emergency_order(enum flo_order_op op, int release)
 {
