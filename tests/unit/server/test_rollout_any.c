@@ -364,7 +364,7 @@ static struct flo_rollout_event draw_event(struct world *world, bool is_early,
     return event;
 }
 
-/* Adds what the kind needs. false: it would be no event of this rollout. */
+/* Adds the members that the kind needs; false: this rollout has no such event. */
 static bool complete(struct world *world, struct flo_rollout_event *event)
 {
     const struct flo_analysis_state *state = &world->rollout.analysis.state;
