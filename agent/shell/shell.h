@@ -151,8 +151,8 @@ struct flo_measure_window {
 struct flo_afar {
     char order[FLO_NAME_MAX + 1];
     enum flo_order_op op;
-    uint64_t lines;
-    uint64_t since_ms;
+#define FLO_ORDER_NUMBER(name, field, least, most, standard) uint64_t field;
+#include "proto/orders.def"
 };
 /* Memory of all models: measured sizes and the plan (serving/memory.c,
  * serving/measuring.c). */

@@ -97,8 +97,8 @@ void flo_shell_report_afar(struct flo_shell *shell, const struct flo_order *orde
     memset(asked, 0, sizeof(*asked));
     memcpy(asked->order, order->id, sizeof(asked->order));
     asked->op = order->op;
-    asked->lines = order->lines;
-    asked->since_ms = order->since_ms;
+#define FLO_ORDER_NUMBER(name, field, least, most, standard) asked->field = order->field;
+#include "proto/orders.def"
     shell->afar_count++;
     begin_next(shell);
 }
