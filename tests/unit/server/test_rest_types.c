@@ -6,8 +6,6 @@
 
 #include <cmocka.h>
 
-#include <flotilla/errors/rest.h>
-
 #include "base/host/json.h"
 #include "server-stub/core/request/request.h"
 #include "server-stub/core/request/types.h"
@@ -36,7 +34,7 @@ static void a_query_takes_what_its_type_means(void **state)
         {"quantile", {"0.5", "1"}, {"0", "1.1", "0.5.", "0,5", "+1"}},
         {"reason", {"", "why not"}, {"two\nlines"}},
         {"selector", {"site=ulm"}, {""}},
-        {"device", {"Lab 1"}},
+        {"device", {"Lab 1"}, {NULL}},
     };
 
     (void)state;
