@@ -1,5 +1,5 @@
 # Sourced: the seed of a random part, drawn unless FLOTILLA_SEED names it, and what
-# it plays next to ASan: a lane that builds everything once more, or the faults (kills, power cuts, fuzzing, mutants).  `seed_leaves` ends a pattern of labels.
+# it plays next to ASan: a lane that builds everything once more, or the faults (kills, power cuts, fuzzing, mutants, branches of the cores).  `seed_leaves` ends a pattern of labels.
 seed=${FLOTILLA_SEED:-$(od -An -N3 -tu4 /dev/urandom | tr -d ' ')}
 seed_leaves="|faults"
 case $((seed % 4)) in

@@ -31,7 +31,7 @@ TAIL = """
   (in `tools/check.sh`) refuses any other, and any bound below two minutes. A wait ends by progress. Only a hang reaches 600 s,
   and ctest ends a test after half an hour, so that a run names it.
 - **Random parts**: CI plays all unit tests under ASan, and the seed that is printed first draws one of TSan, 64-bit Arm, 32-bit Arm,
-  a build without one room (`lane_options`) and the faults (kills, power cuts, fuzzing, mutants). It also draws a part of each of these, of
+  a build without one room (`lane_options`) and the faults (kills, power cuts, fuzzing, mutants, branches of the cores). It also draws a part of each of these, of
   schemathesis' requests, of pairs of patches, and under ASan of the simulation and the scripts of programs. `FLOTILLA_SEED=N` plays the same
   part; `make test-all` plays all of them.
 - `make test-steady` plays `make test` ten times: five next to two busy loops, one on one CPU, one with syncs of 20 ms, three alone.
