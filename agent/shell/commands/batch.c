@@ -94,7 +94,7 @@ static int find_door(struct batch *b, struct flo_err *err)
     if (b->token_file == NULL && strncmp(b->at, "unix:", 5) != 0 && b->door.token_file[0] != '\0') {
         b->token_file = b->door.token_file;
     }
-    rv = rv < 0 ? rv : take_address(b, b->at, err);
+    rv = rv == 0 ? take_address(b, b->at, err) : rv;
     return rv < 0 || b->token_file == NULL ? rv
                                            : flo_serve_token_read(b->token_file, &b->token, err);
 }
@@ -362,16 +362,15 @@ static int check(struct batch *b, struct flo_err *err)
     struct flo_batch_check check;
     int rv = flo_batch_check_open(&check, &b->in, err);
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(rv);
     do {
         rv = flo_batch_check_step(&check, &b->in, UINT_MAX, err);
     } while (rv == 0);
     b->count = check.count;
     flo_batch_check_deinit(&check);
     flo_batch_in_go(&b->in, 0, 0);
-    return rv < 0 ? rv : 0;
+    FLO_TRY(rv);
+    return 0;
 }
 
 static int open_files(struct batch *b, struct flo_err *err)

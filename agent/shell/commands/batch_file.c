@@ -74,19 +74,14 @@ static int pass_answers(struct flo_batch_out *out, struct flo_batch_in *in,
                         struct flo_batch_in *from, struct flo_err *err)
 {
     struct flo_batch_answered answered;
-    int rv;
+    int rv = 0;
 
     while ((rv = flo_batch_in_line(from, err)) == 1 && !flo_batch_in_is_torn(from)) {
-        rv = match(out, in, &from->reader, &answered, err);
-        if (rv < 0) {
-            return rv;
-        }
+        FLO_TRY(match(out, in, &from->reader, &answered, err));
         count(out, answered.number, answered.has_failed);
         out->bytes = from->reader.offset;
     }
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(rv);
     if (!out->is_whole) {
         return ftruncate(out->fd, (off_t)out->bytes) == 0
                    ? 0
@@ -107,14 +102,11 @@ int flo_batch_out_open(const char *path, struct flo_batch_in *in, struct flo_bat
         return flo_fail(err, FLO_E_USAGE, "%.80s: the path is too long", path);
     }
     snprintf(out->part, sizeof(out->part), "%s.part", path);
-    int rv = open_file(out, err);
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(open_file(out, err));
     memset(&from, 0, sizeof(from));
     from.fd = out->fd;
     from.reader.bytes_max = ANSWER_LINE_BYTES_MAX;
-    rv = pass_answers(out, in, &from, err);
+    int rv = pass_answers(out, in, &from, err);
     flo_batch_in_deinit(&from);
     return rv;
 }

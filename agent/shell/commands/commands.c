@@ -61,9 +61,7 @@ static int converse(int fd, json_t *request, void (*each)(const json_t *line, vo
     rv = text.failed ? flo_fail(err, FLO_E_MEMORY, "request")
                      : flo_fd_write_all(fd, text.data, text.bytes, err);
     flo_buf_deinit(&text);
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(rv);
     stream = fdopen(dup(fd), "r");
     if (stream == NULL) {
         return flo_fail_errno(err, FLO_E_IO_OPEN, "control socket");
@@ -177,13 +175,11 @@ static int alone(const struct flo_args *args,
 static int control_of(const struct flo_args *args, char *out, size_t out_bytes, struct flo_err *err)
 {
     struct flo_settings settings;
-    int rv = flo_run_settings(args, &settings, err);
 
-    if (rv == 0) {
-        snprintf(out, out_bytes, "%s", settings.control);
-        flo_settings_deinit(&settings);
-    }
-    return rv;
+    FLO_TRY(flo_run_settings(args, &settings, err));
+    snprintf(out, out_bytes, "%s", settings.control);
+    flo_settings_deinit(&settings);
+    return 0;
 }
 
 int flo_ask(const struct flo_args *args, json_t *request, flo_each_line_fn each, flo_begin_fn begin,
@@ -469,20 +465,16 @@ static int status(void *line, struct flo_err *err)
     json_t *request = json_pack("{s:i, s:s}", "v", 1, "op", "status");
     FLO_CLEANUP(flo_fd_cleanup) int fd = -1;
     char path[4096];
-    int rv = control_of(args, path, sizeof(path), err);
 
+    FLO_TRY(control_of(args, path, sizeof(path), err));
+    int rv = dial(path, &fd, err);
     if (rv == 0) {
-        rv = dial(path, &fd, err);
-        if (rv == 0) {
-            rv = converse(fd, request, NULL, NULL, &status, err);
-        } else if (rv == FLO_E_ABSENT) {
-            memset(err, 0, sizeof(*err));
-            rv = status_alone(args, &status, err);
-        }
+        rv = converse(fd, request, NULL, NULL, &status, err);
+    } else if (rv == FLO_E_ABSENT) {
+        memset(err, 0, sizeof(*err));
+        rv = status_alone(args, &status, err);
     }
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(rv);
     if (args->is_json) {
         json_dumpf(status, stdout, JSON_COMPACT);
         printf("\n");
@@ -507,11 +499,9 @@ static int explain(void *line, struct flo_err *err)
     const struct flo_args *args = line;
     struct flo_settings settings;
     uint64_t lines;
-    int rv = flo_args_u64(args, "lines", 1, LINES_MAX, 200, &lines, err);
 
-    if (rv == 0) {
-        rv = flo_run_settings(args, &settings, err);
-    }
+    FLO_TRY(flo_args_u64(args, "lines", 1, LINES_MAX, 200, &lines, err));
+    int rv = flo_run_settings(args, &settings, err);
     if (rv == 0) {
         rv = flo_traces_print(settings.state_dir, (unsigned)lines, args->is_json, err);
         flo_settings_deinit(&settings);

@@ -106,14 +106,9 @@ static int check_blob(struct flo_store *store, const struct flo_digest *digest, 
     FLO_CLEANUP(flo_fd_cleanup) int fd = -1;
     struct flo_digest actual;
     uint64_t bytes = 0;
-    int rv = flo_store_blob_open(store, digest, &fd, &bytes, err);
 
-    if (rv == 0) {
-        rv = flo_sha256_fd(fd, &actual, &bytes, err);
-    }
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_store_blob_open(store, digest, &fd, &bytes, err));
+    FLO_TRY(flo_sha256_fd(fd, &actual, &bytes, err));
     *read += bytes;
     return flo_digest_equal(&actual, digest)
                ? 0
@@ -151,12 +146,9 @@ static int check_release(struct flo_store *store, const struct flo_digest *diges
                          uint64_t *read, struct flo_err *err)
 {
     static struct flo_release release; /* static because it is large; used by one thread */
-    int rv = flo_store_release_load(store, digest, &release, err);
-
-    if (rv == 0) {
-        rv = check_files(store, digest, &release, files, read, err);
-        flo_release_deinit(&release);
-    }
+    FLO_TRY(flo_store_release_load(store, digest, &release, err));
+    int rv = check_files(store, digest, &release, files, read, err);
+    flo_release_deinit(&release);
     return rv;
 }
 
@@ -350,11 +342,8 @@ static int doctor(void *typed, struct flo_err *err)
     struct flo_settings settings;
     char line[160];
     int64_t temperature;
-    int rv = flo_run_settings(args, &settings, err);
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_run_settings(args, &settings, err));
     checks = args->is_json ? json_array() : NULL;
     tell(true, "configuration", flo_args_text(args, "config", "none"));
     check_program("flotilla-engine");

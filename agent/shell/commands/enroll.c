@@ -161,44 +161,30 @@ static int save_pair(struct spec *spec, const struct flo_key *key,
 {
     struct flo_identity_pairs pairs;
     size_t place = 0;
-    int rv = flo_pairs_name(spec->state_dir, &pairs, err);
 
-    if (rv == 0) {
-        rv = flo_pairs_write(&pairs, FLO_PAIRS, key, answer->certificate, answer->at_ms,
-                             flo_wall_ms(), &place, err);
-    }
-    if (rv == 0) {
-        spec->told =
-            json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:O}", "device", answer->device, "name",
-                      spec->name, "fleet", answer->fleet, "controller", spec->controller, "broker",
-                      answer->broker, "key", pairs.files[place], "groups", answer->groups);
-    }
-    return rv;
+    FLO_TRY(flo_pairs_name(spec->state_dir, &pairs, err));
+    FLO_TRY(flo_pairs_write(&pairs, FLO_PAIRS, key, answer->certificate, answer->at_ms,
+                            flo_wall_ms(), &place, err));
+    spec->told =
+        json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:O}", "device", answer->device, "name",
+                  spec->name, "fleet", answer->fleet, "controller", spec->controller, "broker",
+                  answer->broker, "key", pairs.files[place], "groups", answer->groups);
+    return 0;
 }
 
 static int save_answer(struct spec *spec, const char *dir, const struct flo_key *key,
                        const struct flo_enrol_answer *answer, struct flo_err *err)
 {
-    struct flo_buf text = {0};
-    int rv = flo_enrol_answer_identity(answer, spec->name, spec->controller, &text, err);
+    FLO_CLEANUP(flo_buf_deinit) struct flo_buf text = {0};
 
-    if (rv == 0) {
-        rv = save(dir, "trust.json", answer->trust.data, 0644, err);
-    }
-    if (rv == 0) { /* files of an earlier enrolment, perhaps in another fleet */
-        rv = remove_before(dir, err);
-    }
-    if (rv == 0) {
-        rv = save_pair(spec, key, answer, err);
-    }
-    if (rv == 0) {
-        rv = save(dir, "ca.pem", answer->ca, 0644, err);
-    }
-    if (rv == 0) { /* last, because with this file the device counts as enrolled */
-        rv = save(dir, "identity.json", text.data, 0644, err);
-    }
-    flo_buf_deinit(&text);
-    return rv;
+    FLO_TRY(flo_enrol_answer_identity(answer, spec->name, spec->controller, &text, err));
+    FLO_TRY(save(dir, "trust.json", answer->trust.data, 0644, err));
+    /* files of an earlier enrolment, perhaps in another fleet */
+    FLO_TRY(remove_before(dir, err));
+    FLO_TRY(save_pair(spec, key, answer, err));
+    FLO_TRY(save(dir, "ca.pem", answer->ca, 0644, err));
+    /* last, because with this file the device counts as enrolled */
+    return save(dir, "identity.json", text.data, 0644, err);
 }
 
 static int ask(struct spec *spec, const char *dir, const char *token, const char *fingerprint,
@@ -214,11 +200,8 @@ static int ask(struct spec *spec, const char *dir, const char *token, const char
     struct flo_enrol_answer got;
     struct flo_buf text = {0};
     char url[600];
-    int rv = flo_settings_load(NULL, spec->state_dir, &settings, err);
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_settings_load(NULL, spec->state_dir, &settings, err));
     flo_machine_look(&settings, &machine);
     body = json_pack("{s:s, s:s, s:s, s:O, s:o}", "token", token, "csr", csr, "name", spec->name,
                      "labels", spec->labels, "profile",
@@ -235,7 +218,7 @@ static int ask(struct spec *spec, const char *dir, const char *token, const char
     if (flo_tls_time_set(flo_build_ms(), false, &warning) < 0) {
         flo_log_err(FLO_LOG_WARN, "enroll", &warning);
     }
-    rv = flo_http_open(&options, &http, err);
+    int rv = flo_http_open(&options, &http, err);
     if (rv == 0) {
         struct flo_http_request request = {
             .method = "POST",
@@ -276,9 +259,7 @@ static int enroll(struct spec *spec, struct flo_err *err)
     if (rv == 0) {
         rv = flo_process_as_owner(spec->state_dir, err);
     }
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(rv);
     if (!flo_path_join(dir, sizeof(dir), spec->state_dir, "identity") ||
         !flo_path_join(path, sizeof(path), dir, "identity.json")) {
         return flo_fail(err, FLO_E_CFG_RANGE, "--state-dir is too long");

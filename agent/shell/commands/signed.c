@@ -46,9 +46,8 @@ static int read_file(const struct flo_args *args, const char *key, json_t **list
 
 static int begin_order(struct flo_shell *shell, void *context, struct flo_err *err)
 {
-    int rv = flo_orders_check(shell, context, shell->local_order, err);
-
-    return rv < 0 ? rv : flo_loop_order_by_hand(shell, context, shell->local_order, err);
+    FLO_TRY(flo_orders_check(shell, context, shell->local_order, err));
+    return flo_loop_order_by_hand(shell, context, shell->local_order, err);
 }
 
 /* Puts the answer into `told`; NULL: prints the answer for people. */
@@ -101,22 +100,19 @@ const struct flo_verb flo_verb_order = {
 static int begin_trust(struct flo_shell *shell, void *context, struct flo_err *err)
 {
     uint64_t number;
-    int rv = flo_loop_trust(shell, context, &number, err);
 
-    if (rv == 0) {
-        shell->local_answer = json_pack("{s:i, s:I}", "v", 1, "number", (json_int_t)number);
-    }
-    return rv;
+    FLO_TRY(flo_loop_trust(shell, context, &number, err));
+    shell->local_answer = json_pack("{s:i, s:I}", "v", 1, "number", (json_int_t)number);
+    return 0;
 }
 
 int flo_give_trust(const struct flo_args *args, json_t *envelope, json_t **answer,
                    struct flo_err *err)
 {
-    int rv =
-        flo_ask(args, json_pack("{s:i, s:s, s:O}", "v", 1, "op", "trust", "statement", envelope),
-                NULL, begin_trust, envelope, answer, err);
-
-    return rv < 0 ? rv : flo_answer_error(*answer, err);
+    FLO_TRY(flo_ask(args,
+                    json_pack("{s:i, s:s, s:O}", "v", 1, "op", "trust", "statement", envelope),
+                    NULL, begin_trust, envelope, answer, err));
+    return flo_answer_error(*answer, err);
 }
 
 static int trust(void *line, struct flo_err *err)

@@ -61,9 +61,9 @@ static int stop_at_blob(void *context, const struct flo_digest *digest, uint64_t
 static int take_statements(void *context, const char *text, size_t bytes, struct flo_err *err)
 {
     struct update *update = context;
-    int rv = flo_json_parse(text, bytes, FLO_BUNDLE_TRUST_BYTES_MAX, &update->trust, err);
 
-    return rv < 0 ? rv : TRUST_READ;
+    FLO_TRY(flo_json_parse(text, bytes, FLO_BUNDLE_TRUST_BYTES_MAX, &update->trust, err));
+    return TRUST_READ;
 }
 
 /* Hands over the trust statements first, because their keys may sign the
@@ -120,18 +120,15 @@ static int read_head(const struct flo_args *args, struct update *update, struct 
     struct flo_settings settings;
     char path[4096];
     const char *bundle = flo_args_text(args, "bundle", "");
-    int rv = flo_run_settings(args, &settings, err);
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_run_settings(args, &settings, err));
     if (realpath(bundle, path) == NULL || strlen(path) >= sizeof(update->bundle)) {
         flo_settings_deinit(&settings);
         return flo_fail_errno(err, FLO_E_IO_OPEN, "bundle %s", bundle);
     }
     snprintf(update->bundle, sizeof(update->bundle), "%.255s", path);
     snprintf(update->state_dir, sizeof(update->state_dir), "%.4000s", settings.state_dir);
-    rv = read_bundle(args, &settings, update, err);
+    int rv = read_bundle(args, &settings, update, err);
     flo_settings_deinit(&settings);
     return rv;
 }
@@ -160,11 +157,8 @@ static int verdict(const json_t *answer, struct flo_err *err)
 {
     const char *state = json_string_value(json_object_get(answer, "state"));
     enum flo_execution word;
-    int rv = flo_answer_error(answer, err);
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_answer_error(answer, err));
     if (state == NULL || !flo_execution_parse(state, &word)) {
         return flo_fail(err, FLO_E_INTERNAL, "no state in the answer");
     }

@@ -36,13 +36,11 @@ static int hash_piece(struct flo_hashing *hashing, struct flo_err *err)
     static uint8_t piece[READ_BYTES];
     uint64_t left = hashing->bytes - hashing->hashed;
     size_t count = left < READ_BYTES ? (size_t)left : READ_BYTES;
-    int rv = flo_fd_pread_all(hashing->fd, piece, count, hashing->hashed, err);
 
-    if (rv == 0) {
-        flo_sha256_update(&hashing->sha, piece, count);
-        hashing->hashed += count;
-    }
-    return rv;
+    FLO_TRY(flo_fd_pread_all(hashing->fd, piece, count, hashing->hashed, err));
+    flo_sha256_update(&hashing->sha, piece, count);
+    hashing->hashed += count;
+    return 0;
 }
 
 static void end(struct flo_hashing *hashing, const struct flo_err *err)

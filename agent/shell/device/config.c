@@ -204,12 +204,9 @@ int flo_settings_find_door(const char *path, const char *state_dir, struct flo_s
     bool is_alone = path == NULL && state_dir != NULL;
 
     memset(out, 0, sizeof(*out));
-    int rv = is_alone ? flo_config_parse("", 0, "no file", rows, FLO_COUNT(rows), &config, err)
-                      : flo_config_load(path != NULL ? path : FLO_CONFIG_PATH, rows,
-                                        FLO_COUNT(rows), &config, err);
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(is_alone ? flo_config_parse("", 0, "no file", rows, FLO_COUNT(rows), &config, err)
+                     : flo_config_load(path != NULL ? path : FLO_CONFIG_PATH, rows, FLO_COUNT(rows),
+                                       &config, err));
     return take_door(config, state_dir != NULL ? state_dir : flo_config_text(config, "state_dir"),
                      out, err);
 }

@@ -247,7 +247,6 @@ int flo_shell_model_take(struct flo_shell *shell, const char *name, uint32_t *ou
 {
     struct flo_slots *record;
     uint32_t model = flo_shell_model(shell, name);
-    int rv;
 
     if (model != FLO_NO_MODEL) {
         *out = model;
@@ -259,13 +258,11 @@ int flo_shell_model_take(struct flo_shell *shell, const char *name, uint32_t *ou
                         "model %s: this device carries %u models, at most %u", name,
                         FLO_AGENT_MODELS_MAX, FLO_AGENT_MODELS_MAX);
     }
-    rv = flo_shell_record(shell, name, &record, err);
-    if (rv == 0) {
-        flo_shell_model_free(shell, model);
-        shell->models[model].slots = *record;
-        *out = model;
-    }
-    return rv;
+    FLO_TRY(flo_shell_record(shell, name, &record, err));
+    flo_shell_model_free(shell, model);
+    shell->models[model].slots = *record;
+    *out = model;
+    return 0;
 }
 
 /* ---- records of models ---- */

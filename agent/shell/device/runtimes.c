@@ -181,31 +181,30 @@ static int check_linked(const struct flo_config *config, struct flo_err *err)
     const char *url = flo_config_text(config, "soak_health");
     bool has_command = flo_config_texts_count(config, "soak_command") > 0;
     struct flo_health_address address;
-    int rv = check_path(config, "check", err);
 
-    rv = rv < 0 ? rv : check_hook(config, err);
-    if (rv == 0 && url != NULL && has_command) {
-        rv = flo_fail(err, FLO_E_CFG_RANGE, "`soak_health` and `soak_command`: one of them");
+    FLO_TRY(check_path(config, "check", err));
+    FLO_TRY(check_hook(config, err));
+    if (url != NULL && has_command) {
+        return flo_fail(err, FLO_E_CFG_RANGE, "`soak_health` and `soak_command`: one of them");
     }
-    if (rv == 0 && url != NULL && !flo_health_address_read(url, &address)) {
-        rv = flo_fail(err, FLO_E_CFG_RANGE,
-                      "`soak_health`: `%.80s` is no http://ADDRESS:PORT/PATH "
-                      "with a number or localhost as its address",
-                      url);
+    if (url != NULL && !flo_health_address_read(url, &address)) {
+        return flo_fail(err, FLO_E_CFG_RANGE,
+                        "`soak_health`: `%.80s` is no http://ADDRESS:PORT/PATH "
+                        "with a number or localhost as its address",
+                        url);
     }
-    return rv < 0 || !has_command ? rv : check_path(config, "soak_command", err);
+    return !has_command ? 0 : check_path(config, "soak_command", err);
 }
 
 static int check_server(const struct flo_config *config, struct flo_err *err)
 {
-    int rv = check_path(config, "exec", err);
-
-    if (rv == 0 && !names_place(config)) {
-        rv = flo_fail(err, FLO_E_CFG_RANGE,
-                      "neither `exec` nor `env` names {socket} or {port}: "
-                      "where would it listen?");
+    FLO_TRY(check_path(config, "exec", err));
+    if (!names_place(config)) {
+        return flo_fail(err, FLO_E_CFG_RANGE,
+                        "neither `exec` nor `env` names {socket} or {port}: "
+                        "where would it listen?");
     }
-    return rv;
+    return 0;
 }
 
 static int check(const struct flo_config *config, struct flo_err *err)
@@ -216,17 +215,12 @@ static int check(const struct flo_config *config, struct flo_err *err)
     const char *key;
     json_t *value;
     bool is_linked = false;
-    int rv = check_choice(config, "api", apis, err);
 
-    rv = rv < 0 ? rv : check_choice(config, "network", networks, err);
-    if (rv == 0) {
-        is_linked = strcmp(flo_config_text(config, "api"), "none") == 0;
-        rv = check_kind(config, is_linked, err);
-    }
-    rv = rv < 0 ? rv : is_linked ? check_linked(config, err) : check_server(config, err);
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(check_choice(config, "api", apis, err));
+    FLO_TRY(check_choice(config, "network", networks, err));
+    is_linked = strcmp(flo_config_text(config, "api"), "none") == 0;
+    FLO_TRY(check_kind(config, is_linked, err));
+    FLO_TRY(is_linked ? check_linked(config, err) : check_server(config, err));
     if (!flo_config_is_set(config, "memory")) {
         return flo_fail(err, FLO_E_CFG_KEY, "`memory` is missing: the plan counts it");
     }
@@ -290,13 +284,10 @@ static int load(const char *path, const char *name, struct flo_device_runtime *o
 {
     struct flo_config *config = NULL;
     uint64_t bits = 0;
-    int rv = flo_config_load(path, rows, FLO_COUNT(rows), &config, err);
 
-    if (rv < 0) {
-        return rv;
-    }
-    rv = check(config, err);
-    rv = rv < 0 ? rv : read_abilities(config, &bits, err);
+    FLO_TRY(flo_config_load(path, rows, FLO_COUNT(rows), &config, err));
+    int rv = check(config, err);
+    rv = rv == 0 ? read_abilities(config, &bits, err) : rv;
     if (rv < 0) {
         flo_config_free(config);
         return flo_wrap(err, rv, "%s", path);
@@ -337,9 +328,9 @@ int flo_runtimes_read(const struct flo_settings *settings, const char *name,
         return flo_fail(err, FLO_E_RUNTIME_ABSENT, "there is no runtime `%s`: %s is not there",
                         name, path);
     }
-    int rv = check_owner(folder, err);
-    rv = rv < 0 ? rv : check_owner(path, err);
-    return rv < 0 ? rv : load(path, name, out, err);
+    FLO_TRY(check_owner(folder, err));
+    FLO_TRY(check_owner(path, err));
+    return load(path, name, out, err);
 }
 
 /* Returns the total bytes of a variant's files. */

@@ -77,21 +77,16 @@ static int read_memory(const json_t *tree, struct flo_model_spec *out, struct fl
 static int read_spec(const json_t *tree, const char *model, struct flo_model_spec *out,
                      struct flo_err *err)
 {
-    int rv;
-
     if (!flo_name_is_valid(model) || !json_is_object(tree)) {
         return flo_fail(err, FLO_E_CFG_TYPE, "models.%s: a model's name with a map", model);
     }
     memcpy(out->name, model, strlen(model) + 1);
-    rv = check_keys(tree, model, err);
-    rv = rv < 0 ? rv : read_memory(tree, out, err);
-    if (rv == 0) {
-        rv = read_names(json_object_get(tree, "alias"), model, "alias", out->aliases,
-                        FLO_SERVE_ALIASES_MAX, &out->n_aliases, err);
-    }
-    return rv < 0 ? rv
-                  : read_names(json_object_get(tree, "tokens"), model, "tokens", out->tokens,
-                               FLO_SERVE_TOKENS_MAX, &out->n_tokens, err);
+    FLO_TRY(check_keys(tree, model, err));
+    FLO_TRY(read_memory(tree, out, err));
+    FLO_TRY(read_names(json_object_get(tree, "alias"), model, "alias", out->aliases,
+                       FLO_SERVE_ALIASES_MAX, &out->n_aliases, err));
+    return read_names(json_object_get(tree, "tokens"), model, "tokens", out->tokens,
+                      FLO_SERVE_TOKENS_MAX, &out->n_tokens, err);
 }
 
 static bool is_token(const struct flo_settings *settings, const char *name)
@@ -128,18 +123,16 @@ static int check_alias(const struct flo_settings *settings, const struct flo_mod
 static int check_spec(const struct flo_settings *settings, const struct flo_model_spec *spec,
                       struct flo_err *err)
 {
-    int rv = 0;
-
-    for (uint32_t i = 0; rv == 0 && i < spec->n_aliases; i++) {
-        rv = check_alias(settings, spec, spec->aliases[i], err);
+    for (uint32_t i = 0; i < spec->n_aliases; i++) {
+        FLO_TRY(check_alias(settings, spec, spec->aliases[i], err));
     }
-    for (uint32_t i = 0; rv == 0 && i < spec->n_tokens; i++) {
+    for (uint32_t i = 0; i < spec->n_tokens; i++) {
         if (!is_token(settings, spec->tokens[i])) {
-            rv = flo_fail(err, FLO_E_CFG_RANGE, "models.%s.tokens: `%s` is not in `tokens`",
-                          spec->name, spec->tokens[i]);
+            return flo_fail(err, FLO_E_CFG_RANGE, "models.%s.tokens: `%s` is not in `tokens`",
+                            spec->name, spec->tokens[i]);
         }
     }
-    return rv;
+    return 0;
 }
 
 int flo_specs_read(struct flo_settings *settings, struct flo_err *err)

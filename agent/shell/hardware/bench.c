@@ -47,11 +47,8 @@ static int digest_of(const struct flo_shell *shell, char out[FLO_DIGEST_TEXT], s
     struct flo_sha256 sha = {0};
     struct flo_buf text = {0};
     size_t bytes;
-    int rv = flo_sha256_init(&sha, err);
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_sha256_init(&sha, err));
     flo_sensors_read("", &sensed);
     (void)!flo_file_read("/proc/version", 4096, &version, &bytes, NULL);
     add(&text, "arch", machine->arch);
@@ -220,9 +217,7 @@ static int start(struct flo_bench_child *child, struct flo_err *err)
     child->fd = pair[0];
     rv = flo_process_spawn(argv, pair[1], &child->pid, err);
     close(pair[1]);
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(rv);
     evutil_make_socket_nonblocking(child->fd);
     child->readable =
         event_new(child->shell->base, child->fd, EV_READ | EV_PERSIST, on_readable, child);

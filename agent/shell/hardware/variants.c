@@ -117,11 +117,8 @@ static int keep(struct flo_shell *shell, const struct flo_agent_execution *to, s
     FLO_CLEANUP(flo_shell_release_free) struct flo_release *release = NULL;
     const struct flo_digest *digest = &to->release.digest;
     const struct flo_release_variant *first = NULL, *variant = NULL;
-    int rv = flo_shell_release_get(shell, digest, &release, err);
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_shell_release_get(shell, digest, &release, err));
     int before = flo_store_variant_instead_of(shell->store, digest, release);
     if (before < 0) {
         before = flo_store_release_variant(shell->store, digest, release);

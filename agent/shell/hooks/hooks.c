@@ -273,9 +273,9 @@ static int start(struct flo_hook *hook, const char *key, const char *unit, uint6
                                     .ms_max = ms_max,
                                     .context = hook,
                                     .done = done};
-    int rv = make_words(hook, key, unit, &words, err);
 
-    return rv < 0 ? rv : flo_command_start(hook->shell->base, &spec, &hook->command, err);
+    FLO_TRY(make_words(hook, key, unit, &words, err));
+    return flo_command_start(hook->shell->base, &spec, &hook->command, err);
 }
 
 /* ---- the hook ---- */
@@ -357,12 +357,12 @@ static int read_file(struct flo_hook *hook, struct flo_err *err)
 static int set_link(struct flo_hook *hook, struct flo_err *err)
 {
     struct flo_link link;
-    int rv = flo_store_link_get(hook->shell->store, hook->model, &link, err);
 
-    if (rv < 0 || (!hook->is_again && link.has_mark && flo_digest_is_zero(&link.hooked) &&
-                   link.has_link == !is_removal(hook) &&
-                   flo_digest_equal(&link.release, &hook->release.digest))) {
-        return rv; /* the link is right already, and its hook is pending */
+    FLO_TRY(flo_store_link_get(hook->shell->store, hook->model, &link, err));
+    if (!hook->is_again && link.has_mark && flo_digest_is_zero(&link.hooked) &&
+        link.has_link == !is_removal(hook) &&
+        flo_digest_equal(&link.release, &hook->release.digest)) {
+        return 0; /* the link is right already, and its hook is pending */
     }
     return flo_store_link_set(hook->shell->store, hook->model, hook->runtime,
                               is_removal(hook) ? NULL : &hook->release.digest, err);
@@ -377,10 +377,8 @@ static int run(struct flo_hook *hook, bool *is_done, struct flo_err *err)
     int rv = set_link(hook, err);
 
     *is_done = false;
-    rv = rv < 0 ? rv : read_file(hook, err);
-    if (rv < 0) {
-        return rv;
-    }
+    rv = rv == 0 ? read_file(hook, err) : rv;
+    FLO_TRY(rv);
     config = hook->file.config;
     word = flo_config_text(config, "signal");
     if (word != NULL) {

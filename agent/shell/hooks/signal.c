@@ -43,15 +43,11 @@ int flo_hook_signal_send(const char *pid_file, int number, struct flo_err *err)
     struct stat st;
     uid_t user;
     int pid = 0;
-    int rv;
 
     if (fd < 0) {
         return errno == ENOENT ? 0 : flo_fail_errno(err, FLO_E_HOOK_FAILED, "%s", pid_file);
     }
-    rv = read_pid(pid_file, fd, &st, &pid, err);
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(read_pid(pid_file, fd, &st, &pid, err));
     if (!user_of(pid, &user)) { /* the process has ended, or is hidden from us */
         return kill(pid, 0) < 0 && errno == ESRCH
                    ? 0
