@@ -444,30 +444,23 @@ int flo_loop_trust(struct flo_shell *shell, const json_t *envelope, uint64_t *nu
 int flo_loop_install(struct flo_shell *shell, const struct flo_agent_execution *execution,
                      struct flo_err *err)
 {
-    int rv;
-
     take_waiting(shell, true);
-    rv = flo_orders_install(shell, execution, &shell->intake, err);
-    if (rv == 0) {
-        step(shell, &shell->intake.event);
-        end_turn(shell);
-    }
-    return rv;
+    FLO_TRY(flo_orders_install(shell, execution, &shell->intake, err));
+    step(shell, &shell->intake.event);
+    end_turn(shell);
+    return 0;
 }
 
 int flo_loop_operator(struct flo_shell *shell, enum flo_agent_event_kind kind, const char *name,
                       struct flo_err *err)
 {
     struct flo_agent_event event = {.kind = kind};
-    int rv;
 
     take_waiting(shell, true);
-    rv = flo_shell_model_asked(shell, name, &event.model, err);
-    if (rv == 0) {
-        event.fits_both =
-            flo_shell_fits_both(shell, event.model, &shell->models[event.model].slots.previous);
-        step(shell, &event);
-        end_turn(shell);
-    }
-    return rv;
+    FLO_TRY(flo_shell_model_asked(shell, name, &event.model, err));
+    event.fits_both =
+        flo_shell_fits_both(shell, event.model, &shell->models[event.model].slots.previous);
+    step(shell, &event);
+    end_turn(shell);
+    return 0;
 }

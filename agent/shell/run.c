@@ -64,8 +64,6 @@ static void read_boot_id(struct flo_shell *shell)
 int flo_shell_open(struct flo_shell *shell, const struct flo_settings *settings, bool is_local,
                    struct flo_err *err)
 {
-    int rv;
-
     shell->settings = *settings;
     shell->is_local = is_local;
     for (size_t i = 0; i < FLO_COUNT(shell->models); i++) {
@@ -76,10 +74,8 @@ int flo_shell_open(struct flo_shell *shell, const struct flo_settings *settings,
     if (shell->base == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "event loop");
     }
-    rv = flo_store_open(shell->settings.state_dir, true, &shell->store, err);
-    if (rv == 0) {
-        rv = flo_identity_load(&shell->settings, &shell->identity, err);
-    }
+    FLO_TRY(flo_store_open(shell->settings.state_dir, true, &shell->store, err));
+    int rv = flo_identity_load(&shell->settings, &shell->identity, err);
     if (rv == 0) {
         flo_machine_look(&shell->settings, &shell->machine);
         rv = flo_start_open(shell, err);
@@ -171,7 +167,7 @@ static void prepare_cgroup(void)
     bool is_leaf;
     int rv = flo_cgroup_own(&own, &is_leaf, &err);
 
-    rv = rv < 0 ? rv : flo_cgroup_prepare(&own, &err);
+    rv = rv == 0 ? flo_cgroup_prepare(&own, &err) : rv;
     flo_log(rv == 0 ? FLO_LOG_INFO : FLO_LOG_DEBUG, "agent",
             rv == 0 ? "runtimes get a memory cgroup each below %s"
                     : "runtimes get no memory cgroup: %s",

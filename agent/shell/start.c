@@ -164,9 +164,7 @@ static int read_records(struct flo_shell *shell, struct flo_err *err)
         return rv;
     }
     rv = flo_store_models(shell->store, names, FLO_COUNT(names), &count, err);
-    if (rv < 0) { /* without the list of models nothing could serve */
-        return rv;
-    }
+    FLO_TRY(rv);
     for (size_t i = 0; i < count; i++) {
         struct flo_err why = {0};
         if (take_up(shell, names[i], &why) < 0) {
@@ -356,17 +354,12 @@ void flo_shell_boot(struct flo_shell *shell)
 
 int flo_start_open(struct flo_shell *shell, struct flo_err *err)
 {
-    int rv = read_records(shell, err);
-
-    if (rv == 0) {
-        rv = flo_outbox_db_open(shell->settings.state_dir,
-                                flo_config_u64(shell->settings.config, "outbox_limit"), &shell->db,
-                                err);
-    }
-    if (rv == 0) {
-        check_past(shell);
-        read_stories(shell);
-        flo_shell_clock_start(shell);
-    }
-    return rv;
+    FLO_TRY(read_records(shell, err));
+    FLO_TRY(flo_outbox_db_open(shell->settings.state_dir,
+                               flo_config_u64(shell->settings.config, "outbox_limit"), &shell->db,
+                               err));
+    check_past(shell);
+    read_stories(shell);
+    flo_shell_clock_start(shell);
+    return 0;
 }

@@ -13,24 +13,20 @@ int flo_authorities_read(const char *pem, size_t bytes, struct flo_authority_nam
 {
     struct flo_pem_part parts[FLO_AUTHORITIES_MAX];
     struct flo_authority_names names = {0};
-    int rv = flo_certificates_split(pem, bytes, parts, FLO_COUNT(parts), &names.count, err);
 
-    for (size_t i = 0; rv == 0 && i < names.count; i++) {
+    FLO_TRY(flo_certificates_split(pem, bytes, parts, FLO_COUNT(parts), &names.count, err));
+    for (size_t i = 0; i < names.count; i++) {
         struct flo_certificate facts;
         char hex[2 * FLO_DIGEST_BYTES + 1];
-        rv = flo_certificate_read(parts[i].pem, parts[i].bytes, &facts, err);
-        if (rv == 0 && !facts.is_authority) {
-            rv = flo_fail(err, FLO_E_NET_TLS, "`%s` is no authority", facts.common_name);
+        FLO_TRY(flo_certificate_read(parts[i].pem, parts[i].bytes, &facts, err));
+        if (!facts.is_authority) {
+            return flo_fail(err, FLO_E_NET_TLS, "`%s` is no authority", facts.common_name);
         }
-        if (rv == 0) {
-            flo_hex_encode(facts.fingerprint.bytes, FLO_DIGEST_BYTES, hex);
-            snprintf(names.list[i], FLO_AUTHORITY_TEXT, "%.16s", hex);
-        }
+        flo_hex_encode(facts.fingerprint.bytes, FLO_DIGEST_BYTES, hex);
+        snprintf(names.list[i], FLO_AUTHORITY_TEXT, "%.16s", hex);
     }
-    if (rv == 0) {
-        *out = names;
-    }
-    return rv;
+    *out = names;
+    return 0;
 }
 
 static bool is_same(const struct flo_identity *identity, const struct flo_buf *text)

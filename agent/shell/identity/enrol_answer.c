@@ -15,19 +15,16 @@ static int read_fields(struct flo_enrol_answer *out, json_t **trust, json_t **gr
                        struct flo_err *err)
 {
     const json_t *json = out->json;
-    int rv = flo_json_get_uuid(json, "device", &out->device, err);
 
-    if (rv < 0 || (rv = flo_json_get_name(json, "fleet", &out->fleet, err)) < 0 ||
-        (rv = flo_json_get_text(json, "certificate", FLO_PEM_BYTES_MAX, &out->certificate, err)) <
-            0 ||
-        (rv = flo_json_get_text(json, "ca", FLO_PEM_BYTES_MAX, &out->ca, err)) < 0 ||
-        (rv = flo_json_get_text(json, "mqtt", 512, &out->broker, err)) < 0 ||
-        (rv = flo_json_opt_text(json, "api", 512, "", &out->api, err)) < 0 ||
-        (rv = flo_json_opt_u64(json, "at_ms", 0, INT64_MAX, 0, &out->at_ms, err)) < 0 ||
-        (rv = flo_json_get_object(json, "trust", trust, err)) < 0 ||
-        (rv = flo_json_get_array(json, "groups", FLO_GROUPS_MAX, groups, err)) < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_json_get_uuid(json, "device", &out->device, err));
+    FLO_TRY(flo_json_get_name(json, "fleet", &out->fleet, err));
+    FLO_TRY(flo_json_get_text(json, "certificate", FLO_PEM_BYTES_MAX, &out->certificate, err));
+    FLO_TRY(flo_json_get_text(json, "ca", FLO_PEM_BYTES_MAX, &out->ca, err));
+    FLO_TRY(flo_json_get_text(json, "mqtt", 512, &out->broker, err));
+    FLO_TRY(flo_json_opt_text(json, "api", 512, "", &out->api, err));
+    FLO_TRY(flo_json_opt_u64(json, "at_ms", 0, INT64_MAX, 0, &out->at_ms, err));
+    FLO_TRY(flo_json_get_object(json, "trust", trust, err));
+    FLO_TRY(flo_json_get_array(json, "groups", FLO_GROUPS_MAX, groups, err));
     out->groups = *groups;
     return 0;
 }
@@ -76,13 +73,10 @@ static int check_certificates(struct flo_enrol_answer *answer, struct flo_err *e
 {
     struct flo_authority_names names;
     struct flo_certificate facts;
-    int rv = check_certificate(answer->certificate, answer->device, &facts, &answer->at_ms, err);
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(check_certificate(answer->certificate, answer->device, &facts, &answer->at_ms, err));
     answer->from_ms = facts.not_before_ms;
-    rv = flo_authorities_read(answer->ca, strlen(answer->ca), &names, err);
+    int rv = flo_authorities_read(answer->ca, strlen(answer->ca), &names, err);
     return rv < 0 ? flo_wrap(err, rv, "ca") : 0;
 }
 
@@ -176,14 +170,12 @@ static int read_renewed(struct flo_renew_answer *out, const char *device, const 
     const char *id;
     int rv = flo_json_get_uuid(out->json, "device", &id, err);
 
-    if (rv < 0 ||
-        (rv = flo_json_get_text(out->json, "certificate", FLO_PEM_BYTES_MAX, &out->certificate,
-                                err)) < 0 ||
-        (rv = flo_json_opt_text(out->json, "ca", FLO_PEM_BYTES_MAX, "", &out->ca, err)) < 0 ||
-        (rv = flo_json_get_u64(out->json, "at_ms", 0, INT64_MAX, &out->at_ms, err)) < 0 ||
-        (rv = check_certificate(out->certificate, device, &facts, &out->at_ms, err)) < 0) {
-        return rv;
-    }
+    FLO_TRY(rv);
+    FLO_TRY(flo_json_get_text(out->json, "certificate", FLO_PEM_BYTES_MAX, &out->certificate, err));
+    FLO_TRY(flo_json_opt_text(out->json, "ca", FLO_PEM_BYTES_MAX, "", &out->ca, err));
+    FLO_TRY(flo_json_get_u64(out->json, "at_ms", 0, INT64_MAX, &out->at_ms, err));
+    rv = check_certificate(out->certificate, device, &facts, &out->at_ms, err);
+    FLO_TRY(rv);
     if (out->ca[0] != '\0' &&
         (rv = flo_authorities_read(out->ca, strlen(out->ca), &names, err)) < 0) {
         return flo_wrap(err, rv, "ca");

@@ -53,29 +53,14 @@ static int read_identity(const struct flo_settings *settings, struct flo_identit
     const char *controller = NULL;
     const char *broker = NULL;
     const char *text;
-    int rv = flo_json_get_uuid(json, "device", &device, err);
 
-    if (rv == 0) {
-        rv = flo_json_get_name(json, "fleet", &fleet, err);
-    }
-    if (rv == 0) {
-        rv = flo_json_get_text(json, "name", FLO_NAME_MAX, &name, err);
-    }
-    if (rv == 0) {
-        rv = flo_json_get_text(json, "controller", 512, &controller, err);
-    }
-    if (rv == 0) {
-        rv = flo_json_get_text(json, "mqtt", 512, &broker, err);
-    }
-    if (rv == 0) {
-        rv = flo_json_opt_u64(json, "enrolled_at_ms", 0, INT64_MAX, 0, &out->enrolled_at_ms, err);
-    }
-    if (rv == 0) {
-        rv = read_groups(json, out, err);
-    }
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_json_get_uuid(json, "device", &device, err));
+    FLO_TRY(flo_json_get_name(json, "fleet", &fleet, err));
+    FLO_TRY(flo_json_get_text(json, "name", FLO_NAME_MAX, &name, err));
+    FLO_TRY(flo_json_get_text(json, "controller", 512, &controller, err));
+    FLO_TRY(flo_json_get_text(json, "mqtt", 512, &broker, err));
+    FLO_TRY(flo_json_opt_u64(json, "enrolled_at_ms", 0, INT64_MAX, 0, &out->enrolled_at_ms, err));
+    FLO_TRY(read_groups(json, out, err));
     text = flo_config_text(settings->config, "name");
     name = text != NULL ? text : name;
     text = flo_config_text(settings->config, "controller");
@@ -84,13 +69,8 @@ static int read_identity(const struct flo_settings *settings, struct flo_identit
     broker = text != NULL ? text : broker;
     /* The addresses are checked whoever wrote the file, because a renewal sends
      * a request there. */
-    rv = flo_enrol_url_check("controller", controller, &flo_url_http, err);
-    if (rv == 0) {
-        rv = flo_enrol_url_check("mqtt", broker, &flo_url_mqtt, err);
-    }
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_enrol_url_check("controller", controller, &flo_url_http, err));
+    FLO_TRY(flo_enrol_url_check("mqtt", broker, &flo_url_mqtt, err));
     snprintf(out->device, sizeof(out->device), "%s", device);
     snprintf(out->fleet, sizeof(out->fleet), "%s", fleet);
     snprintf(out->name, sizeof(out->name), "%s", name);
@@ -147,13 +127,10 @@ int flo_identity_load(const struct flo_settings *settings, struct flo_identity *
     FLO_CLEANUP(flo_free_cleanup) char *text = NULL;
     FLO_CLEANUP(flo_json_cleanup) json_t *json = NULL;
     size_t bytes;
-    int rv;
+    int rv = 0;
 
     memset(out, 0, sizeof(*out));
-    rv = set_paths(settings->state_dir, out, path, sizeof(path), err);
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(set_paths(settings->state_dir, out, path, sizeof(path), err));
     if (access(out->trust_file, F_OK) == 0) {
         rv = flo_trust_load(out->trust_file, &out->trust, err);
         if (rv < 0) {

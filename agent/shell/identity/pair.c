@@ -39,16 +39,13 @@ int flo_pair_read(const char *data, size_t bytes, const char *device, struct flo
     struct flo_pair pair = {.is_there = true};
     FLO_CLEANUP(flo_key_cleanup) struct flo_key *key = NULL;
     const char *at = data;
-    int rv;
 
     if (!read_head(&at, data + bytes, &pair)) {
         return flo_fail(err, FLO_E_SIG_FORMAT, "no head of a pair");
     }
     size_t rest = bytes - (size_t)(at - data);
-    if ((rv = flo_certificate_read(at, rest, &pair.facts, err)) < 0 ||
-        (rv = flo_key_parse(at, rest, &key, err)) < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_certificate_read(at, rest, &pair.facts, err));
+    FLO_TRY(flo_key_parse(at, rest, &key, err));
     if (strcmp(flo_key_public(key)->keyid, pair.facts.key.keyid) != 0) {
         return flo_fail(err, FLO_E_SIG_FORMAT, "the certificate is of another key");
     }

@@ -40,11 +40,8 @@ int flo_pairs_open(const char *state_dir, const char *device, struct flo_identit
 {
     struct flo_err whys[FLO_PAIRS] = {{0}};
     int results[FLO_PAIRS];
-    int rv = flo_pairs_name(state_dir, out, err);
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_pairs_name(state_dir, out, err));
     for (size_t i = 0; i < FLO_PAIRS; i++) {
         results[i] = read_place(out, i, device, &whys[i]);
     }
@@ -71,11 +68,8 @@ static int write_text(const struct flo_pair *pair, const struct flo_key *key,
                       const char *certificate, struct flo_buf *text, struct flo_err *err)
 {
     char pem[FLO_KEY_PEM_MAX];
-    int rv = flo_key_pem(key, pem, err);
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_key_pem(key, pem, err));
     flo_buf_printf(text, FLO_PAIR_HEAD "%llu %llu %llu\n", (unsigned long long)pair->number,
                    (unsigned long long)pair->issued_ms, (unsigned long long)pair->taken_ms);
     flo_buf_text(text, certificate);
@@ -120,9 +114,7 @@ int flo_pairs_write(struct flo_identity_pairs *pairs, size_t in_use, const struc
         unlink(pairs->files[1]);
         pairs->list[1] = (struct flo_pair){0};
     }
-    int rv = write_place(pairs, to, pair, key, certificate, err);
-    if (rv == 0) {
-        *place = to;
-    }
-    return rv;
+    FLO_TRY(write_place(pairs, to, pair, key, certificate, err));
+    *place = to;
+    return 0;
 }

@@ -30,20 +30,11 @@ static int read_assignment(const json_t *json, struct flo_heard *out, struct flo
     struct flo_assignment *next = &out->assignments[out->assignment_count];
     const char *model;
     json_t *order;
-    int rv = flo_json_get_name(json, "model", &model, err);
 
-    if (rv == 0) {
-        rv = flo_json_get_object(json, "order", &order, err);
-    }
-    if (rv == 0) {
-        rv = flo_json_opt_u64(json, "bytes", 0, INT64_MAX, 0, &next->bytes, err);
-    }
-    if (rv == 0) {
-        rv = check_size(order, err);
-    }
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_json_get_name(json, "model", &model, err));
+    FLO_TRY(flo_json_get_object(json, "order", &order, err));
+    FLO_TRY(flo_json_opt_u64(json, "bytes", 0, INT64_MAX, 0, &next->bytes, err));
+    FLO_TRY(check_size(order, err));
     for (size_t i = 0; i < out->assignment_count; i++) {
         if (strcmp(out->assignments[i].model, model) == 0) {
             return flo_fail(err, FLO_E_META_SCHEMA, "model `%s` stands twice", model);
@@ -99,44 +90,36 @@ static int read_groups(struct flo_heard *out, struct flo_err *err)
 static int read_desired(size_t bytes, struct flo_heard *out, struct flo_err *err)
 {
     uint64_t v;
-    int rv = flo_json_get_u64(out->json, "v", 2, 2, &v, err);
 
-    if (rv == 0 && bytes > FLO_DESIRED_BYTES_MAX) {
-        rv = flo_fail(err, FLO_E_MQTT_SCHEMA, "%zu bytes, %d are allowed", bytes,
-                      FLO_DESIRED_BYTES_MAX);
+    FLO_TRY(flo_json_get_u64(out->json, "v", 2, 2, &v, err));
+    if (bytes > FLO_DESIRED_BYTES_MAX) {
+        return flo_fail(err, FLO_E_MQTT_SCHEMA, "%zu bytes, %d are allowed", bytes,
+                        FLO_DESIRED_BYTES_MAX);
     }
-    if (rv == 0) {
-        rv = flo_json_get_u64(out->json, "rev", 0, INT64_MAX, &out->rev, err);
-    }
-    if (rv == 0) {
-        rv = read_groups(out, err);
-    }
-    if (rv == 0) {
-        rv = read_assignments(out, err);
-    }
-    if (rv == 0) {
-        rv = read_statements(out, err);
-    }
-    if (rv == 0 && flo_json_opt_u64(out->json, "heartbeat_ms", FLO_HEARTBEAT_MS_MIN,
-                                    FLO_HEARTBEAT_MS_MAX, 0, &out->heartbeat_ms, NULL) < 0) {
+    FLO_TRY(flo_json_get_u64(out->json, "rev", 0, INT64_MAX, &out->rev, err));
+    FLO_TRY(read_groups(out, err));
+    FLO_TRY(read_assignments(out, err));
+    FLO_TRY(read_statements(out, err));
+    if (flo_json_opt_u64(out->json, "heartbeat_ms", FLO_HEARTBEAT_MS_MIN, FLO_HEARTBEAT_MS_MAX, 0,
+                         &out->heartbeat_ms, NULL) < 0) {
         out->heartbeat_ms = 0;
     }
-    if (rv == 0 && flo_json_opt_u64(out->json, "reconnect_ms", FLO_RECONNECT_MS_MIN,
-                                    FLO_RECONNECT_MS_MAX, 0, &out->reconnect_ms, NULL) < 0) {
+    if (flo_json_opt_u64(out->json, "reconnect_ms", FLO_RECONNECT_MS_MIN, FLO_RECONNECT_MS_MAX, 0,
+                         &out->reconnect_ms, NULL) < 0) {
         out->reconnect_ms = 0;
     }
-    return rv;
+    return 0;
 }
 
 static int read_trust(struct flo_heard *out, struct flo_err *err)
 {
     json_t *list = NULL;
-    int rv = flo_json_opt_array(out->json, "statements", FLO_HEARD_TRUST_MAX, &list, err);
 
-    for (size_t i = 0; rv == 0 && i < json_array_size(list); i++) {
+    FLO_TRY(flo_json_opt_array(out->json, "statements", FLO_HEARD_TRUST_MAX, &list, err));
+    for (size_t i = 0; i < json_array_size(list); i++) {
         out->trust[out->trust_count++] = json_array_get(list, i);
     }
-    return rv;
+    return 0;
 }
 
 static int read_orders(struct flo_heard *out, struct flo_err *err)
@@ -188,8 +171,6 @@ static int demand(const struct flo_heard *heard, const char *field, struct flo_e
 static int read_fields(enum flo_topic topic, size_t bytes, struct flo_heard *out,
                        struct flo_err *err)
 {
-    int rv;
-
     switch (topic) {
     case FLO_TOPIC_DESIRED:
         return read_desired(bytes, out, err);
@@ -198,11 +179,11 @@ static int read_fields(enum flo_topic topic, size_t bytes, struct flo_heard *out
     case FLO_TOPIC_ORDER:
     case FLO_TOPIC_ORDER_ALL:
     case FLO_TOPIC_EMERGENCY:
-        rv = demand(out, "orders", err);
-        return rv < 0 ? rv : read_orders(out, err);
+        FLO_TRY(demand(out, "orders", err));
+        return read_orders(out, err);
     case FLO_TOPIC_TRUST:
-        rv = demand(out, "statements", err);
-        return rv < 0 ? rv : read_trust(out, err);
+        FLO_TRY(demand(out, "statements", err));
+        return read_trust(out, err);
     case FLO_TOPIC_MARK:
         out->is_for_all = json_is_true(json_object_get(out->json, "all"));
         out->audit = json_string_value(json_object_get(out->json, "audit"));

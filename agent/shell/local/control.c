@@ -48,12 +48,11 @@ static int update(struct flo_operator *client, const json_t *json, struct flo_er
     if (shell->device_is_unread) { /* the record also contains the blocked releases */
         return flo_fail(err, FLO_E_STATE, "slots/_device.bin cannot be read: updates wait");
     }
-    if (rv < 0 || (rv = flo_json_get_name(json, "model", &model, err)) < 0 ||
-        (rv = flo_json_get_name(json, "version", &version, err)) < 0 ||
-        (rv = flo_json_get_digest(json, "release", &execution.release.digest, err)) < 0 ||
-        (rv = flo_json_opt_bool(json, "to_end", false, &is_to_end, err)) < 0) {
-        return rv;
-    }
+    FLO_TRY(rv);
+    FLO_TRY(flo_json_get_name(json, "model", &model, err));
+    FLO_TRY(flo_json_get_name(json, "version", &version, err));
+    FLO_TRY(flo_json_get_digest(json, "release", &execution.release.digest, err));
+    FLO_TRY(flo_json_opt_bool(json, "to_end", false, &is_to_end, err));
     client->wait = is_to_end ? FLO_WAIT_END : FLO_WAIT_UPDATE;
     if (flo_digest_is_zero(&execution.release.digest)) {
         return flo_fail(err, FLO_E_META_SCHEMA,
@@ -74,16 +73,11 @@ static int order(struct flo_operator *client, const json_t *json, struct flo_err
 {
     struct flo_shell *shell = client->control->shell;
     json_t *envelope = NULL;
-    int rv = flo_json_get_object(json, "order", &envelope, err);
 
-    if (rv == 0) {
-        rv = flo_orders_check(shell, envelope, client->order, err);
-    }
-    if (rv == 0) {
-        client->wait = FLO_WAIT_ORDER;
-        rv = flo_loop_order_by_hand(shell, envelope, client->order, err);
-    }
-    return rv;
+    FLO_TRY(flo_json_get_object(json, "order", &envelope, err));
+    FLO_TRY(flo_orders_check(shell, envelope, client->order, err));
+    client->wait = FLO_WAIT_ORDER;
+    return flo_loop_order_by_hand(shell, envelope, client->order, err);
 }
 
 static int trust(struct flo_operator *client, const json_t *json, struct flo_err *err)
@@ -91,15 +85,9 @@ static int trust(struct flo_operator *client, const json_t *json, struct flo_err
     FLO_CLEANUP(flo_json_cleanup) json_t *answer = NULL;
     json_t *envelope = NULL;
     uint64_t number;
-    int rv = flo_json_get_object(json, "statement", &envelope, err);
 
-    if (rv < 0) {
-        return rv;
-    }
-    rv = flo_loop_trust(client->control->shell, envelope, &number, err);
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_json_get_object(json, "statement", &envelope, err));
+    FLO_TRY(flo_loop_trust(client->control->shell, envelope, &number, err));
     answer = json_pack("{s:i, s:b, s:I}", "v", 1, "done", 1, "number", (json_int_t)number);
     if (answer != NULL) {
         flo_operator_send(client, answer);
@@ -111,9 +99,9 @@ static int operate(struct flo_shell *shell, const json_t *json, enum flo_agent_e
                    struct flo_err *err)
 {
     const char *model = "";
-    int rv = flo_json_opt_text(json, "model", FLO_NAME_MAX, "", &model, err);
 
-    return rv < 0 ? rv : flo_loop_operator(shell, kind, model, err);
+    FLO_TRY(flo_json_opt_text(json, "model", FLO_NAME_MAX, "", &model, err));
+    return flo_loop_operator(shell, kind, model, err);
 }
 
 static void take_request(struct flo_operator *client, const char *line, size_t bytes)

@@ -31,12 +31,9 @@ static int take_list(struct flo_neighbourhood *hood, const struct flo_buf *list,
     if (is_same(hood, list)) {
         return 0;
     }
-    int rv = flo_file_write(hood->list_file, list->data, list->bytes, 0600, err);
-
-    if (rv == 0) {
-        flo_share_end(hood);
-    }
-    return rv;
+    FLO_TRY(flo_file_write(hood->list_file, list->data, list->bytes, 0600, err));
+    flo_share_end(hood);
+    return 0;
 }
 
 static void on_done(void *context, const struct flo_http_answer *answer,

@@ -50,13 +50,11 @@ static int take_served(struct flo_neighbourhood *hood, const json_t *json, struc
 {
     struct flo_neighbour_counts *counts = &hood->shell->neighbour_counts;
     uint64_t bytes = 0, used = 0, used_ms = 0, refused = 0;
-    int rv = flo_json_get_u64(json, "bytes", 0, INT64_MAX / 2, &bytes, err);
 
-    if (rv < 0 || (rv = flo_json_get_u64(json, "used_bytes", 0, INT64_MAX / 2, &used, err)) < 0 ||
-        (rv = flo_json_get_u64(json, "used_ms", 0, INT64_MAX / 2, &used_ms, err)) < 0 ||
-        (rv = flo_json_get_u64(json, "refused", 0, INT64_MAX / 2, &refused, err)) < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_json_get_u64(json, "bytes", 0, INT64_MAX / 2, &bytes, err));
+    FLO_TRY(flo_json_get_u64(json, "used_bytes", 0, INT64_MAX / 2, &used, err));
+    FLO_TRY(flo_json_get_u64(json, "used_ms", 0, INT64_MAX / 2, &used_ms, err));
+    FLO_TRY(flo_json_get_u64(json, "refused", 0, INT64_MAX / 2, &refused, err));
     uint64_t out = hood->out_before + bytes;
 
     /* The count never decreases, even if that process reports less. */
@@ -74,20 +72,16 @@ static int take_line(struct flo_neighbourhood *hood, const char *line, size_t by
     FLO_CLEANUP(flo_json_cleanup) json_t *json = NULL;
     const char *word = NULL;
     uint64_t port = 0;
-    int rv = flo_json_parse(line, bytes, FLO_NEIGHBOURS_LINE_BYTES, &json, err);
 
-    if (rv < 0 || (rv = flo_json_get_text(json, "event", 32, &word, err)) < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_json_parse(line, bytes, FLO_NEIGHBOURS_LINE_BYTES, &json, err));
+    FLO_TRY(flo_json_get_text(json, "event", 32, &word, err));
     if (strcmp(word, "served") == 0) {
         return take_served(hood, json, err);
     }
-    rv = flo_json_get_u64(json, "port", 1, 65535, &port, err);
-    if (rv == 0) {
-        hood->shell->neighbour_counts.port = (uint16_t)port;
-        flo_log(FLO_LOG_INFO, "neighbours", "blobs are served on port %u", (unsigned)port);
-    }
-    return rv;
+    FLO_TRY(flo_json_get_u64(json, "port", 1, 65535, &port, err));
+    hood->shell->neighbour_counts.port = (uint16_t)port;
+    flo_log(FLO_LOG_INFO, "neighbours", "blobs are served on port %u", (unsigned)port);
+    return 0;
 }
 
 static void on_readable(evutil_socket_t fd, short events, void *context)
@@ -192,9 +186,7 @@ static int start(struct flo_neighbourhood *hood, struct flo_err *err)
     int rv = flo_process_spawn_bare(argv, keep, pair[1], &hood->pid, err);
 
     close(pair[1]);
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(rv);
     evutil_make_socket_nonblocking(hood->fd);
     hood->readable =
         event_new(hood->shell->base, hood->fd, EV_READ | EV_PERSIST, on_readable, hood);

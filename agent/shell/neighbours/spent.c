@@ -32,20 +32,11 @@ static int read_file(const struct flo_neighbourhood *hood, struct spent *out, st
     FLO_CLEANUP(flo_json_cleanup) json_t *json = NULL;
     struct spent spent = {0};
     size_t bytes = 0;
-    int rv = flo_file_read(hood->spent_file, FILE_BYTES_MAX, &text, &bytes, err);
 
-    if (rv == 0) {
-        rv = flo_json_parse(text, bytes, FILE_BYTES_MAX, &json, err);
-    }
-    if (rv == 0) {
-        rv = flo_json_get_u64(json, "used_bytes", 0, NUMBER_MAX, &spent.used_bytes, err);
-    }
-    if (rv == 0) {
-        rv = flo_json_get_u64(json, "began_at_ms", 0, NUMBER_MAX, &spent.began_at_ms, err);
-    }
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_file_read(hood->spent_file, FILE_BYTES_MAX, &text, &bytes, err));
+    FLO_TRY(flo_json_parse(text, bytes, FILE_BYTES_MAX, &json, err));
+    FLO_TRY(flo_json_get_u64(json, "used_bytes", 0, NUMBER_MAX, &spent.used_bytes, err));
+    FLO_TRY(flo_json_get_u64(json, "began_at_ms", 0, NUMBER_MAX, &spent.began_at_ms, err));
     /* Absent in files of older agents. */
     const char *boot = json_string_value(json_object_get(json, "boot_id"));
     spent.is_same_boot =

@@ -288,13 +288,11 @@ static int assign(struct flo_shell *shell, const struct flo_order *order, struct
                   struct flo_err *err)
 {
     uint32_t model;
-    int rv = flo_shell_model_take(shell, order->model, &model, err);
 
-    if (rv == 0) {
-        shell->models[model].assigned = *order;
-        *record = &shell->models[model].slots;
-    }
-    return rv;
+    FLO_TRY(flo_shell_model_take(shell, order->model, &model, err));
+    shell->models[model].assigned = *order;
+    *record = &shell->models[model].slots;
+    return 0;
 }
 
 /* Tests for a number far above the others.  Such an order is accepted only if
@@ -332,40 +330,29 @@ static int take(struct flo_shell *shell, const struct flo_order_verified *verifi
     struct flo_slots *record = &shell->other;
     enum flo_standing standing;
     uint64_t by;
-    int rv = admit(shell, order, err);
 
-    if (rv == 0) {
-        rv = flo_epoch_admit(shell->device.epoch, flo_trust_epoch(shell->identity.trust),
-                             order->epoch, err);
+    FLO_TRY(admit(shell, order, err));
+    FLO_TRY(flo_epoch_admit(shell->device.epoch, flo_trust_epoch(shell->identity.trust),
+                            order->epoch, err));
+    FLO_TRY(check_leap(shell, order, err));
+    if (is_about_model(order)) {
+        FLO_TRY(flo_shell_record(shell, order->model, &record, err));
     }
-    if (rv == 0) {
-        rv = check_leap(shell, order, err);
-    }
-    if (rv == 0 && is_about_model(order)) {
-        rv = flo_shell_record(shell, order->model, &record, err);
-    }
-    if (rv == 0) {
-        rv =
-            flo_statement_look(&shell->device, record, order, &verified->body, &standing, &by, err);
-    }
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(
+        flo_statement_look(&shell->device, record, order, &verified->body, &standing, &by, err));
     if (standing != FLO_STATEMENT_AGAIN) {
-        rv = keep(shell, verified, record, err);
+        FLO_TRY(keep(shell, verified, record, err));
     }
-    if (rv == 0 && order->op == FLO_ORDER_DEPLOY && standing != FLO_STATEMENT_SUPERSEDED) {
-        rv = assign(shell, order, &record, err);
+    if (order->op == FLO_ORDER_DEPLOY && standing != FLO_STATEMENT_SUPERSEDED) {
+        FLO_TRY(assign(shell, order, &record, err));
     }
-    if (rv == 0 && order->op == FLO_ORDER_REMOVE && record == &shell->other &&
+    if (order->op == FLO_ORDER_REMOVE && record == &shell->other &&
         standing == FLO_STATEMENT_NEW) { /* the model has nothing on the device */
         flo_slots_remove(record);
-        rv = flo_shell_record_keep(shell, record, err);
+        FLO_TRY(flo_shell_record_keep(shell, record, err));
     }
-    if (rv == 0) {
-        *is_told = judge(shell, order, record, standing, by, out);
-    }
-    return rv;
+    *is_told = judge(shell, order, record, standing, by, out);
+    return 0;
 }
 
 /* Tests whether the controller was asked since the order arrived. If not, the
@@ -463,21 +450,17 @@ static void refuse_unknown(struct flo_shell *shell, const struct flo_order *orde
 static int verify(const struct flo_shell *shell, const json_t *envelope,
                   struct flo_order_verified *out, struct flo_err *err)
 {
-    struct flo_buf text = {0}; /* bounded by the size of the message */
-    int rv;
+    FLO_CLEANUP(flo_buf_deinit) struct flo_buf text = {0}; /* bounded by the size of the message */
 
     flo_json_dump_canonical(envelope, &text);
-    rv = text.failed ? flo_fail(err, FLO_E_MEMORY, "an order")
-                     : flo_order_verify(text.data, text.bytes, shell->identity.trust, out, err);
-    flo_buf_deinit(&text);
-    return rv;
+    return text.failed ? flo_fail(err, FLO_E_MEMORY, "an order")
+                       : flo_order_verify(text.data, text.bytes, shell->identity.trust, out, err);
 }
 
 int flo_orders_check(const struct flo_shell *shell, const json_t *envelope,
                      char id[FLO_NAME_MAX + 1], struct flo_err *err)
 {
     static struct flo_order_verified verified; /* large, one thread */
-    int rv;
 
     if (shell->identity.trust == NULL) {
         return flo_fail(err, FLO_E_STATE, "no trusted keys are here yet");
@@ -485,17 +468,11 @@ int flo_orders_check(const struct flo_shell *shell, const json_t *envelope,
     if (shell->trust.is_behind) {
         return flo_fail(err, FLO_E_TRUST_NUMBER, "trust.json is older than what was taken here");
     }
-    rv = verify(shell, envelope, &verified, err);
-    if (rv == 0) {
-        rv = admit(shell, &verified.order, err);
-    }
-    if (rv == 0) {
-        rv = check_leap(shell, &verified.order, err);
-    }
-    if (rv == 0) {
-        memcpy(id, verified.order.id, FLO_NAME_MAX + 1);
-    }
-    return rv;
+    FLO_TRY(verify(shell, envelope, &verified, err));
+    FLO_TRY(admit(shell, &verified.order, err));
+    FLO_TRY(check_leap(shell, &verified.order, err));
+    memcpy(id, verified.order.id, FLO_NAME_MAX + 1);
+    return 0;
 }
 
 bool flo_orders_take(struct flo_shell *shell, const json_t *envelope, bool is_list,
@@ -544,11 +521,8 @@ int flo_orders_install(struct flo_shell *shell, const struct flo_agent_execution
                        struct flo_intake *out, struct flo_err *err)
 {
     uint32_t model;
-    int rv = flo_shell_model_take(shell, wanted->release.model, &model, err);
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_shell_model_take(shell, wanted->release.model, &model, err));
     begin_deploy(model, out);
     out->execution = *wanted;
     shell->installing = wanted->release.digest;

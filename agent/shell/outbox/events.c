@@ -27,20 +27,18 @@ void flo_events_wait(struct flo_outbox_db *db, uint64_t until_ms)
 static int event_store(struct flo_outbox_db *db, const struct memory_event *event,
                        struct flo_err *err)
 {
-    struct flo_buf text = {0};
-    int rv;
+    FLO_CLEANUP(flo_buf_deinit) struct flo_buf text = {0};
 
     flo_json_dump(event->json, &text);
-    rv = text.failed ? flo_fail(err, FLO_E_MEMORY, "event")
-                     : flo_db_run(db->sqlite,
-                                  "INSERT INTO event (seq, crc, body, kind) "
-                                  "VALUES (?, ?, ?, ?)",
-                                  FLO_DB_VALUES(flo_db_number((int64_t)event->sequence),
-                                                flo_db_number(flo_outbox_db_crc(text.data)),
-                                                flo_db_text(text.data), flo_db_number(event->kind)),
-                                  err);
-    flo_buf_deinit(&text);
-    return rv;
+    return text.failed
+               ? flo_fail(err, FLO_E_MEMORY, "event")
+               : flo_db_run(db->sqlite,
+                            "INSERT INTO event (seq, crc, body, kind) "
+                            "VALUES (?, ?, ?, ?)",
+                            FLO_DB_VALUES(flo_db_number((int64_t)event->sequence),
+                                          flo_db_number(flo_outbox_db_crc(text.data)),
+                                          flo_db_text(text.data), flo_db_number(event->kind)),
+                            err);
 }
 
 static int store_all(struct flo_outbox_db *db, struct flo_err *err)
@@ -48,9 +46,7 @@ static int store_all(struct flo_outbox_db *db, struct flo_err *err)
     size_t i;
     int rv = flo_outbox_db_begin(db, err);
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(rv);
     if (!db->is_boot_stored) {
         rv = flo_values_store(db, "boot", db->boot, err);
     }
@@ -282,12 +278,8 @@ char *flo_events_text(struct flo_outbox_db *db, uint64_t sequence)
  * given again. */
 static int acked_store(struct flo_outbox_db *db, uint64_t sequence, struct flo_err *err)
 {
-    int rv = flo_outbox_db_begin(db, err);
-
-    if (rv < 0) {
-        return rv;
-    }
-    rv = flo_values_store_number(db, "acked", (int64_t)sequence, err);
+    FLO_TRY(flo_outbox_db_begin(db, err));
+    int rv = flo_values_store_number(db, "acked", (int64_t)sequence, err);
     if (rv == 0) {
         rv = flo_outbox_db_run(db, "DELETE FROM event WHERE seq <= ?",
                                FLO_DB_VALUES(flo_db_number((int64_t)sequence)), err);

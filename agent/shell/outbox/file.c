@@ -80,12 +80,11 @@ static int save(struct flo_outbox_db *db, const char *path, struct flo_err *err)
 /* Renames that file to outbox.db, in place of whatever is there now. */
 static int put_back(struct flo_outbox_db *db, const char *saved, struct flo_err *err)
 {
-    int rv = flo_db_set_aside(db->path, "replaced", err);
-
-    if (rv == 0 && rename(saved, db->path) < 0) {
-        rv = flo_fail_errno(err, FLO_E_IO_WRITE, "%s", db->path);
+    FLO_TRY(flo_db_set_aside(db->path, "replaced", err));
+    if (rename(saved, db->path) < 0) {
+        return flo_fail_errno(err, FLO_E_IO_WRITE, "%s", db->path);
     }
-    return rv < 0 ? rv : flo_dir_sync(db->dir, err);
+    return flo_dir_sync(db->dir, err);
 }
 
 void flo_outbox_db_look(struct flo_outbox_db *db)

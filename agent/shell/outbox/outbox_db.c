@@ -157,17 +157,13 @@ void flo_outbox_db_close(struct flo_outbox_db *db)
 
 static int forget_past(struct flo_outbox_db *db, const char *device, struct flo_err *err)
 {
-    int rv = flo_outbox_db_begin(db, err);
-
-    if (rv < 0) {
-        return rv;
-    }
-    rv = flo_db_exec(db->sqlite,
-                     "DELETE FROM event; DELETE FROM tele; DELETE FROM story;"
-                     "DELETE FROM answer;"
-                     "DELETE FROM value WHERE key IN"
-                     " ('boot', 'acked', 'audit', 'audit_before');",
-                     err);
+    FLO_TRY(flo_outbox_db_begin(db, err));
+    int rv = flo_db_exec(db->sqlite,
+                         "DELETE FROM event; DELETE FROM tele; DELETE FROM story;"
+                         "DELETE FROM answer;"
+                         "DELETE FROM value WHERE key IN"
+                         " ('boot', 'acked', 'audit', 'audit_before');",
+                         err);
     if (rv == 0) {
         rv = flo_values_store(db, "device", device, err);
     }

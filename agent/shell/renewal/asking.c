@@ -36,11 +36,8 @@ static int write_body(const struct flo_identity *identity, const struct flo_key 
 {
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) csr = {0};
     FLO_CLEANUP(flo_json_cleanup) json_t *body = NULL;
-    int rv = flo_csr_make(key, identity->device, &csr, err);
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_csr_make(key, identity->device, &csr, err));
     body =
         json_pack("{s:i, s:s, s:o}", "v", 1, "csr", csr.data, "authorities", names_json(identity));
     if (body != NULL) {
@@ -86,21 +83,17 @@ void flo_asking_cancel(struct flo_asking *asking)
 static int start(struct flo_asking *asking, struct flo_shell *shell, struct flo_err *err)
 {
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) body = {0};
-    int rv = flo_key_generate(&asking->key, err);
 
-    if (rv == 0) {
-        rv = write_body(&shell->identity, asking->key, &body, err);
-    }
-    return rv < 0 ? rv
-                  : flo_https_start(
-                        shell,
-                        &(struct flo_https_ask){.method = "POST",
-                                                .path = "/v1/enroll/renew",
-                                                .body = &body,
-                                                .answer_bytes_max = FLO_ENROL_ANSWER_BYTES_MAX,
-                                                .done = on_done,
-                                                .context = asking},
-                        &asking->https, err);
+    FLO_TRY(flo_key_generate(&asking->key, err));
+    FLO_TRY(write_body(&shell->identity, asking->key, &body, err));
+    return flo_https_start(shell,
+                           &(struct flo_https_ask){.method = "POST",
+                                                   .path = "/v1/enroll/renew",
+                                                   .body = &body,
+                                                   .answer_bytes_max = FLO_ENROL_ANSWER_BYTES_MAX,
+                                                   .done = on_done,
+                                                   .context = asking},
+                           &asking->https, err);
 }
 
 int flo_asking_start(struct flo_shell *shell, flo_asking_done *done, void *context,

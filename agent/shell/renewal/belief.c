@@ -56,9 +56,9 @@ int flo_belief_check(const struct flo_shell *shell, const char *certificate, str
 {
     FLO_CLEANUP(flo_free_cleanup) char *held = NULL;
     size_t bytes = 0;
-    int rv = flo_file_read(shell->identity.ca_file, FLO_PEM_BYTES_MAX, &held, &bytes, err);
 
-    return rv < 0 ? rv : flo_certificate_is_by(certificate, strlen(certificate), held, bytes, err);
+    FLO_TRY(flo_file_read(shell->identity.ca_file, FLO_PEM_BYTES_MAX, &held, &bytes, err));
+    return flo_certificate_is_by(certificate, strlen(certificate), held, bytes, err);
 }
 
 static bool is_among(const struct flo_authority_names *names, const char *name)
@@ -79,24 +79,18 @@ static int add_old(const struct flo_identity *identity, const char *pems, struct
     struct flo_pem_part parts[FLO_AUTHORITIES_MAX];
     struct flo_authority_names named, believed;
     size_t bytes = 0, count = 0;
-    int rv = flo_authorities_read(pems, strlen(pems), &named, err);
 
-    if (rv == 0) {
-        rv = flo_file_read(identity->ca_file, FLO_PEM_BYTES_MAX, &held, &bytes, err);
-    }
-    if (rv == 0) {
-        rv = flo_authorities_read(held, bytes, &believed, err);
-    }
-    if (rv == 0) {
-        rv = flo_certificates_split(held, bytes, parts, FLO_COUNT(parts), &count, err);
-    }
-    for (size_t i = 0; rv == 0 && i < count; i++) {
+    FLO_TRY(flo_authorities_read(pems, strlen(pems), &named, err));
+    FLO_TRY(flo_file_read(identity->ca_file, FLO_PEM_BYTES_MAX, &held, &bytes, err));
+    FLO_TRY(flo_authorities_read(held, bytes, &believed, err));
+    FLO_TRY(flo_certificates_split(held, bytes, parts, FLO_COUNT(parts), &count, err));
+    for (size_t i = 0; i < count; i++) {
         if (!is_among(&named, believed.list[i])) {
             flo_buf_add(out, parts[i].pem, parts[i].bytes);
             flo_buf_text(out, "\n");
         }
     }
-    return rv;
+    return 0;
 }
 
 bool flo_belief_of_answer(const struct flo_shell *shell, const char *pems)

@@ -85,20 +85,12 @@ static int take(struct flo_renewal *renewal, const struct flo_asked *asked,
     struct flo_shell *shell = renewal->shell;
     struct flo_identity *identity = &shell->identity;
     size_t place;
-    int rv = flo_renew_answer_read(asked->answer, asked->answer_bytes, identity->device,
-                                   flo_key_public(asked->key)->keyid, answer, err);
 
-    if (rv == 0) {
-        rv = flo_belief_check(shell, answer->certificate, err);
-    }
-    if (rv < 0) {
-        return rv;
-    }
-    rv = flo_pairs_write(&identity->pairs, identity->pair, asked->key, answer->certificate,
-                         answer->at_ms, flo_shell_clock_ms(shell), &place, err);
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_renew_answer_read(asked->answer, asked->answer_bytes, identity->device,
+                                  flo_key_public(asked->key)->keyid, answer, err));
+    FLO_TRY(flo_belief_check(shell, answer->certificate, err));
+    FLO_TRY(flo_pairs_write(&identity->pairs, identity->pair, asked->key, answer->certificate,
+                            answer->at_ms, flo_shell_clock_ms(shell), &place, err));
     flo_identity_use(identity, place);
     renewal->is_proven = false;
     /* Like an order, the certificate is one source of the time. */

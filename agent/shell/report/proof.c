@@ -18,12 +18,10 @@ static int make_key(struct flo_shell_proof *proof, const struct flo_identity *id
 {
     FLO_CLEANUP(flo_key_cleanup) struct flo_key *key = NULL;
     struct flo_public_key controller;
-    int rv = flo_public_key_parse(order->pem, strlen(order->pem), &controller, err);
 
-    if (rv == 0) {
-        rv = flo_key_load(identity->key_file, &key, err);
-    }
-    return rv < 0 ? rv : flo_proof_key_device(key, &controller, &proof->key, err);
+    FLO_TRY(flo_public_key_parse(order->pem, strlen(order->pem), &controller, err));
+    FLO_TRY(flo_key_load(identity->key_file, &key, err));
+    return flo_proof_key_device(key, &controller, &proof->key, err);
 }
 
 /* Looks up the key for the present pair and the controller's key; false: there

@@ -112,16 +112,12 @@ int flo_shell_adapter_add(struct flo_shell *shell, const struct flo_shell_files 
 {
     struct flo_serve_adapter *adapter = &model->adapters[0];
     uint64_t bytes = flo_memory_adapter_bytes(files->adapter);
-    int rv;
 
     if (files->adapter == NULL) {
         return 0;
     }
-    rv = flo_store_blob_open_verified(shell->store, &files->adapter->digest, &adapter->fd, NULL,
-                                      err);
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_store_blob_open_verified(shell->store, &files->adapter->digest, &adapter->fd, NULL,
+                                         err));
     memcpy(adapter->name, files->adapter_name, sizeof(files->adapter_name));
     adapter->is_private = true;
     model->n_adapters = 1;

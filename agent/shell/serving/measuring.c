@@ -72,11 +72,8 @@ static int ask(struct flo_shell *shell, const struct flo_digest *release, struct
     struct flo_serve_planning planning = {
         .count = FLO_MEMORY_RUNGS, .context = shell, .done = done};
     struct flo_memory_rung rungs[FLO_MEMORY_RUNGS];
-    int rv = flo_shell_release_get(shell, release, &document, err);
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_shell_release_get(shell, release, &document, err));
     file = flo_shell_model_file(shell, release, document, &variant);
     if (file == NULL || !flo_release_is_native(variant)) {
         return flo_fail(err, FLO_E_BLOB_ABSENT, "no model of ours is in it");
@@ -87,8 +84,8 @@ static int ask(struct flo_shell *shell, const struct flo_digest *release, struct
         planning.ways[i].sessions = rungs[i].sessions;
         planning.ways[i].cache = flo_shell_cache(&rungs[i]);
     }
-    rv = flo_store_blob_open(shell->store, &file->digest, &planning.fd, NULL, err);
-    return rv < 0 ? rv : flo_serve_plan(shell->serve, &planning, &shell->memory.planner, err);
+    FLO_TRY(flo_store_blob_open(shell->store, &file->digest, &planning.fd, NULL, err));
+    return flo_serve_plan(shell->serve, &planning, &shell->memory.planner, err);
 }
 
 void flo_shell_measure(struct flo_shell *shell, const struct flo_digest *release)

@@ -45,10 +45,10 @@ static int load_runtime(struct flo_shell *shell, const struct flo_agent_action *
     struct flo_serve_model model = {.release = action->release.digest};
     int rv = flo_runtimes_read(&shell->settings, variant->runtime, &runtime, err);
 
-    rv = rv < 0 ? rv : flo_runtimes_plan(&runtime, release, variant, err);
-    rv = rv < 0 ? rv
-                : flo_store_tree_open(shell->store, &action->release.digest, release, variant,
-                                      &model.fd, err);
+    rv = rv == 0 ? flo_runtimes_plan(&runtime, release, variant, err) : rv;
+    rv = rv == 0 ? flo_store_tree_open(shell->store, &action->release.digest, release, variant,
+                                       &model.fd, err)
+                 : rv;
     if (rv < 0) {
         flo_runtimes_deinit(&runtime);
         return rv;
@@ -101,18 +101,14 @@ static int load(struct flo_shell *shell, const struct flo_agent_action *action, 
     bool is_fresh = flo_digest_equal(&shell->models[action->model].fresh, &action->release.digest);
     int rv = flo_shell_files_of(shell, action, &files, err);
 
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(rv);
     release = files.release;
     if (!flo_release_is_native(files.variant)) {
         return load_runtime(shell, action, release, files.variant, is_fresh, err);
     }
-    rv = flo_store_blob_open(shell->store, &files.model->digest, &model.fd, NULL, err);
+    FLO_TRY(flo_store_blob_open(shell->store, &files.model->digest, &model.fd, NULL, err));
+    rv = flo_shell_adapter_add(shell, &files, &model, err);
     if (rv < 0) {
-        return rv;
-    }
-    if ((rv = flo_shell_adapter_add(shell, &files, &model, err)) < 0) {
         close(model.fd);
         return rv;
     }

@@ -49,10 +49,7 @@ static int read_file(void *context, const char *name, size_t bytes_max, char **d
         return flo_fail(err, FLO_E_META_SCHEMA,
                         "the release has no file %.100s of at most %zu bytes", name, bytes_max);
     }
-    int rv = flo_store_blob_open_verified(files->shell->store, &file->digest, &fd, &size, err);
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_store_blob_open_verified(files->shell->store, &file->digest, &fd, &size, err));
     *data = malloc((size_t)size + 1);
     *bytes = (size_t)size;
     return *data == NULL ? flo_fail(err, FLO_E_MEMORY, "%s", name)
@@ -68,7 +65,7 @@ static int add_golden(struct files *files, const struct flo_release_file *file,
     size_t bytes = 0;
     int rv = read_file(files, file->name, FLO_GOLDEN_BYTES_MAX, &text, &bytes, err);
 
-    rv = rv < 0 ? rv : flo_golden_read(text, bytes, &more, err);
+    rv = rv == 0 ? flo_golden_read(text, bytes, &more, err) : rv;
     if (rv == 0 && golden->n_cases == 0) {
         *golden = more;
     } else if (rv == 0) {
@@ -108,10 +105,10 @@ int flo_shell_golden_read(struct flo_shell *shell, const struct flo_digest *rele
                           struct flo_golden *golden, struct flo_err *err)
 {
     FLO_CLEANUP(flo_shell_files_free) struct flo_shell_files files = {0};
-    int rv = flo_shell_files_get(shell, release, &files, err);
+    FLO_TRY(flo_shell_files_get(shell, release, &files, err));
     struct files named = {shell, files.release};
 
-    return rv < 0 ? rv : read_golden(&named, files.variant, golden, err);
+    return read_golden(&named, files.variant, golden, err);
 }
 
 void flo_shell_probe(struct flo_shell *shell, const struct flo_agent_action *action)

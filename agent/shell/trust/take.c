@@ -150,11 +150,9 @@ static int take(struct flo_shell *shell, enum flo_trust_way way, const char *tex
                 enum flo_trust_standing *standing, struct flo_err *err)
 {
     FLO_CLEANUP(flo_trust_cleanup) struct flo_trust *next = NULL;
-    int rv = check_here(shell, err);
 
-    if (rv == 0) {
-        rv = flo_trust_parse(text, bytes, &next, err);
-    }
+    FLO_TRY(check_here(shell, err));
+    int rv = flo_trust_parse(text, bytes, &next, err);
     if (rv == 0 && !flo_trust_is_signed(next)) {
         rv = flo_fail(err, FLO_E_META_WRONG_TYPE,
                       "an unsigned list of keys comes at enrolment alone");
@@ -168,15 +166,13 @@ static int take(struct flo_shell *shell, enum flo_trust_way way, const char *tex
             name_both(shell->identity.trust, next, rv, err);
         }
     }
-    if (rv < 0 || *standing != FLO_TRUST_NEXT) {
+    FLO_TRY(rv);
+    if (*standing != FLO_TRUST_NEXT) {
         return rv;
     }
     /* The file is written first: if a start finds it newer than the record, the
      * start completes the change. */
-    rv = flo_trust_store(shell->identity.trust_file, next, err);
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(flo_trust_store(shell->identity.trust_file, next, err));
     struct flo_trust *before = shell->identity.trust;
     shell->identity.trust = next;
     next = before;

@@ -350,9 +350,7 @@ static int job_open(struct flo_shell *shell, struct flo_job_child *job, struct f
     if (rv == 0) {
         rv = job_send(shell, job->model, job->fd, err);
     }
-    if (rv < 0) {
-        return rv;
-    }
+    FLO_TRY(rv);
     evutil_make_socket_nonblocking(job->fd);
     job->readable = event_new(shell->base, job->fd, EV_READ | EV_PERSIST, on_readable, job);
     if (job->readable == NULL || event_add(job->readable, NULL) != 0) {

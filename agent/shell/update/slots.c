@@ -44,21 +44,20 @@ static int stage(struct flo_shell *shell, const struct flo_agent_action *action,
         .soak_crashes_max = (uint32_t)execution->policy.soak_crashes_max,
         .rollout_phase = execution->phase,
     };
-    int rv;
 
     memcpy(facts.rollout, execution->rollout, sizeof(facts.rollout));
     memcpy(facts.order, execution->order, sizeof(facts.order));
-    rv = take_number(shell, slots, &action->release, &facts, err);
-    return rv < 0 ? rv : flo_slots_stage(slots, &action->release.digest, &facts, err);
+    FLO_TRY(take_number(shell, slots, &action->release, &facts, err));
+    return flo_slots_stage(slots, &action->release.digest, &facts, err);
 }
 
 static int begin_trial(struct flo_shell *shell, uint32_t model, struct flo_slots *slots,
                        struct flo_err *err)
 {
     uint32_t tries = (uint32_t)shell->agent.models[model].execution.policy.tries;
-    int rv = flo_slots_begin_trial(slots, tries, err);
 
-    return rv < 0 ? rv : flo_slots_count_try(slots, err);
+    FLO_TRY(flo_slots_begin_trial(slots, tries, err));
+    return flo_slots_count_try(slots, err);
 }
 
 static int change(struct flo_shell *shell, const struct flo_agent_action *action,
