@@ -124,6 +124,8 @@ FLO_MUST_USE int flo_json_check_critical(const json_t *json, struct flo_err *err
 /* NULL: missing, or null. */
 json_t *flo_json_member(const json_t *object, const char *key);
 const char *flo_json_text(const json_t *object, const char *key, const char *standard);
+/* Copies the text into `out`, cut to its `bytes`; "": none. */
+void flo_json_copy_text(const json_t *object, const char *key, char *out, size_t bytes);
 /* A whole number; 0: none above 0. */
 uint64_t flo_json_number(const json_t *object, const char *key);
 /* Is the member this text? */

@@ -37,20 +37,6 @@ static json_t *story_json(const struct flo_agent_execution *execution)
         (json_int_t)execution->detail.took_ms);
 }
 
-static void copy_text(const json_t *json, const char *key, char *out, size_t out_bytes)
-{
-    const char *text = json_string_value(json_object_get(json, key));
-
-    snprintf(out, out_bytes, "%s", text == NULL ? "" : text);
-}
-
-static uint64_t copy_number(const json_t *json, const char *key)
-{
-    json_int_t value = json_integer_value(json_object_get(json, key));
-
-    return value < 0 ? 0 : (uint64_t)value;
-}
-
 /* Limits the remaining time to the whole interval, whatever the clock was set
  * to. */
 static uint64_t start_read(uint64_t wall_ms, uint64_t ms_max)
@@ -86,31 +72,31 @@ static bool story_read(const json_t *json, struct flo_agent_execution *out)
     char digest[FLO_DIGEST_TEXT];
 
     flo_policy_default(&out->policy);
-    copy_text(json, "release", digest, sizeof(digest));
+    flo_json_copy_text(json, "release", digest, sizeof(digest));
     if (!flo_digest_parse(digest, &out->release.digest)) {
         return false;
     }
-    copy_text(json, "order", out->order, sizeof(out->order));
-    copy_text(json, "bundle", out->bundle, sizeof(out->bundle));
-    copy_text(json, "variant", out->variant, sizeof(out->variant));
-    copy_text(json, "model", out->release.model, sizeof(out->release.model));
-    copy_text(json, "version", out->release.version, sizeof(out->release.version));
-    copy_text(detail, "codec", out->detail.codec, sizeof(out->detail.codec));
-    out->phase = (uint32_t)copy_number(json, "phase");
-    out->epoch = (uint32_t)copy_number(json, "epoch");
-    out->seq = copy_number(json, "seq");
-    out->starts = (uint32_t)copy_number(json, "starts");
-    out->unsure = (uint32_t)copy_number(json, "unsure");
-    out->runtime_failures = (uint32_t)copy_number(json, "runtime_failures");
-    out->kills = (uint32_t)copy_number(json, "kills");
-    out->detail.bytes = copy_number(detail, "bytes");
-    out->detail.full_bytes = copy_number(detail, "full_bytes");
-    out->detail.neighbour_bytes = copy_number(detail, "neighbour_bytes");
-    out->detail.took_ms = copy_number(detail, "took_ms");
+    flo_json_copy_text(json, "order", out->order, sizeof(out->order));
+    flo_json_copy_text(json, "bundle", out->bundle, sizeof(out->bundle));
+    flo_json_copy_text(json, "variant", out->variant, sizeof(out->variant));
+    flo_json_copy_text(json, "model", out->release.model, sizeof(out->release.model));
+    flo_json_copy_text(json, "version", out->release.version, sizeof(out->release.version));
+    flo_json_copy_text(detail, "codec", out->detail.codec, sizeof(out->detail.codec));
+    out->phase = (uint32_t)flo_json_number(json, "phase");
+    out->epoch = (uint32_t)flo_json_number(json, "epoch");
+    out->seq = flo_json_number(json, "seq");
+    out->starts = (uint32_t)flo_json_number(json, "starts");
+    out->unsure = (uint32_t)flo_json_number(json, "unsure");
+    out->runtime_failures = (uint32_t)flo_json_number(json, "runtime_failures");
+    out->kills = (uint32_t)flo_json_number(json, "kills");
+    out->detail.bytes = flo_json_number(detail, "bytes");
+    out->detail.full_bytes = flo_json_number(detail, "full_bytes");
+    out->detail.neighbour_bytes = flo_json_number(detail, "neighbour_bytes");
+    out->detail.took_ms = flo_json_number(detail, "took_ms");
     if (flo_policy_read(policy, &out->policy, NULL) < 0) {
         return false;
     }
-    out->start_at_ms = start_read(copy_number(json, "start_wall_ms"),
+    out->start_at_ms = start_read(flo_json_number(json, "start_wall_ms"),
                                   out->unsure > 0             ? FLO_AGENT_UNSURE_WAIT_MS_MAX
                                   : out->runtime_failures > 0 ? out->policy.runtime_wait_ms
                                                               : out->policy.start_jitter_ms);

@@ -28,13 +28,6 @@ json_t *flo_report_error(const struct flo_agent_error *error)
                      "what", flo_report_text(error->what), "step", error->step);
 }
 
-static void add_number(json_t *json, const char *key, uint64_t value)
-{
-    if (value != 0) {
-        json_object_set_new(json, key, json_integer((json_int_t)value));
-    }
-}
-
 static json_t *detail_json(const struct flo_agent_detail *detail)
 {
     json_t *json = json_object();
@@ -42,18 +35,18 @@ static json_t *detail_json(const struct flo_agent_detail *detail)
     if (detail->codec[0] != '\0') {
         json_object_set_new(json, "codec", json_string(detail->codec));
     }
-    add_number(json, "bytes", detail->bytes);
-    add_number(json, "full_bytes", detail->full_bytes);
-    add_number(json, "neighbour_bytes", detail->neighbour_bytes);
-    add_number(json, "took_ms", detail->took_ms);
-    add_number(json, "cases", detail->cases);
+    flo_json_put_number(json, "bytes", detail->bytes);
+    flo_json_put_number(json, "full_bytes", detail->full_bytes);
+    flo_json_put_number(json, "neighbour_bytes", detail->neighbour_bytes);
+    flo_json_put_number(json, "took_ms", detail->took_ms);
+    flo_json_put_number(json, "cases", detail->cases);
     if (detail->cases != 0) {
         json_object_set_new(json, "passed", json_integer(detail->passed));
     }
     if (detail->ratio > 0) {
         json_object_set_new(json, "ratio", json_real(detail->ratio));
     }
-    add_number(json, "memory_bytes", detail->memory_bytes);
+    flo_json_put_number(json, "memory_bytes", detail->memory_bytes);
     return json;
 }
 
@@ -270,11 +263,6 @@ static json_t *execution_json(const struct flo_agent_model *agent, bool waits)
                      (json_int_t)(flo_wall_ms() - ago));
 }
 
-static json_t *integer(uint64_t value)
-{
-    return json_integer((json_int_t)value);
-}
-
 uint32_t flo_report_model_rung(const struct flo_shell *shell, uint32_t index)
 {
     const struct flo_shell_model *model = &shell->models[index];
@@ -310,8 +298,8 @@ json_t *flo_report_memory(const struct flo_shell *shell)
         json_object_set_new(json, "limits", limits_json(&shell->watch.limits));
     }
     if (json != NULL && memory->is_planned && memory->count > 0) {
-        json_object_set_new(json, "planned", integer(memory->plan.planned));
-        json_object_set_new(json, "pool", integer(memory->plan.pool));
+        json_object_set_new(json, "planned", flo_json_u64(memory->plan.planned));
+        json_object_set_new(json, "pool", flo_json_u64(memory->plan.pool));
     }
     return json;
 }
@@ -330,13 +318,13 @@ static json_t *model_json(const struct flo_shell_model *model, const struct flo_
         json_object_set_new(json, "untrusted", json_string(flo_error_id(model->signature.why)));
     }
     if (json != NULL) {
-        json_object_set_new(json, "rung", integer(rung));
+        json_object_set_new(json, "rung", flo_json_u64(rung));
         json_object_set_new(json, "target", target_json(model));
         json_object_set_new(json, "drift", drift_json(model));
         json_object_set_new(json, "execution", execution_json(agent, waits));
         json_object_set_new(json, "denied", denied_json(slots));
-        json_object_set_new(json, "floor", integer(slots->floor));
-        json_object_set_new(json, "floor_hard", integer(slots->floor_hard));
+        json_object_set_new(json, "floor", flo_json_u64(slots->floor));
+        json_object_set_new(json, "floor_hard", flo_json_u64(slots->floor_hard));
     }
     return json;
 }
@@ -445,9 +433,9 @@ json_t *flo_report_reported(const struct flo_shell *shell)
             json_object_set_new(json, "events", flo_events_told_json(shell->db));
             json_object_set_new(json, "audit", flo_witness_json(shell));
         }
-        json_object_set_new(json, "top", integer(shell->device.top));
-        json_object_set_new(json, "epoch", integer(shell->device.epoch));
-        json_object_set_new(json, "trust", integer(shell->device.trust_number));
+        json_object_set_new(json, "top", flo_json_u64(shell->device.top));
+        json_object_set_new(json, "epoch", flo_json_u64(shell->device.epoch));
+        json_object_set_new(json, "trust", flo_json_u64(shell->device.trust_number));
         json_object_set_new(json, "frozen_emergency",
                             json_boolean(shell->device.is_frozen_emergency));
     }

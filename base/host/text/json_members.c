@@ -1,5 +1,6 @@
 /* JSON: members of a tree that is known, and of one that is made. */
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/host/digest.h"
@@ -19,6 +20,11 @@ const char *flo_json_text(const json_t *object, const char *key, const char *sta
     const char *text = json_string_value(json_object_get(object, key));
 
     return text != NULL ? text : standard;
+}
+
+void flo_json_copy_text(const json_t *object, const char *key, char *out, size_t bytes)
+{
+    snprintf(out, bytes, "%s", flo_json_text(object, key, ""));
 }
 
 uint64_t flo_json_number(const json_t *object, const char *key)

@@ -342,12 +342,19 @@ static void the_quick_way_leaves_the_rest_to_jansson(void **state)
 static void a_member_that_is_missing_or_another_type_says_nothing(void **state)
 {
     FLO_CLEANUP(flo_json_cleanup)
-    json_t *json = parsed("{\"t\":\"x\",\"n\":7,\"less\":-7,\"null\":null}");
+    json_t *json = parsed("{\"t\":\"x\",\"n\":7,\"less\":-7,\"null\":null,\"long\":\"abcdef\"}");
+    char copy[4];
     (void)state;
 
     assert_string_equal(flo_json_text(json, "t", "standard"), "x");
     assert_string_equal(flo_json_text(json, "n", "standard"), "standard");
     assert_null(flo_json_text(NULL, "t", NULL));
+    flo_json_copy_text(json, "t", copy, sizeof(copy));
+    assert_string_equal(copy, "x");
+    flo_json_copy_text(json, "long", copy, sizeof(copy));
+    assert_string_equal(copy, "abc");
+    flo_json_copy_text(json, "n", copy, sizeof(copy));
+    assert_string_equal(copy, "");
     assert_int_equal(flo_json_number(json, "n"), 7);
     assert_int_equal(flo_json_number(json, "less"), 0);
     assert_int_equal(flo_json_number(json, "t"), 0);
