@@ -29,7 +29,7 @@ LIMITS = {
     "if (rv < 0) { return rv; }": 11,
     "(rv = step) < 0": 78,
     "goto": 5,
-    JSON: 45,
+    JSON: 31,
 }
 STATIC = re.compile(r"^(?:FLO_MUST_USE )?static (?P<type>[^\n=;{}]*?[ *])(?P<name>\w+)"
                     r"\((?P<args>[^{};]*?)\)\n\{\n(?P<body>.*?)^\}", re.M | re.S)

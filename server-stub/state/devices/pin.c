@@ -205,13 +205,6 @@ static int take_off(struct flo_controller *controller, const char *id, const cha
     return rv;
 }
 
-static const char *title_of(const json_t *pins, const char *model)
-{
-    const char *title = json_string_value(json_object_get(pins, model));
-
-    return title != NULL ? title : "";
-}
-
 /* Sets the pins; rollouts evaluate the device again before and after. A rollout
  * that dropped the pinned device may add it again. A rollout that has not begun
  * on the device drops it before its order is overwritten. */
@@ -225,14 +218,14 @@ int flo_devices_pin(struct flo_controller *controller, const char *id, const cha
     json_object_foreach((json_t *)(uintptr_t)before, model, value)
     {
         if (rv == 0 && json_object_get(after, model) == NULL) {
-            rv = take_off(controller, id, model, title_of(before, model), err);
+            rv = take_off(controller, id, model, flo_json_text(before, model, ""), err);
         }
     }
     rv = rv < 0 ? rv : flo_rollouts_reconsider(controller, id, err);
     json_object_foreach((json_t *)(uintptr_t)after, model, value)
     {
-        const char *title = title_of(after, model);
-        if (rv == 0 && strcmp(title_of(before, model), title) != 0) {
+        const char *title = flo_json_text(after, model, "");
+        if (rv == 0 && strcmp(flo_json_text(before, model, ""), title) != 0) {
             rv = put_on(controller, id, by, title, err);
         }
     }
@@ -276,21 +269,15 @@ static const json_t *model_of(const json_t *reported, const char *name)
     return NULL;
 }
 
-static const char *text_at(const json_t *json, const char *part, const char *key)
-{
-    const char *text = json_string_value(json_object_get(json_object_get(json, part), key));
-
-    return text != NULL ? text : "";
-}
-
 /* Returns the state of the execution towards the release, if it is a known
  * word. */
 static const char *step_of(const json_t *model, const char *release)
 {
-    const char *word = text_at(model, "execution", "state");
+    const char *word = flo_json_text(json_object_get(model, "execution"), "state", "");
     enum flo_execution state;
 
-    return strcmp(text_at(model, "execution", "release"), release) == 0 &&
+    return strcmp(flo_json_text(json_object_get(model, "execution"), "release", ""), release) ==
+                       0 &&
                    flo_execution_parse(word, &state) && !flo_execution_is_end(state)
                ? flo_execution_word(state)
                : NULL;
@@ -314,9 +301,10 @@ static json_t *row_of(struct flo_controller *controller, const struct flo_fleet_
         flo_fleet_outcome_list(controller->store, held.name, 1, take_answer, &answered, NULL) < 0) {
         return NULL;
     }
-    const char *version = text_at(model, "current", "version");
+    const char *version = flo_json_text(json_object_get(model, "current"), "version", "");
     struct flo_pin_facts facts = {
-        .is_current = strcmp(text_at(model, "current", "release"), pinned.text) == 0,
+        .is_current = strcmp(flo_json_text(json_object_get(model, "current"), "release", ""),
+                             pinned.text) == 0,
         .is_yanked = strcmp(pinned.state, "yanked") == 0,
         .is_ordered = is_ordered,
         .is_refused = answered.is_refused,

@@ -86,11 +86,6 @@ static json_t *view_profile(const char *text)
     return json;
 }
 
-static json_t *id_or_null(const char *id)
-{
-    return id[0] != '\0' ? json_string(id) : json_null();
-}
-
 json_t *flo_object_device(const struct flo_controller *controller,
                           const struct flo_fleet_device *device)
 {
@@ -118,7 +113,7 @@ json_t *flo_object_device(const struct flo_controller *controller,
                         device->maintenance[0] != '\0' ? json_string(device->maintenance)
                                                        : json_null());
     json_object_set_new(json, "pins", flo_saying_object(device->pins));
-    json_object_set_new(json, "replaces", id_or_null(device->replaces));
-    json_object_set_new(json, "replaced_by", id_or_null(device->replaced_by));
+    json_object_set_new(json, "replaces", flo_json_text_or_null(device->replaces));
+    json_object_set_new(json, "replaced_by", flo_json_text_or_null(device->replaced_by));
     return json;
 }

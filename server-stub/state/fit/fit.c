@@ -33,27 +33,11 @@ const char *flo_forecast_word(enum flo_forecast_result result)
 
 /* ---- what the report says ---- */
 
-static uint64_t number_of(const json_t *object, const char *key)
-{
-    const json_t *value = json_object_get(object, key);
-
-    return json_is_integer(value) && json_integer_value(value) > 0
-               ? (uint64_t)json_integer_value(value)
-               : 0;
-}
-
-static const char *text_of(const json_t *object, const char *key)
-{
-    const char *text = json_string_value(json_object_get(object, key));
-
-    return text != NULL ? text : "";
-}
-
 static struct flo_digest release_of(const json_t *model, const char *slot)
 {
     struct flo_digest digest = {0};
 
-    return flo_digest_parse(text_of(json_object_get(model, slot), "release"), &digest)
+    return flo_digest_parse(flo_json_text(json_object_get(model, slot), "release", ""), &digest)
                ? digest
                : (struct flo_digest){0};
 }
@@ -65,7 +49,7 @@ static const json_t *find_model(const json_t *reported, const char *name)
 
     json_array_foreach(json_object_get(reported, "models"), i, model)
     {
-        if (strcmp(text_of(model, "model"), name) == 0) {
+        if (strcmp(flo_json_text(model, "model", ""), name) == 0) {
             return model;
         }
     }
@@ -99,9 +83,9 @@ static int check_permission(const struct scene *scene, struct flo_err *err)
         .current = release_of(scene->model, "current"),
         .previous = release_of(scene->model, "previous"),
         .candidate = release_of(scene->model, "candidate"),
-        .current_number = number_of(current, "number"),
-        .floor = number_of(scene->model, "floor"),
-        .floor_hard = number_of(scene->model, "floor_hard"),
+        .current_number = flo_json_number(current, "number"),
+        .floor = flo_json_number(scene->model, "floor"),
+        .floor_hard = flo_json_number(scene->model, "floor_hard"),
         .stated = {.below_floor = order->below_floor, .target = order->digest}};
 
     snprintf(slots.model, sizeof(slots.model), "%s", order->release->model);
@@ -195,7 +179,7 @@ static int find_way(struct scene *scene, struct flo_forecast *out, struct flo_er
     scene->profile.disk_free_bytes = UINT64_MAX; /* no limit for its present releases */
     add_models(scene);
     if (json_is_integer(json_object_get(profile, "disk_free_bytes"))) {
-        scene->profile.disk_free_bytes = number_of(profile, "disk_free_bytes");
+        scene->profile.disk_free_bytes = flo_json_number(profile, "disk_free_bytes");
     }
     input.present = scene->present;
     input.present_count = scene->present_count;
@@ -218,8 +202,8 @@ static uint64_t runtime_memory(const json_t *profile, const char *name)
 
     json_array_foreach(json_object_get(profile, "runtimes"), i, runtime)
     {
-        if (strcmp(text_of(runtime, "name"), name) == 0) {
-            return number_of(runtime, "memory_bytes");
+        if (strcmp(flo_json_text(runtime, "name", ""), name) == 0) {
+            return flo_json_number(runtime, "memory_bytes");
         }
     }
     return 0;
@@ -263,7 +247,8 @@ static size_t read_models(const struct scene *scene, struct flo_memory_told *out
             continue;
         }
         if (count == MODELS_MAX || !json_is_object(memory) ||
-            flo_memory_told_read(memory, text_of(model, "model"), &out[count], NULL) < 0) {
+            flo_memory_told_read(memory, flo_json_text(model, "model", ""), &out[count], NULL) <
+                0) {
             return SIZE_MAX;
         }
         count++;
@@ -291,7 +276,7 @@ static int find_memory(const struct scene *scene, struct flo_forecast *out, stru
     struct flo_memory_model models[MODELS_MAX], candidate, before = {0};
     struct flo_memory_plan plan;
     const json_t *memory = json_object_get(scene->reported, "memory");
-    uint64_t budget = number_of(memory, "budget");
+    uint64_t budget = flo_json_number(memory, "budget");
     size_t count = read_models(scene, told);
     size_t own = SIZE_MAX;
 
@@ -333,7 +318,7 @@ static void decide(struct scene *scene, struct flo_forecast *out)
     struct flo_digest current = release_of(scene->model, "current");
 
     snprintf(out->before, sizeof(out->before), "%.64s",
-             text_of(json_object_get(scene->model, "current"), "version"));
+             flo_json_text(json_object_get(scene->model, "current"), "version", ""));
     if (flo_digest_equal(&current, &scene->order->digest)) {
         out->result = FLO_FORECAST_HAS;
         out->way = "present";

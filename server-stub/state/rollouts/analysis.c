@@ -18,20 +18,13 @@ static json_t *add_phase(json_t *phases, const char *name, json_t *size)
     return phase;
 }
 
-static void set_ms(json_t *phase, const char *key, uint64_t ms)
-{
-    if (ms > 0) {
-        json_object_set_new(phase, key, json_integer((json_int_t)ms));
-    }
-}
-
 /* Adds a wave before the second phase, when it is smaller than that. */
 static void add_cover(json_t *phases, uint32_t wave, uint64_t soak_ms)
 {
     json_t *phase = add_phase(phases, "cover", json_integer((json_int_t)wave));
 
     json_object_set_new(phase, "covers", json_true());
-    set_ms(phase, "soak_ms", soak_ms);
+    flo_json_put_number(phase, "soak_ms", soak_ms);
 }
 
 /* Returns the phases of a preset, each larger than the one before; a small
@@ -54,13 +47,15 @@ json_t *flo_rollouts_preset_phases(const struct flo_analysis_rules *rules, uint3
             add_cover(phases, cover->wave, phase.soak_ms);
         }
         before = phase.devices;
-        set_ms(add_phase(phases, is_all ? "rest" : phase.name,
-                         is_all && cover->hold_out == 0 ? json_string("100%")
-                                                        : json_integer((json_int_t)phase.devices)),
-               "soak_ms", phase.soak_ms);
+        flo_json_put_number(add_phase(phases, is_all ? "rest" : phase.name,
+                                      is_all && cover->hold_out == 0
+                                          ? json_string("100%")
+                                          : json_integer((json_int_t)phase.devices)),
+                            "soak_ms", phase.soak_ms);
     }
     if (cover->hold_out > 0) {
-        set_ms(add_phase(phases, "hold-out", json_string("100%")), "watch_ms", rules->watch_ms);
+        flo_json_put_number(add_phase(phases, "hold-out", json_string("100%")), "watch_ms",
+                            rules->watch_ms);
     }
     return phases;
 }

@@ -14,21 +14,14 @@
 
 /* ---- one of them ---- */
 
-static const char *text_of(const json_t *json, const char *key)
-{
-    const char *text = json_string_value(json_object_get(json, key));
-
-    return text != NULL ? text : "";
-}
-
 static bool is_kind(const json_t *one, const char *kind)
 {
-    return strcmp(text_of(one, "kind"), kind) == 0;
+    return strcmp(flo_json_text(one, "kind", ""), kind) == 0;
 }
 
 static bool is_told_only(const json_t *one)
 {
-    return strcmp(text_of(one, "end"), flo_slice_end_word(FLO_END_TOLD)) == 0;
+    return strcmp(flo_json_text(one, "end", ""), flo_slice_end_word(FLO_END_TOLD)) == 0;
 }
 
 static bool is_same(const json_t *a, const json_t *b)
@@ -36,7 +29,7 @@ static bool is_same(const json_t *a, const json_t *b)
     static const char *const keys[] = {"slice", "kind", "gate"};
 
     for (size_t i = 0; i < FLO_COUNT(keys); i++) {
-        if (strcmp(text_of(a, keys[i]), text_of(b, keys[i])) != 0) {
+        if (strcmp(flo_json_text(a, keys[i], ""), flo_json_text(b, keys[i], "")) != 0) {
             return false;
         }
     }
@@ -53,7 +46,7 @@ static json_t *copy_of(const json_t *from)
     json_t *out = json_object();
 
     for (size_t i = 0; i < FLO_COUNT(texts); i++) {
-        json_object_set_new(out, texts[i], json_string(text_of(from, texts[i])));
+        json_object_set_new(out, texts[i], json_string(flo_json_text(from, texts[i], "")));
     }
     for (size_t i = 0; i < FLO_COUNT(counts); i++) {
         json_int_t value = json_integer_value(json_object_get(from, counts[i]));
@@ -71,11 +64,11 @@ static json_t *copy_of(const json_t *from)
 static json_t *made_of(const struct flo_controller *controller, const struct flo_rollout *core,
                        const json_t *record, const json_t *row, const char *kind)
 {
-    const char *text = text_of(row, "text");
+    const char *text = flo_json_text(row, "text", "");
     json_t *one = copy_of(row);
 
     json_object_set_new(one, "kind", json_string(kind));
-    if (text_of(row, "end")[0] == '\0') {
+    if (flo_json_text(row, "end", "")[0] == '\0') {
         json_object_set_new(one, "end", json_string(flo_slice_end_word(FLO_END_TOLD)));
     }
     json_object_set_new(one, "text", flo_rollouts_named(controller, core, text, strlen(text)));
@@ -176,7 +169,7 @@ json_t *flo_rollouts_found_read(const json_t *stored)
 
     json_array_foreach((json_t *)(uintptr_t)stored, i, one)
     {
-        if (json_is_object(one) && text_of(one, "kind")[0] != '\0') {
+        if (json_is_object(one) && flo_json_text(one, "kind", "")[0] != '\0') {
             add(list, NULL, copy_of(one));
         }
     }
@@ -203,7 +196,7 @@ static bool is_kept_anywhere(const struct flo_rollout *core)
 static uint32_t answered_at(const struct flo_rollout *core, const json_t *one)
 {
     const struct flo_analysis_state *state = &core->analysis.state;
-    uint32_t at = flo_analysis_held(state, text_of(one, "slice"));
+    uint32_t at = flo_analysis_held(state, flo_json_text(one, "slice", ""));
     bool is_answered = is_kind(one, "unclear") && !is_told_only(one) && at < state->held_count &&
                        state->held_as[at] != FLO_SLICE_ASKED;
 
@@ -215,7 +208,7 @@ static const char *end_of(const struct flo_rollout *core, const json_t *one)
     uint32_t at = answered_at(core, one);
 
     return at == FLO_ANALYSIS_SLICES_MAX
-               ? text_of(one, "end")
+               ? flo_json_text(one, "end", "")
                : flo_slice_end_word(core->analysis.state.held_as[at] == FLO_SLICE_LET_GO
                                         ? FLO_END_TOLD
                                         : FLO_END_BACK);
@@ -224,7 +217,7 @@ static const char *end_of(const struct flo_rollout *core, const json_t *one)
 /* Writes the sentence; the person's answer replaces the question at its end. */
 static void say(const struct flo_rollout *core, const json_t *one, struct flo_buf *out)
 {
-    const char *text = text_of(one, "text");
+    const char *text = flo_json_text(one, "text", "");
     uint32_t at = answered_at(core, one);
     const char *tail = strrchr(text, ';');
 
@@ -368,8 +361,9 @@ static int add_devices(void *context, const struct flo_fleet_evidence *evidence)
     list = json_array();
     json_array_foreach(json_object_get(record, member), i, row)
     {
-        bool is_it = strcmp(text_of(row, "slice"), text_of(shown->one, "slice")) == 0 &&
-                     strcmp(text_of(row, "gate"), text_of(shown->one, "gate")) == 0;
+        bool is_it =
+            strcmp(flo_json_text(row, "slice", ""), flo_json_text(shown->one, "slice", "")) == 0 &&
+            strcmp(flo_json_text(row, "gate", ""), flo_json_text(shown->one, "gate", "")) == 0;
         json_array_foreach(is_it ? json_object_get(row, "devices") : NULL, k, device)
         {
             add_device(shown, device, list);

@@ -10,20 +10,6 @@
 #define BODY_BYTES_MAX 8192
 #define FIRST_SHIPPED 20 /* number of default rules in a fleet whose setting is "1" */
 
-static uint64_t number_at(const json_t *json, const char *key)
-{
-    json_int_t value = json_integer_value(json_object_get(json, key));
-
-    return value > 0 ? (uint64_t)value : 0;
-}
-
-static void text_at(const json_t *json, const char *key, char *out, size_t bytes)
-{
-    const char *text = json_string_value(json_object_get(json, key));
-
-    snprintf(out, bytes, "%s", text != NULL ? text : "");
-}
-
 static int put(struct flo_controller *controller, enum flo_watch_kind kind, const char *id,
                json_t *json, struct flo_err *err)
 {
@@ -182,9 +168,9 @@ static int load_rule(void *context, const char *id, const char *body)
         flo_log_err(FLO_LOG_ERROR, "alert", &err);
         return 0; /* the others count */
     }
-    rule->silenced_until_ms = number_at(json, "until_ms");
-    text_at(json, "by", rule->silenced_by, sizeof(rule->silenced_by));
-    text_at(json, "reason", rule->silence_reason, sizeof(rule->silence_reason));
+    rule->silenced_until_ms = flo_json_number(json, "until_ms");
+    flo_json_copy_text(json, "by", rule->silenced_by, sizeof(rule->silenced_by));
+    flo_json_copy_text(json, "reason", rule->silence_reason, sizeof(rule->silence_reason));
     return 0;
 }
 
@@ -229,17 +215,17 @@ static int load_alert(void *context, const char *id, const char *body)
         return 0;
     }
     watch->alert_count++;
-    alert->id = number_at(json, "id");
-    alert->core.since_ms = number_at(json, "since_ms");
-    alert->core.fired_ms = number_at(json, "fired_ms");
-    alert->core.told_ms = number_at(json, "told_ms");
+    alert->id = flo_json_number(json, "id");
+    alert->core.since_ms = flo_json_number(json, "since_ms");
+    alert->core.fired_ms = flo_json_number(json, "fired_ms");
+    alert->core.told_ms = flo_json_number(json, "told_ms");
     alert->core.is_acked = json_is_true(json_object_get(json, "acked"));
-    alert->resolved_ms = number_at(json, "resolved_ms");
+    alert->resolved_ms = flo_json_number(json, "resolved_ms");
     alert->value = json_number_value(json_object_get(json, "value"));
-    text_at(json, "rule", alert->rule, sizeof(alert->rule));
-    text_at(json, "series", alert->series, sizeof(alert->series));
-    text_at(json, "acked_by", alert->acked_by, sizeof(alert->acked_by));
-    text_at(json, "ack_reason", alert->ack_reason, sizeof(alert->ack_reason));
+    flo_json_copy_text(json, "rule", alert->rule, sizeof(alert->rule));
+    flo_json_copy_text(json, "series", alert->series, sizeof(alert->series));
+    flo_json_copy_text(json, "acked_by", alert->acked_by, sizeof(alert->acked_by));
+    flo_json_copy_text(json, "ack_reason", alert->ack_reason, sizeof(alert->ack_reason));
     return 0;
 }
 
@@ -356,10 +342,10 @@ static int load_webhook(void *context, const char *id, const char *body)
     }
     struct flo_watch_webhook *hook = &watch->webhooks[watch->webhook_count++];
     snprintf(hook->id, sizeof(hook->id), "%s", id);
-    text_at(json, "url", hook->url, sizeof(hook->url));
-    text_at(json, "secret", hook->secret, sizeof(hook->secret));
+    flo_json_copy_text(json, "url", hook->url, sizeof(hook->url));
+    flo_json_copy_text(json, "secret", hook->secret, sizeof(hook->secret));
     hook->is_page_only = json_is_true(json_object_get(json, "page_only"));
-    hook->created_ms = number_at(json, "created_ms");
+    hook->created_ms = flo_json_number(json, "created_ms");
     return 0;
 }
 
