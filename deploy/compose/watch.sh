@@ -10,7 +10,7 @@ seen=$(cksum acl broker.pem revoked.pem)
 while kill -0 $broker 2>/dev/null; do
     sleep 1
     now=$(cksum acl broker.pem revoked.pem)
-    [ "$now" = "$seen" ] || kill -HUP $broker
+    [ "$now" = "$seen" ] || kill -HUP $broker || break
     seen=$now
 done
 wait $broker

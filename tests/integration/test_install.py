@@ -280,7 +280,7 @@ def test_the_brokers_container_reads_what_changed_again(folder):
     os.makedirs(place + "/bin")
     program(place + "/bin/mosquitto",
             'trap "echo again >>told" HUP; trap "exit 0" TERM\n'
-            'echo "$@" >>told; while :; do sleep 0.1; done\n')
+            'echo "$@" >>told; while :; do sleep 0.1 & wait $!; done\n')
 
     def told():
         return os.path.exists(place + "/told") and \
@@ -302,6 +302,7 @@ def test_the_brokers_container_reads_what_changed_again(folder):
         write("revoked.pem")
         return "again" in told()
     until("it reads again", changes)
+    write("revoked.pem")  # the broker ends before it is told of this
     box.terminate()
     assert box.wait(timeout=HANG_S) in (0, 128 + 15, -15)
 
