@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/core/startup.h"
 #include "tests/sim/sim.h"
 
 const char *sim_rule_word(enum sim_rule rule)
@@ -44,11 +45,13 @@ static bool is_denied(const struct sim_device *device, uint32_t model,
                                number < 0 ? 0 : sim->releases[number].number);
 }
 
-/* A start finds no way to what the record denies. */
+/* A start finds no way to what the record denies.  Where the way back was refused,
+ * the current release serves on; an enrolment after that changes the outcome. */
 void sim_check_start(const struct sim_device *device, const struct flo_slots *slots)
 {
-    bool is_refused =
-        slots->stated.op == FLO_ORDER_ROLLBACK && slots->stated.outcome == FLO_STATED_REFUSED;
+    bool is_refused = slots->stated.op == FLO_ORDER_ROLLBACK &&
+                      (slots->stated.outcome == FLO_STATED_REFUSED ||
+                       slots->stated.outcome == flo_startup_outcome(FLO_STATED_REFUSED));
 
     if (flo_slots_is_denied(slots, &slots->candidate, slots->candidate_number) ||
         (!is_refused && !flo_digest_is_zero(&slots->previous) &&
