@@ -59,12 +59,17 @@ void flo_trust_facts(const struct flo_trust *trust, const char *device, struct f
     }
 }
 
+/* Did another enrolment, or none yet, write the record? */
+static bool is_others(const struct flo_device *device, const struct flo_trust_facts *facts)
+{
+    return memcmp(device->holder, facts->holder, sizeof(device->holder)) != 0;
+}
+
 bool flo_device_is_moved(const struct flo_device *device, const struct flo_trust_facts *facts)
 {
     static const uint8_t none[sizeof(device->holder)];
 
-    return memcmp(device->holder, none, sizeof(none)) != 0 &&
-           memcmp(device->holder, facts->holder, sizeof(device->holder)) != 0;
+    return memcmp(device->holder, none, sizeof(none)) != 0 && is_others(device, facts);
 }
 
 /* Forgets epoch, time and numbers, which came from orders of other keys. */
@@ -92,7 +97,7 @@ static enum flo_trust_hold enrol(struct flo_device *device, const struct flo_tru
     bool is_other = !flo_digest_is_zero(&device->order_keys) &&
                     !flo_digest_equal(&device->order_keys, &facts->order_keys);
 
-    if (memcmp(device->holder, facts->holder, sizeof(device->holder)) != 0) {
+    if (is_others(device, facts)) {
         device->group_count = 0; /* the groups belonged to another identity */
     }
     if (is_other) {
@@ -120,7 +125,7 @@ static enum flo_trust_hold take_list(struct flo_device *device, const struct flo
 enum flo_trust_hold flo_device_trust(struct flo_device *device, const struct flo_trust_facts *facts)
 {
     assert(facts->number > 0 && !flo_digest_is_zero(&facts->order_keys));
-    if (memcmp(device->holder, facts->holder, sizeof(device->holder)) != 0) {
+    if (is_others(device, facts)) {
         return enrol(device, facts);
     }
     if (facts->number == 1) {
