@@ -56,9 +56,7 @@ static void place_deinit(struct place *place)
 
 static const char *text_of(const struct place *place, const char *word)
 {
-    const char *text = json_string_value(json_object_get(place->texts, word));
-
-    return text != NULL ? text : "";
+    return flo_json_text(place->texts, word, "");
 }
 
 static int check(const struct place *old, const struct place *next, struct flo_err *err)

@@ -136,17 +136,12 @@ static int save(struct flo_controller *controller, struct flo_err *err)
                        : flo_fleet_setting_set(controller->store, SETTING, text.data, err);
 }
 
-static void copy_text(const json_t *json, const char *key, char *out, size_t bytes)
-{
-    snprintf(out, bytes, "%s", flo_json_text(json, key, ""));
-}
-
 static void read_approval(const json_t *json, struct flo_rules *rules)
 {
     struct flo_rule_approval *out = &rules->approvals[rules->approval_count++];
 
-    copy_text(json, "group", out->group, sizeof(out->group));
-    copy_text(json, "by", out->by, sizeof(out->by));
+    flo_json_copy_text(json, "group", out->group, sizeof(out->group));
+    flo_json_copy_text(json, "by", out->by, sizeof(out->by));
     out->people = (uint32_t)flo_json_number(json, "people");
     out->at_ms = flo_json_number(json, "at_ms");
 }
@@ -155,11 +150,11 @@ static int read_freeze(const json_t *json, struct flo_rules *rules, struct flo_e
 {
     struct flo_rule_freeze *out = &rules->freezes[rules->freeze_count++];
 
-    copy_text(json, "name", out->name, sizeof(out->name));
-    copy_text(json, "group", out->group, sizeof(out->group));
-    copy_text(json, "reason", out->reason, sizeof(out->reason));
-    copy_text(json, "by", out->by, sizeof(out->by));
-    copy_text(json, "window", out->window_text, sizeof(out->window_text));
+    flo_json_copy_text(json, "name", out->name, sizeof(out->name));
+    flo_json_copy_text(json, "group", out->group, sizeof(out->group));
+    flo_json_copy_text(json, "reason", out->reason, sizeof(out->reason));
+    flo_json_copy_text(json, "by", out->by, sizeof(out->by));
+    flo_json_copy_text(json, "window", out->window_text, sizeof(out->window_text));
     out->from_ms = flo_json_number(json, "from_ms");
     out->until_ms = flo_json_number(json, "until_ms");
     out->at_ms = flo_json_number(json, "at_ms");
