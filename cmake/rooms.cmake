@@ -55,7 +55,7 @@ flotilla_room(FLOTILLA_OIDC "logins by an identity provider"
     "test_oidc|fuzz_jwt")
 flotilla_room(FLOTILLA_ALERTS "alerts and webhooks"
     "server-stub/core/alert/|server-stub/run/watching/|server-stub/state/watch/(watch|evaluate|absent)[.]c|server-stub/rest/watch/"
-    "test_(alert|watch)|fuzz_(alert_rule|room)|test_rest")
+    "test_(alert|damaged|watch)|fuzz_(alert_rule|room)|test_rest")
 flotilla_room(FLOTILLA_FORECASTS "forecasts of a rollout"
     "server-stub/state/(fit|forecast)/|server-stub/cli/rollout/(plan|absent_plan)[.]c"
     "test_server_(forecast|sight)")
