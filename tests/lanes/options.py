@@ -10,6 +10,7 @@ import json
 import os
 import random
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -125,6 +126,7 @@ def play(option, seed):
           "-DCMAKE_BUILD_TYPE=RelWithDebInfo"] +
          ["-D%s=%s" % (r, "OFF" if r in off else "ON") for r in rooms()], option)
     tests = tests_of(option, seed)
+    shutil.rmtree(BIN, ignore_errors=True)  # no program of an earlier option
     call(["cmake", "--build", BUILD, "-j", str(os.cpu_count()), "--target", "programs",
           "launch", "slow-worker", *set(tests.values())], option)
     with tempfile.TemporaryDirectory() as folder:
