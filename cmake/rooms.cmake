@@ -22,13 +22,13 @@ flotilla_room(FLOTILLA_GRAMMAR "answers that keep a form: schemas, grammars, cal
     "engine/grammar/"
     "test_(calls|format|grammar.*|job|worker_sharing)|fuzz_(calls|grammar|schema)|test_(choices|serve_calls)")
 flotilla_room(FLOTILLA_TEMPLATES "chat templates"
-    "engine/chat/jinja/" "test_serve_crashes.*|test_(serve_.*|probes_loaded|anthropic|ollama|responses|template.*|jinja.*|chat.*|calls)|fuzz_(jinja|template).*")
+    "engine/chat/jinja/" "test_serve_crashes.*|test_(serve_.*|probes_loaded|anthropic|ollama|responses|template.*|jinja.*|chat.*|calls|derive|session|worker_answers|worker_adapters|prefix_process)|fuzz_(jinja|template).*")
 flotilla_room(FLOTILLA_RUNTIMES "runtimes of the device's owner, links and hooks"
     "engine/proxy/|agent/shell/hooks/|agent/shell/device/(hook|runtimes)[.]c"
     "test_hooks|test_serve_runtime")
 flotilla_room(FLOTILLA_NEIGHBOURS "neighbours"
     "updater/share/|agent/shell/neighbours/|updater/fetch/(neighbours|absent_neighbours)[.]c"
-    "test_(neighbour_share|share_sandbox)|fuzz_share")
+    "test_(neighbours|neighbour_share|share_sandbox)|fuzz_share")
 flotilla_room(FLOTILLA_DIALECTS "the APIs of Anthropic and Ollama, and OpenAI's Responses"
     "agent/serve/(anthropic|ollama|responses)/|agent/serve/api/(stored|absent_dialects)[.]c"
     "test_(anthropic|collected|ollama|responses)|test_serve_guards.*|fuzz_ollama")
@@ -58,7 +58,7 @@ flotilla_room(FLOTILLA_ALERTS "alerts and webhooks"
     "test_(alert|damaged|watch)|fuzz_(alert_rule|room)|test_rest")
 flotilla_room(FLOTILLA_FORECASTS "forecasts of a rollout"
     "server-stub/state/(fit|forecast)/|server-stub/cli/rollout/(plan|absent_plan)[.]c"
-    "test_server_(forecast|sight)")
+    "test_server_(forecast|members|sight)")
 flotilla_room(FLOTILLA_METRICS "metrics for Prometheus; and alerts, which look at them"
     "server-stub/rest/metrics/" "")
 flotilla_room(FLOTILLA_BACKUP "copying the folder of a controller at work"
