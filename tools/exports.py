@@ -19,6 +19,8 @@ WAITING = tuple("server-stub/core/gate/slices/%s.h" % name for name in (
     "count_scan", "detect", "pooled", "slow"))
 # Functions that only tests call, each with its reason.
 TESTS_ALONE = {
+    "flo_sizes_add_library": "flotilla-engine-llama, which few builds have",
+    "flo_vocab_open_library": "the same",
     "flo_slope_of": "golden vectors give readings; a device keeps their sums",
     "flo_statistic_replay": "a golden vector is one whole test",
     "flo_memory_way_word": "golden traces of the plan",

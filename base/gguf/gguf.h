@@ -113,6 +113,8 @@ FLO_MUST_USE int flo_gguf_bool(const struct flo_gguf *gguf, const char *key, boo
                                struct flo_err *err);
 FLO_MUST_USE int flo_gguf_string(const struct flo_gguf *gguf, const char *key,
                                  struct flo_gguf_text *out, struct flo_err *err);
+/* Copies a string, cut to whole characters; empty if the key is absent. */
+void flo_gguf_copy_string(const struct flo_gguf *gguf, const char *key, char *out, size_t bytes);
 /* An array of the given item type; *out NULL when the key is absent. */
 FLO_MUST_USE int flo_gguf_array(const struct flo_gguf *gguf, const char *key, uint32_t item_type,
                                 const struct flo_gguf_kv **out, struct flo_err *err);

@@ -199,6 +199,16 @@ int flo_gguf_string(const struct flo_gguf *gguf, const char *key, struct flo_ggu
     return 0;
 }
 
+void flo_gguf_copy_string(const struct flo_gguf *gguf, const char *key, char *out, size_t bytes)
+{
+    struct flo_gguf_text text = {0};
+
+    if (flo_gguf_string(gguf, key, &text, NULL) == 0 && text.data != NULL) {
+        snprintf(out, bytes, "%.*s", (int)(text.bytes < bytes ? text.bytes : bytes - 1), text.data);
+        out[flo_utf8_valid(out, strlen(out))] = '\0';
+    }
+}
+
 int flo_gguf_array(const struct flo_gguf *gguf, const char *key, uint32_t item_type,
                    const struct flo_gguf_kv **out, struct flo_err *err)
 {

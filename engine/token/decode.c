@@ -6,17 +6,36 @@
 
 #include "engine/token/unicode.h"
 
+static size_t next_library_part(const struct flo_vocab *vocab, int32_t id, size_t *at, char part[4])
+{
+    const char *text = vocab->library_text + vocab->library_at[id] + *at;
+    size_t left = vocab->library_at[id + 1] - vocab->library_at[id] - *at, taken;
+    if (left == 0) {
+        return 0;
+    }
+    flo_utf8_next(text, left, &taken);
+    memcpy(part, text, taken);
+    *at += taken;
+    return taken;
+}
+
 /* Gives the bytes that the character at `*at` of an id's text represents: 1 to
  * 4, none at the end.  Advances `*at`.  A character that represents nothing
  * else is kept. */
 static size_t next_part(const struct flo_vocab *vocab, int32_t id, size_t *at, char part[4])
 {
-    if (id < 0 || id >= vocab->facts.count || *at == vocab->tokens[id].bytes) {
+    if (id < 0 || id >= vocab->facts.count) {
         return 0;
+    }
+    if (vocab->library_at != NULL) {
+        return next_library_part(vocab, id, at, part);
     }
     const struct flo_vocab_token *token = &vocab->tokens[id];
     int byte = -1;
     size_t taken;
+    if (*at == token->bytes) {
+        return 0;
+    }
     const char *text = token->text + *at;
     uint32_t code = flo_utf8_next(text, token->bytes - *at, &taken);
     if (token->type == FLO_TOKEN_BYTE) { /* "<0x0A>", checked when loading */

@@ -1,8 +1,8 @@
 /* Token: a model's vocabulary; converts text to ids and ids to text.
  *
  * Byte-level BPE (`tokenizer.ggml.model` = gpt2) with the pre-tokenizers of
- * token/split.h.  A vocabulary borrows the strings of the open GGUF, which must
- * outlive it; after opening it is read-only and may be shared by threads.  Text
+ * token/split.h, SPM (llama), and those of a library.  A vocabulary borrows the strings of the open
+ * GGUF, which must outlive it; after opening it is read-only and may be shared by threads.  Text
  * may hold NUL and broken UTF-8: each invalid byte counts as U+FFFD. */
 #ifndef FLOTILLA_ENGINE_TOKEN_H
 #define FLOTILLA_ENGINE_TOKEN_H
@@ -34,8 +34,10 @@ struct flo_vocab;
 struct flo_vocab_facts {
     int32_t count;
     int32_t bos, eos, eot, unknown;
+    int32_t separator; /* of the two texts of a pair; only with adds_separator */
     bool adds_bos;
     bool adds_eos;
+    bool adds_separator;
     const char *model; /* "gpt2" */
     const char *pre;   /* "smollm" */
 };
@@ -45,6 +47,23 @@ struct flo_vocab_facts {
  * tokenizer model or pre-tokenizer; FLO_E_MEMORY. */
 FLO_MUST_USE int flo_vocab_open(const struct flo_gguf *gguf, struct flo_vocab **out,
                                 struct flo_err *err);
+/* A tokenizer of a library, for files whose own one is not built here. */
+struct flo_vocab_library {
+    void *context; /* borrowed until the vocabulary is closed */
+    /* Appends the ids of a text without special tokens.  false: out of
+     * memory. */
+    bool (*ids)(void *context, const char *text, size_t bytes, struct flo_tokens *tokens);
+    /* Appends the bytes of a token; a control token's are its spelling. */
+    void (*piece)(void *context, int32_t id, struct flo_buf *out);
+    bool (*is_end)(void *context, int32_t id);
+    bool (*is_control)(void *context, int32_t id);
+    struct flo_vocab_facts facts;
+};
+/* Like flo_vocab_open(), with texts and pieces by the library.  The file's list
+ * of tokens still says which are special. */
+FLO_MUST_USE int flo_vocab_open_library(const struct flo_gguf *gguf,
+                                        const struct flo_vocab_library *library,
+                                        struct flo_vocab **out, struct flo_err *err);
 void flo_vocab_close(struct flo_vocab *vocab);
 const struct flo_vocab_facts *flo_vocab_facts(const struct flo_vocab *vocab);
 

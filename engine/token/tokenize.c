@@ -178,6 +178,8 @@ static int convert(const struct work *work, struct flo_tokens *tokens, struct fl
         size_t bytes = piece[i].bytes;
         if (piece[i].id >= 0) {
             flo_tokens_add(tokens, piece[i].id);
+        } else if (vocab->library.ids != NULL) {
+            is_fine = flo_library_text(vocab, text, bytes, work->has_message, tokens);
         } else if (vocab->is_spm) {
             is_fine =
                 flo_spm_text(vocab, text, bytes, vocab->adds_space && is_after_special, tokens);

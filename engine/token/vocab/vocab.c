@@ -80,7 +80,7 @@ static int load_token(struct flo_vocab *vocab, uint32_t id, struct flo_gguf_text
     return 0;
 }
 
-static int load_tokens(struct flo_vocab *vocab, const struct flo_gguf *gguf, struct flo_err *err)
+int flo_vocab_load_tokens(struct flo_vocab *vocab, const struct flo_gguf *gguf, struct flo_err *err)
 {
     const struct flo_gguf_kv *list;
     const struct flo_gguf_kv *types;
@@ -139,7 +139,7 @@ static int longest_first(const void *a, const void *b, void *context)
     return order != 0 ? order : x - y;
 }
 
-static int load_specials(struct flo_vocab *vocab, struct flo_err *err)
+int flo_vocab_load_specials(struct flo_vocab *vocab, struct flo_err *err)
 {
     struct flo_tokens *specials = &vocab->specials;
     for (int32_t id = 0; id < vocab->facts.count; id++) {
@@ -319,11 +319,12 @@ int flo_vocab_open(const struct flo_gguf *gguf, struct flo_vocab **out, struct f
         return flo_fail(err, FLO_E_MEMORY, "a vocabulary");
     }
     int rv;
-    if ((rv = load_kind(vocab, gguf, err)) < 0 || (rv = load_tokens(vocab, gguf, err)) < 0 ||
+    if ((rv = load_kind(vocab, gguf, err)) < 0 ||
+        (rv = flo_vocab_load_tokens(vocab, gguf, err)) < 0 ||
         (rv = vocab->is_spm ? load_scores(vocab, gguf, err)
                             : flo_vocab_load_merges(vocab, gguf, err)) < 0 ||
-        (rv = load_specials(vocab, err)) < 0 || (rv = load_strips(vocab, gguf, err)) < 0 ||
-        (rv = load_ids(vocab, gguf, err)) < 0) {
+        (rv = flo_vocab_load_specials(vocab, err)) < 0 ||
+        (rv = load_strips(vocab, gguf, err)) < 0 || (rv = load_ids(vocab, gguf, err)) < 0) {
         flo_vocab_close(vocab);
         return rv;
     }
@@ -342,6 +343,8 @@ void flo_vocab_close(struct flo_vocab *vocab)
     free(vocab->merge_left_bytes);
     free(vocab->merge_next);
     free(vocab->first_rank);
+    free(vocab->library_text);
+    free(vocab->library_at);
     flo_tokens_deinit(&vocab->specials);
     flo_pieces_free(atomic_load(&vocab->pieces));
     free(vocab);

@@ -57,6 +57,11 @@ struct flo_vocab {
     bool strips;                /* some token has strips_right */
     struct flo_tokens specials; /* control, unknown and user-defined: longest first */
     _Atomic(struct flo_pieces *) pieces; /* NULL: not made yet (pieces.c) */
+    /* Tokenizer of a library: `library.ids` is NULL without one.  Token i shows
+     * the bytes from library_at[i] to library_at[i + 1]. */
+    struct flo_vocab_library library;
+    char *library_text;
+    uint32_t *library_at; /* [count + 1]; NULL: none */
 };
 
 /* Is this the token's text? */
@@ -74,6 +79,10 @@ bool flo_vocab_rank(const struct flo_vocab *vocab, int32_t id, uint32_t left_byt
 /* Finds a list in the metadata; an absent one is an error. */
 FLO_MUST_USE int flo_vocab_list(const struct flo_gguf *gguf, const char *key, uint32_t item_type,
                                 const struct flo_gguf_kv **out, struct flo_err *err);
+/* Reads the tokens, and which of them are special, and builds by_text. */
+FLO_MUST_USE int flo_vocab_load_tokens(struct flo_vocab *vocab, const struct flo_gguf *gguf,
+                                       struct flo_err *err);
+FLO_MUST_USE int flo_vocab_load_specials(struct flo_vocab *vocab, struct flo_err *err);
 /* Builds by_text from the tokens; two equal tokens are FLO_E_GGUF_VOCAB. */
 FLO_MUST_USE int flo_vocab_index(struct flo_vocab *vocab, struct flo_err *err);
 /* Reads the list of merges; by_text must be built. */
@@ -99,6 +108,10 @@ bool flo_bpe_text(const struct flo_vocab *vocab, const char *text, size_t bytes,
                   struct flo_tokens *tokens);
 bool flo_spm_text(const struct flo_vocab *vocab, const char *text, size_t bytes, bool has_prefix,
                   struct flo_tokens *tokens);
+/* By the library (vocab/library.c).  With `has_message` the text may be a
+ * user's: then no user-defined mark in it becomes one token. */
+bool flo_library_text(const struct flo_vocab *vocab, const char *text, size_t bytes,
+                      bool has_message, struct flo_tokens *tokens);
 
 /* Represents a blank in SPM's tokens. */
 #define FLO_SPM_BLANK "\xe2\x96\x81"
