@@ -35,6 +35,7 @@ struct flo_sizes {
     uint64_t lists_bytes;        /* vocabulary tables, independent of the context */
     uint64_t longest_text_bytes; /* bytes of the longest token; 0: no vocabulary */
     uint64_t vocabulary_bytes;
+    uint64_t library_bytes; /* of another filler of compute.h; part of scratch_bytes */
     uint64_t adapter_bytes; /* 0: adapters cannot be opened */
     uint64_t request_bytes;
 };
@@ -95,6 +96,8 @@ struct flo_session {
 };
 
 struct flo_engine {
+    const struct flo_compute *compute;
+    void *library; /* what a filler of compute.h keeps; native: NULL */
     struct flo_gguf *gguf;
     struct stat file; /* the model file's, as of open */
     const struct flo_arch *arch;
@@ -133,22 +136,18 @@ FLO_MUST_USE int flo_engine_plan_make(const struct flo_hparams *hparams,
                                       const struct flo_sizes *sizes, uint64_t weights_bytes,
                                       uint64_t memory_bytes_max, struct flo_engine_plan *plan,
                                       struct flo_err *err);
-/* Shrinks sizes whose plan exceeds the budget.  First f16 keys and values
- * become q8_0, then the context shrinks to the largest that fits, but not below
- * 512 tokens.  Only sizes that the options leave open change.  false: nothing
- * more can shrink. */
-bool flo_sizes_shrink(const struct flo_hparams *hparams, const struct flo_engine_options *options,
-                      const struct flo_engine_plan *plan, struct flo_sizes *sizes);
+/* Adds the memory of a library to the scratch memory. */
+void flo_sizes_add_library(const struct flo_hparams *hparams, uint64_t bytes,
+                           struct flo_sizes *sizes);
+/* Computes the engine's plan with these weights, and shrinks its sizes as far as
+ * the options allow.  FLO_E_MEMORY_BUDGET has the numbers of the sizes as they
+ * were. */
+FLO_MUST_USE int flo_engine_plan_fit(struct flo_engine *e, const struct flo_engine_options *options,
+                                     uint64_t weights_bytes, struct flo_err *err);
 /* Sets pointers into the arena; on an arena without memory it only counts
  * bytes. */
 void flo_scratch_lay_out(const struct flo_hparams *hparams, const struct flo_sizes *sizes,
                          struct flo_arena *arena, struct flo_scratch *out);
-
-/* ---- engine.c ---- */
-
-/* Copies a text of the file, cut to whole characters; empty if the key is
- * absent. */
-void flo_engine_copy_text(const struct flo_gguf *gguf, const char *key, char *out, size_t bytes);
 
 /* ---- text.c ---- */
 
@@ -167,14 +166,20 @@ void flo_session_count_time(struct flo_session *session, size_t count, uint64_t 
 /* Called after each batch, whose rows begin at the session's position; a
  * nonzero result stops and is returned. */
 typedef int flo_batch_fn(void *context, struct flo_session *session, uint32_t count);
-/* Appends the tokens, batch by batch: calls `take` (or NULL) for each, and
- * writes the logits of the last token to `last` (or NULL).  After an error the
- * session is as before. */
+/* Outputs of an append; all zero: it only fills the cache. */
+struct flo_outputs {
+    float *last;        /* gets the logits of the last token; NULL: nobody does */
+    flo_batch_fn *take; /* takes logits or states of every token; NULL: nobody does */
+    bool states;        /* `take` takes states */
+    void *context;      /* of take */
+};
+/* Appends the tokens, batch by batch.  After an error the session is as
+ * before. */
 FLO_MUST_USE int flo_session_append(struct flo_session *session, const int32_t *tokens,
-                                    size_t count, float *last, flo_batch_fn *take, void *context,
+                                    size_t count, const struct flo_outputs *outputs,
                                     struct flo_err *err);
 
-/* ---- forward.c ---- */
+/* ---- passes ---- */
 
 /* Consecutive rows of a pass: tokens of one session, from its position on. */
 struct flo_span {
@@ -182,21 +187,21 @@ struct flo_span {
     const int32_t *tokens;
     uint32_t count;
 };
+/* A row whose logits are wanted. */
+struct flo_wanted_row {
+    uint32_t span;
+    uint32_t index; /* in the span */
+    uint32_t row;   /* in the pass */
+};
 struct flo_request {
     const struct flo_span *spans; /* together 1 to `batch` tokens */
     uint32_t span_count;
-    uint32_t logits_row;
-    float *logits;                /* [n_vocab] of the last row; NULL: none */
+    bool states;                         /* final states of all rows are wanted, and no logits */
+    const struct flo_wanted_row *wanted; /* in order of their rows */
+    uint32_t wanted_count;
+    float *logits;                /* [n_vocab], if one row is wanted; NULL: flo_compute.rows */
     bool (*stops)(void *context); /* asked once per layer; NULL: never */
     void *context;
 };
-/* Computes the rows in one pass and fills the caches.  Positions are unchanged.
- * The caller holds the engine's lock.  FLO_E_INFER_CANCELLED: `stops` returned
- * true. */
-FLO_MUST_USE int flo_forward(struct flo_engine *engine, const struct flo_request *request,
-                             struct flo_err *err);
-/* Computes the logits [count][n_vocab] of the rows from `first` on of the last
- * batch. */
-void flo_forward_rows(struct flo_engine *engine, uint32_t first, uint32_t count, float *logits);
 
 #endif

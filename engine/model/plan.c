@@ -146,8 +146,9 @@ static uint64_t scratch_bytes(const struct flo_hparams *h, const struct flo_size
     struct flo_scratch scratch;
 
     flo_scratch_lay_out(h, s, &arena, &scratch);
-    return PROGRAM_BYTES + arena.used + s->sessions * sizeof(struct flo_session) +
-           sizeof(struct flo_engine) + h->n_layer * sizeof(struct flo_layer) +
+    return PROGRAM_BYTES + s->library_bytes + arena.used +
+           s->sessions * sizeof(struct flo_session) + sizeof(struct flo_engine) +
+           h->n_layer * sizeof(struct flo_layer) +
            (uint64_t)h->n_labels * h->n_embd * sizeof(float) + caller_bytes(h, s);
 }
 
@@ -232,8 +233,18 @@ int flo_sizes_make(const struct flo_gguf *gguf, const struct flo_hparams *h,
     return 0;
 }
 
-bool flo_sizes_shrink(const struct flo_hparams *h, const struct flo_engine_options *options,
-                      const struct flo_engine_plan *plan, struct flo_sizes *sizes)
+void flo_sizes_add_library(const struct flo_hparams *h, uint64_t bytes, struct flo_sizes *sizes)
+{
+    sizes->library_bytes = bytes;
+    set_context(h, sizes->context, sizes);
+}
+
+/* Shrinks sizes whose plan exceeds the budget.  First f16 keys and values
+ * become q8_0, then the context shrinks to the largest that fits, but not below
+ * 512 tokens.  Only sizes that the options leave open change.  false: nothing
+ * more can shrink. */
+static bool shrink(const struct flo_hparams *h, const struct flo_engine_options *options,
+                   const struct flo_engine_plan *plan, struct flo_sizes *sizes)
 {
     if (options->kv_type == FLO_KV_AUTO && sizes->cache == FLO_CACHE_F16) {
         sizes->cache = FLO_CACHE_Q8_0;
@@ -322,4 +333,28 @@ int flo_engine_plan_make(const struct flo_hparams *hparams, const struct flo_siz
         .fits = needed <= room,
     };
     return plan->fits ? 0 : refuse(plan, err);
+}
+
+static int make_plan(struct flo_engine *e, const struct flo_engine_options *options,
+                     uint64_t weights_bytes, struct flo_err *err)
+{
+    int rv = flo_engine_plan_make(&e->hparams, &e->sizes, weights_bytes, options->memory_bytes_max,
+                                  &e->plan, err);
+
+    e->plan.is_packed = e->weights.are_packed;
+    return rv;
+}
+
+int flo_engine_plan_fit(struct flo_engine *e, const struct flo_engine_options *options,
+                        uint64_t weights_bytes, struct flo_err *err)
+{
+    const struct flo_sizes specified = e->sizes;
+
+    while (make_plan(e, options, weights_bytes, NULL) < 0) {
+        if (!shrink(&e->hparams, options, &e->plan, &e->sizes)) {
+            e->sizes = specified;
+            break;
+        }
+    }
+    return make_plan(e, options, weights_bytes, err);
 }

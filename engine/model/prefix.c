@@ -26,7 +26,7 @@
 #include <sys/mman.h>
 
 #include "engine/memory/mapped.h"
-#include "engine/model/internal.h"
+#include "engine/model/compute.h"
 
 #define FORMAT 1u
 #define HEAD_BYTES 136u
@@ -48,6 +48,13 @@ uint64_t flo_prefix_bytes(const struct flo_engine *engine, uint32_t count)
     return count == 0
                ? 0
                : HEAD_BYTES + (uint64_t)count * 4 + rows * flo_sizes_bytes(&engine->sizes, count);
+}
+
+static int need_prefix(const struct flo_engine *e, struct flo_err *err)
+{
+    return (e->info.properties & FLO_COMPUTE_PREFIX) != 0
+               ? 0
+               : flo_fail(err, FLO_E_NOT_BUILT, "%s writes no caches to files", e->compute->name);
 }
 
 static uint32_t crc_of_rates(const struct flo_engine *e)
@@ -189,6 +196,7 @@ int flo_prefix_write(const struct flo_session *session, uint32_t count, int fd, 
     uint8_t head[HEAD_BYTES] = {0};
     int rv;
 
+    FLO_TRY(need_prefix(session->engine, err));
     if (session->adapter != NULL) {
         return flo_fail(err, FLO_E_STATE,
                         "the prefix was computed with an "
@@ -323,6 +331,7 @@ int flo_prefix_read(struct flo_session *session, int fd, struct flo_err *err)
     uint32_t count;
     uint8_t head[HEAD_BYTES] = {0};
 
+    FLO_TRY(need_prefix(session->engine, err));
     FLO_TRY(check_session(session, err));
     FLO_TRY(read_head(session->engine, fd, head, err));
     FLO_TRY(check_head(session->engine, head, err));

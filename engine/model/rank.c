@@ -13,10 +13,10 @@
 
 static int need_head(const struct flo_engine *engine, struct flo_err *err)
 {
-    return engine->hparams.n_labels > 0 ? 0
-                                        : flo_fail(err, FLO_E_INFER_PARAM,
-                                                   "the model ranks no documents: its file has no "
-                                                   "cls.output.weight");
+    return engine->info.labels > 0 ? 0
+                                   : flo_fail(err, FLO_E_INFER_PARAM,
+                                              "the model ranks no documents: its file has no "
+                                              "cls.output.weight");
 }
 
 /* ---- the text ---- */
@@ -90,11 +90,13 @@ static int fill_form(struct flo_gguf_text form, const struct flo_rank_pair *pair
     return 0;
 }
 
-/* Without a form: query and document, each followed by an end token. */
+/* Without a form: query and document, each followed by an end token; and some
+ * models have a separator between the two. */
 static int join(const struct flo_vocab *vocab, const struct flo_rank_pair *pair,
                 struct flo_tokens *ids, struct flo_err *err)
 {
     const struct flo_vocab_facts *facts = flo_vocab_facts(vocab);
+    int32_t between = facts->adds_separator ? facts->separator : -1;
     int rv = 0;
 
     if (!facts->adds_eos || facts->eos < 0) {
@@ -110,6 +112,9 @@ static int join(const struct flo_vocab *vocab, const struct flo_rank_pair *pair,
         const struct flo_text_span span = text_of(pair, i);
         rv = flo_tokenize_spans(vocab, &span, 1, ids, err);
         flo_tokens_add(ids, facts->eos);
+        if (i == QUERY && between >= 0) {
+            flo_tokens_add(ids, between);
+        }
     }
     return rv == 0 && ids->failed
                ? flo_fail(err, FLO_E_INFER_TOO_LONG, "query and document have more than %zu tokens",
@@ -151,7 +156,8 @@ int flo_engine_pair(const struct flo_engine *engine, const struct flo_rank_pair 
 int flo_engine_rank(const struct flo_engine *engine, const float *state, double *score,
                     struct flo_err *err)
 {
-    uint32_t labels = engine->hparams.n_labels, n = engine->hparams.n_embd;
+    uint32_t labels = engine->info.labels, n = engine->hparams.n_embd;
+    bool is_pooled = (engine->info.properties & FLO_COMPUTE_POOLS) != 0; /* the head is in it */
     const float *row = engine->weights.head_rows;
     const float *bias = engine->weights.head.bias;
     double first = 0, sum = 0, value;
@@ -159,10 +165,10 @@ int flo_engine_rank(const struct flo_engine *engine, const float *state, double 
 
     FLO_TRY(need_head(engine, err));
     /* Softmax of the first label: 1 / sum of exp(x[i] - x[0]). */
-    for (uint32_t i = 0; i < labels; i++, row += n) {
-        value = bias == NULL ? 0 : (double)bias[i];
-        for (uint32_t k = 0; k < n; k++) {
-            value += (double)row[k] * (double)state[k];
+    for (uint32_t i = 0; i < labels; i++) {
+        value = is_pooled ? (double)state[i] : bias == NULL ? 0 : (double)bias[i];
+        for (uint32_t k = 0; k < n && !is_pooled; k++) {
+            value += (double)row[(size_t)i * n + k] * (double)state[k];
         }
         first = i == 0 ? value : first;
         sum += exp(value - first);

@@ -1,7 +1,7 @@
 /* Session: one sequence of tokens. */
 #include <string.h>
 
-#include "engine/model/internal.h"
+#include "engine/model/compute.h"
 
 int flo_session_open(struct flo_engine *engine, struct flo_session **session, struct flo_err *err)
 {
@@ -33,7 +33,7 @@ void flo_session_close(struct flo_session *session)
         return;
     }
     engine = session->engine;
-    flo_pages_drop(session->kv, engine->sizes.session_kv_bytes);
+    engine->compute->drop(session);
     pthread_mutex_lock(&engine->lock);
     session->is_open = false;
     pthread_mutex_unlock(&engine->lock);
@@ -110,25 +110,34 @@ void flo_session_count_time(struct flo_session *session, size_t count, uint64_t 
 }
 
 static int append_batches(struct flo_session *session, const int32_t *tokens, size_t count,
-                          float *last, flo_batch_fn *take, void *context, struct flo_err *err)
+                          const struct flo_outputs *outputs, struct flo_err *err)
 {
-    uint32_t batch = session->engine->sizes.batch;
+    struct flo_engine *e = session->engine;
+    struct flo_wanted_row wanted[FLO_BATCH_MAX];
     int rv = 0;
 
     for (size_t done = 0; rv == 0 && done < count;) {
         size_t left = count - done;
-        uint32_t here = left < batch ? (uint32_t)left : batch;
+        uint32_t here = left < e->sizes.batch ? (uint32_t)left : e->sizes.batch;
+        bool is_last = here == left && outputs->last != NULL;
+        bool is_every = outputs->take != NULL && !outputs->states;
         struct flo_span span = {session, tokens + done, here};
         struct flo_request request = {
             .spans = &span,
             .span_count = 1,
-            .logits_row = here - 1,
-            .logits = here == left ? last : NULL,
+            .states = outputs->states,
+            .wanted = wanted,
+            .wanted_count = is_every ? here : is_last,
+            .logits = is_last ? outputs->last : NULL,
         };
 
-        rv = flo_forward(session->engine, &request, err);
-        if (rv == 0 && take != NULL) {
-            rv = take(context, session, here);
+        for (uint32_t i = 0; i < request.wanted_count; i++) {
+            uint32_t row = is_every ? i : here - 1;
+            wanted[i] = (struct flo_wanted_row){0, row, row};
+        }
+        rv = e->compute->pass(e, &request, err);
+        if (rv == 0 && outputs->take != NULL) {
+            rv = outputs->take(outputs->context, session, here);
         }
         if (rv == 0) {
             flo_session_keep(session, tokens + done, here);
@@ -139,7 +148,7 @@ static int append_batches(struct flo_session *session, const int32_t *tokens, si
 }
 
 int flo_session_append(struct flo_session *session, const int32_t *tokens, size_t count,
-                       float *last, flo_batch_fn *take, void *context, struct flo_err *err)
+                       const struct flo_outputs *outputs, struct flo_err *err)
 {
     uint32_t position = session->position;
     uint64_t started_us;
@@ -151,13 +160,13 @@ int flo_session_append(struct flo_session *session, const int32_t *tokens, size_
     session->has_logits = false;
     pthread_mutex_lock(&session->engine->lock);
     started_us = flo_now_us();
-    rv = append_batches(session, tokens, count, last, take, context, err);
+    rv = append_batches(session, tokens, count, outputs, err);
     pthread_mutex_unlock(&session->engine->lock);
     if (rv != 0) {
         session->position = position;
         return rv;
     }
-    session->has_logits = last != NULL;
+    session->has_logits = outputs->last != NULL;
     flo_session_count_time(session, count, flo_now_us() - started_us);
     return 0;
 }
@@ -165,9 +174,11 @@ int flo_session_append(struct flo_session *session, const int32_t *tokens, size_
 int flo_session_decode(struct flo_session *session, const int32_t *tokens, size_t count,
                        enum flo_logits logits, struct flo_err *err)
 {
-    float *last = logits == FLO_LOGITS_LAST ? session->logits : NULL;
+    const struct flo_outputs outputs = {
+        .last = logits == FLO_LOGITS_LAST ? session->logits : NULL,
+    };
 
-    return flo_session_append(session, tokens, count, last, NULL, NULL, err);
+    return flo_session_append(session, tokens, count, &outputs, err);
 }
 
 struct row_spec {
@@ -185,7 +196,7 @@ static int give_rows(void *context, struct flo_session *session, uint32_t count)
         uint32_t left = count - t;
         uint32_t here = left < FLO_ROWS_AT_ONCE ? left : FLO_ROWS_AT_ONCE;
 
-        flo_forward_rows(e, t, here, e->scratch.rows);
+        e->compute->rows(e, t, here, e->scratch.rows);
         for (uint32_t i = 0; rv == 0 && i < here; i++) {
             rv = spec->row(spec->context, session->position + t + i,
                            e->scratch.rows + (size_t)i * e->hparams.n_vocab);
@@ -198,6 +209,7 @@ int flo_session_decode_rows(struct flo_session *session, const int32_t *tokens, 
                             flo_logits_fn *row, void *context, struct flo_err *err)
 {
     struct row_spec spec = {row, context};
+    const struct flo_outputs outputs = {.take = give_rows, .context = &spec};
 
-    return flo_session_append(session, tokens, count, NULL, give_rows, &spec, err);
+    return flo_session_append(session, tokens, count, &outputs, err);
 }

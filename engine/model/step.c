@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-#include "engine/model/internal.h"
+#include "engine/model/compute.h"
 
 /* ---- one pass ---- */
 
@@ -31,58 +31,42 @@ static int check_steps(const struct flo_engine *e, const struct flo_step *steps,
     return count == 0 ? flo_fail(err, FLO_E_INFER_PARAM, "no steps") : rv;
 }
 
-/* Rows whose logits are needed, in the order of the steps. */
-struct wanted {
-    const struct flo_step *step;
-    uint32_t index; /* in the step */
-    uint32_t row;   /* in the pass */
-};
-
-static size_t list_wanted(const struct flo_step *steps, size_t count, struct wanted *out)
+/* Lists the rows whose logits are wanted, in the order of the steps. */
+static uint32_t list_wanted(const struct flo_step *steps, size_t count, struct flo_wanted_row *out)
 {
-    uint32_t row = 0;
-    size_t n = 0;
+    uint32_t row = 0, n = 0;
 
     for (size_t i = 0; i < count; i++) {
         uint32_t last = steps[i].count - 1;
         uint32_t first = steps[i].rows == FLO_ROWS_ALL ? 0 : last;
 
         for (uint32_t t = first; steps[i].rows != FLO_ROWS_NONE && t <= last; t++) {
-            out[n++] = (struct wanted){&steps[i], t, row + t};
+            out[n++] = (struct flo_wanted_row){(uint32_t)i, t, row + t};
         }
         row += steps[i].count;
     }
     return n;
 }
 
-/* Moves the needed rows of the residual stream to its beginning. */
-static void gather(struct flo_engine *e, const struct wanted *wanted, size_t count)
+/* Delivers the rows' logits, a few rows at a time.  If a callback ends its
+ * step, the session drops the tokens after it. */
+static void give_rows(struct flo_engine *e, const struct flo_step *steps,
+                      const struct flo_request *request)
 {
-    size_t n = e->hparams.n_embd;
-
-    for (size_t i = 0; i < count; i++) {
-        if (wanted[i].row != i) {
-            memcpy(e->scratch.x + i * n, e->scratch.x + wanted[i].row * n, n * sizeof(float));
-        }
-    }
-}
-
-/* Computes and delivers the rows' logits, a few rows at a time.  If a callback
- * ends its step, the session drops the tokens after it. */
-static void give_rows(struct flo_engine *e, const struct wanted *wanted, size_t count)
-{
+    const struct flo_wanted_row *wanted = request->wanted;
     const struct flo_step *ended = NULL;
+    uint32_t count = request->wanted_count;
 
-    for (size_t at = 0; at < count;) {
-        size_t left = count - at;
-        size_t here = left < FLO_ROWS_AT_ONCE ? left : FLO_ROWS_AT_ONCE;
+    for (uint32_t at = 0; at < count;) {
+        uint32_t left = count - at;
+        uint32_t here = left < FLO_ROWS_AT_ONCE ? left : FLO_ROWS_AT_ONCE;
 
-        if (count > 1) {
-            flo_forward_rows(e, (uint32_t)at, (uint32_t)here, e->scratch.rows);
+        if (request->logits == NULL) {
+            e->compute->rows(e, at, here, e->scratch.rows);
         }
-        for (size_t i = 0; i < here; i++) {
-            const struct flo_step *step = wanted[at + i].step;
-            const float *logits = e->scratch.rows + i * e->hparams.n_vocab;
+        for (uint32_t i = 0; i < here; i++) {
+            const struct flo_step *step = &steps[wanted[at + i].span];
+            const float *logits = e->scratch.rows + (size_t)i * e->hparams.n_vocab;
             uint32_t index = wanted[at + i].index;
 
             if (step != ended && !step->row(step->context, index, logits)) {
@@ -91,7 +75,7 @@ static void give_rows(struct flo_engine *e, const struct wanted *wanted, size_t 
             }
         }
         at += here;
-        while (at < count && wanted[at].step == ended) {
+        while (at < count && &steps[wanted[at].span] == ended) {
             at++;
         }
     }
@@ -101,8 +85,7 @@ static int run_steps(struct flo_engine *e, const struct flo_step *steps, size_t 
                      struct flo_request *request, struct flo_err *err)
 {
     struct flo_span spans[FLO_ENGINE_SESSIONS_MAX];
-    struct wanted wanted[FLO_BATCH_MAX];
-    size_t wanted_count = list_wanted(steps, count, wanted);
+    struct flo_wanted_row wanted[FLO_BATCH_MAX];
     uint64_t started_us = flo_now_us(), spent_us;
     uint32_t rows = 0;
 
@@ -112,19 +95,18 @@ static int run_steps(struct flo_engine *e, const struct flo_step *steps, size_t 
     }
     request->spans = spans;
     request->span_count = (uint32_t)count;
-    if (wanted_count == 1) { /* in the same job, so the threads need not wake again */
-        request->logits = e->scratch.rows;
-        request->logits_row = wanted[0].row;
-    }
-    FLO_TRY(flo_forward(e, request, err));
+    request->wanted = wanted;
+    request->wanted_count = list_wanted(steps, count, wanted);
+    /* One row is computed in the same job, so the threads need not wake again. */
+    request->logits = request->wanted_count == 1 ? e->scratch.rows : NULL;
+    FLO_TRY(e->compute->pass(e, request, err));
     spent_us = flo_now_us() - started_us;
     for (size_t i = 0; i < count; i++) {
         steps[i].session->has_logits = false;
         flo_session_keep(steps[i].session, steps[i].tokens, steps[i].count);
         flo_session_count_time(steps[i].session, steps[i].count, spent_us * steps[i].count / rows);
     }
-    gather(e, wanted, wanted_count);
-    give_rows(e, wanted, wanted_count);
+    give_rows(e, steps, request);
     return 0;
 }
 
@@ -162,17 +144,6 @@ uint32_t flo_session_common(const struct flo_session *session, const int32_t *to
     return (uint32_t)flo_tokens_common(session->tokens, session->position, tokens, count);
 }
 
-/* Copies the blocks of the first positions, of all layers and heads. */
-static void copy_cache(struct flo_session *session, const struct flo_session *from, uint32_t count)
-{
-    const struct flo_engine *e = session->engine;
-    uint64_t bytes = flo_sizes_bytes(&e->sizes, count);
-
-    for (uint64_t at = 0; at < e->sizes.session_kv_bytes; at += e->sizes.head_bytes) {
-        memcpy(session->kv + at, from->kv + at, (size_t)bytes);
-    }
-}
-
 void flo_session_begin_as(struct flo_session *session, const struct flo_session *from,
                           uint32_t count)
 {
@@ -181,7 +152,7 @@ void flo_session_begin_as(struct flo_session *session, const struct flo_session 
     }
     if (session != from && count > 0) {
         memcpy(session->tokens, from->tokens, count * sizeof(*from->tokens));
-        copy_cache(session, from, count);
+        session->engine->compute->copy(session, from, count);
     }
     flo_session_reset(session);
     session->adapter = from->adapter;

@@ -119,13 +119,15 @@ static int begin_input(struct flo_embed *embed, const struct flo_engine *engine,
     return 0;
 }
 
-static int compute(struct flo_embed *embed, struct flo_session *session, enum flo_pooling pooling,
-                   size_t piece, struct flo_err *err)
+static int compute(struct flo_embed *embed, const struct flo_engine *engine,
+                   struct flo_session *session, enum flo_pooling pooling, size_t piece,
+                   struct flo_err *err)
 {
     size_t left = embed->count - embed->n_fed;
     uint64_t began_us = flo_now_us();
 
-    piece = piece < left ? piece : left;
+    bool is_whole = (flo_engine_info(engine)->properties & FLO_COMPUTE_POOLS) != 0;
+    piece = piece < left && !is_whole ? piece : left;
     int rv = flo_session_embed(session, embed->tokens + embed->n_fed, piece, pooling, embed->vector,
                                err);
     embed->n_fed += piece;
@@ -214,7 +216,8 @@ bool flo_embed_step(struct flo_embed *embed, const struct flo_engine *engine,
         rv = begin_input(embed, engine, session, in, err);
     }
     if (rv == 0) {
-        rv = compute(embed, session, is_last ? FLO_POOLING_LAST : FLO_POOLING_MEAN, piece, err);
+        rv = compute(embed, engine, session, is_last ? FLO_POOLING_LAST : FLO_POOLING_MEAN, piece,
+                     err);
     }
     if (rv == 0 && embed->n_fed == embed->count) {
         rv = answer(embed, engine, message, out, err);

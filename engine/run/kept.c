@@ -116,7 +116,8 @@ static struct flo_kept *make(const struct flo_engine *engine, int fd)
 
 struct flo_kept *flo_kept_open(const struct flo_engine *engine, int fd, struct flo_session *session)
 {
-    struct flo_kept *kept = make(engine, fd);
+    bool may_keep = (flo_engine_info(engine)->properties & FLO_COMPUTE_PREFIX) != 0;
+    struct flo_kept *kept = may_keep ? make(engine, fd) : NULL;
     if (kept == NULL) {
         close(fd);
         return NULL;

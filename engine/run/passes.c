@@ -317,10 +317,13 @@ static bool run_pass(struct flo_worker *worker)
     if (count == 0) {
         return false;
     }
+    /* A wrong draft is cut off, which must be cheap. */
+    bool may_guess =
+        count == 1 && (flo_engine_info(worker->engine)->properties & FLO_COMPUTE_CUTS) != 0;
     worker->is_waited_for = flo_schedule_pass(&worker->schedule, turns, count);
     for (size_t i = 0; i < count; i++) {
         if (turns[i].rows > 0) {
-            flo_job_prepare(slots[i]->job, turns[i].rows, count == 1 ? &worker->costs : NULL,
+            flo_job_prepare(slots[i]->job, turns[i].rows, may_guess ? &worker->costs : NULL,
                             &worker->out, &steps[n]);
             slots[n++] = slots[i];
         }

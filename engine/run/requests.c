@@ -30,6 +30,16 @@ static int open_slots(struct flo_worker *worker, size_t count, struct flo_err *e
     return 0;
 }
 
+static uint32_t abilities_of(const struct flo_engine_info *info)
+{
+    uint32_t abilities = FLO_ABILITIES_OURS | (info->labels > 0 ? FLO_ABILITY_RERANK : 0);
+
+    if ((info->properties & FLO_COMPUTE_ADAPTERS) == 0) {
+        abilities &= ~(uint32_t)FLO_ABILITY_ADAPTERS;
+    }
+    return abilities;
+}
+
 static int put_ready(struct flo_worker *worker, uint32_t request, struct flo_err *err)
 {
     const struct flo_engine_info *info = flo_engine_info(worker->engine);
@@ -48,7 +58,7 @@ static int put_ready(struct flo_worker *worker, uint32_t request, struct flo_err
         .is_sandboxed = worker->is_sandboxed,
         .is_packed = info->is_packed,
         .prefix_tokens = flo_kept_tokens(worker->kept),
-        .abilities = FLO_ABILITIES_OURS | (info->labels > 0 ? FLO_ABILITY_RERANK : 0),
+        .abilities = abilities_of(info),
     };
     return flo_wire_write(&worker->out, &answer, err);
 }
@@ -64,15 +74,16 @@ void flo_worker_close_fds(struct flo_worker *worker)
  * `threads` threads now; none can start later. */
 static int begin_reading(struct flo_worker *worker, uint32_t threads, struct flo_err *err)
 {
-    uint32_t made = worker->pool == NULL ? 1 : flo_pool_size(worker->pool);
     int rv = 0;
     if (worker->is_reading) {
-        return threads <= made
+        return threads <= worker->threads
                    ? 0
-                   : flo_fail(err, FLO_E_USAGE, "%u threads, %u were started", threads, made);
+                   : flo_fail(err, FLO_E_USAGE, "%u threads, %u were started", threads,
+                              worker->threads);
     }
+    worker->threads = threads > 1 ? threads : 1;
     if (threads > 1) {
-        rv = flo_pool_open(threads, &worker->pool, err);
+        rv = flo_compute_begin(threads, &worker->pool, err);
     }
     if (rv == 0 && worker->is_sandboxed) {
         rv = flo_engine_sandbox_enter(FLO_SANDBOX_OPENING, FLO_SANDBOX_REQUIRED, err);
@@ -292,11 +303,12 @@ static int enqueue(struct flo_worker *worker, const struct flo_wire_message *mes
 {
     struct flo_adapter *adapter = NULL;
     int rv = 0;
-    if (flo_engine_info(worker->engine)->only_ranks &&
-        message->generate.priority != FLO_WIRE_PROBE) {
-        return flo_fail(err, FLO_E_INFER_PARAM,
-                        "the model ranks documents and writes no text: its "
-                        "file has no output.weight");
+    const struct flo_engine_info *info = flo_engine_info(worker->engine);
+    bool is_probe = message->generate.priority == FLO_WIRE_PROBE;
+    if ((info->properties & FLO_COMPUTE_ANSWERS) == 0 &&
+        (!is_probe || (info->properties & FLO_COMPUTE_POOLS) != 0)) {
+        return flo_fail(err, FLO_E_INFER_PARAM, "the model %s and writes no text",
+                        info->labels > 0 ? "ranks documents" : "makes vectors");
     }
     if (message->generate.adapter.bytes > 0) {
         rv = flo_adapters_find(&worker->adapters, message->generate.adapter, &adapter, err);

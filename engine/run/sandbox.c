@@ -52,8 +52,10 @@ static const struct flo_sandbox_rule rules[] = {
     FLO_CALL(OPENING, msync),
 #ifdef SYS_fcntl64
     FLO_CALL_IF(OPENING, fcntl64, 1, FLO_SANDBOX_WORD, F_DUPFD_CLOEXEC),
+    FLO_CALL_IF(OPENING, fcntl64, 1, FLO_SANDBOX_WORD, F_GETFL), /* fdopen() */
 #else
     FLO_CALL_IF(OPENING, fcntl, 1, FLO_SANDBOX_WORD, F_DUPFD_CLOEXEC),
+    FLO_CALL_IF(OPENING, fcntl, 1, FLO_SANDBOX_WORD, F_GETFL), /* fdopen() */
 #endif
     /* the worker may only lower its own limits */
     FLO_CALL_IF(OPENING, prlimit64, 0, FLO_SANDBOX_INT, 0),

@@ -186,7 +186,10 @@ int flo_worker_serve(int socket, enum flo_sandbox_mode mode, void (*opened)(int 
     worker.in.bytes_max = INPUT_BYTES_MAX;
     worker.out.bytes_max = OUTPUT_BYTES_MAX;
     flo_sandbox_prepare(socket);
-    int rv = flo_engine_sandbox_enter(FLO_SANDBOX_STARTING, mode, &err);
+    int rv = flo_compute_prepare(&err);
+    if (rv == 0) {
+        rv = flo_engine_sandbox_enter(FLO_SANDBOX_STARTING, mode, &err);
+    }
     if (rv < 0) {
         flo_frame_fail(&worker.out, 0, &err);
         rv = send_output(&worker);

@@ -30,7 +30,8 @@ struct flo_worker {
     size_t n_fds;
     bool is_sandboxed;
     bool is_reading;       /* untrusted bytes are read: no more threads can start */
-    struct flo_pool *pool; /* started before; NULL: none */
+    uint32_t threads;      /* started before, with the main one */
+    struct flo_pool *pool; /* of these threads; NULL: none */
     void (*opened)(int socket);
     struct flo_packing packing; /* used from the first PACK on */
     struct flo_engine *engine;

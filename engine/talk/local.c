@@ -16,9 +16,13 @@ int flo_local_open(struct flo_local *local, const struct flo_tool *tool, struct 
 {
     int rv = flo_tool_answer_open(tool, FLO_VOCABULARY_NEEDED, &local->answer, err);
 
-    if (rv == 0 && local->answer.model.info->only_ranks) {
-        rv = flo_fail(err, FLO_E_USAGE, "the model ranks documents and writes no text");
-        flo_err_fix(err, "flotilla-model rerank QUERY DOCUMENT... --model FILE");
+    const struct flo_engine_info *info = local->answer.model.info;
+
+    if (rv == 0 && (info->properties & FLO_COMPUTE_ANSWERS) == 0) {
+        rv = flo_fail(err, FLO_E_USAGE, "the model %s and writes no text",
+                      info->labels > 0 ? "ranks documents" : "makes vectors");
+        flo_err_fix(err, info->labels > 0 ? "flotilla-model rerank QUERY DOCUMENT... --model FILE"
+                                          : "flotilla-model embed TEXT... --model FILE");
     }
     FLO_TRY(rv);
     size_t context = local->answer.model.info->context;

@@ -43,8 +43,22 @@ enum flo_vocabulary {
     FLO_VOCABULARY_NONE,     /* only token ids are used: the vocabulary is not read */
 };
 
-/* Options of an engine.  All zero is a good default. */
+/* A filler computes a model: this engine's own kernels, or llama.cpp's library
+ * in the programs that link it (flotilla-engine-llama). */
+struct flo_compute;
+extern const struct flo_compute flo_compute_native;
+extern const struct flo_compute *const flo_compute_default; /* the program's */
 struct flo_pool;
+/* Loads the libraries that the program's filler needs, from files.  A process
+ * that enters a sandbox calls it before; flo_engine_open() calls it otherwise.
+ * FLO_E_ABSENT: a library is not there. */
+FLO_MUST_USE int flo_compute_prepare(struct flo_err *err);
+/* Starts `threads` threads; for options.threads of at most as many.  A process
+ * that enters a sandbox calls it once before its models are opened.  *pool is
+ * for options.pool, or stays unchanged.  FLO_E_MEMORY: the system refused. */
+FLO_MUST_USE int flo_compute_begin(uint32_t threads, struct flo_pool **pool, struct flo_err *err);
+
+/* Options of an engine.  All zero is a good default. */
 struct flo_engine_options {
     uint32_t context;  /* tokens per session; 0: the model's, at most 2048 */
     uint32_t threads;  /* 0: the CPUs that this process may use, at most 8 */
@@ -72,6 +86,7 @@ struct flo_engine_options {
      * threads.  The caller owns it and closes it after the engine.  NULL: the
      * engine starts its own threads after reading the file. */
     struct flo_pool *pool;
+    const struct flo_compute *compute; /* NULL: flo_compute_default */
 };
 
 /* Memory that a model will need, computed before it is loaded. */
@@ -125,6 +140,20 @@ FLO_MUST_USE int flo_engine_open_fd(int fd, const struct flo_engine_options *opt
  * fine. */
 void flo_engine_close(struct flo_engine *engine);
 
+/* Properties that depend on what computes the model.  Our own kernels have
+ * all. */
+enum flo_compute_property {
+    FLO_COMPUTE_CUTS = 1,      /* dropping a session's last tokens costs nothing */
+    FLO_COMPUTE_ADAPTERS = 2,  /* adapters (adapter.h) */
+    FLO_COMPUTE_PREFIX = 4,    /* files of prefixes (prefix.h) */
+    FLO_COMPUTE_SAME_BITS = 8, /* results have the same bits alone and in a batch */
+    FLO_COMPUTE_ANSWERS = 16,  /* writes text; without it, it makes vectors or scores */
+    FLO_COMPUTE_ALL = 31,
+    /* A text's vector is pooled as the model's file says, from the whole text in
+     * one call of flo_session_embed(), whose `pooling` is ignored. */
+    FLO_COMPUTE_POOLS = 32,
+};
+
 struct flo_engine_info {
     char arch[32];   /* general.architecture */
     char name[64];   /* general.name, or empty */
@@ -142,10 +171,10 @@ struct flo_engine_info {
     uint64_t scratch_bytes;
     uint64_t vocabulary_bytes;
     uint64_t request_bytes;
-    uint64_t load_us; /* time from open until ready */
+    uint64_t load_us;    /* time from open until ready */
+    unsigned properties; /* enum flo_compute_property */
     bool has_vocabulary;
     uint32_t labels;      /* outputs of the ranking head; 0: no ranking head */
-    bool only_ranks;      /* has a ranking head and cannot generate text */
     bool is_packed;       /* weights come from the packed file */
     char packed_why[128]; /* why the packed file next to the model is unused */
 };

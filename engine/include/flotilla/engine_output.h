@@ -36,9 +36,11 @@ enum flo_pooling {
  * after the last layer and the output norm go into `vector` [n_embd].  For the
  * mean they are added to the vector (begin with zeros; several calls may follow
  * each other).  For the last token the state replaces the vector.  After an
- * error the session is as before, and the vector must not be used.
+ * error the session is as before, and the vector must not be used.  With
+ * FLO_COMPUTE_POOLS the call has the whole text, and the session stays empty.
  *
- * Errors as of flo_session_decode(). */
+ * Errors as of flo_session_decode(); FLO_E_INFER_PARAM: the session is not empty,
+ * but should be. */
 FLO_MUST_USE int flo_session_embed(struct flo_session *session, const int32_t *tokens, size_t count,
                                    enum flo_pooling pooling, float *vector, struct flo_err *err);
 /* Scales the vector to length 1, so that the dot product of two vectors is

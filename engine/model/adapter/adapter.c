@@ -15,6 +15,7 @@
 #include <flotilla/errors/model.h>
 
 #include "engine/model/adapter/lora_file.h"
+#include "engine/model/compute.h"
 
 #define SCALE_MAX 100.0f
 
@@ -219,7 +220,7 @@ static int open_data(struct flo_engine *engine, const void *data, size_t bytes,
         rv = flo_fail(err, FLO_E_MEMORY, "an adapter");
     } else {
         load.adapter->engine = engine;
-        flo_engine_copy_text(gguf, "general.name", load.adapter->info.name,
+        flo_gguf_copy_string(gguf, "general.name", load.adapter->info.name,
                              sizeof(load.adapter->info.name));
         rv = load_all(&load);
     }
@@ -243,6 +244,9 @@ int flo_adapter_open_fd(struct flo_engine *engine, int fd, struct flo_adapter **
 
     if (end < 0) {
         return flo_fail(err, FLO_E_IO_OPEN, "an adapter is a regular file");
+    }
+    if ((engine->info.properties & FLO_COMPUTE_ADAPTERS) == 0) {
+        return flo_fail(err, FLO_E_NOT_BUILT, "%s applies no adapters", engine->compute->name);
     }
     FLO_TRY(take_room(engine, "'s file", bytes, err));
     int rv = flo_pages_map(bytes, &data, err);

@@ -2,6 +2,8 @@
  * thread pool per batch. */
 #include <flotilla/errors/infer.h>
 
+#include <string.h>
+
 #include "engine/model/file/packed.h"
 #include "engine/model/pass/pass.h"
 
@@ -42,7 +44,7 @@ static void forward_job(void *context, unsigned thread)
         }
     }
     if (pass->request->logits != NULL) {
-        output_part(pass, thread, pass->request->logits_row, 1, pass->request->logits);
+        output_part(pass, thread, pass->request->wanted[0].row, 1, pass->request->logits);
     }
 }
 
@@ -117,6 +119,19 @@ static void run_pass(struct flo_pass *pass)
     }
 }
 
+/* Moves the wanted rows of the residual stream to its beginning. */
+static void gather(struct flo_engine *e, const struct flo_request *request)
+{
+    size_t n = e->hparams.n_embd;
+
+    for (size_t i = 0; i < request->wanted_count; i++) {
+        if (request->wanted[i].row != i) {
+            memcpy(e->scratch.x + i * n, e->scratch.x + request->wanted[i].row * n,
+                   n * sizeof(float));
+        }
+    }
+}
+
 int flo_forward(struct flo_engine *e, const struct flo_request *request, struct flo_err *err)
 {
     struct flo_pass pass;
@@ -133,7 +148,18 @@ int flo_forward(struct flo_engine *e, const struct flo_request *request, struct 
         return flo_fail(err, FLO_E_INFER_CANCELLED, "cancelled at token %u of %u",
                         request->spans[0].session->position, e->sizes.context);
     }
+    gather(e, request);
     return 0;
+}
+
+const float *flo_forward_state(struct flo_engine *e, uint32_t row)
+{
+    const struct flo_weights *w = &e->weights;
+    uint32_t n = e->hparams.n_embd;
+
+    flo_pass_norm(e, e->scratch.x + (size_t)row * n, w->output_norm, w->output_norm_bias, n,
+                  e->scratch.y);
+    return e->scratch.y;
 }
 
 void flo_forward_rows(struct flo_engine *engine, uint32_t first, uint32_t count, float *logits)

@@ -89,4 +89,11 @@ void flo_rope_make_rates(struct flo_engine *engine);
 void flo_rope_make_tables(struct flo_engine *engine, uint32_t row, uint32_t position,
                           uint32_t count);
 
+/* ---- forward.c: native.c calls these for flo_compute ---- */
+
+FLO_MUST_USE int flo_forward(struct flo_engine *engine, const struct flo_request *request,
+                             struct flo_err *err);
+void flo_forward_rows(struct flo_engine *engine, uint32_t first, uint32_t count, float *logits);
+const float *flo_forward_state(struct flo_engine *engine, uint32_t row);
+
 #endif

@@ -4,7 +4,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "engine/model/pass/pass.h"
+#include "engine/model/compute.h"
 
 struct spec {
     enum flo_pooling pooling;
@@ -17,15 +17,12 @@ static int add_rows(void *context, struct flo_session *session, uint32_t count)
 {
     const struct spec *spec = context;
     struct flo_engine *e = session->engine;
-    const struct flo_weights *w = &e->weights;
     uint32_t n = e->hparams.n_embd;
     uint32_t first = spec->pooling == FLO_POOLING_LAST ? count - 1 : 0;
 
     for (uint32_t t = first; t < count; t++) {
-        float *state = e->scratch.y;
+        const float *state = e->compute->state(e, t);
 
-        flo_pass_norm(e, e->scratch.x + (size_t)t * n, w->output_norm, w->output_norm_bias, n,
-                      state);
         for (uint32_t i = 0; i < n && spec->pooling == FLO_POOLING_MEAN; i++) {
             spec->vector[i] += state[i];
         }
@@ -40,8 +37,20 @@ int flo_session_embed(struct flo_session *session, const int32_t *tokens, size_t
                       enum flo_pooling pooling, float *vector, struct flo_err *err)
 {
     struct spec spec = {pooling, vector};
+    struct flo_engine *e = session->engine;
+    const struct flo_outputs outputs = {.take = add_rows, .states = true, .context = &spec};
 
-    return flo_session_append(session, tokens, count, NULL, add_rows, &spec, err);
+    if (e->compute->vector == NULL || (e->info.properties & FLO_COMPUTE_POOLS) == 0) {
+        return flo_session_append(session, tokens, count, &outputs, err);
+    }
+    FLO_TRY(flo_session_check(session, tokens, count, err));
+    if (session->position > 0) {
+        return flo_fail(err, FLO_E_INFER_PARAM, "a text for a vector comes in one piece");
+    }
+    pthread_mutex_lock(&e->lock);
+    int rv = e->compute->vector(session, tokens, count, vector, err);
+    pthread_mutex_unlock(&e->lock);
+    return rv;
 }
 
 bool flo_embedding_finish(float *vector, uint32_t n_embd)

@@ -1,0 +1,137 @@
+/* Native: this engine's own kernels as a filler of compute.h. */
+#include "engine/model/compute.h"
+
+#include <string.h>
+
+#include "engine/model/file/packed.h"
+#include "engine/model/pass/pass.h"
+
+/* ---- opening ---- */
+
+static int native_read_head(struct flo_engine *e, const struct flo_engine_options *options,
+                            struct flo_err *err)
+{
+    FLO_TRY(flo_hparams_read(e->gguf, &e->arch, &e->hparams, err));
+    return flo_sizes_make(e->gguf, &e->hparams, options, &e->sizes, err);
+}
+
+/* Does the model's own file need fewer bytes than the packed one?  It may if a
+ * tied embedding is in both files. */
+static bool are_rows_smaller(const struct flo_engine *e)
+{
+    return flo_gguf_file_bytes(e->gguf) + e->weights.vector_bytes < flo_packed_weights_bytes(e);
+}
+
+static bool fits(const struct flo_engine *e, const struct flo_engine_options *options)
+{
+    struct flo_engine_plan plan;
+
+    return flo_engine_plan_make(&e->hparams, &e->sizes, flo_packed_weights_bytes(e),
+                                options->memory_bytes_max, &plan, NULL) == 0;
+}
+
+/* Binds the weights in the mapped model or the packed file, and plans their
+ * memory.  Packed weights over the budget are not used if that saves bytes.
+ * `path` may be NULL. */
+static int native_bind(struct flo_engine *e, const struct flo_engine_options *options,
+                       const char *path, int fd, struct flo_err *err)
+{
+    FLO_TRY(flo_kernel_choose(flo_kernel_spec(options->kernel), options->trusts_kernels, &e->kernel,
+                              err));
+    FLO_TRY(flo_weights_bind(e->gguf, e->arch, &e->hparams, e->kernel, &e->weights, err));
+    FLO_TRY(flo_packed_attach(e, options, path, fd, err));
+    if (are_rows_smaller(e) && !fits(e, options)) {
+        flo_packed_detach(e);
+        flo_weights_deinit(&e->weights);
+        FLO_TRY(flo_weights_bind(e->gguf, e->arch, &e->hparams, e->kernel, &e->weights, err));
+    }
+    return flo_engine_plan_fit(e, options, flo_packed_weights_bytes(e), err);
+}
+
+static int take_pool(struct flo_engine *e, struct flo_pool *lent, struct flo_err *err)
+{
+    if (lent == NULL) {
+        return flo_pool_open(e->sizes.threads, &e->pool, err);
+    }
+    if (flo_pool_size(lent) < e->sizes.threads) {
+        return flo_fail(err, FLO_E_USAGE, "%u threads, %u were started", e->sizes.threads,
+                        flo_pool_size(lent));
+    }
+    e->pool = lent;
+    e->has_lent_pool = true;
+    return 0;
+}
+
+static int native_load(struct flo_engine *e, const struct flo_engine_options *options, int fd,
+                       struct flo_err *err)
+{
+    (void)fd;
+    FLO_TRY(flo_pages_map(e->sizes.kv_bytes, &e->kv_pages, err));
+    for (uint32_t i = 0; i < e->sizes.sessions; i++) {
+        e->sessions[i].kv = (uint8_t *)e->kv_pages + (uint64_t)i * e->sizes.session_kv_bytes;
+    }
+    FLO_TRY(take_pool(e, options->pool, err));
+    e->pass_threads[0].most = e->pass_threads[1].most = e->sizes.threads;
+    flo_rope_make_rates(e);
+    return 0;
+}
+
+static void native_tell(struct flo_engine *e, struct flo_engine_info *info)
+{
+    info->labels = e->hparams.n_labels;
+    if (info->labels > 0 && e->weights.output.tensor == e->weights.embedding.tensor) {
+        info->properties &= ~(unsigned)FLO_COMPUTE_ANSWERS; /* a ranking head alone */
+    }
+    info->parameters = e->weights.parameters;
+    snprintf(info->kernel, sizeof(info->kernel), "%s", e->kernel->name);
+}
+
+static void native_close(struct flo_engine *e)
+{
+    if (!e->has_lent_pool) {
+        flo_pool_close(e->pool);
+    }
+    flo_pages_unmap(e->kv_pages, e->sizes.kv_bytes);
+    flo_weights_deinit(&e->weights);
+    flo_packed_detach(e);
+}
+
+/* ---- caches ---- */
+
+/* Copies the blocks of the first positions, of all layers and heads. */
+static void native_copy(struct flo_session *session, const struct flo_session *from, uint32_t count)
+{
+    const struct flo_engine *e = session->engine;
+    uint64_t bytes = flo_sizes_bytes(&e->sizes, count);
+
+    for (uint64_t at = 0; at < e->sizes.session_kv_bytes; at += e->sizes.head_bytes) {
+        memcpy(session->kv + at, from->kv + at, (size_t)bytes);
+    }
+}
+
+static void native_drop(struct flo_session *session)
+{
+    flo_pages_drop(session->kv, session->engine->sizes.session_kv_bytes);
+}
+
+static int native_vocabulary(struct flo_engine *e, struct flo_err *err)
+{
+    return flo_vocab_open(e->gguf, &e->vocab, err);
+}
+
+const struct flo_compute flo_compute_native = {
+    .name = "native",
+    .properties = FLO_COMPUTE_ALL,
+    .begin = flo_pool_open,
+    .read_head = native_read_head,
+    .bind = native_bind,
+    .vocabulary = native_vocabulary,
+    .load = native_load,
+    .tell = native_tell,
+    .close = native_close,
+    .pass = flo_forward,
+    .rows = flo_forward_rows,
+    .state = flo_forward_state,
+    .copy = native_copy,
+    .drop = native_drop,
+};
