@@ -75,7 +75,8 @@ static int embed(void *context, struct flo_err *err)
     return 0;
 }
 
-static struct embed state = {.pooling_name = "mean"};
+/* A cache of f32: one text at a time is small, and its vector more exact. */
+static struct embed state = {.pooling_name = "mean", .tool.kv = "f32"};
 static const struct flo_flag flags[] = {
     {"pooling", "mean|last", "of the tokens' final states (mean)",
      FLO_TEXT(struct embed, pooling_name)},

@@ -55,7 +55,7 @@ static int rerank(void *context, struct flo_err *err)
     return rv;
 }
 
-static struct rerank state;
+static struct rerank state = {.tool.kv = "f32"}; /* as of embed.c */
 const struct flo_verb flo_verb_rerank = {
     .name = "rerank",
     .help = "how well documents answer a query",

@@ -1,8 +1,8 @@
 /* flotilla-model tokenize: prints a line of ids for each text of stdin. */
 #include <stdlib.h>
 
+#include "engine/model/internal.h"
 #include "engine/publish/commands.h"
-#include "engine/token/token.h"
 #include "engine/tools/common.h"
 
 #define TEXT_BYTES_MAX (64u << 20)
@@ -75,14 +75,27 @@ static int print_ids(const struct tokenize *t, struct flo_err *err)
     return rv;
 }
 
+/* A file whose architecture is not known may still have a vocabulary that is. */
+static int open_vocabulary(struct tokenize *t, struct flo_err *err)
+{
+    const struct flo_engine_options options = {.vocabulary = FLO_VOCABULARY_NEEDED};
+    struct flo_engine *engine;
+
+    FLO_TRY(flo_gguf_open_path(t->tool.model, &t->gguf, err));
+    int rv = flo_vocab_open(t->gguf, &t->vocab, err);
+    if (rv < 0 && flo_compute_default != &flo_compute_native) {
+        FLO_TRY(flo_engine_open(t->tool.model, &options, &engine, err));
+        t->vocab = engine->vocab; /* both live as long as the program */
+        return 0;
+    }
+    return rv < 0 ? flo_wrap(err, rv, "%s", t->tool.model) : 0;
+}
+
 static int tokenize(void *context, struct flo_err *err)
 {
     struct tokenize *t = context;
     int rv = 0;
-    FLO_TRY(flo_gguf_open_path(t->tool.model, &t->gguf, err));
-    if ((rv = flo_vocab_open(t->gguf, &t->vocab, err)) < 0) {
-        return flo_wrap(err, rv, "%s", t->tool.model);
-    }
+    FLO_TRY(open_vocabulary(t, err));
     do {
         rv = t->is_framed ? read_frame(t, err) : read_all(t, err);
         if (rv <= 0) {
