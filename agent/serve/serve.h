@@ -171,8 +171,16 @@ struct flo_serve_guard {
     uint64_t ms_max;           /* time limit of one check */
     bool passes_on_failure;
 };
+/* Finds the engine program of a back end, next to this program: "native":
+ * flotilla-engine; "llama": flotilla-engine-llama, for all models; "auto" or NULL:
+ * flotilla-engine-llama if it is installed, for the models that only llama.cpp
+ * knows.  FLO_E_CFG_RANGE: another word; FLO_E_ABSENT. */
+FLO_MUST_USE int flo_serve_engine_find(const char *backend, char *path, size_t bytes,
+                                       struct flo_err *err);
+
 struct flo_serve_options {
-    const char *engine_path;   /* the flotilla-engine program */
+    const char *engine_path;   /* from flo_serve_engine_find() */
+    bool is_llama_alone;       /* llama.cpp computes the models that we know, too */
     const char *const *listen; /* NULL-terminated: unix:/path, 127.0.0.1:port */
     const char *token;         /* bearer token for TCP; NULL: opening TCP fails */
     bool allows_no_token;      /* ... unless the address is loopback and this is set */

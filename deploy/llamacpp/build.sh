@@ -5,6 +5,7 @@
 # usage: deploy/llamacpp/build.sh [--archive FILE] [--server] [--jobs N]
 #   --archive FILE  the archive is here already; its digest is checked all the same
 #   --server        only build the server, into build/llamacpp/bin; no package
+#   --library       only build the libraries, into build/llamacpp/library
 #   --jobs N        compilers at a time (default: CPUs)
 # The CPU's part is always built. Vulkan's is where glslc, libvulkan-dev and
 # spirv-headers are, CUDA's where nvcc is.
@@ -16,12 +17,14 @@ work=$here/build/llamacpp
 archive=
 jobs=$(nproc)
 packages=1
+what=server
 while [ $# -gt 0 ]; do
     case $1 in
     --archive) archive=$2 && shift ;;
     --jobs) jobs=$2 && shift ;;
     --server) packages=0 ;;
-    *) sed -n '2,11s/^# \{0,1\}//p' "$0" >&2 && exit 2 ;;
+    --library) packages=0 what=library ;;
+    *) sed -n '2,12s/^# \{0,1\}//p' "$0" >&2 && exit 2 ;;
     esac
     shift
 done
@@ -83,10 +86,12 @@ cp deploy/llamacpp/llamacpp.yaml deploy/llamacpp/gpu.conf "$source/debian/"
 
 if [ $packages = 0 ]; then
     cd "$source"
-    JOBS=$jobs debian/rules server
-    rm -rf "$work/bin"
-    debian/rules files INTO="$work/bin"
-    ls -l "$work/bin"
+    into=$work/bin
+    [ $what = server ] || into=$work/library
+    JOBS=$jobs debian/rules $what
+    rm -rf "$into"
+    debian/rules files INTO="$into"
+    ls -l "$into"
     exit 0
 fi
 release=$(. /etc/os-release && echo "$VERSION_ID")

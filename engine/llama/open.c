@@ -61,6 +61,8 @@ int flo_llama_begin(uint32_t count, struct flo_pool **pool, struct flo_err *err)
     void *found = ggml_backend_reg_get_proc_address(cpu, "ggml_threadpool_new");
     struct ggml_threadpool_params params = ggml_threadpool_params_default((int)count);
 
+    params.poll = 1; /* between passes threads sleep soon, as ours do */
+
     (void)pool; /* the library has threads of its own */
     memcpy(&make, &found, sizeof(make));
     threads = found == NULL ? NULL : make(&params);

@@ -1,5 +1,5 @@
-/* Program: what makes flotilla-engine's commands those of flotilla-engine-llama:
- * llama.cpp's library computes. */
+/* Program: the fillers of flotilla-engine-llama.  Our own kernels compute the
+ * models that they know, llama.cpp's library computes the others. */
 #include "engine/llama/llama_filler.h"
 
 const struct flo_compute flo_compute_llama = {
@@ -20,4 +20,4 @@ const struct flo_compute flo_compute_llama = {
     .drop = flo_llama_drop,
 };
 
-const struct flo_compute *const flo_compute_default = &flo_compute_llama;
+const struct flo_compute *const flo_computes[] = {&flo_compute_native, &flo_compute_llama, NULL};

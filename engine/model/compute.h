@@ -17,8 +17,7 @@ struct flo_compute {
     const char *name;
     unsigned properties; /* enum flo_compute_property, of <flotilla/engine.h> */
 
-    /* flo_compute_prepare() and flo_compute_begin(); prepare is NULL: nothing
-     * to load. */
+    /* flo_compute_prepare() and flo_compute_begin().  NULL: nothing to load. */
     int (*prepare)(struct flo_err *err);
     int (*begin)(uint32_t threads, struct flo_pool **pool, struct flo_err *err);
     /* Reads the file's head into hparams and sizes. */

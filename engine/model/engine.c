@@ -5,6 +5,7 @@
 
 #include <flotilla/errors/gguf.h>
 #include <flotilla/errors/memory.h>
+#include <flotilla/errors/model.h>
 
 #include "engine/model/compute.h"
 #include "engine/sample/sampler.h"
@@ -22,7 +23,7 @@ static int open_file(int fd, const struct flo_compute *compute, struct flo_engin
         return flo_fail(err, FLO_E_MEMORY, "an engine");
     }
     pthread_mutex_init(&e->lock, NULL);
-    e->compute = compute != NULL ? compute : flo_compute_default;
+    e->compute = compute;
     e->model_fd = -1;
     rv = flo_gguf_open_fd(fd, &e->gguf, err);
     if (rv == 0 && fstat(fd, &e->file) < 0) {
@@ -36,52 +37,144 @@ static int open_file(int fd, const struct flo_compute *compute, struct flo_engin
     return 0;
 }
 
-static int plan_file(int fd, const char *path, const struct flo_engine_options *options,
-                     struct flo_engine_plan *plan, struct flo_err *err)
+/* ---- fillers ---- */
+
+void flo_compute_prepare(void)
 {
+    for (size_t i = 0; flo_computes[i] != NULL; i++) {
+        if (flo_computes[i]->prepare != NULL) {
+            (void)flo_computes[i]->prepare(NULL);
+        }
+    }
+}
+
+int flo_compute_begin(uint32_t threads, struct flo_pool **pool, struct flo_err *err)
+{
+    for (size_t i = 0; flo_computes[i] != NULL; i++) {
+        const struct flo_compute *compute = flo_computes[i];
+
+        if (compute->prepare == NULL || compute->prepare(NULL) == 0) {
+            FLO_TRY(compute->begin(threads, pool, err));
+        }
+    }
+    return 0;
+}
+
+int flo_compute_find(const char *name, const struct flo_compute **compute, struct flo_err *err)
+{
+    char known[64] = "";
+
+    *compute = NULL;
+    for (size_t i = 0; name != NULL && flo_computes[i] != NULL; i++) {
+        if (strcmp(name, flo_computes[i]->name) == 0) {
+            *compute = flo_computes[i];
+            return 0;
+        }
+        snprintf(known + strlen(known), sizeof(known) - strlen(known), "%s%s", i > 0 ? ", " : "",
+                 flo_computes[i]->name);
+    }
+    return name == NULL ? 0
+                        : flo_fail(err, FLO_E_USAGE, "no backend '%s', there are: %s", name, known);
+}
+
+/* A file that a filler is to open or to plan. */
+struct job {
+    int fd;
+    const char *path; /* or NULL */
+    const struct flo_engine_options *options;
+    struct flo_engine_plan *plan; /* NULL: open it */
+    struct flo_engine *engine;
+};
+typedef int filler_fn(struct job *job, const struct flo_compute *compute, bool has_next,
+                      struct flo_err *err);
+
+/* Does the error say that the filler does not know this kind of model? */
+static bool is_unknown(int rv)
+{
+    return rv == FLO_E_MODEL_ARCH || rv == FLO_E_NOT_BUILT;
+}
+
+/* Tries the fillers, or the one that the options name, until one knows the
+ * model.  The last one's error is told, as it knows most. */
+static int try_fillers(struct job *job, filler_fn *run, struct flo_err *err)
+{
+    const struct flo_compute *named = job->options->compute;
+    const struct flo_compute *usable[4];
+    struct flo_err own = {0};
+    size_t count = 0;
+    int rv = 0;
+
+    for (size_t i = 0; named == NULL && flo_computes[i] != NULL; i++) {
+        if (flo_computes[i]->prepare == NULL || flo_computes[i]->prepare(NULL) == 0) {
+            usable[count++] = flo_computes[i];
+        }
+    }
+    if (named != NULL) {
+        FLO_TRY(named->prepare == NULL ? 0 : named->prepare(err));
+        usable[count++] = named;
+    }
+    for (size_t i = 0; i < count && (i == 0 || is_unknown(rv)); i++) {
+        own = (struct flo_err){0};
+        rv = run(job, usable[i], i + 1 < count, &own);
+    }
+    if (rv < 0 && err != NULL) {
+        *err = own;
+    }
+    return rv;
+}
+
+/* ---- plans ---- */
+
+static int plan_by(struct job *job, const struct flo_compute *compute, bool has_next,
+                   struct flo_err *err)
+{
+    const struct flo_engine_options *options = job->options;
     struct flo_engine *e = NULL;
-    int rv = open_file(fd, options->compute, &e, err);
+    int rv = open_file(job->fd, compute, &e, err);
 
     if (rv < 0) {
-        return path == NULL ? rv : flo_wrap(err, rv, "%s", path);
+        return job->path == NULL ? rv : flo_wrap(err, rv, "%s", job->path);
     }
-    rv = e->compute->read_head(e, options, err);
+    rv = compute->read_head(e, options, err);
     if (rv == 0) {
-        struct flo_err own = {0};
-        rv = e->compute->bind(e, options, path, fd, &own);
-        if (rv < 0 && rv != FLO_E_MEMORY_BUDGET && rv != FLO_E_USAGE && options->packed == NULL) {
+        rv = compute->bind(e, options, job->path, job->fd, err);
+        if (rv < 0 && rv != FLO_E_MEMORY_BUDGET && rv != FLO_E_USAGE && options->packed == NULL &&
+            !(has_next && is_unknown(rv))) {
             /* A model that cannot be loaded still gets a plan; invalid options
              * do not. */
+            *err = (struct flo_err){0};
             rv = flo_engine_plan_make(&e->hparams, &e->sizes, flo_gguf_file_bytes(e->gguf),
                                       options->memory_bytes_max, &e->plan, err);
-        } else if (rv < 0) {
-            *err = own;
         }
         if (rv == 0 || rv == FLO_E_MEMORY_BUDGET) {
-            *plan = e->plan;
+            *job->plan = e->plan;
         }
     }
     flo_engine_close(e);
     return rv;
 }
 
+static int plan_file(int fd, const char *path, const struct flo_engine_options *options,
+                     struct flo_engine_plan *plan, struct flo_err *err)
+{
+    struct job job = {.fd = fd, .path = path, .options = options, .plan = plan};
+
+    return try_fillers(&job, plan_by, err);
+}
+
 int flo_engine_plan(const char *path, const struct flo_engine_options *options,
                     struct flo_engine_plan *plan, struct flo_err *err)
 {
     FLO_CLEANUP(flo_fd_cleanup) int fd = -1;
-    struct flo_err own = {0};
 
     FLO_TRY(flo_file_open(path, &fd, err));
-    return plan_file(fd, path, options == NULL ? &no_options : options, plan,
-                     err == NULL ? &own : err);
+    return plan_file(fd, path, options == NULL ? &no_options : options, plan, err);
 }
 
 int flo_engine_plan_fd(int fd, const struct flo_engine_options *options,
                        struct flo_engine_plan *plan, struct flo_err *err)
 {
-    struct flo_err own = {0};
-    return plan_file(fd, NULL, options == NULL ? &no_options : options, plan,
-                     err == NULL ? &own : err);
+    return plan_file(fd, NULL, options == NULL ? &no_options : options, plan, err);
 }
 
 static int map_memory(struct flo_engine *e, struct flo_err *err)
@@ -168,22 +261,11 @@ static void fill_info(struct flo_engine *e)
     e->info = info;
 }
 
-int flo_compute_prepare(struct flo_err *err)
-{
-    return flo_compute_default->prepare == NULL ? 0 : flo_compute_default->prepare(err);
-}
-
-int flo_compute_begin(uint32_t threads, struct flo_pool **pool, struct flo_err *err)
-{
-    return flo_compute_default->begin(threads, pool, err);
-}
-
 /* Does everything after the file is open; on error the caller closes the
  * engine. */
 static int load(struct flo_engine *e, const struct flo_engine_options *options, const char *path,
                 int fd, struct flo_err *err)
 {
-    FLO_TRY(e->compute->prepare == NULL ? 0 : e->compute->prepare(err));
     FLO_TRY(e->compute->read_head(e, options, err));
     FLO_TRY(e->compute->bind(e, options, path, fd, err));
     FLO_TRY(map_memory(e, err));
@@ -195,26 +277,37 @@ static int load(struct flo_engine *e, const struct flo_engine_options *options, 
     return 0;
 }
 
-static int open_model(int fd, const char *path, const struct flo_engine_options *options,
-                      struct flo_engine **out, struct flo_err *err)
+static int open_by(struct job *job, const struct flo_compute *compute, bool has_next,
+                   struct flo_err *err)
 {
-    uint64_t started_us = flo_now_us();
+    struct flo_engine_options options = *job->options;
     struct flo_engine *e = NULL;
-    int rv;
-
-    options = options == NULL ? &no_options : options;
-    rv = open_file(fd, options->compute, &e, err);
+    int rv = open_file(job->fd, compute, &e, err);
 
     if (rv < 0) {
-        return path == NULL ? rv : flo_wrap(err, rv, "%s", path);
+        return job->path == NULL ? rv : flo_wrap(err, rv, "%s", job->path);
     }
-    rv = load(e, options, path, fd, err);
+    if (has_next && options.vocabulary == FLO_VOCABULARY_IF_KNOWN) {
+        options.vocabulary = FLO_VOCABULARY_NEEDED; /* the next one may know it */
+    }
+    rv = load(e, &options, job->path, job->fd, err);
     if (rv < 0) {
         flo_engine_close(e);
         return rv;
     }
-    e->info.load_us = flo_now_us() - started_us;
-    *out = e;
+    job->engine = e;
+    return 0;
+}
+
+static int open_model(int fd, const char *path, const struct flo_engine_options *options,
+                      struct flo_engine **out, struct flo_err *err)
+{
+    uint64_t started_us = flo_now_us();
+    struct job job = {.fd = fd, .path = path, .options = options == NULL ? &no_options : options};
+
+    FLO_TRY(try_fillers(&job, open_by, err));
+    job.engine->info.load_us = flo_now_us() - started_us;
+    *out = job.engine;
     return 0;
 }
 

@@ -83,7 +83,7 @@ static int open_vocabulary(struct tokenize *t, struct flo_err *err)
 
     FLO_TRY(flo_gguf_open_path(t->tool.model, &t->gguf, err));
     int rv = flo_vocab_open(t->gguf, &t->vocab, err);
-    if (rv < 0 && flo_compute_default != &flo_compute_native) {
+    if (rv < 0 && flo_computes[1] != NULL) {
         FLO_TRY(flo_engine_open(t->tool.model, &options, &engine, err));
         t->vocab = engine->vocab; /* both live as long as the program */
         return 0;

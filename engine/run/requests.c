@@ -135,7 +135,8 @@ static int check_open(const struct flo_wire_open *in, struct flo_err *err)
 }
 
 /* Converts the options, without descriptors and texts. */
-static struct flo_engine_options options_of(const struct flo_wire_open *in)
+static struct flo_engine_options options_of(const struct flo_worker *worker,
+                                            const struct flo_wire_open *in)
 {
     uint32_t sessions = in->sessions == 0 ? SESSIONS_DEFAULT : in->sessions;
     return (struct flo_engine_options){
@@ -146,6 +147,7 @@ static struct flo_engine_options options_of(const struct flo_wire_open *in)
         .kv_type = cache_of(in->cache),
         .memory_bytes_max = in->memory_bytes_max,
         .request_bytes = FLO_REQUEST_BYTES,
+        .compute = worker->compute,
     };
 }
 
@@ -172,7 +174,7 @@ static int open_model(struct flo_worker *worker, const struct flo_wire_message *
     if (chat_template.failed) {
         return flo_fail(err, FLO_E_MEMORY, "a chat template");
     }
-    struct flo_engine_options options = options_of(in);
+    struct flo_engine_options options = options_of(worker, in);
     options.chat_template = chat_template.data;
     options.packed_fd = worker->n_fds > 1 + in->n_adapters ? worker->fds[1] : 0;
     options.pool = worker->pool;
@@ -223,7 +225,7 @@ static int plan_model(struct flo_worker *worker, const struct flo_wire_message *
     int rv = check_open(in, err);
     rv = rv < 0 ? rv : begin_reading(worker, in->threads, err);
     if (rv == 0) {
-        struct flo_engine_options options = options_of(in);
+        struct flo_engine_options options = options_of(worker, in);
         options.adapter_bytes = in->adapter_bytes;
         options.packed = "";
         options.packed_fd = worker->n_fds > 1 ? worker->fds[1] : 0;

@@ -29,13 +29,14 @@ static inline uint32_t flo_smaller(uint32_t a, uint32_t b)
      (2 * FLO_OUTPUT_BYTES + FLO_WIRE_FRAME_BYTES_MAX) +                                           \
      (FLO_WIRE_FRAME_BYTES_MAX + FLO_WIRE_TOKENISE_MAX * sizeof(int32_t)))
 
-/* Serves one model over `socket` until the agent closes it.  `opened` (may be
- * NULL) is called once the sandbox is in force; tests use it.  Returns an exit
- * code. */
-int flo_worker_serve(int socket, enum flo_sandbox_mode mode, void (*opened)(int socket));
+/* Serves one model over `socket` until the agent closes it.  `compute`: NULL:
+ * the first filler that knows the model.  `opened` (may be NULL) is called once
+ * the sandbox is in force; tests use it.  Returns an exit code. */
+int flo_worker_serve(int socket, enum flo_sandbox_mode mode, const struct flo_compute *compute,
+                     void (*opened)(int socket));
 
-/* flotilla-engine worker [required|preferred]: serves the agent's socket,
- * descriptor 3.  `line` is its struct flo_args; returns the exit code or
+/* flotilla-engine worker [required|preferred [BACKEND]]: serves the agent's
+ * socket, descriptor 3.  `line` is its struct flo_args; returns the exit code or
  * FLO_E_USAGE. */
 int flo_cmd_worker(void *line, struct flo_err *err);
 

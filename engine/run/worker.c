@@ -177,19 +177,19 @@ static void close_all(struct flo_worker *worker)
     flo_worker_close_fds(worker);
 }
 
-int flo_worker_serve(int socket, enum flo_sandbox_mode mode, void (*opened)(int socket))
+int flo_worker_serve(int socket, enum flo_sandbox_mode mode, const struct flo_compute *compute,
+                     void (*opened)(int socket))
 {
     static struct flo_worker worker;
     struct flo_err err = {0};
     worker.socket = socket;
     worker.opened = opened;
+    worker.compute = compute;
     worker.in.bytes_max = INPUT_BYTES_MAX;
     worker.out.bytes_max = OUTPUT_BYTES_MAX;
     flo_sandbox_prepare(socket);
-    int rv = flo_compute_prepare(&err);
-    if (rv == 0) {
-        rv = flo_engine_sandbox_enter(FLO_SANDBOX_STARTING, mode, &err);
-    }
+    flo_compute_prepare();
+    int rv = flo_engine_sandbox_enter(FLO_SANDBOX_STARTING, mode, &err);
     if (rv < 0) {
         flo_frame_fail(&worker.out, 0, &err);
         rv = send_output(&worker);
@@ -203,18 +203,22 @@ int flo_worker_serve(int socket, enum flo_sandbox_mode mode, void (*opened)(int 
 
 int flo_cmd_worker(void *line, struct flo_err *err)
 {
-    const char *word = ((const struct flo_args *)line)->words[0];
+    const char *const *words = ((const struct flo_args *)line)->words;
+    const struct flo_compute *compute = NULL;
     int type = 0;
     socklen_t bytes = sizeof(type);
     enum flo_sandbox_mode mode = FLO_SANDBOX_REQUIRED;
 
-    if ((word != NULL && !flo_sandbox_mode_parse(word, &mode)) ||
+    if ((words[0] != NULL && !flo_sandbox_mode_parse(words[0], &mode)) ||
         getsockopt(SOCKET, SOL_SOCKET, SO_TYPE, &type, &bytes) < 0 || type != SOCK_STREAM) {
         flo_fail(err, FLO_E_USAGE,
                  "worker is started by flotilla-agent, with a socket as "
                  "descriptor 3");
         return flo_err_fix(err, "flotilla-agent serve --model FILE");
     }
+    if (words[0] != NULL) {
+        FLO_TRY(flo_compute_find(words[1], &compute, err));
+    }
     signal(SIGINT, SIG_IGN); /* Ctrl-C is handled by the agent, which ends this process */
-    return flo_worker_serve(SOCKET, mode, NULL);
+    return flo_worker_serve(SOCKET, mode, compute, NULL);
 }

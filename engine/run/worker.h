@@ -29,9 +29,10 @@ struct flo_worker {
     int fds[FLO_WIRE_FDS_MAX]; /* received, and waiting for their OPEN, PACK or LOAD */
     size_t n_fds;
     bool is_sandboxed;
-    bool is_reading;       /* untrusted bytes are read: no more threads can start */
-    uint32_t threads;      /* started before, with the main one */
-    struct flo_pool *pool; /* of these threads; NULL: none */
+    bool is_reading;                   /* untrusted bytes are read: no more threads can start */
+    uint32_t threads;                  /* started before, with the main one */
+    struct flo_pool *pool;             /* of these threads; NULL: none */
+    const struct flo_compute *compute; /* NULL: the first that knows the model */
     void (*opened)(int socket);
     struct flo_packing packing; /* used from the first PACK on */
     struct flo_engine *engine;

@@ -121,7 +121,8 @@ int flo_tool_open(const struct flo_tool *tool, enum flo_vocabulary vocabulary,
         rv = flo_wire_template_read(tool->chat_template, &chat_template, err);
     }
     FLO_TRY(rv);
-    FLO_TRY(flo_backend_find(tool->backend, &m->backend, err));
+    FLO_TRY(flo_compute_find(tool->backend, &m->setup.options.engine.compute, err));
+    m->backend = &flo_backend_native;
     m->setup.options.engine.vocabulary = vocabulary;
     m->setup.options.engine.chat_template = chat_template;
     if (tool->caches_packed && tool->packed == NULL && tool->backend == NULL) {

@@ -40,7 +40,7 @@ const struct flo_flag flo_flags_adapter[] = {
     FLO_FLAGS_END,
 };
 const struct flo_flag flo_flags_backend[] = {
-    {"backend", "NAME", "who computes (default: native, this engine)", TO_TEXT(backend)},
+    {"backend", "NAME", "who computes (default: the first that knows the model)", TO_TEXT(backend)},
     FLO_FLAGS_END,
 };
 const struct flo_flag flo_flags_sampling[] = {

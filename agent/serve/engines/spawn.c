@@ -38,7 +38,9 @@ int flo_serve_engine_spawn(const struct flo_serve *serve, const char *verb, pid_
                            struct flo_err *err)
 {
     int pair[2];
-    const char *argv[] = {serve->engine_path, verb, flo_sandbox_mode_word(serve->sandbox), NULL};
+    const char *argv[] = {serve->engine_path, verb, flo_sandbox_mode_word(serve->sandbox),
+                          serve->is_llama_alone && strcmp(verb, "worker") == 0 ? "llama" : NULL,
+                          NULL};
     /* Environment variables to pass on: a model must not read secrets. */
     static const char *const keep[] = {
         "FLOTILLA_KERNEL", "FLOTILLA_LOG",  "FLOTILLA_BIN", "FLO_*",  "LD_*", "ASAN_OPTIONS",

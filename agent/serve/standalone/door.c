@@ -20,15 +20,14 @@ int flo_door_open(const struct flo_door *door, struct event_base *base,
     FLO_CLEANUP(flo_free_cleanup) char *token = NULL;
     FLO_CLEANUP(flo_api_rules_deinit) struct flo_api_rules rules = {0};
 
-    if (!flo_process_sibling("flotilla-engine", engine, sizeof(engine))) {
-        return flo_fail(err, FLO_E_ABSENT, "no flotilla-engine next to this program");
-    }
+    FLO_TRY(flo_serve_engine_find(door->backend, engine, sizeof(engine), err));
     FLO_TRY(door->token_file == NULL ? 0 : flo_serve_token_read(door->token_file, &token, err));
     if (door->rules_file != NULL) {
         FLO_TRY(flo_api_rules_load(door->rules_file, &rules, err));
     }
     const struct flo_serve_options options = {
         .engine_path = engine,
+        .is_llama_alone = door->backend != NULL && strcmp(door->backend, "llama") == 0,
         .listen = door->listen,
         .token = token,
         .allows_no_token = token == NULL,

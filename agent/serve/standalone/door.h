@@ -15,10 +15,11 @@ struct flo_door {
     const char *batch_folder;
     uint64_t batch_mib; /* limit of batches' files; 0: 1024 */
     enum flo_sandbox_mode sandbox;
+    const char *backend; /* as of flo_serve_engine_find() */
 };
 
-/* Opens a server with this installation's engine program.  FLO_E_ABSENT:
- * flotilla-engine is not next to this program.  Other errors: those of
+/* Opens a server with this installation's engine program.  Errors: those of
+ * flo_serve_engine_find(),
  * flo_serve_token_read(), flo_api_rules_load() and flo_serve_open(). */
 FLO_MUST_USE int flo_door_open(const struct flo_door *door, struct event_base *base,
                                const struct flo_serve_handlers *handlers, struct flo_serve **out,

@@ -203,6 +203,11 @@ static const struct flo_flag flags[] = {
      "required (default), or preferred: also without the system call filter, "
      "where the kernel has none",
      .take = take_sandbox},
+    {"backend", "auto|native|llama",
+     "auto (default): our engine computes the models that it knows, llama.cpp's "
+     "library the others, if flotilla-engine-llama is installed; llama: the "
+     "library computes all",
+     TO_TEXT(door.backend)},
     {"sessions", "N", "answers computed together, 1 to 16 (default: 4)", TO_U32(sessions),
      .max = 16},
     FLO_FLAGS_END,

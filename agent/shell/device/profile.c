@@ -166,18 +166,32 @@ bool flo_machine_temperature(const char *folder, int64_t *out)
     return is_there;
 }
 
-static json_t *architectures_json(void)
+/* Is there a program for the architectures that our engine does not know? */
+static bool has_library(const struct flo_settings *settings)
+{
+    char path[512];
+    const char *backend =
+        settings == NULL ? "native" : flo_config_text(settings->config, "backend");
+
+    return strcmp(backend, "native") != 0 &&
+           flo_process_sibling("flotilla-engine-llama", path, sizeof(path));
+}
+
+static json_t *architectures_json(bool has_any)
 {
     static const char *const ids[] = {
 #define FLO_ARCHITECTURE(name, id) id,
 #include "base/architectures.def"
 #undef FLO_ARCHITECTURE
     };
-    _Static_assert(FLO_COUNT(ids) <= FLO_PROFILE_ENGINES_MAX, "the updater takes them all");
+    _Static_assert(FLO_COUNT(ids) < FLO_PROFILE_ENGINES_MAX, "the updater takes them all");
     json_t *list = json_array();
 
     for (size_t i = 0; i < FLO_COUNT(ids); i++) {
         json_array_append_new(list, json_string(ids[i]));
+    }
+    if (has_any) {
+        json_array_append_new(list, json_string(FLO_PROFILE_ENGINE_ANY));
     }
     return list;
 }
@@ -197,7 +211,7 @@ json_t *flo_machine_json(const struct flo_settings *settings, const struct flo_m
     json_t *json = json_pack("{s:s, s:i, s:I, s:I, s:s, s:o}", "arch", machine->arch, "cpus",
                              (int)machine->cpus, "memory_bytes", (json_int_t)machine->memory_bytes,
                              "disk_free_bytes", (json_int_t)disk_free_bytes, "kernel",
-                             machine->kernel, "engine", architectures_json());
+                             machine->kernel, "engine", architectures_json(has_library(settings)));
 
     char zone[FLO_ZONE_TEXT];
     flo_zone_of_system(zone);

@@ -168,6 +168,7 @@ int flo_shell_serve_open(struct flo_shell *shell, struct flo_err *err)
     const struct flo_api_rules *rules = &shell->settings.rules;
     struct flo_serve_options options = {
         .engine_path = engine,
+        .is_llama_alone = strcmp(flo_config_text(config, "backend"), "llama") == 0,
         .listen = shell->is_local ? nowhere : shell->settings.listen,
         .token = shell->settings.token,
         .origins = shell->settings.origins,
@@ -191,8 +192,6 @@ int flo_shell_serve_open(struct flo_shell *shell, struct flo_err *err)
         .is_apart = !shell->is_local,
     };
 
-    if (!flo_process_sibling("flotilla-engine", engine, sizeof(engine))) {
-        return flo_fail(err, FLO_E_ABSENT, "the program flotilla-engine is not installed");
-    }
+    FLO_TRY(flo_serve_engine_find(flo_config_text(config, "backend"), engine, sizeof(engine), err));
     return flo_serve_open(shell->base, &options, &handlers, &shell->serve, err);
 }

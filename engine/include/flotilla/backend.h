@@ -69,15 +69,12 @@ struct flo_backend {
     void (*close)(struct flo_backend_model *model);
 };
 
-/* This engine: <flotilla/engine.h> with one session.  A prefill gives the same
- * bits as decoding its tokens one by one. */
+/* <flotilla/engine.h> with one session; options.engine.compute says who computes.
+ * With our own kernels a prefill gives the same bits as decoding its tokens one
+ * by one. */
 extern const struct flo_backend flo_backend_native;
 /* Returns a native model's session, for calls that only this engine has.  The
  * session belongs to the model; do not close it. */
 struct flo_session *flo_backend_native_session(const struct flo_backend_model *model);
-
-/* Finds a backend by name; NULL: native.  FLO_E_USAGE lists all backends. */
-FLO_MUST_USE int flo_backend_find(const char *name, const struct flo_backend **backend,
-                                  struct flo_err *err);
 
 #endif

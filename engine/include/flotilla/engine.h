@@ -47,12 +47,17 @@ enum flo_vocabulary {
  * in the programs that link it (flotilla-engine-llama). */
 struct flo_compute;
 extern const struct flo_compute flo_compute_native;
-extern const struct flo_compute *const flo_compute_default; /* the program's */
+/* Fillers of this program, NULL-terminated, best first: a model is computed by
+ * the first one that knows its architecture, tensors and tokenizer. */
+extern const struct flo_compute *const flo_computes[];
+/* Finds a filler by name; NULL: any.  FLO_E_USAGE lists the names. */
+FLO_MUST_USE int flo_compute_find(const char *name, const struct flo_compute **compute,
+                                  struct flo_err *err);
 struct flo_pool;
-/* Loads the libraries that the program's filler needs, from files.  A process
- * that enters a sandbox calls it before; flo_engine_open() calls it otherwise.
- * FLO_E_ABSENT: a library is not there. */
-FLO_MUST_USE int flo_compute_prepare(struct flo_err *err);
+/* Loads the libraries that the fillers need, from files.  A process that enters
+ * a sandbox calls it before; flo_engine_open() does it otherwise.  A filler whose
+ * library is not there is left out. */
+void flo_compute_prepare(void);
 /* Starts `threads` threads; for options.threads of at most as many.  A process
  * that enters a sandbox calls it once before its models are opened.  *pool is
  * for options.pool, or stays unchanged.  FLO_E_MEMORY: the system refused. */
@@ -86,7 +91,7 @@ struct flo_engine_options {
      * threads.  The caller owns it and closes it after the engine.  NULL: the
      * engine starts its own threads after reading the file. */
     struct flo_pool *pool;
-    const struct flo_compute *compute; /* NULL: flo_compute_default */
+    const struct flo_compute *compute; /* NULL: the first of flo_computes that can */
 };
 
 /* Memory that a model will need, computed before it is loaded. */

@@ -271,20 +271,18 @@ static void slow_work_shows_in_its_times(void **state)
     kind->backend->close(model);
 }
 
-static void a_backend_is_found_by_its_name(void **state)
+static void a_filler_is_found_by_its_name(void **state)
 {
-    const struct flo_backend *backend = NULL;
+    const struct flo_compute *compute = &flo_compute_native;
     struct flo_err err = {0};
 
     (void)state;
-    assert_int_equal(flo_backend_find(NULL, &backend, NULL), 0);
-    assert_ptr_equal(backend, &flo_backend_native);
-    backend = NULL;
-    assert_int_equal(flo_backend_find("native", &backend, NULL), 0);
-    assert_ptr_equal(backend, &flo_backend_native);
-    backend = NULL;
-    assert_int_equal(flo_backend_find("onnx", &backend, &err), FLO_E_USAGE);
-    assert_null(backend);
+    assert_int_equal(flo_compute_find(NULL, &compute, NULL), 0);
+    assert_null(compute); /* any */
+    assert_int_equal(flo_compute_find("native", &compute, NULL), 0);
+    assert_ptr_equal(compute, &flo_compute_native);
+    assert_int_equal(flo_compute_find("onnx", &compute, &err), FLO_E_USAGE);
+    assert_null(compute);
     assert_string_equal(err.what, "no backend 'onnx', there are: native");
 }
 
@@ -323,7 +321,7 @@ int main(void)
         cmocka_unit_test(a_call_that_fails_halfway_can_be_made_again),
         cmocka_unit_test(nan_comes_out_and_is_told),
         cmocka_unit_test(slow_work_shows_in_its_times),
-        cmocka_unit_test(a_backend_is_found_by_its_name),
+        cmocka_unit_test(a_filler_is_found_by_its_name),
         cmocka_unit_test(what_cannot_be_opened_is_told),
     };
 

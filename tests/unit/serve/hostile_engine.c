@@ -205,5 +205,5 @@ int main(void)
     if (deed == NULL) {
         deed = "";
     }
-    return flo_worker_serve(3, FLO_SANDBOX_PREFERRED, misbehave);
+    return flo_worker_serve(3, FLO_SANDBOX_PREFERRED, NULL, misbehave);
 }

@@ -528,13 +528,15 @@ void flo_author_result_deinit(struct flo_author_result *result);
 /* ---- plan ---- */
 
 #define FLO_PROFILE_ENGINES_MAX 32
+#define FLO_PROFILE_ENGINE_ANY "*"
 #define FLO_PROFILE_RUNTIMES_MAX 8
 #define FLO_PLAN_MEMORY_BYTES (32u * 1024 * 1024)
 
 /* Properties of a device that a release may require. */
 struct flo_profile {
     char arch[16]; /* "x86_64", "aarch64" */
-    /* GGUF architectures that it can run; none: "llama" */
+    /* GGUF architectures that it can run; none: "llama"; FLO_PROFILE_ENGINE_ANY:
+     * also others, by llama.cpp's library */
     char engine[FLO_PROFILE_ENGINES_MAX][16];
     char runtimes[FLO_PROFILE_RUNTIMES_MAX][32]; /* other runtimes than native that are ready */
     char accelerators[4][16];

@@ -1,0 +1,25 @@
+#!/bin/sh
+# llama.cpp's library as a back end: the programs are built with the library of
+# deploy/llamacpp, and its stories and vectors are played.
+#
+# usage: llama.sh
+# FLOTILLA_LLAMA and FLOTILLA_LLAMA_LIBRARIES name a source and its libraries
+# that are there already; else deploy/llamacpp/build.sh --library makes them,
+# which takes minutes. FLOTILLA_LLAMA_ARCHIVE: its archive, without a network.
+set -eu
+cd "$(dirname "$0")/../.."
+. tests/run/seed.sh
+here=$PWD
+if [ -z "${FLOTILLA_LLAMA-}" ]; then
+    deploy/llamacpp/build.sh --library \
+        ${FLOTILLA_LLAMA_ARCHIVE:+--archive "$FLOTILLA_LLAMA_ARCHIVE"}
+    FLOTILLA_LLAMA=$here/build/llamacpp/source
+    FLOTILLA_LLAMA_LIBRARIES=$here/build/llamacpp/library
+fi
+cmake -S . -B build/llama -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo \
+    -DFLOTILLA_LLAMA="$FLOTILLA_LLAMA" \
+    -DFLOTILLA_LLAMA_LIBRARIES="$FLOTILLA_LLAMA_LIBRARIES" >/dev/null
+cmake --build build/llama --target programs test_llama_filler
+export FLOTILLA_BIN="$here/build/llama/bin"
+build/llama/tests/test_llama_filler
+python3 -m pytest -q -x -rfEs -p no:cacheprovider tests/integration/test_llama.py

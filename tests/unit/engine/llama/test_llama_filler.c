@@ -1,0 +1,229 @@
+/* llama.cpp's library as a filler: sessions keep their promises, also where its
+ * cache cannot go back. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <math.h>
+#include <string.h>
+
+#include <flotilla/engine_output.h>
+#include <flotilla/engine_step.h>
+#include <flotilla/errors/infer.h>
+#include <flotilla/prefix.h>
+
+#include "engine/llama/llama_filler.h"
+
+#define HYBRID "tests/models/lfm2.Q8_0.gguf"
+#define DENSE "tests/models/tiny-v2.Q4_0.gguf"
+#define ENCODER "tests/models/bert.Q8_0.gguf"
+#define NEAR 2e-3f /* of logits: a batch of another size adds in another order */
+
+static const char *const models[] = {HYBRID, DENSE};
+static const int32_t first[] = {5, 9, 33, 7, 120, 64, 8, 300, 17, 2};
+static const int32_t second[] = {44, 3, 256, 81, 12};
+
+struct world {
+    struct flo_engine *engine;
+    struct flo_session *a, *b;
+    uint32_t n_vocab;
+};
+
+static void open_world(struct world *world, const char *model)
+{
+    const struct flo_engine_options options = {.compute = &flo_compute_llama,
+                                               .context = 256,
+                                               .sessions = 2,
+                                               .threads = 1,
+                                               .kv_type = FLO_KV_F32};
+    struct flo_err err = {0};
+
+    if (flo_engine_open(model, &options, &world->engine, &err) < 0) {
+        fail_msg("%s: %s", model, err.what);
+    }
+    assert_int_equal(flo_session_open(world->engine, &world->a, NULL), 0);
+    assert_int_equal(flo_session_open(world->engine, &world->b, NULL), 0);
+    world->n_vocab = flo_engine_info(world->engine)->n_vocab;
+}
+
+static void close_world(struct world *world)
+{
+    flo_session_close(world->a);
+    flo_session_close(world->b);
+    flo_engine_close(world->engine);
+}
+
+static void feed(struct flo_session *session, const int32_t *tokens, size_t count)
+{
+    assert_int_equal(flo_session_decode(session, tokens, count, FLO_LOGITS_LAST, NULL), 0);
+}
+
+static void expect_alike(const struct world *world)
+{
+    const float *x = flo_session_logits(world->a), *y = flo_session_logits(world->b);
+
+    for (uint32_t i = 0; i < world->n_vocab; i++) {
+        assert_true(isfinite(x[i]));
+        assert_true(fabsf(x[i] - y[i]) <= NEAR * (1 + fabsf(y[i])));
+    }
+}
+
+static void a_session_that_is_cut_back_is_as_a_new_one(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < FLO_COUNT(models); i++) {
+        struct world world;
+
+        open_world(&world, models[i]);
+        feed(world.a, first, 10);
+        flo_session_truncate(world.a, 4);
+        feed(world.a, second, 5);
+        feed(world.b, first, 4);
+        feed(world.b, second, 5);
+        expect_alike(&world);
+        assert_int_equal(flo_session_position(world.a), 9);
+        close_world(&world);
+    }
+}
+
+static void a_session_begins_as_another_one(void **state)
+{
+    static const uint32_t counts[] = {10, 6, 0};
+
+    (void)state;
+    for (size_t i = 0; i < FLO_COUNT(models) * FLO_COUNT(counts); i++) {
+        uint32_t count = counts[i / FLO_COUNT(models)];
+        struct world world;
+
+        open_world(&world, models[i % FLO_COUNT(models)]);
+        feed(world.a, first, 10);
+        feed(world.b, second, 5);
+        flo_session_begin_as(world.b, world.a, count);
+        feed(world.b, second, 5);
+        flo_session_truncate(world.a, count);
+        feed(world.a, second, 5);
+        expect_alike(&world);
+        close_world(&world);
+    }
+}
+
+struct rows {
+    uint32_t count;
+    float one[16]; /* a logit of each row */
+};
+
+static bool take_row(void *context, uint32_t index, const float *logits)
+{
+    struct rows *rows = context;
+
+    (void)index;
+    rows->one[rows->count++] = logits[7];
+    return true;
+}
+
+static bool stops(void *context)
+{
+    (void)context;
+    return true;
+}
+
+static void sessions_of_one_pass_do_not_mix_and_a_cancelled_pass_is_undone(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < FLO_COUNT(models); i++) {
+        struct rows together = {0}, alone = {0};
+        struct world world;
+
+        open_world(&world, models[i]);
+        const struct flo_step steps[] = {
+            {world.a, first, 10, FLO_ROWS_ALL, take_row, &together},
+            {world.b, second, 5, FLO_ROWS_LAST, take_row, &together},
+        };
+        assert_int_equal(flo_engine_step(world.engine, steps, 2, stops, NULL, NULL),
+                         FLO_E_INFER_CANCELLED);
+        assert_int_equal(flo_session_position(world.a), 0);
+        assert_int_equal(together.count, 0);
+        assert_int_equal(flo_engine_step(world.engine, steps, 2, NULL, NULL, NULL), 0);
+        assert_int_equal(together.count, 11);
+        flo_session_reset(world.a);
+        flo_session_reset(world.b);
+        for (size_t k = 0; k < 2; k++) {
+            struct flo_step step = steps[k];
+            step.context = &alone;
+            assert_int_equal(flo_engine_step(world.engine, &step, 1, NULL, NULL, NULL), 0);
+        }
+        for (uint32_t k = 0; k < 11; k++) {
+            assert_true(fabsf(alone.one[k] - together.one[k]) <= NEAR * (1 + fabsf(alone.one[k])));
+        }
+        close_world(&world);
+    }
+}
+
+static void an_encoder_makes_a_vector_of_a_whole_text(void **state)
+{
+    struct world world;
+    float x[1024] = {0}, y[1024] = {0};
+    int32_t tokens[64];
+    size_t count;
+
+    (void)state;
+    open_world(&world, ENCODER);
+    const struct flo_engine_info *info = flo_engine_info(world.engine);
+    assert_int_equal(info->properties, FLO_COMPUTE_POOLS);
+    assert_int_equal(flo_engine_tokenise(world.engine, "hello world", 11,
+                                         FLO_TEXT_SPECIAL | FLO_TEXT_ENDS, tokens, 64, &count,
+                                         NULL),
+                     0);
+    assert_int_equal(flo_session_embed(world.a, tokens, count, FLO_POOLING_MEAN, x, NULL), 0);
+    assert_int_equal(flo_session_position(world.a), 0);
+    assert_int_equal(flo_session_embed(world.b, tokens, count, FLO_POOLING_LAST, y, NULL), 0);
+    assert_memory_equal(x, y, info->n_embd * sizeof(float));
+    assert_true(flo_embedding_finish(x, info->n_embd));
+    close_world(&world);
+}
+
+static void adapters_and_prefix_files_are_refused_by_name(void **state)
+{
+    struct world world;
+    struct flo_adapter *adapter = NULL;
+    struct flo_err err = {0};
+
+    (void)state;
+    open_world(&world, DENSE);
+    assert_int_equal(
+        flo_adapter_open(world.engine, "tests/models/tiny-v1-site-lora.gguf", &adapter, &err),
+        FLO_E_NOT_BUILT);
+    assert_non_null(strstr(err.what, "llama applies no adapters"));
+    assert_int_equal(flo_prefix_read(world.a, 0, &err), FLO_E_NOT_BUILT);
+    close_world(&world);
+}
+
+static void our_kernels_compute_the_models_that_they_know(void **state)
+{
+    struct flo_engine *engine = NULL;
+
+    (void)state;
+    assert_int_equal(flo_engine_open(DENSE, NULL, &engine, NULL), 0);
+    assert_string_not_equal(flo_engine_info(engine)->kernel, "llama.cpp");
+    flo_engine_close(engine);
+    assert_int_equal(flo_engine_open(HYBRID, NULL, &engine, NULL), 0);
+    assert_string_equal(flo_engine_info(engine)->kernel, "llama.cpp");
+    flo_engine_close(engine);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_session_that_is_cut_back_is_as_a_new_one),
+        cmocka_unit_test(a_session_begins_as_another_one),
+        cmocka_unit_test(sessions_of_one_pass_do_not_mix_and_a_cancelled_pass_is_undone),
+        cmocka_unit_test(an_encoder_makes_a_vector_of_a_whole_text),
+        cmocka_unit_test(adapters_and_prefix_files_are_refused_by_name),
+        cmocka_unit_test(our_kernels_compute_the_models_that_they_know),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
