@@ -143,9 +143,8 @@ bool flo_login_may_return(const char *redirect, const char *host, bool is_plain)
         }
     }
     for (size_t i = 0; i < (is_plain ? 2 : 1); i++) {
-        int chars = snprintf(page, sizeof(page), "%s://%s/", schemes[i], host);
-        if (chars > 0 && (size_t)chars < sizeof(page) && host[0] != '\0' &&
-            strcmp(redirect, page) == 0) {
+        size_t chars = (size_t)snprintf(page, sizeof(page), "%s://%s/", schemes[i], host);
+        if (chars < sizeof(page) && host[0] != '\0' && strcmp(redirect, page) == 0) {
             return true;
         }
     }

@@ -201,6 +201,38 @@ static void a_token_that_is_no_three_parts_is_refused(void **state)
     assert_int_equal(parse(much, &jwt), FLO_E_LOGIN_TOKEN);
 }
 
+/* A token of these parts; the first is the header's text. */
+static int parse_parts(const char *header, const char *claims, size_t signature_chars)
+{
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) token = {0};
+    struct flo_jwt jwt;
+
+    add_part(&token, header);
+    flo_buf_printf(&token, ".%s.", claims);
+    for (size_t i = 0; i < signature_chars; i++) {
+        flo_buf_text(&token, "A");
+    }
+    FLO_TRY(parse(token.data, &jwt));
+    flo_jwt_deinit(&jwt);
+    return 0;
+}
+
+static void a_token_whose_parts_are_too_long_or_in_another_alphabet_is_refused(void **state)
+{
+    static const char header[] = "{\"alg\":\"ES256\"}";
+    char long_kid[300];
+
+    (void)state;
+    assert_int_equal(parse_parts(header, "e30", 86), 0);
+    assert_int_equal(parse_parts(header, "e{0", 86), FLO_E_LOGIN_TOKEN);
+    assert_int_equal(parse_parts(header, "W10", 86), FLO_E_LOGIN_TOKEN); /* [] */
+    assert_int_equal(parse_parts(header, "e30", 4 * FLO_JWS_RSA_BYTES_MAX / 3 + 2),
+                     FLO_E_LOGIN_TOKEN);
+    assert_int_equal(parse_parts(header, "e30", 2 * FLO_JWS_RSA_BYTES_MAX), FLO_E_LOGIN_TOKEN);
+    snprintf(long_kid, sizeof(long_kid), "{\"alg\":\"ES256\",\"kid\":\"%0200d\"}", 7);
+    assert_int_equal(parse_parts(long_kid, "e30", 86), FLO_E_LOGIN_TOKEN);
+}
+
 static void keys_of_other_kinds_and_short_ones_are_left_out(void **state)
 {
     static struct flo_jwks keys;
@@ -224,6 +256,69 @@ static void keys_of_other_kinds_and_short_ones_are_left_out(void **state)
     assert_int_equal(keys.items[0].key.exponent, 65537);
     assert_int_equal(flo_jwks_parse("{}", 2, &keys, NULL), FLO_E_LOGIN_PROVIDER);
     assert_int_equal(flo_jwks_parse("[]", 2, &keys, NULL), FLO_E_LOGIN_PROVIDER);
+}
+
+/* The RSA key with another exponent, or with its last digits of `n` changed. */
+static size_t rsa_keys(const char *exponent, const char *last)
+{
+    static struct flo_jwks keys;
+    char text[1024];
+
+    snprintf(text, sizeof(text), "{\"keys\":[{\"kty\":\"RSA\",\"e\":\"%s\",\"n\":\"%.*s%s\"}]}",
+             exponent, (int)(strlen(RSA_N) - strlen(last)), RSA_N, last);
+    parse_keys(text, &keys);
+    return keys.count;
+}
+
+static void an_rsa_key_that_no_generator_makes_is_left_out(void **state)
+{
+    (void)state;
+    assert_int_equal(rsa_keys("AQAB", ""), 1);
+    assert_int_equal(rsa_keys("AQ", ""), 0);    /* 1: each text would be its own signature */
+    assert_int_equal(rsa_keys("BA", ""), 0);    /* even */
+    assert_int_equal(rsa_keys("AAAA", ""), 0);  /* 0 */
+    assert_int_equal(rsa_keys("AQAB", "g"), 0); /* an even modulus */
+}
+
+static void a_key_on_another_curve_or_without_a_coordinate_is_left_out(void **state)
+{
+    static struct flo_jwks keys;
+    static const char long_x[] = /* 33 bytes */
+        "{\"keys\":[{\"kty\":\"EC\",\"crv\":\"P-256\",\"y\":\"AQ\",\"x\":"
+        "\"AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEB\"}]}";
+    char text[1024];
+
+    (void)state;
+    keys_of(key, "", text, sizeof(text));
+    memcpy(strstr(text, "P-256"), "P-384", 5);
+    parse_keys(text, &keys);
+    assert_int_equal(keys.count, 0);
+    keys_of(key, "", text, sizeof(text));
+    memcpy(strstr(text, "\"y\""), "\"z\"", 3);
+    parse_keys(text, &keys);
+    assert_int_equal(keys.count, 0);
+    parse_keys(long_x, &keys);
+    assert_int_equal(keys.count, 0);
+}
+
+static void more_keys_than_are_kept_are_refused_and_not_cut_off(void **state)
+{
+    static struct flo_jwks keys;
+    FLO_CLEANUP(flo_json_cleanup) json_t *json = json_object();
+    json_t *list = json_array();
+    char text[1024];
+
+    (void)state;
+    keys_of(key, "", text, sizeof(text));
+    FLO_CLEANUP(flo_json_cleanup) json_t *one = json_loads(text, 0, NULL);
+    json_object_set_new(json, "keys", list);
+    for (int i = 0; i <= FLO_JWKS_MAX; i++) {
+        struct flo_buf FLO_CLEANUP(flo_buf_deinit) all = {0};
+        json_array_append(list, json_array_get(json_object_get(one, "keys"), 0));
+        flo_json_dump(json, &all);
+        assert_int_equal(flo_jwks_parse(all.data, all.bytes, &keys, NULL),
+                         i < FLO_JWKS_MAX ? 0 : FLO_E_LOGIN_PROVIDER);
+    }
 }
 
 static void numbers_may_have_zeros_in_front(void **state)
@@ -393,6 +488,38 @@ static void a_person_of_no_row_or_of_no_allowed_group_has_no_role(void **state)
     assert_int_equal(roles_of("{\"groups\":[\"sre\",\"staff\"]}", "groups", staff, 2, out), 0);
 }
 
+static void more_roles_than_a_person_can_have_are_refused(void **state)
+{
+    char parts[FLO_GRANTS_MAX + 2][16 + FLO_NAME_MAX];
+    struct flo_oidc_row rows[FLO_GRANTS_MAX + 2];
+    char out[FLO_GRANTS_TEXT];
+    FLO_CLEANUP(flo_json_cleanup) json_t *claims = json_pack("{s:s}", "groups", "all");
+    struct flo_oidc_roles roles = {.claim = "groups", .rows = rows};
+
+    (void)state;
+    for (int chars = 1; chars <= FLO_NAME_MAX; chars += FLO_NAME_MAX - 1) {
+        for (int i = 0; i < (int)FLO_COUNT(rows); i++) {
+            snprintf(parts[i], sizeof(parts[i]), "operator:%0*d", chars, i);
+            rows[i] = (struct flo_oidc_row){"all", parts[i]};
+        }
+        roles.count = FLO_GRANTS_MAX;
+        assert_int_equal(flo_oidc_roles_of(&roles, claims, out, NULL), 0);
+        assert_non_null(strstr(out, parts[FLO_GRANTS_MAX - 1]));
+        roles.count = FLO_COUNT(rows); /* by number, and with long names by bytes as well */
+        assert_int_equal(flo_oidc_roles_of(&roles, claims, out, NULL), FLO_E_LOGIN_ROLE);
+    }
+}
+
+static void a_claims_path_with_a_name_that_is_too_long_leads_nowhere(void **state)
+{
+    char path[FLO_NAME_MAX + 10];
+    char out[FLO_GRANTS_TEXT];
+
+    (void)state;
+    snprintf(path, sizeof(path), "%0*d.roles", FLO_NAME_MAX + 1, 0);
+    assert_int_equal(roles_of("{\"roles\":\"boss\"}", path, NULL, 0, out), FLO_E_LOGIN_ROLE);
+}
+
 static void a_persons_name_is_a_name_and_its_account_is_its_own(void **state)
 {
     FLO_CLEANUP(flo_json_cleanup)
@@ -406,6 +533,12 @@ static void a_persons_name_is_a_name_and_its_account_is_its_own(void **state)
     assert_string_equal(name, "mira--x---example.com");
     flo_oidc_name(claims, "preferred_username", name);
     assert_string_equal(name, "u-1");
+    json_object_set_new(claims, "email", json_string("mira_o.k"));
+    flo_oidc_name(claims, "email", name);
+    assert_string_equal(name, "mira_o.k");
+    json_object_clear(claims);
+    flo_oidc_name(claims, "email", name);
+    assert_string_equal(name, "person");
     flo_oidc_account(ISSUER, "u-1", one);
     flo_oidc_account(ISSUER "/", "u-1", two);
     assert_string_not_equal(one, two);
@@ -457,6 +590,10 @@ static void a_description_that_is_anothers_or_unsafe_is_refused(void **state)
     assert_true(out.takes_post);
     assert_true(flo_oidc_url_is_valid("https://id.example.com/a?b=c"));
     assert_false(flo_oidc_url_is_valid("https:///a"));
+    assert_false(flo_oidc_url_is_valid("https://"));
+    assert_false(flo_oidc_url_is_valid("https://id.example.com/a b"));
+    assert_false(flo_oidc_url_is_valid("https://id.example.com/\x7f"));
+    assert_int_equal(flo_oidc_provider_parse("{", 1, ISSUER, &out, NULL), no);
     assert_false(flo_oidc_url_is_valid("https://id.example.com/#a"));
 }
 
@@ -488,6 +625,7 @@ static void a_login_is_finished_once_by_who_began_it_and_in_time(void **state)
     struct flo_login one = begin(&logins, 1, 1000);
     struct flo_login two = begin(&logins, 2, 1000);
     struct flo_login out;
+    char much[FLO_LOGIN_SECRET + 2] = "";
 
     (void)state;
     assert_false(takes(&logins, "", "", 1000, &out));
@@ -495,6 +633,8 @@ static void a_login_is_finished_once_by_who_began_it_and_in_time(void **state)
     assert_false(takes(&logins, one.state, two.secret, 1000, &out));
     assert_false(takes(&logins, two.state, one.secret, 1000, &out));
     assert_false(takes(&restarted, one.state, one.secret, 1000, &out));
+    memset(much, 'a', sizeof(much) - 1);
+    assert_false(takes(&logins, one.state, much, 1000, &out));
     assert_true(takes(&logins, one.state, one.secret, 2000, &out));
     assert_string_equal(out.verifier, one.verifier);
     assert_string_equal(out.nonce, one.nonce);
@@ -551,17 +691,13 @@ static void the_challenge_is_that_of_the_standards_example(void **state)
 static void a_browser_is_sent_back_to_us_or_to_its_own_machine(void **state)
 {
     static const char *const bad[] = {
-        "https://evil.example.com/",
-        "http://127.0.0.1/",
-        "http://127.0.0.1:80.evil.com/",
-        "http://127.0.0.1:7@evil.com/",
-        "http://localhost:7/",
-        "https://fleet.example.com.evil.com/",
-        "http://fleet.example.com/",
-        "https://fleet.example.com/app/",
-        "http://127.0.0.1:7/#",
-        "javascript:alert(1)",
-        "",
+        "https://evil.example.com/",     "http://127.0.0.1/",
+        "http://127.0.0.1:80.evil.com/", "http://127.0.0.1:7@evil.com/",
+        "http://localhost:7/",           "https://fleet.example.com.evil.com/",
+        "http://fleet.example.com/",     "https://fleet.example.com/app/",
+        "http://127.0.0.1:7/#",          "http://127.0.0.1:/",
+        "http://127.0.0.1:490000/",      "http://127.0.0.1:7/\x7f",
+        "javascript:alert(1)",           "",
     };
 
     (void)state;
@@ -574,6 +710,23 @@ static void a_browser_is_sent_back_to_us_or_to_its_own_machine(void **state)
         if (flo_login_may_return(bad[i], "fleet.example.com", false)) {
             fail_msg("%s", bad[i]);
         }
+    }
+}
+
+static void nobody_is_sent_back_to_an_address_that_is_none_or_too_long(void **state)
+{
+    char redirect[2 * FLO_LOGIN_REDIRECT];
+    char host[2 * FLO_LOGIN_REDIRECT];
+
+    (void)state;
+    assert_false(flo_login_may_return("https:///", "", false));
+    assert_false(flo_login_may_return("http://fleet.example.com:8443/", "fleet.example.com", true));
+    for (int chars = 200; chars < FLO_LOGIN_REDIRECT + 20; chars++) {
+        snprintf(host, sizeof(host), "%0*d", chars, 0);
+        snprintf(redirect, sizeof(redirect), "https://%s/", host);
+        assert_int_equal(flo_login_may_return(redirect, host, false),
+                         strlen(redirect) < FLO_LOGIN_REDIRECT);
+        assert_false(flo_login_may_return("https://fleet.example.com/", host, false));
     }
 }
 
@@ -658,13 +811,19 @@ int main(void)
         cmocka_unit_test(a_token_signed_by_es256_holds_and_another_key_does_not),
         cmocka_unit_test(no_algorithm_and_a_shared_secret_are_refused),
         cmocka_unit_test(a_token_that_is_no_three_parts_is_refused),
+        cmocka_unit_test(a_token_whose_parts_are_too_long_or_in_another_alphabet_is_refused),
         cmocka_unit_test(keys_of_other_kinds_and_short_ones_are_left_out),
+        cmocka_unit_test(an_rsa_key_that_no_generator_makes_is_left_out),
+        cmocka_unit_test(a_key_on_another_curve_or_without_a_coordinate_is_left_out),
+        cmocka_unit_test(more_keys_than_are_kept_are_refused_and_not_cut_off),
         cmocka_unit_test(numbers_may_have_zeros_in_front),
         cmocka_unit_test(a_token_without_a_keys_name_fits_the_only_one_of_its_kind),
         cmocka_unit_test(good_claims_are_taken),
         cmocka_unit_test(each_claim_that_is_missing_or_does_not_fit_is_refused),
         cmocka_unit_test(roles_are_those_of_all_rows_that_fit_once_each),
         cmocka_unit_test(a_person_of_no_row_or_of_no_allowed_group_has_no_role),
+        cmocka_unit_test(more_roles_than_a_person_can_have_are_refused),
+        cmocka_unit_test(a_claims_path_with_a_name_that_is_too_long_leads_nowhere),
         cmocka_unit_test(a_persons_name_is_a_name_and_its_account_is_its_own),
         cmocka_unit_test(a_description_that_is_anothers_or_unsafe_is_refused),
         cmocka_unit_test(a_login_is_finished_once_by_who_began_it_and_in_time),
@@ -672,6 +831,7 @@ int main(void)
         cmocka_unit_test(nobody_can_begin_so_many_that_another_one_ends),
         cmocka_unit_test(the_challenge_is_that_of_the_standards_example),
         cmocka_unit_test(a_browser_is_sent_back_to_us_or_to_its_own_machine),
+        cmocka_unit_test(nobody_is_sent_back_to_an_address_that_is_none_or_too_long),
         cmocka_unit_test(each_damaged_value_of_a_providers_texts_is_refused_or_left_out),
         cmocka_unit_test(a_form_has_its_letters_and_all_else_in_hex),
     };
