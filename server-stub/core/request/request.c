@@ -142,7 +142,7 @@ static int check_element(struct flo_shape_span inside, const struct place *place
 {
     static const char object[] = "any_object";
 
-    if (inside.at < inside.end && *inside.at == ':') {
+    if (*inside.at == ':') {
         bool may_be_null = inside.end[-1] == '~';
         return may_be_null && json_is_null(value)
                    ? 0
@@ -192,9 +192,8 @@ static int check_value(const struct flo_shape_word *word, const struct place *pl
         return rv;
     }
     if (word->bracket == '{') {
-        return word->inside.at < word->inside.end && *word->inside.at == ':'
-                   ? check_map(word->inside, place, value, err)
-                   : check(word->inside, place, value, err);
+        return *word->inside.at == ':' ? check_map(word->inside, place, value, err)
+                                       : check(word->inside, place, value, err);
     }
     json_array_foreach(value, i, item)
     {
@@ -280,16 +279,16 @@ static int none_chosen(struct flo_shape_span all, const json_t *body, struct flo
         const char *bar = memchr(part.at, '|', (size_t)(all.end - part.at));
         part.end = bar != NULL ? bar : all.end;
         struct flo_shape_span rest = part;
-        if (flo_shape_next(&rest, &first)) {
-            snprintf(choices[count], WORD_MAX, "%.*s", (int)(first.value.end - first.value.at),
-                     first.value.at);
-            chars += chars < sizeof(known)
-                         ? (size_t)snprintf(known + chars, sizeof(known) - chars, "%s%s",
-                                            count > 0 ? ", " : "", choices[count])
-                         : 0;
-            words[count] = choices[count];
-            count++;
-        }
+        bool has_first = flo_shape_next(&rest, &first);
+        assert(has_first); /* an alternative without words would have been chosen */
+        snprintf(choices[count], WORD_MAX, "%.*s", (int)(first.value.end - first.value.at),
+                 first.value.at);
+        chars += chars < sizeof(known)
+                     ? (size_t)snprintf(known + chars, sizeof(known) - chars, "%s%s",
+                                        count > 0 ? ", " : "", choices[count])
+                     : 0;
+        words[count] = choices[count];
+        count++;
         part.at = bar != NULL ? bar + 1 : all.end;
     }
     snprintf(name, sizeof(name), "%.*s", (int)(first.name.end - first.name.at), first.name.at);
@@ -336,12 +335,10 @@ static int check_names(struct flo_shape_span all, const json_t *body, struct flo
             is_known = find_word(part, name, &word);
             part.at = bar != NULL ? bar + 1 : all.end;
         }
-        if (!is_known) {
-            struct flo_shape_span rest = all;
+        if (!is_known) { /* each alternative begins with the same word */
+            struct flo_shape_span first = {all.at, strchr(all.at, '=')};
             snprintf(pointer, sizeof(pointer), "/%.80s", name);
-            return flo_shape_next(&rest, &word)
-                       ? refused(unknown(word.name, "", name, "member", err), pointer, err)
-                       : 0;
+            return refused(unknown(first, "", name, "member", err), pointer, err);
         }
     }
     return 0;

@@ -1,6 +1,7 @@
 /* Tokens of a shape: names, types, marks, brackets. */
 #include "server-stub/core/request/shape.h"
 
+#include <assert.h>
 #include <string.h>
 
 #include "proto/policy.h"
@@ -27,14 +28,13 @@ static const char *bracket_end(const char *at, const char *end)
 {
     int depth = 0;
 
-    for (; at < end; at++) {
+    do {
+        assert(at < end);
         depth += *at == '{' || *at == '[' ? 1 : 0;
         depth -= *at == '}' || *at == ']' ? 1 : 0;
-        if (depth == 0) {
-            return at + 1;
-        }
-    }
-    return end;
+        at++;
+    } while (depth > 0);
+    return at;
 }
 
 /* `:type` and the marks after a name. */
@@ -46,9 +46,9 @@ static const char *read_marks(const char *at, const char *end, struct flo_shape_
         at = out->type.end;
     }
     for (; at < end && strchr("!?~", *at) != NULL; at++) {
-        out->is_needed = out->is_needed || *at == '!';
-        out->may_be_absent = out->may_be_absent || *at == '?';
-        out->may_be_null = out->may_be_null || *at == '~';
+        out->is_needed |= *at == '!';
+        out->may_be_absent |= *at == '?';
+        out->may_be_null |= *at == '~';
     }
     return at;
 }
@@ -86,6 +86,7 @@ bool flo_shape_next(struct flo_shape_span *rest, struct flo_shape_word *out)
     } else if (at < rest->end && (*at == '{' || *at == '[')) {
         at = read_bracket(at, rest->end, out);
     }
-    rest->at = at > rest->at ? at : rest->at + 1;
+    assert(at > rest->at);
+    rest->at = at;
     return true;
 }

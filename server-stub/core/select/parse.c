@@ -117,9 +117,9 @@ static int not_in(struct parse *parse, bool *is_it)
 static int check_how(struct parse *parse, const struct flo_select_term *term, size_t column)
 {
     enum flo_select_kind kind = flo_select_kind_of(&term->name);
-    bool is_order = term->how >= FLO_SELECT_BELOW && term->how <= FLO_SELECT_FROM;
 
-    if (is_order && (kind == FLO_SELECT_LIST || kind == FLO_SELECT_FLAG)) {
+    assert(term->how <= FLO_SELECT_FROM);
+    if (term->how >= FLO_SELECT_BELOW && (kind == FLO_SELECT_LIST || kind == FLO_SELECT_FLAG)) {
         return flo_select_fail(parse->err, column, "%s is %s: = != and in belong here",
                                flo_select_facts[term->name.field].word,
                                kind == FLO_SELECT_LIST ? "a list" : "true or false");

@@ -1,4 +1,5 @@
 /* Selectors: splits a text into tokens. */
+#include <assert.h>
 #include <ctype.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -26,7 +27,8 @@ static bool is_blank(char c)
 
 static bool is_sign(char c)
 {
-    return c != '\0' && strchr("=!<>(),", c) != NULL;
+    assert(c != '\0'); /* strchr finds it */
+    return strchr("=!<>(),", c) != NULL;
 }
 
 static bool is_quote(char c)
@@ -34,20 +36,11 @@ static bool is_quote(char c)
     return c == '"' || c == '\'';
 }
 
-static int too_long(const struct flo_select_token *out, struct flo_err *err)
+static void take(struct flo_select_token *out, const char *from, size_t bytes)
 {
-    return flo_select_fail(err, out->column, "a word of more than %zu bytes",
-                           sizeof(out->text) - 1);
-}
-
-static int take(struct flo_select_token *out, const char *from, size_t bytes, struct flo_err *err)
-{
-    if (bytes >= sizeof(out->text)) {
-        return too_long(out, err);
-    }
+    assert(bytes < sizeof(out->text));
     memcpy(out->text, from, bytes);
     out->text[bytes] = '\0';
-    return 0;
 }
 
 /* A doubled quote stands for a quote in the text. */
@@ -64,23 +57,19 @@ static int take_quoted(const char *text, size_t *at, struct flo_select_token *ou
             return 0;
         }
         *at += text[*at] == quote ? 1 : 0;
-        if (bytes + 1 == sizeof(out->text)) {
-            return too_long(out, err);
-        }
+        assert(bytes + 1 < sizeof(out->text));
         out->text[bytes++] = text[*at];
     }
     return flo_select_fail(err, out->column, "the quote has no end");
 }
 
-static int take_sign(const char *text, size_t *at, struct flo_select_token *out,
-                     struct flo_err *err)
+static void take_sign(const char *text, size_t *at, struct flo_select_token *out)
 {
     size_t bytes = strchr("=!<>", text[*at]) != NULL && text[*at + 1] == '=' ? 2 : 1;
-    int rv = take(out, text + *at, bytes, err);
 
+    take(out, text + *at, bytes);
     out->kind = FLO_SELECT_TOKEN_SIGN;
     *at += bytes;
-    return rv;
 }
 
 int flo_select_token_next(const char *text, size_t *at, struct flo_select_token *out,
@@ -98,14 +87,16 @@ int flo_select_token_next(const char *text, size_t *at, struct flo_select_token 
         return take_quoted(text, at, out, err);
     }
     if (is_sign(text[*at])) {
-        return take_sign(text, at, out, err);
+        take_sign(text, at, out);
+        return 0;
     }
     size_t from = *at;
     while (text[*at] != '\0' && !is_blank(text[*at]) && !is_sign(text[*at]) &&
            !is_quote(text[*at])) {
         ++*at;
     }
-    return take(out, text + from, *at - from, err);
+    take(out, text + from, *at - from);
+    return 0;
 }
 
 bool flo_select_token_is(const struct flo_select_token *token, const char *text)

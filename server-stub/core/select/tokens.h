@@ -50,10 +50,11 @@ enum flo_select_token_kind {
 struct flo_select_token {
     enum flo_select_token_kind kind;
     bool is_quoted;
-    char text[1025];
+    char text[FLO_SELECTOR_TEXT_MAX + 1];
     size_t column; /* from 1 */
 };
-/* Reads the token at *at and moves *at after it. */
+/* Reads the token at *at and moves *at after it.  The text has at most
+ * FLO_SELECTOR_TEXT_MAX bytes. */
 FLO_MUST_USE int flo_select_token_next(const char *text, size_t *at, struct flo_select_token *out,
                                        struct flo_err *err);
 /* Tells whether the token is an unquoted word or a sign with this text. */

@@ -290,6 +290,29 @@ static void each_damaged_label_is_refused(void **state)
     assert_true(damage_all("{\"site\":\"berlin\",\"hw\":\"a\"}", read_labels, NULL) > 20);
 }
 
+static void a_device_has_as_many_labels_as_are_possible_and_none_of_a_bad_key(void **state)
+{
+    FLO_CLEANUP(flo_json_cleanup) json_t *labels = json_object();
+    FLO_CLEANUP(flo_json_cleanup) json_t *bad = json_pack("{s:s}", "Bad key", "a");
+    FLO_CLEANUP(flo_json_cleanup) json_t *removal = json_pack("{s:n,s:n}", "l-0", "unknown");
+    bool is_news;
+    char key[16];
+
+    (void)state;
+    for (int i = 0; i <= FLO_LABELS_MAX; i++) {
+        assert_int_equal(flo_labels_check(labels, NULL), 0);
+        snprintf(key, sizeof(key), "l-%d", i);
+        json_object_set_new(labels, key, json_string("a"));
+    }
+    assert_int_equal(flo_labels_check(labels, NULL), FLO_E_REST_MEANING);
+    assert_int_equal(flo_labels_merge(labels, removal, &is_news, NULL), 0);
+    assert_true(is_news);
+    assert_int_equal(flo_labels_merge(labels, removal, &is_news, NULL), 0);
+    assert_false(is_news);
+    assert_int_equal(flo_labels_check(bad, NULL), FLO_E_REST_SCHEMA);
+    assert_int_equal(flo_labels_merge(labels, bad, &is_news, NULL), FLO_E_REST_SCHEMA);
+}
+
 static int read_body(const json_t *json, struct flo_err *err)
 {
     return flo_request_check("group! confirm? heartbeat_ms label device claim_items[serial! "
@@ -322,6 +345,7 @@ int main(void)
         cmocka_unit_test(each_damaged_value_of_an_alert_rule_is_refused),
         cmocka_unit_test(each_damaged_value_of_a_report_is_refused_or_left_out),
         cmocka_unit_test(each_damaged_label_is_refused),
+        cmocka_unit_test(a_device_has_as_many_labels_as_are_possible_and_none_of_a_bad_key),
         cmocka_unit_test(each_damaged_value_of_a_body_is_refused_at_its_place),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

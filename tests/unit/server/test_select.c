@@ -117,6 +117,10 @@ static void each_operator_says_what_people_mean(void **state)
         {"label.hw=rpi5", true},
         {"maintenance", false},
         {"maintenance=false", true},
+        {"maintenance=true", false},
+        {"cores>-1", true},
+        {"hw=rpi5\r\n\tand\nsite=lyon", true},
+        {"battery", false}, /* it says none: "" */
         {"not maintenance", true},
         {"rss<1TiB", false}, /* it does not say */
         {"not rss<1TiB", true},
@@ -215,6 +219,100 @@ static void bounds_are_refused_and_not_exceeded(void **state)
     assert_false(flo_selector_matches(&selector, &one, NOW_MS));
 }
 
+/* Refused with this sentence in it. */
+static void refused(const char *text, const char *why)
+{
+    static struct flo_selector selector;
+    struct flo_err err = {0};
+
+    assert_int_equal(flo_selector_parse(text, NULL, &selector, &err), FLO_E_REST_SELECTOR);
+    if (strstr(err.what, why) == NULL) {
+        fail_msg("%s", err.what);
+    }
+}
+
+static void more_values_or_nots_than_a_selector_holds_are_refused(void **state)
+{
+    static struct flo_selector selector;
+    char text[2 * FLO_SELECTOR_TEXT_MAX];
+    size_t used = 0;
+
+    (void)state;
+    used += (size_t)snprintf(text, sizeof(text), "a in (1");
+    for (int i = 1; i < FLO_SELECTOR_VALUES_MAX; i++) {
+        used += (size_t)snprintf(text + used, sizeof(text) - used, ",1");
+    }
+    snprintf(text + used, sizeof(text) - used, ")");
+    assert_int_equal(flo_selector_parse(text, NULL, &selector, NULL), 0);
+    snprintf(text + used, sizeof(text) - used, ",1)");
+    refused(text, "more than 256 values");
+    /* With any number of them in front, the place that is too much is another:
+     * a word, a `not`, an `and` or an `or`. */
+    for (int more = 6; more < 24; more++) {
+        used = 0;
+        for (int i = 0; i < 9; i++) {
+            used += (size_t)snprintf(text + used, sizeof(text) - used, "%s%.*sa",
+                                     i == 0       ? ""
+                                     : i % 2 == 0 ? " or "
+                                                  : ",",
+                                     i == 0 ? more : 24, "!!!!!!!!!!!!!!!!!!!!!!!!");
+        }
+        assert_int_equal(flo_selector_parse(text, NULL, &selector, NULL), 0);
+        snprintf(text + used, sizeof(text) - used, ",!!!!!!!!!!!!!!!!!!!!!!!!a or !!!!!!!!!!!!!!a");
+        refused(text, "too many words `not`");
+    }
+}
+
+static void a_word_or_a_quote_that_is_too_long_is_refused(void **state)
+{
+    char text[2 * FLO_SELECTOR_TEXT_MAX];
+    struct flo_select_name name;
+
+    (void)state;
+    snprintf(text, sizeof(text), "'%0*d'=1", FLO_SELECTOR_TEXT_MAX, 0);
+    refused(text, "are possible"); /* the whole text is bounded first */
+    snprintf(text, sizeof(text), "%0*d", FLO_SELECTOR_TEXT_MAX + 1, 0);
+    assert_int_equal(flo_select_name_parse(text, NULL, &name, NULL), FLO_E_REST_SELECTOR);
+    assert_int_equal(flo_select_name_parse("'hw", NULL, &name, NULL), FLO_E_REST_SELECTOR);
+    assert_int_equal(flo_select_name_parse("hw 'site", NULL, &name, NULL), FLO_E_REST_SELECTOR);
+}
+
+static void a_clock_that_is_ahead_makes_no_device_unseen(void **state)
+{
+    static struct flo_selector selector;
+    struct flo_select_device one = device();
+
+    (void)state;
+    one.values[FLO_SELECT_LAST_SEEN].at_ms = NOW_MS + MINUTE_MS;
+    assert_int_equal(flo_selector_parse("last_seen<1s", NULL, &selector, NULL), 0);
+    assert_true(flo_selector_matches(&selector, &one, NOW_MS));
+}
+
+static void a_flag_that_is_set_is_true(void **state)
+{
+    static struct flo_selector selector;
+    struct flo_select_device one = device();
+
+    (void)state;
+    one.values[FLO_SELECT_MAINTENANCE].flag = true;
+    assert_int_equal(flo_selector_parse("maintenance=true and maintenance", NULL, &selector, NULL),
+                     0);
+    assert_true(flo_selector_matches(&selector, &one, NOW_MS));
+}
+
+static void a_device_without_groups_has_none_to_fit(void **state)
+{
+    static struct flo_selector selector;
+    static const char *const none[] = {NULL};
+    struct flo_select_device one = device();
+
+    (void)state;
+    one.values[FLO_SELECT_GROUP].list = none;
+    one.values[FLO_SELECT_ARCH].text = "";
+    assert_int_equal(flo_selector_parse("group or arch", NULL, &selector, NULL), 0);
+    assert_false(flo_selector_matches(&selector, &one, NOW_MS));
+}
+
 static void what_moves_by_itself_is_known(void **state)
 {
     static struct flo_selector selector;
@@ -225,6 +323,8 @@ static void what_moves_by_itself_is_known(void **state)
     assert_null(flo_selector_moving(&selector));
     assert_int_equal(flo_selector_parse("hw=rpi5 or rss<1GiB", NULL, &selector, &err), 0);
     assert_string_equal(flo_selector_moving(&selector), "rss");
+    assert_int_equal(flo_selector_parse("hw=rpi5 or release.help=2", NULL, &selector, &err), 0);
+    assert_string_equal(flo_selector_moving(&selector), "release.MODEL");
     assert_int_equal(flo_selector_parse("group=a and x or group in (b,c)", NULL, &selector, &err),
                      0);
     assert_string_equal(flo_selector_value(&selector, FLO_SELECT_GROUP, 0), "a");
@@ -357,6 +457,11 @@ int main(void)
         cmocka_unit_test(each_operator_says_what_people_mean),
         cmocka_unit_test(an_error_names_the_column_and_the_nearest_field),
         cmocka_unit_test(bounds_are_refused_and_not_exceeded),
+        cmocka_unit_test(more_values_or_nots_than_a_selector_holds_are_refused),
+        cmocka_unit_test(a_word_or_a_quote_that_is_too_long_is_refused),
+        cmocka_unit_test(a_clock_that_is_ahead_makes_no_device_unseen),
+        cmocka_unit_test(a_flag_that_is_set_is_true),
+        cmocka_unit_test(a_device_without_groups_has_none_to_fit),
         cmocka_unit_test(what_moves_by_itself_is_known),
         cmocka_unit_test(devices_are_ordered_as_people_count),
         cmocka_unit_test(ten_thousand_devices_are_matched),

@@ -111,6 +111,57 @@ static void a_choice_that_is_none_names_the_choices(void **state)
     assert_int_equal(flo_request_check(shape, NULL, &err), FLO_E_REST_SCHEMA);
 }
 
+static void a_member_of_no_choice_is_refused_before_the_choice(void **state)
+{
+    (void)state;
+    static const char shape[] = "op=back release|op=stop everywhere";
+    struct flo_err err = {0};
+
+    assert_int_equal(check(shape, "{\"op\":\"stopp\",\"colour\":1}", &err), FLO_E_REST_UNKNOWN);
+    assert_string_equal(err.what, "member `colour` is not known here; known: op");
+    assert_string_equal(err.at, "/colour");
+    assert_int_equal(check(shape, "{\"everywhere\":1,\"release\":1}", &err), FLO_E_REST_SCHEMA);
+    assert_string_equal(err.at, "/op");
+}
+
+/* No more is said than the sentence holds, and the nearest is found among them. */
+static void of_many_words_and_choices_the_first_are_named(void **state)
+{
+    (void)state;
+    char members[600] = "";
+    char choices[900] = "";
+    struct flo_err err = {0};
+
+    for (int i = 0; i < 40; i++) {
+        snprintf(members + strlen(members), 20, "member-%d ", i);
+        snprintf(choices + strlen(choices), 22, "%sop=choice-%d x", i == 0 ? "" : "|", i);
+    }
+    assert_int_equal(check(members, "{\"mamber-7\":1}", &err), FLO_E_REST_UNKNOWN);
+    assert_non_null(strstr(err.what, "known: member-0, member-1, "));
+    assert_string_equal(err.fix, "did you mean `member-7`?");
+    assert_int_equal(check(choices, "{\"op\":\"chaice-7\"}", &err), FLO_E_REST_SCHEMA);
+    assert_non_null(strstr(err.what, "one of choice-0, choice-1, "));
+    assert_string_equal(err.fix, "did you mean `choice-7`?");
+    assert_int_equal(check("@order", "{\"op\":\"rolback\"}", &err), FLO_E_REST_SCHEMA);
+    assert_string_equal(err.fix, "did you mean `rollback`?");
+    assert_int_equal(check(choices, "{\"op\":\"choice-39\",\"x\":1}", &err), 0);
+}
+
+static void what_a_reader_of_its_own_checks_is_free_here(void **state)
+{
+    (void)state;
+    static const char *const shapes[] = {"x{*}", "x{@edit}", "x{@envelope}", "x{@rollout}",
+                                         "x{@gates}"};
+    struct flo_err err = {0};
+
+    for (size_t i = 0; i < FLO_COUNT(shapes); i++) {
+        assert_int_equal(check(shapes[i], "{\"x\":{\"anything\":[1]}}", &err), 0);
+        assert_int_equal(check(shapes[i], "{\"x\":7}", &err), FLO_E_REST_SCHEMA);
+    }
+    assert_int_equal(check("x{@policy}", "{\"x\":{\"soak_ms\":1}}", &err), 0);
+    assert_int_equal(check("x{@policy}", "{\"x\":{\"anything\":1}}", &err), FLO_E_REST_UNKNOWN);
+}
+
 static void a_value_that_its_type_does_not_allow_is_refused(void **state)
 {
     (void)state;
@@ -211,6 +262,21 @@ static void a_name_longer_than_its_place_is_cut(void **state)
     assert_int_equal(check("labels", body, &err), 0);
 }
 
+static void a_place_far_down_is_cut(void **state)
+{
+    (void)state;
+#define LONG "a_name_of_thirty_one_characters"
+    struct flo_err err = {0};
+
+    assert_int_equal(check(LONG "{" LONG "{" LONG "{" LONG "{" LONG "[name!]}}}}",
+                           "{\"" LONG "\":{\"" LONG "\":{\"" LONG "\":{\"" LONG "\":{\"" LONG
+                           "\":[{\"name\":\"a\"},{}]}}}}}",
+                           &err),
+                     FLO_E_REST_SCHEMA);
+    assert_int_equal(strncmp(err.at, "/" LONG "/" LONG, 2 * strlen("/" LONG)), 0);
+    assert_non_null(strstr(err.what, "is missing"));
+}
+
 static void a_query_parameter_that_is_not_named_is_refused(void **state)
 {
     (void)state;
@@ -223,6 +289,7 @@ static void a_query_parameter_that_is_not_named_is_refused(void **state)
                                   "here; known: group, limit");
     assert_string_equal(err.at, "?labels");
     assert_int_equal(flo_request_check_query("", "x", "", &err), FLO_E_REST_UNKNOWN);
+    assert_int_equal(flo_request_check_query("colour", "colour", "any text", &err), 0);
 }
 
 static void a_query_parameter_has_its_type_too(void **state)
@@ -230,11 +297,22 @@ static void a_query_parameter_has_its_type_too(void **state)
     (void)state;
     static const char shape[] = "limit state dry_run release";
     static const char *const bad[][2] = {
-        {"limit", "0"},     {"limit", "1001"}, {"limit", "1.0"},
-        {"limit", "+1"},    {"limit", " 1"},   {"limit", ""},
-        {"limit", "0x1"},   {"limit", "1e2"},  {"limit", "nan"},
-        {"state", ""},      {"state", "on"},   {"state", "online|offline"},
-        {"dry_run", "yes"}, {"dry_run", ""},   {"dry_run", "true|false"},
+        {"limit", "0"},
+        {"limit", "1001"},
+        {"limit", "1.0"},
+        {"limit", "+1"},
+        {"limit", " 1"},
+        {"limit", ""},
+        {"limit", "0x1"},
+        {"limit", "1e2"},
+        {"limit", "nan"},
+        {"limit", "1.5"},
+        {"state", ""},
+        {"state", "on"},
+        {"state", "online|offline"},
+        {"dry_run", "yes"},
+        {"dry_run", ""},
+        {"dry_run", "true|false"},
         {"release", "a"},
     };
     struct flo_err err = {0};
@@ -259,9 +337,13 @@ int main(void)
         cmocka_unit_test(nothing_that_resembles_the_shape_passes),
         cmocka_unit_test(the_first_member_chooses_what_else_is_known),
         cmocka_unit_test(a_choice_that_is_none_names_the_choices),
+        cmocka_unit_test(a_member_of_no_choice_is_refused_before_the_choice),
+        cmocka_unit_test(of_many_words_and_choices_the_first_are_named),
+        cmocka_unit_test(what_a_reader_of_its_own_checks_is_free_here),
         cmocka_unit_test(a_value_that_its_type_does_not_allow_is_refused),
         cmocka_unit_test(a_member_that_is_needed_is_missed_by_its_place),
         cmocka_unit_test(a_name_longer_than_its_place_is_cut),
+        cmocka_unit_test(a_place_far_down_is_cut),
         cmocka_unit_test(a_query_parameter_that_is_not_named_is_refused),
         cmocka_unit_test(a_query_parameter_has_its_type_too),
     };
