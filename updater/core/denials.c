@@ -72,7 +72,7 @@ static void merge(struct flo_denial *known, const struct flo_denial *said)
     }
 }
 
-static bool is_in_slot(const struct flo_slots *slots, const struct flo_digest *release)
+bool flo_slots_hold(const struct flo_slots *slots, const struct flo_digest *release)
 {
     return flo_digest_equal(release, &slots->current) ||
            flo_digest_equal(release, &slots->previous) ||
@@ -86,8 +86,8 @@ static bool is_in_slot(const struct flo_slots *slots, const struct flo_digest *r
 static bool goes_before(const struct flo_slots *slots, const struct flo_denial *a,
                         const struct flo_denial *b)
 {
-    bool a_is_idle = a->cause == FLO_DENIAL_ALLOWED && !is_in_slot(slots, &a->release);
-    bool b_is_idle = b->cause == FLO_DENIAL_ALLOWED && !is_in_slot(slots, &b->release);
+    bool a_is_idle = a->cause == FLO_DENIAL_ALLOWED && !flo_slots_hold(slots, &a->release);
+    bool b_is_idle = b->cause == FLO_DENIAL_ALLOWED && !flo_slots_hold(slots, &b->release);
 
     if (a_is_idle != b_is_idle) {
         return a_is_idle;
@@ -204,7 +204,7 @@ enum flo_denial_cause flo_slots_denial(const struct flo_slots *slots,
             return denial->cause;
         }
     }
-    if (is_listed || number == 0 || number > slots->folded || is_in_slot(slots, release)) {
+    if (is_listed || number == 0 || number > slots->folded || flo_slots_hold(slots, release)) {
         return FLO_DENIAL_ALLOWED;
     }
     return FLO_DENIAL_ORDERED; /* the cause is not stored for folded ones */

@@ -186,10 +186,8 @@ enum flo_rollout_said flo_device_rollout(const struct flo_device *device, const 
     if (pause != NULL && pause->said != FLO_ROLLOUT_RESUMED) {
         return pause->said;
     }
-    return device->all_paused && rollout[0] != '\0' &&
-                   (pause == NULL || pause->said != FLO_ROLLOUT_RESUMED)
-               ? FLO_ROLLOUT_PAUSED_BY_ORDER
-               : FLO_ROLLOUT_RESUMED;
+    return device->all_paused && rollout[0] != '\0' && pause == NULL ? FLO_ROLLOUT_PAUSED_BY_ORDER
+                                                                     : FLO_ROLLOUT_RESUMED;
 }
 
 /* The entry to drop: a resumed rollout before an aborted one, the oldest first.

@@ -10,6 +10,8 @@ void flo_device_begin_era(struct flo_device *device);
 /* Brings a model's record to the device's era.  Called when the record is next
  * written. */
 void flo_slots_begin_era(struct flo_slots *slots, uint32_t era);
+/* Tells whether a slot, or the baseline, has the release. */
+bool flo_slots_hold(const struct flo_slots *slots, const struct flo_digest *release);
 void flo_slots_denial_remove(struct flo_slots *slots, uint32_t index);
 
 /* NULL: the rollout is not listed. */

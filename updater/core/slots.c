@@ -13,6 +13,8 @@
 #include <flotilla/errors/target.h>
 #include <flotilla/updater.h>
 
+#include "updater/core/eras.h"
+
 struct flo_digest flo_slots_serving(const struct flo_slots *slots)
 {
     if (slots->phase == FLO_SLOT_TRIAL) {
@@ -212,14 +214,6 @@ bool flo_slots_heal(struct flo_slots *slots)
     return is_changed;
 }
 
-static bool is_held(const struct flo_slots *slots, const struct flo_digest *release)
-{
-    return flo_digest_equal(release, &slots->current) ||
-           flo_digest_equal(release, &slots->previous) ||
-           flo_digest_equal(release, &slots->candidate) ||
-           flo_digest_equal(release, &slots->baseline);
-}
-
 /* Release numbers follow the order in which releases were made, not their
  * versions. */
 static int below(const struct flo_slots *slots, uint64_t number, struct flo_err *err)
@@ -243,7 +237,7 @@ int flo_slots_admit(const struct flo_slots *slots, const struct flo_digest *rele
     bool is_named = slots->stated.below_floor && flo_digest_equal(release, &slots->stated.target);
 
     assert(!flo_digest_is_zero(release));
-    if (is_held(slots, release)) {
+    if (flo_slots_hold(slots, release)) {
         return 0;
     }
     if (number < slots->floor_hard) {

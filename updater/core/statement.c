@@ -155,7 +155,7 @@ static bool deny_from(struct flo_slots *slots, const struct flo_order *order)
                                   .cause = order->op == FLO_ORDER_ALLOW ? FLO_DENIAL_ALLOWED
                                                                         : FLO_DENIAL_ORDERED,
                                   .lane = order->is_emergency};
-        is_folded = flo_slots_deny(slots, &said) || is_folded;
+        is_folded |= flo_slots_deny(slots, &said);
     }
     return is_folded;
 }
@@ -276,7 +276,7 @@ struct flo_kept flo_statement_keep(struct flo_device *device, struct flo_slots *
             state(slots, order, body);
         }
     } else if (standing == FLO_STATEMENT_NEW) {
-        kept.device = keep_about_device(device, order, body) || kept.device;
+        kept.device |= keep_about_device(device, order, body);
     }
     return kept;
 }

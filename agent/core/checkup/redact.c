@@ -2,6 +2,7 @@
  * values after a telling name, and passwords in URLs. */
 #include "agent/core/checkup/checkup.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -183,7 +184,8 @@ void flo_redact(const char *line, size_t bytes, char out[FLO_REDACT_BYTES_MAX + 
         if (hidden > 0) {
             put(&to, FLO_REDACTED, strlen(FLO_REDACTED));
             at += hidden;
-        } else if (sign == 0) {
+        } else {
+            assert(sign == 0); /* a value begins with no sign, so it has a length */
             put(&to, at, run);
             at += run;
         }

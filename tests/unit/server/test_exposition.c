@@ -87,6 +87,33 @@ static void a_summary_without_news_says_no_number(void **state)
     assert_non_null(strstr(text_of(&samples), "quantile=\"0.99\"} NaN\n"));
 }
 
+static void a_number_is_whole_or_has_nine_digits(void **state)
+{
+    struct flo_samples FLO_CLEANUP(flo_samples_deinit) samples = {0};
+    (void)state;
+
+    flo_samples_add(&samples, FLO_EXPOSED_DEVICES, NULL, 123456789012.0);
+    flo_samples_add(&samples, FLO_EXPOSED_DEVICES, NULL, 1e17);
+    flo_samples_add(&samples, FLO_EXPOSED_DEVICES, NULL, 1.0 / 3);
+    flo_samples_add(&samples, FLO_EXPOSED_DEVICES, NULL, -2);
+    const char *text = text_of(&samples);
+    assert_non_null(strstr(text, "flotilla_devices 123456789012\n"
+                                 "flotilla_devices 1e+17\n"
+                                 "flotilla_devices 0.333333333\n"
+                                 "flotilla_devices -2\n"));
+    assert_false(flo_samples_failed(&samples));
+}
+
+static void samples_without_memory_for_all_are_known_as_such(void **state)
+{
+    struct flo_samples samples = {.items = {.failed = true}};
+    (void)state;
+
+    assert_true(flo_samples_failed(&samples));
+    samples = (struct flo_samples){.pool = {.failed = true}};
+    assert_true(flo_samples_failed(&samples));
+}
+
 static void names_and_ends_follow_their_types(void **state)
 {
     (void)state;
@@ -263,6 +290,8 @@ int main(void)
         cmocka_unit_test(a_label_cannot_end_its_line),
         cmocka_unit_test(a_summary_has_quantiles_sum_and_count),
         cmocka_unit_test(a_summary_without_news_says_no_number),
+        cmocka_unit_test(a_number_is_whole_or_has_nine_digits),
+        cmocka_unit_test(samples_without_memory_for_all_are_known_as_such),
         cmocka_unit_test(names_and_ends_follow_their_types),
         cmocka_unit_test(quantiles_are_of_the_last_minutes_and_counts_since_the_start),
         cmocka_unit_test(a_new_release_takes_the_place_of_one_that_is_gone),

@@ -483,6 +483,57 @@ static void a_signed_head_has_one_form(void **state)
     }
 }
 
+static bool is_line(const char *line, size_t bytes)
+{
+    uint8_t signature[FLO_AUDIT_SIGNATURE_BYTES];
+    struct flo_audit_checkpoint mark;
+
+    return flo_audit_line_parse(line, bytes, &mark, signature);
+}
+
+static void a_line_that_is_cut_long_or_not_in_hex_is_no_head(void **state)
+{
+    char line[FLO_AUDIT_LINE_TEXT];
+    char much[2 * FLO_AUDIT_LINE_TEXT];
+    size_t chars = (size_t)snprintf(line, sizeof(line), "head 64 sha256:%064d 5 %0*d", 0,
+                                    2 * FLO_AUDIT_SIGNATURE_BYTES, 0);
+    (void)state;
+
+    assert_true(is_line(line, chars));
+    assert_false(is_line(line, chars - 1));
+    line[chars - 1] = 'x';
+    assert_false(is_line(line, chars));
+    line[chars - 1] = '\0';
+    assert_false(is_line(line, chars));
+    line[chars - 1] = '0';
+    strstr(line, "sha256")[10] = 'x';
+    assert_false(is_line(line, chars));
+    memset(much, ' ', sizeof(much));
+    assert_false(is_line(much, sizeof(much)));
+}
+
+static void a_restart_takes_back_the_heads_from_its_number_on(void **state)
+{
+    struct flo_audit_checkpoint kept[4];
+    size_t count = 0;
+    (void)state;
+
+    for (uint64_t number = 10; number <= 30; number += 10) {
+        assert_true(flo_audit_checkpoints_add(kept, &count,
+                                              &(struct flo_audit_checkpoint){.number = number}));
+    }
+    assert_false(
+        flo_audit_checkpoints_add(kept, &count, &(struct flo_audit_checkpoint){.number = 30}));
+    assert_true(flo_audit_checkpoints_add(
+        kept, &count, &(struct flo_audit_checkpoint){.number = 15, .is_restart = true}));
+    assert_int_equal(count, 2);
+    assert_int_equal(kept[0].number, 10);
+    assert_int_equal(kept[1].number, 15);
+    assert_true(flo_audit_checkpoints_add(kept, &count,
+                                          &(struct flo_audit_checkpoint){.is_restart = true}));
+    assert_int_equal(count, 0);
+}
+
 /* ---- telemetry ---- */
 
 static json_t *parsed(const char *text)
@@ -665,6 +716,8 @@ int main(void)
         cmocka_unit_test(every_change_of_every_field_is_found),
         cmocka_unit_test(a_number_that_is_left_out_is_found),
         cmocka_unit_test(a_signed_head_has_one_form),
+        cmocka_unit_test(a_line_that_is_cut_long_or_not_in_hex_is_no_head),
+        cmocka_unit_test(a_restart_takes_back_the_heads_from_its_number_on),
         cmocka_unit_test(windows_with_impossible_numbers_are_refused),
         cmocka_unit_test(windows_of_other_ages_are_read),
         cmocka_unit_test(a_window_has_a_part_for_each_model),

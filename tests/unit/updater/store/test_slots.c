@@ -285,6 +285,45 @@ static void a_removed_model_keeps_floors_denials_and_its_statement(void **state)
     assert_false(slots.is_removed);
 }
 
+static void a_model_that_is_removed_by_hand_leaves_another_order_open(void **state)
+{
+    (void)state;
+    struct flo_slots slots = serving(2, 1);
+
+    slots.stated = (struct flo_stated){.number = 9, .op = FLO_ORDER_DEPLOY};
+    flo_slots_remove(&slots);
+    assert_int_equal(slots.stated.outcome, FLO_STATED_OPEN);
+    slots.stated = (struct flo_stated){.number = 0};
+    flo_slots_remove(&slots);
+    assert_int_equal(slots.stated.outcome, FLO_STATED_OPEN);
+}
+
+static void a_start_is_given_back_on_trial_alone_and_never_beyond_its_byte(void **state)
+{
+    (void)state;
+    struct flo_slots slots = on_trial(1, 0, 2, UINT8_MAX);
+
+    flo_slots_return_try(&slots);
+    assert_int_equal(slots.tries_left, UINT8_MAX);
+    assert_int_equal(flo_slots_count_try(&slots, NULL), 0);
+    flo_slots_return_try(&slots);
+    assert_int_equal(slots.tries_left, UINT8_MAX);
+    flo_slots_clear_candidate(&slots);
+    flo_slots_return_try(&slots);
+    assert_int_equal(slots.tries_left, 0);
+}
+
+static void without_a_statement_of_trust_no_release_is_forgotten(void **state)
+{
+    (void)state;
+    struct flo_slots slots = serving(2, 1);
+
+    slots.floor_hard = 7;
+    flo_slots_raise_floor(&slots, NULL);
+    assert_int_equal(slots.floor_hard, 7);
+    assert_false(flo_slots_is_forgotten(&slots, NULL));
+}
+
 static void what_a_slot_holds_may_always_come_again(void **state)
 {
     (void)state;
@@ -295,6 +334,8 @@ static void what_a_slot_holds_may_always_come_again(void **state)
     assert_int_equal(admit(&slots, 1, 40), 0);
     assert_int_equal(admit(&slots, 2, 41), 0);
     assert_int_equal(admit(&slots, 3, 40), FLO_E_TARGET_FLOOR);
+    slots.candidate = release_of(3);
+    assert_int_equal(admit(&slots, 3, 40), 0);
 }
 
 static void only_an_order_that_says_so_goes_below_the_floor(void **state)
@@ -483,6 +524,27 @@ static void what_is_allowed_gives_way_first(void **state)
     assert_int_equal(slots.folded, 0);
 }
 
+static void what_is_allowed_and_in_a_slot_stays(void **state)
+{
+    static const size_t places[] = {
+        offsetof(struct flo_slots, current), offsetof(struct flo_slots, previous),
+        offsetof(struct flo_slots, candidate), offsetof(struct flo_slots, baseline)};
+    (void)state;
+
+    for (size_t i = 0; i < sizeof(places) / sizeof(places[0]) * 2; i++) {
+        struct flo_slots slots = {.model = "tiny"};
+        uint8_t allowed = i % 2 == 0 ? 1 : 99; /* in front of the others, or behind */
+        struct flo_digest digest = release_of(allowed);
+        memcpy((char *)&slots + places[i / 2], &digest, sizeof(digest));
+        deny(&slots, allowed, 500, 1, FLO_DENIAL_ALLOWED);
+        for (uint8_t n = 2; n <= FLO_DENIALS_MAX; n++) {
+            deny(&slots, n, n, n, FLO_DENIAL_ORDERED);
+        }
+        assert_true(deny(&slots, 200, 300, 99, FLO_DENIAL_ORDERED));
+        assert_int_equal(slots.folded, 2);
+    }
+}
+
 static void without_its_number_a_denial_folds_all_below_the_floor(void **state)
 {
     (void)state;
@@ -493,6 +555,12 @@ static void without_its_number_a_denial_folds_all_below_the_floor(void **state)
         deny(&slots, n, 0, n, FLO_DENIAL_ORDERED);
     }
     assert_int_equal(slots.folded, 40);
+
+    slots = (struct flo_slots){.model = "tiny"}; /* no floor: nothing can be told */
+    for (n = 1; n <= FLO_DENIALS_MAX + 1; n++) {
+        deny(&slots, n, 0, n, FLO_DENIAL_ORDERED);
+    }
+    assert_int_equal(slots.folded, 0);
 }
 
 /* ---- the device's own ---- */
@@ -522,6 +590,9 @@ int main(void)
         cmocka_unit_test(the_floor_is_the_highest_number_ever_committed),
         cmocka_unit_test(a_committed_floor_holds_against_every_order),
         cmocka_unit_test(a_removed_model_keeps_floors_denials_and_its_statement),
+        cmocka_unit_test(a_model_that_is_removed_by_hand_leaves_another_order_open),
+        cmocka_unit_test(a_start_is_given_back_on_trial_alone_and_never_beyond_its_byte),
+        cmocka_unit_test(without_a_statement_of_trust_no_release_is_forgotten),
         cmocka_unit_test(what_a_slot_holds_may_always_come_again),
         cmocka_unit_test(only_an_order_that_says_so_goes_below_the_floor),
         cmocka_unit_test(a_number_twice_or_far_ahead_is_refused),
@@ -534,6 +605,7 @@ int main(void)
         cmocka_unit_test(a_denied_release_is_not_permitted_and_the_cause_is_told),
         cmocka_unit_test(no_denial_is_forgotten_when_there_are_too_many),
         cmocka_unit_test(what_is_allowed_gives_way_first),
+        cmocka_unit_test(what_is_allowed_and_in_a_slot_stays),
         cmocka_unit_test(without_its_number_a_denial_folds_all_below_the_floor),
         cmocka_unit_test(time_is_never_before_what_was_seen),
     };

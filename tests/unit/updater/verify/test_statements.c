@@ -389,6 +389,10 @@ static void of_an_older_epoch_nothing_is_taken(void **state)
     freeze.seq = 99;
     body = body_of(&freeze);
     assert_int_equal(look(&records, &freeze, &body), FLO_E_CMD_EPOCH);
+    const struct records before = records;
+    struct flo_kept kept = flo_statement_keep(&records.device, &records.slots, &freeze, &body);
+    assert_false(kept.device || kept.slots || kept.is_folded);
+    assert_memory_equal(&before, &records, sizeof(before));
 
     unfreeze.epoch = 3; /* its numbers begin again */
     assert_int_equal(tell(&records, &unfreeze), FLO_STATEMENT_NEW);

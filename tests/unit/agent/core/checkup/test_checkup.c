@@ -245,6 +245,8 @@ static void secrets_are_hidden(void **state)
     expect("got QWxhZGRpbjpvcGVuIHNlc2FtZTEy+/= here", "got [hidden]= here");
     expect("hex 00112233445566778899aabbccddeeff end", "hex [hidden] end");
     expect("prompt: tell me a story", "prompt: [hidden]");
+    expect("hex 00112233445566778899AABBCCDDEEFF end", "hex [hidden] end");
+    expect("token=", "token=");
 }
 
 static void names_stay(void **state)
@@ -257,6 +259,9 @@ static void names_stay(void **state)
         "device 3b241101-e2bb-4255-8caf-4136c566a962, fleet demo",
         "/var/lib/Flotilla/Devices2/gateway/state.db is full",
         "tiny-v2.1.Q4_0.gguf: 30 tokens, token 5",
+        "a-name-of-small-letters-and-signs-alone",
+        "A_NAME_OF_LARGE_LETTERS_AND_SIGNS_ALONE_1",
+        "Letters-And-Signs-Without-A-Number-In-Them",
     };
 
     (void)state;
@@ -280,6 +285,20 @@ static void a_long_line_is_cut_between_characters(void **state)
     assert_int_equal((uint8_t)out[strlen(out) - 1], 0xa9);
     flo_redact(line + 1, 2000, out);
     assert_int_equal((uint8_t)out[strlen(out) - 1], 0xa9);
+    memset(line, 0xa9, sizeof(line)); /* no character begins there */
+    flo_redact(line, 2001, out);
+    assert_string_equal(out, "");
+    memset(line, '.', sizeof(line));
+    flo_redact(line, 2001, out);
+    assert_int_equal(strlen(out), FLO_REDACT_BYTES_MAX);
+}
+
+static void a_line_in_json_takes_what_its_escapes_take(void **state)
+{
+    (void)state;
+    assert_int_equal(flo_redact_json_bytes(""), 3);
+    assert_int_equal(flo_redact_json_bytes("ab\"\\"), 3 + 2 + 2 * 2);
+    assert_int_equal(flo_redact_json_bytes("\x01\x7f"), 3 + 2 * 6);
 }
 
 int main(void)
@@ -295,6 +314,7 @@ int main(void)
         cmocka_unit_test(secrets_are_hidden),
         cmocka_unit_test(names_stay),
         cmocka_unit_test(a_long_line_is_cut_between_characters),
+        cmocka_unit_test(a_line_in_json_takes_what_its_escapes_take),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
