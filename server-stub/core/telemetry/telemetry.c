@@ -132,14 +132,14 @@ static int read_by(const json_t *json, struct flo_telemetry_query *out, struct f
     FLO_TRY(flo_json_opt_array(json, "by", 4, &by, err));
     json_array_foreach(by, i, word)
     {
-        const char *text = json_string_value(word);
-        if (text != NULL && strcmp(text, "release") == 0) {
+        const char *text = json_is_string(word) ? json_string_value(word) : "";
+        if (strcmp(text, "release") == 0) {
             out->by_release = true;
-        } else if (text != NULL && strcmp(text, "model") == 0) {
+        } else if (strcmp(text, "model") == 0) {
             out->by_model = true;
-        } else if (text != NULL && strcmp(text, "device") == 0) {
+        } else if (strcmp(text, "device") == 0) {
             out->by_device = true;
-        } else if (text != NULL && strcmp(text, "hardware") == 0) {
+        } else if (strcmp(text, "hardware") == 0) {
             out->by_hardware = true;
         } else {
             return flo_fail(err, FLO_E_REST_SCHEMA,

@@ -470,39 +470,95 @@ static void the_format_of_levels_is_read(void **state)
                      FLO_E_DB);
 }
 
-/* A controller of before kept one base: it is the level of what runs. */
-static void the_format_of_before_is_read(void **state)
+/* A device as a controller of before kept it. */
+struct before {
+    uint32_t release, former;
+    uint8_t arm, count;
+    uint32_t past, after; /* readings */
+};
+
+static int read_before(const struct before *before, struct flo_observed *observed,
+                       struct flo_readings *readings)
 {
-    (void)state;
     uint8_t data[FLO_OBSERVED_BYTES_MAX] = {1, 1};
-    struct flo_observed observed;
-    struct flo_readings readings;
     bool has_readings;
     size_t at = 2;
 
-    flo_put_u32(data + at, OLD); /* release; then former, rollout, split … */
+    flo_put_u32(data + at, before->release); /* then former, rollout, split … */
+    flo_put_u32(data + at + 4, before->former);
+    data[at + 10 * 4 + 4] = before->arm;
     at += 10 * 4 + 7 + 3;
     for (int i = 0; i < 3; i++) { /* tallies: base, before, since */
         put_mean(data, &at, 0, 0);
         at += 8;
     }
-    data[at++] = 6; /* without batch requests */
-    for (int i = 0; i < 6; i++) {
+    data[at++] = before->count;
+    for (int i = 0; i < before->count; i++) {
         put_mean(data, &at, 230 + i, 20);
-        for (int k = 0; k < 3; k++) {
-            put_mean(data, &at, 0, 0);
-        }
+        put_mean(data, &at, before->past, before->past);
+        put_mean(data, &at, 1, before->after);
+        put_mean(data, &at, 1, before->after);
         at += 4;
     }
-    assert_int_equal(flo_observed_unpack(data, at, &observed, &readings, &has_readings, NULL), 0);
-    assert_true(has_readings);
-    observed.readings = &readings;
+    int rv = flo_observed_unpack(data, at, observed, readings, &has_readings, NULL);
+    assert_true(rv < 0 || has_readings);
+    observed->readings = readings;
+    return rv;
+}
+
+/* A controller of before kept one base: it is the level of what runs. */
+static void the_format_of_before_is_read(void **state)
+{
+    (void)state;
+    struct flo_observed observed;
+    struct flo_readings readings;
+    const struct before without_batch = {.release = OLD, .count = 6};
+
+    assert_int_equal(read_before(&without_batch, &observed, &readings), 0);
     const struct flo_mean *level = flo_observed_level(&observed, FLO_READING_TTFT_P95);
     assert_int_equal(level->count, 20);
     assert_true(fabs(flo_mean_of(level) - 11.5) < 1e-9);
     level = flo_observed_level(&observed, FLO_READING_GOLDEN);
     assert_true(fabs(flo_mean_of(level) - 11.75) < 1e-9);
     assert_null(flo_observed_level(&observed, FLO_READING_BATCH_TOKEN));
+}
+
+static void what_ran_before_a_split_has_its_level_but_for_a_control(void **state)
+{
+    (void)state;
+    struct flo_observed observed;
+    struct flo_readings readings;
+    struct before before = {
+        .release = NEW, .former = OLD, .arm = FLO_ARM_TREATED, .count = 7, .past = 5};
+
+    assert_int_equal(read_before(&before, &observed, &readings), 0);
+    assert_int_equal(readings.levels[FLO_READING_BATCH_TOKEN].levels[0].mean.count, 20);
+    assert_int_equal(readings.levels[FLO_READING_GOLDEN].levels[1].release, OLD);
+    assert_int_equal(readings.levels[FLO_READING_GOLDEN].levels[1].mean.count, 5);
+    before.arm = FLO_ARM_CONTROL;
+    assert_int_equal(read_before(&before, &observed, &readings), 0);
+    assert_int_equal(readings.levels[FLO_READING_GOLDEN].levels[1].release, 0);
+    before = (struct before){.former = OLD, .count = 7}; /* it ran nothing, and has no past */
+    assert_int_equal(read_before(&before, &observed, &readings), 0);
+    assert_int_equal(readings.levels[FLO_READING_GOLDEN].levels[0].release, 0);
+    assert_int_equal(readings.levels[FLO_READING_GOLDEN].levels[1].release, 0);
+}
+
+static void impossible_numbers_of_before_are_refused(void **state)
+{
+    (void)state;
+    struct flo_observed observed;
+    struct flo_readings readings;
+    struct before before = {.release = OLD, .count = 5};
+
+    assert_int_equal(read_before(&before, &observed, &readings), FLO_E_DB);
+    before.count = 8;
+    assert_int_equal(read_before(&before, &observed, &readings), FLO_E_DB);
+    before.count = 7;
+    before.after = UINT32_MAX / 2;
+    assert_int_equal(read_before(&before, &observed, &readings), 0);
+    before.after = UINT32_MAX / 2 + 1; /* the sum of both would begin again at 0 */
+    assert_int_equal(read_before(&before, &observed, &readings), FLO_E_DB);
 }
 
 static void a_device_takes_less_than_4096_bytes(void **state)
@@ -536,6 +592,8 @@ int main(void)
         cmocka_unit_test(sums_survive_their_bytes),
         cmocka_unit_test(the_format_of_levels_is_read),
         cmocka_unit_test(the_format_of_before_is_read),
+        cmocka_unit_test(what_ran_before_a_split_has_its_level_but_for_a_control),
+        cmocka_unit_test(impossible_numbers_of_before_are_refused),
         cmocka_unit_test(a_device_takes_less_than_4096_bytes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

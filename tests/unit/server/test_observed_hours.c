@@ -230,6 +230,44 @@ static void hours_and_slopes_survive_their_bytes(void **state)
     free(world);
 }
 
+/* With any byte another, they are refused or are those of a device. */
+static void damaged_bytes_are_refused_or_those_of_another_device(void **state)
+{
+    static const uint8_t others[] = {0, 1, 2, 7, 24, 0x7f, 0x80, 0xff};
+    (void)state;
+    struct world *world = world_new();
+    uint8_t data[FLO_OBSERVED_BYTES_MAX];
+    uint8_t again[FLO_OBSERVED_BYTES_MAX];
+    struct flo_observed observed;
+    struct flo_readings readings;
+    bool has_readings;
+    size_t refused = 0;
+    double memory = 1 << 28;
+
+    world->block = 288 * 1000 + 1;
+    live_days(world, OLD, 2 * 288, 1);
+    (void)flo_observed_place(&world->observed, &rollout, FLO_MEMBER_WAITS, 0, world->block);
+    grow(world, NEW, 30, &memory, 0.02);
+    size_t bytes = flo_observed_pack(&world->observed, data);
+    for (size_t at = 0; at < bytes; at++) {
+        uint8_t was = data[at];
+        for (size_t i = 0; i < FLO_COUNT(others); i++) {
+            data[at] = others[i];
+            if (flo_observed_unpack(data, bytes, &observed, &readings, &has_readings, NULL) < 0) {
+                refused++;
+                continue;
+            }
+            observed.readings = has_readings ? &readings : NULL;
+            assert_int_equal(flo_observed_pack(&observed, again), bytes);
+            assert_memory_equal(again, data, bytes);
+        }
+        data[at] = was;
+    }
+    print_message("%zu bytes, %zu damages refused\n", bytes, refused);
+    assert_true(refused > bytes / 2);
+    free(world);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -241,6 +279,7 @@ int main(void)
         cmocka_unit_test(memory_counts_since_the_engines_start),
         cmocka_unit_test(a_controls_slope_is_of_the_whole_rollout),
         cmocka_unit_test(hours_and_slopes_survive_their_bytes),
+        cmocka_unit_test(damaged_bytes_are_refused_or_those_of_another_device),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -571,6 +571,8 @@ static void windows_with_impossible_numbers_are_refused(void **state)
     assert_int_equal(window_code("{\"counters\":{\"requests\":-5}}"), FLO_E_MQTT_SCHEMA);
     assert_int_equal(window_code("{\"counters\":{\"requests\":1.5}}"), FLO_E_MQTT_SCHEMA);
     assert_int_equal(window_code("{\"gauges\":{\"queue\":1e300}}"), FLO_E_MQTT_SCHEMA);
+    assert_int_equal(window_code("{\"counters\":{\"requests\":9007199254740993}}"),
+                     FLO_E_MQTT_SCHEMA);
     assert_int_equal(window_code("{\"gauges\":{\"temperature_mc\":-10000}}"), 0);
     assert_int_equal(window_code("{\"histograms\":{\"ttft_us\":\"?\"}}"), FLO_E_MQTT_SCHEMA);
     assert_int_equal(window_code("{\"histograms\":{\"ttft_us\":5}}"), FLO_E_MQTT_SCHEMA);
@@ -649,6 +651,12 @@ static void queries_are_checked(void **state)
     assert_true(query_code("{\"metric\":\"ttft_us\",\"quantiles\":[0]}") < 0);
     assert_true(query_code("{\"metric\":\"ttft_us\",\"quantiles\":[1.1]}") < 0);
     assert_true(query_code("{\"metric\":\"ttft_us\",\"step_ms\":1}") < 0);
+    assert_int_equal(query_code("{\"metric\":\"ttft_us\",\"by\":[\"release\",\"model\"]}"), 0);
+    assert_int_equal(query_code("{\"metric\":\"ttft_us\",\"by\":[\"device\"]}"), 0);
+    assert_int_equal(query_code("{\"metric\":\"ttft_us\",\"by\":[\"hardware\"]}"), 0);
+    assert_int_equal(query_code("{\"metric\":\"ttft_us\",\"by\":[\"hardware\",\"device\"]}"),
+                     FLO_E_REST_MEANING);
+    assert_int_equal(query_code("{\"metric\":\"ttft_us\",\"by\":[7]}"), FLO_E_REST_SCHEMA);
 }
 
 static void folding_merges_histograms_it_does_not_average(void **state)
@@ -692,6 +700,60 @@ static void folding_merges_histograms_it_does_not_average(void **state)
     free(h);
 }
 
+static void each_model_and_each_hardware_has_a_series(void **state)
+{
+    (void)state;
+    struct flo_telemetry_query query = {
+        .metric = FLO_METRIC_NAME_WAITING, .by_model = true, .by_hardware = true, .step_ms = 10000};
+    struct flo_histogram *h = calloc(2, sizeof(*h));
+    struct flo_telemetry_fold fold = {.query = &query,
+                                      .step_histogram = &h[0],
+                                      .series_histogram = &h[1],
+                                      .series = json_array()};
+    static const struct flo_telemetry_row rows[] = {
+        {"r", "", "x 1g", "help", 20000, 2, 6, 1, 5, NULL},
+        {"r", "", "x 1g", "help", 25000, 1, 9, 9, 9, NULL},
+        {"r", "", "x 2g", "help", 20000, 1, 2, 2, 2, NULL},
+        {"r", "", "x 2g", "tiny", 20000, 0, 0, 0, 0, NULL}};
+
+    for (size_t i = 0; i < FLO_COUNT(rows); i++) {
+        flo_telemetry_fold_add(&fold, &rows[i]);
+    }
+    flo_telemetry_fold_end(&fold);
+    FLO_CLEANUP(flo_json_cleanup)
+    json_t *wanted = parsed("[{\"key\":{\"model\":\"help\",\"hardware\":\"x 1g\"},"
+                            "\"points\":[[20000,3,1,5.0,9]],\"count\":3,\"sum\":15},"
+                            "{\"key\":{\"model\":\"help\",\"hardware\":\"x 2g\"},"
+                            "\"points\":[[20000,1,2,2.0,2]],\"count\":1,\"sum\":2},"
+                            "{\"key\":{\"model\":\"tiny\",\"hardware\":\"x 2g\"},"
+                            "\"points\":[[20000,0,0,0.0,0]],\"count\":0,\"sum\":0}]");
+    assert_true(json_equal(fold.series, wanted));
+    json_decref(fold.series);
+    free(h);
+}
+
+static void points_beyond_the_most_are_left_out_and_counted(void **state)
+{
+    (void)state;
+    struct flo_telemetry_query query = {.metric = FLO_METRIC_NAME_REQUESTS, .step_ms = 1};
+    struct flo_histogram *h = calloc(2, sizeof(*h));
+    struct flo_telemetry_fold fold = {.query = &query,
+                                      .step_histogram = &h[0],
+                                      .series_histogram = &h[1],
+                                      .series = json_array()};
+    struct flo_telemetry_row row = {"r", "", "", "", 0, 1, 1, 1, 1, NULL};
+
+    for (; row.at_ms < FLO_TELEMETRY_POINTS_MAX + 5; row.at_ms++) {
+        flo_telemetry_fold_add(&fold, &row);
+    }
+    flo_telemetry_fold_end(&fold);
+    const json_t *only = json_array_get(fold.series, 0);
+    assert_int_equal(json_array_size(json_object_get(only, "points")), FLO_TELEMETRY_POINTS_MAX);
+    assert_int_equal(flo_json_number(only, "count"), FLO_TELEMETRY_POINTS_MAX + 5);
+    json_decref(fold.series);
+    free(h);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -723,6 +785,8 @@ int main(void)
         cmocka_unit_test(a_window_has_a_part_for_each_model),
         cmocka_unit_test(queries_are_checked),
         cmocka_unit_test(folding_merges_histograms_it_does_not_average),
+        cmocka_unit_test(each_model_and_each_hardware_has_a_series),
+        cmocka_unit_test(points_beyond_the_most_are_left_out_and_counted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

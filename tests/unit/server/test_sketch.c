@@ -143,6 +143,9 @@ static void a_profile_gives_one_of_few_classes(void **state)
          "x86_64 avx2 4g"},
         {"{\"arch\":\"aarch64\",\"memory_bytes\":500000000}", "aarch64 plain 512m"},
         {"{\"arch\":\"x86_64; DROP\",\"memory_bytes\":1}", "unknown"},
+        {"{\"arch\":\"\",\"memory_bytes\":1}", "unknown"},
+        {"{\"arch\":\"a-name-of-17-signs\",\"memory_bytes\":1}", "unknown"},
+        {"{\"arch\":\"x86_64\",\"memory_bytes\":9000000000000000}", "x86_64 plain 1024g"},
         {"{\"arch\":{},\"memory_bytes\":[]}", "unknown"},
         {"{\"arch\":\"riscv64\",\"kernel\":\"<b>\",\"memory_bytes\":-5}", "riscv64 plain 256m"},
     };

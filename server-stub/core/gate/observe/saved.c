@@ -331,7 +331,7 @@ int flo_observed_unpack(const uint8_t *data, size_t bytes, struct flo_observed *
     if (*has_readings) {
         all_series(&cursor, readings, observed, format);
     }
-    if (cursor.is_broken || format < FORMAT_OF_BASES || format > FORMAT || flags > HAS_READINGS ||
+    if (format < FORMAT_OF_BASES || format > FORMAT || flags > HAS_READINGS || cursor.is_broken ||
         cursor.at != bytes) {
         return flo_fail(err, FLO_E_DB,
                         "evidence of a device: %zu bytes of format %u cannot "
