@@ -354,6 +354,16 @@ static void the_first_variant_that_fits_is_taken(void **state)
     strcpy(story.profile.engine[1], "qwen2");
     assert_int_equal(plan(&story), 0);
     assert_int_equal(story.plan.variant, 1);
+
+    for (int i = 0; i < 4; i++) { /* each of four is needed */
+        snprintf(story.release.variants[1].engine[i], sizeof(story.release.variants[1].engine[i]),
+                 "e%d", i);
+        assert_int_equal(plan(&story), 0);
+        assert_int_equal(story.plan.variant, 2);
+        snprintf(story.profile.engine[i], sizeof(story.profile.engine[i]), "e%d", i);
+    }
+    assert_int_equal(plan(&story), 0);
+    assert_int_equal(story.plan.variant, 1);
 }
 
 /* q8, q5 and q4 of 1000, 600 and 400 bytes. */
@@ -401,6 +411,12 @@ static void the_next_smaller_variant_is_the_largest_that_fits(void **state)
     assert_int_equal(flo_plan_smaller(&story.release, &story.profile, 0), 2);
     assert_int_equal(flo_plan_smaller(&story.release, &story.profile, 2), 1);
     assert_int_equal(flo_plan_smaller(&story.release, &story.profile, 1), -1);
+    const struct flo_release_variant q4 = story.release.variants[1]; /* in any order */
+    story.release.variants[1] = story.release.variants[2];
+    story.release.variants[2] = q4;
+    assert_int_equal(flo_plan_smaller(&story.release, &story.profile, 0), 1);
+    story.release.variants[2] = story.release.variants[1];
+    story.release.variants[1] = q4;
     strcpy(story.release.variants[2].arch[0], "riscv64");
     assert_int_equal(flo_plan_smaller(&story.release, &story.profile, 0), 1);
     strcpy(story.release.files[2].role, "adapter");
@@ -697,6 +713,49 @@ static void sizes_that_overflow_are_refused(void **state)
     story.release.files[0].bytes = UINT64_MAX;
 
     assert_int_equal(plan(&story), FLO_E_META_SCHEMA);
+
+    begin(&story); /* what is fetched, where the file itself is small */
+    story.profile.disk_free_bytes = UINT64_MAX;
+    story.input.ways_failed[0] = 1u << 0;
+    story.release.files[0].ways[1].bytes = UINT64_MAX;
+    assert_int_equal(plan(&story), FLO_E_META_SCHEMA);
+
+    story.release.files[0].ways[1].bytes = UINT64_MAX - 20; /* and next to what it makes */
+    assert_int_equal(plan(&story), FLO_E_DISK_FULL);
+}
+
+static void packed_weights_that_no_disk_can_hold_are_not_counted(void **state)
+{
+    (void)state;
+    struct story story;
+
+    begin(&story);
+    strcpy(story.release.files[0].role, "model");
+    story.profile.packs = true;
+    story.profile.disk_free_bytes = UINT64_MAX;
+    story.release.files[0].bytes = UINT64_MAX - 2000; /* with the sixteenth more: too many */
+    assert_int_equal(plan(&story), 0);
+    assert_int_equal(story.plan.packed_bytes, 0);
+
+    story.release.files[0].bytes = UINT64_MAX / 17 * 16 - (2 << 20); /* not next to the model */
+    assert_int_equal(plan(&story), 0);
+    assert_int_equal(story.plan.packed_bytes, 0);
+
+    story.release.files[0].bytes = 1000; /* another runtime packs by itself */
+    strcpy(story.release.variants[0].runtime, "llamacpp");
+    strcpy(story.profile.runtimes[0], "llamacpp");
+    assert_int_equal(plan(&story), 0);
+    assert_int_equal(story.plan.packed_bytes, 0);
+}
+
+static void whoever_asks_for_no_reason_gets_the_code_alone(void **state)
+{
+    (void)state;
+    struct story story;
+
+    begin(&story);
+    story.profile.disk_free_bytes = 1;
+    assert_int_equal(flo_plan_make(&story.input, &story.plan, NULL), FLO_E_DISK_FULL);
 }
 
 static int read_profile(const json_t *json, struct flo_err *err)
@@ -762,6 +821,8 @@ int main(void)
         cmocka_unit_test(a_full_disk_is_refused_with_numbers),
         cmocka_unit_test(where_a_smaller_way_has_no_room_the_file_itself_is_taken),
         cmocka_unit_test(sizes_that_overflow_are_refused),
+        cmocka_unit_test(packed_weights_that_no_disk_can_hold_are_not_counted),
+        cmocka_unit_test(whoever_asks_for_no_reason_gets_the_code_alone),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
