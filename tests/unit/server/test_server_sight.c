@@ -186,12 +186,155 @@ static void the_plan_says_from_when_devices_are_compared(void **state)
     free(costs);
 }
 
+/* The analysis of the standard rules, and the row of this measure. */
+static const struct flo_analysis *analysis_with(struct world *world, enum flo_measure measure,
+                                                uint32_t *rule)
+{
+    enrol_sites(world);
+    const struct flo_analysis *analysis =
+        &create(world, "{\"release\":\"tiny@2.1.0\"}")->core.analysis;
+
+    for (*rule = 0; analysis->rules.rules[*rule].measure != measure; ++*rule) {
+        assert_true(*rule + 1 < analysis->rules.count);
+    }
+    return analysis;
+}
+
+static const struct flo_analysis_past usual_past = {
+    .errors = 2400, .requests = 1200000, .blocks = 10000, .crashes = 16, .hours = 8000};
+
+static void events_are_found_among_devices_that_have_controls_hours_and_a_past(void **state)
+{
+    struct world *world = *state;
+    const struct flo_analysis_crowd good = {.updated = 50, .controls = 500, .hours = 24};
+    struct flo_analysis_seen seen;
+    uint32_t errors, crashes;
+    const struct flo_analysis *analysis = analysis_with(world, FLO_MEASURE_ERRORS, &errors);
+
+    for (crashes = 0; analysis->rules.rules[crashes].measure != FLO_MEASURE_CRASHES; crashes++) {
+    }
+    for (int i = 0; i < 7; i++) {
+        struct flo_analysis_crowd crowd = good;
+        struct flo_analysis_past past = usual_past;
+        bool is_whole = i == 0, has_events = i == 0 || i > 3;
+        crowd.updated = i == 1 ? 0 : crowd.updated;
+        crowd.controls = i == 2 ? 0 : crowd.controls;
+        crowd.hours = i == 3 ? 0 : crowd.hours;
+        past.requests = i == 4 ? 0 : past.requests;
+        past.blocks = i == 5 ? 0 : past.blocks;
+        past.hours = i == 6 ? 0 : past.hours;
+        assert_int_equal(flo_analysis_sees_events(analysis, errors, 0, 1, &crowd, &past, &seen),
+                         is_whole || i == 6);
+        assert_int_equal(flo_analysis_sees_events(analysis, crashes, 0, 1, &crowd, &past, &seen),
+                         has_events && i != 6);
+    }
+}
+
+static void errors_that_are_too_few_or_all_there_can_be_are_not_found(void **state)
+{
+    struct world *world = *state;
+    const struct flo_analysis_crowd crowd = {.updated = 50, .controls = 500, .hours = 1};
+    struct flo_analysis_past past = usual_past;
+    struct flo_analysis_seen seen;
+    uint32_t rule;
+    const struct flo_analysis *analysis = analysis_with(world, FLO_MEASURE_ERRORS, &rule);
+
+    assert_true(flo_analysis_sees_events(analysis, rule, 0, 1, &crowd, &past, &seen));
+    assert_true(seen.has_find && seen.finds > seen.usual && seen.finds < 1);
+    past.errors = 0.9 * past.requests; /* more cannot fail */
+    assert_true(flo_analysis_sees_events(analysis, rule, 0, 1, &crowd, &past, &seen));
+    assert_false(seen.has_find);
+    past = (struct flo_analysis_past){.errors = 0, .requests = 1, .blocks = 10000};
+    assert_true(flo_analysis_sees_events(analysis, rule, 0, 1, &crowd, &past, &seen));
+    assert_false(seen.has_find);
+    assert_true(seen.finds == 0);
+}
+
+static void a_crash_of_one_device_alone_proves_nothing(void **state)
+{
+    struct world *world = *state;
+    struct flo_analysis_crowd crowd = {.updated = 1, .controls = 1, .hours = 24};
+    const struct flo_analysis_past past = {.crashes = 80, .hours = 8000};
+    struct flo_analysis_seen seen;
+    uint32_t rule;
+    const struct flo_analysis *analysis = analysis_with(world, FLO_MEASURE_CRASHES, &rule);
+
+    assert_true(flo_analysis_sees_events(analysis, rule, 0, 1, &crowd, &past, &seen));
+    assert_false(seen.has_find);
+    assert_true(seen.finds == 0);
+    crowd.updated = crowd.controls = 200;
+    assert_true(flo_analysis_sees_events(analysis, rule, 0, 1, &crowd, &past, &seen));
+    assert_true(seen.has_find && seen.finds > seen.usual);
+}
+
+static void a_leak_is_found_only_after_hours_of_readings(void **state)
+{
+    struct world *world = *state;
+    struct flo_analysis_crowd crowd = {.updated = 50, .controls = 500, .hours = 0.5};
+    struct flo_analysis_seen seen;
+    uint32_t rule;
+    struct flo_analysis analysis = *analysis_with(world, FLO_MEASURE_LEAK, &rule);
+
+    for (uint64_t from_ms = 0; from_ms <= 7200000; from_ms += 7200000) {
+        analysis.rules.rules[rule].from_ms = from_ms;
+        crowd.hours = 0.5;
+        assert_true(flo_analysis_sees_events(&analysis, rule, 0, 1, &crowd, &usual_past, &seen));
+        assert_false(seen.has_find);
+        crowd.hours = 8;
+        assert_true(flo_analysis_sees_events(&analysis, rule, 0, 1, &crowd, &usual_past, &seen));
+        assert_true(seen.has_find && seen.finds > 0);
+    }
+    crowd.updated = 1; /* one device has no spread */
+    assert_true(flo_analysis_sees_events(&analysis, rule, 0, 1, &crowd, &usual_past, &seen));
+    assert_false(seen.has_find);
+}
+
+static void speed_is_not_compared_without_updated_devices_and_enough_controls(void **state)
+{
+    struct world *world = *state;
+    struct flo_analysis_crowd crowds[] = {{.updated = 50, .controls = 500},
+                                          {.updated = 0, .controls = 500}};
+    struct flo_analysis_sight sight;
+    uint32_t rule;
+    const struct flo_analysis *analysis = analysis_with(world, FLO_MEASURE_TTFT_P95, &rule);
+
+    assert_true(flo_analysis_sees(analysis, rule, 1, 1, crowds, &sight));
+    assert_true(sight.has_find && sight.finds_pct > 0); /* by the wave before */
+    crowds[1].controls = 2;
+    assert_true(flo_analysis_sees(analysis, rule, 1, 1, crowds, &sight));
+    assert_false(sight.has_find);
+    assert_false(flo_analysis_sees(analysis, rule, 0, 1, &crowds[1], &sight));
+    crowds[0].controls = 0;
+    assert_false(flo_analysis_sees(analysis, rule, 0, 1, crowds, &sight));
+}
+
+static void a_site_whose_devices_all_take_the_release_finds_nothing(void **state)
+{
+    struct world *world = *state;
+    struct flo_analysis_site site = {.updated = 4, .members = 12, .sites = 100, .all = 1200};
+    uint32_t rule;
+    const struct flo_analysis *analysis = analysis_with(world, FLO_MEASURE_TTFT_P95, &rule);
+
+    assert_true(isfinite(flo_analysis_finds_at(analysis, rule, &site)));
+    site.updated = 12;
+    assert_false(isfinite(flo_analysis_finds_at(analysis, rule, &site)));
+    site.updated = 4;
+    site.all = 100; /* one device each */
+    assert_false(isfinite(flo_analysis_finds_at(analysis, rule, &site)));
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, world_setup, world_teardown)
     const struct CMUnitTest tests[] = {
         TEST(the_plan_counts_devices_that_take_the_release),
         TEST(the_plan_says_from_when_devices_are_compared),
+        TEST(events_are_found_among_devices_that_have_controls_hours_and_a_past),
+        TEST(errors_that_are_too_few_or_all_there_can_be_are_not_found),
+        TEST(a_crash_of_one_device_alone_proves_nothing),
+        TEST(a_leak_is_found_only_after_hours_of_readings),
+        TEST(speed_is_not_compared_without_updated_devices_and_enough_controls),
+        TEST(a_site_whose_devices_all_take_the_release_finds_nothing),
     };
 #undef TEST
     return cmocka_run_group_tests(tests, NULL, NULL);
