@@ -27,9 +27,9 @@ LIMITS = {
     "rv = rv < 0 ? rv : step": 131,
     "return rv < 0 ? rv : step": 42,
     "if (rv < 0) { return rv; }": 11,
-    "(rv = step) < 0": 78,
+    "(rv = step) < 0": 77,
     "goto": 5,
-    JSON: 31,
+    JSON: 8,
 }
 STATIC = re.compile(r"^(?:FLO_MUST_USE )?static (?P<type>[^\n=;{}]*?[ *])(?P<name>\w+)"
                     r"\((?P<args>[^{};]*?)\)\n\{\n(?P<body>.*?)^\}", re.M | re.S)

@@ -128,24 +128,37 @@ const char *flo_json_text(const json_t *object, const char *key, const char *sta
 void flo_json_copy_text(const json_t *object, const char *key, char *out, size_t bytes);
 /* A whole number; 0: none above 0. */
 uint64_t flo_json_number(const json_t *object, const char *key);
+/* The same; 0 for a number above `most` too. */
+uint64_t flo_json_number_to(const json_t *object, const char *key, uint64_t most);
 /* Is the member this text? */
 bool flo_json_says(const json_t *object, const char *key, const char *text);
+/* Are both values equal, or both missing? */
+bool flo_json_equal(const json_t *a_or_null, const json_t *b_or_null);
 
 /* ---- making ---- */
 
 /* New values; NULL: no memory.  A number is at most INT64_MAX. */
 json_t *flo_json_u64(uint64_t value);
-/* null where the number is none, or infinite. */
+/* null where the number is 0. */
+json_t *flo_json_u64_or_null(uint64_t value);
+/* null where the number is none, or infinite; the second form: or not known. */
 json_t *flo_json_finite(double value);
+json_t *flo_json_finite_if(bool is_known, double value);
 json_t *flo_json_digest(const struct flo_digest *digest);
 /* null where the text is NULL or empty. */
 json_t *flo_json_text_or_null(const char *text);
 
 /* The object at `key`, made where there is none; borrowed. */
 json_t *flo_json_object_at(json_t *object, const char *key);
-/* A new member, or none where the value says nothing: "", 0. */
+void flo_json_set_text(json_t *object, const char *key, const char *text);
+void flo_json_set_number(json_t *object, const char *key, uint64_t number);
+/* A new member, or none where the value says nothing: "", 0, an empty list or
+ * object.  The parts' reference is taken. */
 void flo_json_put_text(json_t *object, const char *key, const char *text);
 void flo_json_put_number(json_t *object, const char *key, uint64_t number);
+void flo_json_put_parts(json_t *object, const char *key, json_t *parts);
+/* Adds to the whole number at `key`, which is 0 where there is none. */
+void flo_json_count(json_t *object, const char *key, uint64_t more);
 
 /* ---- writing ---- */
 

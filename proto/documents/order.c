@@ -163,19 +163,14 @@ static int read_remove(const json_t *args, struct flo_order *out, struct flo_err
                           "field `keep`: `%s` is neither `none` nor `blobs`", keep);
 }
 
-static int read_number(const json_t *args, const char *key, uint64_t least, uint64_t most,
-                       int64_t standard, uint64_t *out, struct flo_err *err)
-{
-    return standard == FLO_ORDER_NEEDED
-               ? flo_json_get_u64(args, key, least, most, out, err)
-               : flo_json_opt_u64(args, key, least, most, (uint64_t)standard, out, err);
-}
-
 static int read_numbers(const json_t *args, struct flo_order *out, struct flo_err *err)
 {
 #define FLO_ORDER_NUMBER(name, field, least, most, standard)                                       \
     if (out->op == FLO_ORDER_##name) {                                                             \
-        FLO_TRY(read_number(args, #field, least, most, standard, &out->field, err));               \
+        FLO_TRY((standard) == FLO_ORDER_NEEDED                                                     \
+                    ? flo_json_get_u64(args, #field, least, most, &out->field, err)                \
+                    : flo_json_opt_u64(args, #field, least, most, (uint64_t)(standard),            \
+                                       &out->field, err));                                         \
     }
 #include "proto/orders.def"
     return 0;

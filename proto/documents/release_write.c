@@ -16,9 +16,7 @@ static json_t *way_json(const struct flo_way *way)
     if (!flo_digest_is_zero(&way->base)) {
         json_object_set_new(json, "base", flo_json_digest(&way->base));
     }
-    if (way->memory_bytes > 0) {
-        json_object_set_new(json, "memory_bytes", flo_json_u64(way->memory_bytes));
-    }
+    flo_json_put_number(json, "memory_bytes", way->memory_bytes);
     if (!flo_digest_is_zero(&way->head)) {
         json_object_set_new(json, "head", flo_json_digest(&way->head));
     }
@@ -50,16 +48,14 @@ static json_t *file_json(const struct flo_release_file *file)
     return json;
 }
 
-static void put_words(json_t *needs, const char *key, const char (*words)[FLO_NEED_WORD_MAX + 1])
+static json_t *words_json(const char (*words)[FLO_NEED_WORD_MAX + 1])
 {
-    FLO_CLEANUP(flo_json_cleanup) json_t *list = json_array();
+    json_t *list = json_array();
 
     for (size_t i = 0; i < FLO_NEED_WORDS_MAX && words[i][0] != '\0'; i++) {
         json_array_append_new(list, json_string(words[i]));
     }
-    if (json_array_size(list) > 0) {
-        json_object_set(needs, key, list);
-    }
+    return list;
 }
 
 static json_t *needs_json(const struct flo_release_variant *variant)
@@ -69,7 +65,8 @@ static json_t *needs_json(const struct flo_release_variant *variant)
     if (!flo_release_is_native(variant)) {
         json_object_set_new(needs, "runtime", json_string(variant->runtime));
     }
-#define FLO_RELEASE_WORDS(name, meaning) put_words(needs, #name, variant->name);
+#define FLO_RELEASE_WORDS(name, meaning)                                                           \
+    flo_json_put_parts(needs, #name, words_json(variant->name));
 #define FLO_RELEASE_NEED(name, type, most, key, meaning)                                           \
     flo_json_put_number(needs, #name, variant->name);
 #include "proto/release.def"
@@ -109,10 +106,7 @@ static json_t *probe_json(const struct flo_release *release)
     if (release->probe_speed_ratio_max > 0) {
         json_object_set_new(json, "speed_ratio_max", json_real(release->probe_speed_ratio_max));
     }
-    if (release->probe_memory_bytes_max > 0) {
-        json_object_set_new(json, "memory_bytes_max",
-                            flo_json_u64(release->probe_memory_bytes_max));
-    }
+    flo_json_put_number(json, "memory_bytes_max", release->probe_memory_bytes_max);
     return json;
 }
 

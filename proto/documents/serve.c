@@ -60,30 +60,19 @@ static int read_system(const json_t *json, struct flo_release_serve *serve, stru
     return 0;
 }
 
-static int read_value(const json_t *json, const char *key, uint64_t max, int64_t *out,
-                      struct flo_err *err)
-{
-    uint64_t value;
-
-    if (json_object_get(json, key) == NULL) {
-        return 0;
-    }
-    FLO_TRY(flo_json_get_u64(json, key, 0, max, &value, err));
-    *out = (int64_t)value;
-    return 0;
-}
-
 static int read_sampling(const json_t *json, struct flo_release_sampling *out, struct flo_err *err)
 {
     json_t *sampling;
+    uint64_t value;
     int rv = flo_json_opt_object(json, "sampling", &sampling, err);
 
     if (rv < 0 || sampling == NULL) {
         return rv;
     }
 #define FLO_SAMPLING(name, max, meaning)                                                           \
-    if (rv == 0) {                                                                                 \
-        rv = read_value(sampling, #name, max, &out->name, err);                                    \
+    if (rv == 0 && json_object_get(sampling, #name) != NULL) {                                     \
+        rv = flo_json_get_u64(sampling, #name, 0, max, &value, err);                               \
+        out->name = rv == 0 ? (int64_t)value : out->name;                                          \
     }
 #include "proto/sampling.def"
 #undef FLO_SAMPLING
@@ -146,26 +135,20 @@ int flo_release_serve_parse(const char *text, size_t bytes, struct flo_release_s
     return flo_serve_read(root, serve, err);
 }
 
-static void put(json_t *json, const char *key, int64_t value)
-{
-    if (value >= 0) {
-        json_object_set_new(json, key, json_integer(value));
-    }
-}
-
 json_t *flo_serve_json(const struct flo_release_serve *serve)
 {
     json_t *json = json_object();
     json_t *sampling = json_object();
 
-#define FLO_SAMPLING(name, max, meaning) put(sampling, #name, serve->sampling.name);
+#define FLO_SAMPLING(name, max, meaning)                                                           \
+    if (serve->sampling.name >= 0) {                                                               \
+        flo_json_set_number(sampling, #name, (uint64_t)serve->sampling.name);                      \
+    }
 #include "proto/sampling.def"
 #undef FLO_SAMPLING
-    put(json, "context", serve->context == 0 ? -1 : (int64_t)serve->context);
-    put(json, "sessions", serve->sessions == 0 ? -1 : (int64_t)serve->sessions);
-    if (serve->cache[0] != '\0') {
-        json_object_set_new(json, "cache", json_string(serve->cache));
-    }
+    flo_json_put_number(json, "context", serve->context);
+    flo_json_put_number(json, "sessions", serve->sessions);
+    flo_json_put_text(json, "cache", serve->cache);
     if (serve->system != NULL) {
         json_object_set_new(json, "system", json_string(serve->system));
     }
@@ -174,10 +157,7 @@ json_t *flo_serve_json(const struct flo_release_serve *serve)
             json, "split_of",
             json_pack("{s:s,s:i}", "model", serve->split_of, "pct", (int)serve->split_pct));
     }
-    if (json_object_size(sampling) > 0) {
-        json_object_set(json, "sampling", sampling);
-    }
-    json_decref(sampling);
+    flo_json_put_parts(json, "sampling", sampling);
     if (json_object_size(json) == 0) {
         json_decref(json);
         return NULL;

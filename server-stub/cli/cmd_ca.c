@@ -58,9 +58,7 @@ int flo_cmd_ca_retire(struct flo_cli *cli, struct flo_err *err)
     FLO_CLEANUP(flo_json_cleanup) json_t *status = NULL;
     json_t *body = json_pack("{s:s}", "authority", cli->args.words[0]);
 
-    if (confirm[0] != '\0') {
-        json_object_set_new(body, "confirm", json_string(confirm));
-    }
+    flo_json_put_text(body, "confirm", confirm);
     FLO_TRY(flo_api_call(cli, "POST", "/v1/ca/retire", body, &status, err));
     const json_t *gone = json_object_get(status, "devices_cut_off");
     const json_t *name;

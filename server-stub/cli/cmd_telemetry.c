@@ -161,9 +161,7 @@ static json_t *body_of(const struct flo_args *args, const char *metric, const ch
     json_t *body =
         json_pack("{s:s,s:[s],s:I,s:I,s:[f,f,f]}", "metric", metric, "by", by, "since_ms",
                   (json_int_t)since, "step_ms", (json_int_t)step, "quantiles", 0.5, 0.95, 0.99);
-    if (model[0] != '\0') {
-        json_object_set_new(body, "model", json_string(model));
-    }
+    flo_json_put_text(body, "model", model);
     return body;
 }
 

@@ -6,27 +6,25 @@
 
 #define TEXT_BYTES_MAX 512
 
+struct key {
+    const char *name;
+    bool is_number;
+};
+
 static bool is_short(const json_t *value, size_t bytes_max)
 {
     return json_is_string(value) && json_string_length(value) <= bytes_max &&
            strlen(json_string_value(value)) == json_string_length(value);
 }
 
-static void copy_text(json_t *to, const json_t *from, const char *key)
+/* Copies the members that are short texts, or numbers, as `keys` wants them. */
+static void copy(const json_t *from, const struct key *keys, size_t count, json_t *to)
 {
-    json_t *value = json_object_get(from, key);
-
-    if (is_short(value, TEXT_BYTES_MAX)) {
-        json_object_set(to, key, value);
-    }
-}
-
-static void copy_number(json_t *to, const json_t *from, const char *key)
-{
-    json_t *value = json_object_get(from, key);
-
-    if (json_is_number(value)) {
-        json_object_set(to, key, value);
+    for (size_t i = 0; i < count; i++) {
+        json_t *value = json_object_get(from, keys[i].name);
+        if (keys[i].is_number ? json_is_number(value) : is_short(value, TEXT_BYTES_MAX)) {
+            json_object_set(to, keys[i].name, value);
+        }
     }
 }
 
@@ -54,6 +52,9 @@ static int read_lines(const json_t *in, json_t *out, struct flo_err *err)
 
 static int read_findings(const json_t *in, json_t *out, struct flo_err *err)
 {
+    static const struct key keys[] = {{"id", false},     {"level", false}, {"what", false},
+                                      {"fix", false},    {"unit", false},  {"expected", true},
+                                      {"measured", true}};
     json_t *findings = NULL;
     json_t *finding;
     size_t i;
@@ -63,13 +64,7 @@ static int read_findings(const json_t *in, json_t *out, struct flo_err *err)
     json_array_foreach(rv == 0 ? findings : NULL, i, finding)
     {
         json_t *one = json_object();
-        copy_text(one, finding, "id");
-        copy_text(one, finding, "level");
-        copy_text(one, finding, "what");
-        copy_text(one, finding, "fix");
-        copy_text(one, finding, "unit");
-        copy_number(one, finding, "expected");
-        copy_number(one, finding, "measured");
+        copy(finding, keys, FLO_COUNT(keys), one);
         json_array_append_new(kept, one);
     }
     json_object_set_new(out, "findings", kept);
@@ -102,6 +97,7 @@ static int read_facts(const json_t *in, json_t *out, struct flo_err *err)
 
 static int read_head(const json_t *in, const char *op, json_t *out, struct flo_err *err)
 {
+    static const struct key keys[] = {{"agent", false}, {"at_ms", true}, {"cut_lines", true}};
     const char *word;
     uint64_t v;
 
@@ -111,10 +107,8 @@ static int read_head(const json_t *in, const char *op, json_t *out, struct flo_e
     if (strcmp(word, op) != 0) {
         return flo_fail(err, FLO_E_REST_SCHEMA, "op: `%s`, `%s` was asked for", word, op);
     }
-    json_object_set_new(out, "op", json_string(op));
-    copy_text(out, in, "agent");
-    copy_number(out, in, "at_ms");
-    copy_number(out, in, "cut_lines");
+    flo_json_set_text(out, "op", op);
+    copy(in, keys, FLO_COUNT(keys), out);
     return 0;
 }
 

@@ -45,9 +45,7 @@ static json_t *key_json(const struct trusted_key *key)
         return json_string(pem);
     }
     json_t *json = json_pack("{s:s, s:s}", "pem", pem, "role", flo_role_word(key->roles));
-    if (key->name[0] != '\0') {
-        json_object_set_new(json, "name", json_string(key->name));
-    }
+    flo_json_put_text(json, "name", key->name);
     return json;
 }
 

@@ -51,12 +51,6 @@ bool flo_object_id_is(const char *prefix, const char *id)
 
 /* ---- writing ---- */
 
-/* Makes a JSON time, or null. */
-static json_t *moment(uint64_t s)
-{
-    return s == 0 ? json_null() : flo_json_u64(s);
-}
-
 static void dump(json_t *json, struct flo_buf *out)
 {
     if (json == NULL) {
@@ -69,11 +63,11 @@ static void dump(json_t *json, struct flo_buf *out)
 
 void flo_batch_file_write(const struct flo_batch_file *file, bool is_kept, struct flo_buf *out)
 {
-    json_t *json =
-        json_pack("{s:s, s:s, s:s, s:s, s:s, s:o, s:o, s:o}", "id", file->id, "object", "file",
-                  "purpose", file->is_output ? "batch_output" : "batch", "filename", file->name,
-                  "status", "processed", "bytes", flo_json_u64(file->bytes), "created_at",
-                  flo_json_u64(file->created_s), "expires_at", moment(file->expires_s));
+    json_t *json = json_pack("{s:s, s:s, s:s, s:s, s:s, s:o, s:o, s:o}", "id", file->id, "object",
+                             "file", "purpose", file->is_output ? "batch_output" : "batch",
+                             "filename", file->name, "status", "processed", "bytes",
+                             flo_json_u64(file->bytes), "created_at", flo_json_u64(file->created_s),
+                             "expires_at", flo_json_u64_or_null(file->expires_s));
 
     if (is_kept) {
         json_object_set_new(json, "app", json_string(file->app));
@@ -86,7 +80,7 @@ static json_t *errors_of(const struct flo_batch *batch)
     return batch->code == 0 ? json_null()
                             : json_pack("{s:s, s:[{s:s, s:s, s:o, s:n}]}", "object", "list", "data",
                                         "code", flo_error_id(batch->code), "message", batch->what,
-                                        "line", moment(batch->line), "param");
+                                        "line", flo_json_u64_or_null(batch->line), "param");
 }
 
 static void add_times(const struct flo_batch *batch, json_t *json)
@@ -96,11 +90,11 @@ static void add_times(const struct flo_batch *batch, json_t *json)
     for (int i = 0; i < FLO_BATCH_STATUSES; i++) {
         if (i != FLO_BATCH_VALIDATING) {
             snprintf(name, sizeof(name), "%s_at", words[i]);
-            json_object_set_new(json, name, moment(batch->at_s[i]));
+            json_object_set_new(json, name, flo_json_u64_or_null(batch->at_s[i]));
         }
     }
     json_object_set_new(json, "created_at", flo_json_u64(batch->at_s[FLO_BATCH_VALIDATING]));
-    json_object_set_new(json, "expires_at", moment(batch->expires_s));
+    json_object_set_new(json, "expires_at", flo_json_u64_or_null(batch->expires_s));
 }
 
 void flo_batch_write(const struct flo_batch *batch, bool is_kept, struct flo_buf *out)

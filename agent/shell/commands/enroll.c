@@ -206,9 +206,7 @@ static int ask(struct spec *spec, const char *dir, const char *token, const char
     body = json_pack("{s:s, s:s, s:s, s:O, s:o}", "token", token, "csr", csr, "name", spec->name,
                      "labels", spec->labels, "profile",
                      flo_machine_json(&settings, &machine, flo_disk_free(spec->state_dir)));
-    if (spec->serial[0] != '\0') {
-        json_object_set_new(body, "serial", json_string(spec->serial));
-    }
+    flo_json_put_text(body, "serial", spec->serial);
     flo_settings_deinit(&settings);
     if (body == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "enrolment");

@@ -97,16 +97,6 @@ static void gather(struct flo_shell *shell, uint32_t model, struct flo_checkup *
 
 /* ---- as JSON ---- */
 
-static void number(json_t *json, const char *key, uint64_t value)
-{
-    json_object_set_new(json, key, json_integer((json_int_t)value));
-}
-
-static void text(json_t *json, const char *key, const char *value)
-{
-    json_object_set_new(json, key, json_string(value));
-}
-
 /* Appends a word to a list with commas; an empty list is "none". */
 static void add_word(char out[160], const char *word)
 {
@@ -146,42 +136,42 @@ static json_t *machine_facts(const struct flo_shell *shell, const struct flo_che
     const struct flo_sensed *s = &c->sensed;
     json_t *json = json_object();
 
-    number(json, "rung", c->rung);
-    text(json, "rung-why", c->rung_why);
-    number(json, "bench-memory-bytes-per-s", c->memory_bytes_per_s);
-    number(json, "bench-int8-ops-per-s", c->int8_ops_per_s);
-    text(json, "arch", shell->machine.arch);
-    text(json, "kernel-best", c->kernel_best);
-    number(json, "cpus", c->cpus);
-    number(json, "load-centi", s->load_centi);
-    number(json, "memory-bytes", s->memory_bytes);
-    number(json, "memory-free-bytes", s->memory_free_bytes);
-    number(json, "swap-used-bytes", s->swap_used_bytes);
-    number(json, "disk-free-bytes", c->disk_free_bytes);
+    flo_json_set_number(json, "rung", c->rung);
+    flo_json_set_text(json, "rung-why", c->rung_why);
+    flo_json_set_number(json, "bench-memory-bytes-per-s", c->memory_bytes_per_s);
+    flo_json_set_number(json, "bench-int8-ops-per-s", c->int8_ops_per_s);
+    flo_json_set_text(json, "arch", shell->machine.arch);
+    flo_json_set_text(json, "kernel-best", c->kernel_best);
+    flo_json_set_number(json, "cpus", c->cpus);
+    flo_json_set_number(json, "load-centi", s->load_centi);
+    flo_json_set_number(json, "memory-bytes", s->memory_bytes);
+    flo_json_set_number(json, "memory-free-bytes", s->memory_free_bytes);
+    flo_json_set_number(json, "swap-used-bytes", s->swap_used_bytes);
+    flo_json_set_number(json, "disk-free-bytes", c->disk_free_bytes);
     if (s->has_pressure) {
-        number(json, "psi-cpu-centipercent", s->psi_cpu);
-        number(json, "psi-memory-centipercent", s->psi_memory);
-        number(json, "psi-io-centipercent", s->psi_io);
+        flo_json_set_number(json, "psi-cpu-centipercent", s->psi_cpu);
+        flo_json_set_number(json, "psi-memory-centipercent", s->psi_memory);
+        flo_json_set_number(json, "psi-io-centipercent", s->psi_io);
     }
     if (s->cgroup_bytes_max > 0) {
-        number(json, "cgroup-bytes", s->cgroup_bytes);
-        number(json, "cgroup-bytes-max", s->cgroup_bytes_max);
+        flo_json_set_number(json, "cgroup-bytes", s->cgroup_bytes);
+        flo_json_set_number(json, "cgroup-bytes-max", s->cgroup_bytes_max);
     }
     if (s->has_zone) {
         json_object_set_new(json, "temperature-mc", json_integer((json_int_t)s->zone_mc));
-        number(json, "trip-mc", (uint64_t)s->trip_mc);
+        flo_json_set_number(json, "trip-mc", (uint64_t)s->trip_mc);
     }
     if (s->battery_pct >= 0) {
-        number(json, "battery-pct", (uint64_t)s->battery_pct);
+        flo_json_set_number(json, "battery-pct", (uint64_t)s->battery_pct);
     } else {
-        text(json, "battery-pct", "none");
+        flo_json_set_text(json, "battery-pct", "none");
     }
     json_object_set_new(json, "mains", json_boolean(!s->is_discharging));
-    text(json, "limits", limits_text(&shell->watch.limits));
-    text(json, "updates-lack", lacks_text(shell->watch.lacks));
+    flo_json_set_text(json, "limits", limits_text(&shell->watch.limits));
+    flo_json_set_text(json, "updates-lack", lacks_text(shell->watch.lacks));
     if (s->clock_khz > 0) {
-        number(json, "clock-khz", s->clock_khz);
-        number(json, "clock-khz-max", s->clock_khz_max);
+        flo_json_set_number(json, "clock-khz", s->clock_khz);
+        flo_json_set_number(json, "clock-khz-max", s->clock_khz_max);
     }
     return json;
 }
@@ -203,24 +193,25 @@ static void engine_facts(const struct flo_agent_model *model, uint32_t place,
                          const struct flo_checkup *c, json_t *json)
 {
     json_object_set_new(json, key_of(place, "live"), json_boolean(c->is_live));
-    text(json, key_of(place, "model"), model->name);
-    text(json, key_of(place, "version"), model->slots.current.version);
+    flo_json_set_text(json, key_of(place, "model"), model->name);
+    flo_json_set_text(json, key_of(place, "version"), model->slots.current.version);
     if (model->has_execution) {
-        text(json, key_of(place, "execution"), model->execution.id);
-        text(json, key_of(place, "execution-state"), flo_execution_word(model->execution.state));
+        flo_json_set_text(json, key_of(place, "execution"), model->execution.id);
+        flo_json_set_text(json, key_of(place, "execution-state"),
+                          flo_execution_word(model->execution.state));
     }
     if (!c->is_live) {
         return;
     }
-    text(json, key_of(place, "kernel"), c->kernel);
-    number(json, key_of(place, "threads"), c->threads);
-    number(json, key_of(place, "context"), c->context);
+    flo_json_set_text(json, key_of(place, "kernel"), c->kernel);
+    flo_json_set_number(json, key_of(place, "threads"), c->threads);
+    flo_json_set_number(json, key_of(place, "context"), c->context);
     json_object_set_new(json, key_of(place, "packed"), json_boolean(c->is_packed));
-    number(json, key_of(place, "token-bytes"), c->token_bytes);
-    number(json, key_of(place, "token-us"), c->token_us);
-    number(json, key_of(place, "expected-mtps"), flo_checkup_rate_mtps(c));
+    flo_json_set_number(json, key_of(place, "token-bytes"), c->token_bytes);
+    flo_json_set_number(json, key_of(place, "token-us"), c->token_us);
+    flo_json_set_number(json, key_of(place, "expected-mtps"), flo_checkup_rate_mtps(c));
     if (flo_checkup_cost(c).bound_by != NULL) {
-        text(json, key_of(place, "bound-by"), flo_checkup_cost(c).bound_by);
+        flo_json_set_text(json, key_of(place, "bound-by"), flo_checkup_cost(c).bound_by);
     }
 }
 
@@ -238,7 +229,7 @@ static void add_finding(const struct flo_finding *one, const char *model, json_t
     if (json != NULL && one->has_numbers) {
         json_object_set_new(json, "measured", json_real(one->measured));
         json_object_set_new(json, "expected", json_real(one->expected));
-        text(json, "unit", flo_finding_unit(one->kind));
+        flo_json_set_text(json, "unit", flo_finding_unit(one->kind));
     }
     json_array_append_new(list, json);
 }

@@ -32,9 +32,7 @@ static json_t *detail_json(const struct flo_agent_detail *detail)
 {
     json_t *json = json_object();
 
-    if (detail->codec[0] != '\0') {
-        json_object_set_new(json, "codec", json_string(detail->codec));
-    }
+    flo_json_put_text(json, "codec", detail->codec);
     flo_json_put_number(json, "bytes", detail->bytes);
     flo_json_put_number(json, "full_bytes", detail->full_bytes);
     flo_json_put_number(json, "neighbour_bytes", detail->neighbour_bytes);

@@ -11,7 +11,6 @@
 #include "base/host/json.h"
 
 #define PROBLEM_BYTES_MAX 65536
-#define PROBLEM_TEXT_MAX 4096
 
 static int code_of_status(int status)
 {
@@ -22,16 +21,6 @@ static int code_of_status(int status)
         return FLO_E_REST_ROLE;
     }
     return status == 404 ? FLO_E_ABSENT : FLO_E_NET_STATUS;
-}
-
-static const char *text_of(const json_t *problem, const char *key)
-{
-    const char *text = NULL;
-
-    if (flo_json_opt_text(problem, key, PROBLEM_TEXT_MAX, NULL, &text, NULL) < 0) {
-        return NULL;
-    }
-    return text;
 }
 
 /* Returns 0 when the answer is no problem document. */
@@ -45,15 +34,15 @@ static int problem_fail(const struct flo_http_answer *answer, const char *what, 
         !json_is_object(problem)) {
         return 0;
     }
-    const char *id = text_of(problem, "code");
-    const char *detail = text_of(problem, "detail");
+    const char *id = flo_json_text(problem, "code", NULL);
+    const char *detail = flo_json_text(problem, "detail", NULL);
     int code = id == NULL ? 0 : flo_error_code(id);
     if (detail == NULL || code == 0) {
         return 0;
     }
     (void)flo_fail(err, code, "%s%s%s", what, what[0] != '\0' ? ": " : "", detail);
-    const char *why = text_of(problem, "why");
-    const char *fix = text_of(problem, "fix");
+    const char *why = flo_json_text(problem, "why", NULL);
+    const char *fix = flo_json_text(problem, "fix", NULL);
     if (why != NULL) {
         (void)flo_err_why(err, "%s", why);
     }

@@ -34,6 +34,19 @@ uint64_t flo_json_number(const json_t *object, const char *key)
     return number > 0 ? (uint64_t)number : 0;
 }
 
+uint64_t flo_json_number_to(const json_t *object, const char *key, uint64_t most)
+{
+    uint64_t number = flo_json_number(object, key);
+
+    return number <= most ? number : 0;
+}
+
+bool flo_json_equal(const json_t *a_or_null, const json_t *b_or_null)
+{
+    return a_or_null == NULL || b_or_null == NULL ? a_or_null == b_or_null
+                                                  : json_equal(a_or_null, b_or_null);
+}
+
 bool flo_json_says(const json_t *object, const char *key, const char *text)
 {
     const char *said = flo_json_text(object, key, NULL);
@@ -48,9 +61,19 @@ json_t *flo_json_u64(uint64_t value)
     return json_integer((json_int_t)value);
 }
 
+json_t *flo_json_u64_or_null(uint64_t value)
+{
+    return value > 0 ? flo_json_u64(value) : json_null();
+}
+
 json_t *flo_json_finite(double value)
 {
     return isfinite(value) ? json_real(value) : json_null();
+}
+
+json_t *flo_json_finite_if(bool is_known, double value)
+{
+    return is_known ? flo_json_finite(value) : json_null();
 }
 
 json_t *flo_json_digest(const struct flo_digest *digest)
@@ -74,16 +97,41 @@ json_t *flo_json_object_at(json_t *object, const char *key)
     return json_object_get(object, key);
 }
 
+void flo_json_set_text(json_t *object, const char *key, const char *text)
+{
+    json_object_set_new(object, key, json_string(text));
+}
+
+void flo_json_set_number(json_t *object, const char *key, uint64_t number)
+{
+    json_object_set_new(object, key, flo_json_u64(number));
+}
+
 void flo_json_put_text(json_t *object, const char *key, const char *text)
 {
     if (text[0] != '\0') {
-        json_object_set_new(object, key, json_string(text));
+        flo_json_set_text(object, key, text);
     }
 }
 
 void flo_json_put_number(json_t *object, const char *key, uint64_t number)
 {
     if (number > 0) {
-        json_object_set_new(object, key, flo_json_u64(number));
+        flo_json_set_number(object, key, number);
     }
+}
+
+void flo_json_put_parts(json_t *object, const char *key, json_t *parts)
+{
+    if (json_array_size(parts) > 0 || json_object_size(parts) > 0) {
+        json_object_set(object, key, parts);
+    }
+    json_decref(parts);
+}
+
+void flo_json_count(json_t *object, const char *key, uint64_t more)
+{
+    json_int_t before = json_integer_value(json_object_get(object, key));
+
+    json_object_set_new(object, key, json_integer(before + (json_int_t)more));
 }

@@ -213,10 +213,7 @@ static json_t *changes_of(const struct flo_cli *cli)
             add_pin(pins, cli->args.values[i], is_pin);
         }
     }
-    if (json_object_size(pins) > 0) {
-        json_object_set(body, "pins", pins);
-    }
-    json_decref(pins);
+    flo_json_put_parts(body, "pins", pins);
     return body;
 }
 

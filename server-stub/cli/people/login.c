@@ -152,9 +152,7 @@ static int finish(struct flo_cli *cli, const json_t *login, const struct flo_cal
 
     json_object_set_new(body, back->code[0] != '\0' ? "code" : "error",
                         json_string(back->code[0] != '\0' ? back->code : back->error));
-    if (back->issuer[0] != '\0') {
-        json_object_set_new(body, "iss", json_string(back->issuer));
-    }
+    flo_json_put_text(body, "iss", back->issuer);
     return flo_api_call(cli, "POST", "/v1/login/finish", body, session, err);
 }
 

@@ -20,8 +20,7 @@ static json_t *difference_of_members(const json_t *before, const json_t *wanted)
     }
     json_object_foreach((json_t *)(uintptr_t)wanted, name, value)
     {
-        const json_t *was = json_object_get(before, name);
-        if (was == NULL || !json_equal(was, value)) {
+        if (!flo_json_equal(json_object_get(before, name), value)) {
             json_object_set(change, name, value);
         }
     }

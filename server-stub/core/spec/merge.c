@@ -78,11 +78,6 @@ static const struct field *row_of(enum flo_spec_part part, const char *name)
     return NULL;
 }
 
-static bool is_same(const json_t *before, const json_t *value)
-{
-    return before == NULL || value == NULL ? before == value : json_equal(before, value);
-}
-
 static void merge_policy(const struct merge *merge, json_t *spec, const json_t *change)
 {
     json_t *base = flo_json_object_at(spec, "policy");
@@ -93,7 +88,7 @@ static void merge_policy(const struct merge *merge, json_t *spec, const json_t *
     json_object_foreach((json_t *)(uintptr_t)change, name, value)
     {
         const json_t *wanted = json_is_null(value) ? NULL : value;
-        if (is_same(json_object_get(base, name), wanted)) {
+        if (flo_json_equal(json_object_get(base, name), wanted)) {
             continue;
         }
         if (policy_offset(name, &offset)) {
@@ -128,7 +123,7 @@ static int merge_part(const struct merge *merge, enum flo_spec_part part, const 
             FLO_TRY(rv);
             continue;
         }
-        if (is_same(json_object_get(base, name), wanted)) {
+        if (flo_json_equal(json_object_get(base, name), wanted)) {
             continue;
         }
         if (field != NULL && field->change == FLO_CHANGE_FIXED) {

@@ -264,17 +264,9 @@ static json_t *conditions_json(const struct row *row)
     json_t *json = json_object();
 
     for (int i = 0; i < FLO_CONDITION_COUNT; i++) {
-        if (row->of[i] > 0) {
-            json_object_set_new(json, flo_condition_word((enum flo_condition)i),
-                                json_integer((json_int_t)row->of[i]));
-        }
+        flo_json_put_number(json, flo_condition_word((enum flo_condition)i), row->of[i]);
     }
     return json;
-}
-
-static json_t *text_or_null(const char *text)
-{
-    return text != NULL ? json_string(text) : json_null();
 }
 
 static void sort(struct rows *rows, int (*order)(const void *, const void *))
@@ -294,10 +286,10 @@ static json_t *rows_json(struct rows *rows, json_t **more)
     for (size_t i = 0; i < rows->count; i++) {
         const struct row *row = &rows->items[i];
         if (i < ROWS_MAX) {
-            json_array_append_new(
-                list, json_pack("{s:o,s:I,s:I,s:o}", "name", text_or_null(row->name), "devices",
-                                (json_int_t)row->devices, "look", (json_int_t)look_of(row),
-                                "conditions", conditions_json(row)));
+            json_array_append_new(list, json_pack("{s:s?,s:I,s:I,s:o}", "name", row->name,
+                                                  "devices", (json_int_t)row->devices, "look",
+                                                  (json_int_t)look_of(row), "conditions",
+                                                  conditions_json(row)));
         } else {
             devices += row->devices;
             look += look_of(row);
@@ -316,10 +308,10 @@ static json_t *releases_json(struct rows *rows)
     sort(rows, most_first);
     for (size_t i = 0; i < rows->count && i < ROWS_MAX; i++) {
         const struct row *row = &rows->items[i];
-        json_array_append_new(
-            list, json_pack("{s:o,s:I,s:I,s:I}", "release", text_or_null(row->name), "devices",
-                            (json_int_t)row->devices, "drift", (json_int_t)row->drift, "offline",
-                            (json_int_t)row->offline));
+        json_array_append_new(list,
+                              json_pack("{s:s?,s:I,s:I,s:I}", "release", row->name, "devices",
+                                        (json_int_t)row->devices, "drift", (json_int_t)row->drift,
+                                        "offline", (json_int_t)row->offline));
     }
     return list;
 }
@@ -330,9 +322,8 @@ static json_t *values_json(struct rows *rows)
 
     sort(rows, most_first);
     for (size_t i = 0; i < rows->count && i < VALUES_MAX; i++) {
-        json_array_append_new(list,
-                              json_pack("{s:o,s:I}", "name", text_or_null(rows->items[i].name),
-                                        "devices", (json_int_t)rows->items[i].devices));
+        json_array_append_new(list, json_pack("{s:s?,s:I}", "name", rows->items[i].name, "devices",
+                                              (json_int_t)rows->items[i].devices));
     }
     return list;
 }

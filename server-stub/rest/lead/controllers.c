@@ -55,9 +55,9 @@ enum flo_lease_place flo_controllers_place(const struct flo_lead_view *view,
 }
 
 /* Returns the controller's name for people, or else its address. */
-static json_t *name_of(const char *name, const char * or)
+static const char *name_of(const char *name, const char *otherwise)
 {
-    return json_string(name[0] != '\0' ? name : or);
+    return name[0] != '\0' ? name : otherwise;
 }
 
 /* Gets its key id; "" without a key. */
@@ -76,7 +76,7 @@ static json_t *member_json(const struct flo_rest_call *call, const struct flo_le
     char keyid[FLO_KEYID_TEXT];
 
     keyid_of(one, keyid);
-    return json_pack("{s:s,s:o,s:s,s:o,s:o,s:s,s:I,s:I,s:o,s:b,s:o}", "id", one->holder, "name",
+    return json_pack("{s:s,s:s,s:s,s:o,s:o,s:s,s:I,s:I,s:o,s:b,s:o}", "id", one->holder, "name",
                      name_of(one->name, one->people), "state", flo_lease_place_word(place),
                      "people", flo_json_text_or_null(one->people), "devices",
                      flo_json_text_or_null(one->devices), "version", one->version, "since_ms",
@@ -99,7 +99,7 @@ int flo_rest_controllers(struct flo_rest_call *call, struct flo_err *err)
     for (size_t i = 0; i < view.change_count; i++) {
         const struct flo_lead_change *one = &view.changes[i];
         json_array_append_new(changes,
-                              json_pack("{s:I,s:o,s:s,s:I}", "epoch", (json_int_t)one->epoch,
+                              json_pack("{s:I,s:s,s:s,s:I}", "epoch", (json_int_t)one->epoch,
                                         "name", name_of(one->name, one->holder), "id", one->holder,
                                         "at_ms", (json_int_t)one->at_ms));
     }
@@ -140,7 +140,7 @@ int flo_rest_controller_admit(struct flo_rest_call *call, struct flo_err *err)
                                 "it is heard after 5 s");
     }
     int rv = flo_keyring_admit(call->controller, one->name, one->key, err);
-    call->out = json_pack("{s:s,s:o}", "key", keyid, "name", name_of(one->name, one->people));
+    call->out = json_pack("{s:s,s:s}", "key", keyid, "name", name_of(one->name, one->people));
     return rv;
 }
 

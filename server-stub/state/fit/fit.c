@@ -33,13 +33,13 @@ const char *flo_forecast_word(enum flo_forecast_result result)
 
 /* ---- what the report says ---- */
 
-static struct flo_digest release_of(const json_t *model, const char *slot)
+/* Returns the release in a slot of a model's report; zero: none. */
+static struct flo_digest release_of(const json_t *slot)
 {
-    struct flo_digest digest = {0};
+    struct flo_digest digest;
 
-    return flo_digest_parse(flo_json_text(json_object_get(model, slot), "release", ""), &digest)
-               ? digest
-               : (struct flo_digest){0};
+    return flo_json_opt_digest(slot, "release", &digest, NULL) == 0 ? digest
+                                                                    : (struct flo_digest){0};
 }
 
 static const json_t *find_model(const json_t *reported, const char *name)
@@ -80,9 +80,9 @@ static int check_permission(const struct scene *scene, struct flo_err *err)
     const struct flo_forecast_order *order = scene->order;
     const json_t *current = json_object_get(scene->model, "current");
     struct flo_slots slots = {
-        .current = release_of(scene->model, "current"),
-        .previous = release_of(scene->model, "previous"),
-        .candidate = release_of(scene->model, "candidate"),
+        .current = release_of(json_object_get(scene->model, "current")),
+        .previous = release_of(json_object_get(scene->model, "previous")),
+        .candidate = release_of(json_object_get(scene->model, "candidate")),
         .current_number = flo_json_number(current, "number"),
         .floor = flo_json_number(scene->model, "floor"),
         .floor_hard = flo_json_number(scene->model, "floor_hard"),
@@ -131,7 +131,7 @@ static void add_models(struct scene *scene)
     json_array_foreach(json_object_get(scene->reported, "models"), i, model)
     {
         for (size_t s = 0; s < FLO_COUNT(slots) && i < MODELS_MAX; s++) {
-            struct flo_digest digest = release_of(model, slots[s]);
+            struct flo_digest digest = release_of(json_object_get(model, slots[s]));
             add_release(scene, &digest);
         }
     }
@@ -315,7 +315,7 @@ static int find_memory(const struct scene *scene, struct flo_forecast *out, stru
 
 static void decide(struct scene *scene, struct flo_forecast *out)
 {
-    struct flo_digest current = release_of(scene->model, "current");
+    struct flo_digest current = release_of(json_object_get(scene->model, "current"));
 
     snprintf(out->before, sizeof(out->before), "%.64s",
              flo_json_text(json_object_get(scene->model, "current"), "version", ""));

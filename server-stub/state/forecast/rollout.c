@@ -94,17 +94,6 @@ int flo_forecast_one(struct flo_controller *controller, const json_t *reported,
 
 /* ---- counting ---- */
 
-static void add_to(json_t *object, const char *key, uint64_t more)
-{
-    json_t *value = json_object_get(object, key);
-
-    if (value == NULL) {
-        json_object_set_new(object, key, json_integer((json_int_t)more));
-    } else {
-        json_integer_set(value, json_integer_value(value) + (json_int_t)more);
-    }
-}
-
 /* Returns the row with these two texts, a new one if there is none. */
 static json_t *row_of(json_t *list, const char *key, const char *word, const char *key_2,
                       const char *word_2)
@@ -129,14 +118,15 @@ static void count_way(json_t *plan, const struct flo_forecast *one)
     json_t *row = row_of(json_object_get(plan, "ways"), "way", one->way, "variant", one->variant);
     uint64_t most = flo_json_number(row, "bytes_each");
 
-    add_to(row, "devices", 1);
-    add_to(row, "bytes", one->bytes);
-    add_to(row, "full_bytes", one->full_bytes);
-    add_to(row, "bytes_each", one->bytes > most ? one->bytes - most : 0);
-    add_to(plan, "bytes", one->bytes);
+    flo_json_count(row, "devices", 1);
+    flo_json_count(row, "bytes", one->bytes);
+    flo_json_count(row, "full_bytes", one->full_bytes);
+    flo_json_count(row, "bytes_each", one->bytes > most ? one->bytes - most : 0);
+    flo_json_count(plan, "bytes", one->bytes);
     if (one->memory[0] != '\0') {
-        add_to(row_of(json_object_get(plan, "memory"), "way", one->memory, "way", one->memory),
-               "devices", 1);
+        flo_json_count(
+            row_of(json_object_get(plan, "memory"), "way", one->memory, "way", one->memory),
+            "devices", 1);
     }
 }
 
@@ -154,7 +144,7 @@ static void count_reason(json_t *plan, const struct flo_forecast *one, const cha
             row, "fix",
             json_string(one->why.fix[0] != '\0' ? one->why.fix : flo_error_fix(one->why.code)));
     }
-    add_to(row, "devices", 1);
+    flo_json_count(row, "devices", 1);
     if (json_array_size(names) < NAMES_MAX) {
         json_array_append_new(names, json_string(name));
     }
@@ -191,7 +181,7 @@ static void count_excuse(json_t *plan, enum flo_excuse excuse, const char *name)
         json_object_set_new(row, "what", json_string(flo_excuse_meaning(excuse)));
         json_object_set_new(row, "fix", json_string(flo_excuse_fix(excuse)));
     }
-    add_to(row, "devices", 1);
+    flo_json_count(row, "devices", 1);
     if (json_array_size(names) < NAMES_MAX) {
         json_array_append_new(names, json_string(name));
     }
@@ -215,11 +205,11 @@ static int add_device(void *context, const struct flo_fleet_device *device)
     flo_forecast_device(reported, &all->order, find_release, all, &one);
     json_decref(reported);
     flo_forecast_cost_add(&all->costs, &all->entry->core, device, &one);
-    add_to(all->plan, "devices", 1);
-    add_to(all->plan, flo_forecast_word(one.result), 1);
+    flo_json_count(all->plan, "devices", 1);
+    flo_json_count(all->plan, flo_forecast_word(one.result), 1);
     if (one.result == FLO_FORECAST_TAKES) {
-        add_to(all->plan, "offline", device->is_online ? 0 : 1);
-        add_to(all->plan, "frozen", one.is_frozen ? 1 : 0);
+        flo_json_count(all->plan, "offline", device->is_online ? 0 : 1);
+        flo_json_count(all->plan, "frozen", one.is_frozen ? 1 : 0);
         count_way(all->plan, &one);
     } else if (one.result == FLO_FORECAST_CANNOT) {
         count_reason(all->plan, &one, device->name);

@@ -111,9 +111,7 @@ static int audit(struct flo_controller *controller, const struct flo_order *orde
     flo_sha256(body->data, body->bytes, &digest);
     flo_digest_text(&digest, hex);
     for (size_t i = 0; i < FLO_COUNT(facts); i++) {
-        if (facts[i][1][0] != '\0') {
-            json_object_set_new(said, facts[i][0], json_string(facts[i][1]));
-        }
+        flo_json_put_text(said, facts[i][0], facts[i][1]);
     }
     flo_json_dump(said, &text);
     json_decref(said);

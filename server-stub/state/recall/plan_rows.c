@@ -22,20 +22,13 @@ static json_t *target_row(json_t *targets, const char *way, const char *to)
     return row;
 }
 
-static void count_up(json_t *row, const char *name)
-{
-    json_t *value = json_object_get(row, name);
-
-    json_integer_set(value, json_integer_value(value) + 1);
-}
-
 void flo_plan_take(struct flo_orders_plan *plan, size_t place, const char *way, const char *to,
                    bool is_online, uint64_t bytes, json_t *item)
 {
     json_t *row = target_row(plan->targets[place], way, to);
 
-    count_up(row, "devices");
-    count_up(row, is_online ? "online" : "offline");
+    flo_json_count(row, "devices", 1);
+    flo_json_count(row, is_online ? "online" : "offline", 1);
     json_integer_set(json_object_get(row, "bytes_each"), (json_int_t)bytes);
     if (json_array_size(plan->items[place]) < FLO_PLAN_DEVICES) {
         json_array_append(plan->items[place], item);

@@ -71,23 +71,19 @@ static void keep_expiry(const struct flo_rollout_entry *entry, struct flo_rollou
     }
 }
 
-/* Compares a member of the specification; no gates before and none now are
- * equal. */
-static bool differs(const json_t *before, const json_t *wanted, const char *name)
-{
-    const json_t *was = json_object_get(before, name);
-    const json_t *is = json_object_get(wanted, name);
-
-    return was == NULL || is == NULL ? was != is : !json_equal(was, is);
-}
-
 /* Returns whether gates must be checked.  This holds if the edit changes gates
  * or the devices that they compare, not because devices left since the
  * start. */
 static bool asks_gates(const json_t *before, const json_t *wanted)
 {
-    return differs(before, wanted, "gates") || differs(before, wanted, "phases") ||
-           differs(before, wanted, "hold_for_person");
+    static const char *const names[] = {"gates", "phases", "hold_for_person"};
+    bool is_same = true;
+
+    for (size_t i = 0; i < FLO_COUNT(names) && is_same; i++) {
+        is_same =
+            flo_json_equal(json_object_get(before, names[i]), json_object_get(wanted, names[i]));
+    }
+    return !is_same;
 }
 
 /* Places the members: limits and windows need labels and zones, perhaps for the
@@ -105,7 +101,8 @@ static int apply(struct flo_controller *controller, struct flo_rollout_entry *en
                  struct flo_rollout_entry *wanted, const char *note, struct flo_err *err)
 {
     bool had_analysis = entry->core.analysis.rules.count > 0;
-    bool has_new_gates = differs(entry->own->spec, wanted->own->spec, "gates");
+    bool has_new_gates = !flo_json_equal(json_object_get(entry->own->spec, "gates"),
+                                         json_object_get(wanted->own->spec, "gates"));
     bool is_of_gates = asks_gates(entry->own->spec, wanted->own->spec);
 
     json_decref(entry->own->spec);

@@ -55,8 +55,7 @@ static json_t *copy_of(const json_t *from)
     for (size_t i = 0; i < FLO_COUNT(effects); i++) {
         const json_t *value = json_object_get(from, effects[i]);
         json_object_set_new(out, effects[i],
-                            json_is_number(value) ? json_real(json_number_value(value))
-                                                  : json_null());
+                            flo_json_finite_if(json_is_number(value), json_number_value(value)));
     }
     return out;
 }
@@ -337,7 +336,7 @@ static void add_device(const struct shown *shown, const json_t *row, json_t *lis
         list, json_pack("{s:s,s:o,s:b,s:I,s:o,s:o,s:i,s:s,s:s}", "id", member->device, "name",
                         flo_rollouts_device_name(shown->controller, member->device), "updated",
                         (int)(wave > 0), "wave", wave < 0 ? 0 : wave, "effect_pct",
-                        json_is_number(effect) ? json_real(json_number_value(effect)) : json_null(),
+                        flo_json_finite_if(json_is_number(effect), json_number_value(effect)),
                         "effect", effect_json(effect), "phase",
                         member->phase < shown->core->phase_count ? (int)member->phase + 1 : 0,
                         "state", flo_execution_word((enum flo_execution)member->state), "held",

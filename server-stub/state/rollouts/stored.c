@@ -37,9 +37,7 @@ static json_t *broken_json(const struct flo_rollout *core)
 
 static uint32_t count_in(const json_t *json, const char *key)
 {
-    json_int_t value = json_integer_value(json_object_get(json, key));
-
-    return value < 0 || value > FLO_ROLLOUT_MEMBERS_MAX ? 0 : (uint32_t)value;
+    return (uint32_t)flo_json_number_to(json, key, FLO_ROLLOUT_MEMBERS_MAX);
 }
 
 /* Reads these numbers; inconsistent ones count as none. */
@@ -310,21 +308,12 @@ static uint8_t cause_of(struct flo_rollout *core, const char *error_json)
 
 /* ---- what devices fetch ---- */
 
-/* Returns a size that a device reports; 0 if it is no number or too large. */
-static uint64_t bytes_said(const json_t *detail, const char *key)
-{
-    const json_t *value = json_object_get(detail, key);
-    json_int_t bytes = json_is_integer(value) ? json_integer_value(value) : 0;
-
-    return bytes > 0 && bytes <= FLO_BYTES_SAID_MAX ? (uint64_t)bytes : 0;
-}
-
 static void take_carried(struct flo_rollout_member *member, const json_t *detail)
 {
     if (json_is_object(detail)) {
-        member->fetched_bytes = bytes_said(detail, "bytes");
-        member->full_bytes = bytes_said(detail, "full_bytes");
-        member->neighbour_bytes = bytes_said(detail, "neighbour_bytes");
+        member->fetched_bytes = flo_json_number_to(detail, "bytes", FLO_BYTES_SAID_MAX);
+        member->full_bytes = flo_json_number_to(detail, "full_bytes", FLO_BYTES_SAID_MAX);
+        member->neighbour_bytes = flo_json_number_to(detail, "neighbour_bytes", FLO_BYTES_SAID_MAX);
     }
 }
 

@@ -36,10 +36,8 @@ static json_t *view_phase(const struct flo_rollout *core, uint32_t index)
     json_t *counts = json_object();
 
     for (int state = 0; state < FLO_EXECUTION_COUNT; state++) {
-        if (phase->counts[state] > 0) {
-            json_object_set_new(counts, flo_execution_word((enum flo_execution)state),
-                                json_integer((json_int_t)phase->counts[state]));
-        }
+        flo_json_put_number(counts, flo_execution_word((enum flo_execution)state),
+                            phase->counts[state]);
     }
     json_t *out =
         json_pack("{s:i,s:s,s:b,s:[i,i],s:i,s:i,s:i,s:i,s:o,s:s,s:I}", "number", (int)index + 1,
@@ -196,13 +194,6 @@ static json_t *view_approvals(const struct flo_rollout_entry *entry)
     return json_pack("{s:i,s:o}", "needed", (int)entry->core.approvals_needed, "given", given);
 }
 
-static void view_time(json_t *json, const char *key, uint64_t at_ms)
-{
-    if (at_ms > 0) {
-        json_object_set_new(json, key, json_integer((json_int_t)at_ms));
-    }
-}
-
 /* Adds a rollout's approvals, its start and end times, and its waiting reason. */
 static void view_begin(const struct flo_controller *controller,
                        const struct flo_rollout_entry *entry, json_t *json)
@@ -213,9 +204,9 @@ static void view_begin(const struct flo_controller *controller,
     if (core->approvals_needed > 0) {
         json_object_set_new(json, "approvals", view_approvals(entry));
     }
-    view_time(json, "start_at_ms", core->start_at_ms);
-    view_time(json, "expires_at_ms", core->expires_at_ms);
-    view_time(json, "barred_until_ms", core->barred_until_ms);
+    flo_json_put_number(json, "start_at_ms", core->start_at_ms);
+    flo_json_put_number(json, "expires_at_ms", core->expires_at_ms);
+    flo_json_put_number(json, "barred_until_ms", core->barred_until_ms);
     if (flo_rollout_next(core, flo_controller_now_ms(controller), controller->heartbeat_ms,
                          &next)) {
         json_object_set_new(
@@ -260,9 +251,7 @@ int flo_object_rollout(struct flo_controller *controller, struct flo_rollout_ent
     if (follower != NULL) {
         json_object_set_new(json, "followed_by", json_string(follower->core.id));
     }
-    if (core->analysis.split_of[0] != '\0') {
-        json_object_set_new(json, "split_of", json_string(core->analysis.split_of));
-    }
+    flo_json_put_text(json, "split_of", core->analysis.split_of);
     view_held(entry, json);
     flo_rollouts_show_scans(entry, json);
     view_begin(controller, entry, json);

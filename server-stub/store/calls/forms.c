@@ -30,21 +30,12 @@ static bool is_common(const char *key, const json_t *value)
     return false;
 }
 
-static bool is_number(const json_t *object, const char *key, uint64_t number)
-{
-    const json_t *value = json_object_get(object, key);
-
-    return json_is_integer(value) && number <= INT64_MAX &&
-           json_integer_value(value) == (json_int_t)number;
-}
-
 /* Tells whether the columns have exactly these members. */
 static bool is_said(const json_t *json, const struct flo_event_text *event)
 {
-    const char *boot = json_string_value(json_object_get(json, "boot"));
-
-    return boot != NULL && strcmp(boot, event->boot) == 0 && event->at_ms > 0 &&
-           is_number(json, "seq", event->seq) && is_number(json, "at_ms", event->at_ms);
+    return flo_json_says(json, "boot", event->boot) && event->seq > 0 && event->at_ms > 0 &&
+           flo_json_number(json, "seq") == event->seq &&
+           flo_json_number(json, "at_ms") == event->at_ms;
 }
 
 static void dump(const json_t *object, struct flo_buf *out)

@@ -715,7 +715,7 @@ static void a_browser_is_sent_back_to_us_or_to_its_own_machine(void **state)
 
 static void nobody_is_sent_back_to_an_address_that_is_none_or_too_long(void **state)
 {
-    char redirect[2 * FLO_LOGIN_REDIRECT];
+    char redirect[2 * FLO_LOGIN_REDIRECT + 16];
     char host[2 * FLO_LOGIN_REDIRECT];
 
     (void)state;

@@ -8,9 +8,7 @@
 /* Converts an effect to tenths of a per cent; null: none. */
 static json_t *pct_json(bool is_known, double effect)
 {
-    double pct = flo_change_pct(effect);
-
-    return is_known && isfinite(pct) ? json_real(round(pct * 10) / 10) : json_null();
+    return flo_json_finite_if(is_known, round(flo_change_pct(effect) * 10) / 10);
 }
 
 /* The devices of a row: [device, wave, %]. */
@@ -102,19 +100,10 @@ static json_t *changed_json(const struct flo_analysis_slices *slices)
     return rows;
 }
 
-/* Adds a list, unless it is empty. */
-static void add_rows(json_t *record, const char *key, json_t *rows)
-{
-    if (json_array_size(rows) > 0) {
-        json_object_set(record, key, rows);
-    }
-    json_decref(rows);
-}
-
 void flo_analysis_record_slices(const struct flo_analysis_evidence *evidence,
                                 const struct flo_analysis_finding *finding, json_t *record)
 {
-    add_rows(record, "slices", slices_json(&evidence->slices, finding));
-    add_rows(record, "moved", changed_json(&evidence->slices));
-    add_rows(record, "probed", probed_json(evidence, finding));
+    flo_json_put_parts(record, "slices", slices_json(&evidence->slices, finding));
+    flo_json_put_parts(record, "moved", changed_json(&evidence->slices));
+    flo_json_put_parts(record, "probed", probed_json(evidence, finding));
 }

@@ -177,14 +177,10 @@ void flo_statistic_arms_add(enum flo_statistic_kind kind, struct flo_statistic_a
 
 /* ---- numbers that may be absent ---- */
 
-static json_t *number_if(bool is_known, double value)
-{
-    return is_known ? flo_json_finite(value) : json_null();
-}
-
 static json_t *pair_if(bool is_known, double low, double high)
 {
-    return json_pack("[o,o]", number_if(is_known, low), number_if(is_known, high));
+    return json_pack("[o,o]", flo_json_finite_if(is_known, low),
+                     flo_json_finite_if(is_known, high));
 }
 
 static int refuse(struct flo_err *err, const char *key, const char *what)
@@ -501,9 +497,9 @@ static json_t *ratio_json(const struct flo_ratio_result *of)
         json_pack("{s:I,s:I,s:I,s:o,s:o,s:o,s:o}", "n_treated", (json_int_t)of->treated,
                   "n_control", (json_int_t)of->control, "not_compared",
                   (json_int_t)of->not_compared, "ln_e", flo_json_finite(of->ln_e), "effect_pct",
-                  number_if(of->has_effect, flo_change_pct(of->delta)), "ci_pct",
+                  flo_json_finite_if(of->has_effect, flo_change_pct(of->delta)), "ci_pct",
                   pair_if(of->has_spread, flo_change_pct(of->low), flo_change_pct(of->high)),
-                  "upper_pct", number_if(of->has_look, flo_change_pct(of->upper)));
+                  "upper_pct", flo_json_finite_if(of->has_look, flo_change_pct(of->upper)));
 
     if (of->has_spread) {
         json_object_set_new(json, "se", flo_json_finite(of->se));
@@ -518,11 +514,11 @@ static json_t *count_json(const struct flo_count_result *of)
 {
     bool is_known = of->has_numbers;
     json_t *json = json_pack("{s:o,s:o,s:o,s:o,s:o,s:o}", "ln_e", flo_json_finite(of->ln_e),
-                             "ratio", number_if(is_known && of->has_ratio, of->ratio), "ci_ratio",
-                             pair_if(is_known, of->low, of->high), "upper_ratio",
-                             number_if(of->has_look, of->upper_ratio), "rate_treated",
-                             number_if(is_known, of->rate_treated), "rate_control",
-                             number_if(is_known, of->rate_control));
+                             "ratio", flo_json_finite_if(is_known && of->has_ratio, of->ratio),
+                             "ci_ratio", pair_if(is_known, of->low, of->high), "upper_ratio",
+                             flo_json_finite_if(of->has_look, of->upper_ratio), "rate_treated",
+                             flo_json_finite_if(is_known, of->rate_treated), "rate_control",
+                             flo_json_finite_if(is_known, of->rate_control));
 
     if (is_known) {
         json_object_set_new(json, "phi", flo_json_finite(of->phi));
@@ -540,7 +536,7 @@ static json_t *leak_json(const struct flo_leak_result *of)
 {
     return json_pack("{s:I,s:I,s:o,s:o}", "n_treated", (json_int_t)of->updated, "n_control",
                      (json_int_t)of->controls, "ln_e", flo_json_finite(of->ln_e), "effect_pct",
-                     number_if(of->has_slope, flo_change_pct(of->slope)));
+                     flo_json_finite_if(of->has_slope, flo_change_pct(of->slope)));
 }
 
 static json_t *share_json(const struct flo_statistic_result *result)
@@ -550,9 +546,9 @@ static json_t *share_json(const struct flo_statistic_result *result)
 
     return json_pack("{s:I,s:I,s:o,s:o,s:o,s:o}", "bad", (json_int_t)result->share.bad, "done",
                      (json_int_t)result->share.done, "ln_e", flo_json_finite(of->ln_e), "share_pct",
-                     number_if(result->share.done > 0, of->share_pct), "ci_pct",
+                     flo_json_finite_if(result->share.done > 0, of->share_pct), "ci_pct",
                      pair_if(true, of->low_pct, of->high_pct), "tail",
-                     number_if(is_tested, of->tail));
+                     flo_json_finite_if(is_tested, of->tail));
 }
 
 static enum flo_open open_of(const struct flo_statistic_result *result)
@@ -603,7 +599,7 @@ json_t *flo_statistic_result_json(const struct flo_statistic_result *result)
         break;
     case FLO_STATISTIC_DEATHS:
         json = json_pack("{s:o,s:o}", "ln_e", flo_json_finite(0), "tail",
-                         number_if(result->deaths.has_tail, result->deaths.tail));
+                         flo_json_finite_if(result->deaths.has_tail, result->deaths.tail));
         break;
     case FLO_STATISTIC_SHARE:
         json = share_json(result);

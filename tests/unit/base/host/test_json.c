@@ -359,6 +359,12 @@ static void a_member_that_is_missing_or_another_type_says_nothing(void **state)
     assert_int_equal(flo_json_number(json, "less"), 0);
     assert_int_equal(flo_json_number(json, "t"), 0);
     assert_int_equal(flo_json_number(NULL, "n"), 0);
+    assert_int_equal(flo_json_number_to(json, "n", 7), 7);
+    assert_int_equal(flo_json_number_to(json, "n", 6), 0);
+    assert_true(flo_json_equal(NULL, json_object_get(json, "none")));
+    assert_false(flo_json_equal(json_object_get(json, "n"), NULL));
+    assert_false(flo_json_equal(json_object_get(json, "n"), json_object_get(json, "less")));
+    assert_true(flo_json_equal(json, json));
     assert_true(flo_json_says(json, "t", "x"));
     assert_false(flo_json_says(json, "t", "xy"));
     assert_false(flo_json_says(json, "none", ""));
@@ -378,16 +384,38 @@ static void a_value_that_says_nothing_makes_no_member(void **state)
     flo_json_put_text(json, "text", "x");
     flo_json_put_number(json, "zero", 0);
     flo_json_put_number(json, "most", INT64_MAX);
+    flo_json_put_parts(json, "no list", json_array());
+    flo_json_put_parts(json, "no members", json_object());
+    flo_json_put_parts(json, "list", json_pack("[i]", 1));
     json_object_set_new(flo_json_object_at(json, "inner"), "a", flo_json_finite(INFINITY));
     json_object_set_new(flo_json_object_at(json, "inner"), "b", flo_json_finite(0.5));
     json_object_set_new(json, "none", flo_json_text_or_null(""));
     flo_json_dump(json, &text);
 
     assert_string_equal(text.data, "{\"text\":\"x\",\"most\":9223372036854775807,"
-                                   "\"inner\":{\"a\":null,\"b\":0.5},\"none\":null}");
+                                   "\"list\":[1],\"inner\":{\"a\":null,\"b\":0.5},\"none\":null}");
     FLO_CLEANUP(flo_json_cleanup) json_t *said = flo_json_digest(&digest);
     assert_int_equal(json_string_length(said), FLO_DIGEST_TEXT - 1);
     assert_memory_equal(json_string_value(said), "sha256:ab00", 11);
+}
+
+static void a_member_is_set_whatever_it_says_and_counts_from_none(void **state)
+{
+    FLO_CLEANUP(flo_json_cleanup) json_t *json = json_object();
+    FLO_CLEANUP(flo_buf_deinit) struct flo_buf text = {0};
+    (void)state;
+
+    flo_json_count(json, "a", 2);
+    flo_json_set_text(json, "text", "");
+    flo_json_set_number(json, "number", 0);
+    flo_json_count(json, "a", 3);
+    json_object_set_new(json, "none", flo_json_u64_or_null(0));
+    json_object_set_new(json, "one", flo_json_u64_or_null(1));
+    json_object_set_new(json, "known", flo_json_finite_if(true, 0.5));
+    json_object_set_new(json, "unknown", flo_json_finite_if(false, 0.5));
+    flo_json_dump(json, &text);
+    assert_string_equal(text.data, "{\"a\":5,\"text\":\"\",\"number\":0,\"none\":null,\"one\":1,"
+                                   "\"known\":0.5,\"unknown\":null}");
 }
 
 int main(void)
@@ -407,6 +435,7 @@ int main(void)
         cmocka_unit_test(the_quick_way_leaves_the_rest_to_jansson),
         cmocka_unit_test(a_member_that_is_missing_or_another_type_says_nothing),
         cmocka_unit_test(a_value_that_says_nothing_makes_no_member),
+        cmocka_unit_test(a_member_is_set_whatever_it_says_and_counts_from_none),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

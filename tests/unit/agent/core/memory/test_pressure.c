@@ -336,6 +336,36 @@ static void batch_requests_wait_while_memory_is_short_and_half_a_minute(void **s
     assert_int_equal(device.models[1].rung_min, 1);
 }
 
+/* ---- in words ---- */
+
+static void says(enum flo_pressure_step step, const struct flo_memory_model *model,
+                 const char *wanted)
+{
+    const struct flo_pressure_sample full = {.cgroup_bytes = 99, .cgroup_bytes_max = 100};
+    char text[FLO_PRESSURE_TEXT];
+
+    flo_pressure_say(&full, step, model, text);
+    assert_non_null(strstr(text, " (cgroup 99 of 100 bytes): "));
+    flo_pressure_say(&(struct flo_pressure_sample){0}, step, model, text);
+    assert_string_equal(text, wanted);
+}
+
+static void each_step_is_said_with_what_it_gives_up(void **state)
+{
+    struct flo_memory_model one = {.name = "tiny", .rung_min = 2};
+
+    (void)state;
+    says(FLO_PRESSURE_NONE, NULL, "memory is short: nothing to give up");
+    says(FLO_PRESSURE_EVICT, NULL, "memory is short: models on demand leave");
+    says(FLO_PRESSURE_PREVIOUS, NULL, "memory is short: the release before a trial leaves");
+    says(FLO_PRESSURE_RUNG, &one, "memory is short: tiny goes to rung 2");
+    says(FLO_PRESSURE_DEMAND, &one, "memory is short: tiny is on demand");
+    says(FLO_PRESSURE_SMALLER, &one, "memory is short: tiny gets the smaller variant");
+    says(FLO_PRESSURE_LARGER, &one, "memory is calm again: tiny gets the larger variant");
+    one.is_demoted = true;
+    says(FLO_PRESSURE_UP, &one, "memory is calm again: tiny is back to rung 2, on demand");
+}
+
 /* ---- the whole way down and up, as a golden trace ---- */
 
 static struct flo_buf trace;
@@ -459,6 +489,7 @@ int main(void)
         cmocka_unit_test(a_zone_without_a_trip_point_is_hot_at_eighty_degrees),
         cmocka_unit_test(a_low_battery_stops_updates_then_loads_on_demand),
         cmocka_unit_test(batch_requests_wait_while_memory_is_short_and_half_a_minute),
+        cmocka_unit_test(each_step_is_said_with_what_it_gives_up),
         cmocka_unit_test(a_device_in_memory_trouble_goes_all_the_way_down_and_up),
         cmocka_unit_test(a_device_gets_hot_and_its_battery_empty),
     };
