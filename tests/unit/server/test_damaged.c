@@ -150,10 +150,24 @@ static void each_damaged_number_of_a_test_is_refused_or_gives_a_verdict(void **s
     }
 }
 
+static void take_sentence(void *context, enum flo_measure measure, const char *stands,
+                          const char *text)
+{
+    size_t *rows = context;
+
+    assert_true(strcmp(stands, "pass") == 0 || strcmp(stands, "fail") == 0 ||
+                strcmp(stands, "inconclusive") == 0);
+    if (strncmp(text, flo_measure_fact(measure)->title, 4) != 0 || strstr(text, "nan") != NULL) {
+        fail_msg("%s", text);
+    }
+    ++*rows;
+}
+
 static int read_record(const json_t *json, struct flo_err *err)
 {
     double worst = 0;
-    int rv = flo_analysis_replay(json, NULL, NULL, &worst, err);
+    size_t rows = 0;
+    int rv = flo_analysis_replay(json, take_sentence, &rows, &worst, err);
 
     assert_true(worst >= 0);
     return rv;
@@ -185,6 +199,25 @@ static void each_damaged_value_of_a_record_is_refused_or_replayed(void **state)
         assert_true(damage_all(record, read_record, "*") > 50);
         free(record);
         json_decref(seed);
+    }
+}
+
+/* The measure is one that this version does not know, or counts in another way. */
+static void a_row_of_another_measure_is_judged_and_has_no_sentence(void **state)
+{
+    FLO_CLEANUP(flo_json_cleanup)
+    json_t *seed = json_loads(text_of_file("tests/fuzz/corpora/gates/record"), 0, NULL);
+    json_t *record = json_object_get(seed, "record");
+    json_t *row = json_array_get(json_object_get(record, "rows"), 0);
+    static const char *const gates[] = {"ttft_p95", "ttft_p42", "errors"};
+    double worst = 0;
+
+    (void)state;
+    for (size_t i = 0; i < FLO_COUNT(gates); i++) {
+        size_t rows = 0;
+        flo_json_set_text(row, "gate", gates[i]);
+        assert_int_equal(flo_analysis_replay(record, take_sentence, &rows, &worst, NULL), 0);
+        assert_int_equal(rows, json_array_size(json_object_get(record, "rows")) - (i > 0 ? 1 : 0));
     }
 }
 
@@ -341,6 +374,7 @@ int main(void)
         cmocka_unit_test(each_damaged_value_of_evidence_is_refused),
         cmocka_unit_test(each_damaged_number_of_a_test_is_refused_or_gives_a_verdict),
         cmocka_unit_test(each_damaged_value_of_a_record_is_refused_or_replayed),
+        cmocka_unit_test(a_row_of_another_measure_is_judged_and_has_no_sentence),
         cmocka_unit_test(each_damaged_value_of_telemetry_is_refused),
         cmocka_unit_test(each_damaged_value_of_an_alert_rule_is_refused),
         cmocka_unit_test(each_damaged_value_of_a_report_is_refused_or_left_out),
