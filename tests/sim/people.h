@@ -37,7 +37,8 @@ bool sim_trust_state(struct sim_random *chance);
 const struct flo_trust *sim_trust_newest(void);
 /* An order of the emergency key; release -1: a freeze or its end. */
 void sim_emergency_order(enum flo_order_op op, int release);
-/* The newest one of each subject that the device did not take; NULL: none. */
+/* The newest one of each subject that the device did not take; NULL: none.  An
+ * order that broker and controller lost is not missed until it is sent again. */
 const struct flo_order *sim_emergency_missed(const struct sim_device *device);
 /* By the controller's store. */
 bool sim_people_have_in_lab(const struct sim_device *device);

@@ -151,10 +151,10 @@ void sim_broker_start(void);
  */
 void sim_broker_replay(void);
 bool sim_broker_is_up(void);
-/* Orders of the emergency key: who connects gets them. */
-bool sim_broker_keeps_emergency(void);
 /* A device subscribes to the topics of its groups. */
 void sim_broker_groups(struct sim_device *device);
+/* trust.c: the broker forgets this message of the emergency key. */
+void sim_emergency_gone(const char *text);
 /* Any client with an account: it is retained. */
 void sim_broker_publish(const char *topic, const char *text);
 

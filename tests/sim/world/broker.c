@@ -644,11 +644,6 @@ static void forget_client(struct sim_client *client)
     notice(client, 0, sim_between(&sim->net, 0, 100));
 }
 
-bool sim_broker_keeps_emergency(void)
-{
-    return broker.emergency != NULL;
-}
-
 void sim_broker_kill(void)
 {
     if (!broker.is_up) {
@@ -656,6 +651,9 @@ void sim_broker_kill(void)
     }
     sim_trace("broker", "killed");
     broker.is_up = false;
+    if (broker.emergency != NULL) {
+        sim_emergency_gone(broker.emergency->data);
+    }
     forget_all();
     forget_client(&sim->controller.client);
     for (uint32_t i = 0; i < sim->device_count; i++) {

@@ -211,6 +211,7 @@ void sim_trust_fetch(struct sim_device *device)
 static struct {
     struct flo_order order;
     struct flo_buf envelope;
+    bool is_gone; /* the broker had it, and forgot it */
 } held[ORDERS_MAX];
 static size_t held_count;
 
@@ -254,6 +255,7 @@ static void send_all(void)
     flo_buf_text(&text, "{\"v\":1,\"orders\":[");
     for (size_t i = 0; i < held_count; i++) {
         flo_buf_printf(&text, "%s%s", i > 0 ? "," : "", held[i].envelope.data);
+        held[i].is_gone = false;
     }
     flo_buf_text(&text, "]}");
     sim_broker_publish("flotilla/v1/" SIM_FLEET "/c/emergency", text.data);
@@ -272,13 +274,42 @@ static bool is_taken(const struct sim_device *device, const struct flo_order *or
            device->disk.slots[model].emergency.number >= order->seq;
 }
 
+/* The message has an order, unless the controller wrote over it before. */
+void sim_emergency_gone(const char *text)
+{
+    for (size_t i = 0; i < held_count; i++) {
+        held[i].is_gone = held[i].is_gone || strstr(text, held[i].envelope.data) != NULL;
+    }
+}
+
+static int find_stored(void *context, const struct flo_fleet_emergency *emergency)
+{
+    const char **id = context;
+
+    if (*id != NULL && emergency->envelope[0] != '\0' && strcmp(emergency->id, *id) == 0) {
+        *id = NULL;
+    }
+    return 0;
+}
+
+/* People alone have it: the broker forgot it before the controller had read it. */
+static bool is_lost(size_t at)
+{
+    const char *id = held[at].order.id;
+    struct flo_err err = {0};
+
+    return held[at].is_gone &&
+           flo_fleet_emergencies(ours()->store, UINT32_MAX, find_stored, &id, &err) == 0 &&
+           id != NULL;
+}
+
 const struct flo_order *sim_emergency_missed(const struct sim_device *device)
 {
-    bool may = sim_broker_keeps_emergency() && has_emergency_key() && !device->was_ahead;
+    bool may = has_emergency_key() && !device->was_ahead;
 
     for (size_t i = 0; i < held_count && may; i++) {
         const struct flo_order *order = &held[i].order;
-        if (order->epoch == flo_trust_epoch(sim_trust_newest()) &&
+        if (!is_lost(i) && order->epoch == flo_trust_epoch(sim_trust_newest()) &&
             order->epoch == flo_trust_epoch(sim_trust_of(device)) &&
             order->expires_at_ms > SIM_WALL_MS + sim->now_ms && !is_taken(device, order)) {
             return order;
