@@ -294,9 +294,10 @@ FLO_MUST_USE int flo_fleet_emergency_put(struct flo_fleet_store *store,
                                          const struct flo_fleet_emergency *emergency, bool *is_news,
                                          struct flo_err *err);
 typedef int (*flo_fleet_emergency_fn)(void *context, const struct flo_fleet_emergency *emergency);
-/* Lists at most count_max orders, the newest first. */
-FLO_MUST_USE int flo_fleet_emergencies(struct flo_fleet_store *store, size_t count_max,
-                                       flo_fleet_emergency_fn fn, void *context,
+/* Lists at most count_max orders, the newest first; `is_whole`: those with an
+ * envelope. */
+FLO_MUST_USE int flo_fleet_emergencies(struct flo_fleet_store *store, bool is_whole,
+                                       size_t count_max, flo_fleet_emergency_fn fn, void *context,
                                        struct flo_err *err);
 
 /* ---- desired ---- */

@@ -77,7 +77,8 @@ static int add_emergency(void *context, const struct flo_fleet_emergency *emerge
 int flo_rest_emergencies(struct flo_rest_call *call, struct flo_err *err)
 {
     json_t *items = json_array();
-    int rv = flo_fleet_emergencies(call->controller->store, SHOWN_MAX, add_emergency, items, err);
+    int rv =
+        flo_fleet_emergencies(call->controller->store, false, SHOWN_MAX, add_emergency, items, err);
 
     call->out = flo_rest_list(items, NULL);
     return rv;

@@ -88,7 +88,7 @@ static int add_standing(void *context, const struct flo_fleet_emergency *emergen
 {
     struct standing *standing = context;
 
-    if (emergency->envelope[0] == '\0' || emergency->expires_at_ms <= standing->now_ms ||
+    if (emergency->expires_at_ms <= standing->now_ms ||
         standing->count == FLO_EMERGENCIES_SENT_MAX) {
         return 0;
     }
@@ -103,8 +103,8 @@ int flo_emergency_text(struct flo_controller *controller, struct flo_buf *out, s
     struct standing standing = {.out = out, .now_ms = flo_wall_ms()};
 
     flo_buf_text(out, "{\"v\":1,\"orders\":[");
-    int rv = flo_fleet_emergencies(controller->store, 8 * FLO_EMERGENCIES_SENT_MAX, add_standing,
-                                   &standing, err);
+    int rv = flo_fleet_emergencies(controller->store, true, 8 * FLO_EMERGENCIES_SENT_MAX,
+                                   add_standing, &standing, err);
     flo_buf_text(out, "]}");
     *count = standing.count;
     return rv == 0 && out->failed ? flo_fail(err, FLO_E_MEMORY, "emergencies") : rv;

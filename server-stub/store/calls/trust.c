@@ -4,7 +4,8 @@
 
 #include "server-stub/store/calls/kept.h"
 
-#define KEPT_MAX 64 /* emergency orders with an envelope, and as many without */
+#define KEPT_MAX 64     /* emergency orders with an envelope */
+#define ANSWERED_MAX 16 /* those without: a device can make up answers */
 
 /* ---- statements ---- */
 
@@ -155,7 +156,7 @@ static int make_room(struct flo_fleet_store *store, bool has_envelope, struct fl
                                      .how = has_envelope ? FLO_MATCH_IS_NOT : FLO_MATCH_IS,
                                      .value.text = ""}),
                               SORTED(DOWN(EMERGENCY_SEQ)),
-                              .offset = KEPT_MAX};
+                              .offset = has_envelope ? KEPT_MAX : ANSWERED_MAX};
     bool found;
 
     FLO_TRY(flo_fleet_find_one(store, query, take_id, id, &found, err));
@@ -235,12 +236,18 @@ static int take_emergency(void *context, const struct flo_row *row)
     return emergencies->fn(emergencies->context, &emergency);
 }
 
-int flo_fleet_emergencies(struct flo_fleet_store *store, size_t count_max,
+int flo_fleet_emergencies(struct flo_fleet_store *store, bool is_whole, size_t count_max,
                           flo_fleet_emergency_fn fn, void *context, struct flo_err *err)
 {
     struct emergencies emergencies = {store, fn, context, err};
-    const struct flo_query query = {
-        .table = FLO_TABLE_EMERGENCY, SORTED(DOWN(EMERGENCY_SEQ)), .limit = count_max};
+    struct flo_query query = {
+        .table = FLO_TABLE_EMERGENCY,
+        WHERE({.field = FLO_FIELD_EMERGENCY_ENVELOPE, .how = FLO_MATCH_IS_NOT, .value.text = ""}),
+        SORTED(DOWN(EMERGENCY_SEQ)),
+        .limit = count_max};
 
+    if (!is_whole) {
+        query.match_count = 0;
+    }
     return flo_fleet_find(store, &query, take_emergency, &emergencies, err);
 }

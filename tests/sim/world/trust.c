@@ -286,7 +286,7 @@ static int find_stored(void *context, const struct flo_fleet_emergency *emergenc
 {
     const char **id = context;
 
-    if (*id != NULL && emergency->envelope[0] != '\0' && strcmp(emergency->id, *id) == 0) {
+    if (*id != NULL && strcmp(emergency->id, *id) == 0) {
         *id = NULL;
     }
     return 0;
@@ -299,7 +299,7 @@ static bool is_lost(size_t at)
     struct flo_err err = {0};
 
     return held[at].is_gone &&
-           flo_fleet_emergencies(ours()->store, UINT32_MAX, find_stored, &id, &err) == 0 &&
+           flo_fleet_emergencies(ours()->store, true, UINT32_MAX, find_stored, &id, &err) == 0 &&
            id != NULL;
 }
 

@@ -609,10 +609,13 @@ static void emergencies_are_known_by_their_answers_or_whole(void **state)
         answered.seq = 1000 + i;
         assert_int_equal(flo_fleet_emergency_put(store, &answered, &is_news, &err), 0);
     }
-    assert_int_equal(flo_fleet_emergencies(store, 999, take_emergency, &said, &err), 0);
+    assert_int_equal(flo_fleet_emergencies(store, false, 999, take_emergency, &said, &err), 0);
     assert_non_null(strstr(said.data, "e-5 freeze{} 1; "));
     assert_non_null(strstr(said.data, "e-1199  0; "));
-    assert_null(strstr(said.data, "e-1135 "));
+    assert_null(strstr(said.data, "e-1183 ")); /* sixteen are kept */
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) seen = {0};
+    assert_int_equal(flo_fleet_emergencies(store, true, 999, take_emergency, &seen, &err), 0);
+    assert_string_equal(seen.data, "e-5 freeze{} 1; ");
 }
 
 static void when_a_device_was_heard_is_known_at_once_and_stored_in_pieces(void **state)
