@@ -24,6 +24,8 @@
 #define RUSH_MS 100     /* ... then larger batches, so that each page is written once */
 #define AUDIT_MS 300000 /* between messages with a newer audit line */
 #define HEAL_MS 5000    /* quiet time after the last dropped message */
+/* Time for the broker's emergency orders to come, before ours replace them. */
+#define EMERGENCY_MS 1000
 /* Time limit of a write, because people's requests wait meanwhile. */
 #define BATCH_TURN_MS 20
 #define QUEUE_MESSAGES_MAX 200000
@@ -62,6 +64,7 @@ struct flo_batches {
     uint64_t heal_at_ms;       /* 0: none dropped since */
     bool is_external;          /* external broker: telemetry arrives here too */
     bool listens;              /* subscribed since the last connection */
+    uint64_t emergency_at_ms;  /* when emergency orders are sent; 0: they were */
     uint64_t mark;
     uint64_t told, told_at_ms; /* newest signed audit line sent, and when */
 };
@@ -361,7 +364,29 @@ static void listen_to_devices(struct flo_batches *batches)
     }
     batches->listens = subscribed == 0 && listened == 0;
     if (batches->listens) {
+        batches->emergency_at_ms = flo_now_ms() + EMERGENCY_MS;
         flo_publisher_send_all(batches->publisher, publish_mark, batches);
+    }
+}
+
+/* Tells whether emergency orders of the broker are still to be stored. */
+static bool has_emergency(const struct flo_batches *batches)
+{
+    char topic[FLO_TOPIC_TEXT];
+
+    return flo_topic_build(FLO_TOPIC_EMERGENCY, batches->controller->fleet, "", topic, NULL) == 0 &&
+           flo_mqtt_room_waiting(&batches->room, topic) > 0;
+}
+
+/* Sends the emergency orders after a connection.  The topic keeps one message, and
+ * the present one may have an order that came while the controller was away.  That
+ * order is stored first, or a controller that ends in between would lose it. */
+static void tell_emergency(struct flo_batches *batches)
+{
+    if (batches->emergency_at_ms != 0 && flo_now_ms() >= batches->emergency_at_ms &&
+        !has_emergency(batches)) {
+        batches->emergency_at_ms = 0;
+        flo_publisher_send_emergency(batches->publisher);
     }
 }
 
@@ -409,6 +434,7 @@ void flo_batches_tick(struct flo_batches *batches)
     if (!batches->listens && flo_mqtt_is_connected(batches->mqtt)) {
         listen_to_devices(batches);
     } else if (flo_batches_listens(batches)) {
+        tell_emergency(batches);
         heal(batches);
         tell_audit(batches);
     }

@@ -218,9 +218,7 @@ static bool emergency_text(struct flo_publisher *publisher, struct flo_buf *text
     return count > 0;
 }
 
-/* Sends all emergency orders, also those received otherwise, and those that a
- * broker lost. */
-static void send_emergency(struct flo_publisher *publisher)
+void flo_publisher_send_emergency(struct flo_publisher *publisher)
 {
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
 
@@ -543,7 +541,7 @@ static void on_committed(void *context, const struct flo_outgoing *outgoing)
             send_trust(publisher);
         }
         if (outgoing->has_emergency) {
-            send_emergency(publisher);
+            flo_publisher_send_emergency(publisher);
         }
         for (size_t i = 0; i < outgoing->groups.count; i++) {
             send_group(publisher, outgoing->groups.items[i]);
@@ -626,7 +624,6 @@ void flo_publisher_send_all(struct flo_publisher *publisher, void (*then)(void *
         flo_log_err(FLO_LOG_ERROR, "mqtt", &err);
     }
     send_trust(publisher); /* trust first: it names the keys that sign the orders */
-    send_emergency(publisher);
     flo_text_list_add(&groups, "all");
     flo_text_list_unique(&groups);
     for (size_t i = 0; i < groups.count; i++) {

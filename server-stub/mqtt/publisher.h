@@ -28,14 +28,17 @@ void flo_publisher_connect(struct flo_publisher *publisher, struct flo_mqtt *mqt
  * connection, as all is published again later. */
 void flo_publisher_send(struct flo_publisher *publisher, enum flo_topic topic, const char *key,
                         const void *data, size_t bytes);
+/* Publishes all emergency orders, also those received otherwise, and those that a
+ * broker lost. */
+void flo_publisher_send_emergency(struct flo_publisher *publisher);
 /* Publishes every order list and the desired documents of connected devices,
  * then calls `then`.  Other devices get theirs when they connect. */
 void flo_publisher_send_all(struct flo_publisher *publisher, void (*then)(void *context),
                             void *context);
-/* Try again to write the ACL of the broker, if that failed. */
 /* Since the last call, did a message stay behind because another controller may
  * lead?  Then all must be sent again. */
 bool flo_publisher_skipped(struct flo_publisher *publisher);
+/* Try again to write the ACL of the broker, if that failed. */
 void flo_publisher_tick(struct flo_publisher *publisher);
 
 #endif
