@@ -40,6 +40,12 @@ static bool is_left(const struct flo_message *message, const struct flo_rollout_
     return !flo_return_names(message->json, digest);
 }
 
+/* Returns the error id that the device gives as cause, or NULL. */
+static const char *error_of(const struct flo_message *message)
+{
+    return json_string_value(json_object_get(json_object_get(message->json, "error"), "id"));
+}
+
 static int tell_rollouts(const struct flo_message *message, const char *release_or_null,
                          enum flo_rollout_event_kind kind, bool is_ordered, struct flo_err *err)
 {
@@ -55,11 +61,13 @@ static int tell_rollouts(const struct flo_message *message, const char *release_
         }
         if (release_or_null != NULL ? is_named && flo_digest_equal(&release, &entry->release)
                                     : is_left(message, entry)) {
-            rv = flo_ingest_step(message, entry,
-                                 (struct flo_rollout_event){.kind = kind,
-                                                            .device = message->device,
-                                                            .is_ordered = is_ordered},
-                                 err);
+            rv = flo_ingest_step(
+                message, entry,
+                (struct flo_rollout_event){.kind = kind,
+                                           .device = message->device,
+                                           .is_ordered = is_ordered,
+                                           .is_current = flo_answer_has_nothing(error_of(message))},
+                err);
         }
     }
     return rv;
@@ -306,12 +314,6 @@ static int acked_find(struct flo_ingest *ingest, const char *order, struct flo_a
     out->is_aged =
         rv == 0 && flo_order_is_aged(out->issued_at_ms, out->expires_at_ms, flo_wall_ms());
     return rv;
-}
-
-/* Returns the error id that the device gives as cause, or NULL. */
-static const char *error_of(const struct flo_message *message)
-{
-    return json_string_value(json_object_get(json_object_get(message->json, "error"), "id"));
 }
 
 /* A refused or superseded deploy never becomes an execution: tells the rollout.

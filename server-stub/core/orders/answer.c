@@ -105,6 +105,11 @@ bool flo_answer_is_missing(uint64_t issued_at_ms, uint64_t expires_at_ms, uint64
     return (is_back || issued_at_ms + FLO_ANSWER_ASK_AFTER_MS < now_ms) && expires_at_ms > now_ms;
 }
 
+bool flo_answer_has_nothing(const char *error)
+{
+    return is_error(error, FLO_E_STATE) || is_error(error, FLO_E_CMD_TARGET);
+}
+
 bool flo_answer_is_distrust(const char *error)
 {
     return error != NULL && (strncmp(error, "sig.", 4) == 0 || strncmp(error, "meta.", 5) == 0);

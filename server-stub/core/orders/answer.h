@@ -65,5 +65,8 @@ bool flo_answer_is_missing(uint64_t issued_at_ms, uint64_t expires_at_ms, uint64
 /* Tells whether the error id is about signatures or signed metadata.  A device
  * that distrusts an order cannot refuse it by name. */
 bool flo_answer_is_distrust(const char *error);
+/* Tells whether the error id refuses a rollback because the release runs there, and
+ * no other one may take its place. */
+bool flo_answer_has_nothing(const char *error);
 
 #endif

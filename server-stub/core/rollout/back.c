@@ -106,14 +106,27 @@ void flo_rollout_seen_back(struct flo_rollout *rollout, size_t index,
     flo_rollout_member_store(index, actions);
 }
 
+void flo_rollout_repaired(struct flo_rollout *rollout, size_t index, uint64_t now_ms,
+                          struct flo_rollout_actions *actions)
+{
+    assert(index < rollout->member_count);
+    flo_rollout_member_set(rollout, index, FLO_EXECUTION_SUCCEEDED, NULL, now_ms);
+    rollout->members[index].is_back = true;
+    flo_rollout_member_store(index, actions);
+}
+
 /* Handles the device's answer that it cannot leave the release. Its state is
  * kept, and the rollout no longer waits for it. */
 void flo_rollout_stays(struct flo_rollout *rollout, size_t index,
-                       struct flo_rollout_actions *actions)
+                       const struct flo_rollout_event *event, struct flo_rollout_actions *actions)
 {
     struct flo_rollout_member *member = &rollout->members[index];
 
     assert(index < rollout->member_count);
+    if (member->is_back && member->state == FLO_EXECUTION_CANCELLED && event->is_current) {
+        flo_rollout_repaired(rollout, index, event->now_ms, actions);
+        return;
+    }
     if (member->is_back) {
         flo_rollout_why(actions, "ignored: %s",
                         flo_rollout_member_stays(member) ? "it said so already"

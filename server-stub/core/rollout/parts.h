@@ -179,7 +179,11 @@ void flo_rollout_seen_back(struct flo_rollout *rollout, size_t index,
                            const struct flo_rollout_event *event,
                            struct flo_rollout_actions *actions);
 void flo_rollout_stays(struct flo_rollout *rollout, size_t index,
-                       struct flo_rollout_actions *actions);
+                       const struct flo_rollout_event *event, struct flo_rollout_actions *actions);
+/* The order of the rollout repaired the release that runs there, and was taken back:
+ * the device still has the release, and nothing to go back to. */
+void flo_rollout_repaired(struct flo_rollout *rollout, size_t index, uint64_t now_ms,
+                          struct flo_rollout_actions *actions);
 /* Updates the counts of remaining devices: before (-1) and after (1) a change
  * of a device.  NULL: forget the counts. */
 void flo_rollout_left_move(struct flo_rollout *rollout, const char *device, int sign);

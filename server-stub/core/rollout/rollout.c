@@ -283,6 +283,10 @@ static void executed(struct flo_rollout *rollout, size_t index,
         return;
     }
     member->attempt = event->attempt;
+    if (event->execution == FLO_EXECUTION_CANCELLED && flo_rollout_member_stays(member)) {
+        flo_rollout_repaired(rollout, index, event->now_ms, actions);
+        return;
+    }
     flo_rollout_member_set(rollout, index, event->execution, event->note, event->now_ms);
     if (flo_execution_is_end(event->execution) &&
         flo_execution_kind(event->execution) != FLO_EXECUTION_END_GOOD) {
@@ -476,7 +480,7 @@ static int device_step(struct flo_rollout *rollout, const struct flo_rollout_eve
     } else if (event->kind == FLO_ROLLOUT_EVENT_BACK) {
         flo_rollout_seen_back(rollout, index, event, actions);
     } else if (event->kind == FLO_ROLLOUT_EVENT_STAYS) {
-        flo_rollout_stays(rollout, index, actions);
+        flo_rollout_stays(rollout, index, event, actions);
     } else if (event->kind == FLO_ROLLOUT_EVENT_FORGOTTEN) {
         forgotten(rollout, index, event, actions);
     }

@@ -297,7 +297,7 @@ struct flo_rollout_event {
     uint8_t slices;     /* joined: its slices in the list, a bit each */
     bool is_ordered;    /* back: by an order about this release, as it reports */
     bool is_aborted;    /* back: as the answer to an abort */
-    bool is_current;    /* forgotten: the device runs this release */
+    bool is_current;    /* forgotten, stays: the device runs this release */
     bool is_overtaken;  /* forgotten: its desired document holds another order */
     bool is_denied;     /* forgotten: this release is blocked on the device */
     enum {              /* execution: whether the device waits for its conditions */

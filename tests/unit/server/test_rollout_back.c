@@ -75,6 +75,36 @@ static void rolled_back_means_that_no_device_may_have_it(void **state)
     world_free(world);
 }
 
+/* It repaired its only release by the order of the rollout, which was then taken back.
+ * The end of the repair and the answer to the rollback overtake each other. */
+static void a_repair_that_is_cancelled_leaves_a_release_where_it_is(void **state)
+{
+    (void)state;
+    struct world *world = world_started(3, 1);
+
+    goes_well(world, 1);
+    says(world, 2, 1, FLO_EXECUTION_ACCEPTED, NULL);
+    says(world, 3, 1, FLO_EXECUTION_ACCEPTED, NULL);
+    operator_does(world, FLO_ROLLOUT_EVENT_ROLLBACK);
+    about(world, 1, FLO_ROLLOUT_EVENT_BACK);
+    about(world, 2, FLO_ROLLOUT_EVENT_STAYS);
+    says(world, 2, 1, FLO_EXECUTION_CANCELLED, NULL);
+    says(world, 3, 1, FLO_EXECUTION_CANCELLED, NULL);
+    about(world, 3, FLO_ROLLOUT_EVENT_STAYS); /* a refusal for another reason */
+    assert_non_null(strstr(world->rollout.reason, "1 with nothing to go back to (d0000002)"));
+    step(world, (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_STAYS,
+                                           .device = world->names[2],
+                                           .is_current = true});
+
+    assert_int_equal(world->rollout.state, FLO_ROLLOUT_PARTLY_BACK);
+    assert_non_null(strstr(world->rollout.reason, "2 with nothing to go back to (d0000002, "
+                                                  "d0000003)"));
+    about(world, 2, FLO_ROLLOUT_EVENT_BACK);
+    about(world, 3, FLO_ROLLOUT_EVENT_BACK);
+    assert_int_equal(world->rollout.state, FLO_ROLLOUT_ROLLED_BACK);
+    world_free(world);
+}
+
 static void a_late_answer_to_the_abort_before_a_rollback_takes_no_device_back(void **state)
 {
     (void)state;
@@ -362,6 +392,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_rollback_waits_for_every_touched_device),
         cmocka_unit_test(a_device_with_nothing_to_go_back_to_ends_the_waiting),
+        cmocka_unit_test(a_repair_that_is_cancelled_leaves_a_release_where_it_is),
         cmocka_unit_test(rolled_back_means_that_no_device_may_have_it),
         cmocka_unit_test(a_late_answer_to_the_abort_before_a_rollback_takes_no_device_back),
         cmocka_unit_test(an_answer_to_an_abort_takes_no_trial_back_where_a_gate_halted),
