@@ -17,7 +17,7 @@ static void share_test(const struct flo_share_rule *limit, struct flo_gate_resul
     struct flo_share best = {.verdict = FLO_VERDICT_PASS};
 
     assert(told <= out->members);
-    if (out->bad > 0) { /* no limit is exceeded without failures */
+    if (out->bad > 0) { /* without failures no limit is exceeded */
         (void)flo_share_evaluate(limit, out->bad, told, told, &best);
     }
     (void)flo_share_evaluate(limit, out->bad, out->done, out->is_over ? out->done : out->members,
@@ -97,7 +97,8 @@ static void compare_class(const struct flo_gate_rule *rule, const struct flo_evi
     }
 }
 
-/* Also tells whether samples or devices are too few. */
+/* Returns whether a class has too little evidence; *out also tells whether
+ * samples or devices are missing. */
 static bool waiting_is_too_few(const struct flo_gate_rule *rule, const struct flo_comparison *arms,
                                bool *lacks_samples)
 {
@@ -125,7 +126,7 @@ static void evaluate_ratio(const struct flo_gate_rule *rule,
     assert(rule->margin > 0 && rule->devices_min > 0);
     out->verdict = FLO_VERDICT_INCONCLUSIVE;
     if (evidence->counts != NULL && evidence->counts->here_members == 0) {
-        out->verdict = FLO_VERDICT_PASS; /* no device is in the phase */
+        out->verdict = FLO_VERDICT_PASS; /* passes: the phase has no device */
     }
     if (arms == NULL) {
         return;

@@ -31,9 +31,9 @@ struct flo_evidence_class {
 struct flo_comparison {
     int metric;
     uint32_t phase;   /* phase in which the evidence was collected, from 0 */
-    bool is_last;     /* the phase is the rollout's last one */
+    bool is_last;     /* this phase is the rollout's last one */
     bool is_cut;      /* only the newest rows were read */
-    uint64_t from_ms; /* times of the windows, by the controller's clock */
+    uint64_t from_ms; /* times of the first and last window, by the controller's clock */
     uint64_t to_ms;
     uint32_t class_count;
     struct flo_evidence_class classes[FLO_EVIDENCE_CLASSES_MAX];
@@ -42,7 +42,7 @@ struct flo_comparison {
 /* Returns the class of that name, or a new one if there is room; else NULL. */
 struct flo_evidence_class *flo_evidence_class(struct flo_comparison *evidence,
                                               const char *hardware);
-/* As JSON, new reference; NULL without memory:
+/* Builds the evidence as JSON, a new reference; NULL without memory:
  *
  *   {"metric","phase","last","cut","from_ms","to_ms","classes":[{"hardware",
  *    "updated":{"devices","values"},"waiting":{…}}]}

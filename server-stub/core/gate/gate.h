@@ -51,8 +51,8 @@ struct flo_gate_rule {
     bool has_action; /* false: the rollout's on_fail applies */
 };
 
-/* Counts of a rollout's devices: of the present phase (here_…), and of all
- * phases that began. */
+/* Counts of a rollout's devices.  Those named here_… are for the present phase;
+ * the others are for all phases that began. */
 struct flo_gate_counts {
     uint32_t good;
     uint32_t bad;
@@ -64,8 +64,8 @@ struct flo_gate_counts {
     bool is_struck; /* a canary failed by the release's own fault */
 };
 struct flo_gate_evidence {
-    const struct flo_gate_counts *counts; /* SHARE; may be NULL for RATIO */
-    const struct flo_comparison *arms;    /* RATIO; NULL: none yet */
+    const struct flo_gate_counts *counts; /* for SHARE; may be NULL for RATIO */
+    const struct flo_comparison *arms;    /* for RATIO; NULL: no evidence yet */
 };
 
 struct flo_gate_arm {
@@ -77,22 +77,20 @@ struct flo_gate_result {
     enum flo_verdict verdict;
     double limit;
     /* SHARE: results */
-    bool is_over;     /* every reachable device of the phase ended */
-    bool is_struck;   /* a canary failed by the release's own fault */
-    bool is_nobody;   /* all of the phase ended, and no device of any phase
-                         has the release */
-    uint32_t bad;     /* failed ends of all phases */
-    uint32_t done;    /* number of devices that ended, well or badly */
+    bool is_over;   /* every reachable device of the phase has ended its update */
+    bool is_struck; /* a canary failed by the release's own fault */
+    bool is_nobody; /* all devices of the phase ended, and no device of any phase has the release */
+    uint32_t bad;   /* number of failed ends in all phases */
+    uint32_t done;  /* number of devices that ended, well or badly */
     uint32_t members; /* that count */
     struct flo_share share;
-    /* RATIO: numbers of the class that decides, or that lacks the least
+    /* for RATIO: numbers of the class that decides, or of the class that lacks
      * evidence. */
     bool has_evidence;
-    bool is_last;       /* no device with the old release remains after this
-                           phase */
-    bool is_cut;        /* older rows were left out */
-    bool lacks_samples; /* nothing was compared: enough devices wait, but
-                           sent too few samples */
+    bool is_last;       /* after this phase no device has the old release */
+    bool is_cut;        /* older rows of evidence were left out */
+    bool lacks_samples; /* nothing was compared: enough devices have the old release, but they sent
+                           too few samples */
     double ratio;       /* 0: nothing could be compared */
     char hardware[FLO_HARDWARE_TEXT];
     struct flo_gate_arm updated;
@@ -106,7 +104,7 @@ const char *flo_gate_word(enum flo_gate gate);
 const char *flo_gate_unit(enum flo_gate gate);
 enum flo_gate_kind flo_gate_kind_of(enum flo_gate gate);
 const char *flo_verdict_word(enum flo_verdict verdict);
-/* Default rule, used where a rollout gives none. */
+/* Gets the default rule of a gate, for a rollout that gives none. */
 void flo_gate_default(enum flo_gate gate, struct flo_gate_rule *out);
 
 /* Reads the `gates` of a specification: {"failed":{…},"ratio":[{…},…]}.  A gate
@@ -121,10 +119,11 @@ FLO_MUST_USE int flo_gates_parse(const json_t *gates_or_null, struct flo_gate_ru
 
 void flo_gate_evaluate(const struct flo_gate_rule *rule, const struct flo_gate_evidence *evidence,
                        struct flo_gate_result *out);
-/* Name for people: "failed", "ttft_us p95". */
+/* Size of a gate's name for people: "failed", "ttft_us p95". */
 #define FLO_GATE_TITLE 64
 void flo_gate_title(const struct flo_gate_rule *rule, char *out);
-/* The numbers and the verdict as one sentence, for trace, log and REST. */
+/* Size of the sentence with the numbers and the verdict, for trace, log and
+ * REST. */
 #define FLO_GATE_TEXT 240
 void flo_gate_text(const struct flo_gate_rule *rule, const struct flo_gate_result *result,
                    char *out);

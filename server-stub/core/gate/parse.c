@@ -15,7 +15,7 @@ struct field {
     enum flo_gate gate;
     const char *member;
     enum type type;
-    size_t offset; /* offset in struct flo_gate_rule */
+    size_t offset; /* offset of the field in struct flo_gate_rule */
     double least, most, standard;
 };
 static const struct field fields[] = {

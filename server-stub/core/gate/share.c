@@ -24,7 +24,7 @@ static void evaluate(double bad, double good, double p0, struct flo_share *out)
     out->has_interval = true;
     out->low_pct = 100 * span.low;
     out->high_pct = 100 * span.high;
-    if (p0 >= 1) { /* no share can be above the limit */
+    if (p0 >= 1) { /* limit of 100 %: no share can be above it */
         out->ln_e = 0;
         out->tail = 1;
         return;

@@ -20,16 +20,16 @@ enum flo_verdict { FLO_VERDICT_INCONCLUSIVE, FLO_VERDICT_PASS, FLO_VERDICT_FAIL 
 struct flo_share_rule {
     double limit_pct;
     double alpha;  /* share of false halts, for all gates of a rollout */
-    double weight; /* this gate's share of the error rate */
+    double weight; /* this gate's share of alpha */
 };
 struct flo_share {
     enum flo_verdict verdict;
-    double share_pct; /* 0 when nothing ended */
+    double share_pct; /* share of failed devices in %; 0 when nothing ended */
     double low_pct;   /* 95 % interval, valid at every check */
     double high_pct;
-    bool has_interval; /* some device ended, and some may fail */
+    bool has_interval; /* the interval is set: some device ended, and failures are possible */
     double ln_e;       /* evidence against the limit */
-    double tail;       /* chance of as many failures at the limit */
+    double tail;       /* chance of at least as many failures if the true share is the limit */
 };
 
 /* Returns false for impossible numbers; *out is inconclusive then. */

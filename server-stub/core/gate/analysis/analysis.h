@@ -37,7 +37,7 @@ enum flo_measure {
 struct flo_measure_fact {
     const char *word;
     enum flo_statistic_kind kind;
-    int reading; /* enum flo_observed_reading of a RATIO; else -1 */
+    int reading; /* reading that a RATIO compares (enum flo_observed_reading); else -1 */
     const char *title;
     const char *per;
 };
@@ -71,18 +71,20 @@ bool flo_preset_phase(enum flo_preset preset, uint32_t index, uint32_t members, 
  * 500. */
 uint32_t flo_hold_out(double share_pct, uint32_t members);
 
-#define FLO_CRITICAL_LAST 254  /* marks gates that are critical in the last phase only */
-#define FLO_CRITICAL_NEVER 255 /* never has to pass; may only fail */
+/* value of critical_from: the gate has to pass in the last phase only */
+#define FLO_CRITICAL_LAST 254
+/* value of critical_from: the gate never has to pass; it may only fail */
+#define FLO_CRITICAL_NEVER 255
 #define FLO_PROVE_PHASES_MAX 16
 struct flo_analysis_rule {
     enum flo_measure measure;
-    double limit; /* %, or a ratio of rates */
+    double limit; /* largest allowed change in %, or ratio of rates */
     double floor;
     double prove[FLO_PROVE_PHASES_MAX];
-    uint32_t prove_count; /* later phases use the last entry */
+    uint32_t prove_count; /* number of entries; later phases use the last one */
     double weight;
-    uint32_t critical_from; /* first phase in which it has to pass, from 1;
-                               or one of the above */
+    uint32_t critical_from; /* first phase in which the gate has to pass, from 1; or one of the
+                               values above */
     uint64_t devices_min;
     uint64_t controls_min;
     double exposure_min;
@@ -95,17 +97,17 @@ struct flo_analysis_rules {
     bool is_alarm;          /* alarm only: nothing has to pass */
     struct flo_analysis_rule rules[FLO_MEASURE_COUNT];
     uint32_t count;
-    uint32_t cover; /* number of the covering phase, from 1; 0: none. The next phase counts it as a
-                       wave; it must prove as much as the previous phase */
+    uint32_t cover; /* number of the phase that covers all sites, from 1; 0: none. The next phase
+                       counts it as a wave; it must prove as much as the previous phase */
     double hold_out_pct;
     uint64_t watch_ms; /* how long the hold-out is watched after the last phase */
     double failed_pct; /* limit of the gate `failed` */
-    bool says_failed;  /* the rollout gave that limit, not the preset */
+    bool says_failed;  /* the limit is from the rollout, not from the preset */
 };
-/* The rules of a preset. */
+/* Gets the rules of a preset. */
 void flo_analysis_preset(enum flo_preset preset, struct flo_analysis_rules *out);
-/* Checks that each rule can fail.  Only for new specifications; stored ones are
- * read as they are.  FLO_E_REST_MEANING names the gate. */
+/* Checks that each rule of a new specification can fail.  Stored specifications
+ * are not checked.  FLO_E_REST_MEANING names the gate. */
 FLO_MUST_USE int flo_analysis_rules_check_sense(const struct flo_analysis_rules *rules,
                                                 struct flo_err *err);
 /* Reads the analysis's members of a rollout's `gates`: "preset", "alarm_only",
@@ -121,7 +123,8 @@ void flo_analysis_words(const char **out, size_t *count); /* 24 fit */
 
 /* ---- evidence ---- */
 
-/* Devices far above their own past; needs no baseline (slices/plain.h). */
+/* Counts of devices far above their own past; needs no baseline
+ * (slices/plain.h). */
 struct flo_analysis_above {
     struct flo_plain_arm treated, control;
 };
@@ -138,17 +141,19 @@ struct flo_analysis_told {
  * own past (slices/crash.h). */
 struct flo_analysis_crash {
     struct flo_crash_arm treated, control, past;
-    /* Rate at which devices begin to crash: devices that crashed at all, and
-     * the hours until then.  From all members' past and from controls since. */
+    /* Sums for the rate at which devices begin to crash: devices that crashed
+     * at all, and the hours until then.  They are from the past of all members
+     * and from the time of controls in the rollout. */
     double first_devices, first_hours;
 };
-/* Adds a device with crashes in `crashes` of its `hours`. */
+/* Adds a device with crashes in `crashes` of its `hours` to first_devices and
+ * first_hours. */
 void flo_analysis_crash_first(struct flo_analysis_crash *crash, double crashes, double hours);
 
 enum flo_slice_hold {
     FLO_SLICE_HELD,
-    FLO_SLICE_ASKED, /* held until a person answers */
-    FLO_SLICE_LET_GO /* released by a person: updates go on there */
+    FLO_SLICE_ASKED, /* the slice is held until a person answers */
+    FLO_SLICE_LET_GO /* a person released the slice: updates go on there */
 };
 /* Slice: a label=value at which a speed is worse (slices/scan.h), or that has
  * more errors or crashes (slices/count_scan.h). */
@@ -158,16 +163,16 @@ struct flo_analysis_slice {
     char name[FLO_SLICE_TEXT];  /* "site=lyon": the slice to be held */
     char found[FLO_SLICE_TEXT]; /* wider slice that contains it; "": none */
     enum flo_measure measure;
-    bool is_culprit; /* false: the site itself may have changed instead */
+    bool is_culprit; /* the release is to blame; false: the site itself may have changed */
     bool is_asked;   /* not a culprit, but the step came with each device's
                         own swap: updates there wait for a person */
     uint32_t members;
     uint32_t updated, far, controls;
-    double far_controls; /* errors and crashes: far controls, mean over waves */
+    double far_controls; /* for errors and crashes: number of far controls, mean over the waves */
     double ln_e, threshold;
     struct flo_told told; /* effect on a speed, as shown to people */
     bool has_elsewhere;
-    double elsewhere; /* effect on other updated devices, logarithm of a ratio */
+    double elsewhere; /* effect on the updated devices outside the slice, logarithm of a ratio */
 };
 /* Slice whose controls changed too: due to the site, not the release. */
 struct flo_analysis_changed {
@@ -180,11 +185,11 @@ struct flo_analysis_changed {
 #define FLO_ANALYSIS_DEVICES_MAX 100 /* the farthest devices of a slice */
 struct flo_analysis_device {
     char device[37];
-    uint8_t row;  /* index in rows; FLO_ANALYSIS_SLICES_MAX + i: in changed */
-    uint8_t wave; /* wave of its swap, from 1; 0: on its old release */
+    uint8_t row;  /* index of the slice in rows; FLO_ANALYSIS_SLICES_MAX + i: index i in changed */
+    uint8_t wave; /* wave in which the device swapped, from 1; 0: it runs its old release */
     bool has_effect;
-    double effect; /* logarithm of a ratio: its own change, less the median of
-                      the others there */
+    double effect; /* change of the device, less the median change of the others there; logarithm of
+                      a ratio */
 };
 struct flo_analysis_slices {
     struct flo_analysis_slice rows[FLO_ANALYSIS_SLICES_MAX];
@@ -194,7 +199,7 @@ struct flo_analysis_slices {
     const struct flo_analysis_device *devices; /* devices, owned by the caller */
     size_t device_count;
 };
-/* Consequence of a slice for its rollout. */
+/* Action of a rollout when a slice is found. */
 enum flo_slice_end {
     FLO_END_TOLD, /* nothing is done */
     FLO_END_HELD, /* the slice is held: its devices keep their release */
@@ -216,12 +221,12 @@ struct flo_analysis_segment {
 struct flo_analysis_probe {
     char device[37];           /* one of the updated devices */
     char name[FLO_SLICE_TEXT]; /* "site=lyon" */
-    bool is_count;             /* far in errors or crashes, by its own past */
-    enum flo_measure measure;  /* is_count: the measure */
-    double least;              /* otherwise: smallest ln ratio to the controls there */
+    bool is_count; /* the device is far in errors or crashes, compared with its own past */
+    enum flo_measure measure; /* is_count: the measure */
+    double least;             /* if not is_count: smallest ln ratio to the controls there */
 };
 struct flo_analysis_evidence {
-    uint32_t phase; /* phase of the evidence, from 0 */
+    uint32_t phase; /* phase from which the evidence is, from 0 */
     uint32_t block; /* block that ended */
     uint64_t at_ms;
     uint32_t treated; /* in all segments */
@@ -230,12 +235,12 @@ struct flo_analysis_evidence {
                            too few sites to be compared */
     struct flo_analysis_probe probes[FLO_ANALYSIS_PROBES_MAX]; /* largest first */
     uint32_t probe_count;
-    /* RATIO: members of both arms with requests of that kind. */
+    /* RATIO: number of members of both arms that have requests of that kind. */
     uint32_t readers[FLO_MEASURE_COUNT];
     /* Effects over all segments. */
     struct flo_analysis_told told[FLO_MEASURE_COUNT];
-    struct flo_analysis_crash crash; /* likewise over all segments */
-    /* Devices that swapped in this phase, and their controls. */
+    struct flo_analysis_crash crash; /* crashes over all segments */
+    /* Sums of the devices that swapped in this phase, and of their controls. */
     struct flo_pooled_sums wave[FLO_READING_COUNT];
     struct flo_analysis_slices slices;
     uint32_t segment_count;
@@ -249,11 +254,12 @@ struct flo_analysis_evidence {
 #define FLO_ANALYSIS_WAVES_MAX FLO_PROVE_PHASES_MAX /* phases */
 struct flo_analysis_proof {
     bool is_judged;
-    uint32_t count; /* waves; the last one is of this phase */
+    uint32_t count; /* number of waves; the last one is of this phase */
     struct flo_pooled_sums waves[FLO_ANALYSIS_WAVES_MAX];
     struct flo_pooled_result result;
 };
-/* Sets the verdict of `result` at a look, unless its test fails. */
+/* Sets the verdict of `result` by the proof of all waves, at a look.  A test
+ * that fails keeps its verdict. */
 void flo_analysis_prove(const struct flo_ratio_rule *rule, struct flo_analysis_proof *proof,
                         struct flo_statistic_result *result);
 /* Converts sums to an object, a new reference, and back.  Returns false for
@@ -267,36 +273,38 @@ struct flo_analysis_row {
     bool is_tested;
     struct flo_statistic_rule rule;
     struct flo_statistic_result result;
-    struct flo_analysis_told told; /* only over all segments */
+    struct flo_analysis_told told; /* effect as shown to people; only over all segments */
 };
 struct flo_analysis_steep {
-    /* Arms of all segments that are not excluded, summed. */
+    /* Sums of the arms of all segments that are not excluded. */
     struct flo_analysis_above arms;
     enum flo_plain_verdict verdict;
 };
-struct flo_analysis_soon { /* crashes soon after the swap */
+struct flo_analysis_soon { /* Result of the rule of crashes soon after the swap. */
     struct flo_analysis_crash arms;
     struct flo_crash_result result;
 };
 struct flo_analysis_results {
-    struct flo_analysis_row all[FLO_MEASURE_COUNT]; /* by index of the rule */
+    /* results over all segments, by index of the rule */
+    struct flo_analysis_row all[FLO_MEASURE_COUNT];
     struct flo_analysis_steep steep[FLO_MEASURE_COUNT];
     struct flo_analysis_soon soon; /* only for the rule of crashes */
     /* Proofs of speeds and memory. */
     struct flo_analysis_proof proofs[FLO_MEASURE_COUNT];
     struct flo_analysis_row segments[FLO_MEASURE_COUNT][FLO_SEGMENTS_MAX];
 };
-/* Newest finding of a rule in the present phase. */
+/* Newest result of a rule in the present phase, which is kept between
+ * evaluations. */
 struct flo_analysis_standing {
     struct flo_statistic_result result; /* result over all segments */
     struct flo_analysis_steep steep;
     struct flo_analysis_soon soon;
     struct flo_analysis_told told;
-    enum flo_verdict verdict; /* a pass at an earlier look is kept */
+    enum flo_verdict verdict; /* verdict; a pass of an earlier look is kept */
     bool has_result;
 };
 struct flo_analysis_state {
-    uint32_t looks; /* looks taken in this phase */
+    uint32_t looks; /* number of looks taken in this phase */
     uint32_t block; /* block of the newest evidence */
     uint32_t controls, treated;
     enum flo_phase_verdict verdict;
@@ -304,14 +312,13 @@ struct flo_analysis_state {
                          FLO_SEGMENT_ALL: none */
     uint32_t segment; /* segment that fails, or FLO_SEGMENT_ALL */
     char segment_name[FLO_SEGMENT_TEXT];
-    struct flo_analysis_row named; /* the test of that rule and segment */
-    uint16_t excluded;             /* bit for each segment that is out; kept
-                                      over phases */
+    struct flo_analysis_row named; /* test of that rule in that segment */
+    uint16_t excluded;             /* bit for each segment that is excluded; kept over phases */
     uint16_t excludes;             /* bit for each segment that now fails alone */
     /* Bit for each segment with too few sites in the newest evidence. */
     uint16_t few_sites;
-    uint16_t unread; /* bit for each speed without any request, while another
-                        speed has some; not judged */
+    uint16_t unread; /* bit for each speed that has no request while another speed has some; such a
+                        speed is not judged */
     uint16_t beyond; /* bit for each rule whose events are too rare to prove
                         anything in this phase; it can only fail */
     /* Slices that no longer get the release, or wait for a person's answer;
@@ -319,54 +326,55 @@ struct flo_analysis_state {
     char held[FLO_ANALYSIS_SLICES_MAX][FLO_SLICE_TEXT];
     uint8_t held_as[FLO_ANALYSIS_SLICES_MAX]; /* enum flo_slice_hold */
     uint32_t held_count;
-    uint16_t further;                     /* bit for each other rule to blame
-                                             once one fails (Holm's method) */
-    bool is_alarmed;                      /* an alarm fired while the
-                                             hold-out is watched */
+    uint16_t further; /* bit for each other rule that may be blamed too, once one has failed (Holm's
+                         method) */
+    bool is_alarmed;  /* an alarm fired while the
+                         hold-out is watched */
     uint8_t passed_in[FLO_MEASURE_COUNT]; /* last earlier phase in which the
                                              rule passed, from 1; 0: none */
     struct flo_analysis_standing standing[FLO_MEASURE_COUNT];
-    /* Newest sums of each phase.  Kept over phases, until a segment is
-     * excluded. */
+    /* Newest sums of each phase.  They are kept in later phases, until a
+     * segment is excluded. */
     struct flo_pooled_sums waves[FLO_ANALYSIS_WAVES_MAX][FLO_READING_COUNT];
 };
 struct flo_analysis {
     struct flo_analysis_rules rules;
-    enum flo_on_fail on_fail; /* for rules without an action */
+    enum flo_on_fail on_fail; /* action for rules that have none of their own */
     uint64_t block_ms;        /* the shortest soak */
     /* Model whose requests the release shares: each device is compared with it.
      * Empty: devices are compared with controls. */
     char split_of[FLO_NAME_MAX + 1];
-    /* Newest spread of a control's difference; 0: not known yet. */
+    /* Newest standard deviation of a control's difference; 0: not known yet. */
     double spread;
     struct flo_analysis_state state;
 };
 
-/* Time within a phase at which evidence arrives. */
+/* Point of a phase at which evidence arrives. */
 struct flo_analysis_moment {
     uint32_t phase; /* from 0 */
     bool is_last;
     bool is_plain;   /* no controls remain */
-    bool is_watch;   /* the hold-out is observed: only alarms */
-    double soaked_s; /* <0: some devices are still updating */
+    bool is_watch;   /* the hold-out is observed: only alarms are raised */
+    double soaked_s; /* time of the soak so far; <0: some devices are still updating */
     double soak_s;
 };
 /* Sight: the effects that a phase can find, and its odds to prove a release
  * without effect; computed before the phase begins. */
 #define FLO_SPREAD_USUAL 0.084 /* drift of 5 %, and noise */
 struct flo_analysis_crowd {
-    uint32_t updated;  /* devices of the phase */
+    uint32_t updated;  /* number of devices that update in the phase */
     uint32_t controls; /* controls that remain after the phase */
-    /* Updated devices whose baseline has only a few readings. */
+    /* Number of updated devices whose baseline has only a few readings. */
     uint32_t thin;
     double hours; /* hours of the soak */
 };
 struct flo_analysis_sight {
     bool has_find;
-    double finds_pct; /* smallest change found in 95 % of cases */
-    double odds;      /* odds of the proof, with all waves so far */
-    double prove_pct; /* change to rule out */
-    /* Remedies for odds below FLO_ANALYSIS_ODDS_MIN; either is enough. */
+    double finds_pct; /* smallest change that the test finds in 95 % of cases */
+    double odds;      /* odds that a release without effect is proven by all waves so far */
+    double prove_pct; /* change that the proof has to rule out */
+    /* Two remedies for odds below FLO_ANALYSIS_ODDS_MIN; either of them is
+     * enough: a larger `prove_pct`, or more controls. */
     double helps_pct;
     uint32_t helps_controls; /* 0: no number of controls is enough */
 };
@@ -376,18 +384,18 @@ struct flo_analysis_sight {
 bool flo_analysis_sees(const struct flo_analysis *analysis, uint32_t rule, uint32_t phase,
                        uint32_t segments, const struct flo_analysis_crowd *crowds,
                        struct flo_analysis_sight *out);
-/* Events of a fleet in the past. */
+/* Sums of a fleet's events before the rollout. */
 struct flo_analysis_past {
     double errors, requests;
-    double blocks;         /* blocks with a window, summed over devices */
-    double crashes, hours; /* hours with a crash; hours with a window */
+    double blocks;         /* blocks of 5 minutes with a window, summed over devices */
+    double crashes, hours; /* hours with a crash, and hours with a window */
 };
 /* Sight of the rules of errors, crashes and leaks. */
 struct flo_analysis_seen {
     bool has_find;
-    double finds; /* smallest found: errors per request, share of devices
-                     that crash, or % an hour */
-    double usual; /* expected number without an effect */
+    double finds; /* smallest effect that is found: errors per request, share of devices that crash,
+                     or % an hour */
+    double usual; /* expected number of events without an effect */
     double hours; /* hours after the swap */
 };
 /* Gets the smallest effect that a phase finds in 95 % of cases.  Returns false
@@ -398,36 +406,35 @@ bool flo_analysis_sees_events(const struct flo_analysis *analysis, uint32_t rule
 /* Site with its count of members, and of updated ones. */
 struct flo_analysis_site {
     uint32_t members, updated;
-    uint32_t sites; /* sites with at least 3 members */
+    uint32_t sites; /* number of sites with at least 3 members */
     uint32_t all;   /* members of all sites */
 };
-/* Returns the smallest change in % that the scan finds at that site in 95 % of
- * cases; infinite: none. */
+/* Returns the smallest change at that site, in %, that the scan finds in 95 %
+ * of cases.  It is infinite if no change is found. */
 double flo_analysis_finds_at(const struct flo_analysis *analysis, uint32_t rule,
                              const struct flo_analysis_site *site);
 bool flo_analysis_is_speed(enum flo_measure measure);
-/* Longest soak, as a multiple of the soak.  After it a person is asked. */
+/* Longest duration of a soak, as a multiple of its setting.  After that time a
+ * person is asked. */
 #define FLO_SOAKS_MAX 8
 
 struct flo_analysis_finding {
     enum flo_phase_verdict verdict;
-    uint32_t look;                           /* look taken, or FLO_LOOK_NONE */
-    uint16_t excludes;                       /* bit for each segment that fails
-                                                alone and holds fewer than half
-                                                of the members */
-    uint16_t holds;                          /* bit for each slice of the
-                                                evidence to be held now */
+    uint32_t look;     /* number of the look that was taken, or FLO_LOOK_NONE */
+    uint16_t excludes; /* bit for each segment to exclude: it fails alone, and has fewer than half
+                          of the members */
+    uint16_t holds;    /* bit for each slice of the evidence that is to be held now */
     uint8_t ends[FLO_ANALYSIS_SLICES_MAX];   /* enum flo_slice_end of each slice */
     uint8_t probed[FLO_ANALYSIS_PROBES_MAX]; /* devices added for each probe */
-    uint16_t changed;                        /* bit for each rule to report: its
-                                                verdict changed, or this was a
-                                                look */
+    uint16_t changed; /* bit for each rule that is to be reported: its verdict changed, or this was
+                         a look */
 };
-/* Leaves out the segments of this bit mask, which the caller rolls back.
- * The waves' sums are cleared if one is new, and begin again without them. */
+/* Leaves out the segments of this bit mask, which the caller rolls back. If one
+ * of them is new, the waves' sums are cleared, and begin again without these
+ * segments. */
 void flo_analysis_exclude(struct flo_analysis *analysis, uint16_t segments);
-/* Returns the index of a slice among the held ones.  For others: the next free
- * index, or FLO_ANALYSIS_SLICES_MAX. */
+/* Returns the index of a held slice.  For a slice that is not held, it is the
+ * next free index, or FLO_ANALYSIS_SLICES_MAX if all are used. */
 uint32_t flo_analysis_held(const struct flo_analysis_state *state, const char *name);
 /* Returns how many slices wait for a person. */
 uint32_t flo_analysis_asked(const struct flo_analysis_state *state);
@@ -448,9 +455,10 @@ bool flo_analysis_is_steep(const struct flo_analysis_standing *standing);
  * there is evidence. */
 bool flo_analysis_is_critical(const struct flo_analysis_rules *rules, uint32_t rule, uint32_t phase,
                               bool is_last);
-/* Tells the same with the newest evidence.  A speed without requests is not
- * awaited; the one of batch requests stands in for it.  Nor are crashes, if so
- * few devices cannot prove anything even in the longest soak. */
+/* Tells, with the newest evidence, whether the phase still waits for this rule.
+ * It does not wait for a speed without requests; the speed of batch requests
+ * replaces it.  It does not wait for crashes if so few devices cannot prove
+ * anything even in the longest soak. */
 #define FLO_ANALYSIS_ODDS_MIN 0.97 /* odds for a release without effect */
 bool flo_analysis_awaits(const struct flo_analysis *analysis, uint32_t rule, uint32_t phase,
                          bool is_last);
@@ -489,7 +497,7 @@ FLO_MUST_USE int flo_analysis_replay(const json_t *record, flo_analysis_row_fn o
 
 /* ---- words ---- */
 
-/* Bytes of each `out`. */
+/* Size of each `out` in bytes. */
 #define FLO_ANALYSIS_TEXT 400
 /* Writes a sentence about a phase whose proof has low odds, and the remedy. */
 void flo_analysis_sight_text(const char *phase, const char *title,
@@ -502,14 +510,15 @@ void flo_analysis_effect_text(double effect, char *out);
 /* Writes where a release is worse, and the consequence. */
 void flo_analysis_slice_text(const struct flo_analysis_slice *slice, enum flo_slice_end end,
                              char *out);
-/* Label of the scan, and how many values and devices it leaves out. */
+/* Label that a scan looks at, and how many values and devices it leaves out. */
 struct flo_analysis_scan {
     const char *label;
-    uint32_t values; /* values that are scanned */
+    uint32_t values; /* number of values that are scanned */
     uint32_t left_values, left_devices;
 };
 void flo_analysis_scan_text(const struct flo_analysis_scan *scan, char *out);
-/* Writes about a device that makes `count` more of its slice follow. */
+/* Writes about a device because of which `count` more devices of its slice are
+ * updated. */
 void flo_analysis_probe_text(const struct flo_analysis_probe *probe, uint32_t count, char *out);
 void flo_analysis_changed_text(const struct flo_analysis_changed *changed, char *out);
 /* Writes the titles of the rules in `further`, separated by ", "; "" for

@@ -9,12 +9,12 @@
 #include "server-stub/core/gate/statistics/numbers.h"
 
 #define LOOK_LAST 3 /* after 8 soaks */
-#define UNSEEN 0.5  /* half a crash is added: none seen proves little */
+#define UNSEEN 0.5  /* half a crash is added to the count, because no crash at all proves little */
 _Static_assert(FLO_SOAKS_MAX == 1 << LOOK_LAST, "then a person is asked");
 
 /* ---- one test ---- */
 
-/* Returns the index of a phase for per-phase settings; a covering wave is not
+/* Returns the index of the settings that a phase uses; a covering wave is not
  * counted as a phase. */
 static uint32_t step_of(const struct flo_analysis_rules *rules, uint32_t phase)
 {
@@ -29,8 +29,9 @@ static double prove_of(const struct flo_analysis_rule *rule, uint32_t step)
     return rule->prove_count > 0 ? rule->prove[at] : 0;
 }
 
-/* Returns the weight of a test.  With several segments, the test of all has
- * half of the rule's weight, and the segments share the rest. */
+/* Returns the weight of a test.  With several segments, the test over all of
+ * them has half of the rule's weight, and the single segments share the
+ * rest. */
 static double weight_of(const struct flo_analysis_rule *rule, uint32_t segments, bool is_all)
 {
     assert(segments <= FLO_SEGMENTS_MAX);
@@ -79,8 +80,7 @@ void flo_analysis_test(const struct flo_analysis_rules *rules, uint32_t rule, ui
     }
 }
 
-/* Gets the arms of all segments: counts are summed; a ratio keeps them
- * apart. */
+/* Gets the arms over all segments.  Counts are summed; ratios stay separate. */
 static size_t arms_of_all(const struct flo_analysis_evidence *evidence, enum flo_measure measure,
                           uint16_t excluded, struct flo_statistic_arms *out)
 {
@@ -116,8 +116,8 @@ struct judgement {
     uint32_t look;
 };
 
-/* Tells whether a rule is tested.  Only a ratio works without controls; early
- * deaths are tested in the first phase only. */
+/* Tells whether a rule is tested.  Without controls only a ratio is tested;
+ * early deaths are tested in the first phase only. */
 static bool is_tested(const struct judgement *judgement, uint32_t rule)
 {
     enum flo_measure measure = judgement->analysis->rules.rules[rule].measure;
@@ -224,8 +224,8 @@ static void test_segments(const struct judgement *judgement, uint32_t rule)
 
 /* ---- waves ---- */
 
-/* Notes the sums of the present wave.  There is none while a hold-out is
- * watched. */
+/* Notes the sums of the present wave.  While a hold-out is watched, there is no
+ * present wave. */
 static void note_wave(const struct judgement *judgement)
 {
     uint32_t phase = judgement->moment->phase;
@@ -236,8 +236,9 @@ static void note_wave(const struct judgement *judgement)
     }
 }
 
-/* Tests by waves.  A model that shares its requests with another is compared on
- * each device, so all devices are in the present wave. */
+/* Tests a rule by the sums of the waves.  If a release shares the requests of
+ * another model, the two are compared on each device.  Then all devices belong
+ * to the present wave. */
 static void test_waves(const struct judgement *judgement, uint32_t rule)
 {
     const struct flo_analysis *analysis = judgement->analysis;
@@ -307,7 +308,8 @@ bool flo_analysis_awaits(const struct flo_analysis *analysis, uint32_t rule, uin
 }
 
 /* Returns the speeds for which no member has requests.  If there is no request
- * at all, missing data is no success: all speeds are awaited. */
+ * at all, the result has none: missing data is no success, so the phase waits
+ * for all speeds. */
 static uint16_t unread_of(const struct flo_analysis_rules *rules,
                           const struct flo_analysis_evidence *evidence)
 {
@@ -444,8 +446,8 @@ static void add_gate(struct gate_list *list, uint32_t rule, uint32_t segment,
     list->gates[list->count++] = gate;
 }
 
-/* Returns the verdict of a rule.  A rule that failed before but is not tested
- * by this evidence fails no more: its devices may have left. */
+/* Returns the verdict of a rule.  A rule that failed before does not fail if
+ * this evidence does not test it: its devices may have left. */
 static enum flo_verdict verdict_of(const struct judgement *judgement, uint32_t rule)
 {
     enum flo_verdict stands = judgement->analysis->state.standing[rule].verdict;
@@ -519,7 +521,8 @@ static uint16_t failing_alone(const struct judgement *judgement, const struct ga
     return 2 * theirs < members ? failing : 0;
 }
 
-/* Returns the look that is due: look k comes after 2^k soaks. */
+/* Returns the number of the look that is due, or FLO_LOOK_NONE.  Look k comes
+ * after 2^k soaks. */
 static uint32_t look_now(const struct flo_analysis *analysis,
                          const struct flo_analysis_moment *moment)
 {
@@ -565,7 +568,8 @@ static uint16_t failing_rules(const struct gate_list *list)
     return failing;
 }
 
-/* Tells whether the rule fails with `times` its weight. */
+/* Tells whether the rule still fails when its weight is multiplied by
+ * `times`. */
 static bool fails_at(const struct judgement *judgement, uint32_t rule, double times)
 {
     const struct flo_analysis *analysis = judgement->analysis;
@@ -586,8 +590,8 @@ static bool fails_at(const struct judgement *judgement, uint32_t rule, double ti
            result.verdict == FLO_VERDICT_FAIL;
 }
 
-/* Holm's method: the level of the rules that failed is given to the others, by
- * weight. */
+/* Returns the other rules that fail too, by Holm's method: the error rate of
+ * the rules that failed is given to the others, by weight. */
 static uint16_t further_of(const struct judgement *judgement, const struct gate_list *list)
 {
     const struct flo_analysis_rules *rules = &judgement->analysis->rules;
@@ -687,8 +691,9 @@ uint32_t flo_analysis_asked(const struct flo_analysis_state *state)
     return asked;
 }
 
-/* Tells whether a slice has to be held.  An unclear one is asked about once; a
- * culprit is held whatever the answer was. */
+/* Tells whether a slice has to be held.  A person is asked once about an
+ * unclear slice.  A slice whose release is to blame is held whatever the answer
+ * was. */
 static bool is_to_hold(const struct flo_analysis_state *state,
                        const struct flo_analysis_slice *slice)
 {

@@ -251,8 +251,8 @@ static bool kind_parse(const char *word, enum flo_statistic_kind *out)
     return false;
 }
 
-/* Notes the difference of two numbers.  A smaller relative difference counts as
- * equal. */
+/* Notes the largest difference between a stored number and the new one.  A
+ * smaller relative difference counts as equal. */
 static void note_difference(struct replay *replay, double stored, double found)
 {
     double off = fabs(stored - found) / fmax(1, fabs(stored));
@@ -362,8 +362,8 @@ static int read_side(const struct replay *replay, const char *gate, const json_t
     return 0;
 }
 
-/* Replays the past rule.  Records of before that rule lack the member: no
- * device was above. */
+/* Replays the rule that compares devices with their own past.  Older records
+ * lack its member; then no device was above. */
 static int replay_above(const struct replay *replay, const char *gate, const json_t *row,
                         struct flo_analysis_steep *out)
 {
@@ -408,8 +408,8 @@ static int replay_soon(const struct replay *replay, const char *gate, const json
                : refuse(replay, gate, "crashes after the swap have another verdict now");
 }
 
-/* Replays the proof.  Records of before that rule lack the member: only the
- * controls of that time proved. */
+/* Replays the proof.  Older records lack its member, because they used the
+ * controls of that time only. */
 static int replay_proof(struct replay *replay, const char *gate,
                         const struct flo_statistic_rule *rule, const json_t *stored,
                         struct flo_analysis_proof *proof, struct flo_statistic_result *result)
@@ -435,8 +435,8 @@ static int replay_proof(struct replay *replay, const char *gate,
     return is_same ? 0 : refuse(replay, gate, "its waves have another verdict now");
 }
 
-/* Reads a shown effect, which is not computed again: the differences are not
- * stored. */
+/* Reads an effect that was shown to people.  It is not computed again, because
+ * the differences are not stored. */
 static void read_told(const json_t *row, struct flo_analysis_told *out)
 {
     const json_t *told = json_object_get(row, "told");

@@ -140,7 +140,7 @@ bool flo_preset_phase(enum flo_preset preset, uint32_t index, uint32_t members, 
     return false;
 }
 
-/* Returns the exposure below which a rate is not judged: hours, requests or
+/* Returns the least exposure at which a rate is judged, in hours, requests or
  * devices. */
 static double exposure_of(enum flo_measure measure)
 {
@@ -198,8 +198,8 @@ void flo_analysis_preset(enum flo_preset preset, struct flo_analysis_rules *out)
     }
 }
 
-/* Default rule of a measure that the preset lacks: as for a similar measure of
- * `normal`. */
+/* Gets the default rule of a measure that the preset lacks.  It is that of a
+ * similar measure of `normal`. */
 static void standard_rule(enum flo_measure measure, struct flo_analysis_rule *out)
 {
     enum flo_statistic_kind kind = facts[measure].kind;
@@ -477,8 +477,8 @@ static void yield_leak(const json_t *gates_or_null, struct flo_analysis_rules *r
     }
 }
 
-/* Checks that all weights together are at most 1: so the limit on false halts
- * holds for the rollout. */
+/* Checks that the sum of all weights is at most 1.  This keeps the rollout's
+ * limit on false halts. */
 static int check_weights(const struct flo_analysis_rules *rules, struct flo_err *err)
 {
     double all = all_weights(rules);
@@ -493,7 +493,8 @@ static int check_weights(const struct flo_analysis_rules *rules, struct flo_err 
                             "`false`");
 }
 
-/* Tells whether the rates are shares, which cannot differ by 1 or more. */
+/* Tells whether the rates of a measure are shares, which cannot differ by 1 or
+ * more. */
 static bool is_of_shares(enum flo_measure measure)
 {
     return measure == FLO_MEASURE_ERRORS || measure == FLO_MEASURE_MUCH_SLOWER ||

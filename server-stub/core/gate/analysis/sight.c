@@ -17,16 +17,16 @@
 #define LABELS 2 /* hardware and site */
 #define Z_LOOK 1.96
 #define CONTROLS_MOST 1e6
-/* Spread of a test that compares devices of all sites: it includes shocks
- * and daily curves of sites.  The proof compares each site with its own
- * controls. */
+/* Standard deviation for a test that compares devices of all sites.  It
+ * includes shocks and daily curves of sites, which the proof avoids: it
+ * compares each site with its own controls. */
 #define SPREAD_ACROSS 0.106
-#define SPREAD_MEMORY 0.022 /* from a drift of 2 % and noise */
-#define SPREAD_SLOPE 0.0157 /* per hour: of a slope of 10 readings */
+#define SPREAD_MEMORY 0.022 /* standard deviation from a drift of 2 % and noise */
+#define SPREAD_SLOPE 0.0157 /* standard deviation per hour, for a slope of 10 readings */
 #define SLOPE_READINGS 10
 #define BLOCKS_AN_HOUR 12
 #define SURE 0.95
-#define RATE_MIN 1e-6 /* rate when no device had an event */
+#define RATE_MIN 1e-6 /* rate that is assumed when no device had an event */
 #define HALVINGS 60
 
 /* ---- one phase ---- */
@@ -39,7 +39,7 @@ static double find_of(const struct flo_detect *plan)
 }
 
 /* Returns the factor of the updated devices' variance: a baseline of few
- * readings scatters as much as devices drift. */
+ * readings adds as much variance as the drift of devices. */
 static double thinned(const struct flo_analysis_crowd *crowd)
 {
     return crowd->updated > 0 ? 1 + (double)crowd->thin / crowd->updated : 1;
@@ -50,8 +50,8 @@ static double variance_of(double sd, const struct flo_analysis_crowd *crowd)
     return sd * sd * (thinned(crowd) / crowd->updated + 1.0 / crowd->controls);
 }
 
-/* Returns the standard error over all waves, with so many controls in the last
- * one; 0: no wave counts. */
+/* Returns the standard error over all waves, if the last one has `controls`
+ * controls.  0: no wave counts. */
 static double error_of(double sd, const struct flo_analysis_crowd *crowds, uint32_t phase,
                        double last_controls)
 {
@@ -79,8 +79,8 @@ static double odds_of(double prove_pct, double error)
     return exp(flo_ln_phi(log1p(prove_pct / 100) / error - Z_LOOK));
 }
 
-/* Returns the fewest controls of the phase that give the proof; 0: no number
- * does. */
+/* Returns the smallest number of controls with which the phase can give the
+ * proof; 0: no number is enough. */
 static uint32_t controls_for(double sd, const struct flo_analysis_crowd *crowds, uint32_t phase,
                              double prove_pct)
 {
@@ -106,7 +106,7 @@ static uint32_t controls_for(double sd, const struct flo_analysis_crowd *crowds,
 /* Returns the smallest `prove_pct` that is proven, rounded to tenths. */
 static double prove_for(double error)
 {
-    double z = 1.8808 + Z_LOOK; /* quantile of 97 % */
+    double z = 1.8808 + Z_LOOK; /* the 97 % quantile of the normal distribution */
 
     return ceil(10 * flo_change_pct(z * error)) / 10;
 }
@@ -150,7 +150,8 @@ bool flo_analysis_sees(const struct flo_analysis *analysis, uint32_t rule, uint3
     out->finds_pct = flo_change_pct(find);
     out->prove_pct = fmax(test.ratio.prove_pct, test.ratio.limit_pct);
     out->odds = odds_of(out->prove_pct, error);
-    if (crowds[phase].updated > 0) { /* the last wave alone must be proven too */
+    /* without earlier waves: the last wave alone must give the proof too */
+    if (crowds[phase].updated > 0) {
         out->odds = fmin(out->odds, exp(flo_ln_phi(log1p(out->prove_pct / 100) / last)));
     }
     if (out->odds < FLO_ANALYSIS_ODDS_MIN) {
@@ -207,7 +208,8 @@ static bool sees_errors(const struct flo_statistic_rule *test, const struct flo_
     return true;
 }
 
-/* Returns the fewest updated devices whose crashes fail the rule; 0: none. */
+/* Returns the smallest number of crashing updated devices with which the rule
+ * fails; 0: none. */
 static uint32_t crashes_for(const struct flo_analysis_crowd *all, double usual, double past)
 {
     struct flo_analysis_crash arms = {
@@ -227,7 +229,8 @@ static uint32_t crashes_for(const struct flo_analysis_crowd *all, double usual, 
     return 0;
 }
 
-/* Returns the share at which so many devices crash in 95 % of cases. */
+/* Returns the share of devices with which at least `events` of them crash in 95
+ * % of cases. */
 static double share_for(uint32_t events, uint32_t devices)
 {
     double low = 0;
@@ -246,8 +249,8 @@ static double share_for(uint32_t events, uint32_t devices)
     return high;
 }
 
-/* Computes the sight of crashes by the rule of crashes soon after the swap,
- * which needs the fewest. */
+/* Computes the smallest share of crashing devices that a phase finds.  It uses
+ * the rule of crashes soon after the swap, which needs the fewest crashes. */
 static bool sees_crashes(const struct flo_analysis_crowd *all, const struct flo_analysis_past *past,
                          struct flo_analysis_seen *out)
 {

@@ -5,13 +5,14 @@
 #include "server-stub/core/gate/analysis/analysis.h"
 #include "server-stub/core/gate/statistics/numbers.h"
 
-/* Converts an effect to tenths of a per cent; null: none. */
+/* Builds the JSON of an effect in tenths of a per cent; it is null if the
+ * effect is not known. */
 static json_t *pct_json(bool is_known, double effect)
 {
     return flo_json_finite_if(is_known, round(flo_change_pct(effect) * 10) / 10);
 }
 
-/* The devices of a row: [device, wave, %]. */
+/* Builds the list of a row's devices: [device, wave, %]. */
 static json_t *devices_json(const struct flo_analysis_slices *slices, uint32_t row)
 {
     json_t *devices = json_array();

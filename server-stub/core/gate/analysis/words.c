@@ -11,7 +11,7 @@
 #include "server-stub/core/gate/statistics/numbers.h"
 #include "server-stub/core/gate/statistics/sites.h"
 
-/* Text that is built piece by piece and never overflows. */
+/* Text that is built piece by piece. Text beyond its end is cut off. */
 struct line {
     char *out;
     size_t used;
@@ -33,7 +33,7 @@ static FLO_PRINTF(2, 3) void say(struct line *line, const char *format, ...)
     }
 }
 
-#define TIMES_FROM 0.6 /* logarithm of the ratio 1.8 */
+#define TIMES_FROM 0.6 /* effects are shown as "times" from this logarithm on: ratio 1.8 */
 
 static const char *open_text(enum flo_open open)
 {
@@ -62,7 +62,7 @@ static void say_verdict(struct line *line, enum flo_verdict verdict, enum flo_op
                                       : open_text(open));
 }
 
-/* Writes +65 %, but 2.0 times. */
+/* Writes an effect as "+65 %", or a large one as "2.0 times". */
 static void say_effect(struct line *line, double effect, bool has_interval, double low, double high)
 {
     bool is_times = effect > TIMES_FROM;
@@ -112,8 +112,8 @@ static void say_ratio(struct line *line, const struct flo_ratio_rule *rule,
     say_verdict(line, result->verdict, result->open);
 }
 
-/* Writes the growth per hour; without a shown effect, the difference of the
- * medians. */
+/* Writes the growth of memory per hour.  Without a shown effect, it is the
+ * difference of the medians. */
 static void say_leak(struct line *line, const struct flo_leak_rule *rule,
                      const struct flo_leak_result *result, const struct flo_told *told)
 {
@@ -339,7 +339,7 @@ void flo_analysis_probe_text(const struct flo_analysis_probe *probe, uint32_t co
     say(&line, ": %u more there first, the next phase waits until they have soaked", count);
 }
 
-/* Writes that no controls remain there to compare with. */
+/* Writes that the slice has no controls left to compare with. */
 static void say_unclear(struct line *line, const struct flo_analysis_slice *slice,
                         enum flo_slice_end end)
 {

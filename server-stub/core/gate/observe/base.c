@@ -18,8 +18,8 @@ static bool was_read(const struct flo_readings *readings, int reading)
     return is_read;
 }
 
-/* Finds the first block with enough readings of the device's release, assuming
- * that each future block has a reading. */
+/* Finds the first block in which the device has enough readings of its release
+ * for a baseline.  Assumes that each future block has a reading. */
 static void read_ahead(const struct flo_observed *observed, int reading, uint32_t block,
                        struct flo_observed_base *out)
 {

@@ -5,10 +5,11 @@
 
 #include "server-stub/core/gate/observe/observed.h"
 
-/* Baseline of an update in a block, as flo_levels_reference() chooses it. */
+/* Baseline of an update that begins in a given block, as flo_levels_reference()
+ * chooses it. */
 enum flo_base {
-    FLO_BASE_NONE,  /* no reading is expected */
-    FLO_BASE_LATER, /* the release is too new: a baseline comes later */
+    FLO_BASE_NONE,  /* none: no reading is expected */
+    FLO_BASE_LATER, /* none yet: the release is too new; a baseline comes later */
     FLO_BASE_THIN,  /* only a few readings of the device, which scatter more */
     FLO_BASE_OLDER, /* readings of an older release are the baseline */
     FLO_BASE_OWN

@@ -49,8 +49,8 @@ void flo_bytes_count(struct flo_bytes *bytes, uint8_t *value, size_t most)
     assert(most <= UINT8_MAX);
     flo_bytes_u8(bytes, value);
     flo_bytes_want(bytes, *value <= most);
-    *value = bytes->is_broken ? 0 : *value; /* the value is used as an index:
-                                               0 is safe */
+    /* the value is used as an index, and 0 is always a valid one */
+    *value = bytes->is_broken ? 0 : *value;
 }
 
 void flo_bytes_truth(struct flo_bytes *bytes, bool *value)

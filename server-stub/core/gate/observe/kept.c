@@ -21,7 +21,7 @@
 #include "server-stub/core/gate/observe/bytes.h"
 #include "server-stub/core/gate/observe/since.h"
 
-#define MEMBER 'X' /* no format of saved.c */
+#define MEMBER 'X' /* row of a member; no format of saved.c begins with this byte */
 #define MEMBER_BEFORE 'W'
 #define ROLLOUT 'R'
 #define HEAD_BYTES 3

@@ -25,8 +25,8 @@ const struct flo_reading_fact *flo_reading_fact(enum flo_observed_reading readin
 
 /* ---- sketches ---- */
 
-/* Drops open sketches: earlier samples do not belong to the release that runs
- * now. */
+/* Drops the open sketches, because their samples are not from the release that
+ * runs now. */
 static void forget_open(struct flo_readings *readings)
 {
     if (readings != NULL) {
@@ -44,7 +44,7 @@ static void move_to_hour(struct flo_observed *observed, uint32_t hour)
     uint32_t passed = hour - observed->hour;
 
     if (hour <= observed->hour) {
-        observed->hour = hour; /* the clock was set back */
+        observed->hour = hour; /* earlier hour: the clock was set back */
         return;
     }
     observed->hours_heard = passed < HOURS_KEPT ? (uint8_t)(observed->hours_heard << passed) : 0;
@@ -100,8 +100,8 @@ static struct flo_past *past_of(struct flo_observed *observed, uint32_t release)
     return place;
 }
 
-/* Chooses the counts before a split like a level: those of the running release,
- * or of an older release with more evidence. */
+/* Returns the counts that a split compares with.  They are those of the running
+ * release, or of an older release with more evidence. */
 static struct flo_counters counters_before(const struct flo_observed *observed, uint32_t running)
 {
     const struct flo_past *own = NULL;
@@ -144,8 +144,8 @@ struct parting {
     uint32_t block;
     uint8_t phase;
     bool is_control;
-    bool is_same; /* already runs the rollout's release: only a full baseline
-                     can be compared */
+    bool is_same; /* the device already runs the rollout's release, so only a full baseline can be
+                     compared */
 };
 
 static uint32_t stratum_of(uint32_t running, enum flo_reference reference,
@@ -204,7 +204,7 @@ double flo_observed_daily(const struct flo_observed *observed, enum flo_observed
                : 0;
 }
 
-/* From here on, the device is compared with its time under `running`. */
+/* Begins the comparison of the device with its time under `running`. */
 static void split(struct flo_observed *observed, const struct parting *of)
 {
     assert(of->block > 0);
@@ -224,7 +224,7 @@ static void split(struct flo_observed *observed, const struct parting *of)
     observed->before_died = observed->hours_died;
 }
 
-/* Memory counts only after caches have filled. */
+/* Returns the block from which memory counts: caches have filled by then. */
 uint32_t flo_observed_leak_from(const struct flo_observed *observed, uint32_t block)
 {
     uint32_t after = observed->leak_from > 0 ? observed->leak_from : FLO_LEAK_BLOCKS;
@@ -239,7 +239,7 @@ static void begin_memory(struct flo_observed *observed, uint32_t block)
     }
 }
 
-/* The device runs its rollout's release: it becomes treated. */
+/* Makes the device treated, because it now runs its rollout's release. */
 static void treat(struct flo_observed *observed, uint32_t running, uint8_t phase, uint32_t block)
 {
     split(observed, &(struct parting){.running = running,
@@ -272,7 +272,7 @@ void flo_observed_split(struct flo_observed *observed, uint8_t phase, uint32_t b
                                           .phase = phase,
                                           .is_control = true});
         if (observed->readings != NULL && observed->readings->memory.from == 0) {
-            begin_memory(observed, block); /* only once in a rollout */
+            begin_memory(observed, block); /* done only once in a rollout */
         }
     }
 }
@@ -294,7 +294,7 @@ static void forget_former(struct flo_observed *observed)
     }
 }
 
-/* Moves the daily curve by the change of level that the release caused. */
+/* Adds the release's change of level to the daily curve. */
 static void move_hours(struct flo_observed *observed)
 {
     struct flo_readings *readings = observed->readings;
@@ -339,8 +339,8 @@ static void attach(struct flo_observed *observed, uint32_t rollout)
     observed->since = (struct flo_counters){0};
 }
 
-/* Returns true for a device that was ahead: its windows showed the release
- * before its rollout was known. */
+/* Returns true if the device had the release early: its windows showed the
+ * release before its rollout was known. */
 static bool is_ahead(const struct flo_observed *observed,
                      const struct flo_observed_rollout *rollout, uint32_t block)
 {
@@ -421,7 +421,8 @@ static bool moves(struct flo_observed *observed, const struct flo_observed_windo
     return false;
 }
 
-/* Tells whether its present readings belong to the time after its split. */
+/* Tells whether the device's present readings count as readings after its
+ * split. */
 static bool is_since(const struct flo_observed *observed)
 {
     return observed->split > 0 && observed->arm != FLO_ARM_ENDED &&
@@ -466,8 +467,8 @@ static bool is_steady(const struct flo_observed *observed, const struct flo_obse
             window->block - observed->moved >= FLO_WARM_BLOCKS);
 }
 
-/* An updated device is measured by the same golden answers as before its
- * swap. */
+/* Returns the gauge of golden answers.  An updated device is measured by the
+ * answers that it had before its swap. */
 static uint64_t gauge_of(const struct flo_observed *observed,
                          const struct flo_observed_window *window, size_t gauge)
 {
@@ -517,7 +518,7 @@ bool flo_observed_take(struct flo_observed *observed, const struct flo_observed_
     observed->heard = window->block;
     add_numbers(observed, window);
     if ((window->engine_ends > 0 || window->is_after_start) && is_since(observed)) {
-        begin_memory(observed, window->block); /* the engine released its memory */
+        begin_memory(observed, window->block); /* the engine restarted and released its memory */
     }
     if (observed->readings != NULL && is_steady(observed, window)) {
         add_samples(observed, window);
@@ -552,7 +553,7 @@ static void read_sketch(struct flo_readings *readings, size_t sketch, uint32_t b
         }
         bool is_read = flo_pairs_read(pairs, facts[i].quantile, facts[i].least, &readings->y[i]);
         if (is_first && !is_read) {
-            break; /* too few samples: the sketch stays open */
+            break; /* there are too few samples, so the sketch stays open */
         }
         is_done = true;
         is_first = false;
@@ -626,8 +627,8 @@ static void keep_hour(struct flo_observed *observed, int reading, uint32_t block
     }
 }
 
-/* Adds a reading since the split.  `taken`: the segment's curve in the block
- * plus the device's daily curve. */
+/* Adds a reading after the split.  `taken` is subtracted from it: the segment's
+ * curve in the block plus the device's daily curve. */
 static void add_since(struct flo_observed *observed, int reading, uint32_t block, double y,
                       double taken)
 {
@@ -639,7 +640,9 @@ static void add_since(struct flo_observed *observed, int reading, uint32_t block
     if (reading == FLO_READING_ENGINE_RSS) {
         (void)flo_slope_add(&readings->memory, block, y - taken);
     }
-    if (reading < FLO_SHAPES) { /* `before` includes its mean of the daily curve */
+    /* `before` includes the mean of the daily curve, which is subtracted
+     * here */
+    if (reading < FLO_SHAPES) {
         taken -= (double)readings->daily[reading].before;
     }
     if (observed->arm == FLO_ARM_CONTROL) {
@@ -655,8 +658,7 @@ static void end_reading(struct flo_observed *observed, int reading, uint32_t blo
     double x = readings->y[reading] - curve;
     bool is_fresh = (readings->fresh >> reading & 1) != 0;
 
-    /* Never fails: bucket bounds and gauges are whole numbers, so x is
-     * finite. */
+    /* The call cannot fail: bucket bounds and gauges are whole numbers, so x is finite. */
     (void)flo_levels_add(&readings->levels[reading], observed->release, is_fresh ? &x : NULL,
                          block);
     if (!is_fresh) {

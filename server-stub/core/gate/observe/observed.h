@@ -44,13 +44,13 @@ const struct flo_reading_fact *flo_reading_fact(enum flo_observed_reading readin
 #define FLO_BLOCK_MS UINT64_C(300000)
 #define FLO_BLOCKS_PER_HOUR 12
 #define FLO_WARM_BLOCKS 2             /* blocks with cold caches after a swap */
-#define FLO_SKETCH_BLOCKS_MAX 24      /* 2 h; an older sketch is dropped */
-#define FLO_BEFORE_MIN FLO_LEVEL_FULL /* minimum number of readings of a control */
-/* An updated device is compared with the release that it ran this long
- * before. */
+#define FLO_SKETCH_BLOCKS_MAX 24      /* an open sketch that is older (2 h) is dropped */
+#define FLO_BEFORE_MIN FLO_LEVEL_FULL /* readings that a control needs before its split */
+/* Blocks before an update: the release that ran at that time is the one to
+ * compare with. */
 #define FLO_AHEAD_BLOCKS 12
 
-/* Memory that grows this long after the swap is a leak: caches are full by
+/* Blocks after the swap from which growing memory is a leak: caches are full by
  * then.  A rollout may set another time. */
 #define FLO_LEAK_BLOCKS 6
 
@@ -68,13 +68,15 @@ struct flo_readings {
     struct flo_shape_kept shapes[FLO_SHAPES];
     /* Daily curves, fixed for the current rollout. */
     struct flo_shape_daily daily[FLO_SHAPES];
-    struct flo_slope_track memory; /* memory since the split and the engine's last start */
-    bool has_daily;                /* `daily` is fixed */
-    /* enum flo_reference of each `before`. */
+    /* memory since the split, or since the last start of the engine if that
+     * is later */
+    struct flo_slope_track memory;
+    bool has_daily; /* `daily` is fixed */
+    /* kind of each `before` (enum flo_reference). */
     uint8_t reference[FLO_READING_COUNT];
-    /* Devices with the same stratum are compared with each other.  A stratum is
-     * 0 when the baseline is the release that the device runs, else a number
-     * for both releases. */
+    /* Number of each reading's stratum: devices with the same stratum are
+     * compared with each other.  It is 0 when the baseline is the release that
+     * the device runs, else a number made from both releases. */
     uint32_t stratum[FLO_READING_COUNT];
     double y[FLO_READING_COUNT]; /* readings of the block that ended */
     uint8_t fresh;               /* bit for each reading that the block has */
@@ -84,16 +86,16 @@ enum flo_arm {
     FLO_ARM_NONE,
     FLO_ARM_CONTROL,
     FLO_ARM_TREATED,
-    FLO_ARM_ENDED, /* treated, then failed: its sums no longer change */
+    FLO_ARM_ENDED, /* was treated, then failed: its sums no longer change */
     FLO_ARM_LEFT   /* left the comparison */
 };
 
 struct flo_counters {
     double errors;
     double requests;
-    uint32_t blocks; /* blocks with a window of the device */
-    uint32_t judged; /* number of answers rated by the application ... */
-    uint32_t bad;    /* ... and answers rated bad; neither is stored */
+    uint32_t blocks; /* number of blocks with a window of the device */
+    uint32_t judged; /* number of answers that the application rated ... */
+    uint32_t bad;    /* ... and of those rated bad; neither number is stored */
 };
 /* Counts of one release on the device. */
 struct flo_past {
@@ -102,51 +104,50 @@ struct flo_past {
     struct flo_counters counters;
 };
 struct flo_observed {
-    uint32_t release; /* checksum of the release that it runs; 0: not known yet */
+    uint32_t release; /* checksum of the release that the device runs; 0: not known yet */
     uint32_t former;  /* checksum of the release before the swap */
-    /* Checksum of the release of its rollout; 0: it is in none. */
+    /* Checksum of the release that its rollout brings; 0: the device is in no
+     * rollout. */
     uint32_t coming;
     uint32_t rollout;    /* checksum of the rollout that it is in; 0: none */
     uint32_t split;      /* block of the split; 0: none yet */
-    uint32_t moved;      /* block in which it began to run `release`; 0: not
-                            observed */
+    uint32_t moved;      /* block in which the device began to run `release`; 0: not observed */
     uint32_t heard;      /* block of its last window that counts */
     uint32_t read;       /* block of its last reading */
     uint32_t crashed;    /* hour of the last counted crash */
-    uint32_t hour;       /* hour of bit 0 in the masks below */
-    uint8_t hours_heard; /* bit for each of the last 8 hours */
+    uint32_t hour;       /* hour that bit 0 of the masks below stands for */
+    uint8_t hours_heard; /* bit for each of the last 8 hours in which the device sent a window */
     uint8_t hours_died;
-    uint8_t before_heard; /* both masks at the time of the swap */
+    uint8_t before_heard; /* both masks as they were at the swap */
     uint8_t before_died;
     uint8_t arm;
     uint8_t segment;
-    uint8_t phase;      /* phase of the split or its swap, from 1; 0: none */
+    uint8_t phase;      /* phase in which it split or swapped, from 1; 0: none */
     uint16_t leak_from; /* blocks after its swap until growth counts; 0:
                            FLO_LEAK_BLOCKS */
-    bool is_busy;       /* updating, before the swap */
-    bool is_silent;     /* treated, but sends no more windows */
-    bool died_early;    /* within 2 h of its swap; of a control: of its split */
-    uint16_t crashes;   /* crashes since the split, at most one an hour */
+    bool is_busy;       /* the device is updating and has not swapped yet */
+    bool is_silent;     /* the device is treated, but sends no more windows */
+    bool died_early;    /* it failed within 2 h of its swap; a control: within 2 h of its split */
+    uint16_t crashes;   /* hours with a crash since the split */
     uint32_t early;     /* blocks with a window within 2 h of the swap */
     struct flo_past pasts[FLO_LEVELS_MAX];
-    struct flo_counters before, since; /* before and since the split */
+    struct flo_counters before, since; /* counts before the split, and since then */
     struct flo_readings *readings;     /* the caller's; NULL: only events are
                                           counted */
 };
 
-/* Numbers of one telemetry window, and the block of its arrival. */
+/* Numbers of one telemetry window, and the block in which it arrived. */
 struct flo_observed_window {
     uint32_t block;
     uint32_t release;
     uint64_t requests;
     uint64_t errors;
-    uint64_t good, bad; /* answers as rated by the application */
+    uint64_t good, bad; /* answers that the application rated good or bad */
     uint64_t engine_ends;
     bool is_after_start;         /* the agent started in this window */
     uint64_t gauges[FLO_GAUGES]; /* 0: none */
-    uint64_t golden_former;      /* used for GOLDEN once the device is
-                                    treated; 0: none */
-    /* By sketch; NULL: no samples. */
+    uint64_t golden_former;      /* value of GOLDEN once the device is treated; 0: none */
+    /* Histogram of each sketch; NULL: no samples. */
     const struct flo_histogram *histograms[FLO_SKETCHES];
 };
 /* The rollout that a device is in: the part that its windows need. */
@@ -172,39 +173,39 @@ enum flo_member_way {
     FLO_MEMBER_DIED,   /* swapped, then rolled back */
     FLO_MEMBER_OUT     /* in no comparison */
 };
-/* Returns true when the member swapped in a rollout, but another release has
- * followed since: its evidence does not belong to the rollout. */
+/* Returns true when the member swapped in a rollout, but has changed its
+ * release again since.  Its evidence then does not belong to the rollout. */
 bool flo_observed_has_left(const struct flo_observed *observed,
                            const struct flo_observed_rollout *rollout, enum flo_member_way way);
 /* Sets the state of a member in its rollout.  Returns true when it swaps
  * now. */
 bool flo_observed_place(struct flo_observed *observed, const struct flo_observed_rollout *rollout,
                         enum flo_member_way way, uint8_t segment, uint32_t block);
-/* Returns the mean that enters the segment's curve of this reading; NULL:
- * none. */
+/* Returns the mean that the device adds to its segment's curve of this reading;
+ * NULL: none. */
 const struct flo_mean *flo_observed_level(const struct flo_observed *observed,
                                           enum flo_observed_reading reading);
-/* Splits at the phase's first swap: a control is compared with its time
- * before. */
+/* Splits a control at the first swap of the phase: its readings after that are
+ * compared with those before. */
 void flo_observed_split(struct flo_observed *observed, uint8_t phase, uint32_t block);
 /* Ends the device's part in its rollout. */
 void flo_observed_release(struct flo_observed *observed);
 
-/* End of a block, first part: makes the readings. */
+/* Ends a block, first part: makes its readings. */
 void flo_observed_read(struct flo_observed *observed, uint32_t block);
-/* Tells whether the device enters the curve of its segment. */
+/* Tells whether the device's readings are part of its segment's curve. */
 bool flo_observed_is_member(const struct flo_observed *observed);
-/* End of a block, second part: `curve` has the block's curve value of each
- * reading. */
+/* Ends a block, second part: adds its readings to the sums.  `curve` has the
+ * segment's value of each reading in this block. */
 void flo_observed_end(struct flo_observed *observed, uint32_t block, const double *curve);
 
 /* ---- for a comparison ---- */
 
-/* Gets the device's change since its split.  Returns false when readings are
- * too few before or after. */
+/* Gets the device's change since its split.  Returns false when there are too
+ * few readings before or after. */
 bool flo_observed_difference(const struct flo_observed *observed, enum flo_observed_reading reading,
                              double *out);
-/* Tells whether the device has requests that this reading measures, or had.  A
+/* Tells whether the device has or had requests that this reading measures.  A
  * single request is enough, even before there is a reading. */
 bool flo_observed_reads(const struct flo_observed *observed, enum flo_observed_reading reading);
 /* Returns the stratum of a reading: devices of the same stratum are
@@ -215,7 +216,8 @@ uint32_t flo_observed_stratum(const struct flo_observed *observed,
  * split at the latest; from then on the curve is subtracted from all
  * readings. */
 void flo_observed_fix_daily(struct flo_observed *observed);
-/* The first block whose memory counts for a leak, after a swap in `block`. */
+/* Returns the first block whose memory counts for a leak, after a swap in
+ * `block`. */
 uint32_t flo_observed_leak_from(const struct flo_observed *observed, uint32_t block);
 double flo_observed_daily(const struct flo_observed *observed, enum flo_observed_reading reading,
                           uint32_t block);
@@ -224,10 +226,10 @@ double flo_observed_daily(const struct flo_observed *observed, enum flo_observed
  * false without a level of 12 readings. */
 bool flo_observed_past(const struct flo_observed *observed, enum flo_observed_reading reading,
                        uint32_t block, double *mean, uint32_t *stratum);
-/* Gets the counts with which a split made now would compare. */
+/* Gets the counts that would be the baseline of a split made now. */
 void flo_observed_counters(const struct flo_observed *observed, struct flo_counters *out);
-/* Total change on the device, including the segment's curve, and the number of
- * readings.  One reading on each side is enough. */
+/* Total change on the device, and its number of readings.  The segment's curve
+ * is not subtracted.  One reading on each side is enough. */
 struct flo_observed_change {
     double d;
     uint32_t before, after;
@@ -242,24 +244,25 @@ extern const size_t flo_slow_reading_count;
  * Returns false without one. */
 bool flo_observed_reference(const struct flo_observed *observed, enum flo_observed_reading reading,
                             double *mean);
-/* Returns true without a reading for blocks_max blocks.  *is_known false: too
- * early to say. */
+/* Returns true when the device had no reading for blocks_max blocks.  *is_known
+ * is false when it is too early to say. */
 bool flo_observed_is_unread(const struct flo_observed *observed, uint32_t block,
                             uint32_t blocks_max, bool *is_known);
-/* Returns the hours since the split in which the device was heard. */
+/* Returns the number of hours since the split in which the device sent a
+ * window. */
 double flo_observed_hours(const struct flo_observed *observed);
 /* Adds the device to the counts of early deaths: `treated` for a treated
  * device, else `others`. */
 void flo_observed_deaths(const struct flo_observed *observed, struct flo_deaths_arm *treated,
                          struct flo_deaths_arm *others);
 
-/* Crashes within 2 h of the device's swap, or of a control's split, and crashes
- * before: counted in hours. */
+/* Hours with crashes: within 2 h after the swap (of a control: after its
+ * split), and before. */
 struct flo_observed_crashes {
     bool has_crashed;
-    double hours;        /* hours since then, at most 2 */
+    double hours;        /* hours since the swap or split, at most 2 */
     double hours_before; /* hours with a window among the 8 hours before */
-    double died_before;  /* hours with a crash among these */
+    double died_before;  /* hours with a crash among these 8 hours */
 };
 void flo_observed_crashes(const struct flo_observed *observed, uint32_t block,
                           struct flo_observed_crashes *out);
@@ -270,8 +273,9 @@ void flo_observed_crashes(const struct flo_observed *observed, uint32_t block,
  * `out` holds FLO_OBSERVED_BYTES_MAX; returns the bytes used. */
 #define FLO_OBSERVED_BYTES_MAX 2560
 size_t flo_observed_pack(const struct flo_observed *observed, uint8_t *out);
-/* Unpacks.  The caller's `readings` is filled when the bytes have readings;
- * *has_readings tells.  FLO_E_DB on bytes that pack cannot have written. */
+/* Unpacks a record.  If the bytes have readings, the caller's `readings` is
+ * filled and *has_readings is true.  FLO_E_DB on bytes that pack cannot have
+ * written. */
 FLO_MUST_USE int flo_observed_unpack(const uint8_t *data, size_t bytes,
                                      struct flo_observed *observed, struct flo_readings *readings,
                                      bool *has_readings, struct flo_err *err);

@@ -14,18 +14,18 @@
 #define FLO_PAIRED_PAIRS_MIN 3 /* pairs that a comparison needs */
 
 enum flo_paired_side {
-    FLO_PAIRED_OLD, /* the model that requests name */
-    FLO_PAIRED_NEW, /* the release that takes a share of the model's requests */
+    FLO_PAIRED_OLD, /* side of the model that requests name */
+    FLO_PAIRED_NEW, /* side of the release that takes a share of the model's requests */
     FLO_PAIRED_SIDES
 };
 struct flo_paired_sums {
-    uint32_t release; /* checksum; 0: no window yet */
-    uint32_t begun;   /* block of its first window */
-    uint32_t heard;   /* block of its newest window */
+    uint32_t release; /* checksum of the release that the side runs; 0: no window yet */
+    uint32_t begun;   /* block of the side's first window */
+    uint32_t heard;   /* block of the side's newest window */
     uint32_t crashed; /* hour of the last counted crash, plus 1; 0: none */
     double requests, errors, judged, bad;
-    double crashes;                          /* crashes, at most one an hour */
-    double blocks;                           /* blocks with a window */
+    double crashes;                          /* number of hours with a crash */
+    double blocks;                           /* number of blocks with a window */
     struct flo_mean open[FLO_READING_COUNT]; /* readings since the last pair */
 };
 struct flo_paired {
@@ -33,15 +33,17 @@ struct flo_paired {
     struct flo_mean pairs[FLO_READING_COUNT]; /* new less old */
 };
 
-/* One window of one side. */
+/* Takes one window of one side. */
 void flo_paired_take(struct flo_paired *paired, enum flo_paired_side side,
                      const struct flo_observed_window *window);
-/* End of a block of one side: `fresh` has a bit for each reading of y. */
+/* Adds the readings of a block that ended, for one side: `y` has their values,
+ * `fresh` a bit for each value that is set. */
 void flo_paired_read(struct flo_paired *paired, enum flo_paired_side side, uint32_t block,
                      uint8_t fresh, const double *y);
-/* End of a block, after flo_paired_read of both sides: completes the pairs. */
+/* Ends a block after flo_paired_read of both sides: completes the pairs. */
 void flo_paired_end(struct flo_paired *paired);
-/* Returns true when the side has this reading. */
+/* Returns true when the comparison has a reading of this kind, paired or
+ * not. */
 bool flo_paired_reads(const struct flo_paired *paired, enum flo_observed_reading reading);
 /* Gets the difference on the device.  Returns false with too few pairs, or for
  * a reading that cannot be compared across models (GOLDEN: each has its own

@@ -99,8 +99,9 @@ static void fields(struct flo_bytes *cursor, struct flo_observed *observed, uint
     cursor->is_broken = cursor->is_broken || observed->arm > FLO_ARM_LEFT;
 }
 
-/* Advances to the next place; when writing, to the next place in use.
- * `release` is its first field.  Returns false after the last one. */
+/* Advances to the next place of a table; when writing, to the next place in
+ * use.  A place begins with its `release`.  Returns false after the last
+ * one. */
 static bool next_place(struct flo_bytes *cursor, uint8_t count, int i, uint32_t *release)
 {
     assert(i >= 0 && i < FLO_LEVELS_MAX);
@@ -156,7 +157,8 @@ static void all_levels(struct flo_bytes *cursor, struct flo_level_table *table, 
     flo_bytes_u32(cursor, &table->warm_from);
 }
 
-/* Reads an old format: a baseline is the level of the release that ran. */
+/* Reads the baselines of an old format.  Each becomes the level of the release
+ * that ran. */
 static void old_series(struct flo_bytes *cursor, const struct flo_observed *observed,
                        struct flo_readings *readings, int reading)
 {
@@ -177,7 +179,8 @@ static void old_series(struct flo_bytes *cursor, const struct flo_observed *obse
     series->since = series->after.count + series->newest.count;
     readings->reference[reading] =
         series->before.count >= FLO_LEVEL_FULL ? FLO_REFERENCE_OWN : FLO_REFERENCE_NONE;
-    /* A control ran the same release before and after its split. */
+    /* a control has one release here: it ran the same before and after its
+     * split */
     size_t count = observed->arm == FLO_ARM_CONTROL ? 1 : FLO_COUNT(levels);
     for (size_t i = 0; i < count; i++) {
         if (levels[i].release != 0 && levels[i].mean.count > 0) {

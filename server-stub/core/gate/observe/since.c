@@ -115,7 +115,7 @@ static void read_updated(struct flo_since_speed *speed, double x, double daily)
     }
 }
 
-/* Adds a reading of memory.  Its sums restart with the engine. */
+/* Adds a reading of memory.  The sums start again when the engine does. */
 static void read_memory(struct flo_since *since, const struct flo_slope_track *track,
                         uint32_t block)
 {
@@ -227,7 +227,9 @@ void flo_since_slope(const struct flo_since *since, const struct flo_slope_track
     }
 }
 
-/* Finds the next wave that the control saw begin, or else the last one. */
+/* Finds the past as it was at the first wave, from `wave` on, that the device
+ * saw begin as a control.  If there is none, it is the past of the last wave
+ * before. */
 static const struct flo_since_past *past_of(const struct flo_since *since, size_t wave)
 {
     const struct flo_since_past *found = NULL;

@@ -16,23 +16,23 @@
 #define FLO_SPEEDS FLO_READING_ENGINE_RSS /* readings before ENGINE_RSS */
 #define FLO_STEP_READINGS 3               /* readings on each side of a swap */
 
-/* One speed of a control since one wave began. */
+/* One speed of a control, since one wave began. */
 struct flo_since_wave {
-    double at_sum;     /* the control's total as the wave began */
+    double at_sum;     /* sum of `total` as the wave began */
     double before;     /* mean of its baseline */
     double first;      /* mean of the first 12 readings since then */
-    uint32_t at_count; /* count of the total as the wave began */
+    uint32_t at_count; /* count of `total` as the wave began */
     uint32_t stratum;
 };
 struct flo_since_speed {
-    struct flo_mean total; /* readings while it was a control */
-    uint8_t known;         /* bit for each wave that has a baseline */
-    uint8_t has_first;     /* bit for each wave with 12 readings */
+    struct flo_mean total; /* all readings of the device while it was a control */
+    uint8_t known;         /* bit for each wave for which there is a baseline */
+    uint8_t has_first;     /* bit for each wave that has its 12 readings */
     struct flo_since_wave waves[FLO_SCAN_WAVES_MAX];
-    double last[FLO_STEP_READINGS]; /* newest readings as a control, newest first */
+    double last[FLO_STEP_READINGS]; /* last readings as a control, newest first */
     uint8_t last_count;
     struct flo_mean step;  /* the first 3 readings after its own swap */
-    struct flo_mean first; /* mean of the first 12 */
+    struct flo_mean first; /* mean of the first 12 readings after its swap */
 };
 _Static_assert(FLO_SCAN_WAVES_MAX <= 8, "a bit for each wave");
 /* Memory of a control since a wave began.  The readings cover the same time as
@@ -41,7 +41,7 @@ struct flo_since_memory {
     uint32_t from; /* first block that counts; 0: the device did not see this
                       wave */
     bool has_begun;
-    struct flo_slope_sums at; /* sums of all readings before `from` */
+    struct flo_slope_sums at; /* sums of the readings before block `from` */
 };
 struct flo_since_counts {
     uint32_t errors, requests;
@@ -51,7 +51,7 @@ struct flo_since_counts {
 struct flo_since_past {
     struct flo_since_counts at;
     float errors, requests; /* sums before the wave began */
-    uint8_t hours, died;    /* among the 8 hours before: with a window, with a crash */
+    uint8_t hours, died;    /* number of the 8 hours before with a window, and with a crash */
     bool is_known;
 };
 struct flo_since {
@@ -66,19 +66,20 @@ struct flo_since {
                                        counted */
 };
 
-/* A wave began in `block` and the device is a control: notes its sums. */
+/* Notes the sums of a control, because a wave began in `block`. */
 void flo_since_wave(struct flo_since *since, const struct flo_observed *observed, uint8_t wave,
                     uint32_t block);
-/* The device itself swapped: it belongs to `wave` from now on. */
+/* Notes that the device swapped: it belongs to `wave` from now on. */
 void flo_since_swap(struct flo_since *since, uint8_t wave);
-/* Returns true when all its waves are among the first `waves` of the
- * rollout. */
+/* Returns true when all waves that the device knows are among the first `waves`
+ * of the rollout. */
 bool flo_since_is_of(const struct flo_since *since, uint8_t waves);
 /* Takes a window, after flo_observed_take. */
 void flo_since_take(struct flo_since *since, const struct flo_observed *observed,
                     const struct flo_observed_window *window);
-/* End of a block, before flo_observed_end.  Returns false when the device is no
- * longer a control and did not swap: the caller forgets it. */
+/* Adds the readings of a block that ended, before flo_observed_end.  Returns
+ * false when the device is no longer a control and did not swap: the caller
+ * then forgets it. */
 bool flo_since_read(struct flo_since *since, const struct flo_observed *observed, uint32_t block,
                     const double *curve);
 
@@ -88,8 +89,8 @@ bool flo_since_read(struct flo_since *since, const struct flo_observed *observed
  * than three readings, or without a baseline. */
 bool flo_since_difference(const struct flo_since *since, size_t speed, size_t wave, double *d,
                           uint32_t *stratum);
-/* Gets the change in the first 12 readings since a wave; it stays when the
- * device swaps. */
+/* Gets the mean change of the first 12 readings since a wave.  The value is
+ * kept when the device swaps. */
 bool flo_since_first(const struct flo_since *since, size_t speed, size_t wave, double *d,
                      uint32_t *stratum);
 /* Gets the step of an updated device: three readings after its swap less three
@@ -101,7 +102,7 @@ bool flo_since_step(const struct flo_since *since, size_t speed, double *step);
 void flo_since_slope(const struct flo_since *since, const struct flo_slope_track *track,
                      size_t wave, struct flo_slope *out);
 
-/* Counts since a wave, and of the past before that. */
+/* Counts of a device since a wave began, and before that. */
 struct flo_since_numbers {
     double errors, requests;
     double crashes, hours;

@@ -5,7 +5,7 @@
 #include "server-stub/core/gate/observe/sketch.h"
 #include "server-stub/core/gate/statistics/series.h"
 
-#define STRIDE 32 /* buckets checked together, as most are empty */
+#define STRIDE 32 /* buckets that are checked at once, because most are empty */
 _Static_assert(FLO_HISTOGRAM_BUCKETS % STRIDE == 0, "none is left over");
 
 static void join_smallest(struct flo_pairs *pairs)

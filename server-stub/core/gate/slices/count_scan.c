@@ -9,8 +9,8 @@
 #define FAR_TIMES 5
 #define UPDATED_MIN 3
 #define FAR_MIN 2
-#define OWN_MIN 2 /* minimum number of own controls of a slice */
-#define LARGE 10  /* members that a slice with fewer needs */
+#define OWN_MIN 2 /* number of its own controls that a slice needs */
+#define LARGE 10  /* number of members with which a slice may have fewer own controls */
 #define CONTROLS_MIN 20
 #define RATIO_MIN 2
 #define LN_20 2.995732273553991
@@ -22,13 +22,12 @@ struct value {
     uint32_t controls;
     uint32_t by_wave[FLO_SCAN_WAVES_MAX];      /* updated devices */
     uint32_t far_controls[FLO_SCAN_WAVES_MAX]; /* by wave */
-    uint32_t part, part_far;                   /* devices of the current slice
-                                                  with this value */
-    double least;                              /* events of its updated
-                                                  devices, the fewest */
+    uint32_t part, part_far; /* members of the current slice that also have this value, and the far
+                                ones among them */
+    double least;            /* smallest number of events of one of its updated devices */
 };
 struct best {
-    struct flo_slice slice; /* value 0: none */
+    struct flo_slice slice; /* largest value of ln e minus its threshold */
     double over;            /* ln e minus its threshold */
     struct flo_count_scan_row row;
 };
@@ -36,11 +35,11 @@ struct flo_count_scan_room {
     const struct flo_count_scan_rule *rule;
     const struct flo_count_scan_device *devices;
     size_t count;
-    uint8_t *far;                        /* [device] bit p: far in wave p;
-                                            updated: only its own wave */
-    uint8_t *removed;                    /* [device] member of a named slice */
-    struct value all;                    /* all live devices, whatever their
-                                            labels */
+    uint8_t *far;     /* for each device: bit p is set if it is far in wave p (updated devices: only
+                         their own wave) */
+    uint8_t *removed; /* for each device: whether it is a member of a named slice */
+    struct value all; /* all live devices, whatever their
+                         labels */
     const struct flo_slice_label *label; /* the label counted most recently */
     struct value values[FLO_SLICE_VALUES_MAX + 1];
 };
@@ -62,8 +61,8 @@ static bool is_possible(double events, double expected)
     return isfinite(events) && isfinite(expected) && events >= 0 && expected >= 0;
 }
 
-/* Finds the waves in which a device is far; *far: a bit each.  Returns false
- * for impossible numbers. */
+/* Finds the waves in which a device is far; *far has a bit for each.  Returns
+ * false for impossible numbers. */
 static bool look_at_device(const struct flo_count_scan_rule *rule,
                            const struct flo_count_scan_device *device, uint8_t *far)
 {
@@ -149,7 +148,7 @@ static void count_all(struct flo_count_scan_room *room)
 /* ---- one value ---- */
 
 struct against {
-    double far; /* far controls, mean over the waves of the updated devices */
+    double far; /* far controls, as the mean over the waves of the updated devices */
     double ln_e;
 };
 
@@ -183,7 +182,8 @@ static bool is_of_the_place(const struct value *value, double far_own)
            (value->controls > 0 && pow(1 - share, value->controls) > CHANCE_MAX);
 }
 
-/* Returns true with enough far devices, and far more of them than elsewhere. */
+/* Returns true if the value has enough far devices, and many more than other
+ * places. */
 static bool is_apart(const struct flo_count_scan_room *room, const struct value *value,
                      double far_everywhere)
 {
@@ -238,12 +238,12 @@ static void look_at_value(const struct flo_count_scan_room *room, struct flo_sli
 /* ---- a part that explains it alone ---- */
 
 struct part {
-    struct flo_slice slice; /* value 0: no slice yet */
+    struct flo_slice slice; /* its value is 0 until there is a slice */
     bool is_whole;
     uint32_t far, devices;
 };
 
-/* Returns true for at least 3 of 5. */
+/* Returns true if `some` is at least three fifths of `all`. */
 static bool are_most(uint64_t some, uint64_t all)
 {
     return 5 * some >= 3 * all;
@@ -315,8 +315,8 @@ static void name(struct flo_count_scan_room *room, const struct best *best, uint
 
 /* ---- turns ---- */
 
-/* Inserts a probe: most events first; among equal ones the one found
- * earlier. */
+/* Inserts a probe into the list, which is sorted by events, most first.  Among
+ * equal ones, the earlier find is first. */
 static void add_probe(struct flo_count_scan *out, struct flo_slice slice, const struct value *value)
 {
     size_t at = out->probe_count;

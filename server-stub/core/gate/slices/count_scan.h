@@ -16,29 +16,28 @@ struct flo_count_scan_device {
     double events[FLO_SCAN_WAVES_MAX];   /* updated: events[wave] alone */
     double expected[FLO_SCAN_WAVES_MAX]; /* likewise */
     uint8_t wave;                        /* updated: its own */
-    uint8_t waves;                       /* control: count of its waves, at
-                                            least 1 */
+    uint8_t waves;                       /* of a control: number of its waves, at least 1 */
     bool is_updated;
 };
 struct flo_count_scan_rule {
     double alpha; /* significance level of the whole scan: 0.01 */
     double weight;
-    double least;                         /* events that make a device far:
-                                             errors 8, crashes 1 */
-    const struct flo_slice_label *labels; /* tau2 is not used */
+    double least; /* number of unexpected events that make a device far: errors 8, crashes 1 */
+    const struct flo_slice_label *labels; /* labels that are scanned; tau2 is not used */
     size_t label_count;
 };
 struct flo_count_scan_row {
     struct flo_slice slice;
-    bool is_culprit; /* false: unclear, as the slice's own controls cannot decide */
+    bool is_culprit; /* the release is to blame; false: unclear, because the slice's own controls
+                        cannot decide */
     bool has_within;
     struct flo_slice within;
     double ln_e, threshold; /* against all controls */
-    double ln_e_own;        /* against the slice's own controls; 0: no controls */
+    double ln_e_own;        /* evidence against the slice's own controls; 0: it has no controls */
     uint32_t updated, far;  /* devices */
-    uint32_t controls;      /* controls of the slice */
-    double far_controls;    /* far controls of the slice, mean over waves */
-    double far_everywhere;  /* far controls of the whole fleet, mean over waves */
+    uint32_t controls;      /* number of controls in the slice */
+    double far_controls;    /* number of far controls in the slice, mean over the waves */
+    double far_everywhere;  /* number of far controls in the whole fleet, mean over the waves */
 };
 struct flo_count_scan {
     size_t row_count;
@@ -48,9 +47,8 @@ struct flo_count_scan {
 };
 
 size_t flo_count_scan_room_bytes(size_t devices);
-/* As flo_scan_look.
- *
- * Returns false for numbers that are negative or not finite, an unknown wave,
+/* Scans all labels, as flo_scan_look does.  Returns false for numbers that are
+ * negative or not finite, an unknown wave,
  * or a control without a wave; *out is empty then. */
 bool flo_count_scan_look(const struct flo_count_scan_rule *rule,
                          const struct flo_count_scan_device *devices, size_t count, void *room,

@@ -10,7 +10,7 @@
 
 #define FLO_CRASH_HOURS 2 /* 2 hours after the swap */
 
-/* Distinct devices that crashed, and the expected number. */
+/* Number of distinct devices that crashed, and the expected number. */
 struct flo_crash_arm {
     double devices;
     double expected;
@@ -21,11 +21,11 @@ struct flo_crash_rule {
 };
 struct flo_crash_result {
     enum flo_verdict verdict; /* fail, or inconclusive */
-    bool has_tail;            /* crashes are expected in both arms */
-    bool has_tail_now;        /* crashes are expected in the controls alone */
-    bool has_ratio;           /* the other arm had crashes, so the ratio is finite */
-    double tail;              /* probability of as many crashes by chance */
-    double tail_now;          /* the probability against the controls alone */
+    bool has_tail;            /* `tail` is set: crashes are expected in both arms */
+    bool has_tail_now;        /* `tail_now` is set: crashes are expected in the controls alone */
+    bool has_ratio;           /* the ratio is set: the other arm had crashes, so it is finite */
+    double tail;              /* chance of at least as many crashes without an effect */
+    double tail_now;          /* the same chance, compared with the controls alone */
     double ratio;
 };
 /* Returns a device's crashes per hour, from its own past and `rate`. */
@@ -33,8 +33,8 @@ double flo_crash_rate(double crashes_before, double hours_before, double rate);
 /* Returns a device's chance to crash within `hours`, from its own past and from
  * `rate`, all members' crashes per hour (> 0). */
 double flo_crash_expected(double hours, double crashes_before, double hours_before, double rate);
-/* Returns false for numbers that are negative or not finite; *out is
- * inconclusive then. */
+/* Judges the crashes of both arms.  Returns false for numbers that are negative
+ * or not finite; *out is inconclusive then. */
 bool flo_crash_evaluate(const struct flo_crash_rule *rule, const struct flo_crash_arm *updated,
                         const struct flo_crash_arm *controls, const struct flo_crash_arm *past,
                         struct flo_crash_result *out);

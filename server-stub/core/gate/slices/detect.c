@@ -17,7 +17,7 @@
 
 /* ---- ratios ---- */
 
-/* Returns the t at which the evidence reaches `threshold`; it does so at
+/* Returns the t at which the evidence reaches `threshold`.  It is below
  * T_MAX. */
 static double t_at(double r, double nu, double threshold)
 {
@@ -125,7 +125,7 @@ bool flo_detect_count(const struct flo_detect_events *plan, uint32_t *events, do
         !does_fail(plan, EVENTS_MAX)) {
         return false;
     }
-    /* Bisection works: more events are more evidence. */
+    /* Bisection is possible, because more events are more evidence. */
     while (high - low > 1) {
         uint32_t middle = low + (high - low) / 2;
         if (does_fail(plan, middle)) {
@@ -159,8 +159,7 @@ static double chance_of(double mean, double events)
     return mean > 0 ? exp(events * log(mean) - mean - lgamma(events + 1)) : events > 0 ? 0 : 1;
 }
 
-/* Tells whether so many events are proven to be few enough, given that bound of
- * the rate. */
+/* Tells whether `events` events prove that the rate is below its bound. */
 static bool is_proven(const struct flo_detect_watch *plan, double events, double below)
 {
     assert(plan->look < FLO_LOOKS_MAX && events >= 0);
@@ -172,15 +171,14 @@ double flo_detect_watch(const struct flo_detect_watch *plan)
 {
     double updated = plan->rate * plan->hours_updated;
     double controls = plan->rate * plan->hours_controls;
-    double least = 0;  /* largest number of events that is not proven */
+    double least = 0;  /* the fewest events with which nothing is proven */
     double proven = 0; /* chance of fewer */
     double odds = 0;
 
     if (!(updated < MEAN_MAX) || !(controls < MEAN_MAX) || plan->hours_controls <= 0) {
         return 1;
     }
-    /* With more events of the controls, more events of the updated devices
-     * pass. */
+    /* The more events the controls have, the more may the updated devices have. */
     for (double m = 0; m <= 2 * controls + 50; m++) {
         while (least < 2 * updated + 100 &&
                is_proven(plan, least, plan->prove_rate + m / plan->hours_controls)) {

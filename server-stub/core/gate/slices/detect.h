@@ -13,18 +13,20 @@ struct flo_detect {
     double nu; /* degrees of freedom; 0: derived from the devices */
     double alpha, weight;
     double limit_pct;
-    double clip;      /* in deviations: 4 for a gate, 8 for a slice */
-    double prove_pct; /* 0: nothing has to be proven */
+    double clip; /* limit of a device's difference, in standard deviations: 4 for a gate, 8 for a
+                    slice */
+    double prove_pct; /* change that has to be ruled out; 0: nothing has to be proven */
 };
 struct flo_detected {
-    bool has_t;    /* enough devices to fail the test */
-    bool has_find; /* `find` is known: clipped differences can reach `t` */
-    bool has_odds; /* some difference has to be proven */
+    bool has_t;    /* `t` is set: there are enough devices to fail the test */
+    bool has_find; /* `find` is set: clipped differences can reach `t` */
+    bool has_odds; /* `odds` is set: some difference has to be proven */
     double t;      /* value of t at which the test fails */
     double find;   /* smallest ln ratio that is found in 95 % of runs */
     double odds;   /* chance that a release without effect is proven */
 };
-/* Returns false for numbers that are not finite; *out is empty then. */
+/* Computes what a test of a ratio finds.  Returns false for numbers that are
+ * not finite; *out is empty then. */
 bool flo_detect_ratio(const struct flo_detect *plan, struct flo_detected *out);
 
 struct flo_detect_events {
@@ -32,7 +34,7 @@ struct flo_detect_events {
     double expected_control;
     double alpha, weight;
     double limit_ratio;
-    double least; /* with fewer events the test fails no device */
+    double least; /* the fewest events with which the test may fail */
 };
 /* *events: the fewest that fail the test when controls have the expected
  * number.  *ratio: ratio of the rates that is found in 95 % of runs.
@@ -41,17 +43,17 @@ struct flo_detect_events {
  * finite. */
 bool flo_detect_count(const struct flo_detect_events *plan, uint32_t *events, double *ratio);
 
-/* Observation of rare events, and the difference that an evaluation can prove.
- * */
+/* Time in which rare events are watched, and the difference that is to be
+ * proven. */
 struct flo_detect_watch {
     double hours_updated;
     double hours_controls;
-    double rate;       /* rate on both sides, without effect */
+    double rate;       /* rate on both sides, if the release has no effect */
     double prove_rate; /* an increase by this much has to be ruled out */
     uint32_t look;
 };
-/* Returns the chance that a release without effect is proven. 1 when so many
- * events are expected that the sums tell little. */
+/* Returns the chance that a release without effect is proven. It is 1 when a
+ * great many events are expected. */
 double flo_detect_watch(const struct flo_detect_watch *plan);
 
 #endif

@@ -1,4 +1,5 @@
-/* Labels: words sorted and numbered; the smallest groups left out. */
+/* Labels: sorts and numbers the values of a label, and leaves out those with
+ * the fewest members. */
 #include <assert.h>
 #include <math.h>
 #include <stdlib.h>
@@ -12,8 +13,8 @@ double flo_slice_threshold(double alpha, double weight, size_t labels, uint32_t 
     return -log(alpha * weight / ((double)labels * (judged > 0 ? judged : 1)));
 }
 
-/* Limit of members that a value needs, and the room for values with exactly as
- * many. */
+/* Smallest number of members with which a value is numbered, and how many
+ * values with exactly that number there is room for. */
 struct room {
     size_t members;
     size_t ties;
@@ -29,7 +30,8 @@ static size_t values_above(const struct flo_slice_word *words, size_t count, siz
     return values;
 }
 
-/* Bisection: the fewest members for which all larger values fit. */
+/* Finds, by bisection, the smallest number of members such that all values with
+ * more members fit. */
 static struct room room_of(const struct flo_slice_word *words, size_t count)
 {
     size_t low = 0;
@@ -47,7 +49,7 @@ static struct room room_of(const struct flo_slice_word *words, size_t count)
                          .ties = FLO_SLICE_VALUES_MAX - values_above(words, count, low)};
 }
 
-/* Values that are scanned. */
+/* Values of a label that are scanned. */
 struct chosen {
     const char *text;
     uint32_t word;

@@ -10,18 +10,18 @@
 
 #define FLO_SLICE_LABELS_MAX 16
 #define FLO_SLICE_VALUES_MAX 1000
-#define FLO_SLICE_MEMBERS_MIN 3 /* a value with fewer cannot be judged */
+#define FLO_SLICE_MEMBERS_MIN 3 /* a value with fewer members cannot be judged */
 
-/* All members whose label has that value. */
+/* Slice: all members whose label has one value. */
 struct flo_slice {
     uint16_t label; /* index in the policy's order, from 0 */
     uint16_t value; /* from 1 on */
 };
 /* A label of a scan. */
 struct flo_slice_label {
-    const uint16_t *values; /* One label of a scan. */
-    uint32_t count;         /* [device]; 0: the device has no value */
-    uint32_t judged;        /* highest number in `values` */
+    const uint16_t *values; /* number of the value of each device; 0: the device has no value */
+    uint32_t count;         /* highest number in `values` */
+    uint32_t judged;        /* number of values with enough members to be judged */
     double tau2;            /* greatest tau2 of the scans so far */
     bool needs_own;         /* a pair of labels: a value with fewer than two
                                controls of its own is not judged. Its site

@@ -29,7 +29,8 @@ const struct flo_level *flo_levels_of(const struct flo_level_table *levels, uint
     return NULL;
 }
 
-/* Finds a free place, or that of the release that was read longest ago. */
+/* Finds a free place.  If there is none, it is the place of the release with
+ * the oldest newest reading. */
 static struct flo_level *place_for(struct flo_level_table *levels, uint32_t release)
 {
     struct flo_level *place = &levels->levels[0];
@@ -60,7 +61,8 @@ static void change(struct flo_level_table *levels, uint32_t release, uint32_t bl
     struct flo_level *old = level_of(levels, release);
 
     assert(release != 0 && release != levels->running);
-    /* Before the first window no change of release is known. */
+    /* Before the first window no change of release is known, so no reading is
+     * dropped. */
     levels->warm_from = levels->running == 0 ? block : block + WARM_BLOCKS;
     levels->running = release;
     if (old != NULL && since(old->last, block) > RESUME_BLOCKS) {

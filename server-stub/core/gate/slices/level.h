@@ -10,20 +10,20 @@
 
 #include "server-stub/core/gate/slices/shape.h"
 
-#define FLO_LEVELS_MAX 4 /* releases of a device that have a level */
+#define FLO_LEVELS_MAX 4 /* largest number of releases of a device that have a level */
 #define FLO_LEVEL_FULL 12
 #define FLO_LEVEL_THIN 3
 
 struct flo_level {
-    uint32_t release; /* release that made the readings; 0: free */
+    uint32_t release; /* checksum of the release that made the readings; 0: the place is free */
     uint32_t last;    /* block of the newest reading */
     struct flo_mean mean;
-    int16_t day[4]; /* mean daily curve of the readings (slices/shape.h) */
+    int16_t day[4]; /* mean basis of the daily curve over the readings (slices/shape.h) */
 };
 /* Levels of one device and metric.  All zero: no readings. */
 struct flo_level_table {
     struct flo_level levels[FLO_LEVELS_MAX];
-    uint32_t running;   /* release of the newest window; 0: none yet */
+    uint32_t running;   /* release that the newest window came from; 0: no window yet */
     uint32_t warm_from; /* first block whose reading counts */
 };
 
@@ -39,20 +39,21 @@ bool flo_levels_add(struct flo_level_table *levels, uint32_t release, const doub
 
 /* Returns NULL when the release has no level. */
 const struct flo_level *flo_levels_of(const struct flo_level_table *levels, uint32_t release);
-/* Baseline of a device that runs `running` and swaps in `block`. */
+/* Kind of baseline for a device that runs `running` and swaps in `block`. */
 enum flo_reference {
     FLO_REFERENCE_NONE,
-    FLO_REFERENCE_OWN,   /* level of its present release, 12 readings */
-    FLO_REFERENCE_OLDER, /* another release's level, 12 readings within 7 days */
-    FLO_REFERENCE_THIN   /* level of its present release, 3 readings */
+    FLO_REFERENCE_OWN,   /* level of its present release, of at least 12 readings */
+    FLO_REFERENCE_OLDER, /* level of another release, of at least 12 readings, the last within 7
+                            days */
+    FLO_REFERENCE_THIN   /* level of its present release, of at least 3 readings */
 };
-/* *level: the chosen one; NULL with FLO_REFERENCE_NONE.  Borrowed from
- * `levels`. */
+/* Chooses the baseline.  *level is the chosen level, borrowed from `levels`;
+ * NULL with FLO_REFERENCE_NONE. */
 enum flo_reference flo_levels_reference(const struct flo_level_table *levels, uint32_t running,
                                         uint32_t block, const struct flo_level **level);
 
-/* Adds a control's reading after its split.  A baseline of fewer than 12
- * readings is filled first; later ones count as after the split
+/* Adds a control's reading after its split.  It is added to a baseline of fewer
+ * than 12 readings; otherwise it counts as a reading after the split
  * (flo_series_after).
  *
  * Returns false when x is not finite; nothing changed. */

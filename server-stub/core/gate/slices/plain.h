@@ -14,22 +14,21 @@ enum flo_plain_verdict {
     FLO_PLAIN_OPEN,
     FLO_PLAIN_FAIL,
     FLO_PLAIN_PAUSE,     /* too few controls for a decision */
-    FLO_PLAIN_EVERYWHERE /* controls exceed the limit too: only reported */
+    FLO_PLAIN_EVERYWHERE /* the controls exceed the limit too: the finding is only reported */
 };
-/* One arm: devices that could be compared, and those that are above. */
+/* Counts of one arm: devices that could be compared, and those of them that are
+ * above. */
 struct flo_plain_arm {
     uint32_t devices;
     uint32_t above;
 };
-/* A device of latency or memory: d is the logarithm of after over before,
- * unclipped and without curve, from so many readings.
- *
- * Returns false when the device could be compared but d is not finite; nothing
+/* Adds a device's latency or memory.  d is the logarithm of after / before, not
+ * clipped, without the segment's curve, from `readings` readings.  Returns false when
+ * the device could be compared but d is not finite; nothing
  * was added. */
 bool flo_plain_add(struct flo_plain_arm *arm, double d, uint32_t before, uint32_t after);
-/* Adds a device's errors: since the swap, and before.
- *
- * Returns false for counts that are negative or not finite; nothing was
+/* Adds a device's counts of errors since the swap and before.  Returns false for
+ * counts that are negative or not finite; nothing was
  * added. */
 bool flo_plain_add_errors(struct flo_plain_arm *arm, double events, double requests,
                           double past_events, double past_requests);

@@ -8,7 +8,7 @@
 
 #define FREEDOM_MIN 8
 #define Z_LOOK 1.96
-#define SUM_MAX 1e15 /* limit for a sum of devices, or of squares of logarithms */
+#define SUM_MAX 1e15 /* limit for sums over devices: of numbers, and of squared logarithms */
 
 /* ---- one wave ---- */
 
@@ -73,7 +73,7 @@ static void add_items(const struct flo_difference *items, size_t count, const st
 
     assert(count > 0);
     flo_arms_sum(items, count, clip, &arms);
-    /* Never fails: the means are finite. */
+    /* The call cannot fail: the means are finite. */
     (void)flo_pooled_add(sums, &arms.arms);
 }
 
@@ -104,8 +104,8 @@ struct part {
     double variance_updated, variance_controls;
 };
 
-/* Returns false without anything to compare, or with too little to know the
- * variance. */
+/* Computes the effect of one wave.  Returns false if there is nothing to
+ * compare, or too little to know the variance. */
 static bool part_of(const struct flo_pooled_sums *sums, struct part *out)
 {
     if (sums->updated < 1 || sums->freedom < FREEDOM_MIN) {

@@ -15,14 +15,14 @@
 
 /* Sums of a wave; all zero: no devices.  The record uses these names. */
 #define FLO_POOLED_SUMS(X)                                                                         \
-    X(updated)         /* updated devices that have a control */                                   \
-    X(controls)        /* controls, counted in each stratum */                                     \
-    X(freedom)         /* degrees of freedom, of both arms */                                      \
+    X(updated)         /* number of updated devices that have a control */                         \
+    X(controls)        /* number of controls; one that serves several strata is counted in each */ \
+    X(freedom)         /* degrees of freedom, summed over both arms */                             \
     X(freedom_updated) /* degrees of freedom of the updated arm */                                 \
-    X(squares)         /* squares about the means, of both arms */                                 \
-    X(squares_updated) /* squares of the updated arm */                                            \
-    X(change)          /* mean less the controls' mean, by device */                               \
-    X(load)            /* weight of the controls' errors */
+    X(squares)         /* squares of distances from the means, summed over both arms */            \
+    X(squares_updated) /* such squares of the updated arm */                                       \
+    X(change)          /* sum over updated devices of their mean less the controls' mean */        \
+    X(load)            /* weight of the controls' standard errors */
 struct flo_pooled_sums {
 #define FLO_POOLED_FIELD(name) double name;
     FLO_POOLED_SUMS(FLO_POOLED_FIELD)
@@ -37,21 +37,21 @@ bool flo_pooled_add(struct flo_pooled_sums *sums, const struct flo_ratio_segment
  * numbers. */
 void flo_pooled_gather(struct flo_difference *items, size_t count, double *scratch,
                        struct flo_pooled_sums *sums);
-/* Returns true for sums that flo_pooled_add() can have made. */
+/* Returns true if flo_pooled_add() can have made these sums. */
 bool flo_pooled_are_possible(const struct flo_pooled_sums *sums);
 
 struct flo_pooled_result {
     enum flo_verdict verdict; /* pass, or inconclusive */
-    uint64_t waves;           /* waves that are precise enough to count */
-    bool has_effect;          /* some wave counts: effect, upper, se are known */
-    bool has_last;            /* the last wave counts: last is known */
+    uint64_t waves;           /* number of waves that are precise enough to count */
+    bool has_effect;          /* `effect`, `upper` and `se` are set: some wave counts */
+    bool has_last;            /* `last` is set: the last wave counts */
     double effect;            /* logarithms of ratios */
-    double upper;             /* bound of the effect at a look */
-    double last;              /* effect in the last wave alone */
+    double upper;             /* upper bound of the effect that a look proves */
+    double last;              /* effect of the last wave alone */
     double se;
 };
-/* Judges after 1, 2, 4 or 8 soaks; each evaluation has the same level. The
- * waves are those that may be used, in the order of their beginning. */
+/* Judges the sums of the waves, which are in the order of their beginning.
+ * Called after 1, 2, 4 or 8 soaks; each call has the same error level. */
 void flo_pooled_judge(double prove_pct, const struct flo_pooled_sums *waves, size_t count,
                       struct flo_pooled_result *out);
 

@@ -1,4 +1,4 @@
-/* Probe: picks the devices of a slice that follow. */
+/* Probe: picks further devices of a slice for an update. */
 #include <assert.h>
 
 #include "server-stub/core/gate/slices/probe.h"

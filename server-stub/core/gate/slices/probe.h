@@ -10,15 +10,16 @@
 
 #include "server-stub/core/gate/slices/scan.h"
 
-/* Updated devices needed to judge a slice. */
+/* Number of updated devices that are needed to judge a slice. */
 #define FLO_PROBE_UPDATED_MIN 3
 #define FLO_PROBE_CONTROLS_MIN 2
 
-/* Rank of a device among the candidates; FLO_PROBE_NOT: no candidate. */
+/* Callback: returns the rank of a device among the candidates; FLO_PROBE_NOT:
+ * it is no candidate. */
 #define FLO_PROBE_NOT UINT32_MAX
 typedef uint32_t flo_probe_rank(const void *context, size_t device);
-/* Picks the first `take` (at most three) of `count` devices by rank. out:
- * [FLO_SCAN_PROBE_DEVICES].  Returns their number. */
+/* Picks the `take` (at most three) of `count` devices with the lowest ranks.
+ * `out` has FLO_SCAN_PROBE_DEVICES places.  Returns how many were picked. */
 size_t flo_probe_pick(flo_probe_rank *rank, const void *context, size_t count, uint32_t take,
                       size_t *out);
 

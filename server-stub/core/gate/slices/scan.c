@@ -27,7 +27,8 @@ static double evidence_of(const struct flo_scan_room *room, const struct flo_sca
                              FLO_EFFECT_PRIOR * room->s2 / variance, room->nu);
 }
 
-/* Returns the lift at an index among live devices without this value. */
+/* Returns the lift at an index of the sorted live devices, of which those with
+ * this value are left out. */
 static double rest_at(const struct flo_scan_room *room, const struct flo_scan_value *value,
                       size_t place)
 {
@@ -38,8 +39,8 @@ static double rest_at(const struct flo_scan_room *room, const struct flo_scan_va
     return room->live[place].lift;
 }
 
-/* Returns true when all other updated devices are as much worse: the slice is
- * not to blame. */
+/* Returns true when the other updated devices are worse by as much, so the
+ * slice is not special. */
 static bool is_everywhere(const struct flo_scan_room *room, const struct flo_scan_value *value)
 {
     size_t rest = room->live_count - (size_t)value->updated.devices;
@@ -89,7 +90,8 @@ struct probes {
     size_t count;
 };
 
-/* Inserts a probe: largest first; among equal ones the one found earlier. */
+/* Inserts a probe into the list, largest first.  Among equal ones, the earlier
+ * find is first. */
 static void add_probe(struct probes *probes, struct flo_slice slice, double least,
                       const struct flo_scan_value *value)
 {
@@ -113,8 +115,8 @@ static void add_probe(struct probes *probes, struct flo_slice slice, double leas
         .least = least};
 }
 
-/* Returns the smallest distance of its devices from the median of their own
- * controls; waves without controls are skipped. */
+/* Returns the smallest distance of the slice's updated devices above the median
+ * of their own controls.  Waves without controls are skipped. */
 static double least_lift(const struct flo_scan_room *room, const struct flo_scan_value *value)
 {
     double least = INFINITY;
@@ -151,7 +153,8 @@ static void look_for_probes(const struct flo_scan_room *room, size_t label, stru
 
 /* ---- values whose controls changed ---- */
 
-/* Inserts by evidence, greatest first; the table keeps the first 128. */
+/* Inserts a finding by its evidence, greatest first.  The table keeps the first
+ * 128. */
 static void add_found(struct flo_scan_room *room, struct flo_scan *out,
                       const struct flo_scan_changed *one)
 {
@@ -175,7 +178,8 @@ static void add_found(struct flo_scan_room *room, struct flo_scan *out,
     room->found[at] = *one;
 }
 
-/* Returns the median of the newest d of all controls that have the label. */
+/* Returns the median of the newest difference of all controls that have the
+ * label. */
 static double centre_of_controls(const struct flo_scan_room *room)
 {
     size_t used = 0;
@@ -235,8 +239,8 @@ static bool is_culprit(const struct flo_scan *out, struct flo_slice slice)
     return false;
 }
 
-/* Copies the changed slices to the result.  One that shares a quarter of its
- * controls with a shown one is the same change. */
+/* Copies the changed slices to the result.  A slice that shares a quarter of
+ * its controls with one already shown is the same change, and is left out. */
 static void show_changes(struct flo_scan_room *room, struct flo_scan *out)
 {
     for (size_t k = 0; k < room->found_count; k++) {
@@ -265,7 +269,8 @@ static void show_changes(struct flo_scan_room *room, struct flo_scan *out)
 
 /* ---- turns ---- */
 
-/* One pass over all labels: the best slice, if any, and probes. */
+/* Makes one pass over all labels: finds the best slice, if there is one, and
+ * slices to probe. */
 static void turn(struct flo_scan_room *room, bool is_first, struct flo_scan *out,
                  struct flo_scan_best *best)
 {

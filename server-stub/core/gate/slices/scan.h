@@ -20,18 +20,18 @@
 /* Device of a scan.  A wave is a set of devices whose swaps begin together,
  * numbered from 0. */
 struct flo_scan_device {
-    double d[FLO_SCAN_WAVES_MAX]; /* unclipped. Control: change since each
-                                     wave's first swap; updated: only d[wave] */
-    double step;                  /* updated: 3 readings after its swap less 3 before */
-    uint8_t known;                /* bit p: d[p] (difference in wave p) is known */
-    uint8_t wave;                 /* updated: its own */
+    double d[FLO_SCAN_WAVES_MAX]; /* differences, not clipped. A control has one since each wave's
+                                     first swap; an updated device has only d[wave] */
+    double step; /* updated devices: mean of 3 readings after the swap less the mean of 3 before */
+    uint8_t known; /* bit p is set if d[p], the difference in wave p, is known */
+    uint8_t wave;  /* updated: its own */
     bool is_updated;
     bool has_step;
 };
 struct flo_scan_rule {
     double alpha;     /* significance level of the whole scan: 0.01 */
     double weight;    /* weight of the metric's rule */
-    double limit_pct; /* a slice that is less worse than this is not named */
+    double limit_pct; /* a slice with a smaller effect is not named */
     const struct flo_slice_label *labels;
     size_t label_count;
 };
@@ -39,19 +39,20 @@ struct flo_scan_rule {
 /* A named slice. */
 struct flo_scan_row {
     struct flo_slice slice;
-    bool is_culprit; /* false: unclear, as no control of the slice remains */
-    bool with_swap;  /* unclear: the change coincides with each device's own swap */
+    bool is_culprit; /* the release is to blame; false: unclear, because the slice has no controls
+                        left */
+    bool with_swap;  /* for an unclear slice: the change coincides with each device's own swap */
     bool has_within; /* a narrower slice explains the effect alone */
     struct flo_slice within;
-    size_t same_count; /* slices with exactly these updated devices */
+    size_t same_count; /* number of slices that have exactly these updated devices */
     struct flo_slice same[FLO_SLICE_LABELS_MAX];
     double ln_e, threshold;
     double delta; /* mean of the clipped differences, used by the test */
     uint32_t updated, controls;
-    uint32_t far; /* updated devices above the limit */
+    uint32_t far; /* number of updated devices above the limit */
     struct flo_told told;
 };
-/* A slice whose controls changed: the site, not the release. */
+/* A slice whose controls changed: the cause is the site, not the release. */
 struct flo_scan_changed {
     struct flo_slice slice;
     double ln_e;
@@ -64,30 +65,30 @@ struct flo_scan_changed {
 struct flo_scan_probe {
     struct flo_slice slice;
     uint32_t take;
-    double least; /* smallest distance of an updated device above the
-                     controls' median; in a count scan: events */
+    double least; /* distance above the controls' median of the closest updated device; in a count
+                     scan: number of events */
 };
 struct flo_scan {
     size_t row_count;
-    struct flo_scan_row rows[FLO_SCAN_ROWS_MAX]; /* in the order in which they
-                                                    were found */
+    /* named slices, in the order in which they were found */
+    struct flo_scan_row rows[FLO_SCAN_ROWS_MAX];
     size_t changed_count;
     struct flo_scan_changed changed[FLO_SCAN_CHANGED_MAX]; /* greatest first */
-    size_t changed_left;                                   /* further ones, for which
-                                                              there was no room */
+    size_t changed_left; /* number of further changes for which there was no room */
     size_t probe_count;
     struct flo_scan_probe probes[FLO_SCAN_PROBES_MAX]; /* largest first */
-    double tau2[FLO_SLICE_LABELS_MAX];                 /* variance between values that
-                                                          no release caused */
+    /* variance between values of a label that no release caused */
+    double tau2[FLO_SLICE_LABELS_MAX];
     bool is_scanned[FLO_SLICE_LABELS_MAX];
 };
 
-/* Returns the bytes of `room` for so many devices: 69 a device, and 260 KB for
- * 1,000 values and the results. */
+/* Returns the bytes of `room` that a scan of `devices` devices needs: 69 a
+ * device, and 260 KB for 1,000 values and the results. */
 size_t flo_scan_room_bytes(size_t devices);
-/* Looks once at one metric. room: of that size, aligned as by malloc; only
- * scratch. far: [count]; row number + 1 of a device that is far in a named
- * slice, else 0.  Work: at most 9 passes of devices x labels, and one for each
+/* Scans one metric once.  `room` has flo_scan_room_bytes bytes, aligned as by
+ * malloc, and is only scratch.  `far` gets, for each of the `count` devices, the row
+ * number + 1 if the device is far in a named slice, else 0.  Work: at most 9 passes of
+ * devices x labels, and one for each
  * named slice.
  *
  * Returns false when a known number is not finite, or a wave does not exist;

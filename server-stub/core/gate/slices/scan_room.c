@@ -9,9 +9,9 @@
 
 #define CLIP_TIMES 8
 #define CLIP_MIN 0.25
-#define LARGE 10          /* members that a value without a control needs */
-#define OTHERS_MIN 20     /* minimum number of other controls for such a value */
-#define WIDE_VALUES_MIN 8 /* minimum number of values for their variance */
+#define LARGE 10          /* members that a value without controls of its own needs */
+#define OTHERS_MIN 20     /* controls of other values that such a value needs */
+#define WIDE_VALUES_MIN 8 /* values that are needed to estimate the variance between them */
 
 /* ---- layout ---- */
 
@@ -45,7 +45,8 @@ static void *carve(uint8_t **at, size_t bytes)
     return part;
 }
 
-/* Lays out the widest elements first, so that each part is aligned. */
+/* Assigns a part of the memory to each array, the widest elements first, so
+ * that each array is aligned. */
 static void lay_out(struct flo_scan_room *room)
 {
     size_t n = room->count;
@@ -214,8 +215,9 @@ static void count_devices(struct flo_scan_room *room)
     }
 }
 
-/* Sorts into lists by value: updated devices by lift, controls as they come.
- * Devices without the label (value 0) have a list too, which is never read. */
+/* Makes a list of devices for each value: updated devices sorted by lift,
+ * controls in the order of the array. Devices without the label (value 0) have
+ * a list too, which is never read. */
 static void list_devices(struct flo_scan_room *room)
 {
     const struct flo_slice_label *label = room->label;
@@ -229,7 +231,7 @@ static void list_devices(struct flo_scan_room *room)
         updated += (uint32_t)values[v].updated.devices;
         controls += (uint32_t)values[v].controls.devices;
     }
-    /* `part` and `part_far` serve here as the next free index. */
+    /* In this loop `part` and `part_far` have the next free index. */
     for (size_t j = 0; j < room->live_count; j++) {
         struct flo_scan_value *value = &values[label->values[room->live[j].device]];
         room->group[value->first + value->part++] = (uint32_t)j;
@@ -257,8 +259,8 @@ static void add_up(struct flo_ratio_arm *arm, const double *numbers)
     }
 }
 
-/* Computes the mean of a value's controls by wave; without controls, the centre
- * of all controls. */
+/* Computes the mean of a value's controls for each wave.  Without controls it
+ * is the centre of all controls. */
 static void levels_of(const struct flo_scan_room *room, const struct flo_scan_value *value,
                       double out[FLO_SCAN_WAVES_MAX])
 {
@@ -301,7 +303,7 @@ static void measure_value(struct flo_scan_room *room, struct flo_scan_value *val
     add_up(&value->updated, room->numbers);
 }
 
-/* Returns the variance between values that no release caused. */
+/* Returns the variance between values of the label that no release caused. */
 static double tau2_of(const struct flo_scan_room *room)
 {
     double *means = room->numbers;

@@ -8,55 +8,55 @@
 
 #define FLO_SCAN_FREEDOM_MIN 20
 #define FLO_SCAN_UPDATED_MIN 3
-#define FLO_SCAN_CONTROLS_MIN 2 /* minimum number of own controls of a slice */
+#define FLO_SCAN_CONTROLS_MIN 2 /* controls of its own that a slice needs */
 #define FLO_SCAN_FOUND_MAX 128
 
 /* One value of the label that was measured last. */
 struct flo_scan_value {
-    struct flo_ratio_arm updated;  /* z: clipped difference minus that of its own controls */
-    struct flo_ratio_arm controls; /* newest clipped difference of each control */
+    struct flo_ratio_arm updated;  /* sums of z: a device's clipped difference less that of the
+                                      value's own controls */
+    struct flo_ratio_arm controls; /* sums of the newest clipped difference of each control */
     uint32_t members;              /* all devices */
-    uint32_t first;                /* index of its updated devices in `group` */
-    uint32_t own;                  /* index of its controls in `owned` */
-    uint32_t part, part_far;       /* devices of the current slice with this
-                                      value, and the far ones */
+    uint32_t first;                /* index in `group` of its first updated device */
+    uint32_t own;                  /* index in `owned` of its first control */
+    uint32_t part, part_far; /* members of the current slice that have this value too, and the far
+                                ones among them */
 };
 struct flo_scan_ranked {
-    double lift; /* clip(d) less the centre of its wave */
+    double lift; /* clipped difference less the centre of its wave */
     uint32_t device;
 };
 enum flo_scan_mark {
-    FLO_SCAN_CONTROL = 1, /* has a d in some wave */
-    FLO_SCAN_REMOVED = 2, /* member of a slice that was named */
-    FLO_SCAN_FAR = 4,     /* far member of the current slice: above half its step */
-    FLO_SCAN_TAKEN = 8    /* control of a slice that changed */
+    FLO_SCAN_CONTROL = 1, /* the device is a control: it has a d in some wave */
+    FLO_SCAN_REMOVED = 2, /* the device is a member of a slice that was named */
+    FLO_SCAN_FAR = 4,  /* the device is a far member of the current slice: above half of its step */
+    FLO_SCAN_TAKEN = 8 /* the device is a control of a slice that changed */
 };
 struct flo_scan_room {
     const struct flo_scan_rule *rule;
     const struct flo_scan_device *devices;
     size_t count;
     double limit;
-    size_t waves; /* waves in which devices were updated */
+    size_t waves; /* number of waves in which devices were updated */
     struct flo_clip clips[FLO_SCAN_WAVES_MAX];
-    size_t controls; /* controls with a difference in any wave */
+    size_t controls; /* number of controls with a difference in any wave */
 
-    double *newest;                /* [device] a control's last d, clipped */
-    double *z;                     /* [device] z of updated ones, for the
-                                      current label */
-    double *numbers;               /* [devices, 2 x values] scratch */
+    double *newest;                /* for each device: a control's last difference, clipped */
+    double *z;                     /* for each updated device: its z for the current label */
+    double *numbers;               /* scratch for `devices` numbers and twice as many as values */
     double *pairs;                 /* flo_told_numbers */
-    struct flo_scan_ranked *order; /* updated devices, lowest lift first */
-    struct flo_scan_ranked *live;  /* ... that are not removed */
-    uint32_t *group;               /* indexes in `live`, by value, ascending */
+    struct flo_scan_ranked *order; /* updated devices, the lowest lift first */
+    struct flo_scan_ranked *live;  /* those of them that are not removed */
+    uint32_t *group;               /* indexes in `live`, grouped by value, lift ascending */
     uint32_t *owned;               /* controls, by value */
-    uint32_t *slice;               /* devices of the current slice */
+    uint32_t *slice;               /* members of the current slice */
     struct flo_scan_value *values; /* [values + 1] */
     uint8_t *marks;                /* [device] enum flo_scan_mark */
     size_t order_count, live_count;
 
-    /* The label that was measured last. */
+    /* Label that was measured last. */
     const struct flo_slice_label *label;
-    double s2; /* pooled variance of a device */
+    double s2; /* pooled variance of one device */
     double nu;
     double tau2;
 
@@ -74,20 +74,21 @@ void flo_scan_room_measure(struct flo_scan_room *room, size_t label);
 /* Returns the updated device at an index of `group`. */
 uint32_t flo_scan_room_device(const struct flo_scan_room *room, size_t place);
 bool flo_scan_value_has_own(const struct flo_scan_value *value);
-/* Tells whether the value can be judged: own controls, or enough others and
- * members. */
+/* Tells whether the value can be judged.  It needs controls of its own, or
+ * enough members and enough controls of other values. */
 bool flo_scan_value_counts(const struct flo_scan_room *room, const struct flo_scan_value *value);
-/* Returns the median of the value's controls' unclipped d in a wave; without
- * controls, the centre of all. */
+/* Returns the median, in one wave, of the unclipped differences of the value's
+ * controls.  Without controls it is the centre of all controls. */
 double flo_scan_value_base(const struct flo_scan_room *room, const struct flo_scan_value *value,
                            size_t wave);
 
-/* The slice that explains most so far. */
+/* Slice that explains most of the change, so far. */
 struct flo_scan_best {
     struct flo_slice slice;
     double ln_e, threshold, delta;
 };
-/* Names the slice: fills the row, marks its devices as removed and in `far`. */
+/* Names the slice: fills the row, removes its devices from the scan and marks
+ * them in `far`. */
 void flo_scan_row_fill(struct flo_scan_room *room, const struct flo_scan_best *best, uint8_t number,
                        uint8_t *far, struct flo_scan_row *row);
 

@@ -6,7 +6,8 @@
 
 /* ---- the slice itself ---- */
 
-/* Stores the devices of the slice while other labels are measured. */
+/* Keeps a list of the slice's devices, which is needed while other labels are
+ * measured. */
 static void keep_devices(struct flo_scan_room *room, const struct flo_scan_value *value)
 {
     assert((size_t)value->updated.devices <= room->live_count);
@@ -43,7 +44,7 @@ static void tell(struct flo_scan_room *room, const struct flo_scan_value *value,
     (void)flo_told_effect(updated, row->updated, controls, used, room->pairs, &row->told);
 }
 
-/* Tells whether the step came with each device's own swap. */
+/* Tells whether each device's step came at the time of its own swap. */
 static bool is_with_swap(const struct flo_scan_room *room, const struct flo_scan_row *row)
 {
     assert(row->updated > 0);
@@ -57,8 +58,8 @@ static bool is_with_swap(const struct flo_scan_room *room, const struct flo_scan
     return flo_median(room->numbers, row->updated) >= 0.5 * row->delta;
 }
 
-/* Marks the slice's far devices for the caller; *half: half of their median
- * step. */
+/* Marks the slice's far devices for the caller.  *half gets half of their
+ * median step. */
 static void mark_far(struct flo_scan_room *room, uint8_t number, uint8_t *far,
                      struct flo_scan_row *row, double *half)
 {
@@ -79,7 +80,7 @@ static void mark_far(struct flo_scan_room *room, uint8_t number, uint8_t *far,
 struct part {
     uint16_t value; /* 0: none yet */
     uint16_t label;
-    bool is_whole; /* most of its updated devices are above half */
+    bool is_whole; /* most updated devices of the slice are above *half */
     bool has_own;
     uint32_t far, devices;
 };
@@ -92,7 +93,7 @@ static bool is_better(const struct part *one, const struct part *best)
     return one->far != best->far ? one->far > best->far : one->devices < best->devices;
 }
 
-/* Returns true for at least 4 of 5. */
+/* Returns true if `some` is at least four fifths of `all`. */
 static bool are_most(uint64_t some, uint64_t all)
 {
     return 5 * some >= 4 * all;

@@ -10,7 +10,7 @@
 #define BLOCKS_AN_HOUR 12
 #define FREEDOM (FLO_SHAPE_HOURS - 1 - COEFFICIENTS)
 
-/* Cosine of the 48th parts of a day. */
+/* Table: cosine of each 48th part of a day. */
 #define PARTS 48
 static const double cosines[PARTS] = {1,
                                       0.99144486137381041,
@@ -61,8 +61,8 @@ static const double cosines[PARTS] = {1,
                                       0.96592582628906829,
                                       0.99144486137381041};
 
-/* Basis of the fit: cosine and sine, once and twice a day, at the middle of the
- * hour. */
+/* Gets the basis of the fit at the middle of an hour: cosine and sine with one
+ * and with two periods a day. */
 static void basis_of(uint32_t hour, double out[COEFFICIENTS])
 {
     assert(hour < FLO_SHAPE_HOURS);
@@ -86,8 +86,8 @@ double flo_shape_at(const struct flo_shape_curve *curve, uint32_t hour)
     return sum;
 }
 
-/* Computes the hours' means less their own mean.  Returns false with too few
- * readings. */
+/* Computes the mean of each hour less the mean of all hours.  Returns false
+ * with too few readings. */
 static bool hours_of(const struct flo_shape *shape, double out[FLO_SHAPE_HOURS])
 {
     double mean = 0;
@@ -191,7 +191,7 @@ void flo_shape_move(struct flo_shape_kept *kept, double x)
 {
     double base = (double)kept->base + x;
 
-    if (fabs(base) <= FLT_MAX) { /* only for a finite value */
+    if (fabs(base) <= FLT_MAX) { /* the quotient is used only if the base is finite */
         kept->base = (float)base;
     }
 }
@@ -217,7 +217,7 @@ void flo_shape_daily_fix(const struct flo_shape_kept *kept, struct flo_shape_dai
         shape.hours[h].sum = (double)kept->hours[h] / FLO_SHAPE_ONE * kept->counts[h];
     }
     *out = (struct flo_shape_daily){0};
-    /* Never fails: whole numbers are finite. */
+    /* The call cannot fail: whole numbers are finite. */
     (void)flo_shape_fit(&shape, &curve);
     for (int k = 0; k < COEFFICIENTS; k++) {
         out->at[k] = (float)curve.coefficients[k];

@@ -10,16 +10,17 @@
 #include "server-stub/core/gate/statistics/series.h"
 
 #define FLO_SHAPE_HOURS 24
-#define FLO_SHAPE_READINGS_MAX 84 /* 7 days of an hour's 12 blocks */
+#define FLO_SHAPE_READINGS_MAX 84 /* readings of one hour in 7 days: 12 blocks each */
 #define FLO_SHAPE_READINGS_MIN 6
 
-/* All zero: no readings. */
+/* Means of the readings by hour.  All zero: no readings. */
 struct flo_shape {
     struct flo_mean hours[FLO_SHAPE_HOURS];
 };
 
-/* weight: share of the curve that is not noise, 0 to 1.  The coefficients of
- * cos and sin, once and twice a day, include the weight. */
+/* Daily curve.  `weight` is the share of it that is not noise, 0 to 1.  The
+ * coefficients of cosine and sine, with one and two periods a day, include the
+ * weight. */
 struct flo_shape_curve {
     double weight;
     double coefficients[4];
@@ -35,23 +36,23 @@ uint32_t flo_shape_hour(uint32_t block);
 
 /* ---- of a device, as it is kept ---- */
 
-/* Stored form, 76 bytes: the mean of each hour above `base`, in units of
- * 1/FLO_SHAPE_ONE, and its count of readings.  At 84 readings the count is
- * halved. */
+/* Stored form, 76 bytes.  For each hour it has the mean above `base`, in units
+ * of 1/FLO_SHAPE_ONE, and a count of readings, which is halved at 84. */
 #define FLO_SHAPE_ONE 8192
 struct flo_shape_kept {
-    float base; /* the first reading; moves with the device's level */
+    float base; /* the first reading; later it follows the device's level */
     int16_t hours[FLO_SHAPE_HOURS];
     uint8_t counts[FLO_SHAPE_HOURS];
 };
 /* Adds a reading.  Returns false when x is not finite; nothing changed. */
 bool flo_shape_keep(struct flo_shape_kept *kept, uint32_t hour, double x);
 
-/* Moves all hours up by x. */
+/* Adds x to the mean of all hours. */
 void flo_shape_move(struct flo_shape_kept *kept, double x);
 
-/* Mean day of a level's readings: four numbers, in units of 1/FLO_SHAPE_DAY.
- * They give the mean of any curve over those readings. */
+/* Unit of a level's mean day: the mean basis of the hours of its readings, four
+ * numbers.  With them, the mean of any curve over those readings is
+ * computed. */
 #define FLO_SHAPE_DAY 32767
 void flo_shape_day(int16_t day[4], uint32_t hour, uint32_t count);
 

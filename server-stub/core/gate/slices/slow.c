@@ -17,7 +17,8 @@
 
 /* ---- one wave ---- */
 
-/* Sorts by site; at a site, compared controls come first, by d. */
+/* Compares two devices by site.  At a site, compared controls come first, in
+ * the order of their differences. */
 static int by_site(const void *a, const void *b)
 {
     const struct flo_slow_device *one = a;
@@ -34,7 +35,7 @@ static int by_site(const void *a, const void *b)
     return is_control ? (one->d > other->d) - (one->d < other->d) : 0;
 }
 
-/* Returns the end of the site that begins at `from`. */
+/* Returns the index after the devices of the site that begins at `from`. */
 static size_t end_of_site(const struct flo_slow_device *devices, size_t count, size_t from)
 {
     size_t end = from + 1;
@@ -84,8 +85,8 @@ static void sort_by_site(struct flo_slow_device *devices, size_t count)
     }
 }
 
-/* Returns the median of sorted controls without the one at `except`; `count`:
- * all of them. */
+/* Returns the median of `count` sorted controls, without the one at `except`.
+ * With `except` = `count` it is the median of all. */
 static double middle_without(const struct flo_slow_device *sorted, size_t count, size_t except)
 {
     size_t left = except < count ? count - 1 : count;
@@ -104,7 +105,7 @@ static void add(struct flo_slow_arm *arm, bool is_slow)
     arm->slow += is_slow ? 1 : 0;
 }
 
-/* Adds the devices of one site; its compared controls come first. */
+/* Adds the devices of one site, in which compared controls come first. */
 static void add_site(struct flo_slow *slow, struct flo_slow_arm *last, uint32_t segment,
                      const struct flo_slow_device *site, size_t count, double centre)
 {

@@ -10,11 +10,11 @@
 
 #include "server-stub/core/gate/share.h"
 
-#define FLO_SLOW_READINGS 12 /* readings of the first hour after the swap */
+#define FLO_SLOW_READINGS 12 /* readings within the first hour after the swap */
 
 struct flo_slow_device {
-    double d;       /* difference, not clipped; only for compared devices */
-    uint32_t value; /* number of its site; 0: none */
+    double d;       /* difference, not clipped; used only for compared devices */
+    uint32_t value; /* number of the device's site; 0: none */
     uint32_t segment;
     bool is_updated;
     bool is_compared;
@@ -27,7 +27,7 @@ struct flo_slow_arm {
 struct flo_slow {
     struct flo_slow_arm updated;
     struct flo_slow_arm controls;
-    struct flo_slow_arm last; /* controls of the newest wave that counts */
+    struct flo_slow_arm last; /* controls of the newest wave that had enough of them */
 };
 /* Adds a wave of a segment, in the order in which waves began.  Controls of
  * other segments only serve as neighbours at a site; they count in no arm.
@@ -38,15 +38,15 @@ struct flo_slow {
 bool flo_slow_add_wave(struct flo_slow *slow, uint32_t segment, struct flo_slow_device *devices,
                        size_t count, double *numbers);
 
-/* Returns the share of slow controls in the newest wave, with one slow device
- * added.  All controls may have become slower meanwhile, so the updated share
- * must be FLO_SLOW_RATIO_MIN times higher. */
+/* Returns the share of slow controls in the newest wave, where one slow device
+ * is added.  All controls may have become slower meanwhile, so the share of
+ * slow updated devices must be FLO_SLOW_RATIO_MIN times as high. */
 #define FLO_SLOW_RATIO_MIN 1.5
 double flo_slow_share_now(const struct flo_slow *slow);
 
 struct flo_slow_result {
     enum flo_verdict verdict; /* fail, or inconclusive */
-    double ln_e;              /* 0: an arm has no devices */
+    double ln_e;              /* evidence; 0 if an arm has no devices */
 };
 void flo_slow_judge(const struct flo_slow *slow, double alpha, double weight,
                     struct flo_slow_result *out);

@@ -5,7 +5,7 @@
 
 #include "server-stub/core/gate/slices/spread.h"
 
-#define ALONE_MIN 4 /* members of a value that is a group of its own */
+#define ALONE_MIN 4 /* members with which a value is a group of its own */
 #define HELD_MAX 500
 #define HELD_SHARE 10
 #define CONTROLS 2 /* number of controls that a large group keeps */
@@ -80,7 +80,7 @@ struct heap {
     struct flo_spread_group *groups;
     size_t count;
     const struct flo_spread_device *devices;
-    bool is_back; /* the hold-out is being taken */
+    bool is_back; /* the hold-out is being taken, from the end of the order */
 };
 
 static bool is_short(const struct flo_spread_group *group)
@@ -88,7 +88,7 @@ static bool is_short(const struct flo_spread_group *group)
     return group->is_large && group->back < CONTROLS;
 }
 
-/* Tells which of two groups gives the next device. */
+/* Tells whether the first of two groups gives its device before the second. */
 static bool is_before(const struct heap *heap, const struct flo_spread_group *one,
                       const struct flo_spread_group *other)
 {
@@ -177,7 +177,8 @@ static int by_presence(const void *a, const void *b)
     return one->is_away != other->is_away ? one->is_away - other->is_away : by_value(a, b);
 }
 
-/* Sorts the devices that remain after the hold-out: reachable ones first. */
+/* Sorts the devices of each group that remain after the hold-out: reachable
+ * ones first. */
 static void sort_front(const struct heap *heap, struct flo_spread_device *devices)
 {
     for (size_t i = 0; i < heap->count; i++) {

@@ -1,5 +1,5 @@
-/* Told: Hodges and Lehmann's shift with Walsh's averages, and medians with
- * Price and Bonett's error. */
+/* Told: the shift estimator of Hodges and Lehmann with Walsh's averages, and
+ * medians with Price and Bonett's standard error. */
 #include <assert.h>
 #include <math.h>
 #include <stdlib.h>
@@ -10,11 +10,11 @@
 #include "server-stub/core/gate/statistics/series.h"
 
 #define Z95 1.959963984540054 /* two-sided 95 % */
-#define RANKS_MIN 6           /* minimum number of devices for an interval by ranks */
-#define ORDERED_MIN 5         /* minimum number of devices for an error of the median */
+#define RANKS_MIN 6           /* devices that an interval by ranks needs */
+#define ORDERED_MIN 5         /* devices that a standard error of the median needs */
 #define ALPHA_SIDE 0.025
 #define OPEN_END (1 - 1e-15)
-#define HALVINGS 64 /* bisections of 12: below the last bit */
+#define HALVINGS 64 /* halvings of an interval of width 12: more than a double resolves */
 #define Z_MAX 12.0
 
 /* ---- error of a median ---- */
@@ -52,8 +52,8 @@ static double normal_tail(double p)
     return (low + high) / 2;
 }
 
-/* Returns the standard error of the median of at least 5 values; reorders
- * them. */
+/* Returns the standard error of the median of at least 5 values, which are
+ * reordered. */
 static double median_error(double *values, size_t count)
 {
     double n = (double)count;
@@ -88,8 +88,8 @@ static size_t pairs_of(const double *values, size_t count, double *out)
     return used;
 }
 
-/* Summarises the updated devices by ranks.  Three places of the pairs are
- * enough, so they are not sorted. */
+/* Summarises the updated devices by ranks.  Only three of the sorted pairs are
+ * needed, so they are selected without sorting. */
 static struct side by_ranks(const double *values, size_t count, double *pairs)
 {
     size_t used = pairs_of(values, count, pairs);
@@ -115,8 +115,8 @@ static struct side by_median(double *values, size_t count)
         .middle = flo_median(values, count), .down = half, .up = half, .has_width = true};
 }
 
-/* Fewer than six devices: their spread is assumed to be that of the controls,
- * or their own if larger. */
+/* Returns the width for fewer than six devices.  Their spread is assumed to be
+ * that of the controls, or their own if that is larger. */
 static double width_of_few(double *values, size_t count, const double *controls,
                            size_t control_count, double centre, double *numbers)
 {
@@ -202,7 +202,8 @@ static bool is_possible(const struct flo_count_arm *arm)
     return true;
 }
 
-/* Returns the overdispersion of events when each exposure expects the same. */
+/* Returns the overdispersion of events, if equal exposures have equal
+ * expectations. */
 static double clustering(const struct flo_count_arm *arm)
 {
     struct flo_count_arm raw = *arm;

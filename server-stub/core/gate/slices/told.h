@@ -8,14 +8,14 @@
 
 #include "server-stub/core/gate/statistics/count.h"
 
-#define FLO_TOLD_PAIRS_DEVICES_MAX 200 /* above this number of devices, the median is used */
+#define FLO_TOLD_PAIRS_DEVICES_MAX 200 /* with more devices than this, the median is used */
 
 struct flo_told {
     uint64_t updated;
     uint64_t controls;
-    uint64_t above_half; /* updated devices above +50 % */
+    uint64_t above_half; /* number of updated devices that are above +50 % */
     bool has_effect;     /* someone was updated */
-    bool has_interval;   /* enough devices of both: low and high are known */
+    bool has_interval;   /* `low` and `high` are set: both arms have enough devices */
     double effect;       /* logarithms of ratios */
     double low, high;    /* 95 % interval of the effect */
 };
@@ -24,20 +24,20 @@ size_t flo_told_numbers(size_t updated, size_t controls);
 /* Gets the effect from the devices' unclipped differences of logarithms.
  * Reorders `updated` and `controls`; `numbers` is room as above.
  *
- * Returns false when one is not finite; *out has no effect. */
+ * Returns false when a difference is not finite; *out then has no effect. */
 bool flo_told_effect(double *updated, size_t updated_count, double *controls, size_t control_count,
                      double *numbers, struct flo_told *out);
 
 /* Ratio of two raw error rates. */
 struct flo_told_rate {
-    bool has_rates; /* both arms have exposure: the fields below are known */
+    bool has_rates; /* the fields below are set: both arms have exposure */
     bool has_ratio; /* the controls had events, so the ratio is finite */
     double rate_updated, rate_control;
-    double phi; /* overdispersion: how events cluster by device */
+    double phi; /* overdispersion: how much events cluster on single devices */
     double ratio;
-    double low, high; /* 95 % interval; infinite: no bound */
+    double low, high; /* 95 % interval; infinite: it has no bound on that side */
 };
-/* Gets the ratio.  The arms' `expected` is not used.
+/* Gets the ratio of the arms' raw rates, without their `expected`.
  *
  * Returns false for numbers that are negative or not finite; *out has no
  * rates. */

@@ -5,7 +5,8 @@
 
 #define TOGETHER_BLOCKS 6 /* 30 minutes */
 
-/* Returns the newest wave of phases, or of probes; FLO_SCAN_WAVES_MAX: none. */
+/* Returns the newest wave that a phase began, or (is_probe) that a probe began;
+ * FLO_SCAN_WAVES_MAX: none. */
 static uint8_t newest_of(const struct flo_waves *waves, bool is_probe)
 {
     assert(waves->count <= FLO_SCAN_WAVES_MAX);

@@ -9,17 +9,18 @@
 #include "server-stub/core/gate/slices/scan.h"
 
 struct flo_wave {
-    uint32_t block; /* block of its first swap */
+    uint32_t block; /* block of the wave's first swap */
     bool is_probe;
 };
-/* All zero: no wave yet. */
+/* Waves of a rollout.  All zero: no wave yet. */
 struct flo_waves {
     struct flo_wave waves[FLO_SCAN_WAVES_MAX];
     uint8_t count;
 };
-/* Swaps begin in `block`, which is never before that of an earlier call.
- * Returns the number of their wave.  It is the newest wave if that began within
- * 30 minutes and neither is a probe, or if there are 8; else a new one. */
+/* Finds the wave of swaps that begin in `block`, which is never before that of
+ * an earlier call.  The wave is the newest one if that began less than 30
+ * minutes ago and neither is of a probe, or if there are 8 waves.  Otherwise a
+ * new wave begins.  Returns its number. */
 uint8_t flo_waves_begin(struct flo_waves *waves, uint32_t block, bool is_probe);
 
 #endif

@@ -6,7 +6,7 @@
 #include "server-stub/core/gate/statistics/count.h"
 #include "server-stub/core/gate/statistics/numbers.h"
 
-#define RATE_MIN 1e-6 /* errors per request, where controls had none */
+#define RATE_MIN 1e-6 /* errors per request that are assumed where controls had none */
 #define OPEN_END (1 - 1e-15)
 #define DEATHS_MIN 2
 #define DEATHS_TAIL_MAX 0.0025
@@ -129,8 +129,8 @@ static void judge(const struct flo_count_rule *rule, struct flo_count_result *ou
     }
 }
 
-/* Returns true when both arms have exposure, and neither is lost by rounding in
- * the sum. */
+/* Returns true when both arms have exposure, and neither is so small that the
+ * sum loses it by rounding. */
 static bool is_known(const struct flo_count_arm *treated, const struct flo_count_arm *control)
 {
     double part = treated->expected / (treated->expected + control->expected);

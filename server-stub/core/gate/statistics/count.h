@@ -24,8 +24,8 @@ struct flo_count_arm {
 };
 struct flo_count_rule {
     double limit_ratio;
-    double floor_rate; /* arms whose rates differ by less do not fail */
-    double prove_rate; /* proven when the rate is higher by no more than this */
+    double floor_rate; /* a difference of the rates below this never fails */
+    double prove_rate; /* a pass needs proof that the rate rose by no more than this */
     double alpha, weight;
     uint64_t devices_min;
     uint64_t controls_min;
@@ -34,44 +34,46 @@ struct flo_count_rule {
 struct flo_count_result {
     enum flo_verdict verdict;
     enum flo_open open;
-    uint64_t treated; /* devices */
+    uint64_t treated; /* the fields below are set */
     uint64_t control;
     double ln_e;
-    bool has_numbers; /* all fields below are known */
-    bool has_ratio;   /* some device had an event */
+    bool has_numbers; /* `ratio` is set: some device had an event */
+    bool has_ratio;   /* ratio of the rates; infinite: the control arm has no events */
     bool has_look;
     double ratio; /* infinite: the control arm has no events */
     double low, high;
-    double upper_ratio, upper_rate; /* upper bounds that an evaluation proves */
+    double upper_ratio, upper_rate; /* upper bounds of ratio and rate that an evaluation proves */
     double events_treated, events_control;
     double exposure_treated, exposure_control;
     double rate_treated, rate_control;
     double phi, p0;
 };
-/* Adds one more device. */
+/* Adds one device to the sums. */
 void flo_count_add(struct flo_count_arm *arm, double events, double expected, double exposure);
-/* Adds one more device, if it has exposure.  `usual` is the median exposure of
- * the devices: a device with more than FLO_USUAL_MAX times as much counts as
- * that many, at its own rate.  Otherwise the clustering could not be measured
- * when one device has nearly all exposure. */
+/* Adds one device, if it has exposure.  `usual` is the median exposure of the
+ * devices: a device with more than FLO_USUAL_MAX times as much counts as that
+ * many, at its own rate.  Otherwise the clustering could not be measured when
+ * one device has nearly all exposure. */
 #define FLO_USUAL_MAX 4
 void flo_count_add_usual(struct flo_count_arm *arm, double events, double expected, double exposure,
                          double usual);
 /* Returns the variance of the summed events relative to independent events, at
  * least 1. */
 double flo_count_clustering(const struct flo_count_arm *arm);
-/* Returns the expected errors for so many requests, from the device's own past
- * and the controls' earlier errors per request. */
+/* Returns the number of errors to expect in `requests` requests.  It is
+ * computed from the device's own past and the controls' earlier errors per
+ * request. */
 double flo_expected_errors(double requests, double errors_before, double requests_before,
                            double control_rate);
 
-/* Returns false for impossible numbers; *out is inconclusive then. */
+/* Judges the events of both arms.  Returns false for impossible numbers; *out
+ * is inconclusive then. */
 bool flo_count_evaluate(const struct flo_count_rule *rule, const struct flo_count_arm *treated,
                         const struct flo_count_arm *control, uint32_t look,
                         struct flo_count_result *out);
 
-/* Early deaths: devices that died soon after their swap, compared with all
- * other observed time. */
+/* Early deaths: devices that failed soon after their swap, and the hours of
+ * device time in which they were counted. */
 struct flo_deaths_arm {
     double died; /* distinct devices */
     double exposure;
@@ -79,7 +81,7 @@ struct flo_deaths_arm {
 struct flo_deaths_result {
     enum flo_verdict verdict;
     bool has_tail;
-    double tail; /* probability of as many deaths by chance */
+    double tail; /* chance of at least as many deaths without an effect */
 };
 bool flo_deaths_evaluate(const struct flo_deaths_arm *treated, const struct flo_deaths_arm *control,
                          struct flo_deaths_result *out);

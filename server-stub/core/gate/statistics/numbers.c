@@ -52,7 +52,7 @@ double flo_look_z(uint32_t look)
     return quantiles[look];
 }
 
-/* Cornish and Fisher's expansion, three terms. */
+/* Uses three terms of Cornish and Fisher's expansion. */
 double flo_student_quantile(double z, double freedom)
 {
     double z3 = z * z * z;
@@ -64,7 +64,8 @@ double flo_student_quantile(double z, double freedom)
            (3 * z7 + 19 * z5 + 17 * z3 - 15 * z) / (384 * freedom * freedom * freedom);
 }
 
-/* Exact for no event; else Wilson and Hilferty's cube. */
+/* The bound is exact for no event; otherwise it is Wilson and Hilferty's cube
+ * approximation. */
 double flo_poisson_upper(double events, double z, double alpha)
 {
     double next = events + 1;
@@ -159,7 +160,8 @@ double flo_student_above(double t, double r, double nu)
 
 /* ---- mixtures ---- */
 
-/* Part of `against` that does not depend on p; the costly one. */
+/* Computes the part of `against` that does not depend on p, which is the costly
+ * part. */
 static double base_of(const struct flo_beta_mixture *mixture)
 {
     assert(mixture->a > 0 && mixture->b > 0);
@@ -168,7 +170,8 @@ static double base_of(const struct flo_beta_mixture *mixture)
            ln_beta(mixture->a, mixture->b);
 }
 
-/* Returns ln of the e-value against exactly p, two-sided. */
+/* Returns ln of the two-sided e-value against the hypothesis that the share is
+ * exactly p. */
 static double against(const struct flo_beta_mixture *mixture, double base, double p)
 {
     double hits = mixture->hits;
@@ -187,8 +190,8 @@ double flo_mixture_above(const struct flo_beta_mixture *mixture, double p)
            flo_ln_incomplete_beta(p, mixture->a, mixture->b).above;
 }
 
-/* Finds the end of the interval between `inside`, which it contains, and
- * `outside`. */
+/* Finds the end of the interval by bisection: `inside` is in the interval,
+ * `outside` is not. */
 static double interval_end(const struct flo_beta_mixture *mixture, double inside, double outside)
 {
     double base = base_of(mixture);

@@ -1,4 +1,5 @@
-/* Phase: fails first, then passes, then asks. */
+/* Phase: looks first for a failure, then for a pass, else waits or asks a
+ * person. */
 #include <assert.h>
 #include <math.h>
 
@@ -12,8 +13,8 @@ const char *flo_phase_verdict_word(enum flo_phase_verdict verdict)
     return words[verdict];
 }
 
-/* Strength of a failure: evidence above the gate's own threshold, because a
- * gate with a small weight needs more evidence. */
+/* Returns the strength of a failure: its evidence less the gate's own
+ * threshold.  A gate with a small weight has a higher threshold. */
 static double strength(const struct flo_phase_gate *gate)
 {
     return gate->weight > 0 ? gate->ln_e + log(gate->weight) : INFINITY;

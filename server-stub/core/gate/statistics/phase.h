@@ -13,14 +13,16 @@
 struct flo_phase_gate {
     enum flo_verdict verdict;
     double ln_e;
-    double weight; /* share of the rollout's level; 0: a hard stop, outside of it */
+    double weight; /* share of the rollout's error level; 0: the gate has no share and is a hard
+                      stop */
     bool is_critical;
 };
 enum flo_phase_verdict { FLO_PHASE_UNDECIDED, FLO_PHASE_PASSES, FLO_PHASE_FAILS, FLO_PHASE_HOLDS };
 #define FLO_PHASE_NO_GATE SIZE_MAX
 
 const char *flo_phase_verdict_word(enum flo_phase_verdict verdict);
-/* *gate: the gate that fails, or the first for which the phase waits. */
+/* Derives the verdict.  *gate is the gate that fails, or the first for which
+ * the phase waits. */
 enum flo_phase_verdict flo_phase_judge(const struct flo_phase_gate *gates, size_t count,
                                        double soaked_s, double soak_s, double soak_s_max,
                                        size_t *gate);

@@ -6,10 +6,10 @@
 #include "server-stub/core/gate/statistics/numbers.h"
 #include "server-stub/core/gate/statistics/ratio.h"
 
-#define SHRINK 5 /* weight of the pooled variance, in devices */
+#define SHRINK 5 /* weight of the pooled variance, as a number of devices */
 #define FREEDOM_MIN 8
 #define LN_20 2.995732273553991 /* 95 % */
-#define SQUARES_SLACK 1e-12     /* rounding may leave a value this far below 0 */
+#define SQUARES_SLACK 1e-12     /* sums of squares may be below 0 by this much, due to rounding */
 
 /* ---- what counts ---- */
 
@@ -85,8 +85,8 @@ double flo_variance_treated(double pooled, double squares, double nu)
     return nu < 1 ? pooled : fmax(pooled, (1 - own) * pooled + own * squares / nu);
 }
 
-/* Variances of one device: pooled, and of an updated one
- * (flo_variance_treated). */
+/* Two variances of one device: pooled over both arms, and that of an updated
+ * device (flo_variance_treated). */
 struct variances {
     double pooled;
     double treated;

@@ -22,12 +22,12 @@ struct flo_ratio_arm {
 };
 /* Returns false for numbers that are negative or not finite. */
 bool flo_ratio_arm_is_possible(const struct flo_ratio_arm *arm);
-/* Lower bound of a variance: readings agree to 1 % at best. */
+/* Smallest variance: readings agree to 1 % at best. */
 #define FLO_VARIANCE_MIN 1e-4
 /* Returns the variance of an updated device, from the pooled one and from the
  * updated arm's squares about its mean, with nu degrees of freedom.  A release
- * that is better on some devices and worse on others scatters more; that counts
- * as it becomes known. */
+ * that is better on some devices and worse on others scatters more.  The more
+ * devices are known, the more their own variance counts. */
 double flo_variance_treated(double pooled, double squares, double nu);
 
 struct flo_ratio_segment {
@@ -43,15 +43,15 @@ struct flo_ratio_rule {
     uint64_t controls_min;
 };
 
-/* Why a verdict is inconclusive. */
+/* Reason why a verdict is inconclusive. */
 enum flo_open {
     FLO_OPEN_NOT,
     FLO_OPEN_NOBODY,  /* no updated device has a control */
     FLO_OPEN_TWO,     /* fewer than two devices in an arm */
     FLO_OPEN_FEW,     /* too few devices or too little exposure */
     FLO_OPEN_UNSURE,  /* not proven yet */
-    FLO_OPEN_ALONE,   /* no controls: nothing can be proven */
-    FLO_OPEN_NONE_YET /* no exposure, or no device ended */
+    FLO_OPEN_ALONE,   /* there are no controls, so nothing can be proven */
+    FLO_OPEN_NONE_YET /* there is no exposure yet, or no device has ended */
 };
 
 struct flo_ratio_result {
@@ -59,19 +59,19 @@ struct flo_ratio_result {
     enum flo_open open;
     uint64_t treated;
     uint64_t control;
-    uint64_t not_compared; /* updated devices of segments without controls */
+    uint64_t not_compared; /* number of updated devices in segments without controls */
     double ln_e;
     bool has_effect;  /* delta is known */
-    bool has_spread;  /* ... and its precision: the fields below */
-    bool has_look;    /* `upper` is known, from a look */
+    bool has_spread;  /* ... and its precision: the fields below are set */
+    bool has_look;    /* `upper` is set: this was a look */
     double delta;     /* logarithm of the ratio */
-    double low, high; /* 95 % interval of delta; infinite: no bound */
+    double low, high; /* 95 % interval of delta; infinite: no bound on that side */
     double upper;     /* upper bound that an evaluation proves */
     double se, t, nu, r;
 };
 
-/* `look`: FLO_LOOK_NONE between looks.  `plain`: without controls, devices are
- * compared with their own past and the limit is doubled.
+/* Judges the segments.  `look` is FLO_LOOK_NONE between looks.  `plain`: there are
+ * no controls, so devices are compared with their own past and the limit is doubled.
  *
  * Returns false for impossible numbers (negative, not finite); *out is
  * inconclusive then. */

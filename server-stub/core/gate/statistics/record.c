@@ -188,7 +188,8 @@ static int refuse(struct flo_err *err, const char *key, const char *what)
     return flo_fail(err, FLO_E_GATE_EVIDENCE, "evidence: `%.40s` %s", key, what);
 }
 
-/* Reads a number.  An absent key gives `standard`, if that is a number. */
+/* Reads a number.  If the key is absent, it is `standard`; if that is no
+ * number, an absent key is an error. */
 static int get(const json_t *json, const char *key, double least, double most, double standard,
                double *out, struct flo_err *err)
 {
@@ -645,7 +646,8 @@ static int look_parse(const json_t *test, uint32_t *out, struct flo_err *err)
     return rv;
 }
 
-/* Reads the segments.  A ratio has a list of them; any other test is one. */
+/* Reads the segments.  A ratio has a list of segments; any other test is a
+ * single segment. */
 static int segments_parse(enum flo_statistic_kind kind, const json_t *test,
                           struct flo_statistic_arms *out, size_t *count, struct flo_err *err)
 {

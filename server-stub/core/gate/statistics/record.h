@@ -46,12 +46,12 @@ struct flo_statistic_rule {
         struct flo_leak_rule leak;
     };
 };
-struct flo_statistic_arms { /* arms of one segment */
+struct flo_statistic_arms { /* numbers of both arms of one segment */
     union {
         struct {
             struct flo_ratio_segment ratio;
-            /* Devices compared with an older release than the one they ran:
-             * only among themselves. */
+            /* Devices whose baseline is an older release than the one they ran.  They are
+             * compared only among themselves. */
             struct flo_ratio_segment older;
         };
         struct {
@@ -84,8 +84,8 @@ struct flo_statistic_result {
 };
 
 const char *flo_statistic_kind_word(enum flo_statistic_kind kind);
-/* Evaluates a test.  Only a ratio takes several segments; others are summed
- * before.  Returns false for impossible numbers. */
+/* Evaluates a test.  Only a ratio takes several segments; for other tests the
+ * caller sums them first.  Returns false for impossible numbers. */
 bool flo_statistic_evaluate(const struct flo_statistic_rule *rule,
                             const struct flo_statistic_arms *segments, size_t count, uint32_t look,
                             bool plain, struct flo_statistic_result *out);
@@ -93,21 +93,20 @@ bool flo_statistic_evaluate(const struct flo_statistic_rule *rule,
 /* Returns the rule's weight, its share of the level; 0: the rule has no share
  * and is a hard stop. */
 double flo_statistic_weight(const struct flo_statistic_rule *rule);
-/* Sets another weight.  Not for deaths. */
+/* Sets another weight of a rule.  Not for deaths, which have none. */
 void flo_statistic_weigh(struct flo_statistic_rule *rule, double weight);
 /* Adds the arms of another segment.  Not for a ratio, which keeps segments
  * apart. */
 void flo_statistic_arms_add(enum flo_statistic_kind kind, struct flo_statistic_arms *to,
                             const struct flo_statistic_arms *from);
 
-/* New references; NULL without memory. */
+/* Write a rule and its numbers as JSON: new references; NULL without memory. */
 json_t *flo_statistic_rule_json(const struct flo_statistic_rule *rule);
 json_t *flo_statistic_arms_json(enum flo_statistic_kind kind,
                                 const struct flo_statistic_arms *arms);
 json_t *flo_statistic_result_json(const struct flo_statistic_result *result);
 
-/* Reads what the functions above write.  FLO_E_GATE_EVIDENCE names the
- * field. */
+/* Read what the functions above write.  FLO_E_GATE_EVIDENCE names the field. */
 FLO_MUST_USE int flo_statistic_rule_parse(enum flo_statistic_kind kind, const json_t *json,
                                           struct flo_statistic_rule *out, struct flo_err *err);
 FLO_MUST_USE int flo_statistic_arms_parse(enum flo_statistic_kind kind, const json_t *json,

@@ -1,4 +1,4 @@
-/* Robust: medians by selection, and clips made of them. */
+/* Robust: medians by selection, and clips computed from them. */
 #include <assert.h>
 #include <math.h>
 
@@ -6,7 +6,7 @@
 
 #define CONTROLS_MIN 20
 #define ALONE 1.3862943611198906 /* ln 4 */
-#define NORMAL_MAD 1.4826        /* converts a median deviation to a standard one */
+#define NORMAL_MAD 1.4826        /* factor from a median deviation to a standard deviation */
 
 /* Returns the median of three. */
 static double pivot_of(const double *values, size_t low, size_t high)
@@ -20,8 +20,8 @@ static double pivot_of(const double *values, size_t low, size_t high)
 }
 
 /* Moves values below the pivot to the front of [low, high] and returns the
- * index after them. Lomuto's scheme without a branch on a value, because
- * Hoare's mispredicts half of them. */
+ * index after them. Uses Lomuto's scheme without a branch on a value, because
+ * the branches of Hoare's scheme are mispredicted half of the time. */
 static size_t part(double *values, size_t low, size_t high, double pivot)
 {
     size_t end = low;
@@ -36,7 +36,7 @@ static size_t part(double *values, size_t low, size_t high, double pivot)
     return end;
 }
 
-/* Moves values equal to the pivot, which is the least, to the front. */
+/* Moves values equal to the pivot to the front; no value is below the pivot. */
 static size_t part_equal(double *values, size_t low, size_t high, double pivot)
 {
     size_t end = low;
@@ -76,7 +76,8 @@ double flo_place(double *values, size_t count, size_t k)
     return values[k];
 }
 
-/* Returns the greatest of at least one value, in four independent chains. */
+/* Returns the greatest value; there is at least one.  Four independent chains
+ * of comparisons run in parallel. */
 static double greatest(const double *values, size_t count)
 {
     double best[4] = {values[0], values[0], values[0], values[0]};

@@ -1,6 +1,7 @@
 /* Robust: medians, and limits for the distance of a value from them.
  *
- * One device with an absurd value moves neither.  Pure.  The arrays are the
+ * One device with an absurd value changes neither of them much.  Pure.  The
+ * arrays are the
  * caller's; functions that reorder them say so. */
 #ifndef FLOTILLA_SERVER_STATISTICS_ROBUST_H
 #define FLOTILLA_SERVER_STATISTICS_ROBUST_H
@@ -17,15 +18,16 @@ double flo_median(double *values, size_t count);
  * reordered. */
 double flo_robust_deviation(double *values, size_t count, double centre);
 
-/* Clip: a value outside counts as one at the edge, centre - reach or centre +
- * reach. */
+/* Clip: the range centre - reach to centre + reach.  A value outside counts as
+ * one at its edge. */
 struct flo_clip {
     double centre;
     double reach;
 };
-/* Returns the clip at so many robust deviations from the controls' median, at
- * least `least`.  With fewer than 20 controls outliers are unknown: the clip is
- * a factor of four either way.  Changes the values as above. */
+/* Returns the clip around the controls' median: its reach is `deviations`
+ * robust deviations, but at least `least`.  With fewer than 20 controls
+ * outliers are unknown, so the reach is a factor of four.  Overwrites the
+ * values. */
 struct flo_clip flo_clip_of(double *controls, size_t count, double deviations, double least);
 static inline double flo_clipped(const struct flo_clip *clip, double x)
 {

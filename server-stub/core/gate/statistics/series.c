@@ -6,10 +6,11 @@
 #include "server-stub/core/gate/statistics/robust.h"
 #include "server-stub/core/gate/statistics/series.h"
 
-#define EXACT 64 /* values below this have a bucket each */
+#define EXACT 64 /* each value below this has a bucket of its own */
 #define CLIP_TIMES 4.0
 #define CLIP_MIN 0.25
-#define CURVE_CLIP_MIN 3        /* members needed: of two it is unknown which is off */
+/* members that a clipped curve needs; with two it is unknown which is wrong */
+#define CURVE_CLIP_MIN 3
 #define SLOW 0.4054651081081644 /* ln 1.5 */
 #define GAUGE_FIRST 4
 
@@ -78,8 +79,8 @@ static bool is_power_of_two(uint32_t n)
     return (n & (n - 1)) == 0;
 }
 
-/* Adds a reading.  A leak shows in the newest readings, so at each power of two
- * the older ones are dropped. */
+/* Adds a reading.  A leak shows in the newest readings, so older ones are
+ * dropped whenever the count reaches a power of two. */
 void flo_series_after(struct flo_series *series, double x, double curve, bool is_gauge)
 {
     series->curve += curve;
@@ -189,7 +190,7 @@ static void add_difference(const struct flo_difference *item, const struct flo_c
     double d = flo_clipped(clip, item->d);
 
     arm->devices++;
-    arm->mean += d; /* the sum until it is divided below */
+    arm->mean += d; /* a sum here; it is divided below */
     *clipped += d < item->d || d > item->d ? 1 : 0;
     *slow += flo_difference_is_slow(item->d) ? 1 : 0;
 }

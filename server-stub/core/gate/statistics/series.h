@@ -32,31 +32,33 @@ struct flo_mean {
     uint32_t count;
 };
 void flo_mean_add(struct flo_mean *mean, double x);
-/* Returns 0 without readings. */
+/* Returns the mean; 0 without readings. */
 double flo_mean_of(const struct flo_mean *mean);
 
 /* Sums of a series.  `after` has all readings since the split.  For a gauge,
  * `after` and `newest` together have the latest half to three quarters. */
 struct flo_series {
     struct flo_mean before;
-    struct flo_mean first; /* `before` at the time of the split */
+    struct flo_mean first; /* value of `before` at the time of the split */
     struct flo_mean after;
     struct flo_mean newest;
     double curve;   /* sum of the curve values subtracted since the split */
     uint32_t since; /* number of readings since the split; for a gauge also those no longer in the
                        sums */
 };
-/* 12 hours of 5-minute blocks; then the sum is halved, so older readings weigh
- * less. */
+/* Readings in 12 hours of 5-minute blocks.  At this count the sum is halved, so
+ * older readings weigh less. */
 #define FLO_BASE_READINGS_MAX 144
 
-/* Adds a reading after the split. x: the reading less `curve`. */
+/* Adds a reading after the split.  `x` is the reading less `curve`. */
 void flo_series_after(struct flo_series *series, double x, double curve, bool is_gauge);
-/* Adds a reading after the split to `before`, which is still short. */
+/* Adds a reading after the split to `before`, because that has too few
+ * readings. */
 void flo_series_grow(struct flo_series *series, double x, double curve);
 /* Splits: later readings are compared with `before`. */
 void flo_series_split(struct flo_series *series, const struct flo_mean *before);
-/* Gets the difference.  Returns false with too few readings before or after. */
+/* Gets the difference between after and before.  Returns false with too few
+ * readings before or after. */
 bool flo_series_difference(const struct flo_series *series, uint32_t before_min, uint32_t after_min,
                            double *out);
 /* Returns the whole change since the split, without subtracting the curve; *after
@@ -65,33 +67,35 @@ double flo_series_change(const struct flo_series *series, uint32_t *after);
 
 /* ---- a segment ---- */
 
-/* Curve of a segment: the common change of its members that run their old
- * release.  A block without members keeps the value of the block before. */
+/* Curve of a segment: in each block, the common change of its members that run
+ * their old release.  A block without members keeps the value of the block
+ * before. */
 struct flo_curve {
     double value;
 };
 /* Ends a block: the curve becomes the mean distance of the members' readings
- * from their levels.  Distances are clipped like differences: one member alone
- * moves the curve by at most 0.25, or four robust deviations, of its share.
- * `scratch` holds `count` numbers. */
+ * from their levels.  Distances are clipped like differences, at 0.25 or four
+ * robust deviations, so that one member cannot move the curve far. `scratch`
+ * holds `count` numbers. */
 void flo_curve_end(struct flo_curve *curve, const double *off, double *scratch, size_t count);
 
 struct flo_difference {
     double d;
-    uint32_t site; /* checksum of its site label; 0: no site label */
+    uint32_t site; /* checksum of the device's site label; 0: no site label */
     bool is_treated;
 };
 struct flo_arms {
     struct flo_ratio_segment arms;
     uint64_t clipped_treated, clipped_control;
-    uint64_t slow_treated, slow_control; /* number of devices slower by half or more, not clipped */
+    /* number of devices that are slower by half or more; not clipped */
+    uint64_t slow_treated, slow_control;
 };
-/* Returns the clip of a segment's differences, from the controls among them.
+/* Returns the clip of a segment's differences, computed from its controls.
  * `scratch` holds `count` numbers. */
 struct flo_clip flo_arms_clip(const struct flo_difference *items, size_t count, double *scratch);
 void flo_arms_sum(const struct flo_difference *items, size_t count, const struct flo_clip *clip,
                   struct flo_arms *out);
-/* Computes the clip and the sums. */
+/* Computes the clip of a segment and the sums of both arms. */
 void flo_arms_build(const struct flo_difference *items, size_t count, double *scratch,
                     struct flo_arms *out);
 bool flo_difference_is_slow(double d);

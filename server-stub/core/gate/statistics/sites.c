@@ -4,9 +4,9 @@
 
 #include "server-stub/core/gate/statistics/sites.h"
 
-#define TOGETHER 2 /* devices per site from which on they count as one group */
+#define TOGETHER 2 /* devices per site from which on a site counts as one group */
 
-/* Sorts by site, and at a site the updated devices first. */
+/* Compares two devices by site; at a site, updated devices come first. */
 static int by_site(const void *a, const void *b)
 {
     const struct flo_difference *one = a;
@@ -32,11 +32,11 @@ static void sort_by_site(struct flo_difference *items, size_t count)
 }
 
 struct counters {
-    size_t treated;       /* updated devices that have a site */
-    size_t treated_alone; /* ... and are at sites without a control */
+    size_t treated;       /* number of updated devices that have a site */
+    size_t treated_alone; /* ... and of those at sites without a control */
     size_t sites_treated;
     size_t sites_control;
-    size_t sites_other; /* sites with controls only */
+    size_t sites_other; /* number of sites that have only controls */
 };
 
 static void add_site(struct counters *counters, size_t treated, size_t controls)
@@ -49,8 +49,8 @@ static void add_site(struct counters *counters, size_t treated, size_t controls)
     counters->sites_other += treated == 0 ? 1 : 0;
 }
 
-/* Returns the end of the run that begins at `from`: of a site, or of one arm at
- * it. */
+/* Returns the index after the run that begins at `from`: the devices of a site,
+ * or (is_arm) of one arm of a site. */
 static size_t end_of(const struct flo_difference *items, size_t count, size_t from, bool is_arm)
 {
     size_t end = from + 1;
@@ -81,8 +81,9 @@ static struct counters counters_of(const struct flo_difference *items, size_t co
     return counters;
 }
 
-/* Returns true for few sites with several devices each while controls are at
- * others, or when most updated devices have no control at their site. */
+/* Returns true if sites are to be compared.  That is so if the updated devices
+ * are at few sites, with several each, and controls are at others.  It is also
+ * so if most updated devices have no control at their site. */
 static bool is_by_site(const struct counters *counters)
 {
     bool is_few = counters->sites_treated < FLO_SITES_MIN &&

@@ -9,7 +9,7 @@
 
 #include "server-stub/core/gate/statistics/series.h"
 
-#define FLO_SITES_MIN 5 /* sites needed in each arm when sites count as devices */
+#define FLO_SITES_MIN 5 /* sites that each arm needs when sites count as devices */
 
 enum flo_sites {
     FLO_SITES_SPREAD, /* devices are compared, unchanged */
@@ -19,8 +19,8 @@ enum flo_sites {
 /* Decides how a segment's differences are compared, and sorts them by
  * `site`. */
 enum flo_sites flo_sites_look(struct flo_difference *items, size_t count);
-/* Merges sorted differences to one for each site and arm; those without a site
- * stay.  Returns how many remain. */
+/* Merges sorted differences into one for each site and arm.  Differences
+ * without a site stay.  Returns how many remain. */
 size_t flo_sites_merge(struct flo_difference *items, size_t count);
 /* Sorts the differences, and merges them where whole sites were updated. */
 enum flo_sites flo_sites_join(struct flo_difference *items, size_t *count);
