@@ -11,7 +11,7 @@
 #include "server-stub/core/rollout/parts.h"
 #include "server-stub/core/rollout/rollout.h"
 
-#define LEVELS_MAX 256    /* levels of a ramp; above it the pace is constant */
+#define LEVELS_MAX 256    /* levels of a ramp that are counted; above them the pace is constant */
 #define CHANGES_MAX 20000 /* changes of a window: over 25 years of days */
 #define PER_S_MAX 100000.0
 
@@ -23,8 +23,8 @@ struct ramp {
     double told;
     double per_s;
     uint32_t level;
-    uint32_t crossed;             /* levels for which enough devices were ordered */
-    double crossed_s[LEVELS_MAX]; /* ... and the time of each level */
+    uint32_t crossed;             /* number of levels for which enough devices were ordered */
+    double crossed_s[LEVELS_MAX]; /* ... and the time at which each was reached */
 };
 
 static double with_ramp_s(const struct flo_rollout_phase *phase, double devices, double first,
@@ -34,7 +34,7 @@ static double with_ramp_s(const struct flo_rollout_phase *phase, double devices,
 
     assert(per_s > 0 && phase->ramp_successes > 0 && phase->ramp_factor > 0);
     while (ramp.crossed < LEVELS_MAX && (ramp.crossed + 1.0) * phase->ramp_successes <= first) {
-        ramp.crossed++; /* the level counts from the start, 0 s */
+        ramp.crossed++; /* the first level counts from the start, 0 s */
     }
     while (ramp.told < devices) {
         double goal = (ramp.crossed + 1.0) * phase->ramp_successes;
@@ -60,8 +60,8 @@ static double with_ramp_s(const struct flo_rollout_phase *phase, double devices,
     return ramp.at_s;
 }
 
-/* Returns the time to tell all devices at the pace.  The first second's share
- * is told at once. */
+/* Returns the time in which all devices are told to update, at the pace.  The
+ * devices of the first second are told at once. */
 static double pace_s(const struct flo_rollout *rollout, const struct flo_rollout_phase *phase,
                      uint32_t devices, double device_s)
 {
@@ -75,14 +75,15 @@ static double pace_s(const struct flo_rollout *rollout, const struct flo_rollout
                                      : (devices - first) / per_s;
 }
 
-/* Returns the start of the last turn.  At most `most` devices update together,
- * so a turn begins when the one before has ended. */
+/* Returns the start of the last turn of a phase.  At most `most` devices update
+ * together, so a turn begins when the one before has ended. */
 static double turns_s(uint32_t devices, uint32_t most, double device_s)
 {
     return most == 0 || devices <= most ? 0 : (devices - 1) / most * device_s;
 }
 
-/* The label value with the most devices decides, where a limit applies. */
+/* Returns the start of the last turn where a limit per label value applies: the
+ * value with the most devices decides. */
 static double places_s(struct flo_rollout *rollout, uint32_t index, double device_s)
 {
     double longest = 0;
@@ -118,7 +119,8 @@ static double tell_s(struct flo_rollout *rollout, uint32_t index, uint32_t devic
 
 /* ---- windows ---- */
 
-/* Returns the time at which so many seconds of open windows have passed. */
+/* Returns the time at which the window was open for `seconds` seconds in
+ * all. */
 static uint64_t in_window(const struct flo_window *window, int32_t offset_s, uint64_t from_ms,
                           uint64_t work_ms)
 {
@@ -140,8 +142,8 @@ static uint64_t in_window(const struct flo_window *window, int32_t offset_s, uin
     return at_ms;
 }
 
-/* Returns when the last device is told.  Each zone has its share of the pace;
- * the last zone ends the phase. */
+/* Returns the time when the last device is told to update.  Each zone has its
+ * share of the pace; the last zone ends the phase. */
 static uint64_t told_at(const struct flo_rollout *rollout, uint32_t index, uint32_t devices,
                         uint64_t from_ms, double work_s, struct flo_rollout_expected *out)
 {
@@ -185,8 +187,8 @@ static uint64_t expect_phase(struct flo_rollout *rollout, uint32_t index,
     bool is_idle = trip->is_idle[index];
     uint64_t device_ms = is_idle ? 0 : trip->download_ms + trip->soak_ms;
     uint64_t jitter_ms = is_idle ? 0 : trip->jitter_ms;
-    /* On average a device begins in the middle of the jitter; the last one at
-     * its end. */
+    /* Within the start jitter, a device begins in the middle on average, and the last
+     * one at the end. */
     double device_s = (double)(device_ms + jitter_ms / 2) / 1000;
 
     assert(index < rollout->phase_count);

@@ -33,7 +33,8 @@ static void look_at(struct awaited *awaited, uint64_t at_ms)
     awaited->at_ms = at_ms < awaited->at_ms ? at_ms : awaited->at_ms;
 }
 
-/* A device reports at least once in a report interval. */
+/* Sets the next check to the time of the next report: a device sends at least
+ * one in a report interval. */
 static void by_report(struct awaited *awaited, const struct flo_rollout_member *member)
 {
     uint64_t next_ms = member->heard_at_ms + awaited->report_ms;
@@ -100,7 +101,8 @@ static void add(struct awaited *awaited, const struct flo_rollout *rollout,
     }
 }
 
-/* Devices of the phases that began whose update or return has not ended. */
+/* Finds the members to wait for: devices of phases that began, whose update or
+ * rollback has not ended. */
 static struct awaited members_of(const struct flo_rollout *rollout, uint64_t now_ms,
                                  uint64_t report_ms)
 {

@@ -1,8 +1,9 @@
 /* Pace: decides when each device is told to update.
  *
  * Ten thousand devices that begin at once would overload their controller.  A
- * phase tells its devices by ranges of buckets, at a limited rate.  Deploy
- * orders are only in desired documents, so no device begins before its turn.  A
+ * phase tells its devices to update by ranges of buckets, at a limited rate.
+ * Deploy orders are only in desired documents, so no device begins before its
+ * turn.  A
  * device may still be held in its turn: its window is closed, others of its
  * site are under way, or it waits before a retry.  It is told when that ends.
  * Also here: the deadlines of states. */
@@ -13,15 +14,16 @@
 #include "server-stub/core/rollout/parts.h"
 #include "server-stub/core/rollout/rollout.h"
 
-/* After a gap, at most this time (or one device) is caught up. */
+/* After a gap, at most the devices of this time (or one device) are told at
+ * once. */
 #define BURST_MS 2000
-#define BEHIND_MS 60000 /* minimum delay after the device's own deadline */
+#define BEHIND_MS 60000 /* minimum time between the device's own deadline and the controller's */
 #define STARTS_PER_S_MAX 100000.0
 
 /* ---- the rate ---- */
 
-/* Returns the pace.  A ramp multiplies it after each `ramp_successes`
- * successful devices. */
+/* Returns the pace, in devices a second.  A ramp multiplies it after each
+ * `ramp_successes` successful devices. */
 static double pace_of(const struct flo_rollout *rollout, const struct flo_rollout_phase *phase)
 {
     double per_s = phase->starts_per_s > 0 ? phase->starts_per_s : rollout->starts_per_s;
@@ -45,7 +47,7 @@ static uint32_t allowance(const struct flo_rollout *rollout, struct flo_rollout_
     if (per_s <= 0) {
         return UINT32_MAX;
     }
-    if (phase->told_at_ms == 0) { /* the first second's share is ordered at once */
+    if (phase->told_at_ms == 0) { /* the devices of the first second are ordered at once */
         phase->told_at_ms = now_ms;
         return per_s < 1 ? 1 : (uint32_t)per_s;
     }
@@ -62,7 +64,7 @@ static uint32_t allowance(const struct flo_rollout *rollout, struct flo_rollout_
 
 /* ---- who is under way ---- */
 
-/* Devices under way, of the rollout and of each phase. */
+/* Counts of devices under way: of the rollout, and of each phase. */
 struct look {
     uint64_t now_ms;
     uint32_t all;
@@ -183,7 +185,8 @@ enum flo_hold flo_rollout_hold_of(const struct flo_rollout *rollout,
     return FLO_HOLD_NONE;
 }
 
-/* Finds the devices that could be told now, but for the pace. */
+/* Finds the devices that could be told to update now, if the pace allowed
+ * it. */
 static struct look look_at(struct flo_rollout *rollout, uint64_t now_ms)
 {
     struct look look = {.now_ms = now_ms};
@@ -212,8 +215,8 @@ static struct look look_at(struct flo_rollout *rollout, uint64_t now_ms)
 
 /* ---- telling ---- */
 
-/* With limits only online devices are ordered to update. Others would begin
- * whenever they reconnect, beyond the limits. */
+/* Leaves offline devices out if the policy has limits: they would begin
+ * whenever they reconnect, and exceed the limits. */
 void flo_rollout_phase_absent(struct flo_rollout *rollout, uint32_t index)
 {
     assert(index < rollout->phase_count);

@@ -15,8 +15,9 @@
 #include "server-stub/core/rollout/parts.h"
 #include "server-stub/core/rollout/rollout.h"
 
-/* Uses two flags as scratch until the pace is computed: is_ready means "may be
- * picked", is_fresh "was picked". */
+/* Compares two members by stratum.  In this file two flags are scratch until
+ * the pace is computed: is_ready means "may be picked", is_fresh "was
+ * picked". */
 
 static int by_stratum(const void *a, const void *b)
 {
@@ -41,7 +42,7 @@ static int by_device(const void *a, const void *b)
 /* Stratum: a run in the array sorted by strata. */
 struct stratum {
     size_t from, end;
-    uint32_t size; /* devices that may be picked */
+    uint32_t size; /* number of devices that may be picked */
 };
 
 static bool next_stratum(const struct flo_rollout *rollout, struct stratum *stratum)
@@ -63,7 +64,8 @@ static bool next_stratum(const struct flo_rollout *rollout, struct stratum *stra
     return true;
 }
 
-/* Returns the picks of a stratum of `size`: one, and its `share`. */
+/* Returns how many devices a stratum of `size` gives: one, and a `share` of the
+ * others. */
 static uint32_t picks_of(uint32_t size, double share)
 {
     uint32_t picks = (uint32_t)(size * share);
@@ -83,7 +85,7 @@ static uint32_t picks_at(const struct flo_rollout *rollout, double share)
     return picks;
 }
 
-/* Returns the highest share that picks at most `wanted` devices. */
+/* Returns the largest share with which at most `wanted` devices are picked. */
 static double share_for(const struct flo_rollout *rollout, uint32_t wanted)
 {
     double low = 0;
@@ -150,7 +152,7 @@ static uint32_t strata_of(const struct flo_rollout *rollout, uint32_t size_min)
  * wanted. */
 static void pick_largest(struct flo_rollout *rollout, uint32_t wanted)
 {
-    uint32_t low = 1; /* more strata than wanted have this size */
+    uint32_t low = 1; /* there are more strata of this size than devices wanted */
     uint32_t high = (uint32_t)rollout->member_count + 1;
 
     while (low + 1 < high) {
@@ -209,7 +211,7 @@ static void exchange(struct flo_rollout *rollout, uint32_t from, uint32_t to)
             }
         }
         if (inside == rollout->member_count) {
-            return; /* all chosen devices are inside */
+            return; /* no chosen device is left outside the range */
         }
         uint32_t bucket = picked->bucket;
         picked->bucket = other->bucket;

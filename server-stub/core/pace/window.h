@@ -16,18 +16,18 @@
 #define FLO_WINDOW_ALL_DAYS 0x7fu
 
 struct flo_window {
-    uint32_t from_s;                    /* second of the local day */
+    uint32_t from_s;                    /* start, as a second of the local day */
     uint32_t length_s;                  /* 0: no window, any time is allowed */
     uint8_t days;                       /* bit 0: Monday */
-    bool is_local;                      /* the device's own zone */
+    bool is_local;                      /* the window is in each device's own zone */
     char zone[FLO_WINDOW_ZONE_MAX + 1]; /* else this zone */
 };
-/* Returns false for an invalid text. */
+/* Reads a window.  Returns false if the text is invalid. */
 bool flo_window_parse(const char *text, struct flo_window *out);
 
 /* Tells whether the window is open at `wall_ms`, where local time is `offset_s`
- * ahead of UTC.  *change_ms: the latest time of its next change, with the same
- * offset. */
+ * ahead of UTC.  *change_ms gets the time of its next change, if the offset
+ * stays. */
 bool flo_window_is_open(const struct flo_window *window, int32_t offset_s, uint64_t wall_ms,
                         uint64_t *change_ms);
 

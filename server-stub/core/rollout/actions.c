@@ -24,7 +24,7 @@ void flo_rollout_why(struct flo_rollout_actions *actions, const char *format, ..
     va_list list;
 
     if (used + 16 >= sizeof(actions->why)) {
-        return; /* the first reasons matter most */
+        return; /* no room: the first reasons matter most */
     }
     if (used > 0) {
         actions->why[used++] = '\n';
@@ -49,8 +49,8 @@ void flo_rollout_reason_add(struct flo_rollout *rollout, const char *format, ...
     }
 }
 
-/* Adds the actions to sign and publish an order, and to write it into the
- * desired documents of members in `states`. */
+/* Adds two actions: to sign and publish an order, and to write it into the
+ * desired documents of the members that are in `states`. */
 void flo_rollout_order(struct flo_rollout_actions *actions, enum flo_order_op op, uint32_t phase,
                        uint32_t from, uint32_t to, uint32_t states)
 {
@@ -96,7 +96,8 @@ bool flo_rollout_action_names(const struct flo_rollout *rollout,
         return action->member == member;
     }
     bool is_excluded = flo_rollout_is_excluded(rollout, m);
-    /* A held slice does not roll back; only updates under way there end. */
+    /* The member is in a held slice, which does not roll back; only its updates
+     * under way end. */
     bool stays = m->held == FLO_HELD_THERE;
     if ((action->is_excluded && (!is_excluded || stays != (action->op == FLO_ORDER_ABORT))) ||
         (action->op == FLO_ORDER_DEPLOY && is_excluded)) {
@@ -117,7 +118,8 @@ bool flo_rollout_action_names(const struct flo_rollout *rollout,
            (action->states & 1u << m->state) != 0;
 }
 
-/* Returns the end of the buckets that were ever ordered to deploy. */
+/* Returns the bound below which all buckets were ordered to deploy at some
+ * time. */
 uint32_t flo_rollout_touched(const struct flo_rollout *rollout)
 {
     uint32_t to = 0;

@@ -1,11 +1,11 @@
-/* Again: sends orders again that devices did not take up, after a pause and
- * when a slice goes on. */
+/* Again: repeats orders that devices did not carry out, after a pause and when
+ * a held slice may continue. */
 #include <assert.h>
 
 #include "server-stub/core/rollout/parts.h"
 #include "server-stub/core/rollout/rollout.h"
 
-/* Signs orders for single members again. */
+/* Signs the orders again that are for single members. */
 static void resume_each(const struct flo_rollout *rollout, uint32_t phase,
                         struct flo_rollout_actions *actions)
 {

@@ -1,4 +1,5 @@
-/* Analysis of a rollout: its inputs in a phase, and its lines in the trace. */
+/* Analysis of a rollout: prepares its inputs in a phase, and writes its lines
+ * of the trace. */
 #include <assert.h>
 #include <stdio.h>
 #include <string.h>
@@ -109,8 +110,8 @@ bool flo_rollout_analysis_passes(const struct flo_rollout *rollout)
             !flo_rollout_analysis_waits(rollout, rollout->phase));
 }
 
-/* Gets the least certain proof among those that the phase waits for, and the
- * sight of the first speed. */
+/* Gets what a phase can find: the least certain of the proofs that it waits
+ * for, and the sight of the first speed. */
 bool flo_rollout_sees(const struct flo_rollout *rollout, uint32_t phase,
                       struct flo_analysis_sight *out)
 {
@@ -175,7 +176,7 @@ void flo_rollout_analysis_because(const struct flo_rollout *rollout, uint32_t ru
 
 /* ---- the event ---- */
 
-/* Reports slices about which nothing is done. */
+/* Adds trace lines for slices that have no consequence. */
 static void tell_slices(const struct flo_analysis_slices *slices,
                         struct flo_rollout_actions *actions)
 {

@@ -1,5 +1,5 @@
-/* Rollback: how a rollout and its devices return to the release before, asked
- * for by a person or a gate.
+/* Rollback: returns a rollout and its devices to the release before, because a
+ * person or a gate asked for it.
  *
  * `rolled-back` means that no device still has the release from this rollout.
  * While a device may still serve it, the rollout is `partly-back`: the device
@@ -27,8 +27,7 @@ static uint32_t told_of(const struct flo_rollout *rollout)
  *
  * In an emergency each signature costs time.  So with a covered label one
  * order goes to all, once many devices were told or the last updating phase
- * began.  A device that never had the release has nothing to leave, and only
- * blocks it. */
+ * began.  A device that never had the release only blocks it. */
 static bool is_by_name(const struct flo_rollout *rollout, uint32_t touched)
 {
     bool is_for_all =
@@ -65,7 +64,8 @@ void flo_rollout_seen_back(struct flo_rollout *rollout, size_t index,
 {
     struct flo_rollout_member *member = &rollout->members[index];
     enum flo_execution state = (enum flo_execution)member->state;
-    /* The answer to an abort says nothing of a release that serves. */
+    /* Only a rollback counts here: the answer to an abort does not tell which
+     * release serves. */
     bool goes_back = !event->is_aborted && (rollout->state == FLO_ROLLOUT_ROLLING_BACK ||
                                             rollout->state == FLO_ROLLOUT_ROLLED_BACK ||
                                             rollout->state == FLO_ROLLOUT_PARTLY_BACK);
@@ -73,7 +73,7 @@ void flo_rollout_seen_back(struct flo_rollout *rollout, size_t index,
                       rollout->state == FLO_ROLLOUT_ABORTED || rollout->state == FLO_ROLLOUT_HALTED;
 
     assert(strcmp(member->device, event->device) == 0);
-    /* Halted: devices on trial that failed were rolled back. */
+    /* In a halted rollout, devices that failed on trial were rolled back. */
     bool is_recalled = !event->is_aborted && rollout->state == FLO_ROLLOUT_HALTED &&
                        flo_rollout_member_is_under_way(member);
 
@@ -82,7 +82,8 @@ void flo_rollout_seen_back(struct flo_rollout *rollout, size_t index,
     /* The member is in a held slice and never had the release. */
     bool is_left_out = event->is_aborted && member->held == FLO_HELD_THERE &&
                        flo_rollout_member_is_under_way(member) && !holds;
-    /* The member could not roll back, and now serves another release. */
+    /* The member could not roll back earlier, and now serves another
+     * release. */
     bool is_there = flo_rollout_member_stays(member);
     uint64_t now_ms = event->now_ms;
 
@@ -93,8 +94,7 @@ void flo_rollout_seen_back(struct flo_rollout *rollout, size_t index,
         return;
     }
     if (is_left_out && state == FLO_EXECUTION_NOTIFIED) {
-        /* The attempt did not begin, and only a new order for this device
-         * does. */
+        /* This attempt did not begin; it begins only with a new order for this device. */
         member->attempt -= member->attempt > 0 ? 1 : 0;
         if (member->retries < UINT8_MAX) {
             member->retries++;
@@ -155,8 +155,9 @@ static bool may_answer(const struct flo_rollout_member *member)
     return !member->is_away && member->lateness == FLO_LATENESS_NONE;
 }
 
-/* Tells whether a member is still awaited.  Called for each of thousands of
- * answers, so the member awaited last time is checked first. */
+/* Tells whether the rollout still waits for a member's answer.  Called for each
+ * of thousands of answers, so the member that it waited for last time is checked
+ * first. */
 static bool anybody_is_awaited(struct flo_rollout *rollout, bool goes_back)
 {
     size_t count = rollout->member_count;
@@ -222,9 +223,10 @@ void flo_rollout_left_move(struct flo_rollout *rollout, const char *device, int 
 
 #define TAIL "; not back: "
 #define UNREACHED "; not reached: "
-#define NAMED 8 /* most devices named in a reason */
+#define NAMED 8 /* largest number of devices that a reason names */
 
-/* Adds ids, as in every trace; the shell replaces them by names. */
+/* Adds the ids of devices that keep the release, as in every trace.  The shell
+ * replaces them by names. */
 static void name_kept(struct flo_rollout *rollout, uint32_t kept)
 {
     uint32_t named = 0;

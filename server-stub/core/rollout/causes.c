@@ -7,7 +7,8 @@
 #include "server-stub/core/rollout/parts.h"
 #include "server-stub/core/rollout/rollout.h"
 
-/* Numbers after the ids: causes of members without an id. */
+/* Kinds of causes: numbers after the ids are for members without an error
+ * id. */
 enum { SILENT = FLO_ROLLOUT_CAUSES_MAX, OVERDUE, OTHER, KINDS };
 static const char *const words[] = {"silent", "overdue", "other"};
 
@@ -28,8 +29,8 @@ uint8_t flo_rollout_cause(struct flo_rollout *rollout, const char *id)
     return (uint8_t)++rollout->cause_count;
 }
 
-/* Returns the kind of a member's cause; -1: none, as an order rolled it
- * back. */
+/* Returns the kind of a member's cause; -1: it has none, because an order
+ * rolled it back. */
 static int kind_of(const struct flo_rollout_member *member)
 {
     enum flo_execution state = (enum flo_execution)member->state;

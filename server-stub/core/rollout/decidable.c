@@ -9,7 +9,8 @@
 
 #include "server-stub/core/rollout/parts.h"
 
-/* Members of one class: up to and with a phase, and after it. */
+/* Number of members of one class: those updated up to the end of a phase, and
+ * those after it. */
 struct arms {
     uint32_t updated, waiting;
 };
@@ -37,8 +38,9 @@ static bool is_open(const struct flo_rollout *rollout, uint32_t phase)
 
 /* ---- ratio ---- */
 
-/* Tells whether waiting devices run out in this phase: too few of them pass the
- * gate there (evaluate.c).  Never true for the first of several phases. */
+/* Tells whether this phase leaves too few devices with the old release.  The
+ * gate then passes there (evaluate.c).  Never true for the first of several
+ * phases. */
 static bool is_last(const struct flo_rollout *rollout, uint32_t phase)
 {
     return phase + 1 == rollout->phase_count || (phase > 0 && behind_of(rollout, phase) == 0);
@@ -60,7 +62,8 @@ static void count_classes(const struct flo_rollout *rollout, const uint8_t *clas
     }
 }
 
-/* The class that lacks the fewest devices stands for all. */
+/* Tells whether a ratio gate lacks devices.  The result is for the class that
+ * lacks the fewest. */
 static bool ratio_lacks(const struct flo_gate_rule *rule, const struct arms *classes,
                         struct flo_rollout_lack *out)
 {
@@ -200,7 +203,8 @@ bool flo_rollout_asks_person(const struct flo_rollout *rollout)
             flo_gate_kind_of(rollout->gates[gate].gate) != FLO_GATE_KIND_SHARE);
 }
 
-/* Suggests smaller numbers for the gate, if any would do. */
+/* Suggests smaller numbers for the gate, if some of them would make it
+ * decidable. */
 static int say_smaller(const struct flo_rollout_lack *lack, char *out)
 {
     uint64_t least = lack->updated < lack->waiting ? lack->updated : lack->waiting;

@@ -10,26 +10,26 @@
 
 #include "server-stub/core/rollout/rollout.h"
 
-/* Gate and phase that can never decide; the first such. */
+/* First gate that can never decide, and its phase. */
 struct flo_rollout_lack {
     char gate[FLO_GATE_TITLE];
     uint32_t phase;      /* from 0 */
-    bool is_ratio;       /* a `ratio` of gates.def; else a rule of the analysis */
+    bool is_ratio;       /* gate `ratio` of gates.def; false: a rule of the analysis */
     uint64_t updated;    /* devices that the phase can compare */
-    uint64_t waiting;    /* ... and waiting devices to compare with */
-    uint64_t updated_of; /* updated devices that are needed */
+    uint64_t waiting;    /* ... and devices with the old release to compare with */
+    uint64_t updated_of; /* number of updated devices that the gate needs */
     uint64_t waiting_of;
-    uint64_t devices; /* devices of the rollout that can ever be compared */
+    uint64_t devices; /* number of devices of the rollout that can ever be compared */
 };
 #define FLO_DECIDABLE_CLASSES_MAX 64
 
-/* Returns true when *out can never decide.  The rollout is divided.
- * `class_of`: the hardware class of each member, below
- * FLO_DECIDABLE_CLASSES_MAX; NULL: all have the same. */
+/* Looks for a gate that can never decide; returns true if *out is one.  The
+ * rollout must be divided.  `class_of`: the hardware class of each member,
+ * below FLO_DECIDABLE_CLASSES_MAX; NULL: all have the same. */
 bool flo_rollout_lacks(const struct flo_rollout *rollout, const uint8_t *class_of,
                        struct flo_rollout_lack *out);
-/* Writes the lack as a sentence, and the change that makes the gate
- * decidable. */
+/* Size of the sentence that flo_rollout_lack_text writes: what the gate lacks,
+ * and the change that makes it decidable. */
 #define FLO_LACK_TEXT 256
 void flo_rollout_lack_text(const struct flo_rollout *rollout, const struct flo_rollout_lack *lack,
                            char *what, char *fix);

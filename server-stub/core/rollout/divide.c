@@ -45,13 +45,15 @@ int flo_rollout_check(const struct flo_rollout *rollout, struct flo_err *err)
     return 0;
 }
 
-/* Bits of a digit of a bucket: three digits select one of 2^30. */
+/* Number of bits in a digit of a bucket number.  A bucket is one of 2^30, so it
+ * has three digits. */
 #define DIGIT_BITS 10
 #define DIGITS (1u << DIGIT_BITS)
 
 _Static_assert(FLO_BUCKETS <= UINT32_C(1) << 3 * DIGIT_BITS, "three digits");
 
-/* Counts the picked members by this digit of their bucket less `from`. */
+/* Counts the picked members by one digit of the distance of their bucket from
+ * `from`. */
 static void count_digits(const struct flo_rollout *rollout, uint32_t from, uint32_t to,
                          uint32_t shift, flo_rollout_picks *picks, uint32_t *counts)
 {
@@ -65,7 +67,7 @@ static void count_digits(const struct flo_rollout *rollout, uint32_t from, uint3
     }
 }
 
-/* Finds the bucket after the last of them, digit by digit. */
+/* Finds the bucket bound digit by digit. */
 uint32_t flo_rollout_bound(const struct flo_rollout *rollout, uint32_t from, uint32_t to,
                            uint32_t devices, flo_rollout_picks *picks)
 {
@@ -85,7 +87,7 @@ uint32_t flo_rollout_bound(const struct flo_rollout *rollout, uint32_t from, uin
             left -= counts[digit++];
         }
         if (digit == DIGITS) {
-            return to; /* fewer members than the size */
+            return to; /* there are fewer members than the size */
         }
         low += digit << shift;
         if (shift == 0) {
@@ -106,8 +108,8 @@ static bool is_online(const struct flo_rollout_member *member)
     return member->is_online;
 }
 
-/* Returns the bound of the buckets that contain `devices` members: online ones,
- * if there are enough. */
+/* Returns the bound of the buckets that contain `devices` members.  Only online
+ * ones are counted, if there are enough. */
 static uint32_t bound_of_devices(const struct flo_rollout *rollout,
                                  const struct flo_rollout_phase *phase, uint32_t devices)
 {

@@ -1,5 +1,5 @@
-/* Edit: changes the request of a rollout under way.  Devices that were touched
- * stay touched, and phases that began keep their devices. */
+/* Edit: changes the request of a rollout under way.  Devices that were ordered
+ * to update stay so, and phases that began keep their devices. */
 #include <assert.h>
 #include <string.h>
 
@@ -67,7 +67,7 @@ int flo_rollout_may_edit(const struct flo_rollout *rollout, const struct flo_rol
     return flo_rollout_check(draft, err);
 }
 
-/* Changes the remaining course of a phase that has begun. */
+/* Changes a phase that has begun: soak, pace and limits for the rest of it. */
 static void change_begun(struct flo_rollout_phase *phase, const struct flo_rollout_phase *wanted)
 {
     memcpy(phase->name, wanted->name, sizeof(phase->name));
@@ -97,9 +97,9 @@ static void change_phases(struct flo_rollout *rollout, const struct flo_rollout 
     flo_rollout_divide_from(rollout, begun);
 }
 
-/* Changes the gates.  Verdicts were by the old rules, so looks restart, and a
- * failed or inconclusive gate is evaluated again.  Excluded segments and
- * finished waves stay as they are. */
+/* Changes the gates.  The old verdicts followed the old rules, so looks
+ * restart, and a failed or inconclusive gate is evaluated again.  Excluded
+ * segments and finished waves stay as they are. */
 static void change_gates(struct flo_rollout *rollout, const struct flo_rollout *draft)
 {
     struct flo_rollout_phase *phase = &rollout->phases[rollout->phase];
@@ -154,7 +154,7 @@ void flo_rollout_edit(struct flo_rollout *rollout, const struct flo_rollout *dra
     change_rest(rollout, draft);
     rollout->edits++;
     for (size_t i = 0; i < rollout->member_count; i++) {
-        rollout->members[i].is_dirty = true; /* its phase may have changed */
+        rollout->members[i].is_dirty = true; /* the member's phase may have changed */
     }
     flo_rollout_do(actions, (struct flo_rollout_action){.kind = FLO_ROLLOUT_DO_MEMBERS});
 }

@@ -14,7 +14,7 @@ static size_t member_place(const struct flo_rollout *rollout, const char *device
     size_t high = rollout->member_count;
 
     if (high > 0 && strcmp(rollout->members[high - 1].device, device) < 0) {
-        return high; /* most devices come in id order */
+        return high; /* fast path: most devices come in id order */
     }
     while (low < high) {
         size_t middle = low + (high - low) / 2;
@@ -74,14 +74,15 @@ bool flo_rollout_is_excluded(const struct flo_rollout *rollout,
             (rollout->analysis.state.excluded >> member->segment & 1) != 0);
 }
 
-/* Tells whether the release was not made for this device, which is no
- * failure. */
+/* Tells whether the device is excused: the release was not made for it, which
+ * is no failure. */
 static bool is_excused(const struct flo_rollout *rollout, const struct flo_rollout_member *member)
 {
     static const int codes[] = {FLO_E_TARGET_INCOMPATIBLE, FLO_E_NOT_BUILT};
 
     assert(member->cause <= rollout->cause_count);
-    /* Rolled back with its segment, without a fault of its own. */
+    /* The member was rolled back with its segment, without a fault of its
+     * own. */
     if (member->state == FLO_EXECUTION_ROLLED_BACK && flo_rollout_is_excluded(rollout, member)) {
         return true;
     }
@@ -104,8 +105,8 @@ static bool is_struck(const struct flo_rollout *rollout, const struct flo_rollou
             strncmp(rollout->causes[member->cause - 1], "probe.", 6) == 0);
 }
 
-/* Tells whether an order rolled the device back: there is no cause of its
- * own. */
+/* Tells whether an order rolled the device back, so that it has no failure of
+ * its own. */
 static bool is_taken(const struct flo_rollout *rollout, const struct flo_rollout_member *member)
 {
     return member->state == FLO_EXECUTION_ROLLED_BACK && member->cause == 0 &&
@@ -159,7 +160,7 @@ static void counters(struct flo_rollout *rollout, const struct flo_rollout_membe
     }
     phase->members += sign;
     phase->counts[member->state] += sign;
-    /* An older row may be away and ended. */
+    /* A row of an older version may be both away and ended. */
     phase->away += member->is_away && flo_rollout_member_is_under_way(member) ? sign : 0;
     phase->silent +=
         member->lateness == FLO_LATENESS_SILENT && flo_rollout_member_is_under_way(member) ? sign
@@ -265,12 +266,13 @@ void flo_rollout_member_cancel(struct flo_rollout_member *member)
     member->state = FLO_EXECUTION_CANCELLED;
     member->is_back = true;
     member->is_away = member->is_waiting = false; /* else it would count twice as another end */
-    /* the last attempt that began counts */
+    /* the last attempt that began is the one that counts */
     member->attempt -= member->attempt > 0 ? 1 : 0;
     member->is_dirty = true;
 }
 
-/* A device that joins a held slice is kept out until the slice's answer. */
+/* Keeps a device that joins a held slice out, until a person answers about the
+ * slice. */
 static void keep_out(const struct flo_rollout *rollout, uint8_t slices,
                      struct flo_rollout_member *member)
 {

@@ -11,7 +11,8 @@
 #include "server-stub/core/rollout/parts.h"
 #include "server-stub/core/rollout/rollout.h"
 
-/* Restarts silence and deadlines, as devices are ordered now. */
+/* Restarts the times of silence and deadlines, because devices are ordered
+ * now. */
 static void restart_waits(struct flo_rollout *rollout, uint64_t now_ms)
 {
     for (size_t i = 0; i < rollout->member_count; i++) {
@@ -81,8 +82,9 @@ static void schedule(struct flo_rollout *rollout, uint64_t now_ms,
     flo_rollout_state_set(rollout, FLO_ROLLOUT_SCHEDULED, now_ms, actions);
 }
 
-/* Divides the phases for people who approve or wait; the start divides again,
- * because devices may join until then. */
+/* Starts the rollout, or lets it wait for approval or its time.  The phases are
+ * divided at once for people to see, and again at the start, because devices
+ * may join until then. */
 static void start(struct flo_rollout *rollout, uint64_t now_ms, struct flo_rollout_actions *actions)
 {
     if (rollout->approvals < rollout->approvals_needed) {
@@ -90,7 +92,7 @@ static void start(struct flo_rollout *rollout, uint64_t now_ms, struct flo_rollo
                                rollout->approvals_needed, flo_s(rollout->approvals_needed));
         flo_rollout_state_set(rollout, FLO_ROLLOUT_AWAITING_APPROVAL, now_ms, actions);
         flo_rollout_divide(rollout);
-        store_members(actions); /* stored for a restart */
+        store_members(actions); /* stored now, so that a restart finds them */
     } else if (rollout->start_at_ms > flo_rollout_wall_ms(rollout, now_ms)) {
         schedule(rollout, now_ms, actions);
         flo_rollout_divide(rollout);
@@ -115,8 +117,8 @@ static void approve(struct flo_rollout *rollout, uint64_t now_ms,
     }
 }
 
-/* The start time has come, but something forbids the start; the reason is
- * stored once. */
+/* Postpones the start: the time has come, but something forbids it.  The reason
+ * is stored once. */
 static void put_off(struct flo_rollout *rollout, const char *reason_before,
                     const struct flo_rollout_event *event, struct flo_rollout_actions *actions)
 {
@@ -126,8 +128,8 @@ static void put_off(struct flo_rollout *rollout, const char *reason_before,
     }
 }
 
-/* Change freeze: no device starts, and updates under way continue.  A paused
- * rollout keeps its own reason. */
+/* Handles a change freeze: no device begins, and updates under way continue.  A
+ * paused rollout keeps its own reason. */
 static void barred(struct flo_rollout *rollout, const char *reason_before,
                    const struct flo_rollout_event *event, struct flo_rollout_actions *actions)
 {
@@ -139,7 +141,7 @@ static void barred(struct flo_rollout *rollout, const char *reason_before,
     }
 }
 
-/* Tells whether anything was ordered. */
+/* Tells whether the rollout has ordered any device. */
 static bool has_begun(const struct flo_rollout *rollout)
 {
     return rollout->state != FLO_ROLLOUT_DRAFT && rollout->state != FLO_ROLLOUT_AWAITING_APPROVAL &&

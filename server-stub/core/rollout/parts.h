@@ -1,4 +1,5 @@
-/* Parts of a step, for rollout/ and pace/. */
+/* Parts: functions that make up a rollout's step; only for rollout/ and
+ * pace/. */
 #ifndef FLOTILLA_SERVER_ROLLOUT_PARTS_H
 #define FLOTILLA_SERVER_ROLLOUT_PARTS_H
 
@@ -19,12 +20,12 @@
 /* States in which the device has the release, or is about to. */
 #define FLO_STATES_HOLDING                                                                         \
     (FLO_STATES_ON_TRIAL | FLO_STATE_BIT(SUCCEEDED) | FLO_STATE_BIT(ALREADY_INSTALLED))
-/* States in which the release serves on trial, or may. */
+/* States in which the release serves on trial, or may already do so. */
 #define FLO_STATES_ON_TRIAL (FLO_STATE_BIT(ACTIVATING) | FLO_STATE_BIT(SOAKING))
 
 typedef bool flo_rollout_picks(const struct flo_rollout_member *member);
-/* Returns the smallest bound above `from` below which `devices` picked members
- * are; `to`, if there are fewer. */
+/* Returns the smallest bucket bound above `from` with `devices` picked members
+ * below it; `to`, if there are fewer. */
 uint32_t flo_rollout_bound(const struct flo_rollout *rollout, uint32_t from, uint32_t to,
                            uint32_t devices, flo_rollout_picks *picks);
 void flo_rollout_do(struct flo_rollout_actions *actions, struct flo_rollout_action action);
@@ -52,10 +53,10 @@ void flo_rollout_member_set(struct flo_rollout *rollout, size_t index, enum flo_
                             const char *cause, uint64_t now_ms);
 /* Takes a queued member out of the queue; does not update the counts. */
 void flo_rollout_member_cancel(struct flo_rollout_member *member);
-/* Applies a member's changed labels: it is now in `slices` of the list, one bit
- * each. If it never began, it waits or continues accordingly; an execution in a
- * held slice ends. An installed release stays, and a member that was rolled
- * back is not updated again. */
+/* Applies a member's changed labels.  `slices` has a bit for each slice of the
+ * list in which it now is. If it never began, it waits or continues
+ * accordingly; an execution in a held slice ends. An installed release stays,
+ * and a member that was rolled back is not updated again. */
 void flo_rollout_relabelled(struct flo_rollout *rollout, size_t index, uint8_t slices,
                             struct flo_rollout_actions *actions);
 void flo_rollout_member_is(struct flo_rollout *rollout, size_t index, enum flo_lateness lateness,
@@ -75,18 +76,20 @@ void flo_rollout_tell(struct flo_rollout *rollout, uint64_t now_ms,
  * all others. */
 void flo_rollout_tell_one(struct flo_rollout *rollout, size_t index, uint64_t now_ms,
                           struct flo_rollout_actions *actions);
-/* Returns true when every device of the phases that began had its turn. */
+/* Returns true when every device of the phases that began was told to
+ * update. */
 bool flo_rollout_told_all(const struct flo_rollout *rollout);
 /* Tells whether the number of devices under way together is limited. */
 bool flo_rollout_has_limits(const struct flo_rollout *rollout);
-/* Members of a phase that are offline do not count until they come back. */
+/* Marks offline members of a phase: they do not count until they come back. */
 void flo_rollout_phase_absent(struct flo_rollout *rollout, uint32_t index);
-/* Tells whether the deploy order is for this member alone: a retry, or a spread
- * phase. */
+/* Tells whether the member needs a deploy order of its own: for a retry, or in
+ * a spread phase. */
 bool flo_rollout_needs_own(const struct flo_rollout *rollout,
                            const struct flo_rollout_member *member);
-/* Why a queued member of a phase that began is not told, apart from pace and
- * limits.  *until_ms: until when, or UINT64_MAX. */
+/* Reason why a queued member of a phase that began is not told to update, other
+ * than pace and limits.  *until_ms gets the end of that reason, or
+ * UINT64_MAX. */
 enum flo_hold {
     FLO_HOLD_NONE,
     FLO_HOLD_WINDOW,
@@ -111,7 +114,7 @@ enum flo_failure flo_rollout_failure(const struct flo_rollout *rollout,
                                      const struct flo_rollout_member *member);
 /* Tells whether the present phase leaves devices to compare with. */
 bool flo_rollout_has_controls(const struct flo_rollout *rollout);
-/* Fails the present phase, for the reason already set. */
+/* Fails the present phase.  The caller has set the reason. */
 void flo_rollout_phase_failed(struct flo_rollout *rollout, enum flo_on_fail on_fail,
                               uint64_t now_ms, struct flo_rollout_actions *actions);
 /* Stops ordering excluded members that still wait; `is_back`: the others roll
@@ -122,7 +125,8 @@ void flo_rollout_leave_out(struct flo_rollout *rollout, bool is_back,
  * that devices did not carry out (again.c). */
 void flo_rollout_order_again(struct flo_rollout *rollout, uint64_t now_ms,
                              struct flo_rollout_actions *actions);
-/* Slices of the list that are held, or wait for a person. */
+/* Returns a bit for each slice of the list that is held, or waits for a
+ * person. */
 static inline uint8_t flo_rollout_slices_open(const struct flo_rollout *rollout)
 {
     const struct flo_analysis_state *state = &rollout->analysis.state;
@@ -135,8 +139,8 @@ static inline uint8_t flo_rollout_slices_open(const struct flo_rollout *rollout)
     return open;
 }
 _Static_assert(FLO_ANALYSIS_SLICES_MAX <= 8, "a bit for each");
-/* Answers of a person about a slice that no control there can decide
- * (slices.c). */
+/* Check and apply a person's answer about an unclear slice: one without
+ * controls (slices.c). */
 FLO_MUST_USE int flo_rollout_may_answer(const struct flo_rollout *rollout, const char *slice,
                                         struct flo_err *err);
 void flo_rollout_answer(struct flo_rollout *rollout, const struct flo_rollout_event *event,
@@ -145,8 +149,7 @@ void flo_rollout_answer(struct flo_rollout *rollout, const struct flo_rollout_ev
  * release. */
 void flo_rollout_hold_slices(struct flo_rollout *rollout, struct flo_rollout_analysis *of,
                              uint64_t now_ms, struct flo_rollout_actions *actions);
-/* Moves devices of slices that need more of them to the present phase
- * (probe.c). */
+/* Moves further devices of a probed slice to the present phase (probe.c). */
 void flo_rollout_probe(struct flo_rollout *rollout, uint64_t now_ms,
                        struct flo_rollout_analysis *of, struct flo_rollout_actions *actions);
 /* Moves a member from a later phase to the end of the present one. */
@@ -173,8 +176,9 @@ void flo_rollout_member_store(size_t index, struct flo_rollout_actions *actions)
 /* Orders every touched device to roll back, and waits for them. */
 void flo_rollout_go_back(struct flo_rollout *rollout, uint64_t now_ms,
                          struct flo_rollout_actions *actions);
-/* Rollback (back.c): a device was seen without the release; it answered that it
- * cannot leave it; check whether all awaited devices have answered. */
+/* Events of a rollback (back.c).  _seen_back: a device was seen without the
+ * release.  _stays: it answered that it cannot leave it.  The third checks
+ * whether all devices have answered that the rollout waits for. */
 void flo_rollout_seen_back(struct flo_rollout *rollout, size_t index,
                            const struct flo_rollout_event *event,
                            struct flo_rollout_actions *actions);
@@ -185,7 +189,7 @@ void flo_rollout_stays(struct flo_rollout *rollout, size_t index,
 void flo_rollout_repaired(struct flo_rollout *rollout, size_t index, uint64_t now_ms,
                           struct flo_rollout_actions *actions);
 /* Updates the counts of remaining devices: before (-1) and after (1) a change
- * of a device.  NULL: forget the counts. */
+ * of a device.  NULL: the counts are forgotten, and made again when needed. */
 void flo_rollout_left_move(struct flo_rollout *rollout, const char *device, int sign);
 void flo_rollout_stop_check(struct flo_rollout *rollout, uint64_t now_ms,
                             struct flo_rollout_actions *actions);

@@ -38,7 +38,7 @@ void flo_rollout_phase_start(struct flo_rollout *rollout, uint32_t index, uint64
     phase->told_at_ms = 0;
     phase_changed(rollout, index, actions);
     if (phase->bucket_from == phase->bucket_to) {
-        return; /* no bucket: no device can be in the phase */
+        return; /* the range has no bucket, so no device can be in the phase */
     }
     if (!phase->is_spread) { /* in a spread phase each device has its own order */
         flo_rollout_do(actions, (struct flo_rollout_action){.kind = FLO_ROLLOUT_DO_ORDER,
@@ -178,8 +178,9 @@ static bool aborts_check(struct flo_rollout *rollout, uint64_t now_ms,
     return false;
 }
 
-/* All devices ended and the verdict is inconclusive: a person is asked.  A
- * device that returns later, or the next evidence, may still decide. */
+/* Holds the phase, because all devices ended and the verdict is inconclusive: a
+ * person is asked.  A device that returns later, or the next evidence, may
+ * still decide. */
 static void hold(struct flo_rollout *rollout, uint32_t gate, const struct flo_gate_result *result,
                  bool is_held, uint64_t now_ms, struct flo_rollout_actions *actions)
 {
@@ -241,7 +242,8 @@ static bool is_watching(const struct flo_rollout *rollout)
     return rollout->phases[rollout->phase].state == FLO_PHASE_PASSED;
 }
 
-/* Finds the rule that decided over all segments; NULL: none. */
+/* Finds the rule whose result over all segments decided; NULL: there is
+ * none. */
 static const struct flo_analysis_standing *decided(const struct flo_rollout *rollout)
 {
     const struct flo_analysis_state *state = &rollout->analysis.state;
@@ -293,8 +295,8 @@ static void analysis_alarms(struct flo_rollout *rollout, uint64_t now_ms,
     flo_rollout_state_set(rollout, rollout->state, now_ms, actions);
 }
 
-/* The analysis failed.  Without controls a change of load looks like a worse
- * release, so a person is asked and nothing is rolled back. */
+/* Acts on an analysis that failed.  Without controls a change of load looks
+ * like a worse release, so a person is asked and nothing is rolled back. */
 static void analysis_broke(struct flo_rollout *rollout, uint64_t now_ms,
                            struct flo_rollout_actions *actions)
 {
@@ -321,7 +323,7 @@ static bool waits_for_person(const struct flo_rollout *rollout)
     return rollout->phases[rollout->phase].state == FLO_PHASE_HELD;
 }
 
-/* Holds the phase for a person, with the reason already set. */
+/* Holds the phase for a person.  The caller has set the reason. */
 static void hold_for_person(struct flo_rollout *rollout, struct flo_rollout_actions *actions)
 {
     assert(rollout->phases[rollout->phase].state == FLO_PHASE_RUNNING);
@@ -330,8 +332,8 @@ static void hold_for_person(struct flo_rollout *rollout, struct flo_rollout_acti
     phase_changed(rollout, rollout->phase, actions);
 }
 
-/* The longest soak is over without a proof: a person is asked, the phase is
- * never promoted. */
+/* Holds the phase after the longest soak without a proof: a person is asked,
+ * and the phase is not promoted by itself. */
 static void analysis_holds(struct flo_rollout *rollout, struct flo_rollout_actions *actions)
 {
     if (waits_for_person(rollout)) {
@@ -574,8 +576,8 @@ static void complete(struct flo_rollout *rollout, uint64_t now_ms,
                           now_ms, actions);
 }
 
-/* Tells whether the hold-out keeps its old release while the others are
- * watched. */
+/* Tells whether the hold-out is still kept on its old release, while the others
+ * are watched. */
 static bool hold_out_waits(const struct flo_rollout *rollout, uint64_t now_ms)
 {
     const struct flo_rollout_phase *phase = &rollout->phases[rollout->phase];
@@ -652,13 +654,14 @@ void flo_rollout_follow(struct flo_rollout *rollout, uint64_t now_ms,
         flo_rollout_phase_start(rollout, rollout->phase + 1, now_ms, actions);
     }
     if (rollout->state == FLO_ROLLOUT_COMPLETED && actions->count > 0) {
-        struct outcome out = outcome_of(rollout); /* some devices end later */
+        struct outcome out = outcome_of(rollout); /* some devices have ended since */
         say_outcome(rollout, &out);
     }
     if (rollout->state == FLO_ROLLOUT_RUNNING && rollout->phase + 1 == rollout->phase_count &&
         rollout->phases[rollout->phase].state != FLO_PHASE_RUNNING &&
         rollout->phases[rollout->phase].state != FLO_PHASE_HELD && may_complete(rollout)) {
-        complete(rollout, now_ms, actions); /* promoted before all devices were ordered */
+        /* the phase was promoted before all its devices were ordered */
+        complete(rollout, now_ms, actions);
     }
     flo_rollout_stop_check(rollout, now_ms, actions);
 }

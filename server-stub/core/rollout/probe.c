@@ -1,7 +1,8 @@
 /* Probe: updates devices of a slice before their phase.
  *
- * They move from a later phase to the end of the present one, which waits for
- * them and soaks again.  A slice keeps two controls, because the release cannot
+ * The devices move from a later phase to the end of the present one, which
+ * waits for them and soaks again.  A slice keeps two controls, because the
+ * release cannot
  * be judged there without them. */
 #include <assert.h>
 #include <string.h>
@@ -64,10 +65,9 @@ static bool was_probed(struct flo_rollout *rollout, const char *name)
 }
 
 struct there {
-    uint32_t begun;    /* devices with the release, or updating to it */
-    uint32_t controls; /* members not yet ordered to update */
-    uint32_t probes;   /* came by another slice's probe, such as the site of
-                          a pair */
+    uint32_t begun;    /* number of devices that have the release or update to it */
+    uint32_t controls; /* number of members that are not yet ordered to update */
+    uint32_t probes;   /* devices that another slice's probe brought, such as the site of a pair */
 };
 
 static struct there there_of(const struct slice *slice)
@@ -136,8 +136,8 @@ static uint8_t probe_slice(struct flo_rollout *rollout, const struct slice *slic
     return (uint8_t)count;
 }
 
-/* Orders the probes: a site before its hardware classes, because its devices
- * tell which of both is to blame. */
+/* Sorts the probes: a site comes before its hardware classes, because its
+ * devices tell which of the two is to blame. */
 static void order_of(const struct flo_rollout *rollout, const struct flo_rollout_analysis *of,
                      uint32_t *order)
 {

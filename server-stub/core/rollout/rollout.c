@@ -27,8 +27,8 @@ static const uint8_t effect_of[][FLO_ROLLOUT_STATE_COUNT] = {
 };
 _Static_assert(FLO_ROLLOUT_STATE_COUNT == 12, "a column per state");
 
-/* Tells whether the member's turn has come: its phase tells it by an order in
- * its desired document. */
+/* Tells whether the member's turn has come: its phase has put a deploy order
+ * into its desired document. */
 static bool is_its_turn(const struct flo_rollout *rollout, size_t index)
 {
     const struct flo_rollout_member *member = &rollout->members[index];
@@ -61,7 +61,8 @@ static void catch_up(struct flo_rollout *rollout, size_t index, uint64_t now_ms,
     }
 }
 
-/* Handles a member that is known already, perhaps with other labels. */
+/* Handles a device that joins and is a member already, perhaps with other
+ * labels. */
 static void moved(struct flo_rollout *rollout, size_t index, const struct flo_rollout_event *event,
                   struct flo_rollout_actions *actions)
 {
@@ -135,8 +136,8 @@ static void heard(struct flo_rollout *rollout, size_t index, uint64_t now_ms,
     }
 }
 
-/* Tells whether the member has not tried the release yet: its trouble has
- * another cause. */
+/* Tells whether the member has not tried the release yet, so that its trouble
+ * has another cause. */
 static bool is_before_trial(const struct flo_rollout_member *member)
 {
     return (FLO_STATES_BEFORE_TRIAL & 1u << member->state) != 0;
@@ -156,8 +157,8 @@ static void gone(struct flo_rollout *rollout, size_t index, struct flo_rollout_a
     }
 }
 
-/* A newer rollout claims the member.  If it began, it reports its own end;
- * otherwise it ends here. */
+/* Handles a newer rollout's claim of the member.  If the member's update began,
+ * the device reports its end; otherwise it ends here. */
 static void superseded(struct flo_rollout *rollout, size_t index, uint64_t now_ms,
                        struct flo_rollout_actions *actions)
 {
@@ -174,7 +175,7 @@ static void superseded(struct flo_rollout *rollout, size_t index, uint64_t now_m
     }
 }
 
-/* Progress of a state; every end comes after all other states. */
+/* Rank of all final states: they come after all other states. */
 #define END 255
 static const uint8_t progress[FLO_EXECUTION_COUNT] = {
     [FLO_EXECUTION_QUEUED] = 0,       [FLO_EXECUTION_NOTIFIED] = 1,
@@ -207,10 +208,10 @@ static bool execution_is_news(const struct flo_rollout_member *member, uint32_t 
     return progress[state] > progress[now];
 }
 
-/* The member waits before its trial, for conditions of its owner or of the
- * policy.  Like an offline member it does not count, and follows later.  Any
- * state before the trial may wait, because a device goes back a state when its
- * agent restarts or its probe is postponed.  Returns true when the member
+/* Notes that the member waits, before its trial, for conditions of its owner or
+ * of the policy.  Like an offline member it does not count, and updates later.
+ * Any state before the trial may wait, because a device goes back a state when
+ * its agent restarts or its probe is postponed.  Returns true when the member
  * changed. */
 static bool waits(struct flo_rollout *rollout, size_t index, const struct flo_rollout_event *event,
                   struct flo_rollout_actions *actions)
@@ -233,8 +234,8 @@ static bool waits(struct flo_rollout *rollout, size_t index, const struct flo_ro
     return true;
 }
 
-/* A failure that a retry may fix does not count: the device waits for its turn
- * again.  Returns true then. */
+/* Returns true if the member tries again: a failure that a retry may fix does
+ * not count, and the device waits for its turn again. */
 static bool is_tried_again(struct flo_rollout *rollout, size_t index, uint64_t now_ms,
                            struct flo_rollout_actions *actions)
 {
@@ -301,10 +302,10 @@ static void executed(struct flo_rollout *rollout, size_t index,
     }
 }
 
-/* The device lost the record of its execution: by a power failure with a full
- * disk, a damaged outbox or an old copy of its state.  Only the controller can
- * end it.  The attempt does not count, because the device will use its number
- * again. */
+/* Ends an execution of which the device lost the record: by a power failure
+ * with a full disk, a damaged outbox or an old copy of its state.  Only the
+ * controller can end it.  The attempt does not count, because the device will
+ * use its number again. */
 static void forgotten(struct flo_rollout *rollout, size_t index,
                       const struct flo_rollout_event *event, struct flo_rollout_actions *actions)
 {
@@ -340,8 +341,8 @@ static void left(struct flo_rollout *rollout, size_t index, uint64_t now_ms,
     }
 }
 
-/* The device left the group.  If it began, it stays: its end counts.  No answer
- * about its slice brings it back. */
+/* Handles a device that left the group.  If its update began, it stays a
+ * member, and its end counts.  No answer about its slice brings it back. */
 static void withdrawn(struct flo_rollout *rollout, size_t index,
                       struct flo_rollout_actions *actions)
 {
@@ -373,8 +374,8 @@ static bool is_unheard(const struct flo_rollout *rollout, const struct flo_rollo
            now_ms - member->heard_at_ms >= rollout->gates[FLO_GATE_FAILED].silence_ms_max;
 }
 
-/* Tells whether the member is in its state for longer than the device itself
- * would allow. */
+/* Tells whether the member is in its state for longer than the device's own
+ * deadline allows. */
 static bool is_overdue(const struct flo_rollout *rollout, const struct flo_rollout_member *member,
                        uint64_t now_ms)
 {
@@ -537,8 +538,8 @@ int flo_rollout_may(const struct flo_rollout *rollout, enum flo_rollout_event_ki
                                      flo_rollout_event_word(kind));
 }
 
-/* Handles an event that the table does not accept: ignored, or refused with its
- * error. */
+/* Handles an event that the table does not accept: ignores it, or refuses it
+ * with the table's error. */
 static int undone(const struct flo_rollout *rollout, const struct flo_rollout_event *event,
                   enum effect effect, struct flo_rollout_actions *actions, struct flo_err *err)
 {

@@ -29,7 +29,7 @@ static enum flo_on_fail action_for(const struct flo_analysis *analysis,
     return analysis->on_fail;
 }
 
-/* Returns the bit of the slice's index in the list. */
+/* Returns the slice's bit, by its index in the list. */
 static uint8_t place_of(const struct flo_analysis_state *state, const char *name)
 {
     assert(flo_analysis_held(state, name) < state->held_count);
@@ -142,8 +142,8 @@ int flo_rollout_may_answer(const struct flo_rollout *rollout, const char *slice,
     return 0;
 }
 
-/* Returns the slices that keep the member out.  Older rows do not say which: it
- * then waits for the answers about all. */
+/* Returns a bit for each slice that keeps the member out.  Older rows do not
+ * say which slices; then the member waits for the answers about all of them. */
 static uint8_t barred_by(const struct flo_rollout_member *member, uint8_t open)
 {
     return member->held == FLO_HELD_NOT ? 0 : member->held_of == 0 ? open : member->held_of & open;
@@ -161,8 +161,8 @@ static void recall(struct flo_rollout *rollout, uint8_t place, uint8_t open)
     }
 }
 
-/* An abort ended the attempts there: only a newer order for one device begins
- * again. */
+/* Prepares a new attempt.  An abort ended the attempt of this device, so it
+ * only begins again by a newer order of its own. */
 static void begin_again(struct flo_rollout_member *member)
 {
     uint32_t begun = (FLO_STATES_BEFORE_TRIAL | FLO_STATE_BIT(PROBING) | FLO_STATE_BIT(CANCELLED)) &
@@ -183,8 +183,8 @@ static void begin_again(struct flo_rollout_member *member)
     }
 }
 
-/* Releases members that no other slice holds.  A member that never began waits
- * for its turn again. */
+/* Releases the members of a slice that no other slice holds.  A member that
+ * never began waits for its turn again. */
 static void let_go(struct flo_rollout *rollout, uint8_t open)
 {
     for (size_t i = 0; i < rollout->member_count; i++) {
@@ -200,7 +200,8 @@ static void let_go(struct flo_rollout *rollout, uint8_t open)
     flo_rollout_count(rollout);
 }
 
-/* Ends a running update; an installed release stays. */
+/* Keeps a member out of the rollout: ends its running update; an installed
+ * release stays. */
 static void stay_out(struct flo_rollout *rollout, size_t index, struct flo_rollout_actions *actions)
 {
     struct flo_rollout_member *member = &rollout->members[index];

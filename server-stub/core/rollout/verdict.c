@@ -19,9 +19,9 @@ static bool has_stopped(const struct flo_rollout *rollout)
 }
 
 /* Counts the devices for gates.  Not counted are devices that are offline, that
- * ended otherwise (cancelled, superseded, removed), and for which the release
- * was not made.  Devices that an order rolled back after the rollout stopped
- * count as good. */
+ * ended without a result (cancelled, superseded, removed), and those for which
+ * the release was not made.  Devices that an order rolled back after the
+ * rollout stopped count as good. */
 static struct numbers numbers_of(const struct flo_rollout *rollout,
                                  const struct flo_rollout_phase *phase)
 {
@@ -106,7 +106,7 @@ void flo_rollout_gate(const struct flo_rollout *rollout, uint32_t gate, uint32_t
     flo_rollout_counts(rollout, phase, &counts);
     if (rollout->has_broken && flo_gate_kind_of(rule->gate) == FLO_GATE_KIND_SHARE &&
         rollout->phases[phase].state == FLO_PHASE_FAILED) {
-        counts = rollout->broken; /* the counts at the time of the failure */
+        counts = rollout->broken; /* counts as they were at the time of the failure */
     }
     flo_gate_evaluate(rule, &(struct flo_gate_evidence){.counts = &counts}, out);
     if (rollout->compared[gate].has_evidence &&
