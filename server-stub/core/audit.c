@@ -119,7 +119,7 @@ bool flo_audit_checkpoints_add(struct flo_audit_checkpoint *checkpoints, size_t 
     if (*count > 0 && checkpoints[*count - 1].number >= checkpoint->number) {
         return false;
     }
-    if (checkpoint->number > 0) { /* 0: only the restart itself is known */
+    if (checkpoint->number > 0) { /* number 0: only the restart itself is known */
         checkpoints[(*count)++] = *checkpoint;
     }
     return true;

@@ -17,7 +17,7 @@ struct flo_audit_record {
     const char *object;         /* "r-0001" */
     const char *result;         /* "ok" or an error id */
     const char *detail;         /* free text for people, cleaned */
-    struct flo_digest previous; /* zero for the first */
+    struct flo_digest previous; /* hash of the record before; zero for the first record */
 };
 
 /* Hash of a record. */
@@ -28,7 +28,8 @@ struct flo_audit_walk {
     uint64_t number;        /* number of the last good record */
     struct flo_digest head; /* hash of that record */
 };
-/* FLO_E_AUDIT_CHAIN names the first bad number. */
+/* Adds the next record to the walk.  FLO_E_AUDIT_CHAIN: a record does not
+ * match; the error names its number. */
 FLO_MUST_USE int flo_audit_walk_next(struct flo_audit_walk *walk,
                                      const struct flo_audit_record *record,
                                      const struct flo_digest *hash, struct flo_err *err);
@@ -49,9 +50,10 @@ struct flo_audit_checkpoint {
 #define FLO_AUDIT_CHECKPOINT_TEXT 160
 #define FLO_AUDIT_LINE_TEXT 320
 
-/* Writes the text that is signed. */
+/* Writes the text of a checkpoint that is signed. */
 void flo_audit_checkpoint_text(const struct flo_audit_checkpoint *checkpoint, char *out);
-/* The line of the file, with its line feed: text, blank, signature as hex. */
+/* Writes a checkpoint's line of the file, with its line feed: text, blank,
+ * signature as hex. */
 void flo_audit_line(const struct flo_audit_checkpoint *checkpoint, const uint8_t *signature,
                     char *out);
 /* Parses one line without its line feed.  Returns false when the line is no

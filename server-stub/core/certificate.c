@@ -31,8 +31,8 @@ enum flo_certificate_state flo_certificate_parse(const char *word)
     return (enum flo_certificate_state)state;
 }
 
-/* A replaced certificate is refused after its end, so that a copy of an old
- * disk is not let in again. */
+/* Checks the end of a certificate.  A replaced one is refused after its end, so
+ * that a copy of an old disk is not let in again. */
 static int check_out_of_date(const struct flo_certificate_ask *ask, struct flo_err *err)
 {
     char text[25];
@@ -44,7 +44,7 @@ static int check_out_of_date(const struct flo_certificate_ask *ask, struct flo_e
     }
     flo_time_text(ask->until_ms, text);
     if (ask->until_ms > ask->now_ms) {
-        return 0; /* not yet valid: the clock was corrected since issue */
+        return 0; /* the certificate is not valid yet: the clock was set back since it was issued */
     }
     if (ask->state == FLO_CERTIFICATE_REPLACED) {
         return flo_fail(err, FLO_E_CERT_OVERDUE,

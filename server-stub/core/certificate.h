@@ -12,8 +12,8 @@
 /* A device that was in storage may renew its certificate this long after the
  * certificate ended. */
 #define FLO_CERTIFICATE_GRACE_MS (UINT64_C(730) * 86400000)
-/* Most certificates that a device gets in a twelfth of a life.  More than one
- * is allowed because answers may be lost. */
+/* Largest number of certificates that a device gets in a twelfth of a life.
+ * More than one is allowed because answers may be lost. */
 #define FLO_CERTIFICATES_MAX 8
 
 enum flo_certificate_state {
@@ -29,12 +29,12 @@ enum flo_certificate_state flo_certificate_parse(const char *word);
 
 /* Renewal request: a device shows its certificate and asks for the next one. */
 struct flo_certificate_ask {
-    bool is_active;                   /* the device is known, not retired */
-    bool is_known;                    /* the certificate is known; if not, its */
-    enum flo_certificate_state state; /* state and end are not */
+    bool is_active; /* the device is known, not retired */
+    bool is_known;  /* the controller has the certificate's row; if not, `state` */
+    enum flo_certificate_state state; /* and its end are not set */
     uint64_t until_ms;
-    bool is_out_of_date; /* expired, according to the TLS listener */
-    uint64_t count;      /* issued to the device within a twelfth of a life */
+    bool is_out_of_date; /* the certificate has expired, according to the TLS listener */
+    uint64_t count;      /* certificates issued to the device within a twelfth of a life */
     uint64_t now_ms, life_ms, grace_ms;
 };
 /* Returns 0 when the device gets a certificate.

@@ -1,4 +1,4 @@
-/* Reports of devices: the fields that people see. */
+/* Reports of devices: reads the fields that people see. */
 #include <assert.h>
 #include <string.h>
 

@@ -18,8 +18,8 @@
 #define FLO_REPORT_FACTS_MAX 128
 
 /* Reads the part of a report that people see, for an order of this kind; *out
- * is a new reference.  FLO_E_REST_SCHEMA: no report, one of another kind, or
- * too long. */
+ * is a new reference.  FLO_E_REST_SCHEMA: it is no report, is of another kind,
+ * or is too long. */
 FLO_MUST_USE int flo_report_read(const json_t *in, const char *op, json_t **out,
                                  struct flo_err *err);
 

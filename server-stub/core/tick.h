@@ -11,19 +11,22 @@ struct flo_tick {
 };
 struct flo_tick_now {
     uint64_t now_ms, wall_ms;
-    bool listens;    /* messages of devices can arrive */
+    bool listens;    /* the broker runs, so messages of devices can arrive */
     bool has_active; /* some rollout is running */
-    bool is_making;  /* rows of a large order are still made */
+    bool is_making;  /* the rows of a large order are still being written */
 };
 struct flo_tick_due {
     bool steps;      /* rollouts are stepped */
-    bool is_stalled; /* the time since the last one is no silence of devices */
-    bool hears;      /* a connected device is not silent, however seldom it reports */
+    bool is_stalled; /* the process stalled since the last tick, so that time is no silence of
+                        devices */
+    bool hears;      /* connected devices are not silent, even if they report seldom */
     bool is_hourly;  /* orders are signed again, and old rows are deleted */
 };
-/* Parts that are due now; none of them: no transaction is opened. */
+/* Gets the parts of the work that are due now.  If there are none, no
+ * transaction is opened. */
 void flo_tick_next(struct flo_tick *tick, const struct flo_tick_now *now, struct flo_tick_due *out);
-/* That part was begun: not again within the minute, the hour. */
+/* Note that a part was begun, so that it is not due again within the minute or
+ * the hour. */
 void flo_tick_heard(struct flo_tick *tick, uint64_t now_ms);
 void flo_tick_took_hour(struct flo_tick *tick, uint64_t wall_ms);
 

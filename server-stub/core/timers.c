@@ -10,7 +10,9 @@
 #define RETRY_MS_MAX 10000
 #define STALL_MS 5000
 #define REFUSAL_MS 3600000
-#define RECONNECT_US 1500 /* CPU time of the broker for a handshake: 1,000 */
+/* time that is planned for each reconnection; a handshake takes 1,000 of the
+ * broker's CPU time */
+#define RECONNECT_US 1500
 
 uint64_t flo_broker_retry_ms(uint64_t retry_ms, uint64_t lived_ms)
 {

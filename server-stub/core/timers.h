@@ -26,10 +26,11 @@ uint64_t flo_quiet_due_ms(uint64_t due_ms, uint64_t devices, uint64_t now_ms);
 /* ---- a broker without its controller ---- */
 
 struct flo_alone {
-    uint64_t since_ms; /* 0: a controller is connected */
+    uint64_t since_ms; /* time since which no controller is connected; 0: one is connected */
 };
 
-/* Returns true when no controller connected for linger_ms: the broker ends. */
+/* Returns true when no controller was connected for linger_ms; the broker then
+ * ends. */
 bool flo_alone_is_over(struct flo_alone *alone, bool is_controlled, uint64_t linger_ms,
                        uint64_t now_ms);
 
@@ -50,9 +51,9 @@ struct flo_refusals {
     } tokens[FLO_REFUSALS_MAX];
 };
 
-/* Returns true for the first refusal of this token within an hour, if there is
- * room to remember it.  Such a refusal gets an audit row.  Others are only
- * counted, so that a stranger cannot fill the disk. */
+/* Returns true for the token's first refusal within an hour, if there is room
+ * to remember it.  Such a refusal gets an audit row.  Others are only counted,
+ * so that a stranger cannot fill the disk. */
 bool flo_refusals_is_first(struct flo_refusals *refusals, const char *id, uint64_t now_ms);
 
 #endif

@@ -41,7 +41,7 @@ static bool grant_parse(const char *text, size_t chars, struct flo_grant *out)
         return false;
     }
     memcpy(out->group, colon + 1, group_chars);
-    if (strcmp(out->group, "all") == 0) { /* the group has every device */
+    if (strcmp(out->group, "all") == 0) { /* the group "all" has every device */
         out->group[0] = '\0';
         return true;
     }

@@ -24,7 +24,7 @@ const char *flo_access_word(enum flo_access access);
 #define FLO_GRANTS_TEXT 641
 struct flo_grant {
     enum flo_access role;
-    char group[FLO_NAME_MAX + 1]; /* "": the whole fleet */
+    char group[FLO_NAME_MAX + 1]; /* "" if the grant is for the whole fleet */
 };
 struct flo_grants {
     size_t count;
@@ -33,8 +33,9 @@ struct flo_grants {
 /* Returns false unless the text is a list of 1 to FLO_GRANTS_MAX grants.  Only
  * viewer and operator can be limited to a group. */
 bool flo_grants_parse(const char *text, struct flo_grants *out);
-/* Tell whether a grant covers `needs`: flo_grants_hold for the whole fleet,
- * _group for this group, _somewhere for at least one group or the fleet. */
+/* Return whether some grant permits `needs`: flo_grants_hold for the whole
+ * fleet, _group for this group, _somewhere for at least one group or the
+ * fleet. */
 bool flo_grants_hold(const struct flo_grants *grants, enum flo_access needs);
 bool flo_grants_hold_group(const struct flo_grants *grants, enum flo_access needs,
                            const char *group);

@@ -13,8 +13,8 @@ static size_t count_of(const struct flo_seat *seats, size_t count, const char *a
     return own;
 }
 
-/* Finds the newest seat of the account that has most; `spared`: admins are
- * skipped. */
+/* Finds the newest stream of the account that has the most streams; `spared`:
+ * accounts of admins are skipped. */
 static size_t largest(const struct flo_seat *seats, size_t count, bool spared, size_t *most)
 {
     size_t found = SIZE_MAX;

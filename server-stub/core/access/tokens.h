@@ -10,11 +10,13 @@
 #define FLO_TOKEN_ID_TEXT 13 /* 12 hex digits and a NUL */
 #define FLO_TOKEN_TEXT 128
 
-/* "flt_pat_<id>_<64 hex>" of 6 + 32 random bytes; `out` FLO_TOKEN_TEXT. */
+/* Writes a personal token, "flt_pat_<id>_<64 hex>", from 6 + 32 random bytes.
+ * `out` holds FLO_TOKEN_TEXT. */
 void flo_access_token_text(const uint8_t random[38], char *id, char *out);
 /* Gets the id from a token of the right form; `id` holds FLO_TOKEN_ID_TEXT. */
 bool flo_access_token_parse(const char *token, char *id);
-/* "flt1.<26 base32>.<32 hex of the authority's fingerprint>". */
+/* Writes an enrolment token, "flt1.<26 base32>.<32 hex of the authority's
+ * fingerprint>". */
 void flo_enrol_token_text(const uint8_t random[17], const struct flo_digest *authority, char *out);
 bool flo_enrol_token_is_valid(const char *token);
 

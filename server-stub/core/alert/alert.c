@@ -1,4 +1,5 @@
-/* Alert: levels, states, who is told, and the increase of counters. */
+/* Alert: levels and states of an alert, who is notified, and how much a counter
+ * grew. */
 #include <assert.h>
 #include <string.h>
 

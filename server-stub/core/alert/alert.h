@@ -31,7 +31,7 @@ enum flo_alert_level {
     FLO_ALERT_BAD,
     FLO_ALERT_MIDDLE,
     FLO_ALERT_WELL,
-    FLO_ALERT_LASTED /* not caused by a value: the state's time is over */
+    FLO_ALERT_LASTED /* no new value: the state has lasted its time */
 };
 
 /* ---- rules ---- */
@@ -41,7 +41,7 @@ enum flo_alert_level {
 struct flo_alert_rule {
     char name[FLO_NAME_MAX + 1];
     bool is_page; /* severity: page, else ticket */
-    /* DEVICES: the devices that this selector matches. */
+    /* DEVICES: selector; the value is the number of devices that match it */
     char where[FLO_SELECTOR_TEXT_MAX + 1]; /* "": a metric */
     bool is_percent;                       /* the limit is a share of all devices */
     /* METRIC: this metric */
@@ -51,18 +51,17 @@ struct flo_alert_rule {
         char value[FLO_NAME_MAX * 2 + 2];
     } labels[FLO_ALERT_LABELS_MAX]; /* labels that a sample must have */
     size_t label_count;
-    char by[32]; /* one series for each of its values; "": all samples are
-                    added up */
+    char by[32]; /* label; each of its values has a series. "": all samples are added up */
     bool has_per;
-    enum flo_exposed per; /* metric by which the value is divided */
-    double per_least;     /* a smaller divisor: the rule is not judged */
-    uint64_t window_ms;   /* window of an increase */
+    enum flo_exposed per; /* metric by whose value the value is divided */
+    double per_least;     /* below this divisor the rule is not judged */
+    uint64_t window_ms;   /* time over which an increase is measured */
     /* Threshold */
-    bool is_below; /* bad below the limit; else bad above */
+    bool is_below; /* the alert fires below the limit; false: above it */
     double limit;
     double clear; /* limit at which the alert clears */
     uint64_t for_ms;
-    uint64_t keep_ms;   /* good for this long ends the alert */
+    uint64_t keep_ms;   /* the alert ends when its value was good for this long */
     uint64_t repeat_ms; /* pause between reminders; 0: none */
     char text[FLO_ALERT_TEXT_MAX + 1];
 };
@@ -85,7 +84,7 @@ const char *flo_alert_default(size_t place, const char **name);
 #define FLO_ALERT_SLOTS 30
 /* Zero-initialise. */
 struct flo_alert_increase {
-    /* Parts of `sum`, the oldest first from `head`. */
+    /* Increases, as parts of `sum`, from the oldest at `head` on. */
     double slots[FLO_ALERT_SLOTS];
     double last, sum; /* sum: all rises */
     uint64_t slot_at_ms;
@@ -101,8 +100,8 @@ double flo_alert_increase(struct flo_alert_increase *increase, double value, uin
 
 struct flo_alert {
     enum flo_alert_state state;
-    uint64_t since_ms; /* start of the state */
-    uint64_t fired_ms; /* 0: not fired since the last ok state */
+    uint64_t since_ms; /* time when the present state began */
+    uint64_t fired_ms; /* time of the first firing since the last ok state; 0: it has not fired */
     uint64_t told_ms;  /* a person was notified of the firing alert; 0: nobody */
     bool is_acked;     /* acknowledged by a person: no reminders until it ends */
 };
@@ -128,8 +127,8 @@ enum flo_alert_news flo_alert_news(struct flo_alert *alert, const struct flo_ale
 /* Returns the pause before the next attempt after `failed` failed ones: 5 s,
  * doubled each time, up to an hour. 0: no more attempts, after about a day. */
 uint64_t flo_alert_retry_ms(uint64_t failed);
-/* Signature of a message: "v1=" and hex of HMAC-SHA256 over "<seconds>.<body>";
- * `out` holds FLO_ALERT_SIGNATURE. */
+/* Writes the signature of a message: "v1=" and hex of HMAC-SHA256 over
+ * "<seconds>.<body>".  `out` holds FLO_ALERT_SIGNATURE. */
 #define FLO_ALERT_SIGNATURE 68
 void flo_alert_sign(const char *secret, uint64_t seconds, const char *body, size_t bytes,
                     char *out);

@@ -21,14 +21,14 @@
 
 /* Deltas of a release that may be of use. */
 enum flo_use_deltas {
-    FLO_USE_ALL,  /* a draft, or a young release */
-    FLO_USE_HELD, /* deltas whose base is held */
-    FLO_USE_NONE, /* a yanked release: no device installs it */
+    FLO_USE_ALL,  /* all deltas: the release is a draft or young */
+    FLO_USE_HELD, /* only deltas whose base some device can have */
+    FLO_USE_NONE, /* none: the release is yanked, so no device installs it */
 };
 
 struct flo_use {
     struct flo_digest_list held;   /* possible bases of deltas */
-    struct flo_digest_list named;  /* artifacts of any release */
+    struct flo_digest_list named;  /* artifacts that any release names */
     struct flo_digest_list needed; /* artifacts that stay */
     bool is_sorted;
 };
@@ -42,7 +42,8 @@ void flo_use_judge(struct flo_use *use, const struct flo_release *release,
 /* Sorts the lists.  Call after all flo_use_judge calls.  FLO_E_MEMORY: the
  * lists are incomplete, so nothing may be decided by them. */
 FLO_MUST_USE int flo_use_sort(struct flo_use *use, struct flo_err *err);
-/* Lookups after flo_use_sort.  Both are false for an artifact of no release. */
+/* Look an artifact up, after flo_use_sort: whether some release names it, and
+ * whether it is of use.  Both are false for an artifact of no release. */
 bool flo_use_names(const struct flo_use *use, const struct flo_digest *digest);
 bool flo_use_needs(const struct flo_use *use, const struct flo_digest *digest);
 void flo_use_deinit(struct flo_use *use);

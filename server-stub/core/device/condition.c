@@ -58,7 +58,8 @@ enum flo_condition flo_condition_of_model(const struct flo_condition_model *mode
     if (model->serves ? is_one_of(model->state, "down", "failed") : has_failed) {
         return FLO_CONDITION_FAILED;
     }
-    /* No release is installed that could differ from the assigned one. */
+    /* The model serves, and no release is installed that could differ from the
+     * assigned one. */
     if (is_under_way && !model->serves) {
         return FLO_CONDITION_UPDATING;
     }

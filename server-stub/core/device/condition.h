@@ -20,16 +20,16 @@ int flo_condition_compare(const char *word, const char *other);
 struct flo_condition_model {
     const char *state;     /* the engine's state: ready, loading, down, … */
     const char *execution; /* a word of execution.def */
-    bool serves;           /* a release is there that can serve */
+    bool serves;           /* some release of the model can serve */
     bool drifts;
-    bool is_let_go; /* the release is missing, and no longer wanted */
+    bool is_let_go; /* the model has no release, and its group no longer assigns one */
 };
 /* Returns FAILED, DRIFT, UPDATING or OK.  A model without a release has no
  * engine that could be down: until its first release it is updating. */
 enum flo_condition flo_condition_of_model(const struct flo_condition_model *model);
 
-/* Decides a device's condition. `said`: the condition of highest precedence
- * that the device's report gives. */
+/* Decides a device's condition. `said`: the worst condition that its report
+ * gives, by the order of conditions.def. */
 enum flo_condition flo_condition_decide(bool is_retired, bool in_maintenance, bool is_online,
                                         enum flo_condition said);
 

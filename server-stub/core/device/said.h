@@ -6,9 +6,11 @@
 
 #include "base/host/json.h"
 
-/* New; null when `from` is no object. */
+/* Builds the API's view of a reported object, by the rows of `word`: a new
+ * reference.  It is null when `from` is no object. */
 json_t *flo_said_view(const char *word, const json_t *from);
-/* The row's members into `to`, as of an empty object when `from` is none. */
+/* Adds the members of the row to `to`.  If `from` is no object, they are those
+ * of an empty object. */
 void flo_said_put(json_t *to, const char *word, const json_t *from);
 
 #endif

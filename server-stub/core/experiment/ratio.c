@@ -19,8 +19,8 @@ static bool is_uneven(double hits, double misses, double p)
            flo_mixture_above(&fewer, 1 - p) - LN_2 >= LN_1000;
 }
 
-/* Tests the smaller of the two counts, the lost or the seen devices.  For the
- * smaller one the binomial is close to the true draw without replacement. */
+/* Tests the smaller of the two counts: lost devices or seen ones.  For the
+ * smaller count, the binomial is close to the true draw without replacement. */
 bool flo_sample_ratio_fits(const struct flo_sample_arm *one, const struct flo_sample_arm *other)
 {
     double all = (double)one->assigned + other->assigned;

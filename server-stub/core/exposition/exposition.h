@@ -27,7 +27,7 @@ struct flo_exposed_fact {
 const struct flo_exposed_fact *flo_exposed_fact(enum flo_exposed metric);
 bool flo_exposed_parse(const char *word, enum flo_exposed *out);
 
-/* The quantiles of a summary. */
+/* Number of quantiles of a summary. */
 #define FLO_EXPOSED_QUANTILES 3
 extern const double flo_exposed_quantiles[FLO_EXPOSED_QUANTILES];
 
@@ -36,7 +36,7 @@ extern const double flo_exposed_quantiles[FLO_EXPOSED_QUANTILES];
 enum { FLO_PART_SUM = FLO_EXPOSED_QUANTILES, FLO_PART_COUNT, FLO_PART_VALUE };
 struct flo_exposed_sample {
     double value;
-    uint32_t labels; /* place in `pool`: a="b",c="d", or "" */
+    uint32_t labels; /* offset in `pool` of the text a="b",c="d", or of "" */
     uint16_t metric; /* enum flo_exposed */
     uint8_t part;
 };
@@ -52,7 +52,7 @@ void flo_samples_add(struct flo_samples *samples, enum flo_exposed metric,
                      const char *const *labels, double value);
 struct flo_summary {
     double quantiles[FLO_EXPOSED_QUANTILES];
-    bool has_quantiles; /* values arrived in the last minutes */
+    bool has_quantiles; /* values arrived within the last minutes, so there are quantiles */
     double sum;
     double count;
 };

@@ -29,16 +29,17 @@ enum flo_failure flo_failure_of(enum flo_execution end, const char *id);
 #define FLO_ABORTS_MAX 8
 struct flo_abort_rule {
     uint32_t kind;         /* or FLO_FAILURE_ANY */
-    double fail_pct;       /* % of the devices that ended */
+    double fail_pct;       /* limit, in % of the devices that ended */
     uint64_t executed_min; /* ends needed before the rule is checked */
     uint32_t action;       /* enum flo_on_fail, or */
 };
-#define FLO_ABORT_ACTION_NONE UINT32_MAX /* the rollout's own action */
+#define FLO_ABORT_ACTION_NONE UINT32_MAX /* no action of its own: the rollout's action applies */
 struct flo_failure_counts {
     uint32_t ended;
     uint32_t failed[FLO_FAILURES];
 };
-/* Tells whether the rule is broken.  *failed: ends that the rule counts. */
+/* Tells whether the rule's limit is exceeded.  *failed gets the number of
+ * failed devices that the rule counts. */
 bool flo_abort_is_due(const struct flo_abort_rule *rule, const struct flo_failure_counts *counts,
                       uint32_t *failed);
 

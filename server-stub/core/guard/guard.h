@@ -19,10 +19,12 @@ enum flo_guard_share {
 };
 const char *flo_guard_share_word(enum flo_guard_share share);
 
-/* Subscriptions of a device: its own topics, and those of its groups. */
+/* Most subscriptions of a device: its own topics, and those of its groups. */
 #define FLO_GUARD_HELD_MAX 64
-/* Bytes sent to a connection until it has to reconnect; further bytes until it
- * did; and the broker's own cost of a message: its entry, topic and packet. */
+/* Limits in bytes.  FLO_GUARD_HEARD_MAX: sent to a connection until it has to
+ * reconnect.  FLO_GUARD_HEARD_MORE: further bytes until it has reconnected.
+ * FLO_GUARD_MESSAGE_BYTES: the broker's own cost of a message, for its entry,
+ * topic and packet. */
 #define FLO_GUARD_HEARD_MAX (5u << 18)
 #define FLO_GUARD_HEARD_MORE (1u << 18)
 #define FLO_GUARD_MESSAGE_BYTES 512
@@ -32,7 +34,7 @@ const char *flo_guard_share_word(enum flo_guard_share share);
 /* Zero-initialise. */
 struct flo_guard_device {
     struct {
-        uint64_t used_us; /* refill time of the tokens taken */
+        uint64_t used_us; /* time in which the taken tokens are refilled */
         uint64_t at_ms;   /* time of `used_us` */
     } shares[FLO_GUARD_SHARES];
     uint64_t heard; /* bytes sent to this connection */
@@ -44,12 +46,12 @@ struct flo_guard_device {
  * taken. */
 bool flo_guard_take(struct flo_guard_device *device, enum flo_guard_share share, uint64_t count,
                     uint64_t now_ms);
-/* The device subscribes. is_clean: the session began with this connection, so
- * no messages are queued. */
+/* Notes that the device subscribes.  is_clean: the session began with this
+ * connection, so no messages are queued. */
 void flo_guard_begins(struct flo_guard_device *device, bool is_clean, uint64_t now_ms);
-/* Counts a message to the device.  The broker has a copy of a retained one
- * anyway.  Returns false when too much is queued: the message must be
- * dropped. */
+/* Counts a message to the device.  A retained message costs no copy, because
+ * the broker has one anyway.  Returns false when too much is queued: the
+ * message must be dropped. */
 bool flo_guard_hears(struct flo_guard_device *device, uint64_t bytes, bool is_retained);
 /* Returns true when the connection must be closed soon, because mosquitto does
  * not tell whether the device read the bytes sent to it. */

@@ -51,8 +51,8 @@ enum flo_lease_do flo_lease_next(struct flo_lease *lease, uint64_t now_ms)
     return lease->is_asking ? FLO_LEASE_WAIT : follow(lease, now_ms);
 }
 
-/* The wait starts at the answer, because the beat in the row was sent
- * before. */
+/* Handles an answer with the row.  The wait starts when the answer arrives,
+ * because the beat in the row was sent before. */
 void flo_lease_saw(struct flo_lease *lease, const struct flo_lease_row *row, uint64_t now_ms)
 {
     assert(lease->is_asking && lease->state == FLO_LEASE_FOLLOWER);
@@ -85,8 +85,9 @@ void flo_lease_changed(struct flo_lease *lease, bool is_changed)
     }
 }
 
-/* A claim without an answer may have changed the row, so it is waited out like
- * another's.  A leader asks again. */
+/* Handles a missing answer.  A claim without an answer may have changed the
+ * row, so this controller waits as if another one had claimed it.  A leader
+ * asks again. */
 void flo_lease_unanswered(struct flo_lease *lease)
 {
     lease->is_asking = false;

@@ -20,7 +20,7 @@
 
 #define FLO_LEASE_MS 5000
 #define FLO_LEASE_MARGIN_MS 1000
-#define FLO_LEASE_BEAT_MS 1000 /* between two beats, and between two reads */
+#define FLO_LEASE_BEAT_MS 1000 /* time between two beats, and between two reads */
 #define FLO_LEASE_LOOK_MS 500
 /* Without a confirmed beat for this long the database counts as unreachable: a
  * beat is overdue by most of a second. */
@@ -30,7 +30,7 @@
 #define FLO_LEASE_LATE_MS 30000
 
 struct flo_lease_row {
-    uint64_t epoch; /* 0: nobody has led yet */
+    uint64_t epoch; /* 0: no controller has led yet */
     uint64_t beat;
     bool is_held; /* false: the leader released the lease */
 };
@@ -46,32 +46,32 @@ enum flo_lease_state {
 enum flo_lease_do {
     FLO_LEASE_WAIT,
     FLO_LEASE_LOOK, /* read the row */
-    FLO_LEASE_TAKE, /* set epoch + 1, if epoch and beat are those of `row` */
-    FLO_LEASE_BEAT, /* set beat + 1, if the epoch is `epoch` */
+    FLO_LEASE_TAKE, /* write epoch + 1 to the row, if its epoch and beat are those of `row` */
+    FLO_LEASE_BEAT, /* write beat + 1 to the row, if its epoch is `epoch` */
     FLO_LEASE_STOP  /* drop all state and follow again */
 };
 
 struct flo_lease {
     enum flo_lease_state state;
-    uint64_t epoch;           /* epoch in which this controller leads, or led */
+    uint64_t epoch;           /* epoch in which this controller leads or has led */
     struct flo_lease_row row; /* the row at the last read */
     bool has_seen;
     uint64_t seen_ms;  /* time when that row was first read */
-    uint64_t asked_ms; /* time before the last request was sent */
+    uint64_t asked_ms; /* time just before the last request was sent */
     bool is_asking;
     uint64_t until_ms; /* end of the leader's lease */
-    bool is_unfit;     /* something that a leader needs is missing: it must
-                          not lead */
+    bool is_unfit;     /* the controller lacks something that a leader needs, so it must not lead */
     bool is_late;      /* the wall clock is wrong: others take the lead first */
 };
 
-/* Everything zero is a follower that saw nothing. */
+/* A struct of zeros is a follower that has read nothing. */
 
-/* Returns the next step at this time.  While an answer is pending, only
- * FLO_LEASE_WAIT and FLO_LEASE_STOP. */
+/* Returns the next step at this time.  While an answer is pending, it is only
+ * FLO_LEASE_WAIT or FLO_LEASE_STOP. */
 enum flo_lease_do flo_lease_next(struct flo_lease *lease, uint64_t now_ms);
-/* Answers: the row, to LOOK; whether the row was changed, to TAKE and BEAT; and
- * no answer, to any of them. */
+/* Take an answer: _saw the row (for LOOK), the second whether the row was
+ * changed (for TAKE and BEAT).  flo_lease_unanswered notes that no answer
+ * came. */
 void flo_lease_saw(struct flo_lease *lease, const struct flo_lease_row *row, uint64_t now_ms);
 void flo_lease_changed(struct flo_lease *lease, bool is_changed);
 void flo_lease_unanswered(struct flo_lease *lease);
@@ -79,29 +79,33 @@ void flo_lease_unanswered(struct flo_lease *lease);
 /* Returns true while the controller may act as leader. */
 bool flo_lease_leads(const struct flo_lease *lease, uint64_t now_ms);
 
-/* Tells whether to keep waiting on a leader's other connection that does not
- * answer.  While beats arrive the database is slow; without them it is gone.  A
- * statement that is given up is rolled back.  A commit may have happened, and
- * giving it up ends the epoch, so it is awaited as long as the lease holds. */
+/* Tells whether a leader should keep waiting for an answer on its other
+ * connection.  While beats are confirmed, the database is slow; without them it
+ * is gone.  A statement that is given up is rolled back.  A commit may have
+ * happened, and giving it up would end the epoch, so the leader waits for it as
+ * long as the lease holds. */
 bool flo_lease_may_wait(const struct flo_lease *lease, bool is_commit, uint64_t now_ms);
 
 /* ---- who is there, for people ---- */
 
-#define FLO_LEASE_SHOW_MS 5000       /* between two status rows of a controller */
-#define FLO_LEASE_SILENT_MS 15000    /* after this time without an update, a controller is silent */
-#define FLO_LEASE_FORGET_MS 86400000 /* ... and after this time it is removed */
+#define FLO_LEASE_SHOW_MS 5000 /* time between two status rows that a controller writes */
+#define FLO_LEASE_SILENT_MS                                                                        \
+    15000 /* after this time without a row, a controller counts as silent                          \
+           */
+#define FLO_LEASE_FORGET_MS 86400000 /* ... and after this time its row is removed */
 
 enum flo_lease_place {
     FLO_LEASE_LEADS,
     FLO_LEASE_STANDS, /* stands by */
-    FLO_LEASE_WAITS,  /* its own lease expired: the database is unreachable */
+    FLO_LEASE_WAITS,  /* its lease expired because it cannot reach the database */
     FLO_LEASE_SILENT,
     FLO_LEASE_PLACES
 };
 const char *flo_lease_place_word(enum flo_lease_place place);
-/* Derives what people see.  `is_holder`: it owns the newest epoch; `leads`: and
- * may act; `is_lost`: it led, and was not heard since another took the lead;
- * `age_ms`: age of its row.  A killed leader is silent as soon as another one
+/* Derives the state of a controller that people see.  `is_holder`: it owns the
+ * newest epoch.  `leads`: it is the holder and may act.  `is_lost`: it led, and
+ * has written no row since another controller took the lead.  `age_ms`: the age
+ * of its row.  A killed leader is shown as silent as soon as another one
  * leads. */
 enum flo_lease_place flo_lease_place_of(bool is_holder, bool leads, bool is_lost, uint64_t age_ms);
 #endif

@@ -1,4 +1,4 @@
-/* Claims: priority first, then age. */
+/* Claims: compares two by priority, then by age. */
 #include <assert.h>
 #include <string.h>
 

@@ -19,7 +19,7 @@ struct flo_claim {
  * are the same rollout. */
 int flo_claim_compare(const struct flo_claim *one, const struct flo_claim *other);
 
-/* Tells whether the winner's older order may replace the one of `held` in a
+/* Tells whether an order of `winner` may replace the newer order of `held` in a
  * device's desired document.  `winner` is the highest claim. is_in_group: the
  * device is in the group of `held`. */
 bool flo_claim_returns(const struct flo_claim *winner, const struct flo_claim *held,

@@ -20,8 +20,8 @@ const char *flo_excuse_fix(enum flo_excuse excuse);
 struct flo_member_facts {
     bool has_come; /* the device sent a message since it enrolled */
     bool is_in_maintenance;
-    bool is_outranked; /* a rollout to a group with a higher priority decides */
-    const char *pin;   /* release pinned on it, as model@version; NULL: none */
+    bool is_outranked; /* another rollout decides: that of a group with a higher priority */
+    const char *pin;   /* release pinned on the device, as model@version; NULL: none */
 };
 /* Returns the first reason that holds, in the table's order.  `release` is the
  * rollout's, as model@version. */

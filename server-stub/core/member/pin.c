@@ -1,4 +1,5 @@
-/* Pins: finds the state by the first fact that decides. */
+/* Pins: checks the facts in a fixed order; the first one that decides gives the
+ * state. */
 #include <assert.h>
 
 #include "server-stub/core/member/pin.h"

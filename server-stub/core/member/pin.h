@@ -7,7 +7,8 @@
 
 enum flo_pin_state {
     FLO_PIN_THERE,      /* the device runs the release */
-    FLO_PIN_ON_ITS_WAY, /* the order is in desired, not yet carried out */
+    FLO_PIN_ON_ITS_WAY, /* the desired document has the order, and the device has not carried it out
+                           yet */
     FLO_PIN_REFUSED,    /* the device refused, or the release was yanked */
     FLO_PIN_COUNT
 };
@@ -24,8 +25,8 @@ struct flo_pin_facts {
     bool is_online;
     bool is_frozen;
 };
-/* *why: end of a sentence for people, "" if there is nothing to say; borrowed
- * from the facts or static. */
+/* Finds the state.  *why is the end of a sentence for people, or ""; it is
+ * static or borrowed from the facts. */
 enum flo_pin_state flo_pin_judge(const struct flo_pin_facts *facts, const char **why);
 
 #endif

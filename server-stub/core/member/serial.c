@@ -1,4 +1,4 @@
-/* Claims by serial number: the policy applies to serials that nobody
+/* Claims by serial number: applies the policy to serials that nobody
  * prepared. */
 #include <assert.h>
 #include <string.h>

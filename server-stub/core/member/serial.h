@@ -24,17 +24,17 @@ bool flo_unlisted_parse(const char *word, enum flo_unlisted *out);
 bool flo_serial_normal(const char *text, char out[FLO_NAME_MAX + 1]);
 
 enum flo_serial_verdict {
-    FLO_SERIAL_OPEN,     /* enrols, without a row */
-    FLO_SERIAL_PREPARED, /* enrols with the settings of its row */
-    FLO_SERIAL_WAITS,    /* its row waits for people */
-    FLO_SERIAL_REFUSED,  /* not on the list, or no serial given */
+    FLO_SERIAL_OPEN,     /* the device enrols without a row */
+    FLO_SERIAL_PREPARED, /* the device enrols with the settings of its row */
+    FLO_SERIAL_WAITS,    /* the device's row waits until people prepare it */
+    FLO_SERIAL_REFUSED,  /* the serial is not on the list, or the device gave none */
     FLO_SERIAL_TAKEN     /* another device already enrolled with this number */
 };
 struct flo_serial_facts {
     enum flo_unlisted policy;
     bool has_serial;  /* the device sent a serial number */
-    bool is_prepared; /* people prepared its row */
-    bool is_claimed;  /* an active device enrolled with it */
+    bool is_prepared; /* people prepared the row of that number */
+    bool is_claimed;  /* an active device enrolled with that number */
 };
 enum flo_serial_verdict flo_serial_decide(const struct flo_serial_facts *facts);
 

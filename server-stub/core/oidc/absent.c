@@ -1,4 +1,5 @@
-/* Identity provider of a build without one: who came by one before keeps the name. */
+/* Stands in for the identity provider in a build without one.  People who
+ * logged in by a provider before keep their names. */
 #include <string.h>
 
 #include "server-stub/core/oidc/oidc.h"

@@ -10,7 +10,8 @@ void flo_base64url_encode(const void *data, size_t bytes, char *out)
     const uint8_t *from = data;
     char four[5];
 
-    /* Encodes groups of four; `out` has no space for padding. */
+    /* Encodes three bytes to four characters at a time; `out` has no space for
+     * padding. */
     for (size_t i = 0; i < bytes; i += 3) {
         size_t left = bytes - i < 3 ? bytes - i : 3;
         flo_base64_encode(from + i, left, four);
@@ -54,8 +55,7 @@ ptrdiff_t flo_base64url_decode(const char *text, size_t chars, uint8_t *out)
             bits &= (1u << held) - 1;
         }
     }
-    return bits == 0 ? bytes : -1; /* leftover bits would give two texts for
-                                      one value */
+    return bits == 0 ? bytes : -1; /* leftover bits must be 0, so that a value has only one text */
 }
 
 void flo_form_encode(struct flo_buf *out, const char *value)

@@ -1,4 +1,4 @@
-/* Logins: begins and completes them. */
+/* Logins: begins a login and completes it. */
 #include <string.h>
 
 #include <flotilla/errors/login.h>
@@ -49,7 +49,7 @@ void flo_login_begin(const struct flo_logins *logins, const uint8_t random[RANDO
     fill(logins, out);
 }
 
-/* Returns the start time; UINT64_MAX: not a state. */
+/* Returns the start time in a state; UINT64_MAX: the text is no state. */
 static uint64_t begun_ms(const char *state)
 {
     uint8_t bytes[RANDOM_BYTES + 8 + 2];

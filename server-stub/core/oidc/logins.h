@@ -11,24 +11,22 @@
 
 #include <flotilla/base.h>
 
-#define FLO_LOGINS_MAX 256 /* completed logins that are remembered */
+#define FLO_LOGINS_MAX 256 /* number of completed logins that are remembered */
 #define FLO_LOGIN_MS 600000
-#define FLO_LOGIN_WORD 44 /* base64url of 32 bytes */
+#define FLO_LOGIN_WORD 44 /* size of base64url text of 32 bytes, with NUL */
 #define FLO_LOGIN_REDIRECT 256
 #define FLO_LOGIN_SECRET (FLO_LOGIN_WORD + FLO_LOGIN_REDIRECT)
 
 struct flo_login {
     char state[FLO_LOGIN_WORD];    /* random bytes and the start time */
-    char secret[FLO_LOGIN_SECRET]; /* signature over state and redirect, ".",
-                                      redirect */
+    char secret[FLO_LOGIN_SECRET]; /* text: signature over state and redirect, ".", redirect */
     char nonce[FLO_LOGIN_WORD];
     char verifier[FLO_LOGIN_WORD];
     char redirect[FLO_LOGIN_REDIRECT];
 };
 struct flo_logins {
     uint8_t key[32];                            /* the caller's, random */
-    char taken[FLO_LOGINS_MAX][FLO_LOGIN_WORD]; /* used states; `next` is the
-                                                   oldest */
+    char taken[FLO_LOGINS_MAX][FLO_LOGIN_WORD]; /* used states; `next` is the index of the oldest */
     size_t next;
 };
 

@@ -21,23 +21,27 @@
 
 /* ---- base64url, without padding (RFC 7515 §2) ---- */
 
-/* Encodes.  `out` holds a character for each six bits, and a NUL. */
+/* Encodes bytes as base64url.  `out` holds a character for each six bits, and a
+ * NUL. */
 void flo_base64url_encode(const void *data, size_t bytes, char *out);
-/* Decodes strictly: -1 for padding, foreign characters and leftover bits.
- * `out` holds 3 * (chars / 4) + 2. */
+/* Decodes base64url strictly: returns -1 for padding, foreign characters and
+ * leftover bits. `out` holds 3 * (chars / 4) + 2. */
 ptrdiff_t flo_base64url_decode(const char *text, size_t chars, uint8_t *out);
 
 /* ---- forms ---- */
 
-/* Appends "name=value", encoded, after a & unless it is the first. */
+/* Appends "name=value", percent-encoded, to a form.  An "&" comes before it,
+ * except at the start. */
 void flo_form_add(struct flo_buf *out, const char *name, const char *value);
-/* Encodes only the value. */
+/* Appends only a percent-encoded value. */
 void flo_form_encode(struct flo_buf *out, const char *value);
 
 /* ---- a token ---- */
 
 struct flo_jwt {
-    const char *text; /* borrowed; the first signed_bytes are signed */
+    /* borrowed text of the token; the signature is over its first
+     * signed_bytes bytes */
+    const char *text;
     size_t signed_bytes;
     enum flo_jws_algorithm algorithm;
     char kid[FLO_JWT_KID]; /* "": none */
@@ -45,9 +49,9 @@ struct flo_jwt {
     size_t signature_bytes;
     json_t *claims;
 };
-/* Splits a signed token; nothing in it is verified yet.  FLO_E_LOGIN_TOKEN: not
- * three parts, another algorithm (also none and shared secrets), a critical
- * header, or no JSON. */
+/* Splits a signed token; nothing in it is verified yet.  FLO_E_LOGIN_TOKEN: it
+ * has not three parts, its algorithm is another one ("none" and shared secrets
+ * too), it has a critical header, or a part is no JSON. */
 FLO_MUST_USE int flo_jwt_parse(const char *text, size_t bytes, struct flo_jwt *out,
                                struct flo_err *err);
 void flo_jwt_deinit(struct flo_jwt *jwt);
@@ -63,7 +67,8 @@ struct flo_jwks {
     struct flo_jwk items[FLO_JWKS_MAX];
 };
 /* Reads a key set; keys of other kinds and uses are skipped.
- * FLO_E_LOGIN_PROVIDER: no key set, or more than FLO_JWKS_MAX usable keys. */
+ * FLO_E_LOGIN_PROVIDER: the text is no key set, or has more than FLO_JWKS_MAX
+ * usable keys. */
 FLO_MUST_USE int flo_jwks_parse(const char *text, size_t bytes, struct flo_jwks *out,
                                 struct flo_err *err);
 /* Finds the key that the token names; without a name, the only key of its
@@ -76,11 +81,13 @@ struct flo_oidc_provider {
     char authorize[FLO_OIDC_URL];
     char token[FLO_OIDC_URL];
     char jwks[FLO_OIDC_URL];
-    bool takes_post;   /* the client's secret goes in the body; else by Basic */
-    bool names_itself; /* RFC 9207: `iss` is returned with the code */
+    bool takes_post;   /* the provider takes the client's secret in the body; false: by Basic
+                          authentication */
+    bool names_itself; /* the provider returns `iss` with the code (RFC 9207) */
 };
-/* Reads the provider's metadata.  FLO_E_LOGIN_PROVIDER: another issuer, an
- * address without https, neither RS256 nor ES256, or no S256. */
+/* Reads the provider's metadata.  FLO_E_LOGIN_PROVIDER: the issuer is another
+ * one, an address has no https, or the provider supports neither RS256 nor
+ * ES256, or not S256. */
 FLO_MUST_USE int flo_oidc_provider_parse(const char *text, size_t bytes, const char *issuer,
                                          struct flo_oidc_provider *out, struct flo_err *err);
 /* Tells whether the text is https with a host, printable, and at most
@@ -95,7 +102,8 @@ struct flo_oidc_expect {
     const char *nonce;
     uint64_t now_ms; /* wall clock */
 };
-/* FLO_E_LOGIN_TOKEN names the claim that is wrong. */
+/* Checks the claims of an ID token.  FLO_E_LOGIN_TOKEN: the error names the
+ * claim that is wrong. */
 FLO_MUST_USE int flo_oidc_claims_check(const json_t *claims, const struct flo_oidc_expect *expect,
                                        struct flo_err *err);
 
@@ -103,7 +111,7 @@ FLO_MUST_USE int flo_oidc_claims_check(const json_t *claims, const struct flo_oi
 
 #define FLO_OIDC_ROWS_MAX 64
 struct flo_oidc_row {
-    const char *group; /* value of the claim */
+    const char *group; /* value that the claim must have */
     const char *role;  /* grants: core/access/grants.h */
 };
 struct flo_oidc_roles {
@@ -115,16 +123,16 @@ struct flo_oidc_roles {
     const struct flo_oidc_row *rows;
 };
 /* Gets the roles of all rows that match, without duplicates; `out` has
- * FLO_GRANTS_TEXT.  FLO_E_LOGIN_ROLE: none matches, or more than
- * FLO_GRANTS_MAX. */
+ * FLO_GRANTS_TEXT.  FLO_E_LOGIN_ROLE: no row matches, or the person would have
+ * more than FLO_GRANTS_MAX grants. */
 FLO_MUST_USE int flo_oidc_roles_of(const struct flo_oidc_roles *roles, const json_t *claims,
                                    char *out, struct flo_err *err);
 /* Makes a name for people and the audit, from the claim, else from the subject:
  * lower case, and - for other characters.  Two people may share a name, but not
  * an account. */
 void flo_oidc_name(const json_t *claims, const char *claim, char out[FLO_NAME_MAX + 1]);
-/* Account of a person, always the same, and never that of a local user: "oidc:"
- * and 32 hex digits over issuer and subject. */
+/* Size of a person's account name.  The name is always the same, and never that
+ * of a local user: "oidc:" and 32 hex digits over issuer and subject. */
 #define FLO_OIDC_ACCOUNT 38
 void flo_oidc_account(const char *issuer, const char *subject, char *out);
 bool flo_oidc_is_account(const char *person);

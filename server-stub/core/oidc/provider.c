@@ -1,4 +1,4 @@
-/* Provider: reads its metadata and its keys. */
+/* Provider: reads the metadata and keys of an identity provider. */
 #include <string.h>
 
 #include <flotilla/errors/login.h>
@@ -28,8 +28,8 @@ static int read_object(const char *text, size_t bytes, const char *what, json_t 
 
 /* ---- keys ---- */
 
-/* Reads a number of at most `most` bytes.  Returns false for no number or a
- * larger one.  Some providers add leading zeros, which RFC 7518 does not
+/* Reads a number of at most `most` bytes.  Returns false if it is no number or
+ * is larger.  Some providers add leading zeros, which RFC 7518 does not
  * allow. */
 static bool read_number(const json_t *json, const char *name, size_t most, uint8_t *out,
                         size_t *bytes)
@@ -92,7 +92,7 @@ static bool read_ec(const json_t *json, struct flo_jws_key *out)
            read_coordinate(json, "y", out->y);
 }
 
-/* Reads a key.  Returns false for another kind or use. */
+/* Reads a key.  Returns false if it has another kind or use than ours. */
 static bool read_key(const json_t *json, struct flo_jwk *out)
 {
     const char *kind = flo_json_text(json, "kty", "");
@@ -148,7 +148,7 @@ const struct flo_jwk *flo_jwks_find(const struct flo_jwks *keys, const struct fl
             continue;
         }
         if (found != NULL) {
-            return NULL; /* ambiguous: two keys without a name */
+            return NULL; /* ambiguous: the token names no key, and two fit */
         }
         found = key;
     }
@@ -185,8 +185,8 @@ static int read_url(const json_t *json, const char *name, char *out, struct flo_
     return 0;
 }
 
-/* Tells whether a list has the word; `absent` applies without the list, as the
- * standard says. */
+/* Tells whether a list has the word.  Without the list the result is `absent`,
+ * the standard's default. */
 static bool lists(const json_t *json, const char *name, const char *word, bool absent)
 {
     const json_t *list = json_object_get(json, name);

@@ -16,8 +16,8 @@ static bool is_by_the_clock(const char *error)
     return is_error(error, FLO_E_CMD_EXPIRED) || is_error(error, FLO_E_CMD_FUTURE);
 }
 
-/* Tells whether the refusal may pass: a device whose clock or disk was wrong
- * may answer otherwise later. */
+/* Tells whether the refusal may be temporary: a device whose clock or disk was
+ * wrong may answer otherwise later. */
 static bool is_passing(const char *error)
 {
     return is_by_the_clock(error) || (error != NULL && strncmp(error, "io.", 3) == 0);
@@ -31,9 +31,9 @@ static bool is_over(enum flo_order_outcome outcome)
            outcome == FLO_OUTCOME_SUPERSEDED;
 }
 
-/* A superseded or ignored rollback does not tell which release serves.  The
- * device may be leaving it by a newer order or a removal, and still serve
- * it. */
+/* Returns the consequence of an answer to a rollback.  A superseded or ignored
+ * rollback does not tell which release serves: a newer order or a removal may
+ * be under way while the device still serves the old one. */
 static enum flo_answer_follows of_rollback(enum flo_order_outcome outcome)
 {
     return outcome == FLO_OUTCOME_DONE      ? FLO_ANSWER_BACK
@@ -49,9 +49,10 @@ static enum flo_answer_follows of_deploy(enum flo_order_outcome outcome)
                                                : FLO_ANSWER_NOTHING;
 }
 
-/* A broker may deliver an order after it expired; the device's refusal is then
- * no answer.  If the order is young, the device's clock is wrong and the
- * refusal counts; otherwise the order would be signed again for ever. */
+/* Tells whether the order arrived too late.  A broker may deliver an order
+ * after it expired; the device's refusal is then no answer.  If the order is
+ * young, the device's clock is wrong and the refusal counts; otherwise the
+ * order would be signed again for ever. */
 static bool came_too_late(const struct flo_answer *answer)
 {
     return answer->outcome == FLO_OUTCOME_REFUSED && answer->is_aged &&

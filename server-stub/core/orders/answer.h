@@ -12,20 +12,19 @@ struct flo_answer {
     enum flo_order_op op; /* operation of the order that the device names */
     enum flo_order_outcome outcome;
     const char *error; /* error id that the device gives as cause, or NULL */
-    bool is_aged;      /* the order is old, by the controller's clock */
+    bool is_aged;      /* the order is old by the controller's clock */
 };
 
 enum flo_answer_follows {
     FLO_ANSWER_NOTHING,
-    FLO_ANSWER_SEND_AGAIN, /* the order arrived too late: no answer, sign it
+    FLO_ANSWER_SEND_AGAIN, /* the order arrived too late: this is no answer, so the order is signed
                               again */
-    FLO_ANSWER_LOOK,       /* nothing done for this order: the report tells
-                              which release serves */
-    FLO_ANSWER_BACK,       /* the device left the release by this order */
+    FLO_ANSWER_LOOK, /* the device did nothing for this order: its report tells which release serves
+                      */
+    FLO_ANSWER_BACK, /* the device left the release by this order */
     FLO_ANSWER_STAYS,      /* the device refused to go back */
     FLO_ANSWER_ABORTED,    /* inactive executions end */
-    FLO_ANSWER_REJECTED,   /* the deploy never becomes an execution: the
-                              device rejected it */
+    FLO_ANSWER_REJECTED,   /* the deploy has no execution, because the device rejected it */
     FLO_ANSWER_SUPERSEDED, /* ... because a newer order replaced it */
     FLO_ANSWER_REMOVED,    /* the device no longer has the model */
     FLO_ANSWER_COUNT
@@ -33,8 +32,8 @@ enum flo_answer_follows {
 
 struct flo_answer_result {
     enum flo_answer_follows follows;
-    bool is_for_good; /* a repeated answer would be the same, so this one also answers earlier
-                         orders about the same subject */
+    bool is_for_good; /* the answer is final: a repeated one would be the same, so this one also
+                         answers earlier orders about the same subject */
 };
 struct flo_answer_result flo_answer_decide(const struct flo_answer *answer);
 
@@ -54,16 +53,17 @@ bool flo_answer_covers(const struct flo_answer_order *answered,
                        const struct flo_answer_order *awaited);
 
 /* Tells whether an answer is missing.  Its order is then sent to the device
- * once more, after the time an answer can take, while the order holds.
- * `is_back`: the device was offline, and may never have seen the order. */
+ * once more, after the time that an answer can take, as long as the order is
+ * valid. `is_back`: the device was offline, and may never have seen the
+ * order. */
 #define FLO_ANSWER_ASK_AFTER_MS 10000
-/* Minimum time between two requests to a device. */
+/* Minimum time between two requests for an answer to one device. */
 #define FLO_ANSWER_ASK_AGAIN_MS 60000
 bool flo_answer_is_missing(uint64_t issued_at_ms, uint64_t expires_at_ms, uint64_t now_ms,
                            bool is_back);
 
 /* Tells whether the error id is about signatures or signed metadata.  A device
- * that distrusts an order cannot refuse it by name. */
+ * that does not trust an order cannot name it in its refusal. */
 bool flo_answer_is_distrust(const char *error);
 /* Tells whether the error id refuses a rollback because the release runs there, and
  * no other one may take its place. */

@@ -16,13 +16,13 @@ bool flo_intent_goes_on(enum flo_rollout_state state);
 
 enum flo_intent_stop {
     FLO_INTENT_STAYS,  /* nothing changes */
-    FLO_INTENT_RECALL, /* covered by the rollback: rolls back and waits
-                             for its devices */
+    FLO_INTENT_RECALL, /* the rollback covers this rollout: it rolls back and waits for its devices
+                        */
     FLO_INTENT_ABORT, /* not covered, but the release is yanked: the rollout ends; a device on which
                          the release is active keeps it, other updates are cancelled */
 };
 /* Decides the effect. is_covered: the rollback is for the rollout's group.  A
- * stopped rollout is taken back too, if devices may still have the release.  A
+ * stopped rollout is recalled too, if devices may still have the release.  A
  * completed one keeps its state and reports the result. */
 enum flo_intent_stop flo_intent_stop(enum flo_rollout_state state, bool is_covered, bool is_yanked);
 
@@ -38,35 +38,34 @@ bool flo_intent_is_of_people(const char *rollout);
 
 /* Tells whether `rollout` may write an order about its model into a desired
  * document that holds an order of rollout `held` ("": of none).  A deploy is
- * written unless the rollout there is newer.  A pause, an abort or a rollback
- * only replaces the rollout's own order, because a device with a newer order
- * must keep it. */
+ * written unless `held` is newer.  A pause, an abort or a rollback only
+ * replaces the rollout's own order, because a device with a newer order must
+ * keep it. */
 bool flo_intent_may_write(enum flo_order_op op, const char *rollout, const char *held);
 
-/* Tells whether an older rollout may still order devices when a newer one of
- * the same model exists.  A completed one may, for devices that return. */
+/* Tells whether a rollout in this state may still give orders although a newer
+ * one of the same model exists.  A completed rollout may, for devices that
+ * return. */
 bool flo_intent_may_order(enum flo_rollout_state state);
 
 /* ---- numbers ---- */
 
-/* Returns the order number up to which devices lift their blocks of a
- * release.  It is the newest order, if a person asked for it or the release
- * was taken back before; else 0.  A release that failed by its own fault
- * stays blocked. */
+/* Returns the order number up to which devices unblock the release.  It is the
+ * newest number if a person asked for it or the release was recalled before,
+ * else 0.  A release that failed by its own fault stays blocked. */
 uint64_t flo_intent_lift(bool is_asked, uint64_t taken_back, uint64_t newest);
 
 enum flo_intent_top {
     FLO_INTENT_TOP_OURS,
-    FLO_INTENT_TOP_SKIP,  /* continue with higher numbers, sign valid orders
-                             again */
-    FLO_INTENT_TOP_ALARM, /* the controller's data may be older than the devices */
+    FLO_INTENT_TOP_SKIP,  /* continue with higher numbers, and sign valid orders again */
+    FLO_INTENT_TOP_ALARM, /* raise an alarm: the controller's data may be older than the devices' */
 };
-/* Highest jump of a restored controller's numbers, because a stolen device may
- * report any. */
+/* Largest jump of a restored controller's order numbers.  It is limited because
+ * a stolen device may report any number. */
 #define FLO_INTENT_TOP_JUMP_MAX UINT64_C(1000000)
-/* Compares numbers. top: highest order number that a device accepted; newest:
- * highest number given here. is_restored: the controller was started from a
- * backup. */
+/* Compares order numbers.  `top` is the highest number that a device accepted,
+ * `newest` the highest that this controller gave.  is_restored: the controller
+ * was started from a backup. */
 enum flo_intent_top flo_intent_top(uint64_t top, uint64_t newest, bool is_restored);
 
 #endif

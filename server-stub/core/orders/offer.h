@@ -13,8 +13,8 @@ typedef int (*flo_offer_fn)(void *context, const struct flo_digest *digest, stru
  * artifact that the document names twice is listed twice. */
 FLO_MUST_USE int flo_offer_each(const struct flo_release *release, flo_offer_fn fn, void *context,
                                 struct flo_err *err);
-/* Returns the artifact's size as stated by the release, the largest of several;
- * 0: not stated, as for the base of a delta. */
+/* Returns the artifact's size as the release states it.  If it states several,
+ * the largest counts; 0: none is stated, as for the base of a delta. */
 uint64_t flo_offer_bytes(const struct flo_release *release, const struct flo_digest *digest);
 
 #endif

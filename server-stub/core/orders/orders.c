@@ -1,4 +1,5 @@
-/* Orders: selection for a group, age, outcome and progress. */
+/* Orders: selects those of a group's list, and computes age, outcome and
+ * progress. */
 #include <assert.h>
 #include <string.h>
 
@@ -60,8 +61,8 @@ struct listed {
     int weight;
 };
 
-/* Drops the order of the lowest weight, among equals the oldest (the last one
- * here). */
+/* Drops the order with the lowest weight.  Among equals it is the oldest, which
+ * is the last in this list. */
 static void drop_one(struct listed *listed, size_t *count)
 {
     size_t least = 0;
@@ -155,7 +156,7 @@ void flo_order_progress_add(struct flo_order_progress *progress, enum flo_order_
     switch (outcome) {
     case FLO_OUTCOME_DONE:
     case FLO_OUTCOME_IGNORED:
-    case FLO_OUTCOME_SUPERSEDED: /* a newer order applies there */
+    case FLO_OUTCOME_SUPERSEDED: /* the device has a newer order, so it counts as done */
         progress->done += count;
         break;
     case FLO_OUTCOME_REFUSED:

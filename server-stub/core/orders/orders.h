@@ -7,7 +7,8 @@
 #include <flotilla/proto.h>
 
 #define FLO_GROUP_ORDERS_MAX 8
-/* Life of an order.  Orders in desired documents are at most half as old. */
+/* Lifetime of an order.  Orders in desired documents are at most half as
+ * old. */
 #define FLO_ORDER_LIFE_MS (UINT64_C(72) * 3600 * 1000)
 
 /* How long an expired order is kept for people to read. */
@@ -19,8 +20,8 @@ struct flo_order_card {
     uint64_t seq;
     uint64_t expires_at_ms;
     char rollout[FLO_NAME_MAX + 1]; /* pause, resume, abort */
-    struct flo_digest release;      /* rollback: the release to leave */
-    bool is_over;                   /* devices refuse its key: its epoch is over */
+    struct flo_digest release;      /* for a rollback: the release to leave */
+    bool is_over; /* devices refuse the key that signed it: the key's epoch is over */
 };
 
 /* Selects the retained list of a group: indices into `cards` (sorted by seq),
@@ -45,20 +46,20 @@ enum flo_order_outcome {
     FLO_OUTCOME_PENDING, /* nothing heard */
     FLO_OUTCOME_RUNNING,
     FLO_OUTCOME_DONE,
-    FLO_OUTCOME_IGNORED, /* does not concern the device: counts as done */
+    FLO_OUTCOME_IGNORED, /* the order does not concern the device: counts as done */
     FLO_OUTCOME_REFUSED,
     FLO_OUTCOME_SUPERSEDED /* the device has a newer order about the same subject */
 };
 const char *flo_outcome_word(enum flo_order_outcome outcome);
 bool flo_outcome_parse(const char *word, enum flo_order_outcome *out);
-/* Tells whether `next` changes `now`.  A final outcome stays, but a refused or
- * ignored order may still be done later. */
+/* Tells whether outcome `next` replaces outcome `now`.  A final outcome stays,
+ * but a refused or ignored order may still be done later. */
 bool flo_outcome_is_news(enum flo_order_outcome now, enum flo_order_outcome next);
 
 struct flo_order_progress {
     uint32_t devices;
     uint32_t online;
-    uint32_t awaited; /* online, not answered yet */
+    uint32_t awaited; /* number of devices that are online and have not answered yet */
     uint32_t acked;
     uint32_t done;
     uint32_t failed;
@@ -66,7 +67,8 @@ struct flo_order_progress {
 };
 void flo_order_progress_add(struct flo_order_progress *progress, enum flo_order_outcome outcome,
                             bool is_online, uint32_t count);
-/* "running" while a device is awaited, "done", or "partly" with failures. */
+/* Returns "running" while the answer of a device is missing, "partly" after
+ * failures, else "done". */
 const char *flo_order_progress_word(const struct flo_order_progress *progress);
 
 #endif

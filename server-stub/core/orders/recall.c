@@ -1,4 +1,4 @@
-/* Recall: the plan for one device. */
+/* Recall: plans the rollback of one device. */
 #include <assert.h>
 #include <string.h>
 
@@ -65,7 +65,7 @@ static void take_title(const json_t *of, const json_t *slot, char *title)
              version != NULL ? version : "?");
 }
 
-/* The release is on trial next to the current one, which stays. */
+/* Plans for a release that is on trial: the current release stays. */
 static enum flo_return off_trial(const json_t *model, char *title)
 {
     const json_t *current = json_object_get(model, "current");

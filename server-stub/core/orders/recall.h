@@ -11,12 +11,11 @@
 
 enum flo_return {
     FLO_RETURN_NONE,     /* the device does not have the release */
-    FLO_RETURN_SILENT,   /* enrolled, and never reported */
-    FLO_RETURN_KEPT,     /* returns to the release that it keeps, without a
-                            download */
-    FLO_RETURN_DOWNLOAD, /* must download the requested release */
-    FLO_RETURN_FIRST,    /* cannot: no earlier release exists */
-    FLO_RETURN_DENIED,   /* cannot: the target is blocked on the device */
+    FLO_RETURN_SILENT,   /* the device enrolled and has never reported */
+    FLO_RETURN_KEPT,     /* the device returns to the release that it keeps, without a download */
+    FLO_RETURN_DOWNLOAD, /* the device must download the requested release */
+    FLO_RETURN_FIRST,    /* the device cannot go back: it has no earlier release */
+    FLO_RETURN_DENIED,   /* the device cannot go back: the earlier release is blocked on it */
     FLO_RETURN_COUNT
 };
 /* Returns the word of a plan ("kept", "download", ...), or of the reason why a
@@ -25,12 +24,13 @@ const char *flo_return_word(enum flo_return way);
 const char *flo_return_reason(enum flo_return way);
 bool flo_return_is_possible(enum flo_return way);
 
-/* Bytes of `title`: the target, `to` or the release that the device keeps. */
+/* Size of `title` in bytes, which names the target release. */
 #define FLO_RETURN_TITLE (2 * FLO_NAME_MAX + 2)
 
-/* Plans for one device. report: its last report, or NULL. from, to: digest
- * texts; to is NULL for the release that each device ran before.  `title`
- * receives "model@version" of the kept release if that is the target. */
+/* Plans the rollback of one device.  `report` is its last report, or NULL.
+ * `from` and `to` are digest texts; `to` is NULL for the release that each
+ * device ran before.  `title` receives "model@version" of the kept release if
+ * that is the target. */
 enum flo_return flo_return_plan(const json_t *report, const char *from, const char *to,
                                 char *title);
 
@@ -38,9 +38,9 @@ enum flo_return flo_return_plan(const json_t *report, const char *from, const ch
  * under way. */
 bool flo_return_names(const json_t *report, const char *release);
 /* Tells whether the release is current for a model of the report.
- * *is_denied_there: it is blocked there. */
+ * *is_denied_there tells whether that model's device blocks it. */
 bool flo_return_stands(const json_t *report, const char *release, bool *is_denied_there);
-/* Tells whether a report counts: the device knows its newest desired
+/* Tells whether a report counts: the device already knew its newest desired
  * document. */
 bool flo_return_report_counts(uint64_t report_rev, uint64_t desired_rev);
 /* Tells whether a device that left the release matters to a rollout in this

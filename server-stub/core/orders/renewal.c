@@ -18,7 +18,8 @@ const char *flo_renewal_word(enum flo_renewal_why why)
     return words[why];
 }
 
-/* Removals in lists are also for devices that may have got the model since. */
+/* Tells whether a newer rollback overtook the order.  Not for a removal in a
+ * list: it is also for devices that may have got the model since. */
 static bool is_overtaken(const struct flo_renewal_order *order)
 {
     return order->seq < order->rollback &&

@@ -13,12 +13,12 @@
 enum flo_renewal_why {
     FLO_RENEWAL_NOT,
     FLO_RENEWAL_ASKED,     /* all orders are signed again, because devices know higher numbers */
-    FLO_RENEWAL_AGED,      /* more than half of its life has passed */
-    FLO_RENEWAL_OVERTAKEN, /* a deploy or removal older than a rollback:
-                              devices that know the rollback refuse it */
-    FLO_RENEWAL_IN_TURN,   /* an earlier rollback was signed again, and
-                              rollbacks in lists keep their order */
-    FLO_RENEWAL_EPOCH,     /* devices no longer accept its epoch */
+    FLO_RENEWAL_AGED,      /* more than half of the order's lifetime has passed */
+    FLO_RENEWAL_OVERTAKEN, /* the order is a deploy or removal older than a rollback: devices that
+                              know the rollback refuse it */
+    FLO_RENEWAL_IN_TURN, /* the order is a rollback in a list, and an earlier one was signed again:
+                            their order must stay */
+    FLO_RENEWAL_EPOCH,   /* devices no longer accept the order's epoch */
     FLO_RENEWAL_COUNT
 };
 const char *flo_renewal_word(enum flo_renewal_why why);
@@ -49,9 +49,8 @@ enum flo_renewal_why flo_renewal_next(struct flo_renewal *renewal,
 /* Tells whether the operation is about a device's model: desired documents hold
  * such orders. */
 bool flo_renewal_is_of_model(enum flo_order_op op);
-/* Tells whether such an order is signed again for each device that holds it,
- * with that device as its scope.  With more holders than this it keeps its
- * scope.
+/* Largest number of devices for which an order is signed again one by one, each
+ * with that device as its scope.  With more devices the order keeps its scope.
  *
  * With the group's scope and a new number, whoever relays messages could replay
  * it to members that got another order since.  It would be the newest there

@@ -60,7 +60,7 @@ static int unknown(struct flo_shape_span shape, const char *where, const char *n
 
 /* ---- the walk ---- */
 
-/* Place of the walk, for people and as a JSON pointer. */
+/* Place that is being checked, for people and as a JSON pointer. */
 struct place {
     char path[96];    /* "phases[2]." */
     char pointer[96]; /* "/phases/2" */
@@ -118,7 +118,8 @@ static int check_type(struct flo_shape_span word, const struct place *place, con
     return rv < 0 ? refused(rv, place->pointer, err) : 0;
 }
 
-/* Checks the JSON type that a bracket without a row requires. */
+/* Checks that the value is the object or array that a bracket requires, where
+ * types.def has no row. */
 static int check_kind(const struct flo_shape_word *word, const struct place *place,
                       const json_t *value, struct flo_err *err)
 {
@@ -136,7 +137,7 @@ static int check_kind(const struct flo_shape_word *word, const struct place *pla
                       place, value, err);
 }
 
-/* Checks one value inside a bracket: of a type, or an object. */
+/* Checks one value inside a bracket: a value of a type, or an object. */
 static int check_element(struct flo_shape_span inside, const struct place *place,
                          const json_t *value, struct flo_err *err)
 {
@@ -317,7 +318,7 @@ int flo_request_at(struct flo_err *err, const char *path)
     return flo_err_at(err, "%s", pointer);
 }
 
-/* Fails first for a name that no alternative knows. */
+/* Fails if a member's name is in no alternative; this error comes first. */
 static int check_names(struct flo_shape_span all, const json_t *body, struct flo_err *err)
 {
     struct flo_shape_word word;
@@ -344,7 +345,7 @@ static int check_names(struct flo_shape_span all, const json_t *body, struct flo
     return 0;
 }
 
-/* The shapes of orders, a bar before each. */
+/* Shapes of all orders, each after a bar. */
 static const char orders[] =
 #define FLO_ORDER_ASKED(name, word, subject, rank, signer, body, meaning) "|op=" word " " body
 #include "proto/orders.def"

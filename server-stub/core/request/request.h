@@ -30,9 +30,10 @@
 
 #include "base/host/json.h"
 
-/* Checks the body against the shape; NULL has no members.  FLO_E_REST_UNKNOWN
- * names the first unknown member, its place, and the known ones.
- * FLO_E_REST_SCHEMA names a value of the wrong type, or a missing member. */
+/* Checks the body against the shape; NULL counts as an empty object.
+ * FLO_E_REST_UNKNOWN names the first unknown member, its place, and the known
+ * ones. FLO_E_REST_SCHEMA names a value of the wrong type, or a missing
+ * member. */
 FLO_MUST_USE int flo_request_check(const char *shape, const json_t *body, struct flo_err *err);
 /* Checks a query parameter against the shape, which has words only. */
 FLO_MUST_USE int flo_request_check_query(const char *shape, const char *name, const char *value,

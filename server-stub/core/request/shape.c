@@ -1,4 +1,4 @@
-/* Tokens of a shape: names, types, marks, brackets. */
+/* Tokens of a shape: reads names, types, marks and brackets. */
 #include "server-stub/core/request/shape.h"
 
 #include <assert.h>
@@ -23,7 +23,7 @@ static size_t name_chars(const char *at, const char *end)
     return n;
 }
 
-/* Past the bracket that belongs to the one at `at`. */
+/* Returns the place after the bracket that closes the one at `at`. */
 static const char *bracket_end(const char *at, const char *end)
 {
     int depth = 0;
@@ -37,7 +37,7 @@ static const char *bracket_end(const char *at, const char *end)
     return at;
 }
 
-/* `:type` and the marks after a name. */
+/* Reads `:type` and the marks after a name. */
 static const char *read_marks(const char *at, const char *end, struct flo_shape_word *out)
 {
     out->type = out->name;

@@ -21,11 +21,12 @@ struct flo_shape_word {
     bool may_be_null;   /* ~ */
     struct flo_shape_span inside;
     struct flo_shape_span value; /* after '=' */
-    struct flo_shape_span type;  /* the type's row in types.def */
+    struct flo_shape_span type;  /* text that names the type's row in types.def */
 };
 
 bool flo_shape_is(struct flo_shape_span span, const char *text);
-/* The next word of `rest`, which moves on; false: there is none. */
+/* Gets the next word of `rest`, which then begins after it.  Returns false if
+ * there is none. */
 bool flo_shape_next(struct flo_shape_span *rest, struct flo_shape_word *out);
 
 #endif

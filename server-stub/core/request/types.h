@@ -30,7 +30,8 @@ struct flo_rest_type {
     const char *form;
 };
 
-/* Finds the row of these characters; NULL: none, any value is allowed. */
+/* Finds the row of a word of `chars` characters; NULL: there is none, so any
+ * value is allowed. */
 const struct flo_rest_type *flo_rest_type_find(const char *word, size_t chars);
 /* Checks a value. FLO_E_REST_SCHEMA names the expected value at `where`
  * ("phases[0].name"). */

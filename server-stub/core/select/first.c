@@ -69,8 +69,8 @@ static size_t divisor(size_t a, size_t b)
     return a;
 }
 
-/* Steps near the golden ratio visit each block once, each far from the one
- * before. */
+/* Returns the step between blocks.  A step near the golden ratio of their
+ * number visits each block once, and each is far from the one before. */
 static size_t stride_of(size_t blocks)
 {
     size_t stride = blocks * 89 / 144 + 1;
@@ -98,7 +98,7 @@ size_t flo_select_first(const void *const *items, size_t count, size_t most,
         block = (block + stride) % blocks;
     }
     size_t found = heap.count;
-    while (heap.count > 1) { /* move the last of the remaining items to the end */
+    while (heap.count > 1) { /* the worst of the remaining items goes to their end */
         swap(&heap, 0, --heap.count);
         sink(&heap, 0);
     }

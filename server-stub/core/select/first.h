@@ -1,4 +1,4 @@
-/* First: the first few of many in an order, without sorting all.
+/* First: finds the first few of many items in some order, without sorting all of them.
  *
  * A page has 50 of 100,000 devices: about one comparison per device finds them,
  * whatever the order of the input. */

@@ -7,15 +7,15 @@
 #include "base/host/json.h"
 
 #define FLO_LABELS_MAX 64
-#define FLO_LABEL_BYTES_MAX 1024 /* a value has at most 256 characters */
+#define FLO_LABEL_BYTES_MAX 1024 /* limit of a value in bytes; it has at most 256 characters */
 
 /* Checks the labels that a device gives when it enrols: an object of texts
  * whose keys are names.  FLO_E_REST_SCHEMA names the label; FLO_E_REST_MEANING:
- * too many. */
+ * there are too many. */
 FLO_MUST_USE int flo_labels_check(const json_t *labels, struct flo_err *err);
 /* Merges `patch` into `labels`; null removes a label.  *is_news: something
- * changed.  Fails like flo_labels_check; with FLO_E_REST_MEANING `labels` is
- * changed. */
+ * changed.  Fails like flo_labels_check; after FLO_E_REST_MEANING, `labels` may
+ * be changed in part. */
 FLO_MUST_USE int flo_labels_merge(json_t *labels, const json_t *patch, bool *is_news,
                                   struct flo_err *err);
 

@@ -80,7 +80,8 @@ void flo_select_device_init(struct flo_select_device *device)
 
 /* ---- names ---- */
 
-/* Reads "release.help" and "label.site": the part after the dot. */
+/* Reads names like "release.help" and "label.site": takes the part after the
+ * dot. */
 static int keyed(const struct flo_select_token *token, const char *head,
                  enum flo_select_field field, struct flo_select_name *out, bool *is_it,
                  struct flo_err *err)
@@ -202,7 +203,7 @@ static int number(const struct flo_select_token *token, const char *word,
                            token->text);
 }
 
-/* Checks the word of a field that has a fixed set. */
+/* Checks a word against the fixed set of words of its field. */
 static int check_word(const struct flo_select_token *token, const struct flo_select_name *name,
                       struct flo_err *err)
 {

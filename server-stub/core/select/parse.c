@@ -9,7 +9,7 @@ struct parse {
     const char *text;
     size_t at;
     size_t depth;
-    struct flo_select_token token; /* read, but not consumed yet */
+    struct flo_select_token token; /* token that was read, but is not consumed yet */
     const struct flo_select_known *known;
     struct flo_selector *out;
     struct flo_err *err;
@@ -113,7 +113,8 @@ static int not_in(struct parse *parse, bool *is_it)
     return rv < 0 || !*is_it ? rv : next(parse);
 }
 
-/* An order comparison needs a field with a single value. */
+/* Checks the operator: an order comparison needs a field with a single
+ * value. */
 static int check_how(struct parse *parse, const struct flo_select_term *term, size_t column)
 {
     enum flo_select_kind kind = flo_select_kind_of(&term->name);

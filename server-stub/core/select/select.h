@@ -1,4 +1,4 @@
-/* Selectors: which devices a person means.  Pure.
+/* Selectors: select devices by a text that a person writes.  Pure.
  *
  *   hw=rpi5 and site in (lyon,nantes) and not lab and last_seen<10m
  *
@@ -30,12 +30,12 @@ enum flo_select_field {
 #include "server-stub/core/select/fields.def"
 #undef FLO_SELECT_FIELD
     FLO_SELECT_FIELDS,
-    FLO_SELECT_LABEL = FLO_SELECT_FIELDS, /* the label named by a key */
-    /* Version of a model's serving release. */
+    FLO_SELECT_LABEL = FLO_SELECT_FIELDS, /* the name is a label's key */
+    /* the name is a model: the version of its serving release. */
     FLO_SELECT_VERSION
 };
 
-/* Value of one device.  Zero (NAN for numbers): unknown. */
+/* Value of a field for one device.  Zero (NAN for numbers) means unknown. */
 union flo_select_value {
     const char *text;        /* TEXT */
     const char *const *list; /* LIST: ends with NULL */
@@ -49,12 +49,12 @@ struct flo_select_label {
 };
 struct flo_select_device {
     union flo_select_value values[FLO_SELECT_FIELDS];
-    const struct flo_select_label *labels; /* ends with key NULL; NULL: none */
+    const struct flo_select_label *labels; /* the last one has the key NULL; NULL: no labels */
     const char *zone;                      /* time zone of its profile; NULL:
                                               none */
     bool has_reported;
 };
-/* Returns the value of a label; "": none. */
+/* Returns the value of the device's label; "": it has none. */
 const char *flo_select_label_value(const struct flo_select_device *device, const char *key);
 /* Sets all values to unknown. */
 void flo_select_device_init(struct flo_select_device *device);
@@ -62,12 +62,13 @@ void flo_select_device_init(struct flo_select_device *device);
 /* Name of a field, a label or a version, in a selector or in a sort order. */
 struct flo_select_name {
     uint8_t field;              /* enum flo_select_field */
-    char key[FLO_NAME_MAX + 1]; /* LABEL: its key; VERSION: the model */
+    char key[FLO_NAME_MAX + 1]; /* for LABEL: its key; for VERSION: the model */
 };
 
 /* Tells whether the name's values are texts: a label, a text or a list. */
 bool flo_select_has_texts(const struct flo_select_name *name);
-/* Returns the i-th text of a device under that name, or NULL after the last. */
+/* Returns the i-th text that a device has under that name; NULL after the
+ * last. */
 const char *flo_select_text_of(const struct flo_select_name *name,
                                const struct flo_select_device *device, size_t i);
 
@@ -80,7 +81,7 @@ struct flo_select_term {
 
 /* Parsed selector: plain data, large for a stack frame. */
 struct flo_selector {
-    char pool[2 * FLO_SELECTOR_TEXT_MAX];     /* texts of the values */
+    char pool[2 * FLO_SELECTOR_TEXT_MAX];     /* pool of the values' texts */
     uint16_t values[FLO_SELECTOR_VALUES_MAX]; /* places in `pool` */
     double numbers[FLO_SELECTOR_VALUES_MAX];  /* values of NUMBER and AGE fields */
     struct flo_select_term terms[FLO_SELECTOR_TERMS_MAX];
@@ -91,7 +92,7 @@ struct flo_selector {
     uint16_t pool_bytes;
 };
 
-/* Tells whether some device has a label with this key. */
+/* Callback: tells whether some device has a label with this key. */
 typedef bool (*flo_select_has_label_fn)(void *context, const char *key);
 struct flo_select_known {
     flo_select_has_label_fn has_label;
@@ -117,7 +118,8 @@ const char *flo_selector_value(const struct flo_selector *selector, enum flo_sel
 /* Parses one name, for a sort order; fails like flo_selector_parse. */
 FLO_MUST_USE int flo_select_name_parse(const char *text, const struct flo_select_known *known,
                                        struct flo_select_name *out, struct flo_err *err);
-/* Returns <0, 0 or >0; a device without the value comes last. */
+/* Compares two devices by a name's values: returns <0, 0 or >0.  A device
+ * without a value comes last. */
 int flo_select_compare(const struct flo_select_name *name, const struct flo_select_device *a,
                        const struct flo_select_device *b);
 

@@ -43,7 +43,7 @@ static void take(struct flo_select_token *out, const char *from, size_t bytes)
     out->text[bytes] = '\0';
 }
 
-/* A doubled quote stands for a quote in the text. */
+/* Reads a quoted text, in which a doubled quote stands for one quote. */
 static int take_quoted(const char *text, size_t *at, struct flo_select_token *out,
                        struct flo_err *err)
 {

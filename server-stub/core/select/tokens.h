@@ -1,11 +1,11 @@
-/* Tokens and facts of a selector; internal header. */
+/* Tokens of a selector, and values that it compares; internal header. */
 #ifndef FLOTILLA_SERVER_SELECT_TOKENS_H
 #define FLOTILLA_SERVER_SELECT_TOKENS_H
 
 #include "server-stub/core/select/select.h"
 
 enum flo_select_how {
-    FLO_SELECT_THERE, /* only the name, without an operator */
+    FLO_SELECT_THERE, /* the name stands alone, without an operator */
     FLO_SELECT_IS,
     FLO_SELECT_IS_NOT,
     FLO_SELECT_BELOW,
@@ -68,8 +68,8 @@ int flo_select_fail(struct flo_err *err, size_t column, const char *format, ...)
 FLO_MUST_USE int flo_select_name_read(const struct flo_select_token *token,
                                       const struct flo_select_known *known,
                                       struct flo_select_name *out, struct flo_err *err);
-/* Reads 200MiB, 10m or 1.5 in the unit of the field; checks words of a field
- * that has a fixed set. */
+/* Reads a value like 200MiB, 10m or 1.5 in the unit of the field.  If the field
+ * has a fixed set of words, the value must be one of them. */
 FLO_MUST_USE int flo_select_value_read(const struct flo_select_token *token,
                                        const struct flo_select_name *name, double *out,
                                        struct flo_err *err);

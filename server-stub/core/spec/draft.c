@@ -1,4 +1,4 @@
-/* Draft: made from a specification. */
+/* Draft: makes the draft of a rollout from a specification. */
 #include <assert.h>
 #include <string.h>
 
@@ -30,7 +30,7 @@ static void draft_phase(const struct flo_spec_phase *from, struct flo_rollout_ph
 
 /* Orders members by the values of a label.  Their buckets are then not their
  * hashes, so each device of an early phase gets an order of its own.  The last
- * phase before the hold-out is all others: one order is enough. */
+ * phase before the hold-out has all other devices: one order is enough. */
 static void draft_cover(const struct flo_spec *spec, struct flo_rollout *out)
 {
     uint32_t rest = out->phase_count;
@@ -85,7 +85,8 @@ void flo_spec_draft(const struct flo_spec *spec, struct flo_rollout *out)
     memcpy(out->gates, spec->gates, sizeof(out->gates));
     out->gate_count = spec->gate_count;
     out->on_fail = on_fail_of(spec->on_fail);
-    /* A slower release is rolled back, unless the rollout says otherwise. */
+    /* If the analysis fails, the release is rolled back, unless the rollout
+     * gives another action. */
     out->analysis.rules = spec->analysis;
     out->analysis.on_fail = spec->has_on_fail ? out->on_fail : FLO_ON_FAIL_ROLLBACK;
     draft_cover(spec, out);

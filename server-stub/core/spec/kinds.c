@@ -339,7 +339,7 @@ int flo_spec_read_value(const struct field *field, const struct place *place, co
     case WINDOW:
         return read_window(field, place, value);
     case PER:
-        return 0; /* the object allows any names */
+        return 0; /* any name is allowed in this object */
     case FAILURE:
         return flo_spec_read_failure(field, place, value);
     case RETRIES:
@@ -347,7 +347,7 @@ int flo_spec_read_value(const struct field *field, const struct place *place, co
     case DEADLINES:
         return flo_spec_read_deadlines(field, place, value);
     default:
-        assert(false); /* parts are read by another function */
+        assert(false); /* unreachable: parts are read by another function */
         return 0;
     }
 }

@@ -72,7 +72,8 @@ int flo_spec_read_failure(const struct field *field, const struct place *place, 
     return flo_spec_wrong(place, field->name, should);
 }
 
-/* Sets the retries of a kind, or of all kinds that may be retried. */
+/* Sets the number of retries for one kind of failure, or for all kinds that may
+ * be retried. */
 static int put_retries(const struct field *field, const struct place *place, uint32_t kind,
                        const json_t *value)
 {
@@ -126,7 +127,7 @@ int flo_spec_read_retries(const struct field *field, const struct place *place, 
     return 0;
 }
 
-/* Reads deadlines of the states between the order and the end. */
+/* Reads the deadlines of states that lie between an order and its end. */
 int flo_spec_read_deadlines(const struct field *field, const struct place *place,
                             const json_t *value)
 {

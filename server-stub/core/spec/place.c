@@ -1,4 +1,4 @@
-/* Place of a field, and the error sentence about it. */
+/* Place of a field: names it, and writes error sentences about it. */
 #include <stdio.h>
 
 #include "server-stub/core/request/request.h"

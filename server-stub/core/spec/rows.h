@@ -1,4 +1,5 @@
-/* Rows of spec.def and how each is read; not for others. */
+/* Rows of spec.def, and the functions that read their values; only for
+ * core/spec. */
 #ifndef FLOTILLA_SERVER_SPEC_ROWS_H
 #define FLOTILLA_SERVER_SPEC_ROWS_H
 
@@ -35,13 +36,13 @@ struct field {
     enum flo_spec_part part;
     const char *name;
     enum flo_spec_kind kind;
-    size_t offset; /* offset in the part's struct */
+    size_t offset; /* offset of the member in the part's struct */
     double least, most;
     const char *standard;
     const char *possible;
     enum flo_spec_change change;
 };
-/* Returns NULL after the last row. */
+/* Returns row `index` of spec.def; NULL after the last row. */
 const struct field *flo_spec_row(size_t index);
 /* Place being read: "" or "phases[1]." is the prefix of its fields. */
 struct place {
@@ -69,13 +70,14 @@ int flo_spec_word_index(const char *words, const char *word);
 /* Reads one value of any kind but PART, LIST, GATES and POLICY. */
 FLO_MUST_USE int flo_spec_read_value(const struct field *field, const struct place *place,
                                      const json_t *value);
-/* Gets the second name of a field, under which programs give the value as a
+/* Gets the second name of a field, which programs use to give the value as a
  * number.  Returns false for a kind without one. */
 bool flo_spec_number_name(const struct field *field, char *out, size_t bytes);
 FLO_MUST_USE int flo_spec_read_number(const struct field *field, const struct place *place,
                                       const char *name, const json_t *value);
 
-/* Readers of kinds with names of their own inside (named.c). */
+/* Read values that contain names: the kinds PER, FAILURE, RETRIES and DEADLINES
+ * (named.c). */
 FLO_MUST_USE int flo_spec_read_per(const struct field *field, const struct place *place);
 bool flo_spec_is_per(const char *name);
 FLO_MUST_USE int flo_spec_read_failure(const struct field *field, const struct place *place,

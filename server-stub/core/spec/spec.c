@@ -67,7 +67,7 @@ void flo_spec_path(const struct flo_err *err, char *out)
     }
     snprintf(out, FLO_SPEC_PATH_MAX, "%.*s", (int)(chars < FLO_SPEC_PATH_MAX ? chars : 0), from);
     if (strpbrk(out, " `") != NULL) {
-        out[0] = '\0'; /* the text is a sentence without a path */
+        out[0] = '\0'; /* the sentence begins without a path */
     }
 }
 
@@ -100,7 +100,7 @@ static int read_policy(const struct place *place, const json_t *value)
     if (flo_policy_read(value, &place->spec->policy, &inner) == 0) {
         return rv;
     }
-    /* "policy: field `soak_ms`: 12 is ..." */
+    /* the error reads: "policy: field `soak_ms`: 12 is ..." */
     const char *name = strchr(inner.what, '`');
     size_t chars = name != NULL ? strcspn(name + 1, "`") : 0;
     return chars == 0 ? flo_fail(place->err, FLO_E_REST_SCHEMA, "%s", inner.what)
@@ -145,7 +145,7 @@ static int read_value(const struct field *field, const struct place *place, cons
     case GATES:
         return read_gates(place, field, value);
     case POLICY:
-        return 0; /* the policy was read first; other fields override it */
+        return 0; /* the policy was read first, because other fields override it */
     default:
         return flo_spec_read_value(field, place, value);
     }
@@ -334,7 +334,8 @@ static void name_phases(struct flo_spec *spec)
     }
 }
 
-/* A rollout of one phase leaves no device to compare with. */
+/* Checks that gates can compare: a rollout of one phase leaves no device to
+ * compare with. */
 static int check_gates(const struct flo_spec *spec, struct flo_err *err)
 {
     assert(spec->gate_count <= FLO_GATES_MAX);
@@ -366,7 +367,8 @@ static int check_covers(const struct flo_spec *spec, struct flo_err *err)
     return 0;
 }
 
-/* All spread phases use the same labels, because a device has one stratum. */
+/* Checks that all spread phases use the same labels, because a device has only
+ * one stratum. */
 static int check_spread(const struct flo_spec *spec, struct flo_err *err)
 {
     const struct flo_spec_phase *first = NULL;
@@ -393,7 +395,7 @@ static int check_spread(const struct flo_spec *spec, struct flo_err *err)
     return 0;
 }
 
-/* A hold-out needs a phase before it that updates. */
+/* Checks that a phase that updates devices comes before the hold-out. */
 static int check_hold_out(const struct flo_spec *spec, struct flo_err *err)
 {
     for (uint32_t i = 0; i < spec->phase_count; i++) {
@@ -414,8 +416,8 @@ static int check_times(const struct flo_spec *spec, struct flo_err *err)
                : 0;
 }
 
-/* Contradictions: all devices that serve it well would count as failed, or a
- * gate has to pass and cannot fail. */
+/* Checks for contradictions: devices that serve the release well would all
+ * count as failed, or a gate has to pass but can never fail. */
 int flo_spec_check_sense(const struct flo_spec *spec, struct flo_err *err)
 {
     uint64_t limit_ms = spec->deadlines_ms[FLO_EXECUTION_SOAKING];
@@ -451,8 +453,8 @@ static int check_bounds(const struct flo_spec *spec, struct flo_err *err)
     return 0;
 }
 
-/* A preset sets the limit of `failed` too; the rollout's own limit overrides
- * it. */
+/* Sets the limit of the gate `failed` from the preset, unless the rollout gives
+ * its own. */
 static void limit_of_preset(struct flo_spec *spec)
 {
     assert(spec->gates[FLO_GATE_FAILED].gate == FLO_GATE_FAILED);
@@ -461,7 +463,8 @@ static void limit_of_preset(struct flo_spec *spec)
     }
 }
 
-/* A target that names nothing never means everything. */
+/* Checks that the target names something: an empty target must never mean
+ * everything. */
 static int check_target(const struct place *place)
 {
     const json_t *target = json_object_get(place->json, "target");

@@ -32,16 +32,16 @@ struct flo_spec_ramp {
 struct flo_spec_phase {
     char name[FLO_NAME_MAX + 1];
     struct flo_spec_size size;
-    uint64_t min_devices; /* 0: none, like all below */
+    uint64_t min_devices; /* 0: no minimum; likewise in the fields below */
     uint64_t max_devices;
     char spread[FLO_SPEC_SPREAD_MAX][FLO_NAME_MAX + 1];
-    bool covers; /* the wave that updates a device at each value of `cover` */
+    bool covers; /* the phase updates a device at each value of `cover` */
     uint64_t soak_ms;
     uint64_t min_requests;
     double rate_per_min;
     struct flo_spec_ramp ramp;
     uint64_t max_concurrent;
-    uint32_t until; /* 0 passed, 1 promoted */
+    uint32_t until; /* 0: ends when passed; 1: when promoted */
     uint64_t watch_ms;
 };
 /* Label whose values are scanned for a worse release, or a pair of labels. */
@@ -66,24 +66,24 @@ struct flo_spec {
     char model_version[FLO_NAME_MAX + 1];
     struct flo_spec_target target;
     char reason[FLO_SPEC_REASON_BYTES_MAX + 1];
-    uint32_t membership;    /* 0 continuous, 1 snapshot */
+    uint32_t membership;    /* 0: continuous; 1: snapshot */
     uint64_t start_at_ms;   /* wall clock; 0: at once */
     uint64_t expires_at_ms; /* wall clock; 0: never */
-    uint32_t on_expiry;     /* 0 abort, 1 pause */
+    uint32_t on_expiry;     /* 0: abort; 1: pause */
     uint64_t approvals;
     struct flo_spec_phase phases[FLO_ROLLOUT_PHASES_MAX];
     uint32_t phase_count;
     char cover[FLO_NAME_MAX + 1]; /* label; empty: none */
     struct flo_spec_label labels[FLO_SPEC_LABELS_MAX];
-    uint32_t label_count; /* 0: the default ones */
+    uint32_t label_count; /* 0: the default labels are scanned */
     struct flo_gate_rule gates[FLO_GATES_MAX];
     uint32_t gate_count;
     struct flo_analysis_rules analysis;
-    bool has_phases; /* the phases were given, not defaults */
+    bool has_phases; /* the specification gives phases; false: they are the defaults */
     bool has_gates;
     bool has_on_fail;
     uint32_t on_fail;         /* enum flo_on_fail */
-    uint32_t on_inconclusive; /* 0 hold, 1 pause */
+    uint32_t on_inconclusive; /* 0: hold; 1: pause */
     struct flo_abort_rule aborts[FLO_ABORTS_MAX];
     uint32_t abort_count;
     uint32_t retries[FLO_FAILURES];
@@ -92,16 +92,17 @@ struct flo_spec {
     struct flo_spec_limits limits;
     double rate_per_min;
     struct flo_policy policy;
-    bool has_jitter; /* the jitter was given */
+    bool has_jitter; /* the specification gives the jitter */
     bool is_below_floor;
     bool holds_for_person; /* a gate that can never decide holds its phase
                               for a person */
     bool lifts;
-    bool supersedes; /* replaces the rollout that runs for its group */
+    bool supersedes; /* this rollout replaces the one that runs for its group */
 };
 
-/* Checks for fields that contradict each other.  Only for new specifications: a
- * stored rollout keeps its own.  FLO_E_REST_MEANING. */
+/* Checks for fields that contradict each other.  Called only for new
+ * specifications, so that stored rollouts stay valid.  FLO_E_REST_MEANING: the
+ * error names the fields. */
 FLO_MUST_USE int flo_spec_check_sense(const struct flo_spec *spec, struct flo_err *err);
 /* Reads and checks a specification.
  *
@@ -116,7 +117,7 @@ void flo_spec_draft(const struct flo_spec *spec, struct flo_rollout *out);
  * replaced whole.  `names` holds FLO_SPEC_NAMES_MAX and gets the changed
  * members: "rate, phases"; empty: nothing changes.
  *
- * FLO_E_REST_MEANING: the member is fixed.  Unknown members are refused when
+ * FLO_E_REST_MEANING: the member cannot be changed.  Unknown members are refused when
  * the result is read. */
 #define FLO_SPEC_NAMES_MAX 256
 FLO_MUST_USE int flo_spec_merge(const json_t *spec, const json_t *change, json_t **out, char *names,
@@ -127,8 +128,8 @@ void flo_spec_path(const struct flo_err *err, char *out);
 
 /* ---- values, also for the command line ---- */
 
-/* Parses "10" devices or "2.5%".  Returns false for other text, or out of
- * range. */
+/* Parses a size: "10" devices or "2.5%".  Returns false for other texts and for
+ * numbers out of range. */
 bool flo_spec_size_parse(const char *text, struct flo_spec_size *out);
 /* Parses "300/min", "5/s" or "20/h".  Returns false for other text. */
 bool flo_spec_rate_parse(const char *text, double *per_min);
@@ -155,7 +156,8 @@ struct flo_spec_field {
     const char *meaning;
     enum flo_spec_change change;
 };
-/* Parses "PHASE".  Returns false for no part. */
+/* Parses the word of a part, such as "PHASE".  Returns false for an unknown
+ * one. */
 bool flo_spec_part_parse(const char *word, enum flo_spec_part *out);
 /* Gets row `index` of spec.def.  Returns false after the last. */
 bool flo_spec_field(size_t index, struct flo_spec_field *out);

@@ -6,7 +6,8 @@
 
 #include "server-stub/core/spec/spec.h"
 
-/* Parses digits with an optional fraction: no sign, no exponent. */
+/* Parses a number: digits and an optional fraction, without sign or
+ * exponent. */
 static bool number_parse(const char *text, double *out, const char **end)
 {
     size_t digits = strspn(text, "0123456789");

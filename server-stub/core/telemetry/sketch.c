@@ -1,4 +1,4 @@
-/* Sketch: adding windows, packing and unpacking. */
+/* Sketch: adds windows, packs and unpacks. */
 #include <assert.h>
 #include <string.h>
 
@@ -86,8 +86,8 @@ static void put(struct flo_buf *out, uint64_t value)
     flo_buf_add(out, bytes, flo_varint_put(bytes, value));
 }
 
-/* Arithmetic is modulo 2^64: so the sum is restored exactly even when it
- * overflowed. */
+/* Packs a gauge.  Arithmetic is modulo 2^64, so the sum is restored exactly
+ * even if it overflowed. */
 static void put_gauge(struct flo_buf *out, const struct flo_sketch_number *n)
 {
     put(out, n->count);
@@ -239,7 +239,7 @@ static bool skip_histogram(struct blob *blob)
     uint64_t gap = 1;
     uint64_t count;
 
-    while (gap != 0) { /* the last pair is 0 and the sum */
+    while (gap != 0) { /* 0 marks the last pair, which has the sum */
         if (!get(blob, &gap) || !get(blob, &count)) {
             return false;
         }

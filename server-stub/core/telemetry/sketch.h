@@ -10,7 +10,7 @@
 
 /* Counters and gauges, over all windows; a counter has only its sum. */
 struct flo_sketch_number {
-    uint64_t count; /* windows that had the metric; 0: none */
+    uint64_t count; /* number of windows that had the metric; 0: none */
     int64_t sum, min, max;
 };
 struct flo_sketch {
@@ -37,8 +37,8 @@ void flo_sketch_pack(const struct flo_sketch *sketch, struct flo_buf *out);
  * write: `sketch` may then have a part of them. */
 FLO_MUST_USE int flo_sketch_unpack(struct flo_sketch *sketch, const uint8_t *data, size_t bytes,
                                    struct flo_err *err);
-/* Reads only one metric: its number or, for a histogram, `histogram`. count is
- * 0 when the blob lacks it. Other metrics are skipped. */
+/* Reads only one metric: its number or, for a histogram, `histogram`. Its count
+ * is 0 when the blob has no such metric. Other metrics are skipped. */
 FLO_MUST_USE int flo_sketch_pick(const uint8_t *data, size_t bytes, int metric,
                                  struct flo_sketch_number *number, struct flo_histogram *histogram,
                                  struct flo_err *err);

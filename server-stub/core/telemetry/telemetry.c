@@ -1,4 +1,4 @@
-/* Telemetry: reading windows and queries, folding rows into series. */
+/* Telemetry: reads windows and queries, and folds rows into series. */
 #include <assert.h>
 #include <stdio.h>
 #include <string.h>
@@ -72,7 +72,8 @@ static int read_histograms(const json_t *json, struct flo_telemetry_window *out,
     return 0;
 }
 
-/* Version 1 had one model and no list. */
+/* Gets the number of parts.  A payload of version 1 has one model and no
+ * list. */
 int flo_telemetry_parts(const json_t *json, size_t *out, struct flo_err *err)
 {
     json_t *models = NULL;

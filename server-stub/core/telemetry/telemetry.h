@@ -24,7 +24,7 @@
 
 /* One model's part of a device's window, as received by MQTT. */
 struct flo_telemetry_window {
-    size_t part; /* index in its message, from 0 */
+    size_t part; /* index of the part in its message, from 0 */
     uint64_t seq;
     uint64_t at_ms; /* device's clock: only shown to people */
     uint64_t window_ms;
@@ -51,18 +51,18 @@ struct flo_telemetry_query {
     bool by_model;
     bool by_device;
     bool by_hardware;
-    char model[FLO_NAME_MAX + 1]; /* only this model; "": all */
+    char model[FLO_NAME_MAX + 1]; /* rows of this model only; "": of all models */
     uint64_t since_ms;            /* before now */
     uint64_t step_ms;
     size_t quantile_count;
     double quantiles[FLO_QUANTILES_MAX];
 };
-/* Reads a query's body; FLO_E_REST_SCHEMA names the field. */
+/* Reads a query's body.  FLO_E_REST_SCHEMA: the error names the field. */
 FLO_MUST_USE int flo_telemetry_query_parse(const json_t *json, struct flo_telemetry_query *out,
                                            struct flo_err *err);
-/* Returns the resolution of the rows for a query, of devices or totals.  It is
- * the fine one while that is still stored and the steps are narrower than the
- * coarse one. */
+/* Returns the resolution of the rows that a query reads.  It is the fine one if
+ * such rows are still stored for that time and the query's steps are shorter
+ * than a coarse row. */
 uint64_t flo_telemetry_resolution(const struct flo_telemetry_query *query);
 
 /* Gets the hardware class from a device's profile: "x86_64 avx2 4g", with
@@ -77,7 +77,7 @@ void flo_hardware_class_of(const char *arch_or_null, const char *kernel_or_null,
 struct flo_telemetry_row {
     const char *release;  /* digest text */
     const char *device;   /* "": a total */
-    const char *hardware; /* "": row of a device */
+    const char *hardware; /* "": the row is of a device */
     const char *model;    /* "": not known */
     uint64_t at_ms;
     uint64_t count;
@@ -85,8 +85,8 @@ struct flo_telemetry_row {
     const struct flo_histogram *histogram; /* or NULL */
 };
 
-/* Folds rows into series.  Zero-initialise and set query; `histograms` are two,
- * owned by the caller. */
+/* Folds rows into series.  Zero-initialise and set query; `histograms` points
+ * to two histograms of the caller. */
 struct flo_telemetry_fold {
     const struct flo_telemetry_query *query;
     struct flo_histogram *step_histogram;

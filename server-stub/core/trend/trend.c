@@ -81,8 +81,8 @@ double flo_trend_median(double *values, size_t count)
     return count % 2 == 1 ? values[count / 2] : (values[count / 2 - 1] + values[count / 2]) / 2;
 }
 
-/* Returns the variance of the sum of signs without a trend; equal values reduce
- * it. */
+/* Returns the variance that the sum of signs has if there is no trend.  Equal
+ * values reduce it. */
 static double variance(const struct flo_trend *trend)
 {
     double sorted[FLO_TREND_POINTS];
@@ -105,8 +105,8 @@ static double variance(const struct flo_trend *trend)
     return sum / 18;
 }
 
-/* Returns the summed signs of all pairs, and the median of their slopes per
- * day. */
+/* Returns the sum of the signs of all pairs.  *slope gets the median of their
+ * slopes per day. */
 static double signs(const struct flo_trend *trend, uint64_t span_ms, double *slope)
 {
     double slopes[PAIRS];

@@ -33,7 +33,7 @@ struct flo_trend {
     uint32_t spans[FLO_TREND_POINTS]; /* numbers, rising */
     float values[FLO_TREND_POINTS];
     uint8_t count;
-    uint32_t span; /* open span; 0: none */
+    uint32_t span; /* number of the span that is still open; 0: none */
     double sum, weight;
 };
 /* Adds a window's value.  Returns true when a point was completed. */
@@ -41,10 +41,10 @@ bool flo_trend_add(struct flo_trend *trend, enum flo_trend_kind kind, double val
                    uint64_t window_ms, uint64_t now_ms);
 
 struct flo_trend_finding {
-    bool is_known; /* enough points, the newest at most two spans old */
+    bool is_known; /* there is a finding: enough points, and the newest is at most two spans old */
     bool is_there; /* the trend is significant, and fast enough to matter */
     double slope;  /* per day */
-    double full_s; /* with FILLING: time until the disk is full */
+    double full_s; /* for FILLING: time until the disk is full */
 };
 void flo_trend_judge(const struct flo_trend *trend, enum flo_trend_kind kind, uint64_t now_ms,
                      struct flo_trend_finding *out);
