@@ -58,11 +58,12 @@ struct flo_controller_options {
      * addresses need not be named here. */
     const char *host_names[FLO_CONTROLLER_HOST_NAMES_MAX];
     size_t host_name_count;
-    /* Address of a trusted proxy that names its clients in X-Forwarded-For;
-     * NULL: the header is ignored. */
+    /* Address of a proxy that is trusted to name its clients in X-Forwarded-For; NULL:
+     * the header is ignored. */
     const char *proxy;
     const char *fleet;
-    uint64_t heartbeat_ms;     /* 0: keep the stored one, 60000 at first */
+    /* report interval for devices; 0: the stored one is kept, 60000 at first */
+    uint64_t heartbeat_ms;
     uint64_t broker_linger_ms; /* how long mosquitto waits for a restarted controller; 0: it ends
                                   with the controller */
     /* Epoch of the database in which this process is the leader; 0: it is the
@@ -99,13 +100,13 @@ struct flo_controller_options {
             devices saw, and rollouts in it are paused */
     bool is_tls;      /* HTTPS for people, even on loopback */
     const char *webhook_ca;      /* certificate authority of webhooks; NULL: the system's */
-    const char *alert_command;   /* run for each message, or NULL */
+    const char *alert_command;   /* program that is run for each message, or NULL */
     const char *oidc;            /* file that describes the identity provider; NULL: none */
     bool takes_private_webhooks; /* webhooks may lie in private networks and on loopback */
     bool makes_order_key;        /* replace a lost order key even if devices know the lost one */
     bool seals_again; /* seal all token and user rows again, even those with wrong seals */
     enum flo_unproved {
-        FLO_UNPROVED_STORED, /* as stored: a new fleet refuses, an old one accepts */
+        FLO_UNPROVED_STORED, /* as the store says: a new fleet refuses, an old one accepts */
         FLO_UNPROVED_TAKE,
         FLO_UNPROVED_REFUSE
     } unproved; /* policy for messages of devices that never proved a message */
@@ -152,7 +153,8 @@ struct flo_controller {
     struct flo_watches *watch; /* alerts */
     struct flo_foreign *foreign;
     struct flo_proofs *proofs; /* keys that authenticate devices' messages */
-    bool refuses_unproved; /* refuses unauthenticated messages: as options.unproved or as stored */
+    bool refuses_unproved; /* messages without a proof are refused: by options.unproved or as stored
+                            */
     struct flo_collector *collector; /* garbage collector of artifacts */
     struct flo_outgoing *outgoing;
     struct flo_subscribers *subscribers; /* subscribers that are called after commits */

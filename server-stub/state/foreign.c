@@ -9,17 +9,18 @@
 #include "server-stub/state/proofs/proofs.h"
 #include "server-stub/store/seals.h"
 
-#define ROWS_FROM (UINT64_C(1) << 62) /* sequence of their rows, above all assigned ones */
+/* first sequence number of their rows, above all assigned ones */
+#define ROWS_FROM (UINT64_C(1) << 62)
 #define TOLD_MS (UINT64_C(24) * 3600 * 1000)
 
 struct flo_foreign_item {
-    char what[160]; /* series name of the alert */
-    uint64_t at_ms; /* wall clock of the last report; 0: free */
+    char what[160]; /* name of the alert's series */
+    uint64_t at_ms; /* wall clock of the last report; 0: the place is free */
 };
 struct flo_foreign {
     struct flo_foreign_item items[FLO_FOREIGN_KINDS][FLO_FOREIGN_MAX];
     size_t counts[FLO_FOREIGN_KINDS];
-    size_t rows_recorded; /* audit records written since the start */
+    size_t rows_recorded; /* number of audit records written since the start */
 };
 
 struct flo_foreign *flo_foreign_new(void)
@@ -40,7 +41,7 @@ const char *flo_foreign_word(enum flo_foreign_kind kind)
 }
 
 /* Notes a report; returns whether it is new.  Each kind has its own table, so
- * that a frequent one hides no other. */
+ * that many reports of one kind do not displace another kind. */
 static bool tell(struct flo_controller *controller, enum flo_foreign_kind kind, const char *what)
 {
     struct flo_foreign_item *items = controller->foreign->items[kind];

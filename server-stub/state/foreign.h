@@ -23,15 +23,17 @@ enum flo_foreign_kind {
     FLO_FOREIGN_KINDS
 };
 
-#define FLO_FOREIGN_MAX 16 /* kept at a time, of each kind; the oldest are dropped */
+/* number of reports that are kept for each kind; then the oldest are dropped */
+#define FLO_FOREIGN_MAX 16
 #define FLO_FOREIGN_ORDERS_MAX 32
-#define FLO_FOREIGN_OP "foreign" /* op of a foreign order's row; the row's id is foreign-<id> */
+/* operation of a foreign order's row; the row's id is foreign-<id> */
+#define FLO_FOREIGN_OP "foreign"
 
 struct flo_foreign;
 /* Creates an empty list of reports; NULL: no memory. */
 struct flo_foreign *flo_foreign_new(void);
 void flo_foreign_free(struct flo_foreign *foreign);
-/* "order", "statement", "message" or "row". */
+/* Returns "order", "statement", "message" or "row". */
 const char *flo_foreign_word(enum flo_foreign_kind kind);
 /* Records that a device obeyed this order, or knows its number; within a
  * transaction.  An order of ours that was forgotten is not foreign. */
@@ -45,10 +47,10 @@ void flo_foreign_refused(struct flo_controller *controller, const char *what);
 void flo_foreign_unproved(struct flo_controller *controller);
 /* Records rows that the store met without a right seal (store/seals.h): each
  * gets an audit record, once for each start.  Outside of a transaction. */
-#define FLO_FOREIGN_ROWS_MAX 64 /* audit records in one run of the controller */
+#define FLO_FOREIGN_ROWS_MAX 64 /* limit of audit records in one run of the controller */
 FLO_MUST_USE int flo_foreign_unsealed(struct flo_controller *controller, struct flo_err *err);
-/* Reads a report by place.  A report that was not repeated for a day is left
- * out.  false: after the last. */
+/* Reads the report at a place; false: after the last.  A report that was not
+ * repeated for a day is left out. */
 bool flo_foreign_at(const struct flo_controller *controller, size_t place, uint64_t now_ms,
                     enum flo_foreign_kind *kind, const char **what);
 

@@ -1,4 +1,5 @@
-/* Open: opens and closes a controller: store, keys, settings, rollouts. */
+/* Open: opens and closes a controller, with its store, keys, settings and
+ * rollouts. */
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -25,7 +26,8 @@
 #include "server-stub/store/fleet.h"
 
 #define HEARTBEAT_MS 60000
-#define RESTORED_SKIP 100000 /* more orders than are given between two backups */
+/* numbers that are skipped; more than are given between two backups */
+#define RESTORED_SKIP 100000
 
 static int settings_load(struct flo_controller *controller, struct flo_err *err)
 {
@@ -58,7 +60,7 @@ static int settings_load(struct flo_controller *controller, struct flo_err *err)
     if (controller->heartbeat_ms == 0) {
         controller->heartbeat_ms = HEARTBEAT_MS;
     } else if (controller->heartbeat_ms < FLO_HEARTBEAT_MS_MIN) {
-        /* The value was stored by an older controller. */
+        /* An older controller may have stored a smaller value. */
         controller->heartbeat_ms = FLO_HEARTBEAT_MS_MIN;
     } else if (controller->heartbeat_ms > FLO_HEARTBEAT_MS_MAX) {
         controller->heartbeat_ms = FLO_HEARTBEAT_MS_MAX;
@@ -194,9 +196,9 @@ static int open_tables(struct flo_controller *controller, struct flo_err *err)
     return address != NULL && has_file ? import(controller, file, moved, err) : 0;
 }
 
-/* Modules whose memory follows the store, in the order of their calls.
- * Rollouts write held-back rows, keys follow, and messages leave before the
- * audit signs. */
+/* Modules whose memory follows the store, in the order of their calls. At a
+ * commit, rollouts write their pending rows first, then the keyring.  Messages
+ * are sent before the audit signs. */
 static const struct flo_transaction_part *const parts[] = {
     &flo_rules_part, &flo_watch_part,    &flo_rollouts_part, &flo_keyring_part,
     &flo_trust_part, &flo_outgoing_part, &flo_audit_part,

@@ -1,4 +1,4 @@
-/* Outgoing: messages, collected in a transaction and handed over after its
+/* Outgoing: collects messages in a transaction and hands them over after its
  * commit. */
 #include <assert.h>
 #include <stdlib.h>
@@ -205,7 +205,8 @@ void flo_outgoing_ack(struct flo_controller *controller, const char *device, con
 
     snprintf(ack.device, sizeof(ack.device), "%s", device);
     snprintf(ack.boot, sizeof(ack.boot), "%s", boot);
-    (void)flo_acks_add(acks, &ack); /* without memory: the device sends the event again */
+    /* without memory nothing is lost: the device sends the event again */
+    (void)flo_acks_add(acks, &ack);
 }
 
 void flo_outgoing_ask(struct flo_controller *controller, const char *device, const char *order)

@@ -59,11 +59,11 @@ struct flo_changes {
 };
 
 struct flo_outgoing {
-    struct flo_text_list desired;  /* device ids */
-    struct flo_text_list later;    /* device ids: their desired, sent later without haste */
-    struct flo_text_list cleared;  /* device ids: remove the retained message */
-    struct flo_text_list came;     /* device ids: connected to a broker that retains nothing */
-    struct flo_text_list renewals; /* device ids: ask for a new certificate */
+    struct flo_text_list desired; /* device ids */
+    struct flo_text_list later;   /* ids of devices whose desired documents are sent later */
+    struct flo_text_list cleared; /* ids of devices whose retained messages are to be removed */
+    struct flo_text_list came; /* ids of devices that connected to a broker that retains nothing */
+    struct flo_text_list renewals; /* ids of devices that are to request a new certificate */
     struct flo_text_list groups;   /* groups whose order list changed */
     struct flo_acks acks;
     struct flo_asks asks;
@@ -74,7 +74,7 @@ struct flo_outgoing {
     bool has_emergency;         /* a new order of an emergency key was seen */
     bool has_trust;             /* a trust statement was published */
     bool has_authorities;       /* a certificate authority was added or removed */
-    bool lost_authority;        /* a certificate authority was removed */
+    bool lost_authority;        /* some certificate authority was removed */
 };
 
 struct flo_subscriber {
@@ -83,8 +83,8 @@ struct flo_subscriber {
      * commits. */
     void (*on_committed)(void *context, const struct flo_outgoing *outgoing);
     /* Called when commits up to `number` are durable; failed->code is not 0
-     * when the sync of the next ones failed.  NULL: this subscriber promises
-     * nothing. */
+     * when the sync of the next ones failed.  NULL: this subscriber sends
+     * nothing that has to be durable. */
     void (*on_durable)(void *context, uint64_t number, const struct flo_err *failed);
 };
 #define FLO_SUBSCRIBERS_MAX 4
@@ -124,7 +124,7 @@ void flo_outgoing_change(struct flo_controller *controller, enum flo_object obje
  * transaction. */
 void flo_outgoing_trust(struct flo_controller *controller);
 void flo_outgoing_emergency(struct flo_controller *controller);
-/* Queues an audit record; takes the reference. */
+/* Queues an audit record, and takes its reference. */
 void flo_outgoing_audit(struct flo_controller *controller, json_t *record);
 /* Queues a request to the device to renew its certificate. */
 void flo_outgoing_renewal(struct flo_controller *controller, const char *device);
@@ -146,7 +146,7 @@ bool flo_acks_add(struct flo_acks *acks, const struct flo_ack *ack);
 void flo_acks_newest(struct flo_acks *acks);
 /* Adds a change, unless it equals the last one. */
 void flo_changes_add(struct flo_changes *changes, const struct flo_change *change);
-/* Sort and drop repetitions. */
+/* Sorts the changes and drops repetitions. */
 void flo_changes_unique(struct flo_changes *changes);
 
 #endif

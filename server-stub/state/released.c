@@ -1,5 +1,5 @@
-/* Released: published releases, as the cores read them and as the API shows
- * them. */
+/* Released: reads published releases for the cores, and shows them for the
+ * API. */
 #include "server-stub/state/released.h"
 
 #include <string.h>

@@ -4,8 +4,8 @@
 
 #include "base/host/json.h"
 
-/* Parses stored JSON; returns `otherwise`, whose reference is taken, where
- * there is none.  New reference. */
+/* Parses stored JSON; without a text it returns `otherwise`.  It takes the
+ * reference of `otherwise` and returns a new reference. */
 json_t *flo_saying_parsed(const char *text, json_t *otherwise);
 /* Does the same, with an empty object as the fallback. */
 json_t *flo_saying_object(const char *text);

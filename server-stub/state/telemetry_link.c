@@ -52,8 +52,8 @@ static bool may_come(void *context, const char *device, const struct flo_mqtt_me
     return word == FLO_PROOF_GOOD || (word == FLO_PROOF_NONE && !refuses);
 }
 
-/* Lets leaders of one database hand telemetry facts about devices to each
- * other. */
+/* Sets up the handover of telemetry facts between leaders that share a
+ * database. */
 static int hand_on(struct flo_controller *controller, struct flo_err *err)
 {
     const struct flo_controller_options *options = &controller->options;

@@ -13,7 +13,8 @@ void flo_text_list_add(struct flo_text_list *list, const char *text)
         size_t capacity = list->capacity == 0 ? 16 : list->capacity * 2;
         char **items = realloc(list->items, capacity * sizeof(*items));
         if (items == NULL) {
-            return; /* no memory: published again at the next connection */
+            return; /* no memory: the text is left out, and is published again at the next
+                       connection */
         }
         list->items = items;
         list->capacity = capacity;

@@ -1,11 +1,12 @@
-/* Transactions: all or nothing is stored between begin and commit; messages
- * leave after it.  Modules do their part at each end: open.c has their list. */
+/* Transactions: all changes between begin and commit are stored, or none.
+ * Messages leave after the commit.  Modules do their part at each end: open.c
+ * has their list. */
 #include "server-stub/state/transaction.h"
 
 #include "server-stub/state/controller.h"
 
-/* Reads changed memory again.  A cancel may fail to read when the store has
- * failed; then no change is allowed before it was read. */
+/* Reads changed memory again.  A cancel cannot read it while the store fails;
+ * then no change is allowed until it was read. */
 static int read_again(struct flo_controller *controller, struct flo_err *err)
 {
     int rv = 0;

@@ -16,7 +16,8 @@ struct flo_transaction_part {
     void (*begin)(struct flo_controller *controller);
     /* Writes rows that the module held back until the commit; or NULL. */
     int (*write)(struct flo_controller *controller, struct flo_err *err);
-    /* Ends the transaction: the store has all of it, or nothing; or NULL. */
+    /* Called at the end of the transaction, when the store has all of it or
+     * nothing; or NULL. */
     void (*settle)(struct flo_controller *controller, bool is_committed);
     /* Reads memory again that differs from the store: after a rolled-back
      * transaction, and before the next one.  Returns 0 if nothing differs.

@@ -38,11 +38,11 @@ void flo_artifact_is_wanted(const struct flo_controller *controller,
 #define FLO_UNUSED_KEPT_MS (UINT64_C(7) * 24 * 3600 * 1000) /* standard */
 
 struct flo_artifact_counts {
-    uint64_t at_ms;        /* end of the pass, wall clock; 0: none yet */
+    uint64_t at_ms;        /* wall clock at the end of the pass; 0: no pass yet */
     uint64_t files, bytes; /* kept ones */
-    uint64_t deltas;       /* deltas whose base no device has, and their bytes */
+    uint64_t deltas;       /* deltas whose base no device has: their number and bytes */
     uint64_t delta_bytes;
-    uint64_t unnamed; /* files that no release names, and their bytes */
+    uint64_t unnamed; /* files that no release names: their number and bytes */
     uint64_t unnamed_bytes;
 };
 
@@ -52,7 +52,7 @@ struct flo_collector *flo_collector_new(void);
 void flo_collector_free(struct flo_collector *collector);
 /* Returns the counts of the last complete pass. */
 const struct flo_artifact_counts *flo_collector_found(const struct flo_collector *collector);
-/* Files and bytes removed since the start. */
+/* Number of files that were removed since the start, and their bytes. */
 struct flo_artifact_removed {
     uint64_t files, bytes;
 };
@@ -77,8 +77,7 @@ bool flo_collect_turn(struct flo_controller *controller, uint64_t now_ms);
 FLO_MUST_USE int flo_collect_all(struct flo_controller *controller, bool is_dry, flo_collect_fn fn,
                                  void *context, struct flo_artifact_counts *out,
                                  struct flo_err *err);
-/* Ends a pass under way, which was decided without a release that is new
- * now. */
+/* Ends a pass under way, because it does not know a release that is new now. */
 void flo_collect_again(struct flo_controller *controller);
 
 #endif

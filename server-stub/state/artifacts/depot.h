@@ -21,12 +21,12 @@ struct flo_depot_job {
     char path[4096];
     char from[4096];     /* source file of a PUT; it is removed in any case */
     void *context;       /* argument of `done`; NULL: nobody waits for it any more */
-    atomic_bool is_left; /* abandoned: a GET that nobody waits for is not started */
+    atomic_bool is_left; /* nobody waits for the job: a GET that has not begun is not started */
     /* Called at the end of the job, which is freed afterwards.  err->code 0:
      * success. */
     void (*done)(void *context, const struct flo_depot_job *job, const struct flo_err *err);
     struct flo_depot_job *next;
-    struct flo_depot_job *same; /* list of other jobs with the same digest */
+    struct flo_depot_job *same; /* next of the jobs with the same digest */
     struct flo_err err;
 };
 struct flo_depot {
@@ -34,8 +34,8 @@ struct flo_depot {
      * full, and the job was freed. */
     int (*ask)(void *self, struct flo_depot_job *job, struct flo_err *err);
     void *self;
-    atomic_uint failing; /* a bit for each kind of job that fails now; 0: none */
-    atomic_bool has_all; /* at the last check the depot held all of DIR/blobs */
+    atomic_uint failing; /* a bit for each kind of job whose last try failed; 0: none */
+    atomic_bool has_all; /* at the last check the depot had all files of DIR/blobs */
 };
 /* Returns whether the depot holds all artifacts. Without a depot the answer is
  * true, because the operator of the blob server is responsible for them. */

@@ -16,7 +16,7 @@
 
 #define LISTED 64    /* releases in one step */
 #define ASKED 4      /* device reports read in one step */
-#define JUST_SEEN 16 /* cache of releases that the last devices had */
+#define JUST_SEEN 16 /* number of releases in the cache that the last devices had */
 
 struct row {
     char model[FLO_NAME_MAX + 1];
@@ -105,8 +105,8 @@ static int take_row(void *context, const struct flo_fleet_release *release)
     return 0;
 }
 
-/* Holds the newest releases of each model; the list is sorted by model and
- * number. */
+/* Counts the files of each model's newest releases as held by devices; the list
+ * is sorted by model and number. */
 static void hold_newest(struct flo_collect_pass *pass)
 {
     unsigned newest = 0;
@@ -204,7 +204,8 @@ static int ask_more(struct flo_collect_pass *pass, struct flo_err *err)
 
 /* ---- documents ---- */
 
-/* Loads a release.  NULL: its document is unknown, and so are its artifacts. */
+/* Loads a release.  NULL: its document is unknown, so its artifacts are unknown
+ * too. */
 static struct flo_release *load(struct flo_collect_pass *pass, const struct row *row,
                                 struct flo_err *err)
 {
@@ -336,7 +337,7 @@ static int sweep_file(struct flo_collect_pass *pass, const struct flo_digest *di
 
     if (!flo_artifact_path(pass->controller, digest, path) || lstat(path, &st) < 0 ||
         !S_ISREG(st.st_mode)) {
-        return 0; /* the file is gone, or is none of ours */
+        return 0; /* the file is gone, or is no artifact */
     }
     uint64_t bytes = (uint64_t)st.st_size;
     bool is_young = (uint64_t)st.st_mtim.tv_sec * 1000 >= pass->young_from_ms;

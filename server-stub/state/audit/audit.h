@@ -12,8 +12,8 @@ struct flo_controller;
 /* Creates an empty audit; NULL: no memory. */
 struct flo_audit *flo_audit_new(void);
 void flo_audit_free(struct flo_audit *audit);
-/* Returns whether table, file of signed heads and devices' copies disagree
- * (head.h, witness.h). */
+/* Returns whether the audit's table, its file of signed heads and the devices'
+ * copies disagree (head.h, witness.h). */
 bool flo_audit_is_broken(const struct flo_audit *audit);
 /* Notes that keys/audit.key was lost and made again, as the operator asked. */
 void flo_audit_key_is_new(struct flo_audit *audit);

@@ -24,14 +24,14 @@ struct flo_audit_head {
     struct flo_audit_checkpoint *checkpoints; /* growing numbers */
     size_t count, room;
     uint64_t marked_at_ms;
-    struct flo_audit_walk walk; /* walks over the table again and again */
-    size_t next;                /* index of the next checkpoint */
-    size_t lines;               /* good lines in the file */
-    /* Time of the first line, or the last restart. */
+    struct flo_audit_walk walk; /* walk that checks the table from its start, again and again */
+    size_t next;                /* index of the next checkpoint to compare with */
+    size_t lines;               /* number of good lines in the file */
+    /* Time of the first line, or of the last restart line. */
     uint64_t from_ms;
     uint64_t latest_ms;             /* latest time of all lines */
-    char line[FLO_AUDIT_LINE_TEXT]; /* the newest line; "": none, or a restart */
-    char file_what[128];            /* the error in the file; "": none */
+    char line[FLO_AUDIT_LINE_TEXT]; /* newest line; "": there is none, or it is a restart */
+    char file_what[128];            /* error in the file as text; "": none */
 };
 
 static int path_of(const struct flo_controller *controller, const char *name, char *out,
@@ -66,7 +66,7 @@ static int room_for_one(struct flo_audit_head *head, struct flo_err *err)
     return 0;
 }
 
-/* Remembers a line that is in the file. */
+/* Keeps a line of the file in memory. */
 static void remember(struct flo_audit_head *head, const struct flo_audit_checkpoint *checkpoint,
                      const char *line, size_t bytes)
 {
@@ -168,7 +168,7 @@ static int write_checkpoint(struct flo_controller *controller,
     if (rv == 0 && fdatasync(head->fd) < 0) {
         rv = flo_fail_errno(err, FLO_E_IO_WRITE, "audit.head");
     }
-    if (rv < 0) { /* half a line would damage the next one */
+    if (rv < 0) { /* removes the half line, which would damage the next one */
         if (begin >= 0 && ftruncate(head->fd, begin) < 0) {
             flo_log(FLO_LOG_ERROR, "audit", "half a line stays in audit.head: %s", strerror(errno));
         }
@@ -325,8 +325,8 @@ int flo_audit_check_on(struct flo_controller *controller, struct flo_audit_check
     return rv;
 }
 
-/* Checks the next records, starting over at the end of the table, and the
- * newest ones each time. */
+/* Checks the next records of the table, and its newest ones each time.  At the
+ * end of the table it starts over. */
 static int look_on(struct flo_controller *controller, struct flo_err *err)
 {
     struct flo_audit_head *head = controller->audit->head;
@@ -355,7 +355,8 @@ static void say_broken(struct flo_controller *controller, const struct flo_err *
     flo_log_err(FLO_LOG_ERROR, "audit", why);
 }
 
-/* Checks first, then signs: no record is signed that was not compared. */
+/* Checks first, then signs, so that no record is signed before it was
+ * compared. */
 void flo_audit_head_tick(struct flo_controller *controller, uint64_t now_ms)
 {
     struct flo_audit_head *head = controller->audit->head;
@@ -376,7 +377,7 @@ void flo_audit_head_tick(struct flo_controller *controller, uint64_t now_ms)
 
 /* ---- opening ---- */
 
-#define MADE "audit_head" /* setting: key and file were made once */
+#define MADE "audit_head" /* name of a setting: key and file were made at some time */
 
 /* Checks both setting and file: somebody may have deleted one of them. */
 int flo_audit_head_was_made(struct flo_controller *controller, bool *out, struct flo_err *err)

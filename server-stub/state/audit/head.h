@@ -18,7 +18,7 @@
  * audit does not prevent the start: it is logged, and
  * controller->audit->is_broken is set. An in-memory store has no such file. */
 FLO_MUST_USE int flo_audit_head_open(struct flo_controller *controller, struct flo_err *err);
-/* Tells whether key and file were created, at this start or an earlier one. */
+/* Tells whether key and file were created at this start or an earlier one. */
 FLO_MUST_USE int flo_audit_head_was_made(struct flo_controller *controller, bool *out,
                                          struct flo_err *err);
 void flo_audit_head_close(struct flo_controller *controller);
@@ -27,15 +27,15 @@ void flo_audit_head_close(struct flo_controller *controller);
 extern const struct flo_transaction_part flo_audit_part;
 /* Timer: appends a checkpoint each minute and compares a part of the table. */
 void flo_audit_head_tick(struct flo_controller *controller, uint64_t now_ms);
-/* Notes that the data come from a backup: checkpoints after the table's end are
- * no error then. */
+/* Notes that the data come from a backup: checkpoints beyond the table's end
+ * are then no error. */
 FLO_MUST_USE int flo_audit_head_restart(struct flo_controller *controller, struct flo_err *err);
 /* Verification of the whole chain and every checkpoint, in slices: other work
  * runs between them.  Zero-initialise; `walk` stands at the last good record.
  * Records that come meanwhile are verified, too. */
 struct flo_audit_check {
     struct flo_audit_walk walk;
-    size_t next; /* index of the next checkpoint */
+    size_t next; /* index of the next checkpoint to compare with */
     bool is_over;
 };
 /* Verifies the next slice.  FLO_E_AUDIT_CHAIN, FLO_E_AUDIT_CUT: the audit is

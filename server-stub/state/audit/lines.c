@@ -24,7 +24,7 @@ static int put_all(struct flo_controller *controller, uint64_t number, const cha
         char FLO_CLEANUP(flo_free_cleanup) *line =
             end != NULL ? strndup(text, (size_t)(end - text)) : NULL;
         if (end == NULL) {
-            break; /* the line was being written during a power cut */
+            break; /* the rest of the file was being written during a power cut */
         }
         rv = line == NULL ? flo_fail(err, FLO_E_MEMORY, "audit heads")
                           : flo_fleet_audit_line_put(store, number++, line, err);
@@ -46,11 +46,11 @@ int flo_audit_lines_put(struct flo_controller *controller, uint64_t number, cons
 /* ---- reading ---- */
 
 struct pulled {
-    struct flo_buf lacks; /* lines missing in the file, each with its line feed */
+    struct flo_buf lacks; /* lines that the file lacks, each with its line feed */
     const char *last;     /* last line of the file; NULL: the file has no line */
     size_t last_bytes;
-    uint64_t lines; /* count of lines in the file */
-    uint64_t rows;  /* rows seen, from the file's last line on */
+    uint64_t lines; /* number of lines in the file */
+    uint64_t rows;  /* number of rows read so far, from the file's last line on */
     bool differs;
 };
 

@@ -10,8 +10,9 @@
 
 #include "server-stub/state/controller.h"
 
-/* Appends to the file the lines that it lacks, or at the first time stores the
- * file's lines.  *differs: the file has a line that is not stored. */
+/* Appends to the file the lines that it lacks.  If no lines are stored yet, it
+ * stores those of the file.  *differs: the file has a line that is not
+ * stored. */
 FLO_MUST_USE int flo_audit_lines_pull(struct flo_controller *controller, const char *path,
                                       bool *differs, struct flo_err *err);
 /* Stores a line, with its line feed, at that place (0: the first; all others

@@ -49,8 +49,9 @@ static int read_release(struct flo_controller *controller, const char *title, st
                                  err);
 }
 
-/* Decides which blocks are lifted.  Blocks by a recall no longer count, as in a
- * rollout of the release.  A fault that the device found still blocks. */
+/* Decides which blocks of the release the order lifts.  Blocks by a recall are
+ * lifted, as in a rollout of the release.  A fault that the device found still
+ * blocks. */
 static int lift_of(struct flo_controller *controller, const struct pinned *pinned, uint64_t *out,
                    struct flo_err *err)
 {
@@ -154,7 +155,7 @@ static int put_on(struct flo_controller *controller, const char *id, const char 
 struct held {
     bool is_of_people;
     char release[FLO_DIGEST_TEXT];
-    char name[FLO_NAME_MAX + 1]; /* name under which its end is reported */
+    char name[FLO_NAME_MAX + 1]; /* name under which the end of the update is reported */
 };
 
 static int take_held(void *context, const struct flo_fleet_order *order)
@@ -183,8 +184,8 @@ static int read_held(struct flo_controller *controller, const char *id, const ch
     return rv == FLO_E_ABSENT ? 0 : rv;
 }
 
-/* Removes a pin's order.  Another order of people, for example a rollback,
- * stays. */
+/* Removes a pin's order from the desired document.  Another order of people,
+ * such as a rollback, stays. */
 static int take_off(struct flo_controller *controller, const char *id, const char *model,
                     const char *title, struct flo_err *err)
 {

@@ -15,7 +15,7 @@
 #include "server-stub/state/sayings.h"
 #include "server-stub/store/fleet.h"
 
-/* The decisions of people about a device. */
+/* Decisions of people about a device. */
 struct place {
     const char *id;
     json_t *texts; /* name, note, maintenance, pins */

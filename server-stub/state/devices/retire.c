@@ -1,4 +1,4 @@
-/* Retire: a device leaves the fleet for good. */
+/* Retire: removes a device from the fleet for good. */
 #include "server-stub/state/controller.h"
 #include "server-stub/state/devices/devices.h"
 #include "server-stub/state/orders/orders.h"

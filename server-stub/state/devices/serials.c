@@ -1,4 +1,4 @@
-/* Serials: rows of serial numbers, looked up, claimed, prepared. */
+/* Serials: looks up, claims and prepares rows of serial numbers. */
 #include <string.h>
 
 #include <flotilla/errors/device.h>
@@ -73,7 +73,7 @@ static int read_holder(struct flo_controller *controller, const char *device, st
 /* ---- a device enrols ---- */
 
 struct row {
-    json_t *body; /* NULL: no row was prepared */
+    json_t *body; /* content of the row; NULL: no row was prepared */
     char device[37];
     uint64_t at_ms;
 };

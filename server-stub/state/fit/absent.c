@@ -1,4 +1,5 @@
-/* Fit of a controller without forecasts: what a device would do is not known. */
+/* Fit, in a controller without forecasts: the answer is always that it is
+ * unknown. */
 #include "server-stub/state/fit/fit.h"
 
 void flo_forecast_device(const json_t *reported, const struct flo_forecast_order *order,

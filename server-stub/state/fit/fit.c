@@ -176,7 +176,8 @@ static int find_way(struct scene *scene, struct flo_forecast *out, struct flo_er
     if (rv < 0) {
         return flo_wrap(err, rv, "the device's profile");
     }
-    scene->profile.disk_free_bytes = UINT64_MAX; /* no limit for its present releases */
+    /* the disk sets no limit for the releases that it has */
+    scene->profile.disk_free_bytes = UINT64_MAX;
     add_models(scene);
     if (json_is_integer(json_object_get(profile, "disk_free_bytes"))) {
         scene->profile.disk_free_bytes = flo_json_number(profile, "disk_free_bytes");
@@ -294,7 +295,7 @@ static int find_memory(const struct scene *scene, struct flo_forecast *out, stru
         return flo_fail(err, FLO_E_TARGET_LIMIT, "the device has %zu model%s", count, flo_s(count));
     }
     own = is_new ? count++ : own;
-    out->memory = "alone"; /* a device without another model may always try */
+    out->memory = "alone"; /* a device without another model may always try to load it */
     if (count == 1) {
         return 0;
     }

@@ -15,7 +15,7 @@
 enum flo_forecast_result {
     FLO_FORECAST_TAKES,
     FLO_FORECAST_HAS,    /* the device runs the release */
-    FLO_FORECAST_CANNOT, /* the reason is in `why` */
+    FLO_FORECAST_CANNOT, /* the device cannot take the release; the reason is in `why` */
     FLO_FORECAST_SILENT, /* unknown: the device never reported */
 };
 const char *flo_forecast_word(enum flo_forecast_result result);
@@ -25,7 +25,7 @@ struct flo_forecast_order {
     const struct flo_release *release;
     struct flo_digest digest;
     bool below_floor;
-    bool lifts; /* lifts blocks that are no fault of the release */
+    bool lifts; /* the order lifts blocks that are no fault of the release */
 };
 /* Callback that finds a release by its id; the result is borrowed until the
  * next call.  NULL: not known. */
@@ -33,7 +33,7 @@ typedef const struct flo_release *(*flo_forecast_find_fn)(void *context,
                                                           const struct flo_digest *digest);
 struct flo_forecast {
     enum flo_forecast_result result;
-    const char *way; /* "present" "adapter" "delta" "whole" */
+    const char *way; /* way of the download: "present", "adapter", "delta" or "whole" */
     char variant[FLO_NAME_MAX + 1];
     uint64_t bytes;      /* over the network */
     uint64_t full_bytes; /* size of the files that the device lacks */
@@ -44,7 +44,7 @@ struct flo_forecast {
     bool is_frozen;
     struct flo_err why;
 };
-/* Forecasts one device by its last report.  Pure, as far as `find` is. */
+/* Forecasts one device by its last report.  Pure, if `find` is. */
 void flo_forecast_device(const json_t *reported, const struct flo_forecast_order *order,
                          flo_forecast_find_fn find, void *context, struct flo_forecast *out);
 

@@ -1,5 +1,5 @@
-/* Cost: costs of a rollout by phase and group, its time, its way back, and
- * present obstacles to its start. */
+/* Cost: computes a rollout's costs by phase and group, its duration, its
+ * rollback, and present obstacles to its start. */
 #include <stdlib.h>
 #include <string.h>
 

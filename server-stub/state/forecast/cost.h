@@ -8,7 +8,8 @@ struct flo_fleet_device;
 struct flo_observe_bases;
 struct flo_rollout;
 
-#define FLO_FORECAST_SUMS_MAX 256 /* most groups or versions; further ones are not counted */
+/* largest number of groups or versions; further ones are not counted */
+#define FLO_FORECAST_SUMS_MAX 256
 
 struct flo_forecast_sum {
     char name[FLO_NAME_MAX + 1];
@@ -26,11 +27,10 @@ struct flo_forecast_costs {
     size_t before_count;
     uint32_t kept;       /* devices whose rollback needs no download */
     uint32_t first;      /* devices without an earlier release of the model */
-    uint64_t bytes_most; /* most bytes of one device */
-    /* Comparison data of the members from the telemetry thread; NULL:
-     * unknown. */
+    uint64_t bytes_most; /* bytes of the device that downloads most */
+    /* Telemetry thread's data for a comparison of the members; NULL: unknown. */
     const struct flo_observe_bases *bases;
-    uint8_t *takes; /* [members]: whether the member takes the release; or NULL */
+    uint8_t *takes; /* for each member: whether it takes the release; NULL: not needed */
 };
 void flo_forecast_cost_add(struct flo_forecast_costs *costs, const struct flo_rollout *core,
                            const struct flo_fleet_device *device, const struct flo_forecast *one);
@@ -38,7 +38,8 @@ void flo_forecast_cost_add(struct flo_forecast_costs *costs, const struct flo_ro
  * the gates can detect, and where their result is uncertain. */
 void flo_forecast_sight(const struct flo_forecast_costs *costs, const struct flo_rollout *core,
                         json_t *plan);
-/* Adds to the plan: phases with their time, groups, the way back, refusals. */
+/* Adds to the plan: phases with their duration, groups, the rollback, and
+ * obstacles to the start. */
 void flo_forecast_cost_close(struct flo_forecast_costs *costs, struct flo_controller *controller,
                              struct flo_rollout_entry *entry, json_t *plan);
 

@@ -11,8 +11,8 @@
 #include "server-stub/state/sayings.h"
 
 #define ITEMS_MAX 200
-#define NAMES_MAX 5      /* devices listed by name for each reason */
-#define RELEASES_MAX 32u /* releases in memory at once: 65 KB each */
+#define NAMES_MAX 5      /* devices that are listed by name for each reason */
+#define RELEASES_MAX 32u /* releases in memory at the same time, 65 KB each */
 
 struct known {
     struct flo_digest digest;
@@ -168,7 +168,7 @@ static json_t *item_json(const struct flo_fleet_device *device, const struct flo
     return item;
 }
 
-/* Counts a device that will not be a member, whatever it can do. */
+/* Counts a device that will not be a member, for the reason `excuse`. */
 static void count_excuse(json_t *plan, enum flo_excuse excuse, const char *name)
 {
     json_t *row = row_of(json_object_get(plan, "excluded"), "id", flo_excuse_word(excuse), "id",

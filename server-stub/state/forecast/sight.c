@@ -11,15 +11,17 @@
 #include "server-stub/state/forecast/cost.h"
 
 #define SITE_MEMBERS_MIN 3
-#define SITE_COVERED_MIN 10 /* sites of this size get one device in the first wave */
-#define SITE_UPDATED 4      /* the covered device, and three of a probe */
+#define SITE_COVERED_MIN 10 /* members from which on a site gets a device in the first wave */
+/* updated devices of a probed site: the covering wave's and three of the
+ * probe */
+#define SITE_UPDATED 4
 
 struct sight {
     const struct flo_rollout *core;
     const struct flo_forecast_costs *costs;
-    const json_t *phases; /* phases of the plan, with begin and end */
+    const json_t *phases; /* phases of the plan, each with begin and end */
     struct flo_analysis_crowd crowds[FLO_ROLLOUT_PHASES_MAX];
-    uint32_t blind; /* bits of the phases in which no device can be compared */
+    uint32_t blind; /* bit for each phase in which no device can be compared */
     json_t *sights, *unsure, *sites;
 };
 
@@ -30,7 +32,7 @@ static double tenth(double value)
 
 /* ---- who can be compared ---- */
 
-/* Returns the time block of a switch to the release after that many ms. */
+/* Returns the block of an update that happens `ms` from now. */
 static uint32_t block_after(const struct flo_observe_bases *bases, uint64_t ms)
 {
     uint64_t blocks = ms / bases->block_ms;
@@ -41,7 +43,7 @@ static uint32_t block_after(const struct flo_observe_bases *bases, uint64_t ms)
 struct based {
     uint32_t devices;
     uint32_t kinds[FLO_BASE_OWN + 1];
-    uint32_t from; /* latest block in which a waiting device may switch */
+    uint32_t from; /* latest block in which a waiting device may update */
 };
 
 static uint32_t compared_of(const struct based *based)
@@ -49,8 +51,8 @@ static uint32_t compared_of(const struct based *based)
     return based->kinds[FLO_BASE_THIN] + based->kinds[FLO_BASE_OLDER] + based->kinds[FLO_BASE_OWN];
 }
 
-/* Counts devices that take the release in a phase; FLO_ROLLOUT_PHASES_MAX: in
- * any. */
+/* Counts devices that take the release in a phase; FLO_ROLLOUT_PHASES_MAX
+ * stands for any phase. */
 static struct based count_bases(const struct sight *sight, uint32_t phase,
                                 enum flo_observed_reading reading, uint32_t block)
 {
@@ -83,8 +85,8 @@ static double hours_of(const struct sight *sight, uint32_t phase)
     return (double)sight->core->phases[phase].soak_ms / 3.6e6;
 }
 
-/* Counts devices that take the release; `reading`: those with data of that
- * reading. */
+/* Counts, for each phase, the devices that take the release and have data of
+ * `reading`. */
 static void count_crowds(struct sight *sight, int reading)
 {
     const struct flo_forecast_costs *costs = sight->costs;
@@ -100,8 +102,7 @@ static void count_crowds(struct sight *sight, int reading)
                             block_after(costs->bases, ms_of(sight, i, "begins_after_ms")));
             crowd.updated = compared_of(&based);
             crowd.thin = based.kinds[FLO_BASE_THIN];
-            /* A control device collects more history after the switch of the
-             * others. */
+            /* A control gets more readings after the others were updated. */
             behind += crowd.updated + based.kinds[FLO_BASE_LATER];
         } else {
             behind += crowd.updated;
@@ -120,8 +121,8 @@ static void clock_of(const struct sight *sight, uint32_t block, char out[16])
     strftime(out, 16, "%H:%M UTC", &utc);
 }
 
-/* Returns the speed reading by which most devices can be compared: the first of
- * several. */
+/* Returns the speed reading by which most devices can be compared.  Among equal
+ * ones it is the first. */
 static enum flo_observed_reading best_reading(const struct sight *sight)
 {
     const struct flo_analysis_rules *rules = &sight->core->analysis.rules;
@@ -299,7 +300,8 @@ static int by_value(const void *a, const void *b)
     return (one > other) - (one < other);
 }
 
-/* Replaces the members' sites by the sizes of sites, the smallest first. */
+/* Replaces the list of members' sites by a list of the sites' sizes, the
+ * smallest first. */
 static size_t sizes_of(uint32_t *values, size_t count, uint32_t least)
 {
     size_t sizes = 0;

@@ -8,11 +8,13 @@
 #include "server-stub/state/text_list.h"
 #include "server-stub/store/fleet.h"
 
-#define SWEEP_MS 60000 /* interval of evaluating facts that change with time */
+#define SWEEP_MS 60000 /* interval at which facts that change with time are evaluated */
 
 struct flo_group_rule {
     char name[FLO_NAME_MAX + 1];
-    struct flo_selector *selector; /* NULL: the group ends, and has no member */
+    /* selector of the group; NULL: the group ends when empty, and has no
+     * member */
+    struct flo_selector *selector;
 };
 struct flo_groups {
     struct flo_group_rule *rules;
@@ -210,8 +212,8 @@ static bool is_member(const struct flo_select_device *device, const char *group)
     return false;
 }
 
-/* Finds all changes before one is made, because a change of membership alters
- * the facts. */
+/* Finds all changes of groups before one is made, because a change alters the
+ * facts that selectors read. */
 size_t flo_groups_find(struct flo_controller *controller, const char *device,
                        struct flo_group_change *out)
 {

@@ -1,4 +1,4 @@
-/* Keyring: the document as text.
+/* Keyring: seals and opens its document, which is a text:
  *
  *   {"v":1,"fleet":F,"number":N,"ephemeral":PEM,"for":{KEYID:KEY},
  *    "sealed":BYTES,"signature":BYTES}
@@ -111,8 +111,8 @@ static int get_bytes(const json_t *object, const char *name, uint8_t **out, size
     return 0;
 }
 
-/* Builds the signed text: the document without the signature, with the context
- * in front. */
+/* Builds the signed text: the document without the signature, after the
+ * context's name. */
 static int signed_text(json_t *document, struct flo_buf *out, struct flo_err *err)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *rest = json_copy(document);
@@ -294,7 +294,7 @@ static int open_files(const json_t *document, const uint8_t *key, struct flo_key
     return rv;
 }
 
-/* Checks the signer: one of these certificates, or the one with this
+/* Checks that one of these certificates signed, or the one with this
  * fingerprint. */
 static int is_by(const struct flo_pem_part *parts, size_t count, const char *fingerprint,
                  const struct flo_buf *text, const uint8_t *signature, size_t bytes,

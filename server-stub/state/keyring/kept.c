@@ -8,7 +8,8 @@
 #include "server-stub/state/pki/pki.h"
 #include "server-stub/state/transaction.h"
 
-#define RESTORED_SKIP 100000 /* more numbers than are used between two backups */
+/* numbers that are skipped; more than are used between two backups */
+#define RESTORED_SKIP 100000
 
 struct flo_keyring_kept *flo_keyring_new(void)
 {
@@ -28,8 +29,8 @@ static json_t *row_of(const char *name, const char *pem)
     return json_pack("{s:s,s:s}", "name", name, "key", pem);
 }
 
-/* Saves the list of admitted controllers before a change; a failed transaction
- * restores the list. */
+/* Copies the list of admitted controllers before a change, so that a failed
+ * transaction can restore it. */
 static int remember(struct flo_keyring_kept *kept, struct flo_err *err)
 {
     if (kept->before == NULL) {
@@ -166,7 +167,7 @@ int flo_keyring_load(struct flo_controller *controller, struct flo_err *err)
         stored->number += RESTORED_SKIP;
     }
     int rv = admit_self(controller, stored->controllers, err);
-    controller->has_new_files = true; /* maybe: keep() compares the files */
+    controller->has_new_files = true; /* perhaps: keep() compares the files */
     FLO_TRY(rv);
     return keep(controller, err);
 }

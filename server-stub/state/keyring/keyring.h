@@ -31,7 +31,7 @@ struct flo_controller;
  * by key id, the key as PEM. */
 struct flo_keyring {
     char fleet[FLO_NAME_MAX + 1];
-    uint64_t number; /* version, grows by one */
+    uint64_t number; /* version, which grows by one */
     json_t *files;
     json_t *controllers;
 };

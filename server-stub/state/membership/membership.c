@@ -16,11 +16,12 @@
 #include "server-stub/state/text_list.h"
 #include "server-stub/store/fleet.h"
 
-#define TURN_MS 10 /* length of a turn; then other work runs */
+#define TURN_MS 10 /* length of a turn in ms; then other work runs */
 
 /* ---- one ---- */
 
-/* Tells orders, rollouts and subscribers that the device's groups changed. */
+/* Notifies orders, rollouts and subscribers of a change in the device's
+ * groups. */
 static int moved(struct flo_controller *controller, const char *device, struct flo_err *err)
 {
     int rv = flo_orders_leave(controller, device, err);

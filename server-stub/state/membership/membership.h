@@ -1,4 +1,5 @@
-/* Membership: moves devices into groups and out of them, and tells them.
+/* Membership: moves devices into groups and out of them, and sends them a statement
+ * about it.
  *
  * A device that changed is evaluated: selectors decide its groups, and a signed
  * statement (contracts/documents.md section 2.2) tells the device.  Many
@@ -19,7 +20,7 @@ FLO_MUST_USE int flo_groups_member(struct flo_controller *controller, const char
  * the group has a selector, or it ends when empty. */
 FLO_MUST_USE int flo_groups_may_enrol(struct flo_controller *controller, const char *group,
                                       struct flo_err *err);
-/* Does the same, and creates the group when there is none. */
+/* Checks the same, and creates the group when it does not exist. */
 FLO_MUST_USE int flo_groups_enrol(struct flo_controller *controller, const char *group,
                                   struct flo_err *err);
 /* Evaluates changed devices for some milliseconds, in a transaction of its own.

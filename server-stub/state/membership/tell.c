@@ -15,8 +15,8 @@
 
 struct wanted {
     char groups[FLO_GROUPS_MAX * (FLO_NAME_MAX + 3) + 3]; /* JSON */
-    bool is_any;  /* the desired document carries a statement */
-    bool is_said; /* the statement names the present groups */
+    bool is_any;                                          /* the desired document has a statement */
+    bool is_said;                                         /* the statement has the present groups */
 };
 
 static int take_groups(void *context, const struct flo_fleet_device *device)
@@ -71,7 +71,7 @@ static int sign(struct flo_controller *controller, const char *device, const str
     return rv;
 }
 
-/* Removes the statement from the desired document of a device that knows its
+/* Removes the statement from the desired document, because the device knows its
  * groups. */
 static int untell(struct flo_controller *controller, const char *device, struct flo_err *err)
 {

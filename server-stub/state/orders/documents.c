@@ -1,5 +1,5 @@
-/* Documents: orders as they are published, in desired documents and lists of
- * groups. */
+/* Documents: writes orders as they are published, in desired documents and
+ * lists of groups. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -142,8 +142,8 @@ struct cards {
     char *envelopes[CARDS_MAX];
 };
 
-/* Returns whether the order's epoch is over.  A fleet still in its first epoch
- * needs no look into its orders. */
+/* Returns whether the order's epoch is over.  In a fleet's first epoch the
+ * orders need not be read. */
 static bool is_over(const struct cards *cards, const struct flo_fleet_order *row)
 {
     struct flo_order order;

@@ -1,4 +1,5 @@
-/* Kept: which desired documents a rollback changes, and which stay the same. */
+/* Kept: decides which desired documents a rollback changes, and which stay the
+ * same. */
 #include <string.h>
 
 #include "server-stub/state/controller.h"
@@ -62,8 +63,8 @@ bool flo_scope_has(const struct flo_fleet_device *device, const char *model)
     return has;
 }
 
-/* Awaits the removal on a device that has the model, or is ordered to have
- * it. */
+/* Waits for the removal's answer from a device that has the model, or is
+ * ordered to have it. */
 int flo_scope_remove(const struct flo_scope_list *list, const char *device, bool is_there,
                      struct flo_err *err)
 {

@@ -1,7 +1,7 @@
 /* Leave: drops orders for a group that a device has left.  The device ignores
  * orders for a group that it is not in.  Otherwise its desired document would
- * always name a release that it never runs, and people's orders would await
- * it. */
+ * always name a release that it never runs, and people's orders would wait for
+ * its answer. */
 #include <string.h>
 
 #include "server-stub/state/controller.h"
@@ -13,13 +13,14 @@
 struct leaver {
     struct flo_controller *controller;
     const char *device;
-    struct flo_text_list models, orders; /* models and orders in its desired document */
+    /* models that its desired document names, and orders in it */
+    struct flo_text_list models, orders;
     struct flo_text_list awaited;
 };
 
 struct scope {
-    char group[FLO_NAME_MAX + 1];   /* "": the order is for one device */
-    char rollout[FLO_NAME_MAX + 1]; /* "": the order was given by a person */
+    char group[FLO_NAME_MAX + 1];   /* group of the order; "": the order is for one device */
+    char rollout[FLO_NAME_MAX + 1]; /* rollout of the order; "": a person gave it */
     bool is_outside;
 };
 

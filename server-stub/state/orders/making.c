@@ -13,18 +13,18 @@
 /* State of a slice of one order. */
 struct slice {
     struct flo_controller *controller;
-    struct flo_making making; /* a copy, because the store's own changes */
+    struct flo_making making; /* copy of the order's progress, because the store's own changes */
     struct flo_scope_list order;
     char model[FLO_NAME_MAX + 1];
     char release[FLO_DIGEST_TEXT];
     char to[FLO_DIGEST_TEXT];
-    char send[FLO_NAME_MAX + 1]; /* the deploy order of `to`; "": none yet */
-    enum flo_return way;         /* way of the last device to go back */
+    char send[FLO_NAME_MAX + 1]; /* id of the deploy order of `to`; "": none yet */
+    enum flo_return way;         /* `way` of the last device that was to go back */
     /* No list carries the rollback or removal: reports say which devices need
      * it. */
     bool is_by_report;
-    bool is_there;               /* the last device has the model */
-    char held[FLO_NAME_MAX + 1]; /* the last order that was checked */
+    bool is_there;               /* the last device that was read has the model */
+    char held[FLO_NAME_MAX + 1]; /* id of the last order that was checked */
     bool is_kept;                /* the order stays in desired documents */
     struct place {
         char device[37];
@@ -118,8 +118,8 @@ static int note_held(void *context, const char *device, const char *order)
     return rv;
 }
 
-/* Updates the desired document later: the group's list has told the device
- * already. */
+/* Marks the desired document to be updated later: the device has the order from
+ * the group's list already. */
 static int rewrite(struct slice *slice, const char *device)
 {
     flo_outgoing_later(slice->controller, device);
@@ -232,7 +232,7 @@ static int take_one(void *context, const char *device, bool is_there)
     struct place *place = &slice->places[slice->count++];
 
     snprintf(place->device, sizeof(place->device), "%s", device);
-    place->does_stay = is_there; /* the row was written before its slice ran */
+    place->does_stay = is_there; /* a row of this device was written before its slice ran */
     return is_there ? 0 : slice->is_by_report ? open_one(slice, device) : await_one(slice, device);
 }
 

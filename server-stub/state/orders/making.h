@@ -1,4 +1,4 @@
-/* Making: the rows of an order's devices, created in slices for large groups.
+/* Making: creates the rows of an order's devices, in slices for large groups.
  *
  * The call that asks for an order signs, stores and publishes it.  The rest is
  * done later in slices: the rows of awaited devices, and the changes of a
@@ -14,14 +14,14 @@ struct flo_controller;
 #define FLO_MAKING_DEVICES 250
 #define FLO_MAKING_REPORTS 100 /* devices in a slice that reads their reports */
 
-/* Begins to await an order on its whole group: the first slices are made now,
- * for a small group all. */
+/* Begins to make the rows of an order for its group.  The first slices are made
+ * now; for a small group these are all. */
 FLO_MUST_USE int flo_making_begin(struct flo_controller *controller, const char *order,
                                   const char *group, struct flo_err *err);
 /* Makes the next slices, in a transaction of their own; true: there are
  * more. */
 bool flo_making_turn(struct flo_controller *controller);
-/* Makes all remaining slices in the present transaction. */
+/* Makes all remaining slices at once, in the present transaction. */
 FLO_MUST_USE int flo_making_finish(struct flo_controller *controller, struct flo_err *err);
 /* Makes the missing rows of one device now.  Called before anything is decided
  * about the device. */

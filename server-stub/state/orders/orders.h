@@ -16,7 +16,7 @@ struct flo_controller;
 typedef int (*flo_orders_leave_fn)(struct flo_controller *controller, const char *device,
                                    const char *model, struct flo_err *err);
 struct flo_orders;
-/* Creates the state without an order; NULL: no memory. */
+/* Creates the state of orders, without an order; NULL: no memory. */
 struct flo_orders *flo_orders_new(flo_orders_leave_fn leave);
 void flo_orders_free(struct flo_orders *orders);
 /* Returns how many orders were signed since the start. */
@@ -30,11 +30,12 @@ bool flo_orders_are_overtaken(const struct flo_orders *orders);
 FLO_MUST_USE int flo_orders_issue(struct flo_controller *controller, struct flo_order *order,
                                   bool is_tracked, uint64_t release_bytes, char *id,
                                   struct flo_err *err);
-/* Like flo_orders_issue, but `row` says how the order is transported. */
+/* Does what flo_orders_issue does, but `row` says how the order is
+ * transported. */
 FLO_MUST_USE int flo_orders_issue_row(struct flo_controller *controller, struct flo_order *order,
                                       struct flo_fleet_order row, char *id, struct flo_err *err);
-/* Completes and signs an order that is not stored as one; appends to
- * `envelope`. */
+/* Completes and signs an order that gets no row of its own.  Its envelope is
+ * appended to `envelope`. */
 FLO_MUST_USE int flo_orders_sign_alone(struct flo_controller *controller, struct flo_order *order,
                                        struct flo_buf *envelope, struct flo_err *err);
 /* Renews the orders that are due (core/orders/renewal.h): first those in lists
@@ -72,7 +73,7 @@ FLO_MUST_USE int flo_orders_send_again(struct flo_controller *controller, const 
  * no longer awaits their answers. */
 FLO_MUST_USE int flo_orders_leave(struct flo_controller *controller, const char *device,
                                   struct flo_err *err);
-/* Stops to await answers of a device that leaves the fleet. */
+/* Stops waiting for answers of a device that leaves the fleet. */
 FLO_MUST_USE int flo_orders_retire(struct flo_controller *controller, const char *device,
                                    struct flo_err *err);
 /* If the device's desired document still contains orders of rollouts of groups

@@ -19,7 +19,7 @@ struct held {
 struct all_held {
     struct held *items;
     size_t count, room;
-    bool is_listed; /* orders in lists of groups; else in desired documents */
+    bool is_listed; /* the orders are in lists of groups; false: in desired documents */
     struct flo_err *err;
 };
 
@@ -55,7 +55,7 @@ struct parsed {
     struct flo_order order;
     struct flo_fleet_order row;
     char model[FLO_NAME_MAX + 1];
-    char reason[4 * 512 + 1]; /* 512 characters of UTF-8: core/request/types.def */
+    char reason[4 * 512 + 1]; /* a reason of 512 characters in UTF-8 (core/request/types.def) */
     const char *fleet;
     struct flo_err *err;
 };
@@ -96,7 +96,8 @@ static int collect_holder(void *context, const char *device)
 {
     struct flo_text_list *holders = context;
 
-    if (holders->count <= FLO_RENEWAL_OWN_MAX) { /* one more than the maximum means: too many */
+    /* one more than the maximum means: there are too many */
+    if (holders->count <= FLO_RENEWAL_OWN_MAX) {
         flo_text_list_add(holders, device);
     }
     return 0;
@@ -263,7 +264,7 @@ int flo_orders_renew(struct flo_controller *controller, struct flo_err *err)
 int flo_orders_overtaken(struct flo_controller *controller, struct flo_err *err)
 {
     if (flo_making_is_open(controller)) {
-        return 0; /* tried again at the next tick */
+        return 0; /* the renewal is tried again at the next tick */
     }
     controller->orders->is_overtaken = false;
     return renew_held(controller, false, err);

@@ -23,9 +23,9 @@ struct flo_scope_list {
     const char *order;
     uint64_t seq;        /* number of the order; 0: newer than all others */
     const char *model;   /* the order's model; NULL: the whole fleet */
-    const char *release; /* digest text of the release that is rolled back; NULL: another op (a
-                            removal if there is a model) */
-    const char *to;      /* digest text, or NULL */
+    const char *release; /* digest of the release that is rolled back, as text; NULL: it is another
+                            operation (with a model: a removal) */
+    const char *to;      /* digest of the release to return to, as text; NULL: each device's own */
     const char *send;    /* deploy order of `to`, for devices that must fetch
                           * it */
     bool is_sliced; /* devices are read in slices (making.h): reading ends at the first device that
@@ -39,18 +39,19 @@ struct flo_scope_list {
  * as it is. */
 struct flo_scope_kept {
     bool is_kept;
-    bool is_newer; /* kept because the order is newer than the rollback */
+    bool is_newer; /* the document is kept because its order is newer than the rollback */
 };
 FLO_MUST_USE int flo_scope_keeps(const struct flo_scope_list *list, const char *order,
                                  struct flo_scope_kept *out, struct flo_err *err);
-/* Awaits the order's answer from one device, whose report says `way`, and puts
- * the order into the device's desired document, because no group's list
- * contains it. */
+/* Waits for the order's answer from one device, for which the report gives
+ * `way`.  The order is put into the device's desired document, because no
+ * group's list has it. */
 FLO_MUST_USE int flo_scope_open(const struct flo_scope_list *list, const char *device,
                                 enum flo_return way, struct flo_err *err);
 /* Returns whether the device's report lists the model. */
 bool flo_scope_has(const struct flo_fleet_device *device, const char *model);
-/* Awaits a removal on one device; a device without the model is skipped. */
+/* Waits for the removal's answer from one device; a device without the model is
+ * skipped. */
 FLO_MUST_USE int flo_scope_remove(const struct flo_scope_list *list, const char *device,
                                   bool is_there, struct flo_err *err);
 /* Finds the deploy order for those devices of the rollback `back` (its id) that

@@ -8,8 +8,8 @@
 #include "server-stub/state/orders/orders.h"
 #include "server-stub/state/orders/scope.h"
 
-/* Soak of the target release, short: the operator waits for the answer, and a
- * rollback of this trial would return to the harmful release. */
+/* Soak of the target release.  It is short, because the operator waits for the
+ * answer, and a rollback of this trial would return to the harmful release. */
 #define SEND_SOAK_MS 10000
 
 struct sending {
@@ -86,7 +86,7 @@ int flo_orders_send(struct flo_controller *controller, const char *back, char *i
     FLO_TRY(flo_fleet_order_get(store, back, recall, &sending, err));
     flo_digest_text(&sending.back.to, digest);
     rv = flo_fleet_release_get(store, NULL, digest, take_target, &sending, err);
-    /* The release was withdrawn meanwhile. */
+    /* The release was yanked meanwhile. */
     if (rv == 0 && !sending.is_published) {
         snprintf(id, FLO_NAME_MAX + 1, "%s", back);
         return 0;

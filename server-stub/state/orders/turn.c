@@ -1,5 +1,5 @@
-/* Turn: a turn of slices of orders to large groups, in a transaction of its
- * own. */
+/* Turn: makes slices of orders to large groups for some milliseconds, in a
+ * transaction of its own. */
 #include "server-stub/state/controller.h"
 #include "server-stub/state/orders/making.h"
 #include "server-stub/state/orders/memory.h"

@@ -11,7 +11,8 @@ static int view_order_row(void *context, const struct flo_fleet_order *order)
     json_t *body = flo_saying_parsed(order->body, json_null());
     const char *signed_reason =
         json_string_value(json_object_get(json_object_get(body, "args"), "reason"));
-    bool is_older = order->reason[0] == '\0'; /* the order is older than the field `reason` */
+    /* the order was stored before orders had the field `reason` */
+    bool is_older = order->reason[0] == '\0';
 
     *out = json_pack("{s:s,s:s,s:s,s:s,s:s,s:I,s:I,s:o,s:o}", "id", order->id, "op", order->op,
                      "group", order->group, "rollout", order->rollout, "reason",

@@ -42,9 +42,11 @@ static bool is_newest_known(const struct flo_controller *controller)
 struct asking {
     struct flo_controller *controller;
     uint64_t now_ms;
-    bool is_rolled; /* certificates of an older authority are renewed, too */
+    bool is_rolled; /* certificates of an older authority have to be renewed, too */
     size_t count;
-    size_t keyless; /* issued before the controller kept their keys */
+    /* number of certificates that were issued before the controller kept
+     * their keys */
+    size_t keyless;
 };
 
 static bool is_wanted(const struct asking *asking, const struct flo_fleet_certificate *one)

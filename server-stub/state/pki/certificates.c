@@ -46,7 +46,7 @@ struct newest {
     void *context;
     char device[37]; /* the one before */
     char authority[FLO_AUTHORITY_TEXT];
-    struct flo_text_list held; /* devices that reported which, in order */
+    struct flo_text_list held; /* devices that reported their certificate, sorted */
     size_t next;
 };
 
@@ -171,11 +171,13 @@ int flo_pki_revoked_write(struct flo_controller *controller, struct flo_err *err
     if (flo_pki_in_memory(controller)) {
         return 0;
     }
-    /* Each list needs a later second than the last: brokers use the latest. */
+    /* A list needs a later time, in seconds, than the one before: brokers use
+     * the latest. */
     pki->revoked_at_ms =
         now_ms / 1000 > pki->revoked_at_ms / 1000 ? now_ms : pki->revoked_at_ms + 1000;
     for (size_t i = 0; rv == 0 && i < pki->authority_count; i++) {
-        if (now_ms < pki->authorities[i].until_ms) { /* an expired authority needs no list */
+        /* an authority that has expired needs no list */
+        if (now_ms < pki->authorities[i].until_ms) {
             rv = add_list(controller, &pki->authorities[i], &text, err);
         }
     }

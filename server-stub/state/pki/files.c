@@ -1,4 +1,4 @@
-/* PKI: paths and keys below DIR. */
+/* PKI: writes paths below DIR, and reads or makes the keys there. */
 #include "base/host/crypto.h"
 
 #include "server-stub/state/pki/memory.h"

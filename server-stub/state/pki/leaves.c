@@ -113,7 +113,8 @@ bool flo_pki_leaves_are_due(const struct flo_pki *pki, uint64_t now_ms)
 {
     uint64_t life_ms = pki->leaves_until_ms - pki->leaves_at_ms;
 
-    /* A clock set back before their start makes them invalid, too. */
+    /* The certificates are also invalid if the clock was set back before their
+     * start. */
     return now_ms >= pki->leaves_at_ms + flo_lifetime_due_ms(life_ms) ||
            now_ms + FLO_BACKDATED_MS < pki->leaves_at_ms;
 }

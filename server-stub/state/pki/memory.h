@@ -10,12 +10,13 @@ struct flo_pki {
     struct flo_pki_files files;
     struct flo_authority authorities[FLO_AUTHORITIES_MAX];
     size_t authority_count;
-    struct flo_buf ca;                      /* content of files.ca_file */
-    uint64_t leaves_at_ms, leaves_until_ms; /* issue and expiry of our own certificates */
-    uint64_t revoked_at_ms;                 /* time of the newest revocation list */
-    char asked[37];                         /* the last device that was asked to renew */
+    struct flo_buf ca; /* content of files.ca_file */
+    /* issue and expiry of the controller's own certificates */
+    uint64_t leaves_at_ms, leaves_until_ms;
+    uint64_t revoked_at_ms; /* time of the newest revocation list */
+    char asked[37];         /* the last device that was asked to renew */
     bool has_seal_key;
-    bool has_keyless; /* certificates whose key the store does not have */
+    bool has_keyless; /* there are certificates whose key the store does not have */
     struct flo_key *order_key;
     char order_public_pem[FLO_PUBLIC_KEY_PEM_MAX];
 };
@@ -24,7 +25,7 @@ static inline bool flo_pki_in_memory(const struct flo_controller *controller)
 {
     return controller->dir[0] == ':'; /* ":memory:" */
 }
-/* Writes a path below DIR; `out` holds 4096. */
+/* Writes a path below DIR to `out`, which holds 4096 bytes. */
 FLO_MUST_USE int flo_pki_path(const struct flo_controller *controller, const char *name, char *out,
                               struct flo_err *err);
 /* Reads the key in a file below DIR; made when there is none.  `path` (4096)

@@ -21,7 +21,7 @@ struct flo_controller;
 #define FLO_AUTHORITY_TEXT 17
 
 struct flo_authority {
-    char name[FLO_AUTHORITY_TEXT]; /* first 16 hex digits of its fingerprint */
+    char name[FLO_AUTHORITY_TEXT]; /* first 16 hex digits of the authority's fingerprint */
     char *pem;
     size_t bytes;
     struct flo_key *key;
@@ -31,7 +31,7 @@ struct flo_authority {
 
 /* Paths below DIR (keys.c). */
 struct flo_pki_files {
-    char ca_file[4096]; /* PEM of all authorities, the oldest first */
+    char ca_file[4096]; /* path of the PEM of all authorities, the oldest first */
     char revoked_file[4096];
     char server_cert_file[4096];
     char server_key_file[4096];
@@ -95,7 +95,7 @@ bool flo_pki_leaves_are_due(const struct flo_pki *pki, uint64_t now_ms);
 /* ---- certificates.c: inside a transaction ---- */
 
 /* Issues a device's certificate for the key in its request, signed by an
- * authority; appended.  Errors as of flo_certificate_issue. */
+ * authority.  It is appended to `out`.  Errors as of flo_certificate_issue. */
 FLO_MUST_USE int flo_pki_issue(struct flo_controller *controller,
                                const struct flo_authority *authority, const char *device,
                                const char *csr, struct flo_buf *pem, struct flo_certificate *facts,

@@ -1,8 +1,9 @@
-/* Seals: the key that seals token and user rows (store/seals.h), and older
- * rows.  The key is derived from DIR/keys/audit.key, by an agreement with its
- * own public half.  DIR/keys/rows.sealed says that rows were sealed once: from
- * then on a row without a seal has no right.  The marker is a file, so that
- * somebody who can write to the database cannot cause another first time. */
+/* Seals: opens the key that seals token and user rows (store/seals.h), and
+ * seals older rows.  The key is derived from DIR/keys/audit.key, by an
+ * agreement with its own public half.  DIR/keys/rows.sealed says that rows were
+ * sealed once: from then on a row without a seal has no right.  The marker is a
+ * file, so that somebody who can only write to the database cannot make the
+ * controller seal all rows again. */
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>

@@ -16,10 +16,14 @@
 #define FLO_PROOFS_REPORTED 0
 #define FLO_PROOFS_TELE (FLO_TOPIC_TELE - FLO_TOPIC_REPORTED)
 #define FLO_PROOFS_PRESENCE (FLO_TOPIC_PRESENCE - FLO_TOPIC_REPORTED)
-#define FLO_PROOFS_ORDER_KEYS 2   /* the key in use, and the one before */
-#define FLO_PROOFS_BEHIND 16      /* old messages in a row until a device counts as behind */
-#define FLO_PROOFS_TOLD 16        /* most devices kept until the caller asks */
-#define FLO_PROOFS_LATE_MS 600000 /* largest delay between the two connections */
+/* order keys that proofs may be for: the one in use, and the one before */
+#define FLO_PROOFS_ORDER_KEYS 2
+#define FLO_PROOFS_BEHIND 16 /* old messages in a row until a device counts as behind */
+/* devices without proof that are kept until the caller asks for them */
+#define FLO_PROOFS_TOLD 16
+/* longest time by which messages of one connection may be later than the
+ * other's */
+#define FLO_PROOFS_LATE_MS 600000
 
 /* Parts of a key that exist only for a device that sent a message since the
  * start. */
@@ -39,13 +43,13 @@ struct flo_proofs_key {
     struct flo_proofs_heard *heard;     /* NULL: nothing yet */
     uint64_t used[FLO_PROOFS_CHANNELS]; /* used numbers of each channel */
     bool is_held;
-    bool is_left;              /* a newer key is in use: this one proves telemetry only */
+    bool is_left;              /* a newer key is in use, so this one only proves telemetry */
     enum flo_proofs_late late; /* connection that may still use the older order key */
-    /* Start of that time, by the monotonic clock. */
+    /* Time, by the monotonic clock, from which `late` holds. */
     uint64_t late_since_ms;
-    bool is_gone;  /* reported gone since its last presence message */
-    bool is_dirty; /* differs from the stored row */
-    /* Id of the order key of its last proof; "": none. */
+    bool is_gone;  /* the device was reported gone since its last presence message */
+    bool is_dirty; /* memory differs from the stored row */
+    /* Id of the order key of the device's last proof; "": none. */
     char of_order[FLO_PROOF_CONTROLLER_TEXT];
     struct flo_public_key point;
     char serial[]; /* serial of the certificate */
@@ -53,7 +57,7 @@ struct flo_proofs_key {
 struct flo_proofs_device {
     struct flo_proofs_key *newest; /* NULL: none */
     bool is_proved;
-    bool is_touched; /* a report or presence waits to be stored */
+    bool is_touched; /* a report or presence of the device waits to be stored */
     uint32_t old;    /* messages with used numbers since the last good one */
 };
 
@@ -66,8 +70,8 @@ struct flo_proofs {
     uint64_t proved;   /* devices */
     uint64_t turn;     /* grows when the broker sends its retained messages again */
     size_t dirty;      /* keys */
-    size_t from;       /* next device to be checked */
-    uint32_t *touched; /* numbers of touched devices */
+    size_t from;       /* index of the next device to be checked */
+    uint32_t *touched; /* indexes of the devices that are touched */
     size_t touched_count, touched_capacity;
     uint64_t counts[FLO_PROOF_WORDS];
     struct flo_proofs_list {

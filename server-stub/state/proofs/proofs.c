@@ -1,4 +1,4 @@
-/* Proofs: the keys of all devices, and the check of messages. */
+/* Proofs: keeps the keys of all devices, and checks messages with them. */
 #include "server-stub/state/proofs/keys.h"
 
 #include <stddef.h>
@@ -107,7 +107,7 @@ int flo_proofs_add(struct flo_proofs *proofs, const struct flo_fleet_certificate
     return 0;
 }
 
-/* Drops this key and older ones. */
+/* Frees this key and all older ones. */
 static void drop_keys(struct flo_proofs *proofs, struct flo_proofs_key **from)
 {
     while (*from != NULL) {
@@ -321,8 +321,8 @@ static bool may_be_again(const struct flo_proofs *proofs, const struct flo_proof
 }
 
 /* Notes the order key of a proof.  Telemetry has its own connection, so one of
- * both is behind: its messages may still use the older order key, which does
- * not make that key current again. */
+ * the two may be behind.  Its messages may then still use the older order key,
+ * which does not make that key current again. */
 static void note_order(const struct flo_proofs *proofs, struct flo_proofs_key *key, size_t channel,
                        const struct flo_proof *proof)
 {

@@ -22,13 +22,13 @@ struct flo_fleet_certificate;
 
 enum flo_proof_word {
     FLO_PROOF_GOOD,
-    FLO_PROOF_AGAIN, /* good, with a used number: a retained message */
-    FLO_PROOF_NONE,  /* no proof, and the device never gave one */
-    FLO_PROOF_WRONG, /* no proof, or one of another key or text */
+    FLO_PROOF_AGAIN, /* the proof is good, but its number was used: a retained message */
+    FLO_PROOF_NONE,  /* the message has no proof, and the device never gave one */
+    FLO_PROOF_WRONG, /* the message has no proof, or one for another key or text */
     FLO_PROOF_OLD,   /* a used number */
     FLO_PROOF_WORDS
 };
-/* "good", "again", "none", "wrong" or "old". */
+/* Returns "good", "again", "none", "wrong" or "old". */
 const char *flo_proof_word(enum flo_proof_word word);
 
 /* ---- the control thread ---- */
@@ -42,7 +42,7 @@ FLO_MUST_USE int flo_proofs_load(struct flo_controller *controller, bool *has_ke
 FLO_MUST_USE int flo_proofs_begin(struct flo_controller *controller, struct flo_err *err);
 void flo_proofs_free(struct flo_proofs *proofs);
 /* Sets the order key in use, and the one before (NULL: there is none).  A
- * device that has not heard of the newer key proves with the older. */
+ * device that does not know the newer key yet proves with the older. */
 FLO_MUST_USE int flo_proofs_use(struct flo_proofs *proofs, const struct flo_key *order,
                                 const struct flo_key *before_or_null, struct flo_err *err);
 /* Adds the key of a newly issued certificate, with which the device may prove

@@ -1,4 +1,4 @@
-/* Stored: keys and numbers as the store has them. */
+/* Stored: reads and writes keys and message numbers in the store. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -6,7 +6,7 @@
 #include "server-stub/state/proofs/keys.h"
 #include "server-stub/store/fleet.h"
 
-#define SETTING "unproved" /* "refuse" in a fleet that began with proofs */
+#define SETTING "unproved" /* name of a setting: "refuse" in a fleet that began with proofs */
 
 /* ---- reading ---- */
 
@@ -30,7 +30,7 @@ static int add_row(void *context, const struct flo_fleet_certificate *row)
         *loading->err = why;
         return rv;
     }
-    if (rv < 0) { /* a damaged row: that device is asked to renew */
+    if (rv < 0) { /* the row is damaged: its device is asked to renew the certificate */
         flo_log_err(FLO_LOG_ERROR, "proof", &why);
     }
     return 0;
@@ -75,7 +75,7 @@ struct used {
     char text[FLO_PROOF_CONTROLLER_TEXT + 17 * FLO_PROOFS_CHANNELS + 2];
 };
 
-/* Copies the numbers to be stored; the key in memory is clean then. */
+/* Copies the numbers to be stored, and marks the key in memory as stored. */
 static void take_used(struct flo_proofs *proofs, struct flo_proofs_key *key, struct used *out)
 {
     int at = snprintf(out->text, sizeof(out->text), "%s", key->of_order);

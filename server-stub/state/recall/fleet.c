@@ -1,4 +1,4 @@
-/* Fleet: orders to the whole fleet: freeze, unfreeze, config. */
+/* Fleet: issues orders to the whole fleet: freeze, unfreeze and config. */
 #include <string.h>
 
 #include "server-stub/state/controller.h"

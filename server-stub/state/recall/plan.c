@@ -42,7 +42,8 @@ static bool is_touched(const struct flo_rollout *rollout, const char *device)
 
 struct taking {
     struct flo_orders_plan *plan;
-    const struct flo_rollout *rollout; /* rollout in this slice; NULL: the release */
+    /* rollout of the plan, in this slice; NULL: the plan is about a release */
+    const struct flo_rollout *rollout;
     struct flo_err *err;
 };
 
@@ -141,7 +142,7 @@ static int begin(struct flo_orders_plan *plan, const char *group, const char *de
                                                            group, take_device, err);
 }
 
-/* Sets *out to the plan if the plan could begin; otherwise frees the plan. */
+/* Returns a plan that could begin in *out; otherwise frees it. */
 static int settle(struct flo_orders_plan *plan, int rv, struct flo_orders_plan **out)
 {
     if (rv < 0) {
@@ -224,8 +225,8 @@ static json_t *plan_rollouts(struct flo_controller *controller, const struct flo
     return ids;
 }
 
-/* Order of the ways: devices that need a person come first: impossible, must
- * download, never reported, then the rest. */
+/* Order of the ways in the plan's list.  Devices that need a person come first:
+ * those that cannot go back, must download, or never reported. */
 static const enum flo_return plan_order[] = {
     FLO_RETURN_FIRST, FLO_RETURN_DENIED, FLO_RETURN_DOWNLOAD, FLO_RETURN_SILENT, FLO_RETURN_KEPT};
 
@@ -263,7 +264,9 @@ static void add_sums(const struct flo_orders_plan *plan, json_t *out)
 int flo_orders_plan_end(struct flo_orders_plan *plan, json_t **out, struct flo_err *err)
 {
     const struct flo_recall *what = &plan->back;
-    bool is_frozen = false; /* devices that must download wait for the freeze to end */
+    /* in a frozen fleet, devices that must download wait for the end of the
+     * freeze */
+    bool is_frozen = false;
 
     if (plan->remove.model != NULL) {
         return flo_remove_plan_end(plan, out, err);

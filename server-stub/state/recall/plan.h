@@ -1,5 +1,5 @@
-/* Plan: the plan of a recall, and the devices in its scope.  Private to this
- * folder. */
+/* Plan: struct of a recall's plan, and functions for the devices in its scope.
+ * Private to this folder. */
 #ifndef FLOTILLA_SERVER_STATE_RECALL_PLAN_H
 #define FLOTILLA_SERVER_STATE_RECALL_PLAN_H
 
@@ -35,9 +35,9 @@ struct flo_recall_pair {
 #define FLO_SCOPE_LOOKS 1000
 FLO_MUST_USE int flo_scope_read(struct flo_scope_list *list, const char *group, const char *device,
                                 const char *title, struct flo_err *err);
-/* Adds one device; `list` is a flo_scope_list. */
+/* Adds one device to `list`, a flo_scope_list. */
 FLO_MUST_USE int flo_scope_take(void *list, const struct flo_fleet_device *device);
-/* Reads the ids alone. */
+/* Reads only the ids of the devices in scope. */
 FLO_MUST_USE int flo_scope_read_ids(struct flo_scope_list *list, const char *group,
                                     struct flo_err *err);
 /* Removes the scope's devices from the rollout, so that a rollout that adds
@@ -54,22 +54,22 @@ FLO_MUST_USE int flo_scope_check(struct flo_controller *controller, const char *
 
 /* ---- plan.c ---- */
 
-#define FLO_PLAN_DEVICES 200 /* most devices that a plan lists */
+#define FLO_PLAN_DEVICES 200 /* largest number of devices that a plan lists */
 
 struct flo_orders_plan {
     struct flo_controller *controller;
     char texts[4][FLO_RETURN_TITLE]; /* texts of `back` and `remove` */
     struct flo_recall back;
-    struct flo_remove remove;    /* without a model the plan is a rollback */
+    struct flo_remove remove;    /* removal; without a model the plan is of a rollback */
     struct flo_recall_pair both; /* a rollback's pair */
     /* Rollout that is rolled back alone; "": the release is recalled. */
     char rollout[FLO_NAME_MAX + 1];
-    /* The device of `back` or `remove`; NULL: a group's walk. */
+    /* Device of `back` or `remove`; NULL: the plan is for a group. */
     const char *device;
     struct flo_group_walk walk;
-    struct flo_scope_list list; /* list with the next device only */
+    struct flo_scope_list list; /* list with only the next device */
     size_t devices, offline;
-    size_t ways[FLO_RETURN_COUNT]; /* devices by flo_return, or by flo_removal */
+    size_t ways[FLO_RETURN_COUNT]; /* number of devices by flo_return, or by flo_removal */
     json_t *targets[FLO_RETURN_COUNT], *items[FLO_RETURN_COUNT];
 };
 _Static_assert((int)FLO_REMOVAL_COUNT <= (int)FLO_RETURN_COUNT, "ways");
@@ -81,14 +81,15 @@ void flo_plan_take(struct flo_orders_plan *plan, size_t place, const char *way, 
 
 /* ---- remove.c ---- */
 
-/* Adds the list's device to a removal's plan. */
+/* Adds the device in the plan's list to the plan of a removal. */
 FLO_MUST_USE int flo_remove_plan_take(struct flo_orders_plan *plan, struct flo_err *err);
 FLO_MUST_USE int flo_remove_plan_end(struct flo_orders_plan *plan, json_t **out,
                                      struct flo_err *err);
 
 /* ---- withdraw.c ---- */
 
-/* Ends rollouts of the release (digest text), as core/orders/intent.h says. */
+/* Ends the rollouts of the release, given as digest text.  core/orders/intent.h
+ * decides how. */
 FLO_MUST_USE int flo_orders_stop_rollouts(struct flo_controller *controller, const char *release,
                                           const char *group, bool is_yanked, const char *note,
                                           struct flo_err *err);

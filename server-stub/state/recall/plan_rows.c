@@ -1,4 +1,4 @@
-/* Plan rows: targets, and the devices that a plan lists. */
+/* Plan rows: writes the targets of a plan, and the devices that it lists. */
 #include <string.h>
 
 #include "server-stub/state/recall/plan.h"

@@ -1,4 +1,4 @@
-/* Take back: recalls a release.  It issues the order, reads the scope, and ends
+/* Recall: recalls a release.  It issues the order, reads the scope, and ends
  * rollouts or takes devices out of them. */
 #include <stdlib.h>
 #include <string.h>
@@ -208,8 +208,9 @@ static int carry_out(struct flo_controller *controller, const struct flo_recall 
     return rv == 0 && !what->is_yanked ? leave_rollouts(controller, list, group, err) : rv;
 }
 
-/* Returns whether devices are read in slices.  A device that may not change to
- * another release refuses the whole order; then each report is read before. */
+/* Returns whether devices are read in slices.  Not so if a device that may not
+ * change to another release would refuse the whole order: then each report is
+ * read first. */
 static bool is_sliced(const struct flo_controller *controller, const struct flo_recall *what)
 {
     return what->device == NULL && (what->to == NULL || flo_rules_are_none(controller->rules));

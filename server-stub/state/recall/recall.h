@@ -14,10 +14,10 @@ struct flo_rollout_entry;
 /* The release that is rolled back, and its devices. */
 struct flo_recall {
     const char *release; /* model@version */
-    const char *group;   /* "all": everywhere; NULL: one device */
+    const char *group;   /* group in scope; "all": the whole fleet; NULL: one device */
     const char *device;  /* the device's id, or NULL */
     const char *to;      /* model@version to return to; NULL: each device's previous release */
-    bool is_yanked;      /* no device starts the release again */
+    bool is_yanked;      /* the release is yanked, so no device starts it again */
     bool is_decided;     /* the operator chose explicitly: yank or keep */
     const char *by;
     const char *reason;
@@ -42,7 +42,7 @@ FLO_MUST_USE int flo_orders_plan_on(struct flo_orders_plan *plan, uint64_t until
  * with their downloads, and reasons.  It also lists some devices, first those
  * that need a person.
  *
- * FLO_E_ORDER_NOBODY  of a removal: no device in scope has the model */
+ * FLO_E_ORDER_NOBODY  for a removal: no device in scope has the model */
 FLO_MUST_USE int flo_orders_plan_end(struct flo_orders_plan *plan, json_t **out,
                                      struct flo_err *err);
 void flo_orders_plan_free(struct flo_orders_plan *plan); /* or NULL */
@@ -75,9 +75,9 @@ FLO_MUST_USE int flo_orders_unyank(struct flo_controller *controller, const char
 /* A removal: the model and its devices. */
 struct flo_remove {
     const char *model;
-    const char *group;  /* "all": everywhere; NULL: one device */
+    const char *group;  /* group in scope; "all": the whole fleet; NULL: one device */
     const char *device; /* the device's id, or NULL */
-    bool keeps_blobs;   /* the model's files stay until the disk is short */
+    bool keeps_blobs;   /* the model's files stay until the disk has little room */
     const char *by;
     const char *reason;
 };

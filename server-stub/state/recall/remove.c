@@ -40,12 +40,12 @@ static bool is_told(const struct flo_scope_member *member)
 
 /* ---- does anybody have it? ---- */
 
-#define ENOUGH 1 /* result, no error: a device has the model */
+#define ENOUGH 1 /* result, not an error: some device has the model */
 
 struct looking {
     struct flo_fleet_store *store;
     const char *model;
-    bool is_found; /* found; the end of the listing does not say why it ended */
+    bool is_found; /* a device was found; the listing itself does not say why it ended */
     struct flo_err *err;
 };
 
@@ -86,7 +86,7 @@ static int look_for_one(struct flo_controller *controller, const struct flo_remo
     if (rv == 0 && !looking.is_found) {
         rv = flo_fleet_desired_between(controller->store, what->model, "", "g", is_ordered, NULL,
                                        err);
-        if (rv == ENOUGH) { /* some device has the model: is one in the group? */
+        if (rv == ENOUGH) { /* some device has the model; checks whether one in the group does */
             rv = flo_fleet_group_each(controller->store, what->group, is_assigned, &looking, err);
         }
     }

@@ -1,4 +1,4 @@
-/* Scope: the devices of an emergency order, and how each goes back. */
+/* Scope: reads the devices of an emergency order, and how each goes back. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,7 +10,7 @@
 #include "server-stub/state/rollouts/rollouts.h"
 #include "server-stub/state/sayings.h"
 
-#define ENOUGH 1 /* result, no error: the listing found enough */
+#define ENOUGH 1 /* result, not an error: the listing found enough devices */
 
 static int stop_at_first(void *context, const char *device)
 {
@@ -83,7 +83,7 @@ static int collect_until_one(void *context, const struct flo_fleet_device *devic
 }
 
 /* Reads some devices until one can go back.  Ids are random, so the devices
- * read represent the others. */
+ * that are read represent the others. */
 static int read_until_one(struct flo_scope_list *list, const char *group, const char *title,
                           struct flo_err *err)
 {

@@ -1,5 +1,5 @@
-/* Withdraw: yanks a release.  Its rollouts stop, and desired documents drop
- * it. */
+/* Withdraw: yanks a release, stops its rollouts, and removes it from desired
+ * documents. */
 #include <string.h>
 
 #include "server-stub/core/orders/intent.h"
@@ -13,8 +13,8 @@ struct of_release {
     const char *release;
 };
 
-/* Collects rollouts of the release; others are not read, to be fast in an
- * emergency. */
+/* Collects the ids of the release's rollouts.  Other rollouts are not read, to
+ * be fast in an emergency. */
 static int collect_rollout(void *context, const struct flo_fleet_rollout *rollout)
 {
     struct of_release *rollouts = context;

@@ -1,5 +1,5 @@
-/* Actions: carries out the actions of a step: orders, desired documents, rows
- * and audit. */
+/* Actions: carries out the actions of a step, which write orders, desired
+ * documents, rows and audit records. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -23,7 +23,7 @@ struct meant {
     struct clock clocks[FLO_ZONES_MAX + 1];
     size_t clock_count;
     struct flo_text_list devices;
-    uint8_t *clock_of; /* [device]: index in clocks[] */
+    uint8_t *clock_of; /* for each device: index in clocks[] */
     size_t room;
 };
 
@@ -131,7 +131,7 @@ static int do_phase(struct flo_controller *controller, struct flo_rollout_entry 
                                 detail, err);
 }
 
-/* Records a verdict with its input numbers. */
+/* Records a verdict with the numbers that led to it. */
 static int do_verdict(struct flo_controller *controller, struct flo_rollout_entry *entry,
                       const struct flo_rollout_event *event,
                       const struct flo_rollout_action *action, struct flo_err *err)

@@ -93,7 +93,8 @@ static int read_again(struct flo_rollout_entry *entry, struct flo_err *err)
     return 0;
 }
 
-/* Takes over, from a rollout of the same model, how much devices differ. */
+/* Copies the spread between devices from an earlier rollout of the same
+ * model. */
 static void learn_spread(const struct flo_controller *controller, struct flo_rollout_entry *entry)
 {
     for (size_t i = 0; i < controller->rollouts->count; i++) {
@@ -119,7 +120,7 @@ static uint32_t held_by(const struct flo_rollout *core)
     return taken < members ? members - taken : 0;
 }
 
-/* Sets the phases of a preset and their members. */
+/* Gives the rollout the phases of a preset, and their members. */
 static int settle_phases(struct flo_controller *controller, struct flo_rollout_entry *entry,
                          struct flo_err *err)
 {
@@ -136,8 +137,8 @@ static int settle_phases(struct flo_controller *controller, struct flo_rollout_e
     return read_again(entry, err);
 }
 
-/* Covers phases that a person gave; their hold-out, if there is one, is a
- * share. */
+/* Adds the cover to phases that a person gave.  Their hold-out, if there is
+ * one, is a share. */
 static int cover_given(struct flo_controller *controller, struct flo_rollout_entry *entry,
                        struct flo_err *err)
 {
@@ -182,7 +183,7 @@ static json_t *passed_json(const struct flo_analysis *analysis)
     return passed;
 }
 
-/* Returns the earlier phase in which each rule passed, by the rule's name. */
+/* Returns, for each rule by name, the earlier phase in which it passed. */
 static json_t *passed_in_json(const struct flo_analysis *analysis)
 {
     json_t *passed = json_object();

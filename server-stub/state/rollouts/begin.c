@@ -1,4 +1,5 @@
-/* Begin: approvals of a rollout, its start time, and obstacles. */
+/* Begin: takes approvals of a rollout, and starts it when its time has come and
+ * no obstacle remains. */
 #include <string.h>
 
 #include <flotilla/errors/rollout.h>
@@ -13,7 +14,8 @@
 
 /* ---- the begin ---- */
 
-/* Leaves devices to a newer rollout of the model that has them. */
+/* Leaves those devices to a newer rollout of the model that it has as
+ * members. */
 static int leave_to_newer(struct flo_controller *controller, struct flo_rollout_entry *entry,
                           struct flo_err *err)
 {
@@ -51,7 +53,7 @@ static int put_off(struct flo_controller *controller, struct flo_rollout_entry *
                              err);
 }
 
-/* Returns whether an error is the rollout's own, not the store's. */
+/* Returns whether an error is about the rollout itself, not about the store. */
 static bool is_ours(int code)
 {
     return flo_fleet_is_failure(code) || code == FLO_E_INTERNAL;
@@ -179,8 +181,8 @@ static int look_at_bars(struct flo_controller *controller, struct flo_rollout_en
                              err);
 }
 
-/* Returns whether obstacles are to be checked: from time to time, when rules
- * change, and when a freeze ends.  An obstacle may go before its time. */
+/* Returns whether obstacles are to be checked now.  They are checked from time
+ * to time, when rules change, and when a freeze ends. */
 static bool wants_a_look(struct flo_controller *controller, struct flo_rollout_entry *entry,
                          uint64_t wall_ms)
 {

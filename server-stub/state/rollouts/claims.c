@@ -67,7 +67,7 @@ int flo_rollouts_is_taken_away(struct flo_controller *controller,
 
 struct held {
     bool is_any;
-    char rollout[FLO_NAME_MAX + 1]; /* "": the order was given by a person */
+    char rollout[FLO_NAME_MAX + 1]; /* rollout of the order; "": a person gave it */
     struct flo_claim claim;
     bool is_in_group;
 };
@@ -110,8 +110,8 @@ static bool may_have(const struct flo_rollout *core, size_t index)
            !flo_rollout_is_excluded(core, &core->members[index]);
 }
 
-/* Orders if due.  A change freeze delays the order.  Devices that fixed
- * membership left out, or that a held slice stops, get none. */
+/* Gives the order if it is due.  A change freeze delays it.  A device gets none
+ * if fixed membership left it out, or a held slice stops it. */
 static int order_if_due(struct flo_controller *controller, struct flo_rollout_entry *entry,
                         const char *device, const struct held *held, const struct flo_claim *winner,
                         struct flo_err *err)
@@ -147,7 +147,8 @@ static int return_to(struct flo_controller *controller, const char *rollout, con
     snprintf(model, sizeof(model), "%s", entry->model);
     FLO_TRY(read_held(controller, device, model, &held, err));
     FLO_TRY(claim_of(controller, rollout, &winner, err));
-    /* The lookup of the other rollout may have evicted this one. */
+    /* This rollout is looked up again, because the lookup of the other one may
+     * have evicted it. */
     FLO_TRY(flo_rollouts_find(controller, rollout, &entry, err));
     return order_if_due(controller, entry, device, &held, &winner, err);
 }

@@ -1,8 +1,8 @@
-/* Cover: orders a rollout's members over the values of a label.  A site is
- * judged too late if none of the first phases includes it.  So each phase takes
- * the next devices of that order, and the hold-out keeps two of each larger
- * site (core/gate/slices/spread.h).  A member's position in the order replaces
- * its hash: phases stay ranges of buckets. */
+/* Cover: orders a rollout's members over the values of a label.  A site would
+ * be judged too late if none of the first phases included it.  So each phase
+ * takes the next devices of that order, and the hold-out keeps two of each
+ * larger site (core/gate/slices/spread.h).  A member's position in the order
+ * replaces its hash: phases stay ranges of buckets. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -59,8 +59,8 @@ static int count_full(void *context, const char *device)
     return 0;
 }
 
-/* Checks for room in a desired document, which names a limited number of
- * models: the device would never get this one. */
+/* Checks that the device's desired document has room for the model: it names a
+ * limited number of them. */
 static int has_room(struct flo_controller *controller, const struct flo_rollout_entry *entry,
                     struct flo_err *err)
 {
@@ -101,7 +101,8 @@ static int start(struct flo_controller *controller, struct flo_rollout_entry *en
         (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_START, .note = note}, err);
 }
 
-/* Checks that there is a member to begin with; a plan says who cannot. */
+/* Checks that the rollout has a member at all.  The plan says why devices are
+ * none. */
 static int check_somebody(const struct flo_rollout_entry *entry, bool dry, struct flo_err *err)
 {
     char reasons[160] = "";
@@ -230,7 +231,7 @@ int flo_rollouts_create(struct flo_controller *controller, json_t *spec, const s
     entry->own->overlaps = flo_rollouts_overlaps(controller, entry);
     if (dry) {
         flo_rollout_divide(&entry->core);
-        return 0; /* a plan only: the caller frees it and rolls back */
+        return 0; /* this was only a plan: the caller frees it and rolls back */
     }
     controller->rollouts->has_changed = true;
     FLO_TRY(flo_rollouts_keep(controller, entry, err));

@@ -10,7 +10,7 @@
 #include "server-stub/state/rollouts/rollouts.h"
 #include "server-stub/state/rollouts/work.h"
 
-/* The hardware class of each member, by which telemetry is compared. */
+/* Hardware classes of the members, by which telemetry is compared. */
 struct classes {
     const struct flo_rollout *rollout;
     char names[FLO_DECIDABLE_CLASSES_MAX][FLO_HARDWARE_TEXT];
@@ -46,7 +46,8 @@ static bool is_said_alike(const struct flo_select_device *one,
     return text == another || (text != NULL && another != NULL && strcmp(text, another) == 0);
 }
 
-/* Returns whether the device is like the last one, as neighbours mostly are. */
+/* Returns whether the device has the same facts as the last one; neighbours in
+ * the list mostly do. */
 static bool is_as_last(const struct classes *classes, const struct flo_select_device *device)
 {
     const struct flo_select_device *last = classes->last;

@@ -21,7 +21,7 @@
 #include "server-stub/state/rollouts/work.h"
 #include "server-stub/store/drafts.h"
 
-#define AT_ONCE 4000 /* rows that a call makes itself: about 8 ms */
+#define AT_ONCE 4000 /* number of rows that a call makes itself, in about 8 ms */
 
 /* Returns whether the text has all facts that a row of the member would
  * have. */
@@ -96,7 +96,7 @@ int flo_rollouts_draft(struct flo_controller *controller, struct flo_rollout_ent
 struct reading {
     struct flo_controller *controller;
     struct flo_rollout_entry *entry;
-    size_t rows; /* members with a row, in the order of ids */
+    size_t rows; /* number of members with a row, which are in the order of ids */
     flo_rollouts_load_fn load;
     void *context;
     struct flo_err *err;
@@ -117,8 +117,8 @@ static bool has_row(const struct reading *reading, const struct flo_rollout_memb
     return bsearch(member, core->members, reading->rows, sizeof(*core->members), by_device) != NULL;
 }
 
-/* Parses a line; false: not written by this file.  sscanf is not used, because
- * it searches the end of its text, which is megabytes away. */
+/* Parses a line; false: it was not written by this file.  sscanf is not used,
+ * because it searches the end of its text, which is megabytes away. */
 static bool read_line(const char *from, uint64_t since_at_ms, struct flo_rollout_member *out)
 {
     char line[sizeof(out->device) + 32];
@@ -158,7 +158,8 @@ static int take_text(void *context, const char *text)
     struct flo_rollout_member member;
     uint64_t since_at_ms = strtoull(text, NULL, 10);
     const char *line = strchr(text, '\n');
-    /* If facts cannot be read, the device does not count as gone. */
+    /* If the device's row cannot be read, the device is not treated as
+     * retired. */
     int rv =
         flo_fleet_facts_each(reading->controller->store, NULL, take_nobody, NULL, reading->err);
 

@@ -1,8 +1,8 @@
 /* Explain: a rollout's decisions and their reasons, kept in memory for people.
  * A step that did something, or that ignored an event for a reason, adds its
  * trace (core/rollout/trace.c).  At most FLO_EXPLAIN_BYTES are kept while the
- * rollout is in memory.  The older part keeps decisions only, and if that is
- * too much, the newest.  The log has all of it. */
+ * rollout is in memory.  The older part keeps only decisions, and if these are
+ * too many, only the newest of them.  The log has all of it. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,8 +12,8 @@
 
 #define FLO_EXPLAIN_BYTES 65536
 
-/* Returns whether a step concerns a single device: ten thousand of these hide
- * why a phase continued.  A step is an event's line and the indented lines
+/* Returns whether a step concerns a single device.  Ten thousand of these would
+ * hide why a phase continued.  A step is an event's line and the indented lines
  * below it. */
 static bool is_of_device(const char *step)
 {
@@ -151,7 +151,7 @@ static json_t *decision(const struct flo_controller *controller,
     size_t chars = strcspn(step, "\n");
 
     if (close == NULL || close >= step + chars) {
-        close = step - 1; /* the rest of a truncated step */
+        close = step - 1; /* this is the rest of a truncated step */
     }
     add_line(controller, entry, lines, close + 1, (size_t)(step + chars - close - 1));
     for (const char *at = step + chars; at < end; at += chars) {
@@ -175,7 +175,8 @@ static json_t *decisions(const struct flo_controller *controller,
         const char *end = next != NULL ? next : step + strlen(step);
         if (*step == '[' && !is_of_device(step)) {
             json_t *one = decision(controller, entry, step, end);
-            /* an event without further lines decided nothing */
+            /* an event without further lines decided nothing, so it is left
+             * out */
             if (json_array_size(json_object_get(one, "lines")) > 1) {
                 json_array_append(list, one);
             }

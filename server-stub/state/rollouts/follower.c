@@ -1,4 +1,4 @@
-/* Follower: the newer rollout that completed where an older one did not. */
+/* Follower: finds a newer rollout that completed after an older one did not. */
 #include <string.h>
 
 #include "server-stub/state/controller.h"

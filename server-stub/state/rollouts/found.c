@@ -1,8 +1,8 @@
-/* Found: the slices of a rollout that people see, with their devices. They come
- * from the records of its statistical evaluation. A slice that no longer gets
- * the release stays listed, and so does a probe; the others come from the
- * newest record. A slice's devices come from the last record that names them.
- * */
+/* Found: collects the slices of a rollout that people see, with their devices.
+ * They come from the records of its statistical evaluation. A slice that no
+ * longer gets the release stays listed, and so does a probe; the others come
+ * from the newest record. A slice's devices come from the last record that
+ * names them. */
 #include <math.h>
 #include <string.h>
 
@@ -301,7 +301,7 @@ struct shown {
     json_t *one;
 };
 
-/* Returns an effect in words; "" without one. */
+/* Returns an effect in words; "" if there is none. */
 static json_t *effect_json(const json_t *pct)
 {
     char text[FLO_ANALYSIS_TEXT] = "";
@@ -354,7 +354,8 @@ static int add_devices(void *context, const struct flo_fleet_evidence *evidence)
 
     if (evidence->number != flo_json_number(shown->one, "block") ||
         flo_json_parse(evidence->body, strlen(evidence->body), 1 << 20, &record, &err) < 0) {
-        /* The record is too old: its devices are no longer known. */
+        /* The record was deleted because of its age, so its devices are not
+         * known. */
         return 0;
     }
     list = json_array();

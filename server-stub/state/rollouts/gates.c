@@ -1,4 +1,4 @@
-/* Gates: the gates of a rollout, as REST and the live stream show them. */
+/* Gates: writes a rollout's gates, as REST and the live stream show them. */
 #include <math.h>
 
 #include "server-stub/state/controller.h"
@@ -67,7 +67,7 @@ static json_t *view_gate(const struct flo_rollout *core, uint32_t gate)
     return out;
 }
 
-/* Writes the numbers of a rule's newest finding. */
+/* Adds the numbers of a rule's newest finding. */
 static void view_finding(const struct flo_analysis_standing *standing, json_t *out)
 {
     const struct flo_statistic_result *result = &standing->result;
@@ -92,8 +92,8 @@ static void view_finding(const struct flo_analysis_standing *standing, json_t *o
     json_object_set_new(out, "result", numbers);
 }
 
-/* Returns the verdict of this phase.  Where this phase cannot decide, the
- * verdict is an earlier one's: the last phase leaves no controls. */
+/* Returns the verdict of this phase.  If this phase cannot decide, the verdict
+ * of an earlier phase is returned: the last phase leaves no controls. */
 static enum flo_verdict verdict_of(const struct flo_rollout *core, uint32_t index, bool is_awaited,
                                    uint32_t *phase)
 {

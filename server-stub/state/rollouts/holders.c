@@ -1,6 +1,6 @@
-/* Holders: which updated devices still run the release. The members of an ended
- * rollout keep their final state, but newer rollouts install other releases on
- * the same devices. So the devices' reports decide. */
+/* Holders: finds the updated devices that still run the release. The members of
+ * an ended rollout keep their final state, but newer rollouts install other
+ * releases on the same devices. So the devices' reports decide. */
 #include <string.h>
 
 #include "server-stub/state/controller.h"

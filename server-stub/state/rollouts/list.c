@@ -1,5 +1,5 @@
-/* List: rollouts in memory, sorted by age; an ended one is evicted when room is
- * short. */
+/* List: keeps rollouts in memory, sorted by age.  An ended one is evicted when
+ * there is no room. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -196,8 +196,7 @@ static size_t count_active(const struct flo_controller *controller)
     return count;
 }
 
-/* Counts rollouts whose rows are not all made; each counts against the
- * limit. */
+/* Counts the rollouts whose rows are not all made; their number is limited. */
 static size_t count_drafted(const struct flo_controller *controller)
 {
     size_t count = 0;

@@ -1,6 +1,6 @@
-/* Meant: the members that an action affects, and whose desired documents the
- * action may write.  Many devices hold the same order, so its row is read once.
- * An action for a large part of the fleet reads all assignments of the model in
+/* Meant: finds the members that an action affects, and whose desired documents
+ * it may write.  Many devices hold the same order, so its row is read once. An
+ * action for a large part of the fleet reads all assignments of the model in
  * one query. */
 #include <stdlib.h>
 #include <string.h>
@@ -17,14 +17,14 @@
 struct holding {
     char order[FLO_NAME_MAX + 1]; /* "": unknown */
     char rollout[FLO_NAME_MAX + 1];
-    uint64_t seq; /* 0: the order is about a rollout, not about the model */
+    uint64_t seq; /* sequence number of the order; 0: it is about a rollout, not about the model */
 };
 
 struct reading {
     struct flo_controller *controller;
     const struct flo_rollout_entry *entry;
     enum flo_order_op op;
-    struct flo_rollouts_meant *items; /* items, in the order of ids */
+    struct flo_rollouts_meant *items; /* members that are affected, in the order of ids */
     size_t count, at;
     struct holding known[4];
     size_t next;
@@ -66,7 +66,8 @@ static int holding_of(struct reading *reading, const char *order, const struct h
     return rv;
 }
 
-/* Decides by the order that the desired document holds; "": none. */
+/* Decides about one member by the order that its desired document holds; "":
+ * none. */
 static int judge(struct reading *reading, struct flo_rollouts_meant *one, const char *order)
 {
     const struct holding *holding;

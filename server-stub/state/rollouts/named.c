@@ -1,5 +1,5 @@
-/* Named: texts of a rollout's core for people.  The core knows devices by
- * shortened ids; names replace them here. */
+/* Named: prepares texts of a rollout's core for people.  The core knows devices
+ * by shortened ids; names replace them here. */
 #include <ctype.h>
 #include <string.h>
 
@@ -16,7 +16,7 @@ static int take_name(void *context, const struct flo_fleet_device *device)
     return 0;
 }
 
-/* Writes the device's name, or its id where it has no name any more. */
+/* Writes the device's name, or its id if it has no name any more. */
 static void name_of(const struct flo_controller *controller, const char *device, char *out)
 {
     struct flo_err gone = {0};

@@ -1,8 +1,8 @@
-/* Orders: orders of a rollout, for ranges of buckets and for single devices.  A
- * phase has one deploy order for all of its devices.  With a time window it has
- * one order for each UTC offset of its devices.  The order states the window in
- * UTC, so a device that receives it late needs no zone to know that it must
- * wait. */
+/* Orders: issues orders of a rollout, for ranges of buckets and for single
+ * devices.  A phase has one deploy order for all of its devices.  With a time
+ * window it has one order for each UTC offset of its devices.  The order states
+ * the window in UTC, so a device that receives it late needs no zone to know
+ * that it must wait. */
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
@@ -64,7 +64,7 @@ static int take_number(void *context, const struct flo_fleet_release *release)
     return 0;
 }
 
-/* Fills the order except its scope. */
+/* Fills in all of the order except its scope. */
 static int build(struct flo_controller *controller, const struct flo_rollout_entry *entry,
                  enum flo_order_op op, uint32_t phase, const struct flo_window *window,
                  struct flo_order *out, struct flo_err *err)
@@ -131,7 +131,7 @@ int flo_rollouts_order(struct flo_controller *controller, struct flo_rollout_ent
     char id[FLO_NAME_MAX + 1];
 
     if (action->op == FLO_ORDER_DEPLOY && entry->core.window.length_s > 0) {
-        return 0; /* one order for each UTC offset, made on demand: order_for */
+        return 0; /* order_for makes one order for each UTC offset, when it is needed */
     }
     FLO_TRY(build(controller, entry, action->op, action->phase, &none, &order, err));
     scope_of(entry, action->bucket_from, action->bucket_to, &order.scope);
@@ -167,7 +167,7 @@ int flo_rollouts_order_for(struct flo_controller *controller, struct flo_rollout
     int rv = flo_fleet_order_of(controller->store, entry->core.id, flo_order_op_word(op), row_phase,
                                 take_id, id, err);
 
-    if (rv == 0) { /* the order may be old, after a long pause or for a late device */
+    if (rv == 0) { /* after a long pause, or for a late device, the order may be old */
         return flo_orders_freshen(controller, id, held, err);
     }
     if (rv != FLO_E_ABSENT || window.length_s == 0) {

@@ -1,5 +1,5 @@
-/* Overlap: rollouts with a common device.  New devices join, and the newest
- * intent for a device and model wins. */
+/* Overlap: handles rollouts that have a device in common.  New devices join,
+ * and the newest intent for a device and model wins. */
 #include <string.h>
 
 #include "server-stub/core/orders/intent.h"
@@ -70,7 +70,7 @@ static int join_one(struct flo_controller *controller, const struct flo_text_lis
         snprintf(model, sizeof(model), "%s", entry->model);
         rv = is_overruled(controller, ids, place, device, model, &is_superseded, err);
     }
-    if (rv == 0) { /* the lookup of others may have evicted this one */
+    if (rv == 0) { /* the lookup of others may have evicted this rollout */
         rv = flo_rollouts_find(controller, ids->items[place], &entry, err);
     }
     if (rv == 0) {
@@ -202,8 +202,9 @@ static int end_running(struct flo_controller *controller, struct flo_rollout_ent
         (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_ABORT, .note = note}, err);
 }
 
-/* Ends the rollout for devices that were ordered and have not begun.  The newer
- * rollout's order replaces theirs, so no device would answer for it. */
+/* Ends the older rollout for devices that were ordered to update and have not
+ * begun.  The newer rollout's order replaces theirs, so no device would answer
+ * for it. */
 static int leave_told(struct flo_controller *controller, struct flo_rollout_entry *ended,
                       const struct flo_rollout_entry *entry, struct flo_err *err)
 {

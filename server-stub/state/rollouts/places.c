@@ -12,7 +12,7 @@
 
 #define ZONE_LABEL "tz"
 #define SITE_LABEL "site"
-#define LOOK_MS 20000 /* interval of updating the offsets */
+#define LOOK_MS 20000 /* interval at which the offsets are updated */
 
 static bool has_places(const struct flo_rollout_entry *entry)
 {
@@ -88,7 +88,7 @@ static uint32_t stratum_of(struct flo_rollout_entry *entry, const struct flo_sel
 {
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) key = {0};
 
-    if (entry->core.is_covered) { /* 0: the device has no value */
+    if (entry->core.is_covered) { /* stratum 0: the device has no value */
         const char *value = flo_select_label_value(device, entry->spec.cover);
         return value[0] == '\0' ? 0 : flo_word_number(&entry->own->strata, value);
     }

@@ -1,5 +1,5 @@
-/* Reconsider: rollouts drop a device whose facts changed, or the device joins
- * them. */
+/* Reconsider: after a change of a device's facts, rollouts drop it, or it joins
+ * others. */
 #include "server-stub/core/orders/intent.h"
 #include "server-stub/state/controller.h"
 #include "server-stub/state/rollouts/rollouts.h"

@@ -46,8 +46,8 @@ struct flo_rollout_entry {
     char version[FLO_NAME_MAX + 1];
     struct flo_digest release;
     uint64_t release_bytes;
-    struct flo_spec spec;        /* its parsed specification */
-    uint64_t lift;               /* blocks up to this number do not count */
+    struct flo_spec spec; /* its parsed specification */
+    uint64_t lift;        /* blocks of the release by orders up to this number do not count */
     struct flo_rollout_own *own; /* private to this folder */
 };
 
@@ -78,11 +78,11 @@ FLO_MUST_USE int flo_rollouts_found_show(const struct flo_controller *controller
                                          struct flo_err *err);
 /* Outcomes of found slices; a person must look at the first two. */
 enum flo_found {
-    FLO_FOUND_HELD,  /* its devices keep the release */
-    FLO_FOUND_ASKED, /* held, and a person is asked */
+    FLO_FOUND_HELD,  /* the slice is held: its devices keep their release */
+    FLO_FOUND_ASKED, /* the slice is held, and a person is asked */
     FLO_FOUND_BACK,  /* all devices of the slice were rolled back */
     FLO_FOUND_TOLD,
-    FLO_FOUND_CHANGED, /* the site itself changed, not because of the release */
+    FLO_FOUND_CHANGED, /* the site itself changed; the release is not to blame */
     FLO_FOUND_PROBED,
     FLO_FOUND_COUNT
 };
@@ -130,8 +130,8 @@ FLO_MUST_USE int flo_rollouts_find(struct flo_controller *controller, const char
 /* Checks that rollouts may continue.  FLO_E_FROZEN: the fleet is frozen, and
  * devices would accept nothing. */
 FLO_MUST_USE int flo_rollouts_may_go_on(struct flo_controller *controller, struct flo_err *err);
-/* Creates a rollout from a POSTed body: dry (a plan, nothing is stored) or
- * started. */
+/* Creates a rollout from a POSTed body: either only its plan (dry, nothing is
+ * stored), or started. */
 FLO_MUST_USE int flo_rollouts_create(struct flo_controller *controller, json_t *spec,
                                      const struct flo_actor *by, bool dry,
                                      struct flo_rollout_entry **out, struct flo_err *err);
@@ -168,7 +168,7 @@ FLO_MUST_USE int flo_rollouts_check_bars(struct flo_controller *controller,
 FLO_MUST_USE int flo_rollouts_may_start(struct flo_controller *controller,
                                         const struct flo_rollout_entry *entry, struct flo_err *err);
 /* Returns the newest completed rollout of the same model and group that is
- * newer than `entry`: problems of `entry` are over then.  NULL: none. */
+ * newer than `entry`: then the problems of `entry` are solved.  NULL: none. */
 const struct flo_rollout_entry *flo_rollouts_follower(const struct flo_controller *controller,
                                                       const struct flo_rollout_entry *entry);
 /* Returns whether the rollout begins at once: it needs no approvals, and has no
@@ -217,14 +217,16 @@ FLO_MUST_USE int flo_rollouts_show_first(struct flo_controller *controller,
 /* Filters for a page of a rollout's devices, in the order of their ids. */
 enum flo_members {
     FLO_MEMBERS_ALL,
-    FLO_MEMBERS_FAILED,  /* failed, silent or overdue */
+    FLO_MEMBERS_FAILED,  /* devices that failed, or are silent or overdue */
     FLO_MEMBERS_NOT_DONE /* members that failed, or are not finished */
 };
 struct flo_members_page {
-    const char *after; /* the last id of the page before; "": the first page */
+    const char *after; /* last id of the page before; "": this is the first page */
     size_t limit;
     enum flo_members which;
-    const struct flo_selector *where; /* NULL: all devices; else retired ones are left out */
+    /* selector of the devices, which leaves out retired ones; NULL: all
+     * devices */
+    const struct flo_selector *where;
 };
 FLO_MUST_USE int flo_rollouts_show_page(struct flo_controller *controller,
                                         const struct flo_rollout_entry *entry,
@@ -240,7 +242,8 @@ FLO_MUST_USE int flo_rollouts_step_all(struct flo_controller *controller,
 /* Steps the running rollouts only. */
 FLO_MUST_USE int flo_rollouts_step_running(struct flo_controller *controller,
                                            struct flo_rollout_event event, struct flo_err *err);
-/* Returns why a device of the group is no member; reads only facts of both. */
+/* Returns why a device of the group is no member.  Only facts of the device and
+ * the rollout are used. */
 enum flo_excuse flo_rollouts_excuse(const struct flo_rollout_entry *entry,
                                     const struct flo_select_device *device);
 /* Evaluates a device again in all rollouts, because its maintenance, pins or
@@ -261,8 +264,7 @@ FLO_MUST_USE int flo_rollouts_join(struct flo_controller *controller, const char
  * before. */
 FLO_MUST_USE int flo_rollouts_reported(struct flo_controller *controller, const char *device,
                                        struct flo_err *err);
-/* Updates the members that were updated successfully and now report another
- * release. */
+/* Notes which successfully updated members now report another release. */
 void flo_rollouts_holders_reported(struct flo_controller *controller, const char *device);
 /* Makes the next slice of rows for members of large rollouts, in a transaction
  * of its own.  true: there are more. */

@@ -1,5 +1,5 @@
-/* Segments: hardware class and variant of each member, fixed at the start.
- * Comparisons stay within a segment. */
+/* Segments: groups members by hardware class and variant, which are fixed at
+ * the start.  Only members of one segment are compared. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -7,7 +7,7 @@
 #include "server-stub/state/fit/fit.h"
 #include "server-stub/state/rollouts/work.h"
 
-#define MEMBERS_MIN 20 /* least members of a segment; smaller ones are merged */
+#define MEMBERS_MIN 20 /* smallest number of members in a segment; smaller segments are merged */
 #define DRAFTS_MAX 255
 #define OTHER "other"
 
@@ -18,7 +18,7 @@ struct draft {
 };
 struct segmenting {
     struct flo_rollout_entry *entry;
-    struct flo_release *release; /* NULL: the release has one variant */
+    struct flo_release *release; /* release of the rollout; NULL: it has one variant */
     struct flo_fleet_store *store;
     struct flo_err *err;
     struct draft drafts[DRAFTS_MAX];

@@ -1,8 +1,8 @@
 /* Shown: devices of a rollout for people, chosen from its members in memory.  A
  * page shows 50 of 100,000.  They are chosen here, and only their rows are
  * read, for what the devices reported.  The first ones are those that a person
- * looks for.  Pages are sorted by ids, which never change.  So each member that
- * is there all the time is listed once, whatever happens to it meanwhile. */
+ * looks for.  Pages are sorted by ids, which never change.  So each member is
+ * listed once, even if it changes while people go through the pages. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -63,7 +63,7 @@ static int take_said(void *context, const struct flo_rollout_member *row, const 
     return 0;
 }
 
-/* Creates the JSON of these members, in this order. */
+/* Creates the JSON of the given members, in the given order. */
 static int show(struct flo_controller *controller, const struct flo_rollout *core,
                 const struct flo_rollout_member *const *members, size_t count, json_t **out,
                 struct flo_err *err)
@@ -79,7 +79,7 @@ static int show(struct flo_controller *controller, const struct flo_rollout *cor
     for (size_t i = 0; i < count && rv == 0; i++) {
         json_t *one = view_of(controller, core, members[i]);
         devices[i] = members[i]->device;
-        add_said(one, "", ""); /* filled in when the device's row is read */
+        add_said(one, "", ""); /* replaced when the device's row is read */
         json_object_set(by_id, devices[i], one);
         json_array_append_new(list, one);
     }
@@ -115,7 +115,7 @@ static enum rank rank_of(const struct flo_rollout_member *member)
 
 struct candidate {
     const struct flo_rollout_member *member;
-    const char *name; /* NULL: the device is retired */
+    const char *name; /* name of the device; NULL: it is retired */
     enum rank rank;
 };
 
@@ -136,7 +136,7 @@ static int compare(const void *a, const void *b, void *context)
     return order != 0 ? order : strcmp(left->member->device, right->member->device);
 }
 
-/* Finds the lowest ranks that together have so many devices.  Names are not
+/* Finds the lowest ranks that together have `limit` devices.  Names are not
  * read for a rank that is not needed. */
 static enum rank ranks_for(const struct flo_rollout *core, size_t limit, size_t *count)
 {

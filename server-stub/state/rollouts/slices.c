@@ -19,27 +19,27 @@
 
 #define HARDWARE "hw"
 #define SITE "site"
-#define READ_MAX 5000 /* members read in one call: some milliseconds */
+#define READ_MAX 5000 /* members that one call reads, in some milliseconds */
 #define UNREAD UINT32_MAX
 
-#define BETWEEN '\x1f' /* separator of a pair's values; no value has it */
+#define BETWEEN '\x1f' /* separator of a pair's values; no value contains it */
 
 struct label {
     struct flo_spec_label key;
     /* The label's values, in the order of their first use. */
     struct flo_word_set words;
-    uint32_t *of;                   /* [member]: number of its word; 0: none */
-    uint16_t *numbers;              /* [word - 1]: number among the scanned values */
+    uint32_t *of;                   /* for each member: number of its word; 0: none */
+    uint16_t *numbers;              /* by word - 1: number among the scanned values */
     struct flo_slice_values values; /* scanned ones */
-    uint32_t judged;                /* values judged at the rollout's first check */
+    uint32_t judged; /* number of values that were judged at the rollout's first check */
 };
 struct flo_rollout_labels {
     size_t count;
     struct label labels[FLO_SLICE_LABELS_MAX];
     size_t member_count;
-    char (*ids)[37]; /* sorted, as the rollout's members are */
-    size_t unread;   /* members still to be read */
-    size_t next;     /* index that is read next */
+    char (*ids)[37]; /* device ids, sorted as the rollout's members are */
+    size_t unread;   /* number of members still to be read */
+    size_t next;     /* index of the member that is read next */
     bool is_numbered;
 };
 
@@ -182,8 +182,8 @@ static const char *value_of(const struct flo_select_device *device, const char *
     return hardware;
 }
 
-/* Returns the value; a pair's value is built in `pair` from both.  "": one is
- * missing. */
+/* Returns the device's value of a label.  A pair's value is built in `pair`
+ * from both labels; "": one of them is missing. */
 static const char *text_of(const struct flo_select_device *device, const struct flo_spec_label *key,
                            char *hardware, struct flo_buf *pair)
 {
@@ -305,7 +305,7 @@ static uint16_t number_of(const struct label *label, size_t member)
 /* Bytes kept of a long name; a suffix makes it unique. */
 #define CUT_BYTES 75
 
-/* Returns how many of `bytes` are complete characters. */
+/* Returns the largest length up to `bytes` at which no character is cut. */
 static size_t cut(const char *text, size_t bytes)
 {
     while (bytes > 0 && ((unsigned char)text[bytes] & 0xc0) == 0x80) {
@@ -383,7 +383,7 @@ uint8_t flo_rollouts_slices_of(const struct flo_rollout_entry *entry,
     struct flo_rollout_labels *keys = calloc(1, sizeof(*keys));
     if (keys == NULL || device == NULL) {
         free(keys);
-        return UINT8_MAX; /* unknown: the value may be any */
+        return UINT8_MAX; /* all bits: the labels are unknown, so the device may be in any slice */
     }
     add_keys(keys, &entry->spec);
     for (size_t l = 0; l < keys->count; l++) {
@@ -557,7 +557,8 @@ int flo_rollouts_slices_name(const struct flo_rollout_entry *entry,
         return 0;
     }
     if (labels == NULL || !labels->is_numbered ||
-        !is_of(labels, &entry->core)) { /* members were added or removed meanwhile */
+        /* the answer is outdated: members were added or removed meanwhile */
+        !is_of(labels, &entry->core)) {
         *slices = (struct flo_analysis_slices){0};
         evidence->probe_count = 0;
         return 0;

@@ -1,5 +1,6 @@
-/* Split: a release that takes a share of another model's requests.  Its rollout
- * compares both on each device, and needs no waiting devices as controls. */
+/* Split: sets up a rollout whose release takes a share of another model's
+ * requests.  Its rollout compares both on each device, and needs no waiting
+ * devices as controls. */
 #include <string.h>
 
 #include "server-stub/state/controller.h"

@@ -1,5 +1,5 @@
-/* Step: steps of rollouts: events come in, actions are carried out, rows are
- * written. */
+/* Step: steps rollouts: takes an event, carries out the actions, and writes the
+ * rows. */
 #include "server-stub/state/controller.h"
 #include "server-stub/state/outgoing.h"
 #include "server-stub/state/rollouts/rollouts.h"
@@ -81,8 +81,7 @@ int flo_rollouts_step(struct flo_controller *controller, struct flo_rollout_entr
         rv = flo_rollouts_carry_out(controller, entry, &event, &actions.items[i], err);
     }
     flo_outgoing_change(controller, FLO_OBJECT_ROLLOUT, entry->core.id);
-    /* One write of the row is enough after a batch of messages or of removed
-     * devices. */
+    /* The row is written once, after a batch of messages or of removed devices. */
     entry->own->is_unwritten = true;
     return rv == 0 && !is_of_a_device(event.kind) ? flo_rollouts_write(controller, err) : rv;
 }

@@ -21,7 +21,7 @@ static json_t *phase_json(const struct flo_rollout_phase *phase)
                      (json_int_t)phase->passed_at_ms);
 }
 
-/* Returns the numbers by which a gate failed; NULL: none failed. */
+/* Returns the counts with which a gate failed; NULL: none failed. */
 static json_t *broken_json(const struct flo_rollout *core)
 {
     const struct flo_gate_counts *counts = &core->broken;
@@ -40,7 +40,7 @@ static uint32_t count_in(const json_t *json, const char *key)
     return (uint32_t)flo_json_number_to(json, key, FLO_ROLLOUT_MEMBERS_MAX);
 }
 
-/* Reads these numbers; inconsistent ones count as none. */
+/* Reads those counts; inconsistent ones count as none. */
 static void broken_read(struct flo_rollout *core, const json_t *json)
 {
     struct flo_gate_counts counts = {.good = count_in(json, "good"),
@@ -248,8 +248,8 @@ struct load {
     struct flo_err *err;
 };
 
-/* Moves fields that an older controller stored inside the specification to
- * their present place. */
+/* Takes fields out of the specification that an older controller stored
+ * there. */
 static json_t *take_own_words(json_t *spec)
 {
     static const char *const own[] = {"by", "lift"};
@@ -336,7 +336,8 @@ static void read_carried(struct flo_rollout_member *member, const char *detail_j
     }
 }
 
-/* Adds a member, who is online until a presence message says otherwise. */
+/* Adds a member, which counts as online until a presence message says
+ * otherwise. */
 static int add_member(void *context, const struct flo_rollout_member *member)
 {
     struct load *load = context;
@@ -486,8 +487,8 @@ static void begin(struct flo_controller *controller)
     controller->rollouts->has_changed = false;
 }
 
-/* Ends a transaction.  After a failed one the rollouts are read again later,
- * which loses the times when devices were heard. */
+/* Ends a transaction.  After a failed one the rollouts are read again later.
+ * This loses the times of the devices' last messages. */
 static void settle(struct flo_controller *controller, bool is_committed)
 {
     struct flo_rollouts *rollouts = controller->rollouts;

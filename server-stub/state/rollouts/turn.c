@@ -1,10 +1,10 @@
-/* Turn: makes rows of members of large rollouts, in slices, in a transaction of
- * its own. */
+/* Turn: makes rows of members of large rollouts for some milliseconds, in a
+ * transaction of its own. */
 #include "server-stub/state/controller.h"
 #include "server-stub/state/rollouts/rollouts.h"
 #include "server-stub/state/rollouts/work.h"
 
-#define FAILED_MS 5000 /* pause after a failure, which reads all rollouts again */
+#define FAILED_MS 5000 /* pause after a failure, because all rollouts are read again then */
 #define ROWS 250       /* rows in a slice */
 
 static struct flo_rollout_entry *next_of(struct flo_controller *controller)
@@ -25,7 +25,7 @@ static int make_until(struct flo_controller *controller, struct flo_rollout_entr
 {
     size_t rows = (size_t)controller->options.slice_devices;
 
-    controller->rollouts->has_changed = true; /* the facts about rows changed */
+    controller->rollouts->has_changed = true; /* the stored progress of rows changed */
     do {
         FLO_TRY(flo_rollouts_make_rows(controller, entry, rows > 0 ? rows : ROWS, err));
     } while (entry->own->is_drafted && flo_now_ms() < until_ms);
@@ -43,7 +43,8 @@ bool flo_rollouts_drafted_turn(struct flo_controller *controller)
     }
     int rv = flo_controller_begin(controller, &err);
     if (rv == 0) {
-        /* Found again, as the begin may have read the rollouts again. */
+        /* The entry is looked up again, because flo_controller_begin may have
+         * read the rollouts again. */
         struct flo_rollout_entry *entry = next_of(controller);
         rv = entry != NULL ? make_until(controller, entry, until_ms, &err) : 0;
         if (rv < 0) {

@@ -1,5 +1,4 @@
-/* Updates: counters of ended updates, by release and outcome, since the
- * start. */
+/* Updates: counts ended updates by release and outcome, since the start. */
 #include <string.h>
 
 #include <flotilla/base.h>

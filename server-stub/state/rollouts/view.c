@@ -1,4 +1,5 @@
-/* View: the JSON of a rollout: phases, notable devices, its begin and end. */
+/* View: builds the JSON of a rollout: phases, notable devices, its begin and
+ * end. */
 #include "server-stub/state/rollouts/view.h"
 
 #include <string.h>
@@ -24,7 +25,7 @@ void flo_object_rollout_etag(const struct flo_rollout *rollout, char *out)
     snprintf(out, 20, "\"%.16s\"", hex);
 }
 
-/* Rounds to a tenth. */
+/* Rounds a value to a tenth. */
 static double tenth(double value)
 {
     return (double)(int64_t)(value * 10 + 0.5) / 10;
@@ -164,7 +165,7 @@ static json_t *view_transfer(const struct flo_rollout *core)
         if (member->full_bytes > 0) {
             bytes += member->fetched_bytes;
             full += member->full_bytes;
-            /* limited to all bytes, whatever a device reports */
+            /* no more than all bytes, whatever a device reports */
             near += member->neighbour_bytes < member->fetched_bytes ? member->neighbour_bytes
                                                                     : member->fetched_bytes;
             devices++;

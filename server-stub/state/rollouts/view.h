@@ -13,7 +13,7 @@ struct flo_rollout_entry;
 FLO_MUST_USE int flo_object_rollout(struct flo_controller *controller,
                                     struct flo_rollout_entry *entry, uint64_t devices_max,
                                     json_t **out, struct flo_err *err);
-/* Writes, for a rollout that goes back or did, how many devices are in which
+/* Adds, for a rollout that is or was rolled back, how many devices are in which
  * state. */
 void flo_object_rollback(struct flo_controller *controller, const struct flo_rollout *rollout,
                          json_t *json);

@@ -1,4 +1,4 @@
-/* Why: the reasons, as devices report them, why members of a rollout make no
+/* Why: reads from devices' reports why members of a rollout make no
  * progress. */
 #include <string.h>
 
@@ -7,7 +7,9 @@
 #include "server-stub/state/controller.h"
 #include "server-stub/state/rollouts/rollouts.h"
 
-#define WHY_MAX 200 /* most members with a reason: each report must be parsed */
+/* largest number of members with a reason, because each report must be
+ * parsed */
+#define WHY_MAX 200
 #define WHY_BYTES_MAX 256
 #define REPORT_BYTES_MAX (1 << 20)
 

@@ -15,29 +15,31 @@ struct flo_rollout_labels;
 /* Facts of a rollout that only this folder uses. */
 struct flo_rollout_own {
     uint64_t removal; /* number of the model's last removal before the rollout began; 0: none */
-    struct flo_digest *others; /* newest other releases of the model; NULL: not listed yet; owned */
+    struct flo_digest *others; /* newest other releases of the model, owned; NULL: not listed yet */
     size_t other_count;
     char by[65];                    /* who started it */
-    char account[FLO_ACCOUNT_TEXT]; /* account of that person */
+    char account[FLO_ACCOUNT_TEXT]; /* account of the person who made it */
     json_t *approvals;              /* [{"by","account","at_ms"}] */
     uint64_t rules_seen;            /* revision of the rules at the last check */
     uint64_t bars_at_ms;            /* time of the next check of change freezes */
-    /* The stored row lacks device events of this transaction. */
+    /* The stored row lacks changes by device events of this transaction. */
     bool is_unwritten;
     bool is_drafted; /* some of its members have no row yet: drafted.c */
-    size_t made;     /* members before this index have a row: a hint */
+    size_t made;     /* members before this index have a row; only a hint */
     json_t *spec;    /* as requested */
-    /* Devices of its group that were no members at the start. */
+    /* Devices of the rollout's group that were no members at the start, counted
+     * by reason. */
     uint32_t excused[FLO_EXCUSE_COUNT];
-    struct flo_text_list above; /* groups of higher priority: above.c */
-    json_t *overlaps;           /* overlaps at its start; NULL: read from the store */
+    struct flo_text_list above; /* groups of higher priority (above.c) */
+    json_t *overlaps; /* overlaps with other rollouts at its start; NULL: read from the store */
     /* Evidence of the newest verdicts, in the order of the gates; null for a
      * gate without; NULL: none at all. */
     json_t *evidence;
     /* Words whose numbers are stored in the members' places. */
     struct flo_word_set strata, values, zone_names;
-    struct flo_zone *zones[FLO_ZONES_MAX]; /* NULL: unknown on this machine */
-    uint64_t zones_at_ms;                  /* time of the next check of offsets */
+    /* zones by number; NULL: the zone is unknown on this machine */
+    struct flo_zone *zones[FLO_ZONES_MAX];
+    uint64_t zones_at_ms; /* time of the next check of offsets */
     /* Labels of its slices; NULL: not numbered. */
     struct flo_rollout_labels *labels;
     json_t *slices;       /* found slices: found.c; NULL: none */
@@ -49,7 +51,7 @@ void flo_rollouts_labels_free(struct flo_rollout_labels *labels);
 
 /* Facts for people that an event carries; written with the member. */
 struct flo_said {
-    const char *device; /* NULL: nothing, or already written */
+    const char *device; /* id of the device; NULL: there are no such facts, or they are written */
     const char *error;
     const char *detail;
 };
@@ -58,11 +60,11 @@ struct flo_rollouts {
     struct flo_rollout_entry *items[FLO_ROLLOUTS_MAX]; /* the oldest first */
     size_t count;
     uint64_t uses;
-    bool has_changed;        /* changed in the present transaction */
-    bool is_stale;           /* must be read again after a rolled-back transaction */
-    struct flo_said said;    /* reported by the device whose event is handled */
-    uint64_t evidence_at_ms; /* time of the next query to the telemetry thread */
-    size_t evidence_asked;   /* queries without an answer yet */
+    bool has_changed;        /* the rollouts were changed in the present transaction */
+    bool is_stale;           /* rollouts must be read again after a transaction was rolled back */
+    struct flo_said said;    /* facts that the device reported whose event is handled */
+    uint64_t evidence_at_ms; /* time of the next request to the telemetry thread */
+    size_t evidence_asked;   /* number of requests without an answer yet */
     uint64_t turn_at_ms;     /* time of the next turn for rows of members */
     struct flo_update_counts updates;
 };
@@ -136,7 +138,7 @@ FLO_MUST_USE int flo_rollouts_choose_cover(struct flo_controller *controller,
                                            struct flo_rollout_entry *entry, struct flo_err *err);
 /* Coverage of a label's values by the first wave and by the hold-out. */
 struct flo_rollout_cover {
-    uint32_t hold_out; /* as given, or more, to keep two devices of each larger value */
+    uint32_t hold_out; /* hold-out as given, or larger, to keep two devices of each larger value */
     uint32_t wave;     /* size of the first wave that includes each such value once */
 };
 FLO_MUST_USE int flo_rollouts_order_members(struct flo_rollout_entry *entry, uint32_t hold_out,
@@ -214,8 +216,8 @@ FLO_MUST_USE int flo_rollouts_put(struct flo_controller *controller,
 FLO_MUST_USE int flo_rollouts_read_spec(struct flo_controller *controller, json_t *spec,
                                         struct flo_rollout_entry **out, struct flo_err *err);
 /* Lists older rollouts of the same model that have devices of this one as
- * members: [{"rollout","release","state","devices"}]. The rollout that this one
- * aborts also has "ends" true. New reference. */
+ * members: The list is [{"rollout","release","state","devices"}].  The rollout
+ * that this one aborts also has "ends" true. New reference. */
 json_t *flo_rollouts_overlaps(const struct flo_controller *controller,
                               const struct flo_rollout_entry *entry);
 /* Finds the groups that outrank the rollout for its model, into
@@ -241,8 +243,8 @@ FLO_MUST_USE int flo_rollouts_is_taken_away(struct flo_controller *controller,
 FLO_MUST_USE int flo_rollouts_order_again(struct flo_controller *controller,
                                           struct flo_rollout_entry *entry, const char *device,
                                           struct flo_err *err);
-/* Tells whether the device is in the rollout's group, and why it would be no
- * member. */
+/* Tells whether the device is in the rollout's group, and for which reason it
+ * would be no member. */
 FLO_MUST_USE int flo_rollouts_look(struct flo_controller *controller,
                                    struct flo_rollout_entry *entry, const char *device,
                                    enum flo_excuse *excuse, bool *is_in_group, struct flo_err *err);
@@ -280,8 +282,8 @@ FLO_MUST_USE int flo_rollouts_segment_late(struct flo_controller *controller,
                                            uint8_t *out, struct flo_err *err);
 /* Returns the names of a rollout's held slices; new reference (view.c). */
 json_t *flo_object_slices(const struct flo_rollout *core, enum flo_slice_hold as);
-/* Returns the analysis as stored with its rollout; new reference; NULL:
- * none. */
+/* Returns the analysis as JSON to be stored with its rollout, a new reference;
+ * NULL: none. */
 json_t *flo_rollouts_analysis_json(const struct flo_rollout *core);
 void flo_rollouts_analysis_read(struct flo_rollout *core, const json_t *json);
 /* Stores an evaluation, and audits the verdicts that changed. */
@@ -295,7 +297,7 @@ void flo_rollouts_found_keep(const struct flo_controller *controller,
 json_t *flo_rollouts_found_read(const json_t *stored);
 /* Returns the name of a device, or its id; new reference. */
 json_t *flo_rollouts_device_name(const struct flo_controller *controller, const char *device);
-/* Finds the rollout of an order; "" for an order of none. */
+/* Finds the rollout that an order belongs to; "": it belongs to none. */
 FLO_MUST_USE int flo_rollouts_of_order(struct flo_controller *controller, const char *order,
                                        char *rollout, struct flo_err *err);
 

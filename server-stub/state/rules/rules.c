@@ -21,7 +21,7 @@ struct flo_rules {
     struct flo_rule_freeze freezes[FLO_RULES_MAX];
     size_t freeze_count;
     uint64_t revision;
-    bool is_stale; /* a transaction was rolled back */
+    bool is_stale; /* memory must be read again, because a transaction was rolled back */
 };
 
 struct flo_rules *flo_rules_new(void)

@@ -15,7 +15,7 @@
 struct flo_controller;
 struct flo_zone;
 
-#define FLO_RULES_MAX 64 /* rules of each kind */
+#define FLO_RULES_MAX 64 /* largest number of rules of each kind */
 #define FLO_RULE_PEOPLE_MAX 5
 #define FLO_RULE_WINDOW_TEXT 96
 #define FLO_RULE_REASON 128
@@ -30,8 +30,8 @@ struct flo_rule_approval {
 /* Change freeze: between two times, or in hours of each week. */
 struct flo_rule_freeze {
     char name[FLO_NAME_MAX + 1];
-    char group[FLO_NAME_MAX + 1]; /* "all": the whole fleet */
-    uint64_t from_ms, until_ms;   /* wall clock; 0: the window counts */
+    char group[FLO_NAME_MAX + 1]; /* group that is frozen; "all": the whole fleet */
+    uint64_t from_ms, until_ms;   /* begin and end, wall clock; 0: the window counts instead */
     char window_text[FLO_RULE_WINDOW_TEXT];
     struct flo_window window;
     struct flo_zone *zone; /* zone of the window; owned */
@@ -72,7 +72,7 @@ struct flo_fleet_device;
 FLO_MUST_USE int flo_rules_may_bring(const struct flo_controller *controller,
                                      const struct flo_fleet_device *device, struct flo_err *err);
 
-/* Returns whether the freeze is active; *until_ms: its end, wall clock. */
+/* Returns whether the freeze is active.  *until_ms gets its end, wall clock. */
 bool flo_rule_freeze_is_on(const struct flo_rule_freeze *freeze, uint64_t wall_ms,
                            uint64_t *until_ms);
 

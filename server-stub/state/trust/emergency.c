@@ -1,5 +1,6 @@
-/* Emergency: orders of an emergency key. The controller can neither sign nor
- * end such an order; it only records it and shows its progress. */
+/* Emergency: records orders that an emergency key signed. The controller can
+ * neither sign nor end such an order; it only records it and shows its
+ * progress. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -51,8 +52,8 @@ int flo_emergency_seen(struct flo_controller *controller, const json_t *envelope
                                 "ok", emergency.op, err);
 }
 
-/* Reads the time from the order's name, for an order that this controller never
- * saw. */
+/* Returns the time that is part of an order's name, for an order that this
+ * controller never saw. */
 static uint64_t time_of(const char *order)
 {
     uint64_t latest = flo_wall_ms() + AHEAD_MS;

@@ -20,11 +20,11 @@
 #define NEXT_KEY "keys/order-next.key"
 #define BEFORE_KEY "keys/order-before.key"
 
-/* Values that a transaction replaces, until it is committed. */
+/* Values that a transaction replaces; they are kept until it is committed. */
 struct flo_trust_change {
     bool is_open;
     struct flo_trust *trust;   /* the one before */
-    struct flo_key *order_key; /* the previous key; NULL: unchanged */
+    struct flo_key *order_key; /* the order key before; NULL: unchanged */
 };
 
 struct flo_trust_change *flo_trust_change_new(void)
@@ -172,9 +172,9 @@ int flo_trust_order_key(struct flo_controller *controller, char *pem, char *keyi
     return rv;
 }
 
-/* Renames the key in use to its final name.  The key before is kept, because a
- * power cut may still undo the commit.  After a crash the next start finds the
- * right one. */
+/* Renames the key in use to its final name.  The file of the previous key
+ * stays, because a power cut may still undo the commit.  After a crash the next
+ * start finds the right one. */
 static void name_key(struct flo_controller *controller)
 {
     char path[4096];
@@ -195,8 +195,8 @@ static void name_key(struct flo_controller *controller)
     }
 }
 
-/* Chooses a key of ours that the statement names.  *other NULL: the one in
- * use. */
+/* Chooses an order key of this controller that the statement names.  *other is
+ * NULL if it is the one in use. */
 static int choose_key(struct flo_controller *controller, const struct flo_trust *trust,
                       struct flo_key **other, struct flo_err *err)
 {
@@ -233,7 +233,7 @@ static int take_newest(void *context, uint64_t number, const char *envelope)
 
     FLO_TRY(flo_trust_parse(envelope, strlen(envelope), newest->out, newest->err));
     (void)number;
-    return 1; /* one result is enough: ends the iteration */
+    return 1; /* one result is enough, so 1 ends the iteration */
 }
 
 static int load_newest(struct flo_controller *controller, struct flo_trust **out,
@@ -267,7 +267,8 @@ static int open_trust(struct flo_controller *controller, struct flo_err *err)
     flo_trust_free(controller->trust);
     controller->trust = newest;
     if (choose_key(controller, newest, &next, &lost) < 0) {
-        /* No failure: people can still publish a statement. */
+        /* The lost key is no failure of the start: people can still publish a
+         * statement. */
         flo_log_err(FLO_LOG_ERROR, "trust", &lost);
         return 0;
     }
@@ -430,13 +431,14 @@ int flo_trust_is_stated(const struct flo_controller *controller, struct flo_err 
 /* ---- to the devices ---- */
 
 struct chosen {
-    struct flo_buf *list; /* envelopes in their order, with commas */
+    struct flo_buf *list; /* list of the statements' envelopes, with commas */
     size_t bytes_max;
     uint64_t number; /* the highest */
     bool is_newest;
 };
 
-/* Chooses statements that fit: from the first on, or up to the last. */
+/* Chooses the statements that fit into the limit: the first ones, or
+ * (is_newest) the last ones. */
 static int choose(void *context, uint64_t number, const char *envelope)
 {
     struct chosen *chosen = context;

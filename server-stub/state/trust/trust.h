@@ -39,7 +39,8 @@ FLO_MUST_USE int flo_trust_is_stated(const struct flo_controller *controller, st
 FLO_MUST_USE int flo_trust_order_key(struct flo_controller *controller, char *pem, char *keyid,
                                      struct flo_err *err);
 /* Appends {"v":1,"number":N,"statements":[...]}: statements above `after`, the
- * oldest first; or, with `is_newest`, the newest ones.  At most bytes_max. */
+ * oldest first; or, with `is_newest`, the newest ones.  The text has at most
+ * bytes_max bytes. */
 FLO_MUST_USE int flo_trust_statements_text(struct flo_controller *controller, uint64_t after,
                                            bool is_newest, size_t bytes_max, struct flo_buf *out,
                                            struct flo_err *err);

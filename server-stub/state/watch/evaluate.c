@@ -1,4 +1,5 @@
-/* Evaluate: the values of rules, their alerts, and the messages about them. */
+/* Evaluate: computes the values of rules, steps their alerts, and sends
+ * messages about them. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -203,9 +204,9 @@ static int step(struct flo_controller *controller, const struct flo_watch_rule *
                : flo_watch_tell(controller, watched, alert, news, now_ms, err);
 }
 
-/* Returns when the oldest resolved alert ended, if the table is nearly full.
- * So an alert that begins and ends again and again cannot take the rows of
- * others.  0: there is room. */
+/* Returns the end of the oldest resolved alert if the table is nearly full,
+ * else 0.  That alert is then removed, so one that begins and ends again and
+ * again cannot take all rows. */
 static uint64_t over_too_many(const struct flo_watches *watch)
 {
     uint64_t oldest_ms = 0;
@@ -221,8 +222,9 @@ static uint64_t over_too_many(const struct flo_watches *watch)
     return oldest_ms;
 }
 
-/* Removes alerts that never fired and have no value, and those resolved for
- * long, or for longest. */
+/* Removes alerts that never fired and have no value, and those that were
+ * resolved long ago.  If the table is nearly full, the oldest resolved ones go
+ * too. */
 static int tidy(struct flo_controller *controller, uint64_t now_ms, struct flo_err *err)
 {
     struct flo_watches *watch = controller->watch;

@@ -15,8 +15,8 @@ struct flo_watches {
     struct flo_watch_webhook webhooks[FLO_WATCH_WEBHOOKS_MAX];
     size_t webhook_count;
     bool has_command; /* each message also goes to the alert command (mail) */
-    bool has_changed; /* changed in this transaction */
-    bool is_stale;    /* must be read again after a rolled-back transaction */
+    bool has_changed; /* memory was changed in this transaction */
+    bool is_stale;    /* memory must be read again, because a transaction was rolled back */
 };
 
 FLO_MUST_USE int flo_watch_write_alert(struct flo_controller *controller,

@@ -1,4 +1,5 @@
-/* Watch: rules, alerts and webhooks in memory, and their documents. */
+/* Watch: keeps rules, alerts and webhooks in memory, and reads and writes their
+ * documents. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -288,7 +289,7 @@ static bool is_shipped(const char *rule)
     return false;
 }
 
-/* Adds the text of the rollout that the alert is about, as shown elsewhere. */
+/* Adds the reason text of the rollout that the alert is about. */
 static void add_says(const struct flo_controller *controller, const struct flo_watch_alert *alert,
                      json_t *json)
 {
@@ -374,7 +375,7 @@ static int ship_rules(struct flo_controller *controller, struct flo_err *err)
     }
     for (; rv == 0 && (text = flo_alert_default(i, &name)) != NULL; i++) {
         if (flo_watch_rule_find(controller, name) != NULL) {
-            continue; /* a rule edited by a person is kept */
+            continue; /* a rule that a person edited is kept */
         }
         FLO_CLEANUP(flo_json_cleanup) json_t *json = NULL;
         rv = flo_json_parse(text, strlen(text), BODY_BYTES_MAX, &json, err);

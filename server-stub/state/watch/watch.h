@@ -12,7 +12,7 @@
 struct flo_controller;
 
 #define FLO_WATCH_RULES_MAX 64
-#define FLO_WATCH_SERIES_MAX 32 /* most series of a rule: the first ones count */
+#define FLO_WATCH_SERIES_MAX 32 /* largest number of series of a rule; the first ones count */
 #define FLO_WATCH_ALERTS_MAX 512
 #define FLO_WATCH_WEBHOOKS_MAX 16
 #define FLO_WATCH_EVERY_MS 15000 /* between two evaluations */
@@ -20,14 +20,14 @@ struct flo_controller;
 struct flo_watch_rule {
     struct flo_alert_rule rule;
     json_t *json;               /* as requested */
-    uint64_t silenced_until_ms; /* wall clock; 0: not silenced */
+    uint64_t silenced_until_ms; /* end of the silence, wall clock; 0: not silenced */
     char silenced_by[65];
     char silence_reason[257];
 };
 /* State of a rule on one series.  It is in memory from the first bad value on,
  * or while its counter exists. */
 struct flo_watch_alert {
-    uint64_t id; /* 0: the rule never fired */
+    uint64_t id; /* number of the alert; 0: the rule never fired */
     char rule[FLO_NAME_MAX + 1];
     char series[FLO_ALERT_SERIES];
     struct flo_alert core; /* times: wall clock */
@@ -48,7 +48,8 @@ struct flo_watch_webhook {
 };
 struct flo_watches;
 extern const struct flo_transaction_part flo_watch_part;
-/* Reads all, in a transaction; a new store receives the default rules. */
+/* Reads all rules, alerts and webhooks, in a transaction.  A new store receives
+ * the default rules. */
 FLO_MUST_USE int flo_watches_open(struct flo_controller *controller, struct flo_err *err);
 void flo_watches_close(struct flo_watches *watch);
 /* Sets whether each message also goes to the alert command (mail). */
