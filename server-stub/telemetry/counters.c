@@ -1,4 +1,5 @@
-/* Counters: telemetry of the last minutes, by release and hardware class. */
+/* Counters: adds up telemetry of the last minutes, by release and hardware
+ * class. */
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,10 +11,11 @@
 #define SPANS 2
 
 struct pair {
-    struct flo_counters_line sums; /* names, counters, counts and sums of times */
+    struct flo_counters_line sums; /* names, counters, numbers of values and sums of times */
     struct flo_histogram *histograms[SPANS][FLO_METRIC_COUNT]; /* or NULL */
-    uint64_t span[SPANS];                                      /* number of each span's time */
-    char device[FLO_NAME_MAX + 1]; /* the only device that reports the metric; "": several */
+    uint64_t span[SPANS]; /* number of the five minutes that each span is for */
+    /* name of the only device that reports the pair; "": several do */
+    char device[FLO_NAME_MAX + 1];
     uint64_t heard_ms;
 };
 
@@ -67,8 +69,8 @@ static struct pair *find(const struct flo_counters *counters, const char *releas
     return NULL;
 }
 
-/* Finds the pair that was not reported for longest: of all, or of this device's
- * own.  *count is their number. */
+/* Finds the pair whose last report is oldest, among all pairs or among those
+ * that only this device reports.  *count gets their number. */
 static struct pair *oldest(const struct flo_counters *counters, const char *device_or_null,
                            size_t *count)
 {
@@ -107,7 +109,8 @@ static struct pair *place_for(struct flo_counters *counters, const char *device)
     return pair;
 }
 
-/* Tells whether another pair fits without replacing a reported one. */
+/* Tells whether there is room for another pair without replacing one that is
+ * still reported. */
 static bool has_room(const struct flo_counters *counters, uint64_t now_ms)
 {
     size_t count;
@@ -140,7 +143,8 @@ static struct pair *pair_of(struct flo_counters *counters, const char *device, c
     return pair;
 }
 
-/* Gets the histograms of a span, emptied if they were of an older one. */
+/* Gets the histograms of a span; they are emptied if they were for an older
+ * time. */
 static struct flo_histogram **span_of(struct pair *pair, uint64_t number)
 {
     size_t place = number % SPANS;

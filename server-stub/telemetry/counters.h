@@ -23,15 +23,14 @@
 struct flo_counters;
 
 struct flo_counters_time {
-    uint64_t recent; /* values in the last minutes, for the quantiles */
+    uint64_t recent; /* number of values in the last minutes, for the quantiles */
     uint64_t quantiles[FLO_EXPOSED_QUANTILES];
     uint64_t count, sum; /* since the start */
 };
 struct flo_counters_line {
     char release[2 * FLO_NAME_MAX + 2]; /* model@version, "unknown", "other" */
     char hardware[FLO_HARDWARE_TEXT];
-    uint64_t counters[FLO_METRICS_MAX];              /* COUNTER metrics: sums since
-                                                        the start */
+    uint64_t counters[FLO_METRICS_MAX]; /* sum of each COUNTER metric since the start */
     struct flo_counters_time times[FLO_METRICS_MAX]; /* times of HISTOGRAM */
 };
 

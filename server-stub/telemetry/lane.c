@@ -1,4 +1,4 @@
-/* Lane: its thread, and the data to and from it. */
+/* Lane: runs the thread, and passes data to it and from it. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -43,7 +43,7 @@ static struct flo_lane_command *command_new(enum flo_lane_command_kind kind, con
     return command;
 }
 
-/* Called with the mutex. */
+/* Appends a command for the thread.  The caller holds the mutex. */
 static void append(struct flo_lane *lane, struct flo_lane_command *command)
 {
     *lane->last = command;
@@ -53,7 +53,7 @@ static void append(struct flo_lane *lane, struct flo_lane_command *command)
 static void tell(struct flo_lane *lane, struct flo_lane_command *command)
 {
     if (command == NULL) {
-        return; /* no memory: it is logged again at the next start */
+        return; /* no memory: nothing is done here, and the next start logs it again */
     }
     pthread_mutex_lock(&lane->mutex);
     append(lane, command);
@@ -112,8 +112,8 @@ static void query_free(struct flo_lane_query *query)
     }
 }
 
-/* Reserves a place for a query, with the mutex; false: none is free for this
- * account. */
+/* Reserves a place for a query; false: none is free for this account.  The
+ * caller holds the mutex. */
 static bool take_place(struct flo_lane *lane, struct flo_lane_query *query)
 {
     size_t place = FLO_LANE_QUERIES_MAX;
@@ -251,8 +251,8 @@ static void on_commit(evutil_socket_t fd, short what, void *context)
     flo_lane_commit(context);
 }
 
-/* Announces the heard devices, once the control thread collected the last
- * ones. */
+/* Tells the control thread that there are devices with news, once it has
+ * collected the last ones. */
 static void tell_news(struct flo_lane *lane)
 {
     struct flo_lane_devices *devices = &lane->devices;
@@ -266,7 +266,7 @@ static void tell_news(struct flo_lane *lane)
     }
     struct flo_lane_fact *facts = calloc(devices->news_count, sizeof(*facts));
     if (facts == NULL) {
-        return; /* tried again next time */
+        return; /* not stored yet: it is tried again the next time */
     }
     for (size_t i = 0; i < devices->news_count; i++) {
         struct flo_lane_device *device = &devices->items[devices->news[i]];

@@ -7,8 +7,8 @@
  * controller has only one identity: there the control thread passes telemetry
  * on.
  *
- * The control thread tells the lane the known devices and releases.  It asks
- * queries here, and now and then collects the devices that the lane heard.  All
+ * The control thread tells the lane the known devices and releases.  It sends
+ * queries here, and now and then collects the devices that sent telemetry.  All
  * functions are for the control thread, and none waits. */
 #ifndef FLOTILLA_SERVER_LANE_H
 #define FLOTILLA_SERVER_LANE_H
@@ -53,7 +53,7 @@ void flo_lane_hand_on(struct flo_lane *lane, struct flo_handed *handed);
 /* Stops the thread and stores its windows.  Call before `base` of the start
  * ends. */
 void flo_lane_stop(struct flo_lane *lane);
-/* Stops and frees.  Unanswered queries are freed without an answer. */
+/* Stops the thread and frees the lane.  Queries without an answer are freed. */
 void flo_lane_close(struct flo_lane *lane);
 /* Starts the thread. mqtt_or_null: options of its connection; NULL: windows
  * only come by flo_lane_feed.  Answers and news arrive on `base`, which runs on
@@ -76,33 +76,33 @@ void flo_lane_feed(struct flo_lane *lane, const struct flo_mqtt_message *message
 #define FLO_LANE_ACCOUNT 72
 struct flo_lane_query {
     struct flo_telemetry_query query;
-    /* Not NULL: gathered instead of the query; `text` stays empty.  Freed with
-     * the query. */
+    /* if not NULL, evidence to gather instead of the query's rows; `text` then
+     * stays empty. Freed with the query. */
     struct flo_lane_evidence *evidence;
     struct flo_observe_analysis *analysis; /* or this */
     struct flo_observe_bases *bases;       /* or this */
-    char account[FLO_LANE_ACCOUNT];        /* account that asks; "": the controller */
-    void *context;                         /* NULL: the answer is no longer wanted */
+    char account[FLO_LANE_ACCOUNT]; /* account that sent the query; "": the controller itself */
+    void *context; /* argument of the callbacks; NULL: the answer is no longer wanted */
     /* Called on the control thread with the answer; the query is freed after
      * it.  `text`: the answer as JSON; `err` if err->code is not 0. */
     void (*done)(void *context, const struct flo_lane_query *query, const char *text,
                  const struct flo_err *err);
     /* Called last, even without an answer; may be NULL. */
     void (*drop)(void *context);
-    /* Only for the lane. */
+    /* Used only by the lane: the next query in its list. */
     struct flo_lane_query *next;
     size_t place;
     struct flo_buf text;
     struct flo_err err;
 };
 #define FLO_LANE_QUERIES_MAX 16
-#define FLO_LANE_PEOPLE_MAX 12 /* limit for people; the other places are for gates */
-#define FLO_LANE_ACCOUNT_MAX 8 /* queries of one account */
+#define FLO_LANE_PEOPLE_MAX 12 /* places for queries of people; the others are for gates */
+#define FLO_LANE_ACCOUNT_MAX 8 /* largest number of queries of one account */
 /* Tells whether the thread has the evidence by which it judges.  If not, a
  * question may wait as long as the database is unreachable. */
 bool flo_lane_has_past(const struct flo_lane *lane);
-/* Takes ownership of `query` (from calloc).  FLO_E_REST_LIMIT when too many
- * wait: it was freed. */
+/* Takes ownership of `query` (from calloc).  FLO_E_REST_LIMIT: too many queries
+ * wait; this one was freed. */
 FLO_MUST_USE int flo_lane_ask(struct flo_lane *lane, struct flo_lane_query *query,
                               struct flo_err *err);
 
@@ -111,18 +111,18 @@ FLO_MUST_USE int flo_lane_ask(struct flo_lane *lane, struct flo_lane_query *quer
 struct flo_lane_fact {
     char device[37];
     uint64_t seen_at_ms; /* wall clock */
-    uint64_t rss_bytes;  /* agent and engines; 0: not reported */
+    uint64_t rss_bytes;  /* memory of agent and engines; 0: not reported */
     uint64_t ttft_us;    /* time to first token, 95th percentile; 0: none */
 };
-/* Returns the devices heard since the last call, malloc'ed; NULL: none.  There
- * are some at most once a second. */
+/* Returns the devices that sent windows since the last call, malloc'ed; NULL:
+ * none.  There is news at most once a second. */
 struct flo_lane_fact *flo_lane_facts(struct flo_lane *lane, size_t *count);
 
 struct flo_lane_counters {
     uint64_t windows;  /* stored */
     uint64_t repeated; /* received before */
-    uint64_t dropped;  /* unreadable, of an unknown device, or not verified */
-    uint64_t shed;     /* windows dropped because the lane had too many */
+    uint64_t dropped;  /* messages that were unreadable, of an unknown device, or not verified */
+    uint64_t shed;     /* windows that were dropped because the queue was full */
     uint64_t limited;  /* windows above the limit of their device */
     uint64_t lost;     /* windows that the store refused */
     uint64_t queries;

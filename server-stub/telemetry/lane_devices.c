@@ -1,4 +1,4 @@
-/* Lane: the known devices and their limits. */
+/* Lane: keeps the known devices and their limits. */
 #include <stdlib.h>
 #include <string.h>
 

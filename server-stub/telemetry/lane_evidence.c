@@ -48,7 +48,7 @@ static int by_id(const void *a, const void *b)
     return strcmp(a, b);
 }
 
-/* Returns 0: updated, 1: waiting, 2: neither. */
+/* Returns the arm of a release: 0 updated, 1 waiting, 2 neither. */
 static size_t arm_of(const struct flo_lane_evidence *evidence, const struct flo_digest *release)
 {
     if (flo_digest_equal(release, &evidence->updated)) {
@@ -103,8 +103,8 @@ static int add_metric(struct gather *gather, size_t gate, size_t arm, size_t dev
     return 0;
 }
 
-/* Returns the device's index; SIZE_MAX: the device or release does not
- * count. */
+/* Returns the index of a row's device; SIZE_MAX: the device or its release does
+ * not count. */
 static size_t device_of(const struct flo_lane_evidence *evidence, const struct flo_window_row *row,
                         size_t *arm)
 {
@@ -121,11 +121,11 @@ static size_t device_of(const struct flo_lane_evidence *evidence, const struct f
     return found != NULL ? (size_t)(found - (const char(*)[37])evidence->devices) : SIZE_MAX;
 }
 
-#define IS_UPDATED 0x80 /* bit in seen[] of a device's first arm */
+#define IS_UPDATED 0x80 /* bit in seen[]: the device was seen in the updated arm */
 _Static_assert(FLO_GATES_MAX <= 8, "`failed` needs no bit");
 
-/* Marks the arm.  A device with the release is in one arm only, whatever it
- * reported before. */
+/* Marks the arm of a row's device.  A device that has the release is only in
+ * the updated arm, whatever it reported before. */
 static int mark_row(void *context, const struct flo_window_row *row)
 {
     struct flo_lane_evidence *evidence = ((struct gather *)context)->evidence;

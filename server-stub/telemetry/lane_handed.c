@@ -6,8 +6,8 @@
 #include "server-stub/telemetry/lane_thread.h"
 
 #define PAUSE_US 200000
-#define TOLD_MS 60000 /* pause before the same message is logged again */
-#define LAST_MS 10000 /* limited, because a standby waits for it */
+#define TOLD_MS 60000 /* pause before the same line is logged again */
+#define LAST_MS 10000 /* time for the last handover, limited because a standby waits for it */
 
 _Static_assert(FLO_KEPT_BYTES_MAX <= FLO_HANDED_BYTES_MAX &&
                    FLO_TREND_BYTES_MAX <= FLO_HANDED_BYTES_MAX,
@@ -45,8 +45,9 @@ static void tell(const struct flo_err *err, uint64_t *told_ms)
     }
 }
 
-/* Reads the rows.  Gates judge nothing until the database answers: without the
- * past, this leader would hand over less than it was given. */
+/* Reads the former leader's rows.  Until the database answers, gates judge
+ * nothing: without these rows this leader would hand over less than it was
+ * given. */
 static int list(struct flo_lane *lane, struct heir *heir, struct flo_err *err)
 {
     uint64_t told_ms = 0;

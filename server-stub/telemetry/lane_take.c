@@ -1,5 +1,5 @@
-/* Lane: its thread's work on windows, queries and commands of the control
- * thread. */
+/* Lane: handles windows, queries and commands of the control thread, on the
+ * lane's thread. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -24,7 +24,8 @@ static void left_out(struct flo_lane *lane, atomic_uint_fast64_t *counter, uint6
     atomic_store(&lane->left_out_at_ms, flo_now_ms());
 }
 
-/* Tells whether another line about this may be logged. */
+/* Tells whether another line may be logged about the event that was last logged
+ * at *at_ms. */
 static bool may_log(uint64_t *at_ms)
 {
     uint64_t now_ms = flo_now_ms();
@@ -103,10 +104,10 @@ static struct flo_lane_known *find_release(const struct flo_lane *lane,
     return NULL;
 }
 
-/* Checks the release.  An unpublished one is no key, because a device must not
- * create rows without limit by inventing releases.  A release's model is the
- * publisher's, whatever a device reports.  Returns its model@version, "" if
- * unknown. */
+/* Checks the release that a window names.  Only published releases get rows of
+ * their own, because a device could invent any number of others.  A release's
+ * model is the publisher's, whatever a device reports.  Returns its
+ * model@version, "" if unknown. */
 static const char *judge_release(const struct flo_lane *lane, struct flo_telemetry_window *window)
 {
     const struct flo_lane_known *known = find_release(lane, &window->release);
@@ -123,8 +124,9 @@ static uint64_t gauge_of(const struct flo_telemetry_window *window, int metric)
     return window->has[metric] ? (uint64_t)window->values[metric] : 0;
 }
 
-/* Sums memory.  A device sends the windows of its models in turn; their engines
- * are summed over one round, from a model's window to its next. */
+/* Sums a device's memory.  The device sends the windows of its models in turn,
+ * so the engines are summed over one round: from a model's window to its next
+ * one. */
 static void note_memory(struct flo_lane_device *device, const struct flo_telemetry_window *window)
 {
     struct flo_lane_memory *memory = &device->memory;
@@ -133,7 +135,7 @@ static void note_memory(struct flo_lane_device *device, const struct flo_telemet
     uint32_t name = flo_crc32c(1, window->model, strlen(window->model));
 
     if (agent + engine == 0) {
-        return; /* not reported by the device */
+        return; /* the device did not report it */
     }
     if (memory->parts == 0 || memory->first == name) {
         if (memory->parts > 0 && memory->parts != memory->parts_before) {
@@ -266,7 +268,7 @@ void flo_lane_take(struct flo_lane *lane, const struct flo_mqtt_message *message
 
 /* ---- what it is told ---- */
 
-/* Notes a release; the newest FLO_LANE_RELEASES_MAX are known. */
+/* Notes a published release; the newest FLO_LANE_RELEASES_MAX are kept. */
 static void learn_release(struct flo_lane *lane, const char *text, const char *title)
 {
     struct flo_digest digest;

@@ -1,4 +1,4 @@
-/* The lane's thread: its commands and its devices; not for others. */
+/* The lane's thread: its commands and its devices; only for lane*.c. */
 #ifndef FLOTILLA_SERVER_LANE_THREAD_H
 #define FLOTILLA_SERVER_LANE_THREAD_H
 
@@ -24,8 +24,8 @@ struct flo_lane_command {
     enum flo_lane_command_kind kind;
     struct flo_lane_query *query;
     size_t bytes;
-    char *key;  /* device, digest or topic; key and data point into the block */
-    char *data; /* class ("": none), model@version, or payload */
+    char *key;  /* device, digest or topic; key and data point into this block */
+    char *data; /* hardware class ("": none), model@version, or payload */
     char block[];
 };
 
@@ -33,15 +33,15 @@ struct flo_lane_device {
     char id[37];
     char hardware[FLO_HARDWARE_TEXT]; /* "": retired */
     bool is_news;
-    uint32_t tokens; /* remaining windows, in thousandths */
+    uint32_t tokens; /* windows that the device may still send, in thousandths */
     uint64_t tokens_at_ms;
     uint64_t limited;
     uint64_t seen_at_ms;
     uint64_t rss_bytes;
-    uint64_t ttft_us; /* newest time to first token, of a window with requests */
+    uint64_t ttft_us; /* newest time to first token, from a window with requests */
     struct flo_lane_memory {
-        uint64_t bytes;        /* agent, and the engines of the models so far */
-        uint32_t first;        /* checksum of the first model's name; 0: none */
+        uint64_t bytes;        /* memory of the agent, and of the engines of the models so far */
+        uint32_t first;        /* checksum of the name of the round's first model; 0: none */
         uint32_t parts;        /* models so far */
         uint32_t parts_before; /* number of models in the previous round */
     } memory;
@@ -72,13 +72,14 @@ struct flo_lane {
     char fleet[FLO_NAME_MAX + 1];
     pthread_t thread;
     bool is_running;
-    struct event_base *base; /* of the lane's thread */
-    struct flo_mqtt *mqtt;   /* NULL: windows only come by flo_lane_feed */
+    struct event_base *base; /* event loop of the lane's thread */
+    struct flo_mqtt *mqtt; /* connection to the broker; NULL: windows only come by flo_lane_feed */
     struct event *wake, *commit, *second, *prune;
     int wake_fd;
 
     struct flo_lane_judge judge;
-    struct flo_handed *handed; /* NULL: evidence stays in the local store */
+    /* handover between leaders; NULL: evidence stays in the local store */
+    struct flo_handed *handed;
     atomic_bool is_stopping;
     atomic_bool has_past; /* the former leader's evidence was taken over */
 
@@ -89,13 +90,13 @@ struct flo_lane {
     struct flo_lane_known *releases; /* [FLO_LANE_RELEASES_MAX] */
     size_t release_count, release_next;
     struct flo_histogram *histograms; /* [FLO_METRIC_COUNT] */
-    struct flo_counters *counters;    /* has a mutex of its own */
-    struct flo_trends *trends;        /* has a mutex too */
-    size_t batch;                     /* windows in the open transaction */
+    struct flo_counters *counters;    /* counters, which have a mutex of their own */
+    struct flo_trends *trends;        /* trends, which have a mutex of their own */
+    size_t batch;                     /* number of windows in the open transaction */
     bool is_open;                     /* a transaction is open */
     bool stops;
     uint64_t limited_log_at_ms, failed_log_at_ms, hour;
-    uint64_t dropped_before; /* dropped by its connection, a second ago */
+    uint64_t dropped_before; /* windows that the connection had dropped a second ago */
 
     /* Used only by the control thread. */
     struct event *news;
@@ -105,7 +106,7 @@ struct flo_lane {
 
     pthread_mutex_t mutex; /* guards the members below */
     struct flo_lane_command *first, **last;
-    struct flo_mqtt_room room; /* space for queued messages */
+    struct flo_mqtt_room room; /* space that is left for queued messages */
     struct {
         bool is_taken;
         char account[FLO_LANE_ACCOUNT];
@@ -119,14 +120,14 @@ struct flo_lane {
     atomic_bool listens;
 };
 
-/* Work on the lane's thread (lane_take.c). */
+/* Handles a message on the lane's thread (lane_take.c). */
 void flo_lane_take(struct flo_lane *lane, const struct flo_mqtt_message *message);
 /* Commits the open transaction. */
 void flo_lane_commit(struct flo_lane *lane);
 void flo_lane_answer(struct flo_lane *lane, struct flo_lane_query *query);
 void flo_lane_learn(struct flo_lane *lane, const struct flo_lane_command *command);
 
-/* Handover on the lane's thread (lane_handed.c). */
+/* Functions of the handover, on the lane's thread (lane_handed.c). */
 
 /* Takes over what the former leader knew, before anything else. */
 void flo_lane_take_over(struct flo_lane *lane);

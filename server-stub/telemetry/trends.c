@@ -6,29 +6,28 @@
 #include "server-stub/store/ids.h"
 #include "server-stub/telemetry/trends.h"
 
-#define LAST (FLO_TREND_LINES_MAX - 1) /* index shared by all further classes */
+#define LAST (FLO_TREND_LINES_MAX - 1) /* index that all further classes share */
 
 struct item {
     struct flo_trend trends[FLO_TREND_COUNT];
-    struct flo_trend_finding found[FLO_TREND_COUNT]; /* findings at the newest point */
+    struct flo_trend_finding found[FLO_TREND_COUNT]; /* findings, as of the newest point */
     uint64_t found_at_ms[FLO_TREND_COUNT];
-    uint16_t class; /* index + 1; 0: no window since the start */
+    uint16_t class; /* index of the class + 1; 0: no window since the start */
     bool is_dirty;
     bool is_gone; /* the device was retired: its row is deleted */
 };
 struct flo_trends {
-    pthread_mutex_t mutex; /* guards everything but the store */
+    pthread_mutex_t mutex; /* mutex for everything but the store */
     struct flo_windows *store;
     struct flo_ids ids;
     struct item *items; /* by number */
     size_t capacity, saved;
-    bool is_handed;                     /* rows go to the next leader and are
-                                           not stored */
+    bool is_handed;                     /* rows are handed to the next leader and are not stored */
     char (*classes)[FLO_HARDWARE_TEXT]; /* [FLO_TREND_LINES_MAX] */
     size_t class_count;
 };
 
-/* Returns NULL without memory. */
+/* Returns the device's item, a new one if there is none; NULL: no memory. */
 static struct item *item_of(struct flo_trends *trends, const char *device)
 {
     size_t number = flo_ids_keep(&trends->ids, device);
@@ -49,7 +48,8 @@ static struct item *item_of(struct flo_trends *trends, const char *device)
     return &trends->items[number];
 }
 
-/* Finds a class that no device has any more; LAST: none. */
+/* Finds the index of a class that no device has any more; LAST: there is
+ * none. */
 static size_t unused_class(const struct flo_trends *trends)
 {
     bool used[FLO_TREND_LINES_MAX + 1] = {false};
@@ -160,7 +160,7 @@ void flo_trends_take(struct flo_trends *trends, const char *device, const char *
     for (int i = 0; i < FLO_TREND_COUNT && item != NULL; i++) {
         enum flo_trend_kind kind = (enum flo_trend_kind)i;
         int metric = flo_trend_fact(kind)->metric;
-        /* A counter without a value did not change. */
+        /* A counter that the window lacks did not change, so it counts as 0. */
         bool is_counter = flo_metric_fact(metric)->kind == FLO_METRIC_COUNTER;
         double value = window->has[metric] ? (double)window->values[metric] : 0;
         if ((window->has[metric] || is_counter) &&
@@ -276,7 +276,7 @@ size_t flo_trends_give(struct flo_trends *trends, size_t most, flo_give_fn give,
 
 /* ---- reading ---- */
 
-/* Tells whether the points are recent: those of a silent device are
+/* Tells whether the points are recent; those of a device that sends nothing are
  * outdated. */
 static bool is_fresh(const struct item *item, enum flo_trend_kind kind, uint64_t now_ms)
 {

@@ -14,7 +14,7 @@
 
 struct flo_trends;
 
-/* Opens, and reads the stored points. */
+/* Opens the trends, and reads the stored points. */
 FLO_MUST_USE int flo_trends_open(struct flo_windows *store, struct flo_trends **out,
                                  struct flo_err *err);
 void flo_trends_close(struct flo_trends *trends);
@@ -26,7 +26,8 @@ void flo_trends_forget(struct flo_trends *trends, const char *device);
 /* Stores up to `most` devices with a new point; SIZE_MAX: all.  The caller has
  * no open transaction. */
 void flo_trends_store(struct flo_trends *trends, size_t most);
-/* Handover to the next leader, as flo_observer_hand_on and its neighbours. */
+/* Hand the points over to the next leader, as flo_observer_hand_on and its
+ * neighbours do. */
 void flo_trends_empty(struct flo_trends *trends);
 FLO_MUST_USE int flo_trends_take_over(struct flo_trends *trends, const char *device,
                                       const void *data, size_t bytes);
@@ -36,7 +37,7 @@ size_t flo_trends_give(struct flo_trends *trends, size_t most, flo_give_fn give,
 struct flo_trend_line {
     char hardware[FLO_HARDWARE_TEXT];
     struct flo_trend_sum {
-        uint32_t known; /* devices with enough points */
+        uint32_t known; /* number of devices with enough points */
         uint32_t there; /* devices of `known` that have the trend */
         double slope;   /* slope of the median device, per day */
     } kinds[FLO_TREND_COUNT];

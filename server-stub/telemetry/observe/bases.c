@@ -1,4 +1,4 @@
-/* Observe: baselines of the members of a rollout before it begins. */
+/* Observe: finds the baselines of a rollout's members before it begins. */
 #include <stdlib.h>
 
 #include "server-stub/telemetry/observe/cohort.h"

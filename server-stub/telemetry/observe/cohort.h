@@ -1,4 +1,5 @@
-/* The observer's cohort of devices and classes; not for others. */
+/* Cohort: the observer's struct, with its devices and classes; only for
+ * observe/. */
 #ifndef FLOTILLA_SERVER_TELEMETRY_OBSERVE_COHORT_H
 #define FLOTILLA_SERVER_TELEMETRY_OBSERVE_COHORT_H
 
@@ -13,33 +14,35 @@
 struct flo_observer_entry {
     struct flo_observed observed;
     uint32_t device; /* number of the device */
-    uint32_t next;   /* next entry of the device, or FLO_OBSERVER_NONE */
+    uint32_t next;   /* index of the device's next entry, or FLO_OBSERVER_NONE */
     uint32_t class;  /* index of hardware and model, for the curve outside
                         rollouts */
-    uint32_t site;   /* site number in the statistical evaluation */
+    uint32_t site;   /* site number of the device in the analysis */
     uint32_t cohort; /* index of its analysis's cohort, or FLO_OBSERVER_NONE */
     /* Paired comparison with another model of the device; owned by the entry of
      * FLO_PAIRED_NEW.  NULL: none. */
     struct flo_paired *paired;
-    struct flo_since *since; /* waves of its rollout; NULL: in none, or no memory */
+    /* its part in the waves of its rollout; NULL: in no rollout, or no
+     * memory */
+    struct flo_since *since;
     /* Newest readings while the device is in no rollout, newest first. */
     float recent[FLO_SPEEDS][FLO_STEP_READINGS];
     uint8_t recent_count[FLO_SPEEDS];
-    uint64_t seq;     /* number of its last window */
+    uint64_t seq;     /* number of the entry's last window */
     uint64_t at_ms;   /* time of that window's arrival */
-    uint16_t model;   /* index of the model */
+    uint16_t model;   /* index of the entry's model */
     uint8_t side;     /* enum flo_paired_side */
     bool is_swapping; /* the device swaps in the present evaluation */
-    bool is_late;     /* the device still sends stored windows */
-    bool is_probe;    /* brought by a probe: its swap is in a wave of probes */
+    bool is_late;     /* the device is still sending windows that it stored during an outage */
+    bool is_probe;    /* a probe added the device: its swap is in a wave of probes */
     uint32_t handed;  /* block in which the entry was last written for the next leader; 0: never */
     bool is_dirty;
     bool is_forgotten; /* the device was retired */
 };
 _Static_assert(sizeof(struct flo_observer_entry) + sizeof(struct flo_readings) <= 4096,
                "of a model on a device");
-/* Hardware class with a model.  Further classes have no curve outside
- * rollouts. */
+/* Largest number of classes, each a hardware class with a model.  Further
+ * classes have no curve outside rollouts. */
 #define FLO_OBSERVER_CLASSES_MAX 1024
 struct flo_observer_class {
     char hardware[FLO_HARDWARE_TEXT];
@@ -70,7 +73,7 @@ struct flo_observer {
     struct flo_observer_entry *entries;
     size_t count, capacity;
     size_t saved;   /* index of the next entry to check for storing */
-    bool is_handed; /* rows go to the next leader and are not stored */
+    bool is_handed; /* rows are handed to the next leader and are not stored here */
     /* Rollouts whose rows the next leader must delete. */
     char gone[FLO_OBSERVER_COHORTS_MAX][FLO_NAME_MAX + 1];
     size_t gone_count;
@@ -89,48 +92,50 @@ struct flo_observer_entry *flo_observer_find(const struct flo_observer *observer
 /* FLO_OBSERVER_NONE without memory. */
 uint32_t flo_observer_class_of(struct flo_observer *observer, const char *hardware,
                                const char *model);
-/* Splits at the phase's first swap: controls are compared with the time
- * before. */
+/* Splits the cohort at the first swap of a phase: controls are then compared
+ * with their time before. */
 void flo_observer_split(struct flo_observer *observer, uint32_t cohort);
-/* Ends blocks until `now_ms`. */
+/* Ends all blocks that are over at `now_ms`. */
 void flo_observer_move(struct flo_observer *observer, uint64_t now_ms);
 /* Finds devices that became much slower, over all waves (slow.c).
  * FLO_E_MEMORY. */
 FLO_MUST_USE int flo_observer_slow(const struct flo_observer *observer, uint32_t cohort,
                                    struct flo_analysis_evidence *evidence, struct flo_err *err);
-/* Paired comparisons of a release and the model whose requests it shares
- * (pairs.c). */
+/* The functions of pairs.c compare a release with the model whose requests it
+ * shares, on each device. */
 
-/* Places the members of an analysis with `split_of`, then sums them all.
- * FLO_E_MEMORY. */
+/* Gathers the evidence of an analysis that has `split_of`: pairs its members'
+ * models, then sums the pairs.  FLO_E_MEMORY. */
 FLO_MUST_USE int flo_observer_pairs_analysis(struct flo_observer *observer,
                                              struct flo_observe_analysis *analysis, uint32_t cohort,
                                              uint64_t now_ms, struct flo_err *err);
-/* Ends the device's comparison of two models. */
+/* Ends the comparison of two models on the entry's device. */
 void flo_observer_part(struct flo_observer *observer, struct flo_observer_entry *entry);
-/* Adds the device's readings in the block; flo_observer_pairs_end then
- * completes the pairs. */
+/* Adds an entry's readings in a block to its pair.  flo_observer_pairs_end then
+ * completes the pairs of all devices. */
 void flo_observer_pair(struct flo_observer_entry *entry, uint32_t block);
 void flo_observer_pairs_end(struct flo_observer *observer);
 
-/* Rollouts of one model that share a device (owner.c). */
+/* The function of owner.c is for rollouts of one model that share a device. */
 
-/* Tells whether a rollout gets the device's evidence: the newest active one
- * does.  A rollout that the device has left takes it from none. */
+/* Tells whether the rollout of `cohort` may use the device's evidence.  Among
+ * rollouts that share the device, the newest active one uses it.  A rollout
+ * that the device has left may not take it from another one. */
 bool flo_observer_may_take(const struct flo_observer *observer,
                            const struct flo_observer_entry *entry, uint32_t cohort,
                            enum flo_member_way way);
 
-/* Waves: swaps that begin together, and the controls' readings since
- * (waves.c). */
+/* The functions of waves.c keep waves: swaps that begin together, and the
+ * controls' readings since. */
 
-/* Makes the device a member of the cohort from now on; its part in another
- * rollout ends. */
+/* Makes the device a member of the cohort from now on.  It is then no longer
+ * part of another rollout. */
 void flo_observer_attend(struct flo_observer *observer, struct flo_observer_entry *entry,
                          uint32_t cohort);
 /* Notes that the device swapped, by a window or by its rollout. */
 void flo_observer_swapped(struct flo_observer *observer, struct flo_observer_entry *entry);
-/* Reads a block, before it ends; `curve` has the value of each reading. */
+/* Adds the readings of a block to the entry's waves, before the block ends.
+ * `curve` has the value of each reading. */
 void flo_observer_waves_read(struct flo_observer_entry *entry, uint32_t block, const double *curve);
 void flo_observer_waves_forget(struct flo_observer_entry *entry);
 
@@ -142,7 +147,7 @@ FLO_MUST_USE int flo_observer_scan(struct flo_observer *observer,
 
 /* Returns the checksum of a rollout's name; never 0. */
 uint32_t flo_observer_rollout_id(const char *name);
-/* Rows of a member and of a rollout (saved.c). */
+/* Name in the rows of a rollout (saved.c). */
 #define FLO_OBSERVER_WAVES "/waves" /* name used in place of the model */
 size_t flo_observer_pack(const struct flo_observer_entry *entry, uint8_t *out);
 /* Deletes the stored waves of a rollout that is over. */
@@ -153,7 +158,7 @@ FLO_MUST_USE int flo_observer_list(struct flo_observer *observer,
                                    struct flo_observe_analysis *analysis, uint32_t number,
                                    struct flo_err *err);
 
-/* Stores up to `most` changed entries. */
+/* Stores at most `most` changed entries. */
 void flo_observer_store(struct flo_observer *observer, size_t most);
 
 #endif

@@ -1,4 +1,5 @@
-/* Observe: scans errors and crashes of a rollout over labels. */
+/* Observe: scans the labels of a rollout for values with more errors or
+ * crashes. */
 #include <stdlib.h>
 
 #include "server-stub/core/gate/slices/count_scan.h"
@@ -9,15 +10,16 @@
 #define ALPHA 0.01
 #define ERRORS_LEAST 8 /* number of errors that makes a device far */
 #define CRASHES_LEAST 1
-#define RATE_MIN 1e-6 /* crashes an hour, when no device had one */
+#define RATE_MIN 1e-6 /* crashes an hour that are assumed when no device had one */
 
 struct look {
     struct flo_crowd crowd;
     uint8_t waves;
     enum flo_measure measure; /* ERRORS or CRASHES */
-    /* Rate of all devices before: expected of a device without a past. */
+    /* Rate of all devices before the rollout, which is expected of a device
+     * without a past. */
     double rate;
-    struct flo_count_scan_device *devices; /* by index in the crowd */
+    struct flo_count_scan_device *devices; /* devices of the scan, by index in the crowd */
     uint8_t *far;
     void *room;
     struct flo_count_scan scan;
@@ -25,8 +27,8 @@ struct look {
 
 /* ---- numbers of a device ---- */
 
-/* Rate of all members, before the first wave that they saw, or before their
- * swap. */
+/* Returns the rate of all members, before the first wave that they saw or
+ * before their swap. */
 static double rate_of(const struct look *look)
 {
     struct flo_since_numbers one;
@@ -87,7 +89,8 @@ static void keep_row(const struct look *look, const struct flo_count_scan_row *r
     }
     out->measure = look->measure;
     out->is_culprit = row->is_culprit;
-    /* Each device is far above its own past, and since its swap. */
+    /* A person is asked if the release is not clearly to blame: each device is
+     * far above its own past since its swap. */
     out->is_asked = !row->is_culprit;
     out->updated = row->updated;
     out->far = row->far;
@@ -126,13 +129,13 @@ static void scan(struct look *look, enum flo_measure measure)
 
     look->measure = measure;
     if (rule.weight <= 0) {
-        return; /* the measure has no rule */
+        return; /* the measure has no rule in this rollout */
     }
     look->rate = rate_of(look);
     for (size_t i = 0; i < crowd->count; i++) {
         add_device(look, crowd->entries[i], &look->devices[i]);
     }
-    /* Never fails: sums of whole numbers are possible, and waves are the
+    /* The call cannot fail: sums of whole numbers are possible, and the waves are the
      * cohort's. */
     (void)flo_count_scan_look(&rule, look->devices, crowd->count, look->room, look->far,
                               &look->scan);

@@ -10,7 +10,7 @@ bool flo_crowd_is_updated(const struct flo_observer_entry *entry)
            (entry->observed.arm == FLO_ARM_TREATED || entry->observed.arm == FLO_ARM_ENDED);
 }
 
-/* Tells whether it is a control that saw a wave begin. */
+/* Tells whether the entry is a control that saw a wave begin. */
 static bool is_control(const struct flo_observer_entry *entry)
 {
     struct flo_since_numbers numbers;
@@ -74,7 +74,8 @@ void flo_crowd_close(struct flo_crowd *crowd)
     crowd->values = NULL;
 }
 
-/* Gets counts since its own swap, and its past before that. */
+/* Gets the counts of an updated device since its swap, and its past before
+ * that. */
 static void updated_numbers(const struct flo_observed *observed, struct flo_since_numbers *out)
 {
     *out = (struct flo_since_numbers){.errors = observed->since.errors,
@@ -107,8 +108,9 @@ static uint32_t members_of(const struct flo_observe_analysis *analysis, struct f
     return members;
 }
 
-/* Three of a site's four devices may by chance share a hardware class with half
- * of the fleet: then the site is held. */
+/* Adds a slice.  If the wider slice has fewer members, it is held itself: three
+ * of a site's four devices may by chance share a hardware class with half of
+ * the fleet. */
 struct flo_analysis_slice *flo_crowd_row(const struct flo_crowd *crowd, struct flo_slice held,
                                          struct flo_slice wider)
 {

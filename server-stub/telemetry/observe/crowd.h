@@ -15,23 +15,24 @@ struct flo_crowd {
     struct flo_slice_label labels[FLO_SLICE_LABELS_MAX];
 };
 /* Collects members that are in waves and whose segment is not excluded; with
- * `is_read`, only those with readings.  FLO_E_MEMORY. */
+ * `is_read`, only those that have readings.  FLO_E_MEMORY. */
 FLO_MUST_USE int flo_crowd_open(struct flo_crowd *crowd, bool is_read, struct flo_err *err);
 void flo_crowd_close(struct flo_crowd *crowd);
 
-/* Tells whether the device has the release, and swapped in a wave. */
+/* Tells whether the device has the release and swapped in some wave. */
 bool flo_crowd_is_updated(const struct flo_observer_entry *entry);
-/* Gets the device's counts: of an updated one since its swap, of a control
- * since a wave.  Returns false when it saw no wave. */
+/* Gets the device's counts: for an updated device since its swap, for a control
+ * since a wave.  Returns false when a control saw no wave. */
 bool flo_crowd_numbers(const struct flo_observer_entry *entry, size_t wave,
                        struct flo_since_numbers *out);
-/* Adds a slice to the evidence; NULL: no room. wider: value 0 for none; the
- * wider slice itself is held when it has fewer members. */
+/* Adds a slice to the evidence; NULL: no room. `wider` is a slice that contains
+ * it (value 0: none); it is held instead when it has fewer members. */
 struct flo_analysis_slice *flo_crowd_row(const struct flo_crowd *crowd, struct flo_slice held,
                                          struct flo_slice wider);
 
-/* Adds a request for more updated devices of a slice. place: index in the crowd
- * of one of the far devices.  NULL: requested already, or no room. */
+/* Adds a request for more updated devices of a slice. `place` is the index in
+ * the crowd of one of the far devices.  Returns NULL if they were requested
+ * already, or there is no room. */
 struct flo_analysis_probe *flo_crowd_probe(const struct flo_crowd *crowd, struct flo_slice slice,
                                            size_t place);
 

@@ -1,4 +1,4 @@
-/* Observe: entries, found by device and model. */
+/* Observe: finds and makes entries by device and model. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -68,8 +68,8 @@ struct flo_observer_entry *flo_observer_find(const struct flo_observer *observer
                : find_of(observer, number, model);
 }
 
-/* Above the limit, devices with the lowest hash get readings: the same ones
- * after every start. */
+/* Tells whether a device gets readings.  Above the limit these are the devices
+ * with the lowest hash, so they are the same after every start. */
 static bool is_read(const struct flo_observer *observer, const char *device)
 {
     uint64_t devices = observer->ids.count;
@@ -78,7 +78,7 @@ static bool is_read(const struct flo_observer *observer, const char *device)
     return devices <= FLO_OBSERVED_MAX || hash * devices < (uint64_t)FLO_OBSERVED_MAX << 32;
 }
 
-/* Returns SIZE_MAX without room. */
+/* Returns the index of a model; SIZE_MAX: there is no room. */
 static size_t model_place(struct flo_observer *observer, const char *model)
 {
     for (size_t i = 0; i < observer->model_count; i++) {
@@ -110,7 +110,7 @@ struct flo_observer_entry *flo_observer_entry(struct flo_observer *observer, con
     size_t number = device_number(observer, device);
     struct flo_observer_entry *entry = number == SIZE_MAX ? NULL : find_of(observer, number, model);
 
-    /* The device enrolled again. */
+    /* The device was retired, and has enrolled again. */
     if (entry != NULL && entry->is_forgotten) {
         entry->is_forgotten = false;
         give_readings(observer, entry, device);
@@ -153,8 +153,8 @@ static uint32_t unused_class(const struct flo_observer *observer)
     return FLO_OBSERVER_NONE;
 }
 
-/* A device may report any hardware, and another one each time, so unused
- * classes are reused. */
+/* Returns an index for a new class.  A device may report any hardware, and
+ * another one each time, so unused classes are reused. */
 static uint32_t class_place(struct flo_observer *observer)
 {
     if (observer->class_count == FLO_OBSERVER_CLASSES_MAX) {

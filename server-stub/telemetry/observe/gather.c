@@ -10,7 +10,7 @@
 
 #define COVERAGE_BLOCKS_MIN 6 /* half an hour */
 #define STRATA_MAX 8
-#define RATE_MIN 1e-6 /* crashes an hour, when no device had one */
+#define RATE_MIN 1e-6 /* crashes an hour that are assumed when no device had one */
 
 struct flo_observe_analysis *flo_observe_analysis_new(size_t members)
 {
@@ -120,7 +120,8 @@ static void place_members(struct flo_observer *observer,
             continue;
         }
         if (entry->cohort != number && entry->side == FLO_PAIRED_NEW) {
-            /* The entry is no longer compared so. */
+            /* The entry is no longer compared with another model on its
+             * device. */
             flo_observer_part(observer, entry);
         }
         flo_observer_attend(observer, entry, number);
@@ -148,7 +149,7 @@ struct told_arms {
     double *numbers;            /* flo_told_numbers */
     size_t updated_count, control_count;
 };
-/* Compared device, with one reading. */
+/* Compared device, with its change in one reading. */
 struct changed {
     double d;
     uint32_t stratum, site;
@@ -161,21 +162,21 @@ struct gather {
     struct flo_observer *observer;
     struct flo_observe_analysis *analysis;
     uint32_t number;
-    uint32_t coverage_blocks; /* more blocks without a reading count as an event */
+    uint32_t coverage_blocks; /* number of blocks; more without a reading count as an event */
     double control_rate;      /* errors per request before the wave */
-    double control_bad;       /* share of bad ones among rated answers, before */
-    /* Median over devices that have any, since the split. */
+    double control_bad;       /* share of answers rated bad, before the wave */
+    /* Median since the split, over devices that have any requests. */
     double usual_requests;
     double usual_judged;
     const struct flo_observer_entry **compared; /* devices in the order of
                                                    entries */
     size_t compared_count;
-    uint32_t *by_site;       /* their indexes, in the order of flo_sites_look */
-    struct changed *changed; /* by index, for the present reading */
+    uint32_t *by_site;       /* indexes of these devices, in the order of flo_sites_look */
+    struct changed *changed; /* changes in the present reading, by the same index */
     struct flo_difference *differences;
     double *scratch;
     struct told_arms told;
-    uint32_t older[FLO_SEGMENTS_MAX]; /* stratum for the present reading */
+    uint32_t older[FLO_SEGMENTS_MAX]; /* stratum of the older baseline in the present reading */
 };
 
 /* Tells whether a segment is left out of sums over all segments, because it
@@ -199,8 +200,8 @@ static bool is_compared(const struct gather *gather, const struct flo_observer_e
            (observed->arm == FLO_ARM_CONTROL || is_treated(observed));
 }
 
-/* Sorts by site, updated devices first, otherwise in order of entries:
- * flo_sites_look() finds them sorted. */
+/* Compares two devices by site; updated devices come first, then the order of
+ * entries decides.  So flo_sites_look() finds them sorted. */
 static int by_key(const void *a, const void *b)
 {
     uint64_t one = *(const uint64_t *)a;
@@ -271,7 +272,7 @@ static struct flo_count_arm *arm_of(struct flo_analysis_segment *segment, enum f
     return is_treated(observed) ? &arms->count.treated : &arms->count.control;
 }
 
-/* Returns the median over devices that have any. */
+/* Returns the median number of requests, over devices that have any. */
 static double usual_of(const struct gather *gather, bool is_judged)
 {
     size_t count = 0;
@@ -342,8 +343,8 @@ static void read_changes(struct gather *gather, enum flo_observed_reading readin
     }
 }
 
-/* Finds the older baseline: of all pairs of releases, the one that most updated
- * devices have. */
+/* Finds the stratum of the older baseline: the pair of releases that most
+ * updated devices have. */
 static uint32_t older_stratum(const struct gather *gather, uint32_t segment)
 {
     struct {
@@ -369,8 +370,8 @@ static uint32_t older_stratum(const struct gather *gather, uint32_t segment)
 }
 
 /* Collects the differences of a segment's devices that are compared with each
- * other, by site.  `phase`, from 1: only those that swapped in it, and its
- * controls; 0: all. */
+ * other, by site.  With a `phase` (from 1) only devices that swapped in it and
+ * its controls are taken; 0: all. */
 static size_t differences_of(struct gather *gather, uint32_t segment, uint32_t stratum,
                              uint32_t phase)
 {
@@ -409,7 +410,8 @@ static void gather_wave(struct gather *gather, enum flo_observed_reading reading
                       &gather->analysis->evidence.wave[reading]);
 }
 
-/* Adds a segment's differences, less the median of its controls. */
+/* Adds a segment's differences to the shown effect, less the median of its
+ * controls. */
 static void told_stratum(struct gather *gather, uint32_t segment, uint32_t stratum,
                          struct told_arms *arms)
 {
@@ -429,7 +431,7 @@ static void told_stratum(struct gather *gather, uint32_t segment, uint32_t strat
     }
     size_t own = controls - arms->control_count;
     if (own < 2 || updated == arms->updated_count) {
-        return; /* no reading to compare with */
+        return; /* the measure has no reading that can be compared */
     }
     memcpy(gather->scratch, &arms->controls[arms->control_count], own * sizeof(*gather->scratch));
     double centre = flo_median(gather->scratch, own);
@@ -459,7 +461,7 @@ static void gather_told(struct gather *gather, enum flo_measure measure)
             told_stratum(gather, s, gather->older[s], arms);
         }
     }
-    /* Never fails: means of readings are finite. */
+    /* The call cannot fail: means of readings are finite. */
     (void)flo_told_effect(arms->updated, arms->updated_count, arms->controls, arms->control_count,
                           arms->numbers, &evidence->told[measure].effect);
 }
@@ -481,7 +483,7 @@ static void gather_rates(struct gather *gather)
                          &gather->analysis->evidence.told[FLO_MEASURE_ERRORS].rate);
 }
 
-/* Returns false when its segment rolled back. */
+/* Gets the crashes of a device.  Returns false when its segment rolled back. */
 static bool crashes_of(const struct gather *gather, const struct flo_observer_entry *entry,
                        struct flo_observed_crashes *out)
 {
@@ -500,8 +502,8 @@ static void add_first(struct flo_analysis_crash *crash, const struct flo_observe
     }
 }
 
-/* Sums crashes soon after the swap, of all phases; of a control since this
- * phase's split. */
+/* Sums crashes soon after the swap, over all phases.  Crashes of controls are
+ * counted since the split of this phase. */
 static void gather_crashes(struct gather *gather)
 {
     struct flo_analysis_crash *crash = &gather->analysis->evidence.crash;
@@ -561,7 +563,7 @@ static void gather_ratio(struct gather *gather, enum flo_measure measure,
     gather_told(gather, measure);
 }
 
-/* Counts devices above their own past. */
+/* Counts the devices that are far above their own past. */
 static void gather_above(struct gather *gather, enum flo_measure measure)
 {
     int reading = flo_measure_fact(measure)->reading;
@@ -573,7 +575,8 @@ static void gather_above(struct gather *gather, enum flo_measure measure)
         struct flo_analysis_above *above =
             &gather->analysis->evidence.segments[of->segment].above[measure];
         struct flo_plain_arm *arm = is_treated(of) ? &above->treated : &above->control;
-        /* Never fails: whole numbers and their logarithms are finite. */
+        /* The calls cannot fail: whole numbers and their logarithms are
+         * finite. */
         if (measure == FLO_MEASURE_ERRORS) {
             (void)flo_plain_add_errors(arm, of->since.errors, of->since.requests, of->before.errors,
                                        of->before.requests);
@@ -584,7 +587,8 @@ static void gather_above(struct gather *gather, enum flo_measure measure)
     }
 }
 
-/* Tells whether the analysis has the measure; one without weights has all. */
+/* Tells whether the analysis has the measure.  An analysis without weights has
+ * all measures. */
 static bool has_rule(const struct flo_observe_analysis *analysis, enum flo_measure measure)
 {
     return analysis->label_count == 0 || analysis->weights[measure] > 0;
@@ -603,7 +607,7 @@ struct slopes {
     uint32_t segment;
     size_t wave; /* wave, or NO_WAVE */
     size_t updated, controls;
-    size_t told_for; /* updated devices of the wave whose controls are shown */
+    size_t told_for; /* number of updated devices of the wave whose controls are shown */
     size_t told_from;
 };
 
@@ -650,15 +654,16 @@ static void read_controls(const struct gather *gather, struct slopes *slopes)
     }
 }
 
-/* Adds the slopes to the shown effect, less the median of the wave's controls.
- * The controls shown are of the wave with the most updated devices. */
+/* Adds the slopes of a wave to the shown effect, less the median of its
+ * controls.  The controls that are shown are those of the wave with the most
+ * updated devices. */
 static void told_slopes(struct gather *gather, struct slopes *slopes)
 {
     struct told_arms *arms = &gather->told;
     const struct flo_slope *controls = &slopes->items[slopes->end - slopes->controls];
 
     if (slopes->updated == 0 || slopes->controls < 2) {
-        return; /* no reading to compare with */
+        return; /* the wave has no slopes to compare with */
     }
     for (size_t i = 0; i < slopes->controls; i++) {
         gather->scratch[i] = controls[i].slope;
@@ -676,9 +681,9 @@ static void told_slopes(struct gather *gather, struct slopes *slopes)
     }
 }
 
-/* Sums a wave.  A step of all devices, or of the subtracted curve, changes a
- * slope more the fewer readings it has.  So each wave is compared with the
- * controls during its own time. */
+/* Sums the slopes of a wave.  A step of all devices, or of the subtracted
+ * curve, changes a slope more the fewer readings it has.  So each wave is
+ * compared with the controls during its own time. */
 static void leak_of(struct gather *gather, struct slopes *slopes, struct flo_leak_arms *out)
 {
     struct flo_leak_arms arms;
@@ -692,13 +697,13 @@ static void leak_of(struct gather *gather, struct slopes *slopes, struct flo_lea
             continue;
         }
         read_controls(gather, slopes);
-        /* Never fails: slopes that were read are finite. */
+        /* The call cannot fail: slopes that were read are finite. */
         (void)flo_leak_arms(slopes->items, slopes->updated,
                             &slopes->items[slopes->end - slopes->controls], slopes->controls,
                             slopes->numbers, &arms);
         flo_leak_add_wave(out, &arms);
         if (is_last && out->treated.devices == 0) {
-            *out = arms; /* count of only one arm */
+            *out = arms; /* only one arm has devices; it is counted */
         }
         if (!is_excluded(gather, slopes->segment)) {
             told_slopes(gather, slopes);
@@ -762,7 +767,7 @@ static uint32_t coverage_blocks(const struct flo_observer *observer,
     return blocks < COVERAGE_BLOCKS_MIN ? COVERAGE_BLOCKS_MIN : (uint32_t)blocks;
 }
 
-/* Returns false without memory. */
+/* Allocates the arms' arrays.  Returns false without memory. */
 static bool told_open(struct told_arms *arms, size_t devices)
 {
     size_t pairs = flo_told_numbers(FLO_TOLD_PAIRS_DEVICES_MAX, devices);

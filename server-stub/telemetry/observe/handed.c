@@ -1,4 +1,4 @@
-/* Observe: rows that are handed over to the next leader. */
+/* Observe: hands rows over to the next leader. */
 #include <string.h>
 
 #include "server-stub/telemetry/observe/cohort.h"
@@ -14,7 +14,8 @@ void flo_observer_hand_on(struct flo_observer *observer, bool is_all)
     }
 }
 
-/* Hands over an entry.  A deleted row has no release. */
+/* Hands over an entry as a row.  A row without a release stands for a deleted
+ * one. */
 static void give_entry(struct flo_observer *observer, struct flo_observer_entry *entry,
                        flo_give_fn give, void *context)
 {
@@ -26,7 +27,7 @@ static void give_entry(struct flo_observer *observer, struct flo_observer_entry 
     give(context, observer->ids.items[entry->device], observer->models[entry->model], data, bytes);
 }
 
-/* Hands over waves, before their members. */
+/* Hands over rows of waves; they come before the rows of their members. */
 static size_t give_waves(struct flo_observer *observer, size_t most, flo_give_fn give,
                          void *context)
 {

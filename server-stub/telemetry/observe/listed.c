@@ -8,8 +8,8 @@
 #include "server-stub/telemetry/observe/crowd.h"
 
 struct pick {
-    uint32_t place; /* device's index in the crowd */
-    uint8_t wave;   /* from 1; 0: a control */
+    uint32_t place; /* index of the device in the crowd */
+    uint8_t wave;   /* wave of its swap, from 1; 0: it is a control */
     bool has_effect;
     double effect;
 };
@@ -18,11 +18,10 @@ struct listing {
     uint8_t waves;
     enum flo_measure measure;
     struct flo_slice slice;
-    bool is_own;                     /* less the slice's controls; else less
-                                        all controls */
-    uint32_t stratum;                /* stratum of most updated devices there */
-    double base[FLO_SCAN_WAVES_MAX]; /* median of the controls in the slice */
-    uint8_t known;                   /* bit for each wave with a base */
+    bool is_own;      /* compared with the slice's own controls; false: with all controls */
+    uint32_t stratum; /* stratum of most updated devices in the slice */
+    double base[FLO_SCAN_WAVES_MAX]; /* for each wave: median of the controls in the slice */
+    uint8_t known;                   /* bit for each wave that has such a median */
     struct pick *picks;              /* [crowd.count] */
     double *numbers;                 /* likewise */
 };
@@ -70,8 +69,8 @@ static bool control_change(const struct listing *listing, const struct flo_obser
            stratum == listing->stratum;
 }
 
-/* Computes the base; with fewer than two own controls, all controls are
- * used. */
+/* Computes the median of the controls in a wave.  With fewer than two controls
+ * in the slice, all controls are used. */
 static void find_base(struct listing *listing, uint8_t wave, bool is_own)
 {
     size_t count = 0;
@@ -91,8 +90,8 @@ static void find_base(struct listing *listing, uint8_t wave, bool is_own)
     }
 }
 
-/* Gets the effect; a control shows its change since the newest wave that it
- * saw. */
+/* Gets the effect on a device's speed.  For a control it is the change since
+ * the newest wave that it saw. */
 static bool speed_effect(const struct listing *listing, const struct flo_observer_entry *entry,
                          double *out)
 {
@@ -116,7 +115,8 @@ static bool speed_effect(const struct listing *listing, const struct flo_observe
 
 /* ---- counts ---- */
 
-/* Compares with its own past: half an event is added to both. */
+/* Gets the ratio of a device's rate to that of its own past; half an event is
+ * added to both. */
 static bool ratio_of(double events, double exposure, double before, double exposure_before,
                      double *out)
 {
@@ -140,7 +140,8 @@ static bool count_effect(const struct listing *listing, const struct flo_observe
 
 /* ---- the list ---- */
 
-/* Sorts updated devices first, then by effect, farthest first. */
+/* Compares two devices: updated ones come first, then those with the larger
+ * effect. */
 static int by_effect(const void *left, const void *right)
 {
     const struct pick *a = left;

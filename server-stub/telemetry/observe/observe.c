@@ -1,4 +1,4 @@
-/* Observe: takes windows, and ends blocks. */
+/* Observe: takes telemetry windows, and ends blocks of time. */
 #include <assert.h>
 #include <math.h>
 #include <stdlib.h>
@@ -9,12 +9,15 @@
 #include "server-stub/telemetry/observe/cohort.h"
 
 #define SAVED_PER_TICK 2000
-/* An analysis asks every few seconds; after this silence it is over. */
+/* An analysis asks for evidence every few seconds.  After this time without a
+ * request it is over. */
 #define COHORT_LIFE_MS 120000
-/* Maximum count of a window, which limits a device's influence on sums. */
+/* Largest count that a window may add, which limits a device's influence on
+ * sums. */
 #define COUNT_MAX 1000000
 
-/* Keeps the device's entries in memory, but they no longer count. */
+/* Marks the device's entries as forgotten: they stay in memory, but no longer
+ * count. */
 void flo_observer_forget(struct flo_observer *observer, const char *device)
 {
     size_t number = flo_ids_find(&observer->ids, device);
@@ -31,7 +34,7 @@ void flo_observer_forget(struct flo_observer *observer, const char *device)
         flo_observer_waves_forget(entry);
         entry->observed = (struct flo_observed){.arm = FLO_ARM_LEFT};
         entry->cohort = FLO_OBSERVER_NONE;
-        entry->is_dirty = observer->is_handed; /* its row will be deleted */
+        entry->is_dirty = observer->is_handed; /* the next leader deletes its row */
         entry->handed = 0;
         entry->is_forgotten = true;
         memset(entry->recent_count, 0, sizeof(entry->recent_count));
@@ -49,8 +52,8 @@ void flo_observer_connected(struct flo_observer *observer, uint64_t now_ms)
 }
 
 /* Tells whether a window is late.  Windows that a device stored during an
- * outage arrive faster than they were made; the first one after a gap covers
- * the gap. */
+ * outage arrive at shorter intervals than they were made.  The first window
+ * after a gap covers the gap. */
 static bool is_late(const struct flo_observer *observer, struct flo_observer_entry *entry,
                     uint64_t now_ms, uint64_t window_ms)
 {
@@ -111,7 +114,8 @@ static void take(struct flo_observer *observer, struct flo_observer_entry *entry
             in.gauges[i - FLO_READING_ENGINE_RSS] = counter(window, fact->metric);
         }
     }
-    /* Two models of one device are compared in no phase, so nothing swaps. */
+    /* Two models of one device are not compared by phases, so no swap is noted
+     * for them. */
     if (flo_observed_take(&entry->observed, &in,
                           rollout != NULL && rollout->phase > 0 ? rollout : NULL)) {
         flo_observer_swapped(observer, entry);
@@ -130,7 +134,7 @@ void flo_observer_take(struct flo_observer *observer, const char *device, const 
                        const struct flo_telemetry_window *window, uint64_t now_ms)
 {
     if (flo_digest_is_zero(&window->release) || window->model[0] == '\0') {
-        return; /* no release is known */
+        return; /* the release of the window is not known */
     }
     flo_observer_move(observer, now_ms);
     struct flo_observer_entry *entry = flo_observer_entry(observer, device, window->model);
@@ -177,10 +181,10 @@ static struct flo_curve *curves_of(struct flo_observer *observer,
     return entry->class != FLO_OBSERVER_NONE ? observer->classes[entry->class].curves : NULL;
 }
 
-/* Members sorted by the curve that they make; within a curve in the order of
- * entries, because sums run in that order. */
+/* Member and its curve.  Members are sorted by curve, and within a curve by
+ * entry, because sums run in that order. */
 struct placed {
-    struct flo_curve *curves; /* curves of each reading */
+    struct flo_curve *curves; /* curves that each reading belongs to */
     uint32_t entry;
 };
 
@@ -209,8 +213,8 @@ static size_t place_by_curve(struct flo_observer *observer, struct placed *out)
     return count;
 }
 
-/* Gets a member's reading less its level.  Returns false without one in this
- * block. */
+/* Gets the distance of a member's reading from its level.  Returns false
+ * without a reading in this block. */
 static bool off_of(const struct flo_observed *observed, int reading, double *d)
 {
     const struct flo_readings *readings = observed->readings;
@@ -242,7 +246,8 @@ static void end_curves_of(struct flo_observer *observer, int reading, const stru
     }
 }
 
-/* Ends all curves; without memory the curves of the block before stay. */
+/* Ends the block of all curves.  Without memory the curves keep the values of
+ * the block before. */
 static void end_curves(struct flo_observer *observer)
 {
     struct placed *members = calloc(observer->count + 1, sizeof(*members));
@@ -322,7 +327,8 @@ static void free_cohort(struct flo_observer *observer, uint32_t number)
     observer->cohorts[number] = (struct flo_observer_cohort){0};
 }
 
-/* Releases entries of rollouts that no analysis asks for since the start. */
+/* Releases entries of rollouts that no analysis has asked for since the
+ * start. */
 static void release_orphans(struct flo_observer *observer)
 {
     for (size_t i = 0; i < observer->count; i++) {

@@ -16,12 +16,12 @@
 
 struct flo_observer;
 
-/* Maximum of devices with readings; of more, those with the lowest hash.
- * Events are counted on all. */
+/* Largest number of devices with readings.  If there are more, those with the
+ * lowest hash have readings.  Events are counted on all devices. */
 #define FLO_OBSERVED_MAX 10000
 
-/* Opens, and reads the stored evidence.  `block_ms`: FLO_BLOCK_MS, less in
- * tests. */
+/* Opens the observer, and reads the stored evidence.  `block_ms`: FLO_BLOCK_MS,
+ * less in tests. */
 FLO_MUST_USE int flo_observer_open(struct flo_windows *store, uint64_t block_ms,
                                    struct flo_observer **out, struct flo_err *err);
 void flo_observer_close(struct flo_observer *observer);
@@ -41,13 +41,14 @@ void flo_observer_save(struct flo_observer *observer);
 
 /* ---- handed on to the next leader ---- */
 
-/* Drops all that the store had: rows from a leader are newer. */
+/* Drops all evidence that the store had, because the leader's rows are
+ * newer. */
 void flo_observer_empty(struct flo_observer *observer);
 /* Takes a row that the former leader handed over.  FLO_E_MEMORY. */
 FLO_MUST_USE int flo_observer_take_over(struct flo_observer *observer, const char *device,
                                         const char *model, const void *data, size_t bytes);
-/* From now on nothing is stored, and changes are handed over; `is_all`:
- * everything is. */
+/* From now on changes are handed over and not stored.  With `is_all`, all rows
+ * count as changed. */
 void flo_observer_hand_on(struct flo_observer *observer, bool is_all);
 /* Hands over up to `most` changed rows, each device at most once a block;
  * `is_last`: also those handed over in this block.  Returns how many. */
@@ -61,10 +62,11 @@ struct flo_observe_member {
     uint8_t segment;
     uint8_t way;    /* enum flo_member_way */
     uint32_t site;  /* checksum of its site label; 0: none */
-    bool is_probe;  /* brought by a probe */
-    uint32_t entry; /* set by the observer: entry in this analysis, from 1; 0: none */
+    bool is_probe;  /* a probe added the device */
+    uint32_t entry; /* set by the observer: index of the device's entry in this analysis, from 1; 0:
+                       none */
 };
-/* Slice of the evidence's row, until the caller adds its name. */
+/* Slice of a row of the evidence.  The caller replaces it by its name. */
 struct flo_observe_found {
     struct flo_slice slice;
     struct flo_slice wider; /* wider slice that contains it; value 0: none */
@@ -76,29 +78,28 @@ struct flo_observe_analysis {
      * Empty: devices are compared with each other. */
     char split_of[FLO_NAME_MAX + 1];
     struct flo_digest release;
-    uint32_t phase;        /* from 0 */
-    uint32_t block;        /* last block that was evaluated */
-    uint16_t excluded;     /* bit for each segment that rolled back */
-    uint16_t leak_from;    /* blocks after a swap until growth counts; 0:
-                              FLO_LEAK_BLOCKS */
+    uint32_t phase;    /* from 0 */
+    uint32_t block;    /* last block that was evaluated */
+    uint16_t excluded; /* bit for each segment that rolled back */
+    /* number of blocks after a swap from which growth counts; 0:
+     * FLO_LEAK_BLOCKS */
+    uint16_t leak_from;
     uint64_t heartbeat_ms; /* report interval of devices */
-    /* Labels to scan, and for each label the value of each member: owned; NULL:
-     * none. */
+    /* Labels to scan, and each member's value of each label; both owned; NULL: none. */
     struct flo_slice_label *labels;
     uint16_t *values;
     size_t label_count;
-    double weights[FLO_MEASURE_COUNT]; /* weights of its rules; 0: no rule */
+    double weights[FLO_MEASURE_COUNT]; /* weight of each measure's rule; 0: no rule */
     struct flo_observe_found found[FLO_ANALYSIS_SLICES_MAX];
     struct flo_slice moved[FLO_ANALYSIS_SLICES_MAX];
     struct flo_slice probed[FLO_ANALYSIS_PROBES_MAX]; /* slices of the probes */
-    struct flo_analysis_device *listed;               /* devices of found and moved;
-                                                      owned; NULL: none */
-    struct flo_observe_member *members;               /* owned */
+    struct flo_analysis_device *listed; /* devices of found and changed slices, owned; NULL: none */
+    struct flo_observe_member *members; /* owned */
     size_t member_count;
-    bool is_kept;                          /* only place the members, gather nothing */
-    bool is_new;                           /* `evidence` is of a block not
-                                              judged before */
-    struct flo_analysis_evidence evidence; /* the caller owns names and members */
+    bool is_kept; /* the members are only placed, and nothing is gathered */
+    bool is_new;  /* `evidence` is about a block that was not judged before */
+    /* evidence; its names and members belong to the caller */
+    struct flo_analysis_evidence evidence;
 };
 /* Allocates memory for so many members; NULL without memory. */
 struct flo_observe_analysis *flo_observe_analysis_new(size_t members);
@@ -111,7 +112,7 @@ FLO_MUST_USE int flo_observer_analysis(struct flo_observer *observer,
 
 /* ---- before a rollout ---- */
 
-/* Member, and its baseline for a swap now or later. */
+/* Member, and the baseline that it has for a swap now or later. */
 struct flo_observe_based {
     char device[37];
     struct flo_observed_base base;
@@ -122,7 +123,7 @@ struct flo_observe_bases {
     size_t count;
     uint32_t block; /* present block */
     uint64_t block_ms;
-    struct flo_analysis_past past; /* summed past of all */
+    struct flo_analysis_past past; /* sums of the past of all members */
 };
 /* Allocates memory for so many devices; NULL without memory. */
 struct flo_observe_bases *flo_observe_bases_new(size_t count);

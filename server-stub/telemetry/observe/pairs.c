@@ -46,8 +46,8 @@ void flo_observer_part(struct flo_observer *observer, struct flo_observer_entry 
     free(paired);
 }
 
-/* Joins two models.  A model is compared with one other at a time: that of the
- * latest analysis. */
+/* Pairs two models on a device.  A model is compared with one other at a time:
+ * that of the latest analysis. */
 static int join(struct flo_observer *observer, struct flo_observer_entry *old,
                 struct flo_observer_entry *new, struct flo_err *err)
 {
@@ -81,7 +81,9 @@ static int place(struct flo_observer *observer, const struct flo_observe_analysi
         if (!flo_observer_may_take(observer, new, cohort, (enum flo_member_way)member->way)) {
             continue;
         }
-        if (new->observed.rollout != 0) { /* the counts belong to a rollout that compared devices */
+        /* the counts are from a rollout that compared devices, so they are
+         * dropped */
+        if (new->observed.rollout != 0) {
             flo_observed_release(&new->observed);
             flo_observer_waves_forget(new);
         }
@@ -101,10 +103,9 @@ struct pairing {
     const struct flo_observer *observer;
     struct flo_analysis_evidence *evidence;
     uint32_t cohort;
-    double rate;           /* errors per request of the old model, over all
-                              devices */
-    double bad;            /* share of bad ones among its rated answers */
-    double usual_requests; /* median over the sides with a value */
+    double rate;           /* errors per request of the old model, on all devices */
+    double bad;            /* share of the old model's rated answers that were bad */
+    double usual_requests; /* median over the sides that have requests */
     double usual_judged;
     struct flo_difference *differences;
     double *scratch;
@@ -138,7 +139,7 @@ static void add_rates(struct pairing *pairing)
     pairing->bad = judged > 0 ? bad / judged : 0;
 }
 
-/* Returns the median over the sides that have any. */
+/* Returns the median number of requests, over the sides that have any. */
 static double usual_of(const struct pairing *pairing, bool is_judged)
 {
     size_t count = 0;
@@ -228,7 +229,8 @@ static void add_ratio(struct pairing *pairing, enum flo_measure measure, uint32_
     (void)flo_pooled_add(&pairing->evidence->wave[reading], &arms.arms);
 }
 
-/* Adds the unclipped changes, over all segments. */
+/* Adds the unclipped changes over all segments, for the effect that people
+ * see. */
 static void add_told(struct pairing *pairing, enum flo_measure measure)
 {
     int reading = flo_measure_fact(measure)->reading;

@@ -1,11 +1,11 @@
-/* Observe: opening, closing, and its rows in the store. */
+/* Observe: opens and closes the observer, and writes its rows to the store. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "server-stub/telemetry/observe/cohort.h"
 
-/* The rollout's analysis asks soon, or the rollout is over and its place is
- * freed. */
+/* Loads the waves of a rollout.  Its analysis asks for them soon; if the
+ * rollout is over, its place is freed. */
 static void load_waves(struct flo_observer *observer, const char *rollout, const void *data,
                        size_t bytes)
 {
@@ -14,7 +14,7 @@ static void load_waves(struct flo_observer *observer, const char *rollout, const
 
     if (flo_kept_waves_unpack(data, bytes, &kept, &err) < 0) {
         flo_log_err(FLO_LOG_WARN, "telemetry", &err);
-        return; /* waves begin with the next swaps */
+        return; /* unreadable: waves begin with the next swaps */
     }
     for (size_t i = 0; i < FLO_OBSERVER_COHORTS_MAX; i++) {
         struct flo_observer_cohort *cohort = &observer->cohorts[i];
@@ -28,7 +28,8 @@ static void load_waves(struct flo_observer *observer, const char *rollout, const
     }
 }
 
-/* Loads `since`; without memory the entry is in no wave. */
+/* Loads a member's part in the waves (`since`).  Without memory the entry is in
+ * no wave. */
 static void load_since(struct flo_observer_entry *entry, const struct flo_kept_member *kept)
 {
     flo_observer_waves_forget(entry);
@@ -51,7 +52,7 @@ int flo_observer_take_over(struct flo_observer *observer, const char *device, co
     struct flo_err err = {0};
 
     if (model[0] == '\0') {
-        return 0; /* trends of the device (telemetry/trends.h) */
+        return 0; /* the row has trends of the device (telemetry/trends.h) */
     }
     if (strcmp(model, FLO_OBSERVER_WAVES) == 0) {
         load_waves(observer, device, data, bytes);
@@ -59,7 +60,7 @@ int flo_observer_take_over(struct flo_observer *observer, const char *device, co
     }
     if (flo_kept_member_unpack(data, bytes, &kept, &err) < 0) {
         flo_log_err(FLO_LOG_WARN, "telemetry", &err);
-        return 0; /* the entry starts empty */
+        return 0; /* unreadable: the entry starts empty */
     }
     struct flo_observer_entry *entry = flo_observer_entry(observer, device, model);
     if (entry == NULL) {
@@ -173,7 +174,7 @@ static int save_waves(struct flo_observer *observer, size_t *stored, struct flo_
     return rv;
 }
 
-/* Marks the waves as stored. */
+/* Marks the waves of all rollouts as stored. */
 static void keep_waves(struct flo_observer *observer)
 {
     for (size_t i = 0; i < FLO_OBSERVER_COHORTS_MAX; i++) {
@@ -204,7 +205,7 @@ void flo_observer_store(struct flo_observer *observer, size_t most)
     if (observer->is_handed) {
         return;
     }
-    int rv = save_waves(observer, &stored, &err); /* waves before their members */
+    int rv = save_waves(observer, &stored, &err); /* waves are stored before their members */
 
     for (; seen < observer->count && stored < most && rv == 0; seen++) {
         struct flo_observer_entry *entry =

@@ -1,4 +1,5 @@
-/* Observe: scans the speeds of a rollout over labels. */
+/* Observe: scans the labels of a rollout for values at which a speed is
+ * worse. */
 #include <stdlib.h>
 
 #include "server-stub/core/gate/slices/scan.h"
@@ -7,8 +8,8 @@
 
 #define ALPHA 0.01
 #define LIMIT_PCT 10
-#define AFTER_MIN 3         /* minimum number of readings since the swap */
-#define OWN_CONTROLS_MANY 5 /* enough controls that no single one decides */
+#define AFTER_MIN 3         /* readings after the swap that a device needs */
+#define OWN_CONTROLS_MANY 5 /* number of controls from which on no single one decides */
 
 struct look {
     struct flo_crowd crowd;
@@ -16,7 +17,7 @@ struct look {
     enum flo_measure measure;
     enum flo_observed_reading reading;
     uint32_t stratum;
-    struct flo_scan_device *devices; /* devices by index in the crowd */
+    struct flo_scan_device *devices; /* devices of the scan, by index in the crowd */
     double *numbers;
     uint8_t *far;
     void *room;
@@ -89,8 +90,8 @@ static size_t fill(struct look *look)
     return updated;
 }
 
-/* Devices of a median: all controls, those of a slice, the updated devices
- * there, or elsewhere. */
+/* Devices that a median is taken over: all controls, the controls of a slice,
+ * the updated devices of a slice, or the controls elsewhere. */
 enum side { SIDE_CONTROLS, SIDE_OWN, SIDE_UPDATED, SIDE_ELSEWHERE };
 
 static bool is_of(const struct look *look, enum side side, const struct flo_slice *slice,
@@ -125,7 +126,7 @@ static bool median_of(const struct look *look, enum side side, const struct flo_
     return true;
 }
 
-/* Gets the change less that of all controls. */
+/* Gets the median change of a side, less that of all controls. */
 static bool change_of(const struct look *look, enum side side, const struct flo_slice *slice,
                       double *out)
 {
@@ -138,9 +139,10 @@ static bool change_of(const struct look *look, enum side side, const struct flo_
     return true;
 }
 
-/* With few controls in a slice, one that was fast for a while makes all others
- * look slow.  So the updated devices must also be slower than controls
- * elsewhere, by half as much. */
+/* Tells whether controls elsewhere confirm a finding.  With few controls in a
+ * slice, one that was fast for a while makes all others look slow.  So the
+ * updated devices must also be slower than controls elsewhere, by half as
+ * much. */
 static bool is_borne_out(const struct look *look, const struct flo_scan_row *row)
 {
     double moved;
@@ -188,7 +190,8 @@ static void keep_changed(struct look *look, const struct flo_scan_changed *one)
     }
 }
 
-/* Stores a probe: all compared updated devices of the slice are far. */
+/* Stores a probe: all of the slice's updated devices that could be compared are
+ * far. */
 static void keep_probe(const struct look *look, const struct flo_scan_probe *spec)
 {
     const uint16_t *values = look->crowd.labels[spec->slice.label].values;
@@ -205,7 +208,7 @@ static void keep_probe(const struct look *look, const struct flo_scan_probe *spe
     }
 }
 
-/* Stores the greatest variance between label values so far (tau2). */
+/* Stores tau2, the greatest variance between label values so far. */
 static void keep_tau2(struct look *look)
 {
     double *tau2 = look->cohort->kept.tau2[look->reading];
@@ -234,7 +237,8 @@ static void scan(struct look *look)
     for (size_t i = 0; i < rule.label_count; i++) {
         crowd->labels[i].tau2 = tau2[i];
     }
-    /* Never fails: means of readings are finite, and waves are the cohort's. */
+    /* The call cannot fail: means of readings are finite, and the waves are the
+     * cohort's. */
     (void)flo_scan_look(&rule, look->devices, crowd->count, look->room, look->far, &look->scan);
     keep_tau2(look);
     for (size_t i = 0; i < look->scan.row_count; i++) {

@@ -1,7 +1,8 @@
 /* Observe: finds devices that became much slower, without a common label.
  *
- * Each is judged once, by its first 12 readings after its swap; a control by
- * those after each wave that it saw, even if it swaps later.  The speed that
+ * Each device is judged once, by its first 12 readings after its swap.  A
+ * control is judged by its first 12 readings after each wave that it saw, even
+ * if it swaps later.  The speed that
  * changed most counts.  Segments are judged separately, but share the
  * neighbours at a site, where a hold-out has only two devices. */
 #include <math.h>
@@ -66,7 +67,8 @@ static bool is_updated(const struct look *look, const struct member *member)
     return member->entry->since->wave == look->wave + 1;
 }
 
-/* Reads a wave; returns a bit for each speed with any change. */
+/* Reads the members' changes in a wave.  Returns a bit for each speed in which
+ * some member has a change. */
 static unsigned read_wave(const struct look *look)
 {
     unsigned any = 0;
@@ -119,14 +121,14 @@ static void add_reading(const struct look *look, uint32_t segment, size_t k)
     }
 }
 
-/* Adds the wave to each segment. */
+/* Adds the wave's devices to the sums of their segments. */
 static void add_wave(const struct look *look, struct flo_slow *slows, uint32_t segments)
 {
     unsigned any = read_wave(look);
     size_t count = 0;
 
     if (any == 0) {
-        return; /* no device has changed yet */
+        return; /* no device has a change in this wave yet */
     }
     for (size_t i = 0; i < look->count; i++) {
         const struct member *member = &look->members[i];
@@ -144,12 +146,12 @@ static void add_wave(const struct look *look, struct flo_slow *slows, uint32_t s
             look->devices[count++] = look->devices[i];
         }
     }
-    for (uint32_t s = 0; s < segments; s++) { /* Never fails: means are finite. */
+    for (uint32_t s = 0; s < segments; s++) { /* The calls cannot fail: means are finite. */
         (void)flo_slow_add_wave(&slows[s], s, look->devices, count, look->numbers);
     }
 }
 
-/* Tells whether the controls of the newest wave agree. */
+/* Tells whether the controls of the newest wave confirm the finding. */
 static bool is_borne_out(const struct flo_slow *slow)
 {
     double updated = (double)slow->updated.devices;

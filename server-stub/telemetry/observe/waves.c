@@ -1,5 +1,6 @@
-/* Observe: waves of a rollout.  Swaps that begin together are one wave, and
- * each member has a baseline and sums since then for each wave. */
+/* Observe: keeps the waves of a rollout.  Swaps that begin together are one
+ * wave.  Each member has, for each wave, a baseline and its sums since the wave
+ * began. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,8 +15,8 @@ void flo_observer_waves_forget(struct flo_observer_entry *entry)
     }
 }
 
-/* Copies recent readings, because the device may swap before it is read in the
- * rollout. */
+/* Copies the recent readings, because the device may swap before it has
+ * readings as a member. */
 static void bring_recent(struct flo_observer_entry *entry)
 {
     for (size_t i = 0; i < FLO_SPEEDS; i++) {
@@ -51,12 +52,12 @@ void flo_observer_attend(struct flo_observer *observer, struct flo_observer_entr
                          uint32_t cohort)
 {
     uint32_t rollout = observer->cohorts[cohort].rollout.id;
-    bool is_in = entry->cohort == cohort; /* a member since an earlier look */
+    bool is_in = entry->cohort == cohort; /* the device has been a member since an earlier look */
 
     entry->cohort = cohort;
     if (entry->since != NULL && entry->since->rollout == rollout &&
         (is_in || flo_since_is_of(entry->since, observer->cohorts[cohort].kept.waves.count))) {
-        return; /* also after a start, if its waves are still known */
+        return; /* nothing to do: its waves are known, also after a start */
     }
     flo_observer_waves_forget(entry);
     entry->since = calloc(1, sizeof(*entry->since));
@@ -64,8 +65,8 @@ void flo_observer_attend(struct flo_observer *observer, struct flo_observer_entr
         return; /* the entry is in no wave */
     }
     entry->since->rollout = rollout;
-    if (entry->observed.readings != NULL) { /* without memory only events are
-                                               counted */
+    /* without memory there are no readings, and only events are counted */
+    if (entry->observed.readings != NULL) {
         entry->since->speeds = calloc(FLO_SPEEDS, sizeof(*entry->since->speeds));
     }
     if (entry->since->speeds != NULL) {
