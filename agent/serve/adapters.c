@@ -71,7 +71,8 @@ static void on_lost(void *context, const struct flo_err *err)
     tell(context, err);
 }
 
-/* Sends the change; takes ownership of the descriptor (-1: none). */
+/* Sends the engine a LOAD with this descriptor, which is taken, or (-1) a
+ * DROP. */
 static int change(struct serve_place *place, enum flo_serve_role role, const char *name, int fd,
                   bool is_private, struct flo_err *err)
 {

@@ -1,5 +1,5 @@
-/* Roles: a model's current engine, its candidate's engine, and which of the two
- * is live.
+/* Roles: keeps a model's current engine and its candidate's engine, and which of
+ * the two is live.
  *
  * The agent loads, flips, unloads and promotes; engines report when they are
  * ready, idle or gone.  A flip never ends a request. */
@@ -37,7 +37,7 @@ static void engine_gone(struct serve_engine *engine)
         }
         place->roles[role] = NULL;
         if (place->is_live && place->live == (enum flo_serve_role)role) {
-            place->is_live = false; /* requests are held until the agent acts */
+            place->is_live = false; /* no engine is live: requests wait until the agent acts */
             flo_router_next_turn(place->serve);
         }
     }
@@ -60,7 +60,7 @@ static void engine_ended(struct serve_engine *engine)
     serve->counters.engines_lost++;
     flo_log_err(FLO_LOG_WARN, "serve", &engine->end);
     if (!engine->has_role) {
-        return; /* a draining engine's end is not reported */
+        return; /* the end of a draining engine is not reported */
     }
     if (engine->context == 0) { /* never ready */
         if (engine->end.code != FLO_E_PACKED && engine->role == FLO_ROLE_CURRENT &&
@@ -240,12 +240,14 @@ int flo_serve_route_flip(struct flo_serve *serve, unsigned model, enum flo_serve
     bool was_live = place->is_live;
     bool is_news = !flo_digest_equal(&place->route.release, &route->release);
     FLO_TRY(check_ready(place, role, err));
-    place->is_live = false; /* waiting requests then wait for the flip */
+    place->is_live = false; /* requests wait until the next flip */
     int rv = flo_serve_route_set(serve, model, route, err);
     place->is_live = was_live;
     FLO_TRY(rv);
     FLO_TRY(flo_serve_flip(serve, model, role, err));
-    if (is_news && !place->awaits_first_answer) { /* by the engine that is live already */
+    /* an event of the flip: the first answer comes from an engine that was live
+     * already */
+    if (is_news && !place->awaits_first_answer) {
         place->flip_ms = flo_now_ms();
         place->awaits_first_answer = true;
     }
@@ -299,7 +301,7 @@ static void unload(struct serve_place *place, enum flo_serve_role role, bool dra
         return;
     }
     if (role == FLO_ROLE_CANDIDATE && flo_probe_is_of(serve->probe, place)) {
-        flo_probe_close(serve->probe); /* the verdict is not needed any more */
+        flo_probe_close(serve->probe); /* the probe's verdict is not needed any more */
     }
     engine_let_go(engine, drain && engine->state == ENGINE_READY);
 }

@@ -1,4 +1,4 @@
-/* Serve: opening, closing, and status; see serve.h. */
+/* Serve: opens and closes serving, and reports its status; see serve.h. */
 #include "agent/serve/api/api.h"
 #include "agent/serve/batch/batch.h"
 #include "agent/serve/guard/guard.h"

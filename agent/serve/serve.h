@@ -27,37 +27,39 @@ struct flo_serve;
 
 #define FLO_SERVE_MODELS_MAX 16
 #define FLO_SERVE_ADAPTERS_MAX 8
-#define FLO_SERVE_ALIASES_MAX 8 /* extra names of a model */
+#define FLO_SERVE_ALIASES_MAX 8 /* largest number of extra names of a model */
 #define FLO_SERVE_TOKENS_MAX 16
 #define FLO_SERVE_OLLAMA_AT "127.0.0.1:11434" /* default address of Ollama's clients */
 
 enum flo_serve_role { FLO_ROLE_CURRENT, FLO_ROLE_CANDIDATE, FLO_ROLE_COUNT };
 
 struct flo_serve_model {
-    int fd; /* the GGUF; ownership is taken */
+    int fd; /* descriptor of the GGUF file; ownership is taken */
     /* The model's packed weights; ownership is taken; 0: none. */
     int packed_fd;
-    int prefix_fd; /* from flo_serve_prefix_open(); ownership is taken; 0: none */
+    int prefix_fd; /* prefix file from flo_serve_prefix_open(); ownership is taken; 0: none */
     /* Packed weights are still missing, so the speed is not compared with
      * another release's. */
     bool lacks_packed;
-    char model[FLO_NAME_MAX + 1];   /* "tiny": the name in clients' requests */
+    char model[FLO_NAME_MAX + 1];   /* name in clients' requests, such as "tiny" */
     char version[FLO_NAME_MAX + 1]; /* "2.1.0" */
     struct flo_digest release;
     /* Fields for another runtime, not our engine; NULL: ours.  Then `fd` is a
      * folder, and there are no packed weights, prefix or adapters. */
     const char *runtime; /* configuration as JSON (contracts/processes.md 4.1) */
-    const char *entry;   /* name of a file in the folder to start with; "": none */
+    const char *entry;   /* file in the folder with which it starts; "": none */
     /* The program serves no requests; it only runs a probe's cases. */
     bool is_silent;
-    uint64_t ready_ms;         /* time limit to become ready */
-    uint64_t stop_ms;          /* ... and for a stop */
-    const char *chat_template; /* replaces the model's own: NAME or text; NULL: none */
-    uint64_t created_s;        /* creation time of the model; 0: unknown */
-    uint32_t context;          /* tokens; 0: the model's maximum, at most 2048 */
-    uint32_t threads;          /* 0: chosen for the machine */
-    uint32_t threads_max;      /* limit, whatever the machine has; 0: none */
-    uint32_t sessions;         /* requests answered at once; 0: 4, or as many as fit the budget */
+    uint64_t ready_ms; /* time limit until it is ready */
+    uint64_t stop_ms;  /* ... and for its stop */
+    /* chat template that replaces the model's own: a NAME or text; NULL:
+     * none */
+    const char *chat_template;
+    uint64_t created_s;   /* creation time of the model; 0: unknown */
+    uint32_t context;     /* context in tokens; 0: the model's maximum, at most 2048 */
+    uint32_t threads;     /* number of threads; 0: chosen for the machine */
+    uint32_t threads_max; /* limit of the threads, whatever the machine has; 0: none */
+    uint32_t sessions; /* requests that are answered at once; 0: 4, or as many as fit the budget */
     enum flo_serve_cache {
         FLO_SERVE_CACHE_AUTO, /* f16, or q8_0 if the budget requires it */
         FLO_SERVE_CACHE_F16,
@@ -89,9 +91,9 @@ struct flo_serve_request_stats {
     uint64_t queue_us, ttft_us, total_us;
     /* The part of queue_us in which the model was loading. */
     uint64_t load_us;
-    uint64_t token_us; /* mean per generated token after the first, measured in the engine */
+    uint64_t token_us; /* mean time per generated token after the first, measured in the engine */
     uint32_t tokens_in, tokens_out;
-    bool is_batch; /* a batch request: its latency does not matter */
+    bool is_batch; /* it was a batch request, whose latency does not matter */
     int error;     /* 0 or FLO_E_... */
 };
 /* Returns the time per token of a batch request: from the start in the engine
@@ -140,11 +142,14 @@ struct flo_serve_pipeline {
 };
 /* Limits of an app, which is a client with a bound token. */
 struct flo_serve_bounds {
-    uint32_t n_models; /* further models that the token may use, in addition to its routes */
+    /* number of further models that the token may use, in addition to its
+     * routes */
+    uint32_t n_models;
     char models[FLO_SERVE_MODELS_MAX][FLO_NAME_MAX + 1];
-    uint64_t limits[FLO_QUOTA_KINDS]; /* 0: unlimited; also below */
+    /* limit of each kind; 0: unlimited; also in the fields below */
+    uint64_t limits[FLO_QUOTA_KINDS];
     uint32_t prompt_tokens_max, answer_tokens_max;
-    bool is_batch; /* treat all its requests as batch requests */
+    bool is_batch; /* all its requests are treated as batch requests */
 };
 struct flo_serve_token {
     char name[FLO_NAME_MAX + 1];
@@ -160,14 +165,14 @@ enum flo_guard_stage { FLO_GUARD_PROMPT, FLO_GUARD_ANSWER, FLO_GUARD_STAGES };
  * before a model reads them, or answers before a client does. */
 struct flo_serve_guard {
     char name[FLO_NAME_MAX + 1];
-    uint32_t n_models; /* models whose requests the guard checks; 0: all */
+    uint32_t n_models; /* number of models whose requests the guard checks; 0: all */
     char models[FLO_SERVE_MODELS_MAX][FLO_NAME_MAX + 1];
     bool looks_at[FLO_GUARD_STAGES];
-    uint32_t n_words; /* words of a program's command line; 0: the guard is a model */
-    char words[FLO_GUARD_WORD_BYTES_MAX]; /* the words one after another, each with its NUL */
+    uint32_t n_words; /* number of words in a program's command line; 0: the guard is a model */
+    char words[FLO_GUARD_WORD_BYTES_MAX]; /* these words, one after another, each with its NUL */
     char model[FLO_NAME_MAX + 1];
-    char ask[1001];            /* prompt text before the checked text */
-    char pass[61], refuse[61]; /* beginnings of the model's answer */
+    char ask[1001];            /* text of the prompt before the checked text */
+    char pass[61], refuse[61]; /* beginnings of the model's answer that pass, or refuse */
     uint64_t ms_max;           /* time limit of one check */
     bool passes_on_failure;
 };
@@ -187,8 +192,8 @@ struct flo_serve_options {
     /* Origins whose pages may use the API in a browser; NULL-terminated,
      * borrowed until close.  NULL: none. */
     const char *const *origins;
-    bool has_no_page;                     /* do not serve the chat page at / */
-    bool has_no_ollama, has_no_anthropic; /* do not serve these APIs */
+    bool has_no_page;                     /* the chat page at / is not served */
+    bool has_no_ollama, has_no_anthropic; /* these APIs are not served */
     /* Folder of batches' files (made with mode 0700); NULL: no batches.  Then
      * the limit of all files, how long each is kept, and how long after its
      * answers were fetched. */
@@ -198,18 +203,18 @@ struct flo_serve_options {
     /* Tokens bound to models; `token` is not bound: it may use all models and
      * has no limits. */
     const struct flo_serve_token *tokens;
-    uint32_t n_tokens;                          /* at most FLO_SERVE_TOKENS_MAX */
-    bool unbound_have_all;                      /* a token without models may use all of them */
+    uint32_t n_tokens;     /* at most FLO_SERVE_TOKENS_MAX */
+    bool unbound_have_all; /* tokens that are bound to no model may use all models */
     const struct flo_serve_pipeline *pipelines; /* copied */
-    uint32_t n_pipelines;                       /* at most that many */
+    uint32_t n_pipelines;                       /* number of pipelines, at most that many */
     const struct flo_serve_guard *guards;       /* copied */
-    uint32_t n_guards;                          /* at most that many */
-    uint64_t removal_ms;   /* time for running requests of a removed model; 0: 5000 */
+    uint32_t n_guards;                          /* number of guards, at most that many */
+    uint64_t removal_ms;   /* time that running requests of a removed model have; 0: 5000 */
     uint64_t hold_ms_max;  /* how long requests wait while no engine is live; 0: not at all */
-    uint64_t hang_ms_max;  /* an engine silent for this long hangs; 0: 60000 */
-    uint32_t requests_max; /* waiting and running ones; 0: 64 */
+    uint64_t hang_ms_max;  /* an engine that is silent for this long counts as hung; 0: 60000 */
+    uint32_t requests_max; /* limit of waiting and running requests; 0: 64 */
     enum flo_sandbox_mode sandbox; /* for the engines */
-    bool is_apart;                 /* serve in a thread of its own */
+    bool is_apart;                 /* serving runs in a thread of its own */
 };
 
 FLO_MUST_USE int flo_serve_open(struct event_base *base, const struct flo_serve_options *options,
@@ -223,7 +228,7 @@ void flo_serve_close(struct flo_serve *serve);
 void flo_serve_hear(struct flo_serve *serve);
 /* Calls on_request and on_feedback only, which do no more than count. */
 void flo_serve_hear_ends(struct flo_serve *serve);
-/* Returns the port of the first TCP listener, 0: none. */
+/* Returns the port of the first TCP listener; 0: there is none. */
 uint16_t flo_serve_port(const struct flo_serve *serve);
 
 /* Starts an engine for `role` and loads the model; on_loaded follows.  A loaded
@@ -276,16 +281,16 @@ void flo_serve_hold(struct flo_serve *serve, unsigned model);
 /* Services that the device turns off under memory pressure. */
 struct flo_serve_limits {
     bool holds_batch;   /* batch requests wait */
-    bool refuses_loads; /* models on demand are not loaded: FLO_E_INFER_BUSY */
+    bool refuses_loads; /* models on demand are not loaded: requests get FLO_E_INFER_BUSY */
 };
 void flo_serve_limit(struct flo_serve *serve, const struct flo_serve_limits *limits);
 
 /* ---- routes ---- */
 
 enum flo_serve_route_state {
-    FLO_ROUTE_LOADING, /* the engine is loading: requests wait */
+    FLO_ROUTE_LOADING, /* an engine is loading: requests wait */
     FLO_ROUTE_READY,
-    FLO_ROUTE_ON_DEMAND, /* loaded when a request arrives (on_wanted) */
+    FLO_ROUTE_ON_DEMAND, /* the model is loaded when a request arrives (on_wanted) */
 };
 const char *flo_serve_route_word(enum flo_serve_route_state state);
 /* Route: the names of a model, and the release that answers under them.
@@ -301,14 +306,14 @@ struct flo_serve_route {
     double adapter_scale; /* 0: 1 */
     enum flo_serve_route_state state;
     bool is_silent;   /* no requests: FLO_E_INFER_NO_API */
-    uint64_t load_ms; /* on demand: estimated load time */
+    uint64_t load_ms; /* for a model on demand: estimated time of a load */
     /* Split: this share, in percent, of the requests for the model `split_of`
      * goes here while an engine is ready.  Empty: none. */
     char split_of[FLO_NAME_MAX + 1];
     uint32_t split_pct;
     uint32_t n_aliases;
     char aliases[FLO_SERVE_ALIASES_MAX][FLO_NAME_MAX + 1];
-    uint32_t n_tokens; /* bound tokens that may use the model, by name */
+    uint32_t n_tokens; /* number of bound tokens, by name, that may use the model */
     char tokens[FLO_SERVE_TOKENS_MAX][FLO_NAME_MAX + 1];
 };
 /* Sets the route for requests that arrive from now on; running ones keep the
@@ -355,7 +360,7 @@ pid_t flo_serve_killed_pid(const struct flo_serve *serve);
 /* ---- kept prefixes ---- */
 
 #define FLO_SERVE_PREFIX_BYTES (32u << 20) /* of one file */
-#define FLO_SERVE_PREFIXES_MAX 4           /* files in the folder */
+#define FLO_SERVE_PREFIXES_MAX 4           /* largest number of files in the folder */
 
 /* Opens the file in which the engines of a release keep the prefix that
  * requests share; creates a missing one (mode 0600, the folder 0700).  The file
@@ -371,7 +376,7 @@ FLO_MUST_USE int flo_serve_prefix_open(const char *dir, const struct flo_digest 
 struct serve_packer;
 struct flo_serve_packing {
     int fd;              /* the GGUF, taken */
-    uint64_t timeout_ms; /* time limit, without time spent waiting for a disk */
+    uint64_t timeout_ms; /* time limit, not counting time spent waiting for a disk */
     uint64_t total_ms_max;
     uint64_t idle_ms_max; /* limit of time with neither CPU use nor disk I/O: a hang */
     void *context;
@@ -394,7 +399,7 @@ void flo_serve_pack_cancel(struct serve_packer *packer);
 
 #define FLO_SERVE_PLANS_MAX 8
 struct flo_serve_planned {
-    uint64_t weights_bytes; /* mapped: shared by all processes that map the file */
+    uint64_t weights_bytes; /* mapped weights, shared by all processes that map the file */
     uint64_t private_bytes; /* all other memory, without the process itself */
     uint32_t context, sessions;
 };
@@ -402,7 +407,7 @@ struct flo_serve_planning {
     int fd;                 /* the GGUF, taken */
     int packed_fd;          /* the model's packed weights; ownership is taken; 0: none */
     uint64_t adapter_bytes; /* room for adapters */
-    uint32_t count;         /* ways to open the model, 1 to FLO_SERVE_PLANS_MAX */
+    uint32_t count;         /* number of ways to open the model, 1 to FLO_SERVE_PLANS_MAX */
     struct {
         uint32_t context, sessions; /* as in struct flo_serve_model */
         enum flo_serve_cache cache;
@@ -423,8 +428,9 @@ void flo_serve_plan_cancel(struct serve_planner *planner);
 /* ---- probe ---- */
 
 struct flo_probe_limits {
-    double speed_ratio_max;    /* p50 ms/token relative to current; 0: not checked */
-    uint64_t memory_bytes_max; /* peak RSS of the engine; 0: not checked */
+    double speed_ratio_max;    /* largest median of ms/token relative to the current release; 0: not
+                                  checked */
+    uint64_t memory_bytes_max; /* largest peak RSS of the engine; 0: not checked */
     /* Time for the golden cases; the speed test gets twice that. */
     uint64_t timeout_ms;
     /* Adapter of the candidate; empty: none.  The live engine uses its
@@ -439,9 +445,9 @@ struct flo_probe_limits {
 };
 struct flo_probe_result {
     uint32_t cases, passed;
-    uint32_t nonfinite;        /* tokens with a logit that is NaN or infinite */
+    uint32_t nonfinite;        /* number of tokens with a logit that is NaN or infinite */
     double token_us_candidate; /* p50 */
-    double token_us_current;   /* p50; 0: nothing comparable is live */
+    double token_us_current;   /* median of the current release; 0: nothing comparable is live */
     uint64_t memory_bytes;
     char failed_case[64]; /* id of the first failed case */
     int error;            /* 0: passed; FLO_E_PROBE_... */
@@ -463,7 +469,7 @@ FLO_MUST_USE int flo_serve_probe(struct flo_serve *serve, unsigned model, struct
 /* ---- score ---- */
 
 struct flo_serve_scored {
-    uint32_t answers; /* answers compared; 0: no case has a golden answer */
+    uint32_t answers; /* number of answers that were compared; 0: no case has a golden answer */
     int64_t ppm;      /* perplexity of the mean answer, in millionths */
     int error;        /* 0, or the reason for an early end */
 };
@@ -489,18 +495,18 @@ struct flo_serve_status {
         bool is_silent;
         pid_t pid;
         uint64_t rss_bytes;
-        uint64_t pss_bytes; /* shared pages counted by share; 0: unreadable */
+        uint64_t pss_bytes; /* memory, with shared pages counted by share; 0: unreadable */
         uint32_t requests;
         struct flo_digest release;
     } roles[FLO_ROLE_COUNT];
     uint32_t held;
     /* The part of `held` that waits only because of flo_serve_limits. */
     uint32_t held_batch;
-    bool is_wanted;        /* on demand: a request waits for the load */
-    bool is_wanted_softly; /* ... but no user's request does */
+    bool is_wanted;        /* for a model on demand: a request waits for the load */
+    bool is_wanted_softly; /* ... but only batch requests do */
     uint64_t load_ms;      /* load time of the live engine; 0: nothing is live */
-    uint64_t loaded_ms;    /* time of the load, as flo_now_ms() */
-    uint64_t used_ms;      /* end of its last request; 0: never used */
+    uint64_t loaded_ms;    /* time when it was loaded, as flo_now_ms() */
+    uint64_t used_ms;      /* time when its last request ended; 0: never used */
     uint32_t threads;      /* threads of the live engine */
     uint32_t context;
     char kernel[32];

@@ -64,15 +64,15 @@ struct serve_place {
     bool has_route;
     struct flo_serve_route route;
     bool is_removed;          /* removed, and no engine was loaded since */
-    enum flo_serve_gone gone; /* ... the reason; `route` is the last one */
-    struct event *removal;    /* ends running requests of a removed model */
+    enum flo_serve_gone gone; /* ... the reason why it is gone; `route` is the last one */
+    struct event *removal;    /* timer that ends running requests of a removed model */
     struct serve_demand demand;
-    struct flo_err down; /* why no engine is live; code 0: requests wait for one */
-    int lost;            /* error of engines that failed in a row, for /health; 0: none */
+    struct flo_err down; /* reason why no engine is live; code 0: requests wait for one */
+    int lost;            /* error code of engines that failed in a row, for /health; 0: none */
     uint64_t used_ms;
     struct serve_numbers {
         uint64_t requests, errors, tokens_in, tokens_out;
-        uint64_t loads; /* engines that became ready */
+        uint64_t loads; /* number of engines that became ready */
         struct serve_timing ttft, token, request;
     } numbers; /* counters of the model in this place */
 };
@@ -81,7 +81,7 @@ struct flo_serve {
     struct event_base *base; /* event loop of clients and engines */
     /* Event loop of the caller's thread, or the same one. */
     struct event_base *home;
-    struct serve_apart *apart; /* NULL: serve has no thread of its own */
+    struct serve_apart *apart; /* serving thread; NULL: serve has no thread of its own */
     struct flo_news *news;
     char engine_path[512];
     bool is_llama_alone;
@@ -100,14 +100,14 @@ struct flo_serve {
     uint32_t n_pipelines;
     struct guards *guards; /* NULL: none */
     bool had_route;
-    struct flo_err degraded; /* code 0: all is well */
+    struct flo_err degraded; /* problem of the device; code 0: all is well */
     uint64_t removal_ms;
     uint64_t hold_ms_max, hang_ms_max;
     uint32_t requests_max;
     struct flo_serve_limits limits;
     struct flo_httpd *httpd;
-    struct serve_batch *batch; /* NULL: not opened yet */
-    char host_text[16][256];   /* our own host names */
+    struct serve_batch *batch; /* batches; NULL: not opened yet */
+    char host_text[16][256];   /* host names of this server */
     const char *hosts[17];
     const char *const *origins; /* the caller's */
     bool has_page, has_no_ollama, has_no_anthropic;
@@ -118,10 +118,10 @@ struct flo_serve {
     struct event *reaper;
     unsigned reaper_ticks; /* ticks since a process was killed */
     struct serve_request *held, *running;
-    struct serve_request *asking; /* requests with several choices */
+    struct serve_request *asking; /* list of requests with several choices */
     uint32_t n_held, n_running;
     struct responses_stored *responses; /* stored responses, oldest first */
-    struct event *turn;                 /* lets waiting requests continue */
+    struct event *turn;                 /* event that lets waiting requests continue */
     struct probe *probe;
     struct score *score; /* score of a live engine; a probe interrupts it */
     struct serve_counters counters;

@@ -1,4 +1,4 @@
-/* Timing: durations as a Prometheus histogram. */
+/* Timing: adds up durations, and writes them as a Prometheus histogram. */
 #include "agent/serve/timing.h"
 
 static void add_seconds(struct flo_buf *out, uint64_t us)

@@ -10,7 +10,7 @@
 /* Durations of one kind, as a Prometheus histogram. */
 struct serve_timing {
     uint64_t count, sum_us;
-    uint64_t within[SERVE_TIMING_BOUNDS]; /* counts for timing.c's bounds */
+    uint64_t within[SERVE_TIMING_BOUNDS]; /* number of durations within each of timing.c's bounds */
 };
 void flo_timing_add(struct serve_timing *timing, uint64_t us);
 /* Writes a histogram's head, once for each name; then call the function for the

@@ -41,8 +41,8 @@ static void add_head(const struct serve_request *request, struct flo_buf *out)
                    request->id, request->model_name);
 }
 
-/* Writes the token counts.  In this API cached tokens are not part of the
- * input's. */
+/* Writes the token counts.  In this API the input's tokens do not include
+ * cached ones. */
 static void add_usage(const struct flo_wire_done *done, struct flo_buf *out)
 {
     uint32_t cached = done->cached_tokens < done->tokens_in ? done->cached_tokens : done->tokens_in;
@@ -180,8 +180,8 @@ static void end(struct serve_request *request, const struct flo_wire_done *done,
 
 /* ---- whole answers ---- */
 
-/* Writes a call's input.  Arguments cut off by max_tokens are no object: the
- * block gets an empty one. */
+/* Writes a call's input.  Arguments that max_tokens cut off are no JSON object;
+ * then the block gets an empty one. */
 static int add_input(struct serve_request *request, const struct serve_tool_call *call, bool is_cut,
                      struct flo_buf *out, struct flo_err *err)
 {

@@ -57,7 +57,7 @@ static int read_tool(struct anthropic_body *body, size_t i, const json_t *tool, 
     json_t *function;
 
     if (json_is_string(type) && !is(type, "custom")) {
-        return 0; /* such a tool would run at Anthropic */
+        return 0; /* such a tool would run at Anthropic, not here */
     }
     if (type != NULL && !json_is_null(type) && !json_is_string(type)) {
         return flo_fail(body->err, FLO_E_INFER_PARAM, "tools[%zu] has a type that is no text", i);
@@ -174,7 +174,7 @@ static void copy_fields(struct anthropic_body *body, bool is_count)
 {
     static const struct {
         const char *theirs, *ours;
-        bool is_of_prompt; /* part of a prompt, or only of an answer */
+        bool is_of_prompt; /* the field is part of a prompt; false: only of an answer */
     } rows[] = {
         {"model", "model", true},
         {"max_tokens", "max_tokens", false},

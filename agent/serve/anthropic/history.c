@@ -193,7 +193,7 @@ static int add_assistant_block(struct history *history, const json_t *block, str
         return add_use(history, block, parts->calls);
     }
     if (is(type, "redacted_thinking")) {
-        return 0; /* encrypted thoughts cannot be read here */
+        return 0; /* encrypted thoughts cannot be read here, so they are dropped */
     }
     if (is(type, "thinking") && json_is_string(thought)) {
         flo_buf_text(&parts->thoughts, parts->thoughts.bytes > 0 ? "\n" : "");

@@ -1,4 +1,5 @@
-/* History: a body while it is parsed, and its conversation. */
+/* History: struct of a body while it is parsed, and the conversion of its
+ * conversation. */
 #ifndef FLOTILLA_SERVE_ANTHROPIC_HISTORY_H
 #define FLOTILLA_SERVE_ANTHROPIC_HISTORY_H
 

@@ -1,4 +1,4 @@
-/* Apart: the serving thread, and how it pauses for a call. */
+/* Apart: starts the serving thread, and pauses it for a call. */
 #include "agent/serve/apart/apart.h"
 
 #include <event2/event.h>
@@ -10,17 +10,17 @@
 
 struct serve_apart {
     struct event_base *base;
-    struct event *knock; /* a call, or the end, is waiting */
+    struct event *knock; /* event that wakes the serving thread: a call is waiting, or the end */
     int knock_fd;
     bool is_running;
     pthread_t thread;
     unsigned depth; /* depth of nested calls; used by the caller's thread */
     pthread_mutex_t lock;
     pthread_cond_t changed;
-    bool is_wanted, is_standing, is_to_end; /* protected by the lock */
+    bool is_wanted, is_standing, is_to_end; /* flags that the lock protects */
 };
 
-static _Thread_local bool is_serving; /* set on the serving thread */
+static _Thread_local bool is_serving; /* true on the serving thread only */
 
 /* ---- the serving thread ---- */
 
@@ -119,7 +119,7 @@ int flo_apart_start(struct serve_apart *apart, struct flo_err *err)
 
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    apart->is_running = true; /* set before the thread can read the flag */
+    apart->is_running = true; /* set here, before the thread can read the flag */
     int failed = pthread_create(&apart->thread, NULL, serve, apart);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     apart->is_running = failed == 0;

@@ -10,12 +10,13 @@
 
 #include "base/host/wake.h"
 
-#define WORDS_MAX 256 /* enough for 16 models; each call causes one or two */
-/* Ends of requests that queue up while the caller waits for its disk. */
+#define WORDS_MAX 256 /* enough for 16 models, each of whose calls causes one or two news */
+/* Largest number of ended requests in the queue while the caller waits for its
+ * disk. */
 #define ENDS_MAX 4096
 
 enum kind {
-    GONE, /* dropped before it was handled */
+    GONE, /* the entry was dropped before it was handled */
     LOADED,
     ADAPTER,
     LOST,
@@ -35,14 +36,14 @@ struct word {
     struct flo_err err; /* code 0: none */
     char name[FLO_NAME_MAX + 1];
     struct flo_digest release;
-    void *context; /* context of the next two callbacks */
+    void *context; /* argument of the next two callbacks */
     void (*probed)(void *context, const struct flo_probe_result *result);
     void (*scored)(void *context, const struct flo_serve_scored *scored);
     struct flo_probe_result probe;
     struct flo_serve_scored score;
 };
 
-/* The end of a request, or a person's rating of an answer. */
+/* Entry for the end of a request, or for a person's rating of an answer. */
 struct end {
     uint64_t number;
     unsigned model;
@@ -83,7 +84,7 @@ static void drop_first(struct ring *ring)
 {
     ring->first = place(ring, 1);
     if (--ring->count == 0) {
-        ring->first = 0; /* reuse the same memory */
+        ring->first = 0; /* the queue is empty: its memory is used from the start again */
     }
 }
 

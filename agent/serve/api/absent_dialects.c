@@ -1,4 +1,5 @@
-/* Fronts of a build without other APIs than OpenAI's: their paths answer not.built. */
+/* Dialects stand-in, for a build that has only OpenAI's API: the paths of other
+ * APIs answer not.built. */
 #include "agent/serve/anthropic/anthropic.h"
 #include "agent/serve/api/stored.h"
 #include "agent/serve/ollama/ollama.h"

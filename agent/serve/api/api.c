@@ -27,7 +27,7 @@ enum { TAG_UNIX, TAG_TCP };
 
 /* ---- access ---- */
 
-/* Compares in constant time, wherever the texts differ. */
+/* Compares two secrets in the same time, wherever the texts differ. */
 static bool same_secret(const char *given, const char *wanted)
 {
     size_t n_given = strlen(given), n = strlen(wanted);
@@ -60,8 +60,8 @@ static int find_token(const struct flo_serve *serve, const char *token)
     return found;
 }
 
-/* Returns the given token; Anthropic's clients use a header of their own.
- * NULL: none. */
+/* Returns the token that the client gave; NULL: none.  Anthropic's clients use
+ * a header of their own. */
 static const char *given_token(const struct flo_httpd_request *http)
 {
     const char *token = flo_httpd_bearer(http);
@@ -210,7 +210,7 @@ static void on_model(void *context, struct flo_httpd_request *http)
     }
 }
 
-/* Answers without a token, so the answer contains little. */
+/* Answers /health.  It needs no token, so the answer contains little. */
 static void on_health(void *context, struct flo_httpd_request *http)
 {
     struct flo_serve *serve = context;

@@ -1,4 +1,5 @@
-/* Fronts: which front answers which path, and the form of its errors. */
+/* Fronts: finds the front that answers a path, and writes errors in that
+ * front's form. */
 #include "agent/serve/api/fronts.h"
 
 #include <string.h>

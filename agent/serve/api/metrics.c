@@ -12,8 +12,8 @@ static void add_number(struct flo_buf *out, const char *name, const char *type, 
                    (unsigned long long)value);
 }
 
-/* Writes the memory numbers; `is_pss`: pages shared by several processes count
- * by share. */
+/* Writes the memory of a model's processes.  With `is_pss`, each process counts
+ * its share of a page that several processes use. */
 static void add_memory(const struct serve_place *place, bool is_pss, struct flo_buf *out)
 {
     static const char *const names[FLO_ROLE_COUNT] = {"current", "candidate"};
@@ -52,7 +52,7 @@ static const char *name_of(const struct serve_place *place)
     return place->has_route ? place->route.model : live != NULL ? live->model : NULL;
 }
 
-/* Writes one number of every model. */
+/* Writes one metric, with a line for each model. */
 static void add_per_model(const struct flo_serve *serve, const char *name, const char *type,
                           const char *help, size_t offset, struct flo_buf *out)
 {
@@ -76,7 +76,7 @@ static void add_timing(const struct serve_timing *timing, const char *name, cons
     flo_timing_rows(timing, name, NULL, out);
 }
 
-/* Writes one timing of every model. */
+/* Writes one timing, with lines for each model. */
 static void add_timings(const struct flo_serve *serve, const char *name, const char *help,
                         size_t offset, struct flo_buf *out)
 {
@@ -135,7 +135,7 @@ static void add_engines(const struct flo_serve *serve, struct flo_buf *out)
     }
 }
 
-/* Writes one number of every app, by the name of its token. */
+/* Writes one metric, with a line for each app, by the name of its token. */
 static void add_per_app(const struct flo_serve *serve, const char *name, const char *help,
                         size_t offset, struct flo_buf *out)
 {

@@ -10,7 +10,7 @@ struct models_shown {
     const char *model, *version, *state;
     const struct flo_digest *release;
     uint64_t created_s;
-    uint32_t context; /* 0: unknown, as there is no engine */
+    uint32_t context; /* context size in tokens; 0: unknown, because there is no engine */
 };
 /* Fills in the model as shown; false: it is not visible. */
 bool flo_models_show(const struct serve_place *place, struct models_shown *out);

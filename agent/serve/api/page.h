@@ -5,7 +5,7 @@
 #include "agent/serve/state.h"
 #include "base/host/httpd.h"
 
-/* Fix text for errors: where the API's paths are listed. */
+/* Text of an error's fix: it names the page that lists the API's paths. */
 #define FLO_API_PATHS_FIX                                                                          \
     "these are OpenAI's, Ollama's and Anthropic's APIs, where agent.yaml "                         \
     "does "                                                                                        \

@@ -1,4 +1,5 @@
-/* Stored: responses by id: stored ones and running ones. */
+/* Stored: handles calls about a response by its id, both stored and running
+ * ones. */
 #ifndef FLOTILLA_SERVE_STORED_H
 #define FLOTILLA_SERVE_STORED_H
 
@@ -11,8 +12,9 @@ struct stored_page {
     const char *limit, *order, *after;
 };
 
-/* Each appends its answer to `out`.  For clients other than the owner a
- * response does not exist: FLO_E_REST_NOT_FOUND. */
+/* Show, delete and list responses; each appends its answer to `out`.  A client
+ * other than the owner gets FLO_E_REST_NOT_FOUND, as if the response did not
+ * exist. */
 FLO_MUST_USE int flo_stored_show(const struct flo_serve *serve, uint64_t owner, const char *id,
                                  struct flo_buf *out, struct flo_err *err);
 FLO_MUST_USE int flo_stored_delete(struct flo_serve *serve, uint64_t owner, const char *id,

@@ -4,7 +4,8 @@
 
 #include "agent/serve/engines/engines.h"
 
-/* Lists the models that the token may use; only_live: only those in memory. */
+/* Lists the models that the token may use; With only_live, only those in
+ * memory. */
 void flo_tags_list(const struct flo_serve *serve, int token, bool only_live, struct flo_buf *out);
 /* Shows the model that a body of /api/show names.  FLO_E_REST_SCHEMA,
  * FLO_E_INFER_PARAM, FLO_E_INFER_MODEL. */

@@ -1,4 +1,4 @@
-/* Batches of a build without them: their paths answer not.built. */
+/* Batch stand-in, for a build without batches: their paths answer not.built. */
 #include "agent/serve/batch/batch.h"
 #include "base/host/httpd.h"
 #include "base/left_out.h"

@@ -16,8 +16,9 @@
 #include "base/host/httpd.h"
 
 #define ANSWER_BYTES_MAX (32u << 20)
-#define FORM_BYTES 65536                  /* limit for a form's fields other than the file */
-#define CLIENT_OF_APP ((uint64_t)3 << 56) /* client ids of apps, apart from all others */
+#define FORM_BYTES 65536 /* limit for a form's fields other than the file */
+/* marks client ids that stand for apps, which differ from all others */
+#define CLIENT_OF_APP ((uint64_t)3 << 56)
 #define FILES_LISTED 10000
 #define BATCHES_LISTED 20 /* unless asked */
 #define BATCHES_LISTED_MAX 100
@@ -29,8 +30,8 @@ struct call {
 };
 struct serve_batch {
     struct flo_serve *serve;
-    struct flo_batch_desk *desk; /* NULL: batches are off */
-    struct flo_err why;          /* ... the reason for its absence; code 0: not configured */
+    struct flo_batch_desk *desk; /* desk that owns the folder; NULL: batches are off */
+    struct flo_err why;          /* ... the reason why they are off; code 0: not configured */
     int (*token_of)(const struct flo_serve *serve, const struct flo_httpd_request *http);
     const struct serve_front *(*front_of)(const char *path);
     struct call calls[ASK_BATCH_CANCEL + 1];
@@ -41,7 +42,9 @@ struct coming {
     struct flo_batch_upload upload;
     struct flo_batch_form form;
     struct serve_batch *batch;
-    struct flo_httpd_request *http; /* NULL: the client has sent everything, or is gone */
+    /* request of the client; NULL: all of it has arrived, or the client is
+     * gone */
+    struct flo_httpd_request *http;
 };
 
 /* ---- requests of batches ---- */
@@ -59,7 +62,7 @@ static bool find_app(const struct flo_serve *serve, const char *app, int *token)
     return app[0] == '\0' || *token != SERVE_TOKEN_ANY;
 }
 
-/* Before the first model is known, no model name is refused. */
+/* Tells whether any model is known.  Before that, no model name is refused. */
 static bool knows_a_model(const struct flo_serve *serve)
 {
     for (size_t i = 0; i < FLO_SERVE_MODELS_MAX; i++) {
@@ -164,7 +167,8 @@ static int read_query(struct flo_batch_ask *ask, struct flo_err *err)
     if (order != NULL && !ask->is_upwards && strcmp(order, "desc") != 0) {
         return flo_fail(err, FLO_E_INFER_PARAM, "order must be asc or desc");
     }
-    bool is_short = ask->kind == ASK_BATCHES; /* batches have metadata: fewer per answer */
+    /* batches have metadata, so an answer lists fewer of them */
+    bool is_short = ask->kind == ASK_BATCHES;
     const uint64_t most = is_short ? BATCHES_LISTED_MAX : FILES_LISTED;
     ask->limit = is_short ? BATCHES_LISTED : FILES_LISTED;
     if (limit == NULL) {

@@ -11,9 +11,9 @@
 struct flo_httpd_request;
 struct serve_front;
 
-/* Adds the paths to serve->httpd, and begins.  `token_of` returns a client's
- * app as in struct serve_request, `front_of` the front of a path.  Without a
- * folder the paths answer that batches are off.  Errors of
+/* Adds the paths to serve->httpd, and starts the desk.  `token_of` returns a
+ * client's app as in struct serve_request, `front_of` the front of a path.
+ * Without a folder the paths answer that batches are off.  Errors of
  * flo_batch_desk_open(). */
 FLO_MUST_USE int
 flo_batch_open(struct flo_serve *serve, const struct flo_serve_options *options,

@@ -1,4 +1,4 @@
-/* Desk: two queues with a thread between them, and the calls about the
+/* Desk: runs the thread between two queues, and handles the calls about the
  * folder. */
 #include "agent/serve/batch/desk.h"
 
@@ -13,11 +13,11 @@
 #include "base/host/steady.h"
 #include "base/host/wake.h"
 
-/* Unwritten bytes of an upload at which its client must wait. */
+/* Number of unwritten bytes of an upload at which its client has to wait. */
 #define WAITING_BYTES_MAX (1u << 20)
 #define LIST_BYTES_MAX (8u << 20)
 #define EXPIRE_MS 60000
-#define SYNC_MS 200         /* answers are synced in groups */
+#define SYNC_MS 200         /* interval at which answers are synced together */
 #define OPEN_BATCHES_MAX 64 /* maximum number of unfinished batches of an app */
 
 enum note_kind {
@@ -48,7 +48,7 @@ struct flo_batch_desk {
     int wake_fd;
     pthread_mutex_t lock;
     pthread_cond_t changed;
-    struct queue in, out; /* protected by the lock */
+    struct queue in, out; /* queues to and from the thread, which the lock protects */
     bool is_to_end;       /* the same */
 };
 
@@ -211,7 +211,7 @@ static int make_file(struct flo_batch_desk *desk, struct flo_batch_ask *ask, str
     struct flo_batch_upload *upload = ask->upload;
     uint64_t now_s = flo_batch_store_now_s(&desk->store);
     struct flo_batch_file file = {.bytes = upload->bytes, .created_s = now_s};
-    int rv = upload->failure.code; /* no more pieces follow */
+    int rv = upload->failure.code; /* the upload has ended: no more pieces follow */
 
     *err = upload->failure;
     flo_object_id_make("file-", file.id);
@@ -325,7 +325,8 @@ static int show_batch(struct flo_batch_desk *desk, struct flo_batch_ask *ask, st
 
 /* ---- lists ---- */
 
-/* Returns object i of a list; NULL: another app's, or of another purpose. */
+/* Returns object i of a list; NULL: it is another app's, or has another
+ * purpose. */
 static const char *listed(const struct flo_batch_desk *desk, const struct flo_batch_ask *ask,
                           size_t i)
 {
@@ -561,7 +562,7 @@ static int start(struct flo_batch_desk *desk, struct event_base *base, struct fl
     if (desk->wake == NULL || event_add(desk->wake, NULL) != 0) {
         return flo_fail(err, FLO_E_MEMORY, "no event for batches");
     }
-    sigfillset(&all); /* the caller's thread handles signals */
+    sigfillset(&all); /* signals are handled by the caller's thread */
     pthread_sigmask(SIG_SETMASK, &all, &before);
     desk->is_running = pthread_create(&desk->thread, NULL, run, desk) == 0;
     pthread_sigmask(SIG_SETMASK, &before, NULL);

@@ -17,17 +17,17 @@ struct flo_httpd_request;
 struct flo_batch_upload {
     void *owner; /* owned by the serving thread */
     uint64_t bytes;
-    uint64_t lifetime_s; /* 0: the device owner's default */
+    uint64_t lifetime_s; /* time for which the file is kept; 0: the device owner's default */
     char name[FLO_OBJECT_NAME_MAX + 1];
-    /* Owned by the desk: */
+    /* Members that the desk owns: */
     struct flo_batch_note note, go_on_note;
     char id[FLO_OBJECT_ID]; /* "upload-..." */
     int fd;
-    /* Protected by the desk's lock: */
+    /* Members that the desk's lock protects: */
     size_t waiting_bytes;   /* bytes of pieces that are not written yet */
     bool is_held;           /* reading from the client is paused */
     bool is_going_on;       /* go_on_note is queued */
-    struct flo_err failure; /* set: later pieces are ignored */
+    struct flo_err failure; /* error of the upload; once it is set, later pieces are ignored */
 };
 
 enum flo_batch_ask_kind {
@@ -86,11 +86,12 @@ FLO_MUST_USE int flo_batch_desk_open(struct event_base *base,
 void flo_batch_desk_stop(struct flo_batch_desk *desk);
 void flo_batch_desk_close(struct flo_batch_desk *desk);
 
-/* Each takes ownership of its argument. */
+/* Pass calls, uploads and answers to the desk; each takes ownership of its
+ * argument. */
 void flo_batch_desk_ask(struct flo_batch_desk *desk, struct flo_batch_ask *ask);
 void flo_batch_desk_answer(struct flo_batch_desk *desk, struct flo_batch_job *job);
-/* Adds a piece of an upload.  *is_enough: pause until go_on().  Returns an
- * earlier error of the upload. */
+/* Adds a piece of an upload.  *is_enough is true when the client has to pause
+ * until go_on().  Returns an earlier error of the upload. */
 FLO_MUST_USE int flo_batch_desk_piece(struct flo_batch_desk *desk, struct flo_batch_upload *upload,
                                       const char *data, size_t bytes, bool *is_enough,
                                       struct flo_err *err);

@@ -1,4 +1,4 @@
-/* Form: finds boundaries in bytes that arrive in pieces. */
+/* Form: finds a form's boundaries in bytes that arrive in pieces. */
 #include "agent/serve/batch/form.h"
 
 #include <stdlib.h>
@@ -19,7 +19,8 @@ int flo_batch_form_open(struct flo_batch_form *form, const char *content_type, s
     int rv = flo_multipart_open(&form->multipart, content_type, "", 0, err);
 
     form->held.bytes_max = 1u << 20;
-    flo_buf_text(&form->held, "\r\n"); /* the first boundary has no line end before it */
+    /* a line end is added, because the first boundary has none before it */
+    flo_buf_text(&form->held, "\r\n");
     return rv;
 }
 

@@ -11,7 +11,7 @@
 struct flo_batch_form {
     struct flo_multipart multipart; /* boundary between parts */
     enum {
-        FORM_SKIP, /* before the first boundary */
+        FORM_SKIP, /* everything before the first boundary is skipped */
         FORM_MARK, /* behind a boundary */
         FORM_HEAD,
         FORM_DATA,
@@ -23,11 +23,11 @@ struct flo_batch_form {
     char value[64]; /* value of a short field */
     size_t value_bytes;
     bool is_file, has_file;
-    /* Contents of the form: */
+    /* Fields of the form: */
     char name[FLO_OBJECT_NAME_MAX + 1]; /* name of the file */
     char purpose[64];
-    char anchor[64], seconds[64]; /* fields of expires_after; empty: none */
-    /* Takes a piece of the file.  A result < 0 ends the form. */
+    char anchor[64], seconds[64]; /* fields of expires_after; empty: not given */
+    /* Callback for a piece of the file.  A result < 0 ends the form. */
     int (*take)(void *context, const char *data, size_t bytes, struct flo_err *err);
     void *context;
 };
@@ -39,9 +39,9 @@ FLO_MUST_USE int flo_batch_form_open(struct flo_batch_form *form, const char *co
  * take(). */
 FLO_MUST_USE int flo_batch_form_feed(struct flo_batch_form *form, const char *data, size_t bytes,
                                      struct flo_err *err);
-/* Ends the body: *lifetime_s is the file's; 0: the owner's default.
- * FLO_E_REST_SCHEMA: the body is cut off, or has no file.  FLO_E_INFER_PARAM: a
- * field is invalid. */
+/* Ends the body.  *lifetime_s gets the time for which the file is to be kept;
+ * 0: the owner's default. FLO_E_REST_SCHEMA: the body is cut off, or has no
+ * file.  FLO_E_INFER_PARAM: a field is invalid. */
 FLO_MUST_USE int flo_batch_form_end(struct flo_batch_form *form, uint64_t *lifetime_s,
                                     struct flo_err *err);
 void flo_batch_form_deinit(struct flo_batch_form *form);

@@ -7,7 +7,7 @@
 
 #include <flotilla/errors/batch.h>
 
-#define NAMES_MAX 524288 /* names in the table at once: 12 MiB */
+#define NAMES_MAX 524288 /* names that are in the table at the same time: 12 MiB */
 
 void flo_batch_in_go(struct flo_batch_in *in, uint64_t number, uint64_t offset)
 {
@@ -71,7 +71,8 @@ void flo_batch_in_deinit(struct flo_batch_in *in)
 
 /* ---- a custom_id on two lines ---- */
 
-/* Reads the custom_id of the line at an offset; empty: none. */
+/* Reads the custom_id of the line at an offset; it is empty if there is
+ * none. */
 static int id_at(struct flo_batch_in *in, uint64_t offset, char id[FLO_BATCH_ID_BYTES_MAX + 1],
                  struct flo_err *err)
 {

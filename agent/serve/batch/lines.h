@@ -19,18 +19,19 @@
 struct flo_batch_reader {
     uint64_t offset;     /* file offset of the next byte */
     uint64_t number;     /* line number, from 1; 0: before the first line */
-    uint64_t begin;      /* offset of the line */
-    uint64_t bytes;      /* bytes of the line, without its end */
-    bool is_open;        /* the line has begun but not ended */
+    uint64_t begin;      /* offset of the line's first byte */
+    uint64_t bytes;      /* length of the line in bytes, without its end */
+    bool is_open;        /* a line has begun and not ended yet */
     bool is_whole;       /* ... the line has ended */
-    size_t bytes_max;    /* limit of the bytes kept from a line */
-    struct flo_buf line; /* the line, up to bytes_max */
+    size_t bytes_max;    /* largest number of bytes that are kept of a line */
+    struct flo_buf line; /* text of the line, up to bytes_max bytes */
 };
 
-/* Consumes bytes up to the end of the line; is_whole tells whether the end was
- * reached.  Returns how many were consumed. */
+/* Consumes bytes up to the end of the line; is_whole then tells whether the end
+ * was reached.  Returns how many bytes were consumed. */
 size_t flo_batch_reader_take(struct flo_batch_reader *reader, const char *data, size_t bytes);
-/* Ends the file.  true: the last line had no line end, and is complete now. */
+/* Ends the file.  true: the last line had no line end; it counts as complete
+ * now. */
 bool flo_batch_reader_end(struct flo_batch_reader *reader);
 /* Is the complete line blank?  Such lines are skipped. */
 bool flo_batch_reader_is_blank(const struct flo_batch_reader *reader);
@@ -64,13 +65,13 @@ void flo_batch_line_deinit(struct flo_batch_line *line);
 /* ---- an answer ---- */
 
 struct flo_batch_answer {
-    const char *batch;     /* id of the batch; "": only a file is converted */
+    const char *batch;     /* id of the batch; "": a file is only converted */
     uint64_t number;       /* number of the request's line */
     const char *custom_id; /* empty: none */
     int status;            /* HTTP status */
     const char *body;      /* JSON */
     size_t bytes;
-    const char *code, *what; /* instead of status and body; NULL: none */
+    const char *code, *what; /* error code and text, instead of status and body; NULL: none */
 };
 /* Appends the answer as a line, with a line end. */
 void flo_batch_answer_add(const struct flo_batch_answer *answer, struct flo_buf *out);

@@ -1,4 +1,4 @@
-/* Object: files and batches as JSON. */
+/* Object: writes files and batches as JSON, and reads them. */
 #include "agent/serve/batch/object.h"
 
 #include <string.h>

@@ -10,7 +10,7 @@
 #define FLO_OBJECT_ID 32                 /* "batch-" and 24 hex digits, and a NUL */
 #define FLO_OBJECT_NAME_MAX 255          /* maximum bytes of a file's name */
 #define FLO_OBJECT_WHAT_MAX 512          /* maximum bytes of an error's text */
-#define FLO_OBJECT_BYTES_MAX 65536       /* size of its document */
+#define FLO_OBJECT_BYTES_MAX 65536       /* largest size of an object's document */
 #define FLO_OBJECT_METADATA_MAX 16       /* maximum number of metadata pairs of a client */
 #define FLO_OBJECT_TIME_MAX 253402300799 /* the year 9999, in seconds */
 
@@ -22,7 +22,7 @@ bool flo_object_id_is(const char *prefix, const char *id);
 
 struct flo_batch_file {
     char id[FLO_OBJECT_ID];
-    char app[FLO_NAME_MAX + 1]; /* owner; empty: a client that may use all models */
+    char app[FLO_NAME_MAX + 1]; /* app that owns it; empty: a client that may use all models */
     char name[FLO_OBJECT_NAME_MAX + 1];
     bool is_output; /* purpose batch_output; false: batch */
     uint64_t bytes, created_s;
@@ -49,27 +49,30 @@ struct flo_batch {
     char app[FLO_NAME_MAX + 1];
     int endpoint;
     char input[FLO_OBJECT_ID];
-    /* Files of its answers; empty: none.  Clients see them when the batch
+    /* Ids of the files with its answers; empty: none.  Clients see them when the batch
      * ends. */
     char output[FLO_OBJECT_ID], error[FLO_OBJECT_ID];
     enum flo_batch_status status;
     uint64_t at_s[FLO_BATCH_STATUSES]; /* start time of each status; 0: not reached */
-    uint64_t expires_s;                /* end of its processing time */
-    uint64_t output_expires_s;         /* keeps its files after its end; 0: the owner's default */
+    uint64_t expires_s;                /* time at which its processing ends in any case */
+    uint64_t output_expires_s; /* time for which its files are kept after its end; 0: the owner's
+                                  default */
     uint64_t total, completed, failed; /* lines */
-    int code;                          /* error code of its failure; 0: none */
+    int code;                          /* error code if it failed; 0: none */
     char what[FLO_OBJECT_WHAT_MAX];
-    uint64_t line;    /* faulty line; 0: none */
+    uint64_t line;    /* number of the faulty line; 0: none */
     json_t *metadata; /* object of texts, or NULL; owned */
     /* Not stored: */
-    /* Reason for waiting, with an error code; empty: not waiting. */
+    /* Reason why the batch waits, with an error code; empty: it does not
+     * wait. */
     char waits[FLO_OBJECT_WHAT_MAX + 64];
     uint64_t answer_bytes; /* size of its answers so far */
     uint64_t next_ms;      /* earliest time to continue, as flo_now_ms() */
 };
 void flo_batch_deinit(struct flo_batch *batch);
 
-/* Writes the document as clients see it; is_kept: with all that is stored. */
+/* Writes the document as clients see it; is_kept: as it is stored, with all
+ * members. */
 void flo_batch_file_write(const struct flo_batch_file *file, bool is_kept, struct flo_buf *out);
 void flo_batch_write(const struct flo_batch *batch, bool is_kept, struct flo_buf *out);
 /* Reads a stored document.  FLO_E_META_JSON, FLO_E_META_SCHEMA. */

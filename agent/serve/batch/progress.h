@@ -10,9 +10,9 @@
 
 struct flo_batch_progress {
     uint64_t sequence;                  /* increases by one; 0: nothing was written yet */
-    uint64_t line;                      /* lines of the input that are done */
-    uint64_t input_bytes;               /* ... and their bytes */
-    uint64_t output_bytes, error_bytes; /* sizes of both files of answers */
+    uint64_t line;                      /* number of input lines that are done */
+    uint64_t input_bytes;               /* ... and their size in bytes */
+    uint64_t output_bytes, error_bytes; /* sizes of the two files of answers */
     uint64_t completed, failed;
 };
 

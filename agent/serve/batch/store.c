@@ -18,7 +18,7 @@
 #define FILE_PREFIX "file-"
 #define BATCH_PREFIX "batch-"
 #define UPLOAD_PREFIX "upload-"
-#define SET_MS_MIN 60000 /* smaller differences are normal clock adjustment */
+#define SET_MS_MIN 60000 /* smaller differences are normal corrections of a clock */
 
 void flo_batch_store_path(const struct flo_batch_store *store, const char *id, const char *end,
                           char out[4096])
@@ -137,7 +137,7 @@ int flo_batch_store_add(struct flo_batch_store *store, const struct flo_batch_fi
                         struct flo_err *err)
 {
     if (flo_batch_store_find(store, file->app, file->id) != NULL) {
-        return 0; /* after a power cut the batch may end a second time */
+        return 0; /* after a power cut the batch may end again, which does no harm */
     }
     FLO_TRY(take_file(store, file, err));
     int rv = keep(store, file, err);
@@ -155,7 +155,8 @@ void flo_batch_store_remove(struct flo_batch_store *store, struct flo_batch_file
     while (store->files[at] != file) {
         at++;
     }
-    unlink_of(store, file->id, ".json"); /* bytes without a document are removed at open */
+    /* if this fails, bytes without a document are removed at the next open */
+    unlink_of(store, file->id, ".json");
     unlink_of(store, file->id, "");
     free(file);
     store->n_files--;
@@ -259,7 +260,7 @@ static void shorten(struct flo_batch_store *store, const char *app, const char *
     }
     file->expires_s = until_s;
     if (keep(store, file, &err) < 0) {
-        /* only memory has the new time */
+        /* the new time is only in memory */
         flo_log_err(FLO_LOG_WARN, AREA, &err);
     }
 }
@@ -392,7 +393,7 @@ static int lock_folder(struct flo_batch_store *store, struct flo_err *err)
     return 0;
 }
 
-/* Is it "ID.json" of an object with this prefix?  Gives its id. */
+/* Is it "ID.json" of an object with this prefix?  `id` gets its id. */
 static bool is_document(const char *name, const char *prefix, char id[FLO_OBJECT_ID])
 {
     size_t chars = strlen(name);
@@ -497,8 +498,9 @@ static bool has_ended(const struct flo_batch_store *store, const char *id)
     return !has_document(store, id);
 }
 
-/* Removes bytes without an owner: of an interrupted upload, or whose document
- * was removed.  Bytes of a document that is unreadable for the moment stay. */
+/* Removes a file without a document: it is left from an interrupted upload, or
+ * its document was removed.  Bytes of a document that is unreadable for the
+ * moment stay. */
 static void sweep_entry(const struct flo_batch_store *store, const char *name)
 {
     char id[FLO_OBJECT_ID] = "";

@@ -15,10 +15,10 @@
 struct flo_batch_store {
     char folder[3000];
     int lock_fd;
-    int64_t clock_ms; /* wall clock minus flo_now_ms() */
+    int64_t clock_ms; /* difference between wall clock and flo_now_ms() */
     uint64_t bytes_max;
-    uint64_t keep_s;                                   /* time for which a file is kept */
-    uint64_t delivered_s;                              /* ... after the answers were fetched */
+    uint64_t keep_s;      /* time for which a file is kept */
+    uint64_t delivered_s; /* ... and time for which it is kept after the answers were fetched */
     struct flo_batch_file *files[FLO_BATCH_FILES_MAX]; /* oldest first */
     size_t n_files;
     struct flo_batch *batches[FLO_BATCHES_MAX];
@@ -68,7 +68,8 @@ FLO_MUST_USE int flo_batch_store_save(const struct flo_batch_store *store,
                                       const struct flo_batch *batch, struct flo_err *err);
 /* Is an unfinished batch reading this file? */
 bool flo_batch_store_is_read(const struct flo_batch_store *store, const char *id);
-/* Records that the file was fetched: its batch's files are removed soon. */
+/* Records that the file was fetched, so that the files of its batch are removed
+ * soon. */
 void flo_batch_store_delivered(struct flo_batch_store *store, struct flo_batch_file *file,
                                uint64_t now_s);
 /* Removes everything whose time is over. */

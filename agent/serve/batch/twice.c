@@ -1,4 +1,4 @@
-/* Twice: finds equal hashes of names, range by range. */
+/* Twice: finds equal hashes of names, one range of hashes after another. */
 #include "agent/serve/batch/twice.h"
 
 #include <stdlib.h>

@@ -11,8 +11,8 @@
 
 struct flo_twice_name {
     uint64_t hash;
-    uint64_t number; /* line number, from 1 */
-    uint64_t offset; /* offset of the line */
+    uint64_t number; /* number of the line with the name, from 1 */
+    uint64_t offset; /* offset of that line */
 };
 struct flo_twice {
     uint64_t key;
@@ -34,7 +34,7 @@ void flo_twice_add(struct flo_twice *twice, const char *name, uint64_t number, u
 void flo_twice_sort(struct flo_twice *twice);
 bool flo_twice_next(const struct flo_twice *twice, uint64_t after, struct flo_twice_name *first,
                     struct flo_twice_name *second);
-/* Begins the next pass.  false: no more is needed. */
+/* Begins the next pass.  false: all ranges are done. */
 bool flo_twice_again(struct flo_twice *twice);
 void flo_twice_deinit(struct flo_twice *twice);
 

@@ -11,7 +11,7 @@
 #include <flotilla/errors/rest.h>
 
 #define AREA "batch"
-#define LINES_AT_ONCE 2048 /* lines checked before other work may run */
+#define LINES_AT_ONCE 2048 /* lines that are checked before other work may run */
 #define ANSWER_BYTES_MAX (32u << 20)
 #define DISK_PAUSE_MS 10000
 #define PAUSE_MS_MAX 60000
@@ -78,7 +78,7 @@ static void unlink_of(const struct flo_batch_work *work, const char *id, const c
 
     flo_batch_store_path(work->store, id, end, path);
     if (id[0] != '\0') {
-        unlink(path); /* on failure it is removed when the folder is opened */
+        unlink(path); /* if this fails, the file is removed when the folder is opened */
     }
 }
 
@@ -175,8 +175,8 @@ static void show_progress(struct flo_batch_work *work)
     work->batch->answer_bytes = work->progress.output_bytes + work->progress.error_bytes;
 }
 
-/* Chooses the oldest batch whose time has come; otherwise returns the next
- * time, UINT64_MAX: none. */
+/* Chooses the oldest batch that may run now.  If there is none, returns the
+ * time when one may; UINT64_MAX: never. */
 static uint64_t choose(struct flo_batch_work *work, struct flo_batch **out)
 {
     uint64_t now_ms = flo_now_ms(), next_ms = UINT64_MAX;
@@ -250,7 +250,7 @@ static int look_through(struct flo_batch_work *work, struct flo_err *err)
     flo_object_id_make("file-", next.error);
     FLO_TRY(set_status(work, &next, FLO_BATCH_IN_PROGRESS, err));
     *work->batch = next;
-    leave(work); /* then the batch starts again at the first line */
+    leave(work); /* the batch then starts again at the first line */
 
     return 0;
 }
@@ -277,7 +277,7 @@ static void finish_error(struct flo_batch_work *work, struct flo_batch_slot *slo
     finish(work, slot, &(struct flo_batch_answer){.code = code, .what = what});
 }
 
-/* Answers a request that will not be sent any more. */
+/* Writes an answer for a request that will not be sent any more. */
 static void finish_unsent(struct flo_batch_work *work, struct flo_batch_slot *slot)
 {
     bool is_late = work->is_late;
@@ -438,7 +438,8 @@ void flo_batch_work_answer(struct flo_batch_work *work, struct flo_batch_job *jo
     flo_batch_job_free(job);
 }
 
-/* Would switching to another batch lose an answer or a count of tries? */
+/* Returns true if switching to another batch would lose an answer or a count of
+ * tries. */
 static bool is_under_way(const struct flo_batch_work *work)
 {
     for (size_t i = 0; i < work->count; i++) {
@@ -588,8 +589,8 @@ static int end(struct flo_batch_work *work, struct flo_err *err)
 
 /* ---- steps ---- */
 
-/* Returns when there is more to do.  If every request waits for an app's limit
- * or for a model, another batch may run meanwhile. */
+/* Returns the time when there is more to do.  If every request waits for an
+ * app's limit or for a model, another batch may run meanwhile. */
 static uint64_t rest(struct flo_batch_work *work)
 {
     struct flo_batch *batch = work->batch;

@@ -24,7 +24,7 @@ struct flo_batch_note {
 /* A request that is sent to the router, and its answer. */
 struct flo_batch_job {
     struct flo_batch_note note;
-    void *owner;  /* current owner */
+    void *owner; /* value of work->run when the job was made; if it differs now, the job is stale */
     uint64_t run; /* work->run when the job was made; another value: stale */
     size_t slot;
     int endpoint;
@@ -37,12 +37,12 @@ void flo_batch_job_free(struct flo_batch_job *job);
 struct flo_batch_slot {
     enum { SLOT_FREE, SLOT_SENT, SLOT_WAITS, SLOT_DONE } state;
     uint64_t number;    /* line number */
-    uint64_t end_bytes; /* offset after the line */
+    uint64_t end_bytes; /* file offset after the request's line */
     char custom_id[FLO_BATCH_ID_BYTES_MAX + 1];
     unsigned tries;
-    uint64_t again_ms;         /* time of the next attempt */
-    bool is_patient;           /* ... without a limit of attempts */
-    struct flo_batch_job *job; /* set while the request waits */
+    uint64_t again_ms;         /* time of the next try */
+    bool is_patient;           /* ... and the number of tries is not limited */
+    struct flo_batch_job *job; /* job of the request while it waits; else NULL */
     struct flo_buf text;       /* the answer's line */
     bool has_failed;
 };
@@ -58,21 +58,20 @@ struct flo_batch_work {
     int in_fd, output_fd, error_fd, progress_fd;
     struct flo_batch_in in;
     struct flo_batch_check check;
-    struct flo_batch_progress progress; /* includes answers that are not synced yet */
+    struct flo_batch_progress progress; /* progress, including answers that are not synced yet */
     bool is_dirty;
-    uint64_t sync_ms;                             /* longest wait of answers for a common sync */
-    uint64_t committed_ms;                        /* time of the last commit */
-    bool is_ended;                                /* all lines were read */
-    bool is_late;                                 /* the batch's 24 hours are over */
-    uint64_t pause_ms;                            /* nothing is sent before this time */
+    uint64_t sync_ms;      /* longest time that answers wait for a common sync */
+    uint64_t committed_ms; /* time of the last commit */
+    bool is_ended;         /* all lines of the input were read */
+    bool is_late;          /* the batch's 24 hours are over */
+    uint64_t pause_ms;     /* nothing is sent before this time */
     struct flo_batch_slot slots[FLO_BATCH_AHEAD]; /* a ring */
     size_t first, count;
 };
 
 void flo_batch_work_open(struct flo_batch_work *work);
-/* Does a part of the work.  Returns when to call again, as flo_now_ms(): at
- * once (0), at that time, or only after an answer or a new batch
- * (UINT64_MAX). */
+/* Does a part of the work.  Returns the time of the next call, as flo_now_ms();
+ * 0: at once, UINT64_MAX: only after an answer or a new batch. */
 uint64_t flo_batch_work_step(struct flo_batch_work *work);
 /* Takes the answer of a request, with ownership of the job. */
 void flo_batch_work_answer(struct flo_batch_work *work, struct flo_batch_job *job);

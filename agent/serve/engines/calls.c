@@ -1,5 +1,4 @@
-/* Calls: an engine's list of calls, their order, and the sending of their
- * frames.
+/* Calls: keeps an engine's list of calls in order, and sends their frames.
  *
  * A frame waits here until the engine has room for its kind. */
 #include "agent/serve/engines/engines.h"
@@ -95,7 +94,8 @@ void flo_serve_engine_ask_stats(struct serve_engine *engine)
     }
 }
 
-/* Returns the most TOKEN or EMBEDDING frames that can answer the message. */
+/* Returns the largest number of TOKEN or EMBEDDING frames that can answer the
+ * message. */
 static uint32_t parts_max(const struct serve_engine *engine, const struct flo_wire_message *message)
 {
     const struct flo_wire_generate *in = &message->generate;
@@ -116,7 +116,7 @@ void flo_serve_call_list(struct serve_engine *engine, struct serve_call *call, u
     call->tokens = 0;
     call->bytes_waiting = 0;
     call->next = NULL;
-    *flo_serve_call_place(engine, id) = call; /* appended at the end, as the id is new */
+    *flo_serve_call_place(engine, id) = call; /* the place is at the end, because the id is new */
     engine->n_calls++;
 }
 
@@ -139,7 +139,7 @@ int flo_serve_engine_call(struct serve_engine *engine, struct serve_call *call,
     bool is_embed = message->type == FLO_WIRE_EMBED;
     bool is_answer = message->type == FLO_WIRE_GENERATE;
     message->request = ++engine->next_id;
-    call->frame = (struct flo_buf){0}; /* flo_wire_write() checks the size */
+    call->frame = (struct flo_buf){0}; /* no check of the size here: flo_wire_write() makes it */
     int rv = is_embed || is_answer ? flo_wire_write(&call->frame, message, err)
                                    : flo_serve_engine_say(engine, message, err);
     if (rv < 0) {

@@ -48,7 +48,8 @@ void flo_serve_engine_describe(struct serve_engine *engine, const struct flo_ser
         open->threads = 1;
     }
     if (open->threads == 0) {
-        /* The sandboxed engine process cannot read its cgroup. */
+        /* The agent counts the CPUs, because the sandboxed engine process
+         * cannot read its cgroup. */
         unsigned cpus = flo_cpus_allowed();
         open->threads = cpus < THREADS_MAX ? cpus : THREADS_MAX;
     }

@@ -20,10 +20,10 @@
 #include <flotilla/errors/model.h>
 #include <flotilla/errors/worker.h>
 
-#define USER_SESSIONS 4 /* sessions of an engine that reports none */
+#define USER_SESSIONS 4 /* number of sessions that is assumed for an engine that reports none */
 #define SESSIONS_MAX 16
 #define REAP_TICK_MS 10
-#define REAP_TICKS_MAX 20 /* for a runtime: ticks after its own time to stop */
+#define REAP_TICKS_MAX 20 /* for a runtime: ticks to wait after its own time to stop */
 
 /* ---- roles ---- */
 
@@ -222,7 +222,7 @@ static void engine_fall(struct serve_engine *engine)
     tick_after(engine, REAP_TICK_MS);
 }
 
-/* Kills the process; is_killed tells a later reader that signal 9 was ours. */
+/* Kills the process.  is_killed notes that the agent sent the signal 9. */
 static void end_process(struct serve_engine *engine)
 {
     engine->is_killed = true;
@@ -245,7 +245,7 @@ void flo_serve_engine_kill(struct serve_engine *engine, const struct flo_err *er
 static void describe_end(struct serve_engine *engine, int status)
 {
     if (engine->is_end_told || (engine->end.code != 0 && engine->end.code != FLO_E_ENGINE_CRASH)) {
-        return; /* the real reason is already known */
+        return; /* the reason for the loss is known already */
     }
     if (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL && !engine->is_killed) {
         flo_fail(&engine->end, FLO_E_ENGINE_KILLED,
@@ -255,7 +255,7 @@ static void describe_end(struct serve_engine *engine, int status)
     } else if (WIFSIGNALED(status)) {
         flo_fail(&engine->end, FLO_E_ENGINE_CRASH, "the engine of %s was killed by signal %d (%s)",
                  engine->name, WTERMSIG(status), strsignal(WTERMSIG(status)));
-        if (WTERMSIG(status) == SIGBUS) { /* a page of a mapped file could not be read */
+        if (WTERMSIG(status) == SIGBUS) { /* SIGBUS: a page of a mapped file could not be read */
             flo_fail(&engine->end, FLO_E_IO_READ,
                      "the engine of %s ended: the disk does not give the "
                      "bytes of its files (signal %d)",
@@ -371,7 +371,7 @@ int flo_serve_engine_failure(const struct flo_wire_failed *failed, struct flo_er
     text_take(id, sizeof(id), failed->id);
     text_take(what, sizeof(what), failed->what);
     text_take(why, sizeof(why), failed->why);
-    if (code == 0) { /* the program on disk has another version */
+    if (code == 0) { /* exit status 0: the program on disk has another version */
         code = flo_fail(err, FLO_E_WORKER_PROTOCOL, "%s: %s", id[0] != '\0' ? id : "no id", what);
     } else {
         flo_fail(err, code, "%s", what);
@@ -467,7 +467,7 @@ static int on_frame(struct serve_engine *engine, const struct flo_wire_message *
         engine->watchdog.has_ping = false;
         return 0;
     case FLO_WIRE_FAILED:
-        if (message->request == 0) { /* a last message about the whole process */
+        if (message->request == 0) { /* a last message, which is about the whole process */
             engine->is_end_told = true;
             return flo_wrap(err, flo_serve_engine_failure(&message->failed, err), "%s",
                             engine->name);
@@ -511,7 +511,7 @@ static void on_read(struct bufferevent *bev, void *context)
         if (evbuffer_get_length(input) < bytes) {
             if (payload <= FLO_WIRE_PAYLOAD_BYTES_MAX &&
                 flo_wire_read(head, sizeof(head), &message, &err) >= 0) {
-                return; /* the rest has not arrived yet */
+                return; /* the rest of the frame has not arrived yet */
             }
         }
         const void *data = err.code != 0 ? NULL : evbuffer_pullup(input, (ev_ssize_t)bytes);

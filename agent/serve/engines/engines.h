@@ -32,8 +32,8 @@ struct serve_call {
     uint32_t tokens; /* TOKEN frames so far; their indices must be consecutive */
     uint32_t tokens_max;
     enum call_kind kind;
-    struct flo_buf frame;           /* kept until the engine can receive it */
-    char adapter[FLO_NAME_MAX + 1]; /* named in the frame; empty: none */
+    struct flo_buf frame;           /* the call's frame, kept until the engine can receive it */
+    char adapter[FLO_NAME_MAX + 1]; /* adapter that the frame names; empty: none */
     /* Bytes of the frame in the engine's queue, until its answer begins. */
     size_t bytes_waiting;
     void *context;
@@ -67,26 +67,28 @@ struct serve_engine {
     struct serve_place *place;
     const struct serve_engine_events *events;
     enum engine_state state;
-    bool has_role;  /* false: draining or dying */
+    bool has_role;  /* the engine has its role; false: it is draining or dying */
     bool is_shared; /* the engine also has the candidate's role; `role` is current */
     enum flo_serve_role role;
-    bool drains;      /* ends after the last call */
-    bool was_live;    /* replaced by a flip: on_drained follows */
-    bool is_killed;   /* killed by the agent */
-    bool is_expected; /* the end was requested, so it is not reported */
+    bool drains;      /* the engine ends after its last call */
+    bool was_live;    /* a flip replaced the engine: on_drained follows */
+    bool is_killed;   /* the agent killed the process */
+    bool is_expected; /* the agent asked for the end, so it is not reported */
     pid_t pid;
     struct bufferevent *bev;
     struct event *tick; /* watchdog, then reaper */
     struct flo_watchdog watchdog;
     uint32_t reap_ticks;
-    uint64_t started_ms, loaded_at_ms; /* loaded_at_ms 0: not loaded */
-    uint64_t created_s;                /* creation time of the model */
-    struct serve_call *calls;          /* calls in order of arrival */
+    /* time of the start, and when it was loaded; loaded_at_ms 0: not yet */
+    uint64_t started_ms, loaded_at_ms;
+    uint64_t created_s;       /* creation time of the model */
+    struct serve_call *calls; /* calls in order of arrival */
     uint32_t n_calls;
-    size_t bytes_waiting[CALL_KINDS]; /* queued in the engine, of all calls */
+    /* bytes of all calls that are queued in the engine, by kind */
+    size_t bytes_waiting[CALL_KINDS];
     uint32_t next_id;
     struct flo_err end; /* why it ends */
-    bool is_end_told;   /* the process itself reported its end */
+    bool is_end_told;   /* the process itself reported the reason of its end */
     /* the model */
     char model[FLO_NAME_MAX + 1];
     char version[FLO_NAME_MAX + 1];
@@ -108,17 +110,17 @@ struct serve_engine {
     } change;
     struct flo_digest release;
     uint32_t context;
-    uint32_t sessions;                  /* sessions of users */
-    uint32_t threads;                   /* the number given at start */
-    uint64_t abilities;                 /* FLO_ABILITY_... */
-    char runtime[32];                   /* another runtime's name; empty: our engine */
-    uint64_t stop_ms;                   /* time for its runtime to stop; 0: kill at once */
-    uint64_t ready_ms;                  /* time limit to become ready; 0: hang_ms_max */
-    bool is_silent;                     /* as in struct flo_serve_model */
-    bool has_stats;                     /* the last STATS was answered */
+    uint32_t sessions;  /* sessions of users */
+    uint32_t threads;   /* number of threads given at the start */
+    uint64_t abilities; /* FLO_ABILITY_... */
+    char runtime[32];   /* name of another runtime; empty: our engine */
+    uint64_t stop_ms;   /* time that its runtime has to stop; 0: it is killed at once */
+    uint64_t ready_ms;  /* time limit to become ready; 0: hang_ms_max */
+    bool is_silent;     /* as in struct flo_serve_model */
+    bool has_stats;     /* the last STATS frame was answered */
     uint64_t rss_bytes, rss_bytes_peak; /* memory of a runtime, as it reported */
     char kernel[32];
-    bool has_packed;   /* packed weights were sent */
+    bool has_packed;   /* the engine got packed weights */
     bool lacks_packed; /* as in struct flo_serve_model */
     bool is_packed;
 };
@@ -145,8 +147,8 @@ struct serve_engine *flo_serve_engine_live(const struct serve_place *place);
  * none. */
 struct serve_engine *flo_serve_engine_dead(const struct serve_place *place,
                                            enum flo_serve_role role);
-/* Returns the reason for the loss of the role's engine, if the caller does not
- * know it yet; 0: it does, or no engine was lost. */
+/* Returns the reason for the loss of the role's engine; 0: the caller knows it
+ * already, or no engine was lost. */
 int flo_serve_engine_loss(const struct serve_place *place, enum flo_serve_role role,
                           struct flo_err *err);
 /* Asks for the memory of its processes; engine->has_stats is set when the
@@ -176,14 +178,14 @@ int flo_serve_engine_failure(const struct flo_wire_failed *failed, struct flo_er
 /* Returns the list's link to the call with that id; *link is NULL if there is
  * none. */
 struct serve_call **flo_serve_call_place(struct serve_engine *engine, uint32_t id);
-/* Is the call's frame still to be sent? */
+/* Returns true if the call's frame is still to be sent. */
 bool flo_serve_call_waits(const struct serve_call *call);
 /* Records that the call began or ended in the engine, which so has room for
  * another frame. */
 void flo_serve_call_begun(struct serve_engine *engine, struct serve_call *call);
 void flo_serve_call_list(struct serve_engine *engine, struct serve_call *call, uint32_t id);
 void flo_serve_call_unlist(struct serve_engine *engine, struct serve_call *call);
-/* Is this TOKEN or EMBEDDING the next expected one?  *index is the frame's
+/* Is this TOKEN or EMBEDDING the next expected one?  *index gets the frame's
  * number. */
 bool flo_serve_call_part_fits(struct serve_call *call, const struct flo_wire_message *message,
                               uint32_t *index);
@@ -208,7 +210,7 @@ bool flo_serve_engine_memory(const struct serve_engine *engine, uint64_t *rss, u
 
 struct serve_killed;
 int flo_reaper_open(struct flo_serve *serve, struct flo_err *err);
-/* Waits for killed processes, for some seconds at most. */
+/* Waits for the killed processes to end, for some seconds at most. */
 void flo_reaper_close(struct flo_serve *serve);
 
 #endif

@@ -1,7 +1,6 @@
-/* Pack: one engine process that packs a model into a file of the agent's and
- * exits, seen from the agent.  The process is not trusted with the size, and
- * the caller hashes the file.  A process that makes no progress is soon
- * killed. */
+/* Pack: starts and watches an engine process that packs a model into a file of
+ * the agent and exits.  The process is not trusted with the size, and the
+ * caller hashes the file.  A process that makes no progress is soon killed. */
 #include "agent/serve/engines/engines.h"
 
 #include <errno.h>
@@ -29,7 +28,7 @@ struct serve_packer {
     int fd;
     struct event *readable, *tick;
     struct flo_work work;
-    bool has_room;  /* the first answer arrived and the file is allocated */
+    bool has_room;  /* the first answer arrived, and the file has its size */
     bool is_silent; /* the packer closed its socket without an answer */
     unsigned end_looks;
     uint64_t bytes;
@@ -153,7 +152,8 @@ static void on_readable(evutil_socket_t fd, short what, void *context)
 
 /* ---- supervision ---- */
 
-/* Time without suspends, as a suspended machine packs nothing. */
+/* Returns the time without suspends, because a suspended machine packs
+ * nothing. */
 static uint64_t awake_ms(void)
 {
     return flo_now_us() / 1000;

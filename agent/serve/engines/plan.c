@@ -1,6 +1,6 @@
-/* Plan: one engine process that computes a model's memory for each way to open
- * it, and exits, seen from the agent.  The process is not trusted: it is killed
- * if it does not answer in time. */
+/* Plan: starts and watches an engine process that computes a model's memory for
+ * each way to open it, and exits.  The process is not trusted: it is killed if
+ * it does not answer in time. */
 #include "agent/serve/engines/engines.h"
 
 #include <assert.h>
@@ -83,7 +83,7 @@ static int ask(struct serve_planner *planner, struct flo_err *err)
     return flo_serve_engine_send(planner->fd, &message, fds, planning->packed_fd > 0 ? 2 : 1, err);
 }
 
-/* Handles an answer; 1: the end. */
+/* Handles an answer.  Returns 1 when it was the last one. */
 static int take_answer(struct serve_planner *planner, const struct flo_wire_message *message,
                        struct flo_err *err)
 {

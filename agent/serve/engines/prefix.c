@@ -1,6 +1,6 @@
-/* Prefix: files for the prefixes that engines keep: one per release, of a fixed
- * size.  Disk space is allocated at once, so that a full disk is detected here
- * and not in an engine's mapping. */
+/* Prefix: opens the files in which engines keep prefixes, one per release, of a
+ * fixed size.  Disk space is allocated at once, so that a full disk is detected
+ * here and not in an engine's mapping. */
 #include "agent/serve/serve.h"
 
 #include <dirent.h>
@@ -60,8 +60,8 @@ static size_t find_oldest(int dir_fd, const char *kept, char *oldest)
     return count;
 }
 
-/* Makes room for one more file.  An engine that has a removed one open only
- * loses its name. */
+/* Makes room for one more file.  An engine that has the removed file open can
+ * still use it. */
 static void make_room(int dir_fd, const char *kept)
 {
     char oldest[NAME_BYTES];
@@ -130,7 +130,7 @@ int flo_serve_prefix_open(const char *dir, const struct flo_digest *release, int
     if (rv < 0) {
         return flo_wrap(err, rv, "%s/%s", dir, name);
     }
-    (void)futimens(fd, NULL); /* marks the file as used now; may fail */
+    (void)futimens(fd, NULL); /* notes the time of use; a failure does no harm */
     *out = fd;
     fd = -1;
     return 0;

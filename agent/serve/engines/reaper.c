@@ -15,7 +15,9 @@
 
 #define TICK_MS 10
 #define TICKS_OFTEN 100
-#define CLOSE_TICKS_MAX 300 /* after this many ticks, init reaps them */
+/* ticks that the agent waits at its end; processes that remain are left to
+ * init */
+#define CLOSE_TICKS_MAX 300
 
 struct serve_killed {
     struct serve_killed *next;
@@ -64,7 +66,7 @@ void flo_serve_kill(struct flo_serve *serve, pid_t pid)
     struct serve_killed *killed = malloc(sizeof(*killed));
 
     kill(pid, SIGKILL);
-    if (killed == NULL) { /* without memory: wait now, to leave no zombie */
+    if (killed == NULL) { /* without memory for an entry, the agent waits now, to leave no zombie */
         while (waitpid(pid, NULL, 0) < 0 && errno == EINTR) {
         }
         return;

@@ -1,4 +1,4 @@
-/* Runtime: another runtime behind `flotilla-engine proxy`, seen from the agent.
+/* Runtime: asks `flotilla-engine proxy` about the other runtime that it runs.
  *
  * Its processes are children of the proxy, so /proc of the process that the
  * agent started does not include their memory: the proxy is asked instead. */

@@ -21,7 +21,7 @@ static int status_of(int code)
 {
     if (code == FLO_E_ENGINE_CRASH || code == FLO_E_ENGINE_KILLED || code == FLO_E_ENGINE_HANG ||
         code == FLO_E_INFER_CANCELLED || code == FLO_E_STATE || flo_trouble_is_read(code)) {
-        return 503; /* a retry can help */
+        return 503; /* 503, because a retry can help */
     }
     return flo_httpd_status_of(code);
 }
@@ -318,7 +318,7 @@ static void cut_logprobs(struct serve_request *request, const struct flo_wire_do
     }
 }
 
-/* Ends one of several choices: its answer waits for the others. */
+/* Ends one of several choices: its answer is kept until all are done. */
 static int end_choice(struct serve_request *request, const struct flo_wire_done *done,
                       struct flo_err *err)
 {
@@ -373,7 +373,7 @@ int flo_answer_done(struct serve_request *request, const struct flo_wire_done *d
 {
     struct flo_wire_done last = *done;
 
-    if (request->is_guarded) { /* cancelled: no guard allowed the answer */
+    if (request->is_guarded) { /* cancelled, because no guard has allowed the answer */
         flo_answer_forget(request);
         request->is_guarded = false;
         last.text = last.parts = (struct flo_wire_text){0};

@@ -16,7 +16,8 @@ bool flo_choices_told(struct serve_request *request, const struct flo_wire_done 
         return true;
     }
     uint32_t n = asker->params.n;
-    bool is_prompt = n < 2 || request->index % n == 0; /* each prompt is counted once */
+    /* of several answers to a prompt, the first one counts the prompt */
+    bool is_prompt = n < 2 || request->index % n == 0;
     struct flo_wire_done *sum = &asker->choices->sum;
     struct flo_wire_done before = *sum;
     *sum = *done;

@@ -13,9 +13,9 @@
 
 struct serve_choices {
     uint32_t count;
-    uint32_t begun; /* choices passed to the router so far, in order */
-    uint32_t gone;  /* ... and the number of ended ones */
-    uint32_t told;  /* choices whose complete answer was sent */
+    uint32_t begun; /* number of choices passed to the router so far, in order */
+    uint32_t gone;  /* ... and number of choices that have ended */
+    uint32_t told;  /* number of choices whose complete answer was sent */
     bool is_over;   /* no more choices are needed */
     /* Counts and answer_us are sums, with a prompt's tokens counted once; other
      * times are those of the choice that ended last. */

@@ -38,8 +38,8 @@ struct serve_body {
 };
 
 enum serve_piece_kind {
-    SERVE_PIECE_TEXT,      /* more of the answer; may be empty, with log-probabilities only */
-    SERVE_PIECE_THOUGHT,   /* more of the reasoning: before the text */
+    SERVE_PIECE_TEXT,      /* more text of the answer; may be empty, with log-probabilities only */
+    SERVE_PIECE_THOUGHT,   /* more text of the reasoning, which comes before the answer */
     SERVE_PIECE_CALL,      /* a call begins; text is the tool's name */
     SERVE_PIECE_ARGUMENTS, /* more of this call's arguments, as JSON */
 };
@@ -59,22 +59,23 @@ struct serve_piece {
 /* An error to send to a client. */
 struct serve_failure {
     const struct flo_err *err;
-    const char *param; /* field of OpenAI's body; NULL: none */
+    const char *param; /* field of OpenAI's body that the error is about; NULL: none */
     int status; /* HTTP status; the front may change it if there is a request but no stream */
     bool is_in_stream;
-    const struct serve_request *request; /* NULL: refused before one was made, as without a token */
+    /* request; NULL: refused before there was one, as without a token */
+    const struct serve_request *request;
 };
 
 struct serve_front {
     enum request_kind kind;  /* decides which frames answer the request */
     const char *id_prefix;   /* "chatcmpl-" */
-    const char *stream_type; /* Content-Type of its streams */
-    bool tells_parts;        /* separate thoughts and calls from text; chats only */
-    bool keeps;              /* keep text, thoughts and arguments of streams too, for `end` */
+    const char *stream_type; /* Content-Type of the front's streams */
+    bool tells_parts;        /* thoughts and calls are separated from the text; chats only */
+    bool keeps;              /* text, thoughts and arguments of streams are kept too, for `end` */
     /* Parses the body into request->params with flo_params_read() or
      * flo_params_read_tree().  On an error params->param may be set. */
     int (*read)(struct serve_request *request, const struct serve_body *body, struct flo_err *err);
-    /* Functions that append to `out`; the core checks it for failure. A
+    /* The functions from here on append to `out`, which the core checks for failure. A
      * stream's begin and first piece are sent together. begin NULL: nothing is
      * sent before the first piece. */
     void (*begin)(struct serve_request *request, struct flo_buf *out);
@@ -111,7 +112,7 @@ struct serve_question {
     const struct serve_front *front;
     struct serve_sink sink;
     uint64_t client;
-    int token; /* as in struct serve_request */
+    int token; /* token of the client, as in struct serve_request */
     struct serve_body body;
 };
 /* Parses the body to a request; then call flo_router_submit().  NULL: refused,
@@ -137,8 +138,8 @@ void flo_answer_fail(struct serve_request *request, const struct flo_err *err);
  * flo_answer_done() sends no text of the answer. */
 FLO_MUST_USE int flo_answer_collect(struct serve_request *request, const struct flo_wire_done *done,
                                     struct flo_err *err);
-/* Allows the collected answer to be sent, in the form of flo_kept_take(): the
- * following DONE sends it at once. */
+/* Allows the collected answer to be sent: the following DONE sends it at once.
+ * It has the form of flo_kept_take(). */
 void flo_answer_let_go(struct serve_request *request, struct flo_buf *text, struct flo_buf *parts);
 /* Drops the answer so far, as another engine begins it again. */
 void flo_answer_forget(struct serve_request *request);
@@ -168,7 +169,7 @@ void flo_answer_add_named(struct flo_buf *out, const char *text, const char *our
 /* Names for the elements of a list in OpenAI's body: the client's index of
  * each. */
 struct serve_places {
-    const char *begin; /* the client's name for the part before the index */
+    const char *begin; /* the client's name of the part before the index */
     const uint16_t *from;
     uint32_t count;
 };
@@ -177,7 +178,8 @@ struct serve_places {
  * text, or the whole text if it begins differently. */
 const char *flo_answer_add_place(struct flo_buf *out, const char *text, const char *begin,
                                  const struct serve_places *places);
-/* Used by the core before `whole` of vectors. */
+/* Checks the size of the vectors; the core calls it before the `whole` of
+ * vectors. */
 FLO_MUST_USE int flo_answer_check_dimensions(struct serve_request *request, struct flo_err *err);
 
 #endif

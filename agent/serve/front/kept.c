@@ -1,8 +1,8 @@
 /* Kept: stores the parts of an answer.
  *
- * Log-probabilities are stored as the engine sent them.  Each token has two
- * u32: the length of the frame's field, and where the token's text begins.  The
- * bytes of the field follow. */
+ * Log-probabilities are stored as the engine sent them.  Each token has two u32
+ * (the length of the frame's field, and where the token's text begins) and the
+ * bytes of the field. */
 #include "agent/serve/front/kept.h"
 
 #include <stdlib.h>
@@ -100,7 +100,7 @@ void flo_kept_add_logprobs(struct serve_kept *kept, const struct flo_wire_token 
 bool flo_kept_logprobs_next(struct flo_wire_text *lists, struct flo_wire_text *list)
 {
     if (lists->bytes < HEAD_BYTES || flo_get_u32(lists->data) > lists->bytes - HEAD_BYTES) {
-        return false; /* also if memory ran out inside an entry */
+        return false; /* the same result if memory ran out inside an entry */
     }
     uint32_t bytes = flo_get_u32(lists->data);
     *list = (struct flo_wire_text){lists->data + HEAD_BYTES, bytes};

@@ -30,8 +30,8 @@ static void memory_begin(void *context, int status, const char *type)
     memory->status = status;
 }
 
-/* A reader that is never slow; body.failed tells whether its limit was
- * exceeded. */
+/* Appends a piece to the body.  This reader is never slow; body.failed tells
+ * whether the limit was exceeded. */
 static bool memory_chunk(void *context, const void *data, size_t bytes, bool is_last)
 {
     struct serve_memory *memory = context;

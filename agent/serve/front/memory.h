@@ -9,10 +9,12 @@ struct serve_memory {
     /* Called once, at the end; it may take the answer.  NULL: not needed. */
     void (*done)(void *context, struct serve_memory *memory);
     void *context;
-    int status;             /* 0: no answer yet */
-    unsigned retry_after_s; /* 0: not in the answer */
+    int status;             /* HTTP status of the answer; 0: no answer yet */
+    unsigned retry_after_s; /* seconds of Retry-After; 0: the answer has none */
     bool is_broken;         /* the stream was cut off */
-    struct flo_buf body;    /* the caller sets bytes_max; failed: the answer was too long */
+    /* answer; the caller sets bytes_max. If it has failed, the answer was
+     * too long */
+    struct flo_buf body;
 };
 
 /* Makes a sink that writes to `memory`, which must outlive it. */

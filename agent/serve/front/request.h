@@ -11,39 +11,42 @@ struct serve_choices;
 struct serve_front;
 
 struct serve_request {
-    struct serve_request *next;    /* next in the list of held, running or asking requests */
-    struct serve_choices *choices; /* set for several answers; NULL: a single one */
-    struct serve_request *asker;   /* asker of this choice; NULL: not a choice */
-    uint32_t index;                /* ... and its index */
+    struct serve_request *next; /* next in the list of held, running or asking requests */
+    /* choices, if the body asks for several answers; NULL: a single one */
+    struct serve_choices *choices;
+    struct serve_request *asker; /* asker whose choice this request is; NULL: it is no choice */
+    uint32_t index;              /* ... and its index among the choices */
     struct flo_serve *serve;
-    struct serve_place *place; /* the model that answers */
-    struct serve_place *meant; /* the model that was named, if a split answers for it */
+    struct serve_place *place; /* model that answers */
+    struct serve_place *meant; /* model that the client named, if a split answers for it */
     const struct serve_front *front;
-    void *state; /* owned by the front: front->drop() frees it */
+    void *state; /* state of the front: front->drop() frees it */
     struct serve_sink sink;
     enum request_kind kind; /* the front's kind */
     struct serve_params params;
     struct serve_call call;
-    const struct flo_serve_pipeline *pipeline; /* NULL: not a pipeline */
+    const struct flo_serve_pipeline *pipeline; /* pipeline of the request; NULL: it names none */
     uint32_t stage;                            /* current stage of the pipeline, from 0 */
     /* Guards (guard/guard.h). */
     struct guarding *guarding;           /* the guards' check in progress; NULL: none */
-    const struct serve_place *looked_at; /* the prompt was checked for this model, or for one that a
-                                            split put in its place */
+    const struct serve_place *looked_at; /* model for which the prompt was checked; it counts also
+                                            if a split put another one in its place */
     bool is_guarded;                     /* the answer is collected, not sent */
-    uint32_t tokens_in;                  /* set when the engine has reported the count */
-    uint64_t client;                     /* owner: flo_httpd_peer_client() */
+    uint32_t tokens_in; /* tokens of the prompt; set when the engine has reported them */
+    uint64_t client;    /* owner: flo_httpd_peer_client() */
     /* Index of the app in serve->tokens; -1: unrestricted. */
     int token;
     bool is_held;
-    bool is_leaving;        /* its model was removed */
-    uint64_t held_us;       /* start of waiting; 0: not for a load on demand */
-    uint32_t retry_after_s; /* delay for a refusal; 0: 1 */
-    bool is_waiting;        /* in the running list, but not sent to an engine yet */
-    bool is_due;            /* send it to the engine even if that is full */
+    bool is_leaving; /* the request's model was removed */
+    /* time when waiting for a load on demand began; 0: it does not wait for
+     * one */
+    uint64_t held_us;
+    uint32_t retry_after_s; /* delay before a retry that a refusal tells; 0: 1 */
+    bool is_waiting;        /* the request is in the running list, but not sent to an engine yet */
+    bool is_due;            /* it is sent to the engine even if that is full */
     bool was_retried;
     bool has_begun;     /* output was sent to the client */
-    struct event *hold; /* timer for the longest hold */
+    struct event *hold; /* timer for the longest time of waiting */
     uint64_t came_us, first_us, last_us;
     uint64_t queue_us, prompt_us;
     uint64_t answer_us; /* from first to last token, by the engine's clock: here frames may arrive
@@ -51,13 +54,13 @@ struct serve_request {
     uint64_t load_us;   /* the part of queue_us that waited for a load */
     uint32_t tokens_out;
     uint64_t created_s;
-    char id[48]; /* front->id_prefix and 24 hex digits */
+    char id[48]; /* id of the answer: front->id_prefix and 24 hex digits */
     /* Name of the release that answers, "tiny@2.1.0". */
     char model_name[2 * FLO_NAME_MAX + 2];
     struct flo_digest release;
     struct serve_kept kept;
-    uint32_t lacks_dimensions; /* size of the model's vectors, if too small; else 0 */
-    size_t text_offset;        /* characters of the text in log-probabilities so far */
+    uint32_t lacks_dimensions; /* size of the model's vectors if that is too small; else 0 */
+    size_t text_offset;        /* characters of the answer's text that have had log-probabilities */
 };
 
 #endif

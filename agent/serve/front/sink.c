@@ -1,10 +1,10 @@
-/* Sink: the common calls, and the sink for HTTP clients. */
+/* Sink: the functions of all sinks, and the sink for HTTP clients. */
 #include "agent/serve/front/sink.h"
 
 #include "base/host/httpd.h"
 
-/* Unsent bytes, when a piece arrives, at which a reader is too slow.  The size
- * of a single piece does not matter. */
+/* A reader with more unsent bytes than this when a piece arrives is too slow.
+ * The size of the new piece does not matter. */
 #define BACKLOG_BYTES_MAX 262144
 
 /* ---- HTTP ---- */

@@ -17,8 +17,8 @@ struct serve_sink_kind {
     void (*header)(void *context, const char *name, const char *value);
     void (*whole)(void *context, int status, const char *type, const void *data, size_t bytes);
     void (*begin)(void *context, int status, const char *type);
-    /* false: too much is unsent because of a slow reader, and nothing was
-     * taken.  The last piece is always taken. */
+    /* Sends a piece.  false: too many bytes are unsent because the reader is slow, and
+     * the piece was not taken.  The last piece is always taken. */
     bool (*chunk)(void *context, const void *data, size_t bytes, bool is_last);
     void (*end)(void *context);
     void (*abort)(void *context);
@@ -42,7 +42,7 @@ void flo_sink_begin(struct serve_sink *sink, int status, const char *type);
 bool flo_sink_chunk(struct serve_sink *sink, const struct flo_buf *piece);
 /* Sends a last piece and ends the answer. */
 void flo_sink_end(struct serve_sink *sink, const struct flo_buf *last);
-/* Breaks the stream off, which the reader notices. */
+/* Breaks the stream off, so that the reader sees that it is incomplete. */
 void flo_sink_abort(struct serve_sink *sink);
 
 #endif

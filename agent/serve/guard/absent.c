@@ -1,4 +1,5 @@
-/* Guards of a build without them: a configuration that has some is refused. */
+/* Guards stand-in, for a build without guards: a configuration that has some is
+ * refused. */
 #include "agent/serve/guard/guard.h"
 #include "base/left_out.h"
 

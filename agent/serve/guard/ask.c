@@ -1,11 +1,12 @@
-/* Ask: a guard's question to a model: a front whose client is the guard. */
+/* Ask: sends a guard's question to a model, by a front whose client is the
+ * guard. */
 #include "agent/serve/guard/inside.h"
 
 #include <string.h>
 
 #include "agent/serve/requests/names.h"
 
-#define ANSWER_TOKENS_MAX 64 /* most tokens of a verdict */
+#define ANSWER_TOKENS_MAX 64 /* largest number of tokens in a verdict */
 #define QUESTION_BYTES_MAX (8u << 20)
 #define HEARD_BYTES_MAX 65536
 

@@ -1,5 +1,5 @@
-/* Child: a guard's program: text in, text out, within a time limit, with all
- * its processes killed at the end.
+/* Child: runs a guard's program, which gets a text and answers with one, within a
+ * time limit.  At the end all its processes are killed.
  *
  * The process is polled for its exit, as a program may close its output long
  * before.  A closed output only makes the next poll immediate. */
@@ -17,8 +17,8 @@
 
 #define LOOK_MS 10
 #define PIECE_BYTES 16384
-#define PIECES_MAX 16       /* per turn of the loop */
-#define CLOSE_LOOKS_MAX 700 /* longer than a keeper needs */
+#define PIECES_MAX 16       /* reads in one turn of the loop */
+#define CLOSE_LOOKS_MAX 700 /* polls at the end, longer than a keeper needs */
 
 struct guard_child {
     struct guard_child *next;
@@ -29,7 +29,8 @@ struct guard_child {
     struct flo_buf question, answer;
     size_t bytes_sent;
     uint64_t until_ms;
-    /* NULL: was called already; the process is still ending. */
+    /* Called once at the end; NULL: it was called, and the process is still
+     * ending. */
     void (*done)(void *context, enum guard_end end, int status, struct flo_buf *answer);
     void *context;
 };
@@ -157,7 +158,7 @@ static void on_readable(evutil_socket_t fd, short what, void *context)
     }
 }
 
-/* Reads the rest of the pipe. */
+/* Reads what is left in the pipe, after the program has ended. */
 static bool drain(struct guard_child *child)
 {
     size_t before;
@@ -275,7 +276,8 @@ int flo_guard_child_start(struct guard_pool *pool, const struct guard_child_spec
     return 0;
 }
 
-/* A keeper asked to stop ends as soon as its processes do. */
+/* Stops the keepers, each of which ends as soon as its processes do, and waits
+ * for them. */
 void flo_guard_pool_close(struct guard_pool *pool)
 {
     for (struct guard_child *c = pool->children; c != NULL; c = c->next) {
@@ -294,7 +296,7 @@ void flo_guard_pool_close(struct guard_pool *pool)
             usleep(LOOK_MS * 1000);
         }
     }
-    while (pool->children != NULL) { /* init reaps the rest */
+    while (pool->children != NULL) { /* processes that remain are reaped by init */
         child_free(pool->children);
     }
 }

@@ -1,5 +1,5 @@
-/* Child: programs of guards: each gets a text on stdin and answers on
- * stdout. */
+/* Child: runs programs of guards, each of which gets a text on stdin and
+ * answers on stdout. */
 #ifndef FLOTILLA_SERVE_GUARD_CHILD_H
 #define FLOTILLA_SERVE_GUARD_CHILD_H
 
@@ -18,13 +18,13 @@ struct guard_pool {
 
 enum guard_end { GUARD_END_STATUS, GUARD_END_LATE, GUARD_END_TOO_MUCH };
 
-/* Settings of a start; its question is taken in any case.  `done` is called
- * once, from the loop: how the program ended, its status (or 128 + signal), and
- * all its output.  FLO_E_PROCESS, FLO_E_MEMORY. */
+/* Settings of a program's start; the question is taken in any case.  `done` is
+ * called once, from the loop: how the program ended, its status (or 128 +
+ * signal), and all its output.  FLO_E_PROCESS, FLO_E_MEMORY. */
 struct guard_child_spec {
     const char *const *argv;
     struct flo_buf *question;
-    size_t bytes_max; /* limit of its output */
+    size_t bytes_max; /* limit of the program's output */
     uint64_t ms_max;
     void (*done)(void *context, enum guard_end end, int status, struct flo_buf *answer);
     void *context;

@@ -14,7 +14,7 @@
 
 #include "agent/serve/requests/names.h"
 
-#define CHILDREN_MAX 16 /* running programs; further requests wait */
+#define CHILDREN_MAX 16 /* programs that run at the same time; further requests wait */
 #define QUESTION_BYTES_MAX (8u << 20)
 
 /* A request that guards are checking. */
@@ -22,10 +22,10 @@ struct guarding {
     struct serve_request *request;
     enum flo_guard_stage stage;
     uint32_t at;      /* index of the current guard */
-    bool is_waiting;  /* waits for a free slot to start a program */
+    bool is_waiting;  /* the check waits until another program may start */
     bool has_verdict; /* a model's verdict is ready; handled from the loop */
     struct guard_child *child;
-    struct serve_request *inner; /* request to a model; NULL: none is running */
+    struct serve_request *inner; /* request to the guard's model; NULL: none is running */
     struct serve_memory answer;  /* the model's answer */
     struct event *timer;         /* time limit of a model's answer */
     struct guard_verdict verdict;
@@ -53,8 +53,9 @@ static const struct serve_place *named_place(const struct serve_request *request
     return request->meant != NULL ? request->meant : request->place;
 }
 
-/* Returns the first guard from `at` on that checks the request at this stage,
- * for the model that answers or for the one that the client named. */
+/* Returns the index of the next guard, from `at` on, that checks the request at
+ * this stage.  It may be a guard of the model that answers, or of the one that
+ * the client named. */
 static uint32_t next_guard(const struct serve_request *request, enum flo_guard_stage stage,
                            uint32_t at)
 {
@@ -365,7 +366,8 @@ static void on_freed(void *context)
     while (request != NULL && guards->pool.count < CHILDREN_MAX) {
         if (request->guarding != NULL && request->guarding->is_waiting) {
             look(request->guarding);
-            request = guards->serve->running; /* the request may have been freed */
+            request = guards->serve->running; /* looks again from the start, because the request may
+                                                 have been freed */
         } else {
             request = request->next;
         }
@@ -413,7 +415,8 @@ bool flo_guard_prompt(struct serve_request *request)
     if (guards == NULL || request->guarding != NULL) {
         return guards != NULL;
     }
-    /* Must be set before an engine answers: sent output cannot be recalled. */
+    /* This is set before an engine answers, because sent output cannot be
+     * recalled. */
     request->is_guarded =
         has_text(request) && !request->params.is_untold && is_guarded(request, FLO_GUARD_ANSWER);
     if (request->looked_at == named_place(request) || !has_words(request) ||

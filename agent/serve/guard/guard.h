@@ -16,9 +16,10 @@
 
 /* Callbacks of the router.  They may free the given request. */
 struct guard_router {
-    /* The prompt may be sent to the model. */
+    /* Called when the prompt may be sent to the model. */
     void (*go_on)(struct serve_request *request);
-    /* The answer may be sent to the client; `done` has all of it. */
+    /* Called when the answer may be sent to the client; `done` has all of
+     * it. */
     void (*send)(struct serve_request *request, const struct flo_wire_done *done);
     void (*fail)(struct serve_request *request, const struct flo_err *err);
     /* Submits a guard's request to a model. */

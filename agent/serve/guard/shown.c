@@ -1,5 +1,4 @@
-/* Shown: guards as clients and operators see them: in /v1/models and in
- * /metrics. */
+/* Shown: writes guards for clients (/v1/models) and operators (/metrics). */
 #include "agent/serve/guard/inside.h"
 
 void flo_guards_list(const struct serve_place *place, struct flo_buf *out)

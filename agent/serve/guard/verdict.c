@@ -6,7 +6,7 @@
 
 #include <flotilla/errors/infer.h>
 
-#define SHOWN_BYTES_MAX 60 /* bytes shown of an answer that cannot be parsed */
+#define SHOWN_BYTES_MAX 60 /* bytes that an error shows of an answer that cannot be parsed */
 
 /* ---- the question ---- */
 

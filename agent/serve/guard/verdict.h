@@ -5,7 +5,7 @@
 #include "agent/serve/front/front.h"
 
 #define FLO_GUARD_TEXT_BYTES_MAX                                                                   \
-    262144 /* an answer with its thoughts and calls, or an edited text */
+    262144 /* limit of an answer with its thoughts and calls, or of an edited text */
 #define FLO_GUARD_ANSWER_BYTES_MAX (2u << 20) /* limit of a program's output */
 
 enum guard_verdict_kind {
@@ -17,8 +17,8 @@ enum guard_verdict_kind {
 };
 struct guard_verdict {
     enum guard_verdict_kind kind;
-    struct flo_buf text; /* GUARD_EDITED: the replacement text */
-    char reason[256];    /* GUARD_REFUSED: for the client */
+    struct flo_buf text; /* for GUARD_EDITED: the replacement text */
+    char reason[256];    /* for GUARD_REFUSED: reason that the client gets */
 };
 
 /* Writes the JSON object for a program: the request's messages and tools, or

@@ -5,8 +5,8 @@
 #include <event2/event.h>
 #include <stdlib.h>
 
-#define ENDING_MS 5 /* between two checks whether memory is free */
-#define BUSY_MS 50  /* ... to check whether an idle model can be evicted */
+#define ENDING_MS 5 /* interval of checks whether memory is free */
+#define BUSY_MS 50  /* ... and of checks whether an idle model can be evicted */
 
 enum place_state { PLACE_OUT, PLACE_LOADING, PLACE_IN };
 
@@ -16,7 +16,7 @@ struct place {
     uint32_t rung; /* degradation level at which the model is loaded */
     bool is_wanted;
     uint64_t wanted_ms; /* wanted since then */
-    uint64_t load_ms;   /* duration of its last load; 0: none */
+    uint64_t load_ms;   /* duration of the model's last load; 0: none */
     uint32_t failures;  /* in a row */
     uint64_t retry_ms;
 };
@@ -45,7 +45,7 @@ static void look_in(struct flo_model_cache *model_cache, uint64_t ms)
         event_base_gettimeofday_cached(event_get_base(model_cache->timer), &now);
         evutil_timersub(&set, &now, &left);
         if (evutil_timercmp(&left, &tv, <)) {
-            return; /* the timer fires earlier anyway */
+            return; /* nothing to do: the timer fires earlier */
         }
     }
     event_add(model_cache->timer, &tv);
@@ -199,7 +199,8 @@ static void step(struct flo_model_cache *model_cache)
             load(model_cache, i);
         }
     }
-    /* One at a time, in the order in which they were wanted. */
+    /* Models are loaded one at a time, in the order in which they were
+     * wanted. */
     while ((wanted = first_wanted(model_cache)) < model_cache->count) {
         pending(model_cache, wanted);
         if (model_cache->places[wanted].is_wanted) {

@@ -13,7 +13,7 @@
 struct flo_model_cache_model {
     struct flo_memory_model memory;
     struct flo_memory_rung rungs[FLO_MEMORY_RUNGS];
-    /* The route; its state and load_ms are set by this room. */
+    /* Route of the model.  The model cache sets its state and load_ms. */
     struct flo_serve_route route;
 };
 struct flo_model_cache_calls {
@@ -29,7 +29,7 @@ struct flo_model_cache;
 FLO_MUST_USE int flo_model_cache_open(struct event_base *base, struct flo_serve *serve,
                                       const struct flo_model_cache_calls *calls,
                                       struct flo_model_cache **out, struct flo_err *err);
-/* Must be called before flo_serve_close(). */
+/* Closes the model cache.  Must be called before flo_serve_close(). */
 void flo_model_cache_close(struct flo_model_cache *model_cache);
 /* Plans these models, the first of which is model 0 of flo_serve, and loads and
  * unloads until memory matches the plan.  FLO_E_MEMORY_BUDGET: nothing
@@ -40,7 +40,8 @@ FLO_MUST_USE int flo_model_cache_set(struct flo_model_cache *model_cache,
 /* Returns the current plan; NULL: none. */
 const struct flo_memory_plan *flo_model_cache_plan(const struct flo_model_cache *model_cache);
 
-/* Events of flo_serve for the role CURRENT; a loaded model is made live. */
+/* Handle events of flo_serve for the role CURRENT.  A loaded model is made
+ * live. */
 void flo_model_cache_loaded(struct flo_model_cache *model_cache, unsigned model, uint64_t load_ms,
                             const struct flo_err *err);
 void flo_model_cache_lost(struct flo_model_cache *model_cache, unsigned model);

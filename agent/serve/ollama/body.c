@@ -116,7 +116,7 @@ static int read_options(const struct turn *turn)
 
         if (value != NULL && is_length && json_is_integer(value) &&
             (json_integer_value(value) == -1 || json_integer_value(value) == -2)) {
-            continue; /* no limit, or until the context is full */
+            continue; /* negative: no limit, or until the context is full */
         }
         rv = value == NULL ? 0 : set(turn, names[i].openais, number_of(value));
     }

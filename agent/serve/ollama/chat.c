@@ -1,4 +1,4 @@
-/* Chat: the fronts of /api/chat and /api/generate: lines of JSON.
+/* Chat: the fronts of /api/chat and /api/generate, which write lines of JSON.
  *
  * A call is sent when its arguments are complete, as an object: when the next
  * call begins, or at the end.  A call cut off by the token limit is left
@@ -96,7 +96,7 @@ static bool add_call(const struct serve_tool_call *call, uint32_t index, const c
     return true;
 }
 
-/* Adds the calls from `told` to before `until`, as a member, if there are
+/* Adds the calls with index `told` to `until` - 1 as a member, if there are
  * any. */
 static void add_calls(const struct serve_request *request, uint32_t told, uint32_t until,
                       struct flo_buf *out)

@@ -11,7 +11,7 @@
 struct history {
     struct flo_err *err;
     size_t at;    /* the message */
-    size_t calls; /* calls that got an id */
+    size_t calls; /* number of calls that got an id */
     json_t *open; /* [id, name] of each unanswered call */
 };
 
@@ -70,8 +70,8 @@ static int add_calls(struct history *history, const json_t *calls, json_t *out)
     return rv;
 }
 
-/* Returns the first unanswered call with this text at `place`; text NULL: the
- * first of all. */
+/* Returns the first unanswered call whose element `place` (id or name) is this
+ * text; NULL: the first of all. */
 static size_t find_open(const struct history *history, size_t place, const char *text)
 {
     size_t i = 0;

@@ -1,4 +1,5 @@
-/* Refused: pull, push, create and copy, because models come by releases. */
+/* Refused: refuses pull, push, create and copy, because models come by
+ * releases. */
 #include "agent/serve/ollama/ollama.h"
 
 static int read(struct serve_request *request, const struct serve_body *body, struct flo_err *err)

@@ -1,4 +1,4 @@
-/* Shapes: errors, which all of Ollama's fronts share. */
+/* Shapes: writes errors, for all of Ollama's fronts. */
 #include "agent/serve/ollama/ollama.h"
 
 #include <string.h>

@@ -1,7 +1,6 @@
-/* Logprobs: log-probabilities of an answer's tokens in OpenAI's two forms.
- *
- * A stream keeps those of one event's token, any other request those of the
- * whole answer. */
+/* Logprobs: writes log-probabilities of an answer's tokens in OpenAI's two forms.
+ * A stream keeps those of the token of one event, any other request those of the whole
+ * answer. */
 #include "agent/serve/openai/openai.h"
 
 #include <math.h>

@@ -77,7 +77,7 @@ int flo_multipart_open(struct flo_multipart *form, const char *content_type, con
 
 /* ---- parts ---- */
 
-/* Called at the end of a boundary.  1: a part follows, 0: it was the last
+/* Reads the end of a boundary.  Returns 1 if a part follows, 0 after the last
  * one. */
 static int after_mark(struct flo_multipart *form, struct flo_err *err)
 {

@@ -7,9 +7,10 @@
 #define FLO_MULTIPART_BOUNDARY_MAX 70
 
 struct flo_multipart {
-    char mark[FLO_MULTIPART_BOUNDARY_MAX + 5]; /* CR LF, two dashes, boundary */
+    /* boundary between parts: CR LF, two dashes, and the boundary's text */
+    char mark[FLO_MULTIPART_BOUNDARY_MAX + 5];
     size_t mark_bytes;
-    const char *at, *end; /* rest of the body, behind a boundary */
+    const char *at, *end; /* rest of the body, after a boundary */
     bool has_begun;
 };
 struct flo_multipart_part {
@@ -21,7 +22,8 @@ struct flo_multipart_part {
  * FLO_E_REST_SCHEMA: not a form, or an invalid boundary. */
 FLO_MUST_USE int flo_multipart_open(struct flo_multipart *form, const char *content_type,
                                     const char *body, size_t bytes, struct flo_err *err);
-/* Gives the next part.  1: a part, 0: the end.  FLO_E_REST_SCHEMA. */
+/* Gets the next part.  Returns 1 for a part, 0 at the end.
+ * FLO_E_REST_SCHEMA. */
 FLO_MUST_USE int flo_multipart_next(struct flo_multipart *form, struct flo_multipart_part *part,
                                     struct flo_err *err);
 

@@ -1,4 +1,4 @@
-/* Refused: parts of OpenAI's API that no model here can answer. */
+/* Refused: refuses parts of OpenAI's API that no model here can answer. */
 #include "agent/serve/openai/openai.h"
 
 static int read(struct serve_request *request, const struct serve_body *body, struct flo_err *err)

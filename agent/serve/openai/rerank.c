@@ -15,7 +15,7 @@
 #define DOCUMENTS_MAX (FLO_WIRE_INPUTS_MAX - 1) /* besides the query */
 
 struct rerank {
-    json_t *documents; /* NULL: not repeated in the answer */
+    json_t *documents; /* documents, to be repeated in the answer; NULL: they are not */
     bool by_vectors;
     uint32_t count, top, told;
     float *query; /* [dimensions] */
@@ -215,7 +215,7 @@ static void frame(struct serve_request *request, const struct flo_wire_message *
     } else if (i <= rerank->count && vector.bytes == 4 * rerank->dimensions) {
         rerank->scores[i - 1] = (struct score){i - 1, cosine(rerank, vector)};
     } else {
-        out->failed = true; /* vectors of different sizes: an engine's fault */
+        out->failed = true; /* the vectors have different sizes, which is an engine's fault */
     }
 }
 

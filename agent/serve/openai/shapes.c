@@ -1,5 +1,5 @@
-/* Shapes: heads, numbers, events and errors, which all of OpenAI's fronts
- * share. */
+/* Shapes: writes heads, numbers, events and errors, for all of OpenAI's
+ * fronts. */
 #include "agent/serve/openai/openai.h"
 
 #include <string.h>
@@ -105,8 +105,8 @@ void flo_openai_add_usage(const struct serve_request *request, const struct flo_
 
 /* ---- streams ---- */
 
-/* If a client wants the usage, every event has the member, null except in the
- * last. */
+/* Ends an event.  If a client wants the usage, every event has that member; it
+ * is null except in the last event. */
 void flo_openai_end_event(struct serve_request *request, const char *finish, struct flo_buf *out)
 {
     flo_buf_text(out, ",\"logprobs\":");

@@ -11,7 +11,7 @@
 
 static const struct kind {
     const char *type;
-    const char *at, *also_at; /* signatures at byte 0 and 8 */
+    const char *at, *also_at; /* signatures: at byte 0, and at byte 8 (NULL: none) */
 } kinds[] = {
     {"image/png", "\x89PNG\r\n\x1a\n", ""},
     {"image/jpeg", "\xff\xd8\xff", ""},
@@ -42,7 +42,7 @@ const char *flo_image_type(struct flo_wire_text base64)
     return NULL;
 }
 
-/* Only the last block may have padding. */
+/* Tells whether the text is base64.  Only its last block may have padding. */
 static bool is_base64(struct flo_wire_text text)
 {
     uint8_t block[3 * BLOCK_CHARS / 4];

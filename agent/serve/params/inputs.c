@@ -1,4 +1,4 @@
-/* Inputs: texts to be embedded or tokenised, and ids to be converted to
+/* Inputs: reads texts to be embedded or tokenised, and ids to be converted to
  * text. */
 #include "agent/serve/params/reader.h"
 
@@ -91,7 +91,7 @@ static int read_inputs(struct params_reader *reader)
     return rv;
 }
 
-/* Reads one of two words; if absent, the first. */
+/* Reads one of two words; an absent field counts as the first one. */
 static int read_choice(struct params_reader *reader, const char *field, const char *first,
                        const char *second, bool *is_second)
 {

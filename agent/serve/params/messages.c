@@ -1,4 +1,4 @@
-/* Messages: the text to continue: a conversation, or a prompt.
+/* Messages: reads the text to continue, which is a conversation or a prompt.
  *
  * A message has a role and a content.  An assistant's calls and thoughts, and
  * the call that a tool answers, are put into one JSON object next to them.  It
@@ -17,8 +17,8 @@
 struct history {
     struct params_reader *reader;
     size_t at;         /* the message */
-    json_t *calls;     /* id -> [name, the message] of earlier calls */
-    json_t *functions; /* name -> id of the last `function_call` */
+    json_t *calls;     /* earlier calls by id: [name, the message] */
+    json_t *functions; /* id of the last `function_call`, by name */
 };
 
 static int refuse(const struct history *history, const char *format, ...) FLO_PRINTF(2, 3);
@@ -457,7 +457,8 @@ int flo_params_take_prompt(struct params_reader *reader, const json_t *prompt)
                              SERVE_CHOICES_MAX);
 }
 
-/* Several prompts stay as JSON until each one's choice is made. */
+/* Reads the prompt.  Several prompts stay as JSON until the choice for each is
+ * made. */
 static int read_prompt(struct params_reader *reader)
 {
     struct serve_params *params = reader->params;

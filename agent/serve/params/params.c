@@ -108,8 +108,8 @@ static int read_stream(struct params_reader *reader)
 
 /* ---- whole bodies ---- */
 
-/* Reads the answers per prompt.  All are returned, so best_of may not ask for
- * more. */
+/* Reads the number of answers per prompt.  All answers are returned, so best_of
+ * may not ask for more. */
 static int read_choices(struct params_reader *reader)
 {
     struct serve_params *params = reader->params;
@@ -163,7 +163,8 @@ static int read_form(struct params_reader *reader)
     return 0;
 }
 
-/* Must come before the messages, some of which it may drop. */
+/* Reads `truncation`, before the messages are read: it may drop some of
+ * them. */
 static int read_truncation(struct params_reader *reader)
 {
     const json_t *value = flo_reader_field(reader, "truncation");

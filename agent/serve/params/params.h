@@ -27,15 +27,15 @@ enum request_kind {
 /* A client's parameters, checked. */
 struct serve_params {
     json_t *json;         /* only during parsing */
-    json_t *made;         /* texts made by the reader; only during parsing */
-    struct flo_buf parts; /* ids and a schema during parsing; then the message as a frame, to which
+    json_t *made;         /* texts made by the reader; only while it parses */
+    struct flo_buf parts; /* ids and a schema while parsing; later the message as a frame, to which
                              its texts point */
     struct flo_wire_message message;
-    uint32_t n;                       /* answers per prompt; 0 or 1: one */
+    uint32_t n;                       /* number of answers per prompt; 0 or 1: one */
     json_t *prompts;                  /* several prompts; NULL: a single one */
     bool echoes;                      /* a completion's answer begins with its prompt */
-    const char *form;                 /* the field that set the grammar, or NULL */
-    const char *thinks;               /* the field that set the thinking, or NULL */
+    const char *form;                 /* field that set the grammar, or NULL */
+    const char *thinks;               /* field that set the thinking, or NULL */
     struct flo_buf callable;          /* names of the allowed tools, for flo_params_may_call() */
     bool is_function_call;            /* `functions` was used: the answer has `function_call` */
     char model[3 * FLO_NAME_MAX + 3]; /* the name given by the client; empty: any model */
@@ -43,9 +43,9 @@ struct serve_params {
     bool is_stream;
     bool wants_usage;
     bool is_base64;      /* vectors */
-    uint32_t dimensions; /* size of a vector; 0: the model's */
-    bool drops_turns;    /* drop the oldest turns if the prompt is too long */
-    bool is_plain;       /* answer speech with plain text, not JSON */
+    uint32_t dimensions; /* requested size of a vector; 0: the model's */
+    bool drops_turns;    /* if the prompt is too long, the oldest turns are dropped */
+    bool is_plain;       /* the answer to speech is plain text, not JSON */
     bool is_unasked;     /* the prompt was made by a front, not by the client */
     bool is_untold;      /* nothing of the answer is sent to the client */
     char param[64];      /* the invalid field */
@@ -76,9 +76,9 @@ void flo_params_deinit(struct serve_params *params);
 bool flo_params_drop_turn(struct serve_params *params);
 /* Is this the name of a tool that the model may call? */
 bool flo_params_may_call(const struct serve_params *params, struct flo_wire_text name);
-/* Returns the name by which the client set a field of OpenAI's. */
+/* Returns the client's name for a field of OpenAI's. */
 const char *flo_params_named(const struct serve_params *params, const char *param);
-/* Returns the field that an error is about; empty: none. */
+/* Returns the field that an error is about; "": none. */
 const char *flo_params_param(const struct serve_params *params, const struct flo_err *err);
 
 #endif

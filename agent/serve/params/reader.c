@@ -1,4 +1,4 @@
-/* Reader: fields of a body, each with a range. */
+/* Reader: reads fields of a body, each with its range. */
 #include "agent/serve/params/reader.h"
 
 #include <limits.h>

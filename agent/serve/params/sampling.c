@@ -1,4 +1,4 @@
-/* Sampling: how tokens are chosen, and when an answer ends. */
+/* Sampling: reads how tokens are chosen, and when an answer ends. */
 #include "agent/serve/params/format.h"
 #include "agent/serve/params/reader.h"
 
@@ -39,7 +39,8 @@ static int read_stop(struct params_reader *reader)
     return 0;
 }
 
-/* Reads {"50256":-100}, into `parts` after any token ids. */
+/* Reads biases like {"50256":-100} and appends them to `parts`, after any token
+ * ids. */
 static int read_biases(struct params_reader *reader)
 {
     struct flo_wire_generate *out = &reader->params->message.generate;
@@ -99,7 +100,7 @@ static int read_sampling(struct params_reader *reader)
     FLO_TRY(read_biases(reader));
     FLO_TRY(flo_reader_whole(reader, "top_k", 0, PARAMS_TOKENS_MAX, &top_k));
     FLO_TRY(flo_reader_whole(reader, "seed", INT64_MIN, INT64_MAX, &seed));
-    if ((float)out->top_p == 0) { /* zero as the sampler's float */
+    if ((float)out->top_p == 0) { /* the number becomes 0 as the sampler's float */
         out->temperature = 0;     /* top_p 0 leaves only the best token: greedy */
         out->top_p = 1;
     }

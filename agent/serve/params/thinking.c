@@ -31,7 +31,7 @@ static int read_effort(struct params_reader *reader)
     return 0;
 }
 
-/* Reads the form of llama.cpp's and vLLM's servers. */
+/* Reads `chat_template_kwargs`, the form of llama.cpp's and vLLM's servers. */
 static int read_template(struct params_reader *reader)
 {
     static const char field[] = "chat_template_kwargs";

@@ -225,7 +225,7 @@ static int read_all(struct params_reader *reader, const struct words *words, jso
     rv = rv == 0 ? read_choice(reader, words, list) : rv;
     rv = rv == 0 ? flo_reader_bool(reader, "parallel_tool_calls", &is_parallel) : rv;
     if (rv < 0 || json_array_size(list) == 0) {
-        out->tool_choice = FLO_WIRE_TOOLS_AUTO; /* no tools: the choice does not matter */
+        out->tool_choice = FLO_WIRE_TOOLS_AUTO; /* without tools the choice does not matter */
         return rv;
     }
     out->one_call = !is_parallel;

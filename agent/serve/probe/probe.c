@@ -1,6 +1,5 @@
-/* Probe: is the candidate's engine good enough to serve?
- *
- * It plays every golden case on the candidate, then compares its speed with the
+/* Probe: finds out whether the candidate's engine is good enough to serve.  It
+ * plays every golden case on the candidate, then compares its speed with the
  * live engine's (probe_speed.c), then checks its memory. */
 #include "agent/serve/probe/probe_inside.h"
 #include "agent/serve/probe/score.h"
@@ -15,7 +14,7 @@
 #include <flotilla/plural.h>
 
 #define TIMEOUT_MS 60000
-#define STALLED_PARTS 4 /* silent for 1/4 of the timeout: a hang */
+#define STALLED_PARTS 4 /* a side that is silent for 1/4 of the timeout hangs */
 
 static void probe_next(struct probe *probe);
 
@@ -137,8 +136,8 @@ static void end_case(struct probe *probe, const struct flo_wire_done *done)
     probe_next(probe);
 }
 
-/* Tells whether the process or the runtime caused the error, so that the
- * answers are not to blame. */
+/* Tells whether an error was caused by the process or the runtime, and not by
+ * the answers. */
 static bool is_engines(int code)
 {
     static const char *const groups[] = {"engine.", "runtime."};

@@ -1,4 +1,4 @@
-/* Probe: the probe of a candidate: see flo_serve_probe(). */
+/* Probe: starts and ends the probe of a candidate; see flo_serve_probe(). */
 #ifndef FLOTILLA_SERVE_PROBE_H
 #define FLOTILLA_SERVE_PROBE_H
 

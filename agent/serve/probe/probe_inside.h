@@ -15,7 +15,7 @@
 enum probe_phase {
     PROBE_GOLDEN_CASES,
     PROBE_TIMING,
-    PROBE_MEMORY, /* waiting for a runtime's memory */
+    PROBE_MEMORY, /* the probe waits for the runtime to report its memory */
     PROBE_DONE
 };
 enum probe_side { PROBE_CANDIDATE, PROBE_CURRENT, PROBE_SIDES };
@@ -36,37 +36,37 @@ struct probe {
     struct flo_err first_fault; /* error of the first failed case */
     void (*done)(void *context, const struct flo_probe_result *result);
     void *context;
-    struct event *deadline; /* time limit of the golden cases, then of the speed */
-    struct event *wake;     /* continues the probe from the loop */
+    struct event *deadline; /* timer for the golden cases, then for the speed */
+    struct event *wake;     /* event with which the loop continues the probe */
     struct serve_call call;
-    struct serve_engine *candidate; /* the engine under test */
+    struct serve_engine *candidate; /* engine under test */
     enum probe_phase phase;
     uint64_t progress_ms; /* time when an engine last sent something */
     uint64_t token_us;    /* time of the candidate's last token */
-    /* golden cases: the current answer */
+    /* during golden cases: the current answer */
     uint32_t next_case;
     struct flo_buf text;
     int32_t tokens[FLO_GOLDEN_TOKENS_MAX];
     uint32_t n_tokens;
     uint32_t nonfinite;
-    float *vector; /* numbers of the last EMBEDDING */
+    float *vector; /* numbers of the last EMBEDDING frame */
     uint32_t n_vector;
-    unsigned without;  /* kinds of checks that the engine cannot do */
-    uint32_t n_unable; /* cases that the engine cannot play */
+    unsigned without;  /* kinds of checks that the engine cannot do, a bit each */
+    uint32_t n_unable; /* number of cases that the engine cannot play */
     /* speed */
     struct flo_speed speed;
     struct probe_times times[PROBE_SIDES]; /* times of the current pair */
     uint64_t run_us[PROBE_RUN_TOKENS_MAX];
     uint32_t n_run;
     uint64_t timing_since_ms;
-    uint32_t prompts[PROBE_PROMPTS_MAX]; /* cases that both engines can play */
+    uint32_t prompts[PROBE_PROMPTS_MAX]; /* indexes of the cases that both engines can play */
     uint32_t n_prompts, prompt;
-    bool by_wall;    /* an engine reports no CPU times */
+    bool by_wall;    /* wall-clock times are compared, because an engine reports no CPU times */
     bool is_unasked; /* the speed could not be compared */
-    uint32_t turn;   /* 0, 1: side of a prompt; which side is first alternates */
+    uint32_t turn;   /* 0 or 1: which side of a prompt is measured; the first side alternates */
     uint32_t rounds;
-    uint32_t skipped; /* consecutive prompts that cannot be run */
-    bool is_moved;    /* the candidate was moved to the current one's CPU */
+    uint32_t skipped; /* number of prompts in a row that could not be run */
+    bool is_moved;    /* the candidate was moved to the CPU of the current release's engine */
 };
 
 /* ---- probe_run.c ---- */

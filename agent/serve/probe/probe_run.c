@@ -8,7 +8,7 @@
 #include <flotilla/errors/probe.h>
 #include <flotilla/plural.h>
 
-#define STATS_MS 20 /* between two checks for the memory numbers */
+#define STATS_MS 20 /* interval of checks for the memory numbers */
 
 bool flo_probe_can_play(const struct serve_engine *engine, const struct flo_golden_case *c)
 {

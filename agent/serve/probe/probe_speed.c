@@ -17,13 +17,13 @@
 
 #include <flotilla/errors/probe.h>
 
-#define PAIR_US 20000 /* length of a pair: computing time of both sides */
+#define PAIR_US 20000 /* computing time of a pair, both sides together */
 /* Tokens per side that suffice with wall-clock times, where a request's
  * overhead dominates. */
 #define WALL_TOKENS 6
 #define RUN_TOKENS_MIN 2
 #define WAIT_MS 50     /* pause until a live engine can answer */
-#define TIMEOUTS_MAX 2 /* time limit for the speed, times that of the golden cases */
+#define TIMEOUTS_MAX 2 /* time limit for the speed, as a multiple of that for the golden cases */
 
 enum probe_side flo_probe_speed_side(const struct probe *probe)
 {
@@ -233,8 +233,8 @@ void flo_probe_speed_run_failed(struct probe *probe, const struct flo_err *err)
     }
 }
 
-/* Returns the tokens of a run: few if each takes long, as many short pairs tell
- * more. */
+/* Returns the number of tokens in a run.  It is small if a token takes long,
+ * because many short pairs tell more than a few long ones. */
 static uint32_t run_tokens(const struct probe *probe)
 {
     uint64_t tokens = probe->token_us > 0 ? PAIR_US / 2 / probe->token_us : UINT64_MAX;

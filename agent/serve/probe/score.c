@@ -13,8 +13,8 @@
 #include "agent/core/likelihood.h"
 #include "agent/serve/probe/probe_inside.h"
 
-#define WAIT_MS 200  /* pause for running user requests to end */
-#define WAITS_MAX 20 /* after these, a busy device is measured anyway */
+#define WAIT_MS 200  /* pause until running user requests are checked again */
+#define WAITS_MAX 20 /* after this many checks, a busy device is measured anyway */
 #define PAUSE_MS 20  /* between two cases */
 #define CASES_MAX 64
 #define TOKENS_MAX 64

@@ -1,4 +1,4 @@
-/* Apps: what a client with a bound token may ask for, and how often. */
+/* Apps: limits what a client with a bound token may ask for, and how often. */
 #include "agent/serve/requests/apps.h"
 
 #include "agent/serve/front/choices.h"
@@ -132,8 +132,8 @@ static void add_headers(struct serve_request *request, struct flo_quota *quota, 
     }
 }
 
-/* Returns how many requests the whole body counts as; 0: its first choice
- * counted them all. */
+/* Returns how many requests are counted for the whole body; 0: they were
+ * counted for its first choice. */
 static uint32_t requests_of(const struct serve_request *request)
 {
     return request->asker == NULL ? 1 : request->index == 0 ? request->asker->choices->count : 0;
@@ -157,7 +157,7 @@ int flo_app_take(struct serve_request *request, struct flo_err *err)
     }
     app->refused++;
     request->pipeline = NULL; /* the error is not about a stage */
-    if (state.wait_ms == 0) { /* a 429 would make clients retry */
+    if (state.wait_ms == 0) { /* no 429, which would make clients retry */
         strcpy(request->params.param, request->asker->params.n > 1 ? "n" : "prompt");
         flo_fail(err, FLO_E_INFER_PARAM,
                  "%u answers are as many requests, and app %s may send %llu %s", count, app->name,

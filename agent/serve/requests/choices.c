@@ -1,10 +1,10 @@
-/* Choices: when the router starts and ends the choices of a request.
+/* Choices: starts and ends the choices of a request for the router.
  *
  * The router gets only some choices of a body at a time; the others follow. */
 #include "agent/serve/requests/choices.h"
 
-/* Running choices of one body, limited so that long lists leave places for
- * others. */
+/* Largest number of running choices of one body, so that long lists leave
+ * places for others. */
 #define AT_ONCE_MAX 8
 
 void flo_choices_add(struct serve_request *asker)

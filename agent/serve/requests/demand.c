@@ -1,5 +1,5 @@
-/* Demand: models on demand: who waits for a load, and when the next one is
- * tried. */
+/* Demand: keeps, for models on demand, the requests that wait for a load and
+ * the time of the next try. */
 #include "agent/serve/requests/demand.h"
 
 #include <flotilla/plural.h>
@@ -7,7 +7,8 @@
 #include "agent/serve/requests/names.h"
 #include "proto/memory/memory.h"
 
-#define LOADS_AGAIN_S 60 /* retry later: charging a battery takes time */
+/* time until a retry that a client is told; charging a battery takes time */
+#define LOADS_AGAIN_S 60
 
 static bool is_on_demand(const struct serve_place *place)
 {
@@ -19,7 +20,7 @@ static bool is_soft(const struct serve_request *request)
     return flo_serve_call_kind(&request->params.message) != CALL_USER;
 }
 
-/* Do several models share the limit of all requests? */
+/* Returns true if several models share the limit of all requests. */
 static bool has_neighbours(const struct serve_place *place)
 {
     for (size_t i = 0; i < FLO_SERVE_MODELS_MAX; i++) {

@@ -5,7 +5,9 @@
 
 #include "agent/serve/front/front.h"
 
-#define SERVE_WAITING_MAX 16 /* waiting requests per model, with several models */
+/* largest number of waiting requests for a model, if there are several
+ * models */
+#define SERVE_WAITING_MAX 16
 
 /* May the request wait for its model?  FLO_E_INFER_BUSY, with
  * request->retry_after_s: the model's queue is full, the load would take longer
@@ -15,7 +17,7 @@ int flo_demand_admit(struct serve_request *request, struct flo_err *err);
 bool flo_demand_wait(const struct serve_request *request);
 /* Tells the agent which models became wanted since the last call. */
 void flo_demand_tell(struct flo_serve *serve);
-/* Call it when the model is live, or its load failed. */
+/* Records that the wait is over: the model is live, or its load failed. */
 void flo_demand_met(struct serve_place *place);
 void flo_demand_failed(struct serve_place *place, const struct flo_err *err);
 

@@ -1,5 +1,5 @@
-/* Ends: reports a request's numbers to the counters, and decides which count
- * for the release. */
+/* Ends: reports a request's numbers to the counters, and decides whether they
+ * count for the release. */
 #include "agent/serve/requests/ends.h"
 
 #include <flotilla/errors/infer.h>
@@ -63,7 +63,7 @@ void flo_ends_tell(struct serve_request *request, uint32_t tokens_in, int error)
         .tokens_in = tokens_in,
         .tokens_out = request->tokens_out,
         .is_batch = flo_ends_is_batch(request),
-        /* The model itself did answer. */
+        /* The model itself answered; only the guard failed. */
         .error = error == FLO_E_INFER_GUARD_FAILED ? 0 : error,
     };
     if (request->kind == REQUEST_TOKENISE || request->kind == REQUEST_DETOKENISE) {

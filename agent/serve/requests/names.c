@@ -1,4 +1,5 @@
-/* Names: which model a request means, and which tokens may use it. */
+/* Names: finds the model that a request means, and the tokens that may use
+ * it. */
 #include "agent/serve/requests/names.h"
 
 #include <string.h>
@@ -8,8 +9,8 @@ static bool is_text(const char *text, const char *name, size_t chars)
     return strlen(text) == chars && memcmp(text, name, chars) == 0;
 }
 
-/* Matches "tiny" or "tiny@2.1.0", of the route, or without one of the live
- * engine. */
+/* Tells whether the name is "tiny" or "tiny@2.1.0".  These are names of the
+ * route or, without a route, of the live engine. */
 static bool is_model(const struct serve_place *place, const char *name, size_t chars)
 {
     const struct serve_engine *live = flo_serve_engine_live(place);

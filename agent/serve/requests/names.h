@@ -1,4 +1,4 @@
-/* Names: which model a request means, and who may use it. */
+/* Names: finds the model that a request means, and checks who may use it. */
 #ifndef FLOTILLA_SERVE_NAMES_H
 #define FLOTILLA_SERVE_NAMES_H
 

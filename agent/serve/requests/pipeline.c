@@ -1,4 +1,4 @@
-/* Pipeline: a chain of models: speech becomes text, a text becomes the next
+/* Pipeline: runs a chain of models: speech becomes text, a text becomes the next
  * question.
  *
  * Each stage is a request of its own to its model: it waits, counts and fails
@@ -58,7 +58,7 @@ int flo_pipeline_begin(struct serve_request *request, struct flo_err *err)
     for (uint32_t i = 0; i < request->pipeline->n_stages; i++) {
         if (place_of(request, i, err) == NULL) {
             strcpy(request->params.param, "model");
-            request->pipeline = NULL; /* the sentence has its stage */
+            request->pipeline = NULL; /* an error's sentence names the stage already */
             return FLO_E_INFER_MODEL;
         }
     }
@@ -110,7 +110,7 @@ int flo_pipeline_next(struct serve_request *request, struct flo_err *err)
     FLO_TRY(ask(request, err));
     place = place_of(request, request->stage + 1, err);
     if (place == NULL) {
-        request->pipeline = NULL; /* the sentence has its stage */
+        request->pipeline = NULL; /* an error's sentence names the stage already */
         return FLO_E_INFER_MODEL;
     }
     take_stage(request, request->stage + 1);

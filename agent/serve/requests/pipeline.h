@@ -1,4 +1,4 @@
-/* Pipeline: a name on this device for a chain of models. */
+/* Pipeline: a name that stands, on this device, for a chain of models. */
 #ifndef FLOTILLA_SERVE_PIPELINE_H
 #define FLOTILLA_SERVE_PIPELINE_H
 

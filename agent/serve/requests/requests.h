@@ -5,7 +5,7 @@
 #include "agent/serve/front/front.h"
 
 struct guard_router;
-/* Callbacks for the guards. */
+/* Callbacks of the router for the guards. */
 extern const struct guard_router flo_router_of_guards;
 
 int flo_router_open(struct flo_serve *serve, struct flo_err *err);

@@ -33,7 +33,7 @@ static void send_answer(struct serve_request *request, const struct flo_wire_don
 static void list_add(struct serve_request **list, struct serve_request *request)
 {
     while (*list != NULL) {
-        list = &(*list)->next; /* keeps the order of arrival */
+        list = &(*list)->next; /* the request stays where it is, to keep the order of arrival */
     }
     request->next = NULL;
     *list = request;
@@ -230,7 +230,8 @@ static void begin_again(struct serve_request *request)
 
 static void on_failed(struct serve_request *request, const struct flo_wire_failed *failed)
 {
-    /* The agent has checked all other fields. */
+    /* Texts for errors of the engine; the agent has checked all other
+     * fields. */
     static const char *const texts[REQUEST_KINDS] = {
         [REQUEST_CHAT] = "messages",     [REQUEST_TEXT] = "prompt",
         [REQUEST_TOKENISE] = "content",  [REQUEST_EMBED] = "input",
@@ -344,7 +345,8 @@ static void request_hold(struct serve_request *request)
     struct flo_serve *serve = request->serve;
     unlist(request);
     if (request->meant != NULL) {
-        flo_split_leave(request); /* while waiting, it belongs to the model that it named */
+        /* while it waits, the request belongs to the model that it named */
+        flo_split_leave(request);
     }
     list_add(&serve->held, request);
     serve->n_held++;
@@ -510,8 +512,8 @@ int flo_router_open(struct flo_serve *serve, struct flo_err *err)
     return serve->turn != NULL ? 0 : flo_fail(err, FLO_E_MEMORY, "no event");
 }
 
-/* All places are taken: makes one for the newcomer by refusing another client's
- * request, if that is fair. */
+/* Makes a place for the newcomer when all are taken.  If that is fair, it
+ * refuses another client's request. */
 static bool make_place(struct flo_serve *serve, const struct serve_request *newcomer)
 {
     uint32_t most;
@@ -548,8 +550,8 @@ static void wait_for_model(struct serve_request *request)
     }
 }
 
-/* A request that waited for a loading model turns out to name another one:
- * moves it there. */
+/* Moves a request to the model that it means.  It waited for a loading model,
+ * which turned out to be another one. */
 static bool moves_on(struct serve_request *request)
 {
     const char *name = request->params.model, *adapter;
@@ -652,7 +654,8 @@ void flo_router_send_all(struct serve_place *place, enum flo_serve_role role, co
             request->is_due = true;
             request->is_waiting = false;
             request_dispatch(request);
-            /* this and other requests may have been freed */
+            /* begins again, because this and other requests may have been
+             * freed */
             request = place->serve->running;
         } else {
             request = request->next;
@@ -787,7 +790,7 @@ void flo_router_submit(struct serve_request *request)
     }
     flo_app_bind(request);
     if (flo_serve_call_kind(&request->params.message) != CALL_USER) {
-        most -= most / 4; /* leaves a quarter for requests that wait for an answer */
+        most -= most / 4; /* a quarter is left for requests that wait for an answer */
     }
     request->came_us = flo_now_us();
     if (request->params.message.type == FLO_WIRE_GENERATE) {
@@ -830,7 +833,8 @@ void flo_router_close(struct flo_serve *serve)
     for (struct serve_request *r = serve->running; r != NULL;) {
         if (r->is_waiting || r->guarding != NULL) {
             request_fail(r, &err);
-            r = serve->running; /* the guard's own request may have been freed too */
+            r = serve->running; /* begins again, because the guard's own request may have been freed
+                                   too */
         } else {
             r = r->next;
         }

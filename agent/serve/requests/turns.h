@@ -8,10 +8,10 @@
 
 #include "agent/serve/front/front.h"
 
-/* Does the engine have room for one more request of this kind? */
+/* Returns true if the engine has room for one more request of this kind. */
 bool flo_turns_have_place(const struct serve_request *request, const struct serve_engine *engine);
-/* Returns the next request for which there is room; the oldest among equals.
- * NULL: none. */
+/* Returns the next request for which there is room; among equals it is the
+ * oldest.  NULL: there is none. */
 struct serve_request *flo_turns_choose(const struct serve_engine *engine);
 /* Called when all places are taken.  Returns the newest waiting request of the
  * client with the most requests (*most of them), if it has more than the

@@ -15,7 +15,8 @@
 
 /* ---- fields of this API alone ---- */
 
-/* Accepts unsupported fields only with values that ask for nothing. */
+/* Checks unsupported fields: they are accepted only with values that change
+ * nothing. */
 static int read_not_built(struct responses_body *body)
 {
     static const char *const fields[] = {"conversation", "prompt"};
@@ -98,7 +99,7 @@ static int read_store(struct responses_body *body)
     return 0;
 }
 
-/* Checks texts that the answer repeats. */
+/* Checks the texts of the request that the answer repeats. */
 static int check_texts(struct responses_body *body)
 {
     static const char *const fields[] = {"instructions", "user", "safety_identifier",
@@ -172,7 +173,7 @@ static void copy_fields(struct responses_body *body, bool is_count)
 {
     static const struct {
         const char *theirs, *ours;
-        bool is_of_prompt; /* part of a prompt, or only of an answer */
+        bool is_of_prompt; /* the field is part of a prompt; false: only of an answer */
     } rows[] = {
         {"model", "model", true},
         {"truncation", "truncation", true},

@@ -1,4 +1,5 @@
-/* Body: a body during parsing, and its parts. */
+/* Body: struct of a body while it is parsed, and the functions that read its
+ * parts. */
 #ifndef FLOTILLA_SERVE_RESPONSES_BODY_H
 #define FLOTILLA_SERVE_RESPONSES_BODY_H
 
@@ -15,7 +16,7 @@ struct responses_body {
     const json_t *from; /* the client's */
     json_t *to;         /* OpenAI's chat */
     json_t *items;      /* items for the model, each complete and with an id */
-    size_t n_before;    /* items of the previous response */
+    size_t n_before;    /* number of items of the previous response */
     json_t *skipped;    /* types of tools that are not supported here */
     bool failed;        /* out of memory */
     struct flo_err *err;

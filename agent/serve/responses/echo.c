@@ -1,4 +1,5 @@
-/* Echo: members of a response that repeat its request, as applied. */
+/* Echo: writes the members of a response that repeat its request, with the
+ * values that were applied. */
 #include "agent/serve/responses/body.h"
 
 #define ECHO_BYTES_MAX (2 * PARAMS_BODY_BYTES_MAX)

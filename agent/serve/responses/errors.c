@@ -1,4 +1,5 @@
-/* Errors: OpenAI's form, with this API's field names and indices. */
+/* Errors: writes errors in OpenAI's form, with this API's field names and
+ * indices. */
 #include "agent/serve/openai/openai.h"
 #include "agent/serve/responses/responses.h"
 

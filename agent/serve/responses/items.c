@@ -1,7 +1,7 @@
 /* Items: checks input items, and completes them as they are shown and stored.
  *
  * A complete item has an id and a status, and its content is a list of parts.
- * An item without a type is a message. */
+ * An item without a type counts as a message. */
 #include <stdarg.h>
 #include <string.h>
 

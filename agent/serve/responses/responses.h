@@ -13,20 +13,22 @@ extern const struct serve_front flo_responses_count; /* count.c */
 /* An item of an answer: reasoning, a message or a call. */
 struct responses_item {
     enum serve_piece_kind kind; /* THOUGHT, TEXT or CALL */
-    size_t begin, end;          /* range in the kept thoughts or text */
+    size_t begin, end;          /* begin and end in the kept thoughts or text */
     uint32_t call;              /* index in the kept calls */
 };
 
 /* A request's state. */
 struct responses_state {
-    /* For errors: the client's position of each element. */
-    uint16_t *item_of; /* index of the client's item, by message of OpenAI's body */
+    /* Positions in the client's body, for errors. */
+    uint16_t *item_of; /* for each message of OpenAI's body: index of the client's item */
     uint32_t n_messages;
-    uint16_t tool_of[RESPONSES_TOOLS_MAX]; /* the same for tools */
+    uint16_t tool_of[RESPONSES_TOOLS_MAX]; /* for each tool of OpenAI's body: the same */
     uint32_t n_tools;
     bool is_stored;
-    struct flo_buf echo;    /* the object's members that repeat the request */
-    struct flo_buf context; /* list of the items that the model got; empty: not to be stored */
+    struct flo_buf echo; /* members of the object that repeat the request */
+    /* list of the items that the model got; empty: the response is not
+     * stored */
+    struct flo_buf context;
     uint32_t n_context;
     /* The answer. */
     struct responses_item *items;
@@ -41,12 +43,12 @@ struct responses_state {
  * prompt matters. */
 FLO_MUST_USE int flo_responses_read(struct serve_request *request, const struct serve_body *body,
                                     bool is_count, struct flo_err *err);
-/* drop() of all fronts of this API. */
+/* Frees the state: drop() of all fronts of this API. */
 void flo_responses_drop(void *state);
 
 /* ---- the object and its items: object.c ---- */
 
-/* Makes "resp_1f" into "msg_1fo3". */
+/* Writes an item's id: response "resp_1f" gives message "msg_1fo3". */
 void flo_responses_add_id(const struct serve_request *request, const char *prefix, char mark,
                           size_t index, struct flo_buf *out);
 /* Writes the id of item i of the answer. */
@@ -68,7 +70,7 @@ const char *flo_responses_item_status(const struct serve_request *request, uint3
 void flo_responses_add_object(const struct serve_request *request, const struct flo_wire_done *done,
                               const struct flo_err *err, struct flo_buf *out);
 
-/* errors.c: fail() of all fronts of this API. */
+/* Writes an error: fail() of all fronts of this API (errors.c). */
 void flo_responses_fail(struct serve_failure *failure, struct flo_buf *out);
 
 #endif

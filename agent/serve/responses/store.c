@@ -1,4 +1,5 @@
-/* Store: stored responses: a list in memory, bounded by number and bytes. */
+/* Store: keeps stored responses in a list in memory, limited by number and
+ * bytes. */
 #include "agent/serve/responses/store.h"
 
 #include <stdlib.h>
@@ -7,7 +8,7 @@
 #include <flotilla/errors/rest.h>
 
 #define ITEM_ID_BYTES_MAX 128
-#define ALL UINT64_MAX /* value that is no client's number */
+#define ALL UINT64_MAX /* value that is no client's number, for all clients together */
 
 static size_t bytes_of(const struct responses_stored *one)
 {

@@ -8,14 +8,15 @@
 
 #include "agent/serve/front/front.h"
 
-/* As many as may be running, so that each of these can be continued. */
+/* Largest number of stored responses: as many as may be running, so that each
+ * of these can be continued. */
 #define RESPONSES_STORED_MAX 64
-/* A device has little memory for clients that forget to delete.  A context of
- * 32,768 tokens is about 128 KiB of text: this is enough for 64 of them,
- * twice. */
+/* Largest sum of their sizes.  A device has little memory for clients that
+ * forget to delete.  A context of 32,768 tokens is about 128 KiB of text: this
+ * is enough for 64 of them, twice. */
 #define RESPONSES_STORED_BYTES_MAX (16u << 20)
-/* A quarter of the total, so that one long conversation cannot evict all
- * others. */
+/* Largest size of one response: a quarter of the total, so that one long
+ * conversation cannot evict all others. */
 #define RESPONSES_STORED_ONE_BYTES_MAX (4u << 20)
 
 struct responses_stored {
@@ -23,7 +24,7 @@ struct responses_stored {
     uint64_t owner;
     char id[48];
     struct flo_buf object; /* object as sent to the client */
-    struct flo_buf items;  /* list of the model's inputs, and its answer */
+    struct flo_buf items;  /* list of the model's input items, and its answer */
     uint32_t n_input;      /* number of input items, which come first */
 };
 

@@ -1,4 +1,4 @@
-/* The command `serve`, in a build without it. */
+/* Standalone stand-in: the command `serve` of a build that has it not. */
 #include "agent/serve/standalone/standalone.h"
 
 const struct flo_verb flo_verb_serve = {

@@ -1,4 +1,4 @@
-/* Door: opens the local API: engine program, token, addresses. */
+/* Door: opens the local API with its engine program, token and addresses. */
 #include "agent/serve/standalone/door.h"
 
 #include <stdio.h>

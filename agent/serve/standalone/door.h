@@ -7,13 +7,13 @@
 
 struct flo_door {
     const char *const *listen;  /* addresses, NULL-terminated */
-    const char *token_file;     /* NULL: none; also below */
+    const char *token_file;     /* file of the token; NULL: none; likewise below */
     const char *rules_file;     /* apps and guards */
     const char *const *origins; /* as in flo_serve_options */
     bool has_no_page, has_no_ollama, has_no_anthropic;
     bool is_at_ollama; /* `listen` contains FLO_SERVE_OLLAMA_AT */
     const char *batch_folder;
-    uint64_t batch_mib; /* limit of batches' files; 0: 1024 */
+    uint64_t batch_mib; /* limit in MiB of the batches' files; 0: 1024 */
     enum flo_sandbox_mode sandbox;
     const char *backend; /* as of flo_serve_engine_find() */
 };

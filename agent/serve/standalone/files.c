@@ -1,4 +1,4 @@
-/* Files: files that `flotilla-agent serve` reads. */
+/* Files: reads files for `flotilla-agent serve`. */
 #include "agent/serve/standalone/files.h"
 
 #include <ctype.h>

@@ -20,7 +20,7 @@ void flo_loras_deinit(struct lora_list *list)
     }
 }
 
-/* Returns the adapter's index; `count`: none. */
+/* Returns the adapter's index; `count`: it is not in the list. */
 static uint32_t find(const struct lora_list *list, const char *name)
 {
     uint32_t i = 0;

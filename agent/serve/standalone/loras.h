@@ -38,9 +38,9 @@ FLO_MUST_USE int flo_loras_name(struct lora_source *source, const char *text, st
 FLO_MUST_USE int flo_loras_open(const struct lora_source *source, bool is_strict,
                                 struct lora_list *list, struct flo_err *err);
 
-/* Return the next change: to_drop the first loaded file that is not wanted any
- * more; the other the first wanted one that is not loaded, or changed.  NULL:
- * none. */
+/* Return the next change; NULL: none.  flo_loras_to_drop: the first loaded file
+ * that is not wanted any more.  The other function: the first wanted file that
+ * is not loaded, or has changed. */
 const struct lora_file *flo_loras_to_drop(const struct lora_list *loaded,
                                           const struct lora_list *wanted);
 struct lora_file *flo_loras_to_load(const struct lora_list *loaded, struct lora_list *wanted);

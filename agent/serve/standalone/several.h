@@ -16,12 +16,13 @@ struct several_spec {
         char name[FLO_NAME_MAX + 1];
         uint32_t weight;
     } weights[FLO_SERVE_MODELS_MAX];
-    uint32_t memory_mib; /* 0: by the machine's memory */
+    uint32_t memory_mib; /* memory budget; 0: by the machine's memory */
     struct flo_door door;
-    const char *chat_template; /* NULL: the models' own */
+    const char *chat_template; /* chat template; NULL: each model's own */
     uint32_t context, sessions, threads;
 };
-/* Adds a model; texts of the command line, which must live on.  FLO_E_USAGE. */
+/* Adds a model from a text of the command line, which must stay valid.
+ * FLO_E_USAGE. */
 FLO_MUST_USE int flo_several_model(struct several_spec *spec, const char *text,
                                    struct flo_err *err);
 FLO_MUST_USE int flo_several_pin(struct several_spec *spec, const char *text, struct flo_err *err);

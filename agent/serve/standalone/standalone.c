@@ -23,7 +23,8 @@
 #define LISTEN_MAX 8
 #define ORIGINS_MAX 16
 #define LORA_ROOM_MIB 256
-#define PACK_MS_MIN 60000 /* plus a time for the bytes of the model ... */
+/* least time for packing; more is added for the bytes of the model ... */
+#define PACK_MS_MIN 60000
 #define PACK_BYTES_PER_MS 10000
 #define PACK_TOTAL_MS_MAX 3600000
 #define PACK_IDLE_MS_MAX 30000
@@ -33,8 +34,8 @@ struct standalone {
     struct event_base *base;
     struct flo_serve *serve;
     struct event *restart;
-    const char *model; /* model, as typed by the user */
-    char file[4096];   /* the real path, with links resolved */
+    const char *model; /* model as the user typed it */
+    char file[4096];   /* real path of the model, with links resolved */
     const char *prefix_dir;
     char *chat_template;
     const char *listen[LISTEN_MAX + 1];
@@ -44,18 +45,18 @@ struct standalone {
     struct lora_source source;
     struct lora_list adapters; /* loaded */
     struct lora_list wanted;   /* set after SIGHUP, until all changes are done */
-    bool has_wanted, was_told; /* ... and check the files once more */
+    bool has_wanted, was_told; /* ... and they are to be checked once more */
     bool is_changing;
     uint32_t context, threads, sessions, lora_room_mib;
     struct several_spec several; /* used with more than one model */
     struct flo_serve_model loaded;
-    struct flo_door door; /* door.listen points to the addresses in `listen` */
+    struct flo_door door; /* API; door.listen points to the addresses in `listen` */
     bool skips_packed;    /* the engine refused the packed weights */
     bool no_pack;
     struct flo_packs *cache; /* cache folder of packed weights; NULL: none */
     char cache_path[3000];
     struct serve_packer *packer;
-    int model_fd, packing_fd; /* open while the process packs */
+    int model_fd, packing_fd; /* descriptors that are open while the process packs */
     uint64_t packing_ms;
     struct flo_losses losses;
     struct flo_err failure;
@@ -131,7 +132,7 @@ static int take_template(void *state, const char *text, struct flo_err *err)
 
 static int take_sandbox(void *state, const char *text, struct flo_err *err)
 {
-    (void)err; /* the argument parser allows only valid words */
+    (void)err; /* no error is possible: the argument parser allows only valid words */
     (void)flo_sandbox_mode_parse(text, &((struct standalone *)state)->door.sandbox);
     return 0;
 }
@@ -299,7 +300,7 @@ static int load(struct standalone *s, struct flo_err *err)
 
 static void stop(struct standalone *s, const struct flo_err *err);
 
-/* Called when packing ended, well or not: the model is loaded in any case. */
+/* Loads the model when packing has ended, well or not. */
 static void packing_over(struct standalone *s, const struct flo_err *why)
 {
     struct flo_err err = {0};
@@ -309,7 +310,7 @@ static void packing_over(struct standalone *s, const struct flo_err *why)
     flo_fd_cleanup(&s->packing_fd);
     flo_fd_cleanup(&s->model_fd);
     s->packer = NULL;
-    if (why != NULL) { /* also releases its lock */
+    if (why != NULL) { /* closing it also releases its lock */
         flo_packs_close(s->cache);
         s->cache = NULL;
     }
@@ -374,7 +375,7 @@ static int load_packed(struct standalone *s, struct flo_err *err)
     }
     FLO_TRY(flo_file_open(s->file, &s->model_fd, err));
     fd = open_packed(s, s->model_fd);
-    if (fd > 0) { /* found next to the model */
+    if (fd > 0) { /* the packed weights were found next to the model */
         close(fd);
         flo_fd_cleanup(&s->model_fd);
         return load(s, err);

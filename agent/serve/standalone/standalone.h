@@ -1,4 +1,5 @@
-/* Standalone: the local API without an agent: one model, no controller. */
+/* Standalone: serves the local API without an agent: a model file, and no
+ * controller. */
 #ifndef FLOTILLA_SERVE_STANDALONE_H
 #define FLOTILLA_SERVE_STANDALONE_H
 
