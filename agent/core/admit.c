@@ -103,7 +103,7 @@ bool flo_agent_blames_serving(int code)
     case FLO_E_INFER_GUARD:
     case FLO_E_INFER_GUARD_FAILED:
     case FLO_E_REST_TOO_LARGE:
-        return false; /* caused by the client, or not counted as an error */
+        return false; /* the client caused it, or it is not counted as an error */
     default:
         return true;
     }

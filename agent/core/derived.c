@@ -1,5 +1,5 @@
-/* Derived artifacts: which ones are made, how often that is tried, and for how
- * long.
+/* Derived artifacts: decides which ones are made, how often that is tried, and for
+ * how long.
  *
  * Packed weights are optional.  After a failure packing is not tried again
  * until the agent restarts.  After two failures of the disk or the time limit

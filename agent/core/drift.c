@@ -1,4 +1,4 @@
-/* Drift: whether the assigned release runs, and if not, why. */
+/* Drift: finds out whether the assigned release runs, and if not, why. */
 #include <assert.h>
 
 #include <flotilla/errors/memory.h>
@@ -15,7 +15,7 @@ const char *flo_drift_word(enum flo_drift drift)
     return words[drift];
 }
 
-/* Why an execution to the target waits. */
+/* Returns why an execution to the target waits. */
 static enum flo_drift on_the_way(const struct flo_agent *agent, const struct flo_agent_model *model)
 {
     assert(model->has_execution);

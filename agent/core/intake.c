@@ -52,7 +52,8 @@ static void judge_deploy(const struct flo_intake_facts *facts, struct flo_intake
 
 /* ---- every other order ---- */
 
-/* Power may have failed before the order was answered. */
+/* Returns whether the order still needs an answer: power may have failed before
+ * it was sent. */
 static bool is_open(const struct flo_intake_facts *facts)
 {
     switch (facts->order->op) {

@@ -12,8 +12,9 @@ void flo_likelihood_init(struct flo_likelihood *likelihood, const char *answer, 
         (struct flo_likelihood){.answer = answer, .bytes = bytes, .has_ended = bytes == 0};
 }
 
-/* Bytes of the golden answer that the token covers; 0: it differs.  A first
- * token may begin with a blank that was trimmed from the golden answer. */
+/* Returns how many bytes of the golden answer the token covers; 0: it differs.
+ * A first token may begin with a blank that was trimmed from the golden
+ * answer. */
 static size_t covers(const struct flo_likelihood *likelihood, const struct flo_likely *token)
 {
     const char *text = token->text;
@@ -35,9 +36,9 @@ static double loss_of(double logprob)
                                                  : -logprob;
 }
 
-/* Loss of the golden token where the model differs: that of the most likely
- * token that continues the answer.  If none was reported, its probability is at
- * most that of the last one reported. */
+/* Returns the loss of the golden token where the model differs.  It is that of
+ * the most likely reported token that continues the golden answer.  If none was
+ * reported, its probability is at most that of the last one reported. */
 static double departure(const struct flo_likelihood *likelihood, const struct flo_likely *tokens,
                         size_t count)
 {

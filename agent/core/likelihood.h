@@ -1,4 +1,4 @@
-/* Likelihood: how likely a model finds a golden answer.
+/* Likelihood: computes how likely a model finds a golden answer.
  *
  * The model answers greedily and reports for each token its log-probability and
  * those of the most likely alternatives.  While its answer equals the golden
@@ -12,12 +12,12 @@
 
 #include <flotilla/agent.h>
 
-#define FLO_LIKELIHOOD_LOSS_MAX 20 /* upper bound of a token's loss: practically impossible */
+#define FLO_LIKELIHOOD_LOSS_MAX 20 /* largest loss of a token: practically impossible */
 
 struct flo_likelihood {
-    const char *answer; /* borrowed: the rest of the golden answer */
+    const char *answer; /* rest of the golden answer, borrowed */
     size_t bytes;
-    double loss; /* -ln of the probability so far */
+    double loss; /* -ln of the probability of the answer so far */
     bool has_begun;
     bool has_ended; /* the answer is complete, or the model differed */
 };
@@ -26,7 +26,7 @@ void flo_likelihood_init(struct flo_likelihood *likelihood, const char *answer, 
 
 /* A token that the model chose, or could have chosen. */
 struct flo_likely {
-    const char *text; /* text of the token; none: end of the answer */
+    const char *text; /* text of the token; none: the end of the answer */
     size_t bytes;
     double logprob;
 };
@@ -35,8 +35,8 @@ struct flo_likely {
 void flo_likelihood_token(struct flo_likelihood *likelihood, const struct flo_likely *tokens,
                           size_t count);
 
-/* Perplexity of the mean answer in millionths, for telemetry.  0: there is
- * none. */
+/* Returns the perplexity of the mean answer in millionths, for telemetry; 0:
+ * there is none. */
 int64_t flo_likelihood_ppm(double loss_sum, uint32_t answers);
 
 #endif

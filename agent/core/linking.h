@@ -9,16 +9,16 @@
 
 #include <flotilla/base.h>
 
-#define FLO_HOOK_MS_MAX 60000      /* longest time of a hook */
-#define FLO_HOOK_AGAIN_MS_MIN 5000 /* pause after a failed hook; doubles */
+#define FLO_HOOK_MS_MAX 60000      /* longest duration of a hook */
+#define FLO_HOOK_AGAIN_MS_MIN 5000 /* pause after a failed hook, which doubles each time */
 #define FLO_HOOK_AGAIN_MS_MAX 600000
-#define FLO_HEALTH_MS_MAX 5000     /* longest time of a health check */
-#define FLO_HEALTH_STARTING_MS 250 /* between two checks while the program starts */
+#define FLO_HEALTH_MS_MAX 5000     /* longest duration of a health check */
+#define FLO_HEALTH_STARTING_MS 250 /* interval of checks while the program starts */
 
 struct flo_linking_limits {
-    bool has_health;     /* false: only the end of the hook is known */
+    bool has_health; /* the program has a health check; false: only the end of the hook is known */
     uint64_t ready_ms;   /* time limit from the hook's end to the first healthy check */
-    uint64_t every_ms;   /* interval between two health checks */
+    uint64_t every_ms;   /* interval of health checks */
     uint32_t misses_max; /* in a row */
 };
 
@@ -52,7 +52,7 @@ enum flo_linking_do {
     FLO_LINKING_LOOK,
     FLO_LINKING_TELL_SERVES,
     FLO_LINKING_TELL_FAILED, /* the hook failed */
-    FLO_LINKING_TELL_ILL,    /* the program is unhealthy */
+    FLO_LINKING_TELL_ILL,    /* report that the program is unhealthy */
 };
 
 /* Begins an activation: with the hook, or after it if it has run for this link
@@ -65,7 +65,8 @@ enum flo_linking_do flo_linking_step(struct flo_linking *activation, enum flo_li
 
 /* ---- what others say ---- */
 
-/* Reads the status from the first line of an HTTP answer; 0: it is not one. */
+/* Reads the status from the first line of an HTTP answer; 0: the text is no
+ * such line. */
 int flo_http_status_read(const char *text, size_t bytes);
 /* Reads the number in a pid file, 2 or more; 0: there is none. */
 int flo_pid_read(const char *text, size_t bytes);

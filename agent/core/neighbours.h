@@ -1,4 +1,4 @@
-/* Neighbours: when a device begins to download from the uplink. */
+/* Neighbours: decides when a device begins to download from the uplink. */
 #ifndef FLOTILLA_AGENT_CORE_NEIGHBOURS_H
 #define FLOTILLA_AGENT_CORE_NEIGHBOURS_H
 
@@ -11,10 +11,11 @@ struct flo_uplink_turn {
                          the uplink */
 };
 
-/* Delays of a site's devices differ and are reproducible: a hash of release and
- * device, spread over policy->neighbours_spread_ms.  A device that shares blobs
- * has one in the first half, because its download serves the others.
- * `release`: its digest as text. */
+/* Computes a device's delays.  They differ between a site's devices and are
+ * reproducible: a hash of release and device, spread over
+ * policy->neighbours_spread_ms.  A device that shares blobs has a delay in the
+ * first half, because its download serves the others. `release`: its digest as
+ * text. */
 struct flo_uplink_turn flo_neighbours_turn(const struct flo_policy *policy, const char *release,
                                            const char *device, bool serves);
 

@@ -1,4 +1,4 @@
-/* Outbox: which stored event is sent next.
+/* Outbox: decides which stored event is sent next.
  *
  * Events are numbered without gaps and sent in order, at most a window of them
  * unacknowledged.  After a new connection, or FLO_OUTBOX_RESEND_MS without

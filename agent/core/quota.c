@@ -1,4 +1,4 @@
-/* Quota: sliding windows; see quota.h. */
+/* Quota: counts requests and tokens in sliding windows; see quota.h. */
 #include <assert.h>
 
 #include "agent/core/quota.h"
@@ -42,7 +42,7 @@ static void add(struct flo_quota *quota, enum flo_quota_kind kind, uint64_t now_
     }
 }
 
-/* Time until at most `most` is used. */
+/* Returns the time until at most `most` is used. */
 static uint64_t until(const struct flo_quota_window *window, enum flo_quota_kind kind,
                       uint64_t now_ms, uint64_t most)
 {

@@ -1,4 +1,4 @@
-/* Quota: what an app may still use, in sliding windows.
+/* Quota: limits what an app may use, in sliding windows.
  *
  * A window has 60 slices.  A slice is dropped once it lies completely before
  * the window.  So no period of the window's length begins more requests than
@@ -17,12 +17,12 @@
 enum flo_quota_kind {
     FLO_QUOTA_REQUESTS_MINUTE,
     FLO_QUOTA_REQUESTS_DAY,
-    FLO_QUOTA_TOKENS_MINUTE, /* tokens of prompts and answers */
+    FLO_QUOTA_TOKENS_MINUTE, /* limit of tokens, of prompts and answers together, in a minute */
     FLO_QUOTA_TOKENS_DAY,
     FLO_QUOTA_KINDS
 };
 
-/* Zero-initialise, and set the limits. */
+/* Quota of an app.  Zero-initialise, and set the limits. */
 struct flo_quota {
     uint64_t limits[FLO_QUOTA_KINDS]; /* 0: none */
     struct flo_quota_window {
@@ -36,7 +36,7 @@ struct flo_quota_state {
     enum flo_quota_kind kind;
     uint64_t used, limit;
     uint64_t wait_ms;  /* time until there is room; 0: now, or never */
-    uint64_t whole_ms; /* time until the full limit is available */
+    uint64_t whole_ms; /* time until the full limit is available again */
 };
 
 /* Counts `count` requests at once, at least 1. false: some limit does not allow

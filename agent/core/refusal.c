@@ -1,4 +1,5 @@
-/* Refusal of an order; see refusal.h. */
+/* Refusal: decides how the device answers an order that it does not accept; see
+ * refusal.h. */
 #include "agent/core/refusal.h"
 
 #include <flotilla/agent.h>
@@ -10,7 +11,8 @@ void flo_agent_refuse(const struct flo_refusal_facts *facts, struct flo_refusal 
 {
     *out = (struct flo_refusal){.answer = FLO_REFUSAL_SILENT};
     if (facts->code == FLO_E_CMD_EPOCH && facts->is_next_epoch) {
-        out->is_told = out->doubts = true; /* no answer: its statement may come later */
+        /* no answer: the statement of the order's signer may come later */
+        out->is_told = out->doubts = true;
         return;
     }
     if (facts->code == FLO_E_CMD_LEAP && !facts->was_asked) {

@@ -35,7 +35,7 @@ static uint64_t life_ms(const struct flo_renew *renew)
                : 0;
 }
 
-/* First and longest pause after failures. */
+/* Return the first and the longest pause after failures. */
 static uint64_t retry_ms_min(const struct flo_renew *renew)
 {
     return within(life_ms(renew) / 1000, 200, MINUTE_MS);
@@ -46,7 +46,8 @@ static uint64_t retry_ms_max(const struct flo_renew *renew)
     return within(life_ms(renew) / 24, 500, 6 * HOUR_MS);
 }
 
-/* Spread for devices that learn of the same change at once. */
+/* Returns the time over which devices spread that learn of the same change at
+ * once. */
 static uint64_t crowd_ms(const struct flo_renew *renew)
 {
     return within(life_ms(renew) / 1000, 200, 10 * MINUTE_MS);
@@ -80,7 +81,8 @@ void flo_renew_begin(struct flo_renew *renew, const struct flo_renew_life *life,
                      const struct flo_renew_now *now)
 {
     *renew = (struct flo_renew){.life = *life, .since_ms = now->now_ms};
-    /* After a long absence of the controller all devices are due. */
+    /* After a long absence of the controller all devices are due, so they
+     * spread. */
     if (is_due(renew, now)) {
         renew->next_ms = now->now_ms + now->random % retry_ms_min(renew);
     }

@@ -21,24 +21,24 @@ enum flo_renew_why {
     FLO_RENEW_DUE,       /* two thirds of the lifetime are over */
     FLO_RENEW_REFUSED,   /* a TLS connection was refused */
     FLO_RENEW_ASKED,     /* requested by the controller */
-    FLO_RENEW_AUTHORITY, /* a newer CA exists */
+    FLO_RENEW_AUTHORITY, /* there is a newer CA */
     FLO_RENEW_WHYS
 };
 const char *flo_renew_word(enum flo_renew_why why);
 
 /* The lifetime of a certificate. */
 struct flo_renew_life {
-    uint64_t issued_ms; /* time by the controller's clock */
-    uint64_t until_ms;  /* time by the controller's clock */
-    uint64_t taken_ms;  /* time of arrival on this device's clock; 0: unknown */
-    uint32_t place;     /* place among the devices enrolled on its day */
+    uint64_t issued_ms; /* time when it was issued, by the controller's clock */
+    uint64_t until_ms;  /* time when it expires, by the controller's clock */
+    uint64_t taken_ms;  /* time when it arrived, by this device's clock; 0: unknown */
+    uint32_t place;     /* place of this device among those enrolled on the same day */
 };
 
 struct flo_renew {
     struct flo_renew_life life;
-    uint64_t since_ms; /* uptime since which the certificate is known to be here */
-    uint64_t next_ms;  /* uptime before which no request is made */
-    uint32_t failures; /* failures in a row */
+    uint64_t since_ms; /* uptime at which the certificate was known to be here */
+    uint64_t next_ms;  /* no request is made before this uptime */
+    uint32_t failures; /* number of failures in a row */
     enum flo_renew_why wanted;
     enum flo_renew_why why; /* reason of the renewal in progress */
     bool is_asking;
@@ -60,17 +60,18 @@ void flo_renew_begin(struct flo_renew *renew, const struct flo_renew_life *life,
  * compromised. */
 void flo_renew_want(struct flo_renew *renew, enum flo_renew_why why,
                     const struct flo_renew_now *now);
-/* Returns whether to request now, and why.  Then done or failed must follow. */
+/* Returns why to request now, or that there is no reason.  After a request,
+ * done or failed must be called. */
 enum flo_renew_why flo_renew_look(struct flo_renew *renew, const struct flo_renew_now *now);
 /* Records the arrival of this certificate. */
 void flo_renew_done(struct flo_renew *renew, const struct flo_renew_life *life,
                     const struct flo_renew_now *now);
-/* Records a failed request.  No request before `after_ms` (0: the default
- * pause). */
+/* Records a failed request.  The next request comes after `after_ms` at the
+ * earliest (0: the default pause). */
 void flo_renew_failed(struct flo_renew *renew, uint64_t after_ms, const struct flo_renew_now *now);
 /* Returns true once, when less than a sixth of the lifetime is left. */
 bool flo_renew_warns(struct flo_renew *renew, const struct flo_renew_now *now);
-/* Time until the next flo_renew_look(). */
+/* Returns the time until the next flo_renew_look(). */
 uint64_t flo_renew_pause_ms(const struct flo_renew *renew);
 
 #endif

@@ -1,16 +1,16 @@
-/* Speed of a candidate: see speed.h. */
+/* Speed: decides whether a candidate is too slow; see speed.h. */
 #include "agent/core/speed.h"
 
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define HALF 0.5      /* share of pairs over the limit when the ratio equals it */
-#define FAST_ODDS 100 /* low odds suffice: soak and gates check again */
-#define SLOW_ODDS 1e6 /* high odds: the release is blocked */
+#define HALF 0.5      /* share of pairs over the limit if the true ratio equals it */
+#define FAST_ODDS 100 /* odds for a pass; they are low because soak and gates check again */
+#define SLOW_ODDS 1e6 /* odds for a failure; they are high because the release is blocked */
 #define PAUSE_MS 20   /* pause for each pair over the limit ... */
 #define PAUSE_MS_MAX 250
-#define BEST_PARTS 10 /* the fastest tenth of the pairs */
+#define BEST_PARTS 10 /* parts of the pairs: the fastest tenth counts */
 
 void flo_speed_init(struct flo_speed *speed, double ratio_max)
 {
@@ -32,7 +32,7 @@ static int compare(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* The quantile 1/parts of the values. */
+/* Returns the quantile 1/parts of the values. */
 static double part_of(const double *values, uint32_t count, uint32_t parts)
 {
     double sorted[FLO_SPEED_PAIRS_MAX];
@@ -46,8 +46,8 @@ static double part_of(const double *values, uint32_t count, uint32_t parts)
     return sorted[count / parts];
 }
 
-/* Returns whether the candidate is too slow in its fastest runs, too: other
- * work can only lengthen a run. */
+/* Returns whether even the candidate's fastest runs are too slow: other work
+ * can only lengthen a run. */
 static bool best_is_over(const struct flo_speed *speed)
 {
     return is_over(speed, part_of(speed->candidate_us, speed->count, BEST_PARTS),

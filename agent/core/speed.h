@@ -1,4 +1,4 @@
-/* Speed comparison: is a candidate slower than the serving release?
+/* Speed: decides whether a candidate is slower than the serving release.
  *
  * A pair is the time per token of both, measured one after the other under the
  * same conditions.  Other work on the machine may lengthen one of them.  So a
@@ -14,15 +14,15 @@
 
 enum flo_speed_verdict {
     FLO_SPEED_OPEN,   /* measure another pair */
-    FLO_SPEED_FAST,   /* certainly within the limit */
-    FLO_SPEED_SLOW,   /* certainly over the limit */
+    FLO_SPEED_FAST,   /* the candidate is certainly within the limit */
+    FLO_SPEED_SLOW,   /* the candidate is certainly over the limit */
     FLO_SPEED_UNSURE, /* no verdict after all pairs */
 };
 
 struct flo_speed {
     double ratio_max;
     uint32_t count;
-    struct flo_bet over; /* pairs: yes means over the limit */
+    struct flo_bet over; /* test over the pairs; yes: a pair is over the limit */
     double candidate_us[FLO_SPEED_PAIRS_MAX];
     double current_us[FLO_SPEED_PAIRS_MAX];
 };
@@ -35,7 +35,8 @@ enum flo_speed_verdict flo_speed_add(struct flo_speed *speed, double candidate_u
 /* Pause before the next pair.  The more pairs are over the limit, the longer
  * the pause, so that a short disturbance passes. */
 uint32_t flo_speed_pause_ms(const struct flo_speed *speed);
-/* Medians: time per token of both, and ratio of a pair; 0 without pairs. */
+/* Medians of the pairs: time per token of both releases, and their ratio; 0
+ * without pairs. */
 struct flo_speed_typical {
     double candidate_us, current_us, ratio;
 } flo_speed_typical(const struct flo_speed *speed);

@@ -1,16 +1,17 @@
-/* Timeouts of the agent for its processes: the rules of timeouts.h. */
+/* Timeouts: the rules of timeouts.h, by which the agent waits for its
+ * processes. */
 #include <assert.h>
 
 #include <flotilla/timeouts.h>
 
 #define LOAD_FACTOR 5 /* load time limit, as a multiple of hang_ms_max */
 #define TICK_MS_MAX 1000
-#define LOSSES_MAX 5       /* number of lost engines ... */
-#define LOSSES_MS 60000    /* ... within this time: no further restart */
-#define RESTART_MS_MIN 100 /* pause; doubles with each loss */
+#define LOSSES_MAX 5       /* number of lost engines, which ... */
+#define LOSSES_MS 60000    /* ... within this time end the restarts */
+#define RESTART_MS_MIN 100 /* first pause before a restart; it doubles with each loss */
 #define SECURITY_PAUSE_MS 60000
 #define NOTES_MAX 64
-#define REPORT_QUIET 4 /* the first 1/4 of the time is for answers */
+#define REPORT_QUIET 4 /* a quarter of the time is left to answers */
 
 /* ---- an engine without a sign of life ---- */
 

@@ -14,13 +14,13 @@
 struct flo_trouble {
     int code; /* FLO_E_...; 0: no trouble */
     char what[256];
-    uint32_t errors; /* errors since the last quiet period */
-    uint32_t quiet;  /* periods since the last error */
+    uint32_t errors; /* number of errors since the last quiet period */
+    uint32_t quiet;  /* number of periods since the last error */
 };
 
 /* Returns whether this error means that a disk did not return its data. */
 bool flo_trouble_is_read(int code);
-/* Records such an error.  `is_whole`: the data is essential, so one error is
+/* Records a read error.  `is_whole`: the data is essential, so one error is
  * enough. */
 void flo_trouble_read(struct flo_trouble *trouble, const struct flo_err *err, bool is_whole);
 /* Ends a period, which counts as quiet if no error occurred. */

@@ -7,7 +7,7 @@
 
 /* Sensor values of the machine; 0: not available. */
 struct flo_sensed {
-    bool has_pressure; /* the kernel reports pressure (PSI) */
+    bool has_pressure; /* the kernel reports pressure (PSI), so these fields are set */
     /* PSI avg10: share of the last 10 s in which some task waited; 10.00 % is
      * 1000. */
     uint32_t psi_cpu, psi_memory, psi_io;
@@ -26,13 +26,14 @@ struct flo_sensed {
 /* Free disk bytes that updates and records need.  A device with less is
  * degraded, and its checkup says so. */
 #define FLO_CHECKUP_DISK_MIN (UINT64_C(128) << 20)
-/* FLO_E_DISK_FULL: fewer bytes are free. */
+/* Checks the free bytes against that limit.  FLO_E_DISK_FULL: fewer are
+ * free. */
 FLO_MUST_USE int flo_checkup_room(uint64_t free_bytes, struct flo_err *err);
 
 struct flo_checkup {
     struct flo_sensed sensed;
-    uint32_t cpus;    /* CPUs that the agent may use */
-    uint32_t threads; /* threads of the engine process */
+    uint32_t cpus;    /* number of CPUs that the agent may use */
+    uint32_t threads; /* number of threads of the engine process */
     bool is_served;   /* a model is assigned */
     bool is_live;     /* ... and its engine answers */
     bool is_packed, can_be_packed;
@@ -41,14 +42,14 @@ struct flo_checkup {
     /* Bytes read per token, and the memory bandwidth in the benchmark. */
     uint64_t token_bytes, memory_bytes_per_s;
     uint64_t int8_ops_per_s; /* ... and arithmetic operations of all CPUs; 0: unknown */
-    uint64_t token_us;       /* median of recent requests; 0: none */
+    uint64_t token_us;       /* median time per token of recent requests; 0: none */
     uint64_t disk_free_bytes;
     bool has_certificate;
     int64_t certificate_days;
-    const char *sandbox_lacks; /* NULL: nothing is missing */
+    const char *sandbox_lacks; /* what the sandbox lacks; NULL: nothing */
     uint32_t rung;
     const char *rung_why;
-    const char *degraded; /* reason why the agent cannot store orders; NULL: it can */
+    const char *degraded; /* reason why the agent cannot store orders; NULL: it can store them */
 };
 
 enum flo_finding_kind {
@@ -80,8 +81,10 @@ void flo_checkup_find_machine(const struct flo_checkup *checkup, struct flo_find
  * model's size: barriers between layers, sampling, sending to the client. */
 struct flo_token_cost {
     uint64_t memory_us, compute_us, fixed_us;
-    uint64_t least_us;    /* 0: unknown */
-    const char *bound_by; /* "memory", "arithmetic" or "the steps of a token" */
+    uint64_t least_us; /* 0: unknown */
+    /* what limits the speed: "memory", "arithmetic" or "the steps of a
+     * token" */
+    const char *bound_by;
 };
 struct flo_token_cost flo_checkup_cost(const struct flo_checkup *checkup);
 /* Upper bound of the rate in milli-tokens per second; 0: unknown. */
@@ -89,23 +92,24 @@ uint64_t flo_checkup_rate_mtps(const struct flo_checkup *checkup);
 
 /* ---- programs of other projects (programs.def) ---- */
 
-/* One that could serve a model, and the file of runtimes.d that would use it. */
+/* Program that could serve a model, and the file of runtimes.d that would use
+ * it. */
 struct flo_server_program {
     const char *name;    /* of the runtime */
     const char *title;   /* for people */
-    const char *program; /* program in PATH; empty: `files` */
-    const char *files;   /* patterns, ':' between them */
-    const char *keys;    /* YAML; '@' is the path */
+    const char *program; /* name of the program in PATH; empty: it is found by `files` */
+    const char *files;   /* patterns of its files, ':' between them */
+    const char *keys;    /* YAML of the file; '@' stands for the program's path */
 };
 /* Returns the count of all known server programs. */
 size_t flo_server_programs(const struct flo_server_program **out);
 
-/* A path that a file of runtimes.d can hold as it is: letters, digits and
- * / . _ + - alone. */
+/* Tells whether a file of runtimes.d can hold the path as it is: it has only
+ * letters, digits and / . _ + -. */
 bool flo_server_path_is_plain(const char *path);
 
-/* The file that would use the program at `path`, on a machine that has these
- * devices.  It is the owner's to look at, and to write down. */
+/* Writes the text of a file that would use the program at `path`, on a machine
+ * that has these devices.  The owner looks at it, and stores it. */
 void flo_server_write(const struct flo_server_program *program, const char *path,
                       const char *const *devices, size_t n_devices, struct flo_buf *out);
 
@@ -117,7 +121,7 @@ void flo_server_write(const struct flo_server_program *program, const char *path
  * log should have none; this is a second barrier, for example against error
  * texts of libraries.  `out` has FLO_REDACT_BYTES_MAX + 1 bytes. */
 void flo_redact(const char *line, size_t bytes, char out[FLO_REDACT_BYTES_MAX + 1]);
-/* Bytes of a line as a JSON string in a list. */
+/* Returns the bytes that a line takes as a JSON string in a list. */
 size_t flo_redact_json_bytes(const char *line);
 
 #endif

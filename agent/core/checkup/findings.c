@@ -9,12 +9,13 @@
 #include <flotilla/plural.h>
 
 #define PRESSURE_CENTI 1000 /* 10 % */
-#define SPEED_PART 60       /* % of the speed that the memory bandwidth allows */
+#define SPEED_PART 60       /* % of the speed that the memory bandwidth allows; less is a finding */
 /* Fixed cost per token. Measured on a Zen 5 with 4 threads: 0.18 ms for the
  * smallest model here, 0.6 ms for three times as many layers, and the path
  * through the agent. */
 #define TOKEN_FIXED_US 1000
-#define OPS_PER_BYTE 4 /* a byte of 4-bit weights: two multiplications, two additions */
+/* operations for a byte of 4-bit weights: two multiplications, two additions */
+#define OPS_PER_BYTE 4
 #define CONTEXT_LARGE 8192
 #define MEMORY_FREE_MIN (UINT64_C(64) << 20)
 #define CERTIFICATE_DAYS_MIN 14
@@ -94,8 +95,8 @@ static uint64_t us_of(uint64_t amount, uint64_t per_s)
     return amount * 1000000 / per_s;
 }
 
-/* Operations per second of the engine's threads: the benchmark used all
- * CPUs. */
+/* Returns the operations per second of the engine's threads.  The benchmark's
+ * number is for all CPUs. */
 static uint64_t ops_of(const struct flo_checkup *c)
 {
     return c->threads > 0 && c->threads < c->cpus ? c->int8_ops_per_s / c->cpus * c->threads
@@ -155,7 +156,8 @@ static void find_speed(const struct flo_checkup *c, struct flo_findings *out)
     }
 }
 
-/* Rank of a kernel, slower ones first; -1: another name, for example on Arm. */
+/* Returns the rank of a kernel, slower ones first; -1: the name is not known,
+ * for example on Arm. */
 static int rank_of(const char *kernel)
 {
     static const char *const names[] = {"ref", "sse42", "avx", "avx2", "avx512"};

@@ -1,4 +1,5 @@
-/* Files of runtimes.d for programs that were found on the machine. */
+/* Programs: writes files of runtimes.d for programs that were found on the
+ * machine. */
 #include "agent/core/checkup/checkup.h"
 
 #include <string.h>
@@ -23,7 +24,7 @@ bool flo_server_path_is_plain(const char *path)
                '\0';
 }
 
-/* Texts of a list; each is plain. */
+/* Adds a list of texts; each is plain. */
 static void add_list(struct flo_buf *out, const char *key, const char *const *texts, size_t count)
 {
     for (size_t i = 0; i < count; i++) {

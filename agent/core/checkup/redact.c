@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define RUN_CHARS_MIN 24 /* minimum length of a run of mixed letters and digits */
+#define RUN_CHARS_MIN 24 /* length from which on a run of mixed letters and digits is hidden */
 #define HEX_CHARS_MIN 32
 
 struct place {
@@ -38,7 +38,7 @@ static bool begins(const char *text, size_t bytes, const char *with)
     return bytes >= strlen(with) && memcmp(text, with, strlen(with)) == 0;
 }
 
-/* Digests, device ids and paths are not secrets, though they are long. */
+/* Tells whether a long run is no secret: a digest, a device id or a path. */
 static bool is_name(const char *line, const char *run, size_t chars)
 {
     static const char digest[] = "sha256";
@@ -87,8 +87,8 @@ static bool ends_with(const char *line, const char *at, const char *word)
     return true;
 }
 
-/* Length of a telling name and its separator, which a secret follows; 0:
- * none. */
+/* Returns the length of a name after which a secret follows, with its
+ * separator; 0: there is none. */
 static size_t names_secret(const char *line, const char *at, size_t left)
 {
     static const char *const words[] = {"token",  "secret",        "password",
@@ -125,7 +125,7 @@ static size_t value_chars(const char *line, const char *at, size_t left)
     return chars;
 }
 
-/* Length of "user:password@" after "://"; 0: none. */
+/* Returns the length of "user:password@" after "://"; 0: there is none. */
 static size_t user_chars(const char *line, const char *at, size_t left)
 {
     size_t chars = 0;
@@ -190,7 +190,7 @@ void flo_redact(const char *line, size_t bytes, char out[FLO_REDACT_BYTES_MAX + 
             at += run;
         }
     }
-    if (to.at == to.end) { /* no room for part of a character */
+    if (to.at == to.end) { /* stop: the rest of a character has no room */
         while (to.at > out && ((uint8_t)to.at[-1] & 0xc0) == 0x80) {
             to.at--;
         }

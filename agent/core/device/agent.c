@@ -33,7 +33,8 @@ static void set_frozen(struct step *s, bool is_frozen)
     }
 }
 
-/* The model with an execution of this rollout; NULL: none. */
+/* Returns the model that has an execution of this rollout; NULL: there is
+ * none. */
 static struct flo_agent_model *model_of_rollout(struct step *s, const struct flo_order *order)
 {
     for (uint32_t i = 0; i < FLO_AGENT_MODELS_MAX; i++) {
@@ -85,8 +86,8 @@ static void take_order(struct step *s)
     switch (order->op) {
     case FLO_ORDER_ROLLBACK:
         flo_back_order(s);
-        return;           /* acknowledged only when it is finished */
-    case FLO_ORDER_PAUSE: /* the event contains the list of paused rollouts */
+        return;           /* the order is answered only when it is finished */
+    case FLO_ORDER_PAUSE: /* nothing to do: the event contains the list of paused rollouts */
         note_pause(s, order);
         break;
     case FLO_ORDER_RESUME:
@@ -98,20 +99,20 @@ static void take_order(struct step *s)
     case FLO_ORDER_UNFREEZE:
         set_frozen(s, order->op == FLO_ORDER_FREEZE || s->event->stays_frozen);
         break;
-    case FLO_ORDER_CONFIG: /* handled by the shell: only affects pacing */
-    case FLO_ORDER_ALLOW:  /* stored in the record */
+    case FLO_ORDER_CONFIG: /* the shell handles it: only pacing is affected */
+    case FLO_ORDER_ALLOW:  /* nothing to do: it is stored in the record */
     case FLO_ORDER_GROUPS:
         break;
     case FLO_ORDER_REMOVE:
         flo_remove_order(s);
         return;
-    case FLO_ORDER_DEPLOY: /* arrives as a separate event DEPLOY */
-    case FLO_ORDER_LOGS:   /* handled by the shell: no change of state */
+    case FLO_ORDER_DEPLOY: /* nothing to do: it arrives as a separate event DEPLOY */
+    case FLO_ORDER_LOGS:   /* the shell handles it, without a change of state */
     case FLO_ORDER_DOCTOR:
     case FLO_ORDER_COUNT:
         return;
     }
-    if (order->id[0] != '\0') { /* otherwise the device itself caused it */
+    if (order->id[0] != '\0') { /* without an order, the device itself caused it */
         flo_do_ack(s, order->id, "done", NULL);
     }
 }
@@ -196,8 +197,8 @@ static void earlier(uint64_t *next, uint64_t at_ms)
     }
 }
 
-/* Considers a future time only.  One that has passed needs no timer: the
- * execution waits for something else. */
+/* Lowers *next to `at`, if that is in the future.  One that has passed needs no
+ * timer: the execution waits for something else. */
 static void to_come(const struct step *s, uint64_t *next, uint64_t at_ms)
 {
     if (at_ms > s->now) {
@@ -234,7 +235,8 @@ static void set_timer(struct step *s)
     if (next != 0 && next <= s->now) {
         next = s->now + 1; /* more is due now: continue in 1 ms */
     }
-    /* A timer that fired is used up, even if it fired slightly early. */
+    /* A timer that fired is not running any more, even if it fired slightly
+     * early. */
     if (next != agent->timer_ms || s->event->kind == FLO_AGENT_TIMER) {
         agent->timer_ms = next;
         flo_do(s, FLO_DO_TIMER)->at_ms = next;
@@ -371,7 +373,8 @@ static void look_at_clock(struct step *s)
     flo_execution_due(s);
 }
 
-/* Checks the invariants of a model between two steps; each name states one. */
+/* Checks the invariants of a model between two steps.  Each variable's name
+ * states one. */
 static bool is_model_sound(const struct flo_agent_model *model)
 {
     const struct flo_agent_execution *execution = &model->execution;
@@ -426,7 +429,7 @@ int flo_agent_step(struct flo_agent *agent, const struct flo_agent_event *event,
         boot(&s);
         agent->wall_ms = event->wall_ms;
     } else if (!agent->is_booted) {
-        return 0; /* nothing is known before BOOT */
+        return 0; /* before BOOT nothing is known */
     } else {
         assert(event->now_ms >= agent->origin_ms);
         assert(is_sound(agent));

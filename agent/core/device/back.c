@@ -1,4 +1,4 @@
-/* Rollback: by order, or by an operator at the device.
+/* Rollback: rolls a model back, by order or for an operator at the device.
  *
  * After a commit there are three steps.  First the previous release is loaded
  * next to the current one.  Then the current release is blocked and the slots
@@ -40,7 +40,7 @@ static void deny_all(struct step *s, const struct flo_digest *list, uint32_t cou
 
 /* ---- after a commit ---- */
 
-/* Stops probes of other models, which can wait, to free memory. */
+/* Stops probes of other models to free memory; they can wait. */
 static void end_other_probes(struct step *s)
 {
     struct flo_agent_model *mine = s->model;
@@ -170,7 +170,7 @@ static void order_meanwhile(struct step *s, bool is_wanted)
         return;
     }
     if (order->seq == back->number && strcmp(order->id, back->order) == 0) {
-        return; /* the same order, received twice: `done` is sent later */
+        return; /* this order was received twice: `done` is sent later */
     }
     if (order->seq > back->number && back->order[0] != '\0') {
         flo_do_ack(s, back->order, "superseded", NULL);
@@ -274,7 +274,7 @@ static void finish(struct step *s)
     memset(back, 0, sizeof(*back));
 }
 
-/* true: the rollback was waiting for this engine. */
+/* Handles a loaded engine.  Returns true if the rollback was waiting for it. */
 bool flo_back_loaded(struct step *s, enum flo_agent_role role)
 {
     struct flo_agent_model *model = s->model;
@@ -296,8 +296,8 @@ bool flo_back_loaded(struct step *s, enum flo_agent_role role)
     return false;
 }
 
-/* Switches whether or not the rotation reached the disk: the block may be on
- * disk already, and then the next start repairs the slots. */
+/* Continues after the write of the rotation, even if it failed: the block may
+ * be on disk already, and then the next start repairs the slots. */
 bool flo_back_written(struct step *s)
 {
     struct flo_agent_model *model = s->model;
@@ -307,8 +307,8 @@ bool flo_back_written(struct step *s)
         return false;
     }
     back->is_writing = false;
-    /* If the current release was damaged meanwhile, that has rotated the slots
-     * already. */
+    /* If the current release was damaged meanwhile, the slots were rotated for that
+     * reason already. */
     flo_agent_turn(model, flo_ref_equal(&back->to, &model->slots.current) ? FLO_TURN_CLEAR
                                                                           : FLO_TURN_BACK);
     assert(flo_ref_equal(&back->to, &model->slots.current));
@@ -317,7 +317,7 @@ bool flo_back_written(struct step *s)
     if (model->live == FLO_AGENT_CURRENT && !model->is_switching) {
         finish(s);
     } else {
-        back->is_committed = false; /* finished only when the release serves */
+        back->is_committed = false; /* the rollback is finished only when the release serves */
     }
     return true;
 }
@@ -342,8 +342,8 @@ bool flo_back_lost(struct step *s, enum flo_agent_role role)
     return true;
 }
 
-/* The trial has ended as requested.  A repair of the current release, or the
- * release wanted by now, will bring the model back. */
+/* Ends the rollback.  The trial has ended as requested; a repair of the current
+ * release, or the release that is wanted by now, will bring the model back. */
 void flo_back_given_up(struct step *s)
 {
     struct flo_agent_return *back = &s->model->going_back;

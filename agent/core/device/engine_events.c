@@ -1,4 +1,4 @@
-/* Engine events: an engine is loading, is ready, or is lost.
+/* Engine events: handles an engine that is loading, is ready, or is lost.
  *
  * The current release's engine is always wanted.  When lost it is restarted, at
  * once the first time, then with full jitter.  A second engine belongs to an
@@ -14,7 +14,8 @@
 
 #include "agent/core/device/internal.h"
 
-/* Returns whether the link stays with the candidate while that restarts. */
+/* Returns whether the link stays with the candidate while its engine
+ * restarts. */
 static bool is_trial_ahead(const struct flo_agent_model *model)
 {
     return model->engines[FLO_AGENT_CURRENT].is_linked && model->slots.is_trial &&
@@ -22,8 +23,8 @@ static bool is_trial_ahead(const struct flo_agent_model *model)
             flo_engine_is(model, FLO_AGENT_BESIDE, FLO_ENGINE_READY));
 }
 
-/* The current engine is loaded.  A release with a link serves only after its
- * hook (linked.c). */
+/* Handles the current engine when it is loaded.  A release with a link serves
+ * only after its hook (linked.c). */
 static void current_loaded(struct step *s)
 {
     struct flo_agent_model *model = s->model;
@@ -123,8 +124,8 @@ static bool serve_previous(struct step *s)
     return true;
 }
 
-/* Handles a current release that cannot be loaded.  true: the previous one is
- * loading. */
+/* Handles a current release that cannot be loaded.  true: the previous release
+ * is loading. */
 static bool give_way(struct step *s, int code)
 {
     struct flo_agent_model *model = s->model;
@@ -144,8 +145,8 @@ static bool give_way(struct step *s, int code)
     return serve_previous(s);
 }
 
-/* Delay before a restart: none the first time.  Damaged files do not repair
- * themselves, so those wait. */
+/* Returns the delay before a restart, which is 0 the first time.  With damaged
+ * files a restart waits, because they do not repair themselves. */
 static uint64_t restart_delay_ms(struct step *s, const struct flo_agent_engine *engine)
 {
     assert(engine->losses > 0);
@@ -172,7 +173,7 @@ static void current_lost(struct step *s, bool was_ready)
     struct flo_agent_engine *current = &model->engines[FLO_AGENT_CURRENT];
 
     assert(current->state != FLO_ENGINE_NONE);
-    model->is_wanted = false; /* waiting requests got an error */
+    model->is_wanted = false; /* not wanted any more: the waiting requests got an error */
     if (was_ready && s->now - current->ready_at_ms >= STEADY_MS) {
         current->losses = 0;
     }

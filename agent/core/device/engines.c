@@ -1,4 +1,4 @@
-/* Engines: which process runs which release, and which of them is live.
+/* Engines: keeps which process runs which release, and which of them is live.
  *
  * Operations: load, unload, switch, hold, promote, restore.  Events of engines
  * are in engine_events.c. */
@@ -71,7 +71,8 @@ void flo_engine_want(struct step *s, enum flo_agent_role role,
 {
     const struct flo_agent_model *model = s->model;
 
-    /* A rollback is complete only when the model serves, so it needs a load. */
+    /* A model on demand is not loaded now, except for a rollback, which is
+     * complete only when the model serves. */
     if (model->is_on_demand && !model->is_wanted && !model->going_back.is_active) {
         flo_engine_rest(s, role, release);
     } else {
@@ -154,7 +155,8 @@ void flo_engine_flip(struct step *s, enum flo_agent_role role)
     s->agent->revision++;
 }
 
-/* Stop-first: no engine is live until the next switch. */
+/* Makes no engine live until the next switch, because the old engine is stopped
+ * first. */
 static void hold(struct step *s)
 {
     flo_do(s, FLO_DO_HOLD);
@@ -230,7 +232,7 @@ void flo_engine_restore(struct step *s)
     if (model->live == FLO_AGENT_BESIDE) {
         hold(s);
     }
-    if (model->execution.is_draining) { /* no memory for two: the current one ends */
+    if (model->execution.is_draining) { /* memory holds only one engine: the current one ends */
         flo_do(s, FLO_DO_UNLOAD)->role = FLO_AGENT_CURRENT;
         model->execution.is_draining = false;
     }

@@ -9,40 +9,43 @@
 
 #include <flotilla/agent.h>
 
-#define LOAD_MS_MAX 120000    /* limit since the last progress of a load */
-#define DRAIN_MS_MAX 5000     /* stop-first: time for running requests to end */
-#define ACTIVATE_MS_MAX 30000 /* limit from the trial record to the switch */
+#define LOAD_MS_MAX 120000 /* longest time without progress of a load */
+/* time for running requests to end, when the old engine is stopped first */
+#define DRAIN_MS_MAX 5000
+#define ACTIVATE_MS_MAX 30000 /* longest time from the trial record to the switch */
 /* From the switch to the end of its hook and the first healthy check of its
  * program.  Longer than both limits together (agent/core/linking.h). */
 #define SWITCH_MS_MAX 1200000
 #define COMMIT_RETRY_MS 5000
 #define UNSURE_WAIT_MS_MIN 60000 /* pause before the second probe */
-#define UNSURE_WAIT_FACTOR 30    /* factor by which each wait is longer than the last */
+#define UNSURE_WAIT_FACTOR 30    /* factor by which each further pause is longer */
 #define KILLS_PARDONED FLO_AGENT_KILLS_PARDONED
-#define KILL_WAIT_MS_MIN 1000 /* pause before the probe after the first kill */
-#define KILL_WAIT_FACTOR 30   /* factor for each further kill */
-#define LACKS_MAX 20u         /* failures in a row: about a quarter of an hour */
+#define KILL_WAIT_MS_MIN 1000 /* pause before the next probe after the first kill */
+#define KILL_WAIT_FACTOR 30   /* factor by which it grows with each further kill */
+#define LACKS_MAX 20u         /* largest number of failures in a row: about a quarter of an hour */
 #define LACK_WAIT_MS_MIN 1000
 #define LACK_WAIT_MS_MAX 60000
-#define PROBES_PER_TRY 3    /* the agent may be killed for other reasons */
+/* probes that are begun at most for each counted one, because the agent may be
+ * killed for other reasons */
+#define PROBES_PER_TRY 3
 #define REPAIR_MS_MIN 15000 /* least time between two repairs of a release */
 #define REPAIR_MS_MAX 3600000
 #define JOB_RETRY_MS_MIN 500
 #define JOB_RETRY_MS_MAX 60000
 #define RESTART_MS_MIN 200
 #define RESTART_MS_MAX 30000
-#define STEADY_MS 60000 /* an engine that ran this long restarts without delay */
+#define STEADY_MS 60000 /* an engine that ran for this long is restarted without delay */
 
 #define REFUSED "the engine of this device does not run it"
 
 struct step {
     struct flo_agent *agent;
-    struct flo_agent_model *model; /* the model of this step */
+    struct flo_agent_model *model; /* model of this step */
     const struct flo_agent_event *event;
     struct flo_agent_actions *actions;
     uint64_t now;
 };
-/* Index of the model of this step. */
+/* Returns the index of this step's model. */
 static inline uint32_t flo_step_model(const struct step *s)
 {
     return (uint32_t)(s->model - s->agent->models);
@@ -94,7 +97,7 @@ bool flo_engine_is(const struct flo_agent_model *model, enum flo_agent_role role
                    enum flo_agent_engine_state state);
 void flo_engine_load(struct step *s, enum flo_agent_role role,
                      const struct flo_release_ref *release);
-/* As flo_engine_load, after `wait_ms`. */
+/* Does what flo_engine_load does, after `wait_ms`. */
 void flo_engine_load_later(struct step *s, enum flo_agent_role role,
                            const struct flo_release_ref *release, uint64_t wait_ms);
 void flo_engine_unload(struct step *s, enum flo_agent_role role, bool drain);
@@ -132,7 +135,7 @@ void flo_rest_pressure(struct step *s);
 void flo_trust_changed(struct step *s);
 
 /* ---- engines report (engine_events.c) ---- */
-void flo_engine_loading(struct step *s); /* an engine reports progress of its load */
+void flo_engine_loading(struct step *s); /* Handles the progress of an engine's load. */
 void flo_engine_loaded(struct step *s);
 void flo_engine_lost(struct step *s);
 void flo_engine_due(struct step *s);
@@ -144,20 +147,20 @@ void flo_linked_ill(struct step *s);
 void flo_linked_look(struct step *s);
 
 /* ---- execution (execution.c) ---- */
-/* The execution of the step's model; NULL: none. */
+/* Returns the execution of the step's model; NULL: there is none. */
 struct flo_agent_execution *flo_execution_of(struct step *s);
 /* Changes the state by a move of the table and reports it; 0: no deadline. */
 void flo_execution_enter(struct step *s, enum flo_move move, uint64_t deadline_in_ms);
-/* At the start of the agent: changes the state without a report. */
+/* Changes the state at the start of the agent, without a report. */
 void flo_execution_restart(struct step *s, enum flo_move move);
 /* Sets the reason for which the execution waits; empty: it does not wait. */
 void flo_execution_set_reason(struct step *s, const char *reason);
-/* For an event that says that the device lacks memory, descriptors or the like.
- * Returns the pause before the next try; 0: another cause, or too many
- * tries. */
+/* Returns the pause before the next try, after an event that says that the
+ * device lacks memory, descriptors or the like.  0: the event has another
+ * cause, or there were too many tries. */
 uint64_t flo_execution_lack_wait_ms(struct step *s);
-/* As flo_execution_lack_wait_ms, for an execution that downloads: true when its
- * job will start again later. */
+/* Handles such an event for an execution that downloads.  true: its job will
+ * start again later. */
 bool flo_execution_lacked(struct step *s);
 /* Ends the execution in any state.  If the release has served, this is a
  * rollback whatever the cause, except that a newer order supersedes it. */
@@ -166,7 +169,7 @@ void flo_execution_end(struct step *s, enum flo_move move, int code, const char 
 /* Ends the execution successfully, by COMMIT or FIND: the release is
  * current. */
 void flo_execution_serves(struct step *s, enum flo_move move);
-/* Ends the execution before it began: only answers the order. */
+/* Ends an execution that has not begun: only answers the order. */
 void flo_execution_reject(struct step *s, enum flo_move move, int code, const char *what);
 /* Cancels the updater's job. */
 void flo_execution_cancel_job(struct step *s);
@@ -199,11 +202,12 @@ void flo_execution_freeze(struct step *s);
 
 /* ---- it waits for its surroundings (waits.c) ---- */
 
-/* Time at which its window opens; 0: it waits for none. */
+/* Returns the time at which the execution's window opens; 0: it waits for no
+ * window. */
 uint64_t flo_wait_until(const struct flo_agent *agent, const struct flo_agent_model *model,
                         uint64_t now_ms);
 #define FLO_WAIT_REASON FLO_AGENT_REASON_BYTES
-/* Returns whether a condition that it must wait for is not met. */
+/* Returns whether a condition that the execution must wait for is not met. */
 bool flo_wait_is_needed(const struct flo_agent *agent, const struct flo_agent_model *model);
 void flo_wait_reason(const struct flo_agent *agent, const struct flo_agent_model *model,
                      char out[FLO_WAIT_REASON]);
@@ -221,21 +225,23 @@ void flo_execution_probe(struct step *s);
 void flo_execution_activate(struct step *s);
 void flo_execution_written(struct step *s);
 void flo_execution_unwritten(struct step *s);
-void flo_execution_loading(struct step *s);   /* the second engine reports progress */
-void flo_execution_loaded(struct step *s);    /* the second engine is ready */
-void flo_execution_activated(struct step *s); /* link and hook are finished */
-void flo_execution_lost(struct step *s);      /* the second engine died */
+void flo_execution_loading(struct step *s); /* Handles progress of the second engine's load. */
+void flo_execution_loaded(struct step *s);  /* Handles the second engine when it is ready. */
+/* Handles the end of an activation: link and hook are finished. */
+void flo_execution_activated(struct step *s);
+void flo_execution_lost(struct step *s); /* Handles the loss of the second engine. */
 void flo_execution_drained(struct step *s);
 void flo_execution_probed(struct step *s);
 void flo_execution_request(struct step *s);
 void flo_execution_soak_due(struct step *s);
-void flo_execution_stop(struct step *s); /* the agent stops in order */
-/* Stops the probe to free its memory; it begins again later and is not
- * counted. */
+void flo_execution_stop(struct step *s); /* Handles a regular stop of the agent. */
+/* Stops the probe to free its memory.  It begins again later, and this one is
+ * not counted. */
 void flo_execution_put_off(struct step *s, const char *why);
 
 /* ---- the lane (device/queue.c) ---- */
-/* Orders the models with an execution that is not soaking, first to last. */
+/* Lists the models that have an execution which is not soaking, in the order of
+ * the lane. */
 size_t flo_queue_order(const struct flo_agent *agent, uint32_t order[FLO_AGENT_MODELS_MAX]);
 /* Lets one execution continue, and sets the waiting reason of the others. */
 void flo_queue_consider(struct step *s);
@@ -250,8 +256,8 @@ void flo_repair_ask(struct step *s, const struct flo_release_ref *release);
 /* Returns true when the staged release is the current one and no more is to be
  * done. */
 bool flo_repair_staged(struct step *s);
-void flo_repair_loaded(struct step *s); /* the current engine is ready */
-void flo_repair_lost(struct step *s);   /* the engine could not be loaded */
+void flo_repair_loaded(struct step *s); /* Handles the current engine when it is ready. */
+void flo_repair_lost(struct step *s);   /* Handles a current engine that could not be loaded. */
 /* Returns true when the execution waits for the current engine, or has
  * ended. */
 bool flo_repair_holds(struct step *s);
@@ -263,7 +269,8 @@ bool flo_repair_would_hold(const struct flo_agent_model *model);
  * release. */
 bool flo_variant_is_exchanged(const struct flo_agent_model *model);
 void flo_variant_begin(struct step *s);
-void flo_variant_boot(struct step *s); /* after a restart of the agent */
+/* Continues an exchange of variants after a restart of the agent. */
+void flo_variant_boot(struct step *s);
 void flo_variant_staged(struct step *s);
 void flo_variant_committed(struct step *s);
 

@@ -73,7 +73,7 @@ void flo_linked_ill(struct step *s)
         lose_candidate(s);
         return;
     }
-    /* The slots are rolled back, so the order is done whatever the program
+    /* The slots are rolled back, so the rollback's order is done, whatever the program
      * does. */
     (void)flo_back_loaded(s, FLO_AGENT_CURRENT);
     if (!model->is_ill) {

@@ -1,4 +1,4 @@
-/* Update lane: which execution may continue now.
+/* Update lane: decides which execution may continue now.
  *
  * One execution at a time has the lane, which stands for the network, the disk
  * and a second engine.  The order is total and pure, and computed again at each
@@ -12,14 +12,14 @@
 
 #include "agent/core/device/internal.h"
 
-/* Order in the lane, first to last. */
+/* Order of the executions in the lane, first to last. */
 enum place {
-    PLACE_WRITING,     /* a record or a switch is in progress: milliseconds */
-    PLACE_REPAIR_DOWN, /* repair of a model that cannot serve */
+    PLACE_WRITING,     /* a record or a switch is being written, which takes milliseconds */
+    PLACE_REPAIR_DOWN, /* it repairs a model that cannot serve */
     PLACE_UNDER_WAY,   /* the model has the lane */
     PLACE_FIRST,       /* the model has no release yet */
-    PLACE_DEPLOY,      /* lowest order number first */
-    PLACE_REPAIR,      /* repair of a model that serves */
+    PLACE_DEPLOY,      /* orders: the lowest number is first */
+    PLACE_REPAIR,      /* it repairs a model that serves */
     PLACE_NONE
 };
 
@@ -47,7 +47,8 @@ static enum place place_of(const struct flo_agent_model *model)
     return flo_ref_is(&model->slots.current) ? PLACE_DEPLOY : PLACE_FIRST;
 }
 
-/* Names differ, so two models never compare equal. */
+/* Compares two models by their place in the lane.  Their names differ, so they
+ * are never equal. */
 static bool comes_before(const struct flo_agent_model *a, const struct flo_agent_model *b)
 {
     enum place place_a = place_of(a);
@@ -57,7 +58,7 @@ static bool comes_before(const struct flo_agent_model *a, const struct flo_agent
         return place_a < place_b;
     }
     if (flo_execution_is_busy(a) != flo_execution_is_busy(b)) {
-        return flo_execution_is_busy(a); /* the busy execution has the lane */
+        return flo_execution_is_busy(a); /* a busy execution has the lane */
     }
     if (a->execution.seq != b->execution.seq) {
         return a->execution.seq < b->execution.seq;
@@ -85,7 +86,7 @@ size_t flo_queue_order(const struct flo_agent *agent, uint32_t order[FLO_AGENT_M
     return count;
 }
 
-/* The first model that nothing holds back; NULL: the lane is free. */
+/* Returns the first model that nothing holds back; NULL: the lane is free. */
 static struct flo_agent_model *first_in_lane(struct step *s)
 {
     uint32_t order[FLO_AGENT_MODELS_MAX];

@@ -124,7 +124,7 @@ void flo_remove_due(struct step *s)
     }
 }
 
-/* true: the write belonged to a removal. */
+/* Handles a record that was written.  true: the write belonged to a removal. */
 bool flo_remove_written(struct step *s)
 {
     struct flo_agent_removal removal = s->model->removal;

@@ -1,5 +1,5 @@
-/* Model cache: the memory plan says which models stay in memory; a request
- * loads one that does not.
+/* Model cache: decides when a model is loaded for a request and when it is
+ * unloaded.  The memory plan says which models stay in memory.
  *
  * The shell knows the sizes: it reports the plan, which model is needed and
  * which must be unloaded.  This file decides whether that is possible now. */
@@ -64,8 +64,8 @@ bool flo_agent_has_warm(const struct flo_agent_model *model)
            flo_engine_is(model, FLO_AGENT_CURRENT, FLO_ENGINE_READY);
 }
 
-/* Unloads the release before one on trial.  The trial serves; a rollback then
- * needs a load. */
+/* Unloads the previous release during a trial.  The candidate serves; a
+ * rollback then needs a load. */
 void flo_rest_pressure(struct step *s)
 {
     struct flo_agent_model *model = s->model;
@@ -90,7 +90,7 @@ static void become_on_demand(struct step *s)
     struct flo_agent_model *model = s->model;
 
     if (!flo_agent_may_rest(s->agent, flo_step_model(s))) {
-        return; /* unloaded when another model is needed */
+        return; /* it stays until another model is needed */
     }
     if (model->live != -1) {
         leave(s);

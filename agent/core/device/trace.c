@@ -418,7 +418,8 @@ static bool is_quiet(const struct flo_agent_event *event, const struct flo_agent
 
 /* ---- which model ---- */
 
-/* Name of the model; one that this step removed is named by its last action. */
+/* Returns the model's name.  For a model that this step removed, the last
+ * action has it. */
 static const char *name_of(const struct flo_agent *agent, const struct flo_agent_actions *actions,
                            uint32_t model)
 {

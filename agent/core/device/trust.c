@@ -1,5 +1,5 @@
-/* Changed trusted keys: they affect what may start, never what already serves.
- * */
+/* Trust: handles changed trusted keys, which affect what may start, never what
+ * already serves. */
 #include <assert.h>
 #include <string.h>
 

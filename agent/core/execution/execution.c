@@ -205,8 +205,8 @@ static void finish(struct step *s, enum flo_move move)
     acknowledge(s);
 }
 
-/* The execution has ended with its candidate.  Reports which release serves
- * now, at once or when its engine is ready. */
+/* Reports which release serves after the execution has ended with its
+ * candidate, at once or when that release's engine is ready. */
 static void tell_who_serves(struct step *s)
 {
     struct flo_agent_model *model = s->model;
@@ -245,13 +245,14 @@ void flo_execution_end(struct step *s, enum flo_move move, int code, const char 
         model->let_down = execution->release.digest;
     }
     flo_execution_cancel_job(s);
-    /* Restore the old release first: users wait for it.  Before the probe, a
+    /* The old release is restored first, because users wait for it.  Before the probe, a
      * second engine belongs to a rollback and not to the execution. */
     if (had_engines) {
         flo_engine_restore(s);
     }
     if (has_served && move != FLO_MOVE_SUPERSEDE && !flo_ref_is(&model->slots.current)) {
-        flo_do(s, FLO_DO_CLOSE)->flag = true; /* no other release replaces it */
+        /* no other release takes its place, so the model is closed */
+        flo_do(s, FLO_DO_CLOSE)->flag = true;
     }
     /* Block the release first: an execution that ended is not reported again,
      * and its order may come once more.  Drop the candidate last.  After a

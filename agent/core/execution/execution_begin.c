@@ -1,5 +1,5 @@
-/* Start of an execution: an order, a bundle or a repair asks for a release.  At
- * its start the agent resumes an open one. */
+/* Start of an execution for a release that an order, a bundle or a repair asks
+ * for.  At its start the agent resumes an open one. */
 #include <assert.h>
 #include <stdio.h>
 #include <string.h>
@@ -14,7 +14,7 @@
 static bool is_older(const struct flo_agent_execution *a, const struct flo_agent_execution *b)
 {
     if (a->order[0] == '\0') {
-        return false; /* an operator is working at the device */
+        return false; /* no: an operator works at the device */
     }
     return a->epoch < b->epoch || (a->epoch == b->epoch && a->seq <= b->seq);
 }
@@ -46,7 +46,7 @@ static void note_admitted(struct step *s, bool is_current, bool is_repair)
     }
 }
 
-/* Number of other models that are installed or being installed. */
+/* Returns the number of other models that are installed or being installed. */
 static uint32_t others(const struct step *s)
 {
     uint32_t count = 0;
@@ -129,8 +129,9 @@ static void take(struct flo_agent_model *model, const struct flo_agent_execution
     model->has_execution = true;
 }
 
-/* Handles an order for the release of the running execution, by the same order
- * or a newer one. The newer order is answered when the execution ends. */
+/* Handles a deploy order for the release of the running execution: the same
+ * order again, or a newer one. The newer order is answered when the execution
+ * ends. */
 static void told_again(struct step *s, const struct flo_agent_execution *wanted)
 {
     struct flo_agent_execution *execution = &s->model->execution;
@@ -201,7 +202,7 @@ void flo_execution_deploy(struct step *s)
 
 /* ---- after a restart ---- */
 
-/* Resumes an execution.  A policy stored by another version may be out of
+/* Resumes an execution.  A policy that another version stored may be out of
  * bounds now. */
 static void take_up(struct step *s, const struct flo_agent_execution *open, bool fits_both)
 {

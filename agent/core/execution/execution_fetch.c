@@ -1,5 +1,5 @@
-/* Fetching: the updater's job of an execution, from its start to the staged
- * candidate, or to another try. */
+/* Fetching: runs the updater's job of an execution, from its start to the
+ * staged candidate, or to another try. */
 #include <assert.h>
 #include <stdio.h>
 #include <string.h>
@@ -84,7 +84,8 @@ void flo_execution_progress(struct step *s)
         return;
     }
     take_plan(&execution->detail, &s->event->detail);
-    if (flo_agent_lacks(execution->error.code)) { /* the device has enough resources again */
+    /* try again when the device has enough resources */
+    if (flo_agent_lacks(execution->error.code)) {
         memset(&execution->error, 0, sizeof(execution->error));
     }
     /* A second file may be downloaded after the first was verified, but the
@@ -114,7 +115,7 @@ void flo_execution_staged(struct step *s)
     if (flo_execution_lacked(s)) {
         return;
     }
-    if (s->event->error.code != 0) { /* the other models are not unloaded */
+    if (s->event->error.code != 0) { /* no memory: the other models stay loaded */
         flo_execution_end(s, FLO_MOVE_REFUSE, s->event->error.code, "%s", s->event->error.what);
         return;
     }
@@ -167,7 +168,7 @@ void flo_execution_job_failed(struct step *s)
         flo_execution_set_reason(s, reason);
         return;
     }
-    /* Refused during planning: nothing was tried. */
+    /* The job was refused during planning, so nothing was tried. */
     if (execution->state == FLO_EXECUTION_ACCEPTED &&
         (flo_error_exit(error->code) == FLO_EXIT_REFUSED ||
          flo_error_exit(error->code) == FLO_EXIT_VERIFY)) {

@@ -48,7 +48,7 @@ static bool is_another_going_back(const struct step *s)
     return false;
 }
 
-/* Why the next probe, or the start, waits. */
+/* Returns why the next probe, or the start, waits. */
 static const char *is_put_off(const struct flo_agent_execution *execution,
                               char text[FLO_WAIT_REASON])
 {
@@ -65,8 +65,8 @@ static const char *is_put_off(const struct flo_agent_execution *execution,
                                            : "its start is spread";
 }
 
-/* Why the execution cannot continue; NULL: it can.  `text` is a buffer for
- * sentences with numbers. */
+/* Returns why the execution cannot continue; NULL: it can.  `text` is a buffer
+ * for sentences with numbers. */
 static const char *in_the_way(struct step *s, char text[FLO_WAIT_REASON])
 {
     struct flo_agent *agent = s->agent;
@@ -121,7 +121,8 @@ void flo_execution_freeze(struct step *s)
     }
 }
 
-/* A probe that waits for activation is busy too: it has an engine. */
+/* Returns whether the execution is busy.  A probed candidate that waits for
+ * activation is busy too: it has an engine. */
 bool flo_execution_is_busy(const struct flo_agent_model *model)
 {
     const struct flo_agent_execution *execution = &model->execution;

@@ -1,4 +1,4 @@
-/* Probe and trial: from a staged candidate to the commit.
+/* Probe and trial: takes an execution from a staged candidate to the commit.
  *
  *   staged -> second engine -> probed -> activated -> soaked -> committed
  *
@@ -17,11 +17,11 @@
 
 #include "agent/core/device/internal.h"
 
-#define PROBE_TIMEOUTS 3 /* one timeout for the golden cases, two for speed */
-#define RECENT 64u       /* requests in `recent`, one bit each */
-#define SOAK_ODDS 100    /* odds that its error rate is above the limit */
-/* Odds for the last 64 requests; higher, because they are checked again and
- * again. */
+#define PROBE_TIMEOUTS 3 /* number of timeouts: one for the golden cases, two for speed */
+#define RECENT 64u       /* number of requests in `recent`, one bit each */
+#define SOAK_ODDS 100    /* odds at which the error rate counts as above the limit */
+/* Such odds for the last 64 requests.  They are higher, because these requests
+ * are checked again and again. */
 #define LATE_ODDS 1e6
 
 /* ---- begin ---- */
@@ -84,11 +84,13 @@ static void begin_soak(struct step *s)
     assert(s->model->live == FLO_AGENT_BESIDE && !s->model->is_switching);
     lacks_nothing(execution);
     execution->soak_end_ms = s->now + execution->policy.soak_ms;
-    execution->deadline_ms = 0; /* limit for requests after the soak */
+    execution->deadline_ms =
+        0; /* deadline for the requests that are still missing after the soak */
     flo_execution_set_reason(s, "");
 }
 
-/* false: link and hook are in progress; flo_execution_activated() follows. */
+/* Lets the candidate serve.  false: link and hook are in progress, and
+ * flo_execution_activated() follows. */
 static bool serve_on_trial(struct step *s)
 {
     struct flo_agent_execution *execution = &s->model->execution;
@@ -151,7 +153,7 @@ static void activated(struct step *s)
     model->slots.is_trial = true;
     model->slots.tries_left = (uint32_t)execution->policy.tries - 1;
     if (!flo_engine_is(model, FLO_AGENT_BESIDE, FLO_ENGINE_READY)) {
-        return; /* after a restart: its engine is still loading */
+        return; /* nothing yet: after a restart its engine is still loading */
     }
     if (serve_on_trial(s)) {
         flo_execution_enter(s, FLO_MOVE_SERVE, 0);
@@ -182,8 +184,9 @@ void flo_execution_written(struct step *s)
     }
 }
 
-/* Refused if the signed number of the staged release does not allow it; else
- * the disk failed. */
+/* Returns the end of an execution whose slots could not be written.  It is
+ * refused if the signed number of the staged release does not allow it;
+ * otherwise the disk failed. */
 static enum flo_move end_of_unwritten(struct step *s, const struct flo_agent_execution *execution)
 {
     int code = s->event->error.code;
@@ -204,7 +207,8 @@ void flo_execution_unwritten(struct step *s)
         return;
     }
     if (execution->state == FLO_EXECUTION_SOAKING && execution->is_writing) {
-        execution->is_writing = false; /* failed commit: the release serves, so try later */
+        /* the commit failed: the release serves, so it is tried later */
+        execution->is_writing = false;
         execution->retry_at_ms = s->now + COMMIT_RETRY_MS;
         flo_execution_set_reason(s, "the commit could not be written");
         return;
@@ -213,7 +217,8 @@ void flo_execution_unwritten(struct step *s)
         return;
     }
     if (execution->is_writing && execution->state == FLO_EXECUTION_ACTIVATING &&
-        flo_execution_lack_wait_ms(s) > 0) { /* at once, because its engine is already waiting */
+        /* it may start at once, because its engine is already waiting */
+        flo_execution_lack_wait_ms(s) > 0) {
         flo_do_release(s, FLO_DO_SLOT_TRIAL, &execution->release);
         return;
     }
@@ -240,7 +245,7 @@ void flo_execution_loaded(struct step *s)
     } else if (execution->state == FLO_EXECUTION_PROBING) {
         flo_do_release(s, FLO_DO_PROBE, &execution->release);
     } else if (execution->state == FLO_EXECUTION_ACTIVATING) {
-        if (!execution->is_writing && serve_on_trial(s)) { /* switch to the candidate again */
+        if (!execution->is_writing && serve_on_trial(s)) { /* switches to the candidate again */
             flo_execution_enter(s, FLO_MOVE_SERVE, 0);
         }
     } else if (execution->state == FLO_EXECUTION_SOAKING) {
@@ -252,10 +257,10 @@ void flo_execution_loaded(struct step *s)
     }
 }
 
-/* The candidate's engine was killed from outside, perhaps by the kernel because
- * others used too much memory.  It restarts a few times before that counts.  A
- * release that needs too much is killed each time.  true: this kill does not
- * count. */
+/* Returns true if a kill of the candidate's engine does not count.  It was
+ * killed from outside, perhaps by the kernel because others used too much
+ * memory.  It restarts a few times before a kill counts.  A release that needs
+ * too much memory is killed each time. */
 static bool is_pardoned(struct step *s)
 {
     struct flo_agent_execution *execution = &s->model->execution;
@@ -325,8 +330,8 @@ static void lost_on_trial(struct step *s)
 
 /* ---- another probe ---- */
 
-/* Postpones the probe when the release is not at fault: it stays staged, and
- * this probe is not counted. */
+/* Postpones the probe, because the release is not at fault.  It stays staged,
+ * and this probe is not counted. */
 static void probe_later(struct step *s, uint64_t wait_ms)
 {
     struct flo_agent_execution *execution = &s->model->execution;
@@ -360,8 +365,8 @@ static bool lacked_at_probe(struct step *s)
     return wait_ms > 0;
 }
 
-/* The device was too busy for a verdict: tries again after a minute, half an
- * hour, then fifteen hours. */
+/* Handles a probe without a verdict, because the device was too busy: it is
+ * tried again after a minute, half an hour, then fifteen hours. */
 static void device_was_busy(struct step *s)
 {
     struct flo_agent_execution *execution = &s->model->execution;
@@ -382,8 +387,8 @@ static void device_was_busy(struct step *s)
     probe_later(s, wait_ms);
 }
 
-/* The device's own runtime failed, perhaps by chance, and may be repaired
- * meanwhile: tries again later. */
+/* Handles a failure of the device's own runtime.  It may be chance, or be
+ * repaired meanwhile, so the probe is tried again later. */
 static void runtime_failed(struct step *s)
 {
     struct flo_agent_execution *execution = &s->model->execution;
@@ -440,7 +445,7 @@ void flo_execution_lost(struct step *s)
         if (wait_ms > 0) {
             execution->deadline_ms = s->now + wait_ms + LOAD_MS_MAX + ACTIVATE_MS_MAX;
             flo_engine_load_later(s, FLO_AGENT_BESIDE, &execution->release, wait_ms);
-        } else if (is_pardoned(s)) { /* continue as after a restart */
+        } else if (is_pardoned(s)) { /* continues as after a restart */
             execution->deadline_ms = s->now + LOAD_MS_MAX + ACTIVATE_MS_MAX;
             flo_engine_load(s, FLO_AGENT_BESIDE, &execution->release);
         } else {
@@ -550,7 +555,7 @@ static void take_request(struct step *s)
         return; /* this result is no evidence about the release */
     }
     if (s->event->error.code == FLO_E_ENGINE_CRASH || s->event->error.code == FLO_E_ENGINE_KILLED) {
-        return; /* the lost engine itself counts, or does not */
+        return; /* the loss of the engine itself is counted, or pardoned */
     }
     execution->requests++;
     execution->errors += is_blamed ? 1 : 0;

@@ -1,11 +1,11 @@
-/* Lookup in the table of moves (moves.def): which move leads where. */
+/* Moves: looks up in moves.def which state a move leads to. */
 #include <assert.h>
 
 #include "agent/core/device/internal.h"
 
 static const struct {
     enum flo_move move;
-    uint32_t from; /* a bit per state */
+    uint32_t from; /* set of states, a bit for each */
     enum flo_execution to;
 } moves[] = {
 #define FLO_MOVES(move, from, to) {FLO_MOVE_##move, from, FLO_EXECUTION_##to},

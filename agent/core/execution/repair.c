@@ -16,7 +16,7 @@ static bool is_damaged(const struct flo_agent_model *model)
     return model->engines[FLO_AGENT_CURRENT].is_damaged;
 }
 
-/* Returns whether the execution is of the release that is current already. */
+/* Returns whether the execution is for the release that is current already. */
 static bool is_repairing(const struct flo_agent_model *model)
 {
     return model->has_execution && !flo_variant_is_exchanged(model) &&
@@ -36,7 +36,7 @@ void flo_repair_ask(struct step *s, const struct flo_release_ref *release)
 
     assert(flo_ref_is(release));
     if (model->has_execution || s->now < model->repair_at_ms) {
-        /* Requested again when the engine's next start fails. */
+        /* The repair is requested again when the engine's next start fails. */
         flo_do_note(s, "no repair yet: %s",
                     model->has_execution ? model->execution.id : "the last one was moments ago");
         return;
@@ -101,7 +101,7 @@ bool flo_repair_holds(struct step *s)
         return false;
     }
     if (model->execution.state == FLO_EXECUTION_STAGED) {
-        return true; /* the engine is loading */
+        return true; /* it waits: the engine is loading */
     }
     if (flo_engine_refuses_current(model)) {
         flo_execution_end(s, FLO_MOVE_FAIL, model->refusal, REFUSED);

@@ -28,7 +28,7 @@ const char *flo_wait_word(enum flo_wait wait)
     return waits[wait].word;
 }
 
-/* Conditions that the policy asks for, as a set. */
+/* Returns the set of conditions that the policy asks for. */
 static uint32_t asked_by(const struct flo_policy *policy)
 {
     uint32_t set = 0;
@@ -40,7 +40,8 @@ static uint32_t asked_by(const struct flo_policy *policy)
     return set;
 }
 
-/* The set of conditions that this execution must wait for, in any state. */
+/* Returns the set of conditions that this execution must wait for, in any
+ * state. */
 static uint32_t asked_of(const struct flo_agent *agent, const struct flo_agent_model *model)
 {
     const struct flo_agent_execution *execution = &model->execution;
@@ -57,7 +58,8 @@ static uint32_t asked_of(const struct flo_agent *agent, const struct flo_agent_m
     return asked_by(&execution->policy) | agent->waits;
 }
 
-/* Time until the window of its order opens, by the clock of this step. */
+/* Returns the time until the window of the execution's order opens, by the
+ * clock of this step. */
 static uint64_t closed_for_ms(const struct flo_agent *agent, const struct flo_agent_model *model)
 {
     uint64_t wait_ms = 0;
@@ -106,7 +108,8 @@ bool flo_agent_is_waiting(const struct flo_agent *agent, uint32_t model)
            flo_wait_is_needed(agent, of);
 }
 
-/* Returns whether to name a condition.  A low battery includes mains. */
+/* Returns whether the reason names a condition.  Mains is not named together
+ * with a low battery. */
 static bool is_told(uint32_t set, uint32_t wait)
 {
     return (set & FLO_WAIT_BIT(wait)) != 0 &&

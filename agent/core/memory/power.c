@@ -1,10 +1,11 @@
-/* Heat and battery: fewer threads, delayed batch requests, no updates. */
+/* Heat and battery: decides about fewer threads, delayed batch requests and no
+ * updates. */
 #include "agent/core/memory/pressure.h"
 
 #include <assert.h>
 
-#define HOT_MC 80000      /* limit for devices without a trip point */
-#define HOT_BELOW_MC 5000 /* distance below the trip point */
+#define HOT_MC 80000      /* temperature limit of devices without a trip point */
+#define HOT_BELOW_MC 5000 /* distance of the limit below the trip point */
 #define COOL_BELOW_HOT_MC 10000
 #define COOL_MS 120000
 #define LOW_PCT 20

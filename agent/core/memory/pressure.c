@@ -1,4 +1,5 @@
-/* Degradation under memory pressure, and recovery: see pressure.h. */
+/* Pressure: decides about degradation under memory pressure, and recovery; see
+ * pressure.h. */
 #include "agent/core/memory/pressure.h"
 
 #include <assert.h>
@@ -46,8 +47,8 @@ static enum flo_pressure_cause cause_of(const struct flo_pressure_sample *sample
 
 /* ---- down ---- */
 
-/* Continues as the planner does: the next degradation level that some model has
- * not reached, the least important model first. */
+/* Takes a model one degradation level down, in the planner's order: the next
+ * level that some model has not reached, the least important model first. */
 static bool rung_down(struct flo_memory_model *models, size_t count,
                       const struct flo_memory_plan *plan, const size_t *order, size_t *model)
 {
@@ -79,8 +80,8 @@ static bool demote(struct flo_memory_model *models, size_t count,
     return false;
 }
 
-/* Last resort, because answers get worse: a smaller variant, for the least
- * important model first. */
+/* Takes a smaller variant, for the least important model first.  It is the last
+ * resort, because answers get worse. */
 static bool shrink(const struct flo_pressure_facts *facts, size_t count,
                    const struct flo_memory_plan *plan, const size_t *order, size_t *model)
 {

@@ -19,7 +19,7 @@
 
 /* A release by digest and name; a zero digest means none. */
 struct flo_release_ref {
-    struct flo_digest digest; /* the id: SHA-256 of the signed body */
+    struct flo_digest digest; /* id of the release: SHA-256 of its signed body */
     char model[FLO_NAME_MAX + 1];
     char version[FLO_NAME_MAX + 1];
 };
@@ -32,13 +32,13 @@ enum flo_agent_engine_state {
     FLO_ENGINE_NONE,
     FLO_ENGINE_LOADING,
     FLO_ENGINE_READY,
-    FLO_ENGINE_WAITING, /* lost; restarts at retry_at_ms */
-    FLO_ENGINE_RESTING, /* on demand: loaded only when a request needs it */
+    FLO_ENGINE_WAITING, /* it was lost, and restarts at retry_at_ms */
+    FLO_ENGINE_RESTING, /* the model is on demand: a request loads it */
 };
 struct flo_agent_engine {
     enum flo_agent_engine_state state;
     struct flo_release_ref release;
-    uint32_t losses; /* losses in a row */
+    uint32_t losses; /* number of losses in a row */
     uint64_t retry_at_ms;
     uint64_t ready_at_ms;
     bool is_damaged; /* the release's files are damaged: no engine can load them */
@@ -46,7 +46,8 @@ struct flo_agent_engine {
     bool is_linked;  /* the release answers no requests: a link and a hook activate it */
 };
 
-/* Slots, as far as the core needs them; the record on disk has more. */
+/* Slots of a model, as far as the core needs them.  The record on disk has
+ * more. */
 struct flo_agent_slots {
     struct flo_release_ref current, previous, candidate;
     bool is_trial; /* the candidate was activated */
@@ -85,24 +86,24 @@ const char *flo_wait_word(enum flo_wait wait);
 /* Sequential test of yes/no answers against a limit of the share of yes. */
 struct flo_bet {
     uint64_t yes, count;
-    double log_odds; /* log of the odds against the share being the limit */
+    double log_odds; /* log of the odds against the hypothesis that the share is the limit */
 };
-/* All calls must pass the same limit, above 0 and below 1. */
+/* Adds an answer.  All calls must pass the same limit, above 0 and below 1. */
 void flo_bet_add(struct flo_bet *bet, double limit, bool is_yes);
-/* Return whether the share is above, or below, the limit with certainty.  If it
- * were not, such answers would have a probability of at most 1/odds. */
+/* Return whether the share is certainly above, or below, the limit: if it were
+ * not, such answers would have a probability of at most 1/odds. */
 bool flo_bet_is_above(const struct flo_bet *bet, double limit, double odds);
 bool flo_bet_is_below(const struct flo_bet *bet, double limit, double odds);
 
 #define FLO_EXECUTION_ID_MAX 80
 #define FLO_AGENT_REASON_BYTES 256
-/* Number of kills of its engine from outside that do not count. */
+/* Number of kills of a candidate's engine from outside that do not count. */
 #define FLO_AGENT_KILLS_PARDONED 2u
 struct flo_agent_execution {
     char id[FLO_EXECUTION_ID_MAX]; /* r-0001.1, bundle.0123abcd.1, repair.… */
     char rollout[FLO_NAME_MAX + 1];
-    char order[FLO_NAME_MAX + 1]; /* empty: from a bundle, or a repair */
-    char bundle[256];             /* path; empty: from the network */
+    char order[FLO_NAME_MAX + 1]; /* id of the order; empty: a bundle, or a repair */
+    char bundle[256];             /* path of the bundle; empty: from the network */
     uint32_t attempt;
     uint32_t phase;
     uint32_t epoch;
@@ -113,33 +114,34 @@ struct flo_agent_execution {
     char variant[FLO_NAME_MAX + 1];
     struct flo_policy policy;
     enum flo_execution state;
-    uint32_t starts;           /* probes begun: bounded, in case a probe crashes the machine */
-    uint32_t unsure;           /* probes without a verdict */
-    uint32_t runtime_failures; /* probes that ended by a fault of the runtime */
-    uint32_t kills;            /* deaths of its engine caused from outside */
+    uint32_t starts; /* number of probes begun; limited, in case a probe crashes the machine */
+    uint32_t unsure; /* number of probes without a verdict */
+    uint32_t runtime_failures; /* number of probes that ended by a fault of the runtime */
+    uint32_t kills;            /* number of kills of its engine from outside */
     struct flo_agent_detail detail;
     struct flo_agent_error error; /* reason for its end, or for the failure of the last try */
-    char reason[FLO_AGENT_REASON_BYTES]; /* reason for waiting; empty: none */
-    uint64_t start_at_ms;                /* earliest start; 0: at once */
+    char reason[FLO_AGENT_REASON_BYTES]; /* reason why it waits; empty: it does not */
+    uint64_t start_at_ms;                /* earliest time to start; 0: at once */
 
     /* The members below are lost at a restart. */
     uint64_t since_ms, deadline_ms; /* 0: no deadline */
     uint64_t retry_at_ms;
     uint32_t job; /* number of the updater job in progress; 0: none */
     uint32_t retries;
-    bool fits_both; /* candidate and current in memory at one time */
+    bool fits_both; /* candidate and current release fit into memory together */
     bool is_draining, is_probed, is_writing;
     uint64_t soak_end_ms;
     uint64_t requests, errors, crashes;
-    uint32_t lacks;         /* failures in a row for lack of memory, descriptors or the like */
-    struct flo_bet failing; /* requests: yes means an error */
+    uint32_t lacks; /* number of failures in a row for lack of memory, descriptors or the like */
+    struct flo_bet failing; /* test of requests; yes: a request failed */
     uint64_t recent;        /* results of the last 64 requests, bit 0 the newest */
 };
 
 /* State of a rollback to a release that must be loaded first. */
 struct flo_agent_return {
     bool is_active;
-    bool is_committed; /* true: current -> previous; false: the trial's candidate ends */
+    bool is_committed; /* the release goes from current to previous; false: the trial's candidate
+                          ends */
     bool is_draining;
     bool is_writing; /* the slots are being rotated on disk */
     uint64_t due_ms; /* end of the draining time; 0: nothing drains */
@@ -147,7 +149,7 @@ struct flo_agent_return {
     char order[FLO_NAME_MAX + 1];
     uint32_t deny_count; /* number of releases to block with the rollback */
     struct flo_digest deny[FLO_ORDER_FROM_MAX];
-    uint64_t number; /* sequence number of the order; 0: by hand */
+    uint64_t number; /* sequence number of the order; 0: a person at the device */
 };
 
 /* State of the removal of a model. */
@@ -167,22 +169,22 @@ struct flo_agent_pauses {
 };
 /* Most models on a device at one time; its configuration may allow fewer. */
 #define FLO_AGENT_MODELS_MAX 16
-/* A model on its device: slots, engines and the execution in progress. */
+/* Model on this device: its slots, engines and the execution in progress. */
 struct flo_agent_model {
-    char name[FLO_NAME_MAX + 1]; /* empty: a free entry */
+    char name[FLO_NAME_MAX + 1]; /* name; empty: the entry is free */
     bool has_execution;
     int live;              /* enum flo_agent_role of the live engine, or -1 */
-    bool is_linked;        /* the model's link is on the disk, or in progress */
+    bool is_linked;        /* the model's link is on the disk, or being made */
     bool is_switching;     /* link and hook of the live engine are in progress */
     bool is_ill;           /* the live program is unhealthy, or its hook fails */
-    bool is_on_demand;     /* on demand, according to the memory plan */
-    bool is_wanted;        /* a request waits for its load */
-    uint32_t repairs;      /* repairs requested in a row */
+    bool is_on_demand;     /* the memory plan says that the model is on demand */
+    bool is_wanted;        /* a request waits for the model's load */
+    uint32_t repairs;      /* number of repairs requested in a row */
     uint64_t repair_at_ms; /* earliest next repair */
     struct flo_agent_slots slots;
     struct flo_agent_engine engines[FLO_AGENT_ROLES];
     struct flo_digest refused;  /* release refused by its engine, although its bytes are correct */
-    int refusal;                /* error code of the refusal */
+    int refusal;                /* error code with which the engine refused it */
     struct flo_digest let_down; /* release that the runtime failed to run in the last execution */
     struct flo_agent_execution execution;
     struct flo_agent_return going_back;
@@ -197,10 +199,10 @@ struct flo_agent {
     bool is_frozen;
     bool is_disk_gone; /* the disk accepts no writes: unreadable data may still be intact */
     uint32_t jobs;
-    uint32_t models_max; /* limit in the configuration */
+    uint32_t models_max; /* largest number of models, from the configuration */
     uint32_t waits;      /* ... set of conditions that every update waits for */
     uint32_t lacks;      /* ... and the unmet conditions among them */
-    uint64_t wall_ms;    /* wall clock of this step; 0: unknown */
+    uint64_t wall_ms;    /* wall clock at this step; 0: unknown */
     struct flo_agent_pauses pauses;
     struct flo_agent_model models[FLO_AGENT_MODELS_MAX];
 };
@@ -209,32 +211,32 @@ struct flo_agent {
 
 enum flo_agent_event_kind {
     FLO_AGENT_BOOT,       /* boot */
-    FLO_AGENT_DEPLOY,     /* deploy: from an order or a bundle; verified */
-    FLO_AGENT_ORDER,      /* order: any other operation, verified, in scope */
-    FLO_AGENT_GO_BACK,    /* an operator at the device: roll back to previous */
-    FLO_AGENT_REMOVE,     /* an operator at the device: remove the model */
-    FLO_AGENT_PROGRESS,   /* job, state: the updater has reached that state */
+    FLO_AGENT_DEPLOY,     /* release to deploy, from an order or a bundle; verified */
+    FLO_AGENT_ORDER,      /* any other operation of an order, verified and in scope */
+    FLO_AGENT_GO_BACK,    /* an operator at the device wants to roll back to the previous release */
+    FLO_AGENT_REMOVE,     /* an operator at the device wants to remove the model */
+    FLO_AGENT_PROGRESS,   /* job, state: the updater has reached this state */
     FLO_AGENT_STAGED,     /* job, detail, fits_both; error: not enough memory for the release */
     FLO_AGENT_JOB_FAILED, /* job, error, is_passing */
-    FLO_AGENT_WRITTEN,    /* the slot action that asked for this is on disk */
-    FLO_AGENT_UNWRITTEN,  /* the slot action failed, with its error */
-    FLO_AGENT_LOADING,    /* role: progress of its load */
+    FLO_AGENT_WRITTEN,    /* the slot action that asked for an answer is on disk */
+    FLO_AGENT_UNWRITTEN,  /* that slot action failed, with its error */
+    FLO_AGENT_LOADING,    /* role: its load makes progress */
     FLO_AGENT_LOADED,     /* role, is_linked */
     FLO_AGENT_ACTIVATED,  /* release: link and hook are done, and its program is healthy */
     FLO_AGENT_ILL,        /* release, error: link, hook or program failed */
-    FLO_AGENT_LOST,       /* role, error: died, hung or failed to load */
+    FLO_AGENT_LOST,       /* role, error: its engine died, hung or failed to load */
     FLO_AGENT_DRAINED,    /* the engine that was draining has ended */
-    FLO_AGENT_PROBED,     /* detail, error (0: passed, FLO_E_PROBE_UNSURE) */
-    FLO_AGENT_REQUEST,    /* release, error: a request ended; and `more` equal ones */
-    FLO_AGENT_PLACED,     /* is_on_demand, is_other_rung: the memory plan changed */
-    FLO_AGENT_WANTED,     /* on-demand model: a request waits for its load */
-    FLO_AGENT_EVICT,      /* on-demand model: another model needs its memory */
-    FLO_AGENT_PRESSURE,   /* memory is short: unload unneeded models */
-    FLO_AGENT_CONDITIONS, /* lacks: the conditions for updates changed */
+    FLO_AGENT_PROBED,     /* detail, error: the probe has ended (0: passed, FLO_E_PROBE_UNSURE) */
+    FLO_AGENT_REQUEST,    /* release, error: a request ended; `more` equal ones did too */
+    FLO_AGENT_PLACED,     /* is_on_demand, is_other_rung: the memory plan has changed */
+    FLO_AGENT_WANTED,     /* a request waits for the load of this on-demand model */
+    FLO_AGENT_EVICT,      /* another model needs the memory of this on-demand model */
+    FLO_AGENT_PRESSURE,   /* memory is short: unneeded models are to be unloaded */
+    FLO_AGENT_CONDITIONS, /* lacks: the conditions for updates have changed */
     FLO_AGENT_TRUST,      /* the trusted keys changed. error: the release in progress may not begin;
                              is_forgotten: nor the previous one serve */
     FLO_AGENT_TIMER,      /* now_ms reached timer_ms */
-    FLO_AGENT_STOP,       /* the agent stops: the last event */
+    FLO_AGENT_STOP,       /* the agent stops; this is its last event */
     FLO_AGENT_EVENT_COUNT
 };
 
@@ -247,50 +249,52 @@ struct flo_agent_booted {
      * record; NULL: none.  With a candidate it is the candidate's. */
     const struct flo_agent_execution *open;
     bool has_ended; /* the execution is over; only its leftovers need cleaning */
-    /* Whether and why its release is blocked in the record. */
+    /* Whether and why the record blocks the execution's release. */
     enum flo_denial_cause denial;
     bool is_linked; /* a link of the model is on the disk */
-    bool fits_both; /* candidate and current in memory at one time */
+    bool fits_both; /* candidate and current release fit into memory together */
 };
 
 struct flo_agent_event {
     enum flo_agent_event_kind kind;
-    uint32_t model; /* index; unused for boot, freeze and timer */
+    uint32_t model; /* index of the model; unused for boot, freeze and timer */
     uint64_t now_ms;
-    uint64_t wall_ms;  /* wall clock, for windows; 0: unknown */
-    uint64_t slept_ms; /* time suspended since the last step */
+    uint64_t wall_ms;  /* wall clock, for maintenance windows; 0: unknown */
+    uint64_t slept_ms; /* time for which the machine was suspended since the last step */
     enum flo_agent_role role;
     enum flo_execution state;
     uint32_t job;
     bool is_passing;
     bool fits_both;
     bool is_on_demand;
-    bool is_other_rung; /* the current engine has the memory of another degradation level */
-    uint32_t lacks;     /* a set of enum flo_wait */
+    bool is_other_rung; /* the current engine was loaded for another degradation level */
+    uint32_t lacks;     /* set of the unmet conditions (enum flo_wait) */
     uint32_t more;
     bool is_linked; /* the loaded engine answers no requests */
     bool is_forgotten;
-    bool is_split;     /* current only serves a share of another model's requests */
-    bool stays_frozen; /* unfreeze: the other freeze (normal or emergency) remains */
+    bool is_split;     /* the current release only serves a share of another model's requests */
+    bool stays_frozen; /* for unfreeze: the other freeze (normal or emergency) remains */
     struct flo_agent_error error;
     struct flo_agent_detail detail;
     struct flo_digest release;
-    const struct flo_order *order; /* borrowed for the call */
+    const struct flo_order *order; /* order, borrowed for the call */
     /* For an order to pause, resume or abort: all pauses now in force;
      * borrowed. */
     const struct flo_agent_pauses *pauses;
     struct {
-        const struct flo_agent_booted *models; /* models, each index once; borrowed */
+        const struct flo_agent_booted *models; /* models at the start, each index once; borrowed */
         size_t model_count;
-        uint32_t models_max; /* maximum number of models; 0: FLO_AGENT_MODELS_MAX */
+        uint32_t models_max; /* largest number of models; 0: FLO_AGENT_MODELS_MAX */
         bool is_frozen;
         const struct flo_agent_pauses *pauses; /* NULL: none */
-        uint32_t waits, lacks;                 /* sets of enum flo_wait */
+        uint32_t waits, lacks;                 /* sets of conditions (enum flo_wait) */
         uint64_t seed;
     } boot;
     struct {
-        const struct flo_agent_execution *execution; /* members up to `policy` are filled */
-        struct flo_agent_error refusal;              /* code 0: the release may run here */
+        /* execution; its members before `policy` are filled */
+        const struct flo_agent_execution *execution;
+        /* reason why the release may not run here; code 0: it may */
+        struct flo_agent_error refusal;
     } deploy;
 };
 
@@ -298,35 +302,36 @@ struct flo_agent_event {
 
 enum flo_agent_action_kind {
     FLO_DO_JOB,         /* job: start the updater for the execution */
-    FLO_DO_CANCEL_JOB,  /* job: cancel it; its events are ignored */
-    FLO_DO_SLOT_STAGE,  /* set the candidate to the execution's; answer WRITTEN */
-    FLO_DO_SLOT_TRIAL,  /* begin the trial and count its first start; WRITTEN */
-    FLO_DO_SLOT_TRY,    /* count a start; on failure no load, and UNWRITTEN after the list */
+    FLO_DO_CANCEL_JOB,  /* job: cancel it; its events are ignored from then on */
+    FLO_DO_SLOT_STAGE,  /* make the execution's release the candidate; answered by WRITTEN */
+    FLO_DO_SLOT_TRIAL,  /* begin the trial and count its first start; answered by WRITTEN */
+    FLO_DO_SLOT_TRY,    /* count a start; if this fails nothing is loaded, and UNWRITTEN follows */
     FLO_DO_SLOT_COMMIT, /* answer WRITTEN */
     FLO_DO_SLOT_CLEAR,  /* forget the candidate */
     FLO_DO_SLOT_UNTRY,  /* undo the count of the present start */
     FLO_DO_SLOT_BACK,   /* current := previous */
-    FLO_DO_SLOT_REMOVE, /* make the record a tombstone; WRITTEN */
+    FLO_DO_SLOT_REMOVE, /* make the record a tombstone; answered by WRITTEN */
     FLO_DO_CLOSE,       /* refuse new requests of the model */
-    FLO_DO_FREE,        /* free the model's entry */
-    FLO_DO_DENY,        /* block release: cause, number of the order (0: by hand) */
-    FLO_DO_REPAIR,      /* release: request a DEPLOY of it, without an order */
-    FLO_DO_VARIANT,     /* serve the execution's variant from now on; WRITTEN */
+    FLO_DO_FREE,        /* free the entry of the model */
+    FLO_DO_DENY,        /* block the release, with cause and number of the order (0: a person at the
+                           device) */
+    FLO_DO_REPAIR,      /* release: ask for a DEPLOY of it, without an order */
+    FLO_DO_VARIANT,     /* serve the execution's variant from now on; answered by WRITTEN */
     FLO_DO_FREEZE,      /* flag */
     FLO_DO_LOAD,        /* role, release */
-    FLO_DO_UNLOAD,      /* role, flag: drain first */
-    FLO_DO_FLIP,        /* role: route requests to it, or make its link and run its hook */
+    FLO_DO_UNLOAD,      /* role: unload its engine; flag: drain it first */
+    FLO_DO_FLIP,        /* role: send requests to it, or make its link and run its hook */
     FLO_DO_UNLINK,      /* release.model: remove its link and run its hook */
-    FLO_DO_HOLD,        /* no live engine: let requests wait */
-    FLO_DO_REST,        /* release: load it only when a request needs it */
+    FLO_DO_HOLD,        /* let requests wait: no engine is live */
+    FLO_DO_REST,        /* release: load it when a request needs it */
     FLO_DO_PROMOTE,     /* make the second engine the current one */
     FLO_DO_PROBE,       /* probe with the execution's policy */
-    FLO_DO_EVENT,       /* execution entered a state (or ended): report this */
-    FLO_DO_SERVING,     /* word, release: report the serving release */
+    FLO_DO_EVENT,       /* report the state that the execution entered, or its end */
+    FLO_DO_SERVING,     /* word, release: report which release serves */
     FLO_DO_ACK,         /* order, word, error */
-    FLO_DO_COLLECT,     /* remove blobs that nothing refers to */
+    FLO_DO_COLLECT,     /* remove blobs that no record names */
     FLO_DO_TIMER,       /* at_ms; 0: none */
-    FLO_DO_NOTE,        /* error.what: a reason, for the trace only */
+    FLO_DO_NOTE,        /* error.what: reason of a decision, for the trace only */
     FLO_DO_COUNT
 };
 
@@ -335,7 +340,7 @@ struct flo_agent_action {
     uint32_t model; /* index */
     enum flo_agent_role role;
     bool flag;
-    bool is_linked; /* a switch to a release without requests */
+    bool is_linked; /* the switch is to a release without requests */
     uint32_t job;
     uint64_t at_ms;
     uint64_t number;
@@ -346,15 +351,15 @@ struct flo_agent_action {
     struct flo_agent_error error;
 };
 
-/* Most actions of a step: a rollback blocks each release that it names, and the
- * agent's start handles every model. */
+/* Largest number of actions in a step: a rollback blocks each release that it
+ * names, and the agent's start handles every model. */
 #define FLO_AGENT_ACTIONS_MAX (FLO_ORDER_FROM_MAX + 24 * FLO_AGENT_MODELS_MAX)
 #define FLO_AGENT_REPORTS_MAX (2 * FLO_AGENT_MODELS_MAX)
 struct flo_agent_actions {
     size_t count;
     struct flo_agent_action list[FLO_AGENT_ACTIONS_MAX];
-    /* Copies of the executions that DO_EVENT reports, in order, as they were at
-     * that time. */
+    /* Copies of the executions that DO_EVENT reports, in order, as they were when it
+     * was added. */
     size_t report_count;
     struct flo_agent_execution reports[FLO_AGENT_REPORTS_MAX];
 };
@@ -379,7 +384,8 @@ bool flo_agent_may_rest(const struct flo_agent *agent, uint32_t model);
  * an unmetered network. */
 bool flo_agent_is_waiting(const struct flo_agent *agent, uint32_t model);
 
-/* Returns whether a trial runs with the release before it still in memory. */
+/* Returns whether the model is on trial and its previous release is still in
+ * memory. */
 bool flo_agent_has_warm(const struct flo_agent_model *model);
 
 /* Returns whether the updater may be writing files that no record refers to
@@ -395,26 +401,28 @@ void flo_agent_trace(const struct flo_agent *agent, const struct flo_agent_event
 
 /* ---- drift ---- */
 
-/* Why another release runs than the assigned one, when no execution to it is in
- * progress. */
+/* Reason why another release runs than the assigned one, when no execution
+ * brings that one. */
 enum flo_drift {
     FLO_DRIFT_NONE,
-    FLO_DRIFT_BEHIND,      /* the target is newer */
-    FLO_DRIFT_AHEAD,       /* the target is older */
-    FLO_DRIFT_DENIED,      /* the target, or the running release, is blocked here */
-    FLO_DRIFT_BELOW_FLOOR, /* the target is below the minimum release */
-    FLO_DRIFT_FROZEN,      /* the target waits for the end of a freeze */
-    FLO_DRIFT_PAUSED,      /* the target waits for its rollout */
-    FLO_DRIFT_NO_MEMORY,   /* no memory for the model next to the other models */
-    FLO_DRIFT_DISK,        /* the disk accepts no writes, so it could not come */
-    FLO_DRIFT_RUNTIME      /* the runtime failed to run it, and no later attempt succeeded */
+    FLO_DRIFT_BEHIND,      /* the assigned release is newer */
+    FLO_DRIFT_AHEAD,       /* the assigned release is older */
+    FLO_DRIFT_DENIED,      /* the assigned release, or the running one, is blocked here */
+    FLO_DRIFT_BELOW_FLOOR, /* the assigned release is below the minimum release */
+    FLO_DRIFT_FROZEN,      /* the assigned release waits for the end of a freeze */
+    FLO_DRIFT_PAUSED,      /* the assigned release waits for its paused rollout */
+    FLO_DRIFT_NO_MEMORY,   /* the model has no memory next to the other models */
+    FLO_DRIFT_DISK,        /* the disk accepts no writes, so the assigned release could not come */
+                           /* the runtime failed to run the assigned release, and no later attempt
+                            * succeeded */
+    FLO_DRIFT_RUNTIME
 };
 const char *flo_drift_word(enum flo_drift drift);
-/* The assigned release, from the records. */
+/* Assigned release, as the records have it. */
 struct flo_agent_target {
-    struct flo_digest release;       /* zero: the current release is kept */
+    struct flo_digest release;       /* digest; zero: the current release is kept */
     uint64_t number, current_number; /* 0: unknown */
-    int refusal; /* FLO_E_TARGET_..., FLO_E_MEMORY_BUDGET; 0: the release may run */
+    int refusal; /* reason why it may not run: FLO_E_TARGET_..., FLO_E_MEMORY_BUDGET; 0: it may */
     bool is_current_denied;
 };
 enum flo_drift flo_agent_drift(const struct flo_agent *agent, uint32_t model,
@@ -435,44 +443,45 @@ struct flo_model_notes {
 struct flo_derived {
     struct flo_model_notes unpackable; /* models that this device's engines use unpacked */
     struct flo_model_notes unpacked;   /* models whose packing failed: not tried again */
-    struct flo_digest fresh;           /* made, and no engine has crashed since */
-    struct flo_digest refused;         /* model whose file an engine refused once */
+    /* model whose file was made; no engine has crashed since */
+    struct flo_digest fresh;
+    struct flo_digest refused; /* model whose file an engine refused once */
     bool has_made;
 };
 /* Returns whether packed weights are looked for, and made where they are
  * missing. */
 bool flo_derived_is_asked_for(const struct flo_derived *derived, const struct flo_digest *model);
-/* For a missing artifact: returns whether to make it.  `failures`: of this
- * version, over all restarts. */
+/* Returns whether a missing artifact is to be made.  `failures` counts those of
+ * this version, over all restarts. */
 bool flo_derived_may_make(struct flo_derived *derived, const struct flo_digest *model,
                           unsigned failures);
 void flo_derived_made(struct flo_derived *derived, const struct flo_digest *model);
-/* true: count one more failure of this version.  `has_written`: the try has
- * written to the disk. */
+/* Notes a failure.  true: it counts as one more failure of this version.
+ * `has_written`: the try has written to the disk. */
 bool flo_derived_failed(struct flo_derived *derived, const struct flo_digest *model, int code,
                         bool has_written);
 /* Handles a file that the engine refused as belonging to another model: the
  * file is made again. true: this happened before, so this program version stops
  * making it. */
 bool flo_derived_refused(struct flo_derived *derived, const struct flo_digest *model);
-/* An engine serves with the file.  Or: an engine crashed, so hash files again
- * before use. */
+/* Note that an engine serves with the file; or that an engine crashed, so files
+ * are hashed again before use. */
 void flo_derived_accepted(struct flo_derived *derived);
 void flo_derived_doubt(struct flo_derived *derived);
 bool flo_derived_is_fresh(const struct flo_derived *derived, const struct flo_digest *model);
-/* Returns whether packed weights are missing that would make the engine faster:
- * do not compare its speed. */
+/* Returns whether packed weights are missing that would make the engine faster.
+ * Its speed is not compared then. */
 bool flo_derived_is_lacking(const struct flo_derived *derived, const struct flo_digest *model);
 /* Returns whether a new model would be packed, as far as is known. */
 bool flo_derived_is_expected(const struct flo_derived *derived);
-/* CPU time limit for packing a model of this size. */
+/* Returns the limit of CPU time for packing a model of this size. */
 uint64_t flo_derived_ms_max(uint64_t model_bytes);
 
 /* ---- orders ---- */
 
 /* The device's knowledge of the time. */
 struct flo_agent_time {
-    uint64_t clock_ms;    /* the machine's clock; 0: not reliable */
+    uint64_t clock_ms;    /* time of the machine's clock; 0: it is not reliable */
     bool is_synchronised; /* a time service synchronises that clock */
     uint64_t trusted_ms;  /* flo_device_time */
 };
@@ -493,9 +502,10 @@ FLO_MUST_USE int flo_agent_order_admit(const struct flo_order *order, const char
                                        const char (*groups)[FLO_NAME_MAX + 1], size_t group_count,
                                        const struct flo_agent_time *time, struct flo_err *err);
 
-/* Why a release is blocked after this error: a fault of its own, or too slow or
- * too large for this device.  ALLOWED: the network, the disk, an operator or a
- * busy machine was the cause. */
+/* Returns why a release is blocked after this error: by its own fault, or
+ * because it is too slow or too large for this device.  ALLOWED: it is not
+ * blocked, because the network, the disk, an operator or a busy machine was the
+ * cause. */
 enum flo_denial_cause flo_agent_denial_cause(int code);
 /* Number of probes without a verdict that ends an execution. */
 #define FLO_AGENT_UNSURE_MAX 4
@@ -519,20 +529,21 @@ bool flo_agent_blames_serving(int code);
 /* A verified order, and the device's knowledge of its subject. */
 struct flo_intake_facts {
     const struct flo_order *order;
-    enum flo_standing standing;      /* compared with the stored orders */
-    uint64_t by;                     /* superseded: the number of the newer order */
-    enum flo_stated_outcome outcome; /* outcome of the newest order about its model */
-    uint64_t aborted_by; /* deploy: number of the order that aborted its rollout; 0: none */
-    bool has_ended;      /* deploy: its execution here has ended */
-    bool is_current;     /* deploy: its release is current */
-    bool is_answered;    /* ended for good, and the answer is stored */
-    bool takes_back; /* rollback: of the release that runs here or is in progress, and is blocked */
-    bool is_absent;  /* the device has nothing of its model */
-    bool is_set_here;               /* config: the device's own configuration sets it */
-    struct flo_agent_error refusal; /* deploy: why the release may not run; code 0: it may */
+    enum flo_standing standing;      /* result of the comparison with the stored orders */
+    uint64_t by;                     /* for superseded: number of the newer order */
+    enum flo_stated_outcome outcome; /* outcome of the newest order about the same model */
+    uint64_t aborted_by; /* for deploy: number of the order that aborted its rollout; 0: none */
+    bool has_ended;      /* for deploy: its execution here has ended */
+    bool is_current;     /* for deploy: its release is current */
+    bool is_answered;    /* the order ended for good, and the answer is stored */
+    bool takes_back;     /* for rollback: its release runs here or is in progress, and is blocked */
+    bool is_absent;      /* the device has nothing of the order's model */
+    bool is_set_here;    /* for config: the device's own configuration sets the value */
+    /* for deploy: reason why the release may not run; code 0: it may */
+    struct flo_agent_error refusal;
 };
 enum flo_intake_kind {
-    FLO_INTAKE_ACT,        /* pass it to the core */
+    FLO_INTAKE_ACT,        /* pass the order to the core */
     FLO_INTAKE_REPEAT,     /* send the stored answer again */
     FLO_INTAKE_DONE,       /* answer so */
     FLO_INTAKE_REFUSED,    /* answer "refused", with the error */
@@ -542,8 +553,8 @@ enum flo_intake_kind {
 struct flo_intake_verdict {
     enum flo_intake_kind kind;
     uint64_t by;
-    struct flo_agent_error error; /* reason for the refusal; code 0: not reported */
-    char why[256];                /* reason for the trace; may be empty */
+    struct flo_agent_error error; /* error of the refusal; code 0: not reported */
+    char why[256];                /* reason for the trace; it may be empty */
 };
 void flo_agent_intake(const struct flo_intake_facts *facts, struct flo_intake_verdict *out);
 const char *flo_intake_word(enum flo_intake_kind kind);
@@ -553,22 +564,22 @@ void flo_agent_intake_trace(const struct flo_agent *agent, uint64_t now_ms, cons
 
 /* ---- retry ---- */
 
-/* Delay with full jitter: uniform in [0, min * 2^attempt], at most max.
- * `random` is any 64 random bits. */
+/* Returns a delay with full jitter: uniform in [0, min * 2^attempt], at most
+ * max. `random` is any 64 random bits. */
 uint64_t flo_retry_delay_ms(uint32_t attempt, uint64_t min_ms, uint64_t max_ms, uint64_t random);
 
 /* ---- outbox ---- */
 
-/* Outbox: which stored messages to send next, and when.  An event is removed
- * when the controller has acknowledged its sequence number, telemetry at
- * PUBACK. */
-#define FLO_OUTBOX_WINDOW 64 /* most events sent and not yet acknowledged */
+/* Outbox: state from which the next stored message and its time are computed.
+ * An event is removed when the controller has acknowledged its sequence number,
+ * telemetry at PUBACK. */
+#define FLO_OUTBOX_WINDOW 64 /* largest number of events that are sent and not yet acknowledged */
 #define FLO_OUTBOX_RESEND_MS 30000
 struct flo_outbox {
     uint64_t acked;   /* highest acknowledged event sequence */
     uint64_t sent;    /* highest event sequence sent on this connection */
     uint64_t last;    /* highest event sequence stored */
-    uint64_t sent_ms; /* time at which `sent` last grew */
+    uint64_t sent_ms; /* time when `sent` last grew */
     uint64_t wait_ms; /* no event is sent before this time */
     bool is_connected;
 };
@@ -582,7 +593,8 @@ bool flo_outbox_acked(struct flo_outbox *outbox, uint64_t sequence);
 /* Delays events until `until_ms`: a whole fleet has the same to report, and has
  * already sent it in its answers. A new connection ends the delay. */
 void flo_outbox_wait(struct flo_outbox *outbox, uint64_t until_ms);
-/* The next event to send now, or 0.  Call flo_outbox_sent after sending. */
+/* Returns the number of the event to send now, or 0.  Call flo_outbox_sent
+ * after sending. */
 uint64_t flo_outbox_next(struct flo_outbox *outbox, uint64_t now_ms);
 void flo_outbox_sent(struct flo_outbox *outbox, uint64_t sequence, uint64_t now_ms);
 

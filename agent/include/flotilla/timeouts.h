@@ -1,5 +1,5 @@
-/* Timeouts: how long the agent waits for its processes, and what follows.
- * Pure; the caller passes times. */
+/* Timeouts: decide how long the agent waits for its processes, and what it does
+ * then. Pure; the caller passes times. */
 #ifndef FLOTILLA_AGENT_TIMEOUTS_H
 #define FLOTILLA_AGENT_TIMEOUTS_H
 
@@ -11,12 +11,12 @@
 /* Time is counted in ticks of the caller's timer, so that a suspended machine
  * does not look like a hang. */
 struct flo_watchdog {
-    uint32_t ticks; /* ticks since the last sign of life */
-    bool has_ping;  /* a ping is unanswered */
+    uint32_t ticks; /* number of ticks since the last sign of life */
+    bool has_ping;  /* a ping was sent and not answered */
 };
 struct flo_watchdog_limits {
     uint64_t hang_ms_max;
-    uint64_t ready_ms; /* load time allowed for a foreign runtime; 0: our engine */
+    uint64_t ready_ms; /* time in which a foreign runtime must load; 0: it is our engine */
     bool is_loading;
 };
 enum flo_watchdog_verdict {
@@ -25,9 +25,9 @@ enum flo_watchdog_verdict {
     FLO_WATCHDOG_KILLS
 };
 
-/* Period of the ticks. */
+/* Returns the period of the ticks. */
 uint64_t flo_watchdog_tick_ms(uint64_t hang_ms_max);
-/* The longest silence allowed. */
+/* Returns the longest silence that is allowed. */
 uint64_t flo_watchdog_ms_max(const struct flo_watchdog_limits *limits);
 /* Counts a tick without a sign of life. */
 enum flo_watchdog_verdict flo_watchdog_tick(struct flo_watchdog *watchdog,
@@ -36,7 +36,7 @@ enum flo_watchdog_verdict flo_watchdog_tick(struct flo_watchdog *watchdog,
 /* ---- engines that are lost ---- */
 
 struct flo_losses {
-    uint64_t first_ms; /* time of the first loss in this row */
+    uint64_t first_ms; /* time of the first loss in this series */
     uint32_t count;
 };
 
@@ -47,14 +47,14 @@ bool flo_losses_add(struct flo_losses *losses, uint64_t now_ms, uint64_t *delay_
 /* ---- work of a process at low priority ---- */
 
 struct flo_work_limits {
-    uint64_t spent_ms_max; /* time without waits for a disk */
+    uint64_t spent_ms_max; /* limit of time, not counting waits for a disk */
     uint64_t total_ms_max;
-    uint64_t idle_ms_max; /* time neither computing nor waiting for a disk */
+    uint64_t idle_ms_max; /* limit of time with neither computing nor waiting for a disk */
 };
 struct flo_work {
     uint64_t started_ms, looked_ms;
     uint64_t worked_ms; /* time of the last sign of work */
-    uint64_t spent_ms;  /* time other than waiting for a disk */
+    uint64_t spent_ms;  /* time so far, without waits for a disk */
     uint64_t cpu_ms;
 };
 enum flo_work_verdict {
@@ -80,10 +80,10 @@ bool flo_note_may_go(bool is_security, uint64_t told_ms, uint64_t waiting, uint6
 
 /* ---- reports ---- */
 
-/* Pause before reporting a change that an order to a whole group caused: random
- * below `spread_ms`, which the controller sets for so many devices.  The first
- * quarter is left to the devices' answers.  A fleet small enough to report
- * within FLO_RECONNECT_MS_MIN does not wait. */
+/* Returns the pause before the report of a change that an order to a whole
+ * group caused.  It is random, below `spread_ms`, which the controller sets by
+ * the number of devices.  The first quarter is left to the devices' answers.  A
+ * fleet small enough to report within FLO_RECONNECT_MS_MIN does not wait. */
 uint64_t flo_report_pause_ms(uint64_t spread_ms, uint64_t random);
 
 #endif
