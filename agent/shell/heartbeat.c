@@ -1,4 +1,5 @@
-/* Heartbeat: the agent's timers, and its self-checks with each heartbeat. */
+/* Heartbeat: runs the agent's timers, and its self-checks with each
+ * heartbeat. */
 #include "agent/shell/heartbeat.h"
 
 #include <string.h>
@@ -75,7 +76,8 @@ static void device_again(struct flo_shell *shell)
     }
 }
 
-/* Returns what is missing for any release, which makes an update wait. */
+/* Returns the lack of a resource that any release needs; it makes an update
+ * wait. */
 static const struct flo_agent_error *lacking(const struct flo_agent *agent)
 {
     for (size_t i = 0; i < FLO_COUNT(agent->models); i++) {
@@ -110,7 +112,7 @@ static bool is_degraded(const struct flo_shell *shell, struct flo_err *err)
     return flo_checkup_room(flo_store_disk_free(shell->store), err) < 0;
 }
 
-/* Looks whether the device is still degraded.  Orders that could not be stored
+/* Checks whether the device is still degraded.  Orders that could not be stored
  * are requested again.  If they fail again, that is reported before the next
  * heartbeat. */
 static void degraded_look(struct flo_shell *shell)
@@ -159,7 +161,7 @@ static void on_heartbeat(evutil_socket_t fd, short events, void *context)
     flo_shell_score_look(shell);
     bool has_room_news = has_other_room(shell);
     if (!flo_telemetry_close_all(shell) || has_room_news) {
-        flo_shell_link_reported(shell); /* no telemetry window reports this */
+        flo_shell_link_reported(shell); /* a report is sent, because no telemetry window has this */
     }
     device_again(shell);
     flo_shell_records_write(shell);

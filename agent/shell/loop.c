@@ -17,7 +17,7 @@
 
 #define SLEEP_MS_MIN 1000
 
-static struct flo_agent_actions actions; /* static, because there is one loop on one thread */
+static struct flo_agent_actions actions; /* static, because there is only one loop, on one thread */
 
 /* ---- text ---- */
 
@@ -64,8 +64,8 @@ static void flip(struct flo_shell *shell, const struct flo_agent_action *action)
     struct flo_err err = {0};
 
     if (flo_shell_flip(shell, action->model, action->role, &action->release, &err) == 0) {
-        /* The measurements so far belong to the release that served until now.
-         */
+        /* Closes the window: the measurements so far belong to the release that
+         * served until now. */
         flo_telemetry_close(shell, action->model);
         shell->models[action->model].telemetry.release = action->release;
         flo_shell_host_flipped(shell, action);
@@ -118,12 +118,13 @@ void flo_loop_collect(struct flo_shell *shell)
         return;
     }
     if (shell->job != NULL || flo_agent_is_fetching(&shell->agent)) {
-        return; /* the files of the running download are not named yet */
+        return; /* nothing is removed: no record names the files of the running download yet */
     }
     (void)flo_shell_sweep(shell, NULL, 0);
 }
 
-/* false: a write failed on which the rest of the list depends. */
+/* Carries out an action.  false: a write failed on which the rest of the list
+ * depends. */
 static bool carry_out(struct flo_shell *shell, const struct flo_agent_action *action,
                       const struct flo_agent_execution *reported)
 {
@@ -131,8 +132,8 @@ static bool carry_out(struct flo_shell *shell, const struct flo_agent_action *ac
     case FLO_DO_DENY:
         flo_shell_deny(shell, action);
         return true;
-    case FLO_DO_FREEZE: /* the device record says which lane froze the device */
-    case FLO_DO_NOTE:   /* the note is in the trace */
+    case FLO_DO_FREEZE: /* frozen: the device record says in which lane */
+    case FLO_DO_NOTE:   /* nothing to do: the note is in the trace */
         return true;
     default:
         break;
@@ -244,8 +245,8 @@ static uint64_t take_sleep(struct flo_shell *shell)
     return (uint64_t)slept_ms;
 }
 
-/* A clock that is earlier than the build of this program is wrong: with it,
- * maintenance windows would open at any time. */
+/* Returns the wall clock, or 0 if it is earlier than the build of this program:
+ * then it is wrong, and maintenance windows would open at any time. */
 static uint64_t clock_ms(void)
 {
     uint64_t wall_ms = flo_wall_ms();
@@ -255,7 +256,7 @@ static uint64_t clock_ms(void)
 
 static void step(struct flo_shell *shell, struct flo_agent_event *event)
 {
-    /* Model with an attempt that could not be counted on the disk. */
+    /* Model whose next attempt could not be counted on the disk. */
     uint32_t uncounted = FLO_NO_MODEL;
     size_t reports = 0;
     size_t i;

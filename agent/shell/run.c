@@ -1,5 +1,5 @@
-/* Run: the running agent.  It opens everything, boots the core, runs the loop,
- * and stops within seconds.
+/* Run: runs the agent: opens everything, boots the core, runs the loop, and stops
+ * within seconds.
  *
  * The order matters: lock, records, engines, local API, and the network last,
  * so that a device without a network still serves. */
@@ -197,7 +197,7 @@ int flo_run(void *line, struct flo_err *err)
     }
     flo_lines_begin();
     signal(SIGPIPE, SIG_IGN);
-    setrlimit(RLIMIT_CORE, &no_core); /* a core dump could contain a prompt */
+    setrlimit(RLIMIT_CORE, &no_core); /* no core dumps, which could contain a prompt */
     prepare_cgroup();                 /* must be done before any other process is started */
     service = flo_service_open();
     rv = flo_shell_open(shell, &settings, false, err);

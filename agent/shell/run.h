@@ -1,4 +1,4 @@
-/* Run: the running agent, or the agent of one command. */
+/* Run: runs the agent, or does the same for one command. */
 #ifndef FLOTILLA_AGENT_RUN_H
 #define FLOTILLA_AGENT_RUN_H
 

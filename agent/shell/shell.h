@@ -49,7 +49,7 @@
 #include "base/host/mqtt.h"
 #include "proto/proof.h"
 
-#define FLO_NO_MODEL FLO_AGENT_MODELS_MAX /* the model has no place */
+#define FLO_NO_MODEL FLO_AGENT_MODELS_MAX /* index that means: the model has no place */
 
 /* Options of a model in the configuration. */
 struct flo_model_spec {
@@ -57,8 +57,8 @@ struct flo_model_spec {
     uint32_t n_aliases;
     char aliases[FLO_SERVE_ALIASES_MAX][FLO_NAME_MAX + 1];
     bool is_pinned;    /* stays in memory */
-    uint32_t weight;   /* the lowest weight gives memory up first */
-    uint32_t n_tokens; /* tokens bound to the model, by name */
+    uint32_t weight;   /* weight; the model with the lowest one gives up memory first */
+    uint32_t n_tokens; /* number of tokens bound to the model, by name */
     char tokens[FLO_SERVE_TOKENS_MAX][FLO_NAME_MAX + 1];
 };
 /* Checked settings from the configuration file, with the defaults that depend
@@ -74,13 +74,13 @@ struct flo_settings {
     enum flo_sandbox_mode sandbox;
     struct flo_model_spec specs[FLO_AGENT_MODELS_MAX];
     size_t spec_count;
-    struct flo_api_rules rules; /* rules of the local API for apps, and guards */
-    uint32_t waits;             /* default for each update: set of enum flo_wait */
+    struct flo_api_rules rules; /* rules of the local API: limits of apps, and guards */
+    uint32_t waits; /* conditions that every update waits for, as a set of enum flo_wait */
     struct flo_serve_pipeline pipelines[FLO_SERVE_PIPELINES_MAX];
     size_t pipeline_count;
 };
 struct flo_identity {
-    bool is_there; /* false: not enrolled; local functions still work */
+    bool is_there; /* the device is enrolled; false: local functions still work */
     char device[37];
     char fleet[FLO_NAME_MAX + 1];
     char name[FLO_NAME_MAX + 1];
@@ -97,7 +97,7 @@ struct flo_identity {
 };
 struct flo_machine {
     char arch[16];
-    char kernel[16]; /* fastest supported engine kernel: avx2, ... */
+    char kernel[16]; /* fastest engine kernel that the CPU supports: avx2, ... */
     uint32_t cpus;
     uint64_t memory_bytes; /* memory for models: the budget, or the machine's memory */
     struct flo_bench {
@@ -116,11 +116,11 @@ struct flo_metered {
 };
 /* Variants of a model's current release (hardware/variants.c). */
 struct flo_variants {
-    struct flo_digest release;      /* release that these facts are of; zero: none */
+    struct flo_digest release;      /* release that these facts are about; zero: none */
     char name[FLO_NAME_MAX + 1];    /* variant that serves */
-    char smaller[FLO_NAME_MAX + 1]; /* next smaller variant; empty: none */
+    char smaller[FLO_NAME_MAX + 1]; /* next smaller variant; empty: there is none */
     char larger[FLO_NAME_MAX + 1];  /* variant that `name` replaces; empty: none */
-    uint64_t more_bytes;            /* extra memory of the larger variant */
+    uint64_t more_bytes;            /* additional memory of the larger variant */
     bool is_asked;                  /* a switch of variants has begun */
     uint64_t again_ms;              /* earliest next attempt after a failure */
 };
@@ -135,15 +135,15 @@ struct flo_watch {
     uint32_t rungs[FLO_AGENT_MODELS_MAX];
     bool is_demoted[FLO_AGENT_MODELS_MAX];
     struct flo_variants variants[FLO_AGENT_MODELS_MAX];
-    bool is_due[FLO_AGENT_MODELS_MAX]; /* a reload for the new level is due */
+    bool is_due[FLO_AGENT_MODELS_MAX]; /* the model has to be loaded again for its new level */
     struct flo_bench_child *bench;     /* running benchmark; NULL: none */
     struct flo_metered metered;
-    uint32_t lacks;          /* conditions that updates may wait for, as the core was told */
+    uint32_t lacks;          /* unmet conditions of updates, as the core was last told */
     uint64_t busy_ms;        /* time of the last activity */
     uint64_t bench_again_ms; /* earliest next attempt after a failure */
 };
 struct flo_measure_window {
-    uint64_t begin_ms; /* 0: set when the window is first closed */
+    uint64_t begin_ms; /* begin of the window; 0: it is set when a window is first closed */
     struct flo_release_ref release;
     struct flo_measures measures;
 };
@@ -159,17 +159,17 @@ struct flo_afar {
 #define FLO_MEASURED_MAX 32
 struct flo_shell_measured {
     struct flo_digest release;
-    bool is_known; /* false: the engine could not tell */
+    bool is_known; /* the engine answered; false: it could not tell */
     uint64_t weights_bytes;
     uint64_t private_bytes[FLO_MEMORY_RUNGS];
 };
 struct flo_shell_memory {
-    struct event *timer; /* delay before pending loads are checked again */
+    struct event *timer; /* timer until pending loads are checked again */
     struct flo_shell_measured measured[FLO_MEASURED_MAX];
-    size_t next; /* index in `measured` that is written next */
+    size_t next; /* index in `measured` that is overwritten next */
     struct serve_planner *planner;
     struct flo_digest asked; /* release being measured */
-    bool is_planned;         /* the plan is for the present releases */
+    bool is_planned;         /* there is a plan for the present releases */
     bool is_looking;
     struct flo_digest seen[FLO_AGENT_MODELS_MAX]; /* releases that the plan was made for */
     size_t count;
@@ -178,7 +178,7 @@ struct flo_shell_memory {
     struct flo_memory_model models[FLO_MEMORY_MODELS_MAX];
     /* Part of private_bytes. */
     uint64_t adapter_bytes[FLO_MEMORY_MODELS_MAX];
-    bool are_measured[FLO_MEMORY_MODELS_MAX]; /* measured by an engine */
+    bool are_measured[FLO_MEMORY_MODELS_MAX]; /* the numbers were measured by an engine */
     struct flo_memory_plan plan;
 };
 struct flo_shell;
@@ -200,9 +200,9 @@ struct flo_hosting {
     } step;                         /* load under way */
     struct flo_release_ref release; /* release that is being loaded */
     char awaited[FLO_NAME_MAX + 1]; /* adapter that is being loaded */
-    /* Adapter of the current release; empty: none. */
+    /* Engine's name for the adapter of the current release; empty: none. */
     char own[FLO_NAME_MAX + 1];
-    char guest[FLO_NAME_MAX + 1]; /* adapter of the second role; empty: none */
+    char guest[FLO_NAME_MAX + 1]; /* ... and for the adapter of the second role; empty: none */
     bool is_shared;               /* both roles use one engine */
 };
 
@@ -211,37 +211,36 @@ struct flo_shell_model {
     struct flo_slots slots;
     bool slots_is_dirty;
     int lost; /* error code of the last loss of the current engine */
-              /* error where the disk gave no engine; code 0: none, or already told */
+              /* error for which the disk gave no engine; code 0: none, or
+               * clients were told */
     struct flo_err down;
-    struct flo_order assigned; /* newest deploy order that the core got */
+    struct flo_order assigned; /* newest deploy order that the core received */
     bool is_interrupted;       /* an older rollback interrupted that order */
     struct {
         struct flo_digest release; /* release that was checked */
         uint64_t number;           /* number of the trust statement used for the check */
         int why;                   /* FLO_E_SIG_...; 0: trusted */
-        /* signature of the current release; an untrusted one still serves */
-        /* signature of the current release; an untrusted one still serves */
-    } signature;
+    } signature;          /* check of the current release; if it is not trusted, it still serves */
     enum flo_drift drift; /* as last reported */
     uint64_t drift_at_ms;
     struct {
-        struct flo_digest release; /* release without room; zero: none */
+        struct flo_digest release; /* release that has no room; zero: none */
         char why[256];
-    } no_memory;                        /* numbers found by the planner or the updater */
-    struct flo_intake repair, exchange; /* events that are in the queue */
+    } no_memory; /* numbers of that release, from the planner or the updater */
+    struct flo_intake repair, exchange;                 /* events that are waiting in the queue */
     struct flo_shell_loading *loading[FLO_AGENT_ROLES]; /* preparation of each load */
     struct flo_hosting hosting;
     struct flo_digest fresh;
     struct flo_measure_window telemetry;
     struct {
-        struct flo_digest release, former; /* releases that were measured */
-        uint64_t again_ms;                 /* earliest next measurement; 0: done */
+        struct flo_digest release, former; /* releases whose scores were measured */
+        uint64_t again_ms;                 /* earliest next measurement; 0: all are done */
         int64_t own_ppm, former_ppm;       /* 0: not known */
     } golden;
-    uint64_t recent_token_us[64]; /* times of the last requests, as a ring */
+    uint64_t recent_token_us[64]; /* times per token of the last requests, as a ring */
     size_t recent_count;
     struct {
-        bool is_waiting; /* waits for the plan or for room */
+        bool is_waiting; /* the load waits for the plan or for room */
         uint64_t since_ms;
         struct flo_release_ref release;
         uint32_t rung; /* degradation level that its engine was loaded with */
@@ -253,23 +252,23 @@ struct flo_shell_trust {
     /* The record names a newer trust statement than trust.json has.  No signed
      * document is accepted until that statement is here again. */
     bool is_behind;
-    struct flo_https *fetch; /* request for statements; NULL: none in progress */
+    struct flo_https *fetch; /* request for statements in progress; NULL: none */
     struct event *timer;     /* timer for the next request */
-    uint64_t doubt_ms;       /* earliest next request that strangers can cause */
+    uint64_t doubt_ms;       /* earliest next request for a reason that strangers can cause */
     /* Highest order number that the controller gave out, and the time of its
      * answer by HTTPS; 0: not known. */
     uint64_t order_number, order_number_ms;
     uint64_t leap_ms;
-    void (*then)(struct flo_shell *shell); /* called after that answer; NULL: nothing */
+    void (*then)(struct flo_shell *shell); /* called after that answer; NULL: nothing is called */
 };
 
 /* Bytes sent and received between this device and its neighbours, since the
  * agent started. */
 struct flo_neighbour_counts {
-    bool uses, serves; /* configuration: fetches from neighbours, serves them */
-    uint16_t port;     /* port of the serving process; 0: not serving */
+    bool uses, serves; /* from the configuration: the device fetches from neighbours, serves them */
+    uint16_t port;     /* port of the serving process; 0: none serves */
     uint64_t in_bytes, out_bytes;
-    uint64_t refused;            /* requests over the budget, or too many at once */
+    uint64_t refused;            /* number of requests over the budget, or too many at once */
     uint64_t used_bytes, budget; /* bytes used in 24 hours, and the limit */
     uint64_t told_in, told_out;  /* bytes already reported in telemetry */
 };
@@ -278,10 +277,11 @@ struct flo_neighbour_counts {
 struct flo_shell_proof {
     struct flo_proof_key key;
     bool has_key;                  /* `key` is for the two key ids below */
-    char of_order[FLO_KEYID_TEXT]; /* key id of the controller's key; "": not looked up */
+    char of_order[FLO_KEYID_TEXT]; /* key id of the controller's key; "": the key was not looked up
+                                    */
     char of_pair[FLO_KEYID_TEXT];  /* key id of the device's key */
     uint64_t number;               /* number of the last proof; 0: none yet */
-    uint64_t stored_ms;            /* time of the last number on the disk */
+    uint64_t stored_ms;            /* time of the last number that was stored on disk */
 };
 
 struct flo_shell {
@@ -295,8 +295,8 @@ struct flo_shell {
     struct flo_slots other;   /* record of a model that has no place in `models` */
     struct flo_device device; /* device record, as on disk */
     bool device_is_dirty;
-    bool device_is_unread; /* record not readable: treated as a freeze */
-    bool device_is_moved;  /* the record that this start read is of another enrolment */
+    bool device_is_unread; /* the device record cannot be read: this counts as a freeze */
+    bool device_is_moved;  /* the record that this start read is from another enrolment */
     struct flo_outbox_db *db;
     struct flo_serve *serve;
     struct flo_mqtt *mqtt;
@@ -304,29 +304,30 @@ struct flo_shell {
     struct flo_control *control;
     struct flo_neighbourhood *neighbours; /* NULL: off */
     struct flo_neighbour_counts neighbour_counts;
-    struct flo_hook *hooks; /* list of models without requests */
+    struct flo_hook *hooks; /* list of hooks, for models without requests */
     struct flo_job_child *job;
     uint32_t probing; /* model whose candidate is being probed */
     struct {
         uint32_t model;
         bool is_on, is_former;
         struct flo_digest release, former;
-    } scoring; /* golden answers of a live release being measured */
-               /* job that waits for the end of processes that hold disk space; 0: none */
+    } scoring; /* golden answers of a live release, which are being measured */
+               /* number of the job that waits until processes have freed disk
+                * space; 0: none */
     uint32_t waiting_job;
     uint32_t waiting_model;
     uint64_t waiting_since_ms;
     bool waiting_is_told;
-    uint32_t stepless_job; /* last job that had its steps removed for room */
+    uint32_t stepless_job; /* number of the last job whose steps were removed for room */
     struct event *timer, *heartbeat, *flush, *collect, *report;
     struct event *signals[3];
     uint64_t heartbeat_ms;
-    bool is_local;                      /* one command, without a running agent */
+    bool is_local;                      /* this process runs one command, without a running agent */
     json_t *local_answer;               /* last answer to the command */
-    char local_order[FLO_NAME_MAX + 1]; /* order that the command waits for */
+    char local_order[FLO_NAME_MAX + 1]; /* id of the order that the command waits for */
     struct flo_intake intake;           /* order being taken */
-    struct flo_digest installing;       /* release that a local operator waits for */
-    bool local_is_to_end;               /* local command: wait until the trial has ended */
+    struct flo_digest installing;       /* release whose installation a local operator waits for */
+    bool local_is_to_end;               /* the local command waits until the trial has ended */
     bool is_stopping;
     char boot_id[37];
 
@@ -334,22 +335,22 @@ struct flo_shell {
     uint64_t reported_revision;
     uint64_t spread_ms;    /* period over which the fleet spreads its reconnects and reports */
     uint64_t report_at_ms; /* no change is reported before this time */
-    int64_t asleep_ms;     /* time the machine was suspended since boot, at the last step */
+    int64_t asleep_ms; /* time for which the machine was suspended since boot, at the last step */
     struct flo_queue queue;
     struct flo_derived derived;
     struct flo_shell_memory memory;
 
     struct flo_afar afar[4];
     size_t afar_count;
-    struct flo_upload *upload; /* a report being sent; NULL: none */
+    struct flo_upload *upload; /* report that is being sent; NULL: none */
     struct flo_shell_trust trust;
     struct flo_shell_proof proof;
 
     uint64_t rev;
     uint64_t telemetry_sequence;
     uint64_t telemetry_in_flight;
-    uint64_t messages_refused; /* refused messages since the last window */
-    bool telemetry_is_refused; /* refused on this connection, and logged */
+    uint64_t messages_refused; /* number of messages refused since the last window */
+    bool telemetry_is_refused; /* telemetry was refused on this connection, and this was logged */
     struct {
         char order[FLO_NAME_MAX + 1];
         uint64_t at_ms;
@@ -357,14 +358,14 @@ struct flo_shell {
     size_t received_next;
     char told[32][FLO_NAME_MAX + 1]; /* orders whose answers were sent */
     size_t told_next;
-    bool witness_is_told; /* the audit lines were reported since the start */
+    bool witness_is_told; /* the audit lines were sent in a report since the start */
     bool is_traced;       /* the present order was already seen since the start */
     bool is_list;         /* the present order is from a group's list */
                           /* an order must be sent again: it was not decided, or the clock was set
                            * since */
     bool has_unkept;
     struct {
-        struct flo_agent_error error; /* code 0: not degraded */
+        struct flo_agent_error error; /* error that the device has; code 0: it is not degraded */
         uint64_t since_ms;            /* wall clock */
         bool is_news;                 /* not reported yet */
     } degraded;                       /* the device cannot store its records (device.h) */

@@ -1,8 +1,6 @@
 /* Start: reads the stored state and gives the core its first event.
- * agent/core/startup.h decides.
- *
- * A failed write at the start can wait for the next one, because the record in
- * memory is used. */
+ * agent/core/startup.h decides.  A write that fails at the start can wait for the next
+ * one, because the record in memory is used. */
 #include "agent/shell/start.h"
 
 #include <string.h>
@@ -193,8 +191,9 @@ static void read_stories(struct flo_shell *shell)
 
 /* Handles a new enrolment, perhaps in another fleet, after which earlier
  * rollouts no longer apply.  A candidate on trial serves on, until any order
- * replaces it.  A candidate that is not on trial yet is dropped.  `trials`: of
- * the models before this one; each gets its own number. */
+ * replaces it.  A candidate that is not on trial yet is dropped.  `trials`
+ * counts the trials of the models before this one, so that each gets its own
+ * number. */
 static void enrolled_again(struct flo_shell *shell, struct flo_slots *slots, uint32_t *trials)
 {
     slots->stated.outcome = flo_startup_outcome(slots->stated.outcome);
@@ -214,8 +213,8 @@ static void enrolled_again(struct flo_shell *shell, struct flo_slots *slots, uin
     write_slots(shell, slots);
 }
 
-/* Either file tells of the enrolment before this one: the outbox may have been
- * damaged since, or the record. */
+/* Finds out whether the device was enrolled before.  Outbox and record both
+ * tell this, because one of them may have been damaged since. */
 static void check_past(struct flo_shell *shell)
 {
     const struct flo_identity *identity = &shell->identity;

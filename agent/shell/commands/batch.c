@@ -21,9 +21,9 @@
 #include <flotilla/plural.h>
 
 #define PARALLEL_MAX 16
-#define AHEAD_MAX 64 /* completed answers that wait for an earlier one */
+#define AHEAD_MAX 64 /* completed answers that may wait for an earlier one */
 #define ANSWER_BYTES_MAX (32u << 20)
-#define LOST_MS_MAX 60000 /* longest time without an agent */
+#define LOST_MS_MAX 60000 /* longest time for which no agent may answer */
 #define PAUSE_MS_MAX 60000
 #define TELL_MS 5000
 #define HOUR_MS 3600000
@@ -32,7 +32,7 @@ struct slot {
     bool is_taken, is_done;
     uint64_t number;
     char custom_id[FLO_BATCH_ID_BYTES_MAX + 1];
-    struct flo_buf text; /* line of the answer */
+    struct flo_buf text; /* line of the answer file */
     int status;          /* HTTP status; 0: the request was not sent */
 };
 struct batch {
@@ -45,12 +45,12 @@ struct batch {
     char *token;
     struct flo_batch_in in;
     struct flo_batch_out out;
-    uint64_t count; /* number of requests in the file */
+    uint64_t count; /* number of requests in the input file */
     pthread_mutex_t lock;
     pthread_cond_t changed;
-    /* Protected by the lock: */
+    /* Members that the lock protects: */
     struct slot slots[AHEAD_MAX]; /* ring: request i is in slot i % AHEAD_MAX */
-    uint64_t taken;               /* requests begun, those of earlier runs included */
+    uint64_t taken;               /* number of requests begun, with those of earlier runs */
     uint64_t told_ms;
     bool has_met; /* the agent has answered at least once */
     bool is_ended;
@@ -61,7 +61,8 @@ static struct batch batch = {.parallel = 4, .in.fd = -1, .out.fd = -1};
 
 /* ---- where to ---- */
 
-/* A listen address can be called, except "all addresses" (such as 0.0.0.0). */
+/* Takes the listen address to call.  "All addresses" (such as 0.0.0.0) is
+ * called at the loopback. */
 static int take_address(struct batch *b, const char *address, struct flo_err *err)
 {
     const char *port = strrchr(address, ':');
@@ -107,7 +108,7 @@ struct sending {
     struct flo_batch_line line;
     struct flo_http_answer answer;
     unsigned tries;
-    uint64_t lost_ms; /* time since which no agent answers; 0: one does */
+    uint64_t lost_ms; /* time since which no agent has answered; 0: one answers */
 };
 
 /* Waits for a time, or until the whole batch fails. */
@@ -123,7 +124,7 @@ static void pause_ms(struct batch *b, uint64_t ms)
     pthread_mutex_unlock(&b->lock);
 }
 
-/* Handles a request without an answer. 0: the request is sent again. */
+/* Handles a request without an answer.  Returns 0 if it is to be sent again. */
 static int bear_loss(struct sending *s, struct flo_err *err)
 {
     struct batch *b = s->batch;
@@ -144,7 +145,8 @@ static int bear_loss(struct sending *s, struct flo_err *err)
     return 0;
 }
 
-/* Returns 1: the request has its answer; 0: it must be sent again. */
+/* Sends a request once.  Returns 1 if it has its answer, 0 if it must be sent
+ * again. */
 static int send_once(struct sending *s, struct flo_err *err)
 {
     struct batch *b = s->batch;
@@ -290,7 +292,9 @@ static int open_http(struct batch *b, struct flo_http **http, struct flo_err *er
         .bearer = b->token,
         .unix_socket = strncmp(b->at, "unix:", 5) == 0 ? b->at + 5 : NULL,
         .low_speed_bytes = 1,
-        .low_speed_ms = HOUR_MS, /* an answer comes in one piece, when it is complete */
+        /* no limit of speed: an answer comes in one piece, when it is
+         * complete */
+        .low_speed_ms = HOUR_MS,
     };
 
     return flo_http_open(&options, http, err);

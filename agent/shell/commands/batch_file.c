@@ -1,4 +1,4 @@
-/* Batch files: reading the requests, reading and appending the answers. */
+/* Batch files: reads the requests, and reads and appends the answers. */
 #include "agent/shell/commands/batch_file.h"
 
 #include <errno.h>

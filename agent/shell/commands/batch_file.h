@@ -12,9 +12,9 @@ struct flo_batch_out {
     char path[4096], part[4104];
     int fd;
     bool is_whole;  /* OUT exists and has all answers */
-    uint64_t bytes; /* length of its whole lines */
+    uint64_t bytes; /* length of OUT's whole lines */
     uint64_t lines, failed;
-    uint64_t first_failed; /* line number in IN; 0: none */
+    uint64_t first_failed; /* line number in IN of the first failed request; 0: none */
 };
 /* Opens OUT or OUT.part, and moves both files past the requests that are
  * already answered.

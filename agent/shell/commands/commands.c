@@ -15,13 +15,13 @@
 #include "agent/shell/loop.h"
 
 #define LINE_BYTES_MAX (1u << 20)
-#define LINES_MAX 100000 /* most lines that `explain` prints */
+#define LINES_MAX 100000 /* largest number of lines that `explain` prints */
 
 struct flo_args flo_agent_line;
 
 /* ---- the running agent ---- */
 
-/* FLO_E_ABSENT: no agent runs. */
+/* Connects to the agent's control socket.  FLO_E_ABSENT: no agent runs. */
 static int dial(const char *path, int *fd, struct flo_err *err)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
@@ -306,7 +306,7 @@ static int read_model(struct flo_shell *shell, uint32_t index, const char *name,
     flo_shell_ref(shell, &record->previous, &model->slots.previous);
     flo_shell_ref(shell, &record->candidate, &model->slots.candidate);
     if (flo_digest_is_zero(&record->current) && flo_digest_is_zero(&record->candidate)) {
-        record->model[0] = '\0'; /* the model has nothing on the device */
+        record->model[0] = '\0'; /* the model has nothing on the device, so it is left out */
     }
     return rv;
 }

@@ -10,7 +10,8 @@
 extern const struct flo_verb flo_verb_enroll, flo_verb_status, flo_verb_update, flo_verb_rollback,
     flo_verb_remove, flo_verb_doctor, flo_verb_explain, flo_verb_order, flo_verb_trust,
     flo_verb_batch;
-/* The parsed command line of this process; every verb stands at its `state`. */
+/* Parsed command line of this process, to which the `state` of every verb
+ * points. */
 extern struct flo_args flo_agent_line;
 
 /* ---- how a command reaches the device (commands.c) ---- */

@@ -1,4 +1,5 @@
-/* `flotilla-agent doctor`: the faults of this device, one line per check. */
+/* Doctor: the command `flotilla-agent doctor`, which prints the faults of this
+ * device, one line per check. */
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -14,7 +15,7 @@
 #include "base/host/digest.h"
 
 static unsigned bad;
-static json_t *checks; /* list of checks for a program; NULL: prints lines for people */
+static json_t *checks; /* list of the checks for a program; NULL: lines are printed for people */
 
 static void tell(bool is_good, const char *name, const char *text)
 {

@@ -26,7 +26,7 @@ struct spec {
     char serial[FLO_NAME_MAX + 1]; /* "": not known */
     char folder[4096];
     json_t *labels;
-    json_t *told; /* the device's identity, for the answer */
+    json_t *told; /* device's identity, for the answer */
 };
 
 static int take_label(struct spec *spec, const char *text, struct flo_err *err)
@@ -46,7 +46,7 @@ static int take_label(struct spec *spec, const char *text, struct flo_err *err)
     return 0;
 }
 
-/* A device without a given name gets the machine's host name. */
+/* Sets the device's name to the machine's host name, because none was given. */
 static int name_of_host(struct spec *spec, struct flo_err *err)
 {
     if (gethostname(spec->host, sizeof(spec->host) - 1) < 0) {
@@ -179,11 +179,11 @@ static int save_answer(struct spec *spec, const char *dir, const struct flo_key 
 
     FLO_TRY(flo_enrol_answer_identity(answer, spec->name, spec->controller, &text, err));
     FLO_TRY(save(dir, "trust.json", answer->trust.data, 0644, err));
-    /* files of an earlier enrolment, perhaps in another fleet */
+    /* removes files of an earlier enrolment, perhaps in another fleet */
     FLO_TRY(remove_before(dir, err));
     FLO_TRY(save_pair(spec, key, answer, err));
     FLO_TRY(save(dir, "ca.pem", answer->ca, 0644, err));
-    /* last, because with this file the device counts as enrolled */
+    /* this file is last, because with it the device counts as enrolled */
     return save(dir, "identity.json", text.data, 0644, err);
 }
 

@@ -50,7 +50,8 @@ static int begin_order(struct flo_shell *shell, void *context, struct flo_err *e
     return flo_loop_order_by_hand(shell, context, shell->local_order, err);
 }
 
-/* Puts the answer into `told`; NULL: prints the answer for people. */
+/* Gives an order to the device.  The answer goes into `told`; NULL: it is
+ * printed for people. */
 static int give_order(const struct flo_args *args, json_t *envelope, json_t *told,
                       struct flo_err *err)
 {

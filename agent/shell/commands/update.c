@@ -15,8 +15,8 @@
 #include "agent/shell/identity/identity.h"
 #include "agent/shell/loop.h"
 
-#define HEAD_READ (-100000)  /* stops after the documents; not a FLO_E_ code */
-#define TRUST_READ (-100001) /* stop after the trust statements */
+#define HEAD_READ (-100000)  /* result: reading stops after the documents; not a FLO_E_ code */
+#define TRUST_READ (-100001) /* result: reading stops after the trust statements */
 
 struct update {
     char bundle[256];
@@ -24,10 +24,10 @@ struct update {
     struct flo_release_ref releases[FLO_BUNDLE_RELEASES_MAX];
     uint32_t count;
     struct flo_agent_execution execution; /* installation under way */
-    bool is_to_end;                       /* ... and wait for the end of the trial */
+    bool is_to_end;                       /* ... and the command waits for the end of the trial */
     bool is_quiet;
     json_t *trust; /* trust statements in the bundle */
-    json_t *told;  /* for a program: one element per release; NULL: for people */
+    json_t *told;  /* results for a program, one per release; NULL: lines for people */
 };
 
 /* ---- which releases are in it? ---- */
@@ -93,7 +93,8 @@ static int read_bundle(const struct flo_args *args, const struct flo_settings *s
     struct flo_identity identity;
     int rv = HEAD_READ;
 
-    /* At most twice: the second time with the keys that the bundle brought. */
+    /* The bundle is read at most twice: the second time with the keys that it
+     * brought. */
     for (bool is_first = true; rv == TRUST_READ || is_first; is_first = false) {
         rv = flo_identity_load(settings, &identity, err);
         if (rv == 0 && identity.trust == NULL) {
@@ -233,7 +234,7 @@ static const struct flo_release_ref *already(const struct update *update, uint32
     return NULL;
 }
 
-/* *is_told: the device gave a result, good or bad. */
+/* Installs one release.  *is_told: the device gave a result, good or bad. */
 static int install(const struct flo_args *args, struct update *update, uint32_t index,
                    bool *is_told, struct flo_err *err)
 {
@@ -263,8 +264,8 @@ static int install(const struct flo_args *args, struct update *update, uint32_t 
 
 /* ---- all ---- */
 
-/* Tells a failure.  With several releases each one is printed in its place; the
- * first is also the error of the command. */
+/* Reports a failure.  With several releases each one is printed in its place;
+ * the first is also the error of the command. */
 static void tell_failure(struct update *update, const struct flo_release_ref *release,
                          const struct flo_err *err)
 {

@@ -1,4 +1,5 @@
-/* Derived artifacts: see derived.h. */
+/* Derived artifacts: makes and checks packed weights, and opens prefix files;
+ * see derived.h. */
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -10,17 +11,19 @@
 #include "agent/shell/queue/timers.h"
 
 #define PACK_TOTAL_MS_MAX 900000
-#define PACK_IDLE_MS_MIN 5000 /* least time without progress of a packer */
-#define HANG_PARTS 12         /* part of `hang`, used if it is longer */
+#define PACK_IDLE_MS_MIN 5000 /* shortest time without progress after which a packer is ended */
+#define HANG_PARTS 12         /* part of `hang` that is used instead, if it is longer */
 #define AGAIN_MS 100
 
 struct flo_deriving {
     struct flo_shell *shell;
     struct flo_derived_spec spec;
     struct flo_hashing *hashing;
-    struct event *again; /* tries to pack again, once a killed process has ended */
+    /* timer after which packing is tried again, once a killed process has
+     * ended */
+    struct event *again;
     struct serve_packer *packer;
-    int packed_fd; /* file being hashed or made; -1: none */
+    int packed_fd; /* packed file that is hashed or made; -1: none */
     uint64_t packed_bytes;
     uint64_t started_ms; /* time when packing began */
 };
@@ -83,8 +86,8 @@ void flo_shell_packed_refused(struct flo_shell *shell, const struct flo_digest *
     }
 }
 
-/* No new file is made while an updater works, because its plan of the disk must
- * stay valid. */
+/* Opens the prefix file.  While an updater works no new file is made, because
+ * its plan of the disk must stay valid. */
 int flo_shell_prefix_open(struct flo_shell *shell, const struct flo_digest *release)
 {
     const struct flo_settings *settings = &shell->settings;
@@ -117,7 +120,8 @@ void flo_shell_derive_cancel(struct flo_deriving *deriving)
     free(deriving);
 }
 
-/* Ends with the packed weights in this descriptor; 0: without any. */
+/* Ends the work with the packed weights in this descriptor; 0: there are
+ * none. */
 static void finish(struct flo_deriving *deriving, int packed_fd)
 {
     struct flo_derived_spec spec = deriving->spec;
@@ -245,8 +249,8 @@ static void pack(struct flo_deriving *deriving)
 
 static void on_again(evutil_socket_t fd, short events, void *context);
 
-/* Tests whether to wait: a killed packer that still syncs holds disk space.
- * After a minute the agent no longer waits for it. */
+/* Tests whether to wait for a killed packer that still syncs, because it holds
+ * disk space.  After a minute the agent no longer waits for it. */
 static bool waits_for_room(struct flo_deriving *deriving)
 {
     struct flo_shell *shell = deriving->shell;
@@ -298,7 +302,7 @@ static void pack_again(struct flo_deriving *deriving, const struct flo_err *why)
     begin_packing(deriving);
 }
 
-/* The engine gets the descriptor. */
+/* Gives the descriptor of the packed weights to the engine. */
 static void take_packed(struct flo_deriving *deriving)
 {
     int packed_fd = deriving->packed_fd;
@@ -359,7 +363,7 @@ int flo_shell_derive(struct flo_shell *shell, const struct flo_derived_spec *spe
         return flo_fail(err, FLO_E_MEMORY, "packed weights");
     }
     *deriving = (struct flo_deriving){.shell = shell, .spec = *spec, .packed_fd = -1};
-    *out = deriving; /* before `done`, because that clears the state */
+    *out = deriving; /* set before `done` is called, because that clears the state */
     find_packed(deriving);
     return 0;
 }

@@ -11,8 +11,8 @@
 
 struct flo_deriving;
 struct flo_derived_spec {
-    int fd;                          /* file of the model; stays open until `done` */
-    struct flo_digest model;         /* SHA-256 of that file */
+    int fd;                  /* descriptor of the model's file, which stays open until `done` */
+    struct flo_digest model; /* SHA-256 of the model's file */
     char name[2 * FLO_NAME_MAX + 2]; /* "tiny@2.1.0" */
     void *context;
     /* Called when a step begins or makes progress. */
@@ -36,8 +36,8 @@ int flo_shell_prefix_open(struct flo_shell *shell, const struct flo_digest *rele
 /* Removes packed weights that an engine refused because they do not fit the
  * model. */
 void flo_shell_packed_refused(struct flo_shell *shell, const struct flo_digest *model);
-/* For memory plans: whether a new model is expected to be packed, and whether
- * an engine gets a prefix cache file. */
+/* Return, for memory plans, whether a new model is expected to be packed, and
+ * whether an engine gets a prefix file. */
 bool flo_shell_packs(const struct flo_shell *shell);
 bool flo_shell_keeps_prefixes(const struct flo_shell *shell);
 

@@ -1,4 +1,4 @@
-/* Hashing: one slice of a file per turn of the event loop. */
+/* Hashing: hashes one slice of a file in each turn of the event loop. */
 #include "agent/shell/derived/hashing.h"
 
 #include <event2/event.h>

@@ -1,4 +1,4 @@
-/* Clock: trusted time of this device, and the modules that use it.
+/* Clock: keeps the trusted time of this device for the modules that use it.
  *
  * A gateway without a battery-backed clock starts in 1970.  Trusted time is
  * never earlier than the build of this program, the enrolment (by the date of
@@ -21,19 +21,19 @@ static uint64_t larger(uint64_t a, uint64_t b)
 
 static bool is_synchronised(void)
 {
-    struct timex kernel = {.modes = 0}; /* reads the state, sets nothing */
+    struct timex kernel = {.modes = 0}; /* only reads the kernel's state, and sets nothing */
 
     return adjtimex(&kernel) >= 0 && (kernel.status & STA_UNSYNC) == 0;
 }
 
-/* Lower bound of a valid clock: one that shows an earlier time was never set.
- */
+/* Returns the lower bound of a valid clock: one that shows an earlier time was
+ * never set. */
 static uint64_t set_ms(const struct flo_shell *shell)
 {
     return larger(flo_build_ms(), shell->identity.enrolled_at_ms);
 }
 
-/* The lower bound of trusted time that does not come from the wall clock.
+/* Returns the lower bound of trusted time, from sources other than the wall clock.
  *
  * A synchronised clock overrules a later time that orders agreed on, such as
  * two orders of a controller whose clock was a year ahead. */
@@ -73,7 +73,8 @@ uint64_t flo_shell_clock_told_ms(const struct flo_shell *shell)
     return flo_wall_ms() + shell->clock_late_ms;
 }
 
-/* An order is only one source of the time: see updater/core/time.c. */
+/* Takes an order's time.  An order is only one source of the time: see
+ * updater/core/time.c. */
 bool flo_shell_clock_claim(struct flo_shell *shell, uint64_t at_ms)
 {
     struct flo_time_sources sources = {0};

@@ -1,4 +1,5 @@
-/* Configuration of the agent: agent/config.def on top of base/host/config. */
+/* Configuration: reads agent.yaml by agent/config.def, on top of
+ * base/host/config. */
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
@@ -114,7 +115,8 @@ static int check_switch(const struct flo_settings *settings, const char *key, co
     return flo_fail(err, FLO_E_CFG_RANGE, "%s: `%s` is neither %s nor off", key, word, yes);
 }
 
-/* Reads `updates_wait`, which cannot name the low battery. */
+/* Reads `updates_wait`, which cannot name the low battery: updates always wait
+ * for that. */
 static int set_waits(struct flo_settings *settings, struct flo_err *err)
 {
     const struct flo_config *config = settings->config;
@@ -352,7 +354,7 @@ int flo_settings_load(const char *path, const char *state_dir, struct flo_settin
         snprintf(out->state_dir, sizeof(out->state_dir), "%s", text);
         rv = set_paths(out, err);
     }
-    if (rv == 0) { /* the owner may read token_file */
+    if (rv == 0) { /* checks that the owner may read token_file */
         rv = flo_process_as_owner(out->state_dir, err);
     }
     if (rv == 0) {

@@ -1,5 +1,5 @@
-/* Blocked releases: which releases may not run on this device, and who blocked
- * them. */
+/* Blocked releases: keeps which releases may not run on this device, and who
+ * blocked them. */
 #include <stdlib.h>
 #include <string.h>
 

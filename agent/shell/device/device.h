@@ -1,5 +1,5 @@
-/* Device: the configuration, the clock and the stored records of this device.
- */
+/* Device: reads the configuration, and keeps the clock and the stored records
+ * of this device. */
 #ifndef FLOTILLA_AGENT_DEVICE_DEVICE_H
 #define FLOTILLA_AGENT_DEVICE_DEVICE_H
 
@@ -53,19 +53,19 @@ json_t *flo_machine_json(const struct flo_settings *settings, const struct flo_m
 
 /* note.c */
 void flo_shell_note(struct flo_shell *shell, const char *type, const struct flo_err *err);
-/* Notes that the disk or the memory cannot keep what the device is told. true:
- * this error is the first of its kind, and an event is sent.  Report, status
- * and doctor show the error until a heartbeat finds that records can be written
- * again. */
+/* Notes that the disk or the memory cannot keep what the controller sends.
+ * true: this error is the first of its kind, and an event is sent.  Report,
+ * status and doctor show the error until a heartbeat finds that records can be
+ * written again. */
 bool flo_shell_degrade(struct flo_shell *shell, const struct flo_err *err);
 /* Notes a read error, as of flo_trouble_is_read(): the disk did not give the
  * bytes of a file to an engine or, with `is_whole`, to a load. */
 void flo_shell_unread(struct flo_shell *shell, const struct flo_err *err, bool is_whole);
 /* Tests whether the disk takes a record now. */
 bool flo_shell_writes(struct flo_shell *shell);
-/* clock.c: the time that the device goes by. */
-/* true: the clock was set since the last call.  Orders that were refused
- * because of the time may be valid now. */
+/* The functions of clock.c keep the time that the device uses. */
+/* Tests whether the clock was set since the last call.  Orders that were
+ * refused because of the time may be valid now. */
 bool flo_shell_clock_was_set(struct flo_shell *shell);
 void flo_shell_clock_look(const struct flo_shell *shell, struct flo_agent_time *out);
 /* Returns the time now: that of the clock, or the trusted time if that is
@@ -77,8 +77,8 @@ uint64_t flo_shell_clock_told_ms(const struct flo_shell *shell);
 /* Takes the time of a verified order as proof that it is at least that late.
  * true: the device record has changed. */
 bool flo_shell_clock_claim(struct flo_shell *shell, uint64_t at_ms);
-/* Start, before each connection, and once connected: TLS is given the trusted
- * time, and reports the dates of its peer's certificate. */
+/* Called at the start, before each connection, and once connected: TLS gets the
+ * trusted time, and reports the dates of its peer's certificate. */
 void flo_shell_clock_start(struct flo_shell *shell);
 void flo_shell_clock_tell(const struct flo_shell *shell);
 void flo_shell_clock_peer(struct flo_shell *shell);
@@ -146,11 +146,11 @@ void flo_shell_allow_by_hand(struct flo_shell *shell, uint32_t model,
  * lost). */
 FLO_MUST_USE int flo_shell_check_signature(const struct flo_shell *shell,
                                            const struct flo_digest *release, struct flo_err *err);
-/* Tells that the list of blocked releases is full: the lowest release numbers
+/* Reports that the list of blocked releases is full: the lowest release numbers
  * are now blocked as one range. */
 void flo_shell_tell_folded(struct flo_shell *shell, const struct flo_slots *slots);
 
-/* Returns the time that a helper may make no progress: `hang` divided by
+/* Returns the time for which a helper may make no progress: `hang` divided by
  * `parts`, at least `least_ms`.  A slow machine has a longer `hang`, configured
  * for its engines. */
 uint64_t flo_shell_hang_part_ms(const struct flo_shell *shell, uint64_t parts, uint64_t least_ms);

@@ -1,4 +1,4 @@
-/* Hook words: how a runtime's file describes its hook and the health check of
+/* Hook words: reads, from a runtime's file, its hook and the health check of
  * its program. */
 #ifndef FLOTILLA_AGENT_DEVICE_HOOK_H
 #define FLOTILLA_AGENT_DEVICE_HOOK_H
@@ -10,7 +10,7 @@
 int flo_hook_signal(const char *word);
 
 struct flo_health_address {
-    char host[64]; /* numeric, IPv4 or IPv6 */
+    char host[64]; /* numeric address, IPv4 or IPv6 */
     uint16_t port;
     char path[512];
 };

@@ -58,7 +58,7 @@ int flo_shell_device_read(struct flo_shell *shell, struct flo_err *err)
         shell->device.is_frozen = true;
         return rv;
     }
-    shell->device = device; /* a damaged record is read as all zero */
+    shell->device = device; /* a damaged record counts as all zero */
     flo_shell_trust_hold(shell);
     return 0;
 }
@@ -114,7 +114,7 @@ int flo_shell_device_keep(struct flo_shell *shell, struct flo_err *err)
 
     if (shell->device_is_dirty && !shell->device_is_unread) {
         rv = flo_store_device_write(shell->store, &shell->device, err);
-        shell->device_is_dirty = rv < 0; /* written again with the next event */
+        shell->device_is_dirty = rv < 0; /* the record is written again with the next event */
     }
     return rv;
 }
@@ -152,7 +152,7 @@ void flo_shell_model_write(struct flo_shell *shell, uint32_t index)
     model->slots_is_dirty = false;
     if (flo_store_slots_write(shell->store, &model->slots, &err) < 0) {
         (void)flo_shell_degrade(shell, &err);
-        model->slots_is_dirty = true; /* written again with the next event */
+        model->slots_is_dirty = true; /* the record is written again with the next event */
     }
 }
 
@@ -211,8 +211,8 @@ void flo_shell_model_free(struct flo_shell *shell, uint32_t model)
     memset(&place->slots, 0, sizeof(place->slots));
     memset(&place->assigned, 0, sizeof(place->assigned));
     memset(&place->fresh, 0, sizeof(place->fresh));
-    /* The measurements belong to this model, not to the next one in its place.
-     */
+    /* Clears the measurements, which do not belong to the next model in this
+     * place. */
     memset(&place->telemetry.release, 0, sizeof(place->telemetry.release));
     memset(&place->telemetry.measures, 0, sizeof(place->telemetry.measures));
     memset(&place->no_memory, 0, sizeof(place->no_memory));
@@ -278,14 +278,14 @@ int flo_shell_record(struct flo_shell *shell, const char *name, struct flo_slots
         return 0;
     }
     rv = flo_store_slots_read(shell->store, name, &shell->other, err);
-    if (rv == FLO_E_STATE_SLOT) { /* damaged, and no release of the model serves */
+    if (rv == FLO_E_STATE_SLOT) { /* the record is damaged, and no release of the model serves */
         flo_log_err(FLO_LOG_ERROR, "store", err);
         memset(&shell->other, 0, sizeof(shell->other));
         rv = 0;
     }
     if (rv == 0) {
         snprintf(shell->other.model, sizeof(shell->other.model), "%s", name);
-        /* A start on a full disk healed it in memory alone. */
+        /* Heals the record: a start on a full disk did this in memory only. */
         (void)flo_slots_heal(&shell->other);
         flo_slots_raise_floor(&shell->other, shell->identity.trust);
         *out = &shell->other;

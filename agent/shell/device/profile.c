@@ -1,4 +1,5 @@
-/* Profile: facts of the machine for update plans, the report and telemetry. */
+/* Profile: collects facts of the machine for update plans, the report and
+ * telemetry. */
 #include <dirent.h>
 #include <stdlib.h>
 #include <string.h>

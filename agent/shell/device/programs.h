@@ -1,4 +1,4 @@
-/* Programs: software of other projects on this machine that could serve a
+/* Programs: finds software of other projects on this machine that could serve a
  * model. */
 #ifndef FLOTILLA_AGENT_DEVICE_PROGRAMS_H
 #define FLOTILLA_AGENT_DEVICE_PROGRAMS_H

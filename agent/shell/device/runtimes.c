@@ -1,4 +1,4 @@
-/* Runtimes: the files NAME.yaml in `runtimes_dir`.
+/* Runtimes: reads the files NAME.yaml in `runtimes_dir`.
  *
  * The file chooses a command, so only root may write it.  A release names a
  * runtime and brings files.  Neither the release nor the controller can choose
@@ -132,7 +132,7 @@ static int check_path(const struct flo_config *config, const char *key, struct f
                : flo_fail(err, FLO_E_CFG_RANGE, "`%s` begins with no absolute path", key);
 }
 
-/* Refuses keys that are meaningful only for the other kind of `api`. */
+/* Refuses keys that have a meaning only for the other kind of `api`. */
 static int check_kind(const struct flo_config *config, bool is_linked, struct flo_err *err)
 {
     static const char *const of_links[] = {

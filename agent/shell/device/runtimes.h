@@ -5,15 +5,15 @@
 
 #include "agent/shell/shell.h"
 
-#define FLO_RUNTIMES_MAX 16 /* files that are read */
+#define FLO_RUNTIMES_MAX 16 /* largest number of files that are read */
 
 struct flo_device_runtime {
     char name[32];
-    char *json; /* options for OPEN (contracts/processes.md 4.1); freed by deinit */
+    char *json; /* options for OPEN as JSON (contracts/processes.md 4.1); freed by deinit */
     uint64_t memory_bytes, ready_ms, stop_ms;
     uint32_t sessions, context;
-    bool is_linked;            /* api none: no requests, only a link and a hook */
-    struct flo_config *config; /* parsed file; freed by deinit */
+    bool is_linked;            /* `api` is none: there are no requests, only a link and a hook */
+    struct flo_config *config; /* the parsed file; freed by deinit */
 };
 /* Reads NAME.yaml. FLO_E_RUNTIME_ABSENT: no such file. FLO_E_CFG_PERM: the file
  * or its folder is not root's, or others may write to it. Other errors are

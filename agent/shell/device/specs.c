@@ -1,5 +1,5 @@
-/* Model options: the entries of agent.yaml about single models, and about
- * tokens that are bound to some models. */
+/* Model options: reads the entries of agent.yaml about single models, and about
+ * tokens that are bound to models. */
 #include <string.h>
 
 #include <flotilla/errors/cfg.h>

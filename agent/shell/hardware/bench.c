@@ -1,5 +1,6 @@
-/* Benchmark: an engine process measures for two seconds while the device is
- * idle.  The numbers stay stored until hardware, kernel or engine change. */
+/* Benchmark: runs an engine process that measures for two seconds while the
+ * device is idle.  The numbers stay stored until hardware, kernel or engine
+ * change. */
 #include <errno.h>
 #include <event2/event.h>
 #include <stdlib.h>
@@ -16,9 +17,9 @@
 #include "base/host/digest.h"
 
 #define TIMEOUT_MS_MIN 10000
-#define HANG_PARTS 6     /* part of `hang`, used if it is longer */
+#define HANG_PARTS 6     /* part of `hang` that is used as time limit, if it is longer */
 #define AGAIN_MS 3600000 /* after a failure */
-#define KEY "bench"      /* key of the stored numbers in outbox.db */
+#define KEY "bench"      /* key under which outbox.db has the numbers */
 
 struct flo_bench_child {
     struct flo_shell *shell;
@@ -102,7 +103,7 @@ static void take(struct flo_shell *shell, struct flo_bench *bench)
             (unsigned long long)(bench->memory_bytes_per_s / 1000000),
             (unsigned long long)(bench->int8_ops_per_s / 1000000),
             (unsigned long long)(bench->read_bytes_per_s / 1000000));
-    shell->agent.revision++; /* the changed profile is reported */
+    shell->agent.revision++; /* makes the changed profile be reported */
     flo_queue_wake(&shell->queue);
 }
 
@@ -150,7 +151,7 @@ static void on_readable(evutil_socket_t fd, short events, void *context)
     }
     if (got > 0 && child->bytes + (size_t)got < sizeof(child->answer)) {
         child->bytes += (size_t)got;
-        return; /* read until the process closes its output */
+        return; /* more output may come until the process closes it */
     }
     if (flo_bench_read(child->answer, child->bytes, &bench, &err) < 0) {
         fail(shell, &err);
@@ -176,7 +177,7 @@ static void on_deadline(evutil_socket_t fd, short events, void *context)
     fail(child->shell, &err);
 }
 
-/* Finds a file for the read test: that of the first model. */
+/* Finds a file for the read test: the file of the first model. */
 static bool file_to_read(struct flo_shell *shell, char out[4200])
 {
     struct flo_digest digest;

@@ -1,4 +1,4 @@
-/* Benchmark numbers: parsed from JSON. */
+/* Benchmark numbers: parses them from JSON. */
 #include <string.h>
 
 #include "agent/shell/hardware/hardware.h"

@@ -1,5 +1,5 @@
-/* Checkup: facts and findings of this device, for a report to the controller.
- */
+/* Checkup: collects facts and findings of this device, for a report to the
+ * controller. */
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -10,7 +10,7 @@
 #include "base/host/crypto.h"
 
 #define DAY_MS 86400000
-#define FINDINGS_MAX 64 /* most findings in one report */
+#define FINDINGS_MAX 64 /* largest number of findings in a report */
 #define MODELS_MAX 8
 
 static int by_value(const void *a, const void *b)
@@ -31,7 +31,8 @@ static uint64_t median_token_us(const struct flo_shell_model *model)
     return count == 0 ? 0 : sorted[count / 2];
 }
 
-/* Bytes read per token.  A dense model's file is read once for each token. */
+/* Returns the bytes read per token: a dense model's file is read once for each
+ * token. */
 static uint64_t token_bytes(struct flo_shell *shell, const struct flo_digest *release)
 {
     FLO_CLEANUP(flo_shell_release_free) struct flo_release *document = NULL;
@@ -176,8 +177,8 @@ static json_t *machine_facts(const struct flo_shell *shell, const struct flo_che
     return json;
 }
 
-/* Makes a key: plain for the first model, with "m1-" and so on for the next
- * ones. */
+/* Makes a fact's key for a model: the plain key for the first one, and with
+ * "m1-" and so on before it for the next ones. */
 static const char *key_of(uint32_t place, const char *key)
 {
     static char out[FLO_NAME_MAX + 1];

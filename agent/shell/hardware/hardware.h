@@ -1,5 +1,5 @@
-/* Hardware: sensors and facts of the machine, the agent's log for reports, the
- * benchmark, and the response to memory pressure and heat. */
+/* Hardware: reads sensors and facts of the machine, keeps log lines for
+ * reports, runs the benchmark, and responds to memory pressure and heat. */
 #ifndef FLOTILLA_AGENT_HARDWARE_HARDWARE_H
 #define FLOTILLA_AGENT_HARDWARE_HARDWARE_H
 
@@ -13,22 +13,24 @@ void flo_sensors_read(const char *root, struct flo_sensed *out);
 /* Returns the root that the environment variable FLO_SENSORS names, or "". */
 const char *flo_sensors_root(void);
 
-/* routes.c: names of the interfaces of the default routes, below `root` as
- * above; "": none. */
+/* Reads the names of the interfaces of the default routes, below `root` as
+ * above (routes.c); "": none. */
 #define FLO_INTERFACE 16
 struct flo_routes {
     char v4[FLO_INTERFACE], v6[FLO_INTERFACE];
 };
 void flo_routes_read(const char *root, struct flo_routes *out);
-/* Matches "wwan0", or "wwan*" for all names that begin so. */
+/* Tells whether an interface's name matches a pattern: "wwan0", or "wwan*" for
+ * all names that begin so. */
 bool flo_interface_fits(const char *name, const char *pattern);
 
-/* metered.c: whether the network is metered.  To be called once a second. */
+/* Finds out whether the network is metered (metered.c).  To be called once a
+ * second. */
 bool flo_metered_look(struct flo_metered *metered, const struct flo_config *config,
                       uint64_t now_ms);
 void flo_metered_end(struct flo_metered *metered);
 
-/* lines.c: the newest lines of this process's log, in a bounded buffer. */
+/* Size of the buffer with the newest lines of this process's log (lines.c). */
 #define FLO_LINES_BYTES_MAX (192u << 10)
 /* Keeps the lines that are logged from now on. */
 void flo_lines_begin(void);
@@ -41,21 +43,22 @@ json_t *flo_lines_json(uint64_t lines, uint64_t from_ms, size_t bytes_max, uint6
 /* Puts the facts and findings of contracts/rest.md section 8.9 into `out`. */
 void flo_hardware_checkup(struct flo_shell *shell, json_t *out);
 
-/* bench.c: a process of two seconds that measures memory, 8-bit operations and
- * disk of this machine. flo_bench_load() reads the stored numbers, if they are
- * of this machine. */
+/* The functions of bench.c run a process that measures memory, 8-bit operations
+ * and disk of this machine for two seconds.  flo_bench_load() reads the stored
+ * numbers, if they are of this machine. */
 void flo_bench_load(struct flo_shell *shell);
 void flo_bench_start(struct flo_shell *shell);
 void flo_bench_cancel(struct flo_shell *shell);
 
-/* bench_read.c: reads the answer of that process, or the stored numbers. */
+/* Largest size of that process's answer, and of the stored numbers, which
+ * bench_read.c reads. */
 #define FLO_BENCH_BYTES_MAX 1024
 FLO_MUST_USE int flo_bench_read(const char *text, size_t bytes, struct flo_bench *out,
                                 struct flo_err *err);
 
-/* variants.c: a switch to a smaller variant of a release under memory pressure,
- * and back to the larger one. flo_variants_look() fills in the facts of the
- * models at `places`. */
+/* The functions of variants.c switch to a smaller variant of a release under
+ * memory pressure, and back to the larger one.  flo_variants_look() fills in
+ * the facts of the models at `places`. */
 void flo_variants_look(struct flo_shell *shell, const uint32_t *places, size_t count, uint64_t now,
                        struct flo_pressure_facts *facts);
 /* Starts a switch, as the facts allow. */
@@ -63,11 +66,11 @@ void flo_variants_ask(struct flo_shell *shell, uint32_t place, bool is_smaller);
 /* Stores the variant after a good trial.  The event WRITTEN follows. */
 void flo_variants_keep(struct flo_shell *shell, uint32_t place);
 
-/* watch.c: reads the sensors once a second. */
+/* Begins to read the sensors once a second (watch.c). */
 FLO_MUST_USE int flo_watch_open(struct flo_shell *shell, struct flo_err *err);
 void flo_watch_close(struct flo_shell *shell);
 
-/* upload.c: one upload at a time, on its own thread. */
+/* The functions of upload.c run one upload at a time, on its own thread. */
 struct flo_upload;
 typedef void flo_upload_done(void *context, const char *order, const struct flo_err *err);
 /* Sends `body` (taken) as the report of an order.  `done` is called on the

@@ -1,4 +1,4 @@
-/* Log lines: the newest lines of this process's log, in a ring of bytes.
+/* Log lines: keeps the newest lines of this process's log, in a ring of bytes.
  *
  * Lines come from any thread.  Secrets are redacted when a line is read out,
  * not when it is stored. */
@@ -87,7 +87,7 @@ static uint64_t count_before(uint64_t end)
 
 json_t *flo_lines_json(uint64_t lines, uint64_t from_ms, size_t bytes_max, uint64_t *cut)
 {
-    static char text[FLO_REDACT_BYTES_MAX + 1]; /* only one thread calls this */
+    static char text[FLO_REDACT_BYTES_MAX + 1]; /* static, because only one thread calls this */
     json_t *list = json_array();
     uint64_t end, at_ms;
     size_t bytes = 0;

@@ -1,11 +1,11 @@
-/* Routes: the network interface of the device's default route.  `metered` of
- * agent.yaml lists the interfaces that are paid by the byte. */
+/* Routes: finds the network interface of the device's default route.  `metered`
+ * of agent.yaml lists the interfaces that are paid by the byte. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "agent/shell/hardware/hardware.h"
 
-#define LINES_MAX 4096 /* lines of the kernel's table that are read */
+#define LINES_MAX 4096 /* largest number of lines that are read of the kernel's table */
 #define ROUTE_UP 0x1
 #define ROUTE_REJECT 0x200
 

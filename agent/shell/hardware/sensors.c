@@ -1,4 +1,4 @@
-/* Sensors: memory pressure, cgroup, temperature, battery, load and clock, read
+/* Sensors: reads memory pressure, cgroup, temperature, battery, load and clock
  * from files below /proc and /sys. */
 #include <dirent.h>
 #include <stdlib.h>
@@ -224,7 +224,7 @@ static void read_supply(const char *root, const char *supply, struct flo_sensed 
     }
     snprintf(path, sizeof(path), "/sys/class/power_supply/%s/scope", supply);
     if (read_text(root, path, text) && strncmp(text, "Device", 6) == 0) {
-        return; /* battery of a peripheral, such as a mouse */
+        return; /* this is the battery of a peripheral, such as a mouse */
     }
     snprintf(path, sizeof(path), "/sys/class/power_supply/%s/capacity", supply);
     if (!read_number(root, path, &percent) || percent < 0 || percent > 100) {

@@ -1,5 +1,5 @@
-/* Variants: a switch to a smaller variant of a release under memory pressure,
- * and back.
+/* Variants: starts a switch to a smaller variant of a release under memory
+ * pressure, and back.
  *
  * The updater chose a variant when the release was staged.  The store names it,
  * and the larger variant that it replaces.  This file finds the next variant.
@@ -71,7 +71,7 @@ static bool look(struct flo_shell *shell, uint32_t place, uint64_t now)
     }
     if (variants->name[0] == '\0' && is_idle) {
         learn(shell, current, variants);
-        shell->agent.revision++; /* the controller gets a report */
+        shell->agent.revision++; /* makes the agent send a report */
         flo_queue_wake(&shell->queue);
     }
     return is_idle && now >= variants->again_ms && shell->identity.is_there && !shell->is_local &&
@@ -107,7 +107,7 @@ void flo_variants_ask(struct flo_shell *shell, uint32_t place, bool is_smaller)
              is_smaller ? variants->smaller : variants->larger);
     flo_policy_default(&execution->policy);
     execution->policy.soak_ms = flo_config_u64(shell->settings.config, "bundle_soak");
-    execution->policy.urgent = is_smaller; /* a smaller one is needed at once */
+    execution->policy.urgent = is_smaller; /* a smaller variant is needed at once */
     variants->is_asked = true;
     flo_queue_post(&shell->queue, &intake->event);
 }

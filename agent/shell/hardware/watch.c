@@ -166,7 +166,8 @@ static void look_at_waits(struct flo_shell *shell, uint64_t now)
     struct flo_agent_event event = {.kind = FLO_AGENT_CONDITIONS, .lacks = look_around(shell, now)};
 
     if (event.lacks != shell->watch.lacks && flo_queue_offer(&shell->queue, &event)) {
-        shell->watch.lacks = event.lacks; /* if the queue is full, tried again in a second */
+        /* if the queue is full, this is tried again in a second */
+        shell->watch.lacks = event.lacks;
     }
 }
 
@@ -211,7 +212,7 @@ static size_t gather(const struct flo_shell *shell,
         return gather_one(shell, models, places);
     }
     if (!memory->is_planned) {
-        return 0; /* the plan will arrive soon */
+        return 0; /* there is no plan yet; it will come soon */
     }
     for (size_t i = 0; i < memory->count; i++) {
         models[i] = memory->models[i];
@@ -280,7 +281,7 @@ static void carry_out(struct flo_shell *shell, enum flo_pressure_step step,
         watch->rungs[place] = model->rung_min;
         watch->is_demoted[place] = model->is_demoted;
         if (has_plan(shell)) {
-            shell->memory.is_planned = false; /* forces a new plan */
+            shell->memory.is_planned = false; /* makes the plan be computed again */
         } else {
             watch->is_due[place] = true;
         }

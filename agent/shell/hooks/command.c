@@ -1,4 +1,4 @@
-/* Command: a program that runs to its end in its own process group, with a time
+/* Command: runs a program to its end, in its own process group and with a time
  * limit.  Its last output is kept.
  *
  * The agent polls for the end of the program and not for the end of its output,
@@ -33,7 +33,8 @@ struct flo_command {
 
 /* ---- the child ---- */
 
-/* Child between fork and exec: only async-signal-safe calls. */
+/* Runs in the child between fork and exec: only async-signal-safe calls are
+ * allowed. */
 _Noreturn static void run(const struct flo_command_spec *spec, int output, pid_t parent)
 {
     union {
@@ -105,7 +106,7 @@ static void kill_all(struct flo_command *command)
 {
     if (command->pid > 0) {
         kill(-command->pid, SIGKILL);
-        kill(command->pid, SIGKILL); /* in case the process has no group yet */
+        kill(command->pid, SIGKILL); /* also the process itself, in case it has no group yet */
         while (waitpid(command->pid, NULL, 0) < 0 && errno == EINTR) {
         }
         command->pid = 0;
@@ -183,7 +184,8 @@ int flo_command_start(struct event_base *base, const struct flo_command_spec *sp
         return flo_fail_errno(err, FLO_E_PROCESS, "a pipe");
     }
     command->output = pipes[0];
-    fcntl(pipes[0], F_SETFL, O_NONBLOCK); /* only our end; writes of the program may block */
+    /* only our end does not block; the program's writes may */
+    fcntl(pipes[0], F_SETFL, O_NONBLOCK);
     command->pid = fork();
     if (command->pid == 0) {
         run(spec, pipes[1], parent);

@@ -1,5 +1,5 @@
-/* Health check: one HTTP request to a program, judged by the status of the
- * answer. */
+/* Health check: sends one HTTP request to a program, and judges the status of
+ * the answer. */
 #include <arpa/inet.h>
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>

@@ -1,5 +1,5 @@
-/* Hooks: the activation of each model.  Its link moves, its hook runs, its
- * program's health is checked.  See hooks.h.
+/* Hooks: activates a model's release: moves its link, runs its hook, and checks its
+ * program's health.  See hooks.h.
  *
  * A model has one running hook at a time.  If another release is activated
  * meanwhile, the link moves at once, and the hook runs again after the first
@@ -25,12 +25,13 @@ struct flo_hook {
     struct flo_hook *next;
     struct flo_shell *shell;
     char model[FLO_NAME_MAX + 1];
-    struct flo_release_ref release; /* release of the link; zero digest: the link is removed */
+    /* release that the link points to; zero digest: the link is removed */
+    struct flo_release_ref release;
     char runtime[32];
-    bool is_again;  /* the hook runs in any case */
-    bool has_other; /* another release was set while the hook ran */
+    bool is_again;  /* the hook runs again in any case */
+    bool has_other; /* another release was activated while the hook ran */
     struct flo_linking activation;
-    /* The runtime's file; name empty: not read yet. */
+    /* Runtime's file; with an empty name it is not read yet. */
     struct flo_device_runtime file;
     struct flo_command *command; /* the running hook or health command */
     struct flo_health *health;
@@ -102,7 +103,7 @@ static struct flo_hook *hook_of(struct flo_shell *shell, const char *model)
 
 /* ---- to the core ---- */
 
-/* Posts the result; the end of a removal is not reported. */
+/* Posts the result of an activation.  The end of a removal is not reported. */
 static void post(struct flo_hook *hook, enum flo_agent_event_kind kind, int code, const char *what)
 {
     struct flo_shell *shell = hook->shell;
@@ -362,7 +363,7 @@ static int set_link(struct flo_hook *hook, struct flo_err *err)
     if (!hook->is_again && link.has_mark && flo_digest_is_zero(&link.hooked) &&
         link.has_link == !is_removal(hook) &&
         flo_digest_equal(&link.release, &hook->release.digest)) {
-        return 0; /* the link is right already, and its hook is pending */
+        return 0; /* nothing to do: the link is right, and its hook is pending */
     }
     return flo_store_link_set(hook->shell->store, hook->model, hook->runtime,
                               is_removal(hook) ? NULL : &hook->release.digest, err);
@@ -387,7 +388,7 @@ static int run(struct flo_hook *hook, bool *is_done, struct flo_err *err)
     }
     if (flo_config_text(config, "restart") == NULL &&
         flo_config_texts_count(config, "activate") == 0) {
-        *is_done = true; /* the program watches its link: nothing to run */
+        *is_done = true; /* nothing to run: the program watches its link */
         return 0;
     }
     return start(hook, "activate", flo_config_text(config, "restart"), FLO_HOOK_MS_MAX, on_hooked,
@@ -402,7 +403,8 @@ static void run_hook(struct flo_hook *hook)
     int rv = run(hook, &is_done, &err);
 
     if (rv == FLO_E_RUNTIME_ABSENT && is_removal(hook)) {
-        flo_log_err(FLO_LOG_WARN, "link", &err); /* the end of a removal is not reported */
+        /* only logged: the end of a removal is not reported */
+        flo_log_err(FLO_LOG_WARN, "link", &err);
         hook_done(hook);
     } else if (rv < 0) {
         hook_failed(hook, err.what);
@@ -513,7 +515,7 @@ static void act(struct flo_hook *hook, enum flo_linking_do what)
     case FLO_LINKING_TELL_ILL:
         tell_ill(hook);
         break;
-    case FLO_LINKING_TELL_FAILED: /* already reported at the place of failure */
+    case FLO_LINKING_TELL_FAILED: /* it was reported where it failed */
     case FLO_LINKING_NOTHING:
         break;
     }

@@ -1,4 +1,4 @@
-/* Hooks: releases that get no requests from the agent.  They have a link, a
+/* Hooks: activates releases that get no requests from the agent.  They have a link, a
  * hook, and a health check of the program that reads them.
  *
  *   hooks.c    one activation for each model: link, hook, health
@@ -32,8 +32,8 @@ void flo_hooks_close(struct flo_shell *shell);
 
 struct flo_command;
 struct flo_command_spec {
-    const char *const *argv;  /* begins with an absolute path; NULL ends */
-    char *const *environment; /* a list that ends with NULL */
+    const char *const *argv;  /* arguments: an absolute path first, NULL at the end */
+    char *const *environment; /* environment: a list that ends with NULL */
     uint64_t ms_max;
     void *context;
     /* Gets the exit status, 128 plus the signal, or FLO_COMMAND_LATE: the
@@ -41,7 +41,7 @@ struct flo_command_spec {
      * of the command. */
     void (*done)(void *context, int status, const char *words);
 };
-/* FLO_E_PROCESS: the command could not be started. */
+/* Starts a command.  FLO_E_PROCESS: it could not be started. */
 FLO_MUST_USE int flo_command_start(struct event_base *base, const struct flo_command_spec *spec,
                                    struct flo_command **out, struct flo_err *err);
 /* Kills the command without calling `done`.  NULL is fine. */

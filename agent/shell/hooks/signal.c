@@ -1,4 +1,5 @@
-/* Signal hook: see flo_hook_signal_send(). */
+/* Signal hook: sends a signal to the process of a pid file; see
+ * flo_hook_signal_send(). */
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -10,7 +11,7 @@
 #include "agent/core/linking.h"
 #include "agent/shell/hooks/hooks.h"
 
-/* Gives the user of a process; false: there is no such process. */
+/* Gets the user of a process; false: there is no such process. */
 static bool user_of(int pid, uid_t *out)
 {
     char path[32];

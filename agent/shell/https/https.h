@@ -1,4 +1,4 @@
-/* HTTPS: one call to the controller, on its own thread, so that the loop never
+/* HTTPS: calls the controller on a thread of its own, so that the loop never
  * waits for the network. */
 #ifndef FLOTILLA_AGENT_HTTPS_H
 #define FLOTILLA_AGENT_HTTPS_H
@@ -16,8 +16,8 @@ typedef void flo_https_done(void *context, const struct flo_http_answer *answer,
 
 struct flo_https_ask {
     const char *method;   /* NULL: GET */
-    const char *path;     /* "/v1/...", below the controller's address */
-    struct flo_buf *body; /* owned by the call, also on failure; NULL: none */
+    const char *path;     /* path "/v1/...", below the controller's address */
+    struct flo_buf *body; /* body, which the call owns, also on failure; NULL: none */
     size_t answer_bytes_max;
     flo_https_done *done;
     void *context;

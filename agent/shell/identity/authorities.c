@@ -1,5 +1,5 @@
-/* Authorities: the certificate authorities that this device trusts, in
- * identity/ca.pem. */
+/* Authorities: reads and writes the certificate authorities that this device
+ * trusts, in identity/ca.pem. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -22,14 +22,14 @@ struct flo_enrol_answer {
     json_t *json; /* owner of the pointers below */
     const char *device;
     const char *fleet;
-    const char *certificate; /* PEM, its common name is `device` */
-    const char *ca;          /* PEM, one or several */
+    const char *certificate; /* certificate as PEM; its common name is `device` */
+    const char *ca;          /* authorities as PEM, one or several */
     uint64_t at_ms;          /* the controller's time */
     uint64_t from_ms;        /* begin of the certificate's validity */
     const char *broker;
     const char *api; /* "": not given */
     const json_t *groups;
-    struct flo_buf trust; /* text of trust.json of that fleet */
+    struct flo_buf trust; /* text of the fleet's trust.json */
 };
 
 /* FLO_E_META_...   not JSON; a field is missing or wrong; a group is no name;
@@ -47,11 +47,11 @@ FLO_MUST_USE int flo_enrol_answer_identity(const struct flo_enrol_answer *answer
 
 struct flo_renew_answer {
     json_t *json;            /* owns `certificate` */
-    const char *certificate; /* PEM; for this device and this key */
-    const char *ca;          /* PEM, several; "": not given */
+    const char *certificate; /* certificate as PEM, for this device and this key */
+    const char *ca;          /* authorities as PEM, several; "": not given */
     uint64_t at_ms;          /* the controller's time */
 };
-/* The answer to a renewal of `device`, for the key `keyid`.
+/* Reads the answer to a renewal of `device`, for the key `keyid`.
  *
  * FLO_E_META_...   not JSON; a field is missing or wrong
  * FLO_E_SIG_...    a certificate that cannot be read, or of another key

@@ -1,4 +1,4 @@
-/* Identity: the files of an enrolled device in <state>/identity
+/* Identity: reads the files of an enrolled device in <state>/identity
  * (contracts/device.md section 6). */
 #include <stdlib.h>
 #include <string.h>

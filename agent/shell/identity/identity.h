@@ -1,5 +1,5 @@
-/* Identity of an enrolled device: <state>/identity (contracts/device.md section
- * 6). */
+/* Identity: the identity of an enrolled device, from <state>/identity
+ * (contracts/device.md section 6). */
 #ifndef FLOTILLA_AGENT_IDENTITY_H
 #define FLOTILLA_AGENT_IDENTITY_H
 
@@ -11,18 +11,19 @@ void flo_identity_deinit(struct flo_identity *identity);
 /* Makes connections use the pair at this place from now on. */
 void flo_identity_use(struct flo_identity *identity, size_t place);
 
-/* authorities.c: the certificate authorities that this device trusts in TLS. */
+/* Largest number of certificate authorities that this device trusts in TLS
+ * (authorities.c). */
 #define FLO_AUTHORITIES_MAX 8
 #define FLO_AUTHORITY_TEXT 17
 struct flo_authority_names {
     char list[FLO_AUTHORITIES_MAX][FLO_AUTHORITY_TEXT]; /* 16 hex digits */
     size_t count;
 };
-/* Reads and checks a list in PEM.  FLO_E_SIG_FORMAT, FLO_E_NET_TLS: one entry
- * is no authority. */
+/* Reads and checks a list of authorities in PEM.  FLO_E_SIG_FORMAT,
+ * FLO_E_NET_TLS: one entry is no authority. */
 FLO_MUST_USE int flo_authorities_read(const char *pem, size_t bytes,
                                       struct flo_authority_names *out, struct flo_err *err);
-/* Stores the authorities that alone are trusted from now on. *is_news: they
+/* Stores the only authorities that are trusted from now on. *is_news: they
  * differ from the previous ones. The file is replaced atomically. */
 FLO_MUST_USE int flo_authorities_write(const struct flo_identity *identity, const char *const *pems,
                                        size_t count, bool *is_news, struct flo_err *err);

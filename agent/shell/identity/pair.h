@@ -20,9 +20,9 @@
 
 struct flo_pair {
     bool is_there;
-    uint64_t number;    /* counts up from 1 */
-    uint64_t issued_ms; /* time by the controller's clock */
-    uint64_t taken_ms;  /* time by this device's clock */
+    uint64_t number;    /* number of the pair, which grows from 1 */
+    uint64_t issued_ms; /* time when it was issued, by the controller's clock */
+    uint64_t taken_ms;  /* time when it arrived, by this device's clock */
     struct flo_certificate facts;
 };
 struct flo_identity_pairs {

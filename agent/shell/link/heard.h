@@ -10,17 +10,18 @@
 
 #include "base/host/json.h"
 
-#define FLO_HEARD_LIST_MAX 8   /* orders in the list of a group */
-#define FLO_HEARD_TRUST_MAX 64 /* statements in one message */
+#define FLO_HEARD_LIST_MAX 8   /* largest number of orders in the list of a group */
+#define FLO_HEARD_TRUST_MAX 64 /* largest number of statements in one message */
 #define FLO_HEARD_ORDERS_MAX (1 + FLO_ASSIGNMENTS_MAX + FLO_STATEMENTS_MAX)
 
 struct flo_heard {
     json_t *json;          /* owner of the pointers below */
     uint64_t rev;          /* desired */
-    uint64_t heartbeat_ms; /* desired: requested heartbeat; 0: none that is allowed */
-    uint64_t reconnect_ms; /* desired: period to spread reconnects over; 0: none that is allowed */
-    uint64_t ack;          /* cmd: the controller stored the events up to this one; 0: none */
-    const char *boot;      /* cmd: boot id of these events; "": not given */
+    uint64_t heartbeat_ms; /* in desired: requested heartbeat; 0: none, or not allowed */
+    uint64_t reconnect_ms; /* in desired: period over which reconnects are spread; 0: none, or not
+                              allowed */
+    uint64_t ack;          /* in cmd: number up to which the controller stored events; 0: none */
+    const char *boot;      /* in cmd: boot id of these events; "": not given */
     const char *op;        /* cmd; "": none */
     struct flo_assignment assignments[FLO_ASSIGNMENTS_MAX]; /* desired */
     size_t assignment_count;
@@ -32,9 +33,9 @@ struct flo_heard {
     bool is_list;                             /* the orders come in a list, which is sent once */
     const json_t *trust[FLO_HEARD_TRUST_MAX]; /* envelopes of statements, the oldest first */
     size_t trust_count;
-    const char *audit;      /* mark: newest signed audit line; NULL: none */
-    uint64_t audit_from_ms; /* mark: older lines are obsolete */
-    bool is_for_all;        /* mark: c/order has all orders of the group */
+    const char *audit;      /* in mark: newest signed audit line; NULL: none */
+    uint64_t audit_from_ms; /* in mark: lines before this time are obsolete */
+    bool is_for_all;        /* in mark: c/order has all orders of the group */
 };
 
 /* Reads a message of a topic; for topics not listed above the result is empty.

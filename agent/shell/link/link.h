@@ -1,4 +1,4 @@
-/* Link: the receiving end of the MQTT connection to the controller. */
+/* Link: receives messages by the MQTT connection to the controller. */
 #ifndef FLOTILLA_AGENT_LINK_LINK_H
 #define FLOTILLA_AGENT_LINK_LINK_H
 

@@ -44,7 +44,7 @@ static void take(struct flo_shell *shell, enum flo_topic topic, const struct flo
     if (topic == FLO_TOPIC_DESIRED) {
         take_desired(shell, heard);
     } else if (topic == FLO_TOPIC_MARK && !heard->is_for_all) {
-        /* A controller older than the topic c/order. */
+        /* Subscribes for a controller that is older than the topic c/order. */
         flo_shell_link_subscribe(shell, FLO_TOPIC_ORDER, "all");
     }
     if (heard->audit != NULL && flo_witness_hear(shell, heard->audit, heard->audit_from_ms)) {
@@ -58,7 +58,8 @@ static void take(struct flo_shell *shell, enum flo_topic topic, const struct flo
     if (flo_shell_trust_hear(shell, FLO_TRUST_BY_ANYBODY, heard->trust, heard->trust_count)) {
         flo_shell_trust_fetch(shell);
     }
-    if (trust_number(shell) != before) { /* orders may be signed by the new keys */
+    /* orders may be signed by the new keys, so they are requested again */
+    if (trust_number(shell) != before) {
         flo_shell_link_ask_again(shell);
     }
     for (size_t i = 0; i < heard->order_count; i++) {
@@ -81,7 +82,7 @@ static void on_message(void *context, const struct flo_mqtt_message *message)
     int rv = flo_topic_parse(message->topic, shell->identity.fleet, &topic, key, &err);
 
     if (message->bytes == 0) {
-        return; /* a retained message was cleared */
+        return; /* no text: a retained message was cleared */
     }
     if (rv == 0) {
         rv = flo_heard_read(topic, message->data, message->bytes, &heard, &err);

@@ -19,8 +19,8 @@
 #include "agent/shell/local/local.h"
 #include "agent/shell/report/operators.h"
 
-#define REQUEST_BYTES_MAX (128u << 10) /* enough for a trust statement */
-#define UNREAD_BYTES_MAX (1u << 20)    /* most bytes of answers that a client has not read */
+#define REQUEST_BYTES_MAX (128u << 10) /* limit of a request, enough for a trust statement */
+#define UNREAD_BYTES_MAX (1u << 20)    /* limit of answers that a client has not read */
 
 /* ---- requests ---- */
 
@@ -45,7 +45,8 @@ static int update(struct flo_operator *client, const json_t *json, struct flo_er
     bool is_to_end = false;
     int rv = flo_json_get_text(json, "bundle", sizeof(execution.bundle) - 1, &bundle, err);
 
-    if (shell->device_is_unread) { /* the record also contains the blocked releases */
+    /* the status would lack the blocked releases, which the record also has */
+    if (shell->device_is_unread) {
         return flo_fail(err, FLO_E_STATE, "slots/_device.bin cannot be read: updates wait");
     }
     FLO_TRY(rv);
@@ -232,7 +233,7 @@ int flo_control_open(struct flo_shell *shell, struct flo_err *err)
     control->shell = shell;
     snprintf(control->path, sizeof(control->path), "%.107s", shell->settings.control);
     memcpy(address.sun_path, control->path, sizeof(address.sun_path));
-    /* We hold the state lock, so no other agent uses the socket. */
+    /* The agent holds the state lock, so no other agent uses the socket. */
     is_stuck = unlink(control->path) < 0 && errno == EROFS;
     mask = umask(0177);
     control->listener = evconnlistener_new_bind(shell->base, on_accept, control,
@@ -243,7 +244,7 @@ int flo_control_open(struct flo_shell *shell, struct flo_err *err)
         is_stuck = is_stuck || errno == EROFS || errno == ENOSPC;
         rv = flo_fail_errno(err, FLO_E_IO_OPEN, "control socket %s", control->path);
         free(control);
-        if (is_stuck) { /* read-only disk: continue without the socket */
+        if (is_stuck) { /* on a read-only disk the agent continues without the socket */
             flo_log_err(FLO_LOG_WARN, "control", err);
             return 0;
         }

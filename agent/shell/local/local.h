@@ -4,8 +4,9 @@
 
 #include "agent/shell/loop.h"
 
-/* control.c: the socket for status, rollback and update.  A request is one JSON
- * line.  The answer is one or more lines, the last one with "done":true. */
+/* Opens the control socket for status, rollback and update (control.c).  A
+ * request is one JSON line.  The answer is one or more lines, the last one with
+ * "done":true. */
 FLO_MUST_USE int flo_control_open(struct flo_shell *shell, struct flo_err *err);
 void flo_control_close(struct flo_control *control);
 

@@ -1,5 +1,5 @@
-/* Neighbours stand-in: a build without them.  A configuration that asks for
- * neighbours is refused. */
+/* Neighbours stand-in, for a build without neighbours: a configuration that
+ * asks for them is refused. */
 #include <string.h>
 
 #include "agent/shell/neighbours/neighbours.h"

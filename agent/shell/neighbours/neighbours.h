@@ -1,5 +1,5 @@
-/* Neighbours: nearby devices that the updater's jobs fetch from, and the
- * process that serves them (docs/decisions/neighbours.md).
+/* Neighbours: nearby devices, from which the updater's jobs fetch blobs and which a
+ * process serves (docs/decisions/neighbours.md).
  *
  *   neighbours.c  jobs, counts
  *   share.c       the process: start, messages to and from it
@@ -12,8 +12,8 @@
 
 #include "agent/shell/shell.h"
 
-/* Opens nothing where the configuration says off or the device is not enrolled.
- */
+/* Opens the neighbourhood.  Nothing is opened if the configuration says off or
+ * the device is not enrolled. */
 FLO_MUST_USE int flo_neighbours_open(struct flo_shell *shell, struct flo_err *err);
 void flo_neighbours_close(struct flo_shell *shell);
 

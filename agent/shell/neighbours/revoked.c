@@ -1,5 +1,5 @@
-/* Revoked certificates: the list from the controller, kept in a file for the
- * process that serves neighbours. */
+/* Revoked certificates: fetches the controller's list, and keeps it in a file
+ * for the process that serves neighbours. */
 #include <string.h>
 
 #include <flotilla/errors/net.h>

@@ -1,5 +1,6 @@
-/* Share: the process `flotilla-updater share` that serves neighbours.  It talks
- * to strangers, so its lines are untrusted until they match the format. */
+/* Share: runs the process `flotilla-updater share`, which serves neighbours.
+ * It talks to strangers, so its lines are untrusted until they match the
+ * format. */
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
@@ -26,7 +27,7 @@ void flo_share_end(struct flo_neighbourhood *hood)
     flo_fd_cleanup(&hood->fd);
     hood->fd = -1;
     if (hood->pid > 0) {
-        kill(hood->pid, SIGKILL); /* safe: the process writes no files */
+        kill(hood->pid, SIGKILL); /* this is safe: the process writes no files */
         while (waitpid(hood->pid, NULL, 0) < 0 && errno == EINTR) {
         }
     }
@@ -119,7 +120,7 @@ static void on_readable(evutil_socket_t fd, short events, void *context)
 
 /* ---- start, tell ---- */
 
-/* false: the line could not be written completely. */
+/* Sends a line to the process.  false: it could not be written completely. */
 static bool say(struct flo_neighbourhood *hood, json_t *json)
 {
     struct flo_buf text = {0};

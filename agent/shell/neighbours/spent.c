@@ -1,5 +1,6 @@
-/* Spent budget: bytes sent to neighbours within 24 hours, stored on disk.  So a
- * restart of the agent does not reset the budget of a metered link. */
+/* Spent budget: stores on disk how many bytes were sent to neighbours within 24
+ * hours.  So a restart of the agent does not reset the budget of a metered
+ * link. */
 #include <inttypes.h>
 #include <string.h>
 
@@ -7,10 +8,10 @@
 
 #define DAY_MS (24ull * 3600 * 1000)
 #define FILE_BYTES_MAX 256
-#define JITTER_MS 60000 /* a larger shift of the start means another day */
-/* Bytes by which the stored count is ahead of the bytes sent.  A killed agent
- * then cannot undercount by more than half a second's bytes, and the flash gets
- * few writes. */
+#define JITTER_MS 60000 /* if the start shifts by more than this, it is another day */
+/* Number of bytes by which the stored count is ahead of the bytes sent.  A
+ * killed agent then cannot undercount by more than half a second's bytes, and
+ * the flash gets few writes. */
 #define KEEP_BYTES (64u << 20)
 #define KEEP_PARTS 16
 #define AGAIN_MS 10000 /* pause after a failed attempt */
@@ -67,7 +68,7 @@ void flo_spent_load(struct flo_neighbourhood *hood)
     int rv = read_file(hood, &spent, &err);
 
     if (rv < 0) {
-        if (rv != FLO_E_ABSENT) { /* no file exists at the first start */
+        if (rv != FLO_E_ABSENT) { /* at the first start there is no file */
             flo_wrap(&err, rv, "the neighbours' budget begins anew: %s", hood->spent_file);
             flo_log_err(FLO_LOG_WARN, "neighbours", &err);
         }
@@ -142,7 +143,7 @@ void flo_spent_keep(struct flo_neighbourhood *hood, bool is_end)
     }
     uint64_t began_at_ms = began_at(hood, is_new_day);
     if (write_file(hood, ahead, began_at_ms, &err) < 0) {
-        /* The file counts too little, so the next try comes soon. */
+        /* The next try comes soon, because the file counts too little. */
         hood->keep_again_ms = now_ms + AGAIN_MS;
         flo_log_err(FLO_LOG_WARN, "neighbours", &err);
         return;

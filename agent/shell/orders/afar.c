@@ -1,4 +1,5 @@
-/* Remote reports: the orders `logs` and `doctor`.  A bounded report goes to the
+/* Remote reports: carries out the orders `logs` and `doctor`.  A bounded report
+ * goes to the
  * controller over HTTPS, then the order is answered (contracts/rest.md section
  * 8.9).
  *
@@ -13,7 +14,7 @@
 #define LINES_BYTES_MAX                                                                            \
     ((size_t)200 << 10) /* facts and findings need 40 KiB                                          \
                          */
-#define DOCTOR_LINES 40 /* log lines in a `doctor` report */
+#define DOCTOR_LINES 40 /* number of log lines in a `doctor` report */
 
 static void begin_next(struct flo_shell *shell);
 
@@ -87,7 +88,7 @@ void flo_shell_report_afar(struct flo_shell *shell, const struct flo_order *orde
     struct flo_afar *asked = &shell->afar[shell->afar_count];
 
     if (shell->afar_count == FLO_COUNT(shell->afar)) {
-        return; /* the list is full: the controller asks again */
+        return; /* the list is full: nothing is done, and the controller asks again */
     }
     for (size_t i = 0; i < shell->afar_count; i++) {
         if (strcmp(shell->afar[i].order, order->id) == 0) {

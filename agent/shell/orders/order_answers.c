@@ -1,4 +1,4 @@
-/* Order answers: the outcome of each order, sent once, and again on request.
+/* Order answers: sends the outcome of each order once, and again on request.
  *
  * A group's list comes with each connection and each change, and holds old
  * orders.  Outcomes that were already sent are not repeated for such a list. */
@@ -66,7 +66,7 @@ static void acknowledge(struct flo_shell *shell, const char *order, const char *
     }
 }
 
-/* `extra` is taken; NULL: none. */
+/* Sends an answer to an order.  `extra` is taken; NULL: none. */
 static void answer(struct flo_shell *shell, const char *order, const char *outcome, const char *key,
                    json_t *extra, bool is_stored)
 {

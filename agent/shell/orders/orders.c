@@ -1,4 +1,4 @@
-/* Orders: from a signed envelope to an event of the core.
+/* Orders: turns a signed envelope into an event of the core.
  *
  * An order must be well signed, in scope and not expired.  It is then compared
  * with the stored orders about its subject (flo_statement_look).  A new order
@@ -41,7 +41,7 @@ static void begin_deploy(uint32_t model, struct flo_intake *out)
         .kind = FLO_AGENT_DEPLOY, .model = model, .deploy.execution = &out->execution};
 }
 
-/* Makes the release of the order the one that should run. */
+/* Makes the order's release the one that is assigned to its model. */
 static void deploy(struct flo_shell *shell, const struct flo_order *order, uint32_t model,
                    uint32_t attempt, const struct flo_agent_error *refusal, struct flo_intake *out)
 {
@@ -80,7 +80,9 @@ static void act(struct flo_shell *shell, const struct flo_order *order, uint32_t
     } else if (order->op == FLO_ORDER_GROUPS) {
         flo_shell_link_groups(shell);
         flo_shell_link_reported(shell);
-        flo_shell_link_present(shell); /* so that the controller sends the lists of new groups */
+        /* reports presence, so that the controller sends the lists of new
+         * groups */
+        flo_shell_link_present(shell);
     }
     flo_shell_pauses(shell, &out->pauses);
     out->event = (struct flo_agent_event){.kind = FLO_AGENT_ORDER,
@@ -127,7 +129,7 @@ static int keep(struct flo_shell *shell, const struct flo_order_verified *verifi
         *record = record_before;
         return rv;
     }
-    if (kept.slots) { /* the order number and time can be stored later */
+    if (kept.slots) { /* order number and time can be stored later */
         flo_shell_device_write(shell);
     }
     if (kept.is_folded) {
@@ -326,7 +328,7 @@ static int take(struct flo_shell *shell, const struct flo_order_verified *verifi
                 struct flo_intake *out, bool *is_told, struct flo_err *err)
 {
     const struct flo_order *order = &verified->order;
-    /* The record for an order that names no model. */
+    /* This record is used for an order that names no model. */
     struct flo_slots *record = &shell->other;
     enum flo_standing standing;
     uint64_t by;
@@ -347,7 +349,8 @@ static int take(struct flo_shell *shell, const struct flo_order_verified *verifi
         FLO_TRY(assign(shell, order, &record, err));
     }
     if (order->op == FLO_ORDER_REMOVE && record == &shell->other &&
-        standing == FLO_STATEMENT_NEW) { /* the model has nothing on the device */
+        /* the model has nothing on the device, so only its record is kept */
+        standing == FLO_STATEMENT_NEW) {
         flo_slots_remove(record);
         FLO_TRY(flo_shell_record_keep(shell, record, err));
     }
@@ -422,7 +425,7 @@ static void refuse(struct flo_shell *shell, const char *order, uint32_t epoch,
         flo_log(FLO_LOG_DEBUG, "order", "%s", err->what);
     }
     shell->has_unkept = shell->has_unkept || refusal.comes_again;
-    if (refusal.sees_clock) { /* the clock may be correct before the next heartbeat */
+    if (refusal.sees_clock) { /* because the clock may be right before the next heartbeat */
         shell->has_unkept = flo_shell_clock_was_set(shell) || shell->has_unkept;
     }
     tell_refusal(shell, order, err, &refusal);
@@ -450,7 +453,8 @@ static void refuse_unknown(struct flo_shell *shell, const struct flo_order *orde
 static int verify(const struct flo_shell *shell, const json_t *envelope,
                   struct flo_order_verified *out, struct flo_err *err)
 {
-    FLO_CLEANUP(flo_buf_deinit) struct flo_buf text = {0}; /* bounded by the size of the message */
+    /* the size of the message limits the text */
+    FLO_CLEANUP(flo_buf_deinit) struct flo_buf text = {0};
 
     flo_json_dump_canonical(envelope, &text);
     return text.failed ? flo_fail(err, FLO_E_MEMORY, "an order")
@@ -484,7 +488,7 @@ bool flo_orders_take(struct flo_shell *shell, const json_t *envelope, bool is_li
     int rv;
 
     if (shell->identity.trust == NULL || shell->trust.is_behind) {
-        return false; /* the order is sent again */
+        return false; /* the order is sent again, so nothing is lost */
     }
     shell->is_list = is_list;
     rv = verify(shell, envelope, &verified, &err);

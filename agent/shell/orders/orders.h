@@ -1,5 +1,4 @@
-/* Orders: from a signed order to an event for the core, and the answer to it.
- */
+/* Orders: turns a signed order into an event for the core, and answers it. */
 #ifndef FLOTILLA_AGENT_ORDERS_ORDERS_H
 #define FLOTILLA_AGENT_ORDERS_ORDERS_H
 
@@ -19,8 +18,8 @@ bool flo_shell_is_answered(struct flo_shell *shell, const char *order);
 /* Writes the decision about an order to the trace, at its first arrival. */
 void flo_shell_order_trace(struct flo_shell *shell, const char *order, const char *word,
                            const char *why);
-/* Notes the time of arrival of an order, from which its duration is measured.
- */
+/* Notes the time when an order arrived.  Its duration is measured from then
+ * on. */
 void flo_shell_order_received(struct flo_shell *shell, const char *order);
 
 /* afar.c */

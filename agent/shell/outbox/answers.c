@@ -1,5 +1,5 @@
-/* Answers: the last answer to each order, for orders that come again.  The
- * records say which order holds (flo_statement_look). */
+/* Answers: stores the last answer to each order, for orders that come again.
+ * The records say which order holds (flo_statement_look). */
 #include <stdlib.h>
 #include <string.h>
 
@@ -22,7 +22,8 @@ static int store_answer(struct flo_outbox_db *db, const char *order, const char 
     return rv;
 }
 
-/* No sync: an answer that is lost at a power failure is given again. */
+/* Stores an answer without a sync: one that is lost at a power failure is given
+ * again. */
 void flo_answers_keep(struct flo_outbox_db *db, const char *order, const char *text)
 {
     struct flo_err err = {0};

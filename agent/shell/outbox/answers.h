@@ -1,4 +1,4 @@
-/* Answers: the last answer to each order, for orders that come again. */
+/* Answers: stores the last answer to each order, for orders that come again. */
 #ifndef FLOTILLA_AGENT_OUTBOX_ANSWERS_H
 #define FLOTILLA_AGENT_OUTBOX_ANSWERS_H
 

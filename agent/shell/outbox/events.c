@@ -1,4 +1,4 @@
-/* Events: kept until the controller has acknowledged them.
+/* Events: keeps events until the controller has acknowledged them.
  *
  * A sync blocks the loop.  An event that is not urgent therefore waits shortly
  * in memory and shares a sync with others (flo_events_flush).  Without a
@@ -184,8 +184,8 @@ void flo_events_add(struct flo_outbox_db *db, enum flo_event_kind kind, json_t *
     }
 }
 
-/* Queries the database only if events may have been removed since the last
- * call. */
+/* Returns how many events are not acknowledged.  The database is queried only
+ * if events may have been removed since the last call. */
 int64_t flo_events_waiting(struct flo_outbox_db *db, enum flo_event_kind kind)
 {
     static const char *const counts[FLO_EVENT_KINDS] = {
@@ -274,8 +274,8 @@ char *flo_events_text(struct flo_outbox_db *db, uint64_t sequence)
     return sent_text(db, stored_text(db, sequence));
 }
 
-/* One transaction, because a number that is lost from both tables would be
- * given again. */
+/* Stores an acknowledgement in one transaction, because a number that is lost
+ * from both tables would be given again. */
 static int acked_store(struct flo_outbox_db *db, uint64_t sequence, struct flo_err *err)
 {
     FLO_TRY(flo_outbox_db_begin(db, err));

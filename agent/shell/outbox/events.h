@@ -9,7 +9,7 @@
 struct flo_outbox_db;
 
 enum flo_event_kind {
-    FLO_EVENT_NEWS,    /* an execution, a drift: rare, never dropped */
+    FLO_EVENT_NEWS,    /* news of an execution or a drift: rare, never dropped */
     FLO_EVENT_NOTE,    /* an error of this device (notes.h) */
     FLO_EVENT_SERVING, /* the serving release (notes.h) */
     FLO_EVENT_KINDS

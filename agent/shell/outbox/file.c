@@ -1,5 +1,5 @@
-/* Outbox file: the tables of outbox.db, and its replacement if it is removed.
- */
+/* Outbox file: opens outbox.db with its tables, and makes it again if it is
+ * removed. */
 #include <errno.h>
 #include <unistd.h>
 
@@ -23,11 +23,12 @@ static const char *const schema[] = {
     "CREATE TABLE used (number TEXT PRIMARY KEY, ord TEXT NOT NULL,"
     " done INTEGER NOT NULL);"
     "CREATE INDEX used_order ON used(ord);",
-    /* The records store these facts now, with pauses and blocked releases. */
+    /* Drops facts that the records store now, with pauses and blocked
+     * releases. */
     "DROP TABLE used;"
     "DELETE FROM value WHERE key = 'paused' OR key LIKE 'ordered-denial:%';",
-    /* Event kinds become a number; only the last answer to each order is kept.
-     */
+    /* Stores event kinds as numbers, and keeps only the last answer to each
+     * order. */
     "ALTER TABLE event ADD COLUMN kind INTEGER NOT NULL DEFAULT 0;"
     "UPDATE event SET kind = 1 WHERE instr(body, '\"type\":\"note\"')"
     " OR instr(body, '\"type\":\"security\"');"
@@ -102,7 +103,7 @@ void flo_outbox_db_look(struct flo_outbox_db *db)
     }
     snprintf(saved, sizeof(saved), "%s.saved", db->path);
     int rv = save(db, saved, &err);
-    if (rv < 0) { /* tried again at the next write */
+    if (rv < 0) { /* on failure it is tried again at the next write */
         flo_outbox_db_complain(&err);
         return;
     }
@@ -115,5 +116,5 @@ void flo_outbox_db_look(struct flo_outbox_db *db)
     if (rv < 0) {
         flo_outbox_db_complain(&err);
     }
-    db->replaced = why; /* reported with the next trace */
+    db->replaced = why; /* it is reported with the next trace */
 }

@@ -40,37 +40,37 @@ struct memory_window {
 
 /* A rate limit of one error that is sent as a note. */
 struct told {
-    uint64_t at_ms; /* time of the last event; 0: never */
+    uint64_t at_ms; /* time of this error's last event; 0: never */
     uint64_t more;  /* not told since */
 };
 
 struct flo_outbox_db {
-    struct flo_db *sqlite; /* NULL: the database could not be opened */
+    struct flo_db *sqlite; /* open database; NULL: it could not be opened */
     char path[4200];       /* path of the file in `dir` */
     char dir[4200];
     struct flo_err replaced; /* error after another process removed the file; code 0: none */
     char boot[37];
-    bool is_boot_stored; /* the boot id is stored, so no event is sent under an unstored one */
+    bool is_boot_stored; /* the boot id is stored; events are not sent under an unstored one */
     struct flo_outbox outbox;
     uint64_t sequence; /* number of the newest event, stored or not */
     uint64_t rows_max;
     uint64_t rows;
     uint64_t lost;
     uint64_t corrupt;
-    uint64_t telemetry_sent;              /* highest id that was sent */
+    uint64_t telemetry_sent;              /* highest id of a window that was sent */
     struct told told[FLO_ERRORS_MAX + 1]; /* indexed by flo_error_place() */
     bool is_counted;                      /* `waiting` is valid */
-    int64_t waiting[FLO_EVENT_KINDS];     /* events of each kind without an ack */
+    int64_t waiting[FLO_EVENT_KINDS];     /* number of events without an ack, by kind */
     uint64_t servings_more;               /* not told since */
     size_t memory_count;
     struct memory_event memory[MEMORY_EVENTS_MAX];
-    uint32_t flush_failures; /* failed flushes in a row */
+    uint32_t flush_failures; /* number of failed flushes in a row */
     /* Error of the newest window; code 0: it was stored. */
     struct flo_err failed;
     size_t windows_count;
-    uint64_t windows_told; /* windows that were ever in memory */
+    uint64_t windows_told; /* number of windows that were ever in memory */
     struct memory_window windows[MEMORY_WINDOWS_MAX];
-    size_t story_count; /* stories newer than the file's, the oldest first */
+    size_t story_count; /* states of executions that are newer than the file's, the oldest first */
     struct flo_agent_execution stories[MEMORY_STORIES_MAX];
 };
 
@@ -81,14 +81,15 @@ FLO_MUST_USE int flo_outbox_file_open(struct flo_outbox_db *db, struct flo_err *
 /* Creates the file again if it was removed.  To be called before each write,
  * outside of transactions. */
 void flo_outbox_db_look(struct flo_outbox_db *db);
-/* Wraps flo_db_run; FLO_E_DB where there is no database. */
+/* Does what flo_db_run does; FLO_E_DB if there is no database. */
 FLO_MUST_USE int flo_outbox_db_run(struct flo_outbox_db *db, const char *sql,
                                    const struct flo_db_value *values, size_t count,
                                    struct flo_err *err);
-/* Returns the first column of the first row; 0: there is no row. */
+/* Runs a query and returns the first column of its first row as a number; 0:
+ * there is no row. */
 int64_t flo_outbox_db_number(struct flo_outbox_db *db, const char *sql);
-/* Returns the first text column of the row with that key; the caller frees,
- * NULL: none. */
+/* Runs a query for a key and returns the first column as text, which the caller
+ * frees; NULL: there is no row. */
 char *flo_outbox_db_text(struct flo_outbox_db *db, const char *sql, const char *key);
 /* Sets `synchronous` to NORMAL (relaxed, no sync per commit) or to FULL. */
 int flo_outbox_db_relax(struct flo_outbox_db *db, bool is_relaxed);

@@ -1,4 +1,4 @@
-/* Outbox database: the outbox and history of the device in one SQLite file,
+/* Outbox database: keeps the device's outbox and history in one SQLite file,
  * <state>/outbox.db.
  *
  * Events are synced before they are sent (synchronous FULL) and stay until the
@@ -34,8 +34,8 @@
 
 /* ---- open ---- */
 
-/* Reads the stored numbers.  Impossible values are damage that no checksum
- * shows: events could not be found by them. */
+/* Reads the stored numbers.  Returns false for impossible values, a damage that
+ * no checksum shows: events could not be found by them. */
 static bool read_numbers(struct flo_outbox_db *db)
 {
     int64_t first = flo_outbox_db_number(db, "SELECT min(seq) FROM event");
@@ -184,7 +184,7 @@ void flo_outbox_db_enrolled(struct flo_outbox_db *db, const char *device, bool i
     if (db->sqlite == NULL || (before != NULL && strcmp(before, device) == 0)) {
         return;
     }
-    if (before == NULL && !is_moved) { /* a file of an older version, or a new one */
+    if (before == NULL && !is_moved) { /* the file is new, or of an older version */
         flo_values_set(db, "device", device);
     } else if (forget_past(db, device, &err) < 0) {
         flo_outbox_db_complain(&err);

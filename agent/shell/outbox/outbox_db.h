@@ -28,8 +28,8 @@ void flo_outbox_db_enrolled(struct flo_outbox_db *db, const char *device, bool i
 const struct flo_err *flo_outbox_db_failure(const struct flo_outbox_db *db);
 uint64_t flo_outbox_db_corrupt(const struct flo_outbox_db *db);
 
-/* Small values that survive a restart: device, fleet.  The caller frees a value
- * that was found. */
+/* Keep small values over a restart, such as device and fleet.  The caller frees
+ * a value that was found. */
 void flo_values_set(struct flo_outbox_db *db, const char *key, const char *value);
 char *flo_values_get(struct flo_outbox_db *db, const char *key);
 /* Returns a value as a number; 0: there is none. */

@@ -1,4 +1,5 @@
-/* Statements: SQL on outbox.db, and the small values in it. */
+/* Statements: runs SQL on outbox.db, and reads and writes small values in
+ * it. */
 #include <stdlib.h>
 #include <string.h>
 

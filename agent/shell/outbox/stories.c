@@ -1,4 +1,4 @@
-/* Stories: the last known state of each execution, in outbox.db.
+/* Stories: stores the last known state of each execution in outbox.db.
  *
  * They are read at the start, to continue an execution that a restart
  * interrupted. */
@@ -8,8 +8,8 @@
 #include "agent/shell/outbox/inside.h"
 #include "proto/policy.h"
 
-/* Returns the start of a spread rollout by the wall clock, which continues
- * while a device is off. */
+/* Returns the planned start of an execution by the wall clock, because that
+ * goes on while the device is off. */
 static json_int_t start_wall_ms(const struct flo_agent_execution *execution)
 {
     return execution->start_at_ms == 0
@@ -37,8 +37,8 @@ static json_t *story_json(const struct flo_agent_execution *execution)
         (json_int_t)execution->detail.took_ms);
 }
 
-/* Limits the remaining time to the whole interval, whatever the clock was set
- * to. */
+/* Converts a stored start to a time of this run.  The remaining time is at most
+ * the whole interval, whatever the clock was set to. */
 static uint64_t start_read(uint64_t wall_ms, uint64_t ms_max)
 {
     uint64_t now_ms = flo_wall_ms();
@@ -50,8 +50,8 @@ static uint64_t start_read(uint64_t wall_ms, uint64_t ms_max)
     return flo_now_ms() + (left_ms < ms_max ? left_ms : ms_max);
 }
 
-/* Checks values for which the row has no checksum: those that no order can have
- * are damage. */
+/* Checks values that no checksum protects: one that no order can have is
+ * damage. */
 static bool is_possible(const struct flo_agent_execution *execution)
 {
     return execution->id[0] != '\0' && flo_name_is_valid(execution->rollout) &&

@@ -1,5 +1,5 @@
-/* Traces: the stored trace of the core's steps, for `flotilla-agent explain`.
- */
+/* Traces: stores the trace of the core's steps, for `flotilla-agent
+ * explain`. */
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>

@@ -1,5 +1,5 @@
-/* Windows: telemetry in outbox.db.  The number is limited, writes are not
- * synced, and the oldest is dropped first. */
+/* Windows: keeps telemetry windows in outbox.db.  The number is limited, writes
+ * are not synced, and the oldest is dropped first. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -26,7 +26,8 @@ void flo_outbox_windows_drop(struct flo_outbox_db *db, uint64_t count)
 
 /* ---- in memory: what the file does not take ---- */
 
-/* First id of windows in memory, above all ids of rows. */
+/* First id of windows in memory; it is above all ids of rows in the
+ * database. */
 #define MEMORY_ID (UINT64_C(1) << 62)
 
 static void forget(struct flo_outbox_db *db, size_t place)

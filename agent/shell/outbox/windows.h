@@ -12,7 +12,7 @@ char *flo_outbox_windows_next(struct flo_outbox_db *db, uint64_t *id);
 void flo_outbox_windows_done(struct flo_outbox_db *db, uint64_t id, bool is_delivered);
 /* Marks all stored windows as unsent, for a new connection. */
 void flo_outbox_windows_again(struct flo_outbox_db *db);
-/* Windows dropped since the last call. */
+/* Returns the number of windows dropped since the last call. */
 uint64_t flo_outbox_windows_lost(struct flo_outbox_db *db);
 
 #endif

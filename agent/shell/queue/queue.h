@@ -10,16 +10,16 @@
 struct event;
 
 #define FLO_QUEUE_EVENTS_MAX 256
-/* The part of the queue for senders without a limit of their own. */
+/* Part of the queue that senders without a limit of their own may fill. */
 #define FLO_QUEUE_OFFERED_MAX 192
 
 struct flo_queue {
     struct flo_agent_event events[FLO_QUEUE_EVENTS_MAX];
     size_t first, count;
-    struct event *turn; /* event of the loop, which sets it */
+    struct event *turn; /* event that runs a turn of the loop; the loop sets it */
 };
 
-/* An event and the memory that it borrows. */
+/* Event, and the memory that it borrows. */
 struct flo_intake {
     struct flo_agent_event event;
     struct flo_agent_execution execution;
@@ -45,9 +45,9 @@ bool flo_queue_take(struct flo_queue *queue, struct flo_agent_event *out);
 bool flo_queue_is_next(const struct flo_queue *queue, enum flo_agent_event_kind kind);
 /* Tests whether the loss of that engine is in the queue. */
 bool flo_queue_has_lost(const struct flo_queue *queue, uint32_t model, enum flo_agent_role role);
-/* Drops the events of the former engine in a role, where a new one begins. */
+/* Drops the events of a role's previous engine, because a new one begins. */
 void flo_queue_forget_engine(struct flo_queue *queue, uint32_t model, enum flo_agent_role role);
-/* Gives the events of the second engine to the current role, after that engine
+/* Moves the events of the second engine to the current role, after that engine
  * became the current one. */
 void flo_queue_promote_engine(struct flo_queue *queue, uint32_t model);
 /* flo_queue_wake() runs the loop's turn as soon as possible; flo_queue_yield()

@@ -1,4 +1,4 @@
-/* Asking: one renewal request to the controller. */
+/* Asking: sends one renewal request to the controller. */
 #ifndef FLOTILLA_AGENT_ASKING_H
 #define FLOTILLA_AGENT_ASKING_H
 
@@ -17,10 +17,11 @@ struct flo_asked {
 };
 typedef void flo_asking_done(void *context, const struct flo_asked *asked);
 
-/* Calls `done` on the loop's thread, once, unless the request is cancelled. */
+/* Starts a request.  `done` is called once, on the loop's thread, unless the
+ * request is cancelled. */
 FLO_MUST_USE int flo_asking_start(struct flo_shell *shell, flo_asking_done *done, void *context,
                                   struct flo_asking **out, struct flo_err *err);
-/* Blocks until the running call ends; NULL is fine. */
+/* Cancels a request; blocks until the running call ends.  NULL is fine. */
 void flo_asking_cancel(struct flo_asking *asking);
 
 #endif

@@ -30,8 +30,8 @@ static bool has_statement(const struct flo_shell *shell)
     return trust != NULL && flo_trust_ca_count(trust) > 0;
 }
 
-/* The last run may have ended before the statement's authorities were stored,
- * so they are compared again. */
+/* Takes the authorities of a statement.  They are compared even if it is not
+ * new, because the last run may have ended before they were stored. */
 bool flo_belief_of_statement(struct flo_belief *belief, const struct flo_shell *shell)
 {
     const struct flo_trust *trust = shell->identity.trust;

@@ -1,4 +1,4 @@
-/* Belief: the certificate authorities that a device trusts in TLS.
+/* Belief: decides which certificate authorities a device trusts in TLS.
  *
  * Where a trust statement lists authorities, those and no others are trusted,
  * because root keys signed the list.  Otherwise the controller's answer to a
@@ -15,15 +15,15 @@ struct flo_belief {
     uint64_t statement;
 };
 
-/* To be called after a statement, and at the start. true: the trusted
- * authorities changed, which is a reason to renew. */
+/* Takes the authorities that a statement lists, after a statement and at the
+ * start.  true: the trusted authorities changed, which is a reason to renew. */
 bool flo_belief_of_statement(struct flo_belief *belief, const struct flo_shell *shell);
-/* FLO_E_NET_TLS: no authority that this device trusts issued the certificate.
- */
+/* Checks the certificate in an answer.  FLO_E_NET_TLS: no authority that this
+ * device trusts issued it. */
 FLO_MUST_USE int flo_belief_check(const struct flo_shell *shell, const char *certificate,
                                   struct flo_err *err);
-/* `pems`: the authorities in an answer, "" if there are none.  Returns whether
- * the trusted authorities changed. */
+/* Takes the authorities in an answer: `pems`, "" if there are none.  Returns
+ * whether the trusted authorities changed. */
 bool flo_belief_of_answer(const struct flo_shell *shell, const char *pems);
 
 #endif

@@ -15,8 +15,8 @@ struct flo_renewal {
     struct flo_shell *shell;
     struct flo_renew core;
     struct event *tick;
-    struct flo_asking *asking; /* NULL: no request is in progress */
-    bool is_proven;            /* a broker accepted the pair in use */
+    struct flo_asking *asking; /* request in progress; NULL: none */
+    bool is_proven;            /* a broker has accepted the pair in use */
     struct flo_belief belief;
 };
 
@@ -39,7 +39,8 @@ static struct flo_renew_life life_of(const struct flo_identity *identity)
     return life;
 }
 
-/* If memory is lacking, the connection keeps its pair until the next start. */
+/* Connects with the pair in use.  Without memory the connection keeps its old
+ * pair until the next start. */
 static void connect_with(struct flo_shell *shell, bool at_once)
 {
     const struct flo_identity *identity = &shell->identity;

@@ -1,4 +1,4 @@
-/* Renewal: the device's next certificate.
+/* Renewal: gets the device's next certificate.
  *
  * A newer authority (belief.h) is a reason to renew; core/renew.c decides the
  * time.  A thread asks the controller (asking.c), so that the loop never waits
@@ -11,15 +11,15 @@
 
 #include "agent/shell/report/report.h"
 
-/* To be called after the link is open.  Nothing is opened where the device is
- * not enrolled. */
+/* Opens the renewal, after the link is open.  Nothing is opened if the device
+ * is not enrolled. */
 FLO_MUST_USE int flo_renewal_open(struct flo_shell *shell, struct flo_err *err);
 void flo_renewal_close(struct flo_shell *shell);
 
-/* To be called when the broker accepted the certificate. */
+/* Notes that the broker accepted the certificate. */
 void flo_renewal_connected(struct flo_shell *shell);
-/* To be called when TLS refused a connection.  A pair that no broker ever
- * accepted is exchanged for the other one at the next try. */
+/* Notes that TLS refused a connection.  A pair that no broker ever accepted is
+ * exchanged for the other one at the next try. */
 void flo_renewal_refused(struct flo_shell *shell);
 /* Renews because the controller asks for it; the device's own clock may be
  * wrong. */

@@ -1,4 +1,5 @@
-/* Documents: the device's reports as JSON (contracts/messages.md section 3). */
+/* Documents: writes the device's reports as JSON (contracts/messages.md section
+ * 3). */
 #include <string.h>
 
 #include <flotilla/errors/memory.h>
@@ -93,8 +94,8 @@ static const char *state_word(const struct flo_agent_model *agent)
     return agent->engines[FLO_AGENT_CURRENT].state == FLO_ENGINE_LOADING ? "loading" : "down";
 }
 
-/* Tells the serving release: the candidate while on trial, when the current
- * release only stays on the disk. */
+/* Returns the serving release: the candidate during its trial, while the
+ * current release only stays on the disk. */
 static json_t *serving_json(const struct flo_agent_model *agent)
 {
     const struct flo_release_ref *ref = &agent->slots.current;
@@ -170,7 +171,7 @@ bool flo_report_drift(struct flo_shell *shell, uint32_t index)
     return true;
 }
 
-/* Tells why the device refuses its assigned release, or should leave the
+/* Returns why the device refuses its assigned release, or should leave the
  * running one. */
 static const char *denied_because(const struct flo_slots *slots)
 {
@@ -374,7 +375,7 @@ static void add_power(const struct flo_shell *shell, json_t *profile)
     const struct flo_sensed *sensed = &shell->watch.sensed;
 
     if (shell->watch.tick == NULL) {
-        return; /* no sensors were read yet */
+        return; /* the sensors were not read yet */
     }
     json_object_set_new(profile, "power",
                         json_pack("{s:b, s:i}", "mains", (int)!sensed->is_discharging,
@@ -384,7 +385,7 @@ static void add_power(const struct flo_shell *shell, json_t *profile)
     }
 }
 
-/* Tells the certificate that the device connects with. */
+/* Describes the certificate with which the device connects. */
 static json_t *certificate_json(const struct flo_identity *identity)
 {
     const struct flo_pair *pair = &identity->pairs.list[identity->pair];

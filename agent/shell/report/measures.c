@@ -1,4 +1,4 @@
-/* Measures: how the values of a window are added up and written as JSON. */
+/* Measures: adds up the values of a window, and writes them as JSON. */
 #include "agent/shell/report/measures.h"
 
 #include <assert.h>

@@ -1,4 +1,4 @@
-/* Measures: the values of proto/metrics.def in one window.
+/* Measures: adds up the values of proto/metrics.def in one window.
  *
  * A metric is one row of that table and one call of a function below, where it
  * is measured.  Plain data, for one thread at a time. */
@@ -9,8 +9,8 @@
 
 #include "base/host/json.h"
 
-/* Zero-initialised.  Memory pages of metrics that are not histograms stay
- * untouched. */
+/* Values of one window; zero-initialise.  Memory pages of metrics that are not
+ * histograms stay untouched. */
 struct flo_measures {
     bool is_measured[FLO_METRICS_MAX];
     int64_t values[FLO_METRICS_MAX];
@@ -19,7 +19,7 @@ struct flo_measures {
 
 /* Adds one value to a HISTOGRAM. */
 void flo_measure_observe(struct flo_measures *measures, int metric, uint64_t value);
-/* Adds to a COUNTER; 0 tells that the thing counted did not happen. */
+/* Adds to a COUNTER; 0 says that the event did not happen. */
 void flo_measure_count(struct flo_measures *measures, int metric, uint64_t more);
 /* Sets the present value of a GAUGE. */
 void flo_measure_set(struct flo_measures *measures, int metric, int64_t value);

@@ -1,5 +1,5 @@
-/* Operators: clients of the control socket, and the answers that they wait for.
- */
+/* Operators: sends clients of the control socket the answers that they wait
+ * for. */
 #ifndef FLOTILLA_AGENT_OPERATORS_H
 #define FLOTILLA_AGENT_OPERATORS_H
 
@@ -18,7 +18,7 @@ enum flo_operator_wait {
     FLO_WAIT_ANSWER,
     FLO_WAIT_UPDATE,
     FLO_WAIT_END,
-    FLO_WAIT_ORDER, /* the answer to `order` */
+    FLO_WAIT_ORDER, /* waits for the answer to `order` */
 };
 
 struct flo_operator {
@@ -37,7 +37,7 @@ struct flo_control {
 
 /* Sends the answer of an order to the operators that wait for it. */
 void flo_control_ordered(struct flo_shell *shell, const char *order, const json_t *answer);
-/* Tests that no operator waits for the order. */
+/* Tests whether no operator waits for the order's answer any more. */
 bool flo_control_is_answered(const struct flo_shell *shell, const char *order);
 void flo_operator_free(struct flo_operator *client);
 void flo_operator_send(struct flo_operator *client, const json_t *json);

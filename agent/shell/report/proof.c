@@ -1,13 +1,15 @@
-/* Proofs: the key of this device's proofs, and their increasing numbers. */
+/* Proofs: finds the key of this device's proofs, and gives them increasing
+ * numbers. */
 #include <stdio.h>
 #include <string.h>
 
 #include "agent/shell/report/proof.h"
 
-/* A number is a millisecond of the device's time plus a counter, so it is above
- * all earlier numbers even if outbox.db was lost.  For a clock that was set
- * back, a used time is stored every AHEAD_MS.  If the clock was set back by
- * less, numbers are repeated until that time is reached. */
+/* Bits of the counter in a proof's number, which is a millisecond of the
+ * device's time plus a counter, so it is above all earlier numbers even if
+ * outbox.db was lost.  For a clock that was set back, a used time is stored
+ * every AHEAD_MS.  If the clock was set back by less, numbers are repeated
+ * until that time is reached. */
 #define COUNT_BITS 10
 #define MS_MAX (FLO_PROOF_NUMBER_MAX >> (COUNT_BITS + 1))
 #define AHEAD_MS 60000
@@ -24,8 +26,8 @@ static int make_key(struct flo_shell_proof *proof, const struct flo_identity *id
     return flo_proof_key_device(key, &controller, &proof->key, err);
 }
 
-/* Looks up the key for the present pair and the controller's key; false: there
- * is none. */
+/* Finds the proof key for the device's present pair and the controller's key;
+ * false: there is none. */
 static bool look_at_key(struct flo_shell_proof *proof, const struct flo_identity *identity)
 {
     const struct flo_pair *pair = &identity->pairs.list[identity->pair];

@@ -1,4 +1,5 @@
-/* Proof: a signature that this device adds to its messages (proto/proof.h). */
+/* Proof: adds a proof of its origin to each message of this device
+ * (proto/proof.h). */
 #ifndef FLOTILLA_AGENT_PROOF_H
 #define FLOTILLA_AGENT_PROOF_H
 

@@ -78,8 +78,9 @@ void flo_shell_link_subscribe(struct flo_shell *shell, enum flo_topic topic, con
     }
 }
 
-/* The group `all` uses c/order.  Orders of a group that the device left may
- * still arrive until the session ends, and are then out of scope. */
+/* Subscribes to the orders of the device's groups.  The group `all` uses
+ * c/order.  Orders of a group that the device left may still arrive until the
+ * session ends, and are then out of scope. */
 void flo_shell_link_groups(struct flo_shell *shell)
 {
     size_t count;

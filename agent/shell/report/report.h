@@ -1,12 +1,13 @@
-/* Reports: to the controller and to operators at the device. */
+/* Reports: writes reports for the controller and for operators at the
+ * device. */
 #ifndef FLOTILLA_AGENT_REPORT_REPORT_H
 #define FLOTILLA_AGENT_REPORT_REPORT_H
 
 #include "agent/shell/device/device.h"
 
 /* telemetry.c */
-/* Degradation level of the device and its cause: the gauges rung and rung_why.
- */
+/* Cause of the device's degradation level, with the values of the gauge
+ * rung_why. */
 enum flo_rung_why { FLO_RUNG_NONE, FLO_RUNG_PSI, FLO_RUNG_CGROUP, FLO_RUNG_HEAT, FLO_RUNG_BATTERY };
 uint32_t flo_report_rung(const struct flo_shell *shell, enum flo_rung_why *why);
 const char *flo_rung_why_word(enum flo_rung_why why);
@@ -18,7 +19,8 @@ void flo_telemetry_close(struct flo_shell *shell, uint32_t model);
 /* Closes the windows of all models. false: none has served. */
 bool flo_telemetry_close_all(struct flo_shell *shell);
 
-/* documents.c: makes the JSON of contracts/messages.md section 3. */
+/* The functions of documents.c make the JSON of contracts/messages.md section
+ * 3. */
 json_t *flo_report_text(const char *text);
 json_t *flo_report_error(const struct flo_agent_error *error);
 /* Adds the variant that serves in place of a larger one, if any. */
@@ -28,7 +30,7 @@ void flo_report_variant(const struct flo_variants *variants, json_t *model);
 uint32_t flo_report_model_rung(const struct flo_shell *shell, uint32_t index);
 /* Returns the memory plan, together with the reductions by memory pressure. */
 json_t *flo_report_memory(const struct flo_shell *shell);
-/* NULL: the device is not degraded. */
+/* Returns why the device is degraded; NULL: it is not. */
 json_t *flo_report_degraded(const struct flo_shell *shell);
 json_t *flo_report_execution(const struct flo_agent_execution *execution);
 json_t *flo_report_reported(const struct flo_shell *shell);
@@ -38,7 +40,8 @@ bool flo_report_drift(struct flo_shell *shell, uint32_t model);
 /* Makes the event that reports the drift. */
 json_t *flo_report_drifted(const struct flo_shell *shell, uint32_t model);
 
-/* witness.c: signed lines of the controller's audit log */
+/* The functions of witness.c keep signed lines of the controller's audit
+ * log. */
 
 /* Takes the newest audit line of the controller from c/mark.  The line with the
  * highest number is kept across restarts; lines older than `from_ms` are
@@ -49,11 +52,11 @@ bool flo_witness_hear(struct flo_shell *shell, const char *text, uint64_t from_m
 /* Makes the lines for a report, the newest first: none to two.  NULL: no
  * memory. */
 json_t *flo_witness_json(const struct flo_shell *shell);
-/* To be called when a report with these lines was sent. */
+/* Notes that a report with these lines was sent. */
 void flo_witness_told(struct flo_shell *shell);
 
-/* publish.c: messages to the controller.  Without a connection these functions
- * return false or do nothing. */
+/* The functions of publish.c send messages to the controller.  Without a
+ * connection they return false or do nothing. */
 bool flo_shell_link_topic(const struct flo_shell *shell, enum flo_topic topic, const char *key,
                           char *out);
 void flo_shell_link_flush(struct flo_shell *shell);
@@ -63,8 +66,8 @@ void flo_shell_link_reported(struct flo_shell *shell);
 void flo_shell_link_subscribe(struct flo_shell *shell, enum flo_topic topic, const char *key);
 /* Subscribes to the orders of each group that the device is in. */
 void flo_shell_link_groups(struct flo_shell *shell);
-/* Publishes that the device is online.  To be called after it has subscribed to
- * its topics. */
+/* Publishes that the device is online.  To be called after the device has
+ * subscribed to its topics. */
 void flo_shell_link_present(struct flo_shell *shell);
 bool flo_shell_link_ack(struct flo_shell *shell, const char *text);
 

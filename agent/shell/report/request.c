@@ -1,9 +1,10 @@
-/* Request measures: numbers only; the text of a request never gets here. */
+/* Request measures: measures a finished request.  Only numbers are used; the
+ * text of a request never gets here. */
 #include "agent/shell/report/request.h"
 
 #include <flotilla/metrics.h>
 
-/* Measures the waiting time of the user. */
+/* Adds the user's waiting time to the measures. */
 static void latency(struct flo_measures *measures, const struct flo_serve_request_stats *stats)
 {
     flo_measure_observe(measures, FLO_METRIC_NAME_TTFT, stats->ttft_us);

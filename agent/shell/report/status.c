@@ -1,4 +1,4 @@
-/* Status: the state of a device, for an operator. */
+/* Status: writes the state of the device for an operator. */
 #include <stdlib.h>
 #include <unistd.h>
 

@@ -1,4 +1,4 @@
-/* Telemetry: a window is measured a last time, closed and stored. */
+/* Telemetry: measures a window a last time, closes it and stores it. */
 #include <unistd.h>
 
 #include <flotilla/metrics.h>
@@ -66,7 +66,8 @@ static void set_golden(struct flo_shell *shell, uint32_t model)
     }
 }
 
-/* Counts only if bytes moved: most windows have none and then need no space. */
+/* Counts bytes from and to neighbours only if there are any: most windows have
+ * none, and then need no space. */
 static void count_neighbours(struct flo_neighbour_counts *counts, struct flo_measures *measures)
 {
     if (counts->in_bytes > counts->told_in) {
@@ -121,9 +122,9 @@ void flo_telemetry_close(struct flo_shell *shell, uint32_t model)
     struct flo_buf text = {0};
     json_t *json;
 
-    flo_serve_hear_ends(shell->serve); /* ends of requests that belong to this window */
+    flo_serve_hear_ends(shell->serve); /* handles ends of requests that belong to this window */
     if (flo_digest_is_zero(&telemetry->release.digest)) {
-        telemetry->begin_ms = now; /* no release has served so far */
+        telemetry->begin_ms = now; /* no window: no release has served so far */
         return;
     }
     measure_now(shell, model);

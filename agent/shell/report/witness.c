@@ -1,4 +1,4 @@
-/* Witness: signed lines of the controller's audit that were sent to this
+/* Witness: keeps signed lines of the controller's audit log that were sent to this
  * device.
  *
  * Values in outbox.db: `audit` is the newest line.  `audit_before` is the line
@@ -69,8 +69,8 @@ bool flo_witness_hear(struct flo_shell *shell, const char *text, uint64_t from_m
     return false;
 }
 
-/* Clears the older line.  Otherwise an obsolete line would be kept instead of a
- * valid one. */
+/* Clears the older line, which was sent.  Otherwise an obsolete line would be
+ * kept instead of a valid one. */
 void flo_witness_told(struct flo_shell *shell)
 {
     if (!shell->witness_is_told && shell->db != NULL) {

@@ -1,5 +1,5 @@
-/* Adapters: releases that consist of a model file and an adapter for it, and
- * which of their files are on the device. */
+/* Adapters: finds the files on this device of releases that consist of a model
+ * file and an adapter for it. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -37,7 +37,7 @@ static int find_files(struct flo_shell *shell, const struct flo_digest *digest,
                         release->model, release->version);
     }
     if (!flo_release_is_native(files->variant)) {
-        return 0; /* the runtime interprets the files */
+        return 0; /* the runtime interprets the files itself */
     }
     count = count_adapters(release, files->variant);
     if (count > 1) {
@@ -54,7 +54,7 @@ static int find_files(struct flo_shell *shell, const struct flo_digest *digest,
     return 0;
 }
 
-/* NULL: the release has no variant of that name. */
+/* Finds a variant by name; NULL: the release has no such variant. */
 static const struct flo_release_variant *find_variant(const struct flo_release *release,
                                                       const char *name)
 {
@@ -121,7 +121,8 @@ int flo_shell_adapter_add(struct flo_shell *shell, const struct flo_shell_files 
     memcpy(adapter->name, files->adapter_name, sizeof(files->adapter_name));
     adapter->is_private = true;
     model->n_adapters = 1;
-    /* memory for the next adapter, which loads while this one serves */
+    /* includes memory for the next adapter, which loads while this one
+     * serves */
     model->adapter_bytes = bytes + bytes / 2;
     return 0;
 }

@@ -53,7 +53,7 @@ static void on_loaded(void *context, unsigned model, enum flo_serve_role role, u
     }
     flo_serve_get_status(shell->serve, model, &status);
     if (!status.roles[role].is_loaded) {
-        return; /* the engine has ended since, which is reported next */
+        return; /* the engine has ended since; that is reported next */
     }
     event.is_linked = status.roles[role].is_silent;
     if (status.roles[role].is_packed) {
@@ -137,7 +137,7 @@ static void on_drained(void *context, unsigned model, const struct flo_digest *r
 static void on_adapter(void *context, unsigned model, enum flo_serve_role role, const char *name,
                        const struct flo_err *err)
 {
-    (void)role; /* always the current role */
+    (void)role; /* it is always the current role */
     flo_shell_host_adapter(context, model, name, err);
 }
 
@@ -176,7 +176,7 @@ int flo_shell_serve_open(struct flo_shell *shell, struct flo_err *err)
         .has_no_ollama = !flo_config_bool(config, "ollama"),
         .has_no_anthropic = !flo_config_bool(config, "anthropic"),
         .batch_folder = shell->is_local ? NULL : flo_config_text(config, "batch_folder"),
-        .batch_may_fail = true, /* a device serves even without a usable batch folder */
+        .batch_may_fail = true, /* the device serves even if the batch folder is unusable */
         .batch_bytes_max = flo_config_u64(config, "batch_limit"),
         .batch_keep_ms = flo_config_u64(config, "batch_keep"),
         .batch_delivered_ms = flo_config_u64(config, "batch_keep_fetched"),

@@ -1,4 +1,5 @@
-/* Hosted: a release in the engine of another release with the same base model.
+/* Hosted: serves a release with the engine of another release that has the same
+ * base model.
  *
  * A request names the adapter that its engine computes with, so releases that
  * differ only in an adapter need one engine.  A candidate is probed in its own
@@ -43,7 +44,7 @@ static void drop(struct flo_shell *shell, uint32_t model, const char *name)
 
     if (name[0] != '\0' &&
         flo_serve_adapter_drop(shell->serve, model, FLO_ROLE_CURRENT, name, &err) < 0) {
-        /* The failure only costs the adapter's memory. */
+        /* A failure here only costs the adapter's memory. */
         flo_log_err(FLO_LOG_WARN, "serve", &err);
     }
 }
@@ -92,9 +93,9 @@ static void tell_loaded(struct flo_shell *shell, uint32_t model)
     flo_queue_post(&shell->queue, &event);
 }
 
-/* Rollback: if the current engine has the base model of the release, its
- * adapter is loaded there, or none is needed. true: the event LOADED follows.
- */
+/* Loads a release for a rollback into the current engine, if that has its base
+ * model: its adapter is loaded there, or none is needed. true: the event LOADED
+ * follows. */
 static bool host_load(struct flo_shell *shell, const struct flo_agent_action *action)
 {
     struct flo_hosting *hosting = hosting_of(shell, action->model);
@@ -158,7 +159,7 @@ void flo_shell_host_adapter(struct flo_shell *shell, uint32_t model, const char 
     const struct flo_hosting was = *hosting;
 
     if (was.step == FLO_HOSTING_NOTHING || strcmp(name, was.awaited) != 0) {
-        return; /* a drop, or a load into an engine that has ended */
+        return; /* this was a drop, or a load into an engine that has ended */
     }
     hosting->step = FLO_HOSTING_NOTHING;
     if (err != NULL) {

@@ -1,4 +1,4 @@
-/* Loading: the steps before an engine gets a model.
+/* Loading: takes the steps before an engine gets a model:
  *
  *   model file hashed -> packed weights (derived.h) -> engine
  *   files of a release for a runtime hashed -> proxy
@@ -19,15 +19,16 @@ struct flo_shell_loading {
     struct flo_shell *shell;
     uint32_t model;
     enum flo_agent_role role;
-    struct flo_serve_model source; /* its descriptor is kept here until the engine starts */
-    char *chat_template;           /* ... and the text of its template */
-    struct flo_digest digest;      /* expected SHA-256 of the model's file */
+    /* model, whose descriptor is kept here until the engine starts */
+    struct flo_serve_model source;
+    char *chat_template;      /* ... and the text of its chat template */
+    struct flo_digest digest; /* expected SHA-256 of the model's file */
     struct flo_hashing *hashing;
-    struct event *beat; /* tells the core that the load makes progress */
+    struct event *beat; /* timer that tells the core that the load makes progress */
     struct flo_deriving *deriving;
-    /* texts of a runtime's release */
+    /* texts that a runtime's release names */
     char *runtime, *entry;
-    struct flo_digest *files; /* digests of the files to be hashed */
+    struct flo_digest *files; /* digests of the files that are to be hashed */
     uint32_t n_files, next_file;
     int file_fd; /* file being hashed; -1: none */
 };
@@ -72,7 +73,7 @@ static void tell(struct flo_shell *shell, uint32_t model, enum flo_agent_role ro
     flo_queue_post(&shell->queue, &event);
 }
 
-/* Ends the loading: the model's bytes are wrong or cannot be read. */
+/* Ends the loading, because the model's bytes are wrong or cannot be read. */
 static void lose(struct flo_shell_loading *loading, const struct flo_err *why)
 {
     struct flo_shell *shell = loading->shell;
@@ -85,8 +86,8 @@ static void lose(struct flo_shell_loading *loading, const struct flo_err *why)
     flo_shell_lost(shell, index, role, &err);
 }
 
-/* Starts the engine with the packed weights in this descriptor (taken); 0:
- * without any. */
+/* Starts the engine with the packed weights in this descriptor, which is taken;
+ * 0: without packed weights. */
 static void start_engine(struct flo_shell_loading *loading, int packed_fd)
 {
     struct flo_shell *shell = loading->shell;
@@ -107,7 +108,7 @@ static void start_engine(struct flo_shell_loading *loading, int packed_fd)
     int rv = flo_serve_load(shell->serve, index,
                             role == FLO_AGENT_CURRENT ? FLO_ROLE_CURRENT : FLO_ROLE_CANDIDATE,
                             &model, &err);
-    /* The texts were needed until here. */
+    /* Frees the loading, whose texts were needed until here. */
     flo_shell_load_cancel(shell, index, role);
     if (rv < 0) {
         flo_shell_lost(shell, index, role, &err);
@@ -162,7 +163,7 @@ static struct flo_shell_loading *begin(struct flo_shell *shell, uint32_t model,
     return loading;
 }
 
-/* false: the hash is not `wanted`, and the loading has failed. */
+/* Checks a hash.  false: it is not `wanted`, and the loading has failed. */
 static bool is_right(struct flo_shell_loading *loading, const struct flo_digest *wanted,
                      const struct flo_digest *digest, const struct flo_err *failure)
 {

@@ -1,4 +1,4 @@
-/* Lost engines: each loss is reported once. */
+/* Lost engines: reports each loss of an engine once. */
 #include <string.h>
 
 #include "agent/shell/derived/derived.h"
@@ -19,7 +19,7 @@ void flo_shell_lost(struct flo_shell *shell, uint32_t model, enum flo_agent_role
         }
     }
     if (flo_trouble_is_read(err->code)) {
-        (void)flo_shell_writes(shell); /* tests whether the whole disk has failed */
+        (void)flo_shell_writes(shell); /* a write shows whether the whole disk has failed */
         flo_shell_unread(shell, err, true);
         shell->models[model].down = *err;
     }
@@ -39,7 +39,9 @@ void flo_shell_lost(struct flo_shell *shell, uint32_t model, enum flo_agent_role
     flo_queue_post(&shell->queue, &event);
 }
 
-#define LOSSES_TOLD 3 /* losses in a row before clients are told; fewer count as a restart */
+/* number of losses in a row from which clients are told; fewer count as a
+ * restart */
+#define LOSSES_TOLD 3
 
 void flo_shell_down_look(struct flo_shell *shell)
 {

@@ -1,5 +1,4 @@
-/* Measuring: the memory of a release at each degradation level, as its engine
- * tells it.
+/* Measuring: asks an engine for the memory of a release at each degradation level.
  *
  * Each release is measured once, in a process that reads only the head of the
  * file. */
@@ -34,7 +33,7 @@ const struct flo_shell_measured *flo_shell_measured(const struct flo_shell *shel
     return NULL;
 }
 
-/* Takes a free place, or that of the oldest entry. */
+/* Takes a free place; if there is none, it is the place of the oldest entry. */
 static struct flo_shell_measured *take_place(struct flo_shell_memory *memory)
 {
     struct flo_shell_measured *out = &memory->measured[memory->next];
@@ -93,7 +92,7 @@ void flo_shell_measure(struct flo_shell *shell, const struct flo_digest *release
     struct flo_err err = {0};
 
     if (shell->is_local || !flo_digest_is_zero(&shell->memory.asked)) {
-        return; /* one measurement at a time */
+        return; /* only one measurement runs at a time */
     }
     shell->memory.asked = *release;
     if (ask(shell, release, &err) < 0) {

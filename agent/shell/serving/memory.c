@@ -1,4 +1,4 @@
-/* Memory: the planner's inputs for the releases on the device.
+/* Memory: collects the planner's inputs for the releases on the device.
  *
  * Files that engines map count once.  The rest is what the engine tells for
  * each degradation level (measuring.c).  Until then it is what the release
@@ -44,7 +44,7 @@ static const uint64_t *measured_of(const struct flo_shell *shell, const struct f
     return measured != NULL && measured->is_known ? measured->private_bytes : NULL;
 }
 
-/* Makes the planner's numbers for a release, and tells their source. */
+/* Makes the planner's numbers for a release, and notes their source. */
 static bool tell(struct flo_shell *shell, uint32_t model, const struct flo_digest *release,
                  struct flo_memory_told *told)
 {
@@ -247,7 +247,7 @@ static enum flo_memory_way way(struct flo_shell *shell, uint32_t model,
     uint64_t needed;
 
     if (own == FLO_MEMORY_MODELS_MAX || flo_digest_is_zero(&shell->models[model].slots.current)) {
-        return FLO_MEMORY_WARM; /* the plan already counts this release */
+        return FLO_MEMORY_WARM; /* warm: the plan already counts this release */
     }
     if (flo_memory_plan(memory->models, memory->count, shell->machine.memory_bytes, &plan, NULL) <
         0) {
@@ -263,7 +263,7 @@ bool flo_shell_fits_both(struct flo_shell *shell, uint32_t model, const struct f
 
     (void)flo_shell_memory_inputs(shell);
     if (!flo_shell_memory_candidate(shell, model, beside, &candidate)) {
-        return true; /* no engine must be loaded */
+        return true; /* nothing to check: no engine must be loaded */
     }
     return way(shell, model, &candidate) != FLO_MEMORY_STOP_FIRST &&
            (flo_config_u64(shell->settings.config, "memory_budget") != 0 ||
@@ -273,7 +273,7 @@ bool flo_shell_fits_both(struct flo_shell *shell, uint32_t model, const struct f
 /* ---- rungs ---- */
 
 /* Returns the degradation level for a load in this role.  With one model it is
- * 0: the engine itself keeps to the budget. */
+ * 0, because the engine itself stays within the budget. */
 static uint32_t rung_of(struct flo_shell *shell, uint32_t model, enum flo_agent_role role,
                         const struct flo_digest *release)
 {
@@ -309,5 +309,5 @@ void flo_shell_rung_set(struct flo_shell *shell, uint32_t model, enum flo_agent_
     out->context = rungs[rung].context;
     out->sessions = rungs[rung].sessions;
     out->cache = flo_shell_cache(&rungs[rung]);
-    out->memory_bytes_max = 0; /* the plan limits the memory */
+    out->memory_bytes_max = 0; /* no limit here: the plan limits the memory */
 }

@@ -1,4 +1,4 @@
-/* Opening: how a release is opened, by its document and by agent.yaml.
+/* Opening: opens a release as its document and agent.yaml say.
  *
  * A release that was staged since the agent started was just hashed by the
  * updater.  Any other release is hashed before it is loaded, and so is every
@@ -72,8 +72,8 @@ static int load_runtime(struct flo_shell *shell, const struct flo_agent_action *
     return 0;
 }
 
-/* Applies what the watch gave up: threads for heat and battery, cache for
- * memory. */
+/* Applies the reductions that the watch decided: fewer threads for heat and
+ * battery, less cache for memory. */
 static void step_down(const struct flo_watch *watch, uint32_t place, struct flo_serve_model *model)
 {
     struct flo_memory_rung rungs[FLO_MEMORY_RUNGS];

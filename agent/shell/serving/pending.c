@@ -1,7 +1,8 @@
-/* Seats: a pending load waits until the memory plan is known and there is room.
+/* Pending loads: a load waits here until the memory plan is known and there is room.
  *
  * The plan is made for the releases on the device, and again when they change.
- * A resident model has its own memory.  Models on demand share the pool: a
+ * A model that stays in memory has its own part of it.  Models on demand share
+ * the pool: a
  * requested one makes others leave (agent/core/memory), in the order of the
  * requests. */
 #include <assert.h>
@@ -10,8 +11,8 @@
 #include "agent/shell/queue/timers.h"
 #include "agent/shell/serving/serving.h"
 
-#define ENDING_MS 5 /* between two checks whether memory is free */
-#define BUSY_MS 50  /* ... between two checks whether a model can be unloaded */
+#define ENDING_MS 5 /* interval of checks whether memory is free */
+#define BUSY_MS 50  /* ... and of checks whether a model can be unloaded */
 
 static void look_in(struct flo_shell *shell, unsigned ms)
 {
@@ -37,7 +38,7 @@ static void post(struct flo_shell *shell, uint32_t model, enum flo_agent_event_k
         .kind = kind, .model = model, .is_on_demand = is_on_demand, .is_other_rung = is_other_rung};
 
     if (!flo_queue_offer(&shell->queue, &event)) {
-        look_in(shell, BUSY_MS); /* the request is sent to the core then */
+        look_in(shell, BUSY_MS); /* then the core gets the request */
     }
 }
 
@@ -91,7 +92,7 @@ static void log_plan(const struct flo_shell_memory *memory)
             (unsigned long long)memory->plan.pool);
 }
 
-/* false: some model is not measured yet. */
+/* Makes the memory plan.  false: some model is not measured yet. */
 static bool plan(struct flo_shell *shell)
 {
     struct flo_shell_memory *memory = &shell->memory;
@@ -165,7 +166,8 @@ static void look_at_host(const struct flo_shell *shell, uint32_t model, struct f
     }
 }
 
-/* Tests for a load next to the model's current engine, outside the pool. */
+/* Tests whether a load is to be next to the model's current engine, outside the
+ * pool. */
 static bool is_beside(const struct flo_shell *shell, uint32_t model, enum flo_agent_role role)
 {
     const struct flo_agent_model *agent = &shell->agent.models[model];
@@ -216,7 +218,7 @@ static bool has_room(struct flo_shell *shell, uint32_t model, enum flo_agent_rol
     memcpy(models, memory->models, memory->count * sizeof(*models));
     if (flo_shell_memory_candidate(shell, model, &shell->models[model].pending[role].release.digest,
                                    &models[own])) {
-        /* A larger candidate makes the pool larger. */
+        /* The pool becomes larger with a larger candidate. */
         uint64_t before = least_bytes(&memory->models[own]);
         uint64_t after = least_bytes(&models[own]);
         plan.pool += after > before ? after - before : 0;
@@ -328,7 +330,7 @@ void flo_shell_pending(struct flo_shell *shell, const struct flo_agent_action *a
     shell->models[action->model].pending[action->role].is_waiting = true;
     if (shell->is_local) {
         sit(shell, action->model, action->role);
-    } /* else at the end of this turn of the loop */
+    } /* otherwise it begins at the end of this turn of the loop */
 }
 
 void flo_shell_pending_leave(struct flo_shell *shell, uint32_t model, enum flo_agent_role role)

@@ -1,4 +1,4 @@
-/* Probing: tests a candidate with all golden prompts of its release. */
+/* Probing: probes a candidate with all golden cases of its release. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,4 +1,4 @@
-/* Releases: names and files of the releases in the store. */
+/* Releases: finds names and files of the releases in the store. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -90,7 +90,7 @@ const char *flo_shell_variant_wanted(const struct flo_shell *shell, uint32_t pla
     if (model->execution.variant[0] != '\0') {
         return model->execution.variant;
     }
-    /* Tests for a repair of a variant that serves in place of a larger one. */
+    /* True if a variant is repaired that serves in place of a larger one. */
     return flo_digest_equal(&model->execution.release.digest, &variants->release) &&
                    variants->larger[0] != '\0'
                ? variants->name

@@ -1,4 +1,4 @@
-/* Routes: the names by which requests reach a model, and the release that
+/* Routes: sets the names by which requests reach a model, and the release that
  * answers. */
 #include <string.h>
 

@@ -1,5 +1,5 @@
-/* Scoring: how likely a live release finds the golden answers that came with
- * it, and those of the release before.
+/* Scoring: measures how likely a live release finds the golden answers that came
+ * with it, and those of the previous release.
  *
  * Both scores are measured once after each change of releases and sent in every
  * window.  The controller compares the second score with the first score of the
@@ -8,11 +8,11 @@
 
 #include "agent/shell/serving/serving.h"
 
-#define AGAIN_MS 30000 /* next try, after an interrupted measurement */
+#define AGAIN_MS 30000 /* pause before the next try, after an interrupted measurement */
 
 static void begin(struct flo_shell *shell);
 
-/* Finds the release before; during a trial this is the committed one. */
+/* Finds the previous release; during a trial this is the committed one. */
 static struct flo_digest former_of(const struct flo_slots *slots, const struct flo_digest *live)
 {
     return flo_digest_equal(live, &slots->current) ? slots->previous : slots->current;

@@ -1,5 +1,5 @@
-/* Serving: what the core requires of the engines in agent/serve, and what they
- * report. */
+/* Serving: carries out the core's actions on the engines in agent/serve, and
+ * reports their events. */
 #ifndef FLOTILLA_AGENT_SERVING_SERVING_H
 #define FLOTILLA_AGENT_SERVING_SERVING_H
 
@@ -7,8 +7,8 @@
 
 #include "agent/shell/report/report.h"
 
-/* engines.c, hosted.c, opening.c, probing.c: engines are opened, loaded and
- * probed. */
+/* The functions of engines.c, hosted.c, opening.c and probing.c open, load and
+ * probe engines. */
 FLO_MUST_USE int flo_shell_serve_open(struct flo_shell *shell, struct flo_err *err);
 void flo_shell_load(struct flo_shell *shell, const struct flo_agent_action *action);
 /* Loads a release into a separate engine. */
@@ -38,8 +38,8 @@ void flo_shell_pending_close(struct flo_shell *shell);
 bool flo_shell_memory_inputs(struct flo_shell *shell);
 /* Returns the release that the plan counts for a model; zero: none. */
 const struct flo_digest *flo_shell_memory_release(const struct flo_slots *slots);
-/* Returns the model's index in the plan; FLO_MEMORY_MODELS_MAX: not in the
- * plan. */
+/* Returns the model's index in the plan; FLO_MEMORY_MODELS_MAX: it is not in
+ * the plan. */
 size_t flo_shell_memory_index(const struct flo_shell *shell, uint32_t model);
 /* Gives the memory of a candidate, as if it took its model's place. */
 bool flo_shell_memory_candidate(struct flo_shell *shell, uint32_t model,
@@ -57,9 +57,10 @@ const struct flo_shell_measured *flo_shell_measured(const struct flo_shell *shel
  * answer. */
 void flo_shell_measure(struct flo_shell *shell, const struct flo_digest *release);
 
-/* memory.c: whether there is memory for a release next to all others. */
-/* true: the release has no model of its own and only splits the requests of
- * another model. */
+/* The functions of memory.c find out whether there is memory for a release next
+ * to all others. */
+/* Tests for a release without a model of its own, which only takes a share of
+ * another model's requests. */
 bool flo_shell_is_split(struct flo_shell *shell, const struct flo_digest *release);
 bool flo_shell_fits_both(struct flo_shell *shell, uint32_t model, const struct flo_digest *beside);
 /* Checks the memory next to the other models, in place of the model's current
@@ -84,7 +85,8 @@ void flo_shell_route(struct flo_shell *shell, uint32_t model, const struct flo_r
 FLO_MUST_USE int flo_shell_flip(struct flo_shell *shell, uint32_t model, enum flo_agent_role role,
                                 const struct flo_release_ref *release, struct flo_err *err);
 
-/* adapters.c: releases that consist of a model file and an adapter for it. */
+/* The functions of adapters.c are for releases that consist of a model file and
+ * an adapter for it. */
 
 /* Length of an adapter's name in its engine: "r." and 16 digits of the digest.
  */
@@ -112,8 +114,8 @@ void flo_shell_files_free(struct flo_shell_files *files);
 FLO_MUST_USE int flo_shell_adapter_add(struct flo_shell *shell, const struct flo_shell_files *files,
                                        struct flo_serve_model *model, struct flo_err *err);
 
-/* hosted.c: a release that is served by the engine of another release with the
- * same base model. */
+/* The functions of hosted.c let the engine of one release serve another with
+ * the same base model. */
 
 /* Handles a live candidate that has its own process.  Where the current engine
  * has the same base and room, the adapter is loaded there and the process ends.
@@ -125,9 +127,10 @@ void flo_shell_host_adapter(struct flo_shell *shell, uint32_t model, const char 
 void flo_shell_host_unloaded(struct flo_shell *shell, uint32_t model, enum flo_agent_role role);
 void flo_shell_host_promoted(struct flo_shell *shell, uint32_t model);
 
-/* lost.c: reports once that an engine was lost or did not start. */
-/* The disk gave no engine, or several were lost in a row, and the core waits to
- * try again: clients are told. */
+/* The functions of lost.c report once that an engine was lost or did not
+ * start. */
+/* Tells clients that the disk gave no engine, or that several were lost in a
+ * row, while the core waits to try again. */
 void flo_shell_down_look(struct flo_shell *shell);
 void flo_shell_lost(struct flo_shell *shell, uint32_t model, enum flo_agent_role role,
                     const struct flo_err *err);

@@ -9,8 +9,8 @@
 #include "agent/shell/trust/trust.h"
 
 #define ANSWER_BYTES_MAX (1u << 20)
-#define FIRST_MS (60u * 60 * 1000)    /* latest first request after the start */
-#define EACH_MS (24ull * 3600 * 1000) /* period; half of it is jitter */
+#define FIRST_MS (60u * 60 * 1000)    /* latest time of the first request after the start */
+#define EACH_MS (24ull * 3600 * 1000) /* period of the requests; half of it is random */
 #define DOUBT_MS (60u * 1000)
 #define LIST_MAX 64
 #define NUMBER_MAX (UINT64_C(1) << 62)
@@ -24,8 +24,8 @@ static uint64_t within(uint64_t ms)
 }
 
 /* Reads the list in an answer or a retained message (contracts/messages.md
- * section 3).  A controller that does not tell its newest number may give out
- * any number. */
+ * section 3).  If the controller does not state its newest order number, any
+ * number is accepted. */
 static int read_list(const char *data, size_t bytes, json_t **json, const json_t **out,
                      size_t *count, uint64_t *order_number, struct flo_err *err)
 {
@@ -76,7 +76,7 @@ static void on_done(void *context, const struct flo_http_answer *answer,
         shell->trust.then(shell);
     }
     if (flo_trust_number(shell->identity.trust) > before) {
-        flo_shell_trust_fetch(shell); /* a long chain needs several answers */
+        flo_shell_trust_fetch(shell); /* asks again: a long chain needs several answers */
     }
 }
 

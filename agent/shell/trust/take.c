@@ -93,20 +93,20 @@ static void tell(struct flo_shell *shell)
                              (json_int_t)flo_trust_number(trust), "epoch",
                              (json_int_t)flo_trust_epoch(trust)),
                    NULL);
-    shell->agent.revision++; /* the controller gets a report */
+    shell->agent.revision++; /* makes the agent send a report to the controller */
 }
 
-/* Acts on new trust, once for all statements of a message. */
+/* Acts on changed trusted keys, once for all statements of a message. */
 static void act(struct flo_shell *shell)
 {
     for (uint32_t i = 0; i < FLO_AGENT_MODELS_MAX; i++) {
         act_on_model(shell, i);
     }
     end_freeze(shell);
-    shell->has_unkept = true; /* asks again for orders whose keys were unknown */
+    shell->has_unkept = true; /* orders whose keys were unknown are requested again */
     flo_shell_records_write(shell);
     tell(shell);
-    flo_queue_wake(&shell->queue); /* also if there is no model */
+    flo_queue_wake(&shell->queue); /* needed if there is no model */
 }
 
 /* ---- taking ---- */
@@ -185,7 +185,7 @@ static int take_one(struct flo_shell *shell, enum flo_trust_way way, const json_
 {
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
 
-    flo_json_dump_canonical(envelope, &text); /* the reader limits its size */
+    flo_json_dump_canonical(envelope, &text); /* the reader has limited its size */
     return text.failed ? flo_fail(err, FLO_E_MEMORY, "a trust statement")
                        : take(shell, way, (const char *)text.data, text.bytes, standing, err);
 }
@@ -243,7 +243,8 @@ bool flo_shell_trust_hear(struct flo_shell *shell, enum flo_trust_way way,
     struct flo_err err = {0};
     int rv = take_list(shell, way, list, count, &standing, &err);
 
-    if (rv == FLO_E_TRUST_FIRST) { /* no attack: the statement is requested from the controller */
+    /* this is no attack: the statement is requested from the controller */
+    if (rv == FLO_E_TRUST_FIRST) {
         flo_log_err(FLO_LOG_INFO, "trust", &err);
         return true;
     }

@@ -1,6 +1,6 @@
-/* Jobs: the updater worker, one process per job, with one line in and event
- * lines out (contracts/processes.md section 5).  Its lines are untrusted until
- * they match the format. */
+/* Jobs: runs the updater worker, one process per job, which gets one line and
+ * answers with event lines (contracts/processes.md section 5).  Its lines are
+ * untrusted until they match the format. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,9 +19,11 @@
 
 #define LINE_BYTES_MAX 65536
 #define MEMORY_BYTES_MAX (32 << 20)
-#define AGAIN_MS 20 /* a worker ends within some ms after its last line */
+/* pause before another look: a worker ends within some ms after its last
+ * line */
+#define AGAIN_MS 20
 #define WAIT_TOLD_MS 1000
-#define WAIT_MS_MAX 60000 /* afterwards the core tries again, except for a bundle */
+#define WAIT_MS_MAX 60000 /* longest wait; then the core tries again, except for a bundle */
 
 struct flo_job_child {
     struct flo_shell *shell;
@@ -87,7 +89,8 @@ static void copy_plan(const json_t *json, struct flo_agent_detail *detail)
     (void)!flo_json_opt_u64(json, "took_ms", 0, INT64_MAX, 0, &detail->took_ms, NULL);
 }
 
-/* false: the worker sends more lines than the queue has room for. */
+/* Reports progress.  false: the worker sends more lines than the queue has room
+ * for. */
 static bool say_progress(struct flo_job_child *job, const json_t *json, enum flo_execution state)
 {
     struct flo_agent_event event = {
@@ -95,7 +98,7 @@ static bool say_progress(struct flo_job_child *job, const json_t *json, enum flo
 
     copy_plan(json, &event.detail);
     if (state == FLO_EXECUTION_DOWNLOADING) {
-        event.detail.bytes = 0; /* the plan has already reported the bytes */
+        event.detail.bytes = 0; /* the plan has reported the bytes already */
     }
     return flo_queue_offer(&job->shell->queue, &event);
 }
@@ -117,7 +120,7 @@ static void say_staged(struct flo_job_child *job, const json_t *json)
         .kind = FLO_AGENT_STAGED, .model = job->model, .job = job->number};
 
     copy_plan(json, &event.detail);
-    uint64_t found = 0; /* bytes of this download from an earlier, interrupted run */
+    uint64_t found = 0; /* bytes that an earlier, interrupted run of this download has left */
     (void)!flo_json_opt_u64(json, "fetched_bytes", 0, INT64_MAX, 0, &event.detail.bytes, NULL);
     (void)!flo_json_opt_u64(json, "found_bytes", 0, INT64_MAX, 0, &found, NULL);
     event.detail.bytes =
@@ -169,7 +172,7 @@ static void say_failed(struct flo_job_child *job, const json_t *json)
                json_is_true(json_object_get(json, "passing")));
 }
 
-/* false: the job is over, and freed. */
+/* Handles a line.  false: the job is over, and was freed. */
 static bool take_line(struct flo_job_child *job, const char *line, size_t bytes)
 {
     static const struct {

@@ -1,4 +1,4 @@
-/* Update: the updater's jobs, slots, and the removal of files. */
+/* Update: runs the updater's jobs, writes the slots, and removes files. */
 #ifndef FLOTILLA_AGENT_UPDATE_UPDATE_H
 #define FLOTILLA_AGENT_UPDATE_UPDATE_H
 
@@ -24,7 +24,8 @@ uint32_t flo_shell_sweep(struct flo_shell *shell, const struct flo_digest *keep,
 bool flo_shell_make_room(struct flo_shell *shell, uint32_t job, const struct flo_digest *release);
 
 /* slots.c */
-/* The event WRITTEN or UNWRITTEN follows. false: the slots were not written. */
+/* Carries out a slot action; the event WRITTEN or UNWRITTEN follows.  false:
+ * the slots were not written. */
 bool flo_shell_slot_action(struct flo_shell *shell, const struct flo_agent_action *action);
 
 #endif
