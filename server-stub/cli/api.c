@@ -10,7 +10,8 @@
 #include "server-stub/cli/cli.h"
 
 #define ANSWER_BYTES_MAX (32u << 20)
-/* The controller stores a whole artifact before it answers. */
+/* Time limit of an upload's answer: the controller stores the whole artifact
+ * first. */
 #define KEPT_MS (UINT64_C(3600) * 1000)
 
 static int open_http(struct flo_cli *cli, struct flo_err *err)
@@ -23,7 +24,7 @@ static int open_http(struct flo_cli *cli, struct flo_err *err)
     return cli->http != NULL ? 0 : flo_http_open(&options, &cli->http, err);
 }
 
-/* Tells that no option identifies the controller. */
+/* Tells whether no option names the controller. */
 static bool options_are_bare(const struct flo_cli *cli)
 {
     return cli->ca_file[0] == '\0' && cli->fingerprint[0] == '\0';
@@ -85,8 +86,8 @@ static int traced(struct flo_cli *cli, const struct flo_http_request *request, c
     return rv;
 }
 
-/* Adds dry_run to any request that may change something, whatever the verb.
- * The controller stores nothing then, and refuses calls without a plan. */
+/* Adds dry_run to any request that may change something, whatever the verb. The
+ * controller then stores nothing, and refuses calls that have no plan. */
 static const char *dry_query(const struct flo_cli *cli, const struct flo_http_request *request,
                              const char *path)
 {

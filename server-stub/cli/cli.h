@@ -12,13 +12,12 @@
 /* ---- the call ---- */
 
 struct flo_cli {
-    struct flo_args args; /* first member: see base/args */
+    struct flo_args args; /* must be the first member (base/args) */
     struct flo_http *http;
     char controller[512];
     char token[256];
-    char ca_file[1100];   /* the only trusted authority; "": the system's */
-    char fingerprint[65]; /* fingerprint of the authority, instead of its
-                             file; "": none */
+    char ca_file[1100];   /* file of the only trusted authority; "": the system's */
+    char fingerprint[65]; /* fingerprint of the authority, instead of a file; "": none */
     bool is_tty;          /* stdout is a terminal */
 };
 
@@ -66,8 +65,8 @@ FLO_MUST_USE int flo_api_stream(struct flo_cli *cli, const char *path, const cha
                                 int (*on_data)(void *context, const void *data, size_t bytes),
                                 int (*on_progress)(void *context, uint64_t done, uint64_t total),
                                 void *context, struct flo_err *err);
-/* Gets the first `standard` elements of a list, or as many as --limit, or with
- * --all all. */
+/* Gets the first `standard` elements of a list, or as many as --limit says, or
+ * all with --all. */
 FLO_MUST_USE int flo_api_some(struct flo_cli *cli, const char *path, uint64_t standard,
                               json_t **items, struct flo_err *err);
 /* Gets all pages of a list as an array. */
@@ -122,7 +121,8 @@ FLO_MUST_USE int flo_watch_order(struct flo_cli *cli, const char *id, uint64_t t
  * `body` has, and shows its report. */
 FLO_MUST_USE int flo_device_ask(struct flo_cli *cli, const char *op, json_t *body,
                                 struct flo_err *err);
-/* Follows a rollout that rolls back, until all its connected devices did. */
+/* Follows a rollout that rolls back, until all its connected devices have
+ * answered. */
 FLO_MUST_USE int flo_watch_rollback(struct flo_cli *cli, const char *id, uint64_t timeout_ms,
                                     json_t **rollout, struct flo_err *err);
 

@@ -1,4 +1,4 @@
-/* Commands about the audit: its check, also against lines that were stored
+/* Commands about the audit: check it, also against lines that were stored
  * elsewhere. */
 #include <stdlib.h>
 #include <string.h>
@@ -8,7 +8,7 @@
 #include "server-stub/cli/live/live.h"
 
 #define FILE_BYTES_MAX (64u << 20)
-#define KEPT_MAX 64 /* newest lines that are compared */
+#define KEPT_MAX 64 /* number of newest lines that are compared */
 
 /* Number and hash of a record, as stored elsewhere. */
 struct kept {
@@ -17,7 +17,7 @@ struct kept {
 };
 struct witness {
     struct kept kept[KEPT_MAX];
-    size_t count; /* lines seen; the newest is at count - 1 */
+    size_t count; /* number of lines seen; the newest is at count - 1 */
 };
 
 static void keep(struct witness *witness, unsigned long long number, const char *hash)

@@ -29,7 +29,7 @@ static int fetch_blob(struct flo_cli *cli, const char *dir, const struct flo_dig
 
     for (size_t i = 0; i < out->count; i++) {
         if (flo_digest_equal(&out->digests[i], digest)) {
-            return 0; /* another release has the same file */
+            return 0; /* the file is there: another release has the same one */
         }
     }
     flo_hex_encode(digest->bytes, FLO_DIGEST_BYTES, hex);

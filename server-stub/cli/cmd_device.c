@@ -32,7 +32,7 @@ static void add_rows(json_t *rows, json_t *device, const char *only, bool is_she
         }
         json_t *row = is_first ? json_copy(device) : json_object();
         json_object_update(row, model);
-        if (is_first) { /* both objects have a member `state` */
+        if (is_first) { /* only in the first row, because both objects have a member `state` */
             json_object_set(row, "state", json_object_get(device, "state"));
         } else {
             json_object_del(row, "state");
@@ -88,7 +88,7 @@ static int fetch_devices(struct flo_cli *cli, json_t **items, char *next, size_t
     return 0;
 }
 
-/* Without members: checks that the group exists. */
+/* Checks that the group exists, because it has no members. */
 static int check_group(struct flo_cli *cli, const char *group, struct flo_err *err)
 {
     char path[160];
@@ -502,7 +502,8 @@ static int show_report(struct flo_cli *cli, const char *id, struct flo_err *err)
     return rv;
 }
 
-/* The order's only device refused, is silent, or is offline. */
+/* Reports why there is no report: the order's only device refused, is silent,
+ * or is offline. */
 static int no_report(const json_t *order, const char *name, uint64_t timeout_ms,
                      struct flo_err *err)
 {

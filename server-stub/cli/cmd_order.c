@@ -214,8 +214,8 @@ static void print_removal(const struct flo_cli *cli, const json_t *plan)
     fflush(stdout);
 }
 
-/* Makes the controller's check before it signs: if devices run the release and
- * none can go back, the operator has to decide about the release. */
+/* Prints why the controller would refuse the order: if devices run the release
+ * and none can go back, the operator has to decide about the release. */
 static void print_refusal(const json_t *body, const json_t *plan)
 {
     if (flo_out_u64(plan, "go_back") == 0 && flo_out_u64(plan, "cannot") > 0 &&

@@ -204,8 +204,8 @@ static void remove_scratch(const char *path)
     rmdir(path);
 }
 
-/* Checks the name.  *is_there: the same release exists already, and nothing is
- * left to do. */
+/* Checks the name.  *is_there: the same release exists already, so there is
+ * nothing to do. */
 static int look_at_name(struct flo_cli *cli, const struct flo_create *create, const char *title,
                         bool *is_there, struct flo_err *err)
 {

@@ -405,7 +405,7 @@ static int recall(struct flo_cli *cli, struct flo_err *err)
         rv = flo_watch_rollback(cli, flo_out_text(rollout, "id", ""), timeout_ms, &ended, err);
     }
     if (ended != NULL) {
-        struct flo_err gone = {0}; /* then the release's existing devices are shown */
+        struct flo_err gone = {0}; /* the other devices of the release are shown then */
         (void)!flo_rollout_fill(cli, ended, &gone);
         flo_rollout_print(cli, ended);
     }

@@ -9,8 +9,8 @@
 struct query {
     const char *metric, *by;
     bool is_sheet;          /* plain numbers */
-    const json_t *of;       /* names of devices or releases */
-    const json_t *requests; /* shown with errors: the number of requests */
+    const json_t *of;       /* items that name devices or releases */
+    const json_t *requests; /* the number of requests, with which the rate of errors is computed */
 };
 
 /* Formats "304 KiB", "12.5 ms", "48.0 °C", by the metric's unit. */
@@ -152,7 +152,8 @@ static json_t *body_of(const struct flo_args *args, const char *metric, const ch
     uint64_t since, step;
     int rv = flo_args_ms(args, "since", 600000, &since, err);
 
-    /* Points of 5 min keep the answer small for 10,000 devices. */
+    /* By device the step is 5 min, which keeps the answer small for 10,000
+     * devices. */
     rv = rv == 0 ? flo_args_ms(args, "step", strcmp(by, "device") == 0 ? 300000 : 10000, &step, err)
                  : rv;
     if (rv < 0) {

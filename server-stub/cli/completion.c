@@ -3,7 +3,7 @@
 
 #include "server-stub/cli/cli.h"
 
-#define NAMES_MAX "500" /* more do not help a person who types */
+#define NAMES_MAX "500" /* largest number of names; more do not help a person who types */
 
 /* ---- scripts ---- */
 

@@ -1,4 +1,4 @@
-/* Context: which controller and which token a command uses. */
+/* Context: finds the controller and the token that a command uses. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -195,7 +195,7 @@ static int load_remembered(struct flo_cli *cli, struct flo_err *err)
     if (cli->controller[0] == '\0') {
         rv = set_controller(cli, url, err);
     } else if (cli->token[0] == '\0' && strcmp(cli->controller, url) != 0) {
-        return no_token(cli, err); /* a secret must not go to another machine */
+        return no_token(cli, err); /* no token: a secret must not go to another machine */
     }
     if (rv == 0 && cli->token[0] == '\0') {
         snprintf(path, sizeof(path), "%s/%s.token", dir, name);

@@ -1,4 +1,4 @@
-/* Flags: the flags of each command, in one table. */
+/* Flags: has the flags of each command, in one table. */
 #include "server-stub/cli/cli.h"
 
 #define FLAGS(name) const struct flo_flag flo_flags_##name[]
@@ -394,7 +394,7 @@ FLAGS(completion) = {END};
 FLAGS(explain) = {END};
 FLAGS(version) = {END};
 
-/* Those of plain verbs. */
+/* Flags of plain verbs. */
 #define FLO_PLAIN_NOUN(...)
 #define FLO_PLAIN_SOME(...)
 #define FLO_PLAIN_LIST(function, ...) FLAGS(function) = {END};

@@ -17,7 +17,7 @@ struct flo_batches;
 
 struct flo_batches_counters {
     uint64_t messages;
-    uint64_t dropped; /* malformed, foreign, unknown or too many */
+    uint64_t dropped; /* number of messages that were malformed, foreign, unknown or too many */
     uint64_t batches;
     bool is_connected;
 };

@@ -1,5 +1,5 @@
-/* Evidence for gates: selects devices and releases, and passes answers to the
- * rollout. */
+/* Evidence for gates: selects devices and releases for a request, and passes
+ * the answer to the rollout. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,4 +1,4 @@
-/* Evidence for gates: requested from the telemetry lane, passed to the
+/* Evidence for gates: requests it from the telemetry lane, and passes it to the
  * rollouts. */
 #ifndef FLOTILLA_SERVER_MQTT_EVIDENCE_H
 #define FLOTILLA_SERVER_MQTT_EVIDENCE_H

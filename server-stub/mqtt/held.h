@@ -1,4 +1,4 @@
-/* Held messages, in order: each waits until its commit is durable. */
+/* Held messages: keeps messages in order, each until its commit is durable. */
 #ifndef FLOTILLA_SERVER_MQTT_HELD_H
 #define FLOTILLA_SERVER_MQTT_HELD_H
 
@@ -21,7 +21,7 @@ struct flo_held_messages {
 
 void flo_held_init(struct flo_held_messages *held);
 void flo_held_clear(struct flo_held_messages *held);
-/* Returns false without memory. */
+/* Adds a message.  Returns false without memory. */
 bool flo_held_add(struct flo_held_messages *held, uint64_t number, enum flo_topic topic,
                   const char *key, const void *data, size_t bytes);
 /* Removes and returns the first message if its commit is at most `number`, else

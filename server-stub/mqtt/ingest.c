@@ -50,7 +50,8 @@ static bool split_execution(const char *text, char *rollout, uint32_t *attempt)
     return true;
 }
 
-/* Only `reported` has this field. */
+/* Reads the conditions that an execution waits for; only the topic `reported`
+ * has them. */
 static int waits_of(const json_t *object)
 {
     const json_t *waits = json_object_get(object, "waits");
@@ -160,7 +161,7 @@ static int look_at_top(const struct flo_message *message, uint64_t top, struct f
     uint64_t newest = 0;
     int rv = 0;
 
-    if (top > ingest->top_known) { /* otherwise this controller issued that number */
+    if (top > ingest->top_known) { /* a new maximum: this controller must have issued that number */
         rv = flo_fleet_newest(controller->store, "order", &newest, err);
         ingest->top_known = rv == 0 ? newest : 0;
     }
@@ -333,8 +334,8 @@ static int on_reported(const struct flo_message *message, struct flo_err *err)
     if (rv == 0) {
         rv = flo_ingest_back_by_report(message, rev, err);
     }
-    /* A retained report comes close to the presence, which makes the
-     * request. */
+    /* For a retained report no answers are requested here: the presence message, which
+     * comes close to it, causes that. */
     return rv < 0 || message->retained ? rv : flo_ingest_ask(message, err);
 }
 
@@ -363,8 +364,8 @@ static int on_presence(const struct flo_message *message, struct flo_err *err)
     if (rv == 0 && online) {
         rv = came(message, err);
     }
-    /* The device connected before this controller subscribed: its answers since
-     * were not heard, and its next report may take long. */
+    /* The device connected before this controller subscribed.  Its answers since then
+     * are lost, and its next report may take long. */
     if (rv == 0 && online && message->retained) {
         rv = flo_ingest_ask(message, err);
     }
@@ -399,7 +400,8 @@ static int dispatch(const struct flo_message *message, enum flo_topic topic, str
     }
 }
 
-/* Marks a device that sends as online, as its presence may have been lost. */
+/* Marks a device that sends a message as online, because its presence message
+ * may have been lost. */
 static int is_there(const struct flo_message *message, enum flo_topic topic, struct flo_err *err)
 {
     bool is_news = false;
@@ -468,7 +470,7 @@ static int take(struct flo_ingest *ingest, const char *topic_text, const char *d
         return on_emergency(controller, data, bytes, err);
     }
     if (!flo_topic_fact(topic)->is_device_writing) {
-        return 0; /* a topic that the controller itself writes */
+        return 0; /* the controller itself writes this topic */
     }
     if (!flo_uuid_is_valid(key)) {
         return flo_fail(err, FLO_E_MQTT_TOPIC, "`%s` is no device id", key);
@@ -493,7 +495,8 @@ static int take(struct flo_ingest *ingest, const char *topic_text, const char *d
                                   .retained = retained};
     FLO_TRY(flo_making_reach(controller, key, err));
     int rv = dispatch(&message, topic, err);
-    /* Presence was handled already, also the one of a device that left. */
+    /* A presence message was handled already, also that of a device that
+     * left. */
     return rv < 0 || retained || topic == FLO_TOPIC_PRESENCE ? rv : heard(&message, topic, err);
 }
 

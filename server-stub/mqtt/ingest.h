@@ -4,8 +4,8 @@
 
 #include "server-stub/state/controller.h"
 
-/* Constant part of an order.  The latest ones are cached, because a fleet
- * answers the same order within seconds. */
+/* Facts of an order that do not change.  Those of the latest orders are cached,
+ * because a fleet answers the same order within seconds. */
 struct flo_acked {
     char id[FLO_NAME_MAX + 1];
     char op[16];
@@ -16,7 +16,7 @@ struct flo_acked {
     uint64_t seq;
     uint64_t issued_at_ms;
     uint64_t expires_at_ms;
-    bool is_aged; /* age at the lookup, by our own clock */
+    bool is_aged; /* the order was old when it was looked up, by the controller's clock */
 };
 #define FLO_ACKED_MAX 16
 
@@ -24,9 +24,9 @@ struct flo_acked {
 struct flo_ingest {
     struct flo_controller *controller;
     uint64_t messages;
-    uint64_t dropped;     /* malformed, foreign, unknown or too many */
-    uint64_t top_known;   /* this controller issued order numbers up to this one */
-    uint64_t top_foreign; /* unknown number that was last reported */
+    uint64_t dropped;     /* number of messages that were malformed, foreign, unknown or too many */
+    uint64_t top_known;   /* highest order number that this controller is known to have issued */
+    uint64_t top_foreign; /* foreign order number that was last reported */
     bool top_is_told;     /* people were notified of a number not issued here */
     struct flo_acked acked[FLO_ACKED_MAX];
     size_t acked_next;

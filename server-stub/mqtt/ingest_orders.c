@@ -1,5 +1,5 @@
-/* Ingest: acknowledgements of orders, and reports that show that a device left
- * a release. */
+/* Ingest: handles acknowledgements of orders, and reports that show that a
+ * device left a release. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -202,8 +202,8 @@ static int take_report(void *context, const struct flo_fleet_device *device)
     return 0;
 }
 
-/* The device did nothing for a rollback.  Its last report decides; if it is
- * still rolling back, a later report does. */
+/* The device did nothing for a rollback.  Its last report decides whether it
+ * left the release; if it is still rolling back, a later report decides. */
 static int back_by_last_report(const struct flo_message *message, struct flo_err *err)
 {
     struct flo_message said = *message;
@@ -225,7 +225,7 @@ static int back_by_last_report(const struct flo_message *message, struct flo_err
 
 /* ---- asking again ---- */
 
-#define ASKED_MAX 8 /* rollbacks sent at once; others wait */
+#define ASKED_MAX 8 /* rollbacks that are sent at once; others wait */
 struct asked {
     const struct flo_message *message;
     bool is_back; /* the device was offline and its session expired */
@@ -451,7 +451,7 @@ static int outcome(const struct flo_message *message, const char *order,
     bool is_news = false;
     int rv = acked_find(message->ingest, order, &acked, err);
 
-    if (rv < 0) { /* a deleted order awaits no device */
+    if (rv < 0) { /* an order that was deleted waits for no device */
         return rv == FLO_E_ABSENT ? 0 : rv;
     }
     why_text(why, &error);
@@ -512,7 +512,9 @@ static int outcome_of_earlier(const struct flo_message *message, const struct fl
     return rv;
 }
 
-/* Numbers that were never given here are higher than all that can be signed. */
+/* Tells whether a new order can have a higher number than the device's.
+ * Numbers that were never given here may be higher than all that can be
+ * signed. */
 static int may_outrank(const struct flo_message *message, bool *out, struct flo_err *err)
 {
     const json_t *by = json_object_get(message->json, "by");

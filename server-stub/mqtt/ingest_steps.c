@@ -43,8 +43,8 @@ bool flo_ingest_is_ours(int code)
     return flo_fleet_is_failure(code) || code == FLO_E_INTERNAL;
 }
 
-/* A step that fails midway has changed the rollout in memory: whatever the
- * reason, the batch must be rolled back. */
+/* Steps a rollout.  A step that fails midway has changed the rollout in memory:
+ * whatever the reason, the batch must be rolled back. */
 int flo_ingest_step(const struct flo_message *message, struct flo_rollout_entry *entry,
                     struct flo_rollout_event event, struct flo_err *err)
 {

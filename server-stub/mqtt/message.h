@@ -1,4 +1,5 @@
-/* A received message and its processing; internal header. */
+/* Message: a received message, and functions that process it; internal
+ * header. */
 #ifndef FLOTILLA_SERVER_MQTT_MESSAGE_H
 #define FLOTILLA_SERVER_MQTT_MESSAGE_H
 

@@ -29,7 +29,7 @@ int flo_proved_look(const struct flo_controller *controller, const struct flo_mq
 
     if (flo_topic_parse(message->topic, controller->fleet, &topic, device, NULL) < 0 ||
         !flo_topic_fact(topic)->is_device_writing || message->bytes == 0) {
-        return 0; /* ingest reports the error */
+        return 0; /* ingest reports the error later */
     }
     if (is_farewell(message, topic)) {
         flo_proofs_gone(controller->proofs, device);

@@ -1,5 +1,5 @@
-/* Publisher: documents, acknowledgements and lists, and the pacing of desired
- * documents. */
+/* Publisher: sends documents, acknowledgements and lists, and limits the pace
+ * of desired documents. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,12 +20,12 @@
 #include "server-stub/store/fleet.h"
 
 #define PIECE_MS 5
-#define QUIET_PIECE 5 /* postponed documents sent together, then a pause */
+#define QUIET_PIECE 5 /* number of postponed documents that are sent together, before a pause */
 #define QUIET_MS 20
-#define QUIET_AGAIN_MS 1000   /* without a broker */
-#define ACKS_RUSH 64          /* more acknowledgements in a commit are delayed ... */
-#define ACKS_MS 1000          /* ... at least this long, because later acks replace earlier ones */
-#define TRUST_BYTES_MAX 64512 /* a packet with its topic holds 65536 */
+#define QUIET_AGAIN_MS 1000 /* without a broker */
+#define ACKS_RUSH 64 /* number of acknowledgements in a commit from which they are delayed ... */
+#define ACKS_MS 1000 /* ... by at least this time, because later ones replace earlier ones */
+#define TRUST_BYTES_MAX 64512 /* largest statement text; a packet with its topic holds 65536 */
 
 /* Devices whose desired documents are still to be sent. */
 struct spread {
@@ -33,7 +33,7 @@ struct spread {
     struct flo_text_list devices;
     size_t next;
     uint64_t begin_ms;
-    bool asks; /* ... and each device is asked for a report */
+    bool asks; /* ... and each of them is asked for a report */
     void (*then)(void *context);
     void *then_context;
 };
@@ -48,15 +48,14 @@ struct quiet {
 
 struct flo_publisher {
     struct flo_controller *controller;
-    struct flo_mqtt *mqtt;     /* NULL: not connected yet */
+    struct flo_mqtt *mqtt;     /* connection; NULL: not connected yet */
     struct flo_broker *broker; /* NULL: external */
-    bool is_due;               /* the broker's files must be written again */
-    bool is_restart_due;       /* ... or the broker must be restarted */
-    bool has_skipped;          /* a message was not sent: another controller
-                                  may lead */
+    bool is_due;               /* the broker's files have to be written again */
+    bool is_restart_due;       /* ... or the broker has to be restarted */
+    bool has_skipped;          /* a message was not sent, because another controller may lead */
     struct spread spread;
     struct quiet quiet;
-    struct flo_acks acks; /* acknowledgements to be merged */
+    struct flo_acks acks; /* acknowledgements that are to be merged */
     struct event *acks_event;
     struct flo_held_messages held;
 };
@@ -121,7 +120,7 @@ static void send_account(struct flo_publisher *publisher, const struct flo_buf *
 
     if (text->failed || publisher->mqtt == NULL || !flo_mqtt_is_connected(publisher->mqtt) ||
         !flo_controller_may_act(publisher->controller)) {
-        return; /* everything is sent at the next connection */
+        return; /* not connected: everything is sent at the next connection */
     }
     if (flo_mqtt_publish(publisher->mqtt, FLO_BROKER_ACCOUNTS, text->data, text->bytes, 1, false, 0,
                          0, &err) < 0) {
@@ -162,7 +161,7 @@ static void send_desired(struct flo_publisher *publisher, const char *device)
         }
         return;
     }
-    make_account(publisher, device); /* needed before its first message */
+    make_account(publisher, device); /* the account is needed before the device's first message */
     flo_publisher_send(publisher, FLO_TOPIC_DESIRED, device, text.data, text.bytes);
 }
 
@@ -181,7 +180,8 @@ static void send_group(struct flo_publisher *publisher, const char *group)
     }
 }
 
-/* Without a statement nothing is published. */
+/* Builds the text of the trust message.  Returns false if there is no statement
+ * to publish. */
 static bool trust_text(struct flo_publisher *publisher, struct flo_buf *text)
 {
     struct flo_controller *controller = publisher->controller;
@@ -437,8 +437,8 @@ static void on_spread(evutil_socket_t fd, short what, void *context)
     }
 }
 
-/* Adds devices.  A document is made when it is sent, so a device in the list
- * needs a second entry only after its turn. */
+/* Adds devices to the list.  A document is made when it is sent, so a device
+ * needs a second entry only if it comes after its turn. */
 static void spread_add(struct spread *spread, const struct flo_text_list *devices)
 {
     for (size_t i = 0; i < devices->count; i++) {
@@ -486,8 +486,8 @@ static void on_quiet(evutil_socket_t fd, short what, void *context)
     }
 }
 
-/* Adds devices.  A document is made when it is sent, so one entry is enough
- * until then. */
+/* Adds devices to the list.  A document is made when it is sent, so one entry
+ * per device is enough until then. */
 static void quiet_add(struct flo_publisher *publisher, const struct flo_text_list *devices)
 {
     struct quiet *quiet = &publisher->quiet;

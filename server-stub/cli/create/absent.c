@@ -1,4 +1,4 @@
-/* Commands of a publisher in a command line without them. */
+/* Stand-in for a publisher's commands, in a command line without them. */
 #include "base/left_out.h"
 #include "server-stub/cli/cli.h"
 

@@ -9,15 +9,15 @@
 #include "server-stub/cli/cli.h"
 #include "server-stub/cli/create/parts.h"
 
-#define FLO_CREATE_BASES_MAX 32 /* bases of all models together */
+#define FLO_CREATE_BASES_MAX 32 /* largest number of bases, of all models together */
 #define FLO_CREATE_STEPS_MAX 8
 
 /* File of an earlier release that is the base of a delta. */
 struct flo_create_base {
-    char path[1200]; /* where it is downloaded */
+    char path[1200]; /* path of the downloaded file */
     struct flo_digest digest;
     char version[FLO_NAME_MAX + 1];
-    uint64_t devices; /* devices that currently run it */
+    uint64_t devices; /* number of devices that run it now */
 };
 
 struct flo_create {
@@ -34,7 +34,7 @@ struct flo_create {
     struct flo_release_file steps[FLO_CREATE_STEPS_MAX];
     size_t step_count;
     char golden[1200];      /* folder of the golden prompts, given or made */
-    char player[1200];      /* the base's model, downloaded */
+    char player[1200];      /* path of the base's downloaded model */
     char lora[1200];        /* LoRA adapter and its scale */
     struct flo_key *key;    /* key that signs */
     struct flo_parts parts; /* parts beyond one model and its golden prompts */
@@ -45,7 +45,7 @@ struct flo_create {
     struct flo_ticker ticker; /* progress while downloads are made */
 };
 
-/* Returns the index of the base with this digest; base_count: none. */
+/* Returns the index of the base with this digest; base_count: there is none. */
 size_t flo_create_base_at(const struct flo_create *create, const struct flo_digest *digest);
 
 /* Finds the number of the new release, and the releases whose files are bases.
@@ -64,7 +64,8 @@ void flo_create_forget_old(struct flo_create *create);
 /* Appends files of role `step`, once all bases are known. */
 void flo_create_add_steps(struct flo_create *create);
 
-/* Finds the first input that differs from the existing release; empty: none. */
+/* Finds the first input that differs from the existing release; "": none
+ * differs. */
 FLO_MUST_USE int flo_create_difference(const struct flo_create *create, const json_t *document,
                                        char *out, size_t out_bytes, struct flo_err *err);
 

@@ -1,4 +1,5 @@
-/* Golden prompts of a new release: checked, made, or played before signing. */
+/* Golden prompts: checks, makes or plays those of a new release before it is
+ * signed. */
 #include "server-stub/cli/create/create.h"
 
 #include <errno.h>
@@ -46,7 +47,7 @@ static int run_model(const char *const *words, struct flo_err *err)
                     WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status));
 }
 
-/* Uses the same reader as the device. */
+/* Checks golden prompts with the device's own reader. */
 int flo_create_golden_check(const char *path, struct flo_err *err)
 {
     FLO_CLEANUP(flo_free_cleanup) char *text = NULL;

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Copies a text for the life of the parts; NULL: too many. */
+/* Copies a text, which lives as long as the parts; NULL: there are too many. */
 static char *keep(struct flo_parts *parts, const char *text, size_t bytes, struct flo_err *err)
 {
     char *copy = parts->text_count < FLO_PARTS_TEXTS_MAX ? strndup(text, bytes) : NULL;

@@ -10,7 +10,7 @@
 #define FLO_PARTS_TEXTS_MAX 512
 
 struct flo_parts {
-    bool is_used; /* one flag of this part was given */
+    bool is_used; /* some flag of these parts was given */
     bool is_native;
     const char *adapter; /* path; NULL: none */
     struct flo_author_file files[FLO_RELEASE_FILES_MAX];

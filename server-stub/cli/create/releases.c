@@ -8,8 +8,8 @@
 #include "base/host/digest.h"
 
 /* Gets the digest of the file with that name and role in a release as REST
- * returns it.  With `is_first`, without such a name: of the first one of that
- * role. */
+ * returns it.  With `is_first`, if there is no such name, it is that of the
+ * first file with the role. */
 static bool digest_of(const json_t *release, const struct flo_author_file *of, bool is_first,
                       struct flo_digest *out)
 {

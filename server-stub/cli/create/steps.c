@@ -1,11 +1,11 @@
-/* Steps: published deltas by which a device several versions behind can reach
- * the new one (updater/plan/chain.h). */
+/* Steps: finds published deltas by which a device that is several versions
+ * behind can reach the new one (updater/plan/chain.h). */
 #include <string.h>
 
 #include "base/host/digest.h"
 #include "server-stub/cli/create/create.h"
 
-#define DEPTH_MAX 2 /* intermediate files between the device's and the new one */
+#define DEPTH_MAX 2 /* largest number of files between the device's and the new one */
 
 static bool is_base(const struct flo_create *create, const struct flo_digest *digest)
 {

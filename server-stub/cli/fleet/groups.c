@@ -10,7 +10,7 @@
 #include "server-stub/cli/fleet/fleet.h"
 
 #define MOVED_MAX 1000 /* devices per request */
-#define SHOWN "10"     /* devices of `group get` */
+#define SHOWN "10"     /* number of devices that `group get` shows */
 
 static int group_path(const char *name, const char *rest, char *out, size_t bytes,
                       struct flo_err *err)
@@ -227,7 +227,8 @@ static int list_devices(struct flo_cli *cli, json_t *out, struct flo_err *err)
                                    : list_words(cli, out);
 }
 
-/* Builds a request for as many devices from number `from` on as it may have. */
+/* Builds a request for the devices from index `from` on, as many as one may
+ * have. */
 static json_t *body_of(const struct flo_cli *cli, const char *word, const json_t *devices,
                        size_t from)
 {

@@ -1,4 +1,5 @@
-/* Commands on several controllers, of a command line without them. */
+/* Stand-in for commands on several controllers, in a command line without
+ * them. */
 #include "base/left_out.h"
 #include "server-stub/cli/cli.h"
 

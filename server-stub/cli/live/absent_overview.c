@@ -1,4 +1,4 @@
-/* Commands that look into a whole fleet, of a command line without them. */
+/* Stand-in for commands about a whole fleet, in a command line without them. */
 #include "base/left_out.h"
 #include "server-stub/cli/cli.h"
 #include "server-stub/cli/rollout/rollout.h"

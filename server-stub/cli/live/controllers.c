@@ -1,5 +1,5 @@
-/* Command controller: the leader, standbys, former leaders, and which
- * controllers may hold the fleet's keys. */
+/* Command controller: shows the leader, standbys and former leaders, and
+ * decides which controllers may hold the fleet's keys. */
 #include <string.h>
 
 #include "base/host/crypto.h"

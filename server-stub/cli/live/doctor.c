@@ -260,7 +260,8 @@ static uint64_t count_state(const json_t *items, const char *state, char name[FL
     return count;
 }
 
-#define CHANGES_MANY 3 /* within an hour, as in the alert rule */
+/* number of changes within an hour that is too many, as in the alert rule */
+#define CHANGES_MANY 3
 
 static void check_fit(struct doctor *doctor, const json_t *items)
 {

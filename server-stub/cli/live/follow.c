@@ -1,4 +1,4 @@
-/* Follow: lists that stay on the screen and are redrawn at each event of their
+/* Follow: keeps a list on the screen, and redraws it at each event of its
  * objects. */
 #include <string.h>
 #include <unistd.h>
@@ -9,8 +9,8 @@
 #include "server-stub/cli/live/live.h"
 #include "server-stub/cli/view/frames.h"
 
-#define FIRST_MS 2000  /* interval until the position in the event stream is known */
-#define LATER_MS 15000 /* interval for times, and for changes without an event */
+#define FIRST_MS 2000  /* interval of redrawing until the position in the event stream is known */
+#define LATER_MS 15000 /* interval of redrawing for times, and for changes without an event */
 #define PACE_MS 500
 
 struct follow {
@@ -63,7 +63,7 @@ static int wait_event(struct flo_cli *cli, struct follow *follow, struct flo_err
     }
     if (rv == FLO_E_NET_UNREACHABLE || rv == FLO_E_NET_TIMEOUT || rv == FLO_E_NET_STALLED) {
         flo_out_say(cli, "the controller cannot be reached; trying again");
-        return 0; /* the controller may return soon; otherwise the list fails */
+        return 0; /* goes on: the controller may return soon; otherwise the list fails */
     }
     *err = gone;
     return rv;

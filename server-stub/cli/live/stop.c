@@ -1,4 +1,4 @@
-/* Stop: Ctrl-C ends a watching command, not the work of the controller. */
+/* Stop: lets Ctrl-C end a watching command, not the work of the controller. */
 #include <signal.h>
 #include <string.h>
 #include <time.h>

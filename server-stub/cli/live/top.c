@@ -18,7 +18,7 @@
 struct top {
     struct flo_cli *cli;
     json_t *version, *ready, *releases, *rollouts;
-    json_t *rows; /* one row per release */
+    json_t *rows; /* rows, one per release */
     uint64_t all, online, silent;
     uint64_t conditions[FLO_CONDITION_COUNT];
 };
@@ -312,7 +312,7 @@ static int look_on(struct top *top, struct flo_err *err)
         struct flo_err gone = {0};
         struct flo_out_spec spec = {.width = width, .has_heads = true, .now_ms = flo_wall_ms()};
         rv = gather(top, &gone);
-        if (rv < 0) { /* the controller may return soon */
+        if (rv < 0) { /* goes on: the controller may return soon */
             flo_buf_printf(&text, "%s: %s\n", flo_error_id(rv), gone.what);
             *err = gone;
         } else {

@@ -66,7 +66,8 @@ static void draw(const struct flo_cli *cli, const json_t *rollout, struct block 
     block->last = text;
 }
 
-/* Ends the block, because other lines follow below: the next one is new. */
+/* Ends the block, because other lines follow below it.  The next block is a new
+ * one. */
 static void block_ends(struct block *block)
 {
     flo_buf_deinit(&block->last);
@@ -159,10 +160,11 @@ static int rollout_goes_on(const char *id, struct flo_err *err)
     return flo_stop_told(err, what, next);
 }
 
-/* A controller that answered before and no longer does may return soon. */
+/* Presence of the controller.  One that answered before and no longer does may
+ * return soon. */
 struct presence {
     bool was_there;
-    uint64_t away_at_ms; /* unreachable since; 0: reachable */
+    uint64_t away_at_ms; /* time since which it is unreachable; 0: it is reachable */
 };
 
 static const char *absence(int rv)
@@ -195,8 +197,8 @@ static bool is_only_away(const struct flo_cli *cli, struct presence *presence, i
     return true;
 }
 
-/* Tells whether every device of the phase is offline: nothing ends until one
- * returns. */
+/* Tells whether every device of the phase is offline, so that nothing ends
+ * until one returns. */
 static bool is_nobody_there(const json_t *rollout)
 {
     const json_t *phase = json_array_get(json_object_get(rollout, "phases"),
@@ -207,7 +209,7 @@ static bool is_nobody_there(const json_t *rollout)
            flo_out_u64(phase, "away") == devices;
 }
 
-/* Prints that once; the line is below the block. */
+/* Prints, once, that every device is offline; the line is below the block. */
 static void say_nobody(const struct flo_cli *cli, const json_t *rollout, struct block *block,
                        bool *is_said)
 {
@@ -225,7 +227,7 @@ static void say_nobody(const struct flo_cli *cli, const json_t *rollout, struct 
 int flo_watch_rollout(struct flo_cli *cli, const char *id, const char *wanted, uint64_t timeout_ms,
                       struct flo_err *err)
 {
-    char path[256], brief[256]; /* the URL paths with devices, and without */
+    char path[256], brief[256]; /* URL paths of the answer with devices, and of the one without */
     struct block block = {.lines = 0};
     uint64_t begin = flo_now_ms();
     struct presence presence = {.was_there = false};
@@ -312,9 +314,9 @@ int flo_cmd_rollout_watch(struct flo_cli *cli, struct flo_err *err)
 
 struct answers {
     uint64_t ended;
-    uint64_t failed;  /* failed devices among those */
-    uint64_t awaited; /* online and not ended, without devices that answered
-                         and went offline */
+    uint64_t failed;  /* number of devices among those that failed */
+    uint64_t awaited; /* number of devices that are online and have not ended, without those that
+                         answered and went offline */
 };
 typedef struct answers answers_fn(const json_t *now);
 

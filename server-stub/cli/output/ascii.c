@@ -40,11 +40,11 @@ void flo_ascii(const char *text, size_t bytes, struct flo_buf *out)
 
 struct stream {
     int fd;
-    size_t held; /* bytes of an incomplete character */
+    size_t held; /* number of bytes of an incomplete character */
     char text[4];
 };
 
-/* Returns the bytes of an incomplete character at the end. */
+/* Returns the number of bytes of an incomplete character at the end. */
 static size_t open_end(const char *text, size_t bytes)
 {
     for (size_t back = 1; back <= 3 && back <= bytes; back++) {

@@ -5,7 +5,7 @@
 
 #include "server-stub/cli/output/output.h"
 
-#define LOOKED_AT 200 /* items searched for their fields */
+#define LOOKED_AT 200 /* number of items that are searched for their fields */
 
 /* Gets the next word of "a,b.c"; returns false after the last. */
 static bool next_word(const char **at, char out[64])
@@ -216,7 +216,7 @@ static json_t *sorted(const json_t *items, int (*order)(const void *, const void
 
     for (size_t i = 0; i < count; i++) {
         json_t *item = json_array_get(items, i);
-        if (list == NULL) { /* in their original order */
+        if (list == NULL) { /* an index, so that equal items stay in their original order */
             json_array_append(out, item);
         } else {
             list[i] = item;

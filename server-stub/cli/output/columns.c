@@ -1,4 +1,4 @@
-/* The columns of columns.def. */
+/* Columns: has the columns of columns.def. */
 #include "server-stub/cli/output/output.h"
 
 #define FLO_OBJECT(name) const struct flo_column flo_columns_##name[] = {

@@ -6,7 +6,7 @@
 
 #include "server-stub/cli/cli.h"
 
-static struct flo_err refused; /* error of the first wrong --fields or --sort */
+static struct flo_err refused; /* error of the first unknown field in --fields or --sort */
 static bool is_told;           /* an answer was printed on stdout */
 
 enum flo_out_form flo_out_form(const struct flo_cli *cli)
@@ -18,7 +18,7 @@ enum flo_out_form flo_out_form(const struct flo_cli *cli)
     if (word == NULL) {
         return cli->args.is_json ? FLO_OUT_JSON : FLO_OUT_TABLE;
     }
-    /* base/args refuses other words */
+    /* the word is valid: base/args refuses others */
     return flo_out_form_parse(word, &form) < 0 ? FLO_OUT_TABLE : form;
 }
 

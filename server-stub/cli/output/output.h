@@ -22,7 +22,7 @@ enum flo_cell {
     CELL_BYTES,
     CELL_MS,
     CELL_AGO,
-    CELL_IN,   /* time until a time in the future */
+    CELL_IN,   /* time until a moment in the future */
     CELL_TIME, /* ms since 1970, shown to the minute */
     CELL_RELEASE,
     CELL_ERROR, /* "id: what" */
@@ -35,7 +35,7 @@ struct flo_column {
     const char *head;
     const char *path;
     enum flo_cell form;
-    bool is_wide; /* only shown by -o wide and csv */
+    bool is_wide; /* the column is only shown by -o wide and csv */
 };
 
 /* Arguments for an object of columns.def: its columns and their count. */
@@ -73,7 +73,7 @@ struct flo_out_spec {
     size_t width;       /* width of the terminal, in characters; 0: unlimited */
     bool has_heads;
     bool has_colour;
-    bool is_tty; /* CSV without terminal control sequences */
+    bool is_tty; /* the output is a terminal; CSV then has no control sequences */
     uint64_t now_ms;
 };
 
@@ -87,7 +87,8 @@ FLO_MUST_USE int flo_out_form_parse(const char *word, enum flo_out_form *out);
 /* Parts of rendering, private to this folder. */
 #define FLO_CELL_BYTES 1024
 #define FLO_COLUMNS_MAX 48
-/* Count and items of a list; one object counts as a list of one. */
+/* Return the count and an item of a list.  A single object counts as a list of
+ * one. */
 size_t flo_items_count(const json_t *items);
 const json_t *flo_items_at(const json_t *items, size_t i);
 void flo_cell_show(const json_t *item, const struct flo_column *column, uint64_t now_ms,
@@ -169,7 +170,7 @@ void flo_ascii_open(void);
 
 /* ---- the terminal: terminal.c ---- */
 
-/* Returns the width of the terminal at `fd` in characters; 0: not a
+/* Returns the width of the terminal at `fd` in characters; 0: it is no
  * terminal. */
 size_t flo_terminal_width(int fd);
 size_t flo_terminal_height(int fd);

@@ -1,4 +1,4 @@
-/* Table: aligned columns for people. */
+/* Table: aligns columns for people. */
 #include <stdlib.h>
 #include <string.h>
 

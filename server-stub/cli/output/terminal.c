@@ -1,4 +1,4 @@
-/* Terminal: its size and colours, and the width of a text on it. */
+/* Terminal: finds its size and colours, and the width of a text on it. */
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>

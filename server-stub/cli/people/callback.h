@@ -12,7 +12,7 @@ struct flo_callback {
     char code[2049];
     char state[65];
     char error[257];
-    char issuer[512]; /* RFC 9207; "": none */
+    char issuer[512]; /* issuer (RFC 9207); "": none */
 };
 
 /* Reads the first line of a browser's request ("GET /callback?code=…

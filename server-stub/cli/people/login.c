@@ -128,7 +128,7 @@ static int open_port(uint64_t spec, int *out, uint16_t *port, struct flo_err *er
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)spec)};
     socklen_t bytes = sizeof(address);
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    int one = 1; /* reuse the port of a recent login */
+    int one = 1; /* lets the port of a recent login be used again */
 
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) < 0 ||
@@ -254,7 +254,8 @@ int flo_cmd_login(struct flo_cli *cli, struct flo_err *err)
     if (rv == 0) {
         rv = check_token(cli, err);
     }
-    flo_http_close(cli->http); /* the connection may have been made without the token */
+    flo_http_close(cli->http); /* a new connection is made, because the old one may have been made
+                                  without the token */
     cli->http = NULL;
     if (rv == 0) {
         rv = flo_api_get(cli, "/v1/version", &version, err);

@@ -28,7 +28,7 @@ int flo_cmd_token_create(struct flo_cli *cli, struct flo_err *err)
     const char *file = flo_args_text(&cli->args, "to", NULL);
     FLO_CLEANUP(flo_json_cleanup) json_t *body = json_object();
     FLO_CLEANUP(flo_json_cleanup) json_t *token = NULL;
-    /* The controller knows the maximum. */
+    /* The controller checks the maximum. */
     FLO_TRY(flo_args_u64(&cli->args, "uses", 1, INT64_MAX, 1, &uses, err));
     FLO_TRY(flo_args_ms(&cli->args, "ttl", 86400000, &ttl_ms, err));
     if (strcmp(kind, "enroll") != 0 && strcmp(kind, "access") != 0) {

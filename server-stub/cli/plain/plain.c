@@ -12,8 +12,9 @@
 struct call {
     struct flo_cli *cli;
     const struct flo_plain_noun *noun;
-    char word[FLO_NAME_MAX + 1]; /* the first argument, encoded for the path */
-    const json_t *answer, *body; /* sources for the result text; may be NULL */
+    char word[FLO_NAME_MAX + 1]; /* first argument, encoded for the path */
+    /* answer and body, from which the result text is filled; may be NULL */
+    const json_t *answer, *body;
 };
 
 /* ---- the word ---- */

@@ -33,8 +33,8 @@ struct flo_plain_field {
 struct flo_plain_call {
     const struct flo_plain_noun *noun;
     const char *method, *path, *result;
-    const char *op; /* the order that asks a device; NULL: a call of the API */
-    const struct flo_plain_field *fields; /* ends with one without a member */
+    const char *op; /* operation of the order that asks a device; NULL: a call of the API */
+    const struct flo_plain_field *fields; /* fields; the last one has no member */
 };
 
 /* Builds the body from flags; *out is a new reference, NULL for a call without

@@ -13,7 +13,7 @@
 #include "server-stub/core/gate/analysis/analysis.h"
 
 #define PAGE 50
-#define SAME 1e-9 /* largest relative difference, or absolute below 1 */
+#define SAME 1e-9 /* largest difference that counts as equal: relative, or absolute below 1 */
 
 struct told {
     char stands[FLO_MEASURE_COUNT][16]; /* verdicts of the previous record, by rule */
@@ -23,7 +23,7 @@ struct told {
     /* members of the record being judged */
     const json_t *record;
     bool is_begun;
-    json_t *slices; /* slices already printed, by the start of their text */
+    json_t *slices; /* slices that were already printed, by the start of their text */
 };
 
 static void say_head(struct told *told)

@@ -16,7 +16,8 @@
 
 #define EXPERIMENTS_SHOWN 56 /* page size of the controller */
 
-/* Finds the phase that lasts; NULL: none. */
+/* Finds the phase that lasts until a person promotes it; NULL: there is
+ * none. */
 static json_t *lasting(const json_t *spec)
 {
     json_t *phase;
@@ -60,7 +61,7 @@ static int ask_split(struct flo_cli *cli, const json_t *spec, bool *out, struct 
 }
 
 /* Adds phases: a share of the group, spread over the hardware classes, then
- * all.  By request no device has to wait. */
+ * all.  When requests are split, no device has to wait. */
 static int add_phases(struct flo_cli *cli, json_t *spec, struct flo_err *err)
 {
     bool is_split = false;

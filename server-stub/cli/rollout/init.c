@@ -13,7 +13,8 @@ struct printer {
     const char *group;
 };
 
-/* Skips a field for programs that has a form for people next to it. */
+/* Tells whether a field is for people.  A field for programs that has a form
+ * for people next to it is skipped. */
 static bool is_for_people(const struct flo_spec_field *field)
 {
     static const char *const others[] = {"DEVICES", "SHARE", "PER_S"};

@@ -19,8 +19,8 @@ bool flo_rollout_edit_is_asked(const struct flo_args *args);
 /* Tells whether an edit changes the members of this field one by one: `limits`,
  * `policy`. */
 bool flo_rollout_has_members(const char *name);
-/* Sends it, or with --dry-run shows its plan; --wait follows the rollout to its
- * end. */
+/* Sends the specification, or with --dry-run shows its plan.  --wait follows
+ * the rollout to its end. */
 FLO_MUST_USE int flo_rollout_send(struct flo_cli *cli, const json_t *spec, struct flo_err *err);
 /* Prints the rollout's phases and devices, failed and active ones first; all
  * with -o wide. */

@@ -26,7 +26,7 @@ static void print_phases(const json_t *rollout)
     printf("%s", text.data != NULL ? text.data : "");
 }
 
-/* Lower ranks are shown first. */
+/* Ranks of devices; the lowest is shown first. */
 enum rank { BAD, UNDER_WAY, WAITS, GOOD, RANKS };
 
 static enum rank rank_of(const json_t *device)

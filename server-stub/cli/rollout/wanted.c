@@ -1,4 +1,4 @@
-/* Specification of a rollout: built from rollout.yaml and flags. */
+/* Specification of a rollout: builds it from rollout.yaml and flags. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -131,7 +131,7 @@ static int read_phases(const struct flo_args *args, json_t *spec, struct flo_err
     int rv = 0;
 
     if (!is_given) {
-        return 0; /* the file's or the controller's values stay */
+        return 0; /* the flag is not given: the file's or the controller's value stays */
     }
     json_t *phases = json_array();
     json_object_set_new(spec, "phases", phases);
@@ -324,7 +324,8 @@ static int with_line(const struct flo_yaml *yaml, int rv, struct flo_err *err)
     return flo_wrap(err, rv, "%s", flo_yaml_name(yaml));
 }
 
-/* Finds the flag that set the field at `path`; NULL: the file, or none. */
+/* Finds the flag that set the field at `path`; NULL: the file set it, or
+ * nothing. */
 static const char *flag_of(const struct flo_args *args, const char *path)
 {
     static const char limits[] = "limits.";
@@ -445,8 +446,8 @@ bool flo_rollout_edit_is_asked(const struct flo_args *args)
     for (size_t i = 0; i < FLO_COUNT(others); i++) {
         is_asked = is_asked || flo_args_has(args, others[i]);
     }
-    for (size_t i = 0; i < FLO_COUNT(fields); i++) { /* the audit's reason is no
-                                                        field */
+    /* the reason for the audit is no field of the specification */
+    for (size_t i = 0; i < FLO_COUNT(fields); i++) {
         is_asked = is_asked ||
                    (strcmp(fields[i].flag, "reason") != 0 && flo_args_has(args, fields[i].flag));
     }
@@ -466,7 +467,7 @@ int flo_rollout_edit_spec(struct flo_cli *cli, const json_t *before, json_t **ou
         add_file(spec, flo_yaml_root(yaml));
     }
     rv = finish(cli, yaml, spec, rv, out, err);
-    if (rv == 0 && why != NULL) { /* the reason of its start stays */
+    if (rv == 0 && why != NULL) { /* without a new reason, the reason of its start stays */
         json_object_set(*out, "reason", why);
     } else if (rv == 0) {
         json_object_del(*out, "reason");

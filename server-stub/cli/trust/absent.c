@@ -1,4 +1,5 @@
-/* Commands on the keys of a fleet, of a command line without them. */
+/* Stand-in for commands on the keys of a fleet, in a command line without
+ * them. */
 #include "base/left_out.h"
 #include "server-stub/cli/cli.h"
 
@@ -27,7 +28,7 @@ LEFT_OUT(trust_sign)
 LEFT_OUT(trust_status)
 LEFT_OUT(trust_verify)
 
-/* None needs a controller to say so. */
+/* Returns true: no controller is needed to say that the command is missing. */
 bool flo_trust_is_local(int (*run)(struct flo_cli *cli, struct flo_err *err))
 {
     static int (*const commands[])(struct flo_cli * cli, struct flo_err * err) = {

@@ -1,4 +1,5 @@
-/* Drafts of trust statements as files, and the statement that devices hold. */
+/* Drafts: reads and writes drafts of trust statements, and gets the statement
+ * that devices hold. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -48,7 +48,7 @@ void flo_view_phase(const json_t *phase, struct flo_buf *out)
             flo_buf_printf(out, "  %llu %s", number(counts, word), word);
         }
     }
-    bool is_any = false; /* its devices are already in the counts by state */
+    bool is_any = false; /* the phase's devices are already in the counts by state */
     for (size_t i = 0; i < FLO_COUNT(besides); i++) {
         if (flo_out_u64(phase, besides[i]) > 0) {
             flo_buf_printf(out, "%s%llu %s", is_any ? ", " : "  (of them ",
@@ -67,7 +67,7 @@ static void funnel_line(const json_t *phases, struct flo_buf *out)
     json_t *phase;
 
     if (json_array_size(phases) < 2) {
-        return; /* the phase's own line already shows it */
+        return; /* the phase's own line shows this already */
     }
     flo_buf_text(out, " all");
     for (int i = 0; i < FLO_EXECUTION_COUNT; i++) {
@@ -373,7 +373,7 @@ uint64_t flo_view_left_ms(const struct flo_view *view, const json_t *rollout, ui
     }
     uint64_t soaks_ms = soak_left(rollout, now_ms) + soaks_to_come(rollout);
     if (soak_left(rollout, now_ms) > 0 && only_soaks(rollout)) {
-        return soaks_ms; /* without devices that can end, the pace is unknown */
+        return soaks_ms; /* if no device can end, the pace is unknown */
     }
     if (good <= view->begin_good || took_ms == 0) {
         return 0;

@@ -1,4 +1,4 @@
-/* Broker: mosquitto's files, process and restarts. */
+/* Broker: writes mosquitto's files, starts its process and restarts it. */
 #include <errno.h>
 #include <netdb.h>
 #include <signal.h>
@@ -27,19 +27,18 @@
 struct flo_broker {
     struct flo_controller *controller;
     struct event *watch;
-    pid_t pid; /* mosquitto or its keeper; 0: not running */
+    pid_t pid; /* process of mosquitto or its keeper; 0: not running */
     uint64_t pid_started;
-    bool is_kept;                 /* mosquitto has a keeper and may outlive us */
-    int lock;                     /* held: tells the keeper that a controller
-                                     lives */
-    char config[FLO_DIGEST_TEXT]; /* digest of its settings at start */
+    bool is_kept; /* mosquitto has a keeper and may outlive the controller */
+    int lock;     /* lock that the controller holds, from which the keeper knows that it lives */
+    char config[FLO_DIGEST_TEXT]; /* digest of the settings with which it was started */
     uint16_t port;
     uint64_t started_at_ms;
     uint64_t retry_at_ms;
     uint64_t retry_ms;
     uint64_t starts;
-    uint64_t devices_max;        /* devices for which the broker has descriptors */
-    struct flo_broker_said said; /* without a keeper: its output, for our own log */
+    uint64_t devices_max;        /* number of devices for which the broker has descriptors */
+    struct flo_broker_said said; /* output of a broker without a keeper, for the controller's log */
 };
 
 static int path_of(const struct flo_controller *controller, const char *name, char *out,
@@ -400,7 +399,7 @@ int flo_broker_restart(struct flo_broker *broker, struct flo_err *err)
 {
     FLO_TRY(config_write(broker, err));
     if (broker->pid > 0) {
-        kill(broker->pid, SIGTERM); /* it is restarted when the controller notices its end */
+        kill(broker->pid, SIGTERM); /* after its end, the controller starts it again */
     }
     return 0;
 }
@@ -505,7 +504,7 @@ int flo_broker_open(struct flo_controller *controller, struct event_base *base,
     flo_address_url(controller->addresses.mqtt_own, "mqtts",
                     flo_address_local(controller->addresses.devices), broker->port);
     if (is_adopted) {
-        kill(broker->pid, SIGHUP); /* reloads the ACL and our new certificates */
+        kill(broker->pid, SIGHUP); /* makes it load the ACL and the new certificates again */
     } else if ((rv = start(broker, err)) < 0) {
         return rv;
     }
@@ -529,7 +528,7 @@ void flo_broker_close(struct flo_broker *broker, bool ends)
         if (ends) {
             end_kept(broker->pid, broker->pid_started);
         }
-        broker->pid = 0; /* otherwise the broker waits for the next controller */
+        broker->pid = 0; /* the broker stays, and waits for the next controller */
     }
     if (broker->pid > 0) {
         kill(broker->pid, SIGTERM);

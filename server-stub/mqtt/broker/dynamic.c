@@ -1,4 +1,4 @@
-/* Broker with accounts: the roles and clients of mosquitto's dynamic-security
+/* Broker with accounts: makes the roles and clients of mosquitto's dynamic-security
  * plugin.
  *
  * The plugin of mosquitto 2.0 has no placeholder for a client's name in a

@@ -1,4 +1,4 @@
-/* External broker: the files for a mosquitto that somebody else starts.
+/* External broker: writes the files for a mosquitto that somebody else starts.
  *
  * DIR/broker has its configuration, ACL, certificate and key, with paths
  * relative to that folder.  The leader writes them at its start, and again when
@@ -26,7 +26,7 @@ static int write_file(const struct flo_controller *controller, const char *name,
 }
 
 #define FILE_BYTES_MAX (64u << 20)
-#define PORT 8883 /* port of an address without one */
+#define PORT 8883 /* port that is used if an address has none */
 
 /* Splits mqtts://HOST[:PORT]; an IPv6 HOST is in brackets.  Returns false for
  * another or an invalid address, such as mqtt:// on loopback. */

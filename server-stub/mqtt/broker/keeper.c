@@ -39,8 +39,8 @@ uint64_t flo_broker_started(pid_t pid)
     if (pid <= 0 || flo_file_read(path, 4096, &text, &bytes, NULL) < 0) {
         return 0;
     }
-    /* The process name may contain anything; field 3 begins after the last
-     * bracket. */
+    /* Field 3 begins after the last bracket, because the process name may contain
+     * anything. */
     const char *at = strrchr(text, ')');
     bool is_dead = at == NULL || at[1] == '\0' || at[2] == 'Z' || at[2] == 'X';
     for (int field = 2; !is_dead && at != NULL && field < 22; field++) {
@@ -151,7 +151,7 @@ static void take_lines(struct keeper *keeper)
         return;
     }
     if (lseek(keeper->log, 0, SEEK_END) > LOG_BYTES_MAX && ftruncate(keeper->log, 0) < 0) {
-        return; /* the disk accepts no writes */
+        return; /* the disk accepts no writes, so there is no log */
     }
     (void)!write(keeper->log, out.data, out.bytes);
 }

@@ -1,4 +1,4 @@
-/* Broker limits: the devices for which it has descriptors.
+/* Broker limits: computes for how many devices the broker has descriptors.
  *
  * Each connection needs a descriptor.  A shell allows 1,024 of them, though the
  * process may raise the limit.  Otherwise further devices would silently fail
@@ -10,9 +10,9 @@
 
 #include "server-stub/mqtt/broker/process.h"
 
-/* Descriptors that the broker needs for other purposes. */
+/* Number of descriptors that the broker needs for other purposes. */
 #define RESERVED 32
-#define DESCRIPTORS_MAX 1000000 /* more descriptors are not requested */
+#define DESCRIPTORS_MAX 1000000 /* limit of the descriptors that are requested */
 
 int flo_broker_limits(struct flo_controller *controller, uint64_t *devices_max, struct flo_err *err)
 {

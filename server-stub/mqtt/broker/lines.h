@@ -16,8 +16,8 @@
 struct flo_broker_lines {
     char line[FLO_BROKER_LINE_MAX];
     size_t bytes;
-    uint64_t count;      /* connections lost since the last logged count */
-    uint64_t tell_at_ms; /* earliest time of the next count */
+    uint64_t count;      /* number of connections lost since the last logged count */
+    uint64_t tell_at_ms; /* earliest time of the next logged count */
 };
 
 /* Appends those of these bytes to `out` that the log keeps. */

@@ -20,7 +20,7 @@ uint64_t flo_broker_started(pid_t pid);
 /* Opens DIR/mosquitto/controller.lock, which a controller holds for its
  * life. */
 FLO_MUST_USE int flo_broker_lock_open(const char *dir, struct flo_err *err);
-/* Returns mosquitto's path; NULL: not installed. */
+/* Returns mosquitto's path; NULL: it is not installed. */
 const char *flo_broker_program(void);
 /* Lines that mosquitto writes to stderr. */
 struct flo_broker_said {
@@ -41,11 +41,12 @@ FLO_MUST_USE int flo_broker_authorities(struct flo_controller *controller, struc
 /* Appends the ACL's text: controller, patterns for devices, retired devices. */
 FLO_MUST_USE int flo_broker_acl_text(struct flo_controller *controller, struct flo_buf *out,
                                      struct flo_err *err);
-/* Appends the text of mosquitto.conf; `host` "": all addresses. */
+/* Values for the text of mosquitto.conf; `host` "": it listens on all
+ * addresses. */
 struct flo_broker_places {
-    const char *authorities; /* whole line: cafile FILE or capath FOLDER */
+    const char *authorities; /* a whole line: cafile FILE or capath FOLDER */
     const char *certificate, *key, *revoked;
-    const char *rights; /* whole lines: acl_file FILE, or a plugin's */
+    const char *rights; /* whole lines: acl_file FILE, or those of a plugin */
 };
 void flo_broker_config_text(struct flo_buf *text, uint16_t port, const char *host,
                             const struct flo_broker_places *places);

@@ -18,7 +18,7 @@ enum {
     MOSQ_ERR_NOMEM = 1,
     MOSQ_ERR_INVAL = 3,
     MOSQ_ERR_ACL_DENIED = 12,
-    MOSQ_ERR_UNKNOWN = 13, /* answer to a check: disconnects the client */
+    MOSQ_ERR_UNKNOWN = 13, /* answer to a check that disconnects the client */
     MOSQ_ERR_PLUGIN_DEFER = 17
 };
 enum { MOSQ_ACL_READ = 1, MOSQ_ACL_WRITE = 2, MOSQ_ACL_SUBSCRIBE = 4, MOSQ_ACL_UNSUBSCRIBE = 8 };
