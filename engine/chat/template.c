@@ -125,8 +125,8 @@ static int shows(const struct flo_template *chat, const struct flo_vocab *vocab,
     return rv;
 }
 
-/* Like shows(), but a template error means "not supported": a fault in the
- * template that only tools reach is no reason to refuse it. */
+/* Does what shows() does, but a template error means "not supported".  So a
+ * fault in the template that only tools reach is no reason to refuse it. */
 static int shows_or_not(const struct flo_template *chat, const struct flo_vocab *vocab,
                         const struct talk *talk, const char *word, bool *out, struct flo_err *err)
 {

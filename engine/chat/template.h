@@ -53,7 +53,7 @@ void flo_template_deinit(struct flo_template *chat);
  * more: each id that is not nine letters and digits is replaced by nine that
  * are computed from it.
  *
- * FLO_E_INFER_PARAM for an unknown role or a conversation that the template
+ * FLO_E_INFER_PARAM: an unknown role, or a conversation that the template
  * refuses; errors of flo_jinja_render() and flo_tokenize_spans(). */
 FLO_MUST_USE int flo_template_render(const struct flo_template *chat, const struct flo_vocab *vocab,
                                      const struct flo_engine_setting *setting,

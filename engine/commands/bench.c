@@ -40,7 +40,7 @@ struct bench {
     double ttft_ms;
     bool is_device;        /* --device: no model */
     const char *read_file; /* file whose disk is measured */
-    uint32_t to;           /* descriptor for the result */
+    uint32_t to;           /* descriptor to which the result is written */
 };
 
 static int bad_test(const char *name, struct flo_err *err)
@@ -48,8 +48,8 @@ static int bad_test(const char *name, struct flo_err *err)
     return flo_fail(err, FLO_E_USAGE, "--tests has '%s', not p128, g32 or g32@2048", name);
 }
 
-/* Reads a number from 1 to TOKENS_MAX at *at and moves *at behind it; 0:
- * none. */
+/* Reads a number from 1 to TOKENS_MAX at *at and moves *at behind it; 0: there
+ * is none. */
 static uint32_t read_number(const char **at)
 {
     char *end;

@@ -27,7 +27,7 @@ enum {
     READ_MS = 400,
     FILL_MS = 400,
     COLUMNS = 1024,
-    ROWS = 64, /* with COLUMNS: fits into the caches */
+    ROWS = 64, /* rows; together with COLUMNS they fit into the caches */
     TOKENS = 8,
 };
 #define MEMORY_BYTES (UINT64_C(256) << 20) /* larger than the caches */
@@ -216,7 +216,8 @@ static int run_threads(struct device *device, struct part *parts, struct flo_err
     }
     for (unsigned i = 1; i < device->threads; i++) {
         if (pthread_create(&threads[i], NULL, run_part, &parts[i]) != 0) {
-            /* Other threads are left at the barrier; the process exits now. */
+            /* The other threads are left at the barrier, because the process
+             * exits now. */
             return flo_fail(err, FLO_E_MEMORY, "bench: thread %u", i);
         }
     }

@@ -36,7 +36,7 @@ struct inspect {
     size_t type_tensors[FLO_QUANT_ID_COUNT];
     uint32_t shape[SHAPES];
     uint32_t vocabulary;
-    uint64_t labels; /* outputs of a ranking head; 0: none */
+    uint64_t labels; /* number of outputs of a ranking head; 0: none */
     char tokenizer[72];
     struct flo_template chat;
     uint64_t packed_bytes; /* 0: nothing to pack */
@@ -69,7 +69,7 @@ static uint32_t arch_u32(struct inspect *f, struct flo_gguf_text arch, const cha
     snprintf(key, sizeof(key), "%.*s.%s", arch.bytes < 64 ? (int)arch.bytes : 64, arch.data, tail);
     const struct flo_gguf_kv *kv = flo_gguf_find(f->gguf, key);
     if (kv != NULL && kv->type == FLO_GGUF_ARRAY) {
-        return 0; /* an array, one entry per layer: not shown */
+        return 0; /* an array with an entry per layer is not shown */
     }
     note(f, flo_gguf_u32(f->gguf, key, &value, next_issue(f)));
     return value;

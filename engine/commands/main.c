@@ -1,4 +1,4 @@
-/* flotilla-engine: its table of commands. */
+/* flotilla-engine: has the program's table of commands. */
 #include "engine/commands/commands.h"
 #include "engine/proxy/proxy.h"
 #include "engine/run/run.h"

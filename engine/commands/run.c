@@ -12,7 +12,7 @@
 #include "engine/tools/outfile.h"
 
 #define PROMPT_BYTES_MAX (16u << 20)
-#define ONCE_TOKENS 256u /* tokens of an answer without --n */
+#define ONCE_TOKENS 256u /* limit of an answer's tokens without --n */
 
 struct run {
     struct flo_tool tool;
@@ -29,7 +29,7 @@ struct run {
     struct flo_served served;
     /* ---- of the prefix ---- */
     uint32_t in_file; /* tokens of the prompt found in the file */
-    uint32_t kept;    /* tokens to keep in the file */
+    uint32_t kept;    /* number of tokens that are kept in the file */
     uint64_t read_us;
     char why[128]; /* reason why the file was not used */
 };
@@ -341,7 +341,8 @@ static int read_settings(struct run *run, struct flo_err *err)
     return rv;
 }
 
-/* A name that has no slash and is no file here names a served model. */
+/* Tells whether the name is that of a served model: it has no slash and is no
+ * file here. */
 static bool is_served(const struct run *run, const char *name)
 {
     return run->api != NULL ||

@@ -1,5 +1,5 @@
-/* Grammars of a build without them: none is ever open, so that the calls that need one
- * have nothing to do. */
+/* Grammar stand-in, for a build without grammars: none is ever open, so the
+ * calls that need one have nothing to do. */
 #include "base/left_out.h"
 #include "engine/grammar/grammar.h"
 #include "engine/model/internal.h"

@@ -1,4 +1,4 @@
-/* Closing: shortest paths through the graph; see closing.h. */
+/* Closing: finds shortest paths through the graph; see closing.h. */
 #include "engine/grammar/closing.h"
 
 #include <stdlib.h>
@@ -38,9 +38,9 @@ static uint32_t through(const struct flo_program *p, const uint32_t *distances, 
     return FLO_CLOSING_NEVER;
 }
 
-/* Later nodes are computed first, as most edges lead to later nodes: a few
- * passes suffice.  A value may be too large before the last pass, never too
- * small, so each finite value belongs to a real end. */
+/* Computes the distances.  Later nodes come first, because most edges lead to
+ * later nodes, so a few passes suffice.  A value may be too large before the
+ * last pass, never too small, so each finite value belongs to a real end. */
 uint32_t *flo_closing_distances(const struct flo_program *p)
 {
     uint32_t *distances = malloc((p->node_count + 1) * sizeof(*distances));

@@ -53,7 +53,7 @@ static uint32_t find_rule(struct flo_parser *p, const char *text, size_t bytes)
     if (slot->text == NULL) {
         uint32_t rule = flo_program_rule(p->program);
         if (p->program->failed) {
-            return 0; /* at most half of the slots are used */
+            return 0; /* full: at most half of the slots are used */
         }
         *slot = (struct flo_gbnf_name){text, bytes, rule};
     }

@@ -16,8 +16,8 @@
 enum {
     ENDS_MAX = 32,
     FORCED_BYTES_MAX = 1024,
-    CHARACTER_BYTES = 4, /* most bytes of a character */
-    ROOM_STATES = 256,   /* for one token, and for an end after that token */
+    CHARACTER_BYTES = 4, /* largest number of bytes in a character */
+    ROOM_STATES = 256,   /* room for one token, and for an end after that token */
 };
 
 struct flo_grammar {
@@ -28,11 +28,11 @@ struct flo_grammar {
     size_t end_count;
     struct flo_buf piece;  /* bytes of the current token */
     struct flo_lazy *lazy; /* inactive between calls; NULL: always active */
-    uint32_t *distances;   /* see closing.h; NULL: no token limit */
-    size_t left;           /* tokens that the limit still allows */
-    bool is_closing;       /* only the shortest end may follow, in `ending` */
+    uint32_t *distances;   /* distances to the end (closing.h); NULL: no token limit */
+    size_t left;           /* number of tokens that the limit still allows */
+    bool is_closing; /* the answer must end now: only the shortest end, in `ending`, may follow */
     struct flo_tokens ending;
-    size_t ended; /* tokens of `ending` emitted */
+    size_t ended; /* number of tokens of `ending` that were emitted */
 };
 
 uint64_t flo_grammar_bytes(uint32_t n_vocab)
@@ -132,7 +132,7 @@ int flo_grammar_open(const struct flo_engine *engine, enum flo_grammar_kind kind
 
 /* ---- calls ---- */
 
-#define MERGED_MAX 32768u /* nodes for merging the tools' schemas */
+#define MERGED_MAX 32768u /* largest number of nodes for merging the tools' schemas */
 
 static int make_lazy(const struct flo_call_form *form, const struct flo_tool_rules *rules,
                      const struct flo_tools *tools, struct flo_lazy **out, struct flo_err *err)

@@ -24,12 +24,12 @@ FLO_MUST_USE int flo_gbnf_compile(const char *text, size_t bytes, struct flo_pro
 FLO_MUST_USE int flo_schema_compile(const char *text, size_t bytes, struct flo_program **program,
                                     struct flo_err *err);
 
-#define FLO_CALLS_MAX 64u /* most calls of one answer */
+#define FLO_CALLS_MAX 64u /* largest number of calls in an answer */
 
 struct flo_call_choice {
     const char *name;  /* the tool that must be called */
     size_t name_bytes; /* 0: any tool */
-    bool is_one;       /* at most one call */
+    bool is_one;       /* the answer may have at most one call */
     bool may_blank;    /* blanks may come first */
 };
 /* Compiles the calls that a model may write, in its form.  FLO_E_INFER_SCHEMA

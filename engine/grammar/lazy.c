@@ -1,4 +1,4 @@
-/* Lazy: a grammar of calls that is inactive at first; see lazy.h. */
+/* Lazy: runs a grammar of calls that is inactive at first; see lazy.h. */
 #include "engine/grammar/lazy.h"
 
 void flo_lazy_reset(struct flo_lazy *lazy)

@@ -10,7 +10,7 @@
 #include "engine/grammar/matcher.h"
 
 struct flo_lazy {
-    const struct flo_call_form *form; /* borrowed from the engine */
+    const struct flo_call_form *form; /* form of the calls, borrowed from the engine */
     struct flo_tool_list tools;
     struct flo_call_watch watch;
     bool starts_asleep, sleeps;
@@ -26,7 +26,7 @@ void flo_lazy_reset(struct flo_lazy *lazy);
  * and *state at the beginning of a call.  Otherwise nothing changes. */
 bool flo_lazy_take(struct flo_lazy *lazy, struct flo_matcher *matcher, uint32_t *state,
                    const char *bytes, size_t count);
-/* Like flo_lazy_take(), but changes nothing. */
+/* Tells whether flo_lazy_take() would accept the token; changes nothing. */
 bool flo_lazy_fits(const struct flo_lazy *lazy, struct flo_matcher *matcher, const char *bytes,
                    size_t count);
 

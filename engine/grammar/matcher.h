@@ -15,7 +15,7 @@
 #define FLO_STATE_FULL UINT16_MAX /* full: call flo_matcher_drop() and retry */
 
 #define FLO_STATES_MAX 2048u
-#define FLO_READINGS_MAX 16384u /* limit for all states together */
+#define FLO_READINGS_MAX 16384u /* largest number of readings in all states together */
 #define FLO_VISITS_MIN 512u
 #define FLO_VISITS_MAX 16384u /* half as many as a program has nodes */
 #define FLO_STACKS_MAX 4096u

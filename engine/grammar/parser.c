@@ -37,7 +37,7 @@ static uint32_t read_number(struct flo_parser *p)
     return value;
 }
 
-/* Reads * + ? {m} {m,} {m,n}; false: none follows. */
+/* Reads a repetition: * + ? {m} {m,} or {m,n}; false: none follows. */
 static bool read_times(struct flo_parser *p, uint32_t *least, uint32_t *most)
 {
     const char *begin = p->at;

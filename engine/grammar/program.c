@@ -135,7 +135,7 @@ void flo_choice_next(struct flo_program *p, struct flo_choice *choice)
     flo_program_fork(p, choice->rest);
 }
 
-/* `rest` stays an open node, where nothing matches. */
+/* Ends a choice.  `rest` stays an open node, where nothing matches. */
 void flo_choice_end(struct flo_program *p, struct flo_choice *choice)
 {
     if (choice->count > 0) {
@@ -288,7 +288,8 @@ static void make_classes(struct flo_program *p)
 
 enum {
     MARK_EMPTY = 1,    /* the rule's end can be reached without a byte */
-    MARK_GROUNDED = 2, /* each path reaches a byte or the end: not left recursive */
+    MARK_GROUNDED = 2, /* every path from the node reads a byte or ends the rule, so the rule is not
+                          left recursive */
 };
 
 static bool marked(const struct flo_program *p, uint32_t node, uint8_t mark)
@@ -311,7 +312,8 @@ static bool is_empty(const struct flo_program *p, const struct flo_node *n)
            ((n->kind == FLO_NODE_FORK || n->kind == FLO_NODE_AGAIN) && (next || other));
 }
 
-/* A node AGAIN counts as grounded: it only leads back to its repetition. */
+/* Tells whether a node is grounded.  AGAIN counts as grounded, because it only
+ * leads back to its repetition. */
 static bool is_grounded(const struct flo_program *p, const struct flo_node *n)
 {
     bool next = marked(p, n->next, MARK_GROUNDED);

@@ -17,8 +17,8 @@ enum flo_node_kind {
     FLO_NODE_BYTES, /* one byte in first..last, then next */
     FLO_NODE_FORK,  /* next or other */
     FLO_NODE_AGAIN, /* a FORK back to a repetition's beginning */
-    FLO_NODE_CALL,  /* call of rule `other`, then next */
-    FLO_NODE_END,   /* end of a rule */
+    FLO_NODE_CALL,  /* calls the rule at `other`, then goes to next */
+    FLO_NODE_END,   /* ends a rule */
 };
 
 struct flo_node {
@@ -30,7 +30,7 @@ struct flo_node {
 
 struct flo_program {
     uint32_t node_count, rule_count;
-    uint32_t root; /* index of a rule */
+    uint32_t root; /* index of the root rule */
     uint32_t at;   /* the open node where parts are appended */
     bool failed;   /* too many nodes or rules */
     /* Class of each byte; bytes that no node distinguishes share one. */

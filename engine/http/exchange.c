@@ -1,4 +1,4 @@
-/* Exchange: one HTTP request, without blocking. */
+/* Exchange: makes one HTTP request without blocking. */
 #include "engine/http/http.h"
 
 #include <arpa/inet.h>

@@ -90,8 +90,8 @@ uint32_t flo_chunks_scored(const struct flo_chunks *chunks)
     return chunks->length - chunks->length / 2;
 }
 
-/* The first scored token, at half the length, is predicted by the one before
- * it. */
+/* Scores a chunk from half of its length on; each token is predicted from those
+ * before it. */
 int flo_chunks_run(struct flo_chunks *chunks, size_t index, const struct flo_tool_model *model,
                    flo_logits_fn *row, void *context, struct flo_err *err)
 {

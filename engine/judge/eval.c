@@ -25,7 +25,7 @@ struct eval {
     struct flo_tool tool; /* count: most tokens per answer */
     const char *against, *report_path;
     const char *min_exact, *max_kl;
-    double exact_least, kl_most; /* values of these two options */
+    double exact_least, kl_most; /* values of the two options of that name */
     struct flo_suite suite;
     struct flo_eval_side side;
     int peer; /* the peer's socket */
@@ -180,7 +180,8 @@ static void add_gate(struct flo_eval_report *r, const char *name, double limit, 
     r->has_passed = r->has_passed && has_passed;
 }
 
-/* Non-finite numbers make every other gate meaningless. */
+/* Judges the gates.  Numbers that are not finite fail first, because they make
+ * every other gate meaningless. */
 static void judge_gates(struct eval *e)
 {
     struct flo_eval_report *r = &e->report;

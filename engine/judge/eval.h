@@ -1,4 +1,4 @@
-/* Eval: shared by the files of flotilla-model eval.
+/* Eval: state shared by the files of flotilla-model eval.
  *
  *   eval.c          options, the loop over the suite, gates
  *   eval_side.c     one model in this process: answers, timings, rows
@@ -55,7 +55,8 @@ FLO_MUST_USE int flo_eval_side_force(struct flo_eval_side *side, const int32_t *
  * before this process has threads.  The fork shares the suite. */
 FLO_MUST_USE int flo_eval_peer_open(const struct flo_tool *tool, const struct flo_suite *suite,
                                     int *peer, struct flo_eval_about *about, struct flo_err *err);
-/* Like flo_eval_side_answer(); `tokens` [tokens_out] gets the answer's ids. */
+/* Does what flo_eval_side_answer() does, in the other process; `tokens`
+ * [tokens_out] gets the answer's ids. */
 FLO_MUST_USE int flo_eval_peer_answer(int peer, size_t index, uint32_t tokens_max,
                                       struct flo_eval_answer *answer, int32_t *tokens,
                                       struct flo_err *err);

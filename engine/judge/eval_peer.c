@@ -1,4 +1,4 @@
-/* Eval peer: the other model of a comparison, in a process of its own.  It
+/* Eval peer: runs the other model of a comparison, in a process of its own.  It
  * handles one order at a time over a socket, so that the two models never
  * compute at the same time while they are timed. */
 #include "engine/judge/eval.h"

@@ -1,4 +1,4 @@
-/* Eval report: a JSON report with stable keys, and a table.
+/* Eval report: writes a JSON report with stable keys, and a table.
  *
  * Neither has prompts or answers: a case is named by its number. */
 #include "engine/judge/eval.h"

@@ -1,4 +1,4 @@
-/* Eval side: one model under evaluation, in this process. */
+/* Eval side: runs one model under evaluation, in this process. */
 #include "engine/judge/eval.h"
 
 #include <stdlib.h>

@@ -24,11 +24,11 @@
 
 enum {
     TOKENS_DEFAULT = 32,
-    TOKENS_MAX = 4096,         /* limit of a device, per case */
+    TOKENS_MAX = 4096,         /* a device's limit of tokens per case */
     SURE_TOKENS_MIN = 3,       /* a shorter answer without an end is no test */
-    PROMPT_BYTES_MAX = 65536,  /* limit of a device */
-    PROMPTS_MAX = 1000,        /* limit of a device */
-    FILE_BYTES_MAX = 1 << 20,  /* limit of a device */
+    PROMPT_BYTES_MAX = 65536,  /* a device's limit of a prompt's bytes */
+    PROMPTS_MAX = 1000,        /* a device's limit of prompts */
+    FILE_BYTES_MAX = 1 << 20,  /* a device's limit of the file's bytes */
     REF_BYTES_MAX = 128 << 20, /* larger models are too slow in plain C */
     PLAYS = 3,
 };
@@ -180,7 +180,7 @@ static bool set_play(struct flo_tool *tool, size_t play, const struct flo_engine
 
 static void tell_play(const struct flo_engine_info *info, uint32_t good, uint32_t count)
 {
-    /* On a terminal, clears the progress line. */
+    /* Prints the result; on a terminal, the progress line is cleared before. */
     fprintf(stderr, "%splayed: %u of %u with kernel %s, %u thread%s\n",
             isatty(STDERR_FILENO) ? "\r\033[K" : "", good, count, info->kernel, info->threads,
             info->threads == 1 ? "" : "s");
@@ -395,7 +395,7 @@ static void put_case(const struct golden_case *one, struct flo_buf *out)
     flo_buf_printf(out, ",\n   \"max_new_tokens\": %u, \"must_contain\": []",
                    one->asked.tokens_max);
     flo_tool_json(out, ",\n   \"expect_text\": ", one->asked.answer);
-    /* Rounded down, so that the true gap is not smaller. */
+    /* The gap is rounded down, so that the true one is not smaller. */
     flo_buf_printf(out, ",\n   \"min_logit_gap\": %.3f, \"expect_tokens\": [",
                    floor(one->gap * 1000) / 1000);
     for (uint32_t i = 0; i < one->n_tokens; i++) {

@@ -1,4 +1,4 @@
-/* flotilla-model perplexity: how well a model predicts a text.
+/* flotilla-model perplexity: measures how well a model predicts a text.
  *
  * The text is scored by chunks (chunks.h).  The result is e to the mean
  * negative log-likelihood; its standard error comes from the variance of the
@@ -18,7 +18,7 @@ struct perplexity {
     const char *text;
     struct flo_tool_model model;
     struct flo_chunks chunks;
-    /* ids of the current chunk */
+    /* token ids of the current chunk */
     const int32_t *chunk;
     double sum;
     /* Totals over all chunks: sum of their means, and of the means' squares. */

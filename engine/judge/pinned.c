@@ -9,7 +9,7 @@
 #include "engine/judge/chunks.h"
 
 #define CHUNK_TOKENS 256
-#define CHUNKS_MIN 16 /* fewer give no useful standard error */
+#define CHUNKS_MIN 16 /* fewer chunks give no useful standard error */
 #define ERRORS 2      /* distance from a limit, in standard errors */
 
 enum side { OLD, FREE, PINNED, SIDES };
@@ -22,7 +22,7 @@ struct judge {
     float *rows; /* floats' logits: [scored tokens of a chunk][n_vocab] */
     double *totals;
     uint32_t row;  /* index of the row in the chunk */
-    double sum;    /* sum of the chunk's divergences */
+    double sum;    /* sum of the divergences in a chunk */
     double *means; /* [chunk][SIDES] */
 };
 

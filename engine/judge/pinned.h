@@ -18,13 +18,13 @@
 
 #include <flotilla/base.h>
 
-#define FLO_PINNED_KEPT_MIN 0.93   /* share of the gain */
+#define FLO_PINNED_KEPT_MIN 0.93   /* smallest share of the gain that must be kept */
 #define FLO_PINNED_HIDDEN_MIN 0.90 /* share of the weights' change if rounding hides the gain */
 #define FLO_PINNED_FARTHER_MAX 2.0
 #define FLO_PINNED_HIDDEN_FARTHER_MAX 1.05
 
 struct flo_pinned_files {
-    const char *floats, *old, *free, *pinned; /* paths of the models */
+    const char *floats, *old, *free, *pinned; /* paths of the four models */
     const char *text;
     uint64_t threads;
 };

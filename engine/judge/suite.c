@@ -135,7 +135,7 @@ static int reserve(struct flo_suite *suite, const struct place *place, struct fl
         return misfit(place, "more than 100000 cases", err);
     }
     if (n > 0 && (n & (n - 1)) != 0) {
-        return 0; /* grows at powers of two */
+        return 0; /* no growth: the array grows at powers of two */
     }
     grown = realloc(suite->cases, (n == 0 ? 1 : 2 * n) * sizeof(*grown));
     if (grown == NULL) {

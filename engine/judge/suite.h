@@ -20,7 +20,7 @@
 
 struct flo_suite_case {
     uint32_t number; /* line in the file, or number of the golden case */
-    uint32_t task;   /* index in the suite's tasks */
+    uint32_t task;   /* index of the task in the suite's tasks */
     const char *id;  /* NULL: none */
     const char *system;
     const char *prompt;
@@ -30,7 +30,7 @@ struct flo_suite_case {
     const char *contains[FLO_SUITE_CONTAINS_MAX];
     bool asks_json;
     uint32_t tokens_max; /* 0: not given */
-    int32_t *expect;     /* exact ids, malloc'ed; NULL: none given */
+    int32_t *expect;     /* exact token ids, malloc'ed; NULL: none given */
     uint32_t n_expect;
     double gap; /* smallest lead of an expected token, in logits */
 };
@@ -38,10 +38,10 @@ struct flo_suite {
     char *text; /* owns the strings */
     struct flo_suite_case *cases;
     size_t count;
-    size_t json_count; /* cases that ask for JSON */
-    bool is_golden;    /* read from a flotilla-golden-1 document */
+    size_t json_count; /* number of cases that ask for JSON */
+    bool is_golden;    /* the suite came from a flotilla-golden-1 document */
     const char *tasks[FLO_SUITE_TASKS_MAX];
-    uint32_t n_tasks; /* at least 1; "" counts as a task */
+    uint32_t n_tasks; /* number of tasks, at least 1; "" counts as one */
 };
 
 /* Parses a suite.  Takes ownership of the malloc'ed `text` [bytes], NUL after

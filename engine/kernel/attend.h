@@ -11,8 +11,8 @@
 
 #define FLO_ATTEND_INLINE static inline __attribute__((always_inline))
 
-/* Attention of `R` rows; `R` and `type` are compile-time constants at each
- * call. */
+/* Function that computes attention for `R` rows; `R` and `type` are
+ * compile-time constants at each call. */
 typedef void flo_attend_fn(const int R, const enum flo_cache type, const struct flo_attention *a);
 
 FLO_ATTEND_INLINE void flo_attend_rows(flo_attend_fn *attend, const enum flo_cache type,
@@ -86,8 +86,8 @@ FLO_ATTEND_INLINE void flo_attend_begin(const int R, const struct flo_attention 
 struct flo_attend_state {
     float largest[FLO_ATTEND_ROWS];
     float total[FLO_ATTEND_ROWS];
-    float correction[FLO_ATTEND_ROWS]; /* factor for the earlier sums */
-    size_t counts[FLO_ATTEND_ROWS];    /* positions of this block */
+    float correction[FLO_ATTEND_ROWS]; /* factor by which the earlier sums are multiplied */
+    size_t counts[FLO_ATTEND_ROWS];    /* number of positions of this block, for each row */
     size_t skips[FLO_ATTEND_ROWS];     /* positions before a row's window */
     /* Scores, then exp(score - largest score). */
     _Alignas(32) float weights[FLO_ATTEND_ROWS][FLO_KV_BLOCK];

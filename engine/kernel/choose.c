@@ -56,7 +56,7 @@ struct check {
     float sums[2 * CHECK_TOKENS * CHECK_BLOCKS];
     uint8_t weights[CHECK_ROWS * CHECK_COLUMNS * 4];
     float expected[2 * CHECK_TOKENS * CHECK_ROWS]; /* products with them */
-    /* The packed form: strips as large as a type of 8 bits needs. */
+    /* Packed form: strips as large as a type of 8 bits needs. */
     _Alignas(FLO_STRIP_ALIGN) uint8_t strips[(CHECK_STRIPS + 1) * 16 * CHECK_BLOCKS * (32 + 2)];
     int16_t packed_codes[CHECK_TOKENS * CHECK_COLUMNS];
     float packed_scales[CHECK_TOKENS * CHECK_BLOCKS];
@@ -71,7 +71,7 @@ static size_t source_of(size_t row)
     return row % (CHECK_STRIPS * FLO_STRIP_ROWS) % CHECK_SOURCES;
 }
 
-/* xorshift64*: the same numbers on every machine. */
+/* Returns a pseudo-random number by xorshift64*, the same on every machine. */
 static uint32_t next(struct check *check)
 {
     uint64_t x = check->random;

@@ -22,14 +22,14 @@
 
 #include "base/quant/quant.h"
 
-#define FLO_CODE_BLOCK 32 /* activations that share a scale */
+#define FLO_CODE_BLOCK 32 /* number of activations that share a scale */
 #define FLO_KV_BLOCK 16   /* positions in a block of the KV cache */
 #define FLO_ATTEND_ROWS 4 /* queries that share one pass over the cache */
 
 /* Precision of a product's input; higher values are finer. */
 enum flo_precision {
     FLO_PRECISION_FLOAT, /* floats, for float weights */
-    FLO_PRECISION_8,     /* codes of 8 bits */
+    FLO_PRECISION_8,     /* codes have 8 bits */
     FLO_PRECISION_16,
 };
 
@@ -85,7 +85,7 @@ enum flo_cache {
     FLO_CACHE_Q4_0,
 };
 #define FLO_CACHE_COUNT 4
-#define FLO_CACHE_HEAD_MAX 512 /* values of a head */
+#define FLO_CACHE_HEAD_MAX 512 /* largest number of values in a head */
 
 /* Returns how many scales one position has. */
 static inline size_t flo_cache_scales(size_t head_size)
@@ -116,12 +116,12 @@ struct flo_attention {
     enum flo_cache type;
     size_t head_size;
     float scale;
-    float cap;                             /* scores s become cap * tanh(s / cap); 0: no cap */
-    size_t rows;                           /* 1..FLO_ATTEND_ROWS */
+    float cap;   /* limit of scores: s becomes cap * tanh(s / cap); 0: no limit */
+    size_t rows; /* 1..FLO_ATTEND_ROWS */
     const float *queries[FLO_ATTEND_ROWS]; /* [head_size] each */
     float *out[FLO_ATTEND_ROWS];           /* [head_size] each */
     size_t firsts[FLO_ATTEND_ROWS];        /* first position attended to, below lengths */
-    size_t lengths[FLO_ATTEND_ROWS];       /* end of the positions attended to */
+    size_t lengths[FLO_ATTEND_ROWS];       /* end of the positions that each row attends to */
 };
 
 /* out[i] = x[i] / sqrt(mean(x^2) + epsilon) * weight[i]; out may be x */
@@ -198,7 +198,7 @@ const struct flo_kernel *flo_kernel_at(size_t index);
  * the named kernel disagrees with plain C */
 FLO_MUST_USE int flo_kernel_choose(const char *name, bool trusts, const struct flo_kernel **kernel,
                                    struct flo_err *err);
-/* Returns the kernel's name asked for by `name` or by FLOTILLA_KERNEL; NULL:
+/* Returns the name of the kernel that `name` or FLOTILLA_KERNEL asks for; NULL:
  * the best one. */
 const char *flo_kernel_spec(const char *name);
 

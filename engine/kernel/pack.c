@@ -11,9 +11,9 @@
 enum { GROUP = 4, REGISTER = FLO_STRIP_ALIGN };
 
 struct format {
-    uint16_t columns;  /* columns that share an f16 scale; 0: not packed */
+    uint16_t columns;  /* number of columns that share an f16 scale; 0: the type is not packed */
     uint8_t scales;    /* scale bytes for 32 columns of a row */
-    uint8_t high, low; /* bits of a code's two planes */
+    uint8_t high, low; /* number of bits in a code's two planes */
     uint8_t minus;     /* offset that unpacking subtracts from a code */
 };
 

@@ -185,7 +185,7 @@ static float softmax_block(struct softmax *s, float *scores, size_t count)
     for (size_t i = 0; i < count; i++) {
         largest = scores[i] > largest ? scores[i] : largest;
     }
-    if (largest == -INFINITY) { /* only -inf or NaN scores so far */
+    if (largest == -INFINITY) { /* all scores so far are -inf or NaN */
         largest = 0;
     }
     correction = expf(s->largest - largest);

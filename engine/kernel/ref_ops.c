@@ -111,8 +111,8 @@ void flo_ref_silu_multiply(float *gate, const float *up, size_t count)
     }
 }
 
-/* x / 2 * (1 + tanh(u)) = x / (1 + exp(-2 u)), u = sqrt(2 / pi) * (x + 0.044715
- * x^3). */
+/* Multiplies by GELU: x / 2 * (1 + tanh(u)) = x / (1 + exp(-2 u)), u = sqrt(2 /
+ * pi) * (x + 0.044715 x^3). */
 void flo_ref_gelu_multiply(float *gate, const float *up, size_t count)
 {
     for (size_t i = 0; i < count; i++) {

@@ -19,8 +19,8 @@ struct flo_arena {
  * counting. */
 void *flo_arena_take(struct flo_arena *arena, uint64_t count, uint64_t item_bytes);
 
-/* Call it after a successful count: maps pages of the counted size, and
- * restarts the arena.  The caller unmaps `base`.  FLO_E_MEMORY. */
+/* Maps pages of the counted size, and restarts the arena.  Call it after a
+ * successful count.  The caller unmaps `base`.  FLO_E_MEMORY. */
 FLO_MUST_USE int flo_arena_map(struct flo_arena *arena, struct flo_err *err);
 
 /* Maps zeroed pages that take memory when first touched.  FLO_E_MEMORY. */

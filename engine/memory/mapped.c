@@ -20,8 +20,8 @@ static int advise(const void *at, size_t bytes, int advice)
     return madvise((void *)begin, end - begin, advice);
 }
 
-/* Only these two errors mean that the disk failed; a kernel without this advice
- * returns EINVAL. */
+/* Tells whether the disk failed.  Only these two errors mean that; a kernel
+ * without this advice returns EINVAL. */
 static bool is_lost(int rv)
 {
     return rv < 0 && (errno == EFAULT || errno == EHWPOISON);

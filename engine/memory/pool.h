@@ -11,7 +11,7 @@
 
 struct flo_pool;
 
-/* The function of a job; `thread` is 0 (the caller of run) to threads - 1. */
+/* Function of a job; `thread` is 0 (the caller of run) to threads - 1. */
 typedef void flo_pool_fn(void *context, unsigned thread);
 
 /* Returns the number of threads wished for; for 0 the CPUs that this process
@@ -27,15 +27,16 @@ unsigned flo_pool_size(const struct flo_pool *pool);
 /* Runs `fn` on the first `threads` (1 to all) threads; returns when all are
  * done.  One call at a time. */
 void flo_pool_run(struct flo_pool *pool, unsigned threads, flo_pool_fn *fn, void *context);
-/* Inside a job: returns how many threads take part. */
+/* Returns how many threads take part in the job; called inside it. */
 unsigned flo_pool_threads(const struct flo_pool *pool);
 
-/* Inside a job: waits until every thread is here.  Afterwards their earlier
+/* Waits inside a job until every thread is here.  Afterwards their earlier
  * writes are visible, and flo_pool_take() begins again at unit 0. */
 void flo_pool_barrier(struct flo_pool *pool);
-/* Inside a job: returns the next of `units`, each given to one thread only;
- * `units` if none is left.  A thread first takes its own share in order, so as
- * to read memory front to back, and then helps with the others' shares. */
+/* Returns, inside a job, the next of `units`, each of which only one thread
+ * gets; `units` if none is left.  A thread first takes its own share in order,
+ * so as to read memory front to back, and then helps with the others'
+ * shares. */
 size_t flo_pool_take(struct flo_pool *pool, unsigned thread, size_t units);
 
 #endif

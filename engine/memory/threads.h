@@ -22,10 +22,10 @@ struct flo_threads {
     double spread;
     double ran;            /* part of the cost in which the thread had a CPU */
     uint32_t known;        /* number of passes in the means, up to a limit */
-    uint32_t passes;       /* passes since the last trial */
+    uint32_t passes;       /* number of passes since the last trial */
     uint32_t interval;     /* passes until the next trial; 0: the shortest interval */
-    uint32_t trial_left;   /* passes left of the current trial; 0: none */
-    uint32_t trial_passes; /* all passes of the current trial */
+    uint32_t trial_left;   /* number of passes left of the current trial; 0: there is none */
+    uint32_t trial_passes; /* number of all passes of the current trial */
     double trial_cost;     /* sum */
     double trial_ran;      /* sum */
     bool tries_more;       /* the next trial has twice as many threads */

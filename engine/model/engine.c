@@ -205,7 +205,8 @@ static int make_sessions(struct flo_engine *e, struct flo_err *err)
     return 0;
 }
 
-/* A file whose tokenizer is unsupported can still compute on token ids. */
+/* Loads the vocabulary.  A model whose tokenizer is unsupported can still
+ * compute on token ids. */
 static int load_vocabulary(struct flo_engine *e, const struct flo_engine_options *options,
                            struct flo_err *err)
 {

@@ -18,7 +18,7 @@
 #define FLO_BATCH_DEFAULT 64u
 #define FLO_BATCH_MAX 512u
 #define FLO_ROWS_AT_ONCE 8u /* rows whose logits are computed together */
-#define FLO_LOW_SLOTS 4u    /* most products that read one input */
+#define FLO_LOW_SLOTS 4u    /* largest number of products that read the same input */
 
 /* Sizes computed from model and options; pure arithmetic (plan.c). */
 struct flo_sizes {
@@ -33,7 +33,7 @@ struct flo_sizes {
     uint64_t kv_bytes;
     uint64_t scratch_bytes;
     uint64_t lists_bytes;        /* vocabulary tables, independent of the context */
-    uint64_t longest_text_bytes; /* bytes of the longest token; 0: no vocabulary */
+    uint64_t longest_text_bytes; /* bytes of the longest token's text; 0: no vocabulary */
     uint64_t vocabulary_bytes;
     uint64_t library_bytes; /* of another filler of compute.h; part of scratch_bytes */
     uint64_t adapter_bytes; /* 0: adapters cannot be opened */
@@ -104,8 +104,9 @@ struct flo_engine {
     struct flo_hparams hparams;
     const struct flo_kernel *kernel;
     struct flo_weights weights;
-    struct flo_sidecar *sidecar; /* packed weights' file; NULL: none */
-    int model_fd; /* to read rows of the embedding when a sidecar is used; -1: none */
+    struct flo_sidecar *sidecar; /* file of packed weights; NULL: none */
+    int model_fd; /* file from which rows of the embedding are read when a sidecar is used; -1: none
+                   */
     struct flo_sizes sizes;
     struct flo_engine_plan plan; /* memory plan for these sizes and weights */
     struct flo_scratch scratch;

@@ -17,7 +17,7 @@
 enum {
     CONTEXT_MIN = 512,        /* least context that a budget shrinks to */
     PROGRAM_BYTES = 3 << 20,  /* measured resident memory without a model */
-    TEXT_BYTES_MAX = 1 << 20, /* limit of a request's text */
+    TEXT_BYTES_MAX = 1 << 20, /* largest text of a request */
 };
 
 static uint32_t at_least(uint32_t a, uint32_t b)
@@ -85,8 +85,8 @@ void flo_scratch_lay_out(const struct flo_hparams *h, const struct flo_sizes *si
     }
 }
 
-/* Memory of the caller per session: a sampler, and its tokens.  Tokens count
- * twice, as another answer may wait for the session. */
+/* Returns the caller's memory per session: a sampler, and its tokens.  Tokens
+ * count twice, because another answer may wait for the session. */
 static uint64_t caller_bytes(const struct flo_hparams *h, const struct flo_sizes *sizes)
 {
     return sizes->sessions * (flo_sampler_bytes(h->n_vocab) + 2 * sizes->context * sizeof(int32_t));
@@ -102,16 +102,16 @@ static uint32_t smaller(uint32_t a, uint32_t b)
     return a < b ? a : b;
 }
 
-/* Upper bound of the memory for the vocabulary's lists, for compiling one
- * grammar, and for open grammars.  Each session may have one; so may each
- * answer that was suspended for a user (all can be but the last, which users do
- * not get). */
+/* Returns an upper bound of the memory for the vocabulary's lists, for
+ * compiling one grammar, and for open grammars.  Each session may have one; so
+ * may each answer that was suspended for a user (all can be but the last, which
+ * users do not get). */
 static uint64_t lists_bytes(const struct flo_gguf *gguf, const struct flo_hparams *h,
                             uint32_t sessions)
 {
     static const struct {
         const char *key;
-        uint64_t bytes; /* bytes of each item */
+        uint64_t bytes; /* size of each item in bytes */
     } lists[] = {{"tokenizer.ggml.tokens", 48 + FLO_PIECES_TOKEN_BYTES},
                  {"tokenizer.ggml.merges", 16}};
     uint64_t bytes =
@@ -128,9 +128,9 @@ static uint64_t lists_bytes(const struct flo_gguf *gguf, const struct flo_hparam
     return bytes;
 }
 
-/* Upper bound of the memory for tokenising a text as long as the context: a
- * copy of the text (up to three times as long where blanks or bytes are
- * replaced), a chat template's output with a mark per byte, and merging. */
+/* Returns an upper bound of the memory for tokenising a text as long as the
+ * context: a copy of the text (up to three times as long where blanks or bytes
+ * are replaced), a chat template's output with a mark per byte, and merging. */
 static uint64_t text_bytes(const struct flo_sizes *s)
 {
     uint64_t bytes =

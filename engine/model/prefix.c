@@ -106,7 +106,7 @@ static void reckon_head(const struct flo_engine *e, uint32_t count, uint32_t pay
 
 struct writer {
     int fd;
-    uint64_t bytes; /* size of the file */
+    uint64_t bytes; /* size of the file in bytes */
     uint64_t at;
     uint8_t *window; /* mapping around `at`, from a multiple of WINDOW_BYTES; or NULL */
     size_t window_bytes;
@@ -302,8 +302,8 @@ static int take(int fd, void *out, size_t bytes, uint64_t *at, uint32_t *crc, st
     return rv;
 }
 
-/* After an error the cache's content is undefined: position 0 marks it
- * empty. */
+/* Reads the prefix into a session.  After an error the cache's content is
+ * undefined, and position 0 marks it as empty. */
 static int read_session(struct flo_session *session, int fd, uint32_t count, uint32_t right_crc,
                         struct flo_err *err)
 {

@@ -9,7 +9,7 @@
 #include "engine/model/internal.h"
 
 #define FORM_KEY "tokenizer.chat_template.rerank"
-#define PLACES_MAX 8 /* placeholders in a form */
+#define PLACES_MAX 8 /* largest number of placeholders in a form */
 
 static int need_head(const struct flo_engine *engine, struct flo_err *err)
 {
@@ -44,7 +44,7 @@ static struct flo_text_span text_of(const struct flo_rank_pair *pair, int place)
     };
 }
 
-/* Returns which placeholder begins here; PLACES: none. */
+/* Returns the placeholder that begins here; PLACES: none does. */
 static int place_at(const char *text, size_t bytes)
 {
     int i = 0;

@@ -1,4 +1,4 @@
-/* Session: one sequence of tokens. */
+/* Session: keeps one sequence of tokens, and decodes it. */
 #include <string.h>
 
 #include "engine/model/compute.h"

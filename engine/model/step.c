@@ -1,5 +1,5 @@
-/* Step: one pass over tokens of several sessions, and copying between sessions'
- * caches. */
+/* Step: makes one pass over tokens of several sessions, and copies between
+ * sessions' caches. */
 #include <flotilla/engine_step.h>
 
 #include <string.h>

@@ -1,4 +1,4 @@
-/* Text: the engine's public functions for text and chat. */
+/* Text: has the engine's public functions for text and chat. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -116,7 +116,7 @@ bool flo_engine_is_control(const struct flo_engine *engine, int32_t token)
     return engine->vocab != NULL && flo_vocab_is_control(engine->vocab, token);
 }
 
-#define MARK_TOKENS 64u /* most tokens of a mark and the blanks after it */
+#define MARK_TOKENS 64u /* largest number of tokens in a mark and the blanks after it */
 
 bool flo_engine_in_thought(const struct flo_engine *engine, const int32_t *tokens, size_t count)
 {

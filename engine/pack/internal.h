@@ -15,9 +15,9 @@ struct flo_sidecar {
     const struct flo_gguf *gguf;
     uint64_t bytes, replaced;
     size_t count, head_bytes;
-    struct flo_sidecar_row *rows; /* sorted by offset in the model */
+    struct flo_sidecar_row *rows; /* rows, sorted by their tensor's offset in the model */
     uint8_t *head;                /* with the table */
-    const uint8_t *data;          /* the mapped file; NULL: not mapped */
+    const uint8_t *data;          /* content of the mapped file; NULL: not mapped */
 };
 
 uint64_t flo_sidecar_strips(const struct flo_sidecar_row *row);

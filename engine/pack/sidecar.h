@@ -21,7 +21,7 @@
 
 #include "base/gguf/gguf.h"
 
-#define FLO_SIDECAR_SUFFIX ".packed" /* appended to the model's path */
+#define FLO_SIDECAR_SUFFIX ".packed" /* ending that is appended to the model's path */
 
 struct flo_sidecar;
 

@@ -1,4 +1,4 @@
-/* The proxy of a build without runtimes. */
+/* Proxy stand-in, for a build without runtimes. */
 #include "base/left_out.h"
 #include "engine/proxy/proxy.h"
 

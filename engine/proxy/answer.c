@@ -54,7 +54,7 @@ static void take_usage(const struct flo_tree_node *root, struct flo_answer_part 
     }
 }
 
-/* An answer to audio is an object with only its text. */
+/* Reads an answer to audio: an object that has only the text. */
 static bool take_speech(const struct flo_tree_node *root, struct flo_answer_part *part)
 {
     const struct flo_tree_node *text = member(root, "text");

@@ -132,7 +132,7 @@ static void add_thinking(const struct flo_wire_generate *in, struct flo_buf *out
     }
 }
 
-/* A value that is not finite is left out. */
+/* Adds a number; one that is not finite is left out. */
 static void add_real(struct flo_buf *out, const char *key, double value)
 {
     if (isfinite(value)) {

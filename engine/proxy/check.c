@@ -245,7 +245,8 @@ static void read_all(int *fd, struct flo_buf *out)
     }
 }
 
-/* Returns the text of a line of this kind, NUL at its end; NULL: none. */
+/* Returns the text of a line of this kind, with a NUL at its end; NULL: there
+ * is none. */
 static char *said(struct flo_check *check, char kind)
 {
     char *line = check->said.data;

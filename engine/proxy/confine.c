@@ -1,4 +1,4 @@
-/* Confine: the limits of a runtime that need root: a cgroup with a memory
+/* Confine: sets the limits of a runtime that need root: a cgroup with a memory
  * limit, and a user that can read only the release's files. */
 #include "engine/proxy/proxy.h"
 
@@ -49,8 +49,8 @@ uint64_t flo_runtime_limit(const struct flo_runtime *runtime)
 
 /* ---- a user of its own ---- */
 
-/* Only the agent can enter the folders above (0700), so nobody else gets
- * here. */
+/* Lets the runtime's user read the files.  Only the agent can enter the folders
+ * above (0700), so nobody else gets here. */
 static int open_files(int dir, int depth, struct flo_err *err)
 {
     DIR *list = fdopendir(dir);

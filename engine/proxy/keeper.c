@@ -93,7 +93,7 @@ static void remove_tree_of(const char *scratch)
 _Noreturn static void tell(const struct flo_keeping *keeping, const struct flo_err *err)
 {
     ssize_t n = write(keeping->report, err->what, strlen(err->what));
-    (void)n; /* on failure the proxy still sees the exit */
+    (void)n; /* if this fails, the proxy still sees the exit */
     _exit(ENDED_EARLY);
 }
 
@@ -217,7 +217,7 @@ static void end_all(bool is_first)
 {
     for (int i = 0; i < 500; i++) {
         if (is_first) {
-            kill(-1, SIGKILL); /* all other processes of the namespace */
+            kill(-1, SIGKILL); /* kills all other processes of the namespace */
         } else {
             kill_children();
         }

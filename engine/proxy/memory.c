@@ -28,7 +28,8 @@ static ssize_t read_file(pid_t pid, const char *name, char *out, size_t bytes)
     return n;
 }
 
-/* "7 (name) S 1 ...": the name may contain any character. */
+/* Reads the parent from a line like "7 (name) S 1 ...", in which the name may
+ * contain any character. */
 static pid_t parent_of(pid_t pid)
 {
     char text[512];

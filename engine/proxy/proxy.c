@@ -23,8 +23,8 @@
 #define SOCKET 3
 #define OUTPUT_BYTES (1u << 20) /* limit of unsent bytes: the agent is slow */
 #define TICK_MS 100
-#define HEALTH_MS 100   /* between two health checks during start */
-#define HEALTHY_MS 5000 /* between two health checks while serving */
+#define HEALTH_MS 100   /* interval of health checks during the start */
+#define HEALTHY_MS 5000 /* interval of health checks while serving */
 #define ANSWER_MS 5000  /* time limit of a health check */
 #define MISSES_MAX 3
 #define MEMORY_MS 1000

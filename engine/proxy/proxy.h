@@ -61,7 +61,7 @@ void flo_runtime_deinit(struct flo_runtime *runtime);
 
 /* ---- answer.c: what stands in a body ---- */
 
-#define FLO_ANSWER_BYTES_MAX (16u << 20) /* limit of an answer with vectors */
+#define FLO_ANSWER_BYTES_MAX (16u << 20) /* largest size of an answer with vectors */
 
 /* One event of a stream, or a complete answer. */
 struct flo_answer_part {
@@ -146,7 +146,7 @@ struct flo_keeping {
     int output;              /* the runtime's stdout; -1: /dev/null */
     int report;              /* gets an error text if the runtime does not start */
     int errors;              /* the runtime's stderr */
-    int group;               /* cgroup.procs of its cgroup; -1: none */
+    int group;               /* descriptor of cgroup.procs of the runtime's cgroup; -1: none */
     uint64_t data_bytes_max; /* used without a cgroup */
     bool has_user;
     uint32_t uid, gid;
@@ -156,8 +156,8 @@ struct flo_keeping {
  * folders of /proc forbid it.  Without one a process reads another's number in
  * /proc/self, and a GPU's driver refuses it. */
 bool flo_keeper_show_processes(void);
-/* Never returns.  The scratch folder may have a mount next to it,
- * SCRATCH.tree. */
+/* Runs the keeper, and never returns.  The scratch folder may have a mount next
+ * to it, SCRATCH.tree. */
 _Noreturn void flo_keeper_run(const struct flo_keeping *keeping);
 /* Removes a folder and its contents. */
 void flo_scratch_remove(const char *path);
@@ -170,9 +170,9 @@ struct flo_runtime_process {
     char socket[108]; /* empty: the port */
     uint16_t port;
     char file[256];     /* file in the tree that a check plays */
-    int output;         /* a check's stdout, closed at the start; 0: none */
+    int output;         /* write end of a check's stdout, closed at the start; 0: none */
     int report, errors; /* pipes; -1: closed */
-    char words[512];    /* end of its stderr */
+    char words[512];    /* last part of its stderr */
     size_t n_words;
     bool is_sandboxed;
     struct flo_cgroup group; /* folder empty: none */
@@ -205,7 +205,7 @@ FLO_MUST_USE int flo_runtime_own_user(const struct flo_runtime *runtime, int tre
 /* ---- check.c: a runtime without a server ---- */
 
 struct flo_proxy;
-#define FLO_CHECK_BYTES_MAX 65536 /* most output of a check */
+#define FLO_CHECK_BYTES_MAX 65536 /* largest output of a check */
 
 /* One run of a check, in a process between the proxy and the keeper, with
  * namespaces of its own.  Zero-initialise. */
@@ -265,7 +265,7 @@ struct flo_proxy {
     enum flo_proxy_state state;
     uint32_t open_id;
     struct flo_buf in, out;
-    int tree; /* OPEN's folder; -1: none */
+    int tree; /* folder of OPEN; -1: none */
     struct flo_runtime runtime;
     struct flo_runtime_process process;
     uint64_t started_ms;

@@ -1,4 +1,4 @@
-/* GENERATE and EMBED: from frames to HTTP and back.
+/* Requests: translates GENERATE and EMBED from frames to HTTP and back.
  *
  * Users go first, then probes, then batch requests; each kind in order of
  * arrival.  At most the runtime's `sessions` run at once.  A runtime may send
@@ -183,7 +183,8 @@ static int take_parts(struct flo_proxy_request *request, const struct flo_answer
                : rv;
 }
 
-/* Joined text may exceed a frame: it is split at a character's end. */
+/* Sends the held text.  Joined text may exceed a frame, so it is split at a
+ * character's end. */
 static void send_held(struct flo_proxy_request *request)
 {
     size_t most = FLO_WIRE_PAYLOAD_BYTES_MAX / 2;
@@ -254,7 +255,8 @@ static void send_vector(void *context, uint32_t index, const float *vector, uint
     flo_proxy_put(request->proxy, &message);
 }
 
-/* 4xx statuses such as 400 blame the request, 429 and 503 the load. */
+/* Fails with the error that a status stands for.  Statuses such as 400 blame
+ * the request, 429 and 503 the load. */
 static int fail_status(const struct flo_proxy_request *request, struct flo_err *err)
 {
     int status = request->exchange.reader.status;

@@ -129,7 +129,8 @@ static int read_all(struct flo_runtime *out, struct flo_err *err)
                                           : FLO_RUNTIME_OPENAI;
     out->abilities &= ~(uint64_t)FLO_ABILITY_RERANK; /* scores are not supported yet */
     if (out->api != FLO_RUNTIME_OPENAI) {
-        out->abilities &= ~(uint64_t)FLO_ABILITY_IMAGES; /* only texts are sent */
+        /* images are not supported: only texts are sent */
+        out->abilities &= ~(uint64_t)FLO_ABILITY_IMAGES;
     }
     if (out->exec[0] == NULL || out->exec[0][0] != '/') {
         return bad(err, "exec", "begins with no absolute path");

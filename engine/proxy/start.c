@@ -106,7 +106,8 @@ static int isolate(const struct flo_runtime *runtime, bool uses_port, enum flo_s
     int processes = runtime->devices[0] == NULL || can_show_processes() ? CLONE_NEWPID : 0;
 
     if (runtime->has_network) {
-        (void)(processes != 0 && enter(processes)); /* without the cgroup, the keeper still works */
+        (void)(processes != 0 && enter(processes)); /* a failure does no harm: without the cgroup,
+                                                       the keeper still works */
         return 0;
     }
     if ((enter(CLONE_NEWNET | processes) || enter(CLONE_NEWNET)) && raise_loopback()) {

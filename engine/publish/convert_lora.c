@@ -30,7 +30,7 @@ struct convert {
     struct flo_safetensors *file;
     struct flo_peft_tensor *mapped;
     struct flo_gguf_tensor *heads;
-    uint8_t *rows; /* buffer for the largest tensor */
+    uint8_t *rows; /* buffer that holds the largest tensor */
     struct flo_lora lora;
 };
 

@@ -7,7 +7,7 @@
 struct generate {
     struct flo_tool tool;
     bool prints_ids;
-    bool stops; /* stop at the model's end tokens */
+    bool stops; /* the answer stops at the model's end tokens */
     struct flo_tool_answer answer;
     int32_t *tokens; /* the prompt */
 };

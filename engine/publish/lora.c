@@ -48,7 +48,7 @@ struct factors {
     int32_t *a;
     int32_t *b;
     size_t rank;
-    int exponent; /* exponent of a product, base 2 */
+    int exponent; /* exponent of the product, to base 2 */
 };
 
 static int load_factor(const struct flo_gguf *gguf, const struct flo_gguf_tensor *tensor, int bits,

@@ -30,7 +30,7 @@ struct merge {
     struct flo_lora lora;
     struct flo_merge_options options;
     struct flo_merge_result result;
-    void *data;                /* buffer for the largest tensor */
+    void *data;                /* buffer that holds the largest tensor */
     uint64_t started_us, done; /* tensors */
 };
 

@@ -1,4 +1,4 @@
-/* Mix: the table of mixes and their rules. */
+/* Mix: has the table of mixes and their rules. */
 #include "engine/publish/mix.h"
 
 #include <stdlib.h>
@@ -76,7 +76,7 @@ static const struct flo_mix mixes[] = {
     {.name = "Q6_K", .type = FLO_QUANT_Q6_K, .file_type = 18},
 };
 
-/* A type without a suffix means its medium mix. */
+/* Finds a mix by its name.  A type without a suffix means its medium mix. */
 const struct flo_mix *flo_mix_find(const char *name)
 {
     size_t chars = strlen(name);

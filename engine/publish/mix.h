@@ -29,7 +29,7 @@ void flo_mix_names(struct flo_buf *out);
 
 /* Properties of a model that the rules use. */
 struct flo_mix_model {
-    uint32_t value_count; /* tensors of attention's values */
+    uint32_t value_count; /* number of tensors with attention's values */
     uint32_t down_count;  /* down projections of the feed-forward part */
     uint32_t queries_per_key;
     bool is_tied; /* the output matrix is the embedding */

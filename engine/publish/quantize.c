@@ -42,9 +42,9 @@ struct quantize {
     struct flo_gguf *old;        /* or NULL */
     struct flo_gguf *old_floats; /* or NULL */
     struct flo_pool *pool;
-    uint32_t *types;                  /* by index of the source's tensor */
-    struct flo_fit_counters *tallies; /* same index as the tensors */
-    uint8_t *data;                    /* buffer for the largest new tensor */
+    uint32_t *types;                  /* new type of each tensor, by index of the source's tensor */
+    struct flo_fit_counters *tallies; /* counters of the fit, by the same index */
+    uint8_t *data;                    /* buffer that holds the largest new tensor */
     struct flo_fit_counters all;
     struct flo_pinned_verdict verdict; /* with `judge` */
     uint64_t bytes;

@@ -1,4 +1,4 @@
-/* Adapters: the adapters of the engine process, by name.
+/* Adapters: keeps the adapters of the engine process, by name.
  *
  * They are loaded with OPEN or later with LOAD.  A dropped or replaced adapter
  * loses its name.  It is closed when no request uses it, together with the
@@ -19,7 +19,7 @@ static size_t count_named(const struct flo_adapters *all)
     return count;
 }
 
-/* Returns the adapter of that name; NULL: none. */
+/* Returns the adapter of that name; NULL: there is none. */
 static struct flo_named_adapter *find(struct flo_adapters *all, struct flo_wire_text name)
 {
     for (size_t i = 0; i < FLO_ADAPTERS_MAX && name.bytes > 0; i++) {

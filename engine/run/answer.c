@@ -1,5 +1,5 @@
-/* Answer: the passes of one request, until its end: prompt in pieces, then
- * token by token, with drafts and forced tokens of a grammar. */
+/* Answer: runs the passes of one request until its end: the prompt in pieces,
+ * then token by token, with drafts and forced tokens of a grammar. */
 #include "engine/run/run.h"
 
 #include <flotilla/engine_output.h>
@@ -127,7 +127,8 @@ static void take_times(struct flo_job *job, uint64_t *used_cpu_us, uint64_t *use
     job->mark_wall_us = wall;
 }
 
-/* Until the first token, all time counts for the prompt. */
+/* Notes the time of the prompt: all time until the first token counts for
+ * it. */
 static void take_prompt_times(struct flo_job *job)
 {
     uint64_t cpu, wall;

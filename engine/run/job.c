@@ -1,4 +1,4 @@
-/* Job: one request in the engine process.
+/* Job: keeps the state of one request in the engine process.
  *
  * The prompt's and the answer's tokens are one list; the session has computed
  * the first of them.  So a request can lose its session and resume in another
@@ -347,7 +347,7 @@ uint32_t flo_job_common(const struct flo_job *job, const struct flo_session *ses
     if (!flo_session_has_adapter(session, job->adapter, job->adapter_scale)) {
         return 0;
     }
-    /* The last token must be computed: its logits are needed. */
+    /* The last token is always computed, because its logits are needed. */
     return flo_session_common(session, job->tokens, job->n_tokens - 1);
 }
 

@@ -16,17 +16,17 @@
 
 #include <flotilla/errors/infer.h>
 
-#define TOKENS_MAX 4096u /* most tokens of a prefix */
+#define TOKENS_MAX 4096u /* largest number of tokens in a prefix */
 #define QUIET_MS 200
 
 struct flo_kept {
     const struct flo_engine *engine;
     int fd;
-    uint32_t tokens_max; /* tokens that fit into the file */
+    uint32_t tokens_max; /* number of tokens that fit into the file */
     struct flo_beginning last[FLO_KEPT_REQUESTS], written;
     uint32_t next;      /* in last */
     uint32_t due_index; /* in last */
-    uint32_t due;       /* tokens to write; 0: nothing */
+    uint32_t due;       /* number of tokens that are to be written; 0: none */
     bool has_news;      /* a request arrived since the last choice */
     int32_t tokens[];   /* [FLO_KEPT_REQUESTS + 1][tokens_max] */
 };

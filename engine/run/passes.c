@@ -7,7 +7,7 @@
 #include "engine/run/worker.h"
 
 #define EMBED_PIECE_BUSY 16 /* tokens */
-#define LOST_MAX 64         /* most tokens dropped to continue in a session */
+#define LOST_MAX 64         /* largest number of tokens that are dropped to continue in a session */
 #define OUTLASTED_MAX 64    /* requests after which an idle conversation loses its priority */
 
 /* ---- slots ---- */
@@ -253,8 +253,9 @@ static size_t list_jobs(struct flo_worker *worker, struct flo_slot **slots, stru
     return count;
 }
 
-/* Asked between two layers: should the pass be cancelled?  One that no user
- * waits for, when a request arrives; any pass, when a request is cancelled. */
+/* Tells, between two layers, whether the pass should be cancelled.  A pass that
+ * no user waits for is cancelled when a request arrives; any pass, when a
+ * request is cancelled. */
 static bool is_wanted(void *context)
 {
     const struct flo_worker *worker = context;

@@ -70,8 +70,8 @@ void flo_worker_close_fds(struct flo_worker *worker)
     }
 }
 
-/* Must be called before the first byte of a model or adapter is read.  Starts
- * `threads` threads now; none can start later. */
+/* Starts `threads` threads; none can start later.  Must be called before the
+ * first byte of a model or adapter is read. */
 static int begin_reading(struct flo_worker *worker, uint32_t threads, struct flo_err *err)
 {
     int rv = 0;
@@ -348,7 +348,7 @@ static int cancel(struct flo_worker *worker, const struct flo_wire_message *mess
                   struct flo_err *err)
 {
     uint32_t request = message->request;
-    (void)err; /* the request may have ended already: no error */
+    (void)err; /* no error: the request may have ended already */
     for (size_t i = 0; i < worker->waiting.count; i++) {
         if (worker->waiting.list[i].request == request) {
             cancel_waiting(worker, i);

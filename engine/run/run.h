@@ -1,4 +1,4 @@
-/* Run: the engine process: types that its files share. */
+/* Run: types that the files of the engine process share. */
 #ifndef FLOTILLA_ENGINE_RUN_H
 #define FLOTILLA_ENGINE_RUN_H
 
@@ -70,7 +70,7 @@ struct flo_stop {
         size_t count;
     } texts[FLO_WIRE_STOPS_MAX];
     uint32_t n_texts;
-    uint32_t ended; /* 1: the first text ended the answer; 0: none yet */
+    uint32_t ended; /* number of the stop text that ended the answer, from 1; 0: none yet */
     struct flo_buf held;
 };
 /* Adds `text`, and moves text that cannot begin a stop text to `out`.  true: a
@@ -80,7 +80,7 @@ bool flo_stop_add(struct flo_stop *stop, const char *text, size_t bytes, struct 
 
 /* ---- core/schedule.c: requests that take part in the next pass ---- */
 
-#define FLO_PASS_ROWS 64u /* most tokens of one pass */
+#define FLO_PASS_ROWS 64u /* largest number of tokens in one pass */
 
 struct flo_turn {
     enum flo_wire_priority priority;
@@ -143,10 +143,10 @@ struct flo_job {
     float adapter_scale;
     struct flo_sampling sampling;
     struct flo_sampler_state sampled; /* sampler state while the job has no sampler */
-    struct flo_answered *answered;    /* counts for sampling; NULL: no penalty */
+    struct flo_answered *answered;    /* counts of tokens for the penalties; NULL: no penalty */
     struct flo_logit_bias *biases;    /* in sampling */
     int32_t *tokens;                  /* [context + FLO_DRAFT_MAX]: prompt, answer, drafts */
-    uint32_t n_prompt;                /* tokens of the prompt */
+    uint32_t n_prompt;                /* number of tokens in the prompt */
     uint32_t n_tokens;                /* prompt and answer; the first n_fed are in the session */
     uint32_t n_fed;
     uint32_t n_kept;     /* first tokens, which a context shift keeps */
@@ -154,14 +154,14 @@ struct flo_job {
     uint32_t n_left;     /* drafts not compared yet */
     bool has_guess;      /* a draft was found, computed or not */
     bool is_long;        /* the draft comes from a long match */
-    uint32_t tokens_max; /* most tokens to generate */
+    uint32_t tokens_max; /* largest number of tokens to generate */
     uint32_t made;
     struct flo_draft draft;
     struct flo_wire_done counts; /* the counts in the form of DONE */
     bool has_ended;
     uint64_t made_at_us, started_at_us, first_at_us;
     uint64_t mark_cpu_us, mark_wall_us; /* time of the last token or step */
-    struct flo_buf *out;                /* frames of the current pass */
+    struct flo_buf *out;                /* buffer for the frames of the current pass */
     struct flo_engine_stream stream;
     struct flo_stop stop;
     struct flo_grammar *grammar;    /* or NULL */
@@ -336,7 +336,7 @@ struct flo_waiting {
         enum flo_wire_type type; /* GENERATE or EMBED */
         uint32_t request;
         bool is_user;
-        size_t bytes; /* size of its frame */
+        size_t bytes; /* size of the request's frame */
         uint64_t came_us;
         const struct flo_adapter *adapter; /* borrowed; NULL: none */
     } list[FLO_QUEUE_MAX + FLO_EMBEDS_MAX];
@@ -363,7 +363,7 @@ struct flo_embed {
     struct flo_wire_done counts; /* the counts in the form of DONE */
     uint32_t n_checked;          /* inputs checked, with their tokens counted */
     uint32_t at;                 /* index of the current input or document */
-    int32_t *tokens;             /* tokens of the current input */
+    int32_t *tokens;             /* token ids of the current input */
     size_t count, n_fed;         /* n_fed is 0 between two inputs */
     float *vector;               /* [n_embd], owned by the worker */
 };

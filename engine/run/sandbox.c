@@ -1,5 +1,5 @@
-/* Sandbox of the engine process: a hostile model can only spoil its own answers
- * and crash its process.
+/* Sandbox: confines the engine process, so that a hostile model can only spoil its
+ * own answers and crash its process.
  *
  * The model file is parsed inside the sandbox, after the last thread has
  * started.  A system call that is not listed kills the process, and the agent
@@ -27,9 +27,9 @@
 
 static const struct flo_sandbox_rule rules[] = {
 #include "base/sandbox/calls.def"
-    /* STARTING: before anything of the model is read */
+    /* calls of STARTING, before anything of the model is read */
     FLO_CALL_THREAD(STARTING), FLO_CALL_VAIN(STARTING, clone3, ENOSYS), /* libc then uses clone */
-    /* OPENING: while the model is opened */
+    /* calls of OPENING, while the model is opened */
     FLO_CALL_VAIN(OPENING, openat, EACCES), FLO_CALL(OPENING, fstat),
 #ifdef SYS_fstat64
     FLO_CALL(OPENING, fstat64),
@@ -59,7 +59,7 @@ static const struct flo_sandbox_rule rules[] = {
 #endif
     /* the worker may only lower its own limits */
     FLO_CALL_IF(OPENING, prlimit64, 0, FLO_SANDBOX_INT, 0),
-    FLO_CALL(OPENING, seccomp), /* allowed for entering the last stage */
+    FLO_CALL(OPENING, seccomp), /* this call enters the last stage */
 };
 
 static const struct flo_sandbox_policy policy = {rules, FLO_COUNT(rules), 0};

@@ -1,6 +1,6 @@
-/* Waiting: the queue of requests, stored as the frames that brought them, in
- * one buffer of a planned size.  Texts are tokenised, and grammars compiled,
- * only when a session is free for them. */
+/* Waiting: keeps the queue of requests as the frames that brought them, in one
+ * buffer of a planned size.  Texts are tokenised, and grammars compiled, only
+ * when a session is free for them. */
 #include "engine/run/run.h"
 
 #include <assert.h>

@@ -1,4 +1,4 @@
-/* Worker: the engine process: one model, one socket, many requests at once.
+/* Worker: runs the engine process: one model, one socket, many requests at once.
  *
  * It loops: read frames (requests.c), give waiting requests a session and
  * compute one pass (passes.c), write.  The process ends when the agent closes

@@ -39,7 +39,8 @@ struct flo_worker {
     struct flo_adapters adapters;
     struct flo_slot slots[FLO_SESSIONS_MAX + 1]; /* the last one is not for users */
     size_t n_slots;
-    struct flo_job *paused[FLO_SESSIONS_MAX + 1]; /* without a session; the last resumes first */
+    /* jobs without a session; the last one resumes first */
+    struct flo_job *paused[FLO_SESSIONS_MAX + 1];
     size_t n_paused;
     struct flo_waiting waiting;
     struct flo_embed embed;          /* first request that waits for vectors */
@@ -65,7 +66,7 @@ void flo_worker_close_fds(struct flo_worker *worker);
 /* Ends the slot's job: adds to the counters and frees the slot. */
 void flo_worker_free_slot(struct flo_worker *worker, struct flo_slot *slot);
 /* Returns the index of the first request that waits for vectors; waiting.count:
- * none. */
+ * there is none. */
 size_t flo_worker_first_embed(const struct flo_worker *worker);
 /* Removes the i-th waiting request. */
 void flo_worker_end_waiting(struct flo_worker *worker, size_t i);

@@ -1,5 +1,5 @@
-/* Sampler: without an engine, for tests, and with a mask, for grammars; the
- * rest is in <flotilla/engine.h>. */
+/* Sampler: samples without an engine (for tests), and with a mask (for
+ * grammars); the rest is in <flotilla/engine.h>. */
 #ifndef FLOTILLA_ENGINE_SAMPLER_H
 #define FLOTILLA_ENGINE_SAMPLER_H
 
@@ -13,9 +13,9 @@ FLO_MUST_USE int flo_sampler_make(uint32_t n_vocab, const struct flo_sampling *s
 /* Returns the bytes of a sampler. */
 uint64_t flo_sampler_bytes(uint32_t n_vocab);
 
-/* Like flo_sampler_sample(), but among the tokens whose bit is set in `allowed`
- * [n_vocab / 64, rounded up] (NULL: all), and without recording the token.  At
- * least one bit must be set. */
+/* Does what flo_sampler_sample() does, but among the tokens whose bit is set in
+ * `allowed` [n_vocab / 64, rounded up] (NULL: all), and without recording the
+ * token.  At least one bit must be set. */
 void flo_sampler_choose(struct flo_sampler *sampler, const float *logits, const uint64_t *allowed,
                         struct flo_sample *sample);
 
@@ -26,8 +26,8 @@ struct flo_sampler_state {
     uint32_t recent_count;               /* ever */
 };
 const struct flo_sampler_state *flo_sampler_state(const struct flo_sampler *sampler);
-/* Call after flo_sampler_reset() with the same options: resumes from the saved
- * state. */
+/* Resumes from a saved state.  Call it after flo_sampler_reset() with the same
+ * options. */
 void flo_sampler_go_on(struct flo_sampler *sampler, const struct flo_sampler_state *state);
 
 #endif

@@ -1,4 +1,4 @@
-/* The command `run`, in a build without it. */
+/* Talk stand-in: the command `run` of a build that has it not. */
 #include "engine/commands/commands.h"
 
 const struct flo_verb flo_verb_run = {

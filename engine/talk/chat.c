@@ -1,4 +1,4 @@
-/* Chat: a person's conversation with a model. */
+/* Chat: runs a person's conversation with a model. */
 #include "engine/talk/talk.h"
 
 #include <string.h>

@@ -1,4 +1,4 @@
-/* Console: the terminal of a chat: lines in, Ctrl-C, text out. */
+/* Console: handles the terminal of a chat: lines, Ctrl-C and output. */
 #include "engine/talk/talk.h"
 
 #include <errno.h>
@@ -24,7 +24,8 @@ bool flo_console_has_colour(int fd)
            strcmp(term, "dumb") != 0;
 }
 
-/* The engine's threads block all signals, so this descriptor gets Ctrl-C. */
+/* Opens the console.  The engine's threads block all signals, so its descriptor
+ * gets Ctrl-C. */
 int flo_console_open(struct flo_console *console, struct flo_err *err)
 {
     sigset_t set;

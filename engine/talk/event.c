@@ -26,7 +26,7 @@ static int read_tree(char *data, size_t bytes, struct flo_tree *tree, struct flo
     return rv < 0 || tree->count == 0 || tree->has_odd ? bad(err, "no JSON in UTF-8") : 0;
 }
 
-/* Returns an object's string member; empty: none. */
+/* Returns an object's string member; empty: there is none. */
 static struct flo_wire_text text_in(const struct flo_tree_node *object, const char *key)
 {
     const struct flo_tree_node *node = flo_tree_member(object, key);

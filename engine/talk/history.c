@@ -1,4 +1,4 @@
-/* History: the turns of a conversation. */
+/* History: keeps the turns of a conversation. */
 #include "engine/talk/talk.h"
 
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-/* Local: a model in this process; its cache is kept between answers. */
+/* Local: runs a model in this process; its cache is kept between answers. */
 #include "engine/talk/talk.h"
 
 #include <stdlib.h>

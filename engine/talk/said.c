@@ -17,7 +17,8 @@ static bool is_blank(char c)
 
 /* ---- safe text ---- */
 
-/* U+0080 to U+009F are control characters as well. */
+/* Tells whether a character is a control character; U+0080 to U+009F are
+ * too. */
 static bool is_control(const char *text)
 {
     unsigned char c = (unsigned char)text[0];

@@ -1,4 +1,5 @@
-/* Served: a model that an agent serves: answers through the local API. */
+/* Served: gets answers from a model that an agent serves, through the local
+ * API. */
 #include "engine/talk/talk.h"
 
 #include <errno.h>

@@ -152,10 +152,10 @@ void flo_talk_said_deinit(struct flo_talk_said *said);
 /* ---- an answer ---- */
 
 enum flo_talk_end {
-    FLO_TALK_END,     /* ended by the model */
+    FLO_TALK_END,     /* the model ended the answer */
     FLO_TALK_LENGTH,  /* max_tokens */
     FLO_TALK_FULL,    /* the context is full */
-    FLO_TALK_STOPPED, /* stopped by the person */
+    FLO_TALK_STOPPED, /* the person stopped the answer */
 };
 /* Zero-initialise. */
 struct flo_talk_counts {
@@ -170,7 +170,8 @@ struct flo_asking {
     size_t count;
     const struct flo_talk_settings *settings;
     struct flo_talk_said *said; /* receives the answer, and is written to stdout meanwhile */
-    int stop_fd;                /* when readable, the answer is stopped; never read; -1: none */
+    int stop_fd; /* descriptor that stops the answer when it is readable; it is never read; -1: none
+                  */
 };
 /* Has the person asked to stop the answer? */
 bool flo_asking_stops(const struct flo_asking *asking);
@@ -272,7 +273,7 @@ enum flo_console_event {
 /* The terminal of a chat; zero-initialise. */
 struct flo_console {
     FILE *notes; /* stdout or stderr; everything but the model's text */
-    int stops;   /* readable after Ctrl-C; -1: none */
+    int stops;   /* descriptor that is readable after Ctrl-C; -1: none */
     struct flo_buf typed;
     size_t used; /* bytes of the last line */
 };

@@ -5,7 +5,8 @@
 
 #include "engine/token/merge.h"
 
-/* All these characters are below U+0800: one or two bytes. */
+/* Writes a word's bytes as their printable characters, which are below U+0800
+ * and so have one or two bytes. */
 static size_t stand_in(char *out, const char *word, size_t bytes)
 {
     size_t length = 0;
@@ -27,7 +28,7 @@ bool flo_bpe_text(const struct flo_vocab *vocab, const char *text, size_t bytes,
     struct flo_split split;
     const char *word;
     size_t word_bytes;
-    char *shown = malloc(2 * bytes + 1); /* enough for the longest word */
+    char *shown = malloc(2 * bytes + 1); /* enough space for the longest word */
     bool is_fine = shown != NULL;
     flo_split_init(&split, vocab->split, text, bytes);
     while (is_fine && !tokens->failed && flo_split_next(&split, &word, &word_bytes)) {

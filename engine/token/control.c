@@ -1,4 +1,5 @@
-/* Control: control tokens in a text of bytes; see control.h. */
+/* Control: writes and finds control tokens in a text of bytes; see
+ * control.h. */
 #include "engine/token/control.h"
 
 #include <string.h>

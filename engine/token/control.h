@@ -1,4 +1,4 @@
-/* Control: control tokens in a text of bytes.
+/* Control: how control tokens stand in a text of bytes.
  *
  * A control token has no text of its own, whatever its spelling.  To
  * distinguish it from the same letters, it is written as seven bytes that never

@@ -1,4 +1,4 @@
-/* Split: pre-tokenizers as tables of their regular expressions. */
+/* Split: has pre-tokenizers as tables of their regular expressions. */
 #include "engine/token/split.h"
 
 #include <string.h>

@@ -18,7 +18,7 @@ struct flo_split_kind {
     size_t expression_count;
     bool prefers_whole;    /* a word that is a token itself is not merged from bytes */
     bool adds_bos;         /* default if the metadata does not say */
-    const char *names[12]; /* its names; NULL after the last */
+    const char *names[12]; /* names of the pre-tokenizer; NULL after the last */
 };
 /* Finds a pre-tokenizer by name; NULL: unknown.  *found is the name as a static
  * string. */

@@ -12,7 +12,7 @@
 #include "base/gguf/gguf.h"
 
 #define FLO_VOCAB_COUNT_MAX (1u << 20)
-#define FLO_TOKEN_BYTES_MAX 65535 /* most bytes of one token's text */
+#define FLO_TOKEN_BYTES_MAX 65535 /* largest number of bytes in a token's text */
 
 /* A growing list of ids with a limit.  Zero-initialise and set count_max (0: 16
  * Mi).  After a failed add, `failed` stays set. */

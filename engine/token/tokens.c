@@ -1,4 +1,4 @@
-/* Tokens: a growing list of ids with a limit. */
+/* Tokens: keeps a growing list of ids with a limit. */
 #include "engine/token/vocab/vocab.h"
 
 #include <stdlib.h>

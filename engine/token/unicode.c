@@ -1,5 +1,5 @@
-/* Unicode: character sets by binary search; strict UTF-8, one code point at a
- * time. */
+/* Unicode: finds character sets by binary search, and reads strict UTF-8, one
+ * code point at a time. */
 #include "engine/token/unicode.h"
 
 unsigned flo_unicode_sets_beyond_ascii(uint32_t code)
@@ -18,7 +18,8 @@ unsigned flo_unicode_sets_beyond_ascii(uint32_t code)
     return flo_unicode_changes[low - 1] & ((1u << FLO_UNICODE_TABLE_BITS) - 1);
 }
 
-/* Returns the length of the sequence that this byte begins, 0: none. */
+/* Returns the length of the sequence that this byte begins; 0: it begins
+ * none. */
 static size_t sequence_bytes(unsigned char lead)
 {
     if (lead < 0x80) {

@@ -1,6 +1,6 @@
-/* Cached: packed weights for commands that a person runs: made on first use,
- * kept in a folder of bounded size (base/system/packs.c).  On any failure the
- * model's own rows are used, and one line tells the reason. */
+/* Cached: makes packed weights for commands that a person runs on first use,
+ * and keeps them in a folder of limited size (base/system/packs.c).  On any
+ * failure the model's own rows are used, and one line tells the reason. */
 #include <unistd.h>
 
 #include <flotilla/errors/cfg.h>

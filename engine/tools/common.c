@@ -1,4 +1,4 @@
-/* Common: shared by the commands. */
+/* Common: functions that the commands share. */
 #include "engine/tools/common.h"
 
 #include <math.h>
@@ -136,7 +136,7 @@ int flo_tool_open(const struct flo_tool *tool, enum flo_vocabulary vocabulary,
         rv = m->backend->open(tool->model, &m->setup.options, &m->state, err);
     }
     m->setup.options.engine.packed_fd = 0;
-    m->setup.options.engine.chat_template = NULL; /* only needed at open */
+    m->setup.options.engine.chat_template = NULL; /* it is only needed when the model is opened */
     FLO_TRY(rv);
     m->info = m->backend->info(m->state);
     m->text = m->backend->text(m->state);

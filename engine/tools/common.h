@@ -117,7 +117,7 @@ struct flo_tool_answer {
 };
 FLO_MUST_USE int flo_tool_answer_open(const struct flo_tool *tool, enum flo_vocabulary vocabulary,
                                       struct flo_tool_answer *answer, struct flo_err *err);
-/* Safe on an answer that was not opened. */
+/* Closes an answer; safe on one that was not opened. */
 void flo_tool_answer_close(struct flo_tool_answer *answer);
 /* Computes the last chosen tokens, chooses a token and adds those that the
  * grammar forces, at most `most` in all. */

@@ -61,7 +61,8 @@ static bool is_ours(int fd)
            stat(part, &named) == 0 && is_same(&opened, &named);
 }
 
-/* An existing file may be replaced, unless it is one of the inputs. */
+/* Checks whether an existing file may be replaced: it must not be one of the
+ * inputs. */
 static int check_old(const char *path, struct flo_inputs inputs, struct flo_err *err)
 {
     struct stat old, input;
@@ -116,7 +117,7 @@ int flo_outfile(const char *path, struct flo_inputs inputs, flo_outfile_write *w
         unlink(part);
     }
     catch_signals(false);
-    close(fd); /* also releases the lock if the name is no longer this file's */
+    close(fd); /* releases the lock too, if the name is no longer this file's */
     return rv;
 }
 

@@ -1,4 +1,4 @@
-/* Print: output that all commands share: progress, JSON texts, results. */
+/* Print: writes progress, JSON texts and results for all commands. */
 #include "engine/tools/common.h"
 
 #include <string.h>

@@ -1,4 +1,5 @@
-/* Abilities: may a request go to an engine with these abilities? */
+/* Abilities: decides whether a request may go to an engine with given
+ * abilities. */
 #include <flotilla/engine_wire.h>
 #include <flotilla/grammar.h>
 

@@ -6,7 +6,7 @@
 
 #include "engine/token/control.h"
 
-#define OUT_BYTES_MAX (1u << 20) /* bytes of one token's output */
+#define OUT_BYTES_MAX (1u << 20) /* limit of the output for one token, in bytes */
 
 void flo_arguments_begin(struct flo_arguments *a, const struct flo_call_form *form,
                          const struct flo_tool_list *tools, uint32_t tool, flo_part_fn *part,
@@ -80,7 +80,7 @@ static void start_field(struct flo_arguments *a)
     a->held_count = 0;
 }
 
-/* The field's name is complete: begins its value. */
+/* Begins a field's value, because its name is complete. */
 static void start_value(struct flo_arguments *a, size_t key_bytes)
 {
     const struct flo_call_form *form = a->form;

@@ -35,7 +35,7 @@ struct flo_arguments {
         FLO_FIELD_VALUE,  /* JSON that ends where no more can follow */
         FLO_FIELD_MARKED, /* like VALUE, with marks around texts */
     } stage;
-    bool has_control; /* a control token in a value: not JSON */
+    bool has_control; /* a value has a control token, so the call is not JSON */
     bool may_null;    /* the text may still turn out to be null */
     /* State of marked values: `depth` brackets are open; a set bit marks an
      * object. */

@@ -447,7 +447,8 @@ static bool set_quote(const struct flo_derivation *d, struct flo_call_form *form
     return keep(d, quote, &form->quote) && (form->quote.bytes == 0 || mark.data != NULL);
 }
 
-/* Quote other than JSON's: does the template write nested values with it? */
+/* Tells whether the template writes nested values with a quote other than
+ * JSON's. */
 static bool is_marked(const struct flo_derivation *d, const struct flo_call_form *form,
                       const struct fields *texts)
 {

@@ -45,7 +45,7 @@ struct flo_call_form {
      * thing in an answer. */
     bool is_bare;
     bool is_python; /* fields: Python's True, False and None */
-    bool is_told;   /* no form in the template: described in words (told.h) */
+    bool is_told;   /* the template has no form: tools are described in words (told.h) */
     uint16_t wakes; /* bytes of `open` that are enough to detect a call */
     struct flo_form_text open, mid, next, close;
     /* Texts around a field's parts.  With an empty quote a string ends at
@@ -53,7 +53,7 @@ struct flo_call_form {
      * escapes, and names of members have no quotes:
      * {name:<|"|>text<|"|>,on:true}. */
     struct flo_form_text field_open, equals, quote, field_close, separator;
-    struct flo_form_text thought_open, thought_close; /* thoughts' marks; empty: none */
+    struct flo_form_text thought_open, thought_close; /* marks around thoughts; empty: none */
     struct flo_form_text channel, body;               /* empty: the form has no heads */
     struct flo_form_text channel_open, channel_mid;
 };

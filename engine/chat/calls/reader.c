@@ -10,8 +10,8 @@
 #define HELD_MAX 1024u /* blanks before a mark */
 
 enum stage {
-    STAGE_OUTSIDE, /* in text or a thought */
-    STAGE_OPEN,    /* in the rest of `open` */
+    STAGE_OUTSIDE, /* reads text or a thought */
+    STAGE_OPEN,    /* reads the rest of `open` */
     STAGE_NAME,
     STAGE_MID,
     STAGE_ARGUMENTS,

@@ -14,7 +14,7 @@ enum flo_part_kind {
     FLO_PART_TEXT,
     FLO_PART_THOUGHT,
     FLO_PART_CALL,      /* the next call; text is its name */
-    FLO_PART_ARGUMENTS, /* more of that call's arguments */
+    FLO_PART_ARGUMENTS, /* more of the arguments of that call */
 };
 
 struct flo_call_reader;

@@ -1,4 +1,5 @@
-/* Tools of a request: their names, and the types of their arguments. */
+/* Tools: reads the tools of a request: their names, and the types of their
+ * arguments. */
 #ifndef FLOTILLA_ENGINE_CALL_TOOLS_H
 #define FLOTILLA_ENGINE_CALL_TOOLS_H
 

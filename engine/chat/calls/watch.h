@@ -15,7 +15,7 @@ enum flo_watch_event {
     FLO_WATCH_NOTHING,
     FLO_WATCH_THOUGHT,     /* a thought has begun */
     FLO_WATCH_THOUGHT_END, /* a thought has ended */
-    FLO_WATCH_TEXT,        /* with channels: a text begins or ends */
+    FLO_WATCH_TEXT,        /* in a form with channels: a text begins or ends */
     FLO_WATCH_CALL,        /* a call begins; the watch ends */
 };
 
@@ -23,9 +23,9 @@ struct flo_call_watch {
     const struct flo_call_form *form;
     const struct flo_tool_list *tools; /* NULL: no tool may be called */
     bool in_thought;
-    bool is_start; /* only blanks or a thought have been read */
+    bool is_start; /* only blanks or a thought were read so far */
     bool has_called;
-    bool in_head; /* with channels: `tail` holds the head's bytes */
+    bool in_head; /* in a form with channels: `tail` holds bytes of the head */
     uint16_t count;
     char tail[FLO_WATCH_BYTES];
 };

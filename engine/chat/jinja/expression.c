@@ -65,7 +65,7 @@ static struct jinja_node *parse_dict(struct jinja_parser *parser)
     return flo_jinja_make(parser, OP_DICT, NULL, NULL, NULL, first);
 }
 
-/* Adjacent string literals are concatenated. */
+/* Parses a string literal; adjacent ones are concatenated. */
 static struct jinja_node *parse_strings(struct jinja_parser *parser)
 {
     size_t bytes = 0, filled = 0;
@@ -262,7 +262,8 @@ static struct jinja_node *parse_filters(struct jinja_parser *parser, struct jinj
 
 /* ---- signs ---- */
 
-/* A sign binds weaker than a call and stronger than a filter. */
+/* Parses a value with a sign, which binds weaker than a call and stronger than
+ * a filter. */
 static struct jinja_node *parse_signed(struct jinja_parser *parser)
 {
     if (flo_jinja_takes(parser, "-")) {

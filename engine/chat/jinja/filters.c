@@ -36,7 +36,8 @@ static struct jinja_text text_argument(struct jinja_run *run, const struct jinja
 
 /* ---- text ---- */
 
-/* Python's str.isspace(): four code points more than Unicode's White_Space. */
+/* Tells whether a character is a blank, as Python's str.isspace() does.  It has
+ * four code points more than Unicode's White_Space. */
 static bool is_blank(uint32_t code)
 {
     return (flo_unicode_sets(code) & FLO_UNICODE_BLANK) != 0 || (code >= 0x1c && code <= 0x1f);
@@ -203,7 +204,7 @@ static struct jinja_value split(struct jinja_run *run, const struct jinja_value 
     return out;
 }
 
-/* startswith() and endswith(), with one text or several. */
+/* Runs startswith() and endswith(), with one text or several. */
 static struct jinja_value has_end(struct jinja_run *run, const struct jinja_value *value,
                                   const struct jinja_args *args, bool at_start)
 {
@@ -341,7 +342,7 @@ static struct jinja_list *items_or_none(struct jinja_run *run, const struct jinj
     return flo_jinja_items(run, flo_jinja_is_true(value) ? value : &nothing);
 }
 
-/* map('filter', ...) and map(attribute='name') */
+/* Runs map('filter', ...) and map(attribute='name'). */
 static struct jinja_value map(struct jinja_run *run, const struct jinja_value *value,
                               const struct jinja_args *args)
 {
@@ -367,7 +368,8 @@ static struct jinja_value map(struct jinja_run *run, const struct jinja_value *v
     return viewed(out, LIST_STREAM);
 }
 
-/* select, reject, selectattr and rejectattr: by a test, or by truth. */
+/* Runs select, reject, selectattr and rejectattr, which choose by a test, or by
+ * truth. */
 static struct jinja_value choose(struct jinja_run *run, const struct jinja_value *value,
                                  const struct jinja_args *args, bool by_attribute, bool wanted)
 {
@@ -466,7 +468,8 @@ static struct jinja_value pairs(struct jinja_run *run, const struct jinja_value 
     return viewed(flo_jinja_pairs(run, value), LIST_VIEW);
 }
 
-/* The filter `items` gives no pairs for an undefined value. */
+/* Returns the pairs of a value for the filter `items`; an undefined value has
+ * none. */
 static struct jinja_value pairs_or_none(struct jinja_run *run, const struct jinja_value *value,
                                         const struct jinja_args *args)
 {

@@ -104,7 +104,7 @@ static struct jinja_value range(struct jinja_run *run, const struct jinja_args *
 
 struct moment {
     int year, month, day, hour, minute, second;
-    int weekday, day_of_year; /* numbers from 0: Sunday, 1 January */
+    int weekday, day_of_year; /* counted from 0, which is Sunday, and 1 January */
 };
 
 /* Converts Unix time in ms to a date and time, UTC. */

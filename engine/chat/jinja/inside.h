@@ -6,9 +6,9 @@
 
 #include "engine/chat/jinja/jinja.h"
 
-#define FLO_JINJA_DEPTH_MAX 200u /* depth of the syntax tree */
+#define FLO_JINJA_DEPTH_MAX 200u /* largest depth of the syntax tree */
 #define FLO_JINJA_ARGS_MAX 16u
-#define FLO_JINJA_VALUES_DEEP_MAX 100 /* nesting of values; JSON allows 64 */
+#define FLO_JINJA_VALUES_DEEP_MAX 100 /* largest nesting of values; JSON allows 64 */
 
 /* ---- memory: given back all at once ---- */
 
@@ -161,7 +161,7 @@ enum jinja_kind {
 struct jinja_value {
     enum jinja_kind kind;
     bool is_true;
-    bool is_said;  /* from a message or the tools; a text has marks */
+    bool is_said;  /* the value came from a message or the tools; a text has marks instead */
     bool is_whole; /* an integer too large for 64 bits, kept as a real */
     union {
         int64_t number;
@@ -223,9 +223,9 @@ struct jinja_tail {
 struct jinja_run {
     struct jinja_pool pool;
     struct jinja_tail tail;
-    const uint8_t *said;          /* marks for text from the input */
+    const uint8_t *said;          /* marks for text that came from the input */
     uint64_t now_ms;              /* time for strftime_now() */
-    struct flo_buf *text, *marks; /* destinations of the output */
+    struct flo_buf *text, *marks; /* buffers for the output and its marks */
     struct jinja_scope root;
     struct jinja_scope *spare; /* left scopes for reuse, linked by `parent` */
     enum jinja_flow flow;
@@ -242,7 +242,7 @@ struct jinja_args {
     struct jinja_entry keywords[FLO_JINJA_ARGS_MAX];
 };
 
-/* Like flo_jinja_take(), but a failure becomes the run's error. */
+/* Does what flo_jinja_take() does, but a failure becomes the run's error. */
 void *flo_jinja_need(struct jinja_run *run, size_t count, size_t bytes);
 /* Sets the run's error unless there is one; returns an undefined value. */
 struct jinja_value flo_jinja_fail(struct jinja_run *run, int code, const char *format, ...)
@@ -301,7 +301,7 @@ void flo_jinja_build(struct jinja_builder *builder, struct jinja_text part);
 void flo_jinja_build_word(struct jinja_builder *builder, const char *word, bool is_said);
 struct jinja_value flo_jinja_built(struct jinja_builder *builder);
 
-/* Returns an argument by position or name; NULL: not given. */
+/* Returns an argument by position or name; NULL: it was not given. */
 const struct jinja_value *flo_jinja_argument(const struct jinja_args *args, size_t place,
                                              const char *name);
 

@@ -25,9 +25,9 @@ struct flo_jinja_input {
      * JSON object, the template sees that object. */
     const struct flo_engine_message *messages;
     size_t count;
-    const char *bos, *eos;                    /* texts of the two tokens; "": none */
+    const char *bos, *eos; /* texts of these two tokens; "": the model has none */
     const struct flo_engine_setting *setting; /* NULL: default settings */
-    const char *documents;                    /* a JSON list; NULL: none */
+    const char *documents;                    /* JSON list of documents; NULL: none */
     size_t documents_bytes;
     bool is_whole;       /* open no answer: add_generation_prompt false */
     bool has_short_ids;  /* shorten call ids to 9 letters and digits */

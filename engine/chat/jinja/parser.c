@@ -1,4 +1,4 @@
-/* Parser: the steps that all rules of the grammar share. */
+/* Parser: takes the steps that all rules of the grammar share. */
 #include "engine/chat/jinja/parser.h"
 
 #include <flotilla/errors/model.h>

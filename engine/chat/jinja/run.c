@@ -104,7 +104,7 @@ static struct jinja_value reckoned(struct jinja_run *run, enum jinja_op op, int6
         is_bad = __builtin_mul_overflow(a, b, &out);
     } else if (b == 0 || (b == -1 && a == INT64_MIN)) {
         is_bad = true;
-    } else { /* as in Python: rounds down */
+    } else { /* rounds down, as in Python */
         int64_t rest = a % b;
         bool is_off = rest != 0 && (rest < 0) != (b < 0);
         out = op == OP_MODULO ? rest + (is_off ? b : 0) : a / b - is_off;
@@ -500,7 +500,7 @@ static void set_loop(struct jinja_run *run, struct jinja_scope *scope,
                  {"previtem", item_or_none(list, at - 1)},
                  {"nextitem", item_or_none(list, at + 1)}};
     for (size_t i = 0; run->rv == 0 && i < FLO_COUNT(facts); i++) {
-        if (loop->count == FLO_COUNT(facts)) { /* values in the order of `facts` */
+        if (loop->count == FLO_COUNT(facts)) { /* these values are in the order of `facts` */
             loop->entries[i].value = facts[i].value;
         } else {
             flo_jinja_put(run, loop, jinja_text_of(facts[i].name), facts[i].value);

@@ -99,7 +99,8 @@ struct jinja_value flo_jinja_sorted(struct jinja_run *run, const struct jinja_va
     return out;
 }
 
-/* dictsort(case_sensitive, by, reverse): sorted pairs of key and value. */
+/* Runs dictsort(case_sensitive, by, reverse): returns the sorted pairs of key
+ * and value. */
 struct jinja_value flo_jinja_sorted_pairs(struct jinja_run *run, const struct jinja_value *value,
                                           const struct jinja_args *args)
 {

@@ -166,7 +166,7 @@ void flo_jinja_put(struct jinja_run *run, struct jinja_dict *dict, struct jinja_
             return;
         }
     }
-    flo_jinja_spend(run, dict->count / 8); /* steps for comparing each key */
+    flo_jinja_spend(run, dict->count / 8); /* comparing the keys costs steps */
     if (dict->count == dict->capacity) {
         size_t capacity = dict->capacity == 0 ? 4 : 2 * dict->capacity;
         struct jinja_entry *entries = flo_jinja_need(run, capacity, sizeof(*entries));

@@ -93,8 +93,8 @@ struct jinja_value flo_jinja_real(struct jinja_run *run, const char *text, size_
 
 /* ---- str() and repr() ---- */
 
-/* Not printable in Python's sense.  Unassigned code points count as printable
- * here. */
+/* Tells whether a character is not printable in Python's sense.  Unassigned
+ * code points count as printable here. */
 static bool is_hidden(uint32_t code)
 {
     static const uint32_t ranges[][2] = {

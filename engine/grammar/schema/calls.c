@@ -15,7 +15,7 @@ struct calls {
     const struct flo_call_form *form;
     uint32_t only;                     /* the one tool allowed; UINT32_MAX: any */
     uint32_t up_to;                    /* rule: any text that ends with field_close */
-    uint32_t arguments[FLO_TOOLS_MAX]; /* rules of the allowed tools */
+    uint32_t arguments[FLO_TOOLS_MAX]; /* rules of the allowed tools' arguments */
 };
 
 static void put(struct flo_schema *s, const struct flo_form_text *text)

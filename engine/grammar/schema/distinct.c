@@ -15,7 +15,7 @@ struct distinct {
     const struct flo_tree_node *values[VALUES_MAX];
     uint32_t rules[VALUES_MAX];
     uint32_t count, least, most;
-    uint32_t nodes[1u << VALUES_MAX]; /* [set]; FLO_NOWHERE: not built yet */
+    uint32_t nodes[1u << VALUES_MAX]; /* node for each set; FLO_NOWHERE: not built yet */
 };
 
 /* Reads the values that `items` lists; false: none, or too many. */
@@ -130,7 +130,8 @@ bool flo_schema_distinct(struct flo_schema *s, const struct flo_tree_node *items
     uint32_t end = flo_program_node(p);
     d->nodes[0] = p->at;
     for (uint32_t set = 0; set < 1u << d->count && s->rv == 0; set++) {
-        if (d->nodes[set] != FLO_NOWHERE) { /* all subsets are smaller, and come before */
+        /* all subsets were built before, because they are smaller */
+        if (d->nodes[set] != FLO_NOWHERE) {
             put_set(s, d, set, end);
         }
     }

@@ -20,9 +20,9 @@ struct member {
 struct object {
     struct member *members;
     size_t count;
-    bool has_extra; /* other members may follow */
+    bool has_extra; /* members that are not listed may follow */
     const struct flo_tree_node *extra;
-    uint32_t least, most; /* member counts; UINT32_MAX: no maximum */
+    uint32_t least, most; /* allowed counts of members; UINT32_MAX: no maximum */
 };
 
 static void read_members(struct flo_schema *s, const struct flo_tree_node *schema, struct object *o)
@@ -436,7 +436,7 @@ void flo_schema_object_as(struct flo_schema *s, const struct flo_tree_node *sche
     } else if (members > FLO_SCHEMA_ITEMS_MAX) {
         flo_schema_refuse(s, "/properties", "%zu members, at most %u", members,
                           FLO_SCHEMA_ITEMS_MAX);
-    } else if (names > FLO_SCHEMA_ITEMS_MAX) { /* each name is searched in the list */
+    } else if (names > FLO_SCHEMA_ITEMS_MAX) { /* too many: each name is searched in the list */
         flo_schema_refuse(s, "/required", "%zu names, at most %u", names, FLO_SCHEMA_ITEMS_MAX);
     }
     o.has_extra = extra == NULL ? properties == NULL : !flo_schema_is_false(extra);

@@ -15,7 +15,7 @@
 
 enum {
     NODES_MORE = 32768,     /* extra nodes for merging */
-    ALTERNATIVES_MAX = 256, /* each alternative is compared with all others */
+    ALTERNATIVES_MAX = 256, /* limit of alternatives, because each is compared with all others */
 };
 
 /* Rules that all schemas share; any JSON value may contain line ends. */
@@ -84,7 +84,7 @@ static void put_values(struct flo_schema *s, const struct flo_tree_node *schema,
 struct alternative {
     const struct flo_tree_node *schema; /* after its references */
     int types;                          /* possible types */
-    bool is_object; /* all its values, with the constraints next to oneOf, are objects */
+    bool is_object; /* all values, with the constraints next to oneOf, are objects */
 };
 
 /* Returns the types of a schema as far as they are known without merging. */
@@ -259,7 +259,7 @@ static int read_tree(struct flo_tree *tree, char *text, size_t bytes, struct flo
     if (rv == 0 && tree->has_odd) {
         rv = flo_fail(err, FLO_E_INFER_SCHEMA, "a text with U+0000 or half of a surrogate pair");
     }
-    rv = rv == FLO_E_INFER_PARAM ? FLO_E_INFER_SCHEMA : rv; /* not JSON: an invalid schema */
+    rv = rv == FLO_E_INFER_PARAM ? FLO_E_INFER_SCHEMA : rv; /* the schema is no valid JSON */
     return rv < 0 ? flo_wrap(err, rv, "schema") : 0;
 }
 

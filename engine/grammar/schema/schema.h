@@ -37,9 +37,9 @@ enum flo_schema_types {
  * other places. */
 struct flo_schema_item {
     const struct flo_tree_node *schema;
-    const struct flo_tree_node *top; /* root for its references */
+    const struct flo_tree_node *top; /* root of the schema, for its references */
     uint32_t rule, parent;
-    char place[64]; /* relative to the parent: "/properties/name" */
+    char place[64]; /* place of the member, relative to its parent: "/properties/name" */
 };
 
 struct flo_schema {
@@ -47,7 +47,7 @@ struct flo_schema {
     struct flo_schema_item *items; /* [FLO_SCHEMA_ITEMS_MAX] */
     uint32_t count, at;            /* `at`: the item that is being built */
     uint32_t parts;                /* parts of allOf merged into that item */
-    uint32_t steps;                /* steps of all list walks */
+    uint32_t steps;                /* number of steps of all list walks */
     struct flo_program *program;
     struct flo_parser gbnf;           /* parser for the common rules */
     struct flo_buf text;              /* text of the current literal */
@@ -88,7 +88,7 @@ int flo_schema_keyword_types(struct flo_schema *s, const struct flo_tree_node *n
  * later. */
 bool flo_schema_constrains(struct flo_schema *s, const struct flo_tree_node *n);
 
-/* Follows a schema's reference; NULL: no target. */
+/* Follows a schema's reference; NULL: it has no target. */
 const struct flo_tree_node *flo_schema_target(struct flo_schema *s,
                                               const struct flo_tree_node *schema);
 /* Appends a copy of the value to the object or list. */
@@ -160,7 +160,7 @@ static inline const char *flo_schema_comma(const struct flo_schema *s)
 }
 /* Appends any text that ends with the mark. */
 void flo_schema_up_to(struct flo_schema *s, const struct flo_form_text *mark);
-/* For marked values: defines the rules of any value, and of a member's name
+/* Defines, for marked values, the rules of any value, and of a member's name
  * with its colon. */
 void flo_schema_marked_rules(struct flo_schema *s);
 void flo_schema_marked_name(struct flo_schema *s, const char *name, size_t bytes);

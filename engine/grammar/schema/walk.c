@@ -1,5 +1,5 @@
-/* Walk: known keywords, bounded walks along a schema's lists, and errors with
- * the place. */
+/* Walk: checks keywords, walks along a schema's lists with a limit, and names
+ * the place in errors. */
 #include "engine/grammar/schema/schema.h"
 
 #include <string.h>
@@ -9,7 +9,7 @@
 #include "engine/grammar/grammar.h"
 
 enum {
-    KEYWORD_STEPS = 16, /* cost of one lookup */
+    KEYWORD_STEPS = 16, /* number of steps that one lookup costs */
     TIMES_MAX = 8192,   /* larger maxima are reduced to this */
 };
 

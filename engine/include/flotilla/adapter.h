@@ -44,7 +44,8 @@ FLO_MUST_USE int flo_adapter_reckon(int fd, uint64_t *bytes, struct flo_err *err
  *                         counts while it is read */
 FLO_MUST_USE int flo_adapter_open(struct flo_engine *engine, const char *path,
                                   struct flo_adapter **adapter, struct flo_err *err);
-/* Like flo_adapter_open(), from a descriptor, which stays the caller's. */
+/* Does what flo_adapter_open() does, from a descriptor, which stays the
+ * caller's. */
 FLO_MUST_USE int flo_adapter_open_fd(struct flo_engine *engine, int fd,
                                      struct flo_adapter **adapter, struct flo_err *err);
 /* Unloads the adapter; NULL is fine.  Sessions with the adapter become empty

@@ -28,7 +28,7 @@ struct flo_backend_options {
 };
 
 struct flo_backend_stats {
-    uint32_t position;          /* tokens that the model holds */
+    uint32_t position;          /* number of tokens that the model holds */
     struct flo_timings timings; /* totals since open */
 };
 

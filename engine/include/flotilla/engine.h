@@ -38,8 +38,8 @@ enum flo_kv_type {
 };
 
 enum flo_vocabulary {
-    FLO_VOCABULARY_IF_KNOWN, /* if unreadable, only calls on text fail */
-    FLO_VOCABULARY_NEEDED,   /* if unreadable, open fails */
+    FLO_VOCABULARY_IF_KNOWN, /* if the vocabulary is unreadable, only calls on text fail */
+    FLO_VOCABULARY_NEEDED,   /* if the vocabulary is unreadable, the open fails */
     FLO_VOCABULARY_NONE,     /* only token ids are used: the vocabulary is not read */
 };
 
@@ -67,7 +67,7 @@ FLO_MUST_USE int flo_compute_begin(uint32_t threads, struct flo_pool **pool, str
 struct flo_engine_options {
     uint32_t context;  /* tokens per session; 0: the model's, at most 2048 */
     uint32_t threads;  /* 0: the CPUs that this process may use, at most 8 */
-    uint32_t sessions; /* most that may be open at once; 0: 1 */
+    uint32_t sessions; /* largest number of open sessions; 0: 1 */
     uint32_t batch;    /* prompt tokens computed in one pass; 0: 64 */
     /* 0: no budget.  Options left at their default shrink to fit, in this
      * order: packed weights larger than the model's own are not used; AUTO
@@ -85,8 +85,8 @@ struct flo_engine_options {
      * ("chatml", "llama3", ...: docs/reference/models.md), "none", or Jinja
      * text.  NULL or "": the model's.  Read only at open. */
     const char *chat_template;
-    uint64_t adapter_bytes; /* memory reserved for adapters (adapter.h); 0: none */
-    uint64_t request_bytes; /* memory that the caller uses for requests; 0: none */
+    uint64_t adapter_bytes; /* bytes reserved for adapters (adapter.h); 0: none */
+    uint64_t request_bytes; /* bytes that the caller uses for requests; 0: none */
     /* An existing thread pool (engine/memory/pool.h) with at least `threads`
      * threads.  The caller owns it and closes it after the engine.  NULL: the
      * engine starts its own threads after reading the file. */
@@ -97,14 +97,14 @@ struct flo_engine_options {
 /* Memory that a model will need, computed before it is loaded. */
 struct flo_engine_plan {
     uint64_t weights_bytes;    /* mapped, both files: shared, reclaimable */
-    uint64_t kv_bytes;         /* of all sessions; reserved, used as they grow */
+    uint64_t kv_bytes;         /* bytes of all sessions' caches; reserved, and used as they grow */
     uint64_t scratch_bytes;    /* activations, logits, sessions, the program */
     uint64_t vocabulary_bytes; /* Upper bound for the tokenizer's tables, tokenising a text as long
                                   as the context, and sampling, also with a grammar. */
-    uint64_t adapter_bytes;    /* reserved for adapters by the options */
-    uint64_t request_bytes;    /* reserved for requests by the options */
-    uint64_t total_bytes;      /* sum of the above */
-    uint64_t memory_bytes_max; /* budget of the options; 0: none */
+    uint64_t adapter_bytes;    /* bytes reserved for adapters by the options */
+    uint64_t request_bytes;    /* bytes reserved for requests by the options */
+    uint64_t total_bytes;      /* sum of the fields above */
+    uint64_t memory_bytes_max; /* budget of the options in bytes; 0: none */
     uint32_t context;          /* tokens per session that will be used */
     uint32_t context_trained;  /* the model's own maximum */
     uint32_t sessions;
@@ -122,7 +122,8 @@ struct flo_engine_plan {
 FLO_MUST_USE int flo_engine_plan(const char *path, const struct flo_engine_options *options,
                                  struct flo_engine_plan *plan, struct flo_err *err);
 
-/* Like flo_engine_plan(), from a descriptor, which stays the caller's. */
+/* Does what flo_engine_plan() does, from a descriptor, which stays the
+ * caller's. */
 FLO_MUST_USE int flo_engine_plan_fd(int fd, const struct flo_engine_options *options,
                                     struct flo_engine_plan *plan, struct flo_err *err);
 
@@ -137,8 +138,8 @@ FLO_MUST_USE int flo_engine_plan_fd(int fd, const struct flo_engine_options *opt
  * is out of range FLO_E_MEMORY the system refused memory or a thread */
 FLO_MUST_USE int flo_engine_open(const char *path, const struct flo_engine_options *options,
                                  struct flo_engine **engine, struct flo_err *err);
-/* Like flo_engine_open(), from a descriptor.  The descriptor stays the caller's
- * and may be closed at once. */
+/* Does what flo_engine_open() does, from a descriptor.  The descriptor stays
+ * the caller's and may be closed at once. */
 FLO_MUST_USE int flo_engine_open_fd(int fd, const struct flo_engine_options *options,
                                     struct flo_engine **engine, struct flo_err *err);
 /* Closes the engine; its sessions and samplers must be closed before.  NULL is
@@ -162,7 +163,7 @@ enum flo_compute_property {
 struct flo_engine_info {
     char arch[32];   /* general.architecture */
     char name[64];   /* general.name, or empty */
-    char kernel[16]; /* kernel in use: "avx2", "ref" */
+    char kernel[16]; /* name of the kernel in use: "avx2", "ref" */
     uint32_t n_vocab;
     uint32_t n_layer;
     uint32_t n_embd;
@@ -225,7 +226,8 @@ const float *flo_session_logits(const struct flo_session *session);
  * logits [n_vocab].  A nonzero result stops the decode, which returns it.  The
  * function must not use sessions of this engine. */
 typedef int flo_logits_fn(void *context, uint32_t position, const float *logits);
-/* Like flo_session_decode(), but gives the logits of every token to `row`. */
+/* Does what flo_session_decode() does, but gives the logits of every token to
+ * `row`. */
 FLO_MUST_USE int flo_session_decode_rows(struct flo_session *session, const int32_t *tokens,
                                          size_t count, flo_logits_fn *row, void *context,
                                          struct flo_err *err);
@@ -391,9 +393,9 @@ FLO_MUST_USE int flo_engine_chat(const struct flo_engine *engine,
                                  const struct flo_engine_message *messages, size_t message_count,
                                  int32_t *tokens, size_t tokens_max, size_t *count,
                                  struct flo_err *err);
-/* Like flo_engine_chat(), with a setting: tools, and thinking on or off.
- * `setting` may be NULL.  FLO_E_INFER_PARAM also if the tools or a message's
- * `more` are not valid JSON of that kind. */
+/* Does what flo_engine_chat() does, with a setting: tools, and thinking on or
+ * off. `setting` may be NULL.  FLO_E_INFER_PARAM also if the tools or a
+ * message's `more` are not valid JSON of that kind. */
 FLO_MUST_USE int flo_engine_chat_with(const struct flo_engine *engine,
                                       const struct flo_engine_setting *setting,
                                       const struct flo_engine_message *messages,

@@ -10,7 +10,8 @@
 /* ---- log-probabilities ---- */
 
 #define FLO_LOGPROBS_MAX 20u
-#define FLO_LOGPROB_MIN (-9999.0f) /* also used for logits that are not finite */
+/* smallest log-probability; also used for logits that are not finite */
+#define FLO_LOGPROB_MIN (-9999.0f)
 
 /* Natural logarithm of a token's probability under the model's own
  * distribution: before temperature, penalties, grammar and the like. */

@@ -98,12 +98,12 @@ enum flo_wire_cache {
 
 struct flo_wire_planned {
     uint64_t weights_bytes; /* mapped: shared by all processes that map the file */
-    uint64_t private_bytes; /* all other memory, without the process itself */
+    uint64_t private_bytes; /* bytes of all other memory, without the process itself */
     uint32_t context, sessions;
 };
 
 struct flo_wire_open {
-    uint32_t context; /* as in struct flo_engine_options */
+    uint32_t context; /* context in tokens, as in struct flo_engine_options */
     uint32_t threads;
     uint32_t sessions;
     uint64_t memory_bytes_max;
@@ -112,7 +112,7 @@ struct flo_wire_open {
                              * prefix that requests share. */
     bool keeps_prefix;
     uint32_t cache;                     /* enum flo_wire_cache */
-    struct flo_wire_text chat_template; /* replaces the model's; no NUL */
+    struct flo_wire_text chat_template; /* chat template that replaces the model's; no NUL */
     /* Fields for another runtime (`flotilla-engine proxy`). */
     bool is_tree;                 /* the first descriptor is a folder */
     struct flo_wire_text entry;   /* name of the file in that folder to start with */
@@ -155,26 +155,26 @@ struct flo_wire_generate {
     uint32_t n_messages;
     struct {
         struct flo_wire_text role, content;
-        struct flo_wire_text more; /* as in struct flo_engine_message */
+        struct flo_wire_text more; /* `more` of the message, as in struct flo_engine_message */
     } messages[FLO_WIRE_MESSAGES_MAX];
     /* Images of the messages, in the order in which they occur. */
     uint32_t n_images;
     struct {
         uint32_t message;
-        uint32_t at;              /* its position in the message's content, in bytes */
+        uint32_t at;              /* position of the image in the message's content, in bytes */
         uint32_t detail;          /* enum flo_wire_detail */
         struct flo_wire_text url; /* data:image/...;base64,... */
     } images[FLO_WIRE_IMAGES_MAX];
     /* Report thoughts and calls apart from the answer's text
      * (flo_wire_part_next).  Only for messages. */
     bool tells_parts;
-    struct flo_wire_text tools;     /* as in struct flo_engine_setting */
+    struct flo_wire_text tools;     /* tools, as in struct flo_engine_setting */
     uint32_t tool_choice;           /* enum flo_wire_tool_choice */
     struct flo_wire_text tool_name; /* the tool that must be called; empty: any */
     bool one_call;                  /* at most one */
     uint32_t thinking;              /* enum flo_thinking */
     struct flo_wire_text effort;    /* empty: not said */
-    uint64_t now_ms;                /* as in struct flo_engine_setting */
+    uint64_t now_ms;                /* time, as in struct flo_engine_setting */
     struct flo_wire_text prompt;
     bool reads_special;            /* parse "<|im_end|>" and the like in prompt as tokens */
     struct flo_wire_text tokens;   /* i32 little-endian each */
@@ -191,9 +191,9 @@ struct flo_wire_generate {
     bool shifts;           /* context full: drop the older half after the system message, go on */
     bool no_drafts;        /* no speculative drafts (they never change the answer) */
     uint32_t logprobs;     /* 0: none; n + 1: report the n most probable tokens */
-    uint32_t grammar_kind; /* enum flo_grammar_kind; 0: none */
+    uint32_t grammar_kind; /* kind of the grammar (enum flo_grammar_kind); 0: none */
     struct flo_wire_text grammar;
-    struct flo_wire_text adapter; /* name of one from OPEN or LOAD; empty: none */
+    struct flo_wire_text adapter; /* name of an adapter from OPEN or LOAD; empty: none */
     double adapter_scale;         /* 0: 1 */
     double temperature, top_p, min_p, repeat_penalty;
     double presence_penalty, frequency_penalty;
@@ -212,7 +212,7 @@ struct flo_wire_ready {
     bool has_vocabulary;
     bool is_sandboxed;            /* false: the kernel has no seccomp filter */
     bool is_packed;               /* packed weights are in use */
-    uint32_t prefix_tokens;       /* tokens in the prefix file */
+    uint32_t prefix_tokens;       /* number of tokens in the prefix file */
     uint64_t abilities;           /* FLO_ABILITY_... bits; 0 without a runtime: all */
     struct flo_wire_text runtime; /* name of another runtime; empty: our engine */
 };
@@ -248,7 +248,7 @@ struct flo_wire_done {
     uint64_t answer_us;              /* time from the first token to the end */
     uint32_t guessed, guessed_right; /* draft tokens computed, and accepted */
     uint32_t exit_status;            /* exit status of a check; 128 + signal */
-    uint32_t stop; /* which of GENERATE's stop texts ended the answer, from 1; 0: none */
+    uint32_t stop; /* number of the stop text of GENERATE that ended the answer, from 1; 0: none */
 };
 
 /* A failure.  The error is an id, not a code: engine and agent may be of
@@ -290,7 +290,8 @@ struct flo_wire_embed {
 struct flo_wire_embedding { /* embedding of one input or document, in their order */
     uint32_t index;
     uint32_t tokens_in;
-    struct flo_wire_text vector; /* each f32 little-endian: a vector of length 1, or one score */
+    /* f32 numbers, little-endian: a vector of length 1, or one score */
+    struct flo_wire_text vector;
 };
 
 struct flo_wire_packed {
@@ -299,7 +300,7 @@ struct flo_wire_packed {
 
 struct flo_wire_adapter {      /* LOAD, DROP, ADAPTER */
     struct flo_wire_text name; /* valid by flo_name_is_valid() */
-    uint64_t bytes;            /* in ADAPTER: memory that it takes, or took */
+    uint64_t bytes;            /* in ADAPTER: bytes that it takes, or took */
 };
 
 struct flo_wire_message {
@@ -345,7 +346,7 @@ void flo_wire_bias_add(struct flo_buf *out, int32_t token, float bias);
 /* A part of an answer other than its text.  In TOKEN and DONE each entry is u32
  * kind, u32 bytes, bytes, in the order of the answer. */
 enum flo_wire_part_kind {
-    FLO_WIRE_PART_THOUGHT = 1, /* more of the model's reasoning */
+    FLO_WIRE_PART_THOUGHT = 1, /* more text of the model's reasoning */
     FLO_WIRE_PART_CALL = 2,    /* the next call begins: the tool's name */
                                /* More of that call's arguments: JSON, complete unless the answer's
                                 * reason is LENGTH. */

@@ -24,7 +24,8 @@ enum flo_grammar_kind {
 };
 
 #define FLO_GRAMMAR_TEXT_BYTES_MAX (1u << 18)
-#define FLO_GRAMMAR_FORCED_MAX 128 /* tokens of one flo_grammar_forced() call */
+/* largest number of tokens from one flo_grammar_forced() call */
+#define FLO_GRAMMAR_FORCED_MAX 128
 
 struct flo_grammar;
 
@@ -57,7 +58,7 @@ struct flo_tool_rules {
     const char *name;  /* the tool that must be called; */
     size_t name_bytes; /* 0: any tool */
     bool is_required;  /* a call is required; only a thought may precede it */
-    bool is_one;       /* at most one call */
+    bool is_one;       /* the answer may have at most one call */
     bool in_thought;   /* the prompt ends inside a thought */
     /* A JSON Schema that the answer must match if it makes no call.  Then only
      * a thought may come before the answer or a call.  NULL: any text. */

@@ -1,5 +1,5 @@
-/* Thinking: whether a model thinks before it answers; shared by the engine's
- * API and its wire. */
+/* Thinking: says whether a model thinks before it answers; shared by the
+ * engine's API and its wire. */
 #ifndef FLOTILLA_THINKING_H
 #define FLOTILLA_THINKING_H
 

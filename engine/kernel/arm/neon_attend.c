@@ -132,7 +132,7 @@ FLO_INLINE void block_softmax(struct flo_attend_state *rows, int r)
         most = vmaxnmq_f32(most, score[i]); /* ignores NaN */
     }
     float before = rows->largest[r], largest = fmaxf(vmaxnmvq_f32(most), before);
-    if (!(largest > -INFINITY)) { /* only -inf or NaN scores so far */
+    if (!(largest > -INFINITY)) { /* all scores so far are -inf or NaN */
         largest = 0;
     }
     /* exp(-inf) is 0, so lanes past the end add nothing. */

@@ -5,7 +5,8 @@
 #include <asm/hwcap.h>
 #include <sys/auxv.h>
 
-/* w is interleaved: {rows 0 and 1, rows 2 and 3}, eight columns at a time. */
+/* Adds products of codes.  w is interleaved: {rows 0 and 1, rows 2 and 3},
+ * eight columns at a time. */
 FLO_INLINE void dots(const int8x16_t *w, const struct flo_code_slot *x, const int upper,
                      const int from, const int to, int32x4_t *sum)
 {

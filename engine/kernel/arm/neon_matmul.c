@@ -114,7 +114,7 @@ FLO_INLINE void scales_k4(const uint8_t *p, size_t sub, struct block *out)
     out->offset[0] = -flo_half(p + 2) * (float)minimum;
 }
 
-/* q5_k has 32 bytes of fifth bits before the nibbles. */
+/* Unpacks a sub-block.  q5_k has 32 bytes of fifth bits before the nibbles. */
 FLO_INLINE void unpack_k4(const uint8_t *p, size_t sub, const bool has_fifth, struct block *out)
 {
     const uint8x16_t bit = vdupq_n_u8((uint8_t)(1u << sub));
@@ -202,12 +202,12 @@ FLO_INLINE void unpack_iq4_xs(const uint8_t *row, size_t index, struct block *ou
 
 /* ---- products ---- */
 
-enum form { PLAIN, OFFSET, HALVES, HALVES_OFFSET }; /* scales that a type has */
+enum form { PLAIN, OFFSET, HALVES, HALVES_OFFSET }; /* kinds of scales that a type may have */
 
 /* A block of four rows, its codes widened to 16 bits. */
 struct four {
     int16x8_t codes[ROWS][4];
-    float32x4_t scale[2], offset[2]; /* one lane per row */
+    float32x4_t scale[2], offset[2]; /* scale and offset, one lane per row */
 };
 
 FLO_INLINE int32x4_t dot_8(int32x4_t acc, int16x8_t a, int16x8_t b)

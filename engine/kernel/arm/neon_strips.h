@@ -35,7 +35,7 @@ struct flo_packed {
     uint32_t id;
     enum flo_form form;
     unsigned high, low; /* bits */
-    float minus;        /* offset to subtract from a code */
+    float minus;        /* number that is subtracted from each code */
 };
 
 FLO_INLINE bool flo_has_halves(enum flo_form form)
@@ -239,8 +239,8 @@ FLO_INLINE void flo_block_times_tokens(const int T, flo_dots_fn *dots, const str
     }
 }
 
-/* With T = 2: interleaves rows in pairs, eight columns each, as `dots` reads
- * them. */
+/* Interleaves rows in pairs, eight columns each, as `dots` reads them with T =
+ * 2. */
 FLO_INLINE void flo_zip(int8x16_t w[FLO_PIECES])
 {
 #pragma GCC unroll 4

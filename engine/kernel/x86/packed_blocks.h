@@ -72,7 +72,8 @@ FLO_INLINE bool flo_has_minima(const enum flo_scales_kind kind)
 
 struct flo_weights_32 {
     flo_ints codes[FLO_GROUPS];
-    flo_floats scales[2]; /* of the first and last 16 columns, or [0] of all */
+    /* scales of the first and of the last 16 columns; or [0] for all columns */
+    flo_floats scales[2];
     flo_floats minima[2]; /* subtracted, times the sum of the activations' codes */
 };
 

@@ -18,7 +18,7 @@
 
 enum {
     FLO_CODE_BYTE_MAX = 127,
-    FLO_SIGNED = 255, /* as the largest code (struct form): a whole signed byte */
+    FLO_SIGNED = 255, /* value of the largest code (struct form) that means: a whole signed byte */
     FLO_SIGNED_SHIFT = FLO_HAS_VNNI ? 7 : 0,
     FLO_RADIX = FLO_HAS_VNNI ? 256 : 254,
     /* Sums begin with a given integer; otherwise it is added afterwards,
@@ -64,8 +64,8 @@ FLO_INLINE flo_ints flo_dot(flo_ints acc, flo_ints w, flo_ints x)
 #endif
 }
 
-/* Like flo_dot(), with the four codes at x in all lanes.  gcc 12 emits a
- * broadcast and a product, where EVEX has one instruction. */
+/* Does what flo_dot() does, with the four codes at x in all lanes.  gcc 12
+ * emits a broadcast and a product, where EVEX has one instruction. */
 FLO_INLINE flo_ints flo_dot_4(flo_ints acc, flo_ints w, const int8_t *x)
 {
 #if FLO_HAS_EVEX

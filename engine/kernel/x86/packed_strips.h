@@ -36,7 +36,7 @@ enum {
      * parts of a strip, except with VNNI, whose chains of sums leave no
      * register. */
     STRIPS = FLO_LANES == 16 || !FLO_HAS_VNNI ? 2 : 1,
-    PARTS = FLO_STRIP_ROWS / FLO_LANES, /* registers for a strip's rows */
+    PARTS = FLO_STRIP_ROWS / FLO_LANES, /* number of registers for a strip's rows */
     S_MAX = STRIPS > PARTS ? STRIPS : PARTS,
 };
 
@@ -174,7 +174,8 @@ struct strip {
     struct flo_strip at;
 };
 
-/* Returns the prefetch distance for a product with `tokens` tokens; 0: none. */
+/* Returns the prefetch distance for a product with `tokens` tokens; 0: there is
+ * none. */
 FLO_INLINE size_t bytes_ahead(size_t tokens)
 {
     if (tokens > FEW_TOKENS) {

@@ -233,8 +233,8 @@ static int open_data(struct flo_engine *engine, const void *data, size_t bytes,
     return 0;
 }
 
-/* The file is read, not mapped: truncating it must not kill a serving
- * engine. */
+/* Opens an adapter.  The file is read, not mapped, because truncating it must
+ * not kill a serving engine. */
 int flo_adapter_open_fd(struct flo_engine *engine, int fd, struct flo_adapter **adapter,
                         struct flo_err *err)
 {

@@ -1,4 +1,4 @@
-/* Adapter: LoRA adapters in a forward pass. */
+/* Adapter: applies LoRA adapters in a forward pass. */
 #ifndef FLOTILLA_ENGINE_MODEL_ADAPTER_H
 #define FLOTILLA_ENGINE_MODEL_ADAPTER_H
 

@@ -21,7 +21,7 @@ struct flo_lora {
  * certain tokens. */
 FLO_MUST_USE int flo_lora_check(const struct flo_gguf *adapter, const struct flo_gguf *base,
                                 struct flo_lora *out, struct flo_err *err);
-/* Finds A and B for a tensor of the base model; false: none. */
+/* Finds A and B for a tensor of the base model; false: the file has none. */
 bool flo_lora_halves(const struct flo_lora *lora, const char *tensor,
                      const struct flo_gguf_tensor **a, const struct flo_gguf_tensor **b);
 

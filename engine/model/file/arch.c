@@ -1,4 +1,5 @@
-/* Arch: how each architecture computes, and which tensors it has. */
+/* Arch: has a table of how each architecture computes, and which tensors it
+ * has. */
 #include "engine/model/file/arch.h"
 
 #include <flotilla/errors/model.h>

@@ -24,15 +24,15 @@ enum flo_activation { FLO_SILU, FLO_GELU };
 enum flo_dim {
     FLO_DIM_NONE,
     FLO_DIM_EMBD,
-    FLO_DIM_HEAD, /* values of one head */
-    FLO_DIM_Q,    /* values of all query heads */
+    FLO_DIM_HEAD, /* number of values in one head */
+    FLO_DIM_Q,    /* number of values in all query heads */
     FLO_DIM_KV,   /* values of all key (or value) heads */
     FLO_DIM_QKV,  /* queries, keys and values in one matrix */
     FLO_DIM_FF,
     FLO_DIM_FF_TWICE,
     FLO_DIM_VOCAB,
     FLO_DIM_HALF_ROPE,
-    FLO_DIM_LABELS, /* outputs of a ranking head */
+    FLO_DIM_LABELS, /* number of outputs of a ranking head */
 };
 
 /* Whether a family has a tensor. */
@@ -54,8 +54,8 @@ enum flo_arch_id {
 
 struct flo_tensor_spec {
     char need[FLO_ARCHS + 1]; /* per family: a letter of enum flo_need */
-    const char *name;         /* in the file; for a layer's tensor, after "blk.N." */
-    size_t offset;            /* member in flo_layer, or in flo_weights */
+    const char *name;         /* name in the file; for a layer's tensor, the part after "blk.N." */
+    size_t offset;            /* offset of the member in flo_layer, or in flo_weights */
     enum flo_dim columns;
     enum flo_dim rows; /* FLO_DIM_NONE: a vector */
 };
@@ -74,12 +74,12 @@ struct flo_arch {
     /* Layer i is local (attends to a window) if i % period < period - 1; 0: the
      * family has no windows. */
     uint32_t window_period;
-    uint32_t window;          /* used if the file has no window; 0: none */
+    uint32_t window;          /* window that is used if the file has none; 0: none */
     float local_rope_base;    /* base of local layers; 0: that of the other layers */
     bool is_local_rope_plain; /* local layers ignore rope scaling */
     float attention_cap;      /* cap of attention scores, if the file has none */
     bool has_output_cap;
-    float output_cap; /* cap of logits, if the file has none; 0: none */
+    float output_cap; /* limit of the logits, if the file has none; 0: none */
     /* With this many layers (the family's 27B model) queries are scaled by the
      * square root of n_embd / n_head, not of the head size; 0: never. */
     uint32_t wide_scale_layers;

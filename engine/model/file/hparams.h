@@ -22,7 +22,7 @@ struct flo_rope {
     float local_base, local_factor; /* of local layers */
     bool is_yarn;                   /* YaRN: fast pairs keep their angle */
     float beta_fast, beta_slow;     /* turns in original_context */
-    float magnitude;                /* factor of sines and cosines */
+    float magnitude;                /* factor by which sines and cosines are multiplied */
     uint32_t original_context;      /* longer contexts use the long factors */
 };
 
@@ -35,16 +35,17 @@ struct flo_hparams {
     uint32_t head_size; /* even; not always n_embd / n_head */
     uint32_t n_ff;      /* width of the feed-forward part */
     uint32_t n_rope;    /* leading values of a head to rotate; even */
-    uint32_t n_labels;  /* outputs of the ranking head; 0: none */
+    uint32_t n_labels;  /* number of outputs of the ranking head; 0: none */
     uint32_t context_trained;
     float epsilon; /* epsilon of the norms */
     float embedding_scale;
-    float attention_scale; /* factor of q . k */
-    float attention_cap;   /* cap of q . k, after the scale; 0: none */
-    float output_cap;      /* cap of logits; 0: none */
+    float attention_scale; /* factor by which q . k is multiplied */
+    float attention_cap;   /* limit of q . k, after that; 0: none */
+    float output_cap;      /* limit of the logits; 0: none */
     struct flo_rope rope;
-    uint32_t window;               /* positions a local layer attends to; 0: all */
-    bool is_local[FLO_LAYERS_MAX]; /* all false if window is 0 */
+    uint32_t window; /* positions a local layer attends to; 0: all */
+    /* for each layer: it uses the window; all false if window is 0 */
+    bool is_local[FLO_LAYERS_MAX];
 };
 
 /* Return the width of all query heads, and of all key (or value) heads. */

@@ -101,7 +101,8 @@ uint64_t flo_packed_weights_bytes(const struct flo_engine *e)
     if (e->sidecar == NULL) {
         return bytes + e->weights.vector_bytes;
     }
-    /* Only some of its rows are read, unless it is also the output. */
+    /* Only some rows of the embedding are read, unless it is also the
+     * output. */
     if (e->weights.output.data != m->data) {
         bytes -= (uint64_t)m->rows * m->row_bytes;
     }

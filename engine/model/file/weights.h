@@ -18,11 +18,11 @@ struct flo_matrix {
     const struct flo_quant_type *type;
     size_t row_bytes;             /* size of a row, or of a strip */
     uint32_t strip_rows;          /* 1, or FLO_STRIP_ROWS: packed */
-    enum flo_precision precision; /* precision that its input needs */
+    enum flo_precision precision; /* precision that the matrix's input needs */
     uint32_t columns;
     uint32_t rows;
-    const float *bias;                    /* [rows], added to a product; NULL: none */
-    const struct flo_gguf_tensor *tensor; /* its tensor in the model file ... */
+    const float *bias; /* bias that is added to a product, for each row; NULL: none */
+    const struct flo_gguf_tensor *tensor; /* tensor of the matrix in the model file ... */
     uint32_t tensor_row;                  /* ... and its first row in that tensor */
     uint32_t number;                      /* index among the matrices of products */
 };
@@ -50,13 +50,13 @@ struct flo_weights {
     float *head_rows;            /* the head, decoded and owned: used once per text */
     const float *output_norm_bias;
     const float *rope_factors;           /* [n_rope / 2], also the next two */
-    const float *rope_short, *rope_long; /* for short and for long contexts */
+    const float *rope_short, *rope_long; /* factors of rope for short and for long contexts */
     struct flo_layer *layers;            /* [n_layer], owned */
     uint32_t n_layer;
-    float *vectors; /* all vectors, copied and owned: with packed weights little else of the model's
+    float *vectors; /* copies of all vectors, owned: with packed weights little else of the model's
                        file is read */
     uint64_t vector_bytes;
-    bool are_packed; /* all matrices whose inputs are codes are packed */
+    bool are_packed; /* all matrices whose inputs are codes are in packed form */
     uint64_t parameters;
 };
 

@@ -101,8 +101,8 @@ static void attend_head(struct flo_engine *e, uint32_t layer, const struct flo_p
     }
 }
 
-/* Fast path if each session has one row: the thread that stored the row also
- * computes its attention. */
+/* Computes attention fast if each session has only one row: the thread that
+ * stored the row does it. */
 static void attend_singles(struct flo_pass *pass, unsigned thread, uint32_t layer)
 {
     struct flo_engine *e = pass->engine;

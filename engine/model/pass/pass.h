@@ -12,7 +12,7 @@
 /* Consecutive rows of one session that a thread attends at once. */
 struct flo_piece {
     struct flo_session *session;
-    uint32_t position; /* position of row `first` */
+    uint32_t position; /* position of the row `first` in its session */
     uint16_t first;
     uint16_t count;
 };
@@ -36,7 +36,7 @@ struct flo_pass {
 /* Step on a product's rows, after the bias. */
 enum flo_after {
     FLO_AFTER_NOTHING,
-    FLO_AFTER_ADD, /* add to the residual stream */
+    FLO_AFTER_ADD, /* results are added to the residual stream */
     FLO_AFTER_GELU,
     FLO_AFTER_OUTPUT_CAP,
 };

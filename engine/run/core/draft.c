@@ -10,7 +10,7 @@
 
 #include <string.h>
 
-enum { LONG = 4, SHORT = 2 }; /* tokens that must match */
+enum { LONG = 4, SHORT = 2 }; /* number of tokens that must match */
 
 /* Weights of a new value in a moving mean; the least gain that a draft must
  * have. */
@@ -21,7 +21,7 @@ uint32_t flo_draft_find(const int32_t *tokens, size_t count, int32_t *out, uint3
                         bool *is_long)
 {
     const int32_t *last = tokens + count - SHORT;
-    size_t found = 0; /* position after the match; 0: no match */
+    size_t found = 0; /* position after the match; 0: there is none */
 
     *is_long = false;
     for (size_t at = count; count > LONG && !*is_long && --at >= LONG;) {

@@ -1,4 +1,4 @@
-/* Schedule: which requests take part in the next pass, with how many tokens.
+/* Schedule: decides which requests take part in the next pass, with how many tokens.
  *
  * Users' requests take part in every pass: first answers, with the tokens that
  * a grammar forced, then prompts in the remaining rows.  Prompts get smaller
@@ -10,7 +10,7 @@
 #include "engine/run/run.h"
 
 enum {
-    PIECE_WITH_ANSWERS = 32, /* most prompt rows while an answer streams */
+    PIECE_WITH_ANSWERS = 32, /* largest number of prompt rows while an answer streams */
     FIRST_SHARE = 4,         /* one of this many rows goes to the oldest prompt */
     ROUNDS_WITH_ANSWERS = 4,
     ROUNDS_WITH_PROMPTS = 16,
@@ -117,7 +117,7 @@ static void give(struct flo_turn *turns, size_t count, enum flo_wire_priority pr
                  uint32_t left)
 {
     uint32_t before = left;
-    bool has_prompt = false; /* some prompt is computed next to forced tokens */
+    bool has_prompt = false; /* some prompt is computed together with forced tokens */
 
     has(turns, count, &has_prompt, priority);
     give_answers(turns, count, priority, has_prompt ? PIECE_WITH_ANSWERS : left, &left);
@@ -160,8 +160,7 @@ bool flo_schedule_pass(struct flo_schedule *s, struct flo_turn *turns, size_t co
         give_probe(turns, count);
         return false;
     }
-    /* A pass for batch work: users' answers continue, with few forced
-     * tokens. */
+    /* This is a pass for batch work: users' answers continue, with few forced tokens. */
     give_answers(turns, count, FLO_WIRE_USER, PIECE_WITH_ANSWERS, &left);
     give(turns, count, FLO_WIRE_BATCH, has_user ? left / 2 : left);
     return left < FLO_PASS_ROWS;

@@ -14,8 +14,8 @@
 struct flo_pieces {
     uint32_t count;
     uint32_t *ids;
-    uint32_t *places; /* in text: positions of the bytes after the shared ones */
-    uint8_t *lengths; /* bytes of the whole token */
+    uint32_t *places; /* positions in `text` of the bytes after the shared ones */
+    uint8_t *lengths; /* number of bytes of the whole token */
     uint8_t *shared;  /* bytes shared with the previous token */
     char *text;
 };

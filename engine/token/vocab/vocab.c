@@ -24,7 +24,7 @@ static const char *const ends[] = {
 static bool is_end_text(const struct flo_vocab_token *token)
 {
     if (token->text[0] != '<' && token->text[0] != '_') {
-        return false; /* true for nearly all tokens */
+        return false; /* fast path: true for nearly all tokens */
     }
     for (size_t i = 0; i < FLO_COUNT(ends); i++) {
         if (flo_token_is(token, ends[i], strlen(ends[i]))) {
@@ -110,7 +110,8 @@ int flo_vocab_load_tokens(struct flo_vocab *vocab, const struct flo_gguf *gguf, 
     return flo_vocab_index(vocab, err);
 }
 
-/* SPM merges by the scores of tokens; it has no list of merges. */
+/* Loads the scores.  SPM merges by the scores of tokens, and has no list of
+ * merges. */
 static int load_scores(struct flo_vocab *vocab, const struct flo_gguf *gguf, struct flo_err *err)
 {
     const struct flo_gguf_kv *list;
@@ -163,9 +164,9 @@ int flo_vocab_load_specials(struct flo_vocab *vocab, struct flo_err *err)
     return 0;
 }
 
-/* Phi-3 was trained without the blanks after its marks.  No metadata key says
- * so; other engines decide by the model's name, and the same ids need the same
- * rule. */
+/* Loads which tokens strip the blanks after them.  Phi-3 was trained without
+ * the blanks after its marks.  No metadata key says so; other engines decide by
+ * the model's name, and the same ids need the same rule. */
 static int load_strips(struct flo_vocab *vocab, const struct flo_gguf *gguf, struct flo_err *err)
 {
     static const char *const keeping[] = {"<unk>", "<s>", "<|endoftext|>"};
@@ -193,7 +194,8 @@ static int load_strips(struct flo_vocab *vocab, const struct flo_gguf *gguf, str
     return 0;
 }
 
-/* An SPM file without an id means the one of the first such models. */
+/* Loads the id of a special token.  An SPM file without it means that of the
+ * first such models. */
 static int load_id(const struct flo_vocab *vocab, const struct flo_gguf *gguf, const char *key,
                    int32_t spm_default, int32_t *out, struct flo_err *err)
 {
@@ -212,8 +214,8 @@ static int load_id(const struct flo_vocab *vocab, const struct flo_gguf *gguf, c
     return 0;
 }
 
-/* An answer of gpt-oss has several messages: <|end|> ends a message, <|return|>
- * or <|call|> the answer. */
+/* Removes <|end|> from the end tokens of gpt-oss, whose answer has several
+ * messages: <|end|> ends a message, <|return|> or <|call|> the answer. */
 static void spare_message_end(struct flo_vocab *vocab)
 {
     static const char *const texts[] = {"<|end|>", "<|return|>", "<|call|>"};

@@ -41,7 +41,7 @@ struct flo_vocab {
     struct flo_vocab_facts facts;
     const struct flo_split_kind *split;
     struct flo_vocab_token *tokens;
-    struct flo_index by_text; /* tokens by their text */
+    struct flo_index by_text; /* index of the tokens by their text */
     /* For BPE: the list of merges, by rank.  For each token, the rank of the
      * first merge that makes it; FLO_RANK_NONE ends a chain. */
     uint16_t *merge_left_bytes; /* [merge_count]: bytes of the left half */
@@ -49,12 +49,12 @@ struct flo_vocab {
     uint32_t *first_rank;       /* [count] */
     uint32_t merge_count;
     int32_t byte_ids[256];    /* SPM: token of each byte, or -1 */
-    uint32_t token_bytes_max; /* bytes of the longest token */
-    size_t id_bytes_max;      /* most bytes that can become one id; SIZE_MAX: unlimited */
-    const uint8_t *scores;    /* SPM: f32 little-endian, in the mapped file */
+    uint32_t token_bytes_max; /* number of bytes of the longest token */
+    size_t id_bytes_max;   /* largest number of bytes that can become one id; SIZE_MAX: unlimited */
+    const uint8_t *scores; /* SPM: f32 little-endian, in the mapped file */
     bool is_spm;
     bool adds_space;            /* SPM: insert a blank before a text after a special token */
-    bool strips;                /* some token has strips_right */
+    bool strips;                /* some token strips the blanks to its right */
     struct flo_tokens specials; /* control, unknown and user-defined: longest first */
     _Atomic(struct flo_pieces *) pieces; /* NULL: not made yet (pieces.c) */
     /* Tokenizer of a library: `library.ids` is NULL without one.  Token i shows
@@ -73,7 +73,8 @@ static inline bool flo_token_is(const struct flo_vocab_token *token, const char 
 int flo_token_byte(const struct flo_vocab_token *token);
 
 /* Gives the rank of the merge that makes token `id` from its first `left_bytes`
- * bytes and the rest; lower ranks merge first.  false: no such merge. */
+ * bytes and the rest; lower ranks merge first.  false: there is no such
+ * merge. */
 bool flo_vocab_rank(const struct flo_vocab *vocab, int32_t id, uint32_t left_bytes, uint32_t *rank);
 
 /* Finds a list in the metadata; an absent one is an error. */
@@ -101,9 +102,9 @@ bool flo_tokens_refuse(struct flo_tokens *tokens, size_t count);
 /* Could the ids of this many bytes fit?  If not, sets tokens->failed. */
 bool flo_tokens_have_room(struct flo_tokens *tokens, const struct flo_vocab *vocab, size_t bytes);
 
-/* Append the ids of a text without special tokens: by its words (token/bpe.c),
- * or as one, with a blank before it if `has_prefix` (token/spm.c).  false: out
- * of memory. */
+/* Append the ids of a text without special tokens: word by word (token/bpe.c),
+ * or the whole text, with a blank before it if `has_prefix` (token/spm.c).
+ * false: out of memory. */
 bool flo_bpe_text(const struct flo_vocab *vocab, const char *text, size_t bytes,
                   struct flo_tokens *tokens);
 bool flo_spm_text(const struct flo_vocab *vocab, const char *text, size_t bytes, bool has_prefix,

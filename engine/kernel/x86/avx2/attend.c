@@ -149,7 +149,7 @@ FLO_INLINE void block_softmax(struct flo_attend_state *rows, int r)
     high = _mm256_blendv_ps(none, high, is_high);
     largest = flo_max_8(_mm256_max_ps(low, high));
     largest = largest > before ? largest : before;
-    if (!(largest > -INFINITY)) { /* only -inf or NaN scores so far */
+    if (!(largest > -INFINITY)) { /* all scores so far are -inf or NaN */
         largest = 0;
     }
     __m256 by = _mm256_set1_ps(largest);

@@ -230,7 +230,7 @@ void flo_avx2_low_rank_add(const float *b, size_t stride, size_t rank, const flo
             _mm256_storeu_ps(at, _mm256_add_ps(_mm256_loadu_ps(at), sums[j]));
         }
     }
-    for (; i < rows; i++) { /* in the same order, with the same rounding */
+    for (; i < rows; i++) { /* the remaining rows, in the same order and with the same rounding */
         float sum = 0;
 
         for (size_t r = 0; r < rank; r++) {
@@ -264,7 +264,8 @@ void flo_avx2_store(const float *key, const float *value, size_t head_size, size
     }
 }
 
-/* Some compilers' __builtin_cpu_supports() do not know f16c. */
+/* Tells whether the CPU has F16C, which some compilers'
+ * __builtin_cpu_supports() do not know. */
 static bool has_f16c(void)
 {
     unsigned a, b, c, d;

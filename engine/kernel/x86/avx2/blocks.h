@@ -134,7 +134,8 @@ FLO_INLINE struct flo_scales scales_q4_0(const uint8_t *p, size_t parts)
     return flo_scales_alone(p, sizeof(struct flo_block_q4_0), parts);
 }
 
-/* code - 8 is the nibble with its top bit inverted, as a signed number. */
+/* Unpacks the codes: code - 8 is the nibble with its top bit inverted, as a
+ * signed number. */
 FLO_INLINE struct flo_codes codes_q4_0(const uint8_t *p, size_t part)
 {
     __m128i bytes = flo_load_16(p + part * sizeof(struct flo_block_q4_0) + 2);
@@ -159,7 +160,8 @@ FLO_INLINE struct flo_scales scales_q5_0(const uint8_t *p, size_t parts)
     return flo_scales_alone(p, sizeof(struct flo_block_q5_0), parts);
 }
 
-/* code - 16: if the fifth bit is 0, all bits above the nibble are 1. */
+/* Unpacks the codes as code - 16: if the fifth bit is 0, all bits above the
+ * nibble are 1. */
 FLO_INLINE struct flo_codes codes_q5_0(const uint8_t *p, size_t part)
 {
     const uint8_t *block = p + part * sizeof(struct flo_block_q5_0);

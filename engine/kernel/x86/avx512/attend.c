@@ -207,7 +207,7 @@ static void softmax_tile(const struct flo_attention *a, struct rows *rows, int r
         most = _mm512_max_ps(s, most); /* returns s if one is NaN */
     }
     largest = _mm512_reduce_max_ps(most);
-    if (!(largest > -INFINITY)) { /* only -inf or NaN scores */
+    if (!(largest > -INFINITY)) { /* all scores are -inf or NaN */
         largest = 0;
     }
     if (largest > rows->largest[r]) {
@@ -313,7 +313,7 @@ FLO_INLINE void attend_tile(const int R, const enum flo_cache type, const struct
 {
     const size_t offset = p / BLOCK * cache->block_bytes;
     const uint8_t *keys = (const uint8_t *)a->keys + offset;
-    size_t from = cache->tile, to = 0; /* positions that any row attends to */
+    size_t from = cache->tile, to = 0; /* range of positions that some row attends to */
 
     for (int r = 0; r < R; r++) {
         size_t begin = a->firsts[r] > p ? a->firsts[r] - p : 0;

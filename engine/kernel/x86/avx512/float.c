@@ -23,7 +23,7 @@ struct part {
     size_t row_bytes;
     const float *x;
     size_t columns; /* stride between tokens */
-    size_t count;   /* columns of the piece */
+    size_t count;   /* number of columns in the piece */
     float *y;
     size_t stride;
     bool is_first; /* first piece: y has no value yet */

@@ -165,7 +165,7 @@ FLO_INLINE void block_softmax(struct flo_attend_state *rows, int r)
     }
     largest = flo_max_4(most);
     largest = largest > before ? largest : before;
-    if (!(largest > -INFINITY)) { /* only -inf or NaN scores so far */
+    if (!(largest > -INFINITY)) { /* all scores so far are -inf or NaN */
         largest = 0;
     }
     for (int i = 0; i < QUARTERS; i++) {
