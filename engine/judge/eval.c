@@ -30,8 +30,8 @@ struct eval {
     struct flo_eval_side side;
     int peer; /* the peer's socket */
     struct flo_eval_report report;
-    int32_t *forced; /* [context of the peer] */
-    float *row;      /* [n_vocab] of the peer */
+    int32_t *forced; /* tokens that both models are given: an array as long as the peer's context */
+    float *row;      /* the peer's logits for one position: an array of its n_vocab */
     uint32_t context;
     struct flo_err *err; /* errors of the loop, for the rows' callback */
 };

@@ -128,7 +128,7 @@ struct transfer {
     struct flo_sha256 sha;
     uint64_t bytes;
     uint64_t bytes_max; /* longer answers are cut off */
-    uint64_t looked;    /* bytes at the last check of the disk */
+    uint64_t looked;    /* value of `bytes` when the disk's free space was last checked */
     int fd;             /* -1: only the digest is wanted */
     bool is_stated;     /* bytes_max was stated by a release; otherwise it is BYTES_MAX */
     bool is_too_large;

@@ -52,8 +52,8 @@ static void tell_progress(void *context, uint64_t done, uint64_t total)
     }
 }
 
-/* Refuses to overwrite an input, for the result and for the file of
- * --partial. */
+/* Fails if `path` (of the result or of --partial) is the same file as one of
+ * the two inputs. */
 static int check_place(const char *path, int first_fd, int second_fd, struct flo_err *err)
 {
     const int fds[] = {first_fd, second_fd};

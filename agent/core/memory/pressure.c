@@ -132,7 +132,8 @@ static bool has_room(const struct flo_memory_model *models, size_t count, uint64
            flo_add_u64(plan.planned, more_bytes, &planned) && planned <= budget / 10 * 9;
 }
 
-/* Undoes one step of a model, if memory allows. */
+/* Reloads a model one degradation level higher, or takes its demotion back, if
+ * memory allows. */
 static bool recall(struct flo_memory_model *models, size_t count, uint64_t budget, size_t at)
 {
     struct flo_memory_model *one = &models[at];

@@ -209,19 +209,20 @@ struct flo_agent {
 
 /* ---- what happens ---- */
 
+/* Words before a colon are the fields of the event that are set. */
 enum flo_agent_event_kind {
-    FLO_AGENT_BOOT,       /* boot */
+    FLO_AGENT_BOOT,       /* boot: the agent has started; always the first event */
     FLO_AGENT_DEPLOY,     /* release to deploy, from an order or a bundle; verified */
     FLO_AGENT_ORDER,      /* any other operation of an order, verified and in scope */
     FLO_AGENT_GO_BACK,    /* an operator at the device wants to roll back to the previous release */
     FLO_AGENT_REMOVE,     /* an operator at the device wants to remove the model */
     FLO_AGENT_PROGRESS,   /* job, state: the updater has reached this state */
     FLO_AGENT_STAGED,     /* job, detail, fits_both; error: not enough memory for the release */
-    FLO_AGENT_JOB_FAILED, /* job, error, is_passing */
+    FLO_AGENT_JOB_FAILED, /* job, error, is_passing: the updater's job failed */
     FLO_AGENT_WRITTEN,    /* the slot action that asked for an answer is on disk */
     FLO_AGENT_UNWRITTEN,  /* that slot action failed, with its error */
-    FLO_AGENT_LOADING,    /* role: its load makes progress */
-    FLO_AGENT_LOADED,     /* role, is_linked */
+    FLO_AGENT_LOADING,    /* role: the engine with this role is still loading */
+    FLO_AGENT_LOADED,     /* role, is_linked: the engine of this role has been loaded */
     FLO_AGENT_ACTIVATED,  /* release: link and hook are done, and its program is healthy */
     FLO_AGENT_ILL,        /* release, error: link, hook or program failed */
     FLO_AGENT_LOST,       /* role, error: its engine died, hung or failed to load */
@@ -287,7 +288,7 @@ struct flo_agent_event {
         uint32_t models_max; /* largest number of models; 0: FLO_AGENT_MODELS_MAX */
         bool is_frozen;
         const struct flo_agent_pauses *pauses; /* NULL: none */
-        uint32_t waits, lacks;                 /* sets of conditions (enum flo_wait) */
+        uint32_t waits, lacks; /* conditions that updates wait for, and the unmet ones */
         uint64_t seed;
     } boot;
     struct {
@@ -300,16 +301,17 @@ struct flo_agent_event {
 
 /* ---- what to do about it ---- */
 
+/* Words before a colon are the fields of the action that are set. */
 enum flo_agent_action_kind {
     FLO_DO_JOB,         /* job: start the updater for the execution */
     FLO_DO_CANCEL_JOB,  /* job: cancel it; its events are ignored from then on */
     FLO_DO_SLOT_STAGE,  /* make the execution's release the candidate; answered by WRITTEN */
     FLO_DO_SLOT_TRIAL,  /* begin the trial and count its first start; answered by WRITTEN */
     FLO_DO_SLOT_TRY,    /* count a start; if this fails nothing is loaded, and UNWRITTEN follows */
-    FLO_DO_SLOT_COMMIT, /* answer WRITTEN */
+    FLO_DO_SLOT_COMMIT, /* make the candidate the current release; answered by WRITTEN */
     FLO_DO_SLOT_CLEAR,  /* forget the candidate */
     FLO_DO_SLOT_UNTRY,  /* undo the count of the present start */
-    FLO_DO_SLOT_BACK,   /* current := previous */
+    FLO_DO_SLOT_BACK,   /* make the previous release the current one */
     FLO_DO_SLOT_REMOVE, /* make the record a tombstone; answered by WRITTEN */
     FLO_DO_CLOSE,       /* refuse new requests of the model */
     FLO_DO_FREE,        /* free the entry of the model */
@@ -317,21 +319,22 @@ enum flo_agent_action_kind {
                            device) */
     FLO_DO_REPAIR,      /* release: ask for a DEPLOY of it, without an order */
     FLO_DO_VARIANT,     /* serve the execution's variant from now on; answered by WRITTEN */
-    FLO_DO_FREEZE,      /* flag */
-    FLO_DO_LOAD,        /* role, release */
-    FLO_DO_UNLOAD,      /* role: unload its engine; flag: drain it first */
-    FLO_DO_FLIP,        /* role: send requests to it, or make its link and run its hook */
-    FLO_DO_UNLINK,      /* release.model: remove its link and run its hook */
-    FLO_DO_HOLD,        /* let requests wait: no engine is live */
-    FLO_DO_REST,        /* release: load it when a request needs it */
-    FLO_DO_PROMOTE,     /* make the second engine the current one */
-    FLO_DO_PROBE,       /* probe with the execution's policy */
-    FLO_DO_EVENT,       /* report the state that the execution entered, or its end */
-    FLO_DO_SERVING,     /* word, release: report which release serves */
-    FLO_DO_ACK,         /* order, word, error */
-    FLO_DO_COLLECT,     /* remove blobs that no record names */
-    FLO_DO_TIMER,       /* at_ms; 0: none */
-    FLO_DO_NOTE,        /* error.what: reason of a decision, for the trace only */
+    FLO_DO_FREEZE,      /* freeze the device, or unfreeze it if `flag` is false */
+    FLO_DO_LOAD,        /* role, release: load this release as the engine of this role */
+    FLO_DO_UNLOAD,      /* role: unload its engine; flag: let its requests end first */
+    FLO_DO_FLIP,    /* role: send requests to its engine, or for a program make its link and run its
+                       hook */
+    FLO_DO_UNLINK,  /* release.model: remove its link and run its hook */
+    FLO_DO_HOLD,    /* let requests wait: no engine is live */
+    FLO_DO_REST,    /* release: load it when a request needs it */
+    FLO_DO_PROMOTE, /* make the second engine the current one */
+    FLO_DO_PROBE,   /* probe with the execution's policy */
+    FLO_DO_EVENT,   /* report the state that the execution entered, or its end */
+    FLO_DO_SERVING, /* word, release: report which release serves */
+    FLO_DO_ACK,     /* order, word, error: answer this order with this result */
+    FLO_DO_COLLECT, /* remove blobs that no record names */
+    FLO_DO_TIMER,   /* at_ms; 0: none */
+    FLO_DO_NOTE,    /* error.what: reason of a decision, for the trace only */
     FLO_DO_COUNT
 };
 

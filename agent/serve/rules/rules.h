@@ -12,17 +12,18 @@
 struct flo_api_rules {
     uint32_t n_tokens;
     struct flo_serve_token tokens[FLO_SERVE_TOKENS_MAX];
-    char *secrets[FLO_SERVE_TOKENS_MAX]; /* owned; tokens point to them */
+    char *secrets[FLO_SERVE_TOKENS_MAX]; /* texts of the tokens, owned by this struct; `tokens`
+                                            points to them */
     uint32_t n_guards;
     struct flo_serve_guard guards[FLO_SERVE_GUARDS_MAX];
 };
 
-/* Reads both maps into an empty struct, which must be deinitialised in any
+/* Reads the maps of tokens and of guards into an empty struct, which must be deinitialised in any
  * case.  FLO_E_CFG_KEY, FLO_E_CFG_TYPE, FLO_E_CFG_RANGE, and errors of
  * flo_secret_read() for the tokens' files. */
 FLO_MUST_USE int flo_api_rules_read(const json_t *tokens, const json_t *guards,
                                     struct flo_api_rules *out, struct flo_err *err);
-/* Reads both maps from a file. */
+/* Reads the maps `tokens` and `guards` from a configuration file. */
 FLO_MUST_USE int flo_api_rules_load(const char *path, struct flo_api_rules *out,
                                     struct flo_err *err);
 /* guards.c: reads a guard.  `where` names it in errors: "guards.words". */

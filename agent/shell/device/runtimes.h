@@ -12,7 +12,8 @@ struct flo_device_runtime {
     char *json; /* options for OPEN as JSON (contracts/processes.md 4.1); freed by deinit */
     uint64_t memory_bytes, ready_ms, stop_ms;
     uint32_t sessions, context;
-    bool is_linked;            /* `api` is none: there are no requests, only a link and a hook */
+    bool is_linked; /* the program answers no requests (`api: none`): it only gets a link and a hook
+                     */
     struct flo_config *config; /* the parsed file; freed by deinit */
 };
 /* Reads NAME.yaml. FLO_E_RUNTIME_ABSENT: no such file. FLO_E_CFG_PERM: the file

@@ -220,8 +220,9 @@ static void read_caps_and_scales(struct reader *r, struct flo_hparams *h)
         1 / sqrtf(is_wide ? (float)h->n_embd / (float)h->n_head : (float)h->head_size);
 }
 
-/* Reads the head of a ranking model: `pooling_type` and the tensor's rows show
- * that it exists, and the labels' names must match. */
+/* Reads the number of labels of a ranking model.  A model without
+ * `pooling_type` rank and without the head's tensor has none; only one of the
+ * two is an error. */
 static void read_labels(struct reader *r, struct flo_hparams *h)
 {
     const struct flo_gguf_tensor *head = flo_gguf_tensor_find(r->gguf, "cls.output.weight");

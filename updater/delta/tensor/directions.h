@@ -23,7 +23,8 @@
 
 #define DIRECTIONS 8
 #define DIRECTION_COLUMNS_MAX 8192u
-/* Columns of a row at which the shares are solved: 32, 64, ... and its end. */
+/* Number of columns of a row after which the shares are computed again: after
+ * 32, 64, ... and at the row's end. */
 #define DIRECTION_POINTS 9
 /* Upper bound of a value's change. */
 #define DIRECTION_MOVE_MAX (1 << 22)
