@@ -148,8 +148,11 @@ static const struct flo_flag flags[] = {
      "of several models: memory for all together (default: four fifths of the "
      "machine's)",
      TO_U32(several.memory_mib), .max = 1u << 30},
-    {"pin", "NAME", "of several models: this one stays; may be repeated", .take = take_pin},
-    {"weight", "NAME=N", "of several models: 0 to 100, more stays longer (default: 50)",
+    {"pin", "NAME", "of several models: always keep this one in memory; may be repeated",
+     .take = take_pin},
+    {"weight", "NAME=N",
+     "of several models: 0 to 100; a model with a higher weight stays in memory longer (default: "
+     "50)",
      .take = take_weight},
     {"listen", "ADDRESS", "127.0.0.1:PORT or unix:PATH; may be repeated", .take = take_listen,
      .is_needed = true},
@@ -169,7 +172,7 @@ static const struct flo_flag flags[] = {
      "files of /v1/files and /v1/batches, for 7 days or an hour after their "
      "answers were fetched; without it there are no batches",
      TO_TEXT(door.batch_folder)},
-    {"batch-limit", "MIB", "of all these files (default: 1024)",
+    {"batch-limit", "MIB", "most MiB of all these files (default: 1024)",
      FLO_U64(struct standalone, door.batch_mib), .min = 1, .max = 1u << 20},
     {"token-file", "FILE",
      "bearer token for TCP (mode 0600); without it only loopback addresses "
@@ -179,14 +182,15 @@ static const struct flo_flag flags[] = {
      "apps with their limits, and guards: `tokens` and `guards` as in "
      "agent.yaml (docs/reference/local-api.md)",
      TO_TEXT(door.rules_file)},
-    {"lora", "NAME=FILE", "an adapter of it, asked for as NAME or MODEL:NAME; may be repeated",
+    {"lora", "NAME=FILE",
+     "an adapter of the model; requests name it as NAME or MODEL:NAME; may be repeated",
      .take = take_lora},
-    {"lora-dir", "DIR", "every NAME.gguf in it is such an adapter", TO_TEXT(source.folder)},
-    {"lora-room", "MIB", "memory for adapters that come later (default: 256)",
+    {"lora-dir", "DIR", "folder of adapters: every NAME.gguf in it is one", TO_TEXT(source.folder)},
+    {"lora-room", "MIB", "memory for adapters that are added later (default: 256)",
      TO_U32(lora_room_mib), .max = 1u << 20},
     {"prefix-cache", "DIR",
-     "keep there what prompts begin with, for the next start (32 MiB a model, "
-     "at most 4; text of prompts)",
+     "folder in which the computed beginnings of prompts are kept for the next start (32 MiB a "
+     "model, at most 4; they contain text of prompts)",
      TO_TEXT(prefix_dir)},
     {"template", "NAME|FILE",
      "a chat template instead of the model's own: the name of a known one "
@@ -199,7 +203,8 @@ static const struct flo_flag flags[] = {
      FLO_SWITCH(struct standalone, no_pack)},
     {"context", "N", "tokens per request (default: the model's, at most 2048)", TO_U32(context),
      .max = 1u << 20},
-    {"threads", "N", "default: by the machine", TO_U32(threads), .max = 64},
+    {"threads", "N", "threads per engine (default: depends on the machine)", TO_U32(threads),
+     .max = 64},
     {"sandbox", "required|preferred",
      "required (default), or preferred: also without the system call filter, "
      "where the kernel has none",

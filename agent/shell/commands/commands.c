@@ -250,7 +250,7 @@ static int rollback(void *line, struct flo_err *err)
 }
 
 static const struct flo_flag rollback_flags[] = {
-    {"model", "NAME", "of several, this one", FLO_ASKED},
+    {"model", "NAME", "the model, if the device has several", FLO_ASKED},
     FLO_FLAGS_END,
 };
 const struct flo_verb flo_verb_rollback = {

@@ -327,9 +327,9 @@ static int run(void *line, struct flo_err *err)
 static const struct flo_flag flags[] = {
     {"controller", "URL", "https://host:port, for devices", FLO_ASKED, .is_needed = true},
     {"token-file", "FILE", "the enrolment token", FLO_ASKED, .is_needed = true},
-    {"name", "NAME", "of this device (default: the machine's)", FLO_ASKED},
-    {"serial", "NUMBER", "of this device (default: the machine's own)", FLO_ASKED},
-    {"label", "KEY=VALUE", "of this device; several times", FLO_ASKED},
+    {"name", "NAME", "name of this device (default: the machine's name)", FLO_ASKED},
+    {"serial", "NUMBER", "serial number of this device (default: the machine's own)", FLO_ASKED},
+    {"label", "KEY=VALUE", "a label of this device; may be repeated", FLO_ASKED},
     FLO_FLAGS_END,
 };
 const struct flo_verb flo_verb_enroll = {

@@ -66,136 +66,134 @@ static int take_unproved(void *state, const char *word, struct flo_err *err)
 #define TO_TEXT(member) FLO_TEXT(struct line, options.member)
 #define TO_SWITCH(member) FLO_SWITCH(struct line, options.member)
 static const struct flo_flag flags[] = {
-    {"data", "DIR", "everything it keeps: databases, keys, blobs", TO_TEXT(dir), .is_needed = true},
+    {"data", "DIR", "folder of the controller: databases, keys, blobs", TO_TEXT(dir),
+     .is_needed = true},
     {"store", "postgresql://ADDRESS",
-     "devices, releases, rollouts, orders and audit in this database (a file "
-     "in DIR); no password: use passfile=FILE or ~/.pgpass",
+     "keep devices, releases, rollouts, orders and audit in this database (default: in a file in "
+     "DIR); no password: use passfile=FILE or ~/.pgpass",
      TO_TEXT(store)},
     {"import", NULL, "copy DIR/control.db into the empty database of --store first",
      TO_SWITCH(imports)},
     {"listen", "HOST:PORT",
-     "REST and dashboard for people: HTTP on loopback, else HTTPS by the "
-     "fleet's own authority (127.0.0.1:8080)",
+     "address of REST and dashboard for people: HTTP on loopback, otherwise HTTPS with a "
+     "certificate of the fleet's authority (127.0.0.1:8080)",
      TO_TEXT(listen)},
-    {"tls", NULL, "HTTPS on loopback too", TO_SWITCH(is_tls)},
+    {"tls", NULL, "use HTTPS on loopback too", TO_SWITCH(is_tls)},
     {"listen-devices", "HOST:PORT",
-     "HTTPS for devices (same host, 8443; where that is taken a free one, "
-     "which is kept)",
+     "address of HTTPS for devices (same host, port 8443; if that is taken, a free port, which "
+     "stays the same)",
      TO_TEXT(listen_devices)},
-    {"public-host", "NAME", "under which devices reach this machine (the host of --listen-devices)",
+    {"public-host", "NAME",
+     "host name by which devices reach this machine (the host of --listen-devices)",
      TO_TEXT(public_host)},
     {"host-name", "NAME",
-     "another name under which it is served, as that of a reverse proxy; up "
+     "another host name by which people reach the controller, such as that of a reverse proxy; up "
      "to 8 times",
      .take = take_name},
     {"proxy", "ADDRESS",
-     "the reverse proxy before --listen, which puts each client's address last "
-     "into X-Forwarded-For: logins are counted by that",
+     "address of the reverse proxy before --listen. It must append each client's address to "
+     "X-Forwarded-For, so that failed logins are counted for each client",
      TO_TEXT(proxy)},
     {"blobs-url", "URL",
-     "devices are sent to URL/sha256-HEX for artifacts (307): a store that "
-     "holds the files of DIR/blobs, or --blobs-store itself",
+     "redirect devices to URL/sha256-HEX for artifacts (status 307): a store that holds the files "
+     "of DIR/blobs, or --blobs-store itself",
      TO_TEXT(blobs_url)},
     {"blobs-store", "URL",
      "an HTTP or S3 store in which all controllers keep artifacts, as "
      "URL/sha256-HEX; DIR/blobs has copies (https, or http on loopback)",
      TO_TEXT(blobs_store)},
     {"blobs-keys", "FILE",
-     "what that store asks for, in a file of 0600: `bearer TOKEN`, or `s3 "
-     "REGION ACCESS-KEY SECRET-KEY` (nothing)",
+     "file (mode 0600) with the credentials of that store: `bearer TOKEN`, or `s3 REGION "
+     "ACCESS-KEY SECRET-KEY` (nothing)",
      TO_TEXT(blobs_keys)},
-    {"blobs-ca", "FILE", "authority of that store (the system's)", TO_TEXT(blobs_ca)},
+    {"blobs-ca", "FILE", "certificate authority of that store (the system's)", TO_TEXT(blobs_ca)},
     {"name", "NAME",
-     "how people are told this controller from others on its database (the "
-     "machine's name)",
+     "name of this controller, to distinguish it from others on its database (the machine's name)",
      TO_TEXT(name)},
     {"peer-host", "NAME",
-     "with --store: under which other controllers reach the listeners of this "
-     "one (their hosts)",
+     "with --store: host name by which other controllers reach the listeners of this one (their "
+     "hosts)",
      FLO_TEXT(struct line, peer_host)},
     {"join", "FINGERPRINT",
-     "with --store, in an empty folder: the authority of the fleet whose keys "
-     "it takes from the database (--fingerprint at the leader)",
+     "with --store, in an empty folder: fingerprint of the authority of the fleet that this "
+     "controller joins (--fingerprint at the leader); it gets the fleet's keys from the database",
      FLO_TEXT(struct line, joins)},
     {"listen-health", "HOST:PORT",
      "plain HTTP for supervisors and load balancers: GET /health, GET /ready "
      "(none)",
      FLO_TEXT(struct line, listen_health)},
     {"broker", "URL|embedded[:PORT]",
-     "MQTT broker (embedded: starts mosquitto, on a standard or free port that "
-     "is kept, or on this one)",
+     "address of the MQTT broker; embedded: start mosquitto on this port, or on a standard or free "
+     "port, which stays the same",
      TO_TEXT(broker)},
     {"broker-accounts", NULL,
-     "the broker is a mosquitto with the dynamic-security plugin: make and end "
-     "devices' accounts there",
+     "the broker is a mosquitto with the dynamic-security plugin: create and delete devices' "
+     "accounts there",
      TO_SWITCH(has_accounts)},
     {"broker-forgets", NULL,
-     "the broker keeps no retained messages, or each node of a cluster its own "
-     "(RabbitMQ): send devices that connect what they would have found",
+     "the broker does not keep retained messages, or each node of its cluster keeps its own "
+     "(RabbitMQ): send them again to each device that connects",
      TO_SWITCH(broker_forgets)},
     {"broker-linger", "DURATION",
-     "so long mosquitto waits for a controller that is restarted, 0s to 1h "
-     "(60s); 0s, or Ctrl-C: it ends with it",
+     "how long mosquitto runs on without a controller, so that the controller can be restarted, 0s "
+     "to 1h (60s); with 0s, or after Ctrl-C, it ends with the controller",
      FLO_MS(struct line, options.broker_linger_ms), .max = LINGER_MS_MAX},
     {"certificate-life", "DURATION",
-     "of devices' certificates and our own, 5s to 3650d (90d); they are "
-     "renewed "
-     "at two thirds of it",
+     "how long certificates of devices and of the controller are valid, 5s to 3650d (90d); they "
+     "are renewed after two thirds of this time",
      FLO_MS(struct line, options.certificate_life_ms), .min = LIFE_MS_MIN, .max = LIFE_MS_MAX},
     {"certificate-grace", "DURATION",
-     "so long after its certificate's end a device is still renewed, 0s to "
-     "3650d (730d); 0s: it needs a new token",
+     "how long after the end of its certificate a device may still renew it, 0s to 3650d (730d); "
+     "later it needs a new token",
      FLO_MS(struct line, options.certificate_grace_ms), .max = LIFE_MS_MAX},
     {"fleet", "NAME", "name of the fleet, at first start (demo)", TO_TEXT(fleet)},
     {"heartbeat", "DURATION", "how often devices report, 200ms to 7d (60s)",
      FLO_MS(struct line, options.heartbeat_ms), .min = FLO_HEARTBEAT_MS_MIN,
      .max = FLO_HEARTBEAT_MS_MAX},
     {"evidence-block", "DURATION",
-     "block of time of statistical gates, 1s to 1h (5m); another one makes "
-     "what was observed before useless",
+     "length of the time blocks of statistical gates, 1s to 1h (5m); if it is changed, earlier "
+     "observations are lost",
      FLO_MS(struct line, options.evidence_block_ms), .min = 1000, .max = 3600000},
     {"slice", "DEVICES",
-     "work on many devices goes on with so many at a time, 1 to 100000 (as "
-     "many as some milliseconds take)",
+     "how many devices are handled at a time in work on many devices, 1 to 100000 (as many as some "
+     "milliseconds take)",
      FLO_U64(struct line, options.slice_devices), .min = 1, .max = 100000},
     {"unused-kept", "DURATION",
-     "so long artifacts stay that no device needs (deltas from what nobody "
-     "has, "
+     "how long artifacts are kept that no device needs (deltas from files that no device has, "
      "files of no release), 1s to 3650d (7d)",
      FLO_MS(struct line, options.unused_kept_ms), .min = 1000, .max = LIFE_MS_MAX},
     {"alert-command", "PROGRAM",
-     "run for each message about an alert, which is its standard input: no "
-     "shell, no arguments",
+     "program to run for each message about an alert. It gets the message as standard input, no "
+     "arguments, and is run without a shell",
      TO_TEXT(alert_command)},
-    {"webhook-ca", "FILE", "authority of webhooks (the system's)", TO_TEXT(webhook_ca)},
-    {"webhook-private", NULL, "webhooks may be in private networks and on loopback, too",
+    {"webhook-ca", "FILE", "certificate authority of webhooks (the system's)", TO_TEXT(webhook_ca)},
+    {"webhook-private", NULL, "allow webhooks in private networks and on loopback",
      TO_SWITCH(takes_private_webhooks)},
-    {"oidc", "FILE", "people log in by the identity provider of this file (docs/login.md)",
+    {"oidc", "FILE",
+     "let people log in by the identity provider that this file describes (docs/login.md)",
      TO_TEXT(oidc)},
     {"restored", NULL,
-     "DIR comes from a backup: give new orders numbers that no device has "
-     "seen, pause what ran then",
+     "DIR comes from a backup: give new orders numbers that no device has seen, and pause what was "
+     "running",
      TO_SWITCH(is_restored)},
     {"unproved", "WORD",
-     "messages of devices that never proved one: take or refuse (a fleet that "
-     "began without proofs takes them, a new one refuses)",
+     "take or refuse messages of devices that never sent a proof (default: take them in a fleet "
+     "that is older than proofs, else refuse them)",
      .take = take_unproved},
     {"new-order-key", NULL,
-     "make DIR/keys/order.key again where it was deleted though devices know "
-     "it: enrol each again",
+     "create DIR/keys/order.key again if it was deleted although devices know it; each device must "
+     "then enrol again",
      TO_SWITCH(makes_order_key)},
     {"seal-again", NULL,
-     "take all tokens and users as they stand in the tables for right; makes a "
-     "lost DIR/keys/audit.key again",
+     "accept all tokens and users in the tables as they are; also creates a lost "
+     "DIR/keys/audit.key again",
      TO_SWITCH(seals_again)},
     {"fingerprint", NULL,
-     "print that of DIR's authority, for `flotilla login --fingerprint`, and "
-     "end",
+     "print the fingerprint of DIR's authority, for `flotilla login --fingerprint`, and end",
      FLO_SWITCH(struct line, asks_fingerprint)},
     {"check", NULL,
-     "open DIR (with --restored, --new-order-key or --seal-again: do that) and "
-     "check flags, "
-     "start nothing",
+     "open DIR and check the flags, but start nothing (--restored, --new-order-key and "
+     "--seal-again are carried out)",
      FLO_SWITCH(struct line, is_check)},
     FLO_FLAGS_END,
 };
