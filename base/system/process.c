@@ -528,3 +528,8 @@ bool flo_process_sibling(const char *name, char *out, size_t out_bytes)
     }
     return folder != NULL && flo_path_join(out, out_bytes, folder, name);
 }
+
+bool flo_process_has_sibling(const char *name, char *out, size_t out_bytes)
+{
+    return flo_process_sibling(name, out, out_bytes) && access(out, X_OK) == 0;
+}

@@ -14,7 +14,7 @@ int flo_serve_engine_find(const char *backend, char *path, size_t bytes, struct 
                         backend);
     }
     if ((is_any || strcmp(backend, "llama") == 0) &&
-        flo_process_sibling(WITH_LIBRARY, path, bytes)) {
+        flo_process_has_sibling(WITH_LIBRARY, path, bytes)) {
         return 0;
     }
     if (!is_any && strcmp(backend, "llama") == 0) {

@@ -175,7 +175,7 @@ static bool has_library(const struct flo_settings *settings)
         settings == NULL ? "native" : flo_config_text(settings->config, "backend");
 
     return strcmp(backend, "native") != 0 &&
-           flo_process_sibling("flotilla-engine-llama", path, sizeof(path));
+           flo_process_has_sibling("flotilla-engine-llama", path, sizeof(path));
 }
 
 static json_t *architectures_json(bool has_any)

@@ -19,10 +19,8 @@ static int run_model(const char *const *words, struct flo_err *err)
     pid_t pid;
 
     /* With llama.cpp's library it also plays the architectures of that. */
-    bool is_there = flo_process_sibling("flotilla-model-llama", program, sizeof(program)) ||
-                    flo_process_sibling("flotilla-model", program, sizeof(program));
-
-    if (!is_there || access(program, X_OK) != 0) {
+    if (!flo_process_has_sibling("flotilla-model-llama", program, sizeof(program)) &&
+        !flo_process_has_sibling("flotilla-model", program, sizeof(program))) {
         flo_fail(err, FLO_E_ABSENT,
                  "the program flotilla-model, which plays the golden prompts, "
                  "is not installed");
