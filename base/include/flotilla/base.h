@@ -462,8 +462,8 @@ void flo_process_idle(void);
 #define FLO_GOES_FIRST_ENGINE 500
 #define FLO_GOES_FIRST_UPDATER 700 /* highest: a later job resumes its work */
 void flo_process_goes_first(unsigned score);
-/* Path of a sibling program, which need not exist: in this program's folder or, when it is not there,
- * in the folder that the environment's FLOTILLA_BIN names (tests). */
+/* Path of a sibling program, which need not exist: in this program's folder or, when it is not
+ * there, in the folder that the environment's FLOTILLA_BIN names (tests). */
 bool flo_process_sibling(const char *name, char *out, size_t out_bytes);
 /* Does that program exist, and may this process start it?  Writes its path. */
 bool flo_process_has_sibling(const char *name, char *out, size_t out_bytes);
