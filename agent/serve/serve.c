@@ -64,6 +64,7 @@ int flo_serve_open(struct event_base *base, const struct flo_serve_options *opti
     }
     snprintf(serve->engine_path, sizeof(serve->engine_path), "%s", options->engine_path);
     serve->is_llama_alone = options->is_llama_alone;
+    serve->accepts_inexact = options->accepts_inexact;
     rv = rv < 0 ? rv : flo_router_open(serve, err);
     rv = rv < 0 ? rv : take_pipelines(serve, options, err);
     rv = rv < 0 ? rv : flo_guards_open(serve, options, &flo_router_of_guards, err);

@@ -84,7 +84,7 @@ struct flo_serve {
     struct serve_apart *apart; /* serving thread; NULL: serve has no thread of its own */
     struct flo_news *news;
     char engine_path[512];
-    bool is_llama_alone;
+    bool is_llama_alone, accepts_inexact;
     enum flo_sandbox_mode sandbox;
     char token[256];
     struct serve_token {

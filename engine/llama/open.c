@@ -154,6 +154,27 @@ static uint64_t library_bytes(const struct flo_gguf *gguf, const char *arch,
     return LIBRARY_BYTES + recurrent * (s->sessions + 1) + graph * rows * sizeof(float);
 }
 
+static int check_exact(const struct flo_engine *e, const char *arch, bool accepts_inexact,
+                       struct flo_err *err)
+{
+    uint32_t window = shape_of(e->gguf, arch, "attention.sliding_window", 0);
+    const char *wrong = NULL;
+
+#define FLO_INEXACT(name, condition, what)                                                         \
+    if (strcmp(arch, name) == 0 && (condition)) {                                                  \
+        wrong = what;                                                                              \
+    }
+#include "engine/llama/inexact.def"
+#undef FLO_INEXACT
+    if (wrong == NULL || accepts_inexact) {
+        return 0;
+    }
+    flo_fail(err, FLO_E_MODEL_BACKEND,
+             "llama.cpp " FLOTILLA_LLAMA_VERSION " computes this %s wrongly: %s", arch, wrong);
+    return flo_err_fix(err, "serve it by another runtime, or accept its answers: accept_inexact in "
+                            "agent.yaml, --accept-inexact");
+}
+
 int flo_llama_read_head(struct flo_engine *e, const struct flo_engine_options *options,
                         struct flo_err *err)
 {
@@ -177,6 +198,7 @@ int flo_llama_read_head(struct flo_engine *e, const struct flo_engine_options *o
     h->n_head_kv = h->n_head_kv > 0 ? h->n_head_kv : 1;
     h->n_ff = h->n_ff > 0 ? h->n_ff : 1;
     FLO_TRY(check_shape(h, err));
+    FLO_TRY(check_exact(e, arch, options->accepts_inexact, err));
     FLO_TRY(flo_sizes_make(e->gguf, h, options, &e->sizes, err));
     flo_sizes_add_library(h, library_bytes(e->gguf, arch, h, &e->sizes), &e->sizes);
     return 0;

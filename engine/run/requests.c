@@ -148,6 +148,7 @@ static struct flo_engine_options options_of(const struct flo_worker *worker,
         .memory_bytes_max = in->memory_bytes_max,
         .request_bytes = FLO_REQUEST_BYTES,
         .compute = worker->compute,
+        .accepts_inexact = worker->accepts_inexact,
     };
 }
 

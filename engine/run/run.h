@@ -29,13 +29,18 @@ static inline uint32_t flo_smaller(uint32_t a, uint32_t b)
      (2 * FLO_OUTPUT_BYTES + FLO_WIRE_FRAME_BYTES_MAX) +                                           \
      (FLO_WIRE_FRAME_BYTES_MAX + FLO_WIRE_TOKENISE_MAX * sizeof(int32_t)))
 
-/* Serves one model over `socket` until the agent closes it.  `compute`: NULL:
- * the first filler that knows the model.  `opened` (may be NULL) is called once
- * the sandbox is in force; tests use it.  Returns an exit code. */
-int flo_worker_serve(int socket, enum flo_sandbox_mode mode, const struct flo_compute *compute,
+/* Settings of the agent's command line. */
+struct flo_worker_words {
+    const struct flo_compute *compute; /* NULL: the first that knows the model */
+    bool accepts_inexact;              /* as in struct flo_engine_options */
+};
+/* Serves one model over `socket` until the agent closes it.  `words`: NULL: all
+ * zero.  `opened` (may be NULL) is called once the sandbox is in force; tests
+ * use it.  Returns an exit code. */
+int flo_worker_serve(int socket, enum flo_sandbox_mode mode, const struct flo_worker_words *words,
                      void (*opened)(int socket));
 
-/* flotilla-engine worker [required|preferred [BACKEND]]: serves the agent's
+/* flotilla-engine worker [required|preferred [BACKEND [inexact]]]: serves the agent's
  * socket, descriptor 3.  `line` is its struct flo_args; returns the exit code or
  * FLO_E_USAGE. */
 int flo_cmd_worker(void *line, struct flo_err *err);

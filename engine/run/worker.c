@@ -177,14 +177,15 @@ static void close_all(struct flo_worker *worker)
     flo_worker_close_fds(worker);
 }
 
-int flo_worker_serve(int socket, enum flo_sandbox_mode mode, const struct flo_compute *compute,
+int flo_worker_serve(int socket, enum flo_sandbox_mode mode, const struct flo_worker_words *words,
                      void (*opened)(int socket))
 {
     static struct flo_worker worker;
     struct flo_err err = {0};
     worker.socket = socket;
     worker.opened = opened;
-    worker.compute = compute;
+    worker.compute = words == NULL ? NULL : words->compute;
+    worker.accepts_inexact = words != NULL && words->accepts_inexact;
     worker.in.bytes_max = INPUT_BYTES_MAX;
     worker.out.bytes_max = OUTPUT_BYTES_MAX;
     flo_sandbox_prepare(socket);
@@ -201,10 +202,22 @@ int flo_worker_serve(int socket, enum flo_sandbox_mode mode, const struct flo_co
     return FLO_EXIT_OK;
 }
 
+/* Reads the words after the sandbox's mode. */
+static int read_words(const char *const *words, struct flo_worker_words *out, struct flo_err *err)
+{
+    const char *backend = words[0] == NULL ? NULL : words[1];
+
+    if (backend == NULL) {
+        return 0;
+    }
+    out->accepts_inexact = words[2] != NULL && strcmp(words[2], "inexact") == 0;
+    return strcmp(backend, "auto") == 0 ? 0 : flo_compute_find(backend, &out->compute, err);
+}
+
 int flo_cmd_worker(void *line, struct flo_err *err)
 {
     const char *const *words = ((const struct flo_args *)line)->words;
-    const struct flo_compute *compute = NULL;
+    struct flo_worker_words chosen = {0};
     int type = 0;
     socklen_t bytes = sizeof(type);
     enum flo_sandbox_mode mode = FLO_SANDBOX_REQUIRED;
@@ -216,9 +229,7 @@ int flo_cmd_worker(void *line, struct flo_err *err)
                  "descriptor 3");
         return flo_err_fix(err, "flotilla-agent serve --model FILE");
     }
-    if (words[0] != NULL) {
-        FLO_TRY(flo_compute_find(words[1], &compute, err));
-    }
+    FLO_TRY(read_words(words, &chosen, err));
     signal(SIGINT, SIG_IGN); /* Ctrl-C is handled by the agent, which ends this process */
-    return flo_worker_serve(SOCKET, mode, compute, NULL);
+    return flo_worker_serve(SOCKET, mode, &chosen, NULL);
 }

@@ -33,6 +33,7 @@ struct flo_worker {
     uint32_t threads;                  /* started before, with the main one */
     struct flo_pool *pool;             /* of these threads; NULL: none */
     const struct flo_compute *compute; /* NULL: the first that knows the model */
+    bool accepts_inexact;
     void (*opened)(int socket);
     struct flo_packing packing; /* used from the first PACK on */
     struct flo_engine *engine;

@@ -29,7 +29,8 @@ struct flo_tool {
     uint64_t batch;
     uint64_t memory_bytes_max;
     uint64_t seed;
-    uint64_t count;     /* tokens to generate */
+    uint64_t count; /* tokens to generate */
+    bool accepts_inexact;
     bool caches_packed; /* make packed weights on first use, and keep them */
 };
 

@@ -41,6 +41,8 @@ const struct flo_flag flo_flags_adapter[] = {
 };
 const struct flo_flag flo_flags_backend[] = {
     {"backend", "NAME", "who computes (default: the first that knows the model)", TO_TEXT(backend)},
+    {"accept-inexact", NULL, "also a model that llama.cpp's version is known to compute wrongly",
+     FLO_SWITCH(struct flo_tool, accepts_inexact)},
     FLO_FLAGS_END,
 };
 const struct flo_flag flo_flags_sampling[] = {

@@ -38,13 +38,16 @@ int flo_serve_engine_spawn(const struct flo_serve *serve, const char *verb, pid_
                            struct flo_err *err)
 {
     int pair[2];
-    const char *argv[] = {serve->engine_path, verb, flo_sandbox_mode_word(serve->sandbox),
-                          serve->is_llama_alone && strcmp(verb, "worker") == 0 ? "llama" : NULL,
-                          NULL};
+    const char *argv[] = {
+        serve->engine_path, verb, flo_sandbox_mode_word(serve->sandbox), NULL, NULL, NULL};
     /* Environment variables to pass on: a model must not read secrets. */
     static const char *const keep[] = {
         "FLOTILLA_KERNEL", "FLOTILLA_LOG",  "FLOTILLA_BIN", "FLO_*",  "LD_*", "ASAN_OPTIONS",
         "TSAN_OPTIONS",    "UBSAN_OPTIONS", "LSAN_OPTIONS", "QEMU_*", NULL};
+    if (strcmp(verb, "worker") == 0 && (serve->is_llama_alone || serve->accepts_inexact)) {
+        argv[3] = serve->is_llama_alone ? "llama" : "auto";
+        argv[4] = serve->accepts_inexact ? "inexact" : NULL;
+    }
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0) {
         return flo_fail_errno(err, FLO_E_PROCESS, "socketpair");
     }

@@ -16,6 +16,7 @@ struct flo_door {
     uint64_t batch_mib; /* limit in MiB of the batches' files; 0: 1024 */
     enum flo_sandbox_mode sandbox;
     const char *backend; /* as of flo_serve_engine_find() */
+    bool accepts_inexact;
 };
 
 /* Opens a server with this installation's engine program.  Errors: those of

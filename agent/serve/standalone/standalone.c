@@ -214,6 +214,8 @@ static const struct flo_flag flags[] = {
      "library the others, if flotilla-engine-llama is installed; llama: the "
      "library computes all",
      TO_TEXT(door.backend)},
+    {"accept-inexact", NULL, "also models that llama.cpp's version is known to compute wrongly",
+     FLO_SWITCH(struct standalone, door.accepts_inexact)},
     {"sessions", "N", "answers computed together, 1 to 16 (default: 4)", TO_U32(sessions),
      .max = 16},
     FLO_FLAGS_END,

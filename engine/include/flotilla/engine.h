@@ -92,6 +92,7 @@ struct flo_engine_options {
      * engine starts its own threads after reading the file. */
     struct flo_pool *pool;
     const struct flo_compute *compute; /* NULL: the first of flo_computes that can */
+    bool accepts_inexact;              /* also models that the library's version computes wrongly */
 };
 
 /* Memory that a model will need, computed before it is loaded. */

@@ -13,8 +13,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <flotilla/errors/cfg.h>
-
 #include "agent/serve/serve.h"
 
 static char folder[] = "/tmp/flo-find-XXXXXX";

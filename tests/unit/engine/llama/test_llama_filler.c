@@ -8,14 +8,17 @@
 #include <cmocka.h>
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <flotilla/engine_output.h>
 #include <flotilla/engine_step.h>
 #include <flotilla/errors/infer.h>
+#include <flotilla/errors/model.h>
 #include <flotilla/prefix.h>
 
 #include "engine/llama/llama_filler.h"
+#include "unit/engine/gguf_make.h"
 
 #define HYBRID "tests/models/lfm2.Q8_0.gguf"
 #define DENSE "tests/models/tiny-v2.Q4_0.gguf"
@@ -214,6 +217,36 @@ static void our_kernels_compute_the_models_that_they_know(void **state)
     flo_engine_close(engine);
 }
 
+static void a_model_that_is_computed_wrongly_needs_consent(void **state)
+{
+    static const char *const tokens[] = {"a", "b"};
+    static const char path[] = "build/inexact.gguf";
+    struct flo_engine_options options = {.compute = &flo_compute_llama};
+    struct flo_engine_plan plan;
+    struct flo_buf file = {0};
+    struct flo_err err = {0};
+    FILE *out = fopen(path, "wb");
+
+    (void)state;
+    put_head(&file, 0, 7);
+    put_key_text(&file, "general.architecture", "mellum");
+    put_key_u32(&file, "mellum.embedding_length", 64);
+    put_key_u32(&file, "mellum.block_count", 2);
+    put_key_u32(&file, "mellum.attention.head_count", 4);
+    put_key_u32(&file, "mellum.context_length", 64);
+    put_key_u32(&file, "mellum.feed_forward_length", 64);
+    put_key_texts(&file, "tokenizer.ggml.tokens", tokens, 2);
+    assert_non_null(out);
+    assert_int_equal(fwrite(file.data, 1, file.bytes, out), file.bytes);
+    assert_int_equal(fclose(out), 0);
+    assert_int_equal(flo_engine_plan(path, &options, &plan, &err), FLO_E_MODEL_BACKEND);
+    assert_non_null(strstr(err.what, "computes this mellum wrongly"));
+    options.accepts_inexact = true;
+    assert_int_equal(flo_engine_plan(path, &options, &plan, &err), 0);
+    assert_int_equal(remove(path), 0);
+    flo_buf_deinit(&file);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -222,6 +255,7 @@ int main(void)
         cmocka_unit_test(sessions_of_one_pass_do_not_mix_and_a_cancelled_pass_is_undone),
         cmocka_unit_test(an_encoder_makes_a_vector_of_a_whole_text),
         cmocka_unit_test(adapters_and_prefix_files_are_refused_by_name),
+        cmocka_unit_test(a_model_that_is_computed_wrongly_needs_consent),
         cmocka_unit_test(our_kernels_compute_the_models_that_they_know),
     };
 
