@@ -30,9 +30,19 @@ struct flo_llama {
     void *stops_context;
 };
 
-/* ---- open.c ---- */
+/* ---- libraries.c ---- */
 
 int flo_llama_prepare(struct flo_err *err);
+/* Writes the path of the folder's library for this CPU: of several for one family
+ * the best that this CPU can run.  FLO_E_ABSENT: there is none. */
+int flo_llama_library(const char *folder, char *path, size_t bytes, struct flo_err *err);
+/* Forgets the library's last message; before a call that may leave one. */
+void flo_llama_forget(void);
+/* Fails with the library's last message. */
+int flo_llama_fail(struct flo_err *err, int code, const char *what);
+
+/* ---- open.c ---- */
+
 int flo_llama_begin(uint32_t threads, struct flo_pool **pool, struct flo_err *err);
 int flo_llama_read_head(struct flo_engine *e, const struct flo_engine_options *options,
                         struct flo_err *err);
@@ -42,8 +52,6 @@ int flo_llama_load(struct flo_engine *e, const struct flo_engine_options *option
                    struct flo_err *err);
 void flo_llama_tell(struct flo_engine *e, struct flo_engine_info *info);
 void flo_llama_close(struct flo_engine *e);
-/* Fails with the library's last message. */
-int flo_llama_fail(struct flo_err *err, int code, const char *what);
 
 /* ---- vocabulary.c ---- */
 

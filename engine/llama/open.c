@@ -1,4 +1,4 @@
-/* Open: loads the libraries, reads a model's shape, and opens it. */
+/* Open: starts the library's threads, reads a model's shape, and opens it. */
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,40 +18,6 @@
 #define GRAPH_WIDTHS 16u
 
 static struct ggml_threadpool *threads; /* of this process; NULL: none */
-static char said[256];                  /* the library's last error */
-
-/* ---- the libraries ---- */
-
-static void hear(enum ggml_log_level level, const char *text, void *context)
-{
-    (void)context;
-    if (level == GGML_LOG_LEVEL_ERROR) {
-        snprintf(said, sizeof(said), "%s", text);
-        said[strcspn(said, "\n")] = '\0';
-    }
-}
-
-int flo_llama_fail(struct flo_err *err, int code, const char *what)
-{
-    flo_fail(err, code, "%s", what);
-    if (said[0] != '\0') {
-        flo_err_why(err, "llama.cpp says: %s", said);
-    }
-    return code;
-}
-
-int flo_llama_prepare(struct flo_err *err)
-{
-    if (ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_CPU) == NULL) {
-        llama_log_set(hear, NULL);
-        ggml_backend_load_all_from_path(FLOTILLA_LLAMA_FOLDER);
-        llama_backend_init();
-    }
-    return ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_CPU) != NULL
-               ? 0
-               : flo_fail(err, FLO_E_ABSENT, "no library of llama.cpp for this CPU in %s",
-                          FLOTILLA_LLAMA_FOLDER);
-}
 
 int flo_llama_begin(uint32_t count, struct flo_pool **pool, struct flo_err *err)
 {
@@ -239,7 +205,7 @@ static struct llama_model *load_model(int fd, struct flo_err *err)
         flo_fail_errno(err, FLO_E_IO_READ, "the model");
         model = NULL;
     } else {
-        said[0] = '\0';
+        flo_llama_forget();
         model = llama_model_load_from_file_ptr(file, params);
         if (model == NULL) {
             flo_llama_fail(err, FLO_E_MODEL_BACKEND, "llama.cpp loads not this model");
@@ -285,7 +251,7 @@ static int open_context(struct flo_engine *e, struct flo_llama *l, struct flo_er
     params.no_perf = true;
     params.swa_full = true; /* a window's cache could not be cut back */
     params.kv_unified = false;
-    said[0] = '\0';
+    flo_llama_forget();
     l->context = llama_init_from_model(l->model, params);
     if (l->context == NULL) {
         return flo_llama_fail(err, FLO_E_MODEL_BACKEND, "llama.cpp opens no context");

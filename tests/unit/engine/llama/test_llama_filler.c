@@ -9,13 +9,17 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <flotilla/engine_output.h>
 #include <flotilla/engine_step.h>
 #include <flotilla/errors/infer.h>
 #include <flotilla/errors/model.h>
 #include <flotilla/prefix.h>
+
+#include <ggml-backend.h>
 
 #include "engine/llama/llama_filler.h"
 #include "unit/engine/gguf_make.h"
@@ -72,6 +76,33 @@ static void expect_alike(const struct world *world)
         assert_true(isfinite(x[i]));
         assert_true(fabsf(x[i] - y[i]) <= NEAR * (1 + fabsf(y[i])));
     }
+}
+
+static void a_library_that_this_cpu_cannot_run_is_not_chosen(void **state)
+{
+    char folder[] = "/tmp/flotilla-llama.XXXXXX", file[64], path[4096];
+    struct flo_err err = {0};
+
+    (void)state;
+    if (ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_CPU) != NULL) {
+        skip(); /* a library that is linked needs no folder */
+    }
+    assert_int_equal(flo_llama_library(FLOTILLA_LLAMA_FOLDER, path, sizeof(path), NULL), 0);
+    assert_int_equal(strncmp(path, FLOTILLA_LLAMA_FOLDER, strlen(FLOTILLA_LLAMA_FOLDER)), 0);
+    assert_int_equal(flo_llama_library(FLOTILLA_LLAMA_FOLDER, path, 8, NULL), FLO_E_ABSENT);
+
+    assert_non_null(mkdtemp(folder));
+    assert_int_equal(flo_llama_library(folder, path, sizeof(path), &err), FLO_E_ABSENT);
+    assert_non_null(strstr(err.what, folder));
+    snprintf(file, sizeof(file), "%s/libggml-cpu-other.so", folder);
+    FILE *out = fopen(file, "w");
+    assert_non_null(out);
+    fputs("not of this CPU", out);
+    fclose(out);
+    assert_int_equal(flo_llama_library(folder, path, sizeof(path), NULL), FLO_E_ABSENT);
+    unlink(file);
+    rmdir(folder);
+    assert_int_equal(flo_llama_library(folder, path, sizeof(path), NULL), FLO_E_ABSENT);
 }
 
 static void a_session_that_is_cut_back_is_as_a_new_one(void **state)
@@ -250,6 +281,7 @@ static void a_model_that_is_computed_wrongly_needs_consent(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_library_that_this_cpu_cannot_run_is_not_chosen),
         cmocka_unit_test(a_session_that_is_cut_back_is_as_a_new_one),
         cmocka_unit_test(a_session_begins_as_another_one),
         cmocka_unit_test(sessions_of_one_pass_do_not_mix_and_a_cancelled_pass_is_undone),
