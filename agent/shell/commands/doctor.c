@@ -44,6 +44,27 @@ static void check_program(const char *name)
     tell(is_there, name, is_there ? path : "is not installed beside the agent");
 }
 
+/* Tells whether llama.cpp's back end is installed.  It may be absent, unless
+ * agent.yaml asks for it. */
+static void check_library(const struct flo_settings *settings)
+{
+    static const char name[] = "flotilla-engine-llama";
+    const char *backend = flo_config_text(settings->config, "backend");
+    char path[4096], line[4200];
+
+    if (!flo_process_sibling(name, path, sizeof(path)) || access(path, X_OK) != 0) {
+        bool is_wanted = strcmp(backend, "llama") == 0;
+        tell(!is_wanted, name,
+             is_wanted ? "is not installed beside the agent, and backend is llama: install it, "
+                         "or set backend to auto"
+                       : "is not installed: models that our engine does not know are refused");
+        return;
+    }
+    snprintf(line, sizeof(line), "%s, backend %s%s", path, backend,
+             strcmp(backend, "native") == 0 ? ": unused" : "");
+    tell(true, name, line);
+}
+
 static void check_certificate(const struct flo_identity *identity)
 {
     FLO_CLEANUP(flo_free_cleanup) char *text = NULL;
@@ -348,6 +369,7 @@ static int doctor(void *typed, struct flo_err *err)
     checks = args->is_json ? json_array() : NULL;
     tell(true, "configuration", flo_args_text(args, "config", "none"));
     check_program("flotilla-engine");
+    check_library(&settings);
     check_program("flotilla-updater");
     check_sandbox(&settings);
     check_runtimes(&settings);
