@@ -1,11 +1,13 @@
 #!/bin/sh
-# Debian packages of llama.cpp's server as a runtime (docs/runtimes-llamacpp.md)
-# into build/packages, from the one archive that archives.tsv pins.
+# Debian packages of llama.cpp's server as a runtime, and of the engine with its
+# library (docs/runtimes-llamacpp.md), into build/packages, from the one archive
+# that archives.tsv pins.
 #
-# usage: deploy/llamacpp/build.sh [--archive FILE] [--server] [--jobs N]
+# usage: deploy/llamacpp/build.sh [--archive FILE] [--server] [--cpu] [--jobs N]
 #   --archive FILE  the archive is here already; its digest is checked all the same
 #   --server        only build the server, into build/llamacpp/bin; no package
-#   --library       only build the libraries, into build/llamacpp/library
+#   --library       only build the libraries, into build/llamacpp/library; --cpu
+#   --cpu           without the parts for GPUs
 #   --jobs N        compilers at a time (default: CPUs)
 # The CPU's part is always built. Vulkan's is where glslc, libvulkan-dev and
 # spirv-headers are, CUDA's where nvcc is.
@@ -23,8 +25,9 @@ while [ $# -gt 0 ]; do
     --archive) archive=$2 && shift ;;
     --jobs) jobs=$2 && shift ;;
     --server) packages=0 ;;
-    --library) packages=0 what=library ;;
-    *) sed -n '2,12s/^# \{0,1\}//p' "$0" >&2 && exit 2 ;;
+    --library) packages=0 what=library && export CPU_ONLY=1 ;;
+    --cpu) export CPU_ONLY=1 ;;
+    *) sed -n '2,13s/^# \{0,1\}//p' "$0" >&2 && exit 2 ;;
     esac
     shift
 done
@@ -102,11 +105,12 @@ flotilla-runtime-llamacpp ($inner+$version-1+deb$release) unstable; urgency=medi
 
  -- Flotilla maintainers <maintainers@users.noreply.github.com>  $(date -R -r "$source/CMakeLists.txt")
 END
-(cd "$source" && JOBS=$jobs DEB_BUILD_OPTIONS="noautodbgsym nocheck" \
+ours=$(sed -n '1s/.*(\(.*\)).*/\1/p' deploy/debian/changelog)+deb$release
+(cd "$source" && JOBS=$jobs FLOTILLA=$here FLOTILLA_VERSION=$ours \
+    DEB_BUILD_OPTIONS="noautodbgsym nocheck" \
     dpkg-buildpackage -b -us -uc -d) >"$work/package.log" 2>&1 ||
     { tail -30 "$work/package.log"; exit 1; }
-mv "$work"/flotilla-runtime-llamacpp*.deb "$work"/flotilla-runtime-llamacpp*.changes \
-    "$work"/flotilla-runtime-llamacpp*.buildinfo "$out/"
+mv "$work"/flotilla-*.deb "$work"/flotilla-*.changes "$work"/flotilla-*.buildinfo "$out/"
 (cd "$out" && lintian --allow-root --fail-on error \
     --suppress-tags bad-distribution-in-changes-file flotilla-runtime-llamacpp_*.changes)
-ls -l "$out"/flotilla-runtime-llamacpp*.deb
+ls -l "$out"/flotilla-*llama*.deb

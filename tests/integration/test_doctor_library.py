@@ -1,5 +1,5 @@
 """The doctor tells whether llama.cpp's back end is installed, and whether
-agent.yaml asks for it in vain.  The program is a stand-in beside the agent."""
+agent.yaml asks for it in vain.  The program is a stand-in next to the agent."""
 import json
 import os
 import shutil
