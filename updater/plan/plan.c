@@ -50,7 +50,8 @@ static bool runs_engines(const struct flo_release_variant *variant,
                          const struct flo_profile *profile)
 {
     bool has_none = profile->engine[0][0] == '\0';
-    bool has_all = has_word(profile->engine, FLO_COUNT(profile->engine), FLO_PROFILE_ENGINE_ANY);
+    bool has_all =
+        !has_none && has_word(profile->engine, FLO_COUNT(profile->engine), FLO_PROFILE_ENGINE_ANY);
 
     for (size_t i = 0; i < 4 && variant->engine[i][0] != '\0'; i++) {
         bool is_known =

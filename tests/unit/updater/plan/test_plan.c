@@ -334,6 +334,20 @@ static void what_is_here_is_not_fetched(void **state)
     assert_string_equal(story.plan.reason, "everything is here");
 }
 
+static void a_device_with_llama_cpp_takes_any_architecture(void **state)
+{
+    (void)state;
+    struct story story;
+
+    begin(&story);
+    strcpy(story.release.variants[0].engine[0], "lfm2");
+    assert_int_equal(plan(&story), FLO_E_TARGET_INCOMPATIBLE);
+    strcpy(story.profile.engine[0], "llama");
+    assert_int_equal(plan(&story), FLO_E_TARGET_INCOMPATIBLE);
+    strcpy(story.profile.engine[1], FLO_PROFILE_ENGINE_ANY);
+    assert_int_equal(plan(&story), 0);
+}
+
 static void the_first_variant_that_fits_is_taken(void **state)
 {
     (void)state;
@@ -801,6 +815,7 @@ int main(void)
         cmocka_unit_test(a_bundle_offers_only_what_it_holds),
         cmocka_unit_test(a_damaged_file_is_mended_and_not_fetched_again),
         cmocka_unit_test(what_is_here_is_not_fetched),
+        cmocka_unit_test(a_device_with_llama_cpp_takes_any_architecture),
         cmocka_unit_test(the_first_variant_that_fits_is_taken),
         cmocka_unit_test(a_named_variant_is_taken_and_no_other),
         cmocka_unit_test(the_next_smaller_variant_is_the_largest_that_fits),
