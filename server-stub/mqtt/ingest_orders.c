@@ -73,6 +73,34 @@ static int tell_rollouts(const struct flo_message *message, const char *release_
     return rv;
 }
 
+/* A device may go on after an end that it could not write, and its success may be lost:
+ * a report that it succeeded by a rollout counts where that goes back. */
+static int tell_of_success(const struct flo_message *message, struct flo_err *err)
+{
+    struct flo_controller *controller = message->controller;
+    char digest[FLO_DIGEST_TEXT];
+    int rv = 0;
+
+    for (size_t i = 0; i < flo_rollouts_count(controller->rollouts) && rv == 0; i++) {
+        struct flo_rollout_entry *entry = flo_rollouts_at(controller->rollouts, i);
+        size_t index = flo_rollout_find(&entry->core, message->device);
+        if (!flo_return_concerns(entry->core.state, false) || index == SIZE_MAX ||
+            !entry->core.members[index].is_back ||
+            flo_rollout_member_stays(&entry->core.members[index])) {
+            continue;
+        }
+        flo_digest_text(&entry->release, digest);
+        if (flo_return_succeeded(message->json, digest, entry->core.id)) {
+            rv = flo_ingest_step(message, entry,
+                                 (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_STAYS,
+                                                            .device = message->device,
+                                                            .is_current = true},
+                                 err);
+        }
+    }
+    return rv;
+}
+
 /* Rollback or removal without an answer from the device. */
 struct awaited {
     char order[FLO_NAME_MAX + 1];
@@ -189,6 +217,7 @@ int flo_ingest_back_by_report(const struct flo_message *message, uint64_t rev, s
         return rv;
     }
     FLO_TRY(tell_rollouts(message, NULL, FLO_ROLLOUT_EVENT_BACK, false, err));
+    FLO_TRY(tell_of_success(message, err));
     return is_awaited ? back_on_orders(message, err) : 0;
 }
 

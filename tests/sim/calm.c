@@ -143,6 +143,21 @@ static bool is_only_one(const struct sim_device *device, const struct sim_rollou
     return true;
 }
 
+#define HEARD_MS 10000
+
+/* The device ended its update, and went on with it after a restart, as it could not write
+ * the end.  Only its report corrects the end, once the controller can hear and keep it. */
+static bool is_unheard(const struct sim_device *device, enum flo_execution state)
+{
+    bool is_ended = state == FLO_EXECUTION_FAILED || state == FLO_EXECUTION_CANCELLED;
+    bool is_reached = device->reachable_since_ms != 0 &&
+                      device->reachable_since_ms + HEARD_MS < sim->now_ms &&
+                      sim->disturbed_ms + HEARD_MS < sim->now_ms;
+
+    return is_ended && (!is_reached || sim->controller.disk_fails || device->disk_is_full ||
+                        sim_outbox_acked(device) != sim_outbox_last(device));
+}
+
 static void check_back(const struct sim_rollout *rollout, const struct flo_rollout *core)
 {
     const struct sim_release *release = &sim->releases[rollout->release];
@@ -155,11 +170,11 @@ static void check_back(const struct sim_rollout *rollout, const struct flo_rollo
         }
         const struct flo_slots *slots = &device->disk.slots[release->model];
         bool is_leaving = sim_agent_of(device, release->model)->going_back.is_active;
-        if (!is_leaving && is_only_one(device, rollout) &&
+        enum flo_execution state = (enum flo_execution)core->members[i].state;
+        if (!is_leaving && is_only_one(device, rollout) && !is_unheard(device, state) &&
             flo_digest_equal(&slots->current, &release->ref.digest)) {
             sim_violated(SIM_RULE_BACK, device, "rollout %s is rolled-back, %.8s is %s and has it",
-                         rollout->id, core->members[i].device,
-                         flo_execution_word((enum flo_execution)core->members[i].state));
+                         rollout->id, core->members[i].device, flo_execution_word(state));
         }
     }
 }

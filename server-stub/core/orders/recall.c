@@ -124,6 +124,24 @@ bool flo_return_stands(const json_t *report, const char *release, bool *is_denie
     return is_there;
 }
 
+bool flo_return_succeeded(const json_t *report, const char *release, const char *rollout)
+{
+    const char *succeeded = flo_execution_word(FLO_EXECUTION_SUCCEEDED);
+    size_t i;
+    json_t *model;
+
+    json_array_foreach(json_object_get(report, "models"), i, model)
+    {
+        const json_t *run = json_object_get(model, "execution");
+        if (is_current(model, release) && is_release(run, release) &&
+            strcmp(flo_json_text(run, "rollout", ""), rollout) == 0 &&
+            strcmp(flo_json_text(run, "state", ""), succeeded) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 bool flo_return_report_counts(uint64_t report_rev, uint64_t desired_rev)
 {
     return report_rev >= desired_rev;

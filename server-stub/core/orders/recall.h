@@ -40,6 +40,9 @@ bool flo_return_names(const json_t *report, const char *release);
 /* Tells whether the release is current for a model of the report.
  * *is_denied_there tells whether that model's device blocks it. */
 bool flo_return_stands(const json_t *report, const char *release, bool *is_denied_there);
+/* Tells whether the device succeeded with the release by this rollout, and has it as
+ * its current one. */
+bool flo_return_succeeded(const json_t *report, const char *release, const char *rollout);
 /* Tells whether a report counts: the device already knew its newest desired
  * document. */
 bool flo_return_report_counts(uint64_t report_rev, uint64_t desired_rev);

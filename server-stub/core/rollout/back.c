@@ -123,7 +123,9 @@ void flo_rollout_stays(struct flo_rollout *rollout, size_t index,
     struct flo_rollout_member *member = &rollout->members[index];
 
     assert(index < rollout->member_count);
-    if (member->is_back && member->state == FLO_EXECUTION_CANCELLED && event->is_current) {
+    bool is_ended =
+        member->state == FLO_EXECUTION_CANCELLED || member->state == FLO_EXECUTION_FAILED;
+    if (member->is_back && is_ended && event->is_current) {
         flo_rollout_repaired(rollout, index, event->now_ms, actions);
         return;
     }

@@ -234,6 +234,31 @@ static void a_device_is_back_when_its_report_names_the_release_nowhere(void **st
     assert_false(names("{}", "a"));
 }
 
+static bool succeeded(const char *report)
+{
+    FLO_CLEANUP(flo_json_cleanup) json_t *json = NULL;
+
+    assert_int_equal(flo_json_parse(report, strlen(report), 65536, &json, NULL), 0);
+    return flo_return_succeeded(json, "a", "r-1");
+}
+
+#define RUN(release, rollout, state)                                                               \
+    "\"execution\":{\"release\":\"" release "\",\"rollout\":\"" rollout "\",\"state\":\"" state    \
+    "\"}"
+#define HAS_A "\"current\":{\"release\":\"a\"},"
+
+static void a_report_tells_the_rollout_that_brought_what_runs(void **state)
+{
+    (void)state;
+    assert_true(succeeded(MODELS(HAS_A RUN("a", "r-1", "succeeded"))));
+    assert_false(succeeded(MODELS(HAS_A RUN("a", "r-1", "soaking"))));
+    assert_false(succeeded(MODELS(HAS_A RUN("a", "r-2", "succeeded")))); /* by another one */
+    assert_false(succeeded(MODELS(HAS_A RUN("b", "r-1", "succeeded"))));
+    assert_false(succeeded(MODELS(RUN("a", "r-1", "succeeded")))); /* it left it since */
+    assert_false(succeeded(MODELS("\"current\":7,\"execution\":[]")));
+    assert_false(succeeded("{}"));
+}
+
 static void a_report_older_than_desired_says_nothing_of_it(void **state)
 {
     (void)state;
@@ -406,6 +431,7 @@ int main(void)
         cmocka_unit_test(an_order_of_an_epoch_before_is_signed_again),
         cmocka_unit_test(few_holders_of_a_deploy_get_an_order_each),
         cmocka_unit_test(a_device_is_back_when_its_report_names_the_release_nowhere),
+        cmocka_unit_test(a_report_tells_the_rollout_that_brought_what_runs),
         cmocka_unit_test(a_report_older_than_desired_says_nothing_of_it),
         cmocka_unit_test(
             rollouts_that_go_on_are_concerned_only_when_they_are_done_and_it_was_ordered),

@@ -105,6 +105,31 @@ static void a_repair_that_is_cancelled_leaves_a_release_where_it_is(void **state
     world_free(world);
 }
 
+/* It could not write its end, went on after a restart, and told that in a report. */
+static void a_device_that_went_on_after_its_failure_has_the_release(void **state)
+{
+    (void)state;
+    struct world *world = world_started(3, 1);
+
+    goes_well(world, 1);
+    says(world, 2, 1, FLO_EXECUTION_FAILED, "disk.full");
+    says(world, 3, 1, FLO_EXECUTION_FAILED, "disk.full");
+    operator_does(world, FLO_ROLLOUT_EVENT_ROLLBACK);
+    about(world, 1, FLO_ROLLOUT_EVENT_BACK);
+    about(world, 3, FLO_ROLLOUT_EVENT_STAYS); /* a refusal for another reason */
+    assert_int_equal(world->rollout.state, FLO_ROLLOUT_ROLLED_BACK);
+    step(world, (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_STAYS,
+                                           .device = world->names[1],
+                                           .is_current = true});
+
+    assert_int_equal(state_of(world, 2), FLO_EXECUTION_SUCCEEDED);
+    assert_int_equal(state_of(world, 3), FLO_EXECUTION_FAILED);
+    assert_int_equal(world->rollout.state, FLO_ROLLOUT_PARTLY_BACK);
+    about(world, 2, FLO_ROLLOUT_EVENT_BACK);
+    assert_int_equal(world->rollout.state, FLO_ROLLOUT_ROLLED_BACK);
+    world_free(world);
+}
+
 static void a_late_answer_to_the_abort_before_a_rollback_takes_no_device_back(void **state)
 {
     (void)state;
@@ -393,6 +418,7 @@ int main(void)
         cmocka_unit_test(a_rollback_waits_for_every_touched_device),
         cmocka_unit_test(a_device_with_nothing_to_go_back_to_ends_the_waiting),
         cmocka_unit_test(a_repair_that_is_cancelled_leaves_a_release_where_it_is),
+        cmocka_unit_test(a_device_that_went_on_after_its_failure_has_the_release),
         cmocka_unit_test(rolled_back_means_that_no_device_may_have_it),
         cmocka_unit_test(a_late_answer_to_the_abort_before_a_rollback_takes_no_device_back),
         cmocka_unit_test(an_answer_to_an_abort_takes_no_trial_back_where_a_gate_halted),

@@ -597,6 +597,39 @@ static void what_a_device_has_forgotten_is_not_awaited(void **state)
     assert_int_equal(member->state, FLO_EXECUTION_SUCCEEDED);
 }
 
+/* Its disk was full at its end, and its outbox was lost after it went on. */
+static void a_report_corrects_a_failure_of_a_device_that_went_on(void **state)
+{
+#define SUCCEEDED(rollout)                                                                         \
+    "{\"v\":2,\"device\":\"%s\",\"rev\":1000,\"models\":[{\"model\":\"tiny\",\"current\":{"        \
+    "\"release\":\"" DIGEST "\",\"version\":\"2.1.0\"},\"execution\":{\"id\":\"" rollout ".1\","   \
+    "\"rollout\":\"" rollout "\",\"release\":\"" DIGEST "\",\"state\":\"succeeded\"}}]}"
+    struct world *world = *state;
+    struct flo_rollout_entry *entry = start(world, "{\"release\":\"tiny@2.1.0\"}");
+    size_t canary = device_in_phase(entry, 0);
+    struct flo_rollout_member *member =
+        &entry->core.members[flo_rollout_find(&entry->core, ids[canary])];
+    char text[1024];
+
+    event(world, canary, "failed");
+    does(world, entry, FLO_ROLLOUT_EVENT_ROLLBACK);
+    assert_int_equal(entry->core.state, FLO_ROLLOUT_ROLLED_BACK);
+    snprintf(text, sizeof(text), SUCCEEDED("r-0009"), ids[canary]);
+    send(world, canary, "reported", text);
+    assert_int_equal(member->state, FLO_EXECUTION_FAILED);
+
+    snprintf(text, sizeof(text), SUCCEEDED("r-0001"), ids[canary]);
+    send(world, canary, "reported", text);
+    assert_int_equal(member->state, FLO_EXECUTION_SUCCEEDED);
+    assert_int_equal(entry->core.state, FLO_ROLLOUT_PARTLY_BACK);
+
+    snprintf(text, sizeof(text), "{\"v\":2,\"device\":\"%s\",\"rev\":1001,\"models\":[]}",
+             ids[canary]);
+    send(world, canary, "reported", text);
+    assert_int_equal(entry->core.state, FLO_ROLLOUT_ROLLED_BACK);
+#undef SUCCEEDED
+}
+
 static void what_a_device_forgot_is_superseded_by_what_it_should_do(void **state)
 {
     struct world *world = *state;
@@ -643,6 +676,7 @@ int main(void)
         WITH_WORLD(who_speaks_is_online_and_who_left_stays_away),
         WITH_WORLD(what_a_device_has_forgotten_is_not_awaited),
         WITH_WORLD(what_a_device_forgot_is_superseded_by_what_it_should_do),
+        WITH_WORLD(a_report_corrects_a_failure_of_a_device_that_went_on),
         WITH_WORLD(who_was_retired_says_nothing_any_more),
         WITH_WORLD(a_word_about_another_release_moves_no_rollout),
         WITH_WORLD(an_event_that_comes_twice_counts_once),
