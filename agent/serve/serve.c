@@ -63,7 +63,7 @@ int flo_serve_open(struct event_base *base, const struct flo_serve_options *opti
         rv = flo_fail(err, FLO_E_CFG_RANGE, "the engine's path is too long");
     }
     snprintf(serve->engine_path, sizeof(serve->engine_path), "%s", options->engine_path);
-    serve->is_llama_alone = options->is_llama_alone;
+    serve->is_llama_alone = options->backend != NULL && strcmp(options->backend, "llama") == 0;
     serve->accepts_inexact = options->accepts_inexact;
     rv = rv < 0 ? rv : flo_router_open(serve, err);
     rv = rv < 0 ? rv : take_pipelines(serve, options, err);

@@ -185,7 +185,7 @@ FLO_MUST_USE int flo_serve_engine_find(const char *backend, char *path, size_t b
 
 struct flo_serve_options {
     const char *engine_path;   /* from flo_serve_engine_find() */
-    bool is_llama_alone;       /* llama.cpp computes the models that we know, too */
+    const char *backend;       /* as of flo_serve_engine_find() */
     bool accepts_inexact;      /* also models that its version computes wrongly */
     const char *const *listen; /* NULL-terminated: unix:/path, 127.0.0.1:port */
     const char *token;         /* bearer token for TCP; NULL: opening TCP fails */

@@ -84,8 +84,8 @@ static void begin_soak(struct step *s)
     assert(s->model->live == FLO_AGENT_BESIDE && !s->model->is_switching);
     lacks_nothing(execution);
     execution->soak_end_ms = s->now + execution->policy.soak_ms;
-    execution->deadline_ms =
-        0; /* deadline for the requests that are still missing after the soak */
+    /* The deadline is for the requests that are still missing after the soak. */
+    execution->deadline_ms = 0;
     flo_execution_set_reason(s, "");
 }
 

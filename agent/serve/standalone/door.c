@@ -28,7 +28,7 @@ int flo_door_open(const struct flo_door *door, struct event_base *base,
     const struct flo_serve_options options = {
         .engine_path = engine,
         .accepts_inexact = door->accepts_inexact,
-        .is_llama_alone = door->backend != NULL && strcmp(door->backend, "llama") == 0,
+        .backend = door->backend,
         .listen = door->listen,
         .token = token,
         .allows_no_token = token == NULL,

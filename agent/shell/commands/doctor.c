@@ -39,7 +39,7 @@ static void tell_err(const char *name, const struct flo_err *err)
 static void check_program(const char *name)
 {
     char path[4096];
-    bool is_there = flo_process_sibling(name, path, sizeof(path)) && access(path, X_OK) == 0;
+    bool is_there = flo_process_has_sibling(name, path, sizeof(path));
 
     tell(is_there, name, is_there ? path : "is not installed beside the agent");
 }
@@ -52,7 +52,7 @@ static void check_library(const struct flo_settings *settings)
     const char *backend = flo_config_text(settings->config, "backend");
     char path[4096], line[4200];
 
-    if (!flo_process_sibling(name, path, sizeof(path)) || access(path, X_OK) != 0) {
+    if (!flo_process_has_sibling(name, path, sizeof(path))) {
         bool is_wanted = strcmp(backend, "llama") == 0;
         tell(!is_wanted, name,
              is_wanted ? "is not installed beside the agent, and backend is llama: install it, "

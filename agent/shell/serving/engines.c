@@ -169,7 +169,7 @@ int flo_shell_serve_open(struct flo_shell *shell, struct flo_err *err)
     struct flo_serve_options options = {
         .engine_path = engine,
         .accepts_inexact = flo_config_bool(config, "accept_inexact"),
-        .is_llama_alone = strcmp(flo_config_text(config, "backend"), "llama") == 0,
+        .backend = flo_config_text(config, "backend"),
         .listen = shell->is_local ? nowhere : shell->settings.listen,
         .token = shell->settings.token,
         .origins = shell->settings.origins,
