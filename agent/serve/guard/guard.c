@@ -24,7 +24,7 @@ struct guarding {
     uint32_t at;      /* index of the current guard */
     bool is_waiting;  /* the check waits until another program may start */
     bool has_verdict; /* a model's verdict is ready; handled from the loop */
-    struct guard_child *child;
+    struct serve_child *child;
     struct serve_request *inner; /* request to the guard's model; NULL: none is running */
     struct serve_memory answer;  /* the model's answer */
     struct event *timer;         /* time limit of a model's answer */
@@ -83,7 +83,7 @@ static void guarding_free(struct guarding *guarding)
     struct serve_request *inner = guarding->inner;
 
     guarding->request->guarding = NULL;
-    flo_guard_child_cancel(guarding->child);
+    flo_serve_child_cancel(guarding->child);
     if (inner != NULL) {
         guarding->request->serve->guards->router->drop(inner);
     }
@@ -199,17 +199,17 @@ static void conclude(struct guarding *guarding, const struct flo_err *failure)
 
 /* ---- a program looks ---- */
 
-static void on_child(void *context, enum guard_end end, int status, struct flo_buf *answer)
+static void on_child(void *context, enum serve_child_end end, int status, struct flo_buf *answer)
 {
     struct guarding *guarding = context;
     const struct flo_serve_guard *guard = &guarding->request->serve->guards->all[guarding->at].is;
     struct flo_err err = {0};
 
     guarding->child = NULL;
-    if (end == GUARD_END_LATE) {
+    if (end == SERVE_CHILD_LATE) {
         flo_fail(&err, FLO_E_INFER_GUARD_FAILED, "no verdict within %llu ms",
                  (unsigned long long)guard->ms_max);
-    } else if (end == GUARD_END_TOO_MUCH) {
+    } else if (end == SERVE_CHILD_TOO_MUCH) {
         flo_fail(&err, FLO_E_INFER_GUARD_FAILED, "its answer has more than %u bytes",
                  FLO_GUARD_ANSWER_BYTES_MAX);
     } else if (status != 0) {
@@ -229,7 +229,7 @@ static int start_program(struct guarding *guarding, struct flo_err *err)
     const char *argv[FLO_GUARD_WORDS_MAX + 1] = {NULL};
     const char *word = guard->words;
     struct flo_buf question = {.bytes_max = QUESTION_BYTES_MAX};
-    const struct guard_child_spec spec = {
+    const struct serve_child_spec spec = {
         .argv = argv,
         .question = &question,
         .bytes_max = FLO_GUARD_ANSWER_BYTES_MAX,
@@ -246,7 +246,7 @@ static int start_program(struct guarding *guarding, struct flo_err *err)
         flo_buf_deinit(&question);
         return flo_fail(err, FLO_E_INFER_GUARD_FAILED, "no memory for its question");
     }
-    return flo_guard_child_start(&guards->pool, &spec, &guarding->child, err);
+    return flo_serve_child_start(&guards->pool, &spec, &guarding->child, err);
 }
 
 /* ---- a model looks ---- */
@@ -480,14 +480,14 @@ int flo_guards_open(struct flo_serve *serve, const struct flo_serve_options *opt
         serve->guards->all[i].is = options->guards[i];
     }
     serve->guards->pool =
-        (struct guard_pool){.base = serve->base, .freed = on_freed, .context = serve->guards};
+        (struct serve_child_pool){.base = serve->base, .freed = on_freed, .context = serve->guards};
     return 0;
 }
 
 void flo_guards_close(struct flo_serve *serve)
 {
     if (serve->guards != NULL) {
-        flo_guard_pool_close(&serve->guards->pool);
+        flo_serve_child_pool_close(&serve->guards->pool);
         free(serve->guards);
         serve->guards = NULL;
     }

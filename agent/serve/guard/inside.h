@@ -3,7 +3,7 @@
 #define FLOTILLA_SERVE_GUARD_INSIDE_H
 
 #include "agent/serve/front/memory.h"
-#include "agent/serve/guard/child.h"
+#include "agent/serve/engines/child.h"
 #include "agent/serve/guard/guard.h"
 #include "agent/serve/guard/verdict.h"
 
@@ -15,7 +15,7 @@ struct guards {
         struct flo_serve_guard is;
         uint64_t verdicts[GUARD_VERDICTS];
     } all[FLO_SERVE_GUARDS_MAX];
-    struct guard_pool pool;
+    struct serve_child_pool pool;
 };
 
 /* Makes a guard's request to a model (ask.c).  NULL: refused.  In any case

@@ -6,34 +6,35 @@
 #include <flotilla/base.h>
 
 struct event_base;
-struct guard_child;
+struct serve_child;
 
-struct guard_pool {
+struct serve_child_pool {
     struct event_base *base;
-    struct guard_child *children; /* children, including those that are ending */
+    struct serve_child *children; /* children, including those that are ending */
     uint32_t count;
-    void (*freed)(void *context); /* called when a process has ended: another one may start */
+    /* Called when a process has ended: another one may start.  NULL: not called. */
+    void (*freed)(void *context);
     void *context;
 };
 
-enum guard_end { GUARD_END_STATUS, GUARD_END_LATE, GUARD_END_TOO_MUCH };
+enum serve_child_end { SERVE_CHILD_STATUS, SERVE_CHILD_LATE, SERVE_CHILD_TOO_MUCH };
 
 /* Settings of a program's start; the question is taken in any case.  `done` is
  * called once, from the loop: how the program ended, its status (or 128 +
  * signal), and all its output.  FLO_E_PROCESS, FLO_E_MEMORY. */
-struct guard_child_spec {
+struct serve_child_spec {
     const char *const *argv;
     struct flo_buf *question;
     size_t bytes_max; /* limit of the program's output */
     uint64_t ms_max;
-    void (*done)(void *context, enum guard_end end, int status, struct flo_buf *answer);
+    void (*done)(void *context, enum serve_child_end end, int status, struct flo_buf *answer);
     void *context;
 };
-FLO_MUST_USE int flo_guard_child_start(struct guard_pool *pool, const struct guard_child_spec *spec,
-                                       struct guard_child **out, struct flo_err *err);
+FLO_MUST_USE int flo_serve_child_start(struct serve_child_pool *pool, const struct serve_child_spec *spec,
+                                       struct serve_child **out, struct flo_err *err);
 /* Ends a program without calling `done`.  NULL is fine. */
-void flo_guard_child_cancel(struct guard_child *child);
+void flo_serve_child_cancel(struct serve_child *child);
 /* Ends all programs and waits for some seconds at most. */
-void flo_guard_pool_close(struct guard_pool *pool);
+void flo_serve_child_pool_close(struct serve_child_pool *pool);
 
 #endif

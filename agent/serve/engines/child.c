@@ -3,7 +3,7 @@
  *
  * The process is polled for its exit, as a program may close its output long
  * before.  A closed output only makes the next poll immediate. */
-#include "agent/serve/guard/child.h"
+#include "agent/serve/engines/child.h"
 
 #include <errno.h>
 #include <event2/event.h>
@@ -20,9 +20,9 @@
 #define PIECES_MAX 16       /* reads in one turn of the loop */
 #define CLOSE_LOOKS_MAX 700 /* polls at the end, longer than a keeper needs */
 
-struct guard_child {
-    struct guard_child *next;
-    struct guard_pool *pool;
+struct serve_child {
+    struct serve_child *next;
+    struct serve_child_pool *pool;
     pid_t pid; /* the keeper's */
     int in, out;
     struct event *writable, *readable, *tick;
@@ -31,7 +31,7 @@ struct guard_child {
     uint64_t until_ms;
     /* Called once at the end; NULL: it was called, and the process is still
      * ending. */
-    void (*done)(void *context, enum guard_end end, int status, struct flo_buf *answer);
+    void (*done)(void *context, enum serve_child_end end, int status, struct flo_buf *answer);
     void *context;
 };
 
@@ -45,7 +45,7 @@ static void end_event(struct event **event)
     }
 }
 
-static void close_streams(struct guard_child *child)
+static void close_streams(struct serve_child *child)
 {
     end_event(&child->writable);
     end_event(&child->readable);
@@ -53,9 +53,9 @@ static void close_streams(struct guard_child *child)
     flo_fd_cleanup(&child->out);
 }
 
-static void child_free(struct guard_child *child)
+static void child_free(struct serve_child *child)
 {
-    struct guard_child **place = &child->pool->children;
+    struct serve_child **place = &child->pool->children;
 
     while (*place != NULL && *place != child) {
         place = &(*place)->next;
@@ -71,9 +71,9 @@ static void child_free(struct guard_child *child)
     free(child);
 }
 
-static void tell(struct guard_child *child, enum guard_end end, int status)
+static void tell(struct serve_child *child, enum serve_child_end end, int status)
 {
-    void (*done)(void *context, enum guard_end how, int with, struct flo_buf *answer) = child->done;
+    void (*done)(void *context, enum serve_child_end how, int with, struct flo_buf *answer) = child->done;
 
     child->done = NULL;
     if (done != NULL) {
@@ -81,7 +81,7 @@ static void tell(struct guard_child *child, enum guard_end end, int status)
     }
 }
 
-void flo_guard_child_cancel(struct guard_child *child)
+void flo_serve_child_cancel(struct serve_child *child)
 {
     if (child != NULL) {
         child->done = NULL;
@@ -90,7 +90,7 @@ void flo_guard_child_cancel(struct guard_child *child)
     }
 }
 
-static void give_up(struct guard_child *child, enum guard_end end)
+static void give_up(struct serve_child *child, enum serve_child_end end)
 {
     close_streams(child);
     kill(child->pid, SIGTERM);
@@ -101,7 +101,7 @@ static void give_up(struct guard_child *child, enum guard_end end)
 
 static void on_writable(evutil_socket_t fd, short what, void *context)
 {
-    struct guard_child *child = context;
+    struct serve_child *child = context;
     (void)what;
     ssize_t n = write((int)fd, child->question.data + child->bytes_sent,
                       child->question.bytes - child->bytes_sent);
@@ -117,7 +117,7 @@ static void on_writable(evutil_socket_t fd, short what, void *context)
     }
 }
 
-static void look_in(struct guard_child *child, unsigned ms)
+static void look_in(struct serve_child *child, unsigned ms)
 {
     const struct timeval delay = {.tv_usec = (suseconds_t)ms * 1000};
 
@@ -125,7 +125,7 @@ static void look_in(struct guard_child *child, unsigned ms)
 }
 
 /* Reads the output; false: it was too long, and `done` was called. */
-static bool read_all(struct guard_child *child)
+static bool read_all(struct serve_child *child)
 {
     char piece[PIECE_BYTES];
     ssize_t n = 1;
@@ -137,7 +137,7 @@ static bool read_all(struct guard_child *child)
         }
     }
     if (child->answer.failed) {
-        give_up(child, GUARD_END_TOO_MUCH);
+        give_up(child, SERVE_CHILD_TOO_MUCH);
         return false;
     }
     if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR)) {
@@ -149,7 +149,7 @@ static bool read_all(struct guard_child *child)
 
 static void on_readable(evutil_socket_t fd, short what, void *context)
 {
-    struct guard_child *child = context;
+    struct serve_child *child = context;
     (void)fd;
     (void)what;
 
@@ -159,7 +159,7 @@ static void on_readable(evutil_socket_t fd, short what, void *context)
 }
 
 /* Reads what is left in the pipe, after the program has ended. */
-static bool drain(struct guard_child *child)
+static bool drain(struct serve_child *child)
 {
     size_t before;
 
@@ -174,8 +174,8 @@ static bool drain(struct guard_child *child)
 
 static void on_tick(evutil_socket_t fd, short what, void *context)
 {
-    struct guard_child *child = context;
-    struct guard_pool *pool = child->pool;
+    struct serve_child *child = context;
+    struct serve_child_pool *pool = child->pool;
     int status = 0;
     (void)fd;
     (void)what;
@@ -183,17 +183,19 @@ static void on_tick(evutil_socket_t fd, short what, void *context)
 
     if (pid == 0) {
         if (child->done != NULL && flo_now_ms() >= child->until_ms) {
-            give_up(child, GUARD_END_LATE);
+            give_up(child, SERVE_CHILD_LATE);
         }
         look_in(child, LOOK_MS);
         return;
     }
     if (child->done != NULL && drain(child)) {
-        tell(child, GUARD_END_STATUS,
+        tell(child, SERVE_CHILD_STATUS,
              pid > 0 && WIFEXITED(status) ? WEXITSTATUS(status) : 128 + SIGKILL);
     }
     child_free(child);
-    pool->freed(pool->context);
+    if (pool->freed != NULL) {
+        pool->freed(pool->context);
+    }
 }
 
 /* ---- the begin ---- */
@@ -212,7 +214,7 @@ static int open_pipes(int in[2], int out[2], struct flo_err *err)
     return err->code;
 }
 
-static int open_events(struct guard_child *child, struct flo_err *err)
+static int open_events(struct serve_child *child, struct flo_err *err)
 {
     struct event_base *base = child->pool->base;
 
@@ -226,7 +228,7 @@ static int open_events(struct guard_child *child, struct flo_err *err)
     return 0;
 }
 
-static int start(struct guard_child *child, const char *const argv[], struct flo_err *err)
+static int start(struct serve_child *child, const char *const argv[], struct flo_err *err)
 {
     static char path[] = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:"
                          "/usr/bin:/sbin:/bin";
@@ -246,10 +248,10 @@ static int start(struct guard_child *child, const char *const argv[], struct flo
     return rv;
 }
 
-int flo_guard_child_start(struct guard_pool *pool, const struct guard_child_spec *spec,
-                          struct guard_child **out, struct flo_err *err)
+int flo_serve_child_start(struct serve_child_pool *pool, const struct serve_child_spec *spec,
+                          struct serve_child **out, struct flo_err *err)
 {
-    struct guard_child *child = calloc(1, sizeof(*child));
+    struct serve_child *child = calloc(1, sizeof(*child));
 
     if (child == NULL) {
         flo_buf_deinit(spec->question);
@@ -278,15 +280,15 @@ int flo_guard_child_start(struct guard_pool *pool, const struct guard_child_spec
 
 /* Stops the keepers, each of which ends as soon as its processes do, and waits
  * for them. */
-void flo_guard_pool_close(struct guard_pool *pool)
+void flo_serve_child_pool_close(struct serve_child_pool *pool)
 {
-    for (struct guard_child *c = pool->children; c != NULL; c = c->next) {
-        flo_guard_child_cancel(c);
+    for (struct serve_child *c = pool->children; c != NULL; c = c->next) {
+        flo_serve_child_cancel(c);
     }
     for (int i = 0; i < CLOSE_LOOKS_MAX && pool->children != NULL; i++) {
-        struct guard_child *child = pool->children;
+        struct serve_child *child = pool->children;
         while (child != NULL) {
-            struct guard_child *next = child->next;
+            struct serve_child *next = child->next;
             if (waitpid(child->pid, NULL, WNOHANG) != 0) {
                 child_free(child);
             }
