@@ -11,7 +11,9 @@ enum {
     FLO_E_INFER_QUOTA = -1220,        /* infer.quota */
     FLO_E_INFER_GUARD = -1221,        /* infer.guard */
     FLO_E_INFER_GUARD_FAILED = -1222, /* infer.guard_failed */
-    FLO_E_INFER_CANCELLED = -1223,    /* infer.cancelled */
+    FLO_E_INFER_REDACTION = -1223,    /* infer.redaction */
+    FLO_E_INFER_FORM = -1224,         /* infer.form */
+    FLO_E_INFER_CANCELLED = -1225,    /* infer.cancelled */
 };
 
 #endif
