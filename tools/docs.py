@@ -156,6 +156,7 @@ def config_of(source, title):
 
 def config():
     apps, guards = "agent/apps.def", "agent/guards.def"
+    endpoints, routes = "agent/endpoints.def", "agent/routes.def"
     return (config_of("agent/config.def", "The agent's configuration") +
             "\n## An app in `tokens`\n\n" + NOTE % apps +
             "A file alone (`tokens: {shop: FILE}`) is an app without limits. "
@@ -163,7 +164,10 @@ def config():
             config_rows(apps) +
             "\n## A guard in `guards`\n\n" + NOTE % guards +
             "Questions, verdicts and errors: [local-api.md](local-api.md), "
-            "Guards.\n\n" + config_rows(guards))
+            "Guards.\n\n" + config_rows(guards) +
+            "\n## An endpoint in `endpoints`\n\n" + NOTE % endpoints + config_rows(endpoints) +
+            "\n## A route in `routes`\n\n" + NOTE % routes +
+            "Reasons and conditions: [routes.md](../routes.md).\n\n" + config_rows(routes))
 
 
 def oidc():

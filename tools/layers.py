@@ -59,6 +59,7 @@ MAY = [
     ("updater/", ["base/", "proto/", "updater/"]),
     ("agent/core/", ["base/", "proto/", "agent/core/", "agent/include/"]),
     ("agent/serve/rules/", ["base/", "agent/apps.def", "agent/guards.def",
+                             "agent/endpoints.def", "agent/routes.def",
                              "agent/serve/serve.h",
                              "agent/serve/rules/"]),
     ("agent/serve/apart/", ["base/", "agent/serve/serve.h",

@@ -16,6 +16,8 @@ TABLES = (
     ("server-stub/run/login/oidc.def", *CONFIG),
     ("agent/apps.def", *CONFIG),
     ("agent/guards.def", *CONFIG),
+    ("agent/endpoints.def", *CONFIG),
+    ("agent/routes.def", *CONFIG),
     ("agent/runtimes.def", *CONFIG),
     ("server-stub/store/tables.def", r"^FLO_FIELD\((\w+), (\w+)",
      ("FLO_FIELD_{0}_{1}",)),

@@ -18,7 +18,9 @@
 
 #include <flotilla/base.h>
 
+#include "agent/core/fallback.h"
 #include "agent/core/quota.h"
+#include "agent/core/spend.h"
 #include "base/sandbox.h"
 
 struct event_base;
@@ -126,6 +128,10 @@ struct flo_serve_handlers {
      * and once more when a user waits where only batch requests did (status:
      * is_wanted_softly).  NULL: no route is on demand. */
     void (*on_wanted)(void *context, unsigned model);
+    /* Called when a request for the model was answered, or was not, by another
+     * target of its route.  NULL: not reported. */
+    void (*on_fallback)(void *context, unsigned model, enum flo_fallback_kind kind,
+                        enum flo_fallback_reason reason, bool has_failed);
     /* Called when the engine that a flip replaced has no request left.  NULL:
      * not reported. */
     void (*on_drained)(void *context, unsigned model, const struct flo_digest *release);
@@ -176,6 +182,46 @@ struct flo_serve_guard {
     uint64_t ms_max;           /* time limit of one check */
     bool passes_on_failure;
 };
+
+#define FLO_SERVE_ENDPOINTS_MAX 8
+#define FLO_SERVE_FALLBACKS_MAX 16
+#define FLO_ENDPOINT_JSON_MAX 16384
+/* Endpoint: a server outside this device that answers in OpenAI's way, or
+ * another device of the fleet.  `flotilla-engine proxy` runs flotilla-relay for
+ * it, as it runs a runtime. */
+struct flo_serve_endpoint {
+    char name[FLO_NAME_MAX + 1];
+    char model[FLO_NAME_MAX * 2 + 1]; /* name of the model that is asked for there */
+    enum flo_fallback_kind kind;      /* FLO_TARGET_DEVICE or FLO_TARGET_ENDPOINT */
+    char runtime[FLO_ENDPOINT_JSON_MAX]; /* configuration for the proxy, as JSON */
+    uint32_t context, sessions, answer_tokens_max;
+    uint64_t price_in, price_out; /* of a million tokens, in units of 1e-6 */
+};
+/* Fallback: what happens to requests for a model that it cannot answer.  In
+ * agent.yaml it is called a route. */
+struct flo_serve_fallback {
+    char name[FLO_NAME_MAX + 1]; /* name in clients' requests */
+    uint32_t n_to;
+    char to[FLO_FALLBACK_TARGETS_MAX][FLO_NAME_MAX + 1]; /* models and endpoints, in order */
+    uint32_t reasons;  /* a bit for each enum flo_fallback_reason */
+    uint64_t queue_ms; /* time in the queue that is a reason */
+    bool has_apps;     /* only the listed tokens' requests may leave the device */
+    uint32_t n_apps;
+    char apps[FLO_SERVE_TOKENS_MAX][FLO_NAME_MAX + 1];
+    bool keeps_interactive, keeps_batch; /* requests of this priority never leave the device */
+    uint32_t n_words; /* number of words in the redaction's command line; 0: none */
+    char words[FLO_GUARD_WORD_BYTES_MAX]; /* these words, each with its NUL */
+    uint64_t redact_ms;
+    struct flo_spend_amount most; /* limits of a day for endpoints; 0: none */
+};
+/* Listener for other devices of the fleet, which use this device as an
+ * endpoint.  All files are PEM. */
+struct flo_serve_site {
+    const char *listen; /* "HOST:PORT" */
+    const char *cert_file, *key_file, *ca_file;
+    const char *revoked_file; /* lists of revoked certificates; without the file nobody is let in */
+};
+
 /* Finds the engine program of a back end, next to this program: "native":
  * flotilla-engine; "llama": flotilla-engine-llama, for all models; "auto" or NULL:
  * flotilla-engine-llama if it is installed, for the models that only llama.cpp
@@ -210,6 +256,13 @@ struct flo_serve_options {
     uint32_t n_pipelines;                       /* number of pipelines, at most that many */
     const struct flo_serve_guard *guards;       /* copied */
     uint32_t n_guards;                          /* number of guards, at most that many */
+    const struct flo_serve_endpoint *endpoints; /* copied */
+    uint32_t n_endpoints;
+    const struct flo_serve_fallback *fallbacks; /* copied */
+    uint32_t n_fallbacks;
+    /* File in which the day's use of endpoints is kept; NULL: a restart forgets
+     * it. */
+    const char *spent_file;
     uint64_t removal_ms;   /* time that running requests of a removed model have; 0: 5000 */
     uint64_t hold_ms_max;  /* how long requests wait while no engine is live; 0: not at all */
     uint64_t hang_ms_max;  /* an engine that is silent for this long counts as hung; 0: 60000 */
@@ -283,8 +336,19 @@ void flo_serve_hold(struct flo_serve *serve, unsigned model);
 struct flo_serve_limits {
     bool holds_batch;   /* batch requests wait */
     bool refuses_loads; /* models on demand are not loaded: requests get FLO_E_INFER_BUSY */
+    bool keeps_prompts; /* no request goes to another device or to an endpoint */
 };
 void flo_serve_limit(struct flo_serve *serve, const struct flo_serve_limits *limits);
+/* Opens the listener for other devices of the fleet, once; *port is its port.
+ * Errors of flo_httpd_listen(). */
+FLO_MUST_USE int flo_serve_site_open(struct flo_serve *serve, const struct flo_serve_site *site,
+                                     uint16_t *port, struct flo_err *err);
+/* Reads the listener's certificate, authorities and list of revoked certificates
+ * again, and ends the connections that exist.  FLO_E_NET_TLS. */
+FLO_MUST_USE int flo_serve_site_again(struct flo_serve *serve, struct flo_err *err);
+/* Lets other devices in, or not: without a recent list of revoked certificates
+ * nobody is let in. */
+void flo_serve_site_turn(struct flo_serve *serve, bool is_on);
 
 /* ---- routes ---- */
 

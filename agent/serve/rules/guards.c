@@ -45,27 +45,27 @@ static int read_stages(const struct flo_config *config, const char *where,
     return 0;
 }
 
-static int read_command(const struct flo_config *config, const char *where,
-                        struct flo_serve_guard *out, struct flo_err *err)
+int flo_command_read(const struct flo_config *config, const char *key, const char *where,
+                     char words[FLO_GUARD_WORD_BYTES_MAX], uint32_t *n_words, struct flo_err *err)
 {
-    size_t count = flo_config_texts_count(config, "command");
+    size_t count = flo_config_texts_count(config, key);
     size_t bytes = 0;
 
     for (size_t i = 0; i < count; i++) {
-        const char *word = flo_config_texts_get(config, "command", i);
+        const char *word = flo_config_texts_get(config, key, i);
         size_t more = strlen(word) + 1;
-        if (more > sizeof(out->words) - bytes) {
-            return flo_fail(err, FLO_E_CFG_RANGE, "%s.command: more than %zu bytes", where,
-                            sizeof(out->words));
+        if (more > FLO_GUARD_WORD_BYTES_MAX - bytes) {
+            return flo_fail(err, FLO_E_CFG_RANGE, "%s.%s: more than %d bytes", where, key,
+                            FLO_GUARD_WORD_BYTES_MAX);
         }
-        memcpy(out->words + bytes, word, more);
+        memcpy(words + bytes, word, more);
         bytes += more;
-        out->n_words++;
     }
-    return count == 0 || out->words[0] == '/'
+    *n_words = (uint32_t)count;
+    return count == 0 || words[0] == '/'
                ? 0
-               : flo_fail(err, FLO_E_CFG_RANGE, "%s.command: `%.200s` is no absolute path", where,
-                          out->words);
+               : flo_fail(err, FLO_E_CFG_RANGE, "%s.%s: `%.200s` is no absolute path", where, key,
+                          words);
 }
 
 static bool begins(const char *text, const char *other)
@@ -123,6 +123,6 @@ int flo_guard_rules_read(const json_t *map, const char *where, struct flo_serve_
     }
     FLO_TRY(flo_models_read(config, where, out->models, &out->n_models, err));
     FLO_TRY(read_stages(config, where, out, err));
-    FLO_TRY(read_command(config, where, out, err));
+    FLO_TRY(flo_command_read(config, "command", where, out->words, &out->n_words, err));
     return read_model(config, where, out, err);
 }

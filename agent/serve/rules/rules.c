@@ -1,4 +1,4 @@
-/* Rules: reads apps and guards of agent.yaml; see rules.h. */
+/* Rules: reads apps, guards and routes of agent.yaml; see rules.h. */
 #include "agent/serve/rules/rules.h"
 
 #include <stdlib.h>
@@ -21,6 +21,8 @@ static const struct flo_config_row app_rows[] = {
 static const struct flo_config_row file_rows[] = {
     {.key = "tokens", .type = FLO_CONFIG_MAP, .max = FLO_SERVE_TOKENS_MAX},
     {.key = "guards", .type = FLO_CONFIG_MAP, .max = FLO_SERVE_GUARDS_MAX},
+    {.key = "endpoints", .type = FLO_CONFIG_MAP, .max = FLO_SERVE_ENDPOINTS_MAX},
+    {.key = "routes", .type = FLO_CONFIG_MAP, .max = FLO_SERVE_FALLBACKS_MAX},
 };
 
 /* ---- an app ---- */
@@ -109,27 +111,33 @@ static int read_apps(const json_t *tokens, struct flo_api_rules *out, struct flo
     return 0;
 }
 
-int flo_api_rules_read(const json_t *tokens, const json_t *guards, struct flo_api_rules *out,
-                       struct flo_err *err)
+static int read_guards(const json_t *guards, struct flo_api_rules *out, struct flo_err *err)
 {
     const char *name;
     json_t *value;
-    int rv = read_apps(tokens, out, err);
 
     json_object_foreach((json_t *)(uintptr_t)guards, name, value)
     {
         char where[FLO_NAME_MAX + 16];
         struct flo_serve_guard *guard = &out->guards[out->n_guards];
-        FLO_TRY(rv);
         if (!flo_name_is_valid(name)) {
             return flo_fail(err, FLO_E_CFG_TYPE, "guards: `%.64s` is no name", name);
         }
         snprintf(where, sizeof(where), "guards.%s", name);
         strcpy(guard->name, name);
-        rv = flo_guard_rules_read(value, where, guard, err);
+        FLO_TRY(flo_guard_rules_read(value, where, guard, err));
         out->n_guards++;
     }
-    return rv;
+    return 0;
+}
+
+int flo_api_rules_read(const struct flo_api_rules_maps *maps, struct flo_api_rules *out,
+                       struct flo_err *err)
+{
+    FLO_TRY(read_apps(maps->tokens, out, err));
+    FLO_TRY(read_guards(maps->guards, out, err));
+    FLO_TRY(flo_endpoint_rules_read(maps, out, err));
+    return flo_route_rules_read(maps->routes, out, err);
 }
 
 /* ---- a file ---- */
@@ -139,8 +147,14 @@ int flo_api_rules_load(const char *path, struct flo_api_rules *out, struct flo_e
     FLO_CLEANUP(flo_config_cleanup) struct flo_config *config = NULL;
 
     FLO_TRY(flo_config_load(path, file_rows, FLO_COUNT(file_rows), &config, err));
-    int rv = flo_api_rules_read(flo_config_tree(config, "tokens"),
-                                flo_config_tree(config, "guards"), out, err);
+    const struct flo_api_rules_maps maps = {
+        .tokens = flo_config_tree(config, "tokens"),
+        .guards = flo_config_tree(config, "guards"),
+        .endpoints = flo_config_tree(config, "endpoints"),
+        .routes = flo_config_tree(config, "routes"),
+        .sandbox = "preferred",
+    };
+    int rv = flo_api_rules_read(&maps, out, err);
     return rv < 0 ? flo_wrap(err, rv, "%s", path) : 0;
 }
 
@@ -154,4 +168,8 @@ void flo_api_rules_deinit(struct flo_api_rules *rules)
         }
     }
     rules->n_tokens = 0;
+    free(rules->endpoints);
+    free(rules->fallbacks);
+    rules->endpoints = NULL;
+    rules->fallbacks = NULL;
 }

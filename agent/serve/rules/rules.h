@@ -1,8 +1,9 @@
-/* Rules: an owner's configuration of apps' limits, and of guards that check
- * prompts and answers.
+/* Rules: an owner's configuration of apps' limits, of guards that check prompts
+ * and answers, and of routes to other targets.
  *
- * `tokens` and `guards` are maps of agent.yaml.  A file of `flotilla-agent
- * serve --rules` has them in the same form; both are read here. */
+ * `tokens`, `guards`, `endpoints` and `routes` are maps of agent.yaml.  A file
+ * of `flotilla-agent serve --rules` has them in the same form; both are read
+ * here. */
 #ifndef FLOTILLA_SERVE_RULES_H
 #define FLOTILLA_SERVE_RULES_H
 
@@ -16,19 +17,46 @@ struct flo_api_rules {
                                             points to them */
     uint32_t n_guards;
     struct flo_serve_guard guards[FLO_SERVE_GUARDS_MAX];
+    uint32_t n_endpoints;
+    struct flo_serve_endpoint *endpoints; /* owned; NULL: none */
+    uint32_t n_fallbacks;
+    struct flo_serve_fallback *fallbacks; /* owned; NULL: none */
 };
 
-/* Reads the maps of tokens and of guards into an empty struct, which must be deinitialised in any
- * case.  FLO_E_CFG_KEY, FLO_E_CFG_TYPE, FLO_E_CFG_RANGE, and errors of
+/* The maps, as they are in a file. */
+struct flo_api_rules_maps {
+    const json_t *tokens, *guards, *endpoints, *routes;
+    const char *sandbox; /* "required" or "preferred", for the relays of endpoints */
+    /* Files of this device's identity; NULL: the device is not enrolled, and no
+     * endpoint may be another device. */
+    const char *ca_file, *cert_file, *key_file;
+};
+
+/* Reads the maps into an empty struct, which must be deinitialised in any case.
+ * FLO_E_CFG_KEY, FLO_E_CFG_TYPE, FLO_E_CFG_RANGE, and errors of
  * flo_secret_read() for the tokens' files. */
-FLO_MUST_USE int flo_api_rules_read(const json_t *tokens, const json_t *guards,
+FLO_MUST_USE int flo_api_rules_read(const struct flo_api_rules_maps *maps,
                                     struct flo_api_rules *out, struct flo_err *err);
-/* Reads the maps `tokens` and `guards` from a configuration file. */
+/* Reads the four maps from a configuration file. */
 FLO_MUST_USE int flo_api_rules_load(const char *path, struct flo_api_rules *out,
                                     struct flo_err *err);
 /* guards.c: reads a guard.  `where` names it in errors: "guards.words". */
 FLO_MUST_USE int flo_guard_rules_read(const json_t *map, const char *where,
                                       struct flo_serve_guard *out, struct flo_err *err);
+/* endpoints.c: reads the map of endpoints into out->endpoints. */
+FLO_MUST_USE int flo_endpoint_rules_read(const struct flo_api_rules_maps *maps,
+                                         struct flo_api_rules *out, struct flo_err *err);
+/* Parses money: digits, and perhaps a point and up to six more digits.  The
+ * result is in units of 1e-6.  false: the text is no money, or too much. */
+bool flo_money_parse(const char *text, uint64_t *out);
+/* routes.c: reads the map of routes into out->fallbacks; the endpoints were read
+ * before. */
+FLO_MUST_USE int flo_route_rules_read(const json_t *routes, struct flo_api_rules *out,
+                                      struct flo_err *err);
+/* Reads a command line: the key's words, the first one an absolute path. */
+FLO_MUST_USE int flo_command_read(const struct flo_config *config, const char *key,
+                                  const char *where, char words[FLO_GUARD_WORD_BYTES_MAX],
+                                  uint32_t *count, struct flo_err *err);
 /* Reads the key `models` of an app or a guard. */
 FLO_MUST_USE int flo_models_read(const struct flo_config *config, const char *where,
                                  char (*out)[FLO_NAME_MAX + 1], uint32_t *count,

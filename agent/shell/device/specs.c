@@ -5,6 +5,7 @@
 #include <flotilla/errors/cfg.h>
 
 #include "agent/shell/device/device.h"
+#include "agent/shell/identity/pair.h"
 
 /* Reads a list of names without duplicates. */
 static int read_names(const json_t *list, const char *model, const char *key,
@@ -135,13 +136,36 @@ static int check_spec(const struct flo_settings *settings, const struct flo_mode
     return 0;
 }
 
+/* Reads apps, guards and routes.  The identity's files are named whether they
+ * exist or not, because a device may be enrolled later. */
+static int read_rules(struct flo_settings *settings, struct flo_err *err)
+{
+    const struct flo_config *config = settings->config;
+    char ca_file[4200], pair_file[4200];
+    const struct flo_api_rules_maps maps = {
+        .tokens = flo_config_tree(config, "tokens"),
+        .guards = flo_config_tree(config, "guards"),
+        .endpoints = flo_config_tree(config, "endpoints"),
+        .routes = flo_config_tree(config, "routes"),
+        .sandbox = flo_config_text(config, "sandbox"),
+        .ca_file = ca_file,
+        .cert_file = pair_file,
+        .key_file = pair_file,
+    };
+
+    if (!flo_path_join(ca_file, sizeof(ca_file), settings->state_dir, "identity/ca.pem") ||
+        !flo_path_join(pair_file, sizeof(pair_file), settings->state_dir, FLO_PAIR_LINK)) {
+        return flo_fail(err, FLO_E_CFG_RANGE, "state_dir is too long");
+    }
+    return flo_api_rules_read(&maps, &settings->rules, err);
+}
+
 int flo_specs_read(struct flo_settings *settings, struct flo_err *err)
 {
     const json_t *tree = flo_config_tree(settings->config, "models");
     const char *model;
     json_t *value;
-    int rv = flo_api_rules_read(flo_config_tree(settings->config, "tokens"),
-                                flo_config_tree(settings->config, "guards"), &settings->rules, err);
+    int rv = read_rules(settings, err);
 
     json_object_foreach((json_t *)(uintptr_t)tree, model, value)
     {

@@ -16,6 +16,9 @@
 #include "base/host/crypto.h"
 
 #define FLO_PAIRS 2
+/* Symbolic link to the file of the pair in use, below the state directory, for
+ * programs that outlive a renewal. */
+#define FLO_PAIR_LINK "identity/device.pem"
 #define FLO_PAIR_HEAD "flotilla-pair 1 "
 
 struct flo_pair {
