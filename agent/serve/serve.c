@@ -1,6 +1,7 @@
 /* Serve: opens and closes serving, and reports its status; see serve.h. */
 #include "agent/serve/api/api.h"
 #include "agent/serve/batch/batch.h"
+#include "agent/serve/fallback/fallback.h"
 #include "agent/serve/guard/guard.h"
 #include "agent/serve/probe/probe.h"
 #include "agent/serve/probe/score.h"
@@ -68,6 +69,7 @@ int flo_serve_open(struct event_base *base, const struct flo_serve_options *opti
     rv = rv < 0 ? rv : flo_router_open(serve, err);
     rv = rv < 0 ? rv : take_pipelines(serve, options, err);
     rv = rv < 0 ? rv : flo_guards_open(serve, options, &flo_router_of_guards, err);
+    rv = rv < 0 ? rv : flo_fallbacks_open(serve, options, &flo_router_of_fallbacks, err);
     rv = rv < 0 ? rv : flo_api_open(serve, options, err);
     if (rv == 0 && options->is_apart) {
         rv = flo_apart_start(serve->apart, err);
@@ -76,6 +78,8 @@ int flo_serve_open(struct event_base *base, const struct flo_serve_options *opti
         flo_httpd_close(serve->httpd);
         flo_batch_close(serve->batch);
         flo_guards_close(serve);
+        flo_serve_engine_free_all(serve);
+        flo_fallbacks_close(serve);
         flo_reaper_close(serve);
         if (serve->turn != NULL) {
             event_free(serve->turn);
@@ -104,6 +108,7 @@ void flo_serve_close(struct flo_serve *serve)
     flo_router_close(serve);
     flo_serve_engine_free_all(serve);
     flo_guards_close(serve);
+    flo_fallbacks_close(serve);
     flo_reaper_close(serve);
     flo_httpd_close(serve->httpd);
     flo_choices_free(serve, true);

@@ -8,6 +8,7 @@
  *   batch       files of requests, and the folder that has them
  *   requests    which engine takes which request     probe  is a candidate good
  *   guard       checks of prompts and answers
+ *   fallback    routes to other targets
  *   openai, responses, anthropic, ollama
  *               fronts: parse bodies and write answers of one API
  *   front       the common core of all fronts, and sinks
@@ -23,6 +24,7 @@
 #include "agent/serve/timing.h"
 
 struct event;
+struct fallbacks;
 struct flo_httpd;
 struct guards;
 struct probe;
@@ -99,6 +101,7 @@ struct flo_serve {
     struct flo_serve_pipeline pipelines[FLO_SERVE_PIPELINES_MAX];
     uint32_t n_pipelines;
     struct guards *guards; /* NULL: none */
+    struct fallbacks *fallbacks; /* routes; NULL: none */
     bool had_route;
     struct flo_err degraded; /* problem of the device; code 0: all is well */
     uint64_t removal_ms;
@@ -112,6 +115,7 @@ struct flo_serve {
     const char *const *origins; /* the caller's */
     bool has_page, has_no_ollama, has_no_anthropic;
     uint16_t port;
+    bool admits_devices; /* the site's listener answers */
     struct serve_place places[FLO_SERVE_MODELS_MAX];
     struct serve_engine *engines; /* all engines, including draining and dying ones */
     struct serve_killed *killed;  /* killed processes that have not ended yet */

@@ -43,11 +43,15 @@ struct word {
     struct flo_serve_scored score;
 };
 
-/* Entry for the end of a request, or for a person's rating of an answer. */
+/* Entry for the end of a request, for a target of a route that had one, or for a
+ * person's rating of an answer. */
 struct end {
     uint64_t number;
     unsigned model;
     bool is_feedback, is_good;
+    bool is_fallback, has_failed;
+    enum flo_fallback_kind target;
+    enum flo_fallback_reason reason;
     struct flo_serve_request_stats stats;
 };
 
@@ -141,7 +145,11 @@ static void tell_end(const struct flo_news *news, const struct end *end)
 {
     const struct flo_serve_handlers *to = &news->handlers;
 
-    if (end->is_feedback && to->on_feedback != NULL) {
+    if (end->is_fallback) {
+        if (to->on_fallback != NULL) {
+            to->on_fallback(to->context, end->model, end->target, end->reason, end->has_failed);
+        }
+    } else if (end->is_feedback && to->on_feedback != NULL) {
         to->on_feedback(to->context, end->model, end->is_good);
     } else if (!end->is_feedback && to->on_request != NULL) {
         to->on_request(to->context, end->model, &end->stats);
@@ -214,6 +222,18 @@ void flo_news_request(struct flo_news *news, unsigned model,
                       const struct flo_serve_request_stats *stats)
 {
     add_end(news, &(const struct end){.model = model, .stats = *stats});
+}
+
+void flo_news_fallback(struct flo_news *news, unsigned model, enum flo_fallback_kind kind,
+                       enum flo_fallback_reason reason, bool has_failed)
+{
+    const struct end end = {.model = model,
+                            .is_fallback = true,
+                            .target = kind,
+                            .reason = reason,
+                            .has_failed = has_failed};
+
+    add_end(news, &end);
 }
 
 void flo_news_feedback(struct flo_news *news, unsigned model, bool is_good)

@@ -33,6 +33,8 @@ void flo_news_lost(struct flo_news *news, unsigned model, enum flo_serve_role ro
                    const struct flo_err *err);
 void flo_news_request(struct flo_news *news, unsigned model,
                       const struct flo_serve_request_stats *stats);
+void flo_news_fallback(struct flo_news *news, unsigned model, enum flo_fallback_kind kind,
+                       enum flo_fallback_reason reason, bool has_failed);
 void flo_news_feedback(struct flo_news *news, unsigned model, bool is_good);
 void flo_news_first_answer(struct flo_news *news, unsigned model, const struct flo_digest *release,
                            uint64_t since_flip_ms);

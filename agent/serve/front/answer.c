@@ -202,6 +202,30 @@ static int take_all(struct serve_request *request, struct flo_wire_text text,
     return rv;
 }
 
+/* Adds the headers that say who answers. */
+static void add_names(struct serve_request *asker, const struct serve_request *request)
+{
+    flo_sink_header(&asker->sink, "X-Flotilla-Release", asker->model_name);
+    if (request->detour.route != NULL) {
+        char text[sizeof(request->model_name) + 32];
+        snprintf(text, sizeof(text), "%s%s%s", request->model_name,
+                 request->detour.has_left ? "; reason=" : "",
+                 request->detour.has_left ? flo_fallback_word(request->detour.reason) : "");
+        flo_sink_header(&asker->sink, "X-Flotilla-Served-By", text);
+    }
+}
+
+void flo_answer_add_served(const struct serve_request *request, struct flo_buf *out)
+{
+    if (request->detour.route == NULL) {
+        return;
+    }
+    flo_buf_printf(out, "\"flotilla\":{\"served_by\":\"%s\",\"reason\":%s%s%s},",
+                   request->model_name, request->detour.has_left ? "\"" : "",
+                   request->detour.has_left ? flo_fallback_word(request->detour.reason) : "null",
+                   request->detour.has_left ? "\"" : "");
+}
+
 /* ---- streams ---- */
 
 /* Writes the front's output for a frame, after its begin.  If the first frame
@@ -216,7 +240,7 @@ static int tell(struct serve_request *request, struct flo_wire_text text,
     }
     FLO_TRY(take_all(request, text, parts, out, err));
     if (!asker->has_begun) {
-        flo_sink_header(&asker->sink, "X-Flotilla-Release", request->model_name);
+        add_names(asker, request);
         flo_sink_header(&asker->sink, "Cache-Control", "no-cache");
         flo_sink_begin(&asker->sink, 200, request->front->stream_type);
     }
@@ -281,7 +305,7 @@ static void send_whole(struct serve_request *request, struct flo_buf *out)
         flo_answer_fail(request, &err);
         return;
     }
-    flo_sink_header(&request->sink, "X-Flotilla-Release", request->model_name);
+    add_names(request, request);
     flo_sink_whole(&request->sink, 200,
                    request->params.is_plain ? "text/plain; charset=utf-8" : "application/json",
                    out);

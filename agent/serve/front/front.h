@@ -113,6 +113,7 @@ struct serve_question {
     struct serve_sink sink;
     uint64_t client;
     int token; /* token of the client, as in struct serve_request */
+    bool escalates, is_from_site; /* as in struct serve_detour */
     struct serve_body body;
 };
 /* Parses the body to a request; then call flo_router_submit().  NULL: refused,
@@ -146,6 +147,9 @@ void flo_answer_forget(struct serve_request *request);
 
 /* ---- helpers of fronts ---- */
 
+/* Writes "flotilla":{"served_by":...,"reason":...} and a comma, for a request
+ * whose name has a route; else nothing. */
+void flo_answer_add_served(const struct serve_request *request, struct flo_buf *out);
 /* Appends a JSON string; bytes that are no UTF-8 become U+FFFD. */
 void flo_answer_add_text(struct flo_buf *out, struct flo_wire_text text);
 /* "name":"text" */

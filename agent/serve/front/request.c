@@ -33,6 +33,8 @@ static int add_choice(struct serve_request *asker, uint32_t i, struct flo_err *e
     choice->client = asker->client;
     choice->token = asker->token;
     choice->created_s = asker->created_s;
+    choice->detour.escalates = asker->detour.escalates;
+    choice->detour.is_from_site = asker->detour.is_from_site;
     memcpy(choice->id, asker->id, sizeof(choice->id));
     choice->asker = asker;
     choice->index = i;
@@ -112,6 +114,8 @@ struct serve_request *flo_request_open(struct flo_serve *serve,
     request->sink = question->sink;
     request->client = question->client;
     request->token = question->token;
+    request->detour.escalates = question->escalates;
+    request->detour.is_from_site = question->is_from_site;
     request->created_s = flo_wall_ms() / 1000;
     make_id(request);
     int rv = question->front->read(request, &question->body, &err);

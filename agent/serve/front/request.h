@@ -7,8 +7,34 @@
 #include "agent/serve/front/sink.h"
 #include "agent/serve/params/params.h"
 
+struct fallback;
+struct serve_child;
 struct serve_choices;
 struct serve_front;
+
+/* State of a request whose name has a route (fallback/fallback.h). */
+struct serve_detour {
+    struct fallback *route; /* NULL: the name has no route */
+    bool escalates;         /* the application asked for another target */
+    bool is_from_site;      /* another device of the site sent the request */
+    bool has_left;          /* another target than its own model has the request */
+    bool is_sent;           /* the prompt was sent to an endpoint */
+    uint32_t at;            /* index of that target in the route */
+    uint32_t tried;         /* a bit for each target that had the request */
+    enum flo_fallback_reason reason;
+    uint32_t forms;         /* answers of its own model that did not have the form */
+    struct flo_err own;     /* error of its own model, if that is the reason */
+    uint32_t tokens_out;    /* tokens of the answer, as the target counted them; 0: not told */
+    bool has_claim;         /* `claim` is part of the route's use of claim_day */
+    uint64_t claim_day;
+    struct flo_spend_amount claim;
+    /* The message as the client sent it, and its texts if the redaction replaced
+     * them; NULL: params.message is that. */
+    struct flo_wire_message *message;
+    struct flo_buf parts;
+    struct serve_child *redaction; /* program that edits the prompt; NULL: none runs */
+    struct event *patience;        /* timer after which the queue is a reason; NULL: none */
+};
 
 struct serve_request {
     struct serve_request *next; /* next in the list of held, running or asking requests */
@@ -27,6 +53,7 @@ struct serve_request {
     struct serve_call call;
     const struct flo_serve_pipeline *pipeline; /* pipeline of the request; NULL: it names none */
     uint32_t stage;                            /* current stage of the pipeline, from 0 */
+    struct serve_detour detour;
     /* Guards (guard/guard.h). */
     struct guarding *guarding;           /* the guards' check in progress; NULL: none */
     const struct serve_place *looked_at; /* model for which the prompt was checked; it counts also

@@ -64,6 +64,7 @@ void flo_openai_add_head(const struct serve_request *request, const char *object
                    "\"model\":\"%s\",\"system_fingerprint\":null,",
                    request->id, object, (unsigned long long)request->created_s,
                    request->model_name);
+    flo_answer_add_served(request, out);
 }
 
 void flo_openai_add_choices(struct serve_request *request, const struct flo_wire_done *done,

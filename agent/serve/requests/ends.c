@@ -97,7 +97,8 @@ void flo_ends_tell(struct serve_request *request, uint32_t tokens_in, int error)
     }
     /* A release is rated by its answers only, and not by those that the agent
      * breaks off. */
-    if (request->kind != REQUEST_EMBED && !serve->is_closing) {
+    if (request->kind != REQUEST_EMBED && !serve->is_closing &&
+        request->place->model < FLO_SERVE_MODELS_MAX) {
         flo_news_request(serve->news, request->place->model, &stats);
     }
 }

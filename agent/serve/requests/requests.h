@@ -4,9 +4,12 @@
 
 #include "agent/serve/front/front.h"
 
+struct fallback_router;
 struct guard_router;
 /* Callbacks of the router for the guards. */
 extern const struct guard_router flo_router_of_guards;
+/* Callbacks of the router for the routes. */
+extern const struct fallback_router flo_router_of_fallbacks;
 
 int flo_router_open(struct flo_serve *serve, struct flo_err *err);
 /* Takes a request, and frees it at its end. */

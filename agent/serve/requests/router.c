@@ -6,6 +6,7 @@
  * So a flip, a crash or a swap loses no request. */
 #include "agent/serve/requests/requests.h"
 
+#include "agent/serve/fallback/fallback.h"
 #include "agent/serve/guard/guard.h"
 #include "agent/serve/requests/apps.h"
 #include "agent/serve/requests/choices.h"
@@ -84,13 +85,18 @@ static void request_end(struct serve_request *request, uint32_t tokens_in, int e
 {
     flo_router_next_turn(request->serve);
     flo_guard_cancel(request);
+    flo_fallback_cancel(request);
     unlist(request);
     flo_serve_engine_cancel(&request->call);
     request->place->used_ms = flo_now_ms();
     if (request->hold != NULL) {
         event_free(request->hold);
     }
+    if (request->detour.patience != NULL) {
+        event_free(request->detour.patience);
+    }
     flo_ends_tell(request, tokens_in, error);
+    flo_fallback_end(request, tokens_in, error);
     flo_request_free(request);
 }
 
@@ -186,6 +192,7 @@ static void on_done(struct serve_request *request, const struct flo_wire_done *d
         return;
     }
     request->tokens_in = done->tokens_in;
+    request->detour.tokens_out = done->tokens_out;
     request->queue_us += done->queue_us;
     request->prompt_us = done->prompt_wall_us;
     request->answer_us = done->answer_us;
@@ -228,6 +235,34 @@ static void begin_again(struct serve_request *request)
     request_dispatch(request);
 }
 
+/* Handles a failure of the engine that has the request.  A target of its route
+ * may take it; else it ends with the error. */
+static void fail_or_go_on(struct serve_request *request, struct flo_err *err)
+{
+    struct serve_detour *detour = &request->detour;
+    enum flo_fallback_reason reason =
+        err->code == FLO_E_INFER_TOO_LONG ? FLO_FALLBACK_LONG : FLO_FALLBACK_FORM;
+
+    if (detour->has_left) {
+        if (flo_fallback_failed(request, err)) {
+            begin_again(request);
+            return;
+        }
+    } else if (!request->has_begun &&
+               (err->code == FLO_E_INFER_TOO_LONG || err->code == FLO_E_INFER_FORM)) {
+        detour->own = *err;
+        if (reason == FLO_FALLBACK_FORM && detour->forms++ == 0) {
+            begin_again(request);
+            return;
+        }
+        if (flo_fallback_take(request, reason, err)) {
+            begin_again(request);
+            return;
+        }
+    }
+    request_fail(request, err);
+}
+
 static void on_failed(struct serve_request *request, const struct flo_wire_failed *failed)
 {
     /* Texts for errors of the engine; the agent has checked all other
@@ -247,7 +282,7 @@ static void on_failed(struct serve_request *request, const struct flo_wire_faile
     if (err.code == FLO_E_INFER_PARAM || err.code == FLO_E_INFER_TOO_LONG) {
         strcpy(request->params.param, texts[request->kind]);
     }
-    request_fail(request, &err);
+    fail_or_go_on(request, &err);
 }
 
 /* Is this a type of frame that answers this kind of request? */
@@ -295,9 +330,19 @@ static void on_frame(void *context, const struct flo_wire_message *message)
 static void on_lost(void *context, const struct flo_err *err)
 {
     struct serve_request *request = context;
-    if (request->has_begun || request->was_retried || request->serve->is_closing) {
+    struct flo_err told = *err;
+    bool is_over = request->has_begun || request->serve->is_closing;
+
+    if (!is_over && (request->detour.has_left ? flo_fallback_failed(request, &told)
+                                              : request->was_retried &&
+                                                    flo_fallback_take(request, FLO_FALLBACK_DOWN,
+                                                                      &told))) {
+        begin_again(request);
+        return;
+    }
+    if (is_over || request->was_retried) {
         request->serve->counters.lost++;
-        request_fail(request, err);
+        request_fail(request, &told);
         return;
     }
     request->was_retried = true;
@@ -340,14 +385,67 @@ static void on_hold_end(evutil_socket_t fd, short what, void *context)
     refuse_held(context);
 }
 
+/* Puts a request back to the model that it named. */
+static void leave(struct serve_request *request)
+{
+    if (request->detour.has_left) {
+        flo_fallback_home(request);
+    } else {
+        flo_split_leave(request);
+    }
+}
+
+/* The request has waited so long that its queue is a reason to leave it. */
+static void on_patience(evutil_socket_t fd, short what, void *context)
+{
+    struct serve_request *request = context;
+    struct serve_place *before = request->place;
+    struct serve_place *after;
+    (void)fd;
+    (void)what;
+
+    if ((!request->is_held && !request->is_waiting) ||
+        !flo_fallback_take(request, FLO_FALLBACK_QUEUE, NULL)) {
+        return;
+    }
+    after = request->place;
+    request->place = before; /* the list of held requests counts for this place */
+    unlist(request);
+    request->place = after;
+    list_running(request);
+    if (request->hold != NULL) {
+        event_free(request->hold);
+        request->hold = NULL;
+    }
+    request->is_waiting = false;
+    request_dispatch(request);
+}
+
+/* Starts the time after which the queue is a reason, if there is one. */
+static void begin_patience(struct serve_request *request)
+{
+    uint64_t ms = flo_fallback_queue_ms(request);
+
+    if (ms == 0 || request->detour.patience != NULL) {
+        return;
+    }
+    request->detour.patience = evtimer_new(request->serve->base, on_patience, request);
+    if (request->detour.patience != NULL) {
+        const struct timeval tv = {.tv_sec = (time_t)(ms / 1000),
+                                   .tv_usec = (suseconds_t)(ms % 1000 * 1000)};
+        event_add(request->detour.patience, &tv);
+    }
+}
+
 static void request_hold(struct serve_request *request)
 {
     struct flo_serve *serve = request->serve;
     unlist(request);
     if (request->meant != NULL) {
         /* while it waits, the request belongs to the model that it named */
-        flo_split_leave(request);
+        leave(request);
     }
+    begin_patience(request);
     list_add(&serve->held, request);
     serve->n_held++;
     request->place->n_held++;
@@ -486,7 +584,7 @@ static void on_turn(evutil_socket_t fd, short what, void *context)
     while (request != NULL) {
         struct serve_request *next = request->next;
         if (request->is_waiting && flo_split_is_over(request)) {
-            flo_split_leave(request);
+            leave(request);
         }
         if (request->is_waiting &&
             (flo_serve_engine_live(request->place) == NULL || is_put_off(request))) {
@@ -502,6 +600,9 @@ static void on_turn(evutil_socket_t fd, short what, void *context)
                (request = flo_turns_choose(flo_serve_engine_live(place))) != NULL) {
             request_dispatch(request);
         }
+    }
+    while ((request = flo_turns_choose_away(serve)) != NULL) {
+        request_dispatch(request);
     }
     flo_demand_tell(serve);
 }
@@ -538,10 +639,17 @@ static void refuse_removed(struct serve_request *request)
 
 static void wait_for_model(struct serve_request *request)
 {
-    struct flo_err err = {0};
-    if (request->place->down.code != 0) {
-        request_fail(request, &request->place->down);
-    } else if (!is_put_off(request) && flo_demand_admit(request, &err) < 0) {
+    struct flo_err err = request->place->down;
+    bool is_on_demand = request->place->has_route &&
+                        request->place->route.state == FLO_ROUTE_ON_DEMAND;
+    bool is_refused = err.code != 0 || (!is_put_off(request) && flo_demand_admit(request, &err) < 0);
+
+    /* A model on demand is loaded for the request, unless that takes too long. */
+    if (!is_put_off(request) && (is_refused || !is_on_demand) &&
+        flo_fallback_take(request, is_on_demand ? FLO_FALLBACK_LOADING : FLO_FALLBACK_DOWN,
+                          is_refused ? &err : NULL)) {
+        request_dispatch(request);
+    } else if (is_refused) {
         request_fail(request, &err);
     } else if (request->serve->hold_ms_max == 0) {
         refuse_held(request);
@@ -572,7 +680,7 @@ static bool moves_on(struct serve_request *request)
 static void take_label(struct serve_request *request, const struct serve_engine *engine)
 {
     const struct serve_place *place = request->place;
-    if (!place->has_route) {
+    if (!place->has_route || place->model == FLO_SERVE_MODELS_MAX) {
         request->release = engine->release;
         memcpy(request->model_name, engine->name, sizeof(request->model_name));
         return;
@@ -599,7 +707,7 @@ static void request_dispatch(struct serve_request *request)
     struct serve_engine *engine = flo_serve_engine_live(request->place);
     struct flo_err err = {0};
     if (flo_split_is_over(request)) {
-        flo_split_leave(request);
+        leave(request);
         engine = flo_serve_engine_live(request->place);
     }
     if (request->place->is_removed) {
@@ -623,11 +731,12 @@ static void request_dispatch(struct serve_request *request)
         request_fail(request, &err);
         return;
     }
-    if (flo_guard_prompt(request)) {
+    if (flo_guard_prompt(request) || flo_fallback_prepare(request)) {
         return;
     }
     if (!request->is_due && !flo_turns_have_place(request, engine)) {
         request->is_waiting = true;
+        begin_patience(request);
         return;
     }
     request->is_waiting = false;
@@ -755,7 +864,7 @@ void flo_router_remove(struct serve_place *place, const struct flo_err *err)
     }
     while ((request = first_running(place, true, false)) != NULL) {
         if (flo_split_is_over(request)) {
-            flo_split_leave(request); /* the request is queued at the named model */
+            leave(request); /* the request is queued at the named model */
             flo_router_next_turn(place->serve);
         } else {
             request_fail(request, err);
@@ -798,7 +907,11 @@ void flo_router_submit(struct serve_request *request)
         request->params.message.generate.now_ms = request->created_s * 1000;
     }
     int rv = flo_pipeline_begin(request, &err);
+    flo_fallback_begin(request);
     struct serve_place *place = flo_names_place(serve, request->params.model, request->token);
+    if (place == NULL && request->detour.route != NULL) {
+        place = flo_fallback_nowhere(serve);
+    }
     request->place = place == NULL ? &serve->places[0] : place;
     list_running(request);
     if (rv < 0) {
@@ -820,6 +933,9 @@ void flo_router_submit(struct serve_request *request)
         return;
     }
     flo_split_take(request);
+    if (request->detour.escalates) {
+        (void)flo_fallback_take(request, FLO_FALLBACK_APP, NULL);
+    }
     request_dispatch(request);
 }
 
@@ -831,7 +947,7 @@ void flo_router_close(struct flo_serve *serve)
         request_fail(serve->held, &err);
     }
     for (struct serve_request *r = serve->running; r != NULL;) {
-        if (r->is_waiting || r->guarding != NULL) {
+        if (r->is_waiting || r->guarding != NULL || r->detour.redaction != NULL) {
             request_fail(r, &err);
             r = serve->running; /* begins again, because the guard's own request may have been freed
                                    too */
@@ -847,4 +963,18 @@ const struct guard_router flo_router_of_guards = {
     .fail = request_fail,
     .submit = flo_router_submit,
     .drop = flo_router_abandon,
+};
+
+/* The owner's program did not redact the prompt, so it was not sent. */
+static void refuse_redaction(struct serve_request *request, const struct flo_err *err)
+{
+    struct flo_err told = *err;
+
+    fail_or_go_on(request, &told);
+}
+
+const struct fallback_router flo_router_of_fallbacks = {
+    .go_on = request_dispatch,
+    .refuse = refuse_redaction,
+    .next_turn = flo_router_next_turn,
 };

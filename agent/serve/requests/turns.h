@@ -13,6 +13,9 @@ bool flo_turns_have_place(const struct serve_request *request, const struct serv
 /* Returns the next request for which there is room; among equals it is the
  * oldest.  NULL: there is none. */
 struct serve_request *flo_turns_choose(const struct serve_engine *engine);
+/* Returns the next request that waits for an endpoint with room for it; NULL:
+ * there is none. */
+struct serve_request *flo_turns_choose_away(const struct flo_serve *serve);
 /* Called when all places are taken.  Returns the newest waiting request of the
  * client with the most requests (*most of them), if it has more than the
  * newcomer's client would have; else NULL. */
