@@ -23,7 +23,7 @@
 #define CONNECTIONS_MAX 64
 #define LISTEN_MAX 8
 #define TOKEN_CHARS_MIN 16
-enum { TAG_UNIX, TAG_TCP };
+enum { TAG_UNIX, TAG_TCP, TAG_SITE };
 
 /* ---- access ---- */
 
@@ -71,8 +71,32 @@ static const char *given_token(const struct flo_httpd_request *http)
 
 static int token_of(const struct flo_serve *serve, const struct flo_httpd_request *http)
 {
-    return flo_httpd_listener_tag(http) == TAG_UNIX ? SERVE_TOKEN_ANY
-                                                    : find_token(serve, given_token(http));
+    return flo_httpd_listener_tag(http) == TAG_TCP ? find_token(serve, given_token(http))
+                                                   : SERVE_TOKEN_ANY;
+}
+
+/* Checks a request of another device: its certificate names it, and it may only
+ * ask questions. */
+static int admit_device(const struct flo_serve *serve, const struct flo_httpd_request *http,
+                        struct flo_err *err)
+{
+    static const char *const paths[] = {"/v1/chat/completions", "/v1/completions",
+                                        "/v1/embeddings", "/health"};
+    size_t i = 0;
+
+    if (!serve->admits_devices) {
+        return flo_fail(err, FLO_E_LOCAL_AUTH, "the list of revoked certificates is not recent");
+    }
+    if (flo_httpd_peer_name(http) == NULL) {
+        return flo_fail(err, FLO_E_LOCAL_AUTH, "no certificate of a device of the fleet");
+    }
+    while (i < FLO_COUNT(paths) && strcmp(paths[i], flo_httpd_path(http)) != 0) {
+        i++;
+    }
+    return i < FLO_COUNT(paths)
+               ? 0
+               : flo_fail(err, FLO_E_LOCAL_AUTH, "another device may not ask for %.64s",
+                          flo_httpd_path(http));
 }
 
 /* Checks access.  A unix socket is protected by its mode, TCP by the token.
@@ -82,6 +106,9 @@ static int admit(void *context, struct flo_httpd_request *http, struct flo_err *
 {
     const struct flo_serve *serve = context;
     const char *token = given_token(http);
+    if (flo_httpd_listener_tag(http) == TAG_SITE) {
+        return admit_device(serve, http, err);
+    }
     if (flo_httpd_listener_tag(http) == TAG_UNIX || strcmp(flo_httpd_path(http), "/health") == 0) {
         return 0;
     }
@@ -110,6 +137,14 @@ static void on_client_gone(void *user)
     flo_router_abandon(user);
 }
 
+/* Did the application ask for another target of its route? */
+static bool escalates(const struct flo_httpd_request *http)
+{
+    const char *value = flo_httpd_header(http, "x-flotilla-escalate");
+
+    return value != NULL && strcmp(value, "1") == 0;
+}
+
 static void on_question(void *context, struct flo_httpd_request *http)
 {
     struct flo_serve *serve = context;
@@ -118,6 +153,8 @@ static void on_question(void *context, struct flo_httpd_request *http)
         .sink = flo_sink_http(http),
         .client = flo_httpd_peer_client(http),
         .token = token_of(serve, http),
+        .escalates = escalates(http),
+        .is_from_site = flo_httpd_listener_tag(http) == TAG_SITE,
         .body.type = flo_httpd_header(http, "content-type"),
     };
 
@@ -532,4 +569,33 @@ int flo_api_open(struct flo_serve *serve, const struct flo_serve_options *option
         }
     }
     return rv;
+}
+
+/* ---- other devices of the site ---- */
+
+int flo_serve_site_open(struct flo_serve *serve, const struct flo_serve_site *site, uint16_t *port,
+                        struct flo_err *err)
+{
+    FLO_INSIDE(serve);
+    const struct flo_httpd_tls tls = {
+        .cert_file = site->cert_file,
+        .key_file = site->key_file,
+        .client_ca_file = site->ca_file,
+        .client_cert_required = true,
+        .revoked_file = site->revoked_file,
+    };
+
+    return flo_httpd_listen(serve->httpd, site->listen, &tls, TAG_SITE, port, err);
+}
+
+int flo_serve_site_again(struct flo_serve *serve, struct flo_err *err)
+{
+    FLO_INSIDE(serve);
+    return flo_httpd_tls_again(serve->httpd, TAG_SITE, true, err);
+}
+
+void flo_serve_site_turn(struct flo_serve *serve, bool is_on)
+{
+    FLO_INSIDE(serve);
+    serve->admits_devices = is_on;
 }

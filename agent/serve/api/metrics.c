@@ -1,6 +1,7 @@
 /* Metrics: the numbers of serving in Prometheus' text format. */
 #include "agent/serve/api/api.h"
 #include "agent/serve/engines/engines.h"
+#include "agent/serve/fallback/fallback.h"
 #include "agent/serve/guard/guard.h"
 
 #include <stddef.h>
@@ -200,5 +201,6 @@ void flo_api_metrics(const struct flo_serve *serve, struct flo_buf *out)
     add_models(serve, out);
     add_apps(serve, out);
     flo_guards_metrics(serve, out);
+    flo_fallbacks_metrics(serve, out);
     add_engines(serve, out);
 }
