@@ -49,6 +49,9 @@ struct flo_checkup {
     const char *sandbox_lacks; /* what the sandbox lacks; NULL: nothing */
     uint32_t rung;
     const char *rung_why;
+    /* Endpoints to which routes may send prompts, as text; NULL: no prompt leaves
+     * the fleet. */
+    const char *leaves;
     const char *degraded; /* reason why the agent cannot store orders; NULL: it can store them */
 };
 

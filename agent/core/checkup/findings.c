@@ -299,6 +299,9 @@ static void find_health(const struct flo_checkup *c, struct flo_findings *out)
                     (long long)c->certificate_days, flo_s((uint64_t)c->certificate_days)),
                 (double)c->certificate_days, CERTIFICATE_DAYS_MIN);
     }
+    if (c->leaves != NULL) {
+        add(out, FLO_FINDING_LEAVES, "prompts may leave the fleet: %s", c->leaves);
+    }
     if (c->sandbox_lacks != NULL) {
         add(out, FLO_FINDING_SANDBOX, "this kernel has no %s", c->sandbox_lacks);
     }

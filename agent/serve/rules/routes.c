@@ -15,14 +15,16 @@ static const struct flo_config_row rows[] = {
 #undef FLO_CONFIG
 };
 
-static bool is_endpoint(const struct flo_api_rules *rules, const char *name)
+/* Returns the endpoint with this name, or NULL. */
+static const struct flo_serve_endpoint *find_endpoint(const struct flo_api_rules *rules,
+                                                      const char *name)
 {
     uint32_t i = 0;
 
     while (i < rules->n_endpoints && strcmp(rules->endpoints[i].name, name) != 0) {
         i++;
     }
-    return i < rules->n_endpoints;
+    return i < rules->n_endpoints ? &rules->endpoints[i] : NULL;
 }
 
 static int read_targets(const struct flo_config *config, const char *where,
@@ -121,7 +123,7 @@ static int read_route(const json_t *map, const struct flo_api_rules *rules,
     char where[FLO_NAME_MAX + 16];
 
     snprintf(where, sizeof(where), "routes.%s", out->name);
-    if (is_endpoint(rules, out->name)) {
+    if (find_endpoint(rules, out->name) != NULL) {
         return flo_fail(err, FLO_E_CFG_RANGE, "%s: an endpoint has this name already", where);
     }
     FLO_TRY(flo_config_map(map, where, rows, FLO_COUNT(rows), &config, err));
@@ -133,6 +135,23 @@ static int read_route(const json_t *map, const struct flo_api_rules *rules,
     FLO_TRY(read_never(config, where, out, err));
     FLO_TRY(flo_command_read(config, "redact", where, out->words, &out->n_words, err));
     return read_budget(config, where, out, err);
+}
+
+void flo_api_rules_leave(const struct flo_api_rules *rules, char *out, size_t bytes)
+{
+    size_t at = 0;
+
+    out[0] = '\0';
+    for (uint32_t i = 0; i < rules->n_fallbacks; i++) {
+        const struct flo_serve_fallback *route = &rules->fallbacks[i];
+        for (uint32_t t = 0; t < route->n_to && at < bytes; t++) {
+            const struct flo_serve_endpoint *endpoint = find_endpoint(rules, route->to[t]);
+            if (endpoint != NULL && endpoint->kind == FLO_TARGET_ENDPOINT) {
+                at += (size_t)snprintf(out + at, bytes - at, "%s%s to %s", at == 0 ? "" : ", ",
+                                       route->name, route->to[t]);
+            }
+        }
+    }
 }
 
 int flo_route_rules_read(const json_t *routes, struct flo_api_rules *out, struct flo_err *err)

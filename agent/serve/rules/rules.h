@@ -61,6 +61,9 @@ FLO_MUST_USE int flo_command_read(const struct flo_config *config, const char *k
 FLO_MUST_USE int flo_models_read(const struct flo_config *config, const char *where,
                                  char (*out)[FLO_NAME_MAX + 1], uint32_t *count,
                                  struct flo_err *err);
+/* Writes the routes that have an endpoint outside the fleet, as "helpdesk to cloud,
+ * chat to cloud"; empty: there are none. */
+void flo_api_rules_leave(const struct flo_api_rules *rules, char *out, size_t bytes);
 /* Frees the rules and wipes secrets. */
 void flo_api_rules_deinit(struct flo_api_rules *rules);
 

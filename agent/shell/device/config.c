@@ -3,6 +3,8 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <flotilla/errors/cfg.h>
 
@@ -326,6 +328,29 @@ static int check_neighbours(const struct flo_settings *settings, struct flo_err 
     return rv;
 }
 
+/* Checks who may write a file that names endpoints: it says where prompts go, so
+ * root or the agent's user owns it alone. */
+static int check_endpoints(const struct flo_settings *settings, const char *path,
+                           struct flo_err *err)
+{
+    struct stat st;
+
+    if (path == NULL || settings->rules.n_endpoints == 0) {
+        return 0;
+    }
+    if (stat(path, &st) < 0) {
+        return flo_fail_errno(err, FLO_E_IO_OPEN, "%s", path);
+    }
+    if ((st.st_uid != 0 && st.st_uid != geteuid()) || (st.st_mode & (S_IWGRP | S_IWOTH)) != 0) {
+        flo_fail(err, FLO_E_CFG_PERM,
+                 "%s: owner %u, mode %04o; its `endpoints` say where prompts go, so only root or "
+                 "the agent's user may write it",
+                 path, (unsigned)st.st_uid, (unsigned)(st.st_mode & 07777));
+        return flo_err_fix(err, "chown root %s && chmod go-w %s", path, path);
+    }
+    return 0;
+}
+
 int flo_settings_load(const char *path, const char *state_dir, struct flo_settings *out,
                       struct flo_err *err)
 {
@@ -362,6 +387,9 @@ int flo_settings_load(const char *path, const char *state_dir, struct flo_settin
     }
     if (rv == 0) {
         rv = flo_specs_read(out, err);
+    }
+    if (rv == 0) {
+        rv = check_endpoints(out, path, err);
     }
     if (rv == 0) {
         rv = flo_pipelines_read(out, err);

@@ -78,7 +78,9 @@ static void take_engine(struct flo_shell *shell, uint32_t model, struct flo_chec
     out->token_us = median_token_us(&shell->models[model]);
 }
 
-static void gather(struct flo_shell *shell, uint32_t model, struct flo_checkup *out)
+/* Collects the facts; `leaves` holds a text of theirs. */
+static void gather(struct flo_shell *shell, uint32_t model, char leaves[128],
+                   struct flo_checkup *out)
 {
     enum flo_rung_why why;
 
@@ -92,6 +94,8 @@ static void gather(struct flo_shell *shell, uint32_t model, struct flo_checkup *
     out->rung = flo_report_rung(shell, &why);
     out->rung_why = flo_rung_why_word(why);
     out->degraded = shell->degraded.error.code == 0 ? NULL : shell->degraded.error.what;
+    flo_api_rules_leave(&shell->settings.rules, leaves, 128);
+    out->leaves = leaves[0] == '\0' ? NULL : leaves;
     take_engine(shell, model, out);
     take_certificate(shell, out);
 }
@@ -240,9 +244,10 @@ static void add_model(struct flo_shell *shell, uint32_t i, uint32_t place, json_
                       json_t *list)
 {
     struct flo_checkup checkup;
+    char leaves[128];
     struct flo_findings findings;
 
-    gather(shell, i, &checkup);
+    gather(shell, i, leaves, &checkup);
     flo_checkup_find_engine(&checkup, &findings);
     engine_facts(&shell->agent.models[i], place, &checkup, facts);
     for (size_t k = 0; k < findings.count; k++) {
@@ -253,12 +258,13 @@ static void add_model(struct flo_shell *shell, uint32_t i, uint32_t place, json_
 void flo_hardware_checkup(struct flo_shell *shell, json_t *out)
 {
     struct flo_checkup checkup;
+    char leaves[128];
     struct flo_findings findings;
     uint32_t place = 0;
     json_t *facts;
     json_t *list = json_array();
 
-    gather(shell, 0, &checkup);
+    gather(shell, 0, leaves, &checkup);
     facts = machine_facts(shell, &checkup);
     for (uint32_t i = 0; i < FLO_AGENT_MODELS_MAX; i++) {
         if (shell->agent.models[i].name[0] != '\0' && place < MODELS_MAX) {

@@ -164,7 +164,7 @@ int flo_shell_serve_open(struct flo_shell *shell, struct flo_err *err)
         .on_drained = on_drained,
         .on_wanted = on_wanted,
     };
-    char engine[4096];
+    char engine[4096], spent_file[4200];
     const struct flo_api_rules *rules = &shell->settings.rules;
     struct flo_serve_options options = {
         .engine_path = engine,
@@ -189,6 +189,7 @@ int flo_shell_serve_open(struct flo_shell *shell, struct flo_err *err)
         .n_endpoints = rules->n_endpoints,
         .fallbacks = rules->fallbacks,
         .n_fallbacks = rules->n_fallbacks,
+        .spent_file = spent_file,
         .pipelines = shell->settings.pipelines,
         .n_pipelines = (uint32_t)shell->settings.pipeline_count,
         .hold_ms_max = flo_config_u64(config, "hold"),
@@ -197,6 +198,10 @@ int flo_shell_serve_open(struct flo_shell *shell, struct flo_err *err)
         .is_apart = !shell->is_local,
     };
 
+    if (!flo_path_join(spent_file, sizeof(spent_file), shell->settings.state_dir,
+                       "routes.json")) {
+        return flo_fail(err, FLO_E_CFG_RANGE, "state_dir is too long");
+    }
     FLO_TRY(flo_serve_engine_find(flo_config_text(config, "backend"), engine, sizeof(engine), err));
     return flo_serve_open(shell->base, &options, &handlers, &shell->serve, err);
 }
