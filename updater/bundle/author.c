@@ -17,7 +17,7 @@
 
 /* ---- one file ---- */
 
-/* Returns whether a variant is for our engine, which reads GGUF only; other
+/* Tells whether some variant is for our engine, which reads GGUF only.  Other
  * runtimes may read any format. */
 static bool has_native(const struct flo_author *author)
 {
@@ -79,7 +79,8 @@ static int build_opened(struct author_build *build, const struct flo_author_file
     return rv;
 }
 
-/* Copies a published file, except its name, role and scale. */
+/* Copies the facts of an already published file into `file`, which keeps its
+ * own name, role and scale. */
 static void take_published(struct flo_release_file *file, const struct flo_release_file *published)
 {
     struct flo_release_file named = *file;
@@ -108,7 +109,7 @@ static int build_file(struct author_build *build, const struct flo_author_file *
         return 0;
     }
     if (build->out == NULL && source->path[0] == '\0') {
-        /* The file does not exist yet, so its digest is unknown. */
+        /* The file does not exist yet, so its digest stays unknown. */
         build->release.file_count++;
         return 0;
     }
@@ -154,7 +155,7 @@ static int add_variant_file(const struct flo_release *release, struct flo_releas
     return flo_fail(err, FLO_E_META_SCHEMA, "variant %s names no file \"%s\"", variant->name, name);
 }
 
-/* Reads the architecture and similar facts from the model, when the author
+/* Reads the architecture and similar facts from the model file, when the author
  * gives none. */
 static int read_architecture(const struct author_build *build, struct flo_release_variant *variant,
                              struct flo_err *err)
@@ -314,8 +315,8 @@ static int build_names(struct author_build *build, struct flo_err *err)
 
 /* ---- the document ---- */
 
-/* Adds provenance as plain JSON: it is for display, and proto's struct does not
- * have it. */
+/* Adds the provenance as plain JSON: it is for display only, and proto's struct
+ * does not have it. */
 static int write_body(const struct author_build *build, struct flo_err *err)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *root = NULL;
@@ -345,7 +346,8 @@ static int write_body(const struct author_build *build, struct flo_err *err)
     return 0;
 }
 
-/* Checks that the document parses as a release; else it is not signed. */
+/* Checks that the document parses as a release; a document that does not parse
+ * is not signed. */
 static int check_body(const struct author_build *build, struct flo_err *err)
 {
     struct flo_release *release = NULL;

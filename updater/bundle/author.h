@@ -1,5 +1,5 @@
-/* Authoring internals: a release under construction, shared by the two
- * files. */
+/* Author internals: the state of a release that is being made, for the files
+ * author*.c and outline.c. */
 #ifndef FLOTILLA_BUNDLE_AUTHOR_H
 #define FLOTILLA_BUNDLE_AUTHOR_H
 
@@ -12,10 +12,11 @@ struct author_build {
     struct flo_author_result *out; /* NULL: make no downloads, print no progress */
 };
 
-/* Fills the release, but not its document.  The caller frees its `serve`. */
+/* Fills all fields of the release, but not its document.  The caller frees the
+ * `serve` of the release. */
 FLO_MUST_USE int flo_author_fill(struct author_build *build, struct flo_err *err);
 
-/* Adds chunk hashes of a file that is larger than one chunk. */
+/* Adds chunk hashes to a file that is larger than one chunk. */
 FLO_MUST_USE int flo_author_add_chunks(struct author_build *build, struct flo_release_file *file,
                                        int fd, struct flo_err *err);
 /* Makes all ways to get a file, in parallel where memory allows. */

@@ -19,10 +19,10 @@
 #define PIECE_BYTES (256u << 10)
 #define CHUNK_BYTES_MIN (1u << 20)
 #define CHUNK_BYTES_MAX (8u << 20)
-/* Beyond this number the chunks get larger instead. */
+/* Most chunks of a file; a larger file gets larger chunks instead. */
 #define CHUNKS_WANTED_MAX 400
-/* Bytes of memory per byte of the old file, if it needs a suffix array (beyond
- * 2 GiB). */
+/* Bytes of memory that a delta needs per byte of the old file, if it needs a
+ * suffix array (beyond 2 GiB). */
 #define DELTA_MEMORY 9
 
 /* ---- files ---- */
@@ -38,8 +38,8 @@ static int open_nameless(const char *dir, int *fd, struct flo_err *err)
     return 0;
 }
 
-/* Names a nameless file by its digest.  An existing file of that name has the
- * same bytes. */
+/* Gives a nameless file the name of its digest.  An existing file of that name
+ * has the same bytes. */
 static int name_blob(const char *dir, int fd, const struct flo_digest *digest, struct flo_err *err)
 {
     char hex[2 * FLO_DIGEST_BYTES + 1];
@@ -62,7 +62,7 @@ static int name_blob(const char *dir, int fd, const struct flo_digest *digest, s
 
 /* ---- the result ---- */
 
-/* Adds a blob of a file; NULL: no memory. */
+/* Adds a blob that belongs to a file.  Returns NULL when memory is out. */
 static struct flo_author_blob *add_blob(struct author_build *build,
                                         const struct flo_release_file *file, struct flo_err *err)
 {
@@ -213,8 +213,8 @@ static uint64_t best_full_bytes(const struct flo_release_file *file)
     return best;
 }
 
-/* Returns whether a way saves enough to keep it: zstd 3 %, a typed delta 10 %.
- * A bsdiff40 patch, which is slow and needs 16 MiB, must save half. */
+/* Tells whether a way saves enough to be kept: zstd 3 %, a typed delta 10 %.  A
+ * bsdiff40 patch, which is slow and needs 16 MiB, must save half. */
 static bool is_worth(const struct flo_release_file *file, const struct flo_author_blob *blob)
 {
     if (blob->codec == FLO_CODEC_RAW) {
@@ -230,13 +230,13 @@ static bool is_worth(const struct flo_release_file *file, const struct flo_autho
 
 /* ---- making them ---- */
 
-/* Task that makes one download, on a thread of its own. */
+/* A task that makes one download, on a thread of its own. */
 struct task {
     const struct author_build *build;
-    int fd;             /* the file, shared */
+    int fd;             /* descriptor of the file, shared by all tasks */
     const char *choice; /* codec word for flo_delta_create */
     bool is_optional;   /* skipped if it cannot be made */
-    int base_fd;        /* -1: no base needed */
+    int base_fd;        /* file that the delta starts from; -1: the way needs none */
     uint64_t base_bytes;
     struct flo_digest base;
     const char *base_path;
@@ -281,8 +281,8 @@ static void *make_some(void *context)
     return NULL;
 }
 
-/* Writes the ways that are not finished: "zstd, delta 45 % (about 12 s
- * left)". */
+/* Tells whether all ways are finished.  Writes those that are not finished to
+ * `left`: "zstd, delta 45 % (about 12 s left)". */
 static bool is_done(struct tasks *tasks, char *left, size_t bytes)
 {
     size_t chars = 0;
@@ -306,8 +306,8 @@ static bool is_done(struct tasks *tasks, char *left, size_t bytes)
     return left[0] == '\0';
 }
 
-/* Waits until a thread has ended, and reports the unfinished ways each
- * second. */
+/* Waits until a thread has ended, and meanwhile reports the unfinished ways
+ * each second. */
 static void wait_for(const struct author_build *build, const char *file, struct tasks *tasks,
                      pthread_t thread, uint64_t began_ms)
 {
@@ -341,8 +341,8 @@ static uint64_t memory_available(void)
     return (uint64_t)kib << 10;
 }
 
-/* All downloads in parallel, if memory is enough for the indexes of all bases;
- * else one. */
+/* Returns the number of threads: one per download if memory is enough for the
+ * indexes of all bases, else 1. */
 static size_t threads_for(const struct tasks *tasks)
 {
     uint64_t bytes = 0;
@@ -377,7 +377,9 @@ static int make_all(const struct author_build *build, const char *file, struct t
 static int take_way(struct author_build *build, struct flo_release_file *file, struct task *task,
                     struct flo_err *err)
 {
-    struct flo_delta_facts facts = {0}; /* raw, because the file may begin with any magic number */
+    /* facts of a raw way: it is not inspected, because a file may begin with
+     * any magic number */
+    struct flo_delta_facts facts = {0};
     int rv = task->rv;
 
     if (rv < 0 && task->is_optional) {
@@ -416,10 +418,10 @@ static bool has_base(const struct tasks *tasks, const struct flo_release_file *f
             return true;
         }
     }
-    return flo_digest_equal(&file->digest, base); /* the file is unchanged */
+    return flo_digest_equal(&file->digest, base); /* an equal file needs no delta */
 }
 
-/* Adds a delta from another file, unless it is the same file. */
+/* Adds a delta from the file `base_path`, unless that is the same file. */
 static int add_delta(struct tasks *tasks, const struct flo_release_file *file,
                      const struct task *standard, const char *base_path, struct flo_err *err)
 {
@@ -441,7 +443,8 @@ static int add_delta(struct tasks *tasks, const struct flo_release_file *file,
     return 0;
 }
 
-/* The next model that is a file here, from index `from` in steps of `step`. */
+/* Returns the next model with a local file that is not published yet, from
+ * index `from` on in steps of `step`.  Returns NULL at the end of the list. */
 static const struct flo_author_file *next_model(const struct flo_author *author, size_t from,
                                                 int step)
 {

@@ -24,10 +24,11 @@
 struct writer {
     struct archive *archive;
     const struct flo_bundle_spec *spec;
-    /* In the order of the spec. */
+    /* documents in the order of the spec */
     struct flo_release *releases[FLO_BUNDLE_RELEASES_MAX];
     struct flo_digest ids[FLO_BUNDLE_RELEASES_MAX];
-    size_t order[FLO_BUNDLE_RELEASES_MAX]; /* order in the bundle */
+    /* indices of the documents, in the order in which the bundle has them */
+    size_t order[FLO_BUNDLE_RELEASES_MAX];
     struct flo_bundle_facts facts;
     uint8_t piece[PIECE_BYTES];
 };
@@ -118,7 +119,7 @@ static int copy_blob(struct writer *writer, int fd, uint64_t bytes, const struct
 struct carried {
     struct flo_digest digest;
     uint64_t bytes;
-    bool is_list; /* a list of chunk hashes: these come first */
+    bool is_list; /* true: a list of chunk hashes, which comes first */
 };
 
 static int add_blob(struct writer *writer, const struct carried *way, struct flo_err *err)
@@ -199,7 +200,7 @@ bool flo_bundle_takes(const struct flo_bundle_spec *spec, const struct flo_relea
         }
     }
     if (flo_release_is_step(&release->files[file])) {
-        return false; /* not needed: a bundle has the complete file */
+        return false; /* a bundle has the complete file, so it needs no intermediate file */
     }
     return variant == NULL || memchr(variant->files, (int)file, variant->file_count) != NULL;
 }
@@ -254,7 +255,8 @@ int flo_bundle_check(const struct flo_bundle_spec *spec, const struct flo_releas
     return rv;
 }
 
-/* Returns whether a digest is in the list: equal files share one entry. */
+/* Tells whether the list already has this digest: equal files share one
+ * entry. */
 static bool is_carried(const struct carried *list, size_t count, const struct flo_digest *digest)
 {
     for (size_t i = 0; i < count; i++) {
@@ -286,8 +288,8 @@ static int carry_way(struct carried *list, size_t *count, const struct flo_way *
     return carry(list, count, (struct carried){way->digest, way->bytes, false}, err);
 }
 
-/* Adds the list of chunk hashes of a file that is carried as it is, so that the
- * file can be repaired by chunks later. */
+/* Adds the list of chunk hashes of a file that the bundle has complete, so that
+ * a device can later repair the file by chunks. */
 static int carry_chunks(struct carried *list, size_t *count, const struct flo_release_file *file,
                         struct flo_err *err)
 {
@@ -328,7 +330,8 @@ static int choose_of(const struct writer *writer, const struct flo_release *rele
     return 0;
 }
 
-/* Chooses the blobs: lists of chunk hashes first, then by ascending size. */
+/* Chooses the blobs of the bundle.  Sorts them: lists of chunk hashes first,
+ * then the others by ascending size. */
 static int choose(const struct writer *writer, struct carried *list, size_t *count,
                   struct flo_err *err)
 {
@@ -348,7 +351,7 @@ static int choose(const struct writer *writer, struct carried *list, size_t *cou
 
 /* ---- the documents ---- */
 
-/* Returns whether release a must be installed before b. */
+/* Tells whether release a must be installed before release b. */
 static bool goes_before(const struct writer *writer, size_t a, size_t b)
 {
     const struct flo_release *x = writer->releases[a], *y = writer->releases[b];
@@ -367,7 +370,8 @@ static bool may_come(const struct writer *writer, const bool *is_placed, size_t 
     return !is_placed[candidate];
 }
 
-/* Orders the releases as given, except those that must come before others. */
+/* Orders the releases as the caller gave them, except that a release comes
+ * after those that it needs. */
 static void put_in_order(struct writer *writer)
 {
     bool is_placed[FLO_BUNDLE_RELEASES_MAX] = {false};
@@ -378,7 +382,8 @@ static void put_in_order(struct writer *writer)
         while (next < count && !may_come(writer, is_placed, next)) {
             next++;
         }
-        /* A cycle, in documents that were signed by hand: any order will do. */
+        /* Documents that were signed by hand may need each other in a cycle;
+         * then any order will do. */
         for (size_t i = 0; next == count; i++) {
             next = is_placed[i] ? count : i;
         }

@@ -19,8 +19,8 @@
 struct bundle_input {
     int fd;
     uint64_t offset;      /* offset of the next read */
-    ZSTD_DStream *stream; /* NULL: plain */
-    size_t hint;          /* 0: the frame is complete */
+    ZSTD_DStream *stream; /* NULL: the input is not compressed */
+    size_t hint;          /* input bytes that zstd wants next; 0: the frame is complete */
     ZSTD_inBuffer in;
     struct flo_err err;
     uint8_t raw[IN_BYTES];

@@ -43,7 +43,8 @@ static bool is_same_number(double a, double b)
     return a - b < 1e-9 && b - a < 1e-9;
 }
 
-/* Compares two files.  One without a digest does not exist yet and matches. */
+/* Compares two files.  A file without a digest does not exist yet and equals
+ * any other. */
 static bool is_same_file(const struct flo_release_file *there,
                          const struct flo_release_file *wanted)
 {
@@ -108,8 +109,8 @@ static const char *noun_of(const char *role)
                                           : "the file ";
 }
 
-/* Counts files without intermediate ones (role `step`), which are not
- * inputs. */
+/* Counts the files of a release, without intermediate ones (role `step`), which
+ * are not inputs. */
 static uint32_t count_files(const struct flo_release *release)
 {
     uint32_t count = 0;

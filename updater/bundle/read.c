@@ -48,11 +48,11 @@ struct reader {
     const struct flo_trust *trust;
     struct flo_bundle_facts facts;
     struct document documents[FLO_BUNDLE_RELEASES_MAX];
-    bool is_numbered; /* named release-0.json and so on */
+    bool is_numbered; /* true: the documents are named release-0.json and so on */
     unsigned entries;
     struct expected *expected;
     size_t expected_count;
-    /* The first entry that no release refers to. */
+    /* name of the first entry that no release refers to */
     char stray[NAME_SHOWN_BYTES];
     uint8_t piece[PIECE_BYTES];
 };
@@ -69,8 +69,8 @@ static la_ssize_t on_read(struct archive *archive, void *context, const void **d
     return bytes;
 }
 
-/* Converts a libarchive error. Its kinds of damage differ only in their
- * messages. */
+/* Converts a libarchive error to ours.  libarchive's kinds of damage differ
+ * only in their messages. */
 static int archive_fail(const struct reader *reader, struct flo_err *err)
 {
     int code = flo_bundle_input_failure(reader->input, err);
@@ -275,7 +275,8 @@ static int read_document(struct reader *reader, uint64_t bytes, const char *show
                                       document->envelope_bytes, err);
 }
 
-/* The index of a document by its entry's name; -1: not a document. */
+/* Returns the number of the document with this entry name, or -1 if the entry
+ * is no document. */
 static int document_number(const char *path, bool *is_numbered)
 {
     size_t bytes = sizeof DOCUMENT_PREFIX - 1;
@@ -291,8 +292,8 @@ static int document_number(const char *path, bool *is_numbered)
                : -1;
 }
 
-/* Accepts `release.json` alone, or numbered documents without a gap, all before
- * the first blob. */
+/* Accepts the document `release.json` alone, or numbered documents without a
+ * gap, all before the first blob. */
 static int take_document(struct reader *reader, uint32_t number, bool is_numbered, uint64_t bytes,
                          const char *shown, struct flo_err *err)
 {
@@ -325,8 +326,9 @@ static int check_blob_size(const struct expected *blob, uint64_t bytes, const ch
                     shown, bytes, blob->bytes);
 }
 
-/* Marks every way with that digest as seen; *out is NULL when no release has
- * one. If two releases give different sizes, one of them is wrong. */
+/* Marks every expected blob with that digest as seen.  Sets *out to NULL when
+ * no release has the digest.  If two releases give different sizes, one of them
+ * is wrong. */
 static int see(struct reader *reader, const struct flo_digest *digest, uint64_t bytes,
                const char *shown, const struct expected **out, struct flo_err *err)
 {
@@ -428,8 +430,8 @@ static int read_named(struct reader *reader, const char *path, uint64_t bytes, c
         rv = see(reader, &digest, bytes, shown, &blob, err);
     }
     if (blob == NULL) {
-        /* Refused at the end, so that a flood of such entries first hits the
-         * limit on entries. */
+        /* A stray entry is refused at the bundle's end, so that a flood of such
+         * entries first hits the limit on entries. */
         if (reader->stray[0] == '\0') {
             (void)snprintf(reader->stray, sizeof reader->stray, "%s", shown);
         }
@@ -479,7 +481,7 @@ static int read_entries(struct reader *reader, struct flo_err *err)
     }
 }
 
-/* Returns whether a file arrived, by a way of any release: all releases of the
+/* Tells whether a file arrived, by a way of any release: all releases of the
  * bundle share their blobs. */
 static bool came(const struct reader *reader, const struct flo_release_file *file)
 {
@@ -537,8 +539,8 @@ static int check_release(const struct reader *reader, const struct flo_release *
     return rv;
 }
 
-/* Checks that each release is complete and that nothing else is in the
- * bundle. */
+/* Checks that each release is complete and that the bundle has no other
+ * entries. */
 static int check_whole(const struct reader *reader, struct flo_err *err)
 {
     int rv = 0;
