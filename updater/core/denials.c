@@ -95,9 +95,9 @@ static bool goes_before(const struct flo_slots *slots, const struct flo_denial *
     return a->number - 1 < b->number - 1; /* number 0 wraps to the highest */
 }
 
-/* Called when the operator blocks a release at the device: removes the entry
- * that allows it, unless that entry's `statement` is newer.  With equal
- * numbers the later verdict holds: this block. */
+/* Removes the entry that allows a release, because the operator blocks the
+ * release at the device.  Keeps an entry with a newer `statement`; at equal
+ * numbers the block wins. */
 static void disallow(struct flo_slots *slots, const struct flo_digest *release, uint64_t statement)
 {
     struct flo_denial *known = find(slots, release, 0);
@@ -136,8 +136,8 @@ static void insert(struct flo_slots *slots, const struct flo_denial *said)
     list[at] = *said;
 }
 
-/* Drops one entry.  true: it was a blocked release, which is now covered by
- * `folded`. */
+/* Drops one entry.  Returns true when the entry was a block, which `folded` now
+ * covers. */
 static bool make_room(struct flo_slots *slots)
 {
     uint32_t first = 0;
@@ -156,7 +156,9 @@ static bool make_room(struct flo_slots *slots)
         return false;
     }
     if (up_to == 0 && slots->floor > 0) {
-        up_to = slots->floor - 1; /* better to block too many than too few */
+        /* the release's number is unknown: better to block too many releases
+         * than too few */
+        up_to = slots->floor - 1;
     }
     if (up_to > slots->folded) {
         slots->folded = up_to;
@@ -207,7 +209,7 @@ enum flo_denial_cause flo_slots_denial(const struct flo_slots *slots,
     if (is_listed || number == 0 || number > slots->folded || flo_slots_hold(slots, release)) {
         return FLO_DENIAL_ALLOWED;
     }
-    return FLO_DENIAL_ORDERED; /* the cause is not stored for folded ones */
+    return FLO_DENIAL_ORDERED; /* blocks that were folded into a number have no stored cause */
 }
 
 bool flo_slots_is_denied(const struct flo_slots *slots, const struct flo_digest *release,
@@ -218,7 +220,8 @@ bool flo_slots_is_denied(const struct flo_slots *slots, const struct flo_digest 
 
 /* ---- what the device says itself ---- */
 
-/* Number of a release, if a slot or the present order has it; else 0. */
+/* Returns the number of the blocked release if a slot or the present order has
+ * it, else 0. */
 static uint64_t number_of(const struct flo_slots *slots, const struct flo_denial_here *said)
 {
     if (flo_digest_equal(&said->release, &slots->candidate)) {

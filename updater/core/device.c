@@ -6,7 +6,8 @@
 #include "base/host/digest.h"
 #include "updater/core/eras.h"
 
-/* Begins a new era: numbers start again, what was ordered stays. */
+/* Begins a new era: sequence numbers start again at 0, and the effects of
+ * earlier orders stay. */
 void flo_device_begin_era(struct flo_device *device)
 {
     device->era++;
@@ -59,7 +60,8 @@ void flo_trust_facts(const struct flo_trust *trust, const char *device, struct f
     }
 }
 
-/* Did another enrolment, or none yet, write the record? */
+/* Tells whether the record belongs to another enrolment than this one, or to
+ * none yet. */
 static bool is_others(const struct flo_device *device, const struct flo_trust_facts *facts)
 {
     return memcmp(device->holder, facts->holder, sizeof(device->holder)) != 0;
@@ -91,27 +93,28 @@ static void hold(struct flo_device *device, const struct flo_trust_facts *facts)
 }
 
 /* Handles an enrolment, first or repeated: a person chose the controller that
- * sent the list. */
+ * sent the list of keys. */
 static enum flo_trust_hold enrol(struct flo_device *device, const struct flo_trust_facts *facts)
 {
     bool is_other = !flo_digest_is_zero(&device->order_keys) &&
                     !flo_digest_equal(&device->order_keys, &facts->order_keys);
 
     if (is_others(device, facts)) {
-        device->group_count = 0; /* the groups belonged to another identity */
+        device->group_count = 0; /* the groups belonged to the device's earlier identity */
     }
     if (is_other) {
         device->epoch = 0;
         device->all_paused = false;
-        memset(device->pauses, 0, sizeof(device->pauses)); /* of another controller */
+        /* the pauses came from another controller */
+        memset(device->pauses, 0, sizeof(device->pauses));
         forget_orders(device);
     }
     hold(device, facts);
     return FLO_TRUST_TAKEN;
 }
 
-/* Handles the unsigned list: only an enrolment, or an operator at the device,
- * can change it. */
+/* Handles the unsigned list of keys: only an enrolment, or an operator at the
+ * device, can change it. */
 static enum flo_trust_hold take_list(struct flo_device *device, const struct flo_trust_facts *facts)
 {
     if (device->trust_number > 1) {
@@ -181,7 +184,7 @@ enum flo_rollout_said flo_device_rollout(const struct flo_device *device, const 
     const struct flo_pause *pause = flo_device_said(device, rollout);
 
     if (pause != NULL && pause->said == FLO_ROLLOUT_ABORTED_BY_ORDER && pause->number <= number) {
-        return FLO_ROLLOUT_RESUMED; /* the rollout was started again later */
+        return FLO_ROLLOUT_RESUMED; /* the rollout was started again after this order */
     }
     if (pause != NULL && pause->said != FLO_ROLLOUT_RESUMED) {
         return pause->said;
@@ -190,8 +193,8 @@ enum flo_rollout_said flo_device_rollout(const struct flo_device *device, const 
                                                                      : FLO_ROLLOUT_RESUMED;
 }
 
-/* The entry to drop: a resumed rollout before an aborted one, the oldest first.
- * NULL: all are paused. */
+/* Returns the entry to drop: a resumed rollout before an aborted one, and the
+ * oldest first.  Returns NULL when all listed rollouts are paused. */
 static struct flo_pause *least(struct flo_device *device)
 {
     struct flo_pause *found = NULL;

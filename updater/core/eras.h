@@ -1,4 +1,5 @@
-/* Record internals of the updater's core: device record and model records. */
+/* Era internals of the updater's core: how a new era resets the device record
+ * and the model records. */
 #ifndef FLOTILLA_UPDATER_CORE_ERAS_H
 #define FLOTILLA_UPDATER_CORE_ERAS_H
 
@@ -7,14 +8,14 @@
 /* Resets the sequence numbers of normal (not emergency) orders to 0.  Blocked
  * releases, minimum releases, freezes and pauses stay. */
 void flo_device_begin_era(struct flo_device *device);
-/* Brings a model's record to the device's era.  Called when the record is next
- * written. */
+/* Moves a model's record to the device's era, which resets its order numbers.
+ * The owner calls it before the record's next write. */
 void flo_slots_begin_era(struct flo_slots *slots, uint32_t era);
 /* Tells whether a slot, or the baseline, has the release. */
 bool flo_slots_hold(const struct flo_slots *slots, const struct flo_digest *release);
 void flo_slots_denial_remove(struct flo_slots *slots, uint32_t index);
 
-/* NULL: the rollout is not listed. */
+/* Returns the entry of a rollout, or NULL when the rollout is not listed. */
 struct flo_pause *flo_device_pause_find(const struct flo_device *device, const char *rollout);
 void flo_device_pause_keep(struct flo_device *device, const char *rollout, uint64_t number,
                            enum flo_rollout_said said);

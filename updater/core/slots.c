@@ -214,8 +214,8 @@ bool flo_slots_heal(struct flo_slots *slots)
     return is_changed;
 }
 
-/* Release numbers follow the order in which releases were made, not their
- * versions. */
+/* Fails for a release below the minimum.  Release numbers follow the order in
+ * which releases were made, not their versions. */
 static int below(const struct flo_slots *slots, uint64_t number, struct flo_err *err)
 {
     bool is_hard = number < slots->floor_hard;

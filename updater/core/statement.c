@@ -15,9 +15,9 @@
 /* The newest stored order about a subject. */
 struct held {
     uint64_t number;
-    const struct flo_digest *body; /* NULL: no order has that number */
-    bool is_same;                  /* equal to the stored part of the new order */
-    bool is_folded;                /* the order with this number is unknown */
+    const struct flo_digest *body; /* NULL: no order with that number is stored */
+    bool is_same;                  /* true: the stored order equals the new one */
+    bool is_folded;                /* true: the number is known, but its order is not */
 };
 
 static enum flo_rollout_said said_by(const struct flo_order *order)
@@ -38,7 +38,8 @@ static void held_of_model(const struct flo_device *device, const struct flo_slot
     if (slots->era == device->era && slots->stated.number > 0) {
         held->number = slots->stated.number;
         held->body = &slots->stated.body;
-    } else { /* a record that only blocks releases tells nothing about earlier orders */
+    } else { /* no order of this era is stored for the model: the number that
+              * covers models without a record counts */
         held->number = device->models_folded;
         held->is_folded = true;
     }
@@ -120,7 +121,8 @@ int flo_statement_look(const struct flo_device *device, const struct flo_slots *
     if (order->epoch > device->epoch) {
         return 0; /* a new era begins with this order */
     }
-    /* Emergency numbers are times, so the clock bounds them. */
+    /* Only normal numbers are compared with the highest one: emergency numbers
+     * are times, so the clock bounds them. */
     if (!order->is_emergency && order->seq > device->top + FLO_NUMBER_JUMP_MAX) {
         return flo_fail(err, FLO_E_CMD_FORMAT, "order %s: number %llu, the highest taken is %llu",
                         order->id, (unsigned long long)order->seq, (unsigned long long)device->top);
@@ -232,9 +234,9 @@ static bool keep_about_device(struct flo_device *device, const struct flo_order 
     return false;
 }
 
-/* Stores an accepted order's epoch and number, for all orders.  core/time.c
- * decides which epochs are allowed and how time advances; the owner of the
- * records calls it. */
+/* Stores the epoch and the number of an accepted order in the device record.
+ * core/time.c decides which epochs are allowed and how time advances; the owner
+ * of the records calls it. */
 static bool keep_head(struct flo_device *device, const struct flo_order *order)
 {
     struct flo_device before = *device;
@@ -266,7 +268,7 @@ struct flo_kept flo_statement_keep(struct flo_device *device, struct flo_slots *
     kept.device = keep_head(device, order);
     if (is_about_model) {
         /* The model's record may already name this era, when the device's
-         * record was not written or was damaged since. */
+         * record was damaged or not written in the meantime. */
         if (begins_era || slots->era != device->era) {
             flo_slots_begin_era(slots, device->era);
         }

@@ -38,7 +38,7 @@ bool flo_time_claim(uint64_t *trusted_ms, uint64_t *claimed_ms, uint64_t at_ms, 
         *claimed_ms = at_ms;
         is_new = true;
     } else if (at_ms == *claimed_ms) {
-        return false; /* probably the same order a second time */
+        return false; /* the claim is probably from the same order, received twice */
     }
     second = smaller(second, limit_ms);
     if (second > *trusted_ms) {
