@@ -36,7 +36,7 @@ static int apply_raw(const struct flo_delta_job *job, uint64_t patch_bytes, stru
 }
 
 static const struct {
-    delta_apply_fn *apply; /* NULL: not supported */
+    delta_apply_fn *apply; /* NULL: this build lacks the codec */
     bool has_base;
 } codecs[FLO_CODEC_COUNT] = {
     [FLO_CODEC_RAW] = {apply_raw, false},

@@ -30,11 +30,11 @@ struct apply {
     struct part control;
     struct part diff;
     struct part extra;
-    struct part_memory memory; /* memory allocated by bzip2 */
+    struct part_memory memory; /* bytes that bzip2 has allocated */
     uint64_t old_bytes;
-    uint64_t window_offset; /* offset in old of the window's first byte */
+    uint64_t window_offset; /* offset in the old file of the window's first byte */
     size_t window_bytes;
-    size_t window_next; /* bytes of the next read-ahead */
+    size_t window_next; /* size in bytes of the last read-ahead */
     size_t out_bytes;
     uint8_t window[OLD_WINDOW_BYTES];
     uint8_t out[DELTA_PIECE_BYTES];
@@ -42,8 +42,9 @@ struct apply {
 
 /* ---- old and new ---- */
 
-/* Gives at least one byte of old at `offset` (inside the file) in `data`.
- * Read-ahead is small after a jump and doubles during sequential reading. */
+/* Points `data` to at least one byte of the old file at `offset`, which is
+ * inside the file.  Read-ahead is small after a jump and doubles during
+ * sequential reading. */
 static int old_window(struct apply *apply, uint64_t offset, const uint8_t **data, size_t *bytes,
                       struct flo_err *err)
 {
@@ -203,8 +204,8 @@ static int run_triples(struct apply *apply, struct flo_err *err)
     return out_flush(apply, err);
 }
 
-/* Chooses bzip2's mode by the memory limit; fails with the numbers when neither
- * fits. */
+/* Chooses bzip2's mode by the memory limit.  Fails with the numbers when
+ * neither mode fits. */
 static int start_parts(struct apply *apply, struct flo_err *err)
 {
     struct part *parts[] = {&apply->control, &apply->diff, &apply->extra};

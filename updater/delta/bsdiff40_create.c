@@ -19,7 +19,7 @@
 #include <bzlib.h>
 
 #define GAIN_BYTES 8
-/* Length of an exact run that is accepted without a search. */
+/* Length of an exact run of equal bytes that is accepted without a search. */
 #define SURE_BYTES 32
 #define LEVEL 9
 #define PIECE_BYTES (64u << 10)
@@ -61,7 +61,8 @@ static void packer_close(struct packer *packer)
     flo_buf_deinit(&packer->out);
 }
 
-/* Compresses.  BZ_RUN consumes all of data; BZ_FINISH writes the rest. */
+/* Compresses bytes into the packer's buffer.  BZ_RUN consumes all of `data`;
+ * BZ_FINISH writes the rest of the stream. */
 static int packer_run(struct create *create, struct packer *packer, const void *data, size_t bytes,
                       int action, struct flo_err *err)
 {
@@ -115,8 +116,8 @@ static int pack_difference(struct create *create, const uint8_t *new, const uint
 
 /* ---- alignments ---- */
 
-/* Alignment: from `new_offset` on, new runs parallel to old from `old_offset`
- * on. */
+/* An alignment: from `new_offset` on, the new file runs parallel to the old
+ * file from `old_offset` on. */
 struct alignment {
     uint64_t new_offset;
     uint64_t old_offset;
@@ -130,7 +131,7 @@ static bool agrees(const struct delta_input *input, const struct alignment *alig
     return old_offset < input->old_bytes && input->old[old_offset] == input->new[new_offset];
 }
 
-/* Length of the exact match from new_offset on, up to `max`. */
+/* Returns the length of the exact match from `new_offset` on, at most `max`. */
 static uint64_t sure_run(const struct delta_input *input, const struct alignment *alignment,
                          uint64_t new_offset, uint64_t max)
 {
@@ -144,8 +145,9 @@ static uint64_t sure_run(const struct delta_input *input, const struct alignment
     return run;
 }
 
-/* Searches from `scan` on for a better alignment than `now`; false: the end of
- * the new file.  *run: length of its exact match. */
+/* Searches from `scan` on for a better alignment than `now`.  Returns false at
+ * the end of the new file.  Sets *run to the length of the alignment's exact
+ * match. */
 static bool find_next(const struct create *create, const struct alignment *now, uint64_t scan,
                       struct alignment *next, uint64_t *run)
 {
@@ -192,8 +194,9 @@ static bool find_next(const struct create *create, const struct alignment *now, 
     return false;
 }
 
-/* How far to extend `now` forward, at most to `limit` in new: where twice the
- * equal bytes less the length is largest. */
+/* Returns how many bytes to extend `now` forward, at most to `limit` in the new
+ * file.  The best length has the largest value of twice the equal bytes minus
+ * the length. */
 static uint64_t reach_forward(const struct delta_input *input, const struct alignment *now,
                               uint64_t limit)
 {
@@ -231,8 +234,8 @@ static uint64_t reach_backward(const struct delta_input *input, const struct ali
     return reach;
 }
 
-/* Divides `overlap` bytes that both alignments claim: returns the cut, from the
- * start, with the most equal bytes on both sides. */
+/* Divides `overlap` bytes that both alignments claim.  Returns how many of them
+ * go to `now`, so that most bytes are equal. */
 static uint64_t cut_overlap(const struct delta_input *input, const struct alignment *now,
                             const struct alignment *next, uint64_t begin, uint64_t overlap)
 {
@@ -256,8 +259,8 @@ static uint64_t cut_overlap(const struct delta_input *input, const struct alignm
 
 /* ---- the patch ---- */
 
-/* Writes the bytes from `now` to `next`, and moves `next` back to where its own
- * part begins. */
+/* Writes the bytes from `now` to `next`, and moves `next` back to the first
+ * byte that its own part covers. */
 static int write_stretch(struct create *create, const struct alignment *now, struct alignment *next,
                          bool is_last, struct flo_err *err)
 {

@@ -9,8 +9,8 @@
 
 /* ---- memory ---- */
 
-/* Allocator for bzip2 that counts memory; a header in front of each block has
- * its size. */
+/* Allocates memory for bzip2 and counts it.  A header in front of each block
+ * has the block's size. */
 static void *part_alloc(void *context, int count, int bytes)
 {
     struct part_memory *memory = context;
@@ -96,7 +96,8 @@ static int part_fill(struct part *part, struct flo_err *err)
     return 0;
 }
 
-/* Decodes up to `bytes`; *got is less only at the end of the stream. */
+/* Decodes up to `bytes` bytes.  *got is smaller than `bytes` only at the end of
+ * the stream. */
 static int part_decode(struct part *part, void *out, size_t bytes, size_t *got, struct flo_err *err)
 {
     part->stream.next_out = out;

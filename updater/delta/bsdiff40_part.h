@@ -13,7 +13,7 @@
 struct part_memory {
     uint64_t bytes;
     uint64_t bytes_max;
-    bool is_short; /* the system had no memory left */
+    bool is_short; /* true: the system had no memory left */
 };
 
 struct part {
@@ -29,14 +29,14 @@ struct part {
 
 void flo_bsdiff40_part_place(struct part *part, const char *name, int fd, uint64_t offset,
                              uint64_t bytes);
-/* Memory that a decoder of this part will need, by the level in its header
- * "BZh1". */
+/* Returns the bytes of memory that a decoder of this part will need, by the
+ * level in the part's header "BZh1". */
 uint64_t flo_bsdiff40_part_memory_bytes(const struct part *part, bool small);
 /* FLO_E_MEMORY. */
 FLO_MUST_USE int flo_bsdiff40_part_start(struct part *part, struct part_memory *memory, bool small,
                                          struct flo_err *err);
-/* Reads exactly `bytes`.  FLO_E_PATCH_BOUNDS: the stream is shorter.
- * FLO_E_PATCH_TRUNCATED, _STREAM, _LIMIT. */
+/* Reads exactly `bytes` bytes.  Returns FLO_E_PATCH_BOUNDS when the stream is
+ * shorter, or FLO_E_PATCH_TRUNCATED, _STREAM or _LIMIT. */
 FLO_MUST_USE int flo_bsdiff40_part_read(struct part *part, void *out, size_t bytes,
                                         struct flo_err *err);
 /* Checks that the stream has ended and that no byte follows it. */

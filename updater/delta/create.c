@@ -14,7 +14,8 @@
 #include <flotilla/errors/io.h>
 #include <flotilla/errors/patch.h>
 
-#define SUFFIX_ARRAY_BYTES_MAX (256ull << 20) /* largest old file */
+/* largest old file that bsdiff40 is tried for, in bytes */
+#define SUFFIX_ARRAY_BYTES_MAX (256ull << 20)
 
 typedef int delta_create_fn(const struct delta_input *input, int fd, struct flo_err *err);
 
@@ -26,7 +27,7 @@ static int create_raw(const struct delta_input *input, int fd, struct flo_err *e
 }
 
 static const struct {
-    delta_create_fn *create; /* NULL: not supported */
+    delta_create_fn *create; /* NULL: this build cannot make the codec */
     bool has_base;
 } codecs[FLO_CODEC_COUNT] = {
     [FLO_CODEC_RAW] = {create_raw, false},
@@ -36,7 +37,7 @@ static const struct {
     [FLO_CODEC_ADAPTER] = {NULL, true},
 };
 
-/* Maps a file.  An empty one gives a pointer to a static byte. */
+/* Maps a file into memory.  An empty file gives a pointer to a static byte. */
 static int map_file(int fd, const char *name, const uint8_t **data, uint64_t *bytes,
                     struct flo_err *err)
 {
@@ -65,13 +66,13 @@ static void unmap_file(const uint8_t *data, uint64_t bytes)
     }
 }
 
-/* The codecs that a choice tries. */
+/* The codecs that a choice word stands for. */
 struct choice {
     bool wanted[FLO_CODEC_COUNT];
-    bool is_delta; /* the best delta: the files decide whether bsdiff40 is tried */
+    bool is_delta; /* true: best delta; the files decide whether bsdiff40 is tried */
 };
 
-/* Parses the word; false: an unknown word. */
+/* Parses a choice word such as "auto".  Returns false for an unknown word. */
 static bool choose(const char *word, struct choice *out, struct flo_err *err)
 {
     bool is_auto = strcmp(word, "auto") == 0;
@@ -110,10 +111,10 @@ static bool is_weights(const struct tensor_ranges *ranges, uint64_t bytes)
     return flo_tensor_ranges_typed(ranges) >= bytes / 4 * 3;
 }
 
-/* Returns whether three quarters of both files are weights of types that the
- * typed delta supports.  Then its patch is the smaller one at a fiftieth of the
- * cost.  Other files may profit from bsdiff40, if the suffix array fits in
- * memory. */
+/* Tells whether three quarters of both files are weights of types that the
+ * typed delta supports.  Then the typed delta gives a smaller patch than
+ * bsdiff40 at a fiftieth of the cost.  For other files bsdiff40 may be better,
+ * if the suffix array fits in memory. */
 static bool are_both_weights(const struct delta_input *input)
 {
     return is_weights(input->old_ranges, input->old_bytes) &&
@@ -156,7 +157,8 @@ static int copy_file(int from, int to, uint64_t bytes, struct flo_err *err)
     return rv;
 }
 
-/* Tries one codec; the smallest patch so far stays in *scratch. */
+/* Tries one codec.  *scratch holds the smallest patch of all codecs tried so
+ * far. */
 static int measure_one(enum flo_codec codec, const struct delta_input *input,
                        struct flo_delta_made *out, int *scratch, struct flo_err *err)
 {
@@ -181,9 +183,9 @@ static int measure_one(enum flo_codec codec, const struct delta_input *input,
     return 0;
 }
 
-/* Tries every wanted codec.  Between equal sizes the one that is cheaper to
- * decode wins; it comes first in the list.  bsdiff40 handles what the typed
- * delta refuses (an index too long), if its suffix array fits in memory. */
+/* Tries every wanted codec, the cheapest to decode first, which also wins
+ * between equal sizes.  bsdiff40 handles files that the typed delta refuses (an
+ * index too long), if its suffix array fits in memory. */
 static int measure_some(const struct delta_input *input, struct choice choice,
                         struct flo_delta_made *out, int *scratch, struct flo_err *err)
 {
@@ -205,8 +207,8 @@ static int measure_some(const struct delta_input *input, struct choice choice,
     return rv;
 }
 
-/* Tries the typed delta first for two models.  Where it saves a third of the
- * file, no way without a base is smaller, so nothing else is tried. */
+/* Tries the typed delta first when both files are models.  If it saves a third
+ * of the file, no way without a base is smaller, so no other codec is tried. */
 static int measure_all(const struct delta_input *input, struct choice choice,
                        struct flo_delta_made *out, int *scratch, struct flo_err *err)
 {

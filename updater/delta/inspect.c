@@ -1,4 +1,4 @@
-/* Patch inspection: the kind of a patch file, by its first bytes. */
+/* Patch inspection: finds the kind of a patch file by its first bytes. */
 #include "updater/delta/tensor/format.h"
 
 #include <string.h>

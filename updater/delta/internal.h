@@ -7,7 +7,7 @@
 
 #include "base/host/digest.h"
 
-/* Most bytes passed to the receiver at once. */
+/* Most bytes that the receiver of decoded bytes gets at once. */
 #define DELTA_PIECE_BYTES (256u << 10)
 
 /* Receives decoded bytes: counts and hashes them and passes them on.  Accepts
@@ -22,17 +22,20 @@ struct delta_sink {
 FLO_MUST_USE int flo_delta_sink_write(struct delta_sink *sink, const void *data, size_t bytes,
                                       struct flo_err *err);
 
-/* Gives the length of a regular file; `name` is for the error. */
+/* Writes the length of a regular file to *bytes.  `name` names the file in an
+ * error. */
 FLO_MUST_USE int flo_delta_file_bytes(int fd, const char *name, uint64_t *bytes,
                                       struct flo_err *err);
 
-/* Decode a whole patch into the sink.  A patch that claims another size than
- * job->new_bytes is refused before anything is allocated. */
+/* Decodes a whole zstd patch into the sink.  Each of these decoders refuses a
+ * patch for another size than job->new_bytes before it allocates memory. */
 FLO_MUST_USE int flo_delta_zstd_apply(const struct flo_delta_job *job, uint64_t patch_bytes,
                                       struct delta_sink *sink, struct flo_err *err);
+/* Decodes a whole BSDIFF40 patch into the sink. */
 FLO_MUST_USE int flo_delta_bsdiff40_apply(const struct flo_delta_job *job, uint64_t patch_bytes,
                                           struct delta_sink *sink, struct flo_err *err);
 
+/* Decodes a whole typed delta into the sink. */
 FLO_MUST_USE int flo_delta_tensor1_apply(const struct flo_delta_job *job, uint64_t patch_bytes,
                                          struct delta_sink *sink, struct flo_err *err);
 
@@ -48,8 +51,8 @@ struct delta_input {
     struct flo_digest old_digest;
     struct flo_digest new_digest;
     const struct flo_delta_making *making; /* may be NULL */
-    /* Tensors of both files, for the typed delta; NULL: treat the files as
-     * bytes. */
+    /* Tensors of both files, for the typed delta.  NULL: the codecs treat the
+     * files as bytes. */
     const struct tensor_ranges *old_ranges;
     const struct tensor_ranges *new_ranges;
 };
@@ -84,10 +87,12 @@ struct zstd_head {
     bool has_content_bytes;
     uint64_t window_bytes;
 };
-/* Reads a frame header.  FLO_E_PATCH_FORMAT, FLO_E_PATCH_TRUNCATED. */
+/* Reads a frame header.  Returns FLO_E_PATCH_FORMAT or FLO_E_PATCH_TRUNCATED
+ * for a bad one. */
 FLO_MUST_USE int flo_zstd_head_read(const uint8_t *data, size_t bytes, struct zstd_head *out,
                                     struct flo_err *err);
-/* Private memory for decoding with this window. */
+/* Returns the bytes of private memory that decoding with this frame's window
+ * needs. */
 uint64_t flo_zstd_memory_bytes(const struct zstd_head *head);
 #define ZSTD_HEAD_BYTES_MAX 18
 

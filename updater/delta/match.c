@@ -12,15 +12,17 @@
 #include <divsufsort.h>
 #include <divsufsort64.h>
 
-#define THREE_BYTES_FROM (32u << 20) /* larger files use a 3-byte table */
+#define THREE_BYTES_FROM                                                                           \
+    (32u << 20) /* a file of at least this size gets a table by three bytes                        \
+                 */
 
 struct match_index {
     const uint8_t *old;
     uint64_t bytes;
-    int32_t *narrow; /* either this or `wide` */
+    int32_t *narrow; /* suffix array of 32-bit offsets; NULL: `wide` is used */
     int64_t *wide;
     unsigned key_bytes;
-    uint64_t *starts; /* [256^key_bytes + 1] indices into the array */
+    uint64_t *starts; /* [256^key_bytes + 1] first index in the array for each key */
 };
 
 static uint64_t suffix_at(const struct match_index *index, uint64_t i)
@@ -28,8 +30,8 @@ static uint64_t suffix_at(const struct match_index *index, uint64_t i)
     return index->narrow != NULL ? (uint64_t)index->narrow[i] : (uint64_t)index->wide[i];
 }
 
-/* The first bytes as a number.  A shorter text counts as padded with zeros,
- * which is where its suffix sorts. */
+/* Returns the first `key_bytes` bytes as a number.  A shorter text is padded
+ * with zeros, because its suffix sorts there. */
 static uint32_t key_of(const uint8_t *text, uint64_t bytes, unsigned key_bytes)
 {
     uint32_t key = 0;
@@ -104,8 +106,8 @@ void flo_match_index_close(struct match_index *index)
     }
 }
 
-/* Length of the common prefix of two texts; the first `skip` bytes are known to
- * be equal. */
+/* Returns the length of the common prefix of two texts, whose first `skip`
+ * bytes are known to be equal. */
 static uint64_t agree(const uint8_t *a, const uint8_t *b, uint64_t bytes, uint64_t skip)
 {
     uint64_t i = skip;
@@ -147,7 +149,7 @@ uint64_t flo_match_longest(const struct match_index *index, const uint8_t *text,
             best = run;
             *where = offset;
         }
-        /* Compare the suffix with the text.  A suffix that ends first is
+        /* Compares the suffix with the text.  A suffix that ends first is
          * smaller. */
         if (run == limit ? limit < bytes : index->old[offset + run] < text[run]) {
             low = middle + 1;
