@@ -1,8 +1,9 @@
-/* Typed-delta encoder: plans the parts, codes their groups on all cores, writes
- * index and header.  Publishers only.
+/* Typed-delta encoder: plans the parts, codes their groups on all cores, and
+ * writes index and header.  Publishers only.
  *
- * Threads take the groups in the order of the plan.  This thread writes them in
- * the same order, so the bytes do not depend on the number of threads. */
+ * The coding threads take the groups in the order of the plan.  The calling
+ * thread writes them in the same order, so the bytes do not depend on the
+ * number of threads. */
 #include "updater/delta/publish/group.h"
 
 #include <stdlib.h>
@@ -24,9 +25,9 @@ struct create {
     struct flo_buf entries;
     struct flo_buf hashes;
     uint32_t part_count;
-    unsigned predictor; /* oldest version that can decode all parts */
+    unsigned predictor; /* lowest predictor version that can decode all parts */
     uint64_t old_end;
-    uint64_t done; /* bytes of the new file so far */
+    uint64_t done; /* bytes of the new file that are coded */
 };
 
 /* ---- groups, one after the other ---- */
@@ -66,12 +67,12 @@ static int write_group(struct create *create, const struct tensor_group *group, 
 
 /* ---- groups, side by side ---- */
 
-/* Work queue: groups in progress; group n is in slot n modulo `slot_count`. */
+/* Work queue of groups.  Group n is in slot n modulo `slot_count`. */
 struct shop {
     struct create *create;
     pthread_mutex_t lock;
     pthread_cond_t changed;
-    size_t next_part; /* index of the next part to take */
+    size_t next_part; /* index of the next part that a thread takes */
     size_t taken;     /* groups */
     size_t written;   /* groups */
     size_t slot_count;
@@ -84,7 +85,8 @@ struct shop {
     } slots[THREADS_MAX + 2];
 };
 
-/* Takes the next group once its slot is free; NULL: no more work. */
+/* Takes the next group once its slot is free.  Returns NULL when no work is
+ * left. */
 static struct slot *take(struct shop *shop)
 {
     const struct tensor_plan *plan = &shop->create->plan;
@@ -129,7 +131,7 @@ static void *work(void *context)
     return NULL;
 }
 
-/* Waits for the next group in order, and writes it. */
+/* Waits until the next group in the plan's order is coded, and writes it. */
 static int write_next(struct shop *shop, struct flo_err *err)
 {
     struct slot *slot = &shop->slots[shop->written % shop->slot_count];
@@ -197,7 +199,7 @@ static int make_groups(struct create *create, struct flo_err *err)
     for (size_t i = 0; i < count; i++) {
         (void)pthread_join(threads[i], NULL);
     }
-    for (size_t i = 0; i < shop.slot_count; i++) { /* left over after an error */
+    for (size_t i = 0; i < shop.slot_count; i++) { /* groups that are left over after an error */
         flo_tensor_group_deinit(&shop.slots[i].group);
     }
     (void)pthread_cond_destroy(&shop.changed);
@@ -207,8 +209,8 @@ static int make_groups(struct create *create, struct flo_err *err)
 
 /* ---- the file ---- */
 
-/* Copies the payloads from a scratch file.  The index comes before them in the
- * patch, but is complete only after the last one. */
+/* Copies the payloads from a scratch file to the patch.  The index comes before
+ * them in the patch, but it is complete only after the last payload. */
 static int move_payloads(int from, int to, uint64_t bytes, struct flo_err *err)
 {
     FLO_CLEANUP(flo_free_cleanup) uint8_t *piece = malloc(DELTA_PIECE_BYTES);

@@ -5,25 +5,26 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Least saving of a typed part, as 1 / n of its bytes; else it is packed. */
+/* A typed part must save at least one byte of so many; else it is packed by
+ * zstd. */
 #define SAVES_ONE_IN 32
 #define LEVEL_PREFIX 12
 #define LEVEL_ALONE 5
-/* For a short piece zstd first searches only the similar old bytes (two
- * searches).  If the result is below this share, the wider range is not
- * tried. */
+/* A piece of at most NEAR_BYTES_MAX is first packed with only the similar old
+ * bytes.  If the result is below 1 / NEAR_ONE_IN of the piece, the wider range
+ * of old bytes is not tried. */
 #define NEAR_BYTES_MAX (64u << 10)
 #define NEAR_ONE_IN 32
 #define LEVEL_NEAR 19
-/* If the old bytes make a part smaller than this share, it is not tried without
- * them. */
+/* A part that shrinks below 1 / ALONE_ONE_IN with the old bytes is not packed
+ * without them. */
 #define ALONE_ONE_IN 4
-/* At most three MiB are packed at once, so tables of 16 MiB are enough. */
+/* zstd packs at most 3 MiB at once, so tables of 16 MiB are enough. */
 #define WINDOW_LOG 22
 #define TABLE_LOG 21
-/* zstd's tables change with the size of each part.  Above this size they are
- * mapped and given back; else each thread would keep its own in the allocator's
- * pool. */
+/* Tables of zstd from this size on are mapped and given back, because their
+ * size changes with each part.  Else each thread would keep its own tables in
+ * the allocator's pool. */
 #define MAPPED_BYTES_MIN (1 << 20)
 
 /* ---- the tools of a thread ---- */
@@ -94,7 +95,7 @@ static void add(const struct tensor_desk *desk, struct tensor_group *group,
 
 /* ---- packed and plain ---- */
 
-/* zstd's search parameters; `enough` is the match length that ends a search.
+/* zstd's search parameters.  `enough` is the match length that ends a search.
  * 0: the default of the level. */
 struct search {
     int level;
@@ -125,7 +126,8 @@ static size_t pack(const struct tensor_desk *desk, const struct tensor_entry *pa
                           input->new + part->new_at, (size_t)part->new_bytes);
 }
 
-/* Returns whether the last packing saves anything, its hash included. */
+/* Tells whether the last packing is smaller than the plain bytes, its hash
+ * included. */
 static bool is_below(size_t packed, uint64_t bytes)
 {
     return !ZSTD_isError(packed) && packed + 32 < bytes;
@@ -139,7 +141,8 @@ static void add_made(const struct tensor_desk *desk, struct tensor_group *group,
     add(desk, group, &part, desk->packer->bytes);
 }
 
-/* Tries only the place where the similar old bytes should be. */
+/* Packs a short part with only those old bytes that should be similar.  Returns
+ * false when the result is not small enough. */
 static bool add_near(const struct tensor_desk *desk, struct tensor_group *group,
                      struct tensor_entry part)
 {
@@ -244,7 +247,7 @@ size_t flo_tensor_group_end(const struct tensor_plan *plan, size_t first)
 /* Result of one method of coding a group. */
 struct coding {
     bool is_followed;
-    size_t bytes; /* size of the payload; 0: the saving is too small */
+    size_t bytes; /* bytes of the payload; 0: the method saves too little */
 };
 
 static void code_parts(struct tensor_desk *desk, size_t first, size_t end, struct coding *coding)

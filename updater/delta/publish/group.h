@@ -30,17 +30,20 @@ FLO_MUST_USE int flo_tensor_desk_init(struct tensor_desk *desk, const struct ten
                                       struct tensor_packer *packer, struct flo_err *err);
 void flo_tensor_desk_deinit(struct tensor_desk *desk);
 
-/* Parts first..end of the plan, with their entries, hashes and payload. */
+/* Parts `first` to `end` - 1 of the plan, with their entries, hashes and
+ * payload. */
 struct tensor_group {
     size_t first;
     size_t end;
-    struct tensor_plan made; /* finished entries; old_at is unset where no old bytes are used */
+    /* finished entries; old_at is not set in those that use no old bytes */
+    struct tensor_plan made;
     struct flo_buf hashes;
     struct flo_buf payload;
 };
-/* Index after the last part that belongs together with part `first`. */
+/* Returns the index after the last part that belongs to the same group as part
+ * `first`. */
 size_t flo_tensor_group_end(const struct tensor_plan *plan, size_t first);
-/* Encodes the group.  FLO_E_MEMORY.  The result depends on the plan alone. */
+/* Encodes the group.  The result depends on the plan alone.  FLO_E_MEMORY. */
 FLO_MUST_USE int flo_tensor_group_make(struct tensor_desk *desk, struct tensor_group *group,
                                        struct flo_err *err);
 void flo_tensor_group_deinit(struct tensor_group *group);

@@ -1,10 +1,11 @@
-/* Block matcher: plans bytes outside tensors of known types. Long equal runs
- * are copied. The rest is packed with old bytes as a dictionary. These are at
- * the expected place, or at another place of the old file that is more similar.
+/* Block matcher: plans the bytes outside tensors of known types.  Long equal
+ * runs are copied.  The rest is packed with old bytes as a dictionary.  These
+ * old bytes are at the expected offset, or at another offset where they are
+ * more similar.
  *
- * The old file's blocks are in a table by their hash; a rolling hash runs over
- * the new bytes. The block size grows with the file, so the table needs at most
- * 16 MiB. */
+ * A table has the old file's blocks by their hash, and a rolling hash runs over
+ * the new bytes.  The block size grows with the file, so the table needs at
+ * most 16 MiB. */
 #include "updater/delta/publish/plan.h"
 
 #include <stdlib.h>
@@ -13,25 +14,27 @@
 #define BLOCKS_MAX (1u << 20)
 #define BLOCK_BYTES_MIN 64u /* a multiple of STRIDE */
 #define STRIDE 16
-/* Table places per block, so that few hashes collide. */
+/* Entries of the hash table per block of the old file, so that few hashes
+ * collide. */
 #define PLACES_EACH 4
 #define PLACES_MIN 1024u
 #define COPY_BYTES_MIN 4096
-/* Least copy where zstd has the old bytes anyway: a copy splits the packed
- * piece, and each piece costs two hashes and a frame. */
+/* Least bytes of a copied run where zstd has the old bytes anyway.  A copy
+ * splits the packed piece, and each piece costs two hashes and a frame. */
 #define COPY_BYTES_NEAR_MIN (48u << 10)
-/* Length of a comparison of two places, and how far the count of equal bytes
- * may fall below its best before it stops. */
+/* Most bytes that are compared at two offsets.  The comparison stops when its
+ * score falls LOOK_WORSE below its best. */
 #define LOOK_BYTES (64 << 10)
 #define LOOK_WORSE 2048
 /* Budget of index bytes along the new file, so that the index never gets too
- * long. A part is free from the start; a reserve stays for what is estimated
- * too low. */
+ * long.  INDEX_BYTES_FREE is available from the start; an eighth stays in
+ * reserve for wrong estimates. */
 #define INDEX_BYTES_FREE (TENSOR_INDEX_BYTES_MAX / 16)
 #define INDEX_BYTES_SHARED (TENSOR_INDEX_BYTES_MAX / 8 * 7ull)
 #define FACTOR UINT64_C(0x9e3779b97f4a7c15)
-/* Size of a packed piece, and of the old bytes around its place. Short pieces
- * get fewer old bytes: there are many, and zstd reads all of them each time. */
+/* Sizes of a packed piece, and of the old bytes around it that zstd reads.
+ * Short pieces get fewer old bytes: there are many pieces, and zstd reads the
+ * old bytes for each. */
 #define PACK_BYTES (1u << 20)
 #define AROUND_BYTES (512u << 10)
 #define AROUND_BYTES_MIN (64u << 10)
@@ -42,13 +45,13 @@ struct tensor_match {
     size_t block_bytes;
     uint64_t out_factor; /* FACTOR ^ block_bytes */
     uint64_t powers[STRIDE];
-    uint32_t *blocks; /* [mask + 1] block number plus one */
+    uint32_t *blocks; /* [mask + 1] table entries: block number plus one; 0: empty */
     uint32_t mask;
-    bool is_filled; /* set when the table is filled, at the first search */
+    bool is_filled; /* true: the first search has filled the table */
 };
 
-/* Polynomial hash of the bytes plus one. Products within a stride are
- * independent, so they run in parallel. */
+/* Returns the polynomial hash of the bytes, each plus one.  Products within a
+ * stride are independent, so they run in parallel. */
 static uint64_t hash_of(const struct tensor_match *match, const uint8_t *data)
 {
     uint64_t hash = 0;
@@ -109,7 +112,7 @@ static void fill(struct tensor_match *match)
 
     for (uint64_t i = match->input->old_bytes / bytes; i-- > 0;) {
         uint64_t hash = hash_of(match, match->input->old + i * bytes);
-        *place_of(match, hash) = (uint32_t)i + 1; /* the first of equal blocks stays */
+        *place_of(match, hash) = (uint32_t)i + 1; /* among equal blocks the first one stays */
     }
     match->is_filled = true;
 }
@@ -122,7 +125,7 @@ void flo_tensor_match_close(struct tensor_match *match)
     }
 }
 
-/* An equal run around a hit, within new bytes `low` to `high`. */
+/* A run of equal bytes around a hit, within the new bytes `low` to `high`. */
 struct run {
     uint64_t new_at;
     uint64_t old_at;
@@ -143,8 +146,8 @@ static void widen(const struct delta_input *input, struct run *run, uint64_t low
     }
 }
 
-/* Returns whether the old bytes around the place of the packed piece contain
- * the run. `near` is the place of new byte `low`. */
+/* Tells whether the old bytes around the packed piece contain the run.  `near`
+ * is the old offset that is expected for the new offset `low`. */
 static bool is_in_prefix(const struct run *run, uint64_t low, uint64_t near)
 {
     uint64_t place = near + (run->new_at - low);
@@ -153,7 +156,8 @@ static bool is_in_prefix(const struct run *run, uint64_t low, uint64_t near)
     return apart < AROUND_BYTES_MIN / 2;
 }
 
-/* Equal bytes minus different ones, from two places on, up to the best end. */
+/* Returns equal minus different bytes from two offsets on, at the length where
+ * this score is best. */
 static int64_t likeness(const struct delta_input *input, uint64_t new_at, uint64_t old_at,
                         uint64_t high)
 {
@@ -173,15 +177,15 @@ static int64_t likeness(const struct delta_input *input, uint64_t new_at, uint64
     return best;
 }
 
-/* Use of a run. */
+/* Ways to use a run of equal bytes. */
 enum use {
     USE_NONE,
     USE_COPY, /* copied as a part of its own */
-    USE_PLACE /* the bytes after it are similar too: move the position there */
+    USE_PLACE /* no copy, but the expected old offset moves to the run */
 };
 
-/* Returns whether the plan has used its index budget for this much of the new
- * file. Then only runs that save a part count. */
+/* Tells whether the plan has used up its index budget for the new bytes so far.
+ * Then only runs that save a part are used. */
 static bool is_crowded(const struct tensor_match *match, const struct tensor_plan *plan,
                        uint64_t new_at)
 {
@@ -210,7 +214,8 @@ static enum use use_of(const struct tensor_match *match, const struct tensor_pla
     return there - here >= COPY_BYTES_MIN ? USE_PLACE : USE_NONE;
 }
 
-/* Finds the next useful run; `near` is the place of new byte `low`. */
+/* Finds the next useful run between the new offsets `low` and `high`.  `near`
+ * is the old offset that is expected for `low`. */
 static enum use find_run(const struct tensor_match *match, const struct tensor_plan *plan,
                          uint64_t low, uint64_t high, uint64_t near, struct run *run)
 {
@@ -231,7 +236,7 @@ static enum use find_run(const struct tensor_match *match, const struct tensor_p
             if (use != USE_NONE) {
                 return use;
             }
-            if (run->bytes > size) { /* continue at its end */
+            if (run->bytes > size) { /* the search continues at the run's end */
                 at = run->new_at + run->bytes - size;
                 hash = hash_of(match, input->new + at);
             }
@@ -253,7 +258,8 @@ static uint64_t around_of(uint64_t new_bytes)
                                      : AROUND_BYTES;
 }
 
-/* Adds bytes to pack, in pieces, each with the old bytes around its place. */
+/* Adds bytes to pack, in pieces.  Each piece refers to the old bytes around its
+ * expected offset, which is `near` for the first byte. */
 static void add_packed(const struct tensor_match *match, struct tensor_plan *plan, uint64_t new_at,
                        uint64_t bytes, uint64_t near)
 {
