@@ -6,7 +6,7 @@
 /* Wire types of protobuf fields. */
 enum wire { WIRE_NUMBER = 0, WIRE_FIXED64 = 1, WIRE_BYTES = 2, WIRE_FIXED32 = 5 };
 
-/* Field numbers on the path to the values, by message. */
+/* Field numbers on the path from the message to the values, by message. */
 enum {
     MODEL_VERSION = 1,
     MODEL_GRAPH = 7,
@@ -21,7 +21,7 @@ enum {
     TENSOR_RAW = 9
 };
 
-/* A message: the bytes of the file from `at` to `end`. */
+/* A protobuf message: the bytes of the file from `at` to `end`. */
 struct span {
     const uint8_t *data; /* the whole file */
     uint64_t at;
@@ -59,8 +59,8 @@ static bool skip(struct span *span, uint64_t bytes)
     return fits;
 }
 
-/* Takes the next field.  false: the end, or malformed bytes; then `span->at` is
- * not at the end. */
+/* Takes the next field of the message.  Returns false at the end or at
+ * malformed bytes; after malformed bytes `span->at` is not at the end. */
 static bool take_field(struct span *span, struct field *out)
 {
     struct span rest = *span;
@@ -123,7 +123,8 @@ static bool add_dims(struct onnx_tensor *tensor, struct field field)
     return true;
 }
 
-/* Sets the values; false when they come in more than one piece. */
+/* Sets where the values are.  Returns false when they come in more than one
+ * piece. */
 static bool set_values(struct onnx_tensor *tensor, const struct field *field)
 {
     bool is_first = field->wire == WIRE_BYTES && tensor->bytes == 0;
@@ -162,7 +163,8 @@ static bool use_field(struct onnx_tensor *tensor, const struct field *field)
     }
 }
 
-/* False: its values are not in this file in one piece. */
+/* Reads the description of a tensor.  Returns false unless its values are in
+ * this file in one piece. */
 static bool read_tensor(struct span span, struct onnx_tensor *out)
 {
     struct field field;
@@ -206,7 +208,7 @@ static void add_tensor(struct walk *walk, struct span span)
     walk->tensors[walk->count++] = tensor;
 }
 
-/* Visits a Constant node, which has its tensor in an attribute. */
+/* Visits a Constant node, which has a tensor in an attribute. */
 static void walk_node(struct walk *walk, struct span node)
 {
     struct field attribute;

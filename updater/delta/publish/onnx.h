@@ -13,7 +13,8 @@
 #define ONNX_TENSORS_MAX 65536
 #define ONNX_DIMS_MAX 8
 
-/* TensorProto.DataType: only the types that are used. */
+/* Types of ONNX values (TensorProto.DataType); only those that are used
+ * here. */
 enum onnx_type {
     ONNX_FLOAT = 1,
     ONNX_UINT8 = 2,
@@ -32,9 +33,10 @@ struct onnx_tensor {
     uint64_t bytes;
 };
 
-/* Lists the tensors whose values are in this file, by offset; the caller frees
- * *out.  Values in another file, in other fields or in pieces are skipped.
- * False: the file is not ONNX, has too many tensors, or memory is out. */
+/* Lists the tensors whose values are in this file, sorted by offset; the caller
+ * frees *out.  Values in another file, in other fields or in pieces are
+ * skipped.  Returns false when the file is not ONNX, has too many tensors, or
+ * memory is out. */
 FLO_MUST_USE bool flo_onnx_tensors(const uint8_t *data, uint64_t bytes, struct onnx_tensor **out,
                                    size_t *count);
 

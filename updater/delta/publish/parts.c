@@ -1,9 +1,10 @@
-/* Plan parts: the list of parts that a plan has. */
+/* Plan parts: appends parts to the list of a plan. */
 #include "updater/delta/publish/plan.h"
 
 #include <stdlib.h>
 
-/* Estimated bytes of an entry; decoded parts have two hashes as well. */
+/* Estimated bytes of an index entry, without the two hashes that a decoded part
+ * also has. */
 #define ENTRY_BYTES 12
 
 void flo_tensor_plan_deinit(struct tensor_plan *plan)

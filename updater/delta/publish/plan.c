@@ -1,9 +1,9 @@
 /* Delta plan: pairs each new tensor with a similar old one.
  *
- * First by name, if the values are similar. Else by values among tensors of the
- * same shape: the tensor was renamed, or moved to another layer. Similar means
- * that the sum of differences of some samples is less than half the sum of
- * their magnitudes. */
+ * Two tensors of one name are paired if their values are similar.  A tensor
+ * without such a pair may have been renamed or moved to another layer, so
+ * tensors of the same shape are compared.  Similar means: the sum of
+ * differences of some samples is less than half the sum of their magnitudes. */
 #include "updater/delta/publish/plan.h"
 
 #include <stdlib.h>
@@ -29,7 +29,8 @@ static uint64_t rows_of(const struct tensor_range *tensor)
     return tensor->values / tensor->columns;
 }
 
-/* Relative difference of the samples; above 1: no pair. */
+/* Returns the relative difference of two tensors' samples; tensors with more
+ * than 1 are no pair. */
 static double difference_of(const struct planner *planner, const struct tensor_range *old,
                             const struct tensor_range *fresh)
 {
@@ -55,7 +56,8 @@ static double difference_of(const struct planner *planner, const struct tensor_r
     return apart / sizes;
 }
 
-/* Returns whether rows have the same length, and both types are supported. */
+/* Tells whether the rows of both tensors have the same length, and the codec
+ * supports both types. */
 static bool can_explain(const struct tensor_range *old, const struct tensor_range *fresh)
 {
     return old->columns == fresh->columns && old->type != NULL && fresh->type != NULL &&
@@ -88,7 +90,7 @@ static const struct tensor_range *find_old(const struct planner *planner,
     return best;
 }
 
-/* Plans one part of a paired tensor. */
+/* Plans one part of a tensor that has a pair in the old file. */
 static void plan_part(struct planner *planner, struct tensor_entry part)
 {
     const struct delta_input *input = planner->input;
@@ -101,7 +103,7 @@ static void plan_part(struct planner *planner, struct tensor_entry part)
     }
 }
 
-/* Plans the rows that both tensors have; the block matcher gets the rest. */
+/* Plans the rows that both tensors have; the block matcher plans the rest. */
 static void plan_pair(struct planner *planner, const struct tensor_range *old,
                       const struct tensor_range *fresh)
 {
@@ -142,7 +144,8 @@ static uint64_t old_end_of(const struct tensor_plan *plan)
     return last == NULL ? 0 : last->old_at + last->old_bytes;
 }
 
-/* Expected place in the old file of a tensor with an unsupported type. */
+/* Returns the offset in the old file where a tensor with an unsupported type is
+ * expected. */
 static uint64_t near_of(const struct planner *planner, const struct tensor_range *fresh)
 {
     const struct tensor_range *old =
@@ -157,7 +160,8 @@ static void plan_tensors(struct planner *planner)
 
     for (size_t i = 0; i < planner->fresh->count; i++) {
         const struct tensor_range *fresh = &planner->fresh->all[i];
-        /* The header, and bytes between tensors. */
+        /* The block matcher plans the header, and the bytes between two
+         * tensors. */
         flo_tensor_match_plan(planner->match, planner->plan, at, fresh->offset - at,
                               old_end_of(planner->plan));
         const struct tensor_range *old = find_old(planner, fresh);

@@ -8,11 +8,11 @@
 #include "base/safetensors/safetensors.h"
 #include "updater/delta/publish/onnx.h"
 
-/* Shorter rows (kernels of a convolution) are joined, because contexts are kept
- * per column. */
+/* Shortest row of a tensor; shorter ones (kernels of a convolution) are joined,
+ * because contexts are kept per column. */
 #define COLUMNS_MIN 32
 
-/* Type ids are those of GGUF. */
+/* Ids of tensor types are those of GGUF. */
 #define ID_F32 0
 #define ID_F16 1
 #define ID_BF16 30
@@ -20,8 +20,8 @@
 #define ID_U8 254 /* defined only in types.def */
 #define ID_NONE UINT32_MAX
 
-/* Sets rows and columns from a shape, outermost dimension first. False: no
- * values. */
+/* Sets rows and columns from a shape, outermost dimension first.  Returns false
+ * when the shape has no values. */
 static bool set_shape(struct tensor_range *tensor, const uint64_t *dims, uint32_t count)
 {
     tensor->columns = 1;
@@ -64,7 +64,8 @@ static void add(struct tensor_ranges *out, const struct tensor_range *tensor)
     }
 }
 
-/* Adds a tensor; when its bytes do not fit its shape, its type is unknown. */
+/* Adds a tensor of this shape.  A tensor whose bytes do not fit its shape gets
+ * no type. */
 static void add_shaped(struct tensor_ranges *out, struct tensor_range *tensor, const uint64_t *dims,
                        uint32_t dim_count)
 {
@@ -74,7 +75,8 @@ static void add_shaped(struct tensor_ranges *out, struct tensor_range *tensor, c
     add(out, tensor);
 }
 
-/* Ignores damage: a damaged file has no tensors. */
+/* Ignores errors other than lack of memory: a damaged file counts as one
+ * without tensors. */
 static int passes(int rv, struct flo_err *err)
 {
     return rv == FLO_E_MEMORY ? lack_of_memory(err) : 0;
@@ -99,7 +101,8 @@ static int read_gguf(const uint8_t *data, uint64_t bytes, struct tensor_ranges *
     return 0;
 }
 
-/* 8-bit floats sort as integers do, except for the sign. */
+/* Returns the type id of a safetensors type.  8-bit floats count as unsigned
+ * bytes, because their bits sort as integers do, except for the sign. */
 static uint32_t safetensors_id(const struct flo_quant_type *type)
 {
     static const struct {

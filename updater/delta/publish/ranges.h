@@ -10,32 +10,33 @@
 struct tensor_range {
     const char *name; /* borrowed, not NUL-terminated */
     size_t name_bytes;
-    const struct block_type *type; /* NULL: a type that the codec lacks */
+    const struct block_type *type; /* NULL: a type that the typed delta does not support */
     uint64_t columns;              /* values per row, at least 1 */
-    uint64_t values;               /* whole rows */
+    uint64_t values;               /* number of values, in whole rows */
     uint64_t offset;               /* offset in the file */
     uint64_t bytes;
 };
 
-/* Tensors of a file, which must outlive the list. */
+/* The tensors of a file; the file's bytes must outlive the list. */
 struct tensor_ranges {
     struct tensor_range *all; /* sorted by offset, no overlaps */
     size_t count;
     struct tensor_range **by_name; /* [count] */
-    /* Open files, which own the names; NULL: another format. */
+    /* Open files, which own the tensors' names.  NULL: the file has another
+     * format. */
     struct flo_gguf *gguf;
     struct flo_safetensors *safetensors;
 };
 
-/* FLO_E_MEMORY.  A file of another format, or a damaged one, has no tensors: it
- * is compared as bytes. */
+/* Lists the tensors of a file.  A file of another format, or a damaged one, has
+ * no tensors and is compared as bytes.  FLO_E_MEMORY. */
 FLO_MUST_USE int flo_tensor_ranges_open(const uint8_t *data, uint64_t bytes,
                                         struct tensor_ranges *out, struct flo_err *err);
 void flo_tensor_ranges_close(struct tensor_ranges *ranges);
-/* The first range of that name, or NULL. */
+/* Returns the first range with that name, or NULL. */
 const struct tensor_range *flo_tensor_ranges_find(const struct tensor_ranges *ranges,
                                                   const char *name, size_t name_bytes);
-/* Bytes in tensors whose type the codec supports. */
+/* Returns how many bytes are in tensors whose type the codec supports. */
 uint64_t flo_tensor_ranges_typed(const struct tensor_ranges *ranges);
 
 #endif

@@ -18,7 +18,7 @@ struct apply {
     struct tensor_head head;
     uint8_t *index; /* [head.index_bytes] */
     struct tensor_needs needs;
-    uint8_t *old;     /* at least one piece; the next buffer too */
+    uint8_t *old;     /* [needs.old_bytes], but at least DELTA_PIECE_BYTES */
     uint8_t *fresh;   /* [needs.new_bytes] */
     uint8_t *payload; /* [needs.payload_bytes] */
     struct tensor_model *model;
@@ -130,8 +130,8 @@ static int unpack_index(struct apply *apply, struct flo_err *err)
     return 0;
 }
 
-/* Verifies the head by its signed digest; the head verifies all that
- * follows. */
+/* Verifies the head by its signed digest.  The head has the digests that verify
+ * the rest of the patch. */
 static int check_head(const struct flo_delta_job *job, const uint8_t *data, size_t bytes,
                       struct flo_err *err)
 {
@@ -362,8 +362,8 @@ static int is_part_there(struct apply *apply, const struct tensor_entry *entry, 
     return rv;
 }
 
-/* Skips the parts that done_fd already has.  Afterwards `index` is before the
- * first part to make, which begins a group or belongs to none. */
+/* Skips the parts that the file `done_fd` already has.  Afterwards `index` is
+ * before the first part to make, which begins a group or belongs to none. */
 static int skip_done(struct apply *apply, struct tensor_index *index, struct flo_err *err)
 {
     struct tensor_index at = *index;
@@ -375,8 +375,7 @@ static int skip_done(struct apply *apply, struct tensor_index *index, struct flo
         struct tensor_index before = at;
 
         FLO_TRY(flo_tensor_index_next(&at, &entry, &is_end, err));
-        /* A later part of a group cannot be decoded without the group's
-         * start. */
+        /* Decoding of a group must begin with its first part. */
         if (is_end ||
             (entry.op != TENSOR_MORE && entry.op != TENSOR_COPY && entry.op != TENSOR_ZERO)) {
             *index = before;
@@ -389,7 +388,8 @@ static int skip_done(struct apply *apply, struct tensor_index *index, struct flo
     return 0;
 }
 
-/* Hashes the kept bytes and tells the receiver where to continue. */
+/* Hashes the bytes that the device has already, and tells the receiver where to
+ * continue. */
 static int keep_done(struct apply *apply, struct tensor_index *index, struct flo_err *err)
 {
     const struct flo_delta_job *job = apply->job;
@@ -434,7 +434,8 @@ static int make_all(struct apply *apply, struct flo_err *err)
     return end_group(apply, &entry, err);
 }
 
-/* Allocates buffers for the largest part, and for a piece of copied bytes. */
+/* Allocates the buffers, each for the largest part or for one piece of copied
+ * bytes. */
 static int make_room(struct apply *apply, struct flo_err *err)
 {
     const struct tensor_needs *needs = &apply->needs;

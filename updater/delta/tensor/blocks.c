@@ -41,13 +41,15 @@ static uint8_t *list_of(struct block *block, const struct block_field *field)
     return lists[field->list] + field->first;
 }
 
-/* A field of codes has all codes of the block. */
+/* Returns the count of numbers in a field; a field of codes has all codes of
+ * the block. */
 static size_t count_of(const struct block_type *type, const struct block_field *field)
 {
     return field->list == LIST_CODES ? type->values : field->count;
 }
 
-/* Inlined for the common runs, so that the compiler vectorises their loops. */
+/* Reads packed numbers.  The function is inlined for the common runs, so that
+ * the compiler vectorises their loops. */
 __attribute__((always_inline)) static inline void read_runs(const struct block_field *field,
                                                             size_t run, size_t count,
                                                             const uint8_t *bytes, uint8_t *list)
