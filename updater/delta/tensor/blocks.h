@@ -17,9 +17,9 @@ enum block_float {
     BLOCK_F16,
     BLOCK_BF16,
     BLOCK_F32,
-    BLOCK_INTEGERS /* 8 bits each, with the scale in another tensor */
+    BLOCK_INTEGERS /* 8 bits each, with the scale in another tensor of the file */
 };
-/* Offset added to step * level. */
+/* The offset that is added to step * level. */
 enum block_offset { OFFSET_NONE, OFFSET_M, OFFSET_DMIN };
 /* Rule by which the usual quantiser of the type computes a step
  * (docs/internals). */
@@ -48,7 +48,7 @@ struct block_type {
     uint16_t bytes;
     uint16_t part_values;
     uint8_t code_bits;
-    uint8_t code_flip;  /* 128: stored signed; codes are unsigned */
+    uint8_t code_flip;  /* bits to invert; 128 makes signed codes unsigned */
     uint8_t zero;       /* the code that means value 0 */
     bool is_grid;       /* codes are indices into the uneven grid */
     uint8_t scale_bits; /* 0: no scales; the step is d */
@@ -56,28 +56,31 @@ struct block_type {
     uint8_t scale_zero;
     uint8_t offset;  /* enum block_offset */
     uint8_t rule;    /* enum block_rule */
-    uint8_t divisor; /* divisor of the rule; that for scales follows */
+    uint8_t divisor; /* divisor of the rule; the next field is for scales */
     int16_t scale_divisor;
     uint8_t d_at;
     uint8_t m_at;
-    struct block_field fields[9]; /* up to LIST_END */
+    struct block_field fields[9]; /* the list ends with LIST_END */
 };
 
 struct block {
     uint16_t d; /* f16 */
-    uint16_t m; /* offset of an f16: m or dmin */
+    uint16_t m; /* m or dmin, as an f16 */
     uint8_t scales[BLOCK_PARTS_MAX];
     uint8_t mins[BLOCK_PARTS_MAX];
     uint8_t codes[BLOCK_VALUES_MAX];
 };
 
-/* NULL: the codec does not support the type. */
+/* Returns the type with this GGUF id, or NULL when the codec does not support
+ * it. */
 const struct block_type *flo_block_type(uint32_t id);
 void flo_block_unpack(const struct block_type *type, const uint8_t *bytes, struct block *out);
-/* Writes every bit of the bytes.  The block is used up afterwards. */
+/* Writes the block's numbers as packed bytes, every bit of them.  Changes the
+ * numbers of `block`. */
 void flo_block_pack(const struct block_type *type, struct block *block, uint8_t *bytes);
 
-/* Fixed-point numbers in units of 2^-32, at most 2^40 in magnitude. */
+/* Converts an f16 to a fixed-point number in units of 2^-32, at most 2^40 in
+ * magnitude. */
 int64_t flo_fixed_of_f16(uint16_t half);
 /* Computes step and offset of a part. */
 void flo_block_grid(const struct block_type *type, const struct block *block, size_t part,
@@ -85,7 +88,7 @@ void flo_block_grid(const struct block_type *type, const struct block *block, si
 /* Computes all values of a block of codes. */
 void flo_block_values(const struct block_type *type, const struct block *block, int64_t *values);
 
-/* The levels of the IQ4 types, ascending. */
+/* The uneven levels of the IQ4 types, ascending. */
 extern const int8_t flo_block_steps[16];
 
 #endif

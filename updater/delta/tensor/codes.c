@@ -1,7 +1,7 @@
-/* Quantised parts, block by block.
+/* Quantised parts, coded block by block.
  *
- * Order of a block's numbers: whether it equals the old block; f16 factors;
- * scales and mins of its parts; codes, 16 or 32 at a time. */
+ * The order of a block's numbers is: one bit for an unchanged block, the f16
+ * factors, scales and mins of its parts, then the codes, 16 or 32 at a time. */
 #include "updater/delta/tensor/forecast.h"
 #include "updater/delta/tensor/runs.h"
 
@@ -19,7 +19,7 @@ RANGE_INLINE uint16_t code_half(struct tensor_model *model, struct range_coder *
     struct number_slots *slots = &model->slots.numbers[kind * 4 + !is_same];
     uint32_t from = order_of(guess, 16);
     int64_t wanted = (int16_t)(uint16_t)(order_of(half, 16) - from);
-    /* 16 units are one step of an f16. */
+    /* Activity counts sixteenths of an f16 step, and lg4(16) is 16. */
     int level = (activity_base(moved) + lg4(moved->column[column]) - 16) / 2 + 12;
 
     wanted = code_number(coder, decodes, slots, (unsigned)clamp(level, 0, NUMBER_LEVELS - 1),
@@ -37,8 +37,9 @@ static unsigned sign_of(int v)
     return v == 0 ? 0 : v > 0 ? 1 : 2;
 }
 
-/* Returns the context of an f16 from two bit lengths: that of the other factor's
- * difference (0 for none), and that of the last block's difference. */
+/* Returns the context of an f16 from two bit lengths: `bits` of the other
+ * factor's difference (0 for none), and `last` of the previous block's
+ * difference. */
 static unsigned other_of(unsigned bits, unsigned last)
 {
     return (bits < 8 ? bits : 7) * 8 + (last < 8 ? last : 7);
@@ -58,7 +59,7 @@ RANGE_INLINE void code_halves(struct tensor_model *model, struct range_coder *co
     if (type->offset == OFFSET_M) {
         block->m = code_half(model, coder, decodes, part, 1, column, forecast->m,
                              other_of(0, last_m), 0, block->m, &first);
-        if (first != 0) { /* assume that the largest value stays */
+        if (first != 0) { /* the block's largest value is assumed to stay */
             int64_t moved = flo_fixed_of_f16(block->m) - flo_fixed_of_f16(forecast->m);
             d = flo_tensor_f16(flo_fixed_of_f16(d) - moved / type->divisor);
         }
@@ -128,7 +129,8 @@ RANGE_INLINE void code_parts(struct tensor_model *model, struct range_coder *cod
 
 /* ---- codes ---- */
 
-/* Not inlined, because the caller would run out of registers. */
+/* Guesses codes from old values.  The function is not inlined, because the
+ * caller would run out of registers. */
 __attribute__((noinline)) static void guess_values(const struct block_type *type,
                                                    const struct inverse *inverse,
                                                    const int64_t *values, size_t count,
@@ -144,8 +146,8 @@ __attribute__((noinline)) static void guess_values(const struct block_type *type
     }
 }
 
-/* Guesses for the same type on another grid: each of at most 16 codes has one
- * guess. */
+/* Guesses codes from old codes of the same type on another grid.  A table has
+ * one guess for each of at most 16 old codes. */
 static void guess_codes(const struct block_type *type, const struct forecast *forecast, size_t part,
                         const struct run *run, struct guess *guesses)
 {
@@ -170,7 +172,8 @@ static void guess_codes(const struct block_type *type, const struct forecast *fo
     }
 }
 
-/* Guesses the old codes, or zeros where there are none. */
+/* Guesses that codes stay as in the old block, or are zero in a tensor of
+ * another type. */
 static void guess_flat(const struct block_type *type, const struct forecast *forecast,
                        const struct run *run, struct guess *guesses)
 {
@@ -229,7 +232,8 @@ RANGE_INLINE void code_run(struct tensor_model *model, struct range_coder *coder
 
 /* ---- parts of codes ---- */
 
-/* Contexts by number of code bits and kind of guess. */
+/* Returns the contexts for a part's number of code bits and its kind of
+ * guess. */
 static struct code_slots *code_class(struct tensor_model *model, const struct tensor_part *part)
 {
     const struct block_type *type = part->new_type;
@@ -254,7 +258,8 @@ RANGE_INLINE void code_codes(struct tensor_model *model, struct range_coder *cod
                           .column = (uint32_t)(first + i) % part->columns % columns};
         int64_t offset = forecast->offsets[k];
         run.step = forecast->steps[k];
-        if (!is_exact) { /* the quantiser had more precision than the stored step */
+        if (!is_exact) { /* the publisher's quantiser may have had a more
+                          * precise step than the stored one */
             flo_block_grid(type, block, k, &run.step, &offset);
         }
         run.is_still = forecast->is_same_type && run.step == forecast->steps[k] &&
@@ -297,7 +302,7 @@ static void end_row(struct tensor_model *model, bool is_float)
     }
 }
 
-/* Codes one bit: whether the block equals the old one. */
+/* Codes one bit that tells whether the block equals the old one. */
 RANGE_INLINE bool code_same(struct tensor_model *model, struct range_coder *coder, bool decodes,
                             const struct tensor_part *part, const uint8_t *old, uint8_t *fresh)
 {
@@ -318,7 +323,7 @@ RANGE_INLINE void code_block(struct tensor_model *model, struct range_coder *cod
                              struct forecast *forecast, uint8_t *fresh, unsigned *history)
 {
     const struct block_type *type = part->new_type;
-    struct block block; /* set field by field: zeroing is slow */
+    struct block block; /* the fields are set one by one, because zeroing the struct is slow */
     uint64_t index = first / type->values;
 
     if (part->old_type == type) {

@@ -11,7 +11,7 @@
 #include "updater/delta/tensor/model.h"
 
 #define MARGINS 18
-#define PLACES (MARGINS * 3) /* number of entries, by margin, then by edge */
+#define PLACES (MARGINS * 3) /* number of code guesses: margin, then nearness to the grid's end */
 #define LEVELS 32
 #define CLASSES 24
 #define NUMBER_LEVELS 48
@@ -20,7 +20,7 @@
 
 /* ---- contexts ---- */
 
-/* Contexts for small differences: of codes, scales and mins. */
+/* Contexts for the small differences of codes, scales and mins. */
 struct code_slots {
     slot_t none_a[LEVELS][PLACES];
     slot_t none_b[16][PLACES];
@@ -58,7 +58,7 @@ struct activity {
     uint64_t row_sum;
     uint32_t row_count;
     uint32_t rows;
-    uint32_t prior; /* weight of row_mean, in values */
+    uint32_t prior; /* weight of row_mean, as a number of values */
 };
 enum activities { MOVED_CODES, MOVED_D, MOVED_M, MOVED_SCALES, MOVED_MINS };
 #define ACTIVITIES 5
@@ -67,11 +67,12 @@ struct tensor_model {
     struct slots slots;
     struct activity moved[ACTIVITIES];
     int64_t step_mean;
-    /* Outcomes of the last blocks. */
+    /* Outcomes of the last blocks: unchanged or not, and the bits of their
+     * factors' differences. */
     unsigned same_history;
     unsigned last_bits[2];
     struct directions directions;
-    /* Cache of old values. */
+    /* Old values of the current block. */
     int64_t cache[BLOCK_VALUES_MAX];
     uint32_t column_store[TENSOR_COLUMNS_MAX];
     uint16_t ratios[TENSOR_COLUMNS_MAX]; /* new/old ratio of each column of integers */
@@ -79,7 +80,7 @@ struct tensor_model {
     uint32_t part_store[2][TENSOR_COLUMNS_MAX / 16];
 };
 
-/* Returns 4 * log2(v), rounded down; 0 for 0. */
+/* Returns 4 * log2(v), rounded down, or 0 for v = 0. */
 static inline int lg4(uint32_t v)
 {
     int zeros;
@@ -127,7 +128,7 @@ static inline uint32_t activity_row(const struct activity *moved)
     return (uint32_t)(sum / (moved->prior + moved->row_count));
 }
 
-/* Returns four times the logarithm of the change expected by the row; the
+/* Returns four times the logarithm of the change that the row makes likely; the
  * caller adds lg4(column). */
 static inline int activity_base(const struct activity *moved)
 {
@@ -151,13 +152,14 @@ static inline void activity_learn(struct activity *moved, uint32_t column, uint3
     moved->row_count++;
 }
 
-/* Updates the activity for `count` changes of size 0 from a column on. */
+/* Updates the activity for `count` unchanged values from a column on. */
 static inline void activity_rest(struct activity *moved, uint32_t column, size_t count, int shift)
 {
     uint32_t *mean = moved->column + column;
     uint32_t round = (UINT32_C(1) << shift) - 1;
 
-    for (size_t i = 0; i < count; i++) { /* rounded up, as shifts of negative numbers are */
+    for (size_t i = 0; i < count; i++) { /* rounds up, because a right shift rounds a
+                                          * negative change up in size */
         mean[i] -= (mean[i] >> shift) + ((mean[i] & round) != 0);
     }
     moved->row_count += (uint32_t)count;
@@ -191,8 +193,8 @@ static inline unsigned bits_of(uint32_t v)
     return v == 0 ? 0 : 32u - (unsigned)__builtin_clz(v);
 }
 
-/* Codes how many bits the size of a difference has, searching up or down from
- * the likely count. */
+/* Codes the bit length of a difference, searching up or down from the likely
+ * length. */
 RANGE_INLINE unsigned code_bits(struct range_coder *coder, bool decodes, slot_t *a, slot_t *b,
                                 unsigned likely, unsigned most, unsigned bits)
 {
@@ -215,8 +217,8 @@ RANGE_INLINE unsigned code_bits(struct range_coder *coder, bool decodes, slot_t 
     return j;
 }
 
-/* Codes the bits below the highest: two with learned probabilities, the rest
- * plain. */
+/* Codes the bits below the highest: two with learned probabilities, the others
+ * without a context. */
 RANGE_INLINE uint32_t code_rest(struct range_coder *coder, bool decodes, slot_t top[4],
                                 unsigned bits, uint32_t size)
 {
@@ -233,15 +235,15 @@ RANGE_INLINE uint32_t code_rest(struct range_coder *coder, bool decodes, slot_t 
     return got;
 }
 
-/* Likely number of bits for a level.  A level is the expected size in half
- * octaves, 12 for size 1. */
+/* Returns the likely bit length for a level.  A level is the expected size in
+ * half octaves, 12 for size 1. */
 static inline int likely_bits(int level, int most)
 {
     return clamp((level - 10) / 2, 0, most - 1);
 }
 
-/* Codes a difference, with its level clamped to the contexts and its likely
- * number of bits. */
+/* Codes a difference.  `level` is its expected size, clamped to the contexts,
+ * and `likely` its likely bit length. */
 RANGE_INLINE int64_t code_number(struct range_coder *coder, bool decodes,
                                  struct number_slots *slots, unsigned level, unsigned likely,
                                  unsigned other, unsigned sign_context, unsigned most,
@@ -259,8 +261,8 @@ RANGE_INLINE int64_t code_number(struct range_coder *coder, bool decodes,
     return is_less != 0 ? -(int64_t)size : (int64_t)size;
 }
 
-/* Maps a float's bits to an integer in numeric order, so that neighbours differ
- * by one. */
+/* Maps a float's bits to an integer that sorts as the floats do, so that
+ * neighbours differ by one. */
 static inline uint32_t order_of(uint32_t bits, unsigned width)
 {
     uint32_t sign = UINT32_C(1) << (width - 1);
@@ -279,7 +281,8 @@ static inline uint32_t unordered(uint32_t order, unsigned width)
 
 /* ---- small differences ---- */
 
-/* Inverse of a grid: position(x) = (x - offset) / step in units of 1/1024. */
+/* Inverse of a grid of codes: position(x) = (x - offset) / step, in units of
+ * 1/1024. */
 struct inverse {
     int64_t offset;
     int64_t most; /* largest |x - offset| */
@@ -318,15 +321,16 @@ static inline int position_of(const struct inverse *inverse, int64_t value)
     return (int)((t * inverse->factor + (INT64_C(1) << 35)) >> 36);
 }
 
-/* A prediction: the nearest code, and how far the position is from its
- * middle. */
+/* A guessed code: the nearest one, and how far the predicted position is from
+ * its middle. */
 struct guess {
     int16_t code;
     int8_t toward;  /* +1 or -1: side of the code on which the position lies */
     uint8_t margin; /* 0: middle of the code; 17: far outside */
 };
 
-/* By |fraction|, 0..513. */
+/* Margin classes, by the distance from a code's middle: 0 to 513, in 1/1024 of
+ * a code. */
 extern const uint8_t flo_tensor_margins[514];
 
 static inline struct guess guess_of(int position, int most)
@@ -342,7 +346,8 @@ static inline struct guess guess_of(int position, int most)
     };
 }
 
-/* The same on the uneven grid, with 1024 between two levels. */
+/* Returns the guess for a position on the uneven grid of the IQ4 types, with
+ * 1024 between two levels. */
 static inline struct guess guess_of_steps(int position)
 {
     int low = 0;
@@ -355,14 +360,15 @@ static inline struct guess guess_of_steps(int position)
     return guess_of(low * 1024 + past, 15);
 }
 
-/* Number of codes between the guess and the end on its side. */
+/* Returns the number of codes between the guess and the grid's end on the side
+ * where the position lies. */
 static inline int guess_room(struct guess guess, int most)
 {
     return guess.toward > 0 ? most - guess.code : guess.code;
 }
 
-/* Context from the margin and from whether the code is the last on either
- * side. */
+/* Returns the context from the guess's margin and from whether its code is the
+ * first or last of the grid. */
 static inline unsigned guess_place(struct guess guess, int most)
 {
     int room = guess_room(guess, most);
@@ -376,7 +382,7 @@ static inline int level_within(int level)
     return clamp(level, 0, LEVELS - 1);
 }
 
-/* Codes a code other than the guess: on which side, and how far away. */
+/* Codes the side and the distance of a code that differs from its guess. */
 RANGE_INLINE int code_other(struct range_coder *coder, bool decodes, struct code_slots *slots,
                             int level, struct guess guess, int most, int code)
 {
@@ -403,8 +409,9 @@ RANGE_INLINE int code_other(struct range_coder *coder, bool decodes, struct code
     return clamp(guess.code + got * guess.toward, 0, most);
 }
 
-/* Codes one code, given a guess.  `level`: expected size of the difference in
- * half octaves, 24 for size 1; `other`: a second context. */
+/* Codes one code, given a guess.  `level` is the expected size of the
+ * difference in half octaves, 24 for size 1; `other` selects a second
+ * context. */
 RANGE_INLINE int code_small(struct range_coder *coder, bool decodes, struct code_slots *slots,
                             int level, unsigned other, struct guess guess, int most, int code)
 {
@@ -423,21 +430,24 @@ static inline int64_t size_of(int64_t v)
     return v < 0 ? -v : v;
 }
 
-/* Codes a part of quantised codes, of floats or of integers.  false: the
- * payload ended early. */
+/* Encodes a part of quantised codes. */
 bool flo_tensor_codes_encode(struct tensor_model *model, struct range_coder *coder,
                              const struct tensor_part *part, uint8_t *fresh);
+/* Decodes a part of quantised codes.  Returns false when the payload ended
+ * early. */
 bool flo_tensor_codes_decode(struct tensor_model *model, struct range_coder *coder,
                              const struct tensor_part *part, uint8_t *fresh);
+/* Encodes a part of floats. */
 bool flo_tensor_floats_encode(struct tensor_model *model, struct range_coder *coder,
                               const struct tensor_part *part, uint8_t *fresh);
+/* Decodes a part of floats.  Returns false when the payload ended early. */
 bool flo_tensor_floats_decode(struct tensor_model *model, struct range_coder *coder,
                               const struct tensor_part *part, uint8_t *fresh);
 bool flo_tensor_integers_encode(struct tensor_model *model, struct range_coder *coder,
                                 const struct tensor_part *part, uint8_t *fresh);
 bool flo_tensor_integers_decode(struct tensor_model *model, struct range_coder *coder,
                                 const struct tensor_part *part, uint8_t *fresh);
-/* Begins the rows of a part, with no changes recorded. */
+/* Begins the rows of a part, as if no value had changed before. */
 void flo_tensor_rows_begin(struct tensor_model *model, const struct tensor_part *part);
 
 #endif
