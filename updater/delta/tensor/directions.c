@@ -1,6 +1,7 @@
-/* Row directions; see directions.h.  Two least-squares problems: for a row's
- * shares over its columns, and for the basis over the rows (recursive, with
- * forgetting). */
+/* Row directions; see directions.h.
+ *
+ * The file solves two least-squares problems: for a row's shares over its
+ * columns, and for the basis over the rows (recursive, with forgetting). */
 #include "updater/delta/tensor/directions.h"
 
 #include <string.h>
@@ -12,13 +13,13 @@
 #define SPREAD_MAX (INT64_C(1) << 30)
 #define BASIS_MAX (1 << 23)
 #define LEVER_BITS 16
-/* Rows after which the sums of the basis are computed only every eighth
- * time. */
+/* From this number of rows on, the Gram matrices of the basis are computed only
+ * after every eighth row. */
 #define ROWS_EACH 16
-/* Rows before the statistics count. */
+/* The statistics of predicted changes leave out so many first rows. */
 #define ROWS_UNSEEN 24
 
-/* Columns processed together; a row has a multiple of them. */
+/* Columns that are processed together; a row's length is a multiple of them. */
 #define DIRECTIONS_AT_ONCE 32
 
 static int64_t within(int64_t v, int64_t most)
@@ -45,7 +46,7 @@ void flo_directions_begin(struct directions *directions, uint32_t columns)
     }
 }
 
-/* Predicts `count` changes, at most 32. */
+/* Predicts the changes of `count` columns, at most 32. */
 TENSOR_COPIES static void foresee(const struct directions *directions, uint32_t column,
                                   size_t count, int32_t *guesses)
 {
@@ -75,7 +76,7 @@ void flo_directions_guess(const struct directions *directions, uint32_t column, 
 
 /* ---- a row's shares ---- */
 
-/* Columns before a point: 32, 64, ... up to all. */
+/* Returns how many columns are before a point: 32, 64 and so on, up to all. */
 static uint32_t columns_before(const struct directions *directions, uint32_t point)
 {
     uint32_t columns = POINT_FIRST << point;
@@ -117,7 +118,7 @@ static void take_grams(struct directions *directions)
 static void solve(struct directions *directions, uint32_t point)
 {
     int64_t(*gram)[DIRECTIONS] = directions->grams[point];
-    int64_t below[DIRECTIONS][DIRECTIONS]; /* before the division */
+    int64_t below[DIRECTIONS][DIRECTIONS]; /* products before the division by the diagonal */
     int64_t lever[DIRECTIONS][DIRECTIONS];
     int64_t diagonal[DIRECTIONS];
     int64_t rest[DIRECTIONS];
@@ -166,7 +167,7 @@ static int64_t root_of(uint64_t v)
     return (int64_t)root;
 }
 
-/* Begins with a random basis; the first changed row sets its size. */
+/* Begins with a random basis, whose size the first changed row sets. */
 static void begin_basis(struct directions *directions)
 {
     uint32_t seed = 1;
@@ -187,8 +188,8 @@ static void begin_basis(struct directions *directions)
     }
 }
 
-/* Updates basis += error * gain >> LEVER_BITS.  An error has 24 bits and a gain
- * 21, so the product has 45, of which 29 are kept. */
+/* Adds error * gain >> LEVER_BITS to the basis.  An error has 24 bits and a
+ * gain 21, so the product has 45, of which 29 remain. */
 TENSOR_COPIES static void move_some(int32_t *basis, const int32_t *errors, int32_t gain,
                                     size_t count)
 {
@@ -215,7 +216,7 @@ static void move_basis(struct directions *directions, const int64_t *gain)
 
 static void learn_basis(struct directions *directions)
 {
-    int64_t pull[DIRECTIONS]; /* covariance times shares */
+    int64_t pull[DIRECTIONS]; /* covariance matrix times the row's shares */
     int64_t gain[DIRECTIONS];
     int64_t divisor = INT64_C(1) << SPREAD_BITS;
 

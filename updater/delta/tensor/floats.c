@@ -1,4 +1,5 @@
-/* Float parts: differences in numeric order, 32 at a time. */
+/* Float parts: codes the differences of floats in numeric order, 32 at a
+ * time. */
 #include "updater/delta/tensor/forecast.h"
 
 /* ---- parts of floats ---- */
@@ -6,7 +7,7 @@
 struct floats {
     unsigned width;    /* bits */
     unsigned fraction; /* bits of it */
-    unsigned spare;    /* extra bits below the last place in a size */
+    unsigned spare;    /* extra bits below the last place, in the size of a change */
     bool is_followed;
     int exponent_most; /* largest exponent of the old values */
 };
@@ -19,7 +20,8 @@ static inline int exponent_of(const struct floats *floats, uint32_t bits)
     return exponent > 0 ? exponent : 1;
 }
 
-/* Inlined here, because functions of base are not: the loads vectorise. */
+/* Reads a 16-bit value.  The function is inlined here, unlike those of base, so
+ * that the compiler vectorises the loads. */
 static inline uint32_t half_at(const uint8_t *bytes, uint64_t i)
 {
     return (uint32_t)bytes[i * 2] | (uint32_t)bytes[i * 2 + 1] << 8;
@@ -48,8 +50,7 @@ static inline void float_put(const struct floats *floats, uint8_t *bytes, uint64
 
 /* ---- values as integers ---- */
 
-/* Converts to units of the last place of the largest exponent, with this many
- * extra bits. */
+/* Extra bits of a value in units of the last place of the largest exponent. */
 #define UNIT_BITS 12
 
 RANGE_INLINE int64_t units_of(const struct floats *floats, uint32_t bits)
@@ -68,7 +69,8 @@ RANGE_INLINE int64_t units_of(const struct floats *floats, uint32_t bits)
     return (bits & sign) != 0 ? -size : size;
 }
 
-/* Rounds to the nearest float, halves up.  `otherwise` where there is none. */
+/* Rounds to the nearest float, halves up.  Returns `otherwise` where there is
+ * no such float. */
 RANGE_INLINE uint32_t float_of_units(const struct floats *floats, int64_t units, uint32_t otherwise)
 {
     uint32_t sign = UINT32_C(1) << (floats->width - 1);
@@ -83,7 +85,8 @@ RANGE_INLINE uint32_t float_of_units(const struct floats *floats, int64_t units,
     return bits >= sign ? otherwise : (uint32_t)bits | (units < 0 ? sign : 0);
 }
 
-/* Guesses where the old type differs, or has 32 bits. */
+/* Guesses floats from old values of another type, or from old values of 32
+ * bits. */
 static void guess_others(struct tensor_model *model, const struct tensor_part *part, uint64_t first,
                          size_t count, uint32_t *guesses)
 {
@@ -112,7 +115,8 @@ RANGE_INLINE void guess_floats(struct tensor_model *model, const struct tensor_p
     }
 }
 
-/* The largest exponent of the guesses, which sets the unit of changes. */
+/* Returns the largest exponent of the guesses, which sets the unit of
+ * changes. */
 RANGE_INLINE int largest_exponent(struct tensor_model *model, const struct tensor_part *part,
                                   const struct floats *floats)
 {
@@ -137,7 +141,8 @@ RANGE_INLINE int largest_exponent(struct tensor_model *model, const struct tenso
  * off. */
 #define ROWS_TO_SHOW 80
 
-/* Current values: the old ones, their predicted and actual changes. */
+/* Current values of a group: the old values, and their predicted and actual
+ * changes. */
 struct followed {
     int64_t units[GROUP_VALUES];
     int32_t guesses[GROUP_VALUES];
@@ -166,8 +171,8 @@ RANGE_INLINE void follow(struct tensor_model *model, const struct floats *floats
 }
 
 /* Values of consecutive columns.  Contexts that depend on no bit are computed
- * first, to keep them off the critical path between bits.  Columns learn
- * last. */
+ * first, to keep them off the critical path between bits.  The columns'
+ * activity is updated last. */
 struct group {
     uint32_t *columns;
     const uint32_t *guesses;
@@ -175,15 +180,17 @@ struct group {
     size_t count;
     uint8_t levels[GROUP_VALUES];
     uint8_t likely[GROUP_VALUES];
-    uint8_t below[GROUP_VALUES];  /* bits below the largest exponent; at most 40 */
-    uint32_t sizes[GROUP_VALUES]; /* sizes of the differences, weighted */
+    uint8_t below[GROUP_VALUES]; /* bits of each value below the largest exponent; at most 40 */
+    /* weighted sizes of the differences between values and guesses */
+    uint32_t sizes[GROUP_VALUES];
 };
 
 RANGE_INLINE void aim_group(const struct floats *floats, int base, struct group *group)
 {
     for (size_t i = 0; i < group->count; i++) {
         int below = floats->exponent_most - exponent_of(floats, group->guesses[i]);
-        /* A prediction may exceed the largest exponent. */
+        /* The exponent of a prediction may exceed the largest one, so the
+         * difference is clamped. */
         group->below[i] = (uint8_t)clamp(below, 0, 40);
         group->sizes[i] = 0;
     }
@@ -205,7 +212,8 @@ RANGE_INLINE uint32_t weighed_size(const struct floats *floats, uint32_t size, u
     return (uint32_t)((uint64_t)size << floats->spare >> below);
 }
 
-/* As activity_move, in 32 bits: sizes and means are at most 2^31. */
+/* Updates a group's activity as activity_move does, in 32 bits: sizes and means
+ * are at most 2^31. */
 RANGE_INLINE void learn_group(struct activity *moved, const struct group *group, int shift)
 {
     uint32_t round = (UINT32_C(1) << shift) - 1;
@@ -224,7 +232,7 @@ RANGE_INLINE void learn_group(struct activity *moved, const struct group *group,
     moved->row_count += (uint32_t)group->count;
 }
 
-/* Difference of a value from its guess, in numeric order. */
+/* Returns the difference between a value and its guess, in numeric order. */
 static inline int64_t apart_of(const struct floats *floats, uint32_t value, uint32_t guess)
 {
     uint32_t apart = order_of(value, floats->width) - order_of(guess, floats->width);
@@ -289,8 +297,8 @@ RANGE_INLINE void code_group(struct tensor_model *model, struct range_coder *cod
                          &slots->same_group[clamp(row / 2, 0, NUMBER_LEVELS - 1)][state[0] & 3],
                          is_same) != 0;
     state[0] = state[0] << 1 | !is_same;
-    /* With other row lengths a column may occur twice in a group: code values
-     * one by one. */
+    /* Values are coded one by one when a column may occur twice in a group,
+     * because of the row length. */
     size_t step = part->columns % GROUP_VALUES == 0 ? count : 1;
     for (size_t i = 0; i < count; i += step) {
         uint32_t column = (in_row + (uint32_t)i) % part->columns % moved->columns;
@@ -298,7 +306,7 @@ RANGE_INLINE void code_group(struct tensor_model *model, struct range_coder *cod
             activity_rest(moved, column, step, activity_shift(moved));
             continue;
         }
-        struct group group; /* set field by field: zeroing is slow */
+        struct group group; /* the fields are set one by one, because zeroing the struct is slow */
         group.columns = moved->column + column;
         group.guesses = guesses + i;
         group.values = values + i;
@@ -317,8 +325,8 @@ RANGE_INLINE void code_group(struct tensor_model *model, struct range_coder *cod
     }
 }
 
-/* Returns whether a part with row directions shows none, at the start of a
- * row. */
+/* Tells, at the start of row ROWS_TO_SHOW, whether the rows of a part with row
+ * directions show none. */
 static bool is_hopeless(const struct tensor_model *model, const struct tensor_part *part,
                         uint64_t first)
 {
@@ -356,7 +364,8 @@ RANGE_INLINE bool code_floats(struct tensor_model *model, struct range_coder *co
     return true;
 }
 
-/* One copy of the loops for each type, so that widths are constants. */
+/* Codes a part with one copy of the loops per type, so that widths are
+ * constants. */
 RANGE_INLINE bool code_each(struct tensor_model *model, struct range_coder *coder, bool decodes,
                             const struct tensor_part *part, uint8_t *fresh)
 {

@@ -3,13 +3,14 @@
 
 #include <string.h>
 
-/* Bound for values of another type, 8192, so that no product of two
- * overflows. */
+/* Bound for values of another type, 8192 in units of 2^-32, so that a product
+ * of two does not overflow. */
 #define VALUE_MAX (INT64_C(1) << 45)
 
 /* ---- numbers ---- */
 
-/* Rounds a number in units of 2^-32 to the nearest, half to even; saturates. */
+/* Rounds a number in units of 2^-32 to the nearest f16, half to even; larger
+ * numbers become the largest f16. */
 uint16_t flo_tensor_f16(int64_t value)
 {
     uint64_t size = value < 0 ? 0 - (uint64_t)value : (uint64_t)value;
@@ -33,7 +34,7 @@ uint16_t flo_tensor_f16(int64_t value)
 
 /* ---- old values ---- */
 
-/* Converts to units of 2^-32, at most 2^48 in magnitude. */
+/* Converts an f32 to units of 2^-32, at most 2^48 in magnitude. */
 static int64_t fixed_of_f32(uint32_t bits)
 {
     const int64_t most = INT64_C(1) << 48;
@@ -86,8 +87,8 @@ uint32_t flo_tensor_f32_at(const struct block_type *type, const uint8_t *bytes, 
     return type->is_float == BLOCK_F16 ? f32_of_f16(half) : (uint32_t)half << 16;
 }
 
-/* Reads values.  `cache` keeps the current block, since several new blocks may
- * need it. */
+/* Reads values of a tensor.  `cache` keeps the values of the current block,
+ * since several new blocks may need them. */
 static void read_values(const struct block_type *type, const uint8_t *bytes,
                         int64_t cache[BLOCK_VALUES_MAX], uint64_t first, size_t count, int64_t *out)
 {
