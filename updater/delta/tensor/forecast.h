@@ -6,7 +6,8 @@
 #include "updater/delta/tensor/contexts.h"
 
 struct forecast {
-    int64_t values[BLOCK_VALUES_MAX]; /* values, when the types differ */
+    /* values from which the block is predicted, when the types differ */
+    int64_t values[BLOCK_VALUES_MAX];
     int64_t steps[BLOCK_PARTS_MAX];
     int64_t offsets[BLOCK_PARTS_MAX]; /* offset of each part: -dmin * min */
     uint16_t d;
@@ -19,17 +20,18 @@ struct forecast {
  * equal.  `first` is the index in the part of the block's first value. */
 void flo_tensor_forecast(struct tensor_model *model, const struct tensor_part *part, uint64_t first,
                          struct forecast *forecast);
-/* Gives old values first..first+count in units of 2^-32. */
+/* Writes the old values from index `first` on to `out`, in units of 2^-32. */
 void flo_tensor_old_values(struct tensor_model *model, const struct tensor_part *part,
                            uint64_t first, size_t count, int64_t *out);
 
-/* The f16 nearest to a number in units of 2^-32; saturates. */
+/* Returns the f16 nearest to a number in units of 2^-32; larger numbers become
+ * the largest f16. */
 uint16_t flo_tensor_f16(int64_t value);
-/* The f32 nearest to a number in units of 2^-32. */
+/* Returns the f32 nearest to a number in units of 2^-32. */
 uint32_t flo_tensor_f32(int64_t value);
-/* Value i of a float type, as f32. */
+/* Returns value i of a float type, as an f32. */
 uint32_t flo_tensor_f32_at(const struct block_type *type, const uint8_t *bytes, uint64_t i);
-/* Rounds an f32 to a float type. */
+/* Rounds an f32 to a float type and returns its bits. */
 uint32_t flo_tensor_rounded(uint32_t bits, const struct block_type *type);
 
 #endif

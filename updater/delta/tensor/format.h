@@ -1,8 +1,7 @@
-/* The container of a typed delta: head, index of parts, payloads.
+/* Typed-delta container: head, index of parts, payloads.  Little-endian.
  *
- * Little-endian.  docs/internals/delta.md has every byte.  A reader checks each
- * size and offset against the limits below before it allocates or follows
- * it. */
+ * docs/internals/delta.md has every byte.  A reader checks each size and offset
+ * against the limits below before it allocates memory for it or reads there. */
 #ifndef FLOTILLA_TENSOR_FORMAT_H
 #define FLOTILLA_TENSOR_FORMAT_H
 
@@ -12,33 +11,33 @@
 
 #define TENSOR_HEAD_BYTES 160
 #define TENSOR_FORMAT 1
-/* Largest new bytes of a decoded part, old bytes of a typed part, and
- * payload. */
+/* Most bytes of each: new bytes of a decoded part, old bytes of a typed part,
+ * and a payload. */
 #define TENSOR_PART_BYTES_MAX (1u << 20)
 /* Most old bytes that a packed part may refer to. */
 #define TENSOR_PREFIX_BYTES_MAX (2u << 20)
 #define TENSOR_INDEX_BYTES_MAX (1u << 20)
 #define TENSOR_PARTS_MAX (1u << 18)
 #define TENSOR_HASH_BYTES 16
-/* Private memory of a decoder, the same for every patch: index 1 MiB (twice
- * while it is unpacked), old bytes 2, new bytes 1, payload 1, model and zstd
- * 1.5. */
+/* Private memory of a decoder, the same for every patch.  The index has 1 MiB
+ * (twice while it is unpacked), old bytes 2, new bytes 1, payload 1, model and
+ * zstd 1.5. */
 #define TENSOR_MEMORY_BYTES (8u << 20)
 
-/* How a part's bytes are made. */
+/* Operations that make a part's bytes. */
 enum tensor_op {
-    TENSOR_COPY,     /* copy of old bytes, of any length */
-    TENSOR_ZERO,     /* zeros, any count */
+    TENSOR_COPY,     /* a copy of old bytes, of any length */
+    TENSOR_ZERO,     /* zeros, of any length */
     TENSOR_PLAIN,    /* the payload is the new bytes themselves */
     TENSOR_PACKED,   /* a zstd frame with the old bytes as prefix */
     TENSOR_TYPED,    /* tensor values; begins a payload and resets the model */
-    TENSOR_MORE,     /* tensor values; continues payload and model */
-    TENSOR_FOLLOWED, /* as TYPED, for a group whose rows share directions */
+    TENSOR_MORE,     /* tensor values; continues the payload and the model of the part before */
+    TENSOR_FOLLOWED, /* as TENSOR_TYPED, for a group whose rows share directions */
     TENSOR_OPS
 };
 
 struct tensor_head {
-    unsigned predictor; /* FLO_TENSOR_PREDICTOR, _FOLLOWS, _INTEGERS */
+    unsigned predictor; /* FLO_TENSOR_PREDICTOR, _FOLLOWS or _INTEGERS */
     uint64_t old_bytes;
     uint64_t new_bytes;
     struct flo_digest old_digest;
@@ -46,7 +45,7 @@ struct tensor_head {
     uint32_t memory_bytes;
     uint32_t part_count;
     uint32_t index_bytes;
-    uint32_t packed_bytes; /* index in the file; equal sizes: not packed */
+    uint32_t packed_bytes; /* size of the index in the file; index_bytes: it is not packed */
     struct flo_digest index_digest;
 };
 void flo_tensor_head_write(const struct tensor_head *head, uint8_t out[TENSOR_HEAD_BYTES]);
@@ -61,32 +60,33 @@ struct tensor_entry {
     uint64_t old_at; /* unused for zero and plain parts */
     uint64_t old_bytes;
     uint64_t payload_at;
-    uint32_t payload_bytes; /* 0: part of an earlier payload, or none */
-    uint8_t old_id;         /* typed: tensor types, number of values, values per row */
+    uint32_t payload_bytes; /* 0: the part has no payload, or continues an earlier one */
+    /* id of the old tensor type; typed parts only, as the next three fields */
+    uint8_t old_id;
     uint8_t new_id;
     uint32_t columns;
     uint64_t values;
-    uint64_t near_bytes;         /* publisher only: from old_at to the similar bytes */
-    const uint8_t *new_hash;     /* NULL for copy and zero */
+    uint64_t near_bytes;         /* distance from old_at to the similar bytes; publisher only */
+    const uint8_t *new_hash;     /* NULL for a copy and for zeros */
     const uint8_t *payload_hash; /* NULL: none */
 };
 
-/* Says whether a part has tensor values; the next function whether it begins a
- * group. */
+/* Tells whether a part has tensor values. */
 static inline bool tensor_op_is_typed(enum tensor_op op)
 {
     return op == TENSOR_TYPED || op == TENSOR_MORE || op == TENSOR_FOLLOWED;
 }
 
+/* Tells whether a part begins a group of tensor values. */
 static inline bool tensor_op_begins(enum tensor_op op)
 {
     return op == TENSOR_TYPED || op == TENSOR_FOLLOWED;
 }
 
-/* The predictor version that decoding needs. */
+/* Returns the lowest predictor version that can decode the entry. */
 unsigned flo_tensor_predictor_of(const struct tensor_entry *entry);
 
-/* Iterator over an index in memory. */
+/* Iterator over the entries of an index in memory. */
 struct tensor_index {
     const struct tensor_head *head;
     const uint8_t *data;
@@ -99,12 +99,12 @@ struct tensor_index {
 };
 void flo_tensor_index_begin(struct tensor_index *index, const struct tensor_head *head,
                             const uint8_t *data);
-/* Reads the next entry and checks all offsets and sizes in it.  *is_end: there
- * are no more.  FLO_E_PATCH_BOUNDS, _FORMAT, _LIMIT, _TRUNCATED. */
+/* Reads the next entry and checks all offsets and sizes in it.  Sets *is_end
+ * when no entry is left.  FLO_E_PATCH_BOUNDS, _FORMAT, _LIMIT, _TRUNCATED. */
 FLO_MUST_USE int flo_tensor_index_next(struct tensor_index *index, struct tensor_entry *out,
                                        bool *is_end, struct flo_err *err);
-/* Results of the check: where the hashes begin, and the largest decoded
- * part. */
+/* Results of flo_tensor_index_check: where the hashes begin, and the sizes of
+ * the largest decoded parts. */
 struct tensor_needs {
     size_t hash_at;
     size_t old_bytes;
@@ -116,11 +116,12 @@ struct tensor_needs {
 FLO_MUST_USE int flo_tensor_index_check(const struct tensor_head *head, const uint8_t *data,
                                         uint64_t patch_bytes, struct tensor_needs *out,
                                         struct flo_err *err);
-/* Appends an entry; `old_end` is that of the previous entry. */
+/* Appends an entry to the index; `old_end` is where the old bytes of the
+ * previous entry end. */
 void flo_tensor_entry_write(const struct tensor_entry *entry, uint64_t old_end,
                             struct flo_buf *out);
 
-/* Checks the magic number alone, for the inspector. */
+/* Tells whether a file begins with the magic number of a typed delta. */
 bool flo_tensor_magic_is(const uint8_t *data, size_t bytes);
 
 #endif

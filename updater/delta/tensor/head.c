@@ -165,7 +165,7 @@ static bool get_byte(struct tensor_index *index, uint8_t *out)
     return true;
 }
 
-/* Reads a base-128 number, low groups first; at most 63 bits. */
+/* Reads a base-128 number of at most 63 bits, low groups first. */
 static bool get_number(struct tensor_index *index, uint64_t *out)
 {
     uint64_t value = 0;
@@ -198,7 +198,7 @@ static int read_typed(struct tensor_index *index, struct tensor_entry *out, stru
     }
     const struct block_type *old_type = flo_block_type(out->old_id);
     const struct block_type *new_type = flo_block_type(out->new_id);
-    /* No type has more than eight values per byte. */
+    /* The limit is eight values per byte, the most of any type. */
     if (columns > UINT32_MAX || out->values > 8 * TENSOR_PART_BYTES_MAX ||
         !flo_tensor_part_is_sound(old_type, new_type, out->values, (uint32_t)columns)) {
         return fail_entry(index, FLO_E_PATCH_FORMAT, "types, values and row do not fit", err);
@@ -273,8 +273,8 @@ static int check_entry(const struct tensor_index *index, const struct tensor_ent
     return 0;
 }
 
-/* Takes the next hash. Hashes come after all entries, in the order of the
- * parts. */
+/* Takes the next hash of the index.  Hashes come after all entries, in the
+ * order of the parts. */
 static bool take_hash(struct tensor_index *index, const uint8_t **out)
 {
     if (index->head->index_bytes - index->hash_at < TENSOR_HASH_BYTES) {

@@ -2,7 +2,7 @@
  *
  * A value is scaled by old scale / new scale, which the decoder does not know.
  * So a part encodes that ratio: none, one, one per row, or one per column.  The
- * rest is coded as codes are. */
+ * remaining differences are coded as those of codes are. */
 #include "updater/delta/tensor/forecast.h"
 #include "updater/delta/tensor/runs.h"
 
@@ -22,7 +22,7 @@ enum mode { MODE_STILL, MODE_PART, MODE_ROWS, MODE_COLUMNS };
 struct ratios {
     enum mode mode;
     uint16_t last;
-    unsigned last_bits; /* bits of the last difference */
+    unsigned last_bits; /* bit length of the last ratio's difference */
 };
 
 static uint8_t code_at(const struct block_type *type, uint8_t byte)
@@ -32,7 +32,7 @@ static uint8_t code_at(const struct block_type *type, uint8_t byte)
 
 /* ---- the encoder's choice ---- */
 
-/* Sums over values with one scale. */
+/* Sums over the values that share one scale. */
 struct sums {
     int64_t both; /* old * new */
     int64_t old;  /* old * old */
@@ -59,7 +59,8 @@ static uint16_t ratio_of(const struct sums *sums)
     return (uint16_t)(ratio < most ? ratio : most);
 }
 
-/* Remaining sum of squares after scaling the old values, in 1/256. */
+/* Returns the sum of squared differences, in 1/256, that remains when the old
+ * values are scaled by `ratio`. */
 static uint64_t rest_of(const struct sums *sums, uint16_t ratio)
 {
     int64_t r = ratio;
@@ -69,7 +70,7 @@ static uint64_t rest_of(const struct sums *sums, uint16_t ratio)
     return rest > 0 ? (uint64_t)rest : 0;
 }
 
-/* Approximates 1024 * log2(v), piecewise linear. */
+/* Returns about 1024 * log2(v), piecewise linear. */
 static int64_t lg1024(uint64_t v)
 {
     int high = 63 - __builtin_clzll(v | 1);
@@ -77,15 +78,16 @@ static int64_t lg1024(uint64_t v)
     return high * 1024 + (int64_t)((high > 10 ? v >> (high - 10) : v << (10 - high)) & 1023);
 }
 
-/* Estimated bits of a mode, times 2048. */
+/* Returns the estimated bits of a mode, times 2048. */
 static int64_t cost_of(uint64_t rest, uint64_t values, uint64_t ratios)
 {
-    uint64_t each = rest / values + 256 / 12; /* rounding adds one twelfth */
+    /* rounding adds a mean squared error of one twelfth */
+    uint64_t each = rest / values + 256 / 12;
 
     return (int64_t)values * lg1024(each) + (int64_t)ratios * 8 * 2048;
 }
 
-/* A part with its new bytes, by rows. */
+/* A part with its new bytes, seen as a table of rows and columns. */
 struct table {
     const struct tensor_part *part;
     const uint8_t *fresh;
@@ -109,7 +111,7 @@ static void add_all(struct sums *all, const struct sums *some)
     all->count += some->count;
 }
 
-/* Columns processed together: a cache line of each row. */
+/* Columns that are processed together: a cache line of each row. */
 #define SIDE 64
 
 static uint64_t fit_columns(const struct table *table, uint16_t *ratios)
@@ -135,7 +137,7 @@ static uint64_t fit_columns(const struct table *table, uint16_t *ratios)
     return rest;
 }
 
-/* Chooses the cheapest mode; *one is the ratio of the whole part. */
+/* Chooses the cheapest mode.  Sets *one to the ratio of the whole part. */
 static enum mode choose(struct tensor_model *model, const struct table *table, uint16_t *one)
 {
     uint64_t values = table->part->values;
@@ -189,7 +191,7 @@ static inline struct guess guess_scaled(uint8_t code, uint16_t ratio)
     return guess_of(position + ZERO * 1024, MOST);
 }
 
-/* Codes up to 32 values of a row. */
+/* Codes at most 32 values of a row. */
 RANGE_INLINE void code_some(struct tensor_model *model, struct range_coder *coder, bool decodes,
                             const struct guess *guesses, const struct run *run, unsigned *history,
                             uint8_t *codes)
@@ -218,7 +220,8 @@ RANGE_INLINE void code_row(struct tensor_model *model, struct range_coder *coder
     const struct block_type *type = part->new_type;
     uint8_t codes[GROUP_VALUES];
     struct guess guesses[GROUP_VALUES];
-    /* All steps are equal, so each difference has the same weight. */
+    /* The integers of a part have one step, so each difference has the same
+     * weight. */
     int64_t step = model->step_mean > 0 ? model->step_mean : 1;
 
     for (uint64_t at = 0; at < count; at += GROUP_VALUES) {
