@@ -12,12 +12,12 @@ bool flo_tensor_part_is_sound(const struct block_type *old_type, const struct bl
         values % old_type->values != 0 || values % new_type->values != 0) {
         return false;
     }
-    /* Without the scales, integers cannot be predicted from another type. */
+    /* Integers cannot be predicted from another type without their scales. */
     if ((old_type->is_float == BLOCK_INTEGERS || new_type->is_float == BLOCK_INTEGERS) &&
         old_type != new_type) {
         return false;
     }
-    /* Runs of codes do not cross rows. */
+    /* A run of codes never crosses the end of a row. */
     return new_type->is_float != BLOCK_CODES || columns % new_type->values == 0;
 }
 
@@ -80,7 +80,7 @@ static const struct {
 bool flo_tensor_encode(struct tensor_model *model, struct range_coder *coder,
                        const struct tensor_part *part, const uint8_t *fresh)
 {
-    /* The encoder only reads the bytes. */
+    /* The encoder only reads the bytes, so the const is dropped. */
     uint8_t *bytes;
 
     memcpy(&bytes, &fresh, sizeof bytes);

@@ -2,7 +2,7 @@
  * directions.
  *
  * The interval has 64 bits, of which 32 are output at once.  A probability has
- * 22 bits and a count of its decisions; early decisions change it most.
+ * 22 bits and a count of the bits coded with it; the first bits change it most.
  * Integers only, so every machine computes the same interval.
  * docs/internals/delta.md describes the arithmetic. */
 #ifndef FLOTILLA_TENSOR_RANGE_H
@@ -10,23 +10,25 @@
 
 #include <flotilla/base.h>
 
-/* Adaptive probability that the next bit is one: 22 bits, then a 10-bit
- * count. */
+/* Adaptive probability that the next bit is one: 22 bits, then a count of 10
+ * bits. */
 typedef uint32_t slot_t;
-#define SLOT_FRESH (UINT32_C(1) << 31) /* probability one half, no decisions yet */
+#define SLOT_FRESH (UINT32_C(1) << 31) /* probability one half, no bit coded yet */
 #define SLOT_COUNT_MAX 400u
 
 #define RANGE_INLINE static inline __attribute__((always_inline))
 
 struct range_coder {
-    uint64_t low;   /* encoder: start of the interval; decoder: code - start */
+    /* encoder: start of the interval; decoder: distance of the code from the
+     * start */
+    uint64_t low;
     uint64_t range; /* length of the interval, at least 2^32 */
     uint8_t *out;   /* encoder: next byte */
     uint8_t *out_begin;
     uint8_t *out_end;
     const uint8_t *in; /* decoder: next byte */
     const uint8_t *in_end;
-    unsigned missing; /* bytes read past the end */
+    unsigned missing; /* bytes that the decoder read past the end */
     bool is_full;     /* the encoder's buffer was too small */
 };
 
@@ -38,8 +40,9 @@ static inline void range_encode_begin(struct range_coder *coder, uint8_t *out, s
         .range = UINT64_MAX, .out = out, .out_begin = out, .out_end = out + bytes};
 }
 
-/* Adds a carry to the bytes written.  Arguments are passed by value, here and
- * below: an encoder whose address is never taken stays in registers. */
+/* Adds a carry to the bytes written.  Arguments are passed by value in all
+ * functions here: an encoder whose address is never taken stays in
+ * registers. */
 static inline void range_carry(uint8_t *out, const uint8_t *out_begin)
 {
     while (out > out_begin && ++*--out == 0) {
@@ -58,7 +61,7 @@ RANGE_INLINE void range_put(struct range_coder *coder, size_t bytes)
     }
 }
 
-/* Writes the fewest bytes that identify the interval.  A reader takes bytes
+/* Writes the fewest bytes that identify the interval.  The decoder reads bytes
  * past the end as zeros. */
 static inline size_t range_encode_end(struct range_coder *coder)
 {
@@ -108,20 +111,20 @@ static inline void range_decode_begin(struct range_coder *coder, const uint8_t *
     coder->low = range_take(coder, 8);
 }
 
-/* Returns whether more was read than the encoder's last eight bytes can have
- * omitted. */
+/* Tells whether the decoder has read more missing bytes than the eight that an
+ * encoder may omit. */
 static inline bool range_is_exhausted(const struct range_coder *coder)
 {
     return coder->missing > 8;
 }
 
-/* Returns whether exactly all bytes were read. */
+/* Tells whether the decoder has read all bytes and needed no others. */
 static inline bool range_is_spent(const struct range_coder *coder)
 {
     return coder->in == coder->in_end && !range_is_exhausted(coder);
 }
 
-/* Refills the decoder.  The interval never has less than 32 bits; the decoder
+/* Refills the decoder.  The interval always has at least 32 bits: the decoder
  * checks that before each bit, and after the last one. */
 RANGE_INLINE void range_decode_more(struct range_coder *coder)
 {
@@ -133,7 +136,7 @@ RANGE_INLINE void range_decode_more(struct range_coder *coder)
 
 /* ---- both ---- */
 
-/* Encodes a bit.  `one` of 65536 is the probability of a one, from 1 to
+/* Encodes a bit.  `one` / 65536 is the probability of a one; `one` is from 1 to
  * 65535. */
 RANGE_INLINE void range_encode_bit(struct range_coder *coder, uint32_t one, unsigned bit)
 {
@@ -155,7 +158,7 @@ RANGE_INLINE void range_encode_bit(struct range_coder *coder, uint32_t one, unsi
     }
 }
 
-/* Uses a branch, which is fast when the CPU predicts the bit. */
+/* Codes a bit with a branch, which is fast when the CPU predicts the bit. */
 RANGE_INLINE unsigned range_bit(struct range_coder *coder, bool decodes, uint32_t one, unsigned bit)
 {
     if (!decodes) {
@@ -173,7 +176,7 @@ RANGE_INLINE unsigned range_bit(struct range_coder *coder, bool decodes, uint32_
     return 0;
 }
 
-/* Branch-free, for bits that the CPU cannot predict. */
+/* Codes a bit without a branch, for bits that the CPU cannot predict. */
 RANGE_INLINE unsigned range_even_bit(struct range_coder *coder, bool decodes, uint32_t one,
                                      unsigned bit)
 {
@@ -198,8 +201,8 @@ RANGE_INLINE uint32_t slot_rate(uint32_t count)
     return flo_slot_rates[count];
 }
 
-/* Updates a probability.  The step toward 2^22 - 1 is the step toward 0 with
- * all bits inverted. */
+/* Updates a probability by the coded bit.  The step toward 2^22 - 1 is the step
+ * toward 0 with all bits inverted. */
 RANGE_INLINE void slot_learn(slot_t *slot, unsigned bit)
 {
     uint32_t count = *slot & 1023;
@@ -215,7 +218,7 @@ RANGE_INLINE uint32_t range_within(uint32_t one)
     return one < 12 ? 12 : one > 65524 ? 65524 : one;
 }
 
-/* Codes a bit with the mean of two contexts' probabilities. */
+/* Codes a bit with the mean of the probabilities in two contexts. */
 RANGE_INLINE unsigned range_slots(struct range_coder *coder, bool decodes, slot_t *a, slot_t *b,
                                   unsigned bit)
 {
@@ -241,8 +244,8 @@ RANGE_INLINE unsigned range_slot(struct range_coder *coder, bool decodes, slot_t
     return 0;
 }
 
-/* Codes a bit with one context, branch-free, where ones and zeros are about
- * equal. */
+/* Codes a bit with one context and without a branch, where ones and zeros are
+ * about equally frequent. */
 RANGE_INLINE unsigned range_even_slot(struct range_coder *coder, bool decodes, slot_t *a,
                                       unsigned bit)
 {
@@ -251,7 +254,8 @@ RANGE_INLINE unsigned range_even_slot(struct range_coder *coder, bool decodes, s
     return bit;
 }
 
-/* Codes `count` bits of a plain number, highest first; at most 32. */
+/* Codes `count` bits of a number without a context, highest first; at most
+ * 32. */
 RANGE_INLINE uint32_t range_plain(struct range_coder *coder, bool decodes, unsigned count,
                                   uint32_t value)
 {

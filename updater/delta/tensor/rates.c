@@ -1,4 +1,4 @@
-/* Tables: constants of the predictor. */
+/* Predictor tables: learning rates and margin classes. */
 #include "updater/delta/tensor/contexts.h"
 
 /* clang-format off */
@@ -34,8 +34,8 @@ const uint16_t flo_slot_rates[SLOT_COUNT_MAX + 1] = {
     166, 166, 165, 165, 164, 164, 164, 163, 163,
 };
 
-/* Margin classes end at 0 2 5 10 20 40 80 128 192 256 320 384 432 464 488 504
- * 512, in 1/1024 of a code. */
+/* Margin class of a distance from a code's middle, in 1/1024 of a code.  The
+ * classes end at 0 2 5 10 20 40 80 128 192 256 320 384 432 464 488 504 512. */
 const uint8_t flo_tensor_margins[514] = {
     0, 1, 1, 2, 2, 2, 3, 3, 3, 3, 3, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 5, 5, 5,
     5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 6, 6, 6, 6, 6, 6, 6,

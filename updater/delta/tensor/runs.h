@@ -1,18 +1,20 @@
-/* Code runs: codes that were predicted together.  Codes which of them differ
- * from the prediction, and by how much.  Part of the frozen predictor
- * (model.h). */
+/* Code runs: codes that were predicted together.
+ *
+ * The functions code which of them differ from the prediction, and by how much.
+ * Part of the frozen predictor (model.h). */
 #ifndef FLOTILLA_TENSOR_RUNS_H
 #define FLOTILLA_TENSOR_RUNS_H
 
 #include "updater/delta/tensor/contexts.h"
 
-/* Codes first..first+count of a block with one step and offset. */
+/* Consecutive codes of a block, from `first` on, that share one step and
+ * offset. */
 struct run {
     size_t first;
     size_t count;
     uint32_t column;
     int64_t step;
-    bool is_still; /* same grid as the old block: codes mostly stay equal */
+    bool is_still; /* true: the grid equals that of the old block, so most codes stay equal */
     struct inverse inverse;
 };
 
@@ -21,7 +23,7 @@ struct run {
 struct aims {
     uint8_t levels[GROUP_VALUES];
     uint8_t places[GROUP_VALUES];
-    uint32_t sizes[GROUP_VALUES]; /* afterwards: how far each code moved */
+    uint32_t sizes[GROUP_VALUES]; /* output: how far each code moved */
 };
 
 static inline void take_aims(const struct guess *guesses, const uint32_t *columns, size_t count,
@@ -38,7 +40,7 @@ static inline void learn_sizes(struct activity *moved, uint32_t column, size_t c
                                const uint32_t *sizes, uint32_t weight, int shift)
 {
     uint32_t *columns = moved->column + column;
-    uint32_t sum = 0; /* the sum is at most 32 times 2^20 */
+    uint32_t sum = 0; /* at most 32 times 2^20 */
 
     for (size_t i = 0; i < count; i++) {
         uint32_t size = (sizes[i] < 16 ? sizes[i] : 16) * weight;
@@ -56,8 +58,8 @@ RANGE_INLINE void code_moved(struct tensor_model *model, struct range_coder *cod
 {
     struct activity *moved = &model->moved[MOVED_CODES];
     int shift = activity_shift(moved);
-    unsigned recent = 0; /* were the last two equal to the guess? */
-    unsigned others = 0; /* number of wrong guesses, 3 meaning 3 or more */
+    unsigned recent = 0; /* two bits: whether each of the last two codes equalled its guess */
+    unsigned others = 0; /* number of wrong guesses so far; 3 means 3 or more */
     struct aims aims;
     /* A difference is weighted by its step relative to the mean step. */
     int64_t weight = size_of(run->step) * 4096 / (model->step_mean > 0 ? model->step_mean : 1);
@@ -85,7 +87,7 @@ RANGE_INLINE void code_moved(struct tensor_model *model, struct range_coder *cod
     learn_sizes(moved, run->column, run->count, aims.sizes, (uint32_t)weight, shift);
 }
 
-/* Codes one bit: whether all codes of a run equal their guesses. */
+/* Codes one bit that tells whether all codes of a run equal their guesses. */
 RANGE_INLINE bool code_as_guessed(struct range_coder *coder, bool decodes, slot_t slots[8],
                                   const struct guess *guesses, size_t count, const uint8_t *codes,
                                   unsigned *history)
