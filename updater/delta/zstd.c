@@ -1,10 +1,12 @@
 /* zstd codec: compressed full downloads, with windows that every device can
  * hold.
  *
- * Written at level 19 with windows of at most 8 MiB, the size in the header and
- * a 32-bit checksum, so that damage is noticed without a release. Read as one
- * frame: no dictionary, no skippable frame, nothing after it. Decoding stops at
- * the release's size, which limits a decompression bomb. */
+ * The encoder writes level 19 with windows of at most 8 MiB, the size in the
+ * header and a 32-bit checksum.  So damage is noticed even without a release.
+ *
+ * The decoder accepts one frame only: no dictionary, no skippable frame, and no
+ * bytes after it.  Decoding stops at the release's size, which limits a
+ * decompression bomb. */
 #include "updater/delta/internal.h"
 
 #include <inttypes.h>
@@ -18,10 +20,11 @@
 
 #define LEVEL 19
 #define THREAD_BYTES (8 << 20) /* bytes that one thread encodes */
-#define THREAD_OVERLAP 7       /* 7 on a scale to 9: a quarter of the window */
+#define THREAD_OVERLAP 7       /* zstd's overlap level 7 of 9: a quarter of the window */
 #define INPUT_BYTES (64u << 10)
 #define MAGIC 0xFD2FB528u
-/* Memory besides the window: two blocks, tables, and our two buffers. */
+/* Bytes of memory that decoding needs besides the window: two blocks, tables,
+ * and our two buffers. */
 #define DECODER_BYTES ((640u << 10) + INPUT_BYTES + DELTA_PIECE_BYTES)
 
 /* ---- head (RFC 8878 section 3.1.1.1) ---- */
@@ -110,7 +113,7 @@ struct decode {
     const struct flo_delta_job *job;
     struct delta_sink *sink;
     uint64_t patch_bytes;
-    uint64_t offset; /* offset in the patch of the next read */
+    uint64_t offset; /* offset in the patch where the next read begins */
     ZSTD_DStream *stream;
     ZSTD_inBuffer in;
     uint8_t input[INPUT_BYTES];
@@ -141,8 +144,8 @@ static int decode_run(struct decode *decode, struct flo_err *err)
             int rv = fill(decode, err);
             FLO_TRY(rv);
         }
-        /* A full output buffer may hide more data: continue until it is not
-         * full. */
+        /* zstd may hold more data when the output buffer is full, so the loop
+         * continues until it is not. */
         do {
             out.pos = 0;
             hint = ZSTD_decompressStream(decode->stream, &out, &decode->in);
@@ -219,13 +222,13 @@ static int encode_run(ZSTD_CCtx *context, const struct delta_input *input, uint8
     return 0;
 }
 
-/* Uses all processors. The bytes are the same with any number of workers, but
- * differ from the library's single-threaded mode, so there is at least one. A
- * library built without threads refuses and stays single-threaded.
+/* Uses all processors.  The bytes are the same with any number of workers, but
+ * differ from the library's single-threaded mode, so there is at least one
+ * worker.  A library built without threads refuses and stays single-threaded.
  *
- * The library's default pieces have 32 MiB here: a model of 98 MB kept three
- * processors busy. Pieces of 8 MiB, with the last 2 MiB before them as overlap,
- * cost 0.07 % of the size. */
+ * The library's default pieces would have 32 MiB here: a model of 98 MB kept
+ * three processors busy.  Pieces of 8 MiB cost 0.07 % of the size; each has the
+ * 2 MiB before it as overlap. */
 static void use_threads(ZSTD_CCtx *context)
 {
     long count = sysconf(_SC_NPROCESSORS_ONLN);

@@ -1,4 +1,5 @@
-/* Neighbours, in an updater without them: all bytes come from mirrors. */
+/* Neighbours, stand-in for an updater without them: all bytes come from
+ * mirrors. */
 #include "updater/fetch/inside.h"
 
 int flo_neighbours_ask(struct flo_fetch *fetch, struct flo_part *part,

@@ -1,6 +1,8 @@
 /* Bundle fetch: fills partial downloads from a bundle file, for example on a
- * USB stick.  Two passes: the first verifies everything and lists it, so that
- * the plan is made before a byte is written. */
+ * USB stick.
+ *
+ * The bundle is read twice.  The first pass verifies and lists all of it, so
+ * that the plan is made before a byte is written. */
 #include <string.h>
 #include <unistd.h>
 
@@ -17,7 +19,8 @@ static int on_release(void *context, const struct flo_release_verified *verified
 {
     struct flo_offer *offer = context;
     bool is_it = flo_digest_is_zero(&offer->wanted)
-                     ? offer->envelope.bytes == 0 /* the first in the bundle */
+                     ? offer->envelope.bytes == 0 /* a zero digest asks for the
+                                                   * bundle's first release */
                      : flo_digest_equal(&offer->wanted, &verified->digest);
 
     if (!is_it) {
@@ -42,7 +45,8 @@ static int on_offered(void *context, const struct flo_digest *digest, uint64_t b
     return 0;
 }
 
-/* Accepts a missing file: it may be on the device, and the plan checks that. */
+/* Accepts a bundle that lacks a file: the file may be on the device, and the
+ * plan checks that. */
 static int on_lacking(void *context, const struct flo_release *release,
                       const struct flo_release_file *file, struct flo_err *err)
 {
@@ -79,10 +83,10 @@ struct taking {
     size_t wanted_count;
     size_t taken;
     struct flo_part *part; /* blob in progress, or NULL */
-    uint64_t offset;       /* offset in the present blob */
+    uint64_t offset;       /* offset in the present blob of the next byte */
     uint64_t total;
-    uint64_t looked_at; /* offset at the last check of the control socket */
-    bool is_resumed;    /* has bytes of an earlier run */
+    uint64_t looked_at; /* offset in the blob when the control socket was last checked */
+    bool is_resumed;    /* true: the part has bytes of an earlier run */
 };
 
 static int on_blob(void *context, const struct flo_digest *digest, uint64_t bytes, bool *wanted,
@@ -137,8 +141,8 @@ static int on_data(void *context, const void *data, size_t bytes, struct flo_err
     if (taking->part == NULL) {
         return 0;
     }
-    /* Go in small steps, each written or skipped as a whole, because a piece
-     * may overlap bytes of an earlier run. */
+    /* The bytes are taken in small steps, each written or skipped as a whole,
+     * because they may overlap bytes of an earlier run. */
     while (rv == 0 && bytes > 0) {
         uint64_t position = flo_part_position(taking->part);
         size_t step = bytes;
@@ -199,9 +203,9 @@ static int take_once(struct taking *taking, const char *path, const struct flo_t
     return rv;
 }
 
-/* Copies artifacts from a bundle.  Bytes of an earlier run may be wrong, which
- * is not the bundle's fault: that artifact is copied from 0 in another pass.  A
- * disk that corrupts new data ends the passes. */
+/* Copies artifacts from a bundle into partial/.  An artifact with wrong bytes
+ * of an earlier run is copied again from 0 in another pass.  A disk that
+ * corrupts new data ends the passes. */
 int flo_fetch_bundle_take(struct flo_fetch *fetch, const char *path, const struct flo_trust *trust,
                           const struct flo_artifact *wanted, size_t wanted_count,
                           struct flo_err *err)

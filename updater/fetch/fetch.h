@@ -21,25 +21,26 @@
 struct flo_trust;
 
 /* Devices on the local network that may have an artifact
- * (docs/decisions/neighbours.md).  They are asked before the mirrors, and are
- * as untrusted. */
+ * (docs/decisions/neighbours.md).  A fetch asks them before the mirrors, and
+ * trusts them as little. */
 struct flo_neighbours {
     const char *urls[FLO_NEIGHBOURS_MAX]; /* "https://host:port" */
     size_t count;
     /* Times since the job's first request to a neighbour.  Before `turn_ms`
-     * nothing is fetched from a mirror if a neighbour may still get it.  Before
-     * `wait_ms` nothing is fetched from a mirror if a neighbour is downloading
-     * it. */
+     * no mirror is asked for bytes that a neighbour may still get.  Before
+     * `wait_ms` no mirror is asked for bytes that a neighbour is
+     * downloading. */
     uint64_t turn_ms, wait_ms;
-    uint64_t pause_ms;    /* between two rounds; 0: 1000, growing */
-    uint64_t patience_ms; /* timeout to connect, and for a fifth of a slow answer; 0: 1000 */
-    /* Called when a wait begins; may be NULL. */
+    uint64_t pause_ms;    /* pause between two rounds; 0: 1000, growing */
+    uint64_t patience_ms; /* timeout to connect; a slow answer gets five times as long; 0: 1000 */
+    /* Called when a wait for a neighbour begins; may be NULL. */
     void (*on_wait)(void *context);
 
-    uint64_t bytes; /* result: bytes received from neighbours, right or wrong */
+    uint64_t bytes; /* result: bytes received from neighbours, right or wrong ones */
     struct flo_http *handle;
-    uint64_t asked_ms;                     /* time of the first request; 0: none yet */
-    uint64_t aside_ms[FLO_NEIGHBOURS_MAX]; /* time before which each is not asked */
+    /* time of the first request to a neighbour; 0: none yet */
+    uint64_t asked_ms;
+    uint64_t aside_ms[FLO_NEIGHBOURS_MAX]; /* time until which each neighbour is not asked */
     bool gave[FLO_NEIGHBOURS_MAX];         /* which neighbours sent bytes of the current artifact */
 };
 
@@ -52,9 +53,9 @@ struct flo_fetch {
     uint64_t pause_ms_min; /* 0: 500 */
     uint64_t pause_ms_max; /* 0: 30000 */
     uint64_t budget_bytes; /* byte limit of the whole job; 0: none */
-    int control_fd;        /* connection to the agent: its close stops the fetch; -1: none */
+    int control_fd;        /* connection to the agent, whose close stops the fetch; -1: none */
     struct flo_neighbours neighbours;
-    /* Progress of the current artifact; may be NULL. */
+    /* Called with the progress of the current artifact; may be NULL. */
     void (*on_progress)(void *context, uint64_t done, uint64_t total);
     /* Called when the first `kept` bytes of the artifact are in partial/.  They
      * are verified only at the artifact's end.  May be NULL. */
@@ -67,33 +68,33 @@ struct flo_fetch {
     uint64_t found_bytes;       /* bytes of the first artifact left in partial/ by an earlier run */
     bool is_passing;            /* the last error may be temporary */
     struct flo_http *handle;    /* opened at first use */
-    struct flo_http *elsewhere; /* client for a store to which a mirror redirects */
-    bool told_plain;            /* a redirect without TLS was logged */
+    struct flo_http *elsewhere; /* client for a store that a mirror redirects to */
+    bool told_plain;            /* true: the log already has a redirect without TLS */
 };
 
 void flo_fetch_deinit(struct flo_fetch *fetch);
-/* Returns whether the other side of control_fd has closed. */
+/* Tells whether the agent has closed its end of control_fd. */
 bool flo_fetch_is_stopped(const struct flo_fetch *fetch);
 
-/* Downloads an artifact into partial/ and verifies it; *fd as of
- * flo_part_finish.  Bytes that an earlier run left there are not fetched again.
+/* Downloads an artifact into partial/ and verifies it; flo_part_finish explains
+ * *fd.  Bytes that an earlier run left there are not fetched again.
  * FLO_E_NET_..., FLO_E_BLOB_ABSENT (no mirror has it), FLO_E_TARGET_HASH (all
  * mirrors have other bytes), FLO_E_NET_BUDGET, FLO_E_DISK_FULL,
  * FLO_E_INTERRUPTED. */
 FLO_MUST_USE int flo_fetch_artifact(struct flo_fetch *fetch, const struct flo_artifact *artifact,
                                     int *fd, struct flo_err *err);
-/* Downloads the envelope of a release into memory (GET /v1/envelopes/<id>).
- * `check` verifies the bytes, and may keep the parsed result.  When it refuses
- * them, the next mirror is asked; its error is returned when none is left.
- * Otherwise as flo_fetch_artifact. */
+/* Verifies a downloaded document, and may keep the parsed result.  After an
+ * error the fetch asks the next mirror; the last mirror's error is returned. */
 typedef int (*flo_fetch_check_fn)(void *context, const void *data, size_t bytes,
                                   struct flo_err *err);
+/* Downloads the envelope of a release into memory (GET /v1/envelopes/<id>).
+ * `check` verifies the bytes.  Fails as flo_fetch_artifact does. */
 FLO_MUST_USE int flo_fetch_envelope(struct flo_fetch *fetch, const struct flo_digest *release,
                                     flo_fetch_check_fn check, void *context, struct flo_buf *out,
                                     struct flo_err *err);
 
-/* As flo_fetch_envelope, for a blob of at most `bytes_max`; `check` compares
- * the digest. */
+/* Downloads a blob of at most `bytes_max` into memory, as flo_fetch_envelope
+ * does; `check` compares the digest. */
 FLO_MUST_USE int flo_fetch_small(struct flo_fetch *fetch, const struct flo_digest *digest,
                                  size_t bytes_max, flo_fetch_check_fn check, void *context,
                                  struct flo_buf *out, struct flo_err *err);
@@ -105,17 +106,18 @@ FLO_MUST_USE int flo_fetch_small(struct flo_fetch *fetch, const struct flo_diges
 struct flo_offer {
     struct flo_digest digests[FLO_OFFERED_MAX];
     size_t count;
-    struct flo_digest wanted;  /* zero: the first in the bundle */
-    struct flo_digest release; /* zero: the bundle does not have the release */
+    struct flo_digest wanted;  /* release to look for; zero: the first in the bundle */
+    struct flo_digest release; /* release that was found; zero: the bundle does not have it */
     struct flo_buf envelope;   /* flo_buf_deinit */
 };
-/* First pass over a bundle: verifies all of it and lists its contents.  Keeps
- * only the document of `release`; zero: of the first one. */
+/* Makes the first pass over a bundle: verifies all of it and lists its
+ * contents.  Keeps only the document of `release`; a zero digest means the
+ * first release. */
 FLO_MUST_USE int flo_fetch_bundle_look(const char *path, const struct flo_trust *trust,
                                        const struct flo_digest *release, struct flo_offer *out,
                                        struct flo_err *err);
-/* Second pass over a bundle: copies these artifacts into partial/, where
- * flo_fetch_artifact finds them complete.  FLO_E_BUNDLE_MISSING,
+/* Makes the second pass over a bundle: copies these artifacts into partial/,
+ * where flo_fetch_artifact finds them complete.  FLO_E_BUNDLE_MISSING,
  * FLO_E_DISK_FULL, FLO_E_INTERRUPTED. */
 FLO_MUST_USE int flo_fetch_bundle_take(struct flo_fetch *fetch, const char *path,
                                        const struct flo_trust *trust,

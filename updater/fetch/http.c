@@ -1,4 +1,4 @@
-/* HTTP fetch: one GET, and the classification of its failures. */
+/* HTTP fetch: sends one GET, and classifies its failures. */
 #include <poll.h>
 #include <string.h>
 #include <strings.h>
@@ -10,18 +10,19 @@
 
 #include "updater/fetch/inside.h"
 
-/* Private codes, outside the table of errors: why on_data ended a transfer. */
-#define STOP_JUMP (-10000) /* the next bytes are on the disk already */
+/* Private codes, outside the table of errors, which tell why on_data ended a
+ * transfer. */
+#define STOP_JUMP (-10000) /* the disk already has the next bytes */
 
 struct transfer {
     struct flo_fetch *fetch;
-    struct flo_part *part; /* NULL: a document, collected by curl */
+    struct flo_part *part; /* NULL: curl collects a document */
     const struct flo_http_answer *answer;
-    uint64_t offset; /* offset of the next body byte; set at the first */
+    uint64_t offset; /* offset of the next body byte; set at the first byte */
     bool has_begun;
     uint64_t total;
     bool is_neighbours;
-    struct flo_err err; /* error of a callback */
+    struct flo_err err; /* error that a callback returned */
 };
 
 void flo_fetch_deinit(struct flo_fetch *fetch)
@@ -87,8 +88,8 @@ static int spend(struct transfer *transfer, size_t bytes, struct flo_err *err)
 
 /* ---- what the answer's head must say ---- */
 
-/* Checks the answer's head. A captive portal answers everything with 200 and an
- * HTML page. */
+/* Checks the answer's head.  A captive portal answers every request with 200
+ * and an HTML page. */
 static int check_head(const struct transfer *transfer, struct flo_err *err)
 {
     const struct flo_http_answer *answer = transfer->answer;
@@ -120,7 +121,7 @@ static int take(struct transfer *transfer, const char *data, size_t bytes, struc
 {
     uint64_t position = flo_part_position(transfer->part);
 
-    /* A server without Range support sends all from the beginning. */
+    /* A server without Range support sends all bytes from the beginning. */
     if (transfer->offset < position) {
         uint64_t known = position - transfer->offset;
         size_t skip = known < bytes ? (size_t)known : bytes;
@@ -178,8 +179,8 @@ static int on_progress(void *context, uint64_t done, uint64_t total)
 
 /* ---- one attempt ---- */
 
-/* Follows a redirect to another store. The store gets no certificate and no
- * token of ours. Its bytes are verified as those of any mirror. */
+/* Follows a redirect to another store.  The store gets no certificate and no
+ * token of ours, and its bytes are verified as those of any mirror. */
 static int follow(struct flo_fetch *fetch, struct flo_http_request *request,
                   struct flo_http_answer *answer, struct flo_err *err)
 {
@@ -203,7 +204,8 @@ static int follow(struct flo_fetch *fetch, struct flo_http_request *request,
     return flo_http_call(fetch->elsewhere, request, answer, err);
 }
 
-/* Calls a mirror, and follows one redirect (307 with an absolute URL). */
+/* Sends a request to a mirror, and follows one redirect (307 with an absolute
+ * URL). */
 static int call(struct flo_fetch *fetch, struct flo_http *http, struct flo_http_request *request,
                 struct flo_http_answer *answer, struct flo_err *err)
 {
@@ -220,8 +222,8 @@ static int call(struct flo_fetch *fetch, struct flo_http *http, struct flo_http_
                : rv;
 }
 
-/* Classifies a failure. Errors of a mirror concern that mirror only. Only
- * errors of this device end the job before the next mirror is tried. */
+/* Classifies a failure.  Errors of a mirror concern that mirror only; errors of
+ * this device end the job without asking another mirror. */
 enum flo_get_outcome flo_get_judge(int rv, const struct flo_http_answer *answer)
 {
     switch (rv) {
@@ -243,9 +245,9 @@ enum flo_get_outcome flo_get_judge(int rv, const struct flo_http_answer *answer)
     }
 }
 
-/* Fails for a mirror's answer without success. Its problem document may name
- * any of our errors, such as "disk.full"; only those about the mirror itself
- * are accepted. */
+/* Sets the error for a mirror's answer without success.  The answer's problem
+ * document may name any of our errors, such as "disk.full"; only those about
+ * the mirror itself are accepted. */
 static void refused(const struct flo_http_answer *answer, const char *url, struct flo_err *err)
 {
     int code = flo_http_fail(answer, url, err);
@@ -292,7 +294,8 @@ enum flo_get_outcome flo_get_artifact(struct flo_fetch *fetch, struct flo_http *
         }
         outcome = flo_get_judge(rv, &answer);
     } else if (answer.status >= 200 && answer.status < 300) {
-        /* Complete, or the server closed early without a Content-Length. */
+        /* The transfer is complete, or the server closed early without a
+         * Content-Length. */
         outcome = FLO_GET_GOOD;
         if (flo_part_position(part) != total) {
             flo_fail(err, FLO_E_NET_UNREACHABLE, "%s: ended at %llu of %llu", url,
