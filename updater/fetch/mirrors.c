@@ -1,4 +1,5 @@
-/* Mirror fetch: tries mirrors in turn, with pauses, and resumes. */
+/* Mirror fetch: tries one mirror after the other, with pauses, and resumes
+ * downloads. */
 #include <string.h>
 
 #include <flotilla/errors/net.h>
@@ -13,16 +14,18 @@ static int open_handle(struct flo_fetch *fetch, struct flo_err *err)
 
 struct mirrors {
     struct flo_fetch *fetch;
-    const char *path; /* path of the request, up to the digest */
+    const char *path; /* path of the request before the digest */
     char digest[FLO_DIGEST_TEXT];
     bool is_out[FLO_FETCH_MIRRORS_MAX];
-    bool has_lied[FLO_FETCH_MIRRORS_MAX]; /* sent wrong bytes once, which may be a transfer error */
+    /* true: the mirror sent wrong bytes once, which may be a transfer error */
+    bool has_lied[FLO_FETCH_MIRRORS_MAX];
     size_t next;
     uint32_t failures; /* failures in a row without a new byte */
-    uint64_t position; /* bytes of the artifact after the last attempt */
+    uint64_t position; /* bytes of the artifact that were there after the last attempt */
 };
 
-/* Writes the URL of the next usable mirror; false: none is left. */
+/* Writes the URL of the next usable mirror.  Returns false when none is
+ * left. */
 static bool next_url(struct mirrors *mirrors, char *url, size_t url_bytes)
 {
     const struct flo_fetch *fetch = mirrors->fetch;
@@ -43,8 +46,9 @@ static bool next_url(struct mirrors *mirrors, char *url, size_t url_bytes)
     return false;
 }
 
-/* Pauses with full jitter: up to a bound that doubles, but at least what the
- * server asked for.  FLO_E_INTERRUPTED: the agent closed the connection. */
+/* Pauses for a random time (full jitter) up to a bound that doubles, but at
+ * least as long as the server asked for.  Returns FLO_E_INTERRUPTED when the
+ * agent closed the connection. */
 static int pause_for(struct mirrors *mirrors, uint64_t retry_ms, struct flo_err *err)
 {
     const struct flo_fetch *fetch = mirrors->fetch;
@@ -60,7 +64,8 @@ static int pause_for(struct mirrors *mirrors, uint64_t retry_ms, struct flo_err 
     return flo_fetch_pause(fetch, wait_ms > retry_ms ? wait_ms : retry_ms, err);
 }
 
-/* Decides how to go on after an attempt that ended at `position`. */
+/* Decides after an attempt whether to go on, and with which mirror.  `position`
+ * is the number of bytes after the attempt. */
 static int after(struct mirrors *mirrors, enum flo_get_outcome outcome, uint64_t position,
                  uint64_t retry_ms, struct flo_err *err)
 {
@@ -161,8 +166,8 @@ int flo_fetch_artifact(struct flo_fetch *fetch, const struct flo_artifact *artif
             outcome =
                 flo_get_artifact(fetch, fetch->handle, url, part, artifact->bytes, &retry_ms, err);
         }
-        /* Bytes of an earlier run or of a neighbour were wrong, which is no
-         * mirror's fault. */
+        /* A wrong artifact is no mirror's fault when its bytes came from an
+         * earlier run or from a neighbour. */
         rv = is_begun ? after(&mirrors, outcome, flo_part_position(part), retry_ms, err)
                       : (outcome == FLO_GET_FATAL ? rv : 0);
         if (rv < 0) {

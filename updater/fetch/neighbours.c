@@ -1,11 +1,12 @@
-/* Neighbour fetch: from devices on the local network, before the mirrors.
+/* Neighbour fetch: gets bytes from devices on the local network, before the
+ * mirrors.
  *
- * A round asks each neighbour once, in random order. While one of them is
- * downloading the artifact, this device waits, up to a limit, so that a site
- * downloads it only once. Before this device's turn it waits in any case,
- * because another one may begin. A neighbour that does not answer, is too slow
- * or has other bytes is not asked for a while. Nothing here fails a job: the
- * mirrors provide what is missing. */
+ * A round asks each neighbour once, in random order.  While a neighbour
+ * downloads the artifact, this device waits, up to a limit, so that a site
+ * downloads it only once.  Until `turn_ms` it waits in any case, because a
+ * neighbour may begin a download.  A neighbour that does not answer, is too
+ * slow or has other bytes is not asked for a while.  No error of a neighbour
+ * fails a job: the mirrors provide the missing bytes. */
 #include <string.h>
 
 #include <flotilla/errors/neighbour.h>
@@ -14,7 +15,7 @@
 #include "updater/fetch/inside.h"
 
 #define PATIENCE_MS 1000 /* timeout to connect */
-#define SLOW_BYTES 16384 /* least bytes per second, over SLOW_TIMES times the timeout */
+#define SLOW_BYTES 16384 /* least bytes per second, measured over SLOW_TIMES timeouts */
 #define SLOW_TIMES 5
 #define ASIDE_MS 60000
 #define EVER_MS UINT64_MAX
@@ -33,7 +34,7 @@ static int open_handle(struct flo_fetch *fetch, struct flo_err *err)
     options.connect_timeout_ms = patience_ms;
     options.low_speed_bytes = SLOW_BYTES;
     options.low_speed_ms = SLOW_TIMES * patience_ms;
-    options.rate_bytes_per_s = 0; /* the rate limit is for the uplink only */
+    options.rate_bytes_per_s = 0; /* the rate limit is for the uplink, not for neighbours */
     return fetch->neighbours.handle != NULL
                ? 0
                : flo_http_open(&options, &fetch->neighbours.handle, err);
@@ -108,7 +109,7 @@ static enum answer ask_one(struct flo_fetch *fetch, size_t which, struct flo_par
     return judge(fetch, which, outcome, err);
 }
 
-/* Asks each neighbour once, until one gives all or this device fails. */
+/* Asks each neighbour once, until one gives all bytes or this device fails. */
 static enum answer ask_all(struct flo_fetch *fetch, struct flo_part *part,
                            const struct flo_artifact *artifact, struct flo_err *err)
 {
@@ -125,15 +126,15 @@ static enum answer ask_all(struct flo_fetch *fetch, struct flo_part *part,
         if (answer == OURS || flo_part_position(part) == artifact->bytes) {
             return answer == OURS ? OURS : GIVES;
         }
-        /* Bytes of an earlier run may be in the middle. The missing bytes after
-         * them are asked for in the next round. */
+        /* The disk may have bytes of an earlier run in the middle.  The next
+         * round asks for the missing bytes after them. */
         best = answer == GIVES || answer == FETCHES ? FETCHES : best;
     }
     return best;
 }
 
-/* Returns whether a neighbour is left. Those that sent wrong bytes are not
- * asked again, so nobody waits for them. */
+/* Tells whether any neighbour may still be asked.  Neighbours that sent wrong
+ * bytes are not, so nobody waits for them. */
 static bool is_any_left(const struct flo_neighbours *neighbours)
 {
     for (size_t i = 0; i < neighbours->count; i++) {
@@ -164,8 +165,8 @@ static uint64_t pause_of(const struct flo_neighbours *neighbours, uint32_t round
     return bound / 2 + random % (bound / 2 + 1);
 }
 
-/* A device that has begun to download does not wait, else two such devices
- * would wait for each other. */
+/* Asks neighbours in rounds.  A device that has begun to download does not
+ * wait, else two such devices would wait for each other. */
 int flo_neighbours_ask(struct flo_fetch *fetch, struct flo_part *part,
                        const struct flo_artifact *artifact, struct flo_err *err)
 {

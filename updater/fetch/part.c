@@ -42,7 +42,7 @@ struct flo_part {
     size_t buffered;
     uint64_t done; /* bytes on disk, verified and hashed: [0, done) */
     uint64_t synced;
-    uint8_t *is_here;      /* a bit per correct chunk after `done` */
+    uint8_t *is_here;      /* one bit for each chunk after `done` that is correct on disk */
     struct flo_sha256 sha; /* hash of [0, done) */
     uint8_t boot_id[16];
     char etag[FLO_PART_ETAG];
@@ -194,16 +194,16 @@ static bool get_here(const struct flo_part *part, uint64_t offset)
     return (part->is_here[i / 8] >> (i % 8) & 1) != 0;
 }
 
-/* Counts the next unit of `bytes`, which is on disk and correct. */
+/* Counts the next unit of `bytes` bytes, which is on disk and correct. */
 static void advance(struct flo_part *part, const void *data, size_t bytes)
 {
     flo_sha256_update(&part->sha, data, bytes);
     part->done += bytes;
 }
 
-/* Returns whether the unit is in the file, or copies it from the damaged blob
- * (-1: none).  An unreadable unit counts as wrong: it is fetched and written
- * again. */
+/* Tells whether the unit is in the file, or copies it from the damaged blob
+ * `rotten` (-1: none).  An unreadable unit counts as wrong, and is fetched and
+ * written again. */
 static bool find_unit(const struct flo_part *part, bool is_claimed, int rotten, uint64_t offset)
 {
     size_t bytes = unit_bytes(part, offset);
@@ -235,7 +235,8 @@ static void check_claims(struct flo_part *part, uint64_t end, int rotten)
     }
 }
 
-/* Counts chunks after a gap that was just filled, reading them from disk. */
+/* Counts the correct chunks that follow a gap that was just filled, reading
+ * them from disk. */
 static int skip_present(struct flo_part *part, struct flo_err *err)
 {
     while (part->done < part->artifact.bytes && part->is_here != NULL &&
@@ -264,8 +265,8 @@ static int open_file(struct flo_part *part, const char *suffix, bool *is_fresh, 
     return rv;
 }
 
-/* Reserves all space now, so that a full disk shows before the first byte is
- * downloaded. */
+/* Reserves the disk space of the whole artifact, so that a full disk shows
+ * before the first byte is downloaded. */
 static int reserve(struct flo_part *part, struct flo_err *err)
 {
     uint64_t bytes = part->artifact.bytes;
@@ -283,7 +284,8 @@ static int reserve(struct flo_part *part, struct flo_err *err)
     }
     int failure = bytes == 0 ? 0 : posix_fallocate(part->fd, 0, (off_t)bytes);
 
-    if (failure == ENOSPC) { /* better to write all bytes once more than to fail */
+    if (failure == ENOSPC) { /* gives up the damaged blob: better to fetch all
+                              * its bytes again than to fail */
         flo_store_rotten_remove(part->store, &part->artifact.digest);
         failure = posix_fallocate(part->fd, 0, (off_t)bytes);
     }
@@ -303,7 +305,7 @@ static int resume(struct flo_part *part, bool is_fresh, struct flo_err *err)
 {
     struct claims claims = read_map(part);
 
-    /* A map without its file claims nothing. */
+    /* A map claims nothing when the file itself was missing. */
     if (is_fresh) {
         claims = (struct claims){.is_valid = false};
     }
@@ -411,8 +413,8 @@ int flo_part_open(struct flo_store *store, const struct flo_artifact *artifact,
     return 0;
 }
 
-/* Writes the incomplete unit, so that it is not fetched again after the next
- * start. */
+/* Writes the bytes of the incomplete unit, so that they are not fetched again
+ * after the next start. */
 static void keep_tail(struct flo_part *part)
 {
     if (part->fd < 0 || part->map_fd < 0 || part->buffered == 0) {
@@ -503,7 +505,7 @@ int flo_part_write(struct flo_part *part, const void *data, size_t bytes, struct
             int rv = flush(part, err);
             FLO_TRY(rv);
             if (part->done != before + unit) {
-                return 0; /* a jump: the rest of `data` is on the disk already */
+                return 0; /* the position jumped: the disk already has the rest of `data` */
             }
         }
     }
