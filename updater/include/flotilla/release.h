@@ -1,8 +1,8 @@
 /* release: the code that publisher and device share.
  *
  * Deltas (make and apply), signatures on releases and orders, bundles, and the
- * authoring of a release document.  Independent of engine, MQTT, network and
- * store: bytes come from descriptors and go to callbacks.  Functions may be
+ * authoring of a release document.  It is independent of engine, MQTT, network
+ * and store: bytes come from descriptors and go to callbacks.  Functions may be
  * called from any thread on distinct objects.
  *
  * Bounds: documents <= 160 KiB (release) and 4 KiB (order), envelopes <= 256
@@ -20,7 +20,7 @@
 #define FLO_KEYID_TEXT 65     /* 64 hex + NUL */
 #define FLO_TRUST_ROOTS_MAX 8
 #define FLO_TRUST_THRESHOLD_MAX 4 /* an envelope has room for two sets of signers */
-#define FLO_TRUST_REVOKED_MAX 128 /* limit for keys, and for releases */
+#define FLO_TRUST_REVOKED_MAX 128 /* limit for revoked keys, and for revoked releases */
 #define FLO_TRUST_FLOORS_MAX 64
 #define FLO_TRUST_CA_MAX 4
 #define FLO_TRUST_BODY_BYTES_MAX (46 * 1024)
@@ -31,84 +31,92 @@
 enum flo_role {
     FLO_ROLE_RELEASE = 1,   /* release documents */
     FLO_ROLE_ORDER = 2,     /* every order */
-    FLO_ROLE_EMERGENCY = 4, /* orders: rollback, freeze, unfreeze only */
+    FLO_ROLE_EMERGENCY = 4, /* rollback, freeze and unfreeze orders only */
     FLO_ROLE_ROOT = 8,      /* signs the next trust statement, and nothing else */
 };
 
 struct flo_trust;
 
-/* Makes an empty set, which trusts no key.  NULL: no memory. */
+/* Makes an empty set, which trusts no key.  Returns NULL when memory is out. */
 struct flo_trust *flo_trust_new(const char *fleet);
 void flo_trust_free(struct flo_trust *trust);
 void flo_trust_cleanup(struct flo_trust **trust);
 /* Parses trust.json (contracts/device.md section 6): the unsigned list, or a
- * statement signed by the root keys in it.  Whether it may replace the present
- * one is a separate check: flo_trust_follows.  FLO_E_META_..., FLO_E_SIG_...,
- * FLO_E_TRUST_THRESHOLD; flo_trust_load adds the errors of flo_file_read. */
+ * statement signed by the root keys in it.  flo_trust_follows checks whether
+ * the statement may replace the present one.  FLO_E_META_..., FLO_E_SIG_...,
+ * FLO_E_TRUST_THRESHOLD. */
 FLO_MUST_USE int flo_trust_parse(const char *json, size_t bytes, struct flo_trust **out,
                                  struct flo_err *err);
+/* Reads and parses a trust.json file.  Fails as flo_file_read and
+ * flo_trust_parse do. */
 FLO_MUST_USE int flo_trust_load(const char *path, struct flo_trust **out, struct flo_err *err);
-/* Replaces the file atomically.  The old file stays as PATH.before, which
- * flo_trust_load reads when the file is damaged. */
+/* Replaces the file atomically with this trust.  The old file stays as
+ * PATH.before, which flo_trust_load reads when the file is damaged. */
 FLO_MUST_USE int flo_trust_store(const char *path, const struct flo_trust *trust,
                                  struct flo_err *err);
-/* Appends the text of trust.json: the envelope, or the unsigned list. */
-void flo_trust_text(const struct flo_trust *trust, struct flo_buf *out);
-/* Digest over the keys that may sign orders, independent of their order in the
+/* Appends the text of trust.json to `out`: the envelope, or the unsigned
  * list. */
+void flo_trust_text(const struct flo_trust *trust, struct flo_buf *out);
+/* Computes a digest of the keys that may sign orders; their order in the list
+ * does not matter. */
 void flo_trust_order_keys(const struct flo_trust *trust, struct flo_digest *out);
-/* Epoch of the controller's order keys; 1 where the list has none. */
+/* Returns the epoch of the controller's order keys, or 1 when the list has
+ * none. */
 uint32_t flo_trust_epoch(const struct flo_trust *trust);
-/* Borrowed until flo_trust_free. */
+/* Returns the fleet's name, which is borrowed until flo_trust_free. */
 const char *flo_trust_fleet(const struct flo_trust *trust);
 size_t flo_trust_count(const struct flo_trust *trust);
-/* Number of the statement; 1: the unsigned list. */
+/* Returns the number of the trust statement; the unsigned list has 1. */
 uint64_t flo_trust_number(const struct flo_trust *trust);
-/* SHA-256 of a statement's body; zero: the unsigned list. */
+/* Returns the SHA-256 of the statement's body; zeros for the unsigned list. */
 const struct flo_digest *flo_trust_digest(const struct flo_trust *trust);
-/* CA certificates as PEM; none: the device keeps its own. */
+/* Returns the number of CA certificates in the statement.  With 0 the device
+ * keeps the ones that it has. */
 size_t flo_trust_ca_count(const struct flo_trust *trust);
+/* Returns a CA certificate as PEM. */
 const char *flo_trust_ca(const struct flo_trust *trust, size_t index);
-/* Minimum release number of a model: smaller ones never run again; 0: none. */
+/* Returns the minimum release number of a model, or 0 when there is none.
+ * Releases below the minimum never run again. */
 uint64_t flo_trust_floor(const struct flo_trust *trust, const char *model);
 bool flo_trust_is_release_revoked(const struct flo_trust *trust, const struct flo_digest *release);
 bool flo_trust_is_key_revoked(const struct flo_trust *trust, const char *keyid);
 bool flo_trust_is_signed(const struct flo_trust *trust);
-/* Returns whether the envelope has a signature by that key, without verifying
+/* Tells whether the envelope has a signature by that key, without verifying
  * it. */
 bool flo_trust_has_signed(const struct flo_trust *trust, const char *keyid);
-/* JSON for display: number, epoch, revocations, minimum releases, CAs.  In
- * show.c. */
+/* Returns JSON for display: number, epoch, revocations, minimum releases, CAs.
+ * It is in show.c. */
 struct json_t;
 struct json_t *flo_trust_object(const struct flo_trust *trust);
-/* The key of an index from 0 to flo_trust_count - 1. */
+/* A trusted key.  Keys have the indices 0 to flo_trust_count - 1. */
 struct flo_trust_key {
-    const char *keyid; /* borrowed, as `name` is, which is "" when unset */
+    const char *keyid; /* borrowed, as `name` is; `name` is "" when it is not set */
     const char *name;
     unsigned roles;
     char pem[256];
 };
 void flo_trust_key(const struct flo_trust *trust, size_t index, struct flo_trust_key *out);
-/* Gives the first key with one of these roles; false: there is none. */
+/* Copies the first key with one of these roles to `out`.  Returns false when
+ * there is none. */
 bool flo_trust_key_with(const struct flo_trust *trust, unsigned roles, struct flo_trust_key *out);
-/* Word for the first of these role bits: "release", "order", "emergency" or
- * "root". */
+/* Returns the word for the first of these role bits: "release", "order",
+ * "emergency" or "root". */
 const char *flo_role_word(unsigned roles);
-/* The role of a word; 0: unknown. */
+/* Returns the role bit of a word, or 0 for an unknown word. */
 unsigned flo_trust_role(const char *word);
 
-/* How a statement relates to the one in use. */
+/* Relations of a new statement to the one in use. */
 enum flo_trust_standing {
-    FLO_TRUST_NEXT,  /* its successor: number plus one */
+    FLO_TRUST_NEXT,  /* its successor: its number is one higher */
     FLO_TRUST_SAME,  /* the statement that is already trusted */
-    FLO_TRUST_OLDER, /* older statements, which brokers may still have */
-    FLO_TRUST_GAP,   /* statements in between are missing */
+    FLO_TRUST_OLDER, /* an older statement, which brokers may still have */
+    FLO_TRUST_GAP,   /* a later statement, but statements in between are missing */
 };
-/* Checks a new statement against the one in use.  Pure.  NEXT needs enough
- * signatures by root keys of `held`, and enough by the statement's own root
- * keys.  After an unsigned list with a release key it must also be signed by a
- * release key of that list.  A device then accepts it from its controller by
- * HTTPS only (FLO_E_TRUST_FIRST, agent/shell/trust).
+/* Checks a new statement against the one in use.  The function is pure.
+ * FLO_TRUST_NEXT needs enough signatures by root keys of `held`, and enough by
+ * the statement's own root keys.  After an unsigned list with a release key it
+ * must also be signed by a release key of that list.  A device then accepts it
+ * from its controller by HTTPS only (FLO_E_TRUST_FIRST, agent/shell/trust).
  *
  *   FLO_E_META_FLEET         of another fleet
  *   FLO_E_META_EQUIVOCATION  the same number with another body
@@ -138,38 +146,37 @@ FLO_MUST_USE int flo_trust_add_ca(struct flo_trust *trust, const char *pem, stru
 /* Removes the statement's CA certificates. */
 void flo_trust_clear_ca(struct flo_trust *trust);
 void flo_trust_set_threshold(struct flo_trust *trust, uint32_t threshold);
-/* Makes an unsigned draft of the statement after `held`: the number is one
- * more, all else is equal. */
+/* Makes an unsigned draft of the statement that follows `held`: its number is
+ * one higher, and all else is equal. */
 FLO_MUST_USE int flo_trust_next(const struct flo_trust *held, uint64_t now_ms,
                                 struct flo_trust **out, struct flo_err *err);
-/* Appends the draft as an envelope without signatures; `held` as above.  Raises
- * the epoch where that is required.  Fails as the reader does. */
+/* Appends the draft to `out` as an envelope without signatures.  Raises the
+ * epoch where the keys' change from `held` requires it.  Fails as
+ * flo_trust_parse does. */
 FLO_MUST_USE int flo_trust_draft(struct flo_trust *draft, const struct flo_trust *held,
                                  struct flo_buf *out, struct flo_err *err);
-/* Parses a draft with any number of signatures. */
+/* Parses a draft of a statement, which may have any number of signatures. */
 FLO_MUST_USE int flo_trust_draft_parse(const char *json, size_t bytes, struct flo_trust **out,
                                        struct flo_err *err);
 struct flo_key; /* base/host/crypto.h */
 /* Adds one signature to a draft. */
 FLO_MUST_USE int flo_trust_sign(struct flo_trust *draft, const struct flo_key *key,
                                 struct flo_err *err);
-/* Counts of signatures present and required; `held` NULL: the draft's own
- * only. */
+/* Numbers of signatures by keys of the draft itself and of the statement `held`
+ * before it: present, and needed. */
 struct flo_trust_counters {
     uint32_t own, own_needed;
     uint32_t held, held_needed;
 };
+/* Counts a draft's signatures.  With `held` NULL only the draft's own keys
+ * count. */
 FLO_MUST_USE int flo_trust_count_up(const struct flo_trust *draft, const struct flo_trust *held,
                                     struct flo_trust_counters *out, struct flo_err *err);
 
 /* ---- verify ---- */
 
-/* One verified signature by a key of the role is enough.  Signatures by unknown
- * keys next to it are ignored; a bad one by a trusted key is not.  TUF will
- * replace the code under these two functions; callers stay as they are. */
-
-/* The id of a release is the digest of its signed body.  The envelope does not
- * matter: other white space or other signatures around the same body give the
+/* Result of a verification.  The id of a release is the digest of its signed
+ * body: other white space or other signatures around the same body give the
  * same release. */
 struct flo_release_verified {
     struct flo_digest digest; /* SHA-256 of the body: the release's id */
@@ -186,7 +193,7 @@ struct flo_order_verified {
     struct flo_order order;
 };
 
-/* Verifies an envelope, for a release that may run in this fleet.  One valid
+/* Verifies the envelope of a release that may run in this fleet.  One valid
  * signature by a key of the role is enough.  Signatures by unknown keys are
  * ignored, but a bad one by a trusted key is not.
  *
@@ -197,15 +204,16 @@ struct flo_order_verified {
  *   FLO_E_SIG_BAD          the signature is wrong
  *   FLO_E_SIG_FORMAT       not 64 bytes of base64, more than 8 signatures, or
  *                          a non-canonical envelope or signature
- *   FLO_E_META_...         JSON, depth, size, schema, name, other type, fleet */
+ *   FLO_E_META_...         JSON, depth, size, schema, name, other type, fleet
+ */
 FLO_MUST_USE int flo_release_verify(const void *data, size_t bytes, const struct flo_trust *trust,
                                     struct flo_release_verified *out, struct flo_err *err);
 void flo_release_verified_deinit(struct flo_release_verified *verified);
 
-/* As flo_release_verify, for an order.  Does not check the clock, scope, epoch
- * or sequence number: the device's core does.  FLO_E_CMD_FORMAT: a correctly
- * signed body is not a known order; out->order is then set as flo_order_parse
- * says. */
+/* Verifies an envelope as flo_release_verify does, for an order.  The device's
+ * core, not this function, checks clock, scope, epoch and sequence number.
+ * Returns FLO_E_CMD_FORMAT when a correctly signed body is not a known order;
+ * out->order is then set as flo_order_parse says. */
 FLO_MUST_USE int flo_order_verify(const void *data, size_t bytes, const struct flo_trust *trust,
                                   struct flo_order_verified *out, struct flo_err *err);
 
@@ -213,24 +221,26 @@ FLO_MUST_USE int flo_order_verify(const void *data, size_t bytes, const struct f
 
 /* Signs a document and appends its DSSE envelope to `out`.  The body is parsed
  * first: a document that devices would refuse is not signed.  Fails as the
- * parsers do. */
+ * parser of releases does. */
 FLO_MUST_USE int flo_release_sign(const char *body, size_t bytes, const struct flo_key *key,
                                   struct flo_buf *out, struct flo_err *err);
+/* Signs an order as flo_release_sign does a release.  Fails as the parser of
+ * orders does. */
 FLO_MUST_USE int flo_order_sign(const char *body, size_t bytes, const struct flo_key *key,
                                 struct flo_buf *out, struct flo_err *err);
 
 /* ---- model scan ---- */
 
-/* Reads a GGUF file once by pread: computes its SHA-256 and checks every float
- * and block scale.  FLO_E_MODEL_NONFINITE names tensor and element.
- * FLO_E_GGUF_...: malformed.  FLO_E_IO_READ.  `digest` and `bytes` may be NULL;
- * both are also set after FLO_E_MODEL_NONFINITE. */
+/* Reads a GGUF file once by pread: computes its SHA-256 and checks that every
+ * float and block scale is finite.  `digest` and `bytes` may be NULL; both are
+ * also set after FLO_E_MODEL_NONFINITE, whose message names tensor and element.
+ * FLO_E_GGUF_... (malformed), FLO_E_IO_READ. */
 FLO_MUST_USE int flo_model_scan(int fd, struct flo_digest *digest, uint64_t *bytes,
                                 struct flo_err *err);
 
-/* As flo_model_scan, for a model or adapter of any runtime.  A file that begins
- * as GGUF, or is safetensors by name or first bytes, is scanned.  Any other
- * file is only hashed.  Also FLO_E_SAFETENSORS. */
+/* Scans a model or adapter of any runtime as flo_model_scan does.  A file that
+ * begins as GGUF, or is safetensors by name or first bytes, is checked.  Any
+ * other file is only hashed.  Also FLO_E_SAFETENSORS. */
 FLO_MUST_USE int flo_file_scan(int fd, const char *name, struct flo_digest *digest, uint64_t *bytes,
                                struct flo_err *err);
 
@@ -240,35 +250,39 @@ FLO_MUST_USE int flo_file_scan(int fd, const char *name, struct flo_digest *dige
 #define FLO_ZSTD_WINDOW_LOG_MAX 23
 
 struct flo_delta_job {
-    enum flo_codec codec; /* adapter: FLO_E_NOT_BUILT */
+    enum flo_codec codec; /* codec of the patch; `adapter`: FLO_E_NOT_BUILT */
     int patch_fd;         /* regular file, read by pread */
     int base_fd;          /* regular file, read by pread; -1: none */
-    /* If not NULL, the whole base is hashed before the first byte is written.
-     * FLO_E_PATCH_BASE_CORRUPT. */
+    /* Digest of the base.  Unless it is NULL, the whole base is hashed before
+     * the first byte is written; another digest is FLO_E_PATCH_BASE_CORRUPT. */
     const struct flo_digest *base_digest;
-    uint64_t new_bytes; /* as signed; the patch must have the same */
-    /* as signed; NULL: not compared (a tool without a release) */
+    uint64_t new_bytes; /* signed size of the result; the patch must name the same */
+    /* signed digest of the result; NULL: not compared (a tool without a
+     * release) */
     const struct flo_digest *new_digest;
     uint64_t memory_bytes_max; /* 0: FLO_DELTA_MEMORY_BYTES_MAX */
-    /* tensor1, for a patch that is still downloading: the signed digest of its
-     * head, which verifies all that follows.  NULL: the patch is complete. */
+    /* Signed digest of a tensor1 patch's head, for a patch that is still
+     * downloading.  The head verifies the rest.  NULL: the patch is
+     * complete. */
     const struct flo_digest *head;
-    /* Waits until the patch's bytes before `end` are in the file.  A non-zero
-     * return (negative code) stops.  NULL: the patch is complete. */
+    /* Waits until the file has the patch's bytes before `end`.  A non-zero
+     * return (negative code) stops the work.  NULL: the patch is complete. */
     int (*on_need)(void *context, uint64_t end, struct flo_err *err);
-    /* To resume after a power cut (tensor1): a file that may hold the first
-     * done_bytes of the result; 0: none.  Each part is verified, and on_data
-     * gets the parts that follow. */
+    /* File that may hold the first done_bytes of the result, to resume tensor1
+     * after a power cut; done_bytes 0: none.  Each part in it is verified, and
+     * on_data gets the parts that follow. */
     int done_fd;
     uint64_t done_bytes;
-    /* Called with the number of bytes that are kept.  Or NULL. */
+    /* Called with the number of result bytes that done_fd already has.
+     * Or NULL. */
     int (*on_resume)(void *context, uint64_t kept, struct flo_err *err);
-    /* Receives the result in order, <= 1 MiB each.  A non-zero return (negative
-     * code) stops.  The calls come before the digest of the whole is verified.
-     * So write to a name that is not read until flo_delta_apply has returned
-     * 0. */
+    /* Receives the result in order, at most 1 MiB per call.  A non-zero return
+     * (negative code) stops the work.  The whole digest is verified only after
+     * the last call.  So write to a name that nobody reads until
+     * flo_delta_apply has returned 0. */
     int (*on_data)(void *context, const void *data, size_t bytes, struct flo_err *err);
-    /* May be NULL.  A non-zero return (negative code) cancels. */
+    /* Called with the progress.  May be NULL.  A non-zero return (negative
+     * code) cancels the work. */
     int (*on_progress)(void *context, uint64_t done, uint64_t total);
     void *context;
 };
@@ -278,7 +292,7 @@ struct flo_delta_job {
  *   FLO_E_PATCH_FORMAT, _TRUNCATED, _BOUNDS, _STREAM   a broken patch
  *   FLO_E_PATCH_LIMIT    another size than signed, or too much memory
  *   FLO_E_TARGET_HASH    the result does not have new_digest
- *   FLO_E_IO_READ        the disk */
+ *   FLO_E_IO_READ        a file cannot be read */
 FLO_MUST_USE int flo_delta_apply(const struct flo_delta_job *job, struct flo_digest *digest,
                                  struct flo_err *err);
 /* Returns whether flo_delta_apply can decode this codec. */
@@ -296,11 +310,11 @@ struct flo_delta_made {
     struct flo_digest digest; /* SHA-256 of the patch */
 };
 
-/* Options for making a patch; all zero: defaults. */
+/* Options for making a patch; a struct of zeros means the defaults. */
 struct flo_delta_making {
     unsigned threads; /* threads of a tensor1 delta; 0: one per core, at most 12 */
-    /* Bytes of the new file that tensor1 has coded.  Called on the caller's
-     * thread. */
+    /* Called on the caller's thread with the bytes of the new file that tensor1
+     * has coded.  May be NULL. */
     void (*on_progress)(void *context, uint64_t done, uint64_t total);
     void *context;
 };
@@ -324,8 +338,8 @@ FLO_MUST_USE int flo_delta_create(const char *word, int old_fd, int new_fd, int 
 struct flo_delta_facts {
     enum flo_codec codec;
     uint64_t patch_bytes;
-    uint64_t new_bytes;     /* 0: not in the file */
-    uint64_t control_bytes; /* bsdiff40: compressed parts */
+    uint64_t new_bytes;     /* 0: the patch file does not say it */
+    uint64_t control_bytes; /* bsdiff40: bytes of the compressed control part */
     uint64_t diff_bytes;
     uint64_t extra_bytes;
     uint64_t memory_bytes;  /* memory that apply needs */
@@ -334,7 +348,8 @@ struct flo_delta_facts {
     uint64_t index_bytes;   /* tensor1: size in the patch */
     struct flo_digest head; /* tensor1: digest of the head */
 };
-/* Identifies a patch file by its first bytes; no known magic number: raw. */
+/* Identifies a patch file by its first bytes.  A file without a known magic
+ * number is raw. */
 FLO_MUST_USE int flo_delta_inspect(int patch_fd, struct flo_delta_facts *out, struct flo_err *err);
 
 /* ---- bundles ---- */
@@ -343,7 +358,7 @@ FLO_MUST_USE int flo_delta_inspect(int patch_fd, struct flo_delta_facts *out, st
 #define FLO_BUNDLE_RELEASES_MAX 8
 
 struct flo_bundle_facts {
-    /* In the order of installation. */
+    /* Releases in the order of installation. */
     struct flo_digest releases[FLO_BUNDLE_RELEASES_MAX];
     uint32_t release_count;
     uint64_t bytes; /* sum of the blobs, decompressed */
@@ -352,27 +367,27 @@ struct flo_bundle_facts {
 };
 
 #define FLO_BUNDLE_TRUST_BYTES_MAX (512 * 1024)
-/* Callbacks of the reader.  Each may be NULL; a non-zero return (negative)
- * stops. */
+/* Callbacks of the reader.  Each may be NULL.  A non-zero return (a negative
+ * code) stops the reader. */
 struct flo_bundle_handlers {
     void *context;
-    /* Called before all others with the trust statements,
-     * {"v":1,"statements":[...]}, unparsed.  The releases are verified by the
-     * keys given to flo_bundle_read.  NULL, here and below: the reader goes
-     * on. */
+    /* Called before all other callbacks with the unparsed trust statements,
+     * {"v":1,"statements":[...]}.  The releases are verified by the keys that
+     * flo_bundle_read got.  NULL, here and below: the reader goes on. */
     int (*on_trust)(void *context, const char *text, size_t bytes, struct flo_err *err);
-    /* Called first for each release, which is verified.  Borrowed until
-     * flo_bundle_read returns.  Or NULL. */
+    /* Called for each release, after it is verified and before the blobs.
+     * `verified` is borrowed until flo_bundle_read returns.  Or NULL. */
     int (*on_release)(void *context, const struct flo_release_verified *verified,
                       const void *envelope, size_t envelope_bytes, struct flo_err *err);
-    /* Called when a blob begins.  *wanted is true; set it to false to skip the
-     * data (it is hashed all the same).  NULL: all are wanted. */
+    /* Called when a blob begins.  *wanted is true; the callback sets it to
+     * false to skip the data, which is hashed all the same.  NULL: the reader
+     * gives the data of all blobs. */
     int (*on_blob)(void *context, const struct flo_digest *digest, uint64_t bytes, bool *wanted,
                    struct flo_err *err);
     /* Or NULL. */
     int (*on_data)(void *context, const void *data, size_t bytes, struct flo_err *err);
     /* Called at the end for each release of which no variant is complete.
-     * `file` is the missing file of the variant that is closest.  NULL: such a
+     * `file` is the missing file of the variant that lacks least.  NULL: such a
      * bundle is FLO_E_BUNDLE_MISSING. */
     int (*on_lacking)(void *context, const struct flo_release *release,
                       const struct flo_release_file *file, struct flo_err *err);
@@ -400,34 +415,36 @@ struct flo_bundle_document {
 };
 
 struct flo_bundle_spec {
-    /* One to FLO_BUNDLE_RELEASES_MAX, in any order.  In the bundle a base comes
-     * before its adapters, and the smaller number of a model before the
-     * larger. */
+    /* Envelopes of releases, 1 to FLO_BUNDLE_RELEASES_MAX, in any order.  In
+     * the bundle a base comes before its adapters, and a model's smaller
+     * release number before the larger. */
     const struct flo_bundle_document *documents;
     size_t document_count;
     const struct flo_bundle_document *trust; /* statements; NULL: none */
     const char *blob_dir;                    /* holds sha256-<hex> files */
-    /* Ways to include; none: the smallest way without a base for each file. */
+    /* Digests of the ways to include.  An empty list means the smallest way
+     * without a base for each file. */
     const struct flo_digest *blobs;
     size_t blob_count;
-    /* Only files of this variant, for releases that have it; NULL: of all
-     * variants. */
+    /* Name of a variant: releases that have it give only its files.  NULL:
+     * files of all variants. */
     const char *variant;
     const char *const *without; /* names of files that devices have already */
     size_t without_count;
     bool compress; /* tar.zst */
 };
-/* Returns whether such a bundle contains this file, by its name; `blobs` is not
- * considered. */
+/* Tells whether a bundle of this spec would contain a file of the release;
+ * `blobs` is not considered. */
 bool flo_bundle_takes(const struct flo_bundle_spec *spec, const struct flo_release *release,
                       uint32_t file);
-/* FLO_E_USAGE: no release has such a variant or file, a release has no file
- * left, or one is listed twice. */
+/* Checks a spec.  Returns FLO_E_USAGE when no release has the variant or a file
+ * named in it, a release has no file left, or a release is listed twice. */
 FLO_MUST_USE int flo_bundle_check(const struct flo_bundle_spec *spec,
                                   const struct flo_release *const *releases, size_t count,
                                   struct flo_err *err);
-/* Writes a temporary file next to `path` and renames it.  FLO_E_BUNDLE_MISSING:
- * a blob is not in blob_dir.  FLO_E_TARGET_HASH: a blob has other bytes. */
+/* Writes a bundle to a temporary file next to `path` and renames it.  Returns
+ * FLO_E_BUNDLE_MISSING when a blob is not in blob_dir, and FLO_E_TARGET_HASH
+ * when a blob has other bytes. */
 FLO_MUST_USE int flo_bundle_create(const char *path, const struct flo_bundle_spec *spec,
                                    struct flo_bundle_facts *out, struct flo_err *err);
 
@@ -436,12 +453,12 @@ FLO_MUST_USE int flo_bundle_create(const char *path, const struct flo_bundle_spe
 #define FLO_AUTHOR_BASES_MAX 6
 
 struct flo_author_file {
-    const char *name; /* name in the release: model.gguf */
-    const char *role; /* model golden adapter */
+    const char *name; /* name in the release, such as model.gguf */
+    const char *role; /* "model", "golden" or "adapter" */
     const char *path;
-    uint32_t scale_ppm; /* scale of an adapter; 0: unchanged */
-    /* The file as already published: it is used with its ways, and `path` and
-     * bases are ignored.  NULL: not published. */
+    uint32_t scale_ppm; /* scale of an adapter, in millionths; 0: unchanged */
+    /* The file as an earlier release published it: its ways are used, and
+     * `path` and bases are ignored.  NULL: not published. */
     const struct flo_release_file *published;
     /* Files of earlier releases, as bases of deltas. */
     const char *base_paths[FLO_AUTHOR_BASES_MAX];
