@@ -460,21 +460,23 @@ struct flo_author_file {
     /* The file as an earlier release published it: its ways are used, and
      * `path` and bases are ignored.  NULL: not published. */
     const struct flo_release_file *published;
-    /* Files of earlier releases, as bases of deltas. */
+    /* Paths of files of earlier releases, which are bases of deltas. */
     const char *base_paths[FLO_AUTHOR_BASES_MAX];
     size_t base_count;
 };
 
 struct flo_author_variant {
     const char *name;
-    /* Needs of proto/release.def: words up to the first NULL (none: any), numbers
-     * (0: not set). */
+    /* Needs of the variant from proto/release.def.  Words end at the first NULL
+     * (none: any will do); a number 0 is not set. */
 #define FLO_RELEASE_WORDS(name, meaning) const char *name[FLO_NEED_WORDS_MAX];
 #define FLO_RELEASE_NEED(name, type, most, key, meaning) type name;
 #include "proto/release.def"
-    const char *runtime;                          /* NULL: native */
-    const char *entry;                            /* NULL: the first model, for a native variant */
-    const char *files[FLO_RELEASE_FILES_MAX + 1]; /* NULL: every file */
+    const char *runtime; /* NULL: native */
+    /* name of the file to start; NULL: the first model, for a native variant */
+    const char *entry;
+    /* names of its files; NULL first: every file of the release */
+    const char *files[FLO_RELEASE_FILES_MAX + 1];
 };
 
 struct flo_author {
@@ -482,25 +484,30 @@ struct flo_author {
     const char *model;
     const char *version;
     uint64_t number;
-    /* Texts of proto/release.def; NULL: none. */
+    /* Texts of the release from proto/release.def.  NULL: the text is not
+     * set. */
 #define FLO_RELEASE_TEXT(name, bytes, value, meaning) const char *name;
 #include "proto/release.def"
-    const char *source; /* NULL: none; the next one likewise */
+    /* where the model comes from, as display text; NULL: not set, also for
+     * `base` */
+    const char *source;
     const char *base;
     uint64_t created_at_ms;
     const struct flo_author_file *files;
     size_t file_count;
-    const struct flo_author_variant *variants; /* none: a single one, "default" */
+    const struct flo_author_variant *variants; /* none: a single variant, "default" */
     size_t variant_count;
     uint64_t floor;                 /* 0: none */
     struct flo_digest base_release; /* base release of the adapters; zero: none */
     uint64_t base_number;
-    const struct flo_release_serve *serve; /* NULL: not set */
-    double speed_ratio_max;                /* limit of the probe; 0: 1.5 */
-    uint64_t memory_bytes_max;             /* limit of the probe; 0: not set */
-    bool allow_nonfinite;                  /* true: do not scan models (tests, demo) */
+    const struct flo_release_serve *serve; /* how to serve the release; NULL: not set */
+    /* the probe's limit of time per token against the running release; 0:
+     * 1.5 */
+    double speed_ratio_max;
+    uint64_t memory_bytes_max; /* the probe's limit on memory; 0: not set */
+    bool allow_nonfinite;      /* true: do not scan models (tests, demo) */
     /* Called each second during a long step, with the step's name ("model.gguf:
-     * zstd") and its seconds so far.  May be NULL. */
+     * zstd") and the seconds since it began.  May be NULL. */
     void (*progress)(void *context, const char *what, uint64_t seconds);
     void *progress_context;
 };
@@ -508,12 +515,12 @@ struct flo_author {
 struct flo_author_blob {
     struct flo_digest digest;
     uint64_t bytes;
-    char file[FLO_FILE_NAME_MAX + 1]; /* the file that the blob belongs to */
+    char file[FLO_FILE_NAME_MAX + 1]; /* name of the file that the blob belongs to */
     bool is_chunk_list;               /* a list of chunk hashes, not a way */
     enum flo_codec codec;
-    struct flo_digest base; /* zero: none */
+    struct flo_digest base; /* file that a delta starts from; zero: none */
     uint64_t create_ms;
-    bool kept; /* false: measured, but too large; no blob is written */
+    bool kept; /* false: the way was measured, but saves too little, so no blob is written */
 };
 
 struct flo_author_result {
@@ -523,21 +530,21 @@ struct flo_author_result {
     size_t blob_room;
 };
 
-/* Measures all ways and writes the useful ones as out_dir/sha256-<hex>, and the
- * document into out->body.  raw always; zstd when >= 3 % smaller; bsdiff40 when
- * <= 50 % of the best of those.  Publishers' machines only.
- * FLO_E_MODEL_NONFINITE and FLO_E_GGUF_... for a model that devices would
- * refuse. */
+/* Measures all ways to get the files, and writes the useful ones as
+ * out_dir/sha256-<hex>.  Writes the document into out->body.  raw is always
+ * kept, zstd when >= 3 % smaller, bsdiff40 when <= 50 % of the best of those.
+ * Publishers' machines only.  A model that devices would refuse is
+ * FLO_E_MODEL_NONFINITE or FLO_E_GGUF_.... */
 FLO_MUST_USE int flo_release_build(const struct flo_author *author, const char *out_dir,
                                    struct flo_author_result *out, struct flo_err *err);
-/* Gives the release that flo_release_build() would make, without ways, chunks
+/* Makes the release that flo_release_build() would make, without ways, chunks
  * or a scan.  A file with the path "" does not exist yet and has no digest.
  * The caller frees the result with flo_release_free(). */
 FLO_MUST_USE int flo_release_outline(const struct flo_author *author, struct flo_release **out,
                                      struct flo_err *err);
-/* Returns whether the existing release was made from other inputs than the
- * outline, and writes which to `out`: "the model model.gguf", "the variant q4",
- * "the label". */
+/* Tells whether the existing release was made from other inputs than the
+ * outline.  Writes the differing inputs to `out`: "the model model.gguf", "the
+ * variant q4", "the label". */
 bool flo_release_differs(const struct flo_release *there, const struct flo_release *outline,
                          char *out, size_t out_bytes);
 void flo_author_result_deinit(struct flo_author_result *result);
@@ -552,20 +559,23 @@ void flo_author_result_deinit(struct flo_author_result *result);
 /* Properties of a device that a release may require. */
 struct flo_profile {
     char arch[16]; /* "x86_64", "aarch64" */
-    /* GGUF architectures that it can run; none: "llama"; FLO_PROFILE_ENGINE_ANY:
-     * also others, by llama.cpp's library */
+    /* GGUF architectures that the device can run; none: "llama".
+     * FLO_PROFILE_ENGINE_ANY means others as well, by llama.cpp's library. */
     char engine[FLO_PROFILE_ENGINES_MAX][16];
-    char runtimes[FLO_PROFILE_RUNTIMES_MAX][32]; /* other runtimes than native that are ready */
+    char runtimes[FLO_PROFILE_RUNTIMES_MAX][32]; /* runtimes other than native that are ready */
     char accelerators[4][16];
     uint64_t memory_bytes_per_s; /* measured memory bandwidth; 0: unknown */
-    uint64_t memory_bytes;       /* memory for the model; 0: unknown, not checked */
+    uint64_t memory_bytes;       /* bytes of memory for the model; 0: unknown, not checked */
     uint64_t disk_free_bytes;    /* free bytes of the state directory's disk */
-    uint64_t kept_bytes;         /* also free: bytes of cached prefixes that may be removed */
-    uint64_t prefix_bytes;       /* size of a prefix of this release that will be cached */
-    bool packs;                  /* the model is also packed: both need disk space */
+    /* bytes of cached prefixes that may be removed, which are free as well */
+    uint64_t kept_bytes;
+    uint64_t prefix_bytes; /* size of a prefix of this release that will be cached */
+    /* true: the device also packs the model, so both need disk space */
+    bool packs;
 };
 /* Reads a profile (contracts/messages.md section 3) and ignores unknown
- * members.  Only runtimes with `state` "ready" count.  FLO_E_META_SCHEMA. */
+ * members.  Only runtimes whose `state` is "ready" count.
+ * FLO_E_META_SCHEMA. */
 struct json_t;
 FLO_MUST_USE int flo_profile_parse(const struct json_t *profile, struct flo_profile *out,
                                    struct flo_err *err);
@@ -574,24 +584,27 @@ struct flo_plan_input {
     const struct flo_profile *profile;
     const struct flo_digest *present; /* artifacts that are on the disk */
     size_t present_count;
-    const struct flo_digest *damaged; /* damaged files that need a few chunks only */
+    const struct flo_digest *damaged; /* damaged files of which only a few chunks are fetched */
     size_t damaged_count;
-    uint64_t memory_bytes_max; /* memory for decoding; 0: FLO_PLAN_MEMORY_BYTES */
-    /* Ways that have already failed, per file: bit = way index. */
+    uint64_t memory_bytes_max; /* memory that decoding may use; 0: FLO_PLAN_MEMORY_BYTES */
+    /* Ways of each file that have already failed: one bit per way, by its
+     * index. */
     uint32_t ways_failed[FLO_RELEASE_FILES_MAX];
-    /* If not NULL, only artifacts of this list can be fetched (a bundle). */
+    /* List of the only artifacts that can be fetched (those of a bundle).
+     * NULL: mirrors have every artifact. */
     const struct flo_digest *offered;
     size_t offered_count;
-    const char *variant; /* only this variant; NULL: the first that fits */
+    const char *variant; /* name of the only variant to plan; NULL: the first that fits */
 };
 struct flo_plan {
     uint32_t variant;
-    uint64_t fetch_bytes;  /* over the network */
-    uint64_t full_bytes;   /* size if all files were fetched raw */
-    uint64_t disk_bytes;   /* peak use of disk, with packed_bytes and prefix_bytes */
-    uint64_t packed_bytes; /* upper bound for packed weights; 0: no room, or not packed */
-    uint64_t prefix_bytes; /* space for the cached prefix; 0: no space */
-    uint64_t drop_bytes;   /* bytes of cached prefixes to remove first */
+    uint64_t fetch_bytes; /* bytes to fetch over the network */
+    uint64_t full_bytes;  /* bytes to fetch if all files were fetched raw */
+    uint64_t disk_bytes;  /* peak use of disk in bytes, packed_bytes and prefix_bytes included */
+    /* most bytes of packed weights; 0: no room, or the device does not pack */
+    uint64_t packed_bytes;
+    uint64_t prefix_bytes; /* bytes for the cached prefix; 0: no room for it */
+    uint64_t drop_bytes;   /* bytes of cached prefixes that must be removed first */
     enum flo_codec codec;  /* codec of the largest file that is fetched */
     uint32_t step_count;
     struct {
@@ -605,19 +618,24 @@ struct flo_plan {
 /* Chooses the first variant that fits by arch, engine, runtime, accelerators,
  * memory, speed and disk; publishers list the best one first.  A device without
  * a measured bandwidth takes a variant that requires a rate only if it is the
- * last one.  For each file it chooses the smallest way whose base is on disk
- * and whose memory fits.  Where the disk has no room for those, it fetches the
- * file itself.  Messages contain the numbers.  FLO_E_TARGET_INCOMPATIBLE,
- * FLO_E_MEMORY_BUDGET (a variant fits except for memory), FLO_E_DISK_FULL,
- * FLO_E_BLOB_ABSENT (a file has no way left). */
+ * last one.
+ *
+ * For each file it chooses the smallest way whose base is on disk and whose
+ * memory fits.  If the disk has no room for that, it fetches the file itself.
+ * Messages contain the numbers.
+ *
+ * Fails with FLO_E_TARGET_INCOMPATIBLE, FLO_E_MEMORY_BUDGET (a variant fits
+ * except for memory), FLO_E_DISK_FULL or FLO_E_BLOB_ABSENT (a file has no way
+ * left). */
 FLO_MUST_USE int flo_plan_make(const struct flo_plan_input *input, struct flo_plan *out,
                                struct flo_err *err);
-/* Index of the largest variant that fits and needs less memory than `variant`;
- * -1: none.  Both are models of our engine, without adapters. */
+/* Returns the index of the largest variant that fits and needs less memory than
+ * `variant`, or -1 when there is none.  Both variants are models of our engine,
+ * without adapters. */
 int flo_plan_smaller(const struct flo_release *release, const struct flo_profile *profile,
                      uint32_t variant);
-/* Memory of a variant in bytes: the release's figure, else the size of its
- * files. */
+/* Returns the memory of a variant in bytes: the release's figure, or else the
+ * size of the variant's files. */
 uint64_t flo_plan_memory_bytes(const struct flo_release *release, uint32_t variant);
 
 #endif

@@ -3,8 +3,8 @@
  *
  * Slots and device record (the only truth about what runs), the store of
  * immutable blobs, the plan of a download, and the worker process that carries
- * it out.  Independent of engine and MQTT.  Slot, device and plan functions are
- * pure; only flo_store_* and flo_worker_run touch the disk.
+ * it out.  Independent of engine and MQTT.  Functions of slots, device record
+ * and plan are pure; only flo_store_* and flo_worker_run touch the disk.
  *
  * Power may fail at any time.  All writes have the same order, which makes that
  * harmless.  Bytes go to a name that is never read, are synced, get their final
@@ -21,16 +21,16 @@
 
 enum flo_slot_phase {
     FLO_SLOT_IDLE = 0,   /* no candidate */
-    FLO_SLOT_STAGED = 1, /* on disk and verified, not yet probed */
-    FLO_SLOT_TRIAL = 2,  /* activated: the candidate serves until its soak ends */
+    FLO_SLOT_STAGED = 1, /* the candidate is on disk and verified, but not yet probed */
+    FLO_SLOT_TRIAL = 2,  /* the candidate is activated and serves until its soak ends */
 };
 
-/* The newest signed order about the release of a model. */
+/* The newest signed order about a model's release. */
 struct flo_stated {
-    uint64_t number;          /* sequence number; 0: none in this era */
-    struct flo_digest target; /* zero: keep the current release */
+    uint64_t number;          /* sequence number of the order; 0: none in this era */
+    struct flo_digest target; /* release that the order assigns; zero: keep the current release */
     struct flo_digest body;   /* SHA-256 of the signed order */
-    enum flo_order_op op;     /* deploy, rollback or remove */
+    enum flo_order_op op;     /* FLO_ORDER_DEPLOY, FLO_ORDER_ROLLBACK or FLO_ORDER_REMOVE */
     enum flo_stated_outcome outcome;
     bool below_floor; /* the order allows a target below the minimum release */
     char rollout[FLO_NAME_MAX + 1];
@@ -38,34 +38,41 @@ struct flo_stated {
 };
 
 #define FLO_DENIALS_MAX 48
-/* A blocked release, or one allowed again, with the newest verdict.  A verdict
- * comes from an order or from the release's behaviour on this device. */
+/* A release that is blocked, or allowed again, with the newest verdict about
+ * it.  A verdict comes from an order or from the release's behaviour on this
+ * device. */
 struct flo_denial {
     struct flo_digest release;
-    uint64_t number;    /* number of the release; 0: unknown */
-    uint64_t statement; /* number of the order, or of the newest order at that time */
+    uint64_t number; /* number of the release; 0: unknown */
+    /* number of the order that gave the verdict, or of the newest order when
+     * the device gave it */
+    uint64_t statement;
     enum flo_denial_cause cause;
-    uint8_t lane; /* 0 order, 1 emergency: neither unblocks what the other blocked */
+    /* 0: normal order, 1: emergency order; an order of one kind lifts no block
+     * of the other */
+    uint8_t lane;
 };
 
 /* The record of a model, slots/<model>.bin.  Digests are release ids; zero
- * means an empty slot.  `number` in a slot is the release's.  The fields from
- * `attempt` to `order` describe the execution that installed the candidate, and
- * have no meaning without one. */
+ * means an empty slot.  `current_number` and the like are release numbers.  The
+ * fields from `attempt` to `order` describe the execution that installed the
+ * candidate, and have no meaning without a candidate. */
 struct flo_slots {
     char model[FLO_NAME_MAX + 1];
-    uint64_t generation; /* number of writes of the record; 0: none */
+    uint64_t generation; /* how often the record was written; 0: never */
     struct flo_digest current;
     struct flo_digest previous;
     struct flo_digest candidate;
-    struct flo_digest baseline; /* never garbage-collected: the last resort */
+    struct flo_digest baseline; /* the last resort, which garbage collection never removes */
     uint64_t current_number;
     uint64_t previous_number;
     uint64_t candidate_number;
     uint64_t baseline_number;
-    uint64_t candidate_floor; /* minimum release in its document; applies after commit */
+    /* minimum release that the candidate's document asks for; applies after its
+     * commit */
+    uint64_t candidate_floor;
     enum flo_slot_phase phase;
-    uint8_t tries_left; /* remaining starts of the candidate */
+    uint8_t tries_left; /* starts of the candidate that are left */
     uint32_t attempt;   /* attempt of the rollout on this device, from 1 */
     uint64_t order_seq;
     uint64_t soak_ms;
@@ -73,80 +80,86 @@ struct flo_slots {
     uint32_t soak_errors_ppm;
     uint32_t soak_crashes_max;
     uint32_t rollout_phase;
-    char rollout[FLO_NAME_MAX + 1]; /* rollout, or "bundle.<8 hex>"; empty: none */
+    char rollout[FLO_NAME_MAX + 1]; /* id of the rollout, or "bundle.<8 hex>"; empty: none */
     char order[FLO_NAME_MAX + 1];
 
-    uint64_t floor;      /* highest release number ever committed here */
-    uint64_t floor_hard; /* minimum release for all orders: the highest committed */
+    uint64_t floor; /* highest release number ever committed here */
+    /* minimum release for all orders: the highest that a commit or a trust
+     * statement set */
+    uint64_t floor_hard;
     struct flo_stated stated;
-    struct { /* Newest rollback by an emergency key. */
+    struct { /* newest rollback by an emergency key */
         uint64_t number;
         struct flo_digest body;
     } emergency;
-    uint32_t era;    /* era of the sequence numbers here (flo_device) */
+    uint32_t era;    /* era to which the sequence numbers belong (flo_device) */
     uint64_t folded; /* releases up to this number are blocked, except those in slots */
     uint32_t denial_count;
     struct flo_denial denials[FLO_DENIALS_MAX];
-    bool is_removed; /* tombstone: the model was removed */
-    /* Set by the reader only: one half was unreadable, so the other one was
-     * taken, which is at most one step older. */
+    bool is_removed; /* true: a tombstone, because the model was removed */
+    /* The reader sets this when one half of the file was unreadable.  It then
+     * took the other half, which is at most one step older. */
     bool is_repaired;
 };
 
-/* The release that should serve now: the candidate on trial with tries left,
- * else current; zero: none. */
+/* Returns the release that should serve now: the candidate on trial with tries
+ * left, else the current release.  Returns zero when there is neither. */
 struct flo_digest flo_slots_serving(const struct flo_slots *slots);
 
-/* Makes a verified release the candidate, replacing one that is not on trial.
+/* Makes a verified release the candidate, in place of one that is not on trial.
  * If `execution` is not NULL, these fields are copied from it:
  * candidate_number, candidate_floor, attempt, order_seq, soak_*, rollout,
- * rollout_phase, order.  FLO_E_STATE: a trial is in progress, or the release is
- * current already. */
+ * rollout_phase, order.  Returns FLO_E_STATE when a trial is in progress, or
+ * the release is current already. */
 FLO_MUST_USE int flo_slots_stage(struct flo_slots *slots, const struct flo_digest *candidate,
                                  const struct flo_slots *execution, struct flo_err *err);
-/* Puts the candidate on trial with `tries` starts.  FLO_E_STATE: no candidate,
- * on trial already, or tries is 0. */
+/* Puts the candidate on trial with `tries` starts.  Returns FLO_E_STATE when
+ * there is no candidate, it is on trial already, or tries is 0. */
 FLO_MUST_USE int flo_slots_begin_trial(struct flo_slots *slots, uint32_t tries,
                                        struct flo_err *err);
-/* Counts a start of the candidate.  Call it, and write the record, before each
- * start; once on trial, also before a probe.  FLO_E_SOAK_FAILED: no try is
- * left; clear the candidate. */
+/* Counts a start of the candidate.  The caller does so, and writes the
+ * record, before each start, and before a probe during the trial.  Returns
+ * FLO_E_SOAK_FAILED when no try is left; then the caller clears the
+ * candidate. */
 FLO_MUST_USE int flo_slots_count_try(struct flo_slots *slots, struct flo_err *err);
-/* Undoes the last count, because that start ended normally. */
+/* Gives back the try that was counted last, because that start ended
+ * normally. */
 void flo_slots_return_try(struct flo_slots *slots);
-/* Commits: previous <- current <- candidate.  Raises the minimum release to its
- * number, and marks an order for it as done.  FLO_E_STATE: nothing is on
- * trial. */
+/* Commits the candidate: previous <- current <- candidate.  Raises the minimum
+ * release to the candidate's number, and marks an order for it as done.
+ * Returns FLO_E_STATE when no candidate is on trial. */
 FLO_MUST_USE int flo_slots_commit(struct flo_slots *slots, struct flo_err *err);
-/* Drops the candidate only, because it failed, was cancelled or superseded.
- * Harmless without one. */
+/* Drops the candidate, because it failed, was cancelled or superseded.  Does
+ * nothing when there is no candidate. */
 void flo_slots_clear_candidate(struct flo_slots *slots);
-/* Rolls back by order after a commit: current <- previous <- empty.  The old
- * current must be blocked and is never a target again; the caller does that in
- * the same write.  A candidate is dropped.  FLO_E_STATE: there is no
- * previous. */
+/* Rolls back by order after a commit: current <- previous <- empty.  In the
+ * same write the caller must block the old current release, which is never a
+ * target again.  A candidate is dropped.  Returns FLO_E_STATE when there is no
+ * previous release. */
 FLO_MUST_USE int flo_slots_roll_back(struct flo_slots *slots, struct flo_err *err);
 /* Removes the model: slots, baseline and candidate are emptied, and the record
  * becomes a tombstone.  Its orders, minimum releases and blocked releases stay.
- * Staging a release ends that. */
+ * Staging a release ends the tombstone. */
 void flo_slots_remove(struct flo_slots *slots);
-/* At start: finishes a step that a power cut interrupted.  Drops a candidate
- * that is blocked, or on trial without tries; the latter is blocked.  Rolls
- * back a blocked current release, unless the device refused that rollback, and
- * forgets a blocked previous one.  true: write the slots. */
+/* Finishes a step that a power cut interrupted; called at the start.  Drops a
+ * candidate that is blocked, or on trial without tries left, and then blocks
+ * it.  Rolls back a blocked current release, unless the device refused that
+ * rollback.  Forgets a blocked previous release.  Returns true when the slots
+ * must be written. */
 bool flo_slots_heal(struct flo_slots *slots);
 
 /* Checks whether a release may become the candidate.  A release in a slot
- * always may.  FLO_E_TARGET_FLOOR: below the minimum release, without an order
- * that allows it.  FLO_E_META_EQUIVOCATION: current has that number and is
- * another release.  FLO_E_META_VERSION_JUMP: more than FLO_VERSION_JUMP_MAX
- * above all numbers committed here. */
+ * always may.  Returns FLO_E_TARGET_FLOOR for a release below the minimum,
+ * unless the order allows it.  Returns FLO_E_META_EQUIVOCATION when the current
+ * release has that number and is another one.  Returns FLO_E_META_VERSION_JUMP
+ * for more than FLO_VERSION_JUMP_MAX above all numbers committed here. */
 #define FLO_VERSION_JUMP_MAX UINT64_C(1000000)
 FLO_MUST_USE int flo_slots_admit(const struct flo_slots *slots, const struct flo_digest *release,
                                  uint64_t number, struct flo_err *err);
 
-/* Checks whether a release may run.  FLO_E_TARGET_DENIED has the reason; else
- * as flo_slots_admit, if the number is known (not 0). */
+/* Checks whether a release may run.  Returns FLO_E_TARGET_DENIED with the
+ * reason for a blocked release.  Else it fails as flo_slots_admit does, if the
+ * number is known (not 0). */
 FLO_MUST_USE int flo_slots_permit(const struct flo_slots *slots, const struct flo_digest *release,
                                   uint64_t number, struct flo_err *err);
 
