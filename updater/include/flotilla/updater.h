@@ -165,13 +165,13 @@ FLO_MUST_USE int flo_slots_permit(const struct flo_slots *slots, const struct fl
 
 /* ---- the trusted keys' statement; NULL says nothing (core/slots.c) ---- */
 
-/* Applies the trust statement's minimum release of this model. */
+/* Raises the minimum release of this model to the one in the trust
+ * statement. */
 void flo_slots_raise_floor(struct flo_slots *slots, const struct flo_trust *trust);
-/* Returns whether going back to the previous release is forbidden: it was
- * revoked, or is below the minimum release.  The next function forgets it
- * then. */
+/* Tells whether going back to the previous release is forbidden: it was
+ * revoked, or is below the minimum release.  Then flo_slots_forget drops it. */
 bool flo_slots_is_forgotten(const struct flo_slots *slots, const struct flo_trust *trust);
-/* Forgets the previous release in that case. */
+/* Drops the previous release when flo_slots_is_forgotten says so. */
 void flo_slots_forget(struct flo_slots *slots, const struct flo_trust *trust);
 
 /* ---- denials (core/denials.c) ---- */
@@ -179,9 +179,9 @@ void flo_slots_forget(struct flo_slots *slots, const struct flo_trust *trust);
 struct flo_device;
 
 /* Stores a verdict about a release (allowed or blocked, and why), unless a
- * newer one is stored.  A fault is never lifted.  When the table is full, an
- * allowed entry is replaced, else the blocked one with the lowest number.
- * true: `folded` now covers that one, which is worth a log line. */
+ * newer one is stored.  A fault is never lifted.  A full table loses an allowed
+ * entry, or else the block with the lowest number.  Returns true when `folded`
+ * covers such a lost block, which is worth a log line. */
 bool flo_slots_deny(struct flo_slots *slots, const struct flo_denial *said);
 /* The device's own verdict about a release. */
 struct flo_denial_here {
@@ -191,28 +191,31 @@ struct flo_denial_here {
     uint64_t assigned; /* number of the assigned release; 0: none */
 };
 /* Blocks a release for its behaviour here, or by hand.  A block by hand counts
- * as newer than any order so far.  A block by an order is stored with the order
- * already: nothing is done.  true: another entry was folded. */
+ * as newer than any order so far.  A block by an order is not stored again,
+ * since the order is.  Returns true when another entry was folded. */
 bool flo_slots_deny_here(struct flo_slots *slots, const struct flo_device *device,
                          const struct flo_denial_here *said);
-/* Unblocks a release because an operator at the device wants it, unless it is a
- * fault.  true: the release was blocked; write the record. */
+/* Unblocks a release because an operator at the device wants it, unless it is
+ * blocked for a fault.  Returns true when the release was blocked; then the
+ * record must be written. */
 bool flo_slots_allow_here(struct flo_slots *slots, const struct flo_device *device,
                           const struct flo_digest *release);
-/* `number`: of the release; 0: unknown. */
+/* Tells whether the release is blocked.  `number` is the release's number; 0:
+ * unknown. */
 bool flo_slots_is_denied(const struct flo_slots *slots, const struct flo_digest *release,
                          uint64_t number);
-/* Returns why a release is blocked; FLO_DENIAL_ALLOWED: not blocked. */
+/* Returns why a release is blocked, or FLO_DENIAL_ALLOWED when it is not. */
 enum flo_denial_cause flo_slots_denial(const struct flo_slots *slots,
                                        const struct flo_digest *release, uint64_t number);
 
 /* ---- device record ---- */
 
 #define FLO_PAUSES_MAX 24
-#define FLO_MODELS_MAX 64      /* most records read, with tombstones */
-#define FLO_MODELS_KEPT_MAX 32 /* most records; then the oldest empty one is folded */
+#define FLO_MODELS_MAX 64 /* most records that are read, tombstones included */
+/* most records that stay; above it the oldest empty one is folded */
+#define FLO_MODELS_KEPT_MAX 32
 
-/* The newest order about a rollout as a whole. */
+/* Effects of the newest order about a rollout as a whole. */
 enum flo_rollout_said {
     FLO_ROLLOUT_RESUMED,
     FLO_ROLLOUT_PAUSED_BY_ORDER,
@@ -223,8 +226,8 @@ struct flo_pause {
     uint64_t number;
     enum flo_rollout_said said;
 };
-/* A subject that concerns the whole device, with the number and digest of its
- * newest order. */
+/* A subject that concerns the whole device, with the number and digest of the
+ * newest order about it. */
 struct flo_subject {
     uint64_t number;
     struct flo_digest body;
@@ -233,30 +236,32 @@ struct flo_subject {
 struct flo_device {
     uint64_t generation;
     uint32_t epoch;
-    uint32_t era;             /* sequence numbers of another era count as 0 */
+    uint32_t era;             /* era of the sequence numbers; numbers of another era count as 0 */
     uint64_t trusted_time_ms; /* never goes back */
-    uint64_t claimed_time_ms; /* the latest time claimed by a single source */
-    uint64_t top;             /* the highest sequence number accepted */
+    uint64_t claimed_time_ms; /* the latest time that a single source has claimed */
+    uint64_t top;             /* the highest sequence number of an accepted order */
     bool is_frozen;
-    bool is_frozen_emergency; /* frozen by an emergency key */
-    bool all_paused;          /* too many rollouts to list: all are paused */
-    uint64_t desired_rev;     /* revision for logs only: `desired` is unsigned */
-    uint64_t heartbeat_ms;    /* set by an order; 0: default */
+    bool is_frozen_emergency; /* true: an emergency key froze the device */
+    /* true: there are too many rollouts to list, so all count as paused */
+    bool all_paused;
+    uint64_t desired_rev;  /* revision of the unsigned document `desired`, for logs only */
+    uint64_t heartbeat_ms; /* time between reports that an order set; 0: the default */
     struct flo_subject freeze, freeze_emergency, config, report;
     uint64_t trust_number;
     struct flo_digest trust_document;
     uint64_t pauses_folded; /* orders up to this number apply to rollouts that are not listed */
     uint64_t models_folded; /* orders up to this number apply to models without a record */
-    struct flo_digest order_keys; /* flo_trust_order_keys; zero: unknown */
-    uint8_t holder[16];           /* flo_device_holder() of the enrolment; zero: none */
+    struct flo_digest order_keys; /* digest by flo_trust_order_keys; zero: unknown */
+    /* flo_device_holder() of the enrolment that wrote the record; zero: none */
+    uint8_t holder[16];
     struct flo_pause pauses[FLO_PAUSES_MAX];
     struct flo_subject stated_groups;
-    uint32_t group_count; /* 0: no order set groups; the enrolment's groups apply */
+    uint32_t group_count; /* 0: no order has set groups, so those of the enrolment apply */
     char groups[FLO_GROUPS_MAX][FLO_NAME_MAX + 1];
     bool is_repaired; /* see flo_slots */
 };
 
-/* The trusted keys as this device has them now. */
+/* The trusted keys that this device has now. */
 struct flo_trust_facts {
     uint64_t number;              /* 1: the unsigned list */
     struct flo_digest document;   /* flo_trust_digest */
@@ -267,60 +272,66 @@ struct flo_trust_facts {
 };
 void flo_trust_facts(const struct flo_trust *trust, const char *device,
                      struct flo_trust_facts *out);
-/* True: the record was written under another enrolment.  A record that is new
- * or was damaged names none. */
+/* Tells whether the record was written under another enrolment.  A record that
+ * is new or was damaged names no enrolment. */
 bool flo_device_is_moved(const struct flo_device *device, const struct flo_trust_facts *facts);
 enum flo_trust_hold {
     FLO_TRUST_HELD,  /* the record names this statement already */
     FLO_TRUST_TAKEN, /* accepted: the record must be written with its number */
     /* The record names a newer statement than the file, or another one with the
-     * same number: do not act on the file. */
+     * same number.  The caller must not act on the file. */
     FLO_TRUST_BEHIND
 };
-/* Call at the start, and after a new trust statement.  Epoch, sequence numbers
- * and time in the record come from orders of certain keys.  A later epoch
- * begins a new era of numbers, for both normal and emergency orders.  So does
- * an enrolment with other order keys, since a key may have been stolen.
- * Blocked releases and freezes stay.  An emergency freeze ends when no key is
- * left that could end it. */
+/* Compares the record with the trusted keys; called at the start, and after a
+ * new trust statement.
+ *
+ * Epoch, sequence numbers and time in the record come from orders of certain
+ * keys.  A later epoch begins a new era of numbers, for both normal and
+ * emergency orders.  So does an enrolment with other order keys, since a key
+ * may have been stolen.  Blocked releases and freezes stay.  An emergency
+ * freeze ends when no key is left that could end it. */
 enum flo_trust_hold flo_device_trust(struct flo_device *device,
                                      const struct flo_trust_facts *facts);
-/* Time for expiry checks: max(wall clock, build time, last verified time). */
+/* Returns the time for expiry checks: max(wall clock, build time, last verified
+ * time). */
 uint64_t flo_device_time(const struct flo_device *device, uint64_t wall_ms, uint64_t build_ms);
-/* The state of a rollout at sequence number `number`.  FLO_ROLLOUT_RESUMED: no
- * later order pauses, resumes or aborts it. */
+/* Returns the state of a rollout for an order with this sequence number.
+ * FLO_ROLLOUT_RESUMED means: no later order pauses, resumes or aborts the
+ * rollout. */
 enum flo_rollout_said flo_device_rollout(const struct flo_device *device, const char *rollout,
                                          uint64_t number);
 
-/* The newest order about a rollout; NULL: none is stored. */
+/* Returns the newest order about a rollout, or NULL when none is stored. */
 const struct flo_pause *flo_device_said(const struct flo_device *device, const char *rollout);
 
 /* ---- statements (core/statement.c) ---- */
 
-/* Largest jump of a sequence number.  A signed order is a statement about one
- * subject: a model's release, freeze, a rollout as a whole, the configuration.
- * Per subject the highest number wins, whatever the order, loss or repetition
- * of delivery.  So a record stores the maximum. */
+/* Largest jump of a sequence number.
+ *
+ * A signed order is a statement about one subject: a model's release, freeze, a
+ * rollout as a whole, the configuration.  Per subject the highest number wins,
+ * whatever the order, loss or repetition of delivery.  So a record stores the
+ * maximum. */
 #define FLO_NUMBER_JUMP_MAX (UINT64_C(1) << 32)
-/* A larger jump is accepted only where the controller confirms by HTTPS that it
- * has issued as many (agent/shell/orders). */
+/* Largest jump that a device accepts at once.  For a larger jump the controller
+ * must confirm by HTTPS that it has issued as many (agent/shell/orders). */
 #define FLO_NUMBER_LEAP 10000
-/* Compares a verified order with the stored ones; changes nothing.  `slots`:
- * the record of its model, for deploy and rollback; `body`: SHA-256 of the
- * signed bytes; `by`: the newer number.  FLO_E_CMD_EPOCH,
+/* Compares a verified order with the stored ones; changes no record.  `slots`
+ * is the record of its model, for deploy and rollback; `body` is the SHA-256 of
+ * the signed bytes.  Sets *by to the newer number.  FLO_E_CMD_EPOCH,
  * FLO_E_CMD_NONCE_REUSED (another order already has its number),
  * FLO_E_CMD_FORMAT (a number so high that no later one could follow). */
 FLO_MUST_USE int flo_statement_look(const struct flo_device *device, const struct flo_slots *slots,
                                     const struct flo_order *order, const struct flo_digest *body,
                                     enum flo_standing *out, uint64_t *by, struct flo_err *err);
-/* Records that storing an order has changed.  Write them before the order
- * acts. */
+/* Tells which records the storing of an order has changed.  The caller must
+ * write them before the order acts. */
 struct flo_kept {
     bool device, slots;
-    bool is_folded; /* a blocked release was folded: log it */
+    bool is_folded; /* true: a blocked release was folded, which is worth a log line */
 };
-/* Stores the order.  From a superseded order it stores only which releases it
- * blocks and unblocks. */
+/* Stores the order in the records.  A superseded order changes only which
+ * releases are blocked. */
 struct flo_kept flo_statement_keep(struct flo_device *device, struct flo_slots *slots,
                                    const struct flo_order *order, const struct flo_digest *body);
 
@@ -332,17 +343,18 @@ struct flo_time_sources {
     bool is_synchronised;   /* a time service synchronises that clock */
     uint64_t peer_until_ms; /* end of validity of the peer's certificate; 0: unknown */
 };
-/* Upper bound of all time claims: the synchronised clock; else the end of the
- * peer's certificate, where it is known. */
+/* Returns the upper bound of all time claims: the synchronised clock, or else
+ * the end of the peer's certificate, if it is known. */
 uint64_t flo_time_limit(const struct flo_time_sources *sources);
 /* Processes a claim, by an accepted order or a peer's certificate, that the
  * time is at least `at_ms`.  *claimed_ms keeps the highest claim.  *trusted_ms
  * becomes the second highest of different claims, at most limit_ms, and never
- * goes back.  true: one of them has changed, write the record. */
+ * goes back.  Returns true when one of them has changed; then the record must
+ * be written. */
 bool flo_time_claim(uint64_t *trusted_ms, uint64_t *claimed_ms, uint64_t at_ms, uint64_t limit_ms);
 /* Checks an order's epoch.  `stored` is the record's epoch (0: none yet),
  * `trusted` that of the list of trusted keys (flo_trust_epoch).  The order must
- * have the stored epoch, or the next one if the list has it; else
+ * have the stored epoch, or the next one if the list has it; any other is
  * FLO_E_CMD_EPOCH. */
 FLO_MUST_USE int flo_epoch_admit(uint32_t stored, uint32_t trusted, uint32_t epoch,
                                  struct flo_err *err);
@@ -352,67 +364,74 @@ FLO_MUST_USE int flo_epoch_admit(uint32_t stored, uint32_t trusted, uint32_t epo
 struct flo_store;
 
 /* Opens the state directory (contracts/device.md section 6) and makes missing
- * folders, mode 0700.  `lock`: holds <state>/lock until close, as the agent
- * does; its child, the worker, opens without.  With the lock, left-over
- * temporary files are removed.  FLO_E_STATE_LOCKED names the holder's pid;
- * FLO_E_CFG_PERM: other users can access the folder; FLO_E_IO_SYMLINK. */
+ * folders, mode 0700.  With `lock`, <state>/lock is held until close and
+ * left-over temporary files are removed: the agent does so.  Its child, the
+ * worker, opens without it.
+ *
+ * FLO_E_STATE_LOCKED names the holder's pid.  Returns FLO_E_CFG_PERM when other
+ * users can access the folder.  FLO_E_IO_SYMLINK. */
 FLO_MUST_USE int flo_store_open(const char *state_dir, bool lock, struct flo_store **out,
                                 struct flo_err *err);
 void flo_store_close(struct flo_store *store);
-/* Free bytes on the store's file system. */
+/* Returns the free bytes on the store's file system. */
 uint64_t flo_store_disk_free(const struct flo_store *store);
 
-/* Reads the valid record with the highest generation.  No file, or an empty
- * one, gives all zero with generation 0.  FLO_E_STATE_SLOT: the file has bytes
- * but no valid record; `out` is zero, and flo_store_slots_recover may help. */
+/* Reads the valid record with the highest generation.  A missing or empty file
+ * gives zeros with generation 0.  Returns FLO_E_STATE_SLOT when the file has
+ * bytes but no valid record.  Then `out` is zero, and flo_store_slots_recover
+ * may help. */
 FLO_MUST_USE int flo_store_slots_read(struct flo_store *store, const char *model,
                                       struct flo_slots *out, struct flo_err *err);
 /* Overwrites the older record and syncs: the commit point of every change.
- * `slots->generation` becomes the newest on disk plus one.  FLO_E_STATE: the
- * store is open without the lock.  After FLO_E_IO_WRITE or FLO_E_DISK_FULL
- * readers see the old record; after a power cut they see the old or the new
- * one.  The caller should write again. */
+ * `slots->generation` becomes the newest on disk plus one.  Returns FLO_E_STATE
+ * when the store is open without the lock.
+ *
+ * After FLO_E_IO_WRITE or FLO_E_DISK_FULL readers see the old record; after a
+ * power cut they see the old or the new one.  The caller should write again. */
 FLO_MUST_USE int flo_store_slots_write(struct flo_store *store, struct flo_slots *slots,
                                        struct flo_err *err);
 /* Converts records of an agent before 0.2 to this format (contracts/device.md
- * section 6); without such records nothing is done.  Needs the lock.  Any error
- * is the disk's; the next call converts the rest. */
+ * section 6); does nothing without such records.  Needs the lock.  Any error is
+ * the disk's; the next call converts the rest. */
 FLO_MUST_USE int flo_store_upgrade(struct flo_store *store, struct flo_err *err);
-/* Removes the model's record durably: the model has no data here. */
+/* Removes the model's record durably, so that the device has no data about the
+ * model. */
 FLO_MUST_USE int flo_store_slots_remove(struct flo_store *store, const char *model,
                                         struct flo_err *err);
 /* Recovers a record when both halves are lost.  Searches releases/ for
  * documents of the model whose files are complete and have their digests.  The
  * one with the highest number becomes current, the next one previous.  Stored
  * orders and blocked releases are lost.  The caller verifies the signatures
- * before serving and then writes the record.  FLO_E_ABSENT: none was found. */
+ * before serving and then writes the record.  Returns FLO_E_ABSENT when no such
+ * release was found. */
 FLO_MUST_USE int flo_store_slots_recover(struct flo_store *store, const char *model,
                                          struct flo_slots *out, struct flo_err *err);
-/* Lists the models that have a slot file, sorted.  FLO_E_IO_READ, FLO_E_MEMORY,
- * FLO_E_DESCRIPTORS: the list is unknown, which does not mean empty. */
+/* Lists the models that have a slot file, sorted.  After FLO_E_IO_READ,
+ * FLO_E_MEMORY or FLO_E_DESCRIPTORS the list is unknown, not empty. */
 FLO_MUST_USE int flo_store_models(struct flo_store *store, char (*models)[FLO_NAME_MAX + 1],
                                   size_t models_max, size_t *out, struct flo_err *err);
-/* As flo_store_slots_read(). */
+/* Reads the device record as flo_store_slots_read() does a model's. */
 FLO_MUST_USE int flo_store_device_read(struct flo_store *store, struct flo_device *out,
                                        struct flo_err *err);
 FLO_MUST_USE int flo_store_device_write(struct flo_store *store, struct flo_device *device,
                                         struct flo_err *err);
 
-/* Returns whether there is a blob of that digest (and size, unless 0).  Checks
- * the name only: blobs are verified before they get one. */
+/* Tells whether there is a blob of that digest (and size, unless 0).  Checks
+ * the name only: a blob is verified before it gets its name. */
 bool flo_store_blob_has(struct flo_store *store, const struct flo_digest *digest, uint64_t bytes);
 /* Opens a blob for reading.  FLO_E_BLOB_ABSENT, FLO_E_IO_SYMLINK,
  * FLO_E_IO_OPEN. */
 FLO_MUST_USE int flo_store_blob_open(struct flo_store *store, const struct flo_digest *digest,
                                      int *fd, uint64_t *bytes, struct flo_err *err);
-/* Compares `actual`, the caller's hash of the whole blob, with its digest.
- * FLO_E_TARGET_HASH: they differ.  The file is then moved to partial/, so that
- * only its bad chunks are fetched again; readers that have it open keep it. */
+/* Compares `actual`, the caller's hash of the whole blob, with the blob's
+ * digest.  If they differ, returns FLO_E_TARGET_HASH and moves the file to
+ * partial/, so that only its bad chunks are fetched again.  Readers that have
+ * the file open keep it. */
 FLO_MUST_USE int flo_store_blob_check(struct flo_store *store, const struct flo_digest *digest,
                                       const struct flo_digest *actual, struct flo_err *err);
 /* Opens, hashes and checks a blob; for small blobs, or where time does not
- * matter.  A blob that cannot be read (FLO_E_IO_READ) is moved to partial/ like
- * a wrong one. */
+ * matter.  A blob that cannot be read (FLO_E_IO_READ) is moved to partial/, as
+ * a wrong one is. */
 FLO_MUST_USE int flo_store_blob_open_verified(struct flo_store *store,
                                               const struct flo_digest *digest, int *fd,
                                               uint64_t *bytes, struct flo_err *err);
@@ -420,59 +439,59 @@ FLO_MUST_USE int flo_store_blob_open_verified(struct flo_store *store,
  * existing blob is hashed, and replaced when it is damaged. */
 FLO_MUST_USE int flo_store_blob_put(struct flo_store *store, const void *data, size_t bytes,
                                     struct flo_digest *digest, struct flo_err *err);
-/* Makes a nameless file (O_TMPFILE) with `bytes` reserved.  It disappears
- * unless published.  FLO_E_DISK_FULL with numbers. */
+/* Makes a nameless file (O_TMPFILE) and reserves `bytes` for it.  The file
+ * disappears unless it is published.  FLO_E_DISK_FULL with numbers. */
 FLO_MUST_USE int flo_store_blob_create(struct flo_store *store, uint64_t bytes, int *fd,
                                        struct flo_err *err);
 /* Gives the file its blob name durably: fdatasync, link, folder sync.  The
- * caller has checked the digest.  An existing blob of that size is fine.  fd
- * stays the caller's. */
+ * caller has checked the digest.  An existing blob of that size is no error.
+ * The caller still owns `fd`. */
 FLO_MUST_USE int flo_store_blob_publish(struct flo_store *store, int fd,
                                         const struct flo_digest *digest, struct flo_err *err);
 
-/* Packed weights of a model blob, made by the engine: a file
+/* Opens the packed weights of a model blob, which an engine made.  The file is
  * packed/sha256-<model>.<its own digest>, whose name records both digests.  It
  * can always be made again, so an error here must not fail an update.
  *
- * Opens it for reading.  A file from an earlier run of the caller is hashed
- * before an engine gets it.  FLO_E_BLOB_ABSENT, FLO_E_IO_... */
+ * The caller hashes a file from an earlier run before an engine gets it.
+ * FLO_E_BLOB_ABSENT, FLO_E_IO_... */
 FLO_MUST_USE int flo_store_packed_open(struct flo_store *store, const struct flo_digest *model,
                                        int *fd, struct flo_err *err);
 /* Compares `actual`, the caller's hash of the whole file, with the digest in
- * its name.  FLO_E_TARGET_HASH: they differ; the file is removed.
- * FLO_E_BLOB_ABSENT. */
+ * the file's name.  If they differ, returns FLO_E_TARGET_HASH and removes the
+ * file.  FLO_E_BLOB_ABSENT. */
 FLO_MUST_USE int flo_store_packed_check(struct flo_store *store, const struct flo_digest *model,
                                         const struct flo_digest *actual, struct flo_err *err);
-/* Makes a nameless file of `bytes`, reserved, for mapping and writing.  It
- * disappears unless published.  FLO_E_DISK_FULL also when less than 32 MiB
- * would be left. */
+/* Makes a nameless file of `bytes`, with its disk space reserved, for mapping
+ * and writing.  It disappears unless it is published.  Returns FLO_E_DISK_FULL
+ * also when less than 32 MiB would be left. */
 FLO_MUST_USE int flo_store_packed_create(struct flo_store *store, uint64_t bytes, int *fd,
                                          struct flo_err *err);
-/* Gives the file its name durably, replacing an older one.  The caller has
- * hashed the file. */
+/* Gives a file of packed weights its name durably, replacing an older one.  The
+ * caller has hashed the file. */
 FLO_MUST_USE int flo_store_packed_publish(struct flo_store *store, int fd,
                                           const struct flo_digest *model,
                                           const struct flo_digest *digest, struct flo_err *err);
 void flo_store_packed_remove(struct flo_store *store, const struct flo_digest *model);
 
-/* Count and size of the removed files. */
+/* Count and total size of the removed files. */
 struct flo_collected {
     uint32_t files;
     uint64_t bytes;
 };
 
-/* Cached prefixes: prefix/sha256-<release>.prefix.  The process that starts an
- * engine makes the file for it (contracts/device.md section 12).  They can be
- * computed again, so they are removed first when disk space is short.  One that
- * an engine has open is flock'ed and stays, because removing it would free no
- * space.
+/* Tells whether there is a cached prefix for that release,
+ * prefix/sha256-<release>.prefix.
  *
- * Returns whether there is one for that release. */
+ * The process that starts an engine makes the file for it (contracts/device.md
+ * section 12).  A prefix can be computed again, so it is removed first when
+ * disk space is short.  A file that an engine has open is flock'ed and stays,
+ * because removing it would free no space. */
 bool flo_store_prefix_has(struct flo_store *store, const struct flo_digest *release);
-/* Disk space of the prefixes that may be removed. */
+/* Returns the disk space of the prefixes that may be removed. */
 uint64_t flo_store_prefixes_bytes(struct flo_store *store);
-/* Removes cached prefixes, least recently used first, until `bytes` are free;
- * adds to `collected`. */
+/* Removes cached prefixes, least recently used first, until `bytes` are free.
+ * Adds the removed files to `collected`. */
 void flo_store_prefixes_drop(struct flo_store *store, uint64_t bytes,
                              struct flo_collected *collected);
 
@@ -493,42 +512,48 @@ struct flo_release_document {
 FLO_MUST_USE int flo_store_release_put(struct flo_store *store,
                                        const struct flo_release_document *document,
                                        struct flo_err *err);
-/* Appends the envelope of a release, unverified: give it to flo_release_verify.
- * FLO_E_BLOB_ABSENT, FLO_E_META_TOO_LARGE, FLO_E_IO_... */
+/* Appends the envelope of a release, unverified; the caller gives it to
+ * flo_release_verify.  FLO_E_BLOB_ABSENT, FLO_E_META_TOO_LARGE, FLO_E_IO_... */
 FLO_MUST_USE int flo_store_envelope_load(struct flo_store *store, const struct flo_digest *release,
                                          struct flo_buf *out, struct flo_err *err);
 /* Loads and parses the body of a release by its id, and checks the digest.  The
- * signature was verified when the release was staged.  flo_release_deinit
- * frees.  FLO_E_BLOB_ABSENT, FLO_E_TARGET_HASH, meta.*. */
+ * signature was verified when the release was staged.  The caller frees `out`
+ * with flo_release_deinit.  FLO_E_BLOB_ABSENT, FLO_E_TARGET_HASH, meta.*. */
 FLO_MUST_USE int flo_store_release_load(struct flo_store *store, const struct flo_digest *digest,
                                         struct flo_release *out, struct flo_err *err);
-/* Stores which variant was chosen when the release was staged, or later under
- * memory pressure: by name in releases/, until the release is collected.
- * `instead_of`: the larger variant that it replaces; NULL: none.  When it
- * returns, this name and all others in the folder are durable.
+/* Stores which variant of a release was chosen: when the release was staged, or
+ * later under memory pressure.  The choice is in releases/ until the release is
+ * collected.  `instead_of` is the larger variant that the chosen one replaces,
+ * or NULL.
+ *
+ * When the function returns, all names in the folder are durable.
  * FLO_E_DISK_FULL, FLO_E_IO_... */
 FLO_MUST_USE int flo_store_variant_keep(struct flo_store *store, const struct flo_digest *digest,
                                         const struct flo_release_variant *variant,
                                         const struct flo_release_variant *instead_of,
                                         struct flo_err *err);
-/* Index of the chosen variant, if its files are all here with their sizes.
- * Without a stored choice, the first variant whose files are here; -1: none. */
+/* Returns the index of the chosen variant, if its files are all on disk with
+ * their sizes.  Without a stored choice it is the first variant whose files are
+ * on disk.  Returns -1 when there is none. */
 int flo_store_release_variant(struct flo_store *store, const struct flo_digest *digest,
                               const struct flo_release *release);
-/* Index of the variant that the chosen one replaces; -1: none. */
+/* Returns the index of the variant that the chosen one replaces, or -1 when it
+ * replaces none. */
 int flo_store_variant_instead_of(struct flo_store *store, const struct flo_digest *digest,
                                  const struct flo_release *release);
 
-/* The link of a model whose releases answer no requests, and the marker next to
- * it for its hook (updater/store/link.c). */
+/* The link to a model's release whose runtime answers no requests, and the
+ * marker for its hook (updater/store/link.c). */
 struct flo_link {
     bool has_link;
-    struct flo_digest release; /* target of the link; zero: something else */
+    /* release that the link points to; zero: it points to something else */
+    struct flo_digest release;
     bool has_mark;
-    char runtime[32];         /* runtime whose hook runs when the link changes */
+    char runtime[32];         /* name of the runtime whose hook runs when the link changes */
     struct flo_digest hooked; /* release whose hook has run; zero: the hook must run */
 };
-/* FLO_E_IO_OPEN; a missing link is no error. */
+/* Reads a model's link and marker.  A missing link is no error.
+ * FLO_E_IO_OPEN. */
 FLO_MUST_USE int flo_store_link_get(struct flo_store *store, const char *model,
                                     struct flo_link *out, struct flo_err *err);
 /* Marks that the hook must run, then points links/<model> at the tree of a
