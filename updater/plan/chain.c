@@ -36,7 +36,7 @@ static bool is_better(const struct flo_chain *a, const struct flo_chain *b)
 static bool find(const struct flo_plan_input *input, const struct flo_digest *base,
                  uint32_t steps_max, struct flo_chain *out);
 
-/* Finds the chain that ends with this way of an intermediate file. */
+/* Finds the chain whose last patch is this way of an intermediate file. */
 static bool by_way(const struct flo_plan_input *input, uint32_t file, uint32_t way,
                    uint32_t steps_max, struct flo_chain *out)
 {
@@ -57,8 +57,8 @@ static bool by_way(const struct flo_plan_input *input, uint32_t file, uint32_t w
     return true;
 }
 
-/* Recursion depth is bounded, so a cycle of intermediate files gives no
- * chain. */
+/* Finds the best chain that makes `base`.  The recursion depth is bounded, so a
+ * cycle of intermediate files gives no chain. */
 static bool find(const struct flo_plan_input *input, const struct flo_digest *base,
                  uint32_t steps_max, struct flo_chain *out)
 {

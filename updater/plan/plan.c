@@ -2,10 +2,10 @@
  *
  * The first variant that fits is chosen; publishers list the best one first.  A
  * way is possible when its codec is supported, its base is on disk, its memory
- * fits and its artifact is available.  It must not have failed in this job.
- * For each file the smallest possible way wins.  A file on disk with some
- * damaged chunks is repaired.  Where the disk has no room for that, the file
- * itself is fetched, which needs no second copy.  Pure. */
+ * fits and its artifact is available.  It must not have failed in this job. For
+ * each file the smallest possible way wins.  A file on disk with some damaged
+ * chunks is repaired.  If the disk has no room for that way, the file itself is
+ * fetched, which needs no second copy.  The plan is pure. */
 #include <assert.h>
 #include <stdio.h>
 #include <string.h>
@@ -18,18 +18,21 @@
 
 #include "updater/plan/chain.h"
 
-#define PACKED_BYTES_MORE (1u << 20) /* in addition to a sixteenth of the model */
+#define PACKED_BYTES_MORE                                                                          \
+    (1u << 20) /* bytes of packed weights beyond 17/16 of the model's size                         \
+                */
 
-/* State of a plan in the making. */
+/* A plan that is being made. */
 struct making {
     const struct flo_plan_input *input;
-    bool spares_disk;       /* saves disk space rather than downloads */
-    uint64_t largest_aside; /* largest artifact that must be stored next to its result */
+    bool spares_disk; /* true: the plan saves disk space rather than downloads */
+    /* bytes of the largest artifact that must be stored next to its result */
+    uint64_t largest_aside;
     uint64_t largest_file;
     struct flo_plan plan;
 };
 
-/* Returns whether the list has the word; an empty list allows all. */
+/* Tells whether the list has the word; an empty list allows every word. */
 static bool has_word(const char (*wanted)[16], size_t wanted_count, const char *word)
 {
     bool is_empty = true;
@@ -45,7 +48,7 @@ static bool has_word(const char (*wanted)[16], size_t wanted_count, const char *
     return is_empty;
 }
 
-/* Returns whether the device runs every architecture that the variant needs. */
+/* Tells whether the device runs every architecture that the variant needs. */
 static bool runs_engines(const struct flo_release_variant *variant,
                          const struct flo_profile *profile)
 {
@@ -93,8 +96,9 @@ static bool has_accelerators(const struct flo_release_variant *variant,
     return true;
 }
 
-/* Estimated milli-tokens per second by memory bandwidth.  Divided in two steps,
- * so that 2^44 bytes per second and more fit in 64 bits. */
+/* Returns the estimated milli-tokens per second by memory bandwidth.  The
+ * division has two steps, so that 2^44 bytes per second and more fit in 64
+ * bits. */
 static uint64_t rate_of(const struct flo_release_variant *variant,
                         const struct flo_profile *profile)
 {
@@ -115,7 +119,7 @@ static bool is_fast_enough(const struct flo_release_variant *variant,
                                             : rate_of(variant, profile) >= variant->rate_mtps;
 }
 
-/* Reasons against a variant, for the best error message. */
+/* Reasons why a variant does not fit, for the best error message. */
 enum verdict { FITS, NEEDS_MEMORY, NEEDS_DISK, NEEDS_RATE, NEEDS_OTHER };
 
 static enum verdict judge(const struct flo_release *release, uint32_t index,
@@ -179,8 +183,8 @@ static void list_engines(const struct flo_profile *profile, char *out, size_t ou
     }
 }
 
-/* Returns whether a variant needs more than arch and engine, which the message
- * names. */
+/* Tells whether some variant needs more than arch and engine, so that the
+ * message must name it. */
 static bool needs_more(const struct flo_release *release)
 {
     for (uint32_t i = 0; i < release->variant_count; i++) {
@@ -199,7 +203,7 @@ static bool is_asked_for(const struct flo_plan_input *input, uint32_t variant)
            strcmp(input->variant, input->release->variants[variant].name) == 0;
 }
 
-/* Fails because nothing fits.  The message names the variant with the least
+/* Fails because no variant fits.  The message names the variant with the least
  * memory, or else the least disk. */
 static int refuse(const struct flo_plan_input *input, const char *why, struct flo_err *err)
 {
@@ -255,7 +259,7 @@ static bool is_itself(const struct flo_release_file *file, const struct flo_way 
     return flo_digest_equal(&way->digest, &file->digest);
 }
 
-/* Returns whether the way is the file itself, of which only damaged chunks are
+/* Tells whether the way is the file itself, of which only damaged chunks are
  * fetched. */
 static bool mends(const struct flo_plan_input *input, const struct flo_release_file *file,
                   const struct flo_way *way)
@@ -264,7 +268,8 @@ static bool mends(const struct flo_plan_input *input, const struct flo_release_f
            flo_plan_holds(input->damaged, input->damaged_count, &file->digest);
 }
 
-/* Why the chosen way is not a delta, when the release has one. */
+/* Returns the reason for the chosen way: it is the smallest, or why a smaller
+ * one is not possible. */
 static const char *why_full(const struct flo_plan_input *input, uint32_t file,
                             const struct flo_way *taken)
 {
@@ -297,7 +302,7 @@ static const char *why_full(const struct flo_plan_input *input, uint32_t file,
     return why;
 }
 
-/* Returns the bytes stored next to the file while it is being made. */
+/* Returns the bytes that are stored next to the file while it is being made. */
 static uint64_t aside(const struct flo_release_file *file, const struct flo_way *way)
 {
     return is_itself(file, way) ? 0 : way->bytes;
@@ -309,8 +314,9 @@ static uint64_t cost(const struct making *making, const struct flo_release_file 
     return making->spares_disk || mends(making->input, file, way) ? aside(file, way) : way->bytes;
 }
 
-/* Returns whether the way's base is here, or a chain makes it.  Saving disk
- * space rules out chains: their files stay until the update is over. */
+/* Tells whether the way's base is on disk, or a chain makes it.  A plan that
+ * saves disk space uses no chains, because their files stay until the update is
+ * over. */
 static bool is_possible(const struct making *making, const struct flo_way *way,
                         struct flo_chain *chain)
 {
@@ -320,8 +326,8 @@ static bool is_possible(const struct making *making, const struct flo_way *way,
             flo_chain_find(making->input, &way->base, chain));
 }
 
-/* Index of the cheapest possible way, or -1; and the chain to make before
- * it. */
+/* Returns the index of the cheapest possible way, or -1.  Writes the chain that
+ * must be made first to `chain`. */
 static int choose_way(const struct making *making, uint32_t file, struct flo_chain *chain)
 {
     const struct flo_plan_input *input = making->input;
@@ -345,8 +351,9 @@ static int choose_way(const struct making *making, uint32_t file, struct flo_cha
     return best;
 }
 
-/* Adds to the peak disk use.  Files are made one after the other: all results,
- * plus the largest artifact that is stored next to its result. */
+/* Adds a file to the peak disk use.  Files are made one after the other, so the
+ * peak is all results plus the largest artifact that is stored next to its
+ * result. */
 static bool add_need(struct making *making, const struct flo_release_file *file,
                      const struct flo_way *way)
 {
@@ -360,8 +367,8 @@ static bool add_need(struct making *making, const struct flo_release_file *file,
            flo_add_u64(plan->fetch_bytes, way->bytes, &plan->fetch_bytes);
 }
 
-/* Inserts a step by ascending size: the model comes last, and with it the end
- * of the work.  Returns its index. */
+/* Inserts a step by ascending size, so that the model comes last.  Returns the
+ * step's index. */
 static uint32_t insert_step(const struct flo_release *release, struct flo_plan *plan, uint32_t file)
 {
     uint32_t at = plan->step_count++;
@@ -387,8 +394,8 @@ static uint32_t place_of(const struct flo_plan *plan, uint32_t file)
     return at;
 }
 
-/* Puts `step` right before `file`, unless it is already earlier.  true: it was
- * not in the plan. */
+/* Puts `step` right before `file`, unless it is already earlier.  Returns true
+ * when `step` was not in the plan. */
 static bool put_before(struct flo_plan *plan, uint32_t file, uint32_t step, uint32_t way)
 {
     uint32_t from = place_of(plan, step);
@@ -407,9 +414,9 @@ static bool put_before(struct flo_plan *plan, uint32_t file, uint32_t step, uint
     return is_new;
 }
 
-/* Adds the files of a chain before the file that needs them; a shared one is
- * made once.  full_bytes does not count them, since the device did not ask for
- * them. */
+/* Adds the files of a chain before the file that needs them; a file that two
+ * chains share is made once.  full_bytes does not count them, since no variant
+ * contains them. */
 static bool add_chain(struct making *making, uint32_t file, const struct flo_chain *chain)
 {
     const struct flo_release *release = making->input->release;
@@ -463,8 +470,8 @@ static int plan_file(struct making *making, uint32_t file, struct flo_err *err)
     return 0;
 }
 
-/* Counts files derived from the release where disk space allows, else leaves
- * them out: they are optional. */
+/* Counts derived bytes (packed weights, a cached prefix) if disk space allows;
+ * else leaves them out, because they are optional. */
 static uint64_t add_derived(struct flo_plan *plan, uint64_t bytes, uint64_t room_bytes)
 {
     uint64_t all;
@@ -476,7 +483,7 @@ static uint64_t add_derived(struct flo_plan *plan, uint64_t bytes, uint64_t room
     return bytes;
 }
 
-/* Adds the upper bound for packed weights of a new model. */
+/* Adds the most bytes that packed weights of a new model can need. */
 static void add_packed(const struct flo_plan_input *input,
                        const struct flo_release_variant *variant, uint64_t room_bytes,
                        struct flo_plan *plan)
@@ -491,9 +498,9 @@ static void add_packed(const struct flo_plan_input *input,
     }
 }
 
-/* Checks the disk.  Cached prefixes can be computed again, so their space
- * counts as free.  As many as needed are removed before the first byte is
- * fetched. */
+/* Checks the disk space of a plan.  Cached prefixes can be computed again, so
+ * their space counts as free.  As many as needed are removed before the first
+ * byte is fetched. */
 static int fit_disk(struct making *making, const struct flo_release_variant *variant,
                     const char *title, struct flo_err *err)
 {
@@ -539,8 +546,8 @@ static int plan_variant(const struct flo_plan_input *input, uint32_t index, bool
     return 0;
 }
 
-/* Tries a variant: first with the smallest download, then with the least disk
- * space. */
+/* Plans a variant with the smallest download, or with the least disk space if
+ * the disk has no room for that. */
 static int try_variant(const struct flo_plan_input *input, uint32_t index, struct flo_plan *out,
                        struct flo_err *err)
 {

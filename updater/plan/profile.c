@@ -1,12 +1,13 @@
-/* Device profile: properties of a device, from its report or a job. */
+/* Device profile: reads the properties of a device, from its report or a
+ * job. */
 #include <string.h>
 
 #include <flotilla/release.h>
 
 #include "base/host/json.h"
 
-/* Reads the texts of one key from a list of objects, skipping objects that are
- * not ready. */
+/* Reads the text of one key from each object of a list, without objects that
+ * are not ready. */
 static int read_named(const json_t *profile, const char *list, const char *key, char *out,
                       size_t room, size_t bytes, struct flo_err *err)
 {

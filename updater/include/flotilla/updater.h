@@ -557,38 +557,40 @@ struct flo_link {
 FLO_MUST_USE int flo_store_link_get(struct flo_store *store, const char *model,
                                     struct flo_link *out, struct flo_err *err);
 /* Marks that the hook must run, then points links/<model> at the tree of a
- * release, or removes it (NULL).  Each of the two steps is atomic and durable.
- * FLO_E_IO_OPEN, FLO_E_IO_WRITE, FLO_E_DISK_FULL. */
+ * release, or removes the link when `release` is NULL.  Each of the two steps
+ * is atomic and durable.  FLO_E_IO_OPEN, FLO_E_IO_WRITE, FLO_E_DISK_FULL. */
 FLO_MUST_USE int flo_store_link_set(struct flo_store *store, const char *model, const char *runtime,
                                     const struct flo_digest *release, struct flo_err *err);
 /* Marks that the hook has run for the present link. */
 FLO_MUST_USE int flo_store_link_done(struct flo_store *store, const char *model,
                                      struct flo_err *err);
-/* Lists the models with a link or a marker, each once; returns how many. */
+/* Lists the models that have a link or a marker, each once.  Returns how many
+ * there are. */
 size_t flo_store_links(struct flo_store *store, char (*models)[FLO_NAME_MAX + 1],
                        size_t models_max);
 
 /* Opens the folder trees/<release>, where the files of a variant have their
- * names, as links to the blobs.  Makes the folder where it is missing or
+ * names, as links to the blobs.  Makes the folder if it is missing or
  * incomplete.  The caller closes *fd.  FLO_E_BLOB_ABSENT, FLO_E_META_NAME,
  * FLO_E_IO_OPEN, FLO_E_IO_WRITE, FLO_E_DISK_FULL. */
 FLO_MUST_USE int flo_store_tree_open(struct flo_store *store, const struct flo_digest *digest,
                                      const struct flo_release *release,
                                      const struct flo_release_variant *variant, int *fd,
                                      struct flo_err *err);
-/* true: garbage collection keeps the patches of kept releases, for neighbours.
- * false (the default): patches are removed first. */
+/* Sets whether garbage collection keeps the patches of kept releases, for
+ * neighbours.  The default is false: patches are removed first. */
 void flo_store_keep_patches(struct flo_store *store, bool keeps);
-/* true (the default): garbage collection keeps the intermediate files (role
- * `step`) of an update in progress.  false: it keeps only files that a slot
- * refers to. */
+/* Sets whether garbage collection keeps the intermediate files (role `step`) of
+ * an update in progress.  The default is true; with false it keeps only files
+ * that a slot refers to. */
 void flo_store_keep_steps(struct flo_store *store, bool keeps);
-/* Garbage collection: removes every blob without a reference, with its packed
+/* Collects garbage: removes every blob without a reference, with its packed
  * weights and cached prefixes.  References are slots, baselines and the release
- * documents in `keep`.  Call it with the lock and without a worker.  When both
- * halves of a model's record are damaged, all its releases stay.  When a record
- * or a needed document cannot be read, nothing is removed and the error is
- * returned. */
+ * documents in `keep`.  The caller holds the lock and runs no worker.
+ *
+ * When both halves of a model's record are damaged, all its releases stay.
+ * When a record or a needed document cannot be read, no file is removed and the
+ * error is returned. */
 FLO_MUST_USE int flo_store_collect(struct flo_store *store, const struct flo_digest *keep,
                                    size_t keep_count, struct flo_collected *out,
                                    struct flo_err *err);
@@ -597,8 +599,8 @@ FLO_MUST_USE int flo_store_collect(struct flo_store *store, const struct flo_dig
 
 /* Runs `flotilla-updater worker`: reads one job line from `fd`, carries the job
  * out, and answers with event lines (contracts/processes.md section 5).  When
- * the other side closes, it ends early and keeps the fetched bytes.  Returns
- * the exit code. */
+ * the agent closes the connection, the worker ends early and keeps the fetched
+ * bytes.  Returns the exit code. */
 int flo_worker_run(int fd);
 
 #endif
