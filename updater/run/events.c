@@ -1,4 +1,4 @@
-/* Event lines of the worker: one JSON object per line. */
+/* Worker's event lines: one JSON object per line. */
 #include <errno.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -36,7 +36,7 @@ static void begin(struct flo_buf *buf, const char *event)
     flo_buf_printf(buf, "{\"event\":\"%s\"", event);
 }
 
-/* Terminates the line, sends it and frees the buffer. */
+/* Ends the JSON line, sends it and frees the buffer. */
 static void send_line(int fd, struct flo_buf *buf)
 {
     flo_buf_text(buf, "}\n");

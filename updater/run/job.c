@@ -71,7 +71,7 @@ static int read_paths(const json_t *json, struct flo_update_job *job, struct flo
     FLO_TRY(flo_json_get_text(json, "trust_file", 4000, &job->trust_file, err));
     for (size_t i = 0; i < FLO_COUNT(paths); i++) {
         FLO_TRY(flo_json_opt_text(json, paths[i].key, 4000, NULL, paths[i].out, err));
-        /* An empty path counts as none. */
+        /* An empty path counts as a missing one. */
         if (*paths[i].out != NULL && (*paths[i].out)[0] == '\0') {
             *paths[i].out = NULL;
         }

@@ -11,18 +11,18 @@
 struct flo_make {
     struct flo_make_job job;
     int base_fd;
-    int fd; /* the file being made */
+    int fd; /* descriptor of the file that is being made */
     uint64_t done;
-    bool was_told; /* the resume event was sent */
+    bool was_told; /* true: the resume event was sent */
 
     /* Thread that decodes the patch during its download. */
     bool has_thread;
     pthread_t thread;
-    int rv; /* result of the thread, after it has ended */
+    int rv; /* result of the thread; valid after it has ended */
     pthread_mutex_t mutex;
     pthread_cond_t moved;
-    /* The members below need the mutex. */
-    int patch_fd; /* descriptor of the thread; -1: not open yet */
+    /* The members below are protected by the mutex. */
+    int patch_fd; /* the thread's descriptor of the patch; -1: not open yet */
     uint64_t kept;
     bool is_cancelled;
 };
@@ -34,7 +34,7 @@ bool flo_make_goes_on(const struct flo_way *way)
 
 /* ---- one pass over the patch ---- */
 
-/* Continues after the bytes that exist already. */
+/* Continues after the bytes that an earlier run has made. */
 static int on_resume(void *context, uint64_t kept, struct flo_err *err)
 {
     struct flo_make *make = context;
@@ -129,7 +129,8 @@ static int open_patch(const struct flo_make *make, int *fd)
     return flo_file_open_beneath(store->partial_fd, name, O_RDONLY | O_CLOEXEC, 0, fd, NULL);
 }
 
-/* Called on the thread of the download. */
+/* Notes how much of the patch is on disk.  Called on the thread of the
+ * download. */
 static void on_kept(void *context, uint64_t kept)
 {
     struct flo_make *make = context;
@@ -143,8 +144,8 @@ static void on_kept(void *context, uint64_t kept)
     pthread_mutex_unlock(&make->mutex);
 }
 
-/* Waits until the download has begun: its file exists, with all space
- * reserved. */
+/* Waits until the download has begun: the patch's file exists, with all its
+ * space reserved. */
 static int wait_for_patch(struct flo_make *make)
 {
     pthread_mutex_lock(&make->mutex);
@@ -175,7 +176,8 @@ static void *run(void *context)
     return NULL;
 }
 
-/* Starts the thread.  On failure the patch is applied when it is complete. */
+/* Starts the decoding thread.  If that fails, the patch is applied when it is
+ * complete. */
 static void go_ahead(struct flo_make *make)
 {
     pthread_attr_t small;
@@ -194,7 +196,8 @@ static void go_ahead(struct flo_make *make)
     }
 }
 
-/* Ends the thread; false: the file is not complete. */
+/* Waits for the decoding thread to end.  Returns false when the file is not
+ * complete. */
 static bool join(struct flo_make *make, bool is_cancelled)
 {
     if (!make->has_thread) {

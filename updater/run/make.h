@@ -15,27 +15,27 @@ struct flo_make;
 
 struct flo_make_job {
     struct flo_store *store;
-    struct flo_fetch *fetch; /* its on_kept is set by this job during the download */
+    struct flo_fetch *fetch; /* fetch of the patch; the job sets its on_kept during the download */
     int event_fd;
-    /* Both are borrowed until free. */
+    /* `file` and `way` are borrowed until flo_make_free. */
     const struct flo_release_file *file;
     const struct flo_way *way; /* any way except raw */
 };
 
-/* Starts decoding; call it before the download.  FLO_E_MEMORY. */
+/* Starts decoding; called before the download.  FLO_E_MEMORY. */
 FLO_MUST_USE int flo_make_begin(const struct flo_make_job *job, struct flo_make **out,
                                 struct flo_err *err);
-/* Call it when the patch is complete and verified.  Gives a file with all bytes
- * and the right digest in *fd, which is borrowed.  Errors of flo_delta_apply,
- * of opening the base and of the disk; FLO_E_INTERRUPTED. */
+/* Completes the file when the patch is complete and verified.  Sets *fd to a
+ * file with all bytes and the right digest; the descriptor is borrowed.  Fails
+ * as flo_delta_apply, opening the base and the disk do; FLO_E_INTERRUPTED. */
 FLO_MUST_USE int flo_make_end(struct flo_make *make, int patch_fd, int *fd, struct flo_err *err);
 /* Gives the complete file its name as a blob. */
 FLO_MUST_USE int flo_make_publish(struct flo_make *make, struct flo_err *err);
-/* Ends the thread; the decoded bytes are kept.  NULL is fine. */
+/* Ends the thread and keeps the decoded bytes.  `make` may be NULL. */
 void flo_make_free(struct flo_make *make);
 
-/* Returns whether decoding can resume in a file that an earlier worker began
- * (typed deltas). */
+/* Tells whether decoding can resume in a file that an earlier worker began, as
+ * it can for typed deltas. */
 bool flo_make_goes_on(const struct flo_way *way);
 
 #endif

@@ -1,4 +1,4 @@
-/* Inside of the worker: its job, its event lines, its sandbox. */
+/* Worker internals: its job, its event lines, its sandbox. */
 #ifndef FLOTILLA_UPDATER_RUN_H
 #define FLOTILLA_UPDATER_RUN_H
 
@@ -17,61 +17,65 @@ struct flo_update_job {
     const char *state_dir;
     const char *urls[FLO_FETCH_MIRRORS_MAX];
     size_t url_count;
-    /* Devices on the local network, as in flo_neighbours. */
+    /* Devices on the local network that may have an artifact; see
+     * flo_neighbours. */
     const char *neighbours[FLO_NEIGHBOURS_MAX];
     size_t neighbour_count;
     uint64_t neighbours_turn_ms, neighbours_wait_ms, neighbours_patience_ms;
-    bool keeps_patches;  /* keep patches for neighbours, where disk space allows */
-    const char *ca_file; /* NULL: the system's */
+    bool keeps_patches;  /* true: keep patches for neighbours, if disk space allows */
+    const char *ca_file; /* NULL: the system's CA certificates */
     const char *cert_file;
     const char *key_file;
     const char *trust_file;
-    const char *bundle;        /* NULL: from the network */
-    const char *variant;       /* only this variant; NULL: the plan's choice */
-    struct flo_digest release; /* zero: the bundle's release */
+    const char *bundle;        /* path of a bundle; NULL: fetch from the network */
+    const char *variant;       /* name of the only variant to plan; NULL: the plan chooses */
+    struct flo_digest release; /* id of the release to stage; zero: the bundle's first */
     struct flo_profile profile;
     uint64_t rate_bytes_per_s;
     uint64_t budget_bytes;
     uint64_t memory_bytes_max;
-    /* Pauses and attempts of downloads; 0: the defaults. */
+    /* Pauses and attempts of downloads; 0 means the default. */
     uint64_t pause_ms_min;
     uint64_t pause_ms_max;
     uint64_t attempts_max;
     enum flo_sandbox_mode sandbox;
-    struct flo_digest_list others; /* downloads that other models need */
+    struct flo_digest_list others; /* digests of downloads that other models need */
     uint64_t time_ms;              /* lower bound of the time; 0: use the clock only */
 };
 
-/* FLO_E_META_JSON, FLO_E_META_SCHEMA, FLO_E_CFG_RANGE (a bad URL, for example
- * plain http to another host), FLO_E_NOT_BUILT (an unknown job). */
+/* Parses a job line.  FLO_E_META_JSON, FLO_E_META_SCHEMA, FLO_E_CFG_RANGE (a
+ * bad URL, for example plain http to another host), FLO_E_NOT_BUILT (an unknown
+ * job). */
 FLO_MUST_USE int flo_job_parse(const char *line, size_t bytes, struct flo_update_job *out,
                                struct flo_err *err);
 void flo_job_deinit(struct flo_update_job *job);
 
-/* Event lines to the agent.  One that cannot be written is dropped; the worker
- * notices the closed connection elsewhere. */
+/* Sends the agent the plan, as an event line.  An event line that cannot be
+ * written is dropped; the worker notices the closed connection elsewhere. */
 void flo_event_planned(int fd, const struct flo_release *release, const struct flo_plan *plan);
-/* Nothing is fetched now: the worker waits for a neighbour's download. */
+/* Tells the agent that the worker fetches no bytes now, but waits for a
+ * neighbour's download. */
 void flo_event_waiting(int fd);
 void flo_event_downloading(int fd, uint64_t done, uint64_t total);
 /* "applying", "verifying" */
 void flo_event_word(int fd, const char *word);
-/* The first `kept` bytes of a file were made before an interruption, and are
- * correct. */
+/* Tells the agent that the first `kept` bytes of a file were made before an
+ * interruption, and are correct. */
 void flo_event_resumed(int fd, uint64_t kept, uint64_t total);
 void flo_event_fallback(int fd, enum flo_codec from, enum flo_codec to, const struct flo_err *err);
 void flo_event_staged(int fd, const struct flo_digest *release, const struct flo_plan *plan,
                       const struct flo_fetch *fetch, uint64_t took_ms);
 void flo_event_failed(int fd, const struct flo_err *err, bool is_passing);
 
-/* Enters the sandbox: no new privileges, no core file, a memory limit.
- * Writable are the folders of downloads, readable the files that the job and
- * TLS need.  Only the needed system calls are allowed.  FLO_E_SANDBOX: the
- * kernel lacks a part, and the job requires it. */
+/* Enters the sandbox: no new privileges, no core file, a memory limit.  The
+ * worker can write the folders of downloads, and read the files that the job
+ * and TLS need.  Only the needed system calls are allowed.  Returns
+ * FLO_E_SANDBOX when the kernel lacks a part and the job requires it. */
 FLO_MUST_USE int flo_updater_sandbox_enter(const struct flo_update_job *job, struct flo_err *err);
 
 /* Carries the job out.  When it returns 0, the release document and all files
- * of the chosen variant are verified blobs. */
+ * of the chosen variant are verified blobs.  *is_passing tells whether a later
+ * attempt may succeed. */
 FLO_MUST_USE int flo_stage(const struct flo_update_job *job, struct flo_store *store, int fd,
                            bool *is_passing, struct flo_err *err);
 

@@ -1,10 +1,10 @@
 /* Worker's sandbox: the worker parses untrusted bytes and has network access.
  *
- * It can write the files of the download only: blobs and files that become
+ * It can write only the files of the download: blobs and files that become
  * blobs.  Trust, keys and slots are read-only or inaccessible: only the agent
- * decides which release runs.  An unlisted call fails with ENOSYS, so that a
- * libc uses an older one.  A call that only an attacker would make kills the
- * process. */
+ * decides which release runs.  A system call that is not listed fails with
+ * ENOSYS, so that a libc uses an older one.  A call that only an attacker would
+ * make kills the process. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -60,7 +60,8 @@
             }                                                                                      \
         }                                                                                          \
     }
-/* Protocol 0 is the default; the explicit number is allowed too. */
+/* Rules for sockets of one kind, with protocol 0 (the default) or with its
+ * explicit number. */
 #define SOCKETS(domain, kind, protocol)                                                            \
     SOCKET(SYS_socket, domain, kind, 0), SOCKET(SYS_socket, domain, kind, protocol)
 #ifdef SYS_fcntl64
@@ -71,9 +72,9 @@
 
 static const struct flo_sandbox_rule rules[] = {
 #include "base/sandbox/calls.def"
-    /* files that landlock allows.  O_PATH is refused, because with fstat it
-     * works as a stat, and O_TRUNC, because landlock before version 3 cannot
-     * restrict it */
+    /* calls on files that landlock allows.  O_PATH is refused, because fstat on
+     * it works as a stat.  O_TRUNC is refused, because landlock before version
+     * 3 cannot restrict it */
     FLO_CALL(EVER, readv),
     FLO_CALL(EVER, pwrite64),
     FLO_CALL_IF(EVER, openat, 2, O_PATH | O_TRUNC, 0),
@@ -120,7 +121,7 @@ static const struct flo_sandbox_rule rules[] = {
     FCNTL(SYS_FCNTL, F_GETFL),
     FCNTL(SYS_FCNTL, F_DUPFD_CLOEXEC),
     {SYS_FCNTL, EVER, FLO_SANDBOX_ALLOW, 0, {{1, WORD, F_SETFL}, {2, O_ASYNC, 0}}},
-/* no stat of a path */
+/* fstat only, no stat of a path */
 #ifdef SYS_newfstatat
     FLO_CALL_FSTAT(EVER, newfstatat),
 #endif
@@ -140,8 +141,8 @@ static const struct flo_sandbox_rule rules[] = {
     FLO_CALL_VAIN(EVER, faccessat2, EACCES),
 #endif
     FLO_CALL_VAIN(EVER, readlinkat, EACCES),
-    /* outgoing network.  Also a socket pair for threads to wake each other, of
-     * a kind that reaches no other process */
+    /* calls for outgoing connections, and for a socket pair by which threads
+     * wake each other, of a kind that reaches no other process */
     SOCKETS(AF_INET, SOCK_STREAM, IPPROTO_TCP),
     SOCKETS(AF_INET6, SOCK_STREAM, IPPROTO_TCP),
     SOCKETS(AF_INET, SOCK_DGRAM, IPPROTO_UDP),
@@ -183,11 +184,11 @@ static const struct flo_sandbox_rule rules[] = {
     FLO_CALL(EVER, recvmmsg_time64),
 #endif
     FLO_CALL_VAIN(EVER, ioctl, ENOTTY),
-    /* threads for name lookup */
+    /* calls for the threads that look up names */
     FLO_CALL_THREAD(EVER),
     FLO_CALL(EVER, set_tid_address),
     FLO_CALL(EVER, sigaltstack),
-    /* user ids, and reading its own limits */
+    /* calls that read user ids and the process's own limits */
     FLO_CALL(EVER, getuid),
     FLO_CALL(EVER, geteuid),
     FLO_CALL(EVER, getgid),
@@ -205,7 +206,7 @@ static const struct flo_sandbox_rule rules[] = {
 #endif
     FLO_CALL(EVER, times),
     {SYS_prlimit64, EVER, FLO_SANDBOX_ALLOW, 0, {{0, INT, 0}, {2, WORD, 0}}},
-/* a resolver module that is not loaded yet: refused */
+/* a resolver module that is not loaded yet is refused */
 #ifdef SYS_mmap
     FLO_CALL_VAIN(EVER, mmap, EACCES),
 #endif
@@ -213,7 +214,7 @@ static const struct flo_sandbox_rule rules[] = {
     FLO_CALL_VAIN(EVER, mmap2, EACCES),
 #endif
     FLO_CALL_VAIN(EVER, mprotect, EACCES),
-    /* only an attacker would call these */
+    /* only an attacker would make these calls */
     KILL(execve),
     KILL(execveat),
     KILL(clone),
@@ -249,9 +250,9 @@ static const struct flo_sandbox_policy policy = {rules, FLO_COUNT(rules), ENOSYS
 
 /* ---- files ---- */
 
-/* The folder of resolv.conf.  On many systems it is a link to a file that a
- * service replaces by renaming, so its folder must be readable.  Shared folders
- * are not allowed. */
+/* Returns the folder of resolv.conf.  On many systems resolv.conf is a link to
+ * a file that a service replaces by renaming, so the folder must be readable.
+ * Folders that other programs share are not allowed. */
 static const char *resolver(char path[PATH_MAX])
 {
     static const char *const shared[] = {"", "/etc", "/tmp", "/run", "/var/run"};
@@ -276,8 +277,8 @@ static int restrict_files(const struct flo_update_job *job, struct flo_err *err)
     static const char *const stores[] = {"blobs", "partial", "prefix", "releases"};
     char own[FLO_COUNT(stores)][PATH_MAX];
     char resolv[PATH_MAX];
-    /* Readable: TLS trust without the keys next to it, name resolution files,
-     * and the boot id for download maps. */
+    /* The worker can read TLS trust without the keys next to it, name
+     * resolution files, and the boot id for download maps. */
     struct flo_sandbox_path paths[] = {
         {own[0], FLO_SANDBOX_SHELF},
         {own[1], FLO_SANDBOX_STORE},
@@ -320,7 +321,7 @@ static int restrict_files(const struct flo_update_job *job, struct flo_err *err)
     return flo_sandbox_files(paths, FLO_COUNT(paths), FLO_SANDBOX_CONNECTS, err);
 }
 
-/* Does one lookup before the sandbox.  A resolver reads its list of services
+/* Looks up one name before the sandbox.  A resolver reads its list of services
  * once, and stats paths before it reads the list again. */
 static void warm_up(void)
 {
@@ -331,16 +332,18 @@ static void warm_up(void)
     }
 }
 
-/* Virtual memory for libraries, stacks and the allocators' per-thread reserves;
- * little of it is resident. */
+/* Virtual memory for libraries, stacks and the allocators' per-thread reserves,
+ * in bytes; little of it is resident. */
 #define AROUND_BYTES (1ULL << 30)
 
 static void bound_memory(uint64_t bytes_max)
 {
-    /* The limit is above the plan's promise, which a test measures. */
+    /* The limit is above the memory that the plan promises; a test measures
+     * that memory. */
     uint64_t bound = bytes_max + (32u << 20);
 
-    if (flo_sandbox_is_built()) { /* without a sanitizer, whose shadow memory is larger */
+    if (flo_sandbox_is_built()) { /* a sanitizer has no sandbox, because its
+                                   * shadow memory is larger than the limit */
         flo_sandbox_limit(RLIMIT_DATA, bound);
         flo_sandbox_limit(RLIMIT_AS, bound + AROUND_BYTES);
     }
@@ -358,7 +361,7 @@ static bool can_read(const char *path)
     return path == NULL || fd >= 0 || (errno != EACCES && errno != EPERM);
 }
 
-/* Returns whether all blobs are readable.  An older agent run by root may have
+/* Tells whether all blobs are readable.  An older agent run by root may have
  * left a file with several hard links, which flo_process_as_owner() does not
  * hand over. */
 static bool can_read_blobs(const char *state_dir)
@@ -382,7 +385,7 @@ static bool can_read_blobs(const char *state_dir)
 
 /* Drops capabilities.  A job of root's agent may name files that only root can
  * read: a bundle in a user's folder, a certificate.  Then CAP_DAC_READ_SEARCH
- * stays, limited by landlock; all others go. */
+ * stays, limited by landlock; all other capabilities are dropped. */
 static int drop_rights(const struct flo_update_job *job, struct flo_err *err)
 {
     int rv = flo_sandbox_keep_rights(TO_READ, 0, err);
