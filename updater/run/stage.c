@@ -4,8 +4,8 @@
  *
  * A result gets its name in blobs/ only after its digest is verified; a model
  * is also checked for NaN and infinity.  A way that fails for its own reasons
- * (a broken patch, a damaged base, an artifact no mirror has) is excluded.
- * Then a new plan is made: a delta first, then the full file. */
+ * (a broken patch, a damaged base, an artifact no mirror has) is excluded. Then
+ * a new plan is made: a delta first, then the full file. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,17 +32,17 @@ struct stage {
     struct flo_fetch fetch;
     struct flo_release_verified verified;
     bool has_release;
-    struct flo_offer offer; /* offer of a bundle only */
+    struct flo_offer offer; /* contents of the bundle; unused without a bundle */
     struct flo_plan_input input;
     struct flo_profile profile;
     struct flo_plan plan;
     struct flo_digest present[PRESENT_MAX];
     struct flo_digest wanted[PRESENT_MAX]; /* downloads that this release needs */
     struct flo_digest damaged[FLO_RELEASE_FILES_MAX];
-    struct flo_digest *chunks; /* chunk hashes of the present file; NULL: none */
-    uint64_t done_before;      /* bytes of the plan from earlier files */
+    struct flo_digest *chunks; /* chunk hashes of the file that is being fetched; NULL: none */
+    uint64_t done_before;      /* bytes of the plan in files that are complete */
     uint64_t progress_at_ms;   /* time of the last progress event */
-    bool is_last;              /* this is the plan's last step */
+    bool is_last;              /* true: this is the plan's last step */
 };
 
 static void on_progress(void *context, uint64_t done, uint64_t total)
@@ -74,9 +74,9 @@ static bool is_stopped(const struct stage *stage, struct flo_err *err)
 
 /* ---- the document ---- */
 
-/* Checks signature and schema, and that this is the release that was asked for.
- * Another release may be validly signed, yet blocked or below the minimum
- * release. */
+/* Checks signature and schema, and that the document is the release that the
+ * job names.  Another release may be validly signed, yet blocked or below the
+ * minimum release. */
 static int check_document(void *context, const void *data, size_t bytes, struct flo_err *err)
 {
     struct stage *stage = context;
@@ -106,7 +106,7 @@ static int look_into_bundle(struct stage *stage, struct flo_buf *out, struct flo
     return check_document(stage, out->data, out->bytes, err);
 }
 
-/* Gets the document.  One on disk is verified like one from outside: its bytes
+/* Gets the release document.  A document on disk is verified again: its bytes
  * may be damaged, or its keys no longer trusted. */
 static int get_document(struct stage *stage, struct flo_buf *out, struct flo_err *err)
 {
@@ -123,7 +123,7 @@ static int get_document(struct stage *stage, struct flo_buf *out, struct flo_err
     return flo_fetch_envelope(&stage->fetch, release, check_document, stage, out, err);
 }
 
-/* Verifies the signature, then stores envelope and body. */
+/* Verifies the document's signature, then stores envelope and body. */
 static int take_document(struct stage *stage, struct flo_err *err)
 {
     struct flo_buf text = {0};
@@ -151,9 +151,9 @@ static void add_present(struct stage *stage, const struct flo_digest *digest, ui
     }
 }
 
-/* Lists the files on the disk. Removes downloads that this release does not
- * need, and counts the space of its own downloads as free. If the release has a
- * cached prefix, no space is needed for one. */
+/* Lists the files on the disk.  Removes downloads that this release does not
+ * need, and counts the space of its own downloads as free.  If the release has
+ * a cached prefix, the plan reserves no space for one. */
 static void look_at_disk(struct stage *stage)
 {
     const struct flo_release *release = &stage->verified.release;
@@ -174,7 +174,7 @@ static void look_at_disk(struct stage *stage)
                 stage->wanted[wanted_count++] = file->ways[w].digest;
             }
         }
-        if (!is_here) { /* the file that a patch was producing */
+        if (!is_here) { /* a patch may already have made some bytes of the file */
             stage->wanted[wanted_count++] = file->digest;
         }
     }
@@ -198,8 +198,8 @@ static void make_room(const struct stage *stage)
     }
 }
 
-/* Removes downloads on ways that were not chosen; their space was counted as
- * free. */
+/* Removes downloads on ways that the plan did not choose; their space was
+ * counted as free. */
 static void drop_others(struct stage *stage)
 {
     const struct flo_release *release = &stage->verified.release;
@@ -239,7 +239,7 @@ static int make_plan(struct stage *stage, struct flo_err *err)
 }
 
 /* Sends a progress word for the last and largest file only, so that the agent
- * sees downloading, applying, verifying in this order. */
+ * sees downloading, applying and verifying in this order. */
 static void say(const struct stage *stage, const char *word)
 {
     if (stage->is_last) {
@@ -250,8 +250,8 @@ static void say(const struct stage *stage, const char *word)
 /* ---- one file ---- */
 
 /* Verifies a file's digest on the disk, and that a model has finite numbers
- * only.  Fetch and apply checked the bytes as they came; this reads them
- * back. */
+ * only.  Fetch and apply checked the bytes as they arrived; this function reads
+ * them back. */
 static int verify(struct stage *stage, const struct flo_release_file *file, int fd,
                   struct flo_err *err)
 {
@@ -345,8 +345,8 @@ static void forget_chunks(struct stage *stage)
 }
 
 /* Loads the chunk hashes, so that damage in a raw file costs one chunk, not the
- * whole file.  A bundle may lack the list; then the file's own digest must
- * do. */
+ * whole file.  If a bundle lacks the list, only the file's own digest is
+ * checked. */
 static int load_chunks(struct stage *stage, const struct flo_release_file *file,
                        const struct flo_way *way, struct flo_err *err)
 {
@@ -368,8 +368,8 @@ static int load_chunks(struct stage *stage, const struct flo_release_file *file,
 }
 
 /* Finishes a raw file that is complete in partial/: verifies and renames it.
- * Bytes with the right digest that fail the scan would be the same again, so
- * they are removed. */
+ * Removes bytes that have the right digest but fail the scan, because fetching
+ * them again would not help. */
 static int finish_raw(struct stage *stage, const struct flo_release_file *file, int fd,
                       struct flo_err *err)
 {
@@ -384,8 +384,9 @@ static int finish_raw(struct stage *stage, const struct flo_release_file *file, 
     return flo_store_part_publish(stage->store, fd, &file->digest, err);
 }
 
-/* Free space needed to keep a used patch as a blob for neighbours, after packed
- * weights.  A garbage collection for lack of space removes it first. */
+/* Free space in bytes that must be left, besides packed weights, if a used
+ * patch is kept as a blob for neighbours.  A garbage collection for lack of
+ * space removes such patches first. */
 #define ROOM_BYTES (64u << 20)
 static bool keeps(const struct stage *stage)
 {
@@ -415,8 +416,8 @@ static int get_raw(struct stage *stage, const struct flo_release_file *file,
     return finish_raw(stage, file, fd, err);
 }
 
-/* Finishes a file whose patch is complete: makes the rest, verifies and names
- * it. */
+/* Finishes a file whose patch is complete: makes the remaining bytes, verifies
+ * the file and names it. */
 static int finish_made(struct stage *stage, struct flo_make *make,
                        const struct flo_release_file *file, int patch_fd, struct flo_err *err)
 {
@@ -451,7 +452,8 @@ static int get_made(struct stage *stage, const struct flo_release_file *file,
         flo_store_part_publish(stage->store, fd, &way->digest, NULL) == 0) {
         return 0;
     }
-    /* A broken patch would fail again, so it is deleted. */
+    /* The patch is deleted once it is used, or when it is broken: it would fail
+     * again. */
     if (rv == 0 || flo_error_exit(rv) == FLO_EXIT_VERIFY) {
         flo_store_part_remove(stage->store, &way->digest);
         flo_store_made_remove(stage->store, &file->digest);
@@ -466,7 +468,7 @@ static int get_file(struct stage *stage, const struct flo_release_file *file,
                                        : get_made(stage, file, way, err);
 }
 
-/* Checks a blob that exists, because an old one may be damaged since. */
+/* Checks a blob that exists, because an old blob may be damaged by now. */
 static int check_present(struct stage *stage, const struct flo_release_file *file,
                          struct flo_err *err)
 {
@@ -480,7 +482,7 @@ static int check_present(struct stage *stage, const struct flo_release_file *fil
 
 /* ---- the whole ---- */
 
-/* Returns whether the way itself failed, so that another one may work. */
+/* Tells whether the way itself failed, so that another way may work. */
 static bool is_ways_fault(const struct stage *stage, int code)
 {
     switch (code) {
@@ -503,7 +505,8 @@ static bool is_ways_fault(const struct stage *stage, int code)
     }
 }
 
-/* Carries out all steps of the plan.  *failed is the step of the error. */
+/* Carries out all steps of the plan.  After an error *failed is the index of
+ * the step that failed. */
 static int carry_out(struct stage *stage, uint32_t *failed, struct flo_err *err)
 {
     const struct flo_release *release = &stage->verified.release;
@@ -522,8 +525,8 @@ static int carry_out(struct stage *stage, uint32_t *failed, struct flo_err *err)
     return 0;
 }
 
-/* Gives the list of chunk hashes of a file that is fetched raw; false: it is
- * not available, or on disk already. */
+/* Describes the list of chunk hashes of a file that is fetched raw.  Returns
+ * false when the list is not available, or on disk already. */
 static bool find_list(const struct stage *stage, const struct flo_release_file *file,
                       const struct flo_way *way, struct flo_artifact *out)
 {
@@ -594,7 +597,8 @@ static int take_from_bundle(struct stage *stage, struct flo_err *err)
     return 0;
 }
 
-/* Excludes the failed download and plans again; 0: another one exists. */
+/* Excludes the download that failed and plans again.  Returns 0 when another
+ * way exists. */
 static int plan_again(struct stage *stage, uint32_t step, const struct flo_err *why)
 {
     uint32_t file = stage->plan.steps[step].file;
@@ -624,8 +628,8 @@ static int stage_files(struct stage *stage, struct flo_err *err)
         uint32_t failed = 0;
         flo_event_planned(stage->event_fd, &stage->verified.release, &stage->plan);
         if (stage->job->budget_bytes == 0) {
-            /* Three times what is needed: a limit for mirrors that send wrong
-             * bytes. */
+            /* The budget is three times what is needed, as a limit for mirrors
+             * that send wrong bytes. */
             stage->fetch.budget_bytes =
                 stage->fetch.fetched_bytes + 3 * stage->plan.fetch_bytes + FLO_PART_UNIT;
         }
@@ -686,7 +690,7 @@ static void fill_in(struct stage *stage, const struct flo_update_job *job)
     };
 }
 
-/* Returns whether a later attempt may succeed. */
+/* Tells whether a later attempt may succeed. */
 static bool may_pass(const struct stage *stage, int code)
 {
     return stage->fetch.is_passing || code == FLO_E_DISK_FULL || code == FLO_E_INTERRUPTED ||
