@@ -1,4 +1,4 @@
-/* The process that serves neighbours, in a build without it. */
+/* Blob sharing, stand-in for a build without it. */
 #include "base/left_out.h"
 #include "updater/share/share.h"
 

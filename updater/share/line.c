@@ -1,4 +1,5 @@
-/* Job lines: read from the agent by the blob-sharing process. */
+/* Job lines: reads the lines that the agent sends to the blob-sharing
+ * process. */
 #include <string.h>
 
 #include "updater/share/share.h"

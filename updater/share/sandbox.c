@@ -55,7 +55,7 @@ static const struct flo_sandbox_rule rules[] = {
     {SYS_FCNTL, EVER, FLO_SANDBOX_ALLOW, 0, {{1, WORD, F_SETFD}}},
     {SYS_FCNTL, EVER, FLO_SANDBOX_ALLOW, 0, {{1, WORD, F_GETFL}}},
     {SYS_FCNTL, EVER, FLO_SANDBOX_ALLOW, 0, {{1, WORD, F_SETFL}, {2, O_ASYNC, 0}}},
-    /* clients, and the event loop */
+    /* calls for clients, and for the event loop */
     FLO_CALL(EVER, accept4),
     FLO_CALL(EVER, getsockname),
     FLO_CALL(EVER, getpeername),
@@ -89,7 +89,7 @@ static const struct flo_sandbox_rule rules[] = {
     FLO_CALL(EVER, time),
 #endif
     {SYS_prlimit64, EVER, FLO_SANDBOX_ALLOW, 0, {{0, INT, 0}, {2, WORD, 0}}},
-    /* only an attacker would call these */
+    /* only an attacker would make these calls */
     KILL(execve),
     KILL(execveat),
     KILL(clone),

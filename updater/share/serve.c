@@ -18,7 +18,7 @@
 #define CONNECTIONS_MAX 64
 #define IDLE_MS 15000
 #define TOLD_MS 500
-#define STILL_MS 300000 /* after this time without news, no download counts as running */
+#define STILL_MS 300000 /* a download without news for this long does not count as running */
 
 struct share {
     const struct flo_share_job *job;
@@ -31,7 +31,7 @@ struct share {
     struct flo_share_fetched fetched;
     uint64_t fetched_at_ms;
     uint64_t served_bytes, refused;
-    uint64_t told; /* served plus refused at the last report */
+    uint64_t told; /* served bytes plus refused requests at the last report */
     int fd;
     size_t bytes;
     char line[FLO_SHARE_LINE_BYTES_MAX];
@@ -45,8 +45,8 @@ static bool is_fetched(const struct share *share, const struct flo_digest *diges
            flo_digest_is_among(digest, share->fetched.blobs, share->fetched.count);
 }
 
-/* Checks the client's certificate.  A list of neighbours that is the same on
- * all devices makes a device ask itself, which is refused. */
+/* Checks the client's certificate.  A list of neighbours that all devices share
+ * makes a device ask itself, which is refused. */
 static int check_peer(const struct share *share, struct flo_httpd_request *request,
                       struct flo_err *err)
 {
@@ -137,8 +137,8 @@ static bool on_sent(void *context, size_t bytes)
 
 static void tell(struct share *share, const char *line, size_t bytes)
 {
-    /* A line that does not fit the socket buffer is included in the next
-     * one. */
+    /* A report that does not fit the socket buffer is dropped; the next one has
+     * its numbers. */
     if (send(share->fd, line, bytes, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 && errno == EPIPE) {
         event_base_loopbreak(share->base);
     }
@@ -198,7 +198,8 @@ static void on_readable(evutil_socket_t fd, short events, void *context)
         take_lines(share);
     }
     if (got <= 0 || share->bytes == sizeof(share->line)) {
-        event_base_loopbreak(share->base); /* closed, or a line without end */
+        /* the agent closed the connection, or sent a line without end */
+        event_base_loopbreak(share->base);
     }
 }
 
@@ -283,10 +284,10 @@ int flo_share_serve(const struct flo_share_job *job, int fd, struct flo_err *err
     }
     share->job = job;
     share->fd = fd;
-    share->budget =
-        (struct flo_share_budget){.limit_bytes = job->budget_bytes,
-                                  .used_bytes = job->used_bytes,
-                                  .began_ms = flo_now_ms() - job->used_ms}; /* may wrap */
+    share->budget = (struct flo_share_budget){.limit_bytes = job->budget_bytes,
+                                              .used_bytes = job->used_bytes,
+                                              /* the difference may wrap */
+                                              .began_ms = flo_now_ms() - job->used_ms};
     int rv = open_share(share, err);
 
     if (rv == 0) {

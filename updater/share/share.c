@@ -1,4 +1,4 @@
-/* `flotilla-updater share`: reads the job's line, then serves. */
+/* `flotilla-updater share`: reads the job line, then serves blobs. */
 #include <errno.h>
 #include <string.h>
 #include <unistd.h>
@@ -7,7 +7,8 @@
 
 #include "updater/share/share.h"
 
-/* Reads byte by byte, because what follows the line is for the event loop. */
+/* Reads the job line byte by byte, because the bytes after it are for the event
+ * loop. */
 static int read_line(int fd, char *line, size_t *bytes, struct flo_err *err)
 {
     for (size_t used = 0; used < FLO_SHARE_LINE_BYTES_MAX; used++) {
