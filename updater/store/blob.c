@@ -1,13 +1,12 @@
 /* Blobs: immutable files named by the SHA-256 of their bytes.
  *
- * A blob appears complete or not at all.  Its bytes are written to a file of
- * partial/, nameless (O_TMPFILE) or named, and synced.  Only then the file is
- * linked into blobs/, which is synced in turn.  Power loss before the link
- * leaves nothing, because the kernel frees nameless files.  After power loss
- * between link and folder sync the blob may be absent.  It is made again,
- * because no record refers to it yet.  A process killed there leaves a name
- * that may not be on disk.  So a caller that finds an existing blob syncs the
- * folder before it writes a record.
+ * A blob appears in blobs/ only when it is complete.  Its bytes are written to
+ * a file of partial/, nameless (O_TMPFILE) or named, and synced.  Only then the
+ * file is linked into blobs/, which is synced in turn.  Power loss before the
+ * link leaves no blob.  After power loss between link and folder sync the blob
+ * may be absent.  It is made again, because no record refers to it yet.  A
+ * process killed there leaves a name that may not be on disk.  So a caller that
+ * finds an existing blob syncs the folder before it writes a record.
  *
  * Blobs are never written again: a worker's sandbox lets it only read and
  * remove them.  A damaged blob is renamed and replaced. */
@@ -22,7 +21,7 @@
 #include "base/host/digest.h"
 #include "updater/store/store.h"
 
-#define ROTTEN_NAME (FLO_BLOB_NAME + 7) /* with ".rotten" */
+#define ROTTEN_NAME (FLO_BLOB_NAME + 7) /* "sha256-<hex>.rotten" and NUL */
 
 void flo_store_blob_name(const struct flo_digest *digest, char out[FLO_BLOB_NAME])
 {
@@ -121,7 +120,7 @@ void flo_store_rotten_remove(struct flo_store *store, const struct flo_digest *d
 }
 
 /* Renames a blob that is damaged or cannot be read.  A later download hashes
- * it, copies its correct chunks and fetches only the bad ones. */
+ * the renamed file, copies its correct chunks and fetches only the bad ones. */
 static void set_aside(struct flo_store *store, const struct flo_digest *digest)
 {
     char blob[FLO_BLOB_NAME];
@@ -177,8 +176,8 @@ int flo_store_blob_open_verified(struct flo_store *store, const struct flo_diges
     return 0;
 }
 
-/* Reserves space before the first byte, so that a full disk shows at the start
- * and not at 99 %. */
+/* Reserves a file's disk space before its first byte, so that a full disk shows
+ * at the start and not at 99 %. */
 int flo_store_reserve(struct flo_store *store, int fd, uint64_t bytes, struct flo_err *err)
 {
     if (bytes == 0) {
@@ -274,7 +273,8 @@ void flo_store_part_remove(struct flo_store *store, const struct flo_digest *dig
     flo_store_rotten_remove(store, digest);
 }
 
-/* Makes a file of partial/ with these bytes and this name the blob. */
+/* Turns a file of partial/ into the blob with this digest.  Its name there is
+ * the digest and `suffix`. */
 static int publish_partial(struct flo_store *store, int fd, const struct flo_digest *digest,
                            const char *suffix, struct flo_err *err)
 {

@@ -3,17 +3,17 @@
  * All slot files are read before anything is removed.  If one cannot be read
  * from the disk, the whole collection stops.  If one is damaged in both halves,
  * it may have named any release of its model: all of these stay with their
- * files.  If a document that it may have named is unreadable too, its files are
- * unknown and nothing is removed.
+ * files.  If a document that it may have named is unreadable too, the files of
+ * that release are unknown and none is removed.
  *
  * A slot record may be damaged later.  The reader then falls back to the older
- * of its two images.  That one may name a release that only the previous step
- * needed (a cleared candidate, a previous before the commit).  So each record
- * is first written once more: then both images name the same files.
+ * of its two images, which may name a release that only the previous step
+ * needed (a cleared candidate, the previous release before a commit).  So each
+ * record is first written once more: then both images name the same files.
  *
  * Intermediate files of a release (updater/plan/chain.h) stay while its update
- * is in progress, so that a worker can resume.  A full disk needs their space
- * more (flo_store_keep_steps).
+ * is in progress, so that a worker can resume.  On a full disk they are removed
+ * (flo_store_keep_steps).
  *
  * Partial downloads stay: after a failure, an abort or a timeout the next order
  * resumes them.  Its worker removes those that it does not need. */
@@ -32,11 +32,11 @@
 struct keep {
     struct flo_store *store;
     struct flo_digest_list digests;
-    struct flo_release *release; /* scratch: the release being read */
+    struct flo_release *release; /* scratch for the release that is being read */
     struct flo_collected collected;
 };
 
-/* Loads a damaged document from its envelope, which has another copy of the
+/* Loads a damaged document from its envelope, which has a second copy of the
  * body. */
 static int load_from_envelope(struct keep *keep, const struct flo_digest *document)
 {
@@ -60,7 +60,7 @@ static int load_release(struct keep *keep, const struct flo_digest *document, st
 }
 
 /* Keeps a document and every file and chunk list in it.  Intermediate files are
- * needed only while the update is in progress. */
+ * kept only while the update is in progress (`on_its_way`). */
 static int add_release(struct keep *keep, const struct flo_digest *document, bool on_its_way,
                        struct flo_err *err)
 {
@@ -88,13 +88,13 @@ static int load_and_add(struct keep *keep, const struct flo_digest *document, bo
     return add_release(keep, document, on_its_way, err);
 }
 
-/* A zero digest is ignored. */
+/* Keeps a release; a zero digest is ignored. */
 static int keep_release(struct keep *keep, const struct flo_digest *document, struct flo_err *err)
 {
     return flo_digest_is_zero(document) ? 0 : load_and_add(keep, document, false, err);
 }
 
-/* Keeps the release of an update in progress; its document may not be here
+/* Keeps the release of an update in progress; its document may not be on disk
  * yet. */
 static int keep_target(struct keep *keep, const struct flo_stated *stated, struct flo_err *err)
 {
@@ -108,12 +108,13 @@ static int keep_target(struct keep *keep, const struct flo_stated *stated, struc
 struct any_of {
     struct keep *keep;
     const char *model;
-    bool is_body; /* true: reading blobs, few of which are documents; false: envelopes */
+    bool is_body; /* true: reads blobs, few of which are documents; false: reads envelopes */
     int rv;
     struct flo_err *err;
 };
 
-/* Returns whether a blob is no document, or too large for one. */
+/* Tells whether a blob is certainly no release document, or too large for
+ * one. */
 static bool is_other(const struct any_of *any, int rv, const char *name)
 {
     struct stat st;
@@ -202,11 +203,13 @@ static bool is_nothing(const char *ending)
     return ending[0] == '\0';
 }
 
-/* A folder whose files are kept with their blob or release, or removed. */
+/* A folder whose files are kept or removed together with their blob or
+ * release. */
 struct sweep {
     struct keep *keep;
     int dir_fd;
-    bool (*is_ending)(const char *ending); /* checks the name after the owner's digest */
+    /* checks the part of a name that follows the owner's digest */
+    bool (*is_ending)(const char *ending);
 };
 
 static bool is_kept(const void *context, const struct flo_digest *digest)
@@ -224,7 +227,7 @@ static int remove_other(void *context, const char *name)
     const char *ending = flo_store_name_read(name, &digest);
 
     if (ending == NULL || !sweep->is_ending(ending)) {
-        return 0; /* not a file of the store */
+        return 0; /* the file is not the store's */
     }
     if (is_kept(keep, &digest)) {
         return 0;
@@ -259,7 +262,7 @@ static int decide(struct keep *keep, const struct flo_digest *extra, size_t extr
     size_t count = 0;
     int rv = flo_store_models(keep->store, models, FLO_MODELS_MAX, &count, err);
 
-    if (rv < 0) { /* an unknown list does not mean no models */
+    if (rv < 0) { /* after an error the list of models is unknown, not empty */
         return flo_wrap(err, rv, "nothing is collected");
     }
     if (count == FLO_MODELS_MAX) {

@@ -18,9 +18,9 @@
  *  2304  16 x group[64]     3328  zero[764]
  *  4092  u32 crc32c over 0..4091
  *
- * Two of them, at 0 and 4096, written in turn (record.c).  A write of 4096
- * bytes may be torn between sectors; then the CRC fails, and the other record
- * is valid. */
+ * The file has two such records, at 0 and 4096, which are written in turn
+ * (record.c).  A write of 4096 bytes may be torn between sectors; then the CRC
+ * fails, and the other record is valid. */
 #include <string.h>
 
 #include <flotilla/errors/state.h>
@@ -90,7 +90,8 @@ static void encode(const struct flo_device *device, struct disk_device *disk)
 {
     const struct flo_subject *const subjects[] = {&device->freeze, &device->freeze_emergency,
                                                   &device->config, &device->report};
-    /* trust comes before report; its document has a place of its own */
+    /* trust has no body in this list, because its document is stored elsewhere
+     * in the record */
     static const size_t places[] = {0, 1, 2, 4};
 
     memset(disk, 0, sizeof(*disk));
@@ -167,7 +168,7 @@ static void decode(const struct disk_device *disk, struct flo_device *device)
     }
 }
 
-/* Checks a record with a valid CRC for values of a newer format. */
+/* Checks that a record with a valid CRC has no values of a newer format. */
 static int check(const struct disk_device *disk, const char *path, struct flo_err *err)
 {
     for (size_t i = 0; i < FLO_PAUSES_MAX; i++) {

@@ -45,7 +45,7 @@ int flo_store_sync_dir(int dir_fd, const char *name, struct flo_err *err)
 
 int flo_store_each_name(int dir_fd, int (*call)(void *context, const char *name), void *context)
 {
-    /* A new open file description, because dup'ed ones share readdir's
+    /* The folder is opened again, because dup'ed descriptors share readdir's
      * position. */
     int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *dir = fd < 0 ? NULL : fdopendir(fd);

@@ -7,7 +7,8 @@
  *
  * The marker says "pending" before the link changes.  So after a power cut at
  * any time the marker does not match the link, and the hook runs again.  A
- * marker without a link means a removed link whose hook did not run. */
+ * marker without a link means that the link was removed and its hook did not
+ * run. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -82,10 +83,10 @@ static void look(int links, const char *model, struct flo_link *out)
 
 /* ---- writing ---- */
 
-/* Replaces a symlink in one step. */
+/* Replaces a symlink in one step, by renaming a new one over it. */
 static int put(int links, const char *name, const char *text, struct flo_err *err)
 {
-    static const char *const fresh = "+new"; /* not a valid model name */
+    static const char *const fresh = "+new"; /* a temporary name; no model can have it */
 
     unlinkat(links, fresh, 0);
     if (symlinkat(text, links, fresh) < 0 || renameat(links, fresh, links, name) < 0) {

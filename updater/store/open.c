@@ -27,7 +27,8 @@ static int open_folder(struct flo_store *store, const char *name, int *fd, struc
     return rv < 0 ? flo_wrap(err, rv, "%s", store->path) : 0;
 }
 
-/* Pid of the lock's holder, as written in the file; 0 when unreadable. */
+/* Returns the pid of the lock's holder, as written in the lock file, or 0 when
+ * it is unreadable. */
 static long holder(int fd)
 {
     char text[32] = "";
@@ -41,7 +42,7 @@ static int take_lock(struct flo_store *store, struct flo_err *err)
     char text[32];
     int rv = flo_file_open_beneath(store->dir_fd, "lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600,
                                    &store->lock_fd, err);
-    if (rv < 0 && errno == EROFS) { /* existing files can still be served */
+    if (rv < 0 && errno == EROFS) { /* a read-only disk: existing files can still be served */
         rv = flo_file_open_beneath(store->dir_fd, "lock", O_RDONLY | O_CLOEXEC, 0, &store->lock_fd,
                                    err);
     }
@@ -56,8 +57,8 @@ static int take_lock(struct flo_store *store, struct flo_err *err)
                  holder(store->lock_fd));
         return flo_err_fix(err, "stop that process, or use %s/control.sock", store->path);
     }
-    /* The pid is only for people and for the error above, so a full disk does
-     * not matter. */
+    /* The pid in the file is only for people and for error messages, so a full
+     * disk does not matter. */
     int chars = snprintf(text, sizeof(text), "%ld\n", (long)getpid());
     if (ftruncate(store->lock_fd, 0) < 0 || pwrite(store->lock_fd, text, (size_t)chars, 0) < 0) {
         flo_log(FLO_LOG_WARN, "store", "%s/lock: the pid is not written: %s", store->path,
@@ -66,9 +67,9 @@ static int take_lock(struct flo_store *store, struct flo_err *err)
     return 0;
 }
 
-/* Checks for nameless files, which releases are written into.  Some file
- * systems lack them (FUSE, NFS, JFFS2); it is better to fail now than at the
- * first release. */
+/* Checks that the file system can make nameless files, which releases are
+ * written into.  Some file systems cannot (FUSE, NFS, JFFS2); it is better to
+ * fail now than at the first release. */
 static int check_nameless(const struct flo_store *store, struct flo_err *err)
 {
     FLO_CLEANUP(flo_fd_cleanup)
@@ -85,7 +86,7 @@ static int check_nameless(const struct flo_store *store, struct flo_err *err)
                             "UBIFS");
 }
 
-/* Removes temporary files that an interruption left: "….new", and "….tmp-<hex>"
+/* Removes a temporary file that an interruption left: "….new", or "….tmp-<hex>"
  * of flo_file_write. */
 static int remove_new(void *context, const char *name)
 {

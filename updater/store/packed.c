@@ -1,9 +1,9 @@
-/* Packed weights: files that an engine made from model blobs; a name has both
- * digests.
+/* Packed weights: files that an engine made from model blobs.  A file's name
+ * has the digests of both.
  *
- * One link is the record: an interrupted file has no name, and one whose name a
- * power cut lost is made again.  A file without the digest of its name is
- * removed, because it can be made again. */
+ * The name is the only record: a file that was interrupted has no name, and a
+ * file whose name a power cut lost is made again.  A file without the digest of
+ * its name is removed, because it can be made again. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>

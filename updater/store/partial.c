@@ -1,4 +1,5 @@
-/* Partial files: which downloads and unfinished files in partial/ to keep. */
+/* Partial files: decides which downloads and unfinished files in partial/ to
+ * keep. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -16,7 +17,7 @@ struct sweep {
     const struct flo_digest *keep;
     size_t keep_count;
     const struct flo_digest_list *others;
-    uint64_t bytes; /* disk space of kept files that are in `keep` */
+    uint64_t bytes; /* disk space of the files of `keep` in partial/ */
 };
 
 static bool has_part(const struct flo_store *store, const struct flo_digest *digest,
@@ -29,7 +30,7 @@ static bool has_part(const struct flo_store *store, const struct flo_digest *dig
     return flo_store_stat(store->partial_fd, name, &st);
 }
 
-/* Reads the digest in a name of this folder, and the kind of file. */
+/* Reads the digest in a file name of partial/, and the kind of file. */
 static bool read_name(const char *name, struct flo_digest *out, bool *is_map)
 {
     char hex[65] = "";
@@ -53,7 +54,7 @@ static int look(void *context, const char *name)
 
     bool is_named = read_name(name, &digest, &is_map);
     bool is_ours = is_named && flo_digest_is_among(&digest, sweep->keep, sweep->keep_count);
-    /* A map without its file is useless. */
+    /* A map whose file is missing is useless. */
     bool stays = (is_ours || (is_named && flo_digest_is_among(&digest, sweep->others->items,
                                                               sweep->others->count))) &&
                  (!is_map || has_part(sweep->store, &digest, ".part"));
@@ -65,8 +66,8 @@ static int look(void *context, const char *name)
     return 0;
 }
 
-/* A file's space becomes free when it is removed, unless it has another hard
- * link. */
+/* Looks at a damaged blob.  Its space becomes free when it is removed, unless
+ * it has another hard link. */
 static int look_at_rotten(void *context, const char *name)
 {
     struct sweep *sweep = context;
@@ -106,7 +107,8 @@ uint64_t flo_store_partials_keep(struct flo_store *store, const struct flo_diges
     return sweep.bytes;
 }
 
-/* Adds the ways and chunk lists of a release whose document is here. */
+/* Adds the digests of all ways and chunk lists of a release whose document is
+ * on disk. */
 static void add_ways(struct flo_store *store, const struct flo_digest *digest,
                      struct flo_release *scratch, struct flo_digest_list *out)
 {

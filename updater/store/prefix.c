@@ -1,9 +1,9 @@
 /* Cached prefixes: files written by engines in the store's folder, one per
  * release.
  *
- * The process that starts an engine makes its file (contracts/device.md section
- * 12) and holds a lock on it while the engine runs.  The store only counts
- * these files, and removes them when an update needs the space. */
+ * The process that starts an engine makes the file for it (contracts/device.md
+ * section 12) and holds a lock on the file while the engine runs.  The store
+ * only counts these files, and removes them when an update needs the space. */
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
@@ -40,9 +40,9 @@ bool flo_store_prefix_has(struct flo_store *store, const struct flo_digest *rele
 
 struct scan {
     int dir_fd;
-    uint64_t bytes;          /* sum of all that may be removed */
-    char oldest[NAME_BYTES]; /* empty: none */
-    struct timespec used;    /* time of the oldest's last use */
+    uint64_t bytes;          /* bytes of all files that may be removed */
+    char oldest[NAME_BYTES]; /* name of the file that was not used for longest; empty: none */
+    struct timespec used;    /* time of the last use of `oldest` */
 };
 
 static bool is_older(const struct timespec *a, const struct timespec *b)
@@ -100,7 +100,7 @@ void flo_store_prefixes_drop(struct flo_store *store, uint64_t bytes,
         (void)flo_store_each_name(dir_fd, look, &scan);
         flo_store_remove(dir_fd, scan.oldest, &dropped);
         if (dropped.files == before) {
-            break; /* none is left, or removing one fails */
+            break; /* no file is left, or removing one failed */
         }
     }
     collected->files += dropped.files;

@@ -2,11 +2,11 @@
  * changed in place.
  *
  * Record A is at 0, record B at 4096: other sectors, mostly another flash page.
- * A write goes to the one that is *not* the newest, then fdatasync.  Power loss
+ * A write overwrites the record that is *not* the newest; fdatasync follows.  Power loss
  * has two cases:
- *   - before or during the pwrite: the record being written is old, torn or
- *     new. A torn one fails its CRC, and the other record is the newest valid
- *     one. So the reader gets old or new, never a mix.
+ *   - before or during the pwrite: the record being written is old, torn or new. A torn record
+ * fails its CRC, and the other record is the newest valid one. So the reader gets old or new, never
+ * a mix.
  *   - after fdatasync: new.
  * A process killed between the two leaves a newest record that may not be on
  * disk.  So a file is synced before it is written: the record that is not
@@ -57,7 +57,7 @@ static bool is_blank(const uint8_t *record, size_t bytes)
     return true;
 }
 
-/* Both records; bytes past the end of the file read as zero. */
+/* Both records of a file; bytes past the end of the file read as zero. */
 struct images {
     uint8_t record[2][FLO_RECORD_BYTES_MAX];
     bool is_there; /* the file exists and has bytes */
@@ -119,7 +119,7 @@ int flo_record_read(struct flo_store *store, const char *name, const struct flo_
     return 0;
 }
 
-/* Writes the whole file, under a temporary name first. */
+/* Writes the whole file under a temporary name, then renames it. */
 static int create(struct flo_store *store, const char *name, const struct flo_record_kind *kind,
                   const uint8_t *record, struct flo_err *err)
 {
@@ -147,9 +147,9 @@ static int create(struct flo_store *store, const char *name, const struct flo_re
     return flo_store_sync_dir(store->slots_fd, "slots", err);
 }
 
-/* Restores the old record when the new one could not be synced.  The next write
- * must go to the same half: the other one is the only record known to be on
- * disk. */
+/* Overwrites one record and syncs.  Restores the old record when the new one
+ * could not be synced.  Then the next write must overwrite the same half: the
+ * other half is the only record known to be on disk. */
 static int overwrite(int fd, const struct flo_record_kind *kind, const uint8_t *record,
                      const uint8_t *old, int which, struct flo_err *err)
 {
