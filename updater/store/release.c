@@ -2,8 +2,8 @@
  * finds a complete one when the slot record is lost.
  *
  * The body is a blob under its own digest, which is the release's id.  The
- * envelope is in releases/ under the same id.  It is read only where signatures
- * count: bundles, recovery, changed keys. */
+ * envelope is in releases/ under the same id.  The envelope is read only where
+ * signatures count: bundles, recovery, changed keys. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -108,7 +108,7 @@ static int put_envelope(struct flo_store *store, const struct flo_digest *releas
                    here.bytes == bytes && memcmp(here.data, data, bytes) == 0;
 
     flo_buf_deinit(&here);
-    if (is_same) { /* the name may not be durable yet: see updater.h */
+    if (is_same) { /* the existing name may not be durable yet: see updater.h */
         return 0;
     }
     flo_store_blob_name(release, name + 9);
@@ -141,8 +141,9 @@ static void choice_name(const struct flo_digest *digest, char out[FLO_BLOB_NAME 
     strcat(out, ".variant");
 }
 
-/* Index of the variant named in that line (0: chosen, 1: the one that it
- * replaces).  -1: no such line, or no such variant. */
+/* Returns the index of the variant that a line of the stored choice names.
+ * Line 0 has the chosen variant, line 1 the one that it replaces.  Returns -1
+ * when there is no such line, or no such variant. */
 static int read_choice(const struct flo_store *store, const struct flo_digest *digest,
                        const struct flo_release *release, int line)
 {
@@ -227,11 +228,11 @@ int flo_store_variant_instead_of(struct flo_store *store, const struct flo_diges
 
 /* ---- recovery ---- */
 
-/* The two newest releases of a model among those with an envelope. */
+/* The two newest releases of a model among those that have an envelope. */
 struct search {
     struct flo_store *store;
     const char *model;
-    struct flo_release *release; /* scratch: the release being read */
+    struct flo_release *release; /* scratch for the release that is being read */
     struct {
         struct flo_digest digest;
         uint64_t number; /* 0: none */
@@ -239,8 +240,8 @@ struct search {
     } best[2];
 };
 
-/* Returns whether all files of a variant are here with their digests.  Names
- * alone are not enough where a record was damaged. */
+/* Tells whether all files of a variant are on disk with their digests.  Names
+ * alone are not enough when a record was damaged. */
 static bool is_whole(struct flo_store *store, const struct flo_digest *digest,
                      const struct flo_release *release)
 {

@@ -15,7 +15,7 @@
  *   272  u64 soak_ms       280  u32 soak requests
  *   284  u32 soak errors per million               288  u32 soak crashes
  *   292  u32 rollout phase
- *   296  u64 number of the emergency lane          304  its body[32]
+ *   296  u64 number of the emergency order          304  its body[32]
  *   336  rollout[64]       400  order[64]          464  model[64]
  *   528  u64 folded        536  u32 denials        540  u32 era
  *   544  48 x { release[32], u64 number, u64 statement, u8 cause, u8 lane,
@@ -247,8 +247,9 @@ static void decode(const struct disk_slots *disk, struct flo_slots *slots)
     decode_denials(disk, slots);
 }
 
-/* Checks a record with a valid CRC that this program may not have written:
- * values of a newer format, or the file of another model put here by hand. */
+/* Checks a record with a valid CRC that this program may not have written.  The
+ * record may have values of a newer format, or be the file of another model
+ * that a person copied. */
 static int check(const struct disk_slots *disk, const char *model, const char *path,
                  struct flo_err *err)
 {
@@ -355,7 +356,7 @@ static int add_model(void *context, const char *name)
     if (!flo_name_is_valid(model) || models->count == models->count_max) {
         return 0;
     }
-    /* Insert sorted; there are few. */
+    /* The names are sorted by insertion, because there are few. */
     size_t at = models->count++;
     while (at > 0 && strcmp(models->names[at - 1], model) > 0) {
         memcpy(models->names[at], models->names[at - 1], FLO_NAME_MAX + 1);

@@ -4,7 +4,7 @@
  *   trees/sha256-<hex of the release>/<name>
  *
  * A tree is made under a temporary name and renamed when it is complete; an
- * interrupted one is made again.  So no record needs to refer to it. */
+ * interrupted tree is made again.  So no record needs to refer to it. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -15,7 +15,7 @@
 
 #include "updater/store/store.h"
 
-#define DEPTH_MAX 8 /* names have at most 4 parts */
+#define DEPTH_MAX 8 /* deepest folder; names have at most 4 parts */
 
 static int trees_open(const struct flo_store *store, bool makes)
 {
@@ -45,7 +45,7 @@ static void remove_all(int dir_fd, const char *name, int depth)
     unlinkat(dir_fd, name, AT_REMOVEDIR);
 }
 
-/* Makes the folders of "a/b/name", each once. */
+/* Makes the folders "a" and "a/b" of a name "a/b/name". */
 static int make_folders(int tree, const char *name, struct flo_err *err)
 {
     char path[FLO_NAME_MAX * 4];
@@ -107,7 +107,8 @@ static int make(const struct flo_store *store, int trees, const char *name,
     return rv;
 }
 
-/* Returns whether each file is there and is the blob itself. */
+/* Tells whether each file of the variant is in the tree and is a link to its
+ * blob. */
 static bool is_whole(const struct flo_store *store, int tree, const struct flo_release *release,
                      const struct flo_release_variant *variant)
 {

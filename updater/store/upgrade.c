@@ -1,14 +1,14 @@
 /* Record upgrade: converts format 1, which agents before 0.2 wrote, to format
  * 2.
  *
- * slots/<model>.bin, two of 512 bytes:
+ * slots/<model>.bin, two records of 512 bytes:
  *     0 "FLSL"   4 u16 format 1   8 u64 generation
  *    16 current[32]  48 previous[32]  80 candidate[32]: SHA-256 of envelopes
  *   112 u8 phase  113 u8 tries left  116 u32 attempt  120 u64 order seq
  *   152 u64 soak_ms  160 u32 soak requests  164 u32 soak errors
  *   168 u32 soak crashes  172 u32 rollout phase
  *   176 rollout[64]  240 order[64]  304 model[64]  508 u32 crc32c
- * slots/_device.bin, two of 4096 bytes:
+ * slots/_device.bin, two records of 4096 bytes:
  *     0 "FLDV"   4 u16 format 1   6 u16 flags: 0 frozen   8 u64 generation
  *    16 u32 epoch  24 u64 trusted time  32 u64 desired rev
  *    40 6 x { keyid[8], u64 seq, bitmap[32] }
@@ -17,7 +17,8 @@
  *
  * The body of each stored envelope becomes a blob, whose digest is the
  * release's id from now on. Models come first, the device last, and each file
- * is replaced as a whole. So after an interruption this can start again. */
+ * is replaced as a whole. So after an interruption the upgrade can start
+ * again. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -36,8 +37,8 @@ static const char DEVICE[] = "_device.bin";
 #define OLD_DENIED 32
 #define OLD_BASELINES 8
 
-/* Contents of a stored envelope; id zero: there is none, or it holds no
- * release. */
+/* Contents of a stored envelope.  A zero `id` means that there is no envelope,
+ * or that it has no release. */
 struct found {
     struct flo_digest id;
     uint64_t number;
@@ -69,7 +70,7 @@ static int read_envelope(struct flo_store *store, const uint8_t *digest, struct 
     return 0;
 }
 
-/* Stores the envelope's body as a blob, and the envelope in releases/. */
+/* Stores the body of an envelope as a blob, and the envelope in releases/. */
 static int adopt(struct flo_store *store, const uint8_t *digest, struct found *out,
                  struct flo_err *err)
 {
@@ -92,8 +93,8 @@ static int adopt(struct flo_store *store, const uint8_t *digest, struct found *o
     return flo_store_sync_dir(store->releases_fd, "releases", err);
 }
 
-/* Returns whether the disk failed, not the document. Then the upgrade stops
- * until the next start. */
+/* Tells whether the error is the disk's, not the document's.  Then the upgrade
+ * stops until the next start. */
 static bool is_disk(int rv)
 {
     return rv == FLO_E_IO_READ || rv == FLO_E_IO_WRITE || rv == FLO_E_IO_OPEN ||
@@ -134,10 +135,10 @@ static void read_execution(const uint8_t *record, struct flo_slots *slots)
     slots->phase = record[112] == FLO_SLOT_TRIAL ? FLO_SLOT_TRIAL : FLO_SLOT_STAGED;
     slots->tries_left = record[113];
     slots->attempt = flo_get_u32(record + 116);
-    slots->order_seq = 0; /* sequence numbers start again */
+    slots->order_seq = 0; /* sequence numbers start again in the new format */
     slots->soak_ms = flo_get_u64(record + 152);
     slots->soak_requests = flo_get_u32(record + 160);
-    slots->soak_errors_ppm = 20000; /* format 1 had a count here */
+    slots->soak_errors_ppm = 20000; /* format 1 had a count in place of this share */
     slots->soak_crashes_max = flo_get_u32(record + 168);
     slots->rollout_phase = flo_get_u32(record + 172);
     copy_text(slots->rollout, record + 176);
@@ -156,18 +157,18 @@ static int upgrade_model(struct flo_store *store, const char *model, struct flo_
     int rv = flo_store_slots_read(store, model, &slots, err);
 
     if (rv != FLO_E_STATE_SLOT) {
-        return rv; /* correct already, or unreadable now */
+        return rv; /* the record has format 2 already, or cannot be read now */
     }
     snprintf(name, sizeof(name), "%.64s.bin", model);
     if (flo_record_read(store, name, &OLD_SLOTS, record, &generation, &is_repaired, NULL) < 0 ||
         strncmp((const char *)record + 304, model, 64) != 0) {
-        return 0; /* damaged: the agent will recover the record */
+        return 0; /* the record is damaged: the agent will recover it */
     }
     for (size_t i = 0; i < FLO_COUNT(found); i++) {
         FLO_TRY(find(store, record + 16 + 32 * i, &found[i], err));
     }
     if (memcmp(record + 16, none, 32) != 0 && flo_digest_is_zero(&found[0].id)) {
-        return 0; /* the current document is lost: the agent recovers */
+        return 0; /* the current document is lost: the agent will recover it */
     }
     memset(&slots, 0, sizeof(slots));
     snprintf(slots.model, sizeof(slots.model), "%.64s", model);
@@ -184,7 +185,8 @@ static int upgrade_model(struct flo_store *store, const char *model, struct flo_
     return flo_store_slots_write(store, &slots, err);
 }
 
-/* Moves the block of a release to its model's record. */
+/* Moves the block of a release from the device record to the record of its
+ * model. */
 static int deny(struct flo_store *store, const struct found *found, struct flo_err *err)
 {
     struct flo_slots slots;
@@ -193,7 +195,7 @@ static int deny(struct flo_store *store, const struct found *found, struct flo_e
     int rv = flo_store_slots_read(store, found->model, &slots, err);
 
     if (rv == FLO_E_STATE_SLOT) {
-        return 0; /* damaged: nothing is known about that model */
+        return 0; /* the record is damaged, so the block has no place */
     }
     if (rv == 0) {
         (void)flo_slots_deny(&slots, &said);
@@ -260,7 +262,7 @@ static int upgrade_device(struct flo_store *store, struct flo_err *err)
         return rv;
     }
     if (flo_record_read(store, DEVICE, &OLD_DEVICE, record, &generation, &is_repaired, NULL) < 0) {
-        return 0; /* damaged: the agent makes a new one */
+        return 0; /* the record is damaged: the agent makes a new one */
     }
     FLO_TRY(move_to_models(store, record, err));
     memset(&device, 0, sizeof(device));
@@ -285,7 +287,7 @@ int flo_store_upgrade(struct flo_store *store, struct flo_err *err)
     for (size_t i = 0; i < count && rv == 0; i++) {
         rv = upgrade_model(store, models[i], err);
         if (rv == FLO_E_IO_READ || rv == FLO_E_IO_OPEN || rv == FLO_E_DESCRIPTORS) {
-            rv = 0; /* an error of the disk: tried again at the next start */
+            rv = 0; /* an error of the disk: the upgrade is tried again at the next start */
         }
     }
     return rv == 0 ? upgrade_device(store, err) : rv;
