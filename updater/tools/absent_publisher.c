@@ -1,4 +1,4 @@
-/* Commands of a publisher, in an updater without them. */
+/* Publisher's commands, stand-in for an updater without them. */
 #include "updater/tools/tools.h"
 
 #define VERB(variable, words)                                                                      \

@@ -14,7 +14,7 @@
 struct listing {
     json_t *releases;
     json_t *blobs;
-    const char *without; /* a file that may be missing */
+    const char *without; /* name of a file that the bundle may lack */
     json_t *lacks;       /* names of files that a device must already have */
     struct flo_buf text; /* the releases as text */
 };
@@ -71,7 +71,8 @@ static void show_listing(const char *path, const struct listing *listing,
         json_object_get(first, "digest"), "keyid", json_object_get(first, "keyid"), "releases",
         listing->releases, "blobs", listing->blobs, "lacks", listing->lacks, "bytes",
         (json_int_t)facts->bytes, "compressed", (int)facts->compressed);
-    const char *lacks = json_string_value(json_array_get(listing->lacks, 0)); /* owned by json */
+    /* borrowed from `json` */
+    const char *lacks = json_string_value(json_array_get(listing->lacks, 0));
     char more[FLO_FILE_NAME_MAX + 48] = "";
 
     if (lacks != NULL) {

@@ -1,4 +1,5 @@
-/* Common parts of flotilla-updater's commands: numbers, files and answers. */
+/* Common parts of flotilla-updater's commands: parses numbers, opens files and
+ * prints answers. */
 #include "updater/tools/tools.h"
 
 #include <errno.h>
@@ -75,7 +76,7 @@ struct flo_ticker tool_ticker;
 
 const struct flo_flag tool_flags_trust[] = {
     {"trust", "TRUST.json", "keys that may sign", FLO_TEXT(struct tool_line, trust)},
-    /* An alias of --trust until TUF's root replaces it. */
+    /* The flag --root is an alias of --trust until TUF's root replaces it. */
     {"root", "TRUST.json", "the same", FLO_TEXT(struct tool_line, trust)},
     FLO_FLAGS_END,
 };

@@ -1,5 +1,5 @@
-/* flotilla-updater delta create|apply|info: patches by hand, and for
- * benchmarks. */
+/* flotilla-updater delta create|apply|info: makes and applies patches by hand,
+ * and for benchmarks. */
 #include "updater/tools/tools.h"
 
 #include <errno.h>
@@ -38,7 +38,8 @@ static double ratio_of(uint64_t part, uint64_t whole)
 
 /* ---- create ---- */
 
-/* Reports progress; the estimate counts from the start of the work. */
+/* Prints the progress; the estimate of the time left counts from the start of
+ * the work. */
 static void tell_progress(void *context, uint64_t done, uint64_t total)
 {
     const uint64_t *began_ms = context;
@@ -80,7 +81,7 @@ static int create(void *state, struct flo_err *err)
     uint64_t began_ms = flo_now_ms();
     struct flo_delta_making making = {
         .threads = line->threads, .on_progress = tell_progress, .context = &began_ms};
-    /* People say "bsdiff". */
+    /* Publishers say "bsdiff" for the codec bsdiff40. */
     const char *choice = strcmp(codec, "bsdiff") == 0   ? "bsdiff40"
                          : strcmp(codec, "tensor") == 0 ? "tensor1"
                                                         : codec;
@@ -141,7 +142,7 @@ static int parse_digest(const char *text, const char *name, struct flo_digest *o
     return 0;
 }
 
-/* Refuses a base with another digest, before anything is written. */
+/* Refuses a base with another digest, before a byte is written. */
 static int check_base(int fd, const char *path, const char *digest, struct flo_err *err)
 {
     struct flo_digest wanted;
@@ -171,7 +172,8 @@ static int fill_job(const struct tool_line *line, struct flo_delta_job *job,
         rv = parse_digest(line->expected, "--expect", expected, err);
         job->new_digest = expected;
     }
-    /* A patch with a damaged magic number looks the same. */
+    /* The file may be a patch with a damaged magic number, which looks like a
+     * raw file. */
     if (rv == 0 && facts.codec == FLO_CODEC_RAW && line->expected == NULL) {
         flo_fail(err, FLO_E_PATCH_FORMAT, "the file begins as no patch does");
         rv = flo_err_fix(err, "fetch the patch again; --expect DIGEST takes a "
@@ -184,7 +186,8 @@ static int fill_job(const struct tool_line *line, struct flo_delta_job *job,
     return rv;
 }
 
-/* Keeps the first bytes of the file of --partial. */
+/* Cuts the file of --partial to its first `kept` bytes, and continues after
+ * them. */
 static int keep_partial(void *context, uint64_t kept, struct flo_err *err)
 {
     const int *fd = context;
@@ -195,12 +198,12 @@ static int keep_partial(void *context, uint64_t kept, struct flo_err *err)
     return 0;
 }
 
-/* Opens the file of --partial.  It will be truncated, written and renamed, so
- * devices and links are refused. */
+/* Opens the file of --partial.  The command truncates, writes and renames it,
+ * so devices and links are refused. */
 static int open_partial(const char *path, int *fd, struct flo_err *err)
 {
     struct stat facts;
-    /* Opening a pipe without a reader would block. */
+    /* O_NONBLOCK: opening a pipe without a reader would block. */
     int flags = O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK;
     int opened = open(path, flags, 0644);
 
@@ -217,8 +220,8 @@ static int open_partial(const char *path, int *fd, struct flo_err *err)
     return S_ISREG(facts.st_mode) ? 0 : flo_fail(err, FLO_E_IO_OPEN, "%s is no regular file", path);
 }
 
-/* Opens the file to write: a nameless one, or that of --partial, which may have
- * the first bytes of an earlier run. */
+/* Opens the file to write: a nameless file, or the file of --partial, which may
+ * have the first bytes of an earlier run. */
 static int open_new(const struct tool_line *line, const char *path, struct flo_delta_job *job,
                     int *fd, struct flo_err *err)
 {

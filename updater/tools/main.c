@@ -8,7 +8,7 @@
 
 #include "updater/share/share.h"
 
-/* The agent passes its socket as descriptor 3. */
+/* Runs the worker on descriptor 3, which is the agent's socket. */
 static int run_worker(void *state, struct flo_err *err)
 {
     (void)state;
@@ -67,8 +67,8 @@ static const struct flo_verb *const verbs[] = {
     &tuf,
 };
 
-/* Runs a command with a progress line ("delta create") on stderr while it takes
- * longer. */
+/* Runs a command, with a progress line on stderr that names the command ("delta
+ * create").  The processes of the agent have no such line. */
 static int run_told(struct flo_args *args, struct flo_err *err)
 {
     if (args->verb != &worker && args->verb != &share) {

@@ -1,4 +1,5 @@
-/* flotilla-updater release sign|verify|inspect: documents by hand. */
+/* flotilla-updater release sign|verify|inspect: signs and checks documents by
+ * hand. */
 #include "updater/tools/tools.h"
 
 #include <string.h>

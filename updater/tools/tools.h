@@ -1,5 +1,5 @@
-/* Commands of flotilla-updater: the command line and the answer, which they
- * share.
+/* Commands of flotilla-updater: the command line and the answer, which all
+ * commands share.
  *
  * Exit codes and the form of errors are those of all Flotilla programs. */
 #ifndef FLOTILLA_UPDATER_TOOLS_H
@@ -11,14 +11,15 @@
 #include "base/host/json.h"
 #include "base/ticker.h"
 
-/* The command line, for all commands; one per process. */
+/* The command line of the process: the flags of all commands. */
 struct tool_line {
     struct flo_args args;
-    const char *codec, *base, *expected; /* flags of deltas; digests as text */
+    /* flags of `delta`; `base` and `expected` are digests as text */
+    const char *codec, *base, *expected;
     const char *partial;
     uint32_t threads;
     uint64_t memory_bytes_max;
-    const char *blobs, *variant, *without; /* flags of a bundle */
+    const char *blobs, *variant, *without; /* flags of `bundle` */
     bool is_compressed;
     const char *trust, *key;
 };
@@ -32,21 +33,22 @@ extern const struct flo_verb tool_delta_create, tool_delta_apply, tool_delta_inf
 /* Parses a number of bytes: 16777216, 16M, 16MiB, 512K, 1G. */
 FLO_MUST_USE int tool_bytes(const char *text, const char *name, uint64_t *out, struct flo_err *err);
 
-/* Makes a nameless file in the folder of `path`.  tool_commit names it once it
- * is complete, replacing an older file. */
+/* Makes a nameless file in the folder of `path`. */
 FLO_MUST_USE int tool_create(const char *path, int *fd, struct flo_err *err);
+/* Gives the complete file of tool_create its name, replacing an older file. */
 FLO_MUST_USE int tool_commit(int fd, const char *path, struct flo_err *err);
 
-/* Progress line on stderr, until the command's answer or error. */
+/* The progress line on stderr, which lasts until the command's answer or
+ * error. */
 extern struct flo_ticker tool_ticker;
 
-/* Prints the answer: `json` on one line when JSON was asked for, else the
- * printf text.  Takes ownership of `json`. */
+/* Prints the answer of a command: `json` on one line when JSON was asked for,
+ * else the printf text.  Takes ownership of `json`. */
 void tool_answer(json_t *json, const char *format, ...) FLO_PRINTF(2, 3);
 
 /* Makes the JSON text "sha256:<hex>". */
 json_t *tool_digest(const struct flo_digest *digest);
-/* Loads the keys of --trust; FLO_E_USAGE without that flag. */
+/* Loads the trusted keys of --trust.  Returns FLO_E_USAGE without that flag. */
 FLO_MUST_USE int tool_load_trust(struct flo_trust **trust, struct flo_err *err);
 
 #endif
