@@ -3,7 +3,7 @@
  * The number increases by one.  So nobody can lock a fleet out by a jump, or
  * skip a statement that removes a key.  The epoch increases by one exactly when
  * an order or emergency key is removed (or by choice).  Sequence numbers that
- * the lost key used up then no longer count. */
+ * the lost key used up no longer count after that. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,8 +13,9 @@
 
 #include "updater/trust/trust.h"
 
-/* Counts signatures, each key once: an envelope has each keyid once, and an id
- * is the hash of its key. */
+/* Counts the valid signatures by keys of `signers` with one of `roles`.  Each
+ * key counts once: an envelope has each keyid once, and an id is the hash of
+ * its key. */
 static int count_signatures(const struct flo_envelope *envelope, const struct flo_trust *signers,
                             unsigned roles, uint32_t *out, struct flo_err *err)
 {
@@ -47,8 +48,9 @@ static int count_signatures(const struct flo_envelope *envelope, const struct fl
     return rv;
 }
 
-/* Role and number of the signers that the successor of `held` needs.  An
- * unsigned list has no root keys.  Its successor has its own, and a device
+/* Returns how many keys of which role must sign the successor of `held`.
+ *
+ * An unsigned list has no root keys.  Its successor has its own, and a device
  * accepts it from its own controller only.  Devices that were enrolled with a
  * publisher's list also need that publisher's signature, so a controller alone
  * cannot choose the root. */
@@ -82,7 +84,8 @@ int flo_trust_count_up(const struct flo_trust *draft, const struct flo_trust *he
     return 0;
 }
 
-/* A key from which `held` accepts orders, and `next` does not. */
+/* Returns a key from which `held` accepts orders and `next` does not, or NULL
+ * when there is none. */
 static const struct trusted_key *taken_away(const struct flo_trust *held,
                                             const struct flo_trust *next)
 {

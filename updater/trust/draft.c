@@ -1,4 +1,4 @@
-/* Trust drafts: makes a trust statement and signs it. */
+/* Trust drafts: makes drafts of trust statements and signs them. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -11,8 +11,8 @@
 
 #define LIST_BYTES_MAX (256 << 10)
 
-/* Reads roles.  Unknown ones are skipped, because a later version may have
- * more. */
+/* Reads the roles of a key.  Unknown roles are skipped, because a later version
+ * may have more. */
 static int read_roles(const json_t *entry, unsigned *out, struct flo_err *err)
 {
     json_t *list = NULL;
@@ -29,7 +29,7 @@ static int read_roles(const json_t *entry, unsigned *out, struct flo_err *err)
     return rv;
 }
 
-/* Checks an optional keyid: it must be that of the key. */
+/* Checks an optional keyid, which must be the id of the key. */
 static int check_keyid(const json_t *entry, const char *pem, struct flo_err *err)
 {
     struct flo_public_key key;
@@ -71,7 +71,7 @@ static int read_trust(struct flo_trust *trust, const json_t *root, struct flo_er
     if (rv == 0) {
         rv = flo_json_opt_u64(root, "epoch", 1, UINT32_MAX, 1, &epoch, err);
     }
-    if (rv == 0) { /* a document that needs more must not work with one */
+    if (rv == 0) { /* a list that needs several signatures must not be accepted with one */
         rv = flo_json_opt_u64(root, "threshold", 1, 1, 1, &threshold, err);
     }
     if (rv == 0) {
@@ -148,8 +148,8 @@ int flo_trust_store(const char *path, const struct flo_trust *trust, struct flo_
     if (text.failed) {
         return flo_fail(err, FLO_E_MEMORY, "no memory for the trusted keys");
     }
-    /* A second link to the file that is replaced.  Without it only the fallback
-     * from a damaged file is lost. */
+    /* The old file gets a second name before it is replaced.  If that fails,
+     * only the fallback from a damaged file is lost. */
     before_of(path, before);
     if (unlink(before) < 0 && errno != ENOENT) {
         flo_log(FLO_LOG_WARN, "trust", "%s stays", before);

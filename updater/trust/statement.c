@@ -71,7 +71,7 @@ static int read_key(const json_t *entry, struct flo_trust *out, struct flo_err *
     if (role == FLO_ROLE_ROOT) {
         return flo_fail(err, FLO_E_META_SCHEMA, "root keys stand in `root`");
     }
-    /* A role of a later version has no effect here. */
+    /* An unknown role, of a later version, has no effect here. */
     return role == 0 ? 0 : add_once(out, pem, role, name, err);
 }
 
@@ -181,7 +181,8 @@ static int read_head(const json_t *body, struct flo_trust *out, struct flo_err *
     FLO_TRY(flo_json_check_critical(body, err));
     FLO_TRY(flo_json_get_u64(body, "v", 1, 1, &version, err));
     FLO_TRY(flo_json_get_name(body, "fleet", &fleet, err));
-    /* the unsigned list is number 1 */
+    /* The first statement has number 2, because the unsigned list counts as
+     * 1. */
     FLO_TRY(flo_json_get_u64(body, "number", 2, INT64_MAX, &out->number, err));
     FLO_TRY(flo_json_get_u64(body, "epoch", 1, UINT32_MAX, &epoch, err));
     FLO_TRY(flo_json_opt_u64(body, "issued_at_ms", 0, INT64_MAX, 0, &out->issued_at_ms, err));
@@ -196,7 +197,8 @@ static int read_body(const char *body, size_t bytes, struct flo_trust *out, stru
 
     FLO_TRY(flo_json_parse(body, bytes, FLO_TRUST_BODY_BYTES_MAX, &root, err));
     FLO_TRY(read_head(root, out, err));
-    /* read before the keys, which must not include them */
+    /* Revoked keys are read first, because the other keys must not include
+     * them. */
     FLO_TRY(read_revoked(root, out, err));
     FLO_TRY(read_roots(root, out, err));
     FLO_TRY(read_keys(root, out, err));

@@ -1,4 +1,5 @@
-/* Trusted keys: their struct, for verify.c and the files of this folder. */
+/* Trusted keys, internals: the structs, for verify.c and the files of this
+ * folder. */
 #ifndef FLOTILLA_TRUST_TRUST_H
 #define FLOTILLA_TRUST_TRUST_H
 
@@ -9,16 +10,18 @@
 
 struct trusted_key {
     struct flo_public_key key;
-    unsigned roles; /* enum flo_role */
+    unsigned roles; /* bits of enum flo_role */
     char name[FLO_NAME_MAX + 1];
 };
 
 struct flo_trust {
     char fleet[FLO_NAME_MAX + 1];
-    uint64_t number; /* 1: the unsigned list */
+    uint64_t number; /* number of the statement; 1: the unsigned list */
     uint32_t epoch;
     uint64_t issued_at_ms;
-    uint32_t threshold; /* root signatures needed; 0: the unsigned list needs none */
+    /* root signatures that the successor needs; 0: the unsigned list needs
+     * none */
+    uint32_t threshold;
     size_t count;
     struct trusted_key keys[FLO_TRUST_KEYS_MAX];
     size_t revoked_key_count;
@@ -32,17 +35,18 @@ struct flo_trust {
     } floors[FLO_TRUST_FLOORS_MAX];
     size_t ca_count;
     char *ca[FLO_TRUST_CA_MAX];
-    /* Envelope of a statement, and digest of its body. */
+    /* The envelope of the statement, and the digest of its body. */
     struct flo_envelope envelope;
     struct flo_digest digest;
 };
 
-/* NULL: no key with that id is trusted. */
+/* Returns the trusted key with that id, or NULL when there is none. */
 const struct trusted_key *flo_trust_find(const struct flo_trust *trust, const char *keyid);
-/* Parses a complete statement, signed by enough of its own root keys. */
+/* Parses a complete statement, which enough of its own root keys have
+ * signed. */
 int flo_trust_statement_parse(const char *text, size_t bytes, struct flo_trust **out,
                               struct flo_err *err);
-/* The least epoch that `next` may have. */
+/* Returns the lowest epoch that the statement `next` may have. */
 uint32_t flo_trust_epoch_after(const struct flo_trust *held, const struct flo_trust *next);
 
 #endif
