@@ -1,11 +1,11 @@
-/* Daily hours: see proto.h. */
+/* Daily hours: computes when a daily window is open. */
 #include <assert.h>
 
 #include <flotilla/proto.h>
 
 #define DAY_S 86400
 #define WEEK_DAYS 7
-#define THURSDAY 3 /* 1970-01-01 */
+#define THURSDAY 3 /* day of the week of 1970-01-01 */
 
 static bool opens_on(const struct flo_daily *daily, int64_t day)
 {

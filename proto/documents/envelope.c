@@ -121,7 +121,8 @@ static int check_canonical(const struct flo_envelope *envelope, const char *text
     return rv;
 }
 
-/* Releases of version 1 are read as those of version 2. */
+/* Tells whether an envelope has the wanted type; releases of version 1 are read
+ * as those of version 2. */
 static bool is_type(const char *found, const char *wanted)
 {
     return strcmp(found, wanted) == 0 ||

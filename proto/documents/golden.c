@@ -23,7 +23,8 @@ static struct flo_golden_match *match_add(struct flo_golden_case *out, enum flo_
     return match;
 }
 
-/* Adds a matcher for token ids, unless some choice was not clear. */
+/* Adds a matcher for token ids, unless some choice of the model was not
+ * clear. */
 static int add_tokens(const json_t *list, double gap, struct flo_golden_case *out,
                       struct flo_err *err)
 {
@@ -189,7 +190,7 @@ static int read_lacks(const json_t *object, struct flo_golden_match *match, stru
     return read_text(object, "lacks", match, err);
 }
 
-/* The keys of each kind of matcher; other keys are refused. */
+/* The JSON keys of each kind of matcher; other keys are refused. */
 static const struct form {
     enum flo_golden_kind kind;
     const char *key, *second;
@@ -286,7 +287,7 @@ static int read_messages(const json_t *object, struct flo_golden_case *out, stru
     return 0;
 }
 
-/* Reads the request of a case: exactly one of these keys. */
+/* Reads the request of a case, which has exactly one of these keys. */
 static int read_input(const json_t *object, struct flo_golden_case *out, struct flo_err *err)
 {
     static const struct {
@@ -325,8 +326,8 @@ static int read_case_2(const json_t *object, struct flo_golden_case *out, struct
 
 /* ---- documents ---- */
 
-/* The complete answer: in format 1 the publisher's record, in format 2 the
- * exact text that is required. */
+/* Returns the complete answer that is expected: in format 1 the publisher's
+ * record, in format 2 the exact text that is required. */
 static const char *answer_of(const json_t *object, const struct flo_golden_case *out)
 {
     const json_t *noted = json_object_get(object, "expect_text");

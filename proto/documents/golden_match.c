@@ -1,4 +1,5 @@
-/* Golden cases: checks an answer. Pure and bounded. */
+/* Golden cases: checks an answer against the matchers of a case.  Pure, with
+ * bounded work. */
 #include <flotilla/errors/probe.h>
 #include <flotilla/golden.h>
 
@@ -42,7 +43,8 @@ static bool has(struct text text, const char *part)
 
 /* ---- patterns ---- */
 
-/* Bytes of the character at `p`. Accepts invalid UTF-8. */
+/* Returns the number of bytes of the character at `p`; accepts invalid
+ * UTF-8. */
 static size_t character(const char *p, size_t bytes)
 {
     size_t n = 1;
@@ -53,7 +55,7 @@ static size_t character(const char *p, size_t bytes)
 }
 
 /* Matches one pattern element other than a star at the front of the text.
- * Returns the bytes of text matched; 0: no match. *next is set past the
+ * Returns the bytes of text that match, or 0 for no match.  Sets *next past the
  * element. */
 static size_t element(const char *pattern, const char **next, struct text text)
 {
@@ -143,7 +145,7 @@ static bool same(const json_t *a, const json_t *b)
         if (json_object_size(a) != json_object_size(b)) {
             return false;
         }
-        /* jansson's iteration needs it non-const */
+        /* jansson iterates only over a non-const object */
         void *it = json_object_iter((json_t *)(uintptr_t)a);
         for (; it != NULL; it = json_object_iter_next((json_t *)(uintptr_t)a, it)) {
             key = json_object_iter_key(it);

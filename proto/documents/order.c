@@ -1,4 +1,4 @@
-/* Orders: strict parsing, writing, and the check of the scope.
+/* Orders: parses and writes them strictly, and checks the scope.
  *
  * Format: docs/internals/contracts/documents.md section 2.2. */
 #include <string.h>
@@ -55,8 +55,8 @@ static int read_scope(const json_t *root, struct flo_scope *out, struct flo_err 
     return 0;
 }
 
-/* Reads a name into a field of FLO_NAME_MAX + 1.  FLO_E_META_SCHEMA: it is
- * required and missing. */
+/* Reads a name into a field of FLO_NAME_MAX + 1 bytes.  Returns
+ * FLO_E_META_SCHEMA when a required name is missing. */
 static int read_name(const json_t *args, const char *key, bool required, char *out,
                      struct flo_err *err)
 {
@@ -101,7 +101,8 @@ static int read_rollback_from(const json_t *args, struct flo_order *out, struct 
     return 0;
 }
 
-/* Reads the numbers of the releases in `from`, one for each; may be absent. */
+/* Reads one release number for each release in `from`.  The list of numbers may
+ * be absent. */
 static int read_from_numbers(const json_t *args, struct flo_order *out, struct flo_err *err)
 {
     json_t *numbers = json_object_get(args, "from_numbers");
@@ -176,8 +177,8 @@ static int read_numbers(const json_t *args, struct flo_order *out, struct flo_er
     return 0;
 }
 
-/* Reads a device's groups.  The order must be for one device, since a group's
- * scope would set them for all members. */
+/* Reads a device's groups.  The order must be for one device, since an order
+ * for a group would set them for all members. */
 static int read_groups(const json_t *args, struct flo_order *out, struct flo_err *err)
 {
     json_t *groups;
@@ -241,7 +242,7 @@ static int read_times(const json_t *root, struct flo_order *out, struct flo_err 
     return 0;
 }
 
-/* Reads scope and times, whose format no later version changes. */
+/* Reads scope and times of an order, whose format no later version changes. */
 static int read_head(const json_t *root, const char *fleet, struct flo_order *out,
                      struct flo_err *err)
 {

@@ -20,7 +20,7 @@ void flo_policy_default(struct flo_policy *out)
     };
 }
 
-/* Both bounds are inclusive. */
+/* Tells whether a value is within its bounds, which are inclusive. */
 static bool is_within_WHOLE(uint64_t value, uint64_t min, uint64_t max)
 {
     return value >= min && value <= max;

@@ -1,4 +1,4 @@
-/* Release documents: strict parsing into plain structs.
+/* Release documents: parses them strictly into plain structs.
  *
  * Format: docs/internals/contracts/documents.md section 2.1. */
 #include <stdlib.h>
@@ -15,10 +15,10 @@
 #define CHUNK_BYTES_MIN 65536
 #define CHUNK_BYTES_MAX (8 << 20)
 
-/* State while a document is read. */
+/* State of the reader of one document. */
 struct release {
     struct flo_release *out;
-    bool is_first; /* version 1: chunk hashes inline, one golden file */
+    bool is_first; /* true: version 1, with chunk hashes inline and one golden file */
 };
 
 static int read_way(const json_t *json, struct flo_way *out, struct flo_err *err)
@@ -47,8 +47,8 @@ static int read_ways(const json_t *json, struct flo_release_file *out, struct fl
 
     FLO_TRY(rv);
     for (size_t i = 0; i < json_array_size(list); i++) {
-        /* A codec that this version does not know is skipped, because there may
-         * be another way. */
+        /* A way with a codec that this version does not know is skipped,
+         * because there may be another way. */
         const char *word = json_string_value(json_object_get(json_array_get(list, i), "codec"));
         enum flo_codec known;
         if (word != NULL && !flo_codec_parse(word, &known)) {
@@ -66,8 +66,9 @@ static int read_ways(const json_t *json, struct flo_release_file *out, struct fl
     return 0;
 }
 
-/* Reads chunk hashes.  Those of version 1, which are inline, are ignored: the
- * file's own digest proves as much, but damage then costs the whole file. */
+/* Reads the chunk hashes of a file.  The inline hashes of version 1 are
+ * ignored: the file's own digest proves as much, but damage then costs the
+ * whole file. */
 static int read_chunks(const json_t *json, struct flo_release *release,
                        struct flo_release_file *out, struct flo_err *err)
 {
@@ -107,7 +108,8 @@ static bool is_part_character(char c)
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
 }
 
-/* Length of the first part of `name`; 0: it is invalid. */
+/* Returns the length of the first part of `name`, or 0 when that part is
+ * invalid. */
 static size_t part_of(const char *name)
 {
     size_t i = 1;
@@ -140,7 +142,8 @@ bool flo_release_name_is_valid(const char *name)
     }
 }
 
-/* Returns whether one name equals the other, or is a folder of it. */
+/* Tells whether two names collide: they are equal, or one is a folder of the
+ * other. */
 static bool are_in_the_way(const char *a, const char *b)
 {
     size_t chars = 0;
@@ -289,7 +292,8 @@ static bool holds(const struct flo_release_variant *variant, uint8_t file)
     return false;
 }
 
-/* Reads `entry`.  Its default for a native variant is the only model. */
+/* Reads `entry`, the file that a variant serves.  Its default for a native
+ * variant is the only model. */
 static int read_entry(const json_t *json, const struct flo_release *release,
                       struct flo_release_variant *out, struct flo_err *err)
 {
@@ -323,7 +327,7 @@ static int check_variant(const struct flo_release *release,
 
     for (uint32_t i = 0; i < variant->file_count; i++) {
         const struct flo_release_file *file = &release->files[variant->files[i]];
-        bytes += file->bytes; /* 64 files of 2^44 bytes stay below 2^64 */
+        bytes += file->bytes; /* the sum of 64 files of 2^44 bytes stays below 2^64 */
         adapters += strcmp(file->role, "adapter") == 0 ? 1 : 0;
     }
     if (bytes > BYTES_MAX) {

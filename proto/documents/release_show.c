@@ -1,4 +1,5 @@
-/* Release text: a release document as lines for people, with every field. */
+/* Release text: writes a release document as lines for people, with every
+ * field. */
 #include <flotilla/proto.h>
 
 #include <inttypes.h>

@@ -1,4 +1,4 @@
-/* Release documents: canonical writing. */
+/* Release documents: writes their canonical text. */
 #include <string.h>
 
 #include <flotilla/proto.h>

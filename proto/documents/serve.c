@@ -1,5 +1,5 @@
 /* Serving options of a release: context, sessions, cache, system prompt,
- * sampling.  They stand in the document, or in a file of role `config`. */
+ * sampling.  They are in the document, or in a file of role `config`. */
 #include "proto/serve.h"
 
 #include <stdlib.h>

@@ -1,5 +1,5 @@
-/* Model scan: reads a file once for its digest, structure, and NaN or
- * infinity. */
+/* Model scan: reads a file once, computes its digest, and checks its structure
+ * and that it has no NaN or infinity. */
 #include <flotilla/release.h>
 
 #include <stdlib.h>
@@ -13,8 +13,8 @@
 
 #define PIECE_BYTES (256u << 10)
 
-/* Hashes to the end whatever the scan finds, so that the caller can name the
- * bad bytes by their digest. */
+/* Reads and hashes all bytes even after the scan has found a fault, so that the
+ * caller can name the bad file by its digest. */
 static int read_pass(int fd, uint64_t bytes, struct flo_finite *scan, struct flo_sha256 *sha,
                      uint8_t *piece, struct flo_err *err)
 {

@@ -1,4 +1,4 @@
-/* Document signing: publishers' releases, the controller's orders. */
+/* Document signing: signs publishers' releases and the controller's orders. */
 #include <flotilla/release.h>
 
 #include <stdlib.h>
@@ -6,7 +6,7 @@
 
 #include "base/host/crypto.h"
 
-/* Makes an envelope of body, type and one signature. */
+/* Makes an envelope of a body, its type and one signature. */
 static int sign_body(const char *type, const char *body, size_t bytes, const struct flo_key *key,
                      struct flo_buf *out, struct flo_err *err)
 {

@@ -1,9 +1,9 @@
-/* Verification: turns signed bytes into a document that may take effect.  No
- * other file decides that.
+/* Verification: turns signed bytes into a document that may take effect.
  *
- * The checks come in this order: strict envelope, type, signature by a key of
- * the role, and only then the body.  The type is part of the signed bytes, so
- * an order can never pass for a release. */
+ * No other file decides that a document may take effect.  The checks come in
+ * this order: strict envelope, type, signature by a key of the role, and only
+ * then the body.  The type is part of the signed bytes, so an order can never
+ * pass for a release. */
 #include "updater/trust/trust.h"
 
 #include <stdlib.h>
@@ -39,8 +39,9 @@ static int unknown_key(const struct flo_envelope *envelope, const struct flo_tru
                     is_known ? "has another role" : "nobody trusts here");
 }
 
-/* Refuses non-canonical signatures: both r||s and r||n-s verify.  This comes
- * after the check of trusted signatures, so that a flipped bit is sig.bad. */
+/* Refuses non-canonical signatures, because r||s and r||n-s both verify.  The
+ * check comes after the check of trusted signatures, so that a flipped bit is
+ * sig.bad. */
 static int check_low(const struct flo_envelope *envelope, struct flo_err *err)
 {
     for (size_t i = 0; i < envelope->signature_count; i++) {
@@ -54,8 +55,8 @@ static int check_low(const struct flo_envelope *envelope, struct flo_err *err)
     return 0;
 }
 
-/* Requires a valid signature by a key with one of `roles`.  An invalid one by
- * such a key is refused, even with a valid one present. */
+/* Requires a valid signature by a key with one of `roles`.  An invalid
+ * signature by such a key is refused, even if there is a valid one too. */
 static int check_signatures(const struct flo_envelope *envelope, const struct flo_trust *trust,
                             unsigned roles, const struct trusted_key **signer, struct flo_err *err)
 {
@@ -137,9 +138,8 @@ void flo_release_verified_deinit(struct flo_release_verified *verified)
     verified->body = NULL;
 }
 
-/* Checks that ids and numbers of normal and emergency orders cannot be
- * confused.  An emergency order is called e-..., and its number is the signer's
- * clock. */
+/* Checks that normal and emergency orders cannot be confused.  The id of an
+ * emergency order begins with e-, and its number is the signer's clock. */
 static int check_lane(const struct flo_order_verified *verified, struct flo_err *err)
 {
     const struct flo_order *order = &verified->order;
