@@ -1,6 +1,6 @@
-/* Golden cases (flotilla-golden-1 and -2): requests with known answers.  The
- * probe plays them on a candidate; the publisher's tools check them before
- * signing.  Formats: docs/reference/golden.md. */
+/* Golden cases (flotilla-golden-1 and -2): requests with known answers.  A
+ * device's probe sends them to a candidate, and the publisher's tools check
+ * them before signing.  Formats: docs/reference/golden.md. */
 #ifndef FLOTILLA_GOLDEN_H
 #define FLOTILLA_GOLDEN_H
 
@@ -13,11 +13,11 @@
 #define FLO_GOLDEN_MESSAGES_MAX 64
 #define FLO_GOLDEN_MATCH_BYTES_MAX 4096 /* longest text of a matcher */
 #define FLO_GOLDEN_STARS_MAX 8          /* most `*` in a pattern */
-#define FLO_GOLDEN_VECTOR_MAX 65536     /* numbers */
+#define FLO_GOLDEN_VECTOR_MAX 65536     /* most numbers of a vector */
 #define FLO_GOLDEN_AUDIO_MAX 1000000    /* longest audio file, in bytes */
-#define FLO_GOLDEN_EXACT_GAP 1.0        /* least min_logit_gap for comparing token ids */
+#define FLO_GOLDEN_EXACT_GAP 1.0        /* least min_logit_gap at which token ids are compared */
 
-/* Kind of request of a case. */
+/* Kinds of requests of a case. */
 enum flo_golden_input {
     FLO_GOLDEN_PROMPT,   /* a user's message */
     FLO_GOLDEN_RAW,      /* a prompt that already has the chat template */
@@ -28,22 +28,26 @@ enum flo_golden_input {
 };
 
 enum flo_golden_kind {
-    FLO_GOLDEN_IS,       /* the answer is `text`, once trimmed */
+    FLO_GOLDEN_IS,       /* the answer, after blanks are trimmed, is `text` */
     FLO_GOLDEN_CONTAINS, /* `text` is in the answer */
     FLO_GOLDEN_LACKS,    /* `text` is not in the answer */
     FLO_GOLDEN_PATTERN,  /* the whole answer matches `text` with * ? # and \ */
-    FLO_GOLDEN_EQUALS,   /* the answer is JSON with `value` at pointer `text` */
-    FLO_GOLDEN_WITHIN,   /* ... with a number from `low` to `high` there */
-    FLO_GOLDEN_COSINE,   /* the answer's vector is close to a file's */
-    FLO_GOLDEN_TOKENS,   /* the answer has these ids, where all choices were clear */
-    FLO_GOLDEN_EXIT,     /* exit status of a command */
+    FLO_GOLDEN_EQUALS,   /* the answer is JSON, with `value` at the pointer `text` */
+    /* the answer is JSON, with a number from `low` to `high` at the pointer
+     * `text` */
+    FLO_GOLDEN_WITHIN,
+    FLO_GOLDEN_COSINE, /* the answer's vector is close to the vector in the file `text` */
+    /* the answer has these token ids; only where all choices of the model were
+     * clear */
+    FLO_GOLDEN_TOKENS,
+    FLO_GOLDEN_EXIT, /* the command ends with this exit status */
 };
 
 struct flo_golden_match {
     enum flo_golden_kind kind;
-    const char *text; /* text, or a JSON pointer, or a file's name */
+    const char *text; /* a text, a JSON pointer or a file's name, by `kind` */
     const void *value;
-    double low, high; /* COSINE: low */
+    double low, high; /* bounds of a number; COSINE uses only `low` */
     uint32_t n_tokens;
     int32_t *tokens;
     int exit_status;
@@ -64,26 +68,26 @@ struct flo_golden_case {
     size_t audio_bytes;
     uint32_t n_messages;
     struct flo_golden_message *messages;
-    const char *answer; /* the complete answer, for a score; NULL: unknown */
+    const char *answer; /* the complete expected answer, to compute a score; NULL: unknown */
     uint32_t tokens_max;
-    bool trims; /* blanks at both ends of an answer are ignored */
+    bool trims; /* true: blanks at both ends of an answer are ignored */
     uint32_t n_expect;
     struct flo_golden_match expect[FLO_GOLDEN_EXPECT_MAX + 1];
 };
 
 struct flo_golden {
-    void *document; /* owns the texts; after a join a list of documents */
+    void *document; /* JSON that owns the texts; a list of documents after flo_golden_join() */
     uint32_t n_cases;
     struct flo_golden_case *cases;
 };
 
-/* Reads golden cases.  FLO_E_META_SCHEMA, FLO_E_META_JSON and others; the error
- * names the case. */
+/* Reads golden cases from a document.  The error names the case.
+ * FLO_E_META_SCHEMA, FLO_E_META_JSON and others. */
 FLO_MUST_USE int flo_golden_read(const char *text, size_t bytes, struct flo_golden *golden,
                                  struct flo_err *err);
 void flo_golden_deinit(struct flo_golden *golden);
-/* Appends the cases of `more` to `golden`.  `more` is empty afterwards, also on
- * failure.  FLO_E_MEMORY. */
+/* Appends the cases of `more` to `golden`.  `more` is empty afterwards, even if
+ * the call fails.  FLO_E_MEMORY. */
 FLO_MUST_USE int flo_golden_join(struct flo_golden *golden, struct flo_golden *more,
                                  struct flo_err *err);
 
@@ -93,9 +97,8 @@ FLO_MUST_USE int flo_golden_join(struct flo_golden *golden, struct flo_golden *m
 FLO_MUST_USE int flo_golden_set_vector(struct flo_golden_match *match, const void *data,
                                        size_t bytes, struct flo_err *err);
 
-/* Sets the contents of the file that an audio case names; they are copied.  A
- * WAV file of at most FLO_GOLDEN_AUDIO_MAX bytes.  FLO_E_META_SCHEMA,
- * FLO_E_MEMORY. */
+/* Copies the contents of the file that an audio case names: a WAV file of at
+ * most FLO_GOLDEN_AUDIO_MAX bytes.  FLO_E_META_SCHEMA, FLO_E_MEMORY. */
 FLO_MUST_USE int flo_golden_set_audio(struct flo_golden_case *golden_case, const void *data,
                                       size_t bytes, struct flo_err *err);
 
@@ -111,11 +114,13 @@ struct flo_golden_answer {
 };
 /* Checks an answer against all matchers of a case, except kinds whose bit is in
  * `without`.  FLO_E_PROBE_GOLDEN says which matcher fails and why; the error
- * never contains text of the answer.  Linear in the answer's size for each
- * matcher, and not recursive except for JSON values. */
+ * never contains text of the answer.
+ *
+ * The time is linear in the answer's size for each matcher.  Only the
+ * comparison of JSON values is recursive. */
 FLO_MUST_USE int flo_golden_judge(const struct flo_golden_case *golden_case, unsigned without,
                                   const struct flo_golden_answer *answer, struct flo_err *err);
-/* Number of matchers that are not of these kinds. */
+/* Returns the number of matchers whose kind has no bit in `without`. */
 uint32_t flo_golden_count(const struct flo_golden_case *golden_case, unsigned without);
 
 #endif

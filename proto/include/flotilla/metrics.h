@@ -1,7 +1,7 @@
-/* Flotilla metrics: indices of proto/metrics.def by name.
+/* Flotilla metrics: names for the indices of proto/metrics.def.
  *
- * Separate from proto.h, so that a new metric recompiles only files that name
- * one or count them.  No header includes this one. */
+ * The header is separate from proto.h, so that a new metric recompiles only
+ * files that name one or count them.  No header includes this one. */
 #ifndef FLOTILLA_METRICS_H
 #define FLOTILLA_METRICS_H
 

@@ -1,10 +1,10 @@
 /* Flotilla proto: the messages and documents that the programs exchange.
  *
  * Topics, states, metrics, the release document and the order as plain structs,
- * with strict readers and canonical writers.  Pure: no clock, no file, no
- * socket.  Formats: docs/internals/contracts.md.  A reader fills `out` only
- * when the whole document is valid.  Strings in it are copies, so the JSON may
- * be freed. */
+ * with strict readers and canonical writers.  All functions are pure: no clock,
+ * no file, no socket.  Formats: docs/internals/contracts.md.  A reader fills
+ * `out` only when the whole document is valid.  Strings in it are copies, so
+ * the JSON may be freed. */
 #ifndef FLOTILLA_PROTO_H
 #define FLOTILLA_PROTO_H
 
@@ -34,8 +34,7 @@ enum flo_order_op {
 #include "proto/orders.def"
     FLO_ORDER_COUNT
 };
-/* The subject of an order: of two orders about one subject the newer one
- * holds. */
+/* The subject of an order.  Among orders about one subject the newest holds. */
 enum flo_order_subject {
     FLO_ORDER_SUBJECT_MODEL,
     FLO_ORDER_SUBJECT_ROLLOUT,
@@ -47,10 +46,10 @@ enum flo_order_subject {
 struct flo_order_fact {
     const char *word;
     enum flo_order_subject subject;
-    int rank;          /* priority in a group's list, the highest first; 0: not listed */
+    int rank;          /* priority in a group's list of orders, the highest first; 0: not listed */
     bool is_emergency; /* a key with the role `emergency` may sign it */
 };
-/* Facts of proto/orders.def. */
+/* Returns the facts of an operation in proto/orders.def. */
 const struct flo_order_fact *flo_order_fact(enum flo_order_op op);
 const char *flo_order_op_word(enum flo_order_op op);
 bool flo_order_op_parse(const char *word, enum flo_order_op *out);
@@ -88,14 +87,15 @@ struct flo_topic_fact {
 const struct flo_topic_fact *flo_topic_fact(enum flo_topic topic);
 
 #define FLO_TOPIC_TEXT 256
-/* Topic of a device or group (`key`: id, group, or "+" to subscribe to all;
- * ignored for topics c/…).  `out` holds FLO_TOPIC_TEXT.  FLO_E_MQTT_TOPIC:
- * fleet or key is no valid name. */
+/* Writes the topic of a device or group to `out`, which holds FLO_TOPIC_TEXT.
+ * `key` is the device's id or the group's name, or "+" to subscribe to all;
+ * topics c/… ignore it.  Returns FLO_E_MQTT_TOPIC for an invalid fleet or
+ * key. */
 FLO_MUST_USE int flo_topic_build(enum flo_topic topic, const char *fleet, const char *key,
                                  char *out, struct flo_err *err);
-/* Topic filter c/+ for all broadcasts of the controller.  Devices use one
- * filter, because a broker may scan all subscribers of a topic for each new
- * one. */
+/* Writes the topic filter c/+, which stands for all broadcasts of the
+ * controller.  Devices use one filter, because a broker may scan all
+ * subscribers of a topic for each new one. */
 FLO_MUST_USE int flo_topic_common(const char *fleet, char *out, struct flo_err *err);
 /* Parses a topic of this fleet into its kind and its device or group; `key`
  * holds FLO_NAME_MAX + 1.  FLO_E_MQTT_TOPIC. */
@@ -122,22 +122,24 @@ struct flo_envelope {
     size_t signature_count;
     struct {
         char keyid[65];
-        uint8_t signature[64]; /* r || s */
+        uint8_t signature[64]; /* the numbers r and s, 32 bytes each */
     } signatures[FLO_SIGNATURES_MAX];
 };
 /* Parses an envelope.  Only the canonical text is accepted: keys sorted, no
- * blanks, no other keys, signatures sorted by keyid, each keyid once; else
- * sig.format.  Other errors: sig.missing, meta.json, meta.schema,
- * meta.too_large; meta.wrong_type when `type` is not the expected one.
- * FLO_TYPE_RELEASE also accepts FLO_TYPE_RELEASE_1. */
+ * blanks, no other keys, signatures sorted by keyid, each keyid once.  Any
+ * other text is sig.format.
+ *
+ * Other errors: sig.missing, meta.json, meta.schema, meta.too_large, and
+ * meta.wrong_type when `type` is not the expected one.  FLO_TYPE_RELEASE also
+ * accepts FLO_TYPE_RELEASE_1. */
 FLO_MUST_USE int flo_envelope_parse(const char *text, size_t bytes, const char *type,
                                     struct flo_envelope *out, struct flo_err *err);
-/* As flo_envelope_parse, for a draft that is still to be signed: it may have no
- * signature. */
+/* Parses the envelope of a draft as flo_envelope_parse does.  A draft is still
+ * to be signed, so it may have no signature. */
 FLO_MUST_USE int flo_envelope_parse_draft(const char *text, size_t bytes, const char *type,
                                           struct flo_envelope *out, struct flo_err *err);
 void flo_envelope_deinit(struct flo_envelope *envelope);
-/* Appends the bytes that are signed: the pre-authentication encoding of DSSE
+/* Appends the bytes that signers sign: the pre-authentication encoding of DSSE
  * v1. */
 void flo_envelope_signed_bytes(const char *type, const void *body, size_t body_bytes,
                                struct flo_buf *out);
@@ -147,18 +149,19 @@ void flo_envelope_write(const struct flo_envelope *envelope, struct flo_buf *out
 
 /* ---- release document ---- */
 
-#define FLO_RELEASE_JUMP_MAX 1000000 /* most by which a release's number may exceed the last */
+/* a release's number may exceed the last one by at most this */
+#define FLO_RELEASE_JUMP_MAX 1000000
 #define FLO_RELEASE_FILES_MAX 64
 #define FLO_RELEASE_WAYS_MAX 8
 #define FLO_RELEASE_VARIANTS_MAX 8
-#define FLO_RELEASE_ADAPTERS_MAX 8 /* adapters in a variant */
+#define FLO_RELEASE_ADAPTERS_MAX 8 /* most adapters of a variant */
 #define FLO_RELEASE_GOLDEN_MAX 4
-#define FLO_RELEASE_CHUNKS_MAX 65536 /* chunks of a file */
-#define FLO_RELEASE_NO_FILE 255      /* stands for no file, in place of an index */
+#define FLO_RELEASE_CHUNKS_MAX 65536 /* most chunks of a file */
+#define FLO_RELEASE_NO_FILE 255      /* an index that stands for no file */
 #define FLO_FILE_NAME_MAX 128
 #define FLO_FILE_NAME_PARTS_MAX 4
 #define FLO_RUNTIME_NATIVE "native"
-#define FLO_SCALE_PPM 1000000 /* scale 1: the adapter unchanged */
+#define FLO_SCALE_PPM 1000000 /* the scale 1, which leaves an adapter unchanged */
 #define FLO_SCALE_PPM_MAX 10000000
 #define FLO_SERVE_SYSTEM_BYTES_MAX 8192
 #define FLO_SERVE_SESSIONS_MAX 64
@@ -174,17 +177,17 @@ enum flo_codec {
 const char *flo_codec_word(enum flo_codec codec);
 bool flo_codec_parse(const char *word, enum flo_codec *out);
 
-/* One way to get a file: fetch the bytes with `digest` and decode them, against
- * `base` if it is a delta. */
+/* One way to get a file: a device fetches the bytes with `digest` and decodes
+ * them, against `base` if they are a delta. */
 struct flo_way {
     enum flo_codec codec;
     struct flo_digest digest; /* SHA-256 of the bytes to fetch */
     uint64_t bytes;
-    struct flo_digest base; /* zero: needs none */
-    uint64_t memory_bytes;  /* private memory for decoding; 0: little */
-    /* Digest of a tensor1 patch's head.  With it a device decodes the patch
-     * while it downloads, and checks each payload.  Zero: decoding waits for
-     * the whole patch. */
+    struct flo_digest base; /* file that a delta starts from; zero: none */
+    uint64_t memory_bytes;  /* private memory that decoding needs; 0: little */
+    /* Digest of a tensor1 patch's head.  A device that has it decodes the patch
+     * while downloading, and checks each payload.  Zero: decoding waits for the
+     * whole patch. */
     struct flo_digest head;
 };
 struct flo_release_file {
@@ -192,9 +195,9 @@ struct flo_release_file {
     char role[16];                    /* "model" "adapter" "tokenizer" "config" "asset" "golden" */
     struct flo_digest digest;
     uint64_t bytes;
-    uint32_t scale_ppm;           /* an adapter's scale; else 0 */
+    uint32_t scale_ppm;           /* scale of an adapter, in millionths; 0 for other roles */
     uint64_t chunk_bytes;         /* 0: no chunk hashes */
-    struct flo_digest chunk_list; /* blob with 32 bytes for each chunk */
+    struct flo_digest chunk_list; /* blob with the digests of all chunks, 32 bytes each */
     uint32_t way_count;
     struct flo_way ways[FLO_RELEASE_WAYS_MAX];
 };
@@ -203,39 +206,42 @@ struct flo_release_file {
 struct flo_release_variant {
     char name[FLO_NAME_MAX + 1];
     char runtime[32]; /* FLO_RUNTIME_NATIVE or the name of a device's own runtime */
-    /* Needs of proto/release.def; no words: any. */
+    /* Needs of the variant (proto/release.def).  An empty list of words means
+     * any. */
 #define FLO_RELEASE_WORDS(name, meaning) char name[FLO_NEED_WORDS_MAX][FLO_NEED_WORD_MAX + 1];
 #define FLO_RELEASE_NEED(name, type, most, key, meaning) type name;
 #include "proto/release.def"
     uint32_t file_count;
     uint8_t files[FLO_RELEASE_FILES_MAX]; /* indices into flo_release.files */
-    uint8_t entry;                        /* index into flo_release.files, or FLO_RELEASE_NO_FILE */
+    /* index of the served file in flo_release.files, or FLO_RELEASE_NO_FILE */
+    uint8_t entry;
 };
-/* Default sampling parameters of a release.  Negative: not set. */
+/* Default sampling parameters of a release.  A negative number is not set. */
 struct flo_release_sampling {
 #define FLO_SAMPLING(name, max, meaning) int64_t name;
 #include "proto/sampling.def"
 #undef FLO_SAMPLING
 };
 struct flo_release_serve {
-    uint32_t context;  /* 0: not said */
-    uint32_t sessions; /* 0: not said */
+    uint32_t context;  /* tokens per session; 0: not set */
+    uint32_t sessions; /* parallel sessions; 0: not set */
     char cache[16];    /* "f16" "f32" "q8_0" "q4_0"; empty: not set */
-    char *system;      /* system prompt; NULL: not set. Owned. */
+    char *system;      /* system prompt, owned by this struct; NULL: not set */
     struct flo_release_sampling sampling;
-    /* Model name: split_pct of 100 requests for it go to this release, which is
-     * installed next to it.  Empty: only requests that name this release. */
+    /* Name of a model: split_pct of 100 requests for it go to this release,
+     * which is installed next to it.  Empty: this release gets only requests
+     * that name it. */
     char split_of[FLO_NAME_MAX + 1];
-    uint32_t split_pct; /* 1 to 99 */
+    uint32_t split_pct; /* share of those requests, 1 to 99 */
 };
 #define FLO_SPLIT_PCT_MAX 99
-/* About 65 KB: allocate it on the heap. */
+/* A release document.  The struct has about 65 KB: allocate it on the heap. */
 struct flo_release {
     char fleet[FLO_NAME_MAX + 1];
     char model[FLO_NAME_MAX + 1];
     char version[FLO_NAME_MAX + 1];
     uint64_t number;
-    uint64_t floor; /* minimum release number after its commit; 0: none */
+    uint64_t floor; /* minimum release number after this release is committed; 0: none */
 #define FLO_RELEASE_TEXT(name, bytes, value, meaning) char name[(bytes) + 1];
 #include "proto/release.def"
     uint64_t created_at_ms;
@@ -246,68 +252,72 @@ struct flo_release {
     uint32_t file_count;
     struct flo_release_file files[FLO_RELEASE_FILES_MAX];
     uint32_t golden_count;
-    uint8_t golden[FLO_RELEASE_GOLDEN_MAX]; /* indices into files */
-    double probe_speed_ratio_max;           /* 0: not asked */
-    uint64_t probe_memory_bytes_max;        /* 0: not asked */
+    uint8_t golden[FLO_RELEASE_GOLDEN_MAX]; /* release that the adapters belong to; zero: none */
+    double probe_speed_ratio_max;           /* limit of the probe; 0: not set */
+    uint64_t probe_memory_bytes_max;        /* limit of the probe; 0: not set */
     struct flo_release_serve serve;
     bool is_first; /* the document has format version 1 */
 };
-/* Reads a release document's body, of version 1 or 2.  meta.* names the field's
- * path.  meta.fleet: the fleet is not `fleet` (NULL: any). */
+/* Reads a release document's body, of version 1 or 2.  An error meta.* names
+ * the field's path.  A document of another fleet than `fleet` (NULL: any) is
+ * meta.fleet. */
 FLO_MUST_USE int flo_release_parse(const char *body, size_t bytes, const char *fleet,
                                    struct flo_release *out, struct flo_err *err);
 void flo_release_deinit(struct flo_release *release);
-/* As flo_release_parse, into a new allocation.  flo_release_free accepts
- * NULL. */
+/* Reads a release document as flo_release_parse does, into a new allocation.
+ * flo_release_free accepts NULL. */
 FLO_MUST_USE int flo_release_new(const char *body, size_t bytes, const char *fleet,
                                  struct flo_release **out, struct flo_err *err);
 void flo_release_free(struct flo_release *release);
-/* Writes the canonical body (sorted keys, compact).  flo_release_parse gives
- * the same struct back. */
+/* Writes the canonical body (sorted keys, compact).  flo_release_parse reads
+ * the same struct from it. */
 FLO_MUST_USE int flo_release_write(const struct flo_release *release, struct flo_buf *out,
                                    struct flo_err *err);
-/* Appends every field as lines for people.  The publisher's texts are
- * cleaned. */
+/* Appends every field of a release as lines for people.  Control characters in
+ * the publisher's texts are removed. */
 void flo_release_show(const struct flo_release *release, struct flo_buf *out);
-/* Number of chunks of a file, of which the last may be short; 0: no chunk
- * hashes. */
+/* Returns the number of chunks of a file, of which the last may be short, or 0
+ * when the file has no chunk hashes. */
 uint32_t flo_release_chunks(const struct flo_release_file *file);
 /* Checks a file name: at most 4 parts separated by `/`, each a safe name on
  * disk, so that the path stays inside its folder. */
 bool flo_release_name_is_valid(const char *name);
-/* Sets all values to "not set"; deinit frees and does the same. */
+/* Sets all values to "not set". */
 void flo_release_serve_init(struct flo_release_serve *serve);
+/* Frees the values and sets them to "not set". */
 void flo_release_serve_deinit(struct flo_release_serve *serve);
 /* Reads a `config` file of a release: its keys replace those in `serve`.
- * meta.* */
+ * Errors: meta.* */
 FLO_MUST_USE int flo_release_serve_parse(const char *text, size_t bytes,
                                          struct flo_release_serve *serve, struct flo_err *err);
-/* Find a file by name, or a variant's file by role; NULL when absent. */
+/* Returns the file with this name, or NULL when there is none. */
 const struct flo_release_file *flo_release_find(const struct flo_release *release,
                                                 const char *name);
+/* Returns the variant's file with this role, or NULL when there is none. */
 const struct flo_release_file *flo_release_variant_file(const struct flo_release *release,
                                                         const struct flo_release_variant *variant,
                                                         const char *role);
-/* The smallest way that needs no base; NULL: there is none. */
+/* Returns the smallest way that needs no base, or NULL when there is none. */
 const struct flo_way *flo_release_full_way(const struct flo_release_file *file);
-/* The file that a variant serves: its entry, else its first model.  NULL: a
- * folder of files without an entry. */
+/* Returns the file that a variant serves: its entry, or else its first model.
+ * Returns NULL for a folder of files without an entry. */
 const struct flo_release_file *flo_release_entry(const struct flo_release *release,
                                                  const struct flo_release_variant *variant);
 bool flo_release_is_native(const struct flo_release_variant *variant);
-/* Returns whether a file has the role `step`: an intermediate version of
- * another file, to which a delta leads (updater/plan/chain.h).  No variant
- * contains it. */
+/* Tells whether a file has the role `step`: an intermediate version of another
+ * file, to which a delta leads (updater/plan/chain.h).  No variant contains
+ * it. */
 bool flo_release_is_step(const struct flo_release_file *file);
-/* Writes "model@version" into `out` (2 * FLO_NAME_MAX + 2). */
+/* Writes "model@version" into `out`, which holds 2 * FLO_NAME_MAX + 2 bytes. */
 void flo_release_title(const struct flo_release *release, char *out);
-/* Split "model@version"; meta.name. */
+/* Splits "model@version" into its two names.  Returns meta.name for an invalid
+ * title. */
 FLO_MUST_USE int flo_release_title_parse(const char *text, char *model, char *version,
                                          struct flo_err *err);
 
 /* ---- order ---- */
 
-/* Number of hash buckets.  It is so large that two devices of a fleet hardly
+/* Number of hash buckets of a fleet.  It is so large that two devices hardly
  * ever share one: a phase of one device updates one device. */
 #define FLO_BUCKETS 1000000000
 #define FLO_ORDER_FROM_MAX 16
