@@ -331,11 +331,12 @@ FLO_MUST_USE int flo_release_title_parse(const char *text, char *model, char *ve
 struct flo_scope {
     char group[FLO_NAME_MAX + 1]; /* "all": every device; empty: `device` is set */
     char device[37];
-    char salt[FLO_NAME_MAX + 1]; /* rollout id; empty: all buckets */
-    uint32_t bucket_from;        /* [from, to) */
+    char salt[FLO_NAME_MAX + 1]; /* id of the rollout; empty: all buckets */
+    uint32_t bucket_from;        /* first bucket; bucket_to is the first one after the range */
     uint32_t bucket_to;
 };
-/* The policy of an order; policy.def has names, units and bounds. */
+/* The policy of an order; policy.def has the names, units and bounds of its
+ * fields. */
 struct flo_policy {
 #define FLO_POLICY_WHOLE uint64_t
 #define FLO_POLICY_REAL double
@@ -347,28 +348,29 @@ struct flo_policy {
 };
 /* ---- slots ---- */
 
-/* Rotation of the slots.  Each of them leaves the candidate empty. */
+/* Changes of the slots after a step of an update.  Each of them leaves the
+ * candidate empty. */
 enum flo_slot_turn {
-    FLO_TURN_CLEAR,  /* drop the candidate, keep the others */
+    FLO_TURN_CLEAR,  /* drops the candidate and keeps the other slots */
     FLO_TURN_COMMIT, /* previous <- current <- candidate */
     FLO_TURN_BACK,   /* current <- previous <- empty */
     FLO_TURNS
 };
-/* Three slots of `bytes` each, which identify a release in some way; zeros:
- * empty. */
+/* The slots of a model, `bytes` each.  A slot identifies a release in some way;
+ * zeros mean that it is empty. */
 struct flo_places {
     void *current, *previous, *candidate;
     size_t bytes;
 };
 void flo_slots_turn(enum flo_slot_turn turn, const struct flo_places *places);
 
-/* How a received order relates to the stored order about the same subject. */
+/* Relations of a received order to the stored order about the same subject. */
 enum flo_standing {
     FLO_STATEMENT_NEW,
     FLO_STATEMENT_AGAIN,      /* the same order is stored already */
     FLO_STATEMENT_SUPERSEDED, /* a newer order is stored */
 };
-/* Outcome of the newest order about a model on this device. */
+/* Outcomes of the newest order about a model on this device. */
 enum flo_stated_outcome {
     FLO_STATED_OPEN,
     FLO_STATED_DONE,
@@ -376,12 +378,12 @@ enum flo_stated_outcome {
     FLO_STATED_FAILED, /* the execution ended badly */
 };
 
-/* Why a release is blocked on a device. */
+/* Reasons why a release is blocked on a device. */
 enum flo_denial_cause {
     FLO_DENIAL_ALLOWED = 0,
-    FLO_DENIAL_FAULT = 1,   /* wrong answers, NaN or a crash here */
-    FLO_DENIAL_SPEED = 2,   /* the release was too slow here */
-    FLO_DENIAL_MEMORY = 3,  /* it used too much memory here */
+    FLO_DENIAL_FAULT = 1,   /* wrong answers, NaN or a crash on this device */
+    FLO_DENIAL_SPEED = 2,   /* the release was too slow on this device */
+    FLO_DENIAL_MEMORY = 3,  /* the release used too much memory on this device */
     FLO_DENIAL_ORDERED = 4, /* an order or an operator recalled it */
     FLO_DENIAL_CAUSES
 };
@@ -389,85 +391,86 @@ struct flo_order {
     char fleet[FLO_NAME_MAX + 1];
     char id[FLO_NAME_MAX + 1];
     enum flo_order_op op;
-    bool is_emergency; /* signed by an emergency key, with its own sequence numbers */
+    bool is_emergency; /* true: signed by an emergency key, with sequence numbers of its own */
     struct flo_scope scope;
     uint32_t epoch;
     uint64_t seq;
     uint64_t issued_at_ms;
     uint64_t expires_at_ms;
     char by[FLO_NAME_MAX + 1];
-    /* deploy, pause, resume, abort, rollback */
+    /* name of the rollout; for deploy, pause, resume, abort and rollback */
     char rollout[FLO_NAME_MAX + 1];
     uint32_t phase;
     char model[FLO_NAME_MAX + 1];
     char version[FLO_NAME_MAX + 1];
     struct flo_digest release; /* deploy */
     uint64_t number;           /* deploy: number of the release; 0: not set */
-    uint64_t lift;             /* deploy: unblocks blocked releases up to that number */
-    bool below_floor;          /* deploy: even if older than the minimum release */
-    struct flo_policy policy;  /* deploy; defaults filled in */
+    uint64_t lift;             /* deploy: unblocks the model's releases up to that number */
+    bool below_floor;          /* deploy: true: a release older than the minimum is allowed */
+    struct flo_policy policy;  /* deploy: the policy, with defaults filled in */
     uint32_t from_count;       /* rollback, allow */
     struct flo_digest from[FLO_ORDER_FROM_MAX];
-    uint64_t from_numbers[FLO_ORDER_FROM_MAX]; /* 0: not said */
+    uint64_t from_numbers[FLO_ORDER_FROM_MAX]; /* release numbers of `from`; 0: not set */
     bool to_previous;
-    struct flo_digest to; /* rollback to a named release */
+    struct flo_digest to; /* rollback: the release to go back to */
     char reason[128];
-    bool keeps_blobs;     /* remove: files stay until disk space is needed */
+    bool keeps_blobs;     /* remove: true: files stay until disk space is needed */
     uint32_t group_count; /* groups: at least one */
     char groups[FLO_GROUPS_MAX][FLO_NAME_MAX + 1];
-    /* Numbers of proto/orders.def. */
+    /* Numbers of the operations (FLO_ORDER_NUMBER in proto/orders.def). */
 #define FLO_ORDER_NUMBER(name, field, least, most, standard) uint64_t field;
 #include "proto/orders.def"
 };
-#define FLO_LOG_LINES_MAX 4000                               /* logs */
-#define FLO_ORDER_LIFE_MS_MAX (UINT64_C(400) * 24 * 3600000) /* from issued to expired */
-#define FLO_ORDER_NEEDED (-1) /* in orders.def: the argument has no standard */
+#define FLO_LOG_LINES_MAX 4000 /* logs */
+/* longest time from issue to expiry of an order */
+#define FLO_ORDER_LIFE_MS_MAX (UINT64_C(400) * 24 * 3600000)
+#define FLO_ORDER_NEEDED (-1) /* in orders.def: the argument has no default */
 
 /* ---- desired, reported (contracts/messages.md section 3) ---- */
 
 #define FLO_ASSIGNMENTS_MAX 8             /* most models of a device */
-#define FLO_REPORTED_MODELS_MAX 16        /* most models in a report, with removed ones */
-#define FLO_STATEMENTS_MAX 16             /* most other orders in `desired` */
-#define FLO_DESIRED_BYTES_MAX (48 * 1024) /* the whole document */
-#define FLO_DESIRED_ORDER_BYTES_MAX 4096  /* largest envelope in it */
+#define FLO_REPORTED_MODELS_MAX 16        /* most models in a report, removed ones included */
+#define FLO_STATEMENTS_MAX 16             /* most orders in `desired` that concern no model */
+#define FLO_DESIRED_BYTES_MAX (48 * 1024) /* largest `desired` document */
+#define FLO_DESIRED_ORDER_BYTES_MAX 4096  /* largest envelope of an order in `desired` */
 
-/* One model of a `desired` document.  Only the order is signed.  These fields
- * are for display and for planning disk space. */
+/* One model of a `desired` document.  Only the order in it is signed.  These
+ * fields are for display and for planning disk space. */
 struct flo_assignment {
     char model[FLO_NAME_MAX + 1];
     uint64_t bytes; /* size of the release; 0: not set */
 };
 
-/* Daily hours on some days of the week.  They may pass midnight; then they
- * count for the day on which they begin. */
+/* Daily hours on some days of the week.  Hours that pass midnight belong to the
+ * day on which they begin. */
 struct flo_daily {
-    uint32_t from_s;   /* second of the day, below 86400 */
-    uint32_t length_s; /* length, at most a day; 0: always open */
-    uint32_t days;     /* bit 0: Monday */
+    uint32_t from_s;   /* second of the day at which the hours begin, below 86400 */
+    uint32_t length_s; /* length in seconds, at most a day; 0: always open */
+    uint32_t days;     /* one bit for each day of the week; bit 0: Monday */
 };
-/* Returns whether the hours are open at this second since 1970 of the same
- * clock (after 1970-01-01).  *change_s: latest time of the next change;
- * INT64_MAX: never. */
+/* Tells whether the hours are open at the time `at_s`, in seconds since 1970 of
+ * the clock that they use.  Sets *change_s to the time of the next change, or
+ * to INT64_MAX when there is none. */
 bool flo_daily_is_open(const struct flo_daily *daily, int64_t at_s, int64_t *change_s);
 
 void flo_policy_default(struct flo_policy *out);
-/* Returns whether the policy's window lets a device begin.  *wait_ms: time
- * until the window opens. */
+/* Tells whether the policy's window lets a device begin.  Sets *wait_ms to the
+ * time until the window opens. */
 bool flo_policy_is_open(const struct flo_policy *policy, uint64_t wall_ms, uint64_t *wait_ms);
-/* Returns whether an order may contain this policy. */
+/* Tells whether an order may contain this policy. */
 bool flo_policy_is_valid(const struct flo_policy *policy);
-/* Parses an order's body.  Errors: meta.fleet; cmd.format, with the field's
- * path.  After cmd.format *out still has id, numbers, times and scope, if those
- * are valid: only the operation is unknown to this version.  Else the id is
- * empty. */
+/* Parses an order's body.  Errors are meta.fleet, and cmd.format with the
+ * field's path.  After cmd.format *out still has id, numbers, times and scope,
+ * if those are valid: only the operation is unknown to this version.  Else the
+ * id is empty. */
 FLO_MUST_USE int flo_order_parse(const char *body, size_t bytes, const char *fleet,
                                  struct flo_order *out, struct flo_err *err);
 FLO_MUST_USE int flo_order_write(const struct flo_order *order, struct flo_buf *out,
                                  struct flo_err *err);
-/* Hash bucket 0..FLO_BUCKETS - 1 of a device, for a salt
+/* Returns the hash bucket of a device for a salt, from 0 to FLO_BUCKETS - 1
  * (contracts/documents.md section 1). */
 uint32_t flo_bucket(const char *salt, const char *device);
-/* Returns whether the scope includes this device, which is a member of
+/* Tells whether the scope includes this device, which is a member of
  * `groups`. */
 bool flo_scope_holds(const struct flo_scope *scope, const char *device,
                      const char (*groups)[FLO_NAME_MAX + 1], size_t group_count);
