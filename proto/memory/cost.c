@@ -1,4 +1,5 @@
-/* Memory cost: what a model costs, and the order of importance. */
+/* Memory cost: computes the bytes that a model needs, and the order of
+ * importance. */
 #include "proto/memory/inside.h"
 
 #include <assert.h>
@@ -30,7 +31,7 @@ uint64_t flo_memory_add(uint64_t a, uint64_t b)
     return a > UINT64_MAX - b ? UINT64_MAX : a + b;
 }
 
-/* Bytes of the model's files that no model of the set maps. */
+/* Returns the bytes of the model's files that no model of the set maps. */
 static uint64_t files_new(const struct flo_memory_set *set, const struct flo_memory_model *model)
 {
     uint64_t bytes = 0;
@@ -65,7 +66,8 @@ uint64_t flo_memory_cost_new(const struct flo_memory_set *set, const struct flo_
 
 /* ---- order ---- */
 
-/* Order: pinned first, then greater weight, then lower name. */
+/* Tells whether model a is more important than b: pinned first, then greater
+ * weight, then lower name. */
 static bool is_before(const struct flo_memory_model *a, const struct flo_memory_model *b)
 {
     if (a->is_pinned != b->is_pinned) {

@@ -1,12 +1,12 @@
-/* Loading: a candidate next to the running models, and on-demand models with
- * the choice of which to unload. */
+/* Model loading: how a candidate is loaded next to the running models, and
+ * which on-demand models are unloaded for another. */
 #include "proto/memory/inside.h"
 
 #include <assert.h>
 
-#define SERVED_MS_MIN 10000 /* least time that an on-demand model serves ... */
-#define SERVED_LOADS_MIN 3  /* ... and as a multiple of its load time */
-#define SOFT_MS 60000       /* a batch request unloads none used within this time */
+#define SERVED_MS_MIN 10000 /* an on-demand model serves at least this long */
+#define SERVED_LOADS_MIN 3  /* an on-demand model serves at least this multiple of its load time */
+#define SOFT_MS 60000       /* a batch request unloads no model that was used within this time */
 #define BACKOFF_MS_MAX 60000
 
 static struct flo_memory_set residents(const struct flo_memory_model *models, size_t count,
@@ -63,7 +63,8 @@ enum flo_memory_way flo_memory_candidate(const struct flo_memory_model *models, 
 
 /* ---- the pool ---- */
 
-/* Time until which the model may not be unloaded; 0: it may be now. */
+/* Returns the time in which the model may not be unloaded, or 0 when it may be
+ * unloaded now. */
 static uint64_t protected_ms(const struct flo_memory_host *host, bool is_soft, uint64_t now_ms)
 {
     uint64_t served = SERVED_LOADS_MIN * host->load_ms;
@@ -85,8 +86,8 @@ static bool is_in_pool(const struct flo_memory_plan *plan, const struct flo_memo
     return hosts[index].is_loaded && !plan->models[index].is_resident;
 }
 
-/* Bytes of the on-demand models in memory, `wanted` included, beyond those of
- * the residents. */
+/* Returns the bytes of the on-demand models in memory and of `wanted`, beyond
+ * those of the residents. */
 static uint64_t pool_used(const struct flo_memory_set *residents,
                           const struct flo_memory_plan *plan, const bool stays[], size_t wanted)
 {
@@ -104,8 +105,9 @@ static uint64_t pool_used(const struct flo_memory_set *residents,
     return bytes;
 }
 
-/* Index of the next model to unload; `count`: none. *wait_ms: time until the
- * first one whose protection ends. */
+/* Returns the index of the next model to unload, or the number of models when
+ * there is none.  Sets *wait_ms to the time until the first model loses its
+ * protection. */
 static size_t next_out(const struct flo_memory_set *residents, const struct flo_memory_plan *plan,
                        const struct flo_memory_host *hosts, const bool stays[], size_t wanted,
                        bool is_soft, uint64_t now_ms, uint64_t *wait_ms)

@@ -1,13 +1,13 @@
-/* Inputs of the memory planner: made from a release, written to and read from a
- * report. */
+/* Planner inputs: makes them from a release, and writes them to and reads them
+ * from a report. */
 #include <assert.h>
 #include <string.h>
 
 #include "proto/memory/figures.h"
 
-/* An adapter's values as f32 take twice its f16 file, and the file is in memory
- * while it is read. An adapter in a smaller format takes more, and gets an
- * engine of its own. */
+/* Memory of an adapter as a multiple of its f16 file: its f32 values take twice
+ * the file, and the file is in memory while it is read.  An adapter in a
+ * smaller format takes more, and gets an engine of its own. */
 #define ADAPTER_BYTES_FACTOR 3
 #define BYTES_MAX (UINT64_C(1) << 53)
 

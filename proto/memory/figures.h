@@ -1,6 +1,6 @@
 /* Inputs of the memory planner: from a release's variant, or from a device's
  * report.  Device and controller share this code, so the controller shows the
- * plan that the device will make.  Pure. */
+ * plan that the device will make.  All functions are pure. */
 #ifndef FLOTILLA_PROTO_MEMORY_FIGURES_H
 #define FLOTILLA_PROTO_MEMORY_FIGURES_H
 
@@ -13,15 +13,15 @@
 /* Least private memory of an engine, before it is measured. */
 #define FLO_MEMORY_PRIVATE_MIN (UINT64_C(16) << 20)
 
-/* Memory of an adapter in an engine: its file while it is read, and its values
- * as f32.  0 for NULL. */
+/* Returns the memory of an adapter in an engine: its file while it is read, and
+ * its values as f32.  Returns 0 for NULL. */
 uint64_t flo_memory_adapter_bytes(const struct flo_release_file *adapter);
 
-/* Fills `out` for a native variant that serves `file`.  measured_or_null:
- * private bytes at each degradation level (rung), without an adapter.  An
- * engine measured them for this release, or for the current release of its
- * model.  NULL: the release's own figure is used.  Name, weight and pin of
- * `out` are kept. */
+/* Fills `out` for a native variant that serves `file`, but keeps its name,
+ * weight and pin.  measured_or_null has the private bytes at each degradation
+ * level (rung), without an adapter.  An engine measured them for this release,
+ * or for the current release of its model.  NULL: the release's own figure is
+ * used. */
 void flo_memory_figures(const struct flo_release *release,
                         const struct flo_release_variant *variant,
                         const struct flo_release_file *file, const uint64_t *measured_or_null,
@@ -31,18 +31,19 @@ void flo_memory_figures(const struct flo_release *release,
  * 3). */
 struct flo_memory_told {
     struct flo_memory_model model;
-    uint64_t adapter_bytes; /* part of the private bytes that adapters use */
-    bool is_measured;       /* an engine has measured the private bytes */
+    uint64_t adapter_bytes; /* private bytes that adapters use */
+    bool is_measured;       /* true: an engine has measured the private bytes */
     bool is_resident;
 };
 /* New reference. */
 json_t *flo_memory_told_json(const struct flo_memory_told *told);
-/* Reads a device's report, which is untrusted.  FLO_E_META_SCHEMA. */
+/* Reads a model from a device's report, which is untrusted.
+ * FLO_E_META_SCHEMA. */
 FLO_MUST_USE int flo_memory_told_read(const json_t *json, const char *name,
                                       struct flo_memory_told *out, struct flo_err *err);
-/* The measured private bytes of a release at each degradation level, without
- * the adapter, to estimate another release of the model.  false: not
- * measured. */
+/* Writes the measured private bytes of a release at each degradation level,
+ * without the adapter.  They estimate another release of the model.  Returns
+ * false when no engine has measured them. */
 bool flo_memory_told_measured(const struct flo_memory_told *told, uint64_t out[FLO_MEMORY_RUNGS]);
 
 #endif

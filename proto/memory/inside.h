@@ -1,20 +1,20 @@
-/* Inside of the memory planner: sets of models and their memory costs. */
+/* Memory planner internals: sets of models and their memory costs. */
 #ifndef FLOTILLA_PROTO_MEMORY_INSIDE_H
 #define FLOTILLA_PROTO_MEMORY_INSIDE_H
 
 #include "proto/memory/memory.h"
 
-/* A subset of the models. */
+/* A subset of the models of a plan. */
 struct flo_memory_set {
     const struct flo_memory_model *models;
     size_t count;
     bool is_in[FLO_MEMORY_MODELS_MAX];
 };
 
-/* Saturating addition: an overflow gives a plan that fits nowhere. */
+/* Adds with saturation, so that an overflow gives a plan that fits nowhere. */
 uint64_t flo_memory_add(uint64_t a, uint64_t b);
-/* Bytes that adding `model` costs: files that no model of the set maps yet, and
- * its private bytes. */
+/* Returns the bytes that adding `model` costs: its private bytes, and its files
+ * that no model of the set maps yet. */
 uint64_t flo_memory_cost_new(const struct flo_memory_set *set, const struct flo_memory_model *model,
                              uint32_t rung);
 /* Fails with FLO_E_MEMORY_BUDGET and the bytes of each model. */

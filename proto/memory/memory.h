@@ -12,9 +12,10 @@
 #include <flotilla/base.h>
 
 #define FLO_MEMORY_MODELS_MAX 16
-#define FLO_MEMORY_FILES_MAX 12 /* per model: its own, packed weights, adapters */
+#define FLO_MEMORY_FILES_MAX 12 /* most files of a model: its own, packed weights, adapters */
 #define FLO_MEMORY_RUNGS 5
-#define FLO_MEMORY_PROCESS_BYTES (UINT64_C(6) << 20) /* an empty engine */
+/* memory of an engine process without a model */
+#define FLO_MEMORY_PROCESS_BYTES (UINT64_C(6) << 20)
 #define FLO_MEMORY_WEIGHT_MAX 100
 #define FLO_MEMORY_WEIGHT_STANDARD 50
 
@@ -22,12 +23,12 @@
 
 enum flo_memory_cache { FLO_MEMORY_CACHE_F16, FLO_MEMORY_CACHE_Q8_0 };
 struct flo_memory_rung {
-    uint32_t context;  /* tokens per session */
-    uint32_t sessions; /* answered in parallel */
+    uint32_t context;  /* tokens of context per session */
+    uint32_t sessions; /* sessions that are answered in parallel */
     enum flo_memory_cache cache;
 };
-/* The degradation levels of a native model.  0 means 2048 tokens, or 4
- * sessions. */
+/* Writes the degradation levels of a native model.  A context of 0 means 2048
+ * tokens, sessions of 0 mean 4. */
 void flo_memory_rungs(uint32_t context, uint32_t sessions,
                       struct flo_memory_rung out[FLO_MEMORY_RUNGS]);
 
@@ -39,14 +40,19 @@ struct flo_memory_file {
 };
 struct flo_memory_model {
     char name[FLO_NAME_MAX + 1]; /* unique among the models */
-    bool is_pinned;              /* stays in memory, else no plan fits */
-    uint32_t weight;             /* 0 to FLO_MEMORY_WEIGHT_MAX */
-    uint32_t rungs;              /* number of levels, 1 (a foreign runtime) to FLO_MEMORY_RUNGS */
-    /* Set by the reaction to memory pressure (struct flo_pressure): the level is
-     * at least rung_min; is_demoted: not resident. */
+    /* true: the model stays in memory; if it does not fit, no plan does */
+    bool is_pinned;
+    uint32_t weight; /* importance, 0 to FLO_MEMORY_WEIGHT_MAX */
+    /* number of degradation levels: 1 for a foreign runtime, at most
+     * FLO_MEMORY_RUNGS */
+    uint32_t rungs;
+    /* Limits by the reaction to memory pressure (struct flo_pressure).  The
+     * model is at least at level rung_min; if is_demoted, it is not
+     * resident. */
     uint32_t rung_min;
     bool is_demoted;
-    uint64_t private_bytes[FLO_MEMORY_RUNGS]; /* bytes at each level, process included */
+    /* bytes at each level, those of the process included */
+    uint64_t private_bytes[FLO_MEMORY_RUNGS];
     uint32_t n_files;
     struct flo_memory_file files[FLO_MEMORY_FILES_MAX]; /* files that its process maps */
 };
@@ -58,33 +64,35 @@ void flo_memory_order(const struct flo_memory_model *models, size_t count,
 struct flo_memory_plan {
     bool fits;
     uint64_t budget;
-    uint64_t planned; /* bytes of all models; when nothing fits: bytes needed */
+    uint64_t planned; /* bytes of all models; the bytes needed when no plan fits */
     uint64_t pool;    /* part of `planned` for one on-demand model at a time */
     struct {
         bool is_resident; /* false: loaded on demand, at its last level */
         uint32_t rung;
     } models[FLO_MEMORY_MODELS_MAX]; /* models in the order of the input */
 };
-/* Plans memory: the least important model first gets later degradation levels,
- * then becomes on-demand, until all fits.  FLO_E_MEMORY_BUDGET: nothing fits.
- * The error's text has the numbers, and so has *out, which is filled all the
- * same. */
+/* Plans memory: the least important model first gets later degradation
+ * levels, then becomes on-demand, until all models fit.  Returns
+ * FLO_E_MEMORY_BUDGET when no plan fits.  The error's text has the numbers,
+ * and *out has them too. */
 FLO_MUST_USE int flo_memory_plan(const struct flo_memory_model *models, size_t count,
                                  uint64_t budget, struct flo_memory_plan *out, struct flo_err *err);
-/* Memory for models: the configured budget, or 4/5 of the machine's memory; at
- * most 9/10 of the cgroup's limit.  0: not configured, or no limit. */
+/* Returns the memory for models: the configured budget, or 4/5 of the machine's
+ * memory, but at most 9/10 of the cgroup's limit.  A `configured` of 0 means no
+ * budget, a cgroup_bytes_max of 0 no limit. */
 uint64_t flo_memory_budget(uint64_t configured, uint64_t machine_bytes, uint64_t cgroup_bytes_max);
 
 /* ---- a candidate next to the others ---- */
 
 enum flo_memory_way {
-    FLO_MEMORY_WARM,       /* fits at its own level */
-    FLO_MEMORY_EVICT,      /* ... after idle on-demand models are unloaded */
-    FLO_MEMORY_SMALL,      /* ... at the last level until the switch */
-    FLO_MEMORY_STOP_FIRST, /* fits only after the model's current engine stops */
+    FLO_MEMORY_WARM,       /* the candidate fits at its own level */
+    FLO_MEMORY_EVICT,      /* the candidate fits after idle on-demand models are unloaded */
+    FLO_MEMORY_SMALL,      /* the candidate fits only at its last level, until the switch */
+    FLO_MEMORY_STOP_FIRST, /* the candidate fits only after the model's current engine stops */
 };
-/* How the candidate of `models[model]` can be loaded.  `pool_is_free`: every
- * on-demand model in memory may be unloaded.  *needed: bytes for that way. */
+/* Returns how the candidate of `models[model]` can be loaded.  `pool_is_free`:
+ * every on-demand model in memory may be unloaded.  Sets *needed to the bytes
+ * that the candidate needs. */
 enum flo_memory_way flo_memory_candidate(const struct flo_memory_model *models, size_t count,
                                          const struct flo_memory_plan *plan, size_t model,
                                          const struct flo_memory_model *candidate,
@@ -93,32 +101,33 @@ const char *flo_memory_way_word(enum flo_memory_way way);
 
 /* ---- on demand ---- */
 
-/* An on-demand model and its load state. */
+/* An on-demand model and whether it is loaded. */
 struct flo_memory_host {
     bool is_loaded;
     uint32_t requests;  /* in progress */
     uint64_t loaded_ms; /* time of the load */
-    uint64_t used_ms;   /* end of its last request */
-    uint64_t load_ms;   /* duration of the load */
+    uint64_t used_ms;   /* time when its last request ended */
+    uint64_t load_ms;   /* duration of its load */
 };
 /* How an on-demand model gets memory in the shared pool. */
 struct flo_memory_room {
-    bool has_room; /* enough memory after `evict` are unloaded */
+    bool has_room; /* true: memory is enough after the models in `evict` are unloaded */
     uint32_t n_evict;
-    uint32_t evict[FLO_MEMORY_MODELS_MAX]; /* in this order */
-    uint64_t wait_ms; /* no room: time until the next try; 0: when a request ends */
+    uint32_t evict[FLO_MEMORY_MODELS_MAX]; /* indices of the models to unload, in this order */
+    uint64_t wait_ms; /* time until the next try without room; 0: try again when a request ends */
 };
-/* Chooses the on-demand models to unload for `wanted`: the least recently used,
- * without a request, that served for max(10 s, 3 x load_ms).  `is_soft` (batch,
- * embeddings): none that was used in the last minute. */
+/* Chooses the on-demand models to unload for `wanted`: the least recently used
+ * ones without a request, that served for max(10 s, 3 x load_ms).  With
+ * `is_soft` (batch, embeddings) it unloads no model that was used in the last
+ * minute. */
 void flo_memory_room(const struct flo_memory_model *models, size_t count,
                      const struct flo_memory_plan *plan, const struct flo_memory_host *hosts,
                      size_t wanted, bool is_soft, uint64_t now_ms, struct flo_memory_room *out);
-/* Estimates the duration of a load by the bytes that are not in the page
+/* Estimates the duration of a load from the bytes that are not in the page
  * cache. */
 uint64_t flo_memory_load_ms(uint64_t unread_bytes, uint64_t disk_bytes_per_s, uint64_t last_load_ms,
                             uint64_t drain_ms);
-/* Pause after this many failed loads in a row: 1, 2, 4 ... 60 s. */
+/* Returns the pause after this many failed loads in a row: 1, 2, 4 ... 60 s. */
 uint64_t flo_memory_backoff_ms(uint32_t failures);
 
 #endif
