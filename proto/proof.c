@@ -1,4 +1,4 @@
-/* Proof: making, finding and checking the code. */
+/* Proof of a message: makes, finds and checks the code. */
 #include "proto/proof.h"
 
 #include <stdio.h>
@@ -11,7 +11,7 @@
 #define END "\"}"
 #define NUMBER_CHARS 14
 #define CODE_BYTES (FLO_DIGEST_BYTES / 2)
-/* Length of both key ids and the number, each with its dot. */
+/* Characters of both key ids and the number, each followed by a dot. */
 #define HEAD_CHARS (FLO_PROOF_CONTROLLER_TEXT + FLO_PROOF_DEVICE_TEXT + NUMBER_CHARS + 1)
 
 _Static_assert(sizeof(MEMBER) - 1 + HEAD_CHARS + 2 * CODE_BYTES + 1 == FLO_PROOF_BYTES,
@@ -77,7 +77,8 @@ void flo_proof_add(const struct flo_proof_key *key, const char *topic, uint64_t 
     flo_buf_printf(out, MEMBER "%s%s" END, head, hex);
 }
 
-/* Copies `chars` lower-case hex digits and skips the `end` after them. */
+/* Copies `chars` lower-case hex digits and skips the character `end` after
+ * them. */
 static bool take(const char **at, size_t chars, char end, char *out)
 {
     memcpy(out, *at, chars);

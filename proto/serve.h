@@ -7,10 +7,11 @@
 
 #include "base/host/json.h"
 
-/* Replaces values by the keys of `json` (NULL: none). */
+/* Replaces the values for which `json` has a key (NULL: none). */
 FLO_MUST_USE int flo_serve_read(const json_t *json, struct flo_release_serve *serve,
                                 struct flo_err *err);
-/* The JSON that flo_serve_read accepts; NULL: nothing is set. */
+/* Writes the JSON that flo_serve_read accepts.  Returns NULL when no value is
+ * set. */
 json_t *flo_serve_json(const struct flo_release_serve *serve);
 
 #endif

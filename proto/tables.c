@@ -1,4 +1,4 @@
-/* Tables: access to the .def files of proto. */
+/* Tables: access to the rows of proto's .def files. */
 #include <string.h>
 
 #include <flotilla/proto.h>

@@ -1,4 +1,4 @@
-/* MQTT topics: building and parsing, from proto/topics.def. */
+/* MQTT topics: builds and parses them, from proto/topics.def. */
 #include <stdio.h>
 #include <string.h>
 
@@ -21,8 +21,8 @@ const struct flo_topic_fact *flo_topic_fact(enum flo_topic topic)
     return &topics[topic];
 }
 
-/* Splits a path around its {d} or {g}: returns the length before; *after is
- * NULL when it has none. */
+/* Splits a path at its {d} or {g}.  Returns the length before that part, and
+ * sets *after to the rest, or to NULL when the path has no such part. */
 static size_t path_split(const char *path, const char **after)
 {
     const char *brace = strchr(path, '{');
@@ -60,7 +60,7 @@ int flo_topic_common(const char *fleet, char *out, struct flo_err *err)
     return 0;
 }
 
-/* Returns whether `rest` has the form of `path`, with a valid name as key. */
+/* Tells whether `rest` has the form of `path`, with a valid name as key. */
 static bool path_matches(const char *path, const char *rest, char *key)
 {
     const char *after;

@@ -1,5 +1,5 @@
-/* Memory plan: degradation levels and residency of all models within the
- * budget. */
+/* Memory plan: chooses degradation levels and residency of all models within
+ * the budget. */
 #include "proto/memory/inside.h"
 
 #include <assert.h>
@@ -35,7 +35,8 @@ void flo_memory_rungs(uint32_t context, uint32_t sessions,
 
 /* ---- what a plan costs ---- */
 
-/* The memory pool that all on-demand models share: the size of the largest. */
+/* Returns the bytes of the memory pool that all on-demand models share: as much
+ * as the largest of them needs. */
 static uint64_t pool_of(const struct flo_memory_set *resident)
 {
     uint64_t pool = 0;
@@ -49,8 +50,8 @@ static uint64_t pool_of(const struct flo_memory_set *resident)
     return pool;
 }
 
-/* Bytes of a set, with each file once: it counts for the first model that has
- * it. */
+/* Returns the bytes of a set.  A file that several models have counts once, for
+ * the first of them. */
 static uint64_t cost_of(const struct flo_memory_set *resident, const struct flo_memory_plan *plan)
 {
     struct flo_memory_set before = {.models = resident->models, .count = resident->count};
@@ -75,7 +76,7 @@ static void weigh(const struct flo_memory_set *resident, struct flo_memory_plan 
 }
 
 /* Starts all residents at their best level, then lowers level by level, the
- * least important model first. true: the plan fits. */
+ * least important model first.  Returns true when the plan fits. */
 static bool step_down(const struct flo_memory_set *resident, const size_t *order,
                       struct flo_memory_plan *plan)
 {
@@ -102,7 +103,8 @@ static bool step_down(const struct flo_memory_set *resident, const size_t *order
     return plan->planned <= plan->budget;
 }
 
-/* Makes the least important resident without a pin on-demand. */
+/* Makes the least important resident model without a pin on-demand.  Returns
+ * false when there is none. */
 static bool demote(struct flo_memory_set *resident, const size_t *order)
 {
     for (size_t i = resident->count; i-- > 0;) {

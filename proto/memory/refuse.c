@@ -1,4 +1,4 @@
-/* Error text for a plan that cannot fit: the bytes of every model and the
+/* Memory error: says why no plan fits, with the bytes of every model and the
  * budget. */
 #include "proto/memory/inside.h"
 
