@@ -1,4 +1,4 @@
-/* Flag values: looked up by name. */
+/* Flag values: finds by name the value that a flag was given. */
 #include <string.h>
 
 #include "base/args/inside.h"
@@ -11,7 +11,8 @@ static const struct flo_flag *row_of(const struct flo_flag *flags, const char *n
     return flags == NULL || flags->name == NULL ? NULL : flags;
 }
 
-/* The program's flag of that name, where a flag of the verb hides it. */
+/* Returns the program's flag of that name when a flag of the verb hides it,
+ * else NULL. */
 static const struct flo_flag *hidden(const struct flo_args *args, const char *name)
 {
     const struct flo_flag *own = NULL;
