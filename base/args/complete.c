@@ -1,16 +1,16 @@
-/* Completion: the words that may stand at the cursor, from the tables of verbs
- * and flags.
+/* Completion: finds the words that may come at the cursor, from the tables of
+ * verbs and flags.
  *
  * A shell calls `program __complete WORD...` with the words after the program's
  * name, the last one as far as it is typed.  Each line of the answer is
- * "word<TAB>meaning"; ":files" stands for file names. */
+ * "word<TAB>meaning"; ":files" means file names. */
 #include <string.h>
 
 #include "base/args/inside.h"
 
 struct spot {
     const struct flo_args_program *program;
-    struct flo_args line; /* flags so far, for the program's names() */
+    struct flo_args line; /* flags that are typed so far, for the program's names() */
     const char *noun;
     const struct flo_flag *open; /* the flag whose value is being typed */
     const char *prefix;
@@ -128,8 +128,8 @@ static bool is_word_of_files(const char *what, size_t chars)
     return false;
 }
 
-/* Offers the words that `what` allows: "json|table", "FILE", "NAME",
- * "MODEL@VERSION...". */
+/* Offers the words that `what` allows.  It is a list "json|table", or a name
+ * such as "FILE", "NAME" or "MODEL@VERSION...". */
 static void offer_values(const struct spot *spot, const char *what, size_t chars)
 {
     FLO_CLEANUP(flo_buf_deinit) struct flo_buf names = {0};

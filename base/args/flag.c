@@ -16,7 +16,8 @@ bool flo_args_is_flag(const char *word)
     return word[0] == '-' && word[1] != '\0';
 }
 
-/* Start and length of the name in "--name", "--name=value" or "-n". */
+/* Returns the length of the name in "--name", "--name=value" or "-n", and
+ * points *name to it. */
 static size_t name_of(const char *word, const char **name)
 {
     *name = word + (word[1] == '-' ? 2 : 1);
@@ -33,8 +34,8 @@ const char *flo_args_value_in(const char *word)
     return equals != NULL ? equals + 1 : NULL;
 }
 
-/* Accepts "-o", "-o=json" and, for a flag with a value, "-ojson". "-output" is
- * refused. */
+/* Tells whether a word is the flag by its letter: "-o", "-o=json" and, for a
+ * flag with a value, "-ojson".  "-output" is refused. */
 static bool fits_letter(const struct flo_flag *flag, const char *name, size_t chars)
 {
     bool is_it = flag->letter == name[0] || (flag->name[0] == name[0] && flag->name[1] == '\0');
@@ -153,7 +154,7 @@ int flo_args_read_ms(const struct flo_flag *flag, const char *text, uint64_t *ou
                     text, least, most);
 }
 
-/* Adds the nearest word of "json|table" to the error, if one is near. */
+/* Adds the nearest word of a list "json|table" to the error, if one is near. */
 static int offer_choice(const char *text, const char *list, struct flo_err *err)
 {
     char words[16][32];
@@ -170,8 +171,8 @@ static int offer_choice(const char *text, const char *list, struct flo_err *err)
     return near != NULL ? flo_err_fix(err, "did you mean `%s`?", near) : FLO_E_USAGE;
 }
 
-/* Checks a value against the list "json|table". "FILE|none" lists no words,
- * since it has a placeholder in capitals. */
+/* Checks a value against the list "json|table".  "FILE|none" is no list of
+ * words, because it has a placeholder in capitals. */
 static int check_choice(const struct flo_flag *flag, const char *text, struct flo_err *err)
 {
     const char *list = flag->value;
@@ -190,7 +191,7 @@ static int check_choice(const struct flo_flag *flag, const char *text, struct fl
     return offer_choice(text, list, err);
 }
 
-/* Stores the value in the member that the flag names. */
+/* Stores the value of a flag in the member that the flag names. */
 static int take(const struct flo_flag *flag, const char *value, void *state, struct flo_err *err)
 {
     void *out = (char *)state + flag->offset;

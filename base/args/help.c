@@ -1,12 +1,12 @@
-/* Help: texts in two columns, 80 characters wide. */
+/* Help: writes texts in two columns, 80 characters wide. */
 #include <ctype.h>
 #include <string.h>
 
 #include "base/args/inside.h"
 
-#define COLUMN 27 /* width of "  --release-version TEXT " */
+#define COLUMN 27 /* column of a flag's help: the width of "  --release-version TEXT " */
 #define WIDTH 80
-#define NOUN_COLUMN 17 /* width of "  change-freeze  " */
+#define NOUN_COLUMN 17 /* column of a noun's help: the width of "  change-freeze  " */
 #define START_COLUMN 6
 
 void flo_args_call(const struct flo_args_program *program, const struct flo_verb *verb, char *out)
@@ -17,7 +17,8 @@ void flo_args_call(const struct flo_args_program *program, const struct flo_verb
              is_named ? verb->name : "");
 }
 
-/* Width of a text in characters, whatever number of bytes they have. */
+/* Returns the width of a text in characters, whatever number of bytes they
+ * have. */
 static size_t columns(const char *text)
 {
     size_t count = 0;
@@ -120,8 +121,8 @@ static void help_verbs(const struct flo_args_program *program, const char *noun,
 
 /* ---- a program whose verbs have groups ---- */
 
-/* Prints a line for each noun with its verbs.  A verb without a noun has its
- * help text there. */
+/* Prints a line for each noun with the names of its verbs.  A verb without a
+ * noun has its help text in that place. */
 static void help_group(const struct flo_args_program *program, const char *group,
                        struct flo_buf *out)
 {

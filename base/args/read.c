@@ -35,7 +35,7 @@ size_t flo_args_words(const char *usage, size_t *min, size_t *max)
     return needed;
 }
 
-/* Adds the verb's usage to an error as its fix. */
+/* Adds the usage of the verb to an error, as the error's fix. */
 static int show_usage(const struct flo_verb *verb, const char *call, struct flo_err *err)
 {
     return flo_err_fix(err, "%s%s%s", call, verb->usage[0] != '\0' ? " " : "", verb->usage);
@@ -71,7 +71,7 @@ static int check(const struct flo_args *args, struct flo_err *err)
     return 0;
 }
 
-/* After an error: sets is_json when a later flag asks for JSON. */
+/* Sets is_json after an error, when a later flag on the line asks for JSON. */
 static void look_for_json(struct flo_args *args, int argc, char *const *argv, int at)
 {
     for (; at < argc; at++) {

@@ -1,4 +1,5 @@
-/* Main function: runs a program, from its command line to its exit code. */
+/* Main function of all programs: runs a program, from its command line to its
+ * exit code. */
 #include <errno.h>
 #include <string.h>
 
@@ -26,7 +27,7 @@ static void print_json(const struct flo_err *err)
     flo_buf_deinit(&out);
 }
 
-/* Returns whether a line asks for JSON, when its verb is unknown. */
+/* Tells whether a line with an unknown verb asks for JSON. */
 static bool words_ask_json(int argc, char *const *argv)
 {
     for (int at = 1; at < argc; at++) {
@@ -74,7 +75,9 @@ int flo_args_main(const struct flo_args_program *program, int argc, char **argv)
         return FLO_EXIT_OK;
     }
     if (argc > 1 && strcmp(argv[1], "__read") == 0) {
-        argv[1] = argv[0]; /* reads the line by the tables, but runs nothing */
+        /* the word __read is left out: the rest of the line is read, but not
+         * run */
+        argv[1] = argv[0];
         int rv = flo_args_read(program, argc - 1, argv + 1, &args, &help, &err);
         flo_buf_deinit(&help);
         return rv < 0 ? flo_err_print(stderr, &err) : FLO_EXIT_OK;

@@ -60,8 +60,9 @@ static bool is_noun(const struct flo_args_program *program, const char *noun)
 }
 
 #define ALIASES_MAX 32
-/* Returns the nearest first word of a verb or, with a noun, the nearest second
- * word of its verbs. For an alias: the word that the alias stands for. */
+/* Returns the first word of a verb that is nearest to `word`.  With a noun it
+ * returns the nearest second word of the noun's verbs.  An alias gives the word
+ * that the alias means. */
 static const char *near_of(const struct flo_args_program *program, const char *noun,
                            const char *word, char names[][32])
 {
@@ -90,8 +91,8 @@ static const char *near_of(const struct flo_args_program *program, const char *n
     return near == NULL ? NULL : flo_args_plain(program, near);
 }
 
-/* For a line without a noun: the first verb whose second word, or its alias, is
- * nearest. */
+/* Returns the first verb whose second word, or its alias, is nearest to `word`,
+ * for a line without a noun. */
 static const struct flo_verb *near_of_any(const struct flo_args_program *program, const char *word)
 {
     const char *list[FLO_VERBS_MAX + ALIASES_MAX] = {NULL};
@@ -143,8 +144,9 @@ static int refuse_verb(const struct flo_args_program *program, const char *noun,
     return flo_err_fix(err, "%s%s%s --help lists the commands", program->name, gap, noun);
 }
 
-/* Index of the next word after argv[at], past the program's flags; 0: none.
- * *odd: index of a flag of a verb that comes before the word. */
+/* Returns the index of the next word after argv[at], past the program's flags,
+ * or 0 when there is none.  *odd is the index of a verb's flag that comes
+ * before the word. */
 static int next_word(const struct flo_args_program *program, int argc, char *const *argv, int at,
                      int *odd, bool *help)
 {
@@ -169,7 +171,7 @@ static int next_word(const struct flo_args_program *program, int argc, char *con
     return 0;
 }
 
-/* Fails for a noun without a known verb. */
+/* Fails for a noun that is not followed by one of its verbs. */
 static int want_verb(const struct flo_args_program *program, const char *noun, bool asks_help,
                      struct flo_buf *help, struct flo_err *err)
 {
