@@ -1,5 +1,7 @@
-/* Byte buffer: grows up to a bound; messages and documents are built in it.  A
- * failure is sticky, so a builder checks once, at its end. */
+/* Byte buffer: grows up to a bound; messages and documents are built in it.
+ *
+ * After a failure all later calls do nothing, so a builder checks once, at its
+ * end. */
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -8,8 +10,8 @@
 
 enum { BUF_BYTES_MAX_DEFAULT = 64 << 20, SECRET_BYTES_MAX = 64 << 10 };
 
-/* As realloc, but wipes the old block when it moves, because buffers may hold
- * keys and tokens. */
+/* Reallocates the data as realloc does, but wipes the old block when it moves,
+ * because buffers may hold keys and tokens. */
 static char *grown(struct flo_buf *buf, size_t capacity)
 {
     if (buf->capacity > SECRET_BYTES_MAX || buf->data == NULL) {
@@ -24,7 +26,8 @@ static char *grown(struct flo_buf *buf, size_t capacity)
     return data;
 }
 
-/* Reserves room for `bytes` more and the final NUL.  false: sets `failed`. */
+/* Reserves room for `bytes` more and the final NUL.  On failure sets `failed`
+ * and returns false. */
 static bool buf_reserve(struct flo_buf *buf, size_t bytes)
 {
     size_t bytes_max = buf->bytes_max != 0 ? buf->bytes_max : BUF_BYTES_MAX_DEFAULT;
@@ -82,7 +85,7 @@ void flo_buf_printf(struct flo_buf *buf, const char *format, ...)
         buf->bytes += (size_t)chars;
         return;
     }
-    buf->data[buf->bytes] = '\0'; /* only a part of the text fitted */
+    buf->data[buf->bytes] = '\0'; /* removes the part of the text that fitted */
     if (chars < 0 || !buf_reserve(buf, (size_t)chars)) {
         buf->failed = true;
         return;
@@ -93,7 +96,7 @@ void flo_buf_printf(struct flo_buf *buf, const char *format, ...)
     buf->bytes += (size_t)chars;
 }
 
-/* The JSON escape of an ASCII character; NULL: none is needed. */
+/* Returns the JSON escape of an ASCII character, or NULL when it needs none. */
 static const char *json_escape(unsigned char c, char *room)
 {
     switch (c) {

@@ -1,4 +1,5 @@
-/* Bytes: little-endian numbers, CRC-32C, hex, base64, digests as text. */
+/* Bytes: reads and writes little-endian numbers, hex, base64 and digests as
+ * text, and computes CRC-32C. */
 #include <string.h>
 
 #include <flotilla/base.h>
@@ -50,7 +51,8 @@ void flo_put_u64(void *p, uint64_t value)
     }
 }
 
-/* CRC table: remainder of each byte by the reflected polynomial 0x82f63b78. */
+/* CRC table: the remainder of each byte by the reflected polynomial
+ * 0x82f63b78. */
 static const uint32_t crc_table[256] = {
     0x00000000, 0xf26b8303, 0xe13b70f7, 0x1350f3f4, 0xc79a971f, 0x35f1141c, 0x26a1e7e8, 0xd4ca64eb,
     0x8ad958cf, 0x78b2dbcc, 0x6be22838, 0x9989ab3b, 0x4d43cfd0, 0xbf284cd3, 0xac78bf27, 0x5e133c24,
@@ -87,8 +89,8 @@ static const uint32_t crc_table[256] = {
 };
 
 #ifdef __x86_64__
-/* CRC by the CPU's own instruction: a cached prefix of many megabytes is
- * checked while a user waits for a token. */
+/* Computes the CRC by the CPU's own instruction, because a cached prefix of
+ * many megabytes is checked while a user waits for a token. */
 __attribute__((target("sse4.2"))) static size_t crc_of_words(uint32_t *crc, const uint8_t *p,
                                                              size_t bytes)
 {
@@ -96,7 +98,7 @@ __attribute__((target("sse4.2"))) static size_t crc_of_words(uint32_t *crc, cons
     uint64_t sum = *crc;
 
     for (size_t i = 0; i < end; i += 8) {
-        uint64_t word; /* little-endian, as the CPU is */
+        uint64_t word; /* eight bytes, little-endian as the CPU is */
 
         memcpy(&word, p + i, sizeof(word));
         sum = __builtin_ia32_crc32di(sum, word);

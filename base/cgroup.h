@@ -1,4 +1,4 @@
-/* Groups of processes with limits: the kernel's cgroups of version 2.
+/* Process groups with limits: the kernel's cgroups of version 2.
  *
  * The kernel allows limits on child groups only while their parent has no
  * process of its own.  So a service with a delegated group (systemd's
@@ -15,32 +15,34 @@
 #define FLO_CGROUP_PATH_MAX 1024
 
 struct flo_cgroup {
-    char folder[FLO_CGROUP_PATH_MAX]; /* empty: none */
+    char folder[FLO_CGROUP_PATH_MAX]; /* path of the group's folder; empty: no group */
 };
 
-/* Finds our group: the parent of the leaf when we are in the leaf, else the
- * group that we are in.  `self` is the text of /proc/self/cgroup.
- * FLO_E_ABSENT: there is no cgroup of version 2. */
+/* Finds our group: the parent of the leaf when this process is in the leaf,
+ * else the process's own group.  `self` is the text of /proc/self/cgroup.
+ * Returns FLO_E_ABSENT when there is no cgroup of version 2. */
 FLO_MUST_USE int flo_cgroup_find(const char *root, const char *self, struct flo_cgroup *out,
                                  bool *is_leaf, struct flo_err *err);
-/* As flo_cgroup_find(), for this process and FLO_CGROUP_ROOT. */
+/* Finds the group of this process below FLO_CGROUP_ROOT, as flo_cgroup_find()
+ * does. */
 FLO_MUST_USE int flo_cgroup_own(struct flo_cgroup *out, bool *is_leaf, struct flo_err *err);
 /* Moves this process into the leaf, allows limits on the groups next to the
- * leaf, and removes groups that an earlier process left.  FLO_E_ABSENT: the
- * group was not delegated to us, or has no memory controller. */
+ * leaf, and removes groups that an earlier process left.  Returns FLO_E_ABSENT
+ * when the group was not delegated to us, or has no memory controller. */
 FLO_MUST_USE int flo_cgroup_prepare(const struct flo_cgroup *own, struct flo_err *err);
-/* Returns whether groups with a memory limit can be made in `own`. */
+/* Tells whether groups with a memory limit can be made in `own`. */
 bool flo_cgroup_is_prepared(const struct flo_cgroup *own);
-/* Makes a group `name` with limits on memory and threads.  When one process
- * exceeds the memory limit, all processes of the group are ended.
+/* Makes a group `name` with limits on memory and threads.  When the group
+ * exceeds the memory limit, the kernel ends all its processes.
  * FLO_E_PROCESS. */
 FLO_MUST_USE int flo_cgroup_make(const struct flo_cgroup *own, const char *name,
                                  uint64_t memory_bytes, uint32_t threads, struct flo_cgroup *out,
                                  struct flo_err *err);
 /* Opens the group's cgroup.procs: a process that writes "0" to the descriptor
- * moves into the group.  -1: errno says why. */
+ * moves into the group.  Returns -1 on failure, and errno has the reason. */
 int flo_cgroup_door(const struct flo_cgroup *group);
-/* Number of processes that the kernel ended for the memory limit. */
+/* Returns how many processes of the group the kernel has ended for the memory
+ * limit. */
 uint64_t flo_cgroup_kills(const struct flo_cgroup *group);
 /* Ends all processes of the group and removes it.  Waits two seconds at
  * most. */

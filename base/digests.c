@@ -1,4 +1,4 @@
-/* Digest lists: growing lists of digests. */
+/* Digest lists: adds to lists of digests and searches them. */
 #include <stdlib.h>
 #include <string.h>
 

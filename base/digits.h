@@ -1,4 +1,5 @@
-/* Digits: writes a number as decimal text, at a tenth of printf's cost. */
+/* Decimal digits: writes a number as decimal text, at a tenth of printf's
+ * cost. */
 #ifndef FLOTILLA_BASE_DIGITS_H
 #define FLOTILLA_BASE_DIGITS_H
 
@@ -6,7 +7,8 @@
 
 #define FLO_DIGITS_MAX 20 /* most digits of a uint64_t */
 
-/* Writes decimal digits without a NUL.  Returns the end of the text. */
+/* Writes the decimal digits of a number without a NUL.  Returns the end of the
+ * text. */
 char *flo_digits(char *to, uint64_t number);
 
 #endif

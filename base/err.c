@@ -1,8 +1,8 @@
 /* Errors: the code, its row of errors.def, and the message that callers extend.
  *
- * Messages may quote names from outside, so each control character and each
- * byte that is not UTF-8 is written as \xNN. An error can go to a terminal, a
- * log or a JSON document without further escaping. */
+ * A message may quote names from outside.  So each control character and each
+ * byte that is not UTF-8 is written as \xNN, and an error can go to a terminal,
+ * a log or a JSON document without further escaping. */
 #include <errno.h>
 #include <string.h>
 
@@ -77,8 +77,8 @@ int flo_error_code(const char *id)
     return 0;
 }
 
-/* Valid UTF-8 that terminals act on: C1 controls, and marks that change the
- * writing direction (U+200E-F, U+202A-E, U+2066-9). */
+/* Tells whether valid UTF-8 is a command to a terminal: C1 controls, and marks
+ * that change the writing direction (U+200E-F, U+202A-E, U+2066-9). */
 static bool is_command(const char *text, size_t bytes)
 {
     const unsigned char *c = (const unsigned char *)text;
@@ -129,7 +129,8 @@ void flo_text_clean(const char *text, size_t bytes, char *out, size_t out_bytes)
     }
 }
 
-/* Formats the message, removes control characters and writes it to `out`. */
+/* Formats the message, escapes its control characters and writes it to
+ * `out`. */
 static void format_clean(char *out, size_t out_bytes, const char *format, va_list args)
 {
     char text[1024];
@@ -141,7 +142,7 @@ static void format_clean(char *out, size_t out_bytes, const char *format, va_lis
     size_t bytes = (size_t)chars;
     if (bytes >= sizeof(text)) {
         bytes = sizeof(text) - 1;
-        /* Remove a last character that was cut. */
+        /* Removes the bytes of a last character that was cut. */
         for (int i = 0; i < 3 && flo_utf8_valid(text, bytes) < bytes; i++) {
             bytes--;
         }
@@ -149,8 +150,8 @@ static void format_clean(char *out, size_t out_bytes, const char *format, va_lis
     flo_text_clean(text, bytes, out, out_bytes);
 }
 
-/* Code of the last failure without a struct flo_err: a `return flo_err_fix(err,
- * ...)` after it must not return success. */
+/* Code of the last failure that had no struct flo_err.  A `return
+ * flo_err_fix(err, ...)` after that failure must not return success. */
 static _Thread_local int unheard;
 
 int flo_fail(struct flo_err *err, int code, const char *format, ...)
@@ -188,7 +189,7 @@ int flo_fail_errno(struct flo_err *err, int code, const char *format, ...)
         va_start(args, format);
         format_clean(text, sizeof(text), format, args);
         va_end(args);
-        /* The GNU strerror_r may return a static text. */
+        /* The GNU strerror_r may return a static text instead of `reason`. */
         const char *name = strerror_r(number, reason, sizeof(reason));
         flo_fail(err, code, "%s: %s", text, name);
     }
@@ -196,8 +197,8 @@ int flo_fail_errno(struct flo_err *err, int code, const char *format, ...)
     return code;
 }
 
-/* Returns whether a message begins with this name already, as errors about
- * files do. */
+/* Tells whether a message begins with this name already, as errors about files
+ * do. */
 static bool begins_with(const char *what, const char *context)
 {
     size_t chars = strlen(context);
