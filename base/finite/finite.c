@@ -2,10 +2,11 @@
  *
  * Golden prompts can pass with a NaN in a norm.  So each update is searched
  * before it is staged, in the same pass as its hash.  A float is not finite
- * when its exponent bits are all ones.  Adding one at the lowest exponent bit
- * then carries out of the field.  Plain floats are tested eight bytes at a time
+ * when its exponent bits are all ones.  Then adding one at the lowest exponent
+ * bit carries out of the field.  Plain floats are tested eight bytes at a time
  * with integers.  In block types only the scales can be broken, one or two f16
- * per block.  After a hit the run is searched again for the exact place. */
+ * per block.  After a hit the same bytes are searched again for the exact
+ * element. */
 #include "base/finite/finite.h"
 
 #include <inttypes.h>
@@ -35,7 +36,8 @@ static const struct float_masks plain[] = {
     [FLO_QUANT_FLOATS_F32] = MASKS(WORDS, 0x7f800000, 0x00800000, 0x80000000),
     [FLO_QUANT_FLOATS_F64] = MASKS(1, 0x7ff0000000000000, 0x0010000000000000, 0x8000000000000000),
     [FLO_QUANT_FLOATS_F8_E5M2] = MASKS(BYTES, 0x7c, 0x04, 0x80),
-    /* no infinity: all bits one, except the sign, is the only NaN */
+    /* a type without infinity: its only NaN has all bits one, except the
+     * sign */
     [FLO_QUANT_FLOATS_F8_E4M3] = MASKS(BYTES, 0x7f, 0x01, 0x80),
 };
 
@@ -108,7 +110,8 @@ static bool is_broken(const struct flo_quant_type *type, const uint8_t *data, si
     return false;
 }
 
-/* Tests whole blocks, of which the first has index `index` in the tensor. */
+/* Tests whole blocks, of which the first has the index `index` in the
+ * tensor. */
 static int test_blocks(const struct flo_finite_tensor *tensor, uint64_t index, const uint8_t *data,
                        size_t blocks, struct flo_err *err)
 {
@@ -133,7 +136,8 @@ static int test_blocks(const struct flo_finite_tensor *tensor, uint64_t index, c
                     tensor->bytes / type->block_bytes);
 }
 
-/* Tests up to `bytes` of the present tensor, which begin at ->position. */
+/* Tests at most `bytes` bytes of the present tensor, which begin at
+ * scan->position. */
 static int scan_tensor(struct flo_finite *scan, const struct flo_finite_tensor *tensor,
                        const uint8_t *data, size_t bytes, struct flo_err *err)
 {

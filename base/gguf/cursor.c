@@ -1,4 +1,4 @@
-/* GGUF cursor: bounded forward reads, from which the reader is built. */
+/* GGUF cursor: bounded forward reads, on which the GGUF reader is built. */
 #include "base/gguf/internal.h"
 
 #include <inttypes.h>
@@ -33,8 +33,9 @@ uint64_t flo_cursor_left(const struct flo_cursor *at)
     return at->gguf->file_bytes - at->position;
 }
 
-/* Takes `bytes` at the cursor or fails.  FLO_E_GGUF_BOUNDS: a size in the file
- * is impossible.  FLO_E_GGUF_TRUNCATED: the file ends early. */
+/* Takes `bytes` bytes at the cursor.  Returns FLO_E_GGUF_BOUNDS for an
+ * impossible size in the file, and FLO_E_GGUF_TRUNCATED when the file ends
+ * early. */
 int flo_cursor_take(struct flo_cursor *at, uint64_t bytes, const uint8_t **out, struct flo_err *err)
 {
     const struct flo_gguf *gguf = at->gguf;

@@ -1,4 +1,4 @@
-/* GGUF files: opened by descriptor or path, as a read-only mapping. */
+/* GGUF files: opens one by descriptor or path, as a read-only mapping. */
 #include "base/gguf/internal.h"
 
 #include <sys/mman.h>

@@ -1,13 +1,13 @@
 /* GGUF v2 and v3 files: a bounded reader, a writer, a search for broken floats.
  *
  * The reader works on memory (usually a mapped file) that must stay as it is
- * until flo_gguf_close().  Before anything is allocated or kept, every count,
- * size and offset is checked against the limits below and against the bytes
- * that are really there.  A file that opens is safe to use without further
- * checks: strings and tensors lie inside it.  Tensors are aligned, do not
- * overlap and have whole blocks.  A string may be as long as the file, so a
- * caller that copies one needs a limit of its own.  A file that another process
- * cuts short while it is mapped raises SIGBUS, which ends the caller's process.
+ * until flo_gguf_close().  Before memory is allocated, every count, size and
+ * offset is checked against the limits below and against the bytes that are
+ * really there.  A file that opens is safe to use without further checks:
+ * strings and tensors lie inside it.  Tensors are aligned, do not overlap and
+ * have whole blocks.  A string may be as long as the file, so a caller that
+ * copies one needs a limit of its own.  A file that another process cuts short
+ * while it is mapped raises SIGBUS, which ends the caller's process.
  *
  * Errors of opening: FLO_E_GGUF_MAGIC, _VERSION, _TRUNCATED, _LIMIT, _BOUNDS,
  * _TYPE, _SHAPE, _DUP, _NAME; FLO_E_GGUF_HPARAM for the alignment. */
@@ -18,8 +18,9 @@
 
 #include "base/finite/finite.h"
 
-#define FLO_GGUF_VERSION 3     /* version that the writer writes */
-#define FLO_GGUF_VERSION_MIN 2 /* same layout; only version 3 may be big-endian */
+#define FLO_GGUF_VERSION 3 /* version that the writer writes */
+/* lowest version read; its layout is that of version 3, always little-endian */
+#define FLO_GGUF_VERSION_MIN 2
 #define FLO_GGUF_KV_COUNT_MAX 65536
 #define FLO_GGUF_TENSOR_COUNT_MAX 65536
 #define FLO_GGUF_KEY_BYTES_MAX 65535
@@ -43,7 +44,7 @@ enum flo_gguf_value_type {
     FLO_GGUF_F64 = 12,
 };
 
-/* Borrowed bytes: any byte may occur, and no NUL ends them. */
+/* Borrowed bytes of any value, without a NUL at their end. */
 struct flo_gguf_text {
     const char *data;
     size_t bytes;
@@ -53,41 +54,43 @@ struct flo_gguf_text {
 struct flo_gguf_kv {
     struct flo_gguf_text key;
     uint32_t type;       /* enum flo_gguf_value_type */
-    uint32_t item_type;  /* item type of an array; else the same as `type` */
-    uint64_t count;      /* item count of an array; else 1 */
-    const uint8_t *data; /* the value; for an array, its first item */
-    uint64_t bytes;      /* bytes of the value without its type (array: of its items) */
-    uint64_t longest;    /* bytes of the longest string in an array of strings; else 0 */
+    uint32_t item_type;  /* type of an array's items; else equal to `type` */
+    uint64_t count;      /* number of an array's items; else 1 */
+    const uint8_t *data; /* the value, or the first item of an array */
+    uint64_t bytes;      /* bytes of the value, or of all items of an array, without the type */
+    /* bytes of the longest string in an array of strings; 0 for other values */
+    uint64_t longest;
 };
 
 struct flo_gguf_tensor {
     char name[FLO_GGUF_NAME_BYTES_MAX + 1];
-    uint8_t dim_count;                /* 1..4 */
-    uint32_t type;                    /* a row of base/quant/quant.h */
-    uint64_t dims[FLO_GGUF_DIMS_MAX]; /* [0]: values of a row; unused ones are 1 */
-    uint64_t values;                  /* product of dims */
+    uint8_t dim_count;                /* number of dimensions, 1 to 4 */
+    uint32_t type;                    /* type id, as in base/quant/quant.h */
+    uint64_t dims[FLO_GGUF_DIMS_MAX]; /* [0]: values of a row; unused dimensions are 1 */
+    uint64_t values;                  /* number of values: the product of dims */
     uint64_t offset;                  /* offset from the beginning of the file */
     uint64_t bytes;
 };
 
 struct flo_gguf; /* an open file */
 
-/* Opens a file that lies in memory. */
+/* Opens a file whose bytes are in memory. */
 FLO_MUST_USE int flo_gguf_open(const void *data, size_t bytes, struct flo_gguf **out,
                                struct flo_err *err);
-/* Map a regular file read-only and open it; the descriptor may be closed
- * afterwards.  Also FLO_E_IO_READ, FLO_E_IO_MAPPING. */
+/* Maps a regular file read-only and opens it.  The caller may close the
+ * descriptor afterwards.  Also FLO_E_IO_READ, FLO_E_IO_MAPPING. */
 FLO_MUST_USE int flo_gguf_open_fd(int fd, struct flo_gguf **out, struct flo_err *err);
-/* As flo_gguf_open_fd(), by a path, which stands in front of the error's text.
- * Also FLO_E_ABSENT, FLO_E_IO_OPEN. */
+/* Opens a file by its path, as flo_gguf_open_fd() does.  The path is in front
+ * of the error's text.  Also FLO_E_ABSENT, FLO_E_IO_OPEN. */
 FLO_MUST_USE int flo_gguf_open_path(const char *path, struct flo_gguf **out, struct flo_err *err);
-/* Closes the file and unmaps what _fd and _path mapped.  NULL is fine. */
+/* Closes the file and unmaps it if flo_gguf_open_fd() or _path() mapped it.
+ * NULL is allowed. */
 void flo_gguf_close(struct flo_gguf *gguf);
 
-/* Facts from the header. */
+/* Returns the size of the file. */
 uint64_t flo_gguf_file_bytes(const struct flo_gguf *gguf);
-/* Gives the file's mapped pages back to the kernel.  A page is read again when
- * it is next used. */
+/* Gives the file's mapped pages back to the kernel, which reads a page again
+ * when it is next used. */
 void flo_gguf_drop_pages(const struct flo_gguf *gguf);
 uint64_t flo_gguf_data_offset(const struct flo_gguf *gguf);
 uint32_t flo_gguf_version(const struct flo_gguf *gguf);
@@ -97,12 +100,12 @@ const struct flo_gguf_kv *flo_gguf_kv_at(const struct flo_gguf *gguf, size_t ind
 
 /* ---- keys ---- */
 
-/* NULL when the key is absent. */
+/* Returns the entry of a key, or NULL when the file lacks the key. */
 const struct flo_gguf_kv *flo_gguf_find(const struct flo_gguf *gguf, const char *key);
-/* Typed reads.  The three outcomes: 0 and *out written; 0 and *out untouched
- * when the key is absent (so *out carries the default); FLO_E_GGUF_TYPE when
- * the key has another type.  Unsigned reads take every integer type whose
- * value fits (a negative one: FLO_E_GGUF_HPARAM); f32 takes f32 and f64. */
+/* Reads a key as an unsigned number, of any integer type whose value fits.  An
+ * absent key leaves *out unchanged and is no error, so *out can hold the
+ * default.  A key of another type is FLO_E_GGUF_TYPE, a negative value
+ * FLO_E_GGUF_HPARAM.  flo_gguf_f32() takes f32 and f64. */
 FLO_MUST_USE int flo_gguf_u32(const struct flo_gguf *gguf, const char *key, uint32_t *out,
                               struct flo_err *err);
 FLO_MUST_USE int flo_gguf_u64(const struct flo_gguf *gguf, const char *key, uint64_t *out,
@@ -113,72 +116,79 @@ FLO_MUST_USE int flo_gguf_bool(const struct flo_gguf *gguf, const char *key, boo
                                struct flo_err *err);
 FLO_MUST_USE int flo_gguf_string(const struct flo_gguf *gguf, const char *key,
                                  struct flo_gguf_text *out, struct flo_err *err);
-/* Copies a string, cut to whole characters; empty if the key is absent. */
+/* Copies a string, cut to whole characters; an absent key gives "". */
 void flo_gguf_copy_string(const struct flo_gguf *gguf, const char *key, char *out, size_t bytes);
-/* An array of the given item type; *out NULL when the key is absent. */
+/* Finds an array whose items have the given type.  Sets *out to NULL when the
+ * key is absent. */
 FLO_MUST_USE int flo_gguf_array(const struct flo_gguf *gguf, const char *key, uint32_t item_type,
                                 const struct flo_gguf_kv **out, struct flo_err *err);
-/* FLO_E_GGUF_MISSING with the key's name when it is absent. */
+/* Fails with FLO_E_GGUF_MISSING and the key's name when the key is absent. */
 FLO_MUST_USE int flo_gguf_require(const struct flo_gguf *gguf, const char *key,
                                   struct flo_err *err);
 
-/* Walk the items of a string array: begin with cursor = kv->data, call
- * kv->count times. */
+/* Returns the next item of a string array.  The caller begins with cursor =
+ * kv->data and calls it kv->count times. */
 struct flo_gguf_text flo_gguf_next_string(const uint8_t **cursor);
-/* Returns whether `text` equals the C string. */
+/* Tells whether `text` equals the C string. */
 bool flo_gguf_text_is(struct flo_gguf_text text, const char *word);
 
 /* ---- tensors ---- */
 
 size_t flo_gguf_tensor_count(const struct flo_gguf *gguf);
 const struct flo_gguf_tensor *flo_gguf_tensor_at(const struct flo_gguf *gguf, size_t index);
-/* Finds a tensor by name (binary search); NULL when absent. */
+/* Finds a tensor by name with a binary search.  Returns NULL when there is
+ * none. */
 const struct flo_gguf_tensor *flo_gguf_tensor_find(const struct flo_gguf *gguf, const char *name);
-/* A tensor's bytes, aligned to flo_gguf_alignment() (8 or more) in the file. */
+/* Returns the tensor's bytes, which are aligned to flo_gguf_alignment() (8 or
+ * more) in the file. */
 const void *flo_gguf_tensor_data(const struct flo_gguf *gguf, const struct flo_gguf_tensor *tensor);
 
 /* ---- the search for NaN and infinity ---- */
 
 /* Prepares a scan for flo_finite_add().  The pieces need not come from the
- * memory that `gguf` was opened on.  flo_finite_finish() gives
+ * memory in which `gguf` was opened.  flo_finite_finish() returns
  * FLO_E_GGUF_TRUNCATED when tensors are missing. */
 void flo_gguf_scan_init(struct flo_finite *scan, const struct flo_gguf *gguf);
-/* Scans the whole mapped file at once. */
+/* Searches the whole mapped file for NaN and infinity at once. */
 FLO_MUST_USE int flo_gguf_scan_nonfinite(const struct flo_gguf *gguf, struct flo_err *err);
 
 /* ---- writing ---- */
 
-/* A key to write in place of the source's, or at the end when the source lacks
- * it.  Only strings, u32, f32 and bool; `type` says which one of the values is
- * read. */
+/* A key to write in place of the source file's key, or at the end when the
+ * source lacks it.  Only strings, u32, f32 and bool are possible; `type` says
+ * which of the values is read. */
 struct flo_gguf_edit {
     const char *key;
-    uint32_t type; /* FLO_GGUF_STRING, _U32, _F32, _BOOL */
+    uint32_t type; /* FLO_GGUF_STRING, _U32, _F32 or _BOOL */
     const char *text;
     uint32_t u32;
     float f32;
     bool is_set;
 };
 /* Gives the bytes to write for a tensor: tensor->bytes of them, valid until the
- * next call.  *data NULL copies the source's bytes, whose type must be the same
- * then.  `tensor` describes the tensor of the new file, except for `offset`,
- * which is the source's: flo_gguf_tensor_data() gives the source's bytes. */
+ * next call.  *data NULL copies the bytes of the source file, whose type must
+ * then be equal.  `tensor` describes the tensor of the new file.  Only its
+ * `offset` is the source's, so flo_gguf_tensor_data() returns the source's
+ * bytes. */
 typedef int flo_gguf_tensor_source(void *context, const struct flo_gguf_tensor *tensor,
                                    const void **data, struct flo_err *err);
 /* Writes `source` with `edits` to a descriptor, one tensor at a time in the
- * source's order of offsets.  With `types` NULL the tensors keep their places
+ * source's order of offsets.  With `types` NULL the tensors keep their offsets
  * in the data section.  Else `types` has flo_gguf_tensor_count() items in the
- * order of flo_gguf_tensor_at(), and tensors move up without gaps.  `replace`
- * may be NULL.  general.alignment cannot be edited.  FLO_E_USAGE,
- * FLO_E_IO_WRITE, FLO_E_DISK_FULL, FLO_E_GGUF_SHAPE when a row is no multiple
- * of its new type's block, or the error that `replace` returned. */
+ * order of flo_gguf_tensor_at(), and the tensors follow each other without
+ * gaps.
+ *
+ * `replace` may be NULL.  general.alignment cannot be edited.  Returns
+ * FLO_E_GGUF_SHAPE when a row is no multiple of its new type's block, or the
+ * error that `replace` returned.  FLO_E_USAGE, FLO_E_IO_WRITE,
+ * FLO_E_DISK_FULL. */
 FLO_MUST_USE int flo_gguf_write(const struct flo_gguf *source, const uint32_t *types,
                                 const struct flo_gguf_edit *edits, size_t edit_count,
                                 flo_gguf_tensor_source *replace, void *context, int fd,
                                 struct flo_err *err);
-/* Write a file of these keys and tensors, one tensor after the other.  The
+/* Writes a file of these keys and tensors, one tensor after the other.  The
  * caller fills in the name, dims, values and type of each tensor; `give`
- * provides all bytes.  Errors as of flo_gguf_write(). */
+ * provides all bytes.  Fails as flo_gguf_write() does. */
 FLO_MUST_USE int flo_gguf_create(const struct flo_gguf_tensor *tensors, size_t tensor_count,
                                  const struct flo_gguf_edit *keys, size_t key_count,
                                  flo_gguf_tensor_source *give, void *context, int fd,
