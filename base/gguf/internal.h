@@ -1,5 +1,4 @@
-/* Inside of the GGUF reader: an open file as the files of this folder see
- * it. */
+/* GGUF internals: an open file as the files of this folder see it. */
 #ifndef FLOTILLA_BASE_GGUF_INTERNAL_H
 #define FLOTILLA_BASE_GGUF_INTERNAL_H
 
@@ -8,7 +7,7 @@
 struct flo_gguf {
     const uint8_t *data;
     uint64_t file_bytes;
-    bool is_mapped; /* mapped by this library */
+    bool is_mapped; /* true: this library mapped the file */
     uint32_t version;
     uint32_t alignment;
     uint64_t data_offset;
@@ -21,11 +20,11 @@ struct flo_gguf {
     uint32_t *tensor_by_offset;      /* indices sorted by offset */
 };
 
-/* Cursor over a header.  Each read that fails sets the error. */
+/* Cursor over a header.  A read that fails sets the error. */
 struct flo_cursor {
     const struct flo_gguf *gguf;
     uint64_t position;
-    const char *part; /* part of the header, for errors */
+    const char *part; /* name of the part of the header, for errors */
 };
 uint64_t flo_cursor_left(const struct flo_cursor *at);
 int flo_cursor_take(struct flo_cursor *at, uint64_t bytes, const uint8_t **out,
@@ -37,11 +36,12 @@ int flo_cursor_text(struct flo_cursor *at, struct flo_gguf_text *out, struct flo
 int flo_cursor_name(struct flo_cursor *at, size_t bytes_max, struct flo_gguf_text *out,
                     struct flo_err *err);
 
-/* Orders two texts: <0, 0 or >0, as memcmp() and strcmp() do. */
+/* Compares two texts: returns < 0, 0 or > 0, as memcmp() and strcmp() do. */
 int flo_gguf_text_order(struct flo_gguf_text a, struct flo_gguf_text b);
 
 #define FLO_GGUF_VALUE_TYPE_COUNT 13
-/* Bytes of one value of a type; 0 for strings, arrays and unknown types. */
+/* Returns the bytes of one value of a type, or 0 for strings, arrays and
+ * unknown types. */
 size_t flo_gguf_type_bytes(uint32_t type);
 const char *flo_gguf_type_name(uint32_t type);
 

@@ -1,4 +1,4 @@
-/* GGUF lookups: keys by name and type, tensors by name. */
+/* GGUF lookups: finds keys by name and type, and tensors by name. */
 #include "base/gguf/internal.h"
 
 #include <inttypes.h>
@@ -44,7 +44,7 @@ int flo_gguf_text_order(struct flo_gguf_text a, struct flo_gguf_text b)
     return order != 0 ? order : (a.bytes > b.bytes) - (a.bytes < b.bytes);
 }
 
-/* Key of a binary search in the sorted indices of a file. */
+/* The text that a binary search looks for in a file's sorted indices. */
 struct wanted {
     const struct flo_gguf *gguf;
     const char *name;
@@ -73,7 +73,8 @@ static int wrong_type(const struct flo_gguf_kv *kv, const char *key, const char 
                     flo_gguf_type_name(kv->type), wanted);
 }
 
-/* Reads any integer type as 64 bits; *is_signed says how to interpret them. */
+/* Reads an integer of any type as 64 bits; *is_signed says how to interpret
+ * them. */
 static bool integer(const struct flo_gguf_kv *kv, uint64_t *bits, bool *is_signed)
 {
     *is_signed = false;
@@ -139,7 +140,7 @@ int flo_gguf_u64(const struct flo_gguf *gguf, const char *key, uint64_t *out, st
 
 int flo_gguf_u32(const struct flo_gguf *gguf, const char *key, uint32_t *out, struct flo_err *err)
 {
-    uint64_t value = UINT64_MAX; /* keeps this value when the key is absent */
+    uint64_t value = UINT64_MAX; /* a value that no u32 has; it stays when the key is absent */
     int rv = unsigned_at_most(gguf, key, UINT32_MAX, &value, err);
     if (value <= UINT32_MAX) {
         *out = (uint32_t)value;

@@ -1,9 +1,9 @@
 /* GGUF reader: from bytes to a table of keys and a table of tensors.
  *
- * One forward walk over the header.  Before memory is allocated, each count is
- * compared with the most that the rest of the file could hold.  So a hostile
- * header costs at most a few times its own size.  Lookup tables are sorted
- * indices, not hashes, so a hostile file cannot cause collisions. */
+ * The reader walks once over the header.  Before memory is allocated, each
+ * count is compared with the most that the rest of the file could hold.  So a
+ * hostile header costs at most a few times its own size.  Lookup tables are
+ * sorted indices, not hashes, so a hostile file cannot cause collisions. */
 #include "base/gguf/internal.h"
 
 #include <inttypes.h>
@@ -15,13 +15,15 @@
 
 #include "base/quant/quant.h"
 
-#define KV_BYTES_MIN 14     /* key length 8, key 1, type 4, value 1 */
-#define TENSOR_BYTES_MIN 33 /* name length 8, name 1, dims 4 + 8, 4, 8 */
+#define KV_BYTES_MIN 14 /* least bytes of a key: its length 8, the key 1, type 4, value 1 */
+/* least bytes of a tensor's entry: name length 8, name 1, dims 4 + 8, type 4,
+ * offset 8 */
+#define TENSOR_BYTES_MIN 33
 #define ALIGNMENT_DEFAULT 32
 #define ALIGNMENT_MIN 8
 
-/* Skips as many strings of `kv` as lie completely in the file, without error
- * reports.  The caller's slower loop reports the fault of the next one. */
+/* Skips the strings of `kv` up to the first that does not lie in the file.  The
+ * caller's slower loop then reports that string's fault. */
 static uint64_t skip_texts(struct flo_cursor *at, struct flo_gguf_kv *kv)
 {
     const uint8_t *data = at->gguf->data;
@@ -40,7 +42,7 @@ static uint64_t skip_texts(struct flo_cursor *at, struct flo_gguf_kv *kv)
     return i;
 }
 
-/* Skips the items of an array and checks each string. */
+/* Skips the items of an array, and checks each string. */
 static int take_items(struct flo_cursor *at, struct flo_gguf_kv *kv, struct flo_err *err)
 {
     uint64_t item_bytes = flo_gguf_type_bytes(kv->item_type);
@@ -72,7 +74,7 @@ static int take_items(struct flo_cursor *at, struct flo_gguf_kv *kv, struct flo_
     return 0;
 }
 
-/* A bool must be 0 or 1: readers differ on other values. */
+/* Checks that each bool is 0 or 1: readers differ on other values. */
 static int check_bools(const struct flo_gguf_kv *kv, struct flo_err *err)
 {
     for (size_t i = 0; kv->item_type == FLO_GGUF_BOOL && i < kv->bytes; i++) {
@@ -147,7 +149,7 @@ static int measure(struct flo_gguf_tensor *tensor, struct flo_err *err)
         }
     }
     if (!flo_mul_u64(tensor->values / type->block_values, type->block_bytes, &tensor->bytes) ||
-        tensor->bytes > INT64_MAX) { /* the sum with the alignment must not overflow */
+        tensor->bytes > INT64_MAX) { /* the sum of bytes and alignment must not overflow */
         return flo_fail(err, FLO_E_GGUF_SHAPE, "tensor '%s' has more bytes than 2^63",
                         tensor->name);
     }
@@ -364,7 +366,8 @@ static int read_header(struct flo_gguf *gguf, struct flo_err *err)
     FLO_TRY(read_alignment(gguf, err));
     at.part = "a tensor";
     FLO_TRY(read_tensors(gguf, &at, tensor_count, err));
-    /* Cannot wrap: position is at most a file's size, alignment 2^16. */
+    /* The sum cannot wrap: the position is at most a file's size, and the
+     * alignment at most 2^16. */
     gguf->data_offset = (at.position + gguf->alignment - 1) & ~((uint64_t)gguf->alignment - 1);
     return place_tensors(gguf, err);
 }
@@ -392,7 +395,7 @@ void flo_gguf_close(struct flo_gguf *gguf)
         return;
     }
     if (gguf->is_mapped) {
-        /* munmap takes a non-const pointer; nothing is written. */
+        /* munmap takes a non-const pointer, but writes no bytes. */
         munmap((void *)(uintptr_t)gguf->data, (size_t)gguf->file_bytes);
     }
     free(gguf->kvs);

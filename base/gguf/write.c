@@ -1,7 +1,7 @@
-/* GGUF writer: a copy of an open file with other keys and tensor bytes.
+/* GGUF writer: copies an open file with other keys and tensor bytes.
  *
  * The header is built in memory, then tensors are written one by one.  So
- * memory is bounded by the largest replaced tensor.  Tensors keep their places
+ * memory is bounded by the largest replaced tensor.  Tensors keep their offsets
  * in the data section: the output is reproducible, and a delta against the
  * source stays small. */
 #include "base/gguf/internal.h"
@@ -74,7 +74,8 @@ static void add_kv(struct flo_buf *out, const struct flo_gguf_kv *kv)
     flo_buf_add(out, kv->data, (size_t)kv->bytes);
 }
 
-/* The offset is relative to the data section here. */
+/* Adds a tensor's entry to the header; its offset is relative to the data
+ * section. */
 static void add_tensor(struct flo_buf *out, const struct flo_gguf_tensor *tensor)
 {
     add_text(out, tensor->name, strlen(tensor->name));
@@ -223,7 +224,7 @@ static int copy_tensors(const struct flo_gguf *source, struct flo_gguf_tensor **
     return 0;
 }
 
-/* Sets new types, sizes and contiguous places. */
+/* Sets new types and sizes, and offsets without gaps. */
 static int lay_out(const struct flo_gguf *source, const uint32_t *types,
                    struct flo_gguf_tensor *tensors, uint64_t *data_bytes, struct flo_err *err)
 {
@@ -255,7 +256,8 @@ int flo_gguf_write(const struct flo_gguf *source, const uint32_t *types,
                    flo_gguf_tensor_source *replace, void *context, int fd, struct flo_err *err)
 {
     FLO_CLEANUP(flo_free_cleanup) struct flo_gguf_tensor *tensors = NULL;
-    /* Copies up to the source's own end, usually the last tensor's padding. */
+    /* The copy reaches to the source's own end, which usually has the last
+     * tensor's padding. */
     uint64_t data_bytes = source->file_bytes - source->data_offset;
     FLO_TRY(copy_tensors(source, &tensors, err));
     if (types != NULL) {
