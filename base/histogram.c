@@ -2,9 +2,9 @@
  *
  * Values below 64 have a bucket each.  Each octave above, up to 2^40, has 32
  * equal buckets.  Larger values fall into the last bucket.  So a bucket's upper
- * bound is at most 1/32 above any value in it.  The text is varints in base64:
- * pairs (index - index before, count) for the buckets that are not empty, where
- * the first index counts from -1, then 0, then the sum. */
+ * bound is at most 1/32 above any value in it.¶The text has varints in base64.
+ * Each bucket that is not empty has a pair: its index minus the index of the
+ * pair before (-1 for the first), and its count.  Then 0 and the sum follow. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,13 +12,13 @@
 #include <flotilla/errors/mqtt.h>
 
 enum {
-    EXACT = 64,      /* each value below has its own bucket */
+    EXACT = 64,      /* each value below this has a bucket of its own */
     PER_OCTAVE = 32, /* buckets per octave: 5 bits after the leading one */
-    STRIDE = 32      /* buckets that are tested together */
+    STRIDE = 32      /* buckets that a search tests together */
 };
 _Static_assert(FLO_HISTOGRAM_BUCKETS % STRIDE == 0, "none is left over");
 
-/* The last bucket ends at 2^40 - 1. */
+/* The last bucket ends at the value 2^40 - 1. */
 _Static_assert(EXACT + (40 - 6) * PER_OCTAVE == FLO_HISTOGRAM_BUCKETS, "buckets reach up to 2^40");
 
 static size_t bucket_of(uint64_t value)
@@ -49,9 +49,10 @@ static uint64_t bucket_high(size_t index)
     return index < EXACT ? index : flo_histogram_low(index + 1) - 1;
 }
 
-/* Index of the first non-empty bucket from `index` on; FLO_HISTOGRAM_BUCKETS:
- * none.  Most buckets are empty: a window has about ten values, and is read,
- * merged and packed several times. */
+/* Returns the index of the first non-empty bucket from `index` on, or
+ * FLO_HISTOGRAM_BUCKETS when there is none.  The search is fast, because most
+ * buckets are empty: a window has about ten values, and is read, merged and
+ * packed several times. */
 static size_t next_used(const struct flo_histogram *histogram, size_t index)
 {
     const uint32_t *buckets = histogram->buckets;
@@ -83,8 +84,8 @@ static uint64_t saturating_add(uint64_t a, uint64_t b)
     return sum;
 }
 
-/* Adds `count` to a bucket, saturating; `histogram->count` stays the sum of the
- * buckets. */
+/* Adds `count` to a bucket, at most up to UINT32_MAX; `histogram->count` stays
+ * the sum of the buckets. */
 static void bucket_add(struct flo_histogram *histogram, size_t index, uint32_t count)
 {
     uint32_t room = UINT32_MAX - histogram->buckets[index];
@@ -115,7 +116,8 @@ uint64_t flo_histogram_quantile(const struct flo_histogram *histogram, double q)
     if (histogram->count == 0) {
         return 0;
     }
-    /* The rank is the smallest whole number >= q * count, from 1. */
+    /* The rank is the smallest whole number that is at least q * count and at
+     * least 1. */
     double spec = q * (double)histogram->count;
     uint64_t rank = spec < 1                          ? 1
                     : spec > (double)histogram->count ? histogram->count
@@ -164,7 +166,8 @@ bool flo_varint_get(const uint8_t *data, size_t bytes, size_t *at, uint64_t *val
     return false;
 }
 
-/* Bytes per bucket: gap 2, count 5.  End 1, sum 10. */
+/* Most bytes of the encoding: 2 for the gap and 5 for the count of each bucket,
+ * 1 for the end, 10 for the sum. */
 enum { BINARY_MAX = FLO_HISTOGRAM_BUCKETS * 7 + 11 };
 enum { TEXT_MAX = 4 * ((BINARY_MAX + 2) / 3) };
 _Static_assert(BINARY_MAX == FLO_HISTOGRAM_PACKED_MAX, "see base.h");
@@ -199,7 +202,7 @@ static int decode_refuse(struct flo_err *err, const char *what, size_t offset)
     return flo_fail(err, FLO_E_MQTT_SCHEMA, "histogram: %s at byte %zu", what, offset);
 }
 
-/* Least and largest sum that the values of the buckets can have. */
+/* The lowest and the highest sum that the values of the buckets can have. */
 struct bounds {
     uint64_t low, high;
 };

@@ -12,7 +12,7 @@
 enum flo_config_type {
     FLO_CONFIG_TEXT,
     FLO_CONFIG_BOOL,     /* true or false */
-    FLO_CONFIG_U64,      /* a whole number */
+    FLO_CONFIG_U64,      /* a whole number, uint64_t */
     FLO_CONFIG_DURATION, /* "1500ms" "30s" "15m" "6h" "2d" or 0; value in ms */
     FLO_CONFIG_SIZE,     /* bytes: 4096, "64KiB" "8MiB" "2GiB" "10MB" */
     FLO_CONFIG_TEXTS,    /* a list of texts */
@@ -20,25 +20,25 @@ enum flo_config_type {
     FLO_CONFIG_LIST,     /* a list of anything, which the caller reads */
 };
 
-/* One key.  min and max are inclusive.  They bound the value of numbers,
- * durations and sizes, the bytes of texts, and the element count of lists and
- * maps.  Both 0: no limit (texts: 4096 bytes). */
+/* One key of a configuration.  min and max are inclusive.  They bound the value
+ * of numbers, durations and sizes, the bytes of texts, and the element count of
+ * lists and maps.  If both are 0, there is no limit (texts: 4096 bytes). */
 struct flo_config_row {
-    const char *key; /* with dots: "broker.url" */
+    const char *key; /* name of the key, with dots: "broker.url" */
     enum flo_config_type type;
     double min;
     double max;
-    /* The value of a missing key, with commas between a list's items.  NULL:
-     * the empty value (text NULL, false, number 0, no elements). */
+    /* Default of a missing key, with commas between a list's items.  NULL: the
+     * empty value (text NULL, false, number 0, no elements). */
     const char *standard;
-    bool is_required;    /* a missing key is FLO_E_CFG_KEY */
-    const char *choices; /* allowed words of a text, separated by blanks; NULL: any */
-    const char *doc;     /* one sentence */
+    bool is_required;    /* true: a missing key is FLO_E_CFG_KEY */
+    const char *choices; /* allowed words of a text, separated by blanks; NULL: any text */
+    const char *doc;     /* meaning of the key, in one sentence */
 };
 
 struct flo_config;
 
-/* Read `text` by the table, which must live as long as the result.
+/* Reads `text` by the table, which must live as long as the result.
  * FLO_E_CFG_PARSE  not YAML, or not the subset of base/host/yaml.h
  * FLO_E_CFG_KEY    unknown or missing key
  * FLO_E_CFG_TYPE   wrong type
@@ -46,36 +46,39 @@ struct flo_config;
 FLO_MUST_USE int flo_config_parse(const char *text, size_t bytes, const char *name,
                                   const struct flo_config_row *rows, size_t count,
                                   struct flo_config **out, struct flo_err *err);
-/* As flo_config_parse(), for a map within a file that was read.  Errors name
- * the map: "tokens.shop: unknown key ..." */
+/* Reads a map within a file that was read, as flo_config_parse() reads a text.
+ * Errors name the map: "tokens.shop: unknown key ..." */
 FLO_MUST_USE int flo_config_map(const json_t *map, const char *name,
                                 const struct flo_config_row *rows, size_t count,
                                 struct flo_config **out, struct flo_err *err);
-/* As flo_config_parse(), from a file.  Also flo_file_read's errors. */
+/* Reads a file as flo_config_parse() reads a text.  Also fails as
+ * flo_file_read() does. */
 FLO_MUST_USE int flo_config_load(const char *path, const struct flo_config_row *rows, size_t count,
                                  struct flo_config **out, struct flo_err *err);
 /* NULL is fine. */
 void flo_config_free(struct flo_config *config);
-/* flo_config_free(*config) for FLO_CLEANUP. */
+/* Calls flo_config_free(*config), for FLO_CLEANUP. */
 void flo_config_cleanup(struct flo_config **config);
 
-/* Values by key.  Asking for a key that the table lacks, or by the wrong type,
- * is a bug in the caller and aborts.  Texts and trees are borrowed until the
- * key is set or the configuration is freed. */
+/* Returns a text by its key.  Asking for a key that the table lacks, or by the
+ * wrong type, is a bug in the caller and aborts.  Texts and trees are borrowed
+ * until the key is set or the configuration is freed. */
 const char *flo_config_text(const struct flo_config *config, const char *key);
 bool flo_config_bool(const struct flo_config *config, const char *key);
-/* Numbers, durations (ms) and sizes (bytes). */
+/* Returns a number, a duration in ms, or a size in bytes. */
 uint64_t flo_config_u64(const struct flo_config *config, const char *key);
-/* A list of texts: its length and elements; NULL beyond the end. */
+/* Returns the length of a list of texts. */
 size_t flo_config_texts_count(const struct flo_config *config, const char *key);
+/* Returns an element of a list of texts, or NULL beyond its end. */
 const char *flo_config_texts_get(const struct flo_config *config, const char *key, size_t index);
-/* An object or array, never NULL (empty when the key is missing). */
+/* Returns an object or array; it is never NULL, but empty when the key is
+ * missing. */
 const json_t *flo_config_tree(const struct flo_config *config, const char *key);
-/* Returns whether the key is in the file or was set. */
+/* Tells whether the file has the key, or a call has set it. */
 bool flo_config_is_set(const struct flo_config *config, const char *key);
 
 /* Parses "4096", "64KiB" "8MiB" "2GiB" "1TiB", and the powers of ten "kB" "MB"
- * "GB".  false: the text is no size. */
+ * "GB".  Returns false when the text is no size. */
 bool flo_size_parse(const char *text, uint64_t *bytes);
 
 #endif
