@@ -207,9 +207,10 @@ struct flo_pem_part {
  * more than `max`. */
 FLO_MUST_USE int flo_certificates_split(const char *pem, size_t bytes, struct flo_pem_part *out,
                                         size_t max, size_t *count, struct flo_err *err);
-/* Writes the file name under which OpenSSL looks for an authority in a folder,
- * as "1a2b3c4d.0".  `out` holds FLO_AUTHORITY_NAME. */
+/* Bytes of an authority's file name, with its NUL. */
 #define FLO_AUTHORITY_NAME 16
+/* Writes the file name under which OpenSSL looks for an authority in a folder,
+ * such as "1a2b3c4d.0".  `out` holds FLO_AUTHORITY_NAME bytes. */
 FLO_MUST_USE int flo_authority_file_name(const char *pem, size_t bytes, char *out,
                                          struct flo_err *err);
 
@@ -221,8 +222,8 @@ struct flo_revoked {
 /* Appends the PEM of an authority's list of revoked certificates (CRL).  The
  * list is valid until the authority ends, because brokers refuse every client
  * once a list has expired.  Readers take the list with the later `now_ms`, in
- * whole seconds.  FLO_E_STATE: authority key and certificate do not belong
- * together.  FLO_E_SIG_FORMAT: a serial is not hex. */
+ * whole seconds.  Returns FLO_E_STATE when authority key and certificate do not
+ * belong together, and FLO_E_SIG_FORMAT when a serial is not hex. */
 FLO_MUST_USE int flo_crl_make(const struct flo_key *authority, const char *authority_pem,
                               size_t authority_bytes, const struct flo_revoked *revoked,
                               size_t count, uint64_t now_ms, struct flo_buf *pem,

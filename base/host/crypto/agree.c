@@ -1,4 +1,4 @@
-/* Key agreement: a secret shared by the owners of two keys. */
+/* Key agreement: computes a secret that the owners of two keys share. */
 #include "base/host/crypto/internal.h"
 
 #include <string.h>
@@ -9,7 +9,7 @@
 
 #include "base/host/digest.h"
 
-/* The x coordinate of the shared ECDH point. */
+/* Computes the x coordinate of the shared ECDH point. */
 static int common(const struct flo_key *key, const struct flo_public_key *other, uint8_t out[32])
 {
     const mbedtls_ecp_keypair *mine = mbedtls_pk_ec(key->pk);
@@ -24,7 +24,7 @@ static int common(const struct flo_key *key, const struct flo_public_key *other,
     if (result == 0) {
         result = mbedtls_ecp_point_read_binary(&group, &point, other->point, sizeof(other->point));
     }
-    if (result == 0) { /* refuses points off the curve */
+    if (result == 0) { /* mbedTLS refuses points that are not on the curve */
         result = mbedtls_ecdh_compute_shared(&group, &x, &point, &mine->d, flo_mbed_random, NULL);
     }
     if (result == 0) {

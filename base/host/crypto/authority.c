@@ -1,5 +1,5 @@
-/* Authorities: PEM texts with several certificates, their names in a folder,
- * and revocation lists. */
+/* Authorities: handles PEM texts with several certificates, their names in a
+ * folder, and revocation lists. */
 #include "base/host/crypto/internal.h"
 
 #include <string.h>

@@ -1,7 +1,7 @@
 /* Certificates: signing requests, a small authority, parsing.
  *
- * The authority decides a certificate's contents. From a request it takes only
- * the key, after the requester has proved to own it.
+ * The authority decides a certificate's contents.  From a request it takes only
+ * the key, after the requester has proved to own that key.
  *
  * libcrypto writes and reads certificates: it is linked anyway, and mbedTLS
  * 2.28 writes algorithm parameters that strict readers refuse. */
@@ -63,7 +63,8 @@ EVP_PKEY *flo_x509_private(const struct flo_key *key)
     return out;
 }
 
-/* FLO_E_SIG_FORMAT when it is not a P-256 key. */
+/* Copies a public key of libcrypto.  Returns FLO_E_SIG_FORMAT when it is not a
+ * P-256 key. */
 static int public_from(const EVP_PKEY *key, struct flo_public_key *out, struct flo_err *err)
 {
     char pem[FLO_PUBLIC_KEY_PEM_MAX];
@@ -110,7 +111,8 @@ static bool name_add(X509_NAME *name, const char *common_name)
                                       (const unsigned char *)common_name, -1, -1, 0) == 1;
 }
 
-/* Appends the contents of `bio` and frees it; NULL: it could not be written. */
+/* Appends the contents of `bio` to `pem` and frees it.  `bio` is NULL when its
+ * caller could not write it; then the function fails. */
 int flo_x509_append(BIO *bio, struct flo_buf *pem, struct flo_err *err)
 {
     char *data;
@@ -146,7 +148,8 @@ int flo_csr_make(const struct flo_key *key, const char *common_name, struct flo_
     return flo_x509_append(bio, pem, err);
 }
 
-/* The key of a request, after its own signature has been checked. */
+/* Copies the key of a request, after the request's own signature has been
+ * checked. */
 static int request_key(X509_REQ *request, struct flo_public_key *out, struct flo_err *err)
 {
     EVP_PKEY *key = X509_REQ_get0_pubkey(request);
@@ -300,7 +303,8 @@ static bool set_serial(X509 *certificate)
     unsigned char serial[SERIAL_BYTES];
 
     flo_random(serial, sizeof(serial));
-    serial[0] = (unsigned char)((serial[0] & 0x7f) | 0x40); /* no leading zero bits: fixed length */
+    /* no leading zero bits, so all serials have the same length */
+    serial[0] = (unsigned char)((serial[0] & 0x7f) | 0x40);
     return ASN1_STRING_set(X509_get_serialNumber(certificate), serial, sizeof(serial)) == 1;
 }
 
@@ -309,7 +313,8 @@ static uint64_t spec_now_ms(const struct flo_certificate_spec *spec)
     return spec->now_ms != 0 ? spec->now_ms : flo_wall_ms();
 }
 
-/* `issuer` NULL: the certificate is self-signed. */
+/* Fills in all fields of a certificate.  With `issuer` NULL it is
+ * self-signed. */
 static bool fill_cert(X509 *certificate, X509 *issuer, uint64_t end_max_ms,
                       const struct flo_certificate_spec *spec)
 {
@@ -373,7 +378,7 @@ int flo_x509_parse(const char *pem, size_t bytes, X509 **out, struct flo_err *er
     FLO_TRY(flo_pem_open(pem, bytes, &bio, err));
     *out = PEM_read_bio_X509(bio, NULL, NULL, NULL);
     BIO_free(bio);
-    if (flo_x509_lacks()) { /* without memory its key may be missing */
+    if (flo_x509_lacks()) { /* without memory the certificate may lack its key */
         X509_free(*out);
         *out = NULL;
     }
@@ -394,7 +399,8 @@ static uint64_t time_of(const ASN1_TIME *time)
     return flo_time_parse(text, &wall_ms) ? wall_ms : 0;
 }
 
-/* The only common name; false: there is none, several, or an invalid one. */
+/* Copies the only common name.  Returns false when there is none, several, or
+ * an invalid one. */
 static bool common_name_of(const X509_NAME *name, char *out, size_t out_bytes)
 {
     int at = X509_NAME_get_index_by_NID(name, NID_commonName, -1);
@@ -468,7 +474,7 @@ static int read_anchors(const char *pem, size_t bytes, X509_STORE *anchors, stru
     return 0;
 }
 
-/* Verifies a chain. Returns 0 or libcrypto's X509_V_ERR_.... */
+/* Verifies a chain.  Returns 0 or libcrypto's error X509_V_ERR_.... */
 static int chain_problem(X509 *certificate, X509_STORE *anchors, unsigned long flags)
 {
     X509_STORE_CTX *check = X509_STORE_CTX_new();
@@ -523,8 +529,8 @@ int flo_certificate_is_by(const char *pem, size_t bytes, const char *authority_p
 
 /* ---- issuing ---- */
 
-/* Reads an authority's certificate; it must be valid at `now_ms` and belong to
- * `key`. */
+/* Reads an authority's certificate, which must be valid at `now_ms` and belong
+ * to `key`. */
 static int read_authority(const struct flo_key *key, const char *pem, size_t bytes, uint64_t now_ms,
                           X509 **out, struct flo_certificate *facts, struct flo_err *err)
 {

@@ -1,4 +1,4 @@
-/* Secrets: comparing, wiping, and reading files that hold secrets. */
+/* Secrets: compares and wipes them, and reads files that hold secrets. */
 #include "base/host/crypto.h"
 
 #include <errno.h>
@@ -42,8 +42,8 @@ void flo_secret_buf_deinit(struct flo_buf *buf)
     flo_buf_deinit(buf);
 }
 
-/* Checks owner and mode. `from_others`: root may also read another user's
- * file. */
+/* Checks owner and mode of a secret file.  With `from_others` root may also
+ * read another user's file. */
 static int check_closed(const char *path, const struct stat *st, bool from_others,
                         struct flo_err *err)
 {

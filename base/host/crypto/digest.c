@@ -1,5 +1,5 @@
-/* Digests: SHA-256 by libcrypto, in memory and over files. */
-#define OPENSSL_SUPPRESS_DEPRECATED /* SHA256_Init: see `hash` */
+/* Digests: computes SHA-256 by libcrypto, in memory and over files. */
+#define OPENSSL_SUPPRESS_DEPRECATED /* for SHA256_Init: see `hash` */
 #include "base/host/digest.h"
 
 #include <errno.h>
@@ -27,8 +27,8 @@ static void fetch(void)
     fetched = found != NULL ? found : EVP_sha256();
 }
 
-/* Given EVP_sha256(), OpenSSL 3 looks the algorithm up in each call. That is a
- * third of the time for a short text. */
+/* Returns the algorithm, which is fetched once.  With EVP_sha256() OpenSSL 3
+ * would look it up in each call, a third of the time for a short text. */
 static const EVP_MD *sha256(void)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -51,7 +51,8 @@ int flo_sha256_init(struct flo_sha256 *sha, struct flo_err *err)
 
 void flo_sha256_update(struct flo_sha256 *sha, const void *data, size_t bytes)
 {
-    /* Fails only on a context that was not initialised, which is a bug. */
+    /* The call fails only on a context that was not initialised, which is a
+     * bug. */
     if (EVP_DigestUpdate(sha->context, data, bytes) != 1) {
         abort();
     }
@@ -70,11 +71,12 @@ void flo_sha256_deinit(struct flo_sha256 *sha)
     sha->context = NULL;
 }
 
-#define BLOCK 64 /* block of SHA-256 */
+#define BLOCK 64 /* bytes of a block of SHA-256 */
 
-/* Hashes `pad`, if not NULL, then the pieces. The old API is used because it
- * allocates nothing and so cannot fail. EVP needs a context, and a wrong digest
- * must never be returned. */
+/* Hashes `pad`, if it is not NULL, then the pieces.
+ *
+ * The old API is used because it allocates no memory and so cannot fail.  EVP
+ * needs a context, and a wrong digest must never be returned. */
 static void hash(const uint8_t *pad, const struct flo_hmac_piece *pieces, size_t count,
                  struct flo_digest *out)
 {
@@ -86,7 +88,7 @@ static void hash(const uint8_t *pad, const struct flo_hmac_piece *pieces, size_t
         SHA256_Update(&context, pieces[i].data, pieces[i].bytes);
     }
     SHA256_Final(out->bytes, &context);
-    /* The context may hold a key's state. */
+    /* The context may still hold the state of a key. */
     OPENSSL_cleanse(&context, sizeof(context));
 }
 

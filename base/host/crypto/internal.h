@@ -1,8 +1,9 @@
-/* Inside of the crypto files: a key of mbedTLS, and its public half as DER. */
+/* Crypto internals: a key of mbedTLS, and its public half as DER. */
 #ifndef FLOTILLA_HOST_CRYPTO_INTERNAL_H
 #define FLOTILLA_HOST_CRYPTO_INTERNAL_H
 
-/* mbedTLS 3 hides fields; 2.28 has no accessors for them. */
+/* Gives access to fields that mbedTLS 3 hides, because 2.28 has no accessors
+ * for them. */
 #define MBEDTLS_ALLOW_PRIVATE_ACCESS
 
 #include <mbedtls/ecdsa.h>
@@ -20,23 +21,23 @@ struct flo_key {
     struct flo_public_key public_half;
 };
 
-/* flo_random() with the signature that mbedTLS expects. */
+/* Calls flo_random() with the parameters that mbedTLS expects. */
 int flo_mbed_random(void *unused, unsigned char *out, size_t bytes);
 
-/* Turns a result of mbedTLS into FLO_E_MEMORY or `code`, with the library's
+/* Fails with FLO_E_MEMORY or `code`, by a result of mbedTLS, with the library's
  * message. */
 int flo_mbed_fail(struct flo_err *err, int code, int result, const char *what);
 
-/* This key as a libcrypto key pair; the caller frees it. */
+/* Returns this key as a libcrypto key pair, which the caller frees. */
 EVP_PKEY *flo_x509_private(const struct flo_key *key);
-/* Returns whether libcrypto ran out of memory in this thread since the last
+/* Tells whether libcrypto ran out of memory in this thread since the last
  * flo_pem_open(). */
 bool flo_x509_lacks(void);
-/* Fails with libcrypto's own message and clears its error queue.  FLO_E_MEMORY
- * where one of the queued errors is lack of memory. */
+/* Fails with libcrypto's own message and clears its error queue.  Returns
+ * FLO_E_MEMORY when one of the queued errors is lack of memory. */
 int flo_x509_fail(struct flo_err *err, int code, const char *what);
-/* Appends the contents of `bio` and frees it.  NULL: it could not be
- * written. */
+/* Appends the contents of `bio` to `pem` and frees it.  `bio` is NULL when its
+ * caller could not write it; then the function fails. */
 FLO_MUST_USE int flo_x509_append(BIO *bio, struct flo_buf *pem, struct flo_err *err);
 bool flo_x509_time(ASN1_TIME *time, uint64_t wall_ms);
 /* Reads the first certificate of a PEM text; the caller frees it. */
@@ -49,7 +50,8 @@ FLO_MUST_USE int flo_pem_open(const char *pem, size_t bytes, BIO **out, struct f
  * FLO_E_MEMORY. */
 FLO_MUST_USE int flo_x509_key_look(const char *pem, size_t bytes, struct flo_err *err);
 
-/* Writes the SubjectPublicKeyInfo of a point; `out` holds FLO_SPKI_BYTES. */
+/* Writes the SubjectPublicKeyInfo of a point to `out`, which holds
+ * FLO_SPKI_BYTES. */
 void flo_spki_write(const uint8_t *point, uint8_t *out);
 
 #endif

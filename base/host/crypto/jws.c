@@ -1,4 +1,4 @@
-/* JWS: RS256 and ES256 by libcrypto. */
+/* JWS: verifies RS256 and ES256 by libcrypto. */
 #include "base/host/jws.h"
 
 #include <openssl/core_names.h>
@@ -60,7 +60,8 @@ static EVP_PKEY *ec_key(const struct flo_jws_key *key)
         OSSL_PARAM_BLD_push_utf8_string(build, OSSL_PKEY_PARAM_GROUP_NAME, "prime256v1", 0) == 1 &&
         OSSL_PARAM_BLD_push_octet_string(build, OSSL_PKEY_PARAM_PUB_KEY, point, sizeof(point)) ==
             1) {
-        out = from_parameters("EC", build); /* refuses points off the curve */
+        /* libcrypto refuses points that are not on the curve */
+        out = from_parameters("EC", build);
     }
     OSSL_PARAM_BLD_free(build);
     return out;

@@ -1,4 +1,5 @@
-/* Keys and signatures: ECDSA over P-256 with SHA-256. */
+/* Keys and signatures: makes, reads and uses ECDSA keys over P-256 with
+ * SHA-256. */
 #include "base/host/crypto/internal.h"
 
 #include <stdlib.h>
@@ -24,8 +25,9 @@ int flo_mbed_random(void *unused, unsigned char *out, size_t bytes)
     return 0;
 }
 
-/* An mbedTLS error may be the sum of two codes: the low 7 bits are of numbers,
- * points or ASN.1, the rest is of keys, curves or PEM. */
+/* Tells whether an mbedTLS error means lack of memory.  An error may be the sum
+ * of two codes: the low 7 bits are of numbers, points or ASN.1, the others of
+ * keys, curves or PEM. */
 static bool is_no_memory(int result)
 {
     int low = -(-result & 0x7f), high = -(-result & 0x7f80);
@@ -62,7 +64,8 @@ void flo_spki_write(const uint8_t *point, uint8_t *out)
     memcpy(out + sizeof(head), point, 65);
 }
 
-/* FLO_E_SIG_FORMAT when it is not a P-256 key. */
+/* Copies the public half of an mbedTLS key.  Returns FLO_E_SIG_FORMAT when it
+ * is not a P-256 key. */
 static int mbed_public(const mbedtls_pk_context *pk, struct flo_public_key *out,
                        struct flo_err *err)
 {
@@ -92,8 +95,8 @@ static int mbed_public(const mbedtls_pk_context *pk, struct flo_public_key *out,
     return 0;
 }
 
-/* A NUL-terminated, malloc'ed copy: mbedTLS's PEM readers include the NUL in
- * the length. */
+/* Makes a NUL-terminated, malloc'ed copy: mbedTLS's PEM readers include the NUL
+ * in the length. */
 static int pem_copy(const char *pem, size_t bytes, char **out, struct flo_err *err)
 {
     if (bytes > FLO_PEM_BYTES_MAX) {
@@ -127,7 +130,7 @@ static struct flo_key *key_new(struct flo_err *err)
 void flo_key_free(struct flo_key *key)
 {
     if (key != NULL) {
-        mbedtls_pk_free(&key->pk); /* wipes the number */
+        mbedtls_pk_free(&key->pk); /* frees and wipes the private number */
         free(key);
     }
 }
@@ -190,7 +193,8 @@ int flo_key_parse(const char *pem, size_t bytes, struct flo_key **out, struct fl
     flo_secret_wipe(copy, bytes);
     free(copy);
     if (result == MBEDTLS_ERR_PK_KEY_INVALID_FORMAT) {
-        /* mbedTLS also gives this code without memory for the public half. */
+        /* mbedTLS also returns this code when memory for the public half is
+         * out. */
         FLO_TRY(flo_x509_key_look(pem, bytes, err));
         result = MBEDTLS_ERR_PK_ALLOC_FAILED;
     }
@@ -201,7 +205,8 @@ int flo_key_parse(const char *pem, size_t bytes, struct flo_key **out, struct fl
     mbedtls_ecp_keypair *pair = mbedtls_pk_ec(key->pk);
     mbedtls_ecp_point point;
     mbedtls_ecp_point_init(&point);
-    /* The file holds both halves; check that they belong together. */
+    /* The file has both halves of the key, and this checks that they belong
+     * together. */
     result = mbedtls_ecp_mul(&pair->grp, &point, &pair->d, &pair->grp.G, flo_mbed_random, NULL);
     bool fits = result == 0 && mbedtls_ecp_point_cmp(&point, &pair->Q) == 0;
     mbedtls_ecp_point_free(&point);
@@ -227,8 +232,8 @@ int flo_key_load(const char *path, struct flo_key **out, struct flo_err *err)
     return rv < 0 ? flo_wrap(err, rv, "%s", path) : 0;
 }
 
-/* mbedTLS's own PEM writer leaves the key in freed memory, so this one is
- * used. */
+/* Writes a key as PEM.  mbedTLS's own PEM writer is not used, because it leaves
+ * the key in freed memory. */
 static void pem_write(const uint8_t *der, size_t bytes, char *out)
 {
     char text[4 * ((DER_BYTES_MAX + 2) / 3) + 1];
@@ -344,12 +349,12 @@ int flo_sign(const struct flo_key *key, const void *data, size_t bytes, uint8_t 
     }
     mbedtls_mpi_free(&r);
     mbedtls_mpi_free(&s);
-    /* The key is known to be valid, so only memory can be lacking. mbedTLS
-     * reports that by other codes, too. */
+    /* The key is known to be valid, so the only possible failure is lack of
+     * memory.  mbedTLS reports it by other codes, too. */
     return result == 0 ? 0 : flo_mbed_fail(err, FLO_E_MEMORY, result, "sign");
 }
 
-/* mbedTLS objects of one signature check. */
+/* The mbedTLS objects that one signature check needs. */
 struct check {
     mbedtls_ecp_group group;
     mbedtls_ecp_point point;
@@ -414,7 +419,7 @@ int flo_verify(const struct flo_public_key *key, const void *data, size_t bytes,
 
 bool flo_signature_is_low(const uint8_t *signature)
 {
-    /* (n - 1) / 2 of P-256 (FIPS 186-4, D.1.2.3) */
+    /* the number (n - 1) / 2 of P-256 (FIPS 186-4, D.1.2.3) */
     static const uint8_t half[32] = {0x7f, 0xff, 0xff, 0xff, 0x80, 0x00, 0x00, 0x00,
                                      0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
                                      0xde, 0x73, 0x7d, 0x56, 0xd3, 0x8b, 0xcf, 0x42,
