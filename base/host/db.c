@@ -19,9 +19,9 @@ enum { STATEMENTS_MAX = 256, VALUE_BYTES_MAX = 64 << 20 };
 struct flo_db_statement {
     struct flo_db *db;
     sqlite3_stmt *stmt;
-    char *sql;     /* the text as given, which is the cache's key */
+    char *sql;     /* the statement's text, by which the cache finds it */
     uint32_t hash; /* hash of `sql` */
-    uint64_t used; /* value of db->prepared at the last use */
+    uint64_t used; /* value of db->prepared when the statement was last used */
 };
 
 struct flo_db {
@@ -29,14 +29,15 @@ struct flo_db {
     bool is_damaged;
     size_t count;
     uint64_t prepared;
-    atomic_int log_pages; /* pages in the log after the newest commit */
-    bool has_looked;      /* `file` and `log` are set */
+    atomic_int log_pages; /* pages in the write-ahead log after the newest commit */
+    bool has_looked;      /* true: `file` and `log` are set */
     struct stat file, log;
-    /* Pointers, because a statement that was handed out must not move. */
+    /* Prepared statements.  The list has pointers, because a statement that a
+     * caller uses must not move. */
     struct flo_db_statement *statements[STATEMENTS_MAX];
 };
 
-/* The handle, for a call of SQLite that may fail.  Clears errno first.  A
+/* Clears errno and returns the handle, for a call of SQLite that may fail.  A
  * failed commit does not set sqlite3_system_errno(), so errno after the call
  * gives the reason. */
 static sqlite3 *fresh(const struct flo_db *db)
@@ -45,8 +46,8 @@ static sqlite3 *fresh(const struct flo_db *db)
     return db->handle;
 }
 
-/* Returns whether the file system is read-only.  The file opens for reading
- * then and its log is absent, so no errno tells. */
+/* Tells whether the file system is read-only.  Then the file opens for reading
+ * and its log is absent, so errno does not show it. */
 static bool is_read_only(const struct flo_db *db)
 {
     const char *path = db->handle != NULL ? sqlite3_db_filename(db->handle, NULL) : NULL;
@@ -55,7 +56,8 @@ static bool is_read_only(const struct flo_db *db)
     return path != NULL && statvfs(path, &facts) == 0 && (facts.f_flag & ST_RDONLY) != 0;
 }
 
-/* The errno behind the SQLite code `result`; 0: there is none. */
+/* Returns the errno behind the SQLite code `result`, or 0 when there is
+ * none. */
 static int system_errno(const struct flo_db *db, int result)
 {
     int number = errno;
@@ -71,7 +73,7 @@ static int system_errno(const struct flo_db *db, int result)
     }
 }
 
-/* Adds a fix for disk errors, which the text of db.failed does not cover. */
+/* Adds a fix for disk errors, which the fix of db.failed does not cover. */
 static int fix_of(int number, int code, struct flo_err *err)
 {
     if (err != NULL && number == EROFS) {
@@ -111,15 +113,15 @@ static int db_fail(struct flo_db *db, int result, const char *what, struct flo_e
     if (number == 0) {
         return flo_fail(err, code, "%.200s: %s", what, why);
     }
-    errno = number; /* also a full disk where SQLite's shared-memory index would grow */
+    errno = number; /* includes a full disk on which SQLite's shared-memory index cannot grow */
     code = flo_fail_errno(err, code, "%.200s: %s", what, why);
     return fix_of(number, code, err);
 }
 
 /* ---- opening ---- */
 
-/* The SQLite error code in a message of quick_check about a page that could not
- * be read; SQLITE_OK: there is none. */
+/* Returns the SQLite error code in a message of quick_check about a page that
+ * could not be read, or SQLITE_OK when there is none. */
 static int result_in(const char *text)
 {
     const char *at = text == NULL ? NULL : strstr(text, "error code");
@@ -127,8 +129,8 @@ static int result_in(const char *text)
     return at == NULL ? SQLITE_OK : atoi(at + strcspn(at, "0123456789"));
 }
 
-/* Runs a PRAGMA and compares its first row with the expected text; `code` is
- * the error when they differ. */
+/* Runs a PRAGMA and compares its first row with the expected text.  Fails with
+ * `code` when they differ. */
 static int expect_answer(struct flo_db *db, const char *sql, const char *const *wanted, int code,
                          struct flo_err *err)
 {
@@ -195,7 +197,7 @@ static int db_set_up(struct flo_db *db, enum flo_db_sync sync, struct flo_err *e
 /* Creates the file with mode 0600, since SQLite applies the umask alone; its
  * journals copy the mode.  An existing file is only checked by stat, not
  * opened.  Closing any descriptor of a file would drop all locks of the process
- * on it (fcntl(2)), including SQLite's. */
+ * on that file (fcntl(2)), including SQLite's. */
 static int create(const char *path, struct flo_err *err)
 {
     struct stat facts;
@@ -273,7 +275,8 @@ int flo_db_set_aside(const char *path, const char *word, struct flo_err *err)
     return 0;
 }
 
-/* Checks the path, because a deleted file still accepts writes. */
+/* Checks that the file is still at its path, because a deleted file still
+ * accepts writes. */
 static int look_at(const char *path, const struct stat *own, struct flo_err *err)
 {
     struct stat there;
@@ -371,8 +374,8 @@ int flo_db_migrate(struct flo_db *db, const char *const *scripts, size_t count, 
 {
     for (;;) {
         int64_t version = 0;
-        /* Runs inside the write lock, because two programs may start at
-         * once. */
+        /* The version is read inside the write lock, because two programs may
+         * start at once. */
         FLO_TRY(flo_db_begin(db, err));
         int rv = version_read(db, &version, err);
         if (rv == 0 && (version < 0 || (uint64_t)version > count)) {
@@ -407,7 +410,8 @@ static struct flo_db_statement *statement_find(struct flo_db *db, const char *sq
     return NULL;
 }
 
-/* Makes room for one more statement: drops the least recently used one. */
+/* Makes room for one more statement: drops the one that was not used for
+ * longest. */
 static int statement_room(struct flo_db *db, size_t *place, struct flo_err *err)
 {
     *place = db->count;
@@ -472,9 +476,9 @@ static int prepare(struct flo_db *db, const char *sql, struct flo_db_statement *
     return 0;
 }
 
-/* Binds a value.  `life`: SQLITE_STATIC where the value outlives the
- * statement's steps, else SQLITE_TRANSIENT, which copies.  The next use clears
- * bindings first. */
+/* Binds a value to a parameter.  `life` is SQLITE_STATIC when the value
+ * outlives the statement's steps, else SQLITE_TRANSIENT, which copies it.  The
+ * next use of the statement clears bindings first. */
 static int bind(struct flo_db_statement *statement, int index, const struct flo_db_value *value,
                 sqlite3_destructor_type life)
 {
@@ -634,14 +638,15 @@ int flo_db_file_sync(struct flo_db *db, struct flo_err *err)
 
 static int copy_pages(struct flo_db *db, const char *path, struct flo_err *err)
 {
-    struct flo_db to = {0}; /* rollback-journal mode: no log file remains */
+    struct flo_db to = {0}; /* a handle with a rollback journal, so that no log file remains */
     errno = 0;
     int result = sqlite3_open_v2(path, &to.handle, SQLITE_OPEN_READWRITE, NULL);
     sqlite3_backup *backup =
         result == SQLITE_OK ? sqlite3_backup_init(to.handle, "main", db->handle, "main") : NULL;
     int rv = 0;
 
-    if (backup != NULL) { /* in one step, because a commit in between would restart it */
+    if (backup != NULL) { /* copies in one step, because a commit in between
+                           * would restart the copy */
         (void)sqlite3_backup_step(backup, -1);
         result = sqlite3_backup_finish(backup);
     } else if (result == SQLITE_OK) {
@@ -676,7 +681,7 @@ int flo_db_copy(struct flo_db *db, const char *path, struct flo_err *err)
     if (rv == 0 && fsync(fd) < 0) {
         rv = flo_fail_errno(err, FLO_E_DB, "sync %s", path);
     }
-    close(fd); /* SQLite's handle is closed: no lock of its is lost */
+    close(fd); /* SQLite has closed the file, so closing `fd` loses no lock */
     if (rv < 0) {
         unlink(path);
     }
@@ -686,7 +691,7 @@ int flo_db_copy(struct flo_db *db, const char *path, struct flo_err *err)
 void flo_db_roll_back(struct flo_db *db)
 {
     if (sqlite3_get_autocommit(db->handle) == 0) {
-        /* Fails only when SQLite has rolled back already. */
+        /* The rollback fails only when SQLite has rolled back already. */
         (void)sqlite3_exec(db->handle, "ROLLBACK", NULL, NULL, NULL);
     }
 }

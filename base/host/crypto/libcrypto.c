@@ -1,4 +1,5 @@
-/* libcrypto: its memory, its error messages, and PEM texts that it reads. */
+/* libcrypto: watches its memory, and handles its error messages and the PEM
+ * texts that it reads. */
 #include "base/host/crypto/internal.h"
 
 #include <stdlib.h>
@@ -11,9 +12,9 @@
 
 /* ---- no memory ---- */
 
-/* libcrypto does not always report a failed allocation: a certificate then is
- * "not in PEM", and a signature "bad".  So its allocator is replaced by one
- * that records failures. */
+/* true: an allocation of libcrypto failed.  libcrypto does not always report
+ * that: a certificate then is "not in PEM", and a signature "bad".  So its
+ * allocator is replaced by one that records failures. */
 static _Thread_local bool lacks;
 
 static void *allocate(size_t bytes, const char *file, int line)
@@ -40,8 +41,9 @@ static void forget(void *data, const char *file, int line)
     free(data);
 }
 
-/* Possible only before libcrypto's first allocation.  Later it refuses, and its
- * own error codes have to do. */
+/* Replaces libcrypto's allocator, which is possible only before its first
+ * allocation.  Later libcrypto refuses, and only its own error codes are
+ * left. */
 __attribute__((constructor)) static void watch(void)
 {
     (void)CRYPTO_set_mem_functions(allocate, allocate_again, forget);
@@ -52,7 +54,7 @@ bool flo_x509_lacks(void)
     return lacks;
 }
 
-/* Clears older errors, so that the next one belongs to the call that
+/* Clears older errors, so that the next error belongs to the call that
  * follows. */
 static void begin(void)
 {

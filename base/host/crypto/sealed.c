@@ -1,4 +1,4 @@
-/* Sealed bytes: AES-256-GCM, with a fresh nonce in front. */
+/* Sealed bytes: AES-256-GCM, with a fresh nonce in front of the data. */
 #include <stdlib.h>
 #include <string.h>
 
