@@ -1,10 +1,10 @@
-/* Database values: parameters of a statement, for every database. */
+/* Database values: the parameters of a statement, for both databases. */
 #ifndef FLOTILLA_HOST_DB_VALUE_H
 #define FLOTILLA_HOST_DB_VALUE_H
 
 #include <flotilla/base.h>
 
-/* A parameter.  Its text or blob is copied; NULL stands for SQL's NULL. */
+/* A parameter.  The database copies its text or blob; NULL means SQL's NULL. */
 struct flo_db_value {
     enum { FLO_DB_NUMBER, FLO_DB_TEXT, FLO_DB_BLOB } kind;
     int64_t number;

@@ -28,16 +28,16 @@
 #define CONNECT_TIMEOUT_MS 10000
 #define LOW_SPEED_BYTES 1024
 #define LOW_SPEED_MS 30000
-#define NAP_US 100000 /* longest sleep between checks for a cancel */
+#define NAP_US 100000 /* longest sleep between two checks for a cancel */
 #define LOOPBACK "127.0.0.1,localhost,::1"
 
 struct flo_http {
     CURL *curl;
     char curl_error[CURL_ERROR_SIZE];
-    /* The client's copy: it owns the strings. */
+    /* A copy of the options, which owns its strings. */
     struct flo_http_options options;
     struct flo_http_pace pace;
-    bool was_refused; /* an address was refused for is_direct */
+    bool was_refused; /* true: an address was refused for is_direct */
 };
 
 /* State of one call. */
@@ -45,10 +45,10 @@ struct call {
     struct flo_http *http;
     const struct flo_http_request *request;
     struct flo_http_answer *answer;
-    uint64_t sent; /* bytes sent from body_fd so far */
+    uint64_t sent; /* bytes of body_fd that were sent so far */
     uint64_t range_from;
-    uint64_t done, total; /* values of the last progress report */
-    int code;             /* error code of the callback that stopped the transfer */
+    uint64_t done, total; /* numbers in the last progress report */
+    int code;             /* error code that a callback returned to stop the transfer */
 };
 
 static void start_curl(void)
@@ -128,7 +128,8 @@ void flo_http_close(struct flo_http *http)
 
 /* ---- what the other side says ---- */
 
-/* Copies the value of "Name: value\r\n" to `out`; false: another header. */
+/* Copies the value of "Name: value\r\n" to `out`.  Returns false for a header
+ * with another name. */
 static bool header_value(const char *line, size_t bytes, const char *name, char *out,
                          size_t out_bytes)
 {
@@ -146,7 +147,8 @@ static bool header_value(const char *line, size_t bytes, const char *name, char 
     while (end > value && (unsigned char)end[-1] <= ' ') {
         end--;
     }
-    /* A truncated value would be wrong: ignore it. */
+    /* A value that does not fit is ignored, because a cut one would be
+     * wrong. */
     size_t value_bytes = (size_t)(end - value);
     if (value_bytes < out_bytes) {
         memcpy(out, value, value_bytes);
@@ -170,7 +172,7 @@ static size_t on_header(char *line, size_t size, size_t count, void *context)
 
     if (bytes > 5 && strncasecmp(line, "HTTP/", 5) == 0) {
         long status = 0;
-        clear_answer(answer); /* discard an interim (1xx) answer */
+        clear_answer(answer); /* discards the head of an interim (1xx) answer */
         (void)curl_easy_getinfo(call->http->curl, CURLINFO_RESPONSE_CODE, &status);
         answer->status = (int)status;
         return bytes;
@@ -192,15 +194,16 @@ static size_t on_header(char *line, size_t size, size_t count, void *context)
     return bytes;
 }
 
-/* A 206 must be the part that was asked for. Another part would be written at
- * the wrong offset, and only the final digest would show it. */
+/* Tells whether a 206 answer has the range that was asked for.  Another range
+ * would be written at the wrong offset, and only the final digest would show
+ * it. */
 static bool range_fits(const struct call *call)
 {
     const char *range = call->answer->content_range;
     uint64_t from = 0;
 
     if (call->answer->status != 206 || call->range_from == 0) {
-        return true; /* true also if the caller set its own Range header */
+        return true; /* there is nothing to compare, even if the caller set its own Range header */
     }
     if (sscanf(range, "bytes %" SCNu64 "-", &from) != 1) {
         return false;
@@ -211,9 +214,9 @@ static bool range_fits(const struct call *call)
 static int on_progress(void *context, curl_off_t total, curl_off_t done, curl_off_t send_total,
                        curl_off_t sent);
 
-/* Delays the transfer to keep the rate. libcurl's own limit does not apply to
- * the first hundred pieces. Nothing is read during the delay. false: the call
- * was cancelled. */
+/* Delays the transfer to keep the rate, and reads no bytes during the delay.
+ * libcurl's own limit does not apply to the first hundred pieces.  Returns
+ * false when the call was cancelled. */
 static bool keep_pace(struct call *call, size_t bytes)
 {
     struct flo_http *http = call->http;
@@ -277,7 +280,8 @@ static size_t on_send(char *data, size_t size, size_t count, void *context)
     return (size_t)bytes;
 }
 
-/* libcurl rewinds the body when a reused connection turns out to be dead. */
+/* Rewinds the body for libcurl, when a reused connection turns out to be
+ * dead. */
 static int on_seek(void *context, curl_off_t offset, int origin)
 {
     struct call *call = context;
@@ -336,7 +340,8 @@ static int build_headers(const struct call *call, struct curl_slist **list, stru
 {
     const struct flo_http_request *request = call->request;
     const struct flo_http_options *options = &call->http->options;
-    /* libcurl would include this header in the signature without sending it. */
+    /* "Expect:" is left out with S3, because libcurl would include it in the
+     * signature without sending it. */
     int rv = options->s3_region != NULL ? 0 : add_header(list, err, "Expect:");
 
     if (rv == 0 && (request->body != NULL || request->body_fd > 0)) {
@@ -368,8 +373,8 @@ static long seconds_of(uint64_t ms)
     return seconds > 86400 ? 86400 : (long)seconds;
 }
 
-/* Loopback never uses a proxy, nor do the hosts in no_proxy. They are added
- * here, because libcurl ignores the environment once CURLOPT_NOPROXY is set. */
+/* Exempts loopback and the hosts in no_proxy from proxies.  libcurl ignores the
+ * environment's no_proxy once CURLOPT_NOPROXY is set. */
 static void set_no_proxy(CURL *curl)
 {
     const char *hosts = getenv("no_proxy");
@@ -403,8 +408,8 @@ bool flo_http_was_refused(const struct flo_http *http)
     return http->was_refused;
 }
 
-/* Limits the receive buffer: what the server may send before anything is
- * read. */
+/* Limits the receive buffer, which bounds the bytes that a server may send
+ * before they are read. */
 static int narrow(void *context, curl_socket_t fd, curlsocktype purpose)
 {
     const struct flo_http *http = context;
@@ -445,7 +450,7 @@ static void set_options(CURL *curl, const struct flo_http_options *options)
     curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long)options->timeout_ms);
     slow_bytes = slow_bytes == 0 ? LOW_SPEED_BYTES : slow_bytes;
     if (rate > 0 && slow_bytes > rate / 2) {
-        slow_bytes = rate / 2; /* slow on purpose: the rate limit */
+        slow_bytes = rate / 2; /* the rate limit makes the transfer slow on purpose */
     }
     curl_easy_setopt(curl, CURLOPT_LOW_SPEED_LIMIT, (long)slow_bytes);
     curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME,
@@ -524,7 +529,7 @@ static void set_callbacks(struct call *call)
 
 /* ---- what went wrong ---- */
 
-/* Returns whether the first byte of an answer has come. From then on libcurl's
+/* Tells whether the first byte of an answer has arrived.  After that libcurl's
  * errors are about the answer: "unsupported protocol" for a first line that is
  * not HTTP, "out of memory" for a header line above its limit. */
 static bool has_begun(CURL *curl)
@@ -580,7 +585,7 @@ static int call_fail(const struct call *call, CURLcode result, struct flo_err *e
                             url, call->range_from, call->answer->content_range);
         }
         if (err != NULL && err->code == call->code) {
-            return call->code; /* the callback set the error's message */
+            return call->code; /* the callback has set the error's message */
         }
         return flo_fail(err, call->code, "%s: the transfer was stopped", url);
     }
@@ -603,7 +608,7 @@ int flo_http_call(struct flo_http *http, const struct flo_http_request *request,
     memset(answer, 0, sizeof *answer);
     http->curl_error[0] = '\0';
     flo_tls_problem_clear();
-    curl_easy_reset(http->curl); /* open connections are kept */
+    curl_easy_reset(http->curl); /* resets the options, but keeps open connections */
     set_options(http->curl, &http->options);
     curl_easy_setopt(http->curl, CURLOPT_OPENSOCKETDATA, http);
     curl_easy_setopt(http->curl, CURLOPT_SOCKOPTDATA, http);

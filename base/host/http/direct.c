@@ -1,4 +1,5 @@
-/* HTTP client: addresses to which a direct call may connect. */
+/* Direct calls of the HTTP client: decides to which addresses they may
+ * connect. */
 #include <netinet/in.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -8,7 +9,7 @@
 struct range {
     uint32_t from;
     int bits;
-    bool is_private; /* private network; else never allowed */
+    bool is_private; /* true: a private network; false: never allowed */
 };
 
 static bool may_connect_v4(uint32_t address, bool takes_private)

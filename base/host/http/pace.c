@@ -1,4 +1,4 @@
-/* Download rate limit: see pace.h. */
+/* Download rate limit: computes when the next piece may be read; see pace.h. */
 #include "base/host/http/pace.h"
 
 #include <assert.h>

@@ -1,8 +1,8 @@
 /* Pinning a server by its CA's fingerprint: see pin.h.
  *
- * libcurl pins public keys only, and only the leaf's.  So this file replaces
- * the check of the chain: the certificate with the right fingerprint becomes
- * the only trust anchor, then OpenSSL verifies as usual. */
+ * libcurl can pin only the public key of the leaf certificate.  So this file
+ * replaces the check of the chain: the certificate with the right fingerprint
+ * becomes the only trust anchor, then OpenSSL verifies as usual. */
 #include "base/host/http/pin.h"
 
 #include <string.h>
@@ -34,7 +34,8 @@ static bool has_fingerprint(X509 *certificate, const char *hex)
     return strncmp(text, hex, strlen(hex)) == 0;
 }
 
-/* The CA certificate with that fingerprint in the server's chain. */
+/* Returns the CA certificate with that fingerprint in the server's chain,
+ * or NULL when it has none. */
 static X509 *find_anchor(X509_STORE_CTX *store, const char *hex)
 {
     STACK_OF(X509) *chain = X509_STORE_CTX_get0_untrusted(store);
@@ -58,7 +59,8 @@ static int verify_chain(X509_STORE_CTX *store, void *context)
         X509_STORE_CTX_set_error(store, X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY);
     } else {
         X509_STORE_CTX_set0_trusted_stack(store, anchors);
-        /* The pinned CA may be an intermediate. */
+        /* The flag is needed because the pinned CA may be an intermediate
+         * one. */
         X509_VERIFY_PARAM_set_flags(X509_STORE_CTX_get0_param(store), X509_V_FLAG_PARTIAL_CHAIN);
         good = X509_verify_cert(store);
     }
@@ -84,8 +86,8 @@ void flo_http_pin(void *curl, const char *hex)
     curl_easy_setopt(curl, CURLOPT_SSL_CTX_DATA, context);
 }
 
-/* Requires a client certificate.  A server's is refused, so that neither kind
- * passes for the other. */
+/* Requires a client certificate of the peer.  A server's certificate is
+ * refused, so that neither kind passes for the other. */
 static CURLcode on_device(CURL *curl, void *context, void *unused)
 {
     (void)curl, (void)unused;
