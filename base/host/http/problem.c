@@ -1,6 +1,7 @@
-/* Problem documents: turn an answer without success into an error. Code,
- * message and fix come from the controller's document (RFC 9457) where there is
- * one. */
+/* Problem documents: turns an answer without success into an error.
+ *
+ * Code, message and fix come from the controller's document (RFC 9457), if the
+ * answer has one. */
 #include "base/host/http_client.h"
 
 #include <string.h>
@@ -23,7 +24,8 @@ static int code_of_status(int status)
     return status == 404 ? FLO_E_ABSENT : FLO_E_NET_STATUS;
 }
 
-/* Returns 0 when the answer is no problem document. */
+/* Sets the error from a problem document.  Returns 0 when the answer is no
+ * problem document. */
 static int problem_fail(const struct flo_http_answer *answer, const char *what, struct flo_err *err)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *problem = NULL;
