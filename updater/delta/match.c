@@ -12,9 +12,8 @@
 #include <divsufsort.h>
 #include <divsufsort64.h>
 
-#define THREE_BYTES_FROM                                                                           \
-    (32u << 20) /* a file of at least this size gets a table by three bytes                        \
-                 */
+/* A file of at least this size gets a table by three bytes. */
+#define THREE_BYTES_FROM (32u << 20)
 
 struct match_index {
     const uint8_t *old;

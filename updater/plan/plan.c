@@ -18,9 +18,8 @@
 
 #include "updater/plan/chain.h"
 
-#define PACKED_BYTES_MORE                                                                          \
-    (1u << 20) /* bytes of packed weights beyond 17/16 of the model's size                         \
-                */
+/* Bytes of packed weights beyond 17/16 of the model's size. */
+#define PACKED_BYTES_MORE (1u << 20)
 
 /* A plan that is being made. */
 struct making {
