@@ -4,8 +4,8 @@
  * handler sees a request: head 32 KiB, body per route, 10 s for a head, 10 s
  * for each 16 KiB of a body, a cap on connections.  At the cap the connection
  * that has been idle longest is closed, after 100 ms at the earliest; new
- * clients wait in the kernel's queue meanwhile.  Where all connections are
- * busy, the answer is 503.  A handler answers at once, or keeps the request and
+ * clients wait in the kernel's queue meanwhile.  If all connections are busy,
+ * the answer is 503.  A handler answers at once, or keeps the request and
  * answers later.  When the client disconnects first, on_closed is called and
  * the request must not be touched again.  A client that only shuts down its
  * sending side still gets its answer (except with TLS, and with HTTP/1.0 over
@@ -23,97 +23,104 @@ struct flo_httpd_request;
 struct flo_httpd_options {
     size_t connections_max;    /* 0: 256 */
     uint64_t head_timeout_ms;  /* 0: 10000 */
-    uint64_t idle_timeout_ms;  /* kept-alive connection; 0: 60000 */
-    uint64_t write_timeout_ms; /* limit while the client reads nothing; 0: 60000 */
-    const char *server_name;   /* Server header; NULL: none */
-    const char *const *hosts;  /* Host names allowed on TCP, no ports; NULL: any */
-    bool admits_addresses;     /* also admits any IP address as Host: DNS rebinding needs a name */
-    /* Origins ("https://app.example"), NULL-terminated, whose pages may read
-     * the answers in a browser (CORS); NULL: none. */
+    uint64_t idle_timeout_ms;  /* limit for an idle kept-alive connection; 0: 60000 */
+    uint64_t write_timeout_ms; /* limit while the client reads no bytes; 0: 60000 */
+    const char *server_name;   /* value of the header Server; NULL: no header */
+    /* host names, without ports, that requests over TCP may use; NULL: any */
+    const char *const *hosts;
+    /* true: any IP address is allowed as Host too, because DNS rebinding needs
+     * a name */
+    bool admits_addresses;
+    /* Origins ("https://app.example") whose pages may read the answers in a
+     * browser (CORS); NULL ends the list.  NULL: no page may. */
     const char *const *origins;
-    /* Makes the body of error answers, also of those that httpd itself gives.
+    /* Makes the body of error answers, also of those that httpd itself sends.
      * NULL: RFC 9457 problem documents. */
     void (*error_body)(const struct flo_httpd_request *request, const struct flo_err *err,
                        int status, struct flo_buf *body);
-    const char *error_type; /* content type of errors; NULL: application/json */
-    /* Text that says where the known paths and methods are listed; NULL: the
-     * text of the table of errors. */
+    const char *error_type; /* content type of error answers; NULL: application/json */
+    /* Fix of errors about paths, which names the list of known paths and
+     * methods.  NULL: the fix in the table of errors. */
     const char *paths_fix;
     /* Called after each head, before the body is read.  Returns 0, or the error
      * that the client gets.  NULL: every client is admitted. */
     int (*admit)(void *context, struct flo_httpd_request *request, struct flo_err *err);
     void *admit_context;
     uint64_t rate_bytes_per_s; /* rate limit of all answers together; 0: none */
-    /* Called after each piece of a file.  false: the file is not sent further.
-     * NULL: not called. */
+    /* Called after each piece of a file.  After false the rest of the file is
+     * not sent.  NULL: every file is sent whole. */
     bool (*on_sent)(void *context, size_t bytes);
     void *sent_context;
 };
 
 struct flo_httpd_tls {
-    const char *cert_file; /* PEM chain */
+    const char *cert_file; /* PEM file with the server's certificate chain */
     const char *key_file;
-    const char *client_ca_file; /* NULL: no client certificates */
-    bool client_cert_required;  /* false: optional, see flo_httpd_peer_name */
-    /* Also admits certificates of these authorities that have expired or are
-     * not yet valid.  Only flo_httpd_peer shows such a certificate. */
+    const char *client_ca_file; /* CA of client certificates; NULL: clients show none */
+    /* false: a client certificate is optional, see flo_httpd_peer_name */
+    bool client_cert_required;
+    /* true: certificates of these authorities that have expired or are not yet
+     * valid are accepted too.  Only flo_httpd_peer shows such a certificate. */
     bool admits_out_of_date;
-    /* Lists of revoked certificates (PEM), one for each authority in
-     * client_ca_file.  A client is refused when it is on a list, or when its
+    /* PEM file with the lists of revoked certificates, one for each authority
+     * in client_ca_file.  A client is refused when it is on a list, or when its
      * authority has no list.  NULL: revocation is not checked. */
     const char *revoked_file;
 };
 
-/* Returns whether `origin` is in the list.  NULL for both is fine. */
+/* Tells whether `origin` is in the list.  Both may be NULL. */
 bool flo_httpd_origin_is(const char *const *origins, const char *origin);
-/* Checks an origin: "http" or "https", a name or address in lower case, and
- * perhaps a port. */
+/* Checks an origin: "http" or "https", a name or address in lower case, and an
+ * optional port. */
 bool flo_httpd_origin_is_valid(const char *origin);
 
 typedef void (*flo_httpd_handler)(void *context, struct flo_httpd_request *request);
 
-/* Number of files that are being sent now. */
+/* Returns the number of files that are being sent now. */
 size_t flo_httpd_files(const struct flo_httpd *httpd);
 
 FLO_MUST_USE int flo_httpd_open(struct event_base *base, const struct flo_httpd_options *options,
                                 struct flo_httpd **out, struct flo_err *err);
-/* Closes listeners and connections.  on_closed is called for each unanswered
- * request.  Not from inside a handler. */
+/* Closes listeners and connections, and calls on_closed for each unanswered
+ * request.  A handler must not call it. */
 void flo_httpd_close(struct flo_httpd *httpd);
 
-/* `address`: "127.0.0.1:8080", "127.0.0.1:0" (any free port, see *port),
- * "[::1]:80" or "unix:/path" (mode 0660; a stale socket is replaced).  tls
- * NULL: plain HTTP.  A server may have several listeners;
- * flo_httpd_listener_tag tells a request's `tag`.  FLO_E_PORT_IN_USE names
- * address and fix. */
+/* Listens on `address`: "127.0.0.1:8080", "127.0.0.1:0" (any free port, which
+ * *port gets), "[::1]:80" or "unix:/path" (mode 0660; a stale socket is
+ * replaced).  tls NULL means plain HTTP.  A server may have several listeners;
+ * flo_httpd_listener_tag returns the `tag` of a request's listener.
+ * FLO_E_PORT_IN_USE names address and fix. */
 FLO_MUST_USE int flo_httpd_listen(struct flo_httpd *httpd, const char *address,
                                   const struct flo_httpd_tls *tls, int tag, uint16_t *port,
                                   struct flo_err *err);
 
 /* Duplicates the socket of the listener with this tag; the caller owns the
- * copy.  An httpd on another thread listens on it by the address "fd:N", and
- * accepts connections while this one cannot.  -1: there is no such listener. */
+ * copy.  An httpd on another thread can listen on the copy by the address
+ * "fd:N", and accepts connections while this httpd cannot.  Returns -1 when
+ * there is no such listener. */
 int flo_httpd_listener_copy(const struct flo_httpd *httpd, int tag);
-/* Makes the listeners with this tag accept connections, or stop.  They begin by
- * accepting. */
+/* Makes the listeners with this tag accept connections, or stop accepting.  A
+ * new listener accepts. */
 void flo_httpd_listener_turn(struct flo_httpd *httpd, int tag, bool is_on);
 
-/* Reloads the TLS files of the listeners with this tag, for connections made
- * from now on.  A listener whose files are incomplete keeps the old ones.
- * `ends`: older connections are closed, idle ones now, others after their
- * answer.  Not from inside a handler of theirs.  FLO_E_NET_TLS. */
+/* Reloads the TLS files of the listeners with this tag, for later connections.
+ * A listener whose files are incomplete keeps the old ones.  With `ends`, older
+ * connections are closed: idle ones now, others after their answer.  A handler
+ * of these listeners must not call it.  FLO_E_NET_TLS. */
 FLO_MUST_USE int flo_httpd_tls_again(struct flo_httpd *httpd, int tag, bool ends,
                                      struct flo_err *err);
 
-/* `pattern`: "/v1/devices/{id}"; a final "/..." matches any rest (as "...").
- * More than one method may share a pattern.  Unknown path: 404
- * rest.not_found, known path with other method: 405 with `Allow`. */
+/* Adds a route.  `pattern` is as "/v1/devices/{id}"; a final "/..." matches any
+ * rest (as "...").  Several methods may share a pattern.  An unknown path is
+ * answered with 404 rest.not_found, another method of a known path with 405 and
+ * `Allow`. */
 FLO_MUST_USE int flo_httpd_route(struct flo_httpd *httpd, const char *method, const char *pattern,
                                  size_t body_bytes_max, flo_httpd_handler handler, void *context,
                                  struct flo_err *err);
-/* A route whose body is streamed: on_start makes the per-request state.
- * on_body is called per piece; non-zero aborts the request with that error.  At
- * the end the handler is called with an empty body. */
+/* Callbacks of a route whose body is streamed.  on_start makes the state of a
+ * request.  on_body is called for each piece; its non-zero return aborts the
+ * request with that error.  At the end the handler is called with an empty
+ * body. */
 struct flo_httpd_upload {
     int (*on_start)(void *context, struct flo_httpd_request *request, struct flo_err *err);
     int (*on_body)(void *context, struct flo_httpd_request *request, const void *data, size_t bytes,
@@ -125,53 +132,57 @@ FLO_MUST_USE int flo_httpd_route_upload(struct flo_httpd *httpd, const char *met
                                         flo_httpd_handler handler, void *context,
                                         struct flo_err *err);
 
-/* Pauses or resumes the reading of the body, from within or after on_body.
- * Timeouts are suspended during the pause. */
+/* Pauses or resumes the reading of the body; may be called in on_body or later.
+ * Timeouts do not run during the pause. */
 void flo_httpd_upload_hold(struct flo_httpd_request *request, bool is_held);
 
 /* ---- the request: borrowed until it is answered or on_closed ---- */
 
 const char *flo_httpd_method(const struct flo_httpd_request *request);
-/* The path, percent-decoded except for slashes and percent signs. */
+/* Returns the path, percent-decoded except for slashes and percent signs. */
 const char *flo_httpd_path(const struct flo_httpd_request *request);
-/* A parameter of path or query, decoded; NULL when absent.  The rest that
- * "/..." matches is decoded as the path is. */
+/* Returns a parameter of the path, decoded, or NULL when it is absent.  The
+ * rest that "/..." matches is decoded as the path is. */
 const char *flo_httpd_param(const struct flo_httpd_request *request, const char *name);
+/* Returns a parameter of the query, decoded, or NULL when it is absent. */
 const char *flo_httpd_query(const struct flo_httpd_request *request, const char *name);
-/* Name of the query's parameter i, decoded; NULL after the last. */
+/* Returns the name of the query's parameter i, decoded, or NULL after the
+ * last. */
 const char *flo_httpd_query_name(const struct flo_httpd_request *request, size_t i);
 const char *flo_httpd_header(const struct flo_httpd_request *request, const char *name);
 const char *flo_httpd_body(const struct flo_httpd_request *request, size_t *bytes);
-/* The token of "Authorization: Bearer TOKEN"; NULL when absent. */
+/* Returns the token of "Authorization: Bearer TOKEN", or NULL when it is
+ * absent. */
 const char *flo_httpd_bearer(const struct flo_httpd_request *request);
-/* CN of the client certificate, when it is verified and within its dates; else
- * NULL. */
+/* Returns the common name in the client's certificate, if it is verified and
+ * within its dates; else NULL. */
 const char *flo_httpd_peer_name(const struct flo_httpd_request *request);
-/* The client's certificate, issued by one of the listener's authorities. */
+/* A client's certificate, issued by one of the listener's authorities. */
 struct flo_httpd_peer {
     char name[FLO_NAME_MAX + 1]; /* CN */
     char serial[65];             /* hex */
-    bool is_out_of_date;         /* expired, or not yet valid */
+    bool is_out_of_date;         /* true: it has expired, or is not yet valid */
 };
-/* The client's certificate; NULL: none was shown.  One out of date appears only
- * where the listener admits those. */
+/* Returns the client's certificate, or NULL when the client showed none.  A
+ * certificate out of date is returned only if the listener accepts those. */
 const struct flo_httpd_peer *flo_httpd_peer(const struct flo_httpd_request *request);
 int flo_httpd_listener_tag(const struct flo_httpd_request *request);
-/* Returns whether "host", "host:port" or "[::1]:port" matches one of `hosts`
- * (NULL-terminated). */
+/* Tells whether "host", "host:port" or "[::1]:port" matches one of `hosts`;
+ * NULL ends that list. */
 bool flo_httpd_host_is(const char *const *hosts, const char *host);
-/* "127.0.0.1" or "unix", for logs. */
+/* Returns the client's address for logs, as "127.0.0.1" or "unix". */
 const char *flo_httpd_peer_address(const struct flo_httpd_request *request);
-/* A number that identifies the client: by its user on a unix socket (as the
- * kernel says), else by its address.  Never 0 or UINT64_MAX. */
+/* Returns a number that identifies the client: by its user on a unix socket (as
+ * the kernel says), else by its address.  It is never 0 or UINT64_MAX. */
 uint64_t flo_httpd_peer_client(const struct flo_httpd_request *request);
-/* The id of a request in its problem document and in our log, as
- * "1f0a3c55-000000000012". */
+/* Bytes of a request's id, with its NUL. */
 #define FLO_HTTPD_ID_TEXT 24
+/* Writes the id of a request, as its problem document and our log have it:
+ * "1f0a3c55-000000000012". */
 void flo_httpd_request_id(const struct flo_httpd_request *request, char *out);
-/* Sets a pointer of the handler's, and a function to call when the answer
- * cannot be completed.  That is when the client disconnects first, or httpd
- * itself refuses the rest of an upload (too large, too slow, on_body failed).
+/* Sets a pointer for the handler's use, and a function to call when the answer
+ * cannot be completed.  That happens when the client disconnects first, or when
+ * httpd refuses the rest of an upload (too large, too slow, on_body failed).
  * For each request either on_closed is called or the handler completes the
  * answer, never both. */
 void flo_httpd_set_user(struct flo_httpd_request *request, void *user,
@@ -186,18 +197,20 @@ void flo_httpd_answer(struct flo_httpd_request *request, int status, const char 
                       const void *body, size_t bytes);
 /* Answers with an RFC 9457 problem document (or options.error_body).  The
  * status comes from the error's exit class (contracts/rest.md §8), except 413
- * for rest.too_large, 429 for limits, 503 with Retry-After for infer.busy. */
+ * for rest.too_large, 429 for limits, and 503 with Retry-After for
+ * infer.busy. */
 void flo_httpd_answer_err(struct flo_httpd_request *request, const struct flo_err *err);
 int flo_httpd_status_of(int code);
-/* Answers with a file.  Supports Range (one range), If-None-Match, If-Range,
- * HEAD, strong ETag.  Takes ownership of the descriptor. */
+/* Answers with a file, and takes ownership of the descriptor.  Supports Range
+ * (one range), If-None-Match, If-Range, HEAD and strong ETags. */
 void flo_httpd_answer_file(struct flo_httpd_request *request, int fd, const char *content_type,
                            const char *etag);
-/* A streamed answer: begin, any number of chunks, end.  HTTP/1.1 gets it
- * chunked, HTTP/1.0 until the connection ends.  chunk returns false, and takes
- * no data, when more than backlog_bytes_max wait for a slow client. */
+/* Begins a streamed answer, which consists of any number of chunks.  HTTP/1.1
+ * gets it chunked; with HTTP/1.0 it ends with the connection. */
 void flo_httpd_stream_begin(struct flo_httpd_request *request, int status,
                             const char *content_type);
+/* Sends a chunk.  Returns false, and takes no data, when more than
+ * backlog_bytes_max bytes wait for a slow client. */
 bool flo_httpd_stream_chunk(struct flo_httpd_request *request, const void *data, size_t bytes,
                             size_t backlog_bytes_max);
 void flo_httpd_stream_end(struct flo_httpd_request *request);

@@ -2,8 +2,8 @@
  *
  * OpenSSL calls the constructors of "extra data" at the start of each chain
  * verification, when its context is set up and nothing has been checked.  One
- * constructor, registered once, sets time and callback there.  A test at start
- * makes sure that this OpenSSL does so. */
+ * such constructor, registered once, sets time and callback.  A test at start
+ * makes sure that this OpenSSL calls it. */
 #include "base/host/tls_time.h"
 
 #include <pthread.h>
@@ -14,13 +14,15 @@
 #include <openssl/x509.h>
 #include <openssl/x509_vfy.h>
 
-/* Lower bound of the wall clock minus uptime; 0: not set. */
+/* Lower bound of the wall clock minus the uptime, in milliseconds; 0: not
+ * set. */
 static _Atomic int64_t ahead_ms;
 static atomic_bool is_kept_right;
 static _Atomic uint64_t peer_from_ms;
 static _Atomic uint64_t peer_until_ms;
-static atomic_int problem;               /* X509_V_ERR_... */
-static _Atomic uint64_t refused_from_ms; /* start of validity of the refused certificate */
+static atomic_int problem; /* X509_V_ERR_... */
+/* start of validity of the certificate that was refused last */
+static _Atomic uint64_t refused_from_ms;
 static _Atomic uint64_t refused_until_ms;
 
 static uint64_t least_now(void)
@@ -98,7 +100,7 @@ static void begin(void)
         CRYPTO_get_ex_new_index(CRYPTO_EX_INDEX_X509_STORE_CTX, 0, NULL, on_begin, NULL, NULL) >= 0;
 }
 
-/* Tests that a new verification context has our callback. */
+/* Tells whether a new verification context has our callback. */
 static bool is_working(void)
 {
     X509_STORE *anchors = X509_STORE_new();
