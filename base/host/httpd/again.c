@@ -1,4 +1,4 @@
-/* HTTP server: reloads TLS files of its listeners. */
+/* TLS reload: HTTP server listeners read their TLS files again. */
 #include "base/host/httpd/internal.h"
 
 int flo_httpd_tls_again(struct flo_httpd *httpd, int tag, bool ends, struct flo_err *err)

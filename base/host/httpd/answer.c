@@ -1,4 +1,4 @@
-/* HTTP server: answers: complete ones, errors, files with ranges, streams. */
+/* HTTP answers: complete ones, errors, files with ranges, streams. */
 #include "base/host/httpd/internal.h"
 
 #include <stdlib.h>
@@ -91,7 +91,7 @@ int flo_httpd_status_of(int code)
     case FLO_E_LEAD_NONE:
     case FLO_E_NEIGHBOUR_FETCHES:
     case FLO_E_NEIGHBOUR_BUSY:
-    case FLO_E_STATE_SUPERSEDED: /* this controller has just lost the lead */
+    case FLO_E_STATE_SUPERSEDED: /* this controller has just lost its leadership */
         return 503;
     case FLO_E_REST_AUTH:
     case FLO_E_LOCAL_AUTH:
@@ -131,7 +131,7 @@ static struct evbuffer *output_of(struct flo_httpd_request *request)
     return bufferevent_get_output(request->connection->bev);
 }
 
-/* Marks the answer as complete and wakes the loop. */
+/* Marks the request as answered, and wakes the event loop. */
 static void finish(struct flo_httpd_request *request)
 {
     request->is_answered = true;
@@ -140,7 +140,8 @@ static void finish(struct flo_httpd_request *request)
 
 void flo_httpd_add_header(struct flo_httpd_request *request, const char *name, const char *value)
 {
-    /* A line end would start another header: such a header is left out. */
+    /* A header with a line end is left out, because it would start another
+     * header. */
     if (strpbrk(name, "\r\n: ") != NULL || strpbrk(value, "\r\n") != NULL) {
         return;
     }
@@ -151,7 +152,8 @@ void flo_httpd_add_header(struct flo_httpd_request *request, const char *name, c
     flo_buf_add(&request->headers, "\r\n", 2);
 }
 
-/* Writes status line and headers; bytes < 0: the length is unknown. */
+/* Writes status line and headers.  `bytes` < 0 means that the length is
+ * unknown. */
 static void write_head(struct flo_httpd_request *request, int status, const char *content_type,
                        int64_t bytes)
 {
@@ -167,7 +169,7 @@ static void write_head(struct flo_httpd_request *request, int status, const char
         connection->closes = true;
     }
     if (request->head.method != NULL && !connection->body_ended) {
-        connection->closes = true; /* answered before the whole body was read */
+        connection->closes = true; /* the answer comes before the whole body was read */
     }
     evbuffer_add_printf(out, "HTTP/1.1 %d %s\r\nDate: %s\r\n", status, reason_of(status), date);
     if (options->server_name != NULL) {
@@ -220,7 +222,8 @@ static void problem_text(struct flo_buf *body, const char *name, const char *tex
     flo_buf_text(body, "\"");
 }
 
-/* Adds the wrong member or parameter, where the error names one. */
+/* Adds the wrong member or parameter to the document, if the error names
+ * one. */
 static void problem_errors(struct flo_buf *body, const struct flo_err *err)
 {
     bool is_query = err->at[0] == '?';
@@ -235,8 +238,8 @@ static void problem_errors(struct flo_buf *body, const struct flo_err *err)
     flo_buf_text(body, "}]");
 }
 
-/* Writes an RFC 9457 document.  `title` is the same for all errors of a type,
- * `detail` is of this one. */
+/* Writes an RFC 9457 document.  `title` is equal for all errors of a type;
+ * `detail` is about this error. */
 static void problem_body(const struct flo_httpd_request *request, const struct flo_err *err,
                          int status, struct flo_buf *body)
 {
@@ -266,7 +269,7 @@ void flo_httpd_answer_refusal(struct flo_httpd_request *request, int status,
         return;
     }
     if (request->is_begun) {
-        finish(request); /* the answer has begun: too late for an error */
+        finish(request); /* an answer that has begun cannot become an error */
         return;
     }
     struct flo_buf body = {.bytes_max = 65536};
@@ -295,7 +298,7 @@ void flo_httpd_answer_err(struct flo_httpd_request *request, const struct flo_er
 
 /* ---- files ---- */
 
-/* Returns whether `etag` (quoted) is in an If-None-Match list. */
+/* Tells whether `etag` (quoted) is in an If-None-Match list. */
 static bool etag_matches(const char *list, const char *etag)
 {
     size_t bytes = strlen(etag);
@@ -335,8 +338,8 @@ static bool read_number(const char **text, uint64_t *out)
 
 enum range { RANGE_NONE, RANGE_GIVEN, RANGE_OUTSIDE };
 
-/* Parses one range "bytes=a-b", "a-" or "-n".  Any other form gets the whole
- * file. */
+/* Parses one range, "bytes=a-b", "a-" or "-n".  A request with another form
+ * gets the whole file. */
 static enum range read_range(const char *text, uint64_t size, uint64_t *from, uint64_t *bytes)
 {
     uint64_t first, last;
@@ -506,5 +509,5 @@ void flo_httpd_stream_abort(struct flo_httpd_request *request)
     }
     request->connection->closes = true;
     request->is_begun = true;
-    finish(request); /* no last chunk: the client sees the truncation */
+    finish(request); /* the last chunk is missing, which shows the client the truncation */
 }

@@ -24,7 +24,8 @@
 #define IDLE_TIMEOUT_MS 60000
 #define WRITE_TIMEOUT_MS 60000
 #define LINGER_MS 2000
-#define FRESH_MS 100 /* least age of an idle connection before it is closed for a new one */
+/* least age of an idle connection before it is closed for a new one */
+#define FRESH_MS 100
 #define BODY_WINDOW_BYTES 16384
 #define INPUT_BYTES_MAX 262144
 #define HALF_CLOSED_MS 20
@@ -57,7 +58,7 @@ static void request_free(struct flo_httpd_request *request)
     free(request);
 }
 
-/* Tells the handler, once, that its request has ended. */
+/* Tells the handler, once, that its request has ended without an answer. */
 static void request_abandon(struct flo_httpd_request *request)
 {
     if (request != NULL && request->on_closed != NULL) {
@@ -74,16 +75,16 @@ static bool is_full(const struct flo_httpd *httpd)
     return httpd->n_connections >= httpd->options.connections_max;
 }
 
-/* Returns whether the start of a request has arrived that this turn of the loop
- * will read. */
+/* Tells whether the start of a request has arrived that the event loop will
+ * read in this turn. */
 static bool has_unread(const struct httpd_connection *connection)
 {
     return connection->state == HTTPD_HEAD && !connection->head_begun &&
            evbuffer_get_length(bufferevent_get_input(connection->bev)) > 0;
 }
 
-/* The connection that has waited longest without a complete request; NULL: all
- * are busy. */
+/* Returns the connection that has waited longest without a complete request,
+ * or NULL when all are busy. */
 static struct httpd_connection *oldest_idle(const struct flo_httpd *httpd)
 {
     struct httpd_connection *oldest = NULL;
@@ -96,8 +97,8 @@ static struct httpd_connection *oldest_idle(const struct flo_httpd *httpd)
     return oldest;
 }
 
-/* Pauses accepting while the next client would replace a connection that is
- * only just open or answered.  New clients wait in the kernel's queue. */
+/* Pauses accepting while the next client would replace a connection that was
+ * opened or answered only just now.  New clients wait in the kernel's queue. */
 static void mind_room(struct flo_httpd *httpd)
 {
     const struct httpd_connection *oldest = is_full(httpd) ? oldest_idle(httpd) : NULL;
@@ -148,14 +149,14 @@ static void connection_free(struct httpd_connection *connection)
     SSL *ssl = bufferevent_openssl_get_ssl(connection->bev);
     if (ssl != NULL && SSL_is_init_finished(ssl)) {
         SSL_set_shutdown(ssl, SSL_RECEIVED_SHUTDOWN);
-        SSL_shutdown(ssl); /* best effort: without it the connection's end looks truncated */
+        SSL_shutdown(ssl); /* may fail: without it the client sees a truncated connection */
     }
     bufferevent_free(connection->bev);
     free(connection);
 }
 
-/* Sends an error answer and closes the connection.  Unread input is drained for
- * a while, because a TCP reset would discard the answer. */
+/* Sends an error answer and closes the connection.  Reads and drops further
+ * input for a while, because a TCP reset would discard the answer. */
 static void refuse(struct httpd_connection *connection, int status, const struct flo_err *err)
 {
     flo_httpd_upload_hold(connection->request, false);
@@ -183,7 +184,8 @@ bool flo_httpd_host_is(const char *const *hosts, const char *host)
     return false;
 }
 
-/* "192.0.2.1", "192.0.2.1:80", "[2001:db8::1]:80" */
+/* Tells whether a host is an address: "192.0.2.1", "192.0.2.1:80",
+ * "[2001:db8::1]:80". */
 static bool is_address(const char *host)
 {
     char text[INET6_ADDRSTRLEN] = "";
@@ -211,7 +213,7 @@ static bool host_is_allowed(const struct httpd_connection *connection)
                             (connection->httpd->options.admits_addresses && is_address(host)));
 }
 
-/* Refuses a path, or a method for it, that has no route. */
+/* Answers a request whose path, or method, has no route with an error. */
 static void refuse_route(struct httpd_connection *connection)
 {
     struct flo_httpd_request *request = connection->request;
@@ -268,7 +270,7 @@ static void route_request(struct httpd_connection *connection)
         return;
     }
     /* The bound is above the maximum, so that a handler gets the whole body or
-     * nothing. */
+     * none of it. */
     request->body.bytes_max = (size_t)max + 1;
     connection->state = HTTPD_HANDLER;
     if (request->route->is_upload && request->route->upload.on_start != NULL) {
@@ -278,7 +280,7 @@ static void route_request(struct httpd_connection *connection)
             return;
         }
         if (request->is_answered) {
-            return; /* e.g. the file already exists; on_kick continues */
+            return; /* refused already, e.g. the file exists; on_kick continues */
         }
     }
     connection->state = HTTPD_BODY;
@@ -291,7 +293,8 @@ static void route_request(struct httpd_connection *connection)
     }
 }
 
-/* true: a complete head was handled. */
+/* Reads a head from the input.  Returns true when a complete head was
+ * handled. */
 static bool read_head(struct httpd_connection *connection)
 {
     struct evbuffer *input = bufferevent_get_input(connection->bev);
@@ -350,7 +353,8 @@ static bool read_head(struct httpd_connection *connection)
 
 /* ---- body ---- */
 
-/* Passes a piece of the body on; false: the request was refused. */
+/* Passes a piece of the body to the handler's side.  Returns false when the
+ * request was refused. */
 static bool take_body(struct httpd_connection *connection, const char *data, size_t bytes)
 {
     struct flo_httpd_request *request = connection->request;
@@ -371,7 +375,8 @@ static bool take_body(struct httpd_connection *connection, const char *data, siz
             return false;
         }
         if (request->is_answered) {
-            connection->state = HTTPD_HANDLER; /* the handler has answered early */
+            /* the handler answered before the end of the body */
+            connection->state = HTTPD_HANDLER;
         }
         return !request->is_answered;
     }
@@ -384,7 +389,7 @@ static bool take_body(struct httpd_connection *connection, const char *data, siz
     return true;
 }
 
-/* true: the body is complete. */
+/* Reads the body from the input.  Returns true when it is complete. */
 static bool read_body(struct httpd_connection *connection)
 {
     struct flo_httpd_request *request = connection->request;
@@ -442,7 +447,8 @@ void flo_httpd_upload_hold(struct flo_httpd_request *request, bool is_held)
 
 /* ---- going on ---- */
 
-/* Everything is written: goes to the next request, or closes. */
+/* Begins the next request, or closes the connection, once the whole answer is
+ * written. */
 static void flushed(struct httpd_connection *connection)
 {
     if (!connection->closes) {
@@ -468,7 +474,7 @@ static void flushed(struct httpd_connection *connection)
     arm(connection, LINGER_MS);
 }
 
-/* Reads as far as the present state allows.  May free the connection. */
+/* Reads as far as the connection's state allows.  May free the connection. */
 static void connection_process(struct httpd_connection *connection)
 {
     if (connection->state == HTTPD_LINGER) {
@@ -490,11 +496,12 @@ static void connection_process(struct httpd_connection *connection)
         request->route->handler(request->route->context, request);
     }
     if (connection->state == HTTPD_FLUSH && connection->request == NULL) {
-        event_active(connection->kick, 0, 0); /* no memory for a request */
+        event_active(connection->kick, 0, 0); /* there was no memory for a request */
     }
 }
 
-/* Goes on when the handler has answered, or when there is no request. */
+/* Continues a connection when its handler has answered, or when it has no
+ * request. */
 static void on_kick(evutil_socket_t fd, short what, void *context)
 {
     (void)fd;
@@ -542,10 +549,10 @@ static void on_write(struct bufferevent *bev, void *context)
 }
 
 /* Probes a client that has shut down its sending side: it may be gone, or still
- * read.  A unix socket reports that itself.  Over TCP only sending tells.  So
+ * read.  A unix socket reports that itself; over TCP only sending tells.  So
  * bytes are sent that do not change the answer: an interim response, or in a
- * chunked stream a leading zero of the next chunk's size.  false: neither is
- * possible here. */
+ * chunked stream a leading zero of the next chunk's size.  Returns false when
+ * neither is possible here. */
 static bool sound_out(struct httpd_connection *connection)
 {
     const struct flo_httpd_request *request = connection->request;
@@ -561,11 +568,12 @@ static bool sound_out(struct httpd_connection *connection)
     return true;
 }
 
-/* Watches a half-closed client until its answer is sent. */
+/* Watches a client that has shut down its sending side, until its answer is
+ * sent. */
 static void look_after(struct httpd_connection *connection)
 {
     struct pollfd client = {.fd = bufferevent_getfd(connection->bev)};
-    if (poll(&client, 1, 0) > 0) { /* both directions are closed, or an error */
+    if (poll(&client, 1, 0) > 0) { /* both directions are closed, or the socket has an error */
         connection_free(connection);
     } else {
         arm(connection, HALF_CLOSED_MS);
@@ -579,12 +587,12 @@ static void on_event(struct bufferevent *bev, short what, void *context)
         flo_httpd_tls_peer(bev, &connection->peer);
         return;
     }
-    /* With TLS libevent sends nothing after either side has closed. */
+    /* libevent sends no more bytes over TLS after either side has closed. */
     bool is_flushing = connection->listener->tls == NULL &&
                        (connection->state == HTTPD_FLUSH ||
                         (connection->request != NULL && connection->request->is_answered));
     if ((what & BEV_EVENT_EOF) != 0 && is_flushing) {
-        connection->saw_eof = true; /* the client may still read the answer */
+        connection->saw_eof = true; /* the client may still read the answer after its own end */
         return;
     }
     if ((what & BEV_EVENT_EOF) != 0 && connection->state == HTTPD_HANDLER &&
@@ -624,7 +632,7 @@ static void on_timer(evutil_socket_t fd, short what, void *context)
             request->connection = connection;
             request->number = ++connection->httpd->numbers;
             connection->request = request;
-            connection->body_ended = false; /* the rest of the head may still come */
+            connection->body_ended = false; /* the client may still send the rest of the head */
             flo_fail(&err, FLO_E_NET_TIMEOUT, "no whole head in %llu ms",
                      (unsigned long long)head_timeout(connection));
             refuse(connection, 408, &err);
@@ -660,12 +668,12 @@ static void turn_away(const struct httpd_listener *listener, int fd)
                                "Connection: close\r\n\r\n";
     if (listener->tls == NULL) {
         ssize_t n = send(fd, busy, sizeof(busy) - 1, MSG_NOSIGNAL);
-        (void)n; /* the answer is best effort */
+        (void)n; /* the answer may be lost, which is no error */
     }
     evutil_closesocket(fd);
 }
 
-/* Set in the top byte, which addresses do not use. */
+/* Kinds of client numbers, in the top byte, which addresses do not use. */
 #define CLIENT_OF_USER ((uint64_t)1 << 56)
 #define CLIENT_OF_ADDRESS ((uint64_t)2 << 56)
 
@@ -677,7 +685,7 @@ static void describe_peer(struct httpd_connection *connection, int fd,
         socklen_t bytes = sizeof(peer);
         strcpy(connection->peer_address, "unix");
         if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &bytes) < 0) {
-            peer.uid = UINT32_MAX; /* unknown; all such clients count as one */
+            peer.uid = UINT32_MAX; /* the user is unknown; all such clients count as one */
         }
         connection->peer_client = CLIENT_OF_USER | peer.uid;
         return;
@@ -688,8 +696,8 @@ static void describe_peer(struct httpd_connection *connection, int fd,
             : (const void *)&((const struct sockaddr_in6 *)(const void *)address)->sin6_addr;
     evutil_inet_ntop(address->sa_family, ip, connection->peer_address,
                      sizeof(connection->peer_address));
-    /* For IPv6 only the /56 network, because one client owns all its
-     * addresses. */
+    /* An IPv6 client counts by its /56 network, because one client owns all
+     * addresses in it. */
     size_t bytes = address->sa_family == AF_INET ? 4 : 7;
     connection->peer_client = CLIENT_OF_ADDRESS;
     for (size_t i = 0; i < bytes; i++) {
@@ -790,7 +798,8 @@ size_t flo_httpd_files(const struct flo_httpd *httpd)
     return count;
 }
 
-/* One token bucket for the output of all connections; input has no limit. */
+/* Limits the output of all connections with one token bucket; input has no
+ * limit. */
 static bool limit_rate(struct flo_httpd *httpd)
 {
     uint64_t rate = httpd->options.rate_bytes_per_s;
