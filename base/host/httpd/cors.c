@@ -2,12 +2,13 @@
  *
  * A browser first asks by OPTIONS, without the page's token, whether it may
  * send the page's request.  The answer lists the path's methods.  The request
- * itself passes the same checks as any other. */
+ * that follows passes the same checks as any other. */
 #include <string.h>
 
 #include "base/host/httpd/internal.h"
 
-#define HEADERS_MAX 1024 /* most headers that a page wants to send */
+/* longest list of headers that a page wants to send, in bytes */
+#define HEADERS_MAX 1024
 
 bool flo_httpd_origin_is_valid(const char *origin)
 {

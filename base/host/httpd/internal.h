@@ -1,4 +1,5 @@
-/* HTTP server: what its files share; see httpd.h. */
+/* HTTP server internals: types and functions that its files share; see
+ * httpd.h. */
 #ifndef FLOTILLA_HOST_HTTPD_INTERNAL_H
 #define FLOTILLA_HOST_HTTPD_INTERNAL_H
 
@@ -30,21 +31,21 @@ struct httpd_listener {
     struct httpd_listener *next;
     struct flo_httpd *httpd;
     struct evconnlistener *evl;
-    struct event *resume; /* accepts again after an error */
+    struct event *resume; /* timer that accepts connections again after an error */
     SSL_CTX *tls;
-    struct flo_httpd_tls files; /* its strings are copies of those in `tls` */
+    struct flo_httpd_tls files; /* the options of `tls`, with strings of its own */
     int tag;
-    char *unix_path; /* path to unlink at the end; NULL: TCP */
+    char *unix_path; /* path of the socket, unlinked at the end; NULL: TCP */
     bool is_off;
 };
 
-/* State of a connection; the states HEAD to FLUSH repeat for each request. */
+/* States of a connection; the states HEAD to FLUSH repeat for each request. */
 enum httpd_state {
     HTTPD_HEAD,    /* waiting for or reading a head */
     HTTPD_BODY,    /* reading a body */
-    HTTPD_HANDLER, /* the handler owes an answer, or the rest of one */
-    HTTPD_FLUSH,   /* answered; output is still being sent */
-    HTTPD_LINGER,  /* fully answered; further input is read and dropped */
+    HTTPD_HANDLER, /* the handler must still send an answer, or the rest of one */
+    HTTPD_FLUSH,   /* the answer is complete, but not yet sent */
+    HTTPD_LINGER,  /* the answer is sent; further input is read and dropped */
 };
 
 struct httpd_connection {
@@ -52,25 +53,26 @@ struct httpd_connection {
     struct flo_httpd *httpd;
     struct httpd_listener *listener;
     struct bufferevent *bev;
-    struct event *timer; /* head, body, idle and linger deadlines */
-    struct event *kick;  /* resumes from the loop after an answer is complete */
+    struct event *timer; /* deadline of the head, body, idle or linger state */
+    struct event *kick;  /* continues from the event loop after an answer is complete */
     enum httpd_state state;
-    struct flo_httpd_request *request; /* NULL in HEAD and LINGER */
+    struct flo_httpd_request *request; /* NULL in the states HEAD and LINGER */
     uint64_t since_ms;                 /* time at which the state HEAD began */
     bool head_begun;                   /* the first byte of a head was received */
-    bool closes;                       /* after this answer */
-    bool lingers;                      /* the connection closes, though input is unread */
+    bool closes;                       /* true: the connection closes after this answer */
+    /* true: the connection closes, though some input is unread */
+    bool lingers;
     bool saw_eof;
     bool body_ended;
-    bool is_held;          /* reading of the body is paused */
-    uint64_t body_bytes;   /* bytes received of this body */
-    uint64_t window_bytes; /* bytes among these in the present timer window */
+    bool is_held;          /* true: reading of the body is paused */
+    uint64_t body_bytes;   /* bytes of this body received so far */
+    uint64_t window_bytes; /* part of body_bytes that came since the timer was set */
     struct httpd_chunked chunked;
-    int file_fd; /* the file being sent, or -1 */
+    int file_fd; /* descriptor of the file that is being sent, or -1 */
     uint64_t file_offset, file_left;
     char peer_address[64];
     uint64_t peer_client;
-    struct flo_httpd_peer peer; /* name "": no certificate */
+    struct flo_httpd_peer peer; /* the client's certificate; name "": none */
 };
 
 struct flo_httpd_request {
@@ -80,15 +82,15 @@ struct flo_httpd_request {
     struct httpd_route *route;
     struct httpd_pair params[HTTPD_PARAMS_MAX];
     size_t n_params;
-    char *param_text; /* owned storage of the path's segments */
+    char *param_text; /* memory of the path's parameters */
     struct flo_buf body;
-    struct flo_buf headers; /* headers of the answer so far */
+    struct flo_buf headers; /* headers that the answer has so far */
     uint64_t number;        /* number of the request in this process */
     void *user;
     void (*on_closed)(void *user);
-    bool is_begun;    /* the status line was sent */
+    bool is_begun;    /* true: the status line was sent */
     bool is_chunked;  /* the answer is sent chunked */
-    bool is_answered; /* the handler sends nothing more */
+    bool is_answered; /* true: the handler will send no more bytes */
 };
 
 struct flo_httpd {
@@ -98,50 +100,53 @@ struct flo_httpd {
     struct httpd_listener *listeners;
     struct httpd_connection *connections; /* newest first */
     size_t n_connections;
-    struct event *room;               /* timer: checks again whether new clients may be accepted */
-    struct ev_token_bucket_cfg *rate; /* NULL: no limit */
-    struct bufferevent_rate_limit_group *all; /* all connections, under the common rate limit */
-    uint64_t numbers;                         /* number of the newest request */
-    uint32_t run;   /* random; distinguishes request ids of two processes */
-    bool is_paused; /* new clients wait in the kernel's queues */
+    /* timer that checks again whether new clients may be accepted */
+    struct event *room;
+    struct ev_token_bucket_cfg *rate; /* common rate limit; NULL: none */
+    /* all connections, as a group under the common rate limit */
+    struct bufferevent_rate_limit_group *all;
+    uint64_t numbers; /* number of the newest request */
+    uint32_t run;     /* a random number that makes request ids differ between processes */
+    bool is_paused;   /* true: new clients wait in the kernel's queues */
 };
 
 /* route.c */
-/* Finds the route for method and path, and fills the request's params. NULL:
- * there is none. */
+/* Returns the route for method and path, and fills the request's parameters.
+ * Returns NULL when there is none. */
 struct httpd_route *flo_httpd_route_find(struct flo_httpd *httpd,
                                          struct flo_httpd_request *request);
-/* Appends the methods that the path allows, as in `Allow`. For a path without
- * this method. */
+/* Appends the methods that a path allows, as in `Allow`, for a request whose
+ * method has no route. */
 void flo_httpd_route_methods(const struct flo_httpd *httpd, struct flo_httpd_request *request,
                              struct flo_buf *out);
 void flo_httpd_routes_free(struct flo_httpd *httpd);
 
 /* cors.c */
-/* Adds the CORS headers when the request's origin may read the answer. true:
- * the request was a preflight, and is answered. */
+/* Adds the CORS headers when the request's origin may read the answer.  Returns
+ * true when the request was a preflight, which is then answered. */
 bool flo_httpd_preflight(struct flo_httpd_request *request);
 
 /* answer.c */
 void flo_httpd_answer_refusal(struct flo_httpd_request *request, int status,
                               const struct flo_err *err);
-/* Puts the next piece of the file into the output. false: reading the file
- * failed. */
+/* Puts the next piece of the file into the output.  Returns false when reading
+ * the file failed. */
 bool flo_httpd_file_pump(struct httpd_connection *connection);
 
 /* pause.c */
 void flo_httpd_listener_free(struct httpd_listener *listener);
 void flo_httpd_listeners_free(struct flo_httpd *httpd);
-/* Stops accepting until resumed: new clients wait in the kernel's queues. */
+/* Stops accepting until flo_httpd_resume(): new clients wait in the kernel's
+ * queues. */
 void flo_httpd_pause(struct flo_httpd *httpd);
 void flo_httpd_resume(struct flo_httpd *httpd);
 
 /* tls.c */
 FLO_MUST_USE int flo_httpd_tls_make(const struct flo_httpd_tls *tls, SSL_CTX **out,
                                     struct flo_err *err);
-/* Gives the verified client certificate; name "" when there is none. */
+/* Copies the verified client certificate; its name is "" when there is none. */
 void flo_httpd_tls_peer(struct bufferevent *bev, struct flo_httpd_peer *out);
-/* Copies the TLS options of a listener. */
+/* Copies the TLS options of a listener, with their strings. */
 FLO_MUST_USE int flo_httpd_tls_keep(struct flo_httpd_tls *to, const struct flo_httpd_tls *from,
                                     struct flo_err *err);
 void flo_httpd_tls_forget(struct flo_httpd_tls *files);

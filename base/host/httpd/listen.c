@@ -1,4 +1,4 @@
-/* HTTP server: listeners on TCP and unix sockets. */
+/* HTTP listeners: sockets on TCP and unix paths that accept connections. */
 #include "base/host/httpd/internal.h"
 
 #include <errno.h>
@@ -12,8 +12,9 @@
 
 #include <flotilla/errors/net.h>
 
-/* above the connections of a busy second: with a full queue a non-blocking
- * connect() on a unix socket fails at once (EAGAIN) */
+/* Length of the kernel's queue, above the connections of a busy second.  If the
+ * queue is full, a non-blocking connect() on a unix socket fails at once
+ * (EAGAIN) */
 #define ACCEPT_BACKLOG 1024
 
 /* ---- sockets ---- */
@@ -32,7 +33,8 @@ static int bind_fail(struct flo_err *err, const char *address)
                         : rv;
 }
 
-/* Returns whether a socket file is left over: no process accepts on it. */
+/* Tells whether a socket file is left over, so that no process accepts on
+ * it. */
 static bool is_stale(const struct sockaddr_un *address)
 {
     struct stat st;
@@ -64,7 +66,7 @@ static int listen_unix(const char *path, int *out, struct flo_err *err)
     if (is_stale(&address)) {
         unlink(path);
     }
-    mode_t mask = umask(0117); /* mode 0660 from its creation on */
+    mode_t mask = umask(0117); /* gives the socket mode 0660 from its creation on */
     int rv = bind(fd, (const struct sockaddr *)&address, sizeof(address));
     umask(mask);
     if (rv < 0) {
@@ -76,7 +78,7 @@ static int listen_unix(const char *path, int *out, struct flo_err *err)
     return 0;
 }
 
-/* Binds "host:port" or "[v6]:port". */
+/* Binds a TCP socket to "host:port" or "[v6]:port". */
 static int listen_tcp(const char *text, int *out, uint16_t *port, struct flo_err *err)
 {
     char host[256];
@@ -85,7 +87,8 @@ static int listen_tcp(const char *text, int *out, uint16_t *port, struct flo_err
         return flo_fail(err, FLO_E_CFG_RANGE, "address \"%.64s\" is not host:port or unix:/path",
                         text);
     }
-    /* getaddrinfo would read 65537 as port 1. */
+    /* The digits are checked, because getaddrinfo would read 65537 as port
+     * 1. */
     size_t digits = strspn(colon + 1, "0123456789");
     if (digits == 0 || digits > 5 || colon[1 + digits] != '\0' ||
         strtoul(colon + 1, NULL, 10) > UINT16_MAX) {
@@ -116,7 +119,7 @@ static int listen_tcp(const char *text, int *out, uint16_t *port, struct flo_err
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
     rv = bind(fd, found->ai_addr, found->ai_addrlen);
     if (rv == 0) {
-        rv = listen(fd, ACCEPT_BACKLOG); /* a port in use may fail here only */
+        rv = listen(fd, ACCEPT_BACKLOG); /* a port in use may show only here */
     }
     freeaddrinfo(found);
     if (rv < 0) {
@@ -133,7 +136,7 @@ static int listen_tcp(const char *text, int *out, uint16_t *port, struct flo_err
     return 0;
 }
 
-/* Takes "fd:N", a socket that listens already. */
+/* Takes the socket N of "fd:N", which listens already. */
 static int listen_copy(const char *text, int *out, struct flo_err *err)
 {
     int fd = atoi(text + 3);
@@ -164,8 +167,8 @@ static void on_resume(evutil_socket_t fd, short what, void *context)
     }
 }
 
-/* No descriptors are left: pause accepting, else the loop would spin on the
- * error. */
+/* Pauses accepting when no descriptors are left, else the event loop would spin
+ * on the error. */
 static void on_accept_error(struct evconnlistener *evl, void *context)
 {
     struct httpd_listener *listener = context;
