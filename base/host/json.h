@@ -12,11 +12,12 @@
 
 /* Deepest nesting of objects and arrays in a document. */
 #define FLO_JSON_DEPTH_MAX 16
-/* Most objects and arrays in a document of less than 1 MiB, and per further
- * MiB.  An empty one takes 2 bytes of text, but more than 200 of memory. */
+/* Most objects and arrays in a document of less than 1 MiB; each further MiB
+ * may have as many again.  An empty object takes 2 bytes of text, but more than
+ * 200 of memory. */
 #define FLO_JSON_PARTS_MAX 65536
 
-/* Parse one object or array of at most bytes_max bytes into *out, which the
+/* Parses one object or array of at most bytes_max bytes into *out, which the
  * caller releases (json_decref or flo_json_cleanup).
  *
  * Strict: UTF-8 without BOM, no duplicate keys, no bytes after the document but
@@ -32,47 +33,48 @@
 FLO_MUST_USE int flo_json_parse(const char *text, size_t bytes, size_t bytes_max, json_t **out,
                                 struct flo_err *err);
 
-/* json_decref(*json) for FLO_CLEANUP. */
+/* Calls json_decref(*json), for FLO_CLEANUP. */
 void flo_json_cleanup(json_t **json);
 
 /* ---- trees with secrets ---- */
 
-/* As flo_json_parse, for a document with secrets.  Temporary memory is wiped:
- * only the tree keeps parts of the text. */
+/* Parses a document with secrets as flo_json_parse does.  Temporary memory is
+ * wiped, so that only the tree has parts of the text. */
 FLO_MUST_USE int flo_json_secret_parse(const char *text, size_t bytes, size_t bytes_max,
                                        json_t **out, struct flo_err *err);
-/* json_decref(*json) for FLO_CLEANUP.  Wipes all values that have no other
+/* Releases *json, for FLO_CLEANUP.  Wipes all values that have no other
  * reference. */
 void flo_json_secret_cleanup(json_t **json);
-/* As flo_json_dump_canonical, for an object or array with secrets.  `out` must
- * be empty; its memory is reserved first, so that no copy is left behind.  The
- * caller wipes it (flo_secret_buf_deinit). */
+/* Writes an object or array with secrets, as flo_json_dump_canonical does.
+ * `out` must be empty; its memory is reserved first, so that no copy is left
+ * behind.  The caller wipes it (flo_secret_buf_deinit). */
 void flo_json_secret_dump(const json_t *json, struct flo_buf *out);
 
 /* ---- fields of an object ---- */
 
-/* Each function reads object[key].  FLO_E_META_SCHEMA: the message names the
- * field, the fault and the limit ("field `bytes`: 12 is above 10").  A caller
- * that reads a part of a document puts its path in front with flo_wrap
- * ("files[2]").  Texts, objects and arrays are borrowed from the tree.
+/* The flo_json_get_ and flo_json_opt_ functions read object[key].  The message
+ * of FLO_E_META_SCHEMA names the field, the fault and the limit ("field
+ * `bytes`: 12 is above 10").  A caller that reads a part of a document puts its
+ * path in front with flo_wrap ("files[2]").  Texts, objects and arrays are
+ * borrowed from the tree.
  *
- * The _opt_ forms give `standard` when the key is missing or null; a value
- * that is there but wrong is refused all the same. */
+ * The _opt_ functions return `standard` when the key is missing or null; a
+ * value that is present but wrong is an error. */
 
-/* Text of at most bytes_max bytes. */
+/* Reads a text of at most bytes_max bytes. */
 FLO_MUST_USE int flo_json_get_text(const json_t *object, const char *key, size_t bytes_max,
                                    const char **out, struct flo_err *err);
 FLO_MUST_USE int flo_json_opt_text(const json_t *object, const char *key, size_t bytes_max,
                                    const char *standard, const char **out, struct flo_err *err);
 
-/* A whole number from min to max, inclusive.  JSON integers end at
+/* Reads a whole number from min to max, inclusive.  JSON integers end at
  * INT64_MAX. */
 FLO_MUST_USE int flo_json_get_u64(const json_t *object, const char *key, uint64_t min, uint64_t max,
                                   uint64_t *out, struct flo_err *err);
 FLO_MUST_USE int flo_json_opt_u64(const json_t *object, const char *key, uint64_t min, uint64_t max,
                                   uint64_t standard, uint64_t *out, struct flo_err *err);
 
-/* A number, with or without fraction, from min to max. */
+/* Reads a number, with or without fraction, from min to max. */
 FLO_MUST_USE int flo_json_get_real(const json_t *object, const char *key, double min, double max,
                                    double *out, struct flo_err *err);
 FLO_MUST_USE int flo_json_opt_real(const json_t *object, const char *key, double min, double max,
@@ -85,23 +87,25 @@ FLO_MUST_USE int flo_json_opt_bool(const json_t *object, const char *key, bool s
 
 FLO_MUST_USE int flo_json_get_object(const json_t *object, const char *key, json_t **out,
                                      struct flo_err *err);
-/* *out is NULL when the key is missing. */
+/* Reads an object.  *out is NULL when the key is missing. */
 FLO_MUST_USE int flo_json_opt_object(const json_t *object, const char *key, json_t **out,
                                      struct flo_err *err);
 
-/* An array of at most count_max elements. */
+/* Reads an array of at most count_max elements. */
 FLO_MUST_USE int flo_json_get_array(const json_t *object, const char *key, size_t count_max,
                                     json_t **out, struct flo_err *err);
 FLO_MUST_USE int flo_json_opt_array(const json_t *object, const char *key, size_t count_max,
                                     json_t **out, struct flo_err *err);
 
-/* "sha256:<64 hex>"; the _opt_ form gives the zero digest. */
+/* Reads a digest "sha256:<64 hex>".  A missing one reads as the zero digest in
+ * flo_json_opt_digest(). */
 FLO_MUST_USE int flo_json_get_digest(const json_t *object, const char *key, struct flo_digest *out,
                                      struct flo_err *err);
 FLO_MUST_USE int flo_json_opt_digest(const json_t *object, const char *key, struct flo_digest *out,
                                      struct flo_err *err);
 
-/* Reads a name that flo_name_is_valid accepts.  FLO_E_META_NAME: invalid. */
+/* Reads a name that flo_name_is_valid accepts.  Returns FLO_E_META_NAME for an
+ * invalid one. */
 FLO_MUST_USE int flo_json_get_name(const json_t *object, const char *key, const char **out,
                                    struct flo_err *err);
 FLO_MUST_USE int flo_json_opt_name(const json_t *object, const char *key, const char *standard,
@@ -113,63 +117,70 @@ FLO_MUST_USE int flo_json_get_uuid(const json_t *object, const char *key, const 
 
 /* Refuses a document with a critical extension: a key that begins with "crit_",
  * at any depth.  A reader that does not know such a key must not act on the
- * document, and this version knows none.  FLO_E_META_SCHEMA names the first. */
+ * document, and this version knows none.  FLO_E_META_SCHEMA names the first
+ * such key. */
 FLO_MUST_USE int flo_json_check_critical(const json_t *json, struct flo_err *err);
 
 /* ---- members of a tree that is known ---- */
 
-/* The tree was checked when it came in, or may lack the member: a member that
- * is missing or of another type counts as said nothing.  Borrowed. */
+/* The functions below read a tree that was checked before, or that may lack the
+ * member.  A member that is missing or of another type counts as not set.
+ * Results are borrowed. */
 
-/* NULL: missing, or null. */
+/* Returns a member, or NULL when it is missing or null. */
 json_t *flo_json_member(const json_t *object, const char *key);
 const char *flo_json_text(const json_t *object, const char *key, const char *standard);
-/* Copies the text into `out`, cut to its `bytes`; "": none. */
+/* Copies the text of a member into `out`, cut to its `bytes`; "" when it is
+ * missing. */
 void flo_json_copy_text(const json_t *object, const char *key, char *out, size_t bytes);
-/* A whole number; 0: none above 0. */
+/* Returns a whole number, or 0 when the member has none above 0. */
 uint64_t flo_json_number(const json_t *object, const char *key);
-/* The same; 0 for a number above `most` too. */
+/* Returns a whole number, or 0 when the member has none above 0 or it is above
+ * `most`. */
 uint64_t flo_json_number_to(const json_t *object, const char *key, uint64_t most);
-/* Is the member this text? */
+/* Tells whether the member is this text. */
 bool flo_json_says(const json_t *object, const char *key, const char *text);
-/* Are both values equal, or both missing? */
+/* Tells whether both values are equal, or both missing. */
 bool flo_json_equal(const json_t *a_or_null, const json_t *b_or_null);
 
 /* ---- making ---- */
 
-/* New values; NULL: no memory.  A number is at most INT64_MAX. */
+/* Returns a new number, or NULL when memory is out.  The number is at most
+ * INT64_MAX. */
 json_t *flo_json_u64(uint64_t value);
-/* null where the number is 0. */
+/* Returns a new number, or a JSON null for 0. */
 json_t *flo_json_u64_or_null(uint64_t value);
-/* null where the number is none, or infinite; the second form: or not known. */
+/* Returns a new number, or a JSON null for NaN or infinity. */
 json_t *flo_json_finite(double value);
+/* Returns a new number, or a JSON null when it is not known, NaN or
+ * infinite. */
 json_t *flo_json_finite_if(bool is_known, double value);
 json_t *flo_json_digest(const struct flo_digest *digest);
-/* null where the text is NULL or empty. */
+/* Returns a new text, or a JSON null when the text is NULL or empty. */
 json_t *flo_json_text_or_null(const char *text);
 
-/* The object at `key`, made where there is none; borrowed. */
+/* Returns the object at `key`, which it makes when there is none; borrowed. */
 json_t *flo_json_object_at(json_t *object, const char *key);
 void flo_json_set_text(json_t *object, const char *key, const char *text);
 void flo_json_set_number(json_t *object, const char *key, uint64_t number);
-/* A new member, or none where the value says nothing: "", 0, an empty list or
- * object.  The parts' reference is taken. */
+/* Adds a member unless its value is empty: "", 0, an empty list or object. */
 void flo_json_put_text(json_t *object, const char *key, const char *text);
 void flo_json_put_number(json_t *object, const char *key, uint64_t number);
+/* Adds a list or object unless it is empty.  Takes the reference to `parts`. */
 void flo_json_put_parts(json_t *object, const char *key, json_t *parts);
-/* Adds to the whole number at `key`, which is 0 where there is none. */
+/* Adds to the whole number at `key`; a missing number counts as 0. */
 void flo_json_count(json_t *object, const char *key, uint64_t more);
 
 /* ---- writing ---- */
 
 /* Appends the JSON without white space, with keys in the order of insertion.  A
- * failure shows in out->failed. */
+ * failure sets out->failed. */
 void flo_json_dump(const json_t *json, struct flo_buf *out);
-/* As flo_json_dump, with keys sorted by their bytes: equal trees give equal
- * texts.  Escapes are the shortest ones.  flo_json_parse reads the text
- * back. */
+/* Appends the JSON as flo_json_dump does, with keys sorted by their bytes:
+ * equal trees give equal texts.  Escapes are the shortest ones.  flo_json_parse
+ * reads the same tree from the text. */
 void flo_json_dump_canonical(const json_t *json, struct flo_buf *out);
-/* As flo_json_dump, indented by two blanks for people. */
+/* Appends the JSON as flo_json_dump does, indented by two blanks for people. */
 void flo_json_dump_pretty(const json_t *json, struct flo_buf *out);
 
 #endif

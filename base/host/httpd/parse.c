@@ -16,7 +16,7 @@ static bool is_token_char(char c)
            (c != '\0' && strchr("!#$%&'*+-.^_`|~", c));
 }
 
-/* Kind of text to decode: a path, a query (where '+' is a blank), or one
+/* Kinds of text to decode: a path, a query (in which '+' is a blank), or one
  * segment of a path. */
 enum escaped { ESCAPED_PATH, ESCAPED_QUERY, ESCAPED_SEGMENT };
 
@@ -34,16 +34,16 @@ static int hex_value(char c)
     return -1;
 }
 
-/* Routes are split at slashes, so an escaped slash, which is part of a segment,
- * is decoded later. An escaped percent sign stays too, so that each text has
- * one meaning. */
+/* Tells whether an escaped character stays escaped for now.  A slash stays,
+ * because routes are split at slashes and this slash is part of a segment.  A
+ * percent sign stays too, so that each text has one meaning. */
 static bool stays_escaped(int value)
 {
     return value == '/' || value == '%';
 }
 
-/* Decodes "%41" to "A" in place; false: a bad escape, a NUL or another control
- * character. */
+/* Decodes "%41" to "A" in place.  Returns false for a bad escape, a NUL or
+ * another control character. */
 static bool unescape(char *text, enum escaped what)
 {
     char *out = text;
@@ -115,7 +115,7 @@ static int parse_query(char *text, struct httpd_head *head, int *status, struct 
     return 0;
 }
 
-/* Skips to the path in "http://host/path", the form that proxies send. */
+/* Returns the path in "http://host/path", the form of requests to proxies. */
 static char *target_path(char *target)
 {
     if (strncasecmp(target, "http://", 7) == 0 || strncasecmp(target, "https://", 8) == 0) {
@@ -199,7 +199,8 @@ static int parse_header(char *line, struct httpd_head *head, int *status, struct
     return 0;
 }
 
-/* Parses digits only; false: the number needs more than 63 bits. */
+/* Parses a number of digits only.  Returns false when it is not one, or needs
+ * more than 63 bits. */
 static bool parse_length(const char *text, uint64_t *out)
 {
     uint64_t value = 0;
@@ -216,7 +217,7 @@ static bool parse_length(const char *text, uint64_t *out)
     return true;
 }
 
-/* Returns whether `word` is in the comma-separated `list`. */
+/* Tells whether `word` is in the comma-separated `list`. */
 static bool has_word(const char *list, const char *word)
 {
     size_t bytes = strlen(word);
@@ -231,7 +232,8 @@ static bool has_word(const char *list, const char *word)
     return false;
 }
 
-/* Reads the headers about body and connection. */
+/* Reads the headers that tell the body's length and whether the connection
+ * closes. */
 static int read_meaning(struct httpd_head *head, int *status, struct flo_err *err)
 {
     bool has_length = false;
@@ -287,7 +289,7 @@ int flo_httpd_head_parse(char *text, size_t bytes, struct httpd_head *head, int 
     if (memchr(text, '\0', bytes) != NULL) {
         return refuse(status, 400, err, "a NUL in the head");
     }
-    text[bytes - 2] = '\0'; /* the last line still has its CRLF */
+    text[bytes - 2] = '\0'; /* leaves the last line's CRLF, without the empty line */
     char *line = text;
     bool is_first = true;
     while (*line != '\0') {
@@ -320,7 +322,8 @@ const char *flo_httpd_head_find(const struct httpd_head *head, const char *name)
     return NULL;
 }
 
-/* Reads one character of a "<hex>[;extension]CRLF" line; false: malformed. */
+/* Reads one character of a "<hex>[;extension]CRLF" line.  Returns false for a
+ * malformed line. */
 static bool chunk_size_char(struct httpd_chunked *chunked, char c)
 {
     if (++chunked->line_bytes > CHUNK_LINE_BYTES_MAX) {
@@ -357,7 +360,8 @@ static bool chunk_size_char(struct httpd_chunked *chunked, char c)
     return chunked->has_digit && (c == ';' || c == ' ' || c == '\t');
 }
 
-/* Skips trailers up to the empty line. */
+/* Reads one character of the trailers, which are skipped up to the empty
+ * line. */
 static bool chunk_trailer_char(struct httpd_chunked *chunked, char c)
 {
     if (++chunked->trailer_bytes > TRAILER_BYTES_MAX) {
@@ -380,7 +384,7 @@ static bool chunk_trailer_char(struct httpd_chunked *chunked, char c)
     return true;
 }
 
-/* Reads the CRLF after a chunk's data. */
+/* Reads one character of the CRLF after a chunk's data. */
 static bool chunk_end_char(struct httpd_chunked *chunked, char c)
 {
     if (!chunked->saw_cr) {

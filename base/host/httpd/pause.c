@@ -1,12 +1,12 @@
-/* HTTP server: pauses, resumes and frees its listeners. */
+/* HTTP pauses: the server pauses, resumes and frees its listeners. */
 #include "base/host/httpd/internal.h"
 
 #include <fcntl.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-/* Moves the first listener to the end: the first in the list is served first
- * when clients wait on several. */
+/* Moves the first listener to the end.  The first one in the list is served
+ * first when clients wait on several. */
 static void put_last(struct flo_httpd *httpd)
 {
     struct httpd_listener *first = httpd->listeners, **end = &first->next;

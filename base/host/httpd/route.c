@@ -1,4 +1,5 @@
-/* HTTP server: routes with {params}, and a request's parameters. */
+/* HTTP routes: finds the route of a path with {params}, and a request's
+ * parameters. */
 #include "base/host/httpd/internal.h"
 
 #include <stdlib.h>
@@ -27,7 +28,7 @@ static int route_add(struct flo_httpd *httpd, const char *method, const char *pa
     route->context = context;
     struct httpd_route **end = &httpd->routes;
     while (*end != NULL) {
-        end = &(*end)->next; /* the first match wins */
+        end = &(*end)->next; /* a later route is tried only if no earlier one matches */
     }
     *end = route;
     return 0;
@@ -57,8 +58,8 @@ void flo_httpd_routes_free(struct flo_httpd *httpd)
     }
 }
 
-/* Returns whether the pattern matches the path, and splits the path then. Fills
- * params: their names point into the pattern and are compared by length. */
+/* Tells whether the pattern matches the path, and then splits the path.  Fills
+ * `params`: their names point into the pattern and are compared by length. */
 static bool pattern_fits(const char *pattern, char *path, struct httpd_pair *params,
                          size_t *n_params)
 {
@@ -91,8 +92,8 @@ static bool pattern_fits(const char *pattern, char *path, struct httpd_pair *par
     }
 }
 
-/* Second pass, for the matching route: ends each value at its slash, then
- * decodes escaped slashes within it. */
+/* Ends each value of the matching route at its slash, then decodes the escaped
+ * slashes in it. */
 static void params_cut(struct flo_httpd_request *request)
 {
     for (size_t i = 0; i < request->n_params; i++) {

@@ -1,4 +1,5 @@
-/* HTTP server: TLS of a listener, and the name in a client's certificate. */
+/* HTTP server's TLS: contexts of listeners, and the name in a client's
+ * certificate. */
 #include "base/host/httpd/internal.h"
 
 #include <openssl/err.h>
@@ -30,7 +31,7 @@ static int load_revoked(SSL_CTX *context, const char *file, struct flo_err *err)
     return 0;
 }
 
-/* Admits expired client certificates. The error stays as the result of the
+/* Accepts an expired client certificate.  The error stays as the result of the
  * verification, where it is read later. */
 static int admit_out_of_date(int good, X509_STORE_CTX *store)
 {
@@ -95,7 +96,7 @@ static bool read_peer(const X509 *certificate, struct flo_httpd_peer *out)
     if (serial_bytes * 2 < sizeof(out->serial)) {
         flo_hex_encode(ASN1_STRING_get0_data(serial), serial_bytes, out->serial);
     }
-    /* A NUL inside, or a truncated name, is invalid. */
+    /* A name with a NUL inside, or a truncated one, is invalid. */
     return n > 0 && (size_t)n < room - 1 && strlen(out->name) == (size_t)n;
 }
 
