@@ -1,7 +1,7 @@
 /* JWS: verifies signatures of tokens from other issuers (RFC 7515, RFC 7518).
  *
- * RS256 and ES256 alone.  The algorithms "none" and shared secrets (HMAC) are
- * not supported on purpose. */
+ * Only RS256 and ES256 are supported.  The algorithms "none" and shared secrets
+ * (HMAC) are left out on purpose. */
 #ifndef FLOTILLA_HOST_JWS_H
 #define FLOTILLA_HOST_JWS_H
 
@@ -12,7 +12,7 @@ enum flo_jws_algorithm { FLO_JWS_RS256, FLO_JWS_ES256 };
 #define FLO_JWS_RSA_BYTES_MIN 256 /* 2048 bits */
 #define FLO_JWS_RSA_BYTES_MAX 512 /* 4096 bits */
 
-/* A provider's public key.  Numbers are big-endian. */
+/* A public key of an identity provider.  Numbers are big-endian. */
 struct flo_jws_key {
     enum flo_jws_algorithm algorithm;
     size_t modulus_bytes; /* RS256 */
@@ -22,8 +22,9 @@ struct flo_jws_key {
     uint8_t y[32];
 };
 
-/* FLO_E_SIG_FORMAT: the key is malformed, or the signature has another length.
- * FLO_E_SIG_BAD: the signature is not of this key over these bytes. */
+/* Verifies a signature.  Returns FLO_E_SIG_FORMAT when the key is malformed, or
+ * the signature has another length.  Returns FLO_E_SIG_BAD when this key did
+ * not sign these bytes. */
 FLO_MUST_USE int flo_jws_verify(const struct flo_jws_key *key, const void *data, size_t bytes,
                                 const uint8_t *signature, size_t signature_bytes,
                                 struct flo_err *err);

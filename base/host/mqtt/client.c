@@ -7,7 +7,8 @@
  * - During a connection attempt the loop's thread calls no paho function,
  *   because name resolution holds paho's global lock.
  *
- * This file passes items from the queue to the handlers, opens and closes. */
+ * This file opens and closes the client, and passes items from the queue to the
+ * handlers. */
 #include "base/host/mqtt/inside.h"
 
 #include <stdlib.h>
@@ -16,7 +17,9 @@
 
 #include "base/host/steady.h"
 
-#define TURN_MS 10 /* time per turn of the loop; the number of messages has no bound */
+/* longest time per turn of the event loop; any number of messages may fit in
+ * it */
+#define TURN_MS 10
 #define CLOSE_WAIT_MS 1000
 
 /* ---- from the queue to the handlers ---- */
@@ -123,9 +126,9 @@ static int options_copy(const struct flo_mqtt_options *from, struct flo_mqtt_opt
     return is_whole ? 0 : flo_fail(err, FLO_E_MEMORY, "options of MQTT");
 }
 
-/* Removes the proxy variables: paho would send the broker's connection through
- * the web proxy, even an empty one.  It reads only the lower-case names;
- * downloads of child processes read the upper-case ones too. */
+/* Removes the proxy variables, because paho would send the broker's connection
+ * through the web proxy, even an empty one.  paho reads only the lower-case
+ * names; downloads of child processes also read the upper-case ones. */
 static void hide_web_proxy(void)
 {
     const char *proxy = getenv("https_proxy");
@@ -199,7 +202,8 @@ static void paho_close_failed(void *context, MQTTAsync_failureData5 *data)
     note_closed(context);
 }
 
-/* Waits until another thread sets *flag, at most CLOSE_WAIT_MS. */
+/* Waits until another thread sets *flag, at most CLOSE_WAIT_MS.  Returns
+ * whether it did. */
 static bool comes_in_time(struct flo_mqtt *mqtt, const bool *flag)
 {
     int rv = 0;
@@ -220,7 +224,7 @@ static void say_bye(struct flo_mqtt *mqtt, const char *bye)
     if (bye != NULL && mqtt->options.will_topic != NULL) {
         int rv =
             flo_mqtt_publish(mqtt, mqtt->options.will_topic, bye, strlen(bye), 1, true, 0, 0, NULL);
-        (void)rv; /* on failure the last will has nearly the same content */
+        (void)rv; /* if it fails, the last will has nearly the same content */
     }
     disconnect.timeout = CLOSE_WAIT_MS / 2;
     disconnect.context = mqtt;
@@ -272,9 +276,9 @@ static bool ends_in_time(void (*ending)(struct flo_mqtt *mqtt), struct flo_mqtt 
     return true;
 }
 
-/* false: a name server does not answer, and paho holds its lock meanwhile.
- * Both calls have a limit, because paho may begin to resolve after the first
- * one. */
+/* Destroys paho's client.  Returns false when a name server does not answer,
+ * because paho holds its lock meanwhile.  Both steps have a time limit, because
+ * paho may begin to resolve a name after the first step. */
 static bool is_destroyed_in_time(struct flo_mqtt *mqtt)
 {
     return ends_in_time(take_pahos_lock, mqtt) && ends_in_time(destroy, mqtt);

@@ -1,4 +1,4 @@
-/* MQTT connections: connecting, losing and reconnecting.
+/* MQTT connections: connects, handles a loss, and reconnects.
  *
  * paho's own reconnect is not used: it has no jitter and hides the reason.
  * Functions that begin with paho_ are called on paho's threads and only push to
@@ -21,7 +21,7 @@
 #define CONNECT_TIMEOUT_S 10
 #define RETRY_FLOOR_MS 50 /* see retry_delay_ms */
 #define MAY_NOT_MS 250
-#define STEADY_MS 30000  /* a connection this old counts as stable */
+#define STEADY_MS 30000  /* age from which a connection counts as stable */
 #define IDENTITY_SHIFT 4 /* after a takeover the delay starts 16 times longer */
 #define AUTHORITY_BYTES_MAX (64u << 10)
 #define SHORT_LIVES_MAX 3
@@ -70,7 +70,7 @@ static void paho_connected(void *context, MQTTAsync_successData5 *data)
 
 static void paho_connect_failed(void *context, MQTTAsync_failureData5 *data)
 {
-    /* Paho returns the broker's reason code as its own. */
+    /* paho may return the broker's reason code in place of its own. */
     int reason = data->code >= 0x80 ? data->code : (int)data->reasonCode;
     const char *text = reason != 0 ? MQTTReasonCode_toString(reason) : NULL;
     struct flo_mqtt_item item = {.kind = FLO_MQTT_FAILED, .code = data->code, .reason = reason};
@@ -78,8 +78,9 @@ static void paho_connect_failed(void *context, MQTTAsync_failureData5 *data)
     flo_mqtt_push(context, &item, text != NULL ? text : data->message);
 }
 
-/* The REASON field of THREAD:error:CODE:LIBRARY:FUNCTION:REASON:FILE:LINE:...;
- * a line of another form is returned whole. */
+/* Returns the REASON field of
+ * THREAD:error:CODE:LIBRARY:FUNCTION:REASON:FILE:LINE:...; a line of another
+ * form is returned whole. */
 static const char *tls_reason(const char *text, size_t *bytes)
 {
     enum { BEFORE = 5 };
@@ -129,8 +130,8 @@ static int start_connect(struct flo_mqtt *mqtt)
     connect.cleanstart = options->session_expiry_s == 0;
     connect.keepAliveInterval = options->keepalive_s == 0 ? 60 : (int)options->keepalive_s;
     connect.connectTimeout = CONNECT_TIMEOUT_S;
-    /* A certificate identifies the client. With a user name next to it RabbitMQ
-     * would ask for a password. */
+    /* A client with a certificate sends no user name, because RabbitMQ would
+     * then ask for a password. */
     connect.username = options->cert_file == NULL ? options->client_id : NULL;
     connect.context = mqtt;
     connect.onSuccess5 = paho_connected;
@@ -163,12 +164,14 @@ static int start_connect(struct flo_mqtt *mqtt)
     return rv;
 }
 
-/* Delay before a reconnect: full jitter, uniform between a fixed floor and min
- * * 2^attempts more, at most max. The range is at least the spread of all
- * clients: those that found the broker down would otherwise all come at its
- * start. The floor is needed because paho reports a failure before it has
- * finished with the connection. A new one begun at once would get the same
- * socket number and be closed in its place. */
+/* Returns the delay before a reconnect.  It is uniform between a fixed floor
+ * and min * 2^attempts more, at most max (full jitter).
+ *
+ * The range is at least the spread of all clients, because those that found the
+ * broker down would otherwise all connect at its start.  The floor is needed
+ * because paho reports a failure before it has finished with the connection.  A
+ * new connection begun at once would get the same socket number and be closed
+ * in its place. */
 static uint64_t retry_delay_ms(const struct flo_mqtt *mqtt)
 {
     uint64_t max = mqtt->options.retry_ms_max;
@@ -225,8 +228,8 @@ static int code_of(const struct flo_mqtt *mqtt, int reason)
     }
 }
 
-/* Checks the CA file: paho's error for an unreadable one is that of an
- * unreachable broker. */
+/* Checks the CA file, because paho reports an unreadable one as an unreachable
+ * broker. */
 static int check_authority(const char *path, struct flo_err *err)
 {
     FLO_CLEANUP(flo_free_cleanup) char *pem = NULL;
@@ -276,9 +279,9 @@ void flo_mqtt_on_connected(struct flo_mqtt *mqtt, bool session_present)
     }
 }
 
-/* Guesses a takeover: of two clients with one identity mosquitto 2.0 closes the
- * older without a reason. For that client the broker always answers and soon
- * disconnects. */
+/* Tells whether a loss is probably a takeover.  mosquitto 2.0 closes the older
+ * of two clients with one identity without a reason.  For the older client the
+ * broker always answers and soon disconnects. */
 static bool looks_like_takeover(struct flo_mqtt *mqtt)
 {
     if (!mqtt->is_connected || flo_now_ms() - mqtt->connected_at_ms >= STEADY_MS) {
@@ -297,7 +300,7 @@ void flo_mqtt_on_lost(struct flo_mqtt *mqtt, const struct flo_mqtt_item *item)
         flo_mqtt_on_left(mqtt);
         return;
     }
-    /* paho may report a loss twice: with the reason, then without. */
+    /* paho may report a loss twice: first with the reason, then without. */
     if (!mqtt->is_connected && !mqtt->is_connecting) {
         return;
     }
@@ -344,10 +347,10 @@ static void look_again(struct flo_mqtt *mqtt, unsigned in_ms)
     evtimer_add(mqtt->retry, &later);
 }
 
-/* Gives pending requests a second. After a disconnect paho reports them as
- * undelivered, though it sends them later. A message without a request is sent
- * again in the same session. paho itself would check only every three
- * seconds. */
+/* Gives pending requests a second before the disconnect.  After it paho reports
+ * them as undelivered, though it sends them later.  A message that has no
+ * request is sent again in the same session.  paho itself would check only
+ * every three seconds. */
 static bool go_on_leaving(struct flo_mqtt *mqtt)
 {
     MQTTAsync_disconnectOptions disconnect = MQTTAsync_disconnectOptions_initializer5;
@@ -387,7 +390,8 @@ void flo_mqtt_on_retry(evutil_socket_t fd, short events, void *context)
         evtimer_add(mqtt->retry, &soon);
         return;
     }
-    if (mqtt->is_connecting) { /* paho lost the attempt, for example without memory */
+    if (mqtt->is_connecting) { /* paho never reported the result of this
+                                * attempt, for example without memory */
         struct flo_mqtt_item silent = {.kind = FLO_MQTT_FAILED};
         flo_mqtt_push(mqtt, &silent, "no answer of the client library");
         evtimer_add(mqtt->retry, &silence);
@@ -409,8 +413,9 @@ static void leave(struct flo_mqtt *mqtt)
     flo_mqtt_on_retry(-1, 0, mqtt);
 }
 
-/* Also called when the broker closed the connection without paho noticing: paho
- * would then close the next connection in its place. */
+/* Reconnects after a disconnect that this client asked for.  Also called when
+ * the broker closed the connection without paho noticing: paho would then close
+ * the next connection in its place. */
 void flo_mqtt_on_left(struct flo_mqtt *mqtt)
 {
     uint64_t spread_ms = mqtt->spread_ms;
@@ -423,7 +428,7 @@ void flo_mqtt_on_left(struct flo_mqtt *mqtt)
     mqtt->attempts = 0;
     flo_fail(&why, FLO_E_NET_UNREACHABLE, "broker %s: left, to connect with another certificate",
              mqtt->options.url);
-    mqtt->spread_ms = 0; /* only this client reconnects, so no spread */
+    mqtt->spread_ms = 0; /* only this client reconnects, so its reconnect is not spread */
     plan_retry(mqtt, &why);
     mqtt->spread_ms = spread_ms;
 }
@@ -451,7 +456,8 @@ int flo_mqtt_use(struct flo_mqtt *mqtt, const char *cert_file, const char *key_f
 
 /* ---- paho's client ---- */
 
-/* Converts mqtts://h:p to ssl://h:p; mqtt:// is for loopback only. */
+/* Converts mqtts://h:p to ssl://h:p, the form that paho reads; mqtt:// is
+ * allowed for loopback only. */
 static int paho_url(const struct flo_mqtt_options *options, char *out, size_t out_bytes,
                     struct flo_err *err)
 {
@@ -475,7 +481,8 @@ int flo_mqtt_client_make(struct flo_mqtt *mqtt, struct flo_err *err)
     char url[320];
 
     FLO_TRY(paho_url(&mqtt->options, url, sizeof(url), err));
-    /* paho formats a trace line for each packet, and nobody reads them. */
+    /* Tracing is reduced, because paho formats a trace line for each packet
+     * that nobody reads. */
     MQTTAsync_setTraceLevel(MQTTASYNC_TRACE_ERROR);
     create.MQTTVersion = MQTTVERSION_5;
     create.maxBufferedMessages = BUFFERED_MAX;
