@@ -1,5 +1,7 @@
-/* MQTT queue: bounded, from paho's threads to the event loop, with an event
- * descriptor.  push may be called on any thread, take on one. */
+/* MQTT queue: bounded, with an event descriptor, from paho's threads to the
+ * event loop.
+ *
+ * Any thread may push; only one may take. */
 #ifndef FLOTILLA_HOST_MQTT_QUEUE_H
 #define FLOTILLA_HOST_MQTT_QUEUE_H
 
@@ -8,13 +10,13 @@
 #include <flotilla/base.h>
 
 enum flo_mqtt_item_kind {
-    FLO_MQTT_CONNECTED, /* flag: session present */
-    FLO_MQTT_FAILED,    /* text; code: paho's; reason: MQTT 5's */
-    FLO_MQTT_LOST,      /* text; reason: of the server's DISCONNECT, or 0 */
-    FLO_MQTT_LEFT,      /* closed at our request */
-    FLO_MQTT_MESSAGE,   /* text: the topic; flag: retained; data */
+    FLO_MQTT_CONNECTED, /* flag: the broker still has the session */
+    FLO_MQTT_FAILED,    /* text; code: paho's code; reason: MQTT 5's reason code */
+    FLO_MQTT_LOST,      /* text; reason: code of the server's DISCONNECT, or 0 */
+    FLO_MQTT_LEFT,      /* the connection was closed at our request */
+    FLO_MQTT_MESSAGE,   /* text: the topic; flag: retained; data: the payload */
     FLO_MQTT_DELIVERED, /* token; flag: delivered; reason */
-    FLO_MQTT_REFUSED,   /* text: topic, reason */
+    FLO_MQTT_REFUSED,   /* text: the topic filter; reason: the broker's code */
 };
 
 struct flo_mqtt_item {
@@ -35,9 +37,9 @@ struct flo_mqtt_item {
 
 /* Limits for messages that wait: their number, FLO_MQTT_ROOM_BYTES_MAX of
  * topics and payloads, and their number per sender (a topic without its last
- * word).  So a sender that floods loses its own messages, not those of others.
- * Senders are distinguished by a 12-bit hash; two with the same hash share one
- * limit. */
+ * word).  So a sender that floods loses its own messages, not those of other
+ * senders.  Senders are distinguished by a 12-bit hash; two with the same hash
+ * share one limit. */
 struct flo_mqtt_room {
     size_t messages_max;
     size_t sender_max;
@@ -46,49 +48,50 @@ struct flo_mqtt_room {
     uint32_t senders[FLO_MQTT_SENDERS];
 };
 
-/* Counts a message in.  false: a limit is reached. */
+/* Counts a message that comes in.  Returns false when a limit is reached. */
 bool flo_mqtt_room_enter(struct flo_mqtt_room *room, const char *topic, size_t bytes);
-/* Removes a message from the counts. Topic and bytes are those of
+/* Removes a message from the counts.  Topic and bytes must be those given to
  * flo_mqtt_room_enter(). */
 void flo_mqtt_room_leave(struct flo_mqtt_room *room, const char *topic, size_t bytes);
 
-/* Number of waiting messages of the topic's sender, and of senders with the
- * same hash. */
+/* Returns the number of waiting messages of the topic's sender, and of senders
+ * with the same hash. */
 size_t flo_mqtt_room_waiting(const struct flo_mqtt_room *room, const char *topic);
 
 struct flo_mqtt_queue {
     pthread_mutex_t mutex;
     struct flo_mqtt_item *first;
     struct flo_mqtt_item **last;
-    /* Limits of kind MESSAGE, each with its own counts.  A message above them
-     * is dropped. */
+    /* Limits of two kinds of topics, each with its own counts.  A message above
+     * them is dropped. */
     struct flo_mqtt_room rooms[2];
     const char *apart; /* last word of topics that use rooms[1] */
-    size_t bytes_max;  /* size of one message */
+    size_t bytes_max;  /* most bytes of one message */
     uint64_t dropped;
-    bool is_dropping; /* a drop was logged since the last connection */
+    bool is_dropping; /* true: a drop was logged since the last connection */
     int wake_fd;      /* readable while an item waits */
 };
 
-/* Each room has the limits `messages_max` and `sender_max`.  `apart` is
- * borrowed; NULL: all topics use the first room. */
+/* Initialises the queue.  Each room has the limits `messages_max` and
+ * `sender_max`.  `apart` is borrowed; NULL means that all topics use the first
+ * room. */
 FLO_MUST_USE int flo_mqtt_queue_init(struct flo_mqtt_queue *queue, size_t messages_max,
                                      size_t sender_max, size_t bytes_max, const char *apart,
                                      struct flo_err *err);
 void flo_mqtt_queue_deinit(struct flo_mqtt_queue *queue);
 
-/* Adds a copy of text and data.  `item` carries kind, flag, code, reason and
- * token.  A message is dropped and counted when it is too large, above the
- * limits, or memory is out.  The first drop of a connection is logged. */
+/* Adds a copy of text and data.  `item` has kind, flag, code, reason and token.
+ * A message is dropped and counted when it is too large, above the limits, or
+ * memory is out.  The first drop of a connection is logged. */
 void flo_mqtt_queue_push(struct flo_mqtt_queue *queue, const struct flo_mqtt_item *item,
                          const char *text, size_t text_bytes, const void *data, size_t bytes);
-/* Takes the oldest item, or NULL; the caller frees it. */
+/* Takes the oldest item, which the caller frees, or returns NULL. */
 struct flo_mqtt_item *flo_mqtt_queue_take(struct flo_mqtt_queue *queue);
-/* Clears the event descriptor; call it before taking.  A caller that stops
- * taking before NULL must call flo_mqtt_queue_wake(). */
+/* Clears the event descriptor; called before taking items.  A caller that stops
+ * before flo_mqtt_queue_take() returns NULL must call flo_mqtt_queue_wake(). */
 void flo_mqtt_queue_calm(struct flo_mqtt_queue *queue);
-/* Sets the event descriptor again, when items are left for the loop's next
- * turn. */
+/* Sets the event descriptor again, when items are left for the next turn of the
+ * event loop. */
 void flo_mqtt_queue_wake(struct flo_mqtt_queue *queue);
 uint64_t flo_mqtt_queue_dropped(struct flo_mqtt_queue *queue);
 

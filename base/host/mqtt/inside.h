@@ -1,4 +1,4 @@
-/* Inside of the MQTT client: its state, and what its files share. */
+/* MQTT client internals: its state, and functions that its files share. */
 #ifndef FLOTILLA_HOST_MQTT_INSIDE_H
 #define FLOTILLA_HOST_MQTT_INSIDE_H
 
@@ -11,7 +11,7 @@
 struct flo_mqtt_request;
 
 struct flo_mqtt {
-    struct flo_mqtt_options options; /* strings are ours */
+    struct flo_mqtt_options options; /* copies of the options and their strings */
     struct flo_mqtt_handlers handlers;
     struct flo_mqtt_queue queue;
     MQTTAsync client;
@@ -20,18 +20,18 @@ struct flo_mqtt {
     struct event *retry;
     bool is_connected;
     bool is_connecting;
-    bool is_leaving;      /* disconnecting, to reconnect */
-    uint64_t leave_by_ms; /* deadline for the disconnect; 0: paho was already called */
+    bool is_leaving;      /* true: the client disconnects in order to reconnect */
+    uint64_t leave_by_ms; /* deadline to disconnect; 0: paho was already asked to */
     uint64_t connected_at_ms;
-    uint64_t spread_ms; /* time over which all clients reconnect; 0: not set */
-    uint32_t attempts;  /* failed or short connections in a row */
+    uint64_t spread_ms; /* time over which all clients spread their reconnects; 0: not set */
+    uint32_t attempts;  /* failed or short connections so far, in a row */
     uint32_t takeovers;
-    uint32_t short_lives; /* working connections that the broker closed early, in a row */
-    /* Guards the members below: paho's threads use them too. */
+    uint32_t short_lives; /* connections in a row that worked but that the broker closed early */
+    /* Guards the members below, which paho's threads use too. */
     pthread_mutex_t mutex;
-    pthread_cond_t closed; /* signals that one of the next two is true */
+    pthread_cond_t closed; /* signals that is_closed or has_ended is true */
     bool is_closed;
-    bool has_ended; /* `ending` has returned */
+    bool has_ended; /* true: `ending` has returned */
     void (*ending)(struct flo_mqtt *mqtt);
     char tls_text[256]; /* last error line of OpenSSL */
     struct flo_mqtt_request *requests;
@@ -40,22 +40,22 @@ struct flo_mqtt {
 
 /* ---- connection.c ---- */
 FLO_MUST_USE int flo_mqtt_client_make(struct flo_mqtt *mqtt, struct flo_err *err);
-/* Timer callback: connects now. */
+/* Connects when the timer `retry` expires. */
 void flo_mqtt_on_retry(evutil_socket_t fd, short events, void *context);
 void flo_mqtt_on_connected(struct flo_mqtt *mqtt, bool session_present);
-/* The connection is lost, or the attempt failed: plans the next attempt. */
+/* Plans the next attempt after a connection was lost or an attempt failed. */
 void flo_mqtt_on_lost(struct flo_mqtt *mqtt, const struct flo_mqtt_item *item);
 
-/* The connection was closed on purpose: connects again. */
+/* Connects again after the connection was closed on purpose. */
 void flo_mqtt_on_left(struct flo_mqtt *mqtt);
 
 /* ---- requests.c ---- */
 /* Any thread. */
 void flo_mqtt_push(struct flo_mqtt *mqtt, const struct flo_mqtt_item *item, const char *text);
 void flo_mqtt_property(MQTTProperties *properties, enum MQTTPropertyCodes code, uint32_t value);
-/* The broker dropped the session: all pending requests fail. */
+/* Fails all pending requests, because the broker dropped the session. */
 void flo_mqtt_requests_fail(struct flo_mqtt *mqtt);
-/* Returns whether requests are pending. */
+/* Tells whether requests are pending. */
 bool flo_mqtt_requests_are_open(struct flo_mqtt *mqtt);
 void flo_mqtt_requests_free(struct flo_mqtt *mqtt);
 

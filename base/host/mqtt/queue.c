@@ -1,6 +1,8 @@
-/* The queue between paho's threads and the event loop: a linked list under a
- * mutex, with an eventfd.  Only messages are bounded.  The other kinds are
- * results of our own requests. */
+/* MQTT queue: a linked list under a mutex, with an eventfd, between paho's
+ * threads and the event loop.
+ *
+ * Only messages are bounded.  The other kinds of items are results of our own
+ * requests. */
 #include "base/host/mqtt_queue.h"
 
 #include <stdlib.h>
@@ -74,7 +76,7 @@ void flo_mqtt_queue_deinit(struct flo_mqtt_queue *queue)
     struct flo_mqtt_item *item;
 
     if (queue->last == NULL) {
-        return; /* queue was never initialised */
+        return; /* the queue was never initialised */
     }
     while ((item = flo_mqtt_queue_take(queue)) != NULL) {
         free(item);
@@ -150,7 +152,7 @@ void flo_mqtt_queue_push(struct flo_mqtt_queue *queue, const struct flo_mqtt_ite
         flo_log(FLO_LOG_WARN, "mqtt", "no room for a message on %.*s; more are only counted",
                 (int)(text_bytes < 120 ? text_bytes : 120), text != NULL ? text : "");
     }
-    if (was_empty) { /* else the loop is awake and will take this item too */
+    if (was_empty) { /* a queue that was not empty has woken the loop already */
         flo_mqtt_queue_wake(queue);
     }
 }
@@ -179,7 +181,7 @@ void flo_mqtt_queue_calm(struct flo_mqtt_queue *queue)
     uint64_t count;
     ssize_t got = read(queue->wake_fd, &count, sizeof(count));
 
-    (void)got; /* EAGAIN: no wake was pending */
+    (void)got; /* EAGAIN is no error: no wake was pending */
 }
 
 void flo_mqtt_queue_wake(struct flo_mqtt_queue *queue)
@@ -187,7 +189,7 @@ void flo_mqtt_queue_wake(struct flo_mqtt_queue *queue)
     uint64_t one = 1;
     ssize_t put = write(queue->wake_fd, &one, sizeof(one));
 
-    (void)put; /* EAGAIN: 2^64-2 wakes are pending */
+    (void)put; /* EAGAIN is no error: 2^64-2 wakes are pending */
 }
 
 uint64_t flo_mqtt_queue_dropped(struct flo_mqtt_queue *queue)

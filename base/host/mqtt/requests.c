@@ -1,8 +1,9 @@
 /* Requests of the MQTT client: publish, subscribe and their results.
  *
  * When the connection breaks during a publish, paho repeats it if the broker
- * still has the session.  If not, on_delivered gets false.  Functions that
- * begin with paho_ are called on paho's threads and only push to the queue. */
+ * still has the session.  If the broker has dropped the session, on_delivered
+ * gets false.  Functions that begin with paho_ are called on paho's threads and
+ * only push to the queue. */
 #include "base/host/mqtt/inside.h"
 
 #include <stdlib.h>
@@ -28,13 +29,13 @@ void flo_mqtt_property(MQTTProperties *properties, enum MQTTPropertyCodes code, 
     MQTTProperties_add(properties, &property);
 }
 
-/* A request whose result paho reports; its address is paho's context. */
+/* A request whose result paho reports; paho gets its address as the context. */
 struct flo_mqtt_request {
     struct flo_mqtt *mqtt;
     struct flo_mqtt_request *all; /* list of all requests ever made */
     struct flo_mqtt_request *free;
     uint64_t token;
-    char *topic; /* topic filter of a subscription */
+    char *topic; /* topic filter of a subscription; NULL: a publish */
     bool is_open;
 };
 
@@ -77,8 +78,8 @@ static void request_end(struct flo_mqtt_request *request)
     pthread_mutex_unlock(&mqtt->mutex);
 }
 
-/* The broker dropped the session: all pending requests fail.  They are not
- * reused, because paho may still hold their addresses. */
+/* Fails all pending requests, because the broker dropped the session.  The
+ * requests are not reused, because paho may still hold their addresses. */
 void flo_mqtt_requests_fail(struct flo_mqtt *mqtt)
 {
     struct flo_mqtt_request *request;
@@ -228,7 +229,7 @@ int flo_mqtt_publish(struct flo_mqtt *mqtt, const char *topic, const void *data,
         response.onSuccess5 = paho_sent;
         response.onFailure5 = paho_send_failed;
     }
-    message.payload = (void *)(uintptr_t)data; /* paho copies it */
+    message.payload = (void *)(uintptr_t)data; /* paho copies the data and does not change it */
     message.payloadlen = (int)bytes;
     message.qos = qos;
     message.retained = retained;
