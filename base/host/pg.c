@@ -1,4 +1,4 @@
-/* PostgreSQL: a connection, its prepared statements, its pipeline. */
+/* PostgreSQL connection: its prepared statements and its pipeline. */
 #include <assert.h>
 #include <endian.h>
 #include <libpq-fe.h>
@@ -17,11 +17,11 @@
 #define STATEMENTS_MAX 512
 #define PROBES 16
 #define VALUES_MAX 64
-#define PENDING_MAX 64 /* most sent statements whose answers were not read */
+#define PENDING_MAX 64 /* most statements that are sent before their answers are read */
 #define NUMBER_TEXT 24
 
 struct statement {
-    char *sql; /* NULL: none */
+    char *sql; /* text of the statement; NULL: the slot is free */
     unsigned name;
 };
 struct flo_pg {
@@ -29,18 +29,19 @@ struct flo_pg {
     char *address;
     const char *const *greeting;
     struct statement statements[STATEMENTS_MAX];
-    unsigned names; /* statement names used on this connection */
+    unsigned names; /* number of statement names used on this connection */
     unsigned pending;
-    bool has_forgotten; /* the server still knows names of dropped statements */
+    bool has_forgotten; /* true: the server still knows names of dropped statements */
     uint64_t tried_ms;
     const struct flo_pg_limits *limits;
-    uint64_t waited_ms;              /* wait after which the connection was given up */
-    bool (*may_wait)(void *context); /* NULL: waits for answer_ms */
+    /* length of the wait after which the connection was given up */
+    uint64_t waited_ms;
+    bool (*may_wait)(void *context); /* NULL: a wait lasts at most answer_ms */
     void *may_wait_context;
     bool hurries;
-    struct flo_err lost;   /* reason for the loss of the connection */
-    struct flo_err failed; /* error of a statement sent without waiting */
-    /* A connection attempt on another thread (flo_pg_hurry). */
+    struct flo_err lost;   /* error that says why the connection was lost */
+    struct flo_err failed; /* error of a statement that was sent without waiting */
+    /* A connection attempt that another thread makes (flo_pg_hurry). */
     pthread_t connector;
     bool is_connecting;
     atomic_bool has_connected;
@@ -48,13 +49,13 @@ struct flo_pg {
     struct flo_err next_err;
 };
 
-/* Limits without flo_pg_hurry(). */
+/* Limits of a connection without flo_pg_hurry(). */
 static const struct flo_pg_limits patient = {FLO_PG_USUAL};
 
 /* ---- errors ---- */
 
 /* Copies the first line of the server's message; libpq never puts the password
- * there. */
+ * into it. */
 static void first_line(const char *text, char out[256])
 {
     size_t bytes = strcspn(text, "\n");
@@ -115,8 +116,8 @@ static void forget_statements(struct flo_pg *pg)
     }
 }
 
-/* The slot of this statement, or a free slot, or that of another statement,
- * which is dropped. */
+/* Returns the slot of this statement, a free slot, or the slot of another
+ * statement, which is dropped. */
 static struct statement *find_statement(struct flo_pg *pg, const char *sql)
 {
     size_t first = flo_crc32c(0, sql, strlen(sql)) % STATEMENTS_MAX;
@@ -168,9 +169,9 @@ static int prepare(struct flo_pg *pg, const char *sql, char name[16], struct flo
 
 /* ---- the pipeline ---- */
 
-/* After an error the server skips the rest of the pipeline, including
- * statements that it would have prepared. So all prepared statements are
- * forgotten. */
+/* Takes an error from an answer, and forgets all prepared statements.  After an
+ * error the server skips the rest of the pipeline, including statements that it
+ * would have prepared. */
 static void take_error(struct flo_pg *pg, const PGresult *result, struct flo_err *first)
 {
     ExecStatusType status = PQresultStatus(result);
@@ -185,9 +186,9 @@ static void take_error(struct flo_pg *pg, const PGresult *result, struct flo_err
     }
 }
 
-/* Waits until the next answer is there. A server that is stopped, or is behind
- * a dead network, keeps the connection open; after the timeout it is given
- * up. */
+/* Waits until the next answer is there, or gives the connection up after the
+ * timeout.  A server that is stopped, or is behind a dead network, keeps the
+ * connection open. */
 static void await(struct flo_pg *pg, uint64_t since_ms)
 {
     const struct flo_pg_limits *limits = pg->limits;
@@ -208,7 +209,7 @@ static void await(struct flo_pg *pg, uint64_t since_ms)
             left_ms = limits->look_ms;
         }
         if (poll(&one, 1, (int)left_ms) > 0 && PQconsumeInput(pg->conn) != 1) {
-            return; /* reading the answer gives the error */
+            return; /* the error shows when the answer is read */
         }
     }
 }
@@ -219,8 +220,8 @@ static PGresult *next_answer(struct flo_pg *pg, uint64_t since_ms)
     return pg->conn == NULL ? NULL : PQgetResult(pg->conn);
 }
 
-/* Reads the answers of all statements sent. *out: the last answer, unless
- * NULL. */
+/* Reads the answers of all statements that were sent.  Sets *out to the last
+ * answer, unless `out` is NULL. */
 static int collect(struct flo_pg *pg, PGresult **out, struct flo_err *err)
 {
     struct flo_err first = pg->failed;
@@ -241,7 +242,7 @@ static int collect(struct flo_pg *pg, PGresult **out, struct flo_err *err)
     }
     pg->pending = 0;
     if (pg->conn != NULL) {
-        PQclear(next_answer(pg, since_ms)); /* the result of the sync itself */
+        PQclear(next_answer(pg, since_ms)); /* the answer to the sync itself */
     }
     if (is_lost(pg)) {
         PQclear(last);
@@ -313,7 +314,7 @@ int flo_pg_run(struct flo_pg *pg, const char *sql, const struct flo_db_value *va
     if (rv == 0 && changed != NULL) {
         *changed = strtoull(PQcmdTuples(result), NULL, 10);
     }
-    /* After a failed statement the server answers COMMIT with ROLLBACK. */
+    /* A COMMIT after a failed statement is answered with ROLLBACK. */
     if (rv == 0 && strcmp(sql, "COMMIT") == 0 && strcmp(PQcmdStatus(result), "COMMIT") != 0) {
         rv = flo_fail(err, FLO_E_DB, "a statement of the transaction failed");
     }
@@ -399,8 +400,8 @@ static int greet(PGconn *conn, const char *const *greeting, struct flo_err *err)
     return rv;
 }
 
-/* Connects, on the owner's thread or on one of its own; it reads only data that
- * does not change. */
+/* Connects, on the owner's thread or on a thread of its own; so it reads only
+ * data that does not change. */
 static PGconn *connect_to(const char *address, const char *const *greeting, struct flo_err *err)
 {
     static const char *const words[] = {"connect_timeout",  "application_name", "client_encoding",
@@ -475,7 +476,7 @@ static int end_connecting(struct flo_pg *pg, struct flo_err *err)
 }
 
 /* Connects on another thread, because name lookup, several hosts and the
- * greeting may take long. */
+ * greeting may take long.  Waits at most hurry_ms. */
 static int connect_soon(struct flo_pg *pg, struct flo_err *err)
 {
     uint64_t until_ms = flo_now_ms() + pg->limits->hurry_ms;
@@ -520,7 +521,7 @@ static const char *option(const PQconninfoOption *options, const char *keyword)
     return one != NULL && one->keyword != NULL ? one->val : NULL;
 }
 
-/* Returns whether one of the comma-separated hosts is another machine. */
+/* Tells whether one of the comma-separated hosts is another machine. */
 static bool is_afar(const char *hosts)
 {
     char url[300];
@@ -537,8 +538,8 @@ static bool is_afar(const char *hosts)
     return false;
 }
 
-/* Demands an sslmode for another machine: all data crosses the network, and
- * libpq's default falls back to plain text where the server has no TLS. */
+/* Requires an sslmode for another machine: all data crosses the network, and
+ * libpq's default uses plain text when the server has no TLS. */
 static int check_secrecy(const PQconninfoOption *options, struct flo_err *err)
 {
     const char *mode = option(options, "sslmode");
@@ -566,15 +567,15 @@ static int check_secrecy(const PQconninfoOption *options, struct flo_err *err)
     return 0;
 }
 
-/* Refuses a password: every user of the machine can list a process's
- * arguments. */
+/* Refuses an address with a password: every user of the machine can list a
+ * process's arguments. */
 static int check_address(const char *address, struct flo_err *err)
 {
     char *why = NULL;
     PQconninfoOption *options = PQconninfoParse(address, &why);
     int rv;
 
-    PQfreemem(why); /* the message would contain the address */
+    PQfreemem(why); /* the message is dropped, because it would contain the address */
     if (options == NULL) {
         return flo_fail(err, FLO_E_CFG_RANGE,
                         "address of the database: libpq does not understand "

@@ -1,4 +1,4 @@
-/* Relay: pairs of connections, on libevent. */
+/* Relay: forwards pairs of connections, on libevent. */
 #include <errno.h>
 #include <netdb.h>
 #include <stdlib.h>
@@ -15,17 +15,18 @@
 #include "base/host/relay.h"
 
 #define PAIRS_MAX 4096
-#define BYTES_AHEAD (256u << 10) /* bytes read, but not yet written to the other side */
+/* most bytes read but not yet written to the other side */
+#define BYTES_AHEAD (256u << 10)
 #define ADDRESS_MAX 320
 
 struct pair {
     struct flo_relay *relay;
     struct pair *next;
     struct pair **link;
-    struct bufferevent *sides[2]; /* sides: client, target */
+    struct bufferevent *sides[2]; /* the client's side and the target's side */
     bool is_connected;
-    bool is_otherwise; /* the target is the fallback */
-    bool ends;         /* one side has closed: the rest is still written */
+    bool is_otherwise; /* true: the target is the fallback */
+    bool ends;         /* true: one side has closed, and the rest is still written to the other */
 };
 struct flo_relay {
     struct event_base *base;
@@ -33,7 +34,7 @@ struct flo_relay {
     struct pair *pairs;
     size_t count;
     char target[ADDRESS_MAX];
-    char otherwise[ADDRESS_MAX]; /* "": none */
+    char otherwise[ADDRESS_MAX]; /* address of the fallback; "": none */
 };
 
 /* ---- addresses ---- */
@@ -93,7 +94,8 @@ static void on_read(struct bufferevent *side, void *context)
     }
 }
 
-/* All data was written: reading may go on. */
+/* Resumes reading from one side when all its data was written to the other
+ * side, or ends the pair. */
 static void on_written(struct bufferevent *side, void *context)
 {
     struct pair *pair = context;
@@ -133,11 +135,12 @@ static void on_event(struct bufferevent *side, short what, void *context)
 
 enum dialled {
     DIALLED,
-    DIALLED_ENDED, /* on_event has handled the pair, which may be freed */
+    DIALLED_ENDED, /* the pair is handled by on_event, and may be freed */
     DIALLED_NOT
 };
 
-/* Connects to the target.  Data that the client sends meanwhile waits. */
+/* Connects to the target.  Data that the client sends meanwhile is not read
+ * yet. */
 static enum dialled dial(struct pair *pair, const char *address)
 {
     struct bufferevent *side = bufferevent_socket_new(pair->relay->base, -1, BEV_OPT_CLOSE_ON_FREE);
@@ -167,7 +170,8 @@ static enum dialled dial(struct pair *pair, const char *address)
     return DIALLED;
 }
 
-/* Tries the fallback.  true: the pair continues, or was freed. */
+/* Connects to the fallback.  Returns true when the pair continues, or was
+ * freed. */
 static bool is_dialled_otherwise(struct pair *pair)
 {
     if (pair->is_otherwise || pair->relay->otherwise[0] == '\0') {
