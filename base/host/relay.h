@@ -10,14 +10,14 @@
 struct event_base;
 struct flo_relay;
 
-/* Listens on `address`: HOST:PORT or [V6]:PORT.  Port 0 takes any free one and
- * tells it by *port.  FLO_E_PORT_IN_USE, FLO_E_CFG_RANGE. */
+/* Listens on `address`: HOST:PORT or [V6]:PORT.  Port 0 takes any free port,
+ * which *port gets.  FLO_E_PORT_IN_USE, FLO_E_CFG_RANGE. */
 FLO_MUST_USE int flo_relay_open(struct event_base *base, const char *address,
                                 struct flo_relay **out, uint16_t *port, struct flo_err *err);
-/* Sets the target HOST:PORT.  Connections to an earlier target are closed.  "":
- * no target; new connections are closed at once. */
+/* Sets the target HOST:PORT.  Connections to an earlier target are closed.  ""
+ * means no target: new connections are closed at once. */
 void flo_relay_to(struct flo_relay *relay, const char *address);
-/* Sets a fallback HOST:PORT for connections made without a target, or whose
+/* Sets a fallback HOST:PORT for connections that have no target, or whose
  * target cannot be reached. */
 void flo_relay_otherwise(struct flo_relay *relay, const char *address);
 /* NULL is fine. */

@@ -1,4 +1,5 @@
-/* READY, WATCHDOG and STOPPING of a service: datagrams to NOTIFY_SOCKET. */
+/* Service notification: sends READY, WATCHDOG and STOPPING as datagrams to
+ * NOTIFY_SOCKET. */
 #include "base/host/service.h"
 
 #include <errno.h>
@@ -54,7 +55,8 @@ static void on_alive(evutil_socket_t fd, short what, void *context)
     say(context, "WATCHDOG=1");
 }
 
-/* Watchdog period of this process in microseconds; 0: none. */
+/* Returns the watchdog period of this process in microseconds, or 0 when it has
+ * none. */
 static uint64_t watchdog_us(void)
 {
     const char *pid = getenv("WATCHDOG_PID");

@@ -1,4 +1,4 @@
-/* Steady: timed waits on a condition variable by the monotonic clock.
+/* Steady waits: timed waits on a condition variable by the monotonic clock.
  *
  * With the wall clock, a wait would last a day more when the clock is set back
  * by a day. */
@@ -9,7 +9,7 @@
 #include <stdint.h>
 #include <time.h>
 
-/* Initialises a condition for flo_steady_wait(). */
+/* Initialises a condition variable for flo_steady_wait(). */
 static inline void flo_steady_init(pthread_cond_t *condition)
 {
     pthread_condattr_t steady;
@@ -20,7 +20,8 @@ static inline void flo_steady_init(pthread_cond_t *condition)
     pthread_condattr_destroy(&steady);
 }
 
-/* Waits for at most `ms`.  Returns as pthread_cond_timedwait() does. */
+/* Waits for at most `ms` milliseconds.  Returns the result of
+ * pthread_cond_timedwait(). */
 static inline int flo_steady_wait(pthread_cond_t *condition, pthread_mutex_t *lock, uint64_t ms)
 {
     struct timespec end;

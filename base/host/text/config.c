@@ -12,9 +12,9 @@
 
 enum { TEXT_BYTES_MAX = 4096, NEAR_MAX = 64, PATH_BYTES = 512 };
 
-/* Present value of a row's key. */
+/* The present value of a row's key. */
 struct value {
-    json_t *json;    /* owned; NULL: nothing */
+    json_t *json;    /* the value as JSON, owned; NULL: no value */
     uint64_t number; /* value of U64, DURATION and SIZE */
     bool is_set;
 };
@@ -24,12 +24,12 @@ struct flo_config {
     struct value *values; /* [count] */
     size_t count;
     struct flo_yaml *yaml; /* NULL: the values come from a map in another file */
-    char name[200];        /* ... and the map's path there */
+    char name[200];        /* path of that map in the other file */
     json_t *no_object;
     json_t *no_array;
 };
 
-/* Place of an error: file and line. */
+/* The place of an error: file and line. */
 struct place {
     const struct flo_config *config;
     const char *key;
@@ -84,7 +84,7 @@ static int fail_at(const struct place *place, int code, struct flo_err *err, con
     return flo_fail(err, code, "%s:%u: %s", name, line, what);
 }
 
-/* Formats a limit as people write it in a configuration. */
+/* Formats a limit in the form that people write in a configuration. */
 static void limit_text(enum flo_config_type type, double value, char *out, size_t out_bytes)
 {
     static const struct {
@@ -138,7 +138,8 @@ static const char *const type_names[] = {
     [FLO_CONFIG_LIST] = "a list",
 };
 
-/* Fails as in "`30` is a number, not a duration such as 30s". */
+/* Fails for a value of the wrong type: "`30` is a number, not a duration such
+ * as 30s". */
 static int fail_type(const struct place *place, const struct flo_config_row *row,
                      const json_t *json, struct flo_err *err)
 {
@@ -197,7 +198,7 @@ bool flo_size_parse(const char *text, uint64_t *bytes)
     return false;
 }
 
-/* Returns whether `word` is in a list separated by blanks. */
+/* Tells whether `word` is in a list separated by blanks. */
 static bool is_choice(const char *choices, const char *word)
 {
     size_t chars = strlen(word);
@@ -236,7 +237,8 @@ static int check_text(const struct place *place, const struct flo_config_row *ro
     return 0;
 }
 
-/* Reads the number of a U64, DURATION or SIZE; false: wrong type. */
+/* Reads the number of a U64, DURATION or SIZE.  Returns false for a value of
+ * the wrong type. */
 static bool number_of(const struct flo_config_row *row, const json_t *json, uint64_t *number)
 {
     const char *text = json_string_value(json);
@@ -258,7 +260,7 @@ static int check_number(const struct place *place, const struct flo_config_row *
     char text[100];
 
     if (json_is_integer(json) && json_integer_value(json) < 0) {
-        /* A number outside the key's range. */
+        /* A negative number is outside the range of every key. */
         snprintf(text, sizeof(text), "%lld", (long long)json_integer_value(json));
         return row->max > 0
                    ? fail_range(place, row, text, err)
@@ -297,7 +299,8 @@ static int check_elements(const struct place *place, const struct flo_config_row
     return is_within(row, (double)count) ? 0 : fail_range(place, row, text, err);
 }
 
-/* Checks a value against its row and stores it (a new reference). */
+/* Checks a value against its row and stores it.  Takes the reference to
+ * `json`. */
 static int accept(const struct place *place, const struct flo_config_row *row, json_t *json,
                   struct value *value, struct flo_err *err)
 {
@@ -379,7 +382,7 @@ static size_t row_index(const struct flo_config *config, const char *key)
     return config->count;
 }
 
-/* Returns whether a row's key begins with "path.". */
+/* Tells whether a row's key begins with "path.". */
 static bool is_section(const struct flo_config *config, const char *path)
 {
     size_t chars = strlen(path);
@@ -393,8 +396,8 @@ static bool is_section(const struct flo_config *config, const char *path)
     return false;
 }
 
-/* Writes the nearest key of the same section to `out`, else the full key of any
- * row that ends with the word. */
+/* Writes the nearest key of the same section to `out`, or else the full key of
+ * any row that ends with the word. */
 static bool nearest_key(const struct flo_config *config, const char *section, const char *word,
                         char *out, size_t out_bytes)
 {
@@ -460,7 +463,8 @@ static int read_section(struct flo_config *config, const char *section, json_t *
         char below[PATH_BYTES + 1];
         snprintf(path, sizeof(path), "%s%s", section, key);
         struct place place = {.config = config, .key = path};
-        /* A key with a dot in it would be mistaken for a section. */
+        /* A key that has a dot is unknown, because it would be mistaken for a
+         * section. */
         size_t i = strchr(key, '.') == NULL ? row_index(config, path) : config->count;
         int rv = 0;
         if (i < config->count) {
@@ -483,7 +487,7 @@ static int read_section(struct flo_config *config, const char *section, json_t *
     return 0;
 }
 
-/* Sets the defaults first; the file overwrites them. */
+/* Sets all keys to their defaults, which the file then overwrites. */
 static int set_standards(struct flo_config *config, struct flo_err *err)
 {
     for (size_t i = 0; i < config->count; i++) {
@@ -522,8 +526,9 @@ static int check_required(const struct flo_config *config, struct flo_err *err)
 
 /* ---- the whole ---- */
 
-/* Reads `root`.  Takes ownership of `yaml`, the file that holds it, even on
- * failure.  NULL: no file; `name` says where the map stands. */
+/* Reads the map `root`.  Takes ownership of `yaml`, the file that has the map,
+ * even on failure.  With `yaml` NULL there is no file; `name` says where the
+ * map is. */
 static int config_take(struct flo_yaml *yaml, const char *name, json_t *root,
                        const struct flo_config_row *rows, size_t count, struct flo_config **out,
                        struct flo_err *err)

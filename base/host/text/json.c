@@ -11,8 +11,8 @@
 
 #include "base/host/text/json_quick.h"
 
-/* Bounds the memory of a tree before it is built, by counting brackets outside
- * of strings. */
+/* Counts the brackets outside of strings, which bounds the memory of a tree
+ * before it is built. */
 static int check_parts(const char *text, size_t bytes, struct flo_err *err)
 {
     size_t depth = 0, parts = 0;
@@ -20,7 +20,7 @@ static int check_parts(const char *text, size_t bytes, struct flo_err *err)
 
     for (size_t i = 0; i < bytes; i++) {
         char c = text[i];
-        if (c == '"') { /* skip the string */
+        if (c == '"') { /* skips the string up to its end */
             for (i++; i < bytes && text[i] != '"'; i++) {
                 i += text[i] == '\\';
             }
@@ -42,8 +42,9 @@ static int check_parts(const char *text, size_t bytes, struct flo_err *err)
 
 /* ---- no memory ---- */
 
-/* jansson does not always report a failed allocation, and may write a truncated
- * text. So its allocator is replaced by one that records failures. */
+/* true: an allocation of jansson failed.  jansson does not always report that,
+ * and may write a truncated text.  So its allocator is replaced by one that
+ * records failures. */
 static _Thread_local bool lacks;
 
 static void *allocate(size_t bytes)
@@ -54,8 +55,8 @@ static void *allocate(size_t bytes)
     return data;
 }
 
-/* Set while a tree with secrets is read or released: all memory that jansson
- * frees is wiped, including its text buffers. */
+/* true while a tree with secrets is read or released: all memory that jansson
+ * frees is then wiped, including its text buffers. */
 static _Thread_local bool is_secret;
 
 static void release(void *data)
@@ -93,8 +94,8 @@ int flo_json_parse(const char *text, size_t bytes, size_t bytes_max, json_t **ou
     if (valid < bytes) {
         return flo_fail(err, FLO_E_META_JSON, "not UTF-8 at byte %zu", valid);
     }
-    /* An object or array has two bytes: a short document cannot have too
-     * many. */
+    /* A short document cannot have too many objects and arrays, because each
+     * has at least two bytes. */
     bool is_short = bytes <= 2 * FLO_JSON_PARTS_MAX;
     lacks = false;
     json_t *json = is_short ? flo_json_quick(text, bytes) : NULL;
@@ -102,7 +103,7 @@ int flo_json_parse(const char *text, size_t bytes, size_t bytes_max, json_t **ou
     if (!is_short) {
         json = flo_json_quick(text, bytes);
     }
-    if (json == NULL && !lacks) { /* jansson's own reader tells the error */
+    if (json == NULL && !lacks) { /* jansson's own reader reports the error */
         json = json_loadb(text, bytes, JSON_REJECT_DUPLICATES, &why);
     }
     if (lacks) {
@@ -110,7 +111,8 @@ int flo_json_parse(const char *text, size_t bytes, size_t bytes_max, json_t **ou
         return no_memory(bytes, err);
     }
     if (json == NULL) {
-        /* A number beyond all fields: JSON itself sets no bounds. */
+        /* A number that no integer can hold is a wrong value, not wrong JSON:
+         * JSON itself sets no bounds. */
         bool is_number = json_error_code(&why) == json_error_numeric_overflow;
         return flo_fail(err, is_number ? FLO_E_META_SCHEMA : FLO_E_META_JSON, "%s at byte %d",
                         why.text, why.position < 0 ? 0 : why.position);
@@ -165,8 +167,8 @@ static const char *type_name(const json_t *json)
     }
 }
 
-/* Gets object[key], which must exist and have one of the types in `types` (a
- * bit for each json_type). `wanted` names them in the error. */
+/* Finds object[key], which must exist and have one of the types in `types` (a
+ * bit for each json_type).  `wanted` names these types in the error. */
 static int find(const json_t *object, const char *key, unsigned types, const char *wanted,
                 json_t **out, struct flo_err *err)
 {
@@ -183,7 +185,7 @@ static int find(const json_t *object, const char *key, unsigned types, const cha
     return 0;
 }
 
-/* Returns whether the key is missing or null, so that the default applies. */
+/* Tells whether the key is missing or null, so that the default applies. */
 static bool is_left_out(const json_t *object, const char *key)
 {
     const json_t *value = json_object_get(object, key);
@@ -414,7 +416,7 @@ int flo_json_check_critical(const json_t *json, struct flo_err *err)
         }
         return 0;
     }
-    /* jansson's iteration needs a non-const pointer */
+    /* jansson iterates only over a non-const pointer */
     json_object_foreach((json_t *)(uintptr_t)json, key, value)
     {
         if (strncmp(key, "crit_", 5) == 0) {
@@ -450,7 +452,7 @@ static int count_bytes(const char *text, size_t bytes, void *data)
 void flo_json_secret_dump(const json_t *json, struct flo_buf *out)
 {
     const size_t flags = JSON_COMPACT | JSON_SORT_KEYS;
-    size_t count = 1; /* 1 for the final NUL */
+    size_t count = 1; /* bytes of the text, with its final NUL */
 
     if (json_dump_callback(json, count_bytes, &count, flags) < 0 ||
         (out->data = malloc(count)) == NULL) {

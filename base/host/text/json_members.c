@@ -1,4 +1,5 @@
-/* JSON: members of a tree that is known, and of one that is made. */
+/* JSON members: reads those of a tree that was checked before, and makes new
+ * ones. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
