@@ -1,4 +1,4 @@
-/* TLS time: the time for TLS, on a machine whose clock may be wrong.
+/* TLS time: gives TLS the right time on a machine whose clock may be wrong.
  *
  * A device whose clock has no battery starts in 1970, where every certificate
  * "is not yet valid".  OpenSSL reads the system's clock; this file makes it use
@@ -11,29 +11,33 @@
 
 /* Sets a lower bound of the time: `least_ms` (since 1970), which then grows
  * with the machine's uptime.  A certificate that ended before the bound is
- * refused, and one that the clock, when not behind the bound, says is over.  A
- * certificate that begins later is accepted while the clock is behind the bound
- * or unsynchronised (`is_synchronised` false), because the true time may be
- * later than both.  Any thread, any number of times.  0: only the clock counts
- * again.  FLO_E_INTERNAL: this OpenSSL version does not allow it. */
+ * refused.  A clock that is not behind the bound also decides that a
+ * certificate is over.
+ *
+ * A certificate that begins later is accepted while the clock is behind the
+ * bound or unsynchronised (`is_synchronised` false), because the true time may
+ * be later than both.  Any thread may call it, any number of times.  With 0
+ * only the clock counts again.  Returns FLO_E_INTERNAL when this OpenSSL
+ * version does not allow it. */
 FLO_MUST_USE int flo_tls_time_set(uint64_t least_ms, bool is_synchronised, struct flo_err *err);
 
-/* Validity of the last peer certificate that was accepted.  Its start is a
- * lower bound of the time, which its issuer vouches for.  false: there was none
- * yet. */
+/* Gives the validity of the last peer certificate that was accepted.  Its start
+ * is a lower bound of the time, which its issuer vouches for.  Returns false
+ * when there was none yet. */
 bool flo_tls_time_peer(uint64_t *from_ms, uint64_t *until_ms);
 
-/* Records the reason of each refused verification in this process from here on.
- * Works without a time that was set. */
+/* Records the reason of each later refused verification in this process.  Works
+ * also when no time was set. */
 void flo_tls_watch(void);
-/* Tells in words why the last certificate was refused since
- * flo_tls_problem_clear.  For one out of date the text has its two dates and
- * this clock's time, since either may be wrong.  false: none was refused, or
- * flo_tls_watch() was not called. */
+/* Bytes of the text of flo_tls_problem(). */
 #define FLO_TLS_PROBLEM_BYTES 256
+/* Writes in words why the last certificate was refused since
+ * flo_tls_problem_clear.  For one out of date the text has its two dates and
+ * this clock's time, since either may be wrong.  Returns false when none was
+ * refused, or flo_tls_watch() was not called. */
 bool flo_tls_problem(char out[FLO_TLS_PROBLEM_BYTES]);
-/* Writes that text for a certificate with these dates; `code` is
- * libcrypto's. */
+/* Writes the text of flo_tls_problem() for a certificate with these dates;
+ * `code` is libcrypto's. */
 void flo_tls_problem_text(int code, uint64_t from_ms, uint64_t until_ms,
                           char out[FLO_TLS_PROBLEM_BYTES]);
 void flo_tls_problem_clear(void);

@@ -2,8 +2,9 @@
  *
  * jansson's own reader passes each byte through a callback and two buffers.
  * This one reads the text directly and makes the same tree in about a fifth of
- * the time (tests/bench/bench_json.c). It reports no errors: a text that it
- * does not accept is parsed by jansson, whose message names cause and byte. */
+ * the time (tests/bench/bench_json.c). This reader reports no errors: a text
+ * that it does not accept is parsed by jansson, whose message names cause and
+ * byte. */
 #include "base/host/text/json_quick.h"
 
 #include <math.h>
@@ -26,7 +27,7 @@ static bool take(struct reader *r, char wanted)
     return is_there;
 }
 
-/* The next byte that is not white space; NUL: the end. */
+/* Returns the next byte that is not white space, or NUL at the end. */
 static char peek(struct reader *r)
 {
     for (; r->at < r->end; r->at++) {
@@ -40,7 +41,7 @@ static char peek(struct reader *r)
 
 /* ---- texts ---- */
 
-/* Skips characters of a string that need no decoding. */
+/* Returns the end of those characters of a string that need no decoding. */
 static const char *skip_plain(const char *at, const char *end)
 {
     while (at < end && *at != '"' && *at != '\\' && (unsigned char)*at >= 0x20) {
@@ -49,8 +50,8 @@ static const char *skip_plain(const char *at, const char *end)
     return at;
 }
 
-/* Reads an escape after its backslash. Surrogate halves and U+0000 are left to
- * jansson. */
+/* Reads an escape after its backslash.  Returns false for surrogate halves and
+ * U+0000, which jansson then reads. */
 static bool read_escape(struct reader *r)
 {
     static const char from[] = "\"\\/bfnrt", to[] = "\"\\/\b\f\n\r\t";
@@ -81,7 +82,7 @@ static bool read_escape(struct reader *r)
     return true;
 }
 
-/* Reads a string from its quote on. *out points into the document or the
+/* Reads a string from its quote on.  *out points into the document or into the
  * scratch buffer. */
 static bool read_text(struct reader *r, const char **out, size_t *bytes)
 {
@@ -146,7 +147,7 @@ static json_t *read_real(const char *begin, size_t bytes)
     return json_real(value);
 }
 
-/* -? (0 | [1-9][0-9]*) (.[0-9]+)? ([eE][+-]?[0-9]+)? */
+/* Reads a number: -? (0 | [1-9][0-9]*) (.[0-9]+)? ([eE][+-]?[0-9]+)? */
 static json_t *read_number(struct reader *r)
 {
     const char *begin = r->at;
@@ -174,7 +175,7 @@ static json_t *read_number(struct reader *r)
     if (is_real) {
         return read_real(begin, (size_t)(r->at - begin));
     }
-    if (digits > 18) { /* near or beyond the bounds of int64 */
+    if (digits > 18) { /* the number may be beyond the bounds of int64 */
         return NULL;
     }
     for (size_t i = 0; i < digits; i++) {
@@ -193,7 +194,7 @@ static bool take_word(struct reader *r, const char *word, size_t bytes)
     return is_there;
 }
 
-/* Skips a comma, or the closing bracket, which sets *is_done. */
+/* Skips a comma or the closing bracket, and sets *is_done at the bracket. */
 static bool go_on(struct reader *r, char closing, bool *is_done)
 {
     char c = peek(r);
@@ -206,8 +207,8 @@ static bool go_on(struct reader *r, char closing, bool *is_done)
     return true;
 }
 
-/* Reads a member; false also for a duplicate key: jansson replaces its
- * value, so the object does not grow. */
+/* Reads a member of an object.  Returns false also for a duplicate key: jansson
+ * replaces its value, so the object does not grow. */
 static bool read_member(struct reader *r, json_t *object, size_t count, int depth)
 {
     char key[128];
@@ -217,7 +218,7 @@ static bool read_member(struct reader *r, json_t *object, size_t count, int dept
     if (peek(r) != '"' || !read_text(r, &text, &bytes) || bytes > sizeof(key)) {
         return false;
     }
-    memcpy(key, text, bytes); /* reading the value may reuse the scratch buffer */
+    memcpy(key, text, bytes); /* copied, because reading the value may reuse the scratch buffer */
     if (peek(r) != ':') {
         return false;
     }
@@ -298,10 +299,10 @@ json_t *flo_json_quick(const char *text, size_t bytes)
     json_t *json = c == '{' || c == '[' ? read_value(&r, 0) : NULL;
 
     if (json != NULL && (peek(&r) != '\0' || r.at != r.end)) {
-        json_decref(json); /* other text follows the document */
+        json_decref(json); /* other text follows the document, so it is refused */
         json = NULL;
     }
-    if (r.scratch.data != NULL) { /* wiped: it may hold a secret */
+    if (r.scratch.data != NULL) { /* the buffer is wiped, because it may hold a secret */
         explicit_bzero(r.scratch.data, r.scratch.capacity);
     }
     flo_buf_deinit(&r.scratch);

@@ -1,8 +1,8 @@
 /* YAML: converts libyaml's events to a JSON tree and keeps each node's line.
  *
- * Lines are stored in document order.  jansson keeps the order of insertion.
- * So the line of a node is found by its index in a walk of the tree, and no
- * paths are stored. */
+ * Lines are stored in document order.  jansson keeps the order of insertion. So
+ * a walk of the tree finds a node's line by the node's index, and no paths are
+ * stored. */
 #include "base/host/yaml.h"
 
 #include <errno.h>
@@ -17,7 +17,7 @@
 struct flo_yaml {
     json_t *root;
     char *name;
-    uint32_t *lines; /* [count], root first, children after their parent */
+    uint32_t *lines; /* [count] lines of the nodes: the root first, children after their parent */
     size_t count;
 };
 
@@ -26,7 +26,7 @@ struct reader {
     const char *text;
     struct flo_yaml *yaml;
     struct flo_err *err;
-    size_t lines_max; /* room in yaml->lines */
+    size_t lines_max; /* number of lines that yaml->lines has room for */
 };
 
 void flo_yaml_free(struct flo_yaml *yaml)
@@ -39,7 +39,7 @@ void flo_yaml_free(struct flo_yaml *yaml)
     }
 }
 
-/* flo_yaml_free(*yaml) for FLO_CLEANUP. */
+/* Calls flo_yaml_free(*yaml), for FLO_CLEANUP. */
 static void yaml_cleanup(struct flo_yaml **yaml)
 {
     flo_yaml_free(*yaml);
@@ -79,7 +79,7 @@ static int parser_failed(struct reader *reader)
         return no_memory(reader);
     }
     if (parser->error == YAML_READER_ERROR) {
-        /* libyaml's reader reports an offset only. */
+        /* libyaml's reader reports an offset only, so the line is counted. */
         memset(&mark, 0, sizeof(mark));
         for (size_t i = 0; i < parser->problem_offset; i++) {
             bool ends = reader->text[i] == '\n';
@@ -107,7 +107,7 @@ static bool is_one_of(const char *text, const char *const *words)
     return false;
 }
 
-/* [-+]?[0-9]+ */
+/* Tells whether a text is a whole number: [-+]?[0-9]+ */
 static bool looks_whole(const char *text)
 {
     text += *text == '-' || *text == '+' ? 1 : 0;
@@ -115,7 +115,8 @@ static bool looks_whole(const char *text)
     return digits > 0 && text[digits] == '\0';
 }
 
-/* [-+]? ( \. [0-9]+ | [0-9]+ ( \. [0-9]* )? ) ( [eE] [-+]? [0-9]+ )? */
+/* Tells whether a text is a number: [-+]? ( \. [0-9]+ | [0-9]+ ( \. [0-9]* )? )
+ * ( [eE] [-+]? [0-9]+ )? */
 static bool looks_real(const char *text)
 {
     text += *text == '-' || *text == '+' ? 1 : 0;
@@ -142,7 +143,7 @@ static bool looks_real(const char *text)
     return *text == '\0';
 }
 
-/* Converts a plain (unquoted) scalar by the core schema. */
+/* Converts a plain (unquoted) scalar by YAML's core schema. */
 static int plain_value(struct reader *reader, yaml_mark_t mark, const char *text, json_t **out)
 {
     static const char *const nulls[] = {"", "~", "null", "Null", "NULL", NULL};
@@ -300,7 +301,7 @@ static int read_map(struct reader *reader, unsigned depth, json_t *map)
     }
 }
 
-/* Reads the node that begins with `event`; *out is set only on success. */
+/* Reads the node that begins with `event`.  Sets *out only on success. */
 static int read_node(struct reader *reader, yaml_event_t *event, unsigned depth, json_t **out)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *node = NULL;
@@ -414,7 +415,7 @@ int flo_yaml_load(const char *path, struct flo_yaml **out, struct flo_err *err)
 
 /* ---- lines ---- */
 
-/* Number of nodes of a tree, with the root. */
+/* Returns the number of nodes of a tree, with the root. */
 static size_t node_count(json_t *node)
 {
     size_t count = 1;
@@ -436,8 +437,8 @@ static size_t node_count(json_t *node)
     return count;
 }
 
-/* Steps to the child that the path's next part names.  *skipped grows by the
- * number of nodes before it. */
+/* Steps to the child that the path's next part names.  Adds the number of nodes
+ * before the child to *skipped. */
 static json_t *step_key(json_t *node, const char *name, size_t chars, size_t *skipped)
 {
     const char *key;

@@ -1,14 +1,15 @@
-/* YAML: a JSON tree as text that flo_yaml_parse reads back as the same tree.
+/* YAML: writes a JSON tree as text that flo_yaml_parse reads back as the same
+ * tree.
  *
- * Maps and lists stand in block form, lists of short scalars in one line.  A
- * text is plain where no reader could take it for another type, else
+ * Maps and lists are written in block form, lists of short scalars in one line.
+ * A text is plain if no reader could take it for another type, else
  * double-quoted. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/host/yaml.h"
 
-#define KEY_BYTES_MAX 1000 /* longest key that stands in one line with its value */
+#define KEY_BYTES_MAX 1000 /* longest key that is in one line with its value */
 #define LINE_SCALARS_MAX 8 /* a longer list has one scalar per line */
 
 static bool is_scalar(const json_t *json)
@@ -18,8 +19,8 @@ static bool is_scalar(const json_t *json)
 
 /* ---- scalars ---- */
 
-/* Returns whether a text is a keyword for some reader (YAML 1.1 has more than
- * ours). */
+/* Tells whether a text is a keyword for some reader (YAML 1.1 has more keywords
+ * than our reader). */
 static bool is_reserved(const char *text)
 {
     static const char *const words[] = {"true", "false", "null", "yes", "no", "on",
@@ -47,14 +48,15 @@ static bool is_letter(char c)
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
 }
 
-/* Returns whether digits, signs and points may be read as a number, date or
- * time. */
+/* Tells whether a text of digits, signs and points may be read as a number,
+ * date or time. */
 static bool looks_like_number(const char *text)
 {
     return text[strspn(text, "0123456789+-.eE_:xXoO")] == '\0';
 }
 
-/* Allows letters and digits, with a few harmless signs in between. */
+/* Tells whether a text needs no quotes: letters and digits, with a few harmless
+ * signs in between. */
 static bool is_plain(const char *text, size_t bytes)
 {
     static const char signs[] = "_./@%+-";
@@ -76,8 +78,9 @@ static bool is_plain(const char *text, size_t bytes)
     return true;
 }
 
-/* Bytes of a character that YAML readers refuse or treat as a line break:
- * controls, and U+0080 to U+009F, U+2028, U+2029, U+FEFF in UTF-8. */
+/* Returns the bytes of a character that YAML readers refuse or treat as a line
+ * break, else 0.  These are controls, and U+0080 to U+009F, U+2028, U+2029,
+ * U+FEFF in UTF-8. */
 static size_t special(const unsigned char *at, size_t bytes, unsigned *code)
 {
     if (at[0] < 0x20 || at[0] == 0x7f) {
@@ -96,7 +99,7 @@ static size_t special(const unsigned char *at, size_t bytes, unsigned *code)
         *code = 0xfeff;
         return 3;
     }
-    /* U+FFFE and U+FFFF are no characters. */
+    /* U+FFFE and U+FFFF are not characters. */
     if (bytes >= 3 && at[0] == 0xef && at[1] == 0xbf && at[2] >= 0xbe) {
         *code = 0xffc0u + (at[2] & 0x3fu);
         return 3;
@@ -134,7 +137,7 @@ static void text_of(const char *text, size_t bytes, struct flo_buf *out)
     }
 }
 
-/* Appends the shortest form that reads back as the same number. */
+/* Appends the shortest form of a number that reads back as the same number. */
 static void real(double value, struct flo_buf *out)
 {
     char text[40];
@@ -198,8 +201,8 @@ static void line(const json_t *list, struct flo_buf *out)
 
 static void map(const json_t *json, unsigned depth, bool is_begun, struct flo_buf *out);
 
-/* Appends a value in the line of its key or dash when it fits, else below
- * it. */
+/* Appends a value in the line of its key or dash if it fits there, else
+ * below. */
 static void value(const json_t *json, unsigned depth, struct flo_buf *out);
 
 static void list(const json_t *json, unsigned depth, struct flo_buf *out)
@@ -242,7 +245,7 @@ static void value(const json_t *json, unsigned depth, struct flo_buf *out)
     }
 }
 
-/* Appends a key.  A reader looks at most 1,024 characters ahead for its
+/* Appends a key.  YAML readers look at most 1,024 characters ahead for its
  * colon. */
 static void name_of(const char *key, unsigned depth, struct flo_buf *out)
 {
@@ -261,7 +264,7 @@ static void name_of(const char *key, unsigned depth, struct flo_buf *out)
     flo_buf_deinit(&written);
 }
 
-/* is_begun: the first key stands after a dash in the same line. */
+/* Appends a map.  `is_begun`: the first key follows a dash in the same line. */
 static void map(const json_t *json, unsigned depth, bool is_begun, struct flo_buf *out)
 {
     const char *key;
