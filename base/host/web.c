@@ -1,4 +1,4 @@
-/* Static files of a page: content types, ETags and security headers. */
+/* Page files: their content types, ETags and security headers. */
 #include "base/host/web.h"
 
 #include <stdio.h>

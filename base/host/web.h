@@ -10,14 +10,14 @@
 #include "base/host/httpd.h"
 
 struct flo_web_file {
-    const char *path; /* "index.html", "parts/html.js" */
+    const char *path; /* path below the page, such as "index.html" or "parts/html.js" */
     const unsigned char *data;
     size_t bytes;
 };
 
-/* Answers with the file of that path; "" or NULL: index.html.  `files` ends
- * with a path NULL.  false: there is no such file, and the request is not
- * answered. */
+/* Answers with the file of that path; "" or NULL means index.html.  `files`
+ * ends with a path NULL.  Returns false when there is no such file; then the
+ * request is not answered. */
 bool flo_web_answer(struct flo_httpd_request *request, const struct flo_web_file *files,
                     const char *path);
 
