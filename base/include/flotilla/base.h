@@ -1,10 +1,10 @@
 /* Flotilla base: the library that every other part uses.
  *
- * Errors, bounded bytes, checked arithmetic, time, log, mergeable
- * histograms, files and child processes.  Needs libc only, so that the
- * sandboxed engine can link it.  Unless a declaration says otherwise,
- * functions may be called from any thread on distinct objects, and the
- * caller owns everything it passes in. */
+ * It has errors, bounded bytes, checked arithmetic, time, log, mergeable
+ * histograms, files and child processes.  It needs libc only, so that the
+ * sandboxed engine can link it.  Unless a declaration says otherwise, functions
+ * may be called from any thread on distinct objects, and the caller owns
+ * everything it passes in. */
 #ifndef FLOTILLA_BASE_H
 #define FLOTILLA_BASE_H
 
@@ -37,40 +37,42 @@ enum flo_exit {
 /* Negative error codes FLO_E_<NAME>, one per row of base/errors.def.  Codes
  * that many files use are in <flotilla/errors/core.h>.  The others are in a
  * header named by the first word of their id: `rest.auth` is in
- * <flotilla/errors/rest.h>.  The numbers mean something within one program
- * only; outside of it an error is named by its id. */
+ * <flotilla/errors/rest.h>.  The numbers have a meaning within one program
+ * only; elsewhere an error is named by its id. */
 #define FLO_ERRORS_MAX 512
 
-/* One error on its way up: the code and the message.  Where the place that
- * failed knows more than the table of errors, also why and what to do.
+/* An error on its way up: the code and the message.  It also has why and what
+ * to do, if the function that failed knows more than the table of errors.
  * Zero-initialise.  Every function that takes one accepts NULL. */
 struct flo_err {
     int code;       /* 0 or FLO_E_... */
     char what[512]; /* the message in lower case: the thing, the value, the limit */
-    char why[256];  /* empty: nothing to add to the table's text */
-    char fix[256];  /* empty: the table's text */
-    char at[96];    /* place in a request: "/phases/0/devices", "?limit" */
+    char why[256];  /* reason; empty: only the text of the table */
+    char fix[256];  /* what to do; empty: the text of the table */
+    char at[96];    /* part of a request that is wrong: "/phases/0/devices", "?limit" */
 };
 
-/* Set `err` and return `code`, so that `return flo_fail(...)` reads well.
+/* Sets `err` and returns `code`, so that `return flo_fail(...)` reads well.
  * The text is cut to fit; control characters are escaped. */
 int flo_fail(struct flo_err *err, int code, const char *format, ...) FLO_PRINTF(3, 4);
-/* As flo_fail, with ": strerror(errno)" at the end.  ENOSPC and EDQUOT become
- * FLO_E_DISK_FULL, ENOMEM FLO_E_MEMORY, EMFILE and ENFILE FLO_E_DESCRIPTORS,
- * whatever `code` says. */
+/* Sets `err` as flo_fail does, with ": strerror(errno)" at the end.  ENOSPC and
+ * EDQUOT become FLO_E_DISK_FULL, ENOMEM FLO_E_MEMORY, EMFILE and ENFILE
+ * FLO_E_DESCRIPTORS, whatever `code` is. */
 int flo_fail_errno(struct flo_err *err, int code, const char *format, ...) FLO_PRINTF(3, 4);
-/* Put "context: " in front of the message, unless it begins with that; returns
- * `code` unchanged. */
+/* Puts "context: " in front of the message, unless it begins with that text
+ * already.  Returns `code` unchanged. */
 int flo_wrap(struct flo_err *err, int code, const char *format, ...) FLO_PRINTF(3, 4);
-/* Add the why or fix line; return err->code. */
+/* Sets the reason of an error.  Returns err->code. */
 int flo_err_why(struct flo_err *err, const char *format, ...) FLO_PRINTF(2, 3);
+/* Sets what to do about an error.  Returns err->code. */
 int flo_err_fix(struct flo_err *err, const char *format, ...) FLO_PRINTF(2, 3);
-/* Add the place of the error: a JSON pointer, or `?`  and a query parameter. */
+/* Sets the part of the request that is wrong: a JSON pointer, or `?` and a
+ * query parameter.  Returns err->code. */
 int flo_err_at(struct flo_err *err, const char *format, ...) FLO_PRINTF(2, 3);
 
-/* Leave the function with the code of `call` when it is an error.  With
- * FLO_CLEANUP on what the function owns, each step is one line.  A function that
- * has something left to do after an error keeps the code in `rv` instead, and
+/* Leaves the function with the code of `call` when that is an error.  With
+ * FLO_CLEANUP on what the function owns, each step is one line.  A function
+ * that must do something after an error keeps the code in `rv` instead, and
  * guards each later step with `if (rv == 0)`. */
 #define FLO_TRY(call)                                                                              \
     do {                                                                                           \
@@ -80,27 +82,32 @@ int flo_err_at(struct flo_err *err, const char *format, ...) FLO_PRINTF(2, 3);
         }                                                                                          \
     } while (0)
 
-/* Texts of a code's row in the table.  An unknown code reads as "internal".
- * Static strings. */
+/* Returns the id of an error in the table, a static string.  An unknown code
+ * counts as "internal", here and in the functions below. */
 const char *flo_error_id(int code);
+/* Returns what an error means, a static string. */
 const char *flo_error_meaning(int code);
+/* Returns what to do about an error, a static string. */
 const char *flo_error_fix(int code);
+/* Returns the exit code of a program that ends with this error. */
 enum flo_exit flo_error_exit(int code);
-/* The code of an id such as "disk.full"; 0 if there is none. */
+/* Returns the code of an id such as "disk.full", or 0 if there is none. */
 int flo_error_code(const char *id);
-/* The codes in the order of the table, at most FLO_ERRORS_MAX; 0 past the last.
- */
+/* Returns the code at an index of the table, or 0 past the last row.  There are
+ * at most FLO_ERRORS_MAX. */
 int flo_error_at(size_t place);
-/* The index of a code in that order; FLO_ERRORS_MAX for an unknown code. */
+/* Returns the index of a code in the table, or FLO_ERRORS_MAX for an unknown
+ * code. */
 size_t flo_error_place(int code);
 
-/* Print the three-line form "error[id]: what / why / fix" and return the
- * exit code: `return flo_err_print(stderr, &err);`. */
+/* Prints the three-line form "error[id]: what / why / fix" and returns the exit
+ * code: `return flo_err_print(stderr, &err);`. */
 int flo_err_print(FILE *file, const struct flo_err *err);
 
 /* ---- checked arithmetic and bytes ---- */
 
-/* false and *out untouched when the result does not fit. */
+/* Adds two numbers.  Returns false and leaves *out when the sum does not
+ * fit. */
 static inline bool flo_add_u64(uint64_t a, uint64_t b, uint64_t *out)
 {
     uint64_t sum;
@@ -110,6 +117,8 @@ static inline bool flo_add_u64(uint64_t a, uint64_t b, uint64_t *out)
     *out = sum;
     return true;
 }
+/* Multiplies two numbers.  Returns false and leaves *out when the product does
+ * not fit. */
 static inline bool flo_mul_u64(uint64_t a, uint64_t b, uint64_t *out)
 {
     uint64_t product;
@@ -120,42 +129,49 @@ static inline bool flo_mul_u64(uint64_t a, uint64_t b, uint64_t *out)
     return true;
 }
 
-/* Little-endian readers and writers on unaligned bytes. */
+/* Reads 2 little-endian bytes, aligned or not. */
 uint16_t flo_get_u16(const void *p);
+/* Reads 4 little-endian bytes, aligned or not. */
 uint32_t flo_get_u32(const void *p);
+/* Reads 8 little-endian bytes, aligned or not. */
 uint64_t flo_get_u64(const void *p);
+/* Writes 2 little-endian bytes, aligned or not. */
 void flo_put_u16(void *p, uint16_t value);
+/* Writes 4 little-endian bytes, aligned or not. */
 void flo_put_u32(void *p, uint32_t value);
+/* Writes 8 little-endian bytes, aligned or not. */
 void flo_put_u64(void *p, uint64_t value);
 
-/* LEB128 numbers.  put returns the bytes written, at most FLO_VARINT_MAX.  get
- * reads at *at, moves *at past the number, and accepts the shortest form
- * only. */
+/* Most bytes of a number in LEB128. */
 #define FLO_VARINT_MAX 10
+/* Writes a number in LEB128.  Returns the bytes written, at most
+ * FLO_VARINT_MAX. */
 size_t flo_varint_put(uint8_t *out, uint64_t value);
+/* Reads a number in LEB128 at *at and moves *at past it.  Returns false unless
+ * it is complete and in its shortest form. */
 bool flo_varint_get(const uint8_t *data, size_t bytes, size_t *at, uint64_t *value);
 
-/* CRC-32C (Castagnoli, RFC 3720 appendix B.4) of `bytes`; `seed` 0 to begin. */
+/* Returns the CRC-32C (Castagnoli, RFC 3720 appendix B.4) of `bytes` bytes.
+ * `seed` is 0, or the result for the bytes before. */
 uint32_t flo_crc32c(uint32_t seed, const void *data, size_t bytes);
 
-/* Lower-case hex with a final NUL: `out` holds 2 * bytes + 1. */
+/* Writes lower-case hex with a final NUL.  `out` holds 2 * bytes + 1. */
 void flo_hex_encode(const void *data, size_t bytes, char *out);
-/* Reads exactly 2 * bytes lower-case digits, then NUL; false otherwise. */
+/* Reads exactly 2 * bytes lower-case hex digits and a NUL.  Returns false for
+ * any other text. */
 bool flo_hex_decode(const char *text, void *out, size_t bytes);
 
-/* Base64 of RFC 4648 section 4, with padding.
- *
- * encode: `out` holds 4 * ((bytes + 2) / 3) + 1.
- *
- * decode: strict; returns the byte count or -1; `out` holds 3 * (strlen /
- * 4). */
+/* Writes Base64 of RFC 4648 section 4, with padding.  `out` holds 4 * ((bytes +
+ * 2) / 3) + 1. */
 void flo_base64_encode(const void *data, size_t bytes, char *out);
+/* Decodes Base64 strictly.  Returns the byte count or -1.  `out` holds 3 *
+ * (chars / 4). */
 ptrdiff_t flo_base64_decode(const char *text, size_t chars, void *out);
 
 /* A growing byte string with a bound.  Zero-initialise and set bytes_max (0: 64
- * MiB).  Once something was added, `data` has a NUL past the last byte.  After
- * a failed add `failed` stays set and later adds do nothing, so one check at
- * the end is enough. */
+ * MiB).  After the first add, `data` has a NUL past the last byte.  After a
+ * failed add `failed` stays set and later adds do nothing, so one check at the
+ * end is enough. */
 struct flo_buf {
     char *data;
     size_t bytes;
@@ -176,20 +192,17 @@ void flo_buf_deinit(struct flo_buf *buf);
  * `out_bytes`. */
 void flo_text_clean(const char *text, size_t bytes, char *out, size_t out_bytes);
 
-/* Length in bytes of the valid UTF-8 prefix of `text`. */
+/* Returns the length in bytes of the valid UTF-8 prefix of `text`. */
 size_t flo_utf8_valid(const char *text, size_t bytes);
-/* Write a code point below 0x110000; returns 1 to 4. */
+/* Writes a code point below 0x110000 as UTF-8.  Returns its bytes, 1 to 4. */
 size_t flo_utf8_put(uint32_t code, char out[4]);
 
-/* Natural order for names: runs of digits compare as numbers, so gw-2 comes
- * before gw-10.  Returns <0, 0 or >0; 0 only for equal bytes. */
+/* Compares two names in natural order: runs of digits compare as numbers, so
+ * gw-2 comes before gw-10.  Returns < 0, 0 or > 0; 0 only for equal bytes. */
 int flo_natural_compare(const char *a, size_t a_bytes, const char *b, size_t b_bytes);
-/* Checks a URL "<scheme>://host[:port]".  The host has letters, digits, dots
- * and hyphens, or is an IPv6 address in brackets; the port is 1 to 65535.
- * `secure` is the scheme for any host, `plain` (may be NULL) one for this
- * machine alone; has_path: a path may follow.  Connecting and checking a
- * configuration both use this function.  FLO_E_CFG_RANGE names the URL and the
- * mistake. */
+/* Rules for a URL "<scheme>://host[:port]".  `secure` is the scheme for any
+ * host, `plain` (may be NULL) a scheme for this machine alone.  With has_path a
+ * path may follow. */
 struct flo_url_kind {
     const char *secure;
     const char *plain;
@@ -198,18 +211,22 @@ struct flo_url_kind {
 };
 extern const struct flo_url_kind flo_url_mqtt; /* mqtts, mqtt */
 extern const struct flo_url_kind flo_url_http; /* https, http */
+/* Checks a URL by these rules.  The host has letters, digits, dots and hyphens,
+ * or is an IPv6 address in brackets; the port is 1 to 65535.  Connecting and
+ * checking a configuration both use this function.  FLO_E_CFG_RANGE names the
+ * URL and the mistake. */
 FLO_MUST_USE int flo_url_check(const char *url, const struct flo_url_kind *kind,
                                struct flo_err *err);
 
-/* The nearest of `count` words by edit distance, for "did you mean"; NULL: none
- * is near. */
+/* Returns the nearest of `count` words by edit distance, for "did you mean",
+ * or NULL when none is near. */
 const char *flo_nearest(const char *word, const char *const *words, size_t count);
 
 /* ---- names and digests ---- */
 
-#define FLO_NAME_MAX 64     /* characters of a model, group or fleet name */
+#define FLO_NAME_MAX 64     /* most characters of a model, group or fleet name */
 #define FLO_DIGEST_BYTES 32 /* SHA-256 */
-#define FLO_DIGEST_TEXT 72  /* "sha256:" + 64 hex + NUL */
+#define FLO_DIGEST_TEXT 72  /* bytes of "sha256:", 64 hex digits and NUL */
 
 /* A SHA-256; all zero means "none".  base/host/digest.h computes it. */
 struct flo_digest {
@@ -217,74 +234,81 @@ struct flo_digest {
 };
 bool flo_digest_equal(const struct flo_digest *a, const struct flo_digest *b);
 bool flo_digest_is_zero(const struct flo_digest *digest);
-/* "sha256:<hex>"; `out` holds FLO_DIGEST_TEXT. */
+/* Writes "sha256:<hex>" to `out`, which holds FLO_DIGEST_TEXT. */
 void flo_digest_text(const struct flo_digest *digest, char *out);
 bool flo_digest_parse(const char *text, struct flo_digest *out);
-/* Returns whether the digest is in the list. */
+/* Tells whether the digest is in the list. */
 bool flo_digest_is_among(const struct flo_digest *digest, const struct flo_digest *list,
                          size_t count);
-/* A growing list.  Zero-initialise; deinit frees. */
+/* A growing list of digests.  Zero-initialise; flo_digest_list_deinit frees
+ * it. */
 struct flo_digest_list {
     struct flo_digest *items;
     size_t count;
     size_t room;
-    bool failed; /* memory was out: a digest is missing */
+    bool failed; /* true: memory was out, so a digest is missing */
 };
-/* Adds a digest.  One of zeros is ignored. */
+/* Adds a digest to the list.  A digest of zeros is ignored. */
 void flo_digest_list_add(struct flo_digest_list *list, const struct flo_digest *digest);
-/* Sorts the list for flo_digest_list_has, which needs this after the last
- * add. */
+/* Sorts the list.  flo_digest_list_has() needs a sorted list, so call this
+ * after the last add. */
 void flo_digest_list_sort(struct flo_digest_list *list);
 bool flo_digest_list_has(const struct flo_digest_list *list, const struct flo_digest *digest);
 void flo_digest_list_deinit(struct flo_digest_list *list);
 
-/* ^[a-z0-9][a-z0-9._-]{0,63}$ : models, versions, groups, fleets, labels. */
+/* Tells whether a name of a model, version, group, fleet or label is valid:
+ * ^[a-z0-9][a-z0-9._-]{0,63}$ */
 bool flo_name_is_valid(const char *name);
-/* Returns whether the text has no control character. */
+/* Tells whether the text has no control character. */
 bool flo_text_is_line(const char *text);
-/* A device id: lower-case UUID, 36 characters. */
+/* Tells whether a text is a device id: a lower-case UUID of 36 characters. */
 bool flo_uuid_is_valid(const char *id);
-/* Makes a random (version 4) UUID; `out` holds 37. */
+/* Makes a random (version 4) UUID in `out`, which holds 37 bytes. */
 void flo_uuid_make(char *out);
-/* Fill with the kernel's random bytes (getrandom); never fails. */
+/* Fills `out` with the kernel's random bytes (getrandom); never fails. */
 void flo_random(void *out, size_t bytes);
 
 /* ---- time ---- */
 
-/* Milliseconds since boot, suspend included (CLOCK_BOOTTIME).  For all
- * timers. */
+/* Returns the milliseconds since boot, suspend included (CLOCK_BOOTTIME).  All
+ * timers use it. */
 uint64_t flo_now_ms(void);
-/* Exponential backoff: the pause before the next try after this many failures
- * in a row.  first_ms at first, doubled with each further failure, at most
+/* Returns the pause before the next attempt after this many failures in a
+ * row.  The first pause is first_ms; each further failure doubles it, up to
  * most_ms. */
 uint64_t flo_backoff_ms(uint64_t first_ms, uint64_t failures, uint64_t most_ms);
-/* Microseconds of CLOCK_MONOTONIC.  For latencies. */
+/* Returns the microseconds of CLOCK_MONOTONIC, for latencies. */
 uint64_t flo_now_us(void);
-/* CPU time of the calling thread in microseconds. */
+/* Returns the CPU time of the calling thread in microseconds. */
 uint64_t flo_thread_us(void);
-/* Wall clock, milliseconds since 1970.  Only for display and expiry. */
+/* Returns the wall clock in milliseconds since 1970.  Use it only for display
+ * and expiry. */
 uint64_t flo_wall_ms(void);
-/* Time of the build (SOURCE_DATE_EPOCH, or that of its commit).  A clock that
- * shows less is wrong. */
+/* Returns the time of the build (SOURCE_DATE_EPOCH, or the time of its commit).
+ * A clock that shows an earlier time is wrong. */
 uint64_t flo_build_ms(void);
-/* "2026-11-20T07:00:00.123Z"; `out` holds 25. */
+/* Writes a time as "2026-11-20T07:00:00.123Z" to `out`, which holds 25
+ * bytes. */
 void flo_time_text(uint64_t wall_ms, char *out);
-/* RFC 3339 in UTC, with or without fraction; false when it is not. */
+/* Parses a time of RFC 3339 in UTC, with or without fraction.  Returns false
+ * for any other text. */
 bool flo_time_parse(const char *text, uint64_t *wall_ms);
-/* Parses "1500ms" "30s" "15m" "6h" "2d"; false: another text. */
+/* Parses a duration: "1500ms" "30s" "15m" "6h" "2d".  Returns false for any
+ * other text. */
 bool flo_duration_parse(const char *text, uint64_t *ms);
 
 /* ---- log ---- */
 
 enum flo_log_level { FLO_LOG_ERROR, FLO_LOG_WARN, FLO_LOG_INFO, FLO_LOG_DEBUG };
-/* One line on stderr: "<time> <level> <area> <sentence>", control characters
- * escaped.  Never give it a prompt, an answer, a token or a key.  Default
- * level INFO, or the environment's FLOTILLA_LOG (error warn info debug). */
+/* Writes one line to stderr: "<time> <level> <area> <sentence>", control
+ * characters escaped.  Never give it a prompt, an answer, a token or a key.
+ * The level is INFO unless the environment's FLOTILLA_LOG says another (error
+ * warn info debug). */
 void flo_log(enum flo_log_level level, const char *area, const char *format, ...) FLO_PRINTF(3, 4);
 void flo_log_err(enum flo_log_level level, const char *area, const struct flo_err *err);
 void flo_log_level_set(enum flo_log_level level);
 /* Passes each line of the log (with its end) to `keep` as well, on the thread
- * that logs.  `keep` must not log.  NULL: no longer. */
+ * that logs.  `keep` must not log.  NULL: lines are no longer passed on. */
 void flo_log_keep(void (*keep)(const char *line, size_t bytes));
 
 /* ---- histogram ---- */
@@ -302,41 +326,44 @@ struct flo_histogram {
 };
 void flo_histogram_add(struct flo_histogram *histogram, uint64_t value);
 void flo_histogram_merge(struct flo_histogram *into, const struct flo_histogram *from);
-/* The q-quantile (0 < q <= 1): the upper bound of the bucket that holds it; 0
- * when the histogram is empty. */
+/* Returns the q-quantile (0 < q <= 1): the upper bound of the bucket that has
+ * it, or 0 when the histogram is empty. */
 uint64_t flo_histogram_quantile(const struct flo_histogram *histogram, double q);
-/* The smallest value of bucket `index`; 2^40 for index
+/* Returns the smallest value of bucket `index`, or 2^40 for the index
  * FLO_HISTOGRAM_BUCKETS. */
 uint64_t flo_histogram_low(size_t index);
-/* Packs as varints: pairs (gap >= 1, count), 0, then the sum.  `out` holds
- * FLO_HISTOGRAM_PACKED_MAX.  Returns the bytes used. */
+/* Packs the histogram as varints: pairs (gap >= 1, count), 0, then the sum.
+ * `out` holds FLO_HISTOGRAM_PACKED_MAX.  Returns the bytes used. */
 size_t flo_histogram_pack(const struct flo_histogram *histogram, uint8_t *out);
-/* Reads at *at of `bytes` bytes and moves *at past the histogram.
- * FLO_E_MQTT_SCHEMA: bytes that pack does not write. */
+/* Reads a packed histogram at *at of `bytes` bytes and moves *at past it.
+ * Returns FLO_E_MQTT_SCHEMA for bytes that flo_histogram_pack() does not
+ * write. */
 FLO_MUST_USE int flo_histogram_unpack(const uint8_t *data, size_t bytes, size_t *at,
                                       struct flo_histogram *out, struct flo_err *err);
 /* Appends the packed histogram to `out` as base64 without line ends. */
 void flo_histogram_encode(const struct flo_histogram *histogram, struct flo_buf *out);
-/* FLO_E_MQTT_SCHEMA: text that encode does not write. */
+/* Reads a histogram from base64.  Returns FLO_E_MQTT_SCHEMA for text that
+ * flo_histogram_encode() does not write. */
 FLO_MUST_USE int flo_histogram_decode(const char *text, size_t chars, struct flo_histogram *out,
                                       struct flo_err *err);
 
 /* ---- files ---- */
 
-/* Reads a whole regular file (never a FIFO or device) of at most bytes_max into
- * a malloc'ed, NUL-terminated block that the caller frees.  FLO_E_IO_OPEN,
- * FLO_E_IO_READ, FLO_E_ABSENT (no such file), FLO_E_META_TOO_LARGE. */
+/* Reads a whole regular file (never a FIFO or device) of at most bytes_max
+ * bytes.  *data is a malloc'ed, NUL-terminated block that the caller frees.
+ * FLO_E_IO_OPEN, FLO_E_IO_READ, FLO_E_ABSENT (no such file),
+ * FLO_E_META_TOO_LARGE. */
 FLO_MUST_USE int flo_file_read(const char *path, size_t bytes_max, char **data, size_t *bytes,
                                struct flo_err *err);
-/* Open a regular file for reading; FIFOs and devices are refused without
+/* Opens a regular file for reading; FIFOs and devices are refused without
  * waiting.  The caller closes *fd.  FLO_E_ABSENT, FLO_E_IO_OPEN. */
 FLO_MUST_USE int flo_file_open(const char *path, int *fd, struct flo_err *err);
-/* Replaces a file atomically: writes a temporary name in its folder, fdatasync,
+/* Replaces a file atomically: writes a temporary file in its folder, fdatasync,
  * rename, syncs the folder.  After a power loss the file has the old or the new
  * content, never a mix. */
 FLO_MUST_USE int flo_file_write(const char *path, const void *data, size_t bytes, mode_t mode,
                                 struct flo_err *err);
-/* Open below a folder without following any symbolic link (openat2
+/* Opens a file below a folder without following any symbolic link (openat2
  * RESOLVE_BENEATH|NO_SYMLINKS).  Returns the descriptor, or a negative error
  * code.  FLO_E_IO_SYMLINK, FLO_E_IO_OPEN, FLO_E_ABSENT. */
 FLO_MUST_USE int flo_file_open_beneath(int dir_fd, const char *path, int flags, mode_t mode,
@@ -347,20 +374,21 @@ FLO_MUST_USE int flo_fd_pwrite_all(int fd, const void *data, size_t bytes, uint6
                                    struct flo_err *err);
 FLO_MUST_USE int flo_fd_pread_all(int fd, void *data, size_t bytes, uint64_t offset,
                                   struct flo_err *err);
-/* Returns whether `fd` was written before `than_fd`, in whole seconds.  A
- * derived file that is found by its name alone is then of an older source.
- * Also true when the times cannot be read. */
+/* Tells whether the file `fd` was written before the file `than_fd`, in whole
+ * seconds.  A derived file that is found by its name alone is then of an older
+ * source.  Returns true also when the times cannot be read. */
 bool flo_fd_is_older(int fd, int than_fd);
-/* Makes a folder and its parents, as mkdir -p.  Existing folders are fine; new
- * ones are synced into their parents. */
+/* Makes a folder and its parents, as mkdir -p does.  Existing folders are no
+ * error; new ones are synced into their parents. */
 FLO_MUST_USE int flo_dir_make(const char *path, mode_t mode, struct flo_err *err);
 FLO_MUST_USE int flo_dir_sync(const char *path, struct flo_err *err);
-/* Free bytes of the file system that holds `path`; 0 when unknown. */
+/* Returns the free bytes of the file system that has `path`, or 0 when
+ * unknown. */
 uint64_t flo_disk_free(const char *path);
 uint64_t flo_fd_disk_free(int fd); /* Returns the free bytes of an open file's file system. */
-/* Free bytes on a disk that caches must leave to all other files. */
+/* Free bytes that caches must leave on a disk for all other files. */
 #define FLO_DISK_SPARE_BYTES (32u << 20)
-/* Joins "/dir/name" into `out`; false when it does not fit. */
+/* Joins "/dir/name" into `out`.  Returns false when it does not fit. */
 bool flo_path_join(char *out, size_t out_bytes, const char *dir, const char *name);
 
 /* ---- a cache of packed weights ---- */
