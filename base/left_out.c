@@ -1,4 +1,4 @@
-/* Left out: one sentence for every part that a build goes without. */
+/* Left-out parts: one sentence for every part that a build does not have. */
 #include "base/left_out.h"
 
 int flo_left_out(struct flo_err *err, const char *part, const char *option)

@@ -1,10 +1,12 @@
-/* Rooms that a build leaves out (cmake/rooms.cmake): the error of whoever needs one. */
+/* Left-out rooms (cmake/rooms.cmake): the error for a caller that needs a room
+ * which this build lacks. */
 #ifndef FLOTILLA_BASE_LEFT_OUT_H
 #define FLOTILLA_BASE_LEFT_OUT_H
 
 #include <flotilla/base.h>
 
-/* FLO_E_NOT_BUILT: names the part, and the option of CMake that brings it. */
+/* Fails with FLO_E_NOT_BUILT, which names the part, and the CMake option that
+ * adds it. */
 int flo_left_out(struct flo_err *err, const char *part, const char *option);
 
 #endif

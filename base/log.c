@@ -10,7 +10,7 @@
 
 static const char *const level_names[] = {"error", "warn", "info", "debug"};
 
-/* -1 before the first use. */
+/* The lowest level that is logged; -1 before the first use. */
 static atomic_int log_level = -1;
 
 static int log_level_now(void)
@@ -70,7 +70,7 @@ void flo_log(enum flo_log_level level, const char *area, const char *format, ...
             line[bytes - 1] = '\n';
         }
         ssize_t written = write(STDERR_FILENO, line, bytes);
-        (void)written; /* no other place to report an error */
+        (void)written; /* an error of the log cannot be reported anywhere */
         void (*keep)(const char *, size_t) = atomic_load(&log_keep);
         if (keep != NULL) {
             keep(line, bytes);

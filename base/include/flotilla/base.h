@@ -393,116 +393,133 @@ bool flo_path_join(char *out, size_t out_bytes, const char *dir, const char *nam
 
 /* ---- a cache of packed weights ---- */
 
-#define FLO_PACKS_BYTES_MAX ((uint64_t)8 << 30) /* most bytes of all its files together */
+/* most bytes of all files of the cache together */
+#define FLO_PACKS_BYTES_MAX ((uint64_t)8 << 30)
 
-/* The folder of the cache of packed weights: FLOTILLA_PACK_CACHE (a folder;
- * "off" writes ""), else flotilla/packed below XDG_CACHE_HOME or HOME/.cache.
- * FLO_E_ABSENT: there is none. */
+/* Writes the folder of the cache of packed weights.  It is FLOTILLA_PACK_CACHE
+ * (a folder; "off" writes ""), else flotilla/packed below XDG_CACHE_HOME or
+ * HOME/.cache.  Returns FLO_E_ABSENT when none of these is set. */
 FLO_MUST_USE int flo_packs_folder(char *out, size_t bytes, struct flo_err *err);
-/* Opens the cache and makes a missing folder.  FLO_E_CFG_PERM: other users may
- * write to the folder.  FLO_E_IO_OPEN. */
+/* A cache of packed weights: a bounded folder. */
 struct flo_packs;
+/* Opens the cache and makes a missing folder.  Returns FLO_E_CFG_PERM when
+ * other users may write to the folder.  FLO_E_IO_OPEN. */
 FLO_MUST_USE int flo_packs_open(const char *path, uint64_t bytes_max, struct flo_packs **out,
                                 struct flo_err *err);
 void flo_packs_close(struct flo_packs *cache); /* NULL is fine */
-/* Opens the packed file of this model (found by device, inode, size and times)
- * for reading, and marks it as used now.  FLO_E_ABSENT, FLO_E_CFG_PERM,
- * FLO_E_IO_OPEN. */
+/* Opens the packed file of this model for reading, and marks it as used now.
+ * The model is identified by device, inode, size and times.  FLO_E_ABSENT,
+ * FLO_E_CFG_PERM, FLO_E_IO_OPEN. */
 FLO_MUST_USE int flo_packs_find(const struct flo_packs *cache, int model_fd, int *out,
                                 struct flo_err *err);
 void flo_packs_remove(const struct flo_packs *cache, int model_fd);
 /* Makes an empty nameless file with its space reserved, open for writing and
- * mapping.  Least recently used files are removed to make space.  A folder has
- * one such file at a time, until flo_packs_commit() or _close(), else
- * FLO_E_STATE_LOCKED.  FLO_E_DISK_FULL, FLO_E_IO_OPEN, FLO_E_IO_WRITE. */
+ * mapping.  Least recently used files are removed to make space.  A folder
+ * can have one such file at a time, until flo_packs_commit() or _close(); a
+ * second one is FLO_E_STATE_LOCKED.  FLO_E_DISK_FULL, FLO_E_IO_OPEN,
+ * FLO_E_IO_WRITE. */
 FLO_MUST_USE int flo_packs_begin(struct flo_packs *cache, int model_fd, uint64_t bytes, int *out,
                                  struct flo_err *err);
-/* Syncs the file and gives it the model's name in one step.  FLO_E_PACKED: the
- * model file has changed meanwhile. */
+/* Syncs the file and gives it the model's name in one step.  Returns
+ * FLO_E_PACKED when the model file has changed meanwhile. */
 FLO_MUST_USE int flo_packs_commit(struct flo_packs *cache, int fd, int model_fd,
                                   struct flo_err *err);
 
-/* close(*fd) for FLO_CLEANUP; free(*p). */
+/* Closes *fd, for FLO_CLEANUP. */
 void flo_fd_cleanup(int *fd);
+/* Frees the memory that a pointer points to, for FLO_CLEANUP; takes the
+ * pointer's address. */
 void flo_free_cleanup(void *pointer_to_pointer);
 
 /* ---- CPUs ---- */
 
-/* CPUs that this process can keep busy: those of its affinity, or the CPU quota
- * of its cgroups (version 2) where that is less; at least 1.  In a process that
- * may open no files only the affinity counts. */
+/* Returns how many CPUs this process can keep busy, at least 1: those of its
+ * affinity, or the CPU quota of its cgroups (version 2) if that is less.  In a
+ * process that may open no files only the affinity counts. */
 unsigned flo_cpus_allowed(void);
-/* Parses the text of a cpu.max ("150000 100000") to whole CPUs, at least 1; 0:
- * no quota.  Pure. */
+/* Parses the text of a cpu.max ("150000 100000") to whole CPUs, at least 1.
+ * Returns 0 when there is no quota.  Pure. */
 unsigned flo_cpus_of_quota(const char *cpu_max);
 
 /* ---- processes ---- */
 
-/* Start argv[0] (a path) with `fd` (or -1) as descriptor 3, every other
- * descriptor above 2 closed, default signal handling and PR_SET_PDEATHSIG
- * SIGKILL.  The kernel kills the child when the calling thread ends, so call
- * from the main thread.  FLO_E_PROCESS when it cannot be started. */
+/* Starts argv[0] (a path) with `fd` (or -1) as descriptor 3.  Every other
+ * descriptor above 2 is closed; the child has default signal handling and
+ * PR_SET_PDEATHSIG SIGKILL.  The kernel kills the child when the calling thread
+ * ends, so call it on the main thread.  Returns FLO_E_PROCESS when the program
+ * cannot be started. */
 FLO_MUST_USE int flo_process_spawn(const char *const argv[], int fd, pid_t *pid,
                                    struct flo_err *err);
-/* As flo_process_spawn, without a descriptor.  `error_fd` becomes the child's
- * stderr (-1: ours).  "NAME=value" is added to the environment unless NAME is
- * set already. */
+/* Starts a program as flo_process_spawn does, without a descriptor.  `error_fd`
+ * becomes the child's stderr (-1: ours).  `variable` ("NAME=value") is added to
+ * the environment unless NAME is set already. */
 FLO_MUST_USE int flo_process_spawn_with(const char *const argv[], const char *variable,
                                         int error_fd, pid_t *pid, struct flo_err *err);
-/* As flo_process_spawn, for a program that parses untrusted input: its
- * environment has only the variables of `keep` (names, or "LD_*"; NULL
- * ends). */
+/* Starts a program that parses untrusted input, as flo_process_spawn does.  Its
+ * environment has only the variables of `keep` (names, or "LD_*"; NULL ends the
+ * list). */
 FLO_MUST_USE int flo_process_spawn_bare(const char *const argv[], const char *const keep[], int fd,
                                         pid_t *pid, struct flo_err *err);
-/* As flo_process_spawn, for a program of the device's owner.  The program gets
- * only this environment, these descriptors as stdin and stdout, no stderr, and
- * / as working folder.  *pid is a supervisor process, which exits with the
- * program's status (128 + the signal).  The supervisor ends all processes of
- * the program: when the program ends, at SIGTERM, and when the caller dies,
- * even by SIGKILL.  Never send the supervisor itself SIGKILL. */
+/* Starts a program of the device's owner, as flo_process_spawn does.  The
+ * program gets only this environment, these descriptors as stdin and stdout, no
+ * stderr, and / as working folder.
+ *
+ * *pid is a supervisor process, which exits with the program's status (128 +
+ * the signal).  The supervisor ends all processes of the program: when the
+ * program ends, at SIGTERM, and when the caller dies, even by SIGKILL.  Never
+ * send the supervisor itself SIGKILL. */
 FLO_MUST_USE int flo_process_spawn_kept(const char *const argv[], char *const environment[],
                                         int input, int output, pid_t *pid, struct flo_err *err);
-/* Resident set, its anonymous part and the peak of a process in bytes, from
- * /proc.  false: the process is gone.  NULL out pointers are fine. */
+/* Reads the resident set of a process, its anonymous part and its peak in
+ * bytes, from /proc.  Any of the results may be NULL.  Returns false when the
+ * process is gone. */
 bool flo_process_memory(pid_t pid, uint64_t *rss, uint64_t *anonymous, uint64_t *peak);
-/* Proportional set size (PSS) of a process: a page that n processes map counts
- * 1/n.  false: the process is gone, or may not be read.  A sandboxed process
- * belongs to another user, so only root may. */
+/* Reads the proportional set size (PSS) of a process: a page that n processes
+ * map counts 1/n.  Returns false when the process is gone, or may not be read.
+ * A sandboxed process belongs to another user, so only root may read it. */
 bool flo_process_pss(pid_t pid, uint64_t *bytes);
-/* CPU time that a process has used, in steps of 10 ms, and whether it waits for
- * a disk right now, from /proc.  false: unknown. */
+/* Reads from /proc the CPU time that a process has used, in steps of 10 ms,
+ * and whether it waits for a disk right now.  Returns false when they are
+ * unknown. */
 bool flo_process_work(pid_t pid, uint64_t *cpu_ms, bool *waits_for_disk);
-/* Pin the first thread of a process to the CPU where the first thread of
- * `other` ran last, or allow it all CPUs of this process again.  false: the
- * system does not tell the CPU, or does not allow the change. */
+/* Pins the first thread of a process to the CPU on which the first thread of
+ * `other` ran last.  Returns false when the system does not tell the CPU, or
+ * does not allow the change. */
 bool flo_process_cpu_join(pid_t pid, pid_t other);
+/* Allows the first thread of a process all CPUs of this process again. */
 void flo_process_cpu_leave(pid_t pid);
-/* For a child before its exec: marks all descriptors from `first` on
- * close-on-exec, on older kernels too.  -1: failed. */
+/* Sets close-on-exec on all descriptors from `first` on, on older kernels too;
+ * called in a child before its exec.  Returns -1 when that failed. */
 int flo_process_close_at_exec(unsigned first);
 /* Gives the calling process, and all threads that it starts, idle priority for
- * CPU and disk.  A limit that the system refuses is skipped. */
+ * CPU and disk.  A priority that the system refuses is skipped. */
 void flo_process_idle(void);
+/* Score of an engine for flo_process_goes_first(). */
+#define FLO_GOES_FIRST_ENGINE 500
+/* highest score, because a later job resumes an updater's work */
+#define FLO_GOES_FIRST_UPDATER 700
 /* Sets the process's score for the kernel's OOM killer, 0 to 1000 (proc(5),
  * oom_score_adj).  When memory is short, the process with the highest score is
- * ended first; at 0 its memory use alone counts.  Skipped where the system
+ * ended first; at 0 only its memory use counts.  Does nothing when the system
  * refuses. */
-#define FLO_GOES_FIRST_ENGINE 500
-#define FLO_GOES_FIRST_UPDATER 700 /* highest: a later job resumes its work */
 void flo_process_goes_first(unsigned score);
-/* Path of a sibling program, which need not exist: in this program's folder or, when it is not
- * there, in the folder that the environment's FLOTILLA_BIN names (tests). */
+/* Writes the path of a sibling program, which need not exist.  It is in this
+ * program's folder, or else in the folder that the environment's FLOTILLA_BIN
+ * names (tests). */
 bool flo_process_sibling(const char *name, char *out, size_t out_bytes);
-/* Does that program exist, and may this process start it?  Writes its path. */
+/* Tells whether a sibling program exists and this process may start it.  Writes
+ * its path. */
 bool flo_process_has_sibling(const char *name, char *out, size_t out_bytes);
-/* Switch a program of root to the user who owns `path`, so that this user owns
- * all files written there.  The switch is permanent.  The program keeps two
- * rights of root: to read (the folder above may be closed to that user) and to
- * listen on a port below 1024.  Files of root below `path` are given to the
- * user.  Nothing changes when the program is not root's, or when `path` is
- * root's or absent.  Call before threads begin.  FLO_E_CFG_PERM: root's own
- * rights are limited here.  The rights that remain are unknown, so end the
- * program. */
+/* Switches a program of root to the user who owns `path`, so that this user
+ * owns all files written there.  The switch is permanent.  Files of root below
+ * `path` are given to the user.  The program keeps two rights of root: to read
+ * (the folder above may be closed to that user) and to listen on a port below
+ * 1024.
+ *
+ * Nothing changes when the program is not root's, or when `path` is root's or
+ * absent.  Call it before threads begin.  Returns FLO_E_CFG_PERM when root's
+ * own rights are limited here.  The rights that remain are then unknown, so end
+ * the program. */
 FLO_MUST_USE int flo_process_as_owner(const char *path, struct flo_err *err);
 
 #endif

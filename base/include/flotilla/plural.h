@@ -11,7 +11,8 @@ static inline const char *flo_plural(uint64_t count, const char *one, const char
     return count == 1 ? one : more;
 }
 
-/* The end of a noun: "device%s". */
+/* Returns the end of a noun after a count, "" or "s", for formats such as
+ * "device%s". */
 static inline const char *flo_s(uint64_t count)
 {
     return flo_plural(count, "", "s");
