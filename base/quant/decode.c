@@ -1,4 +1,5 @@
-/* Decoders of quantised types: one loop over unpack.h for all of them. */
+/* Decoders of quantised types: decode all of them with one loop over
+ * unpack.h. */
 #include "base/quant/types/types.h"
 #include "base/quant/unpack.h"
 

@@ -28,7 +28,8 @@ uint64_t flo_dither_key(uint64_t seed, const char *tensor_name)
     return key;
 }
 
-/* u in [0, 1) as 32 bits, for element `index` of the tensor with hash `key`. */
+/* Returns u in [0, 1) as 32 bits, for element `index` of the tensor with hash
+ * `key`. */
 static uint32_t dither(uint64_t key, uint64_t index)
 {
     return (uint32_t)(mix(key + index * 0x9e3779b97f4a7c15u) >> 32);
@@ -39,7 +40,8 @@ static int bit_length(uint64_t x)
     return x == 0 ? 0 : 64 - __builtin_clzll(x);
 }
 
-/* Normalises value * 2^exponent; value > 0 has at most 126 bits. */
+/* Normalises value * 2^exponent; `value` is above 0 and has at most 126
+ * bits. */
 static struct flo_fixed normal(uwide value, int exponent)
 {
     uint64_t high = (uint64_t)(value >> 64);
@@ -70,13 +72,13 @@ struct flo_fixed flo_fixed_from(float value, uint32_t divisor)
     return normal((fraction << 100) / divisor, exponent - 100);
 }
 
-/* The quotient scale / (d * 2^-24) for d > 0. */
+/* Returns the quotient scale / (d * 2^-24) for d > 0. */
 static struct flo_fixed per_step(struct flo_fixed scale, uint64_t d)
 {
     return normal(((uwide)scale.mantissa << 64) / d, scale.exponent - 64 + 24);
 }
 
-/* The value floor(sum * 2^exponent * ratio * 2^32), clamped to +-2^96. */
+/* Returns floor(sum * 2^exponent * ratio * 2^32), clamped to +-2^96. */
 static wide scaled(int64_t sum, int exponent, struct flo_fixed ratio)
 {
     const wide most = (wide)1 << 96;
@@ -86,14 +88,14 @@ static wide scaled(int64_t sum, int exponent, struct flo_fixed ratio)
         shift = 126;
     }
     if (shift >= 0) {
-        product >>= shift; /* arithmetic: downwards */
+        product >>= shift; /* an arithmetic shift, which rounds down */
     } else if (product != 0) {
         product = product > 0 ? most : -most;
     }
     return product > most ? most : product < -most ? -most : product;
 }
 
-/* An f16 as an integer multiple of 2^-24. */
+/* Converts an f16 to an integer multiple of 2^-24. */
 static int64_t half_units(uint16_t half)
 {
     int field = half >> 10 & 0x1f;
@@ -125,7 +127,7 @@ static void dither_block(struct block *block, size_t at, const struct flo_dither
     double square = 0;
     double step = ldexp((double)d, -24);
     result->codes += 32;
-    if (d == 0) { /* d is 0: all values are equal, and no step exists */
+    if (d == 0) { /* with d = 0 all values are equal, and there is no step */
         struct flo_fixed one = per_step(change->scale, 1);
         for (size_t j = 0; j < 32; j++) {
             double x = ldexp((double)scaled(change->sum[at + j], change->exponent, one), -32 - 24);
@@ -199,7 +201,8 @@ static void row_q8_0(void *row, size_t values, const struct flo_dither_change *c
     for (size_t at = 0; at < values; at += 32, blocks++) {
         struct block block = {.least = -127, .most = 127, .d = blocks->d};
         for (int j = 0; j < 32; j++) {
-            /* Our encoder never writes -128; a file of others may keep it. */
+            /* Our encoder never writes -128, but another program's file may
+             * keep one. */
             block.code[j] = blocks->q[j];
             block.least = blocks->q[j] < -127 ? -128 : block.least;
         }
@@ -240,7 +243,7 @@ static void row_f16(void *row, size_t values, const struct flo_dither_change *ch
         wide now = ((target + u) >> (32 + k)) * ((wide)1 << k);
         now = now > most ? most : now < -most ? -most : now;
         double wanted = ldexp((double)x, -32);
-        if (now != old) { /* leaves the sign of a zero alone */
+        if (now != old) { /* an unchanged value keeps its bits, also the sign of a zero */
             halves[j] = half_from_units((int64_t)now);
             result->codes_changed++;
         }
@@ -256,7 +259,7 @@ static float nearest_f32(int64_t value, int exponent)
     uint64_t size = value < 0 ? -(uint64_t)value : (uint64_t)value;
     int drop = bit_length(size) - 24;
     if (drop + exponent < -149) {
-        drop = -149 - exponent; /* subnormal */
+        drop = -149 - exponent; /* drop: the result is subnormal */
     }
     if (drop > 0 && drop < 64) {
         uint64_t lost = size & (((uint64_t)1 << drop) - 1);
@@ -267,13 +270,14 @@ static float nearest_f32(int64_t value, int exponent)
     } else if (drop >= 64) {
         return value < 0 ? -0.0f : 0.0f;
     }
-    /* At most 24 bits: the result is exact, or overflows to infinity. */
+    /* The size has at most 24 bits, so the result is exact, or overflows to
+     * infinity. */
     float result = ldexpf((float)size, exponent);
     return value < 0 ? -result : result;
 }
 
-/* Returns old + change.  Both are first brought to a common unit, 62 bits below
- * the larger one's top. */
+/* Returns old + change.  Both are first brought to a common unit, which is 62
+ * bits below the top bit of the larger one. */
 static float added(float old, int64_t sum, const struct flo_dither_change *change, double *wanted)
 {
     uint64_t size = sum < 0 ? -(uint64_t)sum : (uint64_t)sum;

@@ -29,19 +29,19 @@ struct flo_fixed {
     uint64_t mantissa;
     int exponent;
 };
-/* The quotient of a finite positive f32 and a divisor > 0. */
+/* Returns the quotient of a finite positive f32 and a divisor > 0. */
 struct flo_fixed flo_fixed_from(float value, uint32_t divisor);
 
-/* The change wanted for one row. */
+/* The change that is wanted for one row. */
 struct flo_dither_change {
-    const int64_t *sum; /* [values], each below 2^62 in magnitude */
+    const int64_t *sum; /* [values] integers, each below 2^62 in magnitude */
     int exponent;
     struct flo_fixed scale;
-    uint64_t key;   /* flo_dither_key() */
-    uint64_t first; /* index in the tensor of the row's first value; seeds the dither */
+    uint64_t key;   /* result of flo_dither_key() */
+    uint64_t first; /* index in the tensor of the row's first value, which seeds the dither */
 };
 
-/* Result of the rounding: the part of the change that was kept is
+/* Result of the rounding.  The share of the change that was kept is
  * moved_dot_wanted / wanted_dot_wanted. */
 struct flo_dither_result {
     double moved_dot_wanted;
@@ -50,24 +50,24 @@ struct flo_dither_result {
     uint64_t codes;
 };
 
-/* Returns whether this build has 128-bit integers, which all of this needs.
+/* Tells whether this build has 128-bit integers, which all functions here need.
  * Without them (32-bit Arm) flo_dither_can() is false for every type, and the
  * other functions abort. */
 bool flo_dither_is_built(void);
 
 uint64_t flo_dither_key(uint64_t seed, const char *tensor_name);
 
-/* Returns whether weights of this type can be changed in place. */
+/* Tells whether weights of this type can be changed in place. */
 bool flo_dither_can(uint32_t quant_id);
-/* Change a row of `values` values in place and add to `result`.  The type is
- * one that flo_dither_can() takes; scales must be finite. */
+/* Changes a row of `values` values in place and adds to `result`.
+ * flo_dither_can() must be true for the type; scales must be finite. */
 void flo_dither_row(uint32_t quant_id, void *row, size_t values,
                     const struct flo_dither_change *change, struct flo_dither_result *result);
 
-/* Converts floats to integers of at most `bits` bits (8..31): *exponent is such
- * that out[i] = round(in[i] * 2^-exponent), half away from zero.  Exact when
- * all floats have f16 values and the largest is below 2^(bits - 24).  false: a
- * float is NaN or infinite. */
+/* Converts floats to integers of at most `bits` bits (8..31).  Sets *exponent
+ * so that out[i] = round(in[i] * 2^-exponent), half away from zero.  The result
+ * is exact when all floats have f16 values and the largest is below 2^(bits -
+ * 24).  Returns false when a float is NaN or infinite. */
 bool flo_fixed_array(const float *in, size_t count, int bits, int32_t *out, int *exponent);
 
 #endif

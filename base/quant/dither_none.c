@@ -1,6 +1,7 @@
-/* Dither stub for machines without 128-bit integers (32-bit Arm): no type can
- * be changed in place.  Devices never do that; publishing needs a 64-bit
- * machine. */
+/* Dither stand-in for machines without 128-bit integers (32-bit Arm): no type
+ * can be changed in place.
+ *
+ * Devices never change weights; publishing needs a 64-bit machine. */
 #include <stdlib.h>
 
 #include "base/quant/dither.h"

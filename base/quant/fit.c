@@ -1,5 +1,5 @@
-/* Fits one scale to some values: tries candidates around the usual scale and
- * improves each by least squares. */
+/* Scale fitting: finds the scale for some values, by trying candidates around
+ * the usual scale and improving each by least squares. */
 #include "base/quant/fit.h"
 
 #include <math.h>
@@ -21,11 +21,11 @@ static inline float nearest(float x)
 
 static inline float within(float x, float least, float most)
 {
-    x = x > least ? x : least; /* NaN becomes least */
+    x = x > least ? x : least; /* NaN becomes `least` here */
     return x < most ? x : most;
 }
 
-/* The grid level nearest to x, without a branch. */
+/* Returns the grid level nearest to x, without a branch. */
 static inline float nearest_step(float x)
 {
     float level = flo_quant_iq4_grid[0];
@@ -104,8 +104,8 @@ void flo_fit_codes(const float *x, size_t count, const struct flo_levels *levels
     }
 }
 
-/* State of a search: the values, fixed parameters, and the best candidate so
- * far. */
+/* State of a search: the values, the fixed parameters, and the best candidate
+ * so far. */
 struct search {
     const float *x;
     size_t count;
@@ -113,7 +113,9 @@ struct search {
     bool is_half;
     float m_most;
     float x_sum;
-    float explained; /* sum of squares that the best candidate explains; the candidate is: */
+    /* sum of squares that the best candidate explains; found_d to m belong to
+     * it */
+    float explained;
     float found_d;
     float found_m;
     float d;
@@ -142,7 +144,8 @@ static bool try_pair(struct search *search, float d, float m, bool is_first)
     return true;
 }
 
-/* Computes the pair (d, m) of least error for fixed levels. */
+/* Computes the pair (d, m) of least error for fixed levels.  Returns false when
+ * there is no such pair. */
 static bool refit(const struct search *search, const struct flo_fit_sums *sums, float *d, float *m)
 {
     float n = (float)search->count;
@@ -163,8 +166,8 @@ static bool refit(const struct search *search, const struct flo_fit_sums *sums, 
     return true;
 }
 
-/* Tries a candidate: assigns levels, computes the best pair for them, and the
- * sum of squares that it explains (squares - squared errors). */
+/* Tries a candidate: assigns levels, and computes the best pair for them and
+ * the sum of squares that it explains (squares - squared errors). */
 static void weigh(struct search *search, float d, float m)
 {
     struct flo_fit_sums sums;
@@ -185,8 +188,8 @@ static void weigh(struct search *search, float d, float m)
     }
 }
 
-/* Iterates from the best candidate, and from the usual rounding if that is
- * better. */
+/* Improves the best candidate step by step, and the usual rounding too if that
+ * is better. */
 static void improve(struct search *search)
 {
     if (search->explained > 0) {
@@ -214,7 +217,8 @@ static void search_scaled(struct search *search)
         }
     }
     float step = levels->is_grid ? 2.0f : 0.125f;
-    int stride = levels->is_grid ? 2 : 1; /* a grid costs four times as much, so fewer candidates */
+    /* a grid costs four times as much per candidate, so fewer are tried */
+    int stride = levels->is_grid ? 2 : 1;
     try_pair(search, extreme / levels->least, 0, true);
     for (int k = -8; k <= 10; k += stride) {
         float shift = (float)k * step;
@@ -243,7 +247,7 @@ static void search_affine(struct search *search)
     for (int k = -10; k <= 12; k++) {
         float steps = most_level + (float)k * 0.1f;
         weigh(search, (most - least) / steps, least);
-        if (k > 0) { /* narrowed at both ends */
+        if (k > 0) { /* the range is also narrowed at both ends */
             float d = (most - least) / steps;
             float cut = (steps - most_level) / 2;
             weigh(search, d, least + cut * d);

@@ -1,9 +1,9 @@
 /* Code fitting: the search that the encoders use.
  *
- * A code stands for a level.  The level is the code itself, counted from a
- * least one, or an entry of the uneven grid of the IQ4 types; x = d * level +
- * m.  The search minimises the plain sum of squared errors.  The usual rounding
- * is always a candidate, so no block gets worse than with it.  Sums are made in
+ * A code means a level: the code itself, counted from a lowest level, or an
+ * entry of the uneven grid of the IQ4 types.  The value is x = d * level + m.
+ * The search minimises the plain sum of squared errors.  The usual rounding is
+ * always a candidate, so the search makes no block worse.  Sums are made in
  * eight lanes in a fixed order, so every CPU writes the same bytes and
  * compilers can use vectors.  Values that are not finite are safe, but their
  * result is arbitrary. */
@@ -17,17 +17,17 @@
 #define FLO_FIT_VALUES_MAX 256
 #define FLO_FIT_PARTS_MAX 16
 
-/* The levels. */
+/* The levels that the codes of a type mean. */
 struct flo_levels {
     float least;
     float most;
     bool is_grid;
-    bool has_offset; /* m may be non-zero; `least` is then 0 */
+    bool has_offset; /* true: m may be non-zero; then `least` is 0 */
 };
 
-/* Sums over the values, each with its assigned level. */
+/* Sums over the values x and their assigned levels q. */
 struct flo_fit_sums {
-    float error; /* sum of squares */
+    float error; /* sum of the squared errors */
     float q;
     float qq;
     float xq;
@@ -36,26 +36,28 @@ struct flo_fit_sums {
 /* Assigns each of `count` (a multiple of 8) values its nearest level. */
 void flo_fit_assign(const float *x, size_t count, const struct flo_levels *levels, float d, float m,
                     struct flo_fit_sums *sums, float *out);
-/* Finds the d and m with the least error.  `is_half`: both will be stored as
- * f16, and are returned rounded to it.  `m_most`: upper bound of m. */
+/* Finds the d and m with the least error.  With `is_half` both will be
+ * stored as f16, and are returned rounded to f16.  `m_most` is the upper
+ * bound of m. */
 void flo_fit_find(const float *x, size_t count, const struct flo_levels *levels, bool is_half,
                   float m_most, float *d, float *m);
 /* Writes the codes of `count` values for a given d and m. */
 void flo_fit_codes(const float *x, size_t count, const struct flo_levels *levels, float d, float m,
                    uint8_t *codes);
 
-/* Fits a block of 32 values that has its own f16 d and m (m 0 without an
- * offset). */
+/* Fits a block of 32 values that has an f16 d and m of its own; m is 0 without
+ * an offset. */
 void flo_fit_values(const float *x, const struct flo_levels *levels, uint16_t *d, uint16_t *m,
                     uint8_t codes[32]);
 
-/* Fits 256 values in `parts` equal parts, each with an integer scale: x = d *
- * scale * level - dmin * min.  The second term exists with an offset only. */
+/* A block of 256 values in `parts` equal parts, each with an integer scale: x
+ * = d * scale * level - dmin * min.  The second term exists only with an
+ * offset. */
 struct flo_fit_block {
     struct flo_levels levels;
     int parts;       /* 8 or 16 */
-    int scale_least; /* 0 with an offset */
-    int scale_most;  /* upper bound of scales, and of mins */
+    int scale_least; /* lower bound of the scales; 0 with an offset */
+    int scale_most;  /* upper bound of the scales, and of the mins */
 
     uint16_t d;
     uint16_t dmin;
@@ -66,22 +68,23 @@ struct flo_fit_block {
 
 /* Description of a quantisation type that has such blocks in a file. */
 struct flo_fit_type {
-    struct flo_fit_block shape; /* levels, parts and bounds of scales */
+    struct flo_fit_block shape; /* only the levels, parts and bounds of scales are used */
     size_t block_bytes;
-    /* Writes a fitted block into a zeroed one. */
+    /* Writes a fitted block into a block of zeros. */
     void (*pack)(const struct flo_fit_block *fit, void *block);
     /* Reads the f16 factors and the integer scales of a block. */
     void (*read)(const void *block, struct flo_fit_block *fit);
 };
-/* Packs the scales and mins of a q4_k or q5_k into zeroed bytes; reads them
- * back. */
+/* Packs the scales and mins of a q4_k or q5_k block into zeroed bytes. */
 void flo_fit_k4_pack(const struct flo_fit_block *fit, uint8_t scales[12]);
+/* Reads the scales and mins of a q4_k or q5_k block. */
 void flo_fit_k4_read(const uint8_t scales[12], struct flo_fit_block *fit);
-/* Encodes values.  `keeps_scales`: the scales already in the blocks are used,
- * and only codes change. */
+/* Encodes values into blocks.  With `keeps_scales` the scales in the blocks
+ * stay, and only the codes change. */
 void flo_fit_encode(const struct flo_fit_type *type, const float *in, void *blocks, size_t values,
                     bool keeps_scales);
-/* Defines flo_quant_encode and flo_quant_pin of a type. */
+/* Defines the functions flo_quant_<name>_encode and flo_quant_<name>_pin of a
+ * type. */
 #define FLO_FIT_FUNCTIONS(name, type)                                                              \
     void flo_quant_##name##_encode(const float *in, void *blocks, size_t values)                   \
     {                                                                                              \
