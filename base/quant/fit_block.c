@@ -10,10 +10,10 @@
 
 #define ROUNDS_MAX 4
 
-/* One part with its integer scale and min. */
+/* A part of a block, with its integer scale and min. */
 struct part {
     float wanted_d;
-    float wanted_m; /* wanted offset, 0 or less */
+    float wanted_m; /* offset that fits the part best, 0 or less */
     int scale;
     int min;
     float x_sum;
@@ -23,7 +23,7 @@ struct part {
 struct fitting {
     const struct flo_fit_block *block;
     const float *x;
-    size_t count; /* number of values in a part */
+    size_t count; /* number of values in each part */
     float d;
     float dmin;
     struct part parts[FLO_FIT_PARTS_MAX];
@@ -37,7 +37,7 @@ static float half(float value)
 
 static int rounded(float value, int least, int most)
 {
-    value = value > (float)least ? value : (float)least; /* NaN: least */
+    value = value > (float)least ? value : (float)least; /* NaN becomes `least` here */
     value = value < (float)most ? value : (float)most;
     return (int)(value + (value < 0 ? -0.5f : 0.5f));
 }
@@ -47,7 +47,7 @@ static float ratio(float value, float unit)
     return unit != 0 ? value / unit : 0;
 }
 
-/* Tries these integers for a part; keeps them when the error is smaller. */
+/* Tries these integers for a part, and keeps them when the error is smaller. */
 static void try_integers(const struct fitting *fitting, size_t at, struct part *part, int scale,
                          int min, bool is_first, float *mean_rest)
 {
@@ -132,7 +132,8 @@ static bool refit(const struct fitting *fitting, float *d, float *dmin)
     return isfinite(*d) && isfinite(*dmin) && *dmin >= 0;
 }
 
-/* First d and dmin: the largest scale and the largest min just fit. */
+/* Sets the first d and dmin, which just hold the largest scale and the largest
+ * min. */
 static void begin(struct fitting *fitting)
 {
     const struct flo_fit_block *block = fitting->block;

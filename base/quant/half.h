@@ -1,5 +1,5 @@
-/* Half floats: IEEE binary16 and bfloat16 to float and back, inline because
- * decoders and kernels do it per block.
+/* Half floats: converts IEEE binary16 and bfloat16 to float and back.  The
+ * functions are inline, because decoders and kernels call them for each block.
  *
  * Widening is exact, with subnormals and NaN. Narrowing rounds to nearest even
  * and overflows to infinity; NaN becomes a quiet NaN. */
@@ -31,9 +31,9 @@ static inline float flo_f16_to_f32(uint16_t half)
     uint32_t rest = (uint32_t)(half & 0x7fffu) << 13;
     uint32_t bits;
 
-    if (rest >= 0x7c00u << 13) { /* infinity, NaN with its payload */
+    if (rest >= 0x7c00u << 13) { /* infinity, or NaN with its payload */
         bits = rest | 0x7f800000u;
-    } else { /* multiplying by 2^112 corrects the exponent, subnormals too */
+    } else { /* a product with 2^112 corrects the exponent, also of subnormals */
         bits = flo_bits_of_float(flo_float_of_bits(rest) * 0x1p112f);
     }
     return flo_float_of_bits(bits | sign);
@@ -48,9 +48,9 @@ static inline uint16_t flo_f32_to_f16(float value)
 
     if (rest > 0x7f800000u) { /* NaN, with the upper bits of its payload */
         half = 0x7e00u | ((rest >> 13) & 0x1ffu);
-    } else if (rest >= 0x477ff000u) { /* 65520 and more */
+    } else if (rest >= 0x477ff000u) { /* 65520 and larger values become infinity */
         half = 0x7c00u;
-    } else if (rest < 0x38800000u) { /* below 2^-14: a float addition does the rounding */
+    } else if (rest < 0x38800000u) { /* values below 2^-14: the float addition rounds them */
         float shifted = flo_float_of_bits(rest) + 0.5f;
         half = flo_bits_of_float(shifted) - 0x3f000000u;
     } else {

@@ -1,4 +1,4 @@
-/* Quantisation types: the table of tensor types. */
+/* Quantisation types: the table of all tensor types. */
 #include "base/quant/types/types.h"
 #include "base/quant/unpack.h"
 
@@ -14,7 +14,7 @@
 
 /* clang-format off */
 static const struct flo_quant_type types[FLO_QUANT_ID_COUNT] = {
-    /*     name       id values bytes floats scales at        */
+    /* columns: name, id, values, bytes, floats, scales, at */
     [0] = {"F32", 0, 1, 4, FLO_QUANT_FLOATS_F32, 0, {0, 0}, PLAIN(f32)},
     [1] = {"F16", 1, 1, 2, F16, 0, {0, 0}, PLAIN(f16)},
     [2] = {"Q4_0", 2, 32, 18, F16, 1, {0, 0}, CODED(q4_0)},

@@ -1,11 +1,12 @@
 /* Block formats of weights: their layout in a file, scalar decode and encode.
  *
- * One table row per tensor type id of GGUF.  Everything here is plain C with
- * equal results on every CPU (compiled without contraction of a*b+c).  Faster
- * kernels are tested against it.  Pure; no allocation.
+ * The table has one row per tensor type id of GGUF.  All code here is plain C
+ * with equal results on every CPU (compiled without contraction of a*b+c).
+ * Faster kernels are tested against it.  The functions are pure and allocate no
+ * memory.
  *
- * A row of values is stored as consecutive blocks; a row's length is a
- * multiple of the type's `block_values`. */
+ * A row of values is stored as consecutive blocks; a row's length is a multiple
+ * of the type's `block_values`. */
 #ifndef FLOTILLA_BASE_QUANT_H
 #define FLOTILLA_BASE_QUANT_H
 
@@ -14,8 +15,8 @@
 
 #include "base/quant/half.h"
 
-/* Tensor type ids as files have them.  Types that are not listed may still have
- * a row in the table (size known, no decoder). */
+/* Ids of tensor types in files.  A type that is not listed may still have a row
+ * in the table (size known, no decoder). */
 enum flo_quant_id {
     FLO_QUANT_F32 = 0,
     FLO_QUANT_F16 = 1,
@@ -32,7 +33,7 @@ enum flo_quant_id {
     FLO_QUANT_IQ4_NL = 20,
     FLO_QUANT_IQ4_XS = 23,
     FLO_QUANT_BF16 = 30,
-    FLO_QUANT_ID_COUNT = 40, /* ids in a file are below this */
+    FLO_QUANT_ID_COUNT = 40, /* every id in a file is below this */
 };
 
 /* X(with, name, id) for each quantised type that the engine computes with
@@ -52,9 +53,9 @@ enum flo_quant_id {
     X(with, iq4_xs, IQ4_XS)
 #define FLO_QUANT_FLOAT_TYPES(X, with) X(with, f32, F32) X(with, f16, F16) X(with, bf16, BF16)
 
-/* Blocks as they lie in a file, little endian; `d`, `m`, `dmin` are f16.
- * A nibble byte j holds value j in its low half and value j + 16 in its high
- * half (32-value types). */
+/* Blocks of a file, little-endian; `d`, `m` and `dmin` are f16.  In types of 32
+ * values byte j of `q` has value j in its low half and value j + 16 in its high
+ * half. */
 struct flo_block_q4_0 { /* x = d * (q - 8) */
     uint16_t d;
     uint8_t q[16];
@@ -64,7 +65,7 @@ struct flo_block_q4_1 { /* x = d * q + m */
     uint16_t m;
     uint8_t q[16];
 };
-struct flo_block_q5_0 { /* x = d * (q - 16); bit j of `high` is the fifth bit of q[j] */
+struct flo_block_q5_0 { /* x = d * (q - 16); bit j of `high` is the fifth bit of value j */
     uint16_t d;
     uint8_t high[4];
     uint8_t q[16];
@@ -80,24 +81,29 @@ struct flo_block_q8_0 { /* x = d * q */
     int8_t q[32];
 };
 struct flo_block_q2_k { /* 16 sub-blocks of 16: x = d*scale*q - dmin*min */
-    uint8_t scales[16]; /* scale in the low nibble, min in the high one */
-    uint8_t q[64]; /* value v: 2 bits of byte v / 128 * 32 + v % 32, from bit v / 32 % 4 * 2 on */
+    uint8_t scales[16]; /* scale in the low half of a byte, min in the high half */
+    /* value v has 2 bits of byte v / 128 * 32 + v % 32, from bit v / 32 % 4 * 2
+     * on */
+    uint8_t q[64];
     uint16_t d;
     uint16_t dmin;
 };
 struct flo_block_q3_k { /* 16 sub-blocks of 16: x = d * scale * (q - 4) */
-    uint8_t high[32];   /* the third bit of v: bit v / 32 of byte v % 32 */
+    uint8_t high[32];   /* the third bit of value v is bit v / 32 of byte v % 32 */
     uint8_t q[64];      /* as in q2_k */
-    uint8_t scales[12]; /* 16 times 6 bits, flo_quant_k3_scale() */
+    uint8_t scales[12]; /* 16 scales of 6 bits, see flo_quant_k3_scale() */
     uint16_t d;
 };
 struct flo_block_q4_k { /* 8 sub-blocks of 32: x = d*scale*q - dmin*min */
     uint16_t d;
     uint16_t dmin;
-    uint8_t scales[12]; /* 8 pairs of 6 bits, flo_quant_k4_scale() */
-    uint8_t q[128];     /* 32 bytes: sub-block 2k low, 2k + 1 high nibble */
+    uint8_t scales[12]; /* 8 pairs of 6 bits, see flo_quant_k4_scale() */
+    /* each 32 bytes have sub-block 2k in the low half and 2k + 1 in the high
+     * half */
+    uint8_t q[128];
 };
-struct flo_block_q5_k { /* as q4_k with a fifth bit: bit k of high[l] */
+struct flo_block_q5_k { /* x as in q4_k; value l of sub-block k has its fifth
+                         * bit in bit k of high[l] */
     uint16_t d;
     uint16_t dmin;
     uint8_t scales[12];
@@ -118,7 +124,7 @@ struct flo_block_iq4_xs { /* 8 sub-blocks of 32: x = d * scale * grid[q] */
     uint16_t d;
     uint16_t scales_high; /* two bits of the scale for each sub-block */
     uint8_t scales_low[4];
-    uint8_t q[128]; /* 16 bytes for each sub-block, as iq4_nl */
+    uint8_t q[128]; /* 16 bytes for each sub-block, as in iq4_nl */
 };
 _Static_assert(sizeof(struct flo_block_q4_0) == 18, "on-disk layout");
 _Static_assert(sizeof(struct flo_block_q4_1) == 20, "on-disk layout");
@@ -133,26 +139,27 @@ _Static_assert(sizeof(struct flo_block_q6_k) == 210, "on-disk layout");
 _Static_assert(sizeof(struct flo_block_iq4_nl) == 18, "on-disk layout");
 _Static_assert(sizeof(struct flo_block_iq4_xs) == 136, "on-disk layout");
 
-/* Decodes or encodes `values` values, a multiple of the type's block_values.
- * `blocks` holds values / block_values blocks and needs no alignment beyond
- * 2. */
+/* Decodes `values` values, a multiple of the type's block_values.  `blocks`
+ * has values / block_values blocks and needs no alignment beyond 2, here and
+ * below. */
 typedef void flo_quant_decode(const void *blocks, float *out, size_t values);
+/* Encodes `values` values, a multiple of the type's block_values. */
 typedef void flo_quant_encode(const float *in, void *blocks, size_t values);
-/* Encodes values with the scales and mins that the blocks already have: only
+/* Encodes values with the scales and mins that the blocks already have.  Only
  * codes change, so that a delta between two releases stays small. */
 typedef void flo_quant_pin(const float *in, void *blocks, size_t values);
 
-/* 32 values as codes, scales and offsets: value i is scale[i / 16] * codes[i] +
- * offset[i / 16]. */
+/* 32 values as codes, scales and offsets.  Value i is scale[i / 16] * codes[i]
+ * + offset[i / 16]. */
 struct flo_quant_unpacked {
     int8_t codes[32];
     float scale[2];
-    float offset[2]; /* both equal except for q2_k; -0 for types without an offset */
+    float offset[2]; /* equal except for q2_k; -0 for types without an offset */
 };
-/* Unpacks the 32 values of a row from index 32 * index on. */
+/* Unpacks the 32 values of a row that begin at value 32 * index. */
 typedef void flo_quant_unpack(const void *row, size_t index, struct flo_quant_unpacked *out);
 
-/* Places of a block's floats, for the search for NaN and infinity. */
+/* Positions of the floats in a block, for the search for NaN and infinity. */
 enum flo_quant_floats {
     FLO_QUANT_FLOATS_NONE,    /* integers only */
     FLO_QUANT_FLOATS_F16,     /* f16: every value, or the scales at scale_offset */
@@ -161,26 +168,26 @@ enum flo_quant_floats {
     FLO_QUANT_FLOATS_F64,     /* every value */
     FLO_QUANT_FLOATS_F8_E5M2, /* every value, a byte each */
     FLO_QUANT_FLOATS_F8_E4M3, /* every value, a byte each; no infinity */
-    FLO_QUANT_FLOATS_E8M0,    /* one scale byte; 255 is NaN */
-    FLO_QUANT_FLOATS_UNKNOWN, /* scales have no simple layout */
+    FLO_QUANT_FLOATS_E8M0,    /* one scale byte per block; 255 is NaN */
+    FLO_QUANT_FLOATS_UNKNOWN, /* the scales have no simple layout */
 };
 
 struct flo_quant_type {
     const char *name;      /* "Q4_1" */
-    uint32_t id;           /* id in the file */
+    uint32_t id;           /* id of the type in a file */
     uint16_t block_values; /* 1, 32 or 256 */
     uint16_t block_bytes;
     uint8_t floats; /* enum flo_quant_floats */
-    /* Number of scales of a block type, 1 or 2; 0: every value is a float. */
+    /* Number of scales in a block, 1 or 2; 0: every value is a float. */
     uint8_t scale_count;
-    uint8_t scale_offset[2];  /* offsets within a block, in bytes */
-    flo_quant_decode *decode; /* NULL: not built yet */
-    flo_quant_encode *encode; /* NULL: not built yet */
+    uint8_t scale_offset[2];  /* offsets of the scales within a block, in bytes */
+    flo_quant_decode *decode; /* NULL: the type has no decoder */
+    flo_quant_encode *encode; /* NULL: the type has no encoder */
     flo_quant_pin *pin;       /* NULL: the type has no scales, or is not supported */
-    flo_quant_unpack *unpack; /* NULL: as for pin */
+    flo_quant_unpack *unpack; /* NULL: the type has no scales, or is not supported */
 };
 
-/* Value `index` of a row of type FLO_QUANT_F32, _F16 or _BF16. */
+/* Returns value `index` of a row of type FLO_QUANT_F32, _F16 or _BF16. */
 static inline float flo_quant_float_at(uint32_t id, const void *row, size_t index)
 {
     const uint8_t *p = row;
@@ -196,15 +203,16 @@ static inline float flo_quant_float_at(uint32_t id, const void *row, size_t inde
     return value;
 }
 
-/* The table's row for a type id; NULL: the id is unknown or was removed. */
+/* Returns the table's row for a type id, or NULL when the id is unknown or was
+ * removed. */
 const struct flo_quant_type *flo_quant_type(uint32_t id);
-/* Bytes of `values` values (a multiple of block_values). */
+/* Returns the bytes of `values` values (a multiple of block_values). */
 static inline size_t flo_quant_bytes(const struct flo_quant_type *type, size_t values)
 {
     return values / type->block_values * type->block_bytes;
 }
 
-/* Scale and min (6 bits each) of sub-block k (0..7) of a q4_k or q5_k. */
+/* Reads scale and min (6 bits each) of sub-block k (0..7) of a q4_k or q5_k. */
 static inline void flo_quant_k4_scale(const uint8_t *scales, size_t k, uint8_t *scale, uint8_t *min)
 {
     const uint8_t *s = scales + k;
@@ -212,21 +220,21 @@ static inline void flo_quant_k4_scale(const uint8_t *scales, size_t k, uint8_t *
     *scale = (uint8_t)(k < 4 ? s[0] & 63 : (s[4] & 15) | s[-4] >> 6 << 4);
     *min = (uint8_t)(k < 4 ? s[4] & 63 : s[4] >> 4 | s[0] >> 6 << 4);
 }
-/* Scale (-32..31) of sub-block s (0..15) of a q3_k. */
+/* Returns the scale (-32..31) of sub-block s (0..15) of a q3_k. */
 static inline int flo_quant_k3_scale(const uint8_t *scales, size_t s)
 {
     int low = s < 8 ? scales[s] & 15 : scales[s - 8] >> 4;
 
     return (low | (scales[8 + s % 4] >> s / 4 * 2 & 3) << 4) - 32;
 }
-/* Scale (-32..31) of sub-block k (0..7) of an iq4_xs. */
+/* Returns the scale (-32..31) of sub-block k (0..7) of an iq4_xs. */
 static inline int flo_quant_iq4_xs_scale(const struct flo_block_iq4_xs *block, size_t k)
 {
     int low = block->scales_low[k / 2] >> k % 2 * 4 & 15;
 
     return (low | (block->scales_high >> k * 2 & 3) << 4) - 32;
 }
-/* The levels of the IQ4 types, ascending. */
+/* The uneven levels of the IQ4 types, ascending. */
 extern const int8_t flo_quant_iq4_grid[16];
 
 #endif
