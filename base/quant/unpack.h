@@ -1,6 +1,6 @@
 /* Unpacking: reads blocks of each type as codes with scales.  No other file
- * knows how a block is read.  Inline, so that each decoder and kernel gets its
- * own loop.
+ * knows how a block is read.  The functions are inline, so that each decoder
+ * and kernel gets a loop of its own.
  *
  * A type without an offset has the offset -0, because adding -0 changes no
  * value. */
@@ -44,7 +44,7 @@ FLO_UNPACK flo_unpack_q4_1(const void *row, size_t index, struct flo_quant_unpac
     }
 }
 
-/* Codes of 5 bits, whose fifth bits are in `high`. */
+/* Unpacks codes of 5 bits, whose fifth bits are in `high`. */
 FLO_UNPACK flo_unpack_fifth(const uint8_t *high, const uint8_t *q, int minus, int8_t *codes)
 {
     for (int i = 0; i < 16; i++) {
@@ -98,7 +98,7 @@ FLO_UNPACK flo_unpack_iq4_nl(const void *row, size_t index, struct flo_quant_unp
 
 /* ---- of blocks of 256, the eighth `index % 8` ---- */
 
-/* A sub-block of a q4_k or q5_k, without the fifth bits. */
+/* Unpacks a sub-block of a q4_k or q5_k, without the fifth bits. */
 FLO_UNPACK flo_unpack_k4(uint16_t d, uint16_t dmin, const uint8_t *scales, const uint8_t *q,
                          size_t sub, struct flo_quant_unpacked *out)
 {
@@ -167,7 +167,7 @@ FLO_UNPACK flo_unpack_q3_k(const void *row, size_t index, struct flo_quant_unpac
     }
 }
 
-/* Each 128 values are stored as four groups of 32. */
+/* Unpacks 32 values; each 128 values are stored as four groups of 32. */
 FLO_UNPACK flo_unpack_q6_k(const void *row, size_t index, struct flo_quant_unpacked *out)
 {
     const struct flo_block_q6_k *p = (const struct flo_block_q6_k *)row + index / 8;

@@ -14,9 +14,9 @@
 #define VALUES_MAX (FLO_SAFETENSORS_COUNT_MAX * 16)
 
 struct flo_safetensors {
-    char *head; /* decoded in place; tensor names point into it */
+    char *head; /* the head, decoded in place; tensor names point into it */
     struct flo_tree tree;
-    const uint8_t *whole; /* NULL: opened by a descriptor */
+    const uint8_t *whole; /* the whole file; NULL: opened by a descriptor */
     uint64_t data_offset, file_bytes;
     size_t count;
     struct flo_safetensor *tensors;
@@ -29,8 +29,8 @@ struct flo_safetensors {
             bits                                                                                   \
     }
 #define NO_ID FLO_SAFETENSORS_NO_ID
-/* Table of dtypes.  Floats of 4 and 6 bits have no NaN; complex numbers are
- * pairs of F32. */
+/* Table of the format's types.  Floats of 4 and 6 bits have no NaN; complex
+ * numbers are pairs of F32. */
 static const struct dtype {
     struct flo_quant_type type;
     uint32_t bits; /* bits per value */
@@ -62,7 +62,7 @@ static int broken(struct flo_err *err, const char *what, const char *name)
     return flo_fail(err, FLO_E_SAFETENSORS, "tensor '%.64s': %s", name, what);
 }
 
-/* Reads up to `most` whole numbers. */
+/* Reads a list of at most `most` whole numbers. */
 static bool read_list(const struct flo_tree_node *list, uint64_t *out, uint32_t most,
                       uint32_t *count)
 {
@@ -90,7 +90,8 @@ static bool name_is_plain(const char *name, size_t bytes)
     return bytes > 0;
 }
 
-/* Computes the bytes of a tensor; false: an overflow, or half a byte. */
+/* Computes the bytes of a tensor.  Returns false for an overflow, or half a
+ * byte. */
 static bool sum_bytes(const struct flo_safetensor *tensor, uint32_t bits, uint64_t *out)
 {
     uint64_t count = 1;

@@ -1,4 +1,4 @@
-/* Formats of single values: F32, F16, BF16. */
+/* Plain types: formats of single values, F32, F16 and BF16. */
 #include "base/quant/types/types.h"
 
 #include <string.h>

@@ -10,8 +10,8 @@
  * the points where rounding flips.  A later release rounded to the same grid
  * (flo_quant_pin) would then lose half of its small changes.
  *
- * The value of largest magnitude is put on q = 0, the end that has one level
- * more, so d carries its sign. */
+ * The value of largest magnitude gets q = 0, because that end has one level
+ * more, so d has its sign. */
 static uint8_t nearest(float x, float inverse)
 {
     float q = x * inverse + 8.5f;

@@ -1,5 +1,5 @@
-/* Q5_K: as Q4_K, with fifth bits stored apart: 256 values in 8 sub-blocks of
- * 32. */
+/* Q5_K: 256 values in 8 sub-blocks of 32, as Q4_K, with the fifth bits stored
+ * apart. */
 #include "base/quant/types/types.h"
 
 #include "base/quant/fit.h"

@@ -3,7 +3,8 @@
 
 #include "base/quant/fit.h"
 
-/* Location of value v: in half h of the block, group j of 32, place l. */
+/* Finds where value v is stored.  It is value l of group j (of 32 values) in
+ * half h of the block. */
 static int place(size_t v, size_t *low, int *low_shift, size_t *high)
 {
     size_t h = v / 128;

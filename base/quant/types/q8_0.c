@@ -17,7 +17,7 @@ void flo_quant_q8_0_encode(const float *in, void *blocks, size_t values)
         float inverse = d != 0 ? 1.0f / d : 0;
         out->d = flo_f32_to_f16(d);
         for (int j = 0; j < 32; j++) {
-            /* With a subnormal d the inverse is infinite. */
+            /* The inverse of a subnormal d is infinite, so q is clamped. */
             float q = roundf(in[j] * inverse);
             out->q[j] = (int8_t)(q >= 127 ? 127 : q >= -127 ? q : -127);
         }
