@@ -1,9 +1,10 @@
-/* Sandbox kit: a process gives up the rights that its work does not need.
+/* Sandbox kit: functions by which a process gives up the rights that its work
+ * does not need.
  *
  * A program has a table of the system calls it makes, with the allowed
  * arguments, and a list of the folders and files it opens.  The kernel refuses
- * everything else: seccomp filters the calls, landlock the files.  Both hold
- * for all threads until the process ends.
+ * all others: seccomp filters the calls, landlock the files.  Both hold for all
+ * threads until the process ends.
  *
  * seccomp cannot read a path, and landlock does not cover stat.  So no table
  * may allow a call that stats a path.  fstat is allowed, in all the forms that
@@ -13,32 +14,33 @@
 
 #include <flotilla/base.h>
 
-/* Behaviour on a kernel that lacks a part of the sandbox: refuse to work, or
+/* Behaviours on a kernel that lacks a part of the sandbox: refuse to work, or
  * warn. */
 enum flo_sandbox_mode { FLO_SANDBOX_REQUIRED, FLO_SANDBOX_PREFERRED };
-/* Parses "required" or "preferred"; false: another word. */
+/* Parses "required" or "preferred".  Returns false for another word. */
 bool flo_sandbox_mode_parse(const char *word, enum flo_sandbox_mode *out);
 const char *flo_sandbox_mode_word(enum flo_sandbox_mode mode);
 
-/* Returns whether this build supports the sandbox.  Builds with a sanitizer
- * need more than any table allows, so their programs run without a sandbox and
+/* Tells whether this build supports the sandbox.  Builds with a sanitizer need
+ * more calls than any table allows, so their programs run without a sandbox and
  * act as if they had one. */
 bool flo_sandbox_is_built(void);
 
 #define FLO_SANDBOX_PART_CALLS "seccomp filters"
 #define FLO_SANDBOX_PART_FILES "landlock (version 2 or later)"
 
-/* Name of the sandbox part that this kernel lacks; NULL: none is missing. */
+/* Returns the name of the sandbox part that this kernel lacks, or NULL when it
+ * has all. */
 const char *flo_sandbox_lacks(void);
 
-/* Handles a missing part: FLO_E_SANDBOX when the sandbox is required, else a
- * warning and 0. */
+/* Handles a missing part.  Returns FLO_E_SANDBOX when the sandbox is required;
+ * else logs a warning and returns 0. */
 FLO_MUST_USE int flo_sandbox_miss(enum flo_sandbox_mode mode, const char *part,
                                   struct flo_err *err);
 
 /* ---- before: limits ---- */
 
-/* Sets the soft and the hard limit.  A failure is logged. */
+/* Sets the soft and the hard limit of a resource.  A failure is logged. */
 void flo_sandbox_limit(int resource, uint64_t value);
 /* Forbids core files, ptrace by other processes of the user, and new
  * privileges. */
@@ -49,7 +51,7 @@ void flo_sandbox_close_memory(void);
 /* Gives up all capabilities but these (a bit each: 1 << CAP_...), including the
  * ambient and inheritable ones.  Capabilities that the process lacks are not
  * added.  `effective` must be a subset of `permitted`.  Only the calling thread
- * changes, so call it before there are others, and before a filter.
+ * changes, so call it before other threads exist, and before a filter.
  * FLO_E_PROCESS. */
 FLO_MUST_USE int flo_sandbox_keep_rights(uint64_t permitted, uint64_t effective,
                                          struct flo_err *err);
@@ -58,25 +60,25 @@ FLO_MUST_USE int flo_sandbox_keep_rights(uint64_t permitted, uint64_t effective,
 
 enum flo_sandbox_action {
     FLO_SANDBOX_ALLOW,
-    FLO_SANDBOX_REFUSE, /* fails with `error` */
+    FLO_SANDBOX_REFUSE, /* the call fails with the policy's `error` */
     FLO_SANDBOX_KILL,
-    /* For newfstatat and the like: an empty path acts as fstat, any other path
-     * fails with EACCES. */
+    /* for newfstatat and similar calls: an empty path acts as fstat, any other
+     * path fails with EACCES */
     FLO_SANDBOX_FSTAT,
 };
 
 /* Condition (argument & mask) == value on all 64 bits of an argument; mask 0:
- * none. */
+ * no condition. */
 struct flo_sandbox_condition {
     uint8_t argument;
     uint64_t mask;
     uint64_t value;
 };
-/* Value that means this process's id. */
+/* A value in a condition that means this process's id. */
 #define FLO_SANDBOX_SELF UINT64_MAX
 
-/* Rule for one system call, in the stages whose bits `stages` has.  The first
- * rule for a call whose conditions all hold decides. */
+/* Rule for one system call.  It holds in the stages whose bits are set in
+ * `stages`.  The first rule for a call whose conditions all hold decides. */
 struct flo_sandbox_rule {
     long number;
     uint8_t stages;
@@ -85,7 +87,8 @@ struct flo_sandbox_rule {
     struct flo_sandbox_condition when[3];
 };
 
-/* Rows of a table.  32-bit arguments need a 32-bit mask. */
+/* Row of a table that allows a call.  Conditions on 32-bit arguments need a
+ * 32-bit mask. */
 #define FLO_CALL(stages, name)                                                                     \
     {                                                                                              \
         SYS_##name, stages, FLO_SANDBOX_ALLOW, 0,                                                  \
@@ -122,14 +125,15 @@ struct flo_sandbox_rule {
             }                                                                                      \
         }                                                                                          \
     }
-/* Thread creation as a libc does it: clone() that shares everything and makes
- * no namespace.  musl sets an extra flag, which has no effect. */
+/* Allows thread creation as a libc does it: clone() that shares all memory
+ * and files and makes no namespace.  musl sets an extra flag, which has no
+ * effect. */
 #define FLO_CALL_THREAD(stages)                                                                    \
     FLO_CALL_IF(stages, clone, 0, ~(uint64_t)CLONE_DETACHED,                                       \
                 CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM | \
                     CLONE_SETTLS | CLONE_PARENT_SETTID | CLONE_CHILD_CLEARTID)
 /* Allows one socket option.  A table ends the list with FLO_CALL_VAIN(…,
- * setsockopt, ENOPROTOOPT): libraries then do without other options. */
+ * setsockopt, ENOPROTOOPT), so that libraries do without other options. */
 #define FLO_CALL_OPTION(stages, level, option)                                                     \
     {                                                                                              \
         SYS_setsockopt, stages, FLO_SANDBOX_ALLOW, 0,                                              \
@@ -147,12 +151,12 @@ struct flo_sandbox_rule {
 struct flo_sandbox_policy {
     const struct flo_sandbox_rule *rules;
     size_t count;
-    int error; /* errno of calls without a rule; 0: they kill the process */
+    int error; /* errno of calls without a rule; 0: such a call kills the process */
 };
 
 /* Enters a stage; later stages can only remove rights.  Calls of another ABI
- * (i386, x32) kill the process.  Returns 1: in force, 0: this kernel or build
- * has no filters, FLO_E_PROCESS. */
+ * (i386, x32) kill the process.  Returns 1 when the filter is in force, 0 when
+ * this kernel or build has no filters, or FLO_E_PROCESS. */
 FLO_MUST_USE int flo_sandbox_filter(const struct flo_sandbox_policy *policy, uint8_t stage,
                                     struct flo_err *err);
 
@@ -160,17 +164,19 @@ FLO_MUST_USE int flo_sandbox_filter(const struct flo_sandbox_policy *policy, uin
 
 enum flo_sandbox_access {
     FLO_SANDBOX_READ,
-    FLO_SANDBOX_SHELF,   /* read and remove files; move in those of a STORE, as read-only */
+    /* read and remove files; receive files of a STORE, which become
+     * read-only */
+    FLO_SANDBOX_SHELF,
     FLO_SANDBOX_STORE,   /* as SHELF; also write, make and remove plain files */
     FLO_SANDBOX_RUN,     /* read, and run as programs */
-    FLO_SANDBOX_SCRATCH, /* read, write, make and remove everything except devices */
+    FLO_SANDBOX_SCRATCH, /* read, write, make and remove all kinds of files except devices */
     FLO_SANDBOX_DEVICE,  /* read, write and control */
-    FLO_SANDBOX_OWN,     /* read, and write to files that are there: /proc/self */
+    FLO_SANDBOX_OWN,     /* read, and write to existing files: /proc/self */
 };
-/* TCP: none, connect only, or connect and listen. */
+/* Rights for TCP: none, connect only, or connect and listen. */
 enum flo_sandbox_net { FLO_SANDBOX_NO_TCP, FLO_SANDBOX_CONNECTS, FLO_SANDBOX_TCP };
 struct flo_sandbox_path {
-    const char *path; /* NULL, or a missing file: the row is ignored */
+    const char *path; /* NULL, or a file that is missing: the row is ignored */
     enum flo_sandbox_access access;
 };
 
@@ -178,9 +184,9 @@ bool flo_sandbox_has_landlock(void);
 
 /* Limits the files that may be opened to those at or below these paths.  Open
  * descriptors stay usable.  TCP is limited to `net`, and signals cannot leave
- * the sandbox (both where the kernel supports it).  Call it before there are
- * threads.  Returns 1: in force, 0: no landlock (version 2 or later) in this
- * kernel or build, FLO_E_PROCESS. */
+ * the sandbox (both only if the kernel supports it).  Call it before there are
+ * threads.  Returns 1 when the limits are in force, 0 when this kernel or build
+ * has no landlock (version 2 or later), or FLO_E_PROCESS. */
 FLO_MUST_USE int flo_sandbox_files(const struct flo_sandbox_path *paths, size_t count,
                                    enum flo_sandbox_net net, struct flo_err *err);
 
