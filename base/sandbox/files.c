@@ -1,4 +1,5 @@
-/* Sandbox kit: files, by landlock's system calls (glibc has none). */
+/* Sandbox kit, files: limits them by landlock's system calls, for which glibc
+ * has no functions. */
 #include "base/sandbox.h"
 
 #include <errno.h>
@@ -12,10 +13,10 @@
 
 #include <flotilla/errors/process.h>
 
-/* Constants that some kernel headers lack. */
-#define ABI_MIN 2 /* version 1 forbids all renames between folders */
+/* Constants of landlock that some kernel headers lack. */
+#define ABI_MIN 2 /* version 1 would forbid all renames between folders */
 #define FS_ALL_ABI_1 ((1ULL << 13) - 1)
-#define FS_REFER (1ULL << 13)     /* from version 2 on: rename between folders */
+#define FS_REFER (1ULL << 13)     /* a rename between folders, from version 2 on */
 #define FS_TRUNCATE (1ULL << 14)  /* 3 */
 #define FS_IOCTL_DEV (1ULL << 15) /* 5 */
 #define NET_BIND_TCP (1ULL << 0)  /* 4 */
@@ -24,8 +25,8 @@
 #define SCOPE_SIGNAL (1ULL << 1)
 
 #define ACCESS_READ (LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR)
-/* Landlock lets a file move only to a place with no more rights: from a store
- * to a shelf, not back. */
+/* Rights of a shelf.  Landlock lets a file move only to a folder with no more
+ * rights: from a store to a shelf, not back. */
 #define ACCESS_SHELF                                                                               \
     (ACCESS_READ | LANDLOCK_ACCESS_FS_REMOVE_FILE | LANDLOCK_ACCESS_FS_MAKE_REG | FS_REFER)
 #define ACCESS_STORE (ACCESS_SHELF | LANDLOCK_ACCESS_FS_WRITE_FILE | FS_TRUNCATE)
@@ -48,7 +49,7 @@ static const uint64_t accesses[] = {
     [FLO_SANDBOX_OWN] = ACCESS_READ | LANDLOCK_ACCESS_FS_WRITE_FILE | FS_TRUNCATE,
 };
 
-/* struct landlock_ruleset_attr as of version 6. */
+/* A copy of struct landlock_ruleset_attr as of version 6. */
 struct ruleset {
     uint64_t fs;
     uint64_t net;

@@ -1,4 +1,4 @@
-/* Sandbox kit: resource limits, and the filter of system calls.
+/* Sandbox kit, filter: sets resource limits, and filters system calls.
  *
  * A table is compiled to a seccomp BPF program. The program sees a call's
  * number and its six 64-bit arguments, 32 bits at a time. */
@@ -19,8 +19,8 @@
 
 #include <flotilla/errors/process.h>
 
-/* Per architecture: its audit number, and the registers with a trapped call's
- * arguments and result. */
+/* Values of each architecture: its audit number, and the registers with a
+ * trapped call's arguments and result. */
 #if defined(__x86_64__)
 #define FILTER_ARCH AUDIT_ARCH_X86_64
 #define REGISTER(context, n)                                                                       \
@@ -35,7 +35,7 @@
 #define REGISTER(context, n) ((&(context)->uc_mcontext.arm_r0)[n])
 #define RESULT(context) ((context)->uc_mcontext.arm_r0)
 #else
-#define FILTER_ARCH 0 /* no filter for this architecture */
+#define FILTER_ARCH 0 /* there is no filter for this architecture */
 #endif
 #ifdef SYS_fstat64
 #define FSTAT SYS_fstat64
@@ -47,8 +47,9 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
                "the low half of an argument comes first");
 
 #define X32_BIT 0x40000000u
-#define RULE_CODE_MAX 21 /* load, compare, 3 conditions of 6 instructions, return */
-#define RULES_MAX 190    /* the kernel accepts 4096 instructions */
+/* most instructions: load, compare, 3 conditions of 6, return */
+#define RULE_CODE_MAX 21
+#define RULES_MAX 190 /* most rules, because the kernel accepts 4096 instructions */
 
 const char *flo_sandbox_lacks(void)
 {
@@ -67,7 +68,8 @@ void flo_sandbox_limit(int resource, uint64_t value)
     rlim_t bound = value > (rlim_t)-1 ? RLIM_INFINITY : (rlim_t)value;
     struct rlimit limit;
 
-    /* A limit can only be lowered, not raised. */
+    /* The limit stays when it is lower already, because it can only be
+     * lowered. */
     if (getrlimit(resource, &limit) == 0 && limit.rlim_max < bound) {
         bound = limit.rlim_max;
     }
@@ -90,8 +92,8 @@ void flo_sandbox_close_memory(void)
 /* ---- fstat by another name ---- */
 
 #if FILTER_ARCH != 0
-/* A libc implements fstat as newfstatat with an empty path. This handler
- * answers it with fstat on the descriptor, whatever path was given. */
+/* Answers a trapped newfstatat with fstat on the descriptor, whatever path was
+ * given.  A libc implements fstat as newfstatat with an empty path. */
 static void on_trap(int number, siginfo_t *info, void *context)
 {
     ucontext_t *at = context;
@@ -137,7 +139,7 @@ static int catch_traps(struct flo_err *err)
 struct program {
     struct sock_filter code[8 + RULES_MAX * RULE_CODE_MAX];
     size_t n;
-    bool has_number; /* the accumulator holds the call's number */
+    bool has_number; /* true: the accumulator has the call's number */
 };
 _Static_assert(8 + RULES_MAX * RULE_CODE_MAX < BPF_MAXINSNS, "kernel's limit");
 
@@ -171,7 +173,8 @@ static uint32_t action_of(enum flo_sandbox_action action, int error)
     }
 }
 
-/* Compares both 32-bit halves, as far as the mask needs them. */
+/* Emits the comparison of both 32-bit halves of an argument, as far as the mask
+ * needs them. */
 static void emit_condition(struct program *p, const struct flo_sandbox_condition *when)
 {
     uint64_t value = when->value == FLO_SANDBOX_SELF ? (uint64_t)getpid() : when->value;
@@ -191,7 +194,8 @@ static void emit_condition(struct program *p, const struct flo_sandbox_condition
     }
 }
 
-/* Emits one rule. Each failed comparison jumps to the next rule. */
+/* Emits the code of one rule.  Each comparison that fails jumps to the next
+ * rule. */
 static void emit_rule(struct program *p, const struct flo_sandbox_rule *rule)
 {
     if (!p->has_number) {
@@ -249,7 +253,7 @@ int flo_sandbox_filter(const struct flo_sandbox_policy *policy, uint8_t stage, s
         return 1;
     }
     if (errno == ENOSYS || errno == EINVAL) {
-        return 0; /* the kernel, or an emulator, has no filters */
+        return 0; /* this kernel, or an emulator, has no filters */
     }
     return flo_fail_errno(err, FLO_E_PROCESS, "seccomp filter");
 }

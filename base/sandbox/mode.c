@@ -1,5 +1,5 @@
-/* Sandbox kit: whether a sandbox is required, and whether this build supports
- * one. */
+/* Sandbox kit, mode: whether a sandbox is required, and whether this build
+ * supports one. */
 #include "base/sandbox.h"
 
 #include <string.h>

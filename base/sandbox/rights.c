@@ -1,5 +1,5 @@
-/* Sandbox kit: capabilities.  User 0 has them, and flo_process_as_owner()
- * passes some to programs that it starts. */
+/* Sandbox kit, rights: capabilities.  User 0 has them, and
+ * flo_process_as_owner() passes some to programs that it starts. */
 #include "base/sandbox.h"
 
 #include <linux/capability.h>
@@ -17,7 +17,7 @@ int flo_sandbox_keep_rights(uint64_t permitted, uint64_t effective, struct flo_e
     struct __user_cap_data_struct data[HALVES] = {{0}};
     bool has_more = false;
 
-    /* Fails where there are none to clear. */
+    /* The call fails, without harm, when there are no ambient capabilities. */
     (void)prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
     if (syscall(SYS_capget, &head, data) < 0) {
         return flo_fail_errno(err, FLO_E_PROCESS, "rights of root");
@@ -30,8 +30,8 @@ int flo_sandbox_keep_rights(uint64_t permitted, uint64_t effective, struct flo_e
         has_more = has_more || had.permitted != data[i].permitted ||
                    had.effective != data[i].effective || had.inheritable != 0;
     }
-    /* A service manager's filter may refuse capset to a process without
-     * capabilities. */
+    /* The call is left out, because a service manager's filter may refuse
+     * capset to a process without capabilities. */
     return !has_more || syscall(SYS_capset, &head, data) == 0
                ? 0
                : flo_fail_errno(err, FLO_E_PROCESS, "give up root's rights");
