@@ -1,4 +1,5 @@
-/* Process groups with limits: cgroup files below /sys/fs/cgroup. */
+/* Process groups with limits: reads and writes the cgroup files below
+ * /sys/fs/cgroup. */
 #include "base/cgroup.h"
 
 #include <dirent.h>
@@ -86,7 +87,7 @@ int flo_cgroup_find(const char *root, const char *self, struct flo_cgroup *out, 
         return flo_fail(err, FLO_E_ABSENT, "no cgroup of version 2");
     }
     if (n == 1) {
-        n = 0; /* the root group */
+        n = 0; /* this is the root group, which has no name */
     }
     *is_leaf = n >= sizeof(leaf) - 1 &&
                memcmp(line + 3 + n - (sizeof(leaf) - 1), leaf, sizeof(leaf) - 1) == 0;
@@ -108,8 +109,8 @@ int flo_cgroup_own(struct flo_cgroup *out, bool *is_leaf, struct flo_err *err)
 
 /* ---- ours ---- */
 
-/* Returns whether the group is delegated to us: systemd marks it so; for a
- * plain user, the folder belongs to the user. */
+/* Tells whether the group is delegated to us.  systemd marks such a group; for
+ * a plain user the folder belongs to the user. */
 static bool is_given(const struct flo_cgroup *own)
 {
     static const char *const names[] = {"trusted.delegate", "user.delegate"};
@@ -124,8 +125,8 @@ static bool is_given(const struct flo_cgroup *own)
     return geteuid() != 0 && stat(own->folder, &st) == 0 && st.st_uid == geteuid();
 }
 
-/* Returns whether no other process is in the group; one would forbid limits on
- * its child groups. */
+/* Tells whether no other process is in the group, because one would forbid
+ * limits on its child groups. */
 static bool is_alone(const struct flo_cgroup *own)
 {
     char text[TEXT_MAX];
@@ -137,7 +138,8 @@ static bool is_alone(const struct flo_cgroup *own)
     return end == NULL || end[1] == '\0';
 }
 
-/* Removes left-over groups.  Those with processes stay: rmdir() refuses. */
+/* Removes left-over groups.  A group with processes stays, because rmdir()
+ * refuses. */
 static void sweep(const struct flo_cgroup *own)
 {
     DIR *dir = opendir(own->folder);
@@ -206,7 +208,7 @@ int flo_cgroup_make(const struct flo_cgroup *own, const char *name, uint64_t mem
         out->folder[0] = '\0';
         return FLO_E_PROCESS;
     }
-    (void)file_write(out, "memory.swap.max", "0"); /* only exists where there is swap */
+    (void)file_write(out, "memory.swap.max", "0"); /* the file exists only on machines with swap */
     (void)file_write(out, "memory.oom.group", "1");
     snprintf(text, sizeof(text), "%u", threads);
     (void)file_write(out, "pids.max", text);

@@ -1,4 +1,5 @@
-/* CPUs: how many this process can keep busy, by affinity and cgroup quota.
+/* CPUs: counts those that this process can keep busy, by affinity and cgroup
+ * quota.
  *
  * Sources: sched(7); kernel document cgroup-v2, "cpu.max". */
 #include <sched.h>
@@ -14,7 +15,7 @@ unsigned flo_cpus_of_quota(const char *cpu_max)
     unsigned long long quota, period;
 
     if (sscanf(cpu_max, "%llu %llu", &quota, &period) != 2 || period == 0) {
-        return 0; /* "max 100000" */
+        return 0; /* no quota, as in "max 100000" */
     }
     quota /= period;
     return quota == 0 ? 1 : quota > 1u << 16 ? 0 : (unsigned)quota;
@@ -38,7 +39,8 @@ static unsigned quota_at(const char *folder)
     return flo_cpus_of_quota(text);
 }
 
-/* The smallest CPU quota of this process's group and its parents; 0: none. */
+/* Returns the smallest CPU quota of this process's group and its parents, or 0
+ * when none has one. */
 static unsigned quota(void)
 {
     char line[256], folder[512] = CGROUPS;

@@ -1,4 +1,4 @@
-/* Crash note: what a process was doing when a signal ended it. */
+/* Crash note: records what a process was doing when a signal ended it. */
 #include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -8,7 +8,8 @@
 #include "base/crash.h"
 
 #define NOTE_BYTES_MAX 1024
-#define STACK_BYTES 16384 /* alternate stack, for a signal because of a full stack */
+/* an alternate stack, because a full stack may be the signal's cause */
+#define STACK_BYTES 16384
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define IS_SANITIZED true
@@ -21,9 +22,9 @@
 #define IS_SANITIZED false
 #endif
 
-/* Record of a thread's work.  The note is text, because the next start may be
- * another version of the program.  Lines: signal, "during" or "after", who,
- * what; then the text. */
+/* Record of a thread's work, as the lines of a note.  The note is text, because
+ * the next start may be another version of the program.  Its lines are: signal,
+ * "during" or "after", who, what; then the text. */
 struct doing {
     bool is_done;
     size_t bytes;
@@ -42,7 +43,7 @@ static const struct {
 static char note[4096]; /* path */
 static _Thread_local struct doing doing = {.is_done = true};
 
-/* Calls only async-signal-safe functions. */
+/* Writes bytes with async-signal-safe functions only. */
 static void put(int fd, const char *text, size_t bytes)
 {
     while (bytes > 0) {
@@ -71,7 +72,7 @@ static void on_end(int number)
         fsync(fd);
         close(fd);
     }
-    raise(number); /* SA_RESETHAND has restored the default action */
+    raise(number); /* SA_RESETHAND has restored the default action, which ends the process */
 }
 
 void flo_crash_open(const char *path)
@@ -116,7 +117,7 @@ void flo_crash_done(void)
 
 /* ---- reading ---- */
 
-/* Copies a line, or with `end` NUL the rest, to `out`. */
+/* Copies a line to `out`.  With `end` NUL it copies all that is left. */
 static const char *take(const char *at, char end, char *out, size_t out_bytes)
 {
     size_t i = 0;

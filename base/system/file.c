@@ -46,7 +46,8 @@ static int fail_size(struct flo_err *err, const char *path, size_t bytes_max)
     return flo_fail(err, FLO_E_META_TOO_LARGE, "%s: larger than %zu bytes", path, bytes_max);
 }
 
-/* Reads fd to its end, whatever fstat says (files in /proc have size 0). */
+/* Reads a file to its end, whatever size fstat gives (files in /proc have size
+ * 0). */
 static int read_to_end(int fd, const char *path, size_t capacity, size_t bytes_max, char **data,
                        size_t *bytes, struct flo_err *err)
 {
@@ -88,7 +89,7 @@ static int read_to_end(int fd, const char *path, size_t capacity, size_t bytes_m
 
 int flo_file_open(const char *path, int *fd, struct flo_err *err)
 {
-    /* NONBLOCK: opening a FIFO does not wait; it is then refused. */
+    /* O_NONBLOCK: opening a FIFO does not wait.  The FIFO is then refused. */
     int opened = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     struct stat st;
 
@@ -184,7 +185,7 @@ int flo_fd_pread_all(int fd, void *data, size_t bytes, uint64_t offset, struct f
     return 0;
 }
 
-/* The folder of a path: "a/b" -> "a", "b" -> ".", "/b" -> "/". */
+/* Writes the folder of a path: "a/b" -> "a", "b" -> ".", "/b" -> "/". */
 static bool folder_of(const char *path, char *out, size_t out_bytes)
 {
     const char *slash = strrchr(path, '/');
@@ -211,7 +212,7 @@ int flo_dir_sync(const char *path, struct flo_err *err)
     if (fd < 0) {
         return fail_open(err, path);
     }
-    /* Some file systems cannot sync a folder (EINVAL): not an error. */
+    /* EINVAL is no error, because some file systems cannot sync a folder. */
     if (fsync(fd) < 0 && errno != EINVAL) {
         return flo_fail_errno(err, FLO_E_IO_WRITE, "sync %s", path);
     }
@@ -268,8 +269,8 @@ int flo_file_write(const char *path, const void *data, size_t bytes, mode_t mode
     return flo_dir_sync(folder, err);
 }
 
-/* For kernels before 5.6 and user-mode emulators: opens one component after the
- * other, refusing symbolic links and "..". */
+/* Opens one component of a path after the other, refusing symbolic links and
+ * "..".  Kernels before 5.6 and user-mode emulators need it. */
 static int open_by_steps(int dir_fd, const char *path, int flags, mode_t mode)
 {
     FLO_CLEANUP(flo_fd_cleanup) int here = -1;
@@ -293,7 +294,9 @@ static int open_by_steps(int dir_fd, const char *path, int flags, mode_t mode)
             errno = EXDEV;
             return -1;
         }
-        struct stat st; /* sets the errno: O_NOFOLLOW with O_DIRECTORY says ENOTDIR */
+        /* tells a link apart, for which O_NOFOLLOW with O_DIRECTORY gives
+         * ENOTDIR */
+        struct stat st;
         if (fstatat(at, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISLNK(st.st_mode)) {
             errno = ELOOP;
             return -1;
@@ -324,7 +327,7 @@ int flo_file_open_beneath(int dir_fd, const char *path, int flags, mode_t mode, 
     how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
     long opened;
     unsigned tries = 0;
-    do { /* EAGAIN: a rename raced with ".." in the path */
+    do { /* EAGAIN: a rename happened while ".." in the path was followed */
         opened = syscall(SYS_openat2, dir_fd, path, &how, sizeof(how));
     } while (opened < 0 && (errno == EINTR || (errno == EAGAIN && ++tries < 16)));
     if (opened < 0 && errno == ENOSYS) {
@@ -354,13 +357,15 @@ int flo_dir_make(const char *path, mode_t mode, struct flo_err *err)
         memcpy(part, path, i);
         part[i] = '\0';
         if (mkdir(part, mode) == 0) {
-            /* A parent that cannot be opened for reading cannot be synced. */
+            /* A parent that cannot be opened for reading cannot be synced; then
+             * the sync is skipped. */
             if (folder_of(part, parent, sizeof(parent)) &&
                 flo_dir_sync(parent, err) == FLO_E_IO_WRITE) {
                 return FLO_E_IO_WRITE;
             }
         } else if (errno != EEXIST) {
-            /* A read-only parent that exists is fine (EROFS, EACCES). */
+            /* A folder that exists in a read-only parent is no error (EROFS,
+             * EACCES). */
             int keep = errno;
             if (stat(part, &st) < 0) {
                 errno = keep;

@@ -1,4 +1,5 @@
-/* Owner: who owns the files that a program of root writes. */
+/* Owner: makes one user the owner of the files that a program of root
+ * writes. */
 #include <dirent.h>
 #include <fcntl.h>
 #include <grp.h>
@@ -17,8 +18,8 @@
 static const uint32_t kept[KEPT_COUNT] = {CAP_DAC_READ_SEARCH, CAP_NET_BIND_SERVICE};
 
 /* Keeps the capabilities to read all files and to listen on ports below 1024,
- * also for programs started from here.  A capability may be absent, as in a
- * container. */
+ * also for programs that this program starts.  A capability may be absent, as
+ * in a container. */
 static int keep_capabilities(void)
 {
     struct __user_cap_header_struct head = {_LINUX_CAPABILITY_VERSION_3, 0};
@@ -46,8 +47,8 @@ static int keep_capabilities(void)
     return 0;
 }
 
-/* Everything goes by descriptors, because the owner may rename files
- * meanwhile. */
+/* Gives the files of a folder to the owner, by descriptors, because the owner
+ * may rename files meanwhile. */
 static void give_below(int parent, const char *name, const struct stat *owner);
 
 static void give(int parent, const char *name, const struct stat *owner)
@@ -59,7 +60,8 @@ static void give(int parent, const char *name, const struct stat *owner)
     if (fd < 0 || fstat(fd, &st) != 0 || st.st_dev != owner->st_dev) {
         return;
     }
-    /* A file with several hard links may have a name elsewhere. */
+    /* A file with several hard links is left out, because it may have a name
+     * elsewhere. */
     if (st.st_uid == 0 && (S_ISDIR(st.st_mode) || (S_ISREG(st.st_mode) && st.st_nlink == 1))) {
         (void)!fchownat(fd, "", owner->st_uid, owner->st_gid, AT_EMPTY_PATH);
     }
@@ -68,7 +70,8 @@ static void give(int parent, const char *name, const struct stat *owner)
     }
 }
 
-/* Gives files that an older version left to root to the owner. */
+/* Gives the owner those files of a folder that an older version left to
+ * root. */
 static void give_below(int parent, const char *name, const struct stat *owner)
 {
     int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -95,9 +98,8 @@ int flo_process_as_owner(const char *path, struct flo_err *err)
         return 0;
     }
     give_below(AT_FDCWD, path, &st);
-    /* Without this flag the kernel would drop all capabilities at the change of
-     * user, and access() would ignore them.  When prctl refuses, they are
-     * lost. */
+    /* The kernel would else drop all capabilities at the change of user, and
+     * access() would ignore them.  When prctl refuses, they are lost. */
     (void)prctl(PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP);
     if (setgroups(0, NULL) != 0 || setresgid(st.st_gid, st.st_gid, st.st_gid) != 0 ||
         setresuid(st.st_uid, st.st_uid, st.st_uid) != 0 || keep_capabilities() != 0) {

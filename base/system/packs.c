@@ -1,9 +1,9 @@
 /* Cache of packed weights: a bounded folder for people's own commands.
  *
- * Every file in it can be made again, so nobody waits for one.  When other
+ * Every file in it can be made again, so no command waits for one.  When other
  * users can write to the folder, the disk is full or another process is
  * packing, the model is used unpacked.  A file has no name until it is complete
- * and synced.  One link() names it, so a kill leaves nothing. */
+ * and synced.  One link() names it, so a killed command leaves no file. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -21,7 +21,7 @@
 #include <flotilla/errors/state.h>
 
 #define SUFFIX ".packed"
-#define FILES_MAX 4096 /* most files that are looked at */
+#define FILES_MAX 4096 /* most files that a search looks at */
 
 struct flo_packs {
     int dir_fd;
@@ -59,7 +59,8 @@ int flo_packs_folder(char *out, size_t bytes, struct flo_err *err)
     return 0;
 }
 
-/* Another user with write access could plant weights in a model. */
+/* Checks that no other user has write access, because that user could plant
+ * weights in a model. */
 static int check_ours(int dir_fd, const char *path, struct flo_err *err)
 {
     struct stat st;
@@ -115,8 +116,9 @@ void flo_packs_close(struct flo_packs *cache)
 
 /* ---- a file ---- */
 
-/* Name from device, inode, size and times of the model file.  A file that was
- * written, replaced or touched since has another name. */
+/* Writes the name of a packed file: device, inode, size and times of the model
+ * file.  A model file that was written, replaced or touched since has another
+ * name. */
 static int name_of(int model_fd, char *out, size_t bytes, struct flo_err *err)
 {
     struct stat st;
@@ -148,7 +150,9 @@ int flo_packs_find(const struct flo_packs *cache, int model_fd, int *out, struct
         (st.st_mode & 022) != 0) {
         return flo_fail(err, FLO_E_CFG_PERM, "%s/%s is not ours alone", cache->path, name);
     }
-    (void)futimens(fd, NULL); /* marks it as used: least recently used files go first */
+    /* marks the file as used, because least recently used files are removed
+     * first */
+    (void)futimens(fd, NULL);
     *out = fd;
     fd = -1;
     return 0;
@@ -176,7 +180,8 @@ static bool is_before(const struct timespec *a, const struct timespec *b)
     return a->tv_sec != b->tv_sec ? a->tv_sec < b->tv_sec : a->tv_nsec < b->tv_nsec;
 }
 
-/* Sums the bytes of all files and finds the one unused for longest. */
+/* Returns the bytes of all files together, and finds the file that was not used
+ * for longest. */
 static uint64_t look(int dir_fd, struct oldest *oldest)
 {
     int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -218,8 +223,8 @@ static int no_room(const struct flo_packs *cache, uint64_t bytes, uint64_t has, 
 }
 
 /* Removes the least recently used files until `bytes` more fit under the limit
- * and on the disk.  If that cannot be reached, none is removed.  An engine that
- * has a file open keeps using it. */
+ * and on the disk.  If that cannot be reached, no file is removed.  An engine
+ * that has a file open can still use it. */
 static int make_room(const struct flo_packs *cache, uint64_t bytes, struct flo_err *err)
 {
     struct oldest oldest;

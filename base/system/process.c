@@ -1,4 +1,5 @@
-/* Processes: children that inherit only the descriptors and variables given. */
+/* Processes: starts children that inherit only the given descriptors and
+ * variables. */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -23,15 +24,15 @@
 enum {
     PASSED_FD = 3,
     DESCRIPTORS_MAX = 1 << 20,
-    KEEPER_LOOKS_MAX = 5000, /* checks, a millisecond apart */
+    KEEPER_LOOKS_MAX = 5000, /* most checks, a millisecond apart */
 };
 
 struct start {
     const char *const *argv;
     char *const *environment;
-    int fd;         /* becomes PASSED_FD in the child; -1: none */
-    int streams[3]; /* stdin, stdout, stderr; -1: ours */
-    bool is_kept;   /* run under a supervisor (keeper) */
+    int fd;         /* descriptor that becomes PASSED_FD in the child; -1: none */
+    int streams[3]; /* stdin, stdout and stderr of the child; -1: as ours */
+    bool is_kept;   /* true: the child runs under a supervisor (keeper) */
 };
 
 int flo_process_close_at_exec(unsigned first)
@@ -39,7 +40,8 @@ int flo_process_close_at_exec(unsigned first)
     if (syscall(SYS_close_range, first, ~0U, CLOSE_RANGE_CLOEXEC) == 0) {
         return 0;
     }
-    /* Kernels before 5.11. */
+    /* Kernels before 5.11 lack close_range() with close-on-exec, so each
+     * descriptor is set. */
     struct rlimit limit;
     if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur > DESCRIPTORS_MAX) {
         return -1;
@@ -53,10 +55,11 @@ int flo_process_close_at_exec(unsigned first)
     return 0;
 }
 
-/* Calls only functions that are safe between fork and exec. */
+/* Runs in the child, where only functions that are safe between fork and exec
+ * may be called. */
 static void child_run(const struct start *start, int report_fd, pid_t parent)
 {
-    /* exec takes char *const[] for historical reasons and changes nothing. */
+    /* exec takes char *const[] for historical reasons, but changes no text. */
     union {
         const char *const *given;
         char *const *wanted;
@@ -68,7 +71,7 @@ static void child_run(const struct start *start, int report_fd, pid_t parent)
     memset(&plain, 0, sizeof(plain));
     plain.sa_handler = SIG_DFL;
     for (int i = 1; i < NSIG; i++) {
-        sigaction(i, &plain, NULL); /* SIGKILL and SIGSTOP refuse, which is fine */
+        sigaction(i, &plain, NULL); /* SIGKILL and SIGSTOP refuse, which does not matter */
     }
     sigemptyset(&none);
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent ||
@@ -103,7 +106,7 @@ failed:
 
 static volatile sig_atomic_t is_keeper_asked;
 
-/* SIGTERM asks to end; SIGCHLD only wakes. */
+/* Notes that SIGTERM asks the keeper to end; SIGCHLD only wakes it. */
 static void on_keeper_signal(int number)
 {
     is_keeper_asked = is_keeper_asked || number == SIGTERM;
@@ -130,8 +133,8 @@ static void kill_children(void)
     }
 }
 
-/* Kills until no child is left, or for some seconds: a process inside a system
- * call ends when it returns. */
+/* Kills children until none is left, for some seconds at most: a process inside
+ * a system call ends when the call returns. */
 static void end_children(void)
 {
     const struct timespec pause = {.tv_nsec = 1000000};
@@ -149,9 +152,9 @@ static void end_children(void)
     }
 }
 
-/* Waits for the program. Returns its status; 0 when the keeper was asked to end
- * it. Signals are unblocked in sigsuspend() alone, so none is missed between
- * check and wait. */
+/* Waits for the program.  Returns its status, or 0 when the keeper was asked to
+ * end it.  Signals are unblocked in sigsuspend() alone, so none is missed
+ * between check and wait. */
 static int keep(pid_t program)
 {
     int status = 0;
@@ -191,7 +194,7 @@ static void keeper_run(const struct start *start, int report_fd, pid_t parent)
     sigfillset(&action.sa_mask);
     sigaction(SIGTERM, &action, NULL);
     sigaction(SIGCHLD, &action, NULL);
-    setpgid(0, 0); /* so that a terminal's Ctrl-C reaches the agent only */
+    setpgid(0, 0); /* a terminal's Ctrl-C then reaches the agent only */
     prctl(PR_SET_PDEATHSIG, SIGTERM);
     if (getppid() != parent || prctl(PR_SET_CHILD_SUBREAPER, 1) < 0 || (program = fork()) < 0) {
         int number = errno;
@@ -207,7 +210,8 @@ static void keeper_run(const struct start *start, int report_fd, pid_t parent)
     close_all();
     int status = keep(program);
     if (is_keeper_asked) {
-        kill(-program, SIGKILL); /* not reaped yet, so the number is still the program's */
+        /* the program is not reaped yet, so the number is still its own */
+        kill(-program, SIGKILL);
     }
     end_children();
     _exit(status);
@@ -215,7 +219,8 @@ static void keeper_run(const struct start *start, int report_fd, pid_t parent)
 
 /* ---- starting ---- */
 
-/* Makes a close-on-exec pipe whose descriptors are above those of a child. */
+/* Makes a close-on-exec pipe whose descriptors are above all those that a child
+ * gets. */
 static int report_pipe(int fds[2])
 {
     int low[2];
@@ -237,7 +242,8 @@ static int report_pipe(int fds[2])
     return -1;
 }
 
-/* Returns whether a variable has a name in `keep`, or begins as "LD_*" says. */
+/* Tells whether a variable has a name of `keep`, or begins as an entry such as
+ * "LD_*" says. */
 static bool is_kept(const char *variable, const char *const *keep)
 {
     for (; *keep != NULL; keep++) {
@@ -259,7 +265,8 @@ static int spawn(const struct start *start, pid_t *pid, struct flo_err *err)
     if (report_pipe(report) < 0) {
         return flo_fail_errno(err, FLO_E_PROCESS, "start %s", start->argv[0]);
     }
-    /* No signal handler of ours may run in the child. */
+    /* All signals are blocked, because no signal handler of ours may run in the
+     * child. */
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     pid_t parent = getpid();
@@ -359,7 +366,7 @@ int flo_process_spawn_kept(const char *const argv[], char *const environment[], 
     return rv;
 }
 
-/* Reads a "Name: 123 kB" line of /proc/<pid>/status, in bytes. */
+/* Returns the bytes of a "Name: 123 kB" line of /proc/<pid>/status. */
 static uint64_t status_bytes(const char *text, const char *name)
 {
     const char *line = strstr(text, name);
@@ -370,8 +377,8 @@ static uint64_t status_bytes(const char *text, const char *name)
     return strtoull(line + strlen(name), NULL, 10) * 1024;
 }
 
-/* Reads a file of /proc/<pid> that has a line of that name. NULL: the process
- * is gone, or a zombie without memory. */
+/* Reads a file of /proc/<pid> that has a line of that name.  Returns NULL when
+ * the process is gone, or is a zombie without memory. */
 static char *read_status(pid_t pid, const char *file, const char *name)
 {
     char *text = NULL;
@@ -422,8 +429,8 @@ bool flo_process_pss(pid_t pid, uint64_t *bytes)
 }
 
 /* Returns the fields of /proc/<pid>/stat after the name, which is in
- * parentheses and may hold any character. NULL: the process is gone. The caller
- * frees `text`. */
+ * parentheses and may hold any character.  Returns NULL when the process is
+ * gone.  The caller frees `text`. */
 static const char *read_stat(pid_t pid, char **text)
 {
     char path[64];
@@ -442,7 +449,7 @@ bool flo_process_work(pid_t pid, uint64_t *cpu_ms, bool *waits_for_disk)
     long ticks_per_s = sysconf(_SC_CLK_TCK);
     unsigned long user, system;
     char state;
-    const char *end = read_stat(pid, &text); /* fields 3, 14 and 15 */
+    const char *end = read_stat(pid, &text); /* the fields from 3 on; 3, 14 and 15 are used */
 
     if (ticks_per_s <= 0 || end == NULL ||
         sscanf(end, ") %c %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %lu %lu", &state, &user,
@@ -457,7 +464,7 @@ bool flo_process_work(pid_t pid, uint64_t *cpu_ms, bool *waits_for_disk)
 static int last_cpu(pid_t pid)
 {
     FLO_CLEANUP(flo_free_cleanup) char *text = NULL;
-    const char *field = read_stat(pid, &text); /* field 2 is the name */
+    const char *field = read_stat(pid, &text); /* the end of field 2, the name */
 
     for (int i = 2; i < 39 && field != NULL; i++) {
         field = strchr(field + 1, ' ');
