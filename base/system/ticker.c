@@ -1,6 +1,6 @@
-/* Ticker: progress line of a long command, on stderr.
+/* Ticker: prints the progress line of a long command on stderr.
  *
- * Runs on a thread of its own, for calls that block until they are done. */
+ * It runs on a thread of its own, for calls that block until they are done. */
 #include "base/ticker.h"
 
 #include <errno.h>

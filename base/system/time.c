@@ -1,4 +1,4 @@
-/* Time: the three clocks, RFC 3339 text and durations.  Also randomness. */
+/* Time: the three clocks, RFC 3339 text, durations, and random bytes. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -60,16 +60,16 @@ static unsigned days_of_month(unsigned year, unsigned month)
     return days[month - 1] + (month == 2 && is_leap ? 1u : 0u);
 }
 
-/* Days since 1970-01-01 of a date from 1970 on. */
+/* Returns the days from 1970-01-01 to a date from 1970 on. */
 static uint64_t days_since_epoch(unsigned year, unsigned month, unsigned day)
 {
-    uint64_t past = year - 1; /* complete years before, counted from year 1 */
+    uint64_t past = year - 1; /* complete years before this one, counted from year 1 */
     uint64_t days = past * 365 + past / 4 - past / 100 + past / 400;
 
     for (unsigned m = 1; m < month; m++) {
         days += days_of_month(year, m);
     }
-    return days + day - 1 - 719162; /* 719162 days lie before 1970-01-01 */
+    return days + day - 1 - 719162; /* 719162 days are before 1970-01-01 */
 }
 
 #define DAY_MS 86400000u
@@ -81,7 +81,7 @@ void flo_time_text(uint64_t wall_ms, char *out)
     if (wall_ms > WALL_MS_MAX) {
         wall_ms = WALL_MS_MAX;
     }
-    /* gmtime() is not used: a 32-bit time_t ends in 2038. */
+    /* gmtime() is not used, because a 32-bit time_t ends in 2038. */
     uint64_t days = wall_ms / DAY_MS;
     unsigned second = (unsigned)(wall_ms % DAY_MS / 1000);
     unsigned year = 1970 + (unsigned)(days / 366); /* a lower bound of the year */
@@ -98,7 +98,7 @@ void flo_time_text(uint64_t wall_ms, char *out)
              (unsigned)(wall_ms % 1000));
 }
 
-/* Reads `digits` decimal digits at *text, and moves *text on. */
+/* Reads `digits` decimal digits at *text, and moves *text past them. */
 static bool read_digits(const char **text, int digits, unsigned *out)
 {
     unsigned value = 0;
@@ -124,7 +124,7 @@ static bool read_character(const char **text, char c)
     return true;
 }
 
-/* Reads nothing or ".<1 to 9 digits>", truncated to milliseconds. */
+/* Reads a fraction ".<1 to 9 digits>", cut to milliseconds, or no text. */
 static bool read_fraction(const char **text, unsigned *ms)
 {
     unsigned scale = 100;

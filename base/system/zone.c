@@ -1,4 +1,4 @@
-/* Time zones: see zone.h.
+/* Time zones: reads a zone and computes its offset; see zone.h.
  *
  * A TZif file holds the times at which the offset changed, and a rule (a POSIX
  * TZ string) for all times after the last. */
@@ -19,22 +19,22 @@
 #define DAY_S 86400
 #define OFFSET_S_MAX (26 * 3600)
 
-/* Day of a year on which the offset changes. */
+/* A day of the year on which the offset changes. */
 struct day {
     enum { NEVER, MONTH_WEEK, JULIAN, ZERO_BASED } form;
-    int month, week, weekday; /* values for MONTH_WEEK; week 5: the last */
-    int day;                  /* JULIAN: 1..365 without 29 Feb; ZERO_BASED */
-    int32_t at_s;             /* time of that day, in the offset before the change */
+    int month, week, weekday; /* for MONTH_WEEK; week 5 means the last */
+    int day;                  /* for JULIAN, 1..365 without 29 Feb; for ZERO_BASED */
+    int32_t at_s;             /* time of that day in seconds, by the offset before the change */
 };
 struct rule {
     bool is_there;
     bool has_summer;
     int32_t winter_s, summer_s; /* offsets */
-    struct day begin, end;      /* start and end of daylight saving time */
+    struct day begin, end;      /* days on which daylight saving time begins and ends */
 };
 struct flo_zone {
     size_t count;
-    int64_t *at_s; /* [count], ascending */
+    int64_t *at_s; /* [count] times of the changes, ascending */
     uint8_t *type; /* [count] */
     int32_t offset_s[TYPES_MAX];
     struct rule rule;
@@ -98,7 +98,7 @@ static const char *parse_number(const char *at, int max, int *out)
     return at > from && value <= max ? at : NULL;
 }
 
-/* "[+-]hh[:mm[:ss]]" */
+/* Reads a time "[+-]hh[:mm[:ss]]". */
 static const char *parse_clock(const char *at, int hours_max, int32_t *out)
 {
     int sign = *at == '-' ? -1 : 1;
@@ -117,7 +117,7 @@ static const char *parse_clock(const char *at, int hours_max, int32_t *out)
     return at;
 }
 
-/* "CET" or "<+03>" */
+/* Skips a zone's name, such as "CET" or "<+03>". */
 static const char *skip_name(const char *at)
 {
     const char *from = at;
@@ -152,7 +152,8 @@ static const char *parse_day(const char *at, struct day *out)
     return *at == '/' ? parse_clock(at + 1, 167, &out->at_s) : at;
 }
 
-/* Parses "CET-1CEST,M3.5.0,M10.5.0/3", whose offsets count west of UTC. */
+/* Parses a rule "CET-1CEST,M3.5.0,M10.5.0/3", whose offsets count west of
+ * UTC. */
 static bool parse_rule(const char *at, struct rule *out)
 {
     *out = (struct rule){.is_there = true};
@@ -185,7 +186,7 @@ static bool is_leap(int64_t year)
     return (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
 }
 
-/* Days from 1970-01-01 to the first day of a year. */
+/* Returns the days from 1970-01-01 to the first day of a year. */
 static int64_t days_to_year(int64_t year)
 {
     int64_t before = year - 1;
@@ -211,7 +212,7 @@ static int days_of_month(int month, bool leap)
     return days[month - 1] + (month == 2 && leap ? 1 : 0);
 }
 
-/* Days from 1970-01-01 to the date of `day` in a year. */
+/* Returns the days from 1970-01-01 to the date of `day` in a year. */
 static int64_t day_in(const struct day *day, int64_t year)
 {
     bool leap = is_leap(year);
@@ -275,7 +276,7 @@ static bool read_head(const uint8_t *at, const uint8_t *end, struct head *out)
            out->standard <= TYPES_MAX;
 }
 
-/* Size of a block whose times have `width` bytes. */
+/* Returns the bytes of a block whose times have `width` bytes. */
 static size_t block_bytes(const struct head *head, size_t width)
 {
     return head->times * (width + 1) + head->types * 6 + head->chars + head->leap * (width + 4) +
@@ -364,7 +365,8 @@ void flo_zone_close(struct flo_zone *zone)
     }
 }
 
-/* Checks the name's characters, so that it stays below the folder. */
+/* Checks the characters of a zone's name, so that its path stays below the
+ * folder. */
 static bool is_name(const char *name)
 {
     size_t chars = strlen(name);
@@ -411,7 +413,7 @@ int32_t flo_zone_offset_s(const struct flo_zone *zone, uint64_t wall_ms)
     size_t low = 0;
     size_t high = zone->count;
 
-    while (low < high) { /* finds the number of changes up to that time */
+    while (low < high) { /* finds how many changes were before that time */
         size_t middle = low + (high - low) / 2;
         if (zone->at_s[middle] <= wall_s) {
             low = middle + 1;
