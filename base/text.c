@@ -1,4 +1,4 @@
-/* Text: valid names, UTF-8, the nearest word. */
+/* Text: checks names and UTF-8, and finds the nearest word. */
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -8,8 +8,9 @@
 
 #include "base/digits.h"
 
-/* Bytes of the well-formed UTF-8 sequence at p; 0: none.  Unicode table 3-7: no
- * overlong form, no surrogate, nothing above U+10FFFF. */
+/* Returns the bytes of the well-formed UTF-8 sequence at p, or 0 when there is
+ * none.  Unicode table 3-7: no overlong form, no surrogate, no code point above
+ * U+10FFFF. */
 static size_t utf8_sequence(const unsigned char *p, size_t left)
 {
     unsigned char low = 0x80;
@@ -47,7 +48,7 @@ size_t flo_utf8_valid(const char *text, size_t bytes)
     size_t i = 0;
 
     while (i < bytes) {
-        if (bytes - i >= sizeof(word)) { /* ASCII, eight bytes at a time */
+        if (bytes - i >= sizeof(word)) { /* skips ASCII, eight bytes at a time */
             memcpy(&word, text + i, sizeof(word));
             if ((word & UINT64_C(0x8080808080808080)) == 0) {
                 i += sizeof(word);
@@ -64,10 +65,10 @@ size_t flo_utf8_valid(const char *text, size_t bytes)
 }
 
 #define MISSING "…"
-#define CUT_BACK 24 /* a longer word is cut inside */
+#define CUT_BACK 24 /* a longer last word is cut inside */
 
-/* End of the last whole word within `bytes`, else of the last whole
- * character. */
+/* Returns the end of the last whole word within `bytes`, or else of the last
+ * whole character. */
 static size_t cut_at(const char *text, size_t bytes)
 {
     while (bytes > 0 && ((unsigned char)text[bytes] & 0xc0) == 0x80) {
@@ -106,7 +107,7 @@ size_t flo_text_fitf(char *out, size_t bytes, const char *format, ...)
     if (chars < 0) {
         text[0] = '\0';
     }
-    /* A truncated text may end in half a character, which is removed. */
+    /* A text that was cut may end in half a character, which is removed. */
     if (chars >= (int)sizeof(text) && bytes >= sizeof(text)) {
         bytes = sizeof(text) - 1;
     }
@@ -130,8 +131,9 @@ static bool is_name_character(char c)
     return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
 }
 
-/* C1 controls; line separators and direction marks, which can make a text look
- * different from its bytes (U+2028 to U+202E, U+2066 to U+2069). */
+/* Tells whether a character can make a text look different from its bytes: C1
+ * controls, line separators and direction marks (U+2028 to U+202E, U+2066 to
+ * U+2069). */
 static bool is_unseen(const unsigned char *at)
 {
     if (at[0] == 0xc2) {
@@ -200,12 +202,12 @@ static size_t least(size_t a, size_t b)
     return a < b ? a : b;
 }
 
-/* Edit distance (insert, remove, replace, swap of neighbours) of two words of
- * at most WORD_MAX characters. */
+/* Returns the edit distance (insert, remove, replace, swap of neighbours) of
+ * two words of at most WORD_MAX characters. */
 static size_t edit_distance(const char *a, size_t na, const char *b, size_t nb)
 {
     size_t rows[3][WORD_MAX + 1];
-    size_t *before = rows[0]; /* row i - 2 */
+    size_t *before = rows[0]; /* row i - 2 of the table */
     size_t *above = rows[1];
     size_t *row = rows[2];
 
@@ -245,7 +247,7 @@ const char *flo_nearest(const char *word, const char *const *words, size_t count
         if (other > WORD_MAX) {
             continue;
         }
-        /* A third of the word may differ, but one character always. */
+        /* A third of the word may differ, and always one character. */
         size_t edits_max = (chars > other ? chars : other) / 3;
         edits_max = edits_max < 1 ? 1 : edits_max;
         size_t edits = edit_distance(word, chars, words[i], other);
@@ -262,7 +264,7 @@ static bool is_digit(const char *text, size_t i, size_t bytes)
     return i < bytes && text[i] >= '0' && text[i] <= '9';
 }
 
-/* Moves *i past a number's leading zeros; returns the number's end. */
+/* Moves *i past a number's leading zeros.  Returns the number's end. */
 static size_t number_end(const char *text, size_t *i, size_t bytes)
 {
     while (is_digit(text, *i + 1, bytes) && text[*i] == '0') {
