@@ -1,4 +1,4 @@
-/* Tree: parses JSON; see tree.h. */
+/* Tree: parses and writes JSON; see tree.h. */
 #include "base/tree/tree.h"
 
 #include <math.h>
@@ -62,7 +62,8 @@ bool flo_tree_whole(const struct flo_tree_node *node, int64_t least, int64_t mos
     for (; i < node->bytes && node->text[i] >= '0' && node->text[i] <= '9'; i++) {
         value = 10 * value + (node->text[i] - '0');
     }
-    if (node->bytes - i >= 2 && node->text[i] == '.') { /* 5.0 is 5 */
+    if (node->bytes - i >= 2 && node->text[i] == '.') { /* a fraction of zeros is
+                                                         * allowed: 5.0 is 5 */
         for (i++; i < node->bytes && node->text[i] == '0'; i++) {
         }
     }
@@ -86,14 +87,15 @@ bool flo_tree_number(const struct flo_tree_node *node, double *out)
 
 /* ---- reading ---- */
 
-/* Parser state, for a check of a text or for a tree. */
+/* State of the parser, which checks a text or makes a tree. */
 struct reader {
     const char *begin, *at, *end;
-    char *text; /* writable `begin`, or NULL */
-    /* tree of `text`; a check uses a full one, which stores nothing */
+    char *text; /* a writable `begin`; NULL: the text is only checked */
+    /* tree of `text`; the tree of a check is full from the start, so it stores
+     * nothing */
     struct flo_tree *tree;
     uint32_t count;       /* values read so far */
-    bool is_odd, has_odd; /* of the last string; of any string */
+    bool is_odd, has_odd; /* an ODD string: is the last one, is any one */
 };
 
 static char peek(struct reader *r)
@@ -128,8 +130,8 @@ bool flo_hex_read(const char **at, const char *end, int digits, uint32_t *out)
     return true;
 }
 
-/* Reads an escape after its backslash. 0 bytes: one that no C string can
- * hold. */
+/* Reads an escape after its backslash.  Sets *bytes to 0 for one that no C
+ * string can hold. */
 static bool read_escape(struct reader *r, char out[4], size_t *bytes)
 {
     static const char from[] = "\"\\/bfnrt", to[] = "\"\\/\b\f\n\r\t";
@@ -157,8 +159,8 @@ static bool read_escape(struct reader *r, char out[4], size_t *bytes)
     return true;
 }
 
-/* Reads a string from its quote on. The decoded text overwrites it, being never
- * longer. */
+/* Reads a string from its quote on.  The decoded text overwrites the string,
+ * because it is never longer. */
 static bool read_string(struct reader *r, const char **text, size_t *bytes)
 {
     char *first = r->text == NULL ? NULL : r->text + (r->at - r->begin);
@@ -197,7 +199,7 @@ static bool read_digits(struct reader *r)
     return r->at > from;
 }
 
-/* -? (0 | [1-9][0-9]*) (.[0-9]+)? ([eE][+-]?[0-9]+)? */
+/* Reads a number: -? (0 | [1-9][0-9]*) (.[0-9]+)? ([eE][+-]?[0-9]+)? */
 static bool read_number(struct reader *r)
 {
     take(r, '-');
@@ -295,7 +297,7 @@ static struct flo_tree_node *read_value(struct reader *r, int depth)
     return is_fine ? node : NULL;
 }
 
-/* Checks: UTF-8, one value and nothing after it. */
+/* Checks a text: UTF-8, one value and no text after it. */
 static bool look(struct reader *r)
 {
     size_t bytes = (size_t)(r->end - r->begin);
@@ -338,7 +340,7 @@ int flo_tree_read(struct flo_tree *tree, char *text, size_t bytes, uint32_t valu
         return flo_fail(err, FLO_E_MEMORY, "%u values", tree->nodes_max);
     }
     r = (struct reader){text, text, r.end, .text = text, .tree = tree};
-    (void)read_value(&r, 0); /* cannot fail: the check has passed */
+    (void)read_value(&r, 0); /* cannot fail, because the check has passed */
     return 0;
 }
 
@@ -357,8 +359,8 @@ static void print_string(const char *text, size_t bytes, struct flo_buf *out)
     flo_buf_text(out, "\"");
 }
 
-/* Appends a number as written. One of 17 digits is shortened to the fewest with
- * the same value, because libraries write 0.1 so. */
+/* Appends a number as written.  A number of 17 digits is shortened to the
+ * fewest digits with the same value, because libraries write 0.1 with 17. */
 static void print_number(const struct flo_tree_node *node, struct flo_buf *out)
 {
     double value = strtod(node->text, NULL);
