@@ -1,4 +1,5 @@
-/* URLs: addresses of other machines, from configuration, jobs and enrolment. */
+/* URLs: checks addresses of other machines, from configuration, jobs and
+ * enrolment. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,7 +20,7 @@ static bool is_loopback(const char *host, size_t bytes)
     return false;
 }
 
-/* Length of a well-formed host; 0: none. */
+/* Returns the length of a well-formed host, or 0 when there is none. */
 static size_t host_bytes(const char *text)
 {
     static const char letters[] =
@@ -33,7 +34,7 @@ static size_t host_bytes(const char *text)
     return bytes < 2 || text[1 + bytes] != ']' ? 0 : bytes + 2;
 }
 
-/* Skips the port after ":"; NULL: it is not 1 to 65535. */
+/* Skips the port after ":".  Returns NULL when it is not 1 to 65535. */
 static const char *skip_port(const char *text)
 {
     size_t digits = strspn(text, "0123456789");
@@ -42,7 +43,8 @@ static const char *skip_port(const char *text)
     return port < 1 || port > 65535 ? NULL : text + digits;
 }
 
-/* The host part of a URL with that scheme; NULL: another scheme. */
+/* Returns the host part of a URL with that scheme, or NULL for another
+ * scheme. */
 static const char *after_scheme(const char *url, const char *scheme)
 {
     size_t bytes = scheme == NULL ? 0 : strlen(scheme);

@@ -1,4 +1,4 @@
-/* WAV files: RIFF chunks, each with a name and a size. */
+/* WAV files: checks RIFF chunks, each with a name and a size. */
 #include "base/wav.h"
 
 #include <string.h>
@@ -19,7 +19,9 @@ static bool is_known(const uint8_t *format)
            rate > 0;
 }
 
-/* A recorder that wrote to a pipe may claim more samples than there are. */
+/* Tells whether the data is a WAV file.  A chunk may claim more bytes than
+ * there are, because a recorder that wrote to a pipe does not know the
+ * number. */
 bool flo_wav_is(const void *data, size_t bytes)
 {
     const uint8_t *p = data;
@@ -43,7 +45,7 @@ bool flo_wav_is(const void *data, size_t bytes)
             }
             has_format = true;
         }
-        size += size & 1; /* chunks begin at even offsets */
+        size += size & 1; /* chunks begin at even offsets only */
         at += CHUNK + (size_t)(size < left ? size : left);
     }
     return false;

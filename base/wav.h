@@ -1,10 +1,10 @@
-/* WAV files: the check whether data is one, which several parts need. */
+/* WAV files: checks whether data is one, for several parts. */
 #ifndef FLOTILLA_BASE_WAV_H
 #define FLOTILLA_BASE_WAV_H
 
 #include <flotilla/base.h>
 
-/* Returns whether the data is a RIFF file of kind WAVE with samples (PCM or
+/* Tells whether the data is a RIFF file of kind WAVE with samples (PCM or
  * float). */
 bool flo_wav_is(const void *data, size_t bytes);
 
