@@ -364,8 +364,8 @@ FLO_MUST_USE int flo_file_open(const char *path, int *fd, struct flo_err *err);
 FLO_MUST_USE int flo_file_write(const char *path, const void *data, size_t bytes, mode_t mode,
                                 struct flo_err *err);
 /* Opens a file below a folder without following any symbolic link (openat2
- * RESOLVE_BENEATH|NO_SYMLINKS).  Returns the descriptor, or a negative error
- * code.  FLO_E_IO_SYMLINK, FLO_E_IO_OPEN, FLO_E_ABSENT. */
+ * RESOLVE_BENEATH|NO_SYMLINKS).  The caller closes *fd.  FLO_E_IO_SYMLINK,
+ * FLO_E_IO_OPEN, FLO_E_ABSENT. */
 FLO_MUST_USE int flo_file_open_beneath(int dir_fd, const char *path, int flags, mode_t mode,
                                        int *fd, struct flo_err *err);
 /* Writes all bytes or fails.  Handles EINTR and short writes. */
