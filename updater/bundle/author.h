@@ -9,7 +9,9 @@ struct author_build {
     const struct flo_author *author;
     const char *out_dir;
     struct flo_release release;
-    struct flo_author_result *out; /* NULL: make no downloads, print no progress */
+    /* result of the build; NULL: only an outline, without downloads and
+     * progress */
+    struct flo_author_result *out;
 };
 
 /* Fills all fields of the release, but not its document.  The caller frees the

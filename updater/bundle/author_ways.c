@@ -235,7 +235,7 @@ struct task {
     const struct author_build *build;
     int fd;             /* descriptor of the file, shared by all tasks */
     const char *choice; /* codec word for flo_delta_create */
-    bool is_optional;   /* skipped if it cannot be made */
+    bool is_optional;   /* true: the way is left out if it cannot be made */
     int base_fd;        /* file that the delta starts from; -1: the way needs none */
     uint64_t base_bytes;
     struct flo_digest base;
@@ -377,8 +377,8 @@ static int make_all(const struct author_build *build, const char *file, struct t
 static int take_way(struct author_build *build, struct flo_release_file *file, struct task *task,
                     struct flo_err *err)
 {
-    /* facts of a raw way: it is not inspected, because a file may begin with
-     * any magic number */
+    /* facts of a raw way: the file is not inspected, because it may begin with
+     * a patch's magic number */
     struct flo_delta_facts facts = {0};
     int rv = task->rv;
 

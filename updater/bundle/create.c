@@ -1,5 +1,5 @@
-/* Bundle writer: the envelopes, then the blobs, as a plain tar or a tar.zst
- * that every device can read.  The same input gives the same bytes. */
+/* Bundle writer: writes the envelopes, then the blobs, as a plain tar or a
+ * tar.zst that every device can read.  The same input gives the same bytes. */
 #include <flotilla/errors/bundle.h>
 #include <flotilla/release.h>
 

@@ -19,13 +19,14 @@
 #define PIECE_BYTES (256u << 10)
 #define TRUST_NAME "trust.json"
 #define DOCUMENT_NAME "release.json"
-#define DOCUMENT_PREFIX "release-" /* followed by a digit and `.json` */
+/* begins the name of a numbered document; a digit and `.json` follow */
+#define DOCUMENT_PREFIX "release-"
 #define BLOB_PREFIX "blobs/sha256-"
 #define BLOB_NAME_BYTES (sizeof BLOB_PREFIX - 1 + 2 * FLO_DIGEST_BYTES)
 #define NAME_SHOWN_BYTES 128
 
-/* A blob that the bundle may contain: one row per way, and per list of chunk
- * hashes, of each release. */
+/* A blob that the bundle may contain.  There is one row per way, and one per
+ * list of chunk hashes, of each release. */
 struct expected {
     struct flo_digest digest;
     uint64_t bytes;

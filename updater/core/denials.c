@@ -1,8 +1,8 @@
 /* Blocked releases: which releases a device refuses, and who blocked them.
  *
- * Pure.  Each entry is the maximum over all orders and verdicts about its
- * release, separately for normal and emergency orders.  So their order, loss
- * and repetition do not matter. */
+ * The functions are pure.  An entry is the strongest of all orders and verdicts
+ * about its release, separately for normal and emergency orders.  So the order,
+ * loss and repetition of messages do not matter. */
 #include <assert.h>
 #include <string.h>
 
@@ -21,7 +21,7 @@ static struct flo_denial *find(struct flo_slots *slots, const struct flo_digest 
     return NULL;
 }
 
-/* Rank of causes, weakest first. */
+/* Returns the rank of a cause; the weakest cause has the lowest. */
 static unsigned weight(enum flo_denial_cause cause)
 {
     switch (cause) {
@@ -40,9 +40,9 @@ static unsigned weight(enum flo_denial_cause cause)
     return 4;
 }
 
-/* Returns whether `said` replaces `known`.  At the same number, allowed beats
- * blocked, because an order unblocks releases up to the number that it
- * names. */
+/* Tells whether the verdict `said` replaces the stored one.  At equal numbers
+ * an allowing order beats a block, because it unblocks releases up to the
+ * number that it names. */
 static bool is_stronger(const struct flo_denial *said, const struct flo_denial *known)
 {
     if (known->cause == FLO_DENIAL_FAULT || said->cause == FLO_DENIAL_FAULT) {
@@ -92,7 +92,7 @@ static bool goes_before(const struct flo_slots *slots, const struct flo_denial *
     if (a_is_idle != b_is_idle) {
         return a_is_idle;
     }
-    return a->number - 1 < b->number - 1; /* number 0 wraps to the highest */
+    return a->number - 1 < b->number - 1; /* an unknown number, 0, wraps to the highest */
 }
 
 /* Removes the entry that allows a release, because the operator blocks the
@@ -117,8 +117,8 @@ void flo_slots_denial_remove(struct flo_slots *slots, uint32_t index)
     memset(&list[slots->denial_count], 0, sizeof(list[0]));
 }
 
-/* Inserts by release and kind of order, so that the result does not depend on
- * the order of arrival. */
+/* Inserts an entry, sorted by release and kind of order, so that the result
+ * does not depend on the order of arrival. */
 static void insert(struct flo_slots *slots, const struct flo_denial *said)
 {
     struct flo_denial *list = slots->denials;

@@ -74,7 +74,8 @@ bool flo_device_is_moved(const struct flo_device *device, const struct flo_trust
     return memcmp(device->holder, none, sizeof(none)) != 0 && is_others(device, facts);
 }
 
-/* Forgets epoch, time and numbers, which came from orders of other keys. */
+/* Forgets epoch, time and order numbers, because they came from orders of other
+ * keys. */
 static void forget_orders(struct flo_device *device)
 {
     device->trusted_time_ms = 0;

@@ -171,8 +171,8 @@ static bool is_denied(const struct flo_slots *slots, const struct flo_digest *re
     return !flo_digest_is_zero(release) && flo_slots_is_denied(slots, release, 0);
 }
 
-/* Blocks a candidate that used up its starts, and drops it.  Both in one write,
- * because the report of its execution may be lost. */
+/* Blocks a candidate that used up its starts, and drops it.  One write does
+ * both, because the report of its execution may be lost. */
 static void end_of_starts(struct flo_slots *slots)
 {
     const struct flo_denial said = {

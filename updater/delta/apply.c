@@ -1,6 +1,8 @@
-/* Patch application: a table from codec to decoder, with the same checks for
- * each. The base's digest is verified before the first byte is written. The
- * result is no longer than signed and has the signed digest. */
+/* Patch application: applies a patch with the decoder of its codec, with the
+ * same checks for each codec.
+ *
+ * The base's digest is verified before the first byte is written.  The result
+ * is no longer than signed and has the signed digest. */
 #include "updater/delta/internal.h"
 
 #include <inttypes.h>

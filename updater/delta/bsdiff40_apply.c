@@ -18,10 +18,12 @@
 
 #include "updater/delta/bsdiff40_part.h"
 
-#define OLD_JUMP_BYTES (16u << 10) /* read-ahead after a jump in old */
+/* bytes of read-ahead after a jump in the old file */
+#define OLD_JUMP_BYTES (16u << 10)
 #define OLD_WINDOW_BYTES (256u << 10)
-/* bsdiff writes at most one triple without progress (the first may only seek).
- * A patch of such triples alone would loop for a very long time. */
+/* Most triples without progress in a row.  bsdiff writes at most one (the first
+ * may only seek), and a patch of such triples alone would loop for a very long
+ * time. */
 #define IDLE_TRIPLES_MAX 64
 
 struct apply {
@@ -90,7 +92,7 @@ static int out_room(struct apply *apply, uint64_t wanted, size_t *room, struct f
     return 0;
 }
 
-/* Outputs new = old + diff, byte by byte. */
+/* Outputs bytes of the new file: old + diff, byte by byte. */
 static int add_old(struct apply *apply, uint64_t old_offset, uint64_t bytes, struct flo_err *err)
 {
     while (bytes > 0) {

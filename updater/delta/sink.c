@@ -1,5 +1,6 @@
-/* Delta sink: counts, hashes and passes on decoded bytes.  Also file sizes and
- * scratch files. */
+/* Delta sink: counts, hashes and passes on decoded bytes.
+ *
+ * The file also has the functions for file sizes and scratch files. */
 #include "updater/delta/internal.h"
 
 #include <fcntl.h>

@@ -64,8 +64,9 @@ struct flo_fetch {
     void *context;
 
     /* Results. */
-    uint64_t fetched_bytes;     /* bytes from the network, bodies only */
-    uint64_t found_bytes;       /* bytes of the first artifact left in partial/ by an earlier run */
+    uint64_t fetched_bytes; /* bytes of answers' bodies that came from the network */
+    /* bytes of the first artifact that an earlier run left in partial/ */
+    uint64_t found_bytes;
     bool is_passing;            /* the last error may be temporary */
     struct flo_http *handle;    /* opened at first use */
     struct flo_http *elsewhere; /* client for a store that a mirror redirects to */

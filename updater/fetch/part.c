@@ -142,7 +142,7 @@ static int write_map(struct flo_part *part, uint64_t tail, struct flo_err *err)
     return 0;
 }
 
-/* Writes the data first, then the record that claims it. */
+/* Writes a record of the map, after the data that the record claims. */
 static int checkpoint(struct flo_part *part, struct flo_err *err)
 {
     bool sync = part->done - part->synced >= FLO_PART_SYNC_BYTES;

@@ -1,4 +1,4 @@
-/* Job line: the agent's request to a worker. */
+/* Job line: parses the agent's request to a worker. */
 #include <string.h>
 
 #include <flotilla/release.h>

@@ -40,7 +40,9 @@ struct flo_update_job {
     uint64_t attempts_max;
     enum flo_sandbox_mode sandbox;
     struct flo_digest_list others; /* digests of downloads that other models need */
-    uint64_t time_ms;              /* lower bound of the time; 0: use the clock only */
+    /* lower bound of the present time in milliseconds; 0: only the clock
+     * counts */
+    uint64_t time_ms;
 };
 
 /* Parses a job line.  FLO_E_META_JSON, FLO_E_META_SCHEMA, FLO_E_CFG_RANGE (a

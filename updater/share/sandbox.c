@@ -122,7 +122,7 @@ int flo_share_sandbox_enter(const struct flo_share_job *job, struct flo_err *err
     }
     flo_sandbox_close_memory();
     flo_sandbox_limit(RLIMIT_NOFILE, 256);
-    if (flo_sandbox_is_built()) { /* a sanitizer's shadow memory is larger */
+    if (flo_sandbox_is_built()) { /* a sanitizer's shadow memory is larger than the limit */
         flo_sandbox_limit(RLIMIT_DATA, MEMORY_BYTES_MAX);
         flo_sandbox_limit(RLIMIT_AS, MEMORY_BYTES_MAX + AROUND_BYTES);
     }

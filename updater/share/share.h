@@ -34,7 +34,7 @@ struct flo_share_job {
     uint64_t used_bytes;       /* bytes of the budget that were used before this process */
     uint64_t used_ms;          /* time since the present 24 hours began */
     uint64_t transfers_max;    /* most transfers at the same time */
-    uint64_t time_ms;          /* lower bound of the time */
+    uint64_t time_ms;          /* lower bound of the present time in milliseconds */
     enum flo_sandbox_mode sandbox;
 };
 /* FLO_E_META_JSON, FLO_E_META_SCHEMA. */

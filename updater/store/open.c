@@ -76,7 +76,7 @@ static int check_nameless(const struct flo_store *store, struct flo_err *err)
     int fd = openat(store->partial_fd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0400);
 
     if (fd >= 0 || (errno != EOPNOTSUPP && errno != EISDIR)) {
-        return 0; /* any other error may be temporary */
+        return 0; /* any other error may be temporary, so it does not count */
     }
     flo_fail_errno(err, FLO_E_IO_OPEN,
                    "%s: its file system makes no file without a name "

@@ -17,7 +17,7 @@ struct sweep {
     const struct flo_digest *keep;
     size_t keep_count;
     const struct flo_digest_list *others;
-    uint64_t bytes; /* disk space of the files of `keep` in partial/ */
+    uint64_t bytes; /* disk space of the kept files that `keep` lists */
 };
 
 static bool has_part(const struct flo_store *store, const struct flo_digest *digest,

@@ -60,7 +60,7 @@ static bool is_blank(const uint8_t *record, size_t bytes)
 /* Both records of a file; bytes past the end of the file read as zero. */
 struct images {
     uint8_t record[2][FLO_RECORD_BYTES_MAX];
-    bool is_there; /* the file exists and has bytes */
+    bool is_there; /* true: the file exists and has bytes */
 };
 
 static int load(struct flo_store *store, const char *name, const struct flo_record_kind *kind,

@@ -1,5 +1,5 @@
-/* flotilla-updater bundle create|verify: bundle files, for example for a USB
- * stick. */
+/* flotilla-updater bundle create|verify: makes and checks bundle files, for
+ * example for a USB stick. */
 #include "updater/tools/tools.h"
 
 #include <inttypes.h>

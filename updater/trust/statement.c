@@ -1,4 +1,4 @@
-/* Trust statements: strict parsing and canonical writing of the body.
+/* Trust statements: parses the body strictly and writes it canonically.
  *
  * Each key has one role here.  A root key that also signed releases would have
  * to be in use for each of them.  An order key that was also an emergency key

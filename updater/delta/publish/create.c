@@ -12,8 +12,8 @@
 
 #include <flotilla/errors/patch.h>
 
-/* Each thread needs 3.5 MiB; with zstd and the plan the total stays below 64
- * MiB. */
+/* Most threads.  Each needs 3.5 MiB; with zstd and the plan the total stays
+ * below 64 MiB. */
 #define THREADS_MAX 12
 #define INDEX_LEVEL 12
 

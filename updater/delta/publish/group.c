@@ -1,4 +1,5 @@
-/* Part group: see group.h. */
+/* Part group: encodes a group by the method that gives the smallest payload;
+ * see group.h. */
 #include "updater/delta/publish/group.h"
 
 #include <malloc.h>

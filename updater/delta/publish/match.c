@@ -12,7 +12,7 @@
 #include <string.h>
 
 #define BLOCKS_MAX (1u << 20)
-#define BLOCK_BYTES_MIN 64u /* a multiple of STRIDE */
+#define BLOCK_BYTES_MIN 64u /* least bytes of a block; a multiple of STRIDE */
 #define STRIDE 16
 /* Entries of the hash table per block of the old file, so that few hashes
  * collide. */
@@ -180,7 +180,7 @@ static int64_t likeness(const struct delta_input *input, uint64_t new_at, uint64
 /* Ways to use a run of equal bytes. */
 enum use {
     USE_NONE,
-    USE_COPY, /* copied as a part of its own */
+    USE_COPY, /* the run is copied as a part of its own */
     USE_PLACE /* no copy, but the expected old offset moves to the run */
 };
 

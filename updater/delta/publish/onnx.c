@@ -1,4 +1,4 @@
-/* ONNX weights: see onnx.h. */
+/* ONNX weights: walks the protobuf message; see onnx.h. */
 #include "updater/delta/publish/onnx.h"
 
 #include <stdlib.h>
@@ -87,7 +87,7 @@ static bool take_field(struct span *span, struct field *out)
         is_whole = is_whole && skip(&rest, out->value);
         out->body.end = rest.at;
         break;
-    default: /* groups: obsolete, ONNX never has them */
+    default: /* a group: an obsolete kind of field that ONNX never has */
         return false;
     }
     if (is_whole) {

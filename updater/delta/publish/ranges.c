@@ -1,4 +1,4 @@
-/* Tensor ranges: see ranges.h. */
+/* Tensor ranges: reads them from the three formats; see ranges.h. */
 #include "updater/delta/publish/ranges.h"
 
 #include <stdlib.h>
@@ -17,7 +17,7 @@
 #define ID_F16 1
 #define ID_BF16 30
 #define ID_I8 24
-#define ID_U8 254 /* defined only in types.def */
+#define ID_U8 254 /* an id of types.def that GGUF does not have */
 #define ID_NONE UINT32_MAX
 
 /* Sets rows and columns from a shape, outermost dimension first.  Returns false

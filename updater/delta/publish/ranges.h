@@ -13,7 +13,7 @@ struct tensor_range {
     const struct block_type *type; /* NULL: a type that the typed delta does not support */
     uint64_t columns;              /* values per row, at least 1 */
     uint64_t values;               /* number of values, in whole rows */
-    uint64_t offset;               /* offset in the file */
+    uint64_t offset;               /* offset of the tensor's bytes in the file */
     uint64_t bytes;
 };
 

@@ -1,4 +1,4 @@
-/* Weight blocks: see blocks.h. */
+/* Weight blocks: unpacks and packs the fields of a block; see blocks.h. */
 #include "updater/delta/tensor/blocks.h"
 
 #include <string.h>

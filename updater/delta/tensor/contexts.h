@@ -1,7 +1,7 @@
 /* Contexts: states of the predictor, and the coding of one number under them,
- * both ways.
+ * for encoder and decoder.
  *
- * Each kind of number has its own contexts: the changes of its row and its
+ * Each kind of number has contexts of its own: the changes of its row and its
  * column so far, and the distance of the prediction from the next code.  Part
  * of the frozen predictor (model.h). */
 #ifndef FLOTILLA_TENSOR_CONTEXTS_H

@@ -12,8 +12,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Compiles a loop twice on x86-64: for processors with AVX2 and BMI2, and for
- * the others.  The results are the same integers. */
+/* Marks a function that is compiled twice on x86-64: for processors with AVX2
+ * and BMI2, and for all others.  The results are the same integers. */
 #if defined(__x86_64__) && defined(__GLIBC__) && defined(__OPTIMIZE__) && !defined(__clang__) &&   \
     !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
 #define TENSOR_COPIES __attribute__((target_clones("arch=x86-64-v3", "default")))

@@ -13,7 +13,7 @@
 /* Ratios are in units of 2^-14. */
 #define RATIO_ONE (1 << 14)
 #define RATIO_BITS_FIRST 4
-/* Contexts for codes of 8 bits, and for the ratios. */
+/* Indices of the contexts for codes of 8 bits, and for the ratios. */
 #define CODES_OF_8_BITS (8 * 2)
 #define RATIOS 2
 

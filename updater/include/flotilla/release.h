@@ -16,10 +16,11 @@
 
 /* ---- trust: which key may sign what ---- */
 
-#define FLO_TRUST_KEYS_MAX 64 /* keys of all roles together */
-#define FLO_KEYID_TEXT 65     /* 64 hex + NUL */
+#define FLO_TRUST_KEYS_MAX 64 /* most keys of all roles together */
+#define FLO_KEYID_TEXT 65     /* 64 hex digits and a NUL */
 #define FLO_TRUST_ROOTS_MAX 8
-#define FLO_TRUST_THRESHOLD_MAX 4 /* an envelope has room for two sets of signers */
+/* most root signatures needed; an envelope has room for two such sets */
+#define FLO_TRUST_THRESHOLD_MAX 4
 #define FLO_TRUST_REVOKED_MAX 128 /* limit for revoked keys, and for revoked releases */
 #define FLO_TRUST_FLOORS_MAX 64
 #define FLO_TRUST_CA_MAX 4
@@ -133,7 +134,7 @@ FLO_MUST_USE int flo_trust_follows(const struct flo_trust *held, const struct fl
  * NULL. */
 FLO_MUST_USE int flo_trust_add(struct flo_trust *trust, const char *pem, unsigned roles,
                                const char *name, struct flo_err *err);
-/* Removes a key.  FLO_E_ABSENT. */
+/* Removes a key.  Returns FLO_E_ABSENT when the set does not have it. */
 FLO_MUST_USE int flo_trust_drop(struct flo_trust *trust, const char *keyid, struct flo_err *err);
 /* Removes a key and bans it forever.  The key need not be trusted now. */
 FLO_MUST_USE int flo_trust_revoke_key(struct flo_trust *trust, const char *keyid,
@@ -251,8 +252,8 @@ FLO_MUST_USE int flo_file_scan(int fd, const char *name, struct flo_digest *dige
 
 struct flo_delta_job {
     enum flo_codec codec; /* codec of the patch; `adapter`: FLO_E_NOT_BUILT */
-    int patch_fd;         /* regular file, read by pread */
-    int base_fd;          /* regular file, read by pread; -1: none */
+    int patch_fd;         /* descriptor of the patch, a regular file, read by pread */
+    int base_fd;          /* descriptor of the base, a regular file, read by pread; -1: none */
     /* Digest of the base.  Unless it is NULL, the whole base is hashed before
      * the first byte is written; another digest is FLO_E_PATCH_BASE_CORRUPT. */
     const struct flo_digest *base_digest;
@@ -295,7 +296,7 @@ struct flo_delta_job {
  *   FLO_E_IO_READ        a file cannot be read */
 FLO_MUST_USE int flo_delta_apply(const struct flo_delta_job *job, struct flo_digest *digest,
                                  struct flo_err *err);
-/* Returns whether flo_delta_apply can decode this codec. */
+/* Tells whether this build can decode the codec. */
 bool flo_delta_codec_is_built(enum flo_codec codec);
 
 struct flo_delta_made {
@@ -342,10 +343,10 @@ struct flo_delta_facts {
     uint64_t control_bytes; /* bsdiff40: bytes of the compressed control part */
     uint64_t diff_bytes;
     uint64_t extra_bytes;
-    uint64_t memory_bytes;  /* memory that apply needs */
+    uint64_t memory_bytes;  /* bytes of memory that flo_delta_apply needs */
     unsigned window_log;    /* zstd */
     uint32_t part_count;    /* tensor1 */
-    uint64_t index_bytes;   /* tensor1: size in the patch */
+    uint64_t index_bytes;   /* tensor1: bytes of the index in the patch */
     struct flo_digest head; /* tensor1: digest of the head */
 };
 /* Identifies a patch file by its first bytes.  A file without a known magic
@@ -564,12 +565,12 @@ struct flo_profile {
     char engine[FLO_PROFILE_ENGINES_MAX][16];
     char runtimes[FLO_PROFILE_RUNTIMES_MAX][32]; /* runtimes other than native that are ready */
     char accelerators[4][16];
-    uint64_t memory_bytes_per_s; /* measured memory bandwidth; 0: unknown */
+    uint64_t memory_bytes_per_s; /* measured memory bandwidth, in bytes per second; 0: unknown */
     uint64_t memory_bytes;       /* bytes of memory for the model; 0: unknown, not checked */
     uint64_t disk_free_bytes;    /* free bytes of the state directory's disk */
     /* bytes of cached prefixes that may be removed, which are free as well */
     uint64_t kept_bytes;
-    uint64_t prefix_bytes; /* size of a prefix of this release that will be cached */
+    uint64_t prefix_bytes; /* bytes of the prefix that the device will cache for this release */
     /* true: the device also packs the model, so both need disk space */
     bool packs;
 };

@@ -83,7 +83,7 @@ struct flo_slots {
     char rollout[FLO_NAME_MAX + 1]; /* id of the rollout, or "bundle.<8 hex>"; empty: none */
     char order[FLO_NAME_MAX + 1];
 
-    uint64_t floor; /* highest release number ever committed here */
+    uint64_t floor; /* highest release number ever committed on this device */
     /* minimum release for all orders: the highest that a commit or a trust
      * statement set */
     uint64_t floor_hard;
@@ -222,7 +222,7 @@ enum flo_rollout_said {
     FLO_ROLLOUT_ABORTED_BY_ORDER, /* executions that are not active yet are cancelled */
 };
 struct flo_pause {
-    char rollout[FLO_NAME_MAX + 1]; /* empty: a free entry */
+    char rollout[FLO_NAME_MAX + 1]; /* id of the rollout; empty: a free entry */
     uint64_t number;
     enum flo_rollout_said said;
 };
@@ -249,8 +249,9 @@ struct flo_device {
     struct flo_subject freeze, freeze_emergency, config, report;
     uint64_t trust_number;
     struct flo_digest trust_document;
-    uint64_t pauses_folded; /* orders up to this number apply to rollouts that are not listed */
-    uint64_t models_folded; /* orders up to this number apply to models without a record */
+    /* a rollout that is not listed counts as having an order of this number */
+    uint64_t pauses_folded;
+    uint64_t models_folded; /* a model without a record counts as having an order of this number */
     struct flo_digest order_keys; /* digest by flo_trust_order_keys; zero: unknown */
     /* flo_device_holder() of the enrolment that wrote the record; zero: none */
     uint8_t holder[16];
@@ -263,7 +264,7 @@ struct flo_device {
 
 /* The trusted keys that this device has now. */
 struct flo_trust_facts {
-    uint64_t number;              /* 1: the unsigned list */
+    uint64_t number;              /* number of the trust statement; 1: the unsigned list */
     struct flo_digest document;   /* flo_trust_digest */
     struct flo_digest order_keys; /* flo_trust_order_keys */
     uint32_t epoch;
@@ -340,7 +341,7 @@ struct flo_kept flo_statement_keep(struct flo_device *device, struct flo_slots *
 /* Sources of time other than orders. */
 struct flo_time_sources {
     uint64_t clock_ms;      /* the machine's clock */
-    bool is_synchronised;   /* a time service synchronises that clock */
+    bool is_synchronised;   /* true: a time service synchronises clock_ms */
     uint64_t peer_until_ms; /* end of validity of the peer's certificate; 0: unknown */
 };
 /* Returns the upper bound of all time claims: the synchronised clock, or else
