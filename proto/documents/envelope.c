@@ -1,4 +1,4 @@
-/* DSSE envelopes: parsing and writing, without cryptography.
+/* DSSE envelopes: parses and writes them, without cryptography.
  *
  * Format: docs/internals/contracts/documents.md section 2.  The signed bytes
  * are the pre-authentication encoding of DSSE v1.  An envelope has one

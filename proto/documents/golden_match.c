@@ -229,7 +229,7 @@ static int judge_json(const struct flo_golden_match *match, struct text text, st
 
 /* ---- vectors ---- */
 
-/* Returns whether a vector is finite and has length 1. */
+/* Tells whether a vector is finite and has length 1. */
 static bool has_length_1(const float *v, size_t n)
 {
     double sum = 0;

@@ -1,4 +1,5 @@
-/* Policies: defaults, bounds, reading and writing, all from policy.def. */
+/* Policies: sets defaults, checks bounds, reads and writes them, all from
+ * policy.def. */
 #include "proto/policy.h"
 
 #define FLO_POLICY_DAY_MS (UINT64_C(24) * 3600 * 1000)

@@ -196,7 +196,7 @@ struct flo_release_file {
     struct flo_digest digest;
     uint64_t bytes;
     uint32_t scale_ppm;           /* scale of an adapter, in millionths; 0 for other roles */
-    uint64_t chunk_bytes;         /* 0: no chunk hashes */
+    uint64_t chunk_bytes;         /* bytes of a chunk; 0: the file has no chunk hashes */
     struct flo_digest chunk_list; /* blob with the digests of all chunks, 32 bytes each */
     uint32_t way_count;
     struct flo_way ways[FLO_RELEASE_WAYS_MAX];
@@ -256,7 +256,7 @@ struct flo_release {
     double probe_speed_ratio_max;           /* limit of the probe; 0: not set */
     uint64_t probe_memory_bytes_max;        /* limit of the probe; 0: not set */
     struct flo_release_serve serve;
-    bool is_first; /* the document has format version 1 */
+    bool is_first; /* true: the document has format version 1 */
 };
 /* Reads a release document's body, of version 1 or 2.  An error meta.* names
  * the field's path.  A document of another fleet than `fleet` (NULL: any) is
@@ -415,7 +415,7 @@ struct flo_order {
     struct flo_digest to; /* rollback: the release to go back to */
     char reason[128];
     bool keeps_blobs;     /* remove: true: files stay until disk space is needed */
-    uint32_t group_count; /* groups: at least one */
+    uint32_t group_count; /* orders of kind `groups`: number of groups, at least 1 */
     char groups[FLO_GROUPS_MAX][FLO_NAME_MAX + 1];
     /* Numbers of the operations (FLO_ORDER_NUMBER in proto/orders.def). */
 #define FLO_ORDER_NUMBER(name, field, least, most, standard) uint64_t field;
