@@ -164,10 +164,10 @@ FLO_MUST_USE int flo_sandbox_filter(const struct flo_sandbox_policy *policy, uin
 
 enum flo_sandbox_access {
     FLO_SANDBOX_READ,
-    /* read and remove files; receive files of a STORE, which become
+    /* read and remove files; receive files of a FLO_SANDBOX_STORE, which become
      * read-only */
     FLO_SANDBOX_SHELF,
-    FLO_SANDBOX_STORE,   /* as SHELF; also write, make and remove plain files */
+    FLO_SANDBOX_STORE,   /* as FLO_SANDBOX_SHELF; also write, make and remove plain files */
     FLO_SANDBOX_RUN,     /* read, and run as programs */
     FLO_SANDBOX_SCRATCH, /* read, write, make and remove all kinds of files except devices */
     FLO_SANDBOX_DEVICE,  /* read, write and control */

@@ -85,7 +85,7 @@ struct flo_verb {
     const char *usage;
     const char *help; /* one line */
     const struct flo_flag *flags[FLO_VERB_TABLES + 1];
-    void *state; /* begins with a struct flo_args */
+    void *state; /* what the verb's flags fill; it begins with a struct flo_args */
     /* Runs the verb.  Returns an exit code or FLO_E_...; the caller prints the
      * error.  NULL: the program runs the verb itself, or the build leaves it
      * out. */
@@ -109,7 +109,7 @@ struct flo_args_program {
     const struct flo_flag *flags;    /* flags that every verb has, or NULL */
     const char *const (*aliases)[2]; /* pairs {"ls", "list"}, then NULL */
     const char *standard;            /* verb that runs when the line names none */
-    const char *const *elsewhere;    /* verbs that another program has */
+    const char *const *elsewhere;    /* verbs that another program has, for a hint */
     const char *elsewhere_program, *elsewhere_package;
     bool tells_json; /* errors also go to stdout when JSON is requested */
     /* Called in place of the verb's own run().  NULL: the verb's run() is

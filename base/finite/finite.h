@@ -11,7 +11,7 @@
 #include "base/quant/quant.h"
 
 struct flo_finite_tensor {
-    const char *name; /* valid while the file is open */
+    const char *name; /* name of the tensor, valid while the file is open */
     const struct flo_quant_type *type;
     uint64_t offset; /* offset of the tensor in the file */
     uint64_t bytes;  /* bytes of the tensor, in whole blocks */

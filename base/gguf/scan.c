@@ -1,4 +1,5 @@
-/* GGUF scan: tensor offsets of a file, for the search for NaN and infinity.
+/* GGUF scan: gives the tensor offsets of a file, for the search for NaN and
+ * infinity.
  *
  * Golden prompts can pass with a NaN in a norm.  So each update is searched
  * before it is staged, in the same pass as its hash. */

@@ -13,8 +13,8 @@ enum flo_config_type {
     FLO_CONFIG_TEXT,
     FLO_CONFIG_BOOL,     /* true or false */
     FLO_CONFIG_U64,      /* a whole number, uint64_t */
-    FLO_CONFIG_DURATION, /* "1500ms" "30s" "15m" "6h" "2d" or 0; value in ms */
-    FLO_CONFIG_SIZE,     /* bytes: 4096, "64KiB" "8MiB" "2GiB" "10MB" */
+    FLO_CONFIG_DURATION, /* a duration in ms: "1500ms" "30s" "15m" "6h" "2d" or 0 */
+    FLO_CONFIG_SIZE,     /* a size in bytes: 4096, "64KiB" "8MiB" "2GiB" "10MB" */
     FLO_CONFIG_TEXTS,    /* a list of texts */
     FLO_CONFIG_MAP,      /* a map with any keys, which the caller reads */
     FLO_CONFIG_LIST,     /* a list of anything, which the caller reads */

@@ -22,7 +22,7 @@ struct flo_http_options {
     const char *s3_region, *s3_access_key, *s3_secret_key;
     const char *unix_socket;     /* NULL: TCP */
     uint64_t connect_timeout_ms; /* timeout to connect; 0: 10000 */
-    uint64_t timeout_ms;         /* limit for the whole call; 0: none */
+    uint64_t timeout_ms;         /* limit for the whole call, in milliseconds; 0: none */
     uint64_t low_speed_bytes;    /* least bytes per second, measured over low_speed_ms; 0: 1024 */
     uint64_t low_speed_ms;       /* 0: 30000 */
     /* Rate limit for all answers of the handle together, from the first byte;
@@ -55,7 +55,7 @@ struct flo_http_request {
     uint64_t range_from;      /* first byte to ask for (Range: bytes=from-); 0: all bytes */
     const char *if_range;     /* ETag that the range requires (If-Range), or NULL */
     size_t answer_bytes_max;  /* most bytes of an answer; 0: 1 MiB; ignored if on_data is set */
-    uint64_t low_speed_ms;    /* 0: the handle's value */
+    uint64_t low_speed_ms;    /* low_speed_ms for this call; 0: the handle's value */
     /* Called for each piece of a 2xx body, which is then not stored.  A
      * non-zero return stops the call with that (negative) code.  NULL: the body
      * is in the answer. */

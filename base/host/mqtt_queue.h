@@ -15,7 +15,7 @@ enum flo_mqtt_item_kind {
     FLO_MQTT_LOST,      /* text; reason: code of the server's DISCONNECT, or 0 */
     FLO_MQTT_LEFT,      /* the connection was closed at our request */
     FLO_MQTT_MESSAGE,   /* text: the topic; flag: retained; data: the payload */
-    FLO_MQTT_DELIVERED, /* token; flag: delivered; reason */
+    FLO_MQTT_DELIVERED, /* token; flag: whether it was delivered; reason: the broker's code */
     FLO_MQTT_REFUSED,   /* text: the topic filter; reason: the broker's code */
 };
 
@@ -27,7 +27,7 @@ struct flo_mqtt_item {
     int reason;
     uint64_t token;
     size_t bytes;
-    char *text; /* text and data point into this block */
+    char *text; /* text and data point into `block` */
     char *data;
     char block[];
 };

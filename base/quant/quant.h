@@ -36,7 +36,7 @@ enum flo_quant_id {
     FLO_QUANT_ID_COUNT = 40, /* every id in a file is below this */
 };
 
-/* X(with, name, id) for each quantised type that the engine computes with
+/* Calls X(with, name, id) for each quantised type that the engine computes with
  * (codes and scales), and for each plain float type. */
 #define FLO_QUANT_CODE_TYPES(X, with)                                                              \
     X(with, q4_0, Q4_0)                                                                            \
@@ -175,7 +175,7 @@ enum flo_quant_floats {
 struct flo_quant_type {
     const char *name;      /* "Q4_1" */
     uint32_t id;           /* id of the type in a file */
-    uint16_t block_values; /* 1, 32 or 256 */
+    uint16_t block_values; /* number of values in a block: 1, 32 or 256 */
     uint16_t block_bytes;
     uint8_t floats; /* enum flo_quant_floats */
     /* Number of scales in a block, 1 or 2; 0: every value is a float. */

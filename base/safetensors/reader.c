@@ -1,4 +1,5 @@
-/* Safetensors files: see safetensors.h. */
+/* Safetensors reader: reads the head and checks every tensor; see
+ * safetensors.h. */
 #include "base/safetensors/safetensors.h"
 
 #include <inttypes.h>

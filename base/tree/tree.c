@@ -95,7 +95,7 @@ struct reader {
      * nothing */
     struct flo_tree *tree;
     uint32_t count;       /* values read so far */
-    bool is_odd, has_odd; /* an ODD string: is the last one, is any one */
+    bool is_odd, has_odd; /* whether the last string is ODD, and whether any string is */
 };
 
 static char peek(struct reader *r)

@@ -12,7 +12,7 @@ int flo_httpd_tls_again(struct flo_httpd *httpd, int tag, bool ends, struct flo_
         }
         int rv = flo_httpd_tls_make(&listener->files, &context, err);
         FLO_TRY(rv);
-        SSL_CTX_free(listener->tls); /* connections hold their own reference */
+        SSL_CTX_free(listener->tls); /* open connections have references of their own */
         listener->tls = context;
         if (ends) {
             flo_httpd_connections_end(listener);

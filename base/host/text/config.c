@@ -24,7 +24,7 @@ struct flo_config {
     struct value *values; /* [count] */
     size_t count;
     struct flo_yaml *yaml; /* NULL: the values come from a map in another file */
-    char name[200];        /* path of that map in the other file */
+    char name[200];        /* path of the map in another file, when `yaml` is NULL */
     json_t *no_object;
     json_t *no_array;
 };
