@@ -5,8 +5,8 @@
 
 #include "proto/memory/figures.h"
 
-/* Memory of an adapter as a multiple of its f16 file: its f32 values take twice
- * the file, and the file is in memory while it is read.  An adapter in a
+/* Memory of an adapter as a multiple of its f16 file.  Its f32 values take
+ * twice the file, and the file is in memory while it is read.  An adapter in a
  * smaller format takes more, and gets an engine of its own. */
 #define ADAPTER_BYTES_FACTOR 3
 #define BYTES_MAX (UINT64_C(1) << 53)

@@ -22,7 +22,7 @@
 #define OLD_JUMP_BYTES (16u << 10)
 #define OLD_WINDOW_BYTES (256u << 10)
 /* Most triples without progress in a row.  bsdiff writes at most one (the first
- * may only seek), and a patch of such triples alone would loop for a very long
+ * may only seek).  A patch of such triples alone would loop for a very long
  * time. */
 #define IDLE_TRIPLES_MAX 64
 

@@ -1,7 +1,7 @@
 /* Packed weights: files that an engine made from model blobs.  A file's name
  * has the digests of both.
  *
- * The name is the only record: a file that was interrupted has no name, and a
+ * The name is the only record.  A file that was interrupted has no name, and a
  * file whose name a power cut lost is made again.  A file without the digest of
  * its name is removed, because it can be made again. */
 #include <errno.h>

@@ -26,8 +26,8 @@ enum block_offset { OFFSET_NONE, OFFSET_M, OFFSET_DMIN };
 enum block_rule { RULE_SIGNED, RULE_LARGEST, RULE_RANGE };
 
 /* Packed numbers in a block.  Number i = first + group * run * per + turn * run
- * + k is in byte offset + group * run + k, from bit shift + turn * bits on.
- * These bits go to bit `into` of the number. */
+ * + k is stored in byte offset + group * run + k, from bit shift + turn * bits
+ * on.  These bits go to bit `into` of the number. */
 struct block_field {
     uint8_t list; /* enum block_list */
     uint8_t first;

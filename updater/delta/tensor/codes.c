@@ -1,7 +1,8 @@
 /* Quantised parts, coded block by block.
  *
- * The order of a block's numbers is: one bit for an unchanged block, the f16
- * factors, scales and mins of its parts, then the codes, 16 or 32 at a time. */
+ * A block's numbers have this order: one bit for an unchanged block, the f16
+ * factors, then scales and mins of its parts.  The codes follow, 16 or 32 at a
+ * time. */
 #include "updater/delta/tensor/forecast.h"
 #include "updater/delta/tensor/runs.h"
 

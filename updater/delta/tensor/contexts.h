@@ -1,9 +1,9 @@
 /* Contexts: states of the predictor, and the coding of one number under them,
  * for encoder and decoder.
  *
- * Each kind of number has contexts of its own: the changes of its row and its
- * column so far, and the distance of the prediction from the next code.  Part
- * of the frozen predictor (model.h). */
+ * Each kind of number has contexts of its own.  They depend on the changes of
+ * its row and its column so far, and on the distance of the prediction from the
+ * next code.  Part of the frozen predictor (model.h). */
 #ifndef FLOTILLA_TENSOR_CONTEXTS_H
 #define FLOTILLA_TENSOR_CONTEXTS_H
 

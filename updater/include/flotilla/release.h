@@ -177,8 +177,8 @@ FLO_MUST_USE int flo_trust_count_up(const struct flo_trust *draft, const struct 
 /* ---- verify ---- */
 
 /* Result of a verification.  The id of a release is the digest of its signed
- * body: other white space or other signatures around the same body give the
- * same release. */
+ * body.  Other white space or other signatures around the body do not change
+ * it. */
 struct flo_release_verified {
     struct flo_digest digest; /* SHA-256 of the body: the release's id */
     char keyid[FLO_KEYID_TEXT];
@@ -438,8 +438,8 @@ struct flo_bundle_spec {
  * `blobs` is not considered. */
 bool flo_bundle_takes(const struct flo_bundle_spec *spec, const struct flo_release *release,
                       uint32_t file);
-/* Checks a spec.  Returns FLO_E_USAGE when no release has the variant or a file
- * named in it, a release has no file left, or a release is listed twice. */
+/* Checks a spec.  Returns FLO_E_USAGE when no release has a variant or file
+ * named in it, when a release has no file left, or when one is listed twice. */
 FLO_MUST_USE int flo_bundle_check(const struct flo_bundle_spec *spec,
                                   const struct flo_release *const *releases, size_t count,
                                   struct flo_err *err);
