@@ -1,8 +1,8 @@
 /* Errors: the code, its row of errors.def, and the message that callers extend.
  *
  * A message may quote names from outside.  So each control character and each
- * byte that is not UTF-8 is written as \xNN, and an error can go to a terminal,
- * a log or a JSON document without further escaping. */
+ * byte that is not UTF-8 is written as \xNN.  An error can go to a terminal, a
+ * log or a JSON document without further escaping. */
 #include <errno.h>
 #include <string.h>
 

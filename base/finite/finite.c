@@ -19,7 +19,7 @@
 #define BLOCK_BYTES_MAX 512
 
 /* Bit masks for the floats in eight bytes: their exponent fields, the lowest
- * bit of each, and the bit set by a carry out of the field. */
+ * bit of each field, and the bit that a carry out of it sets. */
 struct float_masks {
     uint64_t exponents, lowest, carries;
 };

@@ -15,10 +15,10 @@
  * certificate is over.
  *
  * A certificate that begins later is accepted while the clock is behind the
- * bound or unsynchronised (`is_synchronised` false), because the true time may
- * be later than both.  Any thread may call it, any number of times.  With 0
- * only the clock counts again.  Returns FLO_E_INTERNAL when this OpenSSL
- * version does not allow it. */
+ * bound or unsynchronised (`is_synchronised` false).  The true time may then be
+ * later than both.  Any thread may call it, any number of times.  With 0 only
+ * the clock counts again.  Returns FLO_E_INTERNAL when this OpenSSL version
+ * does not allow it. */
 FLO_MUST_USE int flo_tls_time_set(uint64_t least_ms, bool is_synchronised, struct flo_err *err);
 
 /* Gives the validity of the last peer certificate that was accepted.  Its start

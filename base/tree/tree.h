@@ -47,12 +47,12 @@ bool flo_hex_read(const char **at, const char *end, int digits, uint32_t *out);
  * no other text. */
 bool flo_json_check(const char *text, size_t bytes);
 /* Parses one JSON value to a tree with room for `room` more nodes.  The text
- * has at most `values_max` values (0: no limit).  It is decoded in place, so it
- * must outlive the tree.  On an error the tree is unchanged.
+ * may have at most `values_max` values (0: no limit).  It is decoded in place,
+ * so it must outlive the tree.  On an error the tree is unchanged.
  *
- * Returns FLO_E_INFER_PARAM when flo_json_check() would refuse the text or it
- * has too many values; *bad (may be NULL) is the offset of the fault.
- * FLO_E_MEMORY. */
+ * Returns FLO_E_INFER_PARAM for too many values, or when flo_json_check() would
+ * refuse the text.  In the second case *bad (may be NULL) is the offset of the
+ * fault.  FLO_E_MEMORY. */
 FLO_MUST_USE int flo_tree_read(struct flo_tree *tree, char *text, size_t bytes, uint32_t values_max,
                                uint32_t room, size_t *bad, struct flo_err *err);
 void flo_tree_deinit(struct flo_tree *tree);

@@ -26,7 +26,7 @@ int flo_mbed_random(void *unused, unsigned char *out, size_t bytes)
 }
 
 /* Tells whether an mbedTLS error means lack of memory.  An error may be the sum
- * of two codes: the low 7 bits are of numbers, points or ASN.1, the others of
+ * of two codes.  The low 7 bits are of numbers, points or ASN.1, the others of
  * keys, curves or PEM. */
 static bool is_no_memory(int result)
 {

@@ -82,7 +82,7 @@ struct flo_httpd_request {
     struct httpd_route *route;
     struct httpd_pair params[HTTPD_PARAMS_MAX];
     size_t n_params;
-    char *param_text; /* memory of the path's parameters */
+    char *param_text; /* a copy of the path, in which the parameters are */
     struct flo_buf body;
     struct flo_buf headers; /* headers that the answer has so far */
     uint64_t number;        /* number of the request in this process */

@@ -433,9 +433,9 @@ void flo_free_cleanup(void *pointer_to_pointer);
 
 /* ---- CPUs ---- */
 
-/* Returns how many CPUs this process can keep busy, at least 1: those of its
- * affinity, or the CPU quota of its cgroups (version 2) if that is less.  In a
- * process that may open no files only the affinity counts. */
+/* Returns how many CPUs this process can keep busy, at least 1.  They are those
+ * of its affinity, or the CPU quota of its cgroups (version 2) if that is less.
+ * In a process that may open no files only the affinity counts. */
 unsigned flo_cpus_allowed(void);
 /* Parses the text of a cpu.max ("150000 100000") to whole CPUs, at least 1.
  * Returns 0 when there is no quota.  Pure. */

@@ -1,5 +1,5 @@
-/* Q2_K: 256 values in 16 sub-blocks of 16, each with a 4-bit scale and a
- * 4-bit minimum: x = d * scale * q - dmin * min, q of 2 bits. */
+/* Q2_K: 256 values in 16 sub-blocks of 16, each with a 4-bit scale and a 4-bit
+ * minimum.  A value is x = d * scale * q - dmin * min, with q of 2 bits. */
 #include "base/quant/types/types.h"
 
 #include "base/quant/fit.h"

@@ -1,5 +1,6 @@
-/* Q3_K: 256 values in 16 sub-blocks of 16, x = d * scale * (q - 4) with a
- * signed 6-bit scale and a 3-bit q whose high bits are stored apart. */
+/* Q3_K: 256 values in 16 sub-blocks of 16, each with a signed 6-bit scale.  A
+ * value is x = d * scale * (q - 4), with a 3-bit q whose high bits are stored
+ * apart. */
 #include "base/quant/types/types.h"
 
 #include "base/quant/fit.h"
