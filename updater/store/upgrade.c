@@ -195,7 +195,7 @@ static int deny(struct flo_store *store, const struct found *found, struct flo_e
     int rv = flo_store_slots_read(store, found->model, &slots, err);
 
     if (rv == FLO_E_STATE_SLOT) {
-        return 0; /* the record is damaged, so the block has no place */
+        return 0; /* the record is damaged: nothing is known about that model */
     }
     if (rv == 0) {
         (void)flo_slots_deny(&slots, &said);

@@ -474,7 +474,7 @@ struct flo_author_variant {
 #define FLO_RELEASE_NEED(name, type, most, key, meaning) type name;
 #include "proto/release.def"
     const char *runtime; /* NULL: native */
-    /* name of the file to start; NULL: the first model, for a native variant */
+    /* name of the file to serve; NULL: the first model, for a native variant */
     const char *entry;
     /* names of its files; NULL first: every file of the release */
     const char *files[FLO_RELEASE_FILES_MAX + 1];
