@@ -23,9 +23,9 @@ struct flo_adapter_info {
     uint64_t bytes;   /* memory of the open adapter, as f32 */
 };
 
-/* Reads the head of an adapter's file and gives the bytes to reserve in the
- * option `adapter_bytes`: the open adapter, and the file while it is read.
- * Errors of a GGUF file. */
+/* Computes the bytes to reserve in the option `adapter_bytes` from the head of
+ * an adapter's file.  They hold the open adapter, and the file while it is
+ * read.  Returns the errors of a damaged GGUF file. */
 FLO_MUST_USE int flo_adapter_reckon(int fd, uint64_t *bytes, struct flo_err *err);
 
 /* Loads an adapter of the engine's model; the engine's sessions may compute
@@ -48,8 +48,9 @@ FLO_MUST_USE int flo_adapter_open(struct flo_engine *engine, const char *path,
  * caller's. */
 FLO_MUST_USE int flo_adapter_open_fd(struct flo_engine *engine, int fd,
                                      struct flo_adapter **adapter, struct flo_err *err);
-/* Unloads the adapter; NULL is fine.  Sessions with the adapter become empty
- * and have none afterwards; none of them may be decoding. */
+/* Unloads the adapter; NULL is allowed.  Sessions that use it become empty and
+ * go on without an adapter.  The caller makes sure that none of them is
+ * decoding. */
 void flo_adapter_close(struct flo_adapter *adapter);
 /* Returns the adapter's properties; borrowed, valid until
  * flo_adapter_close(). */
@@ -57,15 +58,15 @@ const struct flo_adapter_info *flo_adapter_info(const struct flo_adapter *adapte
 
 /* Sets the session's adapter (NULL: none) and its `scale` for later tokens.  A
  * change empties the session, because its tokens were computed with another
- * adapter.  flo_session_reset() keeps the adapter, flo_session_open() begins
- * without one, flo_session_begin_as() copies the other session's.
- * FLO_E_INFER_PARAM: the adapter is of another engine, or the scale is outside
- * -100 to 100. */
+ * adapter.  flo_session_reset() keeps the adapter.  flo_session_open() begins
+ * without one.  flo_session_begin_as() also copies the adapter of the session
+ * that it copies.  FLO_E_INFER_PARAM: the adapter is of another engine, or the
+ * scale is outside -100 to 100. */
 FLO_MUST_USE int flo_session_set_adapter(struct flo_session *session,
                                          const struct flo_adapter *adapter, float scale,
                                          struct flo_err *err);
-/* Does the session have this adapter and scale?  Without an adapter `scale` is
- * ignored. */
+/* Tells whether the session has this adapter with this scale.  Without an
+ * adapter (NULL) the scale is ignored. */
 bool flo_session_has_adapter(const struct flo_session *session, const struct flo_adapter *adapter,
                              float scale);
 
