@@ -20,14 +20,13 @@
 #define FLO_WIRE_HEAD_BYTES 16
 #define FLO_WIRE_PAYLOAD_BYTES_MAX (1u << 20)
 #define FLO_WIRE_FRAME_BYTES_MAX (FLO_WIRE_HEAD_BYTES + FLO_WIRE_PAYLOAD_BYTES_MAX)
-/* Most bytes of GENERATE and EMBED frames without an answer that the engine
- * holds; it refuses more (FLO_E_INFER_BUSY).  The agent therefore has at most
- * one frame's bytes outstanding for each kind (users, batch requests, vectors),
- * so no kind waits for another. */
+/* Most bytes of GENERATE and EMBED frames that the engine holds unanswered; it
+ * refuses more with FLO_E_INFER_BUSY.  The agent therefore sends at most one
+ * frame's bytes at a time for users, for batch requests and for vectors.  So
+ * none of these three kinds waits for another. */
 #define FLO_WIRE_WAITING_BYTES_MAX (3 * FLO_WIRE_FRAME_BYTES_MAX)
-#define FLO_WIRE_TOKENISE_MAX                                                                      \
-    65536                         /* bytes, and as many ids the other way                          \
-                                   */
+/* Most bytes of a text in TOKENISE, and most token ids in DETOKENISE. */
+#define FLO_WIRE_TOKENISE_MAX 65536
 #define FLO_WIRE_MESSAGES_MAX 256 /* in one conversation */
 #define FLO_WIRE_STOPS_MAX 8
 #define FLO_WIRE_INPUTS_MAX 256 /* in one EMBED */
@@ -37,41 +36,46 @@
 #define FLO_WIRE_ADAPTERS_MAX 8 /* largest number of adapters loaded at the same time */
 #define FLO_WIRE_STOP_BYTES_MAX 256
 #define FLO_WIRE_IMAGES_MAX 16           /* in one conversation */
-#define FLO_WIRE_AUDIO_BYTES_MAX 1000000 /* 31 s of 16-bit mono at 16 kHz */
+#define FLO_WIRE_AUDIO_BYTES_MAX 1000000 /* holds 31 s of 16-bit mono sound at 16 kHz */
 #define FLO_WIRE_LANGUAGE_BYTES_MAX 16
 
 enum flo_wire_type {
     /* agent -> engine */
-    /* Opens the model.  Descriptors (SCM_RIGHTS) in this order: the model (a
-     * folder if is_tree), its packed weights if any, the named adapters, the
-     * prefix file if keeps_prefix. */
+    /* Opens the model.  Its descriptors (SCM_RIGHTS) come in this order: the
+     * model (a folder if is_tree), its packed weights if any, the named
+     * adapters, the prefix file if keeps_prefix. */
     FLO_WIRE_OPEN = 1,
-    FLO_WIRE_GENERATE = 2, /* answered by TOKEN..., then DONE or FAILED */
-    FLO_WIRE_CANCEL = 3,   /* cancels a request; DONE follows nevertheless */
+    FLO_WIRE_GENERATE = 2, /* asks for text; answered by TOKEN..., then DONE or FAILED */
+    FLO_WIRE_CANCEL = 3,   /* cancels a request, which DONE answers nevertheless */
     FLO_WIRE_STATS = 4,
     FLO_WIRE_PING = 5,
-    FLO_WIRE_TOKENISE = 6, /* answered by TOKENS or FAILED */
-                           /* Instead of OPEN, packs the weights.  With only the model's
-                            * descriptor, PACKED tells the file size needed.  With a file of that
-                            * size too, the engine fills it and answers PACKED again.  FAILED:
-                            * not.built if this machine's kernel reads no packed weights. */
+    FLO_WIRE_TOKENISE = 6, /* asks for token ids; answered by TOKENS or FAILED */
+
+    /* Packs the weights; sent instead of OPEN.  With only the model's
+     * descriptor, PACKED tells the file size needed.  With a second descriptor,
+     * of a file of that size, the engine fills the file and answers PACKED
+     * again.  FAILED is not.built if this machine's kernel reads no packed
+     * weights. */
     FLO_WIRE_PACK = 7,
-    FLO_WIRE_DETOKENISE = 8, /* answered by TEXT or FAILED */
-    FLO_WIRE_EMBED = 9,      /* answered by EMBEDDING..., then DONE or FAILED */
-    /* Loads an adapter from its descriptor.  A loaded adapter of that name is
-     * replaced, and closed when its last request ends.  Answered by ADAPTER, or
-     * FAILED: nothing has changed. */
-    FLO_WIRE_LOAD = 10, /* Unloads an adapter: new requests cannot use it, running ones keep it.
-                         * Answered by ADAPTER or FAILED. */
-    FLO_WIRE_DROP = 11, /* Instead of OPEN, with its first two descriptors and its fields: tells
-                         * the memory that OPEN would need.  Answered by PLANNED or FAILED;
-                         * another PLAN may follow. */
+    FLO_WIRE_DETOKENISE = 8, /* asks for the text of ids; answered by TEXT or FAILED */
+    FLO_WIRE_EMBED = 9,      /* asks for vectors; answered by EMBEDDING..., then DONE or FAILED */
+
+    /* Loads an adapter from its descriptor.  A loaded adapter with its name is
+     * replaced, and closed when its last request ends.  The answer is ADAPTER,
+     * or FAILED if nothing has changed. */
+    FLO_WIRE_LOAD = 10,
+    /* Unloads an adapter: new requests cannot use it, running ones keep it.
+     * The answer is ADAPTER or FAILED. */
+    FLO_WIRE_DROP = 11,
+    /* Asks for the memory that OPEN would need; sent instead of OPEN, with its
+     * fields and its first two descriptors.  The answer is PLANNED or FAILED.
+     * Another PLAN may follow. */
     FLO_WIRE_PLAN = 12,
     /* engine -> agent */
     FLO_WIRE_READY = 101,
     FLO_WIRE_TOKEN = 102,
     FLO_WIRE_DONE = 103,
-    FLO_WIRE_FAILED = 104, /* answer to OPEN, GENERATE, TOKENISE */
+    FLO_WIRE_FAILED = 104, /* tells that OPEN, GENERATE or another request failed */
     FLO_WIRE_STATS_ANSWER = 105,
     FLO_WIRE_PONG = 106,
     FLO_WIRE_TOKENS = 107,
@@ -90,7 +94,7 @@ struct flo_wire_text {
 
 /* Type of the KV cache. */
 enum flo_wire_cache {
-    FLO_WIRE_CACHE_AUTO, /* f16, or q8_0 if the budget requires it */
+    FLO_WIRE_CACHE_AUTO, /* f16, or q8_0 if the memory budget is too small for f16 */
     FLO_WIRE_CACHE_F16,
     FLO_WIRE_CACHE_Q8_0,
     FLO_WIRE_CACHES,
@@ -98,7 +102,7 @@ enum flo_wire_cache {
 
 struct flo_wire_planned {
     uint64_t weights_bytes; /* mapped: shared by all processes that map the file */
-    uint64_t private_bytes; /* bytes of all other memory, without the process itself */
+    uint64_t private_bytes; /* bytes of all other memory, without that of the process itself */
     uint32_t context, sessions;
 };
 
@@ -107,35 +111,38 @@ struct flo_wire_open {
     uint32_t threads;
     uint32_t sessions;
     uint64_t memory_bytes_max;
-    uint64_t adapter_bytes; /* memory for LOAD, not counting the adapters named here */
-                            /* The last descriptor is a file of a fixed size, read and written: the
+    uint64_t adapter_bytes; /* memory reserved for LOAD, besides the adapters that OPEN names */
+                            /* The last descriptor is a file of a fixed size,
+                             * which the engine reads and writes.  It keeps the
                              * prefix that requests share. */
     bool keeps_prefix;
-    uint32_t cache;                     /* enum flo_wire_cache */
-    struct flo_wire_text chat_template; /* chat template that replaces the model's; no NUL */
-    /* Fields for another runtime (`flotilla-engine proxy`). */
-    bool is_tree;                 /* the first descriptor is a folder */
-    struct flo_wire_text entry;   /* name of the file in that folder to start with */
-    struct flo_wire_text runtime; /* configuration as JSON; contracts/processes.md 4.1 */
+    uint32_t cache; /* enum flo_wire_cache */
+    /* chat template that replaces the model's; contains no NUL */
+    struct flo_wire_text chat_template;
+    /* Fields for a runtime behind `flotilla-engine proxy`. */
+    bool is_tree;               /* the first descriptor is a folder */
+    struct flo_wire_text entry; /* name of the file in that folder to start with */
+    /* the runtime's configuration as JSON; contracts/processes.md 4.1 */
+    struct flo_wire_text runtime;
     uint32_t n_adapters;
     struct flo_wire_text adapters[FLO_WIRE_ADAPTERS_MAX]; /* their names */
 };
 
 /* Reads a chat template that a person named.  A value with "/" or "." is a
- * file, whose text (256 KiB at most) is returned.  Any other value is a known
- * template's name and is returned as it is.  The caller frees *text.  Errors of
- * flo_file_read(). */
+ * file's path; *text gets the file's content (at most 256 KiB).  Any other
+ * value is the name of a known template, and *text gets a copy of it.  The
+ * caller frees *text.  Returns the errors of flo_file_read(). */
 FLO_MUST_USE int flo_wire_template_read(const char *value, char **text, struct flo_err *err);
 
 enum flo_wire_priority {
-    FLO_WIRE_USER = 0,  /* a user's request: first */
-    FLO_WIRE_PROBE = 1, /* may wait; computed alone, so that its timings are clean */
+    FLO_WIRE_USER = 0,  /* a user's request, computed before the others */
+    FLO_WIRE_PROBE = 1, /* may wait; computed alone, so that its measured times are right */
     FLO_WIRE_BATCH = 2, /* may wait */
 };
 
 enum flo_wire_tool_choice {
-    FLO_WIRE_TOOLS_AUTO, /* text, calls, or both */
-    FLO_WIRE_TOOLS_NONE, /* tools are shown to the model, but not called */
+    FLO_WIRE_TOOLS_AUTO, /* the answer may be text, calls, or both */
+    FLO_WIRE_TOOLS_NONE, /* the model sees the tools, but may not call them */
     FLO_WIRE_TOOLS_REQUIRED,
     FLO_WIRE_TOOL_CHOICES
 };
@@ -149,48 +156,55 @@ enum flo_wire_detail {
     FLO_WIRE_DETAILS
 };
 
-/* A request for text.  Its input is exactly one of messages, prompt and tokens;
- * or audio to be transcribed, where prompt is the text before it. */
+/* A request for text.  Its input is exactly one of messages, prompt, tokens
+ * and audio.  With audio to be transcribed, `prompt` may hold the text before
+ * it. */
 struct flo_wire_generate {
     uint32_t n_messages;
     struct {
         struct flo_wire_text role, content;
         struct flo_wire_text more; /* `more` of the message, as in struct flo_engine_message */
     } messages[FLO_WIRE_MESSAGES_MAX];
-    /* Images of the messages, in the order in which they occur. */
+    /* Images of all messages, in the order in which they occur. */
     uint32_t n_images;
     struct {
         uint32_t message;
-        uint32_t at;              /* position of the image in the message's content, in bytes */
+        uint32_t at;              /* bytes of the message's content in front of the image */
         uint32_t detail;          /* enum flo_wire_detail */
         struct flo_wire_text url; /* data:image/...;base64,... */
     } images[FLO_WIRE_IMAGES_MAX];
-    /* Report thoughts and calls apart from the answer's text
-     * (flo_wire_part_next).  Only for messages. */
+    /* The engine reports thoughts and calls apart from the answer's text
+     * (flo_wire_part_next).  Allowed only with messages. */
     bool tells_parts;
     struct flo_wire_text tools;     /* tools, as in struct flo_engine_setting */
     uint32_t tool_choice;           /* enum flo_wire_tool_choice */
-    struct flo_wire_text tool_name; /* the tool that must be called; empty: any */
+    struct flo_wire_text tool_name; /* name of the tool that must be called; empty: any tool */
     bool one_call;                  /* at most one */
     uint32_t thinking;              /* enum flo_thinking */
     struct flo_wire_text effort;    /* empty: not said */
     uint64_t now_ms;                /* time, as in struct flo_engine_setting */
     struct flo_wire_text prompt;
-    bool reads_special;            /* parse "<|im_end|>" and the like in prompt as tokens */
+    bool reads_special;            /* reads "<|im_end|>" and the like in `prompt` as tokens */
     struct flo_wire_text tokens;   /* i32 little-endian each */
     struct flo_wire_text audio;    /* a WAV file */
     struct flo_wire_text language; /* language of the audio (ISO 639-1); empty: detected */
-    struct flo_wire_text file;     /* a file in OPEN's folder, that a check plays */
-    uint32_t max_tokens;           /* 0: until the context is full */
-    uint32_t prompt_max;           /* prompt's token limit; a longer one is refused.  0: context */
-    uint32_t priority;             /* enum flo_wire_priority */
-    /* Owner of the request: its tokens are never reused for other owners'
-     * requests.  The kept prefix has no owner. */
+    /* name of a file in OPEN's folder that a check uses as its input */
+    struct flo_wire_text file;
+    uint32_t max_tokens; /* most tokens of the answer; 0: until the context is full */
+    /* most tokens of the prompt, which is refused if longer; 0: context */
+    uint32_t prompt_max;
+    uint32_t priority; /* enum flo_wire_priority */
+    /* Owner of the request.  No other owner's request reuses its tokens.  The
+     * prefix that OPEN keeps in a file has no owner. */
     uint64_t client;
-    bool ignores_end;      /* continue after end tokens (for timing) */
-    bool shifts;           /* context full: drop the older half after the system message, go on */
-    bool no_drafts;        /* no speculative drafts (they never change the answer) */
-    uint32_t logprobs;     /* 0: none; n + 1: report the n most probable tokens */
+    bool ignores_end; /* the answer continues after end tokens, for measuring time */
+    /* when the context is full, drops the older half after the system
+     * message */
+    bool shifts;
+    bool no_drafts; /* computes without drafts, which never change the answer */
+    /* 0: no log-probabilities; n + 1: those of the n most probable tokens
+     * too */
+    uint32_t logprobs;
     uint32_t grammar_kind; /* kind of the grammar (enum flo_grammar_kind); 0: none */
     struct flo_wire_text grammar;
     struct flo_wire_text adapter; /* name of an adapter from OPEN or LOAD; empty: none */
@@ -198,7 +212,7 @@ struct flo_wire_generate {
     double temperature, top_p, min_p, repeat_penalty;
     double presence_penalty, frequency_penalty;
     struct flo_wire_text biases; /* flo_wire_bias_next(); empty: none */
-    uint32_t top_k, repeat_last; /* 0: the sampler's defaults */
+    uint32_t top_k, repeat_last; /* 0: the defaults of the sampler */
     uint64_t seed;
     uint32_t n_stops;
     struct flo_wire_text stops[FLO_WIRE_STOPS_MAX];
@@ -210,49 +224,52 @@ struct flo_wire_ready {
     uint64_t weights_bytes, kv_bytes, scratch_bytes; /* the plan's figures */
     uint64_t vocabulary_bytes, request_bytes;
     bool has_vocabulary;
-    bool is_sandboxed;            /* false: the kernel has no seccomp filter */
-    bool is_packed;               /* packed weights are in use */
+    /* the sandbox is in force; false: the kernel has no seccomp filter */
+    bool is_sandboxed;
+    bool is_packed;               /* the engine uses packed weights */
     uint32_t prefix_tokens;       /* number of tokens in the prefix file */
-    uint64_t abilities;           /* FLO_ABILITY_... bits; 0 without a runtime: all */
+    uint64_t abilities;           /* bits FLO_ABILITY_...; 0 from our own engine, which has all */
     struct flo_wire_text runtime; /* name of another runtime; empty: our engine */
 };
 
 struct flo_wire_token {
-    uint32_t index;                /* index from 0; an end token is not sent */
-    uint32_t token;                /* the id */
-    struct flo_wire_text text;     /* whole UTF-8 characters; may be empty */
-    uint32_t begin;                /* bytes of the answer before this token's */
+    uint32_t index; /* index of the token, from 0; an end token is not sent */
+    uint32_t token; /* the id */
+    /* whole UTF-8 characters that the token completes; may be empty */
+    struct flo_wire_text text;
+    uint32_t begin;                /* bytes of the answer before this token's text */
     double gap;                    /* largest logit minus the second largest */
     bool is_finite;                /* all logits were */
     struct flo_wire_text logprobs; /* flo_wire_logprob_next(); empty: none */
     struct flo_wire_text parts;    /* flo_wire_part_next(); empty: none */
-    uint64_t cpu_us;               /* CPU time of the worker for this token */
+    uint64_t cpu_us;               /* CPU time of the engine process for this token */
     uint64_t wall_us;              /* wall time for this token */
 };
 
 enum flo_wire_reason {
-    FLO_WIRE_STOP = 0,   /* end token or stop text */
+    FLO_WIRE_STOP = 0,   /* an end token or a stop text ended the answer */
     FLO_WIRE_LENGTH = 1, /* max_tokens or context */
     FLO_WIRE_CANCELLED = 2,
 };
 struct flo_wire_done {
     uint32_t reason;            /* enum flo_wire_reason */
-    struct flo_wire_text text;  /* text held back as a possible stop text */
+    struct flo_wire_text text;  /* end of the text, held back until now as a possible stop text */
     struct flo_wire_text parts; /* flo_wire_part_next(); empty: none */
     uint32_t tokens_in, tokens_out;
-    uint32_t nonfinite; /* tokens with a logit that is NaN or infinite */
-    uint64_t queue_us;  /* time waiting for a session */
+    uint32_t nonfinite; /* number of tokens with a logit that was NaN or infinite */
+    uint64_t queue_us;  /* time that the request waited for a session */
     uint64_t prompt_cpu_us, prompt_wall_us;
-    uint32_t cached_tokens;          /* part of tokens_in reused from another request */
-    uint64_t first_us;               /* time from the request's arrival to its first token */
-    uint64_t answer_us;              /* time from the first token to the end */
-    uint32_t guessed, guessed_right; /* draft tokens computed, and accepted */
-    uint32_t exit_status;            /* exit status of a check; 128 + signal */
-    uint32_t stop; /* number of the stop text of GENERATE that ended the answer, from 1; 0: none */
+    uint32_t cached_tokens; /* number of tokens_in that were reused from another request */
+    uint64_t first_us;      /* time from the request's arrival to its first token */
+    uint64_t answer_us;     /* time from the first token to the end of the answer */
+    /* number of draft tokens computed, and number of those accepted */
+    uint32_t guessed, guessed_right;
+    uint32_t exit_status; /* exit status of a check, or 128 + its signal */
+    uint32_t stop; /* number of the stop text that ended the answer, counted from 1; 0: none */
 };
 
-/* A failure.  The error is an id, not a code: engine and agent may be of
- * different versions, with different tables of errors. */
+/* A failure.  `id` names the error by its text, not its code, because engine
+ * and agent may be of different versions with different codes. */
 struct flo_wire_failed {
     struct flo_wire_text id, what, why;
 };
@@ -275,19 +292,19 @@ struct flo_wire_string {
     struct flo_wire_text text;
 };
 
-/* Texts to embed; or with `ranks` a query followed by documents, each of which
- * gets a score. */
+/* Texts for which vectors are computed.  With `ranks` the first text is a
+ * query, and each later one a document that gets a score. */
 struct flo_wire_embed {
     uint32_t n_inputs;
     struct {
-        struct flo_wire_text data; /* text, or token ids, each i32 little-endian */
+        struct flo_wire_text data; /* a text, or token ids of 32 bits, little-endian */
         bool is_tokens;
     } inputs[FLO_WIRE_INPUTS_MAX];
-    bool takes_last;     /* use the last token's state, not the mean */
-    bool ranks;          /* compute scores; all inputs are texts, the first the query */
-    uint32_t prompt_max; /* token limit of an input, or of a query with a document */
+    bool takes_last;     /* the vector is the last token's state, not the mean of all states */
+    bool ranks;          /* computes scores; all inputs are texts, and the first is the query */
+    uint32_t prompt_max; /* most tokens of one input, or of the query with one document */
 };
-struct flo_wire_embedding { /* embedding of one input or document, in their order */
+struct flo_wire_embedding { /* The vector or score of one input, sent in the order of the inputs. */
     uint32_t index;
     uint32_t tokens_in;
     /* f32 numbers, little-endian: a vector of length 1, or one score */
@@ -300,7 +317,7 @@ struct flo_wire_packed {
 
 struct flo_wire_adapter {      /* LOAD, DROP, ADAPTER */
     struct flo_wire_text name; /* valid by flo_name_is_valid() */
-    uint64_t bytes;            /* in ADAPTER: bytes that it takes, or took */
+    uint64_t bytes;            /* in ADAPTER: bytes that the adapter takes, or took before DROP */
 };
 
 struct flo_wire_message {
@@ -325,21 +342,21 @@ struct flo_wire_message {
     };
 };
 
-/* A token's log-probability.  A list has first the chosen token's, then those
- * of the most probable ones.  In a TOKEN each entry is u32 token, f32, u32
- * bytes, bytes. */
+/* A token and its log-probability.  A list begins with the chosen token,
+ * followed by the most probable ones.  In a TOKEN frame each entry is u32
+ * token, f32, u32 bytes, bytes. */
 struct flo_wire_logprob {
     uint32_t token;
     float logprob;
-    struct flo_wire_text text; /* the token's bytes, not always UTF-8 */
+    struct flo_wire_text text; /* bytes of the token, which need not be valid UTF-8 */
 };
 void flo_wire_logprob_add(struct flo_buf *out, const struct flo_wire_logprob *logprob);
-/* Reads the first entry of `rest` and advances `rest`.  false: no complete
- * entry; any remaining bytes are malformed. */
+/* Reads the first entry of `rest` and moves `rest` behind it.  Returns false if
+ * there is no complete entry; bytes that are then left are malformed. */
 bool flo_wire_logprob_next(struct flo_wire_text *rest, struct flo_wire_logprob *logprob);
 
-/* Reads one entry of GENERATE's biases: i32 token, f32.  Like
- * flo_wire_logprob_next(). */
+/* Reads one entry of GENERATE's biases (i32 token, f32) and moves `rest` behind
+ * it.  Returns false as flo_wire_logprob_next() does. */
 bool flo_wire_bias_next(struct flo_wire_text *rest, int32_t *token, float *bias);
 void flo_wire_bias_add(struct flo_buf *out, int32_t token, float bias);
 
@@ -347,13 +364,14 @@ void flo_wire_bias_add(struct flo_buf *out, int32_t token, float bias);
  * kind, u32 bytes, bytes, in the order of the answer. */
 enum flo_wire_part_kind {
     FLO_WIRE_PART_THOUGHT = 1, /* more text of the model's reasoning */
-    FLO_WIRE_PART_CALL = 2,    /* the next call begins: the tool's name */
-                               /* More of that call's arguments: JSON, complete unless the answer's
-                                * reason is LENGTH. */
+    FLO_WIRE_PART_CALL = 2,    /* a new call begins, and this is the name of the tool */
+                               /* More JSON of the arguments of the call that
+                                * began last.  They are complete unless the
+                                * answer's reason is LENGTH. */
     FLO_WIRE_PART_ARGUMENTS = 3,
 };
 struct flo_wire_part {
-    uint32_t kind;             /* enum flo_wire_part_kind; ignore other values */
+    uint32_t kind;             /* an enum flo_wire_part_kind; the reader ignores unknown values */
     struct flo_wire_text text; /* whole UTF-8 characters */
 };
 void flo_wire_part_add(struct flo_buf *out, const struct flo_wire_part *part);
@@ -371,42 +389,47 @@ enum flo_wire_ability_bit {
 #include "engine/wire/abilities.def"
 #undef FLO_ABILITY
 };
-/* Abilities of this engine, with any model. */
+/* Abilities of our own engine, with any model. */
 #define FLO_ABILITIES_OURS                                                                         \
     (FLO_ABILITIES_ALL & ~(FLO_ABILITY_AUDIO | FLO_ABILITY_IMAGES | FLO_ABILITY_RERANK))
 
-/* Parses the name of an ability in a runtime's configuration; false:
- * unknown. */
+/* Parses the name of an ability in a runtime's configuration.  Returns false if
+ * the name is unknown. */
 bool flo_wire_ability_parse(const char *word, uint64_t *bit);
-/* Returns the abilities of a process that sent READY. */
+/* Returns the abilities of the engine process that sent `ready`. */
 uint64_t flo_wire_abilities(const struct flo_wire_ready *ready);
-/* Names the first feature that a request needs and the abilities lack, in words
- * for people; *param is the client's field.  NULL: nothing is missing. */
+/* Returns, in words for people, the first feature that a request needs and
+ * `abilities` lacks.  *param is the field of the client's request that asks for
+ * it.  Returns NULL if nothing is missing. */
 const char *flo_wire_lacks(const struct flo_wire_message *message, uint64_t abilities,
                            const char **param);
 
-/* Returns the code FLO_E_... of the id; 0: unknown to this program. */
+/* Returns the code FLO_E_... of the failure's id; 0 if this program does not
+ * know the id. */
 int flo_wire_failed_code(const struct flo_wire_failed *failed);
 
-/* Appends one frame.  FLO_E_REST_TOO_LARGE if the payload exceeds 1 MiB:
- * nothing is appended.  FLO_E_MEMORY if the buffer is full. */
+/* Appends one frame to `out`.  If the payload exceeds 1 MiB, nothing is
+ * appended and FLO_E_REST_TOO_LARGE is returned.  FLO_E_MEMORY: the buffer is
+ * full. */
 FLO_MUST_USE int flo_wire_write(struct flo_buf *out, const struct flo_wire_message *message,
                                 struct flo_err *err);
 
-/* Reads one frame from the front of `data`.  Returns its bytes and fills
- * *message, whose texts point into data; or returns 0 if more bytes are needed.
- * After FLO_E_WORKER_PROTOCOL the caller closes the connection. */
+/* Reads one frame from the front of `data`.  Returns its length and fills
+ * *message, whose texts point into `data`.  Returns 0 if the frame is not
+ * complete yet.  After FLO_E_WORKER_PROTOCOL the caller closes the
+ * connection. */
 FLO_MUST_USE ptrdiff_t flo_wire_read(const void *data, size_t bytes,
                                      struct flo_wire_message *message, struct flo_err *err);
 
 #define FLO_WIRE_PIECE_BYTES 65536
-/* Most descriptors of one message: model, packed weights, prefix, adapters. */
+/* Most descriptors of one message: model, packed weights, prefix file,
+ * adapters. */
 #define FLO_WIRE_FDS_MAX (3 + FLO_WIRE_ADAPTERS_MAX)
 
 /* Receives once without waiting, at most FLO_WIRE_PIECE_BYTES, and appends the
- * bytes to *in.  1: bytes came, 0: none now, -1: the other end is closed or *in
- * is full.  Descriptors are added to fds, whose count is *fd_count; those
- * beyond fds_max are closed.  Not thread-safe. */
+ * bytes to *in.  Descriptors go to `fds`, whose count is *fd_count; those
+ * beyond fds_max are closed.  Returns 1 if bytes came, 0 if none came, -1 if
+ * the other end is closed or *in is full.  Not thread-safe. */
 int flo_wire_receive(int socket, struct flo_buf *in, int *fds, size_t fds_max, size_t *fd_count);
 
 /* Returns a type's name for logs: "GENERATE"; "?" for an unknown type. */
