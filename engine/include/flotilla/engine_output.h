@@ -1,7 +1,7 @@
 /* Flotilla engine, further outputs of a model: log-probabilities of tokens,
  * embeddings of texts, and relevance scores of documents.  Errors, threads and
- * ownership as in <flotilla/engine.h>.  A function that is not called costs
- * nothing. */
+ * ownership as in <flotilla/engine.h>.  They cost nothing unless their
+ * functions are called. */
 #ifndef FLOTILLA_ENGINE_OUTPUT_H
 #define FLOTILLA_ENGINE_OUTPUT_H
 
@@ -13,16 +13,17 @@
 /* smallest log-probability; also used for logits that are not finite */
 #define FLO_LOGPROB_MIN (-9999.0f)
 
-/* Natural logarithm of a token's probability under the model's own
- * distribution: before temperature, penalties, grammar and the like. */
+/* A token and the natural logarithm of its probability.  The probability is the
+ * model's own, before temperature, penalties and grammar. */
 struct flo_logprob {
     int32_t token;
     float logprob;
 };
-/* Computes log-probabilities from logits [n_vocab].  out[0] is `token`; out[1]
- * to out[count] are the most probable tokens, best first, the smaller id first
- * among equals.  `count` is at most FLO_LOGPROBS_MAX.  Returns the number
- * written: fewer than count + 1 if fewer logits are finite. */
+/* Computes log-probabilities from logits [n_vocab].  out[0] gets that of
+ * `token`; out[1] to out[count] get the most probable tokens, best first.
+ * Among equals the smaller id is first.  `count` is at most FLO_LOGPROBS_MAX.
+ * Returns the entries written, which are fewer than count + 1 if fewer logits
+ * are finite. */
 uint32_t flo_logprobs(const float *logits, uint32_t n_vocab, int32_t token, uint32_t count,
                       struct flo_logprob *out);
 
@@ -34,26 +35,26 @@ enum flo_pooling {
 };
 
 /* Appends tokens as flo_session_decode() does, without logits.  Their states
- * after the last layer and the output norm go into `vector` [n_embd].  For the
- * mean they are added to the vector (begin with zeros; several calls may follow
- * each other).  For the last token the state replaces the vector.  After an
- * error the session is as before, and the vector must not be used.  With
- * FLO_COMPUTE_POOLS the call has the whole text, and the session stays empty.
- *
- * Errors as of flo_session_decode(); FLO_E_INFER_PARAM: the session is not empty,
- * but should be. */
+ * after the last layer and the output norm go into `vector` [n_embd].
+ * FLO_POOLING_MEAN adds all states to the vector; the caller begins with zeros,
+ * and may use several calls.  FLO_POOLING_LAST replaces the vector by the last
+ * token's state.  With FLO_COMPUTE_POOLS one call has the whole text, and the
+ * session stays empty.  After an error the session is as before, and the vector
+ * is unusable.
+ * Errors as of flo_session_decode(); FLO_E_INFER_PARAM also if FLO_COMPUTE_POOLS
+ * needs an empty session and this one is not. */
 FLO_MUST_USE int flo_session_embed(struct flo_session *session, const int32_t *tokens, size_t count,
                                    enum flo_pooling pooling, float *vector, struct flo_err *err);
-/* Scales the vector to length 1, so that the dot product of two vectors is
- * their cosine, and a sum is as good as a mean.  False: the vector is zero or
- * not finite, and is unchanged. */
+/* Scales the vector to length 1.  The dot product of two such vectors is their
+ * cosine, and a sum gives the same vector as a mean.  Returns false if the
+ * vector is zero or not finite, and leaves it unchanged. */
 bool flo_embedding_finish(float *vector, uint32_t n_embd);
 
 /* ---- ranking ---- */
 
-/* Query and document of a ranking model.  A model with a ranking head
- * (info.labels) reads both as one text, and the head computes a score from the
- * last token's final state.
+/* Query and document that a ranking model compares.  A model with a ranking
+ * head (info.labels) reads both as one text, and the head computes a score from
+ * the last token's final state.
  *
  * In the file: `ARCH.pooling_type` 4, `cls.output.weight` [labels][n_embd],
  * perhaps `cls.output.bias`, and `ARCH.classifier.output_labels`.  The prompt's
@@ -68,12 +69,12 @@ struct flo_rank_pair {
 /* Tokenises the pair.  Only the form may hold control tokens; query and
  * document are plain text, whatever they contain.  Without a form, query and
  * document each end with the end token, and the query begins with the begin
- * token, as the metadata asks.
+ * token, if the model's file asks for them.
  *
- * FLO_E_INFER_PARAM the model has no such head FLO_E_MODEL_TEMPLATE its form
- * lacks a place or has too many, or it has no
- *                        form and no end token to tell the two apart
- * FLO_E_INFER_TOO_LONG more than tokens_max, as flo_engine_tokenise() */
+ * FLO_E_INFER_PARAM     the model has no ranking head
+ * FLO_E_MODEL_TEMPLATE  the form lacks {query} or {document}, or has too many
+ *                       places; or there is neither a form nor an end token
+ * FLO_E_INFER_TOO_LONG  more than tokens_max, as flo_engine_tokenise() */
 FLO_MUST_USE int flo_engine_pair(const struct flo_engine *engine, const struct flo_rank_pair *pair,
                                  int32_t *tokens, size_t tokens_max, size_t *count,
                                  struct flo_err *err);

@@ -11,19 +11,20 @@
 
 enum flo_rows {
     FLO_ROWS_NONE, /* compute no logits: only fill the cache */
-    FLO_ROWS_LAST, /* logits of the last token */
+    FLO_ROWS_LAST, /* compute logits of the last token */
     FLO_ROWS_ALL,  /* compute logits of every token, in order, until `row` returns false */
 };
 
-/* Gets the logits [n_vocab] of token `index` of a step, borrowed until the
- * function returns.  True: continue.  False: drop the step's later tokens, as
- * after a wrong draft.  Called on the caller's thread; must not use sessions of
- * this engine. */
+/* Callback that gets the logits [n_vocab] of token `index` of a step, borrowed
+ * until it returns.  If it returns true, the step continues.  If false, the
+ * step's later tokens are dropped, as after a wrong draft.  It is called on the
+ * caller's thread and must not use sessions of this engine. */
 typedef bool flo_row_fn(void *context, uint32_t index, const float *logits);
 
 /* Tokens to append to one session in a pass. */
 struct flo_step {
-    struct flo_session *session; /* session, which occurs at most once in a pass */
+    /* session that gets the tokens; a pass has each session at most once */
+    struct flo_session *session;
     const int32_t *tokens;
     uint32_t count;
     enum flo_rows rows;
@@ -31,7 +32,8 @@ struct flo_step {
     void *context;
 };
 
-/* Called once per layer, on the caller's thread; true cancels the pass. */
+/* Callback of a pass, called once per layer on the caller's thread.  If it
+ * returns true, the pass is cancelled. */
 typedef bool flo_stops_fn(void *context);
 
 /* Appends each step's tokens to its session, all in one pass.
@@ -47,13 +49,13 @@ FLO_MUST_USE int flo_engine_step(struct flo_engine *engine, const struct flo_ste
                                  size_t count, flo_stops_fn *stops, void *stops_context,
                                  struct flo_err *err);
 
-/* Returns the session's tokens, flo_session_position() of them.  Borrowed,
- * valid until the session's next change. */
+/* Returns the session's tokens, as many as flo_session_position() says.  They
+ * are borrowed until the session changes. */
 const int32_t *flo_session_tokens(const struct flo_session *session);
 /* Returns the length of the common prefix of two lists of tokens. */
 size_t flo_tokens_common(const int32_t *a, size_t a_count, const int32_t *b, size_t b_count);
-/* Returns the length of the common prefix of `tokens` and the session; the
- * session's adapter is ignored. */
+/* Returns how many of `tokens` are also the session's first tokens.  The
+ * session's adapter is not compared. */
 uint32_t flo_session_common(const struct flo_session *session, const int32_t *tokens, size_t count);
 
 /* Restarts `session` with the first `count` tokens of `from`, or all if it has

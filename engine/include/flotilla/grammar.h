@@ -18,9 +18,9 @@
 
 enum flo_grammar_kind {
     FLO_GRAMMAR_NONE,
-    FLO_GRAMMAR_GBNF,   /* text: GBNF rules; `root` is the answer */
-    FLO_GRAMMAR_SCHEMA, /* text: a JSON Schema (a subset of 2020-12) */
-    FLO_GRAMMAR_JSON,   /* no text: any JSON object */
+    FLO_GRAMMAR_GBNF,   /* the text has GBNF rules, of which `root` is the whole answer */
+    FLO_GRAMMAR_SCHEMA, /* the text is a JSON Schema (a subset of 2020-12) */
+    FLO_GRAMMAR_JSON,   /* the text is unused; the answer is any JSON object */
 };
 
 #define FLO_GRAMMAR_TEXT_BYTES_MAX (1u << 18)
@@ -44,24 +44,24 @@ struct flo_grammar;
 FLO_MUST_USE int flo_grammar_open(const struct flo_engine *engine, enum flo_grammar_kind kind,
                                   const char *text, size_t bytes, struct flo_grammar **grammar,
                                   struct flo_err *err);
-/* Rules for tool calls: a grammar of the calls that a model may answer with, in
- * the form of its own chat template (docs/internals/engine.md).  Text and
- * thoughts may come first and are not restricted.  From the first byte of a
- * call on, the grammar enforces a tool's name and arguments that match that
- * tool's parameters.  The answer ends after the last call.
+/* Settings of a grammar for tool calls.  The calls have the form of the model's
+ * own chat template (docs/internals/engine.md).  Text and thoughts before a
+ * call are not restricted.  From the first byte of a call on, the grammar
+ * enforces a tool's name and arguments that match that tool's parameters.  The
+ * answer ends after the last call.
  *
  * FLO_E_INFER_SCHEMA names the tool whose parameters are unsupported,
  * FLO_E_INFER_PARAM an invalid tool. */
 struct flo_tool_rules {
-    const char *tools; /* JSON list as in OpenAI's API */
+    const char *tools; /* list of the tools as JSON, as in OpenAI's API */
     size_t tools_bytes;
-    const char *name;  /* the tool that must be called; */
+    const char *name;  /* name of the tool that must be called */
     size_t name_bytes; /* 0: any tool */
     bool is_required;  /* a call is required; only a thought may precede it */
     bool is_one;       /* the answer may have at most one call */
     bool in_thought;   /* the prompt ends inside a thought */
-    /* A JSON Schema that the answer must match if it makes no call.  Then only
-     * a thought may come before the answer or a call.  NULL: any text. */
+    /* A JSON Schema that an answer without a call must match.  Only a thought
+     * may then come before the answer or a call.  NULL: any text. */
     const char *answer;
     size_t answer_bytes;
 };
@@ -73,18 +73,18 @@ void flo_grammar_close(struct flo_grammar *grammar); /* NULL is fine */
 void flo_grammar_reset(struct flo_grammar *grammar);
 
 /* Writes the tokens that must come next, in the model's own tokenisation of
- * their text, and accepts them.  Returns their number: at most `tokens_max`, 0
- * if there is a choice. */
+ * their text, and accepts them.  Returns their number, at most `tokens_max`; 0
+ * if more than one token may come next. */
 size_t flo_grammar_forced(struct flo_grammar *grammar, int32_t *tokens, size_t tokens_max);
 
-/* Tells the grammar how many tokens the answer may still have.  It reserves
- * those needed to reach a valid end: when the model would use them up, it takes
- * the shortest end instead (flo_grammar_is_cut).  There is no limit before the
- * first call, nor if even the shortest answer is longer.  FLO_E_MEMORY at the
- * first call. */
+/* Tells the grammar how many tokens the answer may still have.  The grammar
+ * reserves those needed to reach a valid end.  When the model would use them
+ * up, the grammar takes the shortest end instead (flo_grammar_is_cut).  Before
+ * the first call there is no limit, nor if even the shortest answer is longer.
+ * Only the first call returns FLO_E_MEMORY. */
 FLO_MUST_USE int flo_grammar_limit(struct flo_grammar *grammar, size_t tokens_left,
                                    struct flo_err *err);
-/* Was the answer ended early for lack of tokens? */
+/* Tells whether the grammar ended the answer early for lack of tokens. */
 bool flo_grammar_is_cut(const struct flo_grammar *grammar);
 
 /* Chooses among the tokens that the grammar allows; grammar and sampler accept
@@ -95,7 +95,7 @@ bool flo_grammar_is_cut(const struct flo_grammar *grammar);
 FLO_MUST_USE int flo_grammar_sample(struct flo_grammar *grammar, struct flo_sampler *sampler,
                                     const float *logits, struct flo_sample *sample,
                                     struct flo_err *err);
-/* Is the answer complete, so that nothing can follow? */
+/* Tells whether the answer is complete, so that nothing can follow. */
 bool flo_grammar_is_done(const struct flo_grammar *grammar);
 
 #endif

@@ -1,5 +1,5 @@
-/* Thinking: says whether a model thinks before it answers; shared by the
- * engine's API and its wire. */
+/* Thinking: whether a model thinks before it answers.  The engine's API and its
+ * wire share these values. */
 #ifndef FLOTILLA_THINKING_H
 #define FLOTILLA_THINKING_H
 
