@@ -1,11 +1,11 @@
 /* flotilla-engine bench: speed and memory of a model on this machine.
  *
  * A test is `p128` (a prompt of 128 tokens), `g32` (32 tokens generated one by
- * one) or `g32@2048` (the same after 2048 tokens).  Each runs three times after
- * a warm-up; the median counts.  Tokens are fixed pseudo-random ids.  With
- * `--tests -` each line of stdin is a test that runs once; its result is
- * printed before the next line is read.  So another program can alternate two
- * runs. */
+ * one) or `g32@2048` (the same after 2048 tokens).  Each test runs three times
+ * after a warm-up; the median counts.  Tokens are fixed pseudo-random ids.
+ * With `--tests -` each line of stdin is a test that runs once; its result is
+ * printed before the next line is read.  So another program can alternate
+ * between two benches. */
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -26,7 +26,7 @@ struct test {
     char name[32];
     bool is_prompt;
     uint32_t count; /* tokens */
-    uint32_t depth; /* tokens before the test */
+    uint32_t depth; /* number of tokens in the session before the test begins */
     double speed;   /* tokens/s */
 };
 
@@ -39,8 +39,8 @@ struct bench {
     int32_t *tokens; /* [context] pseudo-random ids */
     double ttft_ms;
     bool is_device;        /* --device: no model */
-    const char *read_file; /* file whose disk is measured */
-    uint32_t to;           /* descriptor to which the result is written */
+    const char *read_file; /* file on the disk whose reading speed is measured; or NULL */
+    uint32_t to;           /* descriptor to which the result of --device is written */
 };
 
 static int bad_test(const char *name, struct flo_err *err)
@@ -48,8 +48,8 @@ static int bad_test(const char *name, struct flo_err *err)
     return flo_fail(err, FLO_E_USAGE, "--tests has '%s', not p128, g32 or g32@2048", name);
 }
 
-/* Reads a number from 1 to TOKENS_MAX at *at and moves *at behind it; 0: there
- * is none. */
+/* Reads a number from 1 to TOKENS_MAX at *at, and moves *at behind it.  Returns
+ * 0 if there is no such number. */
 static uint32_t read_number(const char **at)
 {
     char *end;
@@ -76,7 +76,7 @@ static int read_test(struct test *test, struct flo_err *err)
     return is_test && *at == '\0' ? 0 : bad_test(test->name, err);
 }
 
-/* Do the tests come from stdin, line by line? */
+/* Tells whether the tests come from stdin, line by line. */
 static bool is_asked(const struct bench *bench)
 {
     return strcmp(bench->tests_text, "-") == 0;
@@ -181,7 +181,7 @@ static void print_result(const struct bench *bench)
            info->threads, info->kernel, info->is_packed ? "true" : "false");
 }
 
-/* Runs tests from stdin until its end. */
+/* Runs the tests that stdin names, until stdin ends. */
 static int answer(struct bench *bench, struct flo_err *err)
 {
     uint32_t context = bench->model.info->context;

@@ -27,10 +27,10 @@ enum {
     READ_MS = 400,
     FILL_MS = 400,
     COLUMNS = 1024,
-    ROWS = 64, /* rows; together with COLUMNS they fit into the caches */
+    ROWS = 64, /* rows of the matrix, which with COLUMNS fits into the caches */
     TOKENS = 8,
 };
-#define MEMORY_BYTES (UINT64_C(256) << 20) /* larger than the caches */
+#define MEMORY_BYTES (UINT64_C(256) << 20) /* larger than the CPU's caches */
 #define SLICE_BYTES_MIN (UINT64_C(1) << 20)
 #define PIECE_BYTES ((size_t)1 << 20)
 
@@ -47,7 +47,7 @@ struct part {
     uint64_t read_bytes, read_us;
     uint64_t operations, compute_us;
     bool has_failed;
-    uint64_t sum; /* keeps the compiler from removing the reads */
+    uint64_t sum; /* sum of the bytes read; keeps the compiler from removing the reads */
 };
 
 /* ---- one thread ---- */
@@ -65,7 +65,8 @@ static uint64_t sum_of(const uint8_t *bytes, uint64_t count)
     return sums[0] + sums[1] + sums[2] + sums[3] + sums[4] + sums[5] + sums[6] + sums[7];
 }
 
-/* Writes each page: unwritten pages all map to one page of zeros. */
+/* Writes to each page of the slice, because unwritten pages all map to one page
+ * of zeros. */
 static uint64_t fill(uint8_t *slice, uint64_t bytes)
 {
     uint64_t end_us = flo_now_us() + FILL_MS * 1000;
@@ -166,8 +167,8 @@ static uint64_t rate(uint64_t count, uint64_t us)
     return us == 0 ? 0 : (uint64_t)((double)count * 1e6 / (double)us);
 }
 
-/* Reads around the page cache, so as not to evict the serving model.  0:
- * unknown. */
+/* Measures the disk's rate with reads that go around the page cache, so that
+ * the serving model stays in it.  Returns 0 if the rate is unknown. */
 static uint64_t read_rate(int fd)
 {
     uint64_t begun_us = flo_now_us(), bytes = 0, us = 0;
@@ -216,7 +217,7 @@ static int run_threads(struct device *device, struct part *parts, struct flo_err
     }
     for (unsigned i = 1; i < device->threads; i++) {
         if (pthread_create(&threads[i], NULL, run_part, &parts[i]) != 0) {
-            /* The other threads are left at the barrier, because the process
+            /* The started threads wait at the barrier for ever, but the process
              * exits now. */
             return flo_fail(err, FLO_E_MEMORY, "bench: thread %u", i);
         }
@@ -259,7 +260,7 @@ int flo_bench_device(const char *file, uint32_t to, struct flo_err *err)
     if (device.threads > THREADS_MAX) {
         device.threads = THREADS_MAX;
     }
-    if (file != NULL) { /* the file system may not support direct reads */
+    if (file != NULL) { /* this may fail: not every file system supports direct reads */
         fd = open(file, O_RDONLY | O_CLOEXEC | O_DIRECT | O_NONBLOCK);
     }
     FLO_TRY(take_memory(&device, err));

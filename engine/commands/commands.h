@@ -1,4 +1,5 @@
-/* Commands of flotilla-engine, the program on a device. */
+/* Commands: tables of the commands of flotilla-engine, the program on a
+ * device. */
 #ifndef FLOTILLA_ENGINE_COMMANDS_H
 #define FLOTILLA_ENGINE_COMMANDS_H
 

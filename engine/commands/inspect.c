@@ -13,8 +13,8 @@
 
 #define ISSUES_MAX 16
 
-/* Numbers of the model's shape: their JSON name, and their key after the
- * architecture's name in the file. */
+/* Numbers that describe the model's shape.  Each has a name in the JSON, and a
+ * key in the file, which follows the architecture's name. */
 enum { LAYERS, CONTEXT, EMBEDDING, HEADS, KV_HEADS, FEED_FORWARD, SHAPES };
 static const struct {
     const char *name, *key;
@@ -36,10 +36,10 @@ struct inspect {
     size_t type_tensors[FLO_QUANT_ID_COUNT];
     uint32_t shape[SHAPES];
     uint32_t vocabulary;
-    uint64_t labels; /* number of outputs of a ranking head; 0: none */
+    uint64_t labels; /* number of outputs of the model's ranking head; 0: it has none */
     char tokenizer[72];
     struct flo_template chat;
-    uint64_t packed_bytes; /* 0: nothing to pack */
+    uint64_t packed_bytes; /* size of the packed file; 0: no tensor can be packed */
     size_t packed_tensors;
     /* Reasons why a file that opens will not run; each is a sentence with an
      * error id. */
@@ -69,7 +69,7 @@ static uint32_t arch_u32(struct inspect *f, struct flo_gguf_text arch, const cha
     snprintf(key, sizeof(key), "%.*s.%s", arch.bytes < 64 ? (int)arch.bytes : 64, arch.data, tail);
     const struct flo_gguf_kv *kv = flo_gguf_find(f->gguf, key);
     if (kv != NULL && kv->type == FLO_GGUF_ARRAY) {
-        return 0; /* an array with an entry per layer is not shown */
+        return 0; /* arrays with an entry per layer are not shown */
     }
     note(f, flo_gguf_u32(f->gguf, key, &value, next_issue(f)));
     return value;
@@ -110,7 +110,7 @@ static void learn_vocabulary(struct inspect *f)
     flo_vocab_close(vocab);
 }
 
-/* Estimates the file that flotilla-engine pack would write. */
+/* Estimates the size of the file that flotilla-engine pack would write. */
 static void learn_packed(struct inspect *f)
 {
     FLO_CLEANUP(flo_fd_cleanup) int fd = -1;
@@ -144,7 +144,7 @@ static void learn(struct inspect *f)
     learn_packed(f);
 }
 
-/* Returns a text value; empty if it is absent or no text. */
+/* Returns the text of a key; empty if the key is absent or has no text. */
 static struct flo_gguf_text text_of(const struct flo_gguf *gguf, const char *key)
 {
     struct flo_gguf_text text = {"", 0};

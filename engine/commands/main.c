@@ -1,9 +1,10 @@
-/* flotilla-engine: has the program's table of commands. */
+/* flotilla-engine: the program on a device; this file has its table of
+ * commands. */
 #include "engine/commands/commands.h"
 #include "engine/proxy/proxy.h"
 #include "engine/run/run.h"
 
-/* `worker` is started by the agent, with a socket. */
+/* The line of the command `worker`, which the agent starts with a socket. */
 static struct flo_args worker_line;
 static const struct flo_verb worker = {
     .name = "worker",

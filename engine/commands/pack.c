@@ -1,4 +1,5 @@
-/* flotilla-engine pack: writes the weights in the layout of fast kernels. */
+/* flotilla-engine pack: writes a model's weights in the layout of fast
+ * kernels. */
 #include <inttypes.h>
 
 #include "engine/commands/commands.h"
@@ -11,7 +12,7 @@
 
 struct pack {
     struct flo_tool tool; /* words: MODEL */
-    const char *out;      /* NULL: next to the model's file */
+    const char *out;      /* path of the packed file; NULL: next to the model's file */
     bool is_probe;
     struct flo_packing packing;
     uint64_t started_us, shown;

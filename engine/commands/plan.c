@@ -51,7 +51,8 @@ static int plan(void *context, struct flo_err *err)
     int rv = flo_tool_setup(&plan->tool, &setup, err);
 
     setup.options.engine.sessions = plan->sessions;
-    /* More than one session means a serving process. */
+    /* A plan for more than one session is for a process that serves
+     * requests. */
     setup.options.engine.request_bytes = plan->sessions > 1 ? FLO_REQUEST_BYTES : 0;
     if (rv == 0) {
         rv = flo_engine_plan(plan->tool.model, &setup.options.engine, &p, err);
@@ -63,7 +64,8 @@ static int plan(void *context, struct flo_err *err)
         print_text(&p);
         return rv;
     }
-    /* Printed also if the model does not fit: the object has both numbers. */
+    /* The JSON is printed also if the model does not fit, with the bytes needed
+     * and the budget. */
     print_json(&p);
     if (rv < 0) {
         printf(",\"error\":{\"id\":\"%s\"}", flo_error_id(rv));

@@ -12,32 +12,33 @@
 #include "engine/tools/outfile.h"
 
 #define PROMPT_BYTES_MAX (16u << 20)
-#define ONCE_TOKENS 256u /* limit of an answer's tokens without --n */
+#define ONCE_TOKENS 256u /* most tokens of an answer if --n is not given */
 
 struct run {
     struct flo_tool tool;
     const char *prompt;      /* text of --prompt */
-    const char *prefix_path; /* file that keeps the prompt's beginning between runs */
+    const char *prefix_path; /* file that keeps the beginning of the prompt from run to run */
     const char *api, *token_file;
     bool is_raw, no_pack, shows_stats;
-    const char *text;             /* the question; NULL: chat */
-    bool reads;                   /* append stdin to the text */
-    struct flo_buf piped, joined; /* text of stdin; TEXT followed by this text */
+    const char *text;             /* the question to answer; NULL: a chat */
+    bool reads;                   /* the text of stdin is appended to the question */
+    struct flo_buf piped, joined; /* text of stdin; the question TEXT followed by it */
     struct flo_talk_settings settings;
     struct flo_talk_counts counts;
     struct flo_local local;
     struct flo_served served;
     /* ---- of the prefix ---- */
-    uint32_t in_file; /* tokens of the prompt found in the file */
-    uint32_t kept;    /* number of tokens that are kept in the file */
+    uint32_t in_file; /* number of the prompt's first tokens that were in the file */
+    uint32_t kept;    /* number of tokens to keep in the file */
     uint64_t read_us;
     char why[128]; /* reason why the file was not used */
 };
 
 /* ---- the prompt's beginning ---- */
 
-/* Loads the file's tokens into the empty session.  A stale file is no error.  A
- * file of another kind is an error, as it would be overwritten. */
+/* Loads the tokens of the prefix file into the empty session.  A stale prefix
+ * is no error.  A file that is no prefix is an error, because the run would
+ * overwrite it. */
 static int read_prefix(struct run *run, struct flo_err *err)
 {
     FLO_CLEANUP(flo_fd_cleanup) int fd = -1;
@@ -78,8 +79,8 @@ static int write_prefix(void *context, int fd, struct flo_err *err)
                             err);
 }
 
-/* Chooses what to keep: the system message or, without one, the whole
- * prompt. */
+/* Chooses the tokens to keep in the prefix file: those of the system message
+ * or, without one, the whole prompt. */
 static int keep_prefix(struct run *run, struct flo_err *err)
 {
     struct flo_local *local = &run->local;
@@ -171,8 +172,8 @@ static void tell_end(const struct run *run)
     }
 }
 
-/* Answers one text; returns an exit code or an error.  On a terminal Ctrl-C
- * ends the answer, so that its colour is reset. */
+/* Answers one text.  Returns an exit code or an error.  On a terminal Ctrl-C
+ * ends only the answer, so that the text's colour is reset. */
 static int answer_once(struct run *run, bool is_served, struct flo_err *err)
 {
     const char *system = run->settings.system;
@@ -234,7 +235,8 @@ static int read_piped(struct flo_buf *out, struct flo_err *err)
     return 0;
 }
 
-/* Is stdin a pipe, a file or a socket, and so an intended input? */
+/* Tells whether stdin is a pipe, a file or a socket, and so was meant as
+ * input. */
 static bool is_piped(void)
 {
     struct stat st;
@@ -243,8 +245,9 @@ static bool is_piped(void)
            (S_ISFIFO(st.st_mode) || S_ISREG(st.st_mode) || S_ISSOCK(st.st_mode));
 }
 
-/* Chooses the text: TEXT, followed by stdin if it is piped; with --prompt TEXT
- * alone.  Without TEXT, stdin is the text, or on a terminal a chat begins. */
+/* Chooses the text to answer.  It is TEXT, followed by stdin if stdin is piped;
+ * with --prompt it is TEXT alone.  Without TEXT it is stdin, or a chat begins
+ * if stdin is a terminal. */
 static int choose_text(struct run *run, const char *word, struct flo_err *err)
 {
     const char *given = word != NULL ? word : run->prompt;
@@ -292,8 +295,8 @@ static bool is_among(const char *name, const char *const *list, size_t count)
     return false;
 }
 
-/* Refuses flags of a model file for a served model, and flags of one text for a
- * chat. */
+/* Refuses flags of a model's file if the model is a served one, and flags for
+ * one text if a chat begins. */
 static int check_flags(const struct run *run, bool is_served, struct flo_err *err)
 {
     static const char *const served[] = {"api", "token-file", "prompt", "stats"};
@@ -447,8 +450,8 @@ const struct flo_verb flo_verb_run = {
     .name = "run",
     .help = "talk to a model, or let it answer one text",
     .usage = "MODEL [TEXT] | --model FILE [TEXT]",
-    /* Skips the first row, the required --model: the model may be a word
-     * here. */
+    /* The first row, a required --model, is skipped, because the model may be a
+     * word of the command line here. */
     .flags = {flo_flags_model + 1, flo_flags_adapter, flo_flags_backend, flo_flags_sampling, flags},
     .state = &state,
     .run = run_model,

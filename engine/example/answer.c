@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define TOKENS_MAX 512 /* limit for the question in the model's chat form */
+#define TOKENS_MAX 512 /* most tokens of the question in the model's chat form */
 #define ANSWER_MAX 64
 
 static void need(int rv, const struct flo_err *err)
