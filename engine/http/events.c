@@ -1,4 +1,4 @@
-/* Events: parses server-sent events. */
+/* Events: parses a stream of server-sent events. */
 #include "engine/http/http.h"
 
 #include <string.h>

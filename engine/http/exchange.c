@@ -1,4 +1,4 @@
-/* Exchange: makes one HTTP request without blocking. */
+/* Exchange: sends one HTTP request and reads its answer, without blocking. */
 #include "engine/http/http.h"
 
 #include <arpa/inet.h>
@@ -85,7 +85,8 @@ static int send_rest(struct flo_exchange *exchange, struct flo_err *err)
             return 0;
         }
         if (n < 0 && (errno == EPIPE || errno == ECONNRESET)) {
-            exchange->sent = exchange->out.bytes; /* the server may have answered early */
+            /* not an error yet: the server may have sent its answer early */
+            exchange->sent = exchange->out.bytes;
             return 0;
         }
         if (n < 0 && errno != EINTR) {

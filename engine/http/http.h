@@ -11,14 +11,16 @@
 
 #include <flotilla/base.h>
 
-/* How error messages name the server, for example "the runtime". */
+/* Names and error codes of a server.  `name` is used in error messages, for
+ * example "the runtime". */
 struct flo_peer {
     const char *name;
-    int lost; /* error code: cannot connect, or connection lost */
-    int bad;  /* error code: invalid answer */
+    int lost; /* error code for no connection, or a lost one */
+    int bad;  /* error code for an answer that is not valid */
 };
 
-/* Receives a piece of a body; an error from it stops the reading. */
+/* Callback that gets a piece of the body.  If it returns an error, the reading
+ * stops. */
 typedef int flo_body_fn(void *context, const char *data, size_t bytes, struct flo_err *err);
 
 /* ---- reply.c ---- */
@@ -28,15 +30,15 @@ typedef int flo_body_fn(void *context, const char *data, size_t bytes, struct fl
 enum flo_reply_state {
     FLO_REPLY_STATUS, /* zero: initial state */
     FLO_REPLY_HEAD,
-    FLO_REPLY_LENGTH, /* a body with `left` bytes to come */
-    FLO_REPLY_CHUNK,  /* next: the size of a chunk */
-    FLO_REPLY_DATA,   /* `left` bytes of a chunk to come */
-    FLO_REPLY_AFTER,  /* next: the line end after a chunk */
+    FLO_REPLY_LENGTH, /* `left` bytes of the body follow */
+    FLO_REPLY_CHUNK,  /* the size of a chunk follows */
+    FLO_REPLY_DATA,   /* `left` bytes of the chunk follow */
+    FLO_REPLY_AFTER,  /* the line end after a chunk follows */
     FLO_REPLY_TRAILER,
-    FLO_REPLY_TO_END, /* a body that ends with the connection */
+    FLO_REPLY_TO_END, /* the body goes on until the connection ends */
     FLO_REPLY_DONE,
 };
-/* Zero-initialise, then set the peer. */
+/* State of reading one answer.  Zero-initialise it, then set the peer. */
 struct flo_reply_reader {
     const struct flo_peer *peer;
     enum flo_reply_state state;
@@ -49,25 +51,26 @@ struct flo_reply_reader {
     size_t line_bytes;
 };
 /* Parses bytes of the answer and gives those of the body to `take`.  Bytes
- * after the answer's end are ignored.  peer->bad: not HTTP/1.x. */
+ * after the answer's end are ignored.  Returns peer->bad if the answer is not
+ * HTTP/1.x. */
 FLO_MUST_USE int flo_reply_read(struct flo_reply_reader *reader, const char *data, size_t bytes,
                                 flo_body_fn *take, void *context, struct flo_err *err);
-/* Tells the reader that the connection has ended.  peer->bad: the answer is
- * incomplete. */
+/* Tells the reader that the connection has ended.  Returns peer->bad if the
+ * answer is incomplete. */
 FLO_MUST_USE int flo_reply_end(struct flo_reply_reader *reader, struct flo_err *err);
 
 /* ---- events.c ---- */
 
 #define FLO_EVENT_BYTES_MAX (1u << 20)
 
-/* The parsed lines of an event stream; zero-initialise, then set the peer. */
+/* State of parsing an event stream.  Zero-initialise it, then set the peer. */
 struct flo_events {
     const struct flo_peer *peer;
     struct flo_buf line, data;
     bool is_done; /* "[DONE]" was received */
 };
-/* Splits the stream into events; `take` gets each event's data, which it may
- * change.  peer->bad: an event is too long. */
+/* Splits the stream into events.  `take` gets the data of each event and may
+ * change it.  Returns peer->bad if an event is too long. */
 FLO_MUST_USE int flo_events_read(struct flo_events *events, const char *data, size_t bytes,
                                  int (*take)(void *context, char *data, size_t bytes,
                                              struct flo_err *err),
@@ -84,17 +87,18 @@ struct flo_exchange {
     struct flo_reply_reader reader;
 };
 void flo_exchange_init(struct flo_exchange *exchange, const struct flo_peer *peer);
-/* Connects to this unix socket, or if it is "" to this port of 127.0.0.1, and
- * begins to send `out`. peer->lost: no server listens. */
+/* Connects to a unix socket and begins to send `out`.  If `socket` is "", it
+ * connects to `port` of 127.0.0.1 instead.  Returns peer->lost if no server
+ * listens. */
 FLO_MUST_USE int flo_exchange_begin(struct flo_exchange *exchange, const char *socket,
                                     uint16_t port, struct flo_err *err);
-/* Returns the events to wait for with poll(). */
+/* Returns the events for which the caller waits with poll(). */
 short flo_exchange_events(const struct flo_exchange *exchange);
-/* Continues after poll(), without blocking.  1: the answer is complete, 0: not
- * yet. */
+/* Sends and reads what is possible without blocking; called after poll().
+ * Returns 1 if the answer is complete, 0 if not. */
 FLO_MUST_USE int flo_exchange_go_on(struct flo_exchange *exchange, flo_body_fn *take, void *context,
                                     struct flo_err *err);
-/* Closes the connection; another request may begin. */
+/* Closes the connection.  Another request may begin afterwards. */
 void flo_exchange_end(struct flo_exchange *exchange);
 
 #endif

@@ -32,8 +32,8 @@ static int read_status(struct flo_reply_reader *reader, struct flo_err *err)
     return 0;
 }
 
-/* Parses a number of base 10 or 16 up to `end`; false: no digits, or too
- * large. */
+/* Parses a number of base 10 or 16, and sets *end behind it.  Returns false if
+ * there are no digits or the number is too large. */
 static bool number(const char *text, unsigned base, uint64_t *out, const char **end)
 {
     uint64_t value = 0;
@@ -60,7 +60,7 @@ static bool number(const char *text, unsigned base, uint64_t *out, const char **
 static int begin_body(struct flo_reply_reader *reader)
 {
     if (reader->status >= 100 && reader->status < 200) {
-        reader->state = FLO_REPLY_STATUS; /* 1xx: the real answer follows */
+        reader->state = FLO_REPLY_STATUS; /* a status 1xx is followed by the real answer */
         reader->has_length = reader->is_chunked = false;
         return 0;
     }
