@@ -1,6 +1,7 @@
-/* Cached: makes packed weights for commands that a person runs on first use,
- * and keeps them in a folder of limited size (base/system/packs.c).  On any
- * failure the model's own rows are used, and one line tells the reason. */
+/* Cached: makes a model's packed weights when a person first uses the model,
+ * and keeps them in a folder of limited size (base/system/packs.c).  If that
+ * fails, the engine uses the model's own weights, and one line tells the
+ * reason. */
 #include <unistd.h>
 
 #include <flotilla/errors/cfg.h>
@@ -75,7 +76,8 @@ int flo_tool_cached(const struct flo_tool *tool)
         flo_file_open(tool->model, &c.model_fd, NULL) < 0) {
         return -1;
     }
-    /* Errors of the model itself are reported when it is opened. */
+    /* Errors of the model's file are not printed here; opening the model
+     * reports them. */
     int rv = find_or_make(&c, tool, &fd, &err);
     if (rv < 0 && (rv == FLO_E_DISK_FULL || rv == FLO_E_STATE_LOCKED || rv == FLO_E_CFG_PERM ||
                    rv == FLO_E_IO_OPEN || rv == FLO_E_IO_WRITE)) {

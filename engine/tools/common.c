@@ -1,4 +1,5 @@
-/* Common: functions that the commands share. */
+/* Common: converts options, opens models and computes tokens for the
+ * commands. */
 #include "engine/tools/common.h"
 
 #include <math.h>
@@ -20,7 +21,7 @@ const char *const flo_tool_kv_names[] = {
     [FLO_KV_Q8_0] = "q8_0", [FLO_KV_Q4_0] = "q4_0",
 };
 
-/* Parses a word of --kv; NULL means the default. */
+/* Converts the value of --kv.  NULL means the default. */
 static enum flo_kv_type kv_type(const char *name)
 {
     size_t i = FLO_COUNT(flo_tool_kv_names);
@@ -30,8 +31,8 @@ static enum flo_kv_type kv_type(const char *name)
     return name == NULL ? FLO_KV_AUTO : (enum flo_kv_type)i;
 }
 
-/* Reads --lora "FILE:0.5"; without a number after the last colon the whole text
- * is the file's name. */
+/* Reads the value of --lora, such as "FILE:0.5".  If no number follows the last
+ * colon, the whole text is the file's name. */
 static int read_lora(const char *text, struct flo_tool_setup *setup, struct flo_err *err)
 {
     FLO_CLEANUP(flo_fd_cleanup) int fd = -1;
@@ -68,7 +69,7 @@ static void find_packed(const struct flo_tool *tool, struct flo_tool_setup *setu
                     ? snprintf(setup->packed, size, "%s", named)
                     : snprintf(setup->packed, size, "%s%s", tool->model, FLO_SIDECAR_SUFFIX);
 
-    if (bytes >= (int)size) { /* a file name cannot be this long */
+    if (bytes >= (int)size) { /* a path cannot be so long: there is no packed file */
         setup->packed[0] = '\0';
     }
 }
@@ -137,7 +138,8 @@ int flo_tool_open(const struct flo_tool *tool, enum flo_vocabulary vocabulary,
         rv = m->backend->open(tool->model, &m->setup.options, &m->state, err);
     }
     m->setup.options.engine.packed_fd = 0;
-    m->setup.options.engine.chat_template = NULL; /* it is only needed when the model is opened */
+    /* the text is freed; the engine read it when the model was opened */
+    m->setup.options.engine.chat_template = NULL;
     FLO_TRY(rv);
     m->info = m->backend->info(m->state);
     m->text = m->backend->text(m->state);

@@ -1,4 +1,4 @@
-/* Flags: flags that commands share. */
+/* Flags: the tables of flags that commands share. */
 #include <string.h>
 
 #include "engine/kernel/kernel.h"
@@ -8,7 +8,7 @@
 #define TO_U64(member) FLO_U64(struct flo_tool, member)
 #define TO_U32(member) TO_U64(member), .max = UINT32_MAX
 
-/* Lists the names of all kernels that are built, best first. */
+/* Returns the names of all kernels in this program, best first. */
 static const char *kernels(void)
 {
     static char names[256];

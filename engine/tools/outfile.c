@@ -1,4 +1,4 @@
-/* Outfile: writes a file that appears complete or not at all. */
+/* Outfile: writes an output file that appears complete or not at all. */
 #include "engine/tools/outfile.h"
 
 #include <errno.h>
@@ -11,19 +11,20 @@
 
 #define PATH_BYTES_MAX 4096
 
-/* Name of the file while it is written. */
+/* Path of the file while it is being written. */
 static char part[PATH_BYTES_MAX];
 
 /* Removes the incomplete file when a signal ends the process. */
 static void on_signal(int number)
 {
     unlink(part);
-    raise(number); /* repeat the signal with its default action */
+    raise(number); /* now the signal ends the process */
 }
 
 static const int numbers[] = {SIGINT, SIGTERM, SIGHUP};
 
-/* Blocks signals between the file's creation and on_signal()'s installation. */
+/* Blocks signals, or allows them again, so that none comes between the file's
+ * creation and the installation of on_signal(). */
 static void hold_signals(bool is_held)
 {
     sigset_t set;
@@ -40,7 +41,7 @@ static void catch_signals(bool is_writing)
     const struct sigaction none = {.sa_handler = SIG_DFL};
     struct sigaction old;
     for (size_t i = 0; i < FLO_COUNT(numbers); i++) {
-        /* a signal ignored by nohup stays ignored */
+        /* a signal that the process ignores, as under nohup, stays ignored */
         if (sigaction(numbers[i], NULL, &old) == 0 && old.sa_handler != SIG_IGN) {
             sigaction(numbers[i], is_writing ? &ours : &none, NULL);
         }
@@ -52,8 +53,8 @@ static bool is_same(const struct stat *a, const struct stat *b)
     return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
 }
 
-/* Is the file locked by this process and still under its name?  Its previous
- * owner may have renamed it. */
+/* Tells whether the path still names the file that this process has locked.
+ * The process that had the lock before may have renamed the file. */
 static bool is_ours(int fd)
 {
     struct stat opened, named;
@@ -61,15 +62,15 @@ static bool is_ours(int fd)
            stat(part, &named) == 0 && is_same(&opened, &named);
 }
 
-/* Checks whether an existing file may be replaced: it must not be one of the
- * inputs. */
+/* Checks whether an existing file may be replaced.  One of the command's inputs
+ * may not. */
 static int check_old(const char *path, struct flo_inputs inputs, struct flo_err *err)
 {
     struct stat old, input;
     if (stat(path, &old) < 0) {
         return 0;
     }
-    /* A rename would replace a device by a file. */
+    /* A device must not be replaced by a file, as a rename would do. */
     if (!S_ISREG(old.st_mode)) {
         return flo_fail(err, FLO_E_IO_OPEN, "%s: not a regular file", path);
     }
@@ -117,7 +118,7 @@ int flo_outfile(const char *path, struct flo_inputs inputs, flo_outfile_write *w
         unlink(part);
     }
     catch_signals(false);
-    close(fd); /* releases the lock too, if the name is no longer this file's */
+    close(fd); /* releases the lock of a file that the path no longer names */
     return rv;
 }
 

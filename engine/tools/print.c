@@ -7,7 +7,8 @@
 #include "base/quant/quant.h"
 
 #define PROGRESS_FIRST_US 1000000 /* after the beginning */
-#define PROGRESS_EACH_US 1000000  /* interval where lines cannot be overwritten */
+/* microseconds between two lines of progress outside a terminal */
+#define PROGRESS_EACH_US 1000000
 
 void flo_tool_progress(const char *what, uint64_t done, uint64_t total, uint64_t started_us)
 {
