@@ -1,12 +1,12 @@
-/* Internal: a computed sidecar, for the files of this folder. */
+/* Internal: the struct of a computed sidecar, for the files of this folder. */
 #ifndef FLOTILLA_ENGINE_PACK_INTERNAL_H
 #define FLOTILLA_ENGINE_PACK_INTERNAL_H
 
 #include "engine/pack/sidecar.h"
 
-struct flo_sidecar_row { /* row of the table: one packed tensor */
+struct flo_sidecar_row { /* a row of the sidecar's table, for one packed tensor */
     const struct flo_gguf_tensor *tensor;
-    const uint8_t *source; /* the tensor's data in the model */
+    const uint8_t *source; /* data of the tensor in the mapped model */
     uint64_t offset, bytes;
     size_t row_bytes, strip_bytes;
 };
@@ -15,9 +15,10 @@ struct flo_sidecar {
     const struct flo_gguf *gguf;
     uint64_t bytes, replaced;
     size_t count, head_bytes;
-    struct flo_sidecar_row *rows; /* rows, sorted by their tensor's offset in the model */
-    uint8_t *head;                /* with the table */
-    const uint8_t *data;          /* content of the mapped file; NULL: not mapped */
+    /* rows of the table, in the order of the tensors in the model's file */
+    struct flo_sidecar_row *rows;
+    uint8_t *head;       /* with the table */
+    const uint8_t *data; /* bytes of the mapped sidecar; NULL: it is not mapped */
 };
 
 uint64_t flo_sidecar_strips(const struct flo_sidecar_row *row);

@@ -1,4 +1,5 @@
-/* Sidecar: see sidecar.h for what it is.
+/* Sidecar: computes, checks and maps a sidecar (sidecar.h), which has this
+ * format.
  *
  *   head, 64 bytes                    row, 128 bytes
  *    0 "FLOPACK\n"                     0 name, zeros behind it
@@ -46,7 +47,7 @@ static bool is_packed(const struct flo_gguf *gguf, const struct flo_gguf_tensor 
         return false;
     }
     if (strcmp(tensor->name, "cls.output.weight") == 0) {
-        return false; /* read once per text, as floats */
+        return false; /* the ranking head is read only once per text, as floats */
     }
     return flo_pack_strip_bytes(tensor->type, (size_t)dims[0]) > 0;
 }
@@ -112,8 +113,8 @@ static int sample(const struct flo_sidecar_row *row, int fd, uint32_t *crc, stru
     uint8_t bytes[SAMPLE_BYTES];
     const struct flo_gguf_tensor *t = row->tensor;
     size_t count = t->bytes < SAMPLE_BYTES ? (size_t)t->bytes : SAMPLE_BYTES;
-    /* Reads through the file, not its mapping, whose pages would stay in
-     * memory. */
+    /* A read does not keep pages in memory, as access through the mapping
+     * would. */
     int rv = flo_fd_pread_all(fd, bytes, count, t->offset + (t->bytes - count) / 2, err);
 
     if (rv < 0) {
@@ -252,8 +253,7 @@ int flo_sidecar_map(struct flo_sidecar *s, int fd, struct flo_err *err)
     if (data == MAP_FAILED) {
         return flo_fail_errno(err, FLO_E_IO_MAPPING, "%zu packed bytes", bytes);
     }
-    /* Bytes that are not yet in the page cache are then read in pages of 2 MiB,
-     * if possible. */
+    /* The kernel then reads missing bytes in pages of 2 MiB, if it can. */
     (void)madvise(data, bytes, MADV_HUGEPAGE);
     if (memcmp(data, s->head, s->head_bytes) != 0) {
         munmap(data, bytes);

@@ -7,8 +7,8 @@
  *
  * The file is little-endian: a head of 64 bytes, a row of 128 bytes for every
  * packed tensor, then the strips (kernel/pack.h), each tensor at a multiple of
- * 4096.  Everything but the strips follows from the model: tensors, sizes,
- * places and a checksum of some bytes of each.  So a head is not parsed: it is
+ * 4096.  Head and table follow from the model: tensors, sizes, offsets and a
+ * checksum of some bytes of each tensor.  So a head is not parsed: it is
  * computed from the model and must be equal byte by byte.  No number from a
  * sidecar is ever used.
  *
@@ -21,7 +21,7 @@
 
 #include "base/gguf/gguf.h"
 
-#define FLO_SIDECAR_SUFFIX ".packed" /* ending that is appended to the model's path */
+#define FLO_SIDECAR_SUFFIX ".packed" /* ending of the sidecar's name, after the model's path */
 
 struct flo_sidecar;
 
@@ -34,14 +34,15 @@ FLO_MUST_USE int flo_sidecar_new(const struct flo_gguf *gguf, int model_fd,
 /* Unmaps and frees the sidecar; NULL is fine. */
 void flo_sidecar_free(struct flo_sidecar *sidecar);
 
-/* Returns the size of the whole file. */
+/* Returns the size of the sidecar's file in bytes. */
 uint64_t flo_sidecar_bytes(const struct flo_sidecar *sidecar);
-/* Returns the bytes of the model file that are not read once the sidecar is
- * mapped. */
+/* Returns how many bytes of the model's file the engine no longer reads once
+ * the sidecar is mapped. */
 uint64_t flo_sidecar_bytes_replaced(const struct flo_sidecar *sidecar);
 size_t flo_sidecar_tensors(const struct flo_sidecar *sidecar);
 
-/* Progress callback, called from one thread with the strips done; total > 0. */
+/* Callback for progress, called on one thread with the number of strips done.
+ * `total` is never 0. */
 typedef void flo_sidecar_progress(void *context, uint64_t done, uint64_t total);
 /* Fills an empty file of flo_sidecar_bytes(), and syncs it.  The file is open
  * for reading and writing, with its disk space allocated: a mapped write cannot
@@ -52,17 +53,17 @@ FLO_MUST_USE int flo_sidecar_write(const struct flo_sidecar *sidecar, int fd, ui
                                    flo_sidecar_progress *progress, void *context,
                                    struct flo_err *err);
 
-/* Maps a file if it is this sidecar.  FLO_E_PACKED: it is another file, and the
- * error tells the difference.  FLO_E_IO_READ, FLO_E_IO_MAPPING. */
+/* Maps the file if it is this sidecar.  FLO_E_PACKED: it is not, and the error
+ * tells the difference.  FLO_E_IO_READ, FLO_E_IO_MAPPING. */
 FLO_MUST_USE int flo_sidecar_map(struct flo_sidecar *sidecar, int fd, struct flo_err *err);
 
-/* Returns the offset of the strip in the sidecar that holds a model tensor's
- * rows from `first` on; 0: not packed, or no strip begins there.  *strip_bytes
- * is written if the result is not 0. */
+/* Returns the offset in the sidecar of the strip whose first row is row `first`
+ * of a model's tensor, and writes its size to *strip_bytes.  Returns 0 if the
+ * tensor is not packed, or no strip begins at that row. */
 uint64_t flo_sidecar_find(const struct flo_sidecar *sidecar, const struct flo_gguf_tensor *tensor,
                           uint32_t first, size_t *strip_bytes);
-/* Returns the bytes at an offset from flo_sidecar_find(); the sidecar must be
- * mapped. */
+/* Returns the bytes at an offset that flo_sidecar_find() returned.  The sidecar
+ * must be mapped. */
 const uint8_t *flo_sidecar_at(const struct flo_sidecar *sidecar, uint64_t offset);
 
 #endif

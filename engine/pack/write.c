@@ -1,4 +1,5 @@
-/* Write: writes a sidecar; all threads pack strips in pieces. */
+/* Write: fills the file of a sidecar.  All threads take pieces of it and pack
+ * their strips. */
 #include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
@@ -9,7 +10,7 @@
 #include "engine/kernel/pack.h"
 #include "engine/pack/internal.h"
 
-#define PIECE_STRIPS 16 /* strips that a thread takes at once */
+#define PIECE_STRIPS 16 /* number of strips in a piece, which one thread packs */
 #define THREADS_MAX 64
 
 struct packing {
@@ -29,8 +30,8 @@ static void pack_one(const struct packing *p, const struct flo_sidecar_row *row,
                    (size_t)row->tensor->dims[0], p->out + row->offset + strip * row->strip_bytes);
 }
 
-/* Packs strips from `first` on, counted over the whole file; `row` and `before`
- * only move forward. */
+/* Packs the strips of a piece, from strip `first` of the whole file on.  `row`
+ * and `before` are where the thread's last piece ended; they only grow. */
 static void pack_piece(struct packing *p, uint64_t first, size_t *row, uint64_t *before)
 {
     uint64_t end = first + PIECE_STRIPS < p->total ? first + PIECE_STRIPS : p->total;
@@ -92,8 +93,8 @@ int flo_sidecar_write(const struct flo_sidecar *s, int fd, uint32_t threads,
     if (p.out == MAP_FAILED) {
         return flo_fail_errno(err, FLO_E_IO_MAPPING, "%zu packed bytes", bytes);
     }
-    /* Uses pages of 2 MiB in the page cache if the file system supports them:
-     * generation is 1.5 times as fast as with pages of 4 KiB. */
+    /* The page cache then has pages of 2 MiB if the file system supports them.
+     * Generation is 1.5 times as fast as with pages of 4 KiB. */
     (void)madvise(p.out, bytes, MADV_HUGEPAGE);
     for (size_t i = 0; i < s->count; i++) {
         p.total += flo_sidecar_strips(&s->rows[i]);

@@ -1,5 +1,4 @@
-/* Abilities: decides whether a request may go to an engine with given
- * abilities. */
+/* Abilities: finds a feature of a request that an engine does not have. */
 #include <flotilla/engine_wire.h>
 #include <flotilla/grammar.h>
 
@@ -14,8 +13,8 @@ static const struct flo_wire_ability {
 #undef FLO_ABILITY
 };
 
-/* A use of an ability (any of several bits), and the parameter that asks for
- * it. */
+/* A feature that a request may use, the bits of abilities of which one is
+ * enough, and the parameter that asks for it. */
 struct use {
     bool is_used;
     uint64_t ability;

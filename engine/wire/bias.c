@@ -1,4 +1,5 @@
-/* Bias: encodes the biases of a request's tokens as bytes of one field. */
+/* Bias: writes the biases of a request's tokens as bytes of one field, and
+ * reads them. */
 #include <string.h>
 
 #include <flotilla/engine_wire.h>

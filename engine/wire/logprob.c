@@ -1,4 +1,4 @@
-/* Logprob: encodes log-probabilities as bytes of one field. */
+/* Logprob: writes log-probabilities as bytes of one field, and reads them. */
 #include <string.h>
 
 #include <flotilla/engine_wire.h>

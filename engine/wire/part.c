@@ -1,5 +1,5 @@
-/* Part: encodes the parts of an answer other than text as bytes of one
- * field. */
+/* Part: writes thoughts and tool calls of an answer as bytes of one field, and
+ * reads them. */
 #include <flotilla/engine_wire.h>
 
 enum { HEAD_BYTES = 8 };

@@ -1,4 +1,5 @@
-/* Receive: reads bytes and descriptors from the other end's socket. */
+/* Receive: reads bytes and descriptors that the other process sent over the
+ * socket. */
 #include <flotilla/engine_wire.h>
 
 #include <errno.h>

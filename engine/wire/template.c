@@ -1,5 +1,5 @@
-/* Template: reads a chat template that a person names, in the same way for both
- * programs. */
+/* Template: reads a chat template that a person named, for the agent and the
+ * engine's commands. */
 #include <stdlib.h>
 #include <string.h>
 

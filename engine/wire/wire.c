@@ -1,7 +1,7 @@
-/* Wire: codec with one table per message, one writer and one reader for all.
- *
- * A row has tag, kind and offset in the struct; conversations and stop texts
- * are the only repeated fields. */
+/* Wire: writes and reads frames.  Each message has a table, from which one
+ * writer and one reader work.  A row of it has tag, kind and offset in the
+ * struct.  The fields of conversations, stop texts and inputs may repeat, so
+ * they have no rows. */
 #include <string.h>
 
 #include <flotilla/engine_wire.h>
@@ -21,7 +21,8 @@ struct row {
     size_t offset;
 };
 
-/* Tags of the repeated fields; rows use 1..63. */
+/* Tags of the fields that may repeat.  Rows of the tables use tags from 1 to
+ * 63. */
 enum {
     TAG_ROLE = 100,
     TAG_CONTENT = 101,
@@ -30,7 +31,7 @@ enum {
     TAG_INPUT_TOKENS = 104,
     TAG_ADAPTER = 105,
     TAG_MORE = 106,
-    TAG_IMAGE = 107, /* u32 at, u32 detail, then the URL */
+    TAG_IMAGE = 107, /* bytes of the field: u32 at, u32 detail, then the URL */
 };
 
 #define ROW(tag, kind, type, field)                                                                \
@@ -242,7 +243,8 @@ static void put_field(struct flo_buf *out, uint16_t tag, const void *data, size_
     flo_buf_add(out, data, bytes);
 }
 
-/* Loads a number as 8 bytes, whatever its type in the struct. */
+/* Returns the number of a row's field as 64 bits, whatever its type in the
+ * struct. */
 static uint64_t number_load(const struct row *row, const char *place)
 {
     uint32_t narrow;
@@ -256,7 +258,7 @@ static uint64_t number_load(const struct row *row, const char *place)
         memcpy(&flag, place, sizeof(flag));
         return flag;
     default:
-        memcpy(&wide, place, sizeof(wide)); /* u64, or the bits of a double */
+        memcpy(&wide, place, sizeof(wide)); /* copies a u64, or the bits of a double */
         return wide;
     }
 }
@@ -273,14 +275,17 @@ static void put_row(struct flo_buf *out, const struct row *row, const char *body
         return;
     }
     uint64_t value = number_load(row, place);
-    if (value != 0) { /* an absent number is read as zero */
+    /* a zero is not written, because the reader takes an absent number for
+     * zero */
+    if (value != 0) {
         uint8_t number[NUMBER_BYTES];
         flo_put_u64(number, value);
         put_field(out, row->tag, number, sizeof(number));
     }
 }
 
-/* Writes the images of this message, from *next on. */
+/* Writes the images of one message.  The list begins with *next, which is moved
+ * behind them. */
 static void put_images(struct flo_buf *out, const struct flo_wire_generate *generate,
                        uint32_t message, uint32_t *next)
 {
@@ -370,7 +375,8 @@ static int broken(struct flo_err *err, const char *name, const char *what)
     return flo_fail(err, FLO_E_WORKER_PROTOCOL, "frame %s: %s", name, what);
 }
 
-/* Stores a number; false: it does not fit the field. */
+/* Stores a number in a row's field.  Returns false if the field's type is too
+ * small for it. */
 static bool number_store(const struct row *row, char *place, uint64_t value)
 {
     uint32_t narrow = (uint32_t)value;
@@ -399,7 +405,7 @@ static bool read_row(const struct row *row, char *body, const char *data, size_t
     return bytes == NUMBER_BYTES && number_store(row, place, flo_get_u64(data));
 }
 
-/* Reads an image of the last message and appends it. */
+/* Reads an image and appends it to those of the message read last. */
 static bool read_image(struct flo_wire_generate *generate, const char *data, size_t bytes)
 {
     uint32_t count = generate->n_images, n = generate->n_messages;
@@ -422,8 +428,8 @@ static bool read_image(struct flo_wire_generate *generate, const char *data, siz
     return true;
 }
 
-/* Reads conversation and stop texts: a message's role comes first, then its
- * content, then its other members. */
+/* Reads one of the fields that may repeat.  In a message the role comes first,
+ * then the content, then the other members. */
 static bool read_repeated(struct flo_wire_generate *generate, uint16_t tag, const char *data,
                           size_t bytes, bool *in_message)
 {
