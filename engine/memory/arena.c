@@ -1,4 +1,4 @@
-/* Arena: lays out memory and maps pages; see arena.h. */
+/* Arena: lays out memory in one mapping, and maps and frees pages. */
 #include "engine/memory/arena.h"
 
 #include <sys/mman.h>

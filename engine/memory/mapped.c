@@ -1,16 +1,17 @@
-/* Mapped: pages of a mapped file whose disk may have failed; see mapped.h. */
+/* Mapped: reads pages of a mapped file in advance, so that a failed disk does
+ * not kill the process. */
 #include "engine/memory/mapped.h"
 
 #include <errno.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
-#ifndef MADV_POPULATE_READ /* missing in a libc older than Linux 5.14 */
+#ifndef MADV_POPULATE_READ /* a libc older than Linux 5.14 does not define it */
 #define MADV_POPULATE_READ 22
 #define MADV_POPULATE_WRITE 23
 #endif
 
-/* Gives advice for all pages that contain one of the bytes. */
+/* Calls madvise() for all pages that contain one of the bytes. */
 static int advise(const void *at, size_t bytes, int advice)
 {
     uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
@@ -20,8 +21,8 @@ static int advise(const void *at, size_t bytes, int advice)
     return madvise((void *)begin, end - begin, advice);
 }
 
-/* Tells whether the disk failed.  Only these two errors mean that; a kernel
- * without this advice returns EINVAL. */
+/* Tells whether the disk failed, as only these two errors say.  A kernel that
+ * does not know the advice returns EINVAL. */
 static bool is_lost(int rv)
 {
     return rv < 0 && (errno == EFAULT || errno == EHWPOISON);

@@ -1,6 +1,7 @@
-/* Pool: see pool.h.  There are two futex words: `job` counts jobs and holds the
- * number of threads that take part, `generation` counts barriers.  Both are C11
- * atomics; the futex is only for sleeping. */
+/* Pool: starts the threads of an engine and has them run jobs.  Threads wait
+ * for two words in memory.  `job` counts jobs and holds the number of threads
+ * that take part; `generation` counts barriers.  Both are C11 atomics; the
+ * futex is only for sleeping. */
 #include "engine/memory/pool.h"
 
 #include <errno.h>
@@ -14,10 +15,10 @@
 
 enum {
     SPIN_US = 20,
-    SPIN_ROUND = 64, /* pauses between two reads of the clock */
+    SPIN_ROUND = 64, /* pauses of the CPU between two reads of the clock */
     STACK_BYTES = 1 << 20,
     THREADS_UNASKED = 8,
-    PART_BITS = 8, /* bits of `job` for the number of threads */
+    PART_BITS = 8, /* low bits of `job`, which hold the number of threads */
 };
 
 struct member { /* a started thread */
@@ -26,14 +27,14 @@ struct member { /* a started thread */
     unsigned thread;
 };
 
-struct share { /* a thread's share of the units */
+struct share { /* the share of a job's units that belongs to one thread */
     _Alignas(64) atomic_size_t taken;
 };
 
 struct flo_pool {
     unsigned threads;
-    unsigned started;       /* started threads: threads - 1, fewer while opening */
-    unsigned part;          /* threads of the current job, with the caller */
+    unsigned started;       /* threads that were started: threads - 1, fewer while the pool opens */
+    unsigned part;          /* number of threads in the current job, with the caller's */
     struct member *members; /* [threads] */
     flo_pool_fn *fn;
     void *context;
@@ -80,8 +81,8 @@ static void wait_change(atomic_uint *word, atomic_uint *sleepers, unsigned value
             pause_cpu();
         }
     } while (flo_now_us() < end_us);
-    /* Sequentially consistent on both sides: either the writer sees the
-     * sleeper, or the sleeper sees the new value. */
+    /* Both sides use sequentially consistent operations.  So either the writer
+     * sees the sleeper, or the sleeper sees the new value. */
     atomic_fetch_add(sleepers, 1);
     while (atomic_load(word) == value) {
         futex_wait(word, value);
@@ -106,8 +107,9 @@ static void begin_shares(struct flo_pool *pool)
 
 void flo_pool_barrier(struct flo_pool *pool)
 {
-    /* Read before arriving: after a job's last barrier the caller may begin a
-     * job with another number of threads. */
+    /* `part` is read before this thread arrives.  Once all have arrived at a
+     * job's last barrier, the caller may begin a job with another number of
+     * threads. */
     unsigned generation, part = pool->part;
 
     if (part == 1) {
@@ -148,8 +150,8 @@ static void *thread_main(void *argument)
 
     for (;;) {
         wait_change(&pool->job, &pool->job_sleepers, job);
-        /* A job with this thread cannot end without it, so `job` is that job or
-         * one without this thread. */
+        /* A job that includes this thread cannot end without it.  So `job` is
+         * now either that job or a later one without this thread. */
         job = atomic_load(&pool->job);
         if (atomic_load(&pool->is_closing)) {
             return NULL;
