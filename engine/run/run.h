@@ -1,4 +1,4 @@
-/* Run: types that the files of the engine process share. */
+/* Run: types and functions that the files of the engine process share. */
 #ifndef FLOTILLA_ENGINE_RUN_H
 #define FLOTILLA_ENGINE_RUN_H
 
@@ -18,38 +18,41 @@ static inline uint32_t flo_smaller(uint32_t a, uint32_t b)
 
 /* ---- worker.c ---- */
 
-#define FLO_OUTPUT_BYTES 262144 /* limit of unsent bytes: the agent is slow, no new pass */
+/* most unsent bytes; with more, the agent is slow, and no pass begins */
+#define FLO_OUTPUT_BYTES 262144
 
-/* Most bytes that requests take in the process, besides the engine's plan for
- * its sessions: waiting frames, one incoming frame, outgoing answers (the
- * unsent ones, one of the largest, those of a pass), and a text that is being
- * tokenised or detokenised. */
+/* Most bytes of memory that requests take besides the engine's plan for its
+ * sessions.  They hold waiting frames, one incoming frame and outgoing answers:
+ * the unsent ones, one of the largest, and those of a pass.  They also hold one
+ * text that is being tokenised or detokenised. */
 #define FLO_REQUEST_BYTES                                                                          \
     ((uint64_t)FLO_WIRE_WAITING_BYTES_MAX + (FLO_WIRE_FRAME_BYTES_MAX + FLO_WIRE_PIECE_BYTES) +    \
      (2 * FLO_OUTPUT_BYTES + FLO_WIRE_FRAME_BYTES_MAX) +                                           \
      (FLO_WIRE_FRAME_BYTES_MAX + FLO_WIRE_TOKENISE_MAX * sizeof(int32_t)))
 
-/* Settings of the agent's command line. */
+/* Settings that the agent gives on the command line. */
 struct flo_worker_words {
-    const struct flo_compute *compute; /* NULL: the first that knows the model */
-    bool accepts_inexact;              /* as in struct flo_engine_options */
+    /* filler that computes; NULL: the first that knows the model */
+    const struct flo_compute *compute;
+    bool accepts_inexact; /* accepts_inexact of struct flo_engine_options */
 };
-/* Serves one model over `socket` until the agent closes it.  `words`: NULL: all
- * zero.  `opened` (may be NULL) is called once the sandbox is in force; tests
- * use it.  Returns an exit code. */
+/* Serves one model over `socket` until the agent closes it.  Without `words`
+ * (NULL) all settings are zero.  `opened` (NULL: none) is called once the
+ * sandbox is in force; tests use it.  Returns an exit code. */
 int flo_worker_serve(int socket, enum flo_sandbox_mode mode, const struct flo_worker_words *words,
                      void (*opened)(int socket));
 
-/* flotilla-engine worker [required|preferred [BACKEND [inexact]]]: serves the agent's
- * socket, descriptor 3.  `line` is its struct flo_args; returns the exit code or
- * FLO_E_USAGE. */
+/* Runs flotilla-engine worker [required|preferred [BACKEND [inexact]]], which
+ * serves the agent's socket, descriptor 3.  `line` is the command's struct
+ * flo_args.  Returns the exit code or FLO_E_USAGE. */
 int flo_cmd_worker(void *line, struct flo_err *err);
 
 /* ---- sandbox.c ---- */
 
-/* Must be called first in the process: closes all descriptors but `socket` (3),
- * and forbids core dumps and growing files; limits descriptors; makes the
- * process the first victim when memory is short. */
+/* Prepares the process for the sandbox; called before anything else.  It closes
+ * all descriptors but `socket` (3), and limits the number of later ones.  It
+ * forbids core dumps and growing files.  When memory is short, this process is
+ * the first that the kernel kills. */
 void flo_sandbox_prepare(int socket);
 /* Enters a stage of the sandbox.  From then on a system call that is not listed
  * kills the process (SIGSYS).  STARTING allows new threads: no untrusted byte
@@ -61,26 +64,27 @@ void flo_sandbox_prepare(int socket);
 enum flo_sandbox { FLO_SANDBOX_STARTING = 1, FLO_SANDBOX_OPENING = 2, FLO_SANDBOX_SERVING = 4 };
 FLO_MUST_USE int flo_engine_sandbox_enter(enum flo_sandbox level, enum flo_sandbox_mode mode,
                                           struct flo_err *err);
-/* Limits the memory that the process can map: these files, the planned bytes
- * (0: all of the machine's), and what threads (0: the most) and libraries need.
- * Call it in OPENING. */
+/* Limits the memory that the process can map.  It may map the files `fds`, the
+ * planned bytes (0: all of the machine's), and the memory of `threads` threads
+ * (0: the most possible) and libraries.  Called in the stage OPENING. */
 void flo_sandbox_bound(const int *fds, size_t count, uint64_t planned_bytes, uint32_t threads);
 
 /* ---- core/stop.c: end an answer at given texts ---- */
 
-/* Stop texts.  Text that may be the beginning of one is held back. */
+/* Stop texts of a request.  Text that may be the beginning of one is held
+ * back. */
 struct flo_stop {
     struct {
         char bytes[FLO_WIRE_STOP_BYTES_MAX];
         size_t count;
     } texts[FLO_WIRE_STOPS_MAX];
     uint32_t n_texts;
-    uint32_t ended; /* number of the stop text that ended the answer, from 1; 0: none yet */
+    uint32_t ended; /* number of the stop text that ended the answer, counted from 1; 0: none yet */
     struct flo_buf held;
 };
-/* Adds `text`, and moves text that cannot begin a stop text to `out`.  true: a
- * stop text was found, and `ended` tells which; neither it nor later text is in
- * `out` or `held`. */
+/* Adds `text`, and moves to `out` all text that cannot begin a stop text.
+ * Returns true if a stop text was found; `ended` tells which.  Neither it nor
+ * later text is then in `out` or `held`. */
 bool flo_stop_add(struct flo_stop *stop, const char *text, size_t bytes, struct flo_buf *out);
 
 /* ---- core/schedule.c: requests that take part in the next pass ---- */
@@ -89,48 +93,51 @@ bool flo_stop_add(struct flo_stop *stop, const char *text, size_t bytes, struct 
 
 struct flo_turn {
     enum flo_wire_priority priority;
-    uint32_t pending; /* tokens not computed yet; 1: an answer's last token */
-    bool is_answer;   /* an answer has begun; then pending > 1 are forced tokens */
-    uint32_t rows;    /* result: tokens in this pass */
+    uint32_t pending; /* number of tokens not computed yet; an answer has at least its last one */
+    bool is_answer;   /* the answer has begun; if pending > 1, the others are forced tokens */
+    uint32_t rows;    /* result: number of the turn's tokens in this pass */
 };
 /* Zero-initialise. */
 struct flo_schedule {
-    uint32_t waited; /* passes since batch work last took part */
+    uint32_t waited; /* number of passes since batch work last took part */
     bool was_probe;
 };
 /* Distributes at most FLO_PASS_ROWS tokens over the turns, which are in order
- * of arrival.  False: no user waits for this pass, so it can be cancelled. */
+ * of arrival.  Returns whether a user waits for this pass; if not, the pass may
+ * be cancelled. */
 bool flo_schedule_pass(struct flo_schedule *schedule, struct flo_turn *turns, size_t count);
 
 /* ---- core/draft.c: guesses of the next tokens ---- */
 
 #define FLO_DRAFT_MAX 8u
 
-/* Statistics of one request: how often drafts were right, by kind of match. */
+/* Statistics of one request: the share of drafts that were right, for short and
+ * for long matches. */
 struct flo_draft {
     float right[2];
 };
-/* Costs measured on one engine; zero-initialise. */
+/* Costs of passes, measured on one engine; zero-initialise. */
 struct flo_draft_costs {
-    float single_us;                /* time of a pass with one token */
-    float prompt_row_us;            /* time of one token of a prompt */
-    float row_share;                /* prompt_row_us / single_us */
-    float extra[FLO_DRAFT_MAX + 1]; /* measured extra cost of a pass with n drafts, as a share of
-                                       single_us; 0: unknown */
+    float single_us;     /* microseconds of a pass with one token */
+    float prompt_row_us; /* microseconds of a pass for each token of a prompt */
+    float row_share;     /* prompt_row_us / single_us */
+    /* measured extra cost of a pass with n drafts, as a share of single_us; 0:
+     * unknown */
+    float extra[FLO_DRAFT_MAX + 1];
 };
-/* Finds an earlier occurrence of the last tokens and returns up to `most`
- * tokens that followed it. */
+/* Finds an earlier occurrence of the last tokens, and copies the tokens that
+ * followed it to `out`.  Returns their number, at most `most`. */
 uint32_t flo_draft_find(const int32_t *tokens, size_t count, int32_t *out, uint32_t most,
                         bool *is_long);
 void flo_draft_begin(struct flo_draft *draft);
-/* Records whether the first draft token was the one chosen.  Also called for
- * drafts that were not computed, which costs nothing and tells when drafting
- * would pay. */
+/* Records whether the first draft token was the one that the sampler chose.
+ * The caller records also drafts that were not computed, which costs nothing
+ * and tells when drafting would pay. */
 void flo_draft_learn(struct flo_draft *draft, bool is_long, bool was_right);
-/* Returns how many of `found` draft tokens are worth computing; 0: none. */
+/* Returns how many of the `found` draft tokens are worth computing. */
 uint32_t flo_draft_size(const struct flo_draft *draft, const struct flo_draft_costs *costs,
                         bool is_long, uint32_t found);
-/* Records the time of a pass with a single request. */
+/* Records the time of a pass that had a single request. */
 void flo_draft_cost(struct flo_draft_costs *costs, uint32_t rows, float us);
 
 /* ---- job.c: one request ---- */
@@ -142,51 +149,58 @@ struct flo_job {
     bool ignores_end;
     bool guesses; /* drafts are allowed */
     const struct flo_engine *engine;
-    struct flo_session *session; /* borrowed; owned by the worker */
+    struct flo_session *session; /* borrowed from the worker; NULL: the job waits for one */
     struct flo_sampler *sampler;
     const struct flo_adapter *adapter; /* borrowed; NULL: none */
     float adapter_scale;
     struct flo_sampling sampling;
-    struct flo_sampler_state sampled; /* sampler state while the job has no sampler */
-    struct flo_answered *answered;    /* counts of tokens for the penalties; NULL: no penalty */
-    struct flo_logit_bias *biases;    /* in sampling */
-    int32_t *tokens;                  /* [context + FLO_DRAFT_MAX]: prompt, answer, drafts */
-    uint32_t n_prompt;                /* number of tokens in the prompt */
-    uint32_t n_tokens;                /* prompt and answer; the first n_fed are in the session */
+    struct flo_sampler_state sampled; /* state of the sampler while the job has none */
+    /* number of occurrences of each token, for penalties; NULL: no penalty */
+    struct flo_answered *answered;
+    struct flo_logit_bias *biases; /* in sampling */
+    /* tokens of prompt, answer and drafts, [context + FLO_DRAFT_MAX] */
+    int32_t *tokens;
+    uint32_t n_prompt; /* number of tokens in the prompt */
+    /* number of tokens of prompt and answer; the first n_fed are in the
+     * session */
+    uint32_t n_tokens;
     uint32_t n_fed;
-    uint32_t n_kept;     /* first tokens, which a context shift keeps */
-    uint32_t n_guesses;  /* drafts in the current pass, after n_tokens */
-    uint32_t n_left;     /* drafts not compared yet */
-    bool has_guess;      /* a draft was found, computed or not */
-    bool is_long;        /* the draft comes from a long match */
-    uint32_t tokens_max; /* largest number of tokens to generate */
+    uint32_t n_kept;     /* number of first tokens that a shift of the context keeps */
+    uint32_t n_guesses;  /* number of drafts in the current pass, stored after n_tokens */
+    uint32_t n_left;     /* number of drafts not yet compared with chosen tokens */
+    bool has_guess;      /* a draft was found, and perhaps computed */
+    bool is_long;        /* the draft comes from a long match, not a short one */
+    uint32_t tokens_max; /* most tokens of the answer */
     uint32_t made;
     struct flo_draft draft;
-    struct flo_wire_done counts; /* the counts in the form of DONE */
+    struct flo_wire_done counts; /* numbers to be sent in DONE */
     bool has_ended;
     uint64_t made_at_us, started_at_us, first_at_us;
-    uint64_t mark_cpu_us, mark_wall_us; /* time of the last token or step */
-    struct flo_buf *out;                /* buffer for the frames of the current pass */
+    uint64_t mark_cpu_us, mark_wall_us; /* times when the last token or step ended */
+    struct flo_buf *out;                /* buffer for the frames that the current pass sends */
     struct flo_engine_stream stream;
     struct flo_stop stop;
     struct flo_grammar *grammar;    /* or NULL */
-    struct flo_call_reader *reader; /* reader of thoughts and calls; NULL: none */
+    struct flo_call_reader *reader; /* separates thoughts and calls from the text; NULL: none */
     bool in_thought;                /* the answer begins inside a thought */
-    struct flo_buf said;            /* text that the reader reported */
-    struct flo_buf parts;           /* other parts, in the form of a frame */
-    struct flo_buf part;            /* the last part, which may continue */
+    struct flo_buf said;            /* text of the answer that the reader reported */
+    /* parts that the reader reported, encoded as in a TOKEN frame */
+    struct flo_buf parts;
+    struct flo_buf part; /* text of the part reported last, which may continue */
     enum flo_wire_part_kind part_kind;
-    uint32_t n_early;     /* last tokens of the list: forced, not reported yet */
-    struct flo_buf text;  /* one token's text; reused, to avoid allocation */
-    struct flo_buf piece; /* text that is final, of this and earlier tokens */
-    uint32_t begin;       /* bytes of the answer before the token */
-    uint32_t logprobs;    /* 0: none; n + 1: report the n most probable */
-    struct flo_buf told;  /* the token's log-probabilities, in the form of a frame */
+    uint32_t n_early;     /* number of tokens at the list's end that were forced and not sent yet */
+    struct flo_buf text;  /* text of one token; kept here to avoid allocation */
+    struct flo_buf piece; /* text to be sent with the token: no stop text can begin in it */
+    uint32_t begin;       /* bytes of the answer before the text of the current token */
+    /* 0: no log-probabilities; n + 1: those of the n most probable tokens
+     * too */
+    uint32_t logprobs;
+    struct flo_buf told; /* log-probabilities of the current token, encoded as in a TOKEN frame */
 };
 
-/* Tokenises and checks the request, and compiles its grammar.  The caller sets
- * adapter and made_at_us.  FLO_E_INFER_PARAM, FLO_E_INFER_TOO_LONG (with the
- * counts), FLO_E_GGUF_VOCAB, FLO_E_MEMORY. */
+/* Tokenises and checks a GENERATE, and compiles its grammar.  The caller sets
+ * adapter and made_at_us of the job.  FLO_E_INFER_PARAM, FLO_E_INFER_TOO_LONG
+ * (with the counts), FLO_E_GGUF_VOCAB, FLO_E_MEMORY. */
 FLO_MUST_USE int flo_job_new(const struct flo_engine *engine,
                              const struct flo_wire_message *message, struct flo_job **out,
                              struct flo_err *err);
@@ -194,53 +208,57 @@ void flo_job_free(struct flo_job *job);
 /* Returns how many of the job's tokens the session already holds, computed with
  * the job's adapter. */
 uint32_t flo_job_common(const struct flo_job *job, const struct flo_session *session);
-/* Gives the job a session and a sampler, which is reset.  The first `common`
- * tokens are copied from `from`, or kept if `from` is the session itself. */
+/* Gives the job a session and a sampler, and resets the sampler.  The first
+ * `common` tokens are copied from the session `from`, or kept if `from` is
+ * `session`. */
 FLO_MUST_USE int flo_job_start(struct flo_job *job, struct flo_session *session,
                                const struct flo_session *from, uint32_t common,
                                struct flo_sampler *sampler, struct flo_err *err);
-/* Takes session and sampler away.  flo_job_start() can resume the job with the
- * same tokens, random numbers and penalties. */
+/* Takes session and sampler from the job.  flo_job_start() can resume it with
+ * the same tokens, random numbers and penalties. */
 void flo_job_pause(struct flo_job *job);
 
 /* ---- answer.c: its passes ---- */
 
-/* Callback of the reader: takes a part of the answer. */
+/* Callback for the reader of thoughts and calls, which gives a part of the
+ * answer. */
 void flo_job_part(void *job, enum flo_part_kind part, const char *text, size_t bytes);
-/* Returns how many tokens are to be computed next; 1: only the last one of the
- * answer so far. */
+/* Returns how many tokens of the job are not computed yet.  It is 1 if only the
+ * last token of the answer so far is not. */
 uint32_t flo_job_pending(const struct flo_job *job);
-/* Makes a step of `rows` tokens; its callback writes frames to `out`.  With
- * `costs`, a single pending token may be followed by drafts. */
+/* Makes a step of the job's next `rows` tokens, whose callback writes frames to
+ * `out`.  With `costs` (NULL: no drafts), drafts may follow a single pending
+ * token. */
 void flo_job_prepare(struct flo_job *job, uint32_t rows, const struct flo_draft_costs *costs,
                      struct flo_buf *out, struct flo_step *step);
-/* Appends the tokens that the grammar forces, at most `most`, to the list;
- * returns their number. */
+/* Appends to the list the tokens that the grammar forces, at most `most`.
+ * Returns their number. */
 uint32_t flo_job_force(struct flo_job *job, uint32_t most);
-/* Finishes the pass for this job.  true: the job has ended, and its DONE is in
- * `out`. */
+/* Ends the current pass of this job.  Returns true if the job has ended and its
+ * DONE is in `out`. */
 bool flo_job_finish(struct flo_job *job);
-/* Ends the job now, with DONE (cancelled). */
+/* Ends the job at once, with a DONE that says cancelled. */
 void flo_job_cancel(struct flo_job *job, struct flo_buf *out);
 
 /* ---- frames.c: what requests of all kinds read and write ---- */
 
-/* Reads the tokens of a frame's text or ids, at most `tokens_max`, checked; the
- * caller frees them.  FLO_E_INFER_PARAM, FLO_E_INFER_TOO_LONG,
- * FLO_E_GGUF_VOCAB, FLO_E_MEMORY. */
-#define FLO_TEXT_IDS 8 /* used with enum flo_text_flags */
+/* Reads and checks the tokens of a frame's text, or its ids (FLO_TEXT_IDS), at
+ * most `tokens_max`.  The caller frees *tokens.  FLO_E_INFER_PARAM,
+ * FLO_E_INFER_TOO_LONG, FLO_E_GGUF_VOCAB, FLO_E_MEMORY. */
+#define FLO_TEXT_IDS 8 /* a flag besides enum flo_text_flags */
 FLO_MUST_USE int flo_tokens_read(const struct flo_engine *engine, struct flo_wire_text text,
                                  unsigned flags, size_t tokens_max, int32_t **tokens, size_t *count,
                                  struct flo_err *err);
 struct flo_wire_text flo_wire_text_of(const char *text);
-/* Does a frame of one of these types (a bit 1 << type each) wait in the socket?
- * Looks for headers in the first 256 bytes, without consuming them. */
+/* Tells whether a frame of one of these types (bits 1 << type) waits in the
+ * socket.  It looks for headers in the first 256 bytes, and leaves the bytes
+ * there. */
 bool flo_frames_wait(int socket, uint32_t types);
-/* Appends a frame.  Out of memory, `out` is marked failed and the worker
- * ends. */
+/* Appends a frame.  If there is no memory for it, `out` is marked as failed,
+ * and the worker ends later. */
 void flo_frame_put(struct flo_buf *out, const struct flo_wire_message *message);
-/* Appends DONE of a request, with the times when it arrived and began (0: it
- * did not begin). */
+/* Appends the DONE frame of a request, which arrived at came_us and began at
+ * began_us (0: it did not begin). */
 void flo_frame_done(struct flo_buf *out, uint32_t request, const struct flo_wire_done *done,
                     uint64_t came_us, uint64_t began_us);
 /* Appends FAILED. */
@@ -253,32 +271,36 @@ void flo_frame_fail(struct flo_buf *out, uint32_t request, const struct flo_err 
 /* Zero-initialise. */
 struct flo_adapters {
     struct flo_named_adapter {
-        char name[FLO_NAME_MAX + 1]; /* empty: unused, or dropped but in use */
+        /* name of the adapter; empty: the entry is free or the adapter was
+         * dropped */
+        char name[FLO_NAME_MAX + 1];
         struct flo_adapter *adapter; /* NULL: free */
     } list[FLO_ADAPTERS_MAX];
 };
-/* Computes the memory for the adapters of an OPEN; `fds` are their descriptors,
- * in order. */
+/* Computes the memory for the adapters of an OPEN.  `fds` are their
+ * descriptors, in the order of their names. */
 FLO_MUST_USE int flo_adapters_reckon(const struct flo_wire_open *in, const int *fds,
                                      uint64_t *bytes, struct flo_err *err);
 FLO_MUST_USE int flo_adapters_open(struct flo_adapters *all, struct flo_engine *engine,
                                    const struct flo_wire_open *in, const int *fds,
                                    struct flo_err *err);
-/* Loads an adapter; *adapter is borrowed.  On success an adapter with the same
- * name is dropped.  FLO_E_META_NAME, FLO_E_STATE (too many adapters),
- * FLO_E_INFER_BUSY (too many dropped ones are still in use), and the errors of
- * flo_adapter_open(). */
+/* Loads an adapter under its name and drops one that has this name.  *adapter
+ * is borrowed.  FLO_E_META_NAME, FLO_E_STATE (too many adapters),
+ * FLO_E_INFER_BUSY (too many dropped adapters are still in use), and the errors
+ * of flo_adapter_open(). */
 FLO_MUST_USE int flo_adapters_load(struct flo_adapters *all, struct flo_engine *engine,
                                    struct flo_wire_text name, int fd, struct flo_adapter **adapter,
                                    struct flo_err *err);
-/* Removes the name; flo_adapters_sweep() closes the adapter later.  *bytes: its
- * memory.  FLO_E_INFER_MODEL: no such adapter. */
+/* Takes the name from an adapter; flo_adapters_sweep() closes it later.
+ * *bytes gets the memory that it takes.  FLO_E_INFER_MODEL: there is no such
+ * adapter. */
 FLO_MUST_USE int flo_adapters_drop(struct flo_adapters *all, struct flo_wire_text name,
                                    uint64_t *bytes, struct flo_err *err);
-/* Finds an adapter; it is borrowed.  FLO_E_INFER_MODEL: no such adapter. */
+/* Finds an adapter by name; *adapter is borrowed.  FLO_E_INFER_MODEL: there is
+ * no such adapter. */
 FLO_MUST_USE int flo_adapters_find(struct flo_adapters *all, struct flo_wire_text name,
                                    struct flo_adapter **adapter, struct flo_err *err);
-/* Closes the dropped adapters that are not in use. */
+/* Closes the dropped adapters for which `is_used` returns false. */
 void flo_adapters_sweep(struct flo_adapters *all,
                         bool (*is_used)(const void *context, const struct flo_adapter *adapter),
                         const void *context);
@@ -293,38 +315,40 @@ struct flo_beginning {
     uint32_t count;
     uint64_t client;
 };
-/* Chooses the prefix (whole blocks) to write to disk, among those that two of
- * the last requests share, of two clients if there are several.  Returns the
- * length of the most valuable one, in last[*index], if it is clearly better
- * than the written one; else 0.  Pure. */
+/* Chooses the prefix (whole blocks) to write to disk.  Candidates are
+ * prefixes that two of the last requests share; if there are several
+ * clients, requests of two clients.  Returns the length of the most valuable
+ * one, in last[*index], or 0 if it is not clearly better than the written
+ * one.  Pure. */
 uint32_t flo_kept_choose(const struct flo_beginning *last, size_t n,
                          const struct flo_beginning *written, uint32_t *index);
 
-struct flo_kept; /* NULL: the worker keeps no prefix */
+struct flo_kept; /* a worker without a prefix file has NULL */
 /* Opens the prefix file and reads its content into the session.  Takes
  * ownership of `fd`, a file of a fixed size, open for reading and writing.
- * NULL: the file is unusable.  Must be called while files may be inspected
- * (FLO_SANDBOX_OPENING). */
+ * Returns NULL if the file is unusable.  Called in FLO_SANDBOX_OPENING, where
+ * files may be inspected. */
 struct flo_kept *flo_kept_open(const struct flo_engine *engine, int fd,
                                struct flo_session *session);
 void flo_kept_close(struct flo_kept *kept);
-/* Returns how many tokens are in the file. */
+/* Returns the number of tokens in the prefix file. */
 uint32_t flo_kept_tokens(const struct flo_kept *kept);
-/* Returns how many of the first tokens are in the file.  These belong to no
- * client, so every client may reuse them. */
+/* Returns how many of the first `count` tokens are in the prefix file.  Such
+ * tokens belong to no client, so every client may reuse them. */
 uint32_t flo_kept_shared(const struct flo_kept *kept, const int32_t *tokens, uint32_t count);
-/* Records a request's prompt. */
+/* Remembers the prompt of a request, for the choice of a prefix. */
 void flo_kept_note(struct flo_kept *kept, const int32_t *tokens, uint32_t count, uint64_t client);
-/* Returns how long the process must still be idle before the prefix is written;
- * it must be idle for quiet_ms in all.  -1: nothing to write. */
+/* Returns for how many more ms the process must be idle before the prefix is
+ * written.  It must be idle for quiet_ms in all.  Returns -1 if there is
+ * nothing to write. */
 int flo_kept_wait_ms(struct flo_kept *kept, uint64_t quiet_ms);
-/* Writes the chosen prefix if this session holds it (false: it does not).  If
- * `stops`, called for each MiB, returns true, the file is left invalid and the
- * prefix is still to be written. */
+/* Writes the chosen prefix from this session; returns false if the session does
+ * not hold it.  `stops` is called for each MiB.  If it returns true, the file
+ * is left invalid and the prefix is still to be written. */
 bool flo_kept_write(struct flo_kept *kept, const struct flo_session *session, flo_stops_fn *stops,
                     void *context);
-/* Called when no session holds the prefix any more: nothing is written until
- * the next request. */
+/* Called when no session holds the chosen prefix any more.  Nothing is written
+ * until the next request. */
 void flo_kept_give_up(struct flo_kept *kept);
 
 /* ---- waiting.c: requests that wait ---- */
@@ -332,26 +356,27 @@ void flo_kept_give_up(struct flo_kept *kept);
 #define FLO_QUEUE_MAX 256 /* for answers */
 #define FLO_EMBEDS_MAX 64 /* for vectors */
 
-/* Waiting requests in order of arrival.  Zero-initialise; end `frames` with
- * flo_buf_deinit(). */
+/* Queue of waiting requests, in order of arrival.  Zero-initialise; end
+ * `frames` with flo_buf_deinit(). */
 struct flo_waiting {
-    struct flo_buf frames; /* frames, one after another */
+    struct flo_buf frames; /* frames of the requests, one after another */
     size_t count;
     struct flo_waiter {
         enum flo_wire_type type; /* GENERATE or EMBED */
         uint32_t request;
         bool is_user;
-        size_t bytes; /* size of the request's frame */
+        size_t bytes; /* bytes of the frame that brought the request */
         uint64_t came_us;
         const struct flo_adapter *adapter; /* borrowed; NULL: none */
     } list[FLO_QUEUE_MAX + FLO_EMBEDS_MAX];
 };
-/* Adds a request.  FLO_E_INFER_BUSY: too many requests, or too many bytes, are
- * waiting. */
+/* Adds a request to the queue.  FLO_E_INFER_BUSY: too many requests, or too
+ * many of their bytes, are waiting. */
 FLO_MUST_USE int flo_waiting_add(struct flo_waiting *waiting,
                                  const struct flo_wire_message *message,
                                  const struct flo_adapter *adapter, struct flo_err *err);
-/* Reads the i-th request; its texts are valid until the next change. */
+/* Reads the request at index i of the queue.  Its texts are valid until the
+ * queue changes. */
 void flo_waiting_read(const struct flo_waiting *waiting, size_t i,
                       struct flo_wire_message *message);
 void flo_waiting_remove(struct flo_waiting *waiting, size_t i);
@@ -360,21 +385,24 @@ size_t flo_waiting_count(const struct flo_waiting *waiting, enum flo_wire_type t
 
 /* ---- embed.c: texts to vectors, documents to scores ---- */
 
-/* Returns how many vectors or scores the request asks for. */
+/* Returns how many vectors or scores the EMBED frame asks for. */
 uint32_t flo_embed_count(const struct flo_wire_embed *in);
-/* State of one request, whose frame is still in the queue. */
+/* State of one EMBED request, whose frame is still in the queue. */
 struct flo_embed {
     uint64_t started_at_us;      /* 0: not begun */
-    struct flo_wire_done counts; /* the counts in the form of DONE */
-    uint32_t n_checked;          /* inputs checked, with their tokens counted */
-    uint32_t at;                 /* index of the current input or document */
-    int32_t *tokens;             /* token ids of the current input */
-    size_t count, n_fed;         /* n_fed is 0 between two inputs */
-    float *vector;               /* [n_embd], owned by the worker */
+    struct flo_wire_done counts; /* numbers to be sent in DONE */
+    /* number of inputs that were checked and whose tokens were counted */
+    uint32_t n_checked;
+    uint32_t at;     /* index of the current input or document */
+    int32_t *tokens; /* token ids of the current input */
+    /* tokens of the input, and how many are computed; n_fed is 0 between two
+     * inputs */
+    size_t count, n_fed;
+    float *vector; /* vector of the input [n_embd]; the worker owns it */
 };
-/* Computes at most `piece` tokens of the request, in a session that nobody else
- * uses meanwhile.  EMBEDDING frames go to `out`.  true: the request is
- * complete, or *err has its error. */
+/* Computes at most `piece` tokens of the request, in a session that no other
+ * request uses meanwhile.  EMBEDDING frames go to `out`.  Returns true if the
+ * request is complete; if it failed, *err has the error. */
 bool flo_embed_step(struct flo_embed *embed, const struct flo_engine *engine,
                     struct flo_session *session, const struct flo_wire_message *message,
                     size_t piece, struct flo_buf *out, struct flo_err *err);
