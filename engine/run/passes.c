@@ -7,8 +7,8 @@
 #include "engine/run/worker.h"
 
 #define EMBED_PIECE_BUSY 16 /* tokens */
-#define LOST_MAX 64         /* largest number of tokens that are dropped to continue in a session */
-#define OUTLASTED_MAX 64    /* requests after which an idle conversation loses its priority */
+#define LOST_MAX 64         /* most tokens that a session drops to go on with another request */
+#define OUTLASTED_MAX 64    /* an idle conversation loses its priority after so many requests */
 
 /* ---- slots ---- */
 
@@ -49,9 +49,9 @@ static bool is_user(const struct flo_job *job)
     return job->priority == FLO_WIRE_USER;
 }
 
-/* Is the session free for this work?  The last one is only for batch work,
- * probes and vectors; vectors hold it from the first to the last input of a
- * request. */
+/* Tells whether the session is free for this work.  The last session is only
+ * for batch work, probes and vectors.  Vectors hold it from a request's first
+ * input to its last. */
 static bool is_free(const struct flo_worker *worker, size_t i, bool for_user)
 {
     bool is_last = i + 1 == worker->n_slots;
@@ -59,9 +59,10 @@ static bool is_free(const struct flo_worker *worker, size_t i, bool for_user)
            !(is_last && (for_user || worker->embed.started_at_us > 0));
 }
 
-/* Returns how many tokens of the session the job may reuse: all of its own
- * client's, but of other clients' only the kept prefix.  Otherwise timing and
- * `cached_tokens` would reveal one client's prompts to another. */
+/* Returns how many tokens of the session the job may reuse.  From its own
+ * client's session these are all common ones, from another client's only the
+ * kept prefix.  Otherwise timing and `cached_tokens` would reveal one client's
+ * prompts to another. */
 static uint32_t may_take(const struct flo_worker *worker, const struct flo_job *job,
                          const struct flo_slot *slot)
 {
@@ -71,9 +72,9 @@ static uint32_t may_take(const struct flo_worker *worker, const struct flo_job *
                : flo_smaller(common, flo_kept_shared(worker->kept, job->tokens, job->n_prompt));
 }
 
-/* Returns how many tokens of this session the job would keep, if it drops no
- * more than the end of an answer; else 0. Copying to another session leaves
- * this one unchanged. */
+/* Returns how many tokens the job would keep if it continued in this session.
+ * Returns 0 if it would drop more than the end of an answer; then the tokens
+ * are copied and this session stays as it is. */
 static uint32_t continued(const struct flo_worker *worker, const struct flo_job *job,
                           const struct flo_slot *slot)
 {
@@ -82,8 +83,9 @@ static uint32_t continued(const struct flo_worker *worker, const struct flo_job 
     return lost <= flo_smaller(common, LOST_MAX) ? common : 0;
 }
 
-/* Ranks a session's value, lowest first: empty; of batch work or a probe; of a
- * user's request; a conversation that a user continued. */
+/* Returns the value of a session's tokens.  0: it is empty, 1: tokens of batch
+ * work or a probe, 2: of a user's request, 3: of a conversation that a user
+ * continued. */
 static int worth(const struct flo_worker *worker, const struct flo_slot *slot)
 {
     return flo_session_position(slot->session) == 0                               ? 0
@@ -99,8 +101,9 @@ static bool gives_way(const struct flo_worker *worker, const struct flo_slot *a,
     return first == second ? a->used < b->used : first < second;
 }
 
-/* Finds the free session that the job continues; otherwise the least valuable
- * one, and among equals the least recently used. */
+/* Returns the free session that the job continues.  If there is none, it
+ * returns the least valuable free session, and among equals the one unused for
+ * longest. */
 static struct flo_slot *find_free(struct flo_worker *worker, const struct flo_job *job)
 {
     struct flo_slot *best = NULL;
@@ -120,7 +123,8 @@ static struct flo_slot *find_free(struct flo_worker *worker, const struct flo_jo
     return best;
 }
 
-/* Takes the session from batch work or a probe: the one that began last. */
+/* Takes a session away from batch work or a probe, from the job that began
+ * last.  Returns false if there is none. */
 static bool preempt(struct flo_worker *worker)
 {
     struct flo_slot *found = NULL;
@@ -139,7 +143,8 @@ static bool preempt(struct flo_worker *worker)
     return true;
 }
 
-/* Is a session free, or can one be taken from other work? */
+/* Tells whether a session is free for this work, or can be taken from batch
+ * work. */
 static bool has_room(struct flo_worker *worker, bool for_user)
 {
     for (size_t i = 0; i < worker->n_slots; i++) {
@@ -150,8 +155,8 @@ static bool has_room(struct flo_worker *worker, bool for_user)
     return for_user && preempt(worker);
 }
 
-/* Finds the session with the most tokens that the job may reuse, busy or
- * not. */
+/* Returns the session with the most tokens that the job may reuse, whether it
+ * is free or busy. */
 static const struct flo_slot *find_source(const struct flo_worker *worker,
                                           const struct flo_job *job, const struct flo_slot *slot)
 {
@@ -203,7 +208,8 @@ static void start_waiter(struct flo_worker *worker, size_t i)
     flo_waiting_remove(&worker->waiting, i);
 }
 
-/* Starts waiting requests of users, or all others, in order of arrival. */
+/* Starts waiting requests in order of arrival, either those of users or all
+ * others. */
 static void start_waiters(struct flo_worker *worker, bool users)
 {
     for (size_t i = 0; i < worker->waiting.count;) {
@@ -253,9 +259,9 @@ static size_t list_jobs(struct flo_worker *worker, struct flo_slot **slots, stru
     return count;
 }
 
-/* Tells, between two layers, whether the pass should be cancelled.  A pass that
- * no user waits for is cancelled when a request arrives; any pass, when a
- * request is cancelled. */
+/* Tells, between two layers, whether the pass should be cancelled.  A CANCEL
+ * frame cancels any pass.  A GENERATE frame cancels a pass that no user waits
+ * for. */
 static bool is_wanted(void *context)
 {
     const struct flo_worker *worker = context;
@@ -286,7 +292,8 @@ static void compute(struct flo_worker *worker, struct flo_slot **slots,
     if (worker->was_broken_off) {
         return;
     }
-    if (rv == FLO_E_IO_READ && count > 1) { /* retry one by one: only the faulty request fails */
+    /* each request is computed alone, so that only the faulty one fails */
+    if (rv == FLO_E_IO_READ && count > 1) {
         for (size_t i = 0; i < count; i++) {
             compute(worker, &slots[i], &steps[i], 1);
         }
@@ -308,7 +315,7 @@ static void compute(struct flo_worker *worker, struct flo_slot **slots,
     }
 }
 
-/* Computes one pass; false: nothing to do. */
+/* Computes one pass.  Returns false if no request has a session. */
 static bool run_pass(struct flo_worker *worker)
 {
     struct flo_slot *slots[FLO_SESSIONS_MAX + 1];
@@ -318,7 +325,7 @@ static bool run_pass(struct flo_worker *worker)
     if (count == 0) {
         return false;
     }
-    /* A wrong draft is cut off, which must be cheap. */
+    /* Drafts need a session from which wrong ones can be cut at no cost. */
     bool may_guess =
         count == 1 && (flo_engine_info(worker->engine)->properties & FLO_COMPUTE_CUTS) != 0;
     worker->is_waited_for = flo_schedule_pass(&worker->schedule, turns, count);
@@ -362,8 +369,9 @@ static void end_embed(struct flo_worker *worker, size_t i, const struct flo_err 
     flo_worker_end_waiting(worker, i);
 }
 
-/* Computes vectors in the last session, when it is free.  Next to running
- * answers the pieces are small. */
+/* Computes a piece of the first request for vectors, in the last session, when
+ * that is free.  The pieces are small while answers run.  Returns false if no
+ * request waits for vectors. */
 static bool step_embed(struct flo_worker *worker, bool has_answers)
 {
     size_t i = flo_worker_first_embed(worker);
@@ -375,7 +383,8 @@ static bool step_embed(struct flo_worker *worker, bool has_answers)
     if (slot->job != NULL) {
         return true;
     }
-    /* Vectors are the base model's: removes an earlier request's adapter. */
+    /* Vectors are the base model's, so an earlier request's adapter is
+     * removed. */
     if (flo_session_set_adapter(slot->session, NULL, 0, NULL) < 0) {
         return false;
     }

@@ -1,5 +1,5 @@
-/* Requests: handles the agent's frames: opening, packing, answers, adapters,
- * tokens, vectors, statistics. */
+/* Requests: handles the frames of the agent: those that open or pack a model,
+ * and requests for answers, adapters, tokens, vectors and statistics. */
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -48,7 +48,7 @@ static int put_ready(struct flo_worker *worker, uint32_t request, struct flo_err
         .kernel = flo_wire_text_of(info->kernel),
         .n_vocab = info->n_vocab,
         .context = info->context,
-        .sessions = info->sessions - 1, /* the last one is not for users */
+        .sessions = info->sessions - 1, /* the last session is not for users */
         .weights_bytes = info->weights_bytes,
         .kv_bytes = info->kv_bytes,
         .scratch_bytes = info->scratch_bytes,
@@ -70,8 +70,8 @@ void flo_worker_close_fds(struct flo_worker *worker)
     }
 }
 
-/* Starts `threads` threads; none can start later.  Must be called before the
- * first byte of a model or adapter is read. */
+/* Starts `threads` threads; none can start later.  Called before the process
+ * reads the first byte of a model or adapter. */
 static int begin_reading(struct flo_worker *worker, uint32_t threads, struct flo_err *err)
 {
     int rv = 0;
@@ -93,8 +93,8 @@ static int begin_reading(struct flo_worker *worker, uint32_t threads, struct flo
     return 0;
 }
 
-/* Opens the engine.  If the number of sessions was not given and the budget is
- * too small for the default, it is reduced. */
+/* Opens the engine.  If the budget is too small for the default number of
+ * sessions, the number is reduced.  A number that the agent gave is not. */
 static int open_engine(int fd, struct flo_engine_options *options, bool may_shrink,
                        struct flo_engine **engine, struct flo_err *err)
 {
@@ -134,7 +134,7 @@ static int check_open(const struct flo_wire_open *in, struct flo_err *err)
     return 0;
 }
 
-/* Converts the options, without descriptors and texts. */
+/* Converts the options of OPEN, except for descriptors and texts. */
 static struct flo_engine_options options_of(const struct flo_worker *worker,
                                             const struct flo_wire_open *in)
 {
@@ -179,7 +179,7 @@ static int open_model(struct flo_worker *worker, const struct flo_wire_message *
     options.chat_template = chat_template.data;
     options.packed_fd = worker->n_fds > 1 + in->n_adapters ? worker->fds[1] : 0;
     options.pool = worker->pool;
-    /* The adapters' descriptors come last. */
+    /* The descriptors of the adapters are the last ones. */
     const int *fds = worker->fds + worker->n_fds - in->n_adapters;
     rv = flo_adapters_reckon(in, fds, &options.adapter_bytes, err);
     flo_sandbox_bound(worker->fds, worker->n_fds,
@@ -198,7 +198,7 @@ static int open_model(struct flo_worker *worker, const struct flo_wire_message *
     if (rv == 0) {
         rv = open_slots(worker, sessions + 1, err);
     }
-    if (rv == 0 && kept >= 0) { /* read into a user's session */
+    if (rv == 0 && kept >= 0) { /* the kept prefix is read into a session for users */
         worker->kept = flo_kept_open(worker->engine, kept, worker->slots[sessions - 1].session);
         kept = -1;
     }
@@ -212,7 +212,7 @@ static int open_model(struct flo_worker *worker, const struct flo_wire_message *
     return put_ready(worker, message->request, err);
 }
 
-/* Computes the memory that OPEN would take; opens nothing. */
+/* Computes the memory that OPEN would need, without opening the model. */
 static int plan_model(struct flo_worker *worker, const struct flo_wire_message *message,
                       struct flo_err *err)
 {
@@ -250,9 +250,9 @@ static int pack_model(struct flo_worker *worker, const struct flo_wire_message *
         return flo_fail(err, FLO_E_WORKER_PROTOCOL,
                         worker->engine != NULL ? "PACK after OPEN" : "PACK without a descriptor");
     }
-    /* The first PACK asks for the file's size.  The agent makes the file, as
-     * this process may not grow one; the next PACK fills it through a
-     * mapping. */
+    /* The first PACK asks for the size of the packed file.  The agent then
+     * makes the file, because this process may not grow one.  The second PACK
+     * has it filled through a mapping. */
     struct flo_packing *packing = &worker->packing;
     int rv = begin_reading(worker, 1, err);
     if (rv == 0 && packing->sidecar == NULL) {
@@ -299,8 +299,8 @@ static int change_adapters(struct flo_worker *worker, const struct flo_wire_mess
     return flo_wire_write(&worker->out, &answer, err);
 }
 
-/* Queues a GENERATE until a session is free.  Probes are accepted for any
- * model. */
+/* Adds a GENERATE frame to the queue, where it waits for a session.  A probe is
+ * accepted for any model. */
 static int enqueue(struct flo_worker *worker, const struct flo_wire_message *message,
                    struct flo_err *err)
 {
@@ -349,7 +349,7 @@ static int cancel(struct flo_worker *worker, const struct flo_wire_message *mess
                   struct flo_err *err)
 {
     uint32_t request = message->request;
-    (void)err; /* no error: the request may have ended already */
+    (void)err; /* an unknown request is no error, because it may have ended already */
     for (size_t i = 0; i < worker->waiting.count; i++) {
         if (worker->waiting.list[i].request == request) {
             cancel_waiting(worker, i);

@@ -1,8 +1,7 @@
-/* Worker: runs the engine process: one model, one socket, many requests at once.
- *
- * It loops: read frames (requests.c), give waiting requests a session and
- * compute one pass (passes.c), write.  The process ends when the agent closes
- * the socket. */
+/* Worker: runs the engine process, which serves many requests for one model
+ * over one socket.  Its loop reads frames (requests.c), gives waiting requests
+ * a session and computes one pass (passes.c), and writes answers.  The process
+ * ends when the agent closes the socket. */
 #include "engine/run/worker.h"
 #include "base/args/args.h"
 #include "engine/run/run.h"
@@ -35,8 +34,8 @@ static bool is_busy(const struct flo_worker *worker)
     return worker->out.bytes > FLO_OUTPUT_BYTES;
 }
 
-/* Handles whole frames at the front of the input; 1: answers must be sent
- * before the next frame. */
+/* Handles the whole frames at the front of the input.  Returns 1 if answers
+ * must be sent before the next frame is handled. */
 static int handle_input(struct flo_worker *worker)
 {
     static struct flo_wire_message message;
@@ -77,8 +76,8 @@ static int send_output(struct flo_worker *worker)
     return worker->out.failed ? -1 : 0;
 }
 
-/* Reads all input.  1: answers must be sent before more is handled, -1: the
- * connection ended. */
+/* Reads all bytes that have arrived, and handles their frames.  Returns 1 if
+ * answers must be sent before more are handled, -1 if the connection ended. */
 static int read_input(struct flo_worker *worker)
 {
     int got = 1, left = handle_input(worker);
@@ -90,8 +89,8 @@ static int read_input(struct flo_worker *worker)
     return got < 0 ? -1 : left;
 }
 
-/* Called while a prefix is written.  Answers quick frames such as PING; a
- * request that waits stops the writing. */
+/* Callback while a prefix is written.  It answers quick frames such as PING,
+ * and returns true if a request waits, which stops the writing. */
 static bool ends_writing(void *context)
 {
     struct flo_worker *worker = context;
@@ -99,12 +98,12 @@ static bool ends_writing(void *context)
            worker->waiting.count > 0;
 }
 
-/* While the process is idle, writes the prefix that requests share, until a
+/* Writes the prefix that requests share, while the process is idle and no
  * request arrives. */
 static void keep_prefix(struct flo_worker *worker)
 {
     bool is_written = false;
-    if (ends_writing(worker)) { /* the file's content is kept */
+    if (ends_writing(worker)) { /* nothing is written, so the file's content stays valid */
         return;
     }
     for (size_t i = 0; i < worker->n_slots && !is_written; i++) {
@@ -136,7 +135,7 @@ static void run(struct flo_worker *worker)
         }
         if (ready == 0 && wait_ms >= 0) {
             keep_prefix(worker);
-            worked_ms = flo_now_ms(); /* interrupted: wait for the full time again */
+            worked_ms = flo_now_ms(); /* from here on the idle time is counted again */
         }
         bool has_come = (wait.revents & (POLLIN | POLLHUP)) != 0;
         left = has_come ? read_input(worker) : handle_input(worker);
@@ -202,7 +201,7 @@ int flo_worker_serve(int socket, enum flo_sandbox_mode mode, const struct flo_wo
     return FLO_EXIT_OK;
 }
 
-/* Reads the words after the sandbox's mode. */
+/* Reads the words of the command line that follow the sandbox's mode. */
 static int read_words(const char *const *words, struct flo_worker_words *out, struct flo_err *err)
 {
     const char *backend = words[0] == NULL ? NULL : words[1];
@@ -230,6 +229,6 @@ int flo_cmd_worker(void *line, struct flo_err *err)
         return flo_err_fix(err, "flotilla-agent serve --model FILE");
     }
     FLO_TRY(read_words(words, &chosen, err));
-    signal(SIGINT, SIG_IGN); /* Ctrl-C is handled by the agent, which ends this process */
+    signal(SIGINT, SIG_IGN); /* the agent handles Ctrl-C and ends this process */
     return flo_worker_serve(SOCKET, mode, &chosen, NULL);
 }

@@ -1,8 +1,7 @@
-/* Worker: the engine process's internals, shared by its three files.
- *
- *   worker.c     the socket, the loop, the end
- *   requests.c   the answer to a frame
- *   passes.c     sessions for requests, and one pass for several sessions */
+/* Worker: the state of the engine process, shared by its three files.
+ *     worker.c     the socket, the loop, the end
+ *     requests.c   the answer to a frame
+ *     passes.c     sessions for requests, and one pass for several sessions */
 #ifndef FLOTILLA_ENGINE_WORKER_H
 #define FLOTILLA_ENGINE_WORKER_H
 
@@ -10,42 +9,45 @@
 #include "engine/model/file/packed.h"
 #include "engine/run/run.h"
 
-#define FLO_SESSIONS_MAX 16          /* limit for users; probes have one more */
+/* most sessions for users; batch work and probes have one more */
+#define FLO_SESSIONS_MAX 16
 #define FLO_CLIENT_NOBODY UINT64_MAX /* client id that no request has */
 
 struct flo_slot {
     struct flo_session *session;
     struct flo_sampler *sampler;
     struct flo_job *job; /* NULL: free */
-    uint64_t began;      /* order in which jobs got their sessions */
-    uint64_t used;       /* number of the last pass with this session */
-    uint64_t client;     /* the client that filled the session */
-    bool is_users;       /* the last job was a user's, ... */
-    bool was_continued;  /* ... and that job continued the one before */
+    uint64_t began;      /* value of worker->starts when the job got its session */
+    uint64_t used;       /* value of worker->pass when a pass last used this session */
+    uint64_t client;     /* client whose request filled the session */
+    bool is_users;       /* the last job in this session was a user's */
+    bool was_continued;  /* the last job continued the conversation that was in the session */
 };
 
 struct flo_worker {
     int socket;
-    int fds[FLO_WIRE_FDS_MAX]; /* received, and waiting for their OPEN, PACK or LOAD */
+    int fds[FLO_WIRE_FDS_MAX]; /* descriptors received for an OPEN, PACK or LOAD still to come */
     size_t n_fds;
     bool is_sandboxed;
-    bool is_reading;                   /* untrusted bytes are read: no more threads can start */
-    uint32_t threads;                  /* started before, with the main one */
-    struct flo_pool *pool;             /* of these threads; NULL: none */
-    const struct flo_compute *compute; /* NULL: the first that knows the model */
+    /* the process reads untrusted bytes, and so starts no more threads */
+    bool is_reading;
+    uint32_t threads;      /* number of threads already started, with the main one */
+    struct flo_pool *pool; /* pool of the started threads; NULL: none */
+    /* filler that computes; NULL: the first that knows the model */
+    const struct flo_compute *compute;
     bool accepts_inexact;
     void (*opened)(int socket);
-    struct flo_packing packing; /* used from the first PACK on */
+    struct flo_packing packing; /* state of packing, used from the first PACK on */
     struct flo_engine *engine;
     struct flo_adapters adapters;
-    struct flo_slot slots[FLO_SESSIONS_MAX + 1]; /* the last one is not for users */
+    struct flo_slot slots[FLO_SESSIONS_MAX + 1]; /* sessions; the last one is not for users */
     size_t n_slots;
-    /* jobs without a session; the last one resumes first */
+    /* jobs that lost their session; the last of them resumes first */
     struct flo_job *paused[FLO_SESSIONS_MAX + 1];
     size_t n_paused;
     struct flo_waiting waiting;
-    struct flo_embed embed;          /* first request that waits for vectors */
-    struct flo_wire_message message; /* the waiting request that is being read */
+    struct flo_embed embed;          /* state of the first waiting request for vectors */
+    struct flo_wire_message message; /* the waiting request that is read now */
     struct flo_kept *kept;           /* NULL: none */
     struct flo_buf in, out;
     uint64_t requests, tokens_in, tokens_out;
@@ -53,28 +55,29 @@ struct flo_worker {
     struct flo_draft_costs costs;
     uint64_t pass;
     uint64_t starts;
-    bool is_waited_for;  /* a user waits for this pass */
-    bool was_broken_off; /* the last pass was cancelled; the next will not be */
+    bool is_waited_for;  /* a user waits for the current pass */
+    bool was_broken_off; /* the last pass was cancelled; the next one will not be */
 };
 
-/* Handles one frame.  Only a protocol error is returned; others are sent as
- * answers. */
+/* Handles one frame.  It returns only protocol errors; any other error is sent
+ * as FAILED. */
 FLO_MUST_USE int flo_worker_handle(struct flo_worker *worker,
                                    const struct flo_wire_message *message, struct flo_err *err);
-/* Closes received descriptors that no frame took. */
+/* Closes the received descriptors that no frame has used. */
 void flo_worker_close_fds(struct flo_worker *worker);
 
-/* Ends the slot's job: adds to the counters and frees the slot. */
+/* Ends the job of the slot, adds its numbers to the worker's counters, and
+ * frees the slot. */
 void flo_worker_free_slot(struct flo_worker *worker, struct flo_slot *slot);
-/* Returns the index of the first request that waits for vectors; waiting.count:
- * there is none. */
+/* Returns the index of the first waiting request for vectors, or waiting.count
+ * if there is none. */
 size_t flo_worker_first_embed(const struct flo_worker *worker);
-/* Removes the i-th waiting request. */
+/* Removes the waiting request at index i. */
 void flo_worker_end_waiting(struct flo_worker *worker, size_t i);
-/* Closes dropped adapters that no job uses. */
+/* Closes the dropped adapters that no job uses. */
 void flo_worker_sweep_adapters(struct flo_worker *worker);
-/* Gives waiting jobs a session, then computes one pass.  false: nothing to
- * do. */
+/* Gives waiting requests a session, then computes one pass.  Returns false if
+ * there was nothing to compute. */
 bool flo_worker_step(struct flo_worker *worker);
 
 #endif
