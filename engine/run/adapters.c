@@ -19,7 +19,7 @@ static size_t count_named(const struct flo_adapters *all)
     return count;
 }
 
-/* Returns the adapter of that name; NULL: there is none. */
+/* Returns the adapter with this name, or NULL if there is none. */
 static struct flo_named_adapter *find(struct flo_adapters *all, struct flo_wire_text name)
 {
     for (size_t i = 0; i < FLO_ADAPTERS_MAX && name.bytes > 0; i++) {

@@ -1,5 +1,6 @@
-/* Answer: runs the passes of one request until its end: the prompt in pieces,
- * then token by token, with drafts and forced tokens of a grammar. */
+/* Answer: computes one request's answer, from the first pass to DONE.  The
+ * prompt comes first, in pieces, then token by token, with drafts and the
+ * tokens that a grammar forces. */
 #include "engine/run/run.h"
 
 #include <flotilla/engine_output.h>
@@ -23,8 +24,8 @@ static uint64_t cpu_us(void)
 
 /* ---- parts ---- */
 
-/* Joins the pieces of one part, as the reader reports them, into one entry of
- * the frame. */
+/* Adds the finished part to the frame as one entry, joined from the pieces that
+ * the reader reported. */
 static void end_part(struct flo_job *job)
 {
     if (job->part.bytes > 0) {
@@ -54,7 +55,8 @@ void flo_job_part(void *context, enum flo_part_kind part, const char *text, size
     flo_buf_add(&job->part, text, bytes);
 }
 
-/* Returns the text of a token, without marks, thoughts and calls. */
+/* Returns the text that one token adds to the answer, without marks, thoughts
+ * and calls. */
 static const struct flo_buf *read_parts(struct flo_job *job, int32_t token, bool is_end)
 {
     if (job->reader == NULL) {
@@ -92,7 +94,8 @@ static void end(struct flo_job *job, enum flo_wire_reason reason, struct flo_buf
     flo_frame_done(out, job->request, &done, job->made_at_us, job->started_at_us);
 }
 
-/* Emits the stream's last bytes, unless a stop text is found in them. */
+/* Adds the last bytes of the token stream to the answer, unless a stop text is
+ * found in them. */
 static void end_text(struct flo_job *job, enum flo_wire_reason reason, struct flo_buf *out)
 {
     struct flo_buf shown = {0};
@@ -117,7 +120,8 @@ void flo_job_cancel(struct flo_job *job, struct flo_buf *out)
 
 /* ---- a pass ---- */
 
-/* Returns CPU and wall time since the last call. */
+/* Returns the CPU time and the wall time since this function was last
+ * called. */
 static void take_times(struct flo_job *job, uint64_t *used_cpu_us, uint64_t *used_wall_us)
 {
     uint64_t cpu = cpu_us(), wall = flo_now_us();
@@ -127,8 +131,7 @@ static void take_times(struct flo_job *job, uint64_t *used_cpu_us, uint64_t *use
     job->mark_wall_us = wall;
 }
 
-/* Notes the time of the prompt: all time until the first token counts for
- * it. */
+/* Records the time of the prompt, which is all time until the first token. */
 static void take_prompt_times(struct flo_job *job)
 {
     uint64_t cpu, wall;
@@ -157,13 +160,13 @@ static void tell(struct flo_job *job, const struct flo_sample *sample)
     flo_frame_put(job->out, &answer);
 }
 
-/* Appends a log-probability to job->told, in the form of a frame. */
+/* Appends a log-probability to job->told, encoded as in a TOKEN frame. */
 static void add_logprob(struct flo_job *job, struct flo_logprob one)
 {
     struct flo_buf *text = &job->text;
     struct flo_wire_logprob told = {(uint32_t)one.token, one.logprob, {0}};
     text->bytes = 0;
-    /* Without a vocabulary the text stays empty. */
+    /* Without a vocabulary the entry has no text. */
     if (flo_engine_info(job->engine)->has_vocabulary &&
         flo_engine_detokenise(job->engine, &one.token, 1, true, text, NULL) == 0) {
         told.text = (struct flo_wire_text){text->data, text->bytes};
@@ -171,8 +174,8 @@ static void add_logprob(struct flo_job *job, struct flo_logprob one)
     flo_wire_logprob_add(&job->told, &told);
 }
 
-/* Writes the log-probabilities of the token and of the most probable ones to
- * job->told. */
+/* Writes to job->told the log-probabilities of the chosen token and of the most
+ * probable ones. */
 static void take_logprobs(struct flo_job *job, const float *logits, int32_t token)
 {
     struct flo_logprob list[1 + FLO_LOGPROBS_MAX];
@@ -187,8 +190,8 @@ static void take_logprobs(struct flo_job *job, const float *logits, int32_t toke
     }
 }
 
-/* Sends a token of the list; `sample` and `logits` are NULL if the grammar
- * forced it. */
+/* Sends a TOKEN frame for a token of the list.  `logits` is NULL if the grammar
+ * forced the token. */
 static void show(struct flo_job *job, const struct flo_sample *sample, const float *logits)
 {
     job->text.bytes = job->piece.bytes = 0;
@@ -225,7 +228,8 @@ static enum flo_wire_reason end_reason(const struct flo_job *job)
                                                                     : FLO_WIRE_STOP;
 }
 
-/* Sends the last `count` tokens of the list, which are forced ones. */
+/* Sends TOKEN frames for the last `count` tokens of the list, which the grammar
+ * forced. */
 static void show_forced(struct flo_job *job, uint32_t count)
 {
     for (uint32_t i = job->n_tokens - count; i < job->n_tokens && !job->has_ended; i++) {
@@ -248,8 +252,8 @@ static int sample_next(struct flo_job *job, const float *logits, struct flo_samp
     return 0;
 }
 
-/* Chooses a token and sends it, with the tokens that a grammar forces before
- * and after. */
+/* Chooses a token and sends it, between the tokens that a grammar forces before
+ * and after it. */
 static void choose(struct flo_job *job, const float *logits)
 {
     struct flo_sample sample;
@@ -285,14 +289,15 @@ static void choose(struct flo_job *job, const float *logits)
     }
 }
 
-/* Takes the logits of one token of the step: the last pending one, or a
- * draft. */
+/* Takes the logits after one token of the step, which is the last pending one
+ * or a draft.  Returns false if the later ones are not needed. */
 static bool take_row(void *context, uint32_t index, const float *logits)
 {
     struct flo_job *job = context;
     int32_t guess = job->has_guess ? job->tokens[job->n_tokens] : -1;
     (void)index;
-    /* The answer may end here, so its numbers must be set. */
+    /* The answer may end with this token, so the counts of DONE are set
+     * before. */
     job->counts.tokens_in = job->n_prompt;
     job->counts.guessed += job->n_left == job->n_guesses ? job->n_guesses : 0;
     choose(job, logits);
@@ -313,8 +318,8 @@ uint32_t flo_job_pending(const struct flo_job *job)
     return job->n_tokens - job->n_fed;
 }
 
-/* Searches drafts for the last tokens, appends them to the list, and chooses
- * how many to compute. */
+/* Finds drafts of the next tokens, appends them to the list, and chooses how
+ * many of them to compute. */
 static void guess(struct flo_job *job, const struct flo_draft_costs *costs)
 {
     uint32_t room = flo_engine_info(job->engine)->context - job->n_tokens;
@@ -353,11 +358,12 @@ void flo_job_prepare(struct flo_job *job, uint32_t rows, const struct flo_draft_
     };
 }
 
-/* Shifts a full context: drops the older half after the kept beginning.  The
- * remaining tokens are computed again at their new positions.  Rotating the
- * keys in the cache would be cheaper, but it loses precision in the quantised
- * caches each time and keeps traces of the dropped tokens.  Recomputed, the
- * answer has the same bits as for a prompt of only the remaining tokens. */
+/* Shifts a full context: drops the older half of the tokens after the first
+ * ones, which it keeps.  The remaining tokens are computed again at their new
+ * positions.  Rotating the keys in the cache would be cheaper, but it loses
+ * precision in the quantised caches each time and keeps traces of the dropped
+ * tokens.  Recomputed, the answer has the same bits as for a prompt of only the
+ * remaining tokens. */
 static void shift(struct flo_job *job, uint32_t context)
 {
     uint32_t kept = flo_smaller(job->n_kept > 0 ? job->n_kept : 1, context / 2);

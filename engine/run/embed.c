@@ -1,6 +1,6 @@
 /* Embed: computes vectors of texts, and scores of documents for a query, in the
- * engine process.  Inputs are processed one by one and in pieces.  Between two
- * pieces answers continue and cancels are noticed. */
+ * engine process.  Inputs are computed one after another, in pieces.  Between
+ * two pieces answers continue and cancels are noticed. */
 #include "engine/run/run.h"
 
 #include <stdlib.h>
@@ -9,7 +9,7 @@
 #include <flotilla/engine_output.h>
 #include <flotilla/engine_step.h>
 
-#define CHECK_BYTES (64u << 10) /* bytes of text tokenised per step, for the check */
+#define CHECK_BYTES (64u << 10) /* bytes of text that the check tokenises in one step */
 
 uint32_t flo_embed_count(const struct flo_wire_embed *in)
 {
@@ -89,8 +89,9 @@ static int check_inputs(struct flo_embed *embed, const struct flo_engine *engine
 
 /* ---- computing ---- */
 
-/* Pairs have the same beginning, up to the document: the session keeps that
- * part of the last pair. */
+/* Prepares the session for the next pair.  Pairs begin with the same tokens, up
+ * to the document, so the session keeps those of the last pair.  Returns how
+ * many it keeps. */
 static uint32_t begin_alike(const struct flo_embed *embed, struct flo_session *session)
 {
     uint32_t same = 0;
@@ -138,7 +139,7 @@ static int compute(struct flo_embed *embed, const struct flo_engine *engine,
 
 /* ---- the answer ---- */
 
-/* Replaces the state by the document's score. */
+/* Replaces the document's state in `vector` by its score. */
 static int score(struct flo_embed *embed, const struct flo_engine *engine, struct flo_err *err)
 {
     double score;

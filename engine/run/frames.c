@@ -1,5 +1,5 @@
-/* Frames: helpers for all kinds of requests: tokens of a text or of ids, and
- * frames that must not fail. */
+/* Frames: reads tokens of a request's text or ids, and writes frames whose
+ * writing must not fail. */
 #include "engine/run/run.h"
 
 #include <stdlib.h>
@@ -26,8 +26,8 @@ static int read_ids(const struct flo_engine *engine, struct flo_wire_text ids, i
 int flo_tokens_read(const struct flo_engine *engine, struct flo_wire_text text, unsigned flags,
                     size_t tokens_max, int32_t **tokens, size_t *count, struct flo_err *err)
 {
-    /* A byte is at most one token, an invalid one three, as U+FFFD; plus begin
-     * and end. */
+    /* A byte gives at most one token.  An invalid byte gives three, as U+FFFD.
+     * The begin and end tokens come on top. */
     size_t max = flags == FLO_TEXT_IDS ? text.bytes / 4 + 1 : 3 * text.bytes + 16;
     if (flags == FLO_TEXT_IDS && text.bytes % 4 != 0) {
         return flo_fail(err, FLO_E_INFER_PARAM, "tokens are not 32-bit ids");

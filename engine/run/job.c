@@ -1,7 +1,7 @@
 /* Job: keeps the state of one request in the engine process.
  *
- * The prompt's and the answer's tokens are one list; the session has computed
- * the first of them.  So a request can lose its session and resume in another
+ * Prompt and answer are one list of tokens, of which the session has computed
+ * the first n_fed.  So a request can lose its session and resume in another
  * one, and a full context can be shortened.  In both cases the missing tokens
  * are computed again. */
 #include "engine/run/run.h"
@@ -64,8 +64,9 @@ static int read_setting(const struct flo_wire_generate *in, char effort[EFFORT_B
     return 0;
 }
 
-/* Finds how many tokens a shift keeps: those of the system message, found by
- * rendering the conversation without other messages. */
+/* Finds how many tokens a shift of the context keeps.  They are those of the
+ * system message, counted by rendering the conversation with no other
+ * message. */
 static void find_kept(struct flo_job *job, const struct flo_engine_setting *setting,
                       const struct flo_engine_message *system, size_t max)
 {
@@ -105,8 +106,8 @@ static int read_text(struct flo_job *job, const struct flo_wire_generate *in, st
 {
     bool is_ids = in->tokens.bytes > 0;
     size_t count = 0;
-    /* A text that the model continues gets no end token.  A golden prompt is
-     * tokenised as it was when its answer was recorded. */
+    /* A text that the model continues gets no end token.  A probe does, because
+     * its golden prompt was tokenised so when its answer was recorded. */
     unsigned flags = in->priority == FLO_WIRE_PROBE ? FLO_TEXT_ENDS : FLO_TEXT_BEGIN;
     flags |= in->reads_special ? FLO_TEXT_SPECIAL : 0;
     int rv = flo_tokens_read(job->engine, is_ids ? in->tokens : in->prompt,
@@ -122,7 +123,8 @@ static int read_prompt(struct flo_job *job, const struct flo_wire_generate *in, 
     return rv == FLO_E_INFER_TOO_LONG ? flo_wrap(err, rv, "the prompt") : rv;
 }
 
-/* Allocates one list for prompt and answer: nothing is allocated later. */
+/* Allocates one list for prompt, answer and drafts, so that nothing is
+ * allocated later. */
 static int make_room(struct flo_job *job, const struct flo_wire_generate *in, struct flo_err *err)
 {
     uint32_t context = flo_engine_info(job->engine)->context;
@@ -148,7 +150,8 @@ static int make_room(struct flo_job *job, const struct flo_wire_generate *in, st
     job->tokens = grown;
     job->n_tokens = job->n_prompt;
     job->tokens_max = context - job->n_prompt;
-    /* A shift keeps one token and needs room for two more. */
+    /* An answer may outgrow the context by shifts, if the context has the three
+     * tokens that a shift needs. */
     if (in->max_tokens > 0 && (in->max_tokens < job->tokens_max || (in->shifts && context > 2))) {
         job->tokens_max = in->max_tokens;
     }
@@ -215,7 +218,8 @@ static int read_biases(struct flo_job *job, const struct flo_wire_generate *in, 
     return 0;
 }
 
-/* Penalties count the whole answer, also tokens that a shift dropped. */
+/* Allocates the counts for the penalties.  They count the whole answer, also
+ * tokens that a shift dropped. */
 static int make_answered(struct flo_job *job, struct flo_err *err)
 {
     uint32_t n_vocab = flo_engine_info(job->engine)->n_vocab;
@@ -263,9 +267,9 @@ static int open_tools(struct flo_job *job, const struct flo_wire_generate *in, s
     return flo_grammar_open_tools(job->engine, &rules, &job->grammar, err);
 }
 
-/* Opens the grammar; only jobs that have, or had, a session have one, as many
- * as are planned.  Tokens that it forces at the beginning are computed with the
- * prompt. */
+/* Opens the grammar of the job.  Only jobs that have had a session have a
+ * grammar, so there are no more than planned.  The tokens that it forces at the
+ * beginning are computed with the prompt. */
 static int open_grammar(struct flo_job *job, const struct flo_wire_generate *in,
                         struct flo_err *err)
 {
@@ -277,8 +281,8 @@ static int open_grammar(struct flo_job *job, const struct flo_wire_generate *in,
                  : flo_grammar_open(job->engine, (enum flo_grammar_kind)in->grammar_kind,
                                     in->grammar.data, in->grammar.bytes, &job->grammar, err);
     if (rv == 0) {
-        /* One token's room is left, or the context would shift before the
-         * prompt is computed. */
+        /* One token less than fits is forced, or else the context would shift
+         * before the prompt is computed. */
         job->n_early =
             flo_job_force(job, flo_smaller(job->tokens_max,
                                            flo_engine_info(job->engine)->context - job->n_prompt) -
@@ -355,7 +359,8 @@ int flo_job_start(struct flo_job *job, struct flo_session *session, const struct
                   uint32_t common, struct flo_sampler *sampler, struct flo_err *err)
 {
     FLO_TRY(flo_sampler_reset(sampler, &job->sampling, err));
-    if (job->started_at_us > 0) { /* a shift may have dropped some tokens */
+    /* restores the sampler, because a shift may have dropped tokens */
+    if (job->started_at_us > 0) {
         flo_sampler_go_on(sampler, &job->sampled);
     } else {
         for (size_t i = 0; i < job->n_prompt; i++) {

@@ -1,12 +1,10 @@
 /* Kept: writes the prefix that most requests share to a file that outlives the
- * process.
- *
- * The prompts of the last requests are remembered.  Among the prefixes that two
- * of them share, the best one saves the most tokens: its length times the
- * requests that begin with it.  When the process is idle and the best one is
- * clearly better than the file's, it is written from a session that still has
- * it.  A request stops the writing.  So the system message beats one long
- * conversation as soon as other conversations begin. */
+ * process.  The prompts of the last requests are remembered.  Among the
+ * prefixes that two of them share, the best one saves the most tokens: its
+ * length times the requests that begin with it.  If it is clearly better than
+ * the file's, it is written when the process is idle, from a session that still
+ * holds it.  A new request stops the writing.  So a system message is preferred
+ * to one long conversation as soon as other conversations begin. */
 #include "engine/run/run.h"
 
 #include <stdlib.h>
@@ -16,18 +14,18 @@
 
 #include <flotilla/errors/infer.h>
 
-#define TOKENS_MAX 4096u /* largest number of tokens in a prefix */
+#define TOKENS_MAX 4096u /* most tokens of a prefix that is kept */
 #define QUIET_MS 200
 
 struct flo_kept {
     const struct flo_engine *engine;
     int fd;
-    uint32_t tokens_max; /* number of tokens that fit into the file */
+    uint32_t tokens_max; /* most tokens for which the file has space */
     struct flo_beginning last[FLO_KEPT_REQUESTS], written;
     uint32_t next;      /* in last */
     uint32_t due_index; /* in last */
-    uint32_t due;       /* number of tokens that are to be written; 0: none */
-    bool has_news;      /* a request arrived since the last choice */
+    uint32_t due;       /* number of tokens chosen to be written; 0: none */
+    bool has_news;      /* a request has arrived since the prefix was last chosen */
     int32_t tokens[];   /* [FLO_KEPT_REQUESTS + 1][tokens_max] */
 };
 
@@ -39,8 +37,8 @@ static uint32_t common(const struct flo_beginning *a, const struct flo_beginning
     return n - n % FLO_PREFIX_TOKENS;
 }
 
-/* Returns how many tokens the first `count` tokens of `one` would have saved in
- * all requests. */
+/* Returns how many tokens would not have been computed in all remembered
+ * requests if the first `count` tokens of `one` had been kept. */
 static uint64_t worth(const struct flo_beginning *last, size_t n, const struct flo_beginning *one,
                       uint32_t count)
 {
@@ -63,7 +61,9 @@ uint32_t flo_kept_choose(const struct flo_beginning *last, size_t n,
     for (size_t i = 0; i < n; i++) {
         for (size_t j = 0; j < i; j++) {
             if (has_others && last[i].client == last[j].client) {
-                continue; /* one client's prompts must not show in other clients' timings */
+                /* skips prefixes of one client, whose prompts must not show in
+                 * other clients' timings */
+                continue;
             }
             uint32_t shared = common(&last[i], &last[j]);
             uint64_t value = worth(last, n, &last[i], shared);
@@ -74,13 +74,13 @@ uint32_t flo_kept_choose(const struct flo_beginning *last, size_t n,
             }
         }
     }
-    /* Clearly better means 1.5 times the value. */
+    /* The best prefix is clearly better if it saves 1.5 times the tokens. */
     return 2 * best > 3 * worth(last, n, written, written->count) ? count : 0;
 }
 
 /* ---- the file ---- */
 
-/* Returns the tokens of the largest prefix that fits. */
+/* Returns the most tokens of a prefix that fits into a file of `bytes`. */
 static uint32_t tokens_fitting(const struct flo_engine *engine, uint64_t bytes)
 {
     uint32_t context = flo_engine_info(engine)->context;

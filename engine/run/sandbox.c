@@ -27,9 +27,10 @@
 
 static const struct flo_sandbox_rule rules[] = {
 #include "base/sandbox/calls.def"
-    /* calls of STARTING, before anything of the model is read */
-    FLO_CALL_THREAD(STARTING), FLO_CALL_VAIN(STARTING, clone3, ENOSYS), /* libc then uses clone */
-    /* calls of OPENING, while the model is opened */
+    /* system calls of the stage STARTING, before the model is read */
+    /* makes libc use clone instead */
+    FLO_CALL_THREAD(STARTING), FLO_CALL_VAIN(STARTING, clone3, ENOSYS),
+    /* system calls of the stage OPENING, while the model is opened */
     FLO_CALL_VAIN(OPENING, openat, EACCES), FLO_CALL(OPENING, fstat),
 #ifdef SYS_fstat64
     FLO_CALL(OPENING, fstat64),
@@ -57,9 +58,9 @@ static const struct flo_sandbox_rule rules[] = {
     FLO_CALL_IF(OPENING, fcntl, 1, FLO_SANDBOX_WORD, F_DUPFD_CLOEXEC),
     FLO_CALL_IF(OPENING, fcntl, 1, FLO_SANDBOX_WORD, F_GETFL), /* fdopen() */
 #endif
-    /* the worker may only lower its own limits */
+    /* the process may only change its own limits */
     FLO_CALL_IF(OPENING, prlimit64, 0, FLO_SANDBOX_INT, 0),
-    FLO_CALL(OPENING, seccomp), /* this call enters the last stage */
+    FLO_CALL(OPENING, seccomp), /* the call with which the process enters the last stage */
 };
 
 static const struct flo_sandbox_policy policy = {rules, FLO_COUNT(rules), 0};
@@ -109,8 +110,8 @@ int flo_engine_sandbox_enter(enum flo_sandbox level, enum flo_sandbox_mode mode,
 
 /* ---- memory ---- */
 
-/* Bytes added to the plan: programs and libraries; and for each thread its
- * stack and the arena that its first allocation reserves. */
+/* Bytes besides the plan: those of the program and its libraries, and for each
+ * thread its stack and the arena of its first allocation. */
 #define AROUND_BYTES (512ULL << 20)
 #define THREAD_BYTES (136ULL << 20)
 

@@ -15,7 +15,7 @@ size_t flo_waiting_count(const struct flo_waiting *waiting, enum flo_wire_type t
     return count;
 }
 
-/* Returns where the frame of the i-th request begins. */
+/* Returns the offset in `frames` at which the frame of request i begins. */
 static size_t place_of(const struct flo_waiting *waiting, size_t i)
 {
     size_t at = 0;

@@ -3,17 +3,18 @@
  * The last tokens are looked up in prompt and answer.  The tokens that followed
  * them there are computed together with the last token.  A draft token is
  * accepted if the sampler chooses the same one.  The answer is therefore the
- * same as without drafts, to the bit.  How many are tried depends on two
- * measurements: how often drafts were right, and the cost of a pass with that
- * many tokens.  Pure. */
+ * same as without drafts, to the bit.  How many drafts are computed depends on
+ * two measurements: how often drafts were right, and the cost of a pass with
+ * that many tokens.  Pure. */
 #include "engine/run/run.h"
 
 #include <string.h>
 
-enum { LONG = 4, SHORT = 2 }; /* number of tokens that must match */
+enum { LONG = 4, SHORT = 2 }; /* numbers of tokens that must match for a long and a short match */
 
-/* Weights of a new value in a moving mean; the least gain that a draft must
- * have. */
+/* Weights of a new value in the moving means of successes and costs, and of the
+ * estimate towards which old costs drift.  `gain_min` is the least speedup for
+ * which drafts are computed. */
 static const float recent = 0.1f, cost_recent = 0.2f, forget = 0.0005f;
 static const float gain_min = 1.1f;
 
@@ -21,7 +22,7 @@ uint32_t flo_draft_find(const int32_t *tokens, size_t count, int32_t *out, uint3
                         bool *is_long)
 {
     const int32_t *last = tokens + count - SHORT;
-    size_t found = 0; /* position after the match; 0: there is none */
+    size_t found = 0; /* position after the match found last; 0: none found */
 
     *is_long = false;
     for (size_t at = count; count > LONG && !*is_long && --at >= LONG;) {
@@ -70,7 +71,8 @@ uint32_t flo_draft_size(const struct flo_draft *draft, const struct flo_draft_co
         chance *= p;
         tokens += chance;
         float mine = costs->extra[k] > 0 ? costs->extra[k] : (float)k * costs->row_share;
-        extra = mine > extra ? mine : extra; /* a longer draft never costs less */
+        /* a pass with more drafts never costs less than one with fewer */
+        extra = mine > extra ? mine : extra;
         float gain = tokens / (1 + extra);
         if (gain > best) {
             best = gain;
@@ -101,8 +103,8 @@ void flo_draft_cost(struct flo_draft_costs *costs, uint32_t rows, float us)
     }
     mix(&costs->single_us, us);
     costs->row_share = costs->prompt_row_us / costs->single_us;
-    /* A draft length that seemed too expensive is tried again after some
-     * time. */
+    /* Known costs drift towards a guess, so a number of drafts that seemed too
+     * expensive is tried again some time later. */
     for (uint32_t k = 1; k <= FLO_DRAFT_MAX; k++) {
         if (costs->extra[k] > 0) {
             costs->extra[k] += forget * ((float)k * costs->row_share - costs->extra[k]);

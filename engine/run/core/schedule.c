@@ -10,14 +10,14 @@
 #include "engine/run/run.h"
 
 enum {
-    PIECE_WITH_ANSWERS = 32, /* largest number of prompt rows while an answer streams */
-    FIRST_SHARE = 4,         /* one of this many rows goes to the oldest prompt */
+    PIECE_WITH_ANSWERS = 32, /* most rows of prompts in a pass while an answer streams */
+    FIRST_SHARE = 4,         /* divisor: the oldest prompt gets one of so many rows */
     ROUNDS_WITH_ANSWERS = 4,
     ROUNDS_WITH_PROMPTS = 16,
 };
 
-/* Does the answer have only its last token and forced ones to compute?  A
- * longer rest comes from a shifted context or a lost session. */
+/* Tells whether the answer only has its last token and forced ones to compute.
+ * A longer rest comes from a shifted context or a lost session. */
 static bool is_forced(const struct flo_turn *turn)
 {
     return turn->is_answer && turn->pending > 1 && turn->pending <= 1 + FLO_GRAMMAR_FORCED_MAX;
@@ -42,8 +42,8 @@ static bool has(const struct flo_turn *turns, size_t count, bool *has_prompt,
     return found;
 }
 
-/* Gives rows to forced tokens, in order of arrival.  Returns the rows that are
- * left. */
+/* Gives rows to the forced tokens of answers, in order of arrival.  Returns the
+ * rows that are left. */
 static uint32_t give_forced(struct flo_turn *turns, size_t count, enum flo_wire_priority priority,
                             uint32_t rows)
 {
@@ -61,7 +61,8 @@ static bool wants_rows(const struct flo_turn *turn, enum flo_wire_priority prior
     return turn->priority == priority && is_prompt(turn) && turn->rows < turn->pending;
 }
 
-/* Returns the prompt with the fewest tokens left; the oldest among equals. */
+/* Returns the prompt with the fewest tokens left.  Among equals it is the
+ * oldest. */
 static struct flo_turn *shortest(struct flo_turn *turns, size_t count,
                                  enum flo_wire_priority priority)
 {
@@ -75,9 +76,9 @@ static struct flo_turn *shortest(struct flo_turn *turns, size_t count,
     return best;
 }
 
-/* Gives rows to prompts, shortest remaining first, which minimises the mean
- * wait.  The oldest prompt has a share of every pass, so that short ones cannot
- * starve it. */
+/* Gives rows to prompts, the shortest remaining one first, which minimises the
+ * mean wait.  The oldest prompt has a share of every pass, so that short
+ * prompts cannot starve it. */
 static void give_prompts(struct flo_turn *turns, size_t count, enum flo_wire_priority priority,
                          uint32_t rows)
 {
@@ -98,8 +99,8 @@ static void give_prompts(struct flo_turn *turns, size_t count, enum flo_wire_pri
     }
 }
 
-/* Gives rows to answers of this kind: one token each, then forced tokens up to
- * a limit. */
+/* Gives rows to the answers of this priority.  Each gets one token, then forced
+ * tokens up to `forced_max`. */
 static void give_answers(struct flo_turn *turns, size_t count, enum flo_wire_priority priority,
                          uint32_t forced_max, uint32_t *left)
 {
@@ -117,7 +118,7 @@ static void give(struct flo_turn *turns, size_t count, enum flo_wire_priority pr
                  uint32_t left)
 {
     uint32_t before = left;
-    bool has_prompt = false; /* some prompt is computed together with forced tokens */
+    bool has_prompt = false; /* a prompt is computed in the same pass as forced tokens */
 
     has(turns, count, &has_prompt, priority);
     give_answers(turns, count, priority, has_prompt ? PIECE_WITH_ANSWERS : left, &left);
@@ -160,7 +161,8 @@ bool flo_schedule_pass(struct flo_schedule *s, struct flo_turn *turns, size_t co
         give_probe(turns, count);
         return false;
     }
-    /* This is a pass for batch work: users' answers continue, with few forced tokens. */
+    /* In a pass for batch work users' answers go on, but with few forced
+     * tokens. */
     give_answers(turns, count, FLO_WIRE_USER, PIECE_WITH_ANSWERS, &left);
     give(turns, count, FLO_WIRE_BATCH, has_user ? left / 2 : left);
     return left < FLO_PASS_ROWS;

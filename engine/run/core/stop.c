@@ -4,8 +4,8 @@
 
 #include <string.h>
 
-/* Finds the first stop text in the held bytes, or returns -1; stop->ended tells
- * which text. */
+/* Finds the first stop text in the held bytes.  Returns its position, and
+ * stop->ended tells which text it is.  Returns -1 if there is none. */
 static ptrdiff_t find_first(struct flo_stop *stop)
 {
     ptrdiff_t first = -1;
@@ -20,8 +20,8 @@ static ptrdiff_t find_first(struct flo_stop *stop)
     return first;
 }
 
-/* Returns the length of the longest suffix of the held bytes that begins a stop
- * text. */
+/* Returns the length of the longest end of the held bytes with which a stop
+ * text begins. */
 static size_t longest_beginning(const struct flo_stop *stop)
 {
     size_t longest = 0;
