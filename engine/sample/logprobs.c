@@ -3,8 +3,8 @@
 
 #include <math.h>
 
-/* Inserts a candidate into a list of at most `count`, best first; among equals
- * a later one (with a larger id) goes last. */
+/* Inserts a candidate into a list of at most `count`, best first.  Among equals
+ * a later one, which has a larger id, goes behind.  Returns the new length. */
 static uint32_t insert(struct flo_logprob *list, uint32_t used, uint32_t count,
                        struct flo_logprob one)
 {

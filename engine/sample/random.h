@@ -1,10 +1,11 @@
-/* Random: numbers from a seed, in integers only: the same on every machine. */
+/* Random: numbers from a seed, computed with integers only, so they are the
+ * same on every machine. */
 #ifndef FLOTILLA_ENGINE_RANDOM_H
 #define FLOTILLA_ENGINE_RANDOM_H
 
 #include <stdint.h>
 
-/* splitmix64 (Steele, Lea, Flood 2014), which accepts any seed. */
+/* State of splitmix64 (Steele, Lea, Flood 2014), which may be any seed. */
 struct flo_random_stream {
     uint64_t state;
 };
@@ -18,8 +19,8 @@ static inline uint64_t flo_random_next(struct flo_random_stream *stream)
     return z ^ z >> 31;
 }
 
-/* Returns a number below `limit` (not 0), without bias: draws beyond the last
- * whole multiple are rejected. */
+/* Returns an unbiased random number below `limit`, which is not 0.  Draws above
+ * the largest multiple of `limit` are rejected. */
 static inline uint64_t flo_random_below(struct flo_random_stream *stream, uint64_t limit)
 {
     uint64_t beyond = UINT64_MAX - UINT64_MAX % limit, draw;

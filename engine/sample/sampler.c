@@ -1,10 +1,10 @@
 /* Sampler: chooses one token from logits.
  *
- * Order: biases, penalties of the answer, repeat penalty, then top-k, top-p and
- * min-p on the model's own distribution, then temperature on the remaining
- * candidates.  Candidates come out of a heap, largest first and smaller id
- * first among equals, so only as many are sorted as are needed; the draw is an
- * integer below the sum of integer weights. */
+ * The order is: biases, penalties of the answer, repeat penalty, then top-k,
+ * top-p and min-p on the model's own distribution, then temperature on the
+ * remaining candidates.  Candidates come out of a heap, largest first and
+ * smaller id first among equals, so only as many are sorted as are needed; the
+ * draw is an integer below the sum of integer weights. */
 #include "engine/sample/sampler.h"
 
 #include <math.h>
@@ -22,7 +22,7 @@ static int out_of_range(struct flo_err *err, const char *name, double value, dou
                     maximum);
 }
 
-/* Checks numbers that may be negative. */
+/* Checks the options that may be negative. */
 static int check_signed(const struct flo_sampling *s, struct flo_err *err)
 {
     const struct {
@@ -83,7 +83,7 @@ struct flo_sampler {
     struct flo_sampling sampling;
     struct flo_sampler_state state;
     uint32_t n_vocab;
-    uint64_t *weights;             /* [n_vocab]: weights of candidates */
+    uint64_t *weights;             /* [n_vocab]: weights of the candidates for the draw */
     struct candidate candidates[]; /* [n_vocab] */
 };
 
@@ -179,8 +179,8 @@ void flo_sampler_answer(struct flo_sampler *sampler, int32_t token)
 
 /* ---- what the model said ---- */
 
-/* Finds the best token, its gap to the second, and whether all logits are
- * finite; NaN and infinities never win. */
+/* Finds the best token, its distance to the second best, and whether all logits
+ * are finite.  A NaN or infinity is never the best. */
 static void look(const float *logits, uint32_t count, struct flo_sample *out)
 {
     float first = -INFINITY, second = -INFINITY;
@@ -284,14 +284,15 @@ static void punish_answered(const struct flo_sampler *s, struct candidate *by_to
     }
 }
 
-/* Does an option change the logits before the choice? */
+/* Tells whether an option changes the logits before the choice. */
 static bool has_changes(const struct flo_sampler *s)
 {
     return has_penalty(s) || s->sampling.bias_count > 0 ||
            (s->sampling.answered != NULL && s->sampling.answered->count > 0);
 }
 
-/* Penalises each recent token once. */
+/* Applies the repeat penalty to each recent token once, however often it
+ * occurred. */
 static void punish(struct flo_sampler *s, struct candidate *by_token)
 {
     float penalty = s->sampling.repeat_penalty;
@@ -318,7 +319,7 @@ static bool is_allowed(const uint64_t *allowed, uint32_t token)
     return allowed == NULL || (allowed[token / 64] >> token % 64 & 1) != 0;
 }
 
-/* Collects all finite candidates among the allowed ones; returns their
+/* Collects the finite candidates among the allowed tokens.  Returns their
  * number. */
 static size_t gather(struct flo_sampler *s, const float *logits, const uint64_t *allowed)
 {
@@ -339,7 +340,8 @@ static size_t gather(struct flo_sampler *s, const float *logits, const uint64_t 
     return count;
 }
 
-/* Returns exp(), or 0 for a weight too small for a draw of 2^-40 steps. */
+/* Returns exp(exponent), or 0 if that weight is too small for a draw with steps
+ * of 2^-40. */
 static double share_of(double exponent)
 {
     return exponent < -28 ? 0 : exp(exponent);
@@ -355,8 +357,8 @@ static size_t best_of(const struct candidate *candidates, size_t count)
     return best;
 }
 
-/* Moves the candidates that top-k, top-p and min-p allow to the array's end,
- * best last; returns their number (at least 1). */
+/* Moves the candidates that top-k, top-p and min-p leave to the array's end,
+ * best last.  Returns their number, which is at least 1. */
 static size_t choose(struct flo_sampler *s, size_t count)
 {
     struct candidate *heap = s->candidates;
@@ -367,7 +369,7 @@ static size_t choose(struct flo_sampler *s, size_t count)
     size_t taken = 0;
 
     if (most == count && !has_top_p && !(p->min_p > 0)) {
-        /* No sorting needed: only the best must be last. */
+        /* Nothing is sorted, because only the best one must be last. */
         swap(&heap[best_of(heap, count)], &heap[count - 1]);
         return count;
     }
@@ -437,7 +439,8 @@ void flo_sampler_choose(struct flo_sampler *s, const float *logits, const uint64
         sample->token = found.token;
         sample->logit = logits[found.token];
     }
-    /* All allowed logits are NaN or infinite: takes the first allowed token. */
+    /* If all allowed logits are NaN or infinite, the first allowed token is
+     * taken. */
     for (uint32_t i = 0; count == 0 && allowed != NULL && i < s->n_vocab; i++) {
         if (is_allowed(allowed, i)) {
             sample->token = (int32_t)i;
