@@ -17,9 +17,10 @@
 #include <flotilla/errors/gguf.h>
 
 #define MERGES_MAX (1u << 22)
-#define STEPS_MIN 65536 /* limit of all probes, plus STEPS_EACH per entry */
+/* Most probes of the whole table, to which STEPS_EACH per entry is added. */
+#define STEPS_MIN 65536
 #define STEPS_EACH 64
-#define AHEAD 16 /* tokens hashed before their insertion */
+#define AHEAD 16 /* so many tokens are hashed ahead of the one that is inserted */
 #define ID_BITS 21
 #define ID_MASK ((1u << ID_BITS) - 1)
 _Static_assert(FLO_VOCAB_COUNT_MAX < ID_MASK, "id + 1 fits in a slot");
@@ -29,15 +30,15 @@ _Static_assert(FLO_VOCAB_COUNT_MAX < ID_MASK, "id + 1 fits in a slot");
 #ifdef __SIZEOF_INT128__
 __extension__ typedef unsigned __int128 wide;
 
-/* Returns both halves of the product, combined by XOR. */
+/* Returns the XOR of the two halves of a 128-bit product. */
 static uint64_t folded_product(uint64_t a, uint64_t b)
 {
     wide product = (wide)a * b;
     return (uint64_t)product ^ (uint64_t)(product >> 64);
 }
 #else
-/* Does the same with 32-bit multiplications, for machines without 128-bit
- * products. */
+/* Returns the XOR of the two halves of a 128-bit product, computed with 32-bit
+ * multiplications for machines without 128-bit ones. */
 static uint64_t folded_product(uint64_t a, uint64_t b)
 {
     uint64_t low = (a & UINT32_MAX) * (b & UINT32_MAX);
@@ -54,7 +55,8 @@ static uint64_t mix(uint64_t a, uint64_t b)
     return folded_product(a ^ 0x9e3779b97f4a7c15u, b ^ 0xd6e8feb86659fd93u);
 }
 
-/* Reads the last 1 to 8 bytes; for short texts some are read twice. */
+/* Reads the last 8 bytes, or all if there are fewer; then some bytes are read
+ * twice. */
 static uint64_t tail(const char *text, size_t bytes)
 {
     const uint8_t *p = (const uint8_t *)text;
@@ -119,7 +121,7 @@ static int insert(struct flo_vocab *vocab, uint32_t id, uint64_t hash, uint64_t 
     return 0;
 }
 
-/* Tokens without text can never be found, so they need no slot. */
+/* Tokens without text get no slot, because nobody can search for them. */
 int flo_vocab_index(struct flo_vocab *vocab, struct flo_err *err)
 {
     uint64_t hashes[AHEAD];
@@ -180,8 +182,8 @@ bool flo_vocab_rank(const struct flo_vocab *vocab, int32_t id, uint32_t left_byt
     return at != FLO_RANK_NONE;
 }
 
-/* A merge of the file: "left right", split at the first blank after the first
- * byte. */
+/* One merge in the model's file: "left right", split at the first blank after
+ * the first byte. */
 struct halves {
     const char *left;
     size_t left_bytes;
@@ -196,8 +198,9 @@ static bool makes(const struct flo_vocab_token *token, const struct halves *halv
            memcmp(token->text + halves->left_bytes, halves->right, halves->right_bytes) == 0;
 }
 
-/* Returns the token that a merge makes: that of the merge before or the one
- * after it, or found by its text; -1: none. */
+/* Returns the token that a merge makes, or -1 if there is none.  It tries the
+ * token of the merge before and the one after that, then searches for the
+ * text. */
 static int32_t made(const struct flo_vocab *vocab, int32_t before, const struct halves *halves,
                     char *joined)
 {
@@ -215,8 +218,9 @@ static int32_t made(const struct flo_vocab *vocab, int32_t before, const struct 
     return flo_vocab_find(vocab, joined, bytes);
 }
 
-/* Appends a merge to its token's chain; of two equal ones the first counts.
- * false: all chains together are too long. */
+/* Appends a merge to the chain of merges that make the same token.  The first
+ * of two equal merges counts.  Returns false if all chains together are too
+ * long. */
 static bool chain(struct flo_vocab *vocab, uint32_t rank, int32_t id, uint64_t *steps_left)
 {
     uint32_t *end = &vocab->first_rank[id];

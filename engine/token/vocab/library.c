@@ -1,4 +1,4 @@
-/* Library: a vocabulary whose texts a library tokenises. */
+/* Library: a vocabulary whose texts a library tokenises and shows. */
 #include "engine/token/vocab/vocab.h"
 
 #include <stdlib.h>
@@ -8,7 +8,8 @@
 
 /* ---- opening ---- */
 
-/* The library knows control tokens and ends of its own; ours stay so, too. */
+/* Marks the control tokens and ends that the library knows.  Those that the
+ * file's list says stay so, too. */
 static void mark_tokens(struct flo_vocab *vocab)
 {
     const struct flo_vocab_library *library = &vocab->library;
@@ -56,7 +57,8 @@ static int load(struct flo_vocab *vocab, const struct flo_gguf *gguf, struct flo
                         facts->count);
     }
     vocab->facts = *facts;
-    vocab->id_bytes_max = SIZE_MAX; /* normalizers may drop bytes */
+    /* no limit, because the library's normalisation may drop bytes */
+    vocab->id_bytes_max = SIZE_MAX;
     mark_tokens(vocab);
     FLO_TRY(flo_vocab_load_specials(vocab, err));
     return copy_pieces(vocab, err);
@@ -82,7 +84,8 @@ int flo_vocab_open_library(const struct flo_gguf *gguf, const struct flo_vocab_l
 
 /* ---- texts ---- */
 
-/* Returns where the first mark begins; `bytes` if there is none. */
+/* Returns where the first user-defined mark begins in the text; `bytes` if
+ * there is none. */
 static size_t next_mark(const struct flo_vocab *vocab, const char *text, size_t bytes)
 {
     size_t first = bytes;
@@ -100,8 +103,9 @@ static size_t next_mark(const struct flo_vocab *vocab, const char *text, size_t 
     return first;
 }
 
-/* The library makes one token of each user-defined token that it sees.  A text
- * that is cut inside a mark spells it. */
+/* The library makes one token of each user-defined token that it sees.  So a
+ * message's text is cut inside each mark, which is then spelled by several
+ * tokens. */
 bool flo_library_text(const struct flo_vocab *vocab, const char *text, size_t bytes,
                       bool has_message, struct flo_tokens *tokens)
 {

@@ -1,5 +1,5 @@
-/* Pieces: sorts tokens by their first eight bytes, and equal ones by the
- * rest. */
+/* Pieces: sorts the tokens of a vocabulary by their bytes: by the first eight,
+ * then by the rest. */
 #include "engine/token/vocab/pieces.h"
 
 #include <stdlib.h>
@@ -9,7 +9,7 @@
 #include "engine/token/vocab/vocab.h"
 
 struct entry {
-    uint64_t key; /* first eight bytes, big-endian */
+    uint64_t key; /* first eight bytes of the token, as a big-endian number */
     uint32_t id;
     uint32_t place;
     uint32_t bytes;
@@ -39,12 +39,12 @@ static uint64_t key_of(const char *text, uint32_t bytes)
     return key;
 }
 
-/* Collects all tokens that are not empty; returns their number. */
+/* Collects the tokens that have bytes.  Returns their number. */
 static uint32_t collect(const struct flo_vocab *vocab, struct entry *entries, struct flo_buf *text)
 {
     uint32_t count = 0;
 
-    /* Bounds the memory to the plan, whatever the file contains. */
+    /* The memory stays within the plan, whatever the file contains. */
     text->bytes_max = (size_t)vocab->facts.count * 16 + 4096;
     for (int32_t id = 0; id < vocab->facts.count; id++) {
         size_t place = text->bytes;
@@ -128,7 +128,7 @@ int flo_vocab_pieces(struct flo_vocab *vocab, const struct flo_pieces **out, str
         if (atomic_compare_exchange_strong(&vocab->pieces, &there, made)) {
             there = made;
         } else {
-            flo_pieces_free(made); /* another thread has made them first */
+            flo_pieces_free(made); /* another thread has finished its pieces first */
         }
     }
     *out = there;

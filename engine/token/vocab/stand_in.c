@@ -9,7 +9,8 @@ uint32_t flo_byte_to_code(uint8_t byte)
     if ((byte >= 33 && byte <= 126) || (byte >= 161 && byte != 173)) {
         return byte;
     }
-    /* 0-32 -> 256.., 127-160 -> 289.., 173 -> 323 */
+    /* bytes 0-32 become 256 and so on, 127-160 become 289 and so on, 173
+     * becomes 323 */
     return byte <= 32 ? 256u + byte : byte == 173 ? 323 : 289u + byte - 127;
 }
 

@@ -1,4 +1,4 @@
-/* Vocab: converts the GGUF's lists to tables, checked once. */
+/* Vocab: converts the GGUF's lists to tables, and checks them once. */
 #include "engine/token/vocab/vocab.h"
 
 #include <inttypes.h>
@@ -10,7 +10,7 @@
 #include "engine/token/unicode.h"
 #include "engine/token/vocab/pieces.h"
 
-#define SPECIALS_MAX 65536 /* limit, as each is searched in a whole text */
+#define SPECIALS_MAX 65536 /* most special tokens, as each is searched for in a whole text */
 
 /* Texts that end an answer, whatever the metadata says. */
 static const char *const ends[] = {
@@ -24,7 +24,7 @@ static const char *const ends[] = {
 static bool is_end_text(const struct flo_vocab_token *token)
 {
     if (token->text[0] != '<' && token->text[0] != '_') {
-        return false; /* fast path: true for nearly all tokens */
+        return false; /* nearly all tokens return here, which is fast */
     }
     for (size_t i = 0; i < FLO_COUNT(ends); i++) {
         if (flo_token_is(token, ends[i], strlen(ends[i]))) {
@@ -34,8 +34,8 @@ static bool is_end_text(const struct flo_vocab_token *token)
     return false;
 }
 
-/* Does it look like <|user|>, <|channel>, <tool_call|> or [INST], the marks of
- * chat templates? */
+/* Tells whether the token looks like a mark of chat templates, such as
+ * <|user|>, <|channel>, <tool_call|> or [INST]. */
 static bool looks_like_mark(const struct flo_vocab_token *token)
 {
     size_t bytes = token->bytes;
@@ -67,8 +67,9 @@ static int load_token(struct flo_vocab *vocab, uint32_t id, struct flo_gguf_text
         return flo_fail(err, FLO_E_GGUF_VOCAB, "byte token %" PRIu32 " is '%.*s', not '<0x..>'", id,
                         text.bytes < 16 ? (int)text.bytes : 16, text.data);
     }
-    /* Some files list these as text or as user-defined; but a message that
-     * spells an end must never end an answer. */
+    /* Some files list end tokens as text or as user-defined.  They become
+     * control tokens, because a message that spells an end must never end an
+     * answer. */
     if (text.bytes > 0 && is_end_text(token)) {
         token->is_end = true;
         token->type = FLO_TOKEN_CONTROL;
@@ -110,7 +111,7 @@ int flo_vocab_load_tokens(struct flo_vocab *vocab, const struct flo_gguf *gguf, 
     return flo_vocab_index(vocab, err);
 }
 
-/* Loads the scores.  SPM merges by the scores of tokens, and has no list of
+/* Loads the scores of the tokens.  SPM merges by them, and has no list of
  * merges. */
 static int load_scores(struct flo_vocab *vocab, const struct flo_gguf *gguf, struct flo_err *err)
 {
@@ -123,7 +124,7 @@ static int load_scores(struct flo_vocab *vocab, const struct flo_gguf *gguf, str
     vocab->scores = list->data;
     for (int byte = 0; byte < 256; byte++) {
         char text[8];
-        char alone = (char)byte; /* used if there is no token "<0x..>" */
+        char alone = (char)byte; /* token of the byte itself, if there is no token "<0x..>" */
         snprintf(text, sizeof(text), "<0x%02X>", (unsigned)byte);
         int32_t id = flo_vocab_find(vocab, text, 6);
         vocab->byte_ids[byte] = id >= 0 ? id : flo_vocab_find(vocab, &alone, 1);
@@ -164,9 +165,10 @@ int flo_vocab_load_specials(struct flo_vocab *vocab, struct flo_err *err)
     return 0;
 }
 
-/* Loads which tokens strip the blanks after them.  Phi-3 was trained without
- * the blanks after its marks.  No metadata key says so; other engines decide by
- * the model's name, and the same ids need the same rule. */
+/* Sets which tokens strip the blanks after them: nearly all special ones of
+ * Phi-3, which was trained without these blanks.  No key of the file says so.
+ * Other engines decide by the model's name, and the same ids need the same
+ * rule. */
 static int load_strips(struct flo_vocab *vocab, const struct flo_gguf *gguf, struct flo_err *err)
 {
     static const char *const keeping[] = {"<unk>", "<s>", "<|endoftext|>"};
@@ -194,8 +196,8 @@ static int load_strips(struct flo_vocab *vocab, const struct flo_gguf *gguf, str
     return 0;
 }
 
-/* Loads the id of a special token.  An SPM file without it means that of the
- * first such models. */
+/* Loads the id of a special token.  If an SPM file has no such key, the id is
+ * the one of the first SPM models. */
 static int load_id(const struct flo_vocab *vocab, const struct flo_gguf *gguf, const char *key,
                    int32_t spm_default, int32_t *out, struct flo_err *err)
 {
@@ -214,8 +216,8 @@ static int load_id(const struct flo_vocab *vocab, const struct flo_gguf *gguf, c
     return 0;
 }
 
-/* Removes <|end|> from the end tokens of gpt-oss, whose answer has several
- * messages: <|end|> ends a message, <|return|> or <|call|> the answer. */
+/* Makes <|end|> no end token in gpt-oss.  An answer there has several messages,
+ * and <|end|> ends one of them; <|return|> or <|call|> ends the answer. */
 static void spare_message_end(struct flo_vocab *vocab)
 {
     static const char *const texts[] = {"<|end|>", "<|return|>", "<|call|>"};
@@ -262,7 +264,7 @@ static int load_ids(struct flo_vocab *vocab, const struct flo_gguf *gguf, struct
     return 0;
 }
 
-/* SPM does not split a text. */
+/* SPM does not split a text into words. */
 static const struct flo_split_kind spm_split = {.adds_bos = true};
 
 static int load_kind(struct flo_vocab *vocab, const struct flo_gguf *gguf, struct flo_err *err)
@@ -297,7 +299,7 @@ static int load_kind(struct flo_vocab *vocab, const struct flo_gguf *gguf, struc
 /* Returns the most bytes that one id can cover.  Without `unknown`, a byte
  * without a token is dropped, so the result is then SIZE_MAX.  BPE drops such
  * bytes even with an `unknown`; but then only control characters and rare
- * planes lack tokens, and a long text of nothing else may be refused. */
+ * planes lack tokens.  A long text of only these may be refused. */
 static size_t id_bytes_max(const struct flo_vocab *vocab)
 {
     for (int byte = 0; vocab->facts.unknown < 0 && byte < 256; byte++) {
