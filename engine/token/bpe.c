@@ -1,6 +1,6 @@
-/* BPE: byte-level BPE (`tokenizer.ggml.model` = gpt2): each byte of a word is
- * replaced by a printable character, and words are merged by the list of
- * merges. */
+/* BPE: byte-level BPE (`tokenizer.ggml.model` = gpt2): each byte of a word
+ * becomes a printable character, whose pairs are merged as the list of merges
+ * says. */
 #include <stdlib.h>
 
 #include "engine/token/merge.h"
@@ -28,7 +28,7 @@ bool flo_bpe_text(const struct flo_vocab *vocab, const char *text, size_t bytes,
     struct flo_split split;
     const char *word;
     size_t word_bytes;
-    char *shown = malloc(2 * bytes + 1); /* enough space for the longest word */
+    char *shown = malloc(2 * bytes + 1); /* room for two bytes of each printable character */
     bool is_fine = shown != NULL;
     flo_split_init(&split, vocab->split, text, bytes);
     while (is_fine && !tokens->failed && flo_split_next(&split, &word, &word_bytes)) {

@@ -1,5 +1,4 @@
-/* Control: writes and finds control tokens in a text of bytes; see
- * control.h. */
+/* Control: writes control tokens into a text of bytes, and finds them there. */
 #include "engine/token/control.h"
 
 #include <string.h>
@@ -37,7 +36,8 @@ void flo_control_piece(const struct flo_vocab *vocab, int32_t id, struct flo_buf
     }
 }
 
-/* Returns the longest control token that begins here, or -1. */
+/* Returns the longest control token that is spelled at the beginning of `text`,
+ * or -1. */
 static int32_t find(const struct flo_vocab *vocab, const char *text, size_t bytes)
 {
     for (size_t i = 0; i < vocab->specials.count; i++) {

@@ -19,9 +19,10 @@ static size_t next_library_part(const struct flo_vocab *vocab, int32_t id, size_
     return taken;
 }
 
-/* Gives the bytes that the character at `*at` of an id's text represents: 1 to
- * 4, none at the end.  Advances `*at`.  A character that represents nothing
- * else is kept. */
+/* Copies to `part` the bytes for the next character of a token's text, which is
+ * at `*at`.  These are 1 to 4 bytes, or none at the text's end.  Moves `*at`
+ * behind the character.  A character that does not stand for a byte is copied
+ * as it is. */
 static size_t next_part(const struct flo_vocab *vocab, int32_t id, size_t *at, char part[4])
 {
     if (id < 0 || id >= vocab->facts.count) {
@@ -38,7 +39,8 @@ static size_t next_part(const struct flo_vocab *vocab, int32_t id, size_t *at, c
     }
     const char *text = token->text + *at;
     uint32_t code = flo_utf8_next(text, token->bytes - *at, &taken);
-    if (token->type == FLO_TOKEN_BYTE) { /* "<0x0A>", checked when loading */
+    /* a text like "<0x0A>", which was checked when it was loaded */
+    if (token->type == FLO_TOKEN_BYTE) {
         byte = flo_token_byte(token);
         taken = token->bytes;
     } else if (token->type == FLO_TOKEN_NORMAL || token->type == FLO_TOKEN_UNUSED) {
@@ -66,7 +68,7 @@ void flo_vocab_piece(const struct flo_vocab *vocab, int32_t id, bool with_contro
     }
 }
 
-/* Processes characters one by one, so nothing is allocated for a token. */
+/* Characters are taken one by one, so that nothing is allocated for a token. */
 void flo_text_stream_add(struct flo_text_stream *stream, const struct flo_vocab *vocab, int32_t id,
                          struct flo_buf *out)
 {

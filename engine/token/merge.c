@@ -1,10 +1,10 @@
-/* Merge: symbols in arrays indexed by byte, and a tree that finds the pair of
- * the lowest rank. */
+/* Merge: keeps symbols in arrays indexed by byte, and finds the pair of the
+ * lowest rank in a tree. */
 #include "engine/token/merge.h"
 
 #include <stdlib.h>
 
-#define BLOCK 16u /* ranks per leaf of the tree */
+#define BLOCK 16u /* number of ranks under a leaf of the tree */
 
 _Static_assert(FLO_TOKEN_BYTES_MAX <= UINT16_MAX, "a length fits");
 _Static_assert(sizeof(uint32_t) + sizeof(uint16_t) + 4 * sizeof(uint32_t) / BLOCK <=
@@ -60,8 +60,8 @@ static void make_tree(struct flo_merger *merger, size_t blocks)
     }
 }
 
-/* Returns where the leftmost pair of the lowest rank begins; at least one pair
- * exists. */
+/* Returns where the leftmost pair of the lowest rank begins.  There is at least
+ * one pair. */
 static size_t find_lowest(const struct flo_merger *merger)
 {
     const uint32_t *lowest = merger->lowest;
@@ -105,7 +105,7 @@ static void set_length(struct flo_merger *merger, size_t at, size_t bytes)
     merger->lengths[at + bytes - 1] = (uint16_t)bytes;
 }
 
-/* Returns the rank of the symbol there joined with the next one. */
+/* Returns the rank of the pair of the symbol at `at` and the next one. */
 static uint32_t rank_of(const struct flo_merger *merger, size_t at)
 {
     const struct flo_vocab *vocab = merger->vocab;
@@ -140,7 +140,8 @@ static size_t bytes_claimed(char lead)
     return claims[(uint8_t)lead >> 4];
 }
 
-/* Makes each character of the text a symbol, and ranks their pairs. */
+/* Makes each character of the text a symbol, and ranks the pairs of
+ * neighbours. */
 static void cut(struct flo_merger *merger)
 {
     size_t blocks = (merger->bytes + BLOCK - 1) / BLOCK;
@@ -160,10 +161,10 @@ static void cut(struct flo_merger *merger)
     make_tree(merger, blocks);
 }
 
-/* Appends a symbol that is no token.  SPM has tokens for single bytes, and
- * `unknown` for the rest.  In BPE the symbol is dropped, as in training: many
- * small vocabularies lack the bytes of rare planes, and their `unknown` is the
- * end of a text. */
+/* Appends the id of a symbol, which may be no token.  SPM then has tokens for
+ * single bytes, and `unknown` for other bytes.  BPE drops the symbol, as in
+ * training, because many small vocabularies lack the bytes of rare planes.  The
+ * `unknown` of such vocabularies is often the end of a text. */
 static void put_symbol(const struct flo_vocab *vocab, const char *text, size_t bytes,
                        struct flo_tokens *tokens)
 {

@@ -11,32 +11,33 @@
 #include "engine/token/vocab/vocab.h"
 
 #define FLO_MERGE_TEXT_BYTES_MAX (UINT32_MAX / 4)
-/* Bytes of merging memory per byte of text, rounded up. */
+/* Most bytes of memory that merging takes for each byte of text. */
 #define FLO_MERGE_BYTES_PER_BYTE 7
 
-/* State of merging, reusable for many texts.  Zero-initialise with the
+/* State of merging, usable for many texts.  Zero-initialise it with the
  * vocabulary. */
 struct flo_merger {
     const struct flo_vocab *vocab;
     const char *text;
     size_t bytes;
-    /* [capacity]: at the first byte of a symbol, the rank of the pair that it
-     * forms with the next one. */
+    /* [capacity]: the rank of a symbol's pair with the next symbol, stored at
+     * the symbol's first byte. */
     uint32_t *ranks;
-    /* [capacity]: at a symbol's first and last byte, its length. */
+    /* [capacity]: the length of a symbol, stored at its first and its last
+     * byte. */
     uint16_t *lengths;
-    /* [2 * leaves], a tree of minimums: each leaf has the lowest rank of a
-     * block of `ranks`, each parent the lower one of its children; the root is
-     * [1]. */
+    /* [2 * leaves], a tree of minimums with the root at [1].  A leaf has the
+     * lowest rank of a block of `ranks`, a parent the lower one of its
+     * children. */
     uint32_t *lowest;
-    size_t leaves; /* a power of two */
+    size_t leaves; /* number of leaves of the tree, a power of two */
     size_t capacity;
 };
 
 /* Merges `bytes` > 0 of text and appends the ids.  If there would surely be too
  * many, tokens->failed is set before anything is allocated.  A byte that begins
  * no character takes as many bytes as its upper half says, as in other engines.
- * false: out of memory. */
+ * Returns false if there is no memory. */
 bool flo_merger_run(struct flo_merger *merger, const char *text, size_t bytes,
                     struct flo_tokens *tokens);
 void flo_merger_deinit(struct flo_merger *merger);

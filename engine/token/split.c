@@ -1,4 +1,5 @@
-/* Split: has pre-tokenizers as tables of their regular expressions. */
+/* Split: splits texts as pre-tokenizers do, whose regular expressions are
+ * tables here. */
 #include "engine/token/split.h"
 
 #include <string.h>
@@ -22,7 +23,8 @@ struct text {
     size_t bytes;
 };
 
-/* A position in a text: the sets of the character there; none at the end. */
+/* A position in a text, with the sets of the character there.  There are none
+ * at the text's end. */
 struct place {
     size_t at;
     size_t next;
@@ -30,12 +32,12 @@ struct place {
 };
 
 enum form {
-    NONE,                 /* no rule: ends the list */
+    NONE,                 /* ends the list of rules */
     RUN,                  /* lead?body+tail* */
     FULL_RUN,             /* exactly `most` characters */
     RUN_BY_CASE,          /* lead?U*L+|lead?U+L* */
     CONTRACTION,          /* 's|'t|'m|'d|'re|'ve|'ll */
-    CONTRACTION_ANY_CASE, /* as CONTRACTION, also with S, T ... */
+    CONTRACTION_ANY_CASE, /* as CONTRACTION, with capital letters too */
     BLANKS,               /* \s+(?!\S)|\s+ */
     LINES_OR_BLANKS,      /* \s*[\r\n]+|\s+(?!\S)|\s+ */
     BLANKS_AT_END,        /* \s+$ */
@@ -43,13 +45,14 @@ enum form {
 
 struct rule {
     enum form form;
-    uint16_t lead; /* optional first character's sets */
+    uint16_t lead; /* sets of a first character that may be absent */
     uint16_t body; /* sets of one or more characters */
     uint16_t most; /* 0: any number */
-    uint16_t tail; /* sets of any number of characters after */
+    uint16_t tail; /* sets of any number of characters that follow */
 };
 
-/* Alternatives of an expression; the first match counts. */
+/* Alternatives of one regular expression.  The first one that matches
+ * counts. */
 struct flo_split_expression {
     struct rule rules[6];
 };
@@ -89,8 +92,8 @@ static size_t run(const struct text *text, const struct rule *rule, struct place
     return skip(text, p, rule->tail).at;
 }
 
-/* Matches U*L+ or U+L*.  Letters without ASCII case are in both sets: U takes
- * them first and gives back the last one if L has none. */
+/* Matches U*L+ or U+L*.  Letters without ASCII case are in both sets.  So U
+ * takes as many as it can, and gives the last one back if L would get none. */
 static size_t run_by_case(const struct text *text, struct place p)
 {
     struct place lower = p; /* last place where L+ may begin */
@@ -101,8 +104,8 @@ static size_t run_by_case(const struct text *text, struct place p)
     return (lower.is & LOWER) != 0 ? skip(text, lower, LOWER).at : p.at;
 }
 
-/* Matches a contraction.  `fold` is the bit that differs between S and s if
- * case is ignored, else 0. */
+/* Matches a contraction.  If case is ignored, `fold` is the bit that differs
+ * between S and s; otherwise it is 0. */
 static size_t contraction(const struct text *text, struct place start, char fold)
 {
     static const char *const tails[] = {"s", "t", "m", "d", "re", "ve", "ll"};
@@ -121,8 +124,8 @@ static size_t contraction(const struct text *text, struct place start, char fold
     return 0;
 }
 
-/* Matches blanks.  If there are several, the last one before a word is left to
- * the word. */
+/* Matches blanks.  The last of several blanks before a word is left for the
+ * word. */
 static size_t blanks(const struct text *text, enum form form, struct place p)
 {
     size_t first = p.at;
@@ -168,8 +171,8 @@ static size_t match_rule(const struct text *text, const struct rule *rule, struc
     return 0;
 }
 
-/* Returns the end of the piece at `at`: after the match if one begins there,
- * otherwise where the next match begins. */
+/* Returns the end of the piece that begins at `at`.  If a match begins there,
+ * the piece is the match.  Otherwise it ends where the next match begins. */
 static size_t piece_end(const struct text *text, const struct rule *rules, size_t at)
 {
     struct place p = place_at(text, at);
@@ -182,7 +185,7 @@ static size_t piece_end(const struct text *text, const struct rule *rules, size_
         if (end != 0) {
             return p.at > at ? p.at : end;
         }
-        /* If one position in a run does not match, no later position of the run
+        /* Where one position of a run does not match, no later one of the run
          * does. */
         p = (p.is & rules->body) != 0 ? skip(text, p, rules->body) : second;
     }
@@ -226,7 +229,7 @@ static const struct flo_split_expression llama3 = {
      {LINES_OR_BLANKS, 0, BLANK, 0, 0}},
 };
 
-/* Like llama3, but with \p{N}. */
+/* Expression of qwen2: that of llama3, but with \p{N}. */
 static const struct flo_split_expression qwen2 = {
     {{CONTRACTION_ANY_CASE, 0, 0, 0, 0},
      {RUN, BEFORE_WORD, LETTER, 0, 0},
@@ -256,7 +259,8 @@ static const struct flo_split_expression deepseek[] = {
     {{{RUN, 0, NUMBER, 0, 0}}},
 };
 
-/* Names as other engines map them; a file without a name is "default". */
+/* Pre-tokenizers with their names, as other engines assign them.  A file that
+ * names none has "default". */
 static const struct flo_split_kind kinds[] = {
     {unnamed, 4, .names = {"default"}},
     {GPT2, 1,

@@ -1,6 +1,7 @@
-/* SPM: SentencePiece-style tokens of one text (`tokenizer.ggml.model` = llama):
- * blanks become U+2581, adjacent symbols are merged by the scores of the
- * results, and symbols that are no token become tokens of their bytes. */
+/* SPM: makes SentencePiece-style tokens of one text (`tokenizer.ggml.model` =
+ * llama).  Blanks become U+2581.  Neighbouring symbols are merged by the scores
+ * of the tokens that they make.  Symbols that are no token become tokens of
+ * their bytes. */
 #include "engine/token/merge.h"
 
 static void add_escaped(struct flo_buf *out, const char *text, size_t bytes)

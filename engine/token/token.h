@@ -1,9 +1,10 @@
 /* Token: a model's vocabulary; converts text to ids and ids to text.
  *
  * Byte-level BPE (`tokenizer.ggml.model` = gpt2) with the pre-tokenizers of
- * token/split.h, SPM (llama), and those of a library.  A vocabulary borrows the strings of the open
- * GGUF, which must outlive it; after opening it is read-only and may be shared by threads.  Text
- * may hold NUL and broken UTF-8: each invalid byte counts as U+FFFD. */
+ * token/split.h, SPM (llama), and the tokenizers of a library.  A vocabulary
+ * borrows the strings of the open GGUF, which must outlive it; after opening it
+ * is read-only and may be shared by threads.  Text may hold NUL and broken
+ * UTF-8: each invalid byte counts as U+FFFD. */
 #ifndef FLOTILLA_ENGINE_TOKEN_H
 #define FLOTILLA_ENGINE_TOKEN_H
 
@@ -12,16 +13,16 @@
 #include "base/gguf/gguf.h"
 
 #define FLO_VOCAB_COUNT_MAX (1u << 20)
-#define FLO_TOKEN_BYTES_MAX 65535 /* largest number of bytes in a token's text */
+#define FLO_TOKEN_BYTES_MAX 65535 /* most bytes that the text of a token may have */
 
-/* A growing list of ids with a limit.  Zero-initialise and set count_max (0: 16
- * Mi).  After a failed add, `failed` stays set. */
+/* A growing list of ids with a limit.  Zero-initialise it and set count_max (0:
+ * 16 Mi).  `failed` stays set after an id did not fit. */
 struct flo_tokens {
     int32_t *ids;
     size_t count;
     size_t capacity;
     size_t count_max;
-    /* After a failure: lower bound of how many ids there would have been. */
+    /* After a failure: there would have been at least so many ids. */
     size_t count_least;
     bool failed;
 };
@@ -30,11 +31,12 @@ void flo_tokens_deinit(struct flo_tokens *tokens);
 
 struct flo_vocab;
 
-/* Properties from the metadata; an id is -1 if the file has none. */
+/* Properties of the vocabulary in the model's file.  An id is -1 if the file
+ * has none. */
 struct flo_vocab_facts {
     int32_t count;
     int32_t bos, eos, eot, unknown;
-    int32_t separator; /* of the two texts of a pair; only with adds_separator */
+    int32_t separator; /* token between the texts of a pair; used only with adds_separator */
     bool adds_bos;
     bool adds_eos;
     bool adds_separator;
@@ -42,75 +44,84 @@ struct flo_vocab_facts {
     const char *pre;   /* "smollm" */
 };
 
-/* Opens the vocabulary of a GGUF.  FLO_E_GGUF_MISSING: no token list;
- * FLO_E_GGUF_VOCAB: inconsistent content; FLO_E_NOT_BUILT: unsupported
- * tokenizer model or pre-tokenizer; FLO_E_MEMORY. */
+/* Opens the vocabulary of a GGUF file.
+ *
+ * FLO_E_GGUF_MISSING  the file has no list of tokens
+ * FLO_E_GGUF_VOCAB    the file's lists contradict each other
+ * FLO_E_NOT_BUILT     the tokenizer model or pre-tokenizer is not supported
+ * FLO_E_MEMORY */
 FLO_MUST_USE int flo_vocab_open(const struct flo_gguf *gguf, struct flo_vocab **out,
                                 struct flo_err *err);
-/* A tokenizer of a library, for files whose own one is not built here. */
+/* A tokenizer of a library.  It is used for files whose tokenizer is not built
+ * here. */
 struct flo_vocab_library {
     void *context; /* borrowed until the vocabulary is closed */
-    /* Appends the ids of a text without special tokens.  false: out of
-     * memory. */
+    /* Appends the ids of a text without special tokens.  Returns false if there
+     * is no memory. */
     bool (*ids)(void *context, const char *text, size_t bytes, struct flo_tokens *tokens);
-    /* Appends the bytes of a token; a control token's are its spelling. */
+    /* Appends the bytes of a token.  Those of a control token are its
+     * spelling. */
     void (*piece)(void *context, int32_t id, struct flo_buf *out);
     bool (*is_end)(void *context, int32_t id);
     bool (*is_control)(void *context, int32_t id);
     struct flo_vocab_facts facts;
 };
-/* Like flo_vocab_open(), with texts and pieces by the library.  The file's list
- * of tokens still says which are special. */
+/* Opens a vocabulary as flo_vocab_open() does, but the library makes the ids of
+ * texts and the bytes of tokens.  The file's list of tokens still says which
+ * are special. */
 FLO_MUST_USE int flo_vocab_open_library(const struct flo_gguf *gguf,
                                         const struct flo_vocab_library *library,
                                         struct flo_vocab **out, struct flo_err *err);
 void flo_vocab_close(struct flo_vocab *vocab);
 const struct flo_vocab_facts *flo_vocab_facts(const struct flo_vocab *vocab);
 
-/* Returns the id whose text is exactly this, or -1. */
+/* Returns the id of the token with exactly this text, or -1. */
 int32_t flo_vocab_find(const struct flo_vocab *vocab, const char *text, size_t bytes);
-/* Does this id end an answer?  True for eos, eot and every token spelled like
- * an end (ARCHITECTURES section 5); false for ids out of range. */
+/* Tells whether this id ends an answer.  That is so for eos, eot and every
+ * token spelled like an end (ARCHITECTURES section 5).  Returns false for ids
+ * out of range. */
 bool flo_vocab_is_end(const struct flo_vocab *vocab, int32_t id);
-/* Tells whether the token is a control token (never shown as text). */
+/* Tells whether the token is a control token, which is never shown as text. */
 bool flo_vocab_is_control(const struct flo_vocab *vocab, int32_t id);
-/* Appends the bytes of an id to `out`; the spelling of a control token only
- * with `with_control`.  Ids out of range append nothing. */
+/* Appends the bytes of a token to `out`.  Those of a control token are its
+ * spelling, and appended only if `with_control`.  Nothing is appended for an id
+ * out of range. */
 void flo_vocab_piece(const struct flo_vocab *vocab, int32_t id, bool with_control,
                      struct flo_buf *out);
 
-/* A span of a text that is tokenised as one: spans of a template (control
- * tokens are recognised) and of a user (they are plain text) side by side.
- * User-defined tokens are recognised in both, except that in a message those
- * that look like a template's mark (in some files <|user|>) are plain text. */
+/* A piece of a text that is tokenised as a whole.  In a template's pieces
+ * control tokens are recognised; in a user's they are plain text.  User-defined
+ * tokens are recognised in both.  In a message, though, those that look like a
+ * template's mark (in some files <|user|>) are plain text. */
 struct flo_text_span {
     const char *data;
     size_t bytes;
     bool is_special;
-    bool is_message; /* a user's span of a chat */
+    bool is_message; /* a user's text in a chat */
 };
-/* Appends the ids of the joined spans, as for the whole string, except that a
- * control token must lie wholly inside one special span.  No BOS, no EOS.
- * FLO_E_MEMORY; FLO_E_INFER_TOO_LONG if tokens->count_max is exceeded, detected
- * before any allocation if the text's byte count alone shows it. */
+/* Appends the ids of the joined spans, as if they were one text.  But a control
+ * token must lie wholly inside one special span.  No begin or end token is
+ * added.  FLO_E_MEMORY; FLO_E_INFER_TOO_LONG if there are more than
+ * tokens->count_max, noticed before any allocation if the number of bytes alone
+ * shows it. */
 FLO_MUST_USE int flo_tokenize_spans(const struct flo_vocab *vocab,
                                     const struct flo_text_span *spans, size_t span_count,
                                     struct flo_tokens *tokens, struct flo_err *err);
-/* Tokenises one text; flags of enum flo_text_flags. */
+/* Tokenises one text with flags of enum flo_text_flags. */
 FLO_MUST_USE int flo_tokenize(const struct flo_vocab *vocab, const char *text, size_t bytes,
                               unsigned flags, struct flo_tokens *tokens, struct flo_err *err);
 
-/* Converts ids to text one by one; bytes of an incomplete UTF-8 sequence are
- * held back until the rest arrives.  Zero-initialise. */
+/* State of converting ids to text one by one.  Bytes of an incomplete UTF-8
+ * sequence are held back until the rest arrives.  Zero-initialise. */
 struct flo_text_stream {
-    char held[8]; /* up to 3 held bytes, and the next character of a token */
+    char held[8]; /* up to 3 held bytes, followed by a character of the token */
     size_t held_bytes;
 };
-/* Appends the text that can be shown after this id (perhaps none) to `out`,
- * always valid UTF-8; bytes that can never be valid become U+FFFD. */
+/* Appends to `out` the text that can be shown after this id, perhaps none.  It
+ * is always valid UTF-8: bytes that can never be valid become U+FFFD. */
 void flo_text_stream_add(struct flo_text_stream *stream, const struct flo_vocab *vocab, int32_t id,
                          struct flo_buf *out);
-/* Ends the stream: held bytes become one U+FFFD. */
+/* Ends the stream.  Held bytes become one U+FFFD. */
 void flo_text_stream_finish(struct flo_text_stream *stream, struct flo_buf *out);
 
 #endif

@@ -1,9 +1,8 @@
-/* Tokenize: converts text to ids: special tokens are cut out first, the rest is
- * split into words, and words are merged.
- *
- * Special tokens are searched in the whole text, longest first, each from left
- * to right in what longer ones left.  Other engines do the same, so the same
- * prompt gives the same ids. */
+/* Tokenize: converts text to ids.  Special tokens are cut out first, the rest
+ * is split into words, and the words are merged to tokens.  The longest special
+ * token is searched first, in the whole text from left to right, then the next
+ * in the rest.  Other engines do the same, so the same prompt gives the same
+ * ids. */
 #include "engine/token/vocab/vocab.h"
 
 #include <inttypes.h>
@@ -14,7 +13,8 @@
 
 #define TEXT_BYTES_MAX (64u << 20)
 
-/* A piece of the joined text: still raw (id < 0) or a special token. */
+/* A piece of the joined text.  It is a special token, or text not tokenised yet
+ * (id < 0). */
 struct piece {
     size_t start;
     size_t bytes;
@@ -29,16 +29,16 @@ static void add_piece(struct flo_buf *pieces, size_t start, size_t end, int32_t 
     }
 }
 
-/* The joined text, and the position of each special span in it. */
+/* The joined text, and the positions of its special spans. */
 struct work {
     const struct flo_vocab *vocab;
     struct flo_buf text;
-    struct piece *spans; /* spans of special tokens: start, bytes */
+    struct piece *spans; /* positions of the special spans: start and bytes */
     size_t span_count;
     bool has_message;
 };
 
-/* Does the range lie wholly in one special span? */
+/* Tells whether the range lies wholly in one special span. */
 static bool is_in_special(const struct work *work, size_t start, size_t bytes)
 {
     for (size_t i = 0; i < work->span_count; i++) {
@@ -60,15 +60,15 @@ static bool is_blank(char c)
     return c == ' ' || (c >= '\t' && c <= '\r');
 }
 
-/* Cuts every allowed occurrence of one special token out of one raw piece. */
+/* Cuts one special token out of a piece, wherever it is allowed in its text. */
 static void cut(const struct work *work, int32_t id, const struct piece *raw, struct flo_buf *out)
 {
     const struct flo_vocab_token *token = &work->vocab->tokens[id];
     const char *text = work->text.data;
     const char *hit;
     size_t end = raw->start + raw->bytes;
-    size_t from = raw->start; /* start of the part not emitted yet */
-    size_t search = from;     /* where the search continues */
+    size_t from = raw->start; /* beginning of the text that is not in `out` yet */
+    size_t search = from;     /* position where the search continues */
     while ((hit = memmem(text + search, end - search, token->text, token->bytes)) != NULL) {
         size_t at = (size_t)(hit - text);
         if (must_be_special(work, token) && !is_in_special(work, at, token->bytes)) {
@@ -86,7 +86,7 @@ static void cut(const struct work *work, int32_t id, const struct piece *raw, st
     add_piece(out, from, end, -1);
 }
 
-/* Applies one special token to all pieces, in order, into a buffer. */
+/* Cuts one special token out of all pieces, in order. */
 static void cut_all(const struct work *work, int32_t id, struct flo_buf *pieces)
 {
     const struct flo_vocab_token *token = &work->vocab->tokens[id];
@@ -141,7 +141,7 @@ static int join_spans(struct work *work, const struct flo_text_span *spans, size
     }
     for (size_t i = 0; i < span_count; i++) {
         size_t start = work->text.bytes;
-        if (work->vocab->is_spm) { /* invalid bytes have tokens of their own */
+        if (work->vocab->is_spm) { /* SPM has tokens for invalid bytes, so they stay */
             flo_buf_add(&work->text, spans[i].data, spans[i].bytes);
         } else {
             flo_utf8_add(&work->text, spans[i].data, spans[i].bytes, false);
@@ -160,15 +160,16 @@ static int join_spans(struct work *work, const struct flo_text_span *spans, size
 static int convert(const struct work *work, struct flo_tokens *tokens, struct flo_err *err)
 {
     const struct flo_vocab *vocab = work->vocab;
-    /* Room for as many special tokens as are allowed, and the text between
-     * them. */
+    /* The buffer has room for as many special tokens as are allowed, and for
+     * the text between them. */
     struct flo_buf pieces = {.bytes_max = (2 * flo_tokens_room(tokens) + 1) * sizeof(struct piece)};
     add_piece(&pieces, 0, work->text.bytes, -1);
     for (size_t i = 0; i < vocab->specials.count; i++) {
         cut_all(work, vocab->specials.ids[i], &pieces);
     }
     bool is_fine = true;
-    bool is_after_special = true; /* the text's beginning counts as a special token */
+    /* the beginning of the text counts as the end of a special token */
+    bool is_after_special = true;
     const struct piece *piece = (const void *)pieces.data;
     if (pieces.failed) {
         flo_tokens_refuse(tokens, flo_tokens_room(tokens) + 1);

@@ -1,4 +1,4 @@
-/* Tokens: keeps a growing list of ids with a limit. */
+/* Tokens: adds ids to a list that grows up to a limit. */
 #include "engine/token/vocab/vocab.h"
 
 #include <stdlib.h>

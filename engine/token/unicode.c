@@ -1,12 +1,12 @@
-/* Unicode: finds character sets by binary search, and reads strict UTF-8, one
- * code point at a time. */
+/* Unicode: finds the sets of a character by binary search, and reads UTF-8
+ * strictly, one code point at a time. */
 #include "engine/token/unicode.h"
 
 unsigned flo_unicode_sets_beyond_ascii(uint32_t code)
 {
     size_t low = 0;
     size_t high = flo_unicode_change_count;
-    while (low < high) { /* low becomes the first change after the code point */
+    while (low < high) { /* at the end `low` is the first change after the code point */
         size_t middle = low + (high - low) / 2;
         if (flo_unicode_changes[middle] >> FLO_UNICODE_TABLE_BITS <= code) {
             low = middle + 1;
@@ -14,12 +14,12 @@ unsigned flo_unicode_sets_beyond_ascii(uint32_t code)
             high = middle;
         }
     }
-    /* The first change is at 0x80. */
+    /* The table's first change is at 0x80, so `low` is at least 1. */
     return flo_unicode_changes[low - 1] & ((1u << FLO_UNICODE_TABLE_BITS) - 1);
 }
 
-/* Returns the length of the sequence that this byte begins; 0: it begins
- * none. */
+/* Returns how many bytes a sequence has that begins with this byte; 0 if none
+ * begins so. */
 static size_t sequence_bytes(unsigned char lead)
 {
     if (lead < 0x80) {
@@ -57,7 +57,7 @@ uint32_t flo_utf8_next(const char *text, size_t bytes, size_t *taken)
     return code;
 }
 
-/* Is this a beginning of a sequence that more bytes could complete? */
+/* Tells whether more bytes could complete the sequence that begins here. */
 static bool may_grow(const char *text, size_t bytes)
 {
     if (bytes >= sequence_bytes((unsigned char)text[0])) {
