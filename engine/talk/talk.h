@@ -19,34 +19,38 @@
 
 /* ---- settings.c ---- */
 
-/* Zero-initialise, then flo_talk_settings_init().  docs: settings.def */
+/* Values of the settings in settings.def.  Zero-initialise, then call
+ * flo_talk_settings_init(). */
 struct flo_talk_settings {
     double temperature, top_p, min_p, repeat_penalty;
     uint64_t top_k, repeat_last_n, seed;
-    uint64_t max_tokens; /* 0: until the context is full */
+    uint64_t max_tokens; /* most tokens of an answer; 0: until the context is full */
     uint64_t thinking;   /* enum flo_thinking */
     char *system;        /* NULL: none */
 };
 void flo_talk_settings_init(struct flo_talk_settings *settings);
 void flo_talk_settings_deinit(struct flo_talk_settings *settings);
-/* Finds the row of a name ("top_p") or a flag ("top-p"); -1: none. */
+/* Returns the row of a setting by its name ("top_p") or flag ("top-p"); -1 if
+ * there is none. */
 int flo_talk_setting_find(const char *word);
-/* Returns the flag of a row; NULL after the last row. */
+/* Returns the flag of a row, or NULL after the last row. */
 const char *flo_talk_setting_flag(int row);
-/* Sets a row from text; `called` is its name in errors.  "default" restores the
- * initial value.  FLO_E_USAGE tells the value and the range, and nothing
- * changes; FLO_E_MEMORY. */
+/* Sets the value of a row from text.  "default" restores the initial value.
+ * FLO_E_USAGE names the setting as `called`, with the value and the range, and
+ * nothing changes.  FLO_E_MEMORY. */
 FLO_MUST_USE int flo_talk_setting_put(struct flo_talk_settings *settings, int row,
                                       const char *called, const char *text, struct flo_err *err);
-/* Runs /set with its words: NAME VALUE, or "" to list all.  `out` gets the
- * answer.  FLO_E_USAGE also for an unknown name, with a similar one. */
+/* Runs the command /set with its words, which are NAME VALUE, or "" to list all
+ * settings.  `out` gets the answer.  FLO_E_USAGE also for an unknown name; the
+ * error suggests a similar one. */
 FLO_MUST_USE int flo_talk_settings_set(struct flo_talk_settings *settings, const char *words,
                                        struct flo_buf *out, struct flo_err *err);
-/* Writes "temperature 0, top_p 1, ...": all settings but the system message. */
+/* Writes all settings but the system message, as in "temperature 0, top_p
+ * 1". */
 void flo_talk_settings_tell(const struct flo_talk_settings *settings, struct flo_buf *out);
 void flo_talk_settings_sampling(const struct flo_talk_settings *settings, struct flo_sampling *out);
-/* Writes the settings as members of a request to the local API, each after a
- * comma. */
+/* Writes the settings as members of a request to the local API, with a comma
+ * before each. */
 void flo_talk_settings_json(const struct flo_talk_settings *settings, struct flo_buf *out);
 
 /* ---- input.c ---- */
@@ -57,26 +61,26 @@ enum flo_talk_input_kind {
     FLO_INPUT_MORE,    /* the text continues in the next line */
     FLO_INPUT_NOTHING, /* only blanks */
     FLO_INPUT_TEXT,
-    FLO_INPUT_COMMAND, /* a command: the line without its slash */
-    FLO_INPUT_LONG,    /* more than FLO_INPUT_BYTES_MAX; discarded */
+    FLO_INPUT_COMMAND, /* the line is a command; the text is the line without its slash */
+    FLO_INPUT_LONG,    /* the text was longer than FLO_INPUT_BYTES_MAX and is discarded */
 };
-/* Collects lines until a text is complete.  Zero-initialise.  A line that ends
- * with a backslash continues in the next one.  A text between two """ may have
- * many lines: the opening mark is at the beginning of a line or before a
- * command's last word, the closing mark at the end of a line. */
+/* State of collecting lines until a text is complete.  Zero-initialise.  A line
+ * that ends with a backslash continues in the next one.  A text between two """
+ * may have many lines.  The opening mark begins a line or a command's last
+ * word; the closing mark ends a line. */
 struct flo_talk_input {
-    struct flo_buf text; /* NUL at its end; valid until the next line */
+    struct flo_buf text; /* the text, with a NUL at its end; valid until the next line */
     bool is_block, is_continued;
-    bool is_plain; /* the input began with """, so it is text and no command */
+    bool is_plain; /* the text began with """, so it is no command */
 };
 /* Takes a line without its end.  Escape sequences, such as those of arrow keys,
  * and control characters except tab are removed.  Bytes that are no UTF-8
  * become U+FFFD. */
 enum flo_talk_input_kind flo_talk_input_line(struct flo_talk_input *input, const char *line,
                                              size_t bytes);
-/* Is a text begun but not complete? */
+/* Tells whether a text has begun that is not complete yet. */
 bool flo_talk_input_is_open(const struct flo_talk_input *input);
-/* Drops an unfinished text. */
+/* Drops a text that is not complete. */
 void flo_talk_input_drop(struct flo_talk_input *input);
 void flo_talk_input_deinit(struct flo_talk_input *input);
 
@@ -89,63 +93,63 @@ enum flo_talk_command {
     FLO_TALK_HELP,
     FLO_TALK_BYE,
 };
-/* Parses a command line without its slash; *rest are the words after the
- * command.  FLO_E_USAGE: unknown command, with a similar one; or words that the
- * command does not take. */
+/* Parses a command's line without its slash.  *rest are the words after the
+ * command.  FLO_E_USAGE: the command is unknown (the error suggests a similar
+ * one), or it does not take these words. */
 FLO_MUST_USE int flo_talk_command(const char *line, enum flo_talk_command *command,
                                   const char **rest, struct flo_err *err);
-/* The text of /help, and the end of --help. */
+/* Text of the command /help, also printed at the end of --help. */
 extern const char flo_talk_help[];
 
 /* ---- history.c ---- */
 
-/* Most turns in a request; the local API accepts two messages more. */
+/* Most turns in a request.  The local API accepts two messages more. */
 #define FLO_HISTORY_MAX 254
 
-/* Alternating turns of user and assistant; texts are owned.
- * Zero-initialise. */
+/* Turns of a conversation, by user and assistant in alternation.  The history
+ * owns their texts.  Zero-initialise. */
 struct flo_history {
     struct flo_engine_message turns[FLO_HISTORY_MAX + 2];
     size_t count;
 };
-/* Adds a turn; there must be room.  FLO_E_MEMORY. */
+/* Adds a turn.  The caller makes sure that there is room.  FLO_E_MEMORY. */
 FLO_MUST_USE int flo_history_add(struct flo_history *history, const char *role, const char *text,
                                  size_t bytes, struct flo_err *err);
-/* Returns where the newer half of the turns from `from` on begins, for a
- * conversation that ends with a question.  An answer stays with its question.
+/* Returns where the newer half of the turns from `from` on begins.  The
+ * conversation ends with a question, and an answer stays with its question.
  * Returns `from` if only the question is left. */
 size_t flo_history_younger(const struct flo_history *history, size_t from);
-/* Drops the first turns. */
+/* Drops the first `count` turns. */
 void flo_history_drop(struct flo_history *history, size_t count);
-/* Drops all but the first `count` turns. */
+/* Drops all turns but the first `count`. */
 void flo_history_cut(struct flo_history *history, size_t count);
-/* Lists the turns from `from` on, at most FLO_HISTORY_MAX + 1, as messages; the
- * system message comes first if there is one.  Returns their number. */
+/* Lists the turns from `from` on as messages, at most FLO_HISTORY_MAX + 1.  A
+ * system message (NULL: none) comes first.  Returns the number of messages. */
 size_t flo_history_messages(const struct flo_history *history, size_t from, const char *system,
                             struct flo_engine_message out[FLO_HISTORY_MAX + 2]);
 
 /* ---- said.c ---- */
 
-/* Appends a text, made safe for a terminal: control characters except newline
- * and tab, and bytes that are no UTF-8, become U+FFFD.  Carriage returns are
- * removed. */
+/* Appends a text that is safe for a terminal.  Control characters except
+ * newline and tab, and bytes that are no UTF-8, become U+FFFD.  Carriage
+ * returns are removed. */
 void flo_talk_safe(const char *text, size_t bytes, struct flo_buf *out);
 
-/* Output of an answer to a person.  Zero-initialise, then set the first two
- * fields. */
+/* State of showing an answer to a person.  Zero-initialise, then set
+ * is_terminal and has_colour. */
 struct flo_talk_said {
-    bool is_terminal; /* make the text safe; otherwise the text is not changed */
-    bool has_colour;  /* thoughts are dim; otherwise between marks */
+    bool is_terminal; /* text is made safe for a terminal; if false, it is not changed */
+    bool has_colour;  /* thoughts are shown dim; if false, words mark them */
     bool is_thought, skips_blanks, is_line_open;
-    struct flo_buf text;  /* the answer without its thoughts, unchanged */
-    struct flo_buf shown; /* text to write next; the caller empties it */
+    struct flo_buf text;  /* text of the answer without its thoughts, as the model wrote it */
+    struct flo_buf shown; /* text to be written next; the caller writes and empties it */
 };
 void flo_talk_said_begin(struct flo_talk_said *said);
-/* Adds a piece of the answer, of whole characters. */
+/* Adds a piece of the answer's text, of whole characters. */
 void flo_talk_said_add(struct flo_talk_said *said, const char *text, size_t bytes);
-/* Adds a piece of a thought. */
+/* Adds a piece of a thought, of whole characters. */
 void flo_talk_said_think(struct flo_talk_said *said, const char *text, size_t bytes);
-/* Ends the line, unless a terminal shows a complete one already. */
+/* Adds a line end, unless a terminal already shows one. */
 void flo_talk_said_end(struct flo_talk_said *said);
 void flo_talk_said_deinit(struct flo_talk_said *said);
 
@@ -159,32 +163,33 @@ enum flo_talk_end {
 };
 /* Zero-initialise. */
 struct flo_talk_counts {
-    uint64_t prompt, kept; /* tokens of the prompt, and the number found in the cache */
+    uint64_t prompt, kept; /* tokens of the prompt, and how many of them were in the cache */
     uint64_t answer;       /* tokens */
     uint64_t prompt_us, answer_us;
     enum flo_talk_end end;
 };
-/* A question to answer. */
+/* A question to a model, and how it is to be answered. */
 struct flo_asking {
     const struct flo_engine_message *messages;
     size_t count;
     const struct flo_talk_settings *settings;
-    struct flo_talk_said *said; /* receives the answer, and is written to stdout meanwhile */
-    int stop_fd; /* descriptor that stops the answer when it is readable; it is never read; -1: none
-                  */
+    struct flo_talk_said *said; /* takes the answer; its text is written to stdout meanwhile */
+    /* descriptor that stops the answer once it is readable, and is never read;
+     * -1: none */
+    int stop_fd;
 };
-/* Has the person asked to stop the answer? */
+/* Tells whether the person has asked to stop the answer. */
 bool flo_asking_stops(const struct flo_asking *asking);
 
-/* A source of answers: a local or a served model. */
+/* Functions that give answers, of a local or a served model. */
 struct flo_talker {
     void *state;
-    /* FLO_E_INFER_TOO_LONG, with the numbers: the conversation exceeds the
-     * context, and nothing was answered. */
+    /* Answers a question.  FLO_E_INFER_TOO_LONG names the numbers of tokens:
+     * the conversation exceeds the context, and nothing was answered. */
     int (*answer)(void *state, const struct flo_asking *asking, struct flo_talk_counts *counts,
                   struct flo_err *err);
-    /* Writes the lines of /show about the model; returns the context's size, 0:
-     * unknown. */
+    /* Writes what /show says about the model.  Returns the size of the context
+     * in tokens, or 0 if it is unknown. */
     uint64_t (*show)(void *state, struct flo_buf *out);
     int (*show_template)(void *state, struct flo_buf *out, struct flo_err *err);
 };
@@ -196,11 +201,11 @@ struct flo_local {
     struct flo_tool_answer answer;
     int32_t *held; /* [context] */
     size_t held_count;
-    int32_t *prompt; /* [prompt_max]: the next prompt */
+    int32_t *prompt; /* [prompt_max]: tokens of the prompt to be answered next */
     size_t count, prompt_max;
-    uint64_t piece; /* tokens of a prompt computed in one call */
-    bool is_raw;    /* the prompt is no conversation: there are no thoughts */
-    /* Reader of thoughts during an answer; NULL: none. */
+    uint64_t piece; /* tokens of the prompt computed in one call */
+    bool is_raw;    /* the prompt is plain text, so the answer has no thoughts */
+    /* separates thoughts from the answer; NULL: none */
     struct flo_call_reader *reader;
     struct flo_engine_stream stream;
     struct flo_buf text; /* text of tokens */
@@ -208,19 +213,21 @@ struct flo_local {
 FLO_MUST_USE int flo_local_open(struct flo_local *local, const struct flo_tool *tool,
                                 struct flo_err *err);
 void flo_local_close(struct flo_local *local);
-/* Renders the conversation into local->prompt.  FLO_E_INFER_TOO_LONG tells its
- * tokens and the context's; errors of flo_engine_chat_with(). */
+/* Renders the conversation into local->prompt.  FLO_E_INFER_TOO_LONG names its
+ * tokens and those of the context.  Returns also the errors of
+ * flo_engine_chat_with(). */
 FLO_MUST_USE int flo_local_prompt(struct flo_local *local, const struct flo_asking *asking,
                                   struct flo_err *err);
-/* Answers local->prompt; tokens in the cache are not computed again.
- * asking->messages are ignored. */
+/* Answers local->prompt, and ignores asking->messages.  Tokens in the cache are
+ * not computed again. */
 FLO_MUST_USE int flo_local_answer(struct flo_local *local, const struct flo_asking *asking,
                                   struct flo_talk_counts *counts, struct flo_err *err);
 void flo_local_talker(struct flo_local *local, struct flo_talker *out);
 
 /* ---- event.c ---- */
 
-/* An event of the local API's stream; texts point into its data. */
+/* One event of the local API's stream.  Its texts point into the event's
+ * data. */
 struct flo_talk_event {
     struct flo_wire_text text, thought; /* UTF-8 */
     bool has_finish, is_length;
@@ -228,34 +235,34 @@ struct flo_talk_event {
     uint64_t prompt, kept, answer; /* tokens */
     double prompt_ms, token_ms;    /* 0: not reported */
 };
-/* Parses an event.  FLO_E_NET_CONTENT: invalid event; or the error that the API
- * reports, with its code and fix. */
+/* Parses an event.  FLO_E_NET_CONTENT: the event is not valid.  If the event
+ * reports an error, that is returned, with its code and fix. */
 FLO_MUST_USE int flo_talk_event_read(char *data, size_t bytes, struct flo_tree *tree,
                                      struct flo_talk_event *out, struct flo_err *err);
-/* Returns the error in the body of an answer with this status. */
+/* Returns the error that the body of an answer with this status reports. */
 int flo_talk_event_fail(char *data, size_t bytes, int status, struct flo_tree *tree,
                         struct flo_err *err);
 
 /* ---- served.c ---- */
 
-/* A model served by the local API of this machine.  Zero-initialise. */
+/* A model that the local API of this machine serves.  Zero-initialise. */
 struct flo_served {
     const char *model; /* the model's name */
     char socket[108];  /* "": the port */
     uint16_t port;
-    char called[140]; /* name in messages: "the local API at PATH" */
+    char called[140]; /* name of the API in messages, such as "the local API at PATH" */
     struct flo_peer peer;
     char *token; /* NULL: none */
     uint64_t context;
 };
-/* Finds the model.  `address` is unix:PATH, a path, or http://127.0.0.1:PORT;
- * NULL: the standard socket.
+/* Finds a model that is served.  `address` is unix:PATH, a path, or
+ * http://127.0.0.1:PORT; NULL: the default socket.
  *
- * FLO_E_USAGE another kind of address, a file without a token
- * FLO_E_NET_UNREACHABLE no server listens there FLO_E_INFER_MODEL the model is
- * not served (the error names those
- *                        that are), or the name is invalid
- * others: the API's, and those of reading the token's file */
+ * FLO_E_USAGE            the address is of another kind, or the file has no token
+ * FLO_E_NET_UNREACHABLE  no server listens there
+ * FLO_E_INFER_MODEL      the model is not served (the error names those that
+ *                        are), or its name is invalid
+ * other                  an error of the API, or of reading the token's file */
 FLO_MUST_USE int flo_served_open(struct flo_served *served, const char *address,
                                  const char *token_file, const char *model, struct flo_err *err);
 void flo_served_close(struct flo_served *served);
@@ -267,34 +274,35 @@ void flo_served_talker(struct flo_served *served, struct flo_talker *out);
 
 enum flo_console_event {
     FLO_CONSOLE_LINE,
-    FLO_CONSOLE_STOP, /* Ctrl-C: the typed line is discarded */
-    FLO_CONSOLE_END,  /* Ctrl-D, or the terminal is gone */
+    FLO_CONSOLE_STOP, /* Ctrl-C was typed, and the typed line is discarded */
+    FLO_CONSOLE_END,  /* Ctrl-D was typed, or the terminal is gone */
 };
 /* The terminal of a chat; zero-initialise. */
 struct flo_console {
-    FILE *notes; /* stdout or stderr; everything but the model's text */
+    FILE *notes; /* stdout or stderr, for all output but the model's text */
     int stops;   /* descriptor that is readable after Ctrl-C; -1: none */
     struct flo_buf typed;
-    size_t used; /* bytes of the last line */
+    size_t used; /* bytes of `typed` that were already given as lines */
 };
-/* Tells whether fd is a terminal. Next: whether the terminal supports colours
- * (NO_COLOR, TERM). */
+/* Two functions: the first tells whether fd is a terminal, the second whether
+ * the terminal shows colours (NO_COLOR, TERM). */
 bool flo_console_is_terminal(int fd);
 bool flo_console_has_colour(int fd);
-/* Opens the terminal; from here on Ctrl-C no longer ends the process. */
+/* Opens the terminal.  From here on Ctrl-C no longer ends the process. */
 FLO_MUST_USE int flo_console_open(struct flo_console *console, struct flo_err *err);
 void flo_console_close(struct flo_console *console);
-/* Waits for a line; it has no line end and is valid until the next call. */
+/* Waits for a line, Ctrl-C or the end.  The line has no line end and is valid
+ * until the next call. */
 FLO_MUST_USE int flo_console_read(struct flo_console *console, enum flo_console_event *event,
                                   const char **line, size_t *bytes, struct flo_err *err);
-/* Was Ctrl-C typed since the last call? */
+/* Tells whether Ctrl-C was typed since the last call. */
 bool flo_console_was_stopped(struct flo_console *console);
 /* Writes said->shown to stdout and empties it. */
 FLO_MUST_USE int flo_talk_said_print(struct flo_talk_said *said, struct flo_err *err);
 
 /* ---- chat.c ---- */
 
-/* Runs the chat until the person leaves. */
+/* Runs the chat until the person leaves it. */
 FLO_MUST_USE int flo_chat(const struct flo_talker *talker, struct flo_talk_settings *settings,
                           struct flo_err *err);
 
