@@ -1,4 +1,4 @@
-/* Talk stand-in: the command `run` of a build that has it not. */
+/* Talk stand-in: the command `run` of a build that has no such command. */
 #include "engine/commands/commands.h"
 
 const struct flo_verb flo_verb_run = {

@@ -19,12 +19,12 @@ struct chat {
     struct flo_talk_said said;
     struct flo_talk_counts last;
     uint64_t context;    /* 0: not known */
-    size_t asked;        /* turns, including the last question */
-    size_t dropped;      /* oldest turns dropped to make the prompt fit */
+    size_t asked;        /* number of turns, with the last question */
+    size_t dropped;      /* number of oldest turns dropped so that the prompt fits */
     struct flo_err full; /* why */
 };
 
-/* Prints an error in one line; the conversation continues. */
+/* Prints an error in one line.  The conversation goes on. */
 static void tell_error(const struct chat *chat, const struct flo_err *err)
 {
     const char *fix = err->fix[0] != '\0'        ? err->fix
@@ -44,8 +44,9 @@ static void print(const struct chat *chat, struct flo_buf *text)
 
 /* ---- questions ---- */
 
-/* Asks the question.  If the conversation exceeds the context, its older half
- * is left out, repeatedly; turns are dropped for good only after an answer. */
+/* Asks the last question.  While the conversation exceeds the context, its
+ * older half is left out.  Only after an answer are these turns dropped for
+ * good. */
 static int ask(struct chat *chat, struct flo_err *err)
 {
     struct flo_engine_message messages[FLO_HISTORY_MAX + 2];
@@ -76,8 +77,8 @@ static int ask(struct chat *chat, struct flo_err *err)
     return rv;
 }
 
-/* Adds the answer to the history.  A question without any answer is removed,
- * because templates need alternating turns. */
+/* Adds the answer to the history.  If there is no answer, the question is
+ * removed, because templates need alternating turns. */
 static int keep(struct chat *chat, struct flo_err *err)
 {
     struct flo_history *history = &chat->history;

@@ -1,4 +1,5 @@
-/* Command: parses lines of a chat that begin with "/". */
+/* Command: parses the commands of a chat, which are lines that begin with
+ * "/". */
 #include "engine/talk/talk.h"
 
 #include <string.h>

@@ -1,4 +1,4 @@
-/* Console: handles the terminal of a chat: lines, Ctrl-C and output. */
+/* Console: handles the terminal of a chat: typed lines, Ctrl-C and output. */
 #include "engine/talk/talk.h"
 
 #include <errno.h>
@@ -24,8 +24,8 @@ bool flo_console_has_colour(int fd)
            strcmp(term, "dumb") != 0;
 }
 
-/* Opens the console.  The engine's threads block all signals, so its descriptor
- * gets Ctrl-C. */
+/* Opens the console.  All threads block the signal of Ctrl-C, which then
+ * arrives at a descriptor. */
 int flo_console_open(struct flo_console *console, struct flo_err *err)
 {
     sigset_t set;
@@ -55,8 +55,8 @@ bool flo_console_was_stopped(struct flo_console *console)
     return was;
 }
 
-/* Takes the next complete line of the input; at the end of input also an
- * incomplete one. */
+/* Takes the next complete line of the input.  When the input has ended, it also
+ * takes an incomplete one.  Returns false if there is none. */
 static bool take_line(struct flo_console *console, bool has_ended, const char **line, size_t *bytes)
 {
     struct flo_buf *typed = &console->typed;

@@ -1,4 +1,4 @@
-/* Event: parses the local API's stream, and its errors.  Pure. */
+/* Event: parses events and errors of the local API.  Pure. */
 #include "engine/talk/talk.h"
 
 #include <string.h>
@@ -26,7 +26,8 @@ static int read_tree(char *data, size_t bytes, struct flo_tree *tree, struct flo
     return rv < 0 || tree->count == 0 || tree->has_odd ? bad(err, "no JSON in UTF-8") : 0;
 }
 
-/* Returns an object's string member; empty: there is none. */
+/* Returns the text of an object's member.  It is empty if there is no such
+ * string. */
 static struct flo_wire_text text_in(const struct flo_tree_node *object, const char *key)
 {
     const struct flo_tree_node *node = flo_tree_member(object, key);

@@ -6,8 +6,8 @@
 #define BLOCK "\"\"\""
 #define BLOCK_BYTES 3u
 
-/* Returns the bytes of the escape sequence at `text`: "\033[1;5A", "\033OA", or
- * ESC alone. */
+/* Returns the length of the escape sequence at `text`, such as "\033[1;5A",
+ * "\033OA", or ESC alone. */
 static size_t escape_bytes(const char *text, size_t bytes)
 {
     size_t at = 2;
@@ -42,7 +42,7 @@ static void add_clean(struct flo_buf *out, const char *text, size_t bytes)
     }
 }
 
-/* Returns the length without trailing blanks. */
+/* Returns the length of the text without the blanks at its end. */
 static size_t trimmed(const char *text, size_t bytes)
 {
     while (bytes > 0 && (text[bytes - 1] == ' ' || text[bytes - 1] == '\t')) {
@@ -51,8 +51,9 @@ static size_t trimmed(const char *text, size_t bytes)
     return bytes;
 }
 
-/* Finds where the line opens a block; *after is behind its mark; false:
- * nowhere. */
+/* Finds the mark """ that opens a block in this line.  *before are the bytes in
+ * front of the mark, *after those up to its end.  Returns false if there is no
+ * mark. */
 static bool opens(const char *line, size_t *before, size_t *after)
 {
     size_t blanks = strspn(line, " \t");
@@ -71,7 +72,7 @@ static bool opens(const char *line, size_t *before, size_t *after)
     return false;
 }
 
-/* Adds a line inside a block; the last one ends with the mark. */
+/* Adds a line of a block.  A line that ends with the mark ends the block. */
 static void add_inside(struct flo_talk_input *input, const char *line, size_t bytes)
 {
     size_t end = trimmed(line, bytes);
@@ -85,7 +86,8 @@ static void add_inside(struct flo_talk_input *input, const char *line, size_t by
         flo_buf_text(&input->text, "\n");
     } else if (bytes == 0 && input->text.bytes > 0 &&
                input->text.data[input->text.bytes - 1] == '\n') {
-        input->text.data[--input->text.bytes] = '\0'; /* the line with only the mark */
+        /* removes the line end before a line that has only the mark */
+        input->text.data[--input->text.bytes] = '\0';
     }
 }
 

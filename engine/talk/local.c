@@ -1,4 +1,5 @@
-/* Local: runs a model in this process; its cache is kept between answers. */
+/* Local: answers with a model in this process, whose cache is kept between
+ * answers. */
 #include "engine/talk/talk.h"
 
 #include <stdlib.h>
@@ -9,8 +10,9 @@
 #include "engine/grammar/grammar.h"
 #include "engine/token/control.h"
 
-#define PIECE 64u       /* prompt tokens between two checks for Ctrl-C */
-#define KEPT_DIVISOR 8u /* share of the context that a conversation leaves for the answer */
+#define PIECE 64u /* tokens of the prompt computed between two checks for Ctrl-C */
+/* A conversation leaves this part of the context for the answer: a divisor. */
+#define KEPT_DIVISOR 8u
 
 int flo_local_open(struct flo_local *local, const struct flo_tool *tool, struct flo_err *err)
 {
@@ -45,7 +47,7 @@ void flo_local_close(struct flo_local *local)
 
 /* ---- the prompt ---- */
 
-/* Computes tokens and appends them to the cached ones. */
+/* Computes tokens and appends them to those in the cache. */
 static int feed(struct flo_local *local, const int32_t *tokens, size_t count, struct flo_err *err)
 {
     FLO_TRY(flo_tool_feed(&local->answer.model, tokens, count, err));
@@ -54,8 +56,9 @@ static int feed(struct flo_local *local, const int32_t *tokens, size_t count, st
     return 0;
 }
 
-/* Computes the prompt from where it differs from the cached tokens; the last
- * token always, for its logits.  1: stopped. */
+/* Computes the prompt from where it differs from the cached tokens.  The last
+ * token is always computed, for its logits.  Returns 1 if the person stopped
+ * it. */
 static int feed_prompt(struct flo_local *local, const struct flo_asking *asking,
                        struct flo_talk_counts *counts, struct flo_err *err)
 {
@@ -92,7 +95,8 @@ static void take_part(void *context, enum flo_part_kind part, const char *text, 
     }
 }
 
-/* Writes the text of tokens; at the end also the text that was held back. */
+/* Writes the text of tokens.  At the answer's end it also writes the text that
+ * was held back. */
 static int say_text(struct flo_local *local, bool is_end, struct flo_talk_said *said,
                     struct flo_err *err)
 {
@@ -130,8 +134,8 @@ static int say(struct flo_local *local, const int32_t *tokens, size_t count,
     return say_text(local, false, said, err);
 }
 
-/* Returns the tokens that a grammar forces at the beginning; they are computed
- * with the prompt. */
+/* Appends to the prompt the tokens that a grammar forces at the beginning,
+ * which are computed with the prompt.  Returns their number. */
 static size_t force(struct flo_local *local, uint64_t most)
 {
     uint64_t room = local->answer.model.info->context - local->count;
@@ -142,7 +146,7 @@ static size_t force(struct flo_local *local, uint64_t most)
                                                             : FLO_GRAMMAR_FORCED_MAX);
 }
 
-/* Computes the last chosen tokens, and chooses the next. */
+/* Computes the tokens chosen last, and chooses the next one. */
 static int next(struct flo_local *local, uint64_t most, struct flo_err *err)
 {
     struct flo_tool_answer *a = &local->answer;
@@ -155,7 +159,7 @@ static int next(struct flo_local *local, uint64_t most, struct flo_err *err)
     return rv;
 }
 
-/* Generates tokens until the answer ends for any reason. */
+/* Generates tokens until the answer ends or the person stops it. */
 static int go_on(struct flo_local *local, const struct flo_asking *asking, uint64_t most,
                  struct flo_talk_counts *counts, struct flo_err *err)
 {
@@ -243,8 +247,8 @@ int flo_local_answer(struct flo_local *local, const struct flo_asking *asking,
 
 /* ---- a conversation ---- */
 
-/* A single question may leave only one token of the context; a conversation
- * must leave a share for the answer. */
+/* Checks that the context has room for an answer.  After a single question one
+ * token is enough; a conversation must leave a share of the context. */
 static int check_room(const struct flo_local *local, const struct flo_asking *asking,
                       struct flo_err *err)
 {

@@ -1,5 +1,5 @@
-/* Said: prepares a model's text for a person: separates thoughts, and removes
- * everything that a terminal would interpret.  Pure. */
+/* Said: prepares a model's text for a person.  It separates thoughts, and
+ * removes all that a terminal would interpret.  Pure. */
 #include "engine/talk/talk.h"
 
 #include <string.h>
@@ -17,8 +17,8 @@ static bool is_blank(char c)
 
 /* ---- safe text ---- */
 
-/* Tells whether a character is a control character; U+0080 to U+009F are
- * too. */
+/* Tells whether a character is a control character; those from U+0080 to U+009F
+ * are some. */
 static bool is_control(const char *text)
 {
     unsigned char c = (unsigned char)text[0];
@@ -62,8 +62,8 @@ static void show(struct flo_talk_said *said, const char *text, size_t bytes)
     said->is_line_open = bytes > 0 ? text[bytes - 1] != '\n' : said->is_line_open;
 }
 
-/* Marks the beginning or end of a thought: with colours by dim text, otherwise
- * by words. */
+/* Shows that a thought begins or ends.  With colours the thought's text is dim;
+ * without them words mark it. */
 static void mark(struct flo_talk_said *said, bool is_thought)
 {
     const char *text = is_thought ? OPEN : CLOSE;

@@ -15,8 +15,8 @@
 #define HEAD_BYTES_MAX 8192
 #define REQUEST_BYTES_MAX (16u << 20)
 
-/* Standard sockets of the agent, for other users and for root:
- * docs/reference/local-api.md. */
+/* Sockets on which an agent listens by default, for other users and for root
+ * (docs/reference/local-api.md). */
 static const char *const standard[] = {"/run/flotilla/api.sock", "/var/lib/flotilla/api.sock"};
 
 /* ---- address and token ---- */
@@ -29,8 +29,8 @@ static int refuse_address(const char *address, struct flo_err *err)
                     address);
 }
 
-/* Parses "http://127.0.0.1:8081", also without the scheme or with a slash at
- * the end. */
+/* Parses the port of an address like "http://127.0.0.1:8081".  The scheme may
+ * be absent, and a slash may follow. */
 static bool read_port(const char *address, uint16_t *out)
 {
     static const char *const hosts[] = {"127.0.0.1:", "localhost:"};
@@ -107,9 +107,10 @@ struct call {
     struct flo_served *served;
     struct flo_exchange exchange;
     struct flo_events events;
-    struct flo_buf body; /* body of an answer that is not streamed */
+    struct flo_buf body; /* body of an answer that does not arrive as a stream */
     struct flo_tree tree;
-    const struct flo_asking *asking; /* NULL: the answer is not streamed */
+    /* the question; NULL: the answer does not arrive as a stream */
+    const struct flo_asking *asking;
     struct flo_talk_counts *counts;
     uint64_t began_us, first_us;
     bool has_finish;
@@ -196,7 +197,8 @@ static int take_body(void *context, const char *data, size_t bytes, struct flo_e
                              : 0;
 }
 
-/* Runs the call until the answer is complete, 1, or the person stops it, 0. */
+/* Runs the call.  Returns 1 if the answer is complete, 0 if the person stopped
+ * it. */
 static int carry_out(struct call *call, struct flo_err *err)
 {
     const struct flo_served *served = call->served;
@@ -235,7 +237,7 @@ static int bad_content(const struct flo_served *served, const char *what, struct
     return flo_fail(err, FLO_E_NET_CONTENT, "%s: %s", served->called, what);
 }
 
-/* Lists the names of all served models, for the end of an error. */
+/* Adds the names of all served models to the error. */
 static int name_others(struct flo_served *served, struct flo_err *err)
 {
     struct flo_buf names = {0};
@@ -350,7 +352,8 @@ static void count_times(const struct call *call)
     uint64_t now_us = flo_now_us();
     uint64_t first_us = call->first_us > 0 ? call->first_us : now_us;
 
-    /* A stopped answer has no timings from the server. */
+    /* A stopped answer has no times from the server, so its own clock
+     * counts. */
     if (counts->answer_us == 0) {
         counts->prompt_us = first_us - call->began_us;
         counts->answer_us = now_us - first_us;

@@ -16,7 +16,7 @@ static const struct setting {
         uint64_t least, most, standard;
     } count;
     const char *help;
-    size_t offset; /* offset of a double, a uint64_t, or `system` */
+    size_t offset; /* offset of the value: a double, a uint64_t, or the text `system` */
 } rows[] = {
 #define FLO_SETTING(name, flag, kind, least, most, standard, help)                                 \
     {#name,                                                                                        \
@@ -139,7 +139,7 @@ static int read_real(struct flo_talk_settings *settings, const struct setting *r
     if (end == text || *end != '\0' || !(value >= row->real.least && value <= row->real.most)) {
         return refuse(row, called, text, err);
     }
-    put_real(settings, row, value + 0.0); /* turns -0 into 0 */
+    put_real(settings, row, value + 0.0); /* adding 0.0 turns -0 into 0 */
     return 0;
 }
 
@@ -292,7 +292,7 @@ int flo_talk_settings_set(struct flo_talk_settings *settings, const char *words,
 void flo_talk_settings_sampling(const struct flo_talk_settings *settings, struct flo_sampling *out)
 {
     *out = (struct flo_sampling){
-        /* top_p 0 means only the best token: greedy. */
+        /* With top_p 0 only the best token is left, as with temperature 0. */
         .temperature = settings->top_p > 0 ? (float)settings->temperature : 0,
         .top_p = (float)settings->top_p,
         .top_k = (uint32_t)settings->top_k,
