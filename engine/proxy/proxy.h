@@ -31,62 +31,64 @@
 enum flo_runtime_api {
     FLO_RUNTIME_OPENAI,
     FLO_RUNTIME_HTTP,
-    FLO_RUNTIME_NONE, /* no server: `exec` is a check, run for each golden case */
+    FLO_RUNTIME_NONE, /* the runtime has no server: `exec` is a check, run for each golden case */
 };
 
-/* Settings from the agent's JSON (contracts/processes.md 4.1); texts point into
- * `tree`'s text. */
+/* Settings of a runtime from the agent's JSON (contracts/processes.md 4.1).
+ * The texts point into `text`. */
 struct flo_runtime {
     struct flo_tree tree;
     char *text;
     const char *name, *health, *model;
-    const char *prefix; /* replaces /v1 in the paths of OpenAI's API */
+    const char *prefix; /* path used instead of /v1 in requests of OpenAI's API */
     const char *exec[FLO_RUNTIME_ARGS_MAX + 1];
     enum flo_runtime_api api;
     uint64_t ready_ms, stop_ms, memory_bytes;
     uint32_t sessions, context, threads;
     uint64_t abilities;
-    bool has_network; /* uses the host's network */
-    bool has_user;    /* runs as a separate user */
+    bool has_network; /* the runtime uses the host's network */
+    bool has_user;    /* the runtime runs as a separate user */
     uint32_t uid, gid;
     const char *read[FLO_RUNTIME_PATHS_MAX + 1];
     const char *devices[FLO_RUNTIME_PATHS_MAX + 1];
     const char *env[FLO_RUNTIME_ENV_MAX][2];
     uint32_t n_env;
 };
-/* Reads the settings.  FLO_E_RUNTIME_START names the invalid field. */
+/* Reads the settings.  FLO_E_RUNTIME_START names the field that is invalid. */
 FLO_MUST_USE int flo_runtime_read(struct flo_runtime *runtime, struct flo_wire_text json,
                                   struct flo_err *err);
 void flo_runtime_deinit(struct flo_runtime *runtime);
 
 /* ---- answer.c: what stands in a body ---- */
 
-#define FLO_ANSWER_BYTES_MAX (16u << 20) /* largest size of an answer with vectors */
+#define FLO_ANSWER_BYTES_MAX (16u << 20) /* most bytes of an answer with vectors */
 
-/* One event of a stream, or a complete answer. */
+/* Contents of one event of a stream, or of a whole answer. */
 struct flo_answer_part {
-    struct flo_wire_text text; /* the answer's text; all texts here are UTF-8 */
+    struct flo_wire_text text; /* text of the answer; all texts here are valid UTF-8 */
     struct flo_wire_text thought;
-    const struct flo_tree_node *calls; /* entries for flo_answer_call(); NULL: none */
+    const struct flo_tree_node *calls; /* first entry for flo_answer_call(); NULL: no calls */
     bool has_finish;
     uint32_t reason; /* enum flo_wire_reason */
     bool has_usage;
     uint32_t tokens_in, tokens_out;
 };
-/* A piece of a call.  The first piece has the name; later ones have none. */
+/* A piece of a tool call.  Only the first piece of a call has the tool's
+ * name. */
 struct flo_answer_call {
-    uint32_t index; /* UINT32_MAX: not given by the server */
+    uint32_t index; /* number of the call; UINT32_MAX: the server gave none */
     struct flo_wire_text name, arguments;
 };
-/* Parses a part; its texts point into `data`.  FLO_E_RUNTIME_ANSWER. */
+/* Parses an event or a whole answer.  The texts of *part point into `data`.
+ * FLO_E_RUNTIME_ANSWER: it is not valid. */
 FLO_MUST_USE int flo_answer_read(char *data, size_t bytes, struct flo_tree *tree,
                                  struct flo_answer_part *part, struct flo_err *err);
-/* Reads an entry of a part's calls and advances *entry.
- * FLO_E_RUNTIME_ANSWER. */
+/* Reads the piece of a call at *entry, and sets *entry to the next one.
+ * FLO_E_RUNTIME_ANSWER: it is not valid. */
 FLO_MUST_USE int flo_answer_call(const struct flo_tree_node **entry, struct flo_answer_call *call,
                                  struct flo_err *err);
-/* Reads the vectors of `count` inputs; `take` gets each in order, scaled to
- * length 1.  FLO_E_RUNTIME_ANSWER. */
+/* Reads the vectors of `count` inputs.  `take` gets each vector in order,
+ * scaled to length 1.  FLO_E_RUNTIME_ANSWER: they are not valid. */
 FLO_MUST_USE int flo_answer_vectors(char *data, size_t bytes, uint32_t count,
                                     void (*take)(void *context, uint32_t index, const float *vector,
                                                  uint32_t length),
@@ -94,46 +96,47 @@ FLO_MUST_USE int flo_answer_vectors(char *data, size_t bytes, uint32_t count,
 
 /* ---- calls.c ---- */
 
-/* State of an answer's calls.  Zero-initialise. */
+/* State of checking the tool calls of one answer.  Zero-initialise. */
 struct flo_proxy_calls {
-    struct flo_buf callable; /* allowed tools' names between line ends */
+    struct flo_buf callable; /* names of the allowed tools, each between line ends */
     bool one_call;
-    uint32_t count;           /* calls begun so far */
-    bool is_open;             /* the last call is open */
-    char name[80];            /* the last call's tool, for error messages */
-    struct flo_buf arguments; /* arguments of the last call, so far */
+    uint32_t count;           /* number of calls that have begun */
+    bool is_open;             /* the call that began last has not ended yet */
+    char name[80];            /* tool of the call that began last, for error messages */
+    struct flo_buf arguments; /* arguments of the call that began last, as far as received */
 };
 /* Stores the tools that a request allows.  FLO_E_INFER_PARAM: the tools are not
- * valid JSON; FLO_E_MEMORY. */
+ * valid JSON.  FLO_E_MEMORY. */
 FLO_MUST_USE int flo_calls_expect(struct flo_proxy_calls *calls, const struct flo_wire_generate *in,
                                   struct flo_err *err);
 /* Takes a piece of a call and writes it as parts for the agent.
  * FLO_E_RUNTIME_ANSWER names the runtime: a call is out of order, its tool was
- * not offered, only one call is allowed, or the call before ended without a
- * JSON object. */
+ * not offered, only one call is allowed, or the call before has no JSON object
+ * as arguments. */
 FLO_MUST_USE int flo_calls_take(struct flo_proxy_calls *calls, const char *runtime,
                                 const struct flo_answer_call *call, struct flo_buf *out,
                                 struct flo_err *err);
-/* Ends the last call; a call without arguments gets `{}`.  FLO_E_RUNTIME_ANSWER
- * as above. */
+/* Ends the call that began last.  A call without arguments gets `{}`.
+ * FLO_E_RUNTIME_ANSWER: its arguments are no JSON object. */
 FLO_MUST_USE int flo_calls_end(struct flo_proxy_calls *calls, const char *runtime,
                                struct flo_buf *out, struct flo_err *err);
 void flo_calls_deinit(struct flo_proxy_calls *calls);
 
 /* ---- body.c ---- */
 
-/* Writes the whole HTTP request for a GENERATE or EMBED. */
+/* Writes the whole HTTP request that asks the runtime for a GENERATE or
+ * EMBED. */
 void flo_body_write(const struct flo_runtime *runtime, const struct flo_wire_message *message,
                     struct flo_buf *out);
-/* Writes the whole HTTP request for a health check. */
+/* Writes the whole HTTP request of a health check. */
 void flo_body_health(const struct flo_runtime *runtime, struct flo_buf *out);
 
 /* ---- keeper.c ---- */
 
 /* Settings of the keeper.  flo_keeper_run() starts the runtime, waits for its
  * end, kills all of its processes and removes the scratch folder.  It exits
- * with the runtime's status, or 128 + signal.  If the proxy is gone, or at
- * SIGTERM, it ends the runtime, after stop_ms with SIGKILL. */
+ * with the runtime's status, or 128 + its signal.  If the proxy is gone, or at
+ * SIGTERM, it asks the runtime to end, and kills it after stop_ms. */
 struct flo_keeping {
     const char *const *argv;
     char *const *environment;
@@ -141,25 +144,29 @@ struct flo_keeping {
     const struct flo_sandbox_path *paths;
     size_t n_paths;
     uint64_t stop_ms;
-    bool needs_files;        /* missing landlock is an error */
-    bool connects;           /* TCP */
-    int output;              /* the runtime's stdout; -1: /dev/null */
-    int report;              /* gets an error text if the runtime does not start */
-    int errors;              /* the runtime's stderr */
-    int group;               /* descriptor of cgroup.procs of the runtime's cgroup; -1: none */
-    uint64_t data_bytes_max; /* used without a cgroup */
+    bool needs_files; /* without Landlock the runtime does not start */
+    bool connects;    /* TCP */
+    int output;       /* descriptor for the runtime's stdout; -1: /dev/null */
+    int report;       /* descriptor for the text of an error if the runtime does not start */
+    int errors;       /* the runtime's stderr */
+    /* descriptor of the file cgroup.procs of the runtime's cgroup; -1: none */
+    int group;
+    /* most bytes of writable memory per process, without a cgroup; 0: no
+     * limit */
+    uint64_t data_bytes_max;
     bool has_user;
     uint32_t uid, gid;
     pid_t proxy;
 };
-/* A /proc of the process namespace, for its first process: false where hidden
- * folders of /proc forbid it.  Without one a process reads another's number in
- * /proc/self, and a GPU's driver refuses it. */
+/* Mounts a /proc for the process namespace; called by its first process.
+ * Returns false if hidden folders of /proc forbid it.  Without the mount, a
+ * process reads another one's number in /proc/self, and a GPU's driver refuses
+ * it. */
 bool flo_keeper_show_processes(void);
-/* Runs the keeper, and never returns.  The scratch folder may have a mount next
- * to it, SCRATCH.tree. */
+/* Runs the keeper, and never returns.  It also removes a mount next to the
+ * scratch folder, SCRATCH.tree, if the runtime has its own user. */
 _Noreturn void flo_keeper_run(const struct flo_keeping *keeping);
-/* Removes a folder and its contents. */
+/* Removes a folder with its contents. */
 void flo_scratch_remove(const char *path);
 
 /* ---- start.c ---- */
@@ -169,35 +176,42 @@ struct flo_runtime_process {
     char scratch[64];
     char socket[108]; /* empty: the port */
     uint16_t port;
-    char file[256];     /* file in the tree that a check plays */
-    int output;         /* write end of a check's stdout, closed at the start; 0: none */
+    char file[256]; /* file in the release's folder that a check gets as its input */
+    /* write end of the pipe for a check's stdout; 0: no check.  Closed at the
+     * start. */
+    int output;
     int report, errors; /* pipes; -1: closed */
-    char words[512];    /* last part of its stderr */
+    char words[512];    /* the last bytes that the runtime wrote to stderr */
     size_t n_words;
     bool is_sandboxed;
     struct flo_cgroup group; /* folder empty: none */
 };
-/* Starts the runtime on the tree with this descriptor.  FLO_E_RUNTIME_START. */
+/* Starts the runtime on the folder with the descriptor `tree`.
+ * FLO_E_RUNTIME_START: it could not be started. */
 FLO_MUST_USE int flo_runtime_start(const struct flo_runtime *runtime, int tree,
                                    struct flo_wire_text entry, enum flo_sandbox_mode mode,
                                    struct flo_runtime_process *process, struct flo_err *err);
-/* Reads the process's pipes. FLO_E_RUNTIME_START: the runtime did not start. */
+/* Reads the process's pipes.  FLO_E_RUNTIME_START: the runtime did not start,
+ * and the text tells why. */
 FLO_MUST_USE int flo_runtime_listen(struct flo_runtime_process *process, struct flo_err *err);
-/* Ends the process and waits until it has exited. */
+/* Ends the runtime and waits until its keeper has exited.  The keeper is killed
+ * two seconds after stop_ms. */
 void flo_runtime_stop(struct flo_runtime_process *process, uint64_t stop_ms);
-/* Sums the memory of all its processes (Pss, or the resident size if Pss cannot
- * be read) and counts them. */
+/* Sums the memory of the keeper's processes and counts them.  The memory is
+ * Pss, or the resident size if Pss cannot be read. */
 void flo_runtime_memory(pid_t keeper, uint64_t *bytes, uint32_t *count);
 
 /* ---- confine.c ---- */
 
-/* Puts the process into a cgroup with a memory limit; logs a warning if that
- * fails. */
+/* Puts the runtime into a cgroup with a memory limit.  If that fails, a warning
+ * is logged. */
 void flo_runtime_group(const struct flo_runtime *runtime, struct flo_runtime_process *process);
-/* Returns the limit of the cgroup: 1.1 times the planned memory. */
+/* Returns the memory limit of the runtime's cgroup, which is 1.1 times the
+ * planned memory. */
 uint64_t flo_runtime_limit(const struct flo_runtime *runtime);
-/* Gives the runtime's user read access to the tree, at a path that is written
- * to `path`, and the scratch folder.  Needs root.  FLO_E_RUNTIME_START. */
+/* Lets the runtime's user read the release's folder and use the scratch folder.
+ * `path` gets the path at which the user sees the release.  Needs root.
+ * FLO_E_RUNTIME_START. */
 FLO_MUST_USE int flo_runtime_own_user(const struct flo_runtime *runtime, int tree,
                                       struct flo_runtime_process *process, char *path,
                                       size_t path_bytes, struct flo_err *err);
@@ -205,9 +219,9 @@ FLO_MUST_USE int flo_runtime_own_user(const struct flo_runtime *runtime, int tre
 /* ---- check.c: a runtime without a server ---- */
 
 struct flo_proxy;
-#define FLO_CHECK_BYTES_MAX 65536 /* largest output of a check */
+#define FLO_CHECK_BYTES_MAX 65536 /* most bytes that a check may write to stdout */
 
-/* One run of a check, in a process between the proxy and the keeper, with
+/* One run of a check.  It is in a process between proxy and keeper, with
  * namespaces of its own.  Zero-initialise. */
 struct flo_check {
     pid_t pid; /* 0: none runs */
@@ -216,10 +230,10 @@ struct flo_check {
     uint64_t began_us;
     struct flo_buf text, said;
 };
-/* Runs the check on the file of a GENERATE; the answer is its stdout and
- * status. */
+/* Runs the check on the file that a GENERATE names.  The answer is the check's
+ * stdout and exit status. */
 void flo_check_take(struct flo_proxy *proxy, const struct flo_wire_message *message);
-/* Reads the check's output, and answers when the check has ended. */
+/* Reads the check's output.  Answers the request when the check has ended. */
 void flo_check_go_on(struct flo_proxy *proxy);
 void flo_check_cancel(struct flo_proxy *proxy, uint32_t id);
 void flo_check_end(struct flo_check *check);
@@ -229,9 +243,9 @@ void flo_check_end(struct flo_check *check);
 struct flo_proxy_request;
 void flo_proxy_take(struct flo_proxy *proxy, const struct flo_wire_message *message);
 void flo_proxy_cancel(struct flo_proxy *proxy, uint32_t id);
-/* Starts waiting requests while there is a free session. */
+/* Starts waiting requests as long as a session is free. */
 void flo_proxy_begin(struct flo_proxy *proxy);
-/* Continues a request after poll() reported its descriptor. */
+/* Continues a request whose descriptor poll() has reported. */
 void flo_proxy_go_on(struct flo_proxy *proxy, struct flo_proxy_request *request);
 void flo_proxy_forget_all(struct flo_proxy *proxy);
 
@@ -245,11 +259,11 @@ struct flo_proxy_request {
     uint64_t came_us, began_us, first_us, last_us;
     struct flo_exchange exchange;
     struct flo_events events;
-    struct flo_buf body;  /* body of an answer that is not streamed */
-    struct flo_buf held;  /* text that waits, as the limit of pieces is reached */
+    struct flo_buf body;  /* body of an answer that does not arrive as a stream */
+    struct flo_buf held;  /* text that could not be sent yet, as the most pieces were sent */
     struct flo_tree tree; /* a parsed event */
     uint32_t pieces, frames, frames_max, pieces_max;
-    bool tells_parts; /* the agent accepts thoughts and calls */
+    bool tells_parts; /* the agent wants thoughts and calls apart from the text */
     struct flo_proxy_calls calls;
     uint64_t answer_bytes, parts_bytes;
     struct flo_wire_done done;
@@ -265,7 +279,7 @@ struct flo_proxy {
     enum flo_proxy_state state;
     uint32_t open_id;
     struct flo_buf in, out;
-    int tree; /* folder of OPEN; -1: none */
+    int tree; /* descriptor of the folder that came with OPEN; -1: none */
     struct flo_runtime runtime;
     struct flo_runtime_process process;
     uint64_t started_ms;
@@ -273,12 +287,12 @@ struct flo_proxy {
     struct flo_exchange health;
     uint64_t asked_ms, good_ms, next_ms;
     uint32_t misses;
-    uint32_t ping; /* PINGs to answer after the next health check */
+    uint32_t ping; /* number of PINGs to answer after the next health check */
     struct flo_check check;
     /* memory */
     uint64_t looked_ms, rss_bytes, rss_bytes_peak;
     uint32_t over;
-    /* requests, in order of arrival */
+    /* list of the requests, in order of arrival */
     struct flo_proxy_request *requests;
     uint32_t n_running;
     size_t waiting_bytes;
@@ -290,8 +304,8 @@ extern const struct flo_peer flo_proxy_peer; /* "the runtime" */
 void flo_proxy_put(struct flo_proxy *proxy, const struct flo_wire_message *message);
 void flo_proxy_fail(struct flo_proxy *proxy, uint32_t id, const struct flo_err *err);
 
-/* flotilla-engine proxy [required|preferred]: serves the agent's socket,
- * descriptor 3. */
+/* Runs flotilla-engine proxy [required|preferred], which serves the agent's
+ * socket, descriptor 3. */
 int flo_cmd_proxy(void *line, struct flo_err *err);
 
 #endif
