@@ -1,4 +1,4 @@
-/* Proxy stand-in, for a build without runtimes. */
+/* Proxy stand-in: the command `proxy` of a build without runtimes. */
 #include "base/left_out.h"
 #include "engine/proxy/proxy.h"
 

@@ -1,4 +1,4 @@
-/* Answer: parses the contents of a runtime's answer: texts, vectors. */
+/* Answer: parses what a runtime answers: texts, thoughts, calls, vectors. */
 #include "engine/proxy/proxy.h"
 
 #include <float.h>
@@ -54,7 +54,8 @@ static void take_usage(const struct flo_tree_node *root, struct flo_answer_part 
     }
 }
 
-/* Reads an answer to audio: an object that has only the text. */
+/* Reads the answer to a request with audio, which is an object with only the
+ * text. */
 static bool take_speech(const struct flo_tree_node *root, struct flo_answer_part *part)
 {
     const struct flo_tree_node *text = member(root, "text");
@@ -68,8 +69,8 @@ static bool take_speech(const struct flo_tree_node *root, struct flo_answer_part
     return true;
 }
 
-/* Finds delta.content of a stream, message.content of a whole chat, or text of
- * a completion. */
+/* Finds the text of an answer.  It is delta.content in a stream,
+ * message.content in a whole chat, text in a completion. */
 static const struct flo_tree_node *text_in(const struct flo_tree_node *choice)
 {
     const struct flo_tree_node *text = member(member(choice, "delta"), "content");
@@ -78,7 +79,8 @@ static const struct flo_tree_node *text_in(const struct flo_tree_node *choice)
     return text == NULL ? member(choice, "text") : text;
 }
 
-/* Accepts a text or an absent node; anything else is an error. */
+/* Takes the text of a node.  An absent node has none.  Any other kind of node
+ * is an error. */
 static int take_text(const struct flo_tree_node *node, struct flo_wire_text *out,
                      struct flo_err *err)
 {
@@ -92,7 +94,7 @@ static int take_text(const struct flo_tree_node *node, struct flo_wire_text *out
     return 0;
 }
 
-/* Reads thoughts, whose member has one of two names, and calls. */
+/* Reads thoughts and calls.  The thoughts' member has one of two names. */
 static int take_others(const struct flo_tree_node *choice, struct flo_answer_part *part,
                        struct flo_err *err)
 {
@@ -191,8 +193,8 @@ int flo_answer_read(char *data, size_t bytes, struct flo_tree *tree, struct flo_
 
 /* ---- vectors ---- */
 
-/* Reads a vector and scales it to length 1; returns its number of floats, 0:
- * unusable. */
+/* Reads a vector and scales it to length 1.  Returns how many floats it has, or
+ * 0 if it is unusable. */
 static uint32_t take_vector(const struct flo_tree_node *list, float *out)
 {
     uint32_t count = 0;

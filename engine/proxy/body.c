@@ -19,7 +19,8 @@ static void add_model(const struct flo_runtime *runtime, struct flo_buf *out)
     add_string(out, (struct flo_wire_text){runtime->model, strlen(runtime->model)});
 }
 
-/* Writes the members of an object, and its end. */
+/* Writes the members of the object `more`, and the end of the object around
+ * them. */
 static void add_more(struct flo_wire_text more, struct flo_buf *out)
 {
     if (more.bytes > 2 && more.data[0] == '{') {
@@ -56,8 +57,8 @@ static void add_image(const struct flo_wire_generate *in, uint32_t image, struct
     flo_buf_text(out, "}}");
 }
 
-/* Writes a text, or a list of parts if it has images; *image is the next
- * image. */
+/* Writes a message's text, or a list of parts if it has images.  *image is the
+ * number of the first image, and is moved behind the message's. */
 static void add_content(const struct flo_wire_generate *in, uint32_t message, uint32_t *image,
                         struct flo_buf *out)
 {
@@ -132,7 +133,7 @@ static void add_thinking(const struct flo_wire_generate *in, struct flo_buf *out
     }
 }
 
-/* Adds a number; one that is not finite is left out. */
+/* Adds a number, unless it is not finite. */
 static void add_real(struct flo_buf *out, const char *key, double value)
 {
     if (isfinite(value)) {
@@ -271,7 +272,8 @@ static void add_head(const char *prefix, const char *path, const char *type,
     out->failed |= body->failed;
 }
 
-/* Returns the last message's text, or the prompt. */
+/* Returns the text of the last message.  If there are no messages, it returns
+ * the prompt. */
 static struct flo_wire_text plain_of(const struct flo_wire_generate *in)
 {
     return in->n_messages > 0 ? in->messages[in->n_messages - 1].content : in->prompt;
@@ -297,7 +299,8 @@ void flo_body_write(const struct flo_runtime *runtime, const struct flo_wire_mes
     } else if (in->audio.bytes > 0) {
         char boundary[40] = "flotilla", type[96];
         uint8_t random[12];
-        flo_random(random, sizeof(random)); /* a separator that is not in the audio */
+        /* random bytes for a separator that is not in the audio */
+        flo_random(random, sizeof(random));
         flo_hex_encode(random, sizeof(random), boundary + strlen(boundary));
         snprintf(type, sizeof(type), "multipart/form-data; boundary=%s", boundary);
         add_audio(runtime, in, boundary, &body);

@@ -2,8 +2,9 @@
  *
  * Calls come one after the other.  Each is forwarded as it arrives, and must
  * end with arguments that are a JSON object, or by the answer's token limit.
- * Otherwise the request fails; the client has seen no end of the call and so
- * does not make it.  Arguments are not checked against the tool's schema. */
+ * Otherwise the request fails.  The client has then seen no end of the call,
+ * and so does not make it.  Arguments are not checked against the tool's
+ * schema. */
 #include "engine/proxy/proxy.h"
 
 #include <stdlib.h>
@@ -19,7 +20,7 @@ static bool is(const struct flo_tree_node *node, struct flo_wire_text text)
     return node->bytes == text.bytes && memcmp(node->text, text.data, text.bytes) == 0;
 }
 
-/* Stores the names, each between line ends. */
+/* Stores the names of the callable tools, each between line ends. */
 static void add_names(struct flo_proxy_calls *calls, const struct flo_wire_generate *in,
                       const struct flo_tree_node *list)
 {

@@ -1,10 +1,11 @@
-/* Check: runs a check of a runtime without a server, once for each golden case.
+/* Check: runs a program that computes one golden case and ends, for a runtime
+ * without a server.
  *
  * Each run has namespaces, a scratch folder and a keeper of its own.  A process
- * between the proxy and the keeper enters the namespaces, which a process can
- * do only once.  It reports by a pipe: "M<bytes>" peak memory of a process, "K"
- * the cgroup killed a process, "E<text>" it did not start, "W<text>" the end of
- * its stderr. */
+ * between the proxy and the keeper enters the namespaces, because a process can
+ * do so only once.  It reports by a pipe: "M<bytes>" peak memory of a process,
+ * "K" the cgroup killed a process, "E<text>" it did not start, "W<text>" the
+ * end of its stderr. */
 #include "engine/proxy/proxy.h"
 
 #include <errno.h>
@@ -62,7 +63,8 @@ static void say_memory(int report)
     }
 }
 
-/* Waits until the keeper has exited; a request to stop ends the run first. */
+/* Waits until the keeper has exited.  If a stop is asked for, it ends the run
+ * first. */
 static int wait_for(struct flo_runtime_process *process, struct flo_err *err)
 {
     int status = 0;
@@ -96,7 +98,8 @@ _Noreturn static void run(const struct flo_proxy *proxy, pid_t parent, const cha
     action.sa_handler = on_end;
     sigaction(SIGTERM, &action, NULL);
     prctl(PR_SET_PDEATHSIG, SIGTERM);
-    if (getppid() != parent) { /* the parent has exited, so nobody would end this process */
+    /* the proxy has exited already, so its end would not end this process */
+    if (getppid() != parent) {
         _exit(STATUS_UNKNOWN);
     }
     close(proxy->socket);
@@ -108,7 +111,7 @@ _Noreturn static void run(const struct flo_proxy *proxy, pid_t parent, const cha
     if (flo_cgroup_kills(&process.group) > 0) {
         say(report, 'K', "");
     }
-    flo_runtime_stop(&process, 0); /* this also ends its cgroup */
+    flo_runtime_stop(&process, 0); /* removes the runtime's cgroup too */
     if (status < 0) {
         say(report, 'E', err.what);
         if (err.fix[0] != '\0') {
@@ -135,7 +138,8 @@ static void close_all(struct flo_check *check)
     check->pid = 0;
 }
 
-/* Ends the process in between, which ends its keeper and the run. */
+/* Ends the process between proxy and keeper, which ends the keeper and the
+ * run. */
 void flo_check_end(struct flo_check *check)
 {
     if (check->pid > 0) {
@@ -229,8 +233,8 @@ void flo_check_take(struct flo_proxy *proxy, const struct flo_wire_message *mess
 
 /* ---- how it went ---- */
 
-/* Reads as much as fits.  A closed end is closed here too, or poll() would
- * report it forever. */
+/* Reads as much as fits.  If the other end is closed, the descriptor is closed
+ * too; poll() would report it forever. */
 static void read_all(int *fd, struct flo_buf *out)
 {
     char data[8192];
@@ -245,8 +249,8 @@ static void read_all(int *fd, struct flo_buf *out)
     }
 }
 
-/* Returns the text of a line of this kind, with a NUL at its end; NULL: there
- * is none. */
+/* Returns the text after the letter `kind` in the first line that begins with
+ * it.  Returns NULL if there is none. */
 static char *said(struct flo_check *check, char kind)
 {
     char *line = check->said.data;
@@ -264,8 +268,8 @@ static void copy_line(const char *line, char *out, size_t bytes)
              line == NULL ? "" : line);
 }
 
-/* Was the run valid?  It must have started and used at most 1.25 times the
- * planned memory. */
+/* Checks that the run started and used at most 1.25 times the planned
+ * memory. */
 static int judge(struct flo_proxy *proxy, struct flo_err *err)
 {
     struct flo_check *check = &proxy->check;

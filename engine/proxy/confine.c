@@ -1,5 +1,6 @@
-/* Confine: sets the limits of a runtime that need root: a cgroup with a memory
- * limit, and a user that can read only the release's files. */
+/* Confine: sets the limits of a runtime that only root can set.  These are a
+ * cgroup with a memory limit, and a user that can read only the release's
+ * files. */
 #include "engine/proxy/proxy.h"
 
 #include <dirent.h>
@@ -49,8 +50,8 @@ uint64_t flo_runtime_limit(const struct flo_runtime *runtime)
 
 /* ---- a user of its own ---- */
 
-/* Lets the runtime's user read the files.  Only the agent can enter the folders
- * above (0700), so nobody else gets here. */
+/* Lets the runtime's user read the release's files.  Only the agent can enter
+ * the folders above them (0700), so no other user gets there. */
 static int open_files(int dir, int depth, struct flo_err *err)
 {
     DIR *list = fdopendir(dir);
@@ -85,7 +86,8 @@ static int open_files(int dir, int depth, struct flo_err *err)
     return rv;
 }
 
-/* Makes a mount that only this process and its children see. */
+/* Shows the folder `tree` read-only at `place`, in a mount that only this
+ * process and its children see. */
 static int show(const char *tree, const char *place, struct flo_err *err)
 {
     if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0) {

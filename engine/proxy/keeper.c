@@ -2,8 +2,8 @@
  * of these outlives the proxy.
  *
  * If the kernel allows it, the keeper is the first process of a PID namespace,
- * so all others are killed with it.  Otherwise it is a subreaper and kills its
- * children until it has none.  It is a fork of the proxy. */
+ * whose other processes are killed with it.  Otherwise it is a subreaper and
+ * kills its children until it has none.  It is a fork of the proxy. */
 #include "engine/proxy/proxy.h"
 
 #include <dirent.h>
@@ -34,7 +34,8 @@
 
 static volatile sig_atomic_t is_asked;
 
-/* SIGTERM asks the keeper to stop; SIGCHLD only wakes it. */
+/* Notes that SIGTERM asks the keeper to stop.  SIGCHLD only wakes the
+ * keeper. */
 static void on_signal(int number)
 {
     is_asked = is_asked || number == SIGTERM;
@@ -78,7 +79,8 @@ void flo_scratch_remove(const char *path)
     }
 }
 
-/* Removes the mount point where the runtime's user saw the release's files. */
+/* Removes the mount point at which the runtime's user saw the release's
+ * files. */
 static void remove_tree_of(const char *scratch)
 {
     char place[128];
@@ -93,12 +95,12 @@ static void remove_tree_of(const char *scratch)
 _Noreturn static void tell(const struct flo_keeping *keeping, const struct flo_err *err)
 {
     ssize_t n = write(keeping->report, err->what, strlen(err->what));
-    (void)n; /* if this fails, the proxy still sees the exit */
+    (void)n; /* if the write fails, the proxy still sees that the keeper exits */
     _exit(ENDED_EARLY);
 }
 
-/* Sets limits, cgroup and user while the process still has the rights to do
- * so. */
+/* Sets limits, cgroup and user of the runtime's process, while it still has the
+ * rights to do so. */
 static void settle(const struct flo_keeping *keeping)
 {
     struct flo_err err = {0};
@@ -124,7 +126,8 @@ static void settle(const struct flo_keeping *keeping)
     }
 }
 
-/* Drops all capabilities, as root in a namespace or as root itself. */
+/* Drops all capabilities of the process, whether it is root in a namespace or
+ * root itself. */
 static void drop_rights(void)
 {
     prctl(PR_SET_SECUREBITS, SECBIT_NOROOT | SECBIT_NOROOT_LOCKED, 0, 0, 0);
@@ -159,7 +162,7 @@ _Noreturn static void run(const struct flo_keeping *keeping)
     sigprocmask(SIG_SETMASK, &none, NULL);
     set_streams(keeping);
     settle(keeping);
-    prctl(PR_SET_PDEATHSIG, SIGKILL); /* a change of user would clear this setting */
+    prctl(PR_SET_PDEATHSIG, SIGKILL); /* set again, because a change of user clears this setting */
     if (chdir(keeping->scratch) < 0) {
         flo_fail_errno(&err, FLO_E_RUNTIME_START, "its scratch folder");
         tell(keeping, &err);
@@ -185,10 +188,10 @@ _Noreturn static void run(const struct flo_keeping *keeping)
 static void wait_ms(long ms)
 {
     const struct timespec time = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
-    nanosleep(&time, NULL); /* a signal may end the sleep early */
+    nanosleep(&time, NULL); /* a signal may end this sleep early, which does no harm */
 }
 
-/* Kills this process's children, as listed by the kernel. */
+/* Kills the children of this process that the kernel lists. */
 static void kill_children(void)
 {
     char text[4096];
@@ -211,8 +214,8 @@ static void kill_children(void)
     }
 }
 
-/* Kills until there is no child, or for some seconds: a process blocked in the
- * kernel dies only when its call returns. */
+/* Kills processes until none is left, for at most some seconds.  A process that
+ * is blocked in the kernel dies only when its system call returns. */
 static void end_all(bool is_first)
 {
     for (int i = 0; i < 500; i++) {
@@ -232,9 +235,9 @@ static void end_all(bool is_first)
     }
 }
 
-/* Returns the runtime's status when it exits; -1: a stop was asked for.
- * Signals are delivered only in sigsuspend(), so none is lost between a check
- * and the wait. */
+/* Waits until the runtime exits and returns its status, or -1 if a stop was
+ * asked for.  Signals are delivered only in sigsuspend(), so none is lost
+ * between a check and the wait. */
 static int wait_for(pid_t runtime)
 {
     sigset_t none;
@@ -294,7 +297,8 @@ _Noreturn void flo_keeper_run(const struct flo_keeping *keeping)
     }
     setpgid(0, 0);
     if (is_first) {
-        (void)flo_keeper_show_processes(); /* start.c knows who can't do without */
+        /* may fail: start.c has checked whether the runtime needs /proc */
+        (void)flo_keeper_show_processes();
     }
     pid_t runtime = fork();
     if (runtime == 0) {

@@ -1,4 +1,4 @@
-/* Memory: sums the memory of all processes of a runtime, from /proc. */
+/* Memory: sums the memory of all processes of a runtime, as /proc tells it. */
 #include "engine/proxy/proxy.h"
 
 #include <dirent.h>
@@ -28,8 +28,8 @@ static ssize_t read_file(pid_t pid, const char *name, char *out, size_t bytes)
     return n;
 }
 
-/* Reads the parent from a line like "7 (name) S 1 ...", in which the name may
- * contain any character. */
+/* Returns the parent of a process.  A line of /proc has it after the name, as
+ * in "7 (name) S 1 ...", and the name may have any character. */
 static pid_t parent_of(pid_t pid)
 {
     char text[512];
@@ -60,7 +60,7 @@ static size_t look(struct relation *out)
     return n;
 }
 
-/* Returns the Pss of a process, or its resident size. */
+/* Returns the proportional memory (Pss) of a process, or its resident size. */
 static uint64_t bytes_of(pid_t pid)
 {
     char text[2048];

@@ -1,9 +1,9 @@
 /* flotilla-engine proxy: the loop between the agent and a runtime.
  *
  * The agent sends OPEN with a folder and the runtime's configuration.  READY
- * follows when the runtime is healthy.  If the runtime exits, fails three
- * health checks in a row or takes too much memory, that counts as an engine's
- * crash: FAILED for request 0 tells the reason, and the process exits. */
+ * follows when the runtime is healthy.  The runtime has crashed if it exits,
+ * fails three health checks in a row or takes too much memory.  FAILED for
+ * request 0 then tells the reason, and the process exits. */
 #include "engine/proxy/proxy.h"
 
 #include <errno.h>
@@ -21,11 +21,11 @@
 #include "base/args/args.h"
 
 #define SOCKET 3
-#define OUTPUT_BYTES (1u << 20) /* limit of unsent bytes: the agent is slow */
+#define OUTPUT_BYTES (1u << 20) /* most unsent bytes; with more, the agent is slow */
 #define TICK_MS 100
-#define HEALTH_MS 100   /* interval of health checks during the start */
-#define HEALTHY_MS 5000 /* interval of health checks while serving */
-#define ANSWER_MS 5000  /* time limit of a health check */
+#define HEALTH_MS 100   /* milliseconds between health checks while the runtime starts */
+#define HEALTHY_MS 5000 /* milliseconds between health checks while the runtime serves */
+#define ANSWER_MS 5000  /* most milliseconds that a health check may take */
 #define MISSES_MAX 3
 #define MEMORY_MS 1000
 #define OVER_MAX 2
@@ -63,7 +63,7 @@ static bool send_output(struct flo_proxy *proxy)
 
 /* ---- the end ---- */
 
-/* Sends the error to the agent, ends the runtime and exits. */
+/* Sends the error (NULL: none) to the agent, ends the runtime and exits. */
 _Noreturn static void end(struct flo_proxy *proxy, const struct flo_err *err)
 {
     int status = err == NULL ? FLO_EXIT_OK : FLO_EXIT_OTHER;
@@ -85,8 +85,8 @@ _Noreturn static void end(struct flo_proxy *proxy, const struct flo_err *err)
     exit(status);
 }
 
-/* Adds the end of stderr from before the runtime served: it contains no
- * prompt. */
+/* Adds the end of the runtime's stderr to the error, but only until the runtime
+ * serves: later text might contain a prompt. */
 static void add_words(const struct flo_proxy *proxy, struct flo_err *err)
 {
     char text[200];
@@ -279,7 +279,7 @@ static void open_runtime(struct flo_proxy *proxy, const struct flo_wire_open *in
     }
     if (rv == 0 && runtime->api == FLO_RUNTIME_NONE) {
         proxy->process.is_sandboxed = flo_sandbox_has_landlock();
-        say_ready(proxy); /* nothing to start: the program runs only for each case */
+        say_ready(proxy); /* no process starts now: each check starts its own */
         return;
     }
     rv = rv == 0 ? flo_runtime_start(runtime, proxy->tree, in->entry, proxy->mode, &proxy->process,
@@ -326,7 +326,7 @@ static bool is_check(const struct flo_proxy *proxy)
     return proxy->runtime.api == FLO_RUNTIME_NONE;
 }
 
-/* Handles a message; false: the agent broke the protocol. */
+/* Handles a message.  Returns false if the agent broke the protocol. */
 static bool handle(struct flo_proxy *proxy, const struct flo_wire_message *message)
 {
     if (proxy->state == FLO_PROXY_WAITS) {
@@ -392,8 +392,8 @@ static bool handle_input(struct flo_proxy *proxy)
     return true;
 }
 
-/* Receives bytes; the first descriptor is the tree, others are closed.  false:
- * the agent is gone. */
+/* Receives bytes and descriptors.  The first descriptor is the folder; any
+ * other is closed.  Returns false if the agent is gone. */
 static bool receive(struct flo_proxy *proxy)
 {
     size_t count = proxy->tree >= 0;
@@ -403,8 +403,8 @@ static bool receive(struct flo_proxy *proxy)
 
 /* ---- the loop ---- */
 
-/* Looks up each request by its descriptor, because one that ends frees
- * itself. */
+/* Continues the request with this descriptor.  It is searched for each time,
+ * because a request that ends frees itself. */
 static void go_on(struct flo_proxy *proxy, int fd)
 {
     for (struct flo_proxy_request *r = proxy->requests; r != NULL; r = r->next) {
@@ -485,9 +485,11 @@ int flo_cmd_proxy(void *line, struct flo_err *err)
                         "proxy is started by flotilla-agent, with a socket as "
                         "descriptor 3");
     }
-    signal(SIGINT, SIG_IGN); /* Ctrl-C is handled by the agent, which ends this process */
+    signal(SIGINT, SIG_IGN); /* the agent handles Ctrl-C and ends this process */
     signal(SIGPIPE, SIG_IGN);
-    prctl(PR_SET_PDEATHSIG, SIGKILL); /* the keeper then ends the rest */
+    /* if the agent dies, this process is killed, and the keeper ends the
+     * runtime */
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
     proxy.process.report = proxy.process.errors = -1;
     proxy.check.output = proxy.check.report = -1;
     proxy.in.bytes_max = 4 * FLO_WIRE_FRAME_BYTES_MAX;

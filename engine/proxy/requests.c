@@ -1,9 +1,9 @@
 /* Requests: translates GENERATE and EMBED from frames to HTTP and back.
  *
- * Users go first, then probes, then batch requests; each kind in order of
- * arrival.  At most the runtime's `sessions` run at once.  A runtime may send
- * any number of pieces; the agent gets at most one more than the context's
- * tokens. */
+ * Users' requests go first, then probes, then batch requests, each kind in
+ * order of arrival.  At most the runtime's `sessions` run at once.  A runtime
+ * may send any number of pieces; the agent gets at most one piece more than the
+ * context has tokens. */
 #include "engine/proxy/proxy.h"
 
 #include <poll.h>
@@ -13,7 +13,7 @@
 #include <flotilla/errors/runtime.h>
 #include <flotilla/errors/worker.h>
 
-#define PIECES_PER_TOKEN 64 /* a server may send each byte as a piece */
+#define PIECES_PER_TOKEN 64 /* most pieces of a token, as a server may send each byte alone */
 #define PIECES_SPARE 1024
 #define ANSWER_BYTES_MAX (4u << 20)
 #define ERROR_BYTES_MAX 4096
@@ -87,8 +87,8 @@ static struct flo_proxy_request *find(const struct flo_proxy *proxy, uint32_t id
     return request;
 }
 
-/* Cancels a request: closes its connection at once, which a server can notice
- * and stop. */
+/* Cancels a request by closing its connection.  A server can notice that and
+ * stop. */
 void flo_proxy_cancel(struct flo_proxy *proxy, uint32_t id)
 {
     struct flo_proxy_request *request = find(proxy, id);
@@ -146,7 +146,8 @@ static int take_piece(struct flo_proxy_request *request, struct flo_wire_text te
                         "pieces",
                         request->frames_max);
     }
-    request->held.bytes_max = ANSWER_BYTES_MAX; /* later text is joined to the last piece */
+    /* text that comes from now on is sent as one last piece */
+    request->held.bytes_max = ANSWER_BYTES_MAX;
     flo_buf_add(&request->held, text.data, text.bytes);
     return 0;
 }
@@ -183,8 +184,8 @@ static int take_parts(struct flo_proxy_request *request, const struct flo_answer
                : rv;
 }
 
-/* Sends the held text.  Joined text may exceed a frame, so it is split at a
- * character's end. */
+/* Sends the text that was held back, as one piece.  It may exceed a frame, and
+ * is then cut at a character's end. */
 static void send_held(struct flo_proxy_request *request)
 {
     size_t most = FLO_WIRE_PAYLOAD_BYTES_MAX / 2;
@@ -226,7 +227,7 @@ static int take_body(void *context, const char *data, size_t bytes, struct flo_e
     }
     request->body.bytes_max = request->is_embed ? FLO_ANSWER_BYTES_MAX : FLO_EVENT_BYTES_MAX;
     if (!is_good && request->body.bytes + bytes > ERROR_BYTES_MAX) {
-        return 0; /* the beginning of an error's body is enough */
+        return 0; /* the first bytes of an error's body are enough */
     }
     flo_buf_add(&request->body, data, bytes);
     return request->body.failed
@@ -255,8 +256,8 @@ static void send_vector(void *context, uint32_t index, const float *vector, uint
     flo_proxy_put(request->proxy, &message);
 }
 
-/* Fails with the error that a status stands for.  Statuses such as 400 blame
- * the request, 429 and 503 the load. */
+/* Returns the error that an HTTP status means.  A status such as 400 blames the
+ * request, 429 and 503 mean that the runtime is busy. */
 static int fail_status(const struct flo_proxy_request *request, struct flo_err *err)
 {
     int status = request->exchange.reader.status;
@@ -270,7 +271,7 @@ static int fail_status(const struct flo_proxy_request *request, struct flo_err *
     return flo_fail(err, code, "the runtime answered %d: %s", status, text);
 }
 
-/* Takes an answer that is not streamed. */
+/* Handles the body of an answer that did not arrive as a stream. */
 static int take_whole(struct flo_proxy_request *request, struct flo_err *err)
 {
     struct flo_buf *body = &request->body;
@@ -292,13 +293,13 @@ static int take_whole(struct flo_proxy_request *request, struct flo_err *err)
                       &(struct flo_buf){0}, err);
 }
 
-/* Ends the calls; a stream may end without a reason. */
+/* Ends the call that began last, as a stream may end without a reason. */
 static int end_calls(struct flo_proxy_request *request, struct flo_err *err)
 {
     FLO_CLEANUP(flo_buf_deinit) struct flo_buf parts = {0};
 
     if (request->done.reason != FLO_WIRE_STOP) {
-        return 0; /* the answer was cut, perhaps in its last call */
+        return 0; /* the answer was cut off, perhaps in its last call */
     }
     FLO_TRY(flo_calls_end(&request->calls, name_of(request), &parts, err));
     return take_piece(request, (struct flo_wire_text){NULL, 0}, &parts, err);
@@ -371,7 +372,7 @@ void flo_proxy_begin(struct flo_proxy *proxy)
     }
 }
 
-/* Sets the limits of the answer. */
+/* Sets the most frames and pieces that the answer may have. */
 static void bound(struct flo_proxy_request *request, uint32_t context, uint32_t max_tokens)
 {
     uint64_t most = max_tokens > 0 && max_tokens < context ? max_tokens : context;

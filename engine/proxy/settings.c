@@ -84,7 +84,7 @@ static int read_env(struct flo_runtime *runtime, struct flo_err *err)
     return 0;
 }
 
-/* Checks that the text is valid as the path in a request line. */
+/* Tells whether the text can be the path in an HTTP request. */
 static bool is_path(const char *text)
 {
     return text[0] == '/' && text[strcspn(text, " \r\n")] == '\0';
@@ -127,9 +127,9 @@ static int read_all(struct flo_runtime *out, struct flo_err *err)
     out->api = strcmp(api, "http") == 0   ? FLO_RUNTIME_HTTP
                : strcmp(api, "none") == 0 ? FLO_RUNTIME_NONE
                                           : FLO_RUNTIME_OPENAI;
-    out->abilities &= ~(uint64_t)FLO_ABILITY_RERANK; /* scores are not supported yet */
+    out->abilities &= ~(uint64_t)FLO_ABILITY_RERANK; /* no runtime can compute scores yet */
     if (out->api != FLO_RUNTIME_OPENAI) {
-        /* images are not supported: only texts are sent */
+        /* other APIs get only texts, so images are not supported */
         out->abilities &= ~(uint64_t)FLO_ABILITY_IMAGES;
     }
     if (out->exec[0] == NULL || out->exec[0][0] != '/') {

@@ -1,4 +1,5 @@
-/* Start: starts a runtime: its names, its scratch folder, its namespaces. */
+/* Start: starts a runtime, with its arguments, scratch folder and
+ * namespaces. */
 #include "engine/proxy/proxy.h"
 
 #include <arpa/inet.h>
@@ -20,13 +21,13 @@
 #include <flotilla/errors/runtime.h>
 
 #define ARG_BYTES_MAX 4096
-/* Limit of a process's writable memory if no cgroup limits it: stops a leak
- * that grows faster than the memory checks.  Programs reserve more than they
- * use. */
+/* Factor and addition for the limit of a process's writable memory, used
+ * without a cgroup.  It stops a leak that grows faster than the memory checks.
+ * Programs reserve more than they use. */
 #define DATA_FACTOR 4
 #define DATA_SPARE (1ull << 30)
 #define PROCESSES_MAX 1024
-#define READS_MAX 32 /* reads per call; more than a pipe holds */
+#define READS_MAX 32 /* most reads in a call, which take more than a pipe holds */
 
 static int bad(struct flo_err *err, const char *what)
 {
@@ -46,8 +47,9 @@ static bool write_text(const char *path, const char *text)
     return is_good;
 }
 
-/* Enters namespaces, if need be inside a new user namespace that maps this user
- * and allows the rest. */
+/* Enters namespaces.  If that is not allowed, it makes a new user namespace,
+ * which maps this user, and enters them inside.  Returns whether it
+ * succeeded. */
 static bool enter(int flags)
 {
     char map[64];
@@ -80,8 +82,8 @@ static bool raise_loopback(void)
     return is_good;
 }
 
-/* Tries in a process that ends whether the keeper will be able to mount a
- * /proc. */
+/* Tells whether the keeper will be able to mount a /proc.  A process that then
+ * ends tries it. */
 static bool can_show_processes(void)
 {
     int status = 1;
@@ -98,16 +100,15 @@ static bool can_show_processes(void)
     return trial > 0 && waitpid(trial, &status, 0) == trial && status == 0;
 }
 
-/* Enters the namespaces.  The proxy joins the network namespace too, so as to
- * reach a port in it. */
+/* Enters the namespaces for the runtime.  The proxy enters the network
+ * namespace too, so that it reaches the runtime's port. */
 static int isolate(const struct flo_runtime *runtime, bool uses_port, enum flo_sandbox_mode mode,
                    struct flo_err *err)
 {
     int processes = runtime->devices[0] == NULL || can_show_processes() ? CLONE_NEWPID : 0;
 
     if (runtime->has_network) {
-        (void)(processes != 0 && enter(processes)); /* a failure does no harm: without the cgroup,
-                                                       the keeper still works */
+        (void)(processes != 0 && enter(processes)); /* may fail: the keeper works without it */
         return 0;
     }
     if ((enter(CLONE_NEWNET | processes) || enter(CLONE_NEWNET)) && raise_loopback()) {
@@ -131,8 +132,8 @@ struct names {
     const struct flo_runtime_process *process;
 };
 
-/* Replaces "{word}" at `p` by its value; returns the bytes read, or 0 for an
- * unknown word. */
+/* Writes the value of the name "{word}" at `p`.  Returns the length of the
+ * name, or 0 if it is unknown. */
 static size_t name_at(const char *p, const struct names *names, char *out, size_t out_bytes)
 {
     static const char *const words[] = {"{tree}",    "{entry}",    "{socket}",
@@ -178,7 +179,8 @@ static size_t name_at(const char *p, const struct names *names, char *out, size_
     return strlen(words[i]);
 }
 
-/* Returns a copy of the text with its names replaced; the caller frees it. */
+/* Returns a copy of the text with the values of its names.  The caller frees
+ * it. */
 static char *replaced(const char *text, const struct names *names)
 {
     struct flo_buf out = {.bytes_max = 2 * ARG_BYTES_MAX};
@@ -242,7 +244,7 @@ static size_t list_paths(const struct flo_runtime *runtime, const char *tree, co
     for (size_t i = 0; i < FLO_COUNT(change); i++) {
         out[n++] = (struct flo_sandbox_path){change[i], FLO_SANDBOX_DEVICE};
     }
-    /* A GPU's driver names its threads there. */
+    /* A GPU's driver writes the names of its threads there. */
     out[n++] = (struct flo_sandbox_path){
         "/proc/self", runtime->devices[0] != NULL ? FLO_SANDBOX_OWN : FLO_SANDBOX_READ};
     out[n++] = (struct flo_sandbox_path){runtime->exec[0], FLO_SANDBOX_RUN};
@@ -259,7 +261,8 @@ static size_t list_paths(const struct flo_runtime *runtime, const char *tree, co
 
 /* ---- start ---- */
 
-/* Chooses a port that is free now.  In a network namespace it stays free. */
+/* Chooses a port that is free now.  Inside a network namespace nobody else can
+ * take it. */
 static int choose_port(uint16_t *port, struct flo_err *err)
 {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
@@ -275,7 +278,8 @@ static int choose_port(uint16_t *port, struct flo_err *err)
     return 0;
 }
 
-/* Finds the path of a folder's descriptor, as the runtime sees it. */
+/* Finds the path of the folder with the descriptor `fd`, as the runtime sees
+ * it. */
 static int path_of(int fd, char *out, size_t bytes, struct flo_err *err)
 {
     char link[64];
@@ -295,7 +299,8 @@ static bool is_entry(const char *entry)
     return entry[0] != '/' && strstr(entry, "..") == NULL;
 }
 
-/* Builds variables and arguments; they are freed when the process exits. */
+/* Builds the runtime's variables and arguments.  They are freed when the
+ * process exits. */
 static bool make_words(const struct flo_runtime *runtime, const struct names *names,
                        const char **argv, char **environment)
 {
@@ -465,7 +470,7 @@ int flo_runtime_listen(struct flo_runtime_process *process, struct flo_err *err)
 
     for (int reads = 0; process->errors >= 0 && reads < READS_MAX &&
                         (n = read(process->errors, data, sizeof(data))) > 0;
-         reads++) { /* bounded: endless output must not block the proxy */
+         reads++) { /* a runtime that writes without end must not block the proxy */
         keep_words(process, data, (size_t)n);
     }
     if (process->errors >= 0 && n == 0) {
