@@ -1,8 +1,8 @@
 /* Adapter: loads adapters, and computes their part of a product.
  *
- * A and B are in memory as f32.  B is transposed, so that sums run over
- * adjacent floats for many rows at once, always in the order of the rank.  So
- * results do not depend on how rows are split between threads. */
+ * A and B are in memory as f32.  B is transposed, so that adjacent floats are
+ * summed for many rows at once.  Each sum has the order of the rank, so results
+ * do not depend on how rows are split between threads. */
 #include "engine/model/adapter/adapter.h"
 
 #include <inttypes.h>
@@ -21,7 +21,8 @@
 
 /* ---- room ---- */
 
-/* Takes floats from the arena; without memory it only counts their size. */
+/* Takes floats from the arena.  An arena without memory only counts their
+ * size. */
 static void *take_floats(struct flo_arena *arena, uint64_t count)
 {
     return flo_arena_take(arena, count, sizeof(float));
@@ -47,14 +48,14 @@ int flo_adapter_reckon(int fd, uint64_t *bytes, struct flo_err *err)
 
 /* ---- loading ---- */
 
-/* An adapter that is being loaded. */
+/* State of loading an adapter. */
 struct load {
     struct flo_adapter *adapter;
     struct flo_lora lora;
     struct flo_err *err;
 };
 
-/* Decodes a row of A or B and checks its values. */
+/* Decodes a row of A or B and checks that its values are finite. */
 static int decode_row(struct load *load, const struct flo_gguf_tensor *half, size_t row, float *out)
 {
     const struct flo_quant_type *type = flo_quant_type(half->type);
@@ -92,7 +93,8 @@ static int decode_halves(struct load *load, const struct flo_gguf_tensor *a,
     return rv;
 }
 
-/* Checks that the matrices of a tensor match its shape and cover all of it. */
+/* Checks that the model's matrices made from a tensor match its shape and cover
+ * all of it. */
 static int check_places(struct load *load, const struct flo_gguf_tensor *a,
                         const struct flo_gguf_tensor *b, const char *name,
                         const struct flo_matrix *const *places, size_t count)
@@ -116,7 +118,8 @@ static int check_places(struct load *load, const struct flo_gguf_tensor *a,
     return 0;
 }
 
-/* Loads one tensor's pair; on an arena without memory it only counts. */
+/* Loads the matrices A and B of one tensor.  On an arena without memory it only
+ * counts their size. */
 static int load_pair(struct load *load, const struct flo_gguf_tensor *tensor)
 {
     struct flo_adapter *adapter = load->adapter;
@@ -164,7 +167,7 @@ static int load_pairs(struct load *load)
     return rv;
 }
 
-/* Takes bytes from the memory that was planned for adapters. */
+/* Takes bytes of the memory that the options reserve for adapters. */
 static int take_room(struct flo_engine *e, const char *what, uint64_t bytes, struct flo_err *err)
 {
     uint64_t left;
@@ -233,8 +236,8 @@ static int open_data(struct flo_engine *engine, const void *data, size_t bytes,
     return 0;
 }
 
-/* Opens an adapter.  The file is read, not mapped, because truncating it must
- * not kill a serving engine. */
+/* Opens an adapter.  The file is read, not mapped, because cutting it short
+ * must not kill a serving engine. */
 int flo_adapter_open_fd(struct flo_engine *engine, int fd, struct flo_adapter **adapter,
                         struct flo_err *err)
 {

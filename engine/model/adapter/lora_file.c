@@ -1,4 +1,5 @@
-/* LoRA file: see lora_file.h. */
+/* LoRA file: checks an adapter's file against its base model, and finds its
+ * matrices. */
 #include "engine/model/adapter/lora_file.h"
 
 #include <inttypes.h>
@@ -40,8 +41,8 @@ static int check_pair(const struct flo_gguf_tensor *base, const struct flo_gguf_
     return 0;
 }
 
-/* Finds the base tensor that an adapter tensor's name refers to, and whether it
- * is A or B. */
+/* Finds the tensor of the base model that the name of an adapter's tensor
+ * refers to, and whether it is A or B. */
 static int find_base(const struct flo_gguf *base, const struct flo_gguf_tensor *half,
                      const struct flo_gguf_tensor **out, bool *is_a, struct flo_err *err)
 {

@@ -1,6 +1,6 @@
-/* LoRA file: GGUF with low-rank changes of a base model's matrices, W + alpha /
- * rank * B A: NAME.lora_a [rank][columns] and NAME.lora_b [rows][rank] for the
- * tensor NAME. */
+/* LoRA file: a GGUF file with low-rank changes of a base model's matrices.  W
+ * becomes W + alpha / rank * B A.  For the tensor NAME it has NAME.lora_a
+ * [rank][columns] and NAME.lora_b [rows][rank]. */
 #ifndef FLOTILLA_ENGINE_LORA_FILE_H
 #define FLOTILLA_ENGINE_LORA_FILE_H
 
@@ -14,14 +14,18 @@ struct flo_lora {
     size_t pair_count;
 };
 
-/* Reads the adapter's header and compares it with the base model: kind,
- * architecture and scale; each pair is complete, its tensor exists, shapes
- * match, types can be decoded.  FLO_E_MODEL_ADAPTER, FLO_E_GGUF_TYPE;
- * FLO_E_NOT_BUILT for an unsupported type, and for an adapter that begins at
- * certain tokens. */
+/* Reads the head of an adapter's file and compares it with the base model.
+ * Kind, architecture and scale must fit.  Each A needs its B and a tensor of
+ * the model, with matching shapes and types that can be decoded.
+ *
+ * FLO_E_MODEL_ADAPTER  the adapter does not fit the model
+ * FLO_E_GGUF_TYPE      a key is of another type
+ * FLO_E_NOT_BUILT      a type is not supported, or the adapter begins at certain
+ *                      tokens only */
 FLO_MUST_USE int flo_lora_check(const struct flo_gguf *adapter, const struct flo_gguf *base,
                                 struct flo_lora *out, struct flo_err *err);
-/* Finds A and B for a tensor of the base model; false: the file has none. */
+/* Finds A and B for a tensor of the base model.  Returns false if the file has
+ * none. */
 bool flo_lora_halves(const struct flo_lora *lora, const char *tensor,
                      const struct flo_gguf_tensor **a, const struct flo_gguf_tensor **b);
 

@@ -1,4 +1,4 @@
-/* Arch: has a table of how each architecture computes, and which tensors it
+/* Arch: tables that say how each architecture computes, and which tensors it
  * has. */
 #include "engine/model/file/arch.h"
 
@@ -61,10 +61,11 @@ static const struct flo_arch archs[FLO_ARCHS] = {
 };
 /* clang-format on */
 
-/* Tensors.  Each row begins with a letter (enum flo_need) for each family.
- * Norm weights of gemma already include the 1 that the paper adds to them.
- * gemma2 and gemma3 also normalise the results of attention and feed-forward
- * before they are added.  phi3 has gate and up in one matrix, gate first. */
+/* Tensors of the families.  A row begins with one letter (enum flo_need) per
+ * family.  Norm weights of gemma already include the 1 that the paper adds to
+ * them.  gemma2 and gemma3 also normalise the results of attention and
+ * feed-forward before they are added.  phi3 has gate and up in one matrix, gate
+ * first. */
 #define ROW(need, type, name, member, columns, rows)                                               \
     {                                                                                              \
         need, name, offsetof(struct type, member), FLO_DIM_##columns, FLO_DIM_##rows               \
@@ -125,7 +126,7 @@ static const struct flo_tensor_spec layer[] = {
 const struct flo_tensor_list flo_model_tensors = {model, FLO_COUNT(model)};
 const struct flo_tensor_list flo_layer_tensors = {layer, FLO_COUNT(layer)};
 
-/* Returns NULL for an unknown architecture. */
+/* Returns the architecture of this name, or NULL if it is unknown. */
 static const struct flo_arch *find(struct flo_gguf_text name)
 {
     for (size_t i = 0; i < FLO_COUNT(archs); i++) {

@@ -12,7 +12,7 @@ struct reader {
     const struct flo_gguf *gguf;
     const struct flo_arch *arch;
     struct flo_err *err;
-    int rv; /* first error; later reads do nothing */
+    int rv; /* first error; after it nothing more is read */
     char key[128];
 };
 
@@ -22,8 +22,8 @@ static const char *key_of(struct reader *r, const char *name)
     return r->key;
 }
 
-/* Reads the single value of a list that has one per layer, `count` in all;
- * layers that differ are not supported. */
+/* Reads the one value of a list with `count` equal values, one per layer.  A
+ * list with different values is refused. */
 static int read_list(struct reader *r, const struct flo_gguf_kv *kv, uint32_t count, uint32_t *out)
 {
     uint64_t item_bytes;
@@ -42,8 +42,8 @@ static int read_list(struct reader *r, const struct flo_gguf_kv *kv, uint32_t co
     return 0;
 }
 
-/* Reads a number or a list of `n_layer` equal values; n_layer 0: no list is
- * allowed. */
+/* Reads a number, or the value of a list of `n_layer` equal ones.  With n_layer
+ * 0 no list is allowed. */
 static void read_u32_or_list(struct reader *r, const char *name, uint32_t minimum, uint32_t maximum,
                              uint32_t n_layer, uint32_t *out)
 {
@@ -63,8 +63,8 @@ static void read_u32_or_list(struct reader *r, const char *name, uint32_t minimu
     *out = value;
 }
 
-/* Reads a number; if the key is absent *out keeps its default.  Then checks the
- * range. */
+/* Reads a number and checks its range.  If the key is absent, *out keeps its
+ * default. */
 static void read_u32(struct reader *r, const char *name, uint32_t minimum, uint32_t maximum,
                      uint32_t *out)
 {
@@ -96,8 +96,8 @@ static void read_f32(struct reader *r, const char *name, float minimum, float ma
     }
 }
 
-/* Returns the length of the token list, or else the number of the embedding's
- * rows. */
+/* Returns the length of the token list.  If the file has none, it returns the
+ * number of the embedding's rows. */
 static uint32_t vocab_default(const struct flo_gguf *gguf)
 {
     const struct flo_gguf_kv *tokens = flo_gguf_find(gguf, "tokenizer.ggml.tokens");
@@ -112,8 +112,8 @@ static uint32_t vocab_default(const struct flo_gguf *gguf)
     return count > UINT32_MAX ? UINT32_MAX : (uint32_t)count;
 }
 
-/* Reads the rope scaling.  A missing type means "linear": the first converters
- * wrote no type and named the factor differently. */
+/* Reads the rope scaling.  A missing type means "linear", because the first
+ * converters wrote no type and named the factor differently. */
 static void read_scaling(struct reader *r, struct flo_rope *rope)
 {
     struct flo_gguf_text type = {"linear", 6};
@@ -171,7 +171,8 @@ static void read_rope(struct reader *r, struct flo_hparams *h)
     rope->local_factor = r->arch->is_local_rope_plain ? 1 : rope->factor;
 }
 
-/* Reads which layers have a window: by a period, or a flag for each layer. */
+/* Reads which layers have a window.  The file gives a period, or a flag for
+ * each layer. */
 static void read_window(struct reader *r, struct flo_hparams *h)
 {
     static const char pattern[] = "attention.sliding_window_pattern";
@@ -220,9 +221,9 @@ static void read_caps_and_scales(struct reader *r, struct flo_hparams *h)
         1 / sqrtf(is_wide ? (float)h->n_embd / (float)h->n_head : (float)h->head_size);
 }
 
-/* Reads the number of labels of a ranking model.  A model without
- * `pooling_type` rank and without the head's tensor has none; only one of the
- * two is an error. */
+/* Reads the number of labels of a ranking model.  Such a model has
+ * `pooling_type` rank and the tensor of the head.  A file with only one of the
+ * two is refused. */
 static void read_labels(struct reader *r, struct flo_hparams *h)
 {
     const struct flo_gguf_tensor *head = flo_gguf_tensor_find(r->gguf, "cls.output.weight");

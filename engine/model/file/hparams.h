@@ -1,7 +1,6 @@
-/* Hparams: hyper-parameters from a model's metadata, checked.
- *
- * All numbers that later code multiplies or divides by come from here, so their
- * limits are checked once. */
+/* Hparams: hyper-parameters from a model's file, checked.  All numbers that
+ * later code multiplies or divides by come from here, so their ranges are
+ * checked once. */
 #ifndef FLOTILLA_ENGINE_HPARAMS_H
 #define FLOTILLA_ENGINE_HPARAMS_H
 
@@ -10,45 +9,48 @@
 #define FLO_LAYERS_MAX 512u
 #define FLO_HEADS_MAX 1024u
 #define FLO_HEAD_SIZE_MAX 512u
-#define FLO_WIDTH_MAX (1u << 18) /* limit of embedding, feed-forward and all heads */
+/* widest embedding, feed-forward part or row of all heads */
+#define FLO_WIDTH_MAX (1u << 18)
 #define FLO_VOCAB_MAX (1u << 20)
 #define FLO_LABELS_MAX 64u
 
-/* Rotary embedding.  Angle of pair i at a position: position * base^(-2i /
- * n_rope), changed by the scaling (model/pass/rope.c). */
+/* Rotary embedding.  Pair i is turned at a position by the angle position *
+ * base^(-2i / n_rope).  Scaling changes the angle (model/pass/rope.c). */
 struct flo_rope {
     float base;
-    float factor;                   /* divisor of positions; 1: no scaling */
+    float factor;                   /* scaling divides positions by this; 1: no scaling */
     float local_base, local_factor; /* of local layers */
-    bool is_yarn;                   /* YaRN: fast pairs keep their angle */
+    bool is_yarn;                   /* YaRN scaling: pairs that turn fast keep their angle */
     float beta_fast, beta_slow;     /* turns in original_context */
-    float magnitude;                /* factor by which sines and cosines are multiplied */
-    uint32_t original_context;      /* longer contexts use the long factors */
+    float magnitude;                /* factor for all sines and cosines */
+    uint32_t original_context;      /* a longer context uses the factors for long contexts */
 };
 
 struct flo_hparams {
     uint32_t n_vocab;
-    uint32_t n_embd; /* values per token in the residual stream */
+    uint32_t n_embd; /* values of a token in the residual stream */
     uint32_t n_layer;
     uint32_t n_head;    /* query heads */
     uint32_t n_head_kv; /* divides n_head */
-    uint32_t head_size; /* even; not always n_embd / n_head */
+    uint32_t head_size; /* values of a head; even, and not always n_embd / n_head */
     uint32_t n_ff;      /* width of the feed-forward part */
-    uint32_t n_rope;    /* leading values of a head to rotate; even */
+    uint32_t n_rope;    /* first values of a head, which are rotated; an even number */
     uint32_t n_labels;  /* number of outputs of the ranking head; 0: none */
     uint32_t context_trained;
-    float epsilon; /* epsilon of the norms */
+    float epsilon; /* small number that norms add to the variance */
     float embedding_scale;
     float attention_scale; /* factor by which q . k is multiplied */
-    float attention_cap;   /* limit of q . k, after that; 0: none */
+    float attention_cap;   /* limit of the scaled q . k; 0: none */
     float output_cap;      /* limit of the logits; 0: none */
     struct flo_rope rope;
-    uint32_t window; /* positions a local layer attends to; 0: all */
-    /* for each layer: it uses the window; all false if window is 0 */
+    uint32_t window; /* number of last positions that a local layer attends to; 0: all */
+    /* tells for each layer whether it uses the window; all false if window is
+     * 0 */
     bool is_local[FLO_LAYERS_MAX];
 };
 
-/* Return the width of all query heads, and of all key (or value) heads. */
+/* Return the number of values in all query heads, and in all key (or value)
+ * heads. */
 static inline uint32_t flo_width_q(const struct flo_hparams *h)
 {
     return h->n_head * h->head_size;
@@ -58,13 +60,13 @@ static inline uint32_t flo_width_kv(const struct flo_hparams *h)
     return h->n_head_kv * h->head_size;
 }
 
-/* Reads the architecture, and the keys `<arch>.*`.
+/* Reads the architecture and the keys `<arch>.*`.
  *
- * FLO_E_MODEL_ARCH the architecture is unknown FLO_E_GGUF_MISSING,
- * FLO_E_GGUF_TYPE a key is absent or of another type FLO_E_GGUF_HPARAM a value
- * is out of range, or two contradict each other FLO_E_NOT_BUILT experts, layers
- * of different shapes, or a rope scaling
- *                     this engine lacks */
+ * FLO_E_MODEL_ARCH    the architecture is unknown
+ * FLO_E_GGUF_MISSING, FLO_E_GGUF_TYPE  a key is absent or of another type
+ * FLO_E_GGUF_HPARAM   a value is out of range, or two contradict each other
+ * FLO_E_NOT_BUILT     the model has experts, layers of different shapes, or a rope
+ *                     scaling that this engine lacks */
 FLO_MUST_USE int flo_hparams_read(const struct flo_gguf *gguf, const struct flo_arch **arch,
                                   struct flo_hparams *out, struct flo_err *err);
 

@@ -1,4 +1,5 @@
-/* Packed: chooses the file of packed weights, and whether it is used. */
+/* Packed: finds the file of packed weights, and decides whether the engine uses
+ * it. */
 #include "engine/model/file/packed.h"
 
 #include <fcntl.h>
@@ -11,8 +12,9 @@
 
 #define PATH_BYTES_MAX 4096
 
-/* Opens the file next to the model; *fd stays -1 if there is none.  As only its
- * name was given, it must match in every respect. */
+/* Opens the packed file next to the model.  *fd stays -1 if there is none.  A
+ * file older than the model is refused with FLO_E_PACKED, because only its name
+ * links it to the model. */
 static int open_sidecar(const char *path, int model_fd, int *fd, struct flo_err *err)
 {
     char beside[PATH_BYTES_MAX];
@@ -72,7 +74,7 @@ int flo_packed_attach(struct flo_engine *e, const struct flo_engine_options *opt
         flo_packed_detach(e);
     }
     if (rv == 0 || rv == FLO_E_NOT_BUILT) {
-        return 0; /* this kernel or model does not use strips */
+        return 0; /* not an error: this kernel or model uses no strips */
     }
     if (is_named) {
         if (err != NULL) {
@@ -101,8 +103,8 @@ uint64_t flo_packed_weights_bytes(const struct flo_engine *e)
     if (e->sidecar == NULL) {
         return bytes + e->weights.vector_bytes;
     }
-    /* Only some rows of the embedding are read, unless it is also the
-     * output. */
+    /* Only some rows of the embedding are read, unless it is also the output
+     * matrix. */
     if (e->weights.output.data != m->data) {
         bytes -= (uint64_t)m->rows * m->row_bytes;
     }
@@ -125,7 +127,9 @@ int flo_packed_embedding(const struct flo_engine *e, int32_t token, uint8_t *roo
     } else if ((rv = flo_mapped_fetch(*row, m->row_bytes, err)) == 0) {
         memcpy(room, *row, m->row_bytes);
         *row = room;
-        if (e->weights.output.data != m->data) { /* the other pages of the model are not needed */
+        /* frees the pages around the row, as no other part of the model is
+         * needed */
+        if (e->weights.output.data != m->data) {
             flo_gguf_drop_pages(e->gguf);
         }
     }

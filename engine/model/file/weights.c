@@ -12,10 +12,10 @@ struct binding {
     const struct flo_arch *arch;
     const struct flo_hparams *hparams;
     const struct flo_kernel *kernel;
-    bool is_fused; /* the current layer has attn_qkv */
-    size_t used;   /* tensors of the file bound so far */
+    bool is_fused; /* the current layer has the tensor attn_qkv */
+    size_t used;   /* number of the file's tensors bound so far */
     struct flo_err *err;
-    float *vector; /* where the next vector is copied to */
+    float *vector; /* place in the arena for the next vector */
 };
 
 static uint64_t dim(const struct flo_hparams *h, enum flo_dim which)
@@ -78,7 +78,7 @@ static int bind_matrix(struct binding *b, const struct flo_gguf_tensor *tensor,
     }
     *out = (struct flo_matrix){
         .tensor = tensor,
-        .bias = out->bias, /* a bias may be bound already */
+        .bias = out->bias, /* keeps a bias that was bound before the matrix */
         .data = flo_gguf_tensor_data(b->gguf, tensor),
         .matmul = matmul,
         .type = type,
@@ -91,7 +91,7 @@ static int bind_matrix(struct binding *b, const struct flo_gguf_tensor *tensor,
     return 0;
 }
 
-/* Copies a vector into the arena, after the previous ones. */
+/* Copies a vector into the arena, behind the last one. */
 static int bind_vector(struct binding *b, const struct flo_gguf_tensor *tensor, const float **out)
 {
     if (tensor->type != FLO_QUANT_F32) {
@@ -108,8 +108,9 @@ static int missing(const struct binding *b, const char *name)
     return flo_fail(b->err, FLO_E_GGUF_MISSING, "tensor %s is missing", name);
 }
 
-/* Checks a tensor's presence against the architecture: parts must exist
- * separately or in attn_qkv, exactly once. */
+/* Checks that a tensor is there if the architecture needs it.  Queries, keys
+ * and values must be in tensors of their own or in attn_qkv, but not in
+ * both. */
 static int check_need(const struct binding *b, enum flo_need need, const char *prefix,
                       const char *name, bool is_there)
 {
@@ -123,8 +124,8 @@ static int check_need(const struct binding *b, enum flo_need need, const char *p
     return is_needed && !is_there ? missing(b, name) : 0;
 }
 
-/* Binds all tensors of a list that the architecture has; `prefix` begins their
- * names in the file. */
+/* Binds the tensors of a list that the architecture has.  Their names in the
+ * file begin with `prefix`. */
 static int bind_list(struct binding *b, const struct flo_tensor_list *list, const char *prefix,
                      void *object)
 {
@@ -155,8 +156,8 @@ static int bind_list(struct binding *b, const struct flo_tensor_list *list, cons
 
 /* ---- fused matrices ---- */
 
-/* Makes a matrix of the rows from `first` on of another one; it may have a
- * bias. */
+/* Makes a matrix of `rows` rows of a fused one, from row `first` on.  If the
+ * fused one has no bias, the part keeps its own. */
 static void take_part(const struct flo_matrix *of, uint32_t first, uint32_t rows,
                       struct flo_matrix *part)
 {
@@ -184,7 +185,8 @@ static void split_fused(const struct flo_hparams *h, struct flo_layer *layer)
     }
 }
 
-/* Lowers inputs to 8 bits where that is precise enough; see kernel.h. */
+/* Sets the precision of inputs to 8 bits where that is precise enough; see
+ * kernel.h. */
 static void coarsen(struct flo_layer *layer)
 {
     struct flo_matrix *some[] = {&layer->o, &layer->gate, &layer->up, &layer->down};
@@ -200,8 +202,8 @@ static void coarsen(struct flo_layer *layer)
 
 enum { LAYER_MATRICES = 7 };
 
-/* Returns matrix `i` of those that products read: of all layers, then the
- * output; NULL after the last. */
+/* Returns matrix `i` of those that products read, or NULL after the last.
+ * Those of all layers come first, then the output matrix. */
 static struct flo_matrix *matrix_at(struct flo_weights *weights, size_t i)
 {
     static const size_t places[LAYER_MATRICES] = {
@@ -247,15 +249,14 @@ static int bind_layer(struct binding *b, uint32_t index, struct flo_layer *layer
     return 0;
 }
 
-/* Does the architecture have a tensor of this name? */
+/* Tells whether the architecture has a tensor of this name. */
 static bool is_known(const struct binding *b, const char *name)
 {
     const struct flo_tensor_list *list = &flo_model_tensors;
     uint32_t index;
     char prefix[16];
 
-    /* Accepts only the form that bind_layer() writes: "01" is no layer number.
-     * */
+    /* Only names as bind_layer() writes them are accepted: "01" is no layer. */
     if (sscanf(name, "blk.%3u.", &index) == 1 && index < b->hparams->n_layer) {
         size_t bytes = layer_prefix(index, prefix);
 
@@ -273,7 +274,8 @@ static bool is_known(const struct binding *b, const char *name)
     return false;
 }
 
-/* Refuses a file with a tensor that nothing reads: answers would be wrong. */
+/* Refuses a file with a tensor that nothing reads, because answers would be
+ * wrong. */
 static int check_unused(struct binding *b)
 {
     size_t count = flo_gguf_tensor_count(b->gguf);
